@@ -1,0 +1,152 @@
+// Generates src/xds/gen from the .proto files that @grpc/grpc-js-xds ships (Envoy's v3 API, xds, googleapis, validate).
+// Called by scripts/build.mjs when src/xds/gen is missing or older than this file. Needs no network and no installed
+// tool: buf and protoc-gen-es come from npm. Only ENTRY_FILES and what they import are generated.
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const deps = join(root, 'node_modules/@grpc/grpc-js-xds/deps')
+const outDir = join(root, 'src/xds/gen')
+
+const ENTRY_FILES = [
+  'envoy/admin/v3/certs.proto',
+  'envoy/admin/v3/clusters.proto',
+  'envoy/admin/v3/config_dump.proto',
+  'envoy/admin/v3/listeners.proto',
+  'envoy/admin/v3/server_info.proto',
+  'envoy/config/bootstrap/v3/bootstrap.proto',
+  'envoy/config/rbac/v3/rbac.proto',
+  'envoy/data/core/v3/health_check_event.proto',
+  'envoy/extensions/access_loggers/file/v3/file.proto',
+  'envoy/extensions/access_loggers/stream/v3/stream.proto',
+  'envoy/extensions/clusters/aggregate/v3/cluster.proto',
+  'envoy/extensions/compression/brotli/compressor/v3/brotli.proto',
+  'envoy/extensions/compression/gzip/compressor/v3/gzip.proto',
+  'envoy/extensions/filters/http/buffer/v3/buffer.proto',
+  'envoy/extensions/filters/http/compressor/v3/compressor.proto',
+  'envoy/extensions/filters/http/cors/v3/cors.proto',
+  'envoy/extensions/filters/http/csrf/v3/csrf.proto',
+  'envoy/extensions/filters/http/ext_authz/v3/ext_authz.proto',
+  'envoy/extensions/filters/http/fault/v3/fault.proto',
+  'envoy/extensions/filters/http/grpc_http1_bridge/v3/config.proto',
+  'envoy/extensions/filters/http/grpc_stats/v3/config.proto',
+  'envoy/extensions/filters/http/grpc_web/v3/grpc_web.proto',
+  'envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto',
+  'envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.proto',
+  'envoy/extensions/filters/http/health_check/v3/health_check.proto',
+  'envoy/extensions/filters/http/jwt_authn/v3/config.proto',
+  'envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto',
+  'envoy/extensions/filters/http/ratelimit/v3/rate_limit.proto',
+  'envoy/extensions/filters/http/rbac/v3/rbac.proto',
+  'envoy/extensions/filters/http/router/v3/router.proto',
+  'envoy/extensions/filters/http/upstream_codec/v3/upstream_codec.proto',
+  'envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto',
+  'envoy/extensions/filters/listener/original_dst/v3/original_dst.proto',
+  'envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto',
+  'envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto',
+  'envoy/extensions/filters/network/connection_limit/v3/connection_limit.proto',
+  'envoy/extensions/filters/network/direct_response/v3/config.proto',
+  'envoy/extensions/filters/network/echo/v3/echo.proto',
+  'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto',
+  'envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.proto',
+  'envoy/extensions/filters/network/rbac/v3/rbac.proto',
+  'envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.proto',
+  'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
+  'envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.proto',
+  'envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin.proto',
+  'envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.proto',
+  'envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto',
+  'envoy/extensions/load_balancing_policies/maglev/v3/maglev.proto',
+  'envoy/extensions/load_balancing_policies/pick_first/v3/pick_first.proto',
+  'envoy/extensions/load_balancing_policies/random/v3/random.proto',
+  'envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.proto',
+  'envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto',
+  'envoy/extensions/load_balancing_policies/subset/v3/subset.proto',
+  'envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.proto',
+  'envoy/extensions/request_id/uuid/v3/uuid.proto',
+  'envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.proto',
+  'envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.proto',
+  'envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto',
+  'envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.proto',
+  'envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto',
+  'envoy/extensions/transport_sockets/tls/v3/tls.proto',
+  'envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.proto',
+  'envoy/extensions/upstreams/http/v3/http_protocol_options.proto',
+  'envoy/service/auth/v3/external_auth.proto',
+  'envoy/service/discovery/v3/ads.proto',
+  'envoy/service/ratelimit/v3/rls.proto',
+  'envoy/service/status/v3/csds.proto',
+  'google/rpc/status.proto',
+  'google/protobuf/wrappers.proto',
+  'xds/type/v3/typed_struct.proto',
+  'udpa/type/v1/typed_struct.proto',
+]
+
+/** Remove every `ignore_empty` option: the validate.proto that ships beside these files does not declare it. */
+function dropIgnoreEmpty(text) {
+  return text
+    .replace(/(?<=[{,(]\s*)ignore_empty:\s*(?:true|false),?\s*/g, '')
+    .replace(/,?\s*ignore_empty:\s*(?:true|false)/g, '')
+    .replace(/\.ignore_empty = (?:true|false)/g, '.min_len = 0')
+}
+
+function copyProtos(from, to) {
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const source = join(from, entry.name)
+    const target = join(to, entry.name)
+    if (entry.isDirectory()) copyProtos(source, target)
+    else if (entry.name.endsWith('.proto')) {
+      mkdirSync(to, { recursive: true })
+      writeFileSync(target, dropIgnoreEmpty(readFileSync(source, 'utf8')))
+    }
+  }
+}
+
+/** All files that `entries` need, found by following import lines: buf would otherwise compile the whole tree. */
+function importClosure(protoRoot, entries) {
+  const seen = new Set()
+  const queue = [...entries]
+  while (queue.length > 0) {
+    const file = queue.pop()
+    if (seen.has(file) || !existsSync(join(protoRoot, file))) continue
+    seen.add(file)
+    for (const match of readFileSync(join(protoRoot, file), 'utf8').matchAll(/^import\s+(?:public\s+)?"([^"]+)";/gm)) queue.push(match[1])
+  }
+  return seen
+}
+
+export function generateProtos() {
+  const work = mkdtempSync(join(tmpdir(), 'outrigger-protos-'))
+  try {
+    const all = join(work, 'all')
+    const used = join(work, 'used')
+    for (const source of ['envoy-api/envoy', 'xds/udpa', 'xds/xds', 'googleapis/google', 'protoc-gen-validate/validate']) {
+      copyProtos(join(deps, source), join(all, source.slice(source.indexOf('/') + 1)))
+    }
+    for (const file of importClosure(all, ENTRY_FILES)) {
+      mkdirSync(dirname(join(used, file)), { recursive: true })
+      cpSync(join(all, file), join(used, file))
+    }
+    const bin = join(root, 'node_modules/.bin')
+    const template = {
+      version: 'v2',
+      inputs: [{ directory: used }],
+      plugins: [{ local: join(bin, 'protoc-gen-es'), out: join(work, 'gen'), opt: ['target=ts', 'import_extension=js'] }],
+    }
+    execFileSync(join(bin, 'buf'), ['generate', '--template', JSON.stringify(template)], {
+      cwd: work,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, BUF_CACHE_DIR: join(work, 'cache') },
+    })
+    rmSync(outDir, { recursive: true, force: true })
+    mkdirSync(dirname(outDir), { recursive: true })
+    cpSync(join(work, 'gen'), outDir, { recursive: true })
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) generateProtos()

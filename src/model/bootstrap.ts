@@ -1,0 +1,68 @@
+// Envoy's bootstrap file (envoy.config.bootstrap.v3.Bootstrap) as model.
+
+import type { AccessLog } from './access-log.js'
+import type { Address } from './address.js'
+import type { Cluster } from './cluster.js'
+import type { Locality } from './endpoint.js'
+import type { GrpcService } from './http-filter.js'
+import type { Listener } from './listener.js'
+import type { StringMatcher } from './matcher.js'
+import type { JsonObject } from './metadata.js'
+import type { Secret } from './tls.js'
+
+export interface NodeInfo {
+  readonly id: string
+  readonly cluster: string
+  readonly metadata: JsonObject
+  readonly locality: Locality
+}
+
+export interface ApiConfigSource {
+  readonly apiType: 'DELTA_GRPC' | 'GRPC'
+  readonly services: readonly GrpcService[]
+  readonly rateLimit: { readonly maxTokens: number; readonly fillRate: number } | null
+  readonly setNodeOnFirstMessageOnly: boolean
+}
+
+export type ConfigSource =
+  | { readonly kind: 'ads' }
+  | { readonly kind: 'api'; readonly api: ApiConfigSource }
+  | { readonly kind: 'path'; readonly path: string; readonly watchedDirectory: string }
+
+/** A dynamic resource source and how long its first answer is awaited; 0 = for ever. */
+export interface DynamicSource {
+  readonly source: ConfigSource
+  readonly initialFetchTimeoutMs: number
+}
+
+export interface StatsTag {
+  readonly name: string
+  readonly regex: string | null
+  readonly fixedValue: string | null
+}
+
+export interface StatsConfig {
+  readonly useAllDefaultTags: boolean
+  readonly tags: readonly StatsTag[]
+  readonly rejectAll: boolean
+  readonly inclusion: readonly StringMatcher[] | null
+  readonly exclusion: readonly StringMatcher[] | null
+  readonly histogramBuckets: readonly { readonly match: StringMatcher; readonly buckets: readonly number[] }[]
+}
+
+export interface Bootstrap {
+  readonly node: NodeInfo
+  readonly listeners: readonly Listener[]
+  readonly clusters: readonly Cluster[]
+  readonly secrets: readonly Secret[]
+  readonly ads: ApiConfigSource | null
+  readonly lds: DynamicSource | null
+  readonly cds: DynamicSource | null
+  readonly admin: { readonly address: Address; readonly accessLogs: readonly AccessLog[]; readonly profilePath: string } | null
+  readonly stats: StatsConfig
+  readonly statsFlushIntervalMs: number
+  /** Merged static runtime layers: key -> value. */
+  readonly runtime: ReadonlyMap<string, string | number | boolean>
+  readonly headerPrefix: string
+  readonly unsupported: readonly string[]
+}

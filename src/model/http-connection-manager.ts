@@ -1,0 +1,126 @@
+// HTTP connection manager model (envoy.extensions.filters.network.http_connection_manager.v3) and its protocol options.
+
+import type { AccessLog } from './access-log.js'
+import type { CidrRange } from './address.js'
+import type { HttpFilter } from './http-filter.js'
+import type { RuntimeFraction } from './matcher.js'
+import type { RouteTable } from './route.js'
+
+export type XfccMode = 'SANITIZE' | 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY'
+
+export interface XfccDetails {
+  readonly subject: boolean
+  readonly cert: boolean
+  readonly chain: boolean
+  readonly dns: boolean
+  readonly uri: boolean
+}
+
+/** envoy.config.core.v3.Http1ProtocolOptions. */
+export interface Http1Options {
+  readonly allowAbsoluteUrl: boolean
+  readonly acceptHttp10: boolean
+  readonly defaultHostForHttp10: string
+  /** Envoy lower-cases unless one of these is set; Outrigger keeps what came when 'preserve'. */
+  readonly headerKeyFormat: 'default' | 'proper' | 'preserve'
+  readonly enableTrailers: boolean
+  readonly allowChunkedLength: boolean
+}
+
+/** envoy.config.core.v3.Http2ProtocolOptions. Sizes in bytes. */
+export interface Http2Options {
+  readonly hpackTableSize: number
+  readonly maxConcurrentStreams: number
+  readonly initialStreamWindowSize: number
+  readonly initialConnectionWindowSize: number
+  readonly allowConnect: boolean
+  readonly allowMetadata: boolean
+  readonly maxOutboundFrames: number
+  readonly maxOutboundControlFrames: number
+  readonly maxConsecutiveInboundFramesWithEmptyPayload: number
+  readonly maxInboundPriorityFramesPerStream: number
+  readonly maxInboundWindowUpdateFramesPerDataFrameSent: number
+  readonly streamErrorOnInvalidHttpMessaging: boolean
+  readonly keepaliveIntervalMs: number | null
+  readonly keepaliveTimeoutMs: number
+}
+
+/** envoy.config.core.v3.HttpProtocolOptions. null = Envoy's default named in the comment. */
+export interface CommonHttpOptions {
+  /** Default 1 h; 0 = off. */
+  readonly idleTimeoutMs: number
+  readonly maxConnectionDurationMs: number | null
+  readonly maxHeadersCount: number
+  readonly maxResponseHeadersKb: number | null
+  readonly maxStreamDurationMs: number | null
+  readonly headersWithUnderscoresAction: 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER'
+  readonly maxRequestsPerConnection: number | null
+}
+
+export interface UpgradeConfig {
+  /** Lower case, e.g. `websocket`, `connect`. */
+  readonly upgradeType: string
+  readonly enabled: boolean
+  readonly filters: readonly HttpFilter[] | null
+}
+
+export interface HttpConnectionManager {
+  readonly statPrefix: string
+  readonly codecType: 'AUTO' | 'HTTP1' | 'HTTP2'
+  /** Exactly one of the two is set. */
+  readonly routeTable: RouteTable | null
+  readonly rdsName: string | null
+  readonly rdsInitialFetchTimeoutMs: number
+  readonly httpFilters: readonly HttpFilter[]
+  readonly addUserAgent: boolean
+  readonly http1: Http1Options
+  readonly http2: Http2Options
+  readonly common: CommonHttpOptions
+  readonly serverName: string
+  readonly serverHeaderTransformation: 'OVERWRITE' | 'APPEND_IF_ABSENT' | 'PASS_THROUGH'
+  readonly schemeToOverwrite: '' | 'http' | 'https'
+  readonly maxRequestHeadersKb: number
+  /** Default 5 min; 0 = off. */
+  readonly streamIdleTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly requestHeadersTimeoutMs: number
+  readonly drainTimeoutMs: number
+  readonly delayedCloseTimeoutMs: number
+  readonly accessLogs: readonly AccessLog[]
+  readonly useRemoteAddress: boolean
+  readonly xffNumTrustedHops: number
+  readonly skipXffAppend: boolean
+  readonly via: string
+  readonly generateRequestId: boolean
+  readonly preserveExternalRequestId: boolean
+  readonly alwaysSetRequestIdInResponse: boolean
+  readonly xfccMode: XfccMode
+  readonly xfccDetails: XfccDetails
+  readonly proxy100Continue: boolean
+  readonly upgrades: readonly UpgradeConfig[]
+  readonly normalizePath: boolean
+  readonly mergeSlashes: boolean
+  readonly pathWithEscapedSlashes: 'KEEP_UNCHANGED' | 'REJECT_REQUEST' | 'UNESCAPE_AND_REDIRECT' | 'UNESCAPE_AND_FORWARD'
+  readonly stripMatchingHostPort: boolean
+  readonly stripAnyHostPort: boolean
+  readonly stripTrailingHostDot: boolean
+  readonly streamErrorOnInvalidHttpMessage: boolean
+  readonly localReply: LocalReplyConfig | null
+  readonly internalCidrRanges: readonly CidrRange[]
+  readonly tracingRandomSampling: RuntimeFraction | null
+  readonly appendXForwardedPort: boolean
+}
+
+/** envoy LocalReplyConfig, limited to what can be done without changing who answers. */
+export interface LocalReplyConfig {
+  readonly mappers: readonly {
+    readonly filter: import('./access-log.js').AccessLogFilter
+    readonly statusCode: number | null
+    readonly body: string | null
+    readonly format: import('./access-log.js').LogFormat | null
+    readonly contentType: string
+    readonly headersToAdd: readonly import('./route.js').HeaderOption[]
+  }[]
+  readonly format: import('./access-log.js').LogFormat | null
+  readonly contentType: string
+}

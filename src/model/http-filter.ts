@@ -1,0 +1,271 @@
+// HTTP filters of the connection manager, as model. One variant per filter that Outrigger runs or accepts.
+
+import type { HeaderMatcher, RuntimeFraction, StringMatcher } from './matcher.js'
+import type { RbacConfig } from './rbac.js'
+import type { HeaderOption, RegexRewrite } from './route.js'
+
+/** A gRPC service reached through a cluster of ours (envoy_grpc) or by target URI (google_grpc). */
+export interface GrpcService {
+  readonly cluster: string
+  readonly target: string
+  readonly authority: string
+  readonly timeoutMs: number | null
+  readonly initialMetadata: readonly { readonly key: string; readonly value: string }[]
+}
+
+export interface FaultConfig {
+  readonly delay: { readonly fixedMs: number | null; readonly fromHeader: boolean; readonly fraction: RuntimeFraction } | null
+  readonly abort: {
+    readonly httpStatus: number | null
+    readonly grpcStatus: number | null
+    readonly fromHeader: boolean
+    readonly fraction: RuntimeFraction
+  } | null
+  readonly upstreamCluster: string
+  readonly headers: readonly HeaderMatcher[]
+  readonly downstreamNodes: readonly string[]
+  readonly maxActiveFaults: number | null
+  readonly responseRateLimitKbps: number | null
+}
+
+export interface CorsPolicy {
+  readonly allowOrigin: readonly StringMatcher[]
+  readonly allowMethods: string
+  readonly allowHeaders: string
+  readonly exposeHeaders: string
+  readonly maxAge: string
+  readonly allowCredentials: boolean
+  readonly allowPrivateNetworkAccess: boolean
+  readonly enabled: RuntimeFraction
+  readonly shadowEnabled: RuntimeFraction | null
+  readonly forwardNotMatchingPreflights: boolean
+}
+
+export interface CsrfPolicy {
+  readonly enabled: RuntimeFraction
+  readonly shadowEnabled: RuntimeFraction | null
+  readonly additionalOrigins: readonly StringMatcher[]
+}
+
+export interface LocalRateLimitConfig {
+  readonly statPrefix: string
+  readonly status: number
+  readonly bucket: { readonly maxTokens: number; readonly tokensPerFill: number; readonly fillIntervalMs: number } | null
+  readonly enabled: RuntimeFraction
+  readonly enforced: RuntimeFraction
+  readonly responseHeadersToAdd: readonly HeaderOption[]
+  readonly requestHeadersToAddWhenNotEnforced: readonly HeaderOption[]
+  readonly descriptors: readonly {
+    readonly entries: readonly { readonly key: string; readonly value: string }[]
+    readonly bucket: { readonly maxTokens: number; readonly tokensPerFill: number; readonly fillIntervalMs: number }
+  }[]
+  readonly stage: number
+  readonly perConnection: boolean
+  readonly enableXRateLimitHeaders: boolean
+}
+
+export interface RateLimitConfig {
+  readonly domain: string
+  readonly stage: number
+  readonly requestType: 'internal' | 'external' | 'both'
+  readonly timeoutMs: number
+  readonly failureModeDeny: boolean
+  readonly rateLimitedAsResourceExhausted: boolean
+  readonly service: GrpcService
+  readonly enableXRateLimitHeaders: boolean
+  readonly disableXEnvoyRateLimitedHeader: boolean
+  readonly rateLimitedStatus: number
+  readonly statusOnError: number
+  readonly responseHeadersToAdd: readonly HeaderOption[]
+}
+
+export interface ExtAuthzConfig {
+  readonly service:
+    | { readonly kind: 'grpc'; readonly grpc: GrpcService }
+    | {
+        readonly kind: 'http'
+        readonly cluster: string
+        readonly uri: string
+        readonly timeoutMs: number
+        readonly pathPrefix: string
+        readonly allowedRequestHeaders: readonly StringMatcher[]
+        readonly headersToAdd: readonly { readonly key: string; readonly value: string }[]
+        readonly allowedUpstreamHeaders: readonly StringMatcher[]
+        readonly allowedUpstreamHeadersToAppend: readonly StringMatcher[]
+        readonly allowedClientHeaders: readonly StringMatcher[]
+        readonly allowedClientHeadersOnSuccess: readonly StringMatcher[]
+      }
+  readonly failureModeAllow: boolean
+  readonly failureModeAllowHeaderAdd: boolean
+  readonly withRequestBody: { readonly maxBytes: number; readonly allowPartial: boolean; readonly packAsBytes: boolean } | null
+  readonly clearRouteCache: boolean
+  readonly statusOnError: number
+  readonly filterEnabled: RuntimeFraction | null
+  readonly denyAtDisable: boolean
+  readonly includePeerCertificate: boolean
+  readonly statPrefix: string
+  readonly metadataContextNamespaces: readonly string[]
+  readonly allowedHeaders: readonly StringMatcher[]
+  readonly disallowedHeaders: readonly StringMatcher[]
+}
+
+export interface JwtProvider {
+  readonly name: string
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  readonly subjects: StringMatcher | null
+  readonly requireExpiration: boolean
+  readonly maxLifetimeMs: number | null
+  readonly forward: boolean
+  readonly forwardPayloadHeader: string
+  readonly padForwardPayloadHeader: boolean
+  readonly payloadInMetadata: string
+  readonly headerInMetadata: string
+  readonly failedStatusInMetadata: string
+  readonly fromHeaders: readonly { readonly name: string; readonly valuePrefix: string }[]
+  readonly fromParams: readonly string[]
+  readonly fromCookies: readonly string[]
+  readonly clockSkewSeconds: number
+  readonly claimToHeaders: readonly { readonly headerName: string; readonly claimName: string }[]
+  readonly clearRouteCache: boolean
+  readonly jwks:
+    | { readonly kind: 'local'; readonly source: import('./tls.js').DataSource }
+    | {
+        readonly kind: 'remote'
+        readonly uri: string
+        readonly cluster: string
+        readonly timeoutMs: number
+        readonly cacheMs: number
+        readonly asyncFetch: boolean
+        readonly fastListener: boolean
+        readonly failedRefetchMs: number
+        readonly retries: number
+        readonly retryBaseMs: number
+        readonly retryMaxMs: number
+      }
+  readonly cacheSize: number
+}
+
+export type JwtRequirement =
+  | { readonly kind: 'provider'; readonly provider: string; readonly audiences: readonly string[] }
+  | { readonly kind: 'any' | 'all'; readonly requirements: readonly JwtRequirement[] }
+  | { readonly kind: 'allowMissing' }
+  | { readonly kind: 'allowMissingOrFailed' }
+  | { readonly kind: 'none' }
+
+export interface JwtConfig {
+  readonly providers: ReadonlyMap<string, JwtProvider>
+  readonly rules: readonly { readonly match: import('./route.js').RouteMatch; readonly requires: JwtRequirement }[]
+  readonly requirementMap: ReadonlyMap<string, JwtRequirement>
+  readonly bypassCorsPreflight: boolean
+  readonly stripFailureResponse: boolean
+  readonly statPrefix: string
+}
+
+export interface CompressorConfig {
+  readonly library:
+    | { readonly kind: 'gzip'; readonly level: number; readonly windowBits: number; readonly memLevel: number }
+    | { readonly kind: 'brotli'; readonly quality: number; readonly windowBits: number }
+  readonly minContentLength: number
+  readonly contentTypes: readonly string[]
+  readonly disableOnEtagHeader: boolean
+  readonly removeAcceptEncodingHeader: boolean
+  readonly responseEnabled: boolean
+  readonly chooseFirst: boolean
+  readonly uncompressibleResponseCodes: readonly number[]
+  readonly statPrefix: string
+}
+
+export interface HeaderToMetadataRule {
+  readonly header: string
+  readonly cookie: string
+  readonly onPresent: {
+    readonly namespace: string
+    readonly key: string
+    readonly value: string
+    readonly type: 'STRING' | 'NUMBER' | 'PROTOBUF_VALUE'
+    readonly regexRewrite: RegexRewrite | null
+    readonly encodeBase64: boolean
+  } | null
+  readonly onMissing: {
+    readonly namespace: string
+    readonly key: string
+    readonly value: string
+    readonly type: 'STRING' | 'NUMBER' | 'PROTOBUF_VALUE'
+  } | null
+  readonly remove: boolean
+}
+
+export interface HeaderMutationConfig {
+  readonly request: readonly (
+    | { readonly kind: 'remove'; readonly name: string }
+    | { readonly kind: 'append'; readonly option: HeaderOption }
+  )[]
+  readonly response: readonly (
+    | { readonly kind: 'remove'; readonly name: string }
+    | { readonly kind: 'append'; readonly option: HeaderOption }
+  )[]
+}
+
+export interface HealthCheckFilterConfig {
+  readonly passThrough: boolean
+  readonly headers: readonly HeaderMatcher[]
+  readonly cacheTimeMs: number | null
+  readonly clusterMinHealthyPercentages: ReadonlyMap<string, number>
+}
+
+export interface RouterConfig {
+  readonly dynamicStats: boolean
+  readonly suppressEnvoyHeaders: boolean
+  readonly startChildSpan: boolean
+  readonly respectExpectedRqTimeout: boolean
+  readonly suppressGrpcRequestFailureCodeStats: boolean
+  readonly strictCheckHeaders: readonly string[]
+}
+
+/** `name` is the filter's name in the config (per-route overrides use it); `disabled` filters run only where a route enables them. */
+export type HttpFilter = { readonly name: string; readonly disabled: boolean } & (
+  | { readonly kind: 'router'; readonly config: RouterConfig }
+  | { readonly kind: 'rbac'; readonly config: RbacConfig }
+  | {
+      readonly kind: 'grpcStats'
+      readonly config: {
+        readonly emitFilterState: boolean
+        readonly statsForAllMethods: boolean
+        readonly individualMethods: readonly { readonly service: string; readonly methods: readonly string[] }[]
+        readonly enableUpstreamStats: boolean
+      }
+    }
+  | { readonly kind: 'grpcHttp1Bridge'; readonly config: { readonly upgradeProtobufToGrpc: boolean } }
+  | { readonly kind: 'grpcWeb' }
+  | {
+      readonly kind: 'headerToMetadata'
+      readonly config: { readonly request: readonly HeaderToMetadataRule[]; readonly response: readonly HeaderToMetadataRule[] }
+    }
+  | { readonly kind: 'fault'; readonly config: FaultConfig }
+  | { readonly kind: 'cors' }
+  | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
+  | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } }
+  | { readonly kind: 'compressor'; readonly config: CompressorConfig }
+  | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
+  | { readonly kind: 'rateLimit'; readonly config: RateLimitConfig }
+  | { readonly kind: 'extAuthz'; readonly config: ExtAuthzConfig }
+  | { readonly kind: 'jwtAuthn'; readonly config: JwtConfig }
+  | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
+  | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
+)
+
+/** typed_per_filter_config, by filter name. `disabled: true` turns the filter off there. */
+export type HttpFilterOverride = { readonly disabled: boolean } & (
+  | { readonly kind: 'rbac'; readonly config: RbacConfig | null }
+  | { readonly kind: 'fault'; readonly config: FaultConfig }
+  | { readonly kind: 'cors'; readonly config: CorsPolicy }
+  | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
+  | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } | null }
+  | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
+  | { readonly kind: 'extAuthz'; readonly contextExtensions: ReadonlyMap<string, string> }
+  | { readonly kind: 'jwtAuthn'; readonly requirementName: string }
+  | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
+  | { readonly kind: 'compressor' }
+  | { readonly kind: 'generic' }
+)

@@ -1,0 +1,103 @@
+// Listener and filter-chain model (envoy.config.listener.v3.Listener).
+
+import type { AccessLog } from './access-log.js'
+import type { Address, CidrRange } from './address.js'
+import type { HttpConnectionManager } from './http-connection-manager.js'
+import type { RuntimeFraction } from './matcher.js'
+import type { Metadata } from './metadata.js'
+import type { RbacConfig } from './rbac.js'
+import type { HashPolicy } from './route.js'
+import type { DownstreamTls } from './tls.js'
+
+/** Empty lists and null match everything. `serverNames` lower case, may start with `*.`. */
+export interface FilterChainMatch {
+  readonly destinationPort: number | null
+  readonly prefixRanges: readonly CidrRange[]
+  readonly serverNames: readonly string[]
+  readonly transportProtocol: string
+  readonly applicationProtocols: readonly string[]
+  readonly directSourcePrefixRanges: readonly CidrRange[]
+  readonly sourceType: 'ANY' | 'SAME_IP_OR_LOOPBACK' | 'EXTERNAL'
+  readonly sourcePrefixRanges: readonly CidrRange[]
+  readonly sourcePorts: readonly number[]
+}
+
+export interface WeightedTcpCluster {
+  readonly name: string
+  readonly weight: number
+}
+
+export interface TcpProxy {
+  readonly statPrefix: string
+  readonly cluster: string
+  readonly weightedClusters: readonly WeightedTcpCluster[]
+  /** 0 = no idle timeout; Envoy's default is 1 h. */
+  readonly idleTimeoutMs: number
+  readonly maxConnectAttempts: number
+  readonly maxDownstreamConnectionDurationMs: number | null
+  readonly hashPolicy: readonly HashPolicy[]
+  readonly accessLogs: readonly AccessLog[]
+  readonly metadataMatch: Metadata | null
+  readonly tunnelingHostname: string
+  readonly tunnelingUsePost: boolean
+}
+
+export type NetworkFilter =
+  | { readonly kind: 'rbac'; readonly name: string; readonly rbac: RbacConfig }
+  | {
+      readonly kind: 'connectionLimit'
+      readonly name: string
+      readonly statPrefix: string
+      readonly maxConnections: number
+      readonly delayMs: number
+    }
+  | {
+      readonly kind: 'localRateLimit'
+      readonly name: string
+      readonly statPrefix: string
+      readonly maxTokens: number
+      readonly tokensPerFill: number
+      readonly fillIntervalMs: number
+      readonly enabled: RuntimeFraction | null
+    }
+  | { readonly kind: 'sniCluster'; readonly name: string }
+  | { readonly kind: 'tcpProxy'; readonly name: string; readonly tcpProxy: TcpProxy }
+  | { readonly kind: 'httpConnectionManager'; readonly name: string; readonly hcm: HttpConnectionManager }
+  | { readonly kind: 'directResponse'; readonly name: string; readonly body: Uint8Array }
+  | { readonly kind: 'echo'; readonly name: string }
+
+export interface FilterChain {
+  readonly name: string
+  readonly match: FilterChainMatch
+  readonly tls: DownstreamTls | null
+  /** In order; the last one is terminal (tcpProxy, httpConnectionManager, directResponse, echo). */
+  readonly filters: readonly NetworkFilter[]
+  readonly transportSocketConnectTimeoutMs: number
+  readonly metadata: Metadata
+}
+
+export interface Listener {
+  readonly name: string
+  readonly statPrefix: string
+  readonly address: Address
+  readonly additionalAddresses: readonly Address[]
+  readonly bindToPort: boolean
+  readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
+  readonly filterChains: readonly FilterChain[]
+  readonly defaultFilterChain: FilterChain | null
+  readonly tlsInspector: boolean
+  readonly httpInspector: boolean
+  readonly proxyProtocol: boolean
+  readonly originalDst: boolean
+  readonly listenerFiltersTimeoutMs: number
+  readonly continueOnListenerFiltersTimeout: boolean
+  readonly perConnectionBufferLimitBytes: number
+  readonly accessLogs: readonly AccessLog[]
+  readonly drainType: 'DEFAULT' | 'MODIFY_ONLY'
+  readonly tcpBacklogSize: number
+  readonly enableReusePort: boolean
+  readonly ignoreGlobalConnLimit: boolean
+  readonly metadata: Metadata
+  /** What was accepted without effect, for admin and the gauge: field paths. */
+  readonly unsupported: readonly string[]
+}

@@ -1,0 +1,54 @@
+// envoy.config.rbac.v3.RBAC as model. The same value serves the network filter, the HTTP filter and `explain`.
+
+import type { CidrRange } from './address.js'
+import type { HeaderMatcher, MetadataMatcher, StringMatcher } from './matcher.js'
+
+export type RbacPermission =
+  | { readonly kind: 'any' }
+  | { readonly kind: 'and'; readonly rules: readonly RbacPermission[] }
+  | { readonly kind: 'or'; readonly rules: readonly RbacPermission[] }
+  | { readonly kind: 'not'; readonly rule: RbacPermission }
+  | { readonly kind: 'header'; readonly header: HeaderMatcher }
+  | { readonly kind: 'urlPath'; readonly matcher: StringMatcher }
+  | { readonly kind: 'destinationIp'; readonly range: CidrRange }
+  | { readonly kind: 'destinationPort'; readonly port: number }
+  | { readonly kind: 'destinationPortRange'; readonly start: number; readonly end: number }
+  | { readonly kind: 'requestedServerName'; readonly matcher: StringMatcher }
+  | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher }
+
+export type RbacPrincipal =
+  | { readonly kind: 'any' }
+  | { readonly kind: 'and'; readonly ids: readonly RbacPrincipal[] }
+  | { readonly kind: 'or'; readonly ids: readonly RbacPrincipal[] }
+  | { readonly kind: 'not'; readonly id: RbacPrincipal }
+  /** `matcher` null: any peer with a validated certificate. Against URI SANs, then DNS SANs, then the subject. */
+  | { readonly kind: 'authenticated'; readonly matcher: StringMatcher | null }
+  | { readonly kind: 'directRemoteIp'; readonly range: CidrRange }
+  | { readonly kind: 'remoteIp'; readonly range: CidrRange }
+  | { readonly kind: 'sourceIp'; readonly range: CidrRange }
+  | { readonly kind: 'header'; readonly header: HeaderMatcher }
+  | { readonly kind: 'urlPath'; readonly matcher: StringMatcher }
+  | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher }
+
+export interface RbacPolicy {
+  readonly name: string
+  /** OR-ed; a policy matches when one permission and one principal match. */
+  readonly permissions: readonly RbacPermission[]
+  readonly principals: readonly RbacPrincipal[]
+}
+
+/** `null` where a filter has no `rules`: not enforced. A value with no policies is enforced: ALLOW denies all, DENY allows all. */
+export interface RbacRules {
+  readonly action: 'ALLOW' | 'DENY' | 'LOG'
+  readonly policies: readonly RbacPolicy[]
+}
+
+/** Settings of the network and the HTTP filter. */
+export interface RbacConfig {
+  readonly rules: RbacRules | null
+  readonly shadowRules: RbacRules | null
+  readonly rulesStatPrefix: string
+  readonly shadowRulesStatPrefix: string
+  /** Network filter only: prefix of its stats, e.g. `connect_authz`. */
+  readonly statPrefix: string
+}

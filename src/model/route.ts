@@ -1,0 +1,240 @@
+// Route tables (envoy.config.route.v3.RouteConfiguration) as model: what l7/route-table compiles.
+
+import type { HttpFilterOverride } from './http-filter.js'
+import type { HeaderMatcher, MetadataMatcher, QueryParameterMatcher, RuntimeFraction, StringMatcher } from './matcher.js'
+import type { Metadata } from './metadata.js'
+
+/** HeaderValueOption. `value` may hold `%COMMAND%` operators. */
+export interface HeaderOption {
+  readonly name: string
+  readonly value: string
+  readonly action: 'APPEND_IF_EXISTS_OR_ADD' | 'ADD_IF_ABSENT' | 'OVERWRITE_IF_EXISTS_OR_ADD' | 'OVERWRITE_IF_EXISTS'
+  readonly keepEmptyValue: boolean
+}
+
+export interface HeaderMutations {
+  readonly requestAdd: readonly HeaderOption[]
+  readonly requestRemove: readonly string[]
+  readonly responseAdd: readonly HeaderOption[]
+  readonly responseRemove: readonly string[]
+}
+
+export type PathMatch =
+  | { readonly kind: 'prefix' | 'path' | 'pathSeparatedPrefix'; readonly value: string; readonly caseSensitive: boolean }
+  | { readonly kind: 'regex'; readonly value: string }
+  | { readonly kind: 'connect' }
+
+export interface RouteMatch {
+  readonly path: PathMatch
+  readonly headers: readonly HeaderMatcher[]
+  readonly queryParameters: readonly QueryParameterMatcher[]
+  readonly runtimeFraction: RuntimeFraction | null
+  readonly grpc: boolean
+  readonly tlsContext: { readonly presented: boolean | null; readonly validated: boolean | null } | null
+  readonly dynamicMetadata: readonly MetadataMatcher[]
+}
+
+/** RegexMatchAndSubstitute; substitution uses `\1` groups as RE2 does. */
+export interface RegexRewrite {
+  readonly pattern: string
+  readonly substitution: string
+}
+
+export type HashPolicy =
+  | { readonly kind: 'header'; readonly name: string; readonly regexRewrite: RegexRewrite | null; readonly terminal: boolean }
+  | {
+      readonly kind: 'cookie'
+      readonly name: string
+      readonly path: string
+      readonly ttlSeconds: number | null
+      readonly terminal: boolean
+    }
+  | { readonly kind: 'sourceIp'; readonly terminal: boolean }
+  | { readonly kind: 'queryParameter'; readonly name: string; readonly terminal: boolean }
+  | { readonly kind: 'filterState'; readonly key: string; readonly terminal: boolean }
+
+export interface RetryPolicy {
+  /** Lower-case tokens of `retry_on`, e.g. `5xx`, `connect-failure`, `retriable-status-codes`. */
+  readonly retryOn: readonly string[]
+  readonly numRetries: number
+  readonly perTryTimeoutMs: number | null
+  readonly perTryIdleTimeoutMs: number | null
+  readonly retriableStatusCodes: readonly number[]
+  readonly retriableHeaders: readonly HeaderMatcher[]
+  readonly retriableRequestHeaders: readonly HeaderMatcher[]
+  readonly baseIntervalMs: number
+  readonly maxIntervalMs: number
+  readonly rateLimitedBackoff: {
+    readonly headers: readonly { readonly name: string; readonly format: 'SECONDS' | 'UNIX_TIMESTAMP' }[]
+    readonly maxIntervalMs: number
+  } | null
+  readonly avoidPreviousHosts: boolean
+  readonly omitCanaryHosts: boolean
+  readonly omitHostMetadata: Metadata | null
+  readonly avoidPreviousPrioritiesEvery: number | null
+  readonly hostSelectionMaxAttempts: number
+}
+
+export interface HedgePolicy {
+  readonly initialRequests: number
+  readonly hedgeOnPerTryTimeout: boolean
+}
+
+export interface MirrorPolicy {
+  readonly cluster: string
+  readonly clusterHeader: string
+  readonly fraction: RuntimeFraction | null
+  readonly disableShadowHostSuffix: boolean
+}
+
+export interface WeightedCluster {
+  readonly name: string
+  readonly clusterHeader: string
+  readonly weight: number
+  readonly mutations: HeaderMutations
+  readonly metadataMatch: Metadata | null
+  readonly hostRewrite: string
+  readonly overrides: ReadonlyMap<string, HttpFilterOverride>
+}
+
+export type ClusterSpecifier =
+  | { readonly kind: 'cluster'; readonly name: string }
+  | {
+      readonly kind: 'weighted'
+      readonly clusters: readonly WeightedCluster[]
+      readonly totalWeight: number
+      readonly randomValueHeader: string
+      readonly useHashPolicy: boolean
+    }
+  | { readonly kind: 'clusterHeader'; readonly header: string }
+
+export interface RateLimitAction {
+  readonly kind:
+    | 'source_cluster'
+    | 'destination_cluster'
+    | 'remote_address'
+    | 'generic_key'
+    | 'request_headers'
+    | 'header_value_match'
+    | 'query_parameter_value_match'
+    | 'metadata'
+    | 'masked_remote_address'
+  readonly key: string
+  readonly value: string
+  readonly headerName: string
+  readonly skipIfAbsent: boolean
+  readonly expectMatch: boolean
+  readonly headers: readonly HeaderMatcher[]
+  readonly queryParameters: readonly QueryParameterMatcher[]
+  readonly metadataNamespace: string
+  readonly metadataPath: readonly string[]
+  readonly prefixLengthV4: number
+  readonly prefixLengthV6: number
+}
+
+export interface RateLimit {
+  readonly stage: number
+  readonly disableKey: string
+  readonly actions: readonly RateLimitAction[]
+}
+
+/** RouteAction. Timeouts in ms: null = not set, 0 = disabled. */
+export interface ForwardAction {
+  readonly kind: 'forward'
+  readonly cluster: ClusterSpecifier
+  readonly clusterNotFoundStatus: 404 | 500 | 503
+  readonly metadataMatch: Metadata | null
+  readonly prefixRewrite: string
+  readonly regexRewrite: RegexRewrite | null
+  readonly hostRewrite: {
+    readonly kind: 'literal' | 'header' | 'auto' | 'pathRegex'
+    readonly value: string
+    readonly regex: RegexRewrite | null
+  } | null
+  readonly appendXForwardedHost: boolean
+  /** null = Envoy's 15 s. */
+  readonly timeoutMs: number | null
+  readonly idleTimeoutMs: number | null
+  readonly maxStreamDurationMs: number | null
+  readonly grpcTimeoutHeaderMaxMs: number | null
+  readonly grpcTimeoutHeaderOffsetMs: number | null
+  /** Deprecated max_grpc_timeout: null = not set, 0 = use the header unclamped. */
+  readonly maxGrpcTimeoutMs: number | null
+  readonly grpcTimeoutOffsetMs: number | null
+  readonly retry: RetryPolicy | null
+  readonly hedge: HedgePolicy | null
+  readonly mirrors: readonly MirrorPolicy[]
+  readonly priority: 'DEFAULT' | 'HIGH'
+  readonly hashPolicy: readonly HashPolicy[]
+  readonly upgrades: readonly { readonly upgradeType: string; readonly enabled: boolean; readonly connect: boolean }[]
+  readonly rateLimits: readonly RateLimit[]
+  readonly includeVhRateLimits: boolean
+  readonly maxInternalRedirects: number | null
+  readonly internalRedirectCodes: readonly number[]
+}
+
+export interface RedirectAction {
+  readonly kind: 'redirect'
+  readonly httpsRedirect: boolean
+  readonly schemeRedirect: string
+  readonly hostRedirect: string
+  readonly portRedirect: number
+  readonly pathRedirect: string
+  readonly prefixRewrite: string
+  readonly regexRewrite: RegexRewrite | null
+  readonly status: 301 | 302 | 303 | 307 | 308
+  readonly stripQuery: boolean
+}
+
+export interface DirectResponseAction {
+  readonly kind: 'directResponse'
+  readonly status: number
+  readonly body: string
+}
+
+export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction | { readonly kind: 'nonForwarding' }
+
+export interface Route {
+  readonly name: string
+  readonly match: RouteMatch
+  readonly action: RouteAction
+  readonly mutations: HeaderMutations
+  readonly metadata: Metadata
+  readonly overrides: ReadonlyMap<string, HttpFilterOverride>
+  readonly statPrefix: string
+  readonly perRequestBufferLimitBytes: number | null
+}
+
+export interface VirtualHost {
+  readonly name: string
+  readonly domains: readonly string[]
+  readonly routes: readonly Route[]
+  readonly requireTls: 'NONE' | 'EXTERNAL_ONLY' | 'ALL'
+  readonly mutations: HeaderMutations
+  readonly retry: RetryPolicy | null
+  readonly hedge: HedgePolicy | null
+  readonly mirrors: readonly MirrorPolicy[]
+  readonly rateLimits: readonly RateLimit[]
+  readonly includeRequestAttemptCount: boolean
+  readonly includeAttemptCountInResponse: boolean
+  readonly overrides: ReadonlyMap<string, HttpFilterOverride>
+  readonly virtualClusters: readonly { readonly name: string; readonly headers: readonly HeaderMatcher[] }[]
+  readonly metadata: Metadata
+  readonly perRequestBufferLimitBytes: number | null
+}
+
+export interface RouteTable {
+  readonly name: string
+  readonly virtualHosts: readonly VirtualHost[]
+  readonly mutations: HeaderMutations
+  readonly mostSpecificHeaderMutationsWins: boolean
+  readonly internalOnlyHeaders: readonly string[]
+  readonly validateClusters: boolean
+  readonly ignorePortInHostMatching: boolean
+  readonly ignorePathParametersInPathMatching: boolean
+  readonly maxDirectResponseBodyBytes: number
+  readonly overrides: ReadonlyMap<string, HttpFilterOverride>
+  readonly mirrors: readonly MirrorPolicy[]
+}
+
+export type { StringMatcher }

@@ -1,0 +1,94 @@
+// TLS contexts as model (envoy.extensions.transport_sockets.tls.v3). Key material is held as text; DataSource files are read and
+// watched by the secret registry, so that the model stays a value.
+
+import type { StringMatcher } from './matcher.js'
+
+/** Where bytes come from (envoy.config.core.v3.DataSource). `watchedDirectory` '' = watch the file itself. */
+export type DataSource =
+  | { readonly kind: 'inline'; readonly text: string }
+  | { readonly kind: 'file'; readonly path: string; readonly watchedDirectory: string }
+  | { readonly kind: 'env'; readonly name: string }
+
+export type TlsVersion = 'TLSv1.0' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+
+export interface TlsCertificate {
+  readonly certificateChain: DataSource
+  readonly privateKey: DataSource
+  readonly password: DataSource | null
+}
+
+export type SanType = 'URI' | 'DNS' | 'EMAIL' | 'IP_ADDRESS' | 'OTHER_NAME' | 'ANY'
+
+export interface SanMatcher {
+  readonly sanType: SanType
+  readonly matcher: StringMatcher
+}
+
+export interface ValidationContext {
+  readonly trustedCa: DataSource | null
+  readonly crl: DataSource | null
+  /** OR-ed; empty = only the chain is validated. */
+  readonly sanMatchers: readonly SanMatcher[]
+  readonly verifyCertificateSpki: readonly string[]
+  readonly verifyCertificateHash: readonly string[]
+  readonly allowExpiredCertificate: boolean
+  readonly trustChainVerification: 'VERIFY_TRUST_CHAIN' | 'ACCEPT_UNTRUSTED'
+  readonly onlyVerifyLeafCertCrl: boolean
+  readonly maxVerifyDepth: number | null
+  /** SPIFFECertValidatorConfig: trust domain -> bundle; null when the default validator is used. */
+  readonly spiffeTrustDomains: ReadonlyMap<string, DataSource> | null
+}
+
+/** A secret by name, fetched over SDS (`source`: the ADS stream, an own gRPC stream to `cluster`, or a file). */
+export interface SdsSecretRef {
+  readonly name: string
+  readonly source: SecretSource
+}
+export type SecretSource =
+  | { readonly kind: 'ads' }
+  | { readonly kind: 'grpc'; readonly cluster: string; readonly delta: boolean }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'static' }
+
+export interface CommonTlsContext {
+  readonly minVersion: TlsVersion
+  readonly maxVersion: TlsVersion
+  /** OpenSSL names; empty = defaults. Only meaningful up to TLS 1.2. */
+  readonly cipherSuites: readonly string[]
+  /** OpenSSL group names; empty = defaults. */
+  readonly ecdhCurves: readonly string[]
+  readonly signatureAlgorithms: readonly string[]
+  readonly alpnProtocols: readonly string[]
+  readonly certificates: readonly TlsCertificate[]
+  readonly certificateSds: readonly SdsSecretRef[]
+  readonly validation: ValidationContext | null
+  readonly validationSds: SdsSecretRef | null
+}
+
+/** DownstreamTlsContext. */
+export interface DownstreamTls {
+  readonly common: CommonTlsContext
+  readonly requireClientCertificate: boolean
+  readonly requireSni: boolean
+  readonly disableStatelessSessionResumption: boolean
+  readonly disableStatefulSessionResumption: boolean
+  readonly sessionTimeoutMs: number | null
+}
+
+/** UpstreamTlsContext. */
+export interface UpstreamTls {
+  readonly common: CommonTlsContext
+  readonly sni: string
+  readonly autoHostSni: boolean
+  readonly autoSniSanValidation: boolean
+  readonly allowRenegotiation: boolean
+  /** 0 disables client session caching; Envoy's default is 1. */
+  readonly maxSessionKeys: number
+}
+
+/** A delivered secret (envoy.extensions.transport_sockets.tls.v3.Secret). */
+export type Secret =
+  | { readonly name: string; readonly kind: 'certificate'; readonly certificate: TlsCertificate }
+  | { readonly name: string; readonly kind: 'validation'; readonly validation: ValidationContext }
+  | { readonly name: string; readonly kind: 'ticketKeys'; readonly keys: readonly DataSource[] }
+  | { readonly name: string; readonly kind: 'generic'; readonly secret: DataSource }

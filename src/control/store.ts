@@ -82,12 +82,11 @@ export class Store {
     const db = new Database(file)
     try {
       db.pragma('journal_mode = WAL')
-      // After WAL was entered, so that `close` can leave it again; held from the first write on.
+      // After WAL was entered, so that `close` can leave it again; held from the next transaction on.
       db.pragma('locking_mode = EXCLUSIVE')
       db.pragma('synchronous = FULL')
-      const store = new Store(db)
-      store.put('meta', 'openedBy', process.pid)
-      return store
+      db.exec('BEGIN EXCLUSIVE; COMMIT')
+      return new Store(db)
     } catch (error) {
       db.close()
       const message = (error as Error).message
@@ -147,7 +146,8 @@ export class Store {
 
   /** Gives the files back: the binding frees its handle only when collected, so the lock is let go explicitly. */
   close(): void {
-    this.#db.pragma('wal_checkpoint(TRUNCATE)')
+    // SQLite leaves exclusive locking only outside of WAL, and at the next read.
+    this.#db.pragma('journal_mode = DELETE')
     this.#db.pragma('locking_mode = NORMAL')
     this.#get.get('meta', 'index')
     this.#db.close()

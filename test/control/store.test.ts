@@ -69,7 +69,7 @@ describe('Store', () => {
       import Database from 'libsql'
       import { writeSync } from 'node:fs'
       const db = new Database(process.argv[1])
-      db.pragma('locking_mode = EXCLUSIVE'); db.pragma('journal_mode = WAL'); db.pragma('synchronous = FULL')
+      db.pragma('journal_mode = WAL'); db.pragma('locking_mode = EXCLUSIVE'); db.pragma('synchronous = FULL')
       const put = db.prepare("INSERT INTO records VALUES (?, ?, ?, ?, ?) ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value")
       for (let i = 1; ; i++) {
         db.exec('BEGIN IMMEDIATE')
@@ -104,7 +104,7 @@ describe('Store', () => {
     const script = `
       import Database from 'libsql'
       const db = new Database(process.argv[1])
-      db.pragma('locking_mode = EXCLUSIVE'); db.pragma('journal_mode = WAL')
+      db.pragma('journal_mode = WAL'); db.pragma('locking_mode = EXCLUSIVE')
       db.exec('CREATE TABLE IF NOT EXISTS other (a)'); db.exec('INSERT INTO other VALUES (1)')
       process.stdout.write('open'); setInterval(() => {}, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, join(dir, 'outrigger.db')], {

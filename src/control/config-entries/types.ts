@@ -455,7 +455,4 @@ export interface ConfigEntryIndex {
 }
 
 /** One problem of an entry: `path` in Consul's spelling (`Splits[1].Weight`), empty for the entry as a whole. */
-export interface ConfigError {
-  readonly path: string
-  readonly reason: string
-}
+export type { ConfigError } from '../../model/config-error.js'

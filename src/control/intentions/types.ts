@@ -1,105 +1,52 @@
 /**
- * Types of the intentions: the flat list for one destination, the RBAC model compiled from it, and the JSON table that
- * travels in listener metadata. Pure data; made by `match.ts`, `compile.ts` and `table.ts`.
- * The RBAC model mirrors the part of Envoy's `envoy.config.rbac.v3` that Consul uses, without protobuf.
+ * Types of the intentions for one destination: the flat list they are matched in, who asks, and the RBAC compiled from them.
+ * Pure data; made by `match.ts` and `compile.ts`. The RBAC is the proxy's own model (`model/rbac.ts`), the JSON table that travels
+ * in listener metadata is `model/intention.ts`: both halves of the mesh speak of the same values.
  */
+import type { RbacRules } from '../../model/rbac.js'
 import type { IntentionAction, IntentionPermission, JwtRequirement } from '../config-entries/types.js'
 
 /** One source → destination rule, flattened out of its service-intentions entry. */
 export interface Intention {
-  /** Stable, human-readable: `web => api`, `* => api`; with a peer `peer:p1/web => api`. */
-  readonly id: string
+  /** `<source> -> <destination>`: `web -> api`, `* -> api`; tenancy and peer only where they are not the default (`peer:p1/web -> api`). */
+  readonly name: string
+  /** Service name or `*`. */
   readonly source: string
+  /** Namespace or `*`. */
   readonly sourceNamespace: string
   readonly sourcePartition: string
   readonly sourcePeer?: string
   readonly destination: string
-  readonly destinationNamespace: string
-  readonly destinationPartition: string
+  /** 9 to 1; larger wins. */
   readonly precedence: number
   /** Absent when permissions decide. */
   readonly action?: IntentionAction
   readonly permissions?: readonly IntentionPermission[]
-  /** The entry's JWT requirement; applies to every allowing intention of the entry. */
+  /** The entry's JWT requirement: nothing of this entry allows without it. */
   readonly jwt?: JwtRequirement
   readonly description?: string
 }
 
-export interface StringMatch {
-  readonly exact?: string
-  readonly prefix?: string
-  readonly suffix?: string
-  readonly contains?: string
-  readonly regex?: string
-  readonly ignoreCase?: boolean
+/** Who calls, as read from a SPIFFE id. */
+export interface SourceIdentity {
+  readonly service: string
+  /** `default` when absent. */
+  readonly namespace?: string
+  readonly partition?: string
+  readonly peer?: string
 }
 
-/** `present: true` stands alone; else exactly one field of `match` is set. */
-export interface HeaderRule {
-  readonly name: string
-  readonly present?: boolean
-  readonly match?: StringMatch
-  readonly invert?: boolean
+/** One request (or, without method and path, one connection) to decide on. */
+export interface IntentionRequest {
+  readonly source: SourceIdentity
+  readonly method?: string
+  /** Path as received, a query is cut off before matching. */
+  readonly path?: string
+  /** By lower-case name; several values of a name joined with a comma. */
+  readonly headers?: ReadonlyMap<string, string>
+  /** Verified JWT payloads by provider name. */
+  readonly jwt?: ReadonlyMap<string, unknown>
 }
 
-export interface MetadataRule {
-  readonly filter: string
-  readonly path: readonly string[]
-  readonly value: string
-}
-
-export type RbacPrincipal =
-  | { readonly type: 'any' }
-  | { readonly type: 'authenticatedRegex'; readonly regex: string }
-  | { readonly type: 'header'; readonly header: HeaderRule }
-  | { readonly type: 'metadata'; readonly metadata: MetadataRule }
-  | { readonly type: 'andIds'; readonly ids: readonly RbacPrincipal[] }
-  | { readonly type: 'orIds'; readonly ids: readonly RbacPrincipal[] }
-  | { readonly type: 'notId'; readonly id: RbacPrincipal }
-
-export type RbacPermission =
-  | { readonly type: 'any' }
-  | { readonly type: 'urlPath'; readonly exact?: string; readonly prefix?: string; readonly regex?: string }
-  | { readonly type: 'header'; readonly header: HeaderRule }
-  | { readonly type: 'metadata'; readonly metadata: MetadataRule }
-  | { readonly type: 'andRules'; readonly rules: readonly RbacPermission[] }
-  | { readonly type: 'orRules'; readonly rules: readonly RbacPermission[] }
-  | { readonly type: 'notRule'; readonly rule: RbacPermission }
-
-export interface RbacPolicy {
-  readonly name: string
-  /** OR. */
-  readonly principals: readonly RbacPrincipal[]
-  /** OR. */
-  readonly permissions: readonly RbacPermission[]
-}
-
-/** No policies: ALLOW denies everything, DENY allows everything. */
-export interface CompiledIntentions {
-  readonly action: 'ALLOW' | 'DENY'
-  readonly policies: readonly RbacPolicy[]
-}
-
-/** One row of the table put into `filter_metadata["outrigger"]`. Plain JSON. */
-export interface IntentionRow {
-  readonly id: string
-  readonly source: string
-  readonly sourceNamespace: string
-  readonly sourcePartition: string
-  readonly sourcePeer?: string
-  readonly destination: string
-  readonly precedence: number
-  readonly action?: IntentionAction
-  readonly permissions?: readonly IntentionPermission[]
-  readonly jwt?: JwtRequirement
-}
-
-export interface IntentionTable {
-  readonly destination: string
-  readonly trustDomain: string
-  readonly defaultAction: IntentionAction
-  /** True for http-like services: permissions are evaluated; false: an intention with permissions denies. */
-  readonly http: boolean
-  /** Highest precedence first. */
-  readonly intentions: readonly IntentionRow[]
-}
+/** ALLOW without policies denies everything, DENY without policies allows everything. */
+export type CompiledIntentions = RbacRules & { readonly action: 'ALLOW' | 'DENY' }

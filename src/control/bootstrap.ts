@@ -1,0 +1,190 @@
+/**
+ * The Envoy bootstrap of one sidecar, in the form that Consul prints (JSON with the proto's field names): node, stats tags, admin
+ * and an ADS cluster. Served by the HTTP API, printed by `outrigger bootstrap`; runs the real Envoy as well as our own proxy.
+ * Source: consul-xds.md §2.4, §2.5. Cluster and stat names keep the shape that the tag regexes need.
+ */
+
+export interface BootstrapOptions {
+  readonly proxyId: string
+  /** The service behind the proxy: node cluster and source of its metrics. */
+  readonly service: string
+  readonly nodeName: string
+  readonly datacenter: string
+  readonly grpcHost: string
+  readonly grpcPort: number
+  readonly adminHost: string
+  readonly adminPort: number
+  /** Sent as `x-consul-token` on the ADS stream. */
+  readonly token?: string
+  /** PEM bundle that verifies the ADS server; its presence turns TLS on. */
+  readonly grpcCaPem?: string
+  readonly config?: Readonly<Record<string, unknown>>
+}
+
+const ADS_CLUSTER = 'local_agent'
+const NAMESPACE = 'default'
+const PARTITION = 'default'
+
+/** One tag of `stats_config`: a fixed value, or a regex whose outer group leaves the stat name and whose inner one is the value. */
+export interface StatsTag {
+  readonly tag_name: string
+  readonly fixed_value?: string
+  readonly regex?: string
+}
+
+export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
+  return {
+    admin: { access_log_path: '/dev/null', address: socketAddress(options.adminHost, options.adminPort) },
+    node: {
+      cluster: options.service,
+      id: options.proxyId,
+      metadata: { namespace: NAMESPACE, node_name: options.nodeName, partition: PARTITION },
+    },
+    layered_runtime: { layers: [{ name: 'base', static_layer: { 're2.max_program_size.error_level': 1_048_576 } }] },
+    static_resources: { clusters: [adsCluster(options)], ...prometheusListener(options) },
+    stats_config: { stats_tags: statsTags(options), use_all_default_tags: true },
+    dynamic_resources: {
+      lds_config: adsSource(),
+      cds_config: adsSource(),
+      ads_config: {
+        api_type: 'DELTA_GRPC',
+        transport_api_version: 'V3',
+        grpc_services: {
+          ...(options.token === undefined ? {} : { initial_metadata: [{ key: 'x-consul-token', value: options.token }] }),
+          envoy_grpc: { cluster_name: ADS_CLUSTER },
+        },
+      },
+    },
+  }
+}
+
+function adsSource(): object {
+  // 0 s: a proxy without configuration waits for it, however long; it must not open its listeners half configured.
+  return { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' }
+}
+
+function socketAddress(address: string, port: number): object {
+  return { socket_address: { address, port_value: port } }
+}
+
+function adsCluster(options: BootstrapOptions): object {
+  const isIp = /^[\d.]+$|:/.test(options.grpcHost)
+  return {
+    name: ADS_CLUSTER,
+    ignore_health_on_host_removal: false,
+    connect_timeout: '1s',
+    type: isIp ? 'STATIC' : 'STRICT_DNS',
+    ...(options.grpcCaPem === undefined
+      ? {}
+      : {
+          transport_socket: {
+            name: 'tls',
+            typed_config: {
+              '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+              common_tls_context: { validation_context: { trusted_ca: { inline_string: options.grpcCaPem } } },
+              ...(isIp ? {} : { sni: options.grpcHost }),
+            },
+          },
+        }),
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+    load_assignment: {
+      cluster_name: ADS_CLUSTER,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(options.grpcHost, options.grpcPort) } }] }],
+    },
+  }
+}
+
+/** `envoy_prometheus_bind_addr` of Proxy.Config: a listener that serves `/metrics` from the admin endpoint, and nothing else. */
+function prometheusListener(options: BootstrapOptions): { readonly listeners?: readonly object[] } {
+  const bind = options.config?.['envoy_prometheus_bind_addr']
+  if (typeof bind !== 'string' || !/^.+:\d{1,5}$/.test(bind)) return {}
+  const colon = bind.lastIndexOf(':')
+  const name = 'envoy_prometheus_metrics_listener'
+  const hcm = {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+    stat_prefix: 'envoy_prometheus_metrics',
+    codec_type: 'HTTP1',
+    route_config: {
+      name: 'self_admin_route',
+      virtual_hosts: [
+        {
+          name: 'self_admin',
+          domains: ['*'],
+          routes: [
+            { match: { path: '/metrics' }, route: { cluster: 'self_admin', prefix_rewrite: '/stats/prometheus' } },
+            { match: { prefix: '/' }, direct_response: { status: 404 } },
+          ],
+        },
+      ],
+    },
+    http_filters: [
+      {
+        name: 'envoy.filters.http.router',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+      },
+    ],
+  }
+  const chain = { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: hcm }] }
+  return { listeners: [{ name, address: socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1))), filter_chains: [chain] }] }
+}
+
+// Parts of a mesh cluster's name: [<hash>~][<subset>.]<service>.<namespace>.[<partition>.]<datacenter>.<routing>.<trust domain>.consul
+const PART = '[^.]+'
+const HASH = '(?:[^.]+~)?'
+const OPTIONAL = `(?:${PART}\\.)?`
+const ROUTING = 'internal[^.]*'
+
+/** Regex of `cluster.<name>.` in which the outer group spans the name and `inner` builds it with one capturing part. */
+function clusterTag(inner: string): string {
+  return `^cluster\\.(?:passthrough~)?(${inner}\\.consul\\.)`
+}
+
+/** `tcp|http.upstream[_peered].<service>[.<namespace>][.<partition>].<datacenter>.` */
+function upstreamTag(prefix: string, inner: string): string {
+  return `^(?:tcp|http)\\.${prefix}\\.(${inner}\\.)`
+}
+
+/** Consul's tags: existing dashboards and its UI select by them. */
+export function statsTags(options: Pick<BootstrapOptions, 'service' | 'datacenter'>): StatsTag[] {
+  const capture = `(${PART})`
+  const service = `${HASH}${OPTIONAL}`
+  const tail = `${ROUTING}\\.${PART}`
+  const any = 'upstream(?:_peered)?'
+  const fixed: readonly (readonly [string, string])[] = [
+    ['local_cluster', options.service],
+    ['consul.source.service', options.service],
+    ['consul.source.namespace', NAMESPACE],
+    ['consul.source.partition', PARTITION],
+    ['consul.source.datacenter', options.datacenter],
+  ]
+  const regexes: readonly (readonly [string, string])[] = [
+    ['consul.destination.custom_hash', clusterTag(`(?:([^.]+)~)?${OPTIONAL}${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${PART}\\.${PART}`)],
+    [
+      'consul.destination.service_subset',
+      clusterTag(`${HASH}(?:${capture}\\.)?${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${PART}\\.${PART}`),
+    ],
+    ['consul.destination.service', clusterTag(`${service}${capture}\\.${PART}\\.${OPTIONAL}${PART}\\.${PART}\\.${PART}`)],
+    ['consul.destination.namespace', clusterTag(`${service}${PART}\\.${capture}\\.${OPTIONAL}${PART}\\.${PART}\\.${PART}`)],
+    ['consul.destination.partition', clusterTag(`${service}${PART}\\.${PART}\\.(?:${capture}\\.)?${PART}\\.${tail}`)],
+    ['consul.destination.datacenter', clusterTag(`${service}${PART}\\.${PART}\\.${OPTIONAL}${capture}\\.${tail}`)],
+    ['consul.destination.peer', clusterTag(`${PART}\\.${OPTIONAL}${capture}\\.external\\.${PART}`)],
+    ['consul.destination.routing_type', clusterTag(`${service}${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${capture}\\.${PART}`)],
+    ['consul.destination.trust_domain', clusterTag(`${service}${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${PART}\\.${capture}`)],
+    ['consul.destination.target', clusterTag(`(${service}${PART}\\.${PART}\\.${OPTIONAL}${PART})\\.${PART}\\.${PART}`)],
+    ['consul.destination.full_target', clusterTag(`(${service}${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${PART}\\.${PART})`)],
+    ['consul.upstream.service', upstreamTag(any, `${capture}(?:\\.${PART})?(?:\\.${PART})?\\.${PART}`)],
+    ['consul.upstream.datacenter', upstreamTag('upstream', `${PART}(?:\\.${PART})?(?:\\.${PART})?\\.${capture}`)],
+    ['consul.upstream.peer', upstreamTag('upstream_peered', `${PART}(?:\\.${PART})?\\.${capture}`)],
+    ['consul.upstream.namespace', upstreamTag(any, `${PART}(?:\\.${capture})?(?:\\.${PART})?\\.${PART}`)],
+    ['consul.upstream.partition', upstreamTag('upstream', `${PART}(?:\\.${PART})?(?:\\.${capture})?\\.${PART}`)],
+  ]
+  return [
+    ...regexes.map(([tag_name, regex]) => ({ tag_name, regex })),
+    ...fixed.filter(([, value]) => value !== '').map(([tag_name, fixed_value]) => ({ tag_name, fixed_value })),
+  ]
+}

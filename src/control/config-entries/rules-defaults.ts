@@ -1,0 +1,252 @@
+/**
+ * Rules of service-defaults, proxy-defaults, mesh, exported-services and jwt-provider that one entry alone can break
+ * (consul-xds.md §5.1, 5.2, 5.8, 5.9, 5.11). Called by `parse-config-entry.ts`.
+ */
+import { isIP } from 'node:net'
+import { commonRules, nameRules, onlyDefaultTenancy, type Report, serviceNameRules } from './rules-common.js'
+import { localityRules, policyRules } from './rules-routing.js'
+import { PROTOCOLS } from './schemas.js'
+import type {
+  EnvoyExtension,
+  ExportedServices,
+  Expose,
+  JwtProvider,
+  Mesh,
+  MeshTls,
+  ProxyDefaults,
+  ServiceDefaults,
+  UpstreamConfig,
+} from './types.js'
+
+const HOSTNAME = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i
+
+export function serviceDefaultsRules(entry: ServiceDefaults, report: Report): ServiceDefaults {
+  commonRules(entry, report)
+  exposeRules(entry.Expose, report)
+  extensionRules(entry.EnvoyExtensions, report)
+  if (entry.RateLimits !== undefined) report('RateLimits', 'is not supported yet')
+  const { UpstreamConfig: upstreams, Destination: destination } = entry
+  if (upstreams !== undefined && destination !== undefined) report('Destination', 'and UpstreamConfig cannot both be set')
+  if (upstreams?.Defaults !== undefined) {
+    for (const field of ['Name', 'Namespace', 'Partition', 'Peer'] as const) {
+      if (upstreams.Defaults[field] !== undefined) report(`UpstreamConfig.Defaults.${field}`, 'must be empty')
+    }
+    upstreamRules('UpstreamConfig.Defaults', upstreams.Defaults, report)
+  }
+  for (const [i, override] of (upstreams?.Overrides ?? []).entries()) {
+    nameRules(`UpstreamConfig.Overrides[${i}].Name`, override.Name, report)
+    onlyDefaultTenancy(`UpstreamConfig.Overrides[${i}]`, override, report)
+    upstreamRules(`UpstreamConfig.Overrides[${i}]`, override, report)
+  }
+  if (destination !== undefined) {
+    if (destination.Addresses.length === 0) report('Destination.Addresses', 'at least one address is required')
+    const seen = new Set<string>()
+    for (const [i, address] of destination.Addresses.entries()) {
+      const path = `Destination.Addresses[${i}]`
+      if (seen.has(address)) report(path, `${JSON.stringify(address)} occurs more than once`)
+      seen.add(address)
+      if (address.includes('*')) report(path, 'must not contain a wildcard')
+      else if (isIP(address) === 0 && !HOSTNAME.test(address)) report(path, `${JSON.stringify(address)} is no IP address or host name`)
+    }
+  }
+  return entry
+}
+
+function upstreamRules(path: string, upstream: UpstreamConfig, report: Report) {
+  for (const field of ['EnvoyListenerJSON', 'EnvoyClusterJSON'] as const) jsonObjectRules(`${path}.${field}`, upstream[field], report)
+  for (const field of ['Interval', 'BaseEjectionTime'] as const) {
+    if (upstream.PassiveHealthCheck?.[field]?.startsWith('-')) report(`${path}.PassiveHealthCheck.${field}`, 'must not be negative')
+  }
+}
+
+function jsonObjectRules(path: string, json: string | undefined, report: Report) {
+  if (json === undefined) return
+  try {
+    const value: unknown = JSON.parse(json)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) report(path, 'is not a JSON object')
+  } catch {
+    report(path, 'is not JSON')
+  }
+}
+
+function exposeRules(expose: Expose | undefined, report: Report) {
+  for (const [i, exposed] of (expose?.Paths ?? []).entries()) {
+    if (!exposed.Path.startsWith('/')) report(`Expose.Paths[${i}].Path`, `does not start with "/": ${JSON.stringify(exposed.Path)}`)
+  }
+}
+
+/** An extension may be what authorises or limits requests, so one that would not run is refused. */
+function extensionRules(extensions: readonly EnvoyExtension[] | undefined, report: Report) {
+  for (const [i, extension] of (extensions ?? []).entries()) {
+    report(`EnvoyExtensions[${i}].Name`, `extension ${JSON.stringify(extension.Name)} is not supported yet`)
+  }
+}
+
+/** Known keys of `Config` (consul-xds.md §2.4); others belong to whoever reads them. */
+const CONFIG_STRINGS = [
+  'bind_address',
+  'balance_inbound_connections',
+  'envoy_public_listener_json',
+  'envoy_listener_json',
+  'envoy_cluster_json',
+  'envoy_local_cluster_json',
+  'envoy_listener_tracing_json',
+  'envoy_statsd_url',
+  'envoy_dogstatsd_url',
+  'envoy_prometheus_bind_addr',
+  'envoy_stats_bind_addr',
+  'envoy_ready_bind_addr',
+  'envoy_telemetry_collector_bind_socket_dir',
+  'envoy_stats_flush_interval',
+  'envoy_bootstrap_json_tpl',
+  'envoy_extra_static_clusters_json',
+  'envoy_extra_static_listeners_json',
+  'envoy_extra_stats_sinks_json',
+  'envoy_stats_config_json',
+  'envoy_tracing_json',
+]
+const CONFIG_INTEGERS = [
+  'bind_port',
+  'local_connect_timeout_ms',
+  'local_request_timeout_ms',
+  'local_idle_timeout_ms',
+  'max_inbound_connections',
+  'xds_fetch_timeout_ms',
+  'max_request_headers_kb',
+]
+
+export function proxyDefaultsRules(entry: ProxyDefaults, report: Report): ProxyDefaults {
+  const named = { ...entry, Name: entry.Name ?? 'global' }
+  commonRules(named, report)
+  if (named.Name !== 'global') report('Name', `must be "global", not ${JSON.stringify(named.Name)}`)
+  exposeRules(entry.Expose, report)
+  extensionRules(entry.EnvoyExtensions, report)
+  policyRules('FailoverPolicy', entry.FailoverPolicy, report)
+  localityRules('PrioritizeByLocality', entry.PrioritizeByLocality, report)
+  const logs = entry.AccessLogs
+  if (logs !== undefined) {
+    if (logs.Type === 'file' && logs.Path === undefined) report('AccessLogs.Path', 'is required with Type "file"')
+    if (logs.Type !== 'file' && logs.Path !== undefined) report('AccessLogs.Path', 'needs Type "file"')
+    if (logs.JSONFormat !== undefined && logs.TextFormat !== undefined) report('AccessLogs', 'has both JSONFormat and TextFormat')
+    jsonObjectRules('AccessLogs.JSONFormat', logs.JSONFormat, report)
+  }
+  const config = entry.Config
+  if (config === undefined) return named
+  for (const key of CONFIG_STRINGS) {
+    if (Object.hasOwn(config, key) && typeof config[key] !== 'string') report(`Config.${key}`, 'must be a string')
+  }
+  for (const key of CONFIG_INTEGERS) {
+    if (Object.hasOwn(config, key) && !/^\d{1,10}$/.test(String(config[key]))) report(`Config.${key}`, 'must be a whole number')
+  }
+  if (Object.hasOwn(config, 'protocol')) {
+    const protocol = config.protocol
+    if (typeof protocol !== 'string') report('Config.protocol', 'must be a string')
+    else if (protocol !== '' && !(PROTOCOLS as readonly string[]).includes(protocol.toLowerCase())) {
+      report('Config.protocol', `must be one of ${PROTOCOLS.join(', ')}, not ${JSON.stringify(protocol)}`)
+    }
+  }
+  return named
+}
+
+const TLS_ORDER = ['TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3']
+
+/** The suites Consul lets one choose, all of TLS 1.2 and before. */
+const CIPHER_SUITES: ReadonlySet<string> = new Set([
+  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
+  'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA',
+  'TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA',
+  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384',
+  'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256',
+  'TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA',
+  'TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA',
+  'TLS_RSA_WITH_AES_128_GCM_SHA256',
+  'TLS_RSA_WITH_AES_256_GCM_SHA384',
+  'TLS_RSA_WITH_AES_128_CBC_SHA',
+  'TLS_RSA_WITH_AES_256_CBC_SHA',
+])
+
+export function meshRules(entry: Mesh, report: Report): Mesh {
+  const named = { ...entry, Name: entry.Name ?? 'mesh' }
+  commonRules(named, report)
+  if (named.Name !== 'mesh') report('Name', `must be "mesh", not ${JSON.stringify(named.Name)}`)
+  tlsRules('TLS.Incoming', entry.TLS?.Incoming, report)
+  tlsRules('TLS.Outgoing', entry.TLS?.Outgoing, report)
+  return named
+}
+
+function tlsRules(path: string, tls: MeshTls | undefined, report: Report) {
+  if (tls === undefined) return
+  const min = TLS_ORDER.indexOf(tls.TLSMinVersion ?? '')
+  const max = TLS_ORDER.indexOf(tls.TLSMaxVersion ?? '')
+  if (max >= 0 && max < min) report(`${path}.TLSMaxVersion`, `${tls.TLSMaxVersion} is less than TLSMinVersion ${tls.TLSMinVersion}`)
+  if (tls.CipherSuites !== undefined && tls.TLSMinVersion === 'TLSv1_3') {
+    report(`${path}.CipherSuites`, 'applies only up to TLS 1.2, and TLSMinVersion is TLSv1_3')
+  }
+  for (const [i, suite] of (tls.CipherSuites ?? []).entries()) {
+    if (!CIPHER_SUITES.has(suite)) report(`${path}.CipherSuites[${i}]`, `unknown cipher suite ${JSON.stringify(suite)}`)
+  }
+}
+
+export function exportedServicesRules(entry: ExportedServices, report: Report): ExportedServices {
+  const named = { ...entry, Name: entry.Name ?? 'default', Services: entry.Services ?? [] }
+  commonRules(named, report)
+  if (named.Name !== 'default') report('Name', `must be the partition "default", not ${JSON.stringify(named.Name)}`)
+  for (const [i, service] of named.Services.entries()) {
+    const path = `Services[${i}]`
+    nameRules(`${path}.Name`, service.Name, report, { wildcard: true })
+    if (service.Namespace === '*' && service.Name !== '*') report(`${path}.Name`, 'must be "*" in the namespace "*"')
+    else if (service.Namespace !== '*') onlyDefaultTenancy(path, service, report)
+    const consumers = service.Consumers ?? []
+    if (consumers.length === 0) report(`${path}.Consumers`, 'at least one consumer is required')
+    for (const [j, consumer] of consumers.entries()) {
+      const at = `${path}.Consumers[${j}]`
+      const given = [consumer.Partition, consumer.Peer, consumer.SamenessGroup].filter(value => value !== undefined)
+      if (given.length !== 1) report(at, 'needs exactly one of Partition, Peer and SamenessGroup')
+      if (given.includes('*')) report(at, 'the wildcard "*" is not allowed here')
+    }
+  }
+  return named
+}
+
+const DEFAULT_CLOCK_SKEW_SECONDS = 30
+
+export function jwtProviderRules(entry: JwtProvider, report: Report): JwtProvider {
+  commonRules(entry, report)
+  serviceNameRules('Name', entry.Name, report)
+  const { Local: local, Remote: remote } = entry.JSONWebKeySet ?? {}
+  if ((local === undefined) === (remote === undefined)) report('JSONWebKeySet', 'needs exactly one of Local and Remote')
+  if (local !== undefined) {
+    if ((local.JWKS === undefined) === (local.Filename === undefined))
+      report('JSONWebKeySet.Local', 'needs exactly one of JWKS and Filename')
+    if (local.JWKS !== undefined) {
+      const isBase64 = /^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(local.JWKS)
+      if (!isBase64) report('JSONWebKeySet.Local.JWKS', 'is not base64')
+      else jsonObjectRules('JSONWebKeySet.Local.JWKS', Buffer.from(local.JWKS, 'base64').toString('utf8'), report)
+    }
+  }
+  if (remote !== undefined) {
+    const path = 'JSONWebKeySet.Remote'
+    const uri = remote.URI ?? ''
+    const url = URL.canParse(uri) ? new URL(uri) : undefined
+    if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) report(`${path}.URI`, 'must be an http or https URL')
+    const tls = remote.JWKSCluster?.TLSCertificates
+    if (tls !== undefined && (tls.CaCertificateProviderInstance === undefined) === (tls.TrustedCA === undefined)) {
+      report(`${path}.JWKSCluster.TLSCertificates`, 'needs exactly one of CaCertificateProviderInstance and TrustedCA')
+    }
+    if (tls?.TrustedCA !== undefined && Object.keys(tls.TrustedCA).length !== 1) {
+      report(`${path}.JWKSCluster.TLSCertificates.TrustedCA`, 'needs exactly one source')
+    }
+  }
+  for (const [i, location] of (entry.Locations ?? []).entries()) {
+    const path = `Locations[${i}]`
+    if (Object.keys(location).length !== 1) report(path, 'needs exactly one of Header, QueryParam and Cookie')
+    for (const field of ['Header', 'QueryParam', 'Cookie'] as const) {
+      if (location[field] !== undefined && location[field].Name === undefined) report(`${path}.${field}.Name`, 'is required')
+    }
+  }
+  if (entry.Forwarding !== undefined && entry.Forwarding.HeaderName === undefined) report('Forwarding.HeaderName', 'is required')
+  return { ...entry, ClockSkewSeconds: entry.ClockSkewSeconds ?? DEFAULT_CLOCK_SKEW_SECONDS }
+}

@@ -1,0 +1,457 @@
+/**
+ * The shape of each kind of config entry (consul-xds.md §5.1–5.9, 5.11) as a zod schema: field names, types and enums, nothing else.
+ * Used by `parse-config-entry.ts`; what depends on more than one field is in `rules-*.ts`.
+ */
+import { z } from 'zod'
+import {
+  choice,
+  duration,
+  explicitFlag,
+  flag,
+  integer,
+  list,
+  number,
+  optional,
+  optionalInteger,
+  optionalText,
+  record,
+  text,
+  texts,
+  userMap,
+} from './fields.js'
+import type { ConfigEntryKind } from './types.js'
+
+export const PROTOCOLS = ['tcp', 'http', 'http2', 'grpc'] as const
+const protocol = choice(PROTOCOLS, { lowerCase: true })
+
+/** What a round trip through GET brings along; the store writes these itself. */
+const READ_ONLY = ['CreateIndex', 'ModifyIndex', 'Hash'] as const
+
+const common = {
+  Name: optionalText,
+  Namespace: optionalText,
+  Partition: optionalText,
+  Meta: optional(userMap(text)),
+  CreateIndex: z.unknown().optional(),
+  ModifyIndex: z.unknown().optional(),
+  Hash: z.unknown().optional(),
+}
+
+function kind<K extends ConfigEntryKind, S extends Record<string, z.ZodType>>(name: K, shape: S) {
+  return record({ Kind: z.literal(name), ...common, ...shape }).transform(entry => {
+    const kept = { ...(entry as Record<string, unknown>) }
+    for (const key of READ_ONLY) delete kept[key]
+    return kept
+  })
+}
+
+const meshGateway = record({ Mode: choice(['none', 'local', 'remote'], { also: ['default'] }) })
+const transparentProxy = record({ OutboundListenerPort: optionalInteger(0, 65535), DialedDirectly: flag })
+const proxyMode = choice(['direct', 'transparent'], { also: ['default'] })
+const mutualTlsMode = choice(['strict', 'permissive'], { also: ['default'] })
+const port = integer(1, 65535)
+
+const expose = record({
+  Checks: flag,
+  Paths: optional(
+    list(record({ Path: text, LocalPathPort: integer(0, 65535), ListenerPort: integer(0, 65535), Protocol: choice(['http', 'http2']) })),
+  ),
+})
+
+const envoyExtensions = list(
+  record({
+    Name: text,
+    Required: flag,
+    Arguments: optional(userMap(z.unknown())),
+    ConsulVersion: optionalText,
+    EnvoyVersion: optionalText,
+  }),
+)
+
+const upstreamConfig = record({
+  Name: optionalText,
+  Namespace: optionalText,
+  Partition: optionalText,
+  Peer: optionalText,
+  EnvoyListenerJSON: optionalText,
+  EnvoyClusterJSON: optionalText,
+  Protocol: protocol,
+  ConnectTimeoutMs: optionalInteger(0),
+  Limits: optional(
+    record({
+      MaxConnections: optionalInteger(0),
+      MaxPendingRequests: optionalInteger(0),
+      MaxConcurrentRequests: optionalInteger(0),
+    }),
+  ),
+  PassiveHealthCheck: optional(
+    record({
+      Interval: duration,
+      MaxFailures: optionalInteger(0),
+      EnforcingConsecutive5xx: optionalInteger(0, 100),
+      MaxEjectionPercent: optionalInteger(0, 100),
+      BaseEjectionTime: duration,
+    }),
+  ),
+  MeshGateway: optional(meshGateway),
+  BalanceOutboundConnections: choice(['exact_balance']),
+})
+
+const rateLimitRoute = record({
+  PathExact: optionalText,
+  PathPrefix: optionalText,
+  PathRegex: optionalText,
+  RequestsPerSecond: optionalInteger(0),
+  RequestsMaxBurst: optionalInteger(0),
+})
+
+const serviceDefaults = kind('service-defaults', {
+  Protocol: protocol,
+  Mode: proxyMode,
+  TransparentProxy: optional(transparentProxy),
+  MutualTLSMode: mutualTlsMode,
+  MeshGateway: optional(meshGateway),
+  Expose: optional(expose),
+  ExternalSNI: optionalText,
+  UpstreamConfig: optional(record({ Overrides: optional(list(upstreamConfig)), Defaults: optional(upstreamConfig) })),
+  Destination: optional(record({ Addresses: texts, Port: port })),
+  MaxInboundConnections: optionalInteger(0),
+  LocalConnectTimeoutMs: optionalInteger(0),
+  LocalRequestTimeoutMs: optionalInteger(0),
+  BalanceInboundConnections: choice(['exact_balance']),
+  RateLimits: optional(
+    record({
+      InstanceLevel: optional(
+        record({ RequestsPerSecond: optionalInteger(0), RequestsMaxBurst: optionalInteger(0), Routes: optional(list(rateLimitRoute)) }),
+      ),
+    }),
+  ),
+  EnvoyExtensions: optional(envoyExtensions),
+})
+
+const failoverPolicy = record({
+  Mode: choice(['sequential', 'order-by-locality'], { also: ['default'] }),
+  Regions: optional(texts),
+})
+const prioritizeByLocality = record({ Mode: choice(['none', 'failover']) })
+
+const proxyDefaults = kind('proxy-defaults', {
+  Config: optional(userMap(z.unknown())),
+  Mode: proxyMode,
+  TransparentProxy: optional(transparentProxy),
+  MutualTLSMode: mutualTlsMode,
+  MeshGateway: optional(meshGateway),
+  Expose: optional(expose),
+  AccessLogs: optional(
+    record({
+      Enabled: flag,
+      DisableListenerLogs: flag,
+      Type: choice(['stdout', 'stderr', 'file'], { also: ['default'] }),
+      Path: optionalText,
+      JSONFormat: optionalText,
+      TextFormat: optionalText,
+    }),
+  ),
+  EnvoyExtensions: optional(envoyExtensions),
+  FailoverPolicy: optional(failoverPolicy),
+  PrioritizeByLocality: optional(prioritizeByLocality),
+})
+
+const headerModifiers = record({ Add: optional(userMap(text)), Set: optional(userMap(text)), Remove: optional(texts) })
+
+const headerMatch = record({
+  Name: optionalText,
+  Present: flag,
+  Exact: optionalText,
+  Prefix: optionalText,
+  Suffix: optionalText,
+  Contains: optionalText,
+  Regex: optionalText,
+  Invert: flag,
+  IgnoreCase: flag,
+})
+
+const serviceRouter = kind('service-router', {
+  Routes: optional(
+    list(
+      record({
+        Match: optional(
+          record({
+            HTTP: optional(
+              record({
+                PathExact: optionalText,
+                PathPrefix: optionalText,
+                PathRegex: optionalText,
+                CaseInsensitive: flag,
+                Header: optional(list(headerMatch)),
+                QueryParam: optional(list(record({ Name: optionalText, Present: flag, Exact: optionalText, Regex: optionalText }))),
+                Methods: optional(texts),
+              }),
+            ),
+          }),
+        ),
+        Destination: optional(
+          record({
+            Service: optionalText,
+            ServiceSubset: optionalText,
+            Namespace: optionalText,
+            Partition: optionalText,
+            PrefixRewrite: optionalText,
+            RequestTimeout: duration,
+            IdleTimeout: duration,
+            NumRetries: optionalInteger(0),
+            RetryOnConnectFailure: flag,
+            RetryOn: optional(texts),
+            RetryOnStatusCodes: optional(list(integer(100, 599))),
+            RequestHeaders: optional(headerModifiers),
+            ResponseHeaders: optional(headerModifiers),
+          }),
+        ),
+      }),
+    ),
+  ),
+})
+
+const serviceSplitter = kind('service-splitter', {
+  Splits: optional(
+    list(
+      record({
+        Weight: number.optional(),
+        Service: optionalText,
+        ServiceSubset: optionalText,
+        Namespace: optionalText,
+        Partition: optionalText,
+        RequestHeaders: optional(headerModifiers),
+        ResponseHeaders: optional(headerModifiers),
+      }),
+    ),
+  ),
+})
+
+const failoverTarget = record({
+  Service: optionalText,
+  ServiceSubset: optionalText,
+  Namespace: optionalText,
+  Partition: optionalText,
+  Datacenter: optionalText,
+  Peer: optionalText,
+})
+
+const serviceResolver = kind('service-resolver', {
+  DefaultSubset: optionalText,
+  Subsets: optional(userMap(record({ Filter: optionalText, OnlyPassing: flag }))),
+  Redirect: optional(
+    record({
+      Service: optionalText,
+      ServiceSubset: optionalText,
+      Namespace: optionalText,
+      Partition: optionalText,
+      Datacenter: optionalText,
+      Peer: optionalText,
+      SamenessGroup: optionalText,
+    }),
+  ),
+  Failover: optional(
+    userMap(
+      record({
+        Service: optionalText,
+        ServiceSubset: optionalText,
+        Namespace: optionalText,
+        SamenessGroup: optionalText,
+        Datacenters: optional(texts),
+        Targets: optional(list(failoverTarget)),
+        Policy: optional(failoverPolicy),
+      }),
+    ),
+  ),
+  ConnectTimeout: duration,
+  RequestTimeout: duration,
+  PrioritizeByLocality: optional(prioritizeByLocality),
+  LoadBalancer: optional(
+    record({
+      Policy: choice(['random', 'round_robin', 'least_request', 'ring_hash', 'maglev']),
+      RingHashConfig: optional(record({ MinimumRingSize: optionalInteger(0), MaximumRingSize: optionalInteger(0) })),
+      LeastRequestConfig: optional(record({ ChoiceCount: optionalInteger(0) })),
+      HashPolicies: optional(
+        list(
+          record({
+            Field: choice(['header', 'cookie', 'query_parameter']),
+            FieldValue: optionalText,
+            CookieConfig: optional(record({ Session: flag, TTL: duration, Path: optionalText })),
+            SourceIP: flag,
+            Terminal: flag,
+          }),
+        ),
+      ),
+    }),
+  ),
+})
+
+const intentionAction = choice(['allow', 'deny'])
+
+const jwtRequirement = record({
+  Providers: optional(list(record({ Name: optionalText, VerifyClaims: optional(list(record({ Path: optional(texts), Value: text }))) }))),
+})
+
+const serviceIntentions = kind('service-intentions', {
+  Sources: optional(
+    list(
+      record({
+        Name: optionalText,
+        Namespace: optionalText,
+        Partition: optionalText,
+        Peer: optionalText,
+        SamenessGroup: optionalText,
+        Type: choice(['consul']),
+        Action: intentionAction,
+        Permissions: optional(
+          list(
+            record({
+              Action: intentionAction,
+              HTTP: optional(
+                record({
+                  PathExact: optionalText,
+                  PathPrefix: optionalText,
+                  PathRegex: optionalText,
+                  Header: optional(list(headerMatch)),
+                  Methods: optional(texts),
+                }),
+              ),
+              JWT: optional(jwtRequirement),
+            }),
+          ),
+        ),
+        Precedence: z.unknown().optional(),
+        Description: optionalText,
+      }),
+    ),
+  ),
+  JWT: optional(jwtRequirement),
+})
+
+const meshTls = record({
+  TLSMinVersion: choice(['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3']),
+  TLSMaxVersion: choice(['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3']),
+  CipherSuites: optional(texts),
+  ECDHCurves: optional(texts),
+})
+
+const mesh = kind('mesh', {
+  TransparentProxy: optional(record({ MeshDestinationsOnly: flag })),
+  AllowEnablingPermissiveMutualTLS: flag,
+  ValidateClusters: explicitFlag,
+  TLS: optional(record({ Incoming: optional(meshTls), Outgoing: optional(meshTls) })),
+  HTTP: optional(
+    record({
+      SanitizeXForwardedClientCert: flag,
+      Incoming: optional(
+        record({
+          RequestNormalization: optional(
+            record({
+              InsecureDisablePathNormalization: flag,
+              MergeSlashes: flag,
+              PathWithEscapedSlashesAction: choice([
+                'IMPLEMENTATION_SPECIFIC_DEFAULT',
+                'KEEP_UNCHANGED',
+                'REJECT_REQUEST',
+                'UNESCAPE_AND_REDIRECT',
+                'UNESCAPE_AND_FORWARD',
+              ]),
+              HeadersWithUnderscoresAction: choice(['ALLOW', 'REJECT_REQUEST', 'DROP_HEADER']),
+            }),
+          ),
+        }),
+      ),
+    }),
+  ),
+  Peering: optional(record({ PeerThroughMeshGateways: flag })),
+})
+
+const exportedServices = kind('exported-services', {
+  Services: optional(
+    list(
+      record({
+        Name: optionalText,
+        Namespace: optionalText,
+        Consumers: optional(list(record({ Partition: optionalText, Peer: optionalText, SamenessGroup: optionalText }))),
+      }),
+    ),
+  ),
+})
+
+const jwksCluster = record({
+  DiscoveryType: choice(['STRICT_DNS', 'STATIC', 'LOGICAL_DNS', 'EDS', 'ORIGINAL_DST']),
+  TLSCertificates: optional(
+    record({
+      CaCertificateProviderInstance: optional(record({ InstanceName: optionalText, CertificateName: optionalText })),
+      TrustedCA: optional(
+        record({ Filename: optionalText, EnvironmentVariable: optionalText, InlineString: optionalText, InlineBytes: optionalText }),
+      ),
+    }),
+  ),
+  ConnectTimeout: duration,
+})
+
+const jwtProvider = kind('jwt-provider', {
+  JSONWebKeySet: optional(
+    record({
+      Local: optional(record({ JWKS: optionalText, Filename: optionalText })),
+      Remote: optional(
+        record({
+          URI: optionalText,
+          RequestTimeoutMs: optionalInteger(0),
+          CacheDuration: duration,
+          FetchAsynchronously: flag,
+          RetryPolicy: optional(
+            record({
+              NumRetries: optionalInteger(0),
+              RetryPolicyBackOff: optional(record({ BaseInterval: duration, MaxInterval: duration })),
+            }),
+          ),
+          JWKSCluster: optional(jwksCluster),
+        }),
+      ),
+    }),
+  ),
+  Issuer: optionalText,
+  Audiences: optional(texts),
+  Locations: optional(
+    list(
+      record({
+        Header: optional(record({ Name: optionalText, ValuePrefix: optionalText, Forward: flag })),
+        QueryParam: optional(record({ Name: optionalText })),
+        Cookie: optional(record({ Name: optionalText })),
+      }),
+    ),
+  ),
+  Forwarding: optional(record({ HeaderName: optionalText, PadForwardPayloadHeader: flag })),
+  ClockSkewSeconds: optionalInteger(0),
+  CacheConfig: optional(record({ Size: optionalInteger(0) })),
+})
+
+export const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<ConfigEntryKind, z.ZodType>([
+  ['service-defaults', serviceDefaults],
+  ['proxy-defaults', proxyDefaults],
+  ['service-router', serviceRouter],
+  ['service-splitter', serviceSplitter],
+  ['service-resolver', serviceResolver],
+  ['service-intentions', serviceIntentions],
+  ['mesh', mesh],
+  ['exported-services', exportedServices],
+  ['jwt-provider', jwtProvider],
+])
+
+/** Kinds that Consul has and this control plane does not. */
+export const UNSUPPORTED_KINDS: ReadonlySet<string> = new Set([
+  'ingress-gateway',
+  'terminating-gateway',
+  'api-gateway',
+  'bound-api-gateway',
+  'http-route',
+  'tcp-route',
+  'inline-certificate',
+  'file-system-certificate',
+  'sameness-group',
+  'control-plane-request-limit',
+  'rate-limit-ip',
+])

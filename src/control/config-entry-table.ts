@@ -1,0 +1,119 @@
+/**
+ * The config entries that are in force: in memory for readers (`ConfigEntryIndex`), in the store for the next start.
+ * Written by the HTTP API and the mesh file; read by the chain compiler, the intentions and the snapshot builder.
+ * Invariant: an entry is here only if it parsed and every chain that it touches compiled with it; a refused write changes nothing.
+ */
+import { parseConfigEntry } from './config-entries/parse-config-entry.js'
+import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
+import { validateWrite } from './discovery-chain/validate-write.js'
+import type { Store } from './store.js'
+
+export const MAX_CONFIG_ENTRIES = 20_000
+
+export type WriteResult =
+  | { readonly ok: true; readonly changed: boolean }
+  | { readonly ok: false; readonly errors: readonly ConfigError[] }
+  /** Check-and-set: the entry is not at the given index. */
+  | { readonly ok: false; readonly conflict: true }
+
+export interface EntryChangeEvent {
+  readonly kind: ConfigEntryKind
+  readonly name: string
+  readonly before: ConfigEntry | undefined
+  readonly after: ConfigEntry | undefined
+}
+
+export class ConfigEntryTable implements ConfigEntryIndex {
+  readonly #store: Store
+  readonly #scope: { readonly datacenter: string; readonly trustDomain: string }
+  readonly #kinds = new Map<ConfigEntryKind, Map<string, ConfigEntry>>()
+  readonly #listeners: ((event: EntryChangeEvent) => void)[] = []
+  #size = 0
+
+  /** `scope` names the clusters of the chains that a write is checked against. */
+  constructor(store: Store, scope: { readonly datacenter: string; readonly trustDomain: string }) {
+    this.#store = store
+    this.#scope = scope
+    for (const record of store.list('config-entry')) this.#set({ ...(record.value as ConfigEntry), ...indexes(record) })
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  get<K extends ConfigEntryKind>(kind: K, name: string): EntryOfKind<K> | undefined {
+    return this.#kinds.get(kind)?.get(name) as EntryOfKind<K> | undefined
+  }
+
+  list<K extends ConfigEntryKind>(kind: K): readonly EntryOfKind<K>[] {
+    return [...(this.#kinds.get(kind)?.values() ?? [])] as EntryOfKind<K>[]
+  }
+
+  all(): ConfigEntry[] {
+    return [...this.#kinds.values()].flatMap(named => [...named.values()])
+  }
+
+  onChange(listener: (event: EntryChangeEvent) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** `raw` is an entry in any spelling. With `cas`: written only if the entry's ModifyIndex is that (0: only if there is none). */
+  put(raw: unknown, cas?: number): WriteResult {
+    const parsed = parseConfigEntry(raw)
+    if ('errors' in parsed) return { ok: false, errors: parsed.errors }
+    const { CreateIndex: _create, ModifyIndex: _modify, ...content } = parsed.entry
+    const entry = content as ConfigEntry
+    const before = this.get(entry.Kind, entry.Name)
+    if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
+    if (before !== undefined && sameEntry(before, entry)) return { ok: true, changed: false }
+    if (before === undefined && this.#size >= MAX_CONFIG_ENTRIES)
+      return { ok: false, errors: [{ path: '', reason: `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit` }] }
+    const errors = validateWrite({ entries: this, change: { op: 'put', entry }, ...this.#scope })
+    if (errors.length > 0) return { ok: false, errors }
+    this.#store.put('config-entry', key(entry.Kind, entry.Name), entry)
+    const index = this.#store.index
+    const after = { ...entry, CreateIndex: before?.CreateIndex ?? index, ModifyIndex: index }
+    this.#set(after)
+    this.#emit({ kind: entry.Kind, name: entry.Name, before, after })
+    return { ok: true, changed: true }
+  }
+
+  delete(kind: ConfigEntryKind, name: string, cas?: number): WriteResult {
+    const before = this.get(kind, name)
+    if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
+    if (before === undefined) return { ok: true, changed: false }
+    const errors = validateWrite({ entries: this, change: { op: 'delete', kind, name }, ...this.#scope })
+    if (errors.length > 0) return { ok: false, errors }
+    this.#store.delete('config-entry', key(kind, name))
+    this.#kinds.get(kind)?.delete(name)
+    this.#size--
+    this.#emit({ kind, name, before, after: undefined })
+    return { ok: true, changed: true }
+  }
+
+  #set(entry: ConfigEntry): void {
+    let named = this.#kinds.get(entry.Kind)
+    if (named === undefined) this.#kinds.set(entry.Kind, (named = new Map()))
+    if (!named.has(entry.Name)) this.#size++
+    named.set(entry.Name, entry)
+  }
+
+  #emit(event: EntryChangeEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}
+
+/** A slash can't be in a kind, so the first one ends it. */
+function key(kind: string, name: string): string {
+  return `${kind}/${name}`
+}
+
+function indexes(record: { readonly createIndex: number; readonly modifyIndex: number }): { CreateIndex: number; ModifyIndex: number } {
+  return { CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex }
+}
+
+/** Equal as written; order of keys counts, since header lists and routes are ordered and the parser fixes the rest. */
+function sameEntry(before: ConfigEntry, entry: ConfigEntry): boolean {
+  const { CreateIndex: _create, ModifyIndex: _modify, ...content } = before
+  return JSON.stringify(content) === JSON.stringify(entry)
+}

@@ -1,0 +1,445 @@
+/**
+ * The control plane as one object: store, CA, catalog, config entries, health checks, snapshots, ADS server and HTTP API, wired.
+ * Made by the command line and by tests. Who tells whom:
+ *
+ *   HTTP API, mesh file, health checks -> Catalog, ConfigEntryTable -> SnapshotPublisher -> AdsServer -> sidecars
+ *   CertificateAuthority -> LeafCertificates -> SnapshotPublisher          all changes -> TopicIndexes -> blocking queries
+ *
+ * Invariant: an address other than loopback is served only with a token (gRPC: or TLS), because whoever names a proxy there receives
+ * its private key.
+ */
+import { randomUUID, timingSafeEqual } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
+import { Server as GrpcServer, type Metadata, ServerCredentials, status } from '@grpc/grpc-js'
+import type { FastifyInstance } from 'fastify'
+import { CertificateAuthority } from '../mtls/ca/authority.js'
+import type { CaConfig } from '../mtls/ca/config.js'
+import { StateSeal } from '../mtls/ca/store.js'
+import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
+import { type Acceptance, AdsServer, adsServerChannelOptions } from '../xds/server.js'
+import { Catalog } from './catalog.js'
+import type { IntentionAction } from './config-entries/types.js'
+import { ConfigEntryTable } from './config-entry-table.js'
+import { ControlMetrics } from './control-metrics.js'
+import { DatabaseCaStore } from './database-ca-store.js'
+import { HealthChecks } from './health-checks.js'
+import type { NodeInfo } from './http-api/context.js'
+import { joinErrors } from './http-api/respond.js'
+import { buildHttpApi } from './http-api/server.js'
+import { healthEntry } from './http-api/shapes.js'
+import { LeafCertificates } from './leaf-certificates.js'
+import { type ApplyReport, MeshFile } from './mesh-file.js'
+import { SnapshotBuilder } from './snapshot/build-snapshot.js'
+import { SnapshotPublisher } from './snapshot-publisher.js'
+import { Store } from './store.js'
+import { TopicIndexes } from './topic-indexes.js'
+
+/** The part of a pino logger that is used. */
+export interface ControlLogger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface ControlPlaneOptions {
+  /** `host:port`; port 0 picks a free one. Default 127.0.0.1:8500. */
+  readonly httpAddr?: string
+  /** `host:port`; port 0 picks a free one. Default 127.0.0.1:8502. */
+  readonly grpcAddr?: string
+  /** Where the state lives; without it in memory only. */
+  readonly dataDir?: string
+  /** Path of mesh.yaml. */
+  readonly meshFile?: string
+  /** Intention policy when no mesh file says otherwise. Default deny. */
+  readonly defaultIntentionPolicy?: IntentionAction
+  readonly datacenter?: string
+  readonly nodeName?: string
+  /** Where instances without an address of their own are reached. Default 127.0.0.1. */
+  readonly nodeAddress?: string
+  /** Required of HTTP clients when set. */
+  readonly httpToken?: string
+  /** Required of sidecars (`x-consul-token`) when set. */
+  readonly grpcToken?: string
+  readonly grpcTls?: {
+    readonly certPem: string
+    readonly keyPem: string
+    /** Bundle that sidecars verify the server with (put into bootstraps). Default: `certPem`. */
+    readonly caPem?: string
+    /** When given, sidecars must present a certificate of this CA. */
+    readonly clientCaPem?: string
+  }
+  /** Seals the private keys in the data directory. */
+  readonly encryptionKey?: string
+  readonly ca?: CaConfig
+  readonly sidecarMinPort?: number
+  readonly sidecarMaxPort?: number
+  readonly version?: string
+  readonly log?: ControlLogger
+}
+
+const DEFAULT_HTTP_ADDR = '127.0.0.1:8500'
+const DEFAULT_GRPC_ADDR = '127.0.0.1:8502'
+/** Consul's range for automatic sidecar ports. */
+const SIDECAR_MIN_PORT = 21_000
+const SIDECAR_MAX_PORT = 21_255
+const MAX_NODE_ID_CHARS = 256
+/** A root rotation waits this long, at most, for sidecars to acknowledge the grown bundle. */
+const BUNDLE_SETTLE_MS = 5_000
+const BUNDLE_POLL_MS = 20
+const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** What a root rotation waits for. */
+interface Running {
+  readonly publisher: SnapshotPublisher
+  readonly ads: AdsServer
+}
+
+export class ControlPlane {
+  readonly #options: ControlPlaneOptions
+  readonly #log: ControlLogger
+  readonly #cleanups: (() => Promise<void> | void)[] = []
+  #defaultPolicy: IntentionAction
+  #running: Running | undefined
+  #httpAddress: HostPort | undefined
+  #grpcAddress: HostPort | undefined
+
+  constructor(options: ControlPlaneOptions) {
+    this.#options = options
+    this.#log = options.log ?? silent
+    this.#defaultPolicy = options.defaultIntentionPolicy ?? 'deny'
+  }
+
+  /** `host:port` as bound; only after `start`. */
+  get httpAddress(): string {
+    return formatAddress(this.#httpAddress)
+  }
+
+  get grpcAddress(): string {
+    return formatAddress(this.#grpcAddress)
+  }
+
+  /** Serves once it resolves. Rejects with one line that names the option, file or address at fault; nothing is left running then. */
+  async start(): Promise<void> {
+    try {
+      await this.#start()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async #start(): Promise<void> {
+    const options = this.#options
+    const http = parseAddress(options.httpAddr ?? DEFAULT_HTTP_ADDR, '--http-addr')
+    const grpc = parseAddress(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
+    refuseOpenAddresses(http, grpc, options)
+    const seal = options.encryptionKey === undefined ? undefined : new StateSeal(options.encryptionKey)
+    const store = Store.open(options.dataDir)
+    this.#cleanups.push(() => store.close())
+    const datacenter = options.datacenter ?? 'dc1'
+    const node: NodeInfo = {
+      id: nodeId(store),
+      name: options.nodeName ?? hostname(),
+      address: options.nodeAddress ?? '127.0.0.1',
+      datacenter,
+    }
+    const catalog = new Catalog(store, {
+      sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
+      sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
+    })
+    const ca = new CertificateAuthority({
+      store: new DatabaseCaStore(store, seal),
+      datacenter,
+      ...(options.ca === undefined ? {} : { config: options.ca }),
+      bundleSettled: () => this.#bundleSettled(),
+      onProblem: reason => this.#log.warn({}, reason),
+    })
+    await ca.init()
+    ca.start()
+    this.#cleanups.push(() => ca.close())
+    const entries = new ConfigEntryTable(store, { datacenter, trustDomain: ca.trustDomain })
+    const indexes = new TopicIndexes()
+    const leaves = new LeafCertificates({
+      ca,
+      store,
+      seal,
+      datacenter,
+      onLeaf: leaf => {
+        metrics.leavesIssued.inc()
+        indexes.bump(`leaf:${leaf.service}`, leaf.modifyIndex)
+        publisher.leafChanged(leaf.service)
+      },
+      onProblem: (service, reason) => this.#log.warn({ service }, `leaf certificate: ${reason}`),
+    })
+    leaves.start()
+    this.#cleanups.push(() => leaves.stop())
+    const metrics: ControlMetrics = new ControlMetrics({
+      instances: () => catalog.size,
+      proxies: () => catalog.proxies().length,
+      connectedProxies: () => ads.status().filter(({ connected }) => connected).length,
+      syncedProxies: () => ads.status().filter(({ connected, synced }) => connected && synced).length,
+      configEntries: () => entries.size,
+      storeIndex: () => store.index,
+      firstLeafExpirySeconds: () => firstExpirySeconds(leaves),
+    })
+    const ads: AdsServer = new AdsServer({
+      accept: (proxy, metadata) => this.#accept(proxy, metadata),
+      onAck: () => metrics.acks.inc(),
+      onNack: () => metrics.nacks.inc(),
+      onSynced: nodeKey => publisher.synced(nodeKey),
+      logger: this.#log,
+    })
+    const builder = new SnapshotBuilder({
+      catalog,
+      entries,
+      datacenter,
+      trustDomain: ca.trustDomain,
+      nodeAddress: node.address,
+      defaultPolicy: () => this.#defaultPolicy,
+      rootsPem: () => ca.trustBundlePem(),
+      leaf: service => leaves.get(service),
+      filterView: instance => healthEntry(catalog, instance, node),
+    })
+    const publisher: SnapshotPublisher = new SnapshotPublisher({
+      catalog,
+      builder,
+      leaves,
+      ads,
+      index: () => store.index,
+      onPropagated: seconds => metrics.propagation.observe(seconds),
+      onProblem: (proxy, reason) => {
+        metrics.buildFailures.inc()
+        this.#log.warn({ proxy }, `snapshot: ${reason}`)
+      },
+    })
+    const healthChecks = new HealthChecks(catalog, {
+      onDeregister: (service, check) => this.#log.warn({ service, check }, 'deregistered: critical for too long'),
+    })
+    followChanges({ catalog, entries, ca, indexes, publisher, store })
+
+    this.#loadMeshFile({ store, catalog, entries, publisher, metrics })
+    publisher.start()
+    this.#cleanups.push(() => publisher.stop())
+    healthChecks.start()
+    this.#cleanups.push(() => healthChecks.stop())
+
+    const grpcServer = new GrpcServer(adsServerChannelOptions())
+    ads.attach(grpcServer)
+    this.#grpcAddress = await bindGrpc(grpcServer, grpc, options)
+    this.#cleanups.push(() => {
+      ads.close()
+      grpcServer.forceShutdown()
+    })
+    const api = buildHttpApi({
+      store,
+      catalog,
+      entries,
+      ca,
+      leaves,
+      publisher,
+      ads,
+      healthChecks,
+      indexes,
+      metrics,
+      node,
+      version: options.version ?? '0.0.0',
+      token: options.httpToken,
+      loopbackOnly: isLoopback(http.host),
+      defaultPolicy: () => this.#defaultPolicy,
+      grpc: () => ({
+        host: reachableHost(this.#grpcAddress!.host),
+        port: this.#grpcAddress!.port,
+        caPem: options.grpcTls === undefined ? undefined : (options.grpcTls.caPem ?? options.grpcTls.certPem),
+        token: options.grpcToken,
+      }),
+    })
+    this.#cleanups.push(async () => {
+      indexes.close()
+      await api.close()
+    })
+    this.#running = { publisher, ads }
+    this.#httpAddress = await bindHttp(api, http)
+    this.#log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
+  }
+
+  /** Stops serving and closes the store; safe to call more than once. */
+  async stop(): Promise<void> {
+    this.#running = undefined
+    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup()
+  }
+
+  #loadMeshFile(parts: {
+    readonly store: Store
+    readonly catalog: Catalog
+    readonly entries: ConfigEntryTable
+    readonly publisher: SnapshotPublisher
+    readonly metrics: ControlMetrics
+  }): void {
+    const path = this.#options.meshFile
+    if (path === undefined) return
+    const { publisher, metrics } = parts
+    const setDefaultPolicy = (policy: IntentionAction): void => {
+      if (policy === this.#defaultPolicy) return
+      this.#defaultPolicy = policy
+      publisher.allChanged()
+    }
+    const file = new MeshFile(path, { ...parts, setDefaultPolicy }, report => {
+      metrics.meshFileErrors.inc(report.errors.length)
+      this.#reportReload(path, report)
+    })
+    const report = file.load()
+    if (report.errors.length > 0) throw new Error(`${path}: ${joinErrors(report.errors)}`)
+    this.#reportReload(path, report)
+    file.watch()
+    this.#cleanups.push(() => file.close())
+  }
+
+  #reportReload(path: string, report: ApplyReport): void {
+    const { applied, removed, unchanged, errors } = report
+    if (errors.length > 0) this.#log.error({ path, applied, removed }, `mesh file: ${joinErrors(errors)}`)
+    else this.#log.info({ path, applied, removed, unchanged }, 'mesh file read')
+  }
+
+  #accept(node: Node, metadata: Metadata): Acceptance {
+    const expected = this.#options.grpcToken
+    if (expected !== undefined) {
+      const given = metadata.get('x-consul-token')[0]
+      if (given === undefined) return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
+      if (!sameSecret(String(given), expected)) return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
+    }
+    if (node.id === '' || node.id.length > MAX_NODE_ID_CHARS)
+      return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
+    // A proxy that is not registered (yet) is kept waiting, as Consul's agent does: it may start before its registration.
+    return { ok: true }
+  }
+
+  /** Resolves when every connected sidecar has the bundle that now holds the next root, or the time is over. */
+  async #bundleSettled(): Promise<void> {
+    const running = this.#running
+    if (running === undefined) return
+    running.publisher.flush()
+    const deadline = performance.now() + BUNDLE_SETTLE_MS
+    const settled = (): boolean => running.ads.status().every(({ connected, synced }) => !connected || synced)
+    while (this.#running !== undefined && !settled() && performance.now() < deadline)
+      await new Promise(resolve => setTimeout(resolve, BUNDLE_POLL_MS))
+  }
+}
+
+function followChanges(parts: {
+  readonly catalog: Catalog
+  readonly entries: ConfigEntryTable
+  readonly ca: CertificateAuthority
+  readonly indexes: TopicIndexes
+  readonly publisher: SnapshotPublisher
+  readonly store: Store
+}): void {
+  const { catalog, entries, ca, indexes, publisher, store } = parts
+  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes']) indexes.bump(topic, store.index)
+  for (const name of catalog.serviceNames()) indexes.bump(`service:${name}`, store.index)
+  catalog.onChange(({ services }) => {
+    indexes.bump('services', store.index)
+    for (const name of services) {
+      const known = catalog.instancesOf(name).length + catalog.connectInstancesOf(name).length > 0
+      if (known) indexes.bump(`service:${name}`, store.index)
+      else {
+        indexes.remove(`service:${name}`, store.index)
+        indexes.remove(`leaf:${name}`, store.index)
+      }
+    }
+  })
+  entries.onChange(({ kind, name }) => {
+    indexes.bump('config', store.index)
+    if (kind === 'service-intentions') indexes.bump('intentions', store.index)
+    publisher.entryChanged(kind, name)
+  })
+  ca.onChange(() => {
+    indexes.bump('roots', store.index)
+    publisher.allChanged()
+  })
+}
+
+function nodeId(store: Store): string {
+  const record = store.get('meta', 'node-id')
+  if (record !== undefined) return record.value as string
+  const id = randomUUID()
+  store.put('meta', 'node-id', id)
+  return id
+}
+
+function firstExpirySeconds(leaves: LeafCertificates): number {
+  const ends = [...leaves.all()].map(leaf => leaf.notAfter.getTime())
+  return ends.length === 0 ? Number.NaN : (Math.min(...ends) - Date.now()) / 1_000
+}
+
+function refuseOpenAddresses(http: HostPort, grpc: HostPort, options: ControlPlaneOptions): void {
+  if (!isLoopback(grpc.host) && options.grpcToken === undefined && options.grpcTls === undefined)
+    throw new Error(
+      `--grpc-addr ${formatAddress(grpc)}: not a loopback address, and sidecars receive private keys there: set a token or TLS`,
+    )
+  if (!isLoopback(http.host) && options.httpToken === undefined)
+    throw new Error(`--http-addr ${formatAddress(http)}: not a loopback address: set a token`)
+}
+
+function parseAddress(text: string, option: string): HostPort {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535) throw new Error(`${option} "${text}": must be host:port`)
+  return { host: match[1] ?? match[2]!, port }
+}
+
+function formatAddress(address: HostPort | undefined): string {
+  if (address === undefined) return ''
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
+}
+
+/** An address that listens on all interfaces is reached on this machine by its loopback. */
+function reachableHost(host: string): string {
+  return host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+}
+
+function bindGrpc(server: GrpcServer, address: HostPort, { grpcTls: tls }: ControlPlaneOptions): Promise<HostPort> {
+  const credentials =
+    tls === undefined
+      ? ServerCredentials.createInsecure()
+      : ServerCredentials.createSsl(
+          tls.clientCaPem === undefined ? null : Buffer.from(tls.clientCaPem),
+          [{ cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) }],
+          tls.clientCaPem !== undefined,
+        )
+  return new Promise((resolve, reject) => {
+    server.bindAsync(formatAddress(address), credentials, (error, port) => {
+      if (error === null) resolve({ host: address.host, port })
+      else reject(new Error(`--grpc-addr ${formatAddress(address)}: ${bindReason(error)}`))
+    })
+  })
+}
+
+async function bindHttp(app: FastifyInstance, address: HostPort): Promise<HostPort> {
+  try {
+    await app.listen({ host: address.host, port: address.port })
+  } catch (error) {
+    throw new Error(`--http-addr ${formatAddress(address)}: ${bindReason(error as Error)}`)
+  }
+  return { host: address.host, port: (app.server.address() as AddressInfo).port }
+}
+
+function bindReason(error: Error): string {
+  return /EADDRINUSE/.test(error.message) ? 'the address is already in use' : error.message
+}
+
+function sameSecret(given: string, expected: string): boolean {
+  const a = Buffer.from(given)
+  const b = Buffer.from(expected)
+  return a.length === b.length && timingSafeEqual(a, b)
+}

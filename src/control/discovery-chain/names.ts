@@ -1,0 +1,83 @@
+/**
+ * The names Consul gives to what a chain compiles to (consul-xds.md §2.1, 2.3): target ids, SNI and cluster names, Envoy ids.
+ * Used by the chain compiler and by the snapshot. Stock dashboards and stats tags parse these names, so their shape is fixed.
+ */
+
+export const DEFAULT_TENANCY = 'default'
+
+export interface TargetName {
+  readonly service: string
+  readonly subset?: string
+  readonly namespace?: string
+  readonly partition?: string
+  readonly datacenter: string
+  readonly peer?: string
+}
+
+/** `[subset.]svc.ns.ap.dc`, for a peer `svc.ns.default.external.<peer>`. */
+export function targetId({ service, subset, namespace, partition, datacenter, peer }: TargetName): string {
+  const ns = namespace || DEFAULT_TENANCY
+  if (peer) return `${service}.${ns}.default.external.${peer}`
+  const id = `${service}.${ns}.${partition || DEFAULT_TENANCY}.${datacenter}`
+  return subset ? `${subset}.${id}` : id
+}
+
+/**
+ * SNI of a service, which is also its cluster's name: `[subset.]svc.ns.dc.internal.<td>`, with a partition other than default
+ * `[subset.]svc.ns.ap.dc.internal-v1.<td>`.
+ */
+export function clusterSni({ service, subset, namespace, partition, datacenter }: Omit<TargetName, 'peer'>, trustDomain: string): string {
+  const head = subset ? `${subset}.${service}` : service
+  const ns = namespace || DEFAULT_TENANCY
+  const inDefault = !partition || partition === DEFAULT_TENANCY
+  return inDefault
+    ? `${head}.${ns}.${datacenter}.internal.${trustDomain}`
+    : `${head}.${ns}.${partition}.${datacenter}.internal-v1.${trustDomain}`
+}
+
+/** SNI of a service imported from a peer; `trustDomain` is the exporter's. */
+export function peeredServiceSni(service: string, namespace: string, partition: string, peer: string, trustDomain: string): string {
+  return `${service}.${namespace}.${partition}.${peer}.external.${trustDomain}`
+}
+
+/** Cluster of a service imported from a peer. */
+export function peeredClusterName(service: string, namespace: string, peer: string, trustDomain: string): string {
+  return `${service}.${namespace}.${peer}.external.${trustDomain}`
+}
+
+export function querySni(name: string, datacenter: string, trustDomain: string): string {
+  return `${name}.default.${datacenter}.query.${trustDomain}`
+}
+
+export function gatewaySni(datacenter: string, partition: string | undefined, trustDomain: string): string {
+  return !partition || partition === DEFAULT_TENANCY
+    ? `${datacenter}.internal.${trustDomain}`
+    : `${partition}.${datacenter}.internal-v1.${trustDomain}`
+}
+
+/** A chain that overrides changed gets clusters of its own: `<hash>~<name>`. */
+export const customizedClusterName = (hash: string | undefined, name: string) => (hash ? `${hash}~${name}` : name)
+
+/** Child `index` of a failover (aggregate) cluster. */
+export const failoverClusterName = (index: number, clusterName: string) => `failover-target~${index}~${clusterName}`
+
+/** RDS route name, virtual host name and listener prefix of an upstream: `[<ap>/<ns>/]<name>[?peer=<peer> | ?dc=<dc>]`. */
+export function envoyId(upstream: {
+  readonly name: string
+  readonly namespace?: string
+  readonly partition?: string
+  readonly peer?: string
+  readonly datacenter?: string
+  readonly preparedQuery?: boolean
+}): string {
+  const { name, namespace = DEFAULT_TENANCY, partition = DEFAULT_TENANCY, peer, datacenter, preparedQuery } = upstream
+  const isDefault = namespace === DEFAULT_TENANCY && partition === DEFAULT_TENANCY
+  const base = `${preparedQuery ? 'prepared_query:' : ''}${isDefault ? '' : `${partition}/${namespace}/`}${name}`
+  if (peer) return `${base}?peer=${peer}`
+  return datacenter ? `${base}?dc=${datacenter}` : base
+}
+
+/** Name of a chain in stat prefixes (`upstream.<filterName>`): `<service>.<ns>.<ap>.<dc>`. */
+export function filterName(service: string, namespace: string, partition: string, datacenter: string): string {
+  return `${service}.${namespace}.${partition}.${datacenter}`
+}

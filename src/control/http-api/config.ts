@@ -1,0 +1,77 @@
+/**
+ * `/v1/config`: config entries, in Consul's form. A write that does not parse or would break a chain is refused and changes nothing.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { SCHEMAS } from '../config-entries/schemas.js'
+import type { ConfigEntryKind } from '../config-entries/types.js'
+import { unknownServiceWarnings } from '../intentions/unknown-services.js'
+import type { ApiContext } from './context.js'
+import { blockingRead, HttpError, joinErrors, param, query, sendIndexed } from './respond.js'
+
+const CONFIG = 'config'
+
+export function configRoutes(app: FastifyInstance, context: ApiContext): void {
+  const { entries, metrics } = context
+
+  app.put('/v1/config', async (request, reply) => {
+    const cas = casIndex(request)
+    const result = entries.put(request.body, cas)
+    if (!result.ok && 'conflict' in result) return sendIndexed(reply, context.indexes.get(CONFIG), false)
+    if (!result.ok) {
+      metrics.refusedWrites.inc()
+      throw new HttpError(400, joinErrors(result.errors))
+    }
+    for (const warning of warnings(context, request.body)) reply.header('X-Consul-Warning', warning)
+    return sendIndexed(reply, context.store.index, true)
+  })
+
+  app.get('/v1/config', (request, reply) => blockingRead(context, request, reply, CONFIG, () => entries.all()))
+
+  app.get('/v1/config/:kind', (request, reply) => {
+    const kind = kindOf(request)
+    return blockingRead(context, request, reply, CONFIG, () => [...entries.list(kind)].sort((a, b) => (a.Name < b.Name ? -1 : 1)))
+  })
+
+  app.get('/v1/config/:kind/*', (request, reply) => {
+    const kind = kindOf(request)
+    const name = param(request, '*')
+    return blockingRead(context, request, reply, CONFIG, () => {
+      const entry = entries.get(kind, name)
+      if (entry === undefined) throw new HttpError(404, `Config entry not found for "${kind}" / "${name}"`)
+      return entry
+    })
+  })
+
+  app.delete('/v1/config/:kind/*', async (request, reply) => {
+    const cas = casIndex(request)
+    const result = entries.delete(kindOf(request), param(request, '*'), cas)
+    if (!result.ok && 'conflict' in result) return sendIndexed(reply, context.indexes.get(CONFIG), false)
+    if (!result.ok) {
+      metrics.refusedWrites.inc()
+      throw new HttpError(400, joinErrors(result.errors))
+    }
+    return sendIndexed(reply, context.store.index, cas === undefined ? {} : true)
+  })
+}
+
+function kindOf(request: FastifyRequest): ConfigEntryKind {
+  const kind = param(request, 'kind')
+  if (!SCHEMAS.has(kind)) throw new HttpError(400, `invalid config entry kind: ${kind}`)
+  return kind as ConfigEntryKind
+}
+
+function casIndex(request: FastifyRequest): number | undefined {
+  const text = query(request, 'cas')
+  if (text === undefined) return undefined
+  if (!/^\d{1,15}$/.test(text)) throw new HttpError(400, 'Failed to parse cas value')
+  return Number(text)
+}
+
+/** Intentions that name services nobody has registered: probably a typing mistake, said in a header. */
+function warnings({ catalog, entries }: ApiContext, body: unknown): string[] {
+  const name = (body as { Name?: unknown; name?: unknown } | null)?.Name ?? (body as { name?: unknown } | null)?.name
+  const entry = entries.get('service-intentions', String(name))
+  const kind = (body as { Kind?: unknown; kind?: unknown } | null)?.Kind ?? (body as { kind?: unknown } | null)?.kind
+  if (kind !== 'service-intentions' || entry === undefined) return []
+  return unknownServiceWarnings(entry, new Set(catalog.serviceNames())).map(text => text.replace(/[^\x20-\x7e]/g, '?'))
+}

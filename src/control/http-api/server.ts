@@ -1,0 +1,85 @@
+/**
+ * The HTTP API as one fastify instance: parsing, authentication, errors; the routes are in the files beside. Made by `ControlPlane`.
+ * JSON is read whatever the content type says, as Consul does. With a token configured every request needs it; without one the API is
+ * for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
+ */
+import { timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { agentRoutes } from './agent.js'
+import { catalogHealthRoutes } from './catalog-health.js'
+import { configRoutes } from './config.js'
+import { connectRoutes } from './connect.js'
+import type { ApiContext } from './context.js'
+import { outriggerRoutes } from './outrigger.js'
+import { HttpError, query } from './respond.js'
+
+/** Largest body: a service definition or config entry. */
+const MAX_BODY_BYTES = 1024 * 1024
+const MAX_PARAM_CHARS = 512
+const REQUEST_TIMEOUT_MS = 30_000
+
+export function buildHttpApi(context: ApiContext): FastifyInstance {
+  const app = Fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: MAX_PARAM_CHARS },
+  })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === '') return done(null, undefined)
+    try {
+      done(null, JSON.parse(body as string))
+    } catch (error) {
+      done(new HttpError(400, `Request decode failed: ${(error as Error).message}`))
+    }
+  })
+  app.addHook('onRequest', async request => {
+    if (context.loopbackOnly && context.token === undefined && !isLocalHost(request.headers.host))
+      throw new HttpError(403, `this API is served to this machine only, and ${request.headers.host} is not one of its names`)
+    if (context.token !== undefined && !sameToken(presentedToken(request), context.token)) throw new HttpError(403, 'Permission denied')
+  })
+  app.addHook('preSerialization', async (request, reply, payload) => {
+    if (query(request, 'pretty') === undefined || typeof payload !== 'object') return payload
+    reply.serializer(value => `${JSON.stringify(value, null, 4)}\n`)
+    return payload
+  })
+  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+    const status = error.statusCode ?? 500
+    return reply.code(status).type('text/plain; charset=utf-8').send(error.message)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const known = ['GET', 'PUT', 'POST', 'DELETE'].filter(method => app.findRoute({ method, url: request.url.split('?')[0]! }))
+    if (known.length > 0)
+      return reply.code(405).header('Allow', known.join(',')).type('text/plain; charset=utf-8').send(`method ${request.method} not allowed`)
+    return reply.code(404).type('text/plain; charset=utf-8').send('Invalid URL path: not a recognized HTTP API endpoint')
+  })
+  agentRoutes(app, context)
+  catalogHealthRoutes(app, context)
+  configRoutes(app, context)
+  connectRoutes(app, context)
+  outriggerRoutes(app, context)
+  return app
+}
+
+/** The token of a request, from the places where Consul's clients put it. */
+export function presentedToken(request: FastifyRequest): string | undefined {
+  const header = request.headers['x-consul-token']
+  if (typeof header === 'string' && header !== '') return header
+  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')
+  return bearer?.[1]?.trim() ?? query(request, 'token')
+}
+
+function sameToken(given: string | undefined, expected: string): boolean {
+  if (given === undefined) return false
+  const a = Buffer.from(given)
+  const b = Buffer.from(expected)
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+function isLocalHost(host: string | undefined): boolean {
+  if (host === undefined) return false
+  const name = host.replace(/:\d{1,5}$/, '').replace(/^\[|\]$/g, '')
+  return isIP(name) !== 0 || name === 'localhost' || name.endsWith('.localhost')
+}

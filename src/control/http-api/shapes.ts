@@ -1,0 +1,132 @@
+/**
+ * The catalog in the JSON shapes of Consul's HTTP API (agent, catalog and health endpoints). Pure; used by the route files, and by the
+ * snapshot builder for what filter expressions select from.
+ */
+import type { Catalog, CatalogCheck, CatalogInstance } from '../catalog.js'
+import type { ProxyRegistration, Upstream } from '../service-definition.js'
+import type { NodeInfo } from './context.js'
+
+function upstreamShape(upstream: Upstream): object {
+  return {
+    DestinationType: upstream.DestinationType,
+    DestinationName: upstream.DestinationName,
+    ...(upstream.Datacenter === '' ? {} : { Datacenter: upstream.Datacenter }),
+    ...(upstream.LocalBindSocketPath === ''
+      ? { LocalBindAddress: upstream.LocalBindAddress, LocalBindPort: upstream.LocalBindPort }
+      : { LocalBindSocketPath: upstream.LocalBindSocketPath, LocalBindSocketMode: upstream.LocalBindSocketMode }),
+    Config: upstream.Config,
+    MeshGateway: {},
+  }
+}
+
+export function proxyShape(proxy: ProxyRegistration): object {
+  return {
+    DestinationServiceName: proxy.DestinationServiceName,
+    ...(proxy.DestinationServiceID === '' ? {} : { DestinationServiceID: proxy.DestinationServiceID }),
+    ...(proxy.LocalServiceSocketPath === ''
+      ? { LocalServiceAddress: proxy.LocalServiceAddress, LocalServicePort: proxy.LocalServicePort }
+      : { LocalServiceSocketPath: proxy.LocalServiceSocketPath }),
+    Mode: '',
+    Config: proxy.Config,
+    Upstreams: proxy.Upstreams.map(upstreamShape),
+    MeshGateway: {},
+    Expose: {},
+  }
+}
+
+export function agentService(instance: CatalogInstance, node: NodeInfo): Record<string, unknown> {
+  return {
+    ...(instance.Kind === '' ? {} : { Kind: instance.Kind }),
+    ID: instance.ID,
+    Service: instance.Service,
+    Tags: instance.Tags,
+    Meta: instance.Meta,
+    Port: instance.Port,
+    Address: instance.Address,
+    ...(instance.SocketPath === '' ? {} : { SocketPath: instance.SocketPath }),
+    TaggedAddresses: instance.TaggedAddresses,
+    Weights: instance.Weights,
+    EnableTagOverride: instance.EnableTagOverride,
+    ...(instance.Proxy === undefined ? {} : { Proxy: proxyShape(instance.Proxy) }),
+    ...(instance.Native ? { Connect: { Native: true } } : {}),
+    CreateIndex: instance.CreateIndex,
+    ModifyIndex: instance.ModifyIndex,
+    Datacenter: node.datacenter,
+  }
+}
+
+export function nodeShape(node: NodeInfo): Record<string, unknown> {
+  return {
+    ID: node.id,
+    Node: node.name,
+    Address: node.address,
+    Datacenter: node.datacenter,
+    TaggedAddresses: { lan: node.address, lan_ipv4: node.address, wan: node.address, wan_ipv4: node.address },
+    Meta: { 'consul-network-segment': '' },
+    CreateIndex: 1,
+    ModifyIndex: 1,
+  }
+}
+
+export function checkShape(check: CatalogCheck, service: CatalogInstance | undefined, node: NodeInfo): Record<string, unknown> {
+  const { definition } = check
+  return {
+    Node: node.name,
+    CheckID: definition.CheckID,
+    Name: definition.Name,
+    Status: check.status,
+    Notes: definition.Notes,
+    Output: check.output,
+    ServiceID: definition.ServiceID,
+    ServiceName: service?.Service ?? '',
+    ServiceTags: service?.Tags ?? [],
+    Type: definition.Type,
+    Interval: definition.Type === 'http' || definition.Type === 'tcp' ? `${definition.intervalMs}ms` : '',
+    Timeout: definition.Type === 'http' || definition.Type === 'tcp' ? `${definition.timeoutMs}ms` : '',
+    ExposedPort: 0,
+    Definition: {},
+    CreateIndex: check.CreateIndex,
+    ModifyIndex: check.ModifyIndex,
+  }
+}
+
+export function checksShape(catalog: Catalog, instance: CatalogInstance, node: NodeInfo): Record<string, unknown>[] {
+  return catalog.checksOf(instance).map(check => checkShape(check, catalog.instance(check.definition.ServiceID), node))
+}
+
+/** An element of `/v1/health/service/:name`. */
+export function healthEntry(catalog: Catalog, instance: CatalogInstance, node: NodeInfo) {
+  const { Datacenter: _datacenter, ...service } = agentService(instance, node)
+  return {
+    Node: nodeShape(node),
+    Service: { Kind: instance.Kind, ...service, ID: instance.ID, Service: instance.Service },
+    Checks: checksShape(catalog, instance, node),
+  }
+}
+
+/** An element of `/v1/catalog/service/:name`. */
+export function catalogService(instance: CatalogInstance, node: NodeInfo): Record<string, unknown> {
+  return {
+    ID: node.id,
+    Node: node.name,
+    Address: node.address,
+    Datacenter: node.datacenter,
+    TaggedAddresses: nodeShape(node)['TaggedAddresses'],
+    NodeMeta: nodeShape(node)['Meta'],
+    ServiceKind: instance.Kind,
+    ServiceID: instance.ID,
+    ServiceName: instance.Service,
+    ServiceTags: instance.Tags,
+    ServiceAddress: instance.Address,
+    ServiceTaggedAddresses: instance.TaggedAddresses,
+    ServiceWeights: instance.Weights,
+    ServiceMeta: instance.Meta,
+    ServicePort: instance.Port,
+    ServiceSocketPath: instance.SocketPath,
+    ServiceEnableTagOverride: instance.EnableTagOverride,
+    ServiceProxy: instance.Proxy === undefined ? { Mode: '', MeshGateway: {}, Expose: {} } : proxyShape(instance.Proxy),
+    ServiceConnect: instance.Native ? { Native: true } : {},
+    CreateIndex: instance.CreateIndex,
+    ModifyIndex: instance.ModifyIndex,
+  }
+}

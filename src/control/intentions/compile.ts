@@ -1,0 +1,236 @@
+/**
+ * Intentions for one destination to the RBAC that enforces them, as Consul sends it (consul-xds.md §1.7).
+ * Called by the snapshot for each sidecar's public listener; `rbac-proto.ts` turns the result into Envoy's message.
+ *
+ * Envoy's RBAC is a set of policies of one action, without order; intentions are an ordered list. So precedence is compiled away:
+ * from each source the overlapping sources above it are subtracted (`not`), from each permission the permissions before it; then what
+ * only says the default again is left out. Invariant: for every request the result decides as `decide` does.
+ * Consul's differs in one point on purpose: under default allow a JWT requirement still denies (there it is dropped with its intention).
+ */
+import type { HeaderMatcher, StringMatcher } from '../../model/matcher.js'
+import type { RbacPermission, RbacPolicy, RbacPrincipal } from '../../model/rbac.js'
+import type { ConfigEntryIndex, HeaderMatch, IntentionAction, IntentionPermission, JwtRequirement } from '../config-entries/types.js'
+import { sortIntentions, withoutShadowed } from './match.js'
+import { meshGatewaySpiffePattern, type ServicePattern, serviceSpiffePattern, xfccSpiffePattern } from './spiffe-pattern.js'
+import type { CompiledIntentions, Intention } from './types.js'
+
+/** A peer's trust bundle facts; sources of an unknown peer match nobody. */
+export interface PeerIdentity {
+  readonly trustDomain: string
+  readonly exportedPartition: string
+}
+
+export interface CompileOptions {
+  readonly defaultAction: IntentionAction
+  /** The destination speaks http, http2 or grpc. */
+  readonly http: boolean
+  readonly trustDomain: string
+  readonly partition?: string
+  readonly peers?: ReadonlyMap<string, PeerIdentity>
+  /** JWT provider name → issuer that its tokens must have; a provider without an issuer has none to check. */
+  readonly jwtIssuers?: ReadonlyMap<string, string>
+}
+
+const L4_POLICY = 'consul-intentions-layer4'
+const L7_POLICY = 'consul-intentions-layer7-'
+const JWT_FILTER = 'envoy.filters.http.jwt_authn'
+
+export function compileIntentions(intentions: readonly Intention[], options: CompileOptions): CompiledIntentions {
+  const ordered = reachable(withoutShadowed(sortIntentions(intentions)))
+  const policies: RbacPolicy[] = []
+  const layer4: RbacPrincipal[] = []
+  let retained = 0
+  for (const [i, intention] of ordered.entries()) {
+    const permissions = compileIntention(intention, options)
+    if (permissions === null) continue
+    const index = retained++
+    const principal = compilePrincipal(intention, ordered.slice(0, wildcards(intention) === 0 ? 0 : i), options)
+    if (principal === null) continue
+    if (permissions === 'any') layer4.push(principal)
+    else policies.push({ name: `${L7_POLICY}${index}`, principals: [principal], permissions })
+  }
+  if (layer4.length > 0) policies.unshift({ name: L4_POLICY, principals: layer4, permissions: [{ kind: 'any' }] })
+  return { action: options.defaultAction === 'allow' ? 'DENY' : 'ALLOW', policies }
+}
+
+/** Names of the JWT providers to issuers, for `CompileOptions.jwtIssuers`. */
+export function jwtIssuers(entries: ConfigEntryIndex): Map<string, string> {
+  return new Map(entries.list('jwt-provider').flatMap(entry => (entry.Issuer ? [[entry.Name, entry.Issuer] as const] : [])))
+}
+
+/**
+ * Without the intentions whose every source a wider one above them takes first: `* -> api` (8) stands above `web -> *` (6).
+ * Consul subtracts only narrower sources from wider ones and would let the shadowed one speak.
+ */
+function reachable(ordered: readonly Intention[]): Intention[] {
+  const wide: Intention[] = []
+  return ordered.filter(intention => {
+    if (wide.some(wider => liesWithin(intention, wider))) return false
+    if (wildcards(intention) > 0) wide.push(intention)
+    return true
+  })
+}
+
+/** The permissions that an intention adds to the policies: `any`, some, or null when it only says the default again. */
+function compileIntention(intention: Intention, options: CompileOptions): readonly RbacPermission[] | 'any' | null {
+  const defaultDenies = options.defaultAction === 'deny'
+  const needsHttp = !options.http && (intention.permissions !== undefined || intention.jwt !== undefined)
+  const action = needsHttp ? 'deny' : intention.action
+  if (action === 'deny') return defaultDenies ? null : 'any'
+  if (action === 'allow') {
+    if (defaultDenies) return 'any'
+    return intention.jwt === undefined ? null : [not(jwtPermission(intention.jwt, options))]
+  }
+  const permissions = compilePermissions(intention, options)
+  return permissions.length === 0 ? null : permissions
+}
+
+/**
+ * The permissions that lead away from the default. Each has the ones before it subtracted, whatever their action: the first that
+ * matches decides. A JWT requirement is no part of the match: an allow without its token denies, it does not fall through.
+ */
+function compilePermissions(intention: Intention, options: CompileOptions): RbacPermission[] {
+  const out: RbacPermission[] = []
+  const earlier: RbacPermission[] = []
+  for (const permission of intention.permissions ?? []) {
+    const match = compilePermission(permission)
+    const rules = [match, ...earlier.map(not)]
+    earlier.push(match)
+    if (options.defaultAction === 'deny') {
+      if (permission.Action === 'allow') out.push(and([...rules, ...jwtRules([permission.JWT], options)]))
+    } else if (permission.Action === 'deny') {
+      out.push(and(rules))
+    } else {
+      const required = jwtRules([permission.JWT, intention.jwt], options)
+      if (required.length > 0) out.push(and([...rules, not(and(required))]))
+    }
+  }
+  return out
+}
+
+function jwtRules(requirements: readonly (JwtRequirement | undefined)[], options: CompileOptions): RbacPermission[] {
+  return requirements.filter(jwt => jwt !== undefined).map(jwt => jwtPermission(jwt, options))
+}
+
+/** The intention's source without the sources of `above` that lie within it; null for a source that cannot exist. */
+function compilePrincipal(intention: Intention, above: readonly Intention[], options: CompileOptions): RbacPrincipal | null {
+  const id = sourcePattern(intention, options)
+  if (id === null) return null
+  const inside = above.filter(other => liesWithin(other, intention))
+  // `web` needs no `not` of its own where a wildcard that covers it is subtracted as well.
+  const wide = inside.filter(other => wildcards(other) > 0)
+  const needed = inside.filter(other => !wide.some(wider => liesWithin(other, wider)))
+  const excluded = needed.map(other => sourcePattern(other, options)).filter(pattern => pattern !== null)
+  const viaGateway = options.http && intention.sourcePeer !== undefined
+  const principal = (pattern: ServicePattern): RbacPrincipal =>
+    viaGateway
+      ? { kind: 'header', header: headerMatcher('x-forwarded-client-cert', { kind: 'regex', value: xfccSpiffePattern(pattern) }) }
+      : authenticated(serviceSpiffePattern(pattern))
+  const source = andIds([principal(id), ...excluded.map((pattern): RbacPrincipal => ({ kind: 'not', id: principal(pattern) }))])
+  const all = [source]
+  // Only our own mesh gateway may speak for somebody else in a header.
+  if (viaGateway) all.unshift(authenticated(meshGatewaySpiffePattern(options.trustDomain, options.partition ?? 'default')))
+  // Under default allow the token is asked for by the (denying) permissions instead.
+  if (intention.jwt !== undefined && options.defaultAction === 'deny') all.push(jwtPrincipal(intention.jwt, options))
+  return andIds(all)
+}
+
+function sourcePattern(intention: Intention, options: CompileOptions): ServicePattern | null {
+  const names = { namespace: intention.sourceNamespace, service: intention.source }
+  if (intention.sourcePeer === undefined) return { trustDomain: options.trustDomain, partition: intention.sourcePartition, ...names }
+  const peer = options.peers?.get(intention.sourcePeer)
+  return peer === undefined ? null : { trustDomain: peer.trustDomain, partition: peer.exportedPartition, ...names }
+}
+
+/** Every source that `inner` matches is matched by `outer` too, and `outer` is the wider one. */
+function liesWithin(inner: Intention, outer: Intention): boolean {
+  return (
+    wildcards(inner) < wildcards(outer) &&
+    (inner.sourcePeer ?? '') === (outer.sourcePeer ?? '') &&
+    inner.sourcePartition === outer.sourcePartition &&
+    (outer.sourceNamespace === '*' || outer.sourceNamespace === inner.sourceNamespace)
+  )
+}
+
+const wildcards = ({ source, sourceNamespace }: Intention) => (sourceNamespace === '*' ? 2 : source === '*' ? 1 : 0)
+
+function compilePermission({ HTTP: http }: IntentionPermission): RbacPermission {
+  const rules: RbacPermission[] = []
+  if (http?.PathExact !== undefined) rules.push(urlPath('exact', http.PathExact))
+  if (http?.PathPrefix !== undefined) rules.push(urlPath('prefix', http.PathPrefix))
+  if (http?.PathRegex !== undefined) rules.push({ kind: 'urlPath', matcher: { kind: 'regex', value: http.PathRegex } })
+  for (const header of http?.Header ?? []) rules.push({ kind: 'header', header: compileHeader(header) })
+  if (http?.Methods !== undefined) {
+    // Method names are letters only, so they need no escaping.
+    rules.push({ kind: 'header', header: headerMatcher(':method', { kind: 'regex', value: http.Methods.join('|') }) })
+  }
+  return and(rules)
+}
+
+const urlPath = (kind: 'exact' | 'prefix', value: string): RbacPermission => ({
+  kind: 'urlPath',
+  matcher: { kind, value, ignoreCase: false },
+})
+
+function compileHeader(header: HeaderMatch): HeaderMatcher {
+  const name = header.Name.toLowerCase()
+  const invert = header.Invert ?? false
+  const matcher = headerString(header)
+  if (matcher === undefined) return { name, match: { kind: 'present', present: true }, invert, treatMissingAsEmpty: false }
+  return headerMatcher(name, matcher, invert)
+}
+
+function headerString({ Exact, Prefix, Suffix, Contains, Regex, IgnoreCase: ignoreCase = false }: HeaderMatch): StringMatcher | undefined {
+  if (Exact !== undefined) return { kind: 'exact', value: Exact, ignoreCase }
+  if (Prefix !== undefined) return { kind: 'prefix', value: Prefix, ignoreCase }
+  if (Suffix !== undefined) return { kind: 'suffix', value: Suffix, ignoreCase }
+  if (Contains !== undefined) return { kind: 'contains', value: Contains, ignoreCase }
+  return Regex === undefined ? undefined : { kind: 'regex', value: Regex }
+}
+
+const headerMatcher = (name: string, matcher: StringMatcher, invert = false): HeaderMatcher => ({
+  name,
+  match: { kind: 'string', matcher },
+  invert,
+  treatMissingAsEmpty: false,
+})
+
+const authenticated = (regex: string): RbacPrincipal => ({ kind: 'authenticated', matcher: { kind: 'regex', value: regex } })
+
+function and(rules: readonly RbacPermission[]): RbacPermission {
+  if (rules.length === 0) return { kind: 'any' }
+  return rules.length === 1 ? rules[0]! : { kind: 'and', rules }
+}
+
+const not = (rule: RbacPermission): RbacPermission => ({ kind: 'not', rule })
+
+const andIds = (ids: readonly RbacPrincipal[]): RbacPrincipal => (ids.length === 1 ? ids[0]! : { kind: 'and', ids })
+
+/** What must be in the payloads that the JWT filter left behind, for each provider that would do. */
+function jwtMetadata(jwt: JwtRequirement, options: CompileOptions) {
+  return jwt.Providers.map(provider => {
+    const payload = `jwt_payload_${provider.Name}`
+    const at = (path: readonly string[], value: string) => ({
+      namespace: JWT_FILTER,
+      path: [payload, ...path],
+      value: { kind: 'string', matcher: { kind: 'exact', value, ignoreCase: false } } as const,
+      invert: false,
+    })
+    const issuer = options.jwtIssuers?.get(provider.Name)
+    const first =
+      issuer !== undefined
+        ? at(['iss'], issuer)
+        : { namespace: JWT_FILTER, path: [payload], value: { kind: 'present', value: true } as const, invert: false }
+    return [first, ...(provider.VerifyClaims ?? []).map(claim => at(claim.Path, claim.Value))]
+  })
+}
+
+function jwtPermission(jwt: JwtRequirement, options: CompileOptions): RbacPermission {
+  const rules = jwtMetadata(jwt, options).map(all => and(all.map((matcher): RbacPermission => ({ kind: 'metadata', matcher }))))
+  return rules.length === 1 ? rules[0]! : { kind: 'or', rules }
+}
+
+function jwtPrincipal(jwt: JwtRequirement, options: CompileOptions): RbacPrincipal {
+  const ids = jwtMetadata(jwt, options).map(all => andIds(all.map((matcher): RbacPrincipal => ({ kind: 'metadata', matcher }))))
+  return ids.length === 1 ? ids[0]! : { kind: 'or', ids }
+}

@@ -1,0 +1,41 @@
+/**
+ * The anchored SPIFFE id regexes of intentions' sources, in Consul's form (consul-xds.md §1.7), with every name escaped:
+ * `web.api` must not match `web-api`, nor `a|b` anything but itself (consul#23900).
+ * Used by the RBAC compiler. The sidecar recognises the form and looks names up in a table instead of running the regex.
+ */
+
+const ANY_SEGMENT = '[^/]+'
+
+/** As Go's `regexp.QuoteMeta`: RE2 takes the same escapes. */
+export function quoteMeta(text: string): string {
+  return text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&')
+}
+
+export interface ServicePattern {
+  readonly trustDomain: string
+  readonly partition: string
+  /** `*` is any one segment, here and in `service`. */
+  readonly namespace: string
+  readonly service: string
+}
+
+/** `^spiffe://<td>[/ap/<ap>]/ns/<ns>/dc/[^/]+/svc/<svc>$`; the datacenter is never checked. */
+export function serviceSpiffePattern(pattern: ServicePattern): string {
+  return `^${serviceSpiffeBody(pattern)}$`
+}
+
+/** The same within the XFCC header, for sources behind a mesh gateway: the last element is who the gateway speaks for. */
+export function xfccSpiffePattern(pattern: ServicePattern): string {
+  return `^[^,]+;URI=${serviceSpiffeBody(pattern)}(?:,.*)?$`
+}
+
+export function meshGatewaySpiffePattern(trustDomain: string, partition: string): string {
+  return `^spiffe://${quoteMeta(trustDomain)}${partitionPart(partition)}/gateway/mesh/dc/${ANY_SEGMENT}$`
+}
+
+function serviceSpiffeBody({ trustDomain, partition, namespace, service }: ServicePattern): string {
+  const segment = (name: string) => (name === '*' ? ANY_SEGMENT : quoteMeta(name))
+  return `spiffe://${quoteMeta(trustDomain)}${partitionPart(partition)}/ns/${segment(namespace)}/dc/${ANY_SEGMENT}/svc/${segment(service)}`
+}
+
+const partitionPart = (partition: string) => (partition === 'default' || partition === '' ? '' : `/ap/${quoteMeta(partition)}`)

@@ -1,0 +1,180 @@
+/**
+ * Clusters of one proxy: `local_app`, one EDS cluster a target of its upstreams' chains, an aggregate cluster a failover, and the
+ * JWKS clusters of remote JWT providers. Names and fields as the newest Consul sends them (consul-xds.md §1.8, §2.1), with two
+ * additions of ours: a retry budget by default, and `auto_config` for protocol http (see `tls.ts`).
+ */
+import { create, toBinary } from '@bufbuild/protobuf'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import type { CircuitBreakersSchema } from '../../xds/gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
+import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
+import type { OutlierDetectionSchema } from '../../xds/gen/envoy/config/cluster/v3/outlier_detection_pb.js'
+import { ClusterConfigSchema } from '../../xds/gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
+import { HttpProtocolOptionsSchema } from '../../xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
+import { makeResource, type Resource } from '../../xds/snapshot.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE } from '../../xds/type-urls.js'
+import { durationMs } from '../config-entries/duration.js'
+import type { LoadBalancer } from '../config-entries/types.js'
+import { jwksClusters } from './jwt.js'
+import { adsConfigSource, duration, type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
+import { DEFAULT_CONNECT_TIMEOUT_MS, type UpstreamSettings } from './proxy-config.js'
+import { chainClusters, isHttp2, type ProxyView, type ResolverClusters, type TargetCluster, type UpstreamView } from './proxy-view.js'
+import { upstreamTls } from './tls.js'
+
+export type ClusterInit = Init<typeof ClusterSchema>
+
+export const LOCAL_APP = 'local_app'
+const HTTP_OPTIONS_KEY = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
+/** Retries may be at most this share of the active requests, and always this many: a failing upstream is not buried under retries. */
+const RETRY_BUDGET_PERCENT = 20
+const RETRY_BUDGET_MIN = 3
+
+/** All clusters of the proxy; of two with one name (one target reached over two upstreams) the first upstream's is kept. */
+export function buildClusters(view: ProxyView): Resource[] {
+  const clusters = new Map<string, ClusterInit>()
+  const add = (cluster: ClusterInit): void => {
+    if (!clusters.has(cluster.name!)) clusters.set(cluster.name!, cluster)
+  }
+  add(localApp(view))
+  for (const upstream of view.upstreams) {
+    for (const resolver of chainClusters(upstream.chain)) {
+      for (const target of resolver.targets) add(targetCluster(view, upstream, resolver, target))
+      if (resolver.failover) add(aggregateCluster(upstream, resolver))
+    }
+  }
+  for (const cluster of jwksClusters(view.jwtProviders)) add(cluster)
+  return [...clusters.values()].map(toResource)
+}
+
+function toResource(init: ClusterInit): Resource {
+  const cluster = create(ClusterSchema, init)
+  const isEds = cluster.clusterDiscoveryType.case === 'type' && cluster.clusterDiscoveryType.value === Cluster_DiscoveryType.EDS
+  // A cluster that is sent again warms again and waits for its endpoints (Envoy issue 13009).
+  const children = isEds ? [{ typeUrl: ENDPOINT_TYPE, names: [cluster.name] }] : []
+  return makeResource(cluster.name, CLUSTER_TYPE, toBinary(ClusterSchema, cluster), children)
+}
+
+function localApp(view: ProxyView): ClusterInit {
+  const { Proxy: registration } = view.proxy
+  const address =
+    registration.LocalServiceSocketPath === ''
+      ? socketAddress(registration.LocalServiceAddress || '127.0.0.1', registration.LocalServicePort)
+      : pipeAddress(registration.LocalServiceSocketPath)
+  const limit = view.config.maxInboundConnections
+  return {
+    name: LOCAL_APP,
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+    connectTimeout: duration(view.config.localConnectTimeoutMs),
+    loadAssignment: {
+      clusterName: LOCAL_APP,
+      endpoints: [{ lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address } } }] }],
+    },
+    ...(isHttp2(view.protocol) ? { typedExtensionProtocolOptions: { [HTTP_OPTIONS_KEY]: explicitHttp2() } } : {}),
+    ...(limit > 0 ? { circuitBreakers: { thresholds: [{ maxConnections: limit }] } } : {}),
+  }
+}
+
+function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: ResolverClusters, target: TargetCluster): ClusterInit {
+  const { settings, chain } = upstream
+  const options = httpOptions(chain.Protocol, settings)
+  return {
+    name: target.name,
+    altStatName: target.name,
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
+    edsClusterConfig: { edsConfig: adsConfigSource() },
+    connectTimeout: duration(connectTimeoutMs(resolver, target)),
+    commonLbConfig: { healthyPanicThreshold: {} },
+    circuitBreakers: circuitBreakers(settings),
+    outlierDetection: outlierDetection(settings),
+    ...(options === undefined ? {} : { typedExtensionProtocolOptions: { [HTTP_OPTIONS_KEY]: options } }),
+    ...loadBalancing(resolver.node.LoadBalancer),
+    transportSocket: upstreamTls(view, target.target),
+  }
+}
+
+function aggregateCluster(upstream: UpstreamView, resolver: ResolverClusters): ClusterInit {
+  return {
+    name: resolver.name,
+    altStatName: resolver.name,
+    clusterDiscoveryType: {
+      case: 'clusterType',
+      value: {
+        name: 'envoy.clusters.aggregate',
+        typedConfig: pack(ClusterConfigSchema, { clusters: resolver.targets.map(target => target.name) }),
+      },
+    },
+    connectTimeout: duration(connectTimeoutMs(resolver, resolver.targets[0]!)),
+    lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+    outlierDetection: outlierDetection(upstream.settings),
+  }
+}
+
+function connectTimeoutMs(resolver: ResolverClusters, target: TargetCluster): number {
+  return durationMs(target.target.ConnectTimeout) || durationMs(resolver.node.Resolver.ConnectTimeout) || DEFAULT_CONNECT_TIMEOUT_MS
+}
+
+function explicitHttp2(): Any {
+  return pack(HttpProtocolOptionsSchema, {
+    upstreamProtocolOptions: {
+      case: 'explicitHttpConfig',
+      value: { protocolConfig: { case: 'http2ProtocolOptions', value: {} } },
+    },
+  })
+}
+
+function httpOptions(protocol: string, settings: UpstreamSettings): Any | undefined {
+  if (isHttp2(protocol)) return explicitHttp2()
+  if (protocol !== 'http' || settings.httpMeshProtocol === 'http1') return undefined
+  return pack(HttpProtocolOptionsSchema, {
+    upstreamProtocolOptions: { case: 'autoConfig', value: { httpProtocolOptions: {}, http2ProtocolOptions: {} } },
+  })
+}
+
+function circuitBreakers(settings: UpstreamSettings): Init<typeof CircuitBreakersSchema> {
+  const budget = { budgetPercent: { value: RETRY_BUDGET_PERCENT }, minRetryConcurrency: RETRY_BUDGET_MIN }
+  return { thresholds: [{ ...settings.limits, retryBudget: budget }] }
+}
+
+function outlierDetection({ passiveHealthCheck: check }: UpstreamSettings): Init<typeof OutlierDetectionSchema> {
+  if (check === undefined) return {}
+  return {
+    ...(check.maxFailures ? { consecutive5xx: check.maxFailures } : {}),
+    ...(check.intervalMs ? { interval: duration(check.intervalMs) } : {}),
+    ...(check.enforcingConsecutive5xx === undefined ? {} : { enforcingConsecutive5xx: check.enforcingConsecutive5xx }),
+    ...(check.maxEjectionPercent === undefined ? {} : { maxEjectionPercent: check.maxEjectionPercent }),
+    ...(check.baseEjectionTimeMs ? { baseEjectionTime: duration(check.baseEjectionTimeMs) } : {}),
+  }
+}
+
+function loadBalancing(lb: LoadBalancer | undefined): Pick<ClusterInit, 'lbPolicy' | 'lbConfig'> {
+  switch (lb?.Policy) {
+    case undefined:
+    case 'round_robin':
+      return {}
+    case 'random':
+      return { lbPolicy: Cluster_LbPolicy.RANDOM }
+    case 'maglev':
+      return { lbPolicy: Cluster_LbPolicy.MAGLEV }
+    case 'least_request':
+      return {
+        lbPolicy: Cluster_LbPolicy.LEAST_REQUEST,
+        ...(lb.LeastRequestConfig?.ChoiceCount
+          ? { lbConfig: { case: 'leastRequestLbConfig', value: { choiceCount: lb.LeastRequestConfig.ChoiceCount } } }
+          : {}),
+      }
+    case 'ring_hash': {
+      const ring = lb.RingHashConfig
+      const sizes = {
+        ...(ring?.MinimumRingSize ? { minimumRingSize: BigInt(ring.MinimumRingSize) } : {}),
+        ...(ring?.MaximumRingSize ? { maximumRingSize: BigInt(ring.MaximumRingSize) } : {}),
+      }
+      return {
+        lbPolicy: Cluster_LbPolicy.RING_HASH,
+        ...(Object.keys(sizes).length > 0 ? { lbConfig: { case: 'ringHashLbConfig', value: sizes } } : {}),
+      }
+    }
+    default: {
+      const never: never = lb!.Policy as never
+      return never
+    }
+  }
+}

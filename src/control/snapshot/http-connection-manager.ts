@@ -1,0 +1,143 @@
+/**
+ * The HTTP connection manager of mesh listeners, inbound and outbound: filter order, XFCC, path normalisation and upgrades as Consul
+ * sends them (consul-xds.md §1.4). Called by `listeners.ts`.
+ * Invariant: on the public listener, authorisation comes before anything that acts on the request.
+ */
+import { create } from '@bufbuild/protobuf'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import { BoolValueSchema } from '@bufbuild/protobuf/wkt'
+import { HttpProtocolOptions_HeadersWithUnderscoresAction as Underscores } from '../../xds/gen/envoy/config/core/v3/protocol_pb.js'
+import { ConfigSchema as GrpcBridgeSchema } from '../../xds/gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
+import { FilterConfigSchema as GrpcStatsSchema } from '../../xds/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
+import { ConfigSchema as HeaderToMetadataSchema } from '../../xds/gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
+import { RBACSchema as HttpRbacSchema } from '../../xds/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import { RouterSchema } from '../../xds/gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import {
+  HttpConnectionManager_PathWithEscapedSlashesAction as EscapedSlashes,
+  HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
+  HttpConnectionManagerSchema,
+  type HttpFilterSchema,
+} from '../../xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import type { RequestNormalization } from '../config-entries/types.js'
+import { toRbacProto } from '../intentions/rbac-proto.js'
+import { filterAccessLogs } from './access-logs.js'
+import { LOCAL_APP } from './clusters.js'
+import { jwtAuthn } from './jwt.js'
+import { adsConfigSource, type Init, pack } from './protobuf.js'
+import { clusterOfNode, isHttp2, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { inlineRouteAction, usesRds } from './routes.js'
+
+export const HCM_FILTER = 'envoy.filters.network.http_connection_manager'
+
+type HcmInit = Init<typeof HttpConnectionManagerSchema>
+type HttpFilterInit = Init<typeof HttpFilterSchema>
+
+/** The parts of a caller's SPIFFE id in XFCC, as metadata for access logs and extensions. */
+const XFCC_IDENTITY = '.*URI=spiffe://([^/]+.[^/]+)(?:/ap/([^/]+))?/ns/([^/]+)/dc/([^/]+)/svc/([^/;,]+).*'
+const XFCC_PARTS = ['trust-domain', 'partition', 'namespace', 'datacenter', 'service']
+
+export function publicHcm(view: ProxyView): Any {
+  const { config, protocol, mesh } = view
+  const forwardsXfcc = protocol !== 'grpc' && mesh?.HTTP?.SanitizeXForwardedClientCert !== true
+  const action = inlineRouteAction(LOCAL_APP, protocol, {
+    requestTimeoutMs: config.localRequestTimeoutMs,
+    idleTimeoutMs: config.localIdleTimeoutMs,
+  })
+  const filters: HttpFilterInit[] = [
+    ...grpcFilters(protocol),
+    ...(view.jwtProviders.length > 0 ? [filter('envoy.filters.http.jwt_authn', jwtAuthn(view.jwtProviders))] : []),
+    filter('envoy.filters.http.rbac', pack(HttpRbacSchema, { rules: toRbacProto(view.rbac) })),
+    ...(forwardsXfcc ? [filter('envoy.filters.http.header_to_metadata', xfccToMetadata())] : []),
+  ]
+  return pack(HttpConnectionManagerSchema, {
+    ...common(view, protocol, 'public_listener', filters),
+    routeSpecifier: { case: 'routeConfig', value: inlineRoutes('public_listener', action) },
+    ...(forwardsXfcc
+      ? {
+          forwardClientCertDetails: ForwardClientCert.APPEND_FORWARD,
+          setCurrentClientCertDetails: { subject: true, cert: true, chain: true, dns: true, uri: true },
+        }
+      : {}),
+    ...normalization(mesh?.HTTP?.Incoming?.RequestNormalization),
+    ...(config.maxRequestHeadersKb === undefined ? {} : { maxRequestHeadersKb: config.maxRequestHeadersKb }),
+  })
+}
+
+export function upstreamHcm(view: ProxyView, upstream: UpstreamView): Any {
+  const { chain, filterName } = upstream
+  const timeout = view.config.xdsFetchTimeoutMs
+  return pack(HttpConnectionManagerSchema, {
+    ...common(view, chain.Protocol, statPrefix(upstream), grpcFilters(chain.Protocol)),
+    routeSpecifier: usesRds(upstream)
+      ? { case: 'rds', value: { routeConfigName: upstream.envoyId, configSource: adsConfigSource(timeout) } }
+      : { case: 'routeConfig', value: inlineRoutes(filterName, inlineRouteAction(clusterOfNode(chain, chain.StartNode), chain.Protocol)) },
+  })
+}
+
+export function statPrefix(upstream: UpstreamView): string {
+  return `upstream.${upstream.filterName.replaceAll(':', '_')}`
+}
+
+function common(view: ProxyView, protocol: string, prefix: string, filters: readonly HttpFilterInit[]): HcmInit {
+  return {
+    statPrefix: prefix,
+    httpFilters: [...filters, filter('envoy.filters.http.router', pack(RouterSchema, {}))],
+    tracing: { randomSampling: {} },
+    upgradeConfigs: [{ upgradeType: 'websocket' }],
+    accessLog: filterAccessLogs(view.accessLogs),
+    ...(isHttp2(protocol) ? { http2ProtocolOptions: {} } : {}),
+  }
+}
+
+function inlineRoutes(
+  name: string,
+  action: ReturnType<typeof inlineRouteAction>,
+): Extract<HcmInit['routeSpecifier'], { case: 'routeConfig' }>['value'] {
+  return {
+    name,
+    virtualHosts: [
+      {
+        name,
+        domains: ['*'],
+        routes: [{ match: { pathSpecifier: { case: 'prefix', value: '/' } }, action: { case: 'route', value: action } }],
+      },
+    ],
+  }
+}
+
+function filter(name: string, config: Any): HttpFilterInit {
+  return { name, configType: { case: 'typedConfig', value: config } }
+}
+
+/** Before authorisation, so that denied gRPC requests are counted as well (Consul's order). */
+function grpcFilters(protocol: string): HttpFilterInit[] {
+  if (protocol !== 'grpc') return []
+  const stats = { perMethodStatSpecifier: { case: 'statsForAllMethods' as const, value: create(BoolValueSchema, { value: true }) } }
+  return [
+    filter('envoy.filters.http.grpc_stats', pack(GrpcStatsSchema, stats)),
+    filter('envoy.filters.http.grpc_http1_bridge', pack(GrpcBridgeSchema, {})),
+  ]
+}
+
+function xfccToMetadata(): Any {
+  return pack(HeaderToMetadataSchema, {
+    requestRules: XFCC_PARTS.map((key, i) => ({
+      header: 'x-forwarded-client-cert',
+      onHeaderPresent: {
+        metadataNamespace: 'consul',
+        key,
+        regexValueRewrite: { pattern: { regex: XFCC_IDENTITY }, substitution: `\\${i + 1}` },
+      },
+    })),
+  })
+}
+
+function normalization(settings: RequestNormalization | undefined): HcmInit {
+  const underscores = settings?.HeadersWithUnderscoresAction ?? 'ALLOW'
+  return {
+    ...(settings?.InsecureDisablePathNormalization ? {} : { normalizePath: true }),
+    mergeSlashes: settings?.MergeSlashes === true,
+    pathWithEscapedSlashesAction: EscapedSlashes[settings?.PathWithEscapedSlashesAction ?? 'IMPLEMENTATION_SPECIFIC_DEFAULT'],
+    ...(underscores === 'ALLOW' ? {} : { commonHttpProtocolOptions: { headersWithUnderscoresAction: Underscores[underscores] } }),
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Listeners of one proxy: the public (inbound) listener with mesh TLS and authorisation, and one outbound listener an upstream.
+ * Names, filters and their order as the newest Consul sends them (consul-xds.md §1.3). Beyond that, the public listener's metadata
+ * carries the intention table, from which our sidecar names the intention that decided; Envoy ignores it.
+ */
+import { create, type JsonObject, toBinary } from '@bufbuild/protobuf'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
+import type { FilterSchema } from '../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
+import { ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { ConnectionLimitSchema } from '../../xds/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
+import { RBACSchema as NetworkRbacSchema } from '../../xds/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
+import { TcpProxySchema } from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import { makeResource, type Resource } from '../../xds/snapshot.js'
+import { LISTENER_TYPE, ROUTE_TYPE } from '../../xds/type-urls.js'
+import { isHttpLike } from '../discovery-chain/service-protocol.js'
+import { toRbacProto } from '../intentions/rbac-proto.js'
+import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
+import { LOCAL_APP } from './clusters.js'
+import { HCM_FILTER, publicHcm, statPrefix, upstreamHcm } from './http-connection-manager.js'
+import { type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
+import { clusterOfNode, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { usesRds } from './routes.js'
+import { downstreamTls } from './tls.js'
+
+type ListenerInit = Init<typeof ListenerSchema>
+type FilterInit = Init<typeof FilterSchema>
+
+export function buildListeners(view: ProxyView): Resource[] {
+  return [toResource(publicListener(view)), ...view.upstreams.map(upstream => toResource(upstreamListener(view, upstream), upstream))]
+}
+
+function toResource(init: ListenerInit, upstream?: UpstreamView): Resource {
+  const children = upstream !== undefined && usesRds(upstream) ? [{ typeUrl: ROUTE_TYPE, names: [upstream.envoyId] }] : []
+  return makeResource(init.name!, LISTENER_TYPE, toBinary(ListenerSchema, create(ListenerSchema, init)), children)
+}
+
+function publicListener(view: ProxyView): ListenerInit {
+  const { proxy, config } = view
+  const address = config.bindAddress || proxy.Address || '0.0.0.0'
+  const port = config.bindPort || proxy.Port
+  const limit = config.maxInboundConnections
+  const connectionLimit: FilterInit[] =
+    limit > 0
+      ? [
+          filter(
+            'envoy.filters.network.connection_limit',
+            pack(ConnectionLimitSchema, { statPrefix: 'inbound_connection_limit', maxConnections: BigInt(limit) }),
+          ),
+        ]
+      : []
+  const filters = isHttpLike(view.protocol)
+    ? [...connectionLimit, filter(HCM_FILTER, publicHcm(view))]
+    : [networkRbac(view), ...connectionLimit, tcpProxy(view, LOCAL_APP, 'public_listener')]
+  return {
+    name: `public_listener:${proxy.SocketPath || `${address}:${port}`}`,
+    address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
+    filterChains: [{ filters, transportSocket: downstreamTls(view) }],
+    trafficDirection: TrafficDirection.INBOUND,
+    metadata: { filterMetadata: { outrigger: { intentions: view.intentionTable as unknown as JsonObject } } },
+    accessLog: listenerAccessLogs(view.accessLogs),
+    ...(config.balanceInboundConnections ? exactBalance() : {}),
+  }
+}
+
+function upstreamListener(view: ProxyView, upstreamView: UpstreamView): ListenerInit {
+  const { upstream, chain, settings } = upstreamView
+  const path = upstream.LocalBindSocketPath
+  const where = path || `${upstream.LocalBindAddress}:${upstream.LocalBindPort}`
+  const filterConfig = isHttpLike(chain.Protocol)
+    ? filter(HCM_FILTER, upstreamHcm(view, upstreamView))
+    : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView))
+  return {
+    name: `${upstreamView.envoyId}:${where}`,
+    address:
+      path === ''
+        ? socketAddress(upstream.LocalBindAddress, upstream.LocalBindPort)
+        : pipeAddress(path, Number.parseInt(upstream.LocalBindSocketMode || '0', 8)),
+    filterChains: [{ filters: [filterConfig] }],
+    trafficDirection: TrafficDirection.OUTBOUND,
+    accessLog: listenerAccessLogs(view.accessLogs),
+    ...(settings.balanceOutboundConnections ? exactBalance() : {}),
+  }
+}
+
+function exactBalance(): Pick<ListenerInit, 'connectionBalanceConfig'> {
+  return { connectionBalanceConfig: { balanceType: { case: 'exactBalance', value: {} } } }
+}
+
+function networkRbac(view: ProxyView): FilterInit {
+  return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { rules: toRbacProto(view.rbac), statPrefix: 'connect_authz' }))
+}
+
+function tcpProxy(view: ProxyView, cluster: string, prefix: string): FilterInit {
+  return filter(
+    'envoy.filters.network.tcp_proxy',
+    pack(TcpProxySchema, {
+      statPrefix: prefix,
+      clusterSpecifier: { case: 'cluster', value: cluster },
+      accessLog: filterAccessLogs(view.accessLogs),
+    }),
+  )
+}
+
+function filter(name: string, config: Any): FilterInit {
+  return { name, configType: { case: 'typedConfig', value: config } }
+}

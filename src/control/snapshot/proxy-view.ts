@@ -1,0 +1,103 @@
+/**
+ * All that one proxy's resources are made from, gathered in one readonly value: its registration, merged config, compiled chains
+ * of its upstreams, intentions and certificates. Made by `build-snapshot.ts`, read by the one-file-a-resource builders.
+ * Invariant: a builder reads nothing else, so that equal views give equal bytes.
+ */
+
+import type { IntentionTable } from '../../model/intention.js'
+import type { CatalogInstance } from '../catalog.js'
+import type { AccessLogs, JwtProvider, Mesh } from '../config-entries/types.js'
+import { customizedClusterName, failoverClusterName } from '../discovery-chain/names.js'
+import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryTarget, ResolverNode } from '../discovery-chain/types.js'
+import type { CompiledIntentions } from '../intentions/types.js'
+import type { ProxyRegistration, Upstream } from '../service-definition.js'
+import type { ProxyConfig, UpstreamSettings } from './proxy-config.js'
+
+export interface ProxyIdentity {
+  readonly trustDomain: string
+  readonly datacenter: string
+  /** Leaf, then intermediates. */
+  readonly certificateChainPem: string
+  readonly privateKeyPem: string
+  /** All trusted roots. */
+  readonly rootsPem: string
+}
+
+export interface UpstreamView {
+  readonly upstream: Upstream
+  /** Consul's EnvoyID: route table name, virtual host name, listener prefix. */
+  readonly envoyId: string
+  /** `<service>.<namespace>.<partition>.<datacenter>`, in stat prefixes. */
+  readonly filterName: string
+  readonly chain: CompiledDiscoveryChain
+  readonly settings: UpstreamSettings
+}
+
+export interface ProxyView {
+  readonly proxy: CatalogInstance & { readonly Proxy: ProxyRegistration }
+  readonly protocol: string
+  readonly config: ProxyConfig
+  readonly mesh: Mesh | undefined
+  readonly accessLogs: AccessLogs | undefined
+  readonly identity: ProxyIdentity
+  readonly rbac: CompiledIntentions
+  readonly intentionTable: IntentionTable
+  /** Providers that the intentions name, sorted by name. */
+  readonly jwtProviders: readonly JwtProvider[]
+  readonly upstreams: readonly UpstreamView[]
+}
+
+/** One EDS cluster of a chain: its name and the target it reaches. */
+export interface TargetCluster {
+  readonly name: string
+  readonly target: DiscoveryTarget
+}
+
+/** What a resolver node becomes: one EDS cluster, or an aggregate over one a failover target. */
+export interface ResolverClusters {
+  readonly name: string
+  readonly node: ResolverNode
+  readonly targets: readonly TargetCluster[]
+  readonly failover: boolean
+}
+
+export function isHttp2(protocol: string): boolean {
+  return protocol === 'http2' || protocol === 'grpc'
+}
+
+export function chainNode(chain: CompiledDiscoveryChain, name: string): DiscoveryNode {
+  const node = Object.hasOwn(chain.Nodes, name) ? chain.Nodes[name] : undefined
+  if (node === undefined) throw new Error(`discovery chain of ${chain.ServiceName} has no node ${name}`)
+  return node
+}
+
+function chainTarget(chain: CompiledDiscoveryChain, id: string): DiscoveryTarget {
+  const target = Object.hasOwn(chain.Targets, id) ? chain.Targets[id] : undefined
+  if (target === undefined) throw new Error(`discovery chain of ${chain.ServiceName} has no target ${id}`)
+  return target
+}
+
+export function resolverClusters(chain: CompiledDiscoveryChain, node: ResolverNode): ResolverClusters {
+  const primary = chainTarget(chain, node.Resolver.Target)
+  const name = customizedClusterName(chain.CustomizationHash, primary.Name)
+  const others = node.Resolver.Failover?.Targets ?? []
+  if (others.length === 0) return { name, node, targets: [{ name, target: primary }], failover: false }
+  const targets = [primary, ...others.map(id => chainTarget(chain, id))]
+  return { name, node, targets: targets.map((target, i) => ({ name: failoverClusterName(i, name), target })), failover: true }
+}
+
+/** Every cluster of a chain, in order of node names, so that the order never depends on how the chain was compiled. */
+export function chainClusters(chain: CompiledDiscoveryChain): ResolverClusters[] {
+  return Object.keys(chain.Nodes)
+    .sort()
+    .map(name => chainNode(chain, name))
+    .filter((node): node is ResolverNode => node.Type === 'resolver')
+    .map(node => resolverClusters(chain, node))
+}
+
+/** The cluster that requests at node `name` go to; the node must be a resolver. */
+export function clusterOfNode(chain: CompiledDiscoveryChain, name: string): string {
+  const node = chainNode(chain, name)
+  if (node.Type !== 'resolver') throw new Error(`discovery chain of ${chain.ServiceName}: node ${name} is no resolver`)
+  return resolverClusters(chain, node).name
+}

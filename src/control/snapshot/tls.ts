@@ -1,0 +1,110 @@
+/**
+ * TLS contexts of the mesh, with certificates inline as Consul sends them: the public listener's DownstreamTlsContext (client
+ * certificate required) and the clusters' UpstreamTlsContext (server's URI SAN matched). Consul's forms: consul-xds.md §1.6.
+ */
+import { serviceSpiffeId } from '../../mtls/spiffe.js'
+import type { TransportSocketSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
+import {
+  SubjectAltNameMatcher_SanType,
+  TlsParameters_TlsProtocol,
+  type TlsParametersSchema,
+} from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
+import {
+  type CommonTlsContextSchema,
+  DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
+} from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
+import type { MeshTls, TlsVersion } from '../config-entries/types.js'
+import type { DiscoveryTarget } from '../discovery-chain/types.js'
+import { type Init, inlineString, pack } from './protobuf.js'
+import { isHttp2, type ProxyIdentity, type ProxyView } from './proxy-view.js'
+
+type TransportSocketInit = Init<typeof TransportSocketSchema>
+
+const HTTP2_FIRST = ['h2', 'http/1.1']
+const HTTP1_ONLY = ['http/1.1']
+
+/**
+ * What the public listener offers. For `http` Consul offers HTTP/1.1 only; here also h2, because HTTP/1 requests between two sidecars
+ * then share connections, writes and TLS records (the fast path of our sidecar; Envoy understands it as well).
+ */
+export function publicAlpn(protocol: string, httpMeshProtocol: 'auto' | 'http1'): string[] {
+  if (isHttp2(protocol)) return HTTP2_FIRST
+  if (protocol === 'http') return httpMeshProtocol === 'auto' ? HTTP2_FIRST : HTTP1_ONLY
+  return []
+}
+
+export function downstreamTls(view: ProxyView): TransportSocketInit {
+  return {
+    name: 'tls',
+    configType: {
+      case: 'typedConfig',
+      value: pack(DownstreamTlsContextSchema, {
+        commonTlsContext: {
+          ...commonTls(view.identity, view.mesh?.TLS?.Incoming, []),
+          alpnProtocols: publicAlpn(view.protocol, view.config.httpMeshProtocol),
+        },
+        requireClientCertificate: true,
+      }),
+    },
+  }
+}
+
+/** TLS towards `target`: its SNI, and exactly its identity expected. */
+export function upstreamTls(view: ProxyView, target: DiscoveryTarget): TransportSocketInit {
+  const identity = serviceSpiffeId({
+    trustDomain: view.identity.trustDomain,
+    namespace: target.Namespace,
+    partition: target.Partition,
+    datacenter: target.Datacenter,
+    service: target.Service,
+  })
+  return {
+    name: 'tls',
+    configType: {
+      case: 'typedConfig',
+      value: pack(UpstreamTlsContextSchema, {
+        commonTlsContext: commonTls(view.identity, view.mesh?.TLS?.Outgoing, [identity]),
+        sni: target.SNI,
+      }),
+    },
+  }
+}
+
+function commonTls(
+  identity: ProxyIdentity,
+  params: MeshTls | undefined,
+  expectedUris: readonly string[],
+): Init<typeof CommonTlsContextSchema> {
+  return {
+    tlsParams: tlsParameters(params),
+    tlsCertificates: [{ certificateChain: inlineString(identity.certificateChainPem), privateKey: inlineString(identity.privateKeyPem) }],
+    validationContextType: {
+      case: 'validationContext',
+      value: {
+        trustedCa: inlineString(identity.rootsPem),
+        matchTypedSubjectAltNames: expectedUris.map(uri => ({
+          sanType: SubjectAltNameMatcher_SanType.URI,
+          matcher: { matchPattern: { case: 'exact', value: uri } },
+        })),
+      },
+    },
+  }
+}
+
+const TLS_VERSIONS: Readonly<Record<TlsVersion, TlsParameters_TlsProtocol>> = {
+  TLS_AUTO: TlsParameters_TlsProtocol.TLS_AUTO,
+  TLSv1_0: TlsParameters_TlsProtocol.TLSv1_0,
+  TLSv1_1: TlsParameters_TlsProtocol.TLSv1_1,
+  TLSv1_2: TlsParameters_TlsProtocol.TLSv1_2,
+  TLSv1_3: TlsParameters_TlsProtocol.TLSv1_3,
+}
+
+function tlsParameters(params: MeshTls | undefined): Init<typeof TlsParametersSchema> {
+  return {
+    tlsMinimumProtocolVersion: TLS_VERSIONS[params?.TLSMinVersion ?? 'TLS_AUTO'],
+    tlsMaximumProtocolVersion: TLS_VERSIONS[params?.TLSMaxVersion ?? 'TLS_AUTO'],
+    cipherSuites: [...(params?.CipherSuites ?? [])],
+    ecdhCurves: [...(params?.ECDHCurves ?? [])],
+  }
+}

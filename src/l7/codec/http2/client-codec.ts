@@ -1,0 +1,248 @@
+// HTTP/2 client side: writes requests, reads responses (RFC 9113 §8). Made by the upstream pool; tells it through ClientHandler when
+// there is room for more streams, or none any more. After GOAWAY streams above its last id get onReset 'refused' (never processed,
+// safe to send again), the others finish. Invariant: stream ids are given when the head is written, so they rise on the wire.
+
+import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError, RequestHead, ResponseHead, Transport } from '../codec.js'
+import { fieldBytes, type Http2CodecOptions, Http2Connection } from './connection.js'
+import { ErrorCode, FRAME_HEADER_BYTES, MAX_31_BIT, PREFACE } from './frames.js'
+import type { DecodedBlock } from './hpack-decoder.js'
+import { isMalformed } from './request-fields.js'
+import { copyResponse, parseResponse } from './response-fields.js'
+import { Http2Stream } from './stream.js'
+
+/** Streams opened before the server's SETTINGS say how many it takes (RFC 9113 §6.5.2 suggests no fewer). */
+const STREAMS_BEFORE_SETTINGS = 100
+/** Interim responses to one request. */
+const MAX_INFORMATIONAL = 100
+
+export class Http2ClientStream extends Http2Stream implements ClientStream {
+  declare events: ClientEvents
+  headRequest = false
+  /** CONNECT, plain or extended: a 2xx makes the stream a tunnel. */
+  connectRequest = false
+  headReceived = false
+  informational = 0
+
+  sendHead(head: RequestHead, end: boolean): void {
+    if (this.gone || this.silent || this.id !== 0) return
+    ;(this.connection as Http2ClientCodec).writeHead(this, head, end)
+  }
+
+  override sendData(chunk: Buffer, end: boolean): boolean {
+    return this.id === 0 ? true : super.sendData(chunk, end)
+  }
+}
+
+export class Http2ClientCodec extends Http2Connection implements ClientCodec {
+  private nextId = 1
+  /** Streams handed out that have not sent their head. */
+  private reserved = 0
+  private leaving = false
+  private toldDraining = false
+
+  constructor(
+    transport: Transport,
+    private readonly handler: ClientHandler,
+    options: Http2CodecOptions,
+  ) {
+    super('client', transport, options)
+    this.writer.raw(PREFACE)
+    this.sendPreface()
+  }
+
+  get usable(): boolean {
+    return !this.stopped && !this.leaving
+  }
+
+  get maxStreams(): number {
+    const peers = this.peerSettingsSeen ? this.peer.maxConcurrentStreams : STREAMS_BEFORE_SETTINGS
+    return Math.min(peers, this.local.maxConcurrentStreams)
+  }
+
+  override get activeStreams(): number {
+    return this.streams.size + this.reserved
+  }
+
+  /** The server takes extended CONNECT (RFC 8441); false before its SETTINGS came. */
+  get takesExtendedConnect(): boolean {
+    return this.peer.connectProtocol
+  }
+
+  newStream(events: ClientEvents): ClientStream | null {
+    if (this.stopped || this.leaving || this.activeStreams >= this.maxStreams) return null
+    this.reserved++
+    return new Http2ClientStream(this, 0, events, this.peer.initialWindowSize, this.local.streamWindow, this.clock)
+  }
+
+  feed(chunk: Buffer): void {
+    if (!this.stopped) this.feedFrames(chunk, 0)
+  }
+
+  drain(): void {
+    this.leave()
+    if (!this.stopped && this.activeStreams === 0) this.sayGoodbye()
+  }
+
+  private sayGoodbye(): void {
+    this.stats.goaway_sent++
+    this.writer.goaway(0, ErrorCode.NO_ERROR, '')
+    this.close()
+  }
+
+  private leave(): void {
+    this.leaving = true
+    if (this.toldDraining) return
+    this.toldDraining = true
+    this.handler.onDraining()
+  }
+
+  /** Called by Http2ClientStream. HOT: every request. */
+  writeHead(stream: Http2ClientStream, head: RequestHead, end: boolean): void {
+    this.reserved--
+    stream.id = this.nextId
+    this.nextId += 2
+    stream.sendWindow = this.peer.initialWindowSize
+    this.streams.set(stream.id, stream)
+    this.guard.streamOpened(this.clock)
+    const protocol = head.upgrade
+    const method = protocol === '' ? head.method : 'CONNECT'
+    stream.headRequest = method === 'HEAD'
+    stream.connectRequest = method === 'CONNECT'
+
+    const headers = head.headers
+    const fixed = 64 + method.length + head.authority.length + head.path.length + protocol.length
+    const start = this.beginBlock(headers.length + 5, fixed + fieldBytes(headers))
+    const encoder = this.encoder
+    const buffer = this.writer.buffer
+    let pos = encoder.begin(buffer, start + FRAME_HEADER_BYTES)
+    pos = encoder.write(buffer, pos, ':method', method)
+    if (method !== 'CONNECT' || protocol !== '') {
+      pos = encoder.write(buffer, pos, ':scheme', head.scheme === '' ? (this.options.scheme ?? 'http') : head.scheme)
+      pos = encoder.write(buffer, pos, ':path', head.path)
+    }
+    if (head.authority !== '') pos = encoder.write(buffer, pos, ':authority', head.authority)
+    if (protocol !== '') pos = encoder.write(buffer, pos, ':protocol', protocol)
+    this.finishBlock(start, this.writeFields(pos, headers), stream.id, end)
+    if (this.nextId > MAX_31_BIT) this.leave()
+    if (!end || stream.gone) return
+    stream.sendEnded = true
+    this.localEnded(stream)
+  }
+
+  // ── hooks of Http2Connection ──
+
+  protected onBlock(streamId: number, endStream: boolean, _selfDependent: boolean, block: DecodedBlock): void {
+    const stream = this.streams.get(streamId) as Http2ClientStream | undefined
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) this.connectionError(ErrorCode.PROTOCOL_ERROR, 'HEADERS on an idle stream')
+      else this.ignored()
+      return
+    }
+    if (stream.headReceived) {
+      this.onTrailerBlock(stream, endStream, block)
+      return
+    }
+    if (stream.remoteClosed) {
+      this.streamError(stream, ErrorCode.STREAM_CLOSED, 'HEADERS after END_STREAM')
+      return
+    }
+    if (block.overflow) {
+      this.stats.header_overflow++
+      this.streamError(stream, ErrorCode.ENHANCE_YOUR_CALM, this.limitMessage(block), 'overflow')
+      return
+    }
+    let head: ResponseHead
+    const template = block.parsed as ResponseHead | null
+    if (template !== null) head = copyResponse(template)
+    else {
+      const parsed = parseResponse(block)
+      if (isMalformed(parsed)) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, parsed.reason)
+        return
+      }
+      head = parsed
+      if (this.decoder.repeated) block.parsed = copyResponse(head)
+    }
+    if (head.status < 200) {
+      // CVE-2023-0056.
+      if (endStream) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'an interim response with END_STREAM')
+        return
+      }
+      if (++stream.informational > MAX_INFORMATIONAL) {
+        this.streamError(stream, ErrorCode.ENHANCE_YOUR_CALM, `more than ${MAX_INFORMATIONAL} interim responses`, 'overflow')
+        return
+      }
+      if (!stream.silent) stream.events.onInformational(head)
+      return
+    }
+    stream.headReceived = true
+    if (stream.connectRequest && head.status < 300) {
+      head.upgraded = true
+      head.contentLength = -1
+    } else if (stream.headRequest || head.status === 204 || head.status === 304) stream.bodyForbidden = true
+    else {
+      stream.contentLength = head.contentLength
+      if (endStream && head.contentLength > 0) {
+        this.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'content is shorter than content-length')
+        return
+      }
+    }
+    stream.remoteClosed = endStream
+    if (!stream.silent) stream.events.onHead(head, endStream)
+    if (endStream) this.finishIfClosed(stream)
+  }
+
+  private limitMessage(block: DecodedBlock): string {
+    const { maxHeaders, maxHeadBytes } = this.options.limits
+    return block.total > maxHeaders
+      ? `the response has ${block.total} header fields, the limit is ${maxHeaders}`
+      : `the response head has ${block.bytes} bytes, the limit is ${maxHeadBytes}`
+  }
+
+  protected isIdle(streamId: number): boolean {
+    return (streamId & 1) === 0 || streamId >= this.nextId
+  }
+
+  protected onGoaway(lastStreamId: number, code: number): void {
+    this.leave()
+    if (this.stopped) return
+    for (const stream of [...this.streams.values()]) {
+      if (stream.id <= lastStreamId || stream.gone) continue
+      this.abandon(stream, code)
+      if (this.stopped) return
+    }
+    if (this.activeStreams === 0) this.sayGoodbye()
+  }
+
+  protected onPingAck(): boolean {
+    return false
+  }
+
+  protected onStreamGone(stream: Http2Stream): void {
+    if (stream.id === 0) this.reserved--
+    if (this.leaving) {
+      if (this.activeStreams === 0) this.sayGoodbye()
+    } else if (!this.stopped) this.handler.onStreamFree()
+  }
+
+  protected onPeerSettings(): void {
+    if (!this.leaving && this.activeStreams < this.maxStreams) this.handler.onStreamFree()
+  }
+
+  protected onMidHead(): void {}
+
+  protected tellConnectionError(error: CodecError): void {
+    this.handler.onConnectionError(error)
+  }
+
+  protected lastProcessedId(): number {
+    return 0
+  }
+
+  protected needsTick(): boolean {
+    return false
+  }
+
+  protected onTick(): void {}
+}

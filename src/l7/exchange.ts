@@ -1,0 +1,629 @@
+// One request and its response on a downstream stream: the state that the steps of request-path.ts work on, and the relay between
+// the two sides. Made by the downstream connection for each request; it ends exactly once, in finish().
+//
+// Body bytes that come before the upstream is open, or may be needed for another try, wait in `held` (bounded by the buffer limit:
+// the downstream stream is paused while nobody takes them).
+
+import { performance } from 'node:perf_hooks'
+import type { HttpFilterOverride } from '../model/http-filter.js'
+import type { UpstreamCluster } from '../upstream/cluster.js'
+import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from './codec/codec.js'
+import { HeaderList } from './codec/header-list.js'
+import type { ClusterChoice, CompiledForward, CompiledRoute } from './compiled-route.js'
+import type { DownstreamConnection } from './downstream-connection.js'
+import { finishStats } from './finish.js'
+import type { HttpRuntime } from './http-runtime.js'
+import type { FilterCall, FilterStatus, StreamFilter } from './http-filter.js'
+import type { LocalReply } from './local-reply.js'
+import { localReply, type LocalReplyCode } from './local-reply.js'
+import { prepareLocalReply } from './local-reply-response.js'
+import { forwardRequest, matchRoute } from './request-path.js'
+import { ResponseFlag } from './response-flags.js'
+import { finishResponseHead } from './response-headers.js'
+import type { RetryState } from './retry-state.js'
+import { StreamInfo } from './stream-info.js'
+import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerKind, type StreamTimerTarget } from './stream-timer.js'
+import { onUpstreamFailure, wantsRetryOnHead } from './upstream-outcome.js'
+import type { UpstreamFailure, UpstreamRequest, UpstreamRequestOwner } from './upstream-request.js'
+
+const EMPTY = Buffer.alloc(0)
+
+export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, StreamTimerTarget {
+  readonly runtime: HttpRuntime
+  readonly connection: DownstreamConnection
+  readonly stream: ServerStream
+  readonly request: RequestHead
+  readonly info: StreamInfo
+  route: CompiledRoute | null = null
+  /** Why there is no route: for the local reply. */
+  noRoute: LocalReplyCode = 'route-not-found'
+  forward: CompiledForward | null = null
+  choice: ClusterChoice | null = null
+  cluster: UpstreamCluster | null = null
+  retry: RetryState | null = null
+  /** The try that the response comes from, or the newest one. */
+  upstream: UpstreamRequest | null = null
+  /** All tries that still run (more than one only when hedging). */
+  readonly attempts: UpstreamRequest[] = []
+  requestEnded: boolean
+  requestTrailers: HeaderList | null = null
+  headSent = false
+  ended = false
+  /** An upgrade or CONNECT has become a tunnel. */
+  tunnel = false
+  hashCookie: string | null = null
+  readonly isGrpc: boolean
+
+  held: Buffer[] = []
+  heldBytes = 0
+  /** `held` still has every byte of the body so far, so that another try can send it again. */
+  replayable = true
+  private pausedForUpstream = false
+  private filters: (StreamFilter | null)[] = []
+  private filterIndex = 0
+  private filtersDone = false
+  private filtersRunning = false
+  private dataFilters = false
+  private responseDataFilters = false
+  private responseFilterIndex = -1
+  private responseStopped = false
+  private heldResponse: Buffer[] = []
+  private heldResponseEnd = false
+  private heldResponseTrailers: HeaderList | null = null
+  private localResponse = false
+  private responseHead: ResponseHead | null = null
+  private bodyCollector: BodyCollector | null = null
+  private idleTimer: StreamTimer | null = null
+  private routeTimer: StreamTimer | null = null
+  private maxDurationTimer: StreamTimer | null = null
+  private upstreamMaxTimer: StreamTimer | null = null
+  private requestTimer: StreamTimer | null = null
+  routeTimeoutMs = 0
+  private idleMs = 0
+
+  constructor(runtime: HttpRuntime, connection: DownstreamConnection, stream: ServerStream, request: RequestHead, end: boolean, isGrpc: boolean) {
+    this.runtime = runtime
+    this.connection = connection
+    this.stream = stream
+    this.request = request
+    this.requestEnded = end
+    this.isGrpc = isGrpc
+    this.info = new StreamInfo(connection.info, Date.now(), performance.now())
+    this.info.request = request
+    if (end) this.info.requestReceivedAt = this.info.startedAt
+  }
+
+  // ---- timers -------------------------------------------------------------------------------------------------------------
+
+  armStreamTimers(): void {
+    const { config } = this.runtime
+    this.idleMs = config.streamIdleTimeoutMs
+    if (this.idleMs > 0) this.idleTimer = acquireStreamTimer('idle', this, this.idleMs)
+    const maxDuration = config.common.maxStreamDurationMs
+    if (maxDuration !== null && maxDuration > 0) this.maxDurationTimer = acquireStreamTimer('max-duration', this, maxDuration)
+    if (config.requestTimeoutMs > 0 && !this.requestEnded) this.requestTimer = acquireStreamTimer('request', this, config.requestTimeoutMs)
+  }
+
+  /** A route's own idle timeout replaces the connection manager's; 0 turns it off. */
+  setIdleTimeout(ms: number): void {
+    this.idleMs = ms
+    if (ms > 0) {
+      if (this.idleTimer === null) this.idleTimer = acquireStreamTimer('idle', this, ms)
+      else this.idleTimer.set(ms)
+    } else this.idleTimer?.clear()
+  }
+
+  armRouteTimer(): void {
+    if (this.routeTimeoutMs > 0 && this.routeTimer === null) this.routeTimer = acquireStreamTimer('route', this, this.routeTimeoutMs)
+  }
+
+  armUpstreamMaxDuration(ms: number): void {
+    if (this.upstreamMaxTimer === null) this.upstreamMaxTimer = acquireStreamTimer('upstream-max-duration', this, ms)
+  }
+
+  private touch(): void {
+    if (this.idleMs > 0 && this.idleTimer !== null) this.idleTimer.set(this.idleMs)
+  }
+
+  private releaseTimers(): void {
+    if (this.idleTimer !== null) releaseStreamTimer(this.idleTimer)
+    if (this.routeTimer !== null) releaseStreamTimer(this.routeTimer)
+    if (this.maxDurationTimer !== null) releaseStreamTimer(this.maxDurationTimer)
+    if (this.upstreamMaxTimer !== null) releaseStreamTimer(this.upstreamMaxTimer)
+    if (this.requestTimer !== null) releaseStreamTimer(this.requestTimer)
+    this.idleTimer = this.routeTimer = this.maxDurationTimer = this.upstreamMaxTimer = this.requestTimer = null
+  }
+
+  onStreamTimer(kind: StreamTimerKind): void {
+    if (this.ended) return
+    const { stats } = this.runtime
+    switch (kind) {
+      case 'idle':
+        stats.downstream_rq_idle_timeout.value++
+        if (this.headSent) this.abort(ResponseFlag.StreamIdleTimeout, 'stream_idle_timeout')
+        else this.reply({ ...localReply('stream-idle-timeout', ''), ...(this.requestEnded ? null : { status: 408 }) })
+        return
+      case 'request':
+        stats.downstream_rq_timeout.value++
+        if (this.headSent) this.abort(0, 'request_overall_timeout')
+        else this.reply(localReply('request-timeout', ''))
+        return
+      case 'max-duration':
+        stats.downstream_rq_max_duration_reached.value++
+        if (this.headSent) this.abort(ResponseFlag.DurationTimeout, 'max_duration_timeout')
+        else this.reply(localReply('max-duration', ''))
+        return
+      case 'upstream-max-duration':
+        if (this.cluster !== null) this.cluster.traffic.main.upstream_rq_max_duration_reached.value++
+        if (this.headSent) this.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
+        else this.reply(localReply('upstream-max-stream-duration', ''))
+        return
+      case 'route':
+        if (this.cluster !== null) this.cluster.traffic.main.upstream_rq_timeout.value++
+        for (const attempt of this.attempts) {
+          attempt.host.stats.rqTimeout++
+          if (!attempt.responseStarted) attempt.host.cluster.recordTimeout(attempt.host)
+        }
+        if (this.headSent) this.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
+        else this.reply(localReply('upstream-request-timeout', ''))
+    }
+  }
+
+  // ---- request: filters, body -----------------------------------------------------------------------------------------------
+
+  /** Run the filters' request hooks, then the router. Re-entered by resume(). */
+  runFilters(): void {
+    if (this.filtersRunning) return
+    this.filtersRunning = true
+    const { filters } = this.runtime
+    while (this.filterIndex < filters.length) {
+      const factory = filters[this.filterIndex]!
+      const index = this.filterIndex++
+      const override = this.route !== null && this.route.hasOverrides ? this.route.overrideFor(factory.name) : undefined
+      if (override === undefined ? factory.disabled : override.disabled) {
+        this.filters.push(null)
+        continue
+      }
+      const filter = factory.create(this)
+      this.filters[index] = filter
+      if (filter === null) continue
+      if (filter.requestData !== undefined || filter.requestTrailers !== undefined) this.dataFilters = true
+      if (filter.responseData !== undefined || filter.responseTrailers !== undefined) this.responseDataFilters = true
+      if (filter.requestHead === undefined) continue
+      const status: FilterStatus = filter.requestHead(this, this.request, this.requestEnded && this.heldBytes === 0)
+      if (this.ended) {
+        this.filtersRunning = false
+        return
+      }
+      if (status === 'stop') {
+        this.filtersRunning = false
+        this.pauseRequest()
+        return
+      }
+    }
+    this.filtersRunning = false
+    this.filtersDone = true
+    forwardRequest(this)
+  }
+
+  resume(): void {
+    if (this.ended || this.filtersDone) return
+    if (this.filtersRunning) return
+    this.runFilters()
+  }
+
+  overrideFor(filterName: string): HttpFilterOverride | undefined {
+    return this.route?.overrideFor(filterName)
+  }
+
+  clearRouteCache(): void {
+    matchRoute(this)
+  }
+
+  bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void {
+    this.bodyCollector = { maxBytes, allowPartial, done }
+    this.resumeRequest()
+    this.collect()
+  }
+
+  /** The collected body is handed over when it is complete or has passed its limit. */
+  private collect(): void {
+    const collector = this.bodyCollector
+    if (collector === null) return
+    const over = this.heldBytes > collector.maxBytes
+    if (!this.requestEnded && !over) return
+    this.bodyCollector = null
+    if (over && !collector.allowPartial) {
+      this.runtime.stats.downstream_rq_too_large.value++
+      this.reply(localReply('payload-too-large', `the limit is ${collector.maxBytes} bytes`))
+      return
+    }
+    const body = this.held.length === 1 ? this.held[0]! : Buffer.concat(this.held)
+    if (!this.requestEnded) this.pauseRequest()
+    collector.done(over ? body.subarray(0, collector.maxBytes) : body, !over && this.requestEnded)
+  }
+
+  private pauseRequest(): void {
+    if (!this.pausedForUpstream && !this.requestEnded) {
+      this.pausedForUpstream = true
+      this.stream.pause()
+    }
+  }
+
+  resumeRequest(): void {
+    if (this.pausedForUpstream) {
+      this.pausedForUpstream = false
+      this.stream.resume()
+    }
+  }
+
+  onData(chunk: Buffer, end: boolean): void {
+    if (this.ended) return
+    this.info.bytesReceived += chunk.length
+    this.touch()
+    if (end) this.endOfRequest()
+    if (this.dataFilters && this.filtersDone) {
+      for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, end)
+    }
+    this.sendBody(chunk, end)
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    if (this.ended) return
+    this.touch()
+    this.endOfRequest()
+    this.requestTrailers = trailers
+    if (this.dataFilters) for (const filter of this.filters) filter?.requestTrailers?.(this, trailers)
+    if (this.bodyCollector !== null) this.collect()
+    const upstream = this.upstream
+    if (upstream?.stream && !upstream.done) {
+      upstream.requestSent = true
+      upstream.stream.sendTrailers(trailers)
+    }
+    this.afterRequestEnd()
+  }
+
+  private endOfRequest(): void {
+    this.requestEnded = true
+    this.info.requestReceivedAt = performance.now()
+    if (this.requestTimer !== null) {
+      releaseStreamTimer(this.requestTimer)
+      this.requestTimer = null
+    }
+  }
+
+  /** The route timeout runs from the end of the request (Envoy: route timeout starts when the downstream end of stream is seen). */
+  private afterRequestEnd(): void {
+    if (this.upstream !== null && !this.tunnel) this.armRouteTimer()
+  }
+
+  private sendBody(chunk: Buffer, end: boolean): void {
+    const upstream = this.upstream
+    const open = upstream !== null && upstream.stream !== null && !upstream.done && upstream.headSent
+    if (!open || this.replayable) this.hold(chunk)
+    if (this.bodyCollector !== null) this.collect()
+    if (this.ended) return
+    if (!open) {
+      if (!end && this.bodyCollector === null) this.pauseRequest()
+      if (end) this.afterRequestEnd()
+      return
+    }
+    const stream = upstream.stream!
+    if (end) upstream.requestSent = true
+    this.info.upstreamBytesSent += chunk.length
+    if (this.attempts.length > 1) {
+      for (const attempt of this.attempts) if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
+    }
+    if (!stream.sendData(chunk, end) && !end) this.pauseRequest()
+    if (end) this.afterRequestEnd()
+  }
+
+  private hold(chunk: Buffer): void {
+    if (chunk.length === 0 || !this.replayable) return
+    const limit = this.retry !== null || this.upstream === null || this.bodyCollector !== null ? this.runtime.bufferLimitBytes : MAX_REPLAY_BYTES
+    const opened = this.upstream?.headSent === true
+    if (opened && this.heldBytes + chunk.length > limit) {
+      // Too long to be sent again: from here on a failure is final (Envoy: retry_or_shadow_abandoned).
+      this.replayable = false
+      this.held = []
+      this.heldBytes = 0
+      if (this.retry !== null && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
+      return
+    }
+    this.held.push(chunk)
+    this.heldBytes += chunk.length
+    if (!opened && this.heldBytes > this.runtime.bufferLimitBytes + HELD_SLACK_BYTES && this.bodyCollector === null) {
+      this.runtime.stats.downstream_rq_too_large.value++
+      this.reply(localReply('payload-too-large', `the limit is ${this.runtime.bufferLimitBytes} bytes (per_connection_buffer_limit_bytes)`))
+    }
+  }
+
+  // ---- upstream -> downstream -----------------------------------------------------------------------------------------------
+
+  /** HOT. The head, then what is held of the body, goes out on a fresh stream. */
+  onUpstreamReady(upstream: UpstreamRequest): void {
+    const stream = upstream.stream!
+    const { info } = this
+    info.firstUpstreamByteSentAt = performance.now()
+    info.upstreamHost = upstream.host
+    info.upstreamCluster = upstream.host.cluster.config.name
+    info.upstreamLocalAddress = upstream.connection!.localAddress
+    info.upstreamProtocol = upstream.connection!.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
+    const bodiless = this.requestEnded && this.heldBytes === 0 && this.requestTrailers === null
+    upstream.headSent = true
+    if (bodiless) {
+      upstream.requestSent = true
+      stream.sendHead(this.request, true)
+    } else {
+      stream.sendHead(this.request, false)
+      this.sendHeld(upstream)
+    }
+    if (this.requestEnded) this.armRouteTimer()
+    this.resumeRequest()
+  }
+
+  private sendHeld(upstream: UpstreamRequest): void {
+    const stream = upstream.stream!
+    const last = this.held.length - 1
+    const endWithData = this.requestEnded && this.requestTrailers === null
+    for (let i = 0; i <= last && !upstream.done; i++) stream.sendData(this.held[i]!, endWithData && i === last)
+    if (upstream.done) return
+    this.info.upstreamBytesSent += this.heldBytes
+    if (this.requestEnded) {
+      upstream.requestSent = true
+      if (this.requestTrailers !== null) stream.sendTrailers(this.requestTrailers)
+      else if (last === -1) stream.sendData(EMPTY, true)
+    } else if (this.heldBytes > MAX_REPLAY_BYTES && this.retry === null) {
+      this.replayable = false
+      this.held = []
+      this.heldBytes = 0
+    }
+  }
+
+  onUpstreamDrain(upstream: UpstreamRequest): void {
+    if (upstream === this.upstream) this.resumeRequest()
+  }
+
+  onUpstreamInformational(_upstream: UpstreamRequest, head: ResponseHead): void {
+    if (this.ended || this.headSent) return
+    // 100 was answered here already unless proxy_100_continue is on; the others travel on.
+    if (head.status === 100 && !this.runtime.config.proxy100Continue) return
+    this.stream.sendInformational(head)
+  }
+
+  /** HOT. */
+  onUpstreamHead(upstream: UpstreamRequest, head: ResponseHead, end: boolean): void {
+    if (this.ended) return
+    if (this.headSent) {
+      upstream.cancel()
+      return
+    }
+    this.touch()
+    const { info } = this
+    info.firstUpstreamByteReceivedAt = performance.now()
+    if (wantsRetryOnHead(this, upstream, head, end)) return
+    this.upstream = upstream
+    if (this.attempts.length > 1) this.cancelOthers(upstream)
+    if (head.upgraded) {
+      this.tunnel = true
+      if (this.routeTimer !== null) {
+        releaseStreamTimer(this.routeTimer)
+        this.routeTimer = null
+      }
+    }
+    this.startResponse(head, end, false)
+  }
+
+  /** The final head, from upstream or our own: through the filters, then to the client. */
+  startResponse(head: ResponseHead, end: boolean, local: boolean): void {
+    this.responseHead = head
+    this.localResponse = local
+    this.responseFilterIndex = this.filters.length - 1
+    this.info.response = head
+    this.info.responseCode = head.status
+    this.continueResponse(end)
+  }
+
+  private continueResponse(end: boolean): void {
+    const head = this.responseHead!
+    while (this.responseFilterIndex >= 0) {
+      const filter = this.filters[this.responseFilterIndex--]
+      if (filter?.responseHead === undefined) continue
+      const status = filter.responseHead(this, head, end, this.localResponse)
+      if (this.ended) return
+      if (status === 'stop') {
+        this.responseStopped = true
+        if (end) this.heldResponseEnd = true
+        return
+      }
+    }
+    finishResponseHead(this, head)
+    this.headSent = true
+    this.info.responseCode = head.status
+    this.info.firstDownstreamByteSentAt = performance.now()
+    this.stream.sendHead(head, end)
+    if (end) this.finish()
+  }
+
+  resumeResponse(): void {
+    if (this.ended || !this.responseStopped) return
+    this.responseStopped = false
+    const data = this.heldResponse
+    const trailers = this.heldResponseTrailers
+    const end = this.heldResponseEnd
+    this.heldResponse = []
+    this.continueResponse(end && data.length === 0 && trailers === null)
+    for (let i = 0; i < data.length && !this.ended; i++) this.sendResponseData(data[i]!, end && trailers === null && i === data.length - 1)
+    if (trailers !== null && !this.ended) this.sendResponseTrailers(trailers)
+    if (!this.ended) this.upstream?.stream?.resume()
+  }
+
+  onUpstreamData(upstream: UpstreamRequest, chunk: Buffer, end: boolean): void {
+    if (this.ended || upstream !== this.upstream) return
+    this.info.upstreamBytesReceived += chunk.length
+    this.touch()
+    if (this.responseStopped) {
+      this.heldResponse.push(chunk)
+      this.heldResponseEnd = end
+      if (!end) upstream.stream?.pause()
+      return
+    }
+    this.sendResponseData(chunk, end)
+  }
+
+  /** HOT. Also used by local replies with a body. */
+  sendResponseData(chunk: Buffer, end: boolean): void {
+    if (this.responseDataFilters) {
+      for (let i = this.filters.length - 1; i >= 0; i--) {
+        const filter = this.filters[i]
+        if (filter?.responseData === undefined) continue
+        const out = filter.responseData(this, chunk, end)
+        if (this.ended) return
+        if (out === null) return
+        chunk = out
+      }
+    }
+    this.relayData(chunk, end)
+  }
+
+  relayData(chunk: Buffer, end: boolean): void {
+    this.info.bytesSent += chunk.length
+    const ok = this.stream.sendData(chunk, end)
+    if (end) this.tunnel ? this.tunnelSideEnded() : this.finish()
+    else if (!ok) this.upstream?.stream?.pause()
+  }
+
+  onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
+    if (this.ended || upstream !== this.upstream) return
+    if (this.responseStopped) {
+      this.heldResponseTrailers = trailers
+      this.heldResponseEnd = true
+      return
+    }
+    this.sendResponseTrailers(trailers)
+  }
+
+  sendResponseTrailers(trailers: HeaderList): void {
+    this.info.responseTrailers = trailers
+    let out: HeaderList | null = trailers
+    if (this.responseDataFilters) {
+      for (let i = this.filters.length - 1; i >= 0 && out !== null; i--) {
+        const filter = this.filters[i]
+        if (filter?.responseTrailers !== undefined) out = filter.responseTrailers(this, out)
+        if (this.ended) return
+      }
+    }
+    if (out !== null) this.stream.sendTrailers(out)
+    this.finish()
+  }
+
+  private tunnelSideEnded(): void {
+    // The other direction may still flow; the codecs close when both have ended.
+    if (this.requestEnded) this.finish()
+  }
+
+  onUpstreamFailure(upstream: UpstreamRequest, failure: UpstreamFailure): void {
+    if (this.ended) return
+    onUpstreamFailure(this, upstream, failure)
+  }
+
+  cancelOthers(keep: UpstreamRequest | null): void {
+    for (const attempt of this.attempts.splice(0)) {
+      if (attempt === keep) this.attempts.push(attempt)
+      else attempt.cancel()
+    }
+  }
+
+  // ---- downstream events ----------------------------------------------------------------------------------------------------
+
+  onDrain(): void {
+    if (!this.ended) this.upstream?.stream?.resume()
+  }
+
+  /** The client went away or broke the protocol. */
+  onReset(reset: StreamReset): void {
+    if (this.ended) return
+    const { info, runtime } = this
+    if (reset.code === 'remote-reset') {
+      runtime.stats.downstream_rq_rx_reset.value++
+      info.responseFlags |= ResponseFlag.DownstreamRemoteReset
+      info.responseCodeDetails = 'http2.remote_reset'
+    } else if (reset.code === 'protocol-error' || reset.code === 'overflow') {
+      info.responseFlags |= ResponseFlag.DownstreamProtocolError
+      info.responseCodeDetails = reset.details
+    } else {
+      info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
+      info.responseCodeDetails = 'downstream_remote_disconnect'
+    }
+    this.finish()
+  }
+
+  // ---- endings --------------------------------------------------------------------------------------------------------------
+
+  sendReply(status: number, body: string, details: string, flags: number, headers: HeaderList | null = null): void {
+    this.reply({ status, body, details, flag: flags }, headers)
+  }
+
+  /** Answer from here: every failure of the request path leaves through this. */
+  reply(reply: LocalReply, headers: HeaderList | null = null): void {
+    if (this.ended) return
+    this.cancelOthers(null)
+    this.upstream = null
+    this.bodyCollector = null
+    this.info.responseFlags |= reply.flag
+    this.info.responseCodeDetails = reply.details
+    if (this.headSent) {
+      this.abort(reply.flag, reply.details)
+      return
+    }
+    const { head, body } = prepareLocalReply(this, reply, headers)
+    if (!this.requestEnded && this.request.contentLength !== 0) this.stream.closeAfter()
+    this.responseStopped = false
+    this.startResponse(head, body.length === 0, true)
+    if (!this.ended && body.length > 0 && !this.responseStopped) this.sendResponseData(body, true)
+    else if (this.responseStopped && body.length > 0) {
+      this.heldResponse.push(body)
+      this.heldResponseEnd = true
+    }
+  }
+
+  /** The response has begun and cannot be finished: the client must see a broken message, never a false end. */
+  abort(flag: number, details: string): void {
+    if (this.ended) return
+    this.info.responseFlags |= flag
+    if (details !== '') this.info.responseCodeDetails = details
+    this.runtime.stats.downstream_rq_tx_reset.value++
+    this.stream.reset('internal-error')
+    this.finish()
+  }
+
+  finish(): void {
+    if (this.ended) return
+    this.ended = true
+    this.info.endedAt = performance.now()
+    this.releaseTimers()
+    this.retry?.release()
+    this.cancelOthers(null)
+    for (const filter of this.filters) filter?.finished?.(this)
+    this.held = []
+    this.heldResponse = []
+    finishStats(this)
+    this.connection.onExchangeEnd(this)
+  }
+
+  /** Which response may be shown to a client: a request that could not even be parsed has none of the filters. */
+  get filterCount(): number {
+    return this.filters.length
+  }
+}
+
+interface BodyCollector {
+  readonly maxBytes: number
+  readonly allowPartial: boolean
+  readonly done: (body: Buffer, complete: boolean) => void
+}
+
+/** Bodies up to this are kept for another try even without a retry policy (refused streams, the keep-alive race). */
+const MAX_REPLAY_BYTES = 64 * 1024
+/** One read may arrive after the stream was paused. */
+const HELD_SLACK_BYTES = 256 * 1024

@@ -1,0 +1,90 @@
+// A connection manager's config compiled for running: stats handles, filters, route table, access logs, header bytes. Made by
+// proxy/compile-listener once per accepted config; shared by all connections of a filter chain. A route update swaps `routes.current`
+// and touches nothing else; a request keeps the table that it matched in.
+
+import type { HcmHandles, HcmStats, ListenerHttpHandles, RouterHandles } from '../metrics/stat-names.js'
+import type { HttpConnectionManager } from '../model/http-connection-manager.js'
+import type { RouterConfig } from '../model/http-filter.js'
+import type { ClusterRegistry } from '../upstream/cluster-registry.js'
+import type { CompiledAccessLog } from './access-log.js'
+import type { LogSink } from './access-log-sink.js'
+import type { ResponseHead } from './codec/codec.js'
+import { HeaderList } from './codec/header-list.js'
+import type { ConnectionInfo } from './connection-info.js'
+import type { FilterFactory } from './http-filter.js'
+import type { CompiledRouteTable } from './route-table.js'
+import type { StreamInfo } from './stream-info.js'
+import type { UpstreamPools } from './upstream-pools.js'
+
+/** The route table in use; swapped whole by RDS. */
+export interface RouteHolder {
+  current: CompiledRouteTable
+}
+
+export type LocalReplyRewriter = (info: StreamInfo, status: number, body: string, headers: HeaderList) => { status: number; body: string; contentType: string }
+
+export interface HttpRuntimeParts {
+  readonly config: HttpConnectionManager
+  readonly routerConfig: RouterConfig
+  readonly routes: RouteHolder
+  readonly filters: readonly FilterFactory[]
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamPools
+  readonly hcmStats: HcmStats
+  readonly listenerHttp: ListenerHttpHandles | null
+  readonly accessLogs: readonly { readonly log: CompiledAccessLog; readonly sink: LogSink }[]
+  readonly localReplyRewriter: LocalReplyRewriter | null
+  readonly bufferLimitBytes: number
+  /** Node cluster name, for add_user_agent. */
+  readonly serviceCluster: string
+  readonly random: () => number
+  /** The listener's metadata asks for reasons to be told to mesh peers. */
+  readonly explainDenials: boolean
+  readonly onDenied: (info: StreamInfo) => void
+}
+
+export class HttpRuntime {
+  readonly config: HttpConnectionManager
+  readonly routerConfig: RouterConfig
+  readonly routes: RouteHolder
+  readonly filters: readonly FilterFactory[]
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamPools
+  readonly hcmStats: HcmStats
+  readonly stats: HcmHandles
+  readonly router: RouterHandles
+  readonly listenerHttp: ListenerHttpHandles | null
+  readonly accessLogs: HttpRuntimeParts['accessLogs']
+  readonly localReplyRewriter: LocalReplyRewriter | null
+  readonly bufferLimitBytes: number
+  readonly serviceCluster: string
+  readonly random: () => number
+  readonly onDenied: (info: StreamInfo) => void
+  readonly continueHead: ResponseHead = { status: 100, reason: '', version: 'HTTP/1.1', headers: new HeaderList(), contentLength: 0, upgraded: false }
+  private readonly explainDenials: boolean
+
+  constructor(parts: HttpRuntimeParts) {
+    this.config = parts.config
+    this.routerConfig = parts.routerConfig
+    this.routes = parts.routes
+    this.filters = parts.filters
+    this.clusters = parts.clusters
+    this.pools = parts.pools
+    this.hcmStats = parts.hcmStats
+    this.stats = parts.hcmStats.main
+    this.router = parts.hcmStats.router
+    this.listenerHttp = parts.listenerHttp
+    this.accessLogs = parts.accessLogs
+    this.localReplyRewriter = parts.localReplyRewriter
+    this.bufferLimitBytes = parts.bufferLimitBytes
+    this.serviceCluster = parts.serviceCluster
+    this.random = parts.random
+    this.explainDenials = parts.explainDenials
+    this.onDenied = parts.onDenied
+  }
+
+  /** Reasons go to validated mesh peers only: to anyone else they would be a map of the policy. */
+  explainToPeers(connection: ConnectionInfo): boolean {
+    return this.explainDenials && connection.tls?.peer?.validated === true
+  }
+}

@@ -1,0 +1,53 @@
+// A local reply as a response: plain text with a length, or trailers-only where the request is gRPC (Envoy Utility::sendLocalReply),
+// changed by the connection manager's local_reply_config.
+
+import type { ResponseHead } from './codec/codec.js'
+import { HeaderList } from './codec/header-list.js'
+import type { Exchange } from './exchange.js'
+import { grpcLocalReply } from './grpc.js'
+import type { LocalReply } from './local-reply.js'
+import { ResponseFlag } from './response-flags.js'
+
+const EMPTY = Buffer.alloc(0)
+
+export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: HeaderList | null): { head: ResponseHead; body: Buffer } {
+  const headers = new HeaderList()
+  let { status, body } = reply
+  let contentType = 'text/plain'
+  exchange.info.responseCode = status
+  const rewriter = exchange.runtime.localReplyRewriter
+  if (rewriter !== null) {
+    const changed = rewriter(exchange.info, status, body, headers)
+    status = changed.status
+    body = changed.body
+    contentType = changed.contentType
+  }
+  if (exchange.isGrpc) {
+    const grpc = grpcLocalReply(status, body)
+    headers.append('content-type', 'application/grpc')
+    headers.append('grpc-status', String(grpc.grpcStatus))
+    if (grpc.message !== '') headers.append('grpc-message', grpc.message)
+    exchange.info.grpcStatus = grpc.grpcStatus
+    appendAll(headers, extra)
+    return { head: responseHead(200, headers, -1), body: EMPTY }
+  }
+  const bytes = body === '' || exchange.request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'utf8')
+  if (body !== '') {
+    headers.append('Content-Length', String(Buffer.byteLength(body)))
+    headers.append('Content-Type', contentType)
+  }
+  if ((reply.flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager | ResponseFlag.DropOverload)) !== 0)
+    headers.append('X-Envoy-Overloaded', 'true')
+  if ((reply.flag & ResponseFlag.RateLimited) !== 0) headers.append('X-Envoy-RateLimited', 'true')
+  appendAll(headers, extra)
+  return { head: responseHead(status, headers, bytes.length), body: bytes }
+}
+
+function appendAll(headers: HeaderList, extra: HeaderList | null): void {
+  if (extra === null) return
+  for (let i = 0; i < extra.length; i++) headers.set(extra.raw[i]!, extra.values[i]!)
+}
+
+export function responseHead(status: number, headers: HeaderList, contentLength: number): ResponseHead {
+  return { status, reason: '', version: 'HTTP/1.1', headers, contentLength, upgraded: false }
+}

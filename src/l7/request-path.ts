@@ -1,0 +1,239 @@
+// The table of contents of the data plane: what happens to a request, step by step. The downstream connection calls
+// handleRequest for each request; Exchange carries the state and relays the bytes. docs/life-of-a-request.md uses the same names.
+//
+//   normalise -> authorise (filters) -> match -> split -> pick -> acquire -> send -> relay -> finish
+//
+// Each failure leaves through exchange.reply with an entry of local-reply.ts; everything ends in exchange.finish.
+
+import type { Host } from '../upstream/host.js'
+import type { LbContext } from '../upstream/load-balancer.js'
+import type { RequestHead, ServerStream } from './codec/codec.js'
+import type { HeaderList } from './codec/header-list.js'
+import type { DownstreamConnection } from './downstream-connection.js'
+import { Exchange } from './exchange.js'
+import { clampGrpcTimeout, isGrpcRequest } from './grpc.js'
+import type { HttpRuntime } from './http-runtime.js'
+import { localReply } from './local-reply.js'
+import { mirrorRequest } from './mirror.js'
+import { prepareRequest, prepareUpstreamHead } from './request-headers.js'
+import { ResponseFlag } from './response-flags.js'
+import { answerDirectly } from './route-answers.js'
+import { RetryState } from './retry-state.js'
+import { UpstreamRequest } from './upstream-request.js'
+
+const DEFAULT_ROUTE_TIMEOUT_MS = 15_000
+
+/** A request head has arrived on a downstream stream. Sets `stream.events`. */
+export function handleRequest(runtime: HttpRuntime, connection: DownstreamConnection, stream: ServerStream, head: RequestHead, end: boolean): Exchange {
+  const exchange = new Exchange(runtime, connection, stream, head, end, isGrpcRequest(head))
+  stream.events = exchange
+  runtime.stats.downstream_rq_total.value++
+  runtime.stats.downstream_rq_active.value++
+  if (head.version === 'HTTP/2') runtime.stats.downstream_rq_http2_total.value++
+  else runtime.stats.downstream_rq_http1_total.value++
+  exchange.armStreamTimers()
+  normalise(exchange)
+  return exchange
+}
+
+/** Make the head what routing and authorisation may trust: version, host, path, trust headers, request id, XFCC. */
+function normalise(exchange: Exchange): void {
+  const refused = prepareRequest(exchange)
+  if (refused !== null) {
+    if ('redirect' in refused) answerDirectly(exchange, 307, '', 'path_normalization_redirect', [['location', refused.redirect]])
+    else exchange.reply(refused)
+    return
+  }
+  matchRoute(exchange)
+  const { request, runtime } = exchange
+  if ((request.upgrade !== '' || request.method === 'CONNECT') && !upgradeAllowed(exchange)) {
+    runtime.stats.downstream_rq_ws_on_non_ws_route.value++
+    exchange.reply(localReply('upgrade-failed', ''))
+    return
+  }
+  authorise(exchange)
+}
+
+/** The filters, in config order: RBAC, JWT, rate limits … Each may answer; the last of them hands on to forwardRequest. */
+function authorise(exchange: Exchange): void {
+  exchange.runFilters()
+}
+
+/** The route is matched once, before the filters (they look at its overrides), and again where a filter asks for it. */
+export function matchRoute(exchange: Exchange): void {
+  const { runtime, request, info } = exchange
+  const result = runtime.routes.current.match(request, info, runtime.random)
+  exchange.choice = null
+  if (result.kind === 'route') {
+    const { route } = result
+    exchange.route = route
+    exchange.forward = route.forward
+    info.routeName = route.model.name
+    info.virtualHostName = route.virtualHost.name
+    if (route.forward !== null && route.forward.idleTimeoutMs !== null) exchange.setIdleTimeout(route.forward.idleTimeoutMs)
+    return
+  }
+  exchange.route = null
+  exchange.forward = null
+  exchange.noRoute = result.kind === 'no-virtual-host' ? 'no-virtual-host' : 'route-not-found'
+}
+
+/** The router: what the route says is done. Called when the last filter has let the request pass. */
+export function forwardRequest(exchange: Exchange): void {
+  const { route, forward, runtime } = exchange
+  if (route === null) {
+    runtime.router.no_route.value++
+    exchange.reply(localReply(exchange.noRoute, ''))
+    return
+  }
+  if (forward === null) {
+    route.answer(exchange)
+    return
+  }
+  runtime.router.rq_total.value++
+  const { request, info } = exchange
+  const hash = forward.hash(request, info)
+  exchange.hashCookie = hash.setCookie
+
+  // split
+  const choice = forward.selectCluster(request, runtime.random(), hash.hash)
+  exchange.choice = choice
+  info.upstreamCluster = choice.name
+  const cluster = runtime.clusters.get(choice.name)
+  if (cluster === undefined) {
+    runtime.router.no_cluster.value++
+    exchange.reply({ ...localReply('cluster-not-found', choice.name), status: forward.clusterNotFoundStatus })
+    return
+  }
+  exchange.cluster = cluster
+  if (cluster.dropOverload(runtime.random)) {
+    exchange.reply(localReply('drop-overload', ''))
+    return
+  }
+  setTimeouts(exchange)
+  exchange.retry = RetryState.create(exchange, forward, hash.hash)
+  mirrorRequest(exchange, forward)
+  prepareUpstreamHead(exchange, route, choice)
+  sendToCluster(exchange, hash.hash)
+}
+
+/** pick -> acquire: choose an endpoint and ask its pool for a connection. Also the way of every retry and hedge. */
+export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
+  const { cluster, forward, request, runtime, info } = exchange
+  if (cluster === null || forward === null) return
+  const context = new PickContext(exchange, hash)
+  const host = cluster.pick(context)
+  if (host === null) {
+    cluster.traffic.main.upstream_cx_none_healthy.value++
+    exchange.reply(localReply('no-healthy-upstream', ''))
+    return
+  }
+  const owner = host.cluster
+  const attempt = ++info.upstreamRequestAttemptCount
+  if (exchange.route!.virtualHost.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(attempt))
+  forward.rewriteHostForEndpoint(request, host.hostname)
+  const protocol = runtime.pools.protocolFor(host, request)
+  const pool = runtime.pools.poolFor(host, protocol, forward.priority, sniFor(exchange, host))
+  const upstream = new UpstreamRequest(exchange, host, pool, owner.breakers(forward.priority), attempt)
+  exchange.upstream = upstream
+  exchange.attempts.push(upstream)
+  exchange.retry?.tried(host)
+  upstream.armPerTry(exchange.retry?.perTryTimeoutMs ?? null, exchange.retry?.perTryIdleTimeoutMs ?? null)
+  upstream.start()
+}
+
+/** auto_sni: the request's host (without port) becomes the server name. */
+function sniFor(exchange: Exchange, host: Host): string {
+  const { config } = host.cluster
+  if (config.tls === null) return ''
+  if (config.http.autoSni) return hostOnly(exchange.request.authority)
+  if (config.tls.autoHostSni) return host.hostname
+  return ''
+}
+
+function hostOnly(authority: string): string {
+  if (authority.startsWith('[')) return ''
+  const colon = authority.indexOf(':')
+  const name = colon === -1 ? authority : authority.slice(0, colon)
+  return /^[0-9.]+$/.test(name) ? '' : name.toLowerCase()
+}
+
+/** Route timeout: x-envoy-upstream-rq-timeout-ms, grpc-timeout where the route allows it, the route, or 15 s. */
+function setTimeouts(exchange: Exchange): void {
+  const { forward, request } = exchange
+  if (forward === null) return
+  let timeoutMs = forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS
+  const maxStream = forward.maxStreamDurationMs
+  if (exchange.isGrpc) {
+    const clamped = clampGrpcTimeout(request.headers, forward)
+    if (clamped !== null) timeoutMs = clamped
+  }
+  const header = request.headers.get('x-envoy-upstream-rq-timeout-ms')
+  if (header !== undefined) {
+    const ms = parseMs(header)
+    if (ms !== null) timeoutMs = ms
+    request.headers.remove('x-envoy-upstream-rq-timeout-ms')
+  }
+  if (request.upgrade !== '' || request.method === 'CONNECT') timeoutMs = forward.timeoutMs ?? 0
+  exchange.routeTimeoutMs = timeoutMs
+  if (maxStream !== null && maxStream > 0) exchange.armUpstreamMaxDuration(maxStream)
+  if (timeoutMs > 0 && !exchange.runtime.routerConfig.suppressEnvoyHeaders)
+    setHeaderPair(request.headers, 'x-envoy-expected-rq-timeout-ms', String(expectedTimeout(exchange, timeoutMs)))
+  else request.headers.remove('x-envoy-expected-rq-timeout-ms')
+}
+
+/** With a per-try timeout shorter than the whole, the upstream is told that one (Envoy FilterUtility::finalTimeout). */
+function expectedTimeout(exchange: Exchange, timeoutMs: number): number {
+  const perTry = exchange.forward?.retry?.perTryTimeoutMs ?? null
+  return perTry !== null && perTry > 0 && perTry < timeoutMs ? perTry : timeoutMs
+}
+
+function setHeaderPair(headers: HeaderList, name: string, value: string): void {
+  headers.set(name, value)
+}
+
+/** Unsigned decimal of at most nine digits, or null. */
+export function parseMs(text: string): number | null {
+  return /^\d{1,9}$/.test(text) ? Number(text) : null
+}
+
+/** upgrade_configs of the connection manager, overridden by the route's. */
+function upgradeAllowed(exchange: Exchange): boolean {
+  const { request, runtime, forward } = exchange
+  const type = request.method === 'CONNECT' && request.upgrade === '' ? 'connect' : request.upgrade
+  // Answers that do not forward (direct response, redirect) and unknown routes take the normal way.
+  const forRoute = forward?.upgrades.find(upgrade => upgrade.upgradeType === type)
+  if (forRoute !== undefined) return forRoute.enabled
+  return runtime.config.upgrades.some(upgrade => upgrade.upgradeType === type && upgrade.enabled)
+}
+
+/** What a request brings to the choice of a host. */
+class PickContext implements LbContext {
+  readonly hash: bigint | null
+  readonly metadataMatch
+  readonly maxAttempts: number
+  readonly random: () => number
+  readonly originalDst: string | null
+  readonly excludedPriorities: ReadonlySet<number> | null
+  private readonly retry: RetryState | null
+
+  constructor(exchange: Exchange, hash: bigint | null) {
+    this.hash = hash
+    this.metadataMatch = exchange.choice?.weighted?.metadataMatch ?? exchange.forward!.metadataMatch
+    this.retry = exchange.retry
+    this.maxAttempts = this.retry?.hostSelectionAttempts ?? 1
+    this.random = exchange.runtime.random
+    this.excludedPriorities = this.retry?.excludedPriorities ?? null
+    const { config } = exchange.cluster!
+    this.originalDst =
+      config.discovery.kind === 'originalDst' && config.discovery.useHttpHeader
+        ? (exchange.request.headers.get(config.discovery.httpHeaderName || 'x-envoy-original-dst-host') ?? null)
+        : null
+  }
+
+  shouldSkip(host: Host): boolean {
+    return this.retry !== null && this.retry.shouldSkip(host)
+  }
+}
+
+export { ResponseFlag }

@@ -1,0 +1,496 @@
+// Handle bundles for what a sidecar is made of, spelled as in Envoy's documentation (`stats.main.upstream_rq_total.value++`).
+// Called once when a listener, filter, cluster or subscription is compiled; the owner keeps the bundle and calls release() when the
+// thing goes, which ends its series. Two owners of the same prefix share handles, and the series live until the last has gone.
+// Invariant: what Envoy always shows is shown with 0 from the start (groups); what it makes on first use is a lazy getter here.
+import type { Histogram } from './histogram.js'
+import { ResponseCodeStats } from './response-codes.js'
+import type { Counter, Gauge, TextReadout } from './stat.js'
+import type { StatGroupType, StatHandles } from './stat-group.js'
+import * as tables from './stat-tables.js'
+import { type StatScope, type StatSource, sanitizeStatName } from './stats-store.js'
+
+type HandlesOf<T> = T extends { readonly handles: new (...args: never[]) => infer H } ? H : never
+
+export type ListenerHandles = HandlesOf<typeof tables.LISTENER>
+export type ListenerHttpHandles = HandlesOf<typeof tables.LISTENER_HTTP>
+export type HcmHandles = HandlesOf<typeof tables.HTTP_CONNECTION_MANAGER>
+export type RouterHandles = HandlesOf<typeof tables.ROUTER>
+export type TracingHandles = HandlesOf<typeof tables.TRACING>
+export type RbacHandles = HandlesOf<typeof tables.RBAC>
+export type TcpProxyHandles = HandlesOf<typeof tables.TCP_PROXY>
+export type ClusterHandles = HandlesOf<typeof tables.CLUSTER>
+export type CircuitBreakerHandles = HandlesOf<typeof tables.CIRCUIT_BREAKER>
+export type CircuitBreakerRemainingHandles = HandlesOf<typeof tables.CIRCUIT_BREAKER_REMAINING>
+export type OutlierDetectionHandles = HandlesOf<typeof tables.OUTLIER_DETECTION>
+export type HealthCheckHandles = HandlesOf<typeof tables.HEALTH_CHECK>
+export type Http1CodecHandles = HandlesOf<typeof tables.HTTP1_CODEC>
+export type Http2CodecHandles = HandlesOf<typeof tables.HTTP2_CODEC>
+export type ServerHandles = HandlesOf<typeof tables.SERVER>
+export type ListenerManagerHandles = HandlesOf<typeof tables.LISTENER_MANAGER>
+export type ClusterManagerHandles = HandlesOf<typeof tables.CLUSTER_MANAGER>
+export type ControlPlaneHandles = HandlesOf<typeof tables.CONTROL_PLANE>
+export type VirtualClusterHandles = HandlesOf<typeof tables.VIRTUAL_CLUSTER>
+
+/** Handles of one table that own nothing else: read a handle, release() at the end. */
+export interface Released<H> {
+  readonly main: H
+  release(): void
+}
+
+/** Distinct TLS versions, ciphers, curves, ... counted by name under one `ssl.` scope; the rest count as `other`. */
+export const MAX_TLS_NAMES = 64
+
+// ---- listeners ----
+
+/** `listener.<address>.`; `address` is `ip_port` as listenerStatName() makes it, or the listener's own `stat_prefix`. */
+export class ListenerStats {
+  readonly main: ListenerHandles
+  readonly worker: HandlesOf<typeof tables.LISTENER_WORKER>
+  readonly scope: StatScope
+  private ssl: TlsStats | null = null
+  private readonly byHttpPrefix = new Map<string, ListenerHttpHandles>()
+
+  constructor(source: StatSource, address: string) {
+    this.scope = source.scope(`listener.${sanitizeStatName(address)}`)
+    this.main = this.scope.group(tables.LISTENER)
+    this.worker = this.scope.scope('worker_0').group(tables.LISTENER_WORKER)
+  }
+
+  /** `listener.<address>.ssl.`, from the first filter chain with TLS on. */
+  get tls(): TlsStats {
+    return (this.ssl ??= new TlsStats(this.scope))
+  }
+
+  /** `listener.<address>.http.<prefix>.` of a connection manager on this listener. */
+  http(prefix: string): ListenerHttpHandles {
+    let handles = this.byHttpPrefix.get(prefix)
+    if (!handles) this.byHttpPrefix.set(prefix, (handles = this.scope.scope(`http.${prefix}`).group(tables.LISTENER_HTTP)))
+    return handles
+  }
+
+  release(): void {
+    this.scope.release()
+  }
+}
+
+export function listenerStats(source: StatSource, address: string): ListenerStats {
+  return new ListenerStats(source, address)
+}
+
+/** The part of a listener's stat names that stands for its address: `127.0.0.1_8080`, `[__1]_8080`; a Unix path as it is. */
+export function listenerStatName(address: string, port: number | null): string {
+  if (port === null) return sanitizeStatName(address)
+  return sanitizeStatName(address.includes(':') && !address.startsWith('[') ? `[${address}]:${port}` : `${address}:${port}`)
+}
+
+/** `<scope>.ssl.` of a listener or cluster. Counters by negotiated name are made on first use. */
+export class TlsStats {
+  readonly main: HandlesOf<typeof tables.TLS>
+  readonly scope: StatScope
+  private readonly byName = new Map<string, Counter>()
+
+  constructor(parent: StatScope) {
+    this.scope = parent.scope('ssl')
+    this.main = this.scope.group(tables.TLS)
+  }
+
+  /** For example `countName('ciphers', 'TLS_AES_128_GCM_SHA256')`. */
+  countName(kind: 'ciphers' | 'versions' | 'curves' | 'sigalgs', name: string): void {
+    const key = `${kind}.${name}`
+    const known = this.byName.get(key)
+    if (known) known.value++
+    else this.firstOfName(kind, name, key).value++
+  }
+
+  /** `ssl.certificate.<name>.expiration_unix_time_seconds`. */
+  certificateExpiry(certificateName: string): Gauge {
+    return this.scope.gauge(`certificate.${sanitizeStatName(certificateName)}.expiration_unix_time_seconds`)
+  }
+
+  private firstOfName(kind: string, name: string, key: string): Counter {
+    if (this.byName.size >= MAX_TLS_NAMES) return this.scope.counter(`${kind}.other`)
+    const counter = this.scope.counter(`${kind}.${name.replace(/[^\w.-]/g, '_')}`)
+    this.byName.set(key, counter)
+    return counter
+  }
+}
+
+export function tlsStats(parent: StatScope): TlsStats {
+  return new TlsStats(parent)
+}
+
+// ---- filters ----
+
+/** `http.<prefix>.`: an HTTP connection manager and the filters that count under it. */
+export class HcmStats {
+  readonly main: HcmHandles
+  readonly scope: StatScope
+  private routerGroup: RouterHandles | null = null
+  private tracingGroup: TracingHandles | null = null
+
+  constructor(source: StatSource, prefix: string) {
+    this.scope = source.scope(`http.${prefix}`)
+    this.main = this.scope.group(tables.HTTP_CONNECTION_MANAGER)
+  }
+
+  get router(): RouterHandles {
+    return (this.routerGroup ??= this.scope.group(tables.ROUTER))
+  }
+
+  get tracing(): TracingHandles {
+    return (this.tracingGroup ??= this.scope.group(tables.TRACING))
+  }
+
+  /** `http.<prefix>.rbac.[<rulesPrefix>.]` of the HTTP RBAC filter. */
+  rbac(rulesPrefix = ''): RbacStats {
+    return new RbacStats(this.scope, joinNames('rbac', rulesPrefix))
+  }
+
+  /** Counts a finished downstream response by class, here and under its listener (which may be null). */
+  // HOT: once per request.
+  completed(status: number, listener: ListenerHttpHandles | null): void {
+    const { main } = this
+    main.downstream_rq_completed.value++
+    if (listener !== null) listener.downstream_rq_completed.value++
+    const digit = (status / 100) | 0
+    if (digit >= 1 && digit <= 5) {
+      classCounter(main, digit).value++
+      if (listener !== null) classCounter(listener, digit).value++
+    }
+  }
+
+  release(): void {
+    this.scope.release()
+  }
+}
+
+export function hcmStats(source: StatSource, prefix: string): HcmStats {
+  return new HcmStats(source, prefix)
+}
+
+function classCounter(handles: ListenerHttpHandles, digit: number): Counter {
+  switch (digit) {
+    case 1:
+      return handles.downstream_rq_1xx
+    case 2:
+      return handles.downstream_rq_2xx
+    case 3:
+      return handles.downstream_rq_3xx
+    case 4:
+      return handles.downstream_rq_4xx
+    default:
+      return handles.downstream_rq_5xx
+  }
+}
+
+/** The four verdict counters, and those per policy when `track_per_rule_stats` is on. */
+export class RbacStats {
+  readonly main: RbacHandles
+  readonly scope: StatScope
+
+  constructor(source: StatSource, prefix: string) {
+    this.scope = source.scope(prefix)
+    this.main = this.scope.group(tables.RBAC)
+  }
+
+  /** `policy.<name>.allowed` and so on. Take the handle when the policy is compiled. */
+  policy(name: string, verdict: 'allowed' | 'denied' | 'shadow_allowed' | 'shadow_denied'): Counter {
+    return this.scope.counter(`policy.${sanitizeStatName(name)}.${verdict}`)
+  }
+
+  release(): void {
+    this.scope.release()
+  }
+}
+
+/** `<prefix>.rbac.` of the network RBAC filter. */
+export function rbacStats(source: StatSource, prefix: string): RbacStats {
+  return new RbacStats(source, joinNames(prefix, 'rbac'))
+}
+
+/** `tcp.<prefix>.` */
+export function tcpProxyStats(source: StatSource, prefix: string): Released<TcpProxyHandles> {
+  return released(source, `tcp.${prefix}`, tables.TCP_PROXY)
+}
+
+/** `connection_limit.<prefix>.` */
+export function connectionLimitStats(source: StatSource, prefix: string): Released<HandlesOf<typeof tables.CONNECTION_LIMIT>> {
+  return released(source, `connection_limit.${prefix}`, tables.CONNECTION_LIMIT)
+}
+
+/** `<prefix>.http_local_rate_limit.` */
+export function localRateLimitStats(source: StatSource, prefix: string): Released<HandlesOf<typeof tables.HTTP_LOCAL_RATE_LIMIT>> {
+  return released(source, `${prefix}.http_local_rate_limit`, tables.HTTP_LOCAL_RATE_LIMIT)
+}
+
+/** `vhost.<name>.vcluster.<name>.` or `vhost.<name>.route.<stat_prefix>.` */
+export class VirtualClusterStats {
+  readonly main: VirtualClusterHandles
+  readonly codes: ResponseCodeStats
+  readonly scope: StatScope
+  private time: Histogram | null = null
+
+  constructor(source: StatSource, virtualHost: string, kind: 'vcluster' | 'route', name: string) {
+    this.scope = source.scope(`vhost.${sanitizeStatName(virtualHost)}.${kind}.${name}`)
+    this.main = this.scope.group(tables.VIRTUAL_CLUSTER)
+    this.codes = new ResponseCodeStats(this.scope, 'upstream_rq')
+  }
+
+  get upstream_rq_time(): Histogram {
+    return (this.time ??= this.scope.histogram('upstream_rq_time', 'milliseconds'))
+  }
+
+  release(): void {
+    this.scope.release()
+  }
+}
+
+// ---- clusters ----
+
+/** `cluster.<name>.` (`alt_stat_name` in place of the name where set). */
+export class ClusterStats {
+  readonly main: ClusterHandles
+  readonly scope: StatScope
+  readonly circuitBreakers: { readonly default: CircuitBreakerHandles; readonly high: CircuitBreakerHandles }
+  /** Responses of all requests, of those from outside and from inside the mesh (`x-envoy-internal`), and of canary endpoints. */
+  readonly codes: ResponseCodeStats
+  readonly externalCodes: ResponseCodeStats
+  readonly internalCodes: ResponseCodeStats
+  readonly canaryCodes: ResponseCodeStats
+  private lazy: Map<string, unknown> | null = null
+  private readonly times: (Histogram | null)[] = [null, null, null]
+
+  constructor(source: StatSource, name: string) {
+    this.scope = source.scope(`cluster.${sanitizeStatName(name)}`)
+    this.main = this.scope.group(tables.CLUSTER)
+    const breakers = this.scope.scope('circuit_breakers')
+    this.circuitBreakers = {
+      default: breakers.scope('default').group(tables.CIRCUIT_BREAKER),
+      high: breakers.scope('high').group(tables.CIRCUIT_BREAKER),
+    }
+    this.codes = new ResponseCodeStats(this.scope, 'upstream_rq')
+    this.externalCodes = new ResponseCodeStats(this.scope, 'external.upstream_rq')
+    this.internalCodes = new ResponseCodeStats(this.scope, 'internal.upstream_rq')
+    this.canaryCodes = new ResponseCodeStats(this.scope, 'canary.upstream_rq')
+  }
+
+  /** Counts an upstream response: overall, and as external or internal. */
+  // HOT: once per request.
+  chargeResponse(status: number, internal: boolean): void {
+    this.codes.charge(status)
+    if (internal) this.internalCodes.charge(status)
+    else this.externalCodes.charge(status)
+  }
+
+  /** Records the time of a finished upstream request in ms: overall, and as external or internal. */
+  // HOT: once per request.
+  chargeTime(ms: number, internal: boolean): void {
+    ;(this.times[0] ?? this.timeHistogram(0, 'upstream_rq_time')).record(ms)
+    if (internal) (this.times[1] ?? this.timeHistogram(1, 'internal.upstream_rq_time')).record(ms)
+    else (this.times[2] ?? this.timeHistogram(2, 'external.upstream_rq_time')).record(ms)
+  }
+
+  /** The counter `upstream_rq_<status>`. */
+  rqCode(status: number): Counter {
+    return this.codes.rqCode(status)
+  }
+
+  /** Only with `track_remaining`. */
+  breakersRemaining(priority: 'default' | 'high'): CircuitBreakerRemainingHandles {
+    return this.once(`remaining.${priority}`, () =>
+      this.scope.scope(`circuit_breakers.${priority}`).group(tables.CIRCUIT_BREAKER_REMAINING),
+    )
+  }
+
+  /** Only for clusters with outlier detection. */
+  get outlierDetection(): OutlierDetectionHandles {
+    return this.once('outlier', () => this.scope.scope('outlier_detection').group(tables.OUTLIER_DETECTION))
+  }
+
+  /** Only for clusters with active health checks. */
+  get healthCheck(): HealthCheckHandles {
+    return this.once('health', () => this.scope.scope('health_check').group(tables.HEALTH_CHECK))
+  }
+
+  /** Only for clusters with a TLS transport socket. */
+  get tls(): TlsStats {
+    return this.once('tls', () => new TlsStats(this.scope))
+  }
+
+  get http1(): Http1CodecHandles {
+    return this.once('http1', () => http1CodecStats(this.scope))
+  }
+
+  get http2(): Http2CodecHandles {
+    return this.once('http2', () => http2CodecStats(this.scope))
+  }
+
+  /** The EDS subscription, under the cluster's own prefix. */
+  get eds(): SubscriptionStats {
+    return this.once('eds', () => {
+      const extra = this.scope.group(tables.EDS_SUBSCRIPTION)
+      const { main } = this
+      return {
+        init_fetch_timeout: extra.init_fetch_timeout,
+        update_attempt: main.update_attempt,
+        update_failure: main.update_failure,
+        update_rejected: extra.update_rejected,
+        update_success: main.update_success,
+        update_time: extra.update_time,
+        version: main.version,
+        update_duration: extra.update_duration,
+        version_text: this.scope.textReadout('version_text'),
+        release() {},
+      }
+    })
+  }
+
+  release(): void {
+    this.scope.release()
+  }
+
+  private once<T>(key: string, make: () => T): T {
+    this.lazy ??= new Map()
+    let value = this.lazy.get(key) as T | undefined
+    if (value === undefined) this.lazy.set(key, (value = make()))
+    return value
+  }
+
+  private timeHistogram(index: number, name: string): Histogram {
+    const histogram = this.scope.histogram(name, 'milliseconds')
+    this.times[index] = histogram
+    return histogram
+  }
+}
+
+export function clusterStats(source: StatSource, name: string): ClusterStats {
+  return new ClusterStats(source, name)
+}
+
+// ---- codecs: `http1.` and `http2.` of the source itself (the store for listeners, the cluster's scope for clusters) ----
+
+export function http1CodecStats(source: StatSource): Http1CodecHandles {
+  return source.scope('http1').group(tables.HTTP1_CODEC)
+}
+
+export function http2CodecStats(source: StatSource): Http2CodecHandles {
+  return source.scope('http2').group(tables.HTTP2_CODEC)
+}
+
+// ---- server-wide groups: live as long as the store ----
+
+export function serverStats(source: StatSource): ServerHandles {
+  return source.scope('server').group(tables.SERVER)
+}
+
+export function listenerManagerStats(source: StatSource): ListenerManagerHandles {
+  return source.scope('listener_manager').group(tables.LISTENER_MANAGER)
+}
+
+export function clusterManagerStats(source: StatSource): ClusterManagerHandles {
+  return source.scope('cluster_manager').group(tables.CLUSTER_MANAGER)
+}
+
+export function filesystemStats(source: StatSource): HandlesOf<typeof tables.FILESYSTEM> {
+  return source.scope('filesystem').group(tables.FILESYSTEM)
+}
+
+export function runtimeStats(source: StatSource): HandlesOf<typeof tables.RUNTIME> {
+  return source.scope('runtime').group(tables.RUNTIME)
+}
+
+// ---- xDS ----
+
+/** `version` is a hash of the version text, `update_time` Unix ms of the last accepted update. */
+export interface SubscriptionStats {
+  readonly init_fetch_timeout: Counter
+  readonly update_attempt: Counter
+  readonly update_failure: Counter
+  readonly update_rejected: Counter
+  readonly update_success: Counter
+  readonly update_time: Gauge
+  readonly version: Gauge
+  readonly update_duration: Histogram
+  readonly version_text: TextReadout
+  release(): void
+}
+
+export interface ReloadableSubscriptionStats extends SubscriptionStats {
+  readonly config_reload: Counter
+  readonly config_reload_time_ms: Gauge
+}
+
+/** `control_plane.` with its text readout, and the wildcard subscriptions. */
+export class AdsStats {
+  readonly controlPlane: ControlPlaneHandles
+  readonly identifier: TextReadout
+  readonly lds: SubscriptionStats
+  readonly cds: ReloadableSubscriptionStats
+
+  constructor(private readonly source: StatSource) {
+    const scope = source.scope('control_plane')
+    this.controlPlane = scope.group(tables.CONTROL_PLANE)
+    this.identifier = scope.textReadout('identifier')
+    this.lds = subscriptionStats(source, 'listener_manager.lds')
+    this.cds = reloadableSubscriptionStats(source, 'cluster_manager.cds')
+  }
+
+  /** `http.<hcmPrefix>.rds.<routeConfig>.`; release() it with its last user. */
+  rds(hcmPrefix: string, routeConfig: string): ReloadableSubscriptionStats & { readonly update_empty: Counter } {
+    return rdsStats(this.source, hcmPrefix, routeConfig)
+  }
+
+  /** `sds.<secret>.` */
+  sds(secret: string): SubscriptionStats {
+    return subscriptionStats(this.source, `sds.${secret}`)
+  }
+}
+
+export function adsStats(source: StatSource): AdsStats {
+  return new AdsStats(source)
+}
+
+export function subscriptionStats(source: StatSource, prefix: string): SubscriptionStats {
+  return subscription(source.scope(prefix))
+}
+
+function reloadableSubscriptionStats(source: StatSource, prefix: string): ReloadableSubscriptionStats {
+  const scope = source.scope(prefix)
+  const { config_reload, config_reload_time_ms } = scope.group(tables.CONFIG_RELOAD)
+  return { ...subscription(scope), config_reload, config_reload_time_ms }
+}
+
+function rdsStats(source: StatSource, hcmPrefix: string, routeConfig: string) {
+  const scope = source.scope(`http.${hcmPrefix}.rds.${routeConfig}`)
+  const { config_reload, config_reload_time_ms } = scope.group(tables.CONFIG_RELOAD)
+  return { ...subscription(scope), config_reload, config_reload_time_ms, update_empty: scope.counter('update_empty') }
+}
+
+function subscription(scope: StatScope): SubscriptionStats {
+  const group = scope.group(tables.SUBSCRIPTION)
+  return {
+    init_fetch_timeout: group.init_fetch_timeout,
+    update_attempt: group.update_attempt,
+    update_failure: group.update_failure,
+    update_rejected: group.update_rejected,
+    update_success: group.update_success,
+    update_time: group.update_time,
+    version: group.version,
+    update_duration: group.update_duration,
+    version_text: scope.textReadout('version_text'),
+    release: () => scope.release(),
+  }
+}
+
+function released<C extends string, G extends string, H extends string>(
+  source: StatSource,
+  prefix: string,
+  table: StatGroupType<C, G, H>,
+): Released<StatHandles<C, G, H>> {
+  const scope = source.scope(prefix)
+  return { main: scope.group(table), release: () => scope.release() }
+}
+
+function joinNames(a: string, b: string): string {
+  return a === '' || b === '' ? a + b : `${a.endsWith('.') ? a.slice(0, -1) : a}.${b}`
+}

@@ -1,0 +1,80 @@
+// The handles of the simple stats: Counter, Gauge, TextReadout (Histogram has its own file). Made only by StatsStore; the data path
+// writes their `value`, the expositions read it. Every field is set in the constructor, so one hidden class serves each kind.
+import type { Histogram } from './histogram.js'
+
+export type StatKind = 'counter' | 'gauge' | 'histogram' | 'text'
+export type Stat = Counter | Gauge | Histogram | TextReadout
+
+/** Bookkeeping that every kind of stat carries for StatsStore. */
+export interface StatState {
+  /** Owners (scopes and groups) that keep the stat alive. */
+  refs: number
+  /** False for the sinks handed out for rejected or surplus names: writable, never shown. */
+  exposed: boolean
+  /** Counts by itself towards maxStats; false while a live group holds its name. */
+  standalone: boolean
+}
+
+/** A number that only grows, until `/reset_counters`. Hot path: `counter.value++`. */
+export class Counter implements StatState {
+  readonly kind = 'counter'
+  value = 0
+  refs = 0
+  exposed = true
+  standalone = false
+  private wasReset = false
+
+  constructor(readonly name: string) {}
+
+  /** Touched at least once (Envoy's `usedonly`). A reset does not undo it. */
+  get used(): boolean {
+    return this.value > 0 || this.wasReset
+  }
+
+  reset(): void {
+    this.wasReset ||= this.value > 0
+    this.value = 0
+  }
+}
+
+/** A number that goes up and down. Hot path: `gauge.value++`, `gauge.value = n`; any write marks it used, a write of 0 too. */
+export class Gauge implements StatState {
+  readonly kind = 'gauge'
+  refs = 0
+  exposed = true
+  standalone = false
+  used = false
+  private current = 0
+
+  constructor(readonly name: string) {}
+
+  get value(): number {
+    return this.current
+  }
+
+  set value(next: number) {
+    this.current = next
+    this.used = true
+  }
+}
+
+/** A string, such as the version of the last accepted config. Shown only where text readouts are asked for. */
+export class TextReadout implements StatState {
+  readonly kind = 'text'
+  refs = 0
+  exposed = true
+  standalone = false
+  used = false
+  private current = ''
+
+  constructor(readonly name: string) {}
+
+  get value(): string {
+    return this.current
+  }
+
+  set value(next: string) {
+    this.current = next
+    this.used = true
+  }
+}

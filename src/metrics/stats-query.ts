@@ -1,0 +1,114 @@
+// What a request to `/stats` or `/stats/prometheus` asks for. Parsed here once for all formats, with Envoy's parameters and error
+// texts; admin maps a refusal to its status and body. Calls re2js for `filter`.
+import { RE2JS } from 're2js'
+import { Histogram } from './histogram.js'
+import { Counter, Gauge, type Stat, type StatKind } from './stat.js'
+import type { StatsStore } from './stats-store.js'
+
+export type StatsFormat = 'text' | 'json' | 'prometheus'
+export type HistogramView = 'quantiles' | 'cumulative' | 'disjoint' | 'detailed'
+
+export interface StatsQuery {
+  readonly format: StatsFormat
+  /** Only stats written since the start. */
+  readonly usedOnly: boolean
+  /** On the full stat name; null: all. */
+  readonly filter: ((name: string) => boolean) | null
+  readonly kinds: ReadonlySet<StatKind>
+  /** null: the format's own default (quantiles in text and JSON, buckets in Prometheus). */
+  readonly view: HistogramView | null
+  /** Prometheus: show text readouts as gauges. */
+  readonly textReadouts: boolean
+}
+
+export type ParsedStatsQuery =
+  | { readonly ok: true; readonly query: StatsQuery }
+  | { readonly ok: false; readonly status: 400; readonly body: string }
+
+const ALL_KINDS: ReadonlySet<StatKind> = new Set<StatKind>(['counter', 'gauge', 'histogram', 'text'])
+const KINDS_BY_TYPE: ReadonlyMap<string, ReadonlySet<StatKind>> = new Map([
+  ['All', ALL_KINDS],
+  ['Counters', new Set<StatKind>(['counter'])],
+  ['Gauges', new Set<StatKind>(['gauge'])],
+  ['Histograms', new Set<StatKind>(['histogram'])],
+  ['TextReadouts', new Set<StatKind>(['text'])],
+])
+const VIEWS: ReadonlyMap<string, HistogramView | null> = new Map<string, HistogramView | null>([
+  ['', null],
+  ['none', null],
+  ['summary', 'quantiles'],
+  ['cumulative', 'cumulative'],
+  ['disjoint', 'disjoint'],
+  ['detailed', 'detailed'],
+  ['prometheusnative', null],
+])
+
+/** `path` is the admin path without query: `/stats` or `/stats/prometheus` (which ignores `format`). */
+export function parseStatsQuery(path: string, params: URLSearchParams): ParsedStatsQuery {
+  const filterText = params.get('filter')
+  let filter: StatsQuery['filter'] = null
+  if (filterText !== null) {
+    let regex: RE2JS
+    try {
+      regex = RE2JS.compile(filterText)
+    } catch (error) {
+      return refuse(`Invalid re2 regex: ${(error as Error).message}`)
+    }
+    filter = params.has('invert_filter') ? name => !regex.test(name) : name => regex.test(name)
+  }
+  const view = VIEWS.get(params.get('histogram_buckets') ?? '')
+  if (view === undefined) return refuse('usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n')
+  const kinds = KINDS_BY_TYPE.get(params.get('type') ?? 'All')
+  if (kinds === undefined) return refuse('invalid &type= param')
+  let format: StatsFormat = 'text'
+  if (path.endsWith('/prometheus')) format = 'prometheus'
+  else {
+    const asked = params.get('format') ?? 'text'
+    if (asked === 'html' || asked === 'active-html') return refuse('HTML output was disabled by building with --define=admin_html=disabled')
+    if (asked !== 'text' && asked !== 'json' && asked !== 'prometheus') {
+      return refuse('usage: /stats?format=(html|active-html|json|prometheus|text)\n\n')
+    }
+    format = asked
+  }
+  if (format === 'prometheus' && (view === 'disjoint' || view === 'detailed')) return refuse('unsupported prometheus histogram bucket mode')
+  return {
+    ok: true,
+    query: { format, usedOnly: params.has('usedonly'), filter, kinds, view, textReadouts: params.has('text_readouts') },
+  }
+}
+
+function refuse(body: string): ParsedStatsQuery {
+  return { ok: false, status: 400, body }
+}
+
+const UNTOUCHED_COUNTER = new Counter('')
+const UNTOUCHED_GAUGE = new Gauge('')
+
+/** A stand-in for a group member that nobody touched yet. */
+export function untouchedStat(store: StatsStore, kind: StatKind, name: string): Stat {
+  if (kind === 'counter') return UNTOUCHED_COUNTER
+  if (kind === 'gauge') return UNTOUCHED_GAUGE
+  return new Histogram(name, 'unspecified', store.bucketsFor(name))
+}
+
+/** Every stat of one kind that the query selects, in no order; `name` is the full name. */
+export function* selectStats(
+  store: StatsStore,
+  kind: StatKind,
+  query: StatsQuery,
+): Generator<{ readonly name: string; readonly stat: Stat }> {
+  const { usedOnly, filter } = query
+  for (const stat of store.allStats(kind)) {
+    if ((!usedOnly || stat.used) && (filter === null || filter(stat.name))) yield { name: stat.name, stat }
+  }
+  if (usedOnly) return
+  for (const group of store.allGroups()) {
+    const { names, kinds } = group.type
+    for (let i = 0; i < names.length; i++) {
+      if (kinds[i] !== kind || group.slots[i] !== undefined) continue
+      const name = group.prefix + names[i]!
+      if (!store.has(kind, name) && store.accepts(name) && (filter === null || filter(name)))
+        yield { name, stat: untouchedStat(store, kind, name) }
+    }
+  }
+}

@@ -1,0 +1,517 @@
+/**
+ * The certificate authority of the mesh: who is trusted, who signs, and how that changes without a refused handshake.
+ * Made by the control plane (or cli); drives a CaProvider, persists through a CaStore, tells its listeners what to push.
+ * Invariant: what was handed out is persisted before; the bundle grows before anything is signed under a new root, and shrinks only
+ * when nothing signed under an old one can be alive.
+ *
+ *   rotation:  [settled] --save 1--> [staged: bundle has both roots, the old one signs]   'roots'
+ *                        --save 2--> [settled: the new one signs, the old one is trusted] 'leaf-reissue'
+ *                        --prune---> [old root gone]                                      'roots'
+ *   A crash before save 1 leaves no trace; one between the saves is finished by `init`; after save 2 there is nothing to finish.
+ */
+import { randomUUID } from 'node:crypto'
+import { BuiltinProvider } from './builtin-provider.js'
+import { CaError, reasonOf } from './ca-error.js'
+import { type CaConfig, type ConfigProblem, checkCaConfig, defaultCaConfig, type ProviderConfig } from './config.js'
+import { checkCsr, createCsr } from './csr.js'
+import { FileProvider } from './file-provider.js'
+import { checkAuthorisation } from './identity.js'
+import { colonHex, generateKey, privateKeyPem } from './keys.js'
+import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
+import {
+  activateRotation,
+  activeRoot,
+  chainBehindLeaf,
+  firstState,
+  type IndexedCaRoots,
+  indexedRoots,
+  pruneRoots,
+  readRoot,
+  rootIdOf,
+  stageRotation,
+  trustBundlePem,
+  trustDomainOf,
+  withOtherRoots,
+} from './roots.js'
+import { type Clock, defaultSignWaitMs, SignLimiter, systemClock } from './sign-limiter.js'
+import type { CaState, CaStore } from './store.js'
+import { backdateMs, type Certificate, issueLeafCertificate, readCertificate } from './x509.js'
+
+/** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
+export interface CaEvent {
+  readonly kind: 'roots' | 'leaf-reissue'
+  readonly activeRootId: string
+}
+
+export interface CertificateAuthorityOptions {
+  readonly store: CaStore
+  /** Used when the store is empty; afterwards the stored one counts and `updateConfig` changes it, as Consul does. */
+  readonly config?: CaConfig
+  /** When given, identities of other datacenters are refused. */
+  readonly datacenter?: string
+  readonly clock?: Clock
+  /**
+   * Called between the two steps of a rotation: resolve when the grown bundle has reached the mesh (or enough time has passed).
+   * Without it the second step follows at once, which a cross-signed rotation bears.
+   */
+  readonly bundleSettled?: (stagedRootId: string) => Promise<void>
+  /** Problems outside a call (operator's files, maintenance, listeners): one line each, for the log. */
+  readonly onProblem?: (reason: string) => void
+}
+
+export interface SignRequest {
+  /** The identity that the caller has authorised. */
+  readonly uri: string
+  /** DNS SANs that the request may hold; none unless given. */
+  readonly dnsSans?: readonly string[]
+  /** At most LeafCertTTL, which it is unless given. */
+  readonly ttlMs?: number
+  /** How long to wait for a turn before `rate-limited`; 500 unless given. */
+  readonly maxWaitMs?: number
+}
+
+export interface SignedLeaf {
+  readonly certPem: string
+  /** Leaf, intermediate, cross-signs: what a TLS endpoint sends. */
+  readonly chainPem: string
+  /** Lower-case hex pairs joined by colons, Consul's SerialNumber. */
+  readonly serial: string
+  readonly notBefore: Date
+  readonly notAfter: Date
+  readonly uri: string
+}
+
+export interface IssuedLeaf extends SignedLeaf {
+  /** PKCS#8. */
+  readonly keyPem: string
+}
+
+/** How often `start` prunes and renews. */
+const maintenanceIntervalMs = 3_600_000
+/** Shortest validity of a cross-sign (Consul's): longer when leaves live longer. */
+const minCrossSignMs = 7 * 24 * 3_600_000
+
+export class CertificateAuthority {
+  private readonly options: CertificateAuthorityOptions
+  private readonly clock: Clock
+  private readonly limiter: SignLimiter
+  private readonly listeners = new Set<(event: CaEvent) => void>()
+  private state: CaState | undefined
+  private provider: CaProvider | undefined
+  /** Changes of state run one after another. */
+  private queue: Promise<unknown> = Promise.resolve()
+  /** The provider of a staged rotation made by this process: it may hold keys that the state does not. */
+  private staged: CaProvider | undefined
+  private timer: NodeJS.Timeout | undefined
+  private closed = false
+  /** Resolves on `close`, so that a hook that never settles can't hold it up. */
+  private readonly closing: Promise<void>
+  private endClosing: () => void = () => {}
+
+  constructor(options: CertificateAuthorityOptions) {
+    this.options = options
+    this.clock = options.clock ?? systemClock
+    this.limiter = new SignLimiter(this.clock)
+    this.closing = new Promise(resolve => {
+      this.endClosing = resolve
+    })
+  }
+
+  /**
+   * Loads the state, or makes cluster id, root and intermediate; finishes a rotation that a crash has cut off. Once before all else.
+   * Throws `CaError`: `config`, `state-corrupt`, `state-locked`, and those of the provider when there is no state yet.
+   */
+  async init(): Promise<void> {
+    if (this.state !== undefined) return
+    await this.exclusive(async () => {
+      const loaded = await this.options.store.load()
+      if (loaded === undefined) await this.createState()
+      else await this.resumeState(loaded)
+      this.watchProvider()
+    })
+    await this.resumeRotation()
+    // A CA that was down for long may have an intermediate to renew before it can sign. Not while a hook is waited for.
+    if (this.current().rotation === undefined) await this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))
+  }
+
+  private async createState(): Promise<void> {
+    const config = this.options.config ?? defaultCaConfig
+    refuseProblems(checkCaConfig(config))
+    const clusterId = randomUUID()
+    const provider = this.createProvider(config.provider)
+    const chain = await provider.chain(this.context(clusterId, config))
+    await this.save(firstState(clusterId, config, chain))
+    this.provider = provider
+  }
+
+  private async resumeState(loaded: CaState): Promise<void> {
+    this.state = loaded
+    this.provider = this.createProvider(loaded.config.provider)
+    if (loaded.config.provider.kind !== 'files') return
+    try {
+      // The operator's key is not in the state: read it; the files may also have changed while nobody looked.
+      await this.adopt(await this.provider.chain(this.context(loaded.clusterId, loaded.config)))
+    } catch (error) {
+      // Roots are still served; signing is refused by name until the files are good again.
+      this.problem(`CA files: ${reasonOf(error)}`)
+    }
+  }
+
+  private async resumeRotation(): Promise<void> {
+    const rotation = this.state?.rotation
+    if (rotation === undefined) return
+    // Nobody is connected yet, so a hook has nothing to wait for; but without cross-signs it must not be skipped.
+    if (rotation.crossSigned || this.options.bundleSettled === undefined) return this.exclusive(() => this.finishLocked(false))
+    this.exclusive(() => this.finishLocked(true)).catch(error => this.problem(`CA rotation: ${reasonOf(error)}`))
+  }
+
+  /** uuid, made once. */
+  get clusterId(): string {
+    return this.current().clusterId
+  }
+
+  /** `<cluster id>.consul`, lower case. */
+  get trustDomain(): string {
+    return trustDomainOf(this.clusterId)
+  }
+
+  get config(): CaConfig {
+    return this.current().config
+  }
+
+  /** Consul's IndexedCARoots. */
+  roots(): IndexedCaRoots {
+    return indexedRoots(this.current())
+  }
+
+  /** Every trusted root, PEM, the active one first. */
+  trustBundlePem(): string {
+    return trustBundlePem(this.current())
+  }
+
+  /** Calls `listener` after each change, once it is persisted. Returns how to stop. */
+  onChange(listener: (event: CaEvent) => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  /**
+   * Signs a request for one authorised identity. Throws `CaError`: `csr-*` for what is wrong with the request, `identity-*`, `dns-name`
+   * and `ttl` for what is wrong with the authorisation, `rate-limited`, `root-expired`, `intermediate-expired`, `signer-unavailable`.
+   */
+  async sign(csrPem: string, request: SignRequest): Promise<SignedLeaf> {
+    const config = this.config
+    const dnsSans = request.dnsSans ?? []
+    checkAuthorisation({ uri: request.uri, dnsSans, trustDomain: this.trustDomain, datacenter: this.options.datacenter })
+    const ttlMs = request.ttlMs ?? config.leafCertTtlMs
+    if (!(ttlMs > 0 && ttlMs <= config.leafCertTtlMs))
+      throw new CaError('ttl', `the leaf TTL must be above 0 and at most LeafCertTTL (${config.leafCertTtlMs} ms), is ${ttlMs} ms`)
+    const csr = checkCsr(csrPem, { uri: request.uri, trustDomain: this.trustDomain, dnsSans })
+    return this.limiter.run(config, request.maxWaitMs ?? defaultSignWaitMs, () => this.signNow(csr, request.uri, ttlMs))
+  }
+
+  private signNow(csr: ReturnType<typeof checkCsr>, uri: string, ttlMs: number): SignedLeaf {
+    const state = this.current()
+    const signer = this.provider!.signer(state.chain)
+    const nowMs = this.clock.now()
+    const root = readRoot(activeRoot(state)).certificate
+    if (nowMs >= root.notAfterMs)
+      throw new CaError('root-expired', `the active root has expired at ${new Date(root.notAfterMs).toISOString()}; rotate it`)
+    const endMs = Math.min(signer.certificate.notAfterMs, root.notAfterMs)
+    if (nowMs >= endMs) throw new CaError('intermediate-expired', `the intermediate has expired at ${new Date(endMs).toISOString()}`)
+    const leaf = issueLeafCertificate(signer, {
+      publicKey: csr.publicKey,
+      names: csr.names,
+      notBeforeMs: nowMs - backdateMs,
+      notAfterMs: Math.min(nowMs + ttlMs, endMs),
+    })
+    return {
+      certPem: leaf.pem,
+      chainPem: leaf.pem + chainBehindLeaf(state, nowMs),
+      serial: colonHex(leaf.serial),
+      notBefore: new Date(leaf.notBeforeMs),
+      notAfter: new Date(leaf.notAfterMs),
+      uri,
+    }
+  }
+
+  /** Key (EC P-256), request and certificate in one, by the same rules and limits as `sign`. */
+  async issueLeaf(identity: SignRequest): Promise<IssuedLeaf> {
+    const key = await generateKey({ type: 'ec', bits: 256 })
+    const csr = createCsr(key, { uris: [identity.uri], dns: identity.dnsSans ?? [] })
+    return { ...(await this.sign(csr, identity)), keyPem: privateKeyPem(key) }
+  }
+
+  /**
+   * Changes the configuration; a changed key type or root rotates. Throws `CaError`: `config` with every problem in one line,
+   * `cross-sign-unsupported` unless `forceWithoutCrossSigning`, and the provider's. Nothing has changed then.
+   */
+  updateConfig(config: CaConfig): Promise<void> {
+    return this.exclusive(async () => {
+      refuseProblems(checkCaConfig(config))
+      const state = await this.settled()
+      if (sameProvider(state.config, config)) return this.save(withConfig(state, config))
+      const provider = this.createProvider(config.provider)
+      await this.rotateTo(provider, await provider.chain(this.context(state.clusterId, config)), config)
+    })
+  }
+
+  /**
+   * Rotates to a new root of the same configuration. `force`: also where the old root can't cross-sign it. A rotation that was cut off
+   * is finished instead. Throws `CaError` `rotation-not-possible` where the root is the operator's.
+   */
+  rotateRoot(options: { readonly force?: boolean } = {}): Promise<void> {
+    return this.exclusive(async () => {
+      const before = this.current()
+      if (before.rotation !== undefined) return this.finishLocked(true)
+      const { config } = before
+      if (config.provider.kind === 'files') {
+        throw new CaError(
+          'rotation-not-possible',
+          `the root comes from ${config.provider.rootFile}: replace root, intermediate and key there to rotate`,
+        )
+      }
+      if (config.provider.rootCertPem !== '') {
+        throw new CaError(
+          'rotation-not-possible',
+          'the root is given in the configuration (RootCert): change RootCert and PrivateKey there to rotate',
+        )
+      }
+      const provider = this.createProvider(config.provider)
+      const chain = await provider.chain(this.context(before.clusterId, config))
+      await this.rotateTo(provider, chain, config, options.force)
+    })
+  }
+
+  /** Drops roots whose time is over (RotatedOutAt + 2 x LeafCertTTL). `start` does it hourly. */
+  prune(nowMs: number = this.clock.now()): Promise<void> {
+    return this.exclusive(async () => {
+      const state = this.current()
+      const pruned = pruneRoots(state, nowMs)
+      if (pruned === state) return
+      await this.save(pruned)
+      this.emit('roots')
+    })
+  }
+
+  /** Finishes a rotation whose second save failed, prunes roots, and renews the intermediate once half its life is over. */
+  async maintain(): Promise<void> {
+    await this.exclusive(() => this.finishLocked(true))
+    await this.prune()
+    await this.exclusive(async () => {
+      const state = this.current()
+      const nowMs = this.clock.now()
+      const intermediate = readCertificate(state.chain.intermediatePem)
+      if (nowMs < (intermediate.notBeforeMs + intermediate.notAfterMs) / 2) return
+      const root = readCertificate(state.chain.rootPem)
+      // Under the same root nothing would be gained.
+      if (state.config.provider.kind === 'consul' && intermediate.notAfterMs >= root.notAfterMs && nowMs < root.notAfterMs) {
+        this.problem(`the intermediate ends with its root at ${new Date(root.notAfterMs).toISOString()}; rotate the root`)
+        return
+      }
+      const chain = await this.provider!.renewIntermediate(state.chain, this.context(state.clusterId, state.config))
+      if (chain === undefined)
+        this.problem(
+          `more than half the life of the intermediate is over (it ends at ${new Date(intermediate.notAfterMs).toISOString()}); renew it in its file`,
+        )
+      else await this.save({ ...state, chain })
+    })
+  }
+
+  /** Maintains hourly and watches the operator's files. `close` ends it. */
+  start(): void {
+    this.timer ??= setInterval(() => {
+      this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))
+    }, maintenanceIntervalMs)
+    this.timer.unref()
+  }
+
+  /** Reads the operator's files now (provider "files"), and waits until what follows from it is done. */
+  async checkFiles(): Promise<void> {
+    await this.provider?.check()
+    await this.queue
+  }
+
+  /** Stops timers and watches; what is under way still completes. */
+  async close(): Promise<void> {
+    this.closed = true
+    this.endClosing()
+    clearInterval(this.timer)
+    this.provider?.close()
+    await this.queue
+  }
+
+  private createProvider(config: ProviderConfig): CaProvider {
+    return config.kind === 'files' ? new FileProvider(config, this.clock) : new BuiltinProvider()
+  }
+
+  private watchProvider(): void {
+    if (this.closed) return
+    this.provider!.watch(
+      chain =>
+        this.exclusive(async () => {
+          await this.adopt(chain)
+          await this.finishLocked(true)
+        }),
+      reason => this.problem(`CA files (the last good ones go on): ${reason}`),
+    )
+  }
+
+  /** Takes over what the operator's files say now: another root rotates, another intermediate signs, other roots join or leave the bundle. */
+  private async adopt(chain: ProviderChain): Promise<void> {
+    const state = this.current()
+    const root = readCertificate(chain.rootPem)
+    const rootId = rootIdOf(root)
+    if (state.rotation?.rootId === rootId) {
+      // Cut off while staged: go on from there, with the files as they are now.
+      return this.save({ ...state, rotation: { ...state.rotation, chain } })
+    }
+    if (rootId !== activeRoot(state).id) return this.rotateTo(this.provider!, chain, state.config, true)
+    const next = withOtherRoots(state, chain, this.clock.now())
+    if (next === state && JSON.stringify(chain) === JSON.stringify(state.chain)) return
+    await this.save({ ...next, chain })
+    if (next !== state) this.emit('roots')
+  }
+
+  /** Runs inside `exclusive`. Same root: only the configuration changes. */
+  private async rotateTo(
+    provider: CaProvider,
+    chain: ProviderChain,
+    config: CaConfig,
+    force = config.forceWithoutCrossSigning,
+  ): Promise<void> {
+    const state = await this.settled()
+    const root = readCertificate(chain.rootPem)
+    if (rootIdOf(root) === activeRoot(state).id) {
+      await this.save(withConfig({ ...state, chain }, config))
+      return this.useProvider(provider)
+    }
+    const crossSign = this.crossSign(state, root, force)
+    const nowMs = this.clock.now()
+    await this.save(stageRotation(state, { certificate: root, chain, config, crossSign }, nowMs))
+    this.staged = provider
+    this.emit('roots')
+    await this.finishLocked(true)
+  }
+
+  private crossSign(state: CaState, root: Certificate, force: boolean): Certificate | undefined {
+    const nowMs = this.clock.now()
+    const old = readCertificate(state.chain.rootPem)
+    try {
+      if (nowMs >= old.notAfterMs) throw new CaError('cross-sign-unsupported', 'the active root has expired')
+      const notAfterMs = Math.min(nowMs + Math.max(minCrossSignMs, 2 * state.config.leafCertTtlMs), old.notAfterMs, root.notAfterMs)
+      return this.provider!.crossSign(state.chain, root, { notBeforeMs: nowMs - backdateMs, notAfterMs })
+    } catch (error) {
+      if (force && error instanceof CaError && (error.code === 'cross-sign-unsupported' || error.code === 'signer-unavailable'))
+        return undefined
+      if (!(error instanceof CaError) || error.code !== 'cross-sign-unsupported') throw error
+      throw new CaError(
+        'cross-sign-unsupported',
+        `${error.message}; to rotate without cross-signing, which can fail connections for a while, set ForceWithoutCrossSigning`,
+        error,
+      )
+    }
+  }
+
+  /** The second step. Runs inside `exclusive`; nothing happens when no rotation is staged. */
+  private async finishLocked(settle: boolean): Promise<void> {
+    const rotation = this.current().rotation
+    if (rotation === undefined) return
+    if (settle && this.options.bundleSettled !== undefined) {
+      await Promise.race([this.options.bundleSettled(rotation.rootId), this.closing])
+      // Staged is a safe place to stop: `init` goes on from it.
+      if (this.closed)
+        throw new CaError('rotation-not-possible', 'the CA was closed before the rotation was finished; it goes on at the next start')
+    }
+    const provider = this.staged ?? (await this.providerFor(rotation.chain, rotation.config.provider))
+    await this.save(activateRotation(this.current(), this.clock.now()))
+    this.staged = undefined
+    this.useProvider(provider)
+    this.emit('leaf-reissue')
+  }
+
+  /** For a rotation staged before a crash: the current provider where it has the key, else a new one. */
+  private async providerFor(chain: ProviderChain, config: ProviderConfig): Promise<CaProvider> {
+    const provider = this.provider!
+    if (config.kind === 'consul') return provider.kind === 'consul' ? provider : this.createProvider(config)
+    try {
+      provider.signer(chain)
+      if (provider.kind === 'files') return provider
+    } catch {
+      // Another provider's chain: read the files below.
+    }
+    const files = this.createProvider(config)
+    try {
+      await files.chain(this.context(this.clusterId, this.config))
+    } catch (error) {
+      this.problem(`CA files: ${reasonOf(error)}`)
+    }
+    return files
+  }
+
+  private useProvider(provider: CaProvider): void {
+    if (provider === this.provider) return
+    this.provider?.close()
+    this.provider = provider
+    this.watchProvider()
+  }
+
+  /** The state with no rotation pending: one that was cut off is finished first. */
+  private async settled(): Promise<CaState> {
+    await this.finishLocked(true)
+    return this.current()
+  }
+
+  private context(clusterId: string, config: CaConfig): ProviderContext {
+    return { nowMs: this.clock.now(), clusterId, trustDomain: trustDomainOf(clusterId), config }
+  }
+
+  private current(): CaState {
+    if (this.state === undefined) throw new CaError('not-initialised', 'the CA is not initialised')
+    return this.state
+  }
+
+  private async save(state: CaState): Promise<void> {
+    await this.options.store.save(state)
+    this.state = state
+  }
+
+  private exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.queue.then(work)
+    this.queue = run.catch(() => {})
+    return run
+  }
+
+  private emit(kind: CaEvent['kind']): void {
+    const event = { kind, activeRootId: activeRoot(this.current()).id }
+    for (const listener of this.listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        this.problem(`a listener of the CA failed: ${reasonOf(error)}`)
+      }
+    }
+  }
+
+  private problem(reason: string): void {
+    this.options.onProblem?.(reason)
+  }
+}
+
+/** The same root follows from both: compared as Consul's provider id is made. */
+function sameProvider(a: CaConfig, b: CaConfig): boolean {
+  if (JSON.stringify(a.provider) !== JSON.stringify(b.provider)) return false
+  if (a.provider.kind === 'files' || a.provider.rootCertPem !== '') return true
+  return a.privateKey.type === b.privateKey.type && a.privateKey.bits === b.privateKey.bits
+}
+
+/** Another configuration under the same root, which remembers the longest leaf it may have signed. */
+function withConfig(state: CaState, config: CaConfig): CaState {
+  const roots = state.roots.map(root => (root.active ? { ...root, maxLeafTtlMs: Math.max(root.maxLeafTtlMs, config.leafCertTtlMs) } : root))
+  return { ...state, config, roots }
+}
+
+function refuseProblems(problems: readonly ConfigProblem[]): void {
+  if (problems.length > 0)
+    throw new CaError('config', `CA configuration: ${problems.map(({ path, reason }) => `${path} ${reason}`).join('; ')}`)
+}

@@ -1,0 +1,53 @@
+/**
+ * What a source of root and intermediate can do: the interface that the authority drives, with two implementations
+ * (builtin-provider.ts, file-provider.ts). A provider holds no state of its own that must outlive the process: it returns a
+ * `ProviderChain`, the authority persists it and hands it back. Keys that belong to the operator's files are never in it.
+ */
+import type { CaConfig } from './config.js'
+import type { Certificate, Signer } from './x509.js'
+
+/** The certificates (PEM) that sign, and the private keys (PKCS#8 PEM) where they are ours to keep. */
+export interface ProviderChain {
+  readonly rootPem: string
+  readonly rootKeyPem?: string
+  /** Roots that are trusted besides, as long as the provider names them. */
+  readonly otherRootPems: readonly string[]
+  readonly intermediatePem: string
+  readonly intermediateKeyPem?: string
+  /** Certificates to send after the intermediate, besides our own cross-signs. */
+  readonly extraChainPems: readonly string[]
+}
+
+export interface ProviderContext {
+  readonly nowMs: number
+  readonly clusterId: string
+  readonly trustDomain: string
+  readonly config: CaConfig
+}
+
+export interface CaProvider {
+  readonly kind: CaConfig['provider']['kind']
+
+  /** Makes or reads root and intermediate. Throws `CaError`. */
+  chain(context: ProviderContext): Promise<ProviderChain>
+
+  /** Signs `root` with this provider's own root. Throws `CaError` `cross-sign-unsupported` where it can't, saying why. */
+  crossSign(chain: ProviderChain, root: Certificate, validity: { notBeforeMs: number; notAfterMs: number }): Certificate
+
+  /** A new intermediate under the same root; `undefined` where renewing it is the operator's. */
+  renewIntermediate(chain: ProviderChain, context: ProviderContext): Promise<ProviderChain | undefined>
+
+  /** What signs leaves. Throws `CaError` `signer-unavailable` when its key isn't at hand. */
+  signer(chain: ProviderChain): Signer
+
+  /**
+   * Starts to watch for changes made outside: `onChange` gets each new good chain, again later when it rejects; `onProblem` gets a problem
+   * once until it changes.
+   */
+  watch(onChange: (chain: ProviderChain) => Promise<void>, onProblem: (reason: string) => void): void
+
+  /** Looks for changes at once, as the watch does at its intervals. */
+  check(): Promise<void>
+
+  close(): void
+}

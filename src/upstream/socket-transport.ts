@@ -1,0 +1,69 @@
+// A net or tls socket as the codecs see it (the Transport contract of l7/codec). Counts bytes, keeps pause requests apart from the
+// socket's own state, and does the delayed close: FIN, then the rest of the peer's bytes are thrown away until it closes too or a
+// bounded time ends, so that a last response is not lost to a reset (RFC 9112 §9.6; Envoy delayed_close_timeout).
+
+import type { Socket } from 'node:net'
+
+/** Above this much unsent data a write reports backpressure. Envoy's per_connection_buffer_limit_bytes default is 1 MiB. */
+export const DEFAULT_HIGH_WATERMARK_BYTES = 1024 * 1024
+
+export class SocketTransport {
+  readonly socket: Socket
+  bytesWritten = 0
+  private readonly highWatermark: number
+  private readonly delayedCloseMs: number
+  private pauses = 0
+  private ended = false
+  private delayedClose: NodeJS.Timeout | null = null
+
+  constructor(socket: Socket, highWatermark = DEFAULT_HIGH_WATERMARK_BYTES, delayedCloseMs = 1000) {
+    this.socket = socket
+    this.highWatermark = highWatermark
+    this.delayedCloseMs = delayedCloseMs
+  }
+
+  get writableLength(): number {
+    return this.socket.writableLength
+  }
+
+  /** HOT. True while less than the high watermark waits in user space. */
+  write(data: Buffer | string): boolean {
+    const socket = this.socket
+    if (socket.destroyed || this.ended) return true
+    this.bytesWritten += data.length
+    if (typeof data === 'string') return socket.write(data, 'latin1') || socket.writableLength < this.highWatermark
+    return socket.write(data) || socket.writableLength < this.highWatermark
+  }
+
+  end(): void {
+    if (this.ended || this.socket.destroyed) return
+    this.ended = true
+    this.socket.end()
+    if (this.delayedCloseMs === 0) return
+    // The owner keeps reading and dropping, so a peer that still sends sees our response before a reset.
+    this.socket.resume()
+    this.delayedClose = setTimeout(destroySocket, this.delayedCloseMs, this.socket)
+    this.delayedClose.unref()
+    this.socket.once('close', () => {
+      if (this.delayedClose !== null) clearTimeout(this.delayedClose)
+    })
+  }
+
+  destroy(): void {
+    this.ended = true
+    this.socket.destroy()
+  }
+
+  pauseRead(): void {
+    if (this.pauses++ === 0) this.socket.pause()
+  }
+
+  resumeRead(): void {
+    if (this.pauses === 0) return
+    if (--this.pauses === 0 && !this.socket.destroyed) this.socket.resume()
+  }
+}
+
+function destroySocket(socket: Socket): void {
+  socket.destroy()
+}

@@ -1,0 +1,91 @@
+// envoy.config.core.v3.ConfigSource, ApiConfigSource and GrpcService -> model: where resources and secrets come from, and how a gRPC
+// service is reached. Called by bootstrap.ts, tls.ts, cluster.ts, http-connection-manager.ts and the filters that call a service.
+
+import type { ApiConfigSource, ConfigSource } from '../../model/bootstrap.js'
+import type { GrpcService } from '../../model/http-filter.js'
+import {
+  type ApiConfigSource as ApiConfigSourceMessage,
+  ApiConfigSource_ApiType,
+  ApiVersion,
+  type ConfigSource as ConfigSourceMessage,
+} from '../gen/envoy/config/core/v3/config_source_pb.js'
+import type { GrpcService as GrpcServiceMessage } from '../gen/envoy/config/core/v3/grpc_service_pb.js'
+import type { Ctx } from './field-path.js'
+import { durationMsOr } from './values.js'
+
+/** Envoy's wait for the first answer of a subscription; 0 would be for ever. */
+export const DEFAULT_INITIAL_FETCH_TIMEOUT_MS = 15_000
+
+export const NO_GRPC_SERVICE: GrpcService = { cluster: '', target: '', authority: '', timeoutMs: null, initialMetadata: [] }
+
+export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: Ctx): GrpcService {
+  if (service === undefined) return NO_GRPC_SERVICE // a constraint reports it where it is required
+  const target = service.targetSpecifier
+  return {
+    cluster: target.case === 'envoyGrpc' ? target.value.clusterName : '',
+    target: target.case === 'googleGrpc' ? target.value.targetUri : '',
+    authority: target.case === 'envoyGrpc' ? target.value.authority : '',
+    timeoutMs: durationMsOr(service.timeout, null),
+    initialMetadata: service.initialMetadata.map((header, i) => {
+      if (header.key.startsWith(':')) ctx.at('initial_metadata', i).at('key').error('pseudo-headers may not be set')
+      return { key: header.key.toLowerCase(), value: header.value }
+    }),
+  }
+}
+
+export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx): ApiConfigSource {
+  let apiType: ApiConfigSource['apiType'] = 'GRPC'
+  switch (source.apiType) {
+    case ApiConfigSource_ApiType.DELTA_GRPC:
+    case ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC:
+      apiType = 'DELTA_GRPC'
+      break
+    case ApiConfigSource_ApiType.GRPC:
+    case ApiConfigSource_ApiType.AGGREGATED_GRPC:
+      break
+    case ApiConfigSource_ApiType.REST:
+      ctx.at('api_type').error('REST is not supported; use GRPC or DELTA_GRPC')
+      break
+    default:
+      ctx.at('api_type').error('value is required: GRPC or DELTA_GRPC')
+  }
+  if (source.transportApiVersion !== ApiVersion.V3) {
+    ctx.at('transport_api_version').error('V2 (and AUTO) xDS transport protocol versions are not supported; set V3')
+  }
+  if (source.clusterNames.length > 0) ctx.at('cluster_names').error('gRPC sources use grpc_services')
+  if (source.grpcServices.length === 0) ctx.at('grpc_services').error('value must contain at least 1 item(s)')
+  if (source.grpcServices.length > 2) ctx.at('grpc_services').error('at most two services (the second for failover) are allowed')
+  const rate = source.rateLimitSettings
+  return {
+    apiType,
+    services: source.grpcServices.map((service, i) => decodeGrpcService(service, ctx.at('grpc_services', i))),
+    rateLimit: rate === undefined ? null : { maxTokens: rate.maxTokens ?? 100, fillRate: rate.fillRate ?? 10 },
+    setNodeOnFirstMessageOnly: source.setNodeOnFirstMessageOnly,
+  }
+}
+
+/** null after an error was recorded. `self` means the ADS stream here: it is the only server a resource can have come from. */
+export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx: Ctx): ConfigSource | null {
+  if (source === undefined) {
+    ctx.error('value is required')
+    return null
+  }
+  const specifier = source.configSourceSpecifier
+  switch (specifier.case) {
+    case 'ads':
+    case 'self':
+      return { kind: 'ads' }
+    case 'apiConfigSource':
+      return { kind: 'api', api: decodeApiConfigSource(specifier.value, ctx.at('api_config_source')) }
+    case 'pathConfigSource':
+      return { kind: 'path', path: specifier.value.path, watchedDirectory: specifier.value.watchedDirectory?.path ?? '' }
+    case 'path':
+      return { kind: 'path', path: specifier.value, watchedDirectory: '' }
+    default:
+      return null // the missing oneof has been reported
+  }
+}
+
+export function initialFetchTimeoutMs(source: ConfigSourceMessage | undefined): number {
+  return durationMsOr(source?.initialFetchTimeout, DEFAULT_INITIAL_FETCH_TIMEOUT_MS)
+}

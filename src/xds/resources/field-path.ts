@@ -1,0 +1,78 @@
+// Where errors of one config check are collected, and the cursor that knows the path of the field being read.
+// Every decoder in src/xds/resources takes a `Ctx`; the entry points (decode.ts, bootstrap.ts) make the collector and turn it
+// into a `Checked` result. Invariant: a decoder never throws on bad input; it records an error and returns a stand-in value,
+// so that one pass finds every problem.
+
+import type { Checked, ConfigError } from '../../model/config-error.js'
+
+/** A response that is wrong everywhere should not produce an unbounded NACK. */
+export const MAX_ERRORS_PER_RESOURCE = 64
+/** Bound on the listed paths that are accepted without effect. */
+export const MAX_UNSUPPORTED_PER_RESOURCE = 256
+
+export interface DecodeOptions {
+  /** Reads a file that a DataSource names; defaults to the file system. Throws when it cannot. */
+  readonly readFile?: (path: string) => Uint8Array
+  /** `refuse` in the bootstrap, `count` in dynamic config, as Envoy's default flags do. */
+  readonly unknownFields?: 'refuse' | 'count'
+}
+
+export type Decoded<T> = Checked<T> & {
+  /** Fields that our protos do not know, accepted and counted (dynamic config only). */
+  readonly unknownFields: number
+}
+
+export class ErrorCollector {
+  readonly errors: ConfigError[] = []
+  readonly warnings: ConfigError[] = []
+  readonly unsupported: string[] = []
+  unknownFields = 0
+  /** Errors beyond MAX_ERRORS_PER_RESOURCE: counted, not kept. */
+  droppedErrors = 0
+
+  constructor(readonly options: DecodeOptions = {}) {}
+
+  addError(path: string, reason: string): void {
+    if (this.errors.length < MAX_ERRORS_PER_RESOURCE) this.errors.push({ path, reason })
+    else this.droppedErrors++
+  }
+
+  addUnsupported(path: string): void {
+    if (this.unsupported.length < MAX_UNSUPPORTED_PER_RESOURCE && !this.unsupported.includes(path)) this.unsupported.push(path)
+  }
+
+  result<T>(value: T): Decoded<T> {
+    if (this.errors.length === 0) return { ok: true, value, warnings: this.warnings, unknownFields: this.unknownFields }
+    const errors =
+      this.droppedErrors > 0 ? [...this.errors, { path: '', reason: `and ${this.droppedErrors} more errors` }] : [...this.errors]
+    return { ok: false, errors, unknownFields: this.unknownFields }
+  }
+}
+
+/** A position in a message: immutable, cheap to derive. */
+export class Ctx {
+  constructor(
+    readonly sink: ErrorCollector,
+    readonly path: string = '',
+  ) {}
+
+  /** The field `name` of this message; `index` is an index of a repeated field or a key of a map. */
+  at(name: string, index?: number | string): Ctx {
+    const base = this.path === '' ? name : `${this.path}.${name}`
+    if (index === undefined) return new Ctx(this.sink, base)
+    return new Ctx(this.sink, typeof index === 'number' ? `${base}[${index}]` : `${base}[${JSON.stringify(index)}]`)
+  }
+
+  error(reason: string): void {
+    this.sink.addError(this.path, reason)
+  }
+
+  warn(reason: string): void {
+    this.sink.warnings.push({ path: this.path, reason })
+  }
+
+  /** The field at this path is accepted without effect. */
+  unsupported(): void {
+    this.sink.addUnsupported(this.path)
+  }
+}

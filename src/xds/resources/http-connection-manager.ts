@@ -1,0 +1,184 @@
+// HttpConnectionManager (envoy.extensions.filters.network.http_connection_manager.v3) -> model, with Envoy's defaults filled in.
+// Called by network-filters.ts. What would change who is trusted or where a request goes is an error; the rest is listed.
+
+import type { HttpConnectionManager, LocalReplyConfig, UpgradeConfig, XfccMode } from '../../model/http-connection-manager.js'
+import type { RouteTable } from '../../model/route.js'
+import {
+  type HttpConnectionManager as HcmMessage,
+  HttpConnectionManager_CodecType,
+  HttpConnectionManager_ForwardClientCertDetailsSchema,
+  HttpConnectionManager_PathWithEscapedSlashesAction,
+  HttpConnectionManager_ServerHeaderTransformationSchema,
+  type LocalReplyConfig as LocalReplyConfigMessage,
+} from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { decodeAccessLogFilter, decodeAccessLogs, decodeLogFormat } from './access-log.js'
+import { decodeCidrs } from './address.js'
+import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
+import { readDataSource } from './data-source.js'
+import type { Ctx } from './field-path.js'
+import { decodeHttpFilters } from './http-filter.js'
+import { decodeCommonHttp, decodeHttp1, decodeHttp2 } from './http-options.js'
+import { decodeRouteTable } from './route.js'
+import { decodeHeaderOptions, durationMsOr, enumName } from './values.js'
+
+const CODECS: Record<HttpConnectionManager_CodecType, HttpConnectionManager['codecType']> = {
+  [HttpConnectionManager_CodecType.AUTO]: 'AUTO',
+  [HttpConnectionManager_CodecType.HTTP1]: 'HTTP1',
+  [HttpConnectionManager_CodecType.HTTP2]: 'HTTP2',
+  [HttpConnectionManager_CodecType.HTTP3]: 'AUTO', // refused below
+}
+
+const ESCAPED_SLASHES: Record<HttpConnectionManager_PathWithEscapedSlashesAction, HttpConnectionManager['pathWithEscapedSlashes']> = {
+  [HttpConnectionManager_PathWithEscapedSlashesAction.IMPLEMENTATION_SPECIFIC_DEFAULT]: 'KEEP_UNCHANGED',
+  [HttpConnectionManager_PathWithEscapedSlashesAction.KEEP_UNCHANGED]: 'KEEP_UNCHANGED',
+  [HttpConnectionManager_PathWithEscapedSlashesAction.REJECT_REQUEST]: 'REJECT_REQUEST',
+  [HttpConnectionManager_PathWithEscapedSlashesAction.UNESCAPE_AND_REDIRECT]: 'UNESCAPE_AND_REDIRECT',
+  [HttpConnectionManager_PathWithEscapedSlashesAction.UNESCAPE_AND_FORWARD]: 'UNESCAPE_AND_FORWARD',
+}
+
+export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConnectionManager {
+  if (hcm.codecType === HttpConnectionManager_CodecType.HTTP3) ctx.at('codec_type').error('HTTP/3 is not supported')
+  const routes = decodeRouteSpecifier(hcm, ctx)
+  const details = hcm.setCurrentClientCertDetails
+  if (hcm.stripMatchingHostPort && hcm.stripPortMode.case === 'stripAnyHostPort' && hcm.stripPortMode.value) {
+    ctx.at('strip_matching_host_port').error('only one of strip_matching_host_port and strip_any_host_port may be set')
+  }
+  if (hcm.originalIpDetectionExtensions.length > 0 && (hcm.useRemoteAddress || hcm.xffNumTrustedHops > 0)) {
+    ctx.at('original_ip_detection_extensions').error('cannot be used with use_remote_address or xff_num_trusted_hops')
+  }
+  return {
+    statPrefix: hcm.statPrefix,
+    codecType: CODECS[hcm.codecType] ?? 'AUTO',
+    ...routes,
+    httpFilters: decodeHttpFilters(hcm.httpFilters, ctx, 'http_filters'),
+    addUserAgent: hcm.addUserAgent ?? false,
+    http1: decodeHttp1(hcm.httpProtocolOptions, ctx.at('http_protocol_options')),
+    http2: decodeHttp2(hcm.http2ProtocolOptions, ctx.at('http2_protocol_options')),
+    common: decodeCommonHttp(hcm.commonHttpProtocolOptions),
+    serverName: hcm.serverName || 'envoy',
+    serverHeaderTransformation: enumName(
+      HttpConnectionManager_ServerHeaderTransformationSchema,
+      hcm.serverHeaderTransformation,
+    ) as HttpConnectionManager['serverHeaderTransformation'],
+    schemeToOverwrite: decodeScheme(hcm),
+    maxRequestHeadersKb: hcm.maxRequestHeadersKb ?? 60,
+    streamIdleTimeoutMs: durationMsOr(hcm.streamIdleTimeout, 300_000),
+    requestTimeoutMs: durationMsOr(hcm.requestTimeout, 0),
+    requestHeadersTimeoutMs: durationMsOr(hcm.requestHeadersTimeout, 0),
+    drainTimeoutMs: durationMsOr(hcm.drainTimeout, 5000),
+    delayedCloseTimeoutMs: durationMsOr(hcm.delayedCloseTimeout, 1000),
+    accessLogs: decodeAccessLogs(hcm.accessLog, ctx, 'access_log'),
+    useRemoteAddress: hcm.useRemoteAddress ?? false,
+    xffNumTrustedHops: hcm.xffNumTrustedHops,
+    skipXffAppend: hcm.skipXffAppend,
+    via: hcm.via,
+    generateRequestId: hcm.generateRequestId ?? true,
+    preserveExternalRequestId: hcm.preserveExternalRequestId,
+    alwaysSetRequestIdInResponse: hcm.alwaysSetRequestIdInResponse,
+    xfccMode: enumName(HttpConnectionManager_ForwardClientCertDetailsSchema, hcm.forwardClientCertDetails) as XfccMode,
+    xfccDetails: {
+      subject: details?.subject ?? false,
+      cert: details?.cert ?? false,
+      chain: details?.chain ?? false,
+      dns: details?.dns ?? false,
+      uri: details?.uri ?? false,
+    },
+    proxy100Continue: hcm.proxy100Continue,
+    upgrades: decodeUpgrades(hcm, ctx),
+    normalizePath: hcm.normalizePath ?? false,
+    mergeSlashes: hcm.mergeSlashes,
+    pathWithEscapedSlashes: ESCAPED_SLASHES[hcm.pathWithEscapedSlashesAction] ?? 'KEEP_UNCHANGED',
+    stripMatchingHostPort: hcm.stripMatchingHostPort,
+    stripAnyHostPort: hcm.stripPortMode.case === 'stripAnyHostPort' && hcm.stripPortMode.value,
+    stripTrailingHostDot: hcm.stripTrailingHostDot,
+    streamErrorOnInvalidHttpMessage: hcm.streamErrorOnInvalidHttpMessage ?? false,
+    localReply: hcm.localReplyConfig === undefined ? null : decodeLocalReply(hcm.localReplyConfig, ctx.at('local_reply_config')),
+    internalCidrRanges: decodeCidrs(hcm.internalAddressConfig?.cidrRanges ?? [], ctx.at('internal_address_config'), 'cidr_ranges'),
+    tracingRandomSampling: decodeTracing(hcm),
+    appendXForwardedPort: hcm.appendXForwardedPort,
+  }
+}
+
+type RouteFields = Pick<HttpConnectionManager, 'routeTable' | 'rdsName' | 'rdsInitialFetchTimeoutMs' | 'rdsSource'>
+
+const NO_TABLE: RouteTable = {
+  name: '',
+  virtualHosts: [],
+  mutations: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
+  mostSpecificHeaderMutationsWins: false,
+  internalOnlyHeaders: [],
+  validateClusters: false,
+  ignorePortInHostMatching: false,
+  ignorePathParametersInPathMatching: false,
+  maxDirectResponseBodyBytes: 4096,
+  overrides: new Map(),
+  mirrors: [],
+}
+
+function decodeRouteSpecifier(hcm: HcmMessage, ctx: Ctx): RouteFields {
+  const specifier = hcm.routeSpecifier
+  switch (specifier.case) {
+    case 'routeConfig':
+      return { routeTable: decodeRouteTable(specifier.value, ctx.at('route_config'), false), rdsName: null, rdsInitialFetchTimeoutMs: 0 }
+    case 'rds': {
+      const { routeConfigName, configSource } = specifier.value
+      const source = decodeConfigSource(configSource, ctx.at('rds').at('config_source'))
+      if (routeConfigName === '') ctx.at('rds').at('route_config_name').error('value length must be at least 1 characters')
+      const fields = { routeTable: null, rdsName: routeConfigName, rdsInitialFetchTimeoutMs: initialFetchTimeoutMs(configSource) }
+      return source === null ? fields : { ...fields, rdsSource: source }
+    }
+    default:
+      // The missing oneof, or scoped_routes: reported.
+      return { routeTable: NO_TABLE, rdsName: null, rdsInitialFetchTimeoutMs: 0 }
+  }
+}
+
+function decodeScheme(hcm: HcmMessage): HttpConnectionManager['schemeToOverwrite'] {
+  const transformation = hcm.schemeHeaderTransformation?.transformation
+  if (transformation?.case !== 'schemeToOverwrite') return ''
+  return transformation.value === 'https' ? 'https' : transformation.value === 'http' ? 'http' : ''
+}
+
+function decodeUpgrades(hcm: HcmMessage, ctx: Ctx): UpgradeConfig[] {
+  const seen = new Set<string>()
+  return hcm.upgradeConfigs.map((upgrade, i) => {
+    const at = ctx.at('upgrade_configs', i)
+    const upgradeType = upgrade.upgradeType.toLowerCase()
+    if (upgradeType === '') at.at('upgrade_type').error('value is required')
+    if (seen.has(upgradeType)) at.at('upgrade_type').error(`multiple upgrade configs with the same name: '${upgrade.upgradeType}'`)
+    seen.add(upgradeType)
+    return {
+      upgradeType,
+      enabled: upgrade.enabled ?? true,
+      filters: upgrade.filters.length === 0 ? null : decodeHttpFilters(upgrade.filters, at, 'filters'),
+    }
+  })
+}
+
+/** Sampling without a provider traces nothing; Envoy's default is 100 %. */
+function decodeTracing(hcm: HcmMessage): HttpConnectionManager['tracingRandomSampling'] {
+  const tracing = hcm.tracing
+  if (tracing === undefined) return null
+  const percent = tracing.randomSampling?.value ?? 100
+  return { numerator: Math.round(percent * 100), denominator: 10_000, runtimeKey: 'tracing.random_sampling' }
+}
+
+function decodeLocalReply(config: LocalReplyConfigMessage, ctx: Ctx): LocalReplyConfig {
+  return {
+    mappers: config.mappers.map((mapper, i) => {
+      const at = ctx.at('mappers', i)
+      const format = mapper.bodyFormatOverride
+      const body = mapper.body === undefined ? null : readDataSource(mapper.body, at.at('body'))
+      return {
+        filter: mapper.filter === undefined ? { kind: 'or' as const, filters: [] } : decodeAccessLogFilter(mapper.filter, at.at('filter')),
+        statusCode: mapper.statusCode ?? null,
+        body: body === null ? null : Buffer.from(body).toString('utf8'),
+        format: format === undefined ? null : decodeLogFormat(format, at.at('body_format_override')),
+        contentType: format?.contentType ?? '',
+        headersToAdd: decodeHeaderOptions(mapper.headersToAdd, at, 'headers_to_add'),
+      }
+    }),
+    format: config.bodyFormat === undefined ? null : decodeLogFormat(config.bodyFormat, ctx.at('body_format')),
+    contentType: config.bodyFormat?.contentType ?? '',
+  }
+}

@@ -1,0 +1,119 @@
+// typed_per_filter_config of route tables, virtual hosts, routes and weighted clusters -> HttpFilterOverride by filter name,
+// through FilterConfig {config, is_optional, disabled} too. Called by route.ts and route-action.ts.
+
+import type { HttpFilterOverride } from '../../model/http-filter.js'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import type { FilterConfig } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type { BufferPerRoute } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
+import type { CompressorPerRoute } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
+import type { CorsPolicy } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
+import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import type { ExtAuthzPerRoute } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
+import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
+import type { HeaderMutationPerRoute } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
+import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
+import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import { describeType, unpackAny } from './any.js'
+import type { Ctx } from './field-path.js'
+import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
+import { decodeMutations } from './http-filters/content.js'
+import { decodeCors } from './http-filters/cors.js'
+import { decodeFault, decodeLocalRateLimit } from './http-filters/traffic.js'
+
+export const CORS_FILTER_NAME = 'envoy.filters.http.cors'
+
+const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig'
+const PACKAGE = 'envoy.extensions.filters.http.'
+
+type OverrideDecoder = (message: unknown, ctx: Ctx) => HttpFilterOverride
+
+const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, OverrideDecoder>([
+  [
+    'rbac.v3.RBACPerRoute',
+    (m, ctx) => {
+      const { rbac } = m as RBACPerRoute
+      // Without an RBAC the filter is off for the route (Envoy: "If absent, no RBAC policy will be applied").
+      return { disabled: false, kind: 'rbac', config: rbac === undefined ? null : decodeHttpRbac(rbac, ctx.at('rbac')) }
+    },
+  ],
+  ['fault.v3.HTTPFault', (m, ctx) => ({ disabled: false, kind: 'fault', config: decodeFault(m as HTTPFault, ctx) })],
+  ['cors.v3.CorsPolicy', (m, ctx) => ({ disabled: false, kind: 'cors', config: decodeCors(m as CorsPolicy, ctx) })],
+  ['csrf.v3.CsrfPolicy', (m, ctx) => ({ disabled: false, kind: 'csrf', config: decodeCsrf(m as CsrfPolicy, ctx) })],
+  [
+    'buffer.v3.BufferPerRoute',
+    m => {
+      const { override } = m as BufferPerRoute
+      if (override.case === 'buffer') return { disabled: false, kind: 'buffer', config: { maxRequestBytes: override.value.maxRequestBytes ?? 0 } }
+      return { disabled: override.case === 'disabled', kind: 'buffer', config: null }
+    },
+  ],
+  [
+    'local_ratelimit.v3.LocalRateLimit',
+    (m, ctx) => ({ disabled: false, kind: 'localRateLimit', config: decodeLocalRateLimit(m as LocalRateLimit, ctx, true) }),
+  ],
+  [
+    'ext_authz.v3.ExtAuthzPerRoute',
+    m => {
+      const { override } = m as ExtAuthzPerRoute
+      const extensions = override.case === 'checkSettings' ? Object.entries(override.value.contextExtensions) : []
+      return { disabled: override.case === 'disabled', kind: 'extAuthz', contextExtensions: new Map(extensions) }
+    },
+  ],
+  [
+    'jwt_authn.v3.PerRouteConfig',
+    m => {
+      const specifier = (m as PerRouteConfig).requirementSpecifier
+      return {
+        disabled: specifier.case === 'disabled',
+        kind: 'jwtAuthn',
+        requirementName: specifier.case === 'requirementName' ? specifier.value : '',
+      }
+    },
+  ],
+  [
+    'header_mutation.v3.HeaderMutationPerRoute',
+    (m, ctx) => ({
+      disabled: false,
+      kind: 'headerMutation',
+      config: decodeMutations((m as HeaderMutationPerRoute).mutations, ctx.at('mutations')),
+    }),
+  ],
+  ['compressor.v3.CompressorPerRoute', m => ({ disabled: (m as CompressorPerRoute).override.case === 'disabled', kind: 'compressor' })],
+])
+
+/** Message names of the per-route configs we read, for the compatibility table. */
+export function httpFilterOverrideTypes(): string[] {
+  return [...OVERRIDES.keys()].map(name => PACKAGE + name)
+}
+
+export function decodeFilterOverrides(configs: { [name: string]: Any }, ctx: Ctx): ReadonlyMap<string, HttpFilterOverride> {
+  const overrides = new Map<string, HttpFilterOverride>()
+  for (const [name, any] of Object.entries(configs)) {
+    const override = decodeOverride(name, any, ctx.at('typed_per_filter_config', name), false)
+    if (override !== null) overrides.set(name, override)
+  }
+  return overrides
+}
+
+function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): HttpFilterOverride | null {
+  const { typeName, typeUrl, message, known } = unpackAny(any, ctx)
+  if (typeName === FILTER_CONFIG && message !== null && !optional) return decodeFilterConfig(name, message as FilterConfig, ctx)
+  const decoder = typeName.startsWith(PACKAGE) ? OVERRIDES.get(typeName.slice(PACKAGE.length)) : undefined
+  if (decoder !== undefined) return message === null ? null : decoder(message, ctx)
+  if (optional) ctx.unsupported()
+  else if (message !== null || !known) ctx.error(`unknown per-filter config for '${name}' (${describeType(typeUrl)})`)
+  return null
+}
+
+/** FilterConfig: `disabled` wins and its config is ignored; an empty one just enables a filter that is disabled by default. */
+function decodeFilterConfig(name: string, config: FilterConfig, ctx: Ctx): HttpFilterOverride | null {
+  if (config.disabled) return { disabled: true, kind: 'generic' }
+  if (config.config === undefined || config.config.typeUrl === '') return { disabled: false, kind: 'generic' }
+  const at = ctx.at('config')
+  if (!config.isOptional && config.config.typeUrl.endsWith(`/${FILTER_CONFIG}`)) {
+    at.error('a FilterConfig may not hold another one')
+    return null
+  }
+  return decodeOverride(name, config.config, at, config.isOptional)
+}

@@ -1,0 +1,102 @@
+// HttpFilter messages of a connection manager -> HttpFilter model: one table from message name to decoder. Called by
+// http-connection-manager.ts (and its upgrade_configs). An unknown filter is an error that names it, unless it is optional.
+
+import type { HttpFilter } from '../../model/http-filter.js'
+import type { Buffer as BufferMessage } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
+import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
+import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import type { ExtAuthz } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
+import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
+import type { Config as GrpcHttp1Bridge } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
+import type { FilterConfig as GrpcStats } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
+import type { HeaderMutation } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
+import type { Config as HeaderToMetadata } from '../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
+import type { HealthCheck } from '../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
+import type { JwtAuthentication } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
+import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { RateLimit } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
+import type { RBAC } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import type { Router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import type { HttpFilter as HttpFilterMessage } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { describeType, unpackAny } from './any.js'
+import type { Ctx } from './field-path.js'
+import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
+import { decodeCompressor, decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
+import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
+
+type FilterBody = HttpFilter extends infer F ? (F extends HttpFilter ? Omit<F, 'name' | 'disabled'> : never) : never
+type FilterDecoder = (message: unknown, ctx: Ctx) => FilterBody
+
+const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecoder>([
+  ['router.v3.Router', (m, ctx) => ({ kind: 'router', config: decodeRouter(m as Router, ctx) })],
+  ['rbac.v3.RBAC', (m, ctx) => ({ kind: 'rbac', config: decodeHttpRbac(m as RBAC, ctx) })],
+  ['grpc_stats.v3.FilterConfig', m => ({ kind: 'grpcStats', config: decodeGrpcStats(m as GrpcStats) })],
+  [
+    'grpc_http1_bridge.v3.Config',
+    m => ({ kind: 'grpcHttp1Bridge', config: { upgradeProtobufToGrpc: (m as GrpcHttp1Bridge).upgradeProtobufToGrpc } }),
+  ],
+  ['grpc_web.v3.GrpcWeb', () => ({ kind: 'grpcWeb' })],
+  ['header_to_metadata.v3.Config', (m, ctx) => ({ kind: 'headerToMetadata', config: decodeHeaderToMetadata(m as HeaderToMetadata, ctx) })],
+  ['fault.v3.HTTPFault', (m, ctx) => ({ kind: 'fault', config: decodeFault(m as HTTPFault, ctx) })],
+  ['cors.v3.Cors', () => ({ kind: 'cors' })],
+  ['csrf.v3.CsrfPolicy', (m, ctx) => ({ kind: 'csrf', config: decodeCsrf(m as CsrfPolicy, ctx) })],
+  ['buffer.v3.Buffer', m => ({ kind: 'buffer', config: { maxRequestBytes: (m as BufferMessage).maxRequestBytes ?? 0 } })],
+  ['compressor.v3.Compressor', (m, ctx) => ({ kind: 'compressor', config: decodeCompressor(m as Compressor, ctx) })],
+  ['local_ratelimit.v3.LocalRateLimit', (m, ctx) => ({ kind: 'localRateLimit', config: decodeLocalRateLimit(m as LocalRateLimit, ctx, false) })],
+  ['ratelimit.v3.RateLimit', (m, ctx) => ({ kind: 'rateLimit', config: decodeRateLimit(m as RateLimit, ctx) })],
+  ['ext_authz.v3.ExtAuthz', (m, ctx) => ({ kind: 'extAuthz', config: decodeExtAuthz(m as ExtAuthz, ctx) })],
+  ['jwt_authn.v3.JwtAuthentication', (m, ctx) => ({ kind: 'jwtAuthn', config: decodeJwtAuthn(m as JwtAuthentication, ctx) })],
+  [
+    'header_mutation.v3.HeaderMutation',
+    (m, ctx) => ({ kind: 'headerMutation', config: decodeMutations((m as HeaderMutation).mutations, ctx.at('mutations')) }),
+  ],
+  ['health_check.v3.HealthCheck', (m, ctx) => ({ kind: 'healthCheck', config: decodeHealthCheckFilter(m as HealthCheck, ctx) })],
+])
+
+const HTTP_FILTER_PACKAGE = 'envoy.extensions.filters.http.'
+
+/** Message names of the HTTP filters we run, for `/server_info` and the compatibility table. */
+export function httpFilterTypes(): string[] {
+  return [...FILTERS.keys()].map(name => HTTP_FILTER_PACKAGE + name)
+}
+
+/** null when the filter is left out: optional and unknown, or an error was recorded. */
+function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx): HttpFilter | null {
+  if (filter.configType.case === 'configDiscovery') return null // refused by field-support
+  const at = ctx.at('typed_config')
+  if (filter.configType.case === undefined) {
+    if (filter.isOptional) ctx.unsupported()
+    else ctx.error(`unknown filter '${filter.name}' (no typed_config)`)
+    return null
+  }
+  const { typeName, typeUrl, message, known } = unpackAny(filter.configType.value, at)
+  const decoder = typeName.startsWith(HTTP_FILTER_PACKAGE) ? FILTERS.get(typeName.slice(HTTP_FILTER_PACKAGE.length)) : undefined
+  if (decoder === undefined || !known) {
+    if (filter.isOptional) ctx.unsupported()
+    else at.error(`unknown filter '${filter.name}' (${describeType(typeUrl)})`)
+    return null
+  }
+  if (message === null) return null
+  return { name: filter.name, disabled: filter.disabled, ...decoder(message, at) } as HttpFilter
+}
+
+/** Filters in order; the last must be the router, and only the last. */
+export function decodeHttpFilters(filters: readonly HttpFilterMessage[], ctx: Ctx, field: string): HttpFilter[] {
+  const errorsBefore = ctx.sink.errors.length
+  const decoded = filters.map((filter, i) => decodeHttpFilter(filter, ctx.at(field, i)))
+  const present = decoded.filter(filter => filter !== null)
+  decoded.forEach((filter, i) => {
+    if (filter?.kind === 'router' && i < decoded.length - 1) {
+      ctx.at(field, i).error(`terminal filter '${filter.name}' must be the last filter of the HTTP filter chain`)
+    }
+    if (filter?.kind === 'router' && filter.disabled) ctx.at(field, i).at('disabled').error('the terminal filter cannot be disabled')
+  })
+  const last = present.at(-1)
+  const clean = ctx.sink.errors.length === errorsBefore
+  if (last === undefined) {
+    if (clean) ctx.at(field).error('the HTTP filter chain needs a router as its last filter')
+  } else if (last.kind !== 'router' && clean) {
+    ctx.at(field, filters.length - 1).error(`non-terminal filter '${last.name}' is the last filter of the HTTP filter chain; it must be the router`)
+  }
+  return present
+}

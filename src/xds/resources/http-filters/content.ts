@@ -1,0 +1,186 @@
+// HTTP filters that look at or change headers and bodies: router, grpc_stats, grpc_http1_bridge, header_to_metadata,
+// header_mutation, compressor -> model. Called by http-filter.ts and http-filter-override.ts.
+
+import type { CompressorConfig, HeaderMutationConfig, HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
+import type { HeaderMutation as HeaderMutationMessage } from '../../gen/envoy/config/common/mutation_rules/v3/mutation_rules_pb.js'
+import type { Brotli } from '../../gen/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js'
+import type { Gzip } from '../../gen/envoy/extensions/compression/gzip/compressor/v3/gzip_pb.js'
+import type { Compressor } from '../../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
+import type { FilterConfig as GrpcStats } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
+import type { Mutations } from '../../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
+import {
+  type Config as HeaderToMetadata,
+  type Config_KeyValuePair,
+  type Config_Rule,
+  Config_ValueEncode,
+  Config_ValueTypeSchema,
+} from '../../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
+import type { Router } from '../../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import { describeType, unpackAny } from '../any.js'
+import type { Ctx } from '../field-path.js'
+import { decodeHeaderOption, decodeRegexRewrite, enumName, isHeaderName } from '../values.js'
+
+export function decodeRouter(router: Router, ctx: Ctx): RouterConfig {
+  router.upstreamHttpFilters.forEach((filter, i) => {
+    const at = ctx.at('upstream_http_filters', i).at('typed_config')
+    const typeUrl = filter.configType.case === 'typedConfig' ? filter.configType.value.typeUrl : ''
+    // The codec is what every chain ends with; any other filter would be skipped in silence.
+    if (!typeUrl.endsWith('envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec') && !filter.isOptional) {
+      at.error(`upstream HTTP filter '${filter.name}' is not supported (${describeType(typeUrl)})`)
+    }
+  })
+  return {
+    dynamicStats: router.dynamicStats ?? true,
+    suppressEnvoyHeaders: router.suppressEnvoyHeaders,
+    startChildSpan: router.startChildSpan,
+    respectExpectedRqTimeout: router.respectExpectedRqTimeout,
+    suppressGrpcRequestFailureCodeStats: router.suppressGrpcRequestFailureCodeStats,
+    strictCheckHeaders: router.strictCheckHeaders.map(name => name.toLowerCase()),
+  }
+}
+
+export function decodeGrpcStats(config: GrpcStats) {
+  const specifier = config.perMethodStatSpecifier
+  return {
+    emitFilterState: config.emitFilterState,
+    // Envoy's default, without a specifier, is no per-method statistics.
+    statsForAllMethods: specifier.case === 'statsForAllMethods' ? specifier.value.value : false,
+    individualMethods:
+      specifier.case === 'individualMethodStatsAllowlist'
+        ? specifier.value.services.map(service => ({ service: service.name, methods: service.methodNames }))
+        : [],
+    enableUpstreamStats: config.enableUpstreamStats,
+  }
+}
+
+export function decodeHeaderToMetadata(config: HeaderToMetadata, ctx: Ctx) {
+  if (config.requestRules.length + config.responseRules.length === 0) {
+    ctx.error('header_to_metadata needs at least one request or response rule')
+  }
+  return {
+    request: config.requestRules.map((rule, i) => decodeMetadataRule(rule, ctx.at('request_rules', i))),
+    response: config.responseRules.map((rule, i) => decodeMetadataRule(rule, ctx.at('response_rules', i))),
+  }
+}
+
+function decodeMetadataRule(rule: Config_Rule, ctx: Ctx): HeaderToMetadataRule {
+  if ((rule.header === '') === (rule.cookie === '')) ctx.error('exactly one of header and cookie must be set')
+  if (rule.onHeaderPresent === undefined && rule.onHeaderMissing === undefined) {
+    ctx.error('one of on_header_present and on_header_missing is required')
+  }
+  if (rule.cookie !== '' && rule.remove) ctx.at('remove').error('cannot remove a cookie')
+  const missing = rule.onHeaderMissing
+  if (missing !== undefined && missing.value === '') ctx.at('on_header_missing').at('value').error('value is required')
+  const present = rule.onHeaderPresent
+  if (present !== undefined && present.value !== '' && present.regexValueRewrite !== undefined) {
+    ctx.at('on_header_present').error('only one of value and regex_value_rewrite may be set')
+  }
+  return {
+    header: rule.header.toLowerCase(),
+    cookie: rule.cookie,
+    onPresent:
+      present === undefined
+        ? null
+        : {
+            ...decodeKeyValue(present),
+            regexRewrite:
+              present.regexValueRewrite === undefined
+                ? null
+                : decodeRegexRewrite(present.regexValueRewrite, ctx.at('on_header_present').at('regex_value_rewrite')),
+            encodeBase64: present.encode === Config_ValueEncode.BASE64,
+          },
+    onMissing: missing === undefined ? null : decodeKeyValue(missing),
+    remove: rule.remove,
+  }
+}
+
+function decodeKeyValue(pair: Config_KeyValuePair) {
+  return {
+    // Envoy's default namespace is the filter's name.
+    namespace: pair.metadataNamespace || 'envoy.filters.http.header_to_metadata',
+    key: pair.key,
+    value: pair.value,
+    type: enumName(Config_ValueTypeSchema, pair.type) as 'STRING' | 'NUMBER' | 'PROTOBUF_VALUE',
+  }
+}
+
+export function decodeMutations(mutations: Mutations | undefined, ctx: Ctx): HeaderMutationConfig {
+  return {
+    request: (mutations?.requestMutations ?? [])
+      .map((mutation, i) => decodeMutation(mutation, ctx.at('request_mutations', i)))
+      .filter(mutation => mutation !== null),
+    response: (mutations?.responseMutations ?? [])
+      .map((mutation, i) => decodeMutation(mutation, ctx.at('response_mutations', i)))
+      .filter(mutation => mutation !== null),
+  }
+}
+
+function decodeMutation(mutation: HeaderMutationMessage, ctx: Ctx): HeaderMutationConfig['request'][number] | null {
+  const action = mutation.action
+  switch (action.case) {
+    case 'remove': {
+      const name = action.value.toLowerCase()
+      if (name.startsWith(':') || name === 'host') ctx.at('remove').error(':-prefixed or host headers may not be removed')
+      else if (!isHeaderName(name)) ctx.at('remove').error(`'${action.value}' is not a valid header name`)
+      return { kind: 'remove', name }
+    }
+    case 'append':
+      return { kind: 'append', option: decodeHeaderOption(action.value, ctx.at('append'), true) }
+    default:
+      return null // the missing oneof has been reported
+  }
+}
+
+const COMPRESSIBLE_TYPES = [
+  'application/javascript',
+  'application/json',
+  'application/xhtml+xml',
+  'image/svg+xml',
+  'text/css',
+  'text/html',
+  'text/plain',
+  'text/xml',
+]
+
+export function decodeCompressor(config: Compressor, ctx: Ctx): CompressorConfig {
+  const response = config.responseDirectionConfig
+  const common = response?.commonConfig
+  const types = common?.contentType.length ? common.contentType : config.contentType
+  return {
+    library: decodeCompressorLibrary(config, ctx.at('compressor_library')),
+    minContentLength: common?.minContentLength ?? config.contentLength ?? 30,
+    contentTypes: (types.length > 0 ? types : COMPRESSIBLE_TYPES).map(type => type.toLowerCase()),
+    disableOnEtagHeader: response?.disableOnEtagHeader ?? config.disableOnEtagHeader,
+    removeAcceptEncodingHeader: response?.removeAcceptEncodingHeader ?? config.removeAcceptEncodingHeader,
+    responseEnabled: common?.enabled?.defaultValue ?? config.runtimeEnabled?.defaultValue ?? true,
+    chooseFirst: config.chooseFirst,
+    uncompressibleResponseCodes: [],
+    statPrefix: '',
+  }
+}
+
+/** zlib's default level, which DEFAULT_COMPRESSION (0) stands for. */
+const ZLIB_DEFAULT_LEVEL = 6
+
+function decodeCompressorLibrary(config: Compressor, ctx: Ctx): CompressorConfig['library'] {
+  const fallback = { kind: 'gzip', level: ZLIB_DEFAULT_LEVEL, windowBits: 12, memLevel: 5 } as const
+  const extension = config.compressorLibrary
+  if (extension?.typedConfig === undefined) return fallback // the constraint has reported it
+  const at = ctx.at('typed_config')
+  const { typeName, typeUrl, message, known } = unpackAny(extension.typedConfig, at)
+  if (message !== null && typeName === 'envoy.extensions.compression.gzip.compressor.v3.Gzip') {
+    const gzip = message as Gzip
+    return {
+      kind: 'gzip',
+      level: gzip.compressionLevel === 0 ? ZLIB_DEFAULT_LEVEL : gzip.compressionLevel,
+      windowBits: gzip.windowBits ?? 12,
+      memLevel: gzip.memoryLevel ?? 5,
+    }
+  }
+  if (message !== null && typeName === 'envoy.extensions.compression.brotli.compressor.v3.Brotli') {
+    const brotli = message as Brotli
+    return { kind: 'brotli', quality: brotli.quality ?? 3, windowBits: brotli.windowBits ?? 18 }
+  }
+  if (message !== null || !known) at.error(`unknown compressor library '${extension.name}' (${describeType(typeUrl)})`)
+  return fallback
+}

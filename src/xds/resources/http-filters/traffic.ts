@@ -1,0 +1,131 @@
+// HTTP filters that limit or disturb traffic: fault, local_ratelimit, ratelimit, buffer, health_check -> model. Called by
+// http-filter.ts and http-filter-override.ts.
+
+import type { FaultConfig, HealthCheckFilterConfig, LocalRateLimitConfig, RateLimitConfig } from '../../../model/http-filter.js'
+import { XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
+import type { HTTPFault } from '../../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
+import type { HealthCheck } from '../../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
+import type { LocalRateLimit } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import { type RateLimit, RateLimit_XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
+import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
+import { decodeGrpcService } from '../config-source.js'
+import type { Ctx } from '../field-path.js'
+import { decodeHeaderMatchers } from '../matchers.js'
+import { decodeFraction, decodeHeaderOptions, decodeRuntimeFraction, durationMs, durationMsOr } from '../values.js'
+
+/** Envoy's percentages in fault default to 0 when the message is there but its percentage is not. */
+export function decodeFault(fault: HTTPFault, ctx: Ctx): FaultConfig {
+  const delay = fault.delay
+  const abort = fault.abort
+  const limit = fault.responseRateLimit
+  return {
+    delay:
+      delay === undefined
+        ? null
+        : {
+            fixedMs: delay.faultDelaySecifier.case === 'fixedDelay' ? durationMs(delay.faultDelaySecifier.value) : null,
+            fromHeader: delay.faultDelaySecifier.case === 'headerDelay',
+            fraction: decodeFraction(delay.percentage, fault.delayPercentRuntime || 'fault.http.delay.fixed_delay_percent', 0),
+          },
+    abort:
+      abort === undefined
+        ? null
+        : {
+            httpStatus: abort.errorType.case === 'httpStatus' ? abort.errorType.value : null,
+            grpcStatus: abort.errorType.case === 'grpcStatus' ? abort.errorType.value : null,
+            fromHeader: abort.errorType.case === 'headerAbort',
+            fraction: decodeFraction(abort.percentage, fault.abortPercentRuntime || 'fault.http.abort.abort_percent', 0),
+          },
+    upstreamCluster: fault.upstreamCluster,
+    headers: decodeHeaderMatchers(fault.headers, ctx, 'headers'),
+    downstreamNodes: fault.downstreamNodes,
+    maxActiveFaults: fault.maxActiveFaults ?? null,
+    responseRateLimitKbps: limit?.limitType.case === 'fixedLimit' ? Number(limit.limitType.value.limitKbps) : null,
+  }
+}
+
+interface Bucket {
+  readonly maxTokens: number
+  readonly tokensPerFill: number
+  readonly fillIntervalMs: number
+}
+
+/** Shortest refill that Envoy's limiter takes. */
+const MIN_FILL_INTERVAL_MS = 50
+
+export function decodeTokenBucket(bucket: TokenBucket, ctx: Ctx): Bucket {
+  const fillIntervalMs = durationMsOr(bucket.fillInterval, 0)
+  if (bucket.fillInterval !== undefined && fillIntervalMs < MIN_FILL_INTERVAL_MS) {
+    ctx.at('fill_interval').error(`local rate limit token bucket fill timer must be at least ${MIN_FILL_INTERVAL_MS} ms`)
+  }
+  return { maxTokens: bucket.maxTokens, tokensPerFill: bucket.tokensPerFill ?? 1, fillIntervalMs }
+}
+
+const NEVER = { numerator: 0, denominator: 100, runtimeKey: '' }
+
+export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute: boolean): LocalRateLimitConfig {
+  const bucket = config.tokenBucket === undefined ? null : decodeTokenBucket(config.tokenBucket, ctx.at('token_bucket'))
+  if (perRoute && bucket === null) ctx.at('token_bucket').error('value is required in a per-route config')
+  return {
+    statPrefix: config.statPrefix,
+    // Below 400 Envoy keeps 429.
+    status: config.status !== undefined && config.status.code >= 400 ? config.status.code : 429,
+    bucket,
+    enabled: config.filterEnabled === undefined ? NEVER : decodeRuntimeFraction(config.filterEnabled),
+    enforced: config.filterEnforced === undefined ? NEVER : decodeRuntimeFraction(config.filterEnforced),
+    responseHeadersToAdd: decodeHeaderOptions(config.responseHeadersToAdd, ctx, 'response_headers_to_add'),
+    requestHeadersToAddWhenNotEnforced: decodeHeaderOptions(
+      config.requestHeadersToAddWhenNotEnforced,
+      ctx,
+      'request_headers_to_add_when_not_enforced',
+    ),
+    descriptors: config.descriptors.map((descriptor, i) => {
+      const at = ctx.at('descriptors', i)
+      const own =
+        descriptor.tokenBucket === undefined
+          ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }
+          : decodeTokenBucket(descriptor.tokenBucket, at.at('token_bucket'))
+      if (bucket !== null && bucket.fillIntervalMs > 0 && own.fillIntervalMs % bucket.fillIntervalMs !== 0) {
+        at.at('token_bucket').at('fill_interval').error('must be a multiple of the fill interval of the default token bucket')
+      }
+      return { entries: descriptor.entries.map(entry => ({ key: entry.key, value: entry.value })), bucket: own }
+    }),
+    stage: config.stage,
+    perConnection: config.localRateLimitPerDownstreamConnection,
+    enableXRateLimitHeaders: config.enableXRatelimitHeaders === XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
+  }
+}
+
+const RATE_LIMIT_TIMEOUT_MS = 20
+
+export function decodeRateLimit(config: RateLimit, ctx: Ctx): RateLimitConfig {
+  return {
+    domain: config.domain,
+    stage: config.stage,
+    requestType: config.requestType === 'internal' || config.requestType === 'external' ? config.requestType : 'both',
+    timeoutMs: durationMsOr(config.timeout, RATE_LIMIT_TIMEOUT_MS),
+    failureModeDeny: config.failureModeDeny,
+    rateLimitedAsResourceExhausted: config.rateLimitedAsResourceExhausted,
+    service: decodeGrpcService(config.rateLimitService?.grpcService, ctx.at('rate_limit_service').at('grpc_service')),
+    enableXRateLimitHeaders: config.enableXRatelimitHeaders === RateLimit_XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
+    disableXEnvoyRateLimitedHeader: config.disableXEnvoyRatelimitedHeader,
+    rateLimitedStatus: config.rateLimitedStatus !== undefined && config.rateLimitedStatus.code >= 400 ? config.rateLimitedStatus.code : 429,
+    statusOnError: config.statusOnError?.code || 500,
+    responseHeadersToAdd: decodeHeaderOptions(config.responseHeadersToAdd, ctx, 'response_headers_to_add'),
+  }
+}
+
+export function decodeHealthCheckFilter(config: HealthCheck, ctx: Ctx): HealthCheckFilterConfig {
+  const passThrough = config.passThroughMode ?? false
+  if (!passThrough && config.cacheTime !== undefined) {
+    ctx.at('cache_time').error('cache_time must not be set when pass_through_mode is disabled')
+  }
+  return {
+    passThrough,
+    headers: decodeHeaderMatchers(config.headers, ctx, 'headers'),
+    cacheTimeMs: durationMsOr(config.cacheTime, null),
+    clusterMinHealthyPercentages: new Map(
+      Object.entries(config.clusterMinHealthyPercentages).map(([cluster, percent]) => [cluster, percent.value]),
+    ),
+  }
+}

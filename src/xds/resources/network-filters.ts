@@ -1,0 +1,160 @@
+// Network filters of a filter chain -> NetworkFilter: one table from message name to decoder. Called by listener.ts. An unknown
+// filter is an error that names it; the last filter of a chain must be terminal, and only the last.
+
+import type { NetworkFilter, TcpProxy } from '../../model/listener.js'
+import type { HashPolicy } from '../../model/route.js'
+import type { Filter } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
+import type { ConnectionLimit } from '../gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
+import type { Config as DirectResponse } from '../gen/envoy/extensions/filters/network/direct_response/v3/config_pb.js'
+import type { HttpConnectionManager } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import type { LocalRateLimit } from '../gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { RBAC } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
+import type { TcpProxy as TcpProxyMessage } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import type { HashPolicy as TcpHashPolicy } from '../gen/envoy/type/v3/hash_policy_pb.js'
+import { decodeAccessLogs } from './access-log.js'
+import { describeType, unpackAny } from './any.js'
+import { readDataSource } from './data-source.js'
+import type { Ctx } from './field-path.js'
+import { decodeHttpConnectionManager } from './http-connection-manager.js'
+import { decodeTokenBucket } from './http-filters/traffic.js'
+import { decodeRbacRules } from './rbac.js'
+import { decodeHeaderOptions, decodeMetadata, durationMsOr } from './values.js'
+
+const HOUR_MS = 3_600_000
+
+type FilterDecoder = (name: string, message: unknown, ctx: Ctx) => NetworkFilter | null
+
+const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecoder>([
+  ['rbac.v3.RBAC', (name, m, ctx) => ({ kind: 'rbac', name, rbac: decodeNetworkRbac(m as RBAC, ctx) })],
+  ['connection_limit.v3.ConnectionLimit', (name, m) => decodeConnectionLimit(name, m as ConnectionLimit)],
+  ['local_ratelimit.v3.LocalRateLimit', (name, m, ctx) => decodeLocalRateLimit(name, m as LocalRateLimit, ctx)],
+  ['sni_cluster.v3.SniCluster', name => ({ kind: 'sniCluster', name })],
+  ['tcp_proxy.v3.TcpProxy', (name, m, ctx) => ({ kind: 'tcpProxy', name, tcpProxy: decodeTcpProxy(m as TcpProxyMessage, ctx) })],
+  [
+    'http_connection_manager.v3.HttpConnectionManager',
+    (name, m, ctx) => ({ kind: 'httpConnectionManager', name, hcm: decodeHttpConnectionManager(m as HttpConnectionManager, ctx) }),
+  ],
+  [
+    'direct_response.v3.Config',
+    (name, m, ctx) => ({
+      kind: 'directResponse',
+      name,
+      body: readDataSource((m as DirectResponse).response, ctx.at('response')) ?? new Uint8Array(),
+    }),
+  ],
+  ['echo.v3.Echo', name => ({ kind: 'echo', name })],
+])
+
+const PACKAGE = 'envoy.extensions.filters.network.'
+
+/** Message names of the network filters we run. */
+export function networkFilterTypes(): string[] {
+  return [...FILTERS.keys()].map(name => PACKAGE + name)
+}
+
+const TERMINAL: ReadonlySet<NetworkFilter['kind']> = new Set(['tcpProxy', 'httpConnectionManager', 'directResponse', 'echo'])
+
+/** An empty chain is allowed, as in Envoy: its connections are closed. */
+export function decodeNetworkFilters(filters: readonly Filter[], ctx: Ctx, field: string): NetworkFilter[] {
+  const out: NetworkFilter[] = []
+  filters.forEach((filter, i) => {
+    const at = ctx.at(field, i)
+    const errorsBefore = ctx.sink.errors.length
+    const decoded = decodeNetworkFilter(filter, at)
+    const isLast = i === filters.length - 1
+    if (decoded === null) {
+      // A filter that is off takes part in nothing, but it still cannot end a chain.
+      if (isLast && ctx.sink.errors.length === errorsBefore) at.error(`non-terminal filter '${filter.name}' is the last filter of the filter chain`)
+      return
+    }
+    const terminal = TERMINAL.has(decoded.kind)
+    if (terminal && !isLast) at.error(`terminal filter '${filter.name}' must be the last filter of the filter chain`)
+    if (!terminal && isLast) at.error(`non-terminal filter '${filter.name}' is the last filter of the filter chain`)
+    out.push(decoded)
+  })
+  return out
+}
+
+function decodeNetworkFilter(filter: Filter, ctx: Ctx): NetworkFilter | null {
+  if (filter.configType.case === 'configDiscovery') return null // refused by field-support
+  const at = ctx.at('typed_config')
+  if (filter.configType.case === undefined) {
+    ctx.error(`unknown filter '${filter.name}' (no typed_config)`)
+    return null
+  }
+  const { typeName, typeUrl, message, known } = unpackAny(filter.configType.value, at)
+  const decoder = typeName.startsWith(PACKAGE) ? FILTERS.get(typeName.slice(PACKAGE.length)) : undefined
+  if (decoder === undefined || !known) {
+    at.error(`unknown filter '${filter.name}' (${describeType(typeUrl)})`)
+    return null
+  }
+  return message === null ? null : decoder(filter.name, message, at)
+}
+
+function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
+  return {
+    rules: decodeRbacRules(rbac.rules, ctx.at('rules')),
+    shadowRules: decodeRbacRules(rbac.shadowRules, ctx.at('shadow_rules')),
+    rulesStatPrefix: '',
+    shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
+    statPrefix: rbac.statPrefix,
+  }
+}
+
+/** null: switched off by runtime_enabled. */
+function decodeConnectionLimit(name: string, limit: ConnectionLimit): NetworkFilter | null {
+  if (limit.runtimeEnabled?.defaultValue === false) return null
+  return {
+    kind: 'connectionLimit',
+    name,
+    statPrefix: limit.statPrefix,
+    maxConnections: Number(limit.maxConnections ?? 0n),
+    delayMs: durationMsOr(limit.delay, 0),
+  }
+}
+
+function decodeLocalRateLimit(name: string, limit: LocalRateLimit, ctx: Ctx): NetworkFilter {
+  const bucket =
+    limit.tokenBucket === undefined
+      ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }
+      : decodeTokenBucket(limit.tokenBucket, ctx.at('token_bucket'))
+  const flag = limit.runtimeEnabled
+  return {
+    kind: 'localRateLimit',
+    name,
+    statPrefix: limit.statPrefix,
+    ...bucket,
+    enabled:
+      flag === undefined
+        ? null
+        : { numerator: (flag.defaultValue ?? true) ? 100 : 0, denominator: 100, runtimeKey: flag.runtimeKey },
+  }
+}
+
+function decodeTcpProxy(proxy: TcpProxyMessage, ctx: Ctx): TcpProxy {
+  const specifier = proxy.clusterSpecifier
+  const weighted = specifier.case === 'weightedClusters' ? specifier.value.clusters : []
+
+  const tunnel = proxy.tunnelingConfig
+  if (tunnel !== undefined) decodeHeaderOptions(tunnel.headersToAdd, ctx.at('tunneling_config'), 'headers_to_add')
+  return {
+    statPrefix: proxy.statPrefix,
+    cluster: specifier.case === 'cluster' ? specifier.value : '',
+    weightedClusters: weighted.map(cluster => ({ name: cluster.name, weight: cluster.weight })),
+    idleTimeoutMs: durationMsOr(proxy.idleTimeout, HOUR_MS),
+    maxConnectAttempts: proxy.maxConnectAttempts ?? 1,
+    maxDownstreamConnectionDurationMs: durationMsOr(proxy.maxDownstreamConnectionDuration, null),
+    hashPolicy: proxy.hashPolicy.map(tcpHashPolicy).filter(policy => policy !== null),
+    accessLogs: decodeAccessLogs(proxy.accessLog, ctx, 'access_log'),
+    metadataMatch: proxy.metadataMatch === undefined ? null : decodeMetadata(proxy.metadataMatch),
+    tunnelingHostname: tunnel?.hostname ?? '',
+    tunnelingUsePost: tunnel?.usePost ?? false,
+  }
+}
+
+function tcpHashPolicy(policy: TcpHashPolicy): HashPolicy | null {
+  const specifier = policy.policySpecifier
+  if (specifier.case === 'sourceIp') return { kind: 'sourceIp', terminal: false }
+  if (specifier.case === 'filterState') return { kind: 'filterState', key: specifier.value.key, terminal: false }
+  return null // the missing oneof has been reported
+}

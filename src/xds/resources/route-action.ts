@@ -1,0 +1,213 @@
+// What a route does with a request (RouteAction, RedirectAction, DirectResponseAction of envoy.config.route.v3) -> model.
+// Called by route.ts. Timeouts keep the difference between absent (null) and 0 (off): the runtime fills in Envoy's 15 s.
+
+import type { ClusterSpecifier, DirectResponseAction, ForwardAction, HeaderMutations, MirrorPolicy, RedirectAction } from '../../model/route.js'
+import {
+  type DirectResponseAction as DirectResponseActionMessage,
+  type RedirectAction as RedirectActionMessage,
+  RedirectAction_RedirectResponseCode,
+  type RouteAction,
+  type RouteAction_RequestMirrorPolicy,
+  RouteAction_ClusterNotFoundResponseCode,
+  RouteAction_InternalRedirectAction,
+  type WeightedCluster,
+} from '../gen/envoy/config/route/v3/route_components_pb.js'
+import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
+import { readDataSource } from './data-source.js'
+import type { Ctx } from './field-path.js'
+import { decodeHeaderMutations } from './header-mutations.js'
+import { decodeFilterOverrides } from './http-filter-override.js'
+import { decodeRateLimits } from './rate-limit-action.js'
+import { decodeHashPolicies, decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
+import { decodeMetadata, decodeRegexRewrite, decodeRuntimeFraction, durationMsOr } from './values.js'
+
+const MAX_UINT32 = 0xffff_ffff
+
+const NOT_FOUND_STATUS: Record<RouteAction_ClusterNotFoundResponseCode, 404 | 500 | 503> = {
+  [RouteAction_ClusterNotFoundResponseCode.SERVICE_UNAVAILABLE]: 503,
+  [RouteAction_ClusterNotFoundResponseCode.NOT_FOUND]: 404,
+  [RouteAction_ClusterNotFoundResponseCode.INTERNAL_SERVER_ERROR]: 500,
+}
+
+export function decodeForwardAction(action: RouteAction, ctx: Ctx): ForwardAction {
+  const redirects = action.internalRedirectPolicy
+  if (redirects !== undefined) {
+    for (const code of redirects.redirectResponseCodes) {
+      if (![301, 302, 303, 307, 308].includes(code)) ctx.at('internal_redirect_policy').at('redirect_response_codes').warn(`${code} is no redirect and is ignored`)
+    }
+  }
+  const legacyRedirects = action.internalRedirectAction === RouteAction_InternalRedirectAction.HANDLE_INTERNAL_REDIRECT
+  if (action.prefixRewrite !== '' && action.regexRewrite !== undefined) {
+    ctx.at('regex_rewrite').error('only one of prefix_rewrite and regex_rewrite may be set')
+  }
+  const duration = action.maxStreamDuration
+  return {
+    kind: 'forward',
+    cluster: decodeClusterSpecifier(action, ctx),
+    clusterNotFoundStatus: NOT_FOUND_STATUS[action.clusterNotFoundResponseCode] ?? 503,
+    metadataMatch: action.metadataMatch === undefined ? null : decodeMetadata(action.metadataMatch),
+    prefixRewrite: action.prefixRewrite,
+    regexRewrite: action.regexRewrite === undefined ? null : decodeRegexRewrite(action.regexRewrite, ctx.at('regex_rewrite')),
+    hostRewrite: decodeHostRewrite(action, ctx),
+    appendXForwardedHost: action.appendXForwardedHost,
+    timeoutMs: durationMsOr(action.timeout, null),
+    idleTimeoutMs: durationMsOr(action.idleTimeout, null),
+    maxStreamDurationMs: durationMsOr(duration?.maxStreamDuration, null),
+    grpcTimeoutHeaderMaxMs: durationMsOr(duration?.grpcTimeoutHeaderMax, null),
+    grpcTimeoutHeaderOffsetMs: durationMsOr(duration?.grpcTimeoutHeaderOffset, null),
+    maxGrpcTimeoutMs: durationMsOr(action.maxGrpcTimeout, null),
+    grpcTimeoutOffsetMs: durationMsOr(action.grpcTimeoutOffset, null),
+    retry: decodeRetryPolicy(action.retryPolicy, ctx.at('retry_policy')),
+    hedge: decodeHedgePolicy(action.hedgePolicy),
+    mirrors: decodeMirrors(action.requestMirrorPolicies, ctx),
+    priority: action.priority === RoutingPriority.HIGH ? 'HIGH' : 'DEFAULT',
+    hashPolicy: decodeHashPolicies(action.hashPolicy, ctx, 'hash_policy'),
+    upgrades: decodeUpgrades(action, ctx),
+    rateLimits: decodeRateLimits(action.rateLimits, ctx, 'rate_limits'),
+    includeVhRateLimits: action.includeVhRateLimits ?? false,
+    maxInternalRedirects:
+      redirects !== undefined ? (redirects.maxInternalRedirects ?? 1) : legacyRedirects ? (action.maxInternalRedirects ?? 1) : null,
+    internalRedirectCodes: redirects !== undefined && redirects.redirectResponseCodes.length > 0 ? redirects.redirectResponseCodes : [302],
+  }
+}
+
+function decodeUpgrades(action: RouteAction, ctx: Ctx): ForwardAction['upgrades'] {
+  const seen = new Set<string>()
+  return action.upgradeConfigs.map((upgrade, i) => {
+    const upgradeType = upgrade.upgradeType.toLowerCase()
+    if (seen.has(upgradeType)) ctx.at('upgrade_configs', i).at('upgrade_type').error(`duplicate upgrade ${upgrade.upgradeType}`)
+    seen.add(upgradeType)
+    if (upgrade.connectConfig !== undefined && upgradeType !== 'connect') {
+      ctx.at('upgrade_configs', i).at('connect_config').error('non-CONNECT upgrade type has connect_config')
+    }
+    return { upgradeType, enabled: upgrade.enabled ?? true, connect: upgrade.connectConfig !== undefined }
+  })
+}
+
+function decodeClusterSpecifier(action: RouteAction, ctx: Ctx): ClusterSpecifier {
+  const specifier = action.clusterSpecifier
+  switch (specifier.case) {
+    case 'cluster':
+      return { kind: 'cluster', name: specifier.value }
+    case 'clusterHeader':
+      return { kind: 'clusterHeader', header: specifier.value.toLowerCase() }
+    case 'weightedClusters':
+      return decodeWeightedClusters(specifier.value, ctx.at('weighted_clusters'))
+    default:
+      return { kind: 'cluster', name: '' } // the missing oneof, or a plugin: reported
+  }
+}
+
+const NO_MUTATIONS: HeaderMutations = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }
+
+/** Envoy uses the actual sum: `total_weight` is deprecated and, where Consul's truncated weights sum to 9999, would be wrong. */
+function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpecifier {
+  const clusters = weighted.clusters.map((cluster, i) => {
+    const at = ctx.at('clusters', i)
+    if (cluster.name !== '' && cluster.clusterHeader !== '') at.error('only one of name and cluster_header may be set')
+    if (cluster.name === '' && cluster.clusterHeader === '') at.error('one of name and cluster_header is required')
+    return {
+      name: cluster.name,
+      clusterHeader: cluster.clusterHeader.toLowerCase(),
+      weight: cluster.weight ?? 0,
+      mutations: isPlain(cluster) ? NO_MUTATIONS : decodeHeaderMutations(cluster, at),
+      metadataMatch: cluster.metadataMatch === undefined ? null : decodeMetadata(cluster.metadataMatch),
+      hostRewrite: cluster.hostRewriteSpecifier.case === 'hostRewriteLiteral' ? cluster.hostRewriteSpecifier.value : '',
+      overrides: decodeFilterOverrides(cluster.typedPerFilterConfig, at),
+    }
+  })
+  const totalWeight = clusters.reduce((sum, cluster) => sum + cluster.weight, 0)
+  if (clusters.length > 0 && totalWeight === 0) ctx.error('sum of weights in the weighted_cluster must be greater than 0')
+  if (totalWeight > MAX_UINT32) ctx.error(`the sum of weights of all weighted clusters exceeds ${MAX_UINT32}`)
+  if (weighted.totalWeight !== undefined && weighted.totalWeight !== totalWeight) {
+    ctx.at('total_weight').warn(`ignored: the weights sum to ${totalWeight}`)
+  }
+  const random = weighted.randomValueSpecifier
+  return {
+    kind: 'weighted',
+    clusters,
+    totalWeight,
+    randomValueHeader: random.case === 'headerName' ? random.value.toLowerCase() : '',
+    useHashPolicy: usesHashPolicy(weighted),
+  }
+}
+
+function isPlain(lists: { requestHeadersToAdd: unknown[]; requestHeadersToRemove: unknown[]; responseHeadersToAdd: unknown[]; responseHeadersToRemove: unknown[] }): boolean {
+  return (
+    lists.requestHeadersToAdd.length + lists.requestHeadersToRemove.length + lists.responseHeadersToAdd.length + lists.responseHeadersToRemove.length === 0
+  )
+}
+
+/** WeightedCluster.use_hash_policy (BoolValue, field 5), newer than our protos. */
+function usesHashPolicy(weighted: WeightedCluster): boolean {
+  const data = weighted.$unknown?.find(field => field.no === 5)?.data
+  return data !== undefined && data.length === 3 && data[1] === 0x08 && data[2] === 1
+}
+
+function decodeHostRewrite(action: RouteAction, ctx: Ctx): ForwardAction['hostRewrite'] {
+  const specifier = action.hostRewriteSpecifier
+  switch (specifier.case) {
+    case 'hostRewriteLiteral':
+      return specifier.value === '' ? null : { kind: 'literal', value: specifier.value, regex: null }
+    case 'hostRewriteHeader':
+      return { kind: 'header', value: specifier.value.toLowerCase(), regex: null }
+    case 'autoHostRewrite':
+      return specifier.value.value ? { kind: 'auto', value: '', regex: null } : null
+    case 'hostRewritePathRegex':
+      return { kind: 'pathRegex', value: '', regex: decodeRegexRewrite(specifier.value, ctx.at('host_rewrite_path_regex')) }
+    default:
+      return null
+  }
+}
+
+export function decodeMirrors(policies: readonly RouteAction_RequestMirrorPolicy[], ctx: Ctx): MirrorPolicy[] {
+  return policies.map((policy, i) => {
+    const at = ctx.at('request_mirror_policies', i)
+    if (policy.cluster !== '' && policy.clusterHeader !== '') at.error('only one of cluster and cluster_header may be set')
+    if (policy.cluster === '' && policy.clusterHeader === '') at.error('one of cluster and cluster_header is required')
+    return {
+      cluster: policy.cluster,
+      clusterHeader: policy.clusterHeader.toLowerCase(),
+      fraction: policy.runtimeFraction === undefined ? null : decodeRuntimeFraction(policy.runtimeFraction),
+      disableShadowHostSuffix: policy.disableShadowHostSuffixAppend,
+    }
+  })
+}
+
+const REDIRECT_STATUS: Record<RedirectAction_RedirectResponseCode, RedirectAction['status']> = {
+  [RedirectAction_RedirectResponseCode.MOVED_PERMANENTLY]: 301,
+  [RedirectAction_RedirectResponseCode.FOUND]: 302,
+  [RedirectAction_RedirectResponseCode.SEE_OTHER]: 303,
+  [RedirectAction_RedirectResponseCode.TEMPORARY_REDIRECT]: 307,
+  [RedirectAction_RedirectResponseCode.PERMANENT_REDIRECT]: 308,
+}
+
+export function decodeRedirect(redirect: RedirectActionMessage, ctx: Ctx): RedirectAction {
+  const scheme = redirect.schemeRewriteSpecifier
+  const path = redirect.pathRewriteSpecifier
+  if (redirect.stripQuery && path.case === 'pathRedirect' && path.value.includes('?')) {
+    ctx.at('strip_query').warn('path_redirect carries a query of its own, which stays')
+  }
+  if (redirect.portRedirect > 65_535) ctx.at('port_redirect').error('value must be at most 65535')
+  return {
+    kind: 'redirect',
+    httpsRedirect: scheme.case === 'httpsRedirect' && scheme.value,
+    schemeRedirect: scheme.case === 'schemeRedirect' ? scheme.value : '',
+    hostRedirect: redirect.hostRedirect,
+    portRedirect: redirect.portRedirect,
+    pathRedirect: path.case === 'pathRedirect' ? path.value : '',
+    prefixRewrite: path.case === 'prefixRewrite' ? path.value : '',
+    regexRewrite: path.case === 'regexRewrite' ? decodeRegexRewrite(path.value, ctx.at('regex_rewrite')) : null,
+    status: REDIRECT_STATUS[redirect.responseCode] ?? 301,
+    stripQuery: redirect.stripQuery,
+  }
+}
+
+/** `maxBodyBytes`: the table's max_direct_response_body_size_bytes. */
+export function decodeDirectResponse(action: DirectResponseActionMessage, ctx: Ctx, maxBodyBytes: number): DirectResponseAction {
+  const body = readDataSource(action.body, ctx.at('body'))
+  if (body !== null && body.length > maxBodyBytes) {
+    ctx.at('body').error(`response body of ${body.length} bytes exceeds max_direct_response_body_size_bytes, ${maxBodyBytes}`)
+  }
+  return { kind: 'directResponse', status: action.status, body: body === null ? '' : Buffer.from(body).toString('utf8') }
+}

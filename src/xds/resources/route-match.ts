@@ -1,0 +1,51 @@
+// envoy.config.route.v3.RouteMatch -> model. Called by route.ts and by the JWT filter's rules, which match requests the same way.
+
+import type { PathMatch, RouteMatch } from '../../model/route.js'
+import type { RouteMatch as RouteMatchMessage } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type { Ctx } from './field-path.js'
+import { decodeHeaderMatchers, decodeMetadataMatcher, decodeQueryParameters, decodeRegex } from './matchers.js'
+import { decodeRuntimeFraction } from './values.js'
+
+/** Stand-in where there is no match: the constraint has reported it. */
+const NO_MATCH: RouteMatch = {
+  path: { kind: 'prefix', value: '', caseSensitive: true },
+  headers: [],
+  queryParameters: [],
+  runtimeFraction: null,
+  grpc: false,
+  tlsContext: null,
+  dynamicMetadata: [],
+}
+
+export function decodeRouteMatch(match: RouteMatchMessage | undefined, ctx: Ctx): RouteMatch {
+  if (match === undefined) return NO_MATCH
+  return {
+    path: decodePathMatch(match, ctx),
+    headers: decodeHeaderMatchers(match.headers, ctx, 'headers'),
+    queryParameters: decodeQueryParameters(match.queryParameters, ctx, 'query_parameters'),
+    runtimeFraction: match.runtimeFraction === undefined ? null : decodeRuntimeFraction(match.runtimeFraction),
+    grpc: match.grpc !== undefined,
+    tlsContext:
+      match.tlsContext === undefined
+        ? null
+        : { presented: match.tlsContext.presented ?? null, validated: match.tlsContext.validated ?? null },
+    dynamicMetadata: match.dynamicMetadata.map((matcher, i) => decodeMetadataMatcher(matcher, ctx.at('dynamic_metadata', i))),
+  }
+}
+
+function decodePathMatch(match: RouteMatchMessage, ctx: Ctx): PathMatch {
+  const specifier = match.pathSpecifier
+  const caseSensitive = match.caseSensitive ?? true
+  switch (specifier.case) {
+    case 'prefix':
+    case 'path':
+    case 'pathSeparatedPrefix':
+      return { kind: specifier.case, value: specifier.value, caseSensitive }
+    case 'safeRegex':
+      return { kind: 'regex', value: decodeRegex(specifier.value, ctx.at('safe_regex')) }
+    case 'connectMatcher':
+      return { kind: 'connect' }
+    default:
+      return NO_MATCH.path // the missing oneof, or an extension: reported
+  }
+}

@@ -1,0 +1,125 @@
+// envoy.config.route.v3.RouteConfiguration -> RouteTable. Called by decode.ts (RDS) and http-connection-manager.ts (inline tables).
+// Keeps config order: the first match wins. Domains are checked for duplicates across the whole table, as Envoy does.
+
+import type { HttpFilterOverride } from '../../model/http-filter.js'
+import type { Route, RouteAction, RouteTable, VirtualHost } from '../../model/route.js'
+import type { RouteConfiguration } from '../gen/envoy/config/route/v3/route_pb.js'
+import {
+  type CorsPolicy,
+  type Route as RouteMessage,
+  type VirtualHost as VirtualHostMessage,
+  VirtualHost_TlsRequirementTypeSchema,
+} from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type { Ctx } from './field-path.js'
+import { decodeHeaderMutations } from './header-mutations.js'
+import { CORS_FILTER_NAME, decodeFilterOverrides } from './http-filter-override.js'
+import { decodeRouteCors } from './http-filters/cors.js'
+import { decodeHeaderMatchers } from './matchers.js'
+import { decodeRateLimits } from './rate-limit-action.js'
+import { decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
+import { decodeDirectResponse, decodeForwardAction, decodeMirrors, decodeRedirect } from './route-action.js'
+import { decodeRouteMatch } from './route-match.js'
+import { decodeMetadata, enumName } from './values.js'
+
+const DEFAULT_DIRECT_RESPONSE_BYTES = 4096
+
+export function decodeRouteTable(config: RouteConfiguration, ctx: Ctx, needsName: boolean): RouteTable {
+  if (needsName && config.name === '') ctx.at('name').error('value length must be at least 1 characters')
+  const maxBody = config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_RESPONSE_BYTES
+  const virtualHosts = config.virtualHosts.map((host, i) => decodeVirtualHost(host, ctx.at('virtual_hosts', i), maxBody))
+  checkDomains(config, ctx)
+  return {
+    name: config.name,
+    virtualHosts,
+    mutations: decodeHeaderMutations(config, ctx),
+    mostSpecificHeaderMutationsWins: config.mostSpecificHeaderMutationsWins,
+    internalOnlyHeaders: config.internalOnlyHeaders.map(name => name.toLowerCase()),
+    // Envoy's default: checked for inline tables, not for RDS, where the cluster may come later.
+    validateClusters: config.validateClusters ?? !needsName,
+    ignorePortInHostMatching: config.ignorePortInHostMatching,
+    ignorePathParametersInPathMatching: config.ignorePathParametersInPathMatching,
+    maxDirectResponseBodyBytes: maxBody,
+    overrides: decodeFilterOverrides(config.typedPerFilterConfig, ctx),
+    mirrors: decodeMirrors(config.requestMirrorPolicies, ctx),
+  }
+}
+
+function checkDomains(config: RouteConfiguration, ctx: Ctx): void {
+  const domains = new Set<string>()
+  const names = new Set<string>()
+  config.virtualHosts.forEach((host, i) => {
+    const at = ctx.at('virtual_hosts', i)
+    if (names.has(host.name)) at.at('name').error(`virtual host names must be unique: '${host.name}' is used twice`)
+    names.add(host.name)
+    host.domains.forEach((raw, j) => {
+      const domain = raw.toLowerCase()
+      if (domains.has(domain)) {
+        const reason =
+          domain === '*' ? 'only a single wildcard domain is permitted' : `only unique values for domains are permitted: duplicate entry '${raw}'`
+        at.at('domains', j).error(`${reason} in route '${config.name}'`)
+      }
+      domains.add(domain)
+    })
+  })
+}
+
+function decodeVirtualHost(host: VirtualHostMessage, ctx: Ctx, maxBody: number): VirtualHost {
+  return {
+    name: host.name,
+    domains: host.domains.map(domain => domain.toLowerCase()),
+    routes: host.routes.map((route, i) => decodeRoute(route, ctx.at('routes', i), maxBody)),
+    requireTls: enumName(VirtualHost_TlsRequirementTypeSchema, host.requireTls) as VirtualHost['requireTls'],
+    mutations: decodeHeaderMutations(host, ctx),
+    retry: decodeRetryPolicy(host.retryPolicy, ctx.at('retry_policy')),
+    hedge: decodeHedgePolicy(host.hedgePolicy),
+    mirrors: decodeMirrors(host.requestMirrorPolicies, ctx),
+    rateLimits: decodeRateLimits(host.rateLimits, ctx, 'rate_limits'),
+    includeRequestAttemptCount: host.includeRequestAttemptCount,
+    includeAttemptCountInResponse: host.includeAttemptCountInResponse,
+    overrides: withRouteCors(decodeFilterOverrides(host.typedPerFilterConfig, ctx), host.cors, ctx.at('cors')),
+    virtualClusters: host.virtualClusters.map((cluster, i) => ({
+      name: cluster.name,
+      headers: decodeHeaderMatchers(cluster.headers, ctx.at('virtual_clusters', i), 'headers'),
+    })),
+    metadata: decodeMetadata(host.metadata),
+    perRequestBufferLimitBytes: host.perRequestBufferLimitBytes ?? null,
+  }
+}
+
+/** The deprecated `cors` field of a virtual host or route is a per-filter config under the filter's usual name. */
+function withRouteCors(
+  overrides: ReadonlyMap<string, HttpFilterOverride>,
+  cors: CorsPolicy | undefined,
+  ctx: Ctx,
+): ReadonlyMap<string, HttpFilterOverride> {
+  if (cors === undefined || overrides.has(CORS_FILTER_NAME)) return overrides
+  return new Map([...overrides, [CORS_FILTER_NAME, { disabled: false, kind: 'cors', config: decodeRouteCors(cors, ctx) }]])
+}
+
+function decodeRoute(route: RouteMessage, ctx: Ctx, maxBody: number): Route {
+  const cors = route.action.case === 'route' ? route.action.value.cors : undefined
+  return {
+    name: route.name,
+    match: decodeRouteMatch(route.match, ctx.at('match')),
+    action: decodeAction(route, ctx, maxBody),
+    mutations: decodeHeaderMutations(route, ctx),
+    metadata: decodeMetadata(route.metadata),
+    overrides: withRouteCors(decodeFilterOverrides(route.typedPerFilterConfig, ctx), cors, ctx.at('route').at('cors')),
+    statPrefix: route.statPrefix,
+    perRequestBufferLimitBytes: route.perRequestBufferLimitBytes ?? null,
+  }
+}
+
+function decodeAction(route: RouteMessage, ctx: Ctx, maxBody: number): RouteAction {
+  const action = route.action
+  switch (action.case) {
+    case 'route':
+      return decodeForwardAction(action.value, ctx.at('route'))
+    case 'redirect':
+      return decodeRedirect(action.value, ctx.at('redirect'))
+    case 'directResponse':
+      return decodeDirectResponse(action.value, ctx.at('direct_response'), maxBody)
+    default:
+      return { kind: 'nonForwarding' } // also the stand-in for a missing action, which has been reported
+  }
+}

@@ -1,0 +1,101 @@
+// The Envoy message types that may stand in an Any that we read, by full name. Used by any.ts to unpack, by json-message.ts to read
+// `@type` objects of a bootstrap, and by config-dump.ts to print. A type that is missing here is an unknown extension.
+
+import { createRegistry, type DescMessage, type Registry } from '@bufbuild/protobuf'
+import { BootstrapSchema } from '../gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
+import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
+import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
+import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
+import { FilterConfigSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
+import { FileAccessLogSchema } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
+import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
+import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
+import { BrotliSchema } from '../gen/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js'
+import { GzipSchema } from '../gen/envoy/extensions/compression/gzip/compressor/v3/gzip_pb.js'
+import { BufferPerRouteSchema, BufferSchema } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
+import { CompressorPerRouteSchema, CompressorSchema } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
+import { CorsPolicySchema, CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
+import { CsrfPolicySchema } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import { ExtAuthzPerRouteSchema, ExtAuthzSchema } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
+import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
+import { ConfigSchema as GrpcHttp1BridgeSchema } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
+import { FilterConfigSchema as GrpcStatsSchema } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
+import { GrpcWebSchema } from '../gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js'
+import { HeaderMutationPerRouteSchema, HeaderMutationSchema } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
+import { ConfigSchema as HeaderToMetadataSchema } from '../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
+import { HealthCheckSchema } from '../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
+import { JwtAuthenticationSchema, PerRouteConfigSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
+import { LocalRateLimitSchema as HttpLocalRateLimitSchema } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import { RateLimitPerRouteSchema, RateLimitSchema } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
+import { RBACPerRouteSchema, RBACSchema as HttpRbacSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import { UpstreamCodecSchema } from '../gen/envoy/extensions/filters/http/upstream_codec/v3/upstream_codec_pb.js'
+import { HttpInspectorSchema } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js'
+import { OriginalDstSchema } from '../gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js'
+import { ProxyProtocolSchema } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
+import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
+import { ConnectionLimitSchema } from '../gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
+import { ConfigSchema as DirectResponseSchema } from '../gen/envoy/extensions/filters/network/direct_response/v3/config_pb.js'
+import { EchoSchema } from '../gen/envoy/extensions/filters/network/echo/v3/echo_pb.js'
+import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { LocalRateLimitSchema as NetworkLocalRateLimitSchema } from '../gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js'
+import { RBACSchema as NetworkRbacSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
+import { SniClusterSchema } from '../gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
+import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import { PreserveCaseFormatterConfigSchema } from '../gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js'
+import { ClusterProvidedSchema } from '../gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.js'
+import { LeastRequestSchema } from '../gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js'
+import { MaglevSchema } from '../gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.js'
+import { PickFirstSchema } from '../gen/envoy/extensions/load_balancing_policies/pick_first/v3/pick_first_pb.js'
+import { RandomSchema } from '../gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.js'
+import { RingHashSchema } from '../gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash_pb.js'
+import { RoundRobinSchema } from '../gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js'
+import { SubsetSchema } from '../gen/envoy/extensions/load_balancing_policies/subset/v3/subset_pb.js'
+import { WrrLocalitySchema } from '../gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality_pb.js'
+import { UuidRequestIdConfigSchema } from '../gen/envoy/extensions/request_id/uuid/v3/uuid_pb.js'
+import { OmitCanaryHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts_pb.js'
+import { OmitHostMetadataConfigSchema } from '../gen/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config_pb.js'
+import { PreviousHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
+import { PreviousPrioritiesConfigSchema } from '../gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js'
+import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
+import { SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
+import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
+import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
+import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
+import { TypedStructSchema as UdpaTypedStructSchema } from '../gen/udpa/type/v1/typed_struct_pb.js'
+import { TypedStructSchema } from '../gen/xds/type/v3/typed_struct_pb.js'
+
+const SCHEMAS: readonly DescMessage[] = [
+  BootstrapSchema, ClusterSchema, ClusterLoadAssignmentSchema, ListenerSchema, RouteConfigurationSchema, SecretSchema,
+  FilterConfigSchema, FileAccessLogSchema, StderrAccessLogSchema, StdoutAccessLogSchema, ClusterConfigSchema, BrotliSchema, GzipSchema,
+  BufferPerRouteSchema, BufferSchema, CompressorPerRouteSchema, CompressorSchema, CorsPolicySchema, CorsSchema, CsrfPolicySchema,
+  ExtAuthzPerRouteSchema, ExtAuthzSchema, HTTPFaultSchema, GrpcHttp1BridgeSchema, GrpcStatsSchema, GrpcWebSchema,
+  HeaderMutationPerRouteSchema, HeaderMutationSchema, HeaderToMetadataSchema, HealthCheckSchema, JwtAuthenticationSchema,
+  PerRouteConfigSchema, HttpLocalRateLimitSchema, RateLimitPerRouteSchema, RateLimitSchema, RBACPerRouteSchema, HttpRbacSchema,
+  RouterSchema, UpstreamCodecSchema, HttpInspectorSchema, OriginalDstSchema, ProxyProtocolSchema, TlsInspectorSchema,
+  ConnectionLimitSchema, DirectResponseSchema, EchoSchema, HttpConnectionManagerSchema, NetworkLocalRateLimitSchema, NetworkRbacSchema,
+  SniClusterSchema, TcpProxySchema, PreserveCaseFormatterConfigSchema, ClusterProvidedSchema, LeastRequestSchema, MaglevSchema,
+  PickFirstSchema, RandomSchema, RingHashSchema, RoundRobinSchema, SubsetSchema, WrrLocalitySchema, UuidRequestIdConfigSchema,
+  OmitCanaryHostsPredicateSchema, OmitHostMetadataConfigSchema, PreviousHostsPredicateSchema, PreviousPrioritiesConfigSchema,
+  RawBufferSchema, DownstreamTlsContextSchema, UpstreamTlsContextSchema, SPIFFECertValidatorConfigSchema, HttpProtocolOptionsSchema,
+  UdpaTypedStructSchema, TypedStructSchema,
+]
+
+const byName: ReadonlyMap<string, DescMessage> = new Map(SCHEMAS.map(schema => [schema.typeName, schema]))
+
+export function schemaOf(typeName: string): DescMessage | undefined {
+  return byName.get(typeName)
+}
+
+export function knownSchemas(): readonly DescMessage[] {
+  return SCHEMAS
+}
+
+let registry: Registry | null = null
+
+/** All of them for the runtime's ProtoJSON functions, made on first use: only `/config_dump` and bootstraps need it. */
+export function schemaRegistry(): Registry {
+  registry ??= createRegistry(...SCHEMAS)
+  return registry
+}

@@ -1,0 +1,85 @@
+// The resource types of xDS v3: their type URLs, the gRPC services that carry one type alone, and the order in which types are
+// subscribed to and pushed. Used by the ADS client and server, the control plane and the decoders. Every type here has its resource
+// name in field 1 of its message, which is what lets the transport read names without knowing the message.
+
+const prefix = 'type.googleapis.com/'
+
+export const CLUSTER_TYPE = `${prefix}envoy.config.cluster.v3.Cluster`
+export const ENDPOINT_TYPE = `${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`
+export const LISTENER_TYPE = `${prefix}envoy.config.listener.v3.Listener`
+export const ROUTE_TYPE = `${prefix}envoy.config.route.v3.RouteConfiguration`
+export const SCOPED_ROUTE_TYPE = `${prefix}envoy.config.route.v3.ScopedRouteConfiguration`
+export const VIRTUAL_HOST_TYPE = `${prefix}envoy.config.route.v3.VirtualHost`
+export const SECRET_TYPE = `${prefix}envoy.extensions.transport_sockets.tls.v3.Secret`
+export const RUNTIME_TYPE = `${prefix}envoy.service.runtime.v3.Runtime`
+export const EXTENSION_CONFIG_TYPE = `${prefix}envoy.config.core.v3.TypedExtensionConfig`
+
+/** The wrapper that gives a state-of-the-world resource a name, a version or a TTL of its own. */
+export const WRAPPED_RESOURCE_TYPE = `${prefix}envoy.service.discovery.v3.Resource`
+
+const subscriptionOrder: readonly string[] = [
+  RUNTIME_TYPE,
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  SECRET_TYPE,
+  LISTENER_TYPE,
+  SCOPED_ROUTE_TYPE,
+  ROUTE_TYPE,
+  VIRTUAL_HOST_TYPE,
+  EXTENSION_CONFIG_TYPE,
+]
+
+/** Compares two type URLs by the order in which a client asks for them: what is depended upon first (CDS, EDS, LDS, RDS). */
+export function compareTypes(a: string, b: string): number {
+  const rankA = subscriptionOrder.indexOf(a)
+  const rankB = subscriptionOrder.indexOf(b)
+  return (rankA < 0 ? subscriptionOrder.length : rankA) - (rankB < 0 ? subscriptionOrder.length : rankB)
+}
+
+const fullStateTypes: ReadonlySet<string> = new Set([CLUSTER_TYPE, LISTENER_TYPE, SCOPED_ROUTE_TYPE])
+
+/** Whether a state-of-the-world response of this type is the whole state, so that what it does not name is removed (xDS protocol, "Deleting resources"). */
+export function isFullStateType(typeUrl: string): boolean {
+  return fullStateTypes.has(typeUrl)
+}
+
+/** Full gRPC method paths of one discovery service, in both forms. */
+export interface DiscoveryMethods {
+  readonly service: string
+  readonly stateOfTheWorld: string
+  readonly delta: string
+}
+
+function methods(service: string, stateOfTheWorld: string, delta: string): DiscoveryMethods {
+  return { service, stateOfTheWorld: `/${service}/${stateOfTheWorld}`, delta: `/${service}/${delta}` }
+}
+
+export const ADS_METHODS = methods(
+  'envoy.service.discovery.v3.AggregatedDiscoveryService',
+  'StreamAggregatedResources',
+  'DeltaAggregatedResources',
+)
+
+const perType: ReadonlyMap<string, DiscoveryMethods> = new Map([
+  [CLUSTER_TYPE, methods('envoy.service.cluster.v3.ClusterDiscoveryService', 'StreamClusters', 'DeltaClusters')],
+  [ENDPOINT_TYPE, methods('envoy.service.endpoint.v3.EndpointDiscoveryService', 'StreamEndpoints', 'DeltaEndpoints')],
+  [LISTENER_TYPE, methods('envoy.service.listener.v3.ListenerDiscoveryService', 'StreamListeners', 'DeltaListeners')],
+  [ROUTE_TYPE, methods('envoy.service.route.v3.RouteDiscoveryService', 'StreamRoutes', 'DeltaRoutes')],
+  [SCOPED_ROUTE_TYPE, methods('envoy.service.route.v3.ScopedRoutesDiscoveryService', 'StreamScopedRoutes', 'DeltaScopedRoutes')],
+  [SECRET_TYPE, methods('envoy.service.secret.v3.SecretDiscoveryService', 'StreamSecrets', 'DeltaSecrets')],
+  [RUNTIME_TYPE, methods('envoy.service.runtime.v3.RuntimeDiscoveryService', 'StreamRuntime', 'DeltaRuntime')],
+  [
+    EXTENSION_CONFIG_TYPE,
+    methods('envoy.service.extension.v3.ExtensionConfigDiscoveryService', 'StreamExtensionConfigs', 'DeltaExtensionConfigs'),
+  ],
+])
+
+/** The service that carries this type alone (`api_config_source` instead of `ads`), or undefined if there is none that has both forms. */
+export function methodsForType(typeUrl: string): DiscoveryMethods | undefined {
+  return perType.get(typeUrl)
+}
+
+/** All types that have a service of their own, with it. */
+export function singleTypeServices(): Iterable<readonly [typeUrl: string, methods: DiscoveryMethods]> {
+  return perType
+}

@@ -41,7 +41,7 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       metadata: { namespace: NAMESPACE, node_name: options.nodeName, partition: PARTITION },
     },
     layered_runtime: { layers: [{ name: 'base', static_layer: { 're2.max_program_size.error_level': 1_048_576 } }] },
-    static_resources: { clusters: [adsCluster(options)], ...prometheusListener(options) },
+    static_resources: staticResources(options),
     stats_config: { stats_tags: statsTags(options), use_all_default_tags: true },
     dynamic_resources: {
       lds_config: adsSource(),
@@ -56,6 +56,12 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       },
     },
   }
+}
+
+function staticResources(options: BootstrapOptions): object {
+  const listener = prometheusListener(options)
+  if (listener === undefined) return { clusters: [adsCluster(options)] }
+  return { clusters: [adsCluster(options), selfAdminCluster(options)], listeners: [listener] }
 }
 
 function adsSource(): object {
@@ -100,9 +106,9 @@ function adsCluster(options: BootstrapOptions): object {
 }
 
 /** `envoy_prometheus_bind_addr` of Proxy.Config: a listener that serves `/metrics` from the admin endpoint, and nothing else. */
-function prometheusListener(options: BootstrapOptions): { readonly listeners?: readonly object[] } {
+function prometheusListener(options: BootstrapOptions): object | undefined {
   const bind = options.config?.['envoy_prometheus_bind_addr']
-  if (typeof bind !== 'string' || !/^.+:\d{1,5}$/.test(bind)) return {}
+  if (typeof bind !== 'string' || !/^.+:\d{1,5}$/.test(bind)) return undefined
   const colon = bind.lastIndexOf(':')
   const name = 'envoy_prometheus_metrics_listener'
   const hcm = {
@@ -130,7 +136,20 @@ function prometheusListener(options: BootstrapOptions): { readonly listeners?: r
     ],
   }
   const chain = { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: hcm }] }
-  return { listeners: [{ name, address: socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1))), filter_chains: [chain] }] }
+  return { name, address: socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1))), filter_chains: [chain] }
+}
+
+function selfAdminCluster(options: BootstrapOptions): object {
+  return {
+    name: 'self_admin',
+    ignore_health_on_host_removal: false,
+    connect_timeout: '5s',
+    type: 'STATIC',
+    load_assignment: {
+      cluster_name: 'self_admin',
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(options.adminHost, options.adminPort) } }] }],
+    },
+  }
 }
 
 // Parts of a mesh cluster's name: [<hash>~][<subset>.]<service>.<namespace>.[<partition>.]<datacenter>.<routing>.<trust domain>.consul

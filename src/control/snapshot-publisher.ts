@@ -24,6 +24,9 @@ export interface PublisherOptions {
   onProblem(proxyId: string, reason: string): void
 }
 
+/** A change that concerns every proxy must not keep streams and requests waiting until the last of them is built. */
+const TURN_BUDGET_MS = 10
+
 interface ProxyRecord {
   dependencies: ReadonlySet<string>
   service: string
@@ -101,20 +104,23 @@ export class SnapshotPublisher {
     return this.#proxies.size
   }
 
-  /** Builds what is dirty now, without waiting for the end of this turn. */
-  flush(): void {
+  /** Builds what is dirty now, without waiting for the end of this turn; after `budgetMs` the rest is left for the next turn. */
+  flush(budgetMs = Number.POSITIVE_INFINITY): void {
     clearImmediate(this.#scheduled)
     this.#scheduled = undefined
+    const end = performance.now() + budgetMs
     for (const [id, changedAt] of [...this.#dirty]) {
       this.#dirty.delete(id)
       this.#publish(id, changedAt)
+      if (performance.now() >= end) break
     }
+    if (this.#dirty.size > 0 && !this.#stopped) this.#scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
   }
 
   #mark(id: string): void {
     if (this.#stopped) return
     if (!this.#dirty.has(id)) this.#dirty.set(id, performance.now())
-    this.#scheduled ??= setImmediate(() => this.flush())
+    this.#scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
   }
 
   #markDependents(key: string): void {

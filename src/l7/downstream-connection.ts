@@ -26,7 +26,8 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 export class DownstreamConnection implements ServerHandler {
   readonly info: ConnectionInfo
-  readonly runtime: HttpRuntime
+  /** The newest version for this connection's filter chain: each request is judged by it, also on old connections (envoy#44116). */
+  runtime: HttpRuntime
   draining = false
   private readonly transport: SocketTransport
   private codec: Codec | null = null
@@ -43,7 +44,13 @@ export class DownstreamConnection implements ServerHandler {
   private readonly onClosed: (connection: DownstreamConnection) => void
 
   /** `early`: bytes already read from the socket (listener filters). */
-  constructor(socket: Socket, info: ConnectionInfo, runtime: HttpRuntime, early: Buffer | null, onClosed: (connection: DownstreamConnection) => void) {
+  constructor(
+    socket: Socket,
+    info: ConnectionInfo,
+    runtime: HttpRuntime,
+    early: Buffer | null,
+    onClosed: (connection: DownstreamConnection) => void,
+  ) {
     this.info = info
     this.runtime = runtime
     this.onClosed = onClosed
@@ -76,6 +83,8 @@ export class DownstreamConnection implements ServerHandler {
     socket.on('error', () => {})
     socket.on('close', () => this.onSocketClose())
     if (early !== null && early.length > 0) this.feed(early)
+    // Accepted sockets are paused until now (ActiveListener.listen).
+    socket.resume()
   }
 
   private startCodec(protocol: 'http1' | 'http2'): Codec {

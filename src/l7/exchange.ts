@@ -8,15 +8,16 @@ import { performance } from 'node:perf_hooks'
 import type { HttpFilterOverride } from '../model/http-filter.js'
 import type { UpstreamCluster } from '../upstream/cluster.js'
 import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from './codec/codec.js'
-import { HeaderList } from './codec/header-list.js'
+import type { HeaderList } from './codec/header-list.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'
 import { finishStats } from './finish.js'
-import type { HttpRuntime } from './http-runtime.js'
 import type { FilterCall, FilterStatus, StreamFilter } from './http-filter.js'
+import type { HttpRuntime } from './http-runtime.js'
 import type { LocalReply } from './local-reply.js'
-import { localReply, type LocalReplyCode } from './local-reply.js'
+import { type LocalReplyCode, localReply } from './local-reply.js'
 import { prepareLocalReply } from './local-reply-response.js'
+import type { Mirror } from './mirror.js'
 import { forwardRequest, matchRoute } from './request-path.js'
 import { ResponseFlag } from './response-flags.js'
 import { finishResponseHead } from './response-headers.js'
@@ -52,6 +53,9 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   /** An upgrade or CONNECT has become a tunnel. */
   tunnel = false
   hashCookie: string | null = null
+  /** Tries made without the retry policy, for requests that no server can have seen. */
+  freeRetries = 0
+  readonly mirrors: Mirror[] = []
   readonly isGrpc: boolean
 
   held: Buffer[] = []
@@ -81,7 +85,14 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   routeTimeoutMs = 0
   private idleMs = 0
 
-  constructor(runtime: HttpRuntime, connection: DownstreamConnection, stream: ServerStream, request: RequestHead, end: boolean, isGrpc: boolean) {
+  constructor(
+    runtime: HttpRuntime,
+    connection: DownstreamConnection,
+    stream: ServerStream,
+    request: RequestHead,
+    end: boolean,
+    isGrpc: boolean,
+  ) {
     this.runtime = runtime
     this.connection = connection
     this.stream = stream
@@ -295,6 +306,12 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   /** The route timeout runs from the end of the request (Envoy: route timeout starts when the downstream end of stream is seen). */
   private afterRequestEnd(): void {
     if (this.upstream !== null && !this.tunnel) this.armRouteTimer()
+    if (this.mirrors.length > 0) this.sendMirrors()
+  }
+
+  sendMirrors(): void {
+    const body = this.replayable ? (this.held.length === 1 ? this.held[0]! : Buffer.concat(this.held)) : null
+    for (const mirror of this.mirrors.splice(0)) mirror.send(body)
   }
 
   private sendBody(chunk: Buffer, end: boolean): void {
@@ -312,7 +329,8 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     if (end) upstream.requestSent = true
     this.info.upstreamBytesSent += chunk.length
     if (this.attempts.length > 1) {
-      for (const attempt of this.attempts) if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
+      for (const attempt of this.attempts)
+        if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
     }
     if (!stream.sendData(chunk, end) && !end) this.pauseRequest()
     if (end) this.afterRequestEnd()
@@ -320,7 +338,10 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
 
   private hold(chunk: Buffer): void {
     if (chunk.length === 0 || !this.replayable) return
-    const limit = this.retry !== null || this.upstream === null || this.bodyCollector !== null ? this.runtime.bufferLimitBytes : MAX_REPLAY_BYTES
+    const limit =
+      this.retry !== null || this.mirrors.length > 0 || this.upstream === null || this.bodyCollector !== null
+        ? this.runtime.bufferLimitBytes
+        : MAX_REPLAY_BYTES
     const opened = this.upstream?.headSent === true
     if (opened && this.heldBytes + chunk.length > limit) {
       // Too long to be sent again: from here on a failure is final (Envoy: retry_or_shadow_abandoned).
@@ -373,7 +394,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
       upstream.requestSent = true
       if (this.requestTrailers !== null) stream.sendTrailers(this.requestTrailers)
       else if (last === -1) stream.sendData(EMPTY, true)
-    } else if (this.heldBytes > MAX_REPLAY_BYTES && this.retry === null) {
+    } else if (this.heldBytes > MAX_REPLAY_BYTES && this.retry === null && this.mirrors.length === 0) {
       this.replayable = false
       this.held = []
       this.heldBytes = 0
@@ -605,6 +626,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     this.retry?.release()
     this.cancelOthers(null)
     for (const filter of this.filters) filter?.finished?.(this)
+    for (const mirror of this.mirrors.splice(0)) mirror.end()
     this.held = []
     this.heldResponse = []
     finishStats(this)

@@ -21,7 +21,12 @@ export interface RouteHolder {
   current: CompiledRouteTable
 }
 
-export type LocalReplyRewriter = (info: StreamInfo, status: number, body: string, headers: HeaderList) => { status: number; body: string; contentType: string }
+export type LocalReplyRewriter = (
+  info: StreamInfo,
+  status: number,
+  body: string,
+  headers: HeaderList,
+) => { status: number; body: string; contentType: string }
 
 export interface HttpRuntimeParts {
   readonly config: HttpConnectionManager
@@ -41,6 +46,8 @@ export interface HttpRuntimeParts {
   /** The listener's metadata asks for reasons to be told to mesh peers. */
   readonly explainDenials: boolean
   readonly onDenied: (info: StreamInfo) => void
+  /** Adds one to a codec's counter by its name. */
+  readonly countCodec: (stat: string) => void
 }
 
 export class HttpRuntime {
@@ -60,7 +67,15 @@ export class HttpRuntime {
   readonly serviceCluster: string
   readonly random: () => number
   readonly onDenied: (info: StreamInfo) => void
-  readonly continueHead: ResponseHead = { status: 100, reason: '', version: 'HTTP/1.1', headers: new HeaderList(), contentLength: 0, upgraded: false }
+  readonly countCodec: (stat: string) => void
+  readonly continueHead: ResponseHead = {
+    status: 100,
+    reason: '',
+    version: 'HTTP/1.1',
+    headers: new HeaderList(),
+    contentLength: 0,
+    upgraded: false,
+  }
   private readonly explainDenials: boolean
 
   constructor(parts: HttpRuntimeParts) {
@@ -81,6 +96,7 @@ export class HttpRuntime {
     this.random = parts.random
     this.explainDenials = parts.explainDenials
     this.onDenied = parts.onDenied
+    this.countCodec = parts.countCodec
   }
 
   /** Reasons go to validated mesh peers only: to anyone else they would be a map of the policy. */

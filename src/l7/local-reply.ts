@@ -85,9 +85,19 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
     case 'upstream-request-timeout':
       return { status: 504, body: 'upstream request timeout', flag: ResponseFlag.UpstreamRequestTimeout, details: 'response_timeout' }
     case 'upstream-per-try-timeout':
-      return { status: 504, body: 'upstream request timeout', flag: ResponseFlag.UpstreamRequestTimeout, details: 'upstream_per_try_timeout' }
+      return {
+        status: 504,
+        body: 'upstream request timeout',
+        flag: ResponseFlag.UpstreamRequestTimeout,
+        details: 'upstream_per_try_timeout',
+      }
     case 'upstream-per-try-idle-timeout':
-      return { status: 504, body: 'upstream request timeout', flag: ResponseFlag.StreamIdleTimeout, details: 'upstream_per_try_idle_timeout' }
+      return {
+        status: 504,
+        body: 'upstream request timeout',
+        flag: ResponseFlag.StreamIdleTimeout,
+        details: 'upstream_per_try_idle_timeout',
+      }
     case 'upstream-max-stream-duration':
       return {
         status: 504,

@@ -22,7 +22,13 @@ export function mirrorRequest(exchange: Exchange, forward: CompiledForward): voi
     if (activeMirrors >= MAX_ACTIVE_MIRRORS || !mirror.wants(exchange.runtime.random)) continue
     const name = mirror.model.cluster !== '' ? mirror.model.cluster : (exchange.request.headers.get(mirror.model.clusterHeader) ?? '')
     const cluster = exchange.runtime.clusters.get(name)
-    const host = cluster?.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random: exchange.runtime.random, shouldSkip: () => false })
+    const host = cluster?.pick({
+      hash: null,
+      metadataMatch: null,
+      maxAttempts: 1,
+      random: exchange.runtime.random,
+      shouldSkip: () => false,
+    })
     if (cluster === undefined || host === null || host === undefined) continue
     exchange.mirrors.push(new Mirror(exchange, host, mirror.model.disableShadowHostSuffix))
   }

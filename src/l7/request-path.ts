@@ -17,14 +17,20 @@ import { localReply } from './local-reply.js'
 import { mirrorRequest } from './mirror.js'
 import { prepareRequest, prepareUpstreamHead } from './request-headers.js'
 import { ResponseFlag } from './response-flags.js'
-import { answerDirectly } from './route-answers.js'
 import { RetryState } from './retry-state.js'
+import { answerDirectly } from './route-answers.js'
 import { UpstreamRequest } from './upstream-request.js'
 
 const DEFAULT_ROUTE_TIMEOUT_MS = 15_000
 
 /** A request head has arrived on a downstream stream. Sets `stream.events`. */
-export function handleRequest(runtime: HttpRuntime, connection: DownstreamConnection, stream: ServerStream, head: RequestHead, end: boolean): Exchange {
+export function handleRequest(
+  runtime: HttpRuntime,
+  connection: DownstreamConnection,
+  stream: ServerStream,
+  head: RequestHead,
+  end: boolean,
+): Exchange {
   const exchange = new Exchange(runtime, connection, stream, head, end, isGrpcRequest(head))
   stream.events = exchange
   runtime.stats.downstream_rq_total.value++
@@ -106,14 +112,15 @@ export function forwardRequest(exchange: Exchange): void {
     return
   }
   exchange.cluster = cluster
-  if (cluster.dropOverload(runtime.random)) {
+  if (cluster.dropCategory(runtime.random()) !== null) {
     exchange.reply(localReply('drop-overload', ''))
     return
   }
   setTimeouts(exchange)
   exchange.retry = RetryState.create(exchange, forward, hash.hash)
-  mirrorRequest(exchange, forward)
   prepareUpstreamHead(exchange, route, choice)
+  mirrorRequest(exchange, forward)
+  if (exchange.requestEnded && exchange.mirrors.length > 0) exchange.sendMirrors()
   sendToCluster(exchange, hash.hash)
 }
 

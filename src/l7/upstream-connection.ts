@@ -3,8 +3,8 @@
 // opened by upstream-request.ts.
 
 import type net from 'node:net'
-import type { PeerIdentity } from '../mtls/peer-identity.js'
 import type { UpstreamHttp } from '../model/cluster.js'
+import type { PeerIdentity } from '../mtls/peer-identity.js'
 import type { Host } from '../upstream/host.js'
 import type { HttpPool, PooledConnection } from '../upstream/http-pool.js'
 import { LazyTimer } from '../upstream/lazy-timer.js'
@@ -12,7 +12,7 @@ import { SocketTransport } from '../upstream/socket-transport.js'
 import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError, StreamReset } from './codec/codec.js'
 import { Http1ClientCodec } from './codec/http1/client-codec.js'
 import { Http2ClientCodec } from './codec/http2/client-codec.js'
-import { headLimits, headerCase } from './codec-options.js'
+import { headerCase, headLimits } from './codec-options.js'
 
 /** A learned keep-alive timeout is used up to this margin, so that we close before the peer does (istio#55138 and the like). */
 const KEEPALIVE_MARGIN_MS = 1000
@@ -35,7 +35,14 @@ export class UpstreamConnection implements PooledConnection, ClientHandler {
   private closed = false
   private draining = false
 
-  constructor(socket: net.Socket, protocol: 'http1' | 'http2', pool: HttpPool<UpstreamConnection>, options: UpstreamHttp, peer: PeerIdentity | null, bufferLimitBytes: number) {
+  constructor(
+    socket: net.Socket,
+    protocol: 'http1' | 'http2',
+    pool: HttpPool<UpstreamConnection>,
+    options: UpstreamHttp,
+    peer: PeerIdentity | null,
+    bufferLimitBytes: number,
+  ) {
     this.pool = pool
     this.host = pool.host
     this.protocol = protocol

@@ -117,7 +117,7 @@ function retryAllowed(exchange: Exchange, upstream: UpstreamRequest, failure: Up
   const { retry } = exchange
   if (failure.kind === 'reset' && exchange.freeRetries < MAX_FREE_RETRIES && neverProcessed(failure)) {
     exchange.freeRetries++
-    upstream.host.cluster.traffic.countReuseRaceRetry()
+    upstream.host.cluster.traffic.scope.counter('upstream_rq_reuse_race_retry').value++
     return true
   }
   if (retry === null) return false

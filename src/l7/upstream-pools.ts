@@ -1,8 +1,9 @@
 // From a host to its connection pool: which protocol, which TLS context, which key. Owns no connections itself: pools live on
 // their Host (they outlive snapshots) and are replaced when what a connection is verified against changes.
 
-import type { TlsContexts } from '../mtls/tls-contexts.js'
 import type { UpstreamTls } from '../model/tls.js'
+import type { TlsContexts } from '../mtls/tls-contexts.js'
+import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
 import type { Host } from '../upstream/host.js'
 import { HttpPool, type PoolProtocol } from '../upstream/http-pool.js'
 import type { RequestHead } from './codec/codec.js'
@@ -10,18 +11,29 @@ import { UpstreamConnection } from './upstream-connection.js'
 
 export type Priority = 'DEFAULT' | 'HIGH'
 
-export class UpstreamPools {
+/** Where the TLS context of a host comes from. */
+export interface UpstreamTlsSource {
+  /** Null: in the clear. */
+  tlsFor(host: Host): UpstreamTlsContext | null
+}
+
+export class UpstreamPools implements UpstreamTlsSource {
   private readonly tlsContexts: TlsContexts
 
   constructor(tlsContexts: TlsContexts) {
     this.tlsContexts = tlsContexts
   }
 
+  tlsFor(host: Host): UpstreamTlsContext | null {
+    const { config } = host.cluster
+    const model = config.transportSocketMatches.length === 0 ? config.tls : matchingTls(host)
+    return model === null ? null : this.tlsContexts.upstream(model, host.cluster)
+  }
+
   /** HOT: one Map look-up when the pool is there. */
   poolFor(host: Host, protocol: PoolProtocol, priority: Priority, sni: string): HttpPool<UpstreamConnection> {
     const { config } = host.cluster
-    const tlsModel = config.transportSocketMatches.length === 0 ? config.tls : tlsFor(host)
-    const tls = tlsModel === null ? null : this.tlsContexts.upstream(tlsModel, host.cluster)
+    const tls = this.tlsFor(host)
     const slot = slotName(protocol, priority, sni)
     const key = tls === null ? '' : tls.key
     const existing = host.pools.get(slot) as HttpPool<UpstreamConnection> | undefined
@@ -77,11 +89,12 @@ function slotName(protocol: PoolProtocol, priority: Priority, sni: string): stri
 }
 
 /** transport_socket_matches: the first whose `match` agrees with the endpoint's envoy.transport_socket_match metadata. */
-function tlsFor(host: Host): UpstreamTls | null {
+function matchingTls(host: Host): UpstreamTls | null {
   const { config } = host.cluster
   const labels = host.metadata.get('envoy.transport_socket_match')
   for (const entry of config.transportSocketMatches) {
-    if (Object.keys(entry.match).every(key => labels !== undefined && JSON.stringify(labels[key]) === JSON.stringify(entry.match[key]))) return entry.tls
+    if (Object.keys(entry.match).every(key => labels !== undefined && JSON.stringify(labels[key]) === JSON.stringify(entry.match[key])))
+      return entry.tls
   }
   return config.tls
 }

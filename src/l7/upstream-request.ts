@@ -16,7 +16,11 @@ import type { UpstreamConnection } from './upstream-connection.js'
 export type UpstreamFailure =
   | { readonly kind: 'overflow'; readonly why: string }
   | { readonly kind: 'connect-failure' | 'connect-timeout'; readonly why: string }
-  | { readonly kind: 'reset'; readonly reset: StreamReset; /** Nothing of the request left on a reused connection. */ readonly reuseRace: boolean }
+  | {
+      readonly kind: 'reset'
+      readonly reset: StreamReset /** Nothing of the request left on a reused connection. */
+      readonly reuseRace: boolean
+    }
   | { readonly kind: 'per-try-timeout' | 'per-try-idle-timeout' }
 
 /** The exchange as a try sees it. */

@@ -64,5 +64,7 @@ export interface Bootstrap {
   /** Merged static runtime layers: key -> value. */
   readonly runtime: ReadonlyMap<string, string | number | boolean>
   readonly headerPrefix: string
+  /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */
+  readonly localClusterName?: string
   readonly unsupported: readonly string[]
 }

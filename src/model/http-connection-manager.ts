@@ -2,6 +2,7 @@
 
 import type { AccessLog } from './access-log.js'
 import type { CidrRange } from './address.js'
+import type { ConfigSource } from './bootstrap.js'
 import type { HttpFilter } from './http-filter.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { RouteTable } from './route.js'
@@ -71,6 +72,8 @@ export interface HttpConnectionManager {
   readonly routeTable: RouteTable | null
   readonly rdsName: string | null
   readonly rdsInitialFetchTimeoutMs: number
+  /** Where the table named `rdsName` comes from; absent = the ADS stream. */
+  readonly rdsSource?: ConfigSource
   readonly httpFilters: readonly HttpFilter[]
   readonly addUserAgent: boolean
   readonly http1: Http1Options

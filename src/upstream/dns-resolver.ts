@@ -3,9 +3,9 @@
 // Equal questions under way share one query; when a query fails, the last good answer stands in. Hosts file, `localhost`, IP literals
 // and the search list of resolv.conf are honoured as c-ares' getaddrinfo does for Envoy.
 
+import { Resolver } from 'node:dns'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { Resolver } from 'node:dns'
 import type { DnsOptions } from '../model/cluster.js'
 
 export interface DnsAnswer {

@@ -1,7 +1,7 @@
 // Ketama ring with Envoy's rules: the hash of `<key>_<i>` puts a host on the ring, as often as its weight demands
 // (Envoy docs: intro/arch_overview/upstream/load_balancing/load_balancers, ring hash). Used by hash-load-balancer.
-// A change of a few hosts takes their entries out of the sorted ring and merges the new ones in; hashes of hosts that stay are never
-// computed again. Invariant: hi/lo/owners are sorted by the 64-bit hash.
+// A change computes only the hashes of entries that come or go and copies the rest in long runs.
+// Invariant: hi/lo/slots are sorted by the 64-bit hash; `bySlot` names the owner of each slot on the ring.
 
 import type { Gauge } from '../metrics/stat.js'
 import type { ClusterStats } from '../metrics/stat-names.js'
@@ -9,7 +9,6 @@ import type { HashTable, WeightedHosts } from './hash-table.js'
 import { hashKeyOf } from './hash-table.js'
 import type { Host } from './host.js'
 import { murmurHash64 } from './murmur-hash.js'
-import { SlotTable } from './slot-table.js'
 import { type Hash64, xxHash64Into } from './xx-hash.js'
 
 export interface HashRingOptions {
@@ -19,18 +18,30 @@ export interface HashRingOptions {
   readonly useHostname: boolean
 }
 
+/** Parallel arrays: halves of the hash, slot of the owner. */
 interface Entries {
   readonly hi: Uint32Array
   readonly lo: Uint32Array
-  readonly owners: Host[]
+  readonly slots: Uint32Array
 }
 
-/** Most virtual nodes that may be asked for (Envoy's limit of both ring sizes). */
-export const maxRingSize = 8 * 1024 * 1024
+/** Entries of one host that come or go: `key_from` up to, not including, `key_to`. */
+interface Stretch {
+  readonly slot: number
+  readonly key: string
+  readonly from: number
+  readonly to: number
+}
 
-// Counts of the ring that is replaced, and hosts whose entries stay; scratch of update().
-const oldCounts = new SlotTable()
-const kept = new SlotTable()
+/** A host on the ring: its key and how many entries it has. */
+interface Place {
+  readonly host: Host
+  readonly key: string
+  count: number
+  /** Number of the update that saw it last. */
+  seen: number
+}
+
 const hash: Hash64 = { hi: 0, lo: 0 }
 
 export class HashRing implements HashTable {
@@ -38,11 +49,12 @@ export class HashRing implements HashTable {
   private readonly sizeGauge: Gauge
   private readonly fewestGauge: Gauge
   private readonly mostGauge: Gauge
-  private ring: Entries = { hi: new Uint32Array(0), lo: new Uint32Array(0), owners: [] }
-  private hosts: readonly Host[] = []
-  private counts = new Int32Array(0)
-  /** Hash keys of `hosts` where they are not the address: they can change with the metadata. */
-  private customKeys = new Map<Host, string>()
+  private ring: Entries = emptyEntries(0)
+  private readonly places: (Place | undefined)[] = []
+  private readonly bySlot: (Host | undefined)[] = []
+  /** Slots that have a place. */
+  private occupied: number[] = []
+  private updates = 0
 
   constructor(options: HashRingOptions, stats: ClusterStats) {
     this.options = options
@@ -55,99 +67,89 @@ export class HashRing implements HashTable {
   finish(): void {}
 
   update(weighted: WeightedHosts): void {
-    const counts = this.countEntries(weighted)
-    oldCounts.clear()
-    for (let i = 0; i < this.hosts.length; i++) if (!this.hosts[i]!.removed) oldCounts.set(this.hosts[i]!.slot, this.counts[i]!)
-    kept.clear()
-    let keptEntries = 0
-    const fresh: Host[] = []
-    const freshCounts: number[] = []
-    const customKeys = new Map<Host, string>()
-    for (let i = 0; i < weighted.hosts.length; i++) {
-      const host = weighted.hosts[i]!
-      const count = counts[i]!
-      const sameKey = this.keepsKey(host, customKeys)
-      if (sameKey && oldCounts.has(host.slot) && oldCounts.get(host.slot) === count) {
-        kept.set(host.slot, 1)
-        keptEntries += count
-      } else {
-        fresh.push(host)
-        freshCounts.push(count)
-      }
-    }
-    if (fresh.length > 0 || keptEntries !== this.ring.owners.length) {
-      this.ring = merge(this.ring, keptEntries, this.entriesOf(fresh, freshCounts))
-    }
-    this.hosts = weighted.hosts
-    this.counts = counts
-    this.customKeys = customKeys
-  }
-
-  // HOT: a binary search over one Uint32Array.
-  choose(hi: number, lo: number, attempt: number): Host | null {
-    const { ring } = this
-    const size = ring.owners.length
-    if (size === 0) return null
-    let low = 0
-    let high = size
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const at = ring.hi[middle]!
-      if (at < hi || (at === hi && ring.lo[middle]! < lo)) low = middle + 1
-      else high = middle
-    }
-    // Past the last entry the ring starts again; a further attempt goes on along the ring.
-    return ring.owners[(low + attempt) % size]!
-  }
-
-  /** Whether the key is the one the present entries were made with; notes keys that are not the plain address. */
-  private keepsKey(host: Host, customKeys: Map<Host, string>): boolean {
-    if (!this.options.useHostname && host.endpoint.metadata.size === 0) return this.customKeys.size === 0 || !this.customKeys.has(host)
-    const key = hashKeyOf(host, this.options.useHostname)
-    const plain = key === host.addressText
-    if (!plain) customKeys.set(host, key)
-    return plain ? !this.customKeys.has(host) : this.customKeys.get(host) === key
-  }
-
-  /** How many entries each host gets, with running sums so that fractions even out over the hosts. */
-  private countEntries({ hosts, weights, minWeight }: WeightedHosts): Int32Array {
-    const counts = new Int32Array(hosts.length)
-    if (hosts.length === 0) return counts
-    const scale = Math.min(Math.ceil(minWeight * this.options.minRingSize) / minWeight, this.options.maxRingSize)
+    const { hosts, weights, minWeight } = weighted
+    const { useHostname } = this.options
+    const update = ++this.updates
+    const come: Stretch[] = []
+    const go: Stretch[] = []
+    const fresh: Place[] = []
+    // Running sums, so that fractions of an entry even out over the hosts.
+    const scale = hosts.length === 0 ? 0 : Math.min(Math.ceil(minWeight * this.options.minRingSize) / minWeight, this.options.maxRingSize)
     let made = 0
     let target = 0
     let fewest = Math.ceil(scale)
     let most = 0
     for (let i = 0; i < hosts.length; i++) {
+      const host = hosts[i]!
       target += scale * weights[i]!
       const count = Math.max(0, Math.ceil(target) - made)
-      counts[i] = count
       made += count
       if (count < fewest) fewest = count
       if (count > most) most = count
+      const { slot } = host
+      const place = this.places[slot]
+      const key = hashKeyOf(host, useHostname)
+      if (place !== undefined && place.host === host && place.key === key) {
+        place.seen = update
+        if (place.count === count) continue
+        if (count > place.count) come.push({ slot, key, from: place.count, to: count })
+        else go.push({ slot, key, from: count, to: place.count })
+        place.count = count
+      } else {
+        if (place !== undefined) {
+          // Another host had the slot, or this one had another key.
+          go.push({ slot, key: place.key, from: 0, to: place.count })
+          place.seen = update
+        }
+        come.push({ slot, key, from: 0, to: count })
+        fresh.push({ host, key, count, seen: update })
+      }
     }
+    let left = false
+    for (const slot of this.occupied) {
+      const place = this.places[slot]!
+      if (place.seen === update) continue
+      left = true
+      go.push({ slot, key: place.key, from: 0, to: place.count })
+      this.places[slot] = undefined
+      this.bySlot[slot] = undefined
+    }
+    for (const place of fresh) {
+      this.places[place.host.slot] = place
+      this.bySlot[place.host.slot] = place.host
+    }
+    if (fresh.length > 0 || left) this.occupied = hosts.map(host => host.slot)
+    if (come.length > 0 || go.length > 0) this.ring = replaceEntries(this.ring, this.entriesOf(go), this.entriesOf(come))
     this.sizeGauge.value = Math.ceil(scale)
     this.fewestGauge.value = fewest
     this.mostGauge.value = most
-    return counts
   }
 
-  private entriesOf(hosts: readonly Host[], counts: readonly number[]): Entries {
-    const total = counts.reduce((sum, n) => sum + n, 0)
-    const hi = new Uint32Array(total)
-    const lo = new Uint32Array(total)
-    const owners = new Array<Host>(total)
+  // HOT: a binary search over one Uint32Array.
+  choose(hi: number, lo: number, attempt: number): Host | null {
+    const { ring } = this
+    const size = ring.hi.length
+    if (size === 0) return null
+    const at = lowerBound(ring, hi, lo)
+    // Past the last entry the ring starts again; a further attempt goes on along the ring.
+    return this.bySlot[ring.slots[(at + attempt) % size]!]!
+  }
+
+  private entriesOf(stretches: readonly Stretch[]): Entries {
+    let total = 0
+    for (const { from, to } of stretches) total += to - from
+    const entries = emptyEntries(total)
     let at = 0
-    for (let h = 0; h < hosts.length; h++) {
-      const key = `${hashKeyOf(hosts[h]!, this.options.useHostname)}_`
-      for (let i = 0; i < counts[h]!; i++) {
-        this.hash(key + i)
-        hi[at] = hash.hi
-        lo[at] = hash.lo
-        owners[at++] = hosts[h]!
+    for (const { slot, key, from, to } of stretches) {
+      const prefix = `${key}_`
+      for (let i = from; i < to; i++) {
+        this.hash(prefix + i)
+        entries.hi[at] = hash.hi
+        entries.lo[at] = hash.lo
+        entries.slots[at++] = slot
       }
     }
-    return sortEntries({ hi, lo, owners })
+    return sortEntries(entries)
   }
 
   private hash(text: string): void {
@@ -161,11 +163,80 @@ export class HashRing implements HashTable {
   }
 }
 
+function emptyEntries(count: number): Entries {
+  return { hi: new Uint32Array(count), lo: new Uint32Array(count), slots: new Uint32Array(count) }
+}
+
+/** Index of the first entry whose hash is at least the given one. */
+function lowerBound(entries: Entries, hi: number, lo: number): number {
+  let low = 0
+  let high = entries.hi.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const at = entries.hi[middle]!
+    if (at < hi || (at === hi && entries.lo[middle]! < lo)) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** `old` without `go` (which are in it) and with `come`; all sorted. What lies between is copied in runs. */
+function replaceEntries(old: Entries, go: Entries, come: Entries): Entries {
+  if (old.hi.length === 0) return come
+  const next = emptyEntries(old.hi.length - go.hi.length + come.hi.length)
+  let from = 0
+  let to = 0
+  let g = 0
+  let c = 0
+  while (g < go.hi.length || c < come.hi.length) {
+    const isGo =
+      c >= come.hi.length || (g < go.hi.length && (go.hi[g]! < come.hi[c]! || (go.hi[g] === come.hi[c] && go.lo[g]! <= come.lo[c]!)))
+    let stop: number
+    if (isGo) {
+      stop = lowerBound(old, go.hi[g]!, go.lo[g]!)
+      // Equal hashes of two hosts: the right one goes.
+      while (old.slots[stop] !== go.slots[g]) stop++
+      g++
+    } else stop = Math.max(from, lowerBound(old, come.hi[c]!, come.lo[c]!))
+    copyRun(old, next, from, stop, to)
+    to += stop - from
+    if (isGo) from = stop + 1
+    else {
+      next.hi[to] = come.hi[c]!
+      next.lo[to] = come.lo[c]!
+      next.slots[to++] = come.slots[c++]!
+      from = stop
+    }
+  }
+  copyRun(old, next, from, old.hi.length, to)
+  return next
+}
+
+/** Runs shorter than this are copied by hand: a subarray costs more. */
+const shortRun = 32
+
+function copyRun(source: Entries, target: Entries, from: number, end: number, to: number): void {
+  if (end - from < shortRun) {
+    for (let i = from; i < end; i++, to++) {
+      target.hi[to] = source.hi[i]!
+      target.lo[to] = source.lo[i]!
+      target.slots[to] = source.slots[i]!
+    }
+    return
+  }
+  target.hi.set(source.hi.subarray(from, end), to)
+  target.lo.set(source.lo.subarray(from, end), to)
+  target.slots.set(source.slots.subarray(from, end), to)
+}
+
+/** Below this, insertion sort: the radix sort's tables cost more. */
+const smallSort = 64
+
 /** Radix sort by the upper half, then insertion among equal upper halves (rare). */
 function sortEntries(entries: Entries): Entries {
-  const count = entries.owners.length
-  let order = new Uint32Array(count)
-  for (let i = 0; i < count; i++) order[i] = i
+  const count = entries.hi.length
+  if (count < smallSort) return reorder(entries, insertionSort(entries, identity(count)))
+  let order = identity(count)
   let next = new Uint32Array(count)
   const starts = new Uint32Array(65537)
   for (const shift of [0, 16]) {
@@ -178,54 +249,38 @@ function sortEntries(entries: Entries): Entries {
     }
     ;[order, next] = [next, order]
   }
-  for (let i = 1; i < count; i++) {
+  return reorder(entries, insertionSort(entries, order))
+}
+
+function identity(count: number): Uint32Array<ArrayBuffer> {
+  const order = new Uint32Array(count)
+  for (let i = 0; i < count; i++) order[i] = i
+  return order
+}
+
+/** Linear where the order is nearly right. */
+function insertionSort(entries: Entries, order: Uint32Array): Uint32Array {
+  const { hi, lo } = entries
+  for (let i = 1; i < order.length; i++) {
     const moving = order[i]!
     let at = i
-    while (at > 0 && entries.hi[order[at - 1]!]! === entries.hi[moving]! && entries.lo[order[at - 1]!]! > entries.lo[moving]!) {
-      order[at] = order[at - 1]!
-      at--
+    for (; at > 0; at--) {
+      const before = order[at - 1]!
+      if (hi[before]! < hi[moving]! || (hi[before] === hi[moving] && lo[before]! <= lo[moving]!)) break
+      order[at] = before
     }
     order[at] = moving
   }
-  const hi = new Uint32Array(count)
-  const lo = new Uint32Array(count)
-  const owners = new Array<Host>(count)
-  for (let i = 0; i < count; i++) {
-    const from = order[i]!
-    hi[i] = entries.hi[from]!
-    lo[i] = entries.lo[from]!
-    owners[i] = entries.owners[from]!
-  }
-  return { hi, lo, owners }
+  return order
 }
 
-/** The old entries whose hosts are marked as kept, merged with new ones; all sorted. */
-function merge(old: Entries, keptEntries: number, fresh: Entries): Entries {
-  if (keptEntries === 0) return fresh
-  const total = keptEntries + fresh.owners.length
-  const hi = new Uint32Array(total)
-  const lo = new Uint32Array(total)
-  const owners = new Array<Host>(total)
-  let at = 0
-  let f = 0
-  for (let i = 0; i < old.owners.length; i++) {
-    const owner = old.owners[i]!
-    if (owner.removed || !kept.has(owner.slot)) continue
-    const oldHi = old.hi[i]!
-    const oldLo = old.lo[i]!
-    while (f < fresh.owners.length && (fresh.hi[f]! < oldHi || (fresh.hi[f] === oldHi && fresh.lo[f]! < oldLo))) {
-      hi[at] = fresh.hi[f]!
-      lo[at] = fresh.lo[f]!
-      owners[at++] = fresh.owners[f++]!
-    }
-    hi[at] = oldHi
-    lo[at] = oldLo
-    owners[at++] = owner
+function reorder(entries: Entries, order: Uint32Array): Entries {
+  const sorted = emptyEntries(order.length)
+  for (let i = 0; i < order.length; i++) {
+    const from = order[i]!
+    sorted.hi[i] = entries.hi[from]!
+    sorted.lo[i] = entries.lo[from]!
+    sorted.slots[i] = entries.slots[from]!
   }
-  for (; f < fresh.owners.length; f++) {
-    hi[at] = fresh.hi[f]!
-    lo[at] = fresh.lo[f]!
-    owners[at++] = fresh.owners[f]!
-  }
-  return { hi, lo, owners }
+  return sorted
 }

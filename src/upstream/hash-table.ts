@@ -1,7 +1,7 @@
 // What ring hash and maglev share: weights normalised as in Envoy's thread-aware load balancers, the key a host is hashed by, and the
 // contract of a table. Called by hash-load-balancer; tables are hash-ring and maglev-table.
 
-import { LB_METADATA } from '../model/metadata.js'
+import { LB_METADATA, type Metadata } from '../model/metadata.js'
 import type { Host } from './host.js'
 import type { HostSet } from './host-set.js'
 
@@ -64,10 +64,30 @@ function withExtremes(hosts: readonly Host[], weights: Float64Array): WeightedHo
   return { hosts, weights, minWeight, maxWeight }
 }
 
-/** Bytes a host is hashed by: metadata `envoy.lb`.`hash_key`, else hostname or address. As latin1 text (UTF-8 bytes, one a character). */
+/**
+ * Bytes a host is hashed by: metadata `envoy.lb`.`hash_key`, else hostname or address. As latin1 text (UTF-8 bytes, one a character).
+ * Kept in Host.hashKey until the host's config changes.
+ */
 export function hashKeyOf(host: Host, useHostname: boolean): string {
-  const given = host.endpoint.metadata.get(LB_METADATA)?.['hash_key']
-  const key = typeof given === 'string' && given !== '' ? given : useHostname && host.hostname !== '' ? host.hostname : host.addressText
-  for (let i = 0; i < key.length; i++) if (key.charCodeAt(i) > 127) return Buffer.from(key, 'utf8').toString('latin1')
-  return key
+  if (host.hashKey === '') host.hashKey = computeHashKey(host, useHostname)
+  return host.hashKey
+}
+
+/** The `hash_key` of an endpoint's metadata; '' = none. */
+export function hashKeyOfMetadata(metadata: Metadata): string {
+  if (metadata.size === 0) return ''
+  const given = metadata.get(LB_METADATA)?.['hash_key']
+  return typeof given === 'string' ? given : ''
+}
+
+function computeHashKey(host: Host, useHostname: boolean): string {
+  const given = hashKeyOfMetadata(host.endpoint.metadata)
+  if (given !== '') return latin1OfUtf8(given)
+  // Addresses are ASCII: no need to look.
+  return useHostname && host.hostname !== '' ? latin1OfUtf8(host.hostname) : host.addressText
+}
+
+function latin1OfUtf8(text: string): string {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return Buffer.from(text, 'utf8').toString('latin1')
+  return text
 }

@@ -1,7 +1,7 @@
 // What active health checks need of the network. The HTTP and gRPC exchanges are l7's (it has codecs and TLS); the TCP check here only
-// needs a dialled socket. health-checker calls these; the proxy wires them in.
+// needs a dialled socket. health-checker calls these; the proxy wires them in (`upstream/connector` dials with TLS).
 
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import type { Address } from '../model/address.js'
 import type { HealthCheck } from '../model/cluster.js'
 import type { Host } from './host.js'
@@ -42,5 +42,29 @@ export interface HealthCheckTransport {
   check(request: HealthCheckRequest, done: (result: HealthCheckResult) => void): CancelableCheck
 }
 
-/** Opens a connection for a TCP check, with the cluster's TLS where it has one. The socket must come back at once, still connecting. */
-export type HealthCheckDial = (host: Host, address: Address) => { readonly socket: Socket; readonly readyEvent: 'connect' | 'secureConnect' }
+export interface DialledCheck {
+  /** The connection stands (with TLS done, where the cluster has it); the caller owns the socket from here. */
+  onReady(socket: Socket): void
+  onFailure(reason: string): void
+}
+
+/** Opens a connection for a TCP check, with the cluster's TLS where it has one. One of the two calls, at most once. */
+export type HealthCheckDial = (host: Host, address: Address, listener: DialledCheck) => CancelableCheck
+
+/** Without TLS. */
+export const plainHealthCheckDial: HealthCheckDial = (_host, address, listener) => {
+  const socket = address.kind === 'pipe' ? connect({ path: address.path }) : connect({ host: address.host, port: address.port })
+  const onError = (error: Error): void => listener.onFailure(error.message)
+  socket.once('error', onError)
+  socket.once('connect', () => {
+    socket.off('error', onError)
+    listener.onReady(socket)
+  })
+  return {
+    cancel: () => {
+      socket.removeAllListeners()
+      socket.on('error', () => {})
+      socket.destroy()
+    },
+  }
+}

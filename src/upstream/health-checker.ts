@@ -3,6 +3,7 @@
 
 //   waiting --interval--> checking --passed / failed / timeout--> waiting
 
+import { RE2JS } from 're2js'
 import type { ClusterStats } from '../metrics/stat-names.js'
 import type { Address } from '../model/address.js'
 import type { HealthCheck } from '../model/cluster.js'
@@ -33,6 +34,8 @@ export class HealthChecker {
   readonly hooks: HealthCheckerHooks
   readonly transport: HealthCheckTransport | null
   readonly dial: HealthCheckDial
+  /** service_name_matcher of an HTTP check; null = none. */
+  readonly serviceMatches: ((value: string) => boolean) | null
   private readonly sessions = new Map<Host, Session>()
   private firstRound: (() => void) | null = null
 
@@ -48,6 +51,8 @@ export class HealthChecker {
     this.hooks = hooks
     this.transport = transport
     this.dial = dial
+    this.serviceMatches =
+      config.check.kind === 'http' && config.check.serviceName !== null ? compileMatcher(config.check.serviceName) : null
   }
 
   add(host: Host): void {
@@ -188,7 +193,7 @@ class Session {
       if (result.immediateFail) this.checker.hooks.setHealth(this.host, HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL, 0)
       if (!inRanges(result.status, check.expectedStatuses, 200)) {
         this.failed(inRanges(result.status, check.retriableStatuses, null) ? 'retriable' : 'active')
-      } else if (check.serviceName !== null && !matches(check.serviceName, result.healthcheckedCluster ?? '')) {
+      } else if (this.checker.serviceMatches !== null && !this.checker.serviceMatches(result.healthcheckedCluster ?? '')) {
         this.checker.stats.healthCheck.verify_cluster.value++
         this.failed('active')
       } else this.passed(result.degraded)
@@ -291,18 +296,22 @@ function inRanges(status: number, ranges: readonly { readonly start: number; rea
   return ranges.some(range => status >= range.start && status < range.end)
 }
 
-/** service_name_matcher. Regexes come as RE2 and are anchored; JavaScript's engine never sees them: only the plain kinds pass. */
-function matches(matcher: StringMatcher, value: string): boolean {
-  if (matcher.kind === 'regex') return matcher.value === value || matcher.value === '.*'
-  const [wanted, given] = matcher.ignoreCase ? [matcher.value.toLowerCase(), value.toLowerCase()] : [matcher.value, value]
+/** service_name_matcher, compiled once per checker. RE2 matches the whole value. */
+function compileMatcher(matcher: StringMatcher): (value: string) => boolean {
+  if (matcher.kind === 'regex') {
+    const pattern = RE2JS.compile(matcher.value)
+    return value => pattern.matches(value)
+  }
+  const fold = matcher.ignoreCase ? (text: string) => text.toLowerCase() : (text: string) => text
+  const wanted = fold(matcher.value)
   switch (matcher.kind) {
     case 'exact':
-      return given === wanted
+      return value => fold(value) === wanted
     case 'prefix':
-      return given.startsWith(wanted)
+      return value => fold(value).startsWith(wanted)
     case 'suffix':
-      return given.endsWith(wanted)
+      return value => fold(value).endsWith(wanted)
     case 'contains':
-      return given.includes(wanted)
+      return value => fold(value).includes(wanted)
   }
 }

@@ -3,9 +3,10 @@
 // 10,000 costs a pass of compares and nothing else. Invariant: `hosts` is in the order of the config, `byKey` has the same hosts.
 
 import { type Address, formatAddress } from '../model/address.js'
-import type { Endpoint, Locality, LocalityEndpoints } from '../model/endpoint.js'
-import type { JsonValue, Metadata } from '../model/metadata.js'
+import type { Endpoint, LocalityEndpoints } from '../model/endpoint.js'
+import { type JsonValue, LB_METADATA, type Metadata } from '../model/metadata.js'
 import type { UpstreamCluster } from './cluster.js'
+import { hashKeyOfMetadata } from './hash-table.js'
 import { Host } from './host.js'
 import { maxPriorities, sameLocality } from './host-set.js'
 
@@ -15,6 +16,12 @@ export interface HostChanges {
   /** Kept hosts whose endpoint (weight, health, metadata), priority or locality changed. */
   readonly updated: readonly Host[]
 }
+
+/**
+ * Which changes of metadata count: none, those of the hash key, or all (subsets). Where they do not count, the newest metadata is
+ * taken over without a compare, which would cost more than all the rest.
+ */
+export type MetadataInterest = 'none' | 'hashKey' | 'all'
 
 /** Most endpoints of one cluster. */
 export const maxHosts = 1_000_000
@@ -39,7 +46,7 @@ export class HostTable {
    * Makes the table equal to `localities`. `keep` may hold back a host from removal (it stays, in last place). The same address twice
    * is one host, the first mention counts.
    */
-  apply(localities: readonly LocalityEndpoints[], keep: (host: Host) => boolean): HostChanges {
+  apply(localities: readonly LocalityEndpoints[], interest: MetadataInterest, keep: (host: Host) => boolean): HostChanges {
     const old = this.hosts
     const next: Host[] = []
     const added: Host[] = []
@@ -67,7 +74,7 @@ export class HostTable {
           continue
         } else {
           if (host === old[guess]) guess++
-          if (reuse(host, endpoint, group)) updated.push(host)
+          if (reuse(host, endpoint, group, interest)) updated.push(host)
         }
         this.claims[host.slot] = this.update
         host.position = next.length
@@ -123,15 +130,18 @@ export class HostTable {
   }
 }
 
-/** Takes over what is new; true when something differs. An equal endpoint keeps the old object, so that compares stay by reference. */
-function reuse(host: Host, endpoint: Endpoint, group: LocalityEndpoints): boolean {
+/** Takes over what is new; true when something differs that counts. */
+function reuse(host: Host, endpoint: Endpoint, group: LocalityEndpoints, interest: MetadataInterest): boolean {
   let changed = false
-  if (host.endpoint !== endpoint && !sameEndpoint(host.endpoint, endpoint)) {
-    host.endpoint = sameMetadata(host.endpoint.metadata, endpoint.metadata)
-      ? { ...endpoint, metadata: host.endpoint.metadata }
-      : endpoint
-    changed = true
+  const old = host.endpoint
+  if (old !== endpoint) {
+    const sameMeta = metadataAgrees(old.metadata, endpoint.metadata, interest)
+    changed = !sameMeta || !sameFields(old, endpoint)
+    // Subsets tell changed metadata by its identity: equal metadata stays the same object.
+    if (interest !== 'all') host.endpoint = endpoint
+    else if (changed) host.endpoint = sameMeta ? { ...endpoint, metadata: old.metadata } : endpoint
   }
+  if (changed) host.hashKey = ''
   if (host.priority !== group.priority) {
     host.priority = group.priority
     changed = true
@@ -155,21 +165,32 @@ function sameAddress(a: Address, b: Address): boolean {
   return b.kind === 'pipe' && a.path === b.path
 }
 
-function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+function sameFields(a: Endpoint, b: Endpoint): boolean {
   return (
     a.weight === b.weight &&
     a.health === b.health &&
     a.healthCheckPort === b.healthCheckPort &&
     a.disableActiveHealthCheck === b.disableActiveHealthCheck &&
     a.hostname === b.hostname &&
-    a.healthCheckHostname === b.healthCheckHostname &&
-    sameMetadata(a.metadata, b.metadata)
+    a.healthCheckHostname === b.healthCheckHostname
   )
+}
+
+function metadataAgrees(a: Metadata, b: Metadata, interest: MetadataInterest): boolean {
+  if (interest === 'none' || a === b) return true
+  if (interest === 'all') return sameMetadata(a, b)
+  return hashKeyOfMetadata(a) === hashKeyOfMetadata(b)
 }
 
 export function sameMetadata(a: Metadata, b: Metadata): boolean {
   if (a === b) return true
   if (a.size !== b.size) return false
+  if (a.size === 0) return true
+  // Nearly always there is just this one namespace.
+  const lb = a.get(LB_METADATA)
+  const otherLb = b.get(LB_METADATA)
+  if (lb !== undefined && otherLb !== undefined && !sameJson(lb, otherLb)) return false
+  if (a.size === 1 && lb !== undefined) return otherLb !== undefined
   for (const [namespace, value] of a) {
     const other = b.get(namespace)
     if (other === undefined || !sameJson(value, other)) return false
@@ -177,6 +198,7 @@ export function sameMetadata(a: Metadata, b: Metadata): boolean {
   return true
 }
 
+// HOT: once an endpoint of every update. for-in makes no array of keys.
 function sameJson(a: JsonValue, b: JsonValue): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
@@ -185,6 +207,12 @@ function sameJson(a: JsonValue, b: JsonValue): boolean {
   }
   const left = a as { readonly [key: string]: JsonValue }
   const right = b as { readonly [key: string]: JsonValue }
-  const keys = Object.keys(left)
-  return keys.length === Object.keys(right).length && keys.every(key => Object.hasOwn(right, key) && sameJson(left[key]!, right[key]!))
+  let count = 0
+  for (const key in left) {
+    const other = right[key]
+    if (other === undefined || !sameJson(left[key]!, other)) return false
+    count++
+  }
+  for (const _key in right) count--
+  return count === 0
 }

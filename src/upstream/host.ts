@@ -63,6 +63,8 @@ export class Host {
   /** Number of this host among the cluster's hosts, dense and reused: index of per-host arrays of the load balancers. */
   slot = -1
   flags = 0
+  /** What consistent hashing hashes for this host, once asked for (hash-table); '' = not computed. */
+  hashKey = ''
   /** Place in the config's order; set by the cluster at every update. */
   position = 0
   /** Maintained by the pools. */

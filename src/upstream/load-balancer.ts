@@ -2,10 +2,10 @@
 // to the policy. Implementations: edf-load-balancer (round robin,
 // least request), zone-aware-load-balancer (random, pick first), hash-load-balancer, subset-, aggregate- and original-dst-load-balancer.
 
+import type { ClusterStats } from '../metrics/stat-names.js'
 import type { Cluster } from '../model/cluster.js'
 import type { Metadata } from '../model/metadata.js'
 import type { Clock } from './clock.js'
-import type { ClusterStats } from '../metrics/stat-names.js'
 import type { Host } from './host.js'
 import type { PrioritySet } from './host-set.js'
 

@@ -49,7 +49,7 @@ export class MaglevTable implements HashTable {
   private readonly mostGauge: Gauge
   private readonly defer: (step: () => void) => void
   private hosts: readonly Host[] = []
-  private table = new Int32Array(0)
+  private table: Int32Array = new Int32Array(0)
   private sorted: Sorted = { hosts: [], keys: [], weights: new Float64Array(0), offsets: new Uint32Array(0), skips: new Uint32Array(0) }
   private build: Build | null = null
   private sliceAsked = false
@@ -65,7 +65,9 @@ export class MaglevTable implements HashTable {
   }
 
   update(weighted: WeightedHosts): void {
-    this.sorted = this.sort(weighted)
+    const sorted = this.sort(weighted)
+    if (sorted.hosts.length > 0 && sameEntries(sorted, this.sorted)) return
+    this.sorted = sorted
     if (weighted.hosts.length === 0) {
       this.build = null
       this.hosts = []
@@ -183,7 +185,7 @@ export class MaglevTable implements HashTable {
     let stay = 0
     for (let i = 0; i < count; i++) {
       const host = hosts[i]!
-      if (oldIndex.has(host.slot) && this.sameKey(host, old.keys[oldIndex.get(host.slot)]!)) {
+      if (oldIndex.has(host.slot) && hashKeyOf(host, this.useHostname) === old.keys[oldIndex.get(host.slot)]) {
         newIndex.set(host.slot, i)
         stay++
       } else fresh.push({ host, key: hashKeyOf(host, this.useHostname), index: i })
@@ -213,10 +215,6 @@ export class MaglevTable implements HashTable {
     return sorted
   }
 
-  private sameKey(host: Host, key: string): boolean {
-    return (!this.useHostname && host.endpoint.metadata.size === 0 ? host.addressText : hashKeyOf(host, this.useHostname)) === key
-  }
-
   private place(sorted: Sorted, at: number, entry: { host: Host; key: string }, weight: number): void {
     sorted.hosts[at] = entry.host
     sorted.keys[at] = entry.key
@@ -226,6 +224,13 @@ export class MaglevTable implements HashTable {
     xxHash64Into(hash, entry.key, 1)
     sorted.skips[at] = remainder(hash, this.size - 1) + 1
   }
+}
+
+function sameEntries(a: Sorted, b: Sorted): boolean {
+  if (a.hosts.length !== b.hosts.length) return false
+  for (let i = 0; i < a.hosts.length; i++)
+    if (a.hosts[i] !== b.hosts[i] || a.weights[i] !== b.weights[i] || a.keys[i] !== b.keys[i]) return false
+  return true
 }
 
 /** 64-bit value modulo `size` (< 2^26, so every product stays exact). */

@@ -6,7 +6,7 @@
 import type { ClusterStats } from '../metrics/stat-names.js'
 import type { OutlierDetection } from '../model/cluster.js'
 import type { Clock, Timer } from './clock.js'
-import { type Host, HealthFlag } from './host.js'
+import { HealthFlag, type Host } from './host.js'
 import { OutlierMonitor, type SuccessRate } from './outlier-monitor.js'
 
 export type EjectionCause =

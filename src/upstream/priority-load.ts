@@ -22,10 +22,7 @@ export function computePriorityLoads(sets: readonly HostSet[], panicThreshold: n
   const healthy = sets.map(() => 0)
   const degraded = sets.map(() => 0)
   const panic = sets.map(() => false)
-  const total = Math.min(
-    100,
-    health.reduce((sum, n) => sum + n, 0) + degradedHealth.reduce((sum, n) => sum + n, 0),
-  )
+  const total = Math.min(100, health.reduce((sum, n) => sum + n, 0) + degradedHealth.reduce((sum, n) => sum + n, 0))
   if (total > 0) distribute(healthy, degraded, health, degradedHealth, total)
   if (panicThreshold === 0 && total === 0) {
     // Nobody will be found there, but the shares must sum up to 100.
@@ -71,10 +68,7 @@ export function inPanic(set: HostSet, threshold: number): boolean {
 export function excludePriorities(loads: PriorityLoads, excluded: ReadonlySet<number>): PriorityLoads {
   const health = loads.availability.map((value, i) => (excluded.has(i) ? 0 : value))
   const degradedHealth = loads.degradedAvailability.map((value, i) => (excluded.has(i) ? 0 : value))
-  const total = Math.min(
-    100,
-    health.reduce((sum, n) => sum + n, 0) + degradedHealth.reduce((sum, n) => sum + n, 0),
-  )
+  const total = Math.min(100, health.reduce((sum, n) => sum + n, 0) + degradedHealth.reduce((sum, n) => sum + n, 0))
   if (total === 0) return loads
   const healthy = health.map(() => 0)
   const degraded = health.map(() => 0)

@@ -2,6 +2,7 @@
 // Called by health-checker per interval. Every check has its own connection, whatever reuse_connection says: a check that proves the
 // endpoint accepts connections is worth more than the handshake it saves.
 
+import type { Socket } from 'node:net'
 import type { Address } from '../model/address.js'
 import type { HealthCheck } from '../model/cluster.js'
 import type { CancelableCheck, HealthCheckDial, HealthCheckResult } from './health-check-transport.js'
@@ -19,31 +20,46 @@ export function tcpHealthCheck(
   dial: HealthCheckDial,
   done: (outcome: TcpOutcome) => void,
 ): CancelableCheck {
-  const { socket, readyEvent } = dial(host, address)
   let received = Buffer.alloc(0)
+  let open: Socket | null = null
   let over = false
   const finish = (outcome: TcpOutcome | null): void => {
     if (over) return
     over = true
-    socket.destroy()
+    open?.destroy()
     if (outcome !== null) done(outcome)
   }
   const fail = (reason: string): void => finish({ kind: 'network', timeout: false, reason })
-  // Stays for good: a socket may still report an error after it was destroyed.
-  socket.on('error', error => fail(error.message))
-  socket.on('close', () => fail('connection closed'))
-  socket.once(readyEvent, () => {
-    if (over) return
-    if (check.send !== null && check.send.length > 0) socket.write(check.send)
-    if (check.receive.length === 0) finish({ kind: 'passed' })
+  const dialling = dial(host, address, {
+    onFailure: fail,
+    onReady: socket => {
+      open = socket
+      // Stays for good: a socket may still report an error after it was destroyed.
+      socket.on('error', error => fail(error.message))
+      if (over) {
+        socket.destroy()
+        return
+      }
+      if (check.send !== null && check.send.length > 0) socket.write(check.send)
+      if (check.receive.length === 0) {
+        finish({ kind: 'passed' })
+        return
+      }
+      socket.on('close', () => fail('connection closed'))
+      socket.on('data', (chunk: Buffer) => {
+        if (over) return
+        received = Buffer.concat([received, chunk])
+        if (containsInOrder(received, check.receive)) finish({ kind: 'passed' })
+        else if (received.length > maxReceivedBytes) fail(`expected bytes not among the first ${maxReceivedBytes} (maxReceivedBytes)`)
+      })
+    },
   })
-  socket.on('data', (chunk: Buffer) => {
-    if (over) return
-    received = Buffer.concat([received, chunk])
-    if (containsInOrder(received, check.receive)) finish({ kind: 'passed' })
-    else if (received.length > maxReceivedBytes) fail(`expected bytes not among the first ${maxReceivedBytes} (maxReceivedBytes)`)
-  })
-  return { cancel: () => finish(null) }
+  return {
+    cancel: () => {
+      if (!over && open === null) dialling.cancel()
+      finish(null)
+    },
+  }
 }
 
 /** Each block after the one before, other bytes allowed between them (Envoy's fuzzy match). */

@@ -2,8 +2,8 @@
 // its fair share (Envoy docs: intro/arch_overview/upstream/load_balancing/zone_aware). Only priority 0 takes part.
 // Computed by zone-aware-load-balancer when hosts change; `chooseLocality` runs per pick.
 
-import type { Cluster } from '../model/cluster.js'
 import type { ClusterStats } from '../metrics/stat-names.js'
+import type { Cluster } from '../model/cluster.js'
 import type { HostSet } from './host-set.js'
 import { sameLocality } from './host-set.js'
 import { below } from './load-balancer.js'

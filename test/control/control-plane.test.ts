@@ -8,6 +8,9 @@ import { ControlPlane, type ControlPlaneOptions } from '../../src/control/contro
 import { CLUSTER_TYPE, LISTENER_TYPE } from '../../src/xds/type-urls.js'
 import { TestSidecar } from './test-sidecar.js'
 
+// biome-ignore lint/suspicious/noExplicitAny: answers of the API are looked into freely.
+type Json = any
+
 let dir: string
 const planes: ControlPlane[] = []
 const sidecars: TestSidecar[] = []
@@ -38,7 +41,7 @@ async function call(
   method: string,
   path: string,
   body?: unknown,
-): Promise<{ status: number; body: any; headers: Headers }> {
+): Promise<{ status: number; body: Json; headers: Headers }> {
   const response = await fetch(`http://${plane.httpAddress}${path}`, {
     method,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -198,7 +201,8 @@ describe('ControlPlane', () => {
     const again = await start({ dataDir: dir })
     connect(again, 'web-sidecar-proxy')
     const after = await poll(again, 'web-sidecar-proxy', proxy => proxy.Synced)
-    const acked = (state: any): object => Object.fromEntries(state.Streams[0].Types.map((type: any) => [type.TypeURL, type.AckedVersions]))
+    const acked = (state: Json): object =>
+      Object.fromEntries(state.Streams[0].Types.map((type: Json) => [type.TypeURL, type.AckedVersions]))
     expect(acked(after)).toEqual(acked(before))
     expect((await call(again, 'GET', '/v1/agent/connect/ca/leaf/web')).body.SerialNumber).toBe(leaf.SerialNumber)
   })
@@ -261,7 +265,7 @@ describe('ControlPlane', () => {
   })
 })
 
-async function poll(plane: ControlPlane, id: string, check: (proxy: any) => boolean): Promise<any> {
+async function poll(plane: ControlPlane, id: string, check: (proxy: Json) => boolean): Promise<Json> {
   for (;;) {
     const { body } = await call(plane, 'GET', `/v1/outrigger/proxies/${id}`)
     if (check(body)) return body

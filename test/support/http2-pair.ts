@@ -2,7 +2,7 @@
 // move only when `run` is called, in any chunk size, so that tests decide what happens when.
 
 import type { Transport } from '../../src/l7/codec/codec.js'
-import type { Http2CodecOptions } from '../../src/l7/codec/http2/connection.js'
+import type { Http2CodecOptions } from '../../src/l7/codec/http2/connection-base.js'
 import { newHttp2Stats } from '../../src/l7/codec/http2/stats.js'
 import type { Http2Options } from '../../src/model/http-connection-manager.js'
 

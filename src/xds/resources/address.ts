@@ -28,20 +28,14 @@ export function decodeAddress(address: AddressMessage | undefined, ctx: Ctx, hos
     }
     case 'socketAddress':
       return decodeSocketAddress(address.address.value, ctx.at('socket_address'), hosts)
-    case 'envoyInternalAddress':
-      ctx.at('envoy_internal_address').error('internal listeners are not supported')
-      return NO_ADDRESS
     default:
-      return NO_ADDRESS // the missing oneof has been reported
+      return NO_ADDRESS // the missing oneof, or an internal address: reported
   }
 }
 
 export function decodeSocketAddress(socket: SocketAddress, ctx: Ctx, hosts: 'ip' | 'host'): Address {
   if (socket.protocol === SocketAddress_Protocol.UDP) ctx.at('protocol').error('UDP is not supported')
-  if (socket.resolverName !== '') ctx.at('resolver_name').error(`unknown address resolver '${socket.resolverName}'`)
-  let port = 0
-  if (socket.portSpecifier.case === 'portValue') port = socket.portSpecifier.value
-  else if (socket.portSpecifier.case === 'namedPort') ctx.at('named_port').error('named ports need an address resolver; give port_value')
+  const port = socket.portSpecifier.case === 'portValue' ? socket.portSpecifier.value : 0
   const host = canonicalIp(socket.address) ?? socket.address
   if (hosts === 'ip' && socket.address !== '' && isIP(host) === 0) {
     ctx.at('address').error(`malformed IP address: ${socket.address}. A DNS name needs cluster type STRICT_DNS or LOGICAL_DNS`)

@@ -4,8 +4,8 @@
 import type { ApiConfigSource, ConfigSource } from '../../model/bootstrap.js'
 import type { GrpcService } from '../../model/http-filter.js'
 import {
-  type ApiConfigSource as ApiConfigSourceMessage,
   ApiConfigSource_ApiType,
+  type ApiConfigSource as ApiConfigSourceMessage,
   ApiVersion,
   type ConfigSource as ConfigSourceMessage,
 } from '../gen/envoy/config/core/v3/config_source_pb.js'

@@ -84,7 +84,10 @@ function checkLocalityWeights(localities: readonly LocalityEndpoints[], ctx: Ctx
     const sum = (sums.get(locality.priority) ?? 0) + locality.weight
     sums.set(locality.priority, sum)
     if (sum > MAX_UINT32) {
-      ctx.at('endpoints', i).at('load_balancing_weight').error(`the sum of weights of all localities at the same priority exceeds ${MAX_UINT32}`)
+      ctx
+        .at('endpoints', i)
+        .at('load_balancing_weight')
+        .error(`the sum of weights of all localities at the same priority exceeds ${MAX_UINT32}`)
     }
   })
 }

@@ -20,6 +20,8 @@ export interface DecodeOptions {
 export type Decoded<T> = Checked<T> & {
   /** Fields that our protos do not know, accepted and counted (dynamic config only). */
   readonly unknownFields: number
+  /** Paths of fields that were accepted without effect. */
+  readonly unsupported: readonly string[]
 }
 
 export class ErrorCollector {
@@ -42,10 +44,11 @@ export class ErrorCollector {
   }
 
   result<T>(value: T): Decoded<T> {
-    if (this.errors.length === 0) return { ok: true, value, warnings: this.warnings, unknownFields: this.unknownFields }
+    if (this.errors.length === 0)
+      return { ok: true, value, warnings: this.warnings, unknownFields: this.unknownFields, unsupported: this.unsupported }
     const errors =
       this.droppedErrors > 0 ? [...this.errors, { path: '', reason: `and ${this.droppedErrors} more errors` }] : [...this.errors]
-    return { ok: false, errors, unknownFields: this.unknownFields }
+    return { ok: false, errors, unknownFields: this.unknownFields, unsupported: this.unsupported }
   }
 }
 

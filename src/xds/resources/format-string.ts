@@ -6,7 +6,19 @@ import type { Ctx } from './field-path.js'
 /** One command: name, optional `(arguments)`, optional `:length`. */
 const COMMAND = /%(?:%|([A-Z][A-Z0-9_]*)(\((?:[^()]|\([^()]*\))*\))?(?::(\d+))?%)/y
 
-const COMMAND_PREFIXES = ['DOWNSTREAM_', 'UPSTREAM_', 'RESPONSE_', 'REQUEST_', 'CONNECTION_', 'TRACE_', 'TLS_', 'QUERY_', 'VIRTUAL_', 'CUSTOM_', 'COMMON_']
+const COMMAND_PREFIXES = [
+  'DOWNSTREAM_',
+  'UPSTREAM_',
+  'RESPONSE_',
+  'REQUEST_',
+  'CONNECTION_',
+  'TRACE_',
+  'TLS_',
+  'QUERY_',
+  'VIRTUAL_',
+  'CUSTOM_',
+  'COMMON_',
+]
 const COMMANDS = new Set(
   (
     'REQ RESP TRAILER START_TIME START_TIME_LOCAL EMIT_TIME EMIT_TIME_LOCAL BYTES_RECEIVED BYTES_SENT PROTOCOL DURATION ROUTE_NAME ' +

@@ -1,8 +1,8 @@
 // typed_per_filter_config of route tables, virtual hosts, routes and weighted clusters -> HttpFilterOverride by filter name,
 // through FilterConfig {config, is_optional, disabled} too. Called by route.ts and route-action.ts.
 
-import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { Any } from '@bufbuild/protobuf/wkt'
+import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { FilterConfig } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { BufferPerRoute } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { CompressorPerRoute } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
@@ -25,6 +25,8 @@ export const CORS_FILTER_NAME = 'envoy.filters.http.cors'
 
 const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig'
 const PACKAGE = 'envoy.extensions.filters.http.'
+/** Accepted and listed: the filter keeps its own settings. */
+const RATE_LIMIT_PER_ROUTE = `${PACKAGE}ratelimit.v3.RateLimitPerRoute`
 
 type OverrideDecoder = (message: unknown, ctx: Ctx) => HttpFilterOverride
 
@@ -44,7 +46,8 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
     'buffer.v3.BufferPerRoute',
     m => {
       const { override } = m as BufferPerRoute
-      if (override.case === 'buffer') return { disabled: false, kind: 'buffer', config: { maxRequestBytes: override.value.maxRequestBytes ?? 0 } }
+      if (override.case === 'buffer')
+        return { disabled: false, kind: 'buffer', config: { maxRequestBytes: override.value.maxRequestBytes ?? 0 } }
       return { disabled: override.case === 'disabled', kind: 'buffer', config: null }
     },
   ],
@@ -99,6 +102,10 @@ export function decodeFilterOverrides(configs: { [name: string]: Any }, ctx: Ctx
 function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): HttpFilterOverride | null {
   const { typeName, typeUrl, message, known } = unpackAny(any, ctx)
   if (typeName === FILTER_CONFIG && message !== null && !optional) return decodeFilterConfig(name, message as FilterConfig, ctx)
+  if (typeName === RATE_LIMIT_PER_ROUTE) {
+    ctx.unsupported()
+    return { disabled: false, kind: 'generic' }
+  }
   const decoder = typeName.startsWith(PACKAGE) ? OVERRIDES.get(typeName.slice(PACKAGE.length)) : undefined
   if (decoder !== undefined) return message === null ? null : decoder(message, ctx)
   if (optional) ctx.unsupported()

@@ -42,7 +42,10 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
   ['csrf.v3.CsrfPolicy', (m, ctx) => ({ kind: 'csrf', config: decodeCsrf(m as CsrfPolicy, ctx) })],
   ['buffer.v3.Buffer', m => ({ kind: 'buffer', config: { maxRequestBytes: (m as BufferMessage).maxRequestBytes ?? 0 } })],
   ['compressor.v3.Compressor', (m, ctx) => ({ kind: 'compressor', config: decodeCompressor(m as Compressor, ctx) })],
-  ['local_ratelimit.v3.LocalRateLimit', (m, ctx) => ({ kind: 'localRateLimit', config: decodeLocalRateLimit(m as LocalRateLimit, ctx, false) })],
+  [
+    'local_ratelimit.v3.LocalRateLimit',
+    (m, ctx) => ({ kind: 'localRateLimit', config: decodeLocalRateLimit(m as LocalRateLimit, ctx, false) }),
+  ],
   ['ratelimit.v3.RateLimit', (m, ctx) => ({ kind: 'rateLimit', config: decodeRateLimit(m as RateLimit, ctx) })],
   ['ext_authz.v3.ExtAuthz', (m, ctx) => ({ kind: 'extAuthz', config: decodeExtAuthz(m as ExtAuthz, ctx) })],
   ['jwt_authn.v3.JwtAuthentication', (m, ctx) => ({ kind: 'jwtAuthn', config: decodeJwtAuthn(m as JwtAuthentication, ctx) })],
@@ -96,7 +99,9 @@ export function decodeHttpFilters(filters: readonly HttpFilterMessage[], ctx: Ct
   if (last === undefined) {
     if (clean) ctx.at(field).error('the HTTP filter chain needs a router as its last filter')
   } else if (last.kind !== 'router' && clean) {
-    ctx.at(field, filters.length - 1).error(`non-terminal filter '${last.name}' is the last filter of the HTTP filter chain; it must be the router`)
+    ctx
+      .at(field, filters.length - 1)
+      .error(`non-terminal filter '${last.name}' is the last filter of the HTTP filter chain; it must be the router`)
   }
   return present
 }

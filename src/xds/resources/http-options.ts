@@ -10,19 +10,17 @@ import {
 } from '../gen/envoy/config/core/v3/protocol_pb.js'
 import { describeType, unpackAny } from './any.js'
 import type { Ctx } from './field-path.js'
+import { readNewerField } from './newer-fields.js'
 import { durationMsOr, enumName } from './values.js'
 
 const HOUR_MS = 3_600_000
-
-/** Field number of HttpProtocolOptions.max_response_headers_kb, newer than our protos (UInt32Value). */
-const MAX_RESPONSE_HEADERS_KB_FIELD = 7
 
 export function decodeCommonHttp(options: HttpProtocolOptions | undefined): CommonHttpOptions {
   return {
     idleTimeoutMs: durationMsOr(options?.idleTimeout, HOUR_MS),
     maxConnectionDurationMs: positiveOrNull(durationMsOr(options?.maxConnectionDuration, null)),
     maxHeadersCount: options?.maxHeadersCount ?? 100,
-    maxResponseHeadersKb: unknownUInt32Value(options, MAX_RESPONSE_HEADERS_KB_FIELD),
+    maxResponseHeadersKb: positiveOrNull(readNewerField(options, 'max_response_headers_kb')),
     maxStreamDurationMs: positiveOrNull(durationMsOr(options?.maxStreamDuration, null)),
     headersWithUnderscoresAction: enumName(
       HttpProtocolOptions_HeadersWithUnderscoresActionSchema,
@@ -35,18 +33,6 @@ export function decodeCommonHttp(options: HttpProtocolOptions | undefined): Comm
 /** Envoy reads 0 as "no limit" in all of these. */
 function positiveOrNull(value: number | null): number | null {
   return value === null || value <= 0 ? null : value
-}
-
-/** A wrapped number in a field that our protos do not know: length-delimited bytes, prefixed by their length, of `08 <varint>`. */
-function unknownUInt32Value(message: HttpProtocolOptions | undefined, no: number): number | null {
-  const data = message?.$unknown?.find(field => field.no === no)?.data
-  if (data === undefined || data[1] !== 0x08) return null
-  let value = 0
-  for (let i = 2; i < data.length && i < 7; i++) {
-    value += (data[i]! & 0x7f) * 2 ** (7 * (i - 2))
-    if (data[i]! < 0x80) return value > 0 ? value : null
-  }
-  return null
 }
 
 export function decodeHttp1(options: Http1ProtocolOptions | undefined, ctx: Ctx): Http1Options {

@@ -6,6 +6,7 @@ import { create, type DescField, type DescMessage, fromJson, type JsonValue, typ
 import { type Any, AnySchema } from '@bufbuild/protobuf/wkt'
 import { isWalked } from './constraint.js'
 import { Ctx } from './field-path.js'
+import { newerField, setNewerField } from './newer-fields.js'
 import { schemaOf } from './schemas.js'
 
 /** The protobuf runtimes' own bound on nesting. */
@@ -28,7 +29,10 @@ export function messageFromJson(desc: DescMessage, json: unknown, ctx: Ctx, dept
   for (const [key, value] of Object.entries(json)) {
     const field = desc.fields.find(candidate => candidate.name === key || candidate.jsonName === key)
     if (field === undefined) {
-      reportUnknown(desc, key, ctx)
+      const newer = newerField(desc.typeName, key)
+      if (newer === undefined) reportUnknown(desc, key, ctx)
+      else if (value !== null && !setNewerField(message, newer, value))
+        ctx.at(key).error(`expected a ${newer.kind === 'uint32Value' ? 'number' : 'boolean'}`)
       continue
     }
     if (seen.has(field.name)) ctx.at(field.name).error('field is given twice')
@@ -74,7 +78,10 @@ function readField(target: Fields, desc: DescMessage, field: DescField, value: u
       for (const [key, item] of Object.entries(value)) {
         const itemCtx = new Ctx(ctx.sink, `${ctx.path}[${JSON.stringify(key)}]`)
         if (field.mapKind === 'message' && isNested(field.message)) setOwn(out, key, nested(field.message, item, itemCtx, depth))
-        else leaf(desc, field, { [key]: item }, itemCtx, part => Object.entries(part as object).forEach(([k, v]) => setOwn(out, k, v)))
+        else
+          leaf(desc, field, { [key]: item }, itemCtx, part => {
+            for (const [k, v] of Object.entries(part as object)) setOwn(out, k, v)
+          })
       }
       return
     }
@@ -139,4 +146,3 @@ function anyFromJson(json: unknown, ctx: Ctx, depth: number): Any {
   const message = messageFromJson(desc, rest, ctx, depth)
   return create(AnySchema, { typeUrl, value: toBinary(desc, message) })
 }
-

@@ -6,9 +6,9 @@ import { formatAddress } from '../../model/address.js'
 import type { FilterChain, FilterChainMatch, Listener } from '../../model/listener.js'
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
-  type FilterChain as FilterChainMessage,
-  type FilterChainMatch as FilterChainMatchMessage,
   FilterChainMatch_ConnectionSourceTypeSchema,
+  type FilterChainMatch as FilterChainMatchMessage,
+  type FilterChain as FilterChainMessage,
 } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
 import { Listener_DrainType, type Listener as ListenerMessage } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { decodeAccessLogs } from './access-log.js'
@@ -41,8 +41,6 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
   }
   checkDuplicateMatches(filterChains, ctx)
   const originalDst = inspectors.originalDst || (listener.useOriginalDst ?? false)
-  if (listener.useOriginalDst) ctx.at('use_original_dst').error(TRANSPARENT)
-  if (listener.transparent) ctx.at('transparent').error(TRANSPARENT)
   return {
     name: listener.name || formatAddress(address),
     statPrefix: listener.statPrefix,
@@ -165,7 +163,17 @@ function* matchKeys(match: FilterChainMatch): Generator<string> {
         for (const direct of ranges(match.directSourcePrefixRanges))
           for (const source of ranges(match.sourcePrefixRanges))
             for (const port of some(match.sourcePorts, String)) {
-              yield [match.destinationPort ?? '', destination, server, match.transportProtocol, alpn, direct, match.sourceType, source, port].join(' ')
+              yield [
+                match.destinationPort ?? '',
+                destination,
+                server,
+                match.transportProtocol,
+                alpn,
+                direct,
+                match.sourceType,
+                source,
+                port,
+              ].join(' ')
             }
 }
 

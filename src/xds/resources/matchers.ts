@@ -2,8 +2,18 @@
 // matches something: routes, RBAC, TLS SANs, access-log filters, CORS, ext_authz. Every regex is compiled once here as RE2, so that
 // a bad one is an error with its path and the data plane can rely on it.
 
-import type { HeaderMatcher, HeaderValueMatch, MetadataMatcher, QueryParameterMatcher, StringMatcher, ValueMatcher } from '../../model/matcher.js'
-import type { HeaderMatcher as HeaderMatcherMessage, QueryParameterMatcher as QueryParameterMatcherMessage } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type {
+  HeaderMatcher,
+  HeaderValueMatch,
+  MetadataMatcher,
+  QueryParameterMatcher,
+  StringMatcher,
+  ValueMatcher,
+} from '../../model/matcher.js'
+import type {
+  HeaderMatcher as HeaderMatcherMessage,
+  QueryParameterMatcher as QueryParameterMatcherMessage,
+} from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { MetadataMatcher as MetadataMatcherMessage } from '../gen/envoy/type/matcher/v3/metadata_pb.js'
 import type { RegexMatcher } from '../gen/envoy/type/matcher/v3/regex_pb.js'
 import type { ListStringMatcher, StringMatcher as StringMatcherMessage } from '../gen/envoy/type/matcher/v3/string_pb.js'

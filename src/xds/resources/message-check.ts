@@ -9,6 +9,7 @@ import { required as oneofRequired, rules as rulesOption } from '../gen/validate
 import { type Constraint, compileConstraint, durationProblem, isRequired, isWalked, type WalkedMessage } from './constraint.js'
 import type { Ctx } from './field-path.js'
 import { type FieldSupport, fieldSupport } from './field-support.js'
+import { countUnknown } from './newer-fields.js'
 
 interface FieldPlan {
   readonly name: string
@@ -59,7 +60,12 @@ function compileField(field: DescField): FieldPlan {
   }
   if (field.fieldKind === 'map') {
     const map = rules?.type.case === 'map' ? rules.type.value : undefined
-    return { ...base, kind: 'map', keyConstraint: compileConstraint(map?.keys, field), itemConstraint: compileConstraint(map?.values, field) }
+    return {
+      ...base,
+      kind: 'map',
+      keyConstraint: compileConstraint(map?.keys, field),
+      itemConstraint: compileConstraint(map?.values, field),
+    }
   }
   if (field.fieldKind === 'scalar' && field.oneof === undefined) base.zero = field.getDefaultValue() ?? scalarZero(field)
   if (field.fieldKind === 'enum' && field.oneof === undefined) base.zero = 0
@@ -104,7 +110,7 @@ function planOf(desc: DescMessage): MessagePlan {
 export function checkMessage(desc: DescMessage, message: Message, ctx: Ctx, listing = true): void {
   const plan = planOf(desc)
   const values = message as WalkedMessage
-  if (message.$unknown !== undefined) ctx.sink.unknownFields += message.$unknown.length
+  if (message.$unknown !== undefined) ctx.sink.unknownFields += countUnknown(message)
   for (const oneof of plan.requiredOneofs) {
     const group = values[oneof.local] as { case: string | undefined }
     if (group.case === undefined) ctx.at(oneof.name).error(`one of ${oneof.choices} is required`)
@@ -186,8 +192,8 @@ export function reachableMessages(desc: DescMessage, into = new Map<string, Desc
   if (into.has(desc.typeName) || !isWalked(desc) || isWrapperDesc(desc)) return into
   into.set(desc.typeName, desc)
   for (const field of desc.fields) {
-    if (field.message !== undefined && fieldSupport(desc.typeName, field.name).status === 'supported') reachableMessages(field.message, into)
+    if (field.message !== undefined && fieldSupport(desc.typeName, field.name).status === 'supported')
+      reachableMessages(field.message, into)
   }
   return into
 }
-

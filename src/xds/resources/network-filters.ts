@@ -64,7 +64,8 @@ export function decodeNetworkFilters(filters: readonly Filter[], ctx: Ctx, field
     const isLast = i === filters.length - 1
     if (decoded === null) {
       // A filter that is off takes part in nothing, but it still cannot end a chain.
-      if (isLast && ctx.sink.errors.length === errorsBefore) at.error(`non-terminal filter '${filter.name}' is the last filter of the filter chain`)
+      if (isLast && ctx.sink.errors.length === errorsBefore)
+        at.error(`non-terminal filter '${filter.name}' is the last filter of the filter chain`)
       return
     }
     const terminal = TERMINAL.has(decoded.kind)
@@ -125,9 +126,7 @@ function decodeLocalRateLimit(name: string, limit: LocalRateLimit, ctx: Ctx): Ne
     statPrefix: limit.statPrefix,
     ...bucket,
     enabled:
-      flag === undefined
-        ? null
-        : { numerator: (flag.defaultValue ?? true) ? 100 : 0, denominator: 100, runtimeKey: flag.runtimeKey },
+      flag === undefined ? null : { numerator: (flag.defaultValue ?? true) ? 100 : 0, denominator: 100, runtimeKey: flag.runtimeKey },
   }
 }
 

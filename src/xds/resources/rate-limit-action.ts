@@ -2,9 +2,9 @@
 
 import type { RateLimit, RateLimitAction } from '../../model/route.js'
 import {
-  type RateLimit as RateLimitMessage,
   type RateLimit_Action,
   RateLimit_Action_MetaData_Source,
+  type RateLimit as RateLimitMessage,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMatchers, decodeQueryParameters } from './matchers.js'
@@ -13,9 +13,7 @@ export function decodeRateLimits(limits: readonly RateLimitMessage[], ctx: Ctx, 
   return limits.map((limit, i) => ({
     stage: limit.stage ?? 0,
     disableKey: limit.disableKey,
-    actions: limit.actions
-      .map((action, j) => decodeAction(action, ctx.at(field, i).at('actions', j)))
-      .filter(action => action !== null),
+    actions: limit.actions.map((action, j) => decodeAction(action, ctx.at(field, i).at('actions', j))).filter(action => action !== null),
   }))
 }
 

@@ -4,9 +4,9 @@
 import type { HashPolicy, HedgePolicy, RetryPolicy } from '../../model/route.js'
 import {
   type HedgePolicy as HedgePolicyMessage,
-  type RetryPolicy as RetryPolicyMessage,
   type RetryPolicy_RateLimitedRetryBackOff,
   RetryPolicy_ResetHeaderFormat,
+  type RetryPolicy as RetryPolicyMessage,
   type RouteAction_HashPolicy,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { OmitHostMetadataConfig } from '../gen/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config_pb.js'

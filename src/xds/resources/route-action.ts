@@ -1,22 +1,30 @@
 // What a route does with a request (RouteAction, RedirectAction, DirectResponseAction of envoy.config.route.v3) -> model.
 // Called by route.ts. Timeouts keep the difference between absent (null) and 0 (off): the runtime fills in Envoy's 15 s.
 
-import type { ClusterSpecifier, DirectResponseAction, ForwardAction, HeaderMutations, MirrorPolicy, RedirectAction } from '../../model/route.js'
+import type {
+  ClusterSpecifier,
+  DirectResponseAction,
+  ForwardAction,
+  HeaderMutations,
+  MirrorPolicy,
+  RedirectAction,
+} from '../../model/route.js'
+import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   type DirectResponseAction as DirectResponseActionMessage,
-  type RedirectAction as RedirectActionMessage,
   RedirectAction_RedirectResponseCode,
+  type RedirectAction as RedirectActionMessage,
   type RouteAction,
-  type RouteAction_RequestMirrorPolicy,
   RouteAction_ClusterNotFoundResponseCode,
   RouteAction_InternalRedirectAction,
+  type RouteAction_RequestMirrorPolicy,
   type WeightedCluster,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
-import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMutations } from './header-mutations.js'
 import { decodeFilterOverrides } from './http-filter-override.js'
+import { readNewerField } from './newer-fields.js'
 import { decodeRateLimits } from './rate-limit-action.js'
 import { decodeHashPolicies, decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
 import { decodeMetadata, decodeRegexRewrite, decodeRuntimeFraction, durationMsOr } from './values.js'
@@ -33,7 +41,8 @@ export function decodeForwardAction(action: RouteAction, ctx: Ctx): ForwardActio
   const redirects = action.internalRedirectPolicy
   if (redirects !== undefined) {
     for (const code of redirects.redirectResponseCodes) {
-      if (![301, 302, 303, 307, 308].includes(code)) ctx.at('internal_redirect_policy').at('redirect_response_codes').warn(`${code} is no redirect and is ignored`)
+      if (![301, 302, 303, 307, 308].includes(code))
+        ctx.at('internal_redirect_policy').at('redirect_response_codes').warn(`${code} is no redirect and is ignored`)
     }
   }
   const legacyRedirects = action.internalRedirectAction === RouteAction_InternalRedirectAction.HANDLE_INTERNAL_REDIRECT
@@ -128,20 +137,23 @@ function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpe
     clusters,
     totalWeight,
     randomValueHeader: random.case === 'headerName' ? random.value.toLowerCase() : '',
-    useHashPolicy: usesHashPolicy(weighted),
+    useHashPolicy: readNewerField(weighted, 'use_hash_policy') === 1,
   }
 }
 
-function isPlain(lists: { requestHeadersToAdd: unknown[]; requestHeadersToRemove: unknown[]; responseHeadersToAdd: unknown[]; responseHeadersToRemove: unknown[] }): boolean {
+function isPlain(lists: {
+  requestHeadersToAdd: unknown[]
+  requestHeadersToRemove: unknown[]
+  responseHeadersToAdd: unknown[]
+  responseHeadersToRemove: unknown[]
+}): boolean {
   return (
-    lists.requestHeadersToAdd.length + lists.requestHeadersToRemove.length + lists.responseHeadersToAdd.length + lists.responseHeadersToRemove.length === 0
+    lists.requestHeadersToAdd.length +
+      lists.requestHeadersToRemove.length +
+      lists.responseHeadersToAdd.length +
+      lists.responseHeadersToRemove.length ===
+    0
   )
-}
-
-/** WeightedCluster.use_hash_policy (BoolValue, field 5), newer than our protos. */
-function usesHashPolicy(weighted: WeightedCluster): boolean {
-  const data = weighted.$unknown?.find(field => field.no === 5)?.data
-  return data !== undefined && data.length === 3 && data[1] === 0x08 && data[2] === 1
 }
 
 function decodeHostRewrite(action: RouteAction, ctx: Ctx): ForwardAction['hostRewrite'] {

@@ -3,13 +3,13 @@
 
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { Route, RouteAction, RouteTable, VirtualHost } from '../../model/route.js'
-import type { RouteConfiguration } from '../gen/envoy/config/route/v3/route_pb.js'
 import {
   type CorsPolicy,
   type Route as RouteMessage,
-  type VirtualHost as VirtualHostMessage,
   VirtualHost_TlsRequirementTypeSchema,
+  type VirtualHost as VirtualHostMessage,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type { RouteConfiguration } from '../gen/envoy/config/route/v3/route_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMutations } from './header-mutations.js'
 import { CORS_FILTER_NAME, decodeFilterOverrides } from './http-filter-override.js'
@@ -55,7 +55,9 @@ function checkDomains(config: RouteConfiguration, ctx: Ctx): void {
       const domain = raw.toLowerCase()
       if (domains.has(domain)) {
         const reason =
-          domain === '*' ? 'only a single wildcard domain is permitted' : `only unique values for domains are permitted: duplicate entry '${raw}'`
+          domain === '*'
+            ? 'only a single wildcard domain is permitted'
+            : `only unique values for domains are permitted: duplicate entry '${raw}'`
         at.at('domains', j).error(`${reason} in route '${config.name}'`)
       }
       domains.add(domain)

@@ -22,13 +22,16 @@ import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/f
 import { ConfigSchema as GrpcHttp1BridgeSchema } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
 import { FilterConfigSchema as GrpcStatsSchema } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
 import { GrpcWebSchema } from '../gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js'
-import { HeaderMutationPerRouteSchema, HeaderMutationSchema } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
+import {
+  HeaderMutationPerRouteSchema,
+  HeaderMutationSchema,
+} from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import { ConfigSchema as HeaderToMetadataSchema } from '../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
 import { HealthCheckSchema } from '../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
 import { JwtAuthenticationSchema, PerRouteConfigSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import { LocalRateLimitSchema as HttpLocalRateLimitSchema } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RateLimitPerRouteSchema, RateLimitSchema } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
-import { RBACPerRouteSchema, RBACSchema as HttpRbacSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import { RBACSchema as HttpRbacSchema, RBACPerRouteSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import { UpstreamCodecSchema } from '../gen/envoy/extensions/filters/http/upstream_codec/v3/upstream_codec_pb.js'
 import { HttpInspectorSchema } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js'
@@ -67,19 +70,79 @@ import { TypedStructSchema as UdpaTypedStructSchema } from '../gen/udpa/type/v1/
 import { TypedStructSchema } from '../gen/xds/type/v3/typed_struct_pb.js'
 
 const SCHEMAS: readonly DescMessage[] = [
-  BootstrapSchema, ClusterSchema, ClusterLoadAssignmentSchema, ListenerSchema, RouteConfigurationSchema, SecretSchema,
-  FilterConfigSchema, FileAccessLogSchema, StderrAccessLogSchema, StdoutAccessLogSchema, ClusterConfigSchema, BrotliSchema, GzipSchema,
-  BufferPerRouteSchema, BufferSchema, CompressorPerRouteSchema, CompressorSchema, CorsPolicySchema, CorsSchema, CsrfPolicySchema,
-  ExtAuthzPerRouteSchema, ExtAuthzSchema, HTTPFaultSchema, GrpcHttp1BridgeSchema, GrpcStatsSchema, GrpcWebSchema,
-  HeaderMutationPerRouteSchema, HeaderMutationSchema, HeaderToMetadataSchema, HealthCheckSchema, JwtAuthenticationSchema,
-  PerRouteConfigSchema, HttpLocalRateLimitSchema, RateLimitPerRouteSchema, RateLimitSchema, RBACPerRouteSchema, HttpRbacSchema,
-  RouterSchema, UpstreamCodecSchema, HttpInspectorSchema, OriginalDstSchema, ProxyProtocolSchema, TlsInspectorSchema,
-  ConnectionLimitSchema, DirectResponseSchema, EchoSchema, HttpConnectionManagerSchema, NetworkLocalRateLimitSchema, NetworkRbacSchema,
-  SniClusterSchema, TcpProxySchema, PreserveCaseFormatterConfigSchema, ClusterProvidedSchema, LeastRequestSchema, MaglevSchema,
-  PickFirstSchema, RandomSchema, RingHashSchema, RoundRobinSchema, SubsetSchema, WrrLocalitySchema, UuidRequestIdConfigSchema,
-  OmitCanaryHostsPredicateSchema, OmitHostMetadataConfigSchema, PreviousHostsPredicateSchema, PreviousPrioritiesConfigSchema,
-  RawBufferSchema, DownstreamTlsContextSchema, UpstreamTlsContextSchema, SPIFFECertValidatorConfigSchema, HttpProtocolOptionsSchema,
-  UdpaTypedStructSchema, TypedStructSchema,
+  BootstrapSchema,
+  ClusterSchema,
+  ClusterLoadAssignmentSchema,
+  ListenerSchema,
+  RouteConfigurationSchema,
+  SecretSchema,
+  FilterConfigSchema,
+  FileAccessLogSchema,
+  StderrAccessLogSchema,
+  StdoutAccessLogSchema,
+  ClusterConfigSchema,
+  BrotliSchema,
+  GzipSchema,
+  BufferPerRouteSchema,
+  BufferSchema,
+  CompressorPerRouteSchema,
+  CompressorSchema,
+  CorsPolicySchema,
+  CorsSchema,
+  CsrfPolicySchema,
+  ExtAuthzPerRouteSchema,
+  ExtAuthzSchema,
+  HTTPFaultSchema,
+  GrpcHttp1BridgeSchema,
+  GrpcStatsSchema,
+  GrpcWebSchema,
+  HeaderMutationPerRouteSchema,
+  HeaderMutationSchema,
+  HeaderToMetadataSchema,
+  HealthCheckSchema,
+  JwtAuthenticationSchema,
+  PerRouteConfigSchema,
+  HttpLocalRateLimitSchema,
+  RateLimitPerRouteSchema,
+  RateLimitSchema,
+  RBACPerRouteSchema,
+  HttpRbacSchema,
+  RouterSchema,
+  UpstreamCodecSchema,
+  HttpInspectorSchema,
+  OriginalDstSchema,
+  ProxyProtocolSchema,
+  TlsInspectorSchema,
+  ConnectionLimitSchema,
+  DirectResponseSchema,
+  EchoSchema,
+  HttpConnectionManagerSchema,
+  NetworkLocalRateLimitSchema,
+  NetworkRbacSchema,
+  SniClusterSchema,
+  TcpProxySchema,
+  PreserveCaseFormatterConfigSchema,
+  ClusterProvidedSchema,
+  LeastRequestSchema,
+  MaglevSchema,
+  PickFirstSchema,
+  RandomSchema,
+  RingHashSchema,
+  RoundRobinSchema,
+  SubsetSchema,
+  WrrLocalitySchema,
+  UuidRequestIdConfigSchema,
+  OmitCanaryHostsPredicateSchema,
+  OmitHostMetadataConfigSchema,
+  PreviousHostsPredicateSchema,
+  PreviousPrioritiesConfigSchema,
+  RawBufferSchema,
+  DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
+  SPIFFECertValidatorConfigSchema,
+  HttpProtocolOptionsSchema,
+  UdpaTypedStructSchema,
+  TypedStructSchema,
 ]
 
 const byName: ReadonlyMap<string, DescMessage> = new Map(SCHEMAS.map(schema => [schema.typeName, schema]))

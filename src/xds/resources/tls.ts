@@ -2,6 +2,7 @@
 // transport-socket.ts and secret.ts. Files named by DataSources are not read here: the secret registry reads and watches them.
 // Invariant: whatever would make a peer's check weaker than the config says is an error, never skipped.
 
+import { existsSync } from 'node:fs'
 import type {
   CommonTlsContext,
   DownstreamTls,
@@ -34,6 +35,7 @@ import { decodeConfigSource } from './config-source.js'
 import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeStringMatcher } from './matchers.js'
+import { readNewerField } from './newer-fields.js'
 import { durationMsOr } from './values.js'
 
 const VERSIONS: Record<TlsParameters_TlsProtocol, TlsVersion | null> = {
@@ -72,11 +74,16 @@ export function decodeTlsCertificate(certificate: TlsCertificateMessage, ctx: Ct
 
 export function decodeValidationContext(context: CertificateValidationContext, ctx: Ctx): ValidationContext {
   const directory = context.watchedDirectory
-  const trustedCa = decodeDataSource(context.trustedCa, ctx.at('trusted_ca'), directory)
+  const trustedCa =
+    context.systemRootCerts !== undefined && context.trustedCa === undefined
+      ? systemRoots(ctx.at('system_root_certs'))
+      : decodeDataSource(context.trustedCa, ctx.at('trusted_ca'), directory)
   const spiffe = context.customValidatorConfig === undefined ? null : decodeSpiffeValidator(context, ctx.at('custom_validator_config'))
   const sanMatchers = decodeSanMatchers(context, ctx)
-  if (sanMatchers.length > 0 && trustedCa === null && spiffe === null && context.systemRootCerts === undefined) {
-    ctx.at('match_typed_subject_alt_names').error('SAN-based verification of peer certificates without a trusted CA is insecure and not allowed')
+  if (sanMatchers.length > 0 && trustedCa === null && spiffe === null) {
+    ctx
+      .at('match_typed_subject_alt_names')
+      .error('SAN-based verification of peer certificates without a trusted CA is insecure and not allowed')
   }
   if (context.onlyVerifyLeafCertCrl && context.crl === undefined) ctx.at('only_verify_leaf_cert_crl').warn('has no effect without a crl')
   return {
@@ -98,6 +105,23 @@ export function decodeValidationContext(context: CertificateValidationContext, c
     maxVerifyDepth: context.maxVerifyDepth ?? null,
     spiffeTrustDomains: spiffe,
   }
+}
+
+/** Where distributions keep the bundle of system roots, in the order in which Envoy looks. */
+const SYSTEM_ROOT_BUNDLES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+  '/etc/pki/tls/cert.pem',
+]
+
+function systemRoots(ctx: Ctx): ValidationContext['trustedCa'] {
+  const path = SYSTEM_ROOT_BUNDLES.find(candidate => existsSync(candidate))
+  if (path === undefined) {
+    ctx.error(`no bundle of system root certificates found (${SYSTEM_ROOT_BUNDLES.join(', ')})`)
+    return null
+  }
+  return { kind: 'file', path, watchedDirectory: '' }
 }
 
 function decodeSanMatchers(context: CertificateValidationContext, ctx: Ctx): SanMatcher[] {
@@ -245,18 +269,13 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
   }
 }
 
-/** Field numbers of UpstreamTlsContext that are newer than our protos: auto_host_sni, auto_sni_san_validation (Envoy 1.34). */
-const AUTO_HOST_SNI_FIELD = 6
-const AUTO_SNI_SAN_VALIDATION_FIELD = 7
-
 export function decodeUpstreamTls(context: UpstreamTlsContext, ctx: Ctx): UpstreamTls {
-  const boolean = (no: number): boolean => context.$unknown?.some(field => field.no === no && field.data[0] === 1) ?? false
   if (context.sni.length > 255) ctx.at('sni').error('value length must be at most 255 bytes')
   return {
     common: decodeCommon(context.commonTlsContext, ctx.at('common_tls_context'), 'client'),
     sni: context.sni,
-    autoHostSni: boolean(AUTO_HOST_SNI_FIELD),
-    autoSniSanValidation: boolean(AUTO_SNI_SAN_VALIDATION_FIELD),
+    autoHostSni: readNewerField(context, 'auto_host_sni') === 1,
+    autoSniSanValidation: readNewerField(context, 'auto_sni_san_validation') === 1,
     allowRenegotiation: context.allowRenegotiation,
     maxSessionKeys: context.maxSessionKeys ?? 1,
   }

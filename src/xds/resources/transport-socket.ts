@@ -33,7 +33,9 @@ function decodeTransportSocket<T>(
 }
 
 export function decodeDownstreamSocket(socket: TransportSocket | undefined, ctx: Ctx): DownstreamTls | null {
-  return decodeTransportSocket(socket, ctx, 'DownstreamTlsContext', (message, at) => decodeDownstreamTls(message as DownstreamTlsContext, at))
+  return decodeTransportSocket(socket, ctx, 'DownstreamTlsContext', (message, at) =>
+    decodeDownstreamTls(message as DownstreamTlsContext, at),
+  )
 }
 
 export function decodeUpstreamSocket(socket: TransportSocket | undefined, ctx: Ctx): UpstreamTls | null {

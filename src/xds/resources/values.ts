@@ -114,7 +114,8 @@ export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx, pseudo =
   }
   const name = key.toLowerCase()
   if (key !== '' && !isHeaderName(name)) ctx.at('header').at('key').error(`'${key}' is not a valid header name`)
-  if (!pseudo && (name.startsWith(':') || name === 'host')) ctx.at('header').at('key').error(':-prefixed or host headers may not be modified')
+  if (!pseudo && (name.startsWith(':') || name === 'host'))
+    ctx.at('header').at('key').error(':-prefixed or host headers may not be modified')
   checkFormat(value, ctx.at('header').at('value'))
   let action = APPEND_ACTIONS[option.appendAction] ?? 'APPEND_IF_EXISTS_OR_ADD'
   if (option.append !== undefined) {

@@ -1,9 +1,10 @@
 // The character rules of HTTP/1.1 messages (RFC 9110 §5.6.2 token, §5.5 field value; RFC 9112 §3.2 request target) and the
-// framing fields a codec must understand. Pure; used by both directions.
+// fields that a codec must understand. Pure; used by both directions.
 
 import { lowerHeaderName } from '../header-list.js'
 
-const TOKEN = new Uint8Array(256)
+/** 1 for the characters of a token, by char code. */
+export const TOKEN = new Uint8Array(256)
 for (const c of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") TOKEN[c.charCodeAt(0)] = 1
 
 /** RFC 9110 §5.6.2. */
@@ -13,14 +14,25 @@ export function isToken(text: string): boolean {
   return true
 }
 
-/**
- * A control character that no head may hold (all but HTAB and the CRLF line ends), a CR not followed by LF, or an LF not
- * preceded by CR: the characters by which two parsers come to see two messages (CVE-2019-9900, CVE-2023-30589, CVE-2022-32214).
- */
-export const ILLEGAL_IN_HEAD = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n|^\n/
+/** Visible ASCII only: what may stand in a request target (RFC 3986 has no other characters; Envoy refuses them too). */
+export function isTarget(text: string): boolean {
+  if (text.length === 0) return false
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (c <= 32 || c >= 127) return false
+  }
+  return true
+}
 
-/** Any character that may not stand in a request target: controls, space, DEL. */
-export const ILLEGAL_IN_TARGET = /[\0-\x20\x7f]/
+/** `protocol-name ["/" version]`, one or a list (RFC 9110 §7.8). CVE-2026-1527: nothing else may reach an Upgrade line. */
+export function isUpgradeList(text: string): boolean {
+  for (const part of text.split(',')) {
+    const protocol = trimOws(part, 0, part.length)
+    const slash = protocol.indexOf('/')
+    if (slash === -1 ? !isToken(protocol) : !isToken(protocol.slice(0, slash)) || !isToken(protocol.slice(slash + 1))) return false
+  }
+  return true
+}
 
 /** What a header means to the codec; everything else is passed on. */
 export const FIELD_KIND = {
@@ -35,7 +47,9 @@ export const FIELD_KIND = {
   expect: 8,
 } as const
 
+/** A header name as it was spelled, and what is known about it. */
 export interface FieldName {
+  readonly raw: string
   readonly lower: string
   readonly kind: number
   readonly underscore: boolean
@@ -54,24 +68,41 @@ const KINDS = new Map<string, number>([
   ['expect', FIELD_KIND.expect],
 ])
 
-const MAX_CACHED_NAMES = 4096
+/** One name a slot, the newest wins: bounded, and junk from one peer can't keep real names out for good. Power of two. */
+const NAME_SLOTS = 2048
 const MAX_CACHED_NAME_LENGTH = 64
-const fieldNames = new Map<string, FieldName>()
+const names: (FieldName | null)[] = new Array<FieldName | null>(NAME_SLOTS).fill(null)
 
-/** HOT: one Map look-up for a name seen before (bench/micro/http1-codec). Null when the name is not a token. */
-export function fieldName(raw: string): FieldName | null {
-  const known = fieldNames.get(raw)
-  if (known !== undefined) return known
-  if (!isToken(raw)) return null
+/** The step of the hash that `fieldName` wants, over the name's char codes, from 0. */
+export function hashStep(hash: number, code: number): number {
+  return (Math.imul(hash, 31) + code) | 0
+}
+
+/**
+ * The name at [from, to) of `text`, which is a token with that hash. HOT: every field; a name seen before costs neither a substring
+ * nor a look-up by string (bench/micro/http1-codec).
+ */
+export function fieldName(text: string, from: number, to: number, hash: number): FieldName {
+  const slot = (hash ^ (hash >>> 11)) & (NAME_SLOTS - 1)
+  const known = names[slot]!
+  const length = to - from
+  if (known !== null && known.raw.length === length) {
+    const raw = known.raw
+    let i = 0
+    while (i < length && raw.charCodeAt(i) === text.charCodeAt(from + i)) i++
+    if (i === length) return known
+  }
+  // A copy, so that a cached name does not keep the head that it came in.
+  const raw = Buffer.from(text.slice(from, to), 'latin1').latin1Slice()
   const lower = lowerHeaderName(raw)
-  const name: FieldName = { lower, kind: KINDS.get(lower) ?? FIELD_KIND.other, underscore: lower.includes('_') }
-  if (fieldNames.size < MAX_CACHED_NAMES && raw.length <= MAX_CACHED_NAME_LENGTH) fieldNames.set(raw, name)
+  const name: FieldName = { raw, lower, kind: KINDS.get(lower) ?? FIELD_KIND.other, underscore: lower.includes('_') }
+  if (length <= MAX_CACHED_NAME_LENGTH) names[slot] = name
   return name
 }
 
 /**
- * Fields that a peer's `Connection` header may not strip: they decide framing, routing, identity or trust
- * (CVE-2024-45410, CVE-2026-33805). All of `x-forwarded-*` and `x-envoy-*` too.
+ * Fields that a peer's `Connection` header may not strip and that no trailer may set: they decide framing, routing, identity or
+ * trust (CVE-2024-45410, CVE-2026-33805; RFC 9110 §6.5.1). All of `x-forwarded-*` and `x-envoy-*` too. `te` was reduced already.
  */
 const PROTECTED = new Set([
   'host',
@@ -79,6 +110,7 @@ const PROTECTED = new Set([
   'transfer-encoding',
   'authorization',
   'cookie',
+  'te',
   'x-request-id',
   'traceparent',
   'tracestate',
@@ -89,19 +121,20 @@ const PROTECTED = new Set([
   'location',
 ])
 
-export function mayStrip(lower: string): boolean {
-  return !(lower.startsWith(':') || lower.startsWith('x-forwarded-') || lower.startsWith('x-envoy-') || PROTECTED.has(lower))
+export function isProtected(lower: string): boolean {
+  return lower.startsWith(':') || lower.startsWith('x-forwarded-') || lower.startsWith('x-envoy-') || PROTECTED.has(lower)
 }
 
-/** 1*DIGIT within a safe integer, or -1 (RFC 9110 §8.6: no sign, no list, no blanks inside). */
+/** 1*DIGIT of at most 15 significant digits, or -1 (RFC 9110 §8.6: no sign, no list, no blanks inside). */
 export function parseContentLength(value: string): number {
   const length = value.length
-  if (length === 0 || length > 15) return -1
+  if (length === 0) return -1
   let n = 0
   for (let i = 0; i < length; i++) {
     const digit = value.charCodeAt(i) - 48
     if (digit < 0 || digit > 9) return -1
     n = n * 10 + digit
+    if (n > 999_999_999_999_999) return -1
   }
   return n
 }
@@ -119,4 +152,23 @@ export function trimOws(text: string, from: number, to: number): string {
     to--
   }
   return text.slice(from, to)
+}
+
+/** Is `token` (lower case) in a lower-case comma list? */
+export function hasToken(list: string, token: string): boolean {
+  if (list === token) return true
+  if (!list.includes(token)) return false
+  for (const part of list.split(',')) if (trimOws(part, 0, part.length) === token) return true
+  return false
+}
+
+const AUTHORITY = /^(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25?[A-Za-z0-9]+)?\])(?::[0-9]{0,5})?$/
+let lastAuthority = ''
+
+/** `host[:port]` of RFC 3986 without userinfo (`a@b` is refused) and without a list (`a, b`). HOT: mostly the same as the last. */
+export function isAuthority(text: string): boolean {
+  if (text === lastAuthority) return text !== ''
+  if (!AUTHORITY.test(text)) return false
+  lastAuthority = text
+  return true
 }

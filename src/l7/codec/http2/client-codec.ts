@@ -2,8 +2,19 @@
 // there is room for more streams, or none any more. After GOAWAY streams above its last id get onReset 'refused' (never processed,
 // safe to send again), the others finish. Invariant: stream ids are given when the head is written, so they rise on the wire.
 
-import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError, RequestHead, ResponseHead, Transport } from '../codec.js'
-import { fieldBytes, type Http2CodecOptions, Http2Connection } from './connection.js'
+import type {
+  ClientCodec,
+  ClientEvents,
+  ClientHandler,
+  ClientStream,
+  CodecError,
+  RequestHead,
+  ResponseHead,
+  StreamReset,
+  Transport,
+} from '../codec.js'
+import { Http2Connection } from './connection.js'
+import { fieldBytes, type Http2CodecOptions } from './connection-base.js'
 import { ErrorCode, FRAME_HEADER_BYTES, MAX_31_BIT, PREFACE } from './frames.js'
 import type { DecodedBlock } from './hpack-decoder.js'
 import { isMalformed } from './request-fields.js'
@@ -25,7 +36,14 @@ export class Http2ClientStream extends Http2Stream implements ClientStream {
 
   sendHead(head: RequestHead, end: boolean): void {
     if (this.gone || this.silent || this.id !== 0) return
-    ;(this.connection as Http2ClientCodec).writeHead(this, head, end)
+    const codec = this.connection as Http2ClientCodec
+    const obstacle = codec.obstacleTo(head)
+    if (obstacle === null) {
+      codec.writeHead(this, head, end)
+      return
+    }
+    codec.release(this)
+    this.receiveReset(obstacle, false)
   }
 
   override sendData(chunk: Buffer, end: boolean): boolean {
@@ -38,6 +56,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   /** Streams handed out that have not sent their head. */
   private reserved = 0
   private leaving = false
+  private goawayReceived = false
   private toldDraining = false
 
   constructor(
@@ -81,6 +100,19 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   drain(): void {
     this.leave()
     if (!this.stopped && this.activeStreams === 0) this.sayGoodbye()
+  }
+
+  /** Why a head cannot be sent on a stream that was handed out, or null. Nothing was sent then. */
+  obstacleTo(head: RequestHead): StreamReset | null {
+    if (this.stopped || this.goawayReceived) return { code: 'refused', details: 'http2.goaway' }
+    if (head.upgrade !== '' && !this.peer.connectProtocol) return { code: 'local', details: 'http2.extended_connect_not_supported' }
+    return null
+  }
+
+  /** Give back a stream that never sent its head. */
+  release(stream: Http2ClientStream): void {
+    if (this.stopped) stream.gone = true
+    else this.resetStream(stream, ErrorCode.CANCEL)
   }
 
   private sayGoodbye(): void {
@@ -205,6 +237,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   }
 
   protected onGoaway(lastStreamId: number, code: number): void {
+    this.goawayReceived = true
     this.leave()
     if (this.stopped) return
     for (const stream of [...this.streams.values()]) {

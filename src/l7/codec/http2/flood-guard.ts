@@ -11,8 +11,6 @@ import type { FrameWriter } from './frames.js'
 const MAX_OUTBOUND_BYTES = 16 * 1024 * 1024
 /** Frames without effect (unknown types, stray acknowledgements, frames for ended streams) since the last HEADERS or content. */
 const MAX_IDLE_FRAMES = 1000
-/** CONTINUATION frames of one block. */
-export const MAX_CONTINUATION_FRAMES = 64
 /** A stream that is reset sooner than this was reset prematurely, as in Envoy (premature_reset_min_stream_lifetime_seconds). */
 const PREMATURE_MS = 1000
 /** Premature resets within one second, when they are also more than half of the streams opened in it. */

@@ -6,7 +6,7 @@ import { DEFAULT_MAX_FRAME_SIZE, ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType 
 
 export interface FrameSink {
   /** A frame's nine octets, before its payload. False: stop reading for good. */
-  onFrameHeader(length: number, type: number, flags: number, streamId: number): boolean
+  onFrameHeader(length: number, type: number, streamId: number): boolean
   /** A whole frame other than DATA; `buffer[start, start + length)` is its payload, valid during the call. */
   onFrame(type: number, flags: number, streamId: number, buffer: Buffer, start: number, length: number): void
   /** A DATA frame begins; `length` counts padding. */
@@ -133,7 +133,7 @@ export class FrameReader {
       this.sink.onReadError(ErrorCode.FRAME_SIZE_ERROR, `a frame of ${this.length} bytes exceeds SETTINGS_MAX_FRAME_SIZE`)
       return false
     }
-    return this.sink.onFrameHeader(this.length, this.type, this.flags, this.streamId)
+    return this.sink.onFrameHeader(this.length, this.type, this.streamId)
   }
 
   private beginData(): void {

@@ -34,10 +34,7 @@ export interface ParsedRequest {
   readonly dropped: number
 }
 
-/**
- * @param connectProtocol we announced SETTINGS_ENABLE_CONNECT_PROTOCOL; @param truncated the block passed a limit and its end is
- * missing: what there is is still checked
- */
+/** @param connectProtocol we announced SETTINGS_ENABLE_CONNECT_PROTOCOL */
 export function parseRequest(
   block: DecodedBlock,
   underscores: HeadLimits['underscores'],

@@ -5,7 +5,8 @@
 //   open ──drain()──▶ announced ──PING ack or 1 s──▶ draining ──no stream left──▶ closed
 
 import type { Codec, CodecError, RequestHead, ResponseHead, ServerHandler, ServerStream, Transport } from '../codec.js'
-import { fieldBytes, type Http2CodecOptions, Http2Connection } from './connection.js'
+import { Http2Connection } from './connection.js'
+import { fieldBytes, type Http2CodecOptions } from './connection-base.js'
 import { ConnectionClock } from './connection-clock.js'
 import { ErrorCode, FRAME_HEADER_BYTES, MAX_31_BIT, PREFACE } from './frames.js'
 import type { DecodedBlock } from './hpack-decoder.js'
@@ -155,7 +156,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
     if (this.streams.size >= this.local.maxConcurrentStreams || !this.admitHead(block.bytes)) {
       this.stats.stream_refused_errors++
       // Before it knows our limit, a client is not to blame.
-      this.refuse(streamId, ErrorCode.REFUSED_STREAM, this.settingsAcknowledged)
+      this.refuse(streamId, ErrorCode.REFUSED_STREAM, this.liveness.settingsAcknowledged)
       return
     }
     const limits = this.options.limits
@@ -193,6 +194,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
       return
     }
     stream.headRequest = head!.method === 'HEAD'
+    if (endStream && head!.contentLength === -1 && head!.method !== 'CONNECT') head!.contentLength = 0
     stream.contentLength = head!.contentLength
     this.settleHead()
     this.handler.onRequest(stream, head!, endStream)

@@ -10,7 +10,7 @@
 import type { BodyEvents, ResetCode, StreamReset } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 import { ByteQueue } from './byte-queue.js'
-import type { Http2Connection } from './connection.js'
+import type { Http2ConnectionBase } from './connection-base.js'
 import { ErrorCode } from './frames.js'
 
 const NOTHING = Buffer.alloc(0)
@@ -69,7 +69,7 @@ export abstract class Http2Stream {
   private delivering = false
 
   constructor(
-    readonly connection: Http2Connection,
+    readonly connection: Http2ConnectionBase,
     id: number,
     events: BodyEvents,
     sendWindow: number,

@@ -9,11 +9,11 @@ import type { Compressor } from '../../gen/envoy/extensions/filters/http/compres
 import type { FilterConfig as GrpcStats } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
 import type { Mutations } from '../../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import {
-  type Config as HeaderToMetadata,
   type Config_KeyValuePair,
   type Config_Rule,
   Config_ValueEncode,
   Config_ValueTypeSchema,
+  type Config as HeaderToMetadata,
 } from '../../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
 import type { Router } from '../../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import { describeType, unpackAny } from '../any.js'

@@ -6,7 +6,10 @@ import { XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/common/r
 import type { HTTPFault } from '../../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { HealthCheck } from '../../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
 import type { LocalRateLimit } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
-import { type RateLimit, RateLimit_XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
+import {
+  type RateLimit,
+  RateLimit_XRateLimitHeadersRFCVersion,
+} from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
 import { decodeGrpcService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'

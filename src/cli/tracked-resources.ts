@@ -1,0 +1,52 @@
+// What came over xDS, raw, for /config_dump: accepted versions with their time, and the last refused one with its errors.
+// Written by XdsBridge, read by the admin's dump. Bounded by what is subscribed.
+
+import type { ConfigError } from '../model/config-error.js'
+
+export interface RawResource {
+  readonly name: string
+  readonly version: string
+  readonly any: { readonly typeUrl: string; readonly value: Uint8Array }
+}
+
+export interface TrackedResource {
+  readonly name: string
+  accepted: { readonly resource: RawResource; readonly at: Date } | null
+  refused: { readonly resource: RawResource; readonly at: Date; readonly errors: readonly ConfigError[] } | null
+}
+
+export class TrackedResources {
+  private readonly types = new Map<string, Map<string, TrackedResource>>()
+
+  accept(typeUrl: string, resource: RawResource): void {
+    const entry = this.entry(typeUrl, resource.name)
+    entry.accepted = { resource, at: new Date() }
+    entry.refused = null
+  }
+
+  refuse(typeUrl: string, resource: RawResource, errors: readonly ConfigError[]): void {
+    this.entry(typeUrl, resource.name).refused = { resource, at: new Date(), errors }
+  }
+
+  remove(typeUrl: string, name: string): void {
+    this.types.get(typeUrl)?.delete(name)
+  }
+
+  of(typeUrl: string): readonly TrackedResource[] {
+    return [...(this.types.get(typeUrl)?.values() ?? [])]
+  }
+
+  private entry(typeUrl: string, name: string): TrackedResource {
+    let byName = this.types.get(typeUrl)
+    if (byName === undefined) {
+      byName = new Map()
+      this.types.set(typeUrl, byName)
+    }
+    let entry = byName.get(name)
+    if (entry === undefined) {
+      entry = { name, accepted: null, refused: null }
+      byName.set(name, entry)
+    }
+    return entry
+  }
+}

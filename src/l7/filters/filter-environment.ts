@@ -1,0 +1,115 @@
+// What HTTP filters may use of the proxy around them. FilterEnvironment is made by proxy/compile-listener once per connection
+// manager; FilterContext is the same with its defaults filled in, plus the stat scopes and enders that live as long as the filters.
+// Nothing here is per request.
+
+import type { Counter, Gauge } from '../../metrics/stat.js'
+import type { HcmStats } from '../../metrics/stat-names.js'
+import type { StatScope, StatsStore } from '../../metrics/stats-store.js'
+import type { Metadata } from '../../model/metadata.js'
+import type { DataSource } from '../../model/tls.js'
+import { type Clock, systemClock } from '../../upstream/clock.js'
+import type { UpstreamCluster } from '../../upstream/cluster.js'
+import type { AsyncGrpcClient, AsyncHttpClient } from '../async-client.js'
+import type { Runtime } from '../match/runtime-fraction.js'
+
+export interface FilterEnvironment {
+  /** `http.<prefix>.` */
+  readonly stats: HcmStats
+  readonly store: StatsStore
+  readonly runtime: Runtime
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly listenerMetadata: Metadata
+  readonly httpClient: AsyncHttpClient
+  readonly grpcClient: AsyncGrpcClient
+  readonly clusters: { get(name: string): UpstreamCluster | undefined }
+  /** Text of a DataSource, or null (or undefined) when it cannot be read now. */
+  readonly readSource: (source: DataSource) => string | null | undefined
+  /** POST /healthcheck/fail was called, or the server drains. */
+  readonly healthFailed: () => boolean
+  readonly log: (level: 'debug' | 'info' | 'warn', message: string) => void
+  /** Monotonic time and timers; the system's by default. */
+  readonly clock?: Clock
+  /** Milliseconds since the epoch (token lifetimes); Date.now by default. */
+  readonly wallClock?: () => number
+  /** Node cluster name; '' by default. */
+  readonly serviceCluster?: string
+}
+
+/** Clusters that one filter keeps counters for; further ones are not counted. */
+export const MAX_CLUSTER_SCOPES = 1024
+
+export class FilterContext {
+  readonly env: FilterEnvironment
+  readonly runtime: Runtime
+  readonly random: () => number
+  readonly clock: Clock
+  readonly wallClock: () => number
+  private readonly enders: (() => void)[] = []
+
+  constructor(env: FilterEnvironment) {
+    this.env = env
+    this.runtime = env.runtime
+    this.random = env.random
+    this.clock = env.clock ?? systemClock
+    this.wallClock = env.wallClock ?? Date.now
+  }
+
+  /** A scope of the store below the root, released with the filters. */
+  scope(prefix: string): StatScope {
+    const scope = this.env.store.scope(prefix)
+    this.enders.push(() => scope.release())
+    return scope
+  }
+
+  /** Counters `http.<prefix>.<name>.<counter>`, all there (with 0) from the start. */
+  httpCounters<N extends string>(name: string, names: readonly N[]): Readonly<Record<N, Counter>> {
+    const scope = this.httpScope(name)
+    return Object.fromEntries(names.map(counter => [counter, scope.counter(counter)])) as Record<N, Counter>
+  }
+
+  httpGauge(name: string, gauge: string): Gauge {
+    return this.httpScope(name).gauge(gauge)
+  }
+
+  httpScope(name: string): StatScope {
+    const scope = this.env.stats.scope.scope(name)
+    this.enders.push(() => scope.release())
+    return scope
+  }
+
+  /** alt_stat_name of a cluster where it has one, else its name. */
+  clusterStatName(name: string): string {
+    return this.env.clusters.get(name)?.config.altStatName || name
+  }
+
+  /** Run when the connection manager's config is replaced or removed. */
+  onRelease(ender: () => void): void {
+    this.enders.push(ender)
+  }
+
+  release(): void {
+    for (const ender of this.enders.splice(0)) ender()
+  }
+}
+
+/** Something per cluster name, made on first use. Bounded: names may come from request headers (cluster_header). */
+export class PerCluster<T> {
+  private readonly byCluster = new Map<string, T>()
+  private readonly make: (statName: string) => T
+  private readonly ctx: FilterContext
+
+  constructor(ctx: FilterContext, make: (statName: string) => T) {
+    this.ctx = ctx
+    this.make = make
+  }
+
+  get(cluster: string): T | null {
+    const known = this.byCluster.get(cluster)
+    if (known !== undefined) return known
+    if (cluster === '' || this.byCluster.size >= MAX_CLUSTER_SCOPES) return null
+    const made = this.make(this.ctx.clusterStatName(cluster))
+    this.byCluster.set(cluster, made)
+    return made
+  }
+}

@@ -1,0 +1,128 @@
+// Format commands about addresses of both connections. Addresses print as `ip:port`, `[v6]:port`, or the path of a pipe.
+
+import { isIP } from 'node:net'
+import { type Address, formatAddress } from '../../model/address.js'
+import type { StreamInfo } from '../stream-info.js'
+import { type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
+
+interface Endpoint {
+  readonly host: string
+  /** 0: unknown, as of an address out of x-forwarded-for. */
+  readonly port: number
+}
+
+function withPort({ host, port }: Endpoint): string | undefined {
+  switch (isIP(host)) {
+    case 4:
+      return `${host}:${port}`
+    case 6:
+      return `[${host}]:${port}`
+    default:
+      return orNothing(host)
+  }
+}
+
+/** `ip:port` or `[v6]:port` taken apart; a pipe's path is a host with port 0. */
+function parse(text: string): Endpoint {
+  const colon = text.lastIndexOf(':')
+  if (colon === -1 || text.startsWith('/')) return { host: text, port: 0 }
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+}
+
+function ofAddress(address: Address): Endpoint {
+  return address.kind === 'pipe' ? { host: address.path, port: 0 } : { host: address.host, port: address.port }
+}
+
+function ipBytes(host: string): number[] {
+  if (isIP(host) === 4) return host.split('.').map(Number)
+  const [left, right] = host.split('%')[0]!.split('::')
+  const words = (text: string | undefined) =>
+    (text ?? '')
+      .split(':')
+      .filter(word => word !== '')
+      .flatMap(word => (word.includes('.') ? ipBytes(word) : [Number.parseInt(word, 16) >> 8, Number.parseInt(word, 16) & 0xff]))
+  const head = words(left)
+  const tail = words(right)
+  return [...head, ...new Array<number>(Math.max(0, 16 - head.length - tail.length)).fill(0), ...tail]
+}
+
+/** `10.1.0.0/16` */
+function masked(host: string, length: number): string | undefined {
+  const version = isIP(host)
+  if (version === 0) return undefined
+  const bytes = ipBytes(host)
+  for (let i = 0; i < bytes.length; i++) bytes[i]! &= 0xff00 >> Math.min(8, Math.max(0, length - i * 8))
+  if (version === 4) return `${bytes.join('.')}/${length}`
+  const words: string[] = []
+  for (let i = 0; i < 16; i += 2) words.push(((bytes[i]! << 8) | bytes[i + 1]!).toString(16))
+  const text = words.join(':')
+  // The longest run of zeros, at least two words, becomes `::` (RFC 5952 §4.2).
+  let best = ''
+  for (const run of text.match(/(?:^|:)0(?::0)+(?=:|$)/g) ?? []) if (run.length > best.length) best = run
+  if (best === '') return `${text}/${length}`
+  const at = text.indexOf(best)
+  return `${text.slice(0, at)}::${text.slice(at + best.length).replace(/^:/, '')}/${length}`
+}
+
+type Source = (info: StreamInfo) => Endpoint | undefined
+
+function withoutPort(source: Source): OperatorFactory {
+  return argument => {
+    if (argument === '') return info => orNothing(source(info)?.host ?? '')
+    const length = Number(argument)
+    if (!/^\d{1,3}$/.test(argument) || length > 128) return { reason: `(${argument}) is no prefix length` }
+    return info => {
+      const endpoint = source(info)
+      return endpoint === undefined ? undefined : masked(endpoint.host, isIP(endpoint.host) === 4 ? Math.min(length, 32) : length)
+    }
+  }
+}
+
+function port(source: Source): Operator {
+  return info => {
+    const endpoint = source(info)
+    return endpoint === undefined || isIP(endpoint.host) === 0 ? undefined : endpoint.port
+  }
+}
+
+function family(name: string, source: Source, portName = name.replace(/_ADDRESS$/, '_PORT')): [string, OperatorFactory][] {
+  return [
+    [
+      name,
+      plain(info => {
+        const endpoint = source(info)
+        return endpoint === undefined ? undefined : withPort(endpoint)
+      }),
+    ],
+    [`${name}_WITHOUT_PORT`, withoutPort(source)],
+    [portName, plain(port(source))],
+  ]
+}
+
+const localEndpoint: Source = ({ connection }) => ({ host: connection.localAddress, port: connection.localPort })
+const remoteEndpoint: Source = info => ({
+  host: info.remoteAddress,
+  port: info.remoteAddress === info.connection.remoteAddress ? info.connection.remotePort : 0,
+})
+const directRemoteEndpoint: Source = ({ connection }) => ({ host: connection.directRemoteAddress, port: connection.directRemotePort })
+const upstreamLocalEndpoint: Source = info => (info.upstreamLocalAddress === '' ? undefined : parse(info.upstreamLocalAddress))
+const upstreamRemoteEndpoint: Source = info => (info.upstreamHost === null ? undefined : ofAddress(info.upstreamHost.address))
+
+export const ADDRESS_OPERATORS: readonly [string, OperatorFactory][] = [
+  ...family('DOWNSTREAM_LOCAL_ADDRESS', localEndpoint),
+  ...family('DOWNSTREAM_DIRECT_LOCAL_ADDRESS', localEndpoint),
+  ...family('DOWNSTREAM_REMOTE_ADDRESS', remoteEndpoint),
+  ...family('DOWNSTREAM_DIRECT_REMOTE_ADDRESS', directRemoteEndpoint),
+  ...family('UPSTREAM_LOCAL_ADDRESS', upstreamLocalEndpoint),
+  ...family('UPSTREAM_REMOTE_ADDRESS', upstreamRemoteEndpoint),
+  ['UPSTREAM_HOST', plain(info => (info.upstreamHost === null ? undefined : formatAddress(info.upstreamHost.address)))],
+  ['UPSTREAM_HOST_NAME', plain(info => (info.upstreamHost === null ? undefined : info.upstreamHost.hostname || info.upstreamHost.addressText))],
+  [
+    'UPSTREAM_HOST_NAME_WITHOUT_PORT',
+    plain(info => {
+      const host = info.upstreamHost
+      if (host === null) return undefined
+      return host.hostname === '' ? ofAddress(host.address).host : host.hostname.replace(/:\d+$/, '')
+    }),
+  ],
+]

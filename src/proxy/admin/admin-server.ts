@@ -1,0 +1,298 @@
+// Envoy's admin API over HTTP: paths, verbs and answers as operators' tools expect them. Reads the Server and the StatsStore; only
+// POSTs change anything. node:http is good enough here: it is not on any request's path.
+
+import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { PrometheusExposition } from '../../metrics/prometheus.js'
+import { statsJson, statsText } from '../../metrics/stats-page.js'
+import { parseStatsQuery } from '../../metrics/stats-query.js'
+import type { StatsStore } from '../../metrics/stats-store.js'
+import type { Address } from '../../model/address.js'
+import type { Server } from '../server.js'
+import { clustersJson, clustersText } from './clusters-page.js'
+import { listenersJson, listenersText } from './listeners-page.js'
+import { serverInfo } from './server-info.js'
+
+/** Prints /config_dump; made by cli, which knows protobuf. */
+export interface ConfigDump {
+  /** Envoy's JSON; an error text for a bad query. */
+  dump(query: URLSearchParams): { readonly status: number; readonly body: string }
+}
+
+export interface AdminLogging {
+  level(): string
+  setLevel(level: string): boolean
+}
+
+export interface AdminOptions {
+  readonly server: Server
+  readonly store: StatsStore
+  readonly configDump: ConfigDump
+  /** Envoy's five-part version string. */
+  readonly version: string
+  readonly commandLine: Readonly<Record<string, unknown>>
+  readonly logging: AdminLogging
+  readonly adsStatus: () => object | null
+  /** POST /quitquitquit. */
+  readonly stop: () => void
+}
+
+type Handler = (request: AdminRequest) => void
+
+interface AdminRequest {
+  readonly method: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly response: ServerResponse
+}
+
+/** Admin connections at once: scrapes are few, and each costs memory. */
+const MAX_ADMIN_CONNECTIONS = 100
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off']
+
+export class AdminServer {
+  private readonly options: AdminOptions
+  private readonly http: HttpServer
+  private readonly prometheus: PrometheusExposition
+  private readonly routes = new Map<string, { readonly post: boolean; readonly help: string; readonly handle: Handler }>()
+  address: Address = { kind: 'socket', host: '', port: 0 }
+
+  constructor(options: AdminOptions) {
+    this.options = options
+    this.prometheus = new PrometheusExposition(options.store)
+    this.http = createServer((request, response) => this.handle(request, response))
+    this.http.maxConnections = MAX_ADMIN_CONNECTIONS
+    this.addRoutes()
+  }
+
+  async listen(address: Address): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.http.once('error', reject)
+      const done = (): void => {
+        this.http.off('error', reject)
+        resolve()
+      }
+      if (address.kind === 'pipe') this.http.listen(address.path, done)
+      else this.http.listen(address.port, address.host, done)
+    })
+    const bound = this.http.address()
+    this.address = bound !== null && typeof bound === 'object' ? { kind: 'socket', host: bound.address, port: bound.port } : address
+  }
+
+  async close(): Promise<void> {
+    this.http.closeAllConnections()
+    await new Promise<void>(resolve => this.http.close(() => resolve()))
+  }
+
+  private handle(request: IncomingMessage, response: ServerResponse): void {
+    const target = request.url ?? '/'
+    const mark = target.indexOf('?')
+    const path = mark === -1 ? target : target.slice(0, mark)
+    const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1))
+    request.resume()
+    const route = this.routes.get(path)
+    if (route === undefined) {
+      send(response, 404, `invalid path. admin commands are:\n${this.helpText()}`)
+      return
+    }
+    if (route.post && request.method !== 'POST') {
+      send(response, 405, `Method Not Allowed`)
+      return
+    }
+    try {
+      route.handle({ method: request.method ?? 'GET', path, query, response })
+    } catch (error) {
+      if (!response.headersSent) send(response, 500, `${(error as Error).message}\n`)
+      else response.destroy()
+    }
+  }
+
+  private get(path: string, help: string, handle: Handler): void {
+    this.routes.set(path, { post: false, help, handle })
+  }
+
+  private post(path: string, help: string, handle: Handler): void {
+    this.routes.set(path, { post: true, help, handle })
+  }
+
+  private addRoutes(): void {
+    const { server, store } = this.options
+    this.get('/', 'Admin home page', ({ response }) => send(response, 200, `admin commands are:\n${this.helpText()}`))
+    this.get('/help', 'print out list of admin commands', ({ response }) => send(response, 200, `admin commands are:\n${this.helpText()}`))
+    this.get('/ready', 'print server state, return 200 if LIVE, otherwise return 503', ({ response }) => this.ready(response))
+    this.get('/live', 'return 200 while the process runs', ({ response }) => send(response, 200, 'LIVE\n'))
+    this.get('/server_info', 'print server version/status information', ({ response }) => json(response, serverInfo(this.options)))
+    this.get('/stats', 'print server stats', request => this.stats(request))
+    this.get('/stats/prometheus', 'print server stats in prometheus format', request => {
+      request.query.set('format', 'prometheus')
+      this.stats(request)
+    })
+    this.get('/clusters', 'upstream cluster status', ({ query, response }) => {
+      if (query.get('format') === 'json') json(response, clustersJson(server))
+      else send(response, 200, clustersText(server))
+    })
+    this.get('/listeners', 'print listener info', ({ query, response }) => {
+      if (query.get('format') === 'json') json(response, listenersJson(server))
+      else send(response, 200, listenersText(server))
+    })
+    this.get('/config_dump', 'dump current Envoy configs', ({ query, response }) => {
+      const { status, body } = this.options.configDump.dump(query)
+      send(response, status, body, status === 200 ? 'application/json' : 'text/plain; charset=UTF-8')
+    })
+    this.get('/certs', 'print certs on machine', ({ response }) => json(response, { certificates: server.secrets.certificates() }))
+    this.get('/memory', 'print current allocation/heap usage', ({ response }) => json(response, memory()))
+    this.get('/runtime', 'print runtime values', ({ response }) => json(response, runtimeValues(server)))
+    this.get('/hot_restart_version', 'print the hot restart compatibility version', ({ response }) => send(response, 200, 'disabled\n'))
+    this.get('/init_dump', 'dump current Envoy init manager information', ({ response }) =>
+      json(response, {
+        unready_targets_dumps:
+          server.notReadyReason === '' ? [] : [{ name: 'init manager Server', target_names: server.notReadyReason.split('; ') }],
+      }),
+    )
+    this.get('/xds', 'state of the connection to the control plane', ({ response }) => json(response, this.options.adsStatus() ?? {}))
+    this.get('/config_unsupported', 'config that was accepted without effect', ({ response }) => json(response, unsupported(server)))
+    this.post('/logging', 'query/change logging levels', ({ query, response }) => this.logging(query, response))
+    this.post('/healthcheck/fail', 'cause the server to fail health checks', ({ response }) => {
+      server.healthFailed = true
+      send(response, 200, 'OK\n')
+    })
+    this.post('/healthcheck/ok', 'cause the server to pass health checks', ({ response }) => {
+      server.healthFailed = false
+      send(response, 200, 'OK\n')
+    })
+    this.post('/drain_listeners', 'drain listeners', ({ query, response }) => {
+      server.drainListeners({
+        inboundOnly: query.has('inboundonly'),
+        graceful: query.has('graceful'),
+        skipExit: query.has('skip_exit'),
+        exit: this.options.stop,
+      })
+      send(response, 200, 'OK\n')
+    })
+    this.post('/quitquitquit', 'exit the server', ({ response }) => {
+      send(response, 200, 'OK\n')
+      this.options.stop()
+    })
+    this.post('/reset_counters', 'reset all counters to zero', ({ response }) => {
+      store.resetCounters()
+      send(response, 200, 'OK\n')
+    })
+    this.post('/reopen_logs', 'reopen access logs', ({ response }) => {
+      server.sinks.reopen()
+      send(response, 200, 'OK\n')
+    })
+    this.post('/runtime_modify', 'modify runtime (not supported)', ({ response }) => send(response, 503, 'No admin layer specified\n'))
+  }
+
+  private helpText(): string {
+    return [...this.routes]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([path, { help, post }]) => `  ${path}${post ? ' (POST)' : ''}: ${help}\n`)
+      .join('')
+  }
+
+  private ready(response: ServerResponse): void {
+    const { server } = this.options
+    const reason = server.notReadyReason
+    const warnings = server.secrets.expiryWarnings()
+    const detail = [...(reason === '' ? [] : [reason]), ...warnings]
+    if (detail.length > 0)
+      response.setHeader(
+        'x-outrigger-detail',
+        detail
+          .join('; ')
+          .replace(/[^\x20-\x7e]/g, '?')
+          .slice(0, 1000),
+      )
+    send(response, reason === '' ? 200 : 503, `${server.state}\n`)
+  }
+
+  private stats({ path, query, response }: AdminRequest): void {
+    const { server, store } = this.options
+    const parsed = parseStatsQuery(path, query)
+    if (!parsed.ok) {
+      send(response, parsed.status, parsed.body)
+      return
+    }
+    server.refreshGauges()
+    if (parsed.query.format === 'prometheus') pieces(response, 'text/plain; charset=UTF-8', this.prometheus.pieces(parsed.query))
+    else if (parsed.query.format === 'json') pieces(response, 'application/json', statsJson(store, parsed.query))
+    else pieces(response, 'text/plain; charset=UTF-8', statsText(store, parsed.query))
+  }
+
+  private logging(query: URLSearchParams, response: ServerResponse): void {
+    const { logging } = this.options
+    const level = query.get('level') ?? query.get('paths')?.split(':').pop() ?? [...query.values()][0]
+    if (level !== undefined && level !== '' && !logging.setLevel(level)) {
+      send(response, 400, `error: unknown logger level '${level}', one of ${LOG_LEVELS.join(' ')}\n`)
+      return
+    }
+    send(response, 200, `active loggers:\n  outrigger: ${logging.level()}\n`)
+  }
+}
+
+function send(response: ServerResponse, status: number, body: string, contentType = 'text/plain; charset=UTF-8'): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'cache-control': 'no-cache, max-age=0',
+    'x-content-type-options': 'nosniff',
+    'content-length': Buffer.byteLength(body),
+    server: 'envoy',
+  })
+  response.end(body)
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  send(response, 200, `${JSON.stringify(value, null, 1)}\n`, 'application/json')
+}
+
+/** Long answers leave in pieces as the client takes them: a scrape of many series never blocks requests for long. */
+function pieces(response: ServerResponse, contentType: string, source: Iterable<string>): void {
+  response.writeHead(200, {
+    'content-type': contentType,
+    'cache-control': 'no-cache, max-age=0',
+    'x-content-type-options': 'nosniff',
+    server: 'envoy',
+  })
+  const iterator = source[Symbol.iterator]()
+  const step = (): void => {
+    for (;;) {
+      const next = iterator.next()
+      if (next.done === true) {
+        response.end()
+        return
+      }
+      if (!response.write(next.value)) {
+        response.once('drain', step)
+        return
+      }
+    }
+  }
+  step()
+}
+
+function memory(): object {
+  const { heapUsed, heapTotal, external, rss } = process.memoryUsage()
+  return {
+    allocated: String(heapUsed + external),
+    heap_size: String(heapTotal),
+    pageheap_unmapped: '0',
+    pageheap_free: '0',
+    total_thread_cache: '0',
+    total_physical_bytes: String(rss),
+  }
+}
+
+function runtimeValues(server: Server): object {
+  const entries = [...server.options.bootstrap.runtime].map(([key, value]) => [
+    key,
+    { final_value: String(value), layer_values: [String(value)] },
+  ])
+  return { layers: ['static_layer'], entries: Object.fromEntries(entries) }
+}
+
+/** Per resource: the fields that were set and do nothing here. */
+function unsupported(server: Server): object {
+  const listeners = server.listeners.active.map(({ version }) => ({ name: version.name, fields: version.model.unsupported }))
+  const clusters = [...server.clusters.clusters()].map(({ name, config }) => ({ name, fields: config.unsupported }))
+  return { listeners: listeners.filter(entry => entry.fields.length > 0), clusters: clusters.filter(entry => entry.fields.length > 0) }
+}

@@ -1,0 +1,193 @@
+// Listener model -> the version that runs: matcher, TLS contexts, filters, routes, stats handles. Called by ListenerRegistry for each
+// accepted config, never per connection. Errors are collected by path: they make the NACK.
+
+import { compileAccessLog } from '../l7/access-log.js'
+import type { LogSinks } from '../l7/access-log-sink.js'
+import { compileFilters, type FilterEnvironment } from '../l7/filters/compile-filters.js'
+import { HttpRuntime, type RouteHolder } from '../l7/http-runtime.js'
+import { compileLocalReplyRewriter } from '../l7/local-reply-rewriter.js'
+import type { Runtime } from '../l7/match/runtime-fraction.js'
+import { compileRouteTable } from '../l7/route-table.js'
+import type { StreamInfo } from '../l7/stream-info.js'
+import { tcpHashPolicy } from '../l7/tcp-hash-policy.js'
+import type { UpstreamPools } from '../l7/upstream-pools.js'
+import { hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../metrics/stat-names.js'
+import type { StatsStore } from '../metrics/stats-store.js'
+import type { AccessLog } from '../model/access-log.js'
+import type { HttpConnectionManager } from '../model/http-connection-manager.js'
+import type { FilterChain, Listener } from '../model/listener.js'
+import { OUTRIGGER_METADATA } from '../model/metadata.js'
+import type { TlsContexts } from '../mtls/tls-contexts.js'
+import type { ClusterRegistry } from '../upstream/cluster-registry.js'
+import type { ListenerVersion } from './connection.js'
+import { FilterChainMatcher } from './filter-chain-match.js'
+import { type ChainRuntime, compilePreFilters, type Terminal } from './network-filters.js'
+import type { RouteRegistry } from './route-registry.js'
+
+export interface ListenerEnvironment {
+  readonly store: StatsStore
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamPools
+  readonly tlsContexts: TlsContexts
+  readonly routes: RouteRegistry
+  readonly sinks: LogSinks
+  readonly runtime: Runtime
+  readonly random: () => number
+  readonly serviceCluster: string
+  readonly filterEnvironment: Omit<FilterEnvironment, 'stats' | 'listenerMetadata'>
+  readonly log: ListenerVersion['log']
+}
+
+/** What a version holds beside its chains: given back when it is replaced. */
+export interface CompiledListener {
+  readonly version: ListenerVersion
+  /** RDS names that must be there before the listener may serve. */
+  readonly routeNames: ReadonlySet<string>
+  /** Clusters that tcp_proxy filters and inline routes name. */
+  readonly clusterNames: ReadonlySet<string>
+  release(): void
+}
+
+export function compileListener(model: Listener, env: ListenerEnvironment): CompiledListener {
+  const { address } = model
+  const statName =
+    model.statPrefix !== ''
+      ? model.statPrefix
+      : address.kind === 'pipe'
+        ? listenerStatName(address.path, null)
+        : listenerStatName(address.host, address.port)
+  const stats = listenerStats(env.store, statName)
+  const releases: (() => void)[] = [() => stats.release()]
+  const routeNames = new Set<string>()
+  const clusterNames = new Set<string>()
+  const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
+    const tls = chain.tls === null ? null : env.tlsContexts.downstream(chain.tls, stats)
+    return {
+      model: chain,
+      tls,
+      preFilters: compilePreFilters(chain.filters, env.store, model.metadata),
+      terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
+    }
+  })
+  const version: ListenerVersion = { name: model.name, model, matcher, stats, log: env.log }
+  return {
+    version,
+    routeNames,
+    clusterNames,
+    release: () => {
+      for (const release of releases) release()
+    },
+  }
+}
+
+interface Collected {
+  readonly routeNames: Set<string>
+  readonly clusterNames: Set<string>
+  readonly releases: (() => void)[]
+}
+
+function compileTerminal(
+  chain: FilterChain,
+  listener: Listener,
+  stats: ListenerStats,
+  env: ListenerEnvironment,
+  collected: Collected,
+): Terminal {
+  const last = chain.filters[chain.filters.length - 1]
+  switch (last?.kind) {
+    case 'httpConnectionManager':
+      return { kind: 'http', runtime: compileHttp(last.hcm, listener, stats, env, collected) }
+    case 'tcpProxy': {
+      const config = last.tcpProxy
+      if (config.cluster !== '') collected.clusterNames.add(config.cluster)
+      for (const entry of config.weightedClusters) collected.clusterNames.add(entry.name)
+      const tcpStats = tcpProxyStats(env.store, config.statPrefix)
+      collected.releases.push(() => tcpStats.release())
+      return {
+        kind: 'tcp',
+        runtime: {
+          config,
+          stats: tcpStats.main,
+          clusters: env.clusters,
+          pools: env.pools,
+          accessLogs: compileLogs([...config.accessLogs, ...listener.accessLogs], env),
+          random: env.random,
+          hash: tcpHashPolicy(config.hashPolicy),
+          log: message => env.log('info', message),
+        },
+      }
+    }
+    case 'directResponse':
+      return { kind: 'directResponse', body: last.body }
+    case 'echo':
+      return { kind: 'echo' }
+    default:
+      return { kind: 'directResponse', body: new Uint8Array() }
+  }
+}
+
+function compileLogs(models: readonly AccessLog[], env: ListenerEnvironment): HttpRuntime['accessLogs'] {
+  return models.map(model => ({ log: compileAccessLog(model), sink: env.sinks.open(model.sink) }))
+}
+
+function compileHttp(
+  config: HttpConnectionManager,
+  listener: Listener,
+  stats: ListenerStats,
+  env: ListenerEnvironment,
+  collected: Collected,
+): HttpRuntime {
+  const hcm = hcmStats(env.store, config.statPrefix)
+  collected.releases.push(() => hcm.release())
+  let routes: RouteHolder
+  if (config.routeTable !== null) {
+    const table = compileRouteTable(config.routeTable, { runtime: env.runtime })
+    for (const name of table.clusterNames) collected.clusterNames.add(name)
+    routes = { current: table }
+  } else {
+    const name = config.rdsName ?? ''
+    collected.routeNames.add(name)
+    routes = env.routes.hold(name)
+    collected.releases.push(() => env.routes.drop(name))
+  }
+  const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
+  const { factories, routerConfig, release } = compileFilters(config.httpFilters, {
+    ...env.filterEnvironment,
+    stats: hcm,
+    listenerMetadata: listener.metadata,
+  })
+  if (release !== undefined) collected.releases.push(release)
+  return new HttpRuntime({
+    config,
+    routerConfig,
+    routes,
+    filters: factories,
+    clusters: env.clusters,
+    pools: env.pools,
+    hcmStats: hcm,
+    listenerHttp: stats.http(config.statPrefix),
+    accessLogs: compileLogs([...config.accessLogs, ...listener.accessLogs], env),
+    localReplyRewriter: config.localReply === null ? null : compileLocalReplyRewriter(config.localReply),
+    bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+    serviceCluster: env.serviceCluster,
+    random: env.random,
+    explainDenials: outrigger !== undefined,
+    onDenied: info => logDenied(info, env),
+    countCodec: stat => countCodec(env.store, stat),
+  })
+}
+
+function logDenied(info: StreamInfo, env: ListenerEnvironment): void {
+  env.log('info', `request denied: ${info.deniedBy}`, {
+    listener: info.connection.listenerName,
+    source: info.connection.tls?.peer?.uriSans[0] ?? info.connection.remoteAddress,
+    method: info.request?.method,
+    path: info.request?.path,
+    details: info.responseCodeDetails,
+  })
+}
+
+/** `http2.inbound_empty_frames_flood` and the like: downstream codec stats stand at the root, as Envoy's do. */
+function countCodec(store: StatsStore, stat: string): void {
+  store.counter(stat.includes('.') ? stat : `http1.${stat}`).value++
+}

@@ -1,0 +1,289 @@
+// One accepted connection from accept to its terminal filter: listener filters (ClientHello) -> filter chain -> TLS -> identity ->
+// network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
+
+import type { Socket } from 'node:net'
+import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
+import { DownstreamConnection } from '../l7/downstream-connection.js'
+import type { ListenerStats } from '../metrics/stat-names.js'
+import { ClientHelloParser } from '../mtls/client-hello.js'
+import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
+import type { ChainRuntime, Denial, FilterState } from './network-filters.js'
+import { TcpProxySession } from './tcp-proxy.js'
+
+/** A TLS handshake may take this long when the chain sets no transport_socket_connect_timeout. */
+const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000
+
+let nextConnectionId = 1
+
+/** The version of a listener that a connection was accepted under. */
+export interface ListenerVersion {
+  readonly name: string
+  readonly model: import('../model/listener.js').Listener
+  readonly matcher: FilterChainMatcher<ChainRuntime>
+  readonly stats: ListenerStats
+  readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
+}
+
+export class Connection {
+  readonly id = nextConnectionId++
+  private readonly socket: Socket
+  private version: ListenerVersion
+  private readonly onGone: (connection: Connection) => void
+  private readonly matchInput: {
+    -readonly [K in keyof ChainMatchInput]: ChainMatchInput[K]
+  }
+  private chain: ChainRuntime | null = null
+  private info: ConnectionInfo | null = null
+  private secured: Socket
+  private http: DownstreamConnection | null = null
+  private tcp: TcpProxySession | null = null
+  private timer: NodeJS.Timeout | null = null
+  private readonly state: FilterState = { cluster: '', releases: [] }
+  private gone = false
+  private readonly startedAt = performance.now()
+
+  constructor(socket: Socket, version: ListenerVersion, onGone: (connection: Connection) => void) {
+    this.socket = socket
+    this.secured = socket
+    this.version = version
+    this.onGone = onGone
+    const main = version.stats.main
+    main.downstream_cx_total.value++
+    main.downstream_cx_active.value++
+    version.stats.worker.downstream_cx_total.value++
+    version.stats.worker.downstream_cx_active.value++
+    this.matchInput = {
+      localAddress: unmapped(socket.localAddress ?? ''),
+      localPort: socket.localPort ?? 0,
+      serverName: '',
+      transportProtocol: '',
+      applicationProtocols: [],
+      directSourceAddress: unmapped(socket.remoteAddress ?? ''),
+      sourceAddress: unmapped(socket.remoteAddress ?? ''),
+      sourcePort: socket.remotePort ?? 0,
+    }
+    socket.on('error', () => {})
+    socket.once('close', () => this.onClose())
+    if (version.matcher.needsClientHello) this.inspect()
+    else this.chooseChain(null)
+  }
+
+  // ---- listener filters -------------------------------------------------------------------------------------------------------
+
+  /** tls_inspector: read the ClientHello without consuming it. */
+  private inspect(): void {
+    const { model, stats } = this.version
+    const parser = new ClientHelloParser()
+    stats.main.downstream_pre_cx_active.value++
+    const done = (early: Buffer | null): void => {
+      stats.main.downstream_pre_cx_active.value--
+      if (this.timer !== null) clearTimeout(this.timer)
+      this.timer = null
+      this.socket.off('data', onData)
+      this.socket.off('end', onEnd)
+      this.socket.pause()
+      this.chooseChain(early)
+    }
+    const chunks: Buffer[] = []
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk)
+      const result = parser.feed(chunk)
+      if (result.kind === 'more') return
+      if (result.kind === 'hello') {
+        this.matchInput.transportProtocol = 'tls'
+        this.matchInput.serverName = result.sni
+        this.matchInput.applicationProtocols = result.alpn
+      } else this.matchInput.transportProtocol = 'raw_buffer'
+      done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+    }
+    const onEnd = (): void => {
+      stats.main.downstream_listener_filter_remote_close.value++
+      this.socket.destroy()
+    }
+    if (model.listenerFiltersTimeoutMs > 0) {
+      this.timer = setTimeout(() => {
+        stats.main.downstream_pre_cx_timeout.value++
+        if (model.continueOnListenerFiltersTimeout) done(chunks.length === 0 ? null : Buffer.concat(chunks))
+        else this.socket.destroy()
+      }, model.listenerFiltersTimeoutMs)
+    }
+    this.socket.on('data', onData)
+    this.socket.once('end', onEnd)
+    this.socket.resume()
+  }
+
+  // ---- filter chain and TLS ---------------------------------------------------------------------------------------------------
+
+  private chooseChain(early: Buffer | null): void {
+    const chain = this.version.matcher.find(this.matchInput)
+    if (chain === null) {
+      this.version.stats.main.no_filter_chain_match.value++
+      this.version.log('debug', `listener ${this.version.name}: no filter chain matches`, {
+        sni: this.matchInput.serverName,
+        remote: this.remoteText,
+      })
+      this.socket.destroy()
+      return
+    }
+    this.chain = chain
+    if (chain.tls === null) {
+      this.identify(null, early)
+      return
+    }
+    this.handshake(chain, early)
+  }
+
+  private handshake(chain: ChainRuntime, early: Buffer | null): void {
+    const tls = chain.tls!
+    const limit = chain.model.transportSocketConnectTimeoutMs
+    this.timer = setTimeout(
+      () => {
+        this.version.stats.main.downstream_cx_transport_socket_connect_timeout.value++
+        this.socket.destroy()
+      },
+      limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS,
+    )
+    const secured = tls.accept(this.socket, early)
+    this.secured = secured
+    secured.once('error', error => {
+      tls.onHandshakeError(error, this.remoteText)
+      this.socket.destroy()
+    })
+    secured.once('secure', () => {
+      if (this.timer !== null) clearTimeout(this.timer)
+      this.timer = null
+      secured.removeAllListeners('error')
+      secured.on('error', () => {})
+      const verdict = tls.verify(secured, this.remoteText)
+      if (!verdict.ok) {
+        // The handshake is over before Node lets us judge it: no alert, just an end, and not one byte of the client was looked at.
+        secured.destroy()
+        return
+      }
+      this.identify(verdict.info, null)
+    })
+  }
+
+  // ---- identity -> network filters -> terminal ----------------------------------------------------------------------------------
+
+  private identify(tls: TlsInfo | null, early: Buffer | null): void {
+    const { matchInput, version, chain } = this
+    const { model } = version
+    if (tls !== null && tls.sni !== '') matchInput.serverName = tls.sni
+    this.info = {
+      id: this.id,
+      listenerName: version.name,
+      listenerMetadata: model.metadata,
+      filterChainName: chain!.model.name,
+      trafficDirection: model.trafficDirection,
+      localAddress: matchInput.localAddress || (model.address.kind === 'pipe' ? model.address.path : ''),
+      localPort: matchInput.localPort,
+      remoteAddress: matchInput.sourceAddress,
+      remotePort: matchInput.sourcePort,
+      directRemoteAddress: matchInput.directSourceAddress,
+      directRemotePort: matchInput.sourcePort,
+      requestedServerName: matchInput.serverName,
+      tls,
+    }
+    const denial = this.runPreFilters(chain!)
+    if (denial !== null) {
+      this.logDenial(denial)
+      this.secured.destroy()
+      return
+    }
+    this.startTerminal(chain!, early)
+  }
+
+  private runPreFilters(chain: ChainRuntime): Denial | null {
+    for (const filter of chain.preFilters) {
+      const denial = filter.check(this.info!, this.state)
+      if (denial !== null) return denial
+    }
+    return null
+  }
+
+  private logDenial(denial: Denial): void {
+    this.version.log('info', `connection refused: ${denial.reason}`, {
+      listener: this.version.name,
+      filter: denial.filter,
+      source: this.info?.tls?.peer?.uriSans[0] ?? this.remoteText,
+    })
+  }
+
+  private startTerminal(chain: ChainRuntime, early: Buffer | null): void {
+    const { terminal } = chain
+    const socket = this.secured
+    switch (terminal.kind) {
+      case 'http':
+        this.http = new DownstreamConnection(socket, this.info!, terminal.runtime, early, () => {})
+        return
+      case 'tcp':
+        this.tcp = new TcpProxySession(socket, this.info!, terminal.runtime, this.state.cluster, early)
+        return
+      case 'directResponse':
+        socket.end(terminal.body)
+        socket.resume()
+        return
+      case 'echo':
+        if (early !== null) socket.write(early)
+        socket.pipe(socket)
+    }
+  }
+
+  // ---- live changes -------------------------------------------------------------------------------------------------------------
+
+  /** A new version of the listener: rules apply at once, open streams go on under the config they started with. */
+  update(version: ListenerVersion): void {
+    this.version = version
+    if (this.info === null || this.chain === null) return
+    const chain = version.matcher.find(this.matchInput)
+    if (chain === null || chain.terminal.kind !== this.chain.terminal.kind || (chain.tls === null) !== (this.chain.tls === null)) {
+      this.drain()
+      return
+    }
+    this.chain = chain
+    for (const filter of chain.preFilters) {
+      const denial = filter.recheck?.(this.info) ?? null
+      if (denial !== null) {
+        this.logDenial(denial)
+        this.destroy()
+        return
+      }
+    }
+    if (chain.terminal.kind === 'http' && this.http !== null) this.http.runtime = chain.terminal.runtime
+  }
+
+  /** Graceful: HTTP finishes what is in progress; TCP goes on until it ends or the drain time is over. */
+  drain(): void {
+    this.http?.drain()
+  }
+
+  destroy(): void {
+    if (this.http !== null) this.http.destroy()
+    else if (this.tcp !== null) this.tcp.close()
+    else this.secured.destroy()
+    this.socket.destroy()
+  }
+
+  private get remoteText(): string {
+    return `${this.matchInput.sourceAddress}:${this.matchInput.sourcePort}`
+  }
+
+  private onClose(): void {
+    if (this.gone) return
+    this.gone = true
+    if (this.timer !== null) clearTimeout(this.timer)
+    for (const release of this.state.releases) release()
+    const { main, worker } = this.version.stats
+    main.downstream_cx_active.value--
+    main.downstream_cx_destroy.value++
+    main.downstream_cx_length_ms.record(performance.now() - this.startedAt)
+    worker.downstream_cx_active.value--
+    this.onGone(this)
+  }
+}
+
+/** `::ffff:1.2.3.4` -> `1.2.3.4`: one spelling per address for rules and logs. */
+function unmapped(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}

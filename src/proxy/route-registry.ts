@@ -1,0 +1,108 @@
+// Route tables that come over RDS, by name: who wants them, the version in use, who waits for the first. ListenerRegistry takes
+// holders; the update side (server.applyRoute) swaps `holder.current` and nothing else, so no connection notices.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { RouteHolder } from '../l7/http-runtime.js'
+import type { Runtime } from '../l7/match/runtime-fraction.js'
+import { type CompiledRouteTable, compileRouteTable } from '../l7/route-table.js'
+import type { RouteTable } from '../model/route.js'
+
+interface Entry {
+  readonly holder: RouteHolder
+  model: RouteTable | null
+  users: number
+  waiters: Set<() => void>
+}
+
+export class RouteRegistry {
+  private readonly entries = new Map<string, Entry>()
+  private readonly runtime: Runtime
+  private readonly empty: CompiledRouteTable
+  /** The set of wanted names changed. */
+  onNamesChange: (() => void) | null = null
+  /** A table was swapped. */
+  onSwap: (() => void) | null = null
+
+  constructor(runtime: Runtime) {
+    this.runtime = runtime
+    this.empty = compileRouteTable(emptyTable(''), { runtime })
+  }
+
+  /** The holder for a route name; it answers 404 until the table is there. Each hold needs one drop. */
+  hold(name: string): RouteHolder {
+    let entry = this.entries.get(name)
+    if (entry === undefined) {
+      entry = { holder: { current: this.empty }, model: null, users: 0, waiters: new Set() }
+      this.entries.set(name, entry)
+    }
+    entry.users++
+    if (entry.users === 1) this.onNamesChange?.()
+    return entry.holder
+  }
+
+  drop(name: string): void {
+    const entry = this.entries.get(name)
+    if (entry === undefined || --entry.users > 0) return
+    this.entries.delete(name)
+    this.onNamesChange?.()
+  }
+
+  names(): string[] {
+    return [...this.entries.keys()]
+  }
+
+  models(): RouteTable[] {
+    return [...this.entries.values()].flatMap(entry => (entry.model === null ? [] : [entry.model]))
+  }
+
+  /** True when the table is there. */
+  has(name: string): boolean {
+    return this.entries.get(name)?.model != null
+  }
+
+  /** `done` once, when the table is there (at once if it is). Returns the way to stop waiting. */
+  whenReady(name: string, done: () => void): () => void {
+    const entry = this.entries.get(name)
+    if (entry === undefined || entry.model !== null) {
+      done()
+      return () => {}
+    }
+    entry.waiters.add(done)
+    return () => entry.waiters.delete(done)
+  }
+
+  /** A new version of a wanted table; an equal one touches nothing. */
+  apply(model: RouteTable): void {
+    const entry = this.entries.get(model.name)
+    if (entry === undefined || (entry.model !== null && isDeepStrictEqual(entry.model, model))) return
+    entry.model = model
+    entry.holder.current = compileRouteTable(model, { runtime: this.runtime })
+    const { waiters } = entry
+    entry.waiters = new Set()
+    for (const done of waiters) done()
+    this.onSwap?.()
+  }
+
+  /** RDS keeps serving a removed table while a listener wants it, as Envoy does: removal takes effect with the listener. */
+  remove(_name: string): void {}
+
+  *clusterNames(): IterableIterator<string> {
+    for (const { holder } of this.entries.values()) yield* holder.current.clusterNames
+  }
+}
+
+function emptyTable(name: string): RouteTable {
+  return {
+    name,
+    virtualHosts: [],
+    mutations: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
+    mostSpecificHeaderMutationsWins: false,
+    internalOnlyHeaders: [],
+    validateClusters: false,
+    ignorePortInHostMatching: false,
+    ignorePathParametersInPathMatching: false,
+    maxDirectResponseBodyBytes: 4096,
+    overrides: new Map(),
+    mirrors: [],
+  }
+}

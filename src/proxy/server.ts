@@ -1,0 +1,402 @@
+// The proxy as a whole: registries, their wiring, life from start to exit. `cli` makes one from a Bootstrap and feeds it decoded
+// updates; admin reads it. It never sees protobuf or xDS streams.
+//
+//   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
+
+import { LogSinks } from '../l7/access-log-sink.js'
+import { UpstreamAsyncClient } from '../l7/async-client.js'
+import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
+import type { Runtime } from '../l7/match/runtime-fraction.js'
+import { compileRouteTable } from '../l7/route-table.js'
+import { UpstreamPools } from '../l7/upstream-pools.js'
+import { clusterManagerStats, clusterStats, serverStats } from '../metrics/stat-names.js'
+import type { StatsStore } from '../metrics/stats-store.js'
+import type { Bootstrap } from '../model/bootstrap.js'
+import type { Cluster } from '../model/cluster.js'
+import type { ConfigError } from '../model/config-error.js'
+import type { EndpointAssignment } from '../model/endpoint.js'
+import type { Listener } from '../model/listener.js'
+import type { RouteTable } from '../model/route.js'
+import type { Secret } from '../model/tls.js'
+import type { SecretRegistry } from '../mtls/secret-registry.js'
+import { TlsContexts } from '../mtls/tls-contexts.js'
+import { systemClock } from '../upstream/clock.js'
+import { ClusterRegistry } from '../upstream/cluster-registry.js'
+import { Dial } from '../upstream/connector.js'
+import { DnsResolver } from '../upstream/dns-resolver.js'
+import { ListenerRegistry } from './listener-registry.js'
+import { RouteRegistry } from './route-registry.js'
+
+export type ServerState = 'PRE_INITIALIZING' | 'INITIALIZING' | 'LIVE' | 'DRAINING'
+
+export type ServerLog = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void
+
+export interface ServerOptions {
+  readonly bootstrap: Bootstrap
+  readonly store: StatsStore
+  readonly log: ServerLog
+  readonly drainTimeMs: number
+  readonly drainStrategy: 'gradual' | 'immediate'
+  readonly random: () => number
+  readonly env: (name: string) => string | undefined
+}
+
+/** A busy connection is given this long to end after the drain time, then it is cut. */
+const FINAL_GRACE_MS = 100
+
+export class Server {
+  readonly options: ServerOptions
+  readonly store: StatsStore
+  readonly clusters: ClusterRegistry
+  readonly listeners: ListenerRegistry
+  readonly routes: RouteRegistry
+  readonly secrets: SecretRegistry
+  readonly tlsContexts: TlsContexts
+  readonly sinks: LogSinks
+  readonly startedAt = Date.now()
+  readonly runtime: Runtime
+  state: ServerState = 'PRE_INITIALIZING'
+  /** POST /healthcheck/fail: /ready and the health_check filter say no. */
+  healthFailed = false
+  private readonly log: ServerLog
+  private readonly serverStats
+  private readonly clusterManager
+  private ldsSeen: boolean
+  private cdsSeen: boolean
+  private listenersStarted = false
+  private flushTimer: NodeJS.Timeout | null = null
+  private readonly onLive: (() => void)[] = []
+  private stopping = false
+
+  constructor(options: ServerOptions) {
+    this.options = options
+    this.store = options.store
+    this.log = options.log
+    const { bootstrap, store, random } = options
+    this.runtime = { get: key => bootstrap.runtime.get(key) }
+    this.sinks = new LogSinks()
+    this.tlsContexts = new TlsContexts({ log: (level, message, fields) => this.log(level, message, fields), env: options.env })
+    this.secrets = this.tlsContexts.secrets
+    const pools = new UpstreamPools(this.tlsContexts)
+    const healthChecks = new UpstreamHealthCheckTransport(pools)
+    this.clusters = new ClusterRegistry({
+      clock: systemClock,
+      random,
+      defer: step => void setImmediate(step),
+      log: (level, message) => this.log(level, message),
+      statsOf: name => clusterStats(store, name),
+      resolver: new DnsResolver(),
+      healthCheckTransport: healthChecks,
+      healthCheckDial: (host, address, listener) =>
+        new Dial(
+          {
+            address,
+            tls: pools.tlsFor(host),
+            timeoutMs: host.cluster.config.connectTimeoutMs,
+            sni: '',
+            alpn: null,
+            keepAlive: null,
+            localAddress: '',
+          },
+          { onDialled: ({ socket }) => listener.onReady(socket), onDialFailure: failure => listener.onFailure(failure.message) },
+        ),
+      localLocality: bootstrap.node.locality,
+      localClusterName: null,
+      isReferenced: name => this.isReferenced(name),
+    })
+    this.routes = new RouteRegistry(this.runtime)
+    const client = new UpstreamAsyncClient(this.clusters, pools, random)
+    this.listeners = new ListenerRegistry(
+      {
+        store,
+        clusters: this.clusters,
+        pools,
+        tlsContexts: this.tlsContexts,
+        routes: this.routes,
+        sinks: this.sinks,
+        runtime: this.runtime,
+        random,
+        serviceCluster: bootstrap.node.cluster,
+        filterEnvironment: {
+          store,
+          runtime: this.runtime,
+          random,
+          httpClient: client,
+          grpcClient: client,
+          clusters: this.clusters,
+          readSource: source => this.secrets.read(source),
+          healthFailed: () => this.healthFailed,
+          log: (level, message) => this.log(level, message),
+        },
+        log: (level, message, fields) => this.log(level, message, fields),
+      },
+      { drainTimeMs: () => options.drainTimeMs, immediateDrain: options.drainStrategy === 'immediate' },
+    )
+    this.serverStats = serverStats(store)
+    this.clusterManager = clusterManagerStats(store)
+    this.ldsSeen = bootstrap.lds === null
+    this.cdsSeen = bootstrap.cds === null
+    this.routes.onSwap = () => this.clusters.releaseUnreferenced()
+    this.clusters.onWarm(() => {
+      this.refreshClusterGauges()
+      this.checkInit()
+    })
+    this.clusters.onRemoved(() => this.refreshClusterGauges())
+  }
+
+  /** Take the static resources; the rest comes by apply*. Errors name the resource by its bootstrap path. */
+  async start(): Promise<ConfigError[]> {
+    const { bootstrap } = this.options
+    const errors: ConfigError[] = []
+    this.state = 'INITIALIZING'
+    for (const secret of bootstrap.secrets) this.secrets.apply(secret)
+    bootstrap.clusters.forEach((cluster, i) => {
+      for (const error of this.checkCluster(cluster))
+        errors.push({ path: `static_resources.clusters[${i}].${error.path}`, reason: error.reason })
+      const refused = this.clusters.apply(cluster, true)
+      if (refused !== null) errors.push({ path: `static_resources.clusters[${i}]`, reason: refused })
+    })
+    for (const [i, listener] of bootstrap.listeners.entries()) {
+      for (const error of this.checkListener(listener))
+        errors.push({ path: `static_resources.listeners[${i}].${error.path}`, reason: error.reason })
+      if (errors.length === 0) {
+        const refused = await this.listeners.apply(listener, true)
+        if (refused !== null) errors.push({ path: `static_resources.listeners[${i}]`, reason: refused })
+      }
+    }
+    if (errors.length > 0) return errors
+    this.flushTimer = setInterval(() => this.flush(), bootstrap.statsFlushIntervalMs)
+    this.flushTimer.unref()
+    this.refreshGauges()
+    const bindErrors = await this.initialise()
+    return bindErrors.map(reason => ({ path: 'static_resources.listeners', reason }))
+  }
+
+  /** Everything that start() would refuse, without binding or dialling (--mode validate). */
+  checkBootstrap(): ConfigError[] {
+    const { bootstrap } = this.options
+    const errors: ConfigError[] = []
+    bootstrap.clusters.forEach((cluster, i) => {
+      errors.push(
+        ...this.checkCluster(cluster).map(error => ({ path: `static_resources.clusters[${i}].${error.path}`, reason: error.reason })),
+      )
+    })
+    bootstrap.listeners.forEach((listener, i) => {
+      errors.push(
+        ...this.checkListener(listener).map(error => ({ path: `static_resources.listeners[${i}].${error.path}`, reason: error.reason })),
+      )
+    })
+    return errors
+  }
+
+  /** Envoy's order: clusters first; then listeners are bound. With dynamic sources this goes on when their first answer is there. */
+  private async initialise(): Promise<string[]> {
+    if (this.listenersStarted || !this.cdsSeen || this.clusters.warmingCount > 0) return []
+    this.listenersStarted = true
+    const errors = await this.listeners.start()
+    this.checkInit()
+    return errors
+  }
+
+  private checkInit(): void {
+    if (this.state !== 'INITIALIZING') return
+    if (!this.listenersStarted) {
+      void this.initialise().then(errors => {
+        for (const error of errors) this.log('error', error)
+      })
+      return
+    }
+    if (!this.ldsSeen || this.listeners.warmingNames.length > 0) {
+      this.listeners.whenWarm(() => {
+        if (this.ldsSeen) this.becomeLive()
+      })
+      return
+    }
+    this.becomeLive()
+  }
+
+  private becomeLive(): void {
+    if (this.state !== 'INITIALIZING') return
+    this.state = 'LIVE'
+    this.serverStats.live.value = 1
+    this.serverStats.state.value = 0
+    this.serverStats.initialization_time_ms.record(Date.now() - this.startedAt)
+    this.log('info', 'all dependencies initialized. starting workers')
+    for (const done of this.onLive.splice(0)) done()
+  }
+
+  whenLive(done: () => void): void {
+    if (this.state === 'LIVE') done()
+    else this.onLive.push(done)
+  }
+
+  /** Why `/ready` says no, for its detail; '' when ready. */
+  get notReadyReason(): string {
+    if (this.state === 'LIVE') return this.healthFailed ? 'health check failed by POST /healthcheck/fail' : ''
+    if (this.state === 'DRAINING') return 'draining'
+    const missing: string[] = []
+    if (!this.cdsSeen) missing.push('no clusters from the control plane yet')
+    if (!this.ldsSeen) missing.push('no listeners from the control plane yet')
+    const warming = [...this.clusters.names()].filter(
+      name => this.clusters.warming(name) !== undefined && this.clusters.get(name) === undefined,
+    )
+    if (warming.length > 0) missing.push(`clusters wait for endpoints: ${warming.slice(0, 5).join(', ')}${warming.length > 5 ? ', …' : ''}`)
+    const listeners = this.listeners.warmingNames
+    if (listeners.length > 0) missing.push(`listeners wait for routes: ${listeners.slice(0, 5).join(', ')}`)
+    return missing.join('; ')
+  }
+
+  // ---- updates ----------------------------------------------------------------------------------------------------------------
+
+  /** Problems that only the running program can see: TLS material, curves. Empty: may be applied. */
+  checkCluster(cluster: Cluster): ConfigError[] {
+    return cluster.tls === null ? [] : prefixed('transport_socket.typed_config', this.tlsContexts.check(cluster.tls))
+  }
+
+  applyCluster(cluster: Cluster): ConfigError[] {
+    const errors = this.checkCluster(cluster)
+    if (errors.length > 0) return errors
+    const added = this.clusters.get(cluster.name) === undefined
+    const refused = this.clusters.apply(cluster)
+    if (refused !== null) return [{ path: 'name', reason: refused }]
+    if (added) this.clusterManager.cluster_added.value++
+    else this.clusterManager.cluster_modified.value++
+    this.refreshClusterGauges()
+    return []
+  }
+
+  removeCluster(name: string): void {
+    this.clusters.remove(name)
+    this.clusterManager.cluster_removed.value++
+    this.refreshClusterGauges()
+  }
+
+  applyAssignment(assignment: EndpointAssignment): void {
+    this.clusters.applyAssignment(assignment)
+  }
+
+  checkListener(listener: Listener): ConfigError[] {
+    const errors: ConfigError[] = []
+    listener.filterChains.forEach((chain, i) => {
+      if (chain.tls !== null)
+        errors.push(...prefixed(`filter_chains[${i}].transport_socket.typed_config`, this.tlsContexts.check(chain.tls)))
+    })
+    return errors
+  }
+
+  /** Resolves with the reasons why it could not be applied. */
+  async applyListener(listener: Listener): Promise<ConfigError[]> {
+    const errors = this.checkListener(listener)
+    if (errors.length > 0) return errors
+    const refused = await this.listeners.apply(listener)
+    return refused === null ? [] : [{ path: 'address', reason: refused }]
+  }
+
+  removeListener(name: string): void {
+    this.listeners.remove(name)
+    this.clusters.releaseUnreferenced()
+  }
+
+  /** validate_clusters: every cluster that the table names must be known. */
+  checkRoute(table: RouteTable): ConfigError[] {
+    if (!table.validateClusters) return []
+    const compiled = compileRouteTable(table, { runtime: this.runtime })
+    return [...compiled.clusterNames]
+      .filter(name => this.clusters.get(name) === undefined && this.clusters.warming(name) === undefined)
+      .map(name => ({ path: 'virtual_hosts', reason: `unknown cluster '${name}' (validate_clusters)` }))
+  }
+
+  applyRoute(table: RouteTable): void {
+    this.routes.apply(table)
+  }
+
+  applySecret(secret: Secret): void {
+    this.secrets.apply(secret)
+  }
+
+  /** The first CDS or LDS answer has been applied (or its time is over). */
+  sourceSeen(kind: 'cds' | 'lds'): void {
+    if (kind === 'cds') this.cdsSeen = true
+    else this.ldsSeen = true
+    this.checkInit()
+  }
+
+  private isReferenced(name: string): boolean {
+    for (const used of this.routes.clusterNames()) if (used === name) return true
+    for (const used of this.listeners.clusterNames()) if (used === name) return true
+    return false
+  }
+
+  // ---- stats ------------------------------------------------------------------------------------------------------------------
+
+  private flush(): void {
+    this.refreshGauges()
+    this.store.flush()
+  }
+
+  /** Gauges that are read from the process; also called before each scrape. */
+  refreshGauges(): void {
+    const { serverStats: stats } = this
+    stats.uptime.value = Math.floor((Date.now() - this.startedAt) / 1000)
+    const memory = process.memoryUsage.rss()
+    const heap = process.memoryUsage()
+    stats.memory_allocated.value = heap.heapUsed + heap.external
+    stats.memory_heap_size.value = heap.heapTotal
+    stats.memory_physical_size.value = memory
+    stats.concurrency.value = 1
+    stats.total_connections.value = this.listeners.connectionCount
+    stats.live.value = this.state === 'LIVE' ? 1 : 0
+    stats.state.value = this.state === 'LIVE' ? 0 : this.state === 'DRAINING' ? 1 : this.state === 'PRE_INITIALIZING' ? 2 : 3
+    stats.days_until_first_cert_expiring.value = this.secrets.daysUntilFirstCertExpiring
+  }
+
+  private refreshClusterGauges(): void {
+    this.clusterManager.active_clusters.value = this.clusters.names().length
+    this.clusterManager.warming_clusters.value = this.clusters.warmingCount
+  }
+
+  // ---- end --------------------------------------------------------------------------------------------------------------------
+
+  /** POST /drain_listeners: stop accepting (after the drain time when graceful), let open connections finish. */
+  drainListeners(options: { inboundOnly: boolean; graceful: boolean; skipExit: boolean; exit: () => void }): void {
+    if (!options.graceful) {
+      this.listeners.stopAll(options.inboundOnly)
+      this.listeners.drainAll(options.inboundOnly)
+      return
+    }
+    this.listeners.drainAll(options.inboundOnly)
+    // As Envoy since 1.37: a graceful drain ends the process unless skip_exit asks it to stay.
+    const timer = setTimeout(() => {
+      this.listeners.stopAll(options.inboundOnly)
+      if (!options.skipExit) options.exit()
+    }, this.options.drainTimeMs)
+    timer.unref()
+  }
+
+  /** SIGTERM: idle connections end at once, busy ones within the drain time. Resolves when nothing is left. */
+  async shutdown(): Promise<void> {
+    if (this.stopping) return
+    this.stopping = true
+    this.state = 'DRAINING'
+    this.serverStats.live.value = 0
+    this.listeners.stopAll(false)
+    this.listeners.drainAll(false)
+    const deadline = performance.now() + this.options.drainTimeMs
+    while (this.listeners.connectionCount > 0 && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 20))
+    this.listeners.destroyAll()
+    await new Promise(resolve => setTimeout(resolve, this.listeners.connectionCount > 0 ? FINAL_GRACE_MS : 0))
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    if (this.flushTimer !== null) clearInterval(this.flushTimer)
+    this.listeners.destroyAll()
+    this.clusters.close()
+    this.secrets.close()
+    await this.sinks.close()
+  }
+}
+
+function prefixed(prefix: string, errors: readonly ConfigError[]): ConfigError[] {
+  return errors.map(error => ({ path: `${prefix}.${error.path}`, reason: error.reason }))
+}

@@ -1,0 +1,280 @@
+// The terminal TCP filter: connect to an endpoint of the cluster and move bytes both ways, half-closes included, with backpressure.
+// Called by the connection once its network filters have let it pass; nothing is dialled before that (so a denied client never
+// sees a server-first greeting). Ends exactly once, in finish(). HOT: the relay.
+
+import type { Socket } from 'node:net'
+import type { CompiledAccessLog } from '../l7/access-log.js'
+import type { LogSink } from '../l7/access-log-sink.js'
+import type { ConnectionInfo } from '../l7/connection-info.js'
+import { ResponseFlag } from '../l7/response-flags.js'
+import { StreamInfo } from '../l7/stream-info.js'
+import type { UpstreamTlsSource } from '../l7/upstream-pools.js'
+import type { TcpProxyHandles } from '../metrics/stat-names.js'
+import type { TcpProxy } from '../model/listener.js'
+import type { ClusterRegistry } from '../upstream/cluster-registry.js'
+import { Dial, type DialFailure, type Dialled } from '../upstream/connector.js'
+import type { Host } from '../upstream/host.js'
+import { LazyTimer } from '../upstream/lazy-timer.js'
+
+/** A tcp_proxy filter compiled for running. */
+export interface TcpProxyRuntime {
+  readonly config: TcpProxy
+  readonly stats: TcpProxyHandles
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamTlsSource
+  readonly accessLogs: readonly { readonly log: CompiledAccessLog; readonly sink: LogSink }[]
+  readonly random: () => number
+  readonly hash: ((info: ConnectionInfo) => bigint | null) | null
+  readonly log: (message: string) => void
+}
+
+const MAX_TOTAL_WEIGHT = 2 ** 32
+
+export class TcpProxySession {
+  readonly info: StreamInfo
+  private readonly runtime: TcpProxyRuntime
+  private readonly downstream: Socket
+  private upstream: Socket | null = null
+  private dial: Dial | null = null
+  private host: Host | null = null
+  private attempts = 0
+  private connected = false
+  private finished = false
+  private early: Buffer | null
+  private readonly idle: LazyTimer | null
+  private readonly age: NodeJS.Timeout | null = null
+  private readonly cluster: string
+
+  /** `early`: bytes that the client sent before; the socket is paused until the upstream is there. */
+  constructor(downstream: Socket, connection: ConnectionInfo, runtime: TcpProxyRuntime, clusterOverride: string, early: Buffer | null) {
+    this.downstream = downstream
+    this.runtime = runtime
+    this.early = early
+    this.info = new StreamInfo(connection, Date.now(), performance.now())
+    const { stats, config } = runtime
+    stats.downstream_cx_total.value++
+    this.cluster = clusterOverride !== '' ? clusterOverride : pickCluster(config, runtime.random)
+    this.idle = config.idleTimeoutMs > 0 ? new LazyTimer(() => this.onIdleTimeout()) : null
+    if (config.maxDownstreamConnectionDurationMs !== null) {
+      this.age = setTimeout(() => {
+        stats.max_downstream_connection_duration.value++
+        this.info.responseFlags |= ResponseFlag.DurationTimeout
+        this.close()
+      }, config.maxDownstreamConnectionDurationMs)
+      this.age.unref()
+    }
+    downstream.on('error', () => {})
+    downstream.on('close', () => this.onDownstreamClose())
+    this.connect()
+  }
+
+  private connect(): void {
+    const { runtime, info } = this
+    info.upstreamCluster = this.cluster
+    const cluster = runtime.clusters.get(this.cluster)
+    if (cluster === undefined) {
+      runtime.stats.downstream_cx_no_route.value++
+      info.responseFlags |= ResponseFlag.NoClusterFound
+      this.close()
+      return
+    }
+    if (this.attempts >= Math.max(1, runtime.config.maxConnectAttempts)) {
+      cluster.traffic.main.upstream_cx_connect_attempts_exceeded.value++
+      info.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded
+      this.close()
+      return
+    }
+    this.attempts++
+    const host = cluster.pick({
+      hash: runtime.hash === null ? null : runtime.hash(info.connection),
+      metadataMatch: runtime.config.metadataMatch,
+      shouldSkip: () => false,
+      maxAttempts: 1,
+      random: runtime.random,
+    })
+    if (host === null) {
+      cluster.traffic.main.upstream_cx_none_healthy.value++
+      info.responseFlags |= ResponseFlag.NoHealthyUpstream
+      this.close()
+      return
+    }
+    const breakers = host.cluster.breakers('DEFAULT')
+    if (!breakers.tryConnection()) {
+      info.responseFlags |= ResponseFlag.UpstreamOverflow
+      runtime.log(
+        `tcp_proxy ${runtime.config.statPrefix}: ${host.cluster.config.name} is at its limit: ${breakers.describe('max_connections')}`,
+      )
+      this.close()
+      return
+    }
+    this.host = host
+    host.activeConnections++
+    host.stats.cxTotal++
+    const stats = host.cluster.traffic.main
+    stats.upstream_cx_total.value++
+    stats.upstream_cx_active.value++
+    const startedAt = performance.now()
+    const { config } = host.cluster
+    this.dial = new Dial(
+      {
+        address: host.address,
+        tls: runtime.pools.tlsFor(host),
+        timeoutMs: config.connectTimeoutMs,
+        sni: '',
+        alpn: null,
+        keepAlive: config.tcpKeepalive,
+        localAddress: config.bindSource?.kind === 'socket' ? config.bindSource.host : '',
+      },
+      {
+        onDialled: result => {
+          stats.upstream_cx_connect_ms.record(performance.now() - startedAt)
+          this.onConnected(result)
+        },
+        onDialFailure: failure => this.onDialFailure(failure),
+      },
+    )
+  }
+
+  private onDialFailure(failure: DialFailure): void {
+    const { host, info } = this
+    this.dial = null
+    if (host !== null) {
+      const stats = host.cluster.traffic.main
+      stats.upstream_cx_connect_fail.value++
+      if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
+      host.stats.cxConnectFail++
+      host.cluster.recordConnectFailure(host)
+    }
+    info.responseFlags |= ResponseFlag.UpstreamConnectionFailure
+    info.upstreamTransportFailureReason = failure.message
+    this.releaseHost()
+    this.connect()
+  }
+
+  private releaseHost(): void {
+    const { host } = this
+    if (host === null) return
+    this.host = null
+    host.activeConnections--
+    host.cluster.traffic.main.upstream_cx_active.value--
+    host.cluster.breakers('DEFAULT').releaseConnection()
+  }
+
+  private onConnected(result: Dialled): void {
+    this.dial = null
+    if (this.finished) {
+      result.socket.on('error', () => {})
+      result.socket.destroy()
+      return
+    }
+    const { downstream, info, host } = this
+    const upstream = result.socket
+    this.upstream = upstream
+    this.connected = true
+    info.responseFlags &= ~ResponseFlag.UpstreamConnectionFailure
+    info.upstreamHost = host
+    info.upstreamLocalAddress = upstream.localAddress === undefined ? '' : `${upstream.localAddress}:${upstream.localPort}`
+    if (host !== null) host.cluster.recordLocalOriginSuccess(host)
+    upstream.on('error', () => {})
+    upstream.on('data', (chunk: Buffer) => {
+      info.bytesSent += chunk.length
+      this.touch()
+      if (!downstream.write(chunk)) upstream.pause()
+    })
+    downstream.on('data', (chunk: Buffer) => {
+      info.bytesReceived += chunk.length
+      this.touch()
+      if (!upstream.write(chunk)) downstream.pause()
+    })
+    downstream.on('drain', () => upstream.resume())
+    upstream.on('drain', () => downstream.resume())
+    upstream.on('end', () => downstream.end())
+    downstream.on('end', () => upstream.end())
+    upstream.on('close', hadError => this.onUpstreamClose(hadError === true))
+    if (this.early !== null) {
+      info.bytesReceived += this.early.length
+      upstream.write(this.early)
+      this.early = null
+    }
+    this.touch()
+    if (downstream.readableEnded) upstream.end()
+    downstream.resume()
+  }
+
+  private touch(): void {
+    this.idle?.set(this.runtime.config.idleTimeoutMs)
+  }
+
+  private onIdleTimeout(): void {
+    this.runtime.stats.idle_timeout.value++
+    this.info.responseFlags |= ResponseFlag.StreamIdleTimeout
+    this.close()
+  }
+
+  private onUpstreamClose(hadError: boolean): void {
+    if (this.finished) return
+    // A reset is passed on as one: the client must not take it for an orderly end.
+    if (hadError) this.downstream.resetAndDestroy?.()
+    if (!this.downstream.writableEnded && !this.downstream.destroyed) this.downstream.end()
+    this.info.connectionTerminationDetails = hadError ? 'upstream_connection_reset' : ''
+    if (this.downstream.readableEnded || hadError) this.finish()
+    else this.downstream.destroySoon?.()
+  }
+
+  private onDownstreamClose(): void {
+    if (this.finished) return
+    if (!this.connected) this.info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
+    this.finish()
+  }
+
+  /** Close both sides. */
+  close(): void {
+    if (this.finished) return
+    this.downstream.destroySoon?.()
+    if (!this.downstream.destroyed) this.downstream.destroy()
+    this.finish()
+  }
+
+  get closed(): boolean {
+    return this.finished
+  }
+
+  private finish(): void {
+    if (this.finished) return
+    this.finished = true
+    this.idle?.dispose()
+    if (this.age !== null) clearTimeout(this.age)
+    this.dial?.cancel()
+    const { upstream, runtime, info, host } = this
+    if (upstream !== null && !upstream.destroyed) {
+      if (upstream.writableEnded) upstream.destroySoon?.()
+      else upstream.destroy()
+    }
+    info.endedAt = performance.now()
+    const { stats } = runtime
+    stats.downstream_cx_rx_bytes_total.value += info.bytesReceived
+    stats.downstream_cx_tx_bytes_total.value += info.bytesSent
+    if (host !== null) {
+      const clusterStats = host.cluster.traffic.main
+      clusterStats.upstream_cx_destroy.value++
+      clusterStats.upstream_cx_rx_bytes_total.value += info.bytesSent
+      clusterStats.upstream_cx_tx_bytes_total.value += info.bytesReceived
+      clusterStats.upstream_cx_length_ms.record(info.endedAt - info.startedAt)
+    }
+    this.releaseHost()
+    for (const { log, sink } of runtime.accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
+  }
+}
+
+function pickCluster(config: TcpProxy, random: () => number): string {
+  const { weightedClusters } = config
+  if (weightedClusters.length === 0) return config.cluster
+  let total = 0
+  for (const entry of weightedClusters) total += entry.weight
+  let point = Math.floor(random() * Math.min(total, MAX_TOTAL_WEIGHT))
+  for (const entry of weightedClusters) {
+    if (point < entry.weight) return entry.name
+    point -= entry.weight
+  }
+  return weightedClusters[weightedClusters.length - 1]!.name
+}

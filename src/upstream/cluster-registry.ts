@@ -1,0 +1,324 @@
+// All clusters of a proxy by name, and their changes over time. The config side (proxy) calls apply, remove and applyAssignment; the
+// request path calls get. Make before break: a new or changed cluster serves only once it is warm, the old version until then; a
+// removed one while an active route still names it, or until a grace ends. An equal update touches nothing.
+
+//   apply -> warming --warm--> active --remove--> lingering --unreferenced or grace over--> closed
+//                \--replaced or removed--> closed
+
+import { isDeepStrictEqual } from 'node:util'
+import type { Cluster } from '../model/cluster.js'
+import type { EndpointAssignment } from '../model/endpoint.js'
+import type { Timer } from './clock.js'
+import { type ClusterDeps, UpstreamCluster } from './cluster.js'
+
+export interface ClusterRegistryOptions extends Omit<ClusterDeps, 'find'> {
+  /** Whether an active route (or tcp proxy, mirror, ...) names the cluster. */
+  readonly isReferenced: (name: string) => boolean
+  /** How long a removed cluster that is still named goes on serving. Default 60 s. */
+  readonly removalGraceMs?: number
+}
+
+/** An EDS resource that some cluster wants. */
+export interface EdsSubscription {
+  readonly serviceName: string
+  readonly source: Extract<Cluster['discovery'], { kind: 'eds' }>['source']
+}
+
+/** Clusters of one proxy. */
+export const maxClusters = 100_000
+const defaultRemovalGraceMs = 60_000
+/** An aggregate waits no longer for children that do not come (Envoy's default initial_fetch_timeout). */
+const aggregateTimeoutMs = 15_000
+
+interface Entry {
+  active: UpstreamCluster | null
+  warming: UpstreamCluster | null
+  warmTimer: Timer | null
+  graceTimer: Timer | null
+}
+
+export class ClusterRegistry {
+  private readonly options: ClusterRegistryOptions
+  private readonly deps: ClusterDeps
+  private readonly entries = new Map<string, Entry>()
+  /** Names of clusters by the EDS resource they want. */
+  private readonly edsUsers = new Map<string, Set<string>>()
+  /** Last endpoints by EDS name, for a cluster that is made anew while its endpoints stay the same. Bounded by edsUsers. */
+  private readonly assignments = new Map<string, EndpointAssignment>()
+  private readonly warmListeners = new Set<(cluster: UpstreamCluster) => void>()
+  private readonly removedListeners = new Set<(name: string) => void>()
+  private readonly edsListeners = new Set<() => void>()
+  private readonly healthListeners = new Set<(cluster: UpstreamCluster) => void>()
+
+  constructor(options: ClusterRegistryOptions) {
+    this.options = options
+    this.deps = { ...options, find: name => this.get(name) }
+  }
+
+  /** The version in use; undefined while there is none that is warm. */
+  // HOT: once a request.
+  get(name: string): UpstreamCluster | undefined {
+    return this.entries.get(name)?.active ?? undefined
+  }
+
+  /** The version that is being prepared, or undefined (admin). */
+  warming(name: string): UpstreamCluster | undefined {
+    return this.entries.get(name)?.warming ?? undefined
+  }
+
+  /** Of the config: active or warming, without those that only linger. */
+  names(): string[] {
+    const names: string[] = []
+    for (const [name, entry] of this.entries) if (entry.warming !== null || entry.active?.removed === false) names.push(name)
+    return names
+  }
+
+  /** Every cluster that serves, lingering ones too. */
+  *clusters(): IterableIterator<UpstreamCluster> {
+    for (const entry of this.entries.values()) if (entry.active !== null) yield entry.active
+  }
+
+  get warmingCount(): number {
+    let count = 0
+    for (const entry of this.entries.values()) if (entry.warming !== null) count++
+    return count
+  }
+
+  /**
+   * Adds a cluster or takes its new config. `isStatic`: from the bootstrap. Returns why nothing was done, or null: a static cluster
+   * cannot be changed later, and there is a limit.
+   */
+  apply(config: Cluster, isStatic = false): string | null {
+    let entry = this.entries.get(config.name)
+    if (entry === undefined) {
+      if (this.entries.size >= maxClusters) return `more than ${maxClusters} clusters (maxClusters)`
+      entry = { active: null, warming: null, warmTimer: null, graceTimer: null }
+      this.entries.set(config.name, entry)
+    }
+    const present = entry.warming ?? entry.active
+    if (present?.isStatic === true && !isStatic) return `cluster ${config.name} is static: it cannot be updated`
+    if (entry.active !== null && isDeepStrictEqual(entry.active.config, config)) {
+      this.revive(entry)
+      this.dropWarming(entry)
+      return null
+    }
+    if (entry.warming !== null && isDeepStrictEqual(entry.warming.config, config)) return null
+    if (entry.warming === null && entry.active !== null && entry.active.reconfigure(config)) {
+      this.revive(entry)
+      return null
+    }
+    this.dropWarming(entry)
+    this.beginWarming(entry, config, isStatic)
+    return null
+  }
+
+  /** Removes a cluster from the config. It goes on serving while an active route names it, for the grace at most. */
+  remove(name: string): void {
+    const entry = this.entries.get(name)
+    if (entry === undefined) return
+    if ((entry.active ?? entry.warming)?.isStatic === true) return
+    this.dropWarming(entry)
+    const { active } = entry
+    if (active === null) {
+      this.entries.delete(name)
+      this.refreshEds()
+      return
+    }
+    if (active.removed) return
+    active.removed = true
+    this.refreshEds()
+    if (!this.options.isReferenced(name)) {
+      this.finishRemoval(name, entry)
+      return
+    }
+    entry.graceTimer = this.deps.clock.after(this.options.removalGraceMs ?? defaultRemovalGraceMs, () => {
+      this.deps.log('warn', `cluster ${name}: removed, and its grace is over: routes that still name it get 503`)
+      this.finishRemoval(name, entry)
+    })
+  }
+
+  /** The routes changed: clusters that lingered only for them go. */
+  releaseUnreferenced(): void {
+    for (const [name, entry] of [...this.entries]) {
+      if (entry.active?.removed === true && entry.warming === null && !this.options.isReferenced(name)) this.finishRemoval(name, entry)
+    }
+  }
+
+  /** EDS: endpoints for every cluster that wants this resource (`clusterName`). */
+  applyAssignment(assignment: EndpointAssignment): void {
+    const users = this.edsUsers.get(assignment.clusterName)
+    if (users === undefined) return
+    this.assignments.set(assignment.clusterName, assignment)
+    for (const name of users) {
+      const entry = this.entries.get(name)
+      // The active version first: warming may swap it out.
+      if (entry?.active?.removed === false && edsNameOf(entry.active.config) === assignment.clusterName) {
+        entry.active.applyAssignment(assignment)
+      }
+      if (entry?.warming != null && edsNameOf(entry.warming.config) === assignment.clusterName) entry.warming.applyAssignment(assignment)
+    }
+  }
+
+  /** The EDS resources that are wanted now, each once. */
+  edsSubscriptions(): EdsSubscription[] {
+    const found = new Map<string, EdsSubscription>()
+    for (const cluster of this.current()) {
+      const { discovery } = cluster.config
+      if (discovery.kind === 'eds')
+        found.set(edsNameOf(cluster.config)!, { serviceName: edsNameOf(cluster.config)!, source: discovery.source })
+    }
+    return [...found.values()]
+  }
+
+  /** Names of the EDS resources wanted over ADS. */
+  edsNames(): string[] {
+    return this.edsSubscriptions()
+      .filter(each => each.source === 'ads')
+      .map(each => each.serviceName)
+  }
+
+  /** Calls `listener` whenever a cluster starts to serve. Returns the way to stop it. */
+  onWarm(listener: (cluster: UpstreamCluster) => void): () => void {
+    return listen(this.warmListeners, listener)
+  }
+
+  onRemoved(listener: (name: string) => void): () => void {
+    return listen(this.removedListeners, listener)
+  }
+
+  /** The set of wanted EDS resources changed. */
+  onEdsNamesChange(listener: () => void): () => void {
+    return listen(this.edsListeners, listener)
+  }
+
+  onHealthChange(listener: (cluster: UpstreamCluster) => void): () => void {
+    return listen(this.healthListeners, listener)
+  }
+
+  close(): void {
+    for (const entry of this.entries.values()) {
+      entry.warmTimer?.cancel()
+      entry.graceTimer?.cancel()
+      entry.warming?.close()
+      entry.active?.close()
+    }
+    this.entries.clear()
+    this.edsUsers.clear()
+    this.assignments.clear()
+  }
+
+  private beginWarming(entry: Entry, config: Cluster, isStatic: boolean): void {
+    const cluster = new UpstreamCluster(config, this.deps, isStatic)
+    cluster.onHealthChange = changed => {
+      for (const listener of this.healthListeners) listener(changed)
+    }
+    entry.warming = cluster
+    this.refreshEds()
+    const { discovery } = config
+    if (discovery.kind === 'eds') {
+      const known = this.assignments.get(edsNameOf(config)!)
+      if (discovery.initialFetchTimeoutMs > 0 && known === undefined) {
+        entry.warmTimer = this.deps.clock.after(discovery.initialFetchTimeoutMs, () => {
+          cluster.stats.eds.init_fetch_timeout.value++
+          this.deps.log('warn', `cluster ${config.name}: no endpoints within ${discovery.initialFetchTimeoutMs} ms, starting empty`)
+          cluster.giveUpWaiting()
+        })
+      }
+      cluster.start(() => this.swap(entry, cluster))
+      if (known !== undefined) cluster.applyAssignment(known)
+      return
+    }
+    cluster.start(() => this.swap(entry, cluster))
+    if (discovery.kind !== 'aggregate') return
+    entry.warmTimer = this.deps.clock.after(aggregateTimeoutMs, () => cluster.becomeReady())
+    this.checkAggregates()
+  }
+
+  private swap(entry: Entry, cluster: UpstreamCluster): void {
+    if (entry.warming !== cluster) return
+    const old = entry.active
+    entry.active = cluster
+    entry.warming = null
+    entry.warmTimer?.cancel()
+    entry.warmTimer = null
+    entry.graceTimer?.cancel()
+    entry.graceTimer = null
+    old?.close()
+    for (const listener of this.warmListeners) listener(cluster)
+    this.refreshEds()
+    this.checkAggregates()
+  }
+
+  /** An aggregate is warm when all its children are. */
+  private checkAggregates(): void {
+    for (const { warming } of this.entries.values()) {
+      const discovery = warming?.config.discovery
+      if (warming == null || discovery?.kind !== 'aggregate') continue
+      if (discovery.clusters.every(name => this.get(name) !== undefined)) warming.becomeReady()
+    }
+  }
+
+  private dropWarming(entry: Entry): void {
+    entry.warmTimer?.cancel()
+    entry.warmTimer = null
+    const { warming } = entry
+    if (warming === null) return
+    entry.warming = null
+    warming.close()
+    this.refreshEds()
+  }
+
+  /** A cluster that was removed and comes back as it was. */
+  private revive(entry: Entry): void {
+    if (entry.active?.removed !== true) return
+    entry.active.removed = false
+    entry.graceTimer?.cancel()
+    entry.graceTimer = null
+    this.refreshEds()
+  }
+
+  private finishRemoval(name: string, entry: Entry): void {
+    entry.graceTimer?.cancel()
+    entry.graceTimer = null
+    entry.active?.close()
+    entry.active = null
+    if (entry.warming === null) this.entries.delete(name)
+    for (const listener of this.removedListeners) listener(name)
+  }
+
+  private *current(): IterableIterator<UpstreamCluster> {
+    for (const entry of this.entries.values()) {
+      if (entry.active?.removed === false) yield entry.active
+      if (entry.warming !== null) yield entry.warming
+    }
+  }
+
+  private refreshEds(): void {
+    const before = [...this.edsUsers.keys()]
+    this.edsUsers.clear()
+    for (const cluster of this.current()) {
+      const name = edsNameOf(cluster.config)
+      if (name === null) continue
+      const users = this.edsUsers.get(name)
+      if (users === undefined) this.edsUsers.set(name, new Set([cluster.name]))
+      else users.add(cluster.name)
+    }
+    let changed = before.length !== this.edsUsers.size
+    for (const name of before) {
+      if (this.edsUsers.has(name)) continue
+      this.assignments.delete(name)
+      changed = true
+    }
+    if (changed) for (const listener of this.edsListeners) listener()
+  }
+}
+
+/** The EDS resource of a cluster (its service_name, else its own name), or null. */
+function edsNameOf(config: Cluster): string | null {
+  return config.discovery.kind === 'eds' ? config.discovery.serviceName || config.name : null
+}
+
+function listen<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}

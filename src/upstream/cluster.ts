@@ -1,0 +1,645 @@
+// One upstream cluster: its hosts, their health, the policy that picks one, breakers, outlier detection and health checks. Made by
+// ClusterRegistry from config; the request path calls pick, breakers and record*. Endpoints come by applyAssignment (EDS) or from
+// dns-discovery. Invariant: hosts, ejections, breakers and counts outlive config changes; only what a change touches is rebuilt.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { Counter } from '../metrics/stat.js'
+import type { ClusterStats } from '../metrics/stat-names.js'
+import { formatAddress } from '../model/address.js'
+import type { Cluster } from '../model/cluster.js'
+import type { EndpointAssignment, HealthStatus, Locality, LocalityEndpoints } from '../model/endpoint.js'
+import { AggregateLoadBalancer } from './aggregate-load-balancer.js'
+import { Breakers } from './breakers.js'
+import type { Clock, Timer } from './clock.js'
+import { DnsDiscovery } from './dns-discovery.js'
+import type { NameResolver } from './dns-resolver.js'
+import type { HealthCheckDial, HealthCheckTransport } from './health-check-transport.js'
+import { HealthChecker } from './health-checker.js'
+import { HealthFlag, type Host } from './host.js'
+import { buildHostSets, type HostSet, PrioritySet } from './host-set.js'
+import { HostTable, type MetadataInterest } from './host-table.js'
+import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
+import { createLoadBalancer } from './load-balancer-factory.js'
+import { OriginalDstLoadBalancer } from './original-dst-load-balancer.js'
+import { httpStatusOfGrpc, OutlierDetector } from './outlier-detector.js'
+
+/** What clusters need of the program around them. */
+export interface ClusterDeps {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Runs a step soon, outside the present call; `setImmediate` outside tests. */
+  readonly defer: (step: () => void) => void
+  readonly log: (level: 'info' | 'warn', message: string) => void
+  /** Handles of `cluster.<alt_stat_name or name>.`. */
+  readonly statsOf: (statName: string) => ClusterStats
+  readonly resolver: NameResolver
+  /** null: HTTP and gRPC health checks fail. */
+  readonly healthCheckTransport: HealthCheckTransport | null
+  readonly healthCheckDial: HealthCheckDial
+  /** Another cluster, for aggregates and zone-aware routing. */
+  readonly find: (name: string) => UpstreamCluster | undefined
+  /** Where this proxy runs (node.locality) and the cluster it belongs to (cluster_manager.local_cluster_name). */
+  readonly localLocality: Locality | null
+  readonly localClusterName: string | null
+}
+
+const defaultOverrideStatus: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
+const edsMask = HealthFlag.FAILED_EDS_HEALTH | HealthFlag.DEGRADED_EDS_HEALTH | HealthFlag.EDS_STATUS_DRAINING
+const emptyAssignment = (clusterName: string): EndpointAssignment => ({
+  clusterName,
+  localities: [],
+  overprovisioningFactor: 140,
+  endpointStaleAfterMs: null,
+  weightedPriorityHealth: false,
+  dropPercentages: [],
+})
+
+export class UpstreamCluster {
+  readonly name: string
+  readonly stats: ClusterStats
+  /** The same bundle, by the name the request path knows it. */
+  readonly traffic: ClusterStats
+  /** From the bootstrap: CDS can neither change nor remove it. */
+  readonly isStatic: boolean
+  config: Cluster
+  /** Has had its endpoints (and first health checks): may be used. */
+  warm = false
+  /** No longer in the config; it serves on while routes name it, or until its grace ends. */
+  removed = false
+  /** Called when a host's health or the set of hosts changed. */
+  onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
+  private readonly deps: ClusterDeps
+  private readonly table: HostTable
+  private readonly prioritySet: PrioritySet
+  private readonly defaultBreakers: Breakers
+  private readonly highBreakers: Breakers
+  private balancer: LoadBalancer
+  private aggregate: AggregateLoadBalancer | null = null
+  private detector: OutlierDetector | null = null
+  private checker: HealthChecker | null = null
+  private dns: DnsDiscovery | null = null
+  private assignment: EndpointAssignment
+  private localityWeights = new Map<string, number>()
+  private staleTimer: Timer | null = null
+  private endpointsKnown = false
+  private onReady: (() => void) | null = null
+  private closed = false
+  // Hosts by health, kept up to date one by one: the membership gauges.
+  private healthyCount = 0
+  private degradedCount = 0
+  private excludedCount = 0
+
+  constructor(config: Cluster, deps: ClusterDeps, isStatic: boolean) {
+    this.name = config.name
+    this.config = config
+    this.deps = deps
+    this.isStatic = isStatic
+    this.stats = deps.statsOf(config.altStatName || config.name)
+    this.traffic = this.stats
+    this.assignment = emptyAssignment(config.name)
+    this.table = new HostTable(this)
+    this.prioritySet = new PrioritySet(() => this.buildSets())
+    this.defaultBreakers = new Breakers(config.breakers.default, 'default', this.stats)
+    this.highBreakers = new Breakers(config.breakers.high, 'high', this.stats)
+    this.balancer = this.createBalancer()
+    this.replaceDetector()
+    this.replaceChecker()
+    this.refreshGauges()
+  }
+
+  // ---- picking ----
+
+  get hosts(): readonly Host[] {
+    return this.table.hosts
+  }
+
+  /** `ip:port` (or pipe path) to host. */
+  host(key: string): Host | undefined {
+    return this.table.byKey.get(key)
+  }
+
+  /** Of an aggregate: the children's, one after the other. */
+  get hostSets(): readonly HostSet[] {
+    return this.prioritySet.sets
+  }
+
+  get hostSetVersion(): number {
+    if (this.aggregate?.changed === true) this.prioritySet.invalidate()
+    return this.prioritySet.version
+  }
+
+  /** For zone-aware routing of other clusters. */
+  get priorities(): PrioritySet {
+    return this.prioritySet
+  }
+
+  /** A host for the request, or null: no usable host (503 UH). */
+  // HOT: once a try.
+  pick(ctx: LbContext): Host | null {
+    const wanted = ctx.overrideHost
+    if (wanted !== undefined && wanted !== null) {
+      const host = this.table.byKey.get(wanted)
+      if (host !== undefined && this.overrideAllowed(host)) return host
+      if (ctx.overrideHostStrict === true) return null
+    }
+    return this.balancer.pick(ctx)
+  }
+
+  /** Like `pick` within one priority: `choice` is `priority * 2 + (degraded ? 1 : 0)` (aggregate clusters). */
+  pickAt(ctx: LbContext, choice: number): Host | null {
+    return this.balancer.pick(ctx, choice)
+  }
+
+  /** The priority that `host` counts under here; of an aggregate, among all its children's. */
+  priorityOf(host: Host): number {
+    return this.aggregate?.levelOf(host) ?? host.priority
+  }
+
+  /** Category of the drop_overload that hits this request, or null. */
+  dropCategory(random: number): string | null {
+    let roll = random
+    for (const { category, numerator, denominator } of this.assignment.dropPercentages) {
+      const share = numerator / denominator
+      if (roll < share) return category
+      // What is left of the roll is uniform again over the requests that were not dropped.
+      roll = (roll - share) / (1 - share)
+    }
+    return null
+  }
+
+  // ---- protection ----
+
+  breakers(priority: 'DEFAULT' | 'HIGH'): Breakers {
+    return priority === 'HIGH' ? this.highBreakers : this.defaultBreakers
+  }
+
+  // The record* methods feed outlier detection only; per-host counts (Host.stats) are the request path's.
+
+  /** Response headers came. */
+  recordResponse(host: Host, status: number): void {
+    this.detector?.report(host, status >= 500 ? 'extFailure' : 'extSuccess', status)
+  }
+
+  /** A gRPC status came (trailers, or trailers-only headers): instead of recordResponse. */
+  recordGrpcStatus(host: Host, grpcStatus: number): void {
+    this.recordResponse(host, httpStatusOfGrpc(grpcStatus))
+  }
+
+  /** No connection. */
+  recordConnectFailure(host: Host): void {
+    this.detector?.report(host, 'localConnectFailed', null)
+  }
+
+  /** The stream or connection broke before a response: Envoy counts it like a failed connection. */
+  recordReset(host: Host): void {
+    this.detector?.report(host, 'localConnectFailed', null)
+  }
+
+  /** The response did not come in time (per try or whole request). */
+  recordTimeout(host: Host): void {
+    this.detector?.report(host, 'localTimeout', null)
+  }
+
+  /** The connection works. `final`: nothing above it will report (tcp proxy), so it counts as a success. */
+  recordLocalOriginSuccess(host: Host, final = false): void {
+    this.detector?.report(host, final ? 'localSuccessFinal' : 'localSuccess', null)
+  }
+
+  /** The response had x-envoy-immediate-health-check-fail. */
+  recordImmediateHealthCheckFail(host: Host): void {
+    this.checker?.failNow(host)
+  }
+
+  /** Counts a codec's complaint, such as `rx_reset` or `header_overflow`, under `http1.` or `http2.` of this cluster. */
+  countCodec(stat: string): void {
+    const handles: object = stat in this.stats.http2 ? this.stats.http2 : this.stats.http1
+    const counters = handles as { readonly [name: string]: Counter | undefined }
+    const counter = counters[stat]
+    if (counter !== undefined) counter.value++
+  }
+
+  /** Success rate statistics of the last interval, for admin; -1 = none. */
+  get outlierSummary(): { readonly average: number; readonly threshold: number; readonly ejected: number } {
+    const { detector } = this
+    if (detector === null) return { average: -1, threshold: -1, ejected: 0 }
+    return {
+      average: detector.successRateAverage.external,
+      threshold: detector.successRateThreshold.external,
+      ejected: detector.ejectedCount,
+    }
+  }
+
+  // ---- life ----
+
+  /** Begins to look for endpoints. `onReady` is called once, when the cluster may be used; possibly at once. */
+  start(onReady: () => void): void {
+    this.onReady = onReady
+    const { discovery } = this.config
+    switch (discovery.kind) {
+      case 'static':
+        this.applyAssignment(discovery.assignment)
+        return
+      case 'strictDns':
+      case 'logicalDns':
+        this.startDns(discovery.assignment, discovery.dns, discovery.kind === 'logicalDns')
+        return
+      case 'originalDst':
+        this.becomeReady()
+        return
+      case 'eds':
+      case 'aggregate':
+        // ClusterRegistry knows when: applyAssignment, children warm, or the time is up.
+        return
+    }
+  }
+
+  /** EDS: endpoints of this cluster. An equal assignment touches nothing. */
+  applyAssignment(assignment: EndpointAssignment): void {
+    const { main } = this.stats
+    main.update_attempt.value++
+    main.update_success.value++
+    if (assignment.localities.length === 0) main.update_empty.value++
+    this.takeAssignment(assignment)
+    this.armStaleTimer(assignment)
+    this.onEndpoints()
+  }
+
+  /** The endpoints did not come in time: the cluster counts as initialised, and empty. */
+  giveUpWaiting(): void {
+    this.onEndpoints()
+  }
+
+  /**
+   * Takes a new config in place. False when it needs a new cluster beside this one (other discovery or health checks, so that endpoints
+   * have to be found or checked anew).
+   */
+  reconfigure(config: Cluster): boolean {
+    const old = this.config
+    const same = <K extends keyof Cluster>(key: K): boolean => isDeepStrictEqual(old[key], config[key])
+    if (old.discovery.kind === 'static' && config.discovery.kind === 'static') {
+      if (!same('healthChecks')) return false
+    } else if (!same('discovery') || !same('healthChecks')) return false
+    if (!same('altStatName')) return false
+    this.config = config
+    this.defaultBreakers.update(config.breakers.default)
+    this.highBreakers.update(config.breakers.high)
+    const lbKeys = ['lbPolicy', 'subset', 'healthyPanicPercent', 'localityWeighted', 'zoneAware'] as const
+    if (!lbKeys.every(same)) {
+      this.balancer.close?.()
+      this.balancer = this.createBalancer()
+      this.prioritySet.invalidate()
+    }
+    if (!same('outlier')) {
+      if (this.detector !== null && config.outlier !== null) this.detector.update(config.outlier)
+      else this.replaceDetector()
+    }
+    // Requests under way finish; new ones connect by the new rules. Changed TLS settings are not here: a pool is replaced when
+    // what its connections were verified against changes (http-pool key), and a renewed leaf certificate costs no connection.
+    const connectionKeys = ['http', 'tcpKeepalive', 'bindSource', 'perConnectionBufferLimitBytes', 'connectTimeoutMs'] as const
+    if (!connectionKeys.every(same)) for (const host of this.hosts) host.closePools(true)
+    if (config.discovery.kind === 'static' && !isDeepStrictEqual(old.discovery, config.discovery)) {
+      this.applyAssignment(config.discovery.assignment)
+    }
+    return true
+  }
+
+  /** Ends timers, checks and, gracefully, connections. */
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.onReady = null
+    this.dns?.close()
+    this.checker?.close()
+    this.staleTimer?.cancel()
+    this.detector?.close()
+    this.balancer.close?.()
+    for (const host of this.hosts) {
+      host.removed = true
+      host.closePools(true)
+    }
+  }
+
+  /** Changes health flags; lists, gauges and listeners follow. */
+  setHealth(host: Host, set: number, clear: number): void {
+    const flags = (host.flags & ~clear) | set
+    if (flags === host.flags) return
+    this.count(host, -1)
+    host.flags = flags
+    this.count(host, 1)
+    this.refreshGauges()
+    this.prioritySet.invalidate()
+    this.onHealthChange?.(this)
+  }
+
+  // ---- inside ----
+
+  private createBalancer(): LoadBalancer {
+    const { config, deps } = this
+    const { discovery } = config
+    this.aggregate = null
+    // Another policy may hash by another key.
+    for (const host of this.table.hosts) host.hashKey = ''
+    if (discovery.kind === 'aggregate') {
+      this.aggregate = new AggregateLoadBalancer(discovery.clusters, deps.find, config.healthyPanicPercent)
+      return this.aggregate
+    }
+    if (discovery.kind === 'originalDst') return this.createOriginalDst(discovery)
+    const env: LbEnvironment = {
+      hosts: this.prioritySet,
+      stats: this.stats,
+      clock: deps.clock,
+      random: deps.random,
+      panicThreshold: config.healthyPanicPercent,
+      localityWeighted: config.localityWeighted,
+      zoneAware: config.localityWeighted ? null : config.zoneAware,
+      localHosts: this.localHosts(),
+      defer: deps.defer,
+      warn: message => deps.log('warn', `cluster ${this.name}: ${message}`),
+    }
+    return createLoadBalancer(env, config.lbPolicy, config.subset)
+  }
+
+  private localHosts(): PrioritySet | null {
+    const { localClusterName, find } = this.deps
+    if (localClusterName === null || this.config.zoneAware === null) return null
+    if (localClusterName === this.name) return this.prioritySet
+    return find(localClusterName)?.priorities ?? null
+  }
+
+  private createOriginalDst(discovery: Extract<Cluster['discovery'], { kind: 'originalDst' }>): LoadBalancer {
+    const hooks = {
+      find: (key: string) => this.table.byKey.get(key),
+      add: (endpoint: Host['endpoint'], group: LocalityEndpoints) => {
+        const host = this.table.add(endpoint, group)
+        this.afterChange([host], [])
+        return host
+      },
+      remove: (hosts: ReadonlySet<Host>) => {
+        this.table.remove(hosts)
+        this.afterChange([], [...hosts])
+      },
+      hosts: () => this.table.hosts,
+      onInvalid: () => {
+        this.stats.main.original_dst_host_invalid.value++
+      },
+      clock: this.deps.clock,
+    }
+    return new OriginalDstLoadBalancer(hooks, discovery.portOverride, discovery.cleanupIntervalMs)
+  }
+
+  private replaceDetector(): void {
+    this.detector?.close()
+    this.detector = null
+    if (this.config.outlier === null) return
+    this.detector = new OutlierDetector(this.config.outlier, this.stats, {
+      setEjected: (host, ejected) =>
+        this.setHealth(host, ejected ? HealthFlag.FAILED_OUTLIER_CHECK : 0, ejected ? 0 : HealthFlag.FAILED_OUTLIER_CHECK),
+      log: message => this.deps.log('warn', message),
+      clusterName: this.name,
+      clock: this.deps.clock,
+      random: this.deps.random,
+    })
+    for (const host of this.hosts) this.detector.add(host)
+  }
+
+  private replaceChecker(): void {
+    const first = this.config.healthChecks[0]
+    if (first === undefined) return
+    this.checker = new HealthChecker(
+      first,
+      this.stats,
+      {
+        setHealth: (host, set, clear) => this.setHealth(host, set, clear),
+        onPassed: host => this.detector?.onActiveCheckPassed(host),
+        onFailed: host => {
+          if (host.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL) && host.hasFlag(HealthFlag.FAILED_ACTIVE_HC)) this.removeNow(host)
+        },
+        log: message => this.deps.log('info', message),
+        clusterName: this.name,
+        clock: this.deps.clock,
+        random: this.deps.random,
+      },
+      this.deps.healthCheckTransport,
+      this.deps.healthCheckDial,
+    )
+  }
+
+  private startDns(assignment: EndpointAssignment, options: Parameters<typeof this.dnsOf>[1], logical: boolean): void {
+    this.assignment = assignment
+    this.dns = this.dnsOf(assignment, options, logical)
+    this.dns.start()
+  }
+
+  private dnsOf(assignment: EndpointAssignment, options: ConstructorParameters<typeof DnsDiscovery>[1], logical: boolean): DnsDiscovery {
+    const { main } = this.stats
+    return new DnsDiscovery(assignment, options, logical, this.deps.resolver, {
+      onEndpoints: (localities, logicalAddress) => {
+        this.takeAssignment({ ...assignment, localities })
+        if (logicalAddress !== null) this.moveLogicalHost(logicalAddress)
+      },
+      onFirstAnswers: () => this.onEndpoints(),
+      onAttempt: () => {
+        main.update_attempt.value++
+      },
+      onSuccess: empty => {
+        main.update_success.value++
+        if (empty) main.update_empty.value++
+      },
+      onFailure: (hostname, reason) => {
+        main.update_failure.value++
+        this.deps.log('warn', `cluster ${this.name}: DNS resolution of ${hostname} failed: ${reason}`)
+      },
+      clock: this.deps.clock,
+      random: this.deps.random,
+    })
+  }
+
+  /** LOGICAL_DNS: the one host dials somewhere else from now on; its connections stay. */
+  private moveLogicalHost(ip: string): void {
+    const host = this.hosts[0]
+    if (host === undefined || host.address.kind !== 'socket') return
+    host.address = { ...host.address, host: ip }
+    host.addressText = formatAddress(host.address)
+    host.hashKey = ''
+  }
+
+  private takeAssignment(assignment: EndpointAssignment): void {
+    const old = this.assignment
+    this.assignment = assignment
+    const { added, removed, updated } = this.table.apply(assignment.localities, this.metadataInterest(), host => this.keepForNow(host))
+    for (const host of updated) this.setHealth(host, edsFlags(host.endpoint.health), edsMask)
+    if (this.dropLeavingMarks(assignment)) this.prioritySet.invalidate()
+    const weightsChanged = this.takeLocalityWeights(assignment)
+    const factorsChanged =
+      old.overprovisioningFactor !== assignment.overprovisioningFactor || old.weightedPriorityHealth !== assignment.weightedPriorityHealth
+    if (added.length + removed.length + updated.length > 0 || weightsChanged || factorsChanged) this.afterChange(added, removed)
+    else this.stats.main.update_no_rebuild.value++
+  }
+
+  private metadataInterest(): MetadataInterest {
+    const { subset, lbPolicy } = this.config
+    if (subset !== null) return 'all'
+    return lbPolicy.kind === 'ringHash' || lbPolicy.kind === 'maglev' ? 'hashKey' : 'none'
+  }
+
+  /** Hosts that were on their way out and are named again stay. */
+  private dropLeavingMarks(assignment: EndpointAssignment): boolean {
+    if (this.checker === null) return false
+    let any = false
+    for (const group of assignment.localities) {
+      for (const endpoint of group.endpoints) {
+        const host = this.table.byKey.get(formatAddress(endpoint.address))
+        if (host?.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL) !== true) continue
+        this.setHealth(host, 0, HealthFlag.PENDING_DYNAMIC_REMOVAL)
+        any = true
+      }
+    }
+    return any
+  }
+
+  private takeLocalityWeights(assignment: EndpointAssignment): boolean {
+    if (!this.config.localityWeighted) return false
+    const weights = new Map<string, number>()
+    for (const group of assignment.localities) {
+      const key = localityKey(group.priority, group.locality)
+      weights.set(key, (weights.get(key) ?? 0) + group.weight)
+    }
+    const changed = !isDeepStrictEqual(weights, this.localityWeights)
+    this.localityWeights = weights
+    return changed
+  }
+
+  /** A host that passes its active checks stays until they fail, unless the config says otherwise. */
+  private keepForNow(host: Host): boolean {
+    if (this.checker === null || this.config.ignoreHealthOnHostRemoval || host.endpoint.disableActiveHealthCheck) return false
+    if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC) || host.hasFlag(HealthFlag.FAILED_EDS_HEALTH)) return false
+    this.setHealth(host, HealthFlag.PENDING_DYNAMIC_REMOVAL, 0)
+    return true
+  }
+
+  private removeNow(host: Host): void {
+    this.table.remove(new Set([host]))
+    this.afterChange([], [host])
+  }
+
+  private afterChange(added: readonly Host[], removed: readonly Host[]): void {
+    for (const host of removed) {
+      this.count(host, -1)
+      this.detector?.remove(host)
+      this.checker?.remove(host)
+      host.closePools(true)
+    }
+    for (const host of added) {
+      host.flags = edsFlags(host.endpoint.health)
+      if (this.checker !== null && !host.endpoint.disableActiveHealthCheck) {
+        host.flags |= HealthFlag.FAILED_ACTIVE_HC
+        if (this.config.ignoreNewHostsUntilFirstHealthCheck) host.flags |= HealthFlag.PENDING_ACTIVE_HC
+      }
+      this.count(host, 1)
+      this.detector?.add(host)
+    }
+    this.prioritySet.invalidate()
+    const { main } = this.stats
+    if (added.length + removed.length > 0) main.membership_change.value++
+    this.refreshGauges()
+    if (this.config.closeConnectionsOnHostSetChange && added.length + removed.length > 0) {
+      for (const host of this.hosts) host.closePools(true)
+    }
+    for (const host of added) this.checker?.add(host)
+    this.onHealthChange?.(this)
+  }
+
+  private buildSets(): readonly HostSet[] {
+    if (this.aggregate !== null) {
+      const sets = this.aggregate.linearize()
+      return sets.length > 0 ? sets : buildHostSets([], this.setOptions())
+    }
+    return buildHostSets(this.table.hosts, this.setOptions())
+  }
+
+  private setOptions(): Parameters<typeof buildHostSets>[1] {
+    return {
+      overprovisioningFactor: this.assignment.overprovisioningFactor,
+      weightedPriorityHealth: this.assignment.weightedPriorityHealth,
+      localLocality: this.deps.localLocality,
+      localityWeight: (priority, locality) => this.localityWeights.get(localityKey(priority, locality)) ?? 0,
+    }
+  }
+
+  private count(host: Host, by: 1 | -1): void {
+    const health = host.health
+    if (health === 'healthy') this.healthyCount += by
+    else if (health === 'degraded') this.degradedCount += by
+    if (host.excluded) this.excludedCount += by
+  }
+
+  private refreshGauges(): void {
+    const { main } = this.stats
+    main.membership_total.value = this.table.hosts.length
+    main.membership_healthy.value = this.healthyCount
+    main.membership_degraded.value = this.degradedCount
+    main.membership_excluded.value = this.excludedCount
+  }
+
+  private overrideAllowed(host: Host): boolean {
+    const statuses = this.config.overrideHostStatus.length > 0 ? this.config.overrideHostStatus : defaultOverrideStatus
+    return statuses.includes(healthStatusOf(host))
+  }
+
+  private armStaleTimer(assignment: EndpointAssignment): void {
+    this.staleTimer?.cancel()
+    this.staleTimer = null
+    if (assignment.endpointStaleAfterMs === null || assignment.endpointStaleAfterMs === 0) return
+    this.stats.main.assignment_timeout_received.value++
+    this.staleTimer = this.deps.clock.after(assignment.endpointStaleAfterMs, () => {
+      this.stats.main.assignment_stale.value++
+      this.deps.log('warn', `cluster ${this.name}: endpoints are older than endpoint_stale_after and are dropped`)
+      this.takeAssignment(emptyAssignment(this.name))
+    })
+  }
+
+  private onEndpoints(): void {
+    if (this.endpointsKnown) return
+    this.endpointsKnown = true
+    if (this.checker === null) this.becomeReady()
+    else this.checker.onFirstRound(() => this.becomeReady())
+  }
+
+  /** Called by the registry for aggregates too. */
+  becomeReady(): void {
+    if (this.closed) return
+    this.warm = true
+    const ready = this.onReady
+    this.onReady = null
+    ready?.()
+  }
+}
+
+/** Envoy's health status of a host, as override_host_status and /clusters name it. */
+export function healthStatusOf(host: Host): HealthStatus {
+  if (host.hasFlag(HealthFlag.FAILED_EDS_HEALTH) || host.hasFlag(HealthFlag.EDS_STATUS_DRAINING)) return host.endpoint.health
+  if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC)) return host.hasFlag(HealthFlag.ACTIVE_HC_TIMEOUT) ? 'TIMEOUT' : 'UNHEALTHY'
+  if (host.hasFlag(HealthFlag.FAILED_OUTLIER_CHECK)) return 'UNHEALTHY'
+  if (host.hasFlag(HealthFlag.DEGRADED_EDS_HEALTH) || host.hasFlag(HealthFlag.DEGRADED_ACTIVE_HC)) return 'DEGRADED'
+  return host.endpoint.health
+}
+
+function edsFlags(health: HealthStatus): number {
+  switch (health) {
+    case 'UNHEALTHY':
+    case 'TIMEOUT':
+      return HealthFlag.FAILED_EDS_HEALTH
+    case 'DRAINING':
+      return HealthFlag.EDS_STATUS_DRAINING
+    case 'DEGRADED':
+      return HealthFlag.DEGRADED_EDS_HEALTH
+    case 'UNKNOWN':
+    case 'HEALTHY':
+      return 0
+  }
+}
+
+function localityKey(priority: number, locality: Locality): string {
+  return `${priority}\0${locality.region}\0${locality.zone}\0${locality.subZone}`
+}

@@ -1,0 +1,275 @@
+// Envoy's bootstrap file -> model: YAML or JSON text, read as ProtoJSON with the path of every problem, merged with --config-yaml as
+// Envoy merges (protobuf message merge), validated like any resource. Called by cli (start and --mode validate). Unknown fields are
+// errors here. What refers to something static that is not there (a cluster of a route, an SDS secret, the ADS cluster) is an error.
+
+import { create, fromBinary, merge, toBinary } from '@bufbuild/protobuf'
+import { parseDocument, type ScalarTag } from 'yaml'
+import type { Bootstrap, DynamicSource, NodeInfo, StatsConfig } from '../model/bootstrap.js'
+import type { JsonObject } from '../model/metadata.js'
+import {
+  type Admin,
+  type Bootstrap as BootstrapMessage,
+  BootstrapSchema,
+  type LayeredRuntime,
+} from './gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
+import type { ConfigSource } from './gen/envoy/config/core/v3/config_source_pb.js'
+import type { StatsConfig as StatsConfigMessage } from './gen/envoy/config/metrics/v3/stats_pb.js'
+import { decodeAccessLogs } from './resources/access-log.js'
+import { decodeAddress } from './resources/address.js'
+import { decodeClusterMessage } from './resources/cluster.js'
+import { unknownClusters, unknownSecrets } from './resources/cluster-references.js'
+import { decodeApiConfigSource, decodeConfigSource, initialFetchTimeoutMs } from './resources/config-source.js'
+import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './resources/field-path.js'
+import { messageFromJson } from './resources/json-message.js'
+import { decodeListenerMessage } from './resources/listener.js'
+import { decodeListStringMatcher, decodeStringMatcher } from './resources/matchers.js'
+import { checkMessage } from './resources/message-check.js'
+import { decodeSecretMessage } from './resources/secret.js'
+import { checkRegex, durationMsOr, plainObject } from './resources/values.js'
+
+/** Largest bootstrap text taken. */
+export const MAX_BOOTSTRAP_BYTES = 64 * 1024 * 1024
+
+/** A bootstrap as model, and as message for `/config_dump`. */
+export type ParsedBootstrap = Decoded<Bootstrap> & { readonly message: BootstrapMessage }
+
+/**
+ * `texts`: the file, then --config-yaml, each YAML or JSON and each optional; later ones are merged over earlier ones.
+ * Errors carry proto paths (`static_resources.listeners[0].name`); a text that cannot be parsed gives one error without a path.
+ */
+export function parseBootstrap(texts: string | readonly string[], options: DecodeOptions = {}): ParsedBootstrap {
+  const sink = new ErrorCollector({ ...options, unknownFields: 'refuse' })
+  const ctx = new Ctx(sink)
+  const message = create(BootstrapSchema)
+  for (const text of typeof texts === 'string' ? [texts] : texts) {
+    const json = parseText(text, ctx)
+    if (json !== undefined) merge(BootstrapSchema, message, messageFromJson(BootstrapSchema, json, ctx) as BootstrapMessage)
+  }
+  // Merging shares sub-messages with its sources; what is kept for the dump is a copy of its own.
+  const own = fromBinary(BootstrapSchema, toBinary(BootstrapSchema, message))
+  checkMessage(BootstrapSchema, own, ctx)
+  return { ...sink.result(decodeBootstrap(own, ctx)), message: own }
+}
+
+/** YAML 1.1 booleans, which Envoy's YAML reader takes in plain scalars. */
+const YAML_BOOLEAN: ScalarTag = {
+  tag: 'tag:yaml.org,2002:bool',
+  default: true,
+  test: /^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/,
+  resolve: text => /^(?:y|yes|true|on)$/i.test(text),
+}
+
+function parseText(text: string, ctx: Ctx): unknown {
+  if (text.length > MAX_BOOTSTRAP_BYTES) {
+    ctx.error(`the bootstrap has more than ${MAX_BOOTSTRAP_BYTES} bytes`)
+    return undefined
+  }
+  if (text.trim() === '') return {}
+  if (/^\s*\{/.test(text)) {
+    try {
+      return JSON.parse(text)
+    } catch {
+      // Flow-style YAML begins with a brace too.
+    }
+  }
+  const document = parseDocument(text, { schema: 'core', merge: true, customTags: tags => [YAML_BOOLEAN, ...tags] })
+  const problem = document.errors[0]
+  if (problem !== undefined) {
+    ctx.error(`not valid YAML or JSON: ${problem.message.split('\n')[0]}`)
+    return undefined
+  }
+  try {
+    return document.toJS({ maxAliasCount: 1000 })
+  } catch (error) {
+    ctx.error(`not valid YAML or JSON: ${error instanceof Error ? error.message : String(error)}`)
+    return undefined
+  }
+}
+
+function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
+  const statics = ctx.at('static_resources')
+  const listeners = (message.staticResources?.listeners ?? []).map((listener, i) =>
+    decodeListenerMessage(listener, statics.at('listeners', i), true),
+  )
+  const clusters = (message.staticResources?.clusters ?? []).map((cluster, i) => decodeClusterMessage(cluster, statics.at('clusters', i)))
+  const secrets = (message.staticResources?.secrets ?? [])
+    .map((secret, i) => decodeSecretMessage(secret, statics.at('secrets', i)))
+    .filter(secret => secret !== null)
+  checkNames(listeners, statics, 'listeners', 'listener')
+  checkNames(clusters, statics, 'clusters', 'cluster')
+  checkNames(secrets, statics, 'secrets', 'secret')
+  const dynamic = message.dynamicResources
+  const at = ctx.at('dynamic_resources')
+  const bootstrap: Bootstrap = {
+    node: decodeNode(message),
+    listeners: withOwnUnsupported(listeners, statics, 'listeners'),
+    clusters: withOwnUnsupported(clusters, statics, 'clusters'),
+    secrets,
+    ads: dynamic?.adsConfig === undefined ? null : decodeApiConfigSource(dynamic.adsConfig, at.at('ads_config')),
+    lds: decodeSource(dynamic?.ldsConfig, at.at('lds_config')),
+    cds: decodeSource(dynamic?.cdsConfig, at.at('cds_config')),
+    admin: decodeAdmin(message.admin, ctx.at('admin')),
+    stats: decodeStats(message.statsConfig, ctx.at('stats_config')),
+    statsFlushIntervalMs: durationMsOr(message.statsFlushInterval, 5000),
+    runtime: decodeRuntime(message.layeredRuntime),
+    headerPrefix: message.headerPrefix,
+    localClusterName: message.clusterManager?.localClusterName ?? '',
+    unsupported: ctx.sink.unsupported,
+  }
+  checkReferences(bootstrap, ctx)
+  return bootstrap
+}
+
+/** Each static resource lists what was accepted in it; the bootstrap lists everything. */
+function withOwnUnsupported<T extends { readonly unsupported: readonly string[] }>(resources: readonly T[], ctx: Ctx, field: string): T[] {
+  return resources.map((resource, i) => {
+    const prefix = `${ctx.at(field, i).path}.`
+    const own = ctx.sink.unsupported.filter(path => path.startsWith(prefix)).map(path => path.slice(prefix.length))
+    return { ...resource, unsupported: own }
+  })
+}
+
+function checkNames(resources: readonly { readonly name: string }[], ctx: Ctx, field: string, what: string): void {
+  const seen = new Set<string>()
+  resources.forEach((resource, i) => {
+    if (seen.has(resource.name)) ctx.at(field, i).at('name').error(`duplicate ${what} '${resource.name}'`)
+    seen.add(resource.name)
+  })
+}
+
+function decodeNode(message: BootstrapMessage): NodeInfo {
+  const { node } = message
+  return {
+    id: node?.id ?? '',
+    cluster: node?.cluster ?? '',
+    metadata: plainObject(node?.metadata ?? {}),
+    locality: { region: node?.locality?.region ?? '', zone: node?.locality?.zone ?? '', subZone: node?.locality?.subZone ?? '' },
+  }
+}
+
+function decodeSource(source: ConfigSource | undefined, ctx: Ctx): DynamicSource | null {
+  if (source === undefined) return null
+  const decoded = decodeConfigSource(source, ctx)
+  return decoded === null ? null : { source: decoded, initialFetchTimeoutMs: initialFetchTimeoutMs(source) }
+}
+
+/** Without an address there is no admin endpoint, as in Envoy. */
+function decodeAdmin(admin: Admin | undefined, ctx: Ctx): Bootstrap['admin'] {
+  if (admin?.address === undefined) return null
+  const accessLogs = decodeAccessLogs(admin.accessLog, ctx, 'access_log')
+  if (admin.accessLogPath !== '') {
+    accessLogs.push({
+      name: 'admin',
+      sink: { kind: 'file', path: admin.accessLogPath },
+      format: { text: null, json: null, omitEmptyValues: false },
+      filter: null,
+    })
+  }
+  return {
+    address: decodeAddress(admin.address, ctx.at('address'), 'ip'),
+    accessLogs,
+    profilePath: admin.profilePath || '/var/log/envoy/envoy.prof',
+  }
+}
+
+function decodeStats(stats: StatsConfigMessage | undefined, ctx: Ctx): StatsConfig {
+  const matcher = stats?.statsMatcher?.statsMatcher
+  return {
+    useAllDefaultTags: stats?.useAllDefaultTags ?? true,
+    tags: (stats?.statsTags ?? []).map((tag, i) => {
+      const value = tag.tagValue
+      if (value.case === 'regex') checkTagRegex(value.value, ctx.at('stats_tags', i).at('regex'))
+      return {
+        name: tag.tagName,
+        regex: value.case === 'regex' && value.value !== '' ? value.value : null,
+        fixedValue: value.case === 'fixedValue' ? value.value : null,
+      }
+    }),
+    rejectAll: matcher?.case === 'rejectAll' && matcher.value,
+    inclusion:
+      matcher?.case === 'inclusionList' ? decodeListStringMatcher(matcher.value, ctx.at('stats_matcher').at('inclusion_list')) : null,
+    exclusion:
+      matcher?.case === 'exclusionList' ? decodeListStringMatcher(matcher.value, ctx.at('stats_matcher').at('exclusion_list')) : null,
+    histogramBuckets: (stats?.histogramBucketSettings ?? []).map((setting, i) => ({
+      match:
+        setting.match === undefined
+          ? { kind: 'prefix', value: '', ignoreCase: false }
+          : decodeStringMatcher(setting.match, ctx.at('histogram_bucket_settings', i).at('match')),
+      buckets: [...setting.buckets].sort((a, b) => a - b),
+    })),
+  }
+}
+
+/** A tag regex must be RE2 and hold a group: the tag's value is what the last of its first two groups captured. */
+function checkTagRegex(regex: string, ctx: Ctx): void {
+  if (checkRegex(regex, ctx) && regex !== '' && !regex.replaceAll(/\\./g, '').includes('(')) {
+    ctx.warn('the regex has no capture group, so the tag is never set')
+  }
+}
+
+/** Static layers in order, later ones winning; nested keys are joined by dots. Fractions become their share of 100. */
+function decodeRuntime(runtime: LayeredRuntime | undefined): Bootstrap['runtime'] {
+  const values = new Map<string, string | number | boolean>()
+  for (const layer of runtime?.layers ?? []) {
+    if (layer.layerSpecifier.case === 'staticLayer') flatten(plainObject(layer.layerSpecifier.value), '', values)
+  }
+  return values
+}
+
+const DENOMINATORS: Readonly<Record<string, number>> = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 }
+
+function flatten(object: JsonObject, prefix: string, into: Map<string, string | number | boolean>): void {
+  for (const [key, value] of Object.entries(object)) {
+    const name = prefix === '' ? key : `${prefix}.${key}`
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') into.set(name, value)
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      const fields = value as JsonObject
+      const numerator = fields['numerator']
+      const denominator = fields['denominator']
+      if (typeof numerator === 'number') {
+        const base = typeof denominator === 'string' ? (DENOMINATORS[denominator] ?? 100) : 100
+        into.set(name, (numerator / base) * 100)
+      } else flatten(fields, name, into)
+    }
+  }
+}
+
+function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
+  const clusters = new Map(bootstrap.clusters.map(cluster => [cluster.name, cluster]))
+  const statics = ctx.at('static_resources')
+  bootstrap.listeners.forEach((listener, i) => {
+    for (const { path, reason } of unknownClusters(listener, name => clusters.has(name))) {
+      ctx.sink.addError(`${statics.at('listeners', i).path}.${path}`, reason)
+    }
+  })
+  const secrets = new Set(bootstrap.secrets.map(secret => secret.name))
+  for (const { path, reason } of unknownSecrets(bootstrap, name => secrets.has(name))) ctx.sink.addError(`${statics.path}.${path}`, reason)
+  const local = bootstrap.localClusterName ?? ''
+  if (local !== '' && !clusters.has(local)) {
+    ctx.at('cluster_manager').at('local_cluster_name').error(`local cluster '${local}' must be defined`)
+  }
+  checkApiClusters(bootstrap, clusters, ctx.at('dynamic_resources'))
+}
+
+/** The cluster of an xDS server has to be there before xDS is: static, and not fed by EDS. */
+function checkApiClusters(bootstrap: Bootstrap, clusters: ReadonlyMap<string, Bootstrap['clusters'][number]>, ctx: Ctx): void {
+  const sources: [field: Ctx, services: readonly { readonly cluster: string }[]][] = []
+  if (bootstrap.ads !== null) sources.push([ctx.at('ads_config'), bootstrap.ads.services])
+  for (const key of ['lds', 'cds'] as const) {
+    const source = bootstrap[key]?.source
+    if (source?.kind === 'api') sources.push([ctx.at(`${key}_config`).at('api_config_source'), source.api.services])
+    if (source?.kind === 'ads' && bootstrap.ads === null) ctx.at(`${key}_config`).at('ads').error('ads_config is required')
+  }
+  for (const [field, services] of sources) {
+    services.forEach(({ cluster }, i) => {
+      const found = clusters.get(cluster)
+      if (cluster !== '' && (found === undefined || found.discovery.kind === 'eds')) {
+        field
+          .at('grpc_services', i)
+          .at('envoy_grpc')
+          .at('cluster_name')
+          .error(`must have a statically defined non-EDS cluster: '${cluster}' does not exist or is an EDS cluster`)
+      }
+    })
+  }
+}

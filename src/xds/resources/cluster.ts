@@ -1,0 +1,236 @@
+// envoy.config.cluster.v3.Cluster -> model: discovery, HTTP, TLS and connection settings; balancing, checks and breakers are decoded by
+// lb-policy.ts and health-check.ts. Called by decode.ts (CDS) and bootstrap.ts (static clusters).
+
+import { formatAddress } from '../../model/address.js'
+import type { Cluster, Discovery, DnsOptions, TransportSocketMatch } from '../../model/cluster.js'
+import type { EndpointAssignment } from '../../model/endpoint.js'
+import {
+  Cluster_DiscoveryType,
+  Cluster_DnsLookupFamilySchema,
+  type Cluster as ClusterMessage,
+} from '../gen/envoy/config/cluster/v3/cluster_pb.js'
+import { HealthStatusSchema } from '../gen/envoy/config/core/v3/health_check_pb.js'
+import type { ClusterConfig } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
+import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
+import { decodeAddress, decodeSocketAddress } from './address.js'
+import { describeType, unpackAny } from './any.js'
+import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
+import { decodeAssignment } from './endpoint.js'
+import type { Ctx } from './field-path.js'
+import { decodeBreakers, decodeHealthChecks, decodeOutlier } from './health-check.js'
+import { decodeLoadBalancing } from './lb-policy.js'
+import { decodeUpstreamSocket } from './transport-socket.js'
+import { decodeUpstreamHttp } from './upstream-http.js'
+import { checkUnique, decodeMetadata, durationMsOr, enumName, plainObject } from './values.js'
+
+const DEFAULT_BUFFER_LIMIT = 1024 * 1024
+
+export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster {
+  const balancing = decodeLoadBalancing(cluster, ctx)
+  const discovery = decodeDiscovery(cluster, ctx)
+  const provided = balancing.lbPolicy.kind === 'clusterProvided'
+  const provides = discovery.kind === 'aggregate' || discovery.kind === 'originalDst'
+  if (provides && !provided) ctx.at('lb_policy').error(`cluster type '${discovery.kind}' needs LB policy CLUSTER_PROVIDED`)
+  if (provided && !provides) ctx.at('lb_policy').error(`LB policy CLUSTER_PROVIDED cannot be used with cluster type '${discovery.kind}'`)
+  const http = decodeUpstreamHttp(cluster, ctx)
+  const tls = decodeUpstreamSocket(cluster.transportSocket, ctx.at('transport_socket'))
+  if (http.protocol === 'auto' && cluster.transportSocket === undefined && cluster.transportSocketMatches.length === 0) {
+    ctx.at('typed_extension_protocol_options').error('auto_config needs a transport socket with ALPN (TLS)')
+  }
+  const common = cluster.commonLbConfig
+  const status = common?.overrideHostStatus
+  return {
+    name: cluster.name,
+    altStatName: cluster.altStatName,
+    discovery,
+    connectTimeoutMs: durationMsOr(cluster.connectTimeout, 5000),
+    perConnectionBufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
+    ...balancing,
+    healthyPanicPercent: common?.healthyPanicThreshold?.value ?? 50,
+    overrideHostStatus:
+      status === undefined ? ['UNKNOWN', 'HEALTHY', 'DEGRADED'] : status.statuses.map(value => enumName(HealthStatusSchema, value)),
+    ignoreNewHostsUntilFirstHealthCheck: common?.ignoreNewHostsUntilFirstHc ?? false,
+    closeConnectionsOnHostSetChange: common?.closeConnectionsOnHostSetChange ?? false,
+    ignoreHealthOnHostRemoval: cluster.ignoreHealthOnHostRemoval,
+    breakers: decodeBreakers(cluster.circuitBreakers, ctx),
+    outlier: decodeOutlier(cluster.outlierDetection, ctx.at('outlier_detection')),
+    healthChecks: decodeHealthChecks(cluster.healthChecks, ctx, http.protocol !== 'http1'),
+    http,
+    tls,
+    transportSocketMatches: decodeSocketMatches(cluster, ctx),
+    tcpKeepalive: decodeKeepalive(cluster),
+    bindSource: decodeBindSource(cluster, ctx),
+    preconnectRatio: cluster.preconnectPolicy?.perUpstreamPreconnectRatio ?? 1,
+    metadata: decodeMetadata(cluster.metadata),
+    unsupported: ctx.sink.unsupported,
+  }
+}
+
+function decodeSocketMatches(cluster: ClusterMessage, ctx: Ctx): TransportSocketMatch[] {
+  checkUnique(
+    cluster.transportSocketMatches.map(match => match.name),
+    ctx,
+    'transport_socket_matches',
+    'name',
+  )
+  return cluster.transportSocketMatches.map((match, i) => ({
+    name: match.name,
+    match: plainObject(match.match ?? {}),
+    tls: decodeUpstreamSocket(match.transportSocket, ctx.at('transport_socket_matches', i).at('transport_socket')),
+  }))
+}
+
+function decodeKeepalive(cluster: ClusterMessage): Cluster['tcpKeepalive'] {
+  const keepalive = cluster.upstreamConnectionOptions?.tcpKeepalive
+  if (keepalive === undefined) return null
+  return {
+    probes: keepalive.keepaliveProbes ?? null,
+    timeSeconds: keepalive.keepaliveTime ?? null,
+    intervalSeconds: keepalive.keepaliveInterval ?? null,
+  }
+}
+
+function decodeBindSource(cluster: ClusterMessage, ctx: Ctx): Cluster['bindSource'] {
+  const source = cluster.upstreamBindConfig?.sourceAddress
+  return source === undefined ? null : decodeSocketAddress(source, ctx.at('upstream_bind_config').at('source_address'), 'ip')
+}
+
+const EMPTY_ASSIGNMENT: EndpointAssignment = {
+  clusterName: '',
+  localities: [],
+  overprovisioningFactor: 140,
+  endpointStaleAfterMs: null,
+  weightedPriorityHealth: false,
+  dropPercentages: [],
+}
+
+function assignmentOf(cluster: ClusterMessage, ctx: Ctx, hosts: 'ip' | 'host'): EndpointAssignment {
+  if (cluster.loadAssignment === undefined) return { ...EMPTY_ASSIGNMENT, clusterName: cluster.name }
+  return decodeAssignment(cluster.loadAssignment, ctx.at('load_assignment'), hosts)
+}
+
+function decodeDiscovery(cluster: ClusterMessage, ctx: Ctx): Discovery {
+  const type = cluster.clusterDiscoveryType
+  if (type.case === 'clusterType') return decodeClusterType(cluster, ctx)
+  return decodeBuiltIn(cluster, type.case === 'type' ? type.value : Cluster_DiscoveryType.STATIC, ctx)
+}
+
+function decodeBuiltIn(cluster: ClusterMessage, type: Cluster_DiscoveryType, ctx: Ctx): Discovery {
+  if (cluster.loadAssignment !== undefined && (type === Cluster_DiscoveryType.EDS || type === Cluster_DiscoveryType.ORIGINAL_DST)) {
+    ctx.at('load_assignment').error('cannot be set for this cluster type')
+  }
+  switch (type) {
+    case Cluster_DiscoveryType.STRICT_DNS:
+      return { kind: 'strictDns', assignment: assignmentOf(cluster, ctx, 'host'), dns: decodeDns(cluster, ctx) }
+    case Cluster_DiscoveryType.LOGICAL_DNS: {
+      const assignment = assignmentOf(cluster, ctx, 'host')
+      if (assignment.localities.length !== 1 || assignment.localities[0]?.endpoints.length !== 1) {
+        ctx.at('load_assignment').error('LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint')
+      }
+      return { kind: 'logicalDns', assignment, dns: decodeDns(cluster, ctx) }
+    }
+    case Cluster_DiscoveryType.EDS:
+      return decodeEds(cluster, ctx)
+    case Cluster_DiscoveryType.ORIGINAL_DST:
+      return decodeOriginalDst(cluster, ctx)
+    default:
+      return { kind: 'static', assignment: assignmentOf(cluster, ctx, 'ip') }
+  }
+}
+
+function decodeEds(cluster: ClusterMessage, ctx: Ctx): Discovery {
+  const config = cluster.edsClusterConfig
+  const at = ctx.at('eds_cluster_config')
+  const discovery = {
+    kind: 'eds' as const,
+    serviceName: config?.serviceName || cluster.name,
+    initialFetchTimeoutMs: initialFetchTimeoutMs(config?.edsConfig),
+  }
+  if (config === undefined) {
+    at.error('value is required: cannot create an EDS cluster without an EDS config')
+    return { ...discovery, source: 'ads' }
+  }
+  const source = decodeConfigSource(config.edsConfig, at.at('eds_config'))
+  switch (source?.kind) {
+    case 'path':
+      return { ...discovery, source: { path: source.path } }
+    case 'api': {
+      const edsCluster = source.api.services[0]?.cluster ?? ''
+      if (edsCluster === '' && source.api.services.length > 0) {
+        at.at('eds_config')
+          .at('api_config_source')
+          .at('grpc_services', 0)
+          .error('google_grpc is not supported for endpoints; use envoy_grpc')
+      }
+      return { ...discovery, source: { cluster: edsCluster, delta: source.api.apiType === 'DELTA_GRPC' } }
+    }
+    default:
+      return { ...discovery, source: 'ads' }
+  }
+}
+
+function decodeOriginalDst(cluster: ClusterMessage, ctx: Ctx): Discovery {
+  const config = cluster.lbConfig.case === 'originalDstLbConfig' ? cluster.lbConfig.value : undefined
+  if (!(config?.useHttpHeader ?? false)) {
+    ctx.at('type').error('ORIGINAL_DST is not supported without use_http_header: the original destination of the socket is not available')
+  }
+  return {
+    kind: 'originalDst',
+    useHttpHeader: config?.useHttpHeader ?? false,
+    httpHeaderName: (config?.httpHeaderName || 'x-envoy-original-dst-host').toLowerCase(),
+    portOverride: config?.upstreamPortOverride ?? null,
+    cleanupIntervalMs: durationMsOr(cluster.cleanupInterval, 5000),
+  }
+}
+
+/** Factory names that stand for the built-in types when given as a cluster_type. */
+const BUILT_IN: ReadonlyMap<string, Cluster_DiscoveryType> = new Map([
+  ['envoy.cluster.static', Cluster_DiscoveryType.STATIC],
+  ['envoy.cluster.strict_dns', Cluster_DiscoveryType.STRICT_DNS],
+  ['envoy.cluster.logical_dns', Cluster_DiscoveryType.LOGICAL_DNS],
+  ['envoy.cluster.eds', Cluster_DiscoveryType.EDS],
+  ['envoy.cluster.original_dst', Cluster_DiscoveryType.ORIGINAL_DST],
+])
+
+function decodeClusterType(cluster: ClusterMessage, ctx: Ctx): Discovery {
+  const type = cluster.clusterDiscoveryType.case === 'clusterType' ? cluster.clusterDiscoveryType.value : undefined
+  const name = type?.name ?? ''
+  const at = ctx.at('cluster_type').at('typed_config')
+  const nothing: Discovery = { kind: 'aggregate', clusters: [] }
+  if (type?.typedConfig === undefined) {
+    const builtIn = BUILT_IN.get(name)
+    if (builtIn !== undefined) return decodeBuiltIn(cluster, builtIn, ctx)
+    if (name !== '') at.error(`unknown cluster type '${name}' (no typed_config)`)
+    return nothing
+  }
+  const { typeName, typeUrl, message, known } = unpackAny(type.typedConfig, at)
+  if (message !== null && typeName === ClusterConfigSchema.typeName) {
+    return { kind: 'aggregate', clusters: (message as ClusterConfig).clusters }
+  }
+  if (message !== null || !known) at.error(`unknown cluster type '${name}' (${describeType(typeUrl)})`)
+  return nothing
+}
+
+const DNS_REFRESH_MS = 5000
+
+function decodeDns(cluster: ClusterMessage, ctx: Ctx): DnsOptions {
+  const refreshMs = durationMsOr(cluster.dnsRefreshRate, DNS_REFRESH_MS)
+  const failure = cluster.dnsFailureRefreshRate
+  const base = durationMsOr(failure?.baseInterval, refreshMs)
+  const max = durationMsOr(failure?.maxInterval, failure === undefined ? refreshMs : base * 10)
+  if (max < base) ctx.at('dns_failure_refresh_rate').at('max_interval').error('must be at least the base_interval')
+  const resolution = cluster.dnsResolutionConfig?.resolvers ?? []
+  const useResolution = resolution.length > 0
+  const field = useResolution ? ctx.at('dns_resolution_config') : ctx
+  return {
+    refreshMs,
+    failureRefreshBaseMs: base,
+    failureRefreshMaxMs: max,
+    respectTtl: cluster.respectDnsTtl,
+    jitterMs: 0,
+    family: enumName(Cluster_DnsLookupFamilySchema, cluster.dnsLookupFamily) as DnsOptions['family'],
+    resolvers: (useResolution ? resolution : cluster.dnsResolvers).map((resolver, i) =>
+      formatAddress(decodeAddress(resolver, field.at(useResolution ? 'resolvers' : 'dns_resolvers', i), 'ip')),
+    ),
+  }
+}

@@ -1,0 +1,187 @@
+// envoy.config.core.v3.HealthCheck, OutlierDetection and CircuitBreakers -> model, with Envoy's defaults. Called by cluster.ts.
+
+import type { BreakerThresholds, Cluster as ClusterModel, HealthCheck, OutlierDetection } from '../../model/cluster.js'
+import type { CircuitBreakers, CircuitBreakers_Thresholds } from '../gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
+import type { OutlierDetection as OutlierMessage } from '../gen/envoy/config/cluster/v3/outlier_detection_pb.js'
+import { RequestMethodSchema, RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
+import type {
+  HealthCheck_HttpHealthCheck,
+  HealthCheck_Payload,
+  HealthCheck as HealthCheckMessage,
+} from '../gen/envoy/config/core/v3/health_check_pb.js'
+import { CodecClientType } from '../gen/envoy/type/v3/http_pb.js'
+import type { Int64Range } from '../gen/envoy/type/v3/range_pb.js'
+import type { Ctx } from './field-path.js'
+import { decodeStringMatcher } from './matchers.js'
+import { decodeHeaderOptions, decodeRemovals, durationMs, durationMsOr, enumName } from './values.js'
+
+const DEFAULT_NO_TRAFFIC_MS = 60_000
+
+/** `http2`: whether the cluster speaks HTTP/2 at all, which a gRPC check needs. */
+export function decodeHealthChecks(checks: readonly HealthCheckMessage[], ctx: Ctx, http2: boolean): HealthCheck[] {
+  return checks.map((check, i) => decodeHealthCheck(check, ctx.at('health_checks', i), http2)).filter(check => check !== null)
+}
+
+function decodeHealthCheck(check: HealthCheckMessage, ctx: Ctx, http2: boolean): HealthCheck | null {
+  const kind = decodeChecker(check, ctx, http2)
+  if (kind === null) return null
+  const intervalMs = durationMsOr(check.interval, 0)
+  const unhealthyIntervalMs = durationMsOr(check.unhealthyInterval, intervalMs)
+  const noTrafficIntervalMs = durationMsOr(check.noTrafficInterval, DEFAULT_NO_TRAFFIC_MS)
+  return {
+    timeoutMs: durationMsOr(check.timeout, 0),
+    intervalMs,
+    initialJitterMs: durationMsOr(check.initialJitter, 0),
+    intervalJitterMs: durationMsOr(check.intervalJitter, 0),
+    intervalJitterPercent: check.intervalJitterPercent,
+    unhealthyThreshold: check.unhealthyThreshold ?? 0,
+    healthyThreshold: check.healthyThreshold ?? 0,
+    altPort: check.altPort ?? null,
+    reuseConnection: check.reuseConnection ?? true,
+    noTrafficIntervalMs,
+    noTrafficHealthyIntervalMs: durationMsOr(check.noTrafficHealthyInterval, null),
+    unhealthyIntervalMs,
+    unhealthyEdgeIntervalMs: durationMsOr(check.unhealthyEdgeInterval, unhealthyIntervalMs),
+    healthyEdgeIntervalMs: durationMsOr(check.healthyEdgeInterval, intervalMs),
+    check: kind,
+  }
+}
+
+function decodeChecker(check: HealthCheckMessage, ctx: Ctx, http2: boolean): HealthCheck['check'] | null {
+  const checker = check.healthChecker
+  switch (checker.case) {
+    case 'httpHealthCheck':
+      return decodeHttpCheck(checker.value, ctx.at('http_health_check'))
+    case 'tcpHealthCheck': {
+      const at = ctx.at('tcp_health_check')
+      return {
+        kind: 'tcp',
+        send: checker.value.send === undefined ? null : payload(checker.value.send, at.at('send')),
+        receive: checker.value.receive.map((part, i) => payload(part, at.at('receive', i))),
+      }
+    }
+    case 'grpcHealthCheck': {
+      const at = ctx.at('grpc_health_check')
+      if (!http2) at.error('the cluster must support HTTP/2 for gRPC health checking')
+      return {
+        kind: 'grpc',
+        serviceName: checker.value.serviceName,
+        authority: checker.value.authority,
+        initialMetadata: decodeHeaderOptions(checker.value.initialMetadata, at, 'initial_metadata'),
+      }
+    }
+    default:
+      return null // the missing oneof, or a custom checker: reported
+  }
+}
+
+function payload(part: HealthCheck_Payload, ctx: Ctx): Uint8Array {
+  if (part.payload.case === 'binary') return part.payload.value
+  const hex = part.payload.value ?? ''
+  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) ctx.at('text').error(`'${hex}' is not hex-encoded`)
+  return Uint8Array.from(Buffer.from(hex, 'hex'))
+}
+
+function decodeHttpCheck(check: HealthCheck_HttpHealthCheck, ctx: Ctx): HealthCheck['check'] {
+  if (check.codecClientType === CodecClientType.HTTP3) ctx.at('codec_client_type').error('HTTP/3 is not supported')
+  const method = enumName(RequestMethodSchema, check.method)
+  const expectedStatuses = statusRanges(check.expectedStatuses, ctx, 'expected_statuses')
+  return {
+    kind: 'http',
+    host: check.host,
+    path: check.path,
+    method: method === 'METHOD_UNSPECIFIED' ? 'GET' : method,
+    http2: check.codecClientType === CodecClientType.HTTP2,
+    headersToAdd: decodeHeaderOptions(check.requestHeadersToAdd, ctx, 'request_headers_to_add', true),
+    headersToRemove: decodeRemovals(check.requestHeadersToRemove, ctx, 'request_headers_to_remove'),
+    expectedStatuses: expectedStatuses.length > 0 ? expectedStatuses : [{ start: 200, end: 201 }],
+    retriableStatuses: statusRanges(check.retriableStatuses, ctx, 'retriable_statuses'),
+    serviceName:
+      check.serviceNameMatcher === undefined ? null : decodeStringMatcher(check.serviceNameMatcher, ctx.at('service_name_matcher')),
+  }
+}
+
+/** Half-open ranges of statuses within 100–600. */
+function statusRanges(ranges: readonly Int64Range[], ctx: Ctx, field: string): { start: number; end: number }[] {
+  return ranges.map((range, i) => {
+    const start = Number(range.start)
+    const end = Number(range.end)
+    if (start >= end) ctx.at(field, i).error(`expected a non-empty range: ${start} is not below ${end}`)
+    if (start < 100) ctx.at(field, i).at('start').error('value must be at least 100')
+    if (end > 600) ctx.at(field, i).at('end').error('value must be at most 600')
+    return { start, end }
+  })
+}
+
+export function decodeOutlier(outlier: OutlierMessage | undefined, ctx: Ctx): OutlierDetection | null {
+  if (outlier === undefined) return null
+  const baseEjectionTimeMs = durationMsOr(outlier.baseEjectionTime, 30_000)
+  if (outlier.maxEjectionTime !== undefined && durationMs(outlier.maxEjectionTime) < baseEjectionTimeMs) {
+    ctx.at('max_ejection_time').error('outlier detector max_ejection_time cannot be smaller than base_ejection_time')
+  }
+  return {
+    consecutive5xx: outlier.consecutive5xx ?? 5,
+    intervalMs: durationMsOr(outlier.interval, 10_000),
+    baseEjectionTimeMs,
+    maxEjectionTimeMs: durationMsOr(outlier.maxEjectionTime, Math.max(300_000, baseEjectionTimeMs)),
+    maxEjectionTimeJitterMs: durationMsOr(outlier.maxEjectionTimeJitter, 0),
+    maxEjectionPercent: outlier.maxEjectionPercent ?? 10,
+    alwaysEjectOneHost: outlier.alwaysEjectOneHost ?? false,
+    enforcingConsecutive5xx: outlier.enforcingConsecutive5xx ?? 100,
+    enforcingSuccessRate: outlier.enforcingSuccessRate ?? 100,
+    successRateMinimumHosts: outlier.successRateMinimumHosts ?? 5,
+    successRateRequestVolume: outlier.successRateRequestVolume ?? 100,
+    successRateStdevFactor: outlier.successRateStdevFactor ?? 1900,
+    consecutiveGatewayFailure: outlier.consecutiveGatewayFailure ?? 5,
+    enforcingConsecutiveGatewayFailure: outlier.enforcingConsecutiveGatewayFailure ?? 0,
+    splitExternalLocalOriginErrors: outlier.splitExternalLocalOriginErrors,
+    consecutiveLocalOriginFailure: outlier.consecutiveLocalOriginFailure ?? 5,
+    enforcingConsecutiveLocalOriginFailure: outlier.enforcingConsecutiveLocalOriginFailure ?? 100,
+    enforcingLocalOriginSuccessRate: outlier.enforcingLocalOriginSuccessRate ?? 100,
+    failurePercentageThreshold: outlier.failurePercentageThreshold ?? 85,
+    enforcingFailurePercentage: outlier.enforcingFailurePercentage ?? 0,
+    enforcingFailurePercentageLocalOrigin: outlier.enforcingFailurePercentageLocalOrigin ?? 0,
+    failurePercentageMinimumHosts: outlier.failurePercentageMinimumHosts ?? 5,
+    failurePercentageRequestVolume: outlier.failurePercentageRequestVolume ?? 50,
+    successfulActiveHealthCheckUnejectHost: outlier.successfulActiveHealthCheckUnejectHost ?? true,
+  }
+}
+
+/** No limit on the number of pools is Envoy's default. */
+const UNLIMITED = 0xffff_ffff
+
+function decodeThresholds(thresholds: CircuitBreakers_Thresholds | undefined): BreakerThresholds {
+  const budget = thresholds?.retryBudget
+  return {
+    maxConnections: thresholds?.maxConnections ?? 1024,
+    maxPendingRequests: thresholds?.maxPendingRequests ?? 1024,
+    maxRequests: thresholds?.maxRequests ?? 1024,
+    maxRetries: thresholds?.maxRetries ?? 3,
+    retryBudget:
+      budget === undefined ? null : { percent: budget.budgetPercent?.value ?? 20, minConcurrency: budget.minRetryConcurrency ?? 3 },
+    trackRemaining: thresholds?.trackRemaining ?? false,
+    maxConnectionPools: thresholds?.maxConnectionPools ?? UNLIMITED,
+  }
+}
+
+export function decodeBreakers(breakers: CircuitBreakers | undefined, ctx: Ctx): ClusterModel['breakers'] {
+  // The first entry of a priority counts.
+  const of = (priority: RoutingPriority): BreakerThresholds =>
+    decodeThresholds(breakers?.thresholds.find(thresholds => thresholds.priority === priority))
+  const perHost = breakers?.perHostThresholds.find(thresholds => thresholds.priority === RoutingPriority.DEFAULT)
+  breakers?.perHostThresholds.forEach((thresholds, i) => {
+    if (
+      thresholds.maxPendingRequests ??
+      thresholds.maxRequests ??
+      thresholds.maxRetries ??
+      thresholds.maxConnectionPools ??
+      thresholds.retryBudget
+    ) {
+      ctx
+        .at('circuit_breakers')
+        .at('per_host_thresholds', i)
+        .error('unsupported field in per_host_thresholds: only max_connections may be set')
+    }
+  })
+  return { default: of(RoutingPriority.DEFAULT), high: of(RoutingPriority.HIGH), perHostMaxConnections: perHost?.maxConnections ?? null }
+}

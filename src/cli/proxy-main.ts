@@ -1,6 +1,7 @@
 // outrigger-proxy: flags -> bootstrap -> Server -> xDS and admin -> signals -> exit code. The only place that wires these together.
 // Bad input ends here: one line per problem on stderr with its path, exit 1, and `--mode validate` says the same.
 
+import type { Message } from '@bufbuild/protobuf'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { formatAddress } from '../model/address.js'
@@ -48,7 +49,7 @@ function fail(lines: readonly string[]): void {
 }
 
 type Loaded =
-  | { readonly ok: true; readonly value: Bootstrap; readonly warnings: readonly ConfigError[]; readonly raw: unknown }
+  | { readonly ok: true; readonly value: Bootstrap; readonly warnings: readonly ConfigError[]; readonly raw: Message }
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
 function loadBootstrap(flags: ProxyFlags): Loaded {
@@ -111,7 +112,7 @@ function validate(bootstrap: Bootstrap, flags: ProxyFlags, logger: ProxyLogger):
   process.stdout.write(`configuration '${flags.configPath || '--config-yaml'}' OK\n`)
 }
 
-async function serve(bootstrap: Bootstrap, raw: unknown, flags: ProxyFlags, logger: ProxyLogger): Promise<void> {
+async function serve(bootstrap: Bootstrap, raw: Message, flags: ProxyFlags, logger: ProxyLogger): Promise<void> {
   const made = newServer(bootstrap, flags, logger)
   if ('errors' in made) return fail(made.errors.map(describe))
   const { server, store } = made

@@ -14,6 +14,7 @@ import { AdsClient, type AdsClientStatus, type AdsTarget, type XdsUpdate, type X
 import { FileSubscription } from '../xds/file-subscription.js'
 import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { decodeCluster, decodeEndpointAssignment, decodeListener, decodeRouteConfiguration, decodeSecret } from '../xds/resources/decode.js'
+import { schemaRegistry } from '../xds/resources/schemas.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
 import { targetOfCluster } from './grpc-target.js'
 import type { TrackedResources } from './tracked-resources.js'
@@ -67,7 +68,9 @@ export class XdsBridge {
     this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds')
     server.clusters.onEdsNamesChange(() => this.queueSync())
     server.routes.onNamesChange = () => this.queueSync()
-    server.secrets.onWanted = ref => this.wantSecret(ref)
+    server.onSecretWanted = ref => this.wantSecret(ref)
+    server.onSecretUnwanted = ref => this.dropSecret(ref)
+    for (const ref of server.secrets.wanted()) this.wantSecret(ref)
     this.syncNames()
     server.clusters.onWarm(() => this.resumeCdsAck())
     this.ads?.start()
@@ -109,6 +112,7 @@ export class XdsBridge {
       }
       case 'path': {
         const file = new FileSubscription({
+          registry: schemaRegistry(),
           path: source.path,
           watchedDirectory: source.watchedDirectory === '' ? undefined : source.watchedDirectory,
           typeUrl,
@@ -128,7 +132,7 @@ export class XdsBridge {
       if (service.target !== '') targets.push({ address: service.target, metadata })
       else {
         const cluster = this.options.bootstrap.clusters.find(candidate => candidate.name === service.cluster)
-        if (cluster !== undefined) targets.push(...targetOfCluster(cluster, metadata, source => this.server.secrets.read(source)))
+        if (cluster !== undefined) targets.push(...targetOfCluster(cluster, metadata, source => this.server.readSource(source)))
       }
     }
     if (targets.length === 0) return null
@@ -234,6 +238,7 @@ export class XdsBridge {
       }
       case 'file': {
         const file = new FileSubscription({
+          registry: schemaRegistry(),
           path: ref.source.path,
           typeUrl: SECRET_TYPE,
           onUpdate: update => this.onUpdate(update),
@@ -246,6 +251,12 @@ export class XdsBridge {
       case 'static':
         return
     }
+  }
+
+  private dropSecret(ref: SdsSecretRef): void {
+    if (ref.source.kind !== 'ads' || this.ads === null) return
+    this.wanted.get(SECRET_TYPE)!.delete(ref.name)
+    this.ads.unsubscribe(SECRET_TYPE, [ref.name])
   }
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
@@ -336,7 +347,8 @@ export class XdsBridge {
       case SECRET_TYPE: {
         const decoded = decodeSecret(bytes)
         if (!decoded.ok) return decoded.errors
-        server.applySecret(decoded.value)
+        const refs = server.secrets.wanted().filter(ref => ref.name === resource.name)
+        for (const ref of refs) server.applySecret(ref, decoded.value)
         return []
       }
       default:

@@ -7,6 +7,7 @@ import type { UpstreamCluster } from '../upstream/cluster.js'
 import type { PoolProtocol } from '../upstream/http-pool.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
+import { httpToGrpcStatus } from './grpc.js'
 import type { UpstreamPools } from './upstream-pools.js'
 import { type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
@@ -131,7 +132,7 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
       }
       const fields = result.trailers ?? result.headers
       const status = fields.get('grpc-status') ?? result.headers.get('grpc-status')
-      if (result.status !== 200) callback(grpcStatusOfHttp(result.status), EMPTY, `HTTP status ${result.status}`)
+      if (result.status !== 200) callback(httpToGrpcStatus(result.status), EMPTY, `HTTP status ${result.status}`)
       else if (status === undefined) callback(GRPC_UNKNOWN, EMPTY, 'the answer has no grpc-status')
       else if (status !== '0') callback(/^\d{1,4}$/.test(status) ? Number(status) : GRPC_UNKNOWN, EMPTY, fields.get('grpc-message') ?? '')
       else {
@@ -274,25 +275,4 @@ const FRAME_HEADER_BYTES = 5
 function unframe(body: Buffer): Buffer | null {
   if (body.length < FRAME_HEADER_BYTES || body[0] !== 0) return null
   return body.readUInt32BE(1) === body.length - FRAME_HEADER_BYTES ? body.subarray(FRAME_HEADER_BYTES) : null
-}
-
-/** gRPC's mapping for answers without a grpc-status (grpc/doc/http-grpc-status-mapping.md). */
-export function grpcStatusOfHttp(status: number): number {
-  switch (status) {
-    case 400:
-      return 13
-    case 401:
-      return 16
-    case 403:
-      return 7
-    case 404:
-      return 12
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return 14
-    default:
-      return GRPC_UNKNOWN
-  }
 }

@@ -52,6 +52,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   ended = false
   /** An upgrade or CONNECT has become a tunnel. */
   tunnel = false
+  private upstreamEnded = false
   hashCookie: string | null = null
   /** Tries made without the retry policy, for requests that no server can have seen. */
   freeRetries = 0
@@ -97,7 +98,8 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     this.connection = connection
     this.stream = stream
     this.request = request
-    this.requestEnded = end
+    // A tunnel to be: what follows the head is its first direction, which has not ended.
+    this.requestEnded = end && request.upgrade === '' && request.method !== 'CONNECT'
     this.isGrpc = isGrpc
     this.info = new StreamInfo(connection.info, Date.now(), performance.now())
     this.info.request = request
@@ -112,7 +114,8 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     if (this.idleMs > 0) this.idleTimer = acquireStreamTimer('idle', this, this.idleMs)
     const maxDuration = config.common.maxStreamDurationMs
     if (maxDuration !== null && maxDuration > 0) this.maxDurationTimer = acquireStreamTimer('max-duration', this, maxDuration)
-    if (config.requestTimeoutMs > 0 && !this.requestEnded) this.requestTimer = acquireStreamTimer('request', this, config.requestTimeoutMs)
+    if (config.requestTimeoutMs > 0 && !this.requestEnded && this.request.upgrade === '' && this.request.method !== 'CONNECT')
+      this.requestTimer = acquireStreamTimer('request', this, config.requestTimeoutMs)
   }
 
   /** A route's own idle timeout replaces the connection manager's; 0 turns it off. */
@@ -214,7 +217,22 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     }
     this.filtersRunning = false
     this.filtersDone = true
-    forwardRequest(this)
+    if (this.dataFilters && this.held.length > 0) this.filterHeld()
+    if (!this.ended) forwardRequest(this)
+  }
+
+  /** Body bytes that came while a filter was thinking have not been through the filters yet. */
+  private filterHeld(): void {
+    const held = this.held
+    const last = this.requestEnded && this.requestTrailers === null ? held.length - 1 : -1
+    this.heldBytes = 0
+    for (let i = 0; i < held.length; i++) {
+      let chunk = held[i]!
+      for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, i === last)
+      held[i] = chunk
+      this.heldBytes += chunk.length
+      if (this.ended) return
+    }
   }
 
   resume(): void {
@@ -333,7 +351,10 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
         if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
     }
     if (!stream.sendData(chunk, end) && !end) this.pauseRequest()
-    if (end) this.afterRequestEnd()
+    if (end) {
+      if (this.tunnel) this.tunnelSideEnded()
+      else this.afterRequestEnd()
+    }
   }
 
   private hold(chunk: Buffer): void {
@@ -510,8 +531,11 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   relayData(chunk: Buffer, end: boolean): void {
     this.info.bytesSent += chunk.length
     const ok = this.stream.sendData(chunk, end)
-    if (end) this.tunnel ? this.tunnelSideEnded() : this.finish()
-    else if (!ok) this.upstream?.stream?.pause()
+    if (end) {
+      this.upstreamEnded = true
+      if (this.tunnel) this.tunnelSideEnded()
+      else this.finish()
+    } else if (!ok) this.upstream?.stream?.pause()
   }
 
   onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
@@ -538,9 +562,12 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     this.finish()
   }
 
+  /** One direction of a tunnel has ended; the other may still flow. */
   private tunnelSideEnded(): void {
-    // The other direction may still flow; the codecs close when both have ended.
-    if (this.requestEnded) this.finish()
+    if (!this.requestEnded || !this.upstreamEnded) return
+    // Both codecs close by themselves once their last bytes are out; a reset here could cut those off.
+    for (const attempt of this.attempts.splice(0)) attempt.release()
+    this.finish()
   }
 
   onUpstreamFailure(upstream: UpstreamRequest, failure: UpstreamFailure): void {

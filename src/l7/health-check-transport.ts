@@ -36,7 +36,6 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
   private done: ((result: HealthCheckResult) => void) | null
   private dial: Dial | null = null
   private transport: SocketTransport | null = null
-  private codec: ClientCodec | null = null
   private head: ResponseHead | null = null
   private body: Buffer = Buffer.alloc(0)
 
@@ -62,7 +61,6 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
           const codec = http2
             ? new Http2ClientCodec(transport, this, { http2: config.http.http2, limits })
             : new Http1ClientCodec(transport, this, { limits, headerCase: 'preserve', enableTrailers: true })
-          this.codec = codec
           socket.on('data', (chunk: Buffer) => codec.feed(chunk))
           socket.on('end', () => codec.onTransportEnd())
           socket.on('error', () => {})

@@ -3,7 +3,7 @@
 
 import type { LogFormat } from '../model/access-log.js'
 import type { LocalReplyConfig } from '../model/http-connection-manager.js'
-import { compileAccessLog } from './access-log.js'
+import { compileAccessLogFilter, compileBodyFormat } from './access-log.js'
 import type { HeaderList } from './codec/header-list.js'
 import { compileFormat } from './header-format.js'
 import type { LocalReplyRewriter } from './http-runtime.js'
@@ -15,13 +15,8 @@ const LOCAL_REPLY_BODY = '%LOCAL_REPLY_BODY%'
 
 export function compileLocalReplyRewriter(config: LocalReplyConfig): LocalReplyRewriter {
   const mappers = config.mappers.map(mapper => ({
-    // Only the filter of an access log is needed: same predicates, same context.
-    matches: compileAccessLog({
-      name: '',
-      sink: { kind: 'stdout' },
-      format: { text: '', json: null, omitEmptyValues: false },
-      filter: mapper.filter,
-    }),
+    // The predicates of access logs, in the same context.
+    matches: compileAccessLogFilter(mapper.filter),
     statusCode: mapper.statusCode,
     body: mapper.body,
     format: mapper.format === null ? null : compileBody(mapper.format),
@@ -31,7 +26,7 @@ export function compileLocalReplyRewriter(config: LocalReplyConfig): LocalReplyR
   const outer = config.format === null ? null : compileBody(config.format)
   const outerType = config.contentType
   return (info, status, body, headers: HeaderList) => {
-    const mapper = mappers.find(candidate => candidate.matches.shouldLog(info))
+    const mapper = mappers.find(candidate => candidate.matches(info))
     let contentType = 'text/plain'
     if (mapper !== undefined) {
       status = mapper.statusCode ?? status
@@ -54,8 +49,8 @@ export function compileLocalReplyRewriter(config: LocalReplyConfig): LocalReplyR
 
 function compileBody(format: LogFormat): Body {
   if (format.json !== null) {
-    const log = compileAccessLog({ name: '', sink: { kind: 'stdout' }, format, filter: null })
-    return (info, body) => log.format(info).trimEnd().replaceAll(LOCAL_REPLY_BODY, JSON.stringify(body).slice(1, -1))
+    const log = compileBodyFormat(format)
+    return (info, body) => log(info).trimEnd().replaceAll(LOCAL_REPLY_BODY, JSON.stringify(body).slice(1, -1))
   }
   const parts = (format.text ?? LOCAL_REPLY_BODY).split(LOCAL_REPLY_BODY).map(compiledText)
   return (info, body) => parts.map(part => part(info)).join(body)

@@ -57,7 +57,8 @@ export class Mirror implements UpstreamRequestOwner {
   /** The request is complete: send the copy. `body` null: it was too long to keep, so no shadow is sent. */
   send(body: Buffer | null): void {
     if (body === null) {
-      this.exchange.cluster?.traffic.main.retry_or_shadow_abandoned.value++
+      const stats = this.exchange.cluster?.traffic.main
+      if (stats !== undefined) stats.retry_or_shadow_abandoned.value++
       this.end()
       return
     }

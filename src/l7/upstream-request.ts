@@ -46,6 +46,7 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
   headSent = false
   responseStarted = false
   done = false
+  tunnel = false
   /** A per-try timeout passed and hedging keeps this try alive. */
   timedOut = false
   private readonly owner: UpstreamRequestOwner
@@ -129,13 +130,15 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
     this.responseStarted = true
     this.perTry?.clear()
     this.perTryIdle?.set(this.perTryIdleMs)
+    this.tunnel = head.upgraded
     if (end) this.settle()
     this.owner.onUpstreamHead(this, head, end)
   }
 
   onData(chunk: Buffer, end: boolean): void {
     this.perTryIdle?.set(this.perTryIdleMs)
-    if (end) this.settle()
+    // In a tunnel the other direction may go on: the exchange ends it by cancel.
+    if (end && !this.tunnel) this.settle()
     this.owner.onUpstreamData(this, chunk, end)
   }
 
@@ -156,6 +159,11 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
 
   onDrain(): void {
     this.owner.onUpstreamDrain(this)
+  }
+
+  /** The tunnel has ended both ways: counts go back, the stream is left to finish. */
+  release(): void {
+    this.settle()
   }
 
   /** The exchange no longer wants this try. */

@@ -3,9 +3,9 @@
 // split (CVE-2021-44531, CVE-2021-44532). Invariant: the names are read when it is made (a malformed certificate throws DerError there and
 // nowhere else); everything that only a formatter asks for is made on first use and kept.
 
-import { isIPv6 } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
-import { type Asn1, bytesOf, isTagged, itemsOf, octetsOf, oidHex, oidHexOf, isBool, readDer, readTime, setItemsOf } from './ca/der.js'
+import { isIPv6 } from 'node:net'
+import { type Asn1, bytesOf, isBool, isTagged, itemsOf, octetsOf, oidHex, oidHexOf, readDer, readTime, setItemsOf } from './ca/der.js'
 import type { PeerIdentity } from './peer-identity.js'
 
 /** Issuers followed when a chain's PEM is written. */

@@ -5,7 +5,19 @@
 
 import { verify as verifySignature, type X509Certificate } from 'node:crypto'
 import { CaError } from './ca/ca-error.js'
-import { certificatePems, DerError, integerOf, isSequence, itemsOf, oidHex, oidHexOf, readDer, readPem, wholeBitsOf, writeDer } from './ca/der.js'
+import {
+  certificatePems,
+  DerError,
+  integerOf,
+  isSequence,
+  itemsOf,
+  oidHex,
+  oidHexOf,
+  readDer,
+  readPem,
+  wholeBitsOf,
+  writeDer,
+} from './ca/der.js'
 import { type Certificate, isIssuedBy, readCertificate } from './ca/x509.js'
 import { issuersOf, nameText } from './certificate-identity.js'
 
@@ -122,7 +134,8 @@ export function readRevocationLists(pem: string, signers: readonly Certificate[]
       const signed = writeDer(tbs!)
       const bits = wholeBitsOf(signature)
       const signer = signers.find(
-        candidate => writeDer(candidate.subject).equals(issuerDer) && hash !== undefined && verifySignature(hash, signed, candidate.publicKey, bits),
+        candidate =>
+          writeDer(candidate.subject).equals(issuerDer) && hash !== undefined && verifySignature(hash, signed, candidate.publicKey, bits),
       )
       if (signer === undefined) throw new DerError('a CRL is not signed by a trusted certificate')
       const revoked = items.slice(at + 2).find(isSequence)

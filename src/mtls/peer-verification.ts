@@ -156,7 +156,8 @@ export class PeerVerifier {
     if (!this.verifies || this.allowExpired) return null
     if (nowMs > identity.notAfterMs) return refuse('expired', `the certificate expired at ${identity.notAfter.toISOString()}`)
     // The second of notBefore has begun for whoever issued it; clocks differ by less than that.
-    if (nowMs + 999 < identity.notBeforeMs) return refuse('not-yet-valid', `the certificate is valid from ${identity.notBefore.toISOString()}`)
+    if (nowMs + 999 < identity.notBeforeMs)
+      return refuse('not-yet-valid', `the certificate is valid from ${identity.notBefore.toISOString()}`)
     return null
   }
 
@@ -226,7 +227,8 @@ export class PeerVerifier {
     if (trustDomains === null) return null
     if (usage === 'clientAuth' && required && !hasTrustedCa && domainAnchors === null && this.hashes.size === 0 && this.spkis.size === 0)
       return refuse('no-trust-bundle', 'the mesh identity of the peer could not be verified: the config has no trust bundle')
-    if (identity.uriSans.length !== 1) return refuse('uri-san-count', `the certificate has ${identity.uriSans.length} URI SANs, not exactly one`)
+    if (identity.uriSans.length !== 1)
+      return refuse('uri-san-count', `the certificate has ${identity.uriSans.length} URI SANs, not exactly one`)
     const parsed = parseSpiffeId(identity.uriSans[0]!)
     if (!parsed.ok) return refuse('spiffe-syntax', parsed.error.reason)
     if (identity.ca || identity.mayCertSign) return refuse('ca-leaf', 'the certificate is one of a CA')
@@ -253,7 +255,9 @@ function describeNames(identity: CertificateIdentity): string {
 }
 
 function spkiHash(certificate: X509Certificate): string {
-  return createHash('sha256').update(certificate.publicKey.export({ type: 'spki', format: 'der' })).digest('base64')
+  return createHash('sha256')
+    .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('base64')
 }
 
 /** A DNS SAN against a host name: letters fold, a wildcard stands for exactly the whole first label (CVE-2020-15104). */
@@ -337,4 +341,3 @@ export function strictTrustDomains(ownUris: readonly string[], validation: Valid
   }
   return strict ? domains : null
 }
-

@@ -7,16 +7,25 @@ import { constants, createHash, createPrivateKey, X509Certificate } from 'node:c
 import tls, { type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls'
 import { RE2JS } from 're2js'
 import type { ConfigError } from '../model/config-error.js'
-import type { CommonTlsContext, DataSource, DownstreamTls, SdsSecretRef, TlsCertificate, TlsVersion, UpstreamTls, ValidationContext } from '../model/tls.js'
+import type {
+  CommonTlsContext,
+  DataSource,
+  DownstreamTls,
+  SdsSecretRef,
+  TlsCertificate,
+  TlsVersion,
+  UpstreamTls,
+  ValidationContext,
+} from '../model/tls.js'
 import { certificatePems } from './ca/der.js'
 import type { Certificate } from './ca/x509.js'
 import { CertificateIdentity } from './certificate-identity.js'
-import { readAnchors, readRevocationLists, type RevocationList } from './certificate-path.js'
+import { type RevocationList, readAnchors, readRevocationLists } from './certificate-path.js'
 import { PeerVerifier, strictTrustDomains } from './peer-verification.js'
 import { SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 
-/** OpenSSL contexts kept for reuse by content; more live ones are held by whoever uses them. */
+/** OpenSSL contexts (and parsed certificates, and bundles) kept for reuse by content; further live ones are held by whoever uses them. */
 export const MAX_CACHED_CONTEXTS = 256
 
 /** Envoy's default order for TLS 1.2; AES-128 first for 1.3 too, which costs least where AES is in hardware. */
@@ -95,14 +104,18 @@ export function upstreamInput(model: UpstreamTls, autoSan: boolean): MaterialInp
  * Every problem of a model that only key material and this OpenSSL can show; paths are relative to the TLS context. Secrets that SDS has yet
  * to deliver are no problem.
  */
-export function checkTlsModel(model: DownstreamTls | UpstreamTls, registry: SecretRegistry = new SecretRegistry()): readonly ConfigError[] {
+export function checkTlsModel(
+  model: DownstreamTls | UpstreamTls,
+  registry: SecretRegistry = new SecretRegistry(),
+  sessions: SessionCache | null = null,
+): readonly ConfigError[] {
   const input = 'requireClientCertificate' in model ? downstreamInput(model) : upstreamInput(model, false)
   const errors: ConfigError[] = []
   const sni = 'sni' in model ? model.sni : ''
   // OpenSSL takes C strings: a NUL would cut the name that is verified (CVE-2026-48930, CVE-2026-105482).
   if (/[\0-\x20\x7f]/.test(sni)) errors.push({ path: 'sni', reason: 'holds a control character or a space' })
   if (Buffer.byteLength(sni) > 255) errors.push({ path: 'sni', reason: 'is longer than 255 bytes' })
-  const result = buildMaterial(input, registry, null)
+  const result = buildMaterial(input, registry, sessions)
   return result.ok ? errors : [...errors, ...result.errors]
 }
 
@@ -146,7 +159,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
   if (input.role === 'server' && resolved.certificates.length === 0 && errors.length === 0)
     errors.push({ path: 'common_tls_context.tls_certificates', reason: 'a server needs a certificate' })
   const identities = resolved.certificates.map(item => checkOwnCertificate(item, errors))
-  const trust = readTrust(input, resolved, errors)
+  const trust = readTrust(resolved, errors)
   if (errors.length > 0 || trust === null) return { ok: false, errors, missing }
 
   const ownUris = identities.flatMap(item => item?.uriSans ?? [])
@@ -188,12 +201,14 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     resolved.trustedCa !== null ||
     resolved.domains !== null ||
     (validation !== null && validation.verifyCertificateHash.length + validation.verifyCertificateSpki.length > 0)
+  // A resumed client has no intermediates to show, so where the path is judged here every handshake of a server is a full one.
+  const tickets = input.tickets && !(input.role === 'server' && trust.ownPath)
   const options: SecureContextOptions = {
     ...parameterOptions(input.common),
     // An empty list rather than none: without it Node would trust the public roots.
     ca: trust.caPems,
     ...(trust.opensslCrl === null ? {} : { crl: trust.opensslCrl }),
-    secureOptions: (input.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) | (input.tickets ? 0 : constants.SSL_OP_NO_TICKET),
+    secureOptions: (input.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
     ...(input.role === 'server' ? { sessionIdContext: ticketKey.slice(0, 32), honorCipherOrder: true } : {}),
     ...(input.role === 'server' && sessions !== null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
     ...(input.sessionTimeoutMs === null ? {} : { sessionTimeout: Math.max(1, Math.floor(input.sessionTimeoutMs / 1000)) }),
@@ -202,11 +217,16 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     const own = resolved.certificates.map((item, i) => ({
       identity: identities[i]!,
       path: item.path,
-      context: contexts.obtain({ ...options, cert: item.chain, key: item.key, ...(item.passphrase === '' ? {} : { passphrase: item.passphrase }) }),
+      context: obtainContext({
+        ...options,
+        cert: item.chain,
+        key: item.key,
+        ...(item.passphrase === '' ? {} : { passphrase: item.passphrase }),
+      }),
     }))
     const material: TlsMaterial = {
       common: input.common,
-      context: combinedContext(options, resolved, own) ?? contexts.obtain(options),
+      context: combinedContext(options, resolved, own) ?? obtainContext(options),
       own,
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },
@@ -232,7 +252,7 @@ function combinedContext(options: SecureContextOptions, resolved: Resolved, own:
     return true
   })
   if (chosen.length <= 1) return own[0]!.context
-  return contexts.obtain({ ...options, cert: chosen.map(item => item.chain), key: chosen.map(item => item.key) })
+  return obtainContext({ ...options, cert: chosen.map(item => item.chain), key: chosen.map(item => item.key) })
 }
 
 // ---- sources ----------------------------------------------------------------------------------------------------------------------
@@ -279,7 +299,9 @@ function resolve(common: CommonTlsContext, registry: SecretRegistry, errors: Con
     domains:
       domains === null
         ? null
-        : new Map([...domains].map(([name, source]) => [name, read(source, `${validationAt}.custom_validator_config.trust_domains[${name}]`)])),
+        : new Map(
+            [...domains].map(([name, source]) => [name, read(source, `${validationAt}.custom_validator_config.trust_domains[${name}]`)]),
+          ),
   }
 }
 
@@ -304,6 +326,9 @@ function mergeValidation(base: ValidationContext, sds: ValidationContext): Valid
 }
 
 function checkOwnCertificate(item: Resolved['certificates'][number], errors: ConfigError[]): CertificateIdentity | null {
+  const memoKey = hash(JSON.stringify([item.chain, item.key, item.passphrase]))
+  const known = ownIdentities.get(memoKey)
+  if (known !== undefined) return known
   const before = errors.length
   let identity: CertificateIdentity | null = null
   try {
@@ -319,7 +344,9 @@ function checkOwnCertificate(item: Resolved['certificates'][number], errors: Con
   } catch (error) {
     errors.push({ path: `${item.at}.private_key`, reason: `is no private key in PEM: ${reasonOf(error)}` })
   }
-  return errors.length > before ? null : identity
+  if (errors.length > before || identity === null) return null
+  ownIdentities.put(memoKey, identity)
+  return identity
 }
 
 // ---- trust ------------------------------------------------------------------------------------------------------------------------
@@ -334,7 +361,7 @@ interface Trust {
   readonly opensslCrl: string | null
 }
 
-function readTrust(input: MaterialInput, resolved: Resolved, errors: ConfigError[]): Trust | null {
+function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
   const { validation } = resolved
   const at = 'common_tls_context.validation_context'
   const before = errors.length
@@ -357,7 +384,9 @@ function readTrust(input: MaterialInput, resolved: Resolved, errors: ConfigError
   const leafCrl = validation?.onlyVerifyLeafCertCrl === true && resolved.crl !== null
   const ownPath =
     resolved.domains !== null ||
-    (resolved.trustedCa !== null && validation !== null && (validation.allowExpiredCertificate || validation.maxVerifyDepth !== null || leafCrl))
+    (resolved.trustedCa !== null &&
+      validation !== null &&
+      (validation.allowExpiredCertificate || validation.maxVerifyDepth !== null || leafCrl))
   let anchors: Certificate[] = []
   let revocations: RevocationList[] = []
   const domainAnchors = resolved.domains === null ? null : new Map<string, Certificate[]>()
@@ -391,10 +420,14 @@ function readTrust(input: MaterialInput, resolved: Resolved, errors: ConfigError
 
 function readBundle(pem: string | null, path: string, errors: ConfigError[]): string[] {
   if (pem === null) return []
+  const memoKey = hash(pem)
+  const known = bundles.get(memoKey)
+  if (known !== undefined) return known
   try {
     const pems = certificatePems(pem)
     if (pems.length === 0) errors.push({ path, reason: 'holds no certificate in PEM' })
     for (const item of pems) new X509Certificate(item)
+    if (pems.length > 0) bundles.put(memoKey, pems)
     return pems
   } catch (error) {
     errors.push({ path, reason: `is no list of certificates in PEM: ${reasonOf(error)}` })
@@ -404,7 +437,12 @@ function readBundle(pem: string | null, path: string, errors: ConfigError[]): st
 
 // ---- protocol parameters ----------------------------------------------------------------------------------------------------------
 
-const nodeVersions: Record<TlsVersion, SecureVersion> = { 'TLSv1.0': 'TLSv1', 'TLSv1.1': 'TLSv1.1', 'TLSv1.2': 'TLSv1.2', 'TLSv1.3': 'TLSv1.3' }
+const nodeVersions: Record<TlsVersion, SecureVersion> = {
+  'TLSv1.0': 'TLSv1',
+  'TLSv1.1': 'TLSv1.1',
+  'TLSv1.2': 'TLSv1.2',
+  'TLSv1.3': 'TLSv1.3',
+}
 
 function parameterOptions(common: CommonTlsContext): SecureContextOptions {
   const old = common.minVersion === 'TLSv1.0' || common.minVersion === 'TLSv1.1'
@@ -431,7 +469,8 @@ function checkParameters(common: CommonTlsContext, errors: ConfigError[]): void 
   if (versionOrder.indexOf(common.minVersion) > versionOrder.indexOf(common.maxVersion))
     errors.push({ path: `${at}.tls_minimum_protocol_version`, reason: `${common.minVersion} is above the maximum ${common.maxVersion}` })
   for (const name of common.cipherSuites.flatMap(splitGroup))
-    if (!knows({ ciphers: name })) errors.push({ path: `${at}.cipher_suites`, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
+    if (!knows({ ciphers: name }))
+      errors.push({ path: `${at}.cipher_suites`, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
   for (const name of common.ecdhCurves)
     if (!knows({ ecdhCurve: name })) errors.push({ path: `${at}.ecdh_curves`, reason: `this OpenSSL has no group ${JSON.stringify(name)}` })
   for (const name of common.signatureAlgorithms)
@@ -439,7 +478,8 @@ function checkParameters(common: CommonTlsContext, errors: ConfigError[]): void 
       errors.push({ path: `${at}.signature_algorithms`, reason: `this OpenSSL has no signature algorithm ${JSON.stringify(name)}` })
   for (const name of common.alpnProtocols) {
     const length = Buffer.byteLength(name, 'latin1')
-    if (length === 0 || length > 255) errors.push({ path: 'common_tls_context.alpn_protocols', reason: 'a protocol name has 1 to 255 bytes' })
+    if (length === 0 || length > 255)
+      errors.push({ path: 'common_tls_context.alpn_protocols', reason: 'a protocol name has 1 to 255 bytes' })
   }
 }
 
@@ -457,23 +497,41 @@ function knows(option: SecureContextOptions): boolean {
 
 // ---- contexts by content ----------------------------------------------------------------------------------------------------------
 
-class SecureContextCache {
-  private readonly known = new Map<string, SecureContext>()
+/** The values used last, by hash of what they were made from. */
+class ContentCache<V> {
+  private readonly known = new Map<string, V>()
 
-  /** Throws what OpenSSL says. */
-  obtain(options: SecureContextOptions): SecureContext {
-    const key = hash(JSON.stringify(options))
-    let context = this.known.get(key)
-    if (context === undefined) {
-      context = tls.createSecureContext({ ...options, allowPartialTrustChain: true } as SecureContextOptions)
-      if (this.known.size >= MAX_CACHED_CONTEXTS) this.known.delete(this.known.keys().next().value!)
-    } else this.known.delete(key)
-    this.known.set(key, context)
-    return context
+  constructor(private readonly limit: number) {}
+
+  get(key: string): V | undefined {
+    const value = this.known.get(key)
+    if (value !== undefined) {
+      this.known.delete(key)
+      this.known.set(key, value)
+    }
+    return value
+  }
+
+  put(key: string, value: V): void {
+    if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value!)
+    this.known.set(key, value)
   }
 }
 
-const contexts = new SecureContextCache()
+const contexts = new ContentCache<SecureContext>(MAX_CACHED_CONTEXTS)
+const ownIdentities = new ContentCache<CertificateIdentity>(MAX_CACHED_CONTEXTS)
+const bundles = new ContentCache<string[]>(MAX_CACHED_CONTEXTS)
+
+/** Throws what OpenSSL says. */
+function obtainContext(options: SecureContextOptions): SecureContext {
+  const key = hash(JSON.stringify(options))
+  let context = contexts.get(key)
+  if (context === undefined) {
+    context = tls.createSecureContext({ ...options, allowPartialTrustChain: true } as SecureContextOptions)
+    contexts.put(key, context)
+  }
+  return context
+}
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex')

@@ -3,7 +3,7 @@
 //
 //   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
-import { LogSinks } from '../l7/access-log-sink.js'
+import { AccessLogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
@@ -17,8 +17,8 @@ import type { ConfigError } from '../model/config-error.js'
 import type { EndpointAssignment } from '../model/endpoint.js'
 import type { Listener } from '../model/listener.js'
 import type { RouteTable } from '../model/route.js'
-import type { Secret } from '../model/tls.js'
-import type { SecretRegistry } from '../mtls/secret-registry.js'
+import type { DataSource, SdsSecretRef, Secret } from '../model/tls.js'
+import { SecretRegistry } from '../mtls/secret-registry.js'
 import { TlsContexts } from '../mtls/tls-contexts.js'
 import { systemClock } from '../upstream/clock.js'
 import { ClusterRegistry } from '../upstream/cluster-registry.js'
@@ -41,6 +41,10 @@ export interface ServerOptions {
   readonly env: (name: string) => string | undefined
 }
 
+/** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
+const CERTIFICATE_WARNING_DAYS = 0
+/** Envoy's value of the gauge while there is no certificate. */
+const NO_CERTIFICATE_DAYS = 2 ** 32 - 1
 /** A busy connection is given this long to end after the drain time, then it is cut. */
 const FINAL_GRACE_MS = 100
 
@@ -52,12 +56,15 @@ export class Server {
   readonly routes: RouteRegistry
   readonly secrets: SecretRegistry
   readonly tlsContexts: TlsContexts
-  readonly sinks: LogSinks
+  readonly sinks: AccessLogSinks
   readonly startedAt = Date.now()
   readonly runtime: Runtime
   state: ServerState = 'PRE_INITIALIZING'
   /** POST /healthcheck/fail: /ready and the health_check filter say no. */
   healthFailed = false
+  /** SDS: a TLS context needs a secret, or no longer does. Set by whoever fetches secrets. */
+  onSecretWanted: ((ref: SdsSecretRef) => void) | null = null
+  onSecretUnwanted: ((ref: SdsSecretRef) => void) | null = null
   private readonly log: ServerLog
   private readonly serverStats
   private readonly clusterManager
@@ -74,9 +81,13 @@ export class Server {
     this.log = options.log
     const { bootstrap, store, random } = options
     this.runtime = { get: key => bootstrap.runtime.get(key) }
-    this.sinks = new LogSinks()
-    this.tlsContexts = new TlsContexts({ log: (level, message, fields) => this.log(level, message, fields), env: options.env })
-    this.secrets = this.tlsContexts.secrets
+    this.sinks = new AccessLogSinks()
+    this.secrets = new SecretRegistry({
+      environment: options.env,
+      onWanted: ref => this.onSecretWanted?.(ref),
+      onUnwanted: ref => this.onSecretUnwanted?.(ref),
+    })
+    this.tlsContexts = new TlsContexts({ registry: this.secrets, log: (level, message, fields) => this.log(level, message, fields) })
     const pools = new UpstreamPools(this.tlsContexts)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
     this.clusters = new ClusterRegistry({
@@ -124,7 +135,7 @@ export class Server {
           httpClient: client,
           grpcClient: client,
           clusters: this.clusters,
-          readSource: source => this.secrets.read(source),
+          readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
           log: (level, message) => this.log(level, message),
         },
@@ -149,7 +160,7 @@ export class Server {
     const { bootstrap } = this.options
     const errors: ConfigError[] = []
     this.state = 'INITIALIZING'
-    for (const secret of bootstrap.secrets) this.secrets.apply(secret)
+    for (const secret of bootstrap.secrets) this.secrets.setStatic(secret)
     bootstrap.clusters.forEach((cluster, i) => {
       for (const error of this.checkCluster(cluster))
         errors.push({ path: `static_resources.clusters[${i}].${error.path}`, reason: error.reason })
@@ -310,8 +321,14 @@ export class Server {
     this.routes.apply(table)
   }
 
-  applySecret(secret: Secret): void {
-    this.secrets.apply(secret)
+  applySecret(ref: SdsSecretRef, secret: Secret | null): void {
+    this.secrets.setSecret(ref, secret)
+  }
+
+  /** Text of a data source, or null when it cannot be read (yet). */
+  readSource(source: DataSource): string | null {
+    const result = this.secrets.read(source)
+    return result.ok ? result.text : null
   }
 
   /** The first CDS or LDS answer has been applied (or its time is over). */
@@ -325,6 +342,13 @@ export class Server {
     for (const used of this.routes.clusterNames()) if (used === name) return true
     for (const used of this.listeners.clusterNames()) if (used === name) return true
     return false
+  }
+
+  /** Served certificates that end soon without a successor: for /ready's detail and the log. */
+  expiryWarnings(): string[] {
+    const days = this.tlsContexts.daysUntilFirstCertExpiring()
+    if (days === null || days > CERTIFICATE_WARNING_DAYS) return []
+    return ['a served certificate ends within a day and no successor has come']
   }
 
   // ---- stats ------------------------------------------------------------------------------------------------------------------
@@ -347,7 +371,7 @@ export class Server {
     stats.total_connections.value = this.listeners.connectionCount
     stats.live.value = this.state === 'LIVE' ? 1 : 0
     stats.state.value = this.state === 'LIVE' ? 0 : this.state === 'DRAINING' ? 1 : this.state === 'PRE_INITIALIZING' ? 2 : 3
-    stats.days_until_first_cert_expiring.value = this.secrets.daysUntilFirstCertExpiring
+    stats.days_until_first_cert_expiring.value = this.tlsContexts.daysUntilFirstCertExpiring() ?? NO_CERTIFICATE_DAYS
   }
 
   private refreshClusterGauges(): void {
@@ -392,6 +416,7 @@ export class Server {
     if (this.flushTimer !== null) clearInterval(this.flushTimer)
     this.listeners.destroyAll()
     this.clusters.close()
+    this.tlsContexts.close()
     this.secrets.close()
     await this.sinks.close()
   }

@@ -10,11 +10,6 @@ import { below } from './load-balancer.js'
 import type { PriorityLoads } from './priority-load.js'
 import { choosePriority, computePriorityLoads, excludePriorities } from './priority-load.js'
 
-/** Aggregates may contain aggregates; deeper nesting (or a cycle) finds no host. */
-const maxDepth = 8
-
-let depth = 0
-
 export class AggregateLoadBalancer implements LoadBalancer {
   private readonly names: readonly string[]
   private readonly find: (name: string) => UpstreamCluster | undefined
@@ -23,6 +18,8 @@ export class AggregateLoadBalancer implements LoadBalancer {
   private versions: number[] = []
   private levels: { readonly cluster: UpstreamCluster; readonly priority: number }[] = []
   private loads: PriorityLoads | null = null
+  /** Set while this aggregate is looked through: one that contains itself counts as empty there. */
+  private visiting = false
 
   constructor(names: readonly string[], find: (name: string) => UpstreamCluster | undefined, panicThreshold: number) {
     this.names = names
@@ -36,8 +33,8 @@ export class AggregateLoadBalancer implements LoadBalancer {
     this.children = []
     this.versions = []
     const sets: HostSet[] = []
-    if (depth >= maxDepth) return sets
-    depth++
+    if (this.visiting) return sets
+    this.visiting = true
     for (const name of this.names) {
       const child = this.find(name)
       this.children.push(child)
@@ -49,18 +46,22 @@ export class AggregateLoadBalancer implements LoadBalancer {
         this.levels.push({ cluster: child, priority: set.priority })
       }
     }
-    depth--
+    this.visiting = false
     return sets
   }
 
   /** Changes when any child does. */
   get changed(): boolean {
+    if (this.visiting) return false
     if (this.children.length !== this.names.length) return true
-    for (let i = 0; i < this.names.length; i++) {
+    this.visiting = true
+    let changed = false
+    for (let i = 0; i < this.names.length && !changed; i++) {
       const child = this.find(this.names[i]!)
-      if (child !== this.children[i] || (child !== undefined && child.hostSetVersion !== this.versions[i])) return true
+      changed = child !== this.children[i] || (child !== undefined && child.hostSetVersion !== this.versions[i])
     }
-    return false
+    this.visiting = false
+    return changed
   }
 
   pick(ctx: LbContext, given = -1): Host | null {
@@ -69,16 +70,12 @@ export class AggregateLoadBalancer implements LoadBalancer {
       this.loads = sets.length === 0 ? null : computePriorityLoads(sets, this.panicThreshold)
       if (this.loads === null) return null
     }
-    if (depth >= maxDepth) return null
     const excluded = ctx.excludedPriorities ?? null
     const loads = excluded !== null && excluded.size > 0 ? excludePriorities(this.loads, excluded) : this.loads
     const choice = given >= 0 ? given : choosePriority(loads, roll(ctx))
     const level = this.levels[choice >> 1]
     if (level === undefined) return null
-    depth++
-    const host = level.cluster.pickAt(ctx, level.priority * 2 + (choice & 1))
-    depth--
-    return host
+    return level.cluster.pickAt(ctx, level.priority * 2 + (choice & 1))
   }
 
   /** Number of the priority level (of this cluster) that `host` is in: for retry_priority and admin. */

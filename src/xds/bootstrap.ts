@@ -4,6 +4,7 @@
 
 import { create, fromBinary, merge, toBinary } from '@bufbuild/protobuf'
 import { parseDocument, type ScalarTag } from 'yaml'
+import { DEFAULT_TAG_RULES } from '../metrics/default-tags.js'
 import type { Bootstrap, DynamicSource, NodeInfo, StatsConfig } from '../model/bootstrap.js'
 import type { JsonObject } from '../model/metadata.js'
 import {
@@ -12,6 +13,7 @@ import {
   BootstrapSchema,
   type LayeredRuntime,
 } from './gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
+import { NodeSchema } from './gen/envoy/config/core/v3/base_pb.js'
 import type { ConfigSource } from './gen/envoy/config/core/v3/config_source_pb.js'
 import type { StatsConfig as StatsConfigMessage } from './gen/envoy/config/metrics/v3/stats_pb.js'
 import { decodeAccessLogs } from './resources/access-log.js'
@@ -33,11 +35,17 @@ export const MAX_BOOTSTRAP_BYTES = 64 * 1024 * 1024
 /** A bootstrap as model, and as message for `/config_dump`. */
 export type ParsedBootstrap = Decoded<Bootstrap> & { readonly message: BootstrapMessage }
 
+export interface BootstrapOptions extends DecodeOptions {
+  /** --service-node and --service-cluster: win over the file's `node`. */
+  readonly serviceNode?: string
+  readonly serviceCluster?: string
+}
+
 /**
  * `texts`: the file, then --config-yaml, each YAML or JSON and each optional; later ones are merged over earlier ones.
  * Errors carry proto paths (`static_resources.listeners[0].name`); a text that cannot be parsed gives one error without a path.
  */
-export function parseBootstrap(texts: string | readonly string[], options: DecodeOptions = {}): ParsedBootstrap {
+export function parseBootstrap(texts: string | readonly string[], options: BootstrapOptions = {}): ParsedBootstrap {
   const sink = new ErrorCollector({ ...options, unknownFields: 'refuse' })
   const ctx = new Ctx(sink)
   const message = create(BootstrapSchema)
@@ -47,6 +55,9 @@ export function parseBootstrap(texts: string | readonly string[], options: Decod
   }
   // Merging shares sub-messages with its sources; what is kept for the dump is a copy of its own.
   const own = fromBinary(BootstrapSchema, toBinary(BootstrapSchema, message))
+  if (options.serviceNode || options.serviceCluster) own.node ??= create(NodeSchema)
+  if (own.node !== undefined && options.serviceNode) own.node.id = options.serviceNode
+  if (own.node !== undefined && options.serviceCluster) own.node.cluster = options.serviceCluster
   checkMessage(BootstrapSchema, own, ctx)
   return { ...sink.result(decodeBootstrap(own, ctx)), message: own }
 }
@@ -111,13 +122,22 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     admin: decodeAdmin(message.admin, ctx.at('admin')),
     stats: decodeStats(message.statsConfig, ctx.at('stats_config')),
     statsFlushIntervalMs: durationMsOr(message.statsFlushInterval, 5000),
-    runtime: decodeRuntime(message.layeredRuntime),
+    runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     headerPrefix: message.headerPrefix,
     localClusterName: message.clusterManager?.localClusterName ?? '',
     unsupported: ctx.sink.unsupported,
   }
   checkReferences(bootstrap, ctx)
+  checkNode(bootstrap, ctx)
   return bootstrap
+}
+
+/** A proxy that subscribes to anything has to say who it is. */
+function checkNode({ node, ads, lds, cds, clusters }: Bootstrap, ctx: Ctx): void {
+  const subscribes = ads !== null || lds !== null || cds !== null || clusters.some(cluster => cluster.discovery.kind === 'eds')
+  if (subscribes && (node.id === '' || node.cluster === '')) {
+    ctx.at('node').error("node 'id' and 'cluster' are required; set them in 'node' or by --service-node and --service-cluster")
+  }
 }
 
 /** Each static resource lists what was accepted in it; the bootstrap lists everything. */
@@ -179,6 +199,9 @@ function decodeStats(stats: StatsConfigMessage | undefined, ctx: Ctx): StatsConf
     tags: (stats?.statsTags ?? []).map((tag, i) => {
       const value = tag.tagValue
       if (value.case === 'regex') checkTagRegex(value.value, ctx.at('stats_tags', i).at('regex'))
+      if ((value.case === undefined || value.value === '') && !isDefaultTag(tag.tagName) && value.case !== 'fixedValue') {
+        ctx.at('stats_tags', i).error(`no regex specified for tag specifier and no default regex for name: '${tag.tagName}'`)
+      }
       return {
         name: tag.tagName,
         regex: value.case === 'regex' && value.value !== '' ? value.value : null,
@@ -200,6 +223,10 @@ function decodeStats(stats: StatsConfigMessage | undefined, ctx: Ctx): StatsConf
   }
 }
 
+function isDefaultTag(name: string): boolean {
+  return DEFAULT_TAG_RULES.some(rule => rule.name === name)
+}
+
 /** A tag regex must be RE2 and hold a group: the tag's value is what the last of its first two groups captured. */
 function checkTagRegex(regex: string, ctx: Ctx): void {
   if (checkRegex(regex, ctx) && regex !== '' && !regex.replaceAll(/\\./g, '').includes('(')) {
@@ -208,7 +235,8 @@ function checkTagRegex(regex: string, ctx: Ctx): void {
 }
 
 /** Static layers in order, later ones winning; nested keys are joined by dots. Fractions become their share of 100. */
-function decodeRuntime(runtime: LayeredRuntime | undefined): Bootstrap['runtime'] {
+function decodeRuntime(runtime: LayeredRuntime | undefined, ctx: Ctx): Bootstrap['runtime'] {
+  checkNames(runtime?.layers ?? [], ctx, 'layers', 'layer')
   const values = new Map<string, string | number | boolean>()
   for (const layer of runtime?.layers ?? []) {
     if (layer.layerSpecifier.case === 'staticLayer') flatten(plainObject(layer.layerSpecifier.value), '', values)

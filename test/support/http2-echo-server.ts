@@ -129,3 +129,18 @@ export async function startEchoServer(
     },
   }
 }
+
+/** Key and certificate in PEM for one test run. */
+export async function selfSigned(): Promise<{ key: string; cert: string }> {
+  const forge = (await import('node-forge')).default
+  const keys = forge.pki.rsa.generateKeyPair(2048)
+  const cert = forge.pki.createCertificate()
+  cert.publicKey = keys.publicKey
+  cert.serialNumber = '01'
+  cert.validity.notBefore = new Date(Date.now() - 3_600_000)
+  cert.validity.notAfter = new Date(Date.now() + 3_600_000)
+  cert.setSubject([{ name: 'commonName', value: 'localhost' }])
+  cert.setIssuer([{ name: 'commonName', value: 'localhost' }])
+  cert.sign(keys.privateKey, forge.md.sha256.create())
+  return { key: forge.pki.privateKeyToPem(keys.privateKey), cert: forge.pki.certificateToPem(cert) }
+}

@@ -64,7 +64,10 @@ export class FilterContext {
 
   /** Counters `http.<prefix>.<name>.<counter>`, all there (with 0) from the start. */
   httpCounters<N extends string>(name: string, names: readonly N[]): Readonly<Record<N, Counter>> {
-    const scope = this.httpScope(name)
+    return this.counters(this.httpScope(name), names)
+  }
+
+  counters<N extends string>(scope: StatScope, names: readonly N[]): Readonly<Record<N, Counter>> {
     return Object.fromEntries(names.map(counter => [counter, scope.counter(counter)])) as Record<N, Counter>
   }
 

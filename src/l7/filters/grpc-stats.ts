@@ -8,6 +8,7 @@ import type { HttpFilter } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import { isGrpcContentType } from '../grpc.js'
 import { type FilterContext, PerCluster } from './filter-environment.js'
 import { GrpcFrameCounter } from './grpc-frame-counter.js'
 
@@ -27,11 +28,6 @@ export function grpcStatsFilter(name: string, disabled: boolean, config: GrpcSta
       return isGrpcContentType(call.request.headers.get('content-type')) ? new GrpcStatsFilter(config, allowed, clusters, ctx) : null
     },
   }
-}
-
-/** `application/grpc` or `application/grpc+…`. */
-export function isGrpcContentType(value: string | undefined): boolean {
-  return value?.startsWith('application/grpc') === true && (value.length === 16 || value[16] === '+' || value[16] === ';')
 }
 
 class ClusterGrpcStats {

@@ -5,7 +5,7 @@
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
-import { isGrpcContentType } from './grpc-stats.js'
+import { isGrpcContentType } from '../grpc.js'
 import { responseControl } from './response-control.js'
 
 const EMPTY = Buffer.alloc(0)

@@ -15,7 +15,7 @@ import { serverInfo } from './server-info.js'
 /** Prints /config_dump; made by cli, which knows protobuf. */
 export interface ConfigDump {
   /** Envoy's JSON; an error text for a bad query. */
-  dump(query: URLSearchParams): { readonly status: number; readonly body: string }
+  dump(query: URLSearchParams): Promise<{ readonly status: number; readonly body: string }>
 }
 
 export interface AdminLogging {
@@ -29,7 +29,7 @@ export interface AdminOptions {
   readonly configDump: ConfigDump
   /** Envoy's five-part version string. */
   readonly version: string
-  readonly commandLine: Readonly<Record<string, unknown>>
+  readonly commandLine: object
   readonly logging: AdminLogging
   readonly adsStatus: () => object | null
   /** POST /quitquitquit. */
@@ -135,10 +135,12 @@ export class AdminServer {
       else send(response, 200, listenersText(server))
     })
     this.get('/config_dump', 'dump current Envoy configs', ({ query, response }) => {
-      const { status, body } = this.options.configDump.dump(query)
-      send(response, status, body, status === 200 ? 'application/json' : 'text/plain; charset=UTF-8')
+      this.options.configDump.dump(query).then(
+        ({ status, body }) => send(response, status, body, status === 200 ? 'application/json' : 'text/plain; charset=UTF-8'),
+        (error: Error) => send(response, 500, `${error.message}\n`),
+      )
     })
-    this.get('/certs', 'print certs on machine', ({ response }) => json(response, { certificates: server.secrets.certificates() }))
+    this.get('/certs', 'print certs on machine', ({ response }) => json(response, { certificates: server.tlsContexts.certificates() }))
     this.get('/memory', 'print current allocation/heap usage', ({ response }) => json(response, memory()))
     this.get('/runtime', 'print runtime values', ({ response }) => json(response, runtimeValues(server)))
     this.get('/hot_restart_version', 'print the hot restart compatibility version', ({ response }) => send(response, 200, 'disabled\n'))
@@ -193,7 +195,7 @@ export class AdminServer {
   private ready(response: ServerResponse): void {
     const { server } = this.options
     const reason = server.notReadyReason
-    const warnings = server.secrets.expiryWarnings()
+    const warnings = server.expiryWarnings()
     const detail = [...(reason === '' ? [] : [reason]), ...warnings]
     if (detail.length > 0)
       response.setHeader(

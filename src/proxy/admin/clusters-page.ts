@@ -65,7 +65,7 @@ export function clustersText(server: Server): string {
       line(`${prefix}::sub_zone`, host.locality.subZone)
       line(`${prefix}::canary`, isCanary(host))
       line(`${prefix}::priority`, host.priority)
-      line(`${prefix}::success_rate`, host.outlier?.successRate ?? -1)
+      line(`${prefix}::success_rate`, host.outlier?.external.percent ?? -1)
       line(`${prefix}::local_origin_success_rate`, -1)
     }
   }

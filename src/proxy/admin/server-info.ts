@@ -6,7 +6,7 @@ export function serverInfo(options: AdminOptions): object {
   const { server } = options
   const seconds = Math.floor((Date.now() - server.startedAt) / 1000)
   const { node } = server.options.bootstrap
-  const flags = options.commandLine
+  const flags = options.commandLine as Readonly<Record<string, unknown>>
   return {
     version: options.version,
     state: server.state,

@@ -60,12 +60,8 @@ export function decodeCidr(range: CidrRangeMessage, ctx: Ctx): CidrRange {
     return { address: '0.0.0.0', prefixLength: 0 }
   }
   const bits = isIPv4(address) ? 32 : 128
-  const prefixLength = range.prefixLen ?? 0
-  if (prefixLength > bits) {
-    ctx.at('prefix_len').error(`value must be at most ${bits} for ${address}`)
-    return { address, prefixLength: bits }
-  }
-  return { address, prefixLength }
+  // Envoy cuts a longer prefix (the constraint allows 128 for IPv4 too) down to the address's bits.
+  return { address, prefixLength: Math.min(range.prefixLen ?? 0, bits) }
 }
 
 export function decodeCidrs(ranges: readonly CidrRangeMessage[], ctx: Ctx, field: string): CidrRange[] {

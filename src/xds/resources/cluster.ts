@@ -21,7 +21,7 @@ import { decodeBreakers, decodeHealthChecks, decodeOutlier } from './health-chec
 import { decodeLoadBalancing } from './lb-policy.js'
 import { decodeUpstreamSocket } from './transport-socket.js'
 import { decodeUpstreamHttp } from './upstream-http.js'
-import { checkUnique, decodeMetadata, durationMsOr, enumName, plainObject } from './values.js'
+import { decodeMetadata, durationMsOr, enumName, plainObject } from './values.js'
 
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024
 
@@ -67,12 +67,6 @@ export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster
 }
 
 function decodeSocketMatches(cluster: ClusterMessage, ctx: Ctx): TransportSocketMatch[] {
-  checkUnique(
-    cluster.transportSocketMatches.map(match => match.name),
-    ctx,
-    'transport_socket_matches',
-    'name',
-  )
   return cluster.transportSocketMatches.map((match, i) => ({
     name: match.name,
     match: plainObject(match.match ?? {}),

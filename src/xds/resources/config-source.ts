@@ -1,6 +1,7 @@
 // envoy.config.core.v3.ConfigSource, ApiConfigSource and GrpcService -> model: where resources and secrets come from, and how a gRPC
 // service is reached. Called by bootstrap.ts, tls.ts, cluster.ts, http-connection-manager.ts and the filters that call a service.
 
+import { existsSync } from 'node:fs'
 import type { ApiConfigSource, ConfigSource } from '../../model/bootstrap.js'
 import type { GrpcService } from '../../model/http-filter.js'
 import {
@@ -49,9 +50,8 @@ export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx):
     default:
       ctx.at('api_type').error('value is required: GRPC or DELTA_GRPC')
   }
-  if (source.transportApiVersion !== ApiVersion.V3) {
-    ctx.at('transport_api_version').error('V2 (and AUTO) xDS transport protocol versions are not supported; set V3')
-  }
+  // Envoy 1.40 takes AUTO as V3; V2 is gone.
+  if (source.transportApiVersion === ApiVersion.V2) ctx.at('transport_api_version').error('V2 is not supported; set V3')
   if (source.clusterNames.length > 0) ctx.at('cluster_names').error('gRPC sources use grpc_services')
   if (source.grpcServices.length === 0) ctx.at('grpc_services').error('value must contain at least 1 item(s)')
   if (source.grpcServices.length > 2) ctx.at('grpc_services').error('at most two services (the second for failover) are allowed')
@@ -78,12 +78,19 @@ export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx:
     case 'apiConfigSource':
       return { kind: 'api', api: decodeApiConfigSource(specifier.value, ctx.at('api_config_source')) }
     case 'pathConfigSource':
+      checkExists(specifier.value.path, ctx.at('path_config_source').at('path'))
       return { kind: 'path', path: specifier.value.path, watchedDirectory: specifier.value.watchedDirectory?.path ?? '' }
     case 'path':
+      checkExists(specifier.value, ctx.at('path'))
       return { kind: 'path', path: specifier.value, watchedDirectory: '' }
     default:
       return null // the missing oneof has been reported
   }
+}
+
+/** A watch on a file that is not there yet would never fire; Envoy refuses it too. */
+function checkExists(path: string, ctx: Ctx): void {
+  if (path !== '' && !existsSync(path)) ctx.error(`paths must refer to an existing path in the system: '${path}' does not exist`)
 }
 
 export function initialFetchTimeoutMs(source: ConfigSourceMessage | undefined): number {

@@ -92,7 +92,7 @@ function decodeHttpCheck(check: HealthCheck_HttpHealthCheck, ctx: Ctx): HealthCh
     path: check.path,
     method: method === 'METHOD_UNSPECIFIED' ? 'GET' : method,
     http2: check.codecClientType === CodecClientType.HTTP2,
-    headersToAdd: decodeHeaderOptions(check.requestHeadersToAdd, ctx, 'request_headers_to_add', true),
+    headersToAdd: decodeHeaderOptions(check.requestHeadersToAdd, ctx, 'request_headers_to_add'),
     headersToRemove: decodeRemovals(check.requestHeadersToRemove, ctx, 'request_headers_to_remove'),
     expectedStatuses: expectedStatuses.length > 0 ? expectedStatuses : [{ start: 200, end: 201 }],
     retriableStatuses: statusRanges(check.retriableStatuses, ctx, 'retriable_statuses'),
@@ -170,13 +170,14 @@ export function decodeBreakers(breakers: CircuitBreakers | undefined, ctx: Ctx):
     decodeThresholds(breakers?.thresholds.find(thresholds => thresholds.priority === priority))
   const perHost = breakers?.perHostThresholds.find(thresholds => thresholds.priority === RoutingPriority.DEFAULT)
   breakers?.perHostThresholds.forEach((thresholds, i) => {
-    if (
-      thresholds.maxPendingRequests ??
-      thresholds.maxRequests ??
-      thresholds.maxRetries ??
-      thresholds.maxConnectionPools ??
-      thresholds.retryBudget
-    ) {
+    const others = [
+      thresholds.maxPendingRequests,
+      thresholds.maxRequests,
+      thresholds.maxRetries,
+      thresholds.maxConnectionPools,
+      thresholds.retryBudget,
+    ]
+    if (others.some(value => value !== undefined)) {
       ctx
         .at('circuit_breakers')
         .at('per_host_thresholds', i)

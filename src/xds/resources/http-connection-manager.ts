@@ -144,7 +144,6 @@ function decodeUpgrades(hcm: HcmMessage, ctx: Ctx): UpgradeConfig[] {
   return hcm.upgradeConfigs.map((upgrade, i) => {
     const at = ctx.at('upgrade_configs', i)
     const upgradeType = upgrade.upgradeType.toLowerCase()
-    if (upgradeType === '') at.at('upgrade_type').error('value is required')
     if (seen.has(upgradeType)) at.at('upgrade_type').error(`multiple upgrade configs with the same name: '${upgrade.upgradeType}'`)
     seen.add(upgradeType)
     return {

@@ -116,7 +116,11 @@ function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): Ht
 /** FilterConfig: `disabled` wins and its config is ignored; an empty one just enables a filter that is disabled by default. */
 function decodeFilterConfig(name: string, config: FilterConfig, ctx: Ctx): HttpFilterOverride | null {
   if (config.disabled) return { disabled: true, kind: 'generic' }
-  if (config.config === undefined || config.config.typeUrl === '') return { disabled: false, kind: 'generic' }
+  if (config.config === undefined) {
+    ctx.at('config').error(`empty per-filter config for '${name}'`)
+    return null
+  }
+  if (config.config.typeUrl === '') return { disabled: false, kind: 'generic' }
   const at = ctx.at('config')
   if (!config.isOptional && config.config.typeUrl.endsWith(`/${FILTER_CONFIG}`)) {
     at.error('a FilterConfig may not hold another one')

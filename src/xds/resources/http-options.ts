@@ -72,11 +72,6 @@ export function decodeHttp2(options: Http2ProtocolOptions | undefined, ctx: Ctx)
   if (options?.overrideStreamErrorOnInvalidHttpMessage !== undefined && options.streamErrorOnInvalidHttpMessaging) {
     ctx.at('stream_error_on_invalid_http_messaging').warn('ignored: override_stream_error_on_invalid_http_message is set')
   }
-  const named = new Set([1, 3, 4])
-  options?.customSettingsParameters.forEach((parameter, i) => {
-    const id = parameter.identifier ?? 0
-    if (id === 2 || named.has(id)) ctx.at('custom_settings_parameters', i).error(`parameter ${id} may not be set here`)
-  })
   return {
     hpackTableSize: options?.hpackTableSize ?? 4096,
     maxConcurrentStreams: options?.maxConcurrentStreams ?? 1024,

@@ -46,11 +46,8 @@ export function decodeRouteTable(config: RouteConfiguration, ctx: Ctx, needsName
 
 function checkDomains(config: RouteConfiguration, ctx: Ctx): void {
   const domains = new Set<string>()
-  const names = new Set<string>()
   config.virtualHosts.forEach((host, i) => {
     const at = ctx.at('virtual_hosts', i)
-    if (names.has(host.name)) at.at('name').error(`virtual host names must be unique: '${host.name}' is used twice`)
-    names.add(host.name)
     host.domains.forEach((raw, j) => {
       const domain = raw.toLowerCase()
       if (domains.has(domain)) {
@@ -79,10 +76,11 @@ function decodeVirtualHost(host: VirtualHostMessage, ctx: Ctx, maxBody: number):
     includeRequestAttemptCount: host.includeRequestAttemptCount,
     includeAttemptCountInResponse: host.includeAttemptCountInResponse,
     overrides: withRouteCors(decodeFilterOverrides(host.typedPerFilterConfig, ctx), host.cors, ctx.at('cors')),
-    virtualClusters: host.virtualClusters.map((cluster, i) => ({
-      name: cluster.name,
-      headers: decodeHeaderMatchers(cluster.headers, ctx.at('virtual_clusters', i), 'headers'),
-    })),
+    virtualClusters: host.virtualClusters.map((cluster, i) => {
+      const at = ctx.at('virtual_clusters', i)
+      if (cluster.headers.length === 0) at.at('headers').error("virtual clusters must define 'headers'")
+      return { name: cluster.name, headers: decodeHeaderMatchers(cluster.headers, at, 'headers') }
+    }),
     metadata: decodeMetadata(host.metadata),
     perRequestBufferLimitBytes: host.perRequestBufferLimitBytes ?? null,
   }

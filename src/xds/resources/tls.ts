@@ -271,11 +271,16 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
 
 export function decodeUpstreamTls(context: UpstreamTlsContext, ctx: Ctx): UpstreamTls {
   if (context.sni.length > 255) ctx.at('sni').error('value length must be at most 255 bytes')
+  const common = decodeCommon(context.commonTlsContext, ctx.at('common_tls_context'), 'client')
+  const autoSniSanValidation = readNewerField(context, 'auto_sni_san_validation') === 1
+  if (autoSniSanValidation && common.validation === null && common.validationSds === null) {
+    ctx.at('auto_sni_san_validation').error('needs a validation context')
+  }
   return {
-    common: decodeCommon(context.commonTlsContext, ctx.at('common_tls_context'), 'client'),
+    common,
     sni: context.sni,
     autoHostSni: readNewerField(context, 'auto_host_sni') === 1,
-    autoSniSanValidation: readNewerField(context, 'auto_sni_san_validation') === 1,
+    autoSniSanValidation,
     allowRenegotiation: context.allowRenegotiation,
     maxSessionKeys: context.maxSessionKeys ?? 1,
   }

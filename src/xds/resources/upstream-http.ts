@@ -15,8 +15,9 @@ export function decodeUpstreamHttp(cluster: Cluster, ctx: Ctx): UpstreamHttp {
   let typed: HttpProtocolOptions | null = null
   for (const [name, any] of Object.entries(cluster.typedExtensionProtocolOptions)) {
     const at = ctx.at('typed_extension_protocol_options', name)
-    if (name === KEY || typeNameOf(any.typeUrl) === KEY) typed = unpackAs(any, HttpProtocolOptionsSchema, at)
-    else at.unsupported()
+    if (name === KEY) typed = unpackAs(any, HttpProtocolOptionsSchema, at)
+    else if (name.startsWith('envoy.')) at.unsupported()
+    else at.error(`unknown protocol options '${name}' (${describeType(any.typeUrl)})`)
   }
   if (typed !== null) return decodeTyped(typed, ctx.at('typed_extension_protocol_options', KEY))
   const common = decodeCommonHttp(cluster.commonHttpProtocolOptions)

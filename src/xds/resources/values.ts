@@ -104,8 +104,7 @@ const APPEND_ACTIONS: Record<HeaderValueOption_HeaderAppendAction, HeaderOption[
   [HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS]: 'OVERWRITE_IF_EXISTS',
 }
 
-/** `pseudo`: whether `:path` and `host` may be changed too (header_mutation), as they may not in route tables. */
-export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx, pseudo = false): HeaderOption {
+export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx): HeaderOption {
   const key = option.header?.key ?? ''
   const raw = option.header?.rawValue
   const value = raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('latin1') : (option.header?.value ?? '')
@@ -114,8 +113,7 @@ export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx, pseudo =
   }
   const name = key.toLowerCase()
   if (key !== '' && !isHeaderName(name)) ctx.at('header').at('key').error(`'${key}' is not a valid header name`)
-  if (!pseudo && (name.startsWith(':') || name === 'host'))
-    ctx.at('header').at('key').error(':-prefixed or host headers may not be modified')
+  if (name.startsWith(':') || name === 'host') ctx.at('header').at('key').error(':-prefixed or host headers may not be modified')
   checkFormat(value, ctx.at('header').at('value'))
   let action = APPEND_ACTIONS[option.appendAction] ?? 'APPEND_IF_EXISTS_OR_ADD'
   if (option.append !== undefined) {
@@ -127,8 +125,8 @@ export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx, pseudo =
   return { name, value, action, keepEmptyValue: option.keepEmptyValue }
 }
 
-export function decodeHeaderOptions(options: readonly HeaderValueOption[], ctx: Ctx, field: string, pseudo = false): HeaderOption[] {
-  return options.map((option, i) => decodeHeaderOption(option, ctx.at(field, i), pseudo))
+export function decodeHeaderOptions(options: readonly HeaderValueOption[], ctx: Ctx, field: string): HeaderOption[] {
+  return options.map((option, i) => decodeHeaderOption(option, ctx.at(field, i)))
 }
 
 /** Names to remove: lower case; pseudo-headers and host may not be removed. */
@@ -144,13 +142,4 @@ export function decodeRemovals(names: readonly string[], ctx: Ctx, field: string
 /** RFC 9110 token, with the leading colon of a pseudo-header allowed. */
 export function isHeaderName(name: string): boolean {
   return /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)
-}
-
-/** Reports the second and later occurrences of a value. */
-export function checkUnique(values: readonly string[], ctx: Ctx, field: string, what: string): void {
-  const seen = new Set<string>()
-  values.forEach((value, i) => {
-    if (seen.has(value)) ctx.at(field, i).error(`duplicate ${what} '${value}'`)
-    seen.add(value)
-  })
 }

@@ -1,40 +1,51 @@
 // Bytes of one message body to data, trailers and end, for the three delimitations of RFC 9112 §6.3. Used by both HTTP/1 codecs.
 // Holds no body bytes: only a partial chunk-size line or trailer section, both bounded. Chunk extensions are checked and dropped.
 //
-//   chunked:  size ─CRLF─▶ data ─▶ dataEnd(CRLF) ─▶ size …   size 0 ─▶ trailers ─▶ done
+//   chunked:  SIZE ─CRLF─▶ DATA ─▶ DATA_CR ─▶ DATA_LF ─▶ SIZE …   size 0 ─▶ TRAILERS ─▶ done
 
 import type { CodecError, HeadLimits } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
-import { codecError, type Framing, parseTrailers } from './head-parser.js'
+import { codecError } from './field-section.js'
+import { type Framing, parseTrailers } from './head-parser.js'
+import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './head-reader.js'
 
-/** Bytes of chunk-size lines (digits and extensions) allowed beyond what the sizes need, per message (CVE-2024-22019). */
-const MAX_CHUNK_OVERHEAD_BYTES = 16 * 1024
+/** Bytes of chunk extensions and needless zeros allowed per message (CVE-2021-22960, CVE-2024-22019). */
+export const MAX_CHUNK_OVERHEAD_BYTES = 16 * 1024
 /** One chunk-size line. */
-const MAX_SIZE_LINE_BYTES = 4 * 1024
+export const MAX_SIZE_LINE_BYTES = 4 * 1024
+/** Hex digits of a chunk size: 2^52 bytes, exact in a double. */
+const MAX_SIZE_DIGITS = 13
 
 export interface BodySink {
   bodyData(chunk: Buffer, end: boolean): void
   bodyTrailers(trailers: HeaderList): void
+  /** The sink takes no more for now (or never again): `feed` returns early. */
+  readonly bodyStopped: boolean
 }
 
-const CHUNK_SIZE = 0
-const CHUNK_DATA = 1
-const CHUNK_DATA_END = 2
-const TRAILERS = 3
+const SIZE = 0
+const DATA = 1
+const DATA_CR = 2
+const DATA_LF = 3
+const TRAILERS = 4
 
+const CR = 13
+const LF = 10
 const EMPTY = Buffer.alloc(0)
 
-/** HOT: reused for every message of a connection; `feed` returns how many bytes it took, or -1 after an error. */
+/** HOT: one is reused for every message of a connection. */
 export class BodyDecoder {
   error: CodecError | null = null
   done = true
+  /** Body bytes still due: of the message (framing `length`) or of the chunk. */
+  remaining = 0
   private framing: Framing = 'none'
-  private remaining = 0
-  private state = CHUNK_SIZE
-  private partial = ''
+  private state = SIZE
+  private line = ''
   private overhead = 0
   private readonly sink: BodySink
   private readonly limits: HeadLimits
+  private trailerReader: HeadReader | null = null
 
   constructor(sink: BodySink, limits: HeadLimits) {
     this.sink = sink
@@ -45,16 +56,22 @@ export class BodyDecoder {
   start(framing: Framing, length: number): void {
     this.framing = framing
     this.remaining = length
-    this.state = CHUNK_SIZE
-    this.partial = ''
+    this.state = SIZE
+    this.line = ''
     this.overhead = 0
     this.error = null
     this.done = framing === 'none'
+    this.trailerReader?.reset()
   }
 
   /** True when the end of the connection ends the body (framing `close`). */
   get endsWithConnection(): boolean {
     return this.framing === 'close' && !this.done
+  }
+
+  /** Bytes that are certainly still to come; Infinity when the framing does not tell. */
+  get bytesLeft(): number {
+    return this.framing === 'length' ? this.remaining : Number.POSITIVE_INFINITY
   }
 
   /** The connection ended: completes a `close` body. */
@@ -63,7 +80,10 @@ export class BodyDecoder {
     this.sink.bodyData(EMPTY, true)
   }
 
-  /** Decode from `offset`; the sink may be called several times. Returns the offset after the last byte taken, or -1. */
+  /**
+   * Decode from `offset`; the sink may be called several times. Returns the offset after the last byte taken (less than the chunk's
+   * length when the message ended or the sink stopped), or -1 after an error.
+   */
   feed(chunk: Buffer, offset: number): number {
     if (this.framing === 'length') {
       const available = chunk.length - offset
@@ -89,39 +109,37 @@ export class BodyDecoder {
     let offset = start
     while (offset < chunk.length && !this.done) {
       switch (this.state) {
-        case CHUNK_SIZE: {
-          offset = this.takeLine(chunk, offset, MAX_SIZE_LINE_BYTES)
+        case SIZE: {
+          offset = this.takeSize(chunk, offset)
           if (offset === -1) return -1
-          if (this.line === null) return offset
-          if (!this.startChunk(this.line)) return -1
           break
         }
-        case CHUNK_DATA: {
+        case DATA: {
           const take = Math.min(this.remaining, chunk.length - offset)
           this.remaining -= take
           const data = chunk.subarray(offset, offset + take)
           offset += take
           if (this.remaining === 0) {
-            this.state = CHUNK_DATA_END
-            // The last chunk's end and the terminator often came in the same read: then data and end are one event.
-            if (this.endsHere(chunk, offset)) {
+            this.state = DATA_CR
+            // The last chunk and the terminator often came in the same read: then data and end are one event.
+            if (endsAt(chunk, offset)) {
               this.done = true
               this.sink.bodyData(data, true)
               return offset + 7
             }
           }
           this.sink.bodyData(data, false)
-          if (this.error !== null) return -1
+          if (this.sink.bodyStopped) return offset
           break
         }
-        case CHUNK_DATA_END: {
-          offset = this.takeLine(chunk, offset, 2)
-          if (offset === -1) return -1
-          if (this.line === null) return offset
-          if (this.line !== '') return this.fail('chunk data is longer than its size')
-          this.state = CHUNK_SIZE
+        case DATA_CR:
+          if (chunk[offset++] !== CR) return this.fail('chunk data is longer than its size')
+          this.state = DATA_LF
           break
-        }
+        case DATA_LF:
+          if (chunk[offset++] !== LF) return this.fail('chunk data is not followed by CRLF')
+          this.state = SIZE
+          break
         default: {
           offset = this.takeTrailers(chunk, offset)
           if (offset === -1) return -1
@@ -131,102 +149,118 @@ export class BodyDecoder {
     return offset
   }
 
-  /** `\r\n0\r\n\r\n` at `offset`. */
-  private endsHere(chunk: Buffer, offset: number): boolean {
-    return (
-      chunk.length >= offset + 7 &&
-      chunk[offset] === 13 &&
-      chunk[offset + 1] === 10 &&
-      chunk[offset + 2] === 48 &&
-      chunk[offset + 3] === 13 &&
-      chunk[offset + 4] === 10 &&
-      chunk[offset + 5] === 13 &&
-      chunk[offset + 6] === 10
-    )
-  }
-
-  private line: string | null = null
-
-  /** Take a CRLF-ended line into `line` (null: incomplete, bytes kept in `partial`). Returns the new offset or -1. */
-  private takeLine(chunk: Buffer, offset: number, maxBytes: number): number {
-    this.line = null
-    const lf = chunk.indexOf(10, offset)
+  /** chunk-size [ chunk-ext ] CRLF (RFC 9112 §7.1). Returns the new offset or -1. */
+  private takeSize(chunk: Buffer, offset: number): number {
+    if (this.line === '') {
+      // The usual line: digits and CRLF, all here.
+      let size = 0
+      let i = offset
+      let digit = hexDigit(chunk[i]!)
+      while (digit !== -1 && i - offset < MAX_SIZE_DIGITS) {
+        size = size * 16 + digit
+        digit = ++i < chunk.length ? hexDigit(chunk[i]!) : -1
+      }
+      if (i > offset && i + 1 < chunk.length && chunk[i] === CR && chunk[i + 1] === LF) {
+        this.startChunk(size)
+        return i + 2
+      }
+    }
+    const lf = chunk.indexOf(LF, offset)
     const end = lf === -1 ? chunk.length : lf + 1
-    this.partial += chunk.latin1Slice(offset, end)
-    if (this.partial.length > maxBytes + 2) return this.fail(`a chunk-size line is longer than ${maxBytes} bytes`)
+    if (this.line.length + end - offset > MAX_SIZE_LINE_BYTES)
+      return this.fail(`a chunk-size line is longer than ${MAX_SIZE_LINE_BYTES} bytes`)
+    this.line += chunk.latin1Slice(offset, end)
     if (lf === -1) return end
-    const text = this.partial
-    this.partial = ''
-    if (text.length < 2 || text.charCodeAt(text.length - 2) !== 13) return this.fail('bare LF in chunked framing')
-    this.line = text.slice(0, -2)
-    return end
+    const line = this.line
+    this.line = ''
+    if (line.length < 2 || line.charCodeAt(line.length - 2) !== CR) return this.fail('bare LF in chunked framing')
+    return this.readSizeLine(line.slice(0, -2)) ? end : -1
   }
 
-  /** chunk-size [ chunk-ext ] of RFC 9112 §7.1. */
-  private startChunk(line: string): boolean {
+  private readSizeLine(line: string): boolean {
     let size = 0
+    let digits = 0
     let i = 0
     for (; i < line.length; i++) {
       const digit = hexDigit(line.charCodeAt(i))
       if (digit === -1) break
-      if (i >= 13) {
-        this.fail('chunk size is too large')
-        return false
-      }
       size = size * 16 + digit
+      if (size > 0) digits++
+      if (digits > MAX_SIZE_DIGITS) return this.fail('chunk size is too large') !== -1
     }
-    if (i === 0) {
-      this.fail('invalid chunk size')
-      return false
-    }
-    if (i < line.length) {
-      if (!isChunkExtension(line, i)) {
-        this.fail('malformed chunk extension')
-        return false
-      }
-      this.overhead += line.length - i
-    }
-    // Many tiny chunks are as expensive as long extensions; each line above 16 data bytes is free.
-    if (this.overhead > MAX_CHUNK_OVERHEAD_BYTES) {
-      this.fail(`chunk extensions are longer than ${MAX_CHUNK_OVERHEAD_BYTES} bytes`)
-      return false
-    }
-    this.remaining = size
-    this.state = size === 0 ? TRAILERS : CHUNK_DATA
+    if (i === 0) return this.fail('invalid chunk size') !== -1
+    if (i < line.length && !isChunkExtension(line, i)) return this.fail('malformed chunk size or chunk extension') !== -1
+    this.overhead += line.length - digits
+    if (this.overhead > MAX_CHUNK_OVERHEAD_BYTES)
+      return this.fail(`chunk extensions are longer than ${MAX_CHUNK_OVERHEAD_BYTES} bytes`) !== -1
+    this.startChunk(size)
     return true
   }
 
+  private startChunk(size: number): void {
+    this.remaining = size
+    this.state = size === 0 ? TRAILERS : DATA
+  }
+
   private takeTrailers(chunk: Buffer, offset: number): number {
-    const before = this.partial.length
-    this.partial += chunk.latin1Slice(offset, Math.min(chunk.length, offset + this.limits.maxHeadBytes + 4))
-    const text = this.partial
-    if (text.startsWith('\r\n')) {
-      this.partial = ''
-      this.done = true
-      this.sink.bodyData(EMPTY, true)
-      return offset + 2 - before
+    // Nearly always there are none: `0` CRLF CRLF. The section is read as a head, whose empty line may come first.
+    const reader = (this.trailerReader ??= new HeadReader(this.limits.maxHeadBytes))
+    if (!reader.pending) {
+      if (this.line === '' && chunk[offset] === CR) {
+        this.line = '\r'
+        offset++
+        if (offset === chunk.length) return offset
+      }
+      if (this.line === '\r') {
+        this.line = ''
+        if (chunk[offset] !== LF) return this.fail('bare CR in the trailer section')
+        this.done = true
+        this.sink.bodyData(EMPTY, true)
+        return offset + 1
+      }
     }
-    const end = text.indexOf('\r\n\r\n', Math.max(0, before - 3))
-    if (end === -1) {
-      if (text.length > this.limits.maxHeadBytes) return this.fail(`trailers are longer than ${this.limits.maxHeadBytes} bytes`, 431)
-      return chunk.length
+    const next = reader.take(chunk, offset)
+    switch (next) {
+      case HEAD_INCOMPLETE:
+        return chunk.length
+      case HEAD_TOO_LARGE:
+        return this.fail(
+          `trailers are larger than ${this.limits.maxHeadBytes >> 10} KiB (max_request_headers_kb)`,
+          431,
+          'http1.headers_too_large',
+        )
+      case HEAD_ILLEGAL:
+        return this.fail('a control character, bare CR or bare LF among the trailers')
     }
-    const trailers = parseTrailers(text.slice(0, end + 2), this.limits)
-    this.partial = ''
-    if (!('values' in trailers)) {
+    const trailers = parseTrailers(reader.text, this.limits)
+    if ('details' in trailers) {
       this.error = trailers
       return -1
     }
     this.done = true
     if (trailers.length === 0) this.sink.bodyData(EMPTY, true)
     else this.sink.bodyTrailers(trailers)
-    return offset + end + 4 - before
+    return next
   }
 
-  private fail(message: string, status = 400): number {
-    this.error = codecError(status, 'http1.codec_error', message)
+  private fail(message: string, status = 400, details = 'http1.codec_error'): -1 {
+    this.error = codecError(status, details, message)
     return -1
   }
+}
+
+/** CRLF `0` CRLF CRLF. */
+function endsAt(chunk: Buffer, offset: number): boolean {
+  return (
+    chunk.length >= offset + 7 &&
+    chunk[offset] === CR &&
+    chunk[offset + 1] === LF &&
+    chunk[offset + 2] === 48 &&
+    chunk[offset + 3] === CR &&
+    chunk[offset + 4] === LF &&
+    chunk[offset + 5] === CR &&
+    chunk[offset + 6] === LF
+  )
 }
 
 function hexDigit(c: number): number {

@@ -1,26 +1,20 @@
 // HTTP/1.1 on an upstream connection: one request at a time out, its response back (RFC 9112). Any byte that arrives while no
 // request is outstanding breaks the connection, so that a response never pairs with a later request (CVE-2026-48931, CVE-2026-6733).
+// Made by the upstream connection, which is its ClientHandler.
 //
 //   IDLE ──sendHead──▶ HEAD ──1xx──▶ HEAD ──final head──▶ BODY ──end──▶ IDLE (if both ways ended cleanly) or CLOSED
-//                        └── 101 / CONNECT 2xx ──▶ TUNNEL
+//                        └── 101 / CONNECT 2xx ──▶ TUNNEL ──both ways ended──▶ CLOSED
 
-import type {
-  ClientCodec,
-  ClientEvents,
-  ClientHandler,
-  ClientStream,
-  CodecError,
-  HeadLimits,
-  RequestHead,
-  ResetCode,
-  StreamReset,
-  Transport,
-} from '../codec.js'
-import { queueFlush } from '../flush-queue.js'
+import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError, HeadLimits, StreamReset, Transport } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 import { BodyDecoder, type BodySink } from './body-decoder.js'
-import { codecError, parseResponseHead } from './head-parser.js'
-import { chunkSizeLine, type HeaderCase, MAX_JOINED_BODY_BYTES, writeRequestHead, writeTrailers } from './message-writer.js'
+import { Http1ClientStream } from './client-stream.js'
+import { codecError } from './field-section.js'
+import { parseResponseHead } from './head-parser.js'
+import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './head-reader.js'
+import { Http1Input, type InputTaker, MAX_HELD_BYTES } from './input.js'
+import type { HeaderCase } from './message-writer.js'
+import { Http1Output } from './output.js'
 
 export interface Http1ClientOptions {
   readonly limits: HeadLimits
@@ -29,38 +23,46 @@ export interface Http1ClientOptions {
 }
 
 /** 1xx responses to one request before the upstream is taken for broken. */
-const MAX_INFORMATIONAL = 32
+export const MAX_INFORMATIONAL = 32
 
+const PROTOCOL_ERROR = 'upstream_reset_before_response_started{protocol_error}'
 const EMPTY = Buffer.alloc(0)
+
 const IDLE = 0
 const HEAD = 1
 const BODY = 2
 const TUNNEL = 3
 const CLOSED = 4
 
-export class Http1ClientCodec implements ClientCodec, BodySink {
+export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
   readonly transport: Transport
   readonly options: Http1ClientOptions
+  readonly output: Http1Output
   readonly maxStreams = 1
   usable = true
   /** Seconds that the peer said it keeps idle connections (Keep-Alive: timeout=), -1 unknown. */
   keepAliveTimeoutS = -1
   private readonly handler: ClientHandler
+  private readonly input: Http1Input
+  private readonly head: HeadReader
   private readonly body: BodyDecoder
   private phase = IDLE
-  private held: Buffer | null = null
   private stream: Http1ClientStream | null = null
   private streams = 0
   private informational = 0
   private keepAlive = true
-  private pendingOutput = ''
-  private flushQueued = false
-  private responding = false
+  /** The exchange is over and the owner hears of it once this read has been looked at to its end. */
+  private freePending = false
+  private tunnelLocalEnded = false
+  private tunnelRemoteEnded = false
 
   constructor(transport: Transport, handler: ClientHandler, options: Http1ClientOptions) {
     this.transport = transport
     this.handler = handler
     this.options = options
+    this.output = new Http1Output(transport)
+    this.input = new Http1Input(transport, this)
+    this.head = new HeadReader(options.limits.maxHeadBytes)
     this.body = new BodyDecoder(this, options.limits)
   }
 
@@ -69,128 +71,139 @@ export class Http1ClientCodec implements ClientCodec, BodySink {
   }
 
   newStream(events: ClientEvents): ClientStream | null {
-    if (!this.usable || this.stream !== null || this.phase !== IDLE) return null
+    if (!this.usable || this.stream !== null || this.phase !== IDLE || this.freePending) return null
     const stream = new Http1ClientStream(this, ++this.streams, events)
     this.stream = stream
     this.informational = 0
-    this.keepAlive = true
+    this.output.wrote = false
     return stream
   }
 
-  /** Called by the stream when its head leaves. */
+  /** The stream's head leaves. */
   awaitResponse(): void {
     this.phase = HEAD
   }
 
+  // ---- input ----------------------------------------------------------------------------------------------------------------
+
+  /** HOT. */
   feed(chunk: Buffer): void {
-    if (this.phase === CLOSED) return
-    if (this.held !== null) {
-      chunk = Buffer.concat([this.held, chunk])
-      this.held = null
-    }
+    this.input.feed(chunk)
+  }
+
+  take(chunk: Buffer): number {
     let offset = 0
     while (offset < chunk.length) {
       switch (this.phase) {
-        case HEAD: {
-          const next = this.feedHead(chunk, offset)
-          if (next === -1) return
-          offset = next
+        case HEAD:
+          if (this.input.paused) return offset
+          offset = this.takeHead(chunk, offset)
+          if (offset === -1) return chunk.length
           break
-        }
-        case BODY: {
-          const next = this.body.feed(chunk, offset)
-          if (next === -1) {
-            if (this.body.error !== null) this.fail(this.body.error)
-            return
+        case BODY:
+          if (this.input.paused) return offset
+          offset = this.body.feed(chunk, offset)
+          if (offset === -1) {
+            this.fail(this.body.error!)
+            return chunk.length
           }
-          offset = next
           break
-        }
         case TUNNEL:
-          this.stream?.events.onData(offset === 0 ? chunk : chunk.subarray(offset), false)
-          return
+          if (this.input.paused) return offset
+          this.stream!.events.onData(offset === 0 ? chunk : chunk.subarray(offset), false)
+          return chunk.length
         case IDLE:
-          this.fail(codecError(502, 'upstream_unsolicited_data', 'the upstream sent bytes with no request outstanding'))
-          return
+          this.unsolicited()
+          return chunk.length
         default:
-          return
+          return chunk.length
       }
     }
+    return offset
   }
 
-  private feedHead(chunk: Buffer, offset: number): number {
+  get inputClosed(): boolean {
+    return this.phase === CLOSED
+  }
+
+  afterInput(): void {
+    if (!this.freePending) return
+    this.freePending = false
+    if (this.phase === IDLE) this.handler.onStreamFree()
+  }
+
+  inputOverflow(): void {
+    this.fail(codecError(502, 'http1.held_bytes', `more than ${MAX_HELD_BYTES} bytes wait for a paused response`))
+  }
+
+  private unsolicited(): void {
+    this.fail(codecError(502, 'upstream_unsolicited_data', 'the upstream sent bytes with no request outstanding'))
+  }
+
+  private takeHead(chunk: Buffer, offset: number): number {
     const stream = this.stream!
-    const limits = this.options.limits
-    const window = chunk.length - offset > limits.maxHeadBytes + 4 ? offset + limits.maxHeadBytes + 4 : chunk.length
-    let text = chunk.latin1Slice(offset, Math.min(window, offset + 4096))
-    let end = text.indexOf('\r\n\r\n')
-    if (end === -1 && window > offset + 4096) {
-      text = chunk.latin1Slice(offset, window)
-      end = text.indexOf('\r\n\r\n', 4093)
+    const { head: reader } = this
+    const { limits } = this.options
+    if (!this.output.wrote) {
+      this.unsolicited()
+      return -1
     }
-    if (end === -1) {
-      if (text.length > limits.maxHeadBytes) {
+    if (!reader.pending && chunk[offset] !== 72) {
+      this.fail(codecError(502, PROTOCOL_ERROR, 'the upstream does not answer in HTTP/1.1'))
+      return -1
+    }
+    const next = reader.take(chunk, offset)
+    switch (next) {
+      case HEAD_INCOMPLETE:
+        return -1
+      case HEAD_TOO_LARGE:
         this.fail(
           codecError(
             502,
             'upstream_reset_before_response_started{headers_too_large}',
-            `response headers are larger than ${limits.maxHeadBytes >> 10} KiB`,
+            `response headers are larger than ${limits.maxHeadBytes >> 10} KiB (max_response_headers_kb)`,
           ),
         )
         return -1
-      }
-      if (!'HTTP/1.'.startsWith(text.slice(0, 7))) {
-        this.fail(codecError(502, 'upstream_reset_before_response_started{protocol_error}', 'the upstream does not answer in HTTP/1.1'))
+      case HEAD_ILLEGAL:
+        this.fail(codecError(502, PROTOCOL_ERROR, 'a control character, bare CR or bare LF in the response head'))
         return -1
-      }
-      this.held = Buffer.from(chunk.subarray(offset))
-      return -1
     }
-    const parsed = parseResponseHead(text.slice(0, end + 2), limits, stream.method)
+    const parsed = parseResponseHead(reader.text, limits, stream.method, stream.upgrade)
     if ('details' in parsed) {
       this.fail(parsed)
       return -1
     }
     const { head, framing } = parsed
-    const next = offset + end + 4
-    if (head.status < 200 && head.status !== 101) {
+    if (head.status < 200 && !head.upgraded) {
       if (++this.informational > MAX_INFORMATIONAL) {
-        this.fail(
-          codecError(
-            502,
-            'upstream_reset_before_response_started{protocol_error}',
-            `more than ${MAX_INFORMATIONAL} informational responses`,
-          ),
-        )
+        this.fail(codecError(502, PROTOCOL_ERROR, `more than ${MAX_INFORMATIONAL} informational responses`))
         return -1
       }
       stream.events.onInformational(head)
       return next
     }
     if (parsed.keepAliveTimeoutS >= 0) this.keepAliveTimeoutS = parsed.keepAliveTimeoutS
-    const connected = stream.method === 'CONNECT' && head.status >= 200 && head.status < 300
-    if (head.status === 101 || connected) {
-      // Only a 101 to a request that asked switches protocols (CVE-2024-23326).
-      if (!connected && stream.upgrade === '') {
-        this.fail(codecError(502, 'upstream_reset_before_response_started{protocol_error}', '101 without an upgrade having been asked for'))
-        return -1
-      }
+    const success = head.status >= 200 && head.status < 300
+    if (head.upgraded || (stream.method === 'CONNECT' && success)) {
       head.upgraded = true
+      head.contentLength = -1
       this.keepAlive = false
       this.phase = TUNNEL
       stream.tunnel = true
       stream.events.onHead(head, false)
       return next
     }
-    if (!parsed.keepAlive) this.keepAlive = false
+    if (stream.extendedConnect && success) {
+      // Passed on, this would tell an HTTP/2 client that its tunnel stands (RFC 8441 §5; CVE-2024-23326).
+      this.fail(codecError(502, PROTOCOL_ERROR, `${head.status} to an upgrade that only 101 accepts`))
+      return -1
+    }
     // A refused upgrade's connection is never used again: the upstream may read what follows as another protocol (CVE-2026-73548).
-    if (stream.upgrade !== '' || stream.method === 'CONNECT') this.keepAlive = false
+    if (!parsed.keepAlive || stream.upgrade !== '' || stream.method === 'CONNECT') this.keepAlive = false
     if (framing === 'none') {
-      this.phase = IDLE
-      this.responding = true
-      stream.responseDone = true
+      this.endOfResponse(stream)
       stream.events.onHead(head, true)
-      this.responding = false
       this.settle(stream)
     } else {
       this.phase = BODY
@@ -200,237 +213,158 @@ export class Http1ClientCodec implements ClientCodec, BodySink {
     return next
   }
 
+  get bodyStopped(): boolean {
+    return this.input.paused || this.phase === CLOSED
+  }
+
   bodyData(chunk: Buffer, end: boolean): void {
-    const stream = this.stream
-    if (stream === null) return
-    if (!end) {
-      stream.events.onData(chunk, false)
-      return
-    }
-    this.phase = IDLE
-    stream.responseDone = true
-    stream.events.onData(chunk, true)
-    this.settle(stream)
+    if (this.phase !== BODY) return
+    const stream = this.stream!
+    if (end) this.endOfResponse(stream)
+    stream.events.onData(chunk, end)
+    if (end) this.settle(stream)
   }
 
   bodyTrailers(trailers: HeaderList): void {
-    const stream = this.stream
-    if (stream === null) return
-    this.phase = IDLE
-    stream.responseDone = true
+    if (this.phase !== BODY) return
+    const stream = this.stream!
+    this.endOfResponse(stream)
     if (this.options.enableTrailers) stream.events.onTrailers(trailers)
     else stream.events.onData(EMPTY, true)
     this.settle(stream)
   }
 
-  /** The response is complete, or the request is; free the connection when both are. */
+  private endOfResponse(stream: Http1ClientStream): void {
+    this.phase = IDLE
+    this.input.paused = false
+    stream.responseDone = true
+  }
+
+  // ---- ends -----------------------------------------------------------------------------------------------------------------
+
+  /** The response is complete, or the request is; the connection is free when both are. */
   settle(stream: Http1ClientStream): void {
-    if (stream !== this.stream || !stream.responseDone || this.responding || this.phase === CLOSED) return
-    if (!stream.requestDone) {
-      // The upstream answered without reading all of the request: what is left of it must not meet the next one ("0.CL").
-      this.stream = null
+    if (stream !== this.stream || !stream.responseDone || this.phase === CLOSED) return
+    // The upstream answered without reading all of the request: what is left of it must not meet the next one ("0.CL").
+    if (!stream.requestDone || !this.keepAlive) {
       this.shut()
       return
     }
+    stream.close()
     this.stream = null
-    if (this.keepAlive) this.handler.onStreamFree()
-    else this.shut()
+    this.freePending = true
+    if (!this.input.running) this.input.pump()
+    if (!this.input.running) this.afterInput()
+  }
+
+  /** The stream never sent its head: the connection is as good as before. */
+  release(stream: Http1ClientStream): void {
+    if (stream !== this.stream || this.phase !== IDLE) return
+    stream.close()
+    this.stream = null
+    this.handler.onStreamFree()
   }
 
   private shut(): void {
     if (this.phase === CLOSED) return
+    this.closeState()
+    this.transport.destroy()
+    this.handler.onDraining()
+  }
+
+  /** CLOSED. Returns the stream that was in progress, for a last event. */
+  private closeState(): Http1ClientStream | null {
+    const { stream } = this
     this.phase = CLOSED
     this.usable = false
-    this.held = null
-    this.handler.onDraining()
-    this.transport.destroy()
+    this.stream = null
+    this.freePending = false
+    this.head.reset()
+    this.output.close()
+    this.input.close()
+    stream?.close()
+    return stream
   }
 
   private fail(error: CodecError): void {
-    const stream = this.stream
-    this.stream = null
-    this.phase = CLOSED
-    this.usable = false
-    this.held = null
+    const { wrote } = this.output
+    const stream = this.closeState()
     this.transport.destroy()
-    if (stream !== null) stream.events.onReset({ code: 'protocol-error', details: error.details })
+    stream?.events.onReset(wrote ? { code: 'protocol-error', details: error.details } : NOTHING_SENT)
     this.handler.onConnectionError(error)
   }
 
   onTransportEnd(): void {
+    if (this.phase === CLOSED || this.tunnelRemoteEnded) return
+    this.input.end()
+  }
+
+  inputEnded(): void {
     if (this.phase === TUNNEL) {
-      this.stream?.events.onData(EMPTY, true)
+      this.tunnelRemoteEnded = true
+      this.stream!.events.onData(EMPTY, true)
+      this.settleTunnel()
       return
     }
     if (this.phase === BODY && this.body.endsWithConnection) {
       this.body.finish()
       return
     }
-    this.onTransportClose({ code: 'connection-closed', details: 'upstream_reset_connection_termination' })
+    const reason: StreamReset = { code: 'connection-closed', details: 'upstream_reset_connection_termination' }
+    const { wrote } = this.output
+    const stream = this.closeState()
     this.transport.destroy()
+    stream?.events.onReset(wrote ? reason : NOTHING_SENT)
+    this.handler.onDraining()
   }
 
   onTransportClose(reason: StreamReset): void {
     if (this.phase === CLOSED) return
-    const stream = this.stream
-    this.stream = null
-    this.phase = CLOSED
-    this.usable = false
-    this.held = null
-    if (stream !== null) stream.events.onReset(reason)
+    // Everything came before the FIN, and its reader has not yet taken it.
+    if (this.input.finPending && reason.code === 'connection-closed') return
+    const { wrote } = this.output
+    const stream = this.closeState()
+    stream?.events.onReset(wrote ? reason : NOTHING_SENT)
   }
 
   onTransportDrain(): void {
-    const stream = this.stream
-    if (stream?.blocked) {
-      stream.blocked = false
-      stream.events.onDrain()
-    }
+    this.stream?.drained()
   }
 
   drain(): void {
     this.usable = false
-    if (this.stream === null) this.shut()
-    else this.keepAlive = false
+    this.keepAlive = false
+    if (this.stream === null && this.phase === IDLE) this.shut()
   }
 
   flush(): void {
-    this.flushQueued = false
-    if (this.pendingOutput !== '') {
-      const output = this.pendingOutput
-      this.pendingOutput = ''
-      if (this.phase !== CLOSED) this.transport.write(output)
-    }
+    this.output.flush()
   }
 
-  queue(text: string): void {
-    this.pendingOutput += text
-    if (!this.flushQueued) {
-      this.flushQueued = true
-      queueFlush(this)
-    }
+  // ---- what streams do ------------------------------------------------------------------------------------------------------
+
+  setPaused(stream: Http1ClientStream, paused: boolean): void {
+    if (stream === this.stream && !stream.responseDone) this.input.setPaused(paused)
   }
 
-  writeOut(prefix: string, chunk: Buffer, suffix: string): boolean {
-    if (this.phase === CLOSED) return true
-    const text = this.pendingOutput + prefix
-    this.pendingOutput = ''
-    if (chunk.length <= MAX_JOINED_BODY_BYTES) {
-      const all = text + chunk.latin1Slice() + suffix
-      return all === '' ? true : this.transport.write(all)
-    }
-    if (text !== '') this.transport.write(text)
-    const ok = this.transport.write(chunk)
-    return suffix === '' ? ok : this.transport.write(suffix)
+  tunnelEnded(stream: Http1ClientStream): void {
+    if (stream !== this.stream) return
+    this.tunnelLocalEnded = true
+    this.transport.end()
+    this.settleTunnel()
+  }
+
+  /** Over when both ways have ended; the transport closes by itself once everything is written. */
+  private settleTunnel(): void {
+    if (!this.tunnelLocalEnded || !this.tunnelRemoteEnded || this.phase !== TUNNEL) return
+    this.closeState()
+    this.handler.onDraining()
   }
 
   abort(stream: Http1ClientStream): void {
-    if (stream !== this.stream || this.phase === CLOSED) return
-    this.stream = null
-    this.pendingOutput = ''
-    this.shut()
+    if (stream === this.stream) this.shut()
   }
 }
 
-/** One exchange; see ClientStream. */
-class Http1ClientStream implements ClientStream {
-  readonly id: number
-  events: ClientEvents
-  method = ''
-  upgrade = ''
-  requestDone = false
-  responseDone = false
-  blocked = false
-  tunnel = false
-  private readonly codec: Http1ClientCodec
-  private chunked = false
-  private due = -1
-  private ended = false
-
-  constructor(codec: Http1ClientCodec, id: number, events: ClientEvents) {
-    this.codec = codec
-    this.id = id
-    this.events = events
-  }
-
-  get bufferedBytes(): number {
-    return this.codec.transport.writableLength
-  }
-
-  sendHead(head: RequestHead, end: boolean): void {
-    const codec = this.codec
-    this.method = head.method
-    this.upgrade = head.upgrade
-    let framing: '' | 'content-length: 0\r\n' | 'transfer-encoding: chunked\r\n' = ''
-    let connection = ''
-    if (head.upgrade !== '') connection = `connection: upgrade\r\nupgrade: ${head.upgrade}\r\n`
-    else if (head.method !== 'CONNECT' && !head.headers.has('content-length')) {
-      if (!end) {
-        this.chunked = true
-        framing = 'transfer-encoding: chunked\r\n'
-      } else if (head.method === 'POST' || head.method === 'PUT' || head.method === 'PATCH') framing = 'content-length: 0\r\n'
-    } else if (head.contentLength >= 0) this.due = head.contentLength
-    codec.awaitResponse()
-    const text = writeRequestHead(head, framing, connection, codec.options.headerCase)
-    const nothingFollows = end || head.upgrade !== '' || head.method === 'CONNECT'
-    if (end) this.endRequest()
-    if (nothingFollows) codec.writeOut(text, EMPTY, '')
-    else codec.queue(text)
-  }
-
-  sendData(chunk: Buffer, end: boolean): boolean {
-    if (this.ended) return true
-    const codec = this.codec
-    if (this.tunnel) {
-      const ok = chunk.length > 0 ? codec.writeOut('', chunk, '') : true
-      if (end) {
-        this.ended = true
-        codec.transport.end()
-      }
-      this.blocked = !ok
-      return ok
-    }
-    if (this.due !== -1) {
-      this.due -= chunk.length
-      if (this.due < 0 || (end && this.due > 0)) {
-        this.reset('internal-error')
-        return true
-      }
-    }
-    let ok: boolean
-    if (this.chunked) {
-      if (chunk.length > 0) ok = codec.writeOut(chunkSizeLine(chunk.length), chunk, end ? '\r\n0\r\n\r\n' : '\r\n')
-      else ok = codec.writeOut(end ? '0\r\n\r\n' : '', EMPTY, '')
-    } else ok = codec.writeOut('', chunk, '')
-    if (end) this.endRequest()
-    else this.blocked = !ok
-    return ok || end
-  }
-
-  sendTrailers(trailers: HeaderList): void {
-    if (this.ended) return
-    if (this.chunked && this.codec.options.enableTrailers) {
-      this.codec.writeOut(writeTrailers(trailers, this.codec.options.headerCase), EMPTY, '')
-      this.endRequest()
-    } else this.sendData(EMPTY, true)
-  }
-
-  private endRequest(): void {
-    this.ended = true
-    this.requestDone = true
-    this.codec.settle(this)
-  }
-
-  pause(): void {
-    if (!this.responseDone) this.codec.transport.pauseRead()
-  }
-
-  resume(): void {
-    if (!this.responseDone) this.codec.transport.resumeRead()
-  }
-
-  reset(_code: ResetCode): void {
-    this.ended = true
-    this.codec.abort(this)
-  }
-}
+/** Not one byte of the request was handed to the transport: it can go again on another connection without any doubt. */
+const NOTHING_SENT: StreamReset = { code: 'connection-closed', details: 'nothing_sent' }

@@ -1,11 +1,12 @@
 // One HTTP/1.1 head as text to a RequestHead or ResponseHead, or the reason it is refused. Pure: no socket, no state.
 // Called by server-codec and client-codec with the bytes up to and including the last header line's CRLF, as latin1.
 // Requests are strict (RFC 9112: what is ambiguous is refused); responses are mended where §5.1 and §5.2 say so.
-// HOT: every request and response; the string is scanned by indexOf and each field sliced once (bench/micro/http1-codec).
+// HOT: every request and response (bench/micro/http1-codec).
 
 import type { CodecError, HeadLimits, HttpVersion, RequestHead, ResponseHead } from '../codec.js'
-import { HeaderList } from '../header-list.js'
-import { FIELD_KIND, fieldName, ILLEGAL_IN_HEAD, ILLEGAL_IN_TARGET, isToken, mayStrip, parseContentLength, trimOws } from './syntax.js'
+import type { HeaderList } from '../header-list.js'
+import { codecError, FieldSection, refuse } from './field-section.js'
+import { hasToken, isAuthority, isProtected, isToken, isUpgradeList, TOKEN, trimOws } from './syntax.js'
 
 /** How the body of a message is delimited (RFC 9112 §6.3). */
 export type Framing = 'none' | 'length' | 'chunked' | 'close'
@@ -25,78 +26,44 @@ export interface ParsedResponse {
   readonly keepAliveTimeoutS: number
 }
 
-export function codecError(status: number, details: string, message: string, stat = ''): CodecError {
-  return { status, details, message, stat }
-}
-
 const bad = (details: string, message: string): CodecError => codecError(400, details, message)
+const badResponse = (message: string): CodecError => refuse('response', message)
 
-/** Collected while the fields of one head are read. Reused between heads: the parser is synchronous. */
-class Fields {
-  headers = new HeaderList()
-  host: string | null = null
-  hostName = 'Host'
-  hosts = 0
-  contentLength = -1
-  transferEncoding: string | null = null
-  transferEncodings = 0
-  connection: string | null = null
-  upgrade = ''
-  te = false
-  expectContinue = false
-  keepAliveTimeoutS = -1
-
-  reset(): void {
-    this.headers = new HeaderList()
-    this.host = null
-    this.hostName = 'Host'
-    this.hosts = 0
-    this.contentLength = -1
-    this.transferEncoding = null
-    this.transferEncodings = 0
-    this.connection = null
-    this.upgrade = ''
-    this.te = false
-    this.expectContinue = false
-    this.keepAliveTimeoutS = -1
-  }
-}
-
-const fields = new Fields()
+const fields = new FieldSection()
 
 /** RFC 9112 §3. `text` = request line and header lines, each ended by CRLF. */
 export function parseRequestHead(text: string, limits: HeadLimits, allowAbsoluteUrl: boolean): ParsedRequest | CodecError {
-  if (ILLEGAL_IN_HEAD.test(text)) return bad('http1.invalid_characters', 'control character, bare CR or bare LF in the request head')
-  const lineEnd = text.indexOf('\r\n')
-  const methodEnd = text.indexOf(' ')
-  if (methodEnd <= 0 || methodEnd > lineEnd) return bad('http1.codec_error', 'malformed request line')
-  const targetEnd = lineEnd - 9
-  const version = parseVersion(text, lineEnd)
-  if (version === null || targetEnd <= methodEnd || text.charCodeAt(targetEnd) !== 32)
-    return bad('http1.codec_error', 'the request line must end with HTTP/1.1 or HTTP/1.0')
-  const method = text.slice(0, methodEnd)
-  if (!isToken(method)) return bad('http1.codec_error', 'the method is not a token')
-  const target = text.slice(methodEnd + 1, targetEnd)
-  if (target.length === 0 || ILLEGAL_IN_TARGET.test(target))
-    return bad('http1.invalid_url', 'white space or control character in the request target')
+  let i = 0
+  while (TOKEN[text.charCodeAt(i)] === 1) i++
+  if (i === 0 || text.charCodeAt(i) !== 32) return bad('http1.codec_error', 'malformed request line: the method is not a token')
+  const method = text.slice(0, i)
+  const targetStart = ++i
+  let c = text.charCodeAt(i)
+  while (c > 32 && c < 127) c = text.charCodeAt(++i)
+  if (c !== 32) {
+    return c === 13
+      ? bad('http1.codec_error', 'the request line must end with HTTP/1.1 or HTTP/1.0')
+      : bad('http1.invalid_url', 'a character that may not stand in a request target')
+  }
+  const target = text.slice(targetStart, i)
+  const version = requestVersion(text, i + 1)
+  if (version === null) return bad('http1.codec_error', 'the request line must end with HTTP/1.1 or HTTP/1.0')
 
-  fields.reset()
-  const error = parseFields(text, lineEnd + 2, limits, true)
+  const error = fields.read(text, i + 11, limits, 'request')
   if (error !== null) return error
   if (fields.hosts > 1) return bad('http1.codec_error', 'more than one Host header')
-  const headers = fields.headers
+  const { headers, host } = fields
 
   let framing: Framing = 'none'
   let contentLength = fields.contentLength
   if (fields.transferEncodings > 0) {
-    if (fields.transferEncodings > 1) return bad('http1.invalid_transfer_encoding', 'more than one Transfer-Encoding header')
     if (contentLength !== -1)
       return bad('http1.content_length_and_chunked_not_allowed', 'both Content-Length and Transfer-Encoding (RFC 9112 §6.1)')
+    if (fields.transferEncodings > 1) return bad('http1.invalid_transfer_encoding', 'more than one Transfer-Encoding header')
     if (version === 'HTTP/1.0') return bad('http1.invalid_transfer_encoding', 'Transfer-Encoding in an HTTP/1.0 request')
     const refused = checkTransferEncoding(fields.transferEncoding!)
     if (refused !== null) return refused
     framing = 'chunked'
-    contentLength = -1
   } else if (contentLength > 0) framing = 'length'
   else contentLength = 0
 
@@ -105,16 +72,17 @@ export function parseRequestHead(text: string, limits: HeadLimits, allowAbsolute
   if (fields.connection !== null) {
     const options = fields.connection.toLowerCase()
     if (hasToken(options, 'close')) keepAlive = false
-    else if (version === 'HTTP/1.0' && hasToken(options, 'keep-alive')) keepAlive = true
-    if (fields.upgrade !== '' && hasToken(options, 'upgrade')) upgrade = fields.upgrade.toLowerCase()
+    else if (hasToken(options, 'keep-alive')) keepAlive = true
+    if (fields.upgrade !== '' && version === 'HTTP/1.1' && hasToken(options, 'upgrade')) upgrade = upgradeToken(fields.upgrade)
     stripNominated(headers, options)
-  } else if (version === 'HTTP/1.0') keepAlive = false
+  }
 
   let scheme = ''
-  let authority = fields.host ?? ''
+  let authority = host ?? ''
   let path = target
+  if (host !== null && host !== '' && !isAuthority(host)) return bad('http1.codec_error', 'invalid Host header')
   if (method === 'CONNECT') {
-    if (!isAuthority(target)) return bad('http1.invalid_url', 'CONNECT needs an authority-form target (host:port)')
+    if (!isAuthority(target) || !HOST_AND_PORT.test(target)) return bad('http1.invalid_url', 'CONNECT needs a host:port target')
     authority = target
     path = ''
   } else if (target.charCodeAt(0) !== 47) {
@@ -125,17 +93,15 @@ export function parseRequestHead(text: string, limits: HeadLimits, allowAbsolute
       if (schemeLength === 0 || !allowAbsoluteUrl)
         return bad('http1.invalid_url', 'the request target is neither a path nor an http(s) URL')
       scheme = schemeLength === 7 ? 'http' : 'https'
-      const rest = indexOfAny(target, schemeLength)
+      const rest = authorityEnd(target, schemeLength)
       // RFC 9112 §3.2.2: the target's authority replaces Host.
       authority = target.slice(schemeLength, rest)
-      path = rest === target.length ? '/' : target.charCodeAt(rest) === 47 ? target.slice(rest) : `/${target.slice(rest)}`
-      if (authority === '') return bad('http1.invalid_url', 'the request target has an empty authority')
+      if (!isAuthority(authority)) return bad('http1.invalid_url', 'invalid authority in the request target')
+      // RFC 9112 §3.2.4: OPTIONS of a whole server.
+      if (rest === target.length) path = method === 'OPTIONS' ? '*' : '/'
+      else path = target.charCodeAt(rest) === 47 ? target.slice(rest) : `/${target.slice(rest)}`
     }
   }
-  if (fields.host !== null && fields.host !== '' && !isAuthority(fields.host)) return bad('http1.codec_error', 'invalid Host header')
-  if (authority !== '' && authority !== fields.host && !isAuthority(authority))
-    return bad('http1.invalid_url', 'invalid authority in the request target')
-
   return {
     head: {
       method,
@@ -154,196 +120,135 @@ export function parseRequestHead(text: string, limits: HeadLimits, allowAbsolute
   }
 }
 
-/** RFC 9112 §4 and §6.3. `requestMethod` and a 1xx/204/304 status decide whether a body can follow. */
-export function parseResponseHead(text: string, limits: HeadLimits, requestMethod: string): ParsedResponse | CodecError {
-  if (text.includes('\r\n ') || text.includes('\r\n\t')) text = text.replace(/[\t ]*\r\n[\t ]+/g, ' ') // obs-fold -> SP (RFC 9112 §5.2)
-  if (ILLEGAL_IN_HEAD.test(text)) return badResponse('control character, bare CR or bare LF in the response head')
-  const lineEnd = text.indexOf('\r\n')
+/**
+ * RFC 9112 §4 and §6.3. The request's method and a 1xx/204/304 status decide whether a body can follow; `upgrade` is what the
+ * request asked for, '' when nothing: a 101 must answer it.
+ */
+export function parseResponseHead(text: string, limits: HeadLimits, requestMethod: string, upgrade: string): ParsedResponse | CodecError {
   const version: HttpVersion | null = text.startsWith('HTTP/1.1 ') ? 'HTTP/1.1' : text.startsWith('HTTP/1.0 ') ? 'HTTP/1.0' : null
-  if (version === null || lineEnd < 12) return badResponse('malformed status line')
-  const status = parseContentLength(text.slice(9, 12))
-  if (status < 100 || (lineEnd > 12 && text.charCodeAt(12) !== 32)) return badResponse('malformed status line')
-  const reason = lineEnd > 13 ? text.slice(13, lineEnd) : ''
+  if (version === null) return badResponse('malformed status line')
+  const status = statusAt(text, 9)
+  if (status === -1) return badResponse('malformed status line')
+  let i = 12
+  let c = text.charCodeAt(i)
+  if (c === 32) c = text.charCodeAt(++i)
+  else if (c !== 13) return badResponse('malformed status line')
+  const reasonStart = i
+  while (c > 31 ? c !== 127 : c === 9) c = text.charCodeAt(++i)
+  if (c !== 13 || text.charCodeAt(i + 1) !== 10) return badResponse('malformed status line')
+  const reason = i > reasonStart ? text.slice(reasonStart, i) : ''
 
-  fields.reset()
-  const error = parseFields(text, lineEnd + 2, limits, false)
+  let error = fields.read(text, i + 2, limits, 'response')
+  if (error !== null && fields.folded) error = fields.read(unfold(text.slice(i + 2)), 0, limits, 'response')
   if (error !== null) return error
-  if (fields.hosts > 0) fields.headers.append(fields.hostName, fields.host ?? '')
+  const { headers } = fields
 
   let framing: Framing
   let contentLength = fields.contentLength
-  const bodiless = requestMethod === 'HEAD' || status < 200 || status === 204 || status === 304
-  if (fields.transferEncodings > 0) {
+  const interim = status < 200
+  if (interim || status === 204 || (requestMethod === 'CONNECT' && status < 300)) {
+    // No body can follow whatever the fields say (RFC 9112 §6.3 1 and 2), and those that say so may not travel on.
+    if (fields.transferEncodings > 0 && requestMethod !== 'CONNECT') return badResponse(`Transfer-Encoding in a ${status} response`)
+    if (contentLength !== -1) headers.remove('content-length')
+    contentLength = requestMethod === 'CONNECT' ? -1 : 0
+    framing = 'none'
+  } else if (fields.transferEncodings > 0) {
     if (fields.transferEncodings > 1 || contentLength !== -1)
-      return badResponse('ambiguous framing: Transfer-Encoding with Content-Length or twice')
-    if (bodiless && requestMethod !== 'HEAD' && status !== 304) return badResponse(`Transfer-Encoding in a ${status} response`)
+      return badResponse('ambiguous framing: Transfer-Encoding twice or with Content-Length')
     if (version === 'HTTP/1.0') return badResponse('Transfer-Encoding in an HTTP/1.0 response')
     if (checkTransferEncoding(fields.transferEncoding!) !== null) return badResponse('unsupported Transfer-Encoding')
-    framing = bodiless ? 'none' : 'chunked'
-  } else if (bodiless) {
-    framing = 'none'
-    if (requestMethod !== 'HEAD' && status !== 304) contentLength = 0
-  } else if (contentLength === -1) framing = 'close'
+    framing = requestMethod === 'HEAD' || status === 304 ? 'none' : 'chunked'
+  } else if (requestMethod === 'HEAD' || status === 304) framing = 'none'
+  else if (contentLength === -1) framing = 'close'
   else framing = contentLength === 0 ? 'none' : 'length'
 
   let keepAlive = version === 'HTTP/1.1'
-  let upgraded = false
   if (fields.connection !== null) {
     const options = fields.connection.toLowerCase()
     if (hasToken(options, 'close')) keepAlive = false
-    else if (version === 'HTTP/1.0' && hasToken(options, 'keep-alive')) keepAlive = true
-    stripNominated(fields.headers, options)
-  }
-  if (status === 101) {
-    upgraded = true
-    fields.headers.append('Upgrade', fields.upgrade)
+    else if (hasToken(options, 'keep-alive')) keepAlive = true
+    stripNominated(headers, options)
   }
   if (framing === 'close') keepAlive = false
-  const head: ResponseHead = { status, reason, version, headers: fields.headers, contentLength, upgraded }
+  let upgraded = false
+  if (status === 101) {
+    // Only a 101 to a request that asked for this protocol switches (CVE-2024-23326, RFC 9110 §7.8).
+    const switched = fields.upgrade === '' ? upgrade : fields.upgrade
+    if (upgrade === '' || switched.includes(',') || !hasToken(upgrade, switched.toLowerCase()))
+      return badResponse('101 to a protocol that was not asked for')
+    upgraded = true
+    headers.append('Upgrade', switched)
+  } else if (status === 426 && fields.upgrade !== '' && isUpgradeList(fields.upgrade)) headers.append('Upgrade', fields.upgrade)
+  const head: ResponseHead = { status, reason, version, headers, contentLength, upgraded }
   return { head, framing, keepAlive, keepAliveTimeoutS: fields.keepAliveTimeoutS }
 }
 
-/** Trailer section: same field rules; framing and routing fields are dropped (RFC 9110 §6.5.1). */
+/** Trailer section: same rules; framing, routing, identity and connection fields are dropped (RFC 9110 §6.5.1). */
 export function parseTrailers(text: string, limits: HeadLimits): HeaderList | CodecError {
-  if (ILLEGAL_IN_HEAD.test(text)) return bad('http1.invalid_characters', 'control character, bare CR or bare LF in the trailers')
-  fields.reset()
-  const error = parseFields(text, 0, limits, true)
-  if (error !== null) return error
-  return fields.headers
+  return fields.read(text, 0, limits, 'trailers') ?? fields.headers
 }
 
-function badResponse(message: string): CodecError {
-  return codecError(502, 'upstream_reset_before_response_started{protocol_error}', message)
+/** `HTTP/1.1` CR LF at `at`. */
+function requestVersion(text: string, at: number): HttpVersion | null {
+  if (text.startsWith('HTTP/1.1\r\n', at)) return 'HTTP/1.1'
+  return text.startsWith('HTTP/1.0\r\n', at) ? 'HTTP/1.0' : null
 }
 
-function parseVersion(text: string, lineEnd: number): HttpVersion | null {
-  if (text.startsWith('HTTP/1.1', lineEnd - 8)) return 'HTTP/1.1'
-  if (text.startsWith('HTTP/1.0', lineEnd - 8)) return 'HTTP/1.0'
-  return null
+/** Three digits, 100 to 999, or -1. */
+function statusAt(text: string, at: number): number {
+  const a = text.charCodeAt(at) - 48
+  const b = text.charCodeAt(at + 1) - 48
+  const c = text.charCodeAt(at + 2) - 48
+  return a >= 1 && a <= 9 && b >= 0 && b <= 9 && c >= 0 && c <= 9 ? a * 100 + b * 10 + c : -1
 }
 
-function parseFields(text: string, start: number, limits: HeadLimits, strict: boolean): CodecError | null {
-  const headers = fields.headers
-  const raws = headers.raw
-  const lowers = headers.lower
-  const values = headers.values
-  const length = text.length
-  let count = 0
-  let position = start
-  while (position < length) {
-    const end = text.indexOf('\r\n', position)
-    if (++count > limits.maxHeaders)
-      return codecError(
-        strict ? 431 : 502,
-        'http1.too_many_headers',
-        `more than ${limits.maxHeaders} headers (max_headers_count)`,
-        'downstream_rq_too_many_headers',
-      )
-    const colon = text.indexOf(':', position)
-    if (colon === -1 || colon > end) return fieldError(strict, 'a header line has no colon')
-    const first = text.charCodeAt(position)
-    if (first === 32 || first === 9) return fieldError(strict, 'obsolete line folding (RFC 9112 §5.2)')
-    let nameEnd = colon
-    if (!strict) while (nameEnd > position && (text.charCodeAt(nameEnd - 1) === 32 || text.charCodeAt(nameEnd - 1) === 9)) nameEnd--
-    const raw = text.slice(position, nameEnd)
-    const name = fieldName(raw)
-    if (name === null) return fieldError(strict, 'invalid header name')
-    // OWS around the value: nearly always exactly one SP before and none after.
-    let from = colon + 1
-    if (text.charCodeAt(from) === 32) from++
-    const head = text.charCodeAt(from)
-    const tail = text.charCodeAt(end - 1)
-    const value = head === 32 || head === 9 || tail === 32 || tail === 9 ? trimOws(text, from, end) : text.slice(from, end)
-    position = end + 2
-    if (name.underscore && limits.underscores !== 'ALLOW') {
-      if (limits.underscores === 'REJECT_REQUEST')
-        return codecError(
-          400,
-          'http1.unexpected_underscore',
-          'a header name holds an underscore',
-          'http1.requests_rejected_with_underscores_in_headers',
-        )
-      continue
-    }
-    switch (name.kind) {
-      case FIELD_KIND.other:
-        break
-      case FIELD_KIND.host:
-        fields.hosts++
-        fields.host = value
-        fields.hostName = raw
-        continue
-      case FIELD_KIND.contentLength: {
-        const parsed = parseContentLength(value)
-        if (parsed === -1) return framingError(strict, 'invalid Content-Length')
-        // Two of them are refused even when equal: nothing tells which one the next hop would take.
-        if (fields.contentLength !== -1) return framingError(strict, 'more than one Content-Length')
-        fields.contentLength = parsed
-        break
-      }
-      case FIELD_KIND.transferEncoding:
-        fields.transferEncodings++
-        fields.transferEncoding = value
-        continue
-      case FIELD_KIND.connection:
-        fields.connection = fields.connection === null ? value : `${fields.connection},${value}`
-        continue
-      case FIELD_KIND.hopByHop:
-        if (name.lower === 'keep-alive') fields.keepAliveTimeoutS = keepAliveTimeout(value)
-        continue
-      case FIELD_KIND.upgrade:
-        fields.upgrade = fields.upgrade === '' ? value : `${fields.upgrade}, ${value}`
-        continue
-      case FIELD_KIND.te:
-        // `trailers` is end to end for gRPC and travels on; other codings are hop by hop (RFC 9110 §10.1.4).
-        if (!hasToken(value.toLowerCase(), 'trailers') || fields.te) continue
-        fields.te = true
-        raws.push(raw)
-        lowers.push('te')
-        values.push('trailers')
-        continue
-      case FIELD_KIND.expect:
-        if (value.toLowerCase() === '100-continue') fields.expectContinue = true
-        break
-    }
-    raws.push(raw)
-    lowers.push(name.lower)
-    values.push(value)
+/** obs-fold becomes one SP (RFC 9112 §5.2). Not a regex: a long run of blanks must not cost its square. */
+function unfold(lines: string): string {
+  const out: string[] = []
+  for (const line of lines.split('\r\n')) {
+    const c = line.charCodeAt(0)
+    const last = out.length - 1
+    if ((c === 32 || c === 9) && last >= 0) out[last] = `${trimOws(out[last]!, 0, out[last]!.length)} ${trimOws(line, 0, line.length)}`
+    else out.push(line)
   }
-  return null
+  return out.join('\r\n')
 }
 
-function fieldError(strict: boolean, message: string): CodecError {
-  return strict ? bad('http1.codec_error', message) : badResponse(message)
-}
-
-function framingError(strict: boolean, message: string): CodecError {
-  return strict ? bad('http1.codec_error', message) : badResponse(message)
-}
-
-/** Only `chunked`, alone: 501 for a coding we do not have, 400 for a list or a malformed one (CVE-2022-32213/-32215). */
+/**
+ * Only `chunked`, alone. 501 for codings that we do not have (`gzip, chunked`, `zorg`); 400 where it is not certain that the body is
+ * chunked: a malformed list, chunked twice or not last, something that only looks like it (CVE-2022-32213, CVE-2022-32215).
+ */
 function checkTransferEncoding(value: string): CodecError | null {
   const lower = value.toLowerCase()
   if (lower === 'chunked') return null
-  if (isToken(lower) && !lower.includes('chunked'))
+  const codings = lower.split(',').map(part => trimOws(part, 0, part.length))
+  const last = codings.pop()!
+  const others = codings.every(coding => isToken(coding) && !coding.includes('chunked'))
+  if (others && (last === 'chunked' || (codings.length === 0 && isToken(last) && !last.includes('chunked'))))
     return codecError(501, 'http1.invalid_transfer_encoding', 'unsupported Transfer-Encoding')
   return bad('http1.invalid_transfer_encoding', 'malformed Transfer-Encoding')
 }
 
-function hasToken(list: string, token: string): boolean {
-  if (list === token) return true
-  if (!list.includes(token)) return false
-  for (const part of list.split(',')) if (trimOws(part, 0, part.length) === token) return true
-  return false
+/** Lower case, without `h2c`: that upgrade would carry requests past every rule, so it is not seen (Envoy too). */
+function upgradeToken(value: string): string {
+  if (!isUpgradeList(value)) return ''
+  const lower = value.toLowerCase()
+  if (!lower.includes('h2c')) return lower
+  return lower
+    .split(',')
+    .map(part => trimOws(part, 0, part.length))
+    .filter(part => part !== 'h2c')
+    .join(', ')
 }
 
 /** Remove the fields that `Connection` names (RFC 9110 §7.6.1), but never a protected one. */
 function stripNominated(headers: HeaderList, options: string): void {
   if (options === 'close' || options === 'keep-alive' || options === 'upgrade') return
-  for (const part of options.split(',')) {
-    const name = trimOws(part, 0, part.length)
-    if (name === '' || name === 'close' || name === 'keep-alive' || name === 'upgrade') continue
-    if (mayStrip(name)) headers.remove(name)
+  const named = new Set<string>()
+  for (const part of options.split(',')) named.add(trimOws(part, 0, part.length))
+  for (let i = headers.length - 1; i >= 0; i--) {
+    const lower = headers.lower[i]!
+    if (named.has(lower) && !isProtected(lower)) headers.removeAt(i)
   }
 }
 
@@ -354,7 +259,7 @@ function absoluteSchemeLength(target: string): 0 | 7 | 8 {
 }
 
 /** First of `/`, `?`, `#` at or after `from`, or the length. */
-function indexOfAny(target: string, from: number): number {
+function authorityEnd(target: string, from: number): number {
   for (let i = from; i < target.length; i++) {
     const c = target.charCodeAt(i)
     if (c === 47 || c === 63 || c === 35) return i
@@ -362,14 +267,5 @@ function indexOfAny(target: string, from: number): number {
   return target.length
 }
 
-const AUTHORITY = /^(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25?[A-Za-z0-9]+)?\])(?::[0-9]{0,5})?$/
-
-/** `host[:port]` of RFC 3986 without userinfo (`a@b` is refused) and without a list (`a, b`). */
-export function isAuthority(text: string): boolean {
-  return AUTHORITY.test(text)
-}
-
-function keepAliveTimeout(value: string): number {
-  const match = /(?:^|[,\s])timeout\s*=\s*(\d{1,6})/i.exec(value)
-  return match === null ? -1 : Number(match[1])
-}
+/** RFC 9110 §9.3.6: a CONNECT target without a port is refused. */
+const HOST_AND_PORT = /:[0-9]+$/

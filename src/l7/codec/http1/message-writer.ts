@@ -74,18 +74,53 @@ const REASONS = new Map<number, string>([
 /** How a header name is spelled on the wire: as it came (`preserve`), lower case, or Train-Case. */
 export type HeaderCase = 'preserve' | 'lower' | 'proper'
 
-/** The message's framing line, or '' when content-length is already among the fields or none is due. */
-export type FramingLine = '' | 'content-length: 0\r\n' | 'transfer-encoding: chunked\r\n'
-
-export function writeResponseHead(head: ResponseHead, framing: FramingLine, connection: string, headerCase: HeaderCase): string {
-  const reason = head.reason !== '' ? head.reason : (REASONS.get(head.status) ?? 'Unknown')
-  return `HTTP/1.1 ${head.status} ${reason}\r\n${fieldLines(head.headers, headerCase)}${framing}${connection}\r\n`
+/** The lines that a codec adds by itself: framing and connection fields. */
+export interface OwnLines {
+  readonly empty: string
+  readonly chunked: string
+  readonly close: string
+  readonly keepAlive: string
+  readonly upgrade: string
+  readonly upgradeAndClose: string
 }
 
-export function writeRequestHead(head: RequestHead, framing: FramingLine, connection: string, headerCase: HeaderCase): string {
-  const target = head.method === 'CONNECT' ? head.authority : head.path
+const LOWER_LINES: OwnLines = {
+  empty: 'content-length: 0\r\n',
+  chunked: 'transfer-encoding: chunked\r\n',
+  close: 'connection: close\r\n',
+  keepAlive: 'connection: keep-alive\r\n',
+  upgrade: 'connection: upgrade\r\n',
+  upgradeAndClose: 'connection: upgrade, close\r\n',
+}
+
+const PROPER_LINES: OwnLines = {
+  empty: 'Content-Length: 0\r\n',
+  chunked: 'Transfer-Encoding: chunked\r\n',
+  close: 'Connection: close\r\n',
+  keepAlive: 'Connection: keep-alive\r\n',
+  upgrade: 'Connection: upgrade\r\n',
+  upgradeAndClose: 'Connection: upgrade, close\r\n',
+}
+
+export function ownLines(headerCase: HeaderCase): OwnLines {
+  return headerCase === 'proper' ? PROPER_LINES : LOWER_LINES
+}
+
+/** One more line, spelled as the others are. */
+export function ownLine(lowerName: string, value: string, headerCase: HeaderCase): string {
+  return `${headerCase === 'proper' ? properCase(lowerName) : lowerName}: ${value}\r\n`
+}
+
+/** `own`: the framing and connection lines, each ended by CRLF. `status` may differ from the head's (101 for an accepted tunnel). */
+export function writeResponseHead(head: ResponseHead, status: number, own: string, headerCase: HeaderCase): string {
+  const reason = head.reason !== '' && status === head.status ? head.reason : (REASONS.get(status) ?? 'Unknown')
+  return `HTTP/1.1 ${status} ${reason}\r\n${fieldLines(head.headers, headerCase)}${own}\r\n`
+}
+
+/** `method` and `target` as they stand on the wire: an extended CONNECT goes out as GET. */
+export function writeRequestHead(head: RequestHead, method: string, target: string, own: string, headerCase: HeaderCase): string {
   const hostName = headerCase === 'preserve' ? head.hostName : headerCase === 'lower' ? 'host' : 'Host'
-  return `${head.method} ${target} HTTP/1.1\r\n${hostName}: ${head.authority}\r\n${fieldLines(head.headers, headerCase)}${framing}${connection}\r\n`
+  return `${method} ${target} HTTP/1.1\r\n${hostName}: ${head.authority}\r\n${fieldLines(head.headers, headerCase)}${own}\r\n`
 }
 
 export function writeTrailers(trailers: HeaderList, headerCase: HeaderCase): string {
@@ -93,11 +128,11 @@ export function writeTrailers(trailers: HeaderList, headerCase: HeaderCase): str
 }
 
 function fieldLines(headers: HeaderList, headerCase: HeaderCase): string {
-  const names = headerCase === 'lower' ? headers.lower : headers.raw
+  const names = headerCase === 'preserve' ? headers.raw : headers.lower
   const values = headers.values
   let out = ''
   if (headerCase === 'proper') {
-    for (let i = 0; i < values.length; i++) out += `${properCase(headers.lower[i]!)}: ${values[i]}\r\n`
+    for (let i = 0; i < values.length; i++) out += `${properCase(names[i]!)}: ${values[i]}\r\n`
     return out
   }
   for (let i = 0; i < values.length; i++) out += `${names[i]}: ${values[i]}\r\n`

@@ -1,30 +1,21 @@
 // HTTP/1.1 on a downstream connection: bytes to requests, responses to bytes (RFC 9112). One request is in progress at a time;
-// pipelined bytes wait in `held` while the transport is paused, so the queue is bounded by one read. Thin: no routing, no policy.
+// bytes that cannot be taken now (pipelined, early tunnel bytes, a paused body) wait in Http1Input while the transport is paused. Thin: no routing, no policy. Made by the downstream connection, which is its ServerHandler.
 //
 //   HEAD ──head complete──▶ BODY ──end──▶ WAIT ──response end──▶ HEAD
 //                             │                     │
 //                             └── response end ──▶ DISCARD (rest of the body, bounded) ──▶ HEAD
-//   WAIT ──101 / CONNECT 2xx──▶ TUNNEL          any ──error, close──▶ CLOSED
+//   WAIT ──101 / CONNECT 2xx──▶ TUNNEL ──both ways ended──▶ CLOSED          any ──error, close──▶ CLOSED
 
-import type {
-  BodyEvents,
-  Codec,
-  CodecError,
-  HeadLimits,
-  RequestHead,
-  ResetCode,
-  ResponseHead,
-  ServerHandler,
-  ServerStream,
-  StreamReset,
-  Transport,
-} from '../codec.js'
-import { queueFlush } from '../flush-queue.js'
+import type { Codec, CodecError, HeadLimits, ServerHandler, StreamReset, Transport } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 import { BodyDecoder, type BodySink } from './body-decoder.js'
-import { codecError, parseRequestHead } from './head-parser.js'
-import { chunkSizeLine, type HeaderCase, MAX_JOINED_BODY_BYTES, writeResponseHead, writeTrailers } from './message-writer.js'
-import { ILLEGAL_IN_HEAD } from './syntax.js'
+import { codecError } from './field-section.js'
+import { parseRequestHead } from './head-parser.js'
+import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './head-reader.js'
+import { Http1Input, type InputTaker, MAX_HELD_BYTES } from './input.js'
+import type { HeaderCase } from './message-writer.js'
+import { Http1Output } from './output.js'
+import { Http1ServerStream } from './server-stream.js'
 
 export interface Http1ServerOptions {
   readonly limits: HeadLimits
@@ -35,13 +26,14 @@ export interface Http1ServerOptions {
 }
 
 /** Empty lines allowed before a request line (RFC 9112 §2.2 asks for at least one). */
-const MAX_LEADING_CRLF = 2
+const MAX_LEADING_CRLF = 8
 /** How much of an unread request body is thrown away after an early response before the connection is closed instead. */
-const MAX_DISCARDED_BODY_BYTES = 64 * 1024
-/** The head is looked for in this many bytes first: most heads fit, and a body behind it is not copied. */
-const HEAD_WINDOW_BYTES = 4 * 1024
+export const MAX_DISCARDED_BODY_BYTES = 64 * 1024
 
 const EMPTY = Buffer.alloc(0)
+const CR = 13
+const LF = 10
+
 const HEAD = 0
 const BODY = 1
 const WAIT = 2
@@ -49,30 +41,34 @@ const DISCARD = 3
 const TUNNEL = 4
 const CLOSED = 5
 
-const NO_EVENTS: BodyEvents = { onData() {}, onTrailers() {}, onReset() {}, onDrain() {} }
-
-export class Http1ServerCodec implements Codec, BodySink {
+export class Http1ServerCodec implements Codec, BodySink, InputTaker {
   readonly transport: Transport
   readonly options: Http1ServerOptions
+  readonly output: Http1Output
+  draining = false
   private readonly handler: ServerHandler
+  private readonly input: Http1Input
+  private readonly head: HeadReader
   private readonly body: BodyDecoder
   private phase = HEAD
-  private held: Buffer | null = null
-  private heldByUs = false
   private stream: Http1ServerStream | null = null
   private requests = 0
   private leadingCrlf = 0
-  private discarded = 0
-  private feeding = false
+  private leadingCr = false
   private headPending = false
-  draining = false
-  private pendingOutput = ''
-  private flushQueued = false
+  private discarded = 0
+  /** A request has been taken since the owner last heard onIdle. */
+  private busy = false
+  private tunnelLocalEnded = false
+  private tunnelRemoteEnded = false
 
   constructor(transport: Transport, handler: ServerHandler, options: Http1ServerOptions) {
     this.transport = transport
     this.handler = handler
     this.options = options
+    this.output = new Http1Output(transport)
+    this.input = new Http1Input(transport, this)
+    this.head = new HeadReader(options.limits.maxHeadBytes)
     this.body = new BodyDecoder(this, options.limits)
   }
 
@@ -80,127 +76,172 @@ export class Http1ServerCodec implements Codec, BodySink {
     return this.stream === null ? 0 : 1
   }
 
+  // ---- input ----------------------------------------------------------------------------------------------------------------
+
+  /** HOT. */
   feed(chunk: Buffer): void {
-    if (this.phase === CLOSED) return
-    if (this.held !== null) {
-      chunk = Buffer.concat([this.held, chunk])
-      this.held = null
-    }
-    if (this.feeding) {
-      this.held = Buffer.from(chunk)
-      return
-    }
-    this.feeding = true
-    let offset = 0
-    while (offset < chunk.length) {
-      if (this.phase === HEAD) {
-        const next = this.feedHead(chunk, offset)
-        if (next === -1) break
-        offset = next
-      } else if (this.phase === BODY || this.phase === DISCARD) {
-        const before = offset
-        offset = this.body.feed(chunk, offset)
-        if (offset === -1) {
-          if (this.body.error !== null) this.failBody(this.body.error)
-          break
-        }
-        if (this.phase === DISCARD) {
-          this.discarded += offset - before
-          if (this.body.done) this.nextRequest()
-          else if (this.discarded > MAX_DISCARDED_BODY_BYTES) this.close()
-        }
-      } else if (this.phase === WAIT) {
-        this.hold(chunk, offset)
-        break
-      } else if (this.phase === TUNNEL) {
-        this.stream?.events.onData(offset === 0 ? chunk : chunk.subarray(offset), false)
-        break
-      } else break
-    }
-    this.feeding = false
+    this.input.feed(chunk)
   }
 
-  /** Parse one head at `offset`; returns the new offset, or -1 when it is incomplete (bytes are held) or refused. */
-  private feedHead(chunk: Buffer, offset: number): number {
-    while (chunk[offset] === 13 && chunk[offset + 1] === 10) {
-      if (++this.leadingCrlf > MAX_LEADING_CRLF)
-        return this.refuse(codecError(400, 'http1.codec_error', 'empty lines before the request line'))
-      offset += 2
-    }
-    const limits = this.options.limits
-    let text = chunk.latin1Slice(offset, Math.min(chunk.length, offset + HEAD_WINDOW_BYTES))
-    let end = text.indexOf('\r\n\r\n')
-    if (end === -1 && chunk.length - offset > HEAD_WINDOW_BYTES) {
-      text = chunk.latin1Slice(offset, Math.min(chunk.length, offset + limits.maxHeadBytes + 4))
-      end = text.indexOf('\r\n\r\n', HEAD_WINDOW_BYTES - 3)
-    }
-    if (end === -1 ? text.length > limits.maxHeadBytes : end + 4 > limits.maxHeadBytes) {
-      return this.refuse(
-        codecError(
-          431,
-          'http1.headers_too_large',
-          `request headers are larger than ${limits.maxHeadBytes >> 10} KiB (max_request_headers_kb)`,
-          'downstream_rq_too_large',
-        ),
-      )
-    }
-    if (end === -1) {
-      if (ILLEGAL_IN_HEAD.test(text))
-        return this.refuse(codecError(400, 'http1.codec_error', 'control character, bare CR or bare LF in the request head'))
-      this.hold(chunk, offset)
-      if (!this.headPending && text.length > 0) {
-        this.headPending = true
-        this.handler.onHeadPending(true)
+  take(chunk: Buffer): number {
+    let offset = 0
+    while (offset < chunk.length) {
+      switch (this.phase) {
+        case HEAD:
+          offset = this.takeHead(chunk, offset)
+          if (offset === -1) return chunk.length
+          break
+        case BODY:
+        case DISCARD: {
+          if (this.input.paused) return offset
+          const discarding = this.phase === DISCARD
+          const next = this.body.feed(chunk, offset)
+          if (next === -1) {
+            this.failBody(this.body.error!)
+            return chunk.length
+          }
+          if (this.phase === DISCARD) {
+            if (discarding) this.discarded += next - offset
+            if (this.body.done) this.phase = HEAD
+            else if (this.discarded > MAX_DISCARDED_BODY_BYTES) this.close()
+          }
+          offset = next
+          break
+        }
+        case TUNNEL:
+          if (this.input.paused) return offset
+          this.stream!.events.onData(offset === 0 ? chunk : chunk.subarray(offset), false)
+          return chunk.length
+        case WAIT:
+          return offset
+        default:
+          return chunk.length
       }
-      return -1
     }
-    if (this.headPending) {
-      this.headPending = false
-      this.handler.onHeadPending(false)
+    return offset
+  }
+
+  get inputClosed(): boolean {
+    return this.phase === CLOSED
+  }
+
+  afterInput(): void {
+    if (this.busy && this.stream === null && this.phase === HEAD) this.idle()
+  }
+
+  inputOverflow(): void {
+    this.breakOff(codecError(0, 'http1.held_bytes', `more than ${MAX_HELD_BYTES} bytes wait for a paused request`), 'overflow')
+  }
+
+  /** Parse one head at `offset`; returns the new offset, or -1 when it is incomplete (bytes are kept) or refused. */
+  private takeHead(chunk: Buffer, offset: number): number {
+    const { head: reader } = this
+    const { limits } = this.options
+    if (!reader.pending) {
+      offset = this.skipEmptyLines(chunk, offset)
+      if (offset === -1 || offset === chunk.length) return offset
     }
+    const next = reader.take(chunk, offset)
+    switch (next) {
+      case HEAD_INCOMPLETE:
+        if (!this.headPending) {
+          this.headPending = true
+          this.handler.onHeadPending(true)
+        }
+        return -1
+      case HEAD_TOO_LARGE:
+        return this.refuse(
+          codecError(
+            431,
+            'http1.headers_too_large',
+            `request headers are larger than ${limits.maxHeadBytes >> 10} KiB (max_request_headers_kb)`,
+            'downstream_rq_too_large',
+          ),
+        )
+      case HEAD_ILLEGAL:
+        return this.refuse(codecError(400, 'http1.invalid_characters', 'a control character, bare CR or bare LF in the request head'))
+    }
+    this.headIsComplete()
     this.leadingCrlf = 0
-    const parsed = parseRequestHead(text.slice(0, end + 2), limits, this.options.allowAbsoluteUrl)
+    const parsed = parseRequestHead(reader.text, limits, this.options.allowAbsoluteUrl)
     if ('details' in parsed) return this.refuse(parsed)
     const { head, framing } = parsed
-    if (head.method === 'CONNECT' && framing !== 'none') return this.refuse(codecError(400, 'http1.codec_error', 'CONNECT with a body'))
-    // An upgrade with a body cannot be told from a pipelined request by every hop: the body wins (nghttp2#2809).
-    if (head.upgrade !== '' && framing !== 'none') head.upgrade = ''
+    let end = framing === 'none'
+    if (head.method === 'CONNECT' || head.upgrade !== '') {
+      if (!end) {
+        if (head.method === 'CONNECT') return this.refuse(codecError(400, 'http1.codec_error', 'CONNECT with a body'))
+        // An upgrade with a body cannot be told from a pipelined request by every hop: the body wins (nghttp2#2809, CVE-2026-58055).
+        head.upgrade = ''
+      } else {
+        // What follows the head is the tunnel's, without a length.
+        head.headers.remove('content-length')
+        head.contentLength = -1
+        end = false
+      }
+    }
     const stream = new Http1ServerStream(this, ++this.requests, head, parsed.keepAlive)
     this.stream = stream
-    const bodiless = framing === 'none'
-    this.phase = bodiless ? WAIT : BODY
-    stream.requestDone = bodiless
-    if (!bodiless) this.body.start(framing, head.contentLength)
-    this.handler.onRequest(stream, head, bodiless)
-    return offset + end + 4
+    this.busy = true
+    if (framing === 'none') {
+      this.phase = WAIT
+      stream.requestDone = true
+    } else {
+      this.phase = BODY
+      this.body.start(framing, head.contentLength)
+    }
+    this.handler.onRequest(stream, head, end)
+    return next
+  }
+
+  /** RFC 9112 §2.2. Returns the offset of the first byte of the request line, the chunk's length, or -1. */
+  private skipEmptyLines(chunk: Buffer, offset: number): number {
+    while (offset < chunk.length && (this.leadingCr || chunk[offset] === CR)) {
+      if (!this.leadingCr) {
+        this.leadingCr = true
+        offset++
+        continue
+      }
+      this.leadingCr = false
+      if (chunk[offset] !== LF) return this.refuse(codecError(400, 'http1.invalid_characters', 'a bare CR before the request line'))
+      if (++this.leadingCrlf > MAX_LEADING_CRLF)
+        return this.refuse(codecError(400, 'http1.codec_error', `more than ${MAX_LEADING_CRLF} empty lines before the request line`))
+      offset++
+    }
+    return offset
+  }
+
+  private headIsComplete(): void {
+    if (!this.headPending) return
+    this.headPending = false
+    this.handler.onHeadPending(false)
+  }
+
+  get bodyStopped(): boolean {
+    return this.input.paused || this.phase === CLOSED
   }
 
   bodyData(chunk: Buffer, end: boolean): void {
-    if (end) this.endOfRequest()
-    if (this.stream !== null && this.phase !== DISCARD) this.stream.events.onData(chunk, end)
+    if (this.phase !== BODY) return
+    const stream = this.stream!
+    stream.bodySeen = true
+    if (end) this.endOfRequest(stream)
+    stream.events.onData(chunk, end)
   }
 
   bodyTrailers(trailers: HeaderList): void {
-    this.endOfRequest()
-    if (this.stream === null || this.phase === DISCARD) return
-    if (this.options.enableTrailers) this.stream.events.onTrailers(trailers)
-    else this.stream.events.onData(EMPTY, true)
-  }
-
-  private endOfRequest(): void {
     if (this.phase !== BODY) return
-    this.phase = WAIT
-    if (this.stream !== null) this.stream.requestDone = true
+    const stream = this.stream!
+    this.endOfRequest(stream)
+    if (this.options.enableTrailers) stream.events.onTrailers(trailers)
+    else stream.events.onData(EMPTY, true)
   }
 
-  private hold(chunk: Buffer, offset: number): void {
-    // The read buffer is only ours during feed(): keep a copy, and stop reading while a request is being answered.
-    this.held = Buffer.from(chunk.subarray(offset))
-    if (this.phase === WAIT && !this.heldByUs) {
-      this.heldByUs = true
-      this.transport.pauseRead()
-    }
+  private endOfRequest(stream: Http1ServerStream): void {
+    this.phase = WAIT
+    stream.requestDone = true
   }
+
+  // ---- refusals and ends ----------------------------------------------------------------------------------------------------
 
   /** A request that cannot be parsed: the handler answers on a stream that closes the connection. */
   private refuse(error: CodecError): -1 {
@@ -208,34 +249,48 @@ export class Http1ServerCodec implements Codec, BodySink {
     stream.requestDone = true
     this.stream = stream
     this.phase = WAIT
-    this.held = null
-    if (this.headPending) {
-      this.headPending = false
-      this.handler.onHeadPending(false)
-    }
+    this.input.held = null
+    this.head.reset()
+    this.headIsComplete()
     this.handler.onBadRequest(stream, error, null)
     return -1
   }
 
+  /** The body is broken: a 400 if nothing was answered yet, else the connection breaks off inside the response. */
   private failBody(error: CodecError): void {
     const stream = this.stream
-    this.handler.onConnectionError(error)
-    if (stream === null || this.phase === DISCARD) {
-      this.close()
+    if (stream === null || this.phase === DISCARD || stream.headSent) {
+      this.breakOff(error, 'protocol-error')
       return
     }
-    const headSent = stream.headSent
     stream.keepAlive = false
     stream.requestDone = true
     this.phase = WAIT
-    stream.events.onReset({ code: 'protocol-error', details: error.details })
-    if (!headSent && !stream.headSent && this.stream === stream) this.handler.onBadRequest(stream, error, stream.request)
-    else this.close()
+    this.input.held = null
+    this.input.paused = false
+    const { events } = stream
+    stream.forgetEvents()
+    events.onReset({ code: error.status === 431 ? 'overflow' : 'protocol-error', details: error.details })
+    if (this.stream === stream && !stream.headSent) this.handler.onBadRequest(stream, error, stream.request)
+  }
+
+  /** Nothing can be answered: drop the connection, so that the client sees a broken message and never a false end. */
+  private breakOff(error: CodecError, code: StreamReset['code']): void {
+    const stream = this.takeStream()
+    this.transport.destroy()
+    stream?.events.onReset({ code, details: error.details })
+    this.handler.onConnectionError(error)
   }
 
   onTransportEnd(): void {
+    if (this.phase === CLOSED) return
     if (this.phase === TUNNEL) {
-      this.stream?.remoteEnd()
+      if (!this.tunnelRemoteEnded) this.input.end()
+      return
+    }
+    if (this.stream === null) {
+      // Between requests: what was written still goes out.
+      this.close()
       return
     }
     // As Envoy: a client that half-closes has gone; nothing is kept running for it.
@@ -243,266 +298,114 @@ export class Http1ServerCodec implements Codec, BodySink {
     this.transport.destroy()
   }
 
+  inputEnded(): void {
+    if (this.phase !== TUNNEL) return
+    this.tunnelRemoteEnded = true
+    this.stream!.events.onData(EMPTY, true)
+    this.settleTunnel()
+  }
+
   onTransportClose(reason: StreamReset): void {
     if (this.phase === CLOSED) return
+    // Both ways of a tunnel ended properly, and its reader has not yet taken everything.
+    if (this.input.finPending && this.tunnelLocalEnded && reason.code === 'connection-closed') return
+    const stream = this.takeStream()
+    stream?.events.onReset(reason)
+  }
+
+  /** CLOSED. Returns the stream that was in progress, for a last event. */
+  private takeStream(): Http1ServerStream | null {
+    const { stream } = this
     this.phase = CLOSED
-    this.held = null
-    const stream = this.stream
     this.stream = null
-    if (stream !== null) stream.events.onReset(reason)
+    this.head.reset()
+    this.output.close()
+    this.input.close()
+    stream?.close()
+    return stream
   }
 
   onTransportDrain(): void {
-    const stream = this.stream
-    if (stream?.blocked) {
-      stream.blocked = false
-      stream.events.onDrain()
-    }
+    this.stream?.drained()
   }
 
   drain(): void {
     this.draining = true
-    if (this.stream === null && this.held === null && this.phase === HEAD) this.close()
+    if (this.stream === null && this.phase === DISCARD) this.close()
+    else if (this.stream === null && this.phase === HEAD && !this.head.pending && !this.input.running) this.close()
   }
 
   flush(): void {
-    this.flushQueued = false
-    if (this.pendingOutput !== '') {
-      const output = this.pendingOutput
-      this.pendingOutput = ''
-      if (this.phase !== CLOSED) this.transport.write(output)
-    }
+    this.output.flush()
   }
 
-  /** Text that may be joined by body bytes of the same turn. */
-  queue(text: string): void {
-    this.pendingOutput += text
-    if (!this.flushQueued) {
-      this.flushQueued = true
-      queueFlush(this)
-    }
+  // ---- what streams do ------------------------------------------------------------------------------------------------------
+
+  setPaused(stream: Http1ServerStream, paused: boolean): void {
+    if (stream === this.stream) this.input.setPaused(paused)
   }
 
-  /** Write head text, a body chunk and what follows it with as few writes as possible. */
-  writeOut(prefix: string, chunk: Buffer, suffix: string): boolean {
-    if (this.phase === CLOSED) return true
-    const text = this.pendingOutput + prefix
-    this.pendingOutput = ''
-    if (chunk.length <= MAX_JOINED_BODY_BYTES) {
-      const all = text + chunk.latin1Slice() + suffix
-      return all === '' ? true : this.transport.write(all)
-    }
-    if (text !== '') this.transport.write(text)
-    const ok = this.transport.write(chunk)
-    return suffix === '' ? ok : this.transport.write(suffix)
-  }
-
+  /** The 101 or CONNECT 2xx was written: what the client sent behind its request goes through now. */
   tunnel(stream: Http1ServerStream): void {
     if (stream !== this.stream) return
     this.phase = TUNNEL
-    const held = this.held
-    this.held = null
-    this.release()
-    if (held !== null) stream.events.onData(held, false)
+    this.input.pump()
+  }
+
+  tunnelEnded(stream: Http1ServerStream): void {
+    if (stream !== this.stream) return
+    this.tunnelLocalEnded = true
+    this.transport.end()
+    this.settleTunnel()
+  }
+
+  /** Over when both ways have ended; the transport closes by itself once everything is written. */
+  private settleTunnel(): void {
+    if (this.tunnelLocalEnded && this.tunnelRemoteEnded && this.phase === TUNNEL) this.takeStream()
   }
 
   /** The response is complete. */
   finished(stream: Http1ServerStream): void {
     if (stream !== this.stream) return
-    this.flush()
-    if (!stream.keepAlive || this.draining) {
+    this.output.flush()
+    const discard = this.phase === BODY
+    if (!stream.keepAlive || this.draining || (discard && !this.worthDiscarding())) {
       this.close()
       return
     }
     this.stream = null
-    if (this.phase === BODY) {
+    this.input.paused = false
+    if (discard) {
       this.phase = DISCARD
       this.discarded = 0
-      this.release()
-      return
-    }
-    this.nextRequest()
+      // Nothing is in flight any more, though what is left of the body may take its time.
+      this.idle()
+    } else this.phase = HEAD
+    this.input.pump()
+    if (!this.input.running) this.afterInput()
   }
 
-  private nextRequest(): void {
-    this.stream = null
-    this.phase = HEAD
-    this.release()
-    if (this.held !== null && !this.feeding) {
-      const held = this.held
-      this.held = null
-      this.feed(held)
-    }
-    if (this.stream === null && this.phase === HEAD) this.handler.onIdle()
+  private worthDiscarding(): boolean {
+    const { bytesLeft } = this.body
+    return bytesLeft === Number.POSITIVE_INFINITY || bytesLeft <= MAX_DISCARDED_BODY_BYTES
   }
 
-  private release(): void {
-    if (this.heldByUs) {
-      this.heldByUs = false
-      this.transport.resumeRead()
-    }
+  private idle(): void {
+    this.busy = false
+    this.handler.onIdle()
   }
 
   /** Orderly end: what was written goes out, then FIN. */
   close(): void {
     if (this.phase === CLOSED) return
-    this.flush()
-    this.phase = CLOSED
-    this.held = null
-    this.stream = null
+    this.output.flush()
+    this.takeStream()
     this.transport.end()
   }
 
   abort(stream: Http1ServerStream): void {
-    if (stream !== this.stream || this.phase === CLOSED) return
-    this.phase = CLOSED
-    this.held = null
-    this.stream = null
-    this.pendingOutput = ''
+    if (stream !== this.stream) return
+    this.takeStream()
     this.transport.destroy()
-  }
-}
-
-/** One exchange; see ServerStream. */
-export class Http1ServerStream implements ServerStream {
-  readonly id: number
-  readonly version
-  readonly request: RequestHead | null
-  events: BodyEvents = NO_EVENTS
-  keepAlive: boolean
-  requestDone = false
-  headSent = false
-  blocked = false
-  private readonly codec: Http1ServerCodec
-  private chunked = false
-  private bodiless = false
-  private upgraded = false
-  private done = false
-  /** Body bytes still due under a declared content-length; -1 = not declared. */
-  private due = -1
-
-  constructor(codec: Http1ServerCodec, id: number, request: RequestHead | null, keepAlive: boolean) {
-    this.codec = codec
-    this.id = id
-    this.request = request
-    this.version = request?.version ?? 'HTTP/1.1'
-    this.keepAlive = keepAlive
-  }
-
-  get bufferedBytes(): number {
-    return this.codec.transport.writableLength
-  }
-
-  closeAfter(): void {
-    this.keepAlive = false
-  }
-
-  sendInformational(head: ResponseHead): void {
-    if (this.headSent || this.version === 'HTTP/1.0') return
-    this.codec.writeOut(writeResponseHead(head, '', '', this.codec.options.headerCase), EMPTY, '')
-  }
-
-  sendHead(head: ResponseHead, end: boolean): void {
-    if (this.headSent) return
-    this.headSent = true
-    const codec = this.codec
-    const headerCase = codec.options.headerCase
-    if (head.upgraded && (this.request?.upgrade !== '' || this.request?.method === 'CONNECT')) {
-      this.upgraded = true
-      this.keepAlive = false
-      codec.writeOut(writeResponseHead(head, '', head.status === 101 ? 'connection: upgrade\r\n' : '', headerCase), EMPTY, '')
-      codec.tunnel(this)
-      return
-    }
-    // A refused upgrade: what the client sent behind it may be another protocol's bytes, so the connection ends here.
-    if (this.request !== null && (this.request.upgrade !== '' || this.request.method === 'CONNECT')) this.keepAlive = false
-    if (codec.draining) this.keepAlive = false
-    const status = head.status
-    this.bodiless = this.request?.method === 'HEAD' || status === 204 || status === 304 || status < 200
-    let framing: '' | 'content-length: 0\r\n' | 'transfer-encoding: chunked\r\n' = ''
-    if (!this.bodiless) {
-      if (head.headers.has('content-length')) this.due = head.contentLength
-      else if (end) framing = 'content-length: 0\r\n'
-      else if (this.version === 'HTTP/1.1') {
-        this.chunked = true
-        framing = 'transfer-encoding: chunked\r\n'
-      } else this.keepAlive = false
-    } else if (status === 204) head.headers.remove('content-length')
-    const connection = !this.keepAlive ? 'connection: close\r\n' : this.version === 'HTTP/1.0' ? 'connection: keep-alive\r\n' : ''
-    const text = writeResponseHead(head, framing, connection, headerCase)
-    if (end) {
-      codec.writeOut(text, EMPTY, '')
-      this.finish()
-    } else codec.queue(text)
-  }
-
-  sendData(chunk: Buffer, end: boolean): boolean {
-    if (this.done) return true
-    const codec = this.codec
-    if (this.upgraded) {
-      const ok = chunk.length > 0 ? codec.writeOut('', chunk, '') : true
-      if (end) codec.transport.end()
-      this.blocked = !ok
-      return ok
-    }
-    if (this.bodiless) {
-      if (end) this.finish()
-      return true
-    }
-    if (this.due !== -1) {
-      this.due -= chunk.length
-      // More or fewer bytes than declared must never become another message's bytes.
-      if (this.due < 0 || (end && this.due > 0)) {
-        this.reset('internal-error')
-        return true
-      }
-    }
-    let ok: boolean
-    if (this.chunked) {
-      if (chunk.length > 0) ok = codec.writeOut(chunkSizeLine(chunk.length), chunk, end ? '\r\n0\r\n\r\n' : '\r\n')
-      else ok = codec.writeOut(end ? '0\r\n\r\n' : '', EMPTY, '')
-    } else ok = codec.writeOut('', chunk, '')
-    if (end) {
-      this.finish()
-      return true
-    }
-    this.blocked = !ok
-    return ok
-  }
-
-  sendTrailers(trailers: HeaderList): void {
-    if (this.done) return
-    if (this.chunked && this.codec.options.enableTrailers) {
-      this.codec.writeOut(writeTrailers(trailers, this.codec.options.headerCase), EMPTY, '')
-      this.finish()
-    } else this.sendData(EMPTY, true)
-  }
-
-  pause(): void {
-    if (!this.done && !this.requestDone) this.codec.transport.pauseRead()
-    else if (this.upgraded) this.codec.transport.pauseRead()
-  }
-
-  resume(): void {
-    if (!this.done && (!this.requestDone || this.upgraded)) this.codec.transport.resumeRead()
-  }
-
-  reset(_code: ResetCode): void {
-    if (this.done) return
-    this.done = true
-    this.events = NO_EVENTS
-    this.codec.abort(this)
-  }
-
-  /** FIN from the client inside a tunnel. */
-  remoteEnd(): void {
-    this.events.onData(EMPTY, true)
-  }
-
-  private finish(): void {
-    this.done = true
-    this.events = NO_EVENTS
-    this.blocked = false
-    this.codec.finished(this)
   }
 }

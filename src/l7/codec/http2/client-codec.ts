@@ -225,6 +225,11 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     if (endStream) this.finishIfClosed(stream)
   }
 
+  protected override dataProblem(stream: Http2Stream, length: number, endStream: boolean): string {
+    if (!(stream as Http2ClientStream).headReceived) return 'content before the head'
+    return super.dataProblem(stream, length, endStream)
+  }
+
   private limitMessage(block: DecodedBlock): string {
     const { maxHeaders, maxHeadBytes } = this.options.limits
     return block.total > maxHeaders

@@ -71,6 +71,8 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
     if (this.stopped) return
     switch (this.liveness.check(now)) {
       case 'settings-timeout':
+        // A peer with which messages were exchanged is alive, though it forgets to acknowledge (Envoy waits for ever).
+        if (this.peerSettingsSeen && this.guard.openedStreams > 0) break
         this.connectionError(ErrorCode.SETTINGS_TIMEOUT, `SETTINGS were not acknowledged within ${SETTINGS_TIMEOUT_MS} ms`)
         return
       case 'keepalive-timeout':

@@ -30,7 +30,7 @@ export class FloodGuard {
   private priorityFrames = 0
   private windowUpdateFrames = 0
   private idleFrames = 0
-  private openedStreams = 0
+  openedStreams = 0
   private windowStart = 0
   private windowOpened = 0
   private windowPremature = 0

@@ -49,6 +49,9 @@ export class DecodedBlock {
   }
 }
 
+/** Stands for "none yet"; never written to. */
+const NO_BLOCK = new DecodedBlock()
+
 // Huffman output and field texts; decoding is synchronous, so one for the process will do. Grows to the largest block there was.
 let scratch = Buffer.allocUnsafeSlow(4096)
 
@@ -79,7 +82,7 @@ export class HpackDecoder {
   private textBad = false
 
   /** The last decoded block. */
-  block = new DecodedBlock()
+  block = NO_BLOCK
   /** It had been decoded before and was only found again. */
   repeated = false
 

@@ -182,7 +182,18 @@ function decodeJwks(provider: JwtProviderMessage, ctx: Ctx): JwtProvider['jwks']
     }
   }
   const local = source.case === 'localJwks' ? decodeDataSource(source.value, ctx.at('local_jwks')) : null
+  if (local?.kind === 'inline') checkJwks(local.text, ctx.at('local_jwks'))
   return { kind: 'local', source: local ?? { kind: 'inline', text: '' } }
+}
+
+/** A set without a key could never accept a token: Envoy refuses it too. Keys that cannot be used are the filter's to judge. */
+function checkJwks(text: string, ctx: Ctx): void {
+  try {
+    const { keys } = JSON.parse(text) as { keys?: unknown }
+    if (!Array.isArray(keys) || keys.length === 0) ctx.error("the JWKS doesn't have any valid public key")
+  } catch {
+    ctx.error('the JWKS is invalid JSON')
+  }
 }
 
 function decodeRequirement(requirement: JwtRequirementMessage, ctx: Ctx, providers: ReadonlyMap<string, JwtProvider>): JwtRequirement {

@@ -54,9 +54,6 @@ export function decodeGrpcStats(config: GrpcStats) {
 }
 
 export function decodeHeaderToMetadata(config: HeaderToMetadata, ctx: Ctx) {
-  if (config.requestRules.length + config.responseRules.length === 0) {
-    ctx.error('header_to_metadata needs at least one request or response rule')
-  }
   return {
     request: config.requestRules.map((rule, i) => decodeMetadataRule(rule, ctx.at('request_rules', i))),
     response: config.responseRules.map((rule, i) => decodeMetadataRule(rule, ctx.at('response_rules', i))),
@@ -125,7 +122,7 @@ function decodeMutation(mutation: HeaderMutationMessage, ctx: Ctx): HeaderMutati
       return { kind: 'remove', name }
     }
     case 'append':
-      return { kind: 'append', option: decodeHeaderOption(action.value, ctx.at('append'), true) }
+      return { kind: 'append', option: decodeHeaderOption(action.value, ctx.at('append')) }
     default:
       return null // the missing oneof has been reported
   }

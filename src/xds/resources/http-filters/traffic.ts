@@ -88,9 +88,6 @@ export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute:
         descriptor.tokenBucket === undefined
           ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }
           : decodeTokenBucket(descriptor.tokenBucket, at.at('token_bucket'))
-      if (bucket !== null && bucket.fillIntervalMs > 0 && own.fillIntervalMs % bucket.fillIntervalMs !== 0) {
-        at.at('token_bucket').at('fill_interval').error('must be a multiple of the fill interval of the default token bucket')
-      }
       return { entries: descriptor.entries.map(entry => ({ key: entry.key, value: entry.value })), bucket: own }
     }),
     stage: config.stage,

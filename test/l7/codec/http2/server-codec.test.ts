@@ -661,6 +661,10 @@ describe('timeouts', () => {
     now = 11_000
     probe.codec.tick(now)
     expect(probe.frames().pop()).toBe('GOAWAY 0 SETTINGS_TIMEOUT')
+    const forgetful = new ServerProbe({ ...(http2Options() as object), preface: false })
+    forgetful.feed(PREFACE, settings(), headers(1, GET, END))
+    forgetful.codec.tick(11_000)
+    expect(forgetful.codec.stopped).toBe(false)
   })
 
   it('keepalive: a PING when the peer is silent, the end when it stays so', () => {

@@ -1,0 +1,131 @@
+/**
+ * `outrigger control`: the control plane as a process. Turns flags, environment and files into `ControlPlaneOptions`, starts it, stops
+ * it on SIGTERM or SIGINT. Called by outrigger-main.ts, which loads this file only for this command (the control plane is most of the
+ * program's start-up time). Secrets come by file or environment: a command line is for everyone to read.
+ */
+import pino from 'pino'
+import { ControlPlane, type ControlPlaneOptions } from '../../control/control-plane.js'
+import { decodeCaConfig } from '../../mtls/ca/config.js'
+import { OUTRIGGER_VERSION } from '../version.js'
+import { CliError, type CommandIo } from './command-io.js'
+import { readObjects } from './documents.js'
+
+export interface ControlFlags {
+  readonly config?: string
+  readonly httpAddr?: string
+  readonly grpcAddr?: string
+  readonly dataDir?: string
+  readonly datacenter?: string
+  readonly nodeName?: string
+  readonly nodeAddress?: string
+  readonly token?: string
+  readonly tokenFile?: string
+  readonly grpcToken?: string
+  readonly grpcTokenFile?: string
+  readonly grpcTlsCert?: string
+  readonly grpcTlsKey?: string
+  readonly grpcTlsCa?: string
+  readonly grpcTlsClientCa?: string
+  readonly caConfig?: string
+  readonly caKeyFile?: string
+  readonly sidecarMinPort?: string
+  readonly sidecarMaxPort?: string
+  readonly logLevel?: string
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+export async function control(flags: ControlFlags, io: CommandIo): Promise<void> {
+  const plane = new ControlPlane({ ...controlOptions(flags, io), log: logger(flags.logLevel ?? 'info') })
+  await plane.start().catch((error: Error) => {
+    throw new CliError(error.message)
+  })
+  io.out(`http ${plane.httpAddress}\ngrpc ${plane.grpcAddress}\n`)
+  await stopSignal()
+  await plane.stop()
+}
+
+/** Throws `CliError` that names the flag or file at fault. */
+export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions {
+  const secret = (text: string | undefined, file: string | undefined, variable: string): string | undefined =>
+    text ?? (file === undefined ? io.env(variable) : io.readText(file).trim())
+  const encryptionKey = secret(undefined, flags.caKeyFile, 'OUTRIGGER_CA_KEY')
+  const httpToken = secret(flags.token, flags.tokenFile, 'OUTRIGGER_HTTP_TOKEN')
+  const grpcToken = secret(flags.grpcToken, flags.grpcTokenFile, 'OUTRIGGER_GRPC_TOKEN')
+  return {
+    ...present({
+      meshFile: flags.config,
+      httpAddr: flags.httpAddr,
+      grpcAddr: flags.grpcAddr,
+      dataDir: flags.dataDir,
+      datacenter: flags.datacenter,
+      nodeName: flags.nodeName,
+      nodeAddress: flags.nodeAddress,
+      encryptionKey,
+      httpToken,
+      grpcToken,
+      sidecarMinPort: port(flags.sidecarMinPort, '--sidecar-min-port'),
+      sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
+      grpcTls: grpcTls(flags, io),
+      ca: caConfig(flags.caConfig, io),
+    }),
+    version: OUTRIGGER_VERSION,
+  }
+}
+
+function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
+}
+
+function grpcTls(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['grpcTls'] {
+  const { grpcTlsCert: cert, grpcTlsKey: key, grpcTlsCa: ca, grpcTlsClientCa: clientCa } = flags
+  if (cert === undefined && key === undefined) {
+    if (ca !== undefined || clientCa !== undefined) throw new CliError('--grpc-tls-ca and --grpc-tls-client-ca need --grpc-tls-cert')
+    return undefined
+  }
+  if (cert === undefined || key === undefined) throw new CliError('--grpc-tls-cert and --grpc-tls-key go together')
+  return {
+    certPem: io.readText(cert),
+    keyPem: io.readText(key),
+    ...(ca === undefined ? {} : { caPem: io.readText(ca) }),
+    ...(clientCa === undefined ? {} : { clientCaPem: io.readText(clientCa) }),
+  }
+}
+
+function caConfig(file: string | undefined, io: CommandIo): ControlPlaneOptions['ca'] {
+  if (file === undefined) return undefined
+  const [object, ...rest] = readObjects(io.readText(file), file)
+  if (object === undefined || rest.length > 0) throw new CliError(`${file}: must be one object with Provider and Config`)
+  const result = decodeCaConfig(object.value)
+  if (!result.ok) throw new CliError(`${file}: ${result.problems.map(({ path, reason }) => `${path}: ${reason}`).join('; ')}`)
+  return result.config
+}
+
+function port(text: string | undefined, flag: string): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) throw new CliError(`${flag} "${text}": must be a port, 1 to 65535`)
+  return value
+}
+
+function logger(level: string): pino.Logger {
+  if (!LOG_LEVELS.includes(level)) throw new CliError(`--log-level "${level}": must be one of ${LOG_LEVELS.join(', ')}`)
+  const name = 'outrigger-control'
+  return pino({ name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: false }))
+}
+
+/** Resolves on the first SIGTERM or SIGINT; a second one ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise(resolve => {
+    let asked = false
+    const stop = (): void => {
+      if (asked) process.exit(1)
+      asked = true
+      resolve()
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
+}

@@ -1,0 +1,43 @@
+/**
+ * What the demo prints: lines, and on a terminal a progress bar below them that each line pushes down. Without a terminal lines only.
+ */
+const BAR_WIDTH = 30
+/** A bar redrawn more often than the eye sees costs the traffic its CPU. */
+const REDRAW_MS = 50
+
+export class Progress {
+  readonly #out: NodeJS.WriteStream
+  #drawn = false
+  #lastDrawn = 0
+
+  constructor(out: NodeJS.WriteStream) {
+    this.#out = out
+    // Closed by `| head`: the demo goes on to its end, where it stops its processes.
+    out.on('error', () => {})
+  }
+
+  line(text = ''): void {
+    this.#clear()
+    this.#out.write(`${text}\n`)
+  }
+
+  /** Shows the bar; at `total` it goes away. */
+  bar(label: string, done: number, total: number): void {
+    if (!this.#out.isTTY) return
+    if (done >= total) return this.#clear()
+    const now = performance.now()
+    if (now - this.#lastDrawn < REDRAW_MS) return
+    this.#lastDrawn = now
+    const filled = Math.floor((BAR_WIDTH * done) / total)
+    const text = `   [${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${done.toLocaleString('en')}/${total.toLocaleString('en')} ${label}`
+    this.#clear()
+    this.#out.write(text.slice(0, Math.max(0, (this.#out.columns || 80) - 1)))
+    this.#drawn = true
+  }
+
+  #clear(): void {
+    if (!this.#drawn) return
+    this.#out.write('\r\x1b[K')
+    this.#drawn = false
+  }
+}

@@ -1,0 +1,105 @@
+// envoy.filters.http.health_check: answers a load balancer's probes for the proxy. Without pass-through it answers itself: 503 while
+// the server is told to fail, else by the health of the named clusters, else 200. With pass-through the service answers, and its
+// answer may be kept for a while. While failing, every response carries x-envoy-immediate-health-check-fail.
+
+import type { HealthCheckFilterConfig } from '../../model/http-filter.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import { HeaderList } from '../codec/header-list.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import { compileHeaderMatchers } from '../match/header-matcher.js'
+import { ResponseFlag } from '../response-flags.js'
+import type { FilterContext } from './filter-environment.js'
+
+export function healthCheckFilter(name: string, disabled: boolean, config: HealthCheckFilterConfig, ctx: FilterContext): FilterFactory {
+  const matches = compileHeaderMatchers(config.headers)
+  const cache: StatusCache = { status: 0, degraded: false, until: -1 }
+  const failMarker = new FailMarker()
+  return {
+    name,
+    disabled,
+    create(call: FilterCall): StreamFilter | null {
+      if (matches === null || matches(call.request, call.info)) return new HealthCheckFilter(config, ctx, cache)
+      return ctx.env.healthFailed() ? failMarker : null
+    },
+  }
+}
+
+interface StatusCache {
+  status: number
+  degraded: boolean
+  until: number
+}
+
+/** Not a probe, but the balancers that see the answer shall turn away. */
+class FailMarker implements StreamFilter {
+  responseHead(_call: FilterCall, head: ResponseHead): FilterStatus {
+    head.headers.set('x-envoy-immediate-health-check-fail', 'true')
+    return 'continue'
+  }
+}
+
+class HealthCheckFilter implements StreamFilter {
+  private readonly config: HealthCheckFilterConfig
+  private readonly ctx: FilterContext
+  private readonly cache: StatusCache
+  private passedThrough = false
+
+  constructor(config: HealthCheckFilterConfig, ctx: FilterContext, cache: StatusCache) {
+    this.config = config
+    this.ctx = ctx
+    this.cache = cache
+  }
+
+  requestHead(call: FilterCall, _head: RequestHead): FilterStatus {
+    if (this.ctx.env.healthFailed()) {
+      this.answer(call, 503, 'health_check_failed', false, true)
+      return 'stop'
+    }
+    const { config, cache } = this
+    if (!config.passThrough) {
+      const verdict = this.clusterVerdict()
+      if (verdict === null) this.answer(call, 200, 'health_check_ok', false, false)
+      else this.answer(call, verdict.status, verdict.details, false, false)
+      return 'stop'
+    }
+    if (config.cacheTimeMs !== null && this.ctx.clock.now() < cache.until) {
+      this.answer(call, cache.status, 'health_check_cached', cache.degraded, false)
+      return 'stop'
+    }
+    this.passedThrough = true
+    return 'continue'
+  }
+
+  responseHead(_call: FilterCall, head: ResponseHead, _end: boolean, local: boolean): FilterStatus {
+    if (!this.passedThrough) return 'continue'
+    const { cache, config } = this
+    if (config.cacheTimeMs !== null && !local) {
+      cache.status = head.status
+      cache.degraded = head.headers.has('x-envoy-degraded')
+      cache.until = this.ctx.clock.now() + config.cacheTimeMs
+    }
+    head.headers.set('x-envoy-upstream-healthchecked-cluster', this.ctx.env.serviceCluster ?? '')
+    return 'continue'
+  }
+
+  /** Null: all named clusters are healthy enough. */
+  private clusterVerdict(): { readonly status: number; readonly details: string } | null {
+    for (const [name, minPercent] of this.config.clusterMinHealthyPercentages) {
+      const cluster = this.ctx.env.clusters.get(name)
+      if (cluster === undefined) return { status: 503, details: 'health_check_no_cluster' }
+      const { membership_total, membership_healthy, membership_degraded } = cluster.stats.main
+      const total = membership_total.value
+      const available = membership_healthy.value + membership_degraded.value
+      if (total === 0 ? minPercent > 0 : (available * 100) / total < minPercent) return { status: 503, details: 'health_check_cluster_unhealthy' }
+    }
+    return null
+  }
+
+  private answer(call: FilterCall, status: number, details: string, degraded: boolean, failing: boolean): void {
+    const headers = new HeaderList()
+    if (failing) headers.append('x-envoy-immediate-health-check-fail', 'true')
+    if (degraded) headers.append('x-envoy-degraded', 'true')
+    headers.append('x-envoy-upstream-healthchecked-cluster', this.ctx.env.serviceCluster ?? '')
+    call.sendReply(status, '', details, failing || status === 503 ? ResponseFlag.FailedLocalHealthCheck : 0, headers)
+  }
+}

@@ -1,0 +1,82 @@
+// What Envoy 1.40 (--mode validate) says of 348 bootstraps, recorded in envoy-verdicts.jsonl, against what we say. Each case varies one
+// thing of a small valid config. `differs` says why where we answer otherwise on purpose. With ENVOY_BIN the recording is checked too.
+
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parseBootstrap } from '../../../src/xds/bootstrap.js'
+import { bootstrapJson, clusterJson, hcm, type Json, listenerJson, router } from './messages.js'
+
+interface Case {
+  readonly name: string
+  readonly kind: 'bootstrap' | 'hcm' | 'route' | 'cluster' | 'filters'
+  readonly args?: Json
+  readonly filters?: Json[]
+  readonly envoy: boolean
+  readonly differs?: string
+}
+
+const lines = readFileSync(new URL('./envoy-verdicts.jsonl', import.meta.url), 'utf8').replaceAll('@4097', 'a'.repeat(4097))
+const cases = lines
+  .trim()
+  .split('\n')
+  .map(line => JSON.parse(line) as Case)
+
+const withHcm = (changes: Json): Json => bootstrapJson(listenerJson({ filters: [hcm(changes)] }))
+
+function build({ kind, args = {}, filters = [] }: Case): Json {
+  switch (kind) {
+    case 'bootstrap':
+      return args
+    case 'hcm':
+      return withHcm(args)
+    case 'cluster':
+      return bootstrapJson(listenerJson(), clusterJson(args))
+    case 'filters':
+      return withHcm({ http_filters: [...filters, router()] })
+    case 'route': {
+      const { vh, route, rc, match, action } = args as Record<string, Json | undefined>
+      const merged = { match: match ?? { prefix: '/' }, route: action ?? { cluster: 'c' }, ...route } as Json
+      const own = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null))
+      return withHcm({ route_config: { virtual_hosts: [{ name: 'a', domains: ['*'], routes: [own], ...vh }], ...rc } })
+    }
+  }
+}
+
+describe('the verdict on a bootstrap is Envoy’s', () => {
+  for (const test of cases) {
+    const title =
+      test.differs === undefined ? `${test.envoy ? 'takes' : 'refuses'} ${test.name}` : `differs on ${test.name}: ${test.differs}`
+    it(title, () => {
+      const result = parseBootstrap(JSON.stringify(build(test)))
+      const errors = result.ok ? '' : result.errors.map(error => `${error.path}: ${error.reason}`).join('\n')
+      expect(result.ok, errors).toBe(test.differs === undefined ? test.envoy : !test.envoy)
+      if (!result.ok) expect(result.errors.every(error => error.reason.length > 0)).toBe(true)
+    })
+  }
+})
+
+describe.skipIf(!process.env['ENVOY_BIN'])('the recorded verdicts', () => {
+  it('are those of ENVOY_BIN', { timeout: 120_000 }, () => {
+    const dir = mkdtempSync(join(tmpdir(), 'outrigger-verdicts-'))
+    const wrong: string[] = []
+    try {
+      for (const test of cases) {
+        const file = join(dir, `${test.name}.json`)
+        writeFileSync(file, JSON.stringify(build(test)))
+        let ok = true
+        try {
+          execFileSync(process.env['ENVOY_BIN']!, ['--mode', 'validate', '-c', file, '-l', 'critical'], { stdio: 'ignore' })
+        } catch {
+          ok = false
+        }
+        if (ok !== test.envoy) wrong.push(test.name)
+      }
+    } finally {
+      rmSync(dir, { recursive: true, force: true })
+    }
+    expect(wrong).toEqual([])
+  })
+})

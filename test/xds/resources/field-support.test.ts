@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs'
+import type { DescMessage } from '@bufbuild/protobuf'
+import { describe, expect, it } from 'vitest'
+import { fieldSupport, renderCompatibilityTable, supportTable } from '../../../src/xds/resources/field-support.js'
+import { reachableMessages } from '../../../src/xds/resources/message-check.js'
+import { knownSchemas } from '../../../src/xds/resources/schemas.js'
+
+/** Known so that it can be named, but never read. */
+const NOT_READ = new Set(['envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig'])
+
+function readMessages(): Map<string, DescMessage> {
+  const reached = new Map<string, DescMessage>()
+  for (const schema of knownSchemas()) if (!NOT_READ.has(schema.typeName)) reachableMessages(schema, reached)
+  return reached
+}
+
+describe('the field support table', () => {
+  it('has every field of every message that the decoders read, and no other', () => {
+    const expected = [...readMessages().values()].flatMap(desc => desc.fields.map(field => `${desc.typeName}.${field.name}`)).sort()
+    const listed = [...supportTable()].flatMap(([message, fields]) => [...fields.keys()].map(field => `${message}.${field}`)).sort()
+    expect(listed).toEqual(expected)
+  })
+
+  it('names each field once', () => {
+    const source = readFileSync(new URL('../../../src/xds/resources/field-support-table.ts', import.meta.url), 'utf8')
+    for (const [, names] of source.matchAll(/supported:\s*'([^']*)'/g)) {
+      const list = names!.split(' ')
+      expect(new Set(list).size).toBe(list.length)
+    }
+  })
+
+  it('says why for every refused field', () => {
+    const silent = [...supportTable()].flatMap(([message, fields]) =>
+      [...fields].filter(([, support]) => support.status === 'refused' && support.note === '').map(([field]) => `${message}.${field}`),
+    )
+    expect(silent).toEqual([])
+  })
+
+  it('counts a field it does not have as accepted without effect', () => {
+    expect(fieldSupport('envoy.config.listener.v3.Listener', 'not_a_field').status).toBe('accepted')
+  })
+})
+
+describe('docs/compatibility.md', () => {
+  it('holds the table as scripts/compatibility-table.mjs prints it', () => {
+    const page = readFileSync(new URL('../../../docs/compatibility.md', import.meta.url), 'utf8')
+    const generated = page.split('<!-- begin generated: scripts/compatibility-table.mjs -->')[1]!.split('<!-- end generated -->')[0]!
+    expect(generated.trim()).toBe(renderCompatibilityTable().trim())
+  })
+})

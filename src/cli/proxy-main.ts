@@ -1,8 +1,8 @@
 // outrigger-proxy: flags -> bootstrap -> Server -> xDS and admin -> signals -> exit code. The only place that wires these together.
 // Bad input ends here: one line per problem on stderr with its path, exit 1, and `--mode validate` says the same.
 
-import type { Message } from '@bufbuild/protobuf'
 import { readFileSync, writeFileSync } from 'node:fs'
+import type { Message } from '@bufbuild/protobuf'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { formatAddress } from '../model/address.js'
 import type { Bootstrap } from '../model/bootstrap.js'
@@ -108,7 +108,10 @@ function validate(bootstrap: Bootstrap, flags: ProxyFlags, logger: ProxyLogger):
   const made = newServer(bootstrap, flags, logger)
   const errors = 'errors' in made ? made.errors : made.server.checkBootstrap()
   if ('server' in made) void made.server.close()
-  if (errors.length > 0) return fail(errors.map(describe))
+  if (errors.length > 0) {
+    fail(errors.map(describe))
+    return
+  }
   process.stdout.write(`configuration '${flags.configPath || '--config-yaml'}' OK\n`)
 }
 

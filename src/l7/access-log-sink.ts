@@ -2,7 +2,7 @@
 // Lines are gathered and written asynchronously, in order. Invariant: a slow disk or pipe costs log lines, counted in `dropped`, never
 // memory or a request's time. reopen() (SIGUSR1, log rotation) opens the path anew; what is under way goes to the old file.
 
-import { type WriteStream, createWriteStream } from 'node:fs'
+import { createWriteStream, type WriteStream } from 'node:fs'
 import type { AccessLog } from '../model/access-log.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
@@ -145,14 +145,15 @@ function openStandard(stream: NodeJS.WriteStream): OpenOutput {
 }
 
 /** All sinks of the process, by path. */
-export class AccessLogSinks {
+export class LogSinks {
   private readonly sinks = new Map<string, AccessLogSink>()
 
-  sinkFor(target: AccessLog['sink']): AccessLogSink {
+  open(target: AccessLog['sink']): AccessLogSink {
     const path = target.kind === 'file' ? target.path : `/dev/${target.kind}`
     let sink = this.sinks.get(path)
     if (sink === undefined) {
-      const open = path === '/dev/stdout' ? openStandard(process.stdout) : path === '/dev/stderr' ? openStandard(process.stderr) : openFile(path)
+      const open =
+        path === '/dev/stdout' ? openStandard(process.stdout) : path === '/dev/stderr' ? openStandard(process.stderr) : openFile(path)
       sink = new AccessLogSink(open)
       this.sinks.set(path, sink)
     }

@@ -59,7 +59,10 @@ export function compileBodyFormat(format: LogFormat): FormatFunction {
 }
 
 /** Also used by local_reply_config mappers. */
-export function compileAccessLogFilter(filter: AccessLogFilter, options: AccessLogOptions = DEFAULT_OPTIONS): (info: StreamInfo) => boolean {
+export function compileAccessLogFilter(
+  filter: AccessLogFilter,
+  options: AccessLogOptions = DEFAULT_OPTIONS,
+): (info: StreamInfo) => boolean {
   switch (filter.kind) {
     case 'statusCode':
       return compare(filter.op, filter.value, info => info.responseCode)
@@ -69,7 +72,8 @@ export function compileAccessLogFilter(filter: AccessLogFilter, options: AccessL
       // Health checks of ours are answered by a filter, which leaves a mark; without one nothing is a health check.
       return info => info.filterState('outrigger.health_check') !== true
     case 'traceable':
-      return info => info.request !== null && (info.request.headers.has('x-client-trace-id') || info.request.headers.has('x-envoy-force-trace'))
+      return info =>
+        info.request !== null && (info.request.headers.has('x-client-trace-id') || info.request.headers.has('x-envoy-force-trace'))
     case 'runtime': {
       const test = compileRuntimeFraction(filter.fraction, options.runtime)
       return test === null ? () => true : () => test(options.random())

@@ -40,6 +40,7 @@ export interface CompiledVirtualHost {
   readonly includeAttemptCountInResponse: boolean
   readonly model: VirtualHost
   readonly table: RouteTable
+  readonly rateLimits: readonly RateLimit[]
   /** Virtual host over table. */
   readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   readonly retry: CompiledRetryPolicy | null
@@ -51,7 +52,11 @@ export interface CompiledVirtualHost {
 const NO_MUTATORS: readonly HeaderMutator[] = []
 
 /** Levels in the order they are applied: the most specific first, or last where it shall win. */
-export function inOrder(specific: HeaderMutator | null, general: readonly HeaderMutator[], specificWins: boolean): readonly HeaderMutator[] {
+export function inOrder(
+  specific: HeaderMutator | null,
+  general: readonly HeaderMutator[],
+  specificWins: boolean,
+): readonly HeaderMutator[] {
   if (specific === null) return general
   return specificWins ? [...general, specific] : [specific, ...general]
 }
@@ -274,7 +279,9 @@ export class CompiledRoute {
     this.forward = action.kind === 'forward' ? new CompiledForward(action, this, runtime) : null
     this.hasOverrides =
       this.overrides.size > 0 ||
-      (action.kind === 'forward' && action.cluster.kind === 'weighted' && action.cluster.clusters.some(cluster => cluster.overrides.size > 0))
+      (action.kind === 'forward' &&
+        action.cluster.kind === 'weighted' &&
+        action.cluster.clusters.some(cluster => cluster.overrides.size > 0))
     this.rewritePath =
       action.kind === 'redirect' ? compilePathRewrite(action.prefixRewrite, action.regexRewrite, this.match.matchPath) : null
   }

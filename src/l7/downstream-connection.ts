@@ -96,6 +96,7 @@ export class DownstreamConnection implements ServerHandler {
       this.codec = new Http2ServerCodec(this.transport, this, {
         http2: config.http2.allowConnect || !config.upgrades.some(u => u.enabled) ? config.http2 : { ...config.http2, allowConnect: true },
         limits,
+        stats: this.runtime.http2Stats,
       })
     } else {
       stats.downstream_cx_http1_total.value++

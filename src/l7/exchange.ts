@@ -193,7 +193,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     while (this.filterIndex < filters.length) {
       const factory = filters[this.filterIndex]!
       const index = this.filterIndex++
-      const override = this.route !== null && this.route.hasOverrides ? this.route.overrideFor(factory.name) : undefined
+      const override = this.route?.hasOverrides ? this.route.overrideFor(factory.name) : undefined
       if (override === undefined ? factory.disabled : override.disabled) {
         this.filters.push(null)
         continue
@@ -654,6 +654,8 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     this.cancelOthers(null)
     for (const filter of this.filters) filter?.finished?.(this)
     for (const mirror of this.mirrors.splice(0)) mirror.end()
+    // HTTP/2: the rest of a body that nobody reads is called off once the response is out (RFC 9113 §8.1).
+    if (this.headSent && !this.requestEnded && this.stream.version === 'HTTP/2') this.stream.reset('no-error')
     this.held = []
     this.heldResponse = []
     finishStats(this)

@@ -10,7 +10,7 @@ export function finishStats(exchange: Exchange): void {
   if (info.responseCode !== 0) runtime.hcmStats.completed(info.responseCode, runtime.listenerHttp)
   stats.downstream_rq_time.record(info.endedAt - info.startedAt)
   if (!exchange.requestEnded && exchange.headSent) stats.downstream_rq_response_before_rq_complete.value++
-  if (upstream !== null && upstream.responseStarted) {
+  if (upstream?.responseStarted) {
     const from = info.requestReceivedAt === 0 ? info.startedAt : info.requestReceivedAt
     upstream.host.cluster.traffic.chargeTime(info.endedAt - from, false)
   }

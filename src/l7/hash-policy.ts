@@ -1,8 +1,8 @@
 // RouteAction.hash_policy: a 64-bit hash of what should stay together, by Envoy's rules (HashPolicyImpl), so that keys land on the host
 // that Envoy would choose. Called once a request on routes that have policies. Only these requests pay for BigInt.
 
-import type { HashPolicy } from '../model/route.js'
 import { formatAddress } from '../model/address.js'
+import type { HashPolicy } from '../model/route.js'
 import { xxHash64 } from '../upstream/xx-hash.js'
 import type { RequestHead } from './codec/codec.js'
 import { toByteString } from './match/byte-string.js'

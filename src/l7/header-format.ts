@@ -82,10 +82,17 @@ function coalesce(argument: string): Operator | { reason: string } {
   if (!Array.isArray(config?.operators) || config.operators.length === 0) return { reason: 'needs "operators"' }
   const operators: Operator[] = []
   for (const entry of config.operators as unknown[]) {
-    const { command, param, max_length: length } =
-      typeof entry === 'string' ? { command: entry } : ((entry ?? {}) as { command?: unknown; param?: unknown; max_length?: unknown })
+    const {
+      command,
+      param,
+      max_length: length,
+    } = typeof entry === 'string' ? { command: entry } : ((entry ?? {}) as { command?: unknown; param?: unknown; max_length?: unknown })
     if (typeof command !== 'string' || command === 'COALESCE') return { reason: 'has an operator without a command' }
-    const operator = compileOperator(command, typeof param === 'string' ? param : '', typeof length === 'number' ? String(length) : undefined)
+    const operator = compileOperator(
+      command,
+      typeof param === 'string' ? param : '',
+      typeof length === 'number' ? String(length) : undefined,
+    )
     if (typeof operator !== 'function') return operator
     operators.push(operator)
   }

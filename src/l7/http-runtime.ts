@@ -10,6 +10,7 @@ import type { CompiledAccessLog } from './access-log.js'
 import type { LogSink } from './access-log-sink.js'
 import type { ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
+import type { Http2Stats } from './codec/http2/stats.js'
 import type { ConnectionInfo } from './connection-info.js'
 import type { FilterFactory } from './http-filter.js'
 import type { CompiledRouteTable } from './route-table.js'
@@ -46,6 +47,7 @@ export interface HttpRuntimeParts {
   /** The listener's metadata asks for reasons to be told to mesh peers. */
   readonly explainDenials: boolean
   readonly onDenied: (info: StreamInfo) => void
+  readonly http2Stats: Http2Stats
   /** Adds one to a codec's counter by its name. */
   readonly countCodec: (stat: string) => void
 }
@@ -67,6 +69,7 @@ export class HttpRuntime {
   readonly serviceCluster: string
   readonly random: () => number
   readonly onDenied: (info: StreamInfo) => void
+  readonly http2Stats: Http2Stats
   readonly countCodec: (stat: string) => void
   readonly continueHead: ResponseHead = {
     status: 100,
@@ -97,6 +100,7 @@ export class HttpRuntime {
     this.explainDenials = parts.explainDenials
     this.onDenied = parts.onDenied
     this.countCodec = parts.countCodec
+    this.http2Stats = parts.http2Stats
   }
 
   /** Reasons go to validated mesh peers only: to anyone else they would be a map of the policy. */

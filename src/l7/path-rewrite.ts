@@ -14,7 +14,11 @@ export type PathRewriter = (path: string) => string
  * `matchPath`: how much of a path the route's match consumes (CompiledRouteMatch.matchPath): that is what a prefix rewrite replaces,
  * the whole path for exact and regex matches. Null when neither rewrite is set.
  */
-export function compilePathRewrite(prefixRewrite: string, regexRewrite: RegexRewrite | null, matchPath: (path: string) => number): PathRewriter | null {
+export function compilePathRewrite(
+  prefixRewrite: string,
+  regexRewrite: RegexRewrite | null,
+  matchPath: (path: string) => number,
+): PathRewriter | null {
   if (prefixRewrite !== '') {
     const replacement = toByteString(prefixRewrite)
     return path => {

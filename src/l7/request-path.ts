@@ -16,7 +16,6 @@ import type { HttpRuntime } from './http-runtime.js'
 import { localReply } from './local-reply.js'
 import { mirrorRequest } from './mirror.js'
 import { prepareRequest, prepareUpstreamHead } from './request-headers.js'
-import { ResponseFlag } from './response-flags.js'
 import { RetryState } from './retry-state.js'
 import { answerDirectly } from './route-answers.js'
 import { UpstreamRequest } from './upstream-request.js'
@@ -243,4 +242,3 @@ class PickContext implements LbContext {
   }
 }
 
-export { ResponseFlag }

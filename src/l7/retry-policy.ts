@@ -3,8 +3,8 @@
 
 import type { RetryPolicy } from '../model/route.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
-import { compileHeaderMatcher, compileResponseHeaderMatcher, type RequestHeaderTest } from './match/header-matcher.js'
 import type { HeaderList } from './codec/header-list.js'
+import { compileHeaderMatcher, compileResponseHeaderMatcher, type RequestHeaderTest } from './match/header-matcher.js'
 import type { UpstreamFailure } from './upstream-request.js'
 
 /** Bits of the retry_on tokens. */

@@ -13,7 +13,13 @@ import type { ResponseHead } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { CompiledForward } from './compiled-route.js'
 import type { Exchange } from './exchange.js'
-import { type CompiledRetryPolicy, type RetryConditions, retryOnHeaderBits, wantsRetryOnFailure, wantsRetryOnResponse } from './retry-policy.js'
+import {
+  type CompiledRetryPolicy,
+  type RetryConditions,
+  retryOnHeaderBits,
+  wantsRetryOnFailure,
+  wantsRetryOnResponse,
+} from './retry-policy.js'
 import type { UpstreamFailure, UpstreamRequest } from './upstream-request.js'
 
 const DEFAULT_RETRIES = 1
@@ -195,7 +201,8 @@ export class RetryState {
   tried(host: Host): void {
     this.triedHosts.push(host)
     const every = this.policy?.avoidPreviousPrioritiesEvery ?? null
-    if (every !== null && this.triedHosts.length % every === 0) this.excludedPriorities = new Set(this.triedHosts.map(tried => tried.priority))
+    if (every !== null && this.triedHosts.length % every === 0)
+      this.excludedPriorities = new Set(this.triedHosts.map(tried => tried.priority))
   }
 
   /** The predicates of retry_host_predicate; the first try takes any host. */
@@ -256,9 +263,10 @@ function takeWishes(headers: HeaderList): RequestWishes | null {
   const wishes: RequestWishes = {
     bits: retryOnHeaderBits(headers.getJoined(RETRY_ON), false) | retryOnHeaderBits(headers.getJoined(RETRY_GRPC_ON), true),
     maxRetries: unsigned(headers.get(MAX_RETRIES_HEADER), MAX_RETRIES),
-    statusCodes: list(headers.getJoined(STATUS_CODES))
-      ?.map(code => unsigned(code, 999))
-      .filter(code => code !== null) ?? null,
+    statusCodes:
+      list(headers.getJoined(STATUS_CODES))
+        ?.map(code => unsigned(code, 999))
+        .filter(code => code !== null) ?? null,
     headerNames: list(headers.getJoined(HEADER_NAMES))?.map(name => name.toLowerCase()) ?? null,
     perTryTimeoutMs: unsigned(headers.get(PER_TRY_TIMEOUT), 0xffff_ffff),
     hedge: headers.has(HEDGE) ? headers.get(HEDGE) === 'true' : null,

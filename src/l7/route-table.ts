@@ -4,7 +4,7 @@
 
 import type { Route, RouteTable, VirtualHost } from '../model/route.js'
 import type { RequestHead } from './codec/codec.js'
-import { type CompiledVirtualHost, CompiledRoute, inOrder, NO_MUTATORS } from './compiled-route.js'
+import { CompiledRoute, type CompiledVirtualHost, inOrder, NO_MUTATORS } from './compiled-route.js'
 import { compileRequestMutations, compileResponseMutations } from './header-mutations.js'
 import { asciiLower, toByteString } from './match/byte-string.js'
 import { compileHeaderMatchers } from './match/header-matcher.js'
@@ -162,6 +162,7 @@ function compileVirtualHost(model: VirtualHost, table: RouteTable, runtime: Runt
     includeAttemptCountInResponse: model.includeAttemptCountInResponse,
     model,
     table,
+    rateLimits: model.rateLimits,
     overrides: new Map([...table.overrides, ...model.overrides]),
     retry: model.retry === null ? null : new CompiledRetryPolicy(model.retry),
     requestMutators: inOrder(

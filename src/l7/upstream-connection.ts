@@ -13,6 +13,7 @@ import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError
 import { Http1ClientCodec } from './codec/http1/client-codec.js'
 import { Http2ClientCodec } from './codec/http2/client-codec.js'
 import { headerCase, headLimits } from './codec-options.js'
+import { upstreamHttp2Stats } from './codec-stats.js'
 
 /** A learned keep-alive timeout is used up to this margin, so that we close before the peer does (istio#55138 and the like). */
 const KEEPALIVE_MARGIN_MS = 1000
@@ -53,7 +54,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler {
     const limits = headLimits(options.common, options.common.maxResponseHeadersKb)
     this.codec =
       protocol === 'http2'
-        ? new Http2ClientCodec(this.transport, this, { http2: options.http2, limits })
+        ? new Http2ClientCodec(this.transport, this, { http2: options.http2, limits, stats: upstreamHttp2Stats(pool.host.cluster) })
         : new Http1ClientCodec(this.transport, this, { limits, headerCase: headerCase(options.http1), enableTrailers: true })
     this.idleTimer = new LazyTimer(() => {
       this.pool.host.cluster.traffic.main.upstream_cx_idle_timeout.value++

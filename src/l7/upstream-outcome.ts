@@ -91,7 +91,7 @@ export function onUpstreamFailure(exchange: Exchange, upstream: UpstreamRequest,
     return
   }
   const timedOut = failure.kind === 'per-try-timeout' || failure.kind === 'per-try-idle-timeout'
-  const hedging = timedOut && retry !== null && retry.hedgeOnPerTryTimeout
+  const hedging = timedOut && retry?.hedgeOnPerTryTimeout
   if (exchange.replayable && retryAllowed(exchange, upstream, failure)) {
     if (!hedging) {
       drop(exchange, upstream)

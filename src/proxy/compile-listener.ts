@@ -2,7 +2,8 @@
 // accepted config, never per connection. Errors are collected by path: they make the NACK.
 
 import { compileAccessLog } from '../l7/access-log.js'
-import type { AccessLogSinks } from '../l7/access-log-sink.js'
+import type { LogSinks } from '../l7/access-log-sink.js'
+import { downstreamHttp2Stats } from '../l7/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../l7/filters/compile-filters.js'
 import { HttpRuntime, type RouteHolder } from '../l7/http-runtime.js'
 import { compileLocalReplyRewriter } from '../l7/local-reply-rewriter.js'
@@ -30,7 +31,7 @@ export interface ListenerEnvironment {
   readonly pools: UpstreamPools
   readonly tlsContexts: TlsContexts
   readonly routes: RouteRegistry
-  readonly sinks: AccessLogSinks
+  readonly sinks: LogSinks
   readonly runtime: Runtime
   readonly random: () => number
   readonly serviceCluster: string
@@ -127,7 +128,10 @@ function compileTerminal(
 }
 
 function compileLogs(models: readonly AccessLog[], env: ListenerEnvironment): HttpRuntime['accessLogs'] {
-  return models.map(model => ({ log: compileAccessLog(model, { runtime: env.runtime, random: env.random }), sink: env.sinks.sinkFor(model.sink) }))
+  return models.map(model => ({
+    log: compileAccessLog(model, { runtime: env.runtime, random: env.random }),
+    sink: env.sinks.open(model.sink),
+  }))
 }
 
 function compileHttp(
@@ -173,6 +177,7 @@ function compileHttp(
     random: env.random,
     explainDenials: outrigger !== undefined,
     onDenied: info => logDenied(info, env),
+    http2Stats: downstreamHttp2Stats(env.store, hcm.main),
     countCodec: stat => countCodec(env.store, stat),
   })
 }

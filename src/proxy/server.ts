@@ -3,7 +3,7 @@
 //
 //   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
-import { AccessLogSinks } from '../l7/access-log-sink.js'
+import { LogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
@@ -56,7 +56,7 @@ export class Server {
   readonly routes: RouteRegistry
   readonly secrets: SecretRegistry
   readonly tlsContexts: TlsContexts
-  readonly sinks: AccessLogSinks
+  readonly sinks: LogSinks
   readonly startedAt = Date.now()
   readonly runtime: Runtime
   state: ServerState = 'PRE_INITIALIZING'
@@ -81,7 +81,7 @@ export class Server {
     this.log = options.log
     const { bootstrap, store, random } = options
     this.runtime = { get: key => bootstrap.runtime.get(key) }
-    this.sinks = new AccessLogSinks()
+    this.sinks = new LogSinks()
     this.secrets = new SecretRegistry({
       environment: options.env,
       onWanted: ref => this.onSecretWanted?.(ref),

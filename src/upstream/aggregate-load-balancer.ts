@@ -47,6 +47,7 @@ export class AggregateLoadBalancer implements LoadBalancer {
       }
     }
     this.visiting = false
+    this.loads = sets.length === 0 ? null : computePriorityLoads(sets, this.panicThreshold)
     return sets
   }
 
@@ -65,11 +66,8 @@ export class AggregateLoadBalancer implements LoadBalancer {
   }
 
   pick(ctx: LbContext, given = -1): Host | null {
-    if (this.loads === null || this.changed) {
-      const sets = this.linearize()
-      this.loads = sets.length === 0 ? null : computePriorityLoads(sets, this.panicThreshold)
-      if (this.loads === null) return null
-    }
+    if (this.changed) this.linearize()
+    if (this.loads === null) return null
     const excluded = ctx.excludedPriorities ?? null
     const loads = excluded !== null && excluded.size > 0 ? excludePriorities(this.loads, excluded) : this.loads
     const choice = given >= 0 ? given : choosePriority(loads, roll(ctx))

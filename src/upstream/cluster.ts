@@ -7,7 +7,7 @@ import type { Counter } from '../metrics/stat.js'
 import type { ClusterStats } from '../metrics/stat-names.js'
 import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
-import type { EndpointAssignment, HealthStatus, Locality, LocalityEndpoints } from '../model/endpoint.js'
+import type { EndpointAssignment, Locality, LocalityEndpoints } from '../model/endpoint.js'
 import { AggregateLoadBalancer } from './aggregate-load-balancer.js'
 import { Breakers } from './breakers.js'
 import type { Clock, Timer } from './clock.js'
@@ -16,6 +16,7 @@ import type { NameResolver } from './dns-resolver.js'
 import type { HealthCheckDial, HealthCheckTransport } from './health-check-transport.js'
 import { HealthChecker } from './health-checker.js'
 import { HealthFlag, type Host } from './host.js'
+import { edsFlags, edsMask, healthStatusOf } from './host-health.js'
 import { buildHostSets, type HostSet, PrioritySet } from './host-set.js'
 import { HostTable, type MetadataInterest } from './host-table.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
@@ -45,7 +46,6 @@ export interface ClusterDeps {
 }
 
 const defaultOverrideStatus: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
-const edsMask = HealthFlag.FAILED_EDS_HEALTH | HealthFlag.DEGRADED_EDS_HEALTH | HealthFlag.EDS_STATUS_DRAINING
 const emptyAssignment = (clusterName: string): EndpointAssignment => ({
   clusterName,
   localities: [],
@@ -288,6 +288,7 @@ export class UpstreamCluster {
     if (!lbKeys.every(same)) {
       this.balancer.close?.()
       this.balancer = this.createBalancer()
+      this.takeLocalityWeights(this.assignment)
       this.prioritySet.invalidate()
     }
     if (!same('outlier')) {
@@ -318,6 +319,8 @@ export class UpstreamCluster {
       host.removed = true
       host.closePools(true)
     }
+    // Its series end, unless another version of the cluster shows them.
+    this.stats.release()
   }
 
   /** Changes health flags; lists, gauges and listeners follow. */
@@ -353,7 +356,7 @@ export class UpstreamCluster {
       panicThreshold: config.healthyPanicPercent,
       localityWeighted: config.localityWeighted,
       zoneAware: config.localityWeighted ? null : config.zoneAware,
-      localHosts: this.localHosts(),
+      localHosts: () => this.localHosts(),
       defer: deps.defer,
       warn: message => deps.log('warn', `cluster ${this.name}: ${message}`),
     }
@@ -362,7 +365,7 @@ export class UpstreamCluster {
 
   private localHosts(): PrioritySet | null {
     const { localClusterName, find } = this.deps
-    if (localClusterName === null || this.config.zoneAware === null) return null
+    if (localClusterName === null) return null
     if (localClusterName === this.name) return this.prioritySet
     return find(localClusterName)?.priorities ?? null
   }
@@ -536,6 +539,8 @@ export class UpstreamCluster {
         host.flags |= HealthFlag.FAILED_ACTIVE_HC
         if (this.config.ignoreNewHostsUntilFirstHealthCheck) host.flags |= HealthFlag.PENDING_ACTIVE_HC
       }
+      // Slow start counts from now, where no active check will say when.
+      if (this.checker === null) host.lastHealthyAtMs = this.deps.clock.now()
       this.count(host, 1)
       this.detector?.add(host)
     }
@@ -576,6 +581,7 @@ export class UpstreamCluster {
 
   private refreshGauges(): void {
     const { main } = this.stats
+    main.max_host_weight.value = this.table.maxWeight
     main.membership_total.value = this.table.hosts.length
     main.membership_healthy.value = this.healthyCount
     main.membership_degraded.value = this.degradedCount
@@ -613,30 +619,6 @@ export class UpstreamCluster {
     const ready = this.onReady
     this.onReady = null
     ready?.()
-  }
-}
-
-/** Envoy's health status of a host, as override_host_status and /clusters name it. */
-export function healthStatusOf(host: Host): HealthStatus {
-  if (host.hasFlag(HealthFlag.FAILED_EDS_HEALTH) || host.hasFlag(HealthFlag.EDS_STATUS_DRAINING)) return host.endpoint.health
-  if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC)) return host.hasFlag(HealthFlag.ACTIVE_HC_TIMEOUT) ? 'TIMEOUT' : 'UNHEALTHY'
-  if (host.hasFlag(HealthFlag.FAILED_OUTLIER_CHECK)) return 'UNHEALTHY'
-  if (host.hasFlag(HealthFlag.DEGRADED_EDS_HEALTH) || host.hasFlag(HealthFlag.DEGRADED_ACTIVE_HC)) return 'DEGRADED'
-  return host.endpoint.health
-}
-
-function edsFlags(health: HealthStatus): number {
-  switch (health) {
-    case 'UNHEALTHY':
-    case 'TIMEOUT':
-      return HealthFlag.FAILED_EDS_HEALTH
-    case 'DRAINING':
-      return HealthFlag.EDS_STATUS_DRAINING
-    case 'DEGRADED':
-      return HealthFlag.DEGRADED_EDS_HEALTH
-    case 'UNKNOWN':
-    case 'HEALTHY':
-      return 0
   }
 }
 

@@ -58,10 +58,9 @@ export class HashRing implements HashTable {
 
   constructor(options: HashRingOptions, stats: ClusterStats) {
     this.options = options
-    const scope = stats.scope.scope('ring_hash_lb')
-    this.sizeGauge = scope.gauge('size')
-    this.fewestGauge = scope.gauge('min_hashes_per_host')
-    this.mostGauge = scope.gauge('max_hashes_per_host')
+    this.sizeGauge = stats.scope.gauge('ring_hash_lb.size')
+    this.fewestGauge = stats.scope.gauge('ring_hash_lb.min_hashes_per_host')
+    this.mostGauge = stats.scope.gauge('ring_hash_lb.max_hashes_per_host')
   }
 
   finish(): void {}

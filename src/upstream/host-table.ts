@@ -30,6 +30,7 @@ const nothing: HostChanges = { added: [], removed: [], updated: [] }
 
 export class HostTable {
   hosts: readonly Host[] = []
+  maxWeight = 0
   readonly byKey = new Map<string, Host>()
   private readonly cluster: UpstreamCluster
   private readonly freeSlots: number[] = []
@@ -54,6 +55,7 @@ export class HostTable {
     this.update++
     // Hosts that stand where they stood need no look into the map: nearly all, nearly always.
     let guess = 0
+    let maxWeight = 0
     for (const group of localities) {
       if (group.priority >= maxPriorities) continue
       for (const endpoint of group.endpoints) {
@@ -77,10 +79,12 @@ export class HostTable {
           if (reuse(host, endpoint, group, interest)) updated.push(host)
         }
         this.claims[host.slot] = this.update
+        if (endpoint.weight > maxWeight) maxWeight = endpoint.weight
         host.position = next.length
         next.push(host)
       }
     }
+    this.maxWeight = maxWeight
     const removed: Host[] = []
     if (next.length - added.length < old.length) {
       for (const host of old) {

@@ -42,8 +42,8 @@ export interface LbEnvironment {
   readonly panicThreshold: number
   readonly localityWeighted: boolean
   readonly zoneAware: Cluster['zoneAware']
-  /** Hosts of the cluster this proxy belongs to, for zone-aware routing; null = unknown. */
-  readonly localHosts: PrioritySet | null
+  /** Hosts of the cluster this proxy belongs to, for zone-aware routing; null = not known (yet). */
+  readonly localHosts: () => PrioritySet | null
   /** Runs `step` soon, outside the present call (setImmediate): long table builds go in slices. */
   readonly defer: (step: () => void) => void
   readonly warn: (message: string) => void

@@ -58,9 +58,8 @@ export class MaglevTable implements HashTable {
   constructor(size: number, useHostname: boolean, stats: ClusterStats, defer: (step: () => void) => void) {
     this.size = size
     this.useHostname = useHostname
-    const scope = stats.scope.scope('maglev_lb')
-    this.fewestGauge = scope.gauge('min_entries_per_host')
-    this.mostGauge = scope.gauge('max_entries_per_host')
+    this.fewestGauge = stats.scope.gauge('maglev_lb.min_entries_per_host')
+    this.mostGauge = stats.scope.gauge('maglev_lb.max_entries_per_host')
     this.defer = defer
   }
 

@@ -3,7 +3,7 @@
 // Invariant: everything derived from the host sets belongs to one `version` of them; pick() refreshes first when it moved on.
 
 import type { Host } from './host.js'
-import type { HostSet, LocalityHosts } from './host-set.js'
+import type { HostSet, LocalityHosts, PrioritySet } from './host-set.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
 import { below } from './load-balancer.js'
 import { LocalityPicker } from './locality-picker.js'
@@ -39,6 +39,7 @@ const noZoneRouting: ZoneRouting = { kind: 'none' }
 export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
   protected readonly env: LbEnvironment
   protected version = 0
+  private local: PrioritySet | null = null
   private localVersion = 0
   private sets: readonly HostSet[] = []
   private loads: PriorityLoads = { healthy: [100], degraded: [0], panic: [false], availability: [0], degradedAvailability: [0] }
@@ -53,9 +54,7 @@ export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
 
   // HOT: once a request. bench/micro/load-balancer.bench.ts.
   pick(ctx: LbContext, choice = -1): Host | null {
-    if (this.version !== this.env.hosts.version || (this.env.localHosts !== null && this.localVersion !== this.env.localHosts.version)) {
-      this.refresh()
-    }
+    if (this.version !== this.env.hosts.version || (this.env.zoneAware !== null && this.localChanged())) this.refresh()
     let host: Host | null = null
     for (let attempt = 0; attempt < ctx.maxAttempts; attempt++) {
       const source = this.chooseSource(ctx, choice)
@@ -95,11 +94,18 @@ export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
         }
       }
     }
-    if (env.localHosts !== null && env.zoneAware !== null) {
-      this.localVersion = env.localHosts.version
-      this.zoneRouting = computeZoneRouting(this.sets[0]!, env.localHosts.sets[0]!, env.zoneAware, env.stats)
+    if (env.zoneAware !== null) {
+      this.local = env.localHosts()
+      this.localVersion = this.local?.version ?? 0
+      this.zoneRouting =
+        this.local === null ? noZoneRouting : computeZoneRouting(this.sets[0]!, this.local.sets[0]!, env.zoneAware, env.stats)
     }
     this.onRefresh(this.sets)
+  }
+
+  private localChanged(): boolean {
+    const local = this.env.localHosts()
+    return local !== this.local || (local !== null && local.version !== this.localVersion)
   }
 
   private newSources(set: HostSet): PrioritySources<S> {
@@ -153,9 +159,9 @@ export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
       if (locality >= 0) return (degraded ? sources.degradedByLocality : sources.healthyByLocality)[locality] ?? null
     }
     const whole = degraded ? sources.degraded : sources.healthy
-    if (priority !== 0 || this.zoneRouting.kind === 'none' || env.zoneAware === null || env.localHosts === null) return whole
+    if (priority !== 0 || this.zoneRouting.kind === 'none' || env.zoneAware === null || this.local === null) return whole
     if (env.zoneAware.routingEnabledPercent < 100 && below(ctx.random(), 100) >= env.zoneAware.routingEnabledPercent) return whole
-    if (inPanic(env.localHosts.sets[0]!, env.panicThreshold)) {
+    if (inPanic(this.local.sets[0]!, env.panicThreshold)) {
       env.stats.main.lb_local_cluster_not_ok.value++
       return env.zoneAware.failTrafficOnPanic ? null : whole
     }

@@ -55,6 +55,16 @@ describe('aggregate cluster', () => {
     expect(registry.get('all')!.hostSets).toHaveLength(3)
   })
 
+  it('picks right when somebody looked at its host sets between a failure and the pick', () => {
+    const { registry, pick, fail } = make()
+    pick()
+    fail('10.1.0.1:80')
+    fail('10.1.0.2:80')
+    expect(registry.get('all')!.hostSetVersion).toBeGreaterThan(1)
+    expect(registry.get('all')!.hostSets[0]!.healthy).toEqual([])
+    expect(pick()).toEqual(new Map([['10.2.0.1:80', 1_000]]))
+  })
+
   it('gives hosts of the child: its breakers and stats apply', () => {
     const { registry } = make()
     const host = registry.get('all')!.pick(context(seeded(1)))!

@@ -198,6 +198,22 @@ describe('warming', () => {
   })
 })
 
+describe('10,000 clusters', () => {
+  it('are applied, warmed and removed without work that grows with their square', () => {
+    const { registry, store } = testRegistry()
+    let changes = 0
+    registry.onEdsNamesChange(() => changes++)
+    const count = 10_000
+    for (let i = 0; i < count; i++) registry.apply(cluster(`c${i}`))
+    expect([registry.edsNames().length, registry.warmingCount, changes]).toEqual([count, count, count])
+    for (let i = 0; i < count; i++) registry.applyAssignment(eds(`c${i}`, ['10.0.0.1']))
+    expect(registry.warmingCount).toBe(0)
+    expect(store.counter('cluster.c7.update_success').value).toBe(1)
+    for (let i = 0; i < count; i++) registry.remove(`c${i}`)
+    expect([registry.edsNames(), registry.names()]).toEqual([[], []])
+  })
+})
+
 describe('removal', () => {
   it('keeps serving while an active route names the cluster, until it does not', () => {
     const routes = new Set(['c'])

@@ -208,6 +208,17 @@ describe('zone-aware routing (Envoy docs, load_balancing/zone_aware)', () => {
     expect(target.pick(context(seeded(1)))).toBeNull()
   })
 
+  it('begins when the local cluster becomes known', () => {
+    const test = testRegistry({ localLocality: zone('a'), localClusterName: 'self' })
+    test.registry.apply(cluster('c', { zoneAware }))
+    test.registry.applyAssignment(assignment('c', [inZone('a', 1, 5), inZone('b', 2, 5)]))
+    const pick = () => zoneShares(histogram(() => test.registry.get('c')!.pick(context(seeded(1))), 100)).size
+    expect(pick()).toBe(2)
+    test.registry.apply(cluster('self'))
+    test.registry.applyAssignment(assignment('self', [inZone('a', 100, 5), inZone('b', 101, 5)]))
+    expect(pick()).toBe(1)
+  })
+
   it('follows changes of the local cluster', () => {
     const { registry, shares } = make(
       [

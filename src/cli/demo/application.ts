@@ -20,8 +20,12 @@ const callers = new Map<string, number>()
 
 function handle(incoming: IncomingMessage, response: ServerResponse): void {
   incoming.resume()
-  if (upstreamPort !== '') return callUpstream(incoming, response)
-  if (incoming.url === '/callers') return send(response, 200, { service: name, version, callers: [...callers] })
+  if (upstreamPort !== '') callUpstream(incoming, response)
+  else if (incoming.url === '/callers') send(response, 200, { service: name, version, callers: [...callers] })
+  else answer(incoming, response)
+}
+
+function answer(incoming: IncomingMessage, response: ServerResponse): void {
   const identity = incoming.headers['x-forwarded-client-cert']
   const caller = /URI=([^;,"]+)/.exec(String(identity ?? ''))?.[1] ?? ''
   if (callers.has(caller) || callers.size < MAX_CALLERS) callers.set(caller, (callers.get(caller) ?? 0) + 1)

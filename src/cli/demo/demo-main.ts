@@ -30,9 +30,11 @@ const program = new Command('demo')
   .option('--port-base <port>', `use ${PORT_SPAN} ports from here on instead of the well-known ones`, parsePortBase)
   .option('--envoy <names>', 'sidecars that are the real Envoy (ENVOY_BIN): web, api, batch or all, separated by commas', parseEnvoy)
   .allowExcessArguments(false)
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'demo: ')) })
   .parse()
 const flags = program.opts<DemoFlags>()
-process.exitCode = await main(flags)
+// Not by `exitCode`: when the mesh broke, traffic and waits of the step that was running are still there.
+process.exit(await main(flags))
 
 async function main({ once = false, portBase, envoy = new Set() }: DemoFlags): Promise<number> {
   const executable = envoy.size === 0 ? '' : envoyExecutable()

@@ -52,7 +52,7 @@ export class Mesh {
       'control',
       ...['-c', meshFile, '--data-dir', join(folder, 'state'), ...addresses],
     ])
-    await this.until('the control plane answers', async () => (await this.api.getJson<string>('/v1/status/leader')) !== '')
+    await this.until('the control plane answers', async () => (await this.api.get('/v1/status/leader')).text !== '')
   }
 
   async startApplications(): Promise<void> {

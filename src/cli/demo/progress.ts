@@ -24,7 +24,10 @@ export class Progress {
   /** Shows the bar; at `total` it goes away. */
   bar(label: string, done: number, total: number): void {
     if (!this.#out.isTTY) return
-    if (done >= total) return this.#clear()
+    if (done >= total) {
+      this.#clear()
+      return
+    }
     const now = performance.now()
     if (now - this.#lastDrawn < REDRAW_MS) return
     this.#lastDrawn = now

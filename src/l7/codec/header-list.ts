@@ -19,10 +19,17 @@ export function lowerHeaderName(name: string): string {
 /** Header fields in order. Values are latin1 strings without surrounding OWS (RFC 9110 §5.5). HOT: every request. */
 export class HeaderList {
   /** Names as received or as added, one per field. */
-  readonly raw: string[] = []
+  readonly raw: string[]
   /** Lower-case names, parallel to `raw`. */
-  readonly lower: string[] = []
-  readonly values: string[] = []
+  readonly lower: string[]
+  readonly values: string[]
+
+  /** Takes the arrays as they are: parallel, `lower` interned. */
+  constructor(raw: string[] = [], lower: string[] = [], values: string[] = []) {
+    this.raw = raw
+    this.lower = lower
+    this.values = values
+  }
 
   static of(...pairs: readonly (readonly [string, string])[]): HeaderList {
     const list = new HeaderList()
@@ -107,9 +114,7 @@ export class HeaderList {
   }
 
   clone(): HeaderList {
-    const copy = new HeaderList()
-    for (let i = 0; i < this.values.length; i++) copy.appendParsed(this.raw[i]!, this.lower[i]!, this.values[i]!)
-    return copy
+    return new HeaderList(this.raw.slice(), this.lower.slice(), this.values.slice())
   }
 
   private removeFrom(lower: string, start: number): void {

@@ -72,7 +72,8 @@ class CompiledCompressor {
   /** All that must hold besides the client's wish. */
   compressible(head: ResponseHead): boolean {
     const { headers } = head
-    if (head.upgraded || head.status === 204 || head.status === 304 || this.config.uncompressibleResponseCodes.includes(head.status)) return false
+    if (head.upgraded || head.status === 204 || head.status === 304 || this.config.uncompressibleResponseCodes.includes(head.status))
+      return false
     if (headers.has('content-encoding') || headers.has('content-range')) return false
     const type = headers.get('content-type')
     if (type !== undefined && type !== '') {

@@ -233,7 +233,12 @@ function readOption(reader: ProtobufReader, out: DecidedHeader[], appending: Dec
     out.push({
       name: header[0],
       value: header[1],
-      action: append === true ? appending : append === false ? 'OVERWRITE_IF_EXISTS_OR_ADD' : (APPEND_ACTIONS[action] ?? 'OVERWRITE_IF_EXISTS_OR_ADD'),
+      action:
+        append === true
+          ? appending
+          : append === false
+            ? 'OVERWRITE_IF_EXISTS_OR_ADD'
+            : (APPEND_ACTIONS[action] ?? 'OVERWRITE_IF_EXISTS_OR_ADD'),
     })
   }
   return true

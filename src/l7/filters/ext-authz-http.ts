@@ -14,6 +14,8 @@ type NameTest = ((name: string) => boolean) | null
 
 /** Client headers that are always passed on where allowed_client_headers is set. */
 const ALWAYS_TO_CLIENT = new Set(['www-authenticate', 'location'])
+/** Fields that may come several times and must not be joined or replaced. */
+const SEVERAL = new Set(['set-cookie', 'www-authenticate'])
 const HEADERS_TO_REMOVE = 'x-envoy-auth-headers-to-remove'
 
 export class HttpAuthzService {
@@ -59,8 +61,11 @@ export class HttpAuthzService {
     const { status, headers } = result
     if (status >= 500) return { kind: 'error', message: `the authorization service answered ${status}` }
     if (status !== 200) {
-      const passed = this.select(headers, this.client === null ? () => true : name => ALWAYS_TO_CLIENT.has(name) || this.client!(name), 'APPEND_IF_EXISTS_OR_ADD')
-      return { kind: 'denied', status, headers: passed.filter(header => header.name !== 'host'), body: result.body.toString('utf8'), metadata: null }
+      const test: NameTest = this.client === null ? name => name !== 'host' : name => ALWAYS_TO_CLIENT.has(name) || this.client!(name)
+      const passed = this.select(headers, test, 'OVERWRITE_IF_EXISTS_OR_ADD').map(header =>
+        SEVERAL.has(header.name) ? { ...header, action: 'APPEND_IF_EXISTS_OR_ADD' as const } : header,
+      )
+      return { kind: 'denied', status, headers: passed, body: result.body.toString('utf8'), metadata: null }
     }
     return {
       kind: 'ok',

@@ -140,7 +140,11 @@ class ExtAuthzFilter implements StreamFilter {
     const { grpc } = config.service
     const message = encodeCheckRequest({ call, head, config, contextExtensions, allowsHeader: shared.allowsHeader, body })
     this.pending = env.grpcClient.unary(grpc, CHECK, message, grpc.timeoutMs ?? DEFAULT_TIMEOUT_MS, (status, bytes, details) => {
-      decided(status === 0 ? decodeCheckResponse(bytes) : { kind: 'error', message: `gRPC status ${status}${details === '' ? '' : `: ${details}`}` })
+      decided(
+        status === 0
+          ? decodeCheckResponse(bytes)
+          : { kind: 'error', message: `gRPC status ${status}${details === '' ? '' : `: ${details}`}` },
+      )
     })
   }
 

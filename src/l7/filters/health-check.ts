@@ -90,7 +90,8 @@ class HealthCheckFilter implements StreamFilter {
       const { membership_total, membership_healthy, membership_degraded } = cluster.stats.main
       const total = membership_total.value
       const available = membership_healthy.value + membership_degraded.value
-      if (total === 0 ? minPercent > 0 : (available * 100) / total < minPercent) return { status: 503, details: 'health_check_cluster_unhealthy' }
+      if (total === 0 ? minPercent > 0 : (available * 100) / total < minPercent)
+        return { status: 503, details: 'health_check_cluster_unhealthy' }
     }
     return null
   }

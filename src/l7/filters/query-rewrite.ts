@@ -6,7 +6,13 @@ export function rewriteQuery(path: string, set: readonly (readonly [string, stri
   const question = path.indexOf('?')
   const base = question === -1 ? path : path.slice(0, question)
   const gone = new Set([...remove, ...set.map(([name]) => name)])
-  const kept = question === -1 ? [] : path.slice(question + 1).split('&').filter(part => part !== '' && !gone.has(parameterName(part)))
+  const kept =
+    question === -1
+      ? []
+      : path
+          .slice(question + 1)
+          .split('&')
+          .filter(part => part !== '' && !gone.has(parameterName(part)))
   for (const [name, value] of set) kept.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
   return kept.length === 0 ? base : `${base}?${kept.join('&')}`
 }

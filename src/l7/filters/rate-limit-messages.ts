@@ -1,8 +1,8 @@
 // envoy.service.ratelimit.v3.RateLimitRequest and RateLimitResponse in wire format. Used by rate-limit.ts.
 
 import type { JsonValue } from '../../model/metadata.js'
-import { ProtobufReader, ProtobufWriter } from './protobuf-writer.js'
 import { readStruct } from './protobuf-struct.js'
+import { ProtobufReader, ProtobufWriter } from './protobuf-writer.js'
 import type { Descriptor } from './rate-limit-descriptors.js'
 
 export const SHOULD_RATE_LIMIT = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'

@@ -116,7 +116,10 @@ export const ADDRESS_OPERATORS: readonly [string, OperatorFactory][] = [
   ...family('UPSTREAM_LOCAL_ADDRESS', upstreamLocalEndpoint),
   ...family('UPSTREAM_REMOTE_ADDRESS', upstreamRemoteEndpoint),
   ['UPSTREAM_HOST', plain(info => (info.upstreamHost === null ? undefined : formatAddress(info.upstreamHost.address)))],
-  ['UPSTREAM_HOST_NAME', plain(info => (info.upstreamHost === null ? undefined : info.upstreamHost.hostname || info.upstreamHost.addressText))],
+  [
+    'UPSTREAM_HOST_NAME',
+    plain(info => (info.upstreamHost === null ? undefined : info.upstreamHost.hostname || info.upstreamHost.addressText)),
+  ],
   [
     'UPSTREAM_HOST_NAME_WITHOUT_PORT',
     plain(info => {

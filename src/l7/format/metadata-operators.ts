@@ -43,7 +43,8 @@ const from =
 function filterState(argument: string): Operator | { reason: string } {
   const [key, form, field] = argument.split(':')
   if (key === undefined || key === '') return { reason: 'needs (KEY:F)' }
-  if (form !== undefined && form !== 'PLAIN' && form !== 'TYPED' && form !== 'FIELD') return { reason: `has the unknown serialization ${form}` }
+  if (form !== undefined && form !== 'PLAIN' && form !== 'TYPED' && form !== 'FIELD')
+    return { reason: `has the unknown serialization ${form}` }
   return info => {
     const value = info.filterState(key) as OperatorValue
     if (value === undefined || value === null) return undefined

@@ -2,13 +2,13 @@
 
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { grpcStatusOf, GRPC_STATUS_NAMES, isGrpcRequest } from '../grpc.js'
+import type { HeaderList } from '../codec/header-list.js'
+import { GRPC_STATUS_NAMES, grpcStatusOf, isGrpcRequest } from '../grpc.js'
 import { toByteString } from '../match/byte-string.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
 import { queryParameter } from '../match/query-parameter.js'
 import { responseFlagsLongText, responseFlagsText } from '../response-flags.js'
 import type { StreamInfo } from '../stream-info.js'
-import type { HeaderList } from '../codec/header-list.js'
 import { compileDateFormat } from './date-format.js'
 import { type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 
@@ -132,7 +132,8 @@ function requestedServerName(argument: string): Operator | { reason: string } {
 
 function pathOf(argument: string): Operator | { reason: string } {
   const [query = '', source = ''] = argument.split(':')
-  if (!['', 'WQ', 'NQ'].includes(query) || !['', 'ORIG', 'PATH', 'ORIG_OR_PATH'].includes(source)) return { reason: `(${argument}) is unknown` }
+  if (!['', 'WQ', 'NQ'].includes(query) || !['', 'ORIG', 'PATH', 'ORIG_OR_PATH'].includes(source))
+    return { reason: `(${argument}) is unknown` }
   return ({ request }) => {
     if (request === null) return undefined
     const original = source === 'PATH' ? undefined : request.headers.get('x-envoy-original-path')
@@ -170,7 +171,11 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['TRAILER', responseHeader(info => info.responseTrailers)],
   ['RESPONSE_TRAILER', responseHeader(info => info.responseTrailers)],
   ['PATH', pathOf],
-  ['QUERY_PARAM', name => (name === '' ? { reason: 'needs (NAME)' } : ({ request }) => (request === null ? undefined : queryParameter(request.path, name)))],
+  [
+    'QUERY_PARAM',
+    name =>
+      name === '' ? { reason: 'needs (NAME)' } : ({ request }) => (request === null ? undefined : queryParameter(request.path, name)),
+  ],
   ['QUERY_PARAMS', argument => queryOf(argument === 'DECODED')],
   ['START_TIME', time(info => info.startTimeMs, false)],
   ['START_TIME_LOCAL', time(info => info.startTimeMs, true)],
@@ -182,7 +187,9 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   [
     'RESPONSE_CODE_DETAILS',
     argument =>
-      argument === 'ALLOW_WHITESPACES' ? info => orNothing(info.responseCodeDetails) : info => orNothing(info.responseCodeDetails.replace(/\s/g, '_')),
+      argument === 'ALLOW_WHITESPACES'
+        ? info => orNothing(info.responseCodeDetails)
+        : info => orNothing(info.responseCodeDetails.replace(/\s/g, '_')),
   ],
   ['RESPONSE_FLAGS', plain(info => responseFlagsText(info.responseFlags))],
   ['RESPONSE_FLAGS_LONG', plain(info => responseFlagsLongText(info.responseFlags))],
@@ -199,7 +206,10 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['REQUEST_DURATION', plain(between('DS_RX_BEG', 'DS_RX_END', 1))],
   ['REQUEST_TX_DURATION', plain(between('DS_RX_BEG', 'US_TX_END', 1))],
   ['RESPONSE_DURATION', plain(between('DS_RX_BEG', 'US_RX_BEG', 1))],
-  ['RESPONSE_TX_DURATION', plain(info => (info.firstUpstreamByteReceivedAt === 0 ? undefined : whole(endOf(info) - info.firstUpstreamByteReceivedAt)))],
+  [
+    'RESPONSE_TX_DURATION',
+    plain(info => (info.firstUpstreamByteReceivedAt === 0 ? undefined : whole(endOf(info) - info.firstUpstreamByteReceivedAt))),
+  ],
   ['COMMON_DURATION', commonDuration],
   ['ROUTE_NAME', plain(info => orNothing(toByteString(info.routeName)))],
   ['VIRTUAL_CLUSTER_NAME', plain(info => orNothing(toByteString(info.virtualClusterName)))],

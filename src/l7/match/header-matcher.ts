@@ -107,7 +107,7 @@ function compileField(matcher: HeaderMatcher, certainty: Certainty): (headers: H
   const { name, match, invert, treatMissingAsEmpty } = matcher
   if (match.kind === 'present') {
     const wanted = match.present !== invert
-    return headers => ((headers !== null && headers.has(name)) || treatMissingAsEmpty) === wanted
+    return headers => (headers?.has(name) === true || treatMissingAsEmpty) === wanted
   }
   const inner = invert ? opposite(certainty) : certainty
   const test = valueTest(match, inner)

@@ -67,7 +67,7 @@ export class CompiledRouteMatch {
     const { presented, validated } = this.tlsContext!
     const peer = info.connection.tls?.peer ?? null
     if (presented !== null && (peer !== null) !== presented) return false
-    return validated === null || (peer !== null && peer.validated) === validated
+    return validated === null || (peer?.validated === true) === validated
   }
 }
 

@@ -1,7 +1,8 @@
 // /clusters: every host of every cluster with its health and counts, as Envoy's text and envoy.admin.v3.Clusters JSON.
 
 import { type Address, formatAddress } from '../../model/address.js'
-import { healthStatusOf, type UpstreamCluster } from '../../upstream/cluster.js'
+import type { UpstreamCluster } from '../../upstream/cluster.js'
+import { healthStatusOf } from '../../upstream/host-health.js'
 import { HealthFlag, type Host } from '../../upstream/host.js'
 import type { Server } from '../server.js'
 

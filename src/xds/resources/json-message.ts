@@ -56,12 +56,10 @@ function jsonKind(json: unknown): string {
 function readField(target: Fields, desc: DescMessage, field: DescField, value: unknown, ctx: Ctx, depth: number): void {
   switch (field.fieldKind) {
     case 'list': {
-      if (!Array.isArray(value)) {
-        ctx.error(`expected a list, got ${jsonKind(value)}`)
-        return
-      }
+      // One value in place of a list is taken, as Envoy's JSON reader does: Consul's bootstrap has `grpc_services: {...}`.
+      const items: readonly unknown[] = Array.isArray(value) ? value : [value]
       const out = target[field.localName] as unknown[]
-      value.forEach((item, i) => {
+      items.forEach((item, i) => {
         const itemCtx = new Ctx(ctx.sink, `${ctx.path}[${i}]`)
         const read = field.listKind === 'message' && isNested(field.message) ? nested(field.message, item, itemCtx, depth) : undefined
         if (read !== undefined) out.push(read)

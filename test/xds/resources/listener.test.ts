@@ -267,9 +267,9 @@ describe('decodeListener refuses, with the path', () => {
     const json = listenerJson({ filters: [networkFilter('rbac.v3.RBAC', { stat_prefix: 'a' }), networkFilter('echo.v3.Echo')] })
     const unknown = { typeUrl: `${TYPE}envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy`, value: new Uint8Array([1, 2, 3]) }
     expect(decoded(decodeListenerJson(json)).filterChains[0]!.filters.map(filter => filter.kind)).toEqual(['rbac', 'echo'])
-    const message = message(ListenerSchema, json)
-    message.filterChains[0]!.filters[0]!.configType = { case: 'typedConfig', value: { $typeName: 'google.protobuf.Any', ...unknown } }
-    expect(errorsOf(decodeListener(message))).toEqual([
+    const changed = message(ListenerSchema, json)
+    changed.filterChains[0]!.filters[0]!.configType = { case: 'typedConfig', value: { $typeName: 'google.protobuf.Any', ...unknown } }
+    expect(errorsOf(decodeListener(changed))).toEqual([
       `filter_chains[0].filters[0].typed_config: unknown filter 'rbac' (${unknown.typeUrl})`,
     ])
   })

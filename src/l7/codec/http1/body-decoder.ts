@@ -232,7 +232,8 @@ export class BodyDecoder {
       case HEAD_ILLEGAL:
         return this.fail('a control character, bare CR or bare LF among the trailers')
     }
-    const trailers = parseTrailers(reader.text, this.limits)
+    const trailers = parseTrailers(reader, this.limits)
+    reader.reset()
     if ('details' in trailers) {
       this.error = trailers
       return -1

@@ -169,7 +169,8 @@ export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
         this.fail(codecError(502, PROTOCOL_ERROR, 'a control character, bare CR or bare LF in the response head'))
         return -1
     }
-    const parsed = parseResponseHead(reader.text, limits, stream.method, stream.upgrade)
+    const parsed = parseResponseHead(reader, limits, stream.method, stream.upgrade)
+    reader.reset()
     if ('details' in parsed) {
       this.fail(parsed)
       return -1
@@ -190,8 +191,8 @@ export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
       head.contentLength = -1
       this.keepAlive = false
       this.phase = TUNNEL
-      stream.tunnel = true
       stream.events.onHead(head, false)
+      if (stream === this.stream) stream.openTunnel()
       return next
     }
     if (stream.extendedConnect && success) {

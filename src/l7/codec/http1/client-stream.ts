@@ -17,6 +17,9 @@ const BODY_CHUNKED = 2
 /** Tunnel bytes, only once the upstream has accepted. */
 const BODY_TUNNEL = 3
 
+/** Tunnel bytes kept for an upstream that has not accepted yet; the sender is told to wait from the first on. */
+export const MAX_EARLY_TUNNEL_BYTES = 1024 * 1024
+
 export class Http1ClientStream implements ClientStream {
   readonly id: number
   readonly events: ClientEvents
@@ -35,6 +38,9 @@ export class Http1ClientStream implements ClientStream {
   private blocked = false
   private due = 0
   private ended = false
+  private early: Buffer[] = []
+  private earlyBytes = 0
+  private earlyEnd = false
 
   constructor(codec: Http1ClientCodec, id: number, events: ClientEvents) {
     this.codec = codec
@@ -93,7 +99,7 @@ export class Http1ClientStream implements ClientStream {
     codec.awaitResponse()
     const text = writeRequestHead(head, this.method, target, own, headerCase)
     if (end) {
-      this.endRequest()
+      this.ended = this.requestDone = true
       codec.output.writeText(text)
     } else if (this.framing === BODY_TUNNEL) codec.output.writeText(text)
     else codec.output.queue(text)
@@ -113,58 +119,72 @@ export class Http1ClientStream implements ClientStream {
   /** HOT. */
   sendData(chunk: Buffer, end: boolean): boolean {
     if (this.ended || !this.headSent) return true
+    if (this.framing === BODY_TUNNEL) return this.sendTunnelData(chunk, end)
     const { output } = this.codec
-    let ok = true
-    switch (this.framing) {
-      case BODY_LENGTH:
-        this.due -= chunk.length
-        // More or fewer bytes than declared must never become another request.
-        if (this.due < 0 || (end && this.due > 0)) {
-          this.failMidway('http1.request_content_length_mismatch')
-          return true
-        }
-        ok = output.writeChunk('', chunk, '')
-        break
-      case BODY_CHUNKED:
-        if (chunk.length > 0) ok = output.writeChunk(chunkSizeLine(chunk.length), chunk, end ? '\r\n0\r\n\r\n' : '\r\n')
-        else if (end) ok = output.writeText('0\r\n\r\n')
-        break
-      case BODY_TUNNEL:
-        if (!this.tunnel && chunk.length > 0) {
-          // The server codec holds these back until the upstream has accepted (CVE-2025-64763, CVE-2026-73548); whoever else sends
-          // them early breaks the exchange.
-          this.failMidway('http1.early_tunnel_data')
-          return true
-        }
-        if (chunk.length > 0) ok = output.writeChunk('', chunk, '')
-        if (end) {
-          this.ended = true
-          this.codec.tunnelEnded(this)
-          return true
-        }
-        break
+    if (this.framing === BODY_LENGTH) {
+      this.due -= chunk.length
+      // More or fewer bytes than declared must never become another request.
+      if (this.due < 0 || (end && this.due > 0)) {
+        this.failMidway('http1.request_content_length_mismatch')
+        return true
+      }
     }
+    if (end) this.ended = this.requestDone = true
+    let ok = true
+    if (this.framing === BODY_CHUNKED) {
+      if (chunk.length > 0) ok = output.writeChunk(chunkSizeLine(chunk.length), chunk, end ? '\r\n0\r\n\r\n' : '\r\n')
+      else if (end) ok = output.writeText('0\r\n\r\n')
+    } else ok = output.writeChunk('', chunk, '')
     if (end) {
-      this.endRequest()
+      this.codec.settle(this)
       return true
     }
     this.blocked = !ok
     return ok
   }
 
+  private sendTunnelData(chunk: Buffer, end: boolean): boolean {
+    if (this.tunnel) {
+      const ok = chunk.length === 0 || this.codec.output.writeChunk('', chunk, '')
+      if (end) {
+        this.ended = true
+        this.codec.tunnelEnded(this)
+        return true
+      }
+      this.blocked = !ok
+      return ok
+    }
+    // Not before the upstream has accepted: it might read them as another request (CVE-2025-64763, CVE-2026-73548).
+    this.earlyBytes += chunk.length
+    if (this.earlyBytes > MAX_EARLY_TUNNEL_BYTES) {
+      this.failMidway('http1.early_tunnel_data')
+      return true
+    }
+    if (chunk.length > 0) this.early.push(Buffer.from(chunk))
+    this.earlyEnd = end
+    this.blocked = true
+    return false
+  }
+
+  /** The upstream has accepted: what waited goes out. */
+  openTunnel(): void {
+    this.tunnel = true
+    const { early, earlyEnd } = this
+    this.early = []
+    let ok = true
+    for (const chunk of early) ok = this.codec.output.writeChunk('', chunk, '')
+    if (earlyEnd) this.sendTunnelData(EMPTY, true)
+    else if (ok) this.drained()
+  }
+
   sendTrailers(trailers: HeaderList): void {
     if (this.ended) return
     const { codec } = this
     if (this.framing === BODY_CHUNKED && codec.options.enableTrailers) {
+      this.ended = this.requestDone = true
       codec.output.writeText(writeTrailers(trailers, codec.options.headerCase))
-      this.endRequest()
+      codec.settle(this)
     } else this.sendData(EMPTY, true)
-  }
-
-  private endRequest(): void {
-    this.ended = true
-    this.requestDone = true
-    this.codec.settle(this)
   }
 
   pause(): void {

@@ -4,6 +4,7 @@
 
 import type { CodecError, HeadLimits } from '../codec.js'
 import { HeaderList } from '../header-list.js'
+import type { Section } from './head-reader.js'
 import { FIELD_KIND, fieldName, hashStep, hasToken, isProtected, parseContentLength, TOKEN } from './syntax.js'
 
 export function codecError(status: number, details: string, message: string, stat = ''): CodecError {
@@ -50,44 +51,43 @@ export class FieldSection {
     this.te = false
   }
 
-  /** Read the lines of `text` from `start`, each ended by CRLF. Null when all are well-formed. */
-  read(text: string, start: number, limits: HeadLimits, kind: SectionKind): CodecError | null {
+  /** Read the lines of `section` from `start`. Null when all are well-formed. */
+  read(section: Section, start: number, limits: HeadLimits, kind: SectionKind): CodecError | null {
     this.reset()
     const { raw, lower, values } = this.headers
-    const length = text.length
+    const { bytes, base, text } = section
+    const length = base + section.end
     const dropsUnderscores = limits.underscores !== 'ALLOW' && kind !== 'response'
     let count = 0
-    let position = start
+    // `i` and its like are offsets in `bytes`; behind the section stands at least one byte that ends every loop (CR or nothing).
+    let position = base + start
     while (position < length) {
       if (++count > limits.maxHeaders) return tooMany(limits, kind)
       let i = position
       let hash = 0
-      let c = text.charCodeAt(i)
+      let c = bytes[i]!
       while (TOKEN[c] === 1) {
         hash = hashStep(hash, c)
-        c = text.charCodeAt(++i)
+        c = bytes[++i]!
       }
       const nameEnd = i
       if (c !== COLON || nameEnd === position) {
-        if (kind === 'response' && nameEnd > position) while (c === SP || c === HTAB) c = text.charCodeAt(++i)
+        if (kind === 'response' && nameEnd > position) while (c === SP || c === HTAB) c = bytes[++i]!
         if (c !== COLON || nameEnd === position) {
-          this.folded = kind === 'response' && position > start && nameEnd === position && (c === SP || c === HTAB)
+          this.folded = kind === 'response' && count > 1 && nameEnd === position && (c === SP || c === HTAB)
           return nameError(c, nameEnd === position, kind)
         }
       }
-      c = text.charCodeAt(++i)
-      while (c === SP || c === HTAB) c = text.charCodeAt(++i)
+      c = bytes[++i]!
+      while (c === SP || c === HTAB) c = bytes[++i]!
       const from = i
-      while (c > 31 ? c !== 127 : c === HTAB) c = text.charCodeAt(++i)
-      if (c !== 13 || text.charCodeAt(i + 1) !== 10) return illegal(kind)
+      while (c > 31 ? c !== 127 : c === HTAB) c = bytes[++i]!
+      if (c !== 13 || bytes[i + 1] !== 10) return illegal(kind)
       let to = i
-      if (to > from) {
-        c = text.charCodeAt(to - 1)
-        while (c === SP || c === HTAB) c = text.charCodeAt(--to - 1)
-      }
-      const name = fieldName(text, position, nameEnd, hash)
+      while (to > from && (bytes[to - 1] === SP || bytes[to - 1] === HTAB)) to--
+      const name = fieldName(bytes, position, nameEnd, hash)
       position = i + 2
-      const value = text.slice(from, to)
+      const value = text.slice(from - base, to - base)
       if (name.underscore && dropsUnderscores) {
         if (limits.underscores === 'REJECT_REQUEST') return underscore()
         continue

@@ -6,6 +6,7 @@
 import type { CodecError, HeadLimits, HttpVersion, RequestHead, ResponseHead } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 import { codecError, FieldSection, refuse } from './field-section.js'
+import { type Section, sectionOf } from './head-reader.js'
 import { hasToken, isAuthority, isProtected, isToken, isUpgradeList, TOKEN, trimOws } from './syntax.js'
 
 /** How the body of a message is delimited (RFC 9112 §6.3). */
@@ -31,25 +32,27 @@ const badResponse = (message: string): CodecError => refuse('response', message)
 
 const fields = new FieldSection()
 
-/** RFC 9112 §3. `text` = request line and header lines, each ended by CRLF. */
-export function parseRequestHead(text: string, limits: HeadLimits, allowAbsoluteUrl: boolean): ParsedRequest | CodecError {
-  let i = 0
-  while (TOKEN[text.charCodeAt(i)] === 1) i++
-  if (i === 0 || text.charCodeAt(i) !== 32) return bad('http1.codec_error', 'malformed request line: the method is not a token')
-  const method = text.slice(0, i)
+/** RFC 9112 §3. */
+export function parseRequestHead(section: Section, limits: HeadLimits, allowAbsoluteUrl: boolean): ParsedRequest | CodecError {
+  const { bytes, base, text } = section
+  let i = base
+  while (TOKEN[bytes[i]!] === 1) i++
+  if (i === base || bytes[i] !== 32) return bad('http1.codec_error', 'malformed request line: the method is not a token')
+  const method = text.slice(0, i - base)
   const targetStart = ++i
-  let c = text.charCodeAt(i)
-  while (c > 32 && c < 127) c = text.charCodeAt(++i)
+  let c = bytes[i]!
+  while (c > 32 && c < 127) c = bytes[++i]!
   if (c !== 32) {
     return c === 13
       ? bad('http1.codec_error', 'the request line must end with HTTP/1.1 or HTTP/1.0')
       : bad('http1.invalid_url', 'a character that may not stand in a request target')
   }
-  const target = text.slice(targetStart, i)
-  const version = requestVersion(text, i + 1)
+  const target = text.slice(targetStart - base, i - base)
+  const lineEnd = i - base + 9
+  const version = requestVersion(text, lineEnd - 8)
   if (version === null) return bad('http1.codec_error', 'the request line must end with HTTP/1.1 or HTTP/1.0')
 
-  const error = fields.read(text, i + 11, limits, 'request')
+  const error = fields.read(section, lineEnd + 2, limits, 'request')
   if (error !== null) return error
   if (fields.hosts > 1) return bad('http1.codec_error', 'more than one Host header')
   const { headers, host } = fields
@@ -124,7 +127,13 @@ export function parseRequestHead(text: string, limits: HeadLimits, allowAbsolute
  * RFC 9112 §4 and §6.3. The request's method and a 1xx/204/304 status decide whether a body can follow; `upgrade` is what the
  * request asked for, '' when nothing: a 101 must answer it.
  */
-export function parseResponseHead(text: string, limits: HeadLimits, requestMethod: string, upgrade: string): ParsedResponse | CodecError {
+export function parseResponseHead(
+  section: Section,
+  limits: HeadLimits,
+  requestMethod: string,
+  upgrade: string,
+): ParsedResponse | CodecError {
+  const { text } = section
   const version: HttpVersion | null = text.startsWith('HTTP/1.1 ') ? 'HTTP/1.1' : text.startsWith('HTTP/1.0 ') ? 'HTTP/1.0' : null
   if (version === null) return badResponse('malformed status line')
   const status = statusAt(text, 9)
@@ -138,8 +147,8 @@ export function parseResponseHead(text: string, limits: HeadLimits, requestMetho
   if (c !== 13 || text.charCodeAt(i + 1) !== 10) return badResponse('malformed status line')
   const reason = i > reasonStart ? text.slice(reasonStart, i) : ''
 
-  let error = fields.read(text, i + 2, limits, 'response')
-  if (error !== null && fields.folded) error = fields.read(unfold(text.slice(i + 2)), 0, limits, 'response')
+  let error = fields.read(section, i + 2, limits, 'response')
+  if (error !== null && fields.folded) error = fields.read(sectionOf(unfold(text.slice(i + 2, section.end))), 0, limits, 'response')
   if (error !== null) return error
   const { headers } = fields
 
@@ -184,8 +193,8 @@ export function parseResponseHead(text: string, limits: HeadLimits, requestMetho
 }
 
 /** Trailer section: same rules; framing, routing, identity and connection fields are dropped (RFC 9110 §6.5.1). */
-export function parseTrailers(text: string, limits: HeadLimits): HeaderList | CodecError {
-  return fields.read(text, 0, limits, 'trailers') ?? fields.headers
+export function parseTrailers(section: Section, limits: HeadLimits): HeaderList | CodecError {
+  return fields.read(section, 0, limits, 'trailers') ?? fields.headers
 }
 
 /** `HTTP/1.1` CR LF at `at`. */

@@ -15,10 +15,30 @@ const FIRST_PART_BYTES = 512
 const CR = 13
 const LF = 10
 
-/** HOT: every head. One is reused for all messages of a connection. */
-export class HeadReader {
-  /** The section that `take` found: its lines, each ended by CRLF, as latin1. Without the empty line. */
+/**
+ * The lines of a head or trailer section, each ended by CRLF, without the empty line: as bytes, which are cheap to look at one by one,
+ * and as latin1 text, which is cheap to cut. `text[i]` is `bytes[base + i]`, for i below `end`; both may go on behind it.
+ */
+export interface Section {
+  readonly bytes: Uint8Array
+  readonly base: number
+  readonly text: string
+  readonly end: number
+}
+
+/** A section that is at hand as text. */
+export function sectionOf(text: string): Section {
+  return { bytes: Buffer.from(text, 'latin1'), base: 0, text, end: text.length }
+}
+
+const NO_BYTES = new Uint8Array(0)
+
+/** HOT: every head. One is reused for all messages of a connection; it is itself the Section that `take` found, until `reset`. */
+export class HeadReader implements Section {
+  bytes: Uint8Array = NO_BYTES
+  base = 0
   text = ''
+  end = 0
   private readonly maxBytes: number
   private parts: Buffer | null = null
   private length = 0
@@ -32,13 +52,16 @@ export class HeadReader {
     return this.length > 0
   }
 
+  /** Forget the section: an idle connection must not keep what it read last. */
   reset(): void {
     this.parts = null
     this.length = 0
+    this.bytes = NO_BYTES
+    this.text = ''
   }
 
   /**
-   * Look on from `offset`. Returns the offset behind the section's empty line (then `text` is set), or one of the constants above.
+   * Look on from `offset`. Returns the offset behind the section's empty line (then this is the section), or one of the constants above.
    * The bytes of an incomplete section have been copied.
    */
   take(chunk: Buffer, offset: number): number {
@@ -52,7 +75,10 @@ export class HeadReader {
     }
     if (end === -1) return this.keep(chunk, offset)
     if (end + 4 > this.maxBytes) return HEAD_TOO_LARGE
-    this.text = text.slice(0, end + 2)
+    this.bytes = chunk
+    this.base = offset
+    this.text = text
+    this.end = end + 2
     return offset + end + 4
   }
 
@@ -89,8 +115,12 @@ export class HeadReader {
     }
     const sectionBytes = from + end + 4
     if (sectionBytes > this.maxBytes) return HEAD_TOO_LARGE
-    this.text = parts.latin1Slice(0, sectionBytes - 2)
-    this.reset()
+    this.bytes = parts
+    this.base = 0
+    this.end = sectionBytes - 2
+    this.text = parts.latin1Slice(0, this.end)
+    this.length = 0
+    this.parts = null
     return offset + sectionBytes - before
   }
 }

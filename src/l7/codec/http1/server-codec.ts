@@ -163,7 +163,8 @@ export class Http1ServerCodec implements Codec, BodySink, InputTaker {
     }
     this.headIsComplete()
     this.leadingCrlf = 0
-    const parsed = parseRequestHead(reader.text, limits, this.options.allowAbsoluteUrl)
+    const parsed = parseRequestHead(reader, limits, this.options.allowAbsoluteUrl)
+    reader.reset()
     if ('details' in parsed) return this.refuse(parsed)
     const { head, framing } = parsed
     let end = framing === 'none'

@@ -53,6 +53,8 @@ export interface FieldName {
   readonly lower: string
   readonly kind: number
   readonly underscore: boolean
+  /** `raw` as bytes. */
+  readonly bytes: Uint8Array
 }
 
 const KINDS = new Map<string, number>([
@@ -79,23 +81,23 @@ export function hashStep(hash: number, code: number): number {
 }
 
 /**
- * The name at [from, to) of `text`, which is a token with that hash. HOT: every field; a name seen before costs neither a substring
+ * The name at [from, to) of `bytes`, which is a token with that hash. HOT: every field; a name seen before costs neither a substring
  * nor a look-up by string (bench/micro/http1-codec).
  */
-export function fieldName(text: string, from: number, to: number, hash: number): FieldName {
+export function fieldName(bytes: Uint8Array, from: number, to: number, hash: number): FieldName {
   const slot = (hash ^ (hash >>> 11)) & (NAME_SLOTS - 1)
   const known = names[slot]!
   const length = to - from
-  if (known !== null && known.raw.length === length) {
-    const raw = known.raw
+  if (known !== null && known.bytes.length === length) {
+    const other = known.bytes
     let i = 0
-    while (i < length && raw.charCodeAt(i) === text.charCodeAt(from + i)) i++
+    while (i < length && other[i] === bytes[from + i]) i++
     if (i === length) return known
   }
-  // A copy, so that a cached name does not keep the head that it came in.
-  const raw = Buffer.from(text.slice(from, to), 'latin1').latin1Slice()
+  const own = Uint8Array.prototype.slice.call(bytes, from, to)
+  const raw = String.fromCharCode(...own)
   const lower = lowerHeaderName(raw)
-  const name: FieldName = { raw, lower, kind: KINDS.get(lower) ?? FIELD_KIND.other, underscore: lower.includes('_') }
+  const name: FieldName = { raw, lower, kind: KINDS.get(lower) ?? FIELD_KIND.other, underscore: lower.includes('_'), bytes: own }
   if (length <= MAX_CACHED_NAME_LENGTH) names[slot] = name
   return name
 }

@@ -1,0 +1,97 @@
+// From the HTTP filters of a connection manager's config to factories in the same order, without the router, whose settings go to the
+// request path. Called by proxy/compile-listener once per accepted config; calls one file per filter.
+
+import type { HttpFilter, RouterConfig } from '../../model/http-filter.js'
+import type { FilterFactory } from '../http-filter.js'
+import type { Encoding } from './accept-encoding.js'
+import { bufferFilter } from './buffer.js'
+import { compressorFilter, encodingOf } from './compressor.js'
+import { corsFilter } from './cors.js'
+import { csrfFilter } from './csrf.js'
+import { extAuthzFilter } from './ext-authz.js'
+import { faultFilter } from './fault.js'
+import { FilterContext, type FilterEnvironment } from './filter-environment.js'
+import { grpcHttp1BridgeFilter } from './grpc-http1-bridge.js'
+import { grpcStatsFilter } from './grpc-stats.js'
+import { grpcWebFilter } from './grpc-web.js'
+import { headerMutationFilter } from './header-mutation.js'
+import { headerToMetadataFilter } from './header-to-metadata.js'
+import { healthCheckFilter } from './health-check.js'
+import { jwtAuthnFilter } from './jwt-authn.js'
+import { localRateLimitFilter } from './local-rate-limit.js'
+import { rateLimitFilter } from './rate-limit.js'
+import { rbacFilter } from './rbac.js'
+
+export type { FilterEnvironment } from './filter-environment.js'
+
+export interface CompiledFilters {
+  /** In config order. */
+  readonly factories: FilterFactory[]
+  readonly routerConfig: RouterConfig
+  /** Ends the filters' stats and timers; requests under way go on. */
+  release(): void
+}
+
+/** Envoy's defaults, for a chain without a router (which validation refuses). */
+const DEFAULT_ROUTER: RouterConfig = {
+  dynamicStats: true,
+  suppressEnvoyHeaders: false,
+  startChildSpan: false,
+  respectExpectedRqTimeout: false,
+  suppressGrpcRequestFailureCodeStats: false,
+  strictCheckHeaders: [],
+}
+
+export function compileFilters(filters: readonly HttpFilter[], env: FilterEnvironment): CompiledFilters {
+  const ctx = new FilterContext(env)
+  const encodings = filters.flatMap(filter => (filter.kind === 'compressor' ? [encodingOf(filter.config)] : []))
+  const factories: FilterFactory[] = []
+  let routerConfig = DEFAULT_ROUTER
+  for (const filter of filters) {
+    if (filter.kind === 'router') routerConfig = filter.config
+    else factories.push(compileFilter(filter, encodings, ctx))
+  }
+  return { factories, routerConfig, release: () => ctx.release() }
+}
+
+function compileFilter(filter: Exclude<HttpFilter, { kind: 'router' }>, encodings: readonly Encoding[], ctx: FilterContext): FilterFactory {
+  const { name, disabled } = filter
+  switch (filter.kind) {
+    case 'rbac':
+      return rbacFilter(name, disabled, filter.config, ctx)
+    case 'jwtAuthn':
+      return jwtAuthnFilter(name, disabled, filter.config, ctx)
+    case 'extAuthz':
+      return extAuthzFilter(name, disabled, filter.config, ctx)
+    case 'fault':
+      return faultFilter(name, disabled, filter.config, ctx)
+    case 'cors':
+      return corsFilter(name, disabled, ctx)
+    case 'csrf':
+      return csrfFilter(name, disabled, filter.config, ctx)
+    case 'buffer':
+      return bufferFilter(name, disabled, filter.config.maxRequestBytes)
+    case 'localRateLimit':
+      return localRateLimitFilter(name, disabled, filter.config, ctx)
+    case 'rateLimit':
+      return rateLimitFilter(name, disabled, filter.config, ctx)
+    case 'headerToMetadata':
+      return headerToMetadataFilter(name, disabled, filter.config)
+    case 'headerMutation':
+      return headerMutationFilter(name, disabled, filter.config)
+    case 'compressor':
+      return compressorFilter(name, disabled, filter.config, encodings, ctx)
+    case 'grpcStats':
+      return grpcStatsFilter(name, disabled, filter.config, ctx)
+    case 'grpcHttp1Bridge':
+      return grpcHttp1BridgeFilter(name, disabled, filter.config.upgradeProtobufToGrpc)
+    case 'grpcWeb':
+      return grpcWebFilter(name, disabled)
+    case 'healthCheck':
+      return healthCheckFilter(name, disabled, filter.config, ctx)
+    default: {
+      const unreachable: never = filter
+      throw new Error(`no such filter: ${JSON.stringify(unreachable)}`)
+    }
+  }
+}

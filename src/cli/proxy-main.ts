@@ -167,6 +167,7 @@ async function serve(bootstrap: Bootstrap, raw: Message, flags: ProxyFlags, logg
     logger.log('info', `admin address: ${formatAddress(admin.address)}`)
     if (flags.adminAddressPath !== '') writeFileSync(flags.adminAddressPath, formatAddress(admin.address))
   }
+  server.onStartFailure = errors => exitWith(errors.map(describe))
   const errors = await server.start()
   if (errors.length > 0) return exitWith(errors.map(describe))
   bridge.start()

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
 import { DownstreamConnection } from '../l7/downstream-connection.js'
 import type { ListenerStats } from '../metrics/stat-names.js'
-import { ClientHelloParser } from '../mtls/client-hello.js'
+import { ClientHelloParser, type ClientHelloResult } from '../mtls/client-hello.js'
 import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
 import type { ChainRuntime, Denial, FilterState } from './network-filters.js'
 import { TcpProxySession } from './tcp-proxy.js'
@@ -28,6 +28,8 @@ export class Connection {
   readonly id = nextConnectionId++
   private readonly socket: Socket
   private version: ListenerVersion
+  /** The version at accept: its stats are the ones that this connection counts in to the end. */
+  private readonly accepted: ListenerVersion
   private readonly onGone: (connection: Connection) => void
   private readonly matchInput: {
     -readonly [K in keyof ChainMatchInput]: ChainMatchInput[K]
@@ -39,6 +41,7 @@ export class Connection {
   private tcp: TcpProxySession | null = null
   private timer: NodeJS.Timeout | null = null
   private readonly state: FilterState = { cluster: '', releases: [] }
+  private inspecting = false
   private gone = false
   private readonly startedAt = performance.now()
 
@@ -46,6 +49,7 @@ export class Connection {
     this.socket = socket
     this.secured = socket
     this.version = version
+    this.accepted = version
     this.onGone = onGone
     const main = version.stats.main
     main.downstream_cx_total.value++
@@ -68,48 +72,83 @@ export class Connection {
     else this.chooseChain(null)
   }
 
+  private get main(): ListenerStats['main'] {
+    return this.accepted.stats.main
+  }
+
   // ---- listener filters -------------------------------------------------------------------------------------------------------
 
-  /** tls_inspector: read the ClientHello without consuming it. */
+  /** tls_inspector: the chain depends on what the ClientHello says. */
   private inspect(): void {
-    const { model, stats } = this.version
+    const { model } = this.version
+    const { main } = this
+    main.downstream_pre_cx_active.value++
+    this.inspecting = true
+    this.readHello(
+      (hello, early) => {
+        this.endInspection()
+        this.matchInput.transportProtocol = hello === null ? '' : hello.kind === 'hello' ? 'tls' : 'raw_buffer'
+        if (hello?.kind === 'hello') {
+          this.matchInput.serverName = hello.sni
+          this.matchInput.applicationProtocols = hello.alpn
+        }
+        this.chooseChain(early)
+      },
+      () => {
+        main.downstream_listener_filter_remote_close.value++
+        this.socket.destroy()
+      },
+      model.listenerFiltersTimeoutMs,
+      () => {
+        main.downstream_pre_cx_timeout.value++
+        return model.continueOnListenerFiltersTimeout
+      },
+    )
+  }
+
+  private endInspection(): void {
+    if (this.inspecting) this.main.downstream_pre_cx_active.value--
+    this.inspecting = false
+  }
+
+  /**
+   * Reads until the ClientHello is whole or it is clear that none comes, and pauses the socket again; what was read goes on with the
+   * connection. `onTimeout` says whether to go on without one; `timeoutMs` 0 = no limit.
+   */
+  private readHello(
+    onHello: (hello: Exclude<ClientHelloResult, { kind: 'more' }> | null, early: Buffer | null) => void,
+    onEnd: () => void,
+    timeoutMs: number,
+    onTimeout: () => boolean,
+  ): void {
     const parser = new ClientHelloParser()
-    stats.main.downstream_pre_cx_active.value++
-    const done = (early: Buffer | null): void => {
-      stats.main.downstream_pre_cx_active.value--
-      if (this.timer !== null) clearTimeout(this.timer)
-      this.timer = null
+    const chunks: Buffer[] = []
+    const done = (hello: Exclude<ClientHelloResult, { kind: 'more' }> | null): void => {
+      this.clearTimer()
       this.socket.off('data', onData)
       this.socket.off('end', onEnd)
       this.socket.pause()
-      this.chooseChain(early)
+      onHello(hello, chunks.length === 0 ? null : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
     }
-    const chunks: Buffer[] = []
     const onData = (chunk: Buffer): void => {
       chunks.push(chunk)
       const result = parser.feed(chunk)
-      if (result.kind === 'more') return
-      if (result.kind === 'hello') {
-        this.matchInput.transportProtocol = 'tls'
-        this.matchInput.serverName = result.sni
-        this.matchInput.applicationProtocols = result.alpn
-      } else this.matchInput.transportProtocol = 'raw_buffer'
-      done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+      if (result.kind !== 'more') done(result)
     }
-    const onEnd = (): void => {
-      stats.main.downstream_listener_filter_remote_close.value++
-      this.socket.destroy()
-    }
-    if (model.listenerFiltersTimeoutMs > 0) {
+    if (timeoutMs > 0) {
       this.timer = setTimeout(() => {
-        stats.main.downstream_pre_cx_timeout.value++
-        if (model.continueOnListenerFiltersTimeout) done(chunks.length === 0 ? null : Buffer.concat(chunks))
+        if (onTimeout()) done(null)
         else this.socket.destroy()
-      }, model.listenerFiltersTimeoutMs)
+      }, timeoutMs)
     }
     this.socket.on('data', onData)
     this.socket.once('end', onEnd)
     this.socket.resume()
+  }
+
+  private clearTimer(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer = null
   }
 
   // ---- filter chain and TLS ---------------------------------------------------------------------------------------------------
@@ -136,13 +175,25 @@ export class Connection {
   private handshake(chain: ChainRuntime, early: Buffer | null): void {
     const tls = chain.tls!
     const limit = chain.model.transportSocketConnectTimeoutMs
-    this.timer = setTimeout(
-      () => {
-        this.version.stats.main.downstream_cx_transport_socket_connect_timeout.value++
-        this.socket.destroy()
-      },
-      limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS,
-    )
+    const timeoutMs = limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS
+    const onTimeout = (): boolean => {
+      this.main.downstream_cx_transport_socket_connect_timeout.value++
+      return false
+    }
+    // ALPN without overlap must not end the handshake, and Node can only be told before it starts.
+    if (tls.wantsClientHello && early === null) {
+      this.readHello(
+        (_hello, read) => this.handshake(chain, read),
+        () => this.socket.destroy(),
+        timeoutMs,
+        onTimeout,
+      )
+      return
+    }
+    this.timer = setTimeout(() => {
+      onTimeout()
+      this.socket.destroy()
+    }, timeoutMs)
     const secured = tls.accept(this.socket, early)
     this.secured = secured
     secured.once('error', error => {
@@ -150,8 +201,7 @@ export class Connection {
       this.socket.destroy()
     })
     secured.once('secure', () => {
-      if (this.timer !== null) clearTimeout(this.timer)
-      this.timer = null
+      this.clearTimer()
       secured.removeAllListeners('error')
       secured.on('error', () => {})
       const verdict = tls.verify(secured, this.remoteText)
@@ -160,8 +210,21 @@ export class Connection {
         secured.destroy()
         return
       }
+      if (verdict.info.sni !== '') this.matchInput.serverName = verdict.info.sni
+      if (this.version !== this.accepted && !this.takeNewestChain()) {
+        secured.destroy()
+        return
+      }
       this.identify(verdict.info, null)
     })
+  }
+
+  /** The listener changed during the handshake: the newest rules decide. False: this connection has no place in them. */
+  private takeNewestChain(): boolean {
+    const chain = this.version.matcher.find(this.matchInput)
+    if (chain === null || chain.tls === null) return false
+    this.chain = chain
+    return true
   }
 
   // ---- identity -> network filters -> terminal ----------------------------------------------------------------------------------
@@ -169,7 +232,6 @@ export class Connection {
   private identify(tls: TlsInfo | null, early: Buffer | null): void {
     const { matchInput, version, chain } = this
     const { model } = version
-    if (tls !== null && tls.sni !== '') matchInput.serverName = tls.sni
     this.info = {
       id: this.id,
       listenerName: version.name,
@@ -272,9 +334,10 @@ export class Connection {
   private onClose(): void {
     if (this.gone) return
     this.gone = true
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.clearTimer()
+    this.endInspection()
     for (const release of this.state.releases) release()
-    const { main, worker } = this.version.stats
+    const { main, worker } = this.accepted.stats
     main.downstream_cx_active.value--
     main.downstream_cx_destroy.value++
     main.downstream_cx_length_ms.record(performance.now() - this.startedAt)

@@ -60,14 +60,14 @@ export class ListenerRegistry {
     return this.warm(model.name, entry)
   }
 
-  /** Bind everything that waits for it. */
+  /** Bind everything that waits for it. Reasons of the static listeners that could not; dynamic ones are logged and counted alone. */
   async start(): Promise<string[]> {
     this.started = true
     const errors: string[] = []
     await Promise.all(
       [...this.entries].map(async ([name, entry]) => {
         const error = entry.warming === null ? null : await this.warm(name, entry)
-        if (error !== null) errors.push(error)
+        if (error !== null && entry.isStatic) errors.push(error)
       }),
     )
     this.stats.workers_started.value = 1

@@ -65,6 +65,8 @@ export class Server {
   /** SDS: a TLS context needs a secret, or no longer does. Set by whoever fetches secrets. */
   onSecretWanted: ((ref: SdsSecretRef) => void) | null = null
   onSecretUnwanted: ((ref: SdsSecretRef) => void) | null = null
+  /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
+  onStartFailure: ((errors: readonly ConfigError[]) => void) | null = null
   private readonly log: ServerLog
   private readonly serverStats
   private readonly clusterManager
@@ -179,8 +181,7 @@ export class Server {
     this.flushTimer = setInterval(() => this.flush(), bootstrap.statsFlushIntervalMs)
     this.flushTimer.unref()
     this.refreshGauges()
-    const bindErrors = await this.initialise()
-    return bindErrors.map(reason => ({ path: 'static_resources.listeners', reason }))
+    return bindErrors(await this.initialise())
   }
 
   /** Everything that start() would refuse, without binding or dialling (--mode validate). */
@@ -213,7 +214,7 @@ export class Server {
     if (this.state !== 'INITIALIZING') return
     if (!this.listenersStarted) {
       void this.initialise().then(errors => {
-        for (const error of errors) this.log('error', error)
+        if (errors.length > 0) this.onStartFailure?.(bindErrors(errors))
       })
       return
     }
@@ -420,6 +421,10 @@ export class Server {
     this.secrets.close()
     await this.sinks.close()
   }
+}
+
+function bindErrors(reasons: readonly string[]): ConfigError[] {
+  return reasons.map(reason => ({ path: 'static_resources.listeners', reason }))
 }
 
 function prefixed(prefix: string, errors: readonly ConfigError[]): ConfigError[] {

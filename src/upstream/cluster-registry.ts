@@ -9,7 +9,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../model/cluster.js'
 import type { EndpointAssignment } from '../model/endpoint.js'
 import type { Timer } from './clock.js'
-import { type ClusterDeps, UpstreamCluster } from './cluster.js'
+import { UpstreamCluster } from './cluster.js'
+import type { ClusterDeps } from './cluster-deps.js'
 
 export interface ClusterRegistryOptions extends Omit<ClusterDeps, 'find'> {
   /** Whether an active route (or tcp proxy, mirror, ...) names the cluster. */
@@ -41,8 +42,11 @@ export class ClusterRegistry {
   private readonly options: ClusterRegistryOptions
   private readonly deps: ClusterDeps
   private readonly entries = new Map<string, Entry>()
-  /** Names of clusters by the EDS resource they want. */
-  private readonly edsUsers = new Map<string, Set<string>>()
+  private readonly warmingEntries = new Set<Entry>()
+  /** Warming aggregates by the name of each child they wait for. */
+  private readonly waitingFor = new Map<string, Set<UpstreamCluster>>()
+  /** Clusters by the EDS resource they want. */
+  private readonly edsUsers = new Map<string, Set<UpstreamCluster>>()
   /** Last endpoints by EDS name, for a cluster that is made anew while its endpoints stay the same. Bounded by edsUsers. */
   private readonly assignments = new Map<string, EndpointAssignment>()
   private readonly warmListeners = new Set<(cluster: UpstreamCluster) => void>()
@@ -79,9 +83,7 @@ export class ClusterRegistry {
   }
 
   get warmingCount(): number {
-    let count = 0
-    for (const entry of this.entries.values()) if (entry.warming !== null) count++
-    return count
+    return this.warmingEntries.size
   }
 
   /**
@@ -121,12 +123,11 @@ export class ClusterRegistry {
     const { active } = entry
     if (active === null) {
       this.entries.delete(name)
-      this.refreshEds()
       return
     }
     if (active.removed) return
     active.removed = true
-    this.refreshEds()
+    this.unsubscribe(active)
     if (!this.options.isReferenced(name)) {
       this.finishRemoval(name, entry)
       return
@@ -149,25 +150,21 @@ export class ClusterRegistry {
     const users = this.edsUsers.get(assignment.clusterName)
     if (users === undefined) return
     this.assignments.set(assignment.clusterName, assignment)
-    for (const name of users) {
-      const entry = this.entries.get(name)
-      // The active version first: warming may swap it out.
-      if (entry?.active?.removed === false && edsNameOf(entry.active.config) === assignment.clusterName) {
-        entry.active.applyAssignment(assignment)
-      }
-      if (entry?.warming != null && edsNameOf(entry.warming.config) === assignment.clusterName) entry.warming.applyAssignment(assignment)
-    }
+    // A copy: warming may swap a user out.
+    for (const cluster of [...users]) if (!cluster.closed) cluster.applyAssignment(assignment)
   }
 
   /** The EDS resources that are wanted now, each once. */
   edsSubscriptions(): EdsSubscription[] {
-    const found = new Map<string, EdsSubscription>()
-    for (const cluster of this.current()) {
-      const { discovery } = cluster.config
-      if (discovery.kind === 'eds')
-        found.set(edsNameOf(cluster.config)!, { serviceName: edsNameOf(cluster.config)!, source: discovery.source })
+    const found: EdsSubscription[] = []
+    for (const [serviceName, users] of this.edsUsers) {
+      for (const { config } of users) {
+        if (config.discovery.kind !== 'eds') continue
+        found.push({ serviceName, source: config.discovery.source })
+        break
+      }
     }
-    return [...found.values()]
+    return found
   }
 
   /** Names of the EDS resources wanted over ADS. */
@@ -203,6 +200,8 @@ export class ClusterRegistry {
       entry.active?.close()
     }
     this.entries.clear()
+    this.warmingEntries.clear()
+    this.waitingFor.clear()
     this.edsUsers.clear()
     this.assignments.clear()
   }
@@ -213,10 +212,11 @@ export class ClusterRegistry {
       for (const listener of this.healthListeners) listener(changed)
     }
     entry.warming = cluster
-    this.refreshEds()
+    this.warmingEntries.add(entry)
     const { discovery } = config
     if (discovery.kind === 'eds') {
       const known = this.assignments.get(edsNameOf(config)!)
+      this.subscribe(cluster)
       if (discovery.initialFetchTimeoutMs > 0 && known === undefined) {
         entry.warmTimer = this.deps.clock.after(discovery.initialFetchTimeoutMs, () => {
           cluster.stats.eds.init_fetch_timeout.value++
@@ -231,7 +231,12 @@ export class ClusterRegistry {
     cluster.start(() => this.swap(entry, cluster))
     if (discovery.kind !== 'aggregate') return
     entry.warmTimer = this.deps.clock.after(aggregateTimeoutMs, () => cluster.becomeReady())
-    this.checkAggregates()
+    for (const child of discovery.clusters) {
+      const waiting = this.waitingFor.get(child)
+      if (waiting === undefined) this.waitingFor.set(child, new Set([cluster]))
+      else waiting.add(cluster)
+    }
+    this.checkChildren(cluster)
   }
 
   private swap(entry: Entry, cluster: UpstreamCluster): void {
@@ -239,22 +244,33 @@ export class ClusterRegistry {
     const old = entry.active
     entry.active = cluster
     entry.warming = null
+    this.warmingEntries.delete(entry)
     entry.warmTimer?.cancel()
     entry.warmTimer = null
     entry.graceTimer?.cancel()
     entry.graceTimer = null
-    old?.close()
+    if (old !== null) {
+      this.unsubscribe(old)
+      old.close()
+    }
+    this.stopWaiting(cluster)
     for (const listener of this.warmListeners) listener(cluster)
-    this.refreshEds()
-    this.checkAggregates()
+    for (const aggregate of [...(this.waitingFor.get(cluster.name) ?? [])]) this.checkChildren(aggregate)
   }
 
   /** An aggregate is warm when all its children are. */
-  private checkAggregates(): void {
-    for (const { warming } of this.entries.values()) {
-      const discovery = warming?.config.discovery
-      if (warming == null || discovery?.kind !== 'aggregate') continue
-      if (discovery.clusters.every(name => this.get(name) !== undefined)) warming.becomeReady()
+  private checkChildren(aggregate: UpstreamCluster): void {
+    const { discovery } = aggregate.config
+    if (discovery.kind === 'aggregate' && discovery.clusters.every(name => this.get(name) !== undefined)) aggregate.becomeReady()
+  }
+
+  private stopWaiting(aggregate: UpstreamCluster): void {
+    const { discovery } = aggregate.config
+    if (discovery.kind !== 'aggregate') return
+    for (const child of discovery.clusters) {
+      const waiting = this.waitingFor.get(child)
+      waiting?.delete(aggregate)
+      if (waiting?.size === 0) this.waitingFor.delete(child)
     }
   }
 
@@ -264,8 +280,10 @@ export class ClusterRegistry {
     const { warming } = entry
     if (warming === null) return
     entry.warming = null
+    this.warmingEntries.delete(entry)
+    this.unsubscribe(warming)
+    this.stopWaiting(warming)
     warming.close()
-    this.refreshEds()
   }
 
   /** A cluster that was removed and comes back as it was. */
@@ -274,7 +292,7 @@ export class ClusterRegistry {
     entry.active.removed = false
     entry.graceTimer?.cancel()
     entry.graceTimer = null
-    this.refreshEds()
+    this.subscribe(entry.active)
   }
 
   private finishRemoval(name: string, entry: Entry): void {
@@ -286,30 +304,25 @@ export class ClusterRegistry {
     for (const listener of this.removedListeners) listener(name)
   }
 
-  private *current(): IterableIterator<UpstreamCluster> {
-    for (const entry of this.entries.values()) {
-      if (entry.active?.removed === false) yield entry.active
-      if (entry.warming !== null) yield entry.warming
+  private subscribe(cluster: UpstreamCluster): void {
+    const name = edsNameOf(cluster.config)
+    if (name === null) return
+    const users = this.edsUsers.get(name)
+    if (users !== undefined) {
+      users.add(cluster)
+      return
     }
+    this.edsUsers.set(name, new Set([cluster]))
+    for (const listener of this.edsListeners) listener()
   }
 
-  private refreshEds(): void {
-    const before = [...this.edsUsers.keys()]
-    this.edsUsers.clear()
-    for (const cluster of this.current()) {
-      const name = edsNameOf(cluster.config)
-      if (name === null) continue
-      const users = this.edsUsers.get(name)
-      if (users === undefined) this.edsUsers.set(name, new Set([cluster.name]))
-      else users.add(cluster.name)
-    }
-    let changed = before.length !== this.edsUsers.size
-    for (const name of before) {
-      if (this.edsUsers.has(name)) continue
-      this.assignments.delete(name)
-      changed = true
-    }
-    if (changed) for (const listener of this.edsListeners) listener()
+  private unsubscribe(cluster: UpstreamCluster): void {
+    const name = edsNameOf(cluster.config)
+    const users = name === null ? undefined : this.edsUsers.get(name)
+    if (name === null || users === undefined || !users.delete(cluster) || users.size > 0) return
+    this.edsUsers.delete(name)
+    this.assignments.delete(name)
+    for (const listener of this.edsListeners) listener()
   }
 }
 

@@ -10,40 +10,21 @@ import type { Cluster } from '../model/cluster.js'
 import type { EndpointAssignment, Locality, LocalityEndpoints } from '../model/endpoint.js'
 import { AggregateLoadBalancer } from './aggregate-load-balancer.js'
 import { Breakers } from './breakers.js'
-import type { Clock, Timer } from './clock.js'
+import type { Timer } from './clock.js'
+import type { ClusterDeps } from './cluster-deps.js'
 import { DnsDiscovery } from './dns-discovery.js'
-import type { NameResolver } from './dns-resolver.js'
-import type { HealthCheckDial, HealthCheckTransport } from './health-check-transport.js'
 import { HealthChecker } from './health-checker.js'
 import { HealthFlag, type Host } from './host.js'
 import { edsFlags, edsMask, healthStatusOf } from './host-health.js'
 import { buildHostSets, type HostSet, PrioritySet } from './host-set.js'
 import { HostTable, type MetadataInterest } from './host-table.js'
+
+export { healthStatusOf } from './host-health.js'
+
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
 import { createLoadBalancer } from './load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from './original-dst-load-balancer.js'
 import { httpStatusOfGrpc, OutlierDetector } from './outlier-detector.js'
-
-/** What clusters need of the program around them. */
-export interface ClusterDeps {
-  readonly clock: Clock
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-  /** Runs a step soon, outside the present call; `setImmediate` outside tests. */
-  readonly defer: (step: () => void) => void
-  readonly log: (level: 'info' | 'warn', message: string) => void
-  /** Handles of `cluster.<alt_stat_name or name>.`. */
-  readonly statsOf: (statName: string) => ClusterStats
-  readonly resolver: NameResolver
-  /** null: HTTP and gRPC health checks fail. */
-  readonly healthCheckTransport: HealthCheckTransport | null
-  readonly healthCheckDial: HealthCheckDial
-  /** Another cluster, for aggregates and zone-aware routing. */
-  readonly find: (name: string) => UpstreamCluster | undefined
-  /** Where this proxy runs (node.locality) and the cluster it belongs to (cluster_manager.local_cluster_name). */
-  readonly localLocality: Locality | null
-  readonly localClusterName: string | null
-}
 
 const defaultOverrideStatus: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
 const emptyAssignment = (clusterName: string): EndpointAssignment => ({
@@ -84,7 +65,7 @@ export class UpstreamCluster {
   private staleTimer: Timer | null = null
   private endpointsKnown = false
   private onReady: (() => void) | null = null
-  private closed = false
+  closed = false
   // Hosts by health, kept up to date one by one: the membership gauges.
   private healthyCount = 0
   private degradedCount = 0

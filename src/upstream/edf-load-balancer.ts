@@ -151,19 +151,17 @@ function leastOfChoices(hosts: readonly Host[], choices: number, ctx: LbContext)
   return best
 }
 
-/** O(hosts), as asked for by FULL_SCAN; ties are broken evenly by reservoir sampling. */
+/** O(hosts), as asked for by FULL_SCAN. Ties are broken evenly, with one random number however many there are. */
 function scanForLeast(hosts: readonly Host[], ctx: LbContext): Host {
-  let best = hosts[0]!
-  let ties = 1
-  for (let i = 1; i < hosts.length; i++) {
-    const host = hosts[i]!
-    if (host.activeRequests < best.activeRequests) {
-      best = host
+  let least = Number.POSITIVE_INFINITY
+  let ties = 0
+  for (let i = 0; i < hosts.length; i++) {
+    const active = hosts[i]!.activeRequests
+    if (active < least) {
+      least = active
       ties = 1
-    } else if (host.activeRequests === best.activeRequests) {
-      ties++
-      if (below(ctx.random(), ties) === 0) best = host
-    }
+    } else if (active === least) ties++
   }
-  return best
+  let skip = below(ctx.random(), ties)
+  for (let i = 0; ; i++) if (hosts[i]!.activeRequests === least && skip-- === 0) return hosts[i]!
 }

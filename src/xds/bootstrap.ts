@@ -70,6 +70,14 @@ const YAML_BOOLEAN: ScalarTag = {
   resolve: text => /^(?:y|yes|true|on)$/i.test(text),
 }
 
+/** Octal with a leading zero, as in `mode: 0600`, which Envoy's YAML reader takes. */
+const YAML_OCTAL: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  test: /^0[0-7]+$/,
+  resolve: text => Number.parseInt(text, 8),
+}
+
 function parseText(text: string, ctx: Ctx): unknown {
   if (text.length > MAX_BOOTSTRAP_BYTES) {
     ctx.error(`the bootstrap has more than ${MAX_BOOTSTRAP_BYTES} bytes`)
@@ -83,7 +91,15 @@ function parseText(text: string, ctx: Ctx): unknown {
       // Flow-style YAML begins with a brace too.
     }
   }
-  const document = parseDocument(text, { schema: 'core', merge: true, customTags: tags => [YAML_BOOLEAN, ...tags] })
+  const document = parseDocument(text, {
+    schema: 'core',
+    merge: true,
+    stringKeys: true,
+    // The last of two equal keys counts, as in Envoy.
+    uniqueKeys: false,
+    logLevel: 'error',
+    customTags: tags => [YAML_BOOLEAN, YAML_OCTAL, ...tags],
+  })
   const problem = document.errors[0]
   if (problem !== undefined) {
     ctx.error(`not valid YAML or JSON: ${problem.message.split('\n')[0]}`)

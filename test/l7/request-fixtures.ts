@@ -4,6 +4,8 @@ import { HeaderList } from '../../src/l7/codec/header-list.js'
 import type { RequestHead } from '../../src/l7/codec/codec.js'
 import type { ConnectionInfo, TlsInfo } from '../../src/l7/connection-info.js'
 import { StreamInfo } from '../../src/l7/stream-info.js'
+import { hcmStats, type RouterHandles } from '../../src/metrics/stat-names.js'
+import { StatsStore } from '../../src/metrics/stats-store.js'
 import type { ForwardAction, HeaderMutations, Route, RouteAction, RouteMatch, RouteTable, VirtualHost } from '../../src/model/route.js'
 import type { PeerIdentity } from '../../src/mtls/peer-identity.js'
 
@@ -183,4 +185,9 @@ export function routeTable(virtualHosts: readonly VirtualHost[], fields: Partial
     mirrors: [],
     ...fields,
   }
+}
+
+/** Real counters of a router, in a store of their own. */
+export function routerHandles(): RouterHandles {
+  return hcmStats(new StatsStore(), 'test').router
 }

@@ -244,7 +244,7 @@ export class Pair {
   upstream: UpstreamTls
   /** Read the ClientHello first, as tls_inspector does. */
   inspect = false
-  private readonly listener = net.createServer({ allowHalfOpen: true })
+  private readonly listener = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   private port = 0
 
   constructor(downstreamModel: DownstreamTls, upstreamModel: UpstreamTls) {
@@ -266,6 +266,7 @@ export class Pair {
         const context = this.server.contexts.downstream(this.downstream, { tls: this.server.stats })
         let early: Buffer | null = null
         if (this.inspect) {
+          raw.resume()
           ;[early] = (await once(raw, 'data')) as [Buffer]
           raw.pause()
         }
@@ -275,10 +276,14 @@ export class Pair {
           context.onHandshakeError(error)
         })
         secured.once('close', resolve)
+        secured.once('end', () => secured.destroy())
         secured.once('secure', () => {
           serverVerdict = context.verify(secured, 'test')
           if (!serverVerdict.ok) secured.destroy()
-          else secured.write('hello')
+          else {
+            secured.resume()
+            secured.write('hello')
+          }
         })
       })
     })
@@ -297,6 +302,7 @@ export class Pair {
         resolve()
       })
       secured.once('close', () => resolve())
+      secured.once('end', () => resolve())
       secured.once('secureConnect', () => {
         resumed = secured.isSessionReused()
         clientVerdict = context.verify(secured, sni)

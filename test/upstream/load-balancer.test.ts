@@ -63,7 +63,7 @@ describe('shares of 100,000 picks', () => {
     ['round robin', roundRobin],
     ['least request', leastRequest],
     ['maglev', maglev],
-    ['ring hash of many entries', { ...ringHash, minRingSize: 2_000_000 } as LbPolicy],
+    ['ring hash of many entries', { ...ringHash, minRingSize: 400_000 } as LbPolicy],
   ] as [string, LbPolicy][])('%s follows the weights (chi-square, seeded)', (_name, lbPolicy) => {
     const target = make(three(weights), { lbPolicy })
     const next = users(1)
@@ -103,8 +103,8 @@ describe('shares of 100,000 picks', () => {
   it.each(every)('%s serves 10,000 endpoints', (_name, lbPolicy) => {
     const target = make(manyEndpoints(10_000), { lbPolicy })
     const next = users(4)
-    const seen = histogram(() => target.pick(next()), 5_000)
-    expect(seen.size).toBeGreaterThan(2_000)
+    const seen = histogram(() => target.pick(next()), 1_000)
+    expect(seen.size).toBeGreaterThan(500)
     expect(seen.has('none')).toBe(false)
   })
 })

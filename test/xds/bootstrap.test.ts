@@ -48,10 +48,8 @@ const CONSUL_BOOTSTRAP = {
 
 describe('parseBootstrap', () => {
   it('reads what Consul writes', () => {
-    // Consul's template gives grpc_services as one object; protobuf's JSON wants a list, and so does Envoy.
-    const { ads_config: ads, ...rest } = CONSUL_BOOTSTRAP.dynamic_resources
-    const json = { ...CONSUL_BOOTSTRAP, dynamic_resources: { ...rest, ads_config: { ...ads, grpc_services: [ads.grpc_services] } } }
-    const bootstrap = decoded(parse(json))
+    // Consul's template gives grpc_services as one object, which Envoy's JSON reader takes for a list of one.
+    const bootstrap = decoded(parse(CONSUL_BOOTSTRAP))
     expect(bootstrap).toMatchObject({
       node: { id: 'web-sidecar-proxy', cluster: 'web', metadata: { namespace: 'default', partition: 'default' }, locality: { region: '' } },
       ads: {
@@ -95,6 +93,30 @@ static_resources:
       ['a', 250],
       ['b', 250],
     ])
+  })
+
+  it('takes the forms that Envoy’s readers take beyond ProtoJSON and YAML 1.2', () => {
+    const text = `
+node: {id: a, id: b}
+static_resources:
+  clusters:
+    name: c
+    type: strict-dns
+    dns_lookup_family: "1"
+    respect_dns_ttl: "true"
+    per_connection_buffer_limit_bytes: {value: "1e2"}
+    load_assignment: {cluster_name: c, endpoints: {lb_endpoints: {endpoint: {address: {pipe: {path: /s, mode: 0600}}}}}}
+`
+    const bootstrap = decoded(parseBootstrap(text))
+    expect(bootstrap.node.id).toBe('b')
+    expect(bootstrap.clusters[0]).toMatchObject({
+      perConnectionBufferLimitBytes: 100,
+      discovery: {
+        kind: 'strictDns',
+        dns: { family: 'V4_ONLY', respectTtl: true },
+        assignment: { localities: [{ endpoints: [{ address: { kind: 'pipe', mode: 0o600 } }] }] },
+      },
+    })
   })
 
   it('takes camelCase and snake_case', () => {

@@ -113,7 +113,7 @@ describe('/config_dump', () => {
       version_info: '3',
       static_clusters: [
         {
-          cluster: { '@type': `${TYPE}envoy.config.cluster.v3.Cluster`, name: 'local_app', load_assignment: { cluster_name: 'local_app' } },
+          cluster: { '@type': `${TYPE}envoy.config.cluster.v3.Cluster`, name: 'local_app', load_assignment: { cluster_name: 'c' } },
           last_updated: TIME,
         },
       ],

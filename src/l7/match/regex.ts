@@ -139,9 +139,12 @@ export function compileSubstitution(pattern: string, substitution: string): (val
   const regex = compileRegex(pattern)
   if (regex === null) return value => value
   const parts = substitutionParts(substitution)
+  const byteParts = parts.map(part => (typeof part === 'string' ? toByteString(part) : part))
   return value => {
+    const text = fromByteString(value)
     try {
-      return toByteString(substitute(regex, parts, fromByteString(value)))
+      // Bytes that are no UTF-8 were not decoded and must not be encoded either.
+      return text === value ? substitute(regex, byteParts, value) : toByteString(substitute(regex, parts, text))
     } catch {
       return value
     }

@@ -27,11 +27,14 @@ const DEFAULT_BUFFER_LIMIT = 1024 * 1024
 
 export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster {
   const balancing = decodeLoadBalancing(cluster, ctx)
+  const errorsBefore = ctx.sink.errors.length
   const discovery = decodeDiscovery(cluster, ctx)
+  const typeKnown = ctx.sink.errors.length === errorsBefore
   const provided = balancing.lbPolicy.kind === 'clusterProvided'
   const provides = discovery.kind === 'aggregate' || discovery.kind === 'originalDst'
-  if (provides && !provided) ctx.at('lb_policy').error(`cluster type '${discovery.kind}' needs LB policy CLUSTER_PROVIDED`)
-  if (provided && !provides) ctx.at('lb_policy').error(`LB policy CLUSTER_PROVIDED cannot be used with cluster type '${discovery.kind}'`)
+  if (typeKnown && provides && !provided) ctx.at('lb_policy').error(`cluster type '${discovery.kind}' needs LB policy CLUSTER_PROVIDED`)
+  if (typeKnown && provided && !provides)
+    ctx.at('lb_policy').error(`LB policy CLUSTER_PROVIDED cannot be used with cluster type '${discovery.kind}'`)
   const http = decodeUpstreamHttp(cluster, ctx)
   const tls = decodeUpstreamSocket(cluster.transportSocket, ctx.at('transport_socket'))
   if (http.protocol === 'auto' && cluster.transportSocket === undefined && cluster.transportSocketMatches.length === 0) {

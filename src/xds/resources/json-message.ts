@@ -2,8 +2,8 @@
 // (bootstrap.ts) and TypedStruct (any.ts). Both spellings of a field are taken (`stat_prefix`, `statPrefix`); paths use the proto's.
 // Leaves are read by the protobuf runtime, so its rules for durations, enums, 64-bit numbers and base64 hold.
 
-import { create, type DescField, type DescMessage, fromJson, type JsonValue, type Message, toBinary } from '@bufbuild/protobuf'
-import { type Any, AnySchema } from '@bufbuild/protobuf/wkt'
+import { create, type DescField, type DescMessage, fromJson, type JsonValue, type Message, ScalarType, toBinary } from '@bufbuild/protobuf'
+import { type Any, AnySchema, isWrapperDesc } from '@bufbuild/protobuf/wkt'
 import { isWalked } from './constraint.js'
 import { Ctx } from './field-path.js'
 import { newerField, setNewerField } from './newer-fields.js'
@@ -117,7 +117,8 @@ function assign(target: Fields, field: DescField, value: unknown, ctx: Ctx): voi
 }
 
 /** Lets the protobuf runtime read one field; what it complains about is reported at the field's path. */
-function leaf(desc: DescMessage, field: DescField, value: unknown, ctx: Ctx, take: (part: unknown) => void): void {
+function leaf(desc: DescMessage, field: DescField, given: unknown, ctx: Ctx, take: (part: unknown) => void): void {
+  const value = field.fieldKind === 'list' ? (given as unknown[]).map(item => lenient(field, item)) : lenient(field, given)
   try {
     const part = fromJson(desc, { [field.name]: value as JsonValue }) as unknown as Fields
     if (field.oneof === undefined) take(part[field.localName])
@@ -126,6 +127,24 @@ function leaf(desc: DescMessage, field: DescField, value: unknown, ctx: Ctx, tak
     const text = error instanceof Error ? error.message : String(error)
     ctx.error(text.replace(/^cannot decode \S+(?: \S+)?(?: from JSON)?: /, '').slice(0, 300))
   }
+}
+
+/**
+ * Forms that Envoy's JSON reader takes beyond ProtoJSON: `"true"` for a boolean, enum names in any case or with dashes, enum numbers
+ * as text, a wrapper written as the message it is (`{"value": 3}`).
+ */
+function lenient(field: DescField, value: unknown): unknown {
+  const wrapper = field.message !== undefined && isWrapperDesc(field.message) ? field.message : undefined
+  if (wrapper !== undefined && typeof value === 'object' && value !== null && Object.keys(value).join() === 'value') {
+    return lenient(field, (value as { value: unknown }).value)
+  }
+  if (typeof value !== 'string') return value
+  const isBoolean = wrapper === undefined ? field.scalar === ScalarType.BOOL : wrapper.typeName === 'google.protobuf.BoolValue'
+  if (isBoolean && (value === 'true' || value === 'false')) return value === 'true'
+  if (field.enum === undefined) return value
+  if (/^-?\d+$/.test(value)) return Number(value)
+  const name = value.toUpperCase().replaceAll('-', '_')
+  return field.enum.values.find(candidate => candidate.name.toUpperCase() === name)?.name ?? value
 }
 
 /** An unknown `@type` becomes an Any without content: whoever reads the field says whether that is an error. */

@@ -120,7 +120,7 @@ describe.each([true, false])('Consul’s resources, older form: %s', older => {
         tracingRandomSampling: { numerator: 0 },
       },
     })
-    const kinds = chain.filters[0]!.kind === 'httpConnectionManager' ? chain.filters[0].hcm.httpFilters.map(filter => filter.kind) : []
+    const kinds = chain.filters[0]?.kind === 'httpConnectionManager' ? chain.filters[0].hcm.httpFilters.map(filter => filter.kind) : []
     expect(kinds).toEqual(['grpcStats', 'grpcHttp1Bridge', 'rbac', 'headerToMetadata', 'router'])
   })
 
@@ -294,7 +294,10 @@ describe('Consul’s other resources', () => {
       networkFilter('sni_cluster.v3.SniCluster'),
       networkFilter('tcp_proxy.v3.TcpProxy', { stat_prefix: 'mesh_gateway_local.default', cluster: '' }),
     ]
-    expect(decodeListenerJson(listenerJson({ filters })).ok).toBe(false) // Envoy wants a fallback cluster name too
+    expect(decoded(decodeListenerJson(listenerJson({ filters }))).filterChains[0]!.filters.map(filter => filter.kind)).toEqual([
+      'sniCluster',
+      'tcpProxy',
+    ])
     const remote = [networkFilter('tcp_proxy.v3.TcpProxy', { stat_prefix: 'mesh_gateway_remote.dc2', cluster: 'dc2' })]
     const listener = decoded(
       decodeListenerJson(listenerJson({ filter_chain_match: { server_names: [`*.dc2.internal.${TRUST_DOMAIN}`] }, filters: remote })),

@@ -1,0 +1,251 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type CommandIo, readText } from '../../src/cli/commands/command-io.js'
+import { controlOptions } from '../../src/cli/commands/control.js'
+import { runOutrigger } from '../../src/cli/outrigger-main.js'
+import { ControlPlane } from '../../src/control/control-plane.js'
+
+interface Run {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'outrigger-cli-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function testIo(env: Readonly<Record<string, string>>): CommandIo & { text: { out: string; err: string } } {
+  const text = { out: '', err: '' }
+  return {
+    text,
+    env: name => env[name],
+    out: part => void (text.out += part),
+    err: part => void (text.err += part),
+    readText,
+  }
+}
+
+async function run(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Run> {
+  const io = testIo(env)
+  const code = await runOutrigger(argv, io)
+  return { code, ...io.text }
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+describe('bad command lines end in one line and exit code 1', () => {
+  it.each([
+    [['aply'], "outrigger: unknown command 'aply'\n(Did you mean apply?)\n"],
+    [['apply'], "outrigger: required option '-f, --file <file>' not specified\n"],
+    [['proxies', '--nonsense'], "outrigger: unknown option '--nonsense'\n"],
+    [['bootstrap'], "outrigger: required option '--proxy-id <id>' not specified\n"],
+    [['apply', '-f', '/nowhere/x.yaml'], 'outrigger: /nowhere/x.yaml: no such file\n'],
+    [
+      ['proxies', '--http-addr', 'not an address'],
+      'outrigger: control plane address "not an address": must be host:port, http(s)://host:port or unix:///path\n',
+    ],
+    [
+      ['proxies', '--http-addr', '127.0.0.1:1'],
+      'outrigger: cannot reach the control plane at http://127.0.0.1:1: connection refused (--http-addr or CONSUL_HTTP_ADDR says where it is)\n',
+    ],
+    [['control', '--grpc-tls-cert', 'x.pem'], 'outrigger: --grpc-tls-cert and --grpc-tls-key go together\n'],
+    [['control', '--log-level', 'loud'], expect.stringMatching(/^outrigger: --log-level "loud": must be one of/)],
+    [['control', '--sidecar-min-port', '70000'], 'outrigger: --sidecar-min-port "70000": must be a port, 1 to 65535\n'],
+    [
+      ['control', '--grpc-addr', '0.0.0.0:0', '--http-addr', '127.0.0.1:0', '--log-level', 'silent'],
+      expect.stringMatching(/^outrigger: --grpc-addr 0\.0\.0\.0:0: not a loopback address.*set a token or TLS\n$/),
+    ],
+  ])('%j', async (argv, err) => {
+    expect(await run(argv)).toEqual({ code: 1, out: '', err })
+  })
+
+  it('says what help and version say with exit code 0', async () => {
+    expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('run the control plane'), err: '' })
+    expect(await run(['--version'])).toEqual({ code: 0, out: '0.1.0\n', err: '' })
+  })
+
+  it('names the field of a mesh file that is wrong', async () => {
+    const mesh = file('bad-mesh.yaml', 'services:\n  - Nme: web\n')
+    const { code, err } = await run([
+      'control',
+      '-c',
+      mesh,
+      '--http-addr',
+      '127.0.0.1:0',
+      '--grpc-addr',
+      '127.0.0.1:0',
+      '--log-level',
+      'silent',
+    ])
+    expect([code, err]).toEqual([1, expect.stringMatching(/^outrigger: .*bad-mesh\.yaml: .*services\[0\]\.Nme: unknown field/)])
+  })
+})
+
+describe('control options', () => {
+  it('takes secrets from files and the environment', () => {
+    const key = file('ca.key', 'an encryption key of some length\n')
+    const options = controlOptions(
+      { caKeyFile: key, config: 'mesh.yaml' },
+      testIo({ OUTRIGGER_HTTP_TOKEN: 'h', OUTRIGGER_GRPC_TOKEN: 'g' }),
+    )
+    expect(options).toEqual({
+      meshFile: 'mesh.yaml',
+      encryptionKey: 'an encryption key of some length',
+      httpToken: 'h',
+      grpcToken: 'g',
+      version: '0.1.0',
+    })
+  })
+
+  it("reads the CA's configuration, and names what is wrong in it", () => {
+    const good = file('ca.yaml', 'Provider: consul\nConfig: { LeafCertTTL: 24h }\n')
+    expect(controlOptions({ caConfig: good }, testIo({})).ca?.leafCertTtlMs).toBe(24 * 3_600_000)
+    const bad = file('bad-ca.yaml', 'Provider: vault\n')
+    expect(() => controlOptions({ caConfig: bad }, testIo({}))).toThrow(/bad-ca\.yaml: Provider: must be "consul" or "files"/)
+  })
+})
+
+describe('against a control plane', () => {
+  let plane: ControlPlane
+  beforeEach(async () => {
+    plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', nodeName: 'node-1', httpToken: 'secret' })
+    await plane.start()
+  })
+  afterEach(() => plane.stop())
+
+  const call = (...argv: string[]) => run(argv, { CONSUL_HTTP_ADDR: plane.httpAddress, CONSUL_HTTP_TOKEN: 'secret' })
+  const services = () =>
+    file(
+      'services.json',
+      JSON.stringify({
+        services: [
+          {
+            name: 'web',
+            port: 9001,
+            connect: { sidecar_service: { proxy: { upstreams: [{ destination_name: 'api', local_bind_port: 9191 }] } } },
+          },
+          { ID: 'api-v1', Name: 'api', Port: 9002, Meta: { version: 'v1' }, Connect: { SidecarService: {} } },
+        ],
+      }),
+    )
+
+  it('registers services and prints the bootstrap of a sidecar', async () => {
+    expect(await call('register', '-f', services())).toEqual({ code: 0, out: 'registered web\nregistered api-v1\n', err: '' })
+    const { code, out } = await call('bootstrap', '--proxy-id', 'web-sidecar-proxy', '--admin-bind', '127.0.0.1:19555')
+    const bootstrap = JSON.parse(out)
+    expect(code).toBe(0)
+    expect(bootstrap.node).toMatchObject({ id: 'web-sidecar-proxy', cluster: 'web' })
+    expect(bootstrap.admin.address.socket_address).toEqual({ address: '127.0.0.1', port_value: 19_555 })
+    expect(await call('bootstrap', '--proxy-id', 'nobody')).toEqual({ code: 1, out: '', err: 'outrigger: unknown proxy ID: nobody\n' })
+    expect((await call('proxies')).out).toMatch(/^PROXY .*\nweb-sidecar-proxy +web +no +no +\d+ +- +-\n/)
+  })
+
+  it('applies entries in whatever order they stand, and reports the refused ones by their place', async () => {
+    const entries = file(
+      'entries.yaml',
+      `Kind: service-splitter
+Name: api
+Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
+---
+- Kind: service-resolver
+  Name: api
+  Subsets: { v1: { Filter: Service.Meta.version == v1 }, v2: { Filter: Service.Meta.version == v2 } }
+- { kind: service-defaults, name: api, protocol: http }
+- { kind: service-defaults, name: web, bogus: 1 }
+---
+`,
+    )
+    const { code, out, err } = await call('apply', '-f', entries)
+    expect(out).toBe('applied service-resolver/api\napplied service-defaults/api\napplied service-splitter/api\n')
+    expect([code, err]).toEqual([1, `outrigger: ${entries}: document 2: [2]: service-defaults/web: bogus: unknown field\n`])
+    const written = await fetch(`http://${plane.httpAddress}/v1/config/service-splitter/api?token=secret`)
+    expect(await written.json()).toMatchObject({ Splits: [{ Weight: 90 }, { Weight: 10 }] })
+  })
+
+  it.each([
+    ['', 'is empty'],
+    ['a: [', 'not YAML or JSON:'],
+    ['- 1', '[0]: must be an object'],
+    ['Name: api', 'Kind: missing'],
+  ])('refuses to apply %j', async (text, reason) => {
+    const { code, err } = await call('apply', '-f', file('odd.yaml', text))
+    expect(code).toBe(1)
+    expect(err).toContain(reason)
+    expect(err.trimEnd().split('\n')).toHaveLength(1)
+  })
+
+  it('takes JSON that is indented with tabs', async () => {
+    const path = file('tabs.json', '{\n\t"Kind": "service-defaults",\n\t"Name": "web",\n\t"Protocol": "http"\n}')
+    expect(await call('apply', '-f', path)).toEqual({ code: 0, out: 'applied service-defaults/web\n', err: '' })
+  })
+
+  it('explains a decision and lists the intentions in effect', async () => {
+    await call('register', '-f', services())
+    const path = file(
+      'intentions.yaml',
+      `- { Kind: service-defaults, Name: api, Protocol: http }
+- { Kind: service-intentions, Name: api, Sources: [{ Name: web, Permissions: [{ Action: allow, HTTP: { PathPrefix: /v1, Methods: [GET] } }] }] }
+- { Kind: service-intentions, Name: '*', Sources: [{ Name: web, Action: deny }, { Name: ops, Action: allow }] }
+`,
+    )
+    expect((await call('apply', '-f', path)).code).toBe(0)
+    const allowed = await call('explain', '--from', 'web', '--to', 'api', '--method', 'get', '--path', '/v1/x')
+    expect(allowed.out).toMatch(
+      /^allowed: web -> api GET \/v1\/x \(http\)\nreason: intention web -> api \(precedence 9\) allows by permission 1/,
+    )
+    const denied = await call('explain', '--from', 'batch', '--to', 'api')
+    expect(denied.out).toMatch(/^denied: batch -> api \(http\)\nreason: no intention matched batch -> api; the default is deny\n/)
+    expect(denied.err).toBe('warning: service "batch" is not registered\n')
+    expect(denied.out).toMatch(/=> +- +default policy +deny +yes\n$/)
+    const { out } = await call('intention', 'list', '--effective')
+    // web -> * is shadowed by web -> api for api, and in effect for web.
+    expect(out.split('\n').map(line => line.split(/ {2,}/))).toEqual([
+      ['DESTINATION', 'SOURCE', 'ACTION', 'PRECEDENCE'],
+      ['api', 'web', 'permissions', '9'],
+      ['api', 'ops', 'allow', '6'],
+      ['api', '(any other)', 'deny', 'default'],
+      ['web', 'ops', 'allow', '6'],
+      ['web', 'web', 'deny', '6'],
+      ['web', '(any other)', 'deny', 'default'],
+      [''],
+    ])
+    expect((await call('intention', 'list')).out).toMatch(/web +api +1 permission +9\n/)
+  })
+
+  it('rotates leaves and roots, and shows the roots', async () => {
+    await call('register', '-f', services())
+    const leaf = async () =>
+      (await fetch(`http://${plane.httpAddress}/v1/agent/connect/ca/leaf/api?token=secret`)).json() as Promise<{ SerialNumber: string }>
+    const before = await leaf()
+    const rotated = await call('ca', 'rotate-leaf', '--service', 'api')
+    const after = await leaf()
+    expect(after.SerialNumber).not.toBe(before.SerialNumber)
+    expect(rotated.out).toContain(`serial ${after.SerialNumber}`)
+    expect(rotated.out).toContain(`(before: ${before.SerialNumber})`)
+    expect(await call('ca', 'rotate-leaf', '--service', 'nope')).toMatchObject({
+      code: 1,
+      err: 'outrigger: service "nope" has no sidecar\n',
+    })
+    expect((await call('ca', 'rotate-root')).out).toMatch(/^active root: (\S+) \(before: (?!\1)\S+\)\n$/)
+    expect((await call('ca', 'roots')).out).toMatch(/^trust domain: \S+\.consul\nID .*\n.* yes\n.* no\n$/)
+    expect((await call('ca', 'roots', '--pem')).out.match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
+  })
+
+  it('says so when the token is wrong, and stops at the first refusal for it', async () => {
+    const path = file(
+      'two.yaml',
+      '- { Kind: service-defaults, Name: a, Protocol: http }\n- { Kind: service-defaults, Name: b, Protocol: http }\n',
+    )
+    const wrong = await run(['apply', '-f', path, '--token', 'wrong'], { CONSUL_HTTP_ADDR: `http://${plane.httpAddress}` })
+    expect(wrong).toEqual({ code: 1, out: '', err: 'outrigger: Permission denied\n' })
+  })
+})

@@ -1,0 +1,58 @@
+// The files under examples/ are what a new user runs first: each is read by the code that it is meant for.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { afterEach, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { readText } from '../src/cli/commands/command-io.js'
+import { demoMesh } from '../src/cli/demo/mesh.js'
+import { portTable } from '../src/cli/demo/port-table.js'
+import { runOutrigger } from '../src/cli/outrigger-main.js'
+import { ControlPlane } from '../src/control/control-plane.js'
+import { parseBootstrap } from '../src/xds/bootstrap.js'
+
+const MAX_EXAMPLE_LINES = 110
+const envoy = process.env['ENVOY_BIN']
+const example = (name: string): string => `${import.meta.dirname}/../examples/${name}`
+
+it.each(['mesh.yaml', 'config-entries.yaml', 'static-bootstrap.yaml'])('%s fits on a page or two', name => {
+  expect(readFileSync(example(name), 'utf8').split('\n').length).toBeLessThan(MAX_EXAMPLE_LINES)
+})
+
+describe('examples/mesh.yaml', () => {
+  let plane: ControlPlane | undefined
+  afterEach(() => plane?.stop())
+
+  it("is the demo's mesh", () => {
+    expect(parse(readFileSync(example('mesh.yaml'), 'utf8'))).toEqual(demoMesh(portTable()))
+  })
+
+  it('starts a control plane, to which examples/config-entries.yaml can be applied', async () => {
+    plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', meshFile: example('mesh.yaml') })
+    await plane.start()
+    let text = ''
+    const print = (part: string): void => void (text += part)
+    const io = { env: () => undefined, out: print, err: print, readText }
+    const at = ['--http-addr', plane.httpAddress]
+    expect(await runOutrigger(['apply', '-f', example('config-entries.yaml'), ...at], io)).toBe(0)
+    expect(text).toBe('applied service-router/api\napplied service-splitter/api\napplied service-intentions/api\n')
+    text = ''
+    await runOutrigger(['explain', '--from', 'batch', '--to', 'api', '--method', 'GET', '--path', '/reports/today', ...at], io)
+    expect(text).toMatch(/^allowed: /)
+    text = ''
+    await runOutrigger(['explain', '--from', 'web', '--to', 'api', '--method', 'DELETE', '--path', '/x', ...at], io)
+    expect(text).toMatch(/^denied: /)
+  })
+})
+
+describe('examples/static-bootstrap.yaml', () => {
+  const path = example('static-bootstrap.yaml')
+
+  it('is a bootstrap that our proxy reads', () => {
+    const parsed = parseBootstrap(readFileSync(path, 'utf8'))
+    expect(parsed).toMatchObject({ ok: true, warnings: [] })
+  })
+
+  it.skipIf(!envoy)('is one that the real Envoy takes (needs ENVOY_BIN)', () => {
+    execFileSync(envoy!, ['--mode', 'validate', '-c', path, '-l', 'error'], { stdio: 'pipe' })
+  })
+})

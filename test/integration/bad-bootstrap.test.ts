@@ -1,0 +1,166 @@
+// Bad bootstraps and flags: exit 1 with the path and the reason, and --mode validate says the same without binding anything.
+import net, { type AddressInfo } from 'node:net'
+import { afterAll, describe, expect, it } from 'vitest'
+import { freePort, hcm, listener, ProxyProcess, routesTo, socketAddress, staticCluster, stopAll, typed } from '../support/proxy-process.js'
+
+afterAll(stopAll)
+
+const good = async (): Promise<any> => ({
+  static_resources: {
+    listeners: [listener('front', await freePort(), [hcm({ route_config: routesTo('app') })])],
+    clusters: [staticCluster('app', 1)],
+  },
+})
+
+interface Case {
+  readonly name: string
+  readonly make: () => Promise<object | string>
+  readonly path: RegExp
+  readonly reason: RegExp
+}
+
+const cases: Case[] = [
+  { name: 'not YAML', make: async () => 'static_resources: [unclosed\n  : {', path: /./, reason: /YAML|yaml|parse/i },
+  {
+    name: 'a listener without an address',
+    make: async () => {
+      const config = await good()
+      delete config.static_resources.listeners[0].address
+      return config
+    },
+    path: /static_resources\.listeners\[0\]/,
+    reason: /address/,
+  },
+  {
+    name: 'an unknown network filter',
+    make: async () => {
+      const config = await good()
+      config.static_resources.listeners[0].filter_chains[0].filters = [typed('x', 'filters.network.nonsense.v3.Nonsense')]
+      return config
+    },
+    path: /static_resources\.listeners\[0\].*filters\[0\]/,
+    reason: /nonsense/i,
+  },
+  {
+    name: 'an unknown HTTP filter',
+    make: async () => {
+      const config = await good()
+      const filters = [typed('bogus', 'filters.http.bogus.v3.Bogus')]
+      config.static_resources.listeners[0].filter_chains[0].filters = [hcm({ route_config: routesTo('app') }, filters)]
+      return config
+    },
+    path: /http_filters\[0\]/,
+    reason: /bogus/i,
+  },
+  {
+    name: 'an unknown field',
+    make: async () => {
+      const config = await good()
+      config.static_resources.clusters[0].connect_timeuot = '1s'
+      return config
+    },
+    path: /static_resources\.clusters\[0\]/,
+    reason: /connect_timeuot/,
+  },
+  {
+    name: 'a private key that is none',
+    make: async () => {
+      const config = await good()
+      config.static_resources.listeners[0].filter_chains[0].transport_socket = {
+        name: 'tls',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+          common_tls_context: { tls_certificates: [{ certificate_chain: { inline_string: 'x' }, private_key: { inline_string: 'y' } }] },
+        },
+      }
+      return config
+    },
+    path: /static_resources\.listeners\[0\]\.filter_chains\[0\]\.transport_socket/,
+    reason: /certificate/i,
+  },
+]
+
+describe('a bad bootstrap', () => {
+  it.each(cases)('$name: exit 1 with path and reason, from serve and validate alike', async ({ make, path, reason }) => {
+    const bootstrap = await make()
+    const [served, validated] = await Promise.all([
+      ProxyProcess.run({ bootstrap }),
+      ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] }),
+    ])
+    expect(served.code).toBe(1)
+    expect(served.stderr).toMatch(path)
+    expect(served.stderr).toMatch(reason)
+    expect(served.stderr).not.toMatch(/\n\s+at /)
+    expect(validated.code).toBe(1)
+    const lines = (text: string) => text.split('\n').filter(line => line.startsWith('outrigger-proxy:'))
+    const withoutFile = (text: string) => lines(text).map(line => line.replace(/\S*outrigger-test-\S+/g, 'FILE'))
+    expect(withoutFile(validated.stderr)).toEqual(withoutFile(served.stderr))
+  })
+
+  it('a file that is not there', async () => {
+    const run = await ProxyProcess.run({ bootstrap: {}, flags: ['-c', '/no/such/file.yaml'] })
+    expect(run.code).toBe(1)
+    expect(run.stderr).toContain('/no/such/file.yaml')
+  })
+
+  it('validate accepts a good one with exit 0 and Envoy’s words', async () => {
+    const run = await ProxyProcess.run({ bootstrap: await good(), flags: ['--mode', 'validate'] })
+    expect(run.stderr).toBe('')
+    expect(run.code).toBe(0)
+    expect(run.stdout).toMatch(/^configuration '.+' OK$/m)
+  })
+
+  it.each(['listener', 'admin'])('a port in use for the %s is named', async who => {
+    const taken = net.createServer().listen(0, '127.0.0.1')
+    await new Promise(resolve => taken.once('listening', resolve))
+    const { port } = taken.address() as AddressInfo
+    const config = await good()
+    if (who === 'listener') config.static_resources.listeners[0].address = socketAddress(port)
+    else config.admin = { address: socketAddress(port) }
+    const run = await ProxyProcess.run({ bootstrap: config })
+    taken.close()
+    expect(run.code).toBe(1)
+    expect(run.stderr).toContain(`127.0.0.1:${port}`)
+    expect(run.stderr).toMatch(/in use/)
+  })
+
+  it('a port in use is named also when the listener had to wait for a cluster', async () => {
+    const taken = net.createServer().listen(0, '127.0.0.1')
+    await new Promise(resolve => taken.once('listening', resolve))
+    const { port } = taken.address() as AddressInfo
+    const config = await good()
+    config.static_resources.listeners[0].address = socketAddress(port)
+    config.static_resources.clusters[0].type = 'STRICT_DNS'
+    config.static_resources.clusters[0].load_assignment.endpoints[0].lb_endpoints[0].endpoint.address = socketAddress(1, 'localhost')
+    const run = await ProxyProcess.run({ bootstrap: config })
+    taken.close()
+    expect(run.code).toBe(1)
+    expect(run.stderr).toContain(`127.0.0.1:${port}`)
+  })
+})
+
+describe('flags', () => {
+  it('unknown ones and --concurrency above 1 warn, and it serves', async () => {
+    const proxy = await ProxyProcess.start({
+      bootstrap: await good(),
+      flags: ['--from-a-newer-envoy', 'value', '--another=1', '--concurrency', '2', '--component-log-level', 'upstream:debug', '--base-id', '7'],
+    })
+    expect(proxy.log).toContain('--from-a-newer-envoy')
+    expect(proxy.log).toContain('--another')
+    expect(proxy.log).toMatch(/--concurrency 2.*one thread/)
+    expect((await proxy.stop()).code).toBe(0)
+  })
+
+  it('bad values are errors', async () => {
+    const run = await ProxyProcess.run({ bootstrap: await good(), flags: ['--drain-time-s', 'soon', '--log-level', 'loud'] })
+    expect(run.code).toBe(1)
+    expect(run.stderr).toContain('--drain-time-s')
+    expect(run.stderr).toContain('--log-level')
+  })
+
+  it('--version prints the five parts', async () => {
+    const run = await ProxyProcess.run({ bootstrap: {}, flags: ['--version'] })
+    expect(run.code).toBe(0)
+    expect(run.stdout).toMatch(/version: [^/\s]+\/1\.40\.0\/Clean\/RELEASE\/\S+/)
+  })
+})

@@ -9,6 +9,7 @@ import { portTable } from '../src/cli/demo/port-table.js'
 import { runOutrigger } from '../src/cli/outrigger-main.js'
 import { ControlPlane } from '../src/control/control-plane.js'
 import { parseBootstrap } from '../src/xds/bootstrap.js'
+import { proxyBin } from './support/proxy-process.js'
 
 const MAX_EXAMPLE_LINES = 110
 const envoy = process.env['ENVOY_BIN']
@@ -50,6 +51,10 @@ describe('examples/static-bootstrap.yaml', () => {
   it('is a bootstrap that our proxy reads', () => {
     const parsed = parseBootstrap(readFileSync(path, 'utf8'))
     expect(parsed).toMatchObject({ ok: true, warnings: [] })
+  })
+
+  it('is one that our proxy finds valid', () => {
+    expect(execFileSync(process.execPath, [proxyBin, '--mode', 'validate', '-c', path], { encoding: 'utf8' })).toMatch(/OK\n$/)
   })
 
   it.skipIf(!envoy)('is one that the real Envoy takes (needs ENVOY_BIN)', () => {

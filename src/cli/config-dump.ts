@@ -1,13 +1,17 @@
 // What the proxy knows of its config, laid out for /config_dump: static resources from the bootstrap message, dynamic ones as they
 // came over xDS, and what is warming. The printer is loaded with the first request: it brings every generated type (30 MB).
 
-import { type Message, toBinary } from '@bufbuild/protobuf'
+import { fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
+import { anyIs } from '@bufbuild/protobuf/wkt'
 import type { ConfigDump } from '../proxy/admin/admin-server.js'
 import type { Server } from '../proxy/server.js'
 import type { ConfigDumpState, DumpEntry, DynamicListenerEntry } from '../xds/config-dump.js'
 import type { Bootstrap } from '../xds/gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
-import { ClusterSchema } from '../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
-import { ListenerSchema } from '../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { type Cluster, ClusterSchema } from '../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
+import { ClusterLoadAssignmentSchema } from '../xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
+import { type Listener, ListenerSchema } from '../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { RouteConfigurationSchema } from '../xds/gen/envoy/config/route/v3/route_pb.js'
+import { HttpConnectionManagerSchema } from '../xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { SecretSchema } from '../xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
 import type { TrackedResource, TrackedResources } from './tracked-resources.js'
@@ -53,14 +57,42 @@ function state({ bootstrap, tracked, server }: ConfigDumpSource): ConfigDumpStat
       static: resources?.listeners.map(listener => fixed(listener.name, LISTENER_TYPE, toBinary(ListenerSchema, listener))) ?? [],
       dynamic: tracked.of(LISTENER_TYPE).map(tracking => listenerEntry(tracking, server.listeners.warmingNames.includes(tracking.name))),
     },
-    routes: { static: [], dynamic: tracked.of(ROUTE_TYPE).map(entry) },
-    endpoints: { static: [], dynamic: tracked.of(ENDPOINT_TYPE).map(entry) },
+    routes: { static: inlineRoutes(resources?.listeners ?? [], tracked, startedMs), dynamic: tracked.of(ROUTE_TYPE).map(entry) },
+    endpoints: { static: staticEndpoints(resources?.clusters ?? [], fixed), dynamic: tracked.of(ENDPOINT_TYPE).map(entry) },
     secrets: {
       static: resources?.secrets.map(secret => fixed(secret.name, SECRET_TYPE, toBinary(SecretSchema, secret))) ?? [],
       active: tracked.of(SECRET_TYPE).map(entry),
       warming: [],
     },
   }
+}
+
+type Fixed = (name: string, typeUrl: string, value: Uint8Array) => DumpEntry
+
+function staticEndpoints(clusters: readonly Cluster[], fixed: Fixed): DumpEntry[] {
+  return clusters.flatMap(({ name, loadAssignment }) =>
+    loadAssignment === undefined ? [] : [fixed(name, ENDPOINT_TYPE, toBinary(ClusterLoadAssignmentSchema, loadAssignment))],
+  )
+}
+
+/** Route tables written into listeners, static or not: Envoy's `static_route_configs`. */
+function inlineRoutes(listeners: readonly Listener[], tracked: TrackedResources, startedMs: number): DumpEntry[] {
+  const dynamic = tracked
+    .of(LISTENER_TYPE)
+    .flatMap(({ accepted }) =>
+      accepted === null ? [] : [{ message: fromBinary(ListenerSchema, accepted.resource.any.value), at: accepted.at.getTime() }],
+    )
+  return [...listeners.map(message => ({ message, at: startedMs })), ...dynamic].flatMap(({ message, at }) =>
+    [...message.filterChains, ...(message.defaultFilterChain === undefined ? [] : [message.defaultFilterChain])]
+      .flatMap(chain => chain.filters)
+      .flatMap(({ configType }): DumpEntry[] => {
+        if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) return []
+        const { routeSpecifier } = fromBinary(HttpConnectionManagerSchema, configType.value.value)
+        if (routeSpecifier.case !== 'routeConfig') return []
+        const resource = { typeUrl: ROUTE_TYPE, value: toBinary(RouteConfigurationSchema, routeSpecifier.value) }
+        return [{ name: routeSpecifier.value.name, resource, versionInfo: '', lastUpdatedMs: at }]
+      }),
+  )
 }
 
 function entry(tracking: TrackedResource): DumpEntry {

@@ -11,8 +11,9 @@ import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset }
 import type { HeaderList } from './codec/header-list.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'
+import type { ResponseControl } from './filters/response-control.js'
 import { finishStats } from './finish.js'
-import type { FilterCall, FilterStatus, StreamFilter } from './http-filter.js'
+import type { FilterStatus, StreamFilter } from './http-filter.js'
 import type { HttpRuntime } from './http-runtime.js'
 import type { LocalReply } from './local-reply.js'
 import { type LocalReplyCode, localReply } from './local-reply.js'
@@ -29,7 +30,7 @@ import type { UpstreamFailure, UpstreamRequest, UpstreamRequestOwner } from './u
 
 const EMPTY = Buffer.alloc(0)
 
-export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, StreamTimerTarget {
+export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwner, StreamTimerTarget {
   readonly runtime: HttpRuntime
   readonly connection: DownstreamConnection
   readonly stream: ServerStream
@@ -57,7 +58,8 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   /** Tries made without the retry policy, for requests that no server can have seen. */
   freeRetries = 0
   readonly mirrors: Mirror[] = []
-  readonly isGrpc: boolean
+  /** By content type; filters (grpc_web, the bridge) may turn a request into one. */
+  isGrpc: boolean
 
   held: Buffer[] = []
   heldBytes = 0
@@ -73,6 +75,9 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   private responseFilterIndex = -1
   private responseStopped = false
   private heldResponse: Buffer[] = []
+  private heldResponseBytes = 0
+  private responseBuffer: ResponseBuffer | null = null
+  private filterPauses = 0
   private heldResponseEnd = false
   private heldResponseTrailers: HeaderList | null = null
   private localResponse = false
@@ -193,7 +198,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     while (this.filterIndex < filters.length) {
       const factory = filters[this.filterIndex]!
       const index = this.filterIndex++
-      const override = this.route?.hasOverrides ? this.route.overrideFor(factory.name) : undefined
+      const override = this.overrideFor(factory.name)
       if (override === undefined ? factory.disabled : override.disabled) {
         this.filters.push(null)
         continue
@@ -242,7 +247,14 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   }
 
   overrideFor(filterName: string): HttpFilterOverride | undefined {
-    return this.route?.overrideFor(filterName)
+    const { route, choice } = this
+    if (route === null) return undefined
+    const weighted = choice === null ? null : choice.weighted
+    if (weighted !== null && weighted.overrides.size > 0) {
+      const override = weighted.overrides.get(filterName)
+      if (override !== undefined) return override
+    }
+    return route.hasOverrides ? route.overrideFor(filterName) : undefined
   }
 
   clearRouteCache(): void {
@@ -475,7 +487,10 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
       if (this.ended) return
       if (status === 'stop') {
         this.responseStopped = true
-        if (end) this.heldResponseEnd = true
+        if (end) {
+          this.heldResponseEnd = true
+          if (this.responseBuffer !== null) this.completeResponseBuffer()
+        }
         return
       }
     }
@@ -505,25 +520,79 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     this.info.upstreamBytesReceived += chunk.length
     this.touch()
     if (this.responseStopped) {
-      this.heldResponse.push(chunk)
-      this.heldResponseEnd = end
-      if (!end) upstream.stream?.pause()
+      this.holdResponse(chunk, end)
       return
     }
     this.sendResponseData(chunk, end)
   }
 
+  /** Body bytes while a filter holds the head back. */
+  private holdResponse(chunk: Buffer, end: boolean): void {
+    this.heldResponse.push(chunk)
+    this.heldResponseBytes += chunk.length
+    this.heldResponseEnd = end
+    const buffer = this.responseBuffer
+    if (buffer === null) {
+      if (!end) this.upstream?.stream?.pause()
+    } else if (this.heldResponseBytes > buffer.maxBytes) {
+      this.runtime.stats.rs_too_large.value++
+      this.responseBuffer = null
+      this.reply(localReply('response-payload-too-large', ''))
+    } else if (end) this.completeResponseBuffer()
+  }
+
+  // ---- ResponseControl ----------------------------------------------------------------------------------------------------------
+
+  bufferResponse(
+    maxBytes: number,
+    done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null },
+  ): void {
+    this.responseBuffer = { maxBytes, done }
+  }
+
+  private completeResponseBuffer(): void {
+    const buffer = this.responseBuffer!
+    this.responseBuffer = null
+    const { body, trailers } = buffer.done(Buffer.concat(this.heldResponse), this.heldResponseTrailers)
+    this.heldResponse = body.length === 0 ? [] : [body]
+    this.heldResponseTrailers = trailers
+    this.heldResponseEnd = true
+    this.resumeResponse()
+  }
+
+  emitResponseData(filter: StreamFilter, chunk: Buffer, end: boolean): void {
+    if (this.ended) return
+    this.passResponseData(this.filters.indexOf(filter) - 1, chunk, end)
+  }
+
+  emitResponseTrailers(filter: StreamFilter, trailers: HeaderList): void {
+    if (this.ended) return
+    this.passResponseTrailers(this.filters.indexOf(filter) - 1, trailers)
+  }
+
+  pauseResponse(): void {
+    this.filterPauses++
+    if (this.filterPauses === 1) this.upstream?.stream?.pause()
+  }
+
+  unpauseResponse(): void {
+    if (this.filterPauses > 0 && --this.filterPauses === 0) this.upstream?.stream?.resume()
+  }
+
   /** HOT. Also used by local replies with a body. */
   sendResponseData(chunk: Buffer, end: boolean): void {
-    if (this.responseDataFilters) {
-      for (let i = this.filters.length - 1; i >= 0; i--) {
-        const filter = this.filters[i]
-        if (filter?.responseData === undefined) continue
-        const out = filter.responseData(this, chunk, end)
-        if (this.ended) return
-        if (out === null) return
-        chunk = out
-      }
+    if (this.responseDataFilters) this.passResponseData(this.filters.length - 1, chunk, end)
+    else this.relayData(chunk, end)
+  }
+
+  /** Through the filters from index `from` towards the client. A filter that keeps the bytes back sends them on itself. */
+  private passResponseData(from: number, chunk: Buffer, end: boolean): void {
+    for (let i = from; i >= 0; i--) {
+      const filter = this.filters[i]
+      if (filter?.responseData === undefined) continue
+      const out = filter.responseData(this, chunk, end)
+      if (this.ended || out === null) return
+      chunk = out
     }
     this.relayData(chunk, end)
   }
@@ -543,6 +612,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     if (this.responseStopped) {
       this.heldResponseTrailers = trailers
       this.heldResponseEnd = true
+      if (this.responseBuffer !== null) this.completeResponseBuffer()
       return
     }
     this.sendResponseTrailers(trailers)
@@ -550,15 +620,19 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
 
   sendResponseTrailers(trailers: HeaderList): void {
     this.info.responseTrailers = trailers
-    let out: HeaderList | null = trailers
-    if (this.responseDataFilters) {
-      for (let i = this.filters.length - 1; i >= 0 && out !== null; i--) {
-        const filter = this.filters[i]
-        if (filter?.responseTrailers !== undefined) out = filter.responseTrailers(this, out)
-        if (this.ended) return
-      }
+    this.passResponseTrailers(this.responseDataFilters ? this.filters.length - 1 : -1, trailers)
+  }
+
+  private passResponseTrailers(from: number, trailers: HeaderList): void {
+    for (let i = from; i >= 0; i--) {
+      const filter = this.filters[i]
+      if (filter?.responseTrailers === undefined) continue
+      const out = filter.responseTrailers(this, trailers)
+      // Null: the filter ends the response itself.
+      if (this.ended || out === null) return
+      trailers = out
     }
-    if (out !== null) this.stream.sendTrailers(out)
+    this.stream.sendTrailers(trailers)
     this.finish()
   }
 
@@ -585,7 +659,7 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
   // ---- downstream events ----------------------------------------------------------------------------------------------------
 
   onDrain(): void {
-    if (!this.ended) this.upstream?.stream?.resume()
+    if (!this.ended && this.filterPauses === 0) this.upstream?.stream?.resume()
   }
 
   /** The client went away or broke the protocol. */
@@ -627,12 +701,13 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     const { head, body } = prepareLocalReply(this, reply, headers)
     if (!this.requestEnded && this.request.contentLength !== 0) this.stream.closeAfter()
     this.responseStopped = false
+    this.responseBuffer = null
+    this.heldResponse = []
+    this.heldResponseBytes = 0
+    this.heldResponseTrailers = null
     this.startResponse(head, body.length === 0, true)
     if (!this.ended && body.length > 0 && !this.responseStopped) this.sendResponseData(body, true)
-    else if (this.responseStopped && body.length > 0) {
-      this.heldResponse.push(body)
-      this.heldResponseEnd = true
-    }
+    else if (this.responseStopped && body.length > 0) this.holdResponse(body, true)
   }
 
   /** The response has begun and cannot be finished: the client must see a broken message, never a false end. */
@@ -661,11 +736,11 @@ export class Exchange implements BodyEvents, FilterCall, UpstreamRequestOwner, S
     finishStats(this)
     this.connection.onExchangeEnd(this)
   }
+}
 
-  /** Which response may be shown to a client: a request that could not even be parsed has none of the filters. */
-  get filterCount(): number {
-    return this.filters.length
-  }
+interface ResponseBuffer {
+  readonly maxBytes: number
+  readonly done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null }
 }
 
 interface BodyCollector {

@@ -13,6 +13,7 @@ import { HeaderList } from './codec/header-list.js'
 import type { Http2Stats } from './codec/http2/stats.js'
 import type { ConnectionInfo } from './connection-info.js'
 import type { FilterFactory } from './http-filter.js'
+import { compileCidr } from './match/cidr.js'
 import type { CompiledRouteTable } from './route-table.js'
 import type { StreamInfo } from './stream-info.js'
 import type { UpstreamPools } from './upstream-pools.js'
@@ -79,6 +80,8 @@ export class HttpRuntime {
     contentLength: 0,
     upgraded: false,
   }
+  /** internal_address_config: whether an address is inside; null when no range is configured (nothing is internal then). */
+  readonly internalRanges: ((address: string) => boolean) | null
   private readonly explainDenials: boolean
 
   constructor(parts: HttpRuntimeParts) {
@@ -98,6 +101,9 @@ export class HttpRuntime {
     this.serviceCluster = parts.serviceCluster
     this.random = parts.random
     this.explainDenials = parts.explainDenials
+    const ranges = parts.config.internalCidrRanges
+    const checks = ranges.map(compileCidr)
+    this.internalRanges = checks.length === 0 ? null : address => checks.some(check => check(address))
     this.onDenied = parts.onDenied
     this.countCodec = parts.countCodec
     this.http2Stats = parts.http2Stats

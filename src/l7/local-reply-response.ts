@@ -4,7 +4,7 @@
 import type { ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import type { Exchange } from './exchange.js'
-import { grpcLocalReply } from './grpc.js'
+import { grpcLocalReply, isGrpcRequest } from './grpc.js'
 import type { LocalReply } from './local-reply.js'
 import { ResponseFlag } from './response-flags.js'
 
@@ -22,7 +22,7 @@ export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: 
     body = changed.body
     contentType = changed.contentType
   }
-  if (exchange.isGrpc) {
+  if (isGrpcRequest(exchange.request)) {
     const grpc = grpcLocalReply(status, body)
     headers.append('content-type', 'application/grpc')
     headers.append('grpc-status', String(grpc.grpcStatus))
@@ -45,7 +45,8 @@ export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: 
 
 function appendAll(headers: HeaderList, extra: HeaderList | null): void {
   if (extra === null) return
-  for (let i = 0; i < extra.length; i++) headers.set(extra.raw[i]!, extra.values[i]!)
+  for (const name of extra.lower) headers.remove(name)
+  for (let i = 0; i < extra.length; i++) headers.append(extra.raw[i]!, extra.values[i]!)
 }
 
 export function responseHead(status: number, headers: HeaderList, contentLength: number): ResponseHead {

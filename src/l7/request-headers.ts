@@ -10,26 +10,36 @@ import { type LocalReply, localReply } from './local-reply.js'
 import { normalizeHost, normalizePath } from './path-normalize.js'
 import { applyXfcc } from './xfcc.js'
 
-/** Headers that only the mesh may set: an edge (use_remote_address) takes them off (Envoy cleanInternalHeaders). */
+/** Taken off every request that does not come from a configured internal range (Envoy cleanInternalHeaders). */
 const INTERNAL_HEADERS = [
-  'x-envoy-decorator-operation',
-  'x-envoy-downstream-service-cluster',
-  'x-envoy-downstream-service-node',
-  'x-envoy-expected-rq-timeout-ms',
-  'x-envoy-force-trace',
-  'x-envoy-ip-tags',
-  'x-envoy-original-url',
-  'x-envoy-max-retries',
-  'x-envoy-retry-grpc-on',
-  'x-envoy-retry-on',
   'x-envoy-retriable-status-codes',
   'x-envoy-retriable-header-names',
+  'x-envoy-retry-on',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-max-retries',
   'x-envoy-upstream-alt-stat-name',
   'x-envoy-upstream-rq-timeout-ms',
   'x-envoy-upstream-rq-per-try-timeout-ms',
   'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-force-trace',
+  'x-envoy-ip-tags',
+  'x-envoy-original-url',
   'x-envoy-hedge-on-per-try-timeout',
 ]
+/** Taken off at an edge (use_remote_address) too. */
+const EDGE_HEADERS = ['x-envoy-decorator-operation', 'x-envoy-downstream-service-cluster', 'x-envoy-downstream-service-node']
+
+/** One scan decides whether any x-envoy- header is there at all: nearly always none is. HOT. */
+function hasEnvoyHeader(names: readonly string[]): boolean {
+  for (let i = 0; i < names.length; i++) if (names[i]!.startsWith('x-envoy-')) return true
+  return false
+}
+
+function isInternal(exchange: Exchange): boolean {
+  const { internalRanges } = exchange.runtime
+  return internalRanges?.(exchange.info.remoteAddress) === true
+}
 
 /** Null when the request may go on. */
 export function prepareRequest(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
@@ -55,11 +65,25 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('X-Forwarded-Port', String(connection.info.localPort))
   head.scheme = config.schemeToOverwrite !== '' ? config.schemeToOverwrite : schemeOf(head, tls)
 
-  // Path rewriting evidence is ours to write, whoever the peer is (CVE-2023-27487); so is x-envoy-internal.
-  headers.remove('x-envoy-original-path')
-  headers.remove('x-envoy-internal')
-  headers.remove('x-envoy-attempt-count')
-  if (config.useRemoteAddress) for (const name of INTERNAL_HEADERS) headers.remove(name)
+  const internal = isInternal(exchange)
+  if (hasEnvoyHeader(headers.lower)) {
+    headers.remove('x-envoy-internal')
+    if (!internal) {
+      if (config.useRemoteAddress) for (const name of EDGE_HEADERS) headers.remove(name)
+      for (const name of INTERNAL_HEADERS) headers.remove(name)
+      for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name.toLowerCase())
+    }
+    // The evidence of a rewrite is trusted from mesh peers only (CVE-2023-27487); Envoy keeps it from anyone but at an edge.
+    if (connection.info.tls?.peer?.validated !== true) {
+      headers.remove('x-envoy-original-path')
+      headers.remove('x-envoy-original-host')
+    }
+  }
+  if (config.useRemoteAddress) {
+    if (internal) headers.set('x-envoy-internal', 'true')
+    // Envoy names the client to the application at an edge, where no trusted proxy stands before us.
+    else if (config.xffNumTrustedHops === 0) headers.set('x-envoy-external-address', info.remoteAddress)
+  }
 
   if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('User-Agent', runtime.serviceCluster)
   if (config.via !== '') headers.append('Via', config.via)
@@ -82,7 +106,8 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
         runtime.stats.downstream_rq_redirected_with_normalized_path.value++
         return refused
       }
-      runtime.stats.downstream_rq_failed_path_normalization.value++
+      if (refused.details === 'absolute_path_rejected') runtime.stats.downstream_rq_non_relative_path.value++
+      else runtime.stats.downstream_rq_failed_path_normalization.value++
       return { status: refused.status, body: '', flag: 0, details: refused.details }
     }
   }
@@ -150,5 +175,5 @@ function requestId(): string {
 export function prepareUpstreamHead(exchange: Exchange, route: CompiledRoute, choice: ClusterChoice): void {
   const { request, info, forward } = exchange
   route.applyRequestMutations(request, info, choice.weighted)
-  forward!.rewrite(request, info)
+  forward!.rewrite(request, info, exchange.runtime.routerConfig.suppressEnvoyHeaders)
 }

@@ -9,6 +9,7 @@ import type { Host } from '../upstream/host.js'
 import type { LbContext } from '../upstream/load-balancer.js'
 import type { RequestHead, ServerStream } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
+import type { ClusterChoice, CompiledForward } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'
 import { Exchange } from './exchange.js'
 import { clampGrpcTimeout, isGrpcRequest } from './grpc.js'
@@ -73,6 +74,7 @@ export function matchRoute(exchange: Exchange): void {
     const { route } = result
     exchange.route = route
     exchange.forward = route.forward
+    if (route.forward !== null) exchange.choice = splitOf(exchange, route.forward)
     info.routeName = route.model.name
     info.virtualHostName = route.virtualHost.name
     if (route.forward !== null && route.forward.idleTimeoutMs !== null) exchange.setIdleTimeout(route.forward.idleTimeoutMs)
@@ -81,6 +83,14 @@ export function matchRoute(exchange: Exchange): void {
   exchange.route = null
   exchange.forward = null
   exchange.noRoute = result.kind === 'no-virtual-host' ? 'no-virtual-host' : 'route-not-found'
+}
+
+/** split: the cluster is drawn with the match, as the filters may look at the overrides of the chosen leg. */
+function splitOf(exchange: Exchange, forward: CompiledForward): ClusterChoice {
+  const { request, info, runtime } = exchange
+  const { cluster } = forward.model
+  const hash = cluster.kind === 'weighted' && cluster.useHashPolicy ? forward.hash(request, info).hash : null
+  return forward.selectCluster(request, cluster.kind === 'weighted' ? runtime.random() : 0, hash)
 }
 
 /** The router: what the route says is done. Called when the last filter has let the request pass. */
@@ -100,8 +110,8 @@ export function forwardRequest(exchange: Exchange): void {
   const hash = forward.hash(request, info)
   exchange.hashCookie = hash.setCookie
 
-  // split
-  const choice = forward.selectCluster(request, runtime.random(), hash.hash)
+  // A filter may have set the header that names the cluster.
+  const choice = exchange.choice !== null && forward.model.cluster.kind !== 'clusterHeader' ? exchange.choice : splitOf(exchange, forward)
   exchange.choice = choice
   info.upstreamCluster = choice.name
   const cluster = runtime.clusters.get(choice.name)
@@ -136,6 +146,7 @@ export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
   }
   const owner = host.cluster
   const attempt = ++info.upstreamRequestAttemptCount
+  if (attempt > 1) shrinkExpectedTimeout(exchange)
   if (exchange.route!.virtualHost.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(attempt))
   forward.rewriteHostForEndpoint(request, host.hostname)
   const protocol = runtime.pools.protocolFor(host, request)
@@ -186,6 +197,16 @@ function setTimeouts(exchange: Exchange): void {
   if (timeoutMs > 0 && !exchange.runtime.routerConfig.suppressEnvoyHeaders)
     setHeaderPair(request.headers, 'x-envoy-expected-rq-timeout-ms', String(expectedTimeout(exchange, timeoutMs)))
   else request.headers.remove('x-envoy-expected-rq-timeout-ms')
+}
+
+/** A retry tells the upstream what is left of the route timeout. */
+function shrinkExpectedTimeout(exchange: Exchange): void {
+  const { routeTimeoutMs, request, info } = exchange
+  if (routeTimeoutMs <= 0 || !request.headers.has('x-envoy-expected-rq-timeout-ms')) return
+  const from = info.requestReceivedAt === 0 ? info.startedAt : info.requestReceivedAt
+  const left = Math.max(1, Math.round(routeTimeoutMs - (performance.now() - from)))
+  const perTry = exchange.retry?.perTryTimeoutMs ?? null
+  request.headers.set('x-envoy-expected-rq-timeout-ms', String(perTry !== null && perTry > 0 ? Math.min(perTry, left) : left))
 }
 
 /** With a per-try timeout shorter than the whole, the upstream is told that one (Envoy FilterUtility::finalTimeout). */
@@ -241,4 +262,3 @@ class PickContext implements LbContext {
     return this.retry !== null && this.retry.shouldSkip(host)
   }
 }
-

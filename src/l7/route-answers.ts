@@ -37,7 +37,13 @@ export function answerRedirect(exchange: AnswerTarget, action: RedirectAction, r
 
 export function answerDirectResponse(exchange: AnswerTarget, action: DirectResponseAction): void {
   exchange.runtime.router.rq_direct_response.value++
-  answerDirectly(exchange, action.status, action.body, DIRECT_RESPONSE, [])
+  const { status } = action
+  // Envoy gives these codes a Location: the request's own URL.
+  const location: [string, string][] =
+    status === 201 || (status >= 300 && status < 400)
+      ? [['Location', `${exchange.request.scheme || 'http'}://${exchange.request.authority}${exchange.request.path}`]]
+      : []
+  answerDirectly(exchange, status, action.body, DIRECT_RESPONSE, location)
 }
 
 /** Envoy's newUri: each part is the action's, or the request's. A path_redirect with a query of its own keeps that query. */

@@ -96,26 +96,13 @@ export class CompiledRouteTable {
     return entry.noRoute
   }
 
-  /**
-   * Envoy compares the host as sent, port included. Where it would then find nothing, the host is tried without its port, and without
-   * the dot of a fully qualified name (envoyproxy/envoy#3515): a 404 helps nobody, and no domain was meant to exclude these.
-   */
+  /** As Envoy: the host as sent, folded to lower case; its port counts unless `ignore_port_in_host_matching` is set. */
   private findHost(authority: string): HostEntry | null {
     if (this.fallback !== null && this.exact.size === 0 && this.suffixes.length === 0 && this.prefixes.length === 0) return this.fallback
-    let host = asciiLower(authority)
+    const host = asciiLower(authority)
+    if (!this.model.ignorePortInHostMatching) return this.lookUp(host)
     const colon = portSeparator(host)
-    if (colon !== -1 && this.model.ignorePortInHostMatching) host = host.slice(0, colon)
-    const found = this.lookUp(host)
-    if (found !== null || host === '') return found
-    const separator = portSeparator(host)
-    const bare = separator === -1 ? host : host.slice(0, separator)
-    if (separator !== -1) {
-      const withoutPort = this.lookUp(bare)
-      if (withoutPort !== null) return withoutPort
-    }
-    if (!bare.endsWith('.')) return null
-    const withoutDot = bare.slice(0, -1)
-    return this.lookUp(separator === -1 ? withoutDot : withoutDot + host.slice(separator)) ?? this.lookUp(withoutDot)
+    return this.lookUp(colon === -1 ? host : host.slice(0, colon))
   }
 
   private lookUp(host: string): HostEntry | null {

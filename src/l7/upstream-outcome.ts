@@ -17,10 +17,11 @@ export function wantsRetryOnHead(exchange: Exchange, upstream: UpstreamRequest, 
   chargeResponse(exchange, upstream, head)
   const { retry } = exchange
   if (retry === null) return false
-  if (!retry.wantsRetryOnResponse(head, grpcStatus) || !exchange.replayable) {
+  if (!retry.wantsRetryOnResponse(head, grpcStatus)) {
     retry.succeeded(head.status)
     return false
   }
+  if (!exchange.replayable) return false
   if (!retry.take()) {
     if (retry.limitReached) exchange.info.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded
     else if (retry.overflowed) exchange.info.responseFlags |= ResponseFlag.UpstreamOverflow
@@ -189,7 +190,10 @@ function replyCodeOf(failure: UpstreamFailure): LocalReplyCode {
 }
 
 function replyFor(failure: UpstreamFailure): LocalReply {
-  return localReply(replyCodeOf(failure), 'why' in failure ? failure.why : '')
+  const reply = localReply(replyCodeOf(failure), 'why' in failure ? failure.why : '')
+  // As Envoy, a refused connection is told to the client without its address; log and details have it.
+  if (failure.kind === 'connect-failure' && !failure.tls) return { ...reply, body: localReply(replyCodeOf(failure), '').body }
+  return reply
 }
 
 function flagOf(failure: UpstreamFailure): number {

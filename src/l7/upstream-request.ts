@@ -15,7 +15,11 @@ import type { UpstreamConnection } from './upstream-connection.js'
 /** How a try failed before or after its response began. */
 export type UpstreamFailure =
   | { readonly kind: 'overflow'; readonly why: string }
-  | { readonly kind: 'connect-failure' | 'connect-timeout'; readonly why: string }
+  | {
+      readonly kind: 'connect-failure' | 'connect-timeout'
+      readonly why: string /** The TCP connection stood, the handshake or the peer's identity failed. */
+      readonly tls: boolean
+    }
   | {
       readonly kind: 'reset'
       readonly reset: StreamReset /** Nothing of the request left on a reused connection. */
@@ -114,10 +118,14 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
         this.fail({ kind: 'overflow', why: this.breakers.describe(failure.limit) })
         return
       case 'closed':
-        this.fail({ kind: 'connect-failure', why: 'the endpoint was removed' })
+        this.fail({ kind: 'connect-failure', why: 'the endpoint was removed', tls: false })
         return
       case 'connect':
-        this.fail({ kind: failure.failure.kind === 'timeout' ? 'connect-timeout' : 'connect-failure', why: failure.failure.message })
+        this.fail({
+          kind: failure.failure.kind === 'timeout' ? 'connect-timeout' : 'connect-failure',
+          why: failure.failure.message,
+          tls: failure.failure.kind === 'tls',
+        })
     }
   }
 

@@ -237,6 +237,11 @@ export class Server {
     for (const done of this.onLive.splice(0)) done()
   }
 
+  /** The state that admin shows: a failed health check is Envoy's DRAINING. */
+  get reportedState(): ServerState {
+    return this.state === 'LIVE' && this.healthFailed ? 'DRAINING' : this.state
+  }
+
   whenLive(done: () => void): void {
     if (this.state === 'LIVE') done()
     else this.onLive.push(done)
@@ -370,8 +375,9 @@ export class Server {
     stats.memory_physical_size.value = memory
     stats.concurrency.value = 1
     stats.total_connections.value = this.listeners.connectionCount
-    stats.live.value = this.state === 'LIVE' ? 1 : 0
-    stats.state.value = this.state === 'LIVE' ? 0 : this.state === 'DRAINING' ? 1 : this.state === 'PRE_INITIALIZING' ? 2 : 3
+    const state = this.reportedState
+    stats.live.value = state === 'LIVE' ? 1 : 0
+    stats.state.value = state === 'LIVE' ? 0 : state === 'DRAINING' ? 1 : state === 'PRE_INITIALIZING' ? 2 : 3
     stats.days_until_first_cert_expiring.value = this.tlsContexts.daysUntilFirstCertExpiring() ?? NO_CERTIFICATE_DAYS
   }
 

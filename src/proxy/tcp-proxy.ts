@@ -64,7 +64,7 @@ export class TcpProxySession {
       this.age.unref()
     }
     downstream.on('error', () => {})
-    downstream.on('close', () => this.onDownstreamClose())
+    downstream.on('close', hadError => this.onDownstreamClose(hadError === true))
     this.connect()
   }
 
@@ -221,9 +221,11 @@ export class TcpProxySession {
     else this.downstream.destroySoon?.()
   }
 
-  private onDownstreamClose(): void {
+  private onDownstreamClose(hadError: boolean): void {
     if (this.finished) return
     if (!this.connected) this.info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
+    // As above: what the client broke off must not look finished to the upstream.
+    if (hadError) this.upstream?.resetAndDestroy?.()
     this.finish()
   }
 

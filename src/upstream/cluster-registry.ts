@@ -26,7 +26,7 @@ export interface EdsSubscription {
 }
 
 /** Clusters of one proxy. */
-export const maxClusters = 100_000
+const maxClusters = 100_000
 const defaultRemovalGraceMs = 60_000
 /** An aggregate waits no longer for children that do not come (Envoy's default initial_fetch_timeout). */
 const aggregateTimeoutMs = 15_000

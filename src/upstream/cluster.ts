@@ -19,8 +19,6 @@ import { edsFlags, edsMask, healthStatusOf } from './host-health.js'
 import { buildHostSets, type HostSet, PrioritySet } from './host-set.js'
 import { HostTable, type MetadataInterest } from './host-table.js'
 
-export { healthStatusOf } from './host-health.js'
-
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
 import { createLoadBalancer } from './load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from './original-dst-load-balancer.js'

@@ -6,6 +6,7 @@
 import { Resolver } from 'node:dns'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import type { DnsOptions } from '../model/cluster.js'
 
 export interface DnsAnswer {
@@ -26,13 +27,13 @@ export interface NameResolver {
 }
 
 /** Names whose last good answer is kept. */
-export const maxCachedNames = 10_000
+const maxCachedNames = 10_000
 /** Questions under way; further ones fail at once. */
 export const maxPendingQueries = 1_000
 /** Distinct lists of servers (`dns_resolvers`). */
-export const maxServerLists = 64
+const maxServerLists = 64
 /** Addresses taken of one answer. */
-export const maxAddresses = 10_000
+const maxAddresses = 10_000
 /** Search domains tried (resolv.conf(5)). */
 const maxSearchDomains = 6
 const hostsFileMaxBytes = 4 * 1024 * 1024
@@ -120,7 +121,7 @@ export class DnsResolver implements NameResolver {
 
   private async query(hostname: string, family: DnsOptions['family'], servers: readonly string[]): Promise<Records> {
     const name = hostname.toLowerCase()
-    const local = isLocalhost(name) ? ['127.0.0.1', '::1'] : await this.fromHostsFile(name)
+    const local = isLocalhost(name) ? loopback(family) : await this.fromHostsFile(name)
     if (local !== null) {
       const chosen = byFamily(local, family)
       if (chosen.length > 0) return { addresses: chosen, ttlSeconds: null }
@@ -189,6 +190,12 @@ function isLocalhost(name: string): boolean {
   const bare = name.endsWith('.') ? name.slice(0, -1) : name
   // RFC 6761, section 6.3
   return bare === 'localhost' || bare.endsWith('.localhost')
+}
+
+/** Where there is no IPv6 at all, `::1` is given only to who insists on it. */
+function loopback(family: DnsOptions['family']): string[] {
+  const hasV6 = Object.values(networkInterfaces()).some(list => list?.some(each => each.family === 'IPv6'))
+  return hasV6 || family === 'V6_ONLY' ? ['127.0.0.1', '::1'] : ['127.0.0.1']
 }
 
 function byFamily(addresses: readonly string[], family: DnsOptions['family']): string[] {

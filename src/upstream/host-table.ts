@@ -24,7 +24,7 @@ export interface HostChanges {
 export type MetadataInterest = 'none' | 'hashKey' | 'all'
 
 /** Most endpoints of one cluster. */
-export const maxHosts = 1_000_000
+const maxHosts = 1_000_000
 
 const nothing: HostChanges = { added: [], removed: [], updated: [] }
 
@@ -186,7 +186,7 @@ function metadataAgrees(a: Metadata, b: Metadata, interest: MetadataInterest): b
   return hashKeyOfMetadata(a) === hashKeyOfMetadata(b)
 }
 
-export function sameMetadata(a: Metadata, b: Metadata): boolean {
+function sameMetadata(a: Metadata, b: Metadata): boolean {
   if (a === b) return true
   if (a.size !== b.size) return false
   if (a.size === 0) return true

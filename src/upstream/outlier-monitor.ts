@@ -27,9 +27,9 @@ export class SuccessRate {
     return this.lastTotal
   }
 
-  /** Per cent; only meaningful with a volume. */
+  /** Per cent; -1 without a volume. */
   get percent(): number {
-    return (this.lastSuccess * 100) / this.lastTotal
+    return this.lastTotal === 0 ? -1 : (this.lastSuccess * 100) / this.lastTotal
   }
 }
 

@@ -11,7 +11,7 @@ import { buildHostSets, PrioritySet, sameLocality } from './host-set.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
 
 /** Most subsets of one cluster; list_as_any multiplies them. */
-export const maxSubsets = 65_536
+const maxSubsets = 65_536
 
 interface Subset {
   readonly key: string

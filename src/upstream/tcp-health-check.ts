@@ -9,7 +9,7 @@ import type { CancelableCheck, HealthCheckDial, HealthCheckResult } from './heal
 import type { Host } from './host.js'
 
 /** Bytes kept while the expected ones have not come. */
-export const maxReceivedBytes = 64 * 1024
+const maxReceivedBytes = 64 * 1024
 
 type TcpOutcome = { readonly kind: 'passed' } | Extract<HealthCheckResult, { kind: 'network' }>
 

@@ -180,6 +180,6 @@ export function xxHash64(input: string | Uint8Array, seed = 0): bigint {
   return toBigInt(hi >>> 0, lo >>> 0)
 }
 
-export function toBigInt(high: number, low: number): bigint {
+function toBigInt(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low)
 }

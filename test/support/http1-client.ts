@@ -1,6 +1,5 @@
 // A small HTTP/1.1 client on a bare socket (plain or TLS) for integration tests: one connection, requests one after the other, and it
 // tells a complete answer from a truncated one, which is what node:http hides.
-import { once } from 'node:events'
 import net, { type Socket } from 'node:net'
 import tls, { type ConnectionOptions } from 'node:tls'
 
@@ -23,12 +22,12 @@ export class Http1Client {
   private held = Buffer.alloc(0)
   private ended = false
   private readonly waiters: Waiter[] = []
-  private readonly whenClosed: Promise<unknown>
+  private readonly whenClosed: Promise<void>
 
   private constructor(socket: Socket) {
     this.socket = socket
     socket.on('error', () => {})
-    this.whenClosed = once(socket, 'close')
+    this.whenClosed = new Promise(resolve => socket.once('close', () => resolve()))
     socket.on('data', chunk => {
       this.bytes += chunk.length
       this.held = Buffer.concat([this.held, chunk])
@@ -43,7 +42,9 @@ export class Http1Client {
       this.ended = true
       this.drain()
       for (const waiter of this.waiters.splice(0))
-        waiter.reject(new Error(`connection closed with ${this.held.length} bytes of an answer: ${this.held.toString('latin1').slice(0, 200)}`))
+        waiter.reject(
+          new Error(`connection closed with ${this.held.length} bytes of an answer: ${this.held.toString('latin1').slice(0, 200)}`),
+        )
     })
   }
 

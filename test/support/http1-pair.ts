@@ -111,6 +111,8 @@ export interface ServerEnd {
   readonly errors: CodecError[]
   /** Events so far, one line each. */
   readonly events: string[]
+  /** The last event but data that is still coming together. */
+  readonly lastEvent: string
   /** The newest stream. */
   readonly stream: ServerStream
   feed(text: string): void
@@ -170,6 +172,9 @@ export function serverEnd(
     get events() {
       log.settle()
       return log.lines
+    },
+    get lastEvent() {
+      return log.lines.at(-1) ?? ''
     },
     get stream() {
       return streams[streams.length - 1]!
@@ -255,7 +260,11 @@ export function request(head: Partial<RequestHead> = {}): RequestHead {
   }
 }
 
-export function response(status: number, headers: readonly (readonly [string, string])[] = [], more: Partial<ResponseHead> = {}): ResponseHead {
+export function response(
+  status: number,
+  headers: readonly (readonly [string, string])[] = [],
+  more: Partial<ResponseHead> = {},
+): ResponseHead {
   return { status, reason: '', version: 'HTTP/1.1', headers: HeaderList.of(...headers), contentLength: -1, upgraded: false, ...more }
 }
 

@@ -169,7 +169,11 @@ export class ProxyProcess {
   }
 
   untilStat(name: string, check: (value: number) => boolean, withinMs?: number): Promise<unknown> {
-    return until(`${name} as expected`, async () => check(await this.stat(name)) || Promise.reject(new Error(`${name} = ${await this.stat(name)}`)), withinMs)
+    return until(
+      `${name} as expected`,
+      async () => check(await this.stat(name)) || Promise.reject(new Error(`${name} = ${await this.stat(name)}`)),
+      withinMs,
+    )
   }
 
   residentBytes(): Promise<number> {

@@ -52,7 +52,7 @@ async function main({ once = false, portBase, envoy = new Set() }: DemoFlags): P
   const mesh = new Mesh({ table, folder, processes, envoy: { instances: envoy, executable } })
   const facts = new Facts(progress)
   try {
-    const shown = show({ mesh, facts, progress, folder }, once)
+    const shown = show({ mesh, facts, progress }, once)
     // Once something else has ended the demo, its own end is of no interest.
     shown.catch(() => {})
     if ((await Promise.race([shown, interrupted, processes.crashed])) === 'interrupted') return SIGNAL_EXIT

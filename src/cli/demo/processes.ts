@@ -85,14 +85,22 @@ export class Processes {
 
   /** The last lines that a process has written. */
   tail(name: string): string {
+    return this.#logLines(name)
+      .slice(-TAIL_LINES)
+      .map(line => `    ${line}`)
+      .join('\n')
+  }
+
+  /** The first line that a process has written with that text in it. */
+  logLine(name: string, text: string): string | undefined {
+    return this.#logLines(name).find(line => line.includes(text))
+  }
+
+  #logLines(name: string): string[] {
     try {
-      const lines = readFileSync(this.logFile(name), 'utf8').trimEnd().split('\n')
-      return lines
-        .slice(-TAIL_LINES)
-        .map(line => `    ${line}`)
-        .join('\n')
+      return readFileSync(this.logFile(name), 'utf8').trimEnd().split('\n')
     } catch {
-      return ''
+      return []
     }
   }
 

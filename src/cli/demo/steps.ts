@@ -2,8 +2,6 @@
  * The five things that the demo shows, each a function that makes traffic, changes something and checks what was seen.
  * Called by demo-main.ts in this order.
  */
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { RotatedLeaf } from '../commands/ca.js'
 import { call, sendRequests, type Tally, Traffic } from './driver.js'
 import type { Facts } from './facts.js'
@@ -26,7 +24,6 @@ export interface Stage {
   readonly mesh: Mesh
   readonly facts: Facts
   readonly progress: Progress
-  readonly folder: string
 }
 
 export async function splitTraffic({ mesh, facts, progress }: Stage): Promise<void> {
@@ -48,6 +45,10 @@ export async function refusedCall({ mesh, facts, progress }: Stage): Promise<voi
   const envoys = API_INSTANCES.filter(id => mesh.isEnvoy(id))
   if (envoys.length > 0 && reply.deniedBy === '') progress.line('          (the real Envoy beside api gives no reason)')
   else facts.check(reply.deniedBy !== '', 'the sidecar says why', reply.deniedBy || 'no x-outrigger-denied-by header')
+  for (const id of API_INSTANCES) {
+    const logged = mesh.processes.logLine(`${id}-sidecar`, 'request denied')
+    if (logged !== undefined) progress.line(`          log of ${id}'s sidecar: ${logged}`)
+  }
   const callers = await Promise.all(API_INSTANCES.map(async id => (await get(mesh.table.instances[id].application, '/callers')).text))
   facts.check(!callers.some(text => text.includes('/svc/batch')), 'the request never reached api', '')
 }
@@ -135,13 +136,11 @@ const SHOWN_METRICS = [
   ['api-v2', 'requests served', 'envoy_http_downstream_rq_xx', 'public_listener'],
 ] as const
 
-export async function showMetrics({ mesh, facts, progress, folder }: Stage): Promise<void> {
+export async function showMetrics({ mesh, facts, progress }: Stage): Promise<void> {
   progress.line("5. the sidecars' Prometheus metrics")
   const pages = new Map<string, string>()
   for (const id of ['web', ...API_INSTANCES] as const) {
-    const page = await mesh.metrics(id)
-    pages.set(id, page)
-    writeFileSync(join(folder, `${id}-metrics.txt`), page)
+    pages.set(id, await mesh.metrics(id))
   }
   for (const [id, what, name, label] of SHOWN_METRICS) {
     const line = sample(pages.get(id)!, name, label)

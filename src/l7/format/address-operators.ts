@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net'
 import { type Address, formatAddress } from '../../model/address.js'
+import { ipBytes } from '../match/cidr.js'
 import type { StreamInfo } from '../stream-info.js'
 import { type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 
@@ -33,26 +34,13 @@ function ofAddress(address: Address): Endpoint {
   return address.kind === 'pipe' ? { host: address.path, port: 0 } : { host: address.host, port: address.port }
 }
 
-function ipBytes(host: string): number[] {
-  if (isIP(host) === 4) return host.split('.').map(Number)
-  const [left, right] = host.split('%')[0]!.split('::')
-  const words = (text: string | undefined) =>
-    (text ?? '')
-      .split(':')
-      .filter(word => word !== '')
-      .flatMap(word => (word.includes('.') ? ipBytes(word) : [Number.parseInt(word, 16) >> 8, Number.parseInt(word, 16) & 0xff]))
-  const head = words(left)
-  const tail = words(right)
-  return [...head, ...new Array<number>(Math.max(0, 16 - head.length - tail.length)).fill(0), ...tail]
-}
-
 /** `10.1.0.0/16` */
 function masked(host: string, length: number): string | undefined {
-  const version = isIP(host)
-  if (version === 0) return undefined
-  const bytes = ipBytes(host)
+  const found = ipBytes(host)
+  if (found === null) return undefined
+  const bytes = [...found]
   for (let i = 0; i < bytes.length; i++) bytes[i]! &= 0xff00 >> Math.min(8, Math.max(0, length - i * 8))
-  if (version === 4) return `${bytes.join('.')}/${length}`
+  if (bytes.length === 4) return `${bytes.join('.')}/${Math.min(length, 32)}`
   const words: string[] = []
   for (let i = 0; i < 16; i += 2) words.push(((bytes[i]! << 8) | bytes[i + 1]!).toString(16))
   const text = words.join(':')
@@ -73,7 +61,7 @@ function withoutPort(source: Source): OperatorFactory {
     if (!/^\d{1,3}$/.test(argument) || length > 128) return { reason: `(${argument}) is no prefix length` }
     return info => {
       const endpoint = source(info)
-      return endpoint === undefined ? undefined : masked(endpoint.host, isIP(endpoint.host) === 4 ? Math.min(length, 32) : length)
+      return endpoint === undefined ? undefined : masked(endpoint.host, length)
     }
   }
 }

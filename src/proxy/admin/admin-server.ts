@@ -205,7 +205,7 @@ export class AdminServer {
           .replace(/[^\x20-\x7e]/g, '?')
           .slice(0, 1000),
       )
-    send(response, reason === '' ? 200 : 503, `${server.state}\n`)
+    send(response, reason === '' ? 200 : 503, `${server.reportedState}\n`)
   }
 
   private stats({ path, query, response }: AdminRequest): void {

@@ -2,8 +2,8 @@
 
 import { type Address, formatAddress } from '../../model/address.js'
 import type { UpstreamCluster } from '../../upstream/cluster.js'
-import { healthStatusOf } from '../../upstream/host-health.js'
 import { HealthFlag, type Host } from '../../upstream/host.js'
+import { healthStatusOf } from '../../upstream/host-health.js'
 import type { Server } from '../server.js'
 
 const FLAG_NAMES: readonly (readonly [number, string, string])[] = [

@@ -9,7 +9,7 @@ export function serverInfo(options: AdminOptions): object {
   const flags = options.commandLine as Readonly<Record<string, unknown>>
   return {
     version: options.version,
-    state: server.state,
+    state: server.reportedState,
     uptime_current_epoch: `${seconds}s`,
     uptime_all_epochs: `${seconds}s`,
     hot_restart_version: 'disabled',

@@ -1,11 +1,5 @@
 // A request as filters see it, without an exchange: head, route overrides, and a record of what the filter did.
 
-import type { HttpFilter, HttpFilterOverride } from '../../../src/model/http-filter.js'
-import type { Metadata } from '../../../src/model/metadata.js'
-import type { RateLimit } from '../../../src/model/route.js'
-import { HcmStats } from '../../../src/metrics/stat-names.js'
-import { StatsStore } from '../../../src/metrics/stats-store.js'
-import type { PeerIdentity } from '../../../src/mtls/peer-identity.js'
 import type { AsyncRequest, AsyncResult, GrpcCallback } from '../../../src/l7/async-client.js'
 import type { RequestHead, ResponseHead } from '../../../src/l7/codec/codec.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
@@ -15,6 +9,12 @@ import { compileFilters, type FilterEnvironment } from '../../../src/l7/filters/
 import type { ResponseControl } from '../../../src/l7/filters/response-control.js'
 import type { FilterFactory, StreamFilter } from '../../../src/l7/http-filter.js'
 import { StreamInfo } from '../../../src/l7/stream-info.js'
+import { HcmStats } from '../../../src/metrics/stat-names.js'
+import { StatsStore } from '../../../src/metrics/stats-store.js'
+import type { HttpFilter, HttpFilterOverride } from '../../../src/model/http-filter.js'
+import type { Metadata } from '../../../src/model/metadata.js'
+import type { RateLimit } from '../../../src/model/route.js'
+import type { PeerIdentity } from '../../../src/mtls/peer-identity.js'
 import type { Clock } from '../../../src/upstream/clock.js'
 
 export class ManualClock implements Clock {
@@ -102,7 +102,10 @@ export class FakeEnvironment {
   }
 
   factories(filters: readonly Record<string, unknown>[]): FilterFactory[] {
-    return compileFilters(filters.map(filter => ({ name: 'f', disabled: false, ...filter }) as unknown as HttpFilter), this.env).factories
+    return compileFilters(
+      filters.map(filter => ({ name: 'f', disabled: false, ...filter }) as unknown as HttpFilter),
+      this.env,
+    ).factories
   }
 
   counter(name: string): number {
@@ -131,7 +134,14 @@ export function requestHead(fields: Partial<RequestHead> = {}, headers: Record<s
 export function responseHead(status = 200, headers: Record<string, string> = {}): ResponseHead {
   const list = HeaderList.of(...Object.entries(headers))
   const length = list.get('content-length')
-  return { status, reason: '', version: 'HTTP/1.1', headers: list, contentLength: length === undefined ? -1 : Number(length), upgraded: false }
+  return {
+    status,
+    reason: '',
+    version: 'HTTP/1.1',
+    headers: list,
+    contentLength: length === undefined ? -1 : Number(length),
+    upgraded: false,
+  }
 }
 
 export function connectionInfo(uriSan: string | null, fields: Partial<ConnectionInfo> = {}): ConnectionInfo {
@@ -204,9 +214,15 @@ export class FakeCall implements ResponseControl {
   buffering: { maxBytes: number; allowPartial: boolean; done: (body: Buffer, complete: boolean) => void } | null = null
   responseBuffering: Parameters<ResponseControl['bufferResponse']>[1] | null = null
   paused = false
+  /** Resolves when the filter has answered or let the request go on. */
+  readonly decided: Promise<void>
+  private settle!: () => void
 
   constructor(request: RequestHead, connection: ConnectionInfo = connectionInfo(null), route: FakeRoute | null = {}) {
     this.request = request
+    this.decided = new Promise(resolve => {
+      this.settle = resolve
+    })
     this.info = new StreamInfo(connection, 1_700_000_000_000, 0)
     this.info.request = request
     const overrides = new Map(Object.entries(route?.overrides ?? {}))
@@ -232,10 +248,12 @@ export class FakeCall implements ResponseControl {
   sendReply(status: number, body: string, details: string, flags: number, headers: HeaderList | null = null): void {
     this.reply = { status, body, details, flags, headers }
     this.ended = true
+    this.settle()
   }
 
   resume(): void {
     this.resumed++
+    this.settle()
   }
 
   resumeResponse(): void {}

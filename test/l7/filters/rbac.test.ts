@@ -4,7 +4,11 @@ import { connectionInfo, FakeCall, FakeEnvironment, requestHead, runHead } from 
 
 const WEB = 'spiffe://td/ns/default/dc/dc1/svc/web'
 
-function rules(action: RbacRules['action'], permissions: readonly RbacPermission[] = [{ kind: 'any' }], name = 'consul intentions'): RbacRules {
+function rules(
+  action: RbacRules['action'],
+  permissions: readonly RbacPermission[] = [{ kind: 'any' }],
+  name = 'consul intentions',
+): RbacRules {
   return {
     action,
     policies: [
@@ -36,7 +40,12 @@ describe('HTTP RBAC filter', () => {
     const world = new FakeEnvironment()
     const call = new FakeCall(requestHead(), connectionInfo('spiffe://td/ns/default/dc/dc1/svc/batch'))
     expect(runHead(world.factory(filter({ rules: rules('ALLOW') })), call).status).toBe('stop')
-    expect(call.reply).toMatchObject({ status: 403, body: 'RBAC: access denied', details: 'rbac_access_denied_matched_policy[none]', flags: 0 })
+    expect(call.reply).toMatchObject({
+      status: 403,
+      body: 'RBAC: access denied',
+      details: 'rbac_access_denied_matched_policy[none]',
+      flags: 0,
+    })
     expect(call.info.deniedBy).toContain('default deny')
     expect(call.info.dynamicMetadata('outrigger')).toMatchObject({ denied_reason: expect.stringContaining('default deny') })
     expect(world.counter('http.in.rbac.denied')).toBe(1)
@@ -59,8 +68,7 @@ describe('HTTP RBAC filter', () => {
 
   it('CVE-2021-36213: a deny rule for one path under default deny allows no other path', () => {
     const world = new FakeEnvironment()
-    // What Consul makes of a single L7 deny intention under default deny: an ALLOW filter whose permission excludes the denied path
-    // has no policy at all.
+    // Under default deny a lone L7 deny adds nothing to the ALLOW policies: the rules stay empty, and empty must deny.
     const factory = world.factory(filter({ rules: { action: 'ALLOW', policies: [] } }))
     for (const path of ['/admin', '/other']) {
       const call = new FakeCall(requestHead({ path }), connectionInfo(WEB))
@@ -81,7 +89,12 @@ describe('HTTP RBAC filter', () => {
       },
     }
     const factory = world.factory(filter({ rules: rules('DENY', [denied]) }))
-    for (const headers of [{ 'X-CHECK': 'bad' }, { 'x-check': ['good', 'bad'] }, { 'X-Check': ['bad', 'good'] }]) {
+    const spellings: Record<string, string | string[]>[] = [
+      { 'X-CHECK': 'bad' },
+      { 'x-check': ['good', 'bad'] },
+      { 'X-Check': ['bad', 'good'] },
+    ]
+    for (const headers of spellings) {
       const call = new FakeCall(requestHead({}, headers), connectionInfo(WEB))
       runHead(factory, call)
       expect(call.reply?.status, JSON.stringify(headers)).toBe(403)

@@ -19,7 +19,15 @@ describe('compileHeaderMatchers', () => {
   it('is null for an empty list and needs all of a longer one', () => {
     expect(compileHeaderMatchers([])).toBeNull()
     const both = [matcher('a', exact('1')), matcher('b', exact('2'))]
-    expect(meets(both, head('/', {}, [['A', '1'], ['b', '2']]))).toBe(true)
+    expect(
+      meets(
+        both,
+        head('/', {}, [
+          ['A', '1'],
+          ['b', '2'],
+        ]),
+      ),
+    ).toBe(true)
     expect(meets(both, head('/', {}, [['a', '1']]))).toBe(false)
   })
 
@@ -40,7 +48,14 @@ describe('compileHeaderMatchers', () => {
 
   it('reads ranges as whole base-10 integers, end exclusive', () => {
     const range = matcher('n', { kind: 'range', start: -10n, end: 0n })
-    for (const [value, expected] of [['-1', true], ['-10', true], ['0', false], ['', false], ['-1x', false], ['10.9', false]] as const)
+    for (const [value, expected] of [
+      ['-1', true],
+      ['-10', true],
+      ['0', false],
+      ['', false],
+      ['-1x', false],
+      ['10.9', false],
+    ] as const)
       expect({ value, met: meets([range], head('/', {}, [['n', value]])) }).toEqual({ value, met: expected })
   })
 
@@ -53,7 +68,10 @@ describe('compileHeaderMatchers', () => {
 })
 
 describe('repeated fields', () => {
-  const request = head('/', {}, [['x-role', 'user'], ['X-Role', 'admin']])
+  const request = head('/', {}, [
+    ['x-role', 'user'],
+    ['X-Role', 'admin'],
+  ])
 
   it('lets a denying rule see each value and the joined list (CVE-2020-25017, CVE-2026-26308)', () => {
     expect(compileHeaderMatcher(matcher('x-role', exact('admin')), 'possible')(request)).toBe(true)
@@ -84,7 +102,10 @@ it('treats a connection without a request as a head without fields', () => {
 })
 
 it('matches response heads, :status included', () => {
-  const test = compileResponseHeaderMatchers([matcher(':status', exact('503')), matcher('retry-after', { kind: 'present', present: true })])!
+  const test = compileResponseHeaderMatchers([
+    matcher(':status', exact('503')),
+    matcher('retry-after', { kind: 'present', present: true }),
+  ])!
   expect(test(HeaderList.of(['Retry-After', '1']), 503)).toBe(true)
   expect(test(HeaderList.of(), 503)).toBe(false)
 })

@@ -1,5 +1,5 @@
-import { RE2JS } from 're2js'
 import fc from 'fast-check'
+import { RE2JS } from 're2js'
 import { describe, expect, it } from 'vitest'
 import { asciiLower, fromByteString, toByteString } from '../../../src/l7/match/byte-string.js'
 import { compileFullMatch, compileSubstitution, literalOf } from '../../../src/l7/match/regex.js'
@@ -65,11 +65,67 @@ describe('compileFullMatch', () => {
   })
 
   const PATTERNS = [
-    '^/a$', '/a', 'GET|POST', '^GET$|^POST$', '(GET|POST)', '^(?:GET|POST)$', '/v1/.*', '^/v1/.+$', '.*\\.js', '.*mid.*', '.*', '.+', 'a\\.b', 'a.b',
-    '\\^x\\$', 'x\\\\', '/a|/b/.*', '(?i)abc', '(a)|(b)', '.*.*', 'a\\.*', '.+x', 'a$b', '^^a', 'a$$', '', 'a{2}', '\\Qa.b\\E', 'x|', '[|]',
+    '^/a$',
+    '/a',
+    'GET|POST',
+    '^GET$|^POST$',
+    '(GET|POST)',
+    '^(?:GET|POST)$',
+    '/v1/.*',
+    '^/v1/.+$',
+    '.*\\.js',
+    '.*mid.*',
+    '.*',
+    '.+',
+    'a\\.b',
+    'a.b',
+    '\\^x\\$',
+    'x\\\\',
+    '/a|/b/.*',
+    '(?i)abc',
+    '(a)|(b)',
+    '.*.*',
+    'a\\.*',
+    '.+x',
+    'a$b',
+    '^^a',
+    'a$$',
+    '',
+    'a{2}',
+    '\\Qa.b\\E',
+    'x|',
+    '[|]',
   ]
-  const VALUES = ['', '/a', '/A', 'GET', 'POST', 'GETPOST', '/v1/', '/v1/x', '/v1/x\n', 'x.js', '.js', 'amidb', 'mid', 'a.b', 'axb', '^x$', 'x\\', '/b/c', 'abc',
-    'ABC', 'a', 'b', 'aa', 'a....', 'x', '|', '\n', 'xa|']
+  const VALUES = [
+    '',
+    '/a',
+    '/A',
+    'GET',
+    'POST',
+    'GETPOST',
+    '/v1/',
+    '/v1/x',
+    '/v1/x\n',
+    'x.js',
+    '.js',
+    'amidb',
+    'mid',
+    'a.b',
+    'axb',
+    '^x$',
+    'x\\',
+    '/b/c',
+    'abc',
+    'ABC',
+    'a',
+    'b',
+    'aa',
+    'a....',
+    'x',
+    '|',
+    '\n',
+    'xa|',
+  ]
   it.each(PATTERNS)('takes short cuts only where RE2 agrees: %s', pattern => {
     const test = compileFullMatch(pattern)
     const regex = RE2JS.compile(pattern)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compileRbac } from '../../../src/l7/rbac/rbac-engine.js'
 import { identityPatternOf } from '../../../src/l7/rbac/identity-index.js'
+import { compileRbac } from '../../../src/l7/rbac/rbac-engine.js'
 import type { RbacInput } from '../../../src/l7/rbac/rbac-input.js'
 import type { StringMatcher } from '../../../src/model/matcher.js'
 import type { RbacPermission, RbacPolicy, RbacPrincipal, RbacRules } from '../../../src/model/rbac.js'
@@ -9,7 +9,8 @@ import { connection, head, info, mesh, peer, tls } from '../request-fixtures.js'
 
 const TD = '11111111-2222-3333-4444-555555555555.consul'
 const id = (service: string, dc = 'dc1', namespace = 'default') => `spiffe://${TD}/ns/${namespace}/dc/${dc}/svc/${service}`
-const consulRegex = (service: string, namespace = 'default') => `^spiffe://${TD.replaceAll('.', '\\.')}/ns/${namespace}/dc/[^/]+/svc/${service}$`
+const consulRegex = (service: string, namespace = 'default') =>
+  `^spiffe://${TD.replaceAll('.', '\\.')}/ns/${namespace}/dc/[^/]+/svc/${service}$`
 const regex = (value: string): StringMatcher => ({ kind: 'regex', value })
 const authenticated = (matcher: StringMatcher | null): RbacPrincipal => ({ kind: 'authenticated', matcher })
 const source = (service: string, namespace?: string) => authenticated(regex(consulRegex(service, namespace)))
@@ -17,7 +18,11 @@ const ANY: RbacPermission = { kind: 'any' }
 const ANYONE: RbacPrincipal = { kind: 'any' }
 const exact = (value: string): StringMatcher => ({ kind: 'exact', value, ignoreCase: false })
 
-const policy = (name: string, principals: RbacPrincipal[], permissions: RbacPermission[] = [ANY]): RbacPolicy => ({ name, principals, permissions })
+const policy = (name: string, principals: RbacPrincipal[], permissions: RbacPermission[] = [ANY]): RbacPolicy => ({
+  name,
+  principals,
+  permissions,
+})
 const rules = (action: RbacRules['action'], ...policies: RbacPolicy[]): RbacRules => ({ action, policies })
 const request = (of = connection(), path = '/', fields = {}, headers: readonly (readonly [string, string])[] = []): RbacInput => {
   const made = head(path, fields, headers)
@@ -53,7 +58,15 @@ describe('identities', () => {
   it('match Consul’s regexes, any datacenter', () => {
     expect(decide(allowWeb, network(mesh(id('web'))))).toEqual({ allowed: true, policy: 'consul-intentions-layer4' })
     expect(decide(allowWeb, network(mesh(id('web', 'dc2')))).allowed).toBe(true)
-    for (const other of [id('web2'), id('we'), id('web', ''), id('web', 'dc1', 'other'), `${id('web')}/x`, id('web').replace(TD, 'other.consul'), ''])
+    for (const other of [
+      id('web2'),
+      id('we'),
+      id('web', ''),
+      id('web', 'dc1', 'other'),
+      `${id('web')}/x`,
+      id('web').replace(TD, 'other.consul'),
+      '',
+    ])
       expect({ other, allowed: decide(allowWeb, network(mesh(other))).allowed }).toEqual({ other, allowed: false })
   })
 
@@ -89,23 +102,58 @@ describe('identities', () => {
   })
 
   it('are recognised where the table says what the regex says, and only there', () => {
-    expect(identityPatternOf(regex('^spiffe://td\\.x/ns/default/dc/[^/]+/svc/web$'))).toEqual(['spiffe:', '', 'td.x', 'ns', 'default', 'dc', null, 'svc', 'web'])
+    expect(identityPatternOf(regex('^spiffe://td\\.x/ns/default/dc/[^/]+/svc/web$'))).toEqual([
+      'spiffe:',
+      '',
+      'td.x',
+      'ns',
+      'default',
+      'dc',
+      null,
+      'svc',
+      'web',
+    ])
     expect(identityPatternOf(exact('spiffe://td/ns/a'))).toEqual(['spiffe:', '', 'td', 'ns', 'a'])
-    for (const value of ['^spiffe://td/.*$', '^spiffe://td/svc/(a|b)$', '^spiffe://td/svc/a.b$', '^spiffe://t$d/x$', 'https://x', '^spiffe://td/a[^/]+$', '^spiffe://td/\\d$', 'spiffe://a|b'])
+    for (const value of [
+      '^spiffe://td/.*$',
+      '^spiffe://td/svc/(a|b)$',
+      '^spiffe://td/svc/a.b$',
+      '^spiffe://t$d/x$',
+      'https://x',
+      '^spiffe://td/a[^/]+$',
+      '^spiffe://td/\\d$',
+      'spiffe://a|b',
+    ])
       expect({ value, pattern: identityPatternOf(regex(value)) }).toEqual({ value, pattern: null })
   })
 })
 
 describe('principals and permissions', () => {
   const allows = (principal: RbacPrincipal, input: RbacInput) => decide(rules('ALLOW', policy('p', [principal])), input).allowed
-  const permits = (permission: RbacPermission, input: RbacInput) => decide(rules('ALLOW', policy('p', [ANYONE], [permission])), input).allowed
+  const permits = (permission: RbacPermission, input: RbacInput) =>
+    decide(rules('ALLOW', policy('p', [ANYONE], [permission])), input).allowed
   const range = { address: '10.1.0.0', prefixLength: 16 }
 
   it('combine', () => {
     const web = mesh(id('web'))
-    expect(allows({ kind: 'and', ids: [source('[^/]+'), { kind: 'not', id: { kind: 'or', ids: [source('api'), source('db')] } }] }, network(web))).toBe(true)
-    expect(allows({ kind: 'and', ids: [source('[^/]+'), { kind: 'not', id: { kind: 'or', ids: [source('api'), source('web')] } }] }, network(web))).toBe(false)
-    expect(permits({ kind: 'and', rules: [ANY, { kind: 'not', rule: { kind: 'or', rules: [{ kind: 'destinationPort', port: 80 }] } }] }, network())).toBe(true)
+    expect(
+      allows(
+        { kind: 'and', ids: [source('[^/]+'), { kind: 'not', id: { kind: 'or', ids: [source('api'), source('db')] } }] },
+        network(web),
+      ),
+    ).toBe(true)
+    expect(
+      allows(
+        { kind: 'and', ids: [source('[^/]+'), { kind: 'not', id: { kind: 'or', ids: [source('api'), source('web')] } }] },
+        network(web),
+      ),
+    ).toBe(false)
+    expect(
+      permits(
+        { kind: 'and', rules: [ANY, { kind: 'not', rule: { kind: 'or', rules: [{ kind: 'destinationPort', port: 80 }] } }] },
+        network(),
+      ),
+    ).toBe(true)
   })
 
   it('look at addresses and ports', () => {
@@ -129,18 +177,34 @@ describe('principals and permissions', () => {
     expect(permits(path, request(undefined, '/admin/'))).toBe(false)
     expect(permits(path, network())).toBe(false)
     expect(permits({ kind: 'not', rule: path }, network())).toBe(true)
-    const method = { kind: 'header', header: { name: ':method', match: { kind: 'string', matcher: regex('GET|POST') }, invert: false, treatMissingAsEmpty: false } } as const
+    const method = {
+      kind: 'header',
+      header: { name: ':method', match: { kind: 'string', matcher: regex('GET|POST') }, invert: false, treatMissingAsEmpty: false },
+    } as const
     expect(permits(method, request())).toBe(true)
     expect(permits(method, request(undefined, '/', { method: 'PUT' }))).toBe(false)
     expect(permits(method, network())).toBe(false)
   })
 
   it('do not crash on CONNECT without a path (CVE-2026-73547)', () => {
-    expect(permits({ kind: 'urlPath', matcher: { kind: 'prefix', value: '/', ignoreCase: false } }, request(undefined, '', { method: 'CONNECT' }))).toBe(false)
+    expect(
+      permits(
+        { kind: 'urlPath', matcher: { kind: 'prefix', value: '/', ignoreCase: false } },
+        request(undefined, '', { method: 'CONNECT' }),
+      ),
+    ).toBe(false)
   })
 
   it('look at JWT claims', () => {
-    const claim: RbacPrincipal = { kind: 'metadata', matcher: { namespace: 'envoy.filters.http.jwt_authn', path: ['jwt_payload_p', 'iss'], value: { kind: 'string', matcher: exact('me') }, invert: false } }
+    const claim: RbacPrincipal = {
+      kind: 'metadata',
+      matcher: {
+        namespace: 'envoy.filters.http.jwt_authn',
+        path: ['jwt_payload_p', 'iss'],
+        value: { kind: 'string', matcher: exact('me') },
+        invert: false,
+      },
+    }
     const input = request()
     expect(allows(claim, input)).toBe(false)
     input.info!.setDynamicMetadata('envoy.filters.http.jwt_authn', 'jwt_payload_p', { iss: 'me' })
@@ -149,8 +213,15 @@ describe('principals and permissions', () => {
   })
 
   it('evaluate all values of a header, deny winning (CVE-2020-25017, CVE-2024-10006, CVE-2026-26308)', () => {
-    const role = (value: string) => ({ kind: 'header', header: { name: 'x-role', match: { kind: 'string', matcher: exact(value) }, invert: false, treatMissingAsEmpty: false } }) as const
-    const twice = request(undefined, '/', {}, [['X-Role', 'user'], ['x-role', 'admin']])
+    const role = (value: string) =>
+      ({
+        kind: 'header',
+        header: { name: 'x-role', match: { kind: 'string', matcher: exact(value) }, invert: false, treatMissingAsEmpty: false },
+      }) as const
+    const twice = request(undefined, '/', {}, [
+      ['X-Role', 'user'],
+      ['x-role', 'admin'],
+    ])
     expect(decide(rules('DENY', policy('p', [ANYONE], [role('admin')])), twice).allowed).toBe(false)
     expect(permits(role('admin'), twice)).toBe(false)
     expect(permits({ kind: 'not', rule: role('admin') }, twice)).toBe(false)
@@ -187,7 +258,11 @@ it('decides the same with tables and without', () => {
   const peers = [
     connection(),
     connection({ tls: tls() }),
-    ...['web', 'api', 'db', 'web.api', 'a|b', 'other', ''].flatMap(name => [mesh(id(name)), mesh(id(name, 'dc2', 'ns1')), mesh(`${id(name)}/`)]),
+    ...['web', 'api', 'db', 'web.api', 'a|b', 'other', ''].flatMap(name => [
+      mesh(id(name)),
+      mesh(id(name, 'dc2', 'ns1')),
+      mesh(`${id(name)}/`),
+    ]),
     mesh(id('web'), id('api')),
     connection({ remoteAddress: '10.9.9.9', tls: tls({ peer: peer({ validated: false, uriSans: [id('web')] }) }) }),
     connection({ tls: tls({ peer: peer({ dnsSans: [id('web')], subject: 'CN=x/svc/w' }) }) }),
@@ -196,12 +271,13 @@ it('decides the same with tables and without', () => {
     fc.property(ruleSet, set => {
       const fast = compileRbac(set)
       const slow = compileRbac(set, { tables: false })
-      for (const of of peers) for (const path of ['/a', '/b']) {
-        const input = request(of, path)
-        expect(fast.decide(input)).toEqual(slow.decide(input))
-        // Candidates are cached per peer: the second decision is the first.
-        expect(fast.decide(input)).toEqual(slow.decide(input))
-      }
+      for (const of of peers)
+        for (const path of ['/a', '/b']) {
+          const input = request(of, path)
+          expect(fast.decide(input)).toEqual(slow.decide(input))
+          // Candidates are cached per peer: the second decision is the first.
+          expect(fast.decide(input)).toEqual(slow.decide(input))
+        }
     }),
     { seed: 5, numRuns: 300 },
   )

@@ -213,7 +213,7 @@ export class BodyDecoder {
       }
       if (this.line === '\r') {
         this.line = ''
-        if (chunk[offset] !== LF) return this.fail('bare CR in the trailer section')
+        if (chunk[offset] !== LF) return this.fail('bare CR in the trailer section', 400, 'http1.invalid_characters')
         this.done = true
         this.sink.bodyData(EMPTY, true)
         return offset + 1
@@ -230,7 +230,7 @@ export class BodyDecoder {
           'http1.headers_too_large',
         )
       case HEAD_ILLEGAL:
-        return this.fail('a control character, bare CR or bare LF among the trailers')
+        return this.fail('a control character, bare CR or bare LF among the trailers', 400, 'http1.invalid_characters')
     }
     const trailers = parseTrailers(reader, this.limits)
     reader.reset()

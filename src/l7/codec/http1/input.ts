@@ -31,6 +31,7 @@ export class Http1Input {
   running = false
   /** FIN has come and waits behind held bytes or a pause. */
   finPending = false
+  private ended = false
   private readPaused = false
   private readonly transport: Transport
   private readonly taker: InputTaker
@@ -42,7 +43,7 @@ export class Http1Input {
 
   /** HOT. */
   feed(chunk: Buffer): void {
-    if (this.taker.inputClosed) return
+    if (this.ended || this.taker.inputClosed) return
     if (!this.running && this.held === null) {
       this.run(chunk, false)
       return
@@ -100,6 +101,7 @@ export class Http1Input {
 
   /** The peer's FIN. */
   end(): void {
+    this.ended = true
     this.finPending = true
     this.deliverFin()
   }

@@ -1,0 +1,178 @@
+import { describe, expect, it } from 'vitest'
+import { ProtobufWriter } from '../../../src/l7/filters/protobuf-writer.js'
+import { ResponseFlag } from '../../../src/l7/response-flags.js'
+import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from './fake-call.js'
+
+const option = (name: string, value: string, action = 'OVERWRITE_IF_EXISTS_OR_ADD') => ({
+  kind: 'append',
+  option: { name, value, action, keepEmptyValue: false },
+})
+
+describe('header_mutation filter', () => {
+  const filter = {
+    kind: 'headerMutation',
+    config: {
+      request: [{ kind: 'remove', name: 'x-old' }, option('x-new', '%REQ(:path)%'), option('x-new', '2', 'APPEND_IF_EXISTS_OR_ADD')],
+      response: [option('x-server', 'a'), option('x-if', '1', 'OVERWRITE_IF_EXISTS')],
+    },
+  }
+
+  it('removes and adds in order, on request and response', () => {
+    const call = new FakeCall(requestHead({ path: '/p' }, { 'X-Old': '1' }))
+    const { filter: made } = runHead(new FakeEnvironment().factory(filter), call)
+    expect(call.request.headers.has('x-old')).toBe(false)
+    expect(call.request.headers.getAll('x-new')).toEqual(['/p', '2'])
+    const head = responseHead()
+    made!.responseHead!(call, head, true, false)
+    expect([head.headers.get('x-server'), head.headers.has('x-if')]).toEqual(['a', false])
+  })
+
+  it('lets the route have the last word', () => {
+    const override = { disabled: false, kind: 'headerMutation', config: { request: [option('x-new', 'route')], response: [] } }
+    const call = new FakeCall(requestHead(), undefined, { overrides: { f: override as never } })
+    runHead(new FakeEnvironment().factory(filter), call)
+    expect(call.request.headers.getAll('x-new')).toEqual(['route'])
+  })
+})
+
+describe('header_to_metadata filter', () => {
+  const target = (fields: Record<string, unknown> = {}) => ({
+    namespace: 'envoy.lb',
+    key: 'k',
+    value: '',
+    type: 'STRING',
+    regexRewrite: null,
+    encodeBase64: false,
+    ...fields,
+  })
+  const rule = (fields: Record<string, unknown>) => ({
+    header: 'x-v',
+    cookie: '',
+    onPresent: target(),
+    onMissing: null,
+    remove: false,
+    ...fields,
+  })
+  const run = (rules: unknown[], headers: Record<string, string>) => {
+    const call = new FakeCall(requestHead({}, headers))
+    runHead(new FakeEnvironment().factory({ kind: 'headerToMetadata', config: { request: rules, response: [] } }), call)
+    return { call, value: call.info.dynamicMetadata('envoy.lb')?.['k'] }
+  }
+
+  it('takes values, constants and defaults, and removes the header where asked', () => {
+    const { call, value } = run([rule({ remove: true })], { 'x-v': 'v2' })
+    expect([value, call.request.headers.has('x-v')]).toEqual(['v2', false])
+    expect(run([rule({ onPresent: target({ value: 'const' }) })], { 'x-v': 'a' }).value).toBe('const')
+    expect(run([rule({ onMissing: target({ value: 'default' }) })], {}).value).toBe('default')
+    expect(run([rule({ header: '', cookie: 'c' })], { cookie: 'a=1; c=2' }).value).toBe('2')
+    expect(
+      run([rule({ onPresent: target({ regexRewrite: { pattern: '^v(\\d+)$', substitution: 'version-\\1' } }) })], { 'x-v': 'v7' }).value,
+    ).toBe('version-7')
+  })
+
+  it('reads numbers, base64 and serialized values, and drops what is none', () => {
+    const number = rule({ onPresent: target({ type: 'NUMBER' }) })
+    expect(run([number], { 'x-v': '12.5' }).value).toBe(12.5)
+    expect(run([number], { 'x-v': 'twelve' }).value).toBeUndefined()
+    expect(run([rule({ onPresent: target({ encodeBase64: true }) })], { 'x-v': Buffer.from('hi').toString('base64') }).value).toBe('hi')
+    expect(run([rule({ onPresent: target({ encodeBase64: true }) })], { 'x-v': '*' }).value).toBeUndefined()
+    const value = new ProtobufWriter().bool(4, true).finish().toString('base64')
+    expect(run([rule({ onPresent: target({ type: 'PROTOBUF_VALUE' }) })], { 'x-v': value }).value).toBe(true)
+    expect(run([rule({})], { 'x-v': 'x'.repeat(8193) }).value).toBeUndefined()
+  })
+})
+
+describe('buffer filter', () => {
+  const filter = { kind: 'buffer', config: { maxRequestBytes: 10 } }
+
+  it('waits for the body and declares its length', () => {
+    const call = new FakeCall(requestHead({ method: 'POST', contentLength: -1 }))
+    expect(runHead(new FakeEnvironment().factory(filter), call, false).status).toBe('stop')
+    expect(call.buffering).toMatchObject({ maxBytes: 10, allowPartial: false })
+    call.buffering!.done(Buffer.from('abc'), true)
+    expect([call.resumed, call.request.contentLength, call.request.headers.get('content-length')]).toEqual([1, 3, '3'])
+  })
+
+  it('goes on at once without a body, and never waits for the end of a tunnel', () => {
+    expect(runHead(new FakeEnvironment().factory(filter), new FakeCall(requestHead())).status).toBe('continue')
+    expect(new FakeEnvironment().factory(filter).create(new FakeCall(requestHead({ upgrade: 'websocket' })))).toBeNull()
+  })
+
+  it('goes on when the body is there already', () => {
+    const call = new FakeCall(requestHead({ method: 'POST', contentLength: -1 }))
+    call.bufferRequest = (_max, _partial, done) => done(Buffer.from('x'), true)
+    expect(runHead(new FakeEnvironment().factory(filter), call, false).status).toBe('continue')
+    expect(call.resumed).toBe(0)
+  })
+})
+
+describe('health_check filter', () => {
+  const path = {
+    name: ':path',
+    match: { kind: 'string', matcher: { kind: 'exact', value: '/healthz', ignoreCase: false } },
+    invert: false,
+    treatMissingAsEmpty: false,
+  }
+  const filter = (fields: Record<string, unknown> = {}) => ({
+    kind: 'healthCheck',
+    config: { passThrough: false, headers: [path], cacheTimeMs: null, clusterMinHealthyPercentages: new Map(), ...fields },
+  })
+  const probe = () => new FakeCall(requestHead({ path: '/healthz' }))
+  const cluster = (healthy: number, degraded: number, total: number) => ({
+    config: { altStatName: '' },
+    stats: {
+      main: { membership_healthy: { value: healthy }, membership_degraded: { value: degraded }, membership_total: { value: total } },
+    },
+  })
+
+  it('answers 200, or 503 while the server is told to fail', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter())
+    const well = probe()
+    runHead(factory, well)
+    expect(well.reply).toMatchObject({ status: 200, details: 'health_check_ok' })
+    world.failing = true
+    const ill = probe()
+    runHead(factory, ill)
+    expect(ill.reply).toMatchObject({ status: 503, flags: ResponseFlag.FailedLocalHealthCheck })
+    expect(ill.reply?.headers?.get('x-envoy-immediate-health-check-fail')).toBe('true')
+    const other = new FakeCall(requestHead())
+    const { filter: made, status } = runHead(factory, other)
+    const head = responseHead()
+    made!.responseHead!(other, head, true, false)
+    expect([status, head.headers.get('x-envoy-immediate-health-check-fail')]).toEqual(['continue', 'true'])
+  })
+
+  it('answers by the health of clusters', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter({ clusterMinHealthyPercentages: new Map([['api', 50]]) }))
+    const status = () => {
+      const call = probe()
+      runHead(factory, call)
+      return call.reply?.status
+    }
+    expect(status()).toBe(503)
+    world.clusters.set('api', cluster(1, 1, 4))
+    expect(status()).toBe(200)
+    world.clusters.set('api', cluster(1, 0, 4))
+    expect(status()).toBe(503)
+    world.clusters.set('api', cluster(0, 0, 0))
+    expect(status()).toBe(503)
+  })
+
+  it('passes through and keeps the answer for the cache time', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter({ passThrough: true, cacheTimeMs: 1000 }))
+    const first = probe()
+    const { filter: made, status } = runHead(factory, first)
+    expect(status).toBe('continue')
+    const head = responseHead(503)
+    made!.responseHead!(first, head, true, false)
+    expect(head.headers.get('x-envoy-upstream-healthchecked-cluster')).toBe('me')
+    const second = probe()
+    runHead(factory, second)
+    expect(second.reply?.status).toBe(503)
+    world.clock.advance(1001)
+    expect(runHead(factory, probe()).status).toBe('continue')
+  })
+})

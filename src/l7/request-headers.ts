@@ -3,6 +3,7 @@
 // HOT: header scans by name only where a feature is on.
 
 import { randomFillSync } from 'node:crypto'
+import { networkInterfaces } from 'node:os'
 import type { RequestHead } from './codec/codec.js'
 import type { ClusterChoice, CompiledRoute } from './compiled-route.js'
 import type { Exchange } from './exchange.js'
@@ -134,13 +135,27 @@ function setClientAddress(exchange: Exchange): void {
     if (trusted > 0) info.remoteAddress = xffAddress(headers.getJoined('x-forwarded-for'), trusted - 1) ?? connection.info.remoteAddress
     if (!config.skipXffAppend) {
       const before = headers.getJoined('x-forwarded-for')
-      const address = connection.info.remoteAddress
+      // As Envoy: a loopback peer says nothing to the next hop, our own address does.
+      const remote = connection.info.remoteAddress
+      const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
       headers.set('X-Forwarded-For', before === undefined || before === '' ? address : `${before},${address}`)
     }
     return
   }
   const forwarded = headers.has('x-forwarded-for') ? headers.getJoined('x-forwarded-for') : undefined
   if (forwarded !== undefined) info.remoteAddress = xffAddress(forwarded, config.xffNumTrustedHops) ?? connection.info.remoteAddress
+}
+
+let ownAddress = ''
+
+/** First address of this host that is not loopback, IPv4 first (Envoy's local info address); 127.0.0.1 when there is none. */
+function localAddress(): string {
+  if (ownAddress !== '') return ownAddress
+  const all = Object.values(networkInterfaces())
+    .flatMap(addresses => addresses ?? [])
+    .filter(address => !address.internal)
+  ownAddress = (all.find(address => address.family === 'IPv4') ?? all[0])?.address ?? '127.0.0.1'
+  return ownAddress
 }
 
 /** The address `skip` places from the right, or null when it is not an address. */

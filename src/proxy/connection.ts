@@ -4,11 +4,13 @@
 import type { Socket } from 'node:net'
 import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
 import { DownstreamConnection } from '../l7/downstream-connection.js'
+import { StreamInfo } from '../l7/stream-info.js'
 import type { ListenerStats } from '../metrics/stat-names.js'
+import { OUTRIGGER_METADATA } from '../model/metadata.js'
 import { ClientHelloParser, type ClientHelloResult } from '../mtls/client-hello.js'
 import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
 import type { ChainRuntime, Denial, FilterState } from './network-filters.js'
-import { TcpProxySession } from './tcp-proxy.js'
+import { TcpProxySession, writeAccessLogs } from './tcp-proxy.js'
 
 /** A TLS handshake may take this long when the chain sets no transport_socket_connect_timeout. */
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000
@@ -174,6 +176,12 @@ export class Connection {
 
   private handshake(chain: ChainRuntime, early: Buffer | null): void {
     const tls = chain.tls!
+    if (!tls.ready) {
+      // Envoy's NotReadySslSocket: the listener serves, this chain's secrets are not there yet.
+      this.accepted.stats.scope.counter('server_ssl_socket_factory.downstream_context_secrets_not_ready').value++
+      this.socket.destroy()
+      return
+    }
     const limit = chain.model.transportSocketConnectTimeoutMs
     const timeoutMs = limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS
     const onTimeout = (): boolean => {
@@ -250,6 +258,12 @@ export class Connection {
     const denial = this.runPreFilters(chain!)
     if (denial !== null) {
       this.logDenial(denial)
+      if (chain!.terminal.kind === 'tcp') {
+        const stream = new StreamInfo(this.info, Date.now() - (performance.now() - this.startedAt), this.startedAt)
+        noteDenial(stream, denial)
+        stream.endedAt = performance.now()
+        writeAccessLogs(chain!.terminal.runtime, stream)
+      }
       this.secured.destroy()
       return
     }
@@ -308,6 +322,7 @@ export class Connection {
       const denial = filter.recheck?.(this.info) ?? null
       if (denial !== null) {
         this.logDenial(denial)
+        if (this.tcp !== null) noteDenial(this.tcp.info, denial)
         this.destroy()
         return
       }
@@ -344,6 +359,14 @@ export class Connection {
     worker.downstream_cx_active.value--
     this.onGone(this)
   }
+}
+
+/** For the access log: why the connection was closed. */
+function noteDenial(stream: StreamInfo, denial: Denial): void {
+  stream.connectionTerminationDetails = denial.details
+  stream.deniedBy = denial.reason
+  stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_by', denial.decider)
+  stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_reason', denial.reason)
 }
 
 /** `::ffff:1.2.3.4` -> `1.2.3.4`: one spelling per address for rules and logs. */

@@ -4,10 +4,13 @@
 
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import type { HttpRuntime } from '../l7/http-runtime.js'
+import { DenialCounters } from '../l7/rbac/denial-counters.js'
 import { explainDenial, intentionTableOf } from '../l7/rbac/explain.js'
 import { compileRbac, type RbacEngine } from '../l7/rbac/rbac-engine.js'
+import type { RbacInput } from '../l7/rbac/rbac-input.js'
 import { connectionLimitStats, type RbacStats, rbacStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
+import type { IntentionTable } from '../model/intention.js'
 import type { FilterChain, NetworkFilter } from '../model/listener.js'
 import type { Metadata } from '../model/metadata.js'
 import type { RbacConfig } from '../model/rbac.js'
@@ -24,6 +27,10 @@ export type Terminal =
 export interface Denial {
   readonly filter: string
   readonly reason: string
+  /** Envoy's connection_termination_details; '' = none. */
+  readonly details: string
+  /** Intention or policy that decided; '' = none. */
+  readonly decider: string
 }
 
 /** One admitted connection's state with its filters; `release` gives back what they hold. */
@@ -60,7 +67,8 @@ export class NetworkRbac implements PreFilter {
   private readonly engine: RbacEngine | null
   private readonly shadow: RbacEngine | null
   private readonly stats: RbacStats
-  private readonly listenerMetadata: Metadata
+  private readonly denials: DenialCounters
+  private readonly table: IntentionTable | null
 
   constructor(name: string, config: RbacConfig, store: StatsStore, listenerMetadata: Metadata) {
     this.name = name
@@ -68,7 +76,8 @@ export class NetworkRbac implements PreFilter {
     this.engine = config.rules === null ? null : compileRbac(config.rules)
     this.shadow = config.shadowRules === null ? null : compileRbac(config.shadowRules)
     this.stats = rbacStats(store, config.statPrefix)
-    this.listenerMetadata = listenerMetadata
+    this.denials = new DenialCounters(this.stats)
+    this.table = intentionTableOf(listenerMetadata)
   }
 
   check(info: ConnectionInfo): Denial | null {
@@ -83,18 +92,23 @@ export class NetworkRbac implements PreFilter {
       this.stats.main.allowed.value++
       return null
     }
-    this.stats.main.denied.value++
-    return this.denial(info)
+    return this.denial(input, decision.policy)
   }
 
   recheck(info: ConnectionInfo): Denial | null {
-    if (this.engine === null || this.engine.decide({ connection: info, head: null, info: null }).allowed) return null
-    return this.denial(info)
+    if (this.engine === null) return null
+    const input = { connection: info, head: null, info: null }
+    const { allowed, policy } = this.engine.decide(input)
+    return allowed ? null : this.denial(input, policy)
   }
 
-  private denial(info: ConnectionInfo): Denial {
-    const why = explainDenial(intentionTableOf(this.listenerMetadata), this.config.rules!, { connection: info, head: null, info: null })
-    return { filter: this.name, reason: why.reason }
+  private denial(input: RbacInput, policy: string | null): Denial {
+    this.stats.main.denied.value++
+    const { intention, reason } = explainDenial(this.table, this.config.rules!, input)
+    const decider = this.table === null ? (policy ?? '') : intention
+    if (this.table !== null || decider !== '') this.denials.count(decider)
+    const name = decider === '' ? 'none' : decider.replace(/[^\x21-\x7e]+/g, '_')
+    return { filter: this.name, reason, details: `rbac_access_denied_matched_policy[${name}]`, decider }
   }
 }
 
@@ -113,7 +127,7 @@ class ConnectionLimit implements PreFilter {
   check(_info: ConnectionInfo, state: FilterState): Denial | null {
     if (this.active >= this.max) {
       this.stats.limited_connections.value++
-      return { filter: this.name, reason: `connection_limit max_connections ${this.max} reached` }
+      return { filter: this.name, reason: `connection_limit max_connections ${this.max} reached`, details: '', decider: '' }
     }
     this.active++
     this.stats.active_connections.value = this.active
@@ -148,7 +162,8 @@ class LocalRateLimit implements PreFilter {
     }
     if (this.tokens < 1) {
       this.limited.value++
-      return { filter: this.name, reason: `local_ratelimit: more than ${maxTokens} connections per ${fillIntervalMs} ms` }
+      const reason = `local_ratelimit: more than ${maxTokens} connections per ${fillIntervalMs} ms`
+      return { filter: this.name, reason, details: '', decider: '' }
     }
     this.tokens--
     return null

@@ -264,8 +264,13 @@ export class TcpProxySession {
       clusterStats.upstream_cx_length_ms.record(info.endedAt - info.startedAt)
     }
     this.releaseHost()
-    for (const { log, sink } of runtime.accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
+    writeAccessLogs(runtime, info)
   }
+}
+
+/** Also for a connection that was denied before a session was made. */
+export function writeAccessLogs(runtime: TcpProxyRuntime, info: StreamInfo): void {
+  for (const { log, sink } of runtime.accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
 }
 
 function pickCluster(config: TcpProxy, random: () => number): string {

@@ -104,7 +104,9 @@ function normalBody(body: string): unknown {
     const headers = seen.headers
       .filter(line => !line.startsWith('x-request-id: ') && !line.startsWith('connection: '))
       // What is left of the timeout at a retry depends on the clock.
-      .map(line => line.replace(/^(x-envoy-expected-rq-timeout-ms: 1)[0-4]\d{3}$/, '$1xxxx'))
+      .map(line =>
+        line.replace(/^x-forwarded-port: \d+$/, 'x-forwarded-port: *').replace(/^(x-envoy-expected-rq-timeout-ms: 1)[0-4]\d{3}$/, '$1xxxx'),
+      )
     return { ...seen, headers }
   } catch {
     return body.replace(/transport failure reason: .*$/, 'transport failure reason: *').replace(/, limit: .*$/, '')
@@ -518,8 +520,13 @@ describe.skipIf(envoyBin === undefined)('the same bootstrap in Envoy and in Outr
             return key === undefined ? exchange : { ...exchange, headers: { ...exchange.headers, 'x-key': `${who}-${name}-${i}` } }
           }
           const [expected, found] = await Promise.all([send(envoy, keyed('one')), send(ours, keyed('two'))])
-          const same = (answer: Answer): Answer =>
-            JSON.parse(JSON.stringify(answer).replaceAll(/(one|two)-(defaults|sidecar|strict)-\d+/g, 'KEY')) as Answer
+          const same = (answer: Answer): Answer => {
+            const text = JSON.stringify(answer).replaceAll(/(one|two)-(defaults|sidecar|strict)-\d+/g, 'KEY')
+            const parsed = JSON.parse(text) as { status: number; headers: Record<string, unknown>; body: unknown }
+            // The echo's length follows from its text, which holds values that differ from run to run.
+            if (typeof parsed.body === 'object') delete parsed.headers['content-length']
+            return parsed
+          }
           expect(same(found)).toEqual(same(expected))
         })
       }

@@ -9,6 +9,7 @@ import type { RbacConfig } from '../../model/rbac.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { ConnectionInfo } from '../connection-info.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import { DenialCounters } from '../rbac/denial-counters.js'
 import { explainDenial, intentionTableOf } from '../rbac/explain.js'
 import { compileRbac, type RbacEngine, type RbacInput } from '../rbac/rbac-engine.js'
 import type { StreamInfo } from '../stream-info.js'
@@ -25,8 +26,9 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
     shadow.release()
   })
   const table = intentionTableOf(ctx.env.listenerMetadata)
+  const denials = new DenialCounters(enforced)
   const compile = (model: RbacConfig): RbacFilter | null =>
-    model.rules === null && model.shadowRules === null ? null : new RbacFilter(model, table, enforced.main, shadow.main)
+    model.rules === null && model.shadowRules === null ? null : new RbacFilter(model, table, enforced.main, shadow.main, denials)
   const own = compile(config)
   const byOverride = new WeakMap<HttpFilterOverride, RbacFilter>()
   return {
@@ -62,14 +64,16 @@ class RbacFilter implements StreamFilter {
   private readonly shadowEngine: RbacEngine | null
   private readonly stats: RbacHandles
   private readonly shadowStats: RbacHandles
+  private readonly denials: DenialCounters
 
-  constructor(config: RbacConfig, table: IntentionTable | null, stats: RbacHandles, shadowStats: RbacHandles) {
+  constructor(config: RbacConfig, table: IntentionTable | null, stats: RbacHandles, shadowStats: RbacHandles, denials: DenialCounters) {
     this.config = config
     this.table = table
     this.engine = config.rules === null ? null : compileRbac(config.rules)
     this.shadowEngine = config.shadowRules === null ? null : compileRbac(config.shadowRules)
     this.stats = stats
     this.shadowStats = shadowStats
+    this.denials = denials
   }
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
@@ -109,7 +113,10 @@ class RbacFilter implements StreamFilter {
     info.deniedBy = reason.replace(/[^\x20-\x7e]/g, '?')
     info.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_by', intention)
     info.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_reason', reason)
-    const name = policy === null || policy === '' ? 'none' : policy.replace(/\s+/g, '_')
+    // With the intentions at hand their name says more than that of the policy made from them.
+    const decider = this.table === null ? (policy ?? '') : intention
+    if (this.table !== null || decider !== '') this.denials.count(decider)
+    const name = decider === '' ? 'none' : decider.replace(/[^\x21-\x7e]+/g, '_')
     call.sendReply(403, 'RBAC: access denied', `rbac_access_denied_matched_policy[${name}]`, 0)
   }
 }

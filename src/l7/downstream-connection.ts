@@ -42,18 +42,21 @@ export class DownstreamConnection implements ServerHandler {
   private protocolError = false
   private readonly startedAt = performance.now()
   private readonly onClosed: (connection: DownstreamConnection) => void
+  private readonly drainClose: () => boolean
 
-  /** `early`: bytes already read from the socket (listener filters). */
+  /** `early`: bytes already read from the socket (listener filters). `drainClose`: asked per request, whether it is the last one here. */
   constructor(
     socket: Socket,
     info: ConnectionInfo,
     runtime: HttpRuntime,
     early: Buffer | null,
     onClosed: (connection: DownstreamConnection) => void,
+    drainClose: () => boolean = () => false,
   ) {
     this.info = info
     this.runtime = runtime
     this.onClosed = onClosed
+    this.drainClose = drainClose
     const { config, stats } = runtime
     this.transport = new SocketTransport(socket, runtime.bufferLimitBytes, config.delayedCloseTimeoutMs)
     stats.downstream_cx_total.value++
@@ -145,6 +148,13 @@ export class DownstreamConnection implements ServerHandler {
       if (this.requests === max) stats.downstream_cx_max_requests_reached.value++
       if (stream.version === 'HTTP/2') this.drain()
       else stream.closeAfter()
+    }
+    if (!this.draining && this.drainClose()) {
+      if (stream.version === 'HTTP/2') this.drain()
+      else {
+        stats.downstream_cx_drain_close.value++
+        stream.closeAfter()
+      }
     }
     const exchange = handleRequest(this.runtime, this, stream, head, end)
     if (!exchange.ended) this.exchanges.add(exchange)

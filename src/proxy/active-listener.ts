@@ -5,12 +5,14 @@ import { chmodSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import { type Address, formatAddress } from '../model/address.js'
 import { Connection, type ListenerVersion } from './connection.js'
+import type { DrainSequence } from './drain-sequence.js'
 
 export class ActiveListener {
   version: ListenerVersion
   private readonly servers: net.Server[] = []
   private readonly connections = new Set<Connection>()
   private closing = false
+  private sequence: DrainSequence | null = null
 
   constructor(version: ListenerVersion) {
     this.version = version
@@ -74,7 +76,14 @@ export class ActiveListener {
       socket.destroy()
       return
     }
-    this.connections.add(new Connection(socket, this.version, connection => this.connections.delete(connection)))
+    this.connections.add(
+      new Connection(
+        socket,
+        this.version,
+        () => this.shouldDrainClose(),
+        connection => this.connections.delete(connection),
+      ),
+    )
   }
 
   /** Swap the config under the open socket. */
@@ -94,6 +103,17 @@ export class ActiveListener {
     this.servers.length = 0
   }
 
+  /** The listener goes away: its HTTP clients are asked to leave with their answers. */
+  drainBy(sequence: DrainSequence): void {
+    this.sequence = sequence
+    sequence.start()
+  }
+
+  private shouldDrainClose(): boolean {
+    return this.sequence?.shouldClose() === true || this.version.drainClose()
+  }
+
+  /** The process ends: idle connections close at once, the others after what is in progress. */
   drain(): void {
     for (const connection of this.connections) connection.drain()
   }

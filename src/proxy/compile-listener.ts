@@ -36,6 +36,7 @@ export interface ListenerEnvironment {
   readonly random: () => number
   readonly serviceCluster: string
   readonly filterEnvironment: Omit<FilterEnvironment, 'stats' | 'listenerMetadata'>
+  readonly drainClose: (model: Listener) => boolean
   readonly log: ListenerVersion['log']
 }
 
@@ -70,7 +71,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Comp
       terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
     }
   })
-  const version: ListenerVersion = { name: model.name, model, matcher, stats, log: env.log }
+  const version: ListenerVersion = { name: model.name, model, matcher, stats, drainClose: () => env.drainClose(model), log: env.log }
   return {
     version,
     routeNames,

@@ -23,6 +23,8 @@ export interface ListenerVersion {
   readonly model: import('../model/listener.js').Listener
   readonly matcher: FilterChainMatcher<ChainRuntime>
   readonly stats: ListenerStats
+  /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */
+  readonly drainClose: () => boolean
   readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
 }
 
@@ -32,6 +34,7 @@ export class Connection {
   private version: ListenerVersion
   /** The version at accept: its stats are the ones that this connection counts in to the end. */
   private readonly accepted: ListenerVersion
+  private readonly drainClose: () => boolean
   private readonly onGone: (connection: Connection) => void
   private readonly matchInput: {
     -readonly [K in keyof ChainMatchInput]: ChainMatchInput[K]
@@ -47,11 +50,12 @@ export class Connection {
   private gone = false
   private readonly startedAt = performance.now()
 
-  constructor(socket: Socket, version: ListenerVersion, onGone: (connection: Connection) => void) {
+  constructor(socket: Socket, version: ListenerVersion, drainClose: () => boolean, onGone: (connection: Connection) => void) {
     this.socket = socket
     this.secured = socket
     this.version = version
     this.accepted = version
+    this.drainClose = drainClose
     this.onGone = onGone
     const main = version.stats.main
     main.downstream_cx_total.value++
@@ -291,7 +295,7 @@ export class Connection {
     const socket = this.secured
     switch (terminal.kind) {
       case 'http':
-        this.http = new DownstreamConnection(socket, this.info!, terminal.runtime, early, () => {})
+        this.http = new DownstreamConnection(socket, this.info!, terminal.runtime, early, () => {}, this.drainClose)
         return
       case 'tcp':
         this.tcp = new TcpProxySession(socket, this.info!, terminal.runtime, this.state.cluster, early)

@@ -9,10 +9,11 @@ import { formatAddress } from '../model/address.js'
 import type { Listener } from '../model/listener.js'
 import { ActiveListener } from './active-listener.js'
 import { type CompiledListener, compileListener, type ListenerEnvironment } from './compile-listener.js'
+import { DrainSequence } from './drain-sequence.js'
 
 export interface ListenerRegistryOptions {
   readonly drainTimeMs: () => number
-  /** Strategy `immediate` closes at once what drains; `gradual` spreads it over the drain time. */
+  /** Strategy `immediate` asks every client to leave at once; `gradual` spreads it over the drain time. */
   readonly immediateDrain: boolean
 }
 
@@ -165,7 +166,7 @@ export class ListenerRegistry {
 
   private drainAway(active: ActiveListener, compiled: CompiledListener | null): void {
     active.stopAccepting()
-    active.drain()
+    active.drainBy(new DrainSequence(this.options.drainTimeMs(), this.options.immediateDrain, this.env.random))
     this.draining.add(active)
     const timer = setTimeout(() => {
       active.destroy()
@@ -230,9 +231,9 @@ export class ListenerRegistry {
     return count
   }
 
-  /** Ask every connection to end after what is in progress. */
-  drainAll(inboundOnly: boolean): void {
-    for (const listener of this.active) if (!inboundOnly || listener.version.model.trafficDirection === 'INBOUND') listener.drain()
+  /** The process ends: every connection ends after what is in progress. */
+  drainAll(): void {
+    for (const listener of [...this.active, ...this.draining]) listener.drain()
   }
 
   stopAll(inboundOnly: boolean): void {

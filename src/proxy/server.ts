@@ -3,6 +3,7 @@
 //
 //   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
+import { isDeepStrictEqual } from 'node:util'
 import { LogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
@@ -24,6 +25,7 @@ import { systemClock } from '../upstream/clock.js'
 import { ClusterRegistry } from '../upstream/cluster-registry.js'
 import { Dial } from '../upstream/connector.js'
 import { DnsResolver } from '../upstream/dns-resolver.js'
+import { DrainSequence } from './drain-sequence.js'
 import { ListenerRegistry } from './listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
 
@@ -76,12 +78,17 @@ export class Server {
   private flushTimer: NodeJS.Timeout | null = null
   private readonly onLive: (() => void)[] = []
   private stopping = false
+  private readonly drainSequence: DrainSequence
+  private readonly inboundDrain: DrainSequence
 
   constructor(options: ServerOptions) {
     this.options = options
     this.store = options.store
     this.log = options.log
     const { bootstrap, store, random } = options
+    const immediate = options.drainStrategy === 'immediate'
+    this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
+    this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
     this.runtime = { get: key => bootstrap.runtime.get(key) }
     this.sinks = new LogSinks()
     this.secrets = new SecretRegistry({
@@ -141,9 +148,10 @@ export class Server {
           healthFailed: () => this.healthFailed,
           log: (level, message) => this.log(level, message),
         },
+        drainClose: model => this.drainClose(model),
         log: (level, message, fields) => this.log(level, message, fields),
       },
-      { drainTimeMs: () => options.drainTimeMs, immediateDrain: options.drainStrategy === 'immediate' },
+      { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate },
     )
     this.serverStats = serverStats(store)
     this.clusterManager = clusterManagerStats(store)
@@ -273,10 +281,11 @@ export class Server {
   applyCluster(cluster: Cluster): ConfigError[] {
     const errors = this.checkCluster(cluster)
     if (errors.length > 0) return errors
-    const added = this.clusters.get(cluster.name) === undefined
+    const present = this.clusters.warming(cluster.name) ?? this.clusters.get(cluster.name)
     const refused = this.clusters.apply(cluster)
     if (refused !== null) return [{ path: 'name', reason: refused }]
-    if (added) this.clusterManager.cluster_added.value++
+    if (present !== undefined && isDeepStrictEqual(present.config, cluster)) return []
+    if (present === undefined) this.clusterManager.cluster_added.value++
     else this.clusterManager.cluster_modified.value++
     this.refreshClusterGauges()
     return []
@@ -388,20 +397,27 @@ export class Server {
 
   // ---- end --------------------------------------------------------------------------------------------------------------------
 
-  /** POST /drain_listeners: stop accepting (after the drain time when graceful), let open connections finish. */
+  /** POST /drain_listeners: stop accepting, at once or after a graceful drain. Open connections stay, as in Envoy. */
   drainListeners(options: { inboundOnly: boolean; graceful: boolean; skipExit: boolean; exit: () => void }): void {
     if (!options.graceful) {
       this.listeners.stopAll(options.inboundOnly)
-      this.listeners.drainAll(options.inboundOnly)
       return
     }
-    this.listeners.drainAll(options.inboundOnly)
+    const sequence = options.inboundOnly ? this.inboundDrain : this.drainSequence
+    sequence.start()
     // As Envoy since 1.37: a graceful drain ends the process unless skip_exit asks it to stay.
     const timer = setTimeout(() => {
       this.listeners.stopAll(options.inboundOnly)
       if (!options.skipExit) options.exit()
     }, this.options.drainTimeMs)
     timer.unref()
+  }
+
+  /** Envoy's drain decision, but for a listener that itself goes away. */
+  private drainClose(model: Listener): boolean {
+    if (this.healthFailed && model.drainType !== 'MODIFY_ONLY') return true
+    if (this.drainSequence.shouldClose()) return true
+    return model.trafficDirection === 'INBOUND' && this.inboundDrain.shouldClose()
   }
 
   /** SIGTERM: idle connections end at once, busy ones within the drain time. Resolves when nothing is left. */
@@ -411,7 +427,7 @@ export class Server {
     this.state = 'DRAINING'
     this.serverStats.live.value = 0
     this.listeners.stopAll(false)
-    this.listeners.drainAll(false)
+    this.listeners.drainAll()
     const deadline = performance.now() + this.options.drainTimeMs
     while (this.listeners.connectionCount > 0 && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 20))
     this.listeners.destroyAll()

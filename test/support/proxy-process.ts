@@ -13,6 +13,10 @@ import { stringify } from 'yaml'
 
 export const proxyBin = process.env['OUTRIGGER_BIN'] ?? fileURLToPath(new URL('../../bin/outrigger-proxy', import.meta.url))
 
+const DEFAULT_FLAGS = [
+  ['--drain-time-s', '5'],
+  ['--concurrency', '1'],
+] as const
 const READY_WITHIN_MS = 15_000
 const STOP_WITHIN_MS = 10_000
 
@@ -215,7 +219,10 @@ function spawnProxy(options: ProxyOptions, adminPort: number, make: (child: Chil
     writeFileSync(file, yaml ? stringify(whole) : JSON.stringify(whole))
   }
   const bin = options.bin ?? proxyBin
-  const argv = ['-c', file, '--disable-hot-restart', '--drain-time-s', '5', '--concurrency', '1', ...(options.flags ?? [])]
+  const flags = options.flags ?? []
+  // Envoy refuses a flag that stands twice.
+  const defaults = DEFAULT_FLAGS.flatMap(([name, value]) => (flags.includes(name) ? [] : [name, value]))
+  const argv = ['--disable-hot-restart', ...(flags.includes('-c') ? [] : ['-c', file]), ...defaults, ...flags]
   return make(spawn(bin, argv, { stdio: ['ignore', 'pipe', 'pipe'] }), dir)
 }
 

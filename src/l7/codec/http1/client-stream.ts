@@ -8,6 +8,9 @@ import { chunkSizeLine, ownLine, ownLines, writeRequestHead, writeTrailers } fro
 import { isTarget, isToken, isUpgradeList, parseContentLength } from './syntax.js'
 import { websocketKey } from './websocket-keys.js'
 
+/** Methods whose requests say nothing about a body that is not there, as Envoy sends them; others say `content-length: 0`. */
+const BODILESS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'TRACE', 'CONNECT'])
+
 const EMPTY = Buffer.alloc(0)
 
 /** How the request's body is delimited. */
@@ -92,7 +95,7 @@ export class Http1ClientStream implements ClientStream {
       } else if (!end) {
         this.framing = BODY_CHUNKED
         own = lines.chunked
-      } else if (this.method === 'POST' || this.method === 'PUT' || this.method === 'PATCH') own = lines.empty
+      } else if (!BODILESS_METHODS.has(this.method)) own = lines.empty
       // RFC 9110 §10.1.4.
       if (headers.has('te')) own += ownLine('connection', 'TE', headerCase)
     }

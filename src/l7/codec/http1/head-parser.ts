@@ -158,6 +158,8 @@ export function parseResponseHead(
   if (interim || status === 204 || (requestMethod === 'CONNECT' && status < 300)) {
     // No body can follow whatever the fields say (RFC 9112 §6.3 1 and 2), and those that say so may not travel on.
     if (fields.transferEncodings > 0 && requestMethod !== 'CONNECT') return badResponse(`Transfer-Encoding in a ${status} response`)
+    // As Envoy: an upstream that declares a body where none can be has lost track of its framing.
+    if (contentLength > 0 && requestMethod !== 'CONNECT') return badResponse(`Content-Length in a ${status} response`)
     if (contentLength !== -1) headers.remove('content-length')
     contentLength = requestMethod === 'CONNECT' ? -1 : 0
     framing = 'none'

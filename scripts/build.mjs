@@ -23,8 +23,11 @@ const genStamp = join(gen, 'envoy/config/bootstrap/v3/bootstrap_pb.ts')
 if (!existsSync(genStamp) || statSync(genStamp).mtimeMs < statSync(join(root, 'scripts/generate-protos.mjs')).mtimeMs) generateProtos()
 
 const distStamp = join(dist, 'cli/proxy-main.js')
-if (process.argv.includes('--if-needed') && existsSync(distStamp) && statSync(distStamp).mtimeMs >= newest(join(root, 'src'))) process.exit(0)
+if (process.argv.includes('--if-needed') && existsSync(distStamp) && statSync(distStamp).mtimeMs >= newest(join(root, 'src')))
+  process.exit(0)
 if (!process.argv.includes('--protos-only')) {
   rmSync(dist, { recursive: true, force: true })
-  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' })
+  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
+    stdio: 'inherit',
+  })
 }

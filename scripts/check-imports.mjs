@@ -37,9 +37,12 @@ for (const file of sources(src)) {
     const target = match[1] ?? match[2]
     let reason = ''
     if (target.startsWith('.')) {
-      const to = relative(src, join(dirname(file), target)).split(sep).join('/')
+      const to = relative(src, join(dirname(file), target))
+        .split(sep)
+        .join('/')
       const toLayer = to.split('/')[0]
-      if (toLayer !== layer && !ALLOWED[layer].some(allowed => to === allowed || to.startsWith(`${allowed}/`))) reason = `${layer} may not import ${to}`
+      if (toLayer !== layer && !ALLOWED[layer].some(allowed => to === allowed || to.startsWith(`${allowed}/`)))
+        reason = `${layer} may not import ${to}`
       if (to.startsWith('xds/gen/') && !SEES_PROTOBUF.has(layer)) reason = `${layer} may not see protobuf`
     } else if (target.startsWith('@bufbuild/') && !SEES_PROTOBUF.has(layer)) reason = `${layer} may not see protobuf`
     if (/process\.env\b/.test(text) && layer !== 'cli') reason = reason || 'only cli reads process.env'

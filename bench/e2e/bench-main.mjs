@@ -24,10 +24,33 @@ export const ROWS = [
   { name: 'http1-mesh', ...h1, pair: true, bootstrap: o => mtlsPair({ ...o, mesh: 'auto' }), haproxy: true },
   { name: 'http2', ...h2, bootstrap: o => oneHop({ ...o, http2Up: true }) },
   { name: 'http2-mtls-pair', ...h2, pair: true, bootstrap: o => mtlsPair({ ...o, mesh: 'h2', http2Up: true }) },
-  { name: 'grpc-unary', ...h2, load: o => http2Load({ ...o, connections: 8, streams: 16, grpc: true }), bootstrap: o => oneHop({ ...o, http2Up: true }) },
+  {
+    name: 'grpc-unary',
+    ...h2,
+    load: o => http2Load({ ...o, connections: 8, streams: 16, grpc: true }),
+    bootstrap: o => oneHop({ ...o, http2Up: true }),
+  },
   { name: 'http1-to-http2', ...h1, origin: 'http2', bootstrap: o => oneHop({ ...o, http2Up: true }) },
-  { name: 'mtls-new-connections', origin: 'http1', load: o => connectLoad({ ...o, parallel: 8 }), pair: true, tcp: true, unit: 'connections/s', bootstrap: tcpPair, haproxy: true },
-  { name: 'tcp-mtls-stream', origin: 'tcp-source', load: streamLoad, pair: true, tcp: true, unit: 'MB/s', bootstrap: tcpPair, haproxy: true },
+  {
+    name: 'mtls-new-connections',
+    origin: 'http1',
+    load: o => connectLoad({ ...o, parallel: 32 }),
+    pair: true,
+    tcp: true,
+    unit: 'connections/s',
+    bootstrap: tcpPair,
+    haproxy: true,
+  },
+  {
+    name: 'tcp-mtls-stream',
+    origin: 'tcp-source',
+    load: streamLoad,
+    pair: true,
+    tcp: true,
+    unit: 'MB/s',
+    bootstrap: tcpPair,
+    haproxy: true,
+  },
 ]
 
 function options(argv) {
@@ -49,7 +72,9 @@ const median = values => [...values].sort((a, b) => a - b)[Math.floor(values.len
 
 async function startOrigin(kind, port) {
   const args = [fileURLToPath(new URL('origin.mjs', import.meta.url)), kind, String(port)]
-  const child = has('taskset') ? spawn('taskset', ['-c', String(LOAD_CORE), process.execPath, ...args], { stdio: 'ignore' }) : spawn(process.execPath, args, { stdio: 'ignore' })
+  const child = has('taskset')
+    ? spawn('taskset', ['-c', String(LOAD_CORE), process.execPath, ...args], { stdio: 'ignore' })
+    : spawn(process.execPath, args, { stdio: 'ignore' })
   await waitForPort(port, child)
   return child
 }
@@ -62,7 +87,11 @@ function checkAnswer(row, port) {
       .get({ port, host: '127.0.0.1', path: '/', agent: false }, response => {
         let body = ''
         response.on('data', chunk => (body += chunk))
-        response.on('end', () => (response.statusCode === 200 && body === 'x'.repeat(65) ? resolve() : reject(new Error(`wrong answer: ${response.statusCode} ${body.slice(0, 100)}`))))
+        response.on('end', () =>
+          response.statusCode === 200 && body === 'x'.repeat(65)
+            ? resolve()
+            : reject(new Error(`wrong answer: ${response.statusCode} ${body.slice(0, 100)}`)),
+        )
       })
       .on('error', reject)
   })

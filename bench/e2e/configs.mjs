@@ -13,7 +13,10 @@ const autoOptions = {
   },
 }
 
-const router = { name: 'envoy.filters.http.router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } }
+const router = {
+  name: 'envoy.filters.http.router',
+  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+}
 
 function rbac(principal) {
   return {
@@ -39,7 +42,10 @@ function hcm(statPrefix, cluster, extra = {}, filters = [], routes = null) {
     typed_config: {
       '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
       stat_prefix: statPrefix,
-      route_config: { name: statPrefix, virtual_hosts: [{ name: statPrefix, domains: ['*'], routes: routes ?? [{ match: { prefix: '/' }, route: { cluster } }] }] },
+      route_config: {
+        name: statPrefix,
+        virtual_hosts: [{ name: statPrefix, domains: ['*'], routes: routes ?? [{ match: { prefix: '/' }, route: { cluster } }] }],
+      },
       http_filters: [...filters, router],
       ...extra,
     },
@@ -62,7 +68,10 @@ function cluster(name, port, options, tls) {
     connect_timeout: '5s',
     // Out of the way: with Envoy's default of 1024 a bench of more connections would measure overflow.
     circuit_breakers: { thresholds: [{ max_connections: 100000, max_pending_requests: 100000, max_requests: 100000, max_retries: 100 }] },
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } }] }] },
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } }] }],
+    },
     ...(options ? { typed_extension_protocol_options: options } : {}),
     ...(tls ? { transport_socket: tls } : {}),
   }
@@ -128,7 +137,11 @@ export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Dow
         hcm(
           'public_listener',
           'local_app',
-          { forward_client_cert_details: 'APPEND_FORWARD', set_current_client_cert_details: { subject: true, uri: true }, normalize_path: true },
+          {
+            forward_client_cert_details: 'APPEND_FORWARD',
+            set_current_client_cert_details: { subject: true, uri: true },
+            normalize_path: true,
+          },
           [rbac('^spiffe://test.consul/ns/default/dc/[^/]+/svc/web$')],
         ),
         downstreamTls(certs, alpn),
@@ -143,7 +156,11 @@ export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Dow
 export function tcpPair({ port, innerPort, origin, admin, certs }) {
   const proxy = (name, target) => ({
     name: 'envoy.filters.network.tcp_proxy',
-    typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', stat_prefix: name, cluster: target },
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+      stat_prefix: name,
+      cluster: target,
+    },
   })
   return bootstrap(
     admin,
@@ -155,7 +172,8 @@ export function tcpPair({ port, innerPort, origin, admin, certs }) {
 export function nginxConfig({ port, innerPort, origin, certs, dir, pair }) {
   const common = 'access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;'
   const up = (name, target) => `upstream ${name} { server 127.0.0.1:${target}; keepalive 512; keepalive_requests 100000000; }`
-  const location = (target, extra = '') => `location / { proxy_pass ${target}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; ${extra} }`
+  const location = (target, extra = '') =>
+    `location / { proxy_pass ${target}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; ${extra} }`
   const servers = pair
     ? `${up('inner', innerPort)} ${up('origin', origin)}
        server { listen 127.0.0.1:${port}; ${location('https://inner', `proxy_ssl_certificate ${dir}/client.pem; proxy_ssl_certificate_key ${dir}/client.key; proxy_ssl_trusted_certificate ${dir}/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_name api.test; proxy_ssl_protocols TLSv1.3;`)} }

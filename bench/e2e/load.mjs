@@ -102,7 +102,11 @@ export async function http2Load({ port, connections, streams, seconds, core, grp
   const status = /status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx/.exec(out)
   if (!status || Number(status[3]) + Number(status[4]) > 0) throw new Error(`h2load: ${status?.[0] ?? out.slice(-300)}`)
   const times = /time for request:\s+(\S+)\s+(\S+)\s+(\S+)/.exec(out)
-  return { rps: Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(out)[1]), p50Ms: times ? toMs(times[3]) : Number.NaN, p99Ms: times ? toMs(times[2]) : Number.NaN }
+  return {
+    rps: Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(out)[1]),
+    p50Ms: times ? toMs(times[3]) : Number.NaN,
+    p99Ms: times ? toMs(times[2]) : Number.NaN,
+  }
 }
 
 /** 100 MB read from a tcp-source origin through the proxy: MB/s. */

@@ -78,7 +78,12 @@ function startOrigin(port) {
   return new Promise(resolve => server.listen(port, '127.0.0.1', () => resolve(server)))
 }
 
-const peers = read('peers', availablePeers().filter(peer => peer === 'outrigger' || peer === 'envoy').join(',')).split(',')
+const peers = read(
+  'peers',
+  availablePeers()
+    .filter(peer => peer === 'outrigger' || peer === 'envoy')
+    .join(','),
+).split(',')
 const count = Number(read('connections', '10000'))
 const base = Number(read('port-base', '28100'))
 const dir = mkdtempSync(join(tmpdir(), 'outrigger-bench-'))

@@ -14,10 +14,20 @@ if (peer === 'http-proxy') {
   const pool = new Pool(`http://127.0.0.1:${origin}`, { connections: 64, pipelining: 1 })
   http
     .createServer((request, response) => {
-      pool.stream({ path: request.url, method: request.method, headers: request.headers, body: request.method === 'GET' ? null : request, opaque: response }, ({ statusCode, headers, opaque }) => {
-        opaque.writeHead(statusCode, headers)
-        return opaque
-      }, error => error && response.destroy())
+      pool.stream(
+        {
+          path: request.url,
+          method: request.method,
+          headers: request.headers,
+          body: request.method === 'GET' ? null : request,
+          opaque: response,
+        },
+        ({ statusCode, headers, opaque }) => {
+          opaque.writeHead(statusCode, headers)
+          return opaque
+        },
+        error => error && response.destroy(),
+      )
     })
     .listen(Number(port), '127.0.0.1')
 }

@@ -78,7 +78,13 @@ export async function startPeer(peer, row, ports, dir, certs, core) {
 /** Resident memory of a process and its children, in MB. */
 export function residentMb(pid) {
   try {
-    const pids = [pid, ...execFileSync('pgrep', ['-P', String(pid)]).toString().trim().split('\n')].filter(Boolean)
+    const pids = [
+      pid,
+      ...execFileSync('pgrep', ['-P', String(pid)])
+        .toString()
+        .trim()
+        .split('\n'),
+    ].filter(Boolean)
     return pids.reduce((sum, each) => sum + rss(each), 0)
   } catch {
     return rss(pid)

@@ -259,6 +259,6 @@ class PickContext implements LbContext {
   }
 
   shouldSkip(host: Host): boolean {
-    return this.retry !== null && this.retry.shouldSkip(host)
+    return this.retry?.shouldSkip(host) === true
   }
 }

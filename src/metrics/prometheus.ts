@@ -14,8 +14,6 @@ import { type StatsQuery, untouchedStat } from './stats-query.js'
 import type { StatsStore } from './stats-store.js'
 import type { TaggedName } from './tags.js'
 
-export const PROMETHEUS_CONTENT_TYPE = 'text/plain; charset=UTF-8'
-
 /** While the layout is built, an empty piece is yielded after so many new names, so that the caller can let the event loop turn. */
 const NAMES_PER_PAUSE = 2000
 /** Significant digits of sums and quantiles. */

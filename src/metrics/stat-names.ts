@@ -115,10 +115,6 @@ export class TlsStats {
   }
 }
 
-export function tlsStats(parent: StatScope): TlsStats {
-  return new TlsStats(parent)
-}
-
 // ---- filters ----
 
 /** `http.<prefix>.`: an HTTP connection manager and the filters that count under it. */
@@ -216,11 +212,6 @@ export function tcpProxyStats(source: StatSource, prefix: string): Released<TcpP
 /** `connection_limit.<prefix>.` */
 export function connectionLimitStats(source: StatSource, prefix: string): Released<HandlesOf<typeof tables.CONNECTION_LIMIT>> {
   return released(source, `connection_limit.${prefix}`, tables.CONNECTION_LIMIT)
-}
-
-/** `<prefix>.http_local_rate_limit.` */
-export function localRateLimitStats(source: StatSource, prefix: string): Released<HandlesOf<typeof tables.HTTP_LOCAL_RATE_LIMIT>> {
-  return released(source, `${prefix}.http_local_rate_limit`, tables.HTTP_LOCAL_RATE_LIMIT)
 }
 
 /** `vhost.<name>.vcluster.<name>.` or `vhost.<name>.route.<stat_prefix>.` */
@@ -389,14 +380,6 @@ export function listenerManagerStats(source: StatSource): ListenerManagerHandles
 
 export function clusterManagerStats(source: StatSource): ClusterManagerHandles {
   return source.scope('cluster_manager').group(tables.CLUSTER_MANAGER)
-}
-
-export function filesystemStats(source: StatSource): HandlesOf<typeof tables.FILESYSTEM> {
-  return source.scope('filesystem').group(tables.FILESYSTEM)
-}
-
-export function runtimeStats(source: StatSource): HandlesOf<typeof tables.RUNTIME> {
-  return source.scope('runtime').group(tables.RUNTIME)
 }
 
 // ---- xDS ----

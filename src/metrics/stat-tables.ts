@@ -56,11 +56,6 @@ export const TLS = defineStatGroup({
   ],
 })
 
-/** `<listener>.server_ssl_socket_factory.` and `<cluster>.client_ssl_socket_factory.` */
-export const TLS_SOCKET_FACTORY = defineStatGroup({
-  counters: ['downstream_context_secrets_not_ready', 'ssl_context_update_by_sds', 'upstream_context_secrets_not_ready'],
-})
-
 /** `http.<prefix>.`: the HTTP connection manager. */
 export const HTTP_CONNECTION_MANAGER = defineStatGroup({
   counters: [
@@ -177,9 +172,6 @@ export const TCP_PROXY = defineStatGroup({
 
 /** `connection_limit.<prefix>.` */
 export const CONNECTION_LIMIT = defineStatGroup({ counters: ['limited_connections'], gauges: ['active_connections'] })
-
-/** `<prefix>.http_local_rate_limit.` */
-export const HTTP_LOCAL_RATE_LIMIT = defineStatGroup({ counters: ['enabled', 'enforced', 'ok', 'rate_limited', 'shadow_mode'] })
 
 /** `vhost.<name>.vcluster.<name>.` and `vhost.<name>.route.<prefix>.` */
 export const VIRTUAL_CLUSTER = defineStatGroup({
@@ -444,18 +436,6 @@ export const CLUSTER_MANAGER = defineStatGroup({
     'update_out_of_merge_window',
   ],
   gauges: ['active_clusters', 'warming_clusters'],
-})
-
-/** `filesystem.`: the access log files. */
-export const FILESYSTEM = defineStatGroup({
-  counters: ['flushed_by_timer', 'reopen_failed', 'write_buffered', 'write_completed', 'write_failed'],
-  gauges: ['write_total_buffered'],
-})
-
-/** `runtime.` */
-export const RUNTIME = defineStatGroup({
-  counters: ['deprecated_feature_use', 'load_error', 'load_success', 'override_dir_exists', 'override_dir_not_exists'],
-  gauges: ['admin_overrides_active', 'deprecated_feature_seen_since_process_start', 'num_keys', 'num_layers'],
 })
 
 /** `control_plane.` */

@@ -64,7 +64,7 @@ export class SecretRegistry {
       case 'inline':
         return { ok: true, text: source.text }
       case 'env': {
-        const text = (this.options.environment ?? (name => process.env[name]))(source.name)
+        const text = this.options.environment?.(source.name)
         return text === undefined ? { ok: false, reason: `the environment variable ${source.name} is not set` } : { ok: true, text }
       }
       case 'file':

@@ -15,8 +15,11 @@ export class DrainSequence {
     this.random = random
   }
 
-  start(): void {
-    this.startedAt ??= performance.now()
+  /** False: it runs already. */
+  start(): boolean {
+    if (this.startedAt !== null) return false
+    this.startedAt = performance.now()
+    return true
   }
 
   /** True: answer this request, then close. */

@@ -166,7 +166,7 @@ export class ListenerRegistry {
 
   private drainAway(active: ActiveListener, compiled: CompiledListener | null): void {
     active.stopAccepting()
-    active.drainBy(new DrainSequence(this.options.drainTimeMs(), this.options.immediateDrain, this.env.random))
+    active.drainBy(this.newDrainSequence())
     this.draining.add(active)
     const timer = setTimeout(() => {
       active.destroy()
@@ -175,6 +175,10 @@ export class ListenerRegistry {
       this.refreshGauges()
     }, this.options.drainTimeMs())
     timer.unref()
+  }
+
+  private newDrainSequence(): DrainSequence {
+    return new DrainSequence(this.options.drainTimeMs(), this.options.immediateDrain, this.env.random)
   }
 
   private changed(): void {
@@ -240,6 +244,7 @@ export class ListenerRegistry {
     for (const listener of this.active) {
       if (inboundOnly && listener.version.model.trafficDirection !== 'INBOUND') continue
       listener.stopAccepting()
+      listener.drainBy(this.newDrainSequence())
       this.stats.listener_stopped.value++
     }
   }

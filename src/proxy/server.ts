@@ -397,19 +397,18 @@ export class Server {
 
   // ---- end --------------------------------------------------------------------------------------------------------------------
 
-  /** POST /drain_listeners: stop accepting, at once or after a graceful drain. Open connections stay, as in Envoy. */
-  drainListeners(options: { inboundOnly: boolean; graceful: boolean; skipExit: boolean; exit: () => void }): void {
+  /**
+   * POST /drain_listeners: stop accepting, at once or after a graceful drain. Open connections stay; HTTP answers on them say close.
+   * As Envoy 1.40 does: the process never ends by itself, and with `skipExit` the listeners go on accepting after the drain time.
+   */
+  drainListeners(options: { inboundOnly: boolean; graceful: boolean; skipExit: boolean }): void {
     if (!options.graceful) {
       this.listeners.stopAll(options.inboundOnly)
       return
     }
     const sequence = options.inboundOnly ? this.inboundDrain : this.drainSequence
-    sequence.start()
-    // As Envoy since 1.37: a graceful drain ends the process unless skip_exit asks it to stay.
-    const timer = setTimeout(() => {
-      this.listeners.stopAll(options.inboundOnly)
-      if (!options.skipExit) options.exit()
-    }, this.options.drainTimeMs)
+    if (!sequence.start() || options.skipExit) return
+    const timer = setTimeout(() => this.listeners.stopAll(options.inboundOnly), this.options.drainTimeMs)
     timer.unref()
   }
 

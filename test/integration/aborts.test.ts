@@ -55,7 +55,12 @@ const phases: Phase[] = [
   { name: 'by reset, while the origin thinks', send: 'GET /never HTTP/1.1\r\nhost: x\r\n\r\n', reset: true },
   { name: 'after the response head', send: 'GET /head HTTP/1.1\r\nhost: x\r\n\r\n', awaitData: true },
   { name: 'in the response body', send: 'GET /part HTTP/1.1\r\nhost: x\r\n\r\n', awaitData: true, reset: true },
-  { name: 'in a big body, with a second request waiting', send: 'GET /big HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(2), awaitData: true, reset: true },
+  {
+    name: 'in a big body, with a second request waiting',
+    send: 'GET /big HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(2),
+    awaitData: true,
+    reset: true,
+  },
 ]
 
 function abort(phase: Phase): Promise<void> {
@@ -99,7 +104,10 @@ describe('clients that give up', () => {
   })
 
   it('the origin holds no more connections than the pool says, and each of those is usable', async () => {
-    await until('the origin’s connections are the pool’s', async () => origin.sockets.size === (await proxy.stat('cluster.app.upstream_cx_active')))
+    await until(
+      'the origin’s connections are the pool’s',
+      async () => origin.sockets.size === (await proxy.stat('cluster.app.upstream_cx_active')),
+    )
     expect(origin.sockets.size).toBeLessThan(60)
     for (let i = 0; i < 20; i++) expect((await fetchOnce(port, `/again${i}`)).body).toBe('ok')
     expect(await proxy.stat('cluster.app.circuit_breakers.default.rq_open')).toBe(0)

@@ -191,7 +191,7 @@ describe('ADS: live connections', () => {
     port = await freePort()
     ads = await new AdsFixture().start()
     ads.set({ clusters: [edsCluster('app')], endpoints: [assignment('app', [one.port])], listeners: [front()] })
-    proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap() })
+    proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap(), flags: ['--drain-time-s', '1'] })
   })
   afterEach(async () => {
     await proxy.kill()

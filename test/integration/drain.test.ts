@@ -150,23 +150,37 @@ describe('POST /drain_listeners', () => {
     expect((await proxy.stop()).code).toBe(0)
   })
 
-  it('?graceful&skip_exit: new connections are still taken and told to close; after the drain time the listener refuses', async () => {
+  it('?graceful: clients are told to leave, new connections are taken until the drain time is over; the process stays', async () => {
     const { proxy, port } = await start(['--drain-time-s', '1', '--drain-strategy', 'immediate'])
-    const kept = await Http1Client.connect(port)
-    await kept.get('/')
-    await proxy.post('/drain_listeners?graceful&skip_exit')
+    const kept = await idleClient(port)
+    await proxy.post('/drain_listeners?graceful')
+    expect(kept.closed).toBe(false)
     const during = await fetchOnce(port)
     expect([during.status, during.headers.get('connection')]).toEqual([200, 'close'])
+    expect((await kept.get('/')).headers.get('connection')).toBe('close')
+    await kept.untilClosed()
     await until('the listener refuses', () => refused(port))
     expect((await proxy.get('/ready')).status).toBe(200)
-    kept.destroy()
     expect((await proxy.stop()).code).toBe(0)
   })
 
-  it('?graceful ends the process after the drain time', async () => {
-    const { proxy } = await start(['--drain-time-s', '1'])
-    await proxy.post('/drain_listeners?graceful')
-    expect((await proxy.exit).code).toBe(0)
+  it('?graceful&inboundonly tells inbound clients alone', async () => {
+    const { proxy, port, outbound } = await start(['--drain-strategy', 'immediate'])
+    await proxy.post('/drain_listeners?graceful&inboundonly&skip_exit')
+    expect((await fetchOnce(port)).headers.get('connection')).toBe('close')
+    expect((await fetchOnce(outbound)).headers.get('connection')).toBeUndefined()
+    expect((await proxy.stop()).code).toBe(0)
+  })
+
+  it('?graceful&skip_exit: the listener goes on after the drain time, every answer says close (as Envoy 1.40 does)', async () => {
+    const { proxy, port } = await start(['--drain-time-s', '1', '--drain-strategy', 'gradual'])
+    await proxy.post('/drain_listeners?graceful&skip_exit')
+    await until('the drain time is over', async () => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => fetchOnce(port)))
+      return answers.every(answer => answer.headers.get('connection') === 'close')
+    })
+    expect((await fetchOnce(port)).status).toBe(200)
+    expect((await proxy.stop()).code).toBe(0)
   })
 })
 

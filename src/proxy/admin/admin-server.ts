@@ -166,7 +166,6 @@ export class AdminServer {
         inboundOnly: query.has('inboundonly'),
         graceful: query.has('graceful'),
         skipExit: query.has('skip_exit'),
-        exit: this.options.stop,
       })
       send(response, 200, 'OK\n')
     })

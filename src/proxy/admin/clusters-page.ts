@@ -1,6 +1,6 @@
 // /clusters: every host of every cluster with its health and counts, as Envoy's text and envoy.admin.v3.Clusters JSON.
 
-import { type Address, formatAddress } from '../../model/address.js'
+import type { Address } from '../../model/address.js'
 import type { UpstreamCluster } from '../../upstream/cluster.js'
 import { HealthFlag, type Host } from '../../upstream/host.js'
 import { healthStatusOf } from '../../upstream/host-health.js'
@@ -133,5 +133,3 @@ export function addressJson(address: Address): object {
 function isCanary(host: Host): boolean {
   return host.metadata.get('envoy.lb')?.['canary'] === true
 }
-
-export { formatAddress }

@@ -85,11 +85,6 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
   ['compressor.v3.CompressorPerRoute', m => ({ disabled: (m as CompressorPerRoute).override.case === 'disabled', kind: 'compressor' })],
 ])
 
-/** Message names of the per-route configs we read, for the compatibility table. */
-export function httpFilterOverrideTypes(): string[] {
-  return [...OVERRIDES.keys()].map(name => PACKAGE + name)
-}
-
 export function decodeFilterOverrides(configs: { [name: string]: Any }, ctx: Ctx): ReadonlyMap<string, HttpFilterOverride> {
   const overrides = new Map<string, HttpFilterOverride>()
   for (const [name, any] of Object.entries(configs)) {

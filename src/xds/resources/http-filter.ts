@@ -58,11 +58,6 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
 
 const HTTP_FILTER_PACKAGE = 'envoy.extensions.filters.http.'
 
-/** Message names of the HTTP filters we run, for `/server_info` and the compatibility table. */
-export function httpFilterTypes(): string[] {
-  return [...FILTERS.keys()].map(name => HTTP_FILTER_PACKAGE + name)
-}
-
 /** null when the filter is left out: optional and unknown, or an error was recorded. */
 function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx): HttpFilter | null {
   if (filter.configType.case === 'configDiscovery') return null // refused by field-support

@@ -47,11 +47,6 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
 
 const PACKAGE = 'envoy.extensions.filters.network.'
 
-/** Message names of the network filters we run. */
-export function networkFilterTypes(): string[] {
-  return [...FILTERS.keys()].map(name => PACKAGE + name)
-}
-
 const TERMINAL: ReadonlySet<NetworkFilter['kind']> = new Set(['tcpProxy', 'httpConnectionManager', 'directResponse', 'echo'])
 
 /** An empty chain is allowed, as in Envoy: its connections are closed. */

@@ -166,7 +166,6 @@ export function parseResponseHead(
   } else if (fields.transferEncodings > 0) {
     if (fields.transferEncodings > 1 || contentLength !== -1)
       return badResponse('ambiguous framing: Transfer-Encoding twice or with Content-Length')
-    if (version === 'HTTP/1.0') return badResponse('Transfer-Encoding in an HTTP/1.0 response')
     if (checkTransferEncoding(fields.transferEncoding!) !== null) return badResponse('unsupported Transfer-Encoding')
     framing = requestMethod === 'HEAD' || status === 304 ? 'none' : 'chunked'
   } else if (requestMethod === 'HEAD' || status === 304) framing = 'none'
@@ -180,7 +179,8 @@ export function parseResponseHead(
     else if (hasToken(options, 'keep-alive')) keepAlive = true
     stripNominated(headers, options)
   }
-  if (framing === 'close') keepAlive = false
+  // RFC 9112 §6.1: after Transfer-Encoding in HTTP/1.0 the connection cannot be trusted further; Envoy reads the message too.
+  if (framing === 'close' || (version === 'HTTP/1.0' && fields.transferEncodings > 0)) keepAlive = false
   let upgraded = false
   if (status === 101) {
     // Only a 101 to a request that asked for this protocol switches (CVE-2024-23326, RFC 9110 §7.8).

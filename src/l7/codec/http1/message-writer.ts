@@ -1,7 +1,7 @@
 // Heads and chunk frames of HTTP/1.1 messages as text. Everything is written from the parsed message; framing fields never
 // come from the peer (RFC 9112 §6, §7). HOT: one string per head, joined with a small body in one write (bench/micro/http1-codec).
 
-import type { RequestHead, ResponseHead } from '../codec.js'
+import type { HttpVersion, RequestHead, ResponseHead } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 
 /** A body chunk up to this size is joined with its head into one string; above, both are written as they are. */
@@ -111,10 +111,14 @@ export function ownLine(lowerName: string, value: string, headerCase: HeaderCase
   return `${headerCase === 'proper' ? properCase(lowerName) : lowerName}: ${value}\r\n`
 }
 
-/** `own`: the framing and connection lines, each ended by CRLF. `status` may differ from the head's (101 for an accepted tunnel). */
-export function writeResponseHead(head: ResponseHead, status: number, own: string, headerCase: HeaderCase): string {
+/**
+ * `own`: the framing and connection lines, each ended by CRLF. `status` may differ from the head's (101 for an accepted tunnel). An
+ * HTTP/1.0 client is answered in HTTP/1.0, as Envoy does.
+ */
+export function writeResponseHead(head: ResponseHead, status: number, own: string, headerCase: HeaderCase, version: HttpVersion): string {
   const reason = head.reason !== '' && status === head.status ? head.reason : (REASONS.get(status) ?? 'Unknown')
-  return `HTTP/1.1 ${status} ${reason}\r\n${fieldLines(head.headers, headerCase)}${own}\r\n`
+  const protocol = version === 'HTTP/1.0' ? 'HTTP/1.0' : 'HTTP/1.1'
+  return `${protocol} ${status} ${reason}\r\n${fieldLines(head.headers, headerCase)}${own}\r\n`
 }
 
 /** `method` and `target` as they stand on the wire: an extended CONNECT goes out as GET. */

@@ -75,7 +75,7 @@ export class Http1ServerStream implements ServerStream {
     if (this.headSent || this.done || this.version === 'HTTP/1.0' || head.status < 100 || head.status > 199 || head.status === 101) return
     if (head.status === 100) this.awaitsContinue = false
     head.headers.remove('content-length')
-    this.codec.output.writeText(writeResponseHead(head, head.status, '', this.codec.options.headerCase))
+    this.codec.output.writeText(writeResponseHead(head, head.status, '', this.codec.options.headerCase, this.version))
   }
 
   /** HOT. */
@@ -120,7 +120,7 @@ export class Http1ServerStream implements ServerStream {
     if (status === 426 && headers.has('upgrade')) connection = this.keepAlive ? own.upgrade : own.upgradeAndClose
     else if (!this.keepAlive) connection = own.close
     else if (this.version === 'HTTP/1.0') connection = own.keepAlive
-    const text = writeResponseHead(head, status, framing + connection, headerCase)
+    const text = writeResponseHead(head, status, framing + connection, headerCase, this.version)
     if (end) {
       codec.output.writeText(text)
       this.finish()
@@ -154,7 +154,7 @@ export class Http1ServerStream implements ServerStream {
       }
       status = 101
     }
-    codec.output.writeText(writeResponseHead(head, status, own, headerCase))
+    codec.output.writeText(writeResponseHead(head, status, own, headerCase, this.version))
     codec.tunnel(this)
   }
 

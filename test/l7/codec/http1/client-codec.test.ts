@@ -156,6 +156,14 @@ describe('how responses are read', () => {
     expect(read('HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok').at(-1)).toBe('draining')
     expect(read('HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok').at(-1)).toBe('free')
   })
+  it('Transfer-Encoding in HTTP/1.0: the message is read, the connection ends (RFC 9112 §6.1)', () => {
+    expect(read('HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n')).toEqual([
+      'head 200 OK length=-1 ',
+      'data ok',
+      'end',
+      'draining',
+    ])
+  })
   it('informational responses are passed on, as many as may be', () => {
     const early = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n'
     expect(read(`HTTP/1.1 100 Continue\r\n\r\n${early}${OK}`)).toEqual([
@@ -178,7 +186,6 @@ describe('how responses are read', () => {
     ['gzip, chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n'],
     ['a bad length', 'HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n'],
-    ['TE in HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['TE in a 204', 'HTTP/1.1 204 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['CVE-2023-0056: TE in a 100', 'HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['bare LF', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],

@@ -53,12 +53,12 @@ describe('how responses are framed', () => {
   it('HTTP/1.0: no chunks; the end of the connection ends an unknown length', () => {
     const old = 'GET /x HTTP/1.0\r\nHost: a\r\n\r\n'
     const oldKept = 'GET /x HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n'
-    expect(answered(old, sized('hi'), ['hi'])).toEqual(['HTTP/1.1 200 OK\r\nContent-Length: 2\r\nconnection: close\r\n\r\nhi', false])
+    expect(answered(old, sized('hi'), ['hi'])).toEqual(['HTTP/1.0 200 OK\r\nContent-Length: 2\r\nconnection: close\r\n\r\nhi', false])
     expect(answered(oldKept, sized('hi'), ['hi'])).toEqual([
-      'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nconnection: keep-alive\r\n\r\nhi',
+      'HTTP/1.0 200 OK\r\nContent-Length: 2\r\nconnection: keep-alive\r\n\r\nhi',
       true,
     ])
-    expect(answered(oldKept, response(200), ['hi'])).toEqual(['HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhi', false])
+    expect(answered(oldKept, response(200), ['hi'])).toEqual(['HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nhi', false])
   })
   it('Connection: close is answered in kind', () => {
     expect(answered(get('/x', 'Connection: Close\r\n'), sized('hi'), ['hi'])).toEqual([

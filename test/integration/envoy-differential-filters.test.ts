@@ -1,0 +1,730 @@
+// The same filters, routes, load balancing and access log in the real Envoy and in Outrigger: status, response headers, body, what the
+// origin saw and the access log line must be equal. Needs ENVOY_BIN; skipped by name elsewhere. Differences that are meant are in
+// DELIBERATE with their reason. The requests of one list run in order, since rate limits and breakers remember.
+import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { assignment, freePort, hcm, httpRbac, listener, ProxyProcess, router, stopAll, typed, until } from '../support/proxy-process.js'
+
+const envoyBin = process.env['ENVOY_BIN']
+
+interface Exchange {
+  readonly method?: string
+  readonly path: string
+  readonly host?: string
+  readonly headers?: Readonly<Record<string, string | string[]>>
+  readonly body?: string
+}
+
+/** An origin that tells its name and what it saw; `x-reply-*` and the path choose the answer. */
+function startOrigin(name: string): Promise<Server> {
+  const server = createServer((incoming: IncomingMessage, response) => {
+    let body = ''
+    incoming.on('data', chunk => (body += chunk))
+    incoming.on('error', () => {})
+    incoming.on('end', () => {
+      const lines: string[] = []
+      for (let i = 0; i < incoming.rawHeaders.length; i += 2)
+        lines.push(`${incoming.rawHeaders[i]!.toLowerCase()}: ${incoming.rawHeaders[i + 1]}`)
+      const kept = lines.filter(line => !/^(x-request-id|connection|x-mark):/.test(line)).sort()
+      const text = JSON.stringify({ origin: name, method: incoming.method, path: incoming.url, headers: kept, body })
+      const headers: Record<string, string> = {
+        'content-type': String(incoming.headers['x-reply-type'] ?? 'application/json'),
+        'x-origin': 'yes',
+      }
+      for (const field of ['etag', 'cache-control', 'vary', 'content-encoding', 'grpc-status', 'x-envoy-ratelimited', 'accept-ranges']) {
+        const value = incoming.headers[`x-reply-${field}`]
+        if (value !== undefined) headers[field] = String(value)
+      }
+      const status = Number(incoming.headers['x-reply-status'] ?? 200)
+      if (incoming.headers['x-reply-chunked'] === undefined) headers['content-length'] = String(Buffer.byteLength(text))
+      setTimeout(
+        () => {
+          if (incoming.headers['x-reply-reset'] !== undefined) {
+            incoming.socket.destroy()
+            return
+          }
+          response.writeHead(status, headers)
+          response.end(text)
+        },
+        Number(incoming.headers['x-delay-ms'] ?? 0),
+      )
+    })
+  })
+  return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server)))
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: unknown
+}
+
+const VARIABLE = new Set(['date', 'x-envoy-upstream-service-time', 'x-request-id', 'keep-alive', 'connection'])
+
+function decoded(bytes: Buffer, encoding: string | undefined): string {
+  try {
+    if (encoding === 'gzip') return gunzipSync(bytes).toString()
+    if (encoding === 'br') return brotliDecompressSync(bytes).toString()
+  } catch {
+    // What only claims to be compressed is compared as it is.
+  }
+  return bytes.toString('latin1')
+}
+
+function send(port: number, exchange: Exchange, mark: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        host: '127.0.0.1',
+        port,
+        method: exchange.method ?? 'GET',
+        path: exchange.path,
+        agent: false,
+        headers: { host: exchange.host ?? 'a.test', 'x-mark': mark, ...exchange.headers },
+      },
+      response => {
+        const chunks: Buffer[] = []
+        response.on('data', chunk => chunks.push(chunk))
+        response.on('end', () => {
+          const text = decoded(Buffer.concat(chunks), response.headers['content-encoding'])
+          const headers = Object.entries(response.headers).filter(([name]) => !VARIABLE.has(name))
+          let body: unknown = text.replace(/, limit: .*$/, '').replace(/: the limit is .*$/, '')
+          try {
+            body = JSON.parse(text)
+          } catch {
+            // Not JSON: compared as text.
+          }
+          // Where our text says more than Envoy's, its length differs too.
+          const trimmed = body !== text && typeof body === 'string'
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: Object.fromEntries(headers.filter(([name]) => !(trimmed && name === 'content-length')).sort()),
+            body,
+          })
+        })
+        response.on('error', reject)
+      },
+    )
+    outgoing.on('error', reject)
+    if (exchange.body !== undefined) outgoing.write(exchange.body)
+    outgoing.end()
+  })
+}
+
+// ---- config ----------------------------------------------------------------------------------------------------------------------
+
+const percent = (numerator: number): object => ({ numerator, denominator: 'HUNDRED' })
+const fraction = (numerator: number): object => ({ default_value: percent(numerator) })
+const T = 'type.googleapis.com/envoy.extensions.filters.http'
+const override = (name: string, type: string, config: object): object => ({
+  [`envoy.filters.http.${name}`]: { '@type': `${T}.${type}`, ...config },
+})
+const fault = (config: object): object => override('fault', 'fault.v3.HTTPFault', config)
+
+const bucket = (max: number): object => ({ max_tokens: max, tokens_per_fill: max, fill_interval: '1000s' })
+const limit = (more: object, max = 2): object =>
+  override('local_ratelimit', 'local_ratelimit.v3.LocalRateLimit', {
+    stat_prefix: 'lrl',
+    token_bucket: bucket(max),
+    filter_enabled: fraction(100),
+    filter_enforced: fraction(100),
+    ...more,
+  })
+
+const cors = (more: object = {}): object =>
+  override('cors', 'cors.v3.CorsPolicy', {
+    allow_origin_string_match: [{ exact: 'https://ok.test' }, { safe_regex: { regex: 'https://[a-z]+\\.wild\\.test' } }],
+    allow_methods: 'GET,POST',
+    allow_headers: 'x-a,x-b',
+    expose_headers: 'x-c',
+    max_age: '600',
+    allow_credentials: true,
+    ...more,
+  })
+
+const csrf = (more: object = {}): object =>
+  override('csrf', 'csrf.v3.CsrfPolicy', { filter_enabled: fraction(100), additional_origins: [{ suffix: '.friend.test' }], ...more })
+
+const to = (prefix: string, filters: object = {}, action: object = {}, more: object = {}): object => ({
+  match: { prefix },
+  route: { cluster: 'origin', ...action },
+  typed_per_filter_config: filters,
+  ...more,
+})
+
+const mutation = (config: object): object => override('header_mutation', 'header_mutation.v3.HeaderMutationPerRoute', { mutations: config })
+
+const routes = [
+  to('/fault/abort', fault({ abort: { http_status: 418, percentage: percent(100) } })),
+  to('/fault/grpc', fault({ abort: { grpc_status: 14, percentage: percent(100) } })),
+  to('/fault/delay', fault({ delay: { fixed_delay: '0.05s', percentage: percent(100) } })),
+  to(
+    '/fault/both',
+    fault({ delay: { fixed_delay: '0.02s', percentage: percent(100) }, abort: { http_status: 503, percentage: percent(100) } }),
+  ),
+  to(
+    '/fault/header',
+    fault({ delay: { header_delay: {}, percentage: percent(100) }, abort: { header_abort: {}, percentage: percent(100) } }),
+  ),
+  to('/fault/zero', fault({ abort: { header_abort: {}, percentage: percent(0) } })),
+  to('/fault/never', fault({ abort: { http_status: 418, percentage: percent(0) } })),
+  to(
+    '/fault/match',
+    fault({ abort: { http_status: 418, percentage: percent(100) }, headers: [{ name: 'x-chaos', string_match: { exact: 'on' } }] }),
+  ),
+  to('/fault/cluster', fault({ abort: { http_status: 418, percentage: percent(100) }, upstream_cluster: 'other' })),
+  to('/fault/node', fault({ abort: { http_status: 418, percentage: percent(100) }, downstream_nodes: ['n1'] })),
+  to('/fault/slow', fault({ response_rate_limit: { fixed_limit: { limit_kbps: 64 }, percentage: percent(100) } })),
+  to('/fault/rl-header', fault({ response_rate_limit: { header_limit: {}, percentage: percent(100) } })),
+  to('/cors/off', cors({ filter_enabled: fraction(0) })),
+  to('/cors/forward', cors({ forward_not_matching_preflights: true })),
+  to('/cors/no-forward', cors({ forward_not_matching_preflights: false })),
+  to('/cors/any', cors({ allow_origin_string_match: [{ safe_regex: { regex: '.*' } }], allow_credentials: false })),
+  to('/cors/private', cors({ allow_private_network_access: true })),
+  to('/cors', cors()),
+  to('/csrf/shadow', csrf({ filter_enabled: fraction(0), shadow_enabled: fraction(100) })),
+  to('/csrf', csrf()),
+  to(
+    '/limit/headers',
+    limit({
+      enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+      response_headers_to_add: [{ header: { key: 'x-limited', value: 'yes' } }],
+      status: { code: 'ServiceUnavailable' },
+    }),
+  ),
+  to('/limit/grpc-code', limit({ rate_limited_as_resource_exhausted: true }, 1)),
+  to(
+    '/limit/not-enforced',
+    limit({ filter_enforced: fraction(0), request_headers_to_add_when_not_enforced: [{ header: { key: 'x-over', value: '1' } }] }, 1),
+  ),
+  to('/limit/low-status', limit({ status: { code: 'OK' } }, 1)),
+  to('/limit/descriptor', limit({ descriptors: [{ entries: [{ key: 'who', value: 'bob' }], token_bucket: bucket(1) }] }, 4), {
+    rate_limits: [{ actions: [{ request_headers: { header_name: 'x-who', descriptor_key: 'who' } }] }],
+  }),
+  to('/limit', limit({})),
+  to('/buffer/small', override('buffer', 'buffer.v3.BufferPerRoute', { buffer: { max_request_bytes: 10 } })),
+  to('/buffer/off', override('buffer', 'buffer.v3.BufferPerRoute', { disabled: true })),
+  to('/compress/off', override('compressor', 'compressor.v3.CompressorPerRoute', { disabled: true })),
+  to(
+    '/mutate',
+    mutation({
+      request_mutations: [
+        { remove: 'x-gone' },
+        { append: { header: { key: 'x-new', value: '%REQ(:METHOD)%|%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%|%ROUTE_NAME%' } } },
+        { append: { header: { key: 'x-over', value: 'w' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' } },
+        { append: { header: { key: 'x-if', value: 'w' }, append_action: 'OVERWRITE_IF_EXISTS' } },
+        { append: { header: { key: 'x-absent', value: 'w' }, append_action: 'ADD_IF_ABSENT' } },
+      ],
+      response_mutations: [
+        { remove: 'x-origin' },
+        { append: { header: { key: 'x-code', value: '%RESPONSE_CODE%-%RESP(content-type)%' } } },
+      ],
+    }),
+    {},
+    { name: 'mutating' },
+  ),
+  to(
+    '/rbac',
+    override('rbac', 'rbac.v3.RBACPerRoute', {
+      rbac: {
+        rules: {
+          action: 'ALLOW',
+          policies: {
+            get: { permissions: [{ header: { name: ':method', string_match: { exact: 'GET' } } }], principals: [{ any: true }] },
+            meta: {
+              permissions: [{ any: true }],
+              principals: [{ metadata: { filter: 'test', path: [{ key: 'who' }], value: { string_match: { exact: 'carol' } } } }],
+            },
+          },
+        },
+      },
+    }),
+  ),
+  to('/disabled', { 'envoy.filters.http.rbac': { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true } }),
+  {
+    match: { prefix: '/split' },
+    route: {
+      weighted_clusters: {
+        clusters: [
+          { name: 'other', weight: 0 },
+          {
+            name: 'origin',
+            weight: 7,
+            request_headers_to_add: [{ header: { key: 'x-leg', value: '%UPSTREAM_CLUSTER%' } }],
+            response_headers_to_add: [{ header: { key: 'x-leg', value: 'b' } }],
+            typed_per_filter_config: fault({
+              abort: { http_status: 410, percentage: percent(100) },
+              headers: [{ name: 'x-chaos', present_match: true }],
+            }),
+          },
+        ],
+      },
+    },
+  },
+  {
+    match: { prefix: '/hash-split' },
+    route: {
+      hash_policy: [{ header: { header_name: 'x-user' } }],
+      weighted_clusters: {
+        use_hash_policy: true,
+        clusters: [
+          { name: 'origin', weight: 50 },
+          { name: 'other', weight: 50 },
+        ],
+      },
+    },
+  },
+  { match: { prefix: '/ring/cookie' }, route: { cluster: 'ring', hash_policy: [{ cookie: { name: 'sid' } }] } },
+  { match: { prefix: '/ring/query' }, route: { cluster: 'ring', hash_policy: [{ query_parameter: { name: 'u' } }] } },
+  {
+    match: { prefix: '/ring/two' },
+    route: {
+      cluster: 'ring',
+      hash_policy: [
+        { header: { header_name: 'x-user' }, terminal: true },
+        { header: { header_name: 'x-b' } },
+        { connection_properties: { source_ip: true } },
+      ],
+    },
+  },
+  {
+    match: { prefix: '/ring/rewrite' },
+    route: {
+      cluster: 'ring',
+      hash_policy: [{ header: { header_name: 'x-user', regex_rewrite: { pattern: { regex: '^(.).*' }, substitution: '\\1' } } }],
+    },
+  },
+  { match: { prefix: '/ring' }, route: { cluster: 'ring', hash_policy: [{ header: { header_name: 'x-user' } }] } },
+  { match: { prefix: '/maglev' }, route: { cluster: 'maglev', hash_policy: [{ header: { header_name: 'x-user' } }] } },
+  { match: { prefix: '/subset' }, route: { cluster: 'subset', metadata_match: { filter_metadata: { 'envoy.lb': { v: '2' } } } } },
+  { match: { prefix: '/no-subset' }, route: { cluster: 'subset', metadata_match: { filter_metadata: { 'envoy.lb': { v: '9' } } } } },
+  { match: { prefix: '/unhealthy' }, route: { cluster: 'unhealthy' } },
+  { match: { prefix: '/failover' }, route: { cluster: 'failover' } },
+  { match: { prefix: '/aggregate' }, route: { cluster: 'aggregate' } },
+  { match: { prefix: '/none' }, route: { cluster: 'nobody' } },
+  { match: { prefix: '/down' }, route: { cluster: 'down' } },
+  { match: { prefix: '/no-requests' }, route: { cluster: 'no-requests' } },
+  { match: { prefix: '/no-pending' }, route: { cluster: 'no-pending' } },
+  { match: { prefix: '/outlier' }, route: { cluster: 'outlier' } },
+  { match: { prefix: '/drop' }, route: { cluster: 'drop' } },
+  { match: { prefix: '/timeout' }, route: { cluster: 'origin', timeout: '0.1s' } },
+  { match: { prefix: '/idle' }, route: { cluster: 'origin', idle_timeout: '0.1s' } },
+  { match: { prefix: '/max-stream' }, route: { cluster: 'origin', max_stream_duration: { max_stream_duration: '0.1s' } } },
+  {
+    match: { prefix: '/per-try' },
+    route: {
+      cluster: 'origin',
+      retry_policy: { retry_on: '5xx', num_retries: 1, per_try_timeout: '0.1s', retry_back_off: { base_interval: '0.001s' } },
+    },
+  },
+  {
+    match: { prefix: '/per-try-idle' },
+    route: { cluster: 'origin', retry_policy: { retry_on: 'reset', num_retries: 0, per_try_idle_timeout: '0.1s' } },
+  },
+  {
+    match: { prefix: '/retry-reset' },
+    route: { cluster: 'origin', retry_policy: { retry_on: 'reset', num_retries: 2, retry_back_off: { base_interval: '0.001s' } } },
+  },
+  {
+    match: { prefix: '/retry-none' },
+    route: { cluster: 'no-retries', retry_policy: { retry_on: '5xx', num_retries: 2, retry_back_off: { base_interval: '0.001s' } } },
+  },
+  {
+    match: { prefix: '/retry' },
+    route: { cluster: 'origin', retry_policy: { retry_on: '5xx', num_retries: 2, retry_back_off: { base_interval: '0.001s' } } },
+  },
+  {
+    match: { prefix: '/retry-down' },
+    route: { cluster: 'down', retry_policy: { retry_on: 'connect-failure', num_retries: 2, retry_back_off: { base_interval: '0.001s' } } },
+  },
+  { match: { prefix: '/redirect' }, redirect: { host_redirect: 'b.test' } },
+  { match: { prefix: '/direct' }, direct_response: { status: 200, body: { inline_string: 'direct' } }, name: 'direct-route' },
+  to('/'),
+]
+
+const JSON_LOG = {
+  mark: '%REQ(X-MARK)%',
+  method: '%REQ(:METHOD)%',
+  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
+  authority: '%REQ(:AUTHORITY)%',
+  scheme: '%REQ(:SCHEME)%',
+  protocol: '%PROTOCOL%',
+  code: '%RESPONSE_CODE%',
+  flags: '%RESPONSE_FLAGS%',
+  flags_long: '%RESPONSE_FLAGS_LONG%',
+  details: '%RESPONSE_CODE_DETAILS%',
+  received: '%BYTES_RECEIVED%',
+  sent: '%BYTES_SENT%',
+  route: '%ROUTE_NAME%',
+  vhost: '%VIRTUAL_CLUSTER_NAME%',
+  cluster: '%UPSTREAM_CLUSTER%',
+  cluster_raw: '%UPSTREAM_CLUSTER_RAW%',
+  host: '%UPSTREAM_HOST%',
+  remote: '%UPSTREAM_REMOTE_ADDRESS%',
+  upstream_protocol: '%UPSTREAM_PROTOCOL%',
+  attempts: '%UPSTREAM_REQUEST_ATTEMPT_COUNT%',
+  failure: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
+  termination: '%CONNECTION_TERMINATION_DETAILS%',
+  sni: '%REQUESTED_SERVER_NAME%',
+  downstream: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%',
+  direct: '%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%',
+  xff: '%REQ(X-FORWARDED-FOR)%',
+  agent: '%REQ(USER-AGENT)%',
+  type: '%RESP(CONTENT-TYPE)%',
+  grpc: '%GRPC_STATUS%',
+  grpc_number: '%GRPC_STATUS_NUMBER%',
+  who: '%DYNAMIC_METADATA(test:who)%',
+  meta: '%DYNAMIC_METADATA(test)%',
+  request_headers: '%REQUEST_HEADERS_BYTES%',
+  text: 'a %REQ(X-NOPE)% b',
+  filter_chain: '%FILTER_CHAIN_NAME%',
+  hostname_set: '%REQ(X-NOPE?:METHOD):2%',
+  nested: { list: ['%RESPONSE_CODE%', 'x'], number: 1, yes: true },
+}
+
+const compressor = (library: string, type: string, more: object = {}): object =>
+  typed(`envoy.filters.http.compressor${library === 'gzip' ? '' : `.${library}`}`, 'filters.http.compressor.v3.Compressor', {
+    response_direction_config: { common_config: { min_content_length: 100 } },
+    compressor_library: typed(library, type),
+    ...more,
+  })
+
+const filters = [
+  typed('envoy.filters.http.header_to_metadata', 'filters.http.header_to_metadata.v3.Config', {
+    request_rules: [
+      {
+        header: 'x-who',
+        on_header_present: { metadata_namespace: 'test', key: 'who' },
+        on_header_missing: { metadata_namespace: 'test', key: 'who', value: 'nobody' },
+      },
+      { header: 'x-num', on_header_present: { metadata_namespace: 'test', key: 'num', type: 'NUMBER' }, remove: true },
+      {
+        header: 'x-re',
+        on_header_present: {
+          metadata_namespace: 'test',
+          key: 're',
+          regex_value_rewrite: { pattern: { regex: '^a=(.*)$' }, substitution: '\\1' },
+        },
+      },
+      { cookie: 'sid', on_header_present: { metadata_namespace: 'test', key: 'sid' } },
+    ],
+  }),
+  typed('envoy.filters.http.fault', 'filters.http.fault.v3.HTTPFault'),
+  typed('envoy.filters.http.cors', 'filters.http.cors.v3.Cors'),
+  typed('envoy.filters.http.csrf', 'filters.http.csrf.v3.CsrfPolicy', { filter_enabled: fraction(0) }),
+  typed('envoy.filters.http.local_ratelimit', 'filters.http.local_ratelimit.v3.LocalRateLimit', { stat_prefix: 'lrl' }),
+  typed('envoy.filters.http.buffer', 'filters.http.buffer.v3.Buffer', { max_request_bytes: 200_000 }),
+  compressor('gzip', 'compression.gzip.compressor.v3.Gzip'),
+  compressor('brotli', 'compression.brotli.compressor.v3.Brotli'),
+  typed('envoy.filters.http.header_mutation', 'filters.http.header_mutation.v3.HeaderMutation', {
+    mutations: { request_mutations: [{ append: { header: { key: 'x-filter', value: 'chain' } } }] },
+  }),
+  httpRbac({
+    action: 'DENY',
+    policies: { bad: { permissions: [{ url_path: { path: { prefix: '/disabled' } } }], principals: [{ any: true }] } },
+  }),
+  router,
+]
+
+function bootstrap(port: number, origins: readonly number[]): object {
+  const cluster = (name: string, ports: readonly number[], more: object = {}): object => ({
+    name,
+    type: 'STATIC',
+    connect_timeout: '1s',
+    load_assignment: assignment(name, ports),
+    ...more,
+  })
+  const endpoint = (p: number, more: object = {}): object => ({
+    endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: p } } },
+    ...more,
+  })
+  const custom = (name: string, endpoints: object[], more: object = {}): object =>
+    cluster(name, [], { load_assignment: { cluster_name: name, endpoints }, ...more })
+  const zero = (field: string): object => ({ circuit_breakers: { thresholds: [{ [field]: 0 }] } })
+  return {
+    node: { id: 'differential', cluster: 'differential' },
+    static_resources: {
+      listeners: [
+        listener('in', port, [
+          hcm(
+            {
+              stat_prefix: 'in',
+              access_log: [
+                typed('envoy.access_loggers.stdout', 'access_loggers.stream.v3.StdoutAccessLog', { log_format: { json_format: JSON_LOG } }),
+              ],
+              route_config: { name: 'local', virtual_hosts: [{ name: 'main', domains: ['*'], routes }] },
+            },
+            filters,
+          ),
+        ]),
+      ],
+      clusters: [
+        cluster('origin', [origins[0]!]),
+        cluster('other', [origins[1]!]),
+        cluster('ring', origins, { lb_policy: 'RING_HASH', ring_hash_lb_config: { minimum_ring_size: 128 } }),
+        cluster('maglev', origins, { lb_policy: 'MAGLEV', maglev_lb_config: { table_size: 251 } }),
+        custom(
+          'subset',
+          [{ lb_endpoints: origins.map((p, i) => endpoint(p, { metadata: { filter_metadata: { 'envoy.lb': { v: String(i) } } } })) }],
+          { lb_subset_config: { fallback_policy: 'NO_FALLBACK', subset_selectors: [{ keys: ['v'] }] } },
+        ),
+        custom('unhealthy', [{ lb_endpoints: origins.map(p => endpoint(p, { health_status: 'UNHEALTHY' })) }], {
+          common_lb_config: { healthy_panic_threshold: { value: 0 } },
+        }),
+        custom('failover', [
+          { priority: 0, lb_endpoints: [endpoint(origins[0]!, { health_status: 'UNHEALTHY' })] },
+          { priority: 1, lb_endpoints: [endpoint(origins[1]!)] },
+        ]),
+        {
+          name: 'aggregate',
+          connect_timeout: '1s',
+          lb_policy: 'CLUSTER_PROVIDED',
+          cluster_type: {
+            name: 'envoy.clusters.aggregate',
+            typed_config: {
+              '@type': 'type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig',
+              clusters: ['unhealthy', 'other'],
+            },
+          },
+        },
+        cluster('nobody', []),
+        cluster('down', [1]),
+        cluster('no-requests', [origins[0]!], zero('max_requests')),
+        cluster('no-pending', [origins[0]!], zero('max_pending_requests')),
+        cluster('no-retries', [origins[0]!], zero('max_retries')),
+        cluster('outlier', [origins[0]!], {
+          common_lb_config: { healthy_panic_threshold: { value: 0 } },
+          outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 100, base_ejection_time: '100s', interval: '100s' },
+        }),
+        custom('drop', [{ lb_endpoints: [endpoint(origins[0]!)] }], {
+          load_assignment: {
+            cluster_name: 'drop',
+            endpoints: [{ lb_endpoints: [endpoint(origins[0]!)] }],
+            policy: { drop_overloads: [{ category: 'lb', drop_percentage: percent(100) }] },
+          },
+        }),
+      ],
+    },
+  }
+}
+
+// ---- requests --------------------------------------------------------------------------------------------------------------------
+
+const long = 'x'.repeat(3000)
+const preflight = (path: string, origin: string, more: object = {}): Exchange => ({
+  method: 'OPTIONS',
+  path,
+  headers: { origin, 'access-control-request-method': 'POST', ...more },
+})
+const users = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi', 'ivan', 'judy']
+const times = (n: number, exchange: Exchange): Exchange[] => Array.from({ length: n }, () => exchange)
+const grpc = { 'content-type': 'application/grpc' }
+
+const EXCHANGES: readonly Exchange[] = [
+  { path: '/' },
+  { path: '/fault/abort' },
+  { path: '/fault/abort', method: 'POST', body: 'x', headers: grpc },
+  { path: '/fault/grpc', method: 'POST', body: 'x', headers: grpc },
+  { path: '/fault/grpc' },
+  { path: '/fault/delay' },
+  { path: '/fault/delay', method: 'POST', body: long },
+  { path: '/fault/both' },
+  { path: '/fault/header' },
+  { path: '/fault/header', headers: { 'x-envoy-fault-abort-request': '429' } },
+  { path: '/fault/header', headers: { 'x-envoy-fault-abort-request': '199' } },
+  { path: '/fault/header', headers: { 'x-envoy-fault-abort-request': '429', 'x-envoy-fault-abort-request-percentage': '0' } },
+  { path: '/fault/header', headers: { 'x-envoy-fault-abort-grpc-request': '5' } },
+  { path: '/fault/header', headers: { 'x-envoy-fault-delay-request': '20' } },
+  { path: '/fault/header', headers: { 'x-envoy-fault-delay-request': 'soon' } },
+  { path: '/fault/zero', headers: { 'x-envoy-fault-abort-request': '429', 'x-envoy-fault-abort-request-percentage': '100' } },
+  { path: '/fault/never' },
+  { path: '/fault/match' },
+  { path: '/fault/match', headers: { 'x-chaos': 'on' } },
+  { path: '/fault/cluster' },
+  { path: '/fault/node' },
+  { path: '/fault/node', headers: { 'x-envoy-downstream-service-node': 'n1' } },
+  { path: '/fault/slow' },
+  { path: '/fault/slow', method: 'POST', body: long },
+  { path: '/fault/rl-header', headers: { 'x-envoy-fault-throughput-response': '64' } },
+  { path: '/fault/rl-header' },
+  ...['/cors', '/cors/off', '/cors/forward', '/cors/no-forward', '/cors/any', '/cors/private', '/'].flatMap(path => [
+    { path, headers: { origin: 'https://ok.test' } },
+    { path, headers: { origin: 'https://abc.wild.test' } },
+    { path, headers: { origin: 'https://evil.test' } },
+    { path, headers: { origin: '' } },
+    preflight(path, 'https://ok.test'),
+    preflight(path, 'https://evil.test'),
+    preflight(path, 'https://ok.test', { 'access-control-request-private-network': 'true' }),
+    { path, method: 'OPTIONS', headers: { origin: 'https://ok.test' } },
+  ]),
+  { path: '/cors', method: 'OPTIONS' },
+  ...['/csrf', '/csrf/shadow'].flatMap(path => [
+    { path },
+    { path, method: 'POST', body: 'x' },
+    { path, method: 'POST', body: 'x', headers: { origin: 'http://a.test' } },
+    { path, method: 'POST', body: 'x', headers: { origin: 'http://a.test:80' } },
+    { path, method: 'POST', body: 'x', headers: { origin: 'http://A.test' } },
+    { path, method: 'POST', body: 'x', headers: { origin: 'http://evil.test' } },
+    { path, method: 'PUT', body: 'x', headers: { referer: 'http://a.test/page?x' } },
+    { path, method: 'DELETE', headers: { origin: 'https://x.friend.test' } },
+    { path, method: 'PATCH', headers: { origin: 'null' } },
+    { path, method: 'POST', headers: { origin: 'null', referer: 'http://a.test/x' } },
+    { path, method: 'POST', headers: { origin: 'http://user@a.test' } },
+  ]),
+  ...times(4, { path: '/limit/headers' }),
+  ...times(2, { path: '/limit/grpc-code', method: 'POST', headers: grpc }),
+  ...times(2, { path: '/limit/not-enforced' }),
+  ...times(2, { path: '/limit/low-status' }),
+  ...times(2, { path: '/limit/descriptor', headers: { 'x-who': 'bob' } }),
+  ...times(2, { path: '/limit/descriptor', headers: { 'x-who': 'eve' } }),
+  ...times(3, { path: '/limit' }),
+  { path: '/limit', method: 'POST', headers: grpc },
+  { path: '/buffer/small', method: 'POST', body: '0123456789' },
+  { path: '/buffer/small', method: 'POST', body: '0123456789a' },
+  { path: '/buffer/small', method: 'POST', body: '0123456789a', headers: grpc },
+  { path: '/buffer/small', method: 'POST', body: 'short', headers: { 'transfer-encoding': 'chunked' } },
+  { path: '/buffer/small' },
+  { path: '/buffer/off', method: 'POST', body: 'x'.repeat(1000) },
+  { path: '/', method: 'POST', body: 'x'.repeat(150_000) },
+  ...[
+    'gzip',
+    'br',
+    'gzip, br',
+    'br;q=0.5, gzip',
+    'gzip;q=0',
+    '*',
+    '*;q=0',
+    'identity',
+    'identity, gzip',
+    'deflate',
+    'GZIP',
+    'gzip;q=abc',
+    '',
+  ].map(accept => ({ path: '/c', method: 'POST', body: long, headers: { 'accept-encoding': accept } })),
+  ...[
+    { 'x-reply-type': 'image/png' },
+    { 'x-reply-type': 'text/html; charset=utf-8' },
+    { 'x-reply-etag': '"strong"' },
+    { 'x-reply-etag': 'W/"weak"' },
+    { 'x-reply-cache-control': 'no-transform' },
+    { 'x-reply-vary': 'Origin' },
+    { 'x-reply-vary': 'Accept-Encoding' },
+    { 'x-reply-vary': '*' },
+    { 'x-reply-content-encoding': 'gzip' },
+    { 'x-reply-chunked': '1' },
+    { 'x-reply-status': '206' },
+    { 'x-reply-status': '500' },
+    { 'x-reply-accept-ranges': 'bytes' },
+  ].map(more => ({ path: '/c', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip', ...more } as Record<string, string> })),
+  { path: '/c', headers: { 'accept-encoding': 'gzip' }, method: 'HEAD' },
+  { path: '/compress/off', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip' } },
+  { path: '/direct', headers: { 'accept-encoding': 'gzip' } },
+  { path: '/mutate', headers: { 'x-gone': '1', 'x-new': 'old', 'x-over': 'old', 'x-if': 'old' } },
+  { path: '/mutate', headers: { 'x-absent': 'mine' } },
+  { path: '/rbac' },
+  { path: '/rbac', method: 'POST', body: 'x' },
+  { path: '/rbac', method: 'POST', body: 'x', headers: { 'x-who': 'carol' } },
+  { path: '/disabled' },
+  { path: '/', headers: { 'x-who': 'ann', 'x-num': '42', 'x-re': 'a=b', cookie: 'sid=7; z=1' } },
+  { path: '/', headers: { 'x-num': 'not a number', 'x-re': 'zzz' } },
+  { path: '/', headers: { 'x-who': ['a', 'b'] } },
+  { path: '/split' },
+  { path: '/split', headers: { 'x-chaos': '1' } },
+  ...users.flatMap(user => [
+    { path: '/ring', headers: { 'x-user': user } },
+    { path: '/maglev', headers: { 'x-user': user } },
+    { path: '/hash-split', headers: { 'x-user': user } },
+    { path: '/ring/cookie', headers: { cookie: `sid=${user}` } },
+    { path: `/ring/query?u=${user}` },
+    { path: '/ring/two', headers: { 'x-user': user, 'x-b': '1' } },
+    { path: '/ring/two', headers: { 'x-b': user } },
+    { path: '/ring/rewrite', headers: { 'x-user': user } },
+    { path: '/ring', headers: { 'x-user': [user, 'second'] } },
+  ]),
+  ...times(3, { path: '/subset' }),
+  { path: '/no-subset' },
+  { path: '/unhealthy' },
+  { path: '/failover' },
+  { path: '/aggregate' },
+  { path: '/none' },
+  { path: '/none', method: 'POST', headers: grpc },
+  { path: '/down' },
+  { path: '/down', method: 'POST', body: long },
+  { path: '/no-requests' },
+  { path: '/no-requests', method: 'POST', headers: grpc },
+  { path: '/no-pending' },
+  { path: '/retry-none', headers: { 'x-reply-status': '503' } },
+  ...times(3, { path: '/outlier', headers: { 'x-reply-status': '500' } }),
+  { path: '/drop' },
+  { path: '/timeout', headers: { 'x-delay-ms': '300' } },
+  { path: '/timeout', method: 'POST', headers: { 'x-delay-ms': '300', ...grpc } },
+  { path: '/idle', headers: { 'x-delay-ms': '300' } },
+  { path: '/max-stream', headers: { 'x-delay-ms': '300' } },
+  { path: '/per-try', headers: { 'x-delay-ms': '300' } },
+  { path: '/per-try-idle', headers: { 'x-delay-ms': '300' } },
+  { path: '/retry', headers: { 'x-reply-status': '500' } },
+  { path: '/retry', headers: { 'x-reply-status': '500', 'x-reply-x-envoy-ratelimited': 'true' } },
+  { path: '/retry-reset', headers: { 'x-reply-reset': '1' } },
+  { path: '/', headers: { 'x-reply-reset': '1' } },
+  { path: '/retry-down' },
+  { path: '/redirect' },
+  { path: '/direct' },
+  { path: '/direct', method: 'POST', body: 'x', headers: grpc },
+  { path: '/', method: 'POST', body: 'x', headers: { ...grpc, 'x-reply-grpc-status': '5', 'x-reply-type': 'application/grpc' } },
+  { path: '/', host: 'b.test:8080', headers: { 'user-agent': 'quote " and \\ back', 'x-forwarded-for': '9.9.9.9' } },
+]
+
+/** A difference that is meant, and why. */
+const DELIBERATE: readonly { readonly path: RegExp; readonly field: string; readonly why: string }[] = []
+
+describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrigger (needs ENVOY_BIN)', () => {
+  let origins: Server[] = []
+  let envoy: { port: number; proxy: ProxyProcess }
+  let ours: { port: number; proxy: ProxyProcess }
+
+  beforeAll(async () => {
+    origins = await Promise.all(['a', 'b', 'c'].map(startOrigin))
+    const ports = origins.map(origin => (origin.address() as AddressInfo).port)
+    const [first, second] = [await freePort(), await freePort()]
+    const [a, b] = await Promise.all([
+      ProxyProcess.start({
+        bootstrap: bootstrap(first, ports),
+        bin: envoyBin!,
+        flags: ['--file-flush-interval-msec', '20', '-l', 'error'],
+      }),
+      ProxyProcess.start({ bootstrap: bootstrap(second, ports) }),
+    ])
+    envoy = { port: first, proxy: a }
+    ours = { port: second, proxy: b }
+  }, 60_000)
+
+  afterAll(async () => {
+    await stopAll()
+    await Promise.all(origins.map(origin => new Promise(resolve => origin.close(resolve))))
+  })
+
+  async function logLine(proxy: ProxyProcess, mark: string): Promise<Record<string, unknown>> {
+    const line = await until(`the log line of ${mark}`, () => proxy.log.split('\n').find(text => text.includes(`"mark":"${mark}"`)), 3000)
+    const entry = JSON.parse(line.slice(line.indexOf('{'))) as Record<string, unknown>
+    const text = JSON.stringify(entry)
+      .replace(/delayed_connect_error:_|delayed connect error: /g, '')
+      .replace(/"(remote|host)":"127.0.0.1:\d+"/g, (whole, key: string) => (key === 'host' ? whole : `"${key}":"*"`))
+    return JSON.parse(text) as Record<string, unknown>
+  }
+
+  for (const [i, exchange] of EXCHANGES.entries()) {
+    it(`${i}: ${exchange.method ?? 'GET'} ${exchange.path} ${JSON.stringify(exchange.headers ?? {})}`, async () => {
+      const mark = `m${i}`
+      const [expected, found] = await Promise.all([send(envoy.port, exchange, mark), send(ours.port, exchange, mark)])
+      const [expectedLine, foundLine] = await Promise.all([logLine(envoy.proxy, mark), logLine(ours.proxy, mark)])
+      for (const { path, field } of DELIBERATE) {
+        if (!path.test(exchange.path)) continue
+        delete expectedLine[field]
+        delete foundLine[field]
+      }
+      expect({ ...found, log: foundLine }).toEqual({ ...expected, log: expectedLine })
+    })
+  }
+})

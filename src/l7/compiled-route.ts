@@ -124,6 +124,8 @@ export class CompiledForward {
   readonly timeoutMs: number | null
   readonly idleTimeoutMs: number | null
   readonly maxStreamDurationMs: number | null
+  /** The route has a max_stream_duration, so that Envoy's older max_grpc_timeout counts for nothing. */
+  readonly limitsDuration: boolean
   readonly grpcTimeoutHeaderMaxMs: number | null
   readonly grpcTimeoutHeaderOffsetMs: number | null
   readonly maxGrpcTimeoutMs: number | null
@@ -155,6 +157,8 @@ export class CompiledForward {
     this.timeoutMs = model.timeoutMs
     this.idleTimeoutMs = model.idleTimeoutMs
     this.maxStreamDurationMs = model.maxStreamDurationMs
+    this.limitsDuration =
+      model.maxStreamDurationMs !== null || model.grpcTimeoutHeaderMaxMs !== null || model.grpcTimeoutHeaderOffsetMs !== null
     this.grpcTimeoutHeaderMaxMs = model.grpcTimeoutHeaderMaxMs
     this.grpcTimeoutHeaderOffsetMs = model.grpcTimeoutHeaderOffsetMs
     this.maxGrpcTimeoutMs = model.maxGrpcTimeoutMs

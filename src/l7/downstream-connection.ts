@@ -243,6 +243,11 @@ export class DownstreamConnection implements ServerHandler {
     if (this.exchanges.size === 0 && this.codec !== null && this.codec.activeStreams === 0) this.shut()
   }
 
+  /** A drain has begun: an HTTP/2 client hears GOAWAY now, which loses nothing; an HTTP/1 client with its next answer (`drainClose`). */
+  announceDrain(): void {
+    if (this.codec instanceof Http2ServerCodec) this.drain()
+  }
+
   get activeRequests(): number {
     return this.exchanges.size
   }

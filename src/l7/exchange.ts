@@ -136,6 +136,17 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
     if (this.routeTimeoutMs > 0 && this.routeTimer === null) this.routeTimer = acquireStreamTimer('route', this, this.routeTimeoutMs)
   }
 
+  /** How long the whole stream may last, counted from its start; replaces the connection manager's. 0: no limit. */
+  setMaxDuration(ms: number): void {
+    if (ms <= 0) {
+      this.maxDurationTimer?.clear()
+      return
+    }
+    const leftMs = Math.max(1, ms - (performance.now() - this.info.startedAt))
+    if (this.maxDurationTimer === null) this.maxDurationTimer = acquireStreamTimer('max-duration', this, leftMs)
+    else this.maxDurationTimer.set(leftMs)
+  }
+
   armUpstreamMaxDuration(ms: number): void {
     if (this.upstreamMaxTimer === null) this.upstreamMaxTimer = acquireStreamTimer('upstream-max-duration', this, ms)
   }

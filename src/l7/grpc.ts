@@ -97,9 +97,9 @@ export function grpcToHttpStatus(status: number): number {
   }
 }
 
-/** `message` is ready for the grpc-message field. */
-export function grpcLocalReply(httpStatus: number, body: string): { grpcStatus: number; message: string } {
-  return { grpcStatus: httpToGrpcStatus(httpStatus), message: encodeGrpcMessage(body) }
+/** `message` is ready for the grpc-message field. `grpcStatus`: instead of what `httpStatus` maps to. */
+export function grpcLocalReply(httpStatus: number, body: string, grpcStatus?: number): { grpcStatus: number; message: string } {
+  return { grpcStatus: grpcStatus ?? httpToGrpcStatus(httpStatus), message: encodeGrpcMessage(body) }
 }
 
 /** Percent-encodes everything but printable ASCII, and `%` (gRPC over HTTP/2, Status-Message). */

@@ -23,7 +23,7 @@ export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: 
     contentType = changed.contentType
   }
   if (isGrpcRequest(exchange.request)) {
-    const grpc = grpcLocalReply(status, body)
+    const grpc = grpcLocalReply(status, body, reply.grpcStatus)
     headers.append('content-type', 'application/grpc')
     headers.append('grpc-status', String(grpc.grpcStatus))
     if (grpc.message !== '') headers.append('grpc-message', grpc.message)

@@ -38,7 +38,11 @@ export interface LocalReply {
   readonly body: string
   readonly flag: number
   readonly details: string
+  /** What a gRPC client is told, where it is not the mapping of `status`. */
+  readonly grpcStatus?: number
 }
+
+const GRPC_DEADLINE_EXCEEDED = 4
 
 function resetReply(reason: string, flag: number, why: string): LocalReply {
   const detail = reason.replaceAll(' ', '_')
@@ -114,7 +118,13 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
     case 'request-headers-timeout':
       return { status: 408, body: 'request header timeout', flag: 0, details: 'request_header_timeout' }
     case 'max-duration':
-      return { status: 408, body: 'downstream duration timeout', flag: ResponseFlag.DurationTimeout, details: 'max_duration_timeout' }
+      return {
+        status: 408,
+        body: 'downstream duration timeout',
+        flag: ResponseFlag.DurationTimeout,
+        details: 'max_duration_timeout',
+        grpcStatus: GRPC_DEADLINE_EXCEEDED,
+      }
     case 'payload-too-large':
       return { status: 413, body: `Payload Too Large${why === '' ? '' : `: ${why}`}`, flag: 0, details: 'request_payload_too_large' }
     case 'response-payload-too-large':

@@ -9,10 +9,10 @@ import type { Host } from '../upstream/host.js'
 import type { LbContext } from '../upstream/load-balancer.js'
 import type { RequestHead, ServerStream } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
-import type { ClusterChoice, CompiledForward } from './compiled-route.js'
+import type { ClusterChoice, CompiledForward, CompiledForward } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'
 import { Exchange } from './exchange.js'
-import { clampGrpcTimeout, isGrpcRequest } from './grpc.js'
+import { clampGrpcTimeout, formatGrpcTimeout, isGrpcRequest } from './grpc.js'
 import type { HttpRuntime } from './http-runtime.js'
 import { localReply } from './local-reply.js'
 import { mirrorRequest } from './mirror.js'
@@ -180,8 +180,8 @@ function setTimeouts(exchange: Exchange): void {
   const { forward, request } = exchange
   if (forward === null) return
   let timeoutMs = forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS
-  const maxStream = forward.maxStreamDurationMs
-  if (exchange.isGrpc) {
+  limitDuration(exchange, forward)
+  if (exchange.isGrpc && !forward.limitsDuration) {
     const clamped = clampGrpcTimeout(request.headers, forward)
     if (clamped !== null) timeoutMs = clamped
   }
@@ -193,7 +193,8 @@ function setTimeouts(exchange: Exchange): void {
   }
   if (request.upgrade !== '' || request.method === 'CONNECT') timeoutMs = forward.timeoutMs ?? 0
   exchange.routeTimeoutMs = timeoutMs
-  if (maxStream !== null && maxStream > 0) exchange.armUpstreamMaxDuration(maxStream)
+  const { maxStreamDurationMs } = exchange.cluster!.config.http.common
+  if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) exchange.armUpstreamMaxDuration(maxStreamDurationMs)
   if (timeoutMs > 0 && !exchange.runtime.routerConfig.suppressEnvoyHeaders)
     setHeaderPair(request.headers, 'x-envoy-expected-rq-timeout-ms', String(expectedTimeout(exchange, timeoutMs)))
   else request.headers.remove('x-envoy-expected-rq-timeout-ms')
@@ -207,6 +208,19 @@ function shrinkExpectedTimeout(exchange: Exchange): void {
   const left = Math.max(1, Math.round(routeTimeoutMs - (performance.now() - from)))
   const perTry = exchange.retry?.perTryTimeoutMs ?? null
   request.headers.set('x-envoy-expected-rq-timeout-ms', String(perTry !== null && perTry > 0 ? Math.min(perTry, left) : left))
+}
+
+/**
+ * A route's max_stream_duration replaces the connection manager's; with grpc_timeout_header_max the client's grpc-timeout, clamped,
+ * replaces both. A gRPC upstream is told what holds (Envoy ActiveStream::refreshDurationTimeout).
+ */
+function limitDuration(exchange: Exchange, forward: CompiledForward): void {
+  if (!forward.limitsDuration) return
+  const { headers } = exchange.request
+  const asked = forward.grpcTimeoutHeaderMaxMs === null ? null : clampGrpcTimeout(headers, forward)
+  const ms = asked ?? forward.maxStreamDurationMs ?? exchange.runtime.config.common.maxStreamDurationMs ?? 0
+  exchange.setMaxDuration(ms)
+  if (ms > 0 && exchange.isGrpc) headers.set('grpc-timeout', formatGrpcTimeout(ms))
 }
 
 /** With a per-try timeout shorter than the whole, the upstream is told that one (Envoy FilterUtility::finalTimeout). */

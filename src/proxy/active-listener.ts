@@ -107,6 +107,11 @@ export class ActiveListener {
   drainBy(sequence: DrainSequence): void {
     this.sequence = sequence
     sequence.start()
+    if (sequence.immediate) this.announceDrain()
+  }
+
+  announceDrain(): void {
+    for (const connection of this.connections) connection.announceDrain()
   }
 
   private shouldDrainClose(): boolean {

@@ -339,6 +339,10 @@ export class Connection {
     this.http?.drain()
   }
 
+  announceDrain(): void {
+    this.http?.announceDrain()
+  }
+
   destroy(): void {
     if (this.http !== null) this.http.destroy()
     else if (this.tcp !== null) this.tcp.close()

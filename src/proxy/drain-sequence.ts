@@ -5,7 +5,7 @@
 
 export class DrainSequence {
   private readonly timeMs: number
-  private readonly immediate: boolean
+  readonly immediate: boolean
   private readonly random: () => number
   private startedAt: number | null = null
 

@@ -240,6 +240,11 @@ export class ListenerRegistry {
     for (const listener of [...this.active, ...this.draining]) listener.drain()
   }
 
+  /** A server-wide drain has begun. */
+  announceDrain(inboundOnly: boolean): void {
+    for (const listener of this.active) if (!inboundOnly || listener.version.model.trafficDirection === 'INBOUND') listener.announceDrain()
+  }
+
   stopAll(inboundOnly: boolean): void {
     for (const listener of this.active) {
       if (inboundOnly && listener.version.model.trafficDirection !== 'INBOUND') continue

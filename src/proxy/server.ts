@@ -407,7 +407,9 @@ export class Server {
       return
     }
     const sequence = options.inboundOnly ? this.inboundDrain : this.drainSequence
-    if (!sequence.start() || options.skipExit) return
+    if (!sequence.start()) return
+    if (sequence.immediate) this.listeners.announceDrain(options.inboundOnly)
+    if (options.skipExit) return
     const timer = setTimeout(() => this.listeners.stopAll(options.inboundOnly), this.options.drainTimeMs)
     timer.unref()
   }

@@ -512,7 +512,7 @@ function bootstrap(port: number, origins: readonly number[]): object {
 
 // ---- requests --------------------------------------------------------------------------------------------------------------------
 
-const long = 'x'.repeat(3000)
+const long = 'x'.repeat(1000)
 const preflight = (path: string, origin: string, more: object = {}): Exchange => ({
   method: 'OPTIONS',
   path,
@@ -706,7 +706,7 @@ describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrig
   })
 
   async function logLine(proxy: ProxyProcess, mark: string): Promise<Record<string, unknown>> {
-    const line = await until(`the log line of ${mark}`, () => proxy.log.split('\n').find(text => text.includes(`"mark":"${mark}"`)), 3000)
+    const line = await until(`the log line of ${mark} in ${proxy === envoy.proxy ? 'Envoy' : 'Outrigger'}'s log`, () => proxy.log.split('\n').find(text => text.includes(`"mark":"${mark}"`)), 1000)
     const entry = JSON.parse(line.slice(line.indexOf('{'))) as Record<string, unknown>
     const text = JSON.stringify(entry)
       .replace(/delayed_connect_error:_|delayed connect error: /g, '')

@@ -17,9 +17,10 @@ let db: Registered
 let sidecar: ProxyProcess
 let dbSidecar: ProxyProcess
 
+const fields = ['status', 'details', 'by', 'why', 'end', 'path'] as const
 const format =
-  '{"status":"%RESPONSE_CODE%","details":"%RESPONSE_CODE_DETAILS%","by":"%DYNAMIC_METADATA(outrigger:denied_by)%",' +
-  '"why":"%DYNAMIC_METADATA(outrigger:denied_reason)%","end":"%CONNECTION_TERMINATION_DETAILS%","path":"%REQ(:PATH)%"}'
+  'LOG|%RESPONSE_CODE%|%RESPONSE_CODE_DETAILS%|%DYNAMIC_METADATA(outrigger:denied_by)%|' +
+  '%DYNAMIC_METADATA(outrigger:denied_reason)%|%CONNECTION_TERMINATION_DETAILS%|%REQ(:PATH)%'
 
 beforeAll(async () => {
   await origin.listen()
@@ -85,8 +86,11 @@ const cases: [from: string, method: string, path: string, intention: string | nu
 const logLines = (proxy: ProxyProcess): Record<string, string>[] =>
   proxy.log
     .split('\n')
-    .filter(line => line.startsWith('{"status"'))
-    .map(line => JSON.parse(line) as Record<string, string>)
+    .filter(line => line.startsWith('LOG|'))
+    .map(line => {
+      const values = line.split('|').slice(1)
+      return Object.fromEntries(fields.map((name, i) => [name, values[i]!]))
+    })
 
 async function asCaller(service: string): Promise<tls.ConnectionOptions> {
   const { cert, key, ca } = await mesh.leaf(service)
@@ -118,7 +122,7 @@ describe('explain', () => {
     expect(line['details']).toBe(`rbac_access_denied_matched_policy[${intention?.replaceAll(' ', '_') ?? 'none'}]`)
     const counter = `http.public_listener.rbac.policy.${intention?.replaceAll(' ', '') ?? 'none'}.denied`
     expect((await sidecar.stats()).get(counter)).toBe((before.get(counter) ?? 0) + 1)
-    expect(sidecar.log).toContain(`request denied: ${why}`)
+    expect(sidecar.log).toContain(`request denied: ${JSON.stringify(why).slice(1, -1)}`)
   })
 
   it('tells the nearest miss: the source matched, the path or the method did not', async () => {

@@ -48,13 +48,12 @@ describe('domains', () => {
     expect(routed(many, head('/', { authority: 'HOST149.EXAMPLE.com' }))).toBe('h149')
   })
 
-  it('finds a domain without the port or the trailing dot only where nothing else matched (envoyproxy/envoy#3515)', () => {
+  it('takes the host as sent, port and trailing dot included, as Envoy does (envoyproxy/envoy#3515)', () => {
     const only = hosts({ a: ['a.com'], b: ['*.b.com'] })
-    for (const authority of ['a.com:80', 'a.com.', 'a.com.:80']) expect(routed(only, head('/', { authority }))).toBe('a')
-    expect(routed(only, head('/', { authority: 'x.b.com:443' }))).toBe('b')
-    expect(routed(only, head('/', { authority: 'c.com:80' }))).toBe('no-virtual-host')
-    const withAny = hosts({ a: ['a.com'], any: ['*'] })
-    expect(routed(withAny, head('/', { authority: 'a.com:80' }))).toBe('any')
+    for (const authority of ['a.com:80', 'a.com.', 'a.com.:80', 'x.b.com:443'])
+      expect(routed(only, head('/', { authority }))).toBe('no-virtual-host')
+    const withPort = hosts({ a: ['a.com', 'a.com:*'] })
+    expect(routed(withPort, head('/', { authority: 'a.com:80' }))).toBe('a')
   })
 
   it('ignores the port where the table says so', () => {

@@ -34,6 +34,14 @@ describe('how requests are written', () => {
     const none = clientEnd()
     none.open().sendHead(request({ method: 'POST' }), true)
     expect(none.transport.take()).toBe('POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 0\r\n\r\n')
+    const rare = clientEnd()
+    rare.open().sendHead(request({ method: 'OPTIONS', path: '*' }), true)
+    expect(rare.transport.take()).toBe('OPTIONS * HTTP/1.1\r\nHost: a\r\ncontent-length: 0\r\n\r\n')
+    for (const method of ['GET', 'HEAD', 'DELETE', 'TRACE']) {
+      const bodiless = clientEnd()
+      bodiless.open().sendHead(request({ method }), true)
+      expect(bodiless.transport.take()).toBe(`${method} /x HTTP/1.1\r\nHost: a\r\n\r\n`)
+    }
   })
   it('TE goes with its connection option (RFC 9110 §10.1.4); spelling as configured', () => {
     const end = clientEnd({ headerCase: 'proper' })
@@ -165,7 +173,7 @@ describe('how responses are read', () => {
     ])
   })
   it('informational responses are passed on, as many as may be', () => {
-    const early = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n'
+    const early = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 0\r\n\r\n'
     expect(read(`HTTP/1.1 100 Continue\r\n\r\n${early}${OK}`)).toEqual([
       'informational 100 Continue length=0 ',
       'informational 103 Early Hints length=0 Link=</a>',
@@ -186,6 +194,8 @@ describe('how responses are read', () => {
     ['gzip, chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n'],
     ['a bad length', 'HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n'],
+    ['a length in a 204 (as Envoy)', 'HTTP/1.1 204 OK\r\nContent-Length: 2\r\n\r\n'],
+    ['a length in a 103', 'HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n'],
     ['TE in a 204', 'HTTP/1.1 204 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['CVE-2023-0056: TE in a 100', 'HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['bare LF', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],

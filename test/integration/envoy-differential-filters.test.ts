@@ -61,6 +61,7 @@ interface Answer {
   readonly body: unknown
 }
 
+const ANSWER_WITHIN_MS = 2000
 const VARIABLE = new Set(['date', 'x-envoy-upstream-service-time', 'x-request-id', 'keep-alive', 'connection'])
 
 function decoded(bytes: Buffer, encoding: string | undefined): string {
@@ -107,6 +108,10 @@ function send(port: number, exchange: Exchange, mark: string): Promise<Answer> {
         response.on('error', reject)
       },
     )
+    outgoing.setTimeout(ANSWER_WITHIN_MS, () => {
+      outgoing.destroy()
+      resolve({ status: 0, headers: {}, body: 'no answer' })
+    })
     outgoing.on('error', reject)
     if (exchange.body !== undefined) outgoing.write(exchange.body)
     outgoing.end()
@@ -683,6 +688,7 @@ describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrig
   let origins: Server[] = []
   let envoy: { port: number; proxy: ProxyProcess }
   let ours: { port: number; proxy: ProxyProcess }
+  const answers: [envoy: Answer, ours: Answer][] = []
 
   beforeAll(async () => {
     origins = await Promise.all(['a', 'b', 'c'].map(startOrigin))
@@ -698,6 +704,8 @@ describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrig
     ])
     envoy = { port: first, proxy: a }
     ours = { port: second, proxy: b }
+    for (const [i, exchange] of EXCHANGES.entries())
+      answers.push(await Promise.all([send(envoy.port, exchange, `m${i}`), send(ours.port, exchange, `m${i}`)]))
   }, 60_000)
 
   afterAll(async () => {
@@ -717,7 +725,7 @@ describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrig
   for (const [i, exchange] of EXCHANGES.entries()) {
     it(`${i}: ${exchange.method ?? 'GET'} ${exchange.path} ${JSON.stringify(exchange.headers ?? {})}`, async () => {
       const mark = `m${i}`
-      const [expected, found] = await Promise.all([send(envoy.port, exchange, mark), send(ours.port, exchange, mark)])
+      const [expected, found] = answers[i]!
       const [expectedLine, foundLine] = await Promise.all([logLine(envoy.proxy, mark), logLine(ours.proxy, mark)])
       for (const { path, field } of DELIBERATE) {
         if (!path.test(exchange.path)) continue

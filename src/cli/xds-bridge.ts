@@ -271,6 +271,7 @@ export class XdsBridge {
       if (errors.length > 0) {
         rejected.push({ name: resource.name, errors })
         this.options.tracked.refuse(update.typeUrl, resource, errors)
+        if (update.typeUrl === ROUTE_TYPE) this.server.routes.refused(resource.name)
         this.options.log('warn', `refused ${shortType(update.typeUrl)} ${resource.name}`, { errors })
       } else this.options.tracked.accept(update.typeUrl, resource)
     }
@@ -348,8 +349,7 @@ export class XdsBridge {
         const decoded = decodeSecret(bytes)
         if (!decoded.ok) return decoded.errors
         const refs = server.secrets.wanted().filter(ref => ref.name === resource.name)
-        for (const ref of refs) server.applySecret(ref, decoded.value)
-        return []
+        return refs.map(ref => server.applySecret(ref, decoded.value)).find(errors => errors.length > 0) ?? []
       }
       default:
         return [{ path: 'type_url', reason: `unexpected resource type ${typeUrl}` }]

@@ -139,6 +139,8 @@ export class CompiledForward {
   readonly priority: 'DEFAULT' | 'HIGH'
   readonly metadataMatch: Metadata | null
   readonly upgrades: ForwardAction['upgrades']
+  /** CONNECT requests end here and their bytes go on over TCP (connect_config). */
+  readonly endsConnect: boolean
   readonly clusterNotFoundStatus: 404 | 500 | 503
   /** The route's own; the virtual host's count too where `includeVhRateLimits`, or where the route has none. */
   readonly rateLimits: readonly RateLimit[]
@@ -170,6 +172,7 @@ export class CompiledForward {
     this.priority = model.priority
     this.metadataMatch = model.metadataMatch
     this.upgrades = model.upgrades
+    this.endsConnect = model.upgrades.some(upgrade => upgrade.upgradeType === 'connect' && upgrade.connect && upgrade.enabled)
     this.clusterNotFoundStatus = model.clusterNotFoundStatus
     this.rateLimits = rateLimitsOf(model, virtualHost.model)
     this.retryRepick = route.model.metadata.get(OUTRIGGER_METADATA)?.['retry_repick'] === true

@@ -227,7 +227,8 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
       }
       if (status === 'stop') {
         this.filtersRunning = false
-        this.pauseRequest()
+        // A filter that asked for the body needs it to come.
+        if (this.bodyCollector === null) this.pauseRequest()
         return
       }
     }

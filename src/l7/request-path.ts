@@ -47,7 +47,11 @@ function normalise(exchange: Exchange): void {
   const refused = prepareRequest(exchange)
   if (refused !== null) {
     if ('redirect' in refused) answerDirectly(exchange, 307, '', 'path_normalization_redirect', [['location', refused.redirect]])
-    else exchange.reply(refused)
+    else {
+      // What follows an invalid head on this connection cannot be trusted to be a new message.
+      if (refused.status === 400 && exchange.stream.version !== 'HTTP/2') exchange.stream.closeAfter()
+      exchange.reply(refused)
+    }
     return
   }
   matchRoute(exchange)
@@ -149,8 +153,9 @@ export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
   if (attempt > 1) shrinkExpectedTimeout(exchange)
   if (exchange.route!.virtualHost.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(attempt))
   forward.rewriteHostForEndpoint(request, host.hostname)
-  const protocol = runtime.pools.protocolFor(host, request)
-  const pool = runtime.pools.poolFor(host, protocol, forward.priority, sniFor(exchange, host))
+  const tunnel = request.method === 'CONNECT' && request.upgrade === '' && forward.endsConnect
+  const protocol = tunnel ? 'http1' : runtime.pools.protocolFor(host, request)
+  const pool = runtime.pools.poolFor(host, protocol, forward.priority, sniFor(exchange, host), tunnel)
   const upstream = new UpstreamRequest(exchange, host, pool, owner.breakers(forward.priority), attempt)
   exchange.upstream = upstream
   exchange.attempts.push(upstream)

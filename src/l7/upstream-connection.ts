@@ -12,6 +12,7 @@ import { SocketTransport } from '../upstream/socket-transport.js'
 import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError, StreamReset } from './codec/codec.js'
 import { Http1ClientCodec } from './codec/http1/client-codec.js'
 import { Http2ClientCodec } from './codec/http2/client-codec.js'
+import { TunnelClientCodec } from './codec/tunnel-client-codec.js'
 import { headerCase, headLimits } from './codec-options.js'
 import { upstreamHttp2Stats } from './codec-stats.js'
 
@@ -36,6 +37,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler {
   private closed = false
   private draining = false
 
+  /** `tunnel`: bytes only, for a CONNECT that ends here. */
   constructor(
     socket: net.Socket,
     protocol: 'http1' | 'http2',
@@ -43,6 +45,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler {
     options: UpstreamHttp,
     peer: PeerIdentity | null,
     bufferLimitBytes: number,
+    tunnel: boolean,
   ) {
     this.pool = pool
     this.host = pool.host
@@ -52,10 +55,14 @@ export class UpstreamConnection implements PooledConnection, ClientHandler {
     this.localAddress = socket.localAddress === undefined ? '' : `${socket.localAddress}:${socket.localPort}`
     this.transport = new SocketTransport(socket, bufferLimitBytes, 0)
     const limits = headLimits(options.common, options.common.maxResponseHeadersKb)
-    this.codec =
-      protocol === 'http2'
-        ? new Http2ClientCodec(this.transport, this, { http2: options.http2, limits, stats: upstreamHttp2Stats(pool.host.cluster) })
-        : new Http1ClientCodec(this.transport, this, { limits, headerCase: headerCase(options.http1), enableTrailers: true })
+    if (tunnel) this.codec = new TunnelClientCodec(this.transport, this)
+    else if (protocol === 'http2')
+      this.codec = new Http2ClientCodec(this.transport, this, {
+        http2: options.http2,
+        limits,
+        stats: upstreamHttp2Stats(pool.host.cluster),
+      })
+    else this.codec = new Http1ClientCodec(this.transport, this, { limits, headerCase: headerCase(options.http1), enableTrailers: true })
     this.idleTimer = new LazyTimer(() => {
       this.pool.host.cluster.traffic.main.upstream_cx_idle_timeout.value++
       this.close(true)

@@ -129,7 +129,7 @@ function retryAllowed(exchange: Exchange, upstream: UpstreamRequest, failure: Up
 const MAX_FREE_RETRIES = 3
 
 function neverProcessed(failure: UpstreamFailure & { kind: 'reset' }): boolean {
-  return failure.reset.code === 'refused' || (failure.reuseRace && failure.reset.details === 'nothing_sent')
+  return failure.reset.code === 'refused' || failure.reset.details === 'nothing_sent'
 }
 
 function again(exchange: Exchange): void {

@@ -30,11 +30,11 @@ export class UpstreamPools implements UpstreamTlsSource {
     return model === null ? null : this.tlsContexts.upstream(model, host.cluster)
   }
 
-  /** HOT: one Map look-up when the pool is there. */
-  poolFor(host: Host, protocol: PoolProtocol, priority: Priority, sni: string): HttpPool<UpstreamConnection> {
+  /** HOT: one Map look-up when the pool is there. `tunnel`: plain connections for CONNECT requests that end here. */
+  poolFor(host: Host, protocol: PoolProtocol, priority: Priority, sni: string, tunnel = false): HttpPool<UpstreamConnection> {
     const { config } = host.cluster
     const tls = this.tlsFor(host)
-    const slot = slotName(protocol, priority, sni)
+    const slot = tunnel ? `tunnel:${priority}:${sni}` : slotName(protocol, priority, sni)
     const key = tls === null ? '' : tls.key
     const existing = host.pools.get(slot) as HttpPool<UpstreamConnection> | undefined
     if (existing !== undefined && existing.key === key) {
@@ -53,7 +53,15 @@ export class UpstreamPools implements UpstreamTlsSource {
         sni,
         key,
         createConnection: (socket, spoken, owner, peer) =>
-          new UpstreamConnection(socket, spoken, owner, host.cluster.config.http, peer, host.cluster.config.perConnectionBufferLimitBytes),
+          new UpstreamConnection(
+            socket,
+            spoken,
+            owner,
+            host.cluster.config.http,
+            peer,
+            host.cluster.config.perConnectionBufferLimitBytes,
+            tunnel,
+          ),
       },
       tls,
     )

@@ -119,6 +119,42 @@ export function checkTlsModel(
   return result.ok ? errors : [...errors, ...result.errors]
 }
 
+/**
+ * What is wrong with a delivered secret by itself, so that it can be refused (NACK) and the last good one stays. Secrets that point to
+ * files are judged when they are used: a half-written file is read again, not refused.
+ */
+export function checkSecret(secret: Secret, registry: SecretRegistry): readonly ConfigError[] {
+  const isCertificate = secret.kind === 'certificate'
+  if (!isCertificate && secret.kind !== 'validation') return []
+  const sources = isCertificate
+    ? [secret.certificate.certificateChain, secret.certificate.privateKey, secret.certificate.password]
+    : [secret.validation.trustedCa, secret.validation.crl, ...(secret.validation.spiffeTrustDomains?.values() ?? [])]
+  if (sources.some(source => source !== null && source.kind !== 'inline')) return []
+  const common: CommonTlsContext = {
+    minVersion: 'TLSv1.2',
+    maxVersion: 'TLSv1.3',
+    cipherSuites: [],
+    ecdhCurves: [],
+    signatureAlgorithms: [],
+    alpnProtocols: [],
+    certificates: isCertificate ? [secret.certificate] : [],
+    certificateSds: [],
+    validation: isCertificate ? null : secret.validation,
+    validationSds: null,
+  }
+  const input: MaterialInput = {
+    role: 'client',
+    common,
+    requireClientCertificate: false,
+    allowRenegotiation: false,
+    tickets: false,
+    sessionTimeoutMs: null,
+    extraKey: '',
+  }
+  const result = buildMaterial(input, registry, null)
+  return result.ok ? [] : result.errors
+}
+
 interface Resolved {
   readonly certificates: readonly { chain: string; key: string; passphrase: string; path: string; at: string }[]
   readonly validation: ValidationContext | null

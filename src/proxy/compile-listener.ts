@@ -12,7 +12,7 @@ import { compileRouteTable } from '../l7/route-table.js'
 import type { StreamInfo } from '../l7/stream-info.js'
 import { tcpHashPolicy } from '../l7/tcp-hash-policy.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
-import { hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../metrics/stat-names.js'
+import { adsStats, hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { AccessLog } from '../model/access-log.js'
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
@@ -152,8 +152,9 @@ function compileHttp(
   } else {
     const name = config.rdsName ?? ''
     collected.routeNames.add(name)
-    routes = env.routes.hold(name)
-    collected.releases.push(() => env.routes.drop(name))
+    const rds = adsStats(env.store).rds(config.statPrefix, name)
+    routes = env.routes.hold(name, rds)
+    collected.releases.push(() => env.routes.drop(name, rds))
   }
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
   const { factories, routerConfig, release } = compileFilters(config.httpFilters, {

@@ -212,8 +212,14 @@ export class Connection {
       tls.onHandshakeError(error, this.remoteText)
       this.socket.destroy()
     })
+    // A FIN in the middle of a handshake is the end of it; half-open would wait for the timer.
+    const onEnd = (): void => {
+      this.socket.destroy()
+    }
+    secured.once('end', onEnd)
     secured.once('secure', () => {
       this.clearTimer()
+      secured.off('end', onEnd)
       secured.removeAllListeners('error')
       secured.on('error', () => {})
       const verdict = tls.verify(secured, this.remoteText)

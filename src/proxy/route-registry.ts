@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { RouteHolder } from '../l7/http-runtime.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { type CompiledRouteTable, compileRouteTable } from '../l7/route-table.js'
+import type { AdsStats } from '../metrics/stat-names.js'
 import type { RouteTable } from '../model/route.js'
 
 interface Entry {
@@ -12,7 +13,11 @@ interface Entry {
   model: RouteTable | null
   users: number
   waiters: Set<() => void>
+  /** `http.<prefix>.rds.<name>.` of each connection manager that uses the table. */
+  readonly stats: Set<RdsStats>
 }
+
+export type RdsStats = ReturnType<AdsStats['rds']>
 
 export class RouteRegistry {
   private readonly entries = new Map<string, Entry>()
@@ -29,20 +34,25 @@ export class RouteRegistry {
   }
 
   /** The holder for a route name; it answers 404 until the table is there. Each hold needs one drop. */
-  hold(name: string): RouteHolder {
+  hold(name: string, stats: RdsStats): RouteHolder {
     let entry = this.entries.get(name)
     if (entry === undefined) {
-      entry = { holder: { current: this.empty }, model: null, users: 0, waiters: new Set() }
+      entry = { holder: { current: this.empty }, model: null, users: 0, waiters: new Set(), stats: new Set() }
       this.entries.set(name, entry)
     }
     entry.users++
+    entry.stats.add(stats)
+    if (entry.model !== null) countUpdate(stats)
     if (entry.users === 1) this.onNamesChange?.()
     return entry.holder
   }
 
-  drop(name: string): void {
+  drop(name: string, stats: RdsStats): void {
     const entry = this.entries.get(name)
-    if (entry === undefined || --entry.users > 0) return
+    if (entry === undefined) return
+    entry.stats.delete(stats)
+    stats.release()
+    if (--entry.users > 0) return
     this.entries.delete(name)
     this.onNamesChange?.()
   }
@@ -74,13 +84,24 @@ export class RouteRegistry {
   /** A new version of a wanted table; an equal one touches nothing. */
   apply(model: RouteTable): void {
     const entry = this.entries.get(model.name)
-    if (entry === undefined || (entry.model !== null && isDeepStrictEqual(entry.model, model))) return
+    if (entry === undefined) return
+    for (const stats of entry.stats) countUpdate(stats)
+    if (entry.model !== null && isDeepStrictEqual(entry.model, model)) return
     entry.model = model
+    for (const stats of entry.stats) stats.config_reload.value++
     entry.holder.current = compileRouteTable(model, { runtime: this.runtime })
     const { waiters } = entry
     entry.waiters = new Set()
     for (const done of waiters) done()
     this.onSwap?.()
+  }
+
+  /** An update of the table was refused; the last good one serves on. */
+  refused(name: string): void {
+    for (const stats of this.entries.get(name)?.stats ?? []) {
+      stats.update_attempt.value++
+      stats.update_rejected.value++
+    }
   }
 
   /** RDS keeps serving a removed table while a listener wants it, as Envoy does: removal takes effect with the listener. */
@@ -89,6 +110,12 @@ export class RouteRegistry {
   *clusterNames(): IterableIterator<string> {
     for (const { holder } of this.entries.values()) yield* holder.current.clusterNames
   }
+}
+
+function countUpdate(stats: RdsStats): void {
+  stats.update_attempt.value++
+  stats.update_success.value++
+  stats.update_time.value = Date.now()
 }
 
 function emptyTable(name: string): RouteTable {

@@ -21,6 +21,7 @@ import type { RouteTable } from '../model/route.js'
 import type { DataSource, SdsSecretRef, Secret } from '../model/tls.js'
 import { SecretRegistry } from '../mtls/secret-registry.js'
 import { TlsContexts } from '../mtls/tls-contexts.js'
+import { checkSecret } from '../mtls/tls-material.js'
 import { systemClock } from '../upstream/clock.js'
 import { ClusterRegistry } from '../upstream/cluster-registry.js'
 import { Dial } from '../upstream/connector.js'
@@ -336,8 +337,11 @@ export class Server {
     this.routes.apply(table)
   }
 
-  applySecret(ref: SdsSecretRef, secret: Secret | null): void {
-    this.secrets.setSecret(ref, secret)
+  /** Not applied when it is of no use: the last good one stays. */
+  applySecret(ref: SdsSecretRef, secret: Secret): readonly ConfigError[] {
+    const errors = checkSecret(secret, this.secrets)
+    if (errors.length === 0) this.secrets.setSecret(ref, secret)
+    return errors
   }
 
   /** Text of a data source, or null when it cannot be read (yet). */

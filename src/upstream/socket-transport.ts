@@ -35,11 +35,11 @@ export class SocketTransport {
     return socket.write(data) || socket.writableLength < this.highWatermark
   }
 
-  end(): void {
+  end(half?: 'half'): void {
     if (this.ended || this.socket.destroyed) return
     this.ended = true
     this.socket.end()
-    if (this.delayedCloseMs === 0) return
+    if (half === 'half' || this.delayedCloseMs === 0) return
     // The owner keeps reading and dropping, so a peer that still sends sees our response before a reset.
     this.socket.resume()
     this.delayedClose = setTimeout(destroySocket, this.delayedCloseMs, this.socket)

@@ -114,7 +114,7 @@ describe('/v1/agent', () => {
     const { body } = await get('/v1/agent/self')
     expect(body.Config).toMatchObject({ Datacenter: 'dc1', NodeName: 'node-1' })
     expect(`127.0.0.1:${body.xDS.Ports.Plaintext}`).toBe(plane.grpcAddress)
-    expect((await get('/v1/status/leader')).body).toBe('127.0.0.1:8300')
+    expect((await get('/v1/status/leader')).body).toBe('"127.0.0.1:8300"')
     const { body: metrics } = await get('/v1/agent/metrics?format=prometheus')
     expect(metrics).toMatch(/^outrigger_control_service_instances 0$/m)
   })

@@ -1,6 +1,5 @@
 // Bad identities and attacks on the mTLS edge, against the running proxy (demands.md §2.3): each is refused or neutralised, the origin
 // sees nothing of it, and the proxy goes on.
-import { once } from 'node:events'
 import net from 'node:net'
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -147,7 +146,7 @@ async function refusedBytes(at: number, options: ConnectionOptions): Promise<num
   socket.on('error', () => {})
   socket.on('data', chunk => (bytes += chunk.length))
   socket.once('secureConnect', () => socket.write('GET /refused HTTP/1.1\r\nhost: a\r\n\r\n'))
-  await once(socket, 'close')
+  await new Promise(resolve => socket.once('close', resolve))
   return bytes
 }
 
@@ -188,11 +187,13 @@ describe('who calls', () => {
     const client = await Http1Client.connect(port('spiffe'), { ...web, maxVersion: 'TLSv1.2' })
     expect((await client.get('/')).status).toBe(200)
     const socket = client.socket as TLSSocket
-    const error = await new Promise<Error | null>(resolve => {
-      socket.once('close', () => resolve(new Error('closed')))
-      socket.renegotiate({}, resolve)
-    })
-    expect(error).toBeInstanceOf(Error)
+    let renegotiated = false
+    const ended = new Promise(resolve => socket.once('close', resolve))
+    socket.renegotiate({}, error => (renegotiated = error === null))
+    // OpenSSL answers with a no_renegotiation warning and the old handshake goes on, or the connection ends; either is right.
+    await Promise.race([ended, client.get('/').catch(() => null)])
+    expect(renegotiated).toBe(false)
+    expect((await fetchOnce(port('spiffe'), '/', {}, web)).status).toBe(200)
     client.destroy()
   })
 
@@ -206,11 +207,10 @@ describe('who calls', () => {
     const sidecar = await ProxyProcess.start({ bootstrap: ads.bootstrap() })
     const session = async (from?: Buffer): Promise<{ ticket: Buffer; reused: boolean }> => {
       const client = await Http1Client.connect(at, { ...web, ...(from === undefined ? {} : { session: from }) })
-      let ticket: Buffer | undefined
+      let ticket = (client.socket as TLSSocket).getSession()
       client.socket.on('session', given => (ticket = given))
       expect((await client.get('/')).status).toBe(200)
       const reused = (client.socket as TLSSocket).isSessionReused()
-      await until('a ticket', () => ticket)
       client.destroy()
       return { ticket: ticket!, reused }
     }
@@ -236,7 +236,8 @@ describe('server names', () => {
   it.each(['__proto__', 'constructor', 'a'.repeat(255), 'x..y', '.', '*.internal', '\x01\x02', 'ünï'])(
     'CVE-2026-21637: an odd server name (%j) ends neither the process nor the service',
     async servername => {
-      await refusedBytes(port('sni'), { ...web, servername, timeout: 1_000 }).catch(() => 0)
+      // Whether it is served or refused is its own affair.
+      await fetchOnce(port('sni'), '/', {}, { ...web, servername }).catch(() => null)
       expect((await fetchOnce(port('sni'), '/', {}, { ...web, servername: 'other.internal' })).status).toBe(200)
     },
   )
@@ -251,7 +252,7 @@ describe('whom is called', () => {
     socket.on('error', () => {})
     socket.on('data', chunk => (bytes += chunk.length))
     socket.write('GET /tcp HTTP/1.1\r\nhost: a\r\n\r\n')
-    await once(socket, 'close')
+    await new Promise(resolve => socket.once('close', resolve))
     expect(bytes).toBe(0)
     expect(origin.requests.length).toBe(seen)
     expect(await proxy.stat('cluster.billing.ssl.fail_verify_san')).toBeGreaterThanOrEqual(2)

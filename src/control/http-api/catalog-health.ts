@@ -90,7 +90,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     )
   })
 
-  app.get('/v1/status/leader', async () => `${node.address}:8300`)
+  app.get('/v1/status/leader', async () => JSON.stringify(`${node.address}:8300`))
   app.get('/v1/status/peers', async () => [`${node.address}:8300`])
 }
 

@@ -155,8 +155,8 @@ export interface CodecError {
 export interface Transport {
   /** False: above the high watermark; the owner calls codec.onTransportDrain() later. */
   write(data: Buffer | string): boolean
-  /** Half-close after what was written. */
-  end(): void
+  /** FIN after what was written. `half`: the peer goes on sending (a tunnel); otherwise it is given a bounded time to close too. */
+  end(half?: 'half'): void
   destroy(): void
   pauseRead(): void
   resumeRead(): void

@@ -351,7 +351,7 @@ export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
   tunnelEnded(stream: Http1ClientStream): void {
     if (stream !== this.stream) return
     this.tunnelLocalEnded = true
-    this.transport.end()
+    this.transport.end('half')
     this.settleTunnel()
   }
 

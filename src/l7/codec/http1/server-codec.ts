@@ -356,7 +356,7 @@ export class Http1ServerCodec implements Codec, BodySink, InputTaker {
   tunnelEnded(stream: Http1ServerStream): void {
     if (stream !== this.stream) return
     this.tunnelLocalEnded = true
-    this.transport.end()
+    this.transport.end('half')
     this.settleTunnel()
   }
 

@@ -23,6 +23,8 @@ import { Http2Stream } from './stream.js'
 
 /** Streams opened before the server's SETTINGS say how many it takes (RFC 9113 §6.5.2 suggests no fewer). */
 const STREAMS_BEFORE_SETTINGS = 100
+/** Tunnel bytes kept while an extended CONNECT waits for the server's SETTINGS; the sender is told to wait from the first on. */
+const MAX_EARLY_TUNNEL_BYTES = 1024 * 1024
 /** Interim responses to one request. */
 const MAX_INFORMATIONAL = 100
 
@@ -33,10 +35,20 @@ export class Http2ClientStream extends Http2Stream implements ClientStream {
   connectRequest = false
   headReceived = false
   informational = 0
+  /** An extended CONNECT waits here for the server's SETTINGS, which say whether it takes one (RFC 8441 §3). */
+  private waitingHead: RequestHead | null = null
+  private early: Buffer[] = []
+  private earlyBytes = 0
+  private earlyEnd = false
 
   sendHead(head: RequestHead, end: boolean): void {
     if (this.gone || this.silent || this.id !== 0) return
     const codec = this.connection as Http2ClientCodec
+    if (codec.mustWait(head)) {
+      this.waitingHead = head
+      codec.waiting.push(this)
+      return
+    }
     const obstacle = codec.obstacleTo(head)
     if (obstacle === null) {
       codec.writeHead(this, head, end)
@@ -47,7 +59,29 @@ export class Http2ClientStream extends Http2Stream implements ClientStream {
   }
 
   override sendData(chunk: Buffer, end: boolean): boolean {
-    return this.id === 0 ? true : super.sendData(chunk, end)
+    if (this.id !== 0) return super.sendData(chunk, end)
+    if (this.waitingHead === null || this.gone || this.silent) return true
+    this.earlyBytes += chunk.length
+    if (this.earlyBytes > MAX_EARLY_TUNNEL_BYTES) {
+      ;(this.connection as Http2ClientCodec).release(this)
+      this.receiveReset({ code: 'local', details: 'http2.early_tunnel_data' }, false)
+      return true
+    }
+    this.early.push(chunk)
+    this.earlyEnd = end
+    return false
+  }
+
+  /** The server's SETTINGS have come. */
+  settingsSeen(): void {
+    const head = this.waitingHead
+    this.waitingHead = null
+    if (head === null || this.gone || this.silent) return
+    this.sendHead(head, false)
+    let ok = true
+    const last = this.early.length - 1
+    for (const [i, chunk] of this.early.splice(0).entries()) ok = this.sendData(chunk, this.earlyEnd && i === last)
+    if (ok && last >= 0 && !this.gone && !this.silent) this.events.onDrain()
   }
 }
 
@@ -58,6 +92,8 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   private leaving = false
   private goawayReceived = false
   private toldDraining = false
+  /** Streams whose extended CONNECT waits for the server's SETTINGS. */
+  readonly waiting: Http2ClientStream[] = []
 
   constructor(
     transport: Transport,
@@ -100,6 +136,10 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   drain(): void {
     this.leave()
     if (!this.stopped && this.activeStreams === 0) this.sayGoodbye()
+  }
+
+  mustWait(head: RequestHead): boolean {
+    return head.upgrade !== '' && !this.peerSettingsSeen && !this.stopped && !this.goawayReceived
   }
 
   /** Why a head cannot be sent on a stream that was handed out, or null. Nothing was sent then. */
@@ -265,6 +305,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   }
 
   protected onPeerSettings(): void {
+    if (this.waiting.length > 0) for (const stream of this.waiting.splice(0)) stream.settingsSeen()
     if (!this.leaving && this.activeStreams < this.maxStreams) this.handler.onStreamFree()
   }
 

@@ -36,6 +36,7 @@ export class Http2ServerStream extends Http2Stream implements ServerStream {
     const codec = this.connection as Http2ServerCodec
     // An upgrade accepted by an HTTP/1 upstream is a plain success here (RFC 8441 §5).
     const status = head.upgraded && head.status === 101 ? 200 : head.status
+    if (status !== head.status) head.headers.remove('sec-websocket-accept')
     const bodiless = this.headRequest || status === 204 || status === 304
     if (bodiless) end = true
     if (end) this.sendEnded = true

@@ -39,7 +39,7 @@ function compile() {
   const config = {
     extends: join(root, 'tsconfig.json'),
     compilerOptions: { noEmit: false, rootDir: root, outDir: out, sourceMap: true, typeRoots: [join(root, 'node_modules/@types')] },
-    include: [join(root, 'test/fuzz/*.ts')],
+    include: [join(root, 'test/fuzz/*.ts'), join(root, 'src/**/*.d.ts')],
     exclude: [join(root, 'test/fuzz/*.test.ts')],
   }
   writeFileSync(join(out, 'tsconfig.json'), JSON.stringify(config))

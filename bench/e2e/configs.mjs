@@ -188,7 +188,7 @@ export function haproxyConfig({ port, innerPort, origin, dir, pair, tcp }) {
   const mode = tcp ? 'tcp' : 'http'
   const head = `global
   nbthread 1
-  maxconn 20000
+  maxconn 4000
 defaults
   mode ${mode}
   timeout connect 5s

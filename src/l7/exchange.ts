@@ -412,7 +412,6 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
     const { info } = this
     info.firstUpstreamByteSentAt = performance.now()
     info.upstreamHost = upstream.host
-    info.upstreamCluster = upstream.host.cluster.config.name
     info.upstreamLocalAddress = upstream.connection!.localAddress
     info.upstreamProtocol = upstream.connection!.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
     const bodiless = this.requestEnded && this.heldBytes === 0 && this.requestTrailers === null

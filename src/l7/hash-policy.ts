@@ -3,7 +3,7 @@
 
 import { formatAddress } from '../model/address.js'
 import type { HashPolicy } from '../model/route.js'
-import { xxHash64 } from '../upstream/xx-hash.js'
+import { xxHash64, xxHash64OfList } from '../upstream/xx-hash.js'
 import type { RequestHead } from './codec/codec.js'
 import { toByteString } from './match/byte-string.js'
 import { requestHeaderReader } from './match/header-matcher.js'
@@ -84,7 +84,7 @@ function headerMethod(policy: HashPolicy & { kind: 'header' }): Method {
     if (first !== -1 && headers.indexOf(name, first + 1) !== -1) {
       // The order in which a client sends the values of a list must not move it.
       const values = headers.getAll(name)
-      return found((rewrite === null ? values : values.map(rewrite)).sort().join(','))
+      return { hash: xxHash64OfList((rewrite === null ? values : values.map(rewrite)).sort()), setCookie: null }
     }
     const value = first === -1 ? read(head) : headers.values[first]
     if (value === undefined) return null

@@ -4,7 +4,7 @@
 import type { ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import type { Exchange } from './exchange.js'
-import { grpcLocalReply, isGrpcRequest } from './grpc.js'
+import { grpcLocalReply, grpcStatusOf, isGrpcRequest } from './grpc.js'
 import type { LocalReply } from './local-reply.js'
 import { ResponseFlag } from './response-flags.js'
 
@@ -27,8 +27,10 @@ export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: 
     headers.append('content-type', 'application/grpc')
     headers.append('grpc-status', String(grpc.grpcStatus))
     if (grpc.message !== '') headers.append('grpc-message', grpc.message)
-    exchange.info.grpcStatus = grpc.grpcStatus
+    addOverloadHeaders(headers, reply.flag)
     appendAll(headers, extra)
+    // A fault or a limit may have chosen another status.
+    exchange.info.grpcStatus = grpcStatusOf(headers)
     return { head: responseHead(200, headers, -1), body: EMPTY }
   }
   const bytes = body === '' || exchange.request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'utf8')
@@ -36,11 +38,18 @@ export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: 
     headers.append('Content-Length', String(Buffer.byteLength(body)))
     headers.append('Content-Type', contentType)
   }
-  if ((reply.flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager | ResponseFlag.DropOverload)) !== 0)
-    headers.append('X-Envoy-Overloaded', 'true')
-  if ((reply.flag & ResponseFlag.RateLimited) !== 0) headers.append('X-Envoy-RateLimited', 'true')
+  addOverloadHeaders(headers, reply.flag)
   appendAll(headers, extra)
+  // A status of gRPC says nothing to other clients (Envoy keeps it to gRPC requests).
+  headers.remove('grpc-status')
   return { head: responseHead(status, headers, bytes.length), body: bytes }
+}
+
+function addOverloadHeaders(headers: HeaderList, flag: number): void {
+  if ((flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager)) !== 0) headers.append('X-Envoy-Overloaded', 'true')
+  if ((flag & ResponseFlag.DropOverload) !== 0) headers.append('X-Envoy-Drop-Overload', 'true')
+  if ((flag & ResponseFlag.UnconditionalDropOverload) !== 0) headers.append('X-Envoy-Unconditional-Drop-Overload', 'true')
+  if ((flag & ResponseFlag.RateLimited) !== 0) headers.append('X-Envoy-RateLimited', 'true')
 }
 
 function appendAll(headers: HeaderList, extra: HeaderList | null): void {

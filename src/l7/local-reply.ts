@@ -21,6 +21,7 @@ export type LocalReplyCode =
   | 'upstream-per-try-idle-timeout'
   | 'upstream-max-stream-duration'
   | 'drop-overload'
+  | 'unconditional-drop-overload'
   | 'stream-idle-timeout'
   | 'request-timeout'
   | 'request-headers-timeout'
@@ -111,6 +112,13 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
       }
     case 'drop-overload':
       return { status: 503, body: 'drop overload', flag: ResponseFlag.DropOverload, details: 'drop_overload' }
+    case 'unconditional-drop-overload':
+      return {
+        status: 503,
+        body: 'unconditional drop overload',
+        flag: ResponseFlag.UnconditionalDropOverload,
+        details: 'unconditional_drop_overload',
+      }
     case 'stream-idle-timeout':
       return { status: 504, body: 'stream timeout', flag: ResponseFlag.StreamIdleTimeout, details: 'stream_idle_timeout' }
     case 'request-timeout':

@@ -78,7 +78,11 @@ export function matchRoute(exchange: Exchange): void {
     const { route } = result
     exchange.route = route
     exchange.forward = route.forward
-    if (route.forward !== null) exchange.choice = splitOf(exchange, route.forward)
+    if (route.forward !== null) {
+      exchange.choice = splitOf(exchange, route.forward)
+      // Also for requests that a filter answers (Envoy logs the cluster of the route).
+      if (runtime.clusters.get(exchange.choice.name) !== undefined) info.upstreamCluster = exchange.choice.name
+    }
     info.routeName = route.model.name
     info.virtualHostName = route.virtualHost.name
     if (route.forward !== null && route.forward.idleTimeoutMs !== null) exchange.setIdleTimeout(route.forward.idleTimeoutMs)
@@ -126,11 +130,12 @@ export function forwardRequest(exchange: Exchange): void {
   }
   exchange.cluster = cluster
   if (cluster.dropCategory(runtime.random()) !== null) {
-    exchange.reply(localReply('drop-overload', ''))
+    exchange.reply(localReply(cluster.dropsAll ? 'unconditional-drop-overload' : 'drop-overload', ''))
     return
   }
   setTimeouts(exchange)
   exchange.retry = RetryState.create(exchange, forward, hash.hash)
+  exchange.retry?.remember(request)
   prepareUpstreamHead(exchange, route, choice)
   mirrorRequest(exchange, forward)
   if (exchange.requestEnded && exchange.mirrors.length > 0) exchange.sendMirrors()
@@ -141,6 +146,7 @@ export function forwardRequest(exchange: Exchange): void {
 export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
   const { cluster, forward, request, runtime, info } = exchange
   if (cluster === null || forward === null) return
+  const attempt = ++info.upstreamRequestAttemptCount
   const context = new PickContext(exchange, hash)
   const host = cluster.pick(context)
   if (host === null) {
@@ -149,7 +155,6 @@ export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
     return
   }
   const owner = host.cluster
-  const attempt = ++info.upstreamRequestAttemptCount
   if (attempt > 1) shrinkExpectedTimeout(exchange)
   if (exchange.route!.virtualHost.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(attempt))
   forward.rewriteHostForEndpoint(request, host.hostname)

@@ -30,9 +30,15 @@ export const ResponseFlag = {
   DnsResolutionFailed: 1 << 26,
   DropOverload: 1 << 27,
   DownstreamRemoteReset: 1 << 28,
+  UnconditionalDropOverload: 1 << 29,
 } as const
 
+/** In the order of events, as Envoy lists them: what filters injected, the verdict on another try, the failure of the last one. */
 const SHORT: readonly (readonly [number, string, string])[] = [
+  [ResponseFlag.DelayInjected, 'DI', 'DelayInjected'],
+  [ResponseFlag.FaultInjected, 'FI', 'FaultInjected'],
+  [ResponseFlag.UpstreamRetryLimitExceeded, 'URX', 'UpstreamRetryLimitExceeded'],
+  [ResponseFlag.UpstreamOverflow, 'UO', 'UpstreamOverflow'],
   [ResponseFlag.FailedLocalHealthCheck, 'LH', 'FailedLocalHealthCheck'],
   [ResponseFlag.NoHealthyUpstream, 'UH', 'NoHealthyUpstream'],
   [ResponseFlag.UpstreamRequestTimeout, 'UT', 'UpstreamRequestTimeout'],
@@ -40,15 +46,11 @@ const SHORT: readonly (readonly [number, string, string])[] = [
   [ResponseFlag.UpstreamRemoteReset, 'UR', 'UpstreamRemoteReset'],
   [ResponseFlag.UpstreamConnectionFailure, 'UF', 'UpstreamConnectionFailure'],
   [ResponseFlag.UpstreamConnectionTermination, 'UC', 'UpstreamConnectionTermination'],
-  [ResponseFlag.UpstreamOverflow, 'UO', 'UpstreamOverflow'],
   [ResponseFlag.NoRouteFound, 'NR', 'NoRouteFound'],
-  [ResponseFlag.DelayInjected, 'DI', 'DelayInjected'],
-  [ResponseFlag.FaultInjected, 'FI', 'FaultInjected'],
   [ResponseFlag.RateLimited, 'RL', 'RateLimited'],
   [ResponseFlag.UnauthorizedExternalService, 'UAEX', 'UnauthorizedExternalService'],
   [ResponseFlag.RateLimitServiceError, 'RLSE', 'RateLimitServiceError'],
   [ResponseFlag.DownstreamConnectionTermination, 'DC', 'DownstreamConnectionTermination'],
-  [ResponseFlag.UpstreamRetryLimitExceeded, 'URX', 'UpstreamRetryLimitExceeded'],
   [ResponseFlag.StreamIdleTimeout, 'SI', 'StreamIdleTimeout'],
   [ResponseFlag.InvalidEnvoyRequestHeaders, 'IH', 'InvalidEnvoyRequestHeaders'],
   [ResponseFlag.DownstreamProtocolError, 'DPE', 'DownstreamProtocolError'],
@@ -62,6 +64,7 @@ const SHORT: readonly (readonly [number, string, string])[] = [
   [ResponseFlag.DnsResolutionFailed, 'DF', 'DnsResolutionFailed'],
   [ResponseFlag.DropOverload, 'DO', 'DropOverload'],
   [ResponseFlag.DownstreamRemoteReset, 'DR', 'DownstreamRemoteReset'],
+  [ResponseFlag.UnconditionalDropOverload, 'UDO', 'UnconditionalDropOverload'],
 ]
 
 /** `-`, or short names joined by `,` in Envoy's order: `%RESPONSE_FLAGS%`. */

@@ -73,6 +73,8 @@ export class RetryState {
   private nextIntervalMs: number
   private readonly maxIntervalMs: number
   private permit: Breakers | null = null
+  /** The head before the first leg's changes, where a retry may pick another leg. */
+  private headBefore: { readonly headers: HeaderList; readonly authority: string; readonly path: string } | null = null
   private timers: LazyTimer[] = []
   private readonly triedHosts: Host[] = []
   private ended = false
@@ -214,12 +216,27 @@ export class RetryState {
     return policy.omitHostMetadata !== null && hasMetadata(host.metadata, policy.omitHostMetadata)
   }
 
-  /** Choose among the weighted clusters again; the old choice stays where the new one's cluster is unknown. */
+  /** Before the route's and the leg's changes are made: what another leg's are made to. */
+  remember(head: RequestHead): void {
+    if (this.repickSplit) this.headBefore = { headers: head.headers.clone(), authority: head.authority, path: head.path }
+  }
+
+  /**
+   * Choose among the weighted clusters again; the old choice stays where the new one's cluster is unknown. Another leg's header
+   * mutations and host are applied to the head as it was before the first leg's.
+   */
   repick(exchange: Exchange): void {
     const { runtime, request, info } = exchange
     const choice = this.forward.selectCluster(request, runtime.random(), null)
     const cluster = runtime.clusters.get(choice.name)
     if (cluster === undefined) return
+    const { headBefore } = this
+    if (headBefore !== null && choice.weighted !== exchange.choice?.weighted) {
+      request.headers = headBefore.headers.clone()
+      request.authority = headBefore.authority
+      request.path = headBefore.path
+      prepareUpstreamHead(exchange, exchange.route!, choice)
+    }
     exchange.choice = choice
     exchange.cluster = cluster
     info.upstreamCluster = choice.name

@@ -84,7 +84,8 @@ export function onUpstreamFailure(exchange: Exchange, upstream: UpstreamRequest,
     case 'overflow':
       break
   }
-  info.upstreamHost = host
+  // A request that was not let into the queue has no host (Envoy: onPoolFailure without one).
+  if (failure.kind !== 'overflow' || !failure.why.startsWith('max_pending')) info.upstreamHost = host
   if (upstream.responseStarted && exchange.headSent) {
     exchange.runtime.router.rq_reset_after_downstream_response_started.value++
     const reset = failure.kind === 'reset' ? failure.reset : null
@@ -107,11 +108,15 @@ export function onUpstreamFailure(exchange: Exchange, upstream: UpstreamRequest,
   upstream.cancel()
   if (exchange.attempts.length > 0) return
   if (retry?.limitReached) info.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded
+  else if (retry?.overflowed) info.responseFlags |= ResponseFlag.UpstreamOverflow
   const reply = replyFor(failure)
-  if (failure.kind === 'overflow') host.cluster.traffic.chargeResponse(reply.status, false)
-  else host.cluster.traffic.chargeResponse(reply.status, false)
-  exchange.reply(reply)
+  host.cluster.traffic.chargeResponse(reply.status, false)
+  exchange.reply(
+    upstream.attempt > 1 ? { ...reply, body: reply.body.replace(RESET_REASON, `retried and the latest ${RESET_REASON}`) } : reply,
+  )
 }
+
+const RESET_REASON = 'reset reason: '
 
 /** The request may go again: refused or never sent (once by itself), or the policy says so and the budget has room. */
 function retryAllowed(exchange: Exchange, upstream: UpstreamRequest, failure: UpstreamFailure): boolean {

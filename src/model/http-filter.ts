@@ -62,6 +62,7 @@ export interface LocalRateLimitConfig {
   readonly stage: number
   readonly perConnection: boolean
   readonly enableXRateLimitHeaders: boolean
+  readonly rateLimitedAsResourceExhausted: boolean
 }
 
 export interface RateLimitConfig {

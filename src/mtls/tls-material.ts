@@ -12,6 +12,7 @@ import type {
   DataSource,
   DownstreamTls,
   SdsSecretRef,
+  Secret,
   TlsCertificate,
   TlsVersion,
   UpstreamTls,

@@ -136,6 +136,11 @@ export class UpstreamCluster {
   }
 
   /** Category of the drop_overload that hits this request, or null. */
+  get dropsAll(): boolean {
+    return this.assignment.dropPercentages.some(({ numerator, denominator }) => numerator >= denominator)
+  }
+
+  /** The category that drops a request with this roll in [0, 1), or null. */
   dropCategory(random: number): string | null {
     let roll = random
     for (const { category, numerator, denominator } of this.assignment.dropPercentages) {

@@ -180,6 +180,18 @@ export function xxHash64(input: string | Uint8Array, seed = 0): bigint {
   return toBigInt(hi >>> 0, lo >>> 0)
 }
 
+/** As Envoy hashes a list: the hash of each text is the seed of the next one's. */
+export function xxHash64OfList(inputs: readonly string[]): bigint {
+  let seedHi = 0
+  let seedLo = 0
+  for (const input of inputs) {
+    hashBytes(bytesOf(input), input.length, seedHi, seedLo)
+    seedHi = hi | 0
+    seedLo = lo | 0
+  }
+  return toBigInt(seedHi >>> 0, seedLo >>> 0)
+}
+
 function toBigInt(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low)
 }

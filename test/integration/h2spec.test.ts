@@ -53,7 +53,7 @@ async function reportOf(secure: boolean, bin?: string): Promise<Report> {
           listener(
             'in',
             port,
-            [hcm({ codec_type: 'AUTO', route_config: routesTo('origin') })],
+            [hcm({ codec_type: 'HTTP2', route_config: routesTo('origin') })],
             {},
             secure ? { transport_socket: tls } : {},
           ),

@@ -12,7 +12,7 @@ import { END, frame, GET, goaway, headers, parseFrames, settings } from '../supp
 import { AnyCa, downstreamTls, spiffe, upstreamTls } from '../support/mesh-certificates.js'
 import { http as answer, HttpOrigin, TcpOrigin } from '../support/origins.js'
 import { combinations, httpOptions, MatrixClient, MatrixOrigin, overHttp2, readAll, type Version } from '../support/protocol-matrix.js'
-import { freePort, hcm, listener, ProxyProcess, routesTo, staticCluster, stopAll, until } from '../support/proxy-process.js'
+import { freePort, hcm, listener, ProxyProcess, router, routesTo, staticCluster, stopAll, typed, until } from '../support/proxy-process.js'
 
 const ca = new AnyCa()
 const uri = spiffe('api')
@@ -145,6 +145,11 @@ beforeAll(async () => {
   origin = await new MatrixOrigin((request, response) => void handle(request, response)).listen()
   raw = await new HttpOrigin().listen()
   const listeners: object[] = []
+  ports.set('small', await freePort())
+  const buffer = typed('envoy.filters.http.buffer', 'filters.http.buffer.v3.Buffer', { max_request_bytes: 10 })
+  listeners.push(
+    listener('to-small', ports.get('small')!, [hcm({ stat_prefix: 'small', route_config: routesTo('raw') }, [buffer, router])]),
+  )
   for (const name of ['1', '2', 'raw', 'limits']) {
     ports.set(name, await freePort())
     listeners.push(
@@ -459,6 +464,14 @@ describe('limits name themselves', () => {
     const h2 = client(2, 'limits')
     const reply = await h2.ask({ headers: { x: 'v'.repeat(9000) } }).catch((error: Error) => error)
     if (!(reply instanceof Error)) expect(reply.status).toBe(431)
+  })
+
+  it('413 for a body above the limit of the buffer filter, in HTTP/1 and HTTP/2', async () => {
+    for (const version of [1, 2] as const) {
+      const reply = await client(version, 'small').ask({ method: 'POST', path: '/', body: 'more than ten bytes' })
+      expect(reply.status).toBe(413)
+      expect(reply.body.toString()).toMatch(/^Payload Too Large.*10/)
+    }
   })
 
   it('closes after max_requests_per_connection, and says so before', async () => {

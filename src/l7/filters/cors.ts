@@ -73,22 +73,30 @@ class CorsFilter implements StreamFilter {
     if (this.policy.allows === null || headers.indexOf('origin', headers.indexOf('origin') + 1) !== -1 || !this.policy.allows(origin)) {
       this.stats.origin_invalid.value++
       if (!this.enabled || !preflight || model.forwardNotMatchingPreflights) return 'continue'
-      call.sendReply(200, '', 'cors_response', 0)
+      // Without allow-origin the browser refuses it, whatever the rest says; Envoy sends the rest.
+      const answer = this.preflightAnswer(headers)
+      if (model.allowCredentials) answer.append('access-control-allow-credentials', 'true')
+      call.sendReply(200, '', 'cors_response', 0, answer)
       return 'stop'
     }
     this.stats.origin_valid.value++
     if (!this.enabled) return 'continue'
     this.origin = origin
     if (!preflight) return 'continue'
+    // The origin and credentials fields are added by responseHead, as to every response.
+    call.sendReply(200, '', 'cors_response', 0, this.preflightAnswer(headers))
+    return 'stop'
+  }
+
+  private preflightAnswer(headers: HeaderList): HeaderList {
+    const { model } = this.policy
     const answer = new HeaderList()
     if (model.allowMethods !== '') answer.append('access-control-allow-methods', model.allowMethods)
     if (model.allowHeaders !== '') answer.append('access-control-allow-headers', model.allowHeaders)
     if (model.maxAge !== '') answer.append('access-control-max-age', model.maxAge)
     if (model.allowPrivateNetworkAccess && headers.get('access-control-request-private-network') === 'true')
       answer.append('access-control-allow-private-network', 'true')
-    // The origin and credentials fields are added by responseHead, as to every response.
-    call.sendReply(200, '', 'cors_response', 0, answer)
-    return 'stop'
+    return answer
   }
 
   responseHead(_call: FilterCall, head: ResponseHead): FilterStatus {

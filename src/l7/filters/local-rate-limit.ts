@@ -5,6 +5,7 @@ import type { HttpFilterOverride, LocalRateLimitConfig } from '../../model/http-
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import type { ConnectionInfo } from '../connection-info.js'
+import { isGrpcRequest } from '../grpc.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
 import { ResponseFlag } from '../response-flags.js'
@@ -15,6 +16,8 @@ import { TokenBucket } from './token-bucket.js'
 
 /** Buckets made for distinct values of one descriptor with an empty (any) value; the least recently used goes (Envoy's default). */
 export const MAX_DYNAMIC_DESCRIPTORS = 20
+
+const GRPC_RESOURCE_EXHAUSTED = '8'
 
 const COUNTERS = ['enabled', 'enforced', 'ok', 'rate_limited', 'shadow_mode'] as const
 
@@ -176,7 +179,10 @@ class LocalRateLimitFilter implements StreamFilter {
     stats.enforced.value++
     const headers = new HeaderList()
     for (const option of limit.responseHeaders) option.apply(headers, call.info, null)
-    call.sendReply(config.status, 'local_rate_limited', 'local_rate_limited', ResponseFlag.RateLimited, headers)
+    if (config.rateLimitedAsResourceExhausted && isGrpcRequest(head)) headers.append('grpc-status', GRPC_RESOURCE_EXHAUSTED)
+    // The flag as an argument would also bring x-envoy-ratelimited, which only the global limit sends.
+    call.info.responseFlags |= ResponseFlag.RateLimited
+    call.sendReply(config.status, 'local_rate_limited', 'local_rate_limited', 0, headers)
     return 'stop'
   }
 
@@ -185,7 +191,7 @@ class LocalRateLimitFilter implements StreamFilter {
     if (this.limit.config.enableXRateLimitHeaders && bucket !== null) {
       head.headers.set('x-ratelimit-limit', String(bucket.config.maxTokens))
       head.headers.set('x-ratelimit-remaining', String(bucket.remaining))
-      head.headers.set('x-ratelimit-reset', String(Math.ceil(bucket.msToFill / 1000)))
+      head.headers.set('x-ratelimit-reset', String(Math.ceil(bucket.msToToken / 1000)))
     }
     return 'continue'
   }

@@ -1,4 +1,5 @@
-// A token bucket without a timer: tokens of the intervals that have passed are added when someone asks. Used by local_ratelimit and
+// A token bucket without a timer: tokens flow in evenly, `tokensPerFill` in each interval (Envoy's AtomicTokenBucketImpl), and are added
+// up when someone asks. Used by local_ratelimit and
 // the fault filter's response rate limit.
 
 import type { Clock } from '../../upstream/clock.js'
@@ -45,19 +46,20 @@ export class TokenBucket {
     return Math.floor(this.tokens)
   }
 
-  /** Until the next refill. */
-  get msToFill(): number {
-    const { fillIntervalMs } = this.config
-    if (fillIntervalMs === 0) return 0
-    return Math.max(0, fillIntervalMs - (this.clock.now() - this.filledAt))
+  /** Until a whole token is there; 0 when one is. */
+  get msToToken(): number {
+    this.fill()
+    const { fillIntervalMs, tokensPerFill } = this.config
+    if (this.tokens >= 1 || fillIntervalMs === 0) return 0
+    return ((1 - this.tokens) * fillIntervalMs) / tokensPerFill
   }
 
   private fill(): void {
     const { fillIntervalMs, tokensPerFill, maxTokens } = this.config
     if (fillIntervalMs === 0) return
-    const intervals = Math.floor((this.clock.now() - this.filledAt) / fillIntervalMs)
-    if (intervals <= 0) return
-    this.filledAt += intervals * fillIntervalMs
-    this.tokens = Math.min(maxTokens, this.tokens + intervals * tokensPerFill)
+    const now = this.clock.now()
+    if (now <= this.filledAt) return
+    this.tokens = Math.min(maxTokens, this.tokens + ((now - this.filledAt) * tokensPerFill) / fillIntervalMs)
+    this.filledAt = now
   }
 }

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { HeaderList } from '../codec/header-list.js'
-import { GRPC_STATUS_NAMES, grpcStatusOf, isGrpcRequest } from '../grpc.js'
+import { GRPC_STATUS_NAMES, grpcStatusOf, httpToGrpcStatus, isGrpcRequest } from '../grpc.js'
 import { toByteString } from '../match/byte-string.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
 import { queryParameter } from '../match/query-parameter.js'
@@ -93,7 +93,9 @@ function grpcStatus(info: StreamInfo): number {
   if (info.request === null || !isGrpcRequest(info.request)) return -1
   const inTrailers = info.responseTrailers === null ? -1 : grpcStatusOf(info.responseTrailers)
   if (inTrailers !== -1 || info.response === null) return inTrailers
-  return grpcStatusOf(info.response.headers)
+  const inHead = grpcStatusOf(info.response.headers)
+  // As Envoy: an answer without a status stands for what its HTTP status means.
+  return inHead !== -1 ? inHead : httpToGrpcStatus(info.response.status)
 }
 
 function grpcStatusName(argument: string): Operator | { reason: string } {

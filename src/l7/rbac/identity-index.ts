@@ -1,7 +1,7 @@
 // Identity patterns as table look-ups. Consul writes sources as anchored regexes over SPIFFE ids, `^spiffe://td/ns/default/dc/[^/]+/svc/web$`,
 // one per intention: matched one after the other, 10,000 of them cost 10,000 times one. But each is a list of segments that are either
 // literal or any, so all patterns with the same wildcards form one Map from their literal segments. Called by principal.ts.
-// Invariant: a pattern is recognised only where the look-up means exactly what the regex means.
+// Invariant: a pattern is recognised only where the look-up means exactly what the regex means (but see PLAIN_DOMAIN).
 
 import type { StringMatcher } from '../../model/matcher.js'
 import type { PeerIdentity } from '../../mtls/peer-identity.js'
@@ -14,6 +14,13 @@ export type IdentityPattern = readonly (string | null)[]
 const SPIFFE = 'spiffe://'
 const ANY_SEGMENT = '[^/]+'
 const MARK = '\0'
+/** Index of the trust domain among the segments of `spiffe://<td>/…`. */
+const TRUST_DOMAIN = 2
+/**
+ * Consul leaves the dots of the trust domain unescaped. As a regex they would also match `<uuid>Xconsul`, a domain that peer
+ * verification has ruled out before any rule is asked, so the look-up may take them for dots.
+ */
+const PLAIN_DOMAIN = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/
 
 /** Null: the matcher is not of that form. */
 export function identityPatternOf(matcher: StringMatcher): IdentityPattern | null {
@@ -33,7 +40,7 @@ export function identityPatternOf(matcher: StringMatcher): IdentityPattern | nul
     }
     // Anchors inside would be taken for the ends of a pattern of its own.
     if (segment.startsWith('^') || segment.endsWith('$')) return null
-    const literal = literalOf(segment)
+    const literal = segments.length === TRUST_DOMAIN && PLAIN_DOMAIN.test(segment) ? segment : literalOf(segment)
     if (literal === null || literal.includes(MARK) || literal.includes('/')) return null
     segments.push(literal)
   }

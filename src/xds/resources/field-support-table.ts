@@ -628,12 +628,11 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.filters.http.jwt_authn.v3.RequirementRule': { supported: 'match requires requirement_name' },
   'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit': {
     supported:
-      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers',
+      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted',
     accepted: {
       local_cluster_rate_limit: '',
       vh_rate_limits: '',
       always_consume_default_token_bucket: '',
-      rate_limited_as_resource_exhausted: '',
     },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {

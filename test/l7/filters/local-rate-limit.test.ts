@@ -20,6 +20,7 @@ function config(fields: Partial<LocalRateLimitConfig> = {}): LocalRateLimitConfi
     stage: 0,
     perConnection: false,
     enableXRateLimitHeaders: false,
+    rateLimitedAsResourceExhausted: false,
     ...fields,
   }
 }

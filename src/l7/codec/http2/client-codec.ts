@@ -138,6 +138,16 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     if (!this.stopped && this.activeStreams === 0) this.sayGoodbye()
   }
 
+  /** The connection ends before the server's SETTINGS came: nothing of what waits for them was ever sent. */
+  protected override endAll(reset: StreamReset): void {
+    super.endAll(reset)
+    for (const stream of this.waiting.splice(0)) {
+      if (stream.gone) continue
+      stream.gone = true
+      stream.receiveReset({ code: 'refused', details: 'http2.connection_closed' }, false)
+    }
+  }
+
   mustWait(head: RequestHead): boolean {
     return head.upgrade !== '' && !this.peerSettingsSeen && !this.stopped && !this.goawayReceived
   }

@@ -93,6 +93,7 @@ export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute:
     stage: config.stage,
     perConnection: config.localRateLimitPerDownstreamConnection,
     enableXRateLimitHeaders: config.enableXRatelimitHeaders === XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
+    rateLimitedAsResourceExhausted: config.rateLimitedAsResourceExhausted,
   }
 }
 

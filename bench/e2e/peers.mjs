@@ -51,7 +51,7 @@ export async function startPeer(peer, row, ports, dir, certs, core) {
     writeFileSync(file, JSON.stringify(row.bootstrap({ ...ports, certs })).replaceAll('test.consul', certs.trustDomain))
     child =
       peer === 'outrigger'
-        ? pinned(core, process.execPath, [join(root, 'bin/outrigger-proxy'), '-c', file, '-l', 'warning'], options)
+        ? pinned(core, join(root, 'bin/outrigger-proxy'), ['-c', file, '-l', 'warning'], options)
         : pinned(core, process.env.ENVOY_BIN, ['-c', file, '--concurrency', '1', '-l', 'error', '--disable-hot-restart'], options)
   } else if (peer === 'nginx' && row.nginx) {
     const file = join(dir, 'nginx.conf')

@@ -67,7 +67,7 @@ export class DownstreamConnection implements ServerHandler {
     }
     this.idleTimer = new LazyTimer(() => {
       stats.downstream_cx_idle_timeout.value++
-      this.shut()
+      this.leave()
     })
     if (config.common.maxConnectionDurationMs !== null && config.common.maxConnectionDurationMs > 0) {
       this.ageTimer = setTimeout(() => {
@@ -194,7 +194,7 @@ export class DownstreamConnection implements ServerHandler {
 
   onIdle(): void {
     if (this.draining) {
-      this.shut()
+      this.leave()
       return
     }
     const idleMs = this.runtime.config.common.idleTimeoutMs
@@ -216,7 +216,7 @@ export class DownstreamConnection implements ServerHandler {
     const { stats, config } = this.runtime
     stats.downstream_rq_header_timeout.value++
     const reply = localReply('request-headers-timeout', '')
-    if (this.info.tls?.alpn !== 'h2' && !this.closed) {
+    if (!(this.codec instanceof Http2ServerCodec) && !this.closed) {
       this.transport.write(
         `HTTP/1.1 ${reply.status} Request Timeout\r\ncontent-length: ${reply.body.length}\r\ncontent-type: text/plain\r\n` +
           `server: ${config.serverName}\r\ndate: ${httpDate(Date.now())}\r\nconnection: close\r\n\r\n${reply.body}`,
@@ -240,7 +240,13 @@ export class DownstreamConnection implements ServerHandler {
     this.runtime.stats.downstream_cx_drain_close.value++
     if (this.codec === null) this.shut()
     else this.codec.drain()
-    if (this.exchanges.size === 0 && this.codec !== null && this.codec.activeStreams === 0) this.shut()
+    if (this.exchanges.size === 0 && this.codec !== null && this.codec.activeStreams === 0) this.leave()
+  }
+
+  /** Nothing is in progress: HTTP/1 closes now; HTTP/2 after both phases of its GOAWAY, so that no request on its way is lost. */
+  private leave(): void {
+    if (this.codec instanceof Http2ServerCodec) this.codec.drain()
+    else this.shut()
   }
 
   /** A drain has begun: an HTTP/2 client hears GOAWAY now, which loses nothing; an HTTP/1 client with its next answer (`drainClose`). */

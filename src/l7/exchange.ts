@@ -180,8 +180,9 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
         return
       case 'max-duration':
         stats.downstream_rq_max_duration_reached.value++
-        if (this.headSent) this.abort(ResponseFlag.DurationTimeout, 'max_duration_timeout')
-        else this.reply(localReply('max-duration', ''))
+        if (this.headSent) this.abort(0, 'max_duration_timeout')
+        // Envoy Utility::maybeRequestTimeoutCode: whose fault it is depends on whether the request is all here.
+        else this.reply({ ...localReply('max-duration', ''), ...(this.requestEnded ? { status: 504 } : null) })
         return
       case 'upstream-max-duration':
         if (this.cluster !== null) this.cluster.traffic.main.upstream_rq_max_duration_reached.value++
@@ -483,10 +484,25 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
   startResponse(head: ResponseHead, end: boolean, local: boolean): void {
     this.responseHead = head
     this.localResponse = local
+    if (local && this.filterIndex < this.runtime.filters.length) this.addResponseFilters()
     this.responseFilterIndex = this.filters.length - 1
     this.info.response = head
     this.info.responseCode = head.status
     this.continueResponse(end)
+  }
+
+  /** An answer by one filter passes those behind it too, where they look at responses alone. */
+  private addResponseFilters(): void {
+    const { filters } = this.runtime
+    for (let i = this.filterIndex; i < filters.length; i++) {
+      const factory = filters[i]!
+      const override = this.overrideFor(factory.name)
+      const off = override === undefined ? factory.disabled : override.disabled
+      const filter = factory.seesLocalReplies === true && !off ? factory.create(this) : null
+      this.filters[i] = filter
+      if (filter?.responseData !== undefined) this.responseDataFilters = true
+    }
+    this.filterIndex = filters.length
   }
 
   private continueResponse(end: boolean): void {

@@ -53,6 +53,8 @@ export interface FilterFactory {
   /** Name in the config; per-route overrides use it. */
   readonly name: string
   readonly disabled: boolean
+  /** Its response hooks also take the answers of filters before it, which its request hooks never see. */
+  readonly seesLocalReplies?: boolean
   /** Null: nothing to do for this request. Stateless filters return one shared object. */
   create(call: FilterCall): StreamFilter | null
 }

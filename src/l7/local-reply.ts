@@ -129,7 +129,7 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
       return {
         status: 408,
         body: 'downstream duration timeout',
-        flag: ResponseFlag.DurationTimeout,
+        flag: 0,
         details: 'max_duration_timeout',
         grpcStatus: GRPC_DEADLINE_EXCEEDED,
       }

@@ -163,6 +163,8 @@ export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
   const pool = runtime.pools.poolFor(host, protocol, forward.priority, sniFor(exchange, host), tunnel)
   const upstream = new UpstreamRequest(exchange, host, pool, owner.breakers(forward.priority), attempt)
   exchange.upstream = upstream
+  // Envoy's route timeout counts the wait for a connection too.
+  if (exchange.requestEnded && !exchange.tunnel) exchange.armRouteTimer()
   exchange.attempts.push(upstream)
   exchange.retry?.tried(host)
   upstream.armPerTry(exchange.retry?.perTryTimeoutMs ?? null, exchange.retry?.perTryIdleTimeoutMs ?? null)
@@ -189,7 +191,8 @@ function hostOnly(authority: string): string {
 function setTimeouts(exchange: Exchange): void {
   const { forward, request } = exchange
   if (forward === null) return
-  let timeoutMs = forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS
+  // max_stream_duration stands in for the route timeout (Envoy RouteEntry::usingNewTimeouts).
+  let timeoutMs = forward.limitsDuration ? 0 : (forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS)
   limitDuration(exchange, forward)
   if (exchange.isGrpc && !forward.limitsDuration) {
     const clamped = clampGrpcTimeout(request.headers, forward)

@@ -9,10 +9,11 @@ import type { RetryPolicy } from '../model/route.js'
 import type { Breakers } from '../upstream/breakers.js'
 import type { Host } from '../upstream/host.js'
 import { LazyTimer } from '../upstream/lazy-timer.js'
-import type { ResponseHead } from './codec/codec.js'
+import type { RequestHead, ResponseHead } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { CompiledForward } from './compiled-route.js'
 import type { Exchange } from './exchange.js'
+import { prepareUpstreamHead } from './request-headers.js'
 import {
   type CompiledRetryPolicy,
   type RetryConditions,

@@ -171,11 +171,9 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     const connection = this.options.createConnection(result.socket, protocol, this, result.peer)
     this.connections.push(connection)
     this.offer(connection)
-    if (this.closed) {
-      connection.close(true)
-      return
-    }
     this.serve()
+    // Replaced meanwhile: it carries those that waited for it, and nobody else.
+    if (this.closed) connection.close(true)
   }
 
   dialFailed(dial: PendingDial<C>, failure: DialFailure): void {
@@ -189,7 +187,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
       stats.upstream_cx_connect_timeout.value++
     }
     // As Envoy: a failed connection fails what it was dialled for; with nothing else dialling or open, everything waiting.
-    const servable = this.dials.size + this.connections.length
+    const servable = this.dials.size + (this.closed ? 0 : this.connections.length)
     const share = servable === 0 ? this.waiters.length : this.waiters.length - servable * (this.lastProtocol === 'http2' ? 100 : 1)
     const failed = share > 0 ? this.waiters.splice(0, share) : []
     if (failed.length > 0) stats.upstream_rq_pending_failure_eject.value += failed.length
@@ -208,7 +206,18 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
       this.leavePending()
       waiter.onPoolReady(connection)
     }
-    if (this.waiters.length > 0 && !this.closed) this.ensureDials()
+    if (this.waiters.length > 0) this.dialForWaiters()
+  }
+
+  /** A replaced pool still serves those who were waiting; where it can't dial for them they are told. */
+  private dialForWaiters(): void {
+    if (this.ensureDials() || !this.closed || this.dials.size > 0) return
+    const waiters = this.waiters
+    this.waiters = []
+    for (const waiter of waiters) {
+      this.leavePending()
+      waiter.onPoolFailure({ kind: 'closed' })
+    }
   }
 
   /** A stream of the connection ended and it has room again. */
@@ -233,7 +242,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
       connection.pooled = false
       this.idle.splice(this.idle.indexOf(connection), 1)
     }
-    if (this.waiters.length > 0) this.ensureDials()
+    if (this.waiters.length > 0) this.dialForWaiters()
   }
 
   /** Its socket is gone. */
@@ -243,7 +252,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     this.connections.splice(index, 1)
     this.onDraining(connection)
     this.connectionGone()
-    if (this.waiters.length > 0 && !this.closed) this.ensureDials()
+    if (this.waiters.length > 0) this.dialForWaiters()
   }
 
   private connectionGone(): void {

@@ -98,32 +98,36 @@ async function asCaller(service: string): Promise<tls.ConnectionOptions> {
 }
 
 describe('explain', () => {
-  it.each(cases)('%s %s %s: the command, the sidecar, the header, the log and the counter agree', async (from, method, path, intention) => {
-    const args = ['explain', '--from', from, '--to', 'api', '--method', method, '--path', path]
-    const explained = JSON.parse(await mesh.outrigger(...args, '--json')) as Explained
-    const client = await Http1Client.connect(api.publicPort, await asCaller(from))
-    const marked = `${path}${path.includes('?') ? '&' : '?'}case=${cases.findIndex(row => row[0] === from && row[1] === method && row[2] === path)}`
-    const before = await sidecar.stats()
-    const answer = await client.send(`${method} ${marked} HTTP/1.1\r\nhost: api\r\ncontent-length: 0\r\n\r\n`)
-    client.destroy()
-    expect({ from, method, path, status: answer.status }).toEqual({ from, method, path, status: explained.allowed ? 200 : 403 })
-    expect(explained.precedence.filter(row => row.decides).map(row => row.name)).toEqual(intention === null ? [] : [intention])
-    expect(explained.precedence.map(row => row.precedence)).toEqual(
-      [...explained.precedence.map(row => row.precedence)].sort((a, b) => b - a),
-    )
-    const why = answer.headers.get('x-outrigger-denied-by')
-    if (explained.allowed) {
-      expect(why).toBeUndefined()
-      return
-    }
-    expect(why).toContain(intention ?? 'no intention matched')
-    const line = await until('the access log line', () => logLines(sidecar).find(entry => entry['path'] === marked))
-    expect(line).toMatchObject({ status: '403', why, by: intention ?? expect.any(String) })
-    expect(line['details']).toBe(`rbac_access_denied_matched_policy[${intention?.replaceAll(' ', '_') ?? 'none'}]`)
-    const counter = `http.public_listener.rbac.policy.${intention?.replaceAll(' ', '') ?? 'none'}.denied`
-    expect((await sidecar.stats()).get(counter)).toBe((before.get(counter) ?? 0) + 1)
-    expect(sidecar.log).toContain(`request denied: ${JSON.stringify(why).slice(1, -1)}`)
-  })
+  it.each(cases)(
+    '%s %s %s: the decision, the sidecar, the header, the log and the counter agree',
+    async (from, method, path, intention) => {
+      // The command prints what this address answers; three cases below go through the command itself.
+      const query = new URLSearchParams({ from, to: 'api', method, path })
+      const explained = (await mesh.read(`/v1/outrigger/explain?${query}`)) as Explained
+      const client = await Http1Client.connect(api.publicPort, await asCaller(from))
+      const marked = `${path}${path.includes('?') ? '&' : '?'}case=${cases.findIndex(row => row[0] === from && row[1] === method && row[2] === path)}`
+      const before = await sidecar.stats()
+      const answer = await client.send(`${method} ${marked} HTTP/1.1\r\nhost: api\r\ncontent-length: 0\r\n\r\n`)
+      client.destroy()
+      expect({ from, method, path, status: answer.status }).toEqual({ from, method, path, status: explained.allowed ? 200 : 403 })
+      expect(explained.precedence.filter(row => row.decides).map(row => row.name)).toEqual(intention === null ? [] : [intention])
+      expect(explained.precedence.map(row => row.precedence)).toEqual(
+        [...explained.precedence.map(row => row.precedence)].sort((a, b) => b - a),
+      )
+      const why = answer.headers.get('x-outrigger-denied-by')
+      if (explained.allowed) {
+        expect(why).toBeUndefined()
+        return
+      }
+      expect(why).toContain(intention ?? 'no intention matched')
+      const line = await until('the access log line', () => logLines(sidecar).find(entry => entry['path'] === marked))
+      expect(line).toMatchObject({ status: '403', why, by: intention ?? expect.any(String) })
+      expect(line['details']).toBe(`rbac_access_denied_matched_policy[${intention?.replaceAll(' ', '_') ?? 'none'}]`)
+      const counter = `http.public_listener.rbac.policy.${intention?.replaceAll(' ', '') ?? 'none'}.denied`
+      expect((await sidecar.stats()).get(counter)).toBe((before.get(counter) ?? 0) + 1)
+      expect(sidecar.log).toContain(`request denied: ${JSON.stringify(why).slice(1, -1)}`)
+    },
+  )
 
   it('tells the nearest miss: the source matched, the path or the method did not', async () => {
     const caller = await asCaller('web-v2')
@@ -137,6 +141,10 @@ describe('explain', () => {
     expect(text).toMatch(/=>\s+8\s+\* -> db\s+deny\s+yes/)
     expect(text).toMatch(/9\s+web -> db\s+allow\s+no/)
     expect(await mesh.outrigger('explain', '--from', 'web', '--to', 'db')).toMatch(/^allowed: web -> db/)
+    const args = ['explain', '--from', 'web', '--to', 'api', '--method', 'POST', '--path', '/items', '--json']
+    expect(JSON.parse(await mesh.outrigger(...args))).toEqual(
+      await mesh.read('/v1/outrigger/explain?from=web&to=api&method=POST&path=/items'),
+    )
   })
 
   it('answers in Consul’s shapes what the sidecar does for a connection', async () => {

@@ -14,7 +14,7 @@ const web = clientOptions(ca.service('web'), ca.pem)
 const greeter = (name: string): TcpOrigin =>
   new TcpOrigin(socket => {
     socket.write(name)
-    socket.on('end', () => socket.end())
+    socket.resume().on('end', () => socket.end())
   })
 const names = ['exact', 'wildcard', 'h2', 'default', 'plain', 'source', 'first'] as const
 const origins = new Map(names.map(name => [name, greeter(name)]))
@@ -152,11 +152,11 @@ describe('tls_inspector', () => {
   })
 
   it('a client that says nothing, or garbage, gets no chain and leaves nothing behind', async () => {
-    const silent = net.connect({ port: chains, host: '127.0.0.1' })
+    const silent = net.connect({ port: chains, host: '127.0.0.1' }).resume()
     await once(silent, 'connect')
     silent.end()
     await once(silent, 'close')
-    const garbage = net.connect({ port: chains, host: '127.0.0.1' })
+    const garbage = net.connect({ port: chains, host: '127.0.0.1' }).resume()
     garbage.on('error', () => {})
     garbage.write(Buffer.from([0x16, 0x03, 0x01, 0x40, 0x00, 0x02, 0xff, 0xff, 0xff]))
     garbage.end()

@@ -80,18 +80,6 @@ interface Fed {
   flush(): void
 }
 
-/** Move bytes both ways until nothing is left. `chunkSize` 0: whole. */
-export function pumpPair(a: Fed, aOut: MemoryTransport, b: Fed, bOut: MemoryTransport, chunkSize = 0): void {
-  for (let round = 0; round < 100_000; round++) {
-    a.flush()
-    b.flush()
-    if (!aOut.hasBytes && !bOut.hasBytes) return
-    deliver(b, aOut.take(), chunkSize)
-    deliver(a, bOut.take(), chunkSize)
-  }
-  throw new Error('the pair never came to rest')
-}
-
 export function deliver(to: Fed, bytes: Buffer, chunkSize = 0): void {
   if (bytes.length === 0) return
   if (chunkSize === 0) {

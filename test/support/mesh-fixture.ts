@@ -102,6 +102,7 @@ export class MeshFixture {
     return { index: Number(response.headers.get('x-consul-index') ?? 0), text }
   }
 
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of the API under test
   async read<T = any>(path: string): Promise<T> {
     const response = await fetch(`${this.url}${path}`)
     if (response.status !== 200) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`)

@@ -42,6 +42,7 @@ export function chooseEncoding(header: string, offered: readonly Encoding[], cho
   }
   if (best === null) return IDENTITY
   const identity = given.get('identity')
-  if (identity !== undefined && identity.q > best.q) return IDENTITY
+  if (identity !== undefined && (identity.q > best.q || (identity.q === best.q && !chooseFirst && identity.place < best.place)))
+    return IDENTITY
   return { kind: 'encoding', encoding: best.encoding, wildcard: best.wildcard }
 }

@@ -46,6 +46,7 @@ export function compressorFilter(
   return {
     name,
     disabled,
+    seesLocalReplies: true,
     create(call: FilterCall): StreamFilter | null {
       if (!config.responseEnabled || call.request.upgrade !== '' || call.request.method === 'CONNECT') return null
       return new CompressorFilter(compiled)

@@ -15,6 +15,7 @@ export function headerMutationFilter(name: string, disabled: boolean, config: He
   return {
     name,
     disabled,
+    seesLocalReplies: true,
     create(call: FilterCall): StreamFilter | null {
       const override = call.overrideFor(name)
       if (override?.kind !== 'headerMutation') return own.empty ? null : shared

@@ -95,7 +95,8 @@ const remoteEndpoint: Source = info => ({
 const directRemoteEndpoint: Source = ({ connection }) => ({ host: connection.directRemoteAddress, port: connection.directRemotePort })
 const upstreamLocalEndpoint: Source = info => (info.upstreamLocalAddress === '' ? undefined : parse(info.upstreamLocalAddress))
 /** Of the connection: none stands before one was open. */
-const upstreamRemoteEndpoint: Source = info => (info.upstreamHost === null || info.upstreamLocalAddress === '' ? undefined : ofAddress(info.upstreamHost.address))
+const upstreamRemoteEndpoint: Source = info =>
+  info.upstreamHost === null || info.upstreamLocalAddress === '' ? undefined : ofAddress(info.upstreamHost.address)
 
 export const ADDRESS_OPERATORS: readonly [string, OperatorFactory][] = [
   ...family('DOWNSTREAM_LOCAL_ADDRESS', localEndpoint),

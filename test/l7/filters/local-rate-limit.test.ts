@@ -58,7 +58,8 @@ describe('local_ratelimit filter', () => {
       status: 429,
       body: 'local_rate_limited',
       details: 'local_rate_limited',
-      flags: ResponseFlag.RateLimited,
+      // In the flags of the request, not of the reply: only the global limit sends x-envoy-ratelimited.
+      flags: 0,
     })
     world.clock.advance(1000)
     expect(runHead(factory, new FakeCall(requestHead())).status).toBe('continue')
@@ -110,7 +111,7 @@ describe('local_ratelimit filter', () => {
     const { filter: made } = runHead(world.factory(filter({ enableXRateLimitHeaders: true })), call)
     const head = responseHead()
     made!.responseHead!(call, head, true, false)
-    expect(['limit', 'remaining', 'reset'].map(name => head.headers.get(`x-ratelimit-${name}`))).toEqual(['2', '1', '1'])
+    expect(['limit', 'remaining', 'reset'].map(name => head.headers.get(`x-ratelimit-${name}`))).toEqual(['2', '1', '0'])
   })
 
   it('uses the bucket of the route instead', () => {

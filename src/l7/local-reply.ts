@@ -100,7 +100,7 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
       return {
         status: 504,
         body: 'upstream request timeout',
-        flag: ResponseFlag.StreamIdleTimeout,
+        flag: ResponseFlag.UpstreamRequestTimeout,
         details: 'upstream_per_try_idle_timeout',
       }
     case 'upstream-max-stream-duration':

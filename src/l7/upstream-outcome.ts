@@ -78,7 +78,8 @@ export function onUpstreamFailure(exchange: Exchange, upstream: UpstreamRequest,
       break
     case 'per-try-timeout':
     case 'per-try-idle-timeout':
-      host.cluster.traffic.main.upstream_rq_per_try_timeout.value++
+      if (failure.kind === 'per-try-timeout') host.cluster.traffic.main.upstream_rq_per_try_timeout.value++
+      else host.cluster.traffic.main.upstream_rq_per_try_idle_timeout.value++
       host.cluster.recordTimeout(host)
       break
     case 'overflow':

@@ -1,5 +1,5 @@
 // A timeout that is set and cleared per request but touches Node's timers rarely: setting it later only moves a number; the
-// underlying Timeout is re-armed when it fires too early. HOT: two stores a request (bench/micro/lazy-timer).
+// underlying Timeout is re-armed when it fires too early. HOT: two stores a request.
 // Used for route, idle and stream timeouts by l7, the pools and the listeners. Resolution 1 ms, never early.
 
 const MAX_TIMER_MS = 2_147_483_647

@@ -336,7 +336,7 @@ const routes = [
     },
   },
   {
-    match: { prefix: '/per-try-idle' },
+    match: { prefix: '/try-idle' },
     route: { cluster: 'origin', retry_policy: { retry_on: 'reset', num_retries: 0, per_try_idle_timeout: '0.1s' } },
   },
   {
@@ -679,7 +679,7 @@ const EXCHANGES: readonly Exchange[] = [
   { path: '/idle', headers: { 'x-delay-ms': '300' } },
   { path: '/max-stream', headers: { 'x-delay-ms': '300' } },
   { path: '/per-try', headers: { 'x-delay-ms': '300' } },
-  { path: '/per-try-idle', headers: { 'x-delay-ms': '300' } },
+  { path: '/try-idle', headers: { 'x-delay-ms': '300' } },
   { path: '/retry', headers: { 'x-reply-status': '500' } },
   { path: '/retry', headers: { 'x-reply-status': '500', 'x-reply-x-envoy-ratelimited': 'true' } },
   { path: '/retry-reset', headers: { 'x-reply-reset': '1' } },

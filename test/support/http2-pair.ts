@@ -74,17 +74,3 @@ export class MemoryTransport implements Transport {
     return all
   }
 }
-
-interface Fed {
-  feed(chunk: Buffer): void
-  flush(): void
-}
-
-export function deliver(to: Fed, bytes: Buffer, chunkSize = 0): void {
-  if (bytes.length === 0) return
-  if (chunkSize === 0) {
-    to.feed(bytes)
-    return
-  }
-  for (let at = 0; at < bytes.length; at += chunkSize) to.feed(bytes.subarray(at, at + chunkSize))
-}

@@ -86,7 +86,7 @@ const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
 const MAX_NODE_ID_CHARS = 256
 /** A root rotation waits this long, at most, for sidecars to acknowledge the grown bundle. */
-const BUNDLE_SETTLE_MS = 5_000
+const BUNDLE_SETTLE_MS = 30_000
 const BUNDLE_POLL_MS = 20
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 

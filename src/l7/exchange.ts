@@ -24,13 +24,14 @@ import { ResponseFlag } from './response-flags.js'
 import { finishResponseHead } from './response-headers.js'
 import type { RetryState } from './retry-state.js'
 import { StreamInfo } from './stream-info.js'
-import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerKind, type StreamTimerTarget } from './stream-timer.js'
+import type { StreamTimerKind } from './stream-timer.js'
+import { TimedStream } from './timed-stream.js'
 import { onUpstreamFailure, wantsRetryOnHead } from './upstream-outcome.js'
 import type { UpstreamFailure, UpstreamRequest, UpstreamRequestOwner } from './upstream-request.js'
 
 const EMPTY = Buffer.alloc(0)
 
-export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwner, StreamTimerTarget {
+export class Exchange extends TimedStream implements BodyEvents, ResponseControl, UpstreamRequestOwner {
   readonly runtime: HttpRuntime
   readonly connection: DownstreamConnection
   readonly stream: ServerStream
@@ -83,13 +84,6 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
   private localResponse = false
   private responseHead: ResponseHead | null = null
   private bodyCollector: BodyCollector | null = null
-  private idleTimer: StreamTimer | null = null
-  private routeTimer: StreamTimer | null = null
-  private maxDurationTimer: StreamTimer | null = null
-  private upstreamMaxTimer: StreamTimer | null = null
-  private requestTimer: StreamTimer | null = null
-  routeTimeoutMs = 0
-  private idleMs = 0
 
   constructor(
     runtime: HttpRuntime,
@@ -99,6 +93,7 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
     end: boolean,
     isGrpc: boolean,
   ) {
+    super()
     this.runtime = runtime
     this.connection = connection
     this.stream = stream
@@ -114,54 +109,13 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
   // ---- timers -------------------------------------------------------------------------------------------------------------
 
   armStreamTimers(): void {
-    const { config } = this.runtime
-    this.idleMs = config.streamIdleTimeoutMs
-    if (this.idleMs > 0) this.idleTimer = acquireStreamTimer('idle', this, this.idleMs)
-    const maxDuration = config.common.maxStreamDurationMs
-    if (maxDuration !== null && maxDuration > 0) this.maxDurationTimer = acquireStreamTimer('max-duration', this, maxDuration)
-    if (config.requestTimeoutMs > 0 && !this.requestEnded && this.request.upgrade === '' && this.request.method !== 'CONNECT')
-      this.requestTimer = acquireStreamTimer('request', this, config.requestTimeoutMs)
+    const { upgrade, method } = this.request
+    this.startTimers(this.runtime.config, !this.requestEnded && upgrade === '' && method !== 'CONNECT')
   }
 
-  /** A route's own idle timeout replaces the connection manager's; 0 turns it off. */
-  setIdleTimeout(ms: number): void {
-    this.idleMs = ms
-    if (ms > 0) {
-      if (this.idleTimer === null) this.idleTimer = acquireStreamTimer('idle', this, ms)
-      else this.idleTimer.set(ms)
-    } else this.idleTimer?.clear()
-  }
-
-  armRouteTimer(): void {
-    if (this.routeTimeoutMs > 0 && this.routeTimer === null) this.routeTimer = acquireStreamTimer('route', this, this.routeTimeoutMs)
-  }
-
-  /** How long the whole stream may last, counted from its start; replaces the connection manager's. 0: no limit. */
+  /** How long the whole stream may last; replaces the connection manager's limit. 0: no limit. */
   setMaxDuration(ms: number): void {
-    if (ms <= 0) {
-      this.maxDurationTimer?.clear()
-      return
-    }
-    const leftMs = Math.max(1, ms - (performance.now() - this.info.startedAt))
-    if (this.maxDurationTimer === null) this.maxDurationTimer = acquireStreamTimer('max-duration', this, leftMs)
-    else this.maxDurationTimer.set(leftMs)
-  }
-
-  armUpstreamMaxDuration(ms: number): void {
-    if (this.upstreamMaxTimer === null) this.upstreamMaxTimer = acquireStreamTimer('upstream-max-duration', this, ms)
-  }
-
-  private touch(): void {
-    if (this.idleMs > 0 && this.idleTimer !== null) this.idleTimer.set(this.idleMs)
-  }
-
-  private releaseTimers(): void {
-    if (this.idleTimer !== null) releaseStreamTimer(this.idleTimer)
-    if (this.routeTimer !== null) releaseStreamTimer(this.routeTimer)
-    if (this.maxDurationTimer !== null) releaseStreamTimer(this.maxDurationTimer)
-    if (this.upstreamMaxTimer !== null) releaseStreamTimer(this.upstreamMaxTimer)
-    if (this.requestTimer !== null) releaseStreamTimer(this.requestTimer)
-    this.idleTimer = this.routeTimer = this.maxDurationTimer = this.upstreamMaxTimer = this.requestTimer = null
+    this.limitDuration(ms, this.info.startedAt)
   }
 
   onStreamTimer(kind: StreamTimerKind): void {
@@ -340,10 +294,7 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
   private endOfRequest(): void {
     this.requestEnded = true
     this.info.requestReceivedAt = performance.now()
-    if (this.requestTimer !== null) {
-      releaseStreamTimer(this.requestTimer)
-      this.requestTimer = null
-    }
+    this.dropRequestTimer()
   }
 
   /** The route timeout runs from the end of the request (Envoy: route timeout starts when the downstream end of stream is seen). */
@@ -472,10 +423,7 @@ export class Exchange implements BodyEvents, ResponseControl, UpstreamRequestOwn
     if (this.attempts.length > 1) this.cancelOthers(upstream)
     if (head.upgraded) {
       this.tunnel = true
-      if (this.routeTimer !== null) {
-        releaseStreamTimer(this.routeTimer)
-        this.routeTimer = null
-      }
+      this.dropRouteTimer()
     }
     this.startResponse(head, end, false)
   }

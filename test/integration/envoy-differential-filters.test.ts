@@ -565,7 +565,7 @@ const EXCHANGES: readonly Exchange[] = [
   { path: '/fault/slow', method: 'POST', body: long },
   { path: '/fault/rl-header', headers: { 'x-envoy-fault-throughput-response': '64' } },
   { path: '/fault/rl-header' },
-  ...['/cors', '/cors/off', '/cors/forward', '/cors/no-forward', '/cors/any', '/cors/private', '/'].flatMap(path => [
+  ...['/cors', '/cors/off', '/cors/forward', '/cors/no-forward', '/cors/any', '/cors/private', '/'].flatMap((path): Exchange[] => [
     { path, headers: { origin: 'https://ok.test' } },
     { path, headers: { origin: 'https://abc.wild.test' } },
     { path, headers: { origin: 'https://evil.test' } },
@@ -576,7 +576,7 @@ const EXCHANGES: readonly Exchange[] = [
     { path, method: 'OPTIONS', headers: { origin: 'https://ok.test' } },
   ]),
   { path: '/cors', method: 'OPTIONS' },
-  ...['/csrf', '/csrf/shadow'].flatMap(path => [
+  ...['/csrf', '/csrf/shadow'].flatMap((path): Exchange[] => [
     { path },
     { path, method: 'POST', body: 'x' },
     { path, method: 'POST', body: 'x', headers: { origin: 'http://a.test' } },
@@ -619,21 +619,23 @@ const EXCHANGES: readonly Exchange[] = [
     'gzip;q=abc',
     '',
   ].map(accept => ({ path: '/c', method: 'POST', body: long, headers: { 'accept-encoding': accept } })),
-  ...[
-    { 'x-reply-type': 'image/png' },
-    { 'x-reply-type': 'text/html; charset=utf-8' },
-    { 'x-reply-etag': '"strong"' },
-    { 'x-reply-etag': 'W/"weak"' },
-    { 'x-reply-cache-control': 'no-transform' },
-    { 'x-reply-vary': 'Origin' },
-    { 'x-reply-vary': 'Accept-Encoding' },
-    { 'x-reply-vary': '*' },
-    { 'x-reply-content-encoding': 'gzip' },
-    { 'x-reply-chunked': '1' },
-    { 'x-reply-status': '206' },
-    { 'x-reply-status': '500' },
-    { 'x-reply-accept-ranges': 'bytes' },
-  ].map(more => ({ path: '/c', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip', ...more } as Record<string, string> })),
+  ...(
+    [
+      { 'x-reply-type': 'image/png' },
+      { 'x-reply-type': 'text/html; charset=utf-8' },
+      { 'x-reply-etag': '"strong"' },
+      { 'x-reply-etag': 'W/"weak"' },
+      { 'x-reply-cache-control': 'no-transform' },
+      { 'x-reply-vary': 'Origin' },
+      { 'x-reply-vary': 'Accept-Encoding' },
+      { 'x-reply-vary': '*' },
+      { 'x-reply-content-encoding': 'gzip' },
+      { 'x-reply-chunked': '1' },
+      { 'x-reply-status': '206' },
+      { 'x-reply-status': '500' },
+      { 'x-reply-accept-ranges': 'bytes' },
+    ] as Record<string, string>[]
+  ).map(more => ({ path: '/c', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip', ...more } })),
   { path: '/c', headers: { 'accept-encoding': 'gzip' }, method: 'HEAD' },
   { path: '/compress/off', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip' } },
   { path: '/direct', headers: { 'accept-encoding': 'gzip' } },
@@ -648,7 +650,7 @@ const EXCHANGES: readonly Exchange[] = [
   { path: '/', headers: { 'x-who': ['a', 'b'] } },
   { path: '/split' },
   { path: '/split', headers: { 'x-chaos': '1' } },
-  ...users.flatMap(user => [
+  ...users.flatMap((user): Exchange[] => [
     { path: '/ring', headers: { 'x-user': user } },
     { path: '/maglev', headers: { 'x-user': user } },
     { path: '/hash-split', headers: { 'x-user': user } },

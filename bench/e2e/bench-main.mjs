@@ -84,7 +84,7 @@ function checkAnswer(row, port) {
   if (row.origin !== 'http1' || row.tcp) return Promise.resolve()
   return new Promise((resolve, reject) => {
     http
-      .get({ port, host: '127.0.0.1', path: '/', agent: false }, response => {
+      .get({ port, host: '127.0.0.1', path: '/', agent: false, timeout: 5000 }, response => {
         let body = ''
         response.on('data', chunk => (body += chunk))
         response.on('end', () =>
@@ -93,6 +93,7 @@ function checkAnswer(row, port) {
             : reject(new Error(`wrong answer: ${response.statusCode} ${body.slice(0, 100)}`)),
         )
       })
+      .on('timeout', () => reject(new Error('no answer within 5 s')))
       .on('error', reject)
   })
 }

@@ -176,7 +176,7 @@ export function nginxConfig({ port, innerPort, origin, certs, dir, pair }) {
     `location / { proxy_pass ${target}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; ${extra} }`
   const servers = pair
     ? `${up('inner', innerPort)} ${up('origin', origin)}
-       server { listen 127.0.0.1:${port}; ${location('https://inner', `proxy_ssl_certificate ${dir}/client.pem; proxy_ssl_certificate_key ${dir}/client.key; proxy_ssl_trusted_certificate ${dir}/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_name api.test; proxy_ssl_protocols TLSv1.3;`)} }
+       server { listen 127.0.0.1:${port}; ${location('https://inner', `proxy_ssl_certificate ${dir}/client.pem; proxy_ssl_certificate_key ${dir}/client.key; proxy_ssl_trusted_certificate ${dir}/ca.pem; proxy_ssl_verify off; proxy_ssl_protocols TLSv1.3;`)} }
        server { listen 127.0.0.1:${innerPort} ssl; ssl_certificate ${dir}/server.pem; ssl_certificate_key ${dir}/server.key; ssl_client_certificate ${dir}/ca.pem; ssl_verify_client on; ssl_protocols TLSv1.3; ${location('http://origin')} }`
     : `${up('origin', origin)} server { listen 127.0.0.1:${port}; ${location('http://origin')} }`
   void certs

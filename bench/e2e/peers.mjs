@@ -99,9 +99,14 @@ function rss(pid) {
   }
 }
 
+/** SIGTERM first: nginx takes its worker along only then. */
 export function stopPeer(child) {
   return new Promise(resolve => {
-    child.once('close', resolve)
-    child.kill('SIGKILL')
+    const timer = setTimeout(() => child.kill('SIGKILL'), 1500)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    child.kill('SIGTERM')
   })
 }

@@ -122,7 +122,7 @@ export class Server {
           { onDialled: ({ socket }) => listener.onReady(socket), onDialFailure: failure => listener.onFailure(failure.message) },
         ),
       localLocality: bootstrap.node.locality,
-      localClusterName: null,
+      localClusterName: bootstrap.localClusterName ?? null,
       isReferenced: name => this.isReferenced(name),
     })
     this.routes = new RouteRegistry(this.runtime)

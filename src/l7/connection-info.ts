@@ -2,21 +2,10 @@
 // per connection and shared by RBAC, XFCC, formatters and access logs of all its streams.
 
 import type { Metadata } from '../model/metadata.js'
-import type { PeerIdentity } from '../mtls/peer-identity.js'
+import type { DownstreamTlsInfo } from '../mtls/downstream-tls.js'
 
-export interface TlsInfo {
-  /** Lower case; '' without SNI. */
-  readonly sni: string
-  readonly version: string
-  readonly cipher: string
-  readonly alpn: string
-  readonly resumed: boolean
-  readonly peer: PeerIdentity | null
-  /** URI SANs and subject of our own certificate (for XFCC `By=` and `%DOWNSTREAM_LOCAL_URI_SAN%`). */
-  readonly localUriSans: readonly string[]
-  readonly localDnsSans: readonly string[]
-  readonly localSubject: string
-}
+/** What the handshake and our verdict on the peer gave. */
+export type TlsInfo = DownstreamTlsInfo
 
 export interface ConnectionInfo {
   readonly id: number

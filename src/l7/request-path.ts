@@ -8,7 +8,6 @@
 import type { Host } from '../upstream/host.js'
 import type { LbContext } from '../upstream/load-balancer.js'
 import type { RequestHead, ServerStream } from './codec/codec.js'
-import type { HeaderList } from './codec/header-list.js'
 import type { ClusterChoice, CompiledForward } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'
 import { Exchange } from './exchange.js'
@@ -209,7 +208,7 @@ function setTimeouts(exchange: Exchange): void {
   const { maxStreamDurationMs } = exchange.cluster!.config.http.common
   if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) exchange.armUpstreamMaxDuration(maxStreamDurationMs)
   if (timeoutMs > 0 && !exchange.runtime.routerConfig.suppressEnvoyHeaders)
-    setHeaderPair(request.headers, 'x-envoy-expected-rq-timeout-ms', String(expectedTimeout(exchange, timeoutMs)))
+    request.headers.set('x-envoy-expected-rq-timeout-ms', String(expectedTimeout(exchange, timeoutMs)))
   else request.headers.remove('x-envoy-expected-rq-timeout-ms')
 }
 
@@ -242,12 +241,8 @@ function expectedTimeout(exchange: Exchange, timeoutMs: number): number {
   return perTry !== null && perTry > 0 && perTry < timeoutMs ? perTry : timeoutMs
 }
 
-function setHeaderPair(headers: HeaderList, name: string, value: string): void {
-  headers.set(name, value)
-}
-
 /** Unsigned decimal of at most nine digits, or null. */
-export function parseMs(text: string): number | null {
+function parseMs(text: string): number | null {
   return /^\d{1,9}$/.test(text) ? Number(text) : null
 }
 

@@ -20,14 +20,16 @@ export interface DownstreamTlsOwner {
   readonly tls: TlsStats
 }
 
-/** The fields of l7's TlsInfo. */
+/** What a finished handshake gave; l7 knows it as TlsInfo. */
 export interface DownstreamTlsInfo {
+  /** Lower case; '' without SNI. */
   readonly sni: string
   readonly version: string
   readonly cipher: string
   readonly alpn: string
   readonly resumed: boolean
   readonly peer: PeerIdentity | null
+  /** SANs and subject of our own certificate (XFCC `By=`, `%DOWNSTREAM_LOCAL_URI_SAN%`). */
   readonly localUriSans: readonly string[]
   readonly localDnsSans: readonly string[]
   readonly localSubject: string

@@ -273,7 +273,7 @@ describe('ADS: live connections', () => {
     ads.set({ listeners: [front(), listener('busy', busy, [hcm({ route_config: routesTo('app') })])] })
     await proxy.untilStat('listener_manager.listener_create_failure', value => value >= 1)
     expect((await fetchOnce(port)).body).toBe('one')
-    expect(proxy.log).toContain(`127.0.0.1:${busy}`)
+    await proxy.untilLog(`127.0.0.1:${busy}`)
     taken.close()
   })
 })

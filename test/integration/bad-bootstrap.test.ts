@@ -155,9 +155,9 @@ describe('flags', () => {
         '7',
       ],
     })
-    expect(proxy.log).toContain('--from-a-newer-envoy')
-    expect(proxy.log).toContain('--another')
-    expect(proxy.log).toMatch(/--concurrency 2.*one thread/)
+    await proxy.untilLog('--from-a-newer-envoy')
+    await proxy.untilLog('--another')
+    await proxy.untilLog(/--concurrency 2.*one thread/)
     expect((await proxy.stop()).code).toBe(0)
   })
 

@@ -125,7 +125,7 @@ describe('explain', () => {
       expect(line['details']).toBe(`rbac_access_denied_matched_policy[${intention?.replaceAll(' ', '_') ?? 'none'}]`)
       const counter = `http.public_listener.rbac.policy.${intention?.replaceAll(' ', '') ?? 'none'}.denied`
       expect((await sidecar.stats()).get(counter)).toBe((before.get(counter) ?? 0) + 1)
-      expect(sidecar.log).toContain(`request denied: ${JSON.stringify(why).slice(1, -1)}`)
+      await sidecar.untilLog(`request denied: ${JSON.stringify(why).slice(1, -1)}`)
     },
   )
 
@@ -166,7 +166,7 @@ describe('explain', () => {
     const line = await until('the TCP access log line', () => logLines(dbSidecar).find(entry => entry['by'] === '* -> db'))
     expect(line).toMatchObject({ end: 'rbac_access_denied_matched_policy[*_->_db]', why: 'intention "* -> db" denies' })
     expect(await dbSidecar.stat('connect_authz.rbac.policy.*->db.denied')).toBe(1)
-    expect(dbSidecar.log).toContain('connection refused: intention \\"* -> db\\" denies')
+    await dbSidecar.untilLog('connection refused: intention \\"* -> db\\" denies')
   })
 
   it('a client without a mesh certificate is told nothing: no handshake, no header, no name of a rule', async () => {

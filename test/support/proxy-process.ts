@@ -180,6 +180,11 @@ export class ProxyProcess {
     )
   }
 
+  /** The log comes through a pipe: what the process wrote before its last answer may arrive after it. */
+  async untilLog(line: string | RegExp): Promise<void> {
+    await until(`the log line ${line}`, () => (typeof line === 'string' ? this.log.includes(line) : line.test(this.log)))
+  }
+
   residentBytes(): Promise<number> {
     return this.stat('server.memory_physical_size')
   }

@@ -6,7 +6,7 @@ import type { HttpConnectionManager } from './http-connection-manager.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
-import type { HashPolicy } from './route.js'
+import type { HashPolicy, HeaderOption } from './route.js'
 import type { DownstreamTls } from './tls.js'
 
 /** Empty lists and null match everything. `serverNames` lower case, may start with `*.`. */
@@ -38,8 +38,17 @@ export interface TcpProxy {
   readonly hashPolicy: readonly HashPolicy[]
   readonly accessLogs: readonly AccessLog[]
   readonly metadataMatch: Metadata | null
-  readonly tunnelingHostname: string
-  readonly tunnelingUsePost: boolean
+  /** Null: plain TCP to the endpoint. */
+  readonly tunneling: TcpTunneling | null
+}
+
+/** TcpProxy.TunnelingConfig: the connection travels in a CONNECT or POST stream. */
+export interface TcpTunneling {
+  /** The :authority; may hold %COMMANDS%. */
+  readonly hostname: string
+  /** '' = CONNECT, else the path of the POST. */
+  readonly postPath: string
+  readonly headersToAdd: readonly HeaderOption[]
 }
 
 export type NetworkFilter =

@@ -5,6 +5,8 @@ import { compileAccessLog } from '../l7/access-log.js'
 import type { LogSinks } from '../l7/access-log-sink.js'
 import { downstreamHttp2Stats } from '../l7/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../l7/filters/compile-filters.js'
+import { compileFormat } from '../l7/header-format.js'
+import { compileHeaderMutations } from '../l7/header-mutations.js'
 import { HttpRuntime, type RouteHolder } from '../l7/http-runtime.js'
 import { compileLocalReplyRewriter } from '../l7/local-reply-rewriter.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
@@ -16,7 +18,7 @@ import { adsStats, hcmStats, type ListenerStats, listenerStatName, listenerStats
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { AccessLog } from '../model/access-log.js'
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
-import type { FilterChain, Listener } from '../model/listener.js'
+import type { FilterChain, Listener, TcpTunneling } from '../model/listener.js'
 import { OUTRIGGER_METADATA } from '../model/metadata.js'
 import type { TlsContexts } from '../mtls/tls-contexts.js'
 import type { ClusterRegistry } from '../upstream/cluster-registry.js'
@@ -24,6 +26,7 @@ import type { ListenerVersion } from './connection.js'
 import { FilterChainMatcher } from './filter-chain-match.js'
 import { type ChainRuntime, compilePreFilters, type Terminal } from './network-filters.js'
 import type { RouteRegistry } from './route-registry.js'
+import type { Tunneling } from './tcp-upstream.js'
 
 export interface ListenerEnvironment {
   readonly store: StatsStore
@@ -114,6 +117,7 @@ function compileTerminal(
           pools: env.pools,
           accessLogs: compileLogs([...config.accessLogs, ...listener.accessLogs], env),
           random: env.random,
+          tunneling: compileTunneling(config.tunneling),
           hash: tcpHashPolicy(config.hashPolicy),
           log: message => env.log('info', message),
         },
@@ -125,6 +129,17 @@ function compileTerminal(
       return { kind: 'echo' }
     default:
       return { kind: 'directResponse', body: new Uint8Array() }
+  }
+}
+
+function compileTunneling(model: TcpTunneling | null): Tunneling | null {
+  if (model === null) return null
+  const hostname = compileFormat(model.hostname)
+  // A format that does not compile was refused with the config; its text stands for itself here.
+  return {
+    hostname: hostname.ok ? hostname.format : () => model.hostname,
+    postPath: model.postPath,
+    headers: compileHeaderMutations(model.headersToAdd, []),
   }
 }
 

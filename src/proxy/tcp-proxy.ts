@@ -8,20 +8,29 @@ import type { LogSink } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import { ResponseFlag } from '../l7/response-flags.js'
 import { StreamInfo } from '../l7/stream-info.js'
-import type { UpstreamTlsSource } from '../l7/upstream-pools.js'
+import type { UpstreamPools } from '../l7/upstream-pools.js'
 import type { TcpProxyHandles } from '../metrics/stat-names.js'
 import type { TcpProxy } from '../model/listener.js'
 import type { ClusterRegistry } from '../upstream/cluster-registry.js'
-import { Dial, type DialFailure, type Dialled } from '../upstream/connector.js'
 import type { Host } from '../upstream/host.js'
 import { LazyTimer } from '../upstream/lazy-timer.js'
+import {
+  DirectUpstream,
+  type TcpUpstream,
+  type TcpUpstreamListener,
+  TunneledUpstream,
+  type Tunneling,
+  type UpstreamPipe,
+} from './tcp-upstream.js'
 
 /** A tcp_proxy filter compiled for running. */
 export interface TcpProxyRuntime {
   readonly config: TcpProxy
   readonly stats: TcpProxyHandles
   readonly clusters: ClusterRegistry
-  readonly pools: UpstreamTlsSource
+  readonly pools: UpstreamPools
+  /** Null: a connection to the endpoint for each client. */
+  readonly tunneling: Tunneling | null
   readonly accessLogs: readonly { readonly log: CompiledAccessLog; readonly sink: LogSink }[]
   readonly random: () => number
   readonly hash: ((info: ConnectionInfo) => bigint | null) | null
@@ -30,12 +39,12 @@ export interface TcpProxyRuntime {
 
 const MAX_TOTAL_WEIGHT = 2 ** 32
 
-export class TcpProxySession {
+export class TcpProxySession implements TcpUpstreamListener {
   readonly info: StreamInfo
   private readonly runtime: TcpProxyRuntime
   private readonly downstream: Socket
-  private upstream: Socket | null = null
-  private dial: Dial | null = null
+  private upstream: UpstreamPipe | null = null
+  private attempt: TcpUpstream | null = null
   private host: Host | null = null
   private attempts = 0
   private connected = false
@@ -98,82 +107,45 @@ export class TcpProxySession {
       this.close()
       return
     }
-    const breakers = host.cluster.breakers('DEFAULT')
-    if (!breakers.tryConnection()) {
+    this.host = host
+    const { pools, tunneling } = runtime
+    this.attempt = tunneling === null ? new DirectUpstream(host, pools, this) : new TunneledUpstream(host, pools, tunneling, info, this)
+    this.attempt.dial()
+  }
+
+  onUpstreamFailure(kind: 'overflow' | 'failed', why: string): void {
+    const { host, info, runtime } = this
+    this.releaseAttempt()
+    if (kind === 'overflow') {
       info.responseFlags |= ResponseFlag.UpstreamOverflow
-      runtime.log(
-        `tcp_proxy ${runtime.config.statPrefix}: ${host.cluster.config.name} is at its limit: ${breakers.describe('max_connections')}`,
-      )
+      runtime.log(`tcp_proxy ${runtime.config.statPrefix}: ${host!.cluster.config.name} is at its limit: ${why}`)
       this.close()
       return
     }
-    this.host = host
-    host.activeConnections++
-    host.stats.cxTotal++
-    const stats = host.cluster.traffic.main
-    stats.upstream_cx_total.value++
-    stats.upstream_cx_active.value++
-    const startedAt = performance.now()
-    const { config } = host.cluster
-    this.dial = new Dial(
-      {
-        address: host.address,
-        tls: runtime.pools.tlsFor(host),
-        timeoutMs: config.connectTimeoutMs,
-        sni: '',
-        alpn: null,
-        keepAlive: config.tcpKeepalive,
-        localAddress: config.bindSource?.kind === 'socket' ? config.bindSource.host : '',
-      },
-      {
-        onDialled: result => {
-          stats.upstream_cx_connect_ms.record(performance.now() - startedAt)
-          this.onConnected(result)
-        },
-        onDialFailure: failure => this.onDialFailure(failure),
-      },
-    )
-  }
-
-  private onDialFailure(failure: DialFailure): void {
-    const { host, info } = this
-    this.dial = null
-    if (host !== null) {
-      const stats = host.cluster.traffic.main
-      stats.upstream_cx_connect_fail.value++
-      if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
-      host.stats.cxConnectFail++
-      host.cluster.recordConnectFailure(host)
-    }
+    host!.cluster.recordConnectFailure(host!)
     info.responseFlags |= ResponseFlag.UpstreamConnectionFailure
-    info.upstreamTransportFailureReason = failure.message
-    this.releaseHost()
+    info.upstreamTransportFailureReason = why
     this.connect()
   }
 
-  private releaseHost(): void {
-    const { host } = this
-    if (host === null) return
-    this.host = null
-    host.activeConnections--
-    host.cluster.traffic.main.upstream_cx_active.value--
-    host.cluster.breakers('DEFAULT').releaseConnection()
+  private releaseAttempt(): void {
+    const { attempt, info } = this
+    this.attempt = null
+    attempt?.release(info.bytesReceived, info.bytesSent, performance.now() - info.startedAt)
   }
 
-  private onConnected(result: Dialled): void {
-    this.dial = null
+  onUpstreamOpen(upstream: UpstreamPipe, localAddress: string): void {
     if (this.finished) {
-      result.socket.on('error', () => {})
-      result.socket.destroy()
+      upstream.on('error', () => {})
+      upstream.destroy()
       return
     }
     const { downstream, info, host } = this
-    const upstream = result.socket
     this.upstream = upstream
     this.connected = true
     info.responseFlags &= ~ResponseFlag.UpstreamConnectionFailure
     info.upstreamHost = host
-    info.upstreamLocalAddress = upstream.localAddress === undefined ? '' : `${upstream.localAddress}:${upstream.localPort}`
+    info.upstreamLocalAddress = localAddress
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})
     upstream.on('data', (chunk: Buffer) => {
@@ -190,7 +162,7 @@ export class TcpProxySession {
     upstream.on('drain', () => downstream.resume())
     upstream.on('end', () => downstream.end())
     downstream.on('end', () => upstream.end())
-    upstream.on('close', hadError => this.onUpstreamClose(hadError === true))
+    upstream.on('close', () => this.onUpstreamClose(upstream.errored !== null))
     if (this.early !== null) {
       info.bytesReceived += this.early.length
       upstream.write(this.early)
@@ -246,8 +218,7 @@ export class TcpProxySession {
     this.finished = true
     this.idle?.dispose()
     if (this.age !== null) clearTimeout(this.age)
-    this.dial?.cancel()
-    const { upstream, runtime, info, host } = this
+    const { upstream, runtime, info } = this
     if (upstream !== null && !upstream.destroyed) {
       if (upstream.writableEnded) upstream.destroySoon?.()
       else upstream.destroy()
@@ -256,14 +227,7 @@ export class TcpProxySession {
     const { stats } = runtime
     stats.downstream_cx_rx_bytes_total.value += info.bytesReceived
     stats.downstream_cx_tx_bytes_total.value += info.bytesSent
-    if (host !== null) {
-      const clusterStats = host.cluster.traffic.main
-      clusterStats.upstream_cx_destroy.value++
-      clusterStats.upstream_cx_rx_bytes_total.value += info.bytesSent
-      clusterStats.upstream_cx_tx_bytes_total.value += info.bytesReceived
-      clusterStats.upstream_cx_length_ms.record(info.endedAt - info.startedAt)
-    }
-    this.releaseHost()
+    this.releaseAttempt()
     writeAccessLogs(runtime, info)
   }
 }

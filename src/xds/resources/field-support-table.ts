@@ -748,8 +748,8 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     refused: { on_demand: 'on-demand cluster discovery is not supported' },
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig': {
-    supported: 'hostname use_post',
-    accepted: { headers_to_add: '', propagate_response_headers: '', post_path: '', propagate_response_trailers: '' },
+    supported: 'hostname use_post headers_to_add post_path',
+    accepted: { propagate_response_headers: '', propagate_response_trailers: '' },
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster': { supported: 'clusters' },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight': {

@@ -1,7 +1,7 @@
 // Network filters of a filter chain -> NetworkFilter: one table from message name to decoder. Called by listener.ts. An unknown
 // filter is an error that names it; the last filter of a chain must be terminal, and only the last.
 
-import type { NetworkFilter, TcpProxy } from '../../model/listener.js'
+import type { NetworkFilter, TcpProxy, TcpTunneling } from '../../model/listener.js'
 import type { HashPolicy } from '../../model/route.js'
 import type { Filter } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
 import type { ConnectionLimit } from '../gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
@@ -9,12 +9,16 @@ import type { Config as DirectResponse } from '../gen/envoy/extensions/filters/n
 import type { HttpConnectionManager } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { RBAC } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
-import type { TcpProxy as TcpProxyMessage } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import type {
+  TcpProxy as TcpProxyMessage,
+  TcpProxy_TunnelingConfig as TunnelingConfig,
+} from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import type { HashPolicy as TcpHashPolicy } from '../gen/envoy/type/v3/hash_policy_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { describeType, unpackAny } from './any.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
+import { checkFormat } from './format-string.js'
 import { decodeHttpConnectionManager } from './http-connection-manager.js'
 import { decodeTokenBucket } from './http-filters/traffic.js'
 import { decodeRbacRules } from './rbac.js'
@@ -128,9 +132,6 @@ function decodeLocalRateLimit(name: string, limit: LocalRateLimit, ctx: Ctx): Ne
 function decodeTcpProxy(proxy: TcpProxyMessage, ctx: Ctx): TcpProxy {
   const specifier = proxy.clusterSpecifier
   const weighted = specifier.case === 'weightedClusters' ? specifier.value.clusters : []
-
-  const tunnel = proxy.tunnelingConfig
-  if (tunnel !== undefined) decodeHeaderOptions(tunnel.headersToAdd, ctx.at('tunneling_config'), 'headers_to_add')
   return {
     statPrefix: proxy.statPrefix,
     cluster: specifier.case === 'cluster' ? specifier.value : '',
@@ -141,8 +142,17 @@ function decodeTcpProxy(proxy: TcpProxyMessage, ctx: Ctx): TcpProxy {
     hashPolicy: proxy.hashPolicy.map(tcpHashPolicy).filter(policy => policy !== null),
     accessLogs: decodeAccessLogs(proxy.accessLog, ctx, 'access_log'),
     metadataMatch: proxy.metadataMatch === undefined ? null : decodeMetadata(proxy.metadataMatch),
-    tunnelingHostname: tunnel?.hostname ?? '',
-    tunnelingUsePost: tunnel?.usePost ?? false,
+    tunneling: proxy.tunnelingConfig === undefined ? null : decodeTunneling(proxy.tunnelingConfig, ctx.at('tunneling_config')),
+  }
+}
+
+function decodeTunneling(tunnel: TunnelingConfig, ctx: Ctx): TcpTunneling {
+  checkFormat(tunnel.hostname, ctx.at('hostname'))
+  if (tunnel.postPath !== '' && !tunnel.usePost) ctx.at('post_path').error('needs use_post')
+  return {
+    hostname: tunnel.hostname,
+    postPath: tunnel.usePost ? tunnel.postPath || '/' : '',
+    headersToAdd: decodeHeaderOptions(tunnel.headersToAdd, ctx, 'headers_to_add'),
   }
 }
 

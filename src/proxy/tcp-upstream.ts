@@ -1,0 +1,153 @@
+// One try of the TCP proxy to reach an endpoint: a connection of its own, or a stream of a shared HTTP connection
+// (tunneling_config). Made by TcpProxySession, which only sees a pipe to relay to. The try owns what was counted for it, breakers
+// included, and gives it back once, in release().
+
+import type { Duplex } from 'node:stream'
+import type { RequestHead } from '../l7/codec/codec.js'
+import { HeaderList } from '../l7/codec/header-list.js'
+import type { FormatFunction } from '../l7/header-format.js'
+import type { HeaderMutator } from '../l7/header-mutations.js'
+import type { StreamInfo } from '../l7/stream-info.js'
+import type { UpstreamPools } from '../l7/upstream-pools.js'
+import { UpstreamTunnel } from '../l7/upstream-tunnel.js'
+import { Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connector.js'
+import type { Host } from '../upstream/host.js'
+
+/** A socket, or a tunnel that behaves like one. */
+export type UpstreamPipe = Duplex & { destroySoon?(): void; resetAndDestroy?(): void }
+
+export interface TcpUpstreamListener {
+  /** `localAddress`: `host:port` or ''. */
+  onUpstreamOpen(pipe: UpstreamPipe, localAddress: string): void
+  onUpstreamFailure(kind: 'overflow' | 'failed', why: string): void
+}
+
+export interface TcpUpstream {
+  /** Calls the listener once, now or later. */
+  dial(): void
+  /** Ends the try, open or not, and gives back what it counted; byte counts are what the relay moved. Idempotent. */
+  release(bytesSent: number, bytesReceived: number, lengthMs: number): void
+}
+
+/** TcpProxy.TunnelingConfig, compiled. */
+export interface Tunneling {
+  readonly hostname: FormatFunction
+  /** '' = CONNECT, else the path of a POST. */
+  readonly postPath: string
+  readonly headers: HeaderMutator | null
+}
+
+/** A TCP (and TLS) connection for this client alone. */
+export class DirectUpstream implements TcpUpstream, DialListener {
+  private readonly host: Host
+  private readonly pools: UpstreamPools
+  private readonly listener: TcpUpstreamListener
+  private connecting: Dial | null = null
+  private counted = false
+  private startedAt = 0
+
+  constructor(host: Host, pools: UpstreamPools, listener: TcpUpstreamListener) {
+    this.host = host
+    this.pools = pools
+    this.listener = listener
+  }
+
+  dial(): void {
+    const { host } = this
+    const { config, traffic } = host.cluster
+    const breakers = host.cluster.breakers('DEFAULT')
+    if (!breakers.tryConnection()) {
+      this.listener.onUpstreamFailure('overflow', breakers.describe('max_connections'))
+      return
+    }
+    this.counted = true
+    host.activeConnections++
+    host.stats.cxTotal++
+    traffic.main.upstream_cx_total.value++
+    traffic.main.upstream_cx_active.value++
+    this.startedAt = performance.now()
+    this.connecting = new Dial(
+      {
+        address: host.address,
+        tls: this.pools.tlsFor(host),
+        timeoutMs: config.connectTimeoutMs,
+        sni: '',
+        alpn: null,
+        keepAlive: config.tcpKeepalive,
+        localAddress: config.bindSource?.kind === 'socket' ? config.bindSource.host : '',
+      },
+      this,
+    )
+  }
+
+  onDialled({ socket }: Dialled): void {
+    this.connecting = null
+    this.host.cluster.traffic.main.upstream_cx_connect_ms.record(performance.now() - this.startedAt)
+    this.listener.onUpstreamOpen(socket, socket.localAddress === undefined ? '' : `${socket.localAddress}:${socket.localPort}`)
+  }
+
+  onDialFailure(failure: DialFailure): void {
+    this.connecting = null
+    const { host } = this
+    const stats = host.cluster.traffic.main
+    stats.upstream_cx_connect_fail.value++
+    if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
+    host.stats.cxConnectFail++
+    this.listener.onUpstreamFailure('failed', failure.message)
+  }
+
+  release(bytesSent: number, bytesReceived: number, lengthMs: number): void {
+    this.connecting?.cancel()
+    this.connecting = null
+    if (!this.counted) return
+    this.counted = false
+    const { host } = this
+    const stats = host.cluster.traffic.main
+    host.activeConnections--
+    stats.upstream_cx_active.value--
+    stats.upstream_cx_destroy.value++
+    stats.upstream_cx_rx_bytes_total.value += bytesReceived
+    stats.upstream_cx_tx_bytes_total.value += bytesSent
+    stats.upstream_cx_length_ms.record(lengthMs)
+    host.cluster.breakers('DEFAULT').releaseConnection()
+  }
+}
+
+/** A stream of a connection that the cluster's HTTP pools keep, and count. */
+export class TunneledUpstream implements TcpUpstream {
+  private readonly tunnel: UpstreamTunnel
+
+  constructor(host: Host, pools: UpstreamPools, tunneling: Tunneling, info: StreamInfo, listener: TcpUpstreamListener) {
+    const tls = host.cluster.config.tls !== null
+    const head: RequestHead = {
+      method: tunneling.postPath === '' ? 'CONNECT' : 'POST',
+      scheme: tunneling.postPath === '' ? '' : tls ? 'https' : 'http',
+      authority: tunneling.hostname(info),
+      path: tunneling.postPath,
+      version: 'HTTP/1.1',
+      headers: new HeaderList(),
+      upgrade: '',
+      contentLength: -1,
+      hostName: 'host',
+      expectContinue: false,
+    }
+    tunneling.headers?.apply(head.headers, info)
+    // Not protocolFor(): that keeps a client's CONNECT on HTTP/1.1, while this one is ours and HTTP/2 is what it is for.
+    const { protocol } = host.cluster.config.http
+    const pool = pools.poolFor(host, protocol === 'downstream' ? 'http1' : protocol, 'DEFAULT', '')
+    this.tunnel = new UpstreamTunnel(host, pool, host.cluster.breakers('DEFAULT'), head, {
+      onTunnelOpen: tunnel => listener.onUpstreamOpen(tunnel, tunnel.localAddress),
+      onTunnelFailure: (kind, why) => listener.onUpstreamFailure(kind, why),
+    })
+    this.tunnel.on('error', () => {})
+  }
+
+  dial(): void {
+    this.tunnel.dial()
+  }
+
+  /** The pool counts connections and their bytes. */
+  release(): void {
+    if (!this.tunnel.writableEnded) this.tunnel.destroy()
+  }
+}

@@ -138,6 +138,8 @@ describe('circuit breakers', () => {
     for (const [i, client] of held.entries()) {
       client.get(`/${cluster}`).catch(() => {})
       await proxy.untilStat('http.ingress.downstream_rq_active', value => value === i + 1)
+      // While its connection is being made the first request is a pending one itself.
+      await until('the first request at the origin', () => app.requests.length === 1)
     }
     const answer = await fetchOnce(port, `/${cluster}/over`)
     expect(answer.status).toBe(503)

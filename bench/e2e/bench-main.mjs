@@ -42,6 +42,15 @@ export const ROWS = [
     haproxy: true,
   },
   {
+    name: 'mtls-new-connections-tunnel',
+    origin: 'http1',
+    load: o => connectLoad({ ...o, parallel: 32 }),
+    pair: true,
+    tcp: true,
+    unit: 'connections/s',
+    bootstrap: o => tcpPair({ ...o, tunnel: true }),
+  },
+  {
     name: 'tcp-mtls-stream',
     origin: 'tcp-source',
     load: streamLoad,
@@ -50,6 +59,15 @@ export const ROWS = [
     unit: 'MB/s',
     bootstrap: tcpPair,
     haproxy: true,
+  },
+  {
+    name: 'tcp-mtls-stream-tunnel',
+    origin: 'tcp-source',
+    load: streamLoad,
+    pair: true,
+    tcp: true,
+    unit: 'MB/s',
+    bootstrap: o => tcpPair({ ...o, tunnel: true }),
   },
 ]
 

@@ -152,20 +152,36 @@ export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Dow
   )
 }
 
-/** TCP through an mTLS pair. */
-export function tcpPair({ port, innerPort, origin, admin, certs }) {
-  const proxy = (name, target) => ({
+/** TCP through an mTLS pair; with `tunnel` in CONNECT streams of shared HTTP/2 connections instead of a TLS connection each. */
+export function tcpPair({ port, innerPort, origin, admin, certs, tunnel }) {
+  const proxy = (name, target, more = {}) => ({
     name: 'envoy.filters.network.tcp_proxy',
     typed_config: {
       '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
       stat_prefix: name,
       cluster: target,
+      ...more,
     },
   })
+  const ending = hcm(
+    'in',
+    'local_app',
+    { http2_protocol_options: { allow_connect: true }, upgrade_configs: [{ upgrade_type: 'CONNECT' }] },
+    [],
+    [
+      {
+        match: { connect_matcher: {} },
+        route: { cluster: 'local_app', timeout: '0s', upgrade_configs: [{ upgrade_type: 'CONNECT', connect_config: {} }] },
+      },
+    ],
+  )
   return bootstrap(
     admin,
-    [listener('out', port, proxy('out', 'api')), listener('in', innerPort, proxy('in', 'local_app'), downstreamTls(certs, null))],
-    [cluster('api', innerPort, null, upstreamTls(certs)), cluster('local_app', origin)],
+    [
+      listener('out', port, proxy('out', 'api', tunnel ? { tunneling_config: { hostname: 'db.internal:5432' } } : {})),
+      listener('in', innerPort, tunnel ? ending : proxy('in', 'local_app'), downstreamTls(certs, tunnel ? ['h2'] : null)),
+    ],
+    [cluster('api', innerPort, tunnel ? h2Options : null, upstreamTls(certs)), cluster('local_app', origin)],
   )
 }
 

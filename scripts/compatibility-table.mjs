@@ -1,4 +1,4 @@
-// Writes the generated part of docs/compatibility.md (between its two markers) from src/xds/resources/field-support-table.ts.
+// Writes the generated part of docs/compatibility.md (between its two markers) from the tables of src/xds/resources/field-support/.
 // Run after a build: `node scripts/compatibility-table.mjs`; a test fails while the page and the table differ.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

@@ -1,19 +1,19 @@
 // One request and its response on a downstream stream: the state that the steps of request-path.ts work on, and the relay between
-// the two sides. Made by the downstream connection for each request; it ends exactly once, in finish().
+// the two sides. Made by the downstream connection for each request; it ends exactly once, in finish(). Read it forwards: request
+// body, upstream -> downstream, downstream events, endings. The filters stand between (FilteredStream), the timers below them
+// (TimedStream).
 //
 // Body bytes that come before the upstream is open, or may be needed for another try, wait in `held` (bounded by the buffer limit:
 // the downstream stream is paused while nobody takes them).
 
 import { performance } from 'node:perf_hooks'
-import type { HttpFilterOverride } from '../model/http-filter.js'
 import type { UpstreamCluster } from '../upstream/cluster.js'
 import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'
-import type { ResponseControl } from './filters/response-control.js'
+import { FilteredStream } from './filtered-stream.js'
 import { finishStats } from './finish.js'
-import type { FilterStatus, StreamFilter } from './http-filter.js'
 import type { HttpRuntime } from './http-runtime.js'
 import type { LocalReply } from './local-reply.js'
 import { type LocalReplyCode, localReply } from './local-reply.js'
@@ -24,14 +24,14 @@ import { ResponseFlag } from './response-flags.js'
 import { finishResponseHead } from './response-headers.js'
 import type { RetryState } from './retry-state.js'
 import { StreamInfo } from './stream-info.js'
+import { onStreamTimeout } from './stream-timeout.js'
 import type { StreamTimerKind } from './stream-timer.js'
-import { TimedStream } from './timed-stream.js'
 import { onUpstreamFailure, wantsRetryOnHead } from './upstream-outcome.js'
 import type { UpstreamFailure, UpstreamRequest, UpstreamRequestOwner } from './upstream-request.js'
 
 const EMPTY = Buffer.alloc(0)
 
-export class Exchange extends TimedStream implements BodyEvents, ResponseControl, UpstreamRequestOwner {
+export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequestOwner {
   readonly runtime: HttpRuntime
   readonly connection: DownstreamConnection
   readonly stream: ServerStream
@@ -67,23 +67,6 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
   /** `held` still has every byte of the body so far, so that another try can send it again. */
   replayable = true
   private pausedForUpstream = false
-  private filters: (StreamFilter | null)[] = []
-  private filterIndex = 0
-  private filtersDone = false
-  private filtersRunning = false
-  private dataFilters = false
-  private responseDataFilters = false
-  private responseFilterIndex = -1
-  private responseStopped = false
-  private heldResponse: Buffer[] = []
-  private heldResponseBytes = 0
-  private responseBuffer: ResponseBuffer | null = null
-  private filterPauses = 0
-  private heldResponseEnd = false
-  private heldResponseTrailers: HeaderList | null = null
-  private localResponse = false
-  private responseHead: ResponseHead | null = null
-  private bodyCollector: BodyCollector | null = null
 
   constructor(
     runtime: HttpRuntime,
@@ -119,139 +102,21 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
   }
 
   onStreamTimer(kind: StreamTimerKind): void {
-    if (this.ended) return
-    const { stats } = this.runtime
-    switch (kind) {
-      case 'idle':
-        stats.downstream_rq_idle_timeout.value++
-        if (this.headSent) this.abort(ResponseFlag.StreamIdleTimeout, 'stream_idle_timeout')
-        else this.reply({ ...localReply('stream-idle-timeout', ''), ...(this.requestEnded ? null : { status: 408 }) })
-        return
-      case 'request':
-        stats.downstream_rq_timeout.value++
-        if (this.headSent) this.abort(0, 'request_overall_timeout')
-        else this.reply(localReply('request-timeout', ''))
-        return
-      case 'max-duration':
-        stats.downstream_rq_max_duration_reached.value++
-        if (this.headSent) this.abort(0, 'max_duration_timeout')
-        // Envoy Utility::maybeRequestTimeoutCode: whose fault it is depends on whether the request is all here.
-        else this.reply({ ...localReply('max-duration', ''), ...(this.requestEnded ? { status: 504 } : null) })
-        return
-      case 'upstream-max-duration':
-        if (this.cluster !== null) this.cluster.traffic.main.upstream_rq_max_duration_reached.value++
-        if (this.headSent) this.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
-        else this.reply(localReply('upstream-max-stream-duration', ''))
-        return
-      case 'route':
-        if (this.cluster !== null) this.cluster.traffic.main.upstream_rq_timeout.value++
-        for (const attempt of this.attempts) {
-          attempt.host.stats.rqTimeout++
-          if (!attempt.responseStarted) attempt.host.cluster.recordTimeout(attempt.host)
-        }
-        if (this.headSent) this.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
-        else this.reply(localReply('upstream-request-timeout', ''))
-    }
+    if (!this.ended) onStreamTimeout(this, kind)
   }
 
-  // ---- request: filters, body -----------------------------------------------------------------------------------------------
-
-  /** Run the filters' request hooks, then the router. Re-entered by resume(). */
-  runFilters(): void {
-    if (this.filtersRunning) return
-    this.filtersRunning = true
-    const { filters } = this.runtime
-    while (this.filterIndex < filters.length) {
-      const factory = filters[this.filterIndex]!
-      const index = this.filterIndex++
-      const override = this.overrideFor(factory.name)
-      if (override === undefined ? factory.disabled : override.disabled) {
-        this.filters.push(null)
-        continue
-      }
-      const filter = factory.create(this)
-      this.filters[index] = filter
-      if (filter === null) continue
-      if (filter.requestData !== undefined || filter.requestTrailers !== undefined) this.dataFilters = true
-      if (filter.responseData !== undefined || filter.responseTrailers !== undefined) this.responseDataFilters = true
-      if (filter.requestHead === undefined) continue
-      const status: FilterStatus = filter.requestHead(this, this.request, this.requestEnded && this.heldBytes === 0)
-      if (this.ended) {
-        this.filtersRunning = false
-        return
-      }
-      if (status === 'stop') {
-        this.filtersRunning = false
-        // A filter that asked for the body needs it to come.
-        if (this.bodyCollector === null) this.pauseRequest()
-        return
-      }
-    }
-    this.filtersRunning = false
-    this.filtersDone = true
-    if (this.dataFilters && this.held.length > 0) this.filterHeld()
-    if (!this.ended) forwardRequest(this)
-  }
-
-  /** Body bytes that came while a filter was thinking have not been through the filters yet. */
-  private filterHeld(): void {
-    const held = this.held
-    const last = this.requestEnded && this.requestTrailers === null ? held.length - 1 : -1
-    this.heldBytes = 0
-    for (let i = 0; i < held.length; i++) {
-      let chunk = held[i]!
-      for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, i === last)
-      held[i] = chunk
-      this.heldBytes += chunk.length
-      if (this.ended) return
-    }
-  }
-
-  resume(): void {
-    if (this.ended || this.filtersDone) return
-    if (this.filtersRunning) return
-    this.runFilters()
-  }
-
-  overrideFor(filterName: string): HttpFilterOverride | undefined {
-    const { route, choice } = this
-    if (route === null) return undefined
-    const weighted = choice === null ? null : choice.weighted
-    if (weighted !== null && weighted.overrides.size > 0) {
-      const override = weighted.overrides.get(filterName)
-      if (override !== undefined) return override
-    }
-    return route.hasOverrides ? route.overrideFor(filterName) : undefined
-  }
+  // ---- request: body --------------------------------------------------------------------------------------------------------
 
   clearRouteCache(): void {
     matchRoute(this)
   }
 
-  bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void {
-    this.bodyCollector = { maxBytes, allowPartial, done }
-    this.resumeRequest()
-    this.collect()
+  /** The router. */
+  protected onRequestFiltered(): void {
+    forwardRequest(this)
   }
 
-  /** The collected body is handed over when it is complete or has passed its limit. */
-  private collect(): void {
-    const collector = this.bodyCollector
-    if (collector === null) return
-    const over = this.heldBytes > collector.maxBytes
-    if (!this.requestEnded && !over) return
-    this.bodyCollector = null
-    if (over && !collector.allowPartial) {
-      this.runtime.stats.downstream_rq_too_large.value++
-      this.reply(localReply('payload-too-large', `the limit is ${collector.maxBytes} bytes`))
-      return
-    }
-    const body = this.held.length === 1 ? this.held[0]! : Buffer.concat(this.held)
-    if (!this.requestEnded) this.pauseRequest()
-    collector.done(over ? body.subarray(0, collector.maxBytes) : body, !over && this.requestEnded)
-  }
-
-  private pauseRequest(): void {
+  protected pauseRequest(): void {
     if (!this.pausedForUpstream && !this.requestEnded) {
       this.pausedForUpstream = true
       this.stream.pause()
@@ -270,10 +135,7 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
     this.info.bytesReceived += chunk.length
     this.touch()
     if (end) this.endOfRequest()
-    if (this.dataFilters && this.filtersDone) {
-      for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, end)
-    }
-    this.sendBody(chunk, end)
+    this.sendBody(this.dataFilters && this.filtersDone ? this.passRequestData(chunk, end) : chunk, end)
   }
 
   onTrailers(trailers: HeaderList): void {
@@ -281,7 +143,7 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
     this.touch()
     this.endOfRequest()
     this.requestTrailers = trailers
-    if (this.dataFilters) for (const filter of this.filters) filter?.requestTrailers?.(this, trailers)
+    if (this.dataFilters) this.passRequestTrailers(trailers)
     if (this.bodyCollector !== null) this.collect()
     const upstream = this.upstream
     if (upstream?.stream && !upstream.done) {
@@ -428,47 +290,16 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
     this.startResponse(head, end, false)
   }
 
-  /** The final head, from upstream or our own: through the filters, then to the client. */
-  startResponse(head: ResponseHead, end: boolean, local: boolean): void {
-    this.responseHead = head
-    this.localResponse = local
-    if (local && this.filterIndex < this.runtime.filters.length) this.addResponseFilters()
-    this.responseFilterIndex = this.filters.length - 1
-    this.info.response = head
-    this.info.responseCode = head.status
-    this.continueResponse(end)
+  onUpstreamData(upstream: UpstreamRequest, chunk: Buffer, end: boolean): void {
+    if (this.ended || upstream !== this.upstream) return
+    this.info.upstreamBytesReceived += chunk.length
+    this.touch()
+    if (this.responseStopped) this.holdResponse(chunk, end)
+    else this.sendResponseData(chunk, end)
   }
 
-  /** An answer by one filter passes those behind it too, where they look at responses alone. */
-  private addResponseFilters(): void {
-    const { filters } = this.runtime
-    for (let i = this.filterIndex; i < filters.length; i++) {
-      const factory = filters[i]!
-      const override = this.overrideFor(factory.name)
-      const off = override === undefined ? factory.disabled : override.disabled
-      const filter = factory.seesLocalReplies === true && !off ? factory.create(this) : null
-      this.filters[i] = filter
-      if (filter?.responseData !== undefined) this.responseDataFilters = true
-    }
-    this.filterIndex = filters.length
-  }
-
-  private continueResponse(end: boolean): void {
-    const head = this.responseHead!
-    while (this.responseFilterIndex >= 0) {
-      const filter = this.filters[this.responseFilterIndex--]
-      if (filter?.responseHead === undefined) continue
-      const status = filter.responseHead(this, head, end, this.localResponse)
-      if (this.ended) return
-      if (status === 'stop') {
-        this.responseStopped = true
-        if (end) {
-          this.heldResponseEnd = true
-          if (this.responseBuffer !== null) this.completeResponseBuffer()
-        }
-        return
-      }
-    }
+  /** HOT. */
+  protected relayHead(head: ResponseHead, end: boolean): void {
     finishResponseHead(this, head)
     this.headSent = true
     this.info.responseCode = head.status
@@ -477,102 +308,8 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
     if (end) this.finish()
   }
 
-  resumeResponse(): void {
-    if (this.ended || !this.responseStopped) return
-    this.responseStopped = false
-    const data = this.heldResponse
-    const trailers = this.heldResponseTrailers
-    const end = this.heldResponseEnd
-    this.heldResponse = []
-    this.continueResponse(end && data.length === 0 && trailers === null)
-    for (let i = 0; i < data.length && !this.ended; i++) this.sendResponseData(data[i]!, end && trailers === null && i === data.length - 1)
-    if (trailers !== null && !this.ended) this.sendResponseTrailers(trailers)
-    if (!this.ended) this.upstream?.stream?.resume()
-  }
-
-  onUpstreamData(upstream: UpstreamRequest, chunk: Buffer, end: boolean): void {
-    if (this.ended || upstream !== this.upstream) return
-    this.info.upstreamBytesReceived += chunk.length
-    this.touch()
-    if (this.responseStopped) {
-      this.holdResponse(chunk, end)
-      return
-    }
-    this.sendResponseData(chunk, end)
-  }
-
-  /** Body bytes while a filter holds the head back. */
-  private holdResponse(chunk: Buffer, end: boolean): void {
-    this.heldResponse.push(chunk)
-    this.heldResponseBytes += chunk.length
-    this.heldResponseEnd = end
-    const buffer = this.responseBuffer
-    if (buffer === null) {
-      if (!end) this.upstream?.stream?.pause()
-    } else if (this.heldResponseBytes > buffer.maxBytes) {
-      this.runtime.stats.rs_too_large.value++
-      this.responseBuffer = null
-      this.reply(localReply('response-payload-too-large', ''))
-    } else if (end) this.completeResponseBuffer()
-  }
-
-  // ---- ResponseControl ----------------------------------------------------------------------------------------------------------
-
-  bufferResponse(
-    maxBytes: number,
-    done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null },
-  ): void {
-    this.responseBuffer = { maxBytes, done }
-  }
-
-  private completeResponseBuffer(): void {
-    const buffer = this.responseBuffer!
-    this.responseBuffer = null
-    const { body, trailers } = buffer.done(Buffer.concat(this.heldResponse), this.heldResponseTrailers)
-    this.heldResponse = body.length === 0 ? [] : [body]
-    this.heldResponseTrailers = trailers
-    this.heldResponseEnd = true
-    this.resumeResponse()
-  }
-
-  emitResponseData(filter: StreamFilter, chunk: Buffer, end: boolean): void {
-    if (this.ended) return
-    this.passResponseData(this.filters.indexOf(filter) - 1, chunk, end)
-  }
-
-  emitResponseTrailers(filter: StreamFilter, trailers: HeaderList): void {
-    if (this.ended) return
-    this.passResponseTrailers(this.filters.indexOf(filter) - 1, trailers)
-  }
-
-  pauseResponse(): void {
-    this.filterPauses++
-    if (this.filterPauses === 1) this.upstream?.stream?.pause()
-  }
-
-  unpauseResponse(): void {
-    if (this.filterPauses > 0 && --this.filterPauses === 0) this.upstream?.stream?.resume()
-  }
-
-  /** HOT. Also used by local replies with a body. */
-  sendResponseData(chunk: Buffer, end: boolean): void {
-    if (this.responseDataFilters) this.passResponseData(this.filters.length - 1, chunk, end)
-    else this.relayData(chunk, end)
-  }
-
-  /** Through the filters from index `from` towards the client. A filter that keeps the bytes back sends them on itself. */
-  private passResponseData(from: number, chunk: Buffer, end: boolean): void {
-    for (let i = from; i >= 0; i--) {
-      const filter = this.filters[i]
-      if (filter?.responseData === undefined) continue
-      const out = filter.responseData(this, chunk, end)
-      if (this.ended || out === null) return
-      chunk = out
-    }
-    this.relayData(chunk, end)
-  }
-
-  relayData(chunk: Buffer, end: boolean): void {
+  /** HOT. */
+  protected relayData(chunk: Buffer, end: boolean): void {
     this.info.bytesSent += chunk.length
     const ok = this.stream.sendData(chunk, end)
     if (end) {
@@ -584,29 +321,11 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
 
   onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
     if (this.ended || upstream !== this.upstream) return
-    if (this.responseStopped) {
-      this.heldResponseTrailers = trailers
-      this.heldResponseEnd = true
-      if (this.responseBuffer !== null) this.completeResponseBuffer()
-      return
-    }
-    this.sendResponseTrailers(trailers)
+    if (this.responseStopped) this.holdResponseTrailers(trailers)
+    else this.sendResponseTrailers(trailers)
   }
 
-  sendResponseTrailers(trailers: HeaderList): void {
-    this.info.responseTrailers = trailers
-    this.passResponseTrailers(this.responseDataFilters ? this.filters.length - 1 : -1, trailers)
-  }
-
-  private passResponseTrailers(from: number, trailers: HeaderList): void {
-    for (let i = from; i >= 0; i--) {
-      const filter = this.filters[i]
-      if (filter?.responseTrailers === undefined) continue
-      const out = filter.responseTrailers(this, trailers)
-      // Null: the filter ends the response itself.
-      if (this.ended || out === null) return
-      trailers = out
-    }
+  protected relayTrailers(trailers: HeaderList): void {
     this.stream.sendTrailers(trailers)
     this.finish()
   }
@@ -675,14 +394,7 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
     }
     const { head, body } = prepareLocalReply(this, reply, headers)
     if (!this.requestEnded && this.request.contentLength !== 0) this.stream.closeAfter()
-    this.responseStopped = false
-    this.responseBuffer = null
-    this.heldResponse = []
-    this.heldResponseBytes = 0
-    this.heldResponseTrailers = null
-    this.startResponse(head, body.length === 0, true)
-    if (!this.ended && body.length > 0 && !this.responseStopped) this.sendResponseData(body, true)
-    else if (this.responseStopped && body.length > 0) this.holdResponse(body, true)
+    this.startLocalResponse(head, body)
   }
 
   /** The response has begun and cannot be finished: the client must see a broken message, never a false end. */
@@ -702,26 +414,14 @@ export class Exchange extends TimedStream implements BodyEvents, ResponseControl
     this.releaseTimers()
     this.retry?.release()
     this.cancelOthers(null)
-    for (const filter of this.filters) filter?.finished?.(this)
+    this.finishFilters()
     for (const mirror of this.mirrors.splice(0)) mirror.end()
     // HTTP/2: the rest of a body that nobody reads is called off once the response is out (RFC 9113 §8.1).
     if (this.headSent && !this.requestEnded && this.stream.version === 'HTTP/2') this.stream.reset('no-error')
     this.held = []
-    this.heldResponse = []
     finishStats(this)
     this.connection.onExchangeEnd(this)
   }
-}
-
-interface ResponseBuffer {
-  readonly maxBytes: number
-  readonly done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null }
-}
-
-interface BodyCollector {
-  readonly maxBytes: number
-  readonly allowPartial: boolean
-  readonly done: (body: Buffer, complete: boolean) => void
 }
 
 /** Bodies up to this are kept for another try even without a retry policy (refused streams, the keep-alive race). */

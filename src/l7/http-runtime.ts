@@ -30,7 +30,10 @@ export type LocalReplyRewriter = (
   headers: HeaderList,
 ) => { status: number; body: string; contentType: string }
 
-export interface HttpRuntimeParts {
+/** What a runtime is made of; the rest of its fields follow from these. */
+export type HttpRuntimeParts = Omit<HttpRuntime, 'stats' | 'router' | 'continueHead' | 'internalRanges' | 'explainToPeers'>
+
+export class HttpRuntime {
   readonly config: HttpConnectionManager
   readonly routerConfig: RouterConfig
   readonly routes: RouteHolder
@@ -38,6 +41,8 @@ export interface HttpRuntimeParts {
   readonly clusters: ClusterRegistry
   readonly pools: UpstreamPools
   readonly hcmStats: HcmStats
+  readonly stats: HcmHandles
+  readonly router: RouterHandles
   readonly listenerHttp: ListenerHttpHandles | null
   readonly accessLogs: readonly { readonly log: CompiledAccessLog; readonly sink: LogSink }[]
   readonly localReplyRewriter: LocalReplyRewriter | null
@@ -51,27 +56,6 @@ export interface HttpRuntimeParts {
   readonly http2Stats: Http2Stats
   /** Adds one to a codec's counter by its name. */
   readonly countCodec: (stat: string) => void
-}
-
-export class HttpRuntime {
-  readonly config: HttpConnectionManager
-  readonly routerConfig: RouterConfig
-  readonly routes: RouteHolder
-  readonly filters: readonly FilterFactory[]
-  readonly clusters: ClusterRegistry
-  readonly pools: UpstreamPools
-  readonly hcmStats: HcmStats
-  readonly stats: HcmHandles
-  readonly router: RouterHandles
-  readonly listenerHttp: ListenerHttpHandles | null
-  readonly accessLogs: HttpRuntimeParts['accessLogs']
-  readonly localReplyRewriter: LocalReplyRewriter | null
-  readonly bufferLimitBytes: number
-  readonly serviceCluster: string
-  readonly random: () => number
-  readonly onDenied: (info: StreamInfo) => void
-  readonly http2Stats: Http2Stats
-  readonly countCodec: (stat: string) => void
   readonly continueHead: ResponseHead = {
     status: 100,
     reason: '',
@@ -82,7 +66,6 @@ export class HttpRuntime {
   }
   /** internal_address_config: whether an address is inside; null when no range is configured (nothing is internal then). */
   readonly internalRanges: ((address: string) => boolean) | null
-  private readonly explainDenials: boolean
 
   constructor(parts: HttpRuntimeParts) {
     this.config = parts.config

@@ -1,5 +1,6 @@
 // The table of contents of the data plane: what happens to a request, step by step. The downstream connection calls
-// handleRequest for each request; Exchange carries the state and relays the bytes. docs/life-of-a-request.md uses the same names.
+// handleRequest for each request; Exchange carries the state and relays the bytes, its base FilteredStream runs the filters.
+// docs/life-of-a-request.md uses the same names.
 //
 //   normalise -> authorise (filters) -> match -> split -> pick -> acquire -> send -> relay -> finish
 //

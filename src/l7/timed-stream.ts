@@ -1,5 +1,5 @@
-// The timers of one request: arming, moving and giving back. Base of Exchange, which says what it means when one fires. All times
-// in ms; 0 or null turns a timer off. HOT: a request with default settings arms two pooled timers and moves numbers on them.
+// The timers of one request: arming, moving and giving back. Base of FilteredStream and so of Exchange; stream-timeout.ts says what
+// it means when one fires. All times in ms; 0 or null turns a timer off. HOT: a request with default settings arms two pooled timers and moves numbers on them.
 
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
 import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerKind, type StreamTimerTarget } from './stream-timer.js'

@@ -237,4 +237,19 @@ export interface RouteTable {
   readonly mirrors: readonly MirrorPolicy[]
 }
 
+/** Routes nothing: stands for a table that has not come, or could not be read. */
+export const NO_ROUTES: RouteTable = {
+  name: '',
+  virtualHosts: [],
+  mutations: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
+  mostSpecificHeaderMutationsWins: false,
+  internalOnlyHeaders: [],
+  validateClusters: false,
+  ignorePortInHostMatching: false,
+  ignorePathParametersInPathMatching: false,
+  maxDirectResponseBodyBytes: 4096,
+  overrides: new Map(),
+  mirrors: [],
+}
+
 export type { StringMatcher }

@@ -6,7 +6,7 @@ import type { RouteHolder } from '../l7/http-runtime.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { type CompiledRouteTable, compileRouteTable } from '../l7/route-table.js'
 import type { AdsStats } from '../metrics/stat-names.js'
-import type { RouteTable } from '../model/route.js'
+import { NO_ROUTES, type RouteTable } from '../model/route.js'
 
 interface Entry {
   readonly holder: RouteHolder
@@ -30,7 +30,7 @@ export class RouteRegistry {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime
-    this.empty = compileRouteTable(emptyTable(''), { runtime })
+    this.empty = compileRouteTable(NO_ROUTES, { runtime })
   }
 
   /** The holder for a route name; it answers 404 until the table is there. Each hold needs one drop. */
@@ -116,20 +116,4 @@ function countUpdate(stats: RdsStats): void {
   stats.update_attempt.value++
   stats.update_success.value++
   stats.update_time.value = Date.now()
-}
-
-function emptyTable(name: string): RouteTable {
-  return {
-    name,
-    virtualHosts: [],
-    mutations: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
-    mostSpecificHeaderMutationsWins: false,
-    internalOnlyHeaders: [],
-    validateClusters: false,
-    ignorePortInHostMatching: false,
-    ignorePathParametersInPathMatching: false,
-    maxDirectResponseBodyBytes: 4096,
-    overrides: new Map(),
-    mirrors: [],
-  }
 }

@@ -1,38 +1,28 @@
-// One upstream cluster: its hosts, their health, the policy that picks one, breakers, outlier detection and health checks. Made by
+// One upstream cluster: the policy that picks one of its hosts, breakers, outlier detection and health checks. Made by
 // ClusterRegistry from config; the request path calls pick, breakers and record*. Endpoints come by applyAssignment (EDS) or from
-// dns-discovery. Invariant: hosts, ejections, breakers and counts outlive config changes; only what a change touches is rebuilt.
+// dns-discovery; which hosts there are, and their health, is ClusterMembership's. Invariant: hosts, ejections, breakers and counts
+// outlive config changes; only what a change touches is rebuilt.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Counter } from '../metrics/stat.js'
 import type { ClusterStats } from '../metrics/stat-names.js'
-import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
-import type { EndpointAssignment, Locality, LocalityEndpoints } from '../model/endpoint.js'
+import type { EndpointAssignment, LocalityEndpoints } from '../model/endpoint.js'
 import { AggregateLoadBalancer } from './aggregate-load-balancer.js'
 import { Breakers } from './breakers.js'
-import type { Timer } from './clock.js'
 import type { ClusterDeps } from './cluster-deps.js'
+import { ClusterMembership } from './cluster-membership.js'
 import { DnsDiscovery } from './dns-discovery.js'
 import { HealthChecker } from './health-checker.js'
 import { HealthFlag, type Host } from './host.js'
-import { edsFlags, edsMask, healthStatusOf } from './host-health.js'
-import { buildHostSets, type HostSet, PrioritySet } from './host-set.js'
-import { HostTable, type MetadataInterest } from './host-table.js'
-
+import { healthStatusOf } from './host-health.js'
+import type { HostSet, PrioritySet } from './host-set.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
 import { createLoadBalancer } from './load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from './original-dst-load-balancer.js'
 import { httpStatusOfGrpc, OutlierDetector } from './outlier-detector.js'
 
 const defaultOverrideStatus: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
-const emptyAssignment = (clusterName: string): EndpointAssignment => ({
-  clusterName,
-  localities: [],
-  overprovisioningFactor: 140,
-  endpointStaleAfterMs: null,
-  weightedPriorityHealth: false,
-  dropPercentages: [],
-})
 
 export class UpstreamCluster {
   readonly name: string
@@ -49,25 +39,18 @@ export class UpstreamCluster {
   /** Called when a host's health or the set of hosts changed. */
   onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
   private readonly deps: ClusterDeps
-  private readonly table: HostTable
-  private readonly prioritySet: PrioritySet
+  private readonly members: ClusterMembership
   private readonly defaultBreakers: Breakers
   private readonly highBreakers: Breakers
   private balancer: LoadBalancer
-  private aggregate: AggregateLoadBalancer | null = null
-  private detector: OutlierDetector | null = null
-  private checker: HealthChecker | null = null
+  // Asked by ClusterMembership: who watches the hosts, and where an aggregate's sets come from.
+  detector: OutlierDetector | null = null
+  checker: HealthChecker | null = null
+  aggregate: AggregateLoadBalancer | null = null
   private dns: DnsDiscovery | null = null
-  private assignment: EndpointAssignment
-  private localityWeights = new Map<string, number>()
-  private staleTimer: Timer | null = null
   private endpointsKnown = false
   private onReady: (() => void) | null = null
   closed = false
-  // Hosts by health, kept up to date one by one: the membership gauges.
-  private healthyCount = 0
-  private degradedCount = 0
-  private excludedCount = 0
 
   constructor(config: Cluster, deps: ClusterDeps, isStatic: boolean) {
     this.name = config.name
@@ -76,41 +59,40 @@ export class UpstreamCluster {
     this.isStatic = isStatic
     this.stats = deps.statsOf(config.altStatName || config.name)
     this.traffic = this.stats
-    this.assignment = emptyAssignment(config.name)
-    this.table = new HostTable(this)
-    this.prioritySet = new PrioritySet(() => this.buildSets())
+    this.members = new ClusterMembership(this, deps)
     this.defaultBreakers = new Breakers(config.breakers.default, 'default', this.stats)
     this.highBreakers = new Breakers(config.breakers.high, 'high', this.stats)
     this.balancer = this.createBalancer()
     this.replaceDetector()
     this.replaceChecker()
-    this.refreshGauges()
+    this.members.refreshGauges()
   }
 
   // ---- picking ----
 
   get hosts(): readonly Host[] {
-    return this.table.hosts
+    return this.members.table.hosts
   }
 
   /** `ip:port` (or pipe path) to host. */
   host(key: string): Host | undefined {
-    return this.table.byKey.get(key)
+    return this.members.table.byKey.get(key)
   }
 
   /** Of an aggregate: the children's, one after the other. */
   get hostSets(): readonly HostSet[] {
-    return this.prioritySet.sets
+    return this.members.prioritySet.sets
   }
 
   get hostSetVersion(): number {
-    if (this.aggregate?.changed === true) this.prioritySet.invalidate()
-    return this.prioritySet.version
+    const { prioritySet } = this.members
+    if (this.aggregate?.changed === true) prioritySet.invalidate()
+    return prioritySet.version
   }
 
   /** For zone-aware routing of other clusters. */
   get priorities(): PrioritySet {
-    return this.prioritySet
+    return this.members.prioritySet
   }
 
   /** A host for the request, or null: no usable host (503 UH). */
@@ -118,8 +100,8 @@ export class UpstreamCluster {
   pick(ctx: LbContext): Host | null {
     const wanted = ctx.overrideHost
     if (wanted !== undefined && wanted !== null) {
-      const host = this.table.byKey.get(wanted)
-      if (host !== undefined && this.overrideAllowed(host)) return host
+      const host = this.members.table.byKey.get(wanted)
+      if (host !== undefined && overrideAllowed(this.config, host)) return host
       if (ctx.overrideHostStrict === true) return null
     }
     return this.balancer.pick(ctx)
@@ -137,13 +119,13 @@ export class UpstreamCluster {
 
   /** Category of the drop_overload that hits this request, or null. */
   get dropsAll(): boolean {
-    return this.assignment.dropPercentages.some(({ numerator, denominator }) => numerator >= denominator)
+    return this.members.assignment.dropPercentages.some(({ numerator, denominator }) => numerator >= denominator)
   }
 
   /** The category that drops a request with this roll in [0, 1), or null. */
   dropCategory(random: number): string | null {
     let roll = random
-    for (const { category, numerator, denominator } of this.assignment.dropPercentages) {
+    for (const { category, numerator, denominator } of this.members.assignment.dropPercentages) {
       const share = numerator / denominator
       if (roll < share) return category
       // What is left of the roll is uniform again over the requests that were not dropped.
@@ -244,8 +226,8 @@ export class UpstreamCluster {
     main.update_attempt.value++
     main.update_success.value++
     if (assignment.localities.length === 0) main.update_empty.value++
-    this.takeAssignment(assignment)
-    this.armStaleTimer(assignment)
+    this.members.takeAssignment(assignment)
+    this.members.armStaleTimer(assignment)
     this.onEndpoints()
   }
 
@@ -272,8 +254,8 @@ export class UpstreamCluster {
     if (!lbKeys.every(same)) {
       this.balancer.close?.()
       this.balancer = this.createBalancer()
-      this.takeLocalityWeights(this.assignment)
-      this.prioritySet.invalidate()
+      this.members.takeLocalityWeights()
+      this.members.prioritySet.invalidate()
     }
     if (!same('outlier')) {
       if (this.detector !== null && config.outlier !== null) this.detector.update(config.outlier)
@@ -296,27 +278,16 @@ export class UpstreamCluster {
     this.onReady = null
     this.dns?.close()
     this.checker?.close()
-    this.staleTimer?.cancel()
     this.detector?.close()
     this.balancer.close?.()
-    for (const host of this.hosts) {
-      host.removed = true
-      host.closePools(true)
-    }
+    this.members.close()
     // Its series end, unless another version of the cluster shows them.
     this.stats.release()
   }
 
   /** Changes health flags; lists, gauges and listeners follow. */
   setHealth(host: Host, set: number, clear: number): void {
-    const flags = (host.flags & ~clear) | set
-    if (flags === host.flags) return
-    this.count(host, -1)
-    host.flags = flags
-    this.count(host, 1)
-    this.refreshGauges()
-    this.prioritySet.invalidate()
-    this.onHealthChange?.(this)
+    this.members.setHealth(host, set, clear)
   }
 
   // ---- inside ----
@@ -326,14 +297,14 @@ export class UpstreamCluster {
     const { discovery } = config
     this.aggregate = null
     // Another policy may hash by another key.
-    for (const host of this.table.hosts) host.hashKey = ''
+    for (const host of this.hosts) host.hashKey = ''
     if (discovery.kind === 'aggregate') {
       this.aggregate = new AggregateLoadBalancer(discovery.clusters, deps.find, config.healthyPanicPercent)
       return this.aggregate
     }
     if (discovery.kind === 'originalDst') return this.createOriginalDst(discovery)
     const env: LbEnvironment = {
-      hosts: this.prioritySet,
+      hosts: this.members.prioritySet,
       stats: this.stats,
       clock: deps.clock,
       random: deps.random,
@@ -350,23 +321,16 @@ export class UpstreamCluster {
   private localHosts(): PrioritySet | null {
     const { localClusterName, find } = this.deps
     if (localClusterName === null) return null
-    if (localClusterName === this.name) return this.prioritySet
+    if (localClusterName === this.name) return this.members.prioritySet
     return find(localClusterName)?.priorities ?? null
   }
 
   private createOriginalDst(discovery: Extract<Cluster['discovery'], { kind: 'originalDst' }>): LoadBalancer {
     const hooks = {
-      find: (key: string) => this.table.byKey.get(key),
-      add: (endpoint: Host['endpoint'], group: LocalityEndpoints) => {
-        const host = this.table.add(endpoint, group)
-        this.afterChange([host], [])
-        return host
-      },
-      remove: (hosts: ReadonlySet<Host>) => {
-        this.table.remove(hosts)
-        this.afterChange([], [...hosts])
-      },
-      hosts: () => this.table.hosts,
+      find: (key: string) => this.host(key),
+      add: (endpoint: Host['endpoint'], group: LocalityEndpoints) => this.members.add(endpoint, group),
+      remove: (hosts: ReadonlySet<Host>) => this.members.remove(hosts),
+      hosts: () => this.hosts,
       onInvalid: () => {
         this.stats.main.original_dst_host_invalid.value++
       },
@@ -400,7 +364,8 @@ export class UpstreamCluster {
         setHealth: (host, set, clear) => this.setHealth(host, set, clear),
         onPassed: host => this.detector?.onActiveCheckPassed(host),
         onFailed: host => {
-          if (host.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL) && host.hasFlag(HealthFlag.FAILED_ACTIVE_HC)) this.removeNow(host)
+          if (host.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL) && host.hasFlag(HealthFlag.FAILED_ACTIVE_HC))
+            this.members.remove(new Set([host]))
         },
         log: message => this.deps.log('info', message),
         clusterName: this.name,
@@ -413,7 +378,7 @@ export class UpstreamCluster {
   }
 
   private startDns(assignment: EndpointAssignment, options: Parameters<typeof this.dnsOf>[1], logical: boolean): void {
-    this.assignment = assignment
+    this.members.assignment = assignment
     this.dns = this.dnsOf(assignment, options, logical)
     this.dns.start()
   }
@@ -422,8 +387,8 @@ export class UpstreamCluster {
     const { main } = this.stats
     return new DnsDiscovery(assignment, options, logical, this.deps.resolver, {
       onEndpoints: (localities, logicalAddress) => {
-        this.takeAssignment({ ...assignment, localities })
-        if (logicalAddress !== null) this.moveLogicalHost(logicalAddress)
+        this.members.takeAssignment({ ...assignment, localities })
+        if (logicalAddress !== null) this.members.moveLogicalHost(logicalAddress)
       },
       onFirstAnswers: () => this.onEndpoints(),
       onAttempt: () => {
@@ -439,153 +404,6 @@ export class UpstreamCluster {
       },
       clock: this.deps.clock,
       random: this.deps.random,
-    })
-  }
-
-  /** LOGICAL_DNS: the one host dials somewhere else from now on; its connections stay. */
-  private moveLogicalHost(ip: string): void {
-    const host = this.hosts[0]
-    if (host === undefined || host.address.kind !== 'socket') return
-    host.address = { ...host.address, host: ip }
-    host.addressText = formatAddress(host.address)
-    host.hashKey = ''
-  }
-
-  private takeAssignment(assignment: EndpointAssignment): void {
-    const old = this.assignment
-    this.assignment = assignment
-    const { added, removed, updated } = this.table.apply(assignment.localities, this.metadataInterest(), host => this.keepForNow(host))
-    for (const host of updated) this.setHealth(host, edsFlags(host.endpoint.health), edsMask)
-    if (this.dropLeavingMarks(assignment)) this.prioritySet.invalidate()
-    const weightsChanged = this.takeLocalityWeights(assignment)
-    const factorsChanged =
-      old.overprovisioningFactor !== assignment.overprovisioningFactor || old.weightedPriorityHealth !== assignment.weightedPriorityHealth
-    if (added.length + removed.length + updated.length > 0 || weightsChanged || factorsChanged) this.afterChange(added, removed)
-    else this.stats.main.update_no_rebuild.value++
-  }
-
-  private metadataInterest(): MetadataInterest {
-    const { subset, lbPolicy } = this.config
-    if (subset !== null) return 'all'
-    return lbPolicy.kind === 'ringHash' || lbPolicy.kind === 'maglev' ? 'hashKey' : 'none'
-  }
-
-  /** Hosts that were on their way out and are named again stay. */
-  private dropLeavingMarks(assignment: EndpointAssignment): boolean {
-    if (this.checker === null) return false
-    let any = false
-    for (const group of assignment.localities) {
-      for (const endpoint of group.endpoints) {
-        const host = this.table.byKey.get(formatAddress(endpoint.address))
-        if (host?.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL) !== true) continue
-        this.setHealth(host, 0, HealthFlag.PENDING_DYNAMIC_REMOVAL)
-        any = true
-      }
-    }
-    return any
-  }
-
-  private takeLocalityWeights(assignment: EndpointAssignment): boolean {
-    if (!this.config.localityWeighted) return false
-    const weights = new Map<string, number>()
-    for (const group of assignment.localities) {
-      const key = localityKey(group.priority, group.locality)
-      weights.set(key, (weights.get(key) ?? 0) + group.weight)
-    }
-    const changed = !isDeepStrictEqual(weights, this.localityWeights)
-    this.localityWeights = weights
-    return changed
-  }
-
-  /** A host that passes its active checks stays until they fail, unless the config says otherwise. */
-  private keepForNow(host: Host): boolean {
-    if (this.checker === null || this.config.ignoreHealthOnHostRemoval || host.endpoint.disableActiveHealthCheck) return false
-    if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC) || host.hasFlag(HealthFlag.FAILED_EDS_HEALTH)) return false
-    this.setHealth(host, HealthFlag.PENDING_DYNAMIC_REMOVAL, 0)
-    return true
-  }
-
-  private removeNow(host: Host): void {
-    this.table.remove(new Set([host]))
-    this.afterChange([], [host])
-  }
-
-  private afterChange(added: readonly Host[], removed: readonly Host[]): void {
-    for (const host of removed) {
-      this.count(host, -1)
-      this.detector?.remove(host)
-      this.checker?.remove(host)
-      host.closePools(true)
-    }
-    for (const host of added) {
-      host.flags = edsFlags(host.endpoint.health)
-      if (this.checker !== null && !host.endpoint.disableActiveHealthCheck) {
-        host.flags |= HealthFlag.FAILED_ACTIVE_HC
-        if (this.config.ignoreNewHostsUntilFirstHealthCheck) host.flags |= HealthFlag.PENDING_ACTIVE_HC
-      }
-      // Slow start counts from now, where no active check will say when.
-      if (this.checker === null) host.lastHealthyAtMs = this.deps.clock.now()
-      this.count(host, 1)
-      this.detector?.add(host)
-    }
-    this.prioritySet.invalidate()
-    const { main } = this.stats
-    if (added.length + removed.length > 0) main.membership_change.value++
-    this.refreshGauges()
-    if (this.config.closeConnectionsOnHostSetChange && added.length + removed.length > 0) {
-      for (const host of this.hosts) host.closePools(true)
-    }
-    for (const host of added) this.checker?.add(host)
-    this.onHealthChange?.(this)
-  }
-
-  private buildSets(): readonly HostSet[] {
-    if (this.aggregate !== null) {
-      const sets = this.aggregate.linearize()
-      return sets.length > 0 ? sets : buildHostSets([], this.setOptions())
-    }
-    return buildHostSets(this.table.hosts, this.setOptions())
-  }
-
-  private setOptions(): Parameters<typeof buildHostSets>[1] {
-    return {
-      overprovisioningFactor: this.assignment.overprovisioningFactor,
-      weightedPriorityHealth: this.assignment.weightedPriorityHealth,
-      localLocality: this.deps.localLocality,
-      localityWeight: (priority, locality) => this.localityWeights.get(localityKey(priority, locality)) ?? 0,
-    }
-  }
-
-  private count(host: Host, by: 1 | -1): void {
-    const health = host.health
-    if (health === 'healthy') this.healthyCount += by
-    else if (health === 'degraded') this.degradedCount += by
-    if (host.excluded) this.excludedCount += by
-  }
-
-  private refreshGauges(): void {
-    const { main } = this.stats
-    main.max_host_weight.value = this.table.maxWeight
-    main.membership_total.value = this.table.hosts.length
-    main.membership_healthy.value = this.healthyCount
-    main.membership_degraded.value = this.degradedCount
-    main.membership_excluded.value = this.excludedCount
-  }
-
-  private overrideAllowed(host: Host): boolean {
-    const statuses = this.config.overrideHostStatus.length > 0 ? this.config.overrideHostStatus : defaultOverrideStatus
-    return statuses.includes(healthStatusOf(host))
-  }
-
-  private armStaleTimer(assignment: EndpointAssignment): void {
-    this.staleTimer?.cancel()
-    this.staleTimer = null
-    if (assignment.endpointStaleAfterMs === null || assignment.endpointStaleAfterMs === 0) return
-    this.stats.main.assignment_timeout_received.value++
-    this.staleTimer = this.deps.clock.after(assignment.endpointStaleAfterMs, () => {
-      this.stats.main.assignment_stale.value++
-      this.deps.log('warn', `cluster ${this.name}: endpoints are older than endpoint_stale_after and are dropped`)
-      this.takeAssignment(emptyAssignment(this.name))
     })
   }
 
@@ -606,6 +424,7 @@ export class UpstreamCluster {
   }
 }
 
-function localityKey(priority: number, locality: Locality): string {
-  return `${priority}\0${locality.region}\0${locality.zone}\0${locality.subZone}`
+function overrideAllowed(config: Cluster, host: Host): boolean {
+  const statuses = config.overrideHostStatus.length > 0 ? config.overrideHostStatus : defaultOverrideStatus
+  return statuses.includes(healthStatusOf(host))
 }

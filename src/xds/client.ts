@@ -7,7 +7,9 @@
 
 import { create } from '@bufbuild/protobuf'
 import type { ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
-import { type ChannelCredentials, type ChannelOptions, Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js'
+import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js'
+import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS } from './client-options.js'
+import { type AdsClientStatus, type ControlPlaneStats, failureKind } from './client-status.js'
 import { ClientTypeState, type PendingAck, type XdsTypeStats } from './client-type-state.js'
 import { type Clock, fullJitterMs, systemClock, TokenBucket } from './clock.js'
 import {
@@ -19,7 +21,7 @@ import {
   type XdsResource,
   type XdsUpdateHandler,
 } from './decode-response.js'
-import type { ControlPlane, Node } from './gen/envoy/config/core/v3/base_pb.js'
+import type { ControlPlane } from './gen/envoy/config/core/v3/base_pb.js'
 import type {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
@@ -27,97 +29,13 @@ import type {
   DiscoveryResponse,
 } from './gen/envoy/service/discovery/v3/discovery_pb.js'
 import { StatusSchema } from './gen/google/rpc/status_pb.js'
-import { deltaMethod, MAX_MESSAGE_BYTES, stateOfTheWorldMethod } from './grpc-service.js'
+import { deltaMethod, stateOfTheWorldMethod } from './grpc-service.js'
 import { ADS_METHODS, compareTypes, methodsForType } from './type-urls.js'
 
+export type { AdsClientOptions, AdsTarget } from './client-options.js'
+export type { AdsClientStatus } from './client-status.js'
 export type { XdsTypeStats } from './client-type-state.js'
 export type { FieldError, Rejection, XdsResource, XdsUpdate, XdsUpdateHandler, XdsVerdict } from './decode-response.js'
-
-/** One management server. */
-export interface AdsTarget {
-  /** `host:port`, `unix:/path`, or any target of grpc-js (`ipv4:10.0.0.1:8502,10.0.0.2:8502`). */
-  readonly address: string
-  /** TLS or plain text; plain text if absent. */
-  readonly credentials?: ChannelCredentials
-  readonly channelOptions?: ChannelOptions
-  /** Metadata of each stream (`x-consul-token`); a function is asked anew for each stream, so that a rotated token takes effect. */
-  readonly metadata?: readonly (readonly [key: string, value: string])[] | (() => readonly (readonly [key: string, value: string])[])
-}
-
-export interface AdsClientOptions {
-  /** Tried in order, the next after each failure. At least one. */
-  readonly targets: readonly AdsTarget[]
-  readonly node: Node
-  /** `ApiConfigSource.api_type`. */
-  readonly apiType: 'DELTA_GRPC' | 'GRPC'
-  /** Type URL of a single-type service (`SecretDiscoveryService` for Secret); the aggregated service if absent. */
-  readonly onlyType?: string
-  readonly onUpdate: XdsUpdateHandler
-  /** Called when `status().connected` changes and after each failed attempt. */
-  readonly onStatus?: (status: AdsClientStatus) => void
-  /** `ApiConfigSource.set_node_on_first_message_only`; delta does so always. Default false. */
-  readonly setNodeOnFirstMessageOnly?: boolean
-  /** `ApiConfigSource.rate_limit_settings`; no limit if absent. */
-  readonly rateLimit?: { readonly maxTokens?: number; readonly fillRate?: number }
-  /** Reconnects wait a random time up to a bound that doubles from `baseMs` (500) to `maxMs` (30,000). */
-  readonly backoff?: { readonly baseMs?: number; readonly maxMs?: number }
-  /** A target that is not connected by then is given up for the next one. Default 20,000. */
-  readonly connectTimeoutMs?: number
-  readonly limits?: Partial<AdsClientLimits>
-  readonly clock?: Clock
-  readonly random?: () => number
-  readonly logger?: {
-    info(fields: object, message: string): void
-    warn(fields: object, message: string): void
-  }
-}
-
-export interface AdsClientLimits {
-  /** Resources held of one type; those above it are refused. Default 250,000. */
-  readonly maxResourcesPerType: number
-  /** Answers waiting to be sent; above it the stream is not read until they are. Default 256. */
-  readonly maxPendingAcks: number
-}
-
-/** Why the last attempt failed: `exhausted` asks for another server, the two auth kinds for another token. */
-export type AdsFailureKind = 'unauthenticated' | 'permission-denied' | 'exhausted' | 'unavailable' | 'unimplemented' | 'closed' | 'other'
-
-export interface AdsClientStatus {
-  readonly connected: boolean
-  /** Address of the current target. */
-  readonly target: string
-  /** `control_plane.identifier` of the last response, or ''. */
-  readonly identifier: string
-  /** When the last update was accepted or refused, ms since the epoch; 0 before the first. */
-  readonly lastUpdateAt: number
-  /** The last failed stream, null once a response has come after it. `code` is the gRPC status. */
-  readonly lastFailure: { readonly kind: AdsFailureKind; readonly code: number; readonly message: string; readonly at: number } | null
-  /** Streams that failed in a row without one response. */
-  readonly failedAttempts: number
-}
-
-/** `control_plane.*` counters and gauges. */
-export interface ControlPlaneStats {
-  connectedState: 0 | 1
-  rateLimitEnforced: number
-  pendingRequests: number
-  /** Responses of types never subscribed to, ignored. */
-  ignoredResponses: number
-}
-
-const channelDefaults: ChannelOptions = {
-  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-  'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-  'grpc.keepalive_time_ms': 30_000,
-  'grpc.keepalive_timeout_ms': 30_000,
-  'grpc.enable_retries': 0,
-  'grpc.client_idle_timeout_ms': 2 ** 31 - 1,
-  'grpc.service_config_disable_resolution': 1,
-  // The mesh's own traffic must not leave by a proxy that the environment names for others.
-  'grpc.enable_http_proxy': 0,
-  // One connection of our own: "try another server" must be able to mean another connection.
-  'grpc.use_local_subchannel_pool': 1,
-}
 
 type Call = ClientDuplexStream<unknown, unknown>
 
@@ -252,7 +170,7 @@ export class AdsClient {
     if (this.client && this.clientTarget !== target) this.dropConnection()
     this.clientTarget = target
     this.client ??= new Client(target.address, target.credentials ?? credentials.createInsecure(), {
-      ...channelDefaults,
+      ...CHANNEL_DEFAULTS,
       ...target.channelOptions,
     })
     const metadata = new Metadata()
@@ -524,24 +442,5 @@ export class AdsClient {
 
   private countPending(): void {
     this.controlPlane.pendingRequests = this.acks.length + this.dirty.size
-  }
-}
-
-function failureKind(code: number): AdsFailureKind {
-  switch (code) {
-    case status.OK:
-      return 'closed'
-    case status.UNAUTHENTICATED:
-      return 'unauthenticated'
-    case status.PERMISSION_DENIED:
-      return 'permission-denied'
-    case status.RESOURCE_EXHAUSTED:
-      return 'exhausted'
-    case status.UNAVAILABLE:
-      return 'unavailable'
-    case status.UNIMPLEMENTED:
-      return 'unimplemented'
-    default:
-      return 'other'
   }
 }

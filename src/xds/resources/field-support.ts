@@ -11,7 +11,7 @@ export interface FieldSupport {
 }
 
 const byMessage = new Map<string, ReadonlyMap<string, FieldSupport>>()
-for (const [message, entry] of Object.entries(SUPPORT_TABLE)) {
+for (const [message, entry] of SUPPORT_TABLE) {
   const fields = new Map<string, FieldSupport>()
   for (const name of entry.supported.split(' ')) if (name !== '') fields.set(name, { status: 'supported', note: '' })
   for (const [name, note] of Object.entries(entry.accepted ?? {})) fields.set(name, { status: 'accepted', note })

@@ -2,7 +2,7 @@
 // Called by network-filters.ts. What would change who is trusted or where a request goes is an error; the rest is listed.
 
 import type { HttpConnectionManager, LocalReplyConfig, UpgradeConfig, XfccMode } from '../../model/http-connection-manager.js'
-import type { RouteTable } from '../../model/route.js'
+import { NO_ROUTES } from '../../model/route.js'
 import {
   type HttpConnectionManager as HcmMessage,
   HttpConnectionManager_CodecType,
@@ -101,20 +101,6 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
 
 type RouteFields = Pick<HttpConnectionManager, 'routeTable' | 'rdsName' | 'rdsInitialFetchTimeoutMs' | 'rdsSource'>
 
-const NO_TABLE: RouteTable = {
-  name: '',
-  virtualHosts: [],
-  mutations: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
-  mostSpecificHeaderMutationsWins: false,
-  internalOnlyHeaders: [],
-  validateClusters: false,
-  ignorePortInHostMatching: false,
-  ignorePathParametersInPathMatching: false,
-  maxDirectResponseBodyBytes: 4096,
-  overrides: new Map(),
-  mirrors: [],
-}
-
 function decodeRouteSpecifier(hcm: HcmMessage, ctx: Ctx): RouteFields {
   const specifier = hcm.routeSpecifier
   switch (specifier.case) {
@@ -129,7 +115,7 @@ function decodeRouteSpecifier(hcm: HcmMessage, ctx: Ctx): RouteFields {
     }
     default:
       // The missing oneof, or scoped_routes: reported.
-      return { routeTable: NO_TABLE, rdsName: null, rdsInitialFetchTimeoutMs: 0 }
+      return { routeTable: NO_ROUTES, rdsName: null, rdsInitialFetchTimeoutMs: 0 }
   }
 }
 

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { DescMessage } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { fieldSupport, renderCompatibilityTable, supportTable } from '../../../src/xds/resources/field-support.js'
+import { SUPPORT_TABLE } from '../../../src/xds/resources/field-support-table.js'
 import { reachableMessages } from '../../../src/xds/resources/message-check.js'
 import { knownSchemas } from '../../../src/xds/resources/schemas.js'
 
@@ -22,11 +23,18 @@ describe('the field support table', () => {
   })
 
   it('names each field once', () => {
-    const source = readFileSync(new URL('../../../src/xds/resources/field-support-table.ts', import.meta.url), 'utf8')
-    for (const [, names] of source.matchAll(/supported:\s*'([^']*)'/g)) {
-      const list = names!.split(' ')
-      expect(new Set(list).size).toBe(list.length)
-    }
+    const folder = new URL('../../../src/xds/resources/field-support/', import.meta.url)
+    const source = readdirSync(folder)
+      .map(file => readFileSync(new URL(file, folder), 'utf8'))
+      .join('\n')
+    const lists = [...source.matchAll(/supported:\s*'([^']*)'/g)].map(([, names]) => names!.split(' '))
+    expect(lists.length).toBe(SUPPORT_TABLE.length)
+    for (const list of lists) expect(new Set(list).size).toBe(list.length)
+  })
+
+  it('names each message in one table only', () => {
+    const names = SUPPORT_TABLE.map(([message]) => message)
+    expect([...new Set(names)]).toEqual(names)
   })
 
   it('says why for every refused field', () => {

@@ -1,0 +1,66 @@
+// Field support of the bootstrap: its own messages, the runtime layers, the stats settings.
+// Messages in alphabetical order; message-support.ts has the shape, field-support-table.ts joins the tables.
+
+import type { SupportTable } from './message-support.js'
+
+export const BOOTSTRAP_SUPPORT: SupportTable = {
+  'envoy.config.bootstrap.v3.Admin': {
+    supported: 'access_log access_log_path profile_path address',
+    accepted: { socket_options: '', ignore_global_conn_limit: '' },
+  },
+  'envoy.config.bootstrap.v3.Bootstrap': {
+    supported:
+      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin header_prefix',
+    accepted: {
+      node_context_params: '',
+      hds_config: '',
+      flags_path: '',
+      stats_sinks: '',
+      deferred_stat_options: '',
+      stats_flush_on_admin: '',
+      watchdog: '',
+      watchdogs: '',
+      tracing: '',
+      overload_manager: '',
+      enable_dispatcher_stats: '',
+      stats_server_version_override: '',
+      use_tcp_for_dns_lookups: '',
+      dns_resolution_config: '',
+      typed_dns_resolver_config: '',
+      bootstrap_extensions: '',
+      fatal_actions: '',
+      config_sources: '',
+      default_config_source: '',
+      default_socket_interface: '',
+      certificate_provider_instances: '',
+      inline_headers: '',
+      perf_tracing_file_path: '',
+      default_regex_engine: 'RE2',
+      xds_delegate_extension: '',
+      xds_config_tracker_extension: '',
+      listener_manager: '',
+      application_log_config: '',
+      grpc_async_client_manager_config: '',
+      memory_allocator_manager: '',
+    },
+  },
+  'envoy.config.bootstrap.v3.Bootstrap.DynamicResources': {
+    supported: 'lds_config cds_config ads_config',
+    refused: {
+      lds_resources_locator: 'xdstp:// collections are not supported; use lds_config',
+      cds_resources_locator: 'xdstp:// collections are not supported; use cds_config',
+    },
+  },
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources': { supported: 'listeners clusters secrets' },
+  'envoy.config.bootstrap.v3.ClusterManager': {
+    supported: 'local_cluster_name',
+    accepted: { outlier_detection: '', upstream_bind_config: '', load_stats_config: '', enable_deferred_cluster_creation: '' },
+  },
+  'envoy.config.bootstrap.v3.LayeredRuntime': { supported: 'layers' },
+  'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer', accepted: { disk_layer: '', rtds_layer: '' } },
+  'envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer': { supported: '' },
+  'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets' },
+  'envoy.config.metrics.v3.StatsConfig': { supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings' },
+  'envoy.config.metrics.v3.StatsMatcher': { supported: 'reject_all exclusion_list inclusion_list' },
+  'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
+}

@@ -1,0 +1,146 @@
+// Field support of what every resource is built of: addresses, config sources, data sources, health checks, protocol
+// options, header changes.
+// Messages in alphabetical order; message-support.ts has the shape, field-support-table.ts joins the tables.
+
+import type { SupportTable } from './message-support.js'
+
+export const CORE_SUPPORT: SupportTable = {
+  'envoy.config.common.mutation_rules.v3.HeaderMutation': { supported: 'remove append' },
+  'envoy.config.core.v3.Address': {
+    supported: 'socket_address pipe',
+    refused: { envoy_internal_address: 'internal listeners are not supported' },
+  },
+  'envoy.config.core.v3.AggregatedConfigSource': { supported: '' },
+  'envoy.config.core.v3.ApiConfigSource': {
+    supported: 'api_type transport_api_version cluster_names grpc_services rate_limit_settings set_node_on_first_message_only',
+    accepted: { refresh_delay: '', request_timeout: '', config_validators: '' },
+  },
+  'envoy.config.core.v3.BackoffStrategy': { supported: 'base_interval max_interval' },
+  'envoy.config.core.v3.BindConfig': {
+    supported: 'source_address',
+    accepted: { freebind: '', socket_options: '', extra_source_addresses: '', additional_source_addresses: '', local_address_selector: '' },
+  },
+  'envoy.config.core.v3.CidrRange': { supported: 'address_prefix prefix_len' },
+  'envoy.config.core.v3.ConfigSource': {
+    supported: 'path path_config_source api_config_source ads self initial_fetch_timeout resource_api_version',
+    accepted: { authorities: '' },
+  },
+  'envoy.config.core.v3.DataSource': { supported: 'filename inline_bytes inline_string environment_variable watched_directory' },
+  'envoy.config.core.v3.DnsResolutionConfig': { supported: 'resolvers', accepted: { dns_resolver_options: '' } },
+  'envoy.config.core.v3.GrpcMethodList': { supported: 'services' },
+  'envoy.config.core.v3.GrpcMethodList.Service': { supported: 'name method_names' },
+  'envoy.config.core.v3.GrpcService': { supported: 'envoy_grpc google_grpc timeout initial_metadata', accepted: { retry_policy: '' } },
+  'envoy.config.core.v3.GrpcService.EnvoyGrpc': {
+    supported: 'cluster_name authority',
+    accepted: { retry_policy: '', max_receive_message_length: 'bounded by our own limit', skip_envoy_headers: '' },
+  },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc': {
+    supported: 'target_uri',
+    accepted: { stat_prefix: '', credentials_factory_name: '', config: '', per_stream_buffer_limit_bytes: '', channel_args: '' },
+    refused: {
+      channel_credentials: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
+      call_credentials: 'call credentials are not supported; use initial_metadata',
+    },
+  },
+  'envoy.config.core.v3.HeaderValue': { supported: 'key value raw_value' },
+  'envoy.config.core.v3.HeaderValueOption': { supported: 'header append append_action keep_empty_value' },
+  'envoy.config.core.v3.HealthCheck': {
+    supported:
+      'timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
+    accepted: {
+      event_log_path: '',
+      event_logger: '',
+      event_service: '',
+      always_log_health_check_failures: '',
+      always_log_health_check_success: '',
+      tls_options: '',
+      transport_socket_match_criteria: '',
+    },
+    refused: { custom_health_check: 'custom health checkers are not supported' },
+  },
+  'envoy.config.core.v3.HealthCheck.GrpcHealthCheck': { supported: 'service_name authority initial_metadata' },
+  'envoy.config.core.v3.HealthCheck.HttpHealthCheck': {
+    supported:
+      'host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type service_name_matcher method',
+    accepted: { send: '', response_buffer_size: '' },
+    refused: { receive: 'matching response bodies is not supported' },
+  },
+  'envoy.config.core.v3.HealthCheck.Payload': { supported: 'text binary' },
+  'envoy.config.core.v3.HealthCheck.TcpHealthCheck': {
+    supported: 'send receive',
+    refused: { proxy_protocol_config: 'PROXY protocol towards upstreams is not supported' },
+  },
+  'envoy.config.core.v3.HealthStatusSet': { supported: 'statuses' },
+  'envoy.config.core.v3.Http1ProtocolOptions': {
+    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_chunked_length',
+    accepted: {
+      override_stream_error_on_invalid_http_message: '',
+      send_fully_qualified_url: '',
+      use_balsa_parser: '',
+      allow_custom_methods: '',
+    },
+  },
+  'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat': { supported: 'proper_case_words stateful_formatter' },
+  'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords': { supported: '' },
+  'envoy.config.core.v3.Http2ProtocolOptions': {
+    supported:
+      'hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect allow_metadata max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message connection_keepalive',
+    accepted: { custom_settings_parameters: '', use_oghttp2_codec: '' },
+  },
+  'envoy.config.core.v3.HttpProtocolOptions': {
+    supported:
+      'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection',
+  },
+  'envoy.config.core.v3.HttpUri': { supported: 'uri cluster timeout' },
+  'envoy.config.core.v3.KeepaliveSettings': {
+    supported: 'interval timeout',
+    accepted: { interval_jitter: '', connection_idle_interval: '' },
+  },
+  'envoy.config.core.v3.Locality': { supported: 'region zone sub_zone' },
+  'envoy.config.core.v3.Metadata': { supported: 'filter_metadata', accepted: { typed_filter_metadata: '' } },
+  'envoy.config.core.v3.Node': {
+    supported: 'id cluster metadata locality',
+    accepted: {
+      dynamic_parameters: '',
+      user_agent_name: 'set by us',
+      user_agent_version: 'set by us',
+      user_agent_build_version: 'set by us',
+      extensions: 'set by us',
+      client_features: '',
+      listening_addresses: '',
+    },
+  },
+  'envoy.config.core.v3.PathConfigSource': { supported: 'path watched_directory' },
+  'envoy.config.core.v3.Pipe': { supported: 'path mode' },
+  'envoy.config.core.v3.RateLimitSettings': { supported: 'max_tokens fill_rate' },
+  'envoy.config.core.v3.RetryPolicy': {
+    supported: 'retry_back_off num_retries',
+    accepted: { retry_on: '', retry_priority: '', retry_host_predicate: '', host_selection_retry_max_attempts: '' },
+  },
+  'envoy.config.core.v3.RuntimeDouble': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
+  'envoy.config.core.v3.RuntimeFeatureFlag': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
+  'envoy.config.core.v3.RuntimeFractionalPercent': { supported: 'default_value runtime_key' },
+  'envoy.config.core.v3.RuntimeUInt32': { supported: 'default_value', accepted: { runtime_key: 'the default value counts' } },
+  'envoy.config.core.v3.SchemeHeaderTransformation': { supported: 'scheme_to_overwrite', accepted: { match_upstream: '' } },
+  'envoy.config.core.v3.SelfConfigSource': { supported: 'transport_api_version' },
+  'envoy.config.core.v3.SocketAddress': {
+    supported: 'protocol address port_value',
+    accepted: { ipv4_compat: '' },
+    refused: {
+      named_port: 'named ports need an address resolver; give port_value',
+      resolver_name: 'custom address resolvers are not supported',
+    },
+  },
+  'envoy.config.core.v3.SubstitutionFormatString': {
+    supported: 'text_format json_format text_format_source omit_empty_values content_type',
+    accepted: { formatters: '', json_format_options: '' },
+  },
+  'envoy.config.core.v3.TcpKeepalive': { supported: 'keepalive_probes keepalive_time keepalive_interval' },
+  'envoy.config.core.v3.TransportSocket': { supported: 'name typed_config' },
+  'envoy.config.core.v3.TypedExtensionConfig': { supported: 'name typed_config' },
+  'envoy.config.core.v3.UpstreamHttpProtocolOptions': {
+    supported: 'auto_sni auto_san_validation',
+    refused: { override_auto_sni_header: 'SNI from another header is not supported' },
+  },
+  'envoy.config.core.v3.WatchedDirectory': { supported: 'path' },
+}

@@ -1,0 +1,64 @@
+// Field support of the HTTP connection manager and the extensions that only it holds.
+// Messages in alphabetical order; message-support.ts has the shape, field-support-table.ts joins the tables.
+
+import type { SupportTable } from './message-support.js'
+
+export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
+    supported:
+      'codec_type stat_prefix rds route_config http_filters add_user_agent tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port stream_error_on_invalid_http_message strip_trailing_host_dot append_x_forwarded_port',
+    accepted: {
+      http3_protocol_options: '',
+      access_log_flush_interval: '',
+      flush_access_log_on_new_request: '',
+      access_log_options: '',
+      represent_ipv4_remote_address_as_ipv4_mapped_ipv6: '',
+      request_id_extension: 'UUIDs',
+      proxy_status_config: '',
+      typed_header_validation_config: '',
+      append_local_overload: '',
+      add_proxy_protocol_connection_state: '',
+    },
+    refused: {
+      scoped_routes: 'scoped routes are not supported',
+      original_ip_detection_extensions: 'original IP detection extensions are not supported',
+      early_header_mutation_extensions: 'early header mutation is not supported',
+      path_normalization_options: 'not implemented (nor in Envoy)',
+    },
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig': {
+    supported: 'cidr_ranges',
+    accepted: { unix_sockets: '' },
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails': {
+    supported: 'subject cert chain dns uri',
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing': {
+    supported: 'random_sampling',
+    accepted: {
+      client_sampling: '',
+      overall_sampling: '',
+      verbose: '',
+      max_path_tag_length: '',
+      custom_tags: '',
+      provider: '',
+      spawn_upstream_span: '',
+    },
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig': {
+    supported: 'upgrade_type filters enabled',
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
+    supported: 'name typed_config is_optional disabled',
+    refused: { config_discovery: 'extension config discovery is not supported' },
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig': { supported: 'mappers body_format' },
+  'envoy.extensions.filters.network.http_connection_manager.v3.Rds': { supported: 'config_source route_config_name' },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper': {
+    supported: 'filter status_code body body_format_override headers_to_add',
+  },
+  'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig': {
+    supported: '',
+    accepted: { forward_reason_phrase: '', formatter_type_on_envoy_headers: '' },
+  },
+}

@@ -1,0 +1,164 @@
+// Field support of the HTTP filters and what only they hold: the compressors, the fault and rate limit
+// messages that they share.
+// Messages in alphabetical order; message-support.ts has the shape, field-support-table.ts joins the tables.
+
+import type { SupportTable } from './message-support.js'
+
+export const HTTP_FILTER_SUPPORT: SupportTable = {
+  'envoy.config.ratelimit.v3.RateLimitServiceConfig': { supported: 'grpc_service transport_api_version' },
+  'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor': { supported: 'entries token_bucket' },
+  'envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry': { supported: 'key value' },
+  'envoy.extensions.compression.brotli.compressor.v3.Brotli': {
+    supported: 'quality window_bits',
+    accepted: { encoder_mode: '', input_block_bits: '', chunk_size: '', disable_literal_context_modeling: '' },
+  },
+  'envoy.extensions.compression.gzip.compressor.v3.Gzip': {
+    supported: 'memory_level compression_level window_bits',
+    accepted: { compression_strategy: '', chunk_size: '' },
+  },
+  'envoy.extensions.filters.common.fault.v3.FaultDelay': { supported: 'fixed_delay header_delay percentage' },
+  'envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay': { supported: '' },
+  'envoy.extensions.filters.common.fault.v3.FaultRateLimit': { supported: 'fixed_limit', accepted: { header_limit: '', percentage: '' } },
+  'envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit': { supported: 'limit_kbps' },
+  'envoy.extensions.filters.http.buffer.v3.Buffer': { supported: 'max_request_bytes' },
+  'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { supported: 'disabled buffer' },
+  'envoy.extensions.filters.http.compressor.v3.Compressor': {
+    supported:
+      'content_length content_type disable_on_etag_header remove_accept_encoding_header runtime_enabled compressor_library response_direction_config choose_first',
+    accepted: { request_direction_config: 'requests are not compressed' },
+  },
+  'envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig': { supported: 'enabled min_content_length content_type' },
+  'envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig': {
+    supported: 'common_config disable_on_etag_header remove_accept_encoding_header',
+  },
+  'envoy.extensions.filters.http.compressor.v3.CompressorPerRoute': { supported: 'disabled', accepted: { overrides: '' } },
+  'envoy.extensions.filters.http.cors.v3.Cors': { supported: '' },
+  'envoy.extensions.filters.http.cors.v3.CorsPolicy': {
+    supported:
+      'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
+  },
+  'envoy.extensions.filters.http.csrf.v3.CsrfPolicy': { supported: 'filter_enabled shadow_enabled additional_origins' },
+  'envoy.extensions.filters.http.ext_authz.v3.AuthorizationRequest': { supported: 'allowed_headers headers_to_add' },
+  'envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse': {
+    supported: 'allowed_upstream_headers allowed_upstream_headers_to_append allowed_client_headers allowed_client_headers_on_success',
+    accepted: { dynamic_metadata_from_headers: '' },
+  },
+  'envoy.extensions.filters.http.ext_authz.v3.BufferSettings': { supported: 'max_request_bytes allow_partial_message pack_as_bytes' },
+  'envoy.extensions.filters.http.ext_authz.v3.CheckSettings': {
+    supported: 'context_extensions',
+    accepted: { disable_request_body_buffering: '', with_request_body: '' },
+  },
+  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz': {
+    supported:
+      'grpc_service http_service transport_api_version failure_mode_allow failure_mode_allow_header_add with_request_body clear_route_cache status_on_error metadata_context_namespaces filter_enabled deny_at_disable include_peer_certificate stat_prefix allowed_headers disallowed_headers',
+    accepted: {
+      validate_mutations: '',
+      typed_metadata_context_namespaces: '',
+      route_metadata_context_namespaces: '',
+      route_typed_metadata_context_namespaces: '',
+      filter_enabled_metadata: 'the check is always made',
+      bootstrap_metadata_labels_key: '',
+      include_tls_session: '',
+      charge_cluster_response_stats: '',
+      encode_raw_headers: '',
+      enable_dynamic_metadata_ingestion: '',
+    },
+    refused: { decoder_header_mutation_rules: 'header mutation rules are not supported' },
+  },
+  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute': { supported: 'disabled check_settings' },
+  'envoy.extensions.filters.http.ext_authz.v3.HttpService': {
+    supported: 'server_uri path_prefix authorization_request authorization_response',
+  },
+  'envoy.extensions.filters.http.fault.v3.FaultAbort': { supported: 'http_status grpc_status header_abort percentage' },
+  'envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort': { supported: '' },
+  'envoy.extensions.filters.http.fault.v3.HTTPFault': {
+    supported:
+      'delay abort upstream_cluster headers downstream_nodes max_active_faults response_rate_limit delay_percent_runtime abort_percent_runtime',
+    accepted: {
+      delay_duration_runtime: '',
+      abort_http_status_runtime: '',
+      max_active_faults_runtime: '',
+      response_rate_limit_percent_runtime: '',
+      abort_grpc_status_runtime: '',
+      disable_downstream_cluster_stats: '',
+      filter_metadata: '',
+    },
+  },
+  'envoy.extensions.filters.http.grpc_http1_bridge.v3.Config': {
+    supported: 'upgrade_protobuf_to_grpc',
+    accepted: { ignore_query_parameters: '' },
+  },
+  'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': {
+    supported: 'emit_filter_state individual_method_stats_allowlist stats_for_all_methods enable_upstream_stats',
+    accepted: { replace_dots_in_grpc_service_name: '' },
+  },
+  'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': { supported: '' },
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': {
+    supported: 'mutations',
+    accepted: { most_specific_header_mutations_wins: '' },
+  },
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { supported: 'mutations' },
+  'envoy.extensions.filters.http.header_mutation.v3.Mutations': { supported: 'request_mutations response_mutations' },
+  'envoy.extensions.filters.http.header_to_metadata.v3.Config': { supported: 'request_rules response_rules' },
+  'envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair': {
+    supported: 'metadata_namespace key value regex_value_rewrite type encode',
+  },
+  'envoy.extensions.filters.http.header_to_metadata.v3.Config.Rule': {
+    supported: 'header cookie on_header_present on_header_missing remove',
+  },
+  'envoy.extensions.filters.http.health_check.v3.HealthCheck': {
+    supported: 'pass_through_mode cache_time cluster_min_healthy_percentages headers',
+  },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch': { supported: 'fast_listener failed_refetch_duration' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': {
+    supported: 'providers rules bypass_cors_preflight requirement_map strip_failure_response',
+    refused: { filter_state_rules: 'filter state rules are not supported' },
+  },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig': { supported: 'jwt_cache_size' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader': { supported: 'header_name claim_name' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtHeader': { supported: 'name value_prefix' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtProvider': {
+    supported:
+      'issuer audiences subjects require_expiration max_lifetime remote_jwks local_jwks forward from_headers from_params from_cookies forward_payload_header pad_forward_payload_header payload_in_metadata header_in_metadata failed_status_in_metadata clock_skew_seconds jwt_cache_config claim_to_headers clear_route_cache',
+    refused: { normalize_payload_in_metadata: 'normalising claims is not supported' },
+  },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement': {
+    supported: 'provider_name provider_and_audiences requires_any requires_all allow_missing_or_failed allow_missing',
+  },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementAndList': { supported: 'requirements' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementOrList': { supported: 'requirements' },
+  'envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig': { supported: 'disabled requirement_name' },
+  'envoy.extensions.filters.http.jwt_authn.v3.ProviderWithAudiences': { supported: 'provider_name audiences' },
+  'envoy.extensions.filters.http.jwt_authn.v3.RemoteJwks': { supported: 'http_uri cache_duration async_fetch retry_policy' },
+  'envoy.extensions.filters.http.jwt_authn.v3.RequirementRule': { supported: 'match requires requirement_name' },
+  'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit': {
+    supported:
+      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted',
+    accepted: {
+      local_cluster_rate_limit: '',
+      vh_rate_limits: '',
+      always_consume_default_token_bucket: '',
+    },
+  },
+  'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {
+    supported:
+      'domain stage request_type timeout failure_mode_deny rate_limited_as_resource_exhausted rate_limit_service enable_x_ratelimit_headers disable_x_envoy_ratelimited_header rate_limited_status response_headers_to_add status_on_error',
+    accepted: { stat_prefix: '' },
+  },
+  'envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute': {
+    supported: '',
+    accepted: { vh_rate_limits: '', override_option: '', rate_limits: '', domain: '' },
+  },
+  'envoy.extensions.filters.http.rbac.v3.RBAC': {
+    supported: 'rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix',
+    accepted: { shadow_matcher: '', track_per_rule_stats: '' },
+    refused: { matcher: 'the matcher API is not supported; use rules' },
+  },
+  'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { supported: 'rbac' },
+  'envoy.extensions.filters.http.router.v3.Router': {
+    supported:
+      'dynamic_stats start_child_span suppress_envoy_headers strict_check_headers respect_expected_rq_timeout suppress_grpc_request_failure_code_stats upstream_http_filters',
+    accepted: { upstream_log: '', upstream_log_options: '' },
+  },
+  'envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec': { supported: '' },
+}

@@ -1,0 +1,130 @@
+// Field support of route configurations, and the retry extensions that a route names.
+// Messages in alphabetical order; message-support.ts has the shape, field-support-table.ts joins the tables.
+
+import type { SupportTable } from './message-support.js'
+
+export const ROUTE_SUPPORT: SupportTable = {
+  'envoy.config.route.v3.CorsPolicy': {
+    supported:
+      'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
+  },
+  'envoy.config.route.v3.DirectResponseAction': { supported: 'status body' },
+  'envoy.config.route.v3.FilterConfig': { supported: 'config is_optional disabled' },
+  'envoy.config.route.v3.HeaderMatcher': {
+    supported:
+      'name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty',
+  },
+  'envoy.config.route.v3.HedgePolicy': {
+    supported: 'initial_requests hedge_on_per_try_timeout',
+    accepted: { additional_request_chance: 'not implemented (nor in Envoy)' },
+  },
+  'envoy.config.route.v3.InternalRedirectPolicy': {
+    supported: 'max_internal_redirects redirect_response_codes',
+    accepted: { allow_cross_scheme_redirect: 'cross-scheme redirects are never followed', response_headers_to_copy: '' },
+    refused: { predicates: 'internal redirect predicates are not supported' },
+  },
+  'envoy.config.route.v3.NonForwardingAction': { supported: '' },
+  'envoy.config.route.v3.QueryParameterMatcher': { supported: 'name string_match present_match' },
+  'envoy.config.route.v3.RateLimit': { supported: 'stage disable_key actions', accepted: { limit: '' } },
+  'envoy.config.route.v3.RateLimit.Action': {
+    supported:
+      'source_cluster destination_cluster request_headers remote_address generic_key header_value_match dynamic_metadata metadata masked_remote_address query_parameter_value_match',
+    refused: { extension: 'rate limit action extensions are not supported' },
+  },
+  'envoy.config.route.v3.RateLimit.Action.DestinationCluster': { supported: '' },
+  'envoy.config.route.v3.RateLimit.Action.DynamicMetaData': { supported: 'descriptor_key metadata_key default_value' },
+  'envoy.config.route.v3.RateLimit.Action.GenericKey': { supported: 'descriptor_value descriptor_key' },
+  'envoy.config.route.v3.RateLimit.Action.HeaderValueMatch': { supported: 'descriptor_key descriptor_value expect_match headers' },
+  'envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress': { supported: 'v4_prefix_mask_len v6_prefix_mask_len' },
+  'envoy.config.route.v3.RateLimit.Action.MetaData': { supported: 'descriptor_key metadata_key default_value source skip_if_absent' },
+  'envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch': {
+    supported: 'descriptor_key descriptor_value expect_match query_parameters',
+  },
+  'envoy.config.route.v3.RateLimit.Action.RemoteAddress': { supported: '' },
+  'envoy.config.route.v3.RateLimit.Action.RequestHeaders': { supported: 'header_name descriptor_key skip_if_absent' },
+  'envoy.config.route.v3.RateLimit.Action.SourceCluster': { supported: '' },
+  'envoy.config.route.v3.RedirectAction': {
+    supported:
+      'https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code strip_query',
+  },
+  'envoy.config.route.v3.RetryPolicy': {
+    supported:
+      'retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers retriable_request_headers',
+    accepted: { retry_options_predicates: '' },
+  },
+  'envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff': { supported: 'reset_headers max_interval' },
+  'envoy.config.route.v3.RetryPolicy.ResetHeader': { supported: 'name format' },
+  'envoy.config.route.v3.RetryPolicy.RetryBackOff': { supported: 'base_interval max_interval' },
+  'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': { supported: 'name typed_config' },
+  'envoy.config.route.v3.RetryPolicy.RetryPriority': { supported: 'name typed_config' },
+  'envoy.config.route.v3.Route': {
+    supported:
+      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove per_request_buffer_limit_bytes stat_prefix',
+    accepted: { decorator: '', tracing: '' },
+    refused: { filter_action: 'not implemented (nor in Envoy)' },
+  },
+  'envoy.config.route.v3.RouteAction': {
+    supported:
+      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy max_stream_duration',
+    accepted: { early_data_policy: '', retry_policy_typed_config: '' },
+    refused: {
+      cluster_specifier_plugin: 'cluster specifier plugins are not supported',
+      inline_cluster_specifier_plugin: 'cluster specifier plugins are not supported',
+      path_rewrite_policy: 'path rewrite extensions are not supported',
+    },
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy': {
+    supported: 'header cookie connection_properties query_parameter filter_state terminal',
+  },
+  'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': { supported: 'source_ip' },
+  'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': { supported: 'name ttl path', accepted: { attributes: '' } },
+  'envoy.config.route.v3.RouteAction.HashPolicy.FilterState': { supported: 'key' },
+  'envoy.config.route.v3.RouteAction.HashPolicy.Header': { supported: 'header_name regex_rewrite' },
+  'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': { supported: 'name' },
+  'envoy.config.route.v3.RouteAction.MaxStreamDuration': {
+    supported: 'max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset',
+  },
+  'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': {
+    supported: 'cluster cluster_header runtime_fraction disable_shadow_host_suffix_append',
+    accepted: { trace_sampled: '' },
+  },
+  'envoy.config.route.v3.RouteAction.UpgradeConfig': { supported: 'upgrade_type enabled connect_config' },
+  'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': {
+    supported: '',
+    accepted: { allow_post: '' },
+    refused: { proxy_protocol_config: 'PROXY protocol towards upstreams is not supported' },
+  },
+  'envoy.config.route.v3.RouteConfiguration': {
+    supported:
+      'name virtual_hosts internal_only_headers response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes request_mirror_policies ignore_port_in_host_matching ignore_path_parameters_in_path_matching typed_per_filter_config',
+    accepted: { metadata: '' },
+    refused: { vhds: 'VHDS is not supported', cluster_specifier_plugins: 'cluster specifier plugins are not supported' },
+  },
+  'envoy.config.route.v3.RouteMatch': {
+    supported:
+      'prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata',
+    refused: { path_match_policy: 'path match extensions are not supported' },
+  },
+  'envoy.config.route.v3.RouteMatch.ConnectMatcher': { supported: '' },
+  'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': { supported: '' },
+  'envoy.config.route.v3.RouteMatch.TlsContextMatchOptions': { supported: 'presented validated' },
+  'envoy.config.route.v3.VirtualCluster': { supported: 'headers name' },
+  'envoy.config.route.v3.VirtualHost': {
+    supported:
+      'name domains routes require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy per_request_buffer_limit_bytes request_mirror_policies metadata',
+    accepted: { retry_policy_typed_config: '', include_is_timeout_retry_header: '' },
+    refused: { matcher: 'the matcher API is not supported; use routes' },
+  },
+  'envoy.config.route.v3.WeightedCluster': {
+    supported: 'clusters header_name',
+    accepted: { total_weight: 'the actual sum counts, as in Envoy', runtime_key_prefix: '' },
+  },
+  'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
+    supported:
+      'name cluster_header weight metadata_match request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config host_rewrite_literal',
+  },
+  'envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate': { supported: '' },
+  'envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig': { supported: 'metadata_match' },
+  'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': { supported: '' },
+  'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': { supported: 'update_frequency' },
+}

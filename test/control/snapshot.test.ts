@@ -248,6 +248,20 @@ describe('public listener', () => {
     })
   })
 
+  it('outrigger_tcp_tunnel on a tcp service: tunnels and plain connections, told apart by ALPN, both authorised', () => {
+    meshOf('tcp')
+    write({ Kind: 'proxy-defaults', Name: 'global', Config: { outrigger_tcp_tunnel: 'accept' } })
+    const snapshot = decode('web-sidecar-proxy')
+    const [tunnels, plain] = snapshot.listener('public_listener:0.0.0.0:21000').filterChains
+    const names = (chain: { filters: { name: string }[] }) => chain.filters.map(filter => filter.name)
+    expect(tunnels.filterChainMatch.applicationProtocols).toEqual(['h2'])
+    expect(names(tunnels)).toEqual(['envoy.filters.network.rbac', 'envoy.filters.network.http_connection_manager'])
+    expect(plain.filterChainMatch).toBeUndefined()
+    expect(names(plain)).toEqual(['envoy.filters.network.rbac', 'envoy.filters.network.tcp_proxy'])
+    const [proxy] = snapshot.filters('api:127.0.0.1:9191')
+    expect(unpack(TcpProxySchema, proxy.configType).tunnelingConfig).toBeUndefined()
+  })
+
   it('follows the mesh entry: TLS versions, XFCC sanitised, normalisation', () => {
     meshOf('http')
     write({
@@ -369,6 +383,30 @@ describe('upstreams', () => {
       statPrefix: 'upstream.api.default.default.dc1',
       clusterSpecifier: { case: 'cluster', value: cluster('api') },
     })
+  })
+
+  it.each([
+    ['use', {}, true],
+    ['use', { outrigger_tcp_tunnel: 'off' }, false],
+    ['accept', {}, false],
+    ['off', { outrigger_tcp_tunnel: 'use' }, true],
+  ])('of tcp with outrigger_tcp_tunnel %s and the upstream’s own %j: tunnel %s', (mode, Config, tunnel) => {
+    meshOf('tcp')
+    register({
+      ...WEB,
+      Connect: {
+        SidecarService: {
+          Proxy: { Config: { outrigger_tcp_tunnel: mode }, Upstreams: [{ DestinationName: 'api', LocalBindPort: 9191, Config }] },
+        },
+      },
+    })
+    const snapshot = decode('web-sidecar-proxy')
+    const [proxy] = snapshot.filters('api:127.0.0.1:9191')
+    expect(unpack(TcpProxySchema, proxy.configType).tunnelingConfig?.hostname).toBe(tunnel ? 'api:80' : undefined)
+    const eds = snapshot.cluster(cluster('api'))
+    expect(eds.typedExtensionProtocolOptions[HTTP_OPTIONS] !== undefined).toBe(tunnel)
+    const tls = unpack(UpstreamTlsContextSchema, eds.transportSocket.configType)
+    expect(tls.commonTlsContext.alpnProtocols).toEqual(tunnel ? ['h2'] : [])
   })
 
   it('with a splitter: RDS named as the upstream, hundredths as weights, the zero kept, retries may pick again', () => {
@@ -661,11 +699,16 @@ describe('SnapshotBuilder', () => {
     register({
       Name: 'web',
       Port: 1,
-      Connect: { SidecarService: { Proxy: { Config: { envoy_public_listener_json: '{}', local_connect_timeout_ms: 'soon' } } } },
+      Connect: {
+        SidecarService: {
+          Proxy: { Config: { envoy_public_listener_json: '{}', local_connect_timeout_ms: 'soon', outrigger_tcp_tunnel: 1 } },
+        },
+      },
     })
     expect(build('web-sidecar-proxy').problems).toEqual([
       { path: 'Proxy.Config.envoy_public_listener_json', reason: 'is not supported and has no effect' },
       { path: 'Proxy.Config.local_connect_timeout_ms', reason: 'must be an integer from 1 to 2147483647' },
+      { path: 'Proxy.Config.outrigger_tcp_tunnel', reason: 'must be "off" or "accept" or "use"' },
     ])
   })
 

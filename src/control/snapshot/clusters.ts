@@ -17,8 +17,16 @@ import type { LoadBalancer } from '../config-entries/types.js'
 import { jwksClusters } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS, type UpstreamSettings } from './proxy-config.js'
-import { chainClusters, isHttp2, type ProxyView, type ResolverClusters, type TargetCluster, type UpstreamView } from './proxy-view.js'
-import { upstreamTls } from './tls.js'
+import {
+  chainClusters,
+  isHttp2,
+  type ProxyView,
+  type ResolverClusters,
+  type TargetCluster,
+  type UpstreamView,
+  usesTcpTunnel,
+} from './proxy-view.js'
+import { TUNNEL_ALPN, upstreamTls } from './tls.js'
 
 export type ClusterInit = Init<typeof ClusterSchema>
 
@@ -75,7 +83,8 @@ function localApp(view: ProxyView): ClusterInit {
 
 function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: ResolverClusters, target: TargetCluster): ClusterInit {
   const { settings, chain } = upstream
-  const options = httpOptions(chain.Protocol, settings)
+  const tunnel = usesTcpTunnel(view, upstream)
+  const options = tunnel ? explicitHttp2() : httpOptions(chain.Protocol, settings)
   return {
     name: target.name,
     altStatName: target.name,
@@ -87,7 +96,7 @@ function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: Resolv
     outlierDetection: outlierDetection(settings),
     ...(options === undefined ? {} : { typedExtensionProtocolOptions: { [HTTP_OPTIONS_KEY]: options } }),
     ...loadBalancing(resolver.node.LoadBalancer),
-    transportSocket: upstreamTls(view, target.target),
+    transportSocket: upstreamTls(view, target.target, tunnel ? TUNNEL_ALPN : []),
   }
 }
 

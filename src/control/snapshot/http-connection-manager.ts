@@ -23,7 +23,7 @@ import { toRbacProto } from '../intentions/rbac-proto.js'
 import { filterAccessLogs } from './access-logs.js'
 import { LOCAL_APP } from './clusters.js'
 import { jwtAuthn } from './jwt.js'
-import { adsConfigSource, type Init, pack } from './protobuf.js'
+import { adsConfigSource, duration, type Init, pack } from './protobuf.js'
 import { clusterOfNode, isHttp2, type ProxyView, type UpstreamView } from './proxy-view.js'
 import { inlineRouteAction, usesRds } from './routes.js'
 
@@ -60,6 +60,40 @@ export function publicHcm(view: ProxyView): Any {
       : {}),
     ...normalization(mesh?.HTTP?.Incoming?.RequestNormalization),
     ...(config.maxRequestHeadersKb === undefined ? {} : { maxRequestHeadersKb: config.maxRequestHeadersKb }),
+  })
+}
+
+/**
+ * Where the tunnels of other sidecars end: each CONNECT is a connection to the application. Who may call has been decided for the whole
+ * connection by the network RBAC before it. No timer of HTTP's applies: the tunnel's start has TCP's idle timeout.
+ */
+export function tunnelHcm(view: ProxyView): Any {
+  const action: ReturnType<typeof inlineRouteAction> = {
+    clusterSpecifier: { case: 'cluster', value: LOCAL_APP },
+    timeout: duration(0),
+    upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }],
+  }
+  const name = 'public_listener'
+  return pack(HttpConnectionManagerSchema, {
+    statPrefix: name,
+    httpFilters: [filter('envoy.filters.http.router', pack(RouterSchema, {}))],
+    upgradeConfigs: [{ upgradeType: 'CONNECT' }],
+    http2ProtocolOptions: { allowConnect: true },
+    streamIdleTimeout: duration(0),
+    accessLog: filterAccessLogs(view.accessLogs),
+    routeSpecifier: {
+      case: 'routeConfig',
+      value: {
+        name,
+        virtualHosts: [
+          {
+            name,
+            domains: ['*'],
+            routes: [{ match: { pathSpecifier: { case: 'connectMatcher', value: {} } }, action: { case: 'route', value: action } }],
+          },
+        ],
+      },
+    },
   })
 }
 

@@ -8,20 +8,24 @@ import type { Any } from '@bufbuild/protobuf/wkt'
 import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import type { FilterSchema } from '../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
 import { ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { TlsInspectorSchema } from '../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { ConnectionLimitSchema } from '../../xds/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
 import { RBACSchema as NetworkRbacSchema } from '../../xds/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
-import { TcpProxySchema } from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import {
+  type TcpProxy_TunnelingConfigSchema,
+  TcpProxySchema,
+} from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { makeResource, type Resource } from '../../xds/snapshot.js'
 import { LISTENER_TYPE, ROUTE_TYPE } from '../../xds/type-urls.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import { toRbacProto } from '../intentions/rbac-proto.js'
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
 import { LOCAL_APP } from './clusters.js'
-import { HCM_FILTER, publicHcm, statPrefix, upstreamHcm } from './http-connection-manager.js'
+import { HCM_FILTER, publicHcm, statPrefix, tunnelHcm, upstreamHcm } from './http-connection-manager.js'
 import { type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
-import { clusterOfNode, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { clusterOfNode, type ProxyView, type UpstreamView, usesTcpTunnel } from './proxy-view.js'
 import { usesRds } from './routes.js'
-import { downstreamTls } from './tls.js'
+import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
 type ListenerInit = Init<typeof ListenerSchema>
 type FilterInit = Init<typeof FilterSchema>
@@ -52,14 +56,33 @@ function publicListener(view: ProxyView): ListenerInit {
   const filters = isHttpLike(view.protocol)
     ? [...connectionLimit, filter(HCM_FILTER, publicHcm(view))]
     : [networkRbac(view), ...connectionLimit, tcpProxy(view, LOCAL_APP, 'public_listener')]
+  const tunnels = !isHttpLike(view.protocol) && view.config.tcpTunnel !== 'off'
   return {
     name: `public_listener:${proxy.SocketPath || `${address}:${port}`}`,
     address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
-    filterChains: [{ filters, transportSocket: downstreamTls(view) }],
+    ...(tunnels ? { listenerFilters: [tlsInspector()] } : {}),
+    filterChains: [...(tunnels ? [tunnelChain(view)] : []), { filters, transportSocket: downstreamTls(view) }],
     trafficDirection: TrafficDirection.INBOUND,
     metadata: { filterMetadata: { outrigger: { intentions: view.intentionTable as unknown as JsonObject } } },
     accessLog: listenerAccessLogs(view.accessLogs),
     ...(config.balanceInboundConnections ? exactBalance() : {}),
+  }
+}
+
+/** Chosen by the ALPN of the ClientHello; a connection in the clear form never offers one on a TCP service. */
+function tunnelChain(view: ProxyView): NonNullable<ListenerInit['filterChains']>[number] {
+  return {
+    name: 'tunnels',
+    filterChainMatch: { applicationProtocols: [...TUNNEL_ALPN] },
+    filters: [networkRbac(view), filter(HCM_FILTER, tunnelHcm(view))],
+    transportSocket: downstreamTls(view, TUNNEL_ALPN),
+  }
+}
+
+function tlsInspector(): NonNullable<ListenerInit['listenerFilters']>[number] {
+  return {
+    name: 'envoy.filters.listener.tls_inspector',
+    configType: { case: 'typedConfig', value: pack(TlsInspectorSchema, {}) },
   }
 }
 
@@ -69,7 +92,7 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
   const where = path || `${upstream.LocalBindAddress}:${upstream.LocalBindPort}`
   const filterConfig = isHttpLike(chain.Protocol)
     ? filter(HCM_FILTER, upstreamHcm(view, upstreamView))
-    : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView))
+    : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView), tunnelTo(view, upstreamView))
   return {
     name: `${upstreamView.envoyId}:${where}`,
     address:
@@ -91,13 +114,19 @@ function networkRbac(view: ProxyView): FilterInit {
   return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { rules: toRbacProto(view.rbac), statPrefix: 'connect_authz' }))
 }
 
-function tcpProxy(view: ProxyView, cluster: string, prefix: string): FilterInit {
+/** Undefined: a connection of its own for each client. The host names the service, for the far side's access log. */
+function tunnelTo(view: ProxyView, upstream: UpstreamView): Init<typeof TcpProxy_TunnelingConfigSchema> | undefined {
+  return usesTcpTunnel(view, upstream) ? { hostname: `${upstream.chain.ServiceName}:80` } : undefined
+}
+
+function tcpProxy(view: ProxyView, cluster: string, prefix: string, tunnel?: Init<typeof TcpProxy_TunnelingConfigSchema>): FilterInit {
   return filter(
     'envoy.filters.network.tcp_proxy',
     pack(TcpProxySchema, {
       statPrefix: prefix,
       clusterSpecifier: { case: 'cluster', value: cluster },
       accessLog: filterAccessLogs(view.accessLogs),
+      ...(tunnel === undefined ? {} : { tunnelingConfig: tunnel }),
     }),
   )
 }

@@ -10,6 +10,14 @@ import { isObject } from '../field-reader.js'
 /** Keeps a service on HTTP/1.1 between the sidecars, for applications that need the case of header names kept. Outrigger's own. */
 export const HTTP1_ONLY_KEY = 'outrigger_http1_only'
 
+/**
+ * TCP services over CONNECT streams of shared HTTP/2 connections, so that a new client connection costs no handshake. `accept`: the
+ * public listener takes both forms; `use`: and the proxy's own TCP upstreams are called that way, whose proxies must accept it. Outrigger's own.
+ */
+export const TCP_TUNNEL_KEY = 'outrigger_tcp_tunnel'
+const TCP_TUNNEL = ['off', 'accept', 'use'] as const
+export type TcpTunnelMode = (typeof TCP_TUNNEL)[number]
+
 export const DEFAULT_CONNECT_TIMEOUT_MS = 5_000
 
 export interface ProxyConfig {
@@ -25,6 +33,7 @@ export interface ProxyConfig {
   readonly maxRequestHeadersKb: number | undefined
   readonly xdsFetchTimeoutMs: number | undefined
   readonly httpMeshProtocol: 'auto' | 'http1'
+  readonly tcpTunnel: TcpTunnelMode
 }
 
 export interface UpstreamSettings {
@@ -42,6 +51,8 @@ export interface UpstreamSettings {
     | undefined
   readonly balanceOutboundConnections: boolean
   readonly httpMeshProtocol: 'auto' | 'http1'
+  /** Undefined: as the proxy's own. */
+  readonly tcpTunnel: TcpTunnelMode | undefined
 }
 
 /** Keys that Consul takes and that can't be carried over: refused into `problems`, never skipped in silence. */
@@ -67,6 +78,7 @@ export function readProxyConfig(
       balance_inbound_connections: serviceDefaults?.BalanceInboundConnections,
       // service-defaults has no opaque map in Consul; its Meta is free for such a mark.
       [HTTP1_ONLY_KEY]: serviceDefaults?.Meta?.[HTTP1_ONLY_KEY],
+      [TCP_TUNNEL_KEY]: serviceDefaults?.Meta?.[TCP_TUNNEL_KEY],
     }),
   )
   merged.add(sources.registration)
@@ -83,6 +95,7 @@ export function readProxyConfig(
     maxRequestHeadersKb: merged.integer('max_request_headers_kb', 1, 8_192),
     xdsFetchTimeoutMs: merged.integer('xds_fetch_timeout_ms', 0),
     httpMeshProtocol: merged.flag(HTTP1_ONLY_KEY) ? 'http1' : 'auto',
+    tcpTunnel: merged.oneOf(TCP_TUNNEL_KEY, TCP_TUNNEL) ?? 'off',
   }
 }
 
@@ -119,6 +132,7 @@ export function readUpstreamSettings(
           }),
     balanceOutboundConnections: merged.text('balance_outbound_connections') === 'exact_balance',
     httpMeshProtocol: merged.flag(HTTP1_ONLY_KEY) ? 'http1' : 'auto',
+    tcpTunnel: merged.oneOf(TCP_TUNNEL_KEY, TCP_TUNNEL),
   }
 }
 
@@ -170,6 +184,12 @@ class OpaqueConfig {
     const value = this.#get(key)
     if (value === undefined || value === false || value === 'false') return false
     return value === true || value === 'true' ? true : (this.#wrong(key, 'true or false') ?? false)
+  }
+
+  oneOf<T extends string>(key: string, values: readonly T[]): T | undefined {
+    const value = this.#get(key)
+    if (value === undefined) return undefined
+    return values.find(each => each === value) ?? this.#wrong(key, values.map(each => `"${each}"`).join(' or '))
   }
 
   /** Milliseconds of a Go duration, or of a count of nanoseconds. */

@@ -86,6 +86,11 @@ export function resolverClusters(chain: CompiledDiscoveryChain, node: ResolverNo
   return { name, node, targets: targets.map((target, i) => ({ name: failoverClusterName(i, name), target })), failover: true }
 }
 
+/** Whether the connections to this TCP upstream travel in CONNECT streams. */
+export function usesTcpTunnel(view: ProxyView, { chain, settings }: UpstreamView): boolean {
+  return chain.Protocol === 'tcp' && (settings.tcpTunnel ?? view.config.tcpTunnel) === 'use'
+}
+
 /** Every cluster of a chain, in order of node names, so that the order never depends on how the chain was compiled. */
 export function chainClusters(chain: CompiledDiscoveryChain): ResolverClusters[] {
   return Object.keys(chain.Nodes)

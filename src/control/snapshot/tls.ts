@@ -21,6 +21,8 @@ import { isHttp2, type ProxyIdentity, type ProxyView } from './proxy-view.js'
 
 type TransportSocketInit = Init<typeof TransportSocketSchema>
 
+/** A client that asks for it on a TCP service wants a tunnel. */
+export const TUNNEL_ALPN: readonly string[] = ['h2']
 const HTTP2_FIRST = ['h2', 'http/1.1']
 const HTTP1_ONLY = ['http/1.1']
 
@@ -34,7 +36,11 @@ export function publicAlpn(protocol: string, httpMeshProtocol: 'auto' | 'http1')
   return []
 }
 
-export function downstreamTls(view: ProxyView): TransportSocketInit {
+/** `alpn`: what is offered, by default what the service's protocol asks for. */
+export function downstreamTls(
+  view: ProxyView,
+  alpn: readonly string[] = publicAlpn(view.protocol, view.config.httpMeshProtocol),
+): TransportSocketInit {
   return {
     name: 'tls',
     configType: {
@@ -42,7 +48,7 @@ export function downstreamTls(view: ProxyView): TransportSocketInit {
       value: pack(DownstreamTlsContextSchema, {
         commonTlsContext: {
           ...commonTls(view.identity, view.mesh?.TLS?.Incoming, []),
-          alpnProtocols: publicAlpn(view.protocol, view.config.httpMeshProtocol),
+          alpnProtocols: [...alpn],
         },
         requireClientCertificate: true,
       }),
@@ -50,8 +56,8 @@ export function downstreamTls(view: ProxyView): TransportSocketInit {
   }
 }
 
-/** TLS towards `target`: its SNI, and exactly its identity expected. */
-export function upstreamTls(view: ProxyView, target: DiscoveryTarget): TransportSocketInit {
+/** TLS towards `target`: its SNI, and exactly its identity expected. `alpn`: what to ask for; none, and the proxy's pools decide. */
+export function upstreamTls(view: ProxyView, target: DiscoveryTarget, alpn: readonly string[] = []): TransportSocketInit {
   const identity = serviceSpiffeId({
     trustDomain: view.identity.trustDomain,
     namespace: target.Namespace,
@@ -64,7 +70,7 @@ export function upstreamTls(view: ProxyView, target: DiscoveryTarget): Transport
     configType: {
       case: 'typedConfig',
       value: pack(UpstreamTlsContextSchema, {
-        commonTlsContext: commonTls(view.identity, view.mesh?.TLS?.Outgoing, [identity]),
+        commonTlsContext: { ...commonTls(view.identity, view.mesh?.TLS?.Outgoing, [identity]), alpnProtocols: [...alpn] },
         sni: target.SNI,
       }),
     },

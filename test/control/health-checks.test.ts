@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../src/control/catalog.js'
@@ -14,6 +14,7 @@ let status: number
 let hold: boolean
 let open: number
 let mostOpen: number
+let held: ServerResponse[]
 beforeEach(async () => {
   catalog = new Catalog(Store.open(undefined), { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
   checks = new HealthChecks(catalog, { random: () => 0 })
@@ -21,6 +22,7 @@ beforeEach(async () => {
   hold = false
   open = 0
   mostOpen = 0
+  held = []
   server = createServer((request, response) => {
     if (request.url === '/moved') {
       response.writeHead(302, { location: '/' }).end()
@@ -28,7 +30,8 @@ beforeEach(async () => {
     }
     mostOpen = Math.max(mostOpen, ++open)
     response.on('close', () => open--)
-    if (!hold) response.writeHead(status).end(`x-probe ${request.headers['x-probe']}`)
+    if (hold) held.push(response)
+    else response.writeHead(status).end(`x-probe ${request.headers['x-probe']}`)
   }).listen(0, '127.0.0.1')
   await new Promise(resolve => server.once('listening', resolve))
   port = (server.address() as AddressInfo).port
@@ -142,8 +145,13 @@ describe('HealthChecks', () => {
     hold = true
     const count = MAX_CONCURRENT_CHECKS + 20
     for (let i = 0; i < count; i++)
-      register(`s${i}`, { HTTP: `http://127.0.0.1:${port}/`, Interval: '1h', Timeout: '100ms', Status: 'passing' })
+      register(`s${i}`, { HTTP: `http://127.0.0.1:${port}/`, Interval: '1h', Timeout: '20s', Status: 'passing' })
+    const full = new Promise<void>(resolve => server.on('request', () => void (open === MAX_CONCURRENT_CHECKS && resolve())))
     checks.start()
+    await full
+    status = 500
+    hold = false
+    for (const response of held) response.writeHead(status).end()
     await until(() => [...catalog.checks()].every(({ status: is }) => is === 'critical'))
     expect(mostOpen).toBe(MAX_CONCURRENT_CHECKS)
   })

@@ -107,7 +107,7 @@ beforeAll(async () => {
             hcm({ route_config: routesTo('app') }, [
               authz({
                 http_service: {
-                  server_uri: { uri: 'http://authz.test', cluster: 'authz', timeout: '2s' },
+                  server_uri: { uri: 'http://authz.test', cluster: 'authz', timeout: '20s' },
                   authorization_response: { allowed_upstream_headers: { patterns: [{ exact: 'x-user' }] } },
                 },
               }),
@@ -121,7 +121,7 @@ beforeAll(async () => {
             hcm({ stat_prefix: 'l', route_config: limited }, [
               typed('envoy.filters.http.ratelimit', 'filters.http.ratelimit.v3.RateLimit', {
                 domain: 'test',
-                timeout: '2s',
+                timeout: '20s',
                 rate_limit_service: { grpc_service: service, transport_api_version: 'V3' },
               }),
               router,

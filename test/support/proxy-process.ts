@@ -5,11 +5,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { freePort } from './port-range.js'
+
+export { freePort }
 
 export const proxyBin = process.env['OUTRIGGER_BIN'] ?? fileURLToPath(new URL('../../bin/outrigger-proxy', import.meta.url))
 
@@ -19,21 +21,6 @@ const DEFAULT_FLAGS = [
 ] as const
 const READY_WITHIN_MS = 15_000
 const STOP_WITHIN_MS = 10_000
-
-/** Ports below the ephemeral range, so that no outgoing connection takes one between the check and the bind. */
-let nextPort = 11_000 + (process.pid % 160) * 120
-
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = nextPort++
-    const server = createServer()
-    const free = await new Promise<boolean>(resolve => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-    })
-    if (free) return port
-  }
-}
 
 /** Polls another process until `check` holds; fails with `what` and the last value seen. */
 export async function until<T>(what: string, check: () => T | Promise<T>, withinMs = 10_000): Promise<NonNullable<T>> {

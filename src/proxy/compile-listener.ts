@@ -15,6 +15,7 @@ import type { UpstreamPools } from '../l7/upstream-pools.js'
 import { adsStats, hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { AccessLog } from '../model/access-log.js'
+import type { ConfigSource } from '../model/config-source.js'
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
 import type { FilterChain, Listener } from '../model/listener.js'
 import { OUTRIGGER_METADATA } from '../model/metadata.js'
@@ -49,6 +50,8 @@ export interface CompiledListener {
   readonly clusterNames: ReadonlySet<string>
   release(): void
 }
+
+const ADS: ConfigSource = { kind: 'ads' }
 
 export function compileListener(model: Listener, env: ListenerEnvironment): CompiledListener {
   const { address } = model
@@ -153,7 +156,7 @@ function compileHttp(
     const name = config.rdsName ?? ''
     collected.routeNames.add(name)
     const rds = adsStats(env.store).rds(config.statPrefix, name)
-    routes = env.routes.hold(name, rds)
+    routes = env.routes.hold(name, config.rdsSource ?? ADS, rds)
     collected.releases.push(() => env.routes.drop(name, rds))
   }
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)

@@ -55,7 +55,7 @@ export interface AdsClientOptions {
   readonly onUpdate: XdsUpdateHandler
   /** Called when `status().connected` changes and after each failed attempt. */
   readonly onStatus?: (status: AdsClientStatus) => void
-  /** `ApiConfigSource.set_node_on_first_message_only`; delta does so always. Default false. */
+  /** `ApiConfigSource.set_node_on_first_message_only`. Default false: every request names the node, in delta too, as Envoy's do. */
   readonly setNodeOnFirstMessageOnly?: boolean
   /** `ApiConfigSource.rate_limit_settings`; no limit if absent. */
   readonly rateLimit?: { readonly maxTokens?: number; readonly fillRate?: number }
@@ -108,7 +108,8 @@ export interface ControlPlaneStats {
 const channelDefaults: ChannelOptions = {
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
   'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-  'grpc.keepalive_time_ms': 30_000,
+  // grpc servers end a connection that is pinged more often than every 5 minutes (gRFC A8): less is for a cluster that asks for it.
+  'grpc.keepalive_time_ms': 330_000,
   'grpc.keepalive_timeout_ms': 30_000,
   'grpc.enable_retries': 0,
   'grpc.client_idle_timeout_ms': 2 ** 31 - 1,
@@ -118,6 +119,10 @@ const channelDefaults: ChannelOptions = {
   // One connection of our own: "try another server" must be able to mean another connection.
   'grpc.use_local_subchannel_pool': 1,
 }
+
+/** Wait of the second NACK of one version, doubling up to the maximum. */
+const NACK_WAIT_MS = 25
+const MAX_NACK_WAIT_MS = 1000
 
 type Call = ClientDuplexStream<unknown, unknown>
 
@@ -379,22 +384,33 @@ export class AdsClient {
     state.stats.updateAttempt++
     if (rejected.length === 0) {
       state.acceptedVersion = systemVersion
+      state.refusals = { version: '', count: 0 }
       state.stats.updateSuccess++
       state.stats.updateTime = this.lastUpdateAt
       state.stats.versionText = systemVersion
     } else {
       state.stats.updateRejected++
+      this.slowDown(state, systemVersion)
       this.options.logger?.warn(
         { typeUrl: state.typeUrl, resources: rejected.map(one => one.name) },
         `update refused: ${rejectionMessage(rejected)}`,
       )
     }
     if (!this.call) return // the handler closed us
-    const error =
-      rejected.length === 0 ? null : create(StatusSchema, { code: status.INVALID_ARGUMENT, message: rejectionMessage(rejected) })
+    const error = rejected.length === 0 ? null : create(StatusSchema, { code: status.INTERNAL, message: rejectionMessage(rejected) })
     this.acks.push({ typeUrl: state.typeUrl, nonce: response.nonce, error })
     this.flush()
     if (this.acks.length > this.limits.maxPendingAcks) this.call.pause()
+  }
+
+  // A state-of-the-world server may answer a NACK with the same again at once (go-control-plane does), for ever and as fast as both
+  // can: from the second refusal of a version on its NACK waits, longer each time.
+  private slowDown(state: ClientTypeState, version: string): void {
+    if (this.delta) return
+    const count = state.refusals.version === version ? state.refusals.count + 1 : 1
+    state.refusals = { version, count }
+    if (count === 1) return
+    this.clock.after(Math.min(MAX_NACK_WAIT_MS, NACK_WAIT_MS * 2 ** Math.min(count - 2, 20)), this.pause(state.typeUrl))
   }
 
   /** Hands the update to the handler and records what was accepted; returns all that was refused. */
@@ -517,7 +533,7 @@ export class AdsClient {
   }
 
   private write(request: DeltaDiscoveryRequest | DiscoveryRequest): void {
-    if (!this.nodeSent || !(this.delta || this.options.setNodeOnFirstMessageOnly)) request.node = this.options.node
+    if (!this.nodeSent || !this.options.setNodeOnFirstMessageOnly) request.node = this.options.node
     this.nodeSent = true
     this.call?.write(request)
   }

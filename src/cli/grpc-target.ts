@@ -1,17 +1,23 @@
-// A management server as a static cluster of the bootstrap -> what grpc-js dials: addresses, credentials, authority.
+// A management server as a static cluster of the bootstrap -> what grpc-js dials: addresses, credentials, authority, keepalive.
 
-import { credentials } from '@grpc/grpc-js'
+import type { ChannelOptions } from '@grpc/grpc-js'
 import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
-import type { DataSource } from '../model/tls.js'
+import type { GrpcService } from '../model/http-filter.js'
+import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client.js'
-
-type ReadSource = (source: DataSource) => string | null
+import { SidecarCredentials } from './sidecar-credentials.js'
 
 /** One target per endpoint, in the order of the config; a cluster without endpoints gives none. */
-export function targetOfCluster(cluster: Cluster, metadata: readonly (readonly [string, string])[], read: ReadSource): AdsTarget[] {
+export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: () => UpstreamTlsContext | null): AdsTarget[] {
   const { discovery } = cluster
   if (discovery.kind !== 'static' && discovery.kind !== 'strictDns' && discovery.kind !== 'logicalDns') return []
+  const keepaliveSeconds = cluster.tcpKeepalive?.timeSeconds ?? null
+  const common = {
+    metadata: metadataOf(service),
+    channelOptions: channelOptions(cluster, service),
+    credentials: new SidecarCredentials(cluster.tls !== null, tls, keepaliveSeconds === null ? null : keepaliveSeconds * 1000),
+  }
   const targets: AdsTarget[] = []
   for (const locality of discovery.assignment.localities) {
     for (const endpoint of locality.endpoints) {
@@ -22,26 +28,23 @@ export function targetOfCluster(cluster: Cluster, metadata: readonly (readonly [
           : discovery.kind === 'static'
             ? formatAddress(address)
             : `dns:${formatAddress(address)}`
-      targets.push({ address: text, metadata, ...tlsOf(cluster, read) })
+      targets.push({ address: text, ...common })
     }
   }
   return targets
 }
 
-function tlsOf(cluster: Cluster, read: ReadSource): Pick<AdsTarget, 'credentials' | 'channelOptions'> {
-  const { tls } = cluster
-  if (tls === null) return {}
-  const bytes = (source: DataSource | null | undefined): Buffer | null => {
-    const text = source == null ? null : read(source)
-    return text === null ? null : Buffer.from(text)
-  }
-  const certificate = tls.common.certificates[0]
+export function metadataOf(service: GrpcService): (readonly [key: string, value: string])[] {
+  return service.initialMetadata.map(entry => [entry.key, entry.value] as const)
+}
+
+function channelOptions(cluster: Cluster, service: GrpcService): ChannelOptions {
+  const { keepaliveIntervalMs, keepaliveTimeoutMs } = cluster.http.http2
   return {
-    credentials: credentials.createSsl(
-      bytes(tls.common.validation?.trustedCa),
-      bytes(certificate?.privateKey),
-      bytes(certificate?.certificateChain),
-    ),
-    ...(tls.sni === '' ? {} : { channelOptions: { 'grpc.ssl_target_name_override': tls.sni, 'grpc.default_authority': tls.sni } }),
+    // Envoy's :authority of envoy_grpc.
+    'grpc.default_authority': service.authority || cluster.name,
+    ...(keepaliveIntervalMs === null
+      ? {}
+      : { 'grpc.keepalive_time_ms': keepaliveIntervalMs, 'grpc.keepalive_timeout_ms': keepaliveTimeoutMs }),
   }
 }

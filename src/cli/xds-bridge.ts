@@ -6,9 +6,12 @@ import type { JsonObject as ProtoJsonObject } from '@bufbuild/protobuf'
 import { create } from '@bufbuild/protobuf'
 import { adsStats, type SubscriptionStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
-import type { ApiConfigSource, Bootstrap, DynamicSource } from '../model/bootstrap.js'
+import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
+import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
+import type { ApiConfigSource } from '../model/config-source.js'
 import type { SdsSecretRef } from '../model/tls.js'
+import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
 import type { Server, ServerLog } from '../proxy/server.js'
 import { AdsClient, type AdsClientStatus, type AdsTarget, type XdsUpdate, type XdsVerdict } from '../xds/client.js'
 import { FileSubscription } from '../xds/file-subscription.js'
@@ -16,7 +19,8 @@ import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.j
 import { decodeCluster, decodeEndpointAssignment, decodeListener, decodeRouteConfiguration, decodeSecret } from '../xds/resources/decode.js'
 import { schemaRegistry } from '../xds/resources/schemas.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
-import { targetOfCluster } from './grpc-target.js'
+import { metadataOf, targetsOfCluster } from './grpc-target.js'
+import { type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import type { TrackedResources } from './tracked-resources.js'
 
 export interface XdsBridgeOptions {
@@ -38,12 +42,7 @@ export class XdsBridge {
   private readonly files: FileSubscription[] = []
   private readonly stats
   private readonly subscriptions = new Map<string, SubscriptionStats>()
-  private readonly secretClients = new Map<string, AdsClient>()
-  private readonly wanted = new Map<string, Set<string>>([
-    [ENDPOINT_TYPE, new Set()],
-    [ROUTE_TYPE, new Set()],
-    [SECRET_TYPE, new Set()],
-  ])
+  private readonly named: NamedSubscriptions
   private readonly timers: NodeJS.Timeout[] = []
   private releaseCdsAck: (() => void) | null = null
   private syncQueued = false
@@ -56,6 +55,12 @@ export class XdsBridge {
     this.node = nodeMessage(options)
     this.subscriptions.set(LISTENER_TYPE, this.stats.lds)
     this.subscriptions.set(CLUSTER_TYPE, this.stats.cds)
+    this.named = new NamedSubscriptions({
+      ads: () => this.ads,
+      openClient: (api, typeUrl) => this.openClient(api, typeUrl),
+      closeClient: client => this.closeClient(client),
+      openFile: (path, watchedDirectory, typeUrl) => this.openFile(path, watchedDirectory, typeUrl),
+    })
   }
 
   start(): void {
@@ -65,7 +70,10 @@ export class XdsBridge {
       if (this.ads === null) this.options.log('error', 'dynamic_resources.ads_config: no cluster or target to reach the management server')
     }
     this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds')
-    this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds')
+    // Envoy's order: listeners are asked for once the clusters are initialised, after the ACK of the update that did it.
+    const openListeners = (): void => queueMicrotask(() => this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds'))
+    if (server.clustersInitialised) this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds')
+    else server.onClustersInitialised = openListeners
     server.clusters.onEdsNamesChange(() => this.queueSync())
     server.routes.onNamesChange = () => this.queueSync()
     server.onSecretWanted = ref => this.wantSecret(ref)
@@ -74,7 +82,6 @@ export class XdsBridge {
     this.syncNames()
     server.clusters.onWarm(() => this.resumeCdsAck())
     this.ads?.start()
-    for (const client of this.clients) if (client !== this.ads) client.start()
   }
 
   get adsStatus(): AdsClientStatus | null {
@@ -86,12 +93,13 @@ export class XdsBridge {
     for (const timer of this.timers) clearTimeout(timer)
     for (const client of this.clients) client.close()
     for (const file of this.files) file.close()
+    this.named.close()
   }
 
   // ---- sources ----------------------------------------------------------------------------------------------------------------
 
   private openSource(dynamic: DynamicSource | null, typeUrl: string, kind: 'cds' | 'lds'): void {
-    if (dynamic === null) return
+    if (dynamic === null || this.closed) return
     const { source } = dynamic
     if (dynamic.initialFetchTimeoutMs > 0) {
       const timer = setTimeout(() => {
@@ -108,31 +116,40 @@ export class XdsBridge {
       case 'api': {
         const client = this.openClient(source.api, typeUrl)
         client?.subscribe(typeUrl, { wildcard: true })
+        client?.start()
         return
       }
       case 'path': {
-        const file = new FileSubscription({
-          registry: schemaRegistry(),
-          path: source.path,
-          watchedDirectory: source.watchedDirectory === '' ? undefined : source.watchedDirectory,
-          typeUrl,
-          onUpdate: update => this.onUpdate(update),
-          logger: this.logger(),
-        })
+        const file = this.openFile(source.path, source.watchedDirectory, typeUrl)
         this.files.push(file)
         void file.start()
       }
     }
   }
 
+  private openFile(path: string, watchedDirectory: string, typeUrl: string): FileSubscription {
+    return new FileSubscription({
+      registry: schemaRegistry(),
+      path,
+      watchedDirectory: watchedDirectory === '' ? undefined : watchedDirectory,
+      typeUrl,
+      onUpdate: update => this.onUpdate(update),
+      logger: this.logger(),
+    })
+  }
+
+  private closeClient(client: AdsClient): void {
+    client.close()
+    this.clients.splice(this.clients.indexOf(client), 1)
+  }
+
   private openClient(api: ApiConfigSource, onlyType: string | undefined): AdsClient | null {
     const targets: AdsTarget[] = []
     for (const service of api.services) {
-      const metadata = service.initialMetadata.map(entry => [entry.key, entry.value] as const)
-      if (service.target !== '') targets.push({ address: service.target, metadata })
+      if (service.target !== '') targets.push({ address: service.target, metadata: metadataOf(service) })
       else {
         const cluster = this.options.bootstrap.clusters.find(candidate => candidate.name === service.cluster)
-        if (cluster !== undefined) targets.push(...targetOfCluster(cluster, metadata, source => this.server.readSource(source)))
+        if (cluster !== undefined) targets.push(...targetsOfCluster(cluster, service, () => this.tlsOf(service.cluster)))
       }
     }
     if (targets.length === 0) return null
@@ -150,6 +167,11 @@ export class XdsBridge {
     })
     this.clients.push(client)
     return client
+  }
+
+  private tlsOf(clusterName: string): UpstreamTlsContext | null {
+    const cluster = this.server.clusters.get(clusterName) ?? this.server.clusters.warming(clusterName)
+    return cluster === undefined || cluster.config.tls === null ? null : this.server.tlsContexts.upstream(cluster.config.tls, cluster)
   }
 
   private logger() {
@@ -191,72 +213,23 @@ export class XdsBridge {
   private applying = false
 
   private syncNames(): void {
-    if (this.closed || this.ads === null) return
-    this.diff(ENDPOINT_TYPE, this.server.clusters.edsNames())
-    this.diff(ROUTE_TYPE, this.server.routes.names())
+    if (this.closed) return
+    const { clusters, routes } = this.server
+    const endpoints = clusters.edsSubscriptions().map(({ serviceName, source }) => ({ name: serviceName, source }))
+    this.replace(ENDPOINT_TYPE, endpoints)
+    this.replace(ROUTE_TYPE, routes.subscriptions())
   }
 
-  private diff(typeUrl: string, names: readonly string[]): void {
-    const known = this.wanted.get(typeUrl)!
-    const next = new Set(names)
-    const added = names.filter(name => !known.has(name))
-    const gone = [...known].filter(name => !next.has(name))
-    this.wanted.set(typeUrl, next)
-    if (added.length > 0) this.ads!.subscribe(typeUrl, added)
-    if (gone.length > 0) {
-      this.ads!.unsubscribe(typeUrl, gone)
-      for (const name of gone) this.options.tracked.remove(typeUrl, name)
-    }
+  private replace(typeUrl: string, wanted: readonly NamedResource[]): void {
+    for (const name of this.named.replace(typeUrl, wanted)) this.options.tracked.remove(typeUrl, name)
   }
 
-  private wantSecret(ref: SdsSecretRef): void {
-    switch (ref.source.kind) {
-      case 'ads':
-        if (this.ads !== null && !this.wanted.get(SECRET_TYPE)!.has(ref.name)) {
-          this.wanted.get(SECRET_TYPE)!.add(ref.name)
-          this.ads.subscribe(SECRET_TYPE, [ref.name])
-        }
-        return
-      case 'grpc': {
-        const key = `${ref.source.cluster} ${ref.source.delta}`
-        let client = this.secretClients.get(key)
-        if (client === undefined) {
-          const service = { cluster: ref.source.cluster, target: '', authority: '', timeoutMs: null, initialMetadata: [] }
-          const opened = this.openClient(
-            { apiType: ref.source.delta ? 'DELTA_GRPC' : 'GRPC', services: [service], rateLimit: null, setNodeOnFirstMessageOnly: false },
-            SECRET_TYPE,
-          )
-          if (opened === null) return
-          client = opened
-          this.secretClients.set(key, client)
-          client.subscribe(SECRET_TYPE, [ref.name])
-          client.start()
-          return
-        }
-        client.subscribe(SECRET_TYPE, [ref.name])
-        return
-      }
-      case 'file': {
-        const file = new FileSubscription({
-          registry: schemaRegistry(),
-          path: ref.source.path,
-          typeUrl: SECRET_TYPE,
-          onUpdate: update => this.onUpdate(update),
-          logger: this.logger(),
-        })
-        this.files.push(file)
-        void file.start()
-        return
-      }
-      case 'static':
-        return
-    }
+  private wantSecret({ name, source }: SdsSecretRef): void {
+    if (source.kind !== 'static') this.named.add(SECRET_TYPE, { name, source })
   }
 
-  private dropSecret(ref: SdsSecretRef): void {
-    if (ref.source.kind !== 'ads' || this.ads === null) return
-    this.wanted.get(SECRET_TYPE)!.delete(ref.name)
-    this.ads.unsubscribe(SECRET_TYPE, [ref.name])
+  private dropSecret({ name, source }: SdsSecretRef): void {
+    if (source.kind !== 'static') this.named.remove(SECRET_TYPE, { name, source })
   }
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
@@ -271,7 +244,9 @@ export class XdsBridge {
       if (errors.length > 0) {
         rejected.push({ name: resource.name, errors })
         this.options.tracked.refuse(update.typeUrl, resource, errors)
+        // The start does not wait for a resource that came and was refused.
         if (update.typeUrl === ROUTE_TYPE) this.server.routes.refused(resource.name)
+        else if (update.typeUrl === ENDPOINT_TYPE) this.server.clusters.assignmentAbsent(resource.name)
         this.options.log('warn', `refused ${shortType(update.typeUrl)} ${resource.name}`, { errors })
       } else this.options.tracked.accept(update.typeUrl, resource)
     }
@@ -323,7 +298,9 @@ export class XdsBridge {
     switch (typeUrl) {
       case CLUSTER_TYPE: {
         const decoded = decodeCluster(bytes)
-        return decoded.ok ? server.applyCluster(decoded.value) : decoded.errors
+        if (!decoded.ok) return decoded.errors
+        const errors = this.checkSource(decoded.value)
+        return errors.length > 0 ? errors : server.applyCluster(decoded.value)
       }
       case ENDPOINT_TYPE: {
         const decoded = decodeEndpointAssignment(bytes)
@@ -356,11 +333,26 @@ export class XdsBridge {
     }
   }
 
+  /** An xDS server must be there before xDS is: its cluster is static, and not fed by EDS. */
+  private checkSource({ discovery }: Cluster): readonly ConfigError[] {
+    if (discovery.kind !== 'eds' || discovery.source.kind !== 'api') return []
+    const { clusters } = this.options.bootstrap
+    return discovery.source.api.services.flatMap(({ cluster }, i) => {
+      const found = clusters.find(({ name }) => name === cluster)
+      if (cluster === '' || (found !== undefined && found.discovery.kind !== 'eds')) return []
+      const path = `eds_cluster_config.eds_config.api_config_source.grpc_services[${i}].envoy_grpc.cluster_name`
+      return [
+        { path, reason: `must have a statically defined non-EDS cluster: '${cluster}' does not exist, came by CDS or is an EDS cluster` },
+      ]
+    })
+  }
+
   private removeResource(typeUrl: string, name: string): void {
     this.options.tracked.remove(typeUrl, name)
     if (typeUrl === CLUSTER_TYPE) this.server.removeCluster(name)
     else if (typeUrl === LISTENER_TYPE) this.server.removeListener(name)
     else if (typeUrl === ROUTE_TYPE) this.server.routes.remove(name)
+    else if (typeUrl === ENDPOINT_TYPE) this.server.clusters.assignmentAbsent(name)
   }
 
   private statsOf(typeUrl: string): SubscriptionStats | null {

@@ -3,8 +3,8 @@
 import type { AccessLog } from './access-log.js'
 import type { Address } from './address.js'
 import type { Cluster } from './cluster.js'
+import type { ApiConfigSource, ConfigSource } from './config-source.js'
 import type { Locality } from './endpoint.js'
-import type { GrpcService } from './http-filter.js'
 import type { Listener } from './listener.js'
 import type { StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
@@ -16,18 +16,6 @@ export interface NodeInfo {
   readonly metadata: JsonObject
   readonly locality: Locality
 }
-
-export interface ApiConfigSource {
-  readonly apiType: 'DELTA_GRPC' | 'GRPC'
-  readonly services: readonly GrpcService[]
-  readonly rateLimit: { readonly maxTokens: number; readonly fillRate: number } | null
-  readonly setNodeOnFirstMessageOnly: boolean
-}
-
-export type ConfigSource =
-  | { readonly kind: 'ads' }
-  | { readonly kind: 'api'; readonly api: ApiConfigSource }
-  | { readonly kind: 'path'; readonly path: string; readonly watchedDirectory: string }
 
 /** A dynamic resource source and how long its first answer is awaited; 0 = for ever. */
 export interface DynamicSource {

@@ -1,6 +1,7 @@
 // Clusters (envoy.config.cluster.v3.Cluster) as model.
 
 import type { Address } from './address.js'
+import type { ConfigSource } from './config-source.js'
 import type { EndpointAssignment } from './endpoint.js'
 import type { CommonHttpOptions, Http1Options, Http2Options } from './http-connection-manager.js'
 import type { StringMatcher } from './matcher.js'
@@ -154,7 +155,7 @@ export type Discovery =
   | {
       readonly kind: 'eds'
       readonly serviceName: string
-      readonly source: 'ads' | { readonly cluster: string; readonly delta: boolean } | { readonly path: string }
+      readonly source: ConfigSource
       readonly initialFetchTimeoutMs: number
     }
   | { readonly kind: 'strictDns' | 'logicalDns'; readonly assignment: EndpointAssignment; readonly dns: DnsOptions }

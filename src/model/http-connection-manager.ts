@@ -2,7 +2,7 @@
 
 import type { AccessLog } from './access-log.js'
 import type { CidrRange } from './address.js'
-import type { ConfigSource } from './bootstrap.js'
+import type { ConfigSource } from './config-source.js'
 import type { HttpFilter } from './http-filter.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { RouteTable } from './route.js'

@@ -1,6 +1,7 @@
 // TLS contexts as model (envoy.extensions.transport_sockets.tls.v3). Key material is held as text; DataSource files are read and
 // watched by the secret registry, so that the model stays a value.
 
+import type { ConfigSource } from './config-source.js'
 import type { StringMatcher } from './matcher.js'
 
 /** Where bytes come from (envoy.config.core.v3.DataSource). `watchedDirectory` '' = watch the file itself. */
@@ -39,16 +40,12 @@ export interface ValidationContext {
   readonly spiffeTrustDomains: ReadonlyMap<string, DataSource> | null
 }
 
-/** A secret by name, fetched over SDS (`source`: the ADS stream, an own gRPC stream to `cluster`, or a file). */
+/** A secret by name, fetched over SDS (`source`: the ADS stream, a gRPC stream of its own, or a file). */
 export interface SdsSecretRef {
   readonly name: string
   readonly source: SecretSource
 }
-export type SecretSource =
-  | { readonly kind: 'ads' }
-  | { readonly kind: 'grpc'; readonly cluster: string; readonly delta: boolean }
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'static' }
+export type SecretSource = ConfigSource | { readonly kind: 'static' }
 
 export interface CommonTlsContext {
   readonly minVersion: TlsVersion

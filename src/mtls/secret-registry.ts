@@ -240,10 +240,10 @@ function dropDead(listeners: Set<WeakRef<SecretListener>>): boolean {
 export function secretKey(ref: SdsSecretRef): string {
   const { source } = ref
   switch (source.kind) {
-    case 'grpc':
-      return `grpc ${source.cluster} ${ref.name}`
-    case 'file':
-      return `file ${source.path} ${ref.name}`
+    case 'api':
+      return `api ${JSON.stringify(source.api)} ${ref.name}`
+    case 'path':
+      return `path ${source.path} ${ref.name}`
     default:
       return `${source.kind} ${ref.name}`
   }

@@ -17,6 +17,7 @@ import type { UpstreamPools } from '../l7/upstream-pools.js'
 import { adsStats, hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { AccessLog } from '../model/access-log.js'
+import type { ConfigSource } from '../model/config-source.js'
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
 import type { FilterChain, Listener, TcpTunneling } from '../model/listener.js'
 import { OUTRIGGER_METADATA } from '../model/metadata.js'
@@ -52,6 +53,8 @@ export interface CompiledListener {
   readonly clusterNames: ReadonlySet<string>
   release(): void
 }
+
+const ADS: ConfigSource = { kind: 'ads' }
 
 export function compileListener(model: Listener, env: ListenerEnvironment): CompiledListener {
   const { address } = model
@@ -168,7 +171,7 @@ function compileHttp(
     const name = config.rdsName ?? ''
     collected.routeNames.add(name)
     const rds = adsStats(env.store).rds(config.statPrefix, name)
-    routes = env.routes.hold(name, rds)
+    routes = env.routes.hold(name, config.rdsSource ?? ADS, rds)
     collected.releases.push(() => env.routes.drop(name, rds))
   }
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)

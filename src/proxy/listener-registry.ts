@@ -86,7 +86,13 @@ export class ListenerRegistry {
       this.finishWaiting(entry)
       void this.activate(name, entry, compiled)
     }
-    for (const route of missing) entry.stopWaiting.push(routes.whenReady(route, ready))
+    // Envoy: a first table that is refused must not hold up the start. A listener that serves keeps its old version for the time.
+    const refused = (): void => {
+      if (entry.warming !== compiled || entry.active !== null) return
+      this.finishWaiting(entry)
+      void this.activate(name, entry, compiled)
+    }
+    for (const route of missing) entry.stopWaiting.push(routes.whenReady(route, ready, refused))
     const timeoutMs = initialFetchTimeout(compiled)
     if (timeoutMs > 0) {
       entry.timer = setTimeout(() => {

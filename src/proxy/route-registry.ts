@@ -6,13 +6,26 @@ import type { RouteHolder } from '../l7/http-runtime.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { type CompiledRouteTable, compileRouteTable } from '../l7/route-table.js'
 import type { AdsStats } from '../metrics/stat-names.js'
+import type { ConfigSource } from '../model/config-source.js'
 import { NO_ROUTES, type RouteTable } from '../model/route.js'
+
+/** A route table that is wanted, and where from. */
+export interface RouteSubscription {
+  readonly name: string
+  readonly source: ConfigSource
+}
+
+interface Waiter {
+  readonly ready: () => void
+  readonly refused: () => void
+}
 
 interface Entry {
   readonly holder: RouteHolder
+  source: ConfigSource
   model: RouteTable | null
   users: number
-  waiters: Set<() => void>
+  waiters: Set<Waiter>
   /** `http.<prefix>.rds.<name>.` of each connection manager that uses the table. */
   readonly stats: Set<RdsStats>
 }
@@ -34,16 +47,19 @@ export class RouteRegistry {
   }
 
   /** The holder for a route name; it answers 404 until the table is there. Each hold needs one drop. */
-  hold(name: string, stats: RdsStats): RouteHolder {
+  hold(name: string, source: ConfigSource, stats: RdsStats): RouteHolder {
     let entry = this.entries.get(name)
     if (entry === undefined) {
-      entry = { holder: { current: this.empty }, model: null, users: 0, waiters: new Set(), stats: new Set() }
+      entry = { holder: { current: this.empty }, source, model: null, users: 0, waiters: new Set(), stats: new Set() }
       this.entries.set(name, entry)
     }
     entry.users++
     entry.stats.add(stats)
     if (entry.model !== null) countUpdate(stats)
-    if (entry.users === 1) this.onNamesChange?.()
+    // The newest user says where the table comes from.
+    const moved = !isDeepStrictEqual(entry.source, source)
+    entry.source = source
+    if (entry.users === 1 || moved) this.onNamesChange?.()
     return entry.holder
   }
 
@@ -57,8 +73,8 @@ export class RouteRegistry {
     this.onNamesChange?.()
   }
 
-  names(): string[] {
-    return [...this.entries.keys()]
+  subscriptions(): RouteSubscription[] {
+    return [...this.entries].map(([name, { source }]) => ({ name, source }))
   }
 
   models(): RouteTable[] {
@@ -70,15 +86,19 @@ export class RouteRegistry {
     return this.entries.get(name)?.model != null
   }
 
-  /** `done` once, when the table is there (at once if it is). Returns the way to stop waiting. */
-  whenReady(name: string, done: () => void): () => void {
+  /**
+   * `ready` once, when the table is there (at once if it is); `refused` whenever a version came that was refused while there is none.
+   * Returns the way to stop waiting.
+   */
+  whenReady(name: string, ready: () => void, refused: () => void): () => void {
     const entry = this.entries.get(name)
     if (entry === undefined || entry.model !== null) {
-      done()
+      ready()
       return () => {}
     }
-    entry.waiters.add(done)
-    return () => entry.waiters.delete(done)
+    const waiter = { ready, refused }
+    entry.waiters.add(waiter)
+    return () => entry.waiters.delete(waiter)
   }
 
   /** A new version of a wanted table; an equal one touches nothing. */
@@ -92,16 +112,18 @@ export class RouteRegistry {
     entry.holder.current = compileRouteTable(model, { runtime: this.runtime })
     const { waiters } = entry
     entry.waiters = new Set()
-    for (const done of waiters) done()
+    for (const waiter of waiters) waiter.ready()
     this.onSwap?.()
   }
 
   /** An update of the table was refused; the last good one serves on. */
   refused(name: string): void {
-    for (const stats of this.entries.get(name)?.stats ?? []) {
+    const entry = this.entries.get(name)
+    for (const stats of entry?.stats ?? []) {
       stats.update_attempt.value++
       stats.update_rejected.value++
     }
+    for (const waiter of [...(entry?.waiters ?? [])]) waiter.refused()
   }
 
   /** RDS keeps serving a removed table while a listener wants it, as Envoy does: removal takes effect with the listener. */

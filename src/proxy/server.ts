@@ -77,6 +77,8 @@ export class Server {
   private cdsSeen: boolean
   private listenersStarted = false
   private flushTimer: NodeJS.Timeout | null = null
+  /** Clusters are initialised: Envoy asks for listeners from then on. Called once. */
+  onClustersInitialised: (() => void) | null = null
   private readonly onLive: (() => void)[] = []
   private stopping = false
   private readonly drainSequence: DrainSequence
@@ -214,6 +216,7 @@ export class Server {
   private async initialise(): Promise<string[]> {
     if (this.listenersStarted || !this.cdsSeen || this.clusters.warmingCount > 0) return []
     this.listenersStarted = true
+    this.onClustersInitialised?.()
     const errors = await this.listeners.start()
     this.checkInit()
     return errors
@@ -355,6 +358,10 @@ export class Server {
     if (kind === 'cds') this.cdsSeen = true
     else this.ldsSeen = true
     this.checkInit()
+  }
+
+  get clustersInitialised(): boolean {
+    return this.listenersStarted
   }
 
   private isReferenced(name: string): boolean {

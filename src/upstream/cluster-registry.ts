@@ -7,6 +7,7 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../model/cluster.js'
+import type { ConfigSource } from '../model/config-source.js'
 import type { EndpointAssignment } from '../model/endpoint.js'
 import type { Timer } from './clock.js'
 import { UpstreamCluster } from './cluster.js'
@@ -22,7 +23,7 @@ export interface ClusterRegistryOptions extends Omit<ClusterDeps, 'find'> {
 /** An EDS resource that some cluster wants. */
 export interface EdsSubscription {
   readonly serviceName: string
-  readonly source: Extract<Cluster['discovery'], { kind: 'eds' }>['source']
+  readonly source: ConfigSource
 }
 
 /** Clusters of one proxy. */
@@ -167,11 +168,9 @@ export class ClusterRegistry {
     return found
   }
 
-  /** Names of the EDS resources wanted over ADS. */
-  edsNames(): string[] {
-    return this.edsSubscriptions()
-      .filter(each => each.source === 'ads')
-      .map(each => each.serviceName)
+  /** EDS says that there is no such resource: who waits for it starts empty, who has endpoints keeps them (as Envoy). */
+  assignmentAbsent(serviceName: string): void {
+    for (const cluster of [...(this.edsUsers.get(serviceName) ?? [])]) if (!cluster.closed) cluster.giveUpWaiting()
   }
 
   /** Calls `listener` whenever a cluster starts to serve. Returns the way to stop it. */

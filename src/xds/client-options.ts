@@ -30,7 +30,7 @@ export interface AdsClientOptions {
   readonly onUpdate: XdsUpdateHandler
   /** Called when `status().connected` changes and after each failed attempt. */
   readonly onStatus?: (status: AdsClientStatus) => void
-  /** `ApiConfigSource.set_node_on_first_message_only`; delta does so always. Default false. */
+  /** `ApiConfigSource.set_node_on_first_message_only`. Default false: every request names the node, in delta too, as Envoy's do. */
   readonly setNodeOnFirstMessageOnly?: boolean
   /** `ApiConfigSource.rate_limit_settings`; no limit if absent. */
   readonly rateLimit?: { readonly maxTokens?: number; readonly fillRate?: number }
@@ -57,7 +57,8 @@ export interface AdsClientLimits {
 export const CHANNEL_DEFAULTS: ChannelOptions = {
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
   'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-  'grpc.keepalive_time_ms': 30_000,
+  // grpc servers end a connection that is pinged more often than every 5 minutes (gRFC A8): less is for a cluster that asks for it.
+  'grpc.keepalive_time_ms': 330_000,
   'grpc.keepalive_timeout_ms': 30_000,
   'grpc.enable_retries': 0,
   'grpc.client_idle_timeout_ms': 2 ** 31 - 1,

@@ -41,6 +41,8 @@ export class ClientTypeState {
   readonly expiries = new Map<string, number>()
   /** Last accepted `version_info` (state of the world). */
   acceptedVersion = ''
+  /** Last refused `version_info`, and how often in a row (state of the world). */
+  refusals = { version: '', count: 0 }
   readonly stats: XdsTypeStats = {
     updateAttempt: 0,
     updateSuccess: 0,

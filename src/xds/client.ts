@@ -37,6 +37,10 @@ export type { AdsClientStatus } from './client-status.js'
 export type { XdsTypeStats } from './client-type-state.js'
 export type { FieldError, Rejection, XdsResource, XdsUpdate, XdsUpdateHandler, XdsVerdict } from './decode-response.js'
 
+/** Wait of the second NACK of one version, doubling up to the maximum. */
+const NACK_WAIT_MS = 25
+const MAX_NACK_WAIT_MS = 1000
+
 type Call = ClientDuplexStream<unknown, unknown>
 
 export class AdsClient {
@@ -297,22 +301,33 @@ export class AdsClient {
     state.stats.updateAttempt++
     if (rejected.length === 0) {
       state.acceptedVersion = systemVersion
+      state.refusals = { version: '', count: 0 }
       state.stats.updateSuccess++
       state.stats.updateTime = this.lastUpdateAt
       state.stats.versionText = systemVersion
     } else {
       state.stats.updateRejected++
+      this.slowDown(state, systemVersion)
       this.options.logger?.warn(
         { typeUrl: state.typeUrl, resources: rejected.map(one => one.name) },
         `update refused: ${rejectionMessage(rejected)}`,
       )
     }
     if (!this.call) return // the handler closed us
-    const error =
-      rejected.length === 0 ? null : create(StatusSchema, { code: status.INVALID_ARGUMENT, message: rejectionMessage(rejected) })
+    const error = rejected.length === 0 ? null : create(StatusSchema, { code: status.INTERNAL, message: rejectionMessage(rejected) })
     this.acks.push({ typeUrl: state.typeUrl, nonce: response.nonce, error })
     this.flush()
     if (this.acks.length > this.limits.maxPendingAcks) this.call.pause()
+  }
+
+  // A state-of-the-world server may answer a NACK with the same again at once (go-control-plane does), for ever and as fast as both
+  // can: from the second refusal of a version on its NACK waits, longer each time.
+  private slowDown(state: ClientTypeState, version: string): void {
+    if (this.delta) return
+    const count = state.refusals.version === version ? state.refusals.count + 1 : 1
+    state.refusals = { version, count }
+    if (count === 1) return
+    this.clock.after(Math.min(MAX_NACK_WAIT_MS, NACK_WAIT_MS * 2 ** Math.min(count - 2, 20)), this.pause(state.typeUrl))
   }
 
   /** Hands the update to the handler and records what was accepted; returns all that was refused. */
@@ -435,7 +450,7 @@ export class AdsClient {
   }
 
   private write(request: DeltaDiscoveryRequest | DiscoveryRequest): void {
-    if (!this.nodeSent || !(this.delta || this.options.setNodeOnFirstMessageOnly)) request.node = this.options.node
+    if (!this.nodeSent || !this.options.setNodeOnFirstMessageOnly) request.node = this.options.node
     this.nodeSent = true
     this.call?.write(request)
   }

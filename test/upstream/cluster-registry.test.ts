@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Cluster } from '../../src/model/cluster.js'
 import type { UpstreamTls } from '../../src/model/tls.js'
+import type { ClusterRegistry } from '../../src/upstream/cluster-registry.js'
 import {
   assignment,
   cluster,
@@ -18,8 +19,11 @@ import {
 } from './fixtures.js'
 
 const eds = (name: string, addresses: string[]) => assignment(name, [locality(addresses.map(address => endpoint(address, 80)))])
+/** Names of the EDS resources wanted over ADS. */
+const edsNames = (registry: ClusterRegistry): string[] =>
+  registry.edsSubscriptions().flatMap(({ serviceName, source }) => (source.kind === 'ads' ? [serviceName] : []))
 const withTimeout = (name: string, initialFetchTimeoutMs: number): Cluster =>
-  cluster(name, { discovery: { kind: 'eds', serviceName: '', source: 'ads', initialFetchTimeoutMs } })
+  cluster(name, { discovery: { kind: 'eds', serviceName: '', source: { kind: 'ads' }, initialFetchTimeoutMs } })
 
 describe('equal updates', () => {
   it.each([
@@ -88,13 +92,15 @@ describe('changed config', () => {
     const old = registry.get('c')!
     const closes: boolean[] = []
     old.hosts[0]!.pools.set('p', { close: graceful => closes.push(graceful) })
-    registry.apply(cluster('c', { discovery: { kind: 'eds', serviceName: 'other', source: 'ads', initialFetchTimeoutMs: 15_000 } }))
+    registry.apply(
+      cluster('c', { discovery: { kind: 'eds', serviceName: 'other', source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 } }),
+    )
     expect(registry.get('c')).toBe(old)
-    expect(registry.edsNames().sort()).toEqual(['c', 'other'])
+    expect(edsNames(registry).sort()).toEqual(['c', 'other'])
     registry.applyAssignment(eds('other', ['10.0.0.9']))
     expect(registry.get('c')!.hosts[0]!.key).toBe('10.0.0.9:80')
     expect(closes).toEqual([true])
-    expect(registry.edsNames()).toEqual(['other'])
+    expect(edsNames(registry)).toEqual(['other'])
   })
 
   it('of a health check begins anew with the endpoints that are known', () => {
@@ -124,10 +130,12 @@ describe('changed config', () => {
     registry.apply(cluster('c'))
     registry.applyAssignment(eds('c', ['10.0.0.1']))
     const old = registry.get('c')
-    registry.apply(cluster('c', { discovery: { kind: 'eds', serviceName: 'other', source: 'ads', initialFetchTimeoutMs: 15_000 } }))
+    registry.apply(
+      cluster('c', { discovery: { kind: 'eds', serviceName: 'other', source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 } }),
+    )
     registry.apply(cluster('c'))
     expect(registry.warmingCount).toBe(0)
-    expect(registry.edsNames()).toEqual(['c'])
+    expect(edsNames(registry)).toEqual(['c'])
     registry.applyAssignment(eds('other', ['10.0.0.9']))
     expect(registry.get('c')).toBe(old)
   })
@@ -168,11 +176,15 @@ describe('warming', () => {
     let changes = 0
     registry.onEdsNamesChange(() => changes++)
     registry.apply(cluster('a'))
-    registry.apply(cluster('b', { discovery: { kind: 'eds', serviceName: 'svc', source: 'ads', initialFetchTimeoutMs: 0 } }))
-    registry.apply(cluster('b2', { discovery: { kind: 'eds', serviceName: 'svc', source: 'ads', initialFetchTimeoutMs: 0 } }))
-    registry.apply(cluster('f', { discovery: { kind: 'eds', serviceName: '', source: { path: '/x' }, initialFetchTimeoutMs: 0 } }))
+    registry.apply(cluster('b', { discovery: { kind: 'eds', serviceName: 'svc', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 } }))
+    registry.apply(cluster('b2', { discovery: { kind: 'eds', serviceName: 'svc', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 } }))
+    registry.apply(
+      cluster('f', {
+        discovery: { kind: 'eds', serviceName: '', source: { kind: 'path', path: '/x', watchedDirectory: '' }, initialFetchTimeoutMs: 0 },
+      }),
+    )
     registry.apply(staticCluster('s', []))
-    expect(registry.edsNames().sort()).toEqual(['a', 'svc'])
+    expect(edsNames(registry).sort()).toEqual(['a', 'svc'])
     expect(registry.edsSubscriptions()).toHaveLength(3)
     expect(changes).toBe(3)
     registry.applyAssignment(eds('svc', ['10.0.0.1']))
@@ -181,7 +193,7 @@ describe('warming', () => {
     expect(changes).toBe(3)
     registry.remove('b2')
     expect(changes).toBe(4)
-    expect(registry.edsNames()).toEqual(['a'])
+    expect(edsNames(registry)).toEqual(['a'])
   })
 
   it('drops endpoints that grow stale (endpoint_stale_after)', () => {
@@ -205,12 +217,12 @@ describe('10,000 clusters', () => {
     registry.onEdsNamesChange(() => changes++)
     const count = 10_000
     for (let i = 0; i < count; i++) registry.apply(cluster(`c${i}`))
-    expect([registry.edsNames().length, registry.warmingCount, changes]).toEqual([count, count, count])
+    expect([edsNames(registry).length, registry.warmingCount, changes]).toEqual([count, count, count])
     for (let i = 0; i < count; i++) registry.applyAssignment(eds(`c${i}`, ['10.0.0.1']))
     expect(registry.warmingCount).toBe(0)
     expect(store.counter('cluster.c7.update_success').value).toBe(1)
     for (let i = 0; i < count; i++) registry.remove(`c${i}`)
-    expect([registry.edsNames(), registry.names()]).toEqual([[], []])
+    expect([edsNames(registry), registry.names()]).toEqual([[], []])
   })
 })
 
@@ -260,7 +272,7 @@ describe('removal', () => {
     clock.advance(1_000_000)
     expect(registry.get('c')).toBe(target)
     expect(registry.names()).toEqual(['c'])
-    expect(registry.edsNames()).toEqual(['c'])
+    expect(edsNames(registry)).toEqual(['c'])
   })
 
   it('removes at once what no route names, and what never got warm', () => {

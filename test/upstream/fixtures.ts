@@ -191,7 +191,7 @@ export function cluster(name: string, more: Partial<Cluster> = {}): Cluster {
   return {
     name,
     altStatName: '',
-    discovery: { kind: 'eds', serviceName: '', source: 'ads', initialFetchTimeoutMs: 15_000 },
+    discovery: { kind: 'eds', serviceName: '', source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 },
     connectTimeoutMs: 5_000,
     perConnectionBufferLimitBytes: 1_048_576,
     lbPolicy: roundRobin,

@@ -115,9 +115,12 @@ function rejectNamed(name: string): (update: XdsUpdate) => XdsVerdict | undefine
 }
 
 describe('delta', () => {
-  it('subscribes in the order CDS, EDS, LDS, RDS and names the node once', async () => {
+  it.each([
+    [false, 'in each request'],
+    [true, 'in the first request only'],
+  ])('subscribes in the order CDS, EDS, LDS, RDS and names the node (set_node_on_first_message_only %s: %s)', async once => {
     const server = await delta()
-    const { client } = connect(server.port)
+    const { client } = connect(server.port, { setNodeOnFirstMessageOnly: once })
     client.subscribe(ROUTE_TYPE, ['r'])
     client.subscribe(LISTENER_TYPE, wildcard)
     client.subscribe(ENDPOINT_TYPE, ['api', 'db'])
@@ -131,7 +134,9 @@ describe('delta', () => {
       [LISTENER_TYPE, []],
       [ROUTE_TYPE, ['r']],
     ])
-    expect(requests.map(request => request.node?.id)).toEqual(['web-1', undefined, undefined, undefined])
+    expect(requests.map(request => request.node?.id)).toEqual(
+      once ? ['web-1', undefined, undefined, undefined] : ['web-1', 'web-1', 'web-1', 'web-1'],
+    )
   })
 
   it('hands over bytes, versions and removals, and answers with the nonce', async () => {
@@ -168,7 +173,7 @@ describe('delta', () => {
     const second = [wire(cluster('bad', '2')), wire(cluster('good', '2')), wire(cluster('new'))]
     stream.send({ typeUrl: CLUSTER_TYPE, nonce: '2', systemVersionInfo: '2', resources: second })
     const nack = await stream.next()
-    expect(nack).toMatchObject({ responseNonce: '2', errorDetail: { code: 3, message: 'bad: a.b[2]: is wrong\nbad: c: too' } })
+    expect(nack).toMatchObject({ responseNonce: '2', errorDetail: { code: 13, message: 'bad: a.b[2]: is wrong\nbad: c: too' } })
     expect(Object.fromEntries(client.versions(CLUSTER_TYPE))).toEqual({
       bad: cluster('bad').version,
       good: cluster('good', '2').version,
@@ -441,7 +446,7 @@ describe('state of the world', () => {
     stream.send({ typeUrl: CLUSTER_TYPE, nonce: '2', versionInfo: 'v2', resources: twice })
     expect((await updates.next()).removed).toEqual([])
     const nack = await stream.next()
-    expect(nack).toMatchObject({ versionInfo: 'v1', responseNonce: '2', errorDetail: { code: 3 } })
+    expect(nack).toMatchObject({ versionInfo: 'v1', responseNonce: '2', errorDetail: { code: 13 } })
     expect(nack.errorDetail!.message).toContain('also: name: occurs more than once')
     expect(nack.errorDetail!.message).toContain('bad: a.b[2]: is wrong')
     stream.send({
@@ -453,6 +458,37 @@ describe('state of the world', () => {
     expect((await updates.next()).removed).toEqual([]) // what cannot be read may be either of them
     expect((await stream.next()).errorDetail!.message).toContain('resources[0]: resource.value')
     expect([...client.versions(CLUSTER_TYPE).keys()]).toEqual(['good', 'also'])
+  })
+
+  it('waits before it repeats a NACK, longer each time, so that a server that resends at once does not spin (go-control-plane does)', async () => {
+    const clock = new ManualClock()
+    const server = await sotw()
+    const { client, updates } = connect(server.port, { apiType: 'GRPC', onUpdate: rejectNamed('bad'), clock })
+    client.subscribe(ROUTE_TYPE, ['bad'])
+    client.start()
+    const stream = await server.streams.next()
+    await stream.next()
+    const send = async (nonce: string, versionInfo: string, name: string): Promise<void> => {
+      stream.send({ typeUrl: ROUTE_TYPE, nonce, versionInfo, resources: [any(route(name))] })
+      await updates.next()
+    }
+    await send('1', 'v1', 'bad')
+    expect(await stream.next()).toMatchObject({ responseNonce: '1', errorDetail: { code: 13 } })
+    for (const [nonce, waitMs] of [
+      ['2', 25],
+      ['3', 50],
+      ['4', 100],
+    ] as const) {
+      await send(nonce, 'v1', 'bad')
+      clock.advance(waitMs - 1)
+      expect(client.controlPlane.pendingRequests).toBe(1)
+      clock.advance(1)
+      expect(await stream.next()).toMatchObject({ responseNonce: nonce, errorDetail: { code: 13 } })
+    }
+    // Another version is refused at once.
+    await send('5', 'v2', 'bad')
+    expect(await stream.next()).toMatchObject({ responseNonce: '5' })
+    client.close()
   })
 
   it('unwraps Resource envelopes, with their name, version and time to live', async () => {

@@ -145,25 +145,9 @@ function decodeEds(cluster: ClusterMessage, ctx: Ctx): Discovery {
   }
   if (config === undefined) {
     at.error('value is required: cannot create an EDS cluster without an EDS config')
-    return { ...discovery, source: 'ads' }
+    return { ...discovery, source: { kind: 'ads' } }
   }
-  const source = decodeConfigSource(config.edsConfig, at.at('eds_config'))
-  switch (source?.kind) {
-    case 'path':
-      return { ...discovery, source: { path: source.path } }
-    case 'api': {
-      const edsCluster = source.api.services[0]?.cluster ?? ''
-      if (edsCluster === '' && source.api.services.length > 0) {
-        at.at('eds_config')
-          .at('api_config_source')
-          .at('grpc_services', 0)
-          .error('google_grpc is not supported for endpoints; use envoy_grpc')
-      }
-      return { ...discovery, source: { cluster: edsCluster, delta: source.api.apiType === 'DELTA_GRPC' } }
-    }
-    default:
-      return { ...discovery, source: 'ads' }
-  }
+  return { ...discovery, source: decodeConfigSource(config.edsConfig, at.at('eds_config')) ?? { kind: 'ads' } }
 }
 
 function decodeOriginalDst(cluster: ClusterMessage, ctx: Ctx): Discovery {

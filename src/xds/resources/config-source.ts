@@ -2,7 +2,7 @@
 // service is reached. Called by bootstrap.ts, tls.ts, cluster.ts, http-connection-manager.ts and the filters that call a service.
 
 import { existsSync } from 'node:fs'
-import type { ApiConfigSource, ConfigSource } from '../../model/bootstrap.js'
+import type { ApiConfigSource, ConfigSource } from '../../model/config-source.js'
 import type { GrpcService } from '../../model/http-filter.js'
 import {
   ApiConfigSource_ApiType,

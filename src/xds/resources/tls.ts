@@ -167,20 +167,7 @@ function decodeSdsRef(config: SdsSecretConfig, ctx: Ctx): SdsSecretRef {
 
 function decodeSecretSource(config: SdsSecretConfig, ctx: Ctx): SecretSource {
   if (config.sdsConfig === undefined) return { kind: 'static' }
-  const source = decodeConfigSource(config.sdsConfig, ctx)
-  switch (source?.kind) {
-    case 'api': {
-      const cluster = source.api.services[0]?.cluster ?? ''
-      if (cluster === '' && source.api.services.length > 0) {
-        ctx.at('api_config_source').at('grpc_services', 0).error('google_grpc is not supported for secrets; use envoy_grpc')
-      }
-      return { kind: 'grpc', cluster, delta: source.api.apiType === 'DELTA_GRPC' }
-    }
-    case 'path':
-      return { kind: 'file', path: source.path }
-    default:
-      return { kind: 'ads' }
-  }
+  return decodeConfigSource(config.sdsConfig, ctx) ?? { kind: 'ads' }
 }
 
 const rank = (version: TlsVersion): number => Number(version.slice(-1))

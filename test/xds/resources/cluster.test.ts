@@ -205,13 +205,13 @@ describe('decodeCluster reads', () => {
       type: 'EDS',
       eds_cluster_config: { eds_config: { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' } },
     }
-    expect(clusterOf(eds).discovery).toEqual({ kind: 'eds', serviceName: 'c', source: 'ads', initialFetchTimeoutMs: 0 })
+    expect(clusterOf(eds).discovery).toEqual({ kind: 'eds', serviceName: 'c', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 })
     const own = {
       api_config_source: { api_type: 'DELTA_GRPC', transport_api_version: 'V3', grpc_services: [{ envoy_grpc: { cluster_name: 'x' } }] },
     }
     expect(clusterOf({ ...eds, eds_cluster_config: { service_name: 's', eds_config: own } }).discovery).toMatchObject({
       serviceName: 's',
-      source: { cluster: 'x', delta: true },
+      source: { kind: 'api', api: { apiType: 'DELTA_GRPC', services: [{ cluster: 'x' }] } },
       initialFetchTimeoutMs: 15_000,
     })
     expect(
@@ -383,17 +383,6 @@ describe('decodeCluster refuses, with the path', () => {
         eds_cluster_config: { eds_config: { api_config_source: { api_type: 'REST', cluster_names: ['x'] } } },
       },
       /api_config_source\.api_type: REST is not supported/,
-    ],
-    [
-      'google_grpc for endpoints',
-      {
-        type: 'EDS',
-        load_assignment: null,
-        eds_cluster_config: {
-          eds_config: { api_config_source: { api_type: 'GRPC', grpc_services: [{ google_grpc: { target_uri: 'a', stat_prefix: 'a' } }] } },
-        },
-      },
-      /google_grpc is not supported for endpoints/,
     ],
     [
       'a file that is not there',

@@ -101,9 +101,9 @@ describe('TLS contexts', () => {
     )
     const { common, requireClientCertificate } = listener.filterChains[0]!.tls!
     expect(requireClientCertificate).toBe(true)
-    expect(common.certificateSds).toEqual([
+    expect(common.certificateSds).toMatchObject([
       { name: 'a', source: { kind: 'ads' } },
-      { name: 'b', source: { kind: 'grpc', cluster: 'sds', delta: false } },
+      { name: 'b', source: { kind: 'api', api: { apiType: 'GRPC', services: [{ cluster: 'sds' }] } } },
       { name: 'c', source: { kind: 'static' } },
     ])
     expect(common.validation).toMatchObject({ trustedCa: null, sanMatchers: [{ sanType: 'URI' }] })

@@ -1,0 +1,80 @@
+// Connections to a management server as Envoy makes them to the cluster that stands for it: TLS by the cluster's own UpstreamTlsContext
+// (SAN matchers, secrets from files or SDS and their rotation, no verification where none is configured), never grpc-js's rules (system
+// roots, host names); TCP keepalive either way, so that a server that vanished is noticed without HTTP/2 pings, which grpc servers punish.
+
+import type { Socket } from 'node:net'
+import { ChannelCredentials } from '@grpc/grpc-js'
+import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
+
+type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>
+type CallCredentials = Parameters<ChannelCredentials['compose']>[0]
+type Connected = Awaited<ReturnType<SecureConnector['connect']>>
+
+/** An idle connection is probed after this, when the cluster's `tcp_keepalive` says nothing else. */
+const KEEPALIVE_MS = 30_000
+
+export class SidecarCredentials extends ChannelCredentials {
+  private readonly tls: () => UpstreamTlsContext | null
+  private readonly keepaliveMs: number
+  private readonly plain = ChannelCredentials.createInsecure()
+
+  /** `tls` is asked at each connection; null: in the clear. `keepaliveMs`: idle time before TCP probes. */
+  constructor(
+    private readonly secure: boolean,
+    tls: () => UpstreamTlsContext | null,
+    keepaliveMs: number | null,
+  ) {
+    super()
+    this.tls = tls
+    this.keepaliveMs = keepaliveMs ?? KEEPALIVE_MS
+  }
+
+  override compose(_callCredentials: CallCredentials): ChannelCredentials {
+    throw new Error('call credentials are not supported')
+  }
+
+  override _isSecure(): boolean {
+    return this.secure
+  }
+
+  override _equals(other: ChannelCredentials): boolean {
+    return this === other
+  }
+
+  override _createSecureConnector(...args: Parameters<ChannelCredentials['_createSecureConnector']>): SecureConnector {
+    const base = this.plain._createSecureConnector(...args)
+    return {
+      connect: socket => this.connect(socket),
+      waitForReady: () => Promise.resolve(),
+      getCallCredentials: () => base.getCallCredentials(),
+      destroy: () => {},
+    }
+  }
+
+  private connect(socket: Socket): Promise<Connected> {
+    socket.setKeepAlive(true, this.keepaliveMs)
+    if (!this.secure) return Promise.resolve({ socket, secure: false })
+    return new Promise((resolve, reject) => {
+      const context = this.tls()
+      if (context === null) throw new Error('the cluster has no TLS context')
+      // ALPN h2 only: a gRPC server speaks nothing else.
+      const secured = context.connect(socket, { sni: '', alpn: ['h2'] })
+      const failed = (error: Error): void => {
+        context.onHandshakeError(error)
+        socket.destroy()
+        reject(error)
+      }
+      secured.once('error', failed)
+      secured.once('secureConnect', () => {
+        secured.off('error', failed)
+        const verdict = context.verify(secured, '')
+        if (verdict.ok) resolve({ socket: secured, secure: true })
+        else {
+          secured.on('error', () => {})
+          secured.destroy()
+          reject(new Error(verdict.reason))
+        }
+      })
+    })
+  }
+}

@@ -58,7 +58,7 @@ export abstract class TlsContext implements SecretListener {
   protected abstract onMaterial(material: TlsMaterial): void
 
   private subscribe(): void {
-    const { sources, refs } = dependenciesOf(this.input.common, this.deps.registry)
+    const { sources, refs } = dependenciesOf(this.input, this.deps.registry)
     this.deps.registry.depend(this, sources, refs)
   }
 

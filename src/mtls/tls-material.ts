@@ -25,6 +25,7 @@ import { type RevocationList, readAnchors, readRevocationLists } from './certifi
 import { PeerVerifier, strictTrustDomains } from './peer-verification.js'
 import { SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
+import { CONFIGURED_KEY_BYTES, TicketKeys } from './ticket-keys.js'
 
 /** OpenSSL contexts (and parsed certificates, and bundles) kept for reuse by content; further live ones are held by whoever uses them. */
 export const MAX_CACHED_CONTEXTS = 256
@@ -73,6 +74,8 @@ export interface MaterialInput {
   readonly allowRenegotiation: boolean
   readonly tickets: boolean
   readonly sessionTimeoutMs: number | null
+  readonly ticketKeys: readonly DataSource[]
+  readonly ticketKeysSds: SdsSecretRef | null
   /** What else a connection is verified against, e.g. SNI and whether it must be among the names. */
   readonly extraKey: string
 }
@@ -85,6 +88,8 @@ export function downstreamInput(model: DownstreamTls): MaterialInput {
     allowRenegotiation: false,
     tickets: !model.disableStatelessSessionResumption,
     sessionTimeoutMs: model.sessionTimeoutMs,
+    ticketKeys: model.ticketKeys,
+    ticketKeysSds: model.ticketKeysSds,
     extraKey: String(model.requireClientCertificate),
   }
 }
@@ -97,6 +102,8 @@ export function upstreamInput(model: UpstreamTls, autoSan: boolean): MaterialInp
     allowRenegotiation: model.allowRenegotiation,
     tickets: model.maxSessionKeys > 0,
     sessionTimeoutMs: null,
+    ticketKeys: [],
+    ticketKeysSds: null,
     extraKey: JSON.stringify([model.sni, model.autoHostSni, autoSan || model.autoSniSanValidation]),
   }
 }
@@ -125,6 +132,11 @@ export function checkTlsModel(
  * files are judged when they are used: a half-written file is read again, not refused.
  */
 export function checkSecret(secret: Secret, registry: SecretRegistry): readonly ConfigError[] {
+  if (secret.kind === 'ticketKeys') {
+    const errors: ConfigError[] = []
+    if (secret.keys.every(({ kind }) => kind === 'inline')) readTicketKeys(secret.keys, 'session_ticket_keys', registry, errors)
+    return errors
+  }
   const isCertificate = secret.kind === 'certificate'
   if (!isCertificate && secret.kind !== 'validation') return []
   const sources = isCertificate
@@ -150,6 +162,8 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
     allowRenegotiation: false,
     tickets: false,
     sessionTimeoutMs: null,
+    ticketKeys: [],
+    ticketKeysSds: null,
     extraKey: '',
   }
   const result = buildMaterial(input, registry, null)
@@ -163,12 +177,17 @@ interface Resolved {
   readonly caPath: string
   readonly crl: string | null
   readonly domains: ReadonlyMap<string, string> | null
+  /** Empty: keys of our own. */
+  readonly ticketKeys: readonly Buffer[]
 }
 
 /** Sources and secrets that a model names, for SecretRegistry.depend. */
-export function dependenciesOf(common: CommonTlsContext, registry: SecretRegistry): { sources: DataSource[]; refs: SdsSecretRef[] } {
-  const sources: DataSource[] = []
-  const refs = [...common.certificateSds, ...(common.validationSds === null ? [] : [common.validationSds])]
+export function dependenciesOf(
+  { common, ticketKeys, ticketKeysSds }: MaterialInput,
+  registry: SecretRegistry,
+): { sources: DataSource[]; refs: SdsSecretRef[] } {
+  const sources: DataSource[] = [...ticketKeys]
+  const refs = [...common.certificateSds, common.validationSds, ticketKeysSds].filter(ref => ref !== null)
   const addCertificate = (item: TlsCertificate): void => {
     sources.push(item.certificateChain, item.privateKey, ...(item.password === null ? [] : [item.password]))
   }
@@ -183,6 +202,7 @@ export function dependenciesOf(common: CommonTlsContext, registry: SecretRegistr
     const secret = registry.secret(ref)
     if (secret?.kind === 'certificate') addCertificate(secret.certificate)
     if (secret?.kind === 'validation') addValidation(secret.validation)
+    if (secret?.kind === 'ticketKeys') sources.push(...secret.keys)
   }
   return { sources, refs }
 }
@@ -190,7 +210,7 @@ export function dependenciesOf(common: CommonTlsContext, registry: SecretRegistr
 export function buildMaterial(input: MaterialInput, registry: SecretRegistry, sessions: SessionCache | null): MaterialResult {
   const errors: ConfigError[] = []
   const missing: string[] = []
-  const resolved = resolve(input.common, registry, errors, missing)
+  const resolved = resolve(input, registry, errors, missing)
   if (missing.length > 0) return { ok: false, errors, missing }
   checkParameters(input.common, errors)
   if (input.role === 'server' && resolved.certificates.length === 0 && errors.length === 0)
@@ -240,6 +260,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     (validation !== null && validation.verifyCertificateHash.length + validation.verifyCertificateSpki.length > 0)
   // A resumed client has no intermediates to show, so where the path is judged here every handshake of a server is a full one.
   const tickets = input.tickets && !(input.role === 'server' && trust.ownPath)
+  const configuredKeys = resolved.ticketKeys.length === 0 ? null : new TicketKeys(resolved.ticketKeys, ticketKey)
   const options: SecureContextOptions = {
     ...parameterOptions(input.common),
     // An empty list rather than none: without it Node would trust the public roots.
@@ -247,23 +268,26 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     ...(trust.opensslCrl === null ? {} : { crl: trust.opensslCrl }),
     secureOptions: (input.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
     ...(input.role === 'server' ? { sessionIdContext: ticketKey.slice(0, 32), honorCipherOrder: true } : {}),
-    ...(input.role === 'server' && sessions !== null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
+    ...(input.role === 'server' && sessions !== null && configuredKeys === null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
     ...(input.sessionTimeoutMs === null ? {} : { sessionTimeout: Math.max(1, Math.floor(input.sessionTimeoutMs / 1000)) }),
   }
   try {
     const own = resolved.certificates.map((item, i) => ({
       identity: identities[i]!,
       path: item.path,
-      context: obtainContext({
-        ...options,
-        cert: item.chain,
-        key: item.key,
-        ...(item.passphrase === '' ? {} : { passphrase: item.passphrase }),
-      }),
+      context: obtainContext(
+        {
+          ...options,
+          cert: item.chain,
+          key: item.key,
+          ...(item.passphrase === '' ? {} : { passphrase: item.passphrase }),
+        },
+        configuredKeys,
+      ),
     }))
     const material: TlsMaterial = {
       common: input.common,
-      context: combinedContext(options, resolved, own) ?? obtainContext(options),
+      context: combinedContext(options, resolved, own, configuredKeys) ?? obtainContext(options, configuredKeys),
       own,
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },
@@ -279,7 +303,12 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
 }
 
 /** Several certificates of different key types stand in one context (OpenSSL picks by the client's algorithms); else the first is meant. */
-function combinedContext(options: SecureContextOptions, resolved: Resolved, own: readonly OwnCertificate[]): SecureContext | null {
+function combinedContext(
+  options: SecureContextOptions,
+  resolved: Resolved,
+  own: readonly OwnCertificate[],
+  ticketKeys: TicketKeys | null,
+): SecureContext | null {
   if (own.length <= 1) return own[0]?.context ?? null
   const types = new Set<string | undefined>()
   const chosen = resolved.certificates.filter((item, i) => {
@@ -289,12 +318,13 @@ function combinedContext(options: SecureContextOptions, resolved: Resolved, own:
     return true
   })
   if (chosen.length <= 1) return own[0]!.context
-  return obtainContext({ ...options, cert: chosen.map(item => item.chain), key: chosen.map(item => item.key) })
+  return obtainContext({ ...options, cert: chosen.map(item => item.chain), key: chosen.map(item => item.key) }, ticketKeys)
 }
 
 // ---- sources ----------------------------------------------------------------------------------------------------------------------
 
-function resolve(common: CommonTlsContext, registry: SecretRegistry, errors: ConfigError[], missing: string[]): Resolved {
+function resolve(input: MaterialInput, registry: SecretRegistry, errors: ConfigError[], missing: string[]): Resolved {
+  const { common } = input
   const read = (source: DataSource | null, path: string): string => {
     if (source === null) return ''
     const result = registry.read(source)
@@ -333,6 +363,7 @@ function resolve(common: CommonTlsContext, registry: SecretRegistry, errors: Con
     trustedCa: text(validation?.trustedCa ?? null, `${validationAt}.trusted_ca`),
     caPath: validation?.trustedCa ? pathOf(validation.trustedCa) : '',
     crl: text(validation?.crl ?? null, `${validationAt}.crl`),
+    ticketKeys: resolveTicketKeys(input, registry, errors, missing),
     domains:
       domains === null
         ? null
@@ -340,6 +371,31 @@ function resolve(common: CommonTlsContext, registry: SecretRegistry, errors: Con
             [...domains].map(([name, source]) => [name, read(source, `${validationAt}.custom_validator_config.trust_domains[${name}]`)]),
           ),
   }
+}
+
+function resolveTicketKeys(
+  { ticketKeys, ticketKeysSds: ref }: MaterialInput,
+  registry: SecretRegistry,
+  errors: ConfigError[],
+  missing: string[],
+): readonly Buffer[] {
+  if (ref === null) return readTicketKeys(ticketKeys, 'session_ticket_keys', registry, errors)
+  const at = 'session_ticket_keys_sds_secret_config'
+  const secret = registry.secret(ref)
+  if (secret?.kind === 'ticketKeys') return readTicketKeys(secret.keys, at, registry, errors)
+  if (secret === null) missing.push(ref.name)
+  else errors.push({ path: at, reason: `the secret ${ref.name} holds no session ticket keys` })
+  return []
+}
+
+function readTicketKeys(sources: readonly DataSource[], at: string, registry: SecretRegistry, errors: ConfigError[]): readonly Buffer[] {
+  return sources.flatMap((source, i) => {
+    const result = registry.readBytes(source)
+    if (result.ok && result.bytes.length === CONFIGURED_KEY_BYTES) return [result.bytes]
+    const reason = result.ok ? `a key has ${CONFIGURED_KEY_BYTES} bytes, this one ${result.bytes.length}` : result.reason
+    errors.push({ path: `${at}.keys[${i}]`, reason })
+    return []
+  })
 }
 
 function pathOf(source: DataSource): string {
@@ -560,11 +616,12 @@ const ownIdentities = new ContentCache<CertificateIdentity>(MAX_CACHED_CONTEXTS)
 const bundles = new ContentCache<string[]>(MAX_CACHED_CONTEXTS)
 
 /** Throws what OpenSSL says. */
-function obtainContext(options: SecureContextOptions): SecureContext {
-  const key = hash(JSON.stringify(options))
+function obtainContext(options: SecureContextOptions, ticketKeys: TicketKeys | null): SecureContext {
+  const key = hash(JSON.stringify([options, ticketKeys?.content]))
   let context = contexts.get(key)
   if (context === undefined) {
-    context = tls.createSecureContext({ ...options, allowPartialTrustChain: true } as SecureContextOptions)
+    const all = { ...options, allowPartialTrustChain: true } as SecureContextOptions
+    context = ticketKeys === null ? tls.createSecureContext(all) : ticketKeys.createContext(all)
     contexts.put(key, context)
   }
   return context

@@ -181,6 +181,8 @@ export function downstream(parts: CommonTlsContext, given: Partial<DownstreamTls
     requireSni: false,
     disableStatelessSessionResumption: false,
     disableStatefulSessionResumption: false,
+    ticketKeys: [],
+    ticketKeysSds: null,
     sessionTimeoutMs: null,
     ...given,
   }

@@ -73,6 +73,8 @@ export interface DownstreamTls {
   readonly disableStatelessSessionResumption: boolean
   readonly disableStatefulSessionResumption: boolean
   readonly sessionTimeoutMs: number | null
+  /** A name that no certificate has: look through all of them, rather than show the first. */
+  readonly fullScanCertsOnSniMismatch: boolean
   /** Keys of 80 bytes, the first seals; empty and no `ticketKeysSds` = keys of our own. */
   readonly ticketKeys: readonly DataSource[]
   readonly ticketKeysSds: SdsSecretRef | null

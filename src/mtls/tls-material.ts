@@ -50,7 +50,7 @@ export interface OwnCertificate {
 
 export interface TlsMaterial {
   readonly common: CommonTlsContext
-  /** Used unless SNI names another of `own`. */
+  /** Of the first of `own`, if there is one: a client's only one. */
   readonly context: SecureContext
   readonly own: readonly OwnCertificate[]
   readonly verifier: PeerVerifier
@@ -287,7 +287,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     }))
     const material: TlsMaterial = {
       common: input.common,
-      context: combinedContext(options, resolved, own, configuredKeys) ?? obtainContext(options, configuredKeys),
+      context: own[0]?.context ?? obtainContext(options, configuredKeys),
       own,
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },
@@ -300,25 +300,6 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     // The parts were checked one by one, so this names the whole.
     return { ok: false, errors: [{ path: 'common_tls_context', reason: reasonOf(error) }], missing }
   }
-}
-
-/** Several certificates of different key types stand in one context (OpenSSL picks by the client's algorithms); else the first is meant. */
-function combinedContext(
-  options: SecureContextOptions,
-  resolved: Resolved,
-  own: readonly OwnCertificate[],
-  ticketKeys: TicketKeys | null,
-): SecureContext | null {
-  if (own.length <= 1) return own[0]?.context ?? null
-  const types = new Set<string | undefined>()
-  const chosen = resolved.certificates.filter((item, i) => {
-    const type = own[i]!.identity.x509.publicKey.asymmetricKeyType
-    if (types.has(type) || item.passphrase !== '') return false
-    types.add(type)
-    return true
-  })
-  if (chosen.length <= 1) return own[0]!.context
-  return obtainContext({ ...options, cert: chosen.map(item => item.chain), key: chosen.map(item => item.key) }, ticketKeys)
 }
 
 // ---- sources ----------------------------------------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ export interface Shape {
   readonly fromMs?: number
   readonly untilMs?: number
   readonly commonName?: string
+  /** EC P-256 unless given. */
+  readonly keyType?: 'rsa' | 'P-384'
 }
 
 const usageOids = { serverAuth: '1.3.6.1.5.5.7.3.1', clientAuth: '1.3.6.1.5.5.7.3.2' }
@@ -76,7 +78,9 @@ export class AnyCa {
   }
 
   leaf(shape: Shape): Leaf {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const { keyType = 'P-256' } = shape
+    const { privateKey } =
+      keyType === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: keyType })
     const subject = shape.commonName === undefined ? sequence() : sequence(set(sequence(oid('2.5.4.3'), utf8(shape.commonName))))
     return { cert: this.sign(shape, privateKey, subject), key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
   }
@@ -181,6 +185,7 @@ export function downstream(parts: CommonTlsContext, given: Partial<DownstreamTls
     requireSni: false,
     disableStatelessSessionResumption: false,
     disableStatefulSessionResumption: false,
+    fullScanCertsOnSniMismatch: false,
     ticketKeys: [],
     ticketKeysSds: null,
     sessionTimeoutMs: null,
@@ -267,7 +272,7 @@ export class Pair {
         raw.on('error', () => {})
         const context = this.server.contexts.downstream(this.downstream, { tls: this.server.stats })
         let early: Buffer | null = null
-        if (this.inspect) {
+        if (this.inspect || context.wantsClientHello) {
           raw.resume()
           ;[early] = (await once(raw, 'data')) as [Buffer]
           raw.pause()

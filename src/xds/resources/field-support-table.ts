@@ -830,10 +830,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': {
     supported:
       'common_tls_context require_client_certificate require_sni session_ticket_keys session_ticket_keys_sds_secret_config ' +
-      'disable_stateless_session_resumption disable_stateful_session_resumption session_timeout',
-    accepted: {
-      full_scan_certs_on_sni_mismatch: '',
-    },
+      'disable_stateless_session_resumption disable_stateful_session_resumption session_timeout full_scan_certs_on_sni_mismatch',
     refused: { ocsp_staple_policy: 'OCSP stapling is not supported' },
   },
   'envoy.extensions.transport_sockets.tls.v3.GenericSecret': { supported: 'secret' },

@@ -273,6 +273,7 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
     disableStatelessSessionResumption: keys.case === 'disableStatelessSessionResumption' ? keys.value : false,
     disableStatefulSessionResumption: context.disableStatefulSessionResumption,
     sessionTimeoutMs: durationMsOr(context.sessionTimeout, null),
+    fullScanCertsOnSniMismatch: context.fullScanCertsOnSniMismatch ?? false,
     ticketKeys: keys.case === 'sessionTicketKeys' ? decodeTicketKeys(keys.value, ctx.at('session_ticket_keys')) : [],
     ticketKeysSds:
       keys.case === 'sessionTicketKeysSdsSecretConfig' ? decodeSdsRef(keys.value, ctx.at('session_ticket_keys_sds_secret_config')) : null,

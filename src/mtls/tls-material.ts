@@ -21,8 +21,9 @@ import type {
 import { certificatePems } from './ca/der.js'
 import type { Certificate } from './ca/x509.js'
 import { CertificateIdentity } from './certificate-identity.js'
-import { type RevocationList, readAnchors, readRevocationLists } from './certificate-path.js'
+import { readAnchors } from './certificate-path.js'
 import { PeerVerifier, strictTrustDomains } from './peer-verification.js'
+import { type RevocationList, readRevocationLists, revocationPems } from './revocation.js'
 import { SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 import { CONFIGURED_KEY_BYTES, TicketKeys } from './ticket-keys.js'
@@ -265,7 +266,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     ...parameterOptions(input.common),
     // An empty list rather than none: without it Node would trust the public roots.
     ca: trust.caPems,
-    ...(trust.opensslCrl === null ? {} : { crl: trust.opensslCrl }),
+    ...(trust.opensslCrls.length === 0 ? {} : { crl: trust.opensslCrls }),
     secureOptions: (input.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
     ...(input.role === 'server' ? { sessionIdContext: ticketKey.slice(0, 32), honorCipherOrder: true } : {}),
     ...(input.role === 'server' && sessions !== null && configuredKeys === null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
@@ -432,7 +433,7 @@ interface Trust {
   readonly anchors: readonly Certificate[]
   readonly revocations: readonly RevocationList[]
   readonly domainAnchors: ReadonlyMap<string, readonly Certificate[]> | null
-  readonly opensslCrl: string | null
+  readonly opensslCrls: string[]
 }
 
 function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
@@ -455,7 +456,9 @@ function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
   if (checksNames && resolved.trustedCa === null && resolved.domains === null && validation?.trustChainVerification !== 'ACCEPT_UNTRUSTED')
     errors.push({ path: at, reason: 'SAN matchers without a trusted_ca would be matched against names that nobody vouches for' })
   if (errors.length > before) return null
-  const leafCrl = validation?.onlyVerifyLeafCertCrl === true && resolved.crl !== null
+  // Lists may stand in the bundle too, as OpenSSL's and Envoy's readers have it.
+  const crlText = `${resolved.trustedCa ?? ''}\n${resolved.crl ?? ''}`
+  const leafCrl = validation?.onlyVerifyLeafCertCrl === true && crlText.includes('X509 CRL')
   const ownPath =
     resolved.domains !== null ||
     (resolved.trustedCa !== null &&
@@ -470,15 +473,13 @@ function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
   } catch (error) {
     errors.push({ path: `${at}.trusted_ca`, reason: reasonOf(error) })
   }
-  if (resolved.crl !== null) {
-    try {
-      // A CRL that can't be checked would let the revoked in, so it is an error and never skipped.
-      const signers = [...readAnchors(caPems.join('')), ...[...(domainAnchors?.values() ?? [])].flat()]
-      revocations = readRevocationLists(resolved.crl, signers)
-      if (revocations.length === 0) errors.push({ path: `${at}.crl`, reason: 'holds no CRL in PEM' })
-    } catch (error) {
-      errors.push({ path: `${at}.crl`, reason: reasonOf(error) })
-    }
+  let crlPems: string[] = []
+  try {
+    revocations = readRevocationLists(crlText)
+    crlPems = revocationPems(crlText)
+    if (resolved.crl !== null && !resolved.crl.includes('X509 CRL')) errors.push({ path: `${at}.crl`, reason: 'holds no CRL in PEM' })
+  } catch (error) {
+    errors.push({ path: `${at}.crl`, reason: reasonOf(error) })
   }
   if (errors.length > before) return null
   return {
@@ -488,7 +489,7 @@ function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
     anchors,
     revocations: ownPath ? revocations : [],
     domainAnchors,
-    opensslCrl: ownPath ? null : resolved.crl,
+    opensslCrls: ownPath ? [] : crlPems,
   }
 }
 

@@ -71,10 +71,11 @@ export class AnyCa {
   readonly key: KeyObject
   private readonly name: Asn1
 
-  constructor(name = 'Test CA') {
+  /** With a parent it is an intermediate. */
+  constructor(name = 'Test CA', parent?: AnyCa) {
     this.key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
     this.name = sequence(set(sequence(oid('2.5.4.3'), utf8(name))))
-    this.pem = this.sign({ ca: true }, this.key, this.name)
+    this.pem = (parent ?? this).sign({ ca: true }, this.key, this.name)
   }
 
   leaf(shape: Shape): Leaf {
@@ -89,7 +90,8 @@ export class AnyCa {
     return this.leaf({ uris: [spiffe(name)] })
   }
 
-  crl(serials: readonly Buffer[]): string {
+  /** `hours` from now: thisUpdate, nextUpdate (null: none). */
+  crl(serials: readonly Buffer[], hours: readonly [number, number | null] = [-1, 1]): string {
     const algorithm = signatureAlgorithmOf(this.key)
     const now = Date.now()
     const revoked = serials.map(bytes => sequence(integer(bytes), time(now - hour)))
@@ -97,8 +99,8 @@ export class AnyCa {
       integer(Buffer.from([1])),
       algorithm,
       this.name,
-      time(now - hour),
-      time(now + hour),
+      time(now + hours[0] * hour),
+      ...(hours[1] === null ? [] : [time(now + hours[1] * hour)]),
       ...(revoked.length > 0 ? [sequence(...revoked)] : []),
     )
     return writePem('X509 CRL', writeDer(sequence(tbs, algorithm, bits(signDer(writeDer(tbs), this.key)))))

@@ -9,6 +9,7 @@ import type { StatsStore } from '../metrics/stats-store.js'
 import type { ApiConfigSource, Bootstrap, DynamicSource } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { SdsSecretRef } from '../model/tls.js'
+import { secretKey } from '../mtls/secret-registry.js'
 import type { Server, ServerLog } from '../proxy/server.js'
 import { AdsClient, type AdsClientStatus, type AdsTarget, type XdsUpdate, type XdsVerdict } from '../xds/client.js'
 import { FileSubscription } from '../xds/file-subscription.js'
@@ -18,6 +19,11 @@ import { schemaRegistry } from '../xds/resources/schemas.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
 import { targetOfCluster } from './grpc-target.js'
 import type { TrackedResources } from './tracked-resources.js'
+
+/** Whether a stream or a file is where a reference takes its secret from. */
+type SecretFilter = (ref: SdsSecretRef) => boolean
+
+const noSecrets: SecretFilter = () => false
 
 export interface XdsBridgeOptions {
   readonly bootstrap: Bootstrap
@@ -39,6 +45,7 @@ export class XdsBridge {
   private readonly stats
   private readonly subscriptions = new Map<string, SubscriptionStats>()
   private readonly secretClients = new Map<string, AdsClient>()
+  private readonly secretFiles = new Map<string, FileSubscription>()
   private readonly wanted = new Map<string, Set<string>>([
     [ENDPOINT_TYPE, new Set()],
     [ROUTE_TYPE, new Set()],
@@ -61,7 +68,7 @@ export class XdsBridge {
   start(): void {
     const { bootstrap, server } = this.options
     if (bootstrap.ads !== null) {
-      this.ads = this.openClient(bootstrap.ads, undefined)
+      this.ads = this.openClient(bootstrap.ads, undefined, ref => ref.source.kind === 'ads')
       if (this.ads === null) this.options.log('error', 'dynamic_resources.ads_config: no cluster or target to reach the management server')
     }
     this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds')
@@ -85,7 +92,7 @@ export class XdsBridge {
     this.closed = true
     for (const timer of this.timers) clearTimeout(timer)
     for (const client of this.clients) client.close()
-    for (const file of this.files) file.close()
+    for (const file of [...this.files, ...this.secretFiles.values()]) file.close()
   }
 
   // ---- sources ----------------------------------------------------------------------------------------------------------------
@@ -106,7 +113,7 @@ export class XdsBridge {
         this.ads?.subscribe(typeUrl, { wildcard: true })
         return
       case 'api': {
-        const client = this.openClient(source.api, typeUrl)
+        const client = this.openClient(source.api, typeUrl, noSecrets)
         client?.subscribe(typeUrl, { wildcard: true })
         return
       }
@@ -116,7 +123,7 @@ export class XdsBridge {
           path: source.path,
           watchedDirectory: source.watchedDirectory === '' ? undefined : source.watchedDirectory,
           typeUrl,
-          onUpdate: update => this.onUpdate(update),
+          onUpdate: update => this.onUpdate(update, noSecrets),
           logger: this.logger(),
         })
         this.files.push(file)
@@ -125,7 +132,8 @@ export class XdsBridge {
     }
   }
 
-  private openClient(api: ApiConfigSource, onlyType: string | undefined): AdsClient | null {
+  /** `answers`: which secrets are asked for there. The same name from another source is another secret. */
+  private openClient(api: ApiConfigSource, onlyType: string | undefined, answers: SecretFilter): AdsClient | null {
     const targets: AdsTarget[] = []
     for (const service of api.services) {
       const metadata = service.initialMetadata.map(entry => [entry.key, entry.value] as const)
@@ -143,7 +151,7 @@ export class XdsBridge {
       ...(onlyType === undefined ? {} : { onlyType }),
       setNodeOnFirstMessageOnly: api.setNodeOnFirstMessageOnly,
       ...(api.rateLimit === null ? {} : { rateLimit: api.rateLimit }),
-      onUpdate: update => this.onUpdate(update),
+      onUpdate: update => this.onUpdate(update, answers),
       onStatus: status => this.onStatus(status),
       random: this.options.random,
       logger: this.logger(),
@@ -218,15 +226,20 @@ export class XdsBridge {
         }
         return
       case 'grpc': {
-        const key = `${ref.source.cluster} ${ref.source.delta}`
+        const { cluster } = ref.source
+        const key = secretClientKey(ref.source)
         let client = this.secretClients.get(key)
         if (client === undefined) {
-          const service = { cluster: ref.source.cluster, target: '', authority: '', timeoutMs: null, initialMetadata: [] }
+          const service = { cluster, target: '', authority: '', timeoutMs: null, initialMetadata: [] }
           const opened = this.openClient(
             { apiType: ref.source.delta ? 'DELTA_GRPC' : 'GRPC', services: [service], rateLimit: null, setNodeOnFirstMessageOnly: false },
             SECRET_TYPE,
+            other => other.source.kind === 'grpc' && other.source.cluster === cluster,
           )
-          if (opened === null) return
+          if (opened === null) {
+            this.options.log('error', `SDS: no static cluster '${cluster}' to reach the server of secret '${ref.name}'`)
+            return
+          }
           client = opened
           this.secretClients.set(key, client)
           client.subscribe(SECRET_TYPE, [ref.name])
@@ -237,14 +250,15 @@ export class XdsBridge {
         return
       }
       case 'file': {
+        const key = secretKey(ref)
         const file = new FileSubscription({
           registry: schemaRegistry(),
           path: ref.source.path,
           typeUrl: SECRET_TYPE,
-          onUpdate: update => this.onUpdate(update),
+          onUpdate: update => this.onUpdate(update, other => secretKey(other) === key),
           logger: this.logger(),
         })
-        this.files.push(file)
+        this.secretFiles.set(key, file)
         void file.start()
         return
       }
@@ -254,20 +268,26 @@ export class XdsBridge {
   }
 
   private dropSecret(ref: SdsSecretRef): void {
-    if (ref.source.kind !== 'ads' || this.ads === null) return
-    this.wanted.get(SECRET_TYPE)!.delete(ref.name)
-    this.ads.unsubscribe(SECRET_TYPE, [ref.name])
+    if (ref.source.kind === 'ads' && this.ads !== null) {
+      this.wanted.get(SECRET_TYPE)!.delete(ref.name)
+      this.ads.unsubscribe(SECRET_TYPE, [ref.name])
+    } else if (ref.source.kind === 'grpc') this.secretClients.get(secretClientKey(ref.source))?.unsubscribe(SECRET_TYPE, [ref.name])
+    else if (ref.source.kind === 'file') {
+      const key = secretKey(ref)
+      this.secretFiles.get(key)?.close()
+      this.secretFiles.delete(key)
+    }
   }
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
 
-  private onUpdate(update: XdsUpdate): XdsVerdict | undefined {
+  private onUpdate(update: XdsUpdate, answers: SecretFilter): XdsVerdict | undefined {
     const startedAt = performance.now()
     this.applying = true
     const rejected: { name: string; errors: readonly ConfigError[] }[] = []
     const stats = this.statsOf(update.typeUrl)
     for (const resource of update.resources) {
-      const errors = this.applyResource(update.typeUrl, resource)
+      const errors = this.applyResource(update.typeUrl, resource, answers)
       if (errors.length > 0) {
         rejected.push({ name: resource.name, errors })
         this.options.tracked.refuse(update.typeUrl, resource, errors)
@@ -317,7 +337,7 @@ export class XdsBridge {
     release?.()
   }
 
-  private applyResource(typeUrl: string, resource: XdsUpdate['resources'][number]): readonly ConfigError[] {
+  private applyResource(typeUrl: string, resource: XdsUpdate['resources'][number], answers: SecretFilter): readonly ConfigError[] {
     const { server } = this
     const bytes = resource.any.value
     switch (typeUrl) {
@@ -348,7 +368,7 @@ export class XdsBridge {
       case SECRET_TYPE: {
         const decoded = decodeSecret(bytes)
         if (!decoded.ok) return decoded.errors
-        const refs = server.secrets.wanted().filter(ref => ref.name === resource.name)
+        const refs = server.secrets.wanted().filter(ref => ref.name === resource.name && answers(ref))
         return refs.map(ref => server.applySecret(ref, decoded.value)).find(errors => errors.length > 0) ?? []
       }
       default:
@@ -370,6 +390,10 @@ export class XdsBridge {
 
 /** A cluster that never gets its endpoints must not hold the stream for ever: its own initial_fetch_timeout is 15 s by default. */
 const MAX_CDS_HOLD_MS = 15_000
+
+function secretClientKey(source: { readonly cluster: string; readonly delta: boolean }): string {
+  return `${source.cluster} ${source.delta}`
+}
 
 function shortType(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('.') + 1)

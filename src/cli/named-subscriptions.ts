@@ -2,7 +2,7 @@
 // type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
 // last of them. Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
 
-import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
+import type { ConfigSource } from '../model/config-source.js'
 import type { AdsClient } from '../xds/client.js'
 import type { FileSubscription } from '../xds/file-subscription.js'
 
@@ -16,10 +16,10 @@ export interface NamedSubscriptionsOptions {
   /** Null when the bootstrap has no `ads_config`. */
   readonly ads: () => AdsClient | null
   /** Not started yet; null when the source cannot be reached. */
-  readonly openClient: (api: ApiConfigSource, typeUrl: string) => AdsClient | null
+  readonly openClient: (source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string) => AdsClient | null
   readonly closeClient: (client: AdsClient) => void
   /** Not started yet. */
-  readonly openFile: (path: string, watchedDirectory: string, typeUrl: string) => FileSubscription
+  readonly openFile: (source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string) => FileSubscription
 }
 
 /** All names of one type from one source. */
@@ -113,21 +113,29 @@ export class NamedSubscriptions {
       case 'ads':
         return { ...group, client: this.options.ads() }
       case 'api':
-        return { ...group, client: this.options.openClient(source.api, typeUrl), own: true }
+        return { ...group, client: this.options.openClient(source, typeUrl), own: true }
       case 'path':
-        return { ...group, file: this.options.openFile(source.path, source.watchedDirectory, typeUrl) }
+        return { ...group, file: this.options.openFile(source, typeUrl) }
     }
   }
 }
 
-/** Equal for equal sources of one type. */
 function groupKey(typeUrl: string, source: ConfigSource): string {
+  return `${typeUrl} ${sourceKey(source)}`
+}
+
+/** Whether both are one stream, or one file; `static` secrets come from the bootstrap and from no source. */
+export function isSameSource(one: ConfigSource | { readonly kind: 'static' }, other: ConfigSource): boolean {
+  return one.kind !== 'static' && sourceKey(one) === sourceKey(other)
+}
+
+function sourceKey(source: ConfigSource): string {
   switch (source.kind) {
     case 'ads':
-      return `${typeUrl} ads`
+      return 'ads'
     case 'api':
-      return `${typeUrl} api ${JSON.stringify(source.api)}`
+      return `api ${JSON.stringify(source.api)}`
     case 'path':
-      return `${typeUrl} path ${source.path}\0${source.watchedDirectory}`
+      return `path ${source.path}\0${source.watchedDirectory}`
   }
 }

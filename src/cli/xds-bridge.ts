@@ -9,7 +9,7 @@ import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
 import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
-import type { ApiConfigSource } from '../model/config-source.js'
+import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
 import type { SdsSecretRef } from '../model/tls.js'
 import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
 import type { Server, ServerLog } from '../proxy/server.js'
@@ -20,7 +20,7 @@ import { decodeCluster, decodeEndpointAssignment, decodeListener, decodeRouteCon
 import { schemaRegistry } from '../xds/resources/schemas.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
-import { type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
+import { isSameSource, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import type { TrackedResources } from './tracked-resources.js'
 
 export interface XdsBridgeOptions {
@@ -57,16 +57,16 @@ export class XdsBridge {
     this.subscriptions.set(CLUSTER_TYPE, this.stats.cds)
     this.named = new NamedSubscriptions({
       ads: () => this.ads,
-      openClient: (api, typeUrl) => this.openClient(api, typeUrl),
+      openClient: (source, typeUrl) => this.openClient(source.api, typeUrl, source),
       closeClient: client => this.closeClient(client),
-      openFile: (path, watchedDirectory, typeUrl) => this.openFile(path, watchedDirectory, typeUrl),
+      openFile: (source, typeUrl) => this.openFile(source, typeUrl),
     })
   }
 
   start(): void {
     const { bootstrap, server } = this.options
     if (bootstrap.ads !== null) {
-      this.ads = this.openClient(bootstrap.ads, undefined)
+      this.ads = this.openClient(bootstrap.ads, undefined, { kind: 'ads' })
       if (this.ads === null) this.options.log('error', 'dynamic_resources.ads_config: no cluster or target to reach the management server')
     }
     this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds')
@@ -114,26 +114,27 @@ export class XdsBridge {
         this.ads?.subscribe(typeUrl, { wildcard: true })
         return
       case 'api': {
-        const client = this.openClient(source.api, typeUrl)
+        const client = this.openClient(source.api, typeUrl, source)
         client?.subscribe(typeUrl, { wildcard: true })
         client?.start()
         return
       }
       case 'path': {
-        const file = this.openFile(source.path, source.watchedDirectory, typeUrl)
+        const file = this.openFile(source, typeUrl)
         this.files.push(file)
         void file.start()
       }
     }
   }
 
-  private openFile(path: string, watchedDirectory: string, typeUrl: string): FileSubscription {
+  private openFile(source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string): FileSubscription {
+    const { path, watchedDirectory } = source
     return new FileSubscription({
       registry: schemaRegistry(),
       path,
       watchedDirectory: watchedDirectory === '' ? undefined : watchedDirectory,
       typeUrl,
-      onUpdate: update => this.onUpdate(update),
+      onUpdate: update => this.onUpdate(update, source),
       logger: this.logger(),
     })
   }
@@ -143,7 +144,7 @@ export class XdsBridge {
     this.clients.splice(this.clients.indexOf(client), 1)
   }
 
-  private openClient(api: ApiConfigSource, onlyType: string | undefined): AdsClient | null {
+  private openClient(api: ApiConfigSource, onlyType: string | undefined, source: ConfigSource): AdsClient | null {
     const targets: AdsTarget[] = []
     for (const service of api.services) {
       if (service.target !== '') targets.push({ address: service.target, metadata: metadataOf(service) })
@@ -160,7 +161,7 @@ export class XdsBridge {
       ...(onlyType === undefined ? {} : { onlyType }),
       setNodeOnFirstMessageOnly: api.setNodeOnFirstMessageOnly,
       ...(api.rateLimit === null ? {} : { rateLimit: api.rateLimit }),
-      onUpdate: update => this.onUpdate(update),
+      onUpdate: update => this.onUpdate(update, source),
       onStatus: status => this.onStatus(status),
       random: this.options.random,
       logger: this.logger(),
@@ -234,13 +235,14 @@ export class XdsBridge {
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
 
-  private onUpdate(update: XdsUpdate): XdsVerdict | undefined {
+  /** `source`: where it comes from. */
+  private onUpdate(update: XdsUpdate, source: ConfigSource): XdsVerdict | undefined {
     const startedAt = performance.now()
     this.applying = true
     const rejected: { name: string; errors: readonly ConfigError[] }[] = []
     const stats = this.statsOf(update.typeUrl)
     for (const resource of update.resources) {
-      const errors = this.applyResource(update.typeUrl, resource)
+      const errors = this.applyResource(update.typeUrl, resource, source)
       if (errors.length > 0) {
         rejected.push({ name: resource.name, errors })
         this.options.tracked.refuse(update.typeUrl, resource, errors)
@@ -292,7 +294,7 @@ export class XdsBridge {
     release?.()
   }
 
-  private applyResource(typeUrl: string, resource: XdsUpdate['resources'][number]): readonly ConfigError[] {
+  private applyResource(typeUrl: string, resource: XdsUpdate['resources'][number], source: ConfigSource): readonly ConfigError[] {
     const { server } = this
     const bytes = resource.any.value
     switch (typeUrl) {
@@ -325,7 +327,8 @@ export class XdsBridge {
       case SECRET_TYPE: {
         const decoded = decodeSecret(bytes)
         if (!decoded.ok) return decoded.errors
-        const refs = server.secrets.wanted().filter(ref => ref.name === resource.name)
+        // The same name from another source is another secret.
+        const refs = server.secrets.wanted().filter(ref => ref.name === resource.name && isSameSource(ref.source, source))
         return refs.map(ref => server.applySecret(ref, decoded.value)).find(errors => errors.length > 0) ?? []
       }
       default:

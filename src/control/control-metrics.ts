@@ -13,6 +13,9 @@ export interface ControlGauges {
   storeIndex(): number
   /** Seconds until the end of the leaf that ends first; NaN when there is none. */
   firstLeafExpirySeconds(): number
+  /** Seconds until the end of the active root, and of the intermediate that signs leaves. */
+  rootExpirySeconds(): number
+  intermediateExpirySeconds(): number
 }
 
 const PREFIX = 'outrigger_control_'
@@ -47,6 +50,12 @@ export class ControlMetrics {
     this.#gauge('config_entries', 'Config entries in force', gauges.configEntries)
     this.#gauge('store_index', 'Index of the last write', gauges.storeIndex)
     this.#gauge('leaf_first_expiry_seconds', 'Seconds until the first leaf certificate ends', gauges.firstLeafExpirySeconds)
+    this.#gauge('root_expiry_seconds', 'Seconds until the active root certificate ends', gauges.rootExpirySeconds)
+    this.#gauge(
+      'intermediate_expiry_seconds',
+      'Seconds until the intermediate certificate that signs leaves ends',
+      gauges.intermediateExpirySeconds,
+    )
   }
 
   #counter(name: string, help: string): Counter {

@@ -188,6 +188,8 @@ export class ControlPlane {
       configEntries: () => entries.size,
       storeIndex: () => store.index,
       firstLeafExpirySeconds: () => firstExpirySeconds(leaves),
+      rootExpirySeconds: () => (ca.expiries().rootMs - Date.now()) / 1_000,
+      intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
     const ads: AdsServer = new AdsServer({
       accept: (proxy, metadata) => this.#accept(proxy, metadata),

@@ -4,9 +4,9 @@
 import type { ConfigSource } from './config-source.js'
 import type { StringMatcher } from './matcher.js'
 
-/** Where bytes come from (envoy.config.core.v3.DataSource). `watchedDirectory` '' = watch the file itself. */
+/** Where bytes come from (envoy.config.core.v3.DataSource). `watchedDirectory` '' = watch the file itself; `base64`: bytes that are no text. */
 export type DataSource =
-  | { readonly kind: 'inline'; readonly text: string }
+  | { readonly kind: 'inline'; readonly text: string; readonly base64?: string }
   | { readonly kind: 'file'; readonly path: string; readonly watchedDirectory: string }
   | { readonly kind: 'env'; readonly name: string }
 
@@ -70,6 +70,11 @@ export interface DownstreamTls {
   readonly disableStatelessSessionResumption: boolean
   readonly disableStatefulSessionResumption: boolean
   readonly sessionTimeoutMs: number | null
+  /** A name that no certificate has: look through all of them, rather than show the first. */
+  readonly fullScanCertsOnSniMismatch: boolean
+  /** Keys of 80 bytes, the first seals; empty and no `ticketKeysSds` = keys of our own. */
+  readonly ticketKeys: readonly DataSource[]
+  readonly ticketKeysSds: SdsSecretRef | null
 }
 
 /** UpstreamTlsContext. */

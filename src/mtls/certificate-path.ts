@@ -1,25 +1,13 @@
 // Certificate path validation of our own, for the rules that OpenSSL under Node can't be asked for: a bundle chosen by trust domain,
-// expired certificates allowed, a depth limit, revocation of the leaf alone. Called by PeerVerifier once per certificate (the verdict is
+// expired certificates allowed, a depth limit, revocation of the leaf alone (revocation.ts). Called by PeerVerifier once per certificate (the verdict is
 // cached); reads certificates by ca/x509. Invariant: a path is good only if each certificate is issued and signed by the next, each issuer
 // may sign certificates within its path length, and it ends at a certificate of the bundle. Source: RFC 5280 sections 5 and 6.1.
 
-import { verify as verifySignature, type X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { CaError } from './ca/ca-error.js'
-import {
-  certificatePems,
-  DerError,
-  integerOf,
-  isSequence,
-  itemsOf,
-  oidHex,
-  oidHexOf,
-  readDer,
-  readPem,
-  wholeBitsOf,
-  writeDer,
-} from './ca/der.js'
+import { certificatePems } from './ca/der.js'
 import { type Certificate, isIssuedBy, readCertificate } from './ca/x509.js'
-import { issuersOf, nameText } from './certificate-identity.js'
+import { issuersOf } from './certificate-identity.js'
 
 /** Certificates between leaf and trust anchor, where the config sets no max_verify_depth (OpenSSL's and Envoy's limit is 100). */
 export const MAX_INTERMEDIATES = 10
@@ -27,7 +15,8 @@ export const MAX_INTERMEDIATES = 10
 const MAX_SIGNATURE_CHECKS = 64
 
 export type PathResult =
-  | { readonly ok: true; readonly notBeforeMs: number; readonly notAfterMs: number }
+  /** `path`: leaf first, anchor last. */
+  | { readonly ok: true; readonly path: readonly Certificate[]; readonly notBeforeMs: number; readonly notAfterMs: number }
   | { readonly ok: false; readonly code: 'chain' | 'expired' | 'not-yet-valid' | 'depth'; readonly reason: string }
 
 export interface PathOptions {
@@ -98,52 +87,9 @@ class PathSearch {
       return { ok: false, code: 'depth', reason: `${path.length - 2} intermediate certificates, the limit is ${maxIntermediates}` }
     const notBeforeMs = Math.max(...path.map(item => item.notBeforeMs))
     const notAfterMs = Math.min(...path.map(item => item.notAfterMs))
-    if (allowExpired) return { ok: true, notBeforeMs: 0, notAfterMs: Number.POSITIVE_INFINITY }
+    if (allowExpired) return { ok: true, path, notBeforeMs: 0, notAfterMs: Number.POSITIVE_INFINITY }
     if (nowMs > notAfterMs) return { ok: false, code: 'expired', reason: 'a certificate of the path has expired' }
     if (nowMs < notBeforeMs) return { ok: false, code: 'not-yet-valid', reason: 'a certificate of the path is not valid yet' }
-    return { ok: true, notBeforeMs, notAfterMs }
+    return { ok: true, path, notBeforeMs, notAfterMs }
   }
-}
-
-/** One CRL: whose, and which serial numbers (lower-case hex without leading zeros). */
-export interface RevocationList {
-  /** RFC 2253 form, as CertificateIdentity.issuer. */
-  readonly issuer: string
-  readonly serials: ReadonlySet<string>
-}
-
-const signatureHashes = new Map([
-  [oidHex('1.2.840.10045.4.3.2'), 'sha256'],
-  [oidHex('1.2.840.10045.4.3.3'), 'sha384'],
-  [oidHex('1.2.840.10045.4.3.4'), 'sha512'],
-  [oidHex('1.2.840.113549.1.1.11'), 'sha256'],
-  [oidHex('1.2.840.113549.1.1.12'), 'sha384'],
-  [oidHex('1.2.840.113549.1.1.13'), 'sha512'],
-])
-
-/** Reads the CRLs of a PEM text; each must be signed by one of `signers`. Throws `DerError`. */
-export function readRevocationLists(pem: string, signers: readonly Certificate[]): RevocationList[] {
-  return readPem(pem)
-    .filter(block => block.label === 'X509 CRL')
-    .map(block => {
-      const [tbs, algorithm, signature] = itemsOf(readDer(block.der))
-      const items = itemsOf(tbs)
-      const at = isSequence(items[0]) ? 0 : 1
-      const issuerDer = writeDer(items[at + 1]!)
-      const hash = signatureHashes.get(oidHexOf(itemsOf(algorithm)[0]))
-      const signed = writeDer(tbs!)
-      const bits = wholeBitsOf(signature)
-      const signer = signers.find(
-        candidate =>
-          writeDer(candidate.subject).equals(issuerDer) && hash !== undefined && verifySignature(hash, signed, candidate.publicKey, bits),
-      )
-      if (signer === undefined) throw new DerError('a CRL is not signed by a trusted certificate')
-      const revoked = items.slice(at + 2).find(isSequence)
-      const serials = (revoked === undefined ? [] : itemsOf(revoked)).map(entry => serialText(integerOf(itemsOf(entry)[0])))
-      return { issuer: nameText(items[at + 1]!), serials: new Set(serials) }
-    })
-}
-
-function serialText(bytes: Buffer): string {
-  return bytes.toString('hex').replace(/^(00)+(?=..)/, '')
 }

@@ -20,6 +20,10 @@ export interface ClientHello {
   readonly alpn: readonly string[]
   /** Wire versions offered, e.g. 0x0304; from supported_versions, else legacy_version alone. */
   readonly versions: readonly number[]
+  /** SignatureScheme, NamedGroup and cipher suite values as on the wire (for `wordsOf`); empty where the client did not say. */
+  readonly signatures: Buffer
+  readonly groups: Buffer
+  readonly suites: Buffer
 }
 
 export type ClientHelloResult =
@@ -126,12 +130,14 @@ function parseHello(body: Buffer): ClientHelloResult {
   const legacyVersion = cursor.uint(2)
   cursor.take(32)
   cursor.vector(1)
-  cursor.vector(2)
+  const suites = cursor.vector(2)
   cursor.vector(1)
   if (cursor.bad) return failure('the ClientHello is cut off')
   let sni = ''
   let alpn: string[] = []
   let versions = [legacyVersion]
+  let signatures: Buffer = NONE
+  let groups: Buffer = NONE
   if (cursor.left > 0) {
     const extensions = new Cursor(cursor.vector(2))
     if (cursor.bad || cursor.left > 0) return failure('the extensions do not fill the ClientHello')
@@ -145,9 +151,11 @@ function parseHello(body: Buffer): ClientHelloResult {
       if (type === 0) sni = readServerName(content)
       else if (type === 16) alpn = readAlpn(content)
       else if (type === 43) versions = readVersions(content)
+      else if (type === 13) signatures = new Cursor(content).vector(2)
+      else if (type === 10) groups = new Cursor(content).vector(2)
     }
   }
-  return { kind: 'hello', sni, alpn, versions }
+  return { kind: 'hello', sni, alpn, versions, signatures, groups, suites }
 }
 
 function readServerName(content: Buffer): string {
@@ -180,8 +188,13 @@ function readAlpn(content: Buffer): string[] {
 }
 
 function readVersions(content: Buffer): number[] {
-  const list = new Cursor(new Cursor(content).vector(1))
-  const versions: number[] = []
-  while (list.left >= 2) versions.push(list.uint(2))
-  return versions
+  return wordsOf(new Cursor(content).vector(1))
+}
+
+/** Numbers of two bytes each; an odd byte at the end is left out. */
+export function wordsOf(bytes: Buffer): number[] {
+  const list = new Cursor(bytes)
+  const values: number[] = []
+  while (list.left >= 2) values.push(list.uint(2))
+  return values
 }

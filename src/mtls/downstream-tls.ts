@@ -2,16 +2,17 @@
 // listener's connection. Invariant: `verify` is called on `secure`, before a byte of the application is read, for resumed handshakes too:
 // the ticket carries the client's certificate, OpenSSL gives it back (measured for TLS 1.2 and 1.3), and it is judged anew.
 // Tickets are sealed with keys that belong to exactly these rules, trust bundle and identity: any change means a full handshake.
-// ALPN: Node ends a handshake in which no protocol overlaps, Envoy goes on without ALPN. So where ALPN is configured `wantsClientHello` asks
-// the listener to read the ClientHello first; without overlap the handshake is done with no protocols. Without `early` Node's way holds.
+// `wantsClientHello` asks the listener to read the ClientHello first. For ALPN: Node ends a handshake in which no protocol overlaps, Envoy
+// goes on without ALPN. For several certificates: what the client can verify decides (certificate-choice.ts).
 
 import type { Socket } from 'node:net'
 import tls, { type SecureContext, TLSSocket, type TLSSocketOptions } from 'node:tls'
 import type { TlsStats } from '../metrics/stat-names.js'
 import type { DownstreamTls } from '../model/tls.js'
-import { readClientHello } from './client-hello.js'
+import { CertificateChoice } from './certificate-choice.js'
+import { type ClientHello, readClientHello } from './client-hello.js'
 import type { PeerIdentity } from './peer-identity.js'
-import { dnsNameMatches, type RefusalCode } from './peer-verification.js'
+import type { RefusalCode } from './peer-verification.js'
 import { alpnWire, chainErrorOf, peerCertificateOf, releaseControl, TlsContext, type TlsContextDeps } from './tls-context.js'
 import { downstreamInput, type OwnCertificate, type TlsMaterial } from './tls-material.js'
 
@@ -39,29 +40,32 @@ export type DownstreamVerdict =
   | { readonly ok: true; readonly info: DownstreamTlsInfo }
   | { readonly ok: false; readonly code: RefusalCode; readonly reason: string }
 
-/** Prepared once per material; handshakes share them. */
+/** Prepared once per certificate of a material; handshakes share them. */
 interface Served {
   readonly material: TlsMaterial
+  readonly certificate: OwnCertificate
   readonly withAlpn: TLSSocketOptions
   readonly withoutAlpn: TLSSocketOptions
 }
 
 const servedOf = Symbol('served')
 type DownstreamSocket = TLSSocket & { [servedOf]?: Served }
-type SniDone = (error: Error | null, context?: SecureContext) => void
 
 export class DownstreamTlsContext extends TlsContext {
   readonly model: DownstreamTls
-  /** ALPN is configured: give the bytes of the ClientHello to `accept`. */
+  /** ALPN or several certificates are configured: give the bytes of the ClientHello to `accept`. */
   readonly wantsClientHello: boolean
   private readonly owner: DownstreamTlsOwner
-  private served: Served | null = null
+  /** In the order of the certificates; empty until the secrets are there. */
+  private served: readonly Served[] = []
+  private choice: CertificateChoice | null = null
 
   constructor(model: DownstreamTls, owner: DownstreamTlsOwner, ownerName: string, deps: TlsContextDeps) {
     super(downstreamInput(model), ownerName, deps)
     this.model = model
     this.owner = owner
-    this.wantsClientHello = model.common.alpnProtocols.length > 0
+    const { alpnProtocols, certificates, certificateSds } = model.common
+    this.wantsClientHello = alpnProtocols.length > 0 || certificates.length + certificateSds.length > 1
   }
 
   /**
@@ -69,11 +73,14 @@ export class DownstreamTlsContext extends TlsContext {
    * before reading) or `error`/`close`. When the secrets are not there yet the result is destroyed with an error.
    */
   accept(socket: Socket, early: Buffer | null): TLSSocket {
-    const { served } = this
-    if (served === null) return refusedSocket(socket)
+    const parsed = this.wantsClientHello && early !== null ? readClientHello(early) : null
+    const hello = parsed?.kind === 'hello' ? parsed : null
+    const chosen = this.choice?.choose(hello)
+    const served = chosen === undefined ? this.served[0] : this.served.find(({ certificate }) => certificate === chosen)
+    if (served === undefined) return refusedSocket(socket)
     // The TLS layer takes what the socket has buffered before it reads the descriptor itself.
     if (early !== null && early.length > 0) socket.unshift(early)
-    const secured: DownstreamSocket = new TLSSocket(socket, this.overlaps(early) ? served.withAlpn : served.withoutAlpn)
+    const secured: DownstreamSocket = new TLSSocket(socket, this.overlaps(hello) ? served.withAlpn : served.withoutAlpn)
     secured[servedOf] = served
     secured.disableRenegotiation()
     secured.once('secure', releaseControl)
@@ -85,7 +92,7 @@ export class DownstreamTlsContext extends TlsContext {
     const served = (socket as DownstreamSocket)[servedOf]
     const stats = this.owner.tls
     if (served === undefined) return { ok: false, code: 'malformed', reason: 'the connection is not one of this filter chain' }
-    const { material } = served
+    const { material, certificate } = served
     const sni = (socket as { servername?: string | false | null }).servername || ''
     let verdict = material.verifier.judge(
       material.requestsPeer ? peerCertificateOf(socket) : undefined,
@@ -107,7 +114,7 @@ export class DownstreamTlsContext extends TlsContext {
     if (verdict.peer === null) stats.main.no_certificate.value++
     stats.countName('versions', version)
     stats.countName('ciphers', cipher)
-    const local = (ownCertificateFor(material.own, sni) ?? material.own[0])?.identity
+    const local = certificate.identity
     return {
       ok: true,
       info: {
@@ -117,9 +124,9 @@ export class DownstreamTlsContext extends TlsContext {
         alpn: socket.alpnProtocol || '',
         resumed,
         peer: verdict.peer,
-        localUriSans: local?.uriSans ?? [],
-        localDnsSans: local?.dnsSans ?? [],
-        localSubject: local?.subject ?? '',
+        localUriSans: local.uriSans,
+        localDnsSans: local.dnsSans,
+        localSubject: local.subject,
       },
     }
   }
@@ -130,40 +137,24 @@ export class DownstreamTlsContext extends TlsContext {
 
   protected override onMaterial(material: TlsMaterial): void {
     const { alpnProtocols } = material.common
-    const withoutAlpn: TLSSocketOptions = {
-      isServer: true,
-      secureContext: material.context,
-      requestCert: material.requestsPeer,
-      rejectUnauthorized: false,
-      ...(material.own.length > 1 ? { SNICallback: (name: string, done: SniDone) => chooseCertificate(material.own, name, done) } : {}),
-    }
-    const withAlpn = alpnProtocols.length === 0 ? withoutAlpn : { ...withoutAlpn, ALPNProtocols: alpnWire(alpnProtocols) }
-    this.served = { material, withAlpn, withoutAlpn }
+    this.served = material.own.map(certificate => {
+      const withoutAlpn: TLSSocketOptions = {
+        isServer: true,
+        secureContext: certificate.context,
+        requestCert: material.requestsPeer,
+        rejectUnauthorized: false,
+      }
+      const withAlpn = alpnProtocols.length === 0 ? withoutAlpn : { ...withoutAlpn, ALPNProtocols: alpnWire(alpnProtocols) }
+      return { material, certificate, withAlpn, withoutAlpn }
+    })
+    this.choice = material.own.length > 1 ? new CertificateChoice(material.own, this.model.fullScanCertsOnSniMismatch) : null
   }
 
-  private overlaps(early: Buffer | null): boolean {
-    if (!this.wantsClientHello || early === null) return true
-    const hello = readClientHello(early)
-    if (hello.kind !== 'hello' || hello.alpn.length === 0) return true
-    return this.model.common.alpnProtocols.some(name => hello.alpn.includes(name))
+  private overlaps(hello: ClientHello | null): boolean {
+    const { alpnProtocols } = this.model.common
+    if (hello === null || hello.alpn.length === 0 || alpnProtocols.length === 0) return true
+    return alpnProtocols.some(name => hello.alpn.includes(name))
   }
-}
-
-/** The first certificate that names the host; exact or by wildcard of one label. */
-function ownCertificateFor(own: readonly OwnCertificate[], sni: string): OwnCertificate | undefined {
-  if (own.length <= 1 || sni === '') return undefined
-  return own.find(item => item.identity.dnsSans.some(san => dnsNameMatches(san, sni)))
-}
-
-/** An exception here would end the process, and the name is the client's (CVE-2026-21637): none leaves. */
-function chooseCertificate(own: readonly OwnCertificate[], name: string, done: SniDone): void {
-  let context: SecureContext | undefined
-  try {
-    context = ownCertificateFor(own, name)?.context
-  } catch {
-    context = undefined
-  }
-  done(null, context)
 }
 
 let emptyContext: SecureContext | null = null

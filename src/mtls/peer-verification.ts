@@ -13,7 +13,8 @@ import type { SanMatcher, SanType, ValidationContext } from '../model/tls.js'
 import { DerError } from './ca/der.js'
 import type { Certificate } from './ca/x509.js'
 import { CertificateIdentity, fingerprintOf } from './certificate-identity.js'
-import { checkPath, MAX_INTERMEDIATES, type RevocationList } from './certificate-path.js'
+import { checkPath, MAX_INTERMEDIATES } from './certificate-path.js'
+import { checkRevocation, type RevocationList } from './revocation.js'
 import { parseSpiffeId } from './spiffe.js'
 
 /** Certificates whose verdict one set of rules remembers. */
@@ -186,7 +187,17 @@ export class PeerVerifier {
       } else {
         fromMs = path.notBeforeMs - 999
         untilMs = path.notAfterMs
-        refusal = this.revocationRefusal(identity)
+        const { revocations, validation } = this.rules
+        if (revocations.length > 0) {
+          const revocation = checkRevocation(path.path, revocations, validation?.onlyVerifyLeafCertCrl === true, nowMs)
+          if (revocation.ok) {
+            fromMs = Math.max(fromMs, revocation.fromMs)
+            untilMs = Math.min(untilMs, revocation.untilMs)
+          } else {
+            refusal = refuse('revoked', revocation.reason)
+            if (revocation.timed) return this.acceptUntrusted ? { identity, refusal, fromMs, untilMs: nowMs } : refusal
+          }
+        }
       }
     }
     const known = { identity, refusal, fromMs, untilMs }
@@ -200,15 +211,6 @@ export class PeerVerifier {
     if (domainAnchors === null) return anchors
     const id = parseSpiffeId(identity.uriSans[0] ?? '')
     return id.ok ? (domainAnchors.get(id.id.trustDomain) ?? []) : []
-  }
-
-  private revocationRefusal(identity: CertificateIdentity): Refusal | null {
-    const serial = identity.serialNumber.replace(/^(00)+(?=..)/, '')
-    const { revocations } = this.rules
-    if (revocations.length === 0) return null
-    const lists = revocations.filter(list => list.issuer === identity.issuer)
-    if (lists.length === 0) return refuse('revoked', 'there is no CRL of the issuer')
-    return lists.some(list => list.serials.has(serial)) ? refuse('revoked', 'the certificate is revoked') : null
   }
 
   private staticRefusal(identity: CertificateIdentity): Refusal | null {

@@ -21,6 +21,7 @@ export interface SecretListener {
   onSecretChange(): void
 }
 
+export type BytesResult = { readonly ok: true; readonly bytes: Buffer } | { readonly ok: false; readonly reason: string }
 export type TextResult = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly reason: string }
 
 export interface SecretRegistryOptions {
@@ -68,12 +69,20 @@ export class SecretRegistry {
         return text === undefined ? { ok: false, reason: `the environment variable ${source.name} is not set` } : { ok: true, text }
       }
       case 'file':
-        return readSecretFile(source.path)
+        return readSecretText(source.path)
       default: {
         const never: never = source
         return never
       }
     }
+  }
+
+  /** The bytes of a source now, for what is no text. */
+  readBytes(source: DataSource): BytesResult {
+    if (source.kind === 'file') return readSecretFile(source.path)
+    if (source.kind === 'inline' && source.base64 !== undefined) return { ok: true, bytes: Buffer.from(source.base64, 'base64') }
+    const result = this.read(source)
+    return result.ok ? { ok: true, bytes: Buffer.from(result.text) } : result
   }
 
   /** The secret of a reference, or null while it has not come. */
@@ -150,7 +159,7 @@ export class SecretRegistry {
   checkFiles(): void {
     const told = new Set<SecretListener>()
     for (const [path, entry] of this.files) {
-      const result = readSecretFile(path)
+      const result = readSecretText(path)
       const text = result.ok ? result.text : null
       if (text === entry.text) continue
       entry.text = text
@@ -165,7 +174,7 @@ export class SecretRegistry {
   private fileEntry(path: string, watchedDirectory: string): FileEntry {
     const known = this.files.get(path)
     if (known !== undefined) return known
-    const result = readSecretFile(path)
+    const result = readSecretText(path)
     const directory = watchedDirectory !== '' ? watchedDirectory : dirname(path)
     const entry: FileEntry = { directory, text: result.ok ? result.text : null, listeners: new Set() }
     this.files.set(path, entry)
@@ -249,11 +258,16 @@ export function secretKey(ref: SdsSecretRef): string {
   }
 }
 
-function readSecretFile(path: string): TextResult {
+function readSecretText(path: string): TextResult {
+  const result = readSecretFile(path)
+  return result.ok ? { ok: true, text: result.bytes.toString('utf8') } : result
+}
+
+function readSecretFile(path: string): BytesResult {
   try {
     const { size } = statSync(path)
     if (size > MAX_SECRET_BYTES) return { ok: false, reason: `the file ${path} has ${size} bytes, the limit is ${MAX_SECRET_BYTES}` }
-    return { ok: true, text: readFileSync(path, 'utf8') }
+    return { ok: true, bytes: readFileSync(path) }
   } catch (error) {
     return { ok: false, reason: `the file ${path} can't be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}` }
   }

@@ -7,9 +7,8 @@ import type { TLSSocket } from 'node:tls'
 import type { CommonTlsContext } from '../model/tls.js'
 import type { SecretListener, SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
-import { buildMaterial, type MaterialInput, type TlsMaterial } from './tls-material.js'
+import { buildMaterial, dependenciesOf, type MaterialInput, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
-import { dependenciesOf } from './tls-sources.js'
 
 export interface TlsContextDeps {
   readonly registry: SecretRegistry
@@ -59,7 +58,7 @@ export abstract class TlsContext implements SecretListener {
   protected abstract onMaterial(material: TlsMaterial): void
 
   private subscribe(): void {
-    const { sources, refs } = dependenciesOf(this.input.common, this.deps.registry)
+    const { sources, refs } = dependenciesOf(this.input, this.deps.registry)
     this.deps.registry.depend(this, sources, refs)
   }
 

@@ -3,20 +3,44 @@
 // or cluster is compiled. Invariant: contexts with the same content are one object (a thousand clusters share one leaf), and a failed build
 // is a list of {path, reason} that never holds key material.
 
-import { constants, createPrivateKey, X509Certificate } from 'node:crypto'
-import tls, { type SecureContext, type SecureContextOptions } from 'node:tls'
+import { constants, createHash, createPrivateKey, X509Certificate } from 'node:crypto'
+import tls, { type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls'
+import { RE2JS } from 're2js'
 import type { ConfigError } from '../model/config-error.js'
-import type { CommonTlsContext, DownstreamTls, Secret, UpstreamTls } from '../model/tls.js'
-import { reasonOf } from './ca/ca-error.js'
+import type {
+  CommonTlsContext,
+  DataSource,
+  DownstreamTls,
+  SdsSecretRef,
+  Secret,
+  TlsCertificate,
+  TlsVersion,
+  UpstreamTls,
+  ValidationContext,
+} from '../model/tls.js'
 import { certificatePems } from './ca/der.js'
+import type { Certificate } from './ca/x509.js'
 import { CertificateIdentity } from './certificate-identity.js'
-import { ContentCache, contentKey } from './content-cache.js'
+import { readAnchors } from './certificate-path.js'
 import { PeerVerifier, strictTrustDomains } from './peer-verification.js'
+import { type RevocationList, readRevocationLists, revocationPems } from './revocation.js'
 import { SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
-import { checkParameters, parameterOptions } from './tls-parameters.js'
-import { type OwnSources, resolveSources, type TlsSources } from './tls-sources.js'
-import { readTrust } from './tls-trust.js'
+import { CONFIGURED_KEY_BYTES, TicketKeys } from './ticket-keys.js'
+
+/** OpenSSL contexts (and parsed certificates, and bundles) kept for reuse by content; further live ones are held by whoever uses them. */
+export const MAX_CACHED_CONTEXTS = 256
+
+/** Envoy's default order for TLS 1.2; AES-128 first for 1.3 too, which costs least where AES is in hardware. */
+const DEFAULT_CIPHERS = [
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+]
+const TLS13_CIPHERS = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256']
 
 export interface OwnCertificate {
   readonly identity: CertificateIdentity
@@ -27,7 +51,7 @@ export interface OwnCertificate {
 
 export interface TlsMaterial {
   readonly common: CommonTlsContext
-  /** Used unless SNI names another of `own`. */
+  /** Of the first of `own`, if there is one: a client's only one. */
   readonly context: SecureContext
   readonly own: readonly OwnCertificate[]
   readonly verifier: PeerVerifier
@@ -51,6 +75,8 @@ export interface MaterialInput {
   readonly allowRenegotiation: boolean
   readonly tickets: boolean
   readonly sessionTimeoutMs: number | null
+  readonly ticketKeys: readonly DataSource[]
+  readonly ticketKeysSds: SdsSecretRef | null
   /** What else a connection is verified against, e.g. SNI and whether it must be among the names. */
   readonly extraKey: string
 }
@@ -63,6 +89,8 @@ export function downstreamInput(model: DownstreamTls): MaterialInput {
     allowRenegotiation: false,
     tickets: !model.disableStatelessSessionResumption,
     sessionTimeoutMs: model.sessionTimeoutMs,
+    ticketKeys: model.ticketKeys,
+    ticketKeysSds: model.ticketKeysSds,
     extraKey: String(model.requireClientCertificate),
   }
 }
@@ -75,6 +103,8 @@ export function upstreamInput(model: UpstreamTls, autoSan: boolean): MaterialInp
     allowRenegotiation: model.allowRenegotiation,
     tickets: model.maxSessionKeys > 0,
     sessionTimeoutMs: null,
+    ticketKeys: [],
+    ticketKeysSds: null,
     extraKey: JSON.stringify([model.sni, model.autoHostSni, autoSan || model.autoSniSanValidation]),
   }
 }
@@ -103,6 +133,11 @@ export function checkTlsModel(
  * files are judged when they are used: a half-written file is read again, not refused.
  */
 export function checkSecret(secret: Secret, registry: SecretRegistry): readonly ConfigError[] {
+  if (secret.kind === 'ticketKeys') {
+    const errors: ConfigError[] = []
+    if (secret.keys.every(({ kind }) => kind === 'inline')) readTicketKeys(secret.keys, 'session_ticket_keys', registry, errors)
+    return errors
+  }
   const isCertificate = secret.kind === 'certificate'
   if (!isCertificate && secret.kind !== 'validation') return []
   const sources = isCertificate
@@ -128,16 +163,55 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
     allowRenegotiation: false,
     tickets: false,
     sessionTimeoutMs: null,
+    ticketKeys: [],
+    ticketKeysSds: null,
     extraKey: '',
   }
   const result = buildMaterial(input, registry, null)
   return result.ok ? [] : result.errors
 }
 
+interface Resolved {
+  readonly certificates: readonly { chain: string; key: string; passphrase: string; path: string; at: string }[]
+  readonly validation: ValidationContext | null
+  readonly trustedCa: string | null
+  readonly caPath: string
+  readonly crl: string | null
+  readonly domains: ReadonlyMap<string, string> | null
+  /** Empty: keys of our own. */
+  readonly ticketKeys: readonly Buffer[]
+}
+
+/** Sources and secrets that a model names, for SecretRegistry.depend. */
+export function dependenciesOf(
+  { common, ticketKeys, ticketKeysSds }: MaterialInput,
+  registry: SecretRegistry,
+): { sources: DataSource[]; refs: SdsSecretRef[] } {
+  const sources: DataSource[] = [...ticketKeys]
+  const refs = [...common.certificateSds, common.validationSds, ticketKeysSds].filter(ref => ref !== null)
+  const addCertificate = (item: TlsCertificate): void => {
+    sources.push(item.certificateChain, item.privateKey, ...(item.password === null ? [] : [item.password]))
+  }
+  const addValidation = (item: ValidationContext | null): void => {
+    if (item === null) return
+    for (const source of [item.trustedCa, item.crl]) if (source !== null) sources.push(source)
+    if (item.spiffeTrustDomains !== null) sources.push(...item.spiffeTrustDomains.values())
+  }
+  common.certificates.forEach(addCertificate)
+  addValidation(common.validation)
+  for (const ref of refs) {
+    const secret = registry.secret(ref)
+    if (secret?.kind === 'certificate') addCertificate(secret.certificate)
+    if (secret?.kind === 'validation') addValidation(secret.validation)
+    if (secret?.kind === 'ticketKeys') sources.push(...secret.keys)
+  }
+  return { sources, refs }
+}
+
 export function buildMaterial(input: MaterialInput, registry: SecretRegistry, sessions: SessionCache | null): MaterialResult {
   const errors: ConfigError[] = []
   const missing: string[] = []
-  const resolved = resolveSources(input.common, registry, errors, missing)
+  const resolved = resolve(input, registry, errors, missing)
   if (missing.length > 0) return { ok: false, errors, missing }
   checkParameters(input.common, errors)
   if (input.role === 'server' && resolved.certificates.length === 0 && errors.length === 0)
@@ -149,7 +223,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
   const ownUris = identities.flatMap(item => item?.uriSans ?? [])
   const trustDomains = strictTrustDomains(ownUris, resolved.validation)
   const { validation } = resolved
-  const verifyKey = contentKey(
+  const verifyKey = hash(
     JSON.stringify([
       input.role,
       input.extraKey,
@@ -167,7 +241,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     ]),
   )
   const ownNames = JSON.stringify(identities.map(item => [item?.uriSans, item?.dnsSans, item?.subject]))
-  const ticketKey = contentKey(verifyKey + ownNames)
+  const ticketKey = hash(verifyKey + ownNames)
   const verifier = new PeerVerifier({
     usage: input.role === 'server' ? 'clientAuth' : 'serverAuth',
     required: input.role === 'client' || input.requireClientCertificate,
@@ -187,35 +261,39 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     (validation !== null && validation.verifyCertificateHash.length + validation.verifyCertificateSpki.length > 0)
   // A resumed client has no intermediates to show, so where the path is judged here every handshake of a server is a full one.
   const tickets = input.tickets && !(input.role === 'server' && trust.ownPath)
+  const configuredKeys = resolved.ticketKeys.length === 0 ? null : new TicketKeys(resolved.ticketKeys, ticketKey)
   const options: SecureContextOptions = {
     ...parameterOptions(input.common),
     // An empty list rather than none: without it Node would trust the public roots.
     ca: trust.caPems,
-    ...(trust.opensslCrl === null ? {} : { crl: trust.opensslCrl }),
+    ...(trust.opensslCrls.length === 0 ? {} : { crl: trust.opensslCrls }),
     secureOptions: (input.allowRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
     ...(input.role === 'server' ? { sessionIdContext: ticketKey.slice(0, 32), honorCipherOrder: true } : {}),
-    ...(input.role === 'server' && sessions !== null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
+    ...(input.role === 'server' && sessions !== null && configuredKeys === null ? { ticketKeys: sessions.ticketKeys(ticketKey) } : {}),
     ...(input.sessionTimeoutMs === null ? {} : { sessionTimeout: Math.max(1, Math.floor(input.sessionTimeoutMs / 1000)) }),
   }
   try {
     const own = resolved.certificates.map((item, i) => ({
       identity: identities[i]!,
       path: item.path,
-      context: obtainContext({
-        ...options,
-        cert: item.chain,
-        key: item.key,
-        ...(item.passphrase === '' ? {} : { passphrase: item.passphrase }),
-      }),
+      context: obtainContext(
+        {
+          ...options,
+          cert: item.chain,
+          key: item.key,
+          ...(item.passphrase === '' ? {} : { passphrase: item.passphrase }),
+        },
+        configuredKeys,
+      ),
     }))
     const material: TlsMaterial = {
       common: input.common,
-      context: combinedContext(options, resolved, own) ?? obtainContext(options),
+      context: own[0]?.context ?? obtainContext(options, configuredKeys),
       own,
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },
       verifyKey,
-      resumptionKey: contentKey(verifyKey + identities.map(item => item!.sha256).join()),
+      resumptionKey: hash(verifyKey + identities.map(item => item!.sha256).join()),
       requestsPeer,
     }
     return { ok: true, material }
@@ -225,22 +303,105 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
   }
 }
 
-/** Several certificates of different key types stand in one context (OpenSSL picks by the client's algorithms); else the first is meant. */
-function combinedContext(options: SecureContextOptions, resolved: TlsSources, own: readonly OwnCertificate[]): SecureContext | null {
-  if (own.length <= 1) return own[0]?.context ?? null
-  const types = new Set<string | undefined>()
-  const chosen = resolved.certificates.filter((item, i) => {
-    const type = own[i]!.identity.x509.publicKey.asymmetricKeyType
-    if (types.has(type) || item.passphrase !== '') return false
-    types.add(type)
-    return true
+// ---- sources ----------------------------------------------------------------------------------------------------------------------
+
+function resolve(input: MaterialInput, registry: SecretRegistry, errors: ConfigError[], missing: string[]): Resolved {
+  const { common } = input
+  const read = (source: DataSource | null, path: string): string => {
+    if (source === null) return ''
+    const result = registry.read(source)
+    if (result.ok) return result.text
+    errors.push({ path, reason: result.reason })
+    return ''
+  }
+  const listed = common.certificates.map((certificate, i) => ({ certificate, at: `common_tls_context.tls_certificates[${i}]` }))
+  common.certificateSds.forEach((ref, i) => {
+    const at = `common_tls_context.tls_certificate_sds_secret_configs[${i}]`
+    const secret = registry.secret(ref)
+    if (secret === null) missing.push(ref.name)
+    else if (secret.kind !== 'certificate') errors.push({ path: at, reason: `the secret ${ref.name} is no certificate` })
+    else listed.push({ certificate: secret.certificate, at })
   })
-  if (chosen.length <= 1) return own[0]!.context
-  return obtainContext({ ...options, cert: chosen.map(item => item.chain), key: chosen.map(item => item.key) })
+  let { validation } = common
+  let validationAt = 'common_tls_context.validation_context'
+  if (common.validationSds !== null) {
+    validationAt = 'common_tls_context.validation_context_sds_secret_config'
+    const secret = registry.secret(common.validationSds)
+    if (secret === null) missing.push(common.validationSds.name)
+    else if (secret.kind !== 'validation') errors.push({ path: validationAt, reason: `the secret ${secret.name} is no validation context` })
+    else validation = validation === null ? secret.validation : mergeValidation(validation, secret.validation)
+  }
+  const text = (source: DataSource | null, path: string): string | null => (source === null ? null : read(source, path))
+  const domains = validation?.spiffeTrustDomains ?? null
+  return {
+    certificates: listed.map(({ certificate, at }) => ({
+      chain: read(certificate.certificateChain, `${at}.certificate_chain`),
+      key: read(certificate.privateKey, `${at}.private_key`),
+      passphrase: read(certificate.password, `${at}.password`).trimEnd(),
+      path: pathOf(certificate.certificateChain),
+      at,
+    })),
+    validation,
+    trustedCa: text(validation?.trustedCa ?? null, `${validationAt}.trusted_ca`),
+    caPath: validation?.trustedCa ? pathOf(validation.trustedCa) : '',
+    crl: text(validation?.crl ?? null, `${validationAt}.crl`),
+    ticketKeys: resolveTicketKeys(input, registry, errors, missing),
+    domains:
+      domains === null
+        ? null
+        : new Map(
+            [...domains].map(([name, source]) => [name, read(source, `${validationAt}.custom_validator_config.trust_domains[${name}]`)]),
+          ),
+  }
 }
 
-function checkOwnCertificate(item: OwnSources, errors: ConfigError[]): CertificateIdentity | null {
-  const memoKey = contentKey(JSON.stringify([item.chain, item.key, item.passphrase]))
+function resolveTicketKeys(
+  { ticketKeys, ticketKeysSds: ref }: MaterialInput,
+  registry: SecretRegistry,
+  errors: ConfigError[],
+  missing: string[],
+): readonly Buffer[] {
+  if (ref === null) return readTicketKeys(ticketKeys, 'session_ticket_keys', registry, errors)
+  const at = 'session_ticket_keys_sds_secret_config'
+  const secret = registry.secret(ref)
+  if (secret?.kind === 'ticketKeys') return readTicketKeys(secret.keys, at, registry, errors)
+  if (secret === null) missing.push(ref.name)
+  else errors.push({ path: at, reason: `the secret ${ref.name} holds no session ticket keys` })
+  return []
+}
+
+function readTicketKeys(sources: readonly DataSource[], at: string, registry: SecretRegistry, errors: ConfigError[]): readonly Buffer[] {
+  return sources.flatMap((source, i) => {
+    const result = registry.readBytes(source)
+    if (result.ok && result.bytes.length === CONFIGURED_KEY_BYTES) return [result.bytes]
+    const reason = result.ok ? `a key has ${CONFIGURED_KEY_BYTES} bytes, this one ${result.bytes.length}` : result.reason
+    errors.push({ path: `${at}.keys[${i}]`, reason })
+    return []
+  })
+}
+
+function pathOf(source: DataSource): string {
+  return source.kind === 'file' ? source.path : '<inline>'
+}
+
+/** combined_validation_context: the SDS part wins, lists are joined (protobuf's MergeFrom). */
+function mergeValidation(base: ValidationContext, sds: ValidationContext): ValidationContext {
+  return {
+    trustedCa: sds.trustedCa ?? base.trustedCa,
+    crl: sds.crl ?? base.crl,
+    sanMatchers: [...base.sanMatchers, ...sds.sanMatchers],
+    verifyCertificateSpki: [...base.verifyCertificateSpki, ...sds.verifyCertificateSpki],
+    verifyCertificateHash: [...base.verifyCertificateHash, ...sds.verifyCertificateHash],
+    allowExpiredCertificate: base.allowExpiredCertificate || sds.allowExpiredCertificate,
+    trustChainVerification: sds.trustChainVerification === 'ACCEPT_UNTRUSTED' ? 'ACCEPT_UNTRUSTED' : base.trustChainVerification,
+    onlyVerifyLeafCertCrl: base.onlyVerifyLeafCertCrl || sds.onlyVerifyLeafCertCrl,
+    maxVerifyDepth: sds.maxVerifyDepth ?? base.maxVerifyDepth,
+    spiffeTrustDomains: sds.spiffeTrustDomains ?? base.spiffeTrustDomains,
+  }
+}
+
+function checkOwnCertificate(item: Resolved['certificates'][number], errors: ConfigError[]): CertificateIdentity | null {
+  const memoKey = hash(JSON.stringify([item.chain, item.key, item.passphrase]))
   const known = ownIdentities.get(memoKey)
   if (known !== undefined) return known
   const before = errors.length
@@ -263,18 +424,195 @@ function checkOwnCertificate(item: OwnSources, errors: ConfigError[]): Certifica
   return identity
 }
 
+// ---- trust ------------------------------------------------------------------------------------------------------------------------
+
+interface Trust {
+  readonly caPems: string[]
+  readonly first: X509Certificate | null
+  readonly ownPath: boolean
+  readonly anchors: readonly Certificate[]
+  readonly revocations: readonly RevocationList[]
+  readonly domainAnchors: ReadonlyMap<string, readonly Certificate[]> | null
+  readonly opensslCrls: string[]
+}
+
+function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
+  const { validation } = resolved
+  const at = 'common_tls_context.validation_context'
+  const before = errors.length
+  const caPems = readBundle(resolved.trustedCa, `${at}.trusted_ca`, errors)
+  const domainPems = new Map<string, string[]>()
+  for (const [name, pem] of resolved.domains ?? [])
+    domainPems.set(name, readBundle(pem, `${at}.custom_validator_config.trust_domains[${name}].trust_bundle`, errors))
+  for (const [i, { matcher }] of (validation?.sanMatchers ?? []).entries()) {
+    if (matcher.kind !== 'regex') continue
+    try {
+      RE2JS.compile(matcher.value)
+    } catch (error) {
+      errors.push({ path: `${at}.match_typed_subject_alt_names[${i}].matcher.safe_regex`, reason: reasonOf(error) })
+    }
+  }
+  const checksNames = (validation?.sanMatchers.length ?? 0) > 0
+  if (checksNames && resolved.trustedCa === null && resolved.domains === null && validation?.trustChainVerification !== 'ACCEPT_UNTRUSTED')
+    errors.push({ path: at, reason: 'SAN matchers without a trusted_ca would be matched against names that nobody vouches for' })
+  if (errors.length > before) return null
+  // Lists may stand in the bundle too, as OpenSSL's and Envoy's readers have it.
+  const crlText = `${resolved.trustedCa ?? ''}\n${resolved.crl ?? ''}`
+  const leafCrl = validation?.onlyVerifyLeafCertCrl === true && crlText.includes('X509 CRL')
+  const ownPath =
+    resolved.domains !== null ||
+    (resolved.trustedCa !== null &&
+      validation !== null &&
+      (validation.allowExpiredCertificate || validation.maxVerifyDepth !== null || leafCrl))
+  let anchors: Certificate[] = []
+  let revocations: RevocationList[] = []
+  const domainAnchors = resolved.domains === null ? null : new Map<string, Certificate[]>()
+  try {
+    if (ownPath) anchors = readAnchors(caPems.join(''))
+    for (const [name, pems] of domainPems) domainAnchors!.set(name, readAnchors(pems.join('')))
+  } catch (error) {
+    errors.push({ path: `${at}.trusted_ca`, reason: reasonOf(error) })
+  }
+  let crlPems: string[] = []
+  try {
+    revocations = readRevocationLists(crlText)
+    crlPems = revocationPems(crlText)
+    if (resolved.crl !== null && !resolved.crl.includes('X509 CRL')) errors.push({ path: `${at}.crl`, reason: 'holds no CRL in PEM' })
+  } catch (error) {
+    errors.push({ path: `${at}.crl`, reason: reasonOf(error) })
+  }
+  if (errors.length > before) return null
+  return {
+    caPems: [...caPems, ...[...domainPems.values()].flat()],
+    first: caPems[0] === undefined ? null : new X509Certificate(caPems[0]),
+    ownPath,
+    anchors,
+    revocations: ownPath ? revocations : [],
+    domainAnchors,
+    opensslCrls: ownPath ? [] : crlPems,
+  }
+}
+
+function readBundle(pem: string | null, path: string, errors: ConfigError[]): string[] {
+  if (pem === null) return []
+  const memoKey = hash(pem)
+  const known = bundles.get(memoKey)
+  if (known !== undefined) return known
+  try {
+    const pems = certificatePems(pem)
+    if (pems.length === 0) errors.push({ path, reason: 'holds no certificate in PEM' })
+    for (const item of pems) new X509Certificate(item)
+    if (pems.length > 0) bundles.put(memoKey, pems)
+    return pems
+  } catch (error) {
+    errors.push({ path, reason: `is no list of certificates in PEM: ${reasonOf(error)}` })
+    return []
+  }
+}
+
+// ---- protocol parameters ----------------------------------------------------------------------------------------------------------
+
+const nodeVersions: Record<TlsVersion, SecureVersion> = {
+  'TLSv1.0': 'TLSv1',
+  'TLSv1.1': 'TLSv1.1',
+  'TLSv1.2': 'TLSv1.2',
+  'TLSv1.3': 'TLSv1.3',
+}
+
+function parameterOptions(common: CommonTlsContext): SecureContextOptions {
+  const old = common.minVersion === 'TLSv1.0' || common.minVersion === 'TLSv1.1'
+  const ciphers = common.cipherSuites.length === 0 ? DEFAULT_CIPHERS : common.cipherSuites.flatMap(splitGroup)
+  return {
+    minVersion: nodeVersions[common.minVersion],
+    maxVersion: nodeVersions[common.maxVersion],
+    // OpenSSL 3 speaks TLS 1.0 and 1.1 (SHA-1) at security level 0 alone.
+    ciphers: [...TLS13_CIPHERS, ...ciphers, ...(old ? ['@SECLEVEL=0'] : [])].join(':'),
+    ...(common.ecdhCurves.length === 0 ? {} : { ecdhCurve: common.ecdhCurves.join(':') }),
+    ...(common.signatureAlgorithms.length === 0 ? {} : { sigalgs: common.signatureAlgorithms.join(':') }),
+  }
+}
+
+/** BoringSSL's `[A|B]` (equal preference) becomes A, B. */
+function splitGroup(name: string): string[] {
+  return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1).split('|') : [name]
+}
+
+const versionOrder: readonly TlsVersion[] = ['TLSv1.0', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
+
+function checkParameters(common: CommonTlsContext, errors: ConfigError[]): void {
+  const at = 'common_tls_context.tls_params'
+  if (versionOrder.indexOf(common.minVersion) > versionOrder.indexOf(common.maxVersion))
+    errors.push({ path: `${at}.tls_minimum_protocol_version`, reason: `${common.minVersion} is above the maximum ${common.maxVersion}` })
+  for (const name of common.cipherSuites.flatMap(splitGroup))
+    if (!knows({ ciphers: name }))
+      errors.push({ path: `${at}.cipher_suites`, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
+  for (const name of common.ecdhCurves)
+    if (!knows({ ecdhCurve: name })) errors.push({ path: `${at}.ecdh_curves`, reason: `this OpenSSL has no group ${JSON.stringify(name)}` })
+  for (const name of common.signatureAlgorithms)
+    if (!knows({ sigalgs: name }))
+      errors.push({ path: `${at}.signature_algorithms`, reason: `this OpenSSL has no signature algorithm ${JSON.stringify(name)}` })
+  for (const name of common.alpnProtocols) {
+    const length = Buffer.byteLength(name, 'latin1')
+    if (length === 0 || length > 255)
+      errors.push({ path: 'common_tls_context.alpn_protocols', reason: 'a protocol name has 1 to 255 bytes' })
+  }
+}
+
+function knows(option: SecureContextOptions): boolean {
+  const value = Object.values(option)[0] as string
+  // A list or a rule of OpenSSL's own language is no name.
+  if (value === '' || /[:,\s@!+]/.test(value.replace(/^\w+(-\w+)*\+SHA\d+$/, ''))) return false
+  try {
+    tls.createSecureContext({ ...option, ca: [] })
+    return true
+  } catch {
+    return false
+  }
+}
+
 // ---- contexts by content ----------------------------------------------------------------------------------------------------------
 
-const contexts = new ContentCache<SecureContext>()
-const ownIdentities = new ContentCache<CertificateIdentity>()
+/** The values used last, by hash of what they were made from. */
+class ContentCache<V> {
+  private readonly known = new Map<string, V>()
+
+  constructor(private readonly limit: number) {}
+
+  get(key: string): V | undefined {
+    const value = this.known.get(key)
+    if (value !== undefined) {
+      this.known.delete(key)
+      this.known.set(key, value)
+    }
+    return value
+  }
+
+  put(key: string, value: V): void {
+    if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value!)
+    this.known.set(key, value)
+  }
+}
+
+const contexts = new ContentCache<SecureContext>(MAX_CACHED_CONTEXTS)
+const ownIdentities = new ContentCache<CertificateIdentity>(MAX_CACHED_CONTEXTS)
+const bundles = new ContentCache<string[]>(MAX_CACHED_CONTEXTS)
 
 /** Throws what OpenSSL says. */
-function obtainContext(options: SecureContextOptions): SecureContext {
-  const key = contentKey(JSON.stringify(options))
+function obtainContext(options: SecureContextOptions, ticketKeys: TicketKeys | null): SecureContext {
+  const key = hash(JSON.stringify([options, ticketKeys?.content]))
   let context = contexts.get(key)
   if (context === undefined) {
-    context = tls.createSecureContext({ ...options, allowPartialTrustChain: true } as SecureContextOptions)
+    const all = { ...options, allowPartialTrustChain: true } as SecureContextOptions
+    context = ticketKeys === null ? tls.createSecureContext(all) : ticketKeys.createContext(all)
     contexts.put(key, context)
   }
   return context
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,5 +1,6 @@
 // Secrets from where Envoy takes them: over ADS (identity-changes.test.ts), from an SDS stream of their own and from files, with
 // rotation of certificate and validation context, half-written files, and a listener whose secrets are not there yet.
+import { X509Certificate } from 'node:crypto'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -130,6 +131,67 @@ describe('a gRPC stream of its own', () => {
     expect(await served(port)).toBe(first)
     await proxy.stop()
     sds.kill()
+  })
+})
+
+describe('one name from several sources', () => {
+  it('is as many secrets: each listener shows what its own source says, and follows only that', async () => {
+    const [ads, own, second] = [await new AdsFixture().start(), await new AdsFixture().start(), await new AdsFixture().start()]
+    const leaves = { ads: ca.service('from-ads'), own: ca.service('from-own'), second: ca.service('from-second') }
+    ads.set({ secrets: [leafSecret(leaves.ads), rootsSecret(ca.pem)] })
+    own.set({ secrets: [leafSecret(leaves.own), rootsSecret(ca.pem)] })
+    second.set({ secrets: [leafSecret(leaves.second), rootsSecret(otherCa.pem)] })
+    const bootstrap = ads.bootstrap() as { node: object; static_resources: { clusters: object[] } }
+    const stream = (cluster_name: string) => (): object => ({
+      api_config_source: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: [{ envoy_grpc: { cluster_name } }] },
+      resource_api_version: 'V3',
+    })
+    const xds = (fixture: AdsFixture, name: string): object => ({
+      ...(fixture.bootstrap() as typeof bootstrap).static_resources.clusters[0],
+      name,
+    })
+    const file = join(dir, 'same-name.json')
+    const type = { '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret' }
+    const filed = ca.service('from-file')
+    writeFileSync(file, JSON.stringify({ resources: [leafSecret(filed), rootsSecret(ca.pem)].map(secret => ({ ...type, ...secret })) }))
+    const sources = {
+      ads: () => ({ ads: {}, resource_api_version: 'V3' }),
+      own: stream('own'),
+      second: stream('second'),
+      file: () => ({ path_config_source: { path: file }, resource_api_version: 'V3' }),
+    }
+    const ports = new Map<string, number>()
+    for (const name of Object.keys(sources)) ports.set(name, await freePort())
+    const proxy = await ProxyProcess.start({
+      bootstrap: {
+        ...bootstrap,
+        static_resources: {
+          clusters: [...bootstrap.static_resources.clusters, xds(own, 'own'), xds(second, 'second'), staticCluster('app', origin.port)],
+          listeners: Object.entries(sources).map(([name, source]) =>
+            listener(name, ports.get(name)!, [hcm({ route_config: routesTo('app') })], {}, withSds(source)),
+          ),
+        },
+      },
+    })
+    const serial = (leaf: Leaf): string => new X509Certificate(leaf.cert).serialNumber
+    const shows = async (name: string, leaf: Leaf, options = web): Promise<void> => {
+      await until(`${name} shows its own`, async () => (await served(ports.get(name)!, options)) === serial(leaf))
+    }
+    await shows('ads', leaves.ads)
+    await shows('own', leaves.own)
+    await shows('second', leaves.second, other)
+    await shows('file', filed)
+    const next = ca.service('from-own')
+    own.set({ secrets: [leafSecret(next), rootsSecret(ca.pem)] })
+    await shows('own', next)
+    await shows('ads', leaves.ads)
+    await shows('second', leaves.second, other)
+    await shows('file', filed)
+    // Whom the second source trusts is nobody to the others.
+    expect(await served(ports.get('ads')!, other)).toBeNull()
+    expect(await served(ports.get('second')!)).toBeNull()
+    await proxy.stop()
+    for (const fixture of [ads, own, second]) fixture.kill()
   })
 })
 

@@ -57,6 +57,8 @@ export interface Shape {
   readonly fromMs?: number
   readonly untilMs?: number
   readonly commonName?: string
+  /** EC P-256 unless given. */
+  readonly keyType?: 'rsa' | 'P-384'
 }
 
 const usageOids = { serverAuth: '1.3.6.1.5.5.7.3.1', clientAuth: '1.3.6.1.5.5.7.3.2' }
@@ -69,14 +71,17 @@ export class AnyCa {
   readonly key: KeyObject
   private readonly name: Asn1
 
-  constructor(name = 'Test CA') {
+  /** With a parent it is an intermediate. */
+  constructor(name = 'Test CA', parent?: AnyCa) {
     this.key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
     this.name = sequence(set(sequence(oid('2.5.4.3'), utf8(name))))
-    this.pem = this.sign({ ca: true }, this.key, this.name)
+    this.pem = (parent ?? this).sign({ ca: true }, this.key, this.name)
   }
 
   leaf(shape: Shape): Leaf {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const { keyType = 'P-256' } = shape
+    const { privateKey } =
+      keyType === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: keyType })
     const subject = shape.commonName === undefined ? sequence() : sequence(set(sequence(oid('2.5.4.3'), utf8(shape.commonName))))
     return { cert: this.sign(shape, privateKey, subject), key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
   }
@@ -85,7 +90,8 @@ export class AnyCa {
     return this.leaf({ uris: [spiffe(name)] })
   }
 
-  crl(serials: readonly Buffer[]): string {
+  /** `hours` from now: thisUpdate, nextUpdate (null: none). */
+  crl(serials: readonly Buffer[], hours: readonly [number, number | null] = [-1, 1]): string {
     const algorithm = signatureAlgorithmOf(this.key)
     const now = Date.now()
     const revoked = serials.map(bytes => sequence(integer(bytes), time(now - hour)))
@@ -93,8 +99,8 @@ export class AnyCa {
       integer(Buffer.from([1])),
       algorithm,
       this.name,
-      time(now - hour),
-      time(now + hour),
+      time(now + hours[0] * hour),
+      ...(hours[1] === null ? [] : [time(now + hours[1] * hour)]),
       ...(revoked.length > 0 ? [sequence(...revoked)] : []),
     )
     return writePem('X509 CRL', writeDer(sequence(tbs, algorithm, bits(signDer(writeDer(tbs), this.key)))))
@@ -181,6 +187,9 @@ export function downstream(parts: CommonTlsContext, given: Partial<DownstreamTls
     requireSni: false,
     disableStatelessSessionResumption: false,
     disableStatefulSessionResumption: false,
+    fullScanCertsOnSniMismatch: false,
+    ticketKeys: [],
+    ticketKeysSds: null,
     sessionTimeoutMs: null,
     ...given,
   }
@@ -265,7 +274,7 @@ export class Pair {
         raw.on('error', () => {})
         const context = this.server.contexts.downstream(this.downstream, { tls: this.server.stats })
         let early: Buffer | null = null
-        if (this.inspect) {
+        if (this.inspect || context.wantsClientHello) {
           raw.resume()
           ;[early] = (await once(raw, 'data')) as [Buffer]
           raw.pause()

@@ -10,6 +10,7 @@
  *   A crash before save 1 leaves no trace; one between the saves is finished by `init`; after save 2 there is nothing to finish.
  */
 import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { BuiltinProvider } from './builtin-provider.js'
 import { CaError, reasonOf } from './ca-error.js'
 import { type CaConfig, type ConfigProblem, checkCaConfig, defaultCaConfig, type ProviderConfig } from './config.js'
@@ -18,6 +19,7 @@ import { FileProvider } from './file-provider.js'
 import { checkAuthorisation } from './identity.js'
 import { colonHex, generateKey, privateKeyPem } from './keys.js'
 import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
+import { caRenewal } from './renewal.js'
 import {
   activateRotation,
   activeRoot,
@@ -86,8 +88,8 @@ export interface IssuedLeaf extends SignedLeaf {
   readonly keyPem: string
 }
 
-/** How often `start` prunes and renews. */
-const maintenanceIntervalMs = 3_600_000
+/** How often `start` prunes and renews: well below half the shortest life of an intermediate (3 h). */
+const maintenanceIntervalMs = 600_000
 /** Shortest validity of a cross-sign (Consul's): longer when leaves live longer. */
 const minCrossSignMs = 7 * 24 * 3_600_000
 
@@ -103,6 +105,7 @@ export class CertificateAuthority {
   /** The provider of a staged rotation made by this process: it may hold keys that the state does not. */
   private staged: CaProvider | undefined
   private timer: NodeJS.Timeout | undefined
+  private lastWarning = ''
   private closed = false
   /** Resolves on `close`, so that a hook that never settles can't hold it up. */
   private readonly closing: Promise<void>
@@ -146,6 +149,11 @@ export class CertificateAuthority {
 
   private async resumeState(loaded: CaState): Promise<void> {
     this.state = loaded
+    const given = this.options.config
+    if (given !== undefined && !isDeepStrictEqual(given, loaded.config))
+      this.problem(
+        'the CA configuration given at the start differs from the one in force, which stays (as in Consul, it is for the first start)',
+      )
     this.provider = this.createProvider(loaded.config.provider)
     if (loaded.config.provider.kind !== 'files') return
     try {
@@ -277,13 +285,18 @@ export class CertificateAuthority {
           'the root is given in the configuration (RootCert): change RootCert and PrivateKey there to rotate',
         )
       }
-      const provider = this.createProvider(config.provider)
-      const chain = await provider.chain(this.context(before.clusterId, config))
-      await this.rotateTo(provider, chain, config, options.force)
+      await this.rotateOwnRoot(options.force)
     })
   }
 
-  /** Drops roots whose time is over (RotatedOutAt + 2 x LeafCertTTL). `start` does it hourly. */
+  /** Runs inside `exclusive`; the root is one of the built-in provider's own. */
+  private async rotateOwnRoot(force: boolean | undefined): Promise<void> {
+    const { clusterId, config } = this.current()
+    const provider = this.createProvider(config.provider)
+    await this.rotateTo(provider, await provider.chain(this.context(clusterId, config)), config, force)
+  }
+
+  /** Drops roots whose time is over (RotatedOutAt + 2 x LeafCertTTL). `start` does it every ten minutes. */
   prune(nowMs: number = this.clock.now()): Promise<void> {
     return this.exclusive(async () => {
       const state = this.current()
@@ -294,31 +307,42 @@ export class CertificateAuthority {
     })
   }
 
-  /** Finishes a rotation whose second save failed, prunes roots, and renews the intermediate once half its life is over. */
+  /**
+   * Finishes a rotation whose second save failed, prunes roots, renews the intermediate once half its life is over, and rotates the root
+   * before its end (`caRenewal` says when). What only the operator can renew is a problem, once a day.
+   */
   async maintain(): Promise<void> {
     await this.exclusive(() => this.finishLocked(true))
     await this.prune()
     await this.exclusive(async () => {
       const state = this.current()
       const nowMs = this.clock.now()
-      const intermediate = readCertificate(state.chain.intermediatePem)
-      if (nowMs < (intermediate.notBeforeMs + intermediate.notAfterMs) / 2) return
       const root = readCertificate(state.chain.rootPem)
-      // Under the same root nothing would be gained.
-      if (state.config.provider.kind === 'consul' && intermediate.notAfterMs >= root.notAfterMs && nowMs < root.notAfterMs) {
-        this.problem(`the intermediate ends with its root at ${new Date(root.notAfterMs).toISOString()}; rotate the root`)
-        return
+      const renewal = caRenewal({ root, intermediate: readCertificate(state.chain.intermediatePem), config: state.config, nowMs })
+      if (renewal.kind === 'root') return this.rotateDueRoot(root, nowMs)
+      if (renewal.kind === 'intermediate') {
+        const chain = await this.provider!.renewIntermediate(state.chain, this.context(state.clusterId, state.config))
+        if (chain !== undefined) await this.save({ ...state, chain })
       }
-      const chain = await this.provider!.renewIntermediate(state.chain, this.context(state.clusterId, state.config))
-      if (chain === undefined)
-        this.problem(
-          `more than half the life of the intermediate is over (it ends at ${new Date(intermediate.notAfterMs).toISOString()}); renew it in its file`,
-        )
-      else await this.save({ ...state, chain })
+      const warning = renewal.kind === 'operator' ? renewal.reason : ''
+      if (warning !== '' && warning !== this.lastWarning) this.problem(warning)
+      this.lastWarning = warning
     })
   }
 
-  /** Maintains hourly and watches the operator's files. `close` ends it. */
+  /** An expired root can't cross-sign its successor; nobody trusts anything under it any more, so nothing is lost by doing without. */
+  private async rotateDueRoot(root: Certificate, nowMs: number): Promise<void> {
+    this.problem(`the root ends at ${new Date(root.notAfterMs).toISOString()}: rotating to a new one`)
+    await this.rotateOwnRoot(nowMs >= root.notAfterMs ? true : undefined)
+  }
+
+  /** When the active root and the certificate that signs leaves end, epoch ms: for metrics. */
+  expiries(): { readonly rootMs: number; readonly intermediateMs: number } {
+    const { chain } = this.current()
+    return { rootMs: readCertificate(chain.rootPem).notAfterMs, intermediateMs: readCertificate(chain.intermediatePem).notAfterMs }
+  }
+
+  /** Maintains every ten minutes and watches the operator's files. `close` ends it. */
   start(): void {
     this.timer ??= setInterval(() => {
       this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))

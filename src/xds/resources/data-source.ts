@@ -16,7 +16,7 @@ export function decodeDataSource(source: DataSourceMessage | undefined, ctx: Ctx
     case 'inlineString':
       return { kind: 'inline', text: source.specifier.value }
     case 'inlineBytes':
-      return { kind: 'inline', text: Buffer.from(source.specifier.value).toString('utf8') }
+      return inlineBytes(Buffer.from(source.specifier.value))
     case 'filename':
       return { kind: 'file', path: source.specifier.value, watchedDirectory: source.watchedDirectory?.path ?? directory?.path ?? '' }
     case 'environmentVariable':
@@ -25,6 +25,12 @@ export function decodeDataSource(source: DataSourceMessage | undefined, ctx: Ctx
       ctx.error('one of filename, inline_bytes, inline_string, environment_variable is required')
       return null
   }
+}
+
+/** Key material is text; session ticket keys are not, and must not lose a byte. */
+function inlineBytes(bytes: Buffer): DataSource {
+  const text = bytes.toString('utf8')
+  return Buffer.from(text).equals(bytes) ? { kind: 'inline', text } : { kind: 'inline', text, base64: bytes.toString('base64') }
 }
 
 /** The bytes now; null after recording why they cannot be had. */

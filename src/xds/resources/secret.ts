@@ -4,7 +4,7 @@ import type { Secret } from '../../model/tls.js'
 import type { Secret as SecretMessage } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
-import { decodeTlsCertificate, decodeValidationContext } from './tls.js'
+import { decodeTicketKeys, decodeTlsCertificate, decodeValidationContext } from './tls.js'
 
 /** null after an error was recorded. */
 export function decodeSecretMessage(secret: SecretMessage, ctx: Ctx): Secret | null {
@@ -17,8 +17,7 @@ export function decodeSecretMessage(secret: SecretMessage, ctx: Ctx): Secret | n
     case 'validationContext':
       return { name, kind: 'validation', validation: decodeValidationContext(type.value, ctx.at('validation_context')) }
     case 'sessionTicketKeys': {
-      const keys = type.value.keys.map((key, i) => decodeDataSource(key, ctx.at('session_ticket_keys').at('keys', i)))
-      return { name, kind: 'ticketKeys', keys: keys.filter(key => key !== null) }
+      return { name, kind: 'ticketKeys', keys: decodeTicketKeys(type.value, ctx.at('session_ticket_keys')) }
     }
     case 'genericSecret': {
       const source = decodeDataSource(type.value.secret, ctx.at('generic_secret').at('secret'))

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import type {
   CommonTlsContext,
+  DataSource,
   DownstreamTls,
   SanMatcher,
   SanType,
@@ -22,6 +23,7 @@ import {
   type TlsCertificate as TlsCertificateMessage,
   type TlsParameters,
   TlsParameters_TlsProtocol,
+  type TlsSessionTicketKeys,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
 import type { SdsSecretConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import type {
@@ -239,6 +241,11 @@ function decodeCombinedDefault(context: CertificateValidationContext, ctx: Ctx):
   return value
 }
 
+export function decodeTicketKeys(message: TlsSessionTicketKeys, ctx: Ctx): DataSource[] {
+  if (message.keys.length === 0) ctx.at('keys').error('at least one key is required')
+  return message.keys.map((key, i) => decodeDataSource(key, ctx.at('keys', i))).filter(key => key !== null)
+}
+
 export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): DownstreamTls {
   const common = decodeCommon(context.commonTlsContext, ctx.at('common_tls_context'), 'server')
   if (common.certificates.length === 0 && common.certificateSds.length === 0) {
@@ -253,6 +260,10 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
     disableStatelessSessionResumption: keys.case === 'disableStatelessSessionResumption' ? keys.value : false,
     disableStatefulSessionResumption: context.disableStatefulSessionResumption,
     sessionTimeoutMs: durationMsOr(context.sessionTimeout, null),
+    fullScanCertsOnSniMismatch: context.fullScanCertsOnSniMismatch ?? false,
+    ticketKeys: keys.case === 'sessionTicketKeys' ? decodeTicketKeys(keys.value, ctx.at('session_ticket_keys')) : [],
+    ticketKeysSds:
+      keys.case === 'sessionTicketKeysSdsSecretConfig' ? decodeSdsRef(keys.value, ctx.at('session_ticket_keys_sds_secret_config')) : null,
   }
 }
 

@@ -36,12 +36,8 @@ export const TRANSPORT_SOCKET_SUPPORT: SupportTable = {
   },
   'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': {
     supported:
-      'common_tls_context require_client_certificate require_sni disable_stateless_session_resumption disable_stateful_session_resumption session_timeout',
-    accepted: {
-      session_ticket_keys: 'keys are our own',
-      session_ticket_keys_sds_secret_config: 'keys are our own',
-      full_scan_certs_on_sni_mismatch: '',
-    },
+      'common_tls_context require_client_certificate require_sni session_ticket_keys session_ticket_keys_sds_secret_config ' +
+      'disable_stateless_session_resumption disable_stateful_session_resumption session_timeout full_scan_certs_on_sni_mismatch',
     refused: { ocsp_staple_policy: 'OCSP stapling is not supported' },
   },
   'envoy.extensions.transport_sockets.tls.v3.GenericSecret': { supported: 'secret' },

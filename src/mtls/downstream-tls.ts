@@ -33,6 +33,8 @@ export interface DownstreamTlsInfo {
   readonly localUriSans: readonly string[]
   readonly localDnsSans: readonly string[]
   readonly localSubject: string
+  /** Our own certificate; null when it cannot be read. */
+  readonly local: PeerIdentity | null
 }
 
 export type DownstreamVerdict =
@@ -120,6 +122,7 @@ export class DownstreamTlsContext extends TlsContext {
         localUriSans: local?.uriSans ?? [],
         localDnsSans: local?.dnsSans ?? [],
         localSubject: local?.subject ?? '',
+        local: local ?? null,
       },
     }
   }

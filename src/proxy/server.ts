@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type FlushRule, LogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
+import { provideEnvironment } from '../l7/header-format.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route-table.js'
@@ -93,6 +94,7 @@ export class Server {
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
     this.runtime = { get: key => bootstrap.runtime.get(key) }
+    provideEnvironment(options.env)
     this.sinks = new LogSinks(options.accessLogFlush)
     this.secrets = new SecretRegistry({
       environment: options.env,

@@ -7,7 +7,7 @@ import type { CompiledAccessLog } from '../l7/access-log.js'
 import type { LogSink } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import { ResponseFlag } from '../l7/response-flags.js'
-import { StreamInfo } from '../l7/stream-info.js'
+import { nextUpstreamConnectionId, StreamInfo } from '../l7/stream-info.js'
 import type { UpstreamTlsSource } from '../l7/upstream-pools.js'
 import type { TcpProxyHandles } from '../metrics/stat-names.js'
 import type { TcpProxy } from '../model/listener.js'
@@ -108,6 +108,8 @@ export class TcpProxySession {
       return
     }
     this.host = host
+    this.info.selectedHost = host
+    this.info.upstreamRequestAttemptCount++
     host.activeConnections++
     host.stats.cxTotal++
     const stats = host.cluster.traffic.main
@@ -173,6 +175,7 @@ export class TcpProxySession {
     this.connected = true
     info.responseFlags &= ~ResponseFlag.UpstreamConnectionFailure
     info.upstreamHost = host
+    info.useConnection({ id: nextUpstreamConnectionId(), host, peer: result.peer, socket: upstream }, info.startedAt)
     info.upstreamLocalAddress = upstream.localAddress === undefined ? '' : `${upstream.localAddress}:${upstream.localPort}`
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})

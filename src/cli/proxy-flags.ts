@@ -13,6 +13,7 @@ export interface ProxyFlags {
   readonly drainTimeS: number
   readonly drainStrategy: 'gradual' | 'immediate'
   readonly parentShutdownTimeS: number
+  readonly accessLogFlush: { readonly intervalMs: number; readonly minBytes: number }
   readonly serviceNode: string
   readonly serviceCluster: string
   readonly serviceZone: string
@@ -31,8 +32,6 @@ const ACCEPTED_WITH_VALUE = new Set([
   '--base-id-path',
   '--restart-epoch',
   '--local-address-ip-version',
-  '--file-flush-interval-msec',
-  '--file-flush-min-size-kb',
   '--parent-shutdown-time-s',
   '--max-stats',
   '--max-obj-name-len',
@@ -131,6 +130,7 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
     drainTimeS: number('--drain-time-s', 600),
     drainStrategy: drainStrategy === 'immediate' ? 'immediate' : 'gradual',
     parentShutdownTimeS: number('--parent-shutdown-time-s', 900),
+    accessLogFlush: { intervalMs: number('--file-flush-interval-msec', 1000), minBytes: number('--file-flush-min-size-kb', 64) * 1024 },
     serviceNode: text('--service-node'),
     serviceCluster: text('--service-cluster'),
     serviceZone: text('--service-zone'),
@@ -153,6 +153,8 @@ const KNOWN = new Set([
   '--concurrency',
   '--drain-time-s',
   '--drain-strategy',
+  '--file-flush-interval-msec',
+  '--file-flush-min-size-kb',
   '--parent-shutdown-time-s',
   '--service-node',
   '--service-cluster',
@@ -169,6 +171,8 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --drain-time-s N        how long busy connections may finish (default 600)
       --drain-strategy S      gradual (default) or immediate
       --service-node ID       node id, --service-cluster NAME node cluster (over the bootstrap's)
+      --file-flush-interval-msec N  access log lines are written at most so often (default 1000)
+      --file-flush-min-size-kb N    or when so much is waiting (default 64)
       --concurrency N         accepted; one thread runs
       --admin-address-path F  the bound admin address is written there
       --version               one line with version: <rev>/<version>/<status>/<build>/<ssl>

@@ -100,6 +100,7 @@ function newServer(
     drainStrategy: flags.drainStrategy,
     random: Math.random,
     env: name => process.env[name],
+    accessLogFlush: flags.accessLogFlush,
   })
   return { server, store }
 }

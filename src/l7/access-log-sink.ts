@@ -1,5 +1,6 @@
 // Where access-log lines go: one sink per path, whoever writes to it, so that lines of several loggers don't cut into each other.
-// Lines are gathered and written asynchronously, in order. Invariant: a slow disk or pipe costs log lines, counted in `dropped`, never
+// Lines are gathered and written asynchronously, in order: the first after a quiet interval at once, so that a rare line is never late,
+// the others in batches. Invariant: a slow disk or pipe costs log lines, counted in `dropped`, never
 // memory or a request's time. reopen() (SIGUSR1, log rotation) opens the path anew; what is under way goes to the old file.
 
 import { createWriteStream, type WriteStream } from 'node:fs'
@@ -7,9 +8,16 @@ import type { AccessLog } from '../model/access-log.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
 export const MAX_QUEUED_BYTES = 4 * 1024 * 1024
-/** A batch that reaches this is handed over at once; smaller ones wait for the flush interval. */
-const FLUSH_BYTES = 64 * 1024
-const FLUSH_INTERVAL_MS = 1000
+
+/** When queued lines are handed over. */
+export interface FlushRule {
+  /** Two flushes are at least this far apart, unless `minBytes` are queued (--file-flush-interval-msec; Envoy's default is 10 s). */
+  readonly intervalMs: number
+  /** A batch that reaches this is handed over at once (--file-flush-min-size-kb). */
+  readonly minBytes: number
+}
+
+export const DEFAULT_FLUSH: FlushRule = { intervalMs: 1000, minBytes: 64 * 1024 }
 
 export interface LogSink {
   /** `line` is a byte string (latin1) that ends as it should stand in the log. Never blocks or throws. */
@@ -30,18 +38,20 @@ export class AccessLogSink implements LogSink {
   /** Lines handed to the output. */
   written = 0
   private readonly open: OpenOutput
-  private readonly intervalMs: number
+  private readonly rule: FlushRule
   private output: LogOutput | null = null
   private lines: string[] = []
   private queuedBytes = 0
   private inFlightBytes = 0
   private timer: NodeJS.Timeout | null = null
+  /** performance.now() of the last flush. */
+  private flushedAt = Number.NEGATIVE_INFINITY
   private idle: (() => void)[] = []
   private closed = false
 
-  constructor(open: OpenOutput, intervalMs = FLUSH_INTERVAL_MS) {
+  constructor(open: OpenOutput, rule = DEFAULT_FLUSH) {
     this.open = open
-    this.intervalMs = intervalMs
+    this.rule = rule
   }
 
   write(line: string): void {
@@ -51,9 +61,10 @@ export class AccessLogSink implements LogSink {
     }
     this.lines.push(line)
     this.queuedBytes += line.length
-    if (this.queuedBytes >= FLUSH_BYTES) this.flush()
+    if (this.queuedBytes >= this.rule.minBytes) this.flush()
     else if (this.timer === null) {
-      this.timer = setTimeout(() => this.flush(), this.intervalMs)
+      const due = this.flushedAt + this.rule.intervalMs - performance.now()
+      this.timer = setTimeout(() => this.flush(), Math.max(0, due))
       this.timer.unref()
     }
   }
@@ -63,6 +74,7 @@ export class AccessLogSink implements LogSink {
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = null
     if (this.lines.length === 0) return
+    this.flushedAt = performance.now()
     const count = this.lines.length
     const data = Buffer.from(this.lines.join(''), 'latin1')
     this.lines = []
@@ -147,6 +159,11 @@ function openStandard(stream: NodeJS.WriteStream): OpenOutput {
 /** All sinks of the process, by path. */
 export class LogSinks {
   private readonly sinks = new Map<string, AccessLogSink>()
+  private readonly rule: FlushRule
+
+  constructor(rule = DEFAULT_FLUSH) {
+    this.rule = rule
+  }
 
   open(target: AccessLog['sink']): AccessLogSink {
     const path = target.kind === 'file' ? target.path : `/dev/${target.kind}`
@@ -154,7 +171,7 @@ export class LogSinks {
     if (sink === undefined) {
       const open =
         path === '/dev/stdout' ? openStandard(process.stdout) : path === '/dev/stderr' ? openStandard(process.stderr) : openFile(path)
-      sink = new AccessLogSink(open)
+      sink = new AccessLogSink(open, this.rule)
       this.sinks.set(path, sink)
     }
     return sink

@@ -4,7 +4,7 @@
 import type { AccessLog, AccessLogFilter, LogFormat } from '../model/access-log.js'
 import type { Metadata } from '../model/metadata.js'
 import { grpcStatusOf, httpToGrpcStatus } from './grpc.js'
-import { compileJsonFormat, compileTextFormat, type FormatFunction } from './header-format.js'
+import { accessLogType, compileJsonFormat, compileTextFormat, type FormatFunction } from './header-format.js'
 import { compileHeaderMatcher } from './match/header-matcher.js'
 import { compileMetadataMatcher, metadataValue } from './match/metadata-matcher.js'
 import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime } from './match/runtime-fraction.js'
@@ -99,6 +99,10 @@ export function compileAccessLogFilter(
     case 'grpcStatus': {
       const statuses = new Set(filter.statuses)
       return info => statuses.has(grpcStatusFor(info)) !== filter.exclude
+    }
+    case 'logType': {
+      const types = new Set(filter.types)
+      return info => types.has(accessLogType(info)) !== filter.exclude
     }
     case 'metadata': {
       const { matcher, matchIfMissing } = filter

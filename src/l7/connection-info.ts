@@ -12,6 +12,7 @@ export interface ConnectionInfo {
   readonly listenerName: string
   readonly listenerMetadata: Metadata
   readonly filterChainName: string
+  readonly filterChainMetadata: Metadata
   readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
   /** IP literal without brackets, or the pipe's path with port 0. */
   readonly localAddress: string

@@ -227,6 +227,7 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
     info.firstUpstreamByteSentAt = performance.now()
     info.upstreamHost = upstream.host
     info.upstreamLocalAddress = upstream.connection!.localAddress
+    info.useConnection(upstream.connection!, upstream.startedAt)
     info.upstreamProtocol = upstream.connection!.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
     const bodiless = this.requestEnded && this.heldBytes === 0 && this.requestTrailers === null
     upstream.headSent = true

@@ -11,7 +11,7 @@ import { TLS_OPERATORS, UNAVAILABLE_OPERATORS, ZERO_OPERATORS } from './format/t
 import { fromByteString, isAscii, toByteString } from './match/byte-string.js'
 import type { StreamInfo } from './stream-info.js'
 
-export { LOCAL_REPLY_BODY_STATE } from './format/request-operators.js'
+export { accessLogType, LOCAL_REPLY_BODY_STATE, provideEnvironment } from './format/request-operators.js'
 
 export type FormatFunction = (info: StreamInfo) => string
 export type CompiledFormat = { readonly ok: true; readonly format: FormatFunction } | { readonly ok: false; readonly reason: string }
@@ -27,7 +27,7 @@ const OPERATORS: ReadonlyMap<string, OperatorFactory> = new Map([
 
 type Part = string | Operator
 
-const COMMAND = /%(?:%|([A-Z][A-Z0-9_]*)(?:\((.*?)\))?(?::(\d{1,9}))?%)/sy
+const COMMAND = /%(?:%|([A-Z][A-Z0-9_]*)(?:\((.*?)\))?(?::(\d{1,19}))?%)/sy
 
 /** Literal texts (byte strings) and operators in turn, or what is wrong. */
 function parse(text: string): { readonly parts: Part[] } | { readonly reason: string } {

@@ -74,16 +74,21 @@ export function matchRoute(exchange: Exchange): void {
   const { runtime, request, info } = exchange
   const result = runtime.routes.current.match(request, info, runtime.random)
   exchange.choice = null
+  info.routeResolutions++
   if (result.kind === 'route') {
     const { route } = result
     exchange.route = route
     exchange.forward = route.forward
-    if (route.forward !== null) {
+    // A route that answers by itself belongs to no virtual cluster, as in Envoy.
+    if (route.forward === null) info.virtualClusterName = ''
+    else {
       exchange.choice = splitOf(exchange, route.forward)
       // Also for requests that a filter answers (Envoy logs the cluster of the route).
       if (runtime.clusters.get(exchange.choice.name) !== undefined) info.upstreamCluster = exchange.choice.name
     }
     info.routeName = route.model.name
+    info.routeMetadata = route.model.metadata
+    info.virtualHostMetadata = route.virtualHost.model.metadata
     info.virtualHostName = route.virtualHost.name
     if (route.forward !== null && route.forward.idleTimeoutMs !== null) exchange.setIdleTimeout(route.forward.idleTimeoutMs)
     return
@@ -161,6 +166,7 @@ export function sendToCluster(exchange: Exchange, hash: bigint | null): void {
   const tunnel = request.method === 'CONNECT' && request.upgrade === '' && forward.endsConnect
   const protocol = tunnel ? 'http1' : runtime.pools.protocolFor(host, request)
   const pool = runtime.pools.poolFor(host, protocol, forward.priority, sniFor(exchange, host), tunnel)
+  exchange.info.selectedHost = host
   const upstream = new UpstreamRequest(exchange, host, pool, owner.breakers(forward.priority), attempt)
   exchange.upstream = upstream
   // Envoy's route timeout counts the wait for a connection too.

@@ -1,11 +1,27 @@
 // Everything known about one request (or one TCP connection) while it runs: what formatters print, filters exchange, access logs
 // record. Made by the request path, passed by reference; every field is set in the constructor. HOT: one per request.
 
-import type { JsonObject } from '../model/metadata.js'
+import type { Socket } from 'node:net'
+import type { JsonObject, Metadata } from '../model/metadata.js'
+import type { PeerIdentity } from '../mtls/peer-identity.js'
 import type { Host } from '../upstream/host.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { ConnectionInfo } from './connection-info.js'
+
+/** The upstream connection in use, as formatters see it. */
+export interface UpstreamConnectionInfo {
+  readonly id: number
+  readonly host: Host | null
+  readonly peer: PeerIdentity | null
+  readonly socket: Socket
+}
+
+let lastConnectionId = 0
+
+export function nextUpstreamConnectionId(): number {
+  return ++lastConnectionId
+}
 
 export class StreamInfo {
   readonly connection: ConnectionInfo
@@ -30,9 +46,18 @@ export class StreamInfo {
   routeName = ''
   virtualHostName = ''
   virtualClusterName = ''
+  /** How often the route was matched. */
+  routeResolutions = 0
+  routeMetadata: Metadata | null = null
+  virtualHostMetadata: Metadata | null = null
   upstreamCluster = ''
   upstreamHost: Host | null = null
   upstreamLocalAddress = ''
+  upstreamConnection: UpstreamConnectionInfo | null = null
+  /** Connections of earlier tries. */
+  private earlierConnections: UpstreamConnectionInfo[] | null = null
+  /** Endpoint of the newest try. */
+  selectedHost: Host | null = null
   upstreamTransportFailureReason = ''
   upstreamRequestAttemptCount = 0
   upstreamProtocol = ''
@@ -41,6 +66,8 @@ export class StreamInfo {
   requestId = ''
   /** performance.now() marks; 0 = not reached. */
   requestReceivedAt = 0
+  /** The try whose connection came last began to wait for it. */
+  upstreamStartedAt = 0
   firstUpstreamByteSentAt = 0
   firstUpstreamByteReceivedAt = 0
   lastUpstreamByteReceivedAt = 0
@@ -62,6 +89,21 @@ export class StreamInfo {
   /** Dynamic metadata of a namespace, or undefined. */
   dynamicMetadata(namespace: string): JsonObject | undefined {
     return this.metadata?.get(namespace) as JsonObject | undefined
+  }
+
+  /** A try got its connection. */
+  useConnection(connection: UpstreamConnectionInfo, startedAt: number): void {
+    if (this.upstreamConnection !== null) {
+      if (this.earlierConnections === null) this.earlierConnections = []
+      this.earlierConnections.push(this.upstreamConnection)
+    }
+    this.upstreamConnection = connection
+    this.upstreamStartedAt = startedAt
+  }
+
+  /** The connections of all tries, in order. */
+  connectionsUsed(): readonly UpstreamConnectionInfo[] {
+    return this.upstreamConnection === null ? [] : [...(this.earlierConnections ?? []), this.upstreamConnection]
   }
 
   dynamicMetadataEntries(): ReadonlyMap<string, JsonObject> {

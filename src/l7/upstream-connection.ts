@@ -15,11 +15,13 @@ import { Http2ClientCodec } from './codec/http2/client-codec.js'
 import { TunnelClientCodec } from './codec/tunnel-client-codec.js'
 import { headerCase, headLimits } from './codec-options.js'
 import { upstreamHttp2Stats } from './codec-stats.js'
+import { nextUpstreamConnectionId, type UpstreamConnectionInfo } from './stream-info.js'
 
 /** A learned keep-alive timeout is used up to this margin, so that we close before the peer does (istio#55138 and the like). */
 const KEEPALIVE_MARGIN_MS = 1000
 
-export class UpstreamConnection implements PooledConnection, ClientHandler {
+export class UpstreamConnection implements PooledConnection, ClientHandler, UpstreamConnectionInfo {
+  readonly id = nextUpstreamConnectionId()
   readonly host: Host
   readonly protocol: 'http1' | 'http2'
   readonly peer: PeerIdentity | null
@@ -83,6 +85,10 @@ export class UpstreamConnection implements PooledConnection, ClientHandler {
     socket.on('error', () => {})
     socket.on('close', () => this.onSocketClose())
     this.armIdle()
+  }
+
+  get socket(): net.Socket {
+    return this.transport.socket
   }
 
   get usable(): boolean {

@@ -47,8 +47,9 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
     this.request.start()
   }
 
-  get localAddress(): string {
-    return this.request.connection?.localAddress ?? ''
+  /** That carries the stream, once it is open. */
+  get connection(): UpstreamConnection {
+    return this.request.connection!
   }
 
   // ---- the HTTP stream --------------------------------------------------------------------------------------------------------

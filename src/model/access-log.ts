@@ -12,6 +12,8 @@ export type AccessLogFilter =
   /** Empty `flags`: any flag. */
   | { readonly kind: 'responseFlag'; readonly flags: readonly string[] }
   | { readonly kind: 'grpcStatus'; readonly statuses: readonly number[]; readonly exclude: boolean }
+  /** Names of envoy.data.accesslog.v3.AccessLogType; lines of ours are DownstreamEnd or TcpConnectionEnd. */
+  | { readonly kind: 'logType'; readonly types: readonly string[]; readonly exclude: boolean }
   | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher; readonly matchIfMissing: boolean }
 
 /** `text` null and `json` null = Envoy's default text format. Strings hold `%COMMAND%` operators. */

@@ -1,6 +1,7 @@
 // HTTP filters of the connection manager, as model. One variant per filter that Outrigger runs or accepts.
 
 import type { HeaderMatcher, RuntimeFraction, StringMatcher } from './matcher.js'
+import type { JsonObject } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
 import type { HeaderOption, RegexRewrite } from './route.js'
 
@@ -25,7 +26,18 @@ export interface FaultConfig {
   readonly headers: readonly HeaderMatcher[]
   readonly downstreamNodes: readonly string[]
   readonly maxActiveFaults: number | null
-  readonly responseRateLimitKbps: number | null
+  /** `kbps` null: from the header x-envoy-fault-throughput-response. KiB/s. */
+  readonly responseRateLimit: { readonly kbps: number | null; readonly fraction: RuntimeFraction } | null
+  readonly runtimeKeys: {
+    readonly delayDuration: string
+    readonly abortHttpStatus: string
+    readonly abortGrpcStatus: string
+    readonly maxActiveFaults: string
+  }
+  /** Counters of their own for x-envoy-downstream-service-cluster. */
+  readonly downstreamClusterStats: boolean
+  /** Put under envoy.filters.http.fault in the dynamic metadata of a request with a fault. */
+  readonly filterMetadata: JsonObject | null
 }
 
 export interface CorsPolicy {

@@ -45,6 +45,7 @@ export class CertificateIdentity implements PeerIdentity {
   readonly dnsSans: readonly string[]
   readonly emailSans: readonly string[]
   readonly ipSans: readonly string[]
+  readonly otherNames: readonly string[]
   readonly sha256: string
   readonly notBeforeMs: number
   readonly notAfterMs: number
@@ -77,6 +78,7 @@ export class CertificateIdentity implements PeerIdentity {
     this.dnsSans = names.dns
     this.emailSans = names.emails
     this.ipSans = names.ips
+    this.otherNames = names.others
     const usages = extensions.get(extKeyUsageOid)
     this.extKeyUsages = usages === undefined ? null : itemsOf(usages).map(oidHexOf)
     const constraints = extensions.get(basicConstraintsOid)
@@ -151,15 +153,30 @@ function readExtensionContents(tagged: Asn1 | undefined): Map<string, Asn1> {
 }
 
 function readGeneralNames(san: Asn1 | undefined) {
-  const names = { uris: [] as string[], dns: [] as string[], emails: [] as string[], ips: [] as string[] }
+  const names = { uris: [] as string[], dns: [] as string[], emails: [] as string[], ips: [] as string[], others: [] as string[] }
   for (const item of san === undefined ? [] : itemsOf(san)) {
     if (isTagged(item, 6)) names.uris.push(bytesOf(item).toString('latin1'))
     else if (isTagged(item, 2)) names.dns.push(bytesOf(item).toString('latin1'))
     else if (isTagged(item, 1)) names.emails.push(bytesOf(item).toString('latin1'))
     else if (isTagged(item, 7)) names.ips.push(ipText(bytesOf(item)))
+    else if (isTagged(item, 0)) {
+      const text = otherNameText(item)
+      if (text !== null) names.others.push(text)
+    }
   }
   return names
 }
+
+/** The value of an otherName (RFC 5280 §4.2.1.6) that is a string; null for any other type. */
+function otherNameText(item: Asn1): string | null {
+  const wrapped = Array.isArray(item.value) ? item.value[1] : undefined
+  const value = wrapped !== undefined && isTagged(wrapped, 0) && Array.isArray(wrapped.value) ? wrapped.value[0] : undefined
+  if (value === undefined || Array.isArray(value.value)) return null
+  return STRING_TYPES.has(value.type) ? valueBytes(value).toString('latin1') : null
+}
+
+/** UTF8String, PrintableString, T61String, IA5String, VisibleString, BMPString. */
+const STRING_TYPES = new Set([12, 19, 20, 22, 26, 30])
 
 /** An iPAddress SAN: dotted, RFC 5952, or '' when it is neither 4 nor 16 bytes long (which no matcher should name). */
 export function ipText(bytes: Buffer): string {

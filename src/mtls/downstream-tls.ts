@@ -34,6 +34,8 @@ export interface DownstreamTlsInfo {
   readonly localUriSans: readonly string[]
   readonly localDnsSans: readonly string[]
   readonly localSubject: string
+  /** Our own certificate; null when it cannot be read. */
+  readonly local: PeerIdentity | null
 }
 
 export type DownstreamVerdict =
@@ -127,6 +129,7 @@ export class DownstreamTlsContext extends TlsContext {
         localUriSans: local.uriSans,
         localDnsSans: local.dnsSans,
         localSubject: local.subject,
+        local,
       },
     }
   }

@@ -1,6 +1,8 @@
 // What a peer's certificate says about it, read once per connection and lazily: most connections only need the URI SANs.
 // Made by the TLS contexts after verification; read by RBAC, XFCC, access logs and `%DOWNSTREAM_PEER_*%` formatters.
 
+import type { X509Certificate } from 'node:crypto'
+
 export interface PeerIdentity {
   /** Validated against the trust bundle (and SAN matchers, and SPIFFE rules where they hold). */
   readonly validated: boolean
@@ -8,6 +10,8 @@ export interface PeerIdentity {
   readonly dnsSans: readonly string[]
   readonly emailSans: readonly string[]
   readonly ipSans: readonly string[]
+  /** otherName SANs whose value is text. */
+  readonly otherNames: readonly string[]
   /** RFC 2253 form, as Envoy's `%DOWNSTREAM_PEER_SUBJECT%`. */
   readonly subject: string
   readonly issuer: string
@@ -22,4 +26,6 @@ export interface PeerIdentity {
   readonly chainPem: string
   /** Milliseconds since the epoch. */
   readonly notAfterMs: number
+  /** With its issuers linked, for what only formatters ask. */
+  readonly x509: X509Certificate | null
 }

@@ -255,6 +255,7 @@ export class Connection {
       listenerName: version.name,
       listenerMetadata: model.metadata,
       filterChainName: chain!.model.name,
+      filterChainMetadata: chain!.model.metadata,
       trafficDirection: model.trafficDirection,
       localAddress: matchInput.localAddress || (model.address.kind === 'pipe' ? model.address.path : ''),
       localPort: matchInput.localPort,

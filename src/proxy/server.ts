@@ -4,8 +4,9 @@
 //   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
 import { isDeepStrictEqual } from 'node:util'
-import { LogSinks } from '../l7/access-log-sink.js'
+import { type FlushRule, LogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
+import { provideEnvironment } from '../l7/header-format.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route-table.js'
@@ -42,6 +43,8 @@ export interface ServerOptions {
   readonly drainStrategy: 'gradual' | 'immediate'
   readonly random: () => number
   readonly env: (name: string) => string | undefined
+  /** When access log lines are written; absent: DEFAULT_FLUSH. */
+  readonly accessLogFlush?: FlushRule
 }
 
 /** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
@@ -93,7 +96,8 @@ export class Server {
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
     this.runtime = { get: key => bootstrap.runtime.get(key) }
-    this.sinks = new LogSinks()
+    provideEnvironment(options.env)
+    this.sinks = new LogSinks(options.accessLogFlush)
     this.secrets = new SecretRegistry({
       environment: options.env,
       onWanted: ref => this.onSecretWanted?.(ref),

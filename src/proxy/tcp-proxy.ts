@@ -7,7 +7,7 @@ import type { CompiledAccessLog } from '../l7/access-log.js'
 import type { LogSink } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import { ResponseFlag } from '../l7/response-flags.js'
-import { StreamInfo } from '../l7/stream-info.js'
+import { StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
 import type { TcpProxyHandles } from '../metrics/stat-names.js'
 import type { TcpProxy } from '../model/listener.js'
@@ -108,6 +108,8 @@ export class TcpProxySession implements TcpUpstreamListener {
       return
     }
     this.host = host
+    info.selectedHost = host
+    info.upstreamRequestAttemptCount++
     const { pools, tunneling } = runtime
     this.attempt = tunneling === null ? new DirectUpstream(host, pools, this) : new TunneledUpstream(host, pools, tunneling, info, this)
     this.attempt.dial()
@@ -134,7 +136,7 @@ export class TcpProxySession implements TcpUpstreamListener {
     attempt?.release(info.bytesReceived, info.bytesSent, performance.now() - info.startedAt)
   }
 
-  onUpstreamOpen(upstream: UpstreamPipe, localAddress: string): void {
+  onUpstreamOpen(upstream: UpstreamPipe, connection: UpstreamConnectionInfo): void {
     if (this.finished) {
       upstream.on('error', () => {})
       upstream.destroy()
@@ -145,7 +147,9 @@ export class TcpProxySession implements TcpUpstreamListener {
     this.connected = true
     info.responseFlags &= ~ResponseFlag.UpstreamConnectionFailure
     info.upstreamHost = host
-    info.upstreamLocalAddress = localAddress
+    info.useConnection(connection, info.startedAt)
+    const { localAddress, localPort } = connection.socket
+    info.upstreamLocalAddress = localAddress === undefined ? '' : `${localAddress}:${localPort}`
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})
     upstream.on('data', (chunk: Buffer) => {

@@ -7,7 +7,7 @@ import type { RequestHead } from '../l7/codec/codec.js'
 import { HeaderList } from '../l7/codec/header-list.js'
 import type { FormatFunction } from '../l7/header-format.js'
 import type { HeaderMutator } from '../l7/header-mutations.js'
-import type { StreamInfo } from '../l7/stream-info.js'
+import { nextUpstreamConnectionId, type StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
 import { UpstreamTunnel } from '../l7/upstream-tunnel.js'
 import { Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connector.js'
@@ -17,8 +17,7 @@ import type { Host } from '../upstream/host.js'
 export type UpstreamPipe = Duplex & { destroySoon?(): void; resetAndDestroy?(): void }
 
 export interface TcpUpstreamListener {
-  /** `localAddress`: `host:port` or ''. */
-  onUpstreamOpen(pipe: UpstreamPipe, localAddress: string): void
+  onUpstreamOpen(pipe: UpstreamPipe, connection: UpstreamConnectionInfo): void
   onUpstreamFailure(kind: 'overflow' | 'failed', why: string): void
 }
 
@@ -80,10 +79,10 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     )
   }
 
-  onDialled({ socket }: Dialled): void {
+  onDialled({ socket, peer }: Dialled): void {
     this.connecting = null
     this.host.cluster.traffic.main.upstream_cx_connect_ms.record(performance.now() - this.startedAt)
-    this.listener.onUpstreamOpen(socket, socket.localAddress === undefined ? '' : `${socket.localAddress}:${socket.localPort}`)
+    this.listener.onUpstreamOpen(socket, { id: nextUpstreamConnectionId(), host: this.host, peer, socket })
   }
 
   onDialFailure(failure: DialFailure): void {
@@ -136,7 +135,7 @@ export class TunneledUpstream implements TcpUpstream {
     const { protocol } = host.cluster.config.http
     const pool = pools.poolFor(host, protocol === 'downstream' ? 'http1' : protocol, 'DEFAULT', '')
     this.tunnel = new UpstreamTunnel(host, pool, host.cluster.breakers('DEFAULT'), head, {
-      onTunnelOpen: tunnel => listener.onUpstreamOpen(tunnel, tunnel.localAddress),
+      onTunnelOpen: tunnel => listener.onUpstreamOpen(tunnel, tunnel.connection),
       onTunnelFailure: (kind, why) => listener.onUpstreamFailure(kind, why),
     })
     this.tunnel.on('error', () => {})

@@ -92,3 +92,32 @@ describe('a slow output', () => {
     expect(sink.dropped).toBe(11)
   })
 })
+
+describe('the flush rule', () => {
+  it('hands over the first line of a quiet time at once and gathers those after it', async () => {
+    const batches: string[] = []
+    const sink = new AccessLogSink(
+      () => ({
+        write(data, done) {
+          batches.push(data.toString('latin1'))
+          done()
+        },
+      }),
+      { intervalMs: 3_600_000, minBytes: 20 },
+    )
+    sink.write('one\n')
+    sink.write('two\n')
+    while (batches.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    expect(batches).toEqual(['one\ntwo\n'])
+    sink.write('three\n')
+    sink.write('four\n')
+    await new Promise(resolve => setTimeout(resolve, 20))
+    expect(batches).toHaveLength(1)
+    // minBytes are waiting: no interval is waited for.
+    sink.write('a longer line\n')
+    expect(batches).toEqual(['one\ntwo\n', 'three\nfour\na longer line\n'])
+    sink.write('last\n')
+    await sink.close()
+    expect(batches[2]).toBe('last\n')
+  })
+})

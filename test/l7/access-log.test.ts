@@ -92,6 +92,12 @@ describe('filters', () => {
       passes({ kind: 'grpcStatus', statuses: [14], exclude: true }, grpc),
     ]).toEqual([true, false])
     expect(passes({ kind: 'grpcStatus', statuses: [12], exclude: false }, finished(404))).toBe(true)
+    const logType = (type: string, exclude: boolean) => passes({ kind: 'logType', types: [type], exclude })
+    expect([logType('DownstreamEnd', false), logType('DownstreamEnd', true), logType('TcpConnectionEnd', false)]).toEqual([
+      true,
+      false,
+      false,
+    ])
     const chance: AccessLogFilter = { kind: 'runtime', fraction: { numerator: 50, denominator: 100, runtimeKey: 'k' } }
     const withRandom = (random: number) =>
       compileAccessLogFilter(chance, { runtime: { get: () => undefined }, random: () => random })(finished())

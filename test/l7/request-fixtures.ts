@@ -36,6 +36,8 @@ export function peer(fields: Partial<PeerIdentity> = {}): PeerIdentity {
     dnsSans: [],
     emailSans: [],
     ipSans: [],
+    otherNames: [],
+    x509: null,
     subject: '',
     issuer: '',
     serialNumber: '',
@@ -60,6 +62,7 @@ export function tls(fields: Partial<TlsInfo> = {}): TlsInfo {
     localUriSans: [],
     localDnsSans: [],
     localSubject: '',
+    local: null,
     ...fields,
   }
 }
@@ -70,6 +73,7 @@ export function connection(fields: Partial<ConnectionInfo> = {}): ConnectionInfo
     listenerName: 'public',
     listenerMetadata: new Map(),
     filterChainName: 'chain',
+    filterChainMetadata: new Map(),
     trafficDirection: 'INBOUND',
     localAddress: '10.0.0.1',
     localPort: 443,

@@ -10,9 +10,10 @@ import type { RuntimeFraction } from '../../model/matcher.js'
 import type { Timer } from '../../upstream/clock.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
+import { isGrpcRequest } from '../grpc.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
-import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
+import { compileRuntimeFraction } from '../match/runtime-fraction.js'
 import { ResponseFlag } from '../response-flags.js'
 import type { FilterContext } from './filter-environment.js'
 import { responseControl } from './response-control.js'
@@ -23,6 +24,8 @@ import { targetCluster } from './route-target.js'
 const MAX_DOWNSTREAM_CLUSTERS = 64
 /** Longest delay a header may ask for: one hour. */
 export const MAX_HEADER_DELAY_MS = 3_600_000
+
+const FAULT_METADATA = 'envoy.filters.http.fault'
 
 const COUNTERS = ['aborts_injected', 'delays_injected', 'faults_overflow', 'response_rl_injected'] as const
 
@@ -62,9 +65,8 @@ class FaultStats {
   }
 
   /** Counters of the calling service, or null. The name comes from the network. */
-  downstream(head: RequestHead): { readonly aborts: Counter; readonly delays: Counter } | null {
-    const name = head.headers.get('x-envoy-downstream-service-cluster')
-    if (name === undefined || name === '') return null
+  downstream(name: string): { readonly aborts: Counter; readonly delays: Counter } | null {
+    if (name === '') return null
     const known = this.byCluster.get(name)
     if (known !== undefined) return known
     if (this.byCluster.size >= MAX_DOWNSTREAM_CLUSTERS || !/^[\w.-]{1,128}$/.test(name)) return null
@@ -75,14 +77,15 @@ class FaultStats {
   }
 }
 
+/** What the runtime may override for one calling service only, beside the keys of the config. */
+const clusterKey = (cluster: string, key: string) => `fault.http.${cluster}.${key}`
+
 class CompiledFault {
   readonly config: FaultConfig
   readonly ctx: FilterContext
   readonly stats: FaultStats
   private readonly matches: ReturnType<typeof compileHeaderMatchers>
   private readonly nodes: ReadonlySet<string> | null
-  private readonly delayFraction: FractionTest | null
-  private readonly abortFraction: FractionTest | null
   private readonly inert: boolean
 
   constructor(config: FaultConfig, ctx: FilterContext, stats: FaultStats) {
@@ -91,9 +94,7 @@ class CompiledFault {
     this.stats = stats
     this.matches = compileHeaderMatchers(config.headers)
     this.nodes = config.downstreamNodes.length === 0 ? null : new Set(config.downstreamNodes)
-    this.delayFraction = compileRuntimeFraction(config.delay?.fraction ?? null, ctx.runtime)
-    this.abortFraction = compileRuntimeFraction(config.abort?.fraction ?? null, ctx.runtime)
-    this.inert = config.delay === null && config.abort === null && config.responseRateLimitKbps === null
+    this.inert = config.delay === null && config.abort === null && config.responseRateLimit === null
   }
 
   concerns(call: FilterCall): boolean {
@@ -107,51 +108,65 @@ class CompiledFault {
 
   /** True when one more fault would pass the limit. */
   overflows(): boolean {
-    const fromRuntime = numberOf(this.ctx.runtime.get('fault.http.max_active_faults'))
-    const limit = fromRuntime ?? this.config.maxActiveFaults
+    const limit = numberOf(this.ctx.runtime.get(this.config.runtimeKeys.maxActiveFaults)) ?? this.config.maxActiveFaults
     if (limit === null || this.stats.active.value < limit) return false
     this.stats.main.faults_overflow.value++
     return true
   }
 
-  /** Milliseconds, or 0 for none. */
-  delayMs(head: RequestHead): number {
-    const { delay } = this.config
+  /** KiB/s, or null for no limit. */
+  responseLimit(head: RequestHead): number | null {
+    const { responseRateLimit } = this.config
+    if (responseRateLimit === null) return null
+    const fraction = askedFraction(head, 'x-envoy-fault-throughput-response-percentage', responseRateLimit.kbps, responseRateLimit.fraction)
+    if (!this.draw(fraction, '', '')) return null
+    const kbps = responseRateLimit.kbps ?? headerNumber(head, 'x-envoy-fault-throughput-response')
+    return kbps === null || kbps === 0 ? null : kbps
+  }
+
+  /** Milliseconds, or 0 for none. `cluster`: x-envoy-downstream-service-cluster. */
+  delayMs(head: RequestHead, cluster: string): number {
+    const { delay, runtimeKeys } = this.config
     if (delay === null) return 0
-    if (delay.fromHeader) {
-      const ms = headerNumber(head, 'x-envoy-fault-delay-request')
-      if (ms === null || !this.headerChance(head, 'x-envoy-fault-delay-request-percentage', delay.fraction, this.delayFraction)) return 0
-      return Math.min(ms, MAX_HEADER_DELAY_MS)
-    }
-    if (!draw(this.delayFraction, this.ctx)) return 0
-    return numberOf(this.ctx.runtime.get('fault.http.delay.fixed_duration_ms')) ?? delay.fixedMs ?? 0
+    const fraction = askedFraction(head, 'x-envoy-fault-delay-request-percentage', delay.fromHeader ? null : 0, delay.fraction)
+    if (!this.draw(fraction, cluster, 'delay.fixed_delay_percent')) return 0
+    const ms = delay.fromHeader ? headerNumber(head, 'x-envoy-fault-delay-request') : delay.fixedMs
+    if (ms === null) return 0
+    return Math.min(this.overridden(runtimeKeys.delayDuration, cluster, 'delay.fixed_duration_ms', ms), MAX_HEADER_DELAY_MS)
   }
 
-  abortOf(head: RequestHead): { readonly httpStatus: number; readonly grpcStatus: number | null } | null {
-    const { abort } = this.config
+  abortOf(head: RequestHead, cluster: string): { readonly httpStatus: number; readonly grpcStatus: number | null } | null {
+    const { abort, runtimeKeys } = this.config
     if (abort === null) return null
-    if (abort.fromHeader) {
-      const httpStatus = headerNumber(head, 'x-envoy-fault-abort-request')
-      const grpcStatus = headerNumber(head, 'x-envoy-fault-abort-grpc-request')
-      const hasHttp = httpStatus !== null && httpStatus >= 200 && httpStatus < 600
-      if (!hasHttp && (grpcStatus === null || grpcStatus > 16)) return null
-      if (!this.headerChance(head, 'x-envoy-fault-abort-request-percentage', abort.fraction, this.abortFraction)) return null
-      return hasHttp ? { httpStatus, grpcStatus: null } : { httpStatus: 200, grpcStatus }
+    const fraction = askedFraction(head, 'x-envoy-fault-abort-request-percentage', abort.fromHeader ? null : 0, abort.fraction)
+    if (!this.draw(fraction, cluster, 'abort.abort_percent')) return null
+    const httpStatus = abort.fromHeader ? headerNumber(head, 'x-envoy-fault-abort-request') : abort.httpStatus
+    if (httpStatus !== null && isStatus(httpStatus)) {
+      const overridden = this.overridden(runtimeKeys.abortHttpStatus, cluster, 'abort.http_status', httpStatus)
+      return { httpStatus: isStatus(overridden) ? overridden : httpStatus, grpcStatus: null }
     }
-    if (!draw(this.abortFraction, this.ctx)) return null
-    if (abort.httpStatus !== null) {
-      const status = numberOf(this.ctx.runtime.get('fault.http.abort.http_status')) ?? abort.httpStatus
-      return { httpStatus: status >= 200 && status < 600 ? status : abort.httpStatus, grpcStatus: null }
-    }
-    return { httpStatus: 200, grpcStatus: numberOf(this.ctx.runtime.get('fault.http.abort.grpc_status')) ?? abort.grpcStatus ?? 0 }
+    const grpcStatus = abort.fromHeader ? headerNumber(head, 'x-envoy-fault-abort-grpc-request') : abort.grpcStatus
+    if (grpcStatus === null) return null
+    return { httpStatus: 200, grpcStatus: this.overridden(runtimeKeys.abortGrpcStatus, cluster, 'abort.grpc_status', grpcStatus) }
   }
 
-  /** The header may lower the configured share, not raise it. */
-  private headerChance(head: RequestHead, header: string, fraction: RuntimeFraction, configured: FractionTest | null): boolean {
-    const asked = headerNumber(head, header)
-    if (asked === null) return draw(configured, this.ctx)
-    const numerator = Math.min(asked, fraction.numerator)
-    return this.ctx.random() * fraction.denominator < numerator
+  /** Does the fault happen? One more chance where the runtime has a share for the calling service. */
+  private draw(fraction: RuntimeFraction, cluster: string, key: string): boolean {
+    const { runtime } = this.ctx
+    if (this.chance(fraction, fraction.runtimeKey)) return true
+    if (cluster === '' || runtime.get(clusterKey(cluster, key)) === undefined) return false
+    return this.chance(fraction, clusterKey(cluster, key))
+  }
+
+  private chance(fraction: RuntimeFraction, runtimeKey: string): boolean {
+    const test = compileRuntimeFraction({ ...fraction, runtimeKey }, this.ctx.runtime)
+    return test === null || test(this.ctx.random())
+  }
+
+  private overridden(key: string, cluster: string, suffix: string, configured: number): number {
+    const { runtime } = this.ctx
+    const general = numberOf(runtime.get(key)) ?? configured
+    return cluster === '' ? general : (numberOf(runtime.get(clusterKey(cluster, suffix))) ?? general)
   }
 }
 
@@ -160,6 +175,7 @@ class FaultFilter implements StreamFilter {
   private timer: Timer | null = null
   private counted = false
   private throttle: ResponseThrottle | null = null
+  private cluster = ''
 
   constructor(fault: CompiledFault) {
     this.fault = fault
@@ -167,18 +183,16 @@ class FaultFilter implements StreamFilter {
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
     const { fault } = this
-    if (fault.overflows()) return 'continue'
-    const limit = fault.config.responseRateLimitKbps
-    if (limit !== null) {
-      this.count()
+    this.cluster = head.headers.get('x-envoy-downstream-service-cluster') ?? ''
+    const limit = fault.responseLimit(head)
+    if (limit !== null && this.begin(call)) {
       fault.stats.main.response_rl_injected.value++
       this.throttle = new ResponseThrottle(this, responseControl(call), fault.ctx.clock, limit)
     }
-    const ms = fault.delayMs(head)
-    if (ms <= 0) return this.maybeAbort(call, head) ? 'stop' : 'continue'
-    this.count()
+    const ms = fault.delayMs(head, this.cluster)
+    if (ms <= 0 || !this.begin(call)) return this.maybeAbort(call, head) ? 'stop' : 'continue'
     fault.stats.main.delays_injected.value++
-    const downstream = fault.stats.downstream(head)
+    const downstream = this.downstreamStats()
     if (downstream !== null) downstream.delays.value++
     call.info.responseFlags |= ResponseFlag.DelayInjected
     this.timer = fault.ctx.clock.after(ms, () => {
@@ -218,29 +232,46 @@ class FaultFilter implements StreamFilter {
 
   private maybeAbort(call: FilterCall, head: RequestHead): boolean {
     const { fault } = this
-    const abort = fault.abortOf(head)
-    if (abort === null) return false
-    this.count()
+    const abort = fault.abortOf(head, this.cluster)
+    if (abort === null || !this.begin(call)) return false
     fault.stats.main.aborts_injected.value++
-    const downstream = fault.stats.downstream(head)
+    const downstream = this.downstreamStats()
     if (downstream !== null) downstream.aborts.value++
-    const headers = abort.grpcStatus === null ? null : HeaderList.of(['grpc-status', String(abort.grpcStatus)])
+    // Only gRPC requests hear of a gRPC status.
+    const grpc = abort.grpcStatus !== null && isGrpcRequest(head)
+    const headers = grpc ? HeaderList.of(['grpc-status', String(abort.grpcStatus)]) : null
     call.sendReply(abort.httpStatus, 'fault filter abort', 'fault_filter_abort', ResponseFlag.FaultInjected, headers)
     return true
   }
 
-  private count(): void {
-    if (this.counted) return
+  private downstreamStats(): { readonly aborts: Counter; readonly delays: Counter } | null {
+    return this.fault.config.downstreamClusterStats ? this.fault.stats.downstream(this.cluster) : null
+  }
+
+  /** Counts the request as one active fault, however many it gets. False: the limit is reached and nothing happens to it. */
+  private begin(call: FilterCall): boolean {
+    if (this.counted) return true
+    const { fault } = this
+    if (fault.overflows()) return false
     this.counted = true
-    this.fault.stats.active.value++
+    fault.stats.active.value++
+    const { filterMetadata } = fault.config
+    if (filterMetadata !== null) {
+      for (const [key, value] of Object.entries(filterMetadata)) call.info.setDynamicMetadata(FAULT_METADATA, key, value)
+    }
+    return true
   }
 }
 
-/** A null test of a fault means always: it is only asked when the fault is there. */
-function draw(test: FractionTest | null, ctx: FilterContext): boolean {
-  return test === null || test(ctx.random())
+/** Of a fault that a header sets (`configured` null), a header may lower the share, not raise it. */
+function askedFraction(head: RequestHead, header: string, configured: number | null, fraction: RuntimeFraction): RuntimeFraction {
+  const asked = configured === null ? headerNumber(head, header) : null
+  return asked === null || asked >= fraction.numerator ? fraction : { ...fraction, numerator: asked }
 }
 
+function isStatus(status: number): boolean {
+  return status >= 200 && status < 600
+}
 /** An unsigned decimal in one field, or null. */
 function headerNumber(head: RequestHead, name: string): number | null {
   const text = head.headers.get(name)

@@ -2,9 +2,10 @@
 
 import { isIP } from 'node:net'
 import { type Address, formatAddress } from '../../model/address.js'
+import type { Host } from '../../upstream/host.js'
 import { ipBytes } from '../match/cidr.js'
 import type { StreamInfo } from '../stream-info.js'
-import { type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
+import { distinct, type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 
 interface Endpoint {
   readonly host: string
@@ -47,9 +48,9 @@ function masked(host: string, length: number): string | undefined {
   // The longest run of zeros, at least two words, becomes `::` (RFC 5952 §4.2).
   let best = ''
   for (const run of text.match(/(?:^|:)0(?::0)+(?=:|$)/g) ?? []) if (run.length > best.length) best = run
-  if (best === '') return `${text}/${length}`
+  if (best === '') return `${text}/${Math.min(length, 128)}`
   const at = text.indexOf(best)
-  return `${text.slice(0, at)}::${text.slice(at + best.length).replace(/^:/, '')}/${length}`
+  return `${text.slice(0, at)}::${text.slice(at + best.length).replace(/^:/, '')}/${Math.min(length, 128)}`
 }
 
 type Source = (info: StreamInfo) => Endpoint | undefined
@@ -58,7 +59,8 @@ function withoutPort(source: Source): OperatorFactory {
   return argument => {
     if (argument === '') return info => orNothing(source(info)?.host ?? '')
     const length = Number(argument)
-    if (!/^\d{1,3}$/.test(argument) || length > 128) return { reason: `(${argument}) is no prefix length` }
+    // As Envoy: what is no prefix length is none.
+    if (!/^\d{1,9}$/.test(argument)) return info => orNothing(source(info)?.host ?? '')
     return info => {
       const endpoint = source(info)
       return endpoint === undefined ? undefined : masked(endpoint.host, length)
@@ -98,6 +100,17 @@ const upstreamLocalEndpoint: Source = info => (info.upstreamLocalAddress === '' 
 const upstreamRemoteEndpoint: Source = info =>
   info.upstreamHost === null || info.upstreamLocalAddress === '' ? undefined : ofAddress(info.upstreamHost.address)
 
+const hostName = (host: Host): string => host.hostname || host.addressText
+
+function hostNameWithoutPort(host: Host): string {
+  return host.hostname === '' ? ofAddress(host.address).host : host.hostname.replace(/:\d+$/, '')
+}
+
+/** Of every endpoint that a try had a connection to, in order. */
+function attempted(read: (host: Host) => string): OperatorFactory {
+  return plain(info => orNothing(distinct(info.connectionsUsed(), connection => (connection.host === null ? '' : read(connection.host)))))
+}
+
 export const ADDRESS_OPERATORS: readonly [string, OperatorFactory][] = [
   ...family('DOWNSTREAM_LOCAL_ADDRESS', localEndpoint),
   ...family('DOWNSTREAM_DIRECT_LOCAL_ADDRESS', localEndpoint),
@@ -105,17 +118,14 @@ export const ADDRESS_OPERATORS: readonly [string, OperatorFactory][] = [
   ...family('DOWNSTREAM_DIRECT_REMOTE_ADDRESS', directRemoteEndpoint),
   ...family('UPSTREAM_LOCAL_ADDRESS', upstreamLocalEndpoint),
   ...family('UPSTREAM_REMOTE_ADDRESS', upstreamRemoteEndpoint),
+  ['DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID', plain(() => '')],
+  ['DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID', plain(() => '')],
+  ['UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID', plain(info => (upstreamRemoteEndpoint(info) === undefined ? undefined : ''))],
+  ['UPSTREAM_HOSTS_ATTEMPTED', attempted(host => formatAddress(host.address))],
+  ['UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT', attempted(host => ofAddress(host.address).host)],
+  ['UPSTREAM_HOST_NAMES_ATTEMPTED', attempted(hostName)],
+  ['UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT', attempted(hostNameWithoutPort)],
   ['UPSTREAM_HOST', plain(info => (info.upstreamHost === null ? undefined : formatAddress(info.upstreamHost.address)))],
-  [
-    'UPSTREAM_HOST_NAME',
-    plain(info => (info.upstreamHost === null ? undefined : info.upstreamHost.hostname || info.upstreamHost.addressText)),
-  ],
-  [
-    'UPSTREAM_HOST_NAME_WITHOUT_PORT',
-    plain(info => {
-      const host = info.upstreamHost
-      if (host === null) return undefined
-      return host.hostname === '' ? ofAddress(host.address).host : host.hostname.replace(/:\d+$/, '')
-    }),
-  ],
+  ['UPSTREAM_HOST_NAME', plain(info => (info.upstreamHost === null ? undefined : hostName(info.upstreamHost)))],
+  ['UPSTREAM_HOST_NAME_WITHOUT_PORT', plain(info => (info.upstreamHost === null ? undefined : hostNameWithoutPort(info.upstreamHost)))],
 ]

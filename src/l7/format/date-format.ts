@@ -89,17 +89,20 @@ export function compileDateFormat(format: string, local: boolean): DateFormat {
 
 function compileParts(format: string): (string | ((fields: Fields) => string))[] {
   const parts: (string | ((fields: Fields) => string))[] = []
-  const specifier = /%(?:([1-9])f|E([0-9*])S|([a-zA-Z%]))/g
+  const specifier = /%(?:([1-9])f|E([0-9*])S|E([0-9*])f|(Ez)|([a-zA-Z%]))/g
   let from = 0
   for (const match of format.matchAll(specifier)) {
     if (match.index > from) parts.push(format.slice(from, match.index))
     from = match.index + match[0].length
-    const [, digits, seconds, letter] = match
+    const [, digits, seconds, fractions, colonZone, letter] = match
     if (digits !== undefined) parts.push(fields => fraction(fields, Number(digits)))
     else if (seconds !== undefined) {
       const places = seconds === '*' ? 9 : Number(seconds)
       parts.push(fields => pad(fields.second, 2) + (places === 0 ? '' : `.${fraction(fields, places)}`))
-    } else if (COMPOSITES[letter!] !== undefined) parts.push(...compileParts(COMPOSITES[letter!]!))
+    } else if (fractions !== undefined) {
+      parts.push(fields => fraction(fields, fractions === '*' ? 9 : Number(fractions)))
+    } else if (colonZone !== undefined) parts.push(fields => zone(fields).replace(/(..)$/, ':$1'))
+    else if (COMPOSITES[letter!] !== undefined) parts.push(...compileParts(COMPOSITES[letter!]!))
     else parts.push(SPECIFIERS[letter!] ?? match[0])
   }
   if (from < format.length) parts.push(format.slice(from))

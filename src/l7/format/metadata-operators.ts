@@ -18,16 +18,14 @@ const SOURCES: ReadonlyMap<string, StructOf> = new Map<string, StructOf>([
   ['CLUSTER', fromMap(info => info.upstreamHost?.cluster.config.metadata)],
   ['UPSTREAM_HOST', fromMap(info => info.upstreamHost?.metadata)],
   ['LISTENER', fromMap(info => info.connection.listenerMetadata)],
-  // What StreamInfo does not carry prints as missing.
-  ['LISTENER_FILTER_CHAIN', () => undefined],
-  ['ROUTE', () => undefined],
-  ['VIRTUAL_HOST', () => undefined],
+  ['LISTENER_FILTER_CHAIN', fromMap(info => info.connection.filterChainMetadata)],
+  ['ROUTE', fromMap(info => info.routeMetadata ?? undefined)],
+  ['VIRTUAL_HOST', fromMap(info => info.virtualHostMetadata ?? undefined)],
 ])
 
 /** `NAMESPACE:KEY:…`: struct keys after the first colon; a string inside is text and becomes bytes. */
-function lookUp(source: StructOf, argument: string): Operator | { reason: string } {
-  const [namespace, ...path] = argument.split(':')
-  if (namespace === undefined || namespace === '') return { reason: 'needs (NAMESPACE:KEY*)' }
+function lookUp(source: StructOf, argument: string): Operator {
+  const [namespace = '', ...path] = argument.split(':')
   return info => bytes(metadataValue(source(info, namespace), path))
 }
 
@@ -58,8 +56,6 @@ export const METADATA_OPERATORS: readonly [string, OperatorFactory][] = [
   ['DYNAMIC_METADATA', from('DYNAMIC')],
   ['CLUSTER_METADATA', from('CLUSTER')],
   ['UPSTREAM_METADATA', from('UPSTREAM_HOST')],
-  ['LISTENER_METADATA', from('LISTENER')],
-  ['ROUTE_METADATA', from('ROUTE')],
   [
     'METADATA',
     argument => {

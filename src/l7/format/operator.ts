@@ -19,3 +19,8 @@ export const plain =
 export function orNothing(text: string): string | undefined {
   return text === '' ? undefined : text
 }
+
+/** Comma list without repetitions; '' for none. */
+export function distinct<T>(items: readonly T[], read: (item: T) => string): string {
+  return [...new Set(items.map(read))].join(',')
+}

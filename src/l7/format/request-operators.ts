@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { GRPC_STATUS_NAMES, grpcStatusOf, httpToGrpcStatus, isGrpcRequest } from '../grpc.js'
 import { toByteString } from '../match/byte-string.js'
@@ -10,7 +11,7 @@ import { queryParameter } from '../match/query-parameter.js'
 import { responseFlagsLongText, responseFlagsText } from '../response-flags.js'
 import type { StreamInfo } from '../stream-info.js'
 import { compileDateFormat } from './date-format.js'
-import { type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
+import { distinct, type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 
 /** Filter-state key under which a local reply's body waits for `%LOCAL_REPLY_BODY%`. */
 export const LOCAL_REPLY_BODY_STATE = 'outrigger.local_reply_body'
@@ -18,16 +19,37 @@ export const LOCAL_REPLY_BODY_STATE = 'outrigger.local_reply_body'
 /** `X?Y` */
 function alternates(argument: string): [string, string] | null {
   const [main, alternative, more] = argument.split('?')
-  if (main === undefined || main === '' || more !== undefined) return null
+  if (main === undefined || more !== undefined || argument === '') return null
   return [main.toLowerCase(), (alternative ?? '').toLowerCase()]
+}
+
+/**
+ * Fields that Envoy keeps as one value, its parts joined by commas; of any other field that comes several times the formatters print
+ * the first.
+ */
+const JOINED_FIELDS = new Set(
+  (
+    'accept accept-encoding accept-language access-control-request-headers access-control-request-method authorization cache-control ' +
+    'connection content-encoding content-type cookie expect forwarded host keep-alive origin te transfer-encoding upgrade user-agent ' +
+    'vary via x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id'
+  ).split(' '),
+)
+
+function fieldOf(headers: HeaderList, name: string): string | undefined {
+  return JOINED_FIELDS.has(name) ? headers.getJoined(name) : headers.get(name)
+}
+
+function requestField(name: string): (head: RequestHead) => string | undefined {
+  if (name.startsWith(':') || name === 'host') return requestHeaderReader(name)
+  return head => fieldOf(head.headers, name)
 }
 
 function requestHeader(withQuery: boolean): OperatorFactory {
   return argument => {
     const names = alternates(argument)
     if (names === null) return { reason: 'needs (HEADER?ALTERNATIVE)' }
-    const first = requestHeaderReader(names[0])
-    const second = names[1] === '' ? null : requestHeaderReader(names[1])
+    const first = requestField(names[0])
+    const second = names[1] === '' ? null : requestField(names[1])
     return ({ request }) => {
       if (request === null) return undefined
       const value = first(request) ?? second?.(request)
@@ -43,10 +65,15 @@ function responseHeader(read: (info: StreamInfo) => HeaderList | null | undefine
     return info => {
       const headers = read(info)
       if (headers === null || headers === undefined) return undefined
-      const of = (name: string) => (name === ':status' ? String(info.responseCode) : headers.getJoined(name))
+      const of = (name: string) => (name === ':status' ? String(info.responseCode) : fieldOf(headers, name))
       return of(names[0]) ?? (names[1] === '' ? undefined : of(names[1]))
     }
   }
+}
+
+/** Lines are written when a request or a connection ends. */
+export function accessLogType(info: StreamInfo): 'TcpConnectionEnd' | 'DownstreamEnd' {
+  return info.request === null ? 'TcpConnectionEnd' : 'DownstreamEnd'
 }
 
 const endOf = (info: StreamInfo) => (info.endedAt === 0 ? performance.now() : info.endedAt)
@@ -83,7 +110,7 @@ function between(start: string, end: string, scale: number): Operator {
 
 function commonDuration(argument: string): Operator | { reason: string } {
   const [start, end, precision, more] = argument.split(':')
-  const scale = PRECISIONS.get(precision ?? '')
+  const scale = PRECISIONS.get(precision ?? 'ms')
   if (start === undefined || end === undefined || scale === undefined || more !== undefined) return { reason: 'needs (START:END:ms|us|ns)' }
   return between(start, end, scale)
 }
@@ -144,14 +171,33 @@ function pathOf(argument: string): Operator | { reason: string } {
   }
 }
 
+function percentDecoded<T extends string | undefined>(text: T): T | string {
+  if (text === undefined || !text.includes('%')) return text
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
+
 function queryOf(decoded: boolean): Operator {
   return ({ request }) => {
     const at = request === null ? -1 : request.path.indexOf('?')
     if (at === -1) return undefined
     const query = request!.path.slice(at + 1)
-    if (!decoded) return query
-    return query.replace(/%([0-9A-Fa-f]{2})/g, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+    return decoded ? percentDecoded(query) : query
   }
+}
+
+let environment: (name: string) => string | undefined = () => undefined
+
+/** Where `%ENVIRONMENT(NAME)%` reads; called once, before any config is compiled. */
+export function provideEnvironment(read: (name: string) => string | undefined): void {
+  environment = read
+}
+
+/** As Envoy, the value is that of the time of the config. */
+function environmentVariable(name: string): Operator | { reason: string } {
+  if (name === '') return { reason: 'needs (NAME)' }
+  const value = environment(name)
+  const bytes = value === undefined ? '-' : toByteString(value)
+  return () => bytes
 }
 
 /** A host name may hold what a header must not. */
@@ -168,6 +214,7 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['REQ', requestHeader(true)],
   ['REQUEST_HEADER', requestHeader(true)],
   ['REQ_WITHOUT_QUERY', requestHeader(false)],
+  ['STREAM_INFO_REQ', requestHeader(true)],
   ['RESP', responseHeader(info => info.response?.headers)],
   ['RESPONSE_HEADER', responseHeader(info => info.response?.headers)],
   ['TRAILER', responseHeader(info => info.responseTrailers)],
@@ -176,7 +223,9 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   [
     'QUERY_PARAM',
     name =>
-      name === '' ? { reason: 'needs (NAME)' } : ({ request }) => (request === null ? undefined : queryParameter(request.path, name)),
+      name === ''
+        ? { reason: 'needs (NAME)' }
+        : ({ request }) => (request === null ? undefined : percentDecoded(queryParameter(request.path, name))),
   ],
   ['QUERY_PARAMS', argument => queryOf(argument === 'DECODED')],
   ['START_TIME', time(info => info.startTimeMs, false)],
@@ -221,18 +270,30 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['UPSTREAM_TRANSPORT_FAILURE_REASON', plain(info => orNothing(toByteString(info.upstreamTransportFailureReason)))],
   ['UPSTREAM_REQUEST_ATTEMPT_COUNT', plain(info => info.upstreamRequestAttemptCount)],
   ['REQUESTED_SERVER_NAME', requestedServerName],
+  ['LISTENER_NAME', plain(info => orNothing(toByteString(info.connection.listenerName)))],
+  ['UPSTREAM_CONNECTION_ID', plain(info => info.upstreamConnection?.id ?? 0)],
+  ['UPSTREAM_CONNECTION_IDS_ATTEMPTED', plain(info => orNothing(distinct(info.connectionsUsed(), connection => String(connection.id))))],
+  [
+    'UPSTREAM_CONNECTION_POOL_READY_DURATION',
+    plain(info => (info.upstreamStartedAt === 0 ? undefined : whole(info.firstUpstreamByteSentAt - info.upstreamStartedAt))),
+  ],
+  ['ROUTE_RESOLUTION_COUNT', plain(info => info.routeResolutions)],
+  ['DOWNSTREAM_DETECTED_CLOSE_TYPE', plain(() => 'Normal')],
+  ['UPSTREAM_DETECTED_CLOSE_TYPE', plain(info => (info.selectedHost === null ? undefined : 'Normal'))],
+  ['CUSTOM_FLAGS', plain(() => '')],
+  ['ENVIRONMENT', environmentVariable],
   ['CONNECTION_ID', plain(info => info.connection.id)],
   ['STREAM_ID', plain(info => orNothing(info.requestId))],
   ['UNIQUE_ID', plain(() => randomUUID())],
   ['HOSTNAME', plain(() => orNothing(HOSTNAME))],
-  ['ACCESS_LOG_TYPE', plain(info => (info.request === null ? 'TcpConnectionEnd' : 'DownstreamEnd'))],
+  ['ACCESS_LOG_TYPE', plain(accessLogType)],
   ['GRPC_STATUS', grpcStatusName],
   ['GRPC_STATUS_NUMBER', () => grpcStatusName('NUMBER')],
   [
     'LOCAL_REPLY_BODY',
     plain(info => {
       const body = info.filterState(LOCAL_REPLY_BODY_STATE)
-      return typeof body === 'string' ? toByteString(body) : undefined
+      return typeof body === 'string' ? toByteString(body) : ''
     }),
   ],
 ]

@@ -1,6 +1,7 @@
 // envoy.config.accesslog.v3.AccessLog and SubstitutionFormatString -> model: file, stdout and stderr loggers with all of Envoy's
 // built-in filters. Called by listener.ts, network-filters.ts, http-connection-manager.ts, http-filters/router.ts, bootstrap.ts.
 
+import type { JsonObject as JsonObjectMessage } from '@bufbuild/protobuf'
 import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-log.js'
 import {
   type AccessLogFilter as AccessLogFilterMessage,
@@ -9,12 +10,13 @@ import {
   ComparisonFilter_OpSchema,
 } from '../gen/envoy/config/accesslog/v3/accesslog_pb.js'
 import type { SubstitutionFormatString } from '../gen/envoy/config/core/v3/substitution_format_string_pb.js'
+import { AccessLogTypeSchema } from '../gen/envoy/data/accesslog/v3/accesslog_pb.js'
 import type { FileAccessLog } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
 import type { StdoutAccessLog } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
-import { describeType, unpackAny } from './any.js'
+import { describeType, typeNameOf, unpackAny } from './any.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
-import { checkFormat } from './format-string.js'
+import { checkFormat, FORMATTER_TYPES } from './format-string.js'
 import { decodeHeaderMatcher, decodeMetadataMatcher } from './matchers.js'
 import { decodeFraction, enumName, plainJson, plainObject } from './values.js'
 
@@ -69,6 +71,7 @@ function decodeFileFormat(file: FileAccessLog, ctx: Ctx): LogFormat {
       return { text: format.value, json: null, omitEmptyValues: false }
     case 'jsonFormat':
     case 'typedJsonFormat':
+      checkJsonFormat(format.value, ctx.at(format.case === 'jsonFormat' ? 'json_format' : 'typed_json_format'), new Set())
       return { text: null, json: plainObject(format.value), omitEmptyValues: false }
     case 'logFormat':
       return decodeLogFormat(format.value, ctx.at('log_format'))
@@ -79,28 +82,55 @@ function decodeFileFormat(file: FileAccessLog, ctx: Ctx): LogFormat {
 
 export function decodeLogFormat(format: SubstitutionFormatString, ctx: Ctx): LogFormat {
   const { omitEmptyValues } = format
+  const extensions = decodeFormatters(format, ctx)
   switch (format.format.case) {
     case 'textFormat':
-      checkFormat(format.format.value, ctx.at('text_format'))
+      checkFormat(format.format.value, ctx.at('text_format'), extensions)
       return { text: format.format.value, json: null, omitEmptyValues }
     case 'textFormatSource': {
       const bytes = readDataSource(format.format.value, ctx.at('text_format_source'))
       const text = bytes === null ? '' : Buffer.from(bytes).toString('utf8')
-      checkFormat(text, ctx.at('text_format_source'))
+      checkFormat(text, ctx.at('text_format_source'), extensions)
       return { text, json: null, omitEmptyValues }
     }
     case 'jsonFormat':
-      checkJsonFormat(format.format.value, ctx.at('json_format'))
-      return { text: null, json: plainObject(format.format.value), omitEmptyValues }
+      checkJsonFormat(format.format.value, ctx.at('json_format'), extensions)
+      return {
+        text: null,
+        json: plainObject(format.jsonFormatOptions?.sortProperties ? sorted(format.format.value) : format.format.value),
+        omitEmptyValues,
+      }
     default:
       return { text: null, json: null, omitEmptyValues }
   }
 }
 
-function checkJsonFormat(value: unknown, ctx: Ctx): void {
+/** The commands that the formatter extensions add; one that we do not have is an error, as in Envoy. */
+function decodeFormatters(format: SubstitutionFormatString, ctx: Ctx): ReadonlySet<string> {
+  const commands = new Set<string>()
+  for (const [i, formatter] of format.formatters.entries()) {
+    const config = formatter.typedConfig
+    const typeName = config === undefined ? '' : typeNameOf(unpackAny(config, ctx.at('formatters', i)).typeUrl)
+    const command = FORMATTER_TYPES.get(typeName)
+    if (command === undefined) ctx.at('formatters', i).error(`unknown formatter '${formatter.name}' (${typeName})`)
+    else if (command !== null) commands.add(command)
+  }
+  return commands
+}
+
+function checkJsonFormat(value: unknown, ctx: Ctx, extensions: ReadonlySet<string>): void {
   const plain = plainJson(value)
-  if (typeof plain === 'string') checkFormat(plain, ctx)
-  else if (typeof plain === 'object' && plain !== null) for (const item of Object.values(plain)) checkJsonFormat(item, ctx)
+  if (typeof plain === 'string') checkFormat(plain, ctx, extensions)
+  else if (typeof plain === 'object' && plain !== null) for (const item of Object.values(plain)) checkJsonFormat(item, ctx, extensions)
+}
+
+/** `sort_properties`: keys in byte order at every depth. */
+function sorted(value: JsonObjectMessage): JsonObjectMessage {
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, typeof item === 'object' && item !== null && !Array.isArray(item) ? sorted(item) : item]),
+  )
 }
 
 function comparison(filter: ComparisonFilter | undefined): { op: 'EQ' | 'GE' | 'LE' | 'NE'; value: number } {
@@ -139,6 +169,10 @@ export function decodeAccessLogFilter(filter: AccessLogFilterMessage, ctx: Ctx):
       return { kind: 'responseFlag', flags: specifier.value.flags }
     case 'grpcStatusFilter':
       return { kind: 'grpcStatus', statuses: specifier.value.statuses, exclude: specifier.value.exclude }
+    case 'logTypeFilter': {
+      const { types, exclude } = specifier.value
+      return { kind: 'logType', types: types.map(type => enumName(AccessLogTypeSchema, type)), exclude }
+    }
     case 'metadataFilter':
       if (specifier.value.matcher === undefined) return NOTHING
       return {
@@ -147,7 +181,7 @@ export function decodeAccessLogFilter(filter: AccessLogFilterMessage, ctx: Ctx):
         matchIfMissing: specifier.value.matchIfKeyNotFound ?? true,
       }
     default:
-      // extension_filter and log_type_filter are listed by field-support: the log is left out rather than written unfiltered.
+      // extension_filter is listed by field-support: the log is left out rather than written unfiltered.
       return NOTHING
   }
 }

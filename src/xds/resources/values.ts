@@ -13,7 +13,7 @@ import type { RegexMatchAndSubstitute } from '../gen/envoy/type/matcher/v3/regex
 import type { FractionalPercent } from '../gen/envoy/type/v3/percent_pb.js'
 import { FractionalPercent_DenominatorType } from '../gen/envoy/type/v3/percent_pb.js'
 import type { Ctx } from './field-path.js'
-import { checkFormat } from './format-string.js'
+import { checkFormat, modernFormat } from './format-string.js'
 
 /** Milliseconds of a Duration (fractions kept); range and sign are checked by message-check. */
 export function durationMs(duration: Duration): number {
@@ -107,7 +107,7 @@ const APPEND_ACTIONS: Record<HeaderValueOption_HeaderAppendAction, HeaderOption[
 export function decodeHeaderOption(option: HeaderValueOption, ctx: Ctx): HeaderOption {
   const key = option.header?.key ?? ''
   const raw = option.header?.rawValue
-  const value = raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('latin1') : (option.header?.value ?? '')
+  const value = modernFormat(raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('latin1') : (option.header?.value ?? ''))
   if (raw !== undefined && raw.length > 0 && (option.header?.value ?? '') !== '') {
     ctx.at('header').error('only one of value and raw_value may be set')
   }

@@ -13,7 +13,10 @@ function filter(fields: Partial<FaultConfig>) {
       headers: [],
       downstreamNodes: [],
       maxActiveFaults: null,
-      responseRateLimitKbps: null,
+      responseRateLimit: null,
+      runtimeKeys: { delayDuration: 'd', abortHttpStatus: 'h', abortGrpcStatus: 'g', maxActiveFaults: 'fault.http.max_active_faults' },
+      downstreamClusterStats: true,
+      filterMetadata: null,
       ...fields,
     },
   }
@@ -50,7 +53,7 @@ describe('fault filter', () => {
       details: 'fault_filter_abort',
       flags: ResponseFlag.FaultInjected,
     })
-    const grpc = new FakeCall(requestHead())
+    const grpc = new FakeCall(requestHead({ method: 'POST' }, { 'content-type': 'application/grpc' }))
     runHead(world.factory(filter({ abort: { ...ABORT, httpStatus: null, grpcStatus: 14 } })), grpc)
     expect(grpc.reply?.headers?.get('grpc-status')).toBe('14')
   })
@@ -125,10 +128,66 @@ describe('fault filter', () => {
     expect(runHead(world.factory(filter({ abort: { ...ABORT, fraction } })), new FakeCall(requestHead())).status).toBe('continue')
   })
 
+  it('counts an overflow only where a fault would have been', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter({ delay: { ...DELAY, fraction: NEVER }, maxActiveFaults: 0 }))
+    expect(runHead(factory, new FakeCall(requestHead())).status).toBe('continue')
+    expect(world.counter('http.in.fault.faults_overflow')).toBe(0)
+  })
+
+  it('takes the rate of a response from the header where the config says so, by its share', () => {
+    const throttled = (headers: Record<string, string>, randomValue = 0) => {
+      const world = new FakeEnvironment()
+      world.randomValue = randomValue
+      const half = { numerator: 5000, denominator: 10_000, runtimeKey: '' }
+      runHead(world.factory(filter({ responseRateLimit: { kbps: null, fraction: half } })), new FakeCall(requestHead({}, headers)))
+      return world.counter('http.in.fault.response_rl_injected')
+    }
+    expect(throttled({ 'x-envoy-fault-throughput-response': '10' })).toBe(1)
+    expect(throttled({})).toBe(0)
+    expect(throttled({ 'x-envoy-fault-throughput-response': '10' }, 0.5)).toBe(0)
+    const asked = { 'x-envoy-fault-throughput-response': '10', 'x-envoy-fault-throughput-response-percentage': '1000' }
+    expect([throttled(asked, 0.09), throttled(asked, 0.1)]).toEqual([1, 0])
+  })
+
+  it('lets the runtime change durations and statuses, for all or for one calling service', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter({ delay: DELAY, abort: ABORT }))
+    world.runtime.set('d', 0).set('h', 418)
+    const status = (headers: Record<string, string> = {}) => {
+      const call = new FakeCall(requestHead({}, headers))
+      runHead(factory, call)
+      return call.reply?.status
+    }
+    expect(status()).toBe(418)
+    world.runtime.set('fault.http.web.abort.http_status', 404)
+    expect(status({ 'x-envoy-downstream-service-cluster': 'web' })).toBe(404)
+    world.runtime.set('fault.http.web.delay.fixed_duration_ms', 5)
+    expect(status({ 'x-envoy-downstream-service-cluster': 'web' })).toBeUndefined()
+    world.clock.advance(5)
+    expect(world.counter('http.in.fault.web.delays_injected')).toBe(1)
+    expect(world.counter('http.in.fault.web.aborts_injected')).toBe(2)
+    const never = world.factory(filter({ abort: { ...ABORT, fraction: NEVER } }))
+    world.runtime.set('fault.http.web.abort.abort_percent', 100)
+    const call = new FakeCall(requestHead({}, { 'x-envoy-downstream-service-cluster': 'web' }))
+    runHead(never, call)
+    expect(call.reply?.status).toBe(404)
+  })
+
+  it('leaves its metadata on a request that it touched, and no counters by service where they are off', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(filter({ abort: ABORT, filterMetadata: { experiment: 'x' }, downstreamClusterStats: false }))
+    const call = new FakeCall(requestHead({}, { 'x-envoy-downstream-service-cluster': 'web' }))
+    runHead(factory, call)
+    expect(call.info.dynamicMetadata('envoy.filters.http.fault')).toEqual({ experiment: 'x' })
+    expect(world.counter('http.in.fault.aborts_injected')).toBe(1)
+    expect(world.store.has('counter', 'http.in.fault.web.aborts_injected')).toBe(false)
+  })
+
   it('slows a response down to its rate, keeps every byte and pauses the upstream', () => {
     const world = new FakeEnvironment()
     const call = new FakeCall(requestHead())
-    const { filter: made } = runHead(world.factory(filter({ responseRateLimitKbps: 20 })), call)
+    const { filter: made } = runHead(world.factory(filter({ responseRateLimit: { kbps: 20, fraction: ALWAYS } })), call)
     made!.responseHead!(call, responseHead(), false, false)
     const body = Buffer.alloc(100_000, 'x')
     expect(made!.responseData!(call, body, false)).toBeNull()

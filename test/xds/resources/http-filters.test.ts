@@ -1,6 +1,19 @@
 import { describe, expect, it } from 'vitest'
 import type { HttpFilter } from '../../../src/model/http-filter.js'
-import { decoded, decodeListenerJson, errorsOf, hcm, httpFilter, type Json, listenerJson, networkFilter, router, TYPE } from './messages.js'
+import {
+  decoded,
+  decodeListenerJson,
+  decodeRouteJson,
+  errorsOf,
+  hcm,
+  httpFilter,
+  type Json,
+  listenerJson,
+  networkFilter,
+  routeJson,
+  router,
+  TYPE,
+} from './messages.js'
 
 const decodeFilters = (...filters: Json[]) => decodeListenerJson(listenerJson({ filters: [hcm({ http_filters: [...filters, router()] })] }))
 function filtersOf(...filters: Json[]): readonly HttpFilter[] {
@@ -321,7 +334,47 @@ describe('access logs', () => {
       kind: 'and',
       filters: [{ kind: 'statusCode', op: 'GE', value: 400 }, { kind: 'notHealthCheck' }],
     })
-    expect(filter({ log_type_filter: { types: ['TcpUpstreamConnected'] } })).toEqual({ kind: 'or', filters: [] })
+    expect(filter({ log_type_filter: { types: ['TcpConnectionEnd'], exclude: true } })).toEqual({
+      kind: 'logType',
+      types: ['TcpConnectionEnd'],
+      exclude: true,
+    })
+    expect(
+      filter({
+        extension_filter: { name: 'x', typed_config: { '@type': `${TYPE}xds.type.v3.TypedStruct`, type_url: `${TYPE}no.such.Filter` } },
+      }),
+    ).toEqual({
+      kind: 'or',
+      filters: [],
+    })
+  })
+
+  it('sort JSON keys at every depth where asked, and take the commands of formatter extensions', () => {
+    const format = (json: Json) => decoded(logs(stdout({ log_format: json }))).accessLogs[0]!.format
+    const sorted = format({ json_format: { b: { d: '1', c: '2' }, a: '3' }, json_format_options: { sort_properties: true } })
+    expect(JSON.stringify(sorted.json)).toBe('{"a":"3","b":{"c":"2","d":"1"}}')
+    const withoutQuery = { text_format_source: { inline_string: '%REQ_WITHOUT_QUERY(:path)%' } }
+    const extension = (type: string) => ({
+      name: 'f',
+      typed_config: { '@type': `${TYPE}xds.type.v3.TypedStruct`, type_url: `${TYPE}${type}` },
+    })
+    expect(errorsOf(logs(stdout({ log_format: withoutQuery })))).toHaveLength(1)
+    expect(
+      format({ ...withoutQuery, formatters: [extension('envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery')] }).text,
+    ).toBe('%REQ_WITHOUT_QUERY(:path)%')
+    expect(errorsOf(logs(stdout({ log_format: { ...withoutQuery, formatters: [extension('no.such.Formatter')] } })))).toEqual([
+      expect.stringMatching(/formatters\[0\].*unknown formatter/),
+      expect.stringMatching(/REQ_WITHOUT_QUERY/),
+    ])
+  })
+
+  it('read the older forms of commands in header values', () => {
+    const option = (value: string) => {
+      const route = decodeRouteJson(routeJson({ request_headers_to_add: [{ header: { key: 'a', value } }] }))
+      return decoded(route).virtualHosts[0]!.routes[0]!.mutations.requestAdd[0]!.value
+    }
+    expect(option('%UPSTREAM_METADATA(["ns", "k"])%|%DYNAMIC_METADATA(["a"])%')).toBe('%UPSTREAM_METADATA(ns:k)%|%DYNAMIC_METADATA(a)%')
+    expect(option('%PER_REQUEST_STATE(a.b)%')).toBe('%FILTER_STATE(a.b:PLAIN)%')
   })
 
   it('list a logger that is unknown, and refuse a format that is broken', () => {

@@ -92,6 +92,7 @@ export const CORE_SUPPORT: SupportTable = {
       'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection',
   },
   'envoy.config.core.v3.HttpUri': { supported: 'uri cluster timeout' },
+  'envoy.config.core.v3.JsonFormatOptions': { supported: 'sort_properties' },
   'envoy.config.core.v3.KeepaliveSettings': {
     supported: 'interval timeout',
     accepted: { interval_jitter: '', connection_idle_interval: '' },
@@ -132,8 +133,7 @@ export const CORE_SUPPORT: SupportTable = {
     },
   },
   'envoy.config.core.v3.SubstitutionFormatString': {
-    supported: 'text_format json_format text_format_source omit_empty_values content_type',
-    accepted: { formatters: '', json_format_options: '' },
+    supported: 'text_format json_format text_format_source omit_empty_values content_type formatters json_format_options',
   },
   'envoy.config.core.v3.TcpKeepalive': { supported: 'keepalive_probes keepalive_time keepalive_interval' },
   'envoy.config.core.v3.TransportSocket': { supported: 'name typed_config' },

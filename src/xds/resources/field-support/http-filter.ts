@@ -18,8 +18,9 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.common.fault.v3.FaultDelay': { supported: 'fixed_delay header_delay percentage' },
   'envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay': { supported: '' },
-  'envoy.extensions.filters.common.fault.v3.FaultRateLimit': { supported: 'fixed_limit', accepted: { header_limit: '', percentage: '' } },
+  'envoy.extensions.filters.common.fault.v3.FaultRateLimit': { supported: 'fixed_limit header_limit percentage' },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit': { supported: 'limit_kbps' },
+  'envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit': { supported: '' },
   'envoy.extensions.filters.http.buffer.v3.Buffer': { supported: 'max_request_bytes' },
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { supported: 'disabled buffer' },
   'envoy.extensions.filters.http.compressor.v3.Compressor': {
@@ -73,16 +74,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort': { supported: '' },
   'envoy.extensions.filters.http.fault.v3.HTTPFault': {
     supported:
-      'delay abort upstream_cluster headers downstream_nodes max_active_faults response_rate_limit delay_percent_runtime abort_percent_runtime',
-    accepted: {
-      delay_duration_runtime: '',
-      abort_http_status_runtime: '',
-      max_active_faults_runtime: '',
-      response_rate_limit_percent_runtime: '',
-      abort_grpc_status_runtime: '',
-      disable_downstream_cluster_stats: '',
-      filter_metadata: '',
-    },
+      'delay abort upstream_cluster headers downstream_nodes max_active_faults response_rate_limit delay_percent_runtime abort_percent_runtime delay_duration_runtime abort_http_status_runtime max_active_faults_runtime response_rate_limit_percent_runtime abort_grpc_status_runtime disable_downstream_cluster_stats filter_metadata',
   },
   'envoy.extensions.filters.http.grpc_http1_bridge.v3.Config': {
     supported: 'upgrade_protobuf_to_grpc',

@@ -7,14 +7,15 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.accesslog.v3.AccessLog': { supported: 'name filter typed_config' },
   'envoy.config.accesslog.v3.AccessLogFilter': {
     supported:
-      'status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter or_filter header_filter response_flag_filter grpc_status_filter metadata_filter',
-    accepted: { extension_filter: 'nothing passes an unknown filter', log_type_filter: 'nothing passes an unknown filter' },
+      'status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter or_filter header_filter response_flag_filter grpc_status_filter metadata_filter log_type_filter',
+    accepted: { extension_filter: 'nothing passes an unknown filter' },
   },
   'envoy.config.accesslog.v3.AndFilter': { supported: 'filters' },
   'envoy.config.accesslog.v3.ComparisonFilter': { supported: 'op value' },
   'envoy.config.accesslog.v3.DurationFilter': { supported: 'comparison' },
   'envoy.config.accesslog.v3.GrpcStatusFilter': { supported: 'statuses exclude' },
   'envoy.config.accesslog.v3.HeaderFilter': { supported: 'header' },
+  'envoy.config.accesslog.v3.LogTypeFilter': { supported: 'types exclude' },
   'envoy.config.accesslog.v3.MetadataFilter': { supported: 'matcher match_if_key_not_found' },
   'envoy.config.accesslog.v3.NotHealthCheckFilter': { supported: '' },
   'envoy.config.accesslog.v3.OrFilter': { supported: 'filters' },

@@ -14,7 +14,7 @@ import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
 import { decodeGrpcService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeHeaderMatchers } from '../matchers.js'
-import { decodeFraction, decodeHeaderOptions, decodeRuntimeFraction, durationMs, durationMsOr } from '../values.js'
+import { decodeFraction, decodeHeaderOptions, decodeRuntimeFraction, durationMs, durationMsOr, plainObject } from '../values.js'
 
 /** Envoy's percentages in fault default to 0 when the message is there but its percentage is not. */
 export function decodeFault(fault: HTTPFault, ctx: Ctx): FaultConfig {
@@ -43,7 +43,25 @@ export function decodeFault(fault: HTTPFault, ctx: Ctx): FaultConfig {
     headers: decodeHeaderMatchers(fault.headers, ctx, 'headers'),
     downstreamNodes: fault.downstreamNodes,
     maxActiveFaults: fault.maxActiveFaults ?? null,
-    responseRateLimitKbps: limit?.limitType.case === 'fixedLimit' ? Number(limit.limitType.value.limitKbps) : null,
+    responseRateLimit:
+      limit === undefined
+        ? null
+        : {
+            kbps: limit.limitType.case === 'fixedLimit' ? Number(limit.limitType.value.limitKbps) : null,
+            fraction: decodeFraction(
+              limit.percentage,
+              fault.responseRateLimitPercentRuntime || 'fault.http.rate_limit.response_percent',
+              0,
+            ),
+          },
+    runtimeKeys: {
+      delayDuration: fault.delayDurationRuntime || 'fault.http.delay.fixed_duration_ms',
+      abortHttpStatus: fault.abortHttpStatusRuntime || 'fault.http.abort.http_status',
+      abortGrpcStatus: fault.abortGrpcStatusRuntime || 'fault.http.abort.grpc_status',
+      maxActiveFaults: fault.maxActiveFaultsRuntime || 'fault.http.max_active_faults',
+    },
+    downstreamClusterStats: !fault.disableDownstreamClusterStats,
+    filterMetadata: fault.filterMetadata === undefined ? null : plainObject(fault.filterMetadata),
   }
 }
 

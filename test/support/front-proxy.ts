@@ -26,6 +26,8 @@ export interface Ask {
   readonly secure?: ConnectionOptions
 }
 
+/** Envoy holds its access log back for ten seconds. */
+const FLAGS = process.env['OUTRIGGER_BIN'] === undefined ? [] : ['--file-flush-interval-msec', '50']
 const LOG = 'LOG %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%'
 
 export class Front {
@@ -49,7 +51,7 @@ export class Front {
       ...options.bootstrap,
       static_resources: { listeners: [listener('front', port, [manager], options.listener, options.chain)], clusters: options.clusters },
     }
-    return new Front(await ProxyProcess.start({ bootstrap }), port)
+    return new Front(await ProxyProcess.start({ bootstrap, flags: FLAGS }), port)
   }
 
   /** One request on a connection of its own. */

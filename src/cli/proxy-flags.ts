@@ -11,6 +11,8 @@ export interface ProxyFlags {
   readonly componentLogLevel: string
   readonly concurrency: number
   readonly drainTimeS: number
+  /** How long an access log line may wait; null = our default. */
+  readonly fileFlushIntervalMs: number | null
   readonly drainStrategy: 'gradual' | 'immediate'
   readonly parentShutdownTimeS: number
   readonly serviceNode: string
@@ -31,7 +33,6 @@ const ACCEPTED_WITH_VALUE = new Set([
   '--base-id-path',
   '--restart-epoch',
   '--local-address-ip-version',
-  '--file-flush-interval-msec',
   '--file-flush-min-size-kb',
   '--parent-shutdown-time-s',
   '--max-stats',
@@ -129,6 +130,7 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
     componentLogLevel: text('--component-log-level'),
     concurrency: number('--concurrency', 1),
     drainTimeS: number('--drain-time-s', 600),
+    fileFlushIntervalMs: values.has('--file-flush-interval-msec') ? number('--file-flush-interval-msec', 0) : null,
     drainStrategy: drainStrategy === 'immediate' ? 'immediate' : 'gradual',
     parentShutdownTimeS: number('--parent-shutdown-time-s', 900),
     serviceNode: text('--service-node'),
@@ -152,6 +154,7 @@ const KNOWN = new Set([
   '--component-log-level',
   '--concurrency',
   '--drain-time-s',
+  '--file-flush-interval-msec',
   '--drain-strategy',
   '--parent-shutdown-time-s',
   '--service-node',
@@ -167,6 +170,8 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --mode serve|validate   validate: check the bootstrap, print what is wrong, exit
   -l, --log-level LEVEL       trace, debug, info (default), warning, error, critical, off
       --drain-time-s N        how long busy connections may finish (default 600)
+      --file-flush-interval-msec N
+                              how long an access log line may wait (default 1000)
       --drain-strategy S      gradual (default) or immediate
       --service-node ID       node id, --service-cluster NAME node cluster (over the bootstrap's)
       --concurrency N         accepted; one thread runs

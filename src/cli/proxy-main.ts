@@ -97,6 +97,7 @@ function newServer(
     store,
     log: logger.log,
     drainTimeMs: flags.drainTimeS * 1000,
+    logFlushIntervalMs: flags.fileFlushIntervalMs,
     drainStrategy: flags.drainStrategy,
     random: Math.random,
     env: name => process.env[name],

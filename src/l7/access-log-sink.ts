@@ -147,6 +147,11 @@ function openStandard(stream: NodeJS.WriteStream): OpenOutput {
 /** All sinks of the process, by path. */
 export class LogSinks {
   private readonly sinks = new Map<string, AccessLogSink>()
+  private readonly flushIntervalMs: number
+
+  constructor(flushIntervalMs: number | null = null) {
+    this.flushIntervalMs = flushIntervalMs ?? FLUSH_INTERVAL_MS
+  }
 
   open(target: AccessLog['sink']): AccessLogSink {
     const path = target.kind === 'file' ? target.path : `/dev/${target.kind}`
@@ -154,7 +159,7 @@ export class LogSinks {
     if (sink === undefined) {
       const open =
         path === '/dev/stdout' ? openStandard(process.stdout) : path === '/dev/stderr' ? openStandard(process.stderr) : openFile(path)
-      sink = new AccessLogSink(open)
+      sink = new AccessLogSink(open, this.flushIntervalMs)
       this.sinks.set(path, sink)
     }
     return sink

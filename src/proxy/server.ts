@@ -39,6 +39,8 @@ export interface ServerOptions {
   readonly store: StatsStore
   readonly log: ServerLog
   readonly drainTimeMs: number
+  /** How long an access log line may wait (--file-flush-interval-msec); null = 1 s. */
+  readonly logFlushIntervalMs: number | null
   readonly drainStrategy: 'gradual' | 'immediate'
   readonly random: () => number
   readonly env: (name: string) => string | undefined
@@ -91,7 +93,7 @@ export class Server {
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
     this.runtime = { get: key => bootstrap.runtime.get(key) }
-    this.sinks = new LogSinks()
+    this.sinks = new LogSinks(options.logFlushIntervalMs)
     this.secrets = new SecretRegistry({
       environment: options.env,
       onWanted: ref => this.onSecretWanted?.(ref),

@@ -26,8 +26,8 @@ export interface Ask {
   readonly secure?: ConnectionOptions
 }
 
-/** Envoy holds its access log back for ten seconds. */
-const FLAGS = process.env['OUTRIGGER_BIN'] === undefined ? [] : ['--file-flush-interval-msec', '50']
+/** The access log is waited for all the time here. */
+const FLAGS = ['--file-flush-interval-msec', '20']
 const LOG = 'LOG %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%'
 
 export class Front {

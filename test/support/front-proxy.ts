@@ -16,6 +16,8 @@ export interface FrontOptions {
   readonly listener?: object
   readonly chain?: object
   readonly bootstrap?: object
+  /** Further listeners. */
+  readonly listeners?: readonly object[]
 }
 
 export interface Ask {
@@ -49,7 +51,10 @@ export class Front {
     )
     const bootstrap = {
       ...options.bootstrap,
-      static_resources: { listeners: [listener('front', port, [manager], options.listener, options.chain)], clusters: options.clusters },
+      static_resources: {
+        listeners: [listener('front', port, [manager], options.listener, options.chain), ...(options.listeners ?? [])],
+        clusters: options.clusters,
+      },
     }
     return new Front(await ProxyProcess.start({ bootstrap, flags: FLAGS }), port)
   }

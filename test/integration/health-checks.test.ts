@@ -178,11 +178,16 @@ describe('HTTP', () => {
 
   it('x-envoy-immediate-health-check-fail in an ordinary answer: out until the next good check', async () => {
     await healthy('immediate', 1)
-    app.respond = (request, socket) =>
-      void socket.write(
-        request.path === '/immediate' ? http('', '503 Busy') : http('leaving', '200 OK', { 'x-envoy-immediate-health-check-fail': '1' }),
-      )
-    expect((await front.ask('/immediate/last')).body).toBe('leaving')
+    // No check fails before the answer that says so.
+    let leaving = false
+    app.respond = (request, socket) => {
+      if (request.path === '/immediate') socket.write(http('', leaving ? '503 Busy' : '200 OK'))
+      else {
+        leaving = true
+        socket.write(http('leaving', '200 OK', { 'x-envoy-immediate-health-check-fail': '1' }))
+      }
+    }
+    await until('the last answer', async () => (await front.ask('/immediate/last')).body === 'leaving')
     await healthy('immediate', 0)
     answers('200 OK')
     await healthy('immediate', 1)

@@ -94,6 +94,7 @@ function headerMethod(policy: HashPolicy & { kind: 'header' }): Method {
 
 function cookieMethod(policy: HashPolicy & { kind: 'cookie' }): Method {
   const name = toByteString(policy.name)
+  const attributes = cookieAttributes(policy)
   return (head, info) => {
     const value = cookieValue(head, name)
     if (value !== '') return found(value)
@@ -104,13 +105,15 @@ function cookieMethod(policy: HashPolicy & { kind: 'cookie' }): Method {
       formatAddress({ kind: 'socket', host: connection.remoteAddress, port: connection.remotePort }) +
       formatAddress({ kind: 'socket', host: connection.localAddress, port: connection.localPort })
     const made = xxHash64(seed).toString(16).padStart(16, '0')
-    return { hash: xxHash64(made), setCookie: setCookie(name, made, policy) }
+    return { hash: xxHash64(made), setCookie: `${name}="${made}"${attributes}` }
   }
 }
 
-function setCookie(name: string, value: string, { path, ttlSeconds }: HashPolicy & { kind: 'cookie' }): string {
+/** What follows the value in Set-Cookie, in Envoy's order. */
+function cookieAttributes({ path, ttlSeconds, attributes }: HashPolicy & { kind: 'cookie' }): string {
   const age = ttlSeconds !== null && ttlSeconds > 0 ? `; Max-Age=${ttlSeconds}` : ''
-  return `${name}="${value}"${age}${path === '' ? '' : `; Path=${path}`}; HttpOnly`
+  const more = attributes.map(({ name, value }) => `; ${name}${value === '' ? '' : `=${value}`}`)
+  return toByteString(`${age}${path === '' ? '' : `; Path=${path}`}${more.join('')}; HttpOnly`)
 }
 
 /** First value of a cookie, without its quotes; '' when absent. */

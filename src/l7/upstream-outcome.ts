@@ -196,7 +196,8 @@ function replyCodeOf(failure: UpstreamFailure): LocalReplyCode {
 }
 
 function replyFor(failure: UpstreamFailure): LocalReply {
-  const reply = localReply(replyCodeOf(failure), 'why' in failure ? failure.why : '')
+  // As in Envoy, a connect timeout has no transport failure reason: the endpoint's address is not the client's to know.
+  const reply = localReply(replyCodeOf(failure), 'why' in failure && failure.kind !== 'connect-timeout' ? failure.why : '')
   // As Envoy, a refused connection is told to the client without its address; log and details have it.
   if (failure.kind === 'connect-failure' && !failure.tls) return { ...reply, body: localReply(replyCodeOf(failure), '').body }
   return reply

@@ -108,6 +108,8 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
     host.stats.rqTotal++
     stats.upstream_rq_total.value++
     stats.upstream_rq_active.value++
+    // Before anything is sent: a stream that breaks later ends a run of failed connections all the same (Envoy's onPoolReady).
+    host.cluster.recordLocalOriginSuccess(host)
     this.owner.onUpstreamReady(this)
   }
 

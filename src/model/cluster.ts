@@ -210,7 +210,6 @@ export interface Cluster {
     readonly intervalSeconds: number | null
   } | null
   readonly bindSource: Address | null
-  readonly preconnectRatio: number
   readonly metadata: Metadata
   readonly unsupported: readonly string[]
 }

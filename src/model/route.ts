@@ -47,6 +47,8 @@ export type HashPolicy =
       readonly name: string
       readonly path: string
       readonly ttlSeconds: number | null
+      /** Further attributes of a cookie that is made, e.g. `Secure` with an empty value. */
+      readonly attributes: readonly { readonly name: string; readonly value: string }[]
       readonly terminal: boolean
     }
   | { readonly kind: 'sourceIp'; readonly terminal: boolean }

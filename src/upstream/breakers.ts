@@ -72,10 +72,9 @@ export class Breakers {
     this.refreshPending()
   }
 
-  /** Envoy counts a refused request as upstream_rq_pending_overflow too. */
   tryRequest(): boolean {
     if (this.requests >= this.limits.maxRequests) {
-      this.stats.main.upstream_rq_pending_overflow.value++
+      this.stats.main.upstream_rq_active_overflow.value++
       return false
     }
     this.requests++

@@ -394,9 +394,9 @@ export class UpstreamCluster {
       onAttempt: () => {
         main.update_attempt.value++
       },
-      onSuccess: empty => {
+      onSuccess: changed => {
         main.update_success.value++
-        if (empty) main.update_empty.value++
+        if (!changed) main.update_no_rebuild.value++
       },
       onFailure: (hostname, reason) => {
         main.update_failure.value++

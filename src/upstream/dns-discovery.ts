@@ -15,7 +15,7 @@ export interface DnsHooks {
   /** Every name has been asked for once, with whatever result. */
   onFirstAnswers(): void
   onAttempt(): void
-  onSuccess(empty: boolean): void
+  onSuccess(changed: boolean): void
   onFailure(hostname: string, reason: string): void
   readonly clock: Clock
   readonly random: () => number
@@ -87,9 +87,10 @@ export class DnsDiscovery {
     } else target.failures = 0
     if (result.ok) {
       const { addresses } = result.answer
-      if (!failed) this.hooks.onSuccess(addresses.length === 0)
       const ignored = addresses.length === 0 && this.logical
-      if (!ignored && !sameList(addresses, target.addresses)) {
+      const changed = !ignored && !sameList(addresses, target.addresses)
+      if (!failed) this.hooks.onSuccess(changed)
+      if (changed) {
         target.addresses = addresses
         this.publish()
       }

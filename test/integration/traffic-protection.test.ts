@@ -148,7 +148,8 @@ describe('circuit breakers', () => {
     await logged(
       new RegExp(`LOG /${cluster}/over 503 UO upstream_reset_before_response_started\\{overflow\\|${limit.replace(' ', '_')}\\}`),
     )
-    expect(await proxy.stat(`cluster.${cluster}.upstream_rq_pending_overflow`)).toBe(1)
+    const counter = cluster === 'requests' ? 'upstream_rq_active_overflow' : 'upstream_rq_pending_overflow'
+    expect(await proxy.stat(`cluster.${cluster}.${counter}`)).toBe(1)
     for (const client of held) client.destroy()
     await proxy.untilStat('http.ingress.downstream_rq_active', value => value === 0)
     await proxy.untilStat(`cluster.${cluster}.circuit_breakers.default.rq_open`, value => value === 0)

@@ -1,6 +1,5 @@
 // Filters that ask another service, through the real proxy: ext_authz over HTTP and gRPC (with the body), and the global rate limit.
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import * as grpc from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   type CheckRequest,
@@ -15,6 +14,7 @@ import {
   RateLimitResponse_Code,
   RateLimitResponseSchema,
 } from '../../src/xds/gen/envoy/service/ratelimit/v3/rls_pb.js'
+import { GrpcServices, http2Upstream } from '../support/grpc-services.js'
 import { Http1Client } from '../support/http1-client.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { freePort, hcm, listener, ProxyProcess, router, routesTo, staticCluster, stopAll, typed } from '../support/proxy-process.js'
@@ -24,55 +24,36 @@ const http1Authz = new HttpOrigin((request, socket) => {
   const allowed = request.body.toString().includes('good')
   socket.write(allowed ? http('', '200 OK', { 'x-user': 'ann' }) : http('go away', '403 Forbidden', { 'x-why': 'body' }))
 })
-const server = new grpc.Server()
+const server = new GrpcServices()
 const checks: CheckRequest[] = []
 const limits: RateLimitRequest[] = []
 let authzPort: number
 let grpcAuthzPort: number
 let limitPort: number
 
-function unary<I, O>(path: string, read: (bytes: Buffer) => I, write: (value: O) => Uint8Array, handle: (request: I) => O): void {
-  const definition = {
-    path,
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: () => Buffer.alloc(0),
-    requestDeserialize: read,
-    responseSerialize: (value: O) => Buffer.from(write(value)),
-    responseDeserialize: () => null,
-  }
-  const handler = (call: grpc.ServerUnaryCall<I, O>, done: grpc.sendUnaryData<O>): void => done(null, handle(call.request))
-  server.addService(
-    { call: definition } as unknown as grpc.ServiceDefinition,
-    { call: handler } as unknown as grpc.UntypedServiceImplementation,
-  )
-}
-
 beforeAll(async () => {
   await Promise.all([app.listen(), http1Authz.listen()])
-  unary(
-    '/envoy.service.auth.v3.Authorization/Check',
-    bytes => fromBinary(CheckRequestSchema, bytes),
-    (value: CheckResponse) => toBinary(CheckResponseSchema, value),
-    request => {
+  server.add({
+    path: '/envoy.service.auth.v3.Authorization/Check',
+    read: bytes => fromBinary(CheckRequestSchema, bytes),
+    write: (value: CheckResponse) => toBinary(CheckResponseSchema, value),
+    handle: request => {
       checks.push(request)
       const allowed = request.attributes?.request?.http?.body === 'good'
       return create(CheckResponseSchema, { status: { code: allowed ? 0 : 7 } })
     },
-  )
-  unary(
-    '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit',
-    bytes => fromBinary(RateLimitRequestSchema, bytes),
-    (value: RateLimitResponse) => toBinary(RateLimitResponseSchema, value),
-    request => {
+  })
+  server.add({
+    path: '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit',
+    read: bytes => fromBinary(RateLimitRequestSchema, bytes),
+    write: (value: RateLimitResponse) => toBinary(RateLimitResponseSchema, value),
+    handle: request => {
       limits.push(request)
       const over = request.descriptors[0]?.entries[0]?.value === 'bob'
       return create(RateLimitResponseSchema, { overallCode: over ? RateLimitResponse_Code.OVER_LIMIT : RateLimitResponse_Code.OK })
     },
-  )
-  const grpcPort = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port))),
-  )
+  })
+  await server.listen()
   authzPort = await freePort()
   grpcAuthzPort = await freePort()
   limitPort = await freePort()
@@ -131,14 +112,7 @@ beforeAll(async () => {
         clusters: [
           staticCluster('app', app.port),
           staticCluster('authz', http1Authz.port),
-          staticCluster('services', grpcPort, {
-            typed_extension_protocol_options: {
-              'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-                '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-                explicit_http_config: { http2_protocol_options: {} },
-              },
-            },
-          }),
+          staticCluster('services', server.port, http2Upstream),
         ],
       },
     },
@@ -147,7 +121,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stopAll()
-  server.forceShutdown()
+  server.close()
   await Promise.all([app.close(), http1Authz.close()])
 })
 

@@ -266,7 +266,10 @@ describe('hash policies', () => {
     expect(hash([{ kind: 'queryParameter', name: 'u', terminal: false }], head('/?u=joe')).hash).toBe(xxHash64('joe'))
     expect(hash([{ kind: 'sourceIp', terminal: false }]).hash).toBe(xxHash64('10.1.10.23'))
     expect(
-      hash([{ kind: 'cookie', name: 'id', path: '', ttlSeconds: null, terminal: false }], head('/', {}, [['cookie', 'a=b; id="42"']])).hash,
+      hash(
+        [{ kind: 'cookie', name: 'id', path: '', ttlSeconds: null, attributes: [], terminal: false }],
+        head('/', {}, [['cookie', 'a=b; id="42"']]),
+      ).hash,
     ).toBe(xxHash64('42'))
   })
 
@@ -282,7 +285,7 @@ describe('hash policies', () => {
   })
 
   it('make a cookie where the policy has a ttl', () => {
-    const policy: HashPolicy = { kind: 'cookie', name: 'id', path: '/x', ttlSeconds: 60, terminal: false }
+    const policy: HashPolicy = { kind: 'cookie', name: 'id', path: '/x', ttlSeconds: 60, attributes: [], terminal: false }
     const made = hash([policy])
     const value = xxHash64('10.1.10.23:555510.0.0.1:443').toString(16).padStart(16, '0')
     expect(made).toEqual({ hash: xxHash64(value), setCookie: `id="${value}"; Max-Age=60; Path=/x; HttpOnly` })

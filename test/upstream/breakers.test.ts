@@ -15,7 +15,7 @@ describe('Breakers', () => {
   it.each([
     ['connections', 'Connection', 'maxConnections', 'cx_open', 'upstream_cx_overflow', 'max_connections'],
     ['pending', 'Pending', 'maxPendingRequests', 'rq_pending_open', 'upstream_rq_pending_overflow', 'max_pending_requests'],
-    ['requests', 'Request', 'maxRequests', 'rq_open', 'upstream_rq_pending_overflow', 'max_requests'],
+    ['requests', 'Request', 'maxRequests', 'rq_open', 'upstream_rq_active_overflow', 'max_requests'],
     ['retries', 'Retry', 'maxRetries', 'rq_retry_open', 'upstream_rq_retry_overflow', 'max_retries'],
     ['connectionPools', 'ConnectionPool', 'maxConnectionPools', 'cx_pool_open', 'upstream_cx_pool_overflow', 'max_connection_pools'],
   ] as const)(

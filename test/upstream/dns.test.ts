@@ -230,7 +230,11 @@ describe('STRICT_DNS', () => {
     clock.advance(5_000)
     resolver.answer([])
     expect(registry.get('c')!.hosts).toEqual([])
-    expect(registry.get('c')!.stats.main.update_empty.value).toBe(1)
+    const { main } = registry.get('c')!.stats
+    expect([main.update_success.value, main.update_no_rebuild.value]).toEqual([3, 0])
+    clock.advance(5_000)
+    resolver.answer([])
+    expect([main.update_success.value, main.update_no_rebuild.value]).toEqual([4, 1])
   })
 
   it('respects the TTL where asked, but never without pause', () => {

@@ -211,7 +211,6 @@ export function cluster(name: string, more: Partial<Cluster> = {}): Cluster {
     transportSocketMatches: [],
     tcpKeepalive: null,
     bindSource: null,
-    preconnectRatio: 1,
     metadata: new Map(),
     unsupported: [],
     ...more,

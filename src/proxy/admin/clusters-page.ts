@@ -49,7 +49,7 @@ export function clustersText(server: Server): string {
     line('added_via_api', !cluster.isStatic)
     if (config.discovery.kind === 'eds') line('eds_service_name', config.discovery.serviceName)
     for (const host of cluster.hosts) {
-      const prefix = host.key
+      const prefix = host.addressText
       line(`${prefix}::cx_active`, host.activeConnections)
       line(`${prefix}::cx_connect_fail`, host.stats.cxConnectFail)
       line(`${prefix}::cx_total`, host.stats.cxTotal)

@@ -63,7 +63,6 @@ export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster
     transportSocketMatches: decodeSocketMatches(cluster, ctx),
     tcpKeepalive: decodeKeepalive(cluster),
     bindSource: decodeBindSource(cluster, ctx),
-    preconnectRatio: cluster.preconnectPolicy?.perUpstreamPreconnectRatio ?? 1,
     metadata: decodeMetadata(cluster.metadata),
     unsupported: ctx.sink.unsupported,
   }

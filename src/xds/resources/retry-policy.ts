@@ -127,7 +127,9 @@ export function decodeHashPolicies(policies: readonly RouteAction_HashPolicy[], 
       }
       case 'cookie': {
         const { name, path, ttl } = specifier.value
-        out.push({ kind: 'cookie', name, path, ttlSeconds: ttl === undefined ? null : Math.trunc(durationMs(ttl) / 1000), terminal })
+        const ttlSeconds = ttl === undefined ? null : Math.trunc(durationMs(ttl) / 1000)
+        const attributes = specifier.value.attributes.map(({ name, value }) => ({ name, value }))
+        out.push({ kind: 'cookie', name, path, ttlSeconds, attributes, terminal })
         break
       }
       case 'connectionProperties':

@@ -37,7 +37,6 @@ describe('decodeCluster fills in Envoy’s defaults', () => {
       healthChecks: [],
       tls: null,
       http: { protocol: 'http1', autoSni: false, autoSanValidation: false },
-      preconnectRatio: 1,
       discovery: { kind: 'static', assignment: { overprovisioningFactor: 140, endpointStaleAfterMs: null } },
     })
   })

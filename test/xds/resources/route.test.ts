@@ -163,8 +163,8 @@ describe('decodeRouteConfiguration reads', () => {
     })
     expect(action.hashPolicy).toEqual([
       { kind: 'header', name: 'x', regexRewrite: null, terminal: true },
-      { kind: 'cookie', name: 'a', path: '/', ttlSeconds: 0, terminal: false },
-      { kind: 'cookie', name: 'b', path: '', ttlSeconds: null, terminal: false },
+      { kind: 'cookie', name: 'a', path: '/', ttlSeconds: 0, attributes: [], terminal: false },
+      { kind: 'cookie', name: 'b', path: '', ttlSeconds: null, attributes: [], terminal: false },
       { kind: 'sourceIp', terminal: false },
       { kind: 'queryParameter', name: 'q', terminal: false },
     ])

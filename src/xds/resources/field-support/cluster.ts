@@ -52,8 +52,8 @@ export const CLUSTER_SUPPORT: SupportTable = {
     refused: { metadata_key: 'the original destination from metadata is not supported' },
   },
   'envoy.config.cluster.v3.Cluster.PreconnectPolicy': {
-    supported: 'per_upstream_preconnect_ratio',
-    accepted: { predictive_preconnect_ratio: '' },
+    supported: '',
+    accepted: { per_upstream_preconnect_ratio: '', predictive_preconnect_ratio: '' },
   },
   'envoy.config.cluster.v3.Cluster.RefreshRate': { supported: 'base_interval max_interval' },
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': { supported: 'minimum_ring_size hash_function maximum_ring_size' },

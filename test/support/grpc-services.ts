@@ -1,0 +1,60 @@
+// A gRPC server whose unary methods are functions of the request: what health checks, ext_authz and rate limits ask in the tests.
+import * as grpc from '@grpc/grpc-js'
+
+interface Method<I, O> {
+  readonly path: string
+  readonly read: (bytes: Buffer) => I
+  readonly write: (value: O) => Uint8Array
+  /** Throw a grpc.ServiceError-shaped object to fail the call. */
+  readonly handle: (request: I, metadata: grpc.Metadata) => O | Promise<O>
+}
+
+export class GrpcServices {
+  private readonly server = new grpc.Server()
+  port = 0
+
+  add<I, O>({ path, read, write, handle }: Method<I, O>): this {
+    const definition = {
+      path,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: () => Buffer.alloc(0),
+      requestDeserialize: read,
+      responseSerialize: (value: O) => Buffer.from(write(value)),
+      responseDeserialize: () => null,
+    }
+    const handler = (call: grpc.ServerUnaryCall<I, O>, done: grpc.sendUnaryData<O>): void => {
+      void Promise.resolve()
+        .then(() => handle(call.request, call.metadata))
+        .then(value => done(null, value), done)
+    }
+    this.server.addService(
+      { call: definition } as unknown as grpc.ServiceDefinition,
+      { call: handler } as unknown as grpc.UntypedServiceImplementation,
+    )
+    return this
+  }
+
+  async listen(): Promise<this> {
+    this.port = await new Promise<number>((resolve, reject) =>
+      this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      ),
+    )
+    return this
+  }
+
+  close(): void {
+    this.server.forceShutdown()
+  }
+}
+
+/** typed_extension_protocol_options of a cluster that speaks HTTP/2. */
+export const http2Upstream = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+}

@@ -10,6 +10,7 @@ import type { UpstreamTls } from '../model/tls.js'
 import type { CertificateIdentity } from './certificate-identity.js'
 import type { PeerIdentity } from './peer-identity.js'
 import type { ResumableSession } from './session-cache.js'
+import { sessionWithoutPeer } from './session-without-peer.js'
 import { alpnWire, chainErrorOf, peerCertificateOf, TlsContext, type TlsContextDeps } from './tls-context.js'
 import { type TlsMaterial, upstreamInput } from './tls-material.js'
 
@@ -120,7 +121,8 @@ export class UpstreamTlsContext extends TlsContext {
   }
 
   keep(state: Handshake, session: Buffer): void {
-    this.deps.sessions.put(state.sessionKey, { session, identity: state.identity }, this.model.maxSessionKeys)
+    const entry = { session: sessionWithoutPeer(session), identity: state.identity }
+    this.deps.sessions.put(state.sessionKey, entry, this.model.maxSessionKeys)
   }
 
   protected override onMaterial(): void {}

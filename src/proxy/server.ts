@@ -7,7 +7,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { LogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
-import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route-table.js'
 import { UpstreamPools } from '../l7/upstream-pools.js'
 import { clusterManagerStats, clusterStats, serverStats } from '../metrics/stat-names.js'
@@ -29,6 +28,7 @@ import { DnsResolver } from '../upstream/dns-resolver.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ListenerRegistry } from './listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
+import { RuntimeLayers } from './runtime-layers.js'
 
 export type ServerState = 'PRE_INITIALIZING' | 'INITIALIZING' | 'LIVE' | 'DRAINING'
 
@@ -61,7 +61,7 @@ export class Server {
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
   readonly startedAt = Date.now()
-  readonly runtime: Runtime
+  readonly runtime: RuntimeLayers
   state: ServerState = 'PRE_INITIALIZING'
   /** POST /healthcheck/fail: /ready and the health_check filter say no. */
   healthFailed = false
@@ -92,7 +92,7 @@ export class Server {
     const immediate = options.drainStrategy === 'immediate'
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
-    this.runtime = { get: key => bootstrap.runtime.get(key) }
+    this.runtime = new RuntimeLayers(bootstrap.runtime)
     this.sinks = new LogSinks()
     this.secrets = new SecretRegistry({
       environment: options.env,

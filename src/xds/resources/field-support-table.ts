@@ -81,8 +81,9 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     accepted: { outlier_detection: '', upstream_bind_config: '', load_stats_config: '', enable_deferred_cluster_creation: '' },
   },
   'envoy.config.bootstrap.v3.LayeredRuntime': { supported: 'layers' },
-  'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer', accepted: { disk_layer: '', rtds_layer: '' } },
+  'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },
   'envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer': { supported: '' },
+  'envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer': { supported: 'name rtds_config' },
   'envoy.config.cluster.v3.CircuitBreakers': { supported: 'thresholds per_host_thresholds' },
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
     supported: 'priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining max_connection_pools',

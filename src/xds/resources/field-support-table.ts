@@ -879,6 +879,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported: 'http_protocol_options http2_protocol_options',
     accepted: { http3_protocol_options: 'HTTP/3 is never used' },
   },
+  'envoy.service.runtime.v3.Runtime': { supported: 'name layer' },
   'envoy.type.matcher.v3.DoubleMatcher': { supported: 'range exact' },
   'envoy.type.matcher.v3.ListMatcher': { supported: 'one_of' },
   'envoy.type.matcher.v3.ListStringMatcher': { supported: 'patterns' },

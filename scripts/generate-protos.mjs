@@ -78,6 +78,7 @@ const ENTRY_FILES = [
   'envoy/service/auth/v3/external_auth.proto',
   'envoy/service/discovery/v3/ads.proto',
   'envoy/service/ratelimit/v3/rls.proto',
+  'envoy/service/runtime/v3/rtds.proto',
   'envoy/service/status/v3/csds.proto',
   'google/rpc/status.proto',
   'google/protobuf/wrappers.proto',

@@ -43,11 +43,18 @@ export class SidecarCredentials extends ChannelCredentials {
 
   override _createSecureConnector(...args: Parameters<ChannelCredentials['_createSecureConnector']>): SecureConnector {
     const base = this.plain._createSecureConnector(...args)
+    let pending: Socket | null = null
     return {
-      connect: socket => this.connect(socket),
+      connect: socket => {
+        pending = socket
+        return this.connect(socket).finally(() => {
+          pending = null
+        })
+      },
       waitForReady: () => Promise.resolve(),
       getCallCredentials: () => base.getCallCredentials(),
-      destroy: () => {},
+      // A server that accepts and never speaks TLS: the client gave up, the socket must not stay.
+      destroy: () => pending?.destroy(),
     }
   }
 
@@ -60,6 +67,8 @@ export class SidecarCredentials extends ChannelCredentials {
       // ALPN h2 only: a gRPC server speaks nothing else.
       const secured = context.connect(socket, { sni: '', alpn: ['h2'] })
       const failed = (error: Error): void => {
+        // One that follows the first must not be unheard.
+        secured.on('error', () => {})
         context.onHandshakeError(error)
         socket.destroy()
         reject(error)

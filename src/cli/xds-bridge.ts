@@ -4,10 +4,9 @@
 
 import type { JsonObject as ProtoJsonObject } from '@bufbuild/protobuf'
 import { create } from '@bufbuild/protobuf'
-import { adsStats, type SubscriptionStats } from '../metrics/stat-names.js'
+import { adsStats, type SubscriptionStats, subscriptionStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
-import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
 import type { SdsSecretRef } from '../model/tls.js'
@@ -16,9 +15,17 @@ import type { Server, ServerLog } from '../proxy/server.js'
 import { AdsClient, type AdsClientStatus, type AdsTarget, type XdsUpdate, type XdsVerdict } from '../xds/client.js'
 import { FileSubscription } from '../xds/file-subscription.js'
 import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { decodeCluster, decodeEndpointAssignment, decodeListener, decodeRouteConfiguration, decodeSecret } from '../xds/resources/decode.js'
+import {
+  decodeCluster,
+  decodeEndpointAssignment,
+  decodeListener,
+  decodeRouteConfiguration,
+  decodeRuntime,
+  decodeSecret,
+} from '../xds/resources/decode.js'
 import { schemaRegistry } from '../xds/resources/schemas.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
+import { unreachableClusterSources, unreachableListenerSources } from '../xds/resources/source-references.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, RUNTIME_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
 import { isSameSource, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import type { TrackedResources } from './tracked-resources.js'
@@ -64,11 +71,44 @@ export class XdsBridge {
   }
 
   start(): void {
-    const { bootstrap, server } = this.options
+    const { bootstrap } = this.options
     if (bootstrap.ads !== null) {
       this.ads = this.openClient(bootstrap.ads, undefined, { kind: 'ads' })
       if (this.ads === null) this.options.log('error', 'dynamic_resources.ads_config: no cluster or target to reach the management server')
     }
+    this.openRuntime(() => this.openClusters())
+    this.ads?.start()
+  }
+
+  /** Envoy's first: RTDS layers, which clusters and all else may depend on. `done` once, when each came or its time is over. */
+  private openRuntime(done: () => void): void {
+    for (const { rtds } of this.server.runtime.layers) {
+      if (rtds === null) continue
+      this.missingRuntime.add(rtds.name)
+      if (!this.subscriptions.has(RUNTIME_TYPE)) this.subscriptions.set(RUNTIME_TYPE, subscriptionStats(this.options.store, 'runtime'))
+      if (rtds.initialFetchTimeoutMs > 0) {
+        const timer = setTimeout(() => {
+          if (this.missingRuntime.has(rtds.name)) this.subscriptions.get(RUNTIME_TYPE)!.init_fetch_timeout.value++
+          this.runtimeSeen(rtds.name)
+        }, rtds.initialFetchTimeoutMs)
+        timer.unref()
+        this.timers.push(timer)
+      }
+      this.named.add(RUNTIME_TYPE, rtds)
+    }
+    if (this.missingRuntime.size === 0) done()
+    else this.onRuntime = done
+  }
+
+  private runtimeSeen(name: string): void {
+    if (!this.missingRuntime.delete(name) || this.missingRuntime.size > 0) return
+    // After the ACK of the update that did it.
+    queueMicrotask(() => this.onRuntime())
+  }
+
+  private openClusters(): void {
+    if (this.closed) return
+    const { bootstrap, server } = this.options
     this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds')
     // Envoy's order: listeners are asked for once the clusters are initialised, after the ACK of the update that did it.
     const openListeners = (): void => queueMicrotask(() => this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds'))
@@ -81,7 +121,6 @@ export class XdsBridge {
     for (const ref of server.secrets.wanted()) this.wantSecret(ref)
     this.syncNames()
     server.clusters.onWarm(() => this.resumeCdsAck())
-    this.ads?.start()
   }
 
   get adsStatus(): AdsClientStatus | null {
@@ -212,6 +251,9 @@ export class XdsBridge {
   }
 
   private applying = false
+  /** RTDS resources that have neither come nor timed out. */
+  private readonly missingRuntime = new Set<string>()
+  private onRuntime = (): void => {}
 
   private syncNames(): void {
     if (this.closed) return
@@ -301,7 +343,7 @@ export class XdsBridge {
       case CLUSTER_TYPE: {
         const decoded = decodeCluster(bytes)
         if (!decoded.ok) return decoded.errors
-        const errors = this.checkSource(decoded.value)
+        const errors = unreachableClusterSources(decoded.value, this.options.bootstrap)
         return errors.length > 0 ? errors : server.applyCluster(decoded.value)
       }
       case ENDPOINT_TYPE: {
@@ -313,7 +355,7 @@ export class XdsBridge {
       case LISTENER_TYPE: {
         const decoded = decodeListener(bytes)
         if (!decoded.ok) return decoded.errors
-        const errors = server.checkListener(decoded.value)
+        const errors = [...unreachableListenerSources(decoded.value, this.options.bootstrap), ...server.checkListener(decoded.value)]
         if (errors.length === 0) void server.applyListener(decoded.value)
         return errors
       }
@@ -331,23 +373,15 @@ export class XdsBridge {
         const refs = server.secrets.wanted().filter(ref => ref.name === resource.name && isSameSource(ref.source, source))
         return refs.map(ref => server.applySecret(ref, decoded.value)).find(errors => errors.length > 0) ?? []
       }
+      case RUNTIME_TYPE: {
+        const decoded = decodeRuntime(bytes)
+        if (decoded.ok) server.runtime.set(resource.name, decoded.value)
+        this.runtimeSeen(resource.name)
+        return decoded.ok ? [] : decoded.errors
+      }
       default:
         return [{ path: 'type_url', reason: `unexpected resource type ${typeUrl}` }]
     }
-  }
-
-  /** An xDS server must be there before xDS is: its cluster is static, and not fed by EDS. */
-  private checkSource({ discovery }: Cluster): readonly ConfigError[] {
-    if (discovery.kind !== 'eds' || discovery.source.kind !== 'api') return []
-    const { clusters } = this.options.bootstrap
-    return discovery.source.api.services.flatMap(({ cluster }, i) => {
-      const found = clusters.find(({ name }) => name === cluster)
-      if (cluster === '' || (found !== undefined && found.discovery.kind !== 'eds')) return []
-      const path = `eds_cluster_config.eds_config.api_config_source.grpc_services[${i}].envoy_grpc.cluster_name`
-      return [
-        { path, reason: `must have a statically defined non-EDS cluster: '${cluster}' does not exist, came by CDS or is an EDS cluster` },
-      ]
-    })
   }
 
   private removeResource(typeUrl: string, name: string): void {
@@ -356,6 +390,10 @@ export class XdsBridge {
     else if (typeUrl === LISTENER_TYPE) this.server.removeListener(name)
     else if (typeUrl === ROUTE_TYPE) this.server.routes.remove(name)
     else if (typeUrl === ENDPOINT_TYPE) this.server.clusters.assignmentAbsent(name)
+    else if (typeUrl === RUNTIME_TYPE) {
+      this.server.runtime.set(name, new Map())
+      this.runtimeSeen(name)
+    }
   }
 
   private statsOf(typeUrl: string): SubscriptionStats | null {

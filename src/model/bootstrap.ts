@@ -23,6 +23,15 @@ export interface DynamicSource {
   readonly initialFetchTimeoutMs: number
 }
 
+export type RuntimeValue = string | number | boolean
+
+/** One layer of the runtime; of an RTDS layer, `rtds` names the resource and its source, and `values` is empty. */
+export interface RuntimeLayer {
+  readonly name: string
+  readonly values: ReadonlyMap<string, RuntimeValue>
+  readonly rtds: (DynamicSource & { readonly name: string }) | null
+}
+
 export interface StatsTag {
   readonly name: string
   readonly regex: string | null
@@ -49,8 +58,8 @@ export interface Bootstrap {
   readonly admin: { readonly address: Address; readonly accessLogs: readonly AccessLog[]; readonly profilePath: string } | null
   readonly stats: StatsConfig
   readonly statsFlushIntervalMs: number
-  /** Merged static runtime layers: key -> value. */
-  readonly runtime: ReadonlyMap<string, string | number | boolean>
+  /** In order; later ones win. */
+  readonly runtime: readonly RuntimeLayer[]
   readonly headerPrefix: string
   /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */
   readonly localClusterName?: string

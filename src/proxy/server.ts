@@ -8,7 +8,6 @@ import { type FlushRule, LogSinks } from '../l7/access-log-sink.js'
 import { UpstreamAsyncClient } from '../l7/async-client.js'
 import { provideEnvironment } from '../l7/header-format.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
-import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route-table.js'
 import { UpstreamPools } from '../l7/upstream-pools.js'
 import { clusterManagerStats, clusterStats, serverStats } from '../metrics/stat-names.js'
@@ -30,6 +29,7 @@ import { DnsResolver } from '../upstream/dns-resolver.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ListenerRegistry } from './listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
+import { RuntimeLayers } from './runtime-layers.js'
 
 export type ServerState = 'PRE_INITIALIZING' | 'INITIALIZING' | 'LIVE' | 'DRAINING'
 
@@ -64,7 +64,7 @@ export class Server {
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
   readonly startedAt = Date.now()
-  readonly runtime: Runtime
+  readonly runtime: RuntimeLayers
   state: ServerState = 'PRE_INITIALIZING'
   /** POST /healthcheck/fail: /ready and the health_check filter say no. */
   healthFailed = false
@@ -95,7 +95,7 @@ export class Server {
     const immediate = options.drainStrategy === 'immediate'
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
-    this.runtime = { get: key => bootstrap.runtime.get(key) }
+    this.runtime = new RuntimeLayers(bootstrap.runtime)
     provideEnvironment(options.env)
     this.sinks = new LogSinks(options.accessLogFlush)
     this.secrets = new SecretRegistry({

@@ -6,7 +6,7 @@ import { create, fromBinary, merge, toBinary } from '@bufbuild/protobuf'
 import { parseDocument, type ScalarTag } from 'yaml'
 import { DEFAULT_TAG_RULES } from '../metrics/default-tags.js'
 import type { Bootstrap, DynamicSource, NodeInfo, StatsConfig } from '../model/bootstrap.js'
-import type { JsonObject } from '../model/metadata.js'
+import type { ConfigError } from '../model/config-error.js'
 import {
   type Admin,
   type Bootstrap as BootstrapMessage,
@@ -26,7 +26,9 @@ import { messageFromJson } from './resources/json-message.js'
 import { decodeListenerMessage } from './resources/listener.js'
 import { decodeListStringMatcher, decodeStringMatcher } from './resources/matchers.js'
 import { checkMessage } from './resources/message-check.js'
+import { decodeRuntimeLayer } from './resources/runtime.js'
 import { decodeSecretMessage } from './resources/secret.js'
+import { unreachableClusterSources, unreachableListenerSources } from './resources/source-references.js'
 import { checkRegex, durationMsOr, plainObject } from './resources/values.js'
 
 /** Largest bootstrap text taken. */
@@ -250,32 +252,9 @@ function checkTagRegex(regex: string, ctx: Ctx): void {
   }
 }
 
-/** Static layers in order, later ones winning; nested keys are joined by dots. Fractions become their share of 100. */
 function decodeRuntime(runtime: LayeredRuntime | undefined, ctx: Ctx): Bootstrap['runtime'] {
   checkNames(runtime?.layers ?? [], ctx, 'layers', 'layer')
-  const values = new Map<string, string | number | boolean>()
-  for (const layer of runtime?.layers ?? []) {
-    if (layer.layerSpecifier.case === 'staticLayer') flatten(plainObject(layer.layerSpecifier.value), '', values)
-  }
-  return values
-}
-
-const DENOMINATORS: Readonly<Record<string, number>> = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 }
-
-function flatten(object: JsonObject, prefix: string, into: Map<string, string | number | boolean>): void {
-  for (const [key, value] of Object.entries(object)) {
-    const name = prefix === '' ? key : `${prefix}.${key}`
-    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') into.set(name, value)
-    else if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      const fields = value as JsonObject
-      const numerator = fields['numerator']
-      const denominator = fields['denominator']
-      if (typeof numerator === 'number') {
-        const base = typeof denominator === 'string' ? (DENOMINATORS[denominator] ?? 100) : 100
-        into.set(name, (numerator / base) * 100)
-      } else flatten(fields, name, into)
-    }
-  }
+  return (runtime?.layers ?? []).map((layer, i) => decodeRuntimeLayer(layer, ctx.at('layers', i)))
 }
 
 function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
@@ -285,6 +264,15 @@ function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
     for (const { path, reason } of unknownClusters(listener, name => clusters.has(name))) {
       ctx.sink.addError(`${statics.at('listeners', i).path}.${path}`, reason)
     }
+  })
+  const refuse = (at: Ctx, errors: readonly ConfigError[]): void => {
+    for (const { path, reason } of errors) ctx.sink.addError(`${at.path}.${path}`, reason)
+  }
+  bootstrap.clusters.forEach((cluster, i) => {
+    refuse(statics.at('clusters', i), unreachableClusterSources(cluster, bootstrap))
+  })
+  bootstrap.listeners.forEach((listener, i) => {
+    refuse(statics.at('listeners', i), unreachableListenerSources(listener, bootstrap))
   })
   const secrets = new Set(bootstrap.secrets.map(secret => secret.name))
   for (const { path, reason } of unknownSecrets(bootstrap, name => secrets.has(name))) ctx.sink.addError(`${statics.path}.${path}`, reason)

@@ -7,6 +7,7 @@ import { AdsFixture, adsSource, edsCluster } from '../support/ads-fixture.js'
 import { fetchOnce, Http1Client } from '../support/http1-client.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { assignment, freePort, hcm, listener, ProxyProcess, routesTo, stopAll, tcpProxy, until } from '../support/proxy-process.js'
+import { SteadyTraffic } from '../support/steady-traffic.js'
 
 const one = new HttpOrigin((_, socket) => void socket.write(http('one')))
 const two = new HttpOrigin((_, socket) => void socket.write(http('two')))
@@ -20,51 +21,6 @@ afterAll(async () => {
   await one.close()
   await two.close()
 })
-
-/** Clients that send one request after the other until told to stop; every failure is kept. */
-class Traffic {
-  sent = 0
-  readonly failures: string[] = []
-  readonly bodies = new Map<string, number>()
-  private stopping = false
-  private readonly loops: Promise<void>[] = []
-
-  constructor(port: number, clients: number, keepAlive = true) {
-    for (let i = 0; i < clients; i++) this.loops.push(this.loop(port, keepAlive))
-  }
-
-  private async loop(port: number, keepAlive: boolean): Promise<void> {
-    let client: Http1Client | null = null
-    while (!this.stopping) {
-      try {
-        client ??= await Http1Client.connect(port)
-        const answer = await client.get('/')
-        this.sent++
-        this.bodies.set(answer.body, (this.bodies.get(answer.body) ?? 0) + 1)
-        if (answer.status !== 200) this.failures.push(`${answer.status} ${answer.body}`)
-        if (!keepAlive || answer.headers.get('connection') === 'close') {
-          client.destroy()
-          client = null
-        }
-      } catch (error) {
-        this.failures.push((error as Error).message)
-        client = null
-      }
-      await new Promise(resolve => setTimeout(resolve, 2))
-    }
-    client?.destroy()
-  }
-
-  async more(requests: number): Promise<void> {
-    const target = this.sent + requests
-    await until(`${requests} more requests`, () => this.sent >= target || this.failures.length > 0)
-  }
-
-  async stop(): Promise<void> {
-    this.stopping = true
-    await Promise.all(this.loops)
-  }
-}
 
 describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
   let ads: AdsFixture
@@ -147,7 +103,7 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
   })
 
   it('control plane killed and restarted under traffic: no failed request, and it takes new config afterwards', async () => {
-    const traffic = new Traffic(port, 8)
+    const traffic = new SteadyTraffic(port, 8)
     await traffic.more(50)
     ads.kill()
     await proxy.untilStat('control_plane.connected_state', value => value === 0)
@@ -163,7 +119,7 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
   })
 
   it('a removed cluster keeps serving while a route names it, and goes when none does', async () => {
-    const traffic = new Traffic(port, 4)
+    const traffic = new SteadyTraffic(port, 4)
     await traffic.more(20)
     await ads.apply({
       clusters: [edsCluster('next')],

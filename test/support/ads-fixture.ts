@@ -38,6 +38,8 @@ export class AdsFixture {
   private ads: AdsServer | null = null
   private server: grpc.Server | null = null
 
+  constructor(private readonly credentials = grpc.ServerCredentials.createInsecure()) {}
+
   async start(): Promise<this> {
     if (this.port === 0) this.port = await freePort()
     this.ads = new AdsServer({
@@ -52,9 +54,7 @@ export class AdsFixture {
       'the xDS port',
       () =>
         new Promise((resolve, reject) =>
-          server.bindAsync(`127.0.0.1:${this.port}`, grpc.ServerCredentials.createInsecure(), (error, port) =>
-            error ? reject(error) : resolve(port),
-          ),
+          server.bindAsync(`127.0.0.1:${this.port}`, this.credentials, (error, port) => (error ? reject(error) : resolve(port))),
         ),
     )
     this.push()

@@ -64,7 +64,7 @@ describe('parseBootstrap', () => {
       statsFlushIntervalMs: 5000,
       clusters: [{ name: 'local_agent', http: { protocol: 'http2' }, connectTimeoutMs: 1000 }],
     })
-    expect(bootstrap.runtime.get('re2.max_program_size.error_level')).toBe(1_048_576)
+    expect(bootstrap.runtime[0]!.values.get('re2.max_program_size.error_level')).toBe(1_048_576)
     expect(bootstrap.stats.tags).toEqual([
       { name: 'consul.destination.custom_hash', regex: expect.stringMatching(/^\^cluster/), fixedValue: null },
       { name: 'local_cluster', regex: null, fixedValue: 'web' },
@@ -185,17 +185,21 @@ static_resources:
     })
   })
 
-  it('flattens the runtime, later layers winning', () => {
+  it('flattens the layers of the runtime, and keeps where RTDS layers come from', () => {
     const layers = [
       { name: 'a', static_layer: { x: { y: 1 }, z: true, f: { numerator: 5, denominator: 'TEN_THOUSAND' } } },
       { name: 'admin', admin_layer: {} },
       { name: 'b', static_layer: { 'x.y': 2 } },
+      { name: 'r', rtds_layer: { name: 'run', rtds_config: { ads: {}, initial_fetch_timeout: '1s' } } },
     ]
-    expect([...decoded(parse({ layered_runtime: { layers } })).runtime]).toEqual([
-      ['x.y', 2],
-      ['z', true],
-      ['f', 0.05],
+    const { runtime } = decoded(parse({ layered_runtime: { layers } }))
+    expect(runtime.map(({ name, values }) => [name, ...values])).toEqual([
+      ['a', ['x.y', 1], ['z', true], ['f', 0.05]],
+      ['admin'],
+      ['b', ['x.y', 2]],
+      ['r'],
     ])
+    expect(runtime[3]!.rtds).toEqual({ name: 'run', source: { kind: 'ads' }, initialFetchTimeoutMs: 1000 })
   })
 })
 

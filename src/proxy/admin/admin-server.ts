@@ -284,11 +284,12 @@ function memory(): object {
 }
 
 function runtimeValues(server: Server): object {
-  const entries = [...server.options.bootstrap.runtime].map(([key, value]) => [
+  const { layers } = server.runtime
+  const entries = [...server.runtime.entries()].map(([key, value]) => [
     key,
-    { final_value: String(value), layer_values: [String(value)] },
+    { final_value: String(value), layer_values: layers.map(({ values }) => String(values.get(key) ?? '')) },
   ])
-  return { layers: ['static_layer'], entries: Object.fromEntries(entries) }
+  return { layers: layers.map(({ name }) => name), entries: Object.fromEntries(entries) }
 }
 
 /** Per resource: the fields that were set and do nothing here. */

@@ -3,6 +3,7 @@
 
 import { type DescMessage, isMessage, type Message, type MessageShape } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
+import type { RuntimeValue } from '../../model/bootstrap.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
 import type { Listener } from '../../model/listener.js'
@@ -13,6 +14,7 @@ import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '../gen/
 import { type Listener as ListenerMessage, ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { type RouteConfiguration, RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { type Secret as SecretMessage, SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
+import { type Runtime as RuntimeMessage, RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
 import { parseBytes, typeNameOf } from './any.js'
 import { decodeClusterMessage } from './cluster.js'
 import { decodeAssignment } from './endpoint.js'
@@ -20,6 +22,7 @@ import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './field-p
 import { decodeListenerMessage } from './listener.js'
 import { checkMessage } from './message-check.js'
 import { decodeRouteTable } from './route.js'
+import { decodeRuntimeMessage } from './runtime.js'
 import { decodeSecretMessage } from './secret.js'
 
 /** What a decoder takes: serialised bytes, an Any that holds them, or the message itself. */
@@ -69,6 +72,11 @@ export function decodeEndpointAssignment(
   options: DecodeOptions = {},
 ): Decoded<EndpointAssignment> {
   return decodeResource(ClusterLoadAssignmentSchema, resource, options, (message, ctx) => decodeAssignment(message, ctx, 'ip'))
+}
+
+/** RTDS: flat keys and values. */
+export function decodeRuntime(resource: Resource<RuntimeMessage>, options: DecodeOptions = {}): Decoded<ReadonlyMap<string, RuntimeValue>> {
+  return decodeResource(RuntimeSchema, resource, options, decodeRuntimeMessage)
 }
 
 export function decodeSecret(resource: Resource<SecretMessage>, options: DecodeOptions = {}): Decoded<Secret> {

@@ -66,6 +66,7 @@ import { SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/s
 import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
+import { RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
 import { TypedStructSchema as UdpaTypedStructSchema } from '../gen/udpa/type/v1/typed_struct_pb.js'
 import { TypedStructSchema } from '../gen/xds/type/v3/typed_struct_pb.js'
 
@@ -76,6 +77,7 @@ const SCHEMAS: readonly DescMessage[] = [
   ListenerSchema,
   RouteConfigurationSchema,
   SecretSchema,
+  RuntimeSchema,
   FilterConfigSchema,
   FileAccessLogSchema,
   StderrAccessLogSchema,

@@ -57,10 +57,12 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
     accepted: { outlier_detection: '', upstream_bind_config: '', load_stats_config: '', enable_deferred_cluster_creation: '' },
   },
   'envoy.config.bootstrap.v3.LayeredRuntime': { supported: 'layers' },
-  'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer', accepted: { disk_layer: '', rtds_layer: '' } },
+  'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },
   'envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer': { supported: '' },
+  'envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer': { supported: 'name rtds_config' },
   'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets' },
   'envoy.config.metrics.v3.StatsConfig': { supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings' },
   'envoy.config.metrics.v3.StatsMatcher': { supported: 'reject_all exclusion_list inclusion_list' },
   'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
+  'envoy.service.runtime.v3.Runtime': { supported: 'name layer' },
 }

@@ -179,6 +179,7 @@ function compileHttp(
     ...env.filterEnvironment,
     stats: hcm,
     listenerMetadata: listener.metadata,
+    serviceCluster: env.serviceCluster,
   })
   if (release !== undefined) collected.releases.push(release)
   return new HttpRuntime({

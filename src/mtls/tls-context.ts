@@ -9,11 +9,13 @@ import type { SecretListener, SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 import { buildMaterial, dependenciesOf, type MaterialInput, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
+import type { TrustHistory } from './trust-history.js'
 
 export interface TlsContextDeps {
   readonly registry: SecretRegistry
   readonly sessions: SessionCache
   readonly refusals: TlsRefusals
+  readonly history: TrustHistory
   readonly nowMs: () => number
 }
 

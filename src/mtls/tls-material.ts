@@ -27,6 +27,7 @@ import { type RevocationList, readRevocationLists, revocationPems } from './revo
 import { SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 import { CONFIGURED_KEY_BYTES, TicketKeys } from './ticket-keys.js'
+import type { JudgingRules } from './trust-history.js'
 
 /** OpenSSL contexts (and parsed certificates, and bundles) kept for reuse by content; further live ones are held by whoever uses them. */
 export const MAX_CACHED_CONTEXTS = 256
@@ -58,6 +59,7 @@ export interface TlsMaterial {
   readonly trustedCa: { readonly certificate: X509Certificate; readonly path: string } | null
   /** Hash of everything a peer is verified against: not of our own leaf. */
   readonly verifyKey: string
+  readonly rules: JudgingRules
   /** Hash of verifyKey and our own certificate: what a client's session may be resumed under. */
   readonly resumptionKey: string
   readonly requestsPeer: boolean
@@ -223,7 +225,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
   const ownUris = identities.flatMap(item => item?.uriSans ?? [])
   const trustDomains = strictTrustDomains(ownUris, resolved.validation)
   const { validation } = resolved
-  const verifyKey = hash(
+  const rest = hash(
     JSON.stringify([
       input.role,
       input.extraKey,
@@ -234,12 +236,12 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
       input.common.signatureAlgorithms,
       input.common.alpnProtocols,
       validation === null ? null : { ...validation, trustedCa: null, crl: null, spiffeTrustDomains: null },
-      resolved.trustedCa,
       resolved.crl,
       resolved.domains === null ? null : [...resolved.domains],
       trustDomains === null ? null : [...trustDomains],
     ]),
   )
+  const verifyKey = hash(JSON.stringify([rest, resolved.trustedCa]))
   const ownNames = JSON.stringify(identities.map(item => [item?.uriSans, item?.dnsSans, item?.subject]))
   const ticketKey = hash(verifyKey + ownNames)
   const verifier = new PeerVerifier({
@@ -293,6 +295,8 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },
       verifyKey,
+      // A list of revocations in the bundle is no certificate that more of would only admit more.
+      rules: { rest, anchors: trust.hasLists || resolved.trustedCa === null ? null : new Set(trust.caPems.map(hash)) },
       resumptionKey: hash(verifyKey + identities.map(item => item!.sha256).join()),
       requestsPeer,
     }
@@ -434,6 +438,7 @@ interface Trust {
   readonly revocations: readonly RevocationList[]
   readonly domainAnchors: ReadonlyMap<string, readonly Certificate[]> | null
   readonly opensslCrls: string[]
+  readonly hasLists: boolean
 }
 
 function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
@@ -490,6 +495,7 @@ function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
     revocations: ownPath ? revocations : [],
     domainAnchors,
     opensslCrls: ownPath ? [] : crlPems,
+    hasLists: crlPems.length > 0,
   }
 }
 

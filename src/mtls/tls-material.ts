@@ -21,6 +21,7 @@ import { certificatePems } from './ca/der.js'
 import type { Certificate } from './ca/x509.js'
 import { CertificateIdentity } from './certificate-identity.js'
 import { readAnchors } from './certificate-path.js'
+import { needsStaple, type OcspStaple, readStaple, type StaplePolicy } from './ocsp-staple.js'
 import { PeerVerifier, strictTrustDomains } from './peer-verification.js'
 import { type RevocationList, readRevocationLists, revocationPems } from './revocation.js'
 import { SecretRegistry } from './secret-registry.js'
@@ -34,6 +35,9 @@ export interface OwnCertificate {
   readonly context: SecureContext
   /** `<inline>` or the file's path, as Envoy's /certs shows it. */
   readonly path: string
+  readonly staple: OcspStaple | null
+  /** The certificate itself says that it is never shown without a staple. */
+  readonly mustStaple: boolean
 }
 
 export interface TlsMaterial {
@@ -65,6 +69,7 @@ export interface MaterialInput {
   readonly sessionTimeoutMs: number | null
   readonly ticketKeys: readonly DataSource[]
   readonly ticketKeysSds: SdsSecretRef | null
+  readonly staplePolicy: StaplePolicy
   /** What else a connection is verified against, e.g. SNI and whether it must be among the names. */
   readonly extraKey: string
 }
@@ -79,6 +84,7 @@ export function downstreamInput(model: DownstreamTls): MaterialInput {
     sessionTimeoutMs: model.sessionTimeoutMs,
     ticketKeys: model.ticketKeys,
     ticketKeysSds: model.ticketKeysSds,
+    staplePolicy: model.ocspStaplePolicy,
     extraKey: String(model.requireClientCertificate),
   }
 }
@@ -93,6 +99,7 @@ export function upstreamInput(model: UpstreamTls, autoSan: boolean): MaterialInp
     sessionTimeoutMs: null,
     ticketKeys: [],
     ticketKeysSds: null,
+    staplePolicy: 'LENIENT',
     extraKey: JSON.stringify([model.sni, model.autoHostSni, autoSan || model.autoSniSanValidation]),
   }
 }
@@ -129,7 +136,12 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
   const isCertificate = secret.kind === 'certificate'
   if (!isCertificate && secret.kind !== 'validation') return []
   const sources = isCertificate
-    ? [secret.certificate.certificateChain, secret.certificate.privateKey, secret.certificate.password]
+    ? [
+        secret.certificate.certificateChain,
+        secret.certificate.privateKey,
+        secret.certificate.password,
+        secret.certificate.ocspStaple ?? null,
+      ]
     : [secret.validation.trustedCa, secret.validation.crl, ...(secret.validation.spiffeTrustDomains?.values() ?? [])]
   if (sources.some(source => source !== null && source.kind !== 'inline')) return []
   const common: CommonTlsContext = {
@@ -153,6 +165,7 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
     sessionTimeoutMs: null,
     ticketKeys: [],
     ticketKeysSds: null,
+    staplePolicy: 'LENIENT',
     extraKey: '',
   }
   const result = buildMaterial(input, registry, null)
@@ -160,7 +173,7 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
 }
 
 interface Resolved {
-  readonly certificates: readonly { chain: string; key: string; passphrase: string; path: string; at: string }[]
+  readonly certificates: readonly { chain: string; key: string; passphrase: string; ocsp: Buffer | null; path: string; at: string }[]
   readonly validation: ValidationContext | null
   readonly trustedCa: string | null
   readonly caPath: string
@@ -178,7 +191,7 @@ export function dependenciesOf(
   const sources: DataSource[] = [...ticketKeys]
   const refs = [...common.certificateSds, common.validationSds, ticketKeysSds].filter(ref => ref !== null)
   const addCertificate = (item: TlsCertificate): void => {
-    sources.push(item.certificateChain, item.privateKey, ...(item.password === null ? [] : [item.password]))
+    sources.push(...[item.certificateChain, item.privateKey, item.password, item.ocspStaple ?? null].filter(source => source !== null))
   }
   const addValidation = (item: ValidationContext | null): void => {
     if (item === null) return
@@ -205,6 +218,9 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
   if (input.role === 'server' && resolved.certificates.length === 0 && errors.length === 0)
     errors.push({ path: 'common_tls_context.tls_certificates', reason: 'a server needs a certificate' })
   const identities = resolved.certificates.map(item => checkOwnCertificate(item, errors))
+  const staples = resolved.certificates.map((item, i) =>
+    input.role === 'server' ? staplesOf(item, identities[i]!, input, errors) : noStaple,
+  )
   const trust = readTrust(resolved, errors)
   if (errors.length > 0 || trust === null) return { ok: false, errors, missing }
 
@@ -264,6 +280,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     const own = resolved.certificates.map((item, i) => ({
       identity: identities[i]!,
       path: item.path,
+      ...staples[i]!,
       context: obtainContext(
         {
           ...options,
@@ -304,6 +321,13 @@ function resolve(input: MaterialInput, registry: SecretRegistry, errors: ConfigE
     errors.push({ path, reason: result.reason })
     return ''
   }
+  const readOcsp = (source: DataSource | null, path: string): Buffer | null => {
+    if (source === null) return null
+    const result = registry.readBytes(source)
+    if (result.ok) return result.bytes
+    errors.push({ path, reason: result.reason })
+    return null
+  }
   const listed = common.certificates.map((certificate, i) => ({ certificate, at: `common_tls_context.tls_certificates[${i}]` }))
   common.certificateSds.forEach((ref, i) => {
     const at = `common_tls_context.tls_certificate_sds_secret_configs[${i}]`
@@ -328,6 +352,7 @@ function resolve(input: MaterialInput, registry: SecretRegistry, errors: ConfigE
       chain: read(certificate.certificateChain, `${at}.certificate_chain`),
       key: read(certificate.privateKey, `${at}.private_key`),
       passphrase: read(certificate.password, `${at}.password`).trimEnd(),
+      ocsp: readOcsp(certificate.ocspStaple ?? null, `${at}.ocsp_staple`),
       path: pathOf(certificate.certificateChain),
       at,
     })),
@@ -412,6 +437,30 @@ function checkOwnCertificate(item: Resolved['certificates'][number], errors: Con
   if (errors.length > before || identity === null) return null
   ownIdentities.put(memoKey, identity)
   return identity
+}
+
+const noStaple = { staple: null, mustStaple: false }
+
+function staplesOf(
+  { ocsp, at }: Resolved['certificates'][number],
+  identity: CertificateIdentity | null,
+  { staplePolicy }: MaterialInput,
+  errors: ConfigError[],
+): Pick<OwnCertificate, 'staple' | 'mustStaple'> {
+  if (identity === null) return noStaple
+  const mustStaple = needsStaple(identity.x509)
+  const path = `${at}.ocsp_staple`
+  if (ocsp === null || ocsp.length === 0) {
+    if (mustStaple) errors.push({ path, reason: 'OCSP response is required for must-staple certificate' })
+    else if (staplePolicy === 'MUST_STAPLE') errors.push({ path, reason: 'Required OCSP response is missing from TLS context' })
+    return { staple: null, mustStaple }
+  }
+  try {
+    return { staple: readStaple(ocsp, identity.x509), mustStaple }
+  } catch (error) {
+    errors.push({ path, reason: reasonOf(error) })
+    return noStaple
+  }
 }
 
 // ---- trust ------------------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 /**
  * The `outrigger` command: parses argv, hands each command to its file under commands/. Called by bin/outrigger and by tests.
  * Invariant: whatever goes wrong ends in lines on stderr that begin with `outrigger:` and exit code 1, never in a stack trace.
+ * Exit code 2 is an answer: `explain --exit-code` where it is denied.
  */
 import { Command, CommanderError } from 'commander'
-import { CliError, type CommandIo, processIo } from './commands/command-io.js'
+import { AnswerCode, CliError, type CommandIo, processIo } from './commands/command-io.js'
 import { type ControlApi, controlApiFromFlags } from './commands/control-api.js'
 import { OUTRIGGER_VERSION } from './version.js'
 
@@ -20,6 +21,7 @@ export async function runOutrigger(argv: readonly string[], io: CommandIo): Prom
     return 0
   } catch (error) {
     // Help and version end by an error as well, with code 0; the rest has been written by commander.
+    if (error instanceof AnswerCode) return error.code
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1
     const message = error instanceof CliError ? error.message : `internal error: ${(error as Error).stack ?? String(error)}`
     for (const line of message.split('\n')) io.err(`outrigger: ${line}\n`)
@@ -66,6 +68,7 @@ function buildProgram(io: CommandIo): Command {
     .requiredOption('--to <service>', 'the service called')
     .option('--method <method>', 'HTTP method')
     .option('--path <path>', 'HTTP path')
+    .option('--exit-code', 'exit with 2 where it is denied (without: 0 for either answer)')
     .option('--json', 'print JSON')
   remote(explain, io, async (api, flags: { from: string; to: string }) =>
     (await import('./commands/intentions.js')).explain(flags, api, io),

@@ -97,6 +97,7 @@ interface HostPort {
 
 /** What a root rotation waits for. */
 interface Running {
+  readonly catalog: Catalog
   readonly publisher: SnapshotPublisher
   readonly ads: AdsServer
 }
@@ -158,7 +159,7 @@ export class ControlPlane {
       store: new DatabaseCaStore(store, seal),
       datacenter,
       ...(options.ca === undefined ? {} : { config: options.ca }),
-      bundleSettled: () => this.#bundleSettled(),
+      bundleSettled: (_root, crossSigned) => this.#bundleSettled(crossSigned),
       onProblem: reason => this.#log.warn({}, reason),
     })
     await ca.init()
@@ -266,7 +267,7 @@ export class ControlPlane {
       indexes.close()
       await api.close()
     })
-    this.#running = { publisher, ads }
+    this.#running = { catalog, publisher, ads }
     this.#httpAddress = await bindHttp(api, http)
     this.#log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
   }
@@ -322,13 +323,18 @@ export class ControlPlane {
     return { ok: true }
   }
 
-  /** Resolves when every connected sidecar has the bundle that now holds the next root, or the time is over. */
-  async #bundleSettled(): Promise<void> {
+  /**
+   * Resolves when every sidecar has the bundle that now holds the next root, or the time is over. One that is not connected is waited for
+   * only where no cross-sign helps it over: it may be about to come back.
+   */
+  async #bundleSettled(crossSigned: boolean): Promise<void> {
     const running = this.#running
     if (running === undefined) return
     running.publisher.flush()
     const deadline = performance.now() + BUNDLE_SETTLE_MS
-    const settled = (): boolean => running.ads.status().every(({ connected, synced }) => !connected || synced)
+    const settled = (): boolean =>
+      running.ads.status().every(({ connected, synced }) => !connected || synced) &&
+      (crossSigned || running.catalog.proxies().every(proxy => running.ads.isSynced(proxy.ID)))
     while (this.#running !== undefined && !settled() && performance.now() < deadline)
       await new Promise(resolve => setTimeout(resolve, BUNDLE_POLL_MS))
   }

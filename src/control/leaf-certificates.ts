@@ -48,7 +48,6 @@ const MAX_TIMER_MS = 2_147_483_647
 type StoredLeaf = Omit<IssuedLeaf, 'notBefore' | 'notAfter'> & {
   readonly notBefore: string
   readonly notAfter: string
-  readonly rootId: string
 }
 type SealedLeaf = { readonly sealed: ReturnType<StateSeal['seal']> }
 
@@ -121,18 +120,17 @@ export class LeafCertificates {
   async #issue(service: string): Promise<Leaf> {
     const { ca, store, seal } = this.#options
     const issued = await ca.issueLeaf({ uri: this.#uri(service), maxWaitMs: SIGN_WAIT_MS })
-    const rootId = ca.roots().ActiveRootID
-    const stored: StoredLeaf = { ...issued, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString(), rootId }
+    const stored: StoredLeaf = { ...issued, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
     store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
     const leaf = {
       ...issued,
       service,
-      rootId,
       createIndex: this.#leaves.get(service)?.createIndex ?? store.index,
       modifyIndex: store.index,
     }
     this.#leaves.set(service, leaf)
-    this.#plan(service, this.#renewalDelay(leaf))
+    // The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life.
+    this.#plan(service, leaf.rootId === ca.roots().ActiveRootID ? this.#renewalDelay(leaf) : reissueDelayMs(this.#random))
     this.#options.onLeaf(leaf)
     return leaf
   }

@@ -41,6 +41,11 @@ export class UpstreamPools implements UpstreamTlsSource {
       existing.tls = tls
       return existing
     }
+    if (existing !== undefined && tls?.covers(existing.key) === true) {
+      existing.key = key
+      existing.tls = tls
+      return existing
+    }
     if (existing !== undefined) existing.close(true)
     const pool = new HttpPool<UpstreamConnection>(
       {

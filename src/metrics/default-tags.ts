@@ -54,6 +54,8 @@ export const DEFAULT_TAG_RULES: readonly DefaultTagRule[] = [
   regex('rds_route_config', 'http', '^http\\.[^.]+\\.rds\\.(([\\w./-]+)\\.)\\w+$', '.rds.'),
   regex('scoped_rds_config', 'http', '^http\\.[^.]+\\.scoped_rds\\.(([\\w.-]+)\\.)\\w+$', '.scoped_rds.'),
   regex('rbac_policy_name', 'http', '^http\\.[^.]+\\.rbac\\.(?:[^.]+\\.)?policy\\.(([^.]+)\\.)(?:shadow_)?(?:allowed|denied)$', '.policy.'),
+  // Of the network filter: Envoy counts no policies there, we do (denials by intention).
+  regex('rbac_policy_name', null, '^(?!http\\.)(?:[^.]+\\.)+rbac\\.(?:[^.]+\\.)?policy\\.(([^.]+)\\.)denied$', '.policy.'),
   regex('rbac_http_prefix', 'http', '^http\\.[^.]+\\.rbac\\.(([^.]+)\\.)', '.rbac.', 'policy'),
   regex('proxy_protocol_prefix', 'proxy_proto', '^proxy_proto\\.(([^.]+)\\.).', null, 'versions'),
   regex('proxy_protocol_version', 'proxy_proto', '^proxy_proto\\.((?:[^.]+\\.)?versions\\.v(\\d)\\.)\\w+$'),

@@ -16,6 +16,8 @@ export interface TlsCertificate {
   readonly certificateChain: DataSource
   readonly privateKey: DataSource
   readonly password: DataSource | null
+  /** DER of an OCSP response to send along. */
+  readonly ocspStaple?: DataSource | null
 }
 
 export type SanType = 'URI' | 'DNS' | 'EMAIL' | 'IP_ADDRESS' | 'OTHER_NAME' | 'ANY'
@@ -70,6 +72,7 @@ export interface DownstreamTls {
   readonly disableStatelessSessionResumption: boolean
   readonly disableStatefulSessionResumption: boolean
   readonly sessionTimeoutMs: number | null
+  readonly ocspStaplePolicy: 'LENIENT' | 'STRICT' | 'MUST_STAPLE'
   /** A name that no certificate has: look through all of them, rather than show the first. */
   readonly fullScanCertsOnSniMismatch: boolean
   /** Keys of 80 bytes, the first seals; empty and no `ticketKeysSds` = keys of our own. */

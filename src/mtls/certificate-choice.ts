@@ -46,22 +46,28 @@ export class CertificateChoice {
     }
   }
 
-  choose(hello: ClientHello | null): OwnCertificate {
+  /** `permits`: whether a certificate may be shown now (OCSP); the first one is the last resort even so. */
+  choose(hello: ClientHello | null, permits: (certificate: OwnCertificate) => boolean): OwnCertificate {
     const first = this.all[0]!.certificate
     if (hello === null) return first
     const usable = usableCurves(hello)
     if (hello.sni !== '') {
-      const named = pick(this.byName.get(hello.sni), usable) ?? pick(this.byName.get(parentOf(hello.sni)), usable)
+      const named = pick(this.byName.get(hello.sni), usable, permits) ?? pick(this.byName.get(parentOf(hello.sni)), usable, permits)
       if (named !== null) return named
       if (!this.fullScanOnMismatch) return first
     }
-    return pick(this.all, usable) ?? first
+    return pick(this.all, usable, permits) ?? first
   }
 }
 
 /** ECDSA that the client can use, else RSA, else null. */
-function pick(candidates: readonly Candidate[] | undefined, usable: ReadonlySet<string>): OwnCertificate | null {
-  if (candidates === undefined) return null
+function pick(
+  all: readonly Candidate[] | undefined,
+  usable: ReadonlySet<string>,
+  permits: (certificate: OwnCertificate) => boolean,
+): OwnCertificate | null {
+  if (all === undefined) return null
+  const candidates = all.filter(({ certificate }) => permits(certificate))
   const wanted = candidates.find(({ curve }) => curve !== null && usable.has(curve)) ?? candidates.find(({ curve }) => curve === null)
   return wanted?.certificate ?? null
 }

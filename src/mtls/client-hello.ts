@@ -24,6 +24,8 @@ export interface ClientHello {
   readonly signatures: Buffer
   readonly groups: Buffer
   readonly suites: Buffer
+  /** The client asks for an OCSP response (RFC 6066 section 8). */
+  readonly wantsStaple: boolean
 }
 
 export type ClientHelloResult =
@@ -138,6 +140,7 @@ function parseHello(body: Buffer): ClientHelloResult {
   let versions = [legacyVersion]
   let signatures: Buffer = NONE
   let groups: Buffer = NONE
+  let wantsStaple = false
   if (cursor.left > 0) {
     const extensions = new Cursor(cursor.vector(2))
     if (cursor.bad || cursor.left > 0) return failure('the extensions do not fill the ClientHello')
@@ -152,10 +155,11 @@ function parseHello(body: Buffer): ClientHelloResult {
       else if (type === 16) alpn = readAlpn(content)
       else if (type === 43) versions = readVersions(content)
       else if (type === 13) signatures = new Cursor(content).vector(2)
+      else if (type === 5) wantsStaple = content[0] === 1
       else if (type === 10) groups = new Cursor(content).vector(2)
     }
   }
-  return { kind: 'hello', sni, alpn, versions, signatures, groups, suites }
+  return { kind: 'hello', sni, alpn, versions, signatures, groups, suites, wantsStaple }
 }
 
 function readServerName(content: Buffer): string {

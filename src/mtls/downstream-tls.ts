@@ -4,6 +4,7 @@
 // Tickets are sealed with keys that belong to exactly these rules, trust bundle and identity: any change means a full handshake.
 // `wantsClientHello` asks the listener to read the ClientHello first. For ALPN: Node ends a handshake in which no protocol overlaps, Envoy
 // goes on without ALPN. For several certificates: what the client can verify decides (certificate-choice.ts).
+// For OCSP: whether the client asks for a response.
 
 import type { Socket } from 'node:net'
 import tls, { type SecureContext, TLSSocket, type TLSSocketOptions } from 'node:tls'
@@ -11,9 +12,10 @@ import type { TlsStats } from '../metrics/stat-names.js'
 import type { DownstreamTls } from '../model/tls.js'
 import { CertificateChoice } from './certificate-choice.js'
 import { type ClientHello, readClientHello } from './client-hello.js'
+import { type StapleAction, stapleAction } from './ocsp-staple.js'
 import type { PeerIdentity } from './peer-identity.js'
 import type { RefusalCode } from './peer-verification.js'
-import { alpnWire, chainErrorOf, peerCertificateOf, releaseControl, TlsContext, type TlsContextDeps } from './tls-context.js'
+import { alpnWire, chainErrorOf, peerCertificateOf, releaseControl, sendStaple, TlsContext, type TlsContextDeps } from './tls-context.js'
 import { downstreamInput, type OwnCertificate, type TlsMaterial } from './tls-material.js'
 
 /** What a listener gives to its TLS contexts (ListenerStats has this shape). */
@@ -67,7 +69,12 @@ export class DownstreamTlsContext extends TlsContext {
     this.model = model
     this.owner = owner
     const { alpnProtocols, certificates, certificateSds } = model.common
-    this.wantsClientHello = alpnProtocols.length > 0 || certificates.length + certificateSds.length > 1
+    // A certificate by SDS may bring an OCSP response.
+    this.wantsClientHello =
+      alpnProtocols.length > 0 ||
+      certificates.length + certificateSds.length > 1 ||
+      certificateSds.length > 0 ||
+      certificates.some(({ ocspStaple }) => (ocspStaple ?? null) !== null)
   }
 
   /**
@@ -77,13 +84,20 @@ export class DownstreamTlsContext extends TlsContext {
   accept(socket: Socket, early: Buffer | null): TLSSocket {
     const parsed = this.wantsClientHello && early !== null ? readClientHello(early) : null
     const hello = parsed?.kind === 'hello' ? parsed : null
-    const chosen = this.choice?.choose(hello)
+    const asked = hello?.wantsStaple === true
+    const nowMs = this.deps.nowMs()
+    const actionFor = (own: OwnCertificate): StapleAction => (asked ? stapleAction(own, this.model.ocspStaplePolicy, nowMs) : 'omit')
+    const chosen = this.choice?.choose(hello, own => actionFor(own) !== 'fail')
     const served = chosen === undefined ? this.served[0] : this.served.find(({ certificate }) => certificate === chosen)
-    if (served === undefined) return refusedSocket(socket)
+    if (served === undefined) return refusedSocket(socket, 'the TLS secrets of the listener are not there yet')
+    const action = actionFor(served.certificate)
+    if (asked) this.countStaple(action)
+    if (action === 'fail') return refusedSocket(socket, 'the OCSP response of the certificate has expired')
     // The TLS layer takes what the socket has buffered before it reads the descriptor itself.
     if (early !== null && early.length > 0) socket.unshift(early)
     const secured: DownstreamSocket = new TLSSocket(socket, this.overlaps(hello) ? served.withAlpn : served.withoutAlpn)
     secured[servedOf] = served
+    if (action === 'staple') sendStaple(secured, served.certificate.staple!.der)
     secured.disableRenegotiation()
     secured.once('secure', releaseControl)
     return secured
@@ -153,6 +167,14 @@ export class DownstreamTlsContext extends TlsContext {
     this.choice = material.own.length > 1 ? new CertificateChoice(material.own, this.model.fullScanCertsOnSniMismatch) : null
   }
 
+  private countStaple(action: StapleAction): void {
+    const { main } = this.owner.tls
+    main.ocsp_staple_requests.value++
+    if (action === 'staple') main.ocsp_staple_responses.value++
+    else if (action === 'omit') main.ocsp_staple_omitted.value++
+    else main.ocsp_staple_failed.value++
+  }
+
   private overlaps(hello: ClientHello | null): boolean {
     const { alpnProtocols } = this.model.common
     if (hello === null || hello.alpn.length === 0 || alpnProtocols.length === 0) return true
@@ -162,10 +184,10 @@ export class DownstreamTlsContext extends TlsContext {
 
 let emptyContext: SecureContext | null = null
 
-function refusedSocket(socket: Socket): TLSSocket {
+function refusedSocket(socket: Socket, reason: string): TLSSocket {
   emptyContext ??= tls.createSecureContext({ ca: [] })
   const secured = new TLSSocket(socket, { isServer: true, secureContext: emptyContext })
-  secured.destroy(new Error('the TLS secrets of the listener are not there yet'))
+  secured.destroy(new Error(reason))
   socket.destroy()
   return secured
 }

@@ -9,11 +9,13 @@ import type { SecretListener, SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 import { buildMaterial, dependenciesOf, type MaterialInput, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
+import type { TrustHistory } from './trust-history.js'
 
 export interface TlsContextDeps {
   readonly registry: SecretRegistry
   readonly sessions: SessionCache
   readonly refusals: TlsRefusals
+  readonly history: TrustHistory
   readonly nowMs: () => number
 }
 
@@ -85,7 +87,7 @@ export abstract class TlsContext implements SecretListener {
 
 /** Parts of Node's TLSSocket without public names; stable since Node 10. */
 interface TlsInternals {
-  readonly _handle: { verifyError?(): (Error & { code?: string }) | null } | null
+  readonly _handle: { verifyError?(): (Error & { code?: string }) | null; setOCSPResponse?(der: Buffer): void } | null
   _releaseControl?(): boolean
 }
 
@@ -95,6 +97,11 @@ export function chainErrorOf(socket: TLSSocket): string | null {
   if (typeof handle?.verifyError !== 'function') return 'UNKNOWN'
   const error = handle.verifyError()
   return error === null || error === undefined ? null : (error.code ?? error.message)
+}
+
+/** Before the handshake: the OCSP response for a client that asks. Where it can't be set none is sent. */
+export function sendStaple(socket: TLSSocket, der: Buffer): void {
+  ;(socket as unknown as TlsInternals)._handle?.setOCSPResponse?.(der)
 }
 
 /** From here on errors of the connection destroy it, as tls.Server and tls.connect arrange. */

@@ -12,6 +12,7 @@ import { SessionCache } from './session-cache.js'
 import type { TlsContext, TlsContextDeps } from './tls-context.js'
 import { checkTlsModel } from './tls-material.js'
 import { type TlsLog, TlsRefusals } from './tls-refusals.js'
+import { TrustHistory } from './trust-history.js'
 import { UpstreamTlsContext, type UpstreamTlsOwner } from './upstream-tls.js'
 
 export interface TlsContextsOptions {
@@ -52,6 +53,7 @@ export class TlsContexts {
     this.deps = {
       registry: this.registry,
       sessions: this.sessions,
+      history: new TrustHistory(),
       refusals: new TlsRefusals(options.log ?? (() => {})),
       nowMs: options.nowMs ?? Date.now,
     }

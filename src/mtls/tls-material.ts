@@ -3,8 +3,8 @@
 // or cluster is compiled. Invariant: contexts with the same content are one object (a thousand clusters share one leaf), and a failed build
 // is a list of {path, reason} that never holds key material.
 
-import { constants, createHash, createPrivateKey, X509Certificate } from 'node:crypto'
-import tls, { type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls'
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto'
+import type { SecureContext, SecureContextOptions } from 'node:tls'
 import { RE2JS } from 're2js'
 import type { ConfigError } from '../model/config-error.js'
 import type {
@@ -14,7 +14,6 @@ import type {
   SdsSecretRef,
   Secret,
   TlsCertificate,
-  TlsVersion,
   UpstreamTls,
   ValidationContext,
 } from '../model/tls.js'
@@ -22,31 +21,23 @@ import { certificatePems } from './ca/der.js'
 import type { Certificate } from './ca/x509.js'
 import { CertificateIdentity } from './certificate-identity.js'
 import { readAnchors } from './certificate-path.js'
+import { needsStaple, type OcspStaple, readStaple, type StaplePolicy } from './ocsp-staple.js'
 import { PeerVerifier, strictTrustDomains } from './peer-verification.js'
 import { type RevocationList, readRevocationLists, revocationPems } from './revocation.js'
 import { SecretRegistry } from './secret-registry.js'
+import { ContentCache, checkParameters, hash, MAX_CACHED_CONTEXTS, obtainContext, parameterOptions } from './secure-contexts.js'
 import type { SessionCache } from './session-cache.js'
 import { CONFIGURED_KEY_BYTES, TicketKeys } from './ticket-keys.js'
-
-/** OpenSSL contexts (and parsed certificates, and bundles) kept for reuse by content; further live ones are held by whoever uses them. */
-export const MAX_CACHED_CONTEXTS = 256
-
-/** Envoy's default order for TLS 1.2; AES-128 first for 1.3 too, which costs least where AES is in hardware. */
-const DEFAULT_CIPHERS = [
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-]
-const TLS13_CIPHERS = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256']
+import type { JudgingRules } from './trust-history.js'
 
 export interface OwnCertificate {
   readonly identity: CertificateIdentity
   readonly context: SecureContext
   /** `<inline>` or the file's path, as Envoy's /certs shows it. */
   readonly path: string
+  readonly staple: OcspStaple | null
+  /** The certificate itself says that it is never shown without a staple. */
+  readonly mustStaple: boolean
 }
 
 export interface TlsMaterial {
@@ -58,6 +49,7 @@ export interface TlsMaterial {
   readonly trustedCa: { readonly certificate: X509Certificate; readonly path: string } | null
   /** Hash of everything a peer is verified against: not of our own leaf. */
   readonly verifyKey: string
+  readonly rules: JudgingRules
   /** Hash of verifyKey and our own certificate: what a client's session may be resumed under. */
   readonly resumptionKey: string
   readonly requestsPeer: boolean
@@ -77,6 +69,7 @@ export interface MaterialInput {
   readonly sessionTimeoutMs: number | null
   readonly ticketKeys: readonly DataSource[]
   readonly ticketKeysSds: SdsSecretRef | null
+  readonly staplePolicy: StaplePolicy
   /** What else a connection is verified against, e.g. SNI and whether it must be among the names. */
   readonly extraKey: string
 }
@@ -91,6 +84,7 @@ export function downstreamInput(model: DownstreamTls): MaterialInput {
     sessionTimeoutMs: model.sessionTimeoutMs,
     ticketKeys: model.ticketKeys,
     ticketKeysSds: model.ticketKeysSds,
+    staplePolicy: model.ocspStaplePolicy,
     extraKey: String(model.requireClientCertificate),
   }
 }
@@ -105,6 +99,7 @@ export function upstreamInput(model: UpstreamTls, autoSan: boolean): MaterialInp
     sessionTimeoutMs: null,
     ticketKeys: [],
     ticketKeysSds: null,
+    staplePolicy: 'LENIENT',
     extraKey: JSON.stringify([model.sni, model.autoHostSni, autoSan || model.autoSniSanValidation]),
   }
 }
@@ -141,7 +136,12 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
   const isCertificate = secret.kind === 'certificate'
   if (!isCertificate && secret.kind !== 'validation') return []
   const sources = isCertificate
-    ? [secret.certificate.certificateChain, secret.certificate.privateKey, secret.certificate.password]
+    ? [
+        secret.certificate.certificateChain,
+        secret.certificate.privateKey,
+        secret.certificate.password,
+        secret.certificate.ocspStaple ?? null,
+      ]
     : [secret.validation.trustedCa, secret.validation.crl, ...(secret.validation.spiffeTrustDomains?.values() ?? [])]
   if (sources.some(source => source !== null && source.kind !== 'inline')) return []
   const common: CommonTlsContext = {
@@ -165,6 +165,7 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
     sessionTimeoutMs: null,
     ticketKeys: [],
     ticketKeysSds: null,
+    staplePolicy: 'LENIENT',
     extraKey: '',
   }
   const result = buildMaterial(input, registry, null)
@@ -172,7 +173,7 @@ export function checkSecret(secret: Secret, registry: SecretRegistry): readonly 
 }
 
 interface Resolved {
-  readonly certificates: readonly { chain: string; key: string; passphrase: string; path: string; at: string }[]
+  readonly certificates: readonly { chain: string; key: string; passphrase: string; ocsp: Buffer | null; path: string; at: string }[]
   readonly validation: ValidationContext | null
   readonly trustedCa: string | null
   readonly caPath: string
@@ -190,7 +191,7 @@ export function dependenciesOf(
   const sources: DataSource[] = [...ticketKeys]
   const refs = [...common.certificateSds, common.validationSds, ticketKeysSds].filter(ref => ref !== null)
   const addCertificate = (item: TlsCertificate): void => {
-    sources.push(item.certificateChain, item.privateKey, ...(item.password === null ? [] : [item.password]))
+    sources.push(...[item.certificateChain, item.privateKey, item.password, item.ocspStaple ?? null].filter(source => source !== null))
   }
   const addValidation = (item: ValidationContext | null): void => {
     if (item === null) return
@@ -217,13 +218,16 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
   if (input.role === 'server' && resolved.certificates.length === 0 && errors.length === 0)
     errors.push({ path: 'common_tls_context.tls_certificates', reason: 'a server needs a certificate' })
   const identities = resolved.certificates.map(item => checkOwnCertificate(item, errors))
+  const staples = resolved.certificates.map((item, i) =>
+    input.role === 'server' ? staplesOf(item, identities[i]!, input, errors) : noStaple,
+  )
   const trust = readTrust(resolved, errors)
   if (errors.length > 0 || trust === null) return { ok: false, errors, missing }
 
   const ownUris = identities.flatMap(item => item?.uriSans ?? [])
   const trustDomains = strictTrustDomains(ownUris, resolved.validation)
   const { validation } = resolved
-  const verifyKey = hash(
+  const rest = hash(
     JSON.stringify([
       input.role,
       input.extraKey,
@@ -234,12 +238,12 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
       input.common.signatureAlgorithms,
       input.common.alpnProtocols,
       validation === null ? null : { ...validation, trustedCa: null, crl: null, spiffeTrustDomains: null },
-      resolved.trustedCa,
       resolved.crl,
       resolved.domains === null ? null : [...resolved.domains],
       trustDomains === null ? null : [...trustDomains],
     ]),
   )
+  const verifyKey = hash(JSON.stringify([rest, resolved.trustedCa]))
   const ownNames = JSON.stringify(identities.map(item => [item?.uriSans, item?.dnsSans, item?.subject]))
   const ticketKey = hash(verifyKey + ownNames)
   const verifier = new PeerVerifier({
@@ -276,6 +280,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     const own = resolved.certificates.map((item, i) => ({
       identity: identities[i]!,
       path: item.path,
+      ...staples[i]!,
       context: obtainContext(
         {
           ...options,
@@ -293,6 +298,8 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },
       verifyKey,
+      // A list of revocations in the bundle is no certificate that more of would only admit more.
+      rules: { rest, anchors: trust.hasLists || resolved.trustedCa === null ? null : new Set(trust.caPems.map(hash)) },
       resumptionKey: hash(verifyKey + identities.map(item => item!.sha256).join()),
       requestsPeer,
     }
@@ -313,6 +320,13 @@ function resolve(input: MaterialInput, registry: SecretRegistry, errors: ConfigE
     if (result.ok) return result.text
     errors.push({ path, reason: result.reason })
     return ''
+  }
+  const readOcsp = (source: DataSource | null, path: string): Buffer | null => {
+    if (source === null) return null
+    const result = registry.readBytes(source)
+    if (result.ok) return result.bytes
+    errors.push({ path, reason: result.reason })
+    return null
   }
   const listed = common.certificates.map((certificate, i) => ({ certificate, at: `common_tls_context.tls_certificates[${i}]` }))
   common.certificateSds.forEach((ref, i) => {
@@ -338,6 +352,7 @@ function resolve(input: MaterialInput, registry: SecretRegistry, errors: ConfigE
       chain: read(certificate.certificateChain, `${at}.certificate_chain`),
       key: read(certificate.privateKey, `${at}.private_key`),
       passphrase: read(certificate.password, `${at}.password`).trimEnd(),
+      ocsp: readOcsp(certificate.ocspStaple ?? null, `${at}.ocsp_staple`),
       path: pathOf(certificate.certificateChain),
       at,
     })),
@@ -424,6 +439,30 @@ function checkOwnCertificate(item: Resolved['certificates'][number], errors: Con
   return identity
 }
 
+const noStaple = { staple: null, mustStaple: false }
+
+function staplesOf(
+  { ocsp, at }: Resolved['certificates'][number],
+  identity: CertificateIdentity | null,
+  { staplePolicy }: MaterialInput,
+  errors: ConfigError[],
+): Pick<OwnCertificate, 'staple' | 'mustStaple'> {
+  if (identity === null) return noStaple
+  const mustStaple = needsStaple(identity.x509)
+  const path = `${at}.ocsp_staple`
+  if (ocsp === null || ocsp.length === 0) {
+    if (mustStaple) errors.push({ path, reason: 'OCSP response is required for must-staple certificate' })
+    else if (staplePolicy === 'MUST_STAPLE') errors.push({ path, reason: 'Required OCSP response is missing from TLS context' })
+    return { staple: null, mustStaple }
+  }
+  try {
+    return { staple: readStaple(ocsp, identity.x509), mustStaple }
+  } catch (error) {
+    errors.push({ path, reason: reasonOf(error) })
+    return noStaple
+  }
+}
+
 // ---- trust ------------------------------------------------------------------------------------------------------------------------
 
 interface Trust {
@@ -434,6 +473,7 @@ interface Trust {
   readonly revocations: readonly RevocationList[]
   readonly domainAnchors: ReadonlyMap<string, readonly Certificate[]> | null
   readonly opensslCrls: string[]
+  readonly hasLists: boolean
 }
 
 function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
@@ -490,6 +530,7 @@ function readTrust(resolved: Resolved, errors: ConfigError[]): Trust | null {
     revocations: ownPath ? revocations : [],
     domainAnchors,
     opensslCrls: ownPath ? [] : crlPems,
+    hasLists: crlPems.length > 0,
   }
 }
 
@@ -510,108 +551,8 @@ function readBundle(pem: string | null, path: string, errors: ConfigError[]): st
   }
 }
 
-// ---- protocol parameters ----------------------------------------------------------------------------------------------------------
-
-const nodeVersions: Record<TlsVersion, SecureVersion> = {
-  'TLSv1.0': 'TLSv1',
-  'TLSv1.1': 'TLSv1.1',
-  'TLSv1.2': 'TLSv1.2',
-  'TLSv1.3': 'TLSv1.3',
-}
-
-function parameterOptions(common: CommonTlsContext): SecureContextOptions {
-  const old = common.minVersion === 'TLSv1.0' || common.minVersion === 'TLSv1.1'
-  const ciphers = common.cipherSuites.length === 0 ? DEFAULT_CIPHERS : common.cipherSuites.flatMap(splitGroup)
-  return {
-    minVersion: nodeVersions[common.minVersion],
-    maxVersion: nodeVersions[common.maxVersion],
-    // OpenSSL 3 speaks TLS 1.0 and 1.1 (SHA-1) at security level 0 alone.
-    ciphers: [...TLS13_CIPHERS, ...ciphers, ...(old ? ['@SECLEVEL=0'] : [])].join(':'),
-    ...(common.ecdhCurves.length === 0 ? {} : { ecdhCurve: common.ecdhCurves.join(':') }),
-    ...(common.signatureAlgorithms.length === 0 ? {} : { sigalgs: common.signatureAlgorithms.join(':') }),
-  }
-}
-
-/** BoringSSL's `[A|B]` (equal preference) becomes A, B. */
-function splitGroup(name: string): string[] {
-  return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1).split('|') : [name]
-}
-
-const versionOrder: readonly TlsVersion[] = ['TLSv1.0', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
-
-function checkParameters(common: CommonTlsContext, errors: ConfigError[]): void {
-  const at = 'common_tls_context.tls_params'
-  if (versionOrder.indexOf(common.minVersion) > versionOrder.indexOf(common.maxVersion))
-    errors.push({ path: `${at}.tls_minimum_protocol_version`, reason: `${common.minVersion} is above the maximum ${common.maxVersion}` })
-  for (const name of common.cipherSuites.flatMap(splitGroup))
-    if (!knows({ ciphers: name }))
-      errors.push({ path: `${at}.cipher_suites`, reason: `this OpenSSL has no cipher ${JSON.stringify(name)}` })
-  for (const name of common.ecdhCurves)
-    if (!knows({ ecdhCurve: name })) errors.push({ path: `${at}.ecdh_curves`, reason: `this OpenSSL has no group ${JSON.stringify(name)}` })
-  for (const name of common.signatureAlgorithms)
-    if (!knows({ sigalgs: name }))
-      errors.push({ path: `${at}.signature_algorithms`, reason: `this OpenSSL has no signature algorithm ${JSON.stringify(name)}` })
-  for (const name of common.alpnProtocols) {
-    const length = Buffer.byteLength(name, 'latin1')
-    if (length === 0 || length > 255)
-      errors.push({ path: 'common_tls_context.alpn_protocols', reason: 'a protocol name has 1 to 255 bytes' })
-  }
-}
-
-function knows(option: SecureContextOptions): boolean {
-  const value = Object.values(option)[0] as string
-  // A list or a rule of OpenSSL's own language is no name.
-  if (value === '' || /[:,\s@!+]/.test(value.replace(/^\w+(-\w+)*\+SHA\d+$/, ''))) return false
-  try {
-    tls.createSecureContext({ ...option, ca: [] })
-    return true
-  } catch {
-    return false
-  }
-}
-
-// ---- contexts by content ----------------------------------------------------------------------------------------------------------
-
-/** The values used last, by hash of what they were made from. */
-class ContentCache<V> {
-  private readonly known = new Map<string, V>()
-
-  constructor(private readonly limit: number) {}
-
-  get(key: string): V | undefined {
-    const value = this.known.get(key)
-    if (value !== undefined) {
-      this.known.delete(key)
-      this.known.set(key, value)
-    }
-    return value
-  }
-
-  put(key: string, value: V): void {
-    if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value!)
-    this.known.set(key, value)
-  }
-}
-
-const contexts = new ContentCache<SecureContext>(MAX_CACHED_CONTEXTS)
 const ownIdentities = new ContentCache<CertificateIdentity>(MAX_CACHED_CONTEXTS)
 const bundles = new ContentCache<string[]>(MAX_CACHED_CONTEXTS)
-
-/** Throws what OpenSSL says. */
-function obtainContext(options: SecureContextOptions, ticketKeys: TicketKeys | null): SecureContext {
-  const key = hash(JSON.stringify([options, ticketKeys?.content]))
-  let context = contexts.get(key)
-  if (context === undefined) {
-    const all = { ...options, allowPartialTrustChain: true } as SecureContextOptions
-    context = ticketKeys === null ? tls.createSecureContext(all) : ticketKeys.createContext(all)
-    contexts.put(key, context)
-  }
-  return context
-}
-
-function hash(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

@@ -57,6 +57,11 @@ export class UpstreamTlsContext extends TlsContext {
     return this.material === null ? 'not-ready' : this.material.verifyKey
   }
 
+  /** Connections verified under `key`, an earlier one, are good under the rules of now too: only the trust bundle has grown. */
+  covers(key: string): boolean {
+    return this.material !== null && this.deps.history.covers(this.material.verifyKey, key)
+  }
+
   /**
    * Starts a handshake on a connected socket. `sni` '' = the configured one; `alpn` null = the configured ones. The socket emits
    * `secureConnect` (then call `verify` before anything else) or `error`. Throws when the secrets are not there yet.
@@ -125,7 +130,9 @@ export class UpstreamTlsContext extends TlsContext {
     this.deps.sessions.put(state.sessionKey, entry, this.model.maxSessionKeys)
   }
 
-  protected override onMaterial(): void {}
+  protected override onMaterial(material: TlsMaterial): void {
+    this.deps.history.remember(material.verifyKey, material.rules)
+  }
 
   private alpnList(names: readonly string[]): Buffer | null {
     if (names.length === 0) return null

@@ -206,6 +206,12 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
     expect(denied.out).toMatch(/^denied: batch -> api \(http\)\nreason: no intention matched batch -> api; the default is deny\n/)
     expect(denied.err).toBe('warning: service "batch" is not registered\n')
     expect(denied.out).toMatch(/=> +- +default policy +deny +yes\n$/)
+    expect([allowed.code, denied.code]).toEqual([0, 0])
+    expect(await call('explain', '--from', 'batch', '--to', 'api', '--exit-code')).toEqual({ ...denied, code: 2 })
+    const asJson = await call('explain', '--from', 'batch', '--to', 'api', '--exit-code', '--json')
+    expect([asJson.code, JSON.parse(asJson.out).allowed, asJson.err]).toEqual([2, false, ''])
+    const passing = ['explain', '--from', 'web', '--to', 'api', '--method', 'get', '--path', '/v1/x', '--exit-code']
+    expect(await call(...passing)).toEqual(allowed)
     const { out } = await call('intention', 'list', '--effective')
     // web -> * is shadowed by web -> api for api, and in effect for web.
     expect(out.split('\n').map(line => line.split(/ {2,}/))).toEqual([

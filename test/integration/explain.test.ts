@@ -180,7 +180,9 @@ describe('explain', () => {
     expect(bytes).toBe(0)
   })
 
-  it('the Prometheus form carries the intention as a label', async () => {
+  it('the Prometheus form carries the intention as a label, for requests and for connections', async () => {
+    const connections = (await dbSidecar.get('/stats/prometheus')).body
+    expect(connections).toMatch(/envoy_rbac_policy_denied\{[^}]*envoy_rbac_policy_name="\*->db"[^}]*\} 1/)
     const page = (await sidecar.get('/stats/prometheus')).body
     expect(page).toMatch(/envoy_http_rbac_policy_denied\{[^}]*envoy_rbac_policy_name="batch->api"[^}]*\} 1/)
   })

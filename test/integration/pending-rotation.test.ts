@@ -55,7 +55,8 @@ it('requests that wait for a handshake when certificate and trust bundle rotate 
   const upstream = (bundle: string): object =>
     edsCluster('api', { connect_timeout: '10s', transport_socket: upstreamTls(ca.service('web'), bundle, spiffe('api')) })
   ads.set({
-    clusters: [upstream(ca.pem)],
+    // A bundle that only grows would keep the pool.
+    clusters: [upstream(ca.pem + new AnyCa('First CA').pem)],
     endpoints: [assignment('api', [gate.port])],
     listeners: [listener('out', outbound, [hcm({ route_config: routesTo('api') })])],
   })

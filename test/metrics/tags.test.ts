@@ -59,6 +59,7 @@ describe('default tags', () => {
     ['http.in.rbac.policy.p1.shadow_denied', 'http.rbac.policy.shadow_denied envoy.rbac_policy_name=p1 envoy.http_conn_manager_prefix=in'],
     ['http.in.rbac.rules.allowed', 'http.rbac.allowed envoy.rbac_http_prefix=rules envoy.http_conn_manager_prefix=in'],
     ['http.in.rbac.allowed', 'http.rbac.allowed envoy.http_conn_manager_prefix=in'],
+    ['connect_authz.rbac.policy.web->db.denied', 'rbac.policy.denied envoy.rbac_policy_name=web->db envoy.rbac_prefix=connect_authz'],
     ['connect_authz.rbac.denied', 'rbac.denied envoy.rbac_prefix=connect_authz'],
     ['http_lrl.http_local_rate_limit.ok', 'http_local_rate_limit.ok envoy.local_http_ratelimit_prefix=http_lrl'],
     ['tcp.db.downstream_cx_total', 'tcp.downstream_cx_total envoy.tcp_prefix=db'],

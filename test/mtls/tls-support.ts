@@ -187,6 +187,7 @@ export function downstream(parts: CommonTlsContext, given: Partial<DownstreamTls
     requireSni: false,
     disableStatelessSessionResumption: false,
     disableStatefulSessionResumption: false,
+    ocspStaplePolicy: 'LENIENT',
     fullScanCertsOnSniMismatch: false,
     ticketKeys: [],
     ticketKeysSds: null,

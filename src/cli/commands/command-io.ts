@@ -12,6 +12,13 @@ export interface CommandIo {
   readText(path: string): string
 }
 
+/** Ends a command that has printed its answer with an exit code that says it too (`explain --exit-code`). */
+export class AnswerCode extends Error {
+  constructor(readonly code: number) {
+    super(`exit code ${code}`)
+  }
+}
+
 export class CliError extends Error {}
 
 const STDIN = 0

@@ -2,7 +2,7 @@
  * `outrigger explain` and `outrigger intention list`: who may call whom, and which rule says so. The control plane answers from the code
  * that compiles what sidecars enforce; here it is only printed. Called by outrigger-main.ts.
  */
-import { type CommandIo, formatTable } from './command-io.js'
+import { AnswerCode, type CommandIo, formatTable } from './command-io.js'
 import type { ControlApi } from './control-api.js'
 
 interface ExplainAnswer {
@@ -34,11 +34,20 @@ export interface ExplainOptions {
   readonly method?: string
   readonly path?: string
   readonly json?: boolean
+  readonly exitCode?: boolean
 }
+
+/** The exit code of a denied request with `--exit-code`; 1 stays what it is for every command, a failure. */
+const DENIED = 2
 
 export async function explain(options: ExplainOptions, api: ControlApi, io: CommandIo): Promise<void> {
   const answer = await ask(options, api)
-  if (options.json) return io.out(`${JSON.stringify(answer, null, 2)}\n`)
+  if (options.json) io.out(`${JSON.stringify(answer, null, 2)}\n`)
+  else print(answer, options, io)
+  if (options.exitCode === true && !answer.allowed) throw new AnswerCode(DENIED)
+}
+
+function print(answer: ExplainAnswer, options: ExplainOptions, io: CommandIo): void {
   for (const warning of answer.warnings) io.err(`warning: ${warning}\n`)
   const what = [options.method?.toUpperCase(), options.path].filter(part => part !== undefined).join(' ')
   io.out(

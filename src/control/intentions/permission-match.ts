@@ -85,7 +85,7 @@ export function meetsJwt(jwt: JwtRequirement | undefined, payloads: ReadonlyMap<
 function claimAt(payload: unknown, path: readonly string[]): unknown {
   let value = payload
   for (const key of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, key)) return undefined
     value = (value as Record<string, unknown>)[key]
   }
   return value

@@ -25,7 +25,7 @@ export function compileMetadataMatcher(matcher: MetadataMatcher, whenFailing = f
   return source => test(metadataValue(source(namespace), path)) !== invert
 }
 
-/** undefined: nothing at that path, which only `present: false` matches. */
+/** undefined: nothing at that path, which nothing matches: `present: false` never does, in Envoy either (use `invert`). */
 export function compileValueMatcher(matcher: ValueMatcher, whenFailing = false): (value: JsonValue | undefined) => boolean {
   switch (matcher.kind) {
     case 'null':
@@ -37,7 +37,7 @@ export function compileValueMatcher(matcher: ValueMatcher, whenFailing = false):
     case 'bool':
       return value => value === matcher.value
     case 'present':
-      return value => (value !== undefined) === matcher.value
+      return value => matcher.value && value !== undefined
     case 'string': {
       const test = compileStringMatcher(matcher.matcher, whenFailing)
       return value => typeof value === 'string' && test(toByteString(value))

@@ -37,7 +37,7 @@ import {
 } from './roots.js'
 import { type Clock, defaultSignWaitMs, SignLimiter, systemClock } from './sign-limiter.js'
 import type { CaState, CaStore } from './store.js'
-import { backdateMs, type Certificate, issueLeafCertificate, readCertificate } from './x509.js'
+import { backdateMs, type Certificate, isIssuedBy, issueLeafCertificate, readCertificate } from './x509.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
 export interface CaEvent {
@@ -54,9 +54,9 @@ export interface CertificateAuthorityOptions {
   readonly clock?: Clock
   /**
    * Called between the two steps of a rotation: resolve when the grown bundle has reached the mesh (or enough time has passed).
-   * Without it the second step follows at once, which a cross-signed rotation bears.
+   * Without it the second step follows at once, which a cross-signed rotation bears: there who has missed it trusts new leaves too.
    */
-  readonly bundleSettled?: (stagedRootId: string) => Promise<void>
+  readonly bundleSettled?: (stagedRootId: string, crossSigned: boolean) => Promise<void>
   /** Problems outside a call (operator's files, maintenance, listeners): one line each, for the log. */
   readonly onProblem?: (reason: string) => void
 }
@@ -81,6 +81,8 @@ export interface SignedLeaf {
   readonly notBefore: Date
   readonly notAfter: Date
   readonly uri: string
+  /** The root that was active when it was signed. */
+  readonly rootId: string
 }
 
 export interface IssuedLeaf extends SignedLeaf {
@@ -240,6 +242,7 @@ export class CertificateAuthority {
       notBefore: new Date(leaf.notBeforeMs),
       notAfter: new Date(leaf.notAfterMs),
       uri,
+      rootId: activeRoot(state).id,
     }
   }
 
@@ -412,7 +415,8 @@ export class CertificateAuthority {
     }
     const crossSign = this.crossSign(state, root, force)
     const nowMs = this.clock.now()
-    await this.save(stageRotation(state, { certificate: root, chain, config, crossSign }, nowMs))
+    const crossSigned = crossSign !== undefined || bringsCrossSign(chain, root, readRoot(activeRoot(state)).certificate)
+    await this.save(stageRotation(state, { certificate: root, chain, config, crossSign, crossSigned }, nowMs))
     this.staged = provider
     this.emit('roots')
     await this.finishLocked(true)
@@ -442,7 +446,7 @@ export class CertificateAuthority {
     const rotation = this.current().rotation
     if (rotation === undefined) return
     if (settle && this.options.bundleSettled !== undefined) {
-      await Promise.race([this.options.bundleSettled(rotation.rootId), this.closing])
+      await Promise.race([this.options.bundleSettled(rotation.rootId, rotation.crossSigned), this.closing])
       // Staged is a safe place to stop: `init` goes on from it.
       if (this.closed)
         throw new CaError('rotation-not-possible', 'the CA was closed before the rotation was finished; it goes on at the next start')
@@ -527,6 +531,11 @@ function sameProvider(a: CaConfig, b: CaConfig): boolean {
   if (JSON.stringify(a.provider) !== JSON.stringify(b.provider)) return false
   if (a.provider.kind === 'files' || a.provider.rootCertPem !== '') return true
   return a.privateKey.type === b.privateKey.type && a.privateKey.bits === b.privateKey.bits
+}
+
+/** The operator sends along a certificate of the new root that the old one has signed. */
+function bringsCrossSign(chain: ProviderChain, root: Certificate, old: Certificate): boolean {
+  return chain.extraChainPems.map(readCertificate).some(extra => extra.publicKey.equals(root.publicKey) && isIssuedBy(extra, old))
 }
 
 /** Another configuration under the same root, which remembers the longest leaf it may have signed. */

@@ -175,7 +175,7 @@ export function tooManyRoots(): CaError {
 /** First save of a rotation: the new root joins the bundle. The old one still signs. */
 export function stageRotation(
   state: CaState,
-  next: { certificate: Certificate; chain: ProviderChain; config: CaConfig; crossSign: Certificate | undefined },
+  next: { certificate: Certificate; chain: ProviderChain; config: CaConfig; crossSign: Certificate | undefined; crossSigned: boolean },
   nowMs: number,
 ): CaState {
   const { certificate, crossSign } = next
@@ -189,7 +189,7 @@ export function stageRotation(
   // A root that comes back (rotated out earlier, or trusted besides) takes its place again.
   const roots = [...state.roots.filter(root => root.id !== record.id), record]
   if (roots.length > maxTrustedRoots) throw tooManyRoots()
-  const rotation = { rootId: record.id, chain: next.chain, config: next.config, crossSigned: crossSign !== undefined }
+  const rotation = { rootId: record.id, chain: next.chain, config: next.config, crossSigned: next.crossSigned }
   const staged = { ...state, roots, rotation }
   return next.chain.otherRootPems.length === 0 ? staged : withOtherRoots(staged, next.chain, nowMs)
 }

@@ -26,10 +26,11 @@ import {
   type TlsSessionTicketKeys,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
 import type { SdsSecretConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
-import type {
-  CommonTlsContext as CommonTlsContextMessage,
-  DownstreamTlsContext,
-  UpstreamTlsContext,
+import {
+  type CommonTlsContext as CommonTlsContextMessage,
+  type DownstreamTlsContext,
+  DownstreamTlsContext_OcspStaplePolicy,
+  type UpstreamTlsContext,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { typeNameOf, unpackAs } from './any.js'
@@ -46,6 +47,12 @@ const VERSIONS: Record<TlsParameters_TlsProtocol, TlsVersion | null> = {
   [TlsParameters_TlsProtocol.TLSv1_1]: 'TLSv1.1',
   [TlsParameters_TlsProtocol.TLSv1_2]: 'TLSv1.2',
   [TlsParameters_TlsProtocol.TLSv1_3]: 'TLSv1.3',
+}
+
+const STAPLE_POLICIES: Record<DownstreamTlsContext_OcspStaplePolicy, DownstreamTls['ocspStaplePolicy']> = {
+  [DownstreamTlsContext_OcspStaplePolicy.LENIENT_STAPLING]: 'LENIENT',
+  [DownstreamTlsContext_OcspStaplePolicy.STRICT_STAPLING]: 'STRICT',
+  [DownstreamTlsContext_OcspStaplePolicy.MUST_STAPLE]: 'MUST_STAPLE',
 }
 
 /** Envoy's defaults for TLS_AUTO. */
@@ -71,7 +78,14 @@ export function decodeTlsCertificate(certificate: TlsCertificateMessage, ctx: Ct
   if (chain === null) ctx.at('certificate_chain').error('value is required')
   if (key === null && certificate.privateKeyProvider === undefined) ctx.at('private_key').error('value is required')
   if (chain === null || key === null) return null
-  return { certificateChain: chain, privateKey: key, password: decodeDataSource(certificate.password, ctx.at('password')) }
+  if (certificate.ocspStaple?.specifier.case === 'inlineString')
+    ctx.at('ocsp_staple').error('OCSP staple cannot be provided via inline_string')
+  return {
+    certificateChain: chain,
+    privateKey: key,
+    password: decodeDataSource(certificate.password, ctx.at('password')),
+    ...(certificate.ocspStaple === undefined ? {} : { ocspStaple: decodeDataSource(certificate.ocspStaple, ctx.at('ocsp_staple')) }),
+  }
 }
 
 export function decodeValidationContext(context: CertificateValidationContext, ctx: Ctx): ValidationContext {
@@ -260,6 +274,7 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
     disableStatelessSessionResumption: keys.case === 'disableStatelessSessionResumption' ? keys.value : false,
     disableStatefulSessionResumption: context.disableStatefulSessionResumption,
     sessionTimeoutMs: durationMsOr(context.sessionTimeout, null),
+    ocspStaplePolicy: STAPLE_POLICIES[context.ocspStaplePolicy] ?? 'LENIENT',
     fullScanCertsOnSniMismatch: context.fullScanCertsOnSniMismatch ?? false,
     ticketKeys: keys.case === 'sessionTicketKeys' ? decodeTicketKeys(keys.value, ctx.at('session_ticket_keys')) : [],
     ticketKeysSds:

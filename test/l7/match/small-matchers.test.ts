@@ -46,10 +46,11 @@ describe('metadata', () => {
     expect(test(['claims', 'iss'], { kind: 'or', anyOf: [exact('x'), exact('me')] })).toBe(true)
   })
 
-  it('finds nothing where there is nothing: only present false matches', () => {
+  it('finds nothing where there is nothing, and present false matches nothing (as Envoy)', () => {
     expect(test(['claims', 'sub'], exact(''))).toBe(false)
     expect(test(['claims', 'sub'], { kind: 'null' })).toBe(false)
-    expect(test(['claims', 'sub'], { kind: 'present', value: false })).toBe(true)
+    expect(test(['claims', 'sub'], { kind: 'present', value: false })).toBe(false)
+    expect(test(['claims', 'iss'], { kind: 'present', value: false })).toBe(false)
     expect(test(['claims', 'sub'], exact('x'), true)).toBe(true)
   })
 

@@ -177,9 +177,10 @@ describe('TLS contexts', () => {
     })
   }
 
-  it('refuse OCSP stapling where it is demanded', () => {
-    expect(errorsOf(downstream({ common_tls_context: { tls_certificates: [CERTIFICATE] }, ocsp_staple_policy: 'MUST_STAPLE' }))).toEqual([
-      'filter_chains[0].transport_socket.typed_config.ocsp_staple_policy: OCSP stapling is not supported',
+  it('refuse an OCSP response as text, as Envoy does: it is DER', () => {
+    const tls_certificates = [{ ...CERTIFICATE, ocsp_staple: { inline_string: 'x' } }]
+    expect(errorsOf(downstream({ common_tls_context: { tls_certificates }, ocsp_staple_policy: 'MUST_STAPLE' }))).toEqual([
+      'filter_chains[0].transport_socket.typed_config.common_tls_context.tls_certificates[0].ocsp_staple: OCSP staple cannot be provided via inline_string',
     ])
   })
 })

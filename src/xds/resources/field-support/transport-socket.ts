@@ -37,8 +37,8 @@ export const TRANSPORT_SOCKET_SUPPORT: SupportTable = {
   'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': {
     supported:
       'common_tls_context require_client_certificate require_sni session_ticket_keys session_ticket_keys_sds_secret_config ' +
-      'disable_stateless_session_resumption disable_stateful_session_resumption session_timeout full_scan_certs_on_sni_mismatch',
-    refused: { ocsp_staple_policy: 'OCSP stapling is not supported' },
+      'disable_stateless_session_resumption disable_stateful_session_resumption session_timeout full_scan_certs_on_sni_mismatch ' +
+      'ocsp_staple_policy',
   },
   'envoy.extensions.transport_sockets.tls.v3.GenericSecret': { supported: 'secret' },
   'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': { supported: 'trust_domains' },
@@ -49,8 +49,8 @@ export const TRANSPORT_SOCKET_SUPPORT: SupportTable = {
   },
   'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher': { supported: 'san_type matcher', accepted: { oid: '' } },
   'envoy.extensions.transport_sockets.tls.v3.TlsCertificate': {
-    supported: 'certificate_chain private_key watched_directory password',
-    accepted: { ocsp_staple: '', signed_certificate_timestamp: '' },
+    supported: 'certificate_chain private_key watched_directory password ocsp_staple',
+    accepted: { signed_certificate_timestamp: '' },
     refused: {
       pkcs12: 'PKCS#12 is not supported; use certificate_chain and private_key',
       private_key_provider: 'private key providers are not supported',

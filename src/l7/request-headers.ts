@@ -3,6 +3,7 @@
 // HOT: header scans by name only where a feature is on.
 
 import { randomFillSync } from 'node:crypto'
+import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { RequestHead } from './codec/codec.js'
 import type { ClusterChoice, CompiledRoute } from './compiled-route.js'
@@ -74,7 +75,7 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
     }
   }
   // Their names are the operator's: any request may hold them.
-  if (!internal) for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name.toLowerCase())
+  if (!internal) for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name)
   if (config.useRemoteAddress) {
     if (internal) headers.set('x-envoy-internal', 'true')
     else headers.set('x-envoy-external-address', info.remoteAddress)
@@ -143,10 +144,7 @@ function setClientAddress(exchange: Exchange): boolean {
   if (!headers.has('x-forwarded-for')) return false
   const forwarded = headers.getJoined('x-forwarded-for')!
   const address = xffAddress(forwarded, config.xffNumTrustedHops)
-  if (address === null) {
-    info.remoteAddress = connection.info.remoteAddress
-    return false
-  }
+  if (address === null) return false
   info.remoteAddress = address
   return config.xffNumTrustedHops === 0 && !forwarded.includes(',')
 }
@@ -168,7 +166,8 @@ function xffAddress(list: string | undefined, skip: number): string | null {
   if (list === undefined) return null
   const parts = list.split(',')
   const part = parts[parts.length - 1 - skip]?.trim()
-  return part !== undefined && /^[0-9a-fA-F:.]{2,45}$/.test(part) ? part : null
+  // Nothing that only looks like one (`010.0.0.1`, `1.2.3.4:80`): no address rule would match it. Nor one with a zone.
+  return part !== undefined && isIP(part) !== 0 && !part.includes('%') ? part : null
 }
 
 const RANDOM_POOL = Buffer.alloc(4096)

@@ -18,8 +18,8 @@ import {
   headers,
   huffmanText,
   integer,
-  ping,
   POST,
+  ping,
   rstStream,
   SETTINGS_ACK,
   settings,
@@ -113,10 +113,36 @@ export function http2Corpus(): FrameCase[] {
   }
   const post = (what: string, fields: Fields, ...body: Buffer[]): void => add(what, headers(1, [...POST, ...fields]), ...body)
 
-  const odd = ['\0', '\x01', '\t', '\n', '\x0b', '\r', '\x1f', ' ', '"', '(', ',', ':', ';', '=', '@', '[', '\\', '{', '\x7f', '\x80', '\xff']
+  const odd = [
+    '\0',
+    '\x01',
+    '\t',
+    '\n',
+    '\x0b',
+    '\r',
+    '\x1f',
+    ' ',
+    '"',
+    '(',
+    ',',
+    ':',
+    ';',
+    '=',
+    '@',
+    '[',
+    '\\',
+    '{',
+    '\x7f',
+    '\x80',
+    '\xff',
+  ]
   for (const b of odd) {
     for (const name of [':method', ':scheme', ':authority', ':path'])
-      for (const [what, value] of [['before', `${b}${GET.find(f => f[0] === name)![1]}`], ['after', `${GET.find(f => f[0] === name)![1]}${b}`], ['inside', name === ':path' ? `/x${b}y` : `ab${b}cd`]] as const)
+      for (const [what, value] of [
+        ['before', `${b}${GET.find(f => f[0] === name)![1]}`],
+        ['after', `${GET.find(f => f[0] === name)![1]}${b}`],
+        ['inside', name === ':path' ? `/x${b}y` : `ab${b}cd`],
+      ] as const)
         get(`${name} ${what} ${b}`, replaced(GET, name, value))
     withField(`x${b}y`, 'z')
     withField(`${b}x`, 'z')
@@ -127,22 +153,159 @@ export function http2Corpus(): FrameCase[] {
     withField('cookie', `a=${b}`)
     withField('host', `a.example${b}`)
   }
-  const smuggled = ['\r\nX: y', '\nX: y', '\rX: y', ' HTTP/1.1\r\nHost: b\r\n\r\nGET /smuggled HTTP/1.1\r\nX: ', '\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n', '\r\nTransfer-Encoding: chunked', '\r\nContent-Length: 0\r\n\r\n', '%0d%0aX: y', '\u010d\u010aX: y', '\x85X: y']
+  const smuggled = [
+    '\r\nX: y',
+    '\nX: y',
+    '\rX: y',
+    ' HTTP/1.1\r\nHost: b\r\n\r\nGET /smuggled HTTP/1.1\r\nX: ',
+    '\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n',
+    '\r\nTransfer-Encoding: chunked',
+    '\r\nContent-Length: 0\r\n\r\n',
+    '%0d%0aX: y',
+    '\u010d\u010aX: y',
+    '\x85X: y',
+  ]
   for (const s of smuggled) {
-    for (const name of [':method', ':scheme', ':authority', ':path']) get(`${name} smuggles ${s}`, replaced(GET, name, `${GET.find(f => f[0] === name)![1]}${s}`))
-    for (const name of ['x', 'cookie', 'host', 'content-type', 'te', 'user-agent', 'x-forwarded-for', 'x-request-id', 'authorization', 'expect']) withField(name, `y${s}`)
+    for (const name of [':method', ':scheme', ':authority', ':path'])
+      get(`${name} smuggles ${s}`, replaced(GET, name, `${GET.find(f => f[0] === name)![1]}${s}`))
+    for (const name of [
+      'x',
+      'cookie',
+      'host',
+      'content-type',
+      'te',
+      'user-agent',
+      'x-forwarded-for',
+      'x-request-id',
+      'authorization',
+      'expect',
+    ])
+      withField(name, `y${s}`)
     withField(`x${s}`, 'z')
     add(`trailer ${s}`, headers(1, POST), data(1, 'x'), headers(1, [['x', `y${s}`]], END))
     add(`trailer name ${s}`, headers(1, POST), data(1, 'x'), headers(1, [[`x${s}`, 'y']], END))
   }
-  for (const method of ['', 'GET', 'get', 'FOO', 'G ET', 'GET /x', 'CONNECT', 'connect', 'PRI', 'A'.repeat(300), 'GET,POST', 'HEAD', 'OPTIONS', 'TRACE', '!']) get(`:method ${method}`, replaced(GET, ':method', method))
-  for (const scheme of ['', 'http', 'https', 'HTTP', 'HtTp', 'ftp', 'ws', 'http:', 'http://', 'http://x/', 'file', '1http', 'http s', 'javascript']) get(`:scheme ${scheme}`, replaced(GET, ':scheme', scheme))
-  const paths = ['', '/', '*', 'x', 'Service/Method', '//', '//x', '/x#f', '#', '?', '?x', '/x y', '/x?y z', '/%', '/%00', '/../x', '/x/../y', '/x/..;/y', '/x\\y', 'http://a/', 'http://b/x', 'https://b/x', '/\xc3\xa9', '/\xff', '/x|y', '/{x}', '/"x"', '/<x>', `/${'a'.repeat(8000)}`, '/ HTTP/1.1', '/x HTTP/1.1', '@b/x', ':80/x', '.b/x', '..', './', '**', '*/x']
+  for (const method of [
+    '',
+    'GET',
+    'get',
+    'FOO',
+    'G ET',
+    'GET /x',
+    'CONNECT',
+    'connect',
+    'PRI',
+    'A'.repeat(300),
+    'GET,POST',
+    'HEAD',
+    'OPTIONS',
+    'TRACE',
+    '!',
+  ])
+    get(`:method ${method}`, replaced(GET, ':method', method))
+  for (const scheme of [
+    '',
+    'http',
+    'https',
+    'HTTP',
+    'HtTp',
+    'ftp',
+    'ws',
+    'http:',
+    'http://',
+    'http://x/',
+    'file',
+    '1http',
+    'http s',
+    'javascript',
+  ])
+    get(`:scheme ${scheme}`, replaced(GET, ':scheme', scheme))
+  const paths = [
+    '',
+    '/',
+    '*',
+    'x',
+    'Service/Method',
+    '//',
+    '//x',
+    '/x#f',
+    '#',
+    '?',
+    '?x',
+    '/x y',
+    '/x?y z',
+    '/%',
+    '/%00',
+    '/../x',
+    '/x/../y',
+    '/x/..;/y',
+    '/x\\y',
+    'http://a/',
+    'http://b/x',
+    'https://b/x',
+    '/\xc3\xa9',
+    '/\xff',
+    '/x|y',
+    '/{x}',
+    '/"x"',
+    '/<x>',
+    `/${'a'.repeat(8000)}`,
+    '/ HTTP/1.1',
+    '/x HTTP/1.1',
+    '@b/x',
+    ':80/x',
+    '.b/x',
+    '..',
+    './',
+    '**',
+    '*/x',
+  ]
   for (const path of paths) {
     get(`:path ${path}`, replaced(GET, ':path', path))
     get(`OPTIONS :path ${path}`, replaced(replaced(GET, ':path', path), ':method', 'OPTIONS'))
   }
-  const authorities = ['', 'a', 'A', 'a:80', 'a:', ':80', 'a:99999', 'a:x', 'u@a', 'u:p@a', '@a', 'a@', 'a,b', 'a, b', 'a b', 'a/b', 'a?b', 'a#b', 'a\\b', '[::1]', '[::1]:80', '[::1', '::1', '[x]', 'http://a', 'a%00b', 'a%2fb', 'a_b', 'a..b', '.', '*', 'a\xe9', '-', 'a'.repeat(300), 'a;b', "a'b", 'a"b', 'a{b', 'a|b', 'a<b']
+  const authorities = [
+    '',
+    'a',
+    'A',
+    'a:80',
+    'a:',
+    ':80',
+    'a:99999',
+    'a:x',
+    'u@a',
+    'u:p@a',
+    '@a',
+    'a@',
+    'a,b',
+    'a, b',
+    'a b',
+    'a/b',
+    'a?b',
+    'a#b',
+    'a\\b',
+    '[::1]',
+    '[::1]:80',
+    '[::1',
+    '::1',
+    '[x]',
+    'http://a',
+    'a%00b',
+    'a%2fb',
+    'a_b',
+    'a..b',
+    '.',
+    '*',
+    'a\xe9',
+    '-',
+    'a'.repeat(300),
+    'a;b',
+    "a'b",
+    'a"b',
+    'a{b',
+    'a|b',
+    'a<b',
+  ]
   for (const authority of authorities) {
     get(`:authority ${authority}`, replaced(GET, ':authority', authority))
     get(`host only ${authority}`, [...replaced(GET, ':authority'), ['host', authority]])
@@ -190,22 +353,74 @@ export function http2Corpus(): FrameCase[] {
       add(`trailer ${name}: ${value}`, headers(1, POST), data(1, 'x'), headers(1, [[name, value]], END))
       post(`POST ${name}: ${value}`, [[name, value]], data(1, 'x', Flag.END_STREAM))
     }
-  for (const name of ['X', 'Host', 'Content-Length', 'Cookie', 'TE', 'xY', '', ' ', 'x y', 'x_y', '__proto__', 'constructor', 'x\xe9', 'x(', '"x"', 'a'.repeat(9000)]) withField(name, 'y')
-  for (const count of [90, 96, 99, 100, 101, 1000]) get(`${count} fields`, [...GET, ...Array.from({ length: count }, (_u, i) => [`x${i}`, 'y'] as const)])
+  for (const name of [
+    'X',
+    'Host',
+    'Content-Length',
+    'Cookie',
+    'TE',
+    'xY',
+    '',
+    ' ',
+    'x y',
+    'x_y',
+    '__proto__',
+    'constructor',
+    'x\xe9',
+    'x(',
+    '"x"',
+    'a'.repeat(9000),
+  ])
+    withField(name, 'y')
+  for (const count of [90, 96, 99, 100, 101, 1000])
+    get(`${count} fields`, [...GET, ...Array.from({ length: count }, (_u, i) => [`x${i}`, 'y'] as const)])
   for (const bytes of [59_000, 61_000, 62_000, 70_000]) {
     const whole = block([...GET, ['x', 'y'.repeat(bytes)]])
     const parts: Buffer[] = [frame(FrameType.HEADERS, Flag.END_STREAM, 1, whole.subarray(0, 16_384))]
-    for (let at = 16_384; at < whole.length; at += 16_384) parts.push(frame(FrameType.CONTINUATION, at + 16_384 >= whole.length ? Flag.END_HEADERS : 0, 1, whole.subarray(at, at + 16_384)))
+    for (let at = 16_384; at < whole.length; at += 16_384)
+      parts.push(frame(FrameType.CONTINUATION, at + 16_384 >= whole.length ? Flag.END_HEADERS : 0, 1, whole.subarray(at, at + 16_384)))
     add(`head of ${bytes}`, ...parts)
   }
-  for (const length of ['5', '05', '0', '4', '6', '+5', '-5', '5,5', '5, 5', '', ' 5', '5 ', '0x5', '18446744073709551621', '9007199254740993', 'x', '5.0']) {
+  for (const length of [
+    '5',
+    '05',
+    '0',
+    '4',
+    '6',
+    '+5',
+    '-5',
+    '5,5',
+    '5, 5',
+    '',
+    ' 5',
+    '5 ',
+    '0x5',
+    '18446744073709551621',
+    '9007199254740993',
+    'x',
+    '5.0',
+  ]) {
     post(`content-length ${length}`, [['content-length', length]], data(1, 'hello', Flag.END_STREAM))
     post(`content-length ${length} in two frames`, [['content-length', length]], data(1, 'hel'), data(1, 'lo', Flag.END_STREAM))
     post(`content-length ${length} with trailers`, [['content-length', length]], data(1, 'hello'), headers(1, [['x', 'y']], END))
     add(`content-length ${length} without a body`, headers(1, [...POST, ['content-length', length]], END))
     add(`content-length ${length} without a body, GET`, headers(1, [...GET, ['content-length', length]], END))
-    post(`content-length ${length} and 5`, [['content-length', length], ['content-length', '5']], data(1, 'hello', Flag.END_STREAM))
-    post(`content-length 5 and ${length}`, [['content-length', '5'], ['content-length', length]], data(1, 'hello', Flag.END_STREAM))
+    post(
+      `content-length ${length} and 5`,
+      [
+        ['content-length', length],
+        ['content-length', '5'],
+      ],
+      data(1, 'hello', Flag.END_STREAM),
+    )
+    post(
+      `content-length 5 and ${length}`,
+      [
+        ['content-length', '5'],
+        ['content-length', length],
+      ],
+      data(1, 'hello', Flag.END_STREAM),
+    )
     post(`content-length ${length}, nothing sent`, [['content-length', length]])
   }
   post('body is a request', [['content-length', '5']], data(1, 'GET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n', Flag.END_STREAM))
@@ -216,17 +431,24 @@ export function http2Corpus(): FrameCase[] {
   add('HEAD with a body', headers(1, replaced(GET, ':method', 'HEAD')), data(1, 'hello', Flag.END_STREAM))
 
   // CONNECT and RFC 8441.
-  const connectTo = (authority: string): Fields => [[':method', 'CONNECT'], [':authority', authority]]
+  const connectTo = (authority: string): Fields => [
+    [':method', 'CONNECT'],
+    [':authority', authority],
+  ]
   add('CONNECT', headers(1, connectTo('b:443')))
   add('CONNECT, END_STREAM', headers(1, connectTo('b:443'), END))
   add('CONNECT and early data', headers(1, connectTo('b:443')), data(1, 'GET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n'))
-  for (const authority of ['', 'b', 'b:', ':443', 'u@b:443', 'b:443/x', 'b:x', 'b:443\r\nX: y']) add(`CONNECT ${authority}`, headers(1, connectTo(authority)))
+  for (const authority of ['', 'b', 'b:', ':443', 'u@b:443', 'b:443/x', 'b:x', 'b:443\r\nX: y'])
+    add(`CONNECT ${authority}`, headers(1, connectTo(authority)))
   add('CONNECT with :scheme', headers(1, [...connectTo('b:443'), [':scheme', 'http']]))
   add('CONNECT with :path', headers(1, [...connectTo('b:443'), [':path', '/']]))
   add('CONNECT with :scheme and :path', headers(1, [...connectTo('b:443'), [':scheme', 'http'], [':path', '/x']]))
   add('CONNECT without :authority', headers(1, [[':method', 'CONNECT']]))
   for (const protocol of ['websocket', 'WebSocket', 'h2c', 'connect-udp', '', 'x y', 'x\r\ny', 'x,y']) {
-    add(`extended CONNECT ${protocol}`, headers(1, [...connectTo('a.example'), [':protocol', protocol], [':scheme', 'http'], [':path', '/x']]))
+    add(
+      `extended CONNECT ${protocol}`,
+      headers(1, [...connectTo('a.example'), [':protocol', protocol], [':scheme', 'http'], [':path', '/x']]),
+    )
     get(`GET with :protocol ${protocol}`, [[':protocol', protocol], ...GET])
   }
   add('extended CONNECT without :path', headers(1, [...connectTo('a.example'), [':protocol', 'websocket'], [':scheme', 'http']]))
@@ -276,27 +498,68 @@ export function http2Corpus(): FrameCase[] {
   add('PRIORITY on stream 0', frame(FrameType.PRIORITY, 0, 0, 'abcde'))
   add('PRIORITY of a wrong size', frame(FrameType.PRIORITY, 0, 1, 'abc'))
   add('PRIORITY on itself', frame(FrameType.PRIORITY, 0, 1, Buffer.concat([uint32(1), Buffer.from([0])])))
-  add('HEADERS that depend on themselves', frame(FrameType.HEADERS, END | 0x20, 1, Buffer.concat([uint32(1), Buffer.from([0]), block(GET)])))
+  add(
+    'HEADERS that depend on themselves',
+    frame(FrameType.HEADERS, END | 0x20, 1, Buffer.concat([uint32(1), Buffer.from([0]), block(GET)])),
+  )
   add('HEADERS with priority cut off', frame(FrameType.HEADERS, END | 0x20, 1, 'ab'))
   add('PUSH_PROMISE', frame(FrameType.PUSH_PROMISE, Flag.END_HEADERS, 1, Buffer.concat([uint32(2), block(GET)])))
   add('unknown frame', frame(0xbb, 0, 0, 'hello'), frame(0xcc, 255, 1, ''), ok)
-  add('unknown frame in a header block', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)), frame(0xbb, 0, 1, 'x'), frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, ''))
-  add('PING in a header block', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)), ping(), frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, ''))
+  add(
+    'unknown frame in a header block',
+    frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)),
+    frame(0xbb, 0, 1, 'x'),
+    frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, ''),
+  )
+  add(
+    'PING in a header block',
+    frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)),
+    ping(),
+    frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, ''),
+  )
   add('other HEADERS in a header block', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)), headers(3, GET, END))
-  add('CONTINUATION of another stream', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)), frame(FrameType.CONTINUATION, Flag.END_HEADERS, 3, ''))
+  add(
+    'CONTINUATION of another stream',
+    frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)),
+    frame(FrameType.CONTINUATION, Flag.END_HEADERS, 3, ''),
+  )
   add('CONTINUATION without HEADERS', frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, block(GET)))
   add('CONTINUATION after END_HEADERS', ok, frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, block([['x', 'y']])))
-  add('CONTINUATION', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)), frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, block([['x', 'y']])))
+  add(
+    'CONTINUATION',
+    frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)),
+    frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, block([['x', 'y']])),
+  )
   add('header block never ends', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)))
-  add('empty CONTINUATIONs', frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)), ...Array.from({ length: 4 }, () => frame(FrameType.CONTINUATION, 0, 1, '')), frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, ''))
+  add(
+    'empty CONTINUATIONs',
+    frame(FrameType.HEADERS, Flag.END_STREAM, 1, block(GET)),
+    ...Array.from({ length: 4 }, () => frame(FrameType.CONTINUATION, 0, 1, '')),
+    frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, ''),
+  )
   add('frame too large', frame(FrameType.DATA, 0, 1, Buffer.alloc(16_385)))
   add('SETTINGS too large', frame(FrameType.SETTINGS, 0, 0, Buffer.alloc(16_386)))
   for (const pad of [0, 1, 10, 255]) {
-    add(`DATA padding ${pad}`, headers(1, POST), frame(FrameType.DATA, 9, 1, Buffer.concat([Buffer.from([pad]), Buffer.from('hello'), Buffer.alloc(pad)])))
-    add(`DATA padding ${pad} is too long`, headers(1, POST), frame(FrameType.DATA, 9, 1, Buffer.concat([Buffer.from([pad]), Buffer.from('h')])))
-    add(`DATA padding ${pad}, not zero`, headers(1, POST), frame(FrameType.DATA, 9, 1, Buffer.concat([Buffer.from([pad]), Buffer.from('hello'), Buffer.alloc(pad, 1)])))
+    add(
+      `DATA padding ${pad}`,
+      headers(1, POST),
+      frame(FrameType.DATA, 9, 1, Buffer.concat([Buffer.from([pad]), Buffer.from('hello'), Buffer.alloc(pad)])),
+    )
+    add(
+      `DATA padding ${pad} is too long`,
+      headers(1, POST),
+      frame(FrameType.DATA, 9, 1, Buffer.concat([Buffer.from([pad]), Buffer.from('h')])),
+    )
+    add(
+      `DATA padding ${pad}, not zero`,
+      headers(1, POST),
+      frame(FrameType.DATA, 9, 1, Buffer.concat([Buffer.from([pad]), Buffer.from('hello'), Buffer.alloc(pad, 1)])),
+    )
     add(`HEADERS padding ${pad}`, frame(FrameType.HEADERS, END | 8, 1, Buffer.concat([Buffer.from([pad]), block(GET), Buffer.alloc(pad)])))
-    add(`HEADERS padding ${pad} is too long`, frame(FrameType.HEADERS, END | 8, 1, Buffer.concat([Buffer.from([pad]), Buffer.from([0x82])])))
+    add(
+      `HEADERS padding ${pad} is too long`,
+      frame(FrameType.HEADERS, END | 8, 1, Buffer.concat([Buffer.from([pad]), Buffer.from([0x82])])),
+    )
   }
   add('DATA padding without a length', headers(1, POST), frame(FrameType.DATA, 9, 1, ''))
 
@@ -328,7 +591,10 @@ export function http2Corpus(): FrameCase[] {
   raw('name index beyond the table', Buffer.concat([block(GET), integer(0x40, 0x3f, 200), text('x')]))
   raw('static table', Buffer.from([0x82, 0x84, 0x86, 0x41, 1, 0x61]))
   raw('static :status', Buffer.concat([block(GET), Buffer.from([0x88])]))
-  raw('integer of many bytes', Buffer.concat([block(GET), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f])]))
+  raw(
+    'integer of many bytes',
+    Buffer.concat([block(GET), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f])]),
+  )
   raw('integer of many zero bytes', Buffer.concat([block(GET), Buffer.from([0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0])]))
   raw('integer cut off', Buffer.concat([block(GET), Buffer.from([0xff])]))
   raw('string longer than the block', Buffer.concat([block(GET), Buffer.from([0, 0x7e, 0x61])]))
@@ -339,7 +605,8 @@ export function http2Corpus(): FrameCase[] {
   raw('Huffman value with CR LF', Buffer.concat([block(GET), Buffer.from([0, 1, 0x78]), huffmanText('y\r\nZ: w')]))
   raw('Huffman name in upper case', Buffer.concat([block(GET), Buffer.from([0]), huffmanText('X'), text('y')]))
   raw('Huffman, fine', Buffer.concat([block(GET), Buffer.from([0]), huffmanText('x'), huffmanText('y')]))
-  for (const size of [0, 1, 4096, 4097, 65_536, 0xffffffff]) raw(`table size ${size} first`, Buffer.concat([integer(0x20, 0x1f, size), block(GET)]))
+  for (const size of [0, 1, 4096, 4097, 65_536, 0xffffffff])
+    raw(`table size ${size} first`, Buffer.concat([integer(0x20, 0x1f, size), block(GET)]))
   raw('table size last', Buffer.concat([block(GET), integer(0x20, 0x1f, 0)]))
   raw('table size in the middle', Buffer.concat([block(GET.slice(0, 2)), integer(0x20, 0x1f, 0), block(GET.slice(2))]))
   raw('table size twice', Buffer.concat([integer(0x20, 0x1f, 0), integer(0x20, 0x1f, 4096), block(GET)]))

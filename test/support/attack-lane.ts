@@ -109,7 +109,11 @@ function takeRequest(text: string): { length: number; line: string } | null {
       if (size === 0) {
         const trailersEnd = text.startsWith('\r\n', line + 2) ? line + 2 : text.indexOf('\r\n\r\n', line) + 2
         if (trailersEnd === 1) return null
-        if (trailersEnd > line + 2) body += `[trailers ${text.slice(line + 2, trailersEnd).trim().toLowerCase()}]`
+        if (trailersEnd > line + 2)
+          body += `[trailers ${text
+            .slice(line + 2, trailersEnd)
+            .trim()
+            .toLowerCase()}]`
         at = trailersEnd + 2
         break
       }
@@ -123,7 +127,10 @@ function takeRequest(text: string): { length: number; line: string } | null {
     at += size
   }
   const shown = fields.filter(([name]) => !IGNORED.has(name)).map(([name, value]) => `${name}: ${value}`)
-  return { length: at, line: [start!.replace(/ HTTP\/1\.1$/, ''), ...shown.sort(), body === '' ? '' : `<${body}>`].filter(Boolean).join(' | ') }
+  return {
+    length: at,
+    line: [start!.replace(/ HTTP\/1\.1$/, ''), ...shown.sort(), body === '' ? '' : `<${body}>`].filter(Boolean).join(' | '),
+  }
 }
 
 export class Lane {

@@ -1,11 +1,9 @@
 // HTTP/2 attacks as frames, for attack-differential.test.ts: the corpus, and one connection that sends a case and says what came back.
 // Header blocks are plain literals, so that anything illegal can be said too.
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
 import { Flag, FrameType, PREFACE } from '../../src/l7/codec/http2/frames.js'
 import { HpackDecoder } from '../../src/l7/codec/http2/hpack-decoder.js'
-import { show } from './attack-corpus.js'
 import type { Lane, Outcome } from './attack-lane.js'
+import { show, table } from './attack-table.js'
 import {
   block,
   codeName,
@@ -38,39 +36,15 @@ export interface FrameCase {
 const NEXT_STREAM = 100_001
 const NEXT: Fields = [...GET.slice(0, 3), [':path', '/__next']]
 
-/** Sends a case; `seen` is the origin's view as for HTTP/1, `statuses` what each stream got, e.g. `1:200 3:RST GOAWAY`. */
+/** Sends a case; `seen` is the origin's view as for HTTP/1, `statuses` what each stream got, e.g. `1:200, 3:RST CANCEL, GOAWAY NO_ERROR`. */
 export async function attackHttp2(lane: Lane, one: FrameCase): Promise<Outcome> {
-  const { origin } = lane
-  origin.seen = []
-  const socket: Socket = connect({ port: lane.port, host: '127.0.0.1', allowHalfOpen: true })
-  socket.setNoDelay(true)
-  let bytes = Buffer.alloc(0)
-  let closed = false
-  socket.on('data', chunk => (bytes = Buffer.concat([bytes, chunk])))
-  socket.on('end', () => (closed = true))
-  socket.on('close', () => (closed = true))
-  socket.on('error', () => {})
-  await once(socket, 'connect')
-  const first = one.bare ? [] : [PREFACE, settings(), SETTINGS_ACK]
-  socket.write(Buffer.concat([...first, ...one.frames]))
-  const settle = async (): Promise<void> => {
-    let before: number
-    do {
-      before = bytes.length + origin.seen.length
-      if (closed) return
-      await lane.barrier()
-    } while (before !== bytes.length + origin.seen.length)
-  }
-  await settle()
-  if (!closed) {
-    socket.write(headers(NEXT_STREAM, NEXT, END))
-    await settle()
-  }
-  const statuses = describe(bytes)
-  const partial = origin.partial
-  if (partial.length > 0) origin.dropAll()
-  socket.destroy()
-  return { statuses, end: closed ? 'closed' : 'open', seen: [...origin.seen, ...partial] }
+  const connection = await lane.open()
+  connection.write(Buffer.concat([...(one.bare ? [] : [PREFACE, settings(), SETTINGS_ACK]), ...one.frames]))
+  await connection.settle()
+  connection.write(headers(NEXT_STREAM, NEXT, END))
+  await connection.settle()
+  connection.destroy()
+  return { statuses: describe(connection.bytes), end: connection.closed ? 'closed' : 'open', seen: lane.takeSeen() }
 }
 
 function describe(bytes: Buffer): string {
@@ -113,29 +87,8 @@ export function http2Corpus(): FrameCase[] {
   }
   const post = (what: string, fields: Fields, ...body: Buffer[]): void => add(what, headers(1, [...POST, ...fields]), ...body)
 
-  const odd = [
-    '\0',
-    '\x01',
-    '\t',
-    '\n',
-    '\x0b',
-    '\r',
-    '\x1f',
-    ' ',
-    '"',
-    '(',
-    ',',
-    ':',
-    ';',
-    '=',
-    '@',
-    '[',
-    '\\',
-    '{',
-    '\x7f',
-    '\x80',
-    '\xff',
-  ]
+  const odd = table`
+      \0¦\x01¦\t¦\n¦\x0b¦\r¦\x1f¦\x20¦"¦(¦,¦:¦;¦=¦@¦[¦\\¦{¦\x7f¦\x80¦\xff`
   for (const b of odd) {
     for (const name of [':method', ':scheme', ':authority', ':path'])
       for (const [what, value] of [
@@ -153,158 +106,44 @@ export function http2Corpus(): FrameCase[] {
     withField('cookie', `a=${b}`)
     withField('host', `a.example${b}`)
   }
-  const smuggled = [
-    '\r\nX: y',
-    '\nX: y',
-    '\rX: y',
-    ' HTTP/1.1\r\nHost: b\r\n\r\nGET /smuggled HTTP/1.1\r\nX: ',
-    '\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n',
-    '\r\nTransfer-Encoding: chunked',
-    '\r\nContent-Length: 0\r\n\r\n',
-    '%0d%0aX: y',
-    '\u010d\u010aX: y',
-    '\x85X: y',
-  ]
+  const smuggled = table`
+      \r\nX: y¦\nX: y¦\rX: y¦\x20HTTP/1.1\r\nHost: b\r\n\r\nGET /smuggled HTTP/1.1\r\nX:\x20
+      \r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n¦\r\nTransfer-Encoding: chunked¦\r\nContent-Length: 0\r\n\r\n¦%0d%0aX: y
+      \u010d\u010aX: y¦\x85X: y`
   for (const s of smuggled) {
     for (const name of [':method', ':scheme', ':authority', ':path'])
       get(`${name} smuggles ${s}`, replaced(GET, name, `${GET.find(f => f[0] === name)![1]}${s}`))
-    for (const name of [
-      'x',
-      'cookie',
-      'host',
-      'content-type',
-      'te',
-      'user-agent',
-      'x-forwarded-for',
-      'x-request-id',
-      'authorization',
-      'expect',
-    ])
+    for (const name of table`
+      x¦cookie¦host¦content-type¦te¦user-agent¦x-forwarded-for¦x-request-id¦authorization¦expect`)
       withField(name, `y${s}`)
     withField(`x${s}`, 'z')
     add(`trailer ${s}`, headers(1, POST), data(1, 'x'), headers(1, [['x', `y${s}`]], END))
     add(`trailer name ${s}`, headers(1, POST), data(1, 'x'), headers(1, [[`x${s}`, 'y']], END))
   }
   for (const method of [
-    '',
-    'GET',
-    'get',
-    'FOO',
-    'G ET',
-    'GET /x',
-    'CONNECT',
-    'connect',
-    'PRI',
+    ...table`
+      ¦GET¦get¦FOO¦G ET¦GET /x¦CONNECT¦connect¦PRI¦GET,POST¦HEAD¦OPTIONS¦TRACE¦!`,
     'A'.repeat(300),
-    'GET,POST',
-    'HEAD',
-    'OPTIONS',
-    'TRACE',
-    '!',
   ])
     get(`:method ${method}`, replaced(GET, ':method', method))
-  for (const scheme of [
-    '',
-    'http',
-    'https',
-    'HTTP',
-    'HtTp',
-    'ftp',
-    'ws',
-    'http:',
-    'http://',
-    'http://x/',
-    'file',
-    '1http',
-    'http s',
-    'javascript',
-  ])
+  for (const scheme of table`
+      ¦http¦https¦HTTP¦HtTp¦ftp¦ws¦http:¦http://¦http://x/¦file¦1http¦http s¦javascript`)
     get(`:scheme ${scheme}`, replaced(GET, ':scheme', scheme))
   const paths = [
-    '',
-    '/',
-    '*',
-    'x',
-    'Service/Method',
-    '//',
-    '//x',
-    '/x#f',
-    '#',
-    '?',
-    '?x',
-    '/x y',
-    '/x?y z',
-    '/%',
-    '/%00',
-    '/../x',
-    '/x/../y',
-    '/x/..;/y',
-    '/x\\y',
-    'http://a/',
-    'http://b/x',
-    'https://b/x',
-    '/\xc3\xa9',
-    '/\xff',
-    '/x|y',
-    '/{x}',
-    '/"x"',
-    '/<x>',
+    ...table`
+      ¦/¦*¦x¦Service/Method¦//¦//x¦/x#f¦#¦?¦?x¦/x y¦/x?y z¦/%¦/%00¦/../x¦/x/../y¦/x/..;/y¦/x\\y¦http://a/¦http://b/x¦https://b/x
+      /\xc3\xa9¦/\xff¦/x|y¦/{x}¦/"x"¦/<x>¦/ HTTP/1.1¦/x HTTP/1.1¦@b/x¦:80/x¦.b/x¦..¦./¦**¦*/x`,
     `/${'a'.repeat(8000)}`,
-    '/ HTTP/1.1',
-    '/x HTTP/1.1',
-    '@b/x',
-    ':80/x',
-    '.b/x',
-    '..',
-    './',
-    '**',
-    '*/x',
   ]
   for (const path of paths) {
     get(`:path ${path}`, replaced(GET, ':path', path))
     get(`OPTIONS :path ${path}`, replaced(replaced(GET, ':path', path), ':method', 'OPTIONS'))
   }
   const authorities = [
-    '',
-    'a',
-    'A',
-    'a:80',
-    'a:',
-    ':80',
-    'a:99999',
-    'a:x',
-    'u@a',
-    'u:p@a',
-    '@a',
-    'a@',
-    'a,b',
-    'a, b',
-    'a b',
-    'a/b',
-    'a?b',
-    'a#b',
-    'a\\b',
-    '[::1]',
-    '[::1]:80',
-    '[::1',
-    '::1',
-    '[x]',
-    'http://a',
-    'a%00b',
-    'a%2fb',
-    'a_b',
-    'a..b',
-    '.',
-    '*',
-    'a\xe9',
-    '-',
+    ...table`
+      ¦a¦A¦a:80¦a:¦:80¦a:99999¦a:x¦u@a¦u:p@a¦@a¦a@¦a,b¦a, b¦a b¦a/b¦a?b¦a#b¦a\\b¦[::1]¦[::1]:80¦[::1¦::1¦[x]¦http://a¦a%00b¦a%2fb
+      a_b¦a..b¦.¦*¦a\xe9¦-¦a;b¦a'b¦a"b¦a{b¦a|b¦a<b`,
     'a'.repeat(300),
-    'a;b',
-    "a'b",
-    'a"b',
-    'a{b',
-    'a|b',
-    'a<b',
   ]
   for (const authority of authorities) {
     get(`:authority ${authority}`, replaced(GET, ':authority', authority))
@@ -354,21 +193,8 @@ export function http2Corpus(): FrameCase[] {
       post(`POST ${name}: ${value}`, [[name, value]], data(1, 'x', Flag.END_STREAM))
     }
   for (const name of [
-    'X',
-    'Host',
-    'Content-Length',
-    'Cookie',
-    'TE',
-    'xY',
-    '',
-    ' ',
-    'x y',
-    'x_y',
-    '__proto__',
-    'constructor',
-    'x\xe9',
-    'x(',
-    '"x"',
+    ...table`
+      X¦Host¦Content-Length¦Cookie¦TE¦xY¦¦\x20¦x y¦x_y¦__proto__¦constructor¦x\xe9¦x(¦"x"`,
     'a'.repeat(9000),
   ])
     withField(name, 'y')
@@ -381,25 +207,8 @@ export function http2Corpus(): FrameCase[] {
       parts.push(frame(FrameType.CONTINUATION, at + 16_384 >= whole.length ? Flag.END_HEADERS : 0, 1, whole.subarray(at, at + 16_384)))
     add(`head of ${bytes}`, ...parts)
   }
-  for (const length of [
-    '5',
-    '05',
-    '0',
-    '4',
-    '6',
-    '+5',
-    '-5',
-    '5,5',
-    '5, 5',
-    '',
-    ' 5',
-    '5 ',
-    '0x5',
-    '18446744073709551621',
-    '9007199254740993',
-    'x',
-    '5.0',
-  ]) {
+  for (const length of table`
+      5¦05¦0¦4¦6¦+5¦-5¦5,5¦5, 5¦¦\x205¦5\x20¦0x5¦18446744073709551621¦9007199254740993¦x¦5.0`) {
     post(`content-length ${length}`, [['content-length', length]], data(1, 'hello', Flag.END_STREAM))
     post(`content-length ${length} in two frames`, [['content-length', length]], data(1, 'hel'), data(1, 'lo', Flag.END_STREAM))
     post(`content-length ${length} with trailers`, [['content-length', length]], data(1, 'hello'), headers(1, [['x', 'y']], END))

@@ -44,7 +44,7 @@ export async function attackHttp2(lane: Lane, one: FrameCase): Promise<Outcome> 
   connection.write(headers(NEXT_STREAM, NEXT, END))
   await connection.settle()
   connection.destroy()
-  return { statuses: describe(connection.bytes), end: connection.closed ? 'closed' : 'open', seen: lane.takeSeen() }
+  return { statuses: describe(connection.bytes), end: connection.closed ? 'closed' : 'open', seen: lane.takeSeen().sort() }
 }
 
 function describe(bytes: Buffer): string {
@@ -64,7 +64,7 @@ function describe(bytes: Buffer): string {
     } else if (type === FrameType.RST_STREAM) lines.push(`${name}:RST ${codeName(payload.readUInt32BE(0))}`)
     else if (type === FrameType.GOAWAY) lines.push(`GOAWAY ${codeName(payload.readUInt32BE(4))}`)
   }
-  return lines.join(', ')
+  return lines.sort().join(', ')
 }
 
 /** `fields` with one replaced, or without it. */

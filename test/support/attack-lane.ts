@@ -59,7 +59,7 @@ export class Lane {
     origin.answer = null
     origin.closeAfterAnswer = false
     origin.dropAll()
-    return { statuses, end, seen: normalResponse(connection.text) }
+    return { statuses, end, seen: normalResponse(connection.text, request.startsWith('HEAD ')) }
   }
 
   /** Twice through proxy and origin, on a connection of its own. */
@@ -111,7 +111,7 @@ function answerOf(probe: Socket): Promise<void> {
     const onData = (chunk: Buffer): void => {
       got += chunk.toString('latin1')
       if (got.endsWith('probe')) done()
-      else if (/^HTTP\/1\.1 5[^]*\r\n\r\n/.test(got)) {
+      else if (got.startsWith('HTTP/1.1 5') && got.includes('\r\n\r\n')) {
         probe.destroy()
         done()
       }
@@ -173,10 +173,10 @@ export class AttackConnection {
 }
 
 /** Header lines in lower case, without those that vary, and what follows as it is. */
-function normalResponse(text: string): string[] {
+function normalResponse(text: string, toHead: boolean): string[] {
   return text
     .split('\r\n')
     .map(line => (/^[\w-]+: /.test(line) ? line.replace(/^[^:]+/, name => name.toLowerCase()) : line))
-    .filter(line => !/^(?:date|server|x-envoy-upstream-service-time): /.test(line))
+    .filter(line => !/^(?:date|server|x-envoy-upstream-service-time): /.test(line) && !(toHead && line.startsWith('transfer-encoding: ')))
     .map(line => line.replace(/^(HTTP.1.. ...).*/, '$1'))
 }

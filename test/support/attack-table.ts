@@ -5,7 +5,7 @@ export function table(text: TemplateStringsArray): string[] {
   return text.raw[0]!.replace(/^\n/, '')
     .split('\n')
     .flatMap(line => line.replace(/^ +/, '').split('¦'))
-    .map(unescape)
+    .map(unescaped)
 }
 
 const ESCAPES = new Map([
@@ -15,7 +15,7 @@ const ESCAPES = new Map([
   ['t', '\t'],
 ])
 
-function unescape(raw: string): string {
+function unescaped(raw: string): string {
   return raw.replace(/\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(.))/g, (_all, byte?: string, unit?: string, char = '') =>
     byte === undefined && unit === undefined ? (ESCAPES.get(char) ?? char) : String.fromCharCode(Number.parseInt(byte ?? unit!, 16)),
   )

@@ -229,8 +229,10 @@ export function parseTrailers(block: DecodedBlock, underscores: HeadLimits['unde
         break
       case NameKind.HOST:
       case NameKind.CONTENT_LENGTH:
-      case NameKind.TE:
         // Meaningless in trailers, and dangerous once merged into a head (RFC 9110 §6.5.1): left out.
+        break
+      case NameKind.TE:
+        if (block.values[i]!.toLowerCase() !== 'trailers') return malformed(MESSAGING_RULE, 'te is not "trailers"')
         break
       case NameKind.CONNECTION_SPECIFIC:
         return malformed(MESSAGING_RULE, `connection-specific trailer ${name.name}`)

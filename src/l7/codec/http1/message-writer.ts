@@ -130,8 +130,12 @@ export function writeRequestHead(head: RequestHead, method: string, target: stri
 
 /** Those of an HTTP/2 peer may still hold what no trailer section of ours does (RFC 9110 §6.5.1). */
 export function writeTrailers(trailers: HeaderList, headerCase: HeaderCase): string {
-  for (let i = trailers.length - 1; i >= 0; i--) if (!mayBeTrailer(trailers.lower[i]!)) trailers.removeAt(i)
-  return `0\r\n${fieldLines(trailers, headerCase)}\r\n`
+  let kept = trailers
+  if (!trailers.lower.every(mayBeTrailer)) {
+    kept = trailers.clone()
+    for (let i = kept.length - 1; i >= 0; i--) if (!mayBeTrailer(kept.lower[i]!)) kept.removeAt(i)
+  }
+  return `0\r\n${fieldLines(kept, headerCase)}\r\n`
 }
 
 function fieldLines(headers: HeaderList, headerCase: HeaderCase): string {

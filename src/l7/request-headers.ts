@@ -76,10 +76,8 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
   }
   // Their names are the operator's: any request may hold them.
   if (!internal) for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name)
-  if (config.useRemoteAddress) {
-    if (internal) headers.set('x-envoy-internal', 'true')
-    else headers.set('x-envoy-external-address', info.remoteAddress)
-  }
+  if (internal) headers.set('x-envoy-internal', 'true')
+  else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)
 
   if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('User-Agent', runtime.serviceCluster)
   if (config.via !== '') headers.append('Via', config.via)

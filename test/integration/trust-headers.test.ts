@@ -72,7 +72,9 @@ describe('trust headers', () => {
   })
 
   it('behind the edge only a single internal address in x-forwarded-for makes a request internal', async () => {
-    expect(await through('internal', 'x-only: 1', 'x-forwarded-for: 127.0.0.9')).toBe('x-forwarded-for: 127.0.0.9 | x-only: 1')
+    expect(await through('internal', 'x-only: 1', 'x-forwarded-for: 127.0.0.9')).toBe(
+      'x-envoy-internal: true | x-forwarded-for: 127.0.0.9 | x-only: 1',
+    )
     expect(await through('internal', 'x-only: 1')).toBe('')
     expect(await through('internal', 'x-only: 1', 'x-forwarded-for: 127.0.0.9, 127.0.0.9')).toBe('x-forwarded-for: 127.0.0.9, 127.0.0.9')
     expect(await through('internal', 'x-only: 1', 'x-forwarded-for: 127.0.0.9:80')).toBe('x-forwarded-for: 127.0.0.9:80')

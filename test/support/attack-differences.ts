@@ -16,6 +16,8 @@ const ANSWER = /^answer\//
 /** An attack that reached no origin and got no 2xx; an answer that the client did not get. */
 function refused(id: string, one: Outcome): boolean {
   if (ANSWER.test(id)) return /^(?:50[23]\b.*)?$/.test(one.statuses.replace(/ ?\+.*/, ''))
+  // A stream that was reset, or whose connection was: whether the origin had heard of it by then is a matter of luck.
+  if (id.startsWith('h2/')) return !/\b\d+:2\d\d\b/.test(one.statuses) && !one.seen.some(line => line.includes('/smuggled'))
   return one.seen.length === 0 && !/\b2\d\d\b/.test(one.statuses.replace(/\+.*|next:.*/, ''))
 }
 
@@ -73,7 +75,6 @@ export const DELIBERATE: readonly Deliberate[] = [
   // HTTP/2.
   rule('stricter', /^h2\/(?:x|cookie): /, 'values are not surrounded by white space (RFC 9113 §8.2.1)'),
   rule('stricter', /^h2\/(?:POST )?host: /, 'CVE-2021-39242: host and :authority are one'),
-  rule('stricter', /^h2\/content-length /, 'refused before anything is forwarded; nobody’s body'),
   rule(
     'stricter',
     /^h2\/GOAWAY, then a request/,
@@ -83,7 +84,8 @@ export const DELIBERATE: readonly Deliberate[] = [
   rule('lenient', /^h2\/SETTINGS 9=1/, 'SETTINGS_NO_RFC7540_PRIORITIES is legal (RFC 9218 §2.1)'),
   rule('other', /^h2\/(?:POST )?te: (?:Trailers|trailers twice)/, 'codings are case-insensitive (RFC 9110 §10.1.4)'),
   rule('other', /^h2\/(?:POST )?cookie: (?: ?twice)?$/, 'an empty cookie is passed on'),
-  rule('other', /^h2\/(?:stream id|highest stream id)/, 'ids must go up (RFC 9113 §5.1.1)'),
+  rule('stricter', /^h2\/stream ids go down/, 'ids must go up (RFC 9113 §5.1.1)'),
+  rule('other', /^h2\/highest stream id/, 'ids must go up (RFC 9113 §5.1.1)'),
   rule('other', /^h2\/hpack bomb/, '431 and not a reset'),
 
   // Paths.

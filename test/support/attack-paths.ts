@@ -1,5 +1,5 @@
 // Paths, hosts, queries and trust headers that should slip past a rule, for attack-differential.test.ts, and the connection managers and
-// rules that they meet. Each goes through every manager of MANAGERS, over HTTP/1 and, where HTTP/2 can say it, over HTTP/2.
+// rules that they meet. Each goes through every manager of MANAGERS over HTTP/1, and through some over HTTP/2.
 
 import type { FrameCase } from './attack-http2.js'
 import type { AttackCase } from './attack-requests.js'
@@ -22,8 +22,12 @@ export const MANAGERS: Readonly<Record<string, object>> = {
     xff_num_trusted_hops: 1,
     common_http_protocol_options: { headers_with_underscores_action: 'DROP_HEADER' },
   },
+  inside: { internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] } },
   internal: { use_remote_address: true, internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] } },
 }
+
+/** The managers that get the HTTP/2 cases too: what they differ in is the same for both protocols in the others. */
+export const HTTP2_MANAGERS: ReadonlySet<string> = new Set(['plain', 'canonical', 'strict', 'edge'])
 
 const policy = (permission: object, principal: object = { any: true }): object => ({ permissions: [permission], principals: [principal] })
 const path = (match: object): object => policy({ url_path: { path: match } })
@@ -95,7 +99,8 @@ const TRUST = table`
   x-forwarded-for: 10.9.9.9|x-forwarded-for: 1.2.3.4¦x-forwarded-for: 1.2.3.4|x-forwarded-for: 10.9.9.9¦x-forwarded-for: 10.9.9.9:80
   x-forwarded-for: [::1]¦x-forwarded-for: 10.9.9.09¦x-forwarded-for: 010.9.9.9¦x-forwarded-for: 0xa.9.9.9¦x-forwarded-for: 10.9.9
   x-forwarded-for: 10.9.9.9,¦x-forwarded-for: ,10.9.9.9¦x-forwarded-for: unknown¦x-forwarded-for:¦x-forwarded-for: 127.0.0.1
-  x-forwarded-for: 127.0.0.1|x-envoy-max-retries: 9¦x-forwarded-proto: https¦x-forwarded-proto: HTTPS¦x-forwarded-host: secret.test
+  x-forwarded-for: 127.0.0.1|x-envoy-max-retries: 9|x-internal-only: 1¦x-forwarded-for: 127.0.0.1,127.0.0.1|x-envoy-max-retries: 9|x-internal-only: 1
+  x-forwarded-proto: https¦x-forwarded-proto: HTTPS¦x-forwarded-host: secret.test
   x-envoy-internal: true¦x-internal-only: 1¦X-Internal-Only: 1|x-envoy-x: 1¦x-envoy-external-address: 10.9.9.9¦x-envoy-upstream-rq-timeout-ms: 1
   x-envoy-max-retries: 9|x-envoy-retry-on: 5xx¦x-envoy-decorator-operation: x¦x-envoy-downstream-service-cluster: x¦forwarded: for=10.9.9.9
   x-real-ip: 10.9.9.9¦x-forwarded-client-cert: By=x¦x-other: y`
@@ -103,12 +108,13 @@ const TRUST = table`
 /** One case, as HTTP/1 bytes or as HTTP/2 frames. */
 export type PathCase = { readonly id: string } & ({ readonly http1: AttackCase } | { readonly http2: FrameCase })
 
-export function pathCorpus(): PathCase[] {
+export function pathCorpus(http2: boolean): PathCase[] {
   const cases: PathCase[] = []
   const add = (what: string, host: string, target: string, fields: Fields = []): void => {
     const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
     const id = `path/${show(what)}`
     cases.push({ id, http1: { id, parts: [`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`] } })
+    if (!http2) return
     const lower: Fields = fields.map(([name, value]) => [name.toLowerCase(), value])
     const head: Fields = [[':method', 'GET'], [':scheme', 'http'], [':authority', host], [':path', target], ...lower]
     cases.push({ id: `${id} over HTTP/2`, http2: { id, frames: [headers(1, head, END)] } })

@@ -35,7 +35,7 @@ export function answerCorpus(): AnswerCase[] {
       HTTP/1.1 -20 OK¦HTTP/1.1 abc OK¦HTTP/1.1 600 OK¦HTTP/1.1 999 OK¦HTTP/1.1 1000 OK¦HTTP/1.1 200\tOK¦HTTP/1.1 200OK
       HTTP/1.1 200 O\0K¦HTTP/1.1 200 O\rK¦HTTP/1.1 200 O\nK¦HTTP/1.1 200 O\x7fK¦HTTP/1.1 200 \xff\xfe¦HTTP/1.1¦200 OK
       \x20HTTP/1.1 200 OK¦\r\nHTTP/1.1 200 OK¦\nHTTP/1.1 200 OK¦ICY 200 OK¦GET / HTTP/1.1¦\x16\x03\x01¦hello¦<html>¦`,
-    'HTTP/1.1 200 ' + 'a'.repeat(9000),
+    `HTTP/1.1 200 ${'a'.repeat(9000)}`,
   ])
     add(`status line ${line}`, `${line}\r\nContent-Length: 5\r\n\r\nhello`)
   for (const b of ODD_BYTES) {
@@ -89,9 +89,9 @@ export function answerCorpus(): AnswerCase[] {
       5\r\nhello\r\n0\r\nContent-Length: 7\r\n\r\n¦5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a\r\n\r\n
       5\r\nhello\r\n0\r\n:status: 500\r\n\r\n¦5\r\nhello\r\n0\r\nX : y\r\n\r\n¦5\r\nhello\r\n0\r\nX: y\r\n z\r\n\r\n
       5\r\nhello\r\n0\r\nX: y\nZ: w\r\n\r\n¦5\r\nhello\r\n0\r\nGET / HTTP/1.1\r\n\r\n¦5\r\nhello\r\n0\r\nHTTP/1.1 200 OK\r\n\r\n`,
-    CHUNKS + 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil',
-    CHUNKS + '\r\n',
-    CHUNKS + '\0',
+    `${CHUNKS}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`,
+    `${CHUNKS}\r\n`,
+    `${CHUNKS}\0`,
   ])
     add(`chunked ${body}`, head('Transfer-Encoding: chunked', body), ['GET', 'HEAD'])
   const evil = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'

@@ -175,7 +175,7 @@ export function http1Corpus(): AttackCase[] {
       \x0b5¦5\x0c¦5\0¦\xa05¦5\xa0¦5\x85¦\xb2¦٥¦five¦NaN¦null¦true¦5-¦5+1¦2147483648¦4294967296¦4294967301¦9007199254740993
       18446744073709551615¦18446744073709551616¦18446744073709551621¦6¦4`,
     '9'.repeat(30),
-    '0'.repeat(30) + '5',
+    `${'0'.repeat(30)}5`,
   ]
   for (const value of lengths) {
     c.post(`Content-Length: ${value}`, 'hello')
@@ -230,9 +230,9 @@ export function http1Corpus(): AttackCase[] {
       5\x0b¦5\x0c¦5\x85¦5\xa0¦\xa05¦"5"¦¦;a¦=¦5=¦5:¦5/¦5 5¦5\r¦5;\r¦5;a\r¦5;\n¦5;a\n¦5;a="\n"¦5;a="\r"¦5;a="\r\n"¦5;\nxx¦100000005
       7fffffffffffffff¦8000000000000000¦ffffffffffffffff¦10000000000000005¦fffffffffffff0¦20000000000005¦FFFFFFFF
       5;foo=bar; baz="q;\"r"¦5;a="\\\n"¦٥¦5%¦%35`,
-    '0'.repeat(20) + '5',
-    '0'.repeat(5000) + '5',
-    '1' + '0'.repeat(40) + '5',
+    `${'0'.repeat(20)}5`,
+    `${'0'.repeat(5000)}5`,
+    `1${'0'.repeat(40)}5`,
     `5;${'a'.repeat(3000)}`,
     `5;${'a'.repeat(5000)}`,
     `5;${'a'.repeat(20000)}`,
@@ -255,9 +255,9 @@ export function http1Corpus(): AttackCase[] {
       X-Forwarded-For: 1.2.3.4¦x-envoy-internal: true¦:path: /y¦:authority: b¦X¦X\x20¦: y¦X : y¦X\t: y¦\x20X: y¦X: y\r\n z
       X: y\nZ: w¦X: y\n¦X: y\r¦X: y\rZ¦X: \0¦X: \x0b¦X: \xff¦X\xff: y¦X Y: z¦GET /y HTTP/1.1¦GET /y HTTP/1.1\r\nHost: b¦X_Y: z
       Trailer: x¦TE: trailers¦Upgrade: websocket¦Cookie: a¦Content-Type: x¦Expect: 100-continue¦__proto__: x`,
-    'X: ' + 'y'.repeat(9000),
-    'X: y\r\n'.repeat(200) + 'Z: w',
-    'X: ' + 'y'.repeat(70000),
+    `X: ${'y'.repeat(9000)}`,
+    `${'X: y\r\n'.repeat(200)}Z: w`,
+    `X: ${'y'.repeat(70000)}`,
   ]
   for (const trailer of trailers) c.chunked(`5\r\nhello\r\n0\r\n${trailer}\r\n\r\n`, `trailer ${trailer}`)
   c.chunked('', 'nothing')
@@ -268,9 +268,9 @@ export function http1Corpus(): AttackCase[] {
     .chunked('5\r\nhe')
     .chunked('5\r\nhello\r\n')
     .chunked('0\r\n\r\nGET /y HTTP/1.1\r\nHost: b\r\n\r\n')
-    .chunked('1\r\nx\r\n'.repeat(500) + '0\r\n\r\n', 'many')
-    .chunked('1;a=b\r\nx\r\n'.repeat(500) + '0\r\n\r\n', 'many with extensions')
-    .chunked('1;abcdefghijklmnopqrstuvwxyz0123456789\r\nx\r\n'.repeat(1000) + '0\r\n\r\n', 'very many with extensions')
+    .chunked(`${'1\r\nx\r\n'.repeat(500)}0\r\n\r\n`, 'many')
+    .chunked(`${'1;a=b\r\nx\r\n'.repeat(500)}0\r\n\r\n`, 'many with extensions')
+    .chunked(`${'1;abcdefghijklmnopqrstuvwxyz0123456789\r\nx\r\n'.repeat(1000)}0\r\n\r\n`, 'very many with extensions')
 
   c.section('body')
   for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE', 'PUT', 'PATCH', 'PROPFIND', 'FOO']) {
@@ -324,7 +324,7 @@ export function http1Corpus(): AttackCase[] {
       X-Envoy-Attempt-Count: 7¦X-Envoy-Peer-Metadata: x¦X-Envoy-Hedge-On-Per-Try-Timeout: true¦X-Envoy-Is-Timeout-Retry: 1
       X-Envoy-Overloaded: 1¦X-Envoy-Auth-Partial-Body: 1¦X-Request-Id: \x80¦X-Request-Id:¦Grpc-Timeout: 99999999999H
       Grpc-Timeout: 1n¦Content-Encoding: gzip¦Sec-WebSocket-Key: x`,
-    'Range: bytes=0-0,'.repeat(10) + '1',
+    `${'Range: bytes=0-0,'.repeat(10)}1`,
   ])
     c.get(lines)
 

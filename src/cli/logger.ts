@@ -31,7 +31,7 @@ export function createLogger(name: string, level: string, path: string): ProxyLo
     },
     level: () => current,
     setLevel: next => {
-      const mapped = TO_PINO[next]
+      const mapped = Object.hasOwn(TO_PINO, next) ? TO_PINO[next] : undefined
       if (mapped === undefined) return false
       logger.level = mapped
       current = next

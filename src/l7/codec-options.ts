@@ -4,8 +4,10 @@ import type { CommonHttpOptions, Http1Options } from '../model/http-connection-m
 import type { HeadLimits } from './codec/codec.js'
 import type { HeaderCase } from './codec/http1/message-writer.js'
 
-/** Envoy's default of max_request_headers_kb and of the response's. */
+/** Envoy's default of max_request_headers_kb, and of the response's over HTTP/2. */
 export const DEFAULT_MAX_HEADERS_KB = 60
+/** Envoy's limit of HTTP/1 response heads where max_response_headers_kb is not set. */
+export const DEFAULT_MAX_HTTP1_RESPONSE_HEADERS_KB = 80
 
 export function headLimits(common: CommonHttpOptions, maxHeadersKb: number | null): HeadLimits {
   return {

@@ -107,6 +107,7 @@ export class DownstreamConnection implements ServerHandler {
       this.codec = new Http1ServerCodec(this.transport, this, {
         limits,
         allowAbsoluteUrl: config.http1.allowAbsoluteUrl,
+        allowCustomMethods: config.http1.allowCustomMethods,
         headerCase: headerCase(config.http1),
         enableTrailers: true,
       })

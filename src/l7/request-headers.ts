@@ -3,6 +3,7 @@
 // HOT: header scans by name only where a feature is on.
 
 import { randomFillSync } from 'node:crypto'
+import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { RequestHead } from './codec/codec.js'
 import type { ClusterChoice, CompiledRoute } from './compiled-route.js'
@@ -37,11 +38,6 @@ function hasEnvoyHeader(names: readonly string[]): boolean {
   return false
 }
 
-function isInternal(exchange: Exchange): boolean {
-  const { internalRanges } = exchange.runtime
-  return internalRanges?.(exchange.info.remoteAddress) === true
-}
-
 /** Null when the request may go on. */
 export function prepareRequest(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
   const { request: head, runtime, info, connection } = exchange
@@ -60,19 +56,17 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
   }
 
   const tls = connection.info.tls !== null
-  setClientAddress(exchange)
+  const internal = setClientAddress(exchange) && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
     headers.set('X-Forwarded-Proto', tls ? 'https' : 'http')
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('X-Forwarded-Port', String(connection.info.localPort))
   head.scheme = config.schemeToOverwrite !== '' ? config.schemeToOverwrite : schemeOf(head, tls)
 
-  const internal = isInternal(exchange)
   if (hasEnvoyHeader(headers.lower)) {
     headers.remove('x-envoy-internal')
     if (!internal) {
       if (config.useRemoteAddress) for (const name of EDGE_HEADERS) headers.remove(name)
       for (const name of INTERNAL_HEADERS) headers.remove(name)
-      for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name.toLowerCase())
     }
     // The evidence of a rewrite is trusted from mesh peers only (CVE-2023-27487); Envoy keeps it from anyone but at an edge.
     if (connection.info.tls?.peer?.validated !== true) {
@@ -80,11 +74,10 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
       headers.remove('x-envoy-original-host')
     }
   }
-  if (config.useRemoteAddress) {
-    if (internal) headers.set('x-envoy-internal', 'true')
-    // Envoy names the client to the application at an edge, where no trusted proxy stands before us.
-    else if (config.xffNumTrustedHops === 0) headers.set('x-envoy-external-address', info.remoteAddress)
-  }
+  // Their names are the operator's: any request may hold them.
+  if (!internal) for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name)
+  if (internal) headers.set('x-envoy-internal', 'true')
+  else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)
 
   if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('User-Agent', runtime.serviceCluster)
   if (config.via !== '') headers.append('Via', config.via)
@@ -125,12 +118,16 @@ function schemeOf(head: RequestHead, tls: boolean): string {
   return tls ? 'https' : 'http'
 }
 
-/** x-forwarded-for and the trusted client address (Envoy use_remote_address, xff_num_trusted_hops). */
-function setClientAddress(exchange: Exchange): void {
+/**
+ * x-forwarded-for and the trusted client address (Envoy use_remote_address, xff_num_trusted_hops). False when that address may not make
+ * the request internal: one that came through other proxies is not, whoever the last of them is (Envoy's x-envoy-internal rules).
+ */
+function setClientAddress(exchange: Exchange): boolean {
   const { request, runtime, info, connection } = exchange
   const { config } = runtime
   const headers = request.headers
   if (config.useRemoteAddress) {
+    const direct = !headers.has('x-forwarded-for')
     const trusted = config.xffNumTrustedHops
     if (trusted > 0) info.remoteAddress = xffAddress(headers.getJoined('x-forwarded-for'), trusted - 1) ?? connection.info.remoteAddress
     if (!config.skipXffAppend) {
@@ -140,10 +137,14 @@ function setClientAddress(exchange: Exchange): void {
       const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
       headers.set('X-Forwarded-For', before === undefined || before === '' ? address : `${before},${address}`)
     }
-    return
+    return direct
   }
-  const forwarded = headers.has('x-forwarded-for') ? headers.getJoined('x-forwarded-for') : undefined
-  if (forwarded !== undefined) info.remoteAddress = xffAddress(forwarded, config.xffNumTrustedHops) ?? connection.info.remoteAddress
+  if (!headers.has('x-forwarded-for')) return false
+  const forwarded = headers.getJoined('x-forwarded-for')!
+  const address = xffAddress(forwarded, config.xffNumTrustedHops)
+  if (address === null) return false
+  info.remoteAddress = address
+  return config.xffNumTrustedHops === 0 && !forwarded.includes(',')
 }
 
 let ownAddress = ''
@@ -163,7 +164,8 @@ function xffAddress(list: string | undefined, skip: number): string | null {
   if (list === undefined) return null
   const parts = list.split(',')
   const part = parts[parts.length - 1 - skip]?.trim()
-  return part !== undefined && /^[0-9a-fA-F:.]{2,45}$/.test(part) ? part : null
+  // Nothing that only looks like one (`010.0.0.1`, `1.2.3.4:80`): no address rule would match it. Nor one with a zone.
+  return part !== undefined && isIP(part) !== 0 && !part.includes('%') ? part : null
 }
 
 const RANDOM_POOL = Buffer.alloc(4096)

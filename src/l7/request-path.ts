@@ -49,7 +49,7 @@ function normalise(exchange: Exchange): void {
     if ('redirect' in refused) answerDirectly(exchange, 307, '', 'path_normalization_redirect', [['location', refused.redirect]])
     else {
       // What follows an invalid head on this connection cannot be trusted to be a new message.
-      if (refused.status === 400 && exchange.stream.version !== 'HTTP/2') exchange.stream.closeAfter()
+      if ((refused.status === 400 || refused.status === 426) && exchange.stream.version !== 'HTTP/2') exchange.stream.closeAfter()
       exchange.reply(refused)
     }
     return

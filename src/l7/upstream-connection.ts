@@ -13,7 +13,7 @@ import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError
 import { Http1ClientCodec } from './codec/http1/client-codec.js'
 import { Http2ClientCodec } from './codec/http2/client-codec.js'
 import { TunnelClientCodec } from './codec/tunnel-client-codec.js'
-import { headerCase, headLimits } from './codec-options.js'
+import { DEFAULT_MAX_HEADERS_KB, DEFAULT_MAX_HTTP1_RESPONSE_HEADERS_KB, headerCase, headLimits } from './codec-options.js'
 import { upstreamHttp2Stats } from './codec-stats.js'
 import { nextUpstreamConnectionId, type UpstreamConnectionInfo } from './stream-info.js'
 
@@ -56,7 +56,10 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     this.options = options
     this.localAddress = socket.localAddress === undefined ? '' : `${socket.localAddress}:${socket.localPort}`
     this.transport = new SocketTransport(socket, bufferLimitBytes, 0)
-    const limits = headLimits(options.common, options.common.maxResponseHeadersKb)
+    const limits = headLimits(
+      options.common,
+      options.common.maxResponseHeadersKb ?? (protocol === 'http2' ? DEFAULT_MAX_HEADERS_KB : DEFAULT_MAX_HTTP1_RESPONSE_HEADERS_KB),
+    )
     if (tunnel) this.codec = new TunnelClientCodec(this.transport, this)
     else if (protocol === 'http2')
       this.codec = new Http2ClientCodec(this.transport, this, {

@@ -21,6 +21,7 @@ export interface XfccDetails {
 export interface Http1Options {
   readonly allowAbsoluteUrl: boolean
   readonly acceptHttp10: boolean
+  readonly allowCustomMethods: boolean
   readonly defaultHostForHttp10: string
   /** Envoy lower-cases unless one of these is set; Outrigger keeps what came when 'preserve'. */
   readonly headerKeyFormat: 'default' | 'proper' | 'preserve'

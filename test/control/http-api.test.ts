@@ -82,6 +82,8 @@ describe('/v1/agent', () => {
       body: expect.stringMatching(/^Request decode failed/),
     })
     expect(await put('/v1/agent/service/register', ' '.repeat(2_000_000))).toMatchObject({ status: 413 })
+    const deep = `{"Kind":"proxy-defaults","Name":"global","Config":${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}}`
+    expect(await put('/v1/config', deep)).toMatchObject({ status: 400, body: 'Request decode failed: nested too deeply' })
     expect(await get('/v1/nothing')).toMatchObject({ status: 404 })
     expect(await put('/v1/agent/services')).toMatchObject({ status: 405 })
   })

@@ -185,6 +185,7 @@ function fuzzServer(random: Random): void {
     {
       limits: LIMITS,
       allowAbsoluteUrl: chance(random, 0.8),
+      allowCustomMethods: true,
       headerCase: pick(random, ['preserve', 'lower', 'proper']),
       enableTrailers: chance(random, 0.8),
     },

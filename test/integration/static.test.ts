@@ -194,6 +194,7 @@ describe('the admin API', () => {
     expect((await proxy.post('/logging?level=debug')).body).toContain('debug')
     expect((await proxy.post('/logging')).body).toContain('debug')
     expect((await proxy.post('/logging?level=nonsense')).status).toBe(400)
+    for (const name of ['__proto__', 'constructor', 'toString']) expect((await proxy.post(`/logging?level=${name}`)).status).toBe(400)
     expect((await proxy.post('/logging?level=info')).status).toBe(200)
   })
 

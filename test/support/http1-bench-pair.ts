@@ -87,6 +87,7 @@ export function echoPair(): BenchPair {
   const server = new Http1ServerCodec(serverOut, serverHandler, {
     limits: LIMITS,
     allowAbsoluteUrl: true,
+    allowCustomMethods: true,
     headerCase: 'preserve',
     enableTrailers: true,
   })

@@ -159,6 +159,7 @@ export function serverEnd(
   const codec = new Http1ServerCodec(transport, handler, {
     limits: LIMITS,
     allowAbsoluteUrl: true,
+    allowCustomMethods: true,
     headerCase: 'preserve',
     enableTrailers: true,
     ...options,

@@ -16,6 +16,8 @@ import { HttpError, query } from './respond.js'
 
 /** Largest body: a service definition or config entry. */
 const MAX_BODY_BYTES = 1024 * 1024
+/** What walks a body later (validation, storing, printing) recurses. */
+const MAX_JSON_DEPTH = 100
 const MAX_PARAM_CHARS = 512
 const REQUEST_TIMEOUT_MS = 30_000
 
@@ -29,6 +31,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
     if (body === '') return done(null, undefined)
+    if (isDeeperThan(body as string, MAX_JSON_DEPTH)) return done(new HttpError(400, 'Request decode failed: nested too deeply'))
     try {
       done(null, JSON.parse(body as string))
     } catch (error) {
@@ -61,6 +64,23 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   connectRoutes(app, context)
   outriggerRoutes(app, context)
   return app
+}
+
+/** Whether JSON text nests deeper than `depth`; text that is no JSON may give either answer. */
+function isDeeperThan(text: string, depth: number): boolean {
+  let open = 0
+  let quoted = false
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (quoted) {
+      if (c === 0x5c) i++
+      else if (c === 0x22) quoted = false
+    } else if (c === 0x22) quoted = true
+    else if (c === 0x7b || c === 0x5b) {
+      if (++open > depth) return true
+    } else if (c === 0x7d || c === 0x5d) open--
+  }
+  return false
 }
 
 /** The token of a request, from the places where Consul's clients put it. */

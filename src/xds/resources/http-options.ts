@@ -39,6 +39,7 @@ export function decodeHttp1(options: Http1ProtocolOptions | undefined, ctx: Ctx)
   return {
     allowAbsoluteUrl: options?.allowAbsoluteUrl ?? true,
     acceptHttp10: options?.acceptHttp10 ?? false,
+    allowCustomMethods: options?.allowCustomMethods ?? false,
     defaultHostForHttp10: options?.defaultHostForHttp10 ?? '',
     headerKeyFormat: decodeHeaderKeyFormat(options, ctx.at('header_key_format')),
     enableTrailers: options?.enableTrailers ?? false,

@@ -103,6 +103,7 @@ describe('decodeListener fills in Envoy’s defaults', () => {
     expect(filter.hcm.http1).toEqual({
       allowAbsoluteUrl: true,
       acceptHttp10: false,
+      allowCustomMethods: false,
       defaultHostForHttp10: '',
       headerKeyFormat: 'default',
       enableTrailers: false,

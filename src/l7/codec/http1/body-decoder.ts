@@ -8,6 +8,7 @@ import type { HeaderList } from '../header-list.js'
 import { codecError } from './field-section.js'
 import { type Framing, parseTrailers } from './head-parser.js'
 import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './head-reader.js'
+import { trimOws } from './syntax.js'
 
 /** Bytes of chunk extensions and needless zeros allowed per message (CVE-2021-22960, CVE-2024-22019). */
 export const MAX_CHUNK_OVERHEAD_BYTES = 16 * 1024
@@ -45,11 +46,14 @@ export class BodyDecoder {
   private overhead = 0
   private readonly sink: BodySink
   private readonly limits: HeadLimits
+  /** White space behind a chunk size is mended, as Envoy does: servers exist that pad it. Never for requests. */
+  private readonly mends: boolean
   private trailerReader: HeadReader | null = null
 
-  constructor(sink: BodySink, limits: HeadLimits) {
+  constructor(sink: BodySink, limits: HeadLimits, mends = false) {
     this.sink = sink
     this.limits = limits
+    this.mends = mends
   }
 
   /** Begin a message. `length` only for framing `length`. */
@@ -189,7 +193,8 @@ export class BodyDecoder {
       if (digits > MAX_SIZE_DIGITS) return this.fail('chunk size is too large') !== -1
     }
     if (i === 0) return this.fail('invalid chunk size') !== -1
-    if (i < line.length && !isChunkExtension(line, i)) return this.fail('malformed chunk size or chunk extension') !== -1
+    const extended = i < line.length && !(this.mends && isBlank(line, i))
+    if (extended && !isChunkExtension(line, i)) return this.fail('malformed chunk size or chunk extension') !== -1
     this.overhead += line.length - digits
     if (this.overhead > MAX_CHUNK_OVERHEAD_BYTES)
       return this.fail(`chunk extensions are longer than ${MAX_CHUNK_OVERHEAD_BYTES} bytes`) !== -1
@@ -268,6 +273,10 @@ function hexDigit(c: number): number {
   if (c >= 48 && c <= 57) return c - 48
   const lower = c | 32
   return lower >= 97 && lower <= 102 ? lower - 87 : -1
+}
+
+function isBlank(line: string, from: number): boolean {
+  return trimOws(line, from, line.length) === ''
 }
 
 /** *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ); no control characters at all (CVE-2025-55315). */

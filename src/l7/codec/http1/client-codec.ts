@@ -63,7 +63,7 @@ export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
     this.output = new Http1Output(transport)
     this.input = new Http1Input(transport, this)
     this.head = new HeadReader(options.limits.maxHeadBytes)
-    this.body = new BodyDecoder(this, options.limits)
+    this.body = new BodyDecoder(this, options.limits, true)
   }
 
   get activeStreams(): number {
@@ -309,6 +309,10 @@ export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
     }
     if (this.phase === BODY && this.body.endsWithConnection) {
       this.body.finish()
+      return
+    }
+    if (this.phase === HEAD && this.head.pending) {
+      this.fail(codecError(502, PROTOCOL_ERROR, 'the upstream closed inside its response head'))
       return
     }
     const reason: StreamReset = { code: 'connection-closed', details: 'upstream_reset_connection_termination' }

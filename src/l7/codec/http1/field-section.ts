@@ -28,7 +28,8 @@ export class FieldSection {
   transferEncoding: string | null = null
   transferEncodings = 0
   connection: string | null = null
-  upgrade = ''
+  upgrade: string | null = null
+  expects = 0
   expectContinue = false
   keepAliveTimeoutS = -1
   /** A response line began with white space: unfold and read again. */
@@ -44,7 +45,8 @@ export class FieldSection {
     this.transferEncoding = null
     this.transferEncodings = 0
     this.connection = null
-    this.upgrade = ''
+    this.upgrade = null
+    this.expects = 0
     this.expectContinue = false
     this.keepAliveTimeoutS = -1
     this.folded = false
@@ -134,7 +136,7 @@ export class FieldSection {
         if (lower === 'keep-alive') this.keepAliveTimeoutS = keepAliveTimeout(value)
         return null
       case FIELD_KIND.upgrade:
-        this.upgrade = this.upgrade === '' ? value : `${this.upgrade}, ${value}`
+        this.upgrade = this.upgrade === null ? value : `${this.upgrade}, ${value}`
         return null
       case FIELD_KIND.te:
         // `trailers` is end to end for gRPC and travels on; other codings are hop by hop (RFC 9110 §10.1.4).
@@ -143,7 +145,8 @@ export class FieldSection {
         this.headers.appendParsed(raw, lower, 'trailers')
         return null
       default:
-        if (value.toLowerCase() === '100-continue') this.expectContinue = true
+        // Any other expectation beside it is the origin's to judge.
+        this.expectContinue = ++this.expects === 1 && value.toLowerCase() === '100-continue'
         return KEEP
     }
   }

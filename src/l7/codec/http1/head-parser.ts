@@ -7,10 +7,27 @@ import type { CodecError, HeadLimits, HttpVersion, RequestHead, ResponseHead } f
 import type { HeaderList } from '../header-list.js'
 import { codecError, FieldSection, refuse } from './field-section.js'
 import { type Section, sectionOf } from './head-reader.js'
-import { hasToken, isAuthority, isProtected, isToken, isUpgradeList, TOKEN, trimOws } from './syntax.js'
+import {
+  hasToken,
+  isAuthority,
+  isKnownMethod,
+  isProtected,
+  isToken,
+  isUpgradeList,
+  isUrlAuthority,
+  mayNominate,
+  TOKEN,
+  trimOws,
+} from './syntax.js'
 
 /** How the body of a message is delimited (RFC 9112 §6.3). */
 export type Framing = 'none' | 'length' | 'chunked' | 'close'
+
+/** What Http1ProtocolOptions leave to the operator. */
+export interface RequestRules {
+  readonly allowAbsoluteUrl: boolean
+  readonly allowCustomMethods: boolean
+}
 
 export interface ParsedRequest {
   readonly head: RequestHead
@@ -33,12 +50,13 @@ const badResponse = (message: string): CodecError => refuse('response', message)
 const fields = new FieldSection()
 
 /** RFC 9112 §3. */
-export function parseRequestHead(section: Section, limits: HeadLimits, allowAbsoluteUrl: boolean): ParsedRequest | CodecError {
+export function parseRequestHead(section: Section, limits: HeadLimits, rules: RequestRules): ParsedRequest | CodecError {
   const { bytes, base, text } = section
   let i = base
   while (TOKEN[bytes[i]!] === 1) i++
   if (i === base || bytes[i] !== 32) return bad('http1.codec_error', 'malformed request line: the method is not a token')
   const method = text.slice(0, i - base)
+  if (!rules.allowCustomMethods && !isKnownMethod(method)) return bad('http1.codec_error', 'unknown method (allow_custom_methods)')
   const targetStart = ++i
   let c = bytes[i]!
   while (c > 32 && c < 127) c = bytes[++i]!
@@ -76,7 +94,11 @@ export function parseRequestHead(section: Section, limits: HeadLimits, allowAbso
     const options = fields.connection.toLowerCase()
     if (hasToken(options, 'close')) keepAlive = false
     else if (hasToken(options, 'keep-alive')) keepAlive = true
-    if (fields.upgrade !== '' && version === 'HTTP/1.1' && hasToken(options, 'upgrade')) upgrade = upgradeToken(fields.upgrade)
+    if (!mayNominate(options)) return bad('http1.connection_header_rejected', 'Connection names a field that it may not')
+    if (fields.upgrade !== null && version === 'HTTP/1.1' && hasToken(options, 'upgrade')) {
+      if (!isUpgradeList(fields.upgrade)) return codecError(403, 'upgrade_failed', 'malformed Upgrade')
+      upgrade = upgradeToken(fields.upgrade)
+    }
     stripNominated(headers, options)
   }
 
@@ -93,13 +115,13 @@ export function parseRequestHead(section: Section, limits: HeadLimits, allowAbso
       if (method !== 'OPTIONS') return bad('http1.invalid_url', 'the target * goes with OPTIONS only')
     } else {
       const schemeLength = absoluteSchemeLength(target)
-      if (schemeLength === 0 || !allowAbsoluteUrl)
+      if (schemeLength === 0 || !rules.allowAbsoluteUrl)
         return bad('http1.invalid_url', 'the request target is neither a path nor an http(s) URL')
       scheme = schemeLength === 7 ? 'http' : 'https'
       const rest = authorityEnd(target, schemeLength)
       // RFC 9112 §3.2.2: the target's authority replaces Host.
       authority = target.slice(schemeLength, rest)
-      if (!isAuthority(authority)) return bad('http1.invalid_url', 'invalid authority in the request target')
+      if (!isUrlAuthority(authority)) return bad('http1.invalid_url', 'invalid authority in the request target')
       // RFC 9112 §3.2.4: OPTIONS of a whole server.
       if (rest === target.length) path = method === 'OPTIONS' ? '*' : '/'
       else path = target.charCodeAt(rest) === 47 ? target.slice(rest) : `/${target.slice(rest)}`
@@ -184,12 +206,12 @@ export function parseResponseHead(
   let upgraded = false
   if (status === 101) {
     // Only a 101 to a request that asked for this protocol switches (CVE-2024-23326, RFC 9110 §7.8).
-    const switched = fields.upgrade === '' ? upgrade : fields.upgrade
+    const switched = fields.upgrade || upgrade
     if (upgrade === '' || switched.includes(',') || !hasToken(upgrade, switched.toLowerCase()))
       return badResponse('101 to a protocol that was not asked for')
     upgraded = true
     headers.append('Upgrade', switched)
-  } else if (status === 426 && fields.upgrade !== '' && isUpgradeList(fields.upgrade)) headers.append('Upgrade', fields.upgrade)
+  } else if (status === 426 && fields.upgrade !== null && isUpgradeList(fields.upgrade)) headers.append('Upgrade', fields.upgrade)
   const head: ResponseHead = { status, reason, version, headers, contentLength, upgraded }
   return { head, framing, keepAlive, keepAliveTimeoutS: fields.keepAliveTimeoutS }
 }
@@ -240,16 +262,10 @@ function checkTransferEncoding(value: string): CodecError | null {
   return bad('http1.invalid_transfer_encoding', 'malformed Transfer-Encoding')
 }
 
-/** Lower case, without `h2c`: that upgrade would carry requests past every rule, so it is not seen (Envoy too). */
+/** Lower case; `h2c` is not seen, for that upgrade would carry requests past every rule (Envoy too). In a list it makes none of ours. */
 function upgradeToken(value: string): string {
-  if (!isUpgradeList(value)) return ''
   const lower = value.toLowerCase()
-  if (!lower.includes('h2c')) return lower
-  return lower
-    .split(',')
-    .map(part => trimOws(part, 0, part.length))
-    .filter(part => part !== 'h2c')
-    .join(', ')
+  return lower === 'h2c' ? '' : lower
 }
 
 /** Remove the fields that `Connection` names (RFC 9110 §7.6.1), but never a protected one. */

@@ -3,6 +3,7 @@
 
 import type { HttpVersion, RequestHead, ResponseHead } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
+import { mayBeTrailer } from './syntax.js'
 
 /** A body chunk up to this size is joined with its head into one string; above, both are written as they are. */
 export const MAX_JOINED_BODY_BYTES = 8 * 1024
@@ -127,8 +128,14 @@ export function writeRequestHead(head: RequestHead, method: string, target: stri
   return `${method} ${target} HTTP/1.1\r\n${hostName}: ${head.authority}\r\n${fieldLines(head.headers, headerCase)}${own}\r\n`
 }
 
+/** Those of an HTTP/2 peer may still hold what no trailer section of ours does (RFC 9110 §6.5.1). */
 export function writeTrailers(trailers: HeaderList, headerCase: HeaderCase): string {
-  return `0\r\n${fieldLines(trailers, headerCase)}\r\n`
+  let kept = trailers
+  if (!trailers.lower.every(mayBeTrailer)) {
+    kept = trailers.clone()
+    for (let i = kept.length - 1; i >= 0; i--) if (!mayBeTrailer(kept.lower[i]!)) kept.removeAt(i)
+  }
+  return `0\r\n${fieldLines(kept, headerCase)}\r\n`
 }
 
 function fieldLines(headers: HeaderList, headerCase: HeaderCase): string {

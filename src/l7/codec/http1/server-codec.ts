@@ -10,16 +10,15 @@ import type { Codec, CodecError, HeadLimits, ServerHandler, StreamReset, Transpo
 import type { HeaderList } from '../header-list.js'
 import { BodyDecoder, type BodySink } from './body-decoder.js'
 import { codecError } from './field-section.js'
-import { parseRequestHead } from './head-parser.js'
+import { parseRequestHead, type RequestRules } from './head-parser.js'
 import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './head-reader.js'
 import { Http1Input, type InputTaker, MAX_HELD_BYTES } from './input.js'
 import type { HeaderCase } from './message-writer.js'
 import { Http1Output } from './output.js'
 import { Http1ServerStream } from './server-stream.js'
 
-export interface Http1ServerOptions {
+export interface Http1ServerOptions extends RequestRules {
   readonly limits: HeadLimits
-  readonly allowAbsoluteUrl: boolean
   readonly headerCase: HeaderCase
   /** Trailers are passed on (Http1ProtocolOptions.enable_trailers); without it they are read and dropped. */
   readonly enableTrailers: boolean
@@ -163,7 +162,7 @@ export class Http1ServerCodec implements Codec, BodySink, InputTaker {
     }
     this.headIsComplete()
     this.leadingCrlf = 0
-    const parsed = parseRequestHead(reader, limits, this.options.allowAbsoluteUrl)
+    const parsed = parseRequestHead(reader, limits, this.options)
     reader.reset()
     if ('details' in parsed) return this.refuse(parsed)
     const { head, framing } = parsed

@@ -14,12 +14,24 @@ export function isToken(text: string): boolean {
   return true
 }
 
-/** Visible ASCII only: what may stand in a request target (RFC 3986 has no other characters; Envoy refuses them too). */
+/** What Envoy takes without `allow_custom_methods`: the leftovers of a body that was cut short (`helloGET`) are none of these. */
+const METHODS: ReadonlySet<string> = new Set(
+  (
+    'GET HEAD POST PUT DELETE OPTIONS PATCH CONNECT TRACE ACL BIND CHECKOUT COPY LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE ' +
+    'MSEARCH NOTIFY PROPFIND PROPPATCH PURGE REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE'
+  ).split(' '),
+)
+
+export function isKnownMethod(method: string): boolean {
+  return METHODS.has(method)
+}
+
+/** What we may write as a request target or host: nothing that ends either. Octets above 127 come from HTTP/2 paths, as in Envoy. */
 export function isTarget(text: string): boolean {
   if (text.length === 0) return false
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)
-    if (c <= 32 || c >= 127) return false
+    if (c <= 32 || c === 127 || c > 255) return false
   }
   return true
 }
@@ -127,6 +139,11 @@ export function isProtected(lower: string): boolean {
   return lower.startsWith(':') || lower.startsWith('x-forwarded-') || lower.startsWith('x-envoy-') || PROTECTED.has(lower)
 }
 
+/** May a field of this name stand in a trailer section that we write? Origins exist that merge trailers into the head. */
+export function mayBeTrailer(lower: string): boolean {
+  return !KINDS.has(lower) && !isProtected(lower)
+}
+
 /** 1*DIGIT of at most 15 significant digits, or -1 (RFC 9110 §8.6: no sign, no list, no blanks inside). */
 export function parseContentLength(value: string): number {
   const length = value.length
@@ -164,6 +181,30 @@ export function hasToken(list: string, token: string): boolean {
   return false
 }
 
+/** Fields that one `Connection` may name (Envoy's bound). */
+const MAX_NOMINATIONS = 10
+
+/** As Envoy: a client may not nominate the fields that say where a message came from or goes to (CVE-2024-45410, CVE-2026-33805). */
+export function mayNominate(options: string): boolean {
+  if (options === 'keep-alive' || options === 'close' || options === 'upgrade') return true
+  let nominations = 0
+  for (const part of options.split(',')) {
+    const name = trimOws(part, 0, part.length)
+    if (name === '' || name === 'close' || name === 'keep-alive' || name === 'upgrade') continue
+    if (++nominations > MAX_NOMINATIONS) return false
+    if (name === 'host' || name.charCodeAt(0) === 58) return false
+    if (name === 'x-forwarded-for' || name === 'x-forwarded-host' || name === 'x-forwarded-proto') return false
+  }
+  return true
+}
+
+/** The authority of an absolute request target, as strict as Envoy's: no escapes, no empty port, none beyond 65535. */
+export function isUrlAuthority(text: string): boolean {
+  const match = URL_AUTHORITY.exec(text)
+  return match !== null && (match[1] === undefined || Number(match[1]) <= 65_535)
+}
+
+const URL_AUTHORITY = /^(?:[A-Za-z0-9\-.]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$/
 const AUTHORITY = /^(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25?[A-Za-z0-9]+)?\])(?::[0-9]{0,5})?$/
 let lastAuthority = ''
 

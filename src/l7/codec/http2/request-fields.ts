@@ -73,7 +73,7 @@ export function parseRequest(
           schemeSeen = true
           // Compared and forwarded in lower case (CVE-2023-35944).
           scheme = value === 'http' || value === 'https' ? value : value.toLowerCase()
-          if (scheme !== 'http' && scheme !== 'https') return malformed(INVALID_FIELD, ':scheme is neither http nor https')
+          if (scheme !== 'http' && scheme !== 'https' && !SCHEME.test(scheme)) return malformed(INVALID_FIELD, ':scheme is none')
           break
         case NameKind.AUTHORITY:
           if (authority !== null) return repeated(':authority')
@@ -126,7 +126,7 @@ export function parseRequest(
         headers.appendParsed('content-length', 'content-length', value)
         break
       case NameKind.EXPECT:
-        if (value.toLowerCase() === '100-continue') expectContinue = true
+        expectContinue = !headers.has('expect') && value.toLowerCase() === '100-continue'
         headers.appendParsed('expect', 'expect', value)
         break
       case NameKind.CONNECTION_SPECIFIC:
@@ -168,6 +168,9 @@ export function parseRequest(
   }
   return { head, dropped }
 }
+
+/** RFC 3986 §3.1, in lower case. Whatever it is, the connection manager makes it http or https. */
+const SCHEME = /^[a-z][a-z0-9+.-]*$/
 
 function repeated(name: string): Malformed {
   return malformed(MESSAGING_RULE, `${name} is repeated`)
@@ -226,8 +229,10 @@ export function parseTrailers(block: DecodedBlock, underscores: HeadLimits['unde
         break
       case NameKind.HOST:
       case NameKind.CONTENT_LENGTH:
-      case NameKind.TE:
         // Meaningless in trailers, and dangerous once merged into a head (RFC 9110 §6.5.1): left out.
+        break
+      case NameKind.TE:
+        if (block.values[i]!.toLowerCase() !== 'trailers') return malformed(MESSAGING_RULE, 'te is not "trailers"')
         break
       case NameKind.CONNECTION_SPECIFIC:
         return malformed(MESSAGING_RULE, `connection-specific trailer ${name.name}`)

@@ -56,6 +56,8 @@ export function parseResponse(block: DecodedBlock): ResponseHead | Malformed {
   if (status === 0) return malformed(MESSAGING_RULE, 'no :status')
   // RFC 9113 §8.6.
   if (status === 101) return malformed(MESSAGING_RULE, 'status 101 in HTTP/2')
+  // As over HTTP/1, and as Envoy: written there, the next response would be taken for this one's body.
+  if (contentLength > 0 && (status < 200 || status === 204)) return malformed(MESSAGING_RULE, `content-length in a ${status} response`)
   return { status, reason: '', version: 'HTTP/2', headers, contentLength, upgraded: false }
 }
 

@@ -72,12 +72,12 @@ export const CORE_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.HealthStatusSet': { supported: 'statuses' },
   'envoy.config.core.v3.Http1ProtocolOptions': {
-    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_chunked_length',
+    supported:
+      'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_chunked_length allow_custom_methods',
     accepted: {
       override_stream_error_on_invalid_http_message: '',
       send_fully_qualified_url: '',
       use_balsa_parser: '',
-      allow_custom_methods: '',
     },
   },
   'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat': { supported: 'proper_case_words stateful_formatter' },

@@ -31,6 +31,13 @@ describe('how requests are written', () => {
     expect(chunked.transport.take()).toBe(
       'POST /x HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n',
     )
+    const merged = clientEnd()
+    const unsafe = merged.open()
+    const fields = ['X-Sum', '1'] as const
+    unsafe.sendHead(request({ method: 'POST', contentLength: -1 }), false)
+    const names = ['x-forwarded-client-cert', 'x-envoy-original-path', 'x-forwarded-for', 'cookie', 'expect', 'host', 'te', 'upgrade']
+    unsafe.sendTrailers(HeaderList.of(...names.map(name => [name, 'y'] as const), fields))
+    expect(merged.transport.take()).toMatch(/\r\n0\r\nX-Sum: 1\r\n\r\n$/)
     const none = clientEnd()
     none.open().sendHead(request({ method: 'POST' }), true)
     expect(none.transport.take()).toBe('POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 0\r\n\r\n')
@@ -119,6 +126,13 @@ describe('how responses are read', () => {
         'free',
       ])
       expect(read('HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n', size)).toEqual(['head 200 - length=0 end Content-Length=0', 'free'])
+    })
+    it(`white space that pads a chunk size is mended, nothing else is (pieces of ${size})`, () => {
+      const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+      expect(read(`${chunked}2  \r\nok\r\n0 \t\r\n\r\n`, size)).toEqual(['head 200 OK length=-1 ', 'data ok', 'end', 'free'])
+      for (const odd of ['2 x', ' 2', '2 ;', '2\x0b']) {
+        expect(read(`${chunked}${odd}\r\nok\r\n0\r\n\r\n`, size).some(line => line.startsWith('reset protocol-error'))).toBe(true)
+      }
     })
     it(`HEAD: fields that tell of a body do not make one (pieces of ${size})`, () => {
       expect(read('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n', size, 'HEAD')).toEqual([
@@ -362,6 +376,13 @@ describe('the connection ends', () => {
     end.get()
     end.codec.onTransportEnd()
     expect(end.events).toEqual(['reset connection-closed upstream_reset_connection_termination', 'draining'])
+  })
+  it('inside a response head: a protocol error, as in Envoy', () => {
+    const end = clientEnd()
+    end.get()
+    end.feed('HTTP/1.1 200 OK\r\nContent-Len')
+    end.codec.onTransportEnd()
+    expect(end.events.at(-2)).toMatch(/^reset protocol-error /)
   })
   it('inside a response', () => {
     for (const head of [

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { ATTACKS } from '../../../support/http1-corpus.js'
-import { feedInPieces, headerLines, LIMITS, serverEnd } from '../../../support/http1-pair.js'
+import { feedInPieces, headerLines, LIMITS, response, serverEnd } from '../../../support/http1-pair.js'
 
 const get = (lines: string): string => `GET /x HTTP/1.1\r\nHost: a\r\n${lines}\r\n`
 
@@ -70,7 +70,29 @@ describe('start line', () => {
     expect(seen('CONNECT [::1]:443 HTTP/1.1\r\nHost: c\r\n\r\n')).toBe('request CONNECT |[::1]:443| HTTP/1.1 length=-1 ')
     expect(seen('CONNECT b HTTP/1.1\r\nHost: b\r\n\r\n')).toBe('bad 400')
   })
-  it('methods of any token', () => {
+  it('without allow_custom_methods only known methods: what a short Content-Length leaves over is none', () => {
+    const end = serverEnd({ allowCustomMethods: false })
+    end.feed('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nhello')
+    end.stream.sendHead(response(200), true)
+    end.feed('GET /y HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect(end.lastEvent).toBe('bad 400')
+    for (const method of ['get', 'FOO', 'M-SEARCH', 'helloGET', 'PRI', 'GET2']) {
+      const other = serverEnd({ allowCustomMethods: false })
+      other.feed(`${method} /x HTTP/1.1\r\nHost: a\r\n\r\n`)
+      expect(other.lastEvent).toBe('bad 400')
+    }
+    for (const method of ['GET', 'PATCH', 'PROPFIND', 'UNSUBSCRIBE']) {
+      const other = serverEnd({ allowCustomMethods: false })
+      other.feed(`${method} /x HTTP/1.1\r\nHost: a\r\n\r\n`)
+      expect(other.heads[0]!.method).toBe(method)
+    }
+  })
+  it('an absolute target has a plain authority', () => {
+    for (const authority of ['b:', 'b:65536', 'b%2fx', 'b%00', 'b;c', 'b(c', '*', '[::1%25eth0]', 'b_c'])
+      expect(seen(`GET http://${authority}/x HTTP/1.1\r\nHost: a\r\n\r\n`)).toBe('bad 400')
+    expect(seen('GET http://b-1.c:65535/x HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('request GET http|b-1.c:65535|/x HTTP/1.1 length=0 end ')
+  })
+  it('methods of any token with allow_custom_methods', () => {
     expect(seen('M-SEARCH /x HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('request M-SEARCH |a|/x HTTP/1.1 length=0 end ')
   })
   it('no Host: the request path answers, the codec passes an empty authority', () => {
@@ -228,13 +250,25 @@ describe('connection fields', () => {
   it('CVE-2024-45410, CVE-2026-33805, reply-from#449: Connection strips no protected field', () => {
     expect(
       headersOf(
-        'Connection: host, content-length, authorization, cookie, x-forwarded-for, X-Envoy-Foo, x-request-id, traceparent, x-mine\r\n' +
-          'Authorization: a\r\nCookie: b\r\nX-Forwarded-For: c\r\nX-Envoy-Foo: d\r\nX-Request-Id: e\r\nTraceparent: f\r\nX-Mine: g\r\n',
+        'Connection: content-length, authorization, cookie, x-forwarded-port, X-Envoy-Foo, x-request-id, traceparent, x-mine\r\n' +
+          'Authorization: a\r\nCookie: b\r\nX-Forwarded-Port: c\r\nX-Envoy-Foo: d\r\nX-Request-Id: e\r\nTraceparent: f\r\nX-Mine: g\r\n',
       ),
-    ).toBe('Authorization=a|Cookie=b|X-Forwarded-For=c|X-Envoy-Foo=d|X-Request-Id=e|Traceparent=f')
+    ).toBe('Authorization=a|Cookie=b|X-Forwarded-Port=c|X-Envoy-Foo=d|X-Request-Id=e|Traceparent=f')
     const end = serverEnd()
-    end.feed('POST /x HTTP/1.1\r\nConnection: content-length, host, transfer-encoding\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
+    end.feed('POST /x HTTP/1.1\r\nConnection: content-length, transfer-encoding\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
     expect(end.events).toEqual(['request POST |a|/x HTTP/1.1 length=2 Content-Length=2', 'data hi', 'end'])
+  })
+  it.each(['host', 'close, Host', 'x-forwarded-for', 'X-Forwarded-Host', 'x-forwarded-proto', ':path', 'a,b,c,d,e,f,g,h,i,j,k'])(
+    'CVE-2024-45410, CVE-2026-33805: `Connection: %s` is refused, as by Envoy',
+    nominated => {
+      const end = serverEnd()
+      end.feed(get(`Connection: ${nominated}\r\nX-Forwarded-For: 1.2.3.4\r\n`))
+      expect(end.lastEvent).toBe('bad 400')
+      expect(end.errors[0]!.details).toBe('http1.connection_header_rejected')
+    },
+  )
+  it('Connection may name ten fields', () => {
+    expect(headersOf('Connection: a,b,c,d,e,f,g,h,i,j, close\r\nJ: 1\r\nK: 2\r\n')).toBe('K=2')
   })
   it('TE keeps only trailers, also when Connection names it', () => {
     expect(headersOf('Connection: TE\r\nTE: gzip, Trailers;q=0.5\r\n')).toBe('')
@@ -244,15 +278,15 @@ describe('connection fields', () => {
     const end = serverEnd()
     end.feed(get('Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'))
     expect(end.events).toEqual(['request GET |a|/x HTTP/1.1 length=0 end '])
+    // In a list it makes an upgrade that no configuration allows, as in Envoy.
     const listed = serverEnd()
     listed.feed(get('Connection: Upgrade\r\nUpgrade: h2c, WebSocket\r\n'))
-    expect(listed.heads[0]!.upgrade).toBe('websocket')
+    expect(listed.heads[0]!.upgrade).toBe('h2c, websocket')
   })
   it('Upgrade counts only where Connection names it, in HTTP/1.1, and with legal tokens (CVE-2026-1527)', () => {
     for (const [bytes, upgrade] of [
       [get('Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n'), 'websocket'],
       [get('Connection: keep-alive\r\nUpgrade: websocket\r\n'), ''],
-      [get('Connection: upgrade\r\nUpgrade: web socket\r\n'), ''],
       [get('Connection: upgrade\r\nUpgrade: IRC/6.9, RTA/x11\r\n'), 'irc/6.9, rta/x11'],
       ['GET /x HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n', ''],
     ] as const) {
@@ -260,6 +294,12 @@ describe('connection fields', () => {
       end.feed(bytes)
       expect(end.heads[0]!.upgrade).toBe(upgrade)
     }
+  })
+  it.each(['web socket', '', ',', 'websocket,', '"h2c"', 'h2c;q=1'])('CVE-2026-1527: `Upgrade: %s` is refused, as by Envoy', value => {
+    const end = serverEnd()
+    end.feed(get(`Connection: upgrade\r\nUpgrade: ${value}\r\n`))
+    expect(end.lastEvent).toBe('bad 403')
+    expect(end.errors[0]!.details).toBe('upgrade_failed')
   })
   it('nghttp2#2809, CVE-2026-58055: an upgrade with a body is an ordinary request', () => {
     for (const body of ['Content-Length: 2\r\n\r\nhi', 'Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n']) {
@@ -320,6 +360,14 @@ describe('bodies', () => {
     })
     end.feed(`${post}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`)
     expect(chunks).toEqual(['hello.'])
+  })
+  it('Expect: beside another expectation, 100-continue is the origin’s to answer', () => {
+    for (const lines of ['Expect: 100-continue\r\nExpect: x', 'Expect: x\r\nExpect: 100-continue', 'Expect: 100-continue, x']) {
+      const end = serverEnd()
+      end.feed(`${post}${lines}\r\nContent-Length: 2\r\n\r\n`)
+      expect(end.heads[0]!.expectContinue).toBe(false)
+      expect(end.heads[0]!.headers.has('expect')).toBe(true)
+    }
   })
   it('Expect: 100-continue is told, once per message', () => {
     const end = serverEnd()

@@ -169,6 +169,28 @@ describe('responses', () => {
     [':status that is no number', [headers(1, [[':status', '2x0']])]],
     [':status of two digits', [headers(1, [[':status', '99']])]],
     ['status 101', [headers(1, [[':status', '101']])]],
+    [
+      'content-length in a 204',
+      [
+        headers(
+          1,
+          [
+            [':status', '204'],
+            ['content-length', '5'],
+          ],
+          END,
+        ),
+      ],
+    ],
+    [
+      'content-length in a 103',
+      [
+        headers(1, [
+          [':status', '103'],
+          ['content-length', '5'],
+        ]),
+      ],
+    ],
     ['a request pseudo-header', [headers(1, [...OK, [':path', '/']])]],
     ['pseudo-header after a field', [headers(1, [['a', 'b'], ...OK])]],
     ['a connection-specific field', [headers(1, [...OK, ['connection', 'close']])]],

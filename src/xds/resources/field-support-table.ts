@@ -30,13 +30,16 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.accesslog.v3.StatusCodeFilter': { supported: 'comparison' },
   'envoy.config.accesslog.v3.TraceableFilter': { supported: '' },
   'envoy.config.bootstrap.v3.Admin': {
-    supported: 'access_log access_log_path profile_path address',
-    accepted: { socket_options: '', ignore_global_conn_limit: '' },
+    supported: 'access_log access_log_path address',
+    accepted: { profile_path: '', socket_options: '', ignore_global_conn_limit: '' },
+    refused: { allow_paths: 'limits on admin paths are not supported; bind the admin address to loopback' },
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
-    supported:
-      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin header_prefix',
+    supported: 'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin',
     accepted: {
+      header_prefix: 'header names begin with x-envoy-',
+      stats_eviction_interval: '',
+      enable_worker_cpu_affinity: '',
       node_context_params: '',
       hds_config: '',
       flags_path: '',
@@ -88,11 +91,18 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
     supported: 'priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining max_connection_pools',
   },
-  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget': { supported: 'budget_percent min_retry_concurrency' },
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget': {
+    supported: 'budget_percent min_retry_concurrency',
+    accepted: { budget_interval: 'requests under way are counted' },
+  },
   'envoy.config.cluster.v3.Cluster': {
     supported:
-      'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_resolution_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy preconnect_policy',
+      'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_resolution_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy',
     accepted: {
+      preconnect_policy: 'connections are opened when they are needed',
+      stats_matcher: '',
+      per_connection_buffer_high_watermark_timeout: '',
+      dns_jitter: '',
       use_tcp_for_dns_lookups: '',
       typed_dns_resolver_config: '',
       wait_for_warm_on_init: '',
@@ -103,7 +113,11 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
       track_cluster_stats: '',
       connection_pool_per_downstream_connection: '',
     },
-    refused: { filters: 'upstream network filters are not supported', upstream_config: 'custom upstreams are not supported' },
+    refused: {
+      transport_socket_matcher: 'the matcher API is not supported; use transport_socket_matches',
+      filters: 'upstream network filters are not supported',
+      upstream_config: 'custom upstreams are not supported',
+    },
   },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
     supported:
@@ -130,10 +144,6 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported: 'use_http_header http_header_name upstream_port_override',
     refused: { metadata_key: 'the original destination from metadata is not supported' },
   },
-  'envoy.config.cluster.v3.Cluster.PreconnectPolicy': {
-    supported: 'per_upstream_preconnect_ratio',
-    accepted: { predictive_preconnect_ratio: '' },
-  },
   'envoy.config.cluster.v3.Cluster.RefreshRate': { supported: 'base_interval max_interval' },
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': { supported: 'minimum_ring_size hash_function maximum_ring_size' },
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { supported: 'slow_start_config' },
@@ -144,7 +154,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.cluster.v3.OutlierDetection': {
     supported:
       'consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate failure_percentage_threshold enforcing_failure_percentage enforcing_failure_percentage_local_origin failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time max_ejection_time_jitter successful_active_health_check_uneject_host always_eject_one_host',
-    accepted: { monitors: '' },
+    accepted: { detect_degraded_hosts: '', monitors: '' },
   },
   'envoy.config.cluster.v3.UpstreamConnectionOptions': {
     supported: 'tcp_keepalive',
@@ -163,7 +173,14 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.core.v3.BackoffStrategy': { supported: 'base_interval max_interval' },
   'envoy.config.core.v3.BindConfig': {
     supported: 'source_address',
-    accepted: { freebind: '', socket_options: '', extra_source_addresses: '', additional_source_addresses: '', local_address_selector: '' },
+    accepted: {
+      validate_network_namespaces: '',
+      freebind: '',
+      socket_options: '',
+      extra_source_addresses: '',
+      additional_source_addresses: '',
+      local_address_selector: '',
+    },
   },
   'envoy.config.core.v3.CidrRange': { supported: 'address_prefix prefix_len' },
   'envoy.config.core.v3.ConfigSource': {
@@ -183,6 +200,8 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported: 'target_uri',
     accepted: { stat_prefix: '', credentials_factory_name: '', config: '', per_stream_buffer_limit_bytes: '', channel_args: '' },
     refused: {
+      channel_credentials_plugin: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
+      call_credentials_plugin: 'call credentials are not supported; use initial_metadata',
       channel_credentials: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
       call_credentials: 'call credentials are not supported; use initial_metadata',
     },
@@ -193,6 +212,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported:
       'timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
     accepted: {
+      name: '',
       event_log_path: '',
       event_logger: '',
       event_service: '',
@@ -207,7 +227,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.core.v3.HealthCheck.HttpHealthCheck': {
     supported:
       'host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type service_name_matcher method',
-    accepted: { send: '', response_buffer_size: '' },
+    accepted: { use_alpn_protocol: '', send: '', response_buffer_size: '' },
     refused: { receive: 'matching response bodies is not supported' },
   },
   'envoy.config.core.v3.HealthCheck.Payload': { supported: 'text binary' },
@@ -217,8 +237,10 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.config.core.v3.HealthStatusSet': { supported: 'statuses' },
   'envoy.config.core.v3.Http1ProtocolOptions': {
-    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_chunked_length',
+    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers',
     accepted: {
+      allow_chunked_length: 'a request with both lengths is always refused',
+      ignore_http_11_upgrade: '',
       override_stream_error_on_invalid_http_message: '',
       send_fully_qualified_url: '',
       use_balsa_parser: '',
@@ -229,12 +251,25 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords': { supported: '' },
   'envoy.config.core.v3.Http2ProtocolOptions': {
     supported:
-      'hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect allow_metadata max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message connection_keepalive',
-    accepted: { custom_settings_parameters: '', use_oghttp2_codec: '' },
+      'hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent connection_keepalive',
+    accepted: {
+      allow_metadata: 'METADATA frames are ignored',
+      stream_error_on_invalid_http_messaging: 'a malformed message always ends its stream only',
+      override_stream_error_on_invalid_http_message: 'a malformed message always ends its stream only',
+      max_metadata_size: '',
+      enable_huffman_encoding: '',
+      max_header_field_size_kb: '',
+      disallow_obs_text: '',
+      stream_reset_burst: 'resets are bounded by our own limit',
+      stream_reset_rate: 'resets are bounded by our own limit',
+      custom_settings_parameters: '',
+      use_oghttp2_codec: '',
+    },
   },
   'envoy.config.core.v3.HttpProtocolOptions': {
     supported:
-      'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection',
+      'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection max_response_headers_kb',
+    accepted: { max_connection_duration_jitter: '' },
   },
   'envoy.config.core.v3.HttpUri': { supported: 'uri cluster timeout' },
   'envoy.config.core.v3.KeepaliveSettings': {
@@ -255,7 +290,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
       listening_addresses: '',
     },
   },
-  'envoy.config.core.v3.PathConfigSource': { supported: 'path watched_directory' },
+  'envoy.config.core.v3.PathConfigSource': { supported: 'path watched_directory', accepted: { poll_interval: '' } },
   'envoy.config.core.v3.Pipe': { supported: 'path mode' },
   'envoy.config.core.v3.RateLimitSettings': { supported: 'max_tokens fill_rate' },
   'envoy.config.core.v3.RetryPolicy': {
@@ -272,6 +307,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported: 'protocol address port_value',
     accepted: { ipv4_compat: '' },
     refused: {
+      network_namespace_filepath: 'network namespaces are not supported',
       named_port: 'named ports need an address resolver; give port_value',
       resolver_name: 'custom address resolvers are not supported',
     },
@@ -280,14 +316,17 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported: 'text_format json_format text_format_source omit_empty_values content_type formatters json_format_options',
   },
   'envoy.config.core.v3.JsonFormatOptions': { supported: 'sort_properties' },
-  'envoy.config.core.v3.TcpKeepalive': { supported: 'keepalive_probes keepalive_time keepalive_interval' },
+  'envoy.config.core.v3.TcpKeepalive': {
+    supported: 'keepalive_time',
+    accepted: { keepalive_probes: 'the system’s value counts', keepalive_interval: 'the value of the system counts' },
+  },
   'envoy.config.core.v3.TransportSocket': { supported: 'name typed_config' },
   'envoy.config.core.v3.TypedExtensionConfig': { supported: 'name typed_config' },
   'envoy.config.core.v3.UpstreamHttpProtocolOptions': {
     supported: 'auto_sni auto_san_validation',
     refused: { override_auto_sni_header: 'SNI from another header is not supported' },
   },
-  'envoy.config.core.v3.WatchedDirectory': { supported: 'path' },
+  'envoy.config.core.v3.WatchedDirectory': { supported: 'path', accepted: { watch_modify: 'every change is seen' } },
   'envoy.config.endpoint.v3.ClusterLoadAssignment': {
     supported: 'cluster_name endpoints policy',
     refused: { named_endpoints: 'not implemented (nor in Envoy)' },
@@ -298,7 +337,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload': { supported: 'category drop_percentage' },
   'envoy.config.endpoint.v3.Endpoint': {
     supported: 'address health_check_config hostname',
-    accepted: { additional_addresses: 'the first address is used' },
+    accepted: { observability_name: '', additional_addresses: 'the first address is used' },
   },
   'envoy.config.endpoint.v3.Endpoint.HealthCheckConfig': {
     supported: 'port_value hostname disable_active_health_check',
@@ -314,7 +353,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     refused: { leds_cluster_locality_config: 'LEDS is not supported' },
   },
   'envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList': { supported: 'lb_endpoints' },
-  'envoy.config.listener.v3.AdditionalAddress': { supported: 'address', accepted: { socket_options: '' } },
+  'envoy.config.listener.v3.AdditionalAddress': { supported: 'address', accepted: { tcp_keepalive: '', socket_options: '' } },
   'envoy.config.listener.v3.Filter': {
     supported: 'name typed_config',
     refused: { config_discovery: 'extension config discovery is not supported' },
@@ -331,8 +370,13 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.config.listener.v3.Listener': {
     supported:
-      'name address additional_addresses stat_prefix filter_chains default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction enable_reuse_port access_log tcp_backlog_size bind_to_port ignore_global_conn_limit',
+      'name address additional_addresses stat_prefix filter_chains default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port',
     accepted: {
+      enable_reuse_port: 'one thread accepts',
+      ignore_global_conn_limit: 'there is no global limit',
+      stats_matcher: '',
+      per_connection_buffer_high_watermark_timeout: '',
+      tcp_keepalive: '',
       freebind: '',
       socket_options: '',
       tcp_fast_open_queue_length: '',
@@ -357,8 +401,11 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     accepted: { filter_disabled: 'the filter always runs' },
     refused: { config_discovery: 'extension config discovery is not supported' },
   },
-  'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets' },
-  'envoy.config.metrics.v3.StatsConfig': { supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings' },
+  'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets', accepted: { bins: '' } },
+  'envoy.config.metrics.v3.StatsConfig': {
+    supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings',
+    accepted: { allow_default_tag_overrides: '' },
+  },
   'envoy.config.metrics.v3.StatsMatcher': { supported: 'reject_all exclusion_list inclusion_list' },
   'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
   'envoy.config.ratelimit.v3.RateLimitServiceConfig': { supported: 'grpc_service transport_api_version' },
@@ -379,28 +426,31 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.rbac.v3.Principal.Authenticated': { supported: 'principal_name' },
   'envoy.config.rbac.v3.Principal.Set': { supported: 'ids' },
   'envoy.config.rbac.v3.RBAC': { supported: 'action policies', accepted: { audit_logging_options: '' } },
+  'envoy.config.route.v3.CookieMatcher': { supported: 'name string_match invert_match' },
   'envoy.config.route.v3.CorsPolicy': {
     supported:
       'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
   },
-  'envoy.config.route.v3.DirectResponseAction': { supported: 'status body' },
+  'envoy.config.route.v3.DirectResponseAction': {
+    supported: 'status body',
+    refused: { body_format: 'formatted bodies are not supported; use local_reply_config' },
+  },
   'envoy.config.route.v3.FilterConfig': { supported: 'config is_optional disabled' },
   'envoy.config.route.v3.HeaderMatcher': {
     supported:
       'name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty',
   },
   'envoy.config.route.v3.HedgePolicy': {
-    supported: 'initial_requests hedge_on_per_try_timeout',
-    accepted: { additional_request_chance: 'not implemented (nor in Envoy)' },
-  },
-  'envoy.config.route.v3.InternalRedirectPolicy': {
-    supported: 'max_internal_redirects redirect_response_codes',
-    accepted: { allow_cross_scheme_redirect: 'cross-scheme redirects are never followed', response_headers_to_copy: '' },
-    refused: { predicates: 'internal redirect predicates are not supported' },
+    supported: 'hedge_on_per_try_timeout',
+    accepted: { initial_requests: 'not implemented (nor in Envoy)', additional_request_chance: 'not implemented (nor in Envoy)' },
   },
   'envoy.config.route.v3.NonForwardingAction': { supported: '' },
   'envoy.config.route.v3.QueryParameterMatcher': { supported: 'name string_match present_match' },
-  'envoy.config.route.v3.RateLimit': { supported: 'stage disable_key actions', accepted: { limit: '' } },
+  'envoy.config.route.v3.RateLimit': {
+    supported: 'stage disable_key actions',
+    accepted: { x_ratelimit_option: '', limit: '' },
+    refused: { apply_on_stream_done: 'rate limits at the end of a stream are not supported' },
+  },
   'envoy.config.route.v3.RateLimit.Action': {
     supported:
       'source_cluster destination_cluster request_headers remote_address generic_key header_value_match dynamic_metadata metadata masked_remote_address query_parameter_value_match',
@@ -408,12 +458,16 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.config.route.v3.RateLimit.Action.DestinationCluster': { supported: '' },
   'envoy.config.route.v3.RateLimit.Action.DynamicMetaData': { supported: 'descriptor_key metadata_key default_value' },
-  'envoy.config.route.v3.RateLimit.Action.GenericKey': { supported: 'descriptor_value descriptor_key' },
-  'envoy.config.route.v3.RateLimit.Action.HeaderValueMatch': { supported: 'descriptor_key descriptor_value expect_match headers' },
+  'envoy.config.route.v3.RateLimit.Action.GenericKey': { supported: 'descriptor_value descriptor_key', accepted: { default_value: '' } },
+  'envoy.config.route.v3.RateLimit.Action.HeaderValueMatch': {
+    supported: 'descriptor_key descriptor_value expect_match headers',
+    accepted: { default_value: '' },
+  },
   'envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress': { supported: 'v4_prefix_mask_len v6_prefix_mask_len' },
   'envoy.config.route.v3.RateLimit.Action.MetaData': { supported: 'descriptor_key metadata_key default_value source skip_if_absent' },
   'envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch': {
     supported: 'descriptor_key descriptor_value expect_match query_parameters',
+    accepted: { default_value: '' },
   },
   'envoy.config.route.v3.RateLimit.Action.RemoteAddress': { supported: '' },
   'envoy.config.route.v3.RateLimit.Action.RequestHeaders': { supported: 'header_name descriptor_key skip_if_absent' },
@@ -421,11 +475,12 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.route.v3.RedirectAction': {
     supported:
       'https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code strip_query',
+    refused: { path_rewrite: 'path formats are not supported; use path_redirect, prefix_rewrite or regex_rewrite' },
   },
   'envoy.config.route.v3.RetryPolicy': {
     supported:
       'retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers retriable_request_headers',
-    accepted: { retry_options_predicates: '' },
+    accepted: { refresh_cluster_on_retry: 'see the metadata outrigger.retry_repick', retry_options_predicates: '' },
   },
   'envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff': { supported: 'reset_headers max_interval' },
   'envoy.config.route.v3.RetryPolicy.ResetHeader': { supported: 'name format' },
@@ -434,15 +489,29 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.route.v3.RetryPolicy.RetryPriority': { supported: 'name typed_config' },
   'envoy.config.route.v3.Route': {
     supported:
-      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove per_request_buffer_limit_bytes stat_prefix',
-    accepted: { decorator: '', tracing: '' },
-    refused: { filter_action: 'not implemented (nor in Envoy)' },
+      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove stat_prefix',
+    accepted: {
+      per_request_buffer_limit_bytes: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      request_body_buffer_limit: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      decorator: '',
+      tracing: '',
+    },
+    refused: { route_specifiers: 'route specifiers are not supported', filter_action: 'not implemented (nor in Envoy)' },
   },
   'envoy.config.route.v3.RouteAction': {
     supported:
-      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy max_stream_duration',
-    accepted: { early_data_policy: '', retry_policy_typed_config: '' },
+      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs hedge_policy max_stream_duration',
+    accepted: {
+      internal_redirect_policy: 'redirects are passed on to the client',
+      internal_redirect_action: 'redirects are passed on to the client',
+      max_internal_redirects: 'redirects are passed on to the client',
+      flush_timeout: '',
+      early_data_policy: '',
+      retry_policy_typed_config: '',
+    },
     refused: {
+      path_rewrite: 'path formats are not supported; use prefix_rewrite or regex_rewrite',
+      host_rewrite: 'host formats are not supported; use host_rewrite_literal or host_rewrite_header',
       cluster_specifier_plugin: 'cluster specifier plugins are not supported',
       inline_cluster_specifier_plugin: 'cluster specifier plugins are not supported',
       path_rewrite_policy: 'path rewrite extensions are not supported',
@@ -462,6 +531,10 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': {
     supported: 'cluster cluster_header runtime_fraction disable_shadow_host_suffix_append',
     accepted: { trace_sampled: '' },
+    refused: {
+      request_headers_mutations: 'header mutations of mirrored requests are not supported',
+      host_rewrite_literal: 'the host of mirrored requests cannot be set',
+    },
   },
   'envoy.config.route.v3.RouteAction.UpgradeConfig': { supported: 'upgrade_type enabled connect_config' },
   'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': {
@@ -473,12 +546,17 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported:
       'name virtual_hosts internal_only_headers response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes request_mirror_policies ignore_port_in_host_matching ignore_path_parameters_in_path_matching typed_per_filter_config',
     accepted: { metadata: '' },
-    refused: { vhds: 'VHDS is not supported', cluster_specifier_plugins: 'cluster specifier plugins are not supported' },
+    refused: {
+      vhost_header: 'virtual hosts by another header are not supported',
+      route_specifiers: 'route specifiers are not supported',
+      vhds: 'VHDS is not supported',
+      cluster_specifier_plugins: 'cluster specifier plugins are not supported',
+    },
   },
   'envoy.config.route.v3.RouteMatch': {
     supported:
-      'prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata',
-    refused: { path_match_policy: 'path match extensions are not supported' },
+      'prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata cookies',
+    refused: { filter_state: 'matching filter state is not supported', path_match_policy: 'path match extensions are not supported' },
   },
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': { supported: '' },
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': { supported: '' },
@@ -486,12 +564,17 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.route.v3.VirtualCluster': { supported: 'headers name' },
   'envoy.config.route.v3.VirtualHost': {
     supported:
-      'name domains routes require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy per_request_buffer_limit_bytes request_mirror_policies metadata',
-    accepted: { retry_policy_typed_config: '', include_is_timeout_retry_header: '' },
-    refused: { matcher: 'the matcher API is not supported; use routes' },
+      'name domains routes require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy request_mirror_policies metadata',
+    accepted: {
+      per_request_buffer_limit_bytes: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      request_body_buffer_limit: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      retry_policy_typed_config: '',
+      include_is_timeout_retry_header: '',
+    },
+    refused: { route_specifiers: 'route specifiers are not supported', matcher: 'the matcher API is not supported; use routes' },
   },
   'envoy.config.route.v3.WeightedCluster': {
-    supported: 'clusters header_name',
+    supported: 'clusters header_name use_hash_policy',
     accepted: { total_weight: 'the actual sum counts, as in Envoy', runtime_key_prefix: '' },
   },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
@@ -502,7 +585,10 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.access_loggers.stream.v3.StderrAccessLog': { supported: 'log_format' },
   'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog': { supported: 'log_format' },
   'envoy.extensions.clusters.aggregate.v3.ClusterConfig': { supported: 'clusters' },
-  'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor': { supported: 'entries token_bucket' },
+  'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor': {
+    supported: 'entries token_bucket',
+    refused: { shadow_mode: 'shadow mode of single descriptors is not supported; use filter_enforced' },
+  },
   'envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry': { supported: 'key value' },
   'envoy.extensions.compression.brotli.compressor.v3.Brotli': {
     supported: 'quality window_bits',
@@ -524,9 +610,13 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
       'content_length content_type disable_on_etag_header remove_accept_encoding_header runtime_enabled compressor_library response_direction_config choose_first',
     accepted: { request_direction_config: 'requests are not compressed' },
   },
-  'envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig': { supported: 'enabled min_content_length content_type' },
+  'envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig': {
+    supported: 'enabled min_content_length content_type',
+    accepted: { content_type_matcher: '' },
+  },
   'envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig': {
-    supported: 'common_config disable_on_etag_header remove_accept_encoding_header',
+    supported: 'common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes',
+    accepted: { weaken_etag_on_compress: '', status_header_enabled: '' },
   },
   'envoy.extensions.filters.http.compressor.v3.CompressorPerRoute': { supported: 'disabled', accepted: { overrides: '' } },
   'envoy.extensions.filters.http.cors.v3.Cors': { supported: '' },
@@ -543,12 +633,19 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.filters.http.ext_authz.v3.BufferSettings': { supported: 'max_request_bytes allow_partial_message pack_as_bytes' },
   'envoy.extensions.filters.http.ext_authz.v3.CheckSettings': {
     supported: 'context_extensions',
-    accepted: { disable_request_body_buffering: '', with_request_body: '' },
+    accepted: { emit_client_span: '', disable_request_body_buffering: '', with_request_body: '' },
+    refused: { grpc_service: 'a service of the route is not supported', http_service: 'a service of the route is not supported' },
   },
   'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz': {
     supported:
       'grpc_service http_service transport_api_version failure_mode_allow failure_mode_allow_header_add with_request_body clear_route_cache status_on_error metadata_context_namespaces filter_enabled deny_at_disable include_peer_certificate stat_prefix allowed_headers disallowed_headers',
     accepted: {
+      clear_route_cache_headers: '',
+      filter_metadata: '',
+      emit_filter_state_stats: '',
+      max_denied_response_body_bytes: '',
+      enforce_response_header_limits: '',
+      emit_client_span: '',
       validate_mutations: '',
       typed_metadata_context_namespaces: '',
       route_metadata_context_namespaces: '',
@@ -560,13 +657,18 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
       encode_raw_headers: '',
       enable_dynamic_metadata_ingestion: '',
     },
-    refused: { decoder_header_mutation_rules: 'header mutation rules are not supported' },
+    refused: {
+      shadow_mode: 'shadow mode is not supported; use filter_enabled',
+      decoder_header_mutation_rules: 'header mutation rules are not supported',
+    },
   },
   'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute': { supported: 'disabled check_settings' },
   'envoy.extensions.filters.http.ext_authz.v3.HttpService': {
     supported: 'server_uri path_prefix authorization_request authorization_response',
+    accepted: { retry_policy: '' },
+    refused: { path_override: 'another path for the check is not supported; use path_prefix' },
   },
-  'envoy.extensions.filters.http.fault.v3.FaultAbort': { supported: 'http_status grpc_status header_abort percentage' },
+  'envoy.extensions.filters.http.fault.v3.FaultAbort': { supported: 'http_status grpc_status header_abort percentage response_body' },
   'envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort': { supported: '' },
   'envoy.extensions.filters.http.fault.v3.HTTPFault': {
     supported:
@@ -586,8 +688,14 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     accepted: { most_specific_header_mutations_wins: '' },
   },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { supported: 'mutations' },
-  'envoy.extensions.filters.http.header_mutation.v3.Mutations': { supported: 'request_mutations response_mutations' },
-  'envoy.extensions.filters.http.header_to_metadata.v3.Config': { supported: 'request_rules response_rules' },
+  'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
+    supported: 'request_mutations response_mutations',
+    accepted: { response_trailers_mutations: '', request_trailers_mutations: '', formatters: '' },
+  },
+  'envoy.extensions.filters.http.header_to_metadata.v3.Config': {
+    supported: 'request_rules response_rules',
+    accepted: { stat_prefix: '' },
+  },
   'envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair': {
     supported: 'metadata_namespace key value regex_value_rewrite type encode',
   },
@@ -597,12 +705,15 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.filters.http.health_check.v3.HealthCheck': {
     supported: 'pass_through_mode cache_time cluster_min_healthy_percentages headers',
   },
-  'envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch': { supported: 'fast_listener failed_refetch_duration' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch': {
+    supported: 'failed_refetch_duration',
+    accepted: { fast_listener: 'listeners never wait for keys' },
+  },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': {
-    supported: 'providers rules bypass_cors_preflight requirement_map strip_failure_response',
+    supported: 'providers rules bypass_cors_preflight requirement_map strip_failure_response stat_prefix',
     refused: { filter_state_rules: 'filter state rules are not supported' },
   },
-  'envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig': { supported: 'jwt_cache_size' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig': { supported: 'jwt_cache_size', accepted: { jwt_max_token_size: '' } },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader': { supported: 'header_name claim_name' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtHeader': { supported: 'name value_prefix' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtProvider': {
@@ -623,42 +734,59 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported:
       'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted',
     accepted: {
+      max_dynamic_descriptors: '',
+      enable_retry_after_header: '',
       local_cluster_rate_limit: '',
       vh_rate_limits: '',
       always_consume_default_token_bucket: '',
     },
+    refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {
     supported:
       'domain stage request_type timeout failure_mode_deny rate_limited_as_resource_exhausted rate_limit_service enable_x_ratelimit_headers disable_x_envoy_ratelimited_header rate_limited_status response_headers_to_add status_on_error',
-    accepted: { stat_prefix: '' },
+    accepted: {
+      filter_enabled: 'the limit always applies',
+      filter_enforced: 'the limit always applies',
+      failure_mode_deny_percent: '',
+      metadata_namespace: '',
+      enable_retry_after_header: '',
+      stat_prefix: '',
+    },
+    refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute': {
     supported: '',
     accepted: { vh_rate_limits: '', override_option: '', rate_limits: '', domain: '' },
   },
   'envoy.extensions.filters.http.rbac.v3.RBAC': {
-    supported: 'rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix',
-    accepted: { shadow_matcher: '', track_per_rule_stats: '' },
+    supported: 'rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats',
+    accepted: { shadow_matcher: '' },
     refused: { matcher: 'the matcher API is not supported; use rules' },
   },
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { supported: 'rbac' },
   'envoy.extensions.filters.http.router.v3.Router': {
     supported:
       'dynamic_stats start_child_span suppress_envoy_headers strict_check_headers respect_expected_rq_timeout suppress_grpc_request_failure_code_stats upstream_http_filters',
-    accepted: { upstream_log: '', upstream_log_options: '' },
+    accepted: { reject_connect_request_early_data: '', upstream_log: '', upstream_log_options: '' },
   },
   'envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec': { supported: '' },
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': { supported: '' },
   'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': { supported: '' },
   'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {
-    supported: '',
-    accepted: { rules: '', allow_requests_without_proxy_protocol: 'the header is always required', pass_through_tlvs: '', stat_prefix: '' },
-    refused: { disallowed_versions: 'all versions are accepted' },
+    supported: 'allow_requests_without_proxy_protocol',
+    accepted: { rules: '', pass_through_tlvs: '', stat_prefix: '' },
+    refused: { disallowed_versions: 'both versions are taken' },
   },
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': {
     supported: '',
-    accepted: { enable_ja3_fingerprinting: '', initial_read_buffer_size: '' },
+    accepted: {
+      enable_ja4_fingerprinting: '',
+      close_connection_on_client_hello_parsing_errors: '',
+      max_client_hello_size: '',
+      enable_ja3_fingerprinting: '',
+      initial_read_buffer_size: '',
+    },
   },
   'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': {
     supported: 'stat_prefix max_connections delay runtime_enabled',
@@ -667,8 +795,14 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.filters.network.echo.v3.Echo': { supported: '' },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
-      'codec_type stat_prefix rds route_config http_filters add_user_agent tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port stream_error_on_invalid_http_message strip_trailing_host_dot append_x_forwarded_port',
+      'codec_type stat_prefix rds route_config http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options tracing server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
     accepted: {
+      drain_timeout: 'a draining connection ends with its last request',
+      stream_error_on_invalid_http_message: 'HTTP/1 connections end, HTTP/2 streams end',
+      http1_safe_max_connection_duration: 'connections always end between requests',
+      stream_flush_timeout: '',
+      drain_timeout_jitter: '',
+      record_route_resolution_stats: '',
       http3_protocol_options: '',
       access_log_flush_interval: '',
       flush_access_log_on_new_request: '',
@@ -681,6 +815,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
       add_proxy_protocol_connection_state: '',
     },
     refused: {
+      forward_client_cert_matcher: 'the matcher API is not supported; use forward_client_cert_details',
       scoped_routes: 'scoped routes are not supported',
       original_ip_detection_extensions: 'original IP detection extensions are not supported',
       early_header_mutation_extensions: 'early header mutation is not supported',
@@ -693,10 +828,14 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails': {
     supported: 'subject cert chain dns uri',
+    accepted: { issuer: '' },
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing': {
     supported: 'random_sampling',
     accepted: {
+      operation: '',
+      upstream_operation: '',
+      no_context_propagation: '',
       client_sampling: '',
       overall_sampling: '',
       verbose: '',
@@ -724,7 +863,11 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.extensions.filters.network.rbac.v3.RBAC': {
     supported: 'rules shadow_rules shadow_rules_stat_prefix stat_prefix',
-    accepted: { shadow_matcher: '', enforcement_type: 'enforced before the first byte and on every change' },
+    accepted: {
+      delay_deny: 'denied connections are closed at once',
+      shadow_matcher: '',
+      enforcement_type: 'enforced before the first byte and on every change',
+    },
     refused: { matcher: 'the matcher API is not supported; use rules' },
   },
   'envoy.extensions.filters.network.sni_cluster.v3.SniCluster': { supported: '' },
@@ -732,6 +875,10 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported:
       'stat_prefix cluster weighted_clusters metadata_match idle_timeout access_log max_connect_attempts hash_policy tunneling_config max_downstream_connection_duration',
     accepted: {
+      backoff_options: '',
+      max_downstream_connection_duration_jitter_percentage: '',
+      max_early_data_bytes: '',
+      check_drain_close: '',
       downstream_idle_timeout: '',
       upstream_idle_timeout: '',
       access_log_flush_interval: '',
@@ -742,7 +889,15 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig': {
     supported: 'hostname use_post',
-    accepted: { headers_to_add: '', propagate_response_headers: '', post_path: '', propagate_response_trailers: '' },
+    accepted: {
+      request_id_header: '',
+      request_id_metadata_key: '',
+      formatters: '',
+      headers_to_add: '',
+      propagate_response_headers: '',
+      post_path: '',
+      propagate_response_trailers: '',
+    },
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster': { supported: 'clusters' },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight': {
@@ -756,11 +911,13 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided': { supported: '' },
   'envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig': {
     supported: 'use_hostname_for_hashing hash_balance_factor',
+    accepted: { hash_policy: 'the hash policy of the route counts' },
   },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig': { supported: 'zone_aware_lb_config locality_weighted_lb_config' },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig': { supported: '' },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig': {
     supported: 'routing_enabled min_cluster_size fail_traffic_on_panic',
+    accepted: { force_locality_direct_routing: '' },
   },
   'envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig': { supported: 'slow_start_window aggression min_weight_percent' },
   'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {
@@ -794,6 +951,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext': {
     supported:
       'trusted_ca system_root_certs watched_directory verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names match_subject_alt_names crl allow_expired_certificate trust_chain_verification custom_validator_config only_verify_leaf_cert_crl max_verify_depth',
+    accepted: { suppress_client_ca_list: '' },
     refused: {
       ca_certificate_provider_instance: 'certificate providers are not supported',
       require_signed_certificate_timestamp: 'not implemented (nor in Envoy)',
@@ -805,6 +963,7 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
       'tls_params tls_certificates tls_certificate_sds_secret_configs validation_context validation_context_sds_secret_config combined_validation_context alpn_protocols',
     accepted: { key_log: '' },
     refused: {
+      custom_tls_certificate_selector: 'certificate selectors are not supported',
       tls_certificate_provider_instance: 'certificate providers are not supported',
       tls_certificate_certificate_provider: 'certificate providers are not supported',
       tls_certificate_certificate_provider_instance: 'certificate providers are not supported',
@@ -821,9 +980,10 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     },
   },
   'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': {
-    supported:
-      'common_tls_context require_client_certificate require_sni disable_stateless_session_resumption disable_stateful_session_resumption session_timeout',
+    supported: 'common_tls_context require_client_certificate require_sni disable_stateless_session_resumption session_timeout',
     accepted: {
+      disable_stateful_session_resumption: 'there is none',
+      prefer_client_ciphers: '',
       session_ticket_keys: 'keys are our own',
       session_ticket_keys_sds_secret_config: 'keys are our own',
       full_scan_certs_on_sni_mismatch: '',
@@ -831,8 +991,14 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     refused: { ocsp_staple_policy: 'OCSP stapling is not supported' },
   },
   'envoy.extensions.transport_sockets.tls.v3.GenericSecret': { supported: 'secret' },
-  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': { supported: 'trust_domains' },
-  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain': { supported: 'name trust_bundle' },
+  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': {
+    supported: 'trust_domains',
+    refused: { trust_bundles: 'SPIFFE bundle documents are not supported; give trust_domains' },
+  },
+  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain': {
+    supported: 'name trust_bundle',
+    refused: { workload_trust_domain: 'a workload trust domain is not supported' },
+  },
   'envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig': { supported: 'name sds_config' },
   'envoy.extensions.transport_sockets.tls.v3.Secret': {
     supported: 'name tls_certificate session_ticket_keys validation_context generic_secret',
@@ -842,22 +1008,29 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
     supported: 'certificate_chain private_key watched_directory password',
     accepted: { ocsp_staple: '', signed_certificate_timestamp: '' },
     refused: {
+      tls_params: 'TLS parameters of a single certificate are not supported',
       pkcs12: 'PKCS#12 is not supported; use certificate_chain and private_key',
       private_key_provider: 'private key providers are not supported',
     },
   },
   'envoy.extensions.transport_sockets.tls.v3.TlsParameters': {
     supported: 'tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites ecdh_curves signature_algorithms',
+    refused: { compliance_policies: 'compliance policies are not supported; give versions, ciphers and curves' },
   },
   'envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys': { supported: 'keys' },
   'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext': {
-    supported: 'common_tls_context sni allow_renegotiation max_session_keys',
+    supported: 'common_tls_context sni allow_renegotiation max_session_keys auto_host_sni auto_sni_san_validation',
     accepted: { enforce_rsa_key_usage: '' },
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     supported:
       'common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config http_filters',
-    accepted: { header_validation_config: '' },
+    accepted: {
+      request_mirror_policies: 'the policies of the route count',
+      hash_policy: 'the hash policy of the route counts',
+      retry_policy: 'the retry policy of the route counts',
+      header_validation_config: '',
+    },
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig': {
     supported: 'http_protocol_options http2_protocol_options',

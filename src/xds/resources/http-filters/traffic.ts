@@ -37,6 +37,7 @@ export function decodeFault(fault: HTTPFault, ctx: Ctx): FaultConfig {
             httpStatus: abort.errorType.case === 'httpStatus' ? abort.errorType.value : null,
             grpcStatus: abort.errorType.case === 'grpcStatus' ? abort.errorType.value : null,
             fromHeader: abort.errorType.case === 'headerAbort',
+            body: abort.responseBody,
             fraction: decodeFraction(abort.percentage, fault.abortPercentRuntime || 'fault.http.abort.abort_percent', 0),
           },
     upstreamCluster: fault.upstreamCluster,

@@ -13,7 +13,7 @@ import { Breakers } from './breakers.js'
 import type { Timer } from './clock.js'
 import type { ClusterDeps } from './cluster-deps.js'
 import { DnsDiscovery } from './dns-discovery.js'
-import { HealthChecker } from './health-checker.js'
+import { HealthCheckSet } from './health-check-set.js'
 import { HealthFlag, type Host } from './host.js'
 import { edsFlags, edsMask, healthStatusOf } from './host-health.js'
 import { buildHostSets, type HostSet, PrioritySet } from './host-set.js'
@@ -56,7 +56,7 @@ export class UpstreamCluster {
   private balancer: LoadBalancer
   private aggregate: AggregateLoadBalancer | null = null
   private detector: OutlierDetector | null = null
-  private checker: HealthChecker | null = null
+  private checker: HealthCheckSet | null = null
   private dns: DnsDiscovery | null = null
   private assignment: EndpointAssignment
   private localityWeights = new Map<string, number>()
@@ -391,10 +391,10 @@ export class UpstreamCluster {
   }
 
   private replaceChecker(): void {
-    const first = this.config.healthChecks[0]
-    if (first === undefined) return
-    this.checker = new HealthChecker(
-      first,
+    const { healthChecks } = this.config
+    if (healthChecks.length === 0) return
+    this.checker = new HealthCheckSet(
+      healthChecks,
       this.stats,
       {
         setHealth: (host, set, clear) => this.setHealth(host, set, clear),

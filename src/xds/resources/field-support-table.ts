@@ -210,9 +210,8 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   'envoy.config.core.v3.HeaderValueOption': { supported: 'header append append_action keep_empty_value' },
   'envoy.config.core.v3.HealthCheck': {
     supported:
-      'timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
+      'name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
     accepted: {
-      name: '',
       event_log_path: '',
       event_logger: '',
       event_service: '',

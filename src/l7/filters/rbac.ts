@@ -32,7 +32,7 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
   const compile = (model: RbacConfig): RbacFilter | null =>
     model.rules === null && model.shadowRules === null
       ? null
-      : new RbacFilter(model, table, enforced.main, shadow.main, denials, config.trackPerRuleStats ? policies : null)
+      : new RbacFilter(model, table, enforced.main, shadow.main, denials, model === config && config.trackPerRuleStats ? policies : null)
   const own = compile(config)
   const byOverride = new WeakMap<HttpFilterOverride, RbacFilter>()
   return {

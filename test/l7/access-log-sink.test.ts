@@ -76,7 +76,7 @@ describe('a path', () => {
     expect(sinks.problem({ kind: 'file', path: dir })).toMatch(/unable to open file/)
     expect(sinks.problem({ kind: 'file', path: join(dir, 'a.log') })).toBeNull()
     expect(sinks.problem({ kind: 'stdout' })).toBeNull()
-    execFileSync('mkfifo', [join(dir, 'pipe')])
+    execFileSync('sh', ['-c', 'mkfifo "$0"', join(dir, 'pipe')])
     expect(sinks.problem({ kind: 'file', path: join(dir, 'pipe') })).toBeNull()
   })
 })

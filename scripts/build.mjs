@@ -20,7 +20,8 @@ function newest(folder) {
 }
 
 const genStamp = join(gen, 'envoy/config/bootstrap/v3/bootstrap_pb.ts')
-if (!existsSync(genStamp) || statSync(genStamp).mtimeMs < statSync(join(root, 'scripts/generate-protos.mjs')).mtimeMs) generateProtos()
+const generators = ['generate-protos.mjs', 'newer-proto-fields.mjs'].map(name => statSync(join(root, 'scripts', name)).mtimeMs)
+if (!existsSync(genStamp) || statSync(genStamp).mtimeMs < Math.max(...generators)) generateProtos()
 
 const distStamp = join(dist, 'cli/proxy-main.js')
 if (process.argv.includes('--if-needed') && existsSync(distStamp) && statSync(distStamp).mtimeMs >= newest(join(root, 'src')))

@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withNewerFields } from './newer-proto-fields.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const deps = join(root, 'node_modules/@grpc/grpc-js-xds/deps')
@@ -94,14 +95,15 @@ function dropIgnoreEmpty(text) {
     .replace(/\.ignore_empty = (?:true|false)/g, '.min_len = 0')
 }
 
-function copyProtos(from, to) {
+function copyProtos(from, to, path) {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const source = join(from, entry.name)
     const target = join(to, entry.name)
-    if (entry.isDirectory()) copyProtos(source, target)
+    const name = `${path}/${entry.name}`
+    if (entry.isDirectory()) copyProtos(source, target, name)
     else if (entry.name.endsWith('.proto')) {
       mkdirSync(to, { recursive: true })
-      writeFileSync(target, dropIgnoreEmpty(readFileSync(source, 'utf8')))
+      writeFileSync(target, withNewerFields(name, dropIgnoreEmpty(readFileSync(source, 'utf8'))))
     }
   }
 }
@@ -125,7 +127,8 @@ export function generateProtos() {
     const all = join(work, 'all')
     const used = join(work, 'used')
     for (const source of ['envoy-api/envoy', 'xds/udpa', 'xds/xds', 'googleapis/google', 'protoc-gen-validate/validate']) {
-      copyProtos(join(deps, source), join(all, source.slice(source.indexOf('/') + 1)))
+      const name = source.slice(source.indexOf('/') + 1)
+      copyProtos(join(deps, source), join(all, name), name)
     }
     for (const file of importClosure(all, ENTRY_FILES)) {
       mkdirSync(dirname(join(used, file)), { recursive: true })

@@ -3,7 +3,7 @@
 // the others in batches. Invariant: a slow disk or pipe costs log lines, counted in `dropped`, never
 // memory or a request's time. reopen() (SIGUSR1, log rotation) opens the path anew; what is under way goes to the old file.
 
-import { createWriteStream, type WriteStream } from 'node:fs'
+import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
 import type { AccessLog } from '../model/access-log.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
@@ -175,6 +175,19 @@ export class LogSinks {
       this.sinks.set(path, sink)
     }
     return sink
+  }
+
+  /** Why lines could not be written there (Envoy refuses such a config); null when they can, or when that can't be known yet. */
+  problem(target: AccessLog['sink']): string | null {
+    if (target.kind !== 'file' || this.sinks.has(target.path)) return null
+    try {
+      // A pipe that nobody reads would block.
+      closeSync(openSync(target.path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK, 0o644))
+      return null
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      return code === 'ENXIO' ? null : `unable to open file '${target.path}': ${message}`
+    }
   }
 
   get dropped(): number {

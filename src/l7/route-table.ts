@@ -184,6 +184,7 @@ function tlsRedirectRoute(): Route {
       path: { kind: 'prefix', value: '/', caseSensitive: true },
       headers: [],
       queryParameters: [],
+      cookies: [],
       runtimeFraction: null,
       grpc: false,
       tlsContext: null,
@@ -205,7 +206,6 @@ function tlsRedirectRoute(): Route {
     metadata: new Map(),
     overrides: new Map(),
     statPrefix: '',
-    perRequestBufferLimitBytes: null,
   }
 }
 

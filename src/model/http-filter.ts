@@ -20,6 +20,8 @@ export interface FaultConfig {
     readonly httpStatus: number | null
     readonly grpcStatus: number | null
     readonly fromHeader: boolean
+    /** '' is Envoy's own text. */
+    readonly body: string
     readonly fraction: RuntimeFraction
   } | null
   readonly upstreamCluster: string
@@ -186,7 +188,10 @@ export interface CompressorConfig {
   readonly responseEnabled: boolean
   readonly chooseFirst: boolean
   readonly uncompressibleResponseCodes: readonly number[]
+  /** Name of the compressor library. */
   readonly statPrefix: string
+  /** response_direction_config is there. */
+  readonly responseDirection: boolean
 }
 
 export interface HeaderToMetadataRule {

@@ -96,7 +96,7 @@ export interface Listener {
   readonly defaultFilterChain: FilterChain | null
   readonly tlsInspector: boolean
   readonly httpInspector: boolean
-  readonly proxyProtocol: boolean
+  readonly proxyProtocol: { readonly allowWithout: boolean } | null
   readonly originalDst: boolean
   readonly listenerFiltersTimeoutMs: number
   readonly continueOnListenerFiltersTimeout: boolean

@@ -49,6 +49,8 @@ export interface RbacConfig {
   readonly shadowRules: RbacRules | null
   readonly rulesStatPrefix: string
   readonly shadowRulesStatPrefix: string
+  /** HTTP filter: counters of each policy too. */
+  readonly trackPerRuleStats: boolean
   /** Network filter only: prefix of its stats, e.g. `connect_authz`. */
   readonly statPrefix: string
 }

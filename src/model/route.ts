@@ -28,6 +28,7 @@ export interface RouteMatch {
   readonly path: PathMatch
   readonly headers: readonly HeaderMatcher[]
   readonly queryParameters: readonly QueryParameterMatcher[]
+  readonly cookies: readonly { readonly name: string; readonly matcher: StringMatcher; readonly invert: boolean }[]
   readonly runtimeFraction: RuntimeFraction | null
   readonly grpc: boolean
   readonly tlsContext: { readonly presented: boolean | null; readonly validated: boolean | null } | null
@@ -204,7 +205,6 @@ export interface Route {
   readonly metadata: Metadata
   readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   readonly statPrefix: string
-  readonly perRequestBufferLimitBytes: number | null
 }
 
 export interface VirtualHost {
@@ -222,7 +222,6 @@ export interface VirtualHost {
   readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   readonly virtualClusters: readonly { readonly name: string; readonly headers: readonly HeaderMatcher[] }[]
   readonly metadata: Metadata
-  readonly perRequestBufferLimitBytes: number | null
 }
 
 export interface RouteTable {

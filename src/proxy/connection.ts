@@ -10,10 +10,13 @@ import { OUTRIGGER_METADATA } from '../model/metadata.js'
 import { ClientHelloParser, type ClientHelloResult } from '../mtls/client-hello.js'
 import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
 import type { ChainRuntime, Denial, FilterState } from './network-filters.js'
+import { parseProxyHeader } from './proxy-protocol.js'
 import { TcpProxySession, writeAccessLogs } from './tcp-proxy.js'
 
 /** A TLS handshake may take this long when the chain sets no transport_socket_connect_timeout. */
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000
+
+const NO_BYTES = Buffer.alloc(0)
 
 let nextConnectionId = 1
 
@@ -47,6 +50,8 @@ export class Connection {
   private timer: NodeJS.Timeout | null = null
   private readonly state: FilterState = { cluster: '', releases: [] }
   private inspecting = false
+  /** Read behind a PROXY protocol header, for whoever reads next. */
+  private pushedBack: Buffer | null = null
   private gone = false
   private readonly startedAt = performance.now()
 
@@ -74,8 +79,8 @@ export class Connection {
     }
     socket.on('error', () => {})
     socket.once('close', () => this.onClose())
-    if (version.matcher.needsClientHello) this.inspect()
-    else this.chooseChain(null)
+    if (version.model.proxyProtocol === null) this.lookFurther()
+    else this.readProxyHeader(version.model.proxyProtocol.allowWithout)
   }
 
   private get main(): ListenerStats['main'] {
@@ -83,6 +88,79 @@ export class Connection {
   }
 
   // ---- listener filters -------------------------------------------------------------------------------------------------------
+
+  /**
+   * proxy_protocol: the load balancer in front says who the client is. Bytes behind the header are kept for whoever reads next.
+   * Without a header the connection is closed, unless the config lets it pass.
+   */
+  private readProxyHeader(allowWithout: boolean): void {
+    const { model } = this.version
+    let read: Buffer | null = null
+    const finish = (): void => {
+      this.clearTimer()
+      this.socket.off('data', onData)
+      this.socket.off('end', refuse)
+      this.socket.pause()
+    }
+    const refuse = (reason: unknown): void => {
+      finish()
+      this.version.log('debug', `listener ${this.version.name}: no PROXY protocol header: ${reason ?? 'the client left'}`, {
+        remote: this.remoteText,
+      })
+      this.socket.destroy()
+    }
+    const goOn = (rest: Buffer): void => {
+      finish()
+      this.pushedBack = rest.length === 0 ? null : rest
+      this.lookFurther()
+    }
+    const onData = (chunk: Buffer): void => {
+      read = read === null ? chunk : Buffer.concat([read, chunk])
+      const header = parseProxyHeader(read)
+      switch (header.kind) {
+        case 'more':
+          return
+        case 'bad':
+          refuse(header.reason)
+          return
+        case 'none':
+          if (allowWithout) goOn(read)
+          else refuse('other bytes')
+          return
+        case 'found': {
+          const { addresses } = header
+          if (addresses !== null) {
+            this.matchInput.sourceAddress = addresses.sourceAddress
+            this.matchInput.sourcePort = addresses.sourcePort
+            this.matchInput.localAddress = addresses.destinationAddress
+            this.matchInput.localPort = addresses.destinationPort
+          }
+          goOn(read.subarray(header.length))
+        }
+      }
+    }
+    if (model.listenerFiltersTimeoutMs > 0) {
+      this.timer = setTimeout(() => {
+        this.main.downstream_pre_cx_timeout.value++
+        if (model.continueOnListenerFiltersTimeout) goOn(read ?? NO_BYTES)
+        else refuse('it did not come in time')
+      }, model.listenerFiltersTimeoutMs)
+    }
+    this.socket.on('data', onData)
+    this.socket.once('end', refuse)
+    this.socket.resume()
+  }
+
+  private lookFurther(): void {
+    if (this.version.matcher.needsClientHello) this.inspect()
+    else this.chooseChain(null)
+  }
+
+  private takePushedBack(): Buffer | null {
+    const bytes = this.pushedBack
+    this.pushedBack = null
+    return bytes
+  }
 
   /** tls_inspector: the chain depends on what the ClientHello says. */
   private inspect(): void {
@@ -129,7 +207,9 @@ export class Connection {
   ): void {
     const parser = new ClientHelloParser()
     const chunks: Buffer[] = []
+    let ended = false
     const done = (hello: Exclude<ClientHelloResult, { kind: 'more' }> | null): void => {
+      ended = true
       this.clearTimer()
       this.socket.off('data', onData)
       this.socket.off('end', onEnd)
@@ -141,6 +221,9 @@ export class Connection {
       const result = parser.feed(chunk)
       if (result.kind !== 'more') done(result)
     }
+    const first = this.takePushedBack()
+    if (first !== null) onData(first)
+    if (ended) return
     if (timeoutMs > 0) {
       this.timer = setTimeout(() => {
         if (onTimeout()) done(null)
@@ -172,7 +255,7 @@ export class Connection {
     }
     this.chain = chain
     if (chain.tls === null) {
-      this.identify(null, early)
+      this.identify(null, early ?? this.takePushedBack())
       return
     }
     this.handshake(chain, early)
@@ -206,7 +289,7 @@ export class Connection {
       onTimeout()
       this.socket.destroy()
     }, timeoutMs)
-    const secured = tls.accept(this.socket, early)
+    const secured = tls.accept(this.socket, early ?? this.takePushedBack())
     this.secured = secured
     secured.once('error', error => {
       tls.onHandshakeError(error, this.remoteText)
@@ -262,7 +345,7 @@ export class Connection {
       remoteAddress: matchInput.sourceAddress,
       remotePort: matchInput.sourcePort,
       directRemoteAddress: matchInput.directSourceAddress,
-      directRemotePort: matchInput.sourcePort,
+      directRemotePort: this.socket.remotePort ?? 0,
       requestedServerName: matchInput.serverName,
       tls,
     }

@@ -12,6 +12,7 @@ import { compileRouteTable } from '../l7/route-table.js'
 import { UpstreamPools } from '../l7/upstream-pools.js'
 import { clusterManagerStats, clusterStats, serverStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
+import type { AccessLog } from '../model/access-log.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -314,8 +315,21 @@ export class Server {
     listener.filterChains.forEach((chain, i) => {
       if (chain.tls !== null)
         errors.push(...prefixed(`filter_chains[${i}].transport_socket.typed_config`, this.tlsContexts.check(chain.tls)))
+      chain.filters.forEach((filter, j) => {
+        if (filter.kind !== 'httpConnectionManager' && filter.kind !== 'tcpProxy') return
+        const logs = filter.kind === 'tcpProxy' ? filter.tcpProxy.accessLogs : filter.hcm.accessLogs
+        errors.push(...prefixed(`filter_chains[${i}].filters[${j}].typed_config`, this.checkLogs(logs)))
+      })
     })
+    errors.push(...this.checkLogs(listener.accessLogs))
     return errors
+  }
+
+  private checkLogs(logs: readonly AccessLog[]): ConfigError[] {
+    return logs.flatMap((log, i) => {
+      const reason = this.sinks.problem(log.sink)
+      return reason === null ? [] : [{ path: `access_log[${i}].typed_config.path`, reason }]
+    })
   }
 
   /** Resolves with the reasons why it could not be applied. */

@@ -13,7 +13,7 @@ import { Breakers } from './breakers.js'
 import type { ClusterDeps } from './cluster-deps.js'
 import { ClusterMembership } from './cluster-membership.js'
 import { DnsDiscovery } from './dns-discovery.js'
-import { HealthChecker } from './health-checker.js'
+import { HealthCheckSet } from './health-check-set.js'
 import { HealthFlag, type Host } from './host.js'
 import { healthStatusOf } from './host-health.js'
 import type { HostSet, PrioritySet } from './host-set.js'
@@ -45,7 +45,7 @@ export class UpstreamCluster {
   private balancer: LoadBalancer
   // Asked by ClusterMembership: who watches the hosts, and where an aggregate's sets come from.
   detector: OutlierDetector | null = null
-  checker: HealthChecker | null = null
+  checker: HealthCheckSet | null = null
   aggregate: AggregateLoadBalancer | null = null
   private dns: DnsDiscovery | null = null
   private endpointsKnown = false
@@ -355,10 +355,10 @@ export class UpstreamCluster {
   }
 
   private replaceChecker(): void {
-    const first = this.config.healthChecks[0]
-    if (first === undefined) return
-    this.checker = new HealthChecker(
-      first,
+    const { healthChecks } = this.config
+    if (healthChecks.length === 0) return
+    this.checker = new HealthCheckSet(
+      healthChecks,
       this.stats,
       {
         setHealth: (host, set, clear) => this.setHealth(host, set, clear),

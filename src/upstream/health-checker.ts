@@ -1,5 +1,5 @@
-// Active health checks of one cluster (envoy.config.core.v3.HealthCheck): one session a host, thresholds, edge and no-traffic
-// intervals, jitter. Owned by UpstreamCluster; exchanges go through HealthCheckTransport (HTTP, gRPC) and tcp-health-check.
+// One active health check of a cluster (envoy.config.core.v3.HealthCheck): one session a host, thresholds, edge and no-traffic
+// intervals, jitter. Owned by HealthCheckSet; exchanges go through HealthCheckTransport (HTTP, gRPC) and tcp-health-check.
 
 //   waiting --interval--> checking --passed / failed / timeout--> waiting
 
@@ -11,10 +11,12 @@ import type { StringMatcher } from '../model/matcher.js'
 import type { Clock, Timer } from './clock.js'
 import type { CancelableCheck, HealthCheckDial, HealthCheckResult, HealthCheckTransport } from './health-check-transport.js'
 import { HealthFlag, type Host } from './host.js'
-import { tcpHealthCheck } from './tcp-health-check.js'
+import { KeptConnection, tcpHealthCheck } from './tcp-health-check.js'
 
 export interface HealthCheckerHooks {
   setHealth(host: Host, set: number, clear: number): void
+  /** What this check has set on the host; with several checks of a cluster the host carries their union. */
+  hasFlag(host: Host, flag: number): boolean
   /** Any check passed while the host is healthy (ends ejections), and every change of state. */
   onPassed(host: Host): void
   onFailed(host: Host): void
@@ -121,10 +123,13 @@ class Session {
   private intervalTimer: Timer | null = null
   private timeoutTimer: Timer | null = null
   private closed = false
+  /** TCP checks with reuse_connection. */
+  private readonly kept: KeptConnection | null
 
   constructor(checker: HealthChecker, host: Host) {
     this.checker = checker
     this.host = host
+    this.kept = checker.config.reuseConnection && checker.config.check.kind === 'tcp' ? new KeptConnection() : null
     if (this.healthy) this.countHealthy(1)
   }
 
@@ -137,10 +142,11 @@ class Session {
   close(): void {
     this.closed = true
     this.exchange?.cancel()
+    this.kept?.close()
     this.intervalTimer?.cancel()
     this.timeoutTimer?.cancel()
     if (this.healthy) this.countHealthy(-1)
-    if (this.host.hasFlag(HealthFlag.DEGRADED_ACTIVE_HC)) this.checker.stats.healthCheck.degraded.value--
+    if (this.checker.hooks.hasFlag(this.host, HealthFlag.DEGRADED_ACTIVE_HC)) this.checker.stats.healthCheck.degraded.value--
   }
 
   failPassively(): void {
@@ -149,7 +155,7 @@ class Session {
   }
 
   private get healthy(): boolean {
-    return !this.host.hasFlag(HealthFlag.FAILED_ACTIVE_HC)
+    return !this.checker.hooks.hasFlag(this.host, HealthFlag.FAILED_ACTIVE_HC)
   }
 
   private wait(ms: number): void {
@@ -168,7 +174,7 @@ class Session {
     const { check } = checker.config
     const address = checkAddress(host, checker.config)
     if (check.kind === 'tcp') {
-      this.exchange = tcpHealthCheck(host, address, check, checker.dial, outcome => {
+      this.exchange = tcpHealthCheck(host, address, check, checker.dial, this.kept, outcome => {
         if (outcome.kind === 'passed') this.passed(false)
         else this.failed('network')
       })
@@ -217,7 +223,7 @@ class Session {
         this.countHealthy(1)
       } else transition = 'pending'
     }
-    const wasDegraded = this.host.hasFlag(HealthFlag.DEGRADED_ACTIVE_HC)
+    const wasDegraded = this.checker.hooks.hasFlag(this.host, HealthFlag.DEGRADED_ACTIVE_HC)
     if (degraded !== wasDegraded) {
       stats.healthCheck.degraded.value += degraded ? 1 : -1
       transition = transition === 'unchanged' ? 'changed' : transition

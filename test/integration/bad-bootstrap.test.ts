@@ -53,6 +53,17 @@ const cases: Case[] = [
     reason: /bogus/i,
   },
   {
+    name: 'an access log that cannot be written',
+    make: async () => {
+      const config = await good()
+      const log = typed('file', 'access_loggers.file.v3.FileAccessLog', { path: '/no/such/folder/a.log' })
+      config.static_resources.listeners[0].filter_chains[0].filters = [hcm({ route_config: routesTo('app'), access_log: [log] })]
+      return config
+    },
+    path: /static_resources\.listeners\[0\]\.filter_chains\[0\]\.filters\[0\]\.typed_config\.access_log\[0\]\.typed_config\.path/,
+    reason: /unable to open file '\/no\/such\/folder\/a\.log'/,
+  },
+  {
     name: 'an unknown field',
     make: async () => {
       const config = await good()

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,6 +65,19 @@ describe('files', () => {
     await sinks.close()
     expect(sink.dropped).toBeGreaterThan(0)
     expect(sinks.dropped).toBe(0)
+  })
+})
+
+describe('a path', () => {
+  it('that lines cannot be written to is a problem of the config; a pipe without a reader is none', () => {
+    const dir = folder()
+    const sinks = new LogSinks()
+    expect(sinks.problem({ kind: 'file', path: join(dir, 'none', 'a.log') })).toMatch(/unable to open file/)
+    expect(sinks.problem({ kind: 'file', path: dir })).toMatch(/unable to open file/)
+    expect(sinks.problem({ kind: 'file', path: join(dir, 'a.log') })).toBeNull()
+    expect(sinks.problem({ kind: 'stdout' })).toBeNull()
+    execFileSync('sh', ['-c', 'mkfifo "$0"', join(dir, 'pipe')])
+    expect(sinks.problem({ kind: 'file', path: join(dir, 'pipe') })).toBeNull()
   })
 })
 

@@ -104,6 +104,7 @@ export function routeMatch(fields: Partial<RouteMatch> = {}): RouteMatch {
     path: { kind: 'prefix', value: '/', caseSensitive: true },
     headers: [],
     queryParameters: [],
+    cookies: [],
     runtimeFraction: null,
     grpc: false,
     tlsContext: null,
@@ -157,7 +158,6 @@ export function route(
     metadata: new Map(),
     overrides: new Map(),
     statPrefix: '',
-    perRequestBufferLimitBytes: null,
     ...fields,
   }
 }
@@ -183,7 +183,6 @@ export function virtualHost(
     overrides: new Map(),
     virtualClusters: [],
     metadata: new Map(),
-    perRequestBufferLimitBytes: null,
     ...fields,
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { EMPTY_RUNTIME } from '../../src/l7/match/runtime-fraction.js'
 import { type CompiledRouteTable, compileRouteTable } from '../../src/l7/route-table.js'
-import type { RouteTable } from '../../src/model/route.js'
+import type { Route, RouteTable } from '../../src/model/route.js'
 import { connection, forwardAction, head, info, peer, route, routeTable, tls, virtualHost } from './request-fixtures.js'
 
 const never = () => {
@@ -223,4 +223,34 @@ it('knows every cluster that it names', () => {
     ]),
   )
   expect([...table.clusterNames].sort()).toEqual(['a', 'api', 'b', 'shadow'])
+})
+
+describe('cookies', () => {
+  it('choose a route by their value; one that is not there matches only an inverted matcher', () => {
+    const match = (cookies: Route['match']['cookies']): Route['match'] => ({ ...route('').match, cookies })
+    const exact = (value: string, invert = false) => [{ name: 'v', matcher: { kind: 'exact', value, ignoreCase: false } as const, invert }]
+    const table = compiled(
+      routeTable([
+        virtualHost(
+          'all',
+          ['*'],
+          [{ ...route('two'), match: match(exact('2')) }, { ...route('not-three'), match: match(exact('3', true)) }, route('rest')],
+        ),
+      ]),
+    )
+    const withCookie = (...cookies: string[]) =>
+      routed(
+        table,
+        head(
+          '/',
+          {},
+          cookies.map(value => ['cookie', value] as const),
+        ),
+      )
+    expect(withCookie('a=1; v=2')).toBe('two')
+    expect(withCookie('a=1', 'v=2')).toBe('two')
+    expect(withCookie('v=4')).toBe('not-three')
+    expect(withCookie()).toBe('not-three')
+    expect(withCookie('v=3')).toBe('rest')
+  })
 })

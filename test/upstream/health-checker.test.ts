@@ -329,6 +329,40 @@ describe('TCP health checks, on real sockets', () => {
     end()
   })
 
+  it.each([
+    [true, 1],
+    [false, 3],
+  ])('send on the connection of the check before where reuse_connection is %s', async (reuseConnection, connections) => {
+    let opened = 0
+    let pings = 0
+    const { port, end } = await serve(socket => {
+      opened++
+      socket.on('data', () => {
+        pings++
+        socket.write('PONG')
+      })
+    })
+    const { registry, clock } = testRegistry()
+    const check = { kind: 'tcp', send: Buffer.from('PING'), receive: [Buffer.from('PONG')] } as const
+    await new Promise<void>(resolve => {
+      registry.onWarm(() => resolve())
+      registry.apply(cluster('c', { healthChecks: [{ ...healthCheck(check), reuseConnection }] }))
+      registry.applyAssignment(assignment('c', [locality([endpoint('127.0.0.1', port)])]))
+    })
+    const host = registry.get('c')!.hosts[0]!
+    const { attempt, success, failure } = host.cluster.stats.healthCheck
+    while (success.value + failure.value < 3) {
+      // Time stands still while an exchange is under way: it never runs into its timeout.
+      if (attempt.value === success.value + failure.value) clock.advance(500)
+      await new Promise(resolve => setTimeout(resolve, 2))
+    }
+    expect([success.value, pings]).toEqual([3, 3])
+    expect(opened).toBe(connections)
+    expect(host.hasFlag(HealthFlag.FAILED_ACTIVE_HC)).toBe(false)
+    registry.close()
+    end()
+  })
+
   it('fail when the peer closes without them', async () => {
     const { port, end } = await serve(socket => socket.end('END PONG'))
     expect(await healthAfterFirstCheck(port, null, ['PONG', 'END'])).toBe(false)
@@ -345,5 +379,58 @@ describe('TCP health checks, on real sockets', () => {
     })
     expect(await healthAfterFirstCheck(port, null, ['PONG'])).toBe(false)
     end()
+  })
+})
+
+describe('several health checks of one cluster', () => {
+  function makeTwo() {
+    const transport = new ScriptedTransport()
+    const test = testRegistry({ healthCheckTransport: transport })
+    const checks = ['/live', '/ready'].map(path => ({
+      ...healthCheck({ ...(httpCheck as Extract<HealthCheck['check'], { kind: 'http' }>), path }),
+      unhealthyThreshold: 1,
+      healthyThreshold: 1,
+    }))
+    test.registry.apply(cluster('c', { healthChecks: checks, healthyPanicPercent: 0 }))
+    test.registry.applyAssignment(assignment('c', [locality(manyEndpoints(1))]))
+    const path = ({ request: { check } }: ScriptedTransport['waiting'][number]) => (check.kind === 'http' ? check.path : '')
+    /** The next round of both, with a status for each. */
+    const round = (live: number, ready: number) => {
+      for (let ms = 0; transport.waiting.length < 2 && ms < 200_000; ms += 500) test.clock.advance(500)
+      expect(transport.waiting.map(path).sort()).toEqual(['/live', '/ready'])
+      for (const entry of [...transport.waiting]) {
+        transport.waiting = [entry, ...transport.waiting.filter(other => other !== entry)]
+        transport.status(path(entry) === '/live' ? live : ready)
+      }
+    }
+    return { ...test, transport, round, healthy: () => test.registry.get('c')?.pick(context(seeded(1))) !== null }
+  }
+
+  it('all run, and a host is healthy only while every one says so', () => {
+    const test = makeTwo()
+    expect(test.transport.waiting).toHaveLength(2)
+    test.transport.status(200)
+    // Warm only after the first result of every check.
+    expect(test.registry.get('c')).toBeUndefined()
+    test.transport.status(200)
+    expect(test.healthy()).toBe(true)
+    test.round(200, 503)
+    expect(test.healthy()).toBe(false)
+    test.round(503, 503)
+    test.round(503, 200)
+    expect(test.healthy()).toBe(false)
+    test.round(200, 200)
+    expect(test.healthy()).toBe(true)
+    expect(test.registry.get('c')!.hosts[0]!.hasFlag(HealthFlag.FAILED_ACTIVE_HC)).toBe(false)
+  })
+
+  it('end with their host', () => {
+    const test = makeTwo()
+    test.transport.status(200)
+    test.transport.status(503)
+    expect(test.healthy()).toBe(false)
+    test.registry.applyAssignment(assignment('c', []))
+    test.clock.advance(200_000)
+    expect(test.transport.waiting).toEqual([])
   })
 })

@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { parseBootstrap } from '../../src/xds/bootstrap.js'
-import { bootstrapJson, clusterJson, decoded, errorsOf, hcm, type Json, listenerJson, networkFilter, tls } from './resources/messages.js'
+import {
+  bootstrapJson,
+  clusterJson,
+  decoded,
+  errorsOf,
+  hcm,
+  type Json,
+  listenerJson,
+  networkFilter,
+  routeJson,
+  tls,
+} from './resources/messages.js'
 
 const parse = (json: Json) => parseBootstrap(JSON.stringify(json))
 
@@ -155,7 +166,7 @@ static_resources:
     ])
   })
 
-  it('takes fields that Envoy 1.40 has and our protos do not', () => {
+  it('takes fields of Envoy 1.40 that are younger than the .proto files of grpc-js-xds', () => {
     const bootstrap = decoded(
       parse(
         bootstrapJson(
@@ -172,8 +183,28 @@ static_resources:
       http: { common: { maxResponseHeadersKb: 300 } },
     })
     expect(parse(bootstrapJson(undefined, clusterJson({ transport_socket: tls('Upstream', { auto_host_sni: 'x' }) })))).toMatchObject({
-      errors: [{ path: 'static_resources.clusters[0].transport_socket.typed_config.auto_host_sni', reason: 'expected a boolean' }],
+      errors: [{ path: 'static_resources.clusters[0].transport_socket.typed_config.auto_host_sni', reason: 'expected boolean, got "x"' }],
     })
+  })
+
+  it('reads, lists or refuses those by name', () => {
+    const withRoute = (route: Record<string, unknown>) =>
+      parse(bootstrapJson(listenerJson({ filters: [hcm({ route_config: routeJson(route) })] })))
+    const cookie = { name: 'v', string_match: { exact: '2' }, invert_match: true }
+    const listener = decoded(withRoute({ match: { prefix: '/', cookies: [cookie] }, request_body_buffer_limit: 1 })).listeners[0]!
+    const filter = listener.filterChains[0]!.filters[0]!
+    expect(filter).toMatchObject({
+      hcm: {
+        routeTable: {
+          virtualHosts: [{ routes: [{ match: { cookies: [{ name: 'v', matcher: { kind: 'exact', value: '2' }, invert: true }] } }] }],
+        },
+      },
+    })
+    expect(listener.unsupported).toEqual([expect.stringMatching(/request_body_buffer_limit$/)])
+    expect(errorsOf(withRoute({ route: { cluster: 'c', path_rewrite: '/%REQ(a)%' } }))).toEqual([
+      expect.stringMatching(/path_rewrite: path formats/),
+    ])
+    expect(errorsOf(withRoute({ match: { prefix: '/', filter_state: [{ key: 'a', string_match: { exact: 'b' } }] } }))).toHaveLength(1)
   })
 
   it('takes node id and cluster from the command line', () => {

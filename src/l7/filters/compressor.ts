@@ -15,19 +15,21 @@ import { responseControl } from './response-control.js'
 const ACCEPT_ENCODING_STATE = 'outrigger.compressor.accept_encoding'
 const EMPTY = Buffer.alloc(0)
 
-const COUNTERS = [
-  'compressed',
-  'not_compressed',
+const HEADER_COUNTERS = [
   'no_accept_header',
   'header_identity',
   'header_compressor_used',
   'header_compressor_overshadowed',
   'header_wildcard',
   'header_not_valid',
+  'not_compressed_etag',
+] as const
+const DIRECTION_COUNTERS = [
+  'compressed',
+  'not_compressed',
   'total_uncompressed_bytes',
   'total_compressed_bytes',
   'content_length_too_small',
-  'not_compressed_etag',
 ] as const
 
 export function encodingOf(config: CompressorConfig): Encoding {
@@ -60,14 +62,21 @@ class CompiledCompressor {
   readonly encoding: Encoding
   readonly contentTypes: ReadonlySet<string>
   readonly stats
+  /** Requests are never compressed. */
+  readonly requestStats
 
   constructor(config: CompressorConfig, offered: readonly Encoding[], ctx: FilterContext) {
     this.config = config
     this.offered = offered
     this.encoding = encodingOf(config)
     this.contentTypes = new Set(config.contentTypes)
-    const library = config.library.kind
-    this.stats = ctx.httpCounters(`compressor.${config.statPrefix === '' ? library : config.statPrefix}.${library}`, COUNTERS)
+    // `compressor.<name of the library>.<gzip|brotli>.`, and below it `response.` where the config has a response direction.
+    const base = `compressor.${config.statPrefix === '' ? '' : `${config.statPrefix}.`}${config.library.kind}`
+    this.stats = {
+      ...ctx.httpCounters(base, HEADER_COUNTERS),
+      ...ctx.httpCounters(config.responseDirection ? `${base}.response` : base, DIRECTION_COUNTERS),
+    }
+    this.requestStats = ctx.httpCounters(`${base}.request`, DIRECTION_COUNTERS)
   }
 
   /** All that must hold besides the client's wish. */
@@ -135,6 +144,7 @@ class CompressorFilter implements StreamFilter, BrotliEvents {
   }
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
+    this.compiled.requestStats.not_compressed.value++
     const accept = head.headers.getJoined('accept-encoding')
     if (accept !== undefined) {
       call.info.setFilterState(ACCEPT_ENCODING_STATE, accept)

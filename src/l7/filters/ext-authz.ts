@@ -54,8 +54,9 @@ class CompiledExtAuthz {
   constructor(config: ExtAuthzConfig, ctx: FilterContext) {
     this.config = config
     this.ctx = ctx
-    this.stats = ctx.httpCounters(config.statPrefix === '' ? 'ext_authz' : `ext_authz.${config.statPrefix}`, COUNTERS)
-    this.clusterStats = new PerCluster(ctx, cluster => ctx.counters(ctx.scope(`cluster.${cluster}`).scope('ext_authz'), CLUSTER_COUNTERS))
+    const name = config.statPrefix === '' ? 'ext_authz' : `ext_authz.${config.statPrefix}`
+    this.stats = ctx.httpCounters(name, COUNTERS)
+    this.clusterStats = new PerCluster(ctx, cluster => ctx.counters(ctx.scope(`cluster.${cluster}`).scope(name), CLUSTER_COUNTERS))
     this.http = config.service.kind === 'http' ? new HttpAuthzService(config.service, config.allowedHeaders) : null
     this.allowed = compileStringMatchers(config.allowedHeaders)
     this.disallowed = compileStringMatchers(config.disallowedHeaders)

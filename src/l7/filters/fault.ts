@@ -240,7 +240,13 @@ class FaultFilter implements StreamFilter {
     // Only gRPC requests hear of a gRPC status.
     const grpc = abort.grpcStatus !== null && isGrpcRequest(head)
     const headers = grpc ? HeaderList.of(['grpc-status', String(abort.grpcStatus)]) : null
-    call.sendReply(abort.httpStatus, 'fault filter abort', 'fault_filter_abort', ResponseFlag.FaultInjected, headers)
+    call.sendReply(
+      abort.httpStatus,
+      fault.config.abort?.body || 'fault filter abort',
+      'fault_filter_abort',
+      ResponseFlag.FaultInjected,
+      headers,
+    )
     return true
   }
 

@@ -1,6 +1,7 @@
 // envoy.filters.http.rbac: may this peer make this request? The decision is rbac-engine.ts's; here it is carried out, counted and
 // explained. HOT: one shared object per config, no allocation for a request that is allowed (bench/micro/rbac.bench.ts).
 
+import type { Counter } from '../../metrics/stat.js'
 import type { RbacHandles } from '../../metrics/stat-names.js'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { IntentionTable } from '../../model/intention.js'
@@ -25,10 +26,13 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
     enforced.release()
     shadow.release()
   })
+  const policies = new PolicyCounters(ctx)
   const table = intentionTableOf(ctx.env.listenerMetadata)
   const denials = new DenialCounters(enforced)
   const compile = (model: RbacConfig): RbacFilter | null =>
-    model.rules === null && model.shadowRules === null ? null : new RbacFilter(model, table, enforced.main, shadow.main, denials)
+    model.rules === null && model.shadowRules === null
+      ? null
+      : new RbacFilter(model, table, enforced.main, shadow.main, denials, model === config && config.trackPerRuleStats ? policies : null)
   const own = compile(config)
   const byOverride = new WeakMap<HttpFilterOverride, RbacFilter>()
   return {
@@ -45,6 +49,27 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
       }
       return filter
     },
+  }
+}
+
+/** track_per_rule_stats: `rbac.<prefix>policy.<name>.<result>`, each from its first use on; policies are as many as the config has. */
+class PolicyCounters {
+  private readonly ctx: FilterContext
+  private readonly counters = new Map<string, Counter>()
+
+  constructor(ctx: FilterContext) {
+    this.ctx = ctx
+  }
+
+  count(prefix: string, policy: string, result: string): void {
+    const dotted = prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`
+    const name = `${dotted}policy.${policy}.${result}`
+    let counter = this.counters.get(name)
+    if (counter === undefined) {
+      counter = this.ctx.httpScope('rbac').counter(name)
+      this.counters.set(name, counter)
+    }
+    counter.value++
   }
 }
 
@@ -65,8 +90,16 @@ class RbacFilter implements StreamFilter {
   private readonly stats: RbacHandles
   private readonly shadowStats: RbacHandles
   private readonly denials: DenialCounters
+  private readonly policies: PolicyCounters | null
 
-  constructor(config: RbacConfig, table: IntentionTable | null, stats: RbacHandles, shadowStats: RbacHandles, denials: DenialCounters) {
+  constructor(
+    config: RbacConfig,
+    table: IntentionTable | null,
+    stats: RbacHandles,
+    shadowStats: RbacHandles,
+    denials: DenialCounters,
+    policies: PolicyCounters | null,
+  ) {
     this.config = config
     this.table = table
     this.engine = config.rules === null ? null : compileRbac(config.rules)
@@ -74,6 +107,7 @@ class RbacFilter implements StreamFilter {
     this.stats = stats
     this.shadowStats = shadowStats
     this.denials = denials
+    this.policies = policies
   }
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
@@ -84,6 +118,7 @@ class RbacFilter implements StreamFilter {
     if (this.shadowEngine !== null) this.shadow(this.shadowEngine, info)
     if (this.engine === null) return 'continue'
     const { allowed, policy } = this.engine.decide(input)
+    if (policy !== null) this.policies?.count(this.config.rulesStatPrefix, policy, allowed ? 'allowed' : 'denied')
     if (this.config.rules!.action === 'LOG') info.setDynamicMetadata(COMMON_NAMESPACE, 'access_log_hint', policy !== null)
     if (allowed) {
       this.stats.allowed.value++
@@ -98,6 +133,7 @@ class RbacFilter implements StreamFilter {
     const prefix = this.config.shadowRulesStatPrefix
     if (allowed) this.shadowStats.shadow_allowed.value++
     else this.shadowStats.shadow_denied.value++
+    if (policy !== null) this.policies?.count(prefix, policy, allowed ? 'shadow_allowed' : 'shadow_denied')
     if (policy !== null) info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}shadow_effective_policy_id`, policy)
     info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}shadow_engine_result`, allowed ? 'allowed' : 'denied')
   }

@@ -3,6 +3,7 @@
 
 import type { PathMatch, RouteMatch } from '../../model/route.js'
 import type { RequestHead } from '../codec/codec.js'
+import { cookieValue } from '../filters/cookie.js'
 import { isGrpcRequest } from '../grpc.js'
 import type { StreamInfo } from '../stream-info.js'
 import { asciiLower, toByteString } from './byte-string.js'
@@ -11,6 +12,7 @@ import { compileMetadataMatcher } from './metadata-matcher.js'
 import { compileQueryParameters } from './query-parameter.js'
 import { compileFullMatch } from './regex.js'
 import { compileRuntimeFraction, type FractionTest, type Runtime } from './runtime-fraction.js'
+import { compileStringMatcher } from './string-matcher.js'
 
 /** The path without query and fragment: what routes and RBAC match on (Envoy PathUtil::removeQueryAndFragment). */
 export function pathOnly(path: string): string {
@@ -26,12 +28,19 @@ export function withoutPathParameters(path: string): string {
   return path.includes(';') ? path.replace(/;[^/]*/g, '') : path
 }
 
+interface CookieTest {
+  readonly name: string
+  readonly test: (value: string) => boolean
+  readonly invert: boolean
+}
+
 export class CompiledRouteMatch {
   /** True for a path that the matcher knows: the length of it that matched is what prefix_rewrite replaces; -1: no match. */
   readonly matchPath: (path: string) => number
   private readonly connect: boolean
   private readonly headers: ReturnType<typeof compileHeaderMatchers>
   private readonly query: ReturnType<typeof compileQueryParameters>
+  private readonly cookies: readonly CookieTest[] | null
   private readonly fraction: FractionTest | null
   private readonly grpc: boolean
   private readonly tlsContext: RouteMatch['tlsContext']
@@ -42,6 +51,10 @@ export class CompiledRouteMatch {
     this.connect = model.path.kind === 'connect'
     this.headers = compileHeaderMatchers(model.headers)
     this.query = compileQueryParameters(model.queryParameters)
+    this.cookies =
+      model.cookies.length === 0
+        ? null
+        : model.cookies.map(({ name, matcher, invert }) => ({ name: toByteString(name), test: compileStringMatcher(matcher), invert }))
     this.fraction = compileRuntimeFraction(model.runtimeFraction, runtime)
     this.grpc = model.grpc
     this.tlsContext = model.tlsContext
@@ -55,10 +68,20 @@ export class CompiledRouteMatch {
     } else if (path === '' || this.matchPath(path) === -1) return false
     if (this.headers !== null && !this.headers(head, info)) return false
     if (this.query !== null && !this.query(head.path)) return false
+    if (this.cookies !== null && !this.matchesCookies(head)) return false
     if (this.fraction !== null && !this.fraction(random)) return false
     if (this.grpc && !isGrpcRequest(head)) return false
     if (this.tlsContext !== null && !this.matchesTls(info)) return false
     if (this.metadata !== null) for (const test of this.metadata) if (!test(namespace => info.dynamicMetadata(namespace))) return false
+    return true
+  }
+
+  /** A cookie that is not there matches nothing, unless inverted. */
+  private matchesCookies(head: RequestHead): boolean {
+    for (const { name, test, invert } of this.cookies!) {
+      const value = cookieValue(head.headers, name)
+      if ((value !== undefined && test(value)) === invert) return false
+    }
     return true
   }
 

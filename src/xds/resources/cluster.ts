@@ -5,6 +5,7 @@ import { formatAddress } from '../../model/address.js'
 import type { Cluster, Discovery, DnsOptions, TransportSocketMatch } from '../../model/cluster.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
 import {
+  Cluster_ClusterProtocolSelection,
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamilySchema,
   type Cluster as ClusterMessage,
@@ -35,6 +36,24 @@ export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster
   if (typeKnown && provides && !provided) ctx.at('lb_policy').error(`cluster type '${discovery.kind}' needs LB policy CLUSTER_PROVIDED`)
   if (typeKnown && provided && !provides)
     ctx.at('lb_policy').error(`LB policy CLUSTER_PROVIDED cannot be used with cluster type '${discovery.kind}'`)
+  const hashing = cluster.commonLbConfig?.consistentHashingLbConfig
+  if (typeKnown && hashing?.useHostnameForHashing && discovery.kind !== 'strictDns') {
+    ctx
+      .at('common_lb_config')
+      .at('consistent_hashing_lb_config')
+      .at('use_hostname_for_hashing')
+      .error(`cannot be used with cluster type '${discovery.kind}': only STRICT_DNS endpoints have host names`)
+  }
+  if (cluster.loadBalancingPolicy !== undefined && cluster.lbSubsetConfig !== undefined) {
+    ctx.at('load_balancing_policy').error('cannot be combined with lb_subset_config')
+  }
+  if (
+    cluster.httpProtocolOptions !== undefined &&
+    cluster.http2ProtocolOptions !== undefined &&
+    cluster.protocolSelection === Cluster_ClusterProtocolSelection.USE_CONFIGURED_PROTOCOL
+  ) {
+    ctx.at('http2_protocol_options').error('HTTP/1 and HTTP/2 options together need protocol_selection USE_DOWNSTREAM_PROTOCOL')
+  }
   const http = decodeUpstreamHttp(cluster, ctx)
   const tls = decodeUpstreamSocket(cluster.transportSocket, ctx.at('transport_socket'))
   if (http.protocol === 'auto' && cluster.transportSocket === undefined && cluster.transportSocketMatches.length === 0) {

@@ -19,6 +19,13 @@ const DEFAULT_NO_TRAFFIC_MS = 60_000
 
 /** `http2`: whether the cluster speaks HTTP/2 at all, which a gRPC check needs. */
 export function decodeHealthChecks(checks: readonly HealthCheckMessage[], ctx: Ctx, http2: boolean): HealthCheck[] {
+  const names = new Set<string>()
+  for (const [i, { name }] of checks.length > 1 ? checks.entries() : []) {
+    const at = ctx.at('health_checks', i).at('name')
+    if (name === '') at.error('every health check must have a name where there are several')
+    else if (names.has(name)) at.error(`'${name}' is the name of another health check of this cluster`)
+    names.add(name)
+  }
   return checks.map((check, i) => decodeHealthCheck(check, ctx.at('health_checks', i), http2)).filter(check => check !== null)
 }
 

@@ -10,7 +10,6 @@ import {
 } from '../gen/envoy/config/core/v3/protocol_pb.js'
 import { describeType, unpackAny } from './any.js'
 import type { Ctx } from './field-path.js'
-import { readNewerField } from './newer-fields.js'
 import { durationMsOr, enumName } from './values.js'
 
 const HOUR_MS = 3_600_000
@@ -20,7 +19,7 @@ export function decodeCommonHttp(options: HttpProtocolOptions | undefined): Comm
     idleTimeoutMs: durationMsOr(options?.idleTimeout, HOUR_MS),
     maxConnectionDurationMs: positiveOrNull(durationMsOr(options?.maxConnectionDuration, null)),
     maxHeadersCount: options?.maxHeadersCount ?? 100,
-    maxResponseHeadersKb: positiveOrNull(readNewerField(options, 'max_response_headers_kb')),
+    maxResponseHeadersKb: positiveOrNull(options?.maxResponseHeadersKb ?? null),
     maxStreamDurationMs: positiveOrNull(durationMsOr(options?.maxStreamDuration, null)),
     headersWithUnderscoresAction: enumName(
       HttpProtocolOptions_HeadersWithUnderscoresActionSchema,

@@ -6,7 +6,6 @@ import { create, type DescField, type DescMessage, fromJson, type JsonValue, typ
 import { type Any, AnySchema, isWrapperDesc } from '@bufbuild/protobuf/wkt'
 import { isWalked } from './constraint.js'
 import { Ctx } from './field-path.js'
-import { newerField, setNewerField } from './newer-fields.js'
 import { schemaOf } from './schemas.js'
 
 /** The protobuf runtimes' own bound on nesting. */
@@ -29,10 +28,7 @@ export function messageFromJson(desc: DescMessage, json: unknown, ctx: Ctx, dept
   for (const [key, value] of Object.entries(json)) {
     const field = desc.fields.find(candidate => candidate.name === key || candidate.jsonName === key)
     if (field === undefined) {
-      const newer = newerField(desc.typeName, key)
-      if (newer === undefined) reportUnknown(desc, key, ctx)
-      else if (value !== null && !setNewerField(message, newer, value))
-        ctx.at(key).error(`expected a ${newer.kind === 'uint32Value' ? 'number' : 'boolean'}`)
+      reportUnknown(desc, key, ctx)
       continue
     }
     if (seen.has(field.name)) ctx.at(field.name).error('field is given twice')

@@ -11,6 +11,7 @@ import {
   type FilterChain as FilterChainMessage,
 } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
 import { Listener_DrainType, type Listener as ListenerMessage } from '../gen/envoy/config/listener/v3/listener_pb.js'
+import type { ProxyProtocol } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { decodeAddress, decodeCidrs } from './address.js'
 import { describeType, unpackAny } from './any.js'
@@ -73,7 +74,7 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
 type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'proxyProtocol' | 'originalDst'>
 
 function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors {
-  const found = { tlsInspector: false, httpInspector: false, proxyProtocol: false, originalDst: false }
+  const found = { tlsInspector: false, httpInspector: false, proxyProtocol: null as Listener['proxyProtocol'], originalDst: false }
   listener.listenerFilters.forEach((filter, i) => {
     const at = ctx.at('listener_filters', i)
     if (filter.configType.case === 'configDiscovery') return // refused by field-support
@@ -91,7 +92,7 @@ function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors 
         found.httpInspector = true
         return
       case 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol':
-        found.proxyProtocol = true
+        found.proxyProtocol = { allowWithout: (message as ProxyProtocol | null)?.allowRequestsWithoutProxyProtocol ?? false }
         return
       case 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst':
         found.originalDst = true

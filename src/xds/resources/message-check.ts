@@ -9,7 +9,6 @@ import { required as oneofRequired, rules as rulesOption } from '../gen/validate
 import { type Constraint, compileConstraint, durationProblem, isRequired, isWalked, type WalkedMessage } from './constraint.js'
 import type { Ctx } from './field-path.js'
 import { type FieldSupport, fieldSupport } from './field-support.js'
-import { countUnknown } from './newer-fields.js'
 
 interface FieldPlan {
   readonly name: string
@@ -110,7 +109,7 @@ function planOf(desc: DescMessage): MessagePlan {
 export function checkMessage(desc: DescMessage, message: Message, ctx: Ctx, listing = true): void {
   const plan = planOf(desc)
   const values = message as WalkedMessage
-  if (message.$unknown !== undefined) ctx.sink.unknownFields += countUnknown(message)
+  if (message.$unknown !== undefined) ctx.sink.unknownFields += message.$unknown.length
   for (const oneof of plan.requiredOneofs) {
     const group = values[oneof.local] as { case: string | undefined }
     if (group.case === undefined) ctx.at(oneof.name).error(`one of ${oneof.choices} is required`)

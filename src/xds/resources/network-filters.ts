@@ -97,6 +97,7 @@ function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
     shadowRules: decodeRbacRules(rbac.shadowRules, ctx.at('shadow_rules')),
     rulesStatPrefix: '',
     shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
+    trackPerRuleStats: false,
     statPrefix: rbac.statPrefix,
   }
 }

@@ -24,7 +24,6 @@ import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMutations } from './header-mutations.js'
 import { decodeFilterOverrides } from './http-filter-override.js'
-import { readNewerField } from './newer-fields.js'
 import { decodeRateLimits } from './rate-limit-action.js'
 import { decodeHashPolicies, decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
 import { decodeMetadata, decodeRegexRewrite, decodeRuntimeFraction, durationMsOr } from './values.js'
@@ -137,7 +136,7 @@ function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpe
     clusters,
     totalWeight,
     randomValueHeader: random.case === 'headerName' ? random.value.toLowerCase() : '',
-    useHashPolicy: readNewerField(weighted, 'use_hash_policy') === 1,
+    useHashPolicy: weighted.useHashPolicy ?? false,
   }
 }
 

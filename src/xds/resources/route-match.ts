@@ -3,7 +3,7 @@
 import type { PathMatch, RouteMatch } from '../../model/route.js'
 import type { RouteMatch as RouteMatchMessage } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { Ctx } from './field-path.js'
-import { decodeHeaderMatchers, decodeMetadataMatcher, decodeQueryParameters, decodeRegex } from './matchers.js'
+import { decodeHeaderMatchers, decodeMetadataMatcher, decodeQueryParameters, decodeRegex, decodeStringMatcher } from './matchers.js'
 import { decodeRuntimeFraction } from './values.js'
 
 /** Stand-in where there is no match: the constraint has reported it. */
@@ -11,6 +11,7 @@ const NO_MATCH: RouteMatch = {
   path: { kind: 'prefix', value: '', caseSensitive: true },
   headers: [],
   queryParameters: [],
+  cookies: [],
   runtimeFraction: null,
   grpc: false,
   tlsContext: null,
@@ -23,6 +24,12 @@ export function decodeRouteMatch(match: RouteMatchMessage | undefined, ctx: Ctx)
     path: decodePathMatch(match, ctx),
     headers: decodeHeaderMatchers(match.headers, ctx, 'headers'),
     queryParameters: decodeQueryParameters(match.queryParameters, ctx, 'query_parameters'),
+    cookies: match.cookies.flatMap(({ name, stringMatch, invertMatch }, i) =>
+      // Its absence has been reported.
+      stringMatch === undefined
+        ? []
+        : [{ name, matcher: decodeStringMatcher(stringMatch, ctx.at('cookies', i).at('string_match')), invert: invertMatch }],
+    ),
     runtimeFraction: match.runtimeFraction === undefined ? null : decodeRuntimeFraction(match.runtimeFraction),
     grpc: match.grpc !== undefined,
     tlsContext:

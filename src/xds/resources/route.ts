@@ -82,7 +82,6 @@ function decodeVirtualHost(host: VirtualHostMessage, ctx: Ctx, maxBody: number):
       return { name: cluster.name, headers: decodeHeaderMatchers(cluster.headers, at, 'headers') }
     }),
     metadata: decodeMetadata(host.metadata),
-    perRequestBufferLimitBytes: host.perRequestBufferLimitBytes ?? null,
   }
 }
 
@@ -106,7 +105,6 @@ function decodeRoute(route: RouteMessage, ctx: Ctx, maxBody: number): Route {
     metadata: decodeMetadata(route.metadata),
     overrides: withRouteCors(decodeFilterOverrides(route.typedPerFilterConfig, ctx), cors, ctx.at('route').at('cors')),
     statPrefix: route.statPrefix,
-    perRequestBufferLimitBytes: route.perRequestBufferLimitBytes ?? null,
   }
 }
 

@@ -38,7 +38,6 @@ import { decodeConfigSource } from './config-source.js'
 import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeStringMatcher } from './matchers.js'
-import { readNewerField } from './newer-fields.js'
 import { durationMsOr } from './values.js'
 
 const VERSIONS: Record<TlsParameters_TlsProtocol, TlsVersion | null> = {
@@ -285,14 +284,14 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
 export function decodeUpstreamTls(context: UpstreamTlsContext, ctx: Ctx): UpstreamTls {
   if (context.sni.length > 255) ctx.at('sni').error('value length must be at most 255 bytes')
   const common = decodeCommon(context.commonTlsContext, ctx.at('common_tls_context'), 'client')
-  const autoSniSanValidation = readNewerField(context, 'auto_sni_san_validation') === 1
+  const autoSniSanValidation = context.autoSniSanValidation
   if (autoSniSanValidation && common.validation === null && common.validationSds === null) {
     ctx.at('auto_sni_san_validation').error('needs a validation context')
   }
   return {
     common,
     sni: context.sni,
-    autoHostSni: readNewerField(context, 'auto_host_sni') === 1,
+    autoHostSni: context.autoHostSni,
     autoSniSanValidation,
     allowRenegotiation: context.allowRenegotiation,
     maxSessionKeys: context.maxSessionKeys ?? 1,

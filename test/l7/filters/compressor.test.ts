@@ -22,7 +22,8 @@ function filter(fields: Partial<CompressorConfig> = {}) {
       responseEnabled: true,
       chooseFirst: false,
       uncompressibleResponseCodes: [],
-      statPrefix: '',
+      statPrefix: 'text',
+      responseDirection: true,
       ...fields,
     },
   }
@@ -58,8 +59,8 @@ describe('compressor filter', () => {
     expect(zlib.gunzipSync(first, { finishFlush: zlib.constants.Z_SYNC_FLUSH }).toString()).toBe('hello '.repeat(100))
     const last = made.responseData!(call, Buffer.from('world'), true)!
     expect(zlib.gunzipSync(Buffer.concat([first, last])).toString()).toBe(`${'hello '.repeat(100)}world`)
-    expect(world.counter('http.in.compressor.gzip.gzip.compressed')).toBe(1)
-    expect(world.counter('http.in.compressor.gzip.gzip.total_uncompressed_bytes')).toBe(605)
+    expect(world.counter('http.in.compressor.text.gzip.response.compressed')).toBe(1)
+    expect(world.counter('http.in.compressor.text.gzip.response.total_uncompressed_bytes')).toBe(605)
   })
 
   it('keeps a weak etag, and ends before trailers', () => {

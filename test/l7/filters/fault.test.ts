@@ -23,7 +23,7 @@ function filter(fields: Partial<FaultConfig>) {
 }
 
 const DELAY = { fixedMs: 100, fromHeader: false, fraction: ALWAYS }
-const ABORT = { httpStatus: 503, grpcStatus: null, fromHeader: false, fraction: ALWAYS }
+const ABORT = { httpStatus: 503, grpcStatus: null, fromHeader: false, body: '', fraction: ALWAYS }
 
 describe('fault filter', () => {
   it('delays, then lets pass, and counts the fault while it is active', () => {
@@ -53,6 +53,9 @@ describe('fault filter', () => {
       details: 'fault_filter_abort',
       flags: ResponseFlag.FaultInjected,
     })
+    const worded = new FakeCall(requestHead())
+    runHead(world.factory(filter({ abort: { ...ABORT, body: 'later' } })), worded)
+    expect(worded.reply?.body).toBe('later')
     const grpc = new FakeCall(requestHead({ method: 'POST' }, { 'content-type': 'application/grpc' }))
     runHead(world.factory(filter({ abort: { ...ABORT, httpStatus: null, grpcStatus: 14 } })), grpc)
     expect(grpc.reply?.headers?.get('grpc-status')).toBe('14')

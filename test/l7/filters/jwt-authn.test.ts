@@ -78,6 +78,7 @@ function filter(requires: JwtRequirement = OKTA, providers: readonly JwtProvider
             path: { kind: 'prefix', value: '/', caseSensitive: true },
             headers: [],
             queryParameters: [],
+            cookies: [],
             runtimeFraction: null,
             grpc: false,
             tlsContext: null,

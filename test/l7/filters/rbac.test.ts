@@ -22,7 +22,15 @@ function rules(
 }
 
 function config(fields: Partial<RbacConfig>): RbacConfig {
-  return { rules: null, shadowRules: null, rulesStatPrefix: '', shadowRulesStatPrefix: '', statPrefix: '', ...fields }
+  return {
+    rules: null,
+    shadowRules: null,
+    rulesStatPrefix: '',
+    shadowRulesStatPrefix: '',
+    trackPerRuleStats: false,
+    statPrefix: '',
+    ...fields,
+  }
 }
 
 const filter = (fields: Partial<RbacConfig>) => ({ kind: 'rbac', config: config(fields) })
@@ -101,6 +109,23 @@ describe('HTTP RBAC filter', () => {
     }
     const call = new FakeCall(requestHead({}, { 'x-check': 'good' }), connectionInfo(WEB))
     expect(runHead(factory, call).status).toBe('continue')
+  })
+
+  it('counts each policy by itself where the config asks for it', () => {
+    const world = new FakeEnvironment()
+    const factory = world.factory(
+      filter({
+        rules: rules('ALLOW'),
+        rulesStatPrefix: 'p.',
+        shadowRules: rules('DENY'),
+        shadowRulesStatPrefix: 's.',
+        trackPerRuleStats: true,
+      }),
+    )
+    const policy = rules('ALLOW').policies[0]!.name
+    runHead(factory, new FakeCall(requestHead(), connectionInfo(WEB)))
+    expect(world.counter(`http.in.rbac.p.policy.${policy}.allowed`)).toBe(1)
+    expect(world.counter(`http.in.rbac.s.policy.${policy}.shadow_denied`)).toBe(1)
   })
 
   it('only records what shadow rules would do', () => {

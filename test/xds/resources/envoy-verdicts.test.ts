@@ -1,4 +1,4 @@
-// What Envoy 1.40 (--mode validate) says of some 500 bootstraps, recorded in envoy-verdicts.jsonl, against what we say. Each case varies one
+// What Envoy 1.40 (--mode validate) says of some 670 bootstraps, recorded in envoy-verdicts.jsonl, against what we say. Each case varies one
 // thing of a small valid config. `differs` says why where we answer otherwise on purpose. With ENVOY_BIN the recording is checked too.
 
 import { execFileSync } from 'node:child_process'

@@ -294,7 +294,7 @@ describe('decodeListener reads', () => {
         ),
       ),
     )
-    expect(explicit).toMatchObject({ tlsInspector: true, httpInspector: true, proxyProtocol: true, originalDst: false })
+    expect(explicit).toMatchObject({ tlsInspector: true, httpInspector: true, proxyProtocol: { allowWithout: false }, originalDst: false })
     const needed = decoded(
       decodeListenerJson(listenerJson({ filter_chain_match: { server_names: ['A.com', '*.B.com'] }, filters: [hcm()] })),
     )

@@ -331,18 +331,6 @@ describe('decodeRouteConfiguration refuses, with the path', () => {
       routeJson({ route: { cluster: 'c', request_mirror_policies: [{}] } }),
       /request_mirror_policies\[0\]: one of cluster and cluster_header/,
     ],
-    [
-      'redirect predicates',
-      routeJson({
-        route: {
-          cluster: 'c',
-          internal_redirect_policy: {
-            predicates: [{ name: 'x', typed_config: { '@type': `${TYPE}envoy.extensions.filters.http.cors.v3.Cors` } }],
-          },
-        },
-      }),
-      /internal_redirect_policy\.predicates: internal redirect predicates/,
-    ],
   ]
   for (const [what, json, error] of cases) {
     it(what, () => {

@@ -5,13 +5,16 @@ import type { SupportTable } from './message-support.js'
 
 export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.Admin': {
-    supported: 'access_log access_log_path profile_path address',
-    accepted: { socket_options: '', ignore_global_conn_limit: '' },
+    supported: 'access_log access_log_path address',
+    accepted: { profile_path: '', socket_options: '', ignore_global_conn_limit: '' },
+    refused: { allow_paths: 'limits on admin paths are not supported; bind the admin address to loopback' },
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
-    supported:
-      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin header_prefix',
+    supported: 'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin',
     accepted: {
+      header_prefix: 'header names begin with x-envoy-',
+      stats_eviction_interval: '',
+      enable_worker_cpu_affinity: '',
       node_context_params: '',
       hds_config: '',
       flags_path: '',
@@ -60,8 +63,11 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },
   'envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer': { supported: '' },
   'envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer': { supported: 'name rtds_config' },
-  'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets' },
-  'envoy.config.metrics.v3.StatsConfig': { supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings' },
+  'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets', accepted: { bins: '' } },
+  'envoy.config.metrics.v3.StatsConfig': {
+    supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings',
+    accepted: { allow_default_tag_overrides: '' },
+  },
   'envoy.config.metrics.v3.StatsMatcher': { supported: 'reject_all exclusion_list inclusion_list' },
   'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
   'envoy.service.runtime.v3.Runtime': { supported: 'name layer' },

@@ -9,11 +9,18 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
     supported: 'priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining max_connection_pools',
   },
-  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget': { supported: 'budget_percent min_retry_concurrency' },
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget': {
+    supported: 'budget_percent min_retry_concurrency',
+    accepted: { budget_interval: 'requests under way are counted' },
+  },
   'envoy.config.cluster.v3.Cluster': {
     supported:
-      'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_resolution_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy preconnect_policy',
+      'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_resolution_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy',
     accepted: {
+      preconnect_policy: 'connections are opened when they are needed',
+      stats_matcher: '',
+      per_connection_buffer_high_watermark_timeout: '',
+      dns_jitter: '',
       use_tcp_for_dns_lookups: '',
       typed_dns_resolver_config: '',
       wait_for_warm_on_init: '',
@@ -24,7 +31,11 @@ export const CLUSTER_SUPPORT: SupportTable = {
       track_cluster_stats: '',
       connection_pool_per_downstream_connection: '',
     },
-    refused: { filters: 'upstream network filters are not supported', upstream_config: 'custom upstreams are not supported' },
+    refused: {
+      transport_socket_matcher: 'the matcher API is not supported; use transport_socket_matches',
+      filters: 'upstream network filters are not supported',
+      upstream_config: 'custom upstreams are not supported',
+    },
   },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
     supported:
@@ -51,10 +62,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
     supported: 'use_http_header http_header_name upstream_port_override',
     refused: { metadata_key: 'the original destination from metadata is not supported' },
   },
-  'envoy.config.cluster.v3.Cluster.PreconnectPolicy': {
-    supported: '',
-    accepted: { per_upstream_preconnect_ratio: '', predictive_preconnect_ratio: '' },
-  },
   'envoy.config.cluster.v3.Cluster.RefreshRate': { supported: 'base_interval max_interval' },
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': { supported: 'minimum_ring_size hash_function maximum_ring_size' },
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { supported: 'slow_start_config' },
@@ -65,7 +72,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.OutlierDetection': {
     supported:
       'consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate failure_percentage_threshold enforcing_failure_percentage enforcing_failure_percentage_local_origin failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time max_ejection_time_jitter successful_active_health_check_uneject_host always_eject_one_host',
-    accepted: { monitors: '' },
+    accepted: { detect_degraded_hosts: '', monitors: '' },
   },
   'envoy.config.cluster.v3.UpstreamConnectionOptions': {
     supported: 'tcp_keepalive',
@@ -81,7 +88,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload': { supported: 'category drop_percentage' },
   'envoy.config.endpoint.v3.Endpoint': {
     supported: 'address health_check_config hostname',
-    accepted: { additional_addresses: 'the first address is used' },
+    accepted: { observability_name: '', additional_addresses: 'the first address is used' },
   },
   'envoy.config.endpoint.v3.Endpoint.HealthCheckConfig': {
     supported: 'port_value hostname disable_active_health_check',
@@ -101,7 +108,12 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     supported:
       'common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config http_filters',
-    accepted: { header_validation_config: '' },
+    accepted: {
+      request_mirror_policies: 'the policies of the route count',
+      hash_policy: 'the hash policy of the route counts',
+      retry_policy: 'the retry policy of the route counts',
+      header_validation_config: '',
+    },
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig': {
     supported: 'http_protocol_options http2_protocol_options',

@@ -18,7 +18,14 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.BackoffStrategy': { supported: 'base_interval max_interval' },
   'envoy.config.core.v3.BindConfig': {
     supported: 'source_address',
-    accepted: { freebind: '', socket_options: '', extra_source_addresses: '', additional_source_addresses: '', local_address_selector: '' },
+    accepted: {
+      validate_network_namespaces: '',
+      freebind: '',
+      socket_options: '',
+      extra_source_addresses: '',
+      additional_source_addresses: '',
+      local_address_selector: '',
+    },
   },
   'envoy.config.core.v3.CidrRange': { supported: 'address_prefix prefix_len' },
   'envoy.config.core.v3.ConfigSource': {
@@ -38,6 +45,8 @@ export const CORE_SUPPORT: SupportTable = {
     supported: 'target_uri',
     accepted: { stat_prefix: '', credentials_factory_name: '', config: '', per_stream_buffer_limit_bytes: '', channel_args: '' },
     refused: {
+      channel_credentials_plugin: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
+      call_credentials_plugin: 'call credentials are not supported; use initial_metadata',
       channel_credentials: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
       call_credentials: 'call credentials are not supported; use initial_metadata',
     },
@@ -46,7 +55,7 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.HeaderValueOption': { supported: 'header append append_action keep_empty_value' },
   'envoy.config.core.v3.HealthCheck': {
     supported:
-      'timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
+      'name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
     accepted: {
       event_log_path: '',
       event_logger: '',
@@ -62,7 +71,7 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.HealthCheck.HttpHealthCheck': {
     supported:
       'host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type service_name_matcher method',
-    accepted: { send: '', response_buffer_size: '' },
+    accepted: { use_alpn_protocol: '', send: '', response_buffer_size: '' },
     refused: { receive: 'matching response bodies is not supported' },
   },
   'envoy.config.core.v3.HealthCheck.Payload': { supported: 'text binary' },
@@ -72,9 +81,10 @@ export const CORE_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.HealthStatusSet': { supported: 'statuses' },
   'envoy.config.core.v3.Http1ProtocolOptions': {
-    supported:
-      'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_chunked_length allow_custom_methods',
+    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_custom_methods',
     accepted: {
+      allow_chunked_length: 'a request with both lengths is always refused',
+      ignore_http_11_upgrade: '',
       override_stream_error_on_invalid_http_message: '',
       send_fully_qualified_url: '',
       use_balsa_parser: '',
@@ -84,12 +94,25 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords': { supported: '' },
   'envoy.config.core.v3.Http2ProtocolOptions': {
     supported:
-      'hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect allow_metadata max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message connection_keepalive',
-    accepted: { custom_settings_parameters: '', use_oghttp2_codec: '' },
+      'hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent connection_keepalive',
+    accepted: {
+      allow_metadata: 'METADATA frames are ignored',
+      stream_error_on_invalid_http_messaging: 'a malformed message always ends its stream only',
+      override_stream_error_on_invalid_http_message: 'a malformed message always ends its stream only',
+      max_metadata_size: '',
+      enable_huffman_encoding: '',
+      max_header_field_size_kb: '',
+      disallow_obs_text: '',
+      stream_reset_burst: 'resets are bounded by our own limit',
+      stream_reset_rate: 'resets are bounded by our own limit',
+      custom_settings_parameters: '',
+      use_oghttp2_codec: '',
+    },
   },
   'envoy.config.core.v3.HttpProtocolOptions': {
     supported:
-      'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection',
+      'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection max_response_headers_kb',
+    accepted: { max_connection_duration_jitter: '' },
   },
   'envoy.config.core.v3.HttpUri': { supported: 'uri cluster timeout' },
   'envoy.config.core.v3.JsonFormatOptions': { supported: 'sort_properties' },
@@ -111,7 +134,7 @@ export const CORE_SUPPORT: SupportTable = {
       listening_addresses: '',
     },
   },
-  'envoy.config.core.v3.PathConfigSource': { supported: 'path watched_directory' },
+  'envoy.config.core.v3.PathConfigSource': { supported: 'path watched_directory', accepted: { poll_interval: '' } },
   'envoy.config.core.v3.Pipe': { supported: 'path mode' },
   'envoy.config.core.v3.RateLimitSettings': { supported: 'max_tokens fill_rate' },
   'envoy.config.core.v3.RetryPolicy': {
@@ -128,6 +151,7 @@ export const CORE_SUPPORT: SupportTable = {
     supported: 'protocol address port_value',
     accepted: { ipv4_compat: '' },
     refused: {
+      network_namespace_filepath: 'network namespaces are not supported',
       named_port: 'named ports need an address resolver; give port_value',
       resolver_name: 'custom address resolvers are not supported',
     },
@@ -135,12 +159,15 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.SubstitutionFormatString': {
     supported: 'text_format json_format text_format_source omit_empty_values content_type formatters json_format_options',
   },
-  'envoy.config.core.v3.TcpKeepalive': { supported: 'keepalive_probes keepalive_time keepalive_interval' },
+  'envoy.config.core.v3.TcpKeepalive': {
+    supported: 'keepalive_time',
+    accepted: { keepalive_probes: 'the system’s value counts', keepalive_interval: 'the value of the system counts' },
+  },
   'envoy.config.core.v3.TransportSocket': { supported: 'name typed_config' },
   'envoy.config.core.v3.TypedExtensionConfig': { supported: 'name typed_config' },
   'envoy.config.core.v3.UpstreamHttpProtocolOptions': {
     supported: 'auto_sni auto_san_validation',
     refused: { override_auto_sni_header: 'SNI from another header is not supported' },
   },
-  'envoy.config.core.v3.WatchedDirectory': { supported: 'path' },
+  'envoy.config.core.v3.WatchedDirectory': { supported: 'path', accepted: { watch_modify: 'every change is seen' } },
 }

@@ -6,8 +6,14 @@ import type { SupportTable } from './message-support.js'
 export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
-      'codec_type stat_prefix rds route_config http_filters add_user_agent tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port stream_error_on_invalid_http_message strip_trailing_host_dot append_x_forwarded_port',
+      'codec_type stat_prefix rds route_config http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options tracing server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
     accepted: {
+      drain_timeout: 'a draining connection ends with its last request',
+      stream_error_on_invalid_http_message: 'HTTP/1 connections end, HTTP/2 streams end',
+      http1_safe_max_connection_duration: 'connections always end between requests',
+      stream_flush_timeout: '',
+      drain_timeout_jitter: '',
+      record_route_resolution_stats: '',
       http3_protocol_options: '',
       access_log_flush_interval: '',
       flush_access_log_on_new_request: '',
@@ -20,6 +26,7 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
       add_proxy_protocol_connection_state: '',
     },
     refused: {
+      forward_client_cert_matcher: 'the matcher API is not supported; use forward_client_cert_details',
       scoped_routes: 'scoped routes are not supported',
       original_ip_detection_extensions: 'original IP detection extensions are not supported',
       early_header_mutation_extensions: 'early header mutation is not supported',
@@ -32,10 +39,14 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails': {
     supported: 'subject cert chain dns uri',
+    accepted: { issuer: '' },
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing': {
     supported: 'random_sampling',
     accepted: {
+      operation: '',
+      upstream_operation: '',
+      no_context_propagation: '',
       client_sampling: '',
       overall_sampling: '',
       verbose: '',

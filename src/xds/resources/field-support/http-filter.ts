@@ -6,7 +6,10 @@ import type { SupportTable } from './message-support.js'
 
 export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.config.ratelimit.v3.RateLimitServiceConfig': { supported: 'grpc_service transport_api_version' },
-  'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor': { supported: 'entries token_bucket' },
+  'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor': {
+    supported: 'entries token_bucket',
+    refused: { shadow_mode: 'shadow mode of single descriptors is not supported; use filter_enforced' },
+  },
   'envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry': { supported: 'key value' },
   'envoy.extensions.compression.brotli.compressor.v3.Brotli': {
     supported: 'quality window_bits',
@@ -28,9 +31,13 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       'content_length content_type disable_on_etag_header remove_accept_encoding_header runtime_enabled compressor_library response_direction_config choose_first',
     accepted: { request_direction_config: 'requests are not compressed' },
   },
-  'envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig': { supported: 'enabled min_content_length content_type' },
+  'envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig': {
+    supported: 'enabled min_content_length content_type',
+    accepted: { content_type_matcher: '' },
+  },
   'envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig': {
-    supported: 'common_config disable_on_etag_header remove_accept_encoding_header',
+    supported: 'common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes',
+    accepted: { weaken_etag_on_compress: '', status_header_enabled: '' },
   },
   'envoy.extensions.filters.http.compressor.v3.CompressorPerRoute': { supported: 'disabled', accepted: { overrides: '' } },
   'envoy.extensions.filters.http.cors.v3.Cors': { supported: '' },
@@ -47,12 +54,19 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.ext_authz.v3.BufferSettings': { supported: 'max_request_bytes allow_partial_message pack_as_bytes' },
   'envoy.extensions.filters.http.ext_authz.v3.CheckSettings': {
     supported: 'context_extensions',
-    accepted: { disable_request_body_buffering: '', with_request_body: '' },
+    accepted: { emit_client_span: '', disable_request_body_buffering: '', with_request_body: '' },
+    refused: { grpc_service: 'a service of the route is not supported', http_service: 'a service of the route is not supported' },
   },
   'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz': {
     supported:
       'grpc_service http_service transport_api_version failure_mode_allow failure_mode_allow_header_add with_request_body clear_route_cache status_on_error metadata_context_namespaces filter_enabled deny_at_disable include_peer_certificate stat_prefix allowed_headers disallowed_headers',
     accepted: {
+      clear_route_cache_headers: '',
+      filter_metadata: '',
+      emit_filter_state_stats: '',
+      max_denied_response_body_bytes: '',
+      enforce_response_header_limits: '',
+      emit_client_span: '',
       validate_mutations: '',
       typed_metadata_context_namespaces: '',
       route_metadata_context_namespaces: '',
@@ -64,13 +78,18 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
       encode_raw_headers: '',
       enable_dynamic_metadata_ingestion: '',
     },
-    refused: { decoder_header_mutation_rules: 'header mutation rules are not supported' },
+    refused: {
+      shadow_mode: 'shadow mode is not supported; use filter_enabled',
+      decoder_header_mutation_rules: 'header mutation rules are not supported',
+    },
   },
   'envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute': { supported: 'disabled check_settings' },
   'envoy.extensions.filters.http.ext_authz.v3.HttpService': {
     supported: 'server_uri path_prefix authorization_request authorization_response',
+    accepted: { retry_policy: '' },
+    refused: { path_override: 'another path for the check is not supported; use path_prefix' },
   },
-  'envoy.extensions.filters.http.fault.v3.FaultAbort': { supported: 'http_status grpc_status header_abort percentage' },
+  'envoy.extensions.filters.http.fault.v3.FaultAbort': { supported: 'http_status grpc_status header_abort percentage response_body' },
   'envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort': { supported: '' },
   'envoy.extensions.filters.http.fault.v3.HTTPFault': {
     supported:
@@ -90,8 +109,14 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     accepted: { most_specific_header_mutations_wins: '' },
   },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { supported: 'mutations' },
-  'envoy.extensions.filters.http.header_mutation.v3.Mutations': { supported: 'request_mutations response_mutations' },
-  'envoy.extensions.filters.http.header_to_metadata.v3.Config': { supported: 'request_rules response_rules' },
+  'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
+    supported: 'request_mutations response_mutations',
+    accepted: { response_trailers_mutations: '', request_trailers_mutations: '', formatters: '' },
+  },
+  'envoy.extensions.filters.http.header_to_metadata.v3.Config': {
+    supported: 'request_rules response_rules',
+    accepted: { stat_prefix: '' },
+  },
   'envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair': {
     supported: 'metadata_namespace key value regex_value_rewrite type encode',
   },
@@ -101,12 +126,15 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.health_check.v3.HealthCheck': {
     supported: 'pass_through_mode cache_time cluster_min_healthy_percentages headers',
   },
-  'envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch': { supported: 'fast_listener failed_refetch_duration' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch': {
+    supported: 'failed_refetch_duration',
+    accepted: { fast_listener: 'listeners never wait for keys' },
+  },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': {
-    supported: 'providers rules bypass_cors_preflight requirement_map strip_failure_response',
+    supported: 'providers rules bypass_cors_preflight requirement_map strip_failure_response stat_prefix',
     refused: { filter_state_rules: 'filter state rules are not supported' },
   },
-  'envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig': { supported: 'jwt_cache_size' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig': { supported: 'jwt_cache_size', accepted: { jwt_max_token_size: '' } },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader': { supported: 'header_name claim_name' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtHeader': { supported: 'name value_prefix' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtProvider': {
@@ -127,30 +155,41 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     supported:
       'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted',
     accepted: {
+      max_dynamic_descriptors: '',
+      enable_retry_after_header: '',
       local_cluster_rate_limit: '',
       vh_rate_limits: '',
       always_consume_default_token_bucket: '',
     },
+    refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {
     supported:
       'domain stage request_type timeout failure_mode_deny rate_limited_as_resource_exhausted rate_limit_service enable_x_ratelimit_headers disable_x_envoy_ratelimited_header rate_limited_status response_headers_to_add status_on_error',
-    accepted: { stat_prefix: '' },
+    accepted: {
+      filter_enabled: 'the limit always applies',
+      filter_enforced: 'the limit always applies',
+      failure_mode_deny_percent: '',
+      metadata_namespace: '',
+      enable_retry_after_header: '',
+      stat_prefix: '',
+    },
+    refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute': {
     supported: '',
     accepted: { vh_rate_limits: '', override_option: '', rate_limits: '', domain: '' },
   },
   'envoy.extensions.filters.http.rbac.v3.RBAC': {
-    supported: 'rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix',
-    accepted: { shadow_matcher: '', track_per_rule_stats: '' },
+    supported: 'rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats',
+    accepted: { shadow_matcher: '' },
     refused: { matcher: 'the matcher API is not supported; use rules' },
   },
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { supported: 'rbac' },
   'envoy.extensions.filters.http.router.v3.Router': {
     supported:
       'dynamic_stats start_child_span suppress_envoy_headers strict_check_headers respect_expected_rq_timeout suppress_grpc_request_failure_code_stats upstream_http_filters',
-    accepted: { upstream_log: '', upstream_log_options: '' },
+    accepted: { reject_connect_request_early_data: '', upstream_log: '', upstream_log_options: '' },
   },
   'envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec': { supported: '' },
 }

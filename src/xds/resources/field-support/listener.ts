@@ -23,7 +23,7 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.accesslog.v3.RuntimeFilter': { supported: 'runtime_key percent_sampled', accepted: { use_independent_randomness: '' } },
   'envoy.config.accesslog.v3.StatusCodeFilter': { supported: 'comparison' },
   'envoy.config.accesslog.v3.TraceableFilter': { supported: '' },
-  'envoy.config.listener.v3.AdditionalAddress': { supported: 'address', accepted: { socket_options: '' } },
+  'envoy.config.listener.v3.AdditionalAddress': { supported: 'address', accepted: { tcp_keepalive: '', socket_options: '' } },
   'envoy.config.listener.v3.Filter': {
     supported: 'name typed_config',
     refused: { config_discovery: 'extension config discovery is not supported' },
@@ -40,8 +40,13 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.listener.v3.Listener': {
     supported:
-      'name address additional_addresses stat_prefix filter_chains default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction enable_reuse_port access_log tcp_backlog_size bind_to_port ignore_global_conn_limit',
+      'name address additional_addresses stat_prefix filter_chains default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port',
     accepted: {
+      enable_reuse_port: 'one thread accepts',
+      ignore_global_conn_limit: 'there is no global limit',
+      stats_matcher: '',
+      per_connection_buffer_high_watermark_timeout: '',
+      tcp_keepalive: '',
       freebind: '',
       socket_options: '',
       tcp_fast_open_queue_length: '',
@@ -72,12 +77,18 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': { supported: '' },
   'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': { supported: '' },
   'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {
-    supported: '',
-    accepted: { rules: '', allow_requests_without_proxy_protocol: 'the header is always required', pass_through_tlvs: '', stat_prefix: '' },
-    refused: { disallowed_versions: 'all versions are accepted' },
+    supported: 'allow_requests_without_proxy_protocol',
+    accepted: { rules: '', pass_through_tlvs: '', stat_prefix: '' },
+    refused: { disallowed_versions: 'both versions are taken' },
   },
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': {
     supported: '',
-    accepted: { enable_ja3_fingerprinting: '', initial_read_buffer_size: '' },
+    accepted: {
+      enable_ja4_fingerprinting: '',
+      close_connection_on_client_hello_parsing_errors: '',
+      max_client_hello_size: '',
+      enable_ja3_fingerprinting: '',
+      initial_read_buffer_size: '',
+    },
   },
 }

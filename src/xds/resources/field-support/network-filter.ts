@@ -33,7 +33,11 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.network.rbac.v3.RBAC': {
     supported: 'rules shadow_rules shadow_rules_stat_prefix stat_prefix',
-    accepted: { shadow_matcher: '', enforcement_type: 'enforced before the first byte and on every change' },
+    accepted: {
+      delay_deny: 'denied connections are closed at once',
+      shadow_matcher: '',
+      enforcement_type: 'enforced before the first byte and on every change',
+    },
     refused: { matcher: 'the matcher API is not supported; use rules' },
   },
   'envoy.extensions.filters.network.sni_cluster.v3.SniCluster': { supported: '' },
@@ -41,6 +45,10 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
     supported:
       'stat_prefix cluster weighted_clusters metadata_match idle_timeout access_log max_connect_attempts hash_policy tunneling_config max_downstream_connection_duration',
     accepted: {
+      backoff_options: '',
+      max_downstream_connection_duration_jitter_percentage: '',
+      max_early_data_bytes: '',
+      check_drain_close: '',
       downstream_idle_timeout: '',
       upstream_idle_timeout: '',
       access_log_flush_interval: '',
@@ -51,7 +59,13 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig': {
     supported: 'hostname use_post headers_to_add post_path',
-    accepted: { propagate_response_headers: '', propagate_response_trailers: '' },
+    accepted: {
+      request_id_header: '',
+      request_id_metadata_key: '',
+      formatters: '',
+      propagate_response_headers: '',
+      propagate_response_trailers: '',
+    },
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster': { supported: 'clusters' },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight': {

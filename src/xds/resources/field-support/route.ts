@@ -8,24 +8,27 @@ export const ROUTE_SUPPORT: SupportTable = {
     supported:
       'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
   },
-  'envoy.config.route.v3.DirectResponseAction': { supported: 'status body' },
+  'envoy.config.route.v3.CookieMatcher': { supported: 'name string_match invert_match' },
+  'envoy.config.route.v3.DirectResponseAction': {
+    supported: 'status body',
+    refused: { body_format: 'formatted bodies are not supported; use local_reply_config' },
+  },
   'envoy.config.route.v3.FilterConfig': { supported: 'config is_optional disabled' },
   'envoy.config.route.v3.HeaderMatcher': {
     supported:
       'name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty',
   },
   'envoy.config.route.v3.HedgePolicy': {
-    supported: 'initial_requests hedge_on_per_try_timeout',
-    accepted: { additional_request_chance: 'not implemented (nor in Envoy)' },
-  },
-  'envoy.config.route.v3.InternalRedirectPolicy': {
-    supported: 'max_internal_redirects redirect_response_codes',
-    accepted: { allow_cross_scheme_redirect: 'cross-scheme redirects are never followed', response_headers_to_copy: '' },
-    refused: { predicates: 'internal redirect predicates are not supported' },
+    supported: 'hedge_on_per_try_timeout',
+    accepted: { initial_requests: 'not implemented (nor in Envoy)', additional_request_chance: 'not implemented (nor in Envoy)' },
   },
   'envoy.config.route.v3.NonForwardingAction': { supported: '' },
   'envoy.config.route.v3.QueryParameterMatcher': { supported: 'name string_match present_match' },
-  'envoy.config.route.v3.RateLimit': { supported: 'stage disable_key actions', accepted: { limit: '' } },
+  'envoy.config.route.v3.RateLimit': {
+    supported: 'stage disable_key actions',
+    accepted: { x_ratelimit_option: '', limit: '' },
+    refused: { apply_on_stream_done: 'rate limits at the end of a stream are not supported' },
+  },
   'envoy.config.route.v3.RateLimit.Action': {
     supported:
       'source_cluster destination_cluster request_headers remote_address generic_key header_value_match dynamic_metadata metadata masked_remote_address query_parameter_value_match',
@@ -33,12 +36,16 @@ export const ROUTE_SUPPORT: SupportTable = {
   },
   'envoy.config.route.v3.RateLimit.Action.DestinationCluster': { supported: '' },
   'envoy.config.route.v3.RateLimit.Action.DynamicMetaData': { supported: 'descriptor_key metadata_key default_value' },
-  'envoy.config.route.v3.RateLimit.Action.GenericKey': { supported: 'descriptor_value descriptor_key' },
-  'envoy.config.route.v3.RateLimit.Action.HeaderValueMatch': { supported: 'descriptor_key descriptor_value expect_match headers' },
+  'envoy.config.route.v3.RateLimit.Action.GenericKey': { supported: 'descriptor_value descriptor_key', accepted: { default_value: '' } },
+  'envoy.config.route.v3.RateLimit.Action.HeaderValueMatch': {
+    supported: 'descriptor_key descriptor_value expect_match headers',
+    accepted: { default_value: '' },
+  },
   'envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress': { supported: 'v4_prefix_mask_len v6_prefix_mask_len' },
   'envoy.config.route.v3.RateLimit.Action.MetaData': { supported: 'descriptor_key metadata_key default_value source skip_if_absent' },
   'envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch': {
     supported: 'descriptor_key descriptor_value expect_match query_parameters',
+    accepted: { default_value: '' },
   },
   'envoy.config.route.v3.RateLimit.Action.RemoteAddress': { supported: '' },
   'envoy.config.route.v3.RateLimit.Action.RequestHeaders': { supported: 'header_name descriptor_key skip_if_absent' },
@@ -46,11 +53,12 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RedirectAction': {
     supported:
       'https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code strip_query',
+    refused: { path_rewrite: 'path formats are not supported; use path_redirect, prefix_rewrite or regex_rewrite' },
   },
   'envoy.config.route.v3.RetryPolicy': {
     supported:
       'retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers retriable_request_headers',
-    accepted: { retry_options_predicates: '' },
+    accepted: { refresh_cluster_on_retry: 'see the metadata outrigger.retry_repick', retry_options_predicates: '' },
   },
   'envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff': { supported: 'reset_headers max_interval' },
   'envoy.config.route.v3.RetryPolicy.ResetHeader': { supported: 'name format' },
@@ -59,15 +67,29 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RetryPolicy.RetryPriority': { supported: 'name typed_config' },
   'envoy.config.route.v3.Route': {
     supported:
-      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove per_request_buffer_limit_bytes stat_prefix',
-    accepted: { decorator: '', tracing: '' },
-    refused: { filter_action: 'not implemented (nor in Envoy)' },
+      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove stat_prefix',
+    accepted: {
+      per_request_buffer_limit_bytes: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      request_body_buffer_limit: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      decorator: '',
+      tracing: '',
+    },
+    refused: { route_specifiers: 'route specifiers are not supported', filter_action: 'not implemented (nor in Envoy)' },
   },
   'envoy.config.route.v3.RouteAction': {
     supported:
-      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy max_stream_duration',
-    accepted: { early_data_policy: '', retry_policy_typed_config: '' },
+      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs hedge_policy max_stream_duration',
+    accepted: {
+      internal_redirect_policy: 'redirects are passed on to the client',
+      internal_redirect_action: 'redirects are passed on to the client',
+      max_internal_redirects: 'redirects are passed on to the client',
+      flush_timeout: '',
+      early_data_policy: '',
+      retry_policy_typed_config: '',
+    },
     refused: {
+      path_rewrite: 'path formats are not supported; use prefix_rewrite or regex_rewrite',
+      host_rewrite: 'host formats are not supported; use host_rewrite_literal or host_rewrite_header',
       cluster_specifier_plugin: 'cluster specifier plugins are not supported',
       inline_cluster_specifier_plugin: 'cluster specifier plugins are not supported',
       path_rewrite_policy: 'path rewrite extensions are not supported',
@@ -88,6 +110,10 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': {
     supported: 'cluster cluster_header runtime_fraction disable_shadow_host_suffix_append',
     accepted: { trace_sampled: '' },
+    refused: {
+      request_headers_mutations: 'header mutations of mirrored requests are not supported',
+      host_rewrite_literal: 'the host of mirrored requests cannot be set',
+    },
   },
   'envoy.config.route.v3.RouteAction.UpgradeConfig': { supported: 'upgrade_type enabled connect_config' },
   'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': {
@@ -99,12 +125,17 @@ export const ROUTE_SUPPORT: SupportTable = {
     supported:
       'name virtual_hosts internal_only_headers response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes request_mirror_policies ignore_port_in_host_matching ignore_path_parameters_in_path_matching typed_per_filter_config',
     accepted: { metadata: '' },
-    refused: { vhds: 'VHDS is not supported', cluster_specifier_plugins: 'cluster specifier plugins are not supported' },
+    refused: {
+      vhost_header: 'virtual hosts by another header are not supported',
+      route_specifiers: 'route specifiers are not supported',
+      vhds: 'VHDS is not supported',
+      cluster_specifier_plugins: 'cluster specifier plugins are not supported',
+    },
   },
   'envoy.config.route.v3.RouteMatch': {
     supported:
-      'prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata',
-    refused: { path_match_policy: 'path match extensions are not supported' },
+      'prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata cookies',
+    refused: { filter_state: 'matching filter state is not supported', path_match_policy: 'path match extensions are not supported' },
   },
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': { supported: '' },
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': { supported: '' },
@@ -112,12 +143,17 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.VirtualCluster': { supported: 'headers name' },
   'envoy.config.route.v3.VirtualHost': {
     supported:
-      'name domains routes require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy per_request_buffer_limit_bytes request_mirror_policies metadata',
-    accepted: { retry_policy_typed_config: '', include_is_timeout_retry_header: '' },
-    refused: { matcher: 'the matcher API is not supported; use routes' },
+      'name domains routes require_tls virtual_clusters rate_limits request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove cors typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy request_mirror_policies metadata',
+    accepted: {
+      per_request_buffer_limit_bytes: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      request_body_buffer_limit: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
+      retry_policy_typed_config: '',
+      include_is_timeout_retry_header: '',
+    },
+    refused: { route_specifiers: 'route specifiers are not supported', matcher: 'the matcher API is not supported; use routes' },
   },
   'envoy.config.route.v3.WeightedCluster': {
-    supported: 'clusters header_name',
+    supported: 'clusters header_name use_hash_policy',
     accepted: { total_weight: 'the actual sum counts, as in Envoy', runtime_key_prefix: '' },
   },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {

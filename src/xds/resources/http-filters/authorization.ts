@@ -25,6 +25,7 @@ export function decodeHttpRbac(rbac: RBAC, ctx: Ctx): RbacConfig {
     shadowRules: decodeRbacRules(rbac.shadowRules, ctx.at('shadow_rules')),
     rulesStatPrefix: rbac.rulesStatPrefix,
     shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
+    trackPerRuleStats: rbac.trackPerRuleStats,
     statPrefix: '',
   }
 }
@@ -130,7 +131,7 @@ export function decodeJwtAuthn(config: JwtAuthentication, ctx: Ctx): JwtConfig {
     requirementMap,
     bypassCorsPreflight: config.bypassCorsPreflight,
     stripFailureResponse: config.stripFailureResponse,
-    statPrefix: '',
+    statPrefix: config.statPrefix,
   }
 }
 

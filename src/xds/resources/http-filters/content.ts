@@ -151,8 +151,9 @@ export function decodeCompressor(config: Compressor, ctx: Ctx): CompressorConfig
     removeAcceptEncodingHeader: response?.removeAcceptEncodingHeader ?? config.removeAcceptEncodingHeader,
     responseEnabled: common?.enabled?.defaultValue ?? config.runtimeEnabled?.defaultValue ?? true,
     chooseFirst: config.chooseFirst,
-    uncompressibleResponseCodes: [],
-    statPrefix: '',
+    uncompressibleResponseCodes: response?.uncompressibleResponseCodes ?? [],
+    statPrefix: config.compressorLibrary?.name ?? '',
+    responseDirection: response !== undefined,
   }
 }
 

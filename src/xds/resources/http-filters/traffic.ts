@@ -2,7 +2,7 @@
 // http-filter.ts and http-filter-override.ts.
 
 import type { FaultConfig, HealthCheckFilterConfig, LocalRateLimitConfig, RateLimitConfig } from '../../../model/http-filter.js'
-import { XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
+import { type LocalRateLimitDescriptor, XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
 import type { HTTPFault } from '../../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { HealthCheck } from '../../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
 import type { LocalRateLimit } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
@@ -37,6 +37,7 @@ export function decodeFault(fault: HTTPFault, ctx: Ctx): FaultConfig {
             httpStatus: abort.errorType.case === 'httpStatus' ? abort.errorType.value : null,
             grpcStatus: abort.errorType.case === 'grpcStatus' ? abort.errorType.value : null,
             fromHeader: abort.errorType.case === 'headerAbort',
+            body: abort.responseBody,
             fraction: decodeFraction(abort.percentage, fault.abortPercentRuntime || 'fault.http.abort.abort_percent', 0),
           },
     upstreamCluster: fault.upstreamCluster,
@@ -82,6 +83,10 @@ export function decodeTokenBucket(bucket: TokenBucket, ctx: Ctx): Bucket {
   return { maxTokens: bucket.maxTokens, tokensPerFill: bucket.tokensPerFill ?? 1, fillIntervalMs }
 }
 
+function sameEntries(a: LocalRateLimitDescriptor['entries'], b: LocalRateLimitDescriptor['entries']): boolean {
+  return a.length === b.length && a.every((entry, i) => entry.key === b[i]!.key && entry.value === b[i]!.value)
+}
+
 const NEVER = { numerator: 0, denominator: 100, runtimeKey: '' }
 
 export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute: boolean): LocalRateLimitConfig {
@@ -102,6 +107,9 @@ export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute:
     ),
     descriptors: config.descriptors.map((descriptor, i) => {
       const at = ctx.at('descriptors', i)
+      const text = descriptor.entries.map(entry => `${entry.key}=${entry.value}`).join(', ')
+      if (config.descriptors.findIndex(other => sameEntries(other.entries, descriptor.entries)) < i)
+        at.error(`duplicate descriptor ${text}`)
       const own =
         descriptor.tokenBucket === undefined
           ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }

@@ -1,0 +1,327 @@
+// Fields of Envoy 1.40's API that are younger than the .proto files that @grpc/grpc-js-xds ships, by file and message; put into
+// the copies that generate-protos.mjs compiles, so that they are read, listed or refused like any other field instead of being
+// unknown. Numbers and types are those of Envoy's API. A field whose type is not there either is left out.
+
+const MATCHER = 'envoy/type/matcher/v3/string.proto'
+const PERCENT = 'envoy/type/v3/percent.proto'
+const WRAPPERS = 'google/protobuf/wrappers.proto'
+const DURATION = 'google/protobuf/duration.proto'
+const STRUCT = 'google/protobuf/struct.proto'
+const ANY = 'google/protobuf/any.proto'
+const EXTENSION = 'envoy/config/core/v3/extension.proto'
+const ADDRESS = 'envoy/config/core/v3/address.proto'
+const STATS = 'envoy/config/metrics/v3/stats.proto'
+const XDS_MATCHER = 'xds/type/matcher/v3/matcher.proto'
+const MUTATION = 'envoy/config/common/mutation_rules/v3/mutation_rules.proto'
+const BASE = 'envoy/config/core/v3/base.proto'
+const FORMAT = 'envoy/config/core/v3/substitution_format_string.proto'
+const GRPC = 'envoy/config/core/v3/grpc_service.proto'
+const ROUTE = 'envoy/config/route/v3/route_components.proto'
+const BACKOFF = 'envoy/config/core/v3/backoff.proto'
+
+const bool = 'google.protobuf.BoolValue'
+const uint32 = 'google.protobuf.UInt32Value'
+const uint64 = 'google.protobuf.UInt64Value'
+const duration = 'google.protobuf.Duration'
+const percent = 'envoy.type.v3.Percent'
+const extension = 'envoy.config.core.v3.TypedExtensionConfig'
+const fraction = 'envoy.config.core.v3.RuntimeFractionalPercent'
+
+/** file -> { imports, messages added at its end, message path -> field declarations }. */
+export const NEWER_FIELDS = {
+  'envoy/config/bootstrap/v3/bootstrap.proto': {
+    imports: [MATCHER, DURATION],
+    fields: {
+      Bootstrap: [`${duration} stats_eviction_interval = 42`, 'bool enable_worker_cpu_affinity = 43'],
+      Admin: ['repeated envoy.type.matcher.v3.StringMatcher allow_paths = 7'],
+    },
+  },
+  'envoy/config/cluster/v3/circuit_breaker.proto': {
+    imports: [DURATION],
+    fields: { 'CircuitBreakers.Thresholds.RetryBudget': [`${duration} budget_interval = 3`] },
+  },
+  'envoy/config/cluster/v3/cluster.proto': {
+    imports: [XDS_MATCHER, STATS, DURATION, 'envoy/type/matcher/v3/metadata.proto'],
+    fields: {
+      Cluster: [
+        'xds.type.matcher.v3.Matcher transport_socket_matcher = 59',
+        'envoy.config.metrics.v3.StatsMatcher stats_matcher = 61',
+        `${duration} per_connection_buffer_high_watermark_timeout = 60`,
+        `${duration} dns_jitter = 58`,
+      ],
+      'Cluster.PreconnectPolicy': ['envoy.type.matcher.v3.MetadataMatcher preconnect_enabled_metadata = 3'],
+    },
+  },
+  'envoy/config/cluster/v3/outlier_detection.proto': {
+    imports: [WRAPPERS],
+    fields: { OutlierDetection: [`${bool} detect_degraded_hosts = 26`] },
+  },
+  'envoy/config/core/v3/address.proto': {
+    fields: { SocketAddress: ['string network_namespace_filepath = 7'], BindConfig: ['bool validate_network_namespaces = 7'] },
+  },
+  'envoy/config/core/v3/base.proto': { fields: { WatchedDirectory: ['bool watch_modify = 2'] } },
+  'envoy/config/core/v3/config_source.proto': {
+    imports: [DURATION],
+    fields: { PathConfigSource: [`${duration} poll_interval = 3`] },
+  },
+  'envoy/config/core/v3/grpc_service.proto': {
+    imports: [ANY],
+    fields: {
+      'GrpcService.GoogleGrpc': [
+        'repeated google.protobuf.Any channel_credentials_plugin = 9',
+        'repeated google.protobuf.Any call_credentials_plugin = 10',
+      ],
+    },
+  },
+  'envoy/config/core/v3/health_check.proto': {
+    fields: { HealthCheck: ['string name = 27'], 'HealthCheck.HttpHealthCheck': ['bool use_alpn_protocol = 15'] },
+  },
+  'envoy/config/core/v3/protocol.proto': {
+    imports: [PERCENT, WRAPPERS, MATCHER],
+    fields: {
+      HttpProtocolOptions: [`${percent} max_connection_duration_jitter = 8`, `${uint32} max_response_headers_kb = 7`],
+      Http1ProtocolOptions: ['repeated envoy.type.matcher.v3.StringMatcher ignore_http_11_upgrade = 11'],
+      Http2ProtocolOptions: [
+        `${uint64} max_metadata_size = 17`,
+        `${bool} enable_huffman_encoding = 18`,
+        `${uint32} max_header_field_size_kb = 19`,
+        `${bool} disallow_obs_text = 20`,
+        `${uint64} stream_reset_burst = 21`,
+        `${uint64} stream_reset_rate = 22`,
+      ],
+    },
+  },
+  'envoy/config/endpoint/v3/endpoint_components.proto': { fields: { Endpoint: ['string observability_name = 5'] } },
+  'envoy/config/listener/v3/listener.proto': {
+    imports: [STATS, DURATION, ADDRESS],
+    fields: {
+      AdditionalAddress: ['envoy.config.core.v3.TcpKeepalive tcp_keepalive = 3'],
+      Listener: [
+        'envoy.config.metrics.v3.StatsMatcher stats_matcher = 39',
+        `${duration} per_connection_buffer_high_watermark_timeout = 38`,
+        'envoy.config.core.v3.TcpKeepalive tcp_keepalive = 37',
+      ],
+    },
+  },
+  'envoy/config/metrics/v3/stats.proto': {
+    imports: [WRAPPERS],
+    fields: { StatsConfig: [`${bool} allow_default_tag_overrides = 5`], HistogramBucketSettings: [`${uint32} bins = 3`] },
+  },
+  'envoy/config/route/v3/route.proto': {
+    imports: [EXTENSION],
+    fields: { RouteConfiguration: ['string vhost_header = 18', `repeated ${extension} route_specifiers = 19`] },
+  },
+  'envoy/config/route/v3/route_components.proto': {
+    imports: [WRAPPERS, DURATION, EXTENSION, FORMAT, MUTATION, 'envoy/type/matcher/v3/filter_state.proto'],
+    messages: [
+      `message CookieMatcher {
+  string name = 1 [(validate.rules).string = {min_len: 1}];
+  envoy.type.matcher.v3.StringMatcher string_match = 2 [(validate.rules).message = {required: true}];
+  bool invert_match = 3;
+}`,
+    ],
+    fields: {
+      VirtualHost: [`${uint64} request_body_buffer_limit = 25`, `repeated ${extension} route_specifiers = 26`],
+      Route: [`${uint64} request_body_buffer_limit = 20`, `repeated ${extension} route_specifiers = 21`],
+      WeightedCluster: [`${bool} use_hash_policy = 5`],
+      RouteMatch: ['repeated CookieMatcher cookies = 17', 'repeated envoy.type.matcher.v3.FilterStateMatcher filter_state = 16'],
+      RouteAction: ['string path_rewrite = 45', 'string host_rewrite = 44', `${duration} flush_timeout = 42`],
+      'RouteAction.RequestMirrorPolicy': [
+        'repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_headers_mutations = 7',
+        'string host_rewrite_literal = 8',
+      ],
+      RetryPolicy: ['bool refresh_cluster_on_retry = 14'],
+      RedirectAction: ['string path_rewrite = 10'],
+      DirectResponseAction: ['envoy.config.core.v3.SubstitutionFormatString body_format = 3'],
+      RateLimit: ['bool apply_on_stream_done = 6', 'uint32 x_ratelimit_option = 7'],
+      'RateLimit.Action.GenericKey': ['string default_value = 3'],
+      'RateLimit.Action.HeaderValueMatch': ['string default_value = 5'],
+      'RateLimit.Action.QueryParameterValueMatch': ['string default_value = 5'],
+    },
+  },
+  'envoy/extensions/common/ratelimit/v3/ratelimit.proto': { fields: { LocalRateLimitDescriptor: ['bool shadow_mode = 3'] } },
+  'envoy/extensions/filters/http/compressor/v3/compressor.proto': {
+    imports: [MATCHER],
+    fields: {
+      'Compressor.CommonDirectionConfig': ['repeated envoy.type.matcher.v3.StringMatcher content_type_matcher = 4'],
+      'Compressor.ResponseDirectionConfig': [
+        'bool weaken_etag_on_compress = 6',
+        'repeated uint32 uncompressible_response_codes = 4',
+        'bool status_header_enabled = 5',
+      ],
+    },
+  },
+  'envoy/extensions/filters/http/ext_authz/v3/ext_authz.proto': {
+    imports: [STRUCT, WRAPPERS, BASE, GRPC],
+    fields: {
+      ExtAuthz: [
+        'repeated string clear_route_cache_headers = 34',
+        'google.protobuf.Struct filter_metadata = 28',
+        'bool emit_filter_state_stats = 29',
+        'uint32 max_denied_response_body_bytes = 30',
+        'bool enforce_response_header_limits = 31',
+        'bool shadow_mode = 32',
+        `${bool} emit_client_span = 33`,
+      ],
+      HttpService: ['string path_override = 10', 'envoy.config.core.v3.RetryPolicy retry_policy = 9'],
+      CheckSettings: ['envoy.config.core.v3.GrpcService grpc_service = 4', 'HttpService http_service = 5', `${bool} emit_client_span = 6`],
+    },
+  },
+  'envoy/extensions/filters/http/fault/v3/fault.proto': { fields: { FaultAbort: ['string response_body = 6'] } },
+  'envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto': {
+    imports: [EXTENSION, MUTATION],
+    fields: {
+      Mutations: [
+        'repeated envoy.config.common.mutation_rules.v3.HeaderMutation response_trailers_mutations = 4',
+        'repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_trailers_mutations = 5',
+        `repeated ${extension} formatters = 6`,
+      ],
+    },
+  },
+  'envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.proto': { fields: { Config: ['string stat_prefix = 3'] } },
+  'envoy/extensions/filters/http/jwt_authn/v3/config.proto': {
+    fields: { JwtCacheConfig: ['uint32 jwt_max_token_size = 2'], JwtAuthentication: ['string stat_prefix = 7'] },
+  },
+  'envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto': {
+    imports: [ROUTE, WRAPPERS],
+    fields: {
+      LocalRateLimit: [
+        'repeated envoy.config.route.v3.RateLimit rate_limits = 17',
+        `${uint32} max_dynamic_descriptors = 18`,
+        'bool enable_retry_after_header = 19',
+      ],
+    },
+  },
+  'envoy/extensions/filters/http/ratelimit/v3/rate_limit.proto': {
+    imports: [BASE, ROUTE],
+    fields: {
+      RateLimit: [
+        `${fraction} filter_enabled = 14`,
+        `${fraction} filter_enforced = 15`,
+        `${fraction} failure_mode_deny_percent = 16`,
+        'repeated envoy.config.route.v3.RateLimit rate_limits = 17',
+        'string metadata_namespace = 18',
+        'bool enable_retry_after_header = 19',
+      ],
+    },
+  },
+  'envoy/extensions/filters/http/router/v3/router.proto': {
+    imports: [WRAPPERS],
+    fields: { Router: [`${bool} reject_connect_request_early_data = 10`] },
+  },
+  'envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto': {
+    imports: [WRAPPERS],
+    fields: {
+      TlsInspector: [
+        `${bool} enable_ja4_fingerprinting = 3`,
+        'bool close_connection_on_client_hello_parsing_errors = 4',
+        `${uint32} max_client_hello_size = 5`,
+      ],
+    },
+  },
+  'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto': {
+    imports: [DURATION, PERCENT, XDS_MATCHER],
+    fields: {
+      HttpConnectionManager: [
+        'bool http1_safe_max_connection_duration = 58',
+        `${duration} stream_flush_timeout = 59`,
+        `${percent} drain_timeout_jitter = 62`,
+        'xds.type.matcher.v3.Matcher forward_client_cert_matcher = 60',
+        'bool record_route_resolution_stats = 63',
+      ],
+      'HttpConnectionManager.Tracing': ['string operation = 11', 'string upstream_operation = 12', 'bool no_context_propagation = 13'],
+      'HttpConnectionManager.SetCurrentClientCertDetails': ['bool issuer = 8'],
+    },
+  },
+  'envoy/extensions/filters/network/rbac/v3/rbac.proto': { imports: [DURATION], fields: { RBAC: [`${duration} delay_deny = 8`] } },
+  'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto': {
+    imports: [BACKOFF, PERCENT, WRAPPERS, EXTENSION],
+    fields: {
+      TcpProxy: [
+        'envoy.config.core.v3.BackoffStrategy backoff_options = 18',
+        `${percent} max_downstream_connection_duration_jitter_percentage = 20`,
+        `${uint32} max_early_data_bytes = 22`,
+        `${bool} check_drain_close = 24`,
+      ],
+      'TcpProxy.TunnelingConfig': [
+        'string request_id_header = 8',
+        'string request_id_metadata_key = 9',
+        `repeated ${extension} formatters = 10`,
+      ],
+    },
+  },
+  'envoy/extensions/load_balancing_policies/common/v3/common.proto': {
+    imports: [ROUTE],
+    fields: {
+      'LocalityLbConfig.ZoneAwareLbConfig': ['bool force_locality_direct_routing = 4'],
+      ConsistentHashingLbConfig: ['repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 3'],
+    },
+  },
+  'envoy/extensions/transport_sockets/tls/v3/common.proto': {
+    imports: [EXTENSION],
+    fields: {
+      TlsParameters: ['repeated uint32 compliance_policies = 6'],
+      TlsCertificate: ['TlsParameters tls_params = 9'],
+      CertificateValidationContext: ['bool suppress_client_ca_list = 18'],
+    },
+  },
+  'envoy/extensions/transport_sockets/tls/v3/tls.proto': {
+    imports: [EXTENSION],
+    fields: {
+      UpstreamTlsContext: ['bool auto_host_sni = 6', 'bool auto_sni_san_validation = 7'],
+      DownstreamTlsContext: ['bool prefer_client_ciphers = 11'],
+      CommonTlsContext: [`${extension} custom_tls_certificate_selector = 16`],
+    },
+  },
+  'envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.proto': {
+    imports: [BASE],
+    fields: {
+      SPIFFECertValidatorConfig: ['envoy.config.core.v3.DataSource trust_bundles = 2'],
+      'SPIFFECertValidatorConfig.TrustDomain': ['string workload_trust_domain = 3'],
+    },
+  },
+  'envoy/extensions/upstreams/http/v3/http_protocol_options.proto': {
+    imports: [ROUTE],
+    fields: {
+      HttpProtocolOptions: [
+        'repeated envoy.config.route.v3.RouteAction.RequestMirrorPolicy request_mirror_policies = 9',
+        'repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 10',
+        'envoy.config.route.v3.RetryPolicy retry_policy = 11',
+      ],
+    },
+  },
+}
+
+/** The text of a .proto file with its newer fields in. Throws when a message is not there, so that an update of the files is noticed. */
+export function withNewerFields(file, text) {
+  const newer = NEWER_FIELDS[file]
+  if (newer === undefined) return text
+  let out = text.replaceAll('\r\n', '\n')
+  for (const [path, fields] of Object.entries(newer.fields)) {
+    let at = 0
+    for (const name of path.split('.')) {
+      const found = new RegExp(`^ *message ${name} \\{\\n`, 'gm')
+      found.lastIndex = at
+      if (found.exec(out) === null) throw new Error(`${file} has no message ${path}`)
+      at = found.lastIndex
+    }
+    // A field that the file has by now is left alone.
+    const missing = fields.filter(field => !new RegExp(`\\b${/\w+ = \d+$/.exec(field)[0]}\\b`).test(messageAt(out, at)))
+    out = `${out.slice(0, at)}${missing.map(field => `  ${field};\n`).join('')}${out.slice(at)}`
+  }
+  const imports = (newer.imports ?? []).filter(name => !out.includes(`import "${name}"`)).map(name => `import "${name}";\n`)
+  out = out.replace(/^import /m, `${imports.join('')}import `)
+  return [out, ...(newer.messages ?? [])].join('\n')
+}
+
+/** The body of the message that opens at `at`, nested ones included. */
+function messageAt(text, at) {
+  let depth = 1
+  let end = at
+  while (depth > 0 && end < text.length) {
+    if (text[end] === '{') depth++
+    else if (text[end] === '}') depth--
+    end++
+  }
+  return text.slice(at, end)
+}

@@ -4,12 +4,19 @@
 
 import { createWriteStream, type WriteStream } from 'node:fs'
 import type { AccessLog } from '../model/access-log.js'
+import type { CompiledAccessLog } from './access-log.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
 export const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 /** A batch that reaches this is handed over at once; smaller ones wait for the flush interval. */
 const FLUSH_BYTES = 64 * 1024
 const FLUSH_INTERVAL_MS = 1000
+
+/** A compiled access log with the place its lines go to. */
+export interface OpenAccessLog {
+  readonly log: CompiledAccessLog
+  readonly sink: LogSink
+}
 
 export interface LogSink {
   /** `line` is a byte string (latin1) that ends as it should stand in the log. Never blocks or throws. */

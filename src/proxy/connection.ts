@@ -2,8 +2,10 @@
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
+import type { OpenAccessLog } from '../l7/access-log-sink.js'
 import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
 import { DownstreamConnection } from '../l7/downstream-connection.js'
+import { ResponseFlag } from '../l7/response-flags.js'
 import { StreamInfo } from '../l7/stream-info.js'
 import type { ListenerStats } from '../metrics/stat-names.js'
 import { OUTRIGGER_METADATA } from '../model/metadata.js'
@@ -25,6 +27,8 @@ export interface ListenerVersion {
   readonly stats: ListenerStats
   /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */
   readonly drainClose: () => boolean
+  /** The listener's own: one line a connection, where those of its filters have one a request. */
+  readonly accessLogs: readonly OpenAccessLog[]
   readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
 }
 
@@ -48,6 +52,10 @@ export class Connection {
   private readonly state: FilterState = { cluster: '', releases: [] }
   private inspecting = false
   private gone = false
+  private denial: Denial | null = null
+  private unmatched = false
+  /** The TCP proxy's logs, among them the listener's, have this connection. */
+  private logged = false
   private readonly startedAt = performance.now()
 
   constructor(socket: Socket, version: ListenerVersion, drainClose: () => boolean, onGone: (connection: Connection) => void) {
@@ -163,6 +171,7 @@ export class Connection {
     const chain = this.version.matcher.find(this.matchInput)
     if (chain === null) {
       this.version.stats.main.no_filter_chain_match.value++
+      this.unmatched = true
       this.version.log('debug', `listener ${this.version.name}: no filter chain matches`, {
         sni: this.matchInput.serverName,
         remote: this.remoteText,
@@ -248,13 +257,30 @@ export class Connection {
   // ---- identity -> network filters -> terminal ----------------------------------------------------------------------------------
 
   private identify(tls: TlsInfo | null, early: Buffer | null): void {
+    const { chain } = this
+    this.info = this.describe(tls)
+    const denial = this.runPreFilters(chain!)
+    if (denial !== null) {
+      this.denial = denial
+      this.logDenial(denial)
+      if (chain!.terminal.kind === 'tcp') {
+        writeAccessLogs(chain!.terminal.runtime.accessLogs, this.streamInfo())
+        this.logged = true
+      }
+      this.secured.destroy()
+      return
+    }
+    this.startTerminal(chain!, early)
+  }
+
+  private describe(tls: TlsInfo | null): ConnectionInfo {
     const { matchInput, version, chain } = this
     const { model } = version
-    this.info = {
+    return {
       id: this.id,
       listenerName: version.name,
       listenerMetadata: model.metadata,
-      filterChainName: chain!.model.name,
+      filterChainName: chain?.model.name ?? '',
       trafficDirection: model.trafficDirection,
       localAddress: matchInput.localAddress || (model.address.kind === 'pipe' ? model.address.path : ''),
       localPort: matchInput.localPort,
@@ -265,19 +291,15 @@ export class Connection {
       requestedServerName: matchInput.serverName,
       tls,
     }
-    const denial = this.runPreFilters(chain!)
-    if (denial !== null) {
-      this.logDenial(denial)
-      if (chain!.terminal.kind === 'tcp') {
-        const stream = new StreamInfo(this.info, Date.now() - (performance.now() - this.startedAt), this.startedAt)
-        noteDenial(stream, denial)
-        stream.endedAt = performance.now()
-        writeAccessLogs(chain!.terminal.runtime, stream)
-      }
-      this.secured.destroy()
-      return
-    }
-    this.startTerminal(chain!, early)
+  }
+
+  /** The connection as a whole, for its log line. */
+  private streamInfo(): StreamInfo {
+    const now = performance.now()
+    const stream = new StreamInfo(this.info ?? this.describe(null), Date.now() - (now - this.startedAt), this.startedAt)
+    if (this.denial !== null) noteDenial(stream, this.denial)
+    stream.endedAt = now
+    return stream
   }
 
   private runPreFilters(chain: ChainRuntime): Denial | null {
@@ -304,6 +326,7 @@ export class Connection {
         this.http = new DownstreamConnection(socket, this.info!, terminal.runtime, early, () => {}, this.drainClose)
         return
       case 'tcp':
+        this.logged = true
         this.tcp = new TcpProxySession(socket, this.info!, terminal.runtime, this.state.cluster, early)
         return
       case 'directResponse':
@@ -366,12 +389,29 @@ export class Connection {
     this.clearTimer()
     this.endInspection()
     for (const release of this.state.releases) release()
+    this.logConnection()
     const { main, worker } = this.accepted.stats
     main.downstream_cx_active.value--
     main.downstream_cx_destroy.value++
     main.downstream_cx_length_ms.record(performance.now() - this.startedAt)
     worker.downstream_cx_active.value--
     this.onGone(this)
+  }
+
+  /** Envoy's listener access log: also for connections that no filter chain took or whose handshake failed. */
+  private logConnection(): void {
+    const { accessLogs } = this.accepted
+    if (accessLogs.length === 0 || this.logged) return
+    const stream = this.streamInfo()
+    if (this.unmatched) {
+      stream.responseFlags |= ResponseFlag.NoRouteFound
+      stream.responseCodeDetails = 'filter_chain_not_found'
+    }
+    if (this.info !== null) {
+      stream.bytesReceived = this.secured.bytesRead
+      stream.bytesSent = this.secured.bytesWritten
+    }
+    writeAccessLogs(accessLogs, stream)
   }
 }
 

@@ -67,7 +67,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Comp
     return {
       model: chain,
       tls,
-      preFilters: compilePreFilters(chain.filters, env.store, model.metadata),
+      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment.grpcClient),
       terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
     }
   })

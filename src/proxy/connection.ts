@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { OpenAccessLog } from '../l7/access-log-sink.js'
+import type { AsyncCall } from '../l7/async-client.js'
 import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
 import { DownstreamConnection } from '../l7/downstream-connection.js'
 import { ResponseFlag } from '../l7/response-flags.js'
@@ -53,6 +54,7 @@ export class Connection {
   private inspecting = false
   private gone = false
   private denial: Denial | null = null
+  private asking: AsyncCall | null = null
   private unmatched = false
   /** The TCP proxy's logs, among them the listener's, have this connection. */
   private logged = false
@@ -259,18 +261,41 @@ export class Connection {
   private identify(tls: TlsInfo | null, early: Buffer | null): void {
     const { chain } = this
     this.info = this.describe(tls)
-    const denial = this.runPreFilters(chain!)
-    if (denial !== null) {
-      this.denial = denial
-      this.logDenial(denial)
-      if (chain!.terminal.kind === 'tcp') {
-        writeAccessLogs(chain!.terminal.runtime.accessLogs, this.streamInfo())
-        this.logged = true
+    this.runPreFilters(chain!, 0, early)
+  }
+
+  /** From the filter `from` on; one that asks elsewhere goes on from where it stands when the answer is there. */
+  private runPreFilters(chain: ChainRuntime, from: number, early: Buffer | null): void {
+    const { preFilters } = chain
+    for (let i = from; i < preFilters.length; i++) {
+      const filter = preFilters[i]!
+      if (filter.ask !== undefined) {
+        this.asking = filter.ask(this.info!, denial => {
+          this.asking = null
+          if (denial !== null) this.refuse(denial)
+          else this.runPreFilters(chain, i + 1, early)
+        })
+        return
       }
-      this.secured.destroy()
-      return
+      const denial = filter.check(this.info!, this.state)
+      if (denial !== null) {
+        this.refuse(denial)
+        return
+      }
     }
-    this.startTerminal(chain!, early)
+    // Not `chain`: the listener may have changed while a filter asked.
+    this.startTerminal(this.chain!, early)
+  }
+
+  private refuse(denial: Denial): void {
+    const { terminal } = this.chain!
+    this.denial = denial
+    this.logDenial(denial)
+    if (terminal.kind === 'tcp') {
+      writeAccessLogs(terminal.runtime.accessLogs, this.streamInfo())
+      this.logged = true
+    }
+    this.secured.destroy()
   }
 
   private describe(tls: TlsInfo | null): ConnectionInfo {
@@ -300,14 +325,6 @@ export class Connection {
     if (this.denial !== null) noteDenial(stream, this.denial)
     stream.endedAt = now
     return stream
-  }
-
-  private runPreFilters(chain: ChainRuntime): Denial | null {
-    for (const filter of chain.preFilters) {
-      const denial = filter.check(this.info!, this.state)
-      if (denial !== null) return denial
-    }
-    return null
   }
 
   private logDenial(denial: Denial): void {
@@ -388,6 +405,8 @@ export class Connection {
     this.gone = true
     this.clearTimer()
     this.endInspection()
+    this.asking?.cancel()
+    this.asking = null
     for (const release of this.state.releases) release()
     this.logConnection()
     const { main, worker } = this.accepted.stats
@@ -418,6 +437,8 @@ export class Connection {
 /** For the access log: why the connection was closed. */
 function noteDenial(stream: StreamInfo, denial: Denial): void {
   stream.connectionTerminationDetails = denial.details
+  stream.responseFlags |= denial.responseFlag ?? 0
+  stream.responseCodeDetails = denial.responseCodeDetails ?? ''
   stream.deniedBy = denial.reason
   stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_by', denial.decider)
   stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_reason', denial.reason)

@@ -25,7 +25,7 @@ interface Seen {
 }
 const seen = (answer: Answer): Seen => JSON.parse(answer.body)
 
-describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 60_000 }, () => {
+describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 150_000 }, () => {
   const v1 = app('v1')
   const v2 = app('v2')
   const other = app('other')
@@ -99,10 +99,9 @@ describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 60_000 }, (
     })
     proxies.set('web', await consul.launch(['-sidecar-for', 'web']))
     const rest = ['api1', 'api2', 'other', 'db', 'h2']
-    const started = await Promise.all(rest.map(id => consul.sidecar(`${id}-sidecar-proxy`)))
-    for (const [i, id] of rest.entries()) proxies.set(id, started[i]!)
+    for (const id of rest) proxies.set(id, await consul.sidecar(`${id}-sidecar-proxy`))
     await untilStatus(200, '/')
-  }, 90_000)
+  }, 120_000)
 
   afterAll(async () => {
     await consul?.stop()
@@ -246,7 +245,8 @@ describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 60_000 }, (
       Provider: 'consul',
       Config: { ...Config, PrivateKeyType: 'ec', PrivateKeyBits: 384 },
     })
-    await until('a leaf of the new root', async () => (await issuerOf('api2')) !== before, 45_000)
+    // Consul renews leaves within half a minute, at random.
+    await until('a leaf of the new root', async () => (await issuerOf('api2')) !== before, 60_000)
     await more()
     stopped = true
     await Promise.all(loops)
@@ -268,11 +268,11 @@ describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 60_000 }, (
     await proxies.get('web')!.untilLog('control plane stream ended')
     expect((await get('/')).status).toBe(200)
     await consul.start()
-    // Consul itself takes the upstream listeners back until it has read its state again.
+    // The sidecars try again after up to 30 s, and Consul itself takes the upstream listeners back until it has read its state again.
     const deny = (): Promise<unknown> =>
       consul.intention('api', [{ Name: 'web', Permissions: [{ Action: 'allow', HTTP: { PathPrefix: '/only' } }] }])
     await until('Consul takes writes', () => deny().then(() => true), 20_000)
-    await until('the intention holds', async () => (await get('/')).status === 403, 40_000)
+    await until('the intention holds', async () => (await get('/')).status === 403, 90_000)
     await until('and its exception', async () => (await get('/only')).status === 200, 20_000)
   })
 

@@ -672,6 +672,10 @@ export const SUPPORT_TABLE: Readonly<Record<string, MessageSupport>> = {
   },
   'envoy.extensions.filters.network.direct_response.v3.Config': { supported: 'response' },
   'envoy.extensions.filters.network.echo.v3.Echo': { supported: '' },
+  'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz': {
+    supported: 'stat_prefix grpc_service failure_mode_allow include_peer_certificate transport_api_version include_tls_session',
+    accepted: { filter_enabled_metadata: 'every connection is checked', bootstrap_metadata_labels_key: '' },
+  },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
       'codec_type stat_prefix rds route_config http_filters add_user_agent tracing common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port stream_error_on_invalid_http_message strip_trailing_host_dot append_x_forwarded_port',

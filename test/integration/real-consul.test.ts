@@ -8,7 +8,7 @@ import { ConsulAgent, consulBin } from '../support/consul-agent.js'
 import { type Answer, fetchOnce, Http1Client } from '../support/http1-client.js'
 import { EchoOrigin, HttpOrigin, http } from '../support/origins.js'
 import { MatrixClient, MatrixOrigin } from '../support/protocol-matrix.js'
-import { freePort, type ProxyProcess, until } from '../support/proxy-process.js'
+import { freePort, type ProxyProcess, stopAll, until } from '../support/proxy-process.js'
 
 /** An application that says what reached it. */
 const app = (name: string): HttpOrigin =>
@@ -113,6 +113,7 @@ describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 150_000 }, 
   }, 120_000)
 
   afterAll(async () => {
+    await stopAll()
     await consul?.stop()
     for (const origin of [v1, v2, other, echo, h2]) await origin.close()
   })

@@ -1,6 +1,6 @@
 // A real Consul (CONSUL_BIN) as a control plane for tests: one server agent with Connect and xDS on free ports, its state in a folder of
 // its own; its HTTP API; the bootstraps that `consul connect envoy` prints, and sidecars started with them or by that command itself.
-// Invariant: stop() in afterAll leaves no process and no folder behind.
+// Invariant: stopAll() and stop() in afterAll leave no process and no folder behind.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -5,6 +5,7 @@
 
 import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
 import type { AccessLog } from '../model/access-log.js'
+import type { CompiledAccessLog } from './access-log.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
 export const MAX_QUEUED_BYTES = 4 * 1024 * 1024
@@ -18,6 +19,12 @@ export interface FlushRule {
 }
 
 export const DEFAULT_FLUSH: FlushRule = { intervalMs: 1000, minBytes: 64 * 1024 }
+
+/** A compiled access log with the place its lines go to. */
+export interface OpenAccessLog {
+  readonly log: CompiledAccessLog
+  readonly sink: LogSink
+}
 
 export interface LogSink {
   /** `line` is a byte string (latin1) that ends as it should stand in the log. Never blocks or throws. */

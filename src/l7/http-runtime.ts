@@ -6,8 +6,7 @@ import type { HcmHandles, HcmStats, ListenerHttpHandles, RouterHandles } from '.
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
 import type { RouterConfig } from '../model/http-filter.js'
 import type { ClusterRegistry } from '../upstream/cluster-registry.js'
-import type { CompiledAccessLog } from './access-log.js'
-import type { LogSink } from './access-log-sink.js'
+import type { OpenAccessLog } from './access-log-sink.js'
 import type { ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import type { Http2Stats } from './codec/http2/stats.js'
@@ -44,7 +43,7 @@ export class HttpRuntime {
   readonly stats: HcmHandles
   readonly router: RouterHandles
   readonly listenerHttp: ListenerHttpHandles | null
-  readonly accessLogs: readonly { readonly log: CompiledAccessLog; readonly sink: LogSink }[]
+  readonly accessLogs: readonly OpenAccessLog[]
   readonly localReplyRewriter: LocalReplyRewriter | null
   readonly bufferLimitBytes: number
   /** Node cluster name, for add_user_agent. */

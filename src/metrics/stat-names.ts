@@ -209,6 +209,11 @@ export function tcpProxyStats(source: StatSource, prefix: string): Released<TcpP
   return released(source, `tcp.${prefix}`, tables.TCP_PROXY)
 }
 
+/** `ext_authz.<prefix>.` of the network filter. */
+export function networkExtAuthzStats(source: StatSource, prefix: string): Released<HandlesOf<typeof tables.NETWORK_EXT_AUTHZ>> {
+  return released(source, `ext_authz.${prefix}`, tables.NETWORK_EXT_AUTHZ)
+}
+
 /** `connection_limit.<prefix>.` */
 export function connectionLimitStats(source: StatSource, prefix: string): Released<HandlesOf<typeof tables.CONNECTION_LIMIT>> {
   return released(source, `connection_limit.${prefix}`, tables.CONNECTION_LIMIT)

@@ -173,6 +173,12 @@ export const TCP_PROXY = defineStatGroup({
 /** `connection_limit.<prefix>.` */
 export const CONNECTION_LIMIT = defineStatGroup({ counters: ['limited_connections'], gauges: ['active_connections'] })
 
+/** `ext_authz.<stat_prefix>.` of the network filter. */
+export const NETWORK_EXT_AUTHZ = defineStatGroup({
+  counters: ['total', 'ok', 'denied', 'error', 'disabled', 'failure_mode_allowed', 'cx_closed'],
+  gauges: ['active'],
+})
+
 /** `vhost.<name>.vcluster.<name>.` and `vhost.<name>.route.<prefix>.` */
 export const VIRTUAL_CLUSTER = defineStatGroup({
   counters: [

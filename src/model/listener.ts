@@ -3,6 +3,7 @@
 import type { AccessLog } from './access-log.js'
 import type { Address, CidrRange } from './address.js'
 import type { HttpConnectionManager } from './http-connection-manager.js'
+import type { GrpcService } from './http-filter.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
@@ -68,6 +69,16 @@ export type NetworkFilter =
       readonly tokensPerFill: number
       readonly fillIntervalMs: number
       readonly enabled: RuntimeFraction | null
+    }
+  | {
+      readonly kind: 'extAuthz'
+      readonly name: string
+      readonly statPrefix: string
+      readonly service: GrpcService
+      readonly timeoutMs: number
+      readonly failureModeAllow: boolean
+      readonly includePeerCertificate: boolean
+      readonly includeTlsSession: boolean
     }
   | { readonly kind: 'sniCluster'; readonly name: string }
   | { readonly kind: 'tcpProxy'; readonly name: string; readonly tcpProxy: TcpProxy }

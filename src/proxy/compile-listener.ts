@@ -2,7 +2,7 @@
 // accepted config, never per connection. Errors are collected by path: they make the NACK.
 
 import { compileAccessLog } from '../l7/access-log.js'
-import type { LogSinks } from '../l7/access-log-sink.js'
+import type { LogSinks, OpenAccessLog } from '../l7/access-log-sink.js'
 import { downstreamHttp2Stats } from '../l7/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../l7/filters/compile-filters.js'
 import { compileFormat } from '../l7/header-format.js'
@@ -73,11 +73,13 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Comp
     return {
       model: chain,
       tls,
-      preFilters: compilePreFilters(chain.filters, env.store, model.metadata),
+      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment.grpcClient),
       terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
     }
   })
-  const version: ListenerVersion = { name: model.name, model, matcher, stats, drainClose: () => env.drainClose(model), log: env.log }
+  const accessLogs = compileLogs(model.accessLogs, env)
+  const { log } = env
+  const version: ListenerVersion = { name: model.name, model, matcher, stats, drainClose: () => env.drainClose(model), accessLogs, log }
   return {
     version,
     routeNames,
@@ -146,7 +148,7 @@ function compileTunneling(model: TcpTunneling | null): Tunneling | null {
   }
 }
 
-function compileLogs(models: readonly AccessLog[], env: ListenerEnvironment): HttpRuntime['accessLogs'] {
+function compileLogs(models: readonly AccessLog[], env: ListenerEnvironment): OpenAccessLog[] {
   return models.map(model => ({
     log: compileAccessLog(model, { runtime: env.runtime, random: env.random }),
     sink: env.sinks.open(model.sink),
@@ -191,7 +193,7 @@ function compileHttp(
     pools: env.pools,
     hcmStats: hcm,
     listenerHttp: stats.http(config.statPrefix),
-    accessLogs: compileLogs([...config.accessLogs, ...listener.accessLogs], env),
+    accessLogs: compileLogs(config.accessLogs, env),
     localReplyRewriter: config.localReply === null ? null : compileLocalReplyRewriter(config.localReply),
     bufferLimitBytes: listener.perConnectionBufferLimitBytes,
     serviceCluster: env.serviceCluster,

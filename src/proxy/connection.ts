@@ -2,11 +2,14 @@
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
+import type { OpenAccessLog } from '../l7/access-log-sink.js'
+import type { AsyncCall } from '../l7/async-client.js'
 import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
 import { DownstreamConnection } from '../l7/downstream-connection.js'
+import { ResponseFlag } from '../l7/response-flags.js'
 import { StreamInfo } from '../l7/stream-info.js'
 import type { ListenerStats } from '../metrics/stat-names.js'
-import { OUTRIGGER_METADATA } from '../model/metadata.js'
+import { type Metadata, OUTRIGGER_METADATA } from '../model/metadata.js'
 import { ClientHelloParser, type ClientHelloResult } from '../mtls/client-hello.js'
 import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
 import type { ChainRuntime, Denial, FilterState } from './network-filters.js'
@@ -28,8 +31,12 @@ export interface ListenerVersion {
   readonly stats: ListenerStats
   /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */
   readonly drainClose: () => boolean
+  /** The listener's own: one line a connection, where those of its filters have one a request. */
+  readonly accessLogs: readonly OpenAccessLog[]
   readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
 }
+
+const NO_METADATA: Metadata = new Map()
 
 export class Connection {
   readonly id = nextConnectionId++
@@ -53,6 +60,11 @@ export class Connection {
   /** Read behind a PROXY protocol header, for whoever reads next. */
   private pushedBack: Buffer | null = null
   private gone = false
+  private denial: Denial | null = null
+  private asking: AsyncCall | null = null
+  private unmatched = false
+  /** The TCP proxy's logs, among them the listener's, have this connection. */
+  private logged = false
   private readonly startedAt = performance.now()
 
   constructor(socket: Socket, version: ListenerVersion, drainClose: () => boolean, onGone: (connection: Connection) => void) {
@@ -246,6 +258,7 @@ export class Connection {
     const chain = this.version.matcher.find(this.matchInput)
     if (chain === null) {
       this.version.stats.main.no_filter_chain_match.value++
+      this.unmatched = true
       this.version.log('debug', `listener ${this.version.name}: no filter chain matches`, {
         sni: this.matchInput.serverName,
         remote: this.remoteText,
@@ -331,14 +344,54 @@ export class Connection {
   // ---- identity -> network filters -> terminal ----------------------------------------------------------------------------------
 
   private identify(tls: TlsInfo | null, early: Buffer | null): void {
+    const { chain } = this
+    this.info = this.describe(tls)
+    this.runPreFilters(chain!, 0, early)
+  }
+
+  /** From the filter `from` on; one that asks elsewhere goes on from where it stands when the answer is there. */
+  private runPreFilters(chain: ChainRuntime, from: number, early: Buffer | null): void {
+    const { preFilters } = chain
+    for (let i = from; i < preFilters.length; i++) {
+      const filter = preFilters[i]!
+      if (filter.ask !== undefined) {
+        this.asking = filter.ask(this.info!, denial => {
+          this.asking = null
+          if (denial !== null) this.refuse(denial)
+          else this.runPreFilters(chain, i + 1, early)
+        })
+        return
+      }
+      const denial = filter.check(this.info!, this.state)
+      if (denial !== null) {
+        this.refuse(denial)
+        return
+      }
+    }
+    // Not `chain`: the listener may have changed while a filter asked.
+    this.startTerminal(this.chain!, early)
+  }
+
+  private refuse(denial: Denial): void {
+    const { terminal } = this.chain!
+    this.denial = denial
+    this.logDenial(denial)
+    if (terminal.kind === 'tcp') {
+      writeAccessLogs(terminal.runtime.accessLogs, this.streamInfo())
+      this.logged = true
+    }
+    this.secured.destroy()
+  }
+
+  private describe(tls: TlsInfo | null): ConnectionInfo {
     const { matchInput, version, chain } = this
     const { model } = version
-    this.info = {
+    return {
       id: this.id,
       listenerName: version.name,
       listenerMetadata: model.metadata,
-      filterChainName: chain!.model.name,
-      filterChainMetadata: chain!.model.metadata,
+      filterChainName: chain?.model.name ?? '',
+      filterChainMetadata: chain?.model.metadata ?? NO_METADATA,
       trafficDirection: model.trafficDirection,
       localAddress: matchInput.localAddress || (model.address.kind === 'pipe' ? model.address.path : ''),
       localPort: matchInput.localPort,
@@ -349,27 +402,15 @@ export class Connection {
       requestedServerName: matchInput.serverName,
       tls,
     }
-    const denial = this.runPreFilters(chain!)
-    if (denial !== null) {
-      this.logDenial(denial)
-      if (chain!.terminal.kind === 'tcp') {
-        const stream = new StreamInfo(this.info, Date.now() - (performance.now() - this.startedAt), this.startedAt)
-        noteDenial(stream, denial)
-        stream.endedAt = performance.now()
-        writeAccessLogs(chain!.terminal.runtime, stream)
-      }
-      this.secured.destroy()
-      return
-    }
-    this.startTerminal(chain!, early)
   }
 
-  private runPreFilters(chain: ChainRuntime): Denial | null {
-    for (const filter of chain.preFilters) {
-      const denial = filter.check(this.info!, this.state)
-      if (denial !== null) return denial
-    }
-    return null
+  /** The connection as a whole, for its log line. */
+  private streamInfo(): StreamInfo {
+    const now = performance.now()
+    const stream = new StreamInfo(this.info ?? this.describe(null), Date.now() - (now - this.startedAt), this.startedAt)
+    if (this.denial !== null) noteDenial(stream, this.denial)
+    stream.endedAt = now
+    return stream
   }
 
   private logDenial(denial: Denial): void {
@@ -388,6 +429,7 @@ export class Connection {
         this.http = new DownstreamConnection(socket, this.info!, terminal.runtime, early, () => {}, this.drainClose)
         return
       case 'tcp':
+        this.logged = true
         this.tcp = new TcpProxySession(socket, this.info!, terminal.runtime, this.state.cluster, early)
         return
       case 'directResponse':
@@ -449,7 +491,10 @@ export class Connection {
     this.gone = true
     this.clearTimer()
     this.endInspection()
+    this.asking?.cancel()
+    this.asking = null
     for (const release of this.state.releases) release()
+    this.logConnection()
     const { main, worker } = this.accepted.stats
     main.downstream_cx_active.value--
     main.downstream_cx_destroy.value++
@@ -457,11 +502,29 @@ export class Connection {
     worker.downstream_cx_active.value--
     this.onGone(this)
   }
+
+  /** Envoy's listener access log: also for connections that no filter chain took or whose handshake failed. */
+  private logConnection(): void {
+    const { accessLogs } = this.accepted
+    if (accessLogs.length === 0 || this.logged) return
+    const stream = this.streamInfo()
+    if (this.unmatched) {
+      stream.responseFlags |= ResponseFlag.NoRouteFound
+      stream.responseCodeDetails = 'filter_chain_not_found'
+    }
+    if (this.info !== null) {
+      stream.bytesReceived = this.secured.bytesRead
+      stream.bytesSent = this.secured.bytesWritten
+    }
+    writeAccessLogs(accessLogs, stream)
+  }
 }
 
 /** For the access log: why the connection was closed. */
 function noteDenial(stream: StreamInfo, denial: Denial): void {
   stream.connectionTerminationDetails = denial.details
+  stream.responseFlags |= denial.responseFlag ?? 0
+  stream.responseCodeDetails = denial.responseCodeDetails ?? ''
   stream.deniedBy = denial.reason
   stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_by', denial.decider)
   stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_reason', denial.reason)

@@ -30,17 +30,23 @@ interface CompiledMatch<T> {
 export class FilterChainMatcher<T> {
   private readonly chains: readonly CompiledMatch<T>[]
   private readonly fallback: T | null
-  /** SNI, ALPN or the transport protocol must be known before a chain can be chosen. */
+  /**
+   * The ClientHello must be read before anything else: a chain is chosen by it, or a chain leaves TLS to others, and its sni_cluster,
+   * its rules and its logs want the server name all the same (Consul's mesh gateway: one chain that matches everything).
+   */
   readonly needsClientHello: boolean
 
   constructor(listener: Listener, make: (chain: FilterChain) => T) {
     this.chains = listener.filterChains.map(chain => ({ value: make(chain), scores: compileScores(chain) }))
     this.fallback = listener.defaultFilterChain === null ? null : make(listener.defaultFilterChain)
+    const { filterChains, defaultFilterChain } = listener
     this.needsClientHello =
       listener.tlsInspector &&
-      listener.filterChains.some(
-        ({ match }) => match.serverNames.length > 0 || match.applicationProtocols.length > 0 || match.transportProtocol !== '',
-      )
+      (defaultFilterChain?.tls === null ||
+        filterChains.some(
+          ({ match, tls }) =>
+            tls === null || match.serverNames.length > 0 || match.applicationProtocols.length > 0 || match.transportProtocol !== '',
+        ))
   }
 
   /** All compiled chains, the default last. */

@@ -2,6 +2,7 @@
 // compile-listener for each accepted listener version; the connection walks it in order. The pre-filters decide when the identity
 // is known and before anything is dialled or read: a denied client sees not one byte of the service.
 
+import type { AsyncCall, AsyncGrpcClient } from '../l7/async-client.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import type { HttpRuntime } from '../l7/http-runtime.js'
 import { DenialCounters } from '../l7/rbac/denial-counters.js'
@@ -15,6 +16,7 @@ import type { FilterChain, NetworkFilter } from '../model/listener.js'
 import type { Metadata } from '../model/metadata.js'
 import type { RbacConfig } from '../model/rbac.js'
 import type { DownstreamTlsContext } from '../mtls/downstream-tls.js'
+import { NetworkExtAuthz } from './network-ext-authz.js'
 import type { TcpProxyRuntime } from './tcp-proxy.js'
 
 export type Terminal =
@@ -31,6 +33,9 @@ export interface Denial {
   readonly details: string
   /** Intention or policy that decided; '' = none. */
   readonly decider: string
+  /** For the access log; none by default. */
+  readonly responseFlag?: number
+  readonly responseCodeDetails?: string
 }
 
 /** One admitted connection's state with its filters; `release` gives back what they hold. */
@@ -52,6 +57,8 @@ export interface PreFilter {
   readonly name: string
   /** Null: may pass. */
   check(info: ConnectionInfo, state: FilterState): Denial | null
+  /** The decision, where it comes later: `done` is called once, never from inside, and not after cancel(). The connection waits. */
+  ask?(info: ConnectionInfo, done: (denial: Denial | null) => void): AsyncCall
   /** For a live connection after a config change: only rules, not limits. */
   recheck?(info: ConnectionInfo): Denial | null
 }
@@ -184,7 +191,12 @@ class SniCluster implements PreFilter {
 }
 
 /** The pre-filters of a chain; the terminal filter is compile-listener's. */
-export function compilePreFilters(filters: readonly NetworkFilter[], store: StatsStore, listenerMetadata: Metadata): PreFilter[] {
+export function compilePreFilters(
+  filters: readonly NetworkFilter[],
+  store: StatsStore,
+  listenerMetadata: Metadata,
+  grpcClient: AsyncGrpcClient,
+): PreFilter[] {
   const compiled: PreFilter[] = []
   for (const filter of filters) {
     switch (filter.kind) {
@@ -196,6 +208,9 @@ export function compilePreFilters(filters: readonly NetworkFilter[], store: Stat
         break
       case 'localRateLimit':
         compiled.push(new LocalRateLimit(filter, store))
+        break
+      case 'extAuthz':
+        compiled.push(new NetworkExtAuthz(filter, grpcClient, store))
         break
       case 'sniCluster':
         compiled.push(new SniCluster(filter.name))

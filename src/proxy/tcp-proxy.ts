@@ -3,8 +3,7 @@
 // sees a server-first greeting). Ends exactly once, in finish(). HOT: the relay.
 
 import type { Socket } from 'node:net'
-import type { CompiledAccessLog } from '../l7/access-log.js'
-import type { LogSink } from '../l7/access-log-sink.js'
+import type { OpenAccessLog } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import { ResponseFlag } from '../l7/response-flags.js'
 import { StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
@@ -31,7 +30,8 @@ export interface TcpProxyRuntime {
   readonly pools: UpstreamPools
   /** Null: a connection to the endpoint for each client. */
   readonly tunneling: Tunneling | null
-  readonly accessLogs: readonly { readonly log: CompiledAccessLog; readonly sink: LogSink }[]
+  /** The filter's own, and the listener's: both have one line a connection. */
+  readonly accessLogs: readonly OpenAccessLog[]
   readonly random: () => number
   readonly hash: ((info: ConnectionInfo) => bigint | null) | null
   readonly log: (message: string) => void
@@ -232,13 +232,13 @@ export class TcpProxySession implements TcpUpstreamListener {
     stats.downstream_cx_rx_bytes_total.value += info.bytesReceived
     stats.downstream_cx_tx_bytes_total.value += info.bytesSent
     this.releaseAttempt()
-    writeAccessLogs(runtime, info)
+    writeAccessLogs(runtime.accessLogs, info)
   }
 }
 
-/** Also for a connection that was denied before a session was made. */
-export function writeAccessLogs(runtime: TcpProxyRuntime, info: StreamInfo): void {
-  for (const { log, sink } of runtime.accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
+/** Also for a connection that has no session: denied before, or of another kind. */
+export function writeAccessLogs(accessLogs: readonly OpenAccessLog[], info: StreamInfo): void {
+  for (const { log, sink } of accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
 }
 
 function pickCluster(config: TcpProxy, random: () => number): string {

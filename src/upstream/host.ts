@@ -119,8 +119,12 @@ export class Host {
     return (this.flags & flag) !== 0
   }
 
-  /** Ends every pool; called once, by the cluster, when the host leaves (`graceful`) or its connections must go now. */
+  /**
+   * Ends every pool: the host leaves, or its connections must be made anew (other timeouts, other HTTP options). A host that stays gets
+   * new pools with the next request; one that left keeps the closed ones, so that nobody dials it again.
+   */
   closePools(graceful: boolean): void {
     for (const pool of [...this.pools.values()]) pool.close(graceful)
+    if (!this.removed) this.pools.clear()
   }
 }

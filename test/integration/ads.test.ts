@@ -22,6 +22,9 @@ afterAll(async () => {
   await two.close()
 })
 
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
+const HTTP_TYPE = `type.googleapis.com/${HTTP_OPTIONS}`
+
 describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
   let ads: AdsFixture
   let proxy: ProxyProcess
@@ -186,6 +189,21 @@ describe('ADS: live connections', () => {
     expect(await proxy.stat('listener_manager.total_listeners_draining')).toBe(0)
     kept.destroy()
     ws.destroy()
+  })
+
+  // As Consul's property-override, ConnectTimeoutMs and PassiveHealthCheck do: the cluster changes, its endpoints stay.
+  it('a cluster whose connection settings change goes on serving without a failed request', async () => {
+    const traffic = new SteadyTraffic(port, 4)
+    await traffic.more(50)
+    const options = {
+      typed_extension_protocol_options: { [HTTP_OPTIONS]: { '@type': HTTP_TYPE, explicit_http_config: { http_protocol_options: {} } } },
+    }
+    for (const more of [{ connect_timeout: '3s' }, { per_connection_buffer_limit_bytes: 65_536 }, options, {}]) {
+      await ads.apply({ clusters: [edsCluster('app', more)] })
+      await traffic.more(50)
+    }
+    await traffic.stop()
+    expect(traffic.failures).toEqual([])
   })
 
   it('an equal update touches nothing', async () => {

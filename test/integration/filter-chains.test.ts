@@ -22,6 +22,7 @@ const origins = new Map(names.map(name => [name, greeter(name)]))
 let behind: tls.Server
 let chains: number
 let pass: number
+let gateway: number
 let first: number
 let proxy: ProxyProcess
 
@@ -35,6 +36,7 @@ beforeAll(async () => {
   for (const origin of origins.values()) await origin.listen()
   chains = await freePort()
   pass = await freePort()
+  gateway = await freePort()
   first = await freePort()
   const chain = (name: (typeof names)[number], filter_chain_match: object, secure: boolean, more: object = {}): object => ({
     name,
@@ -67,6 +69,14 @@ beforeAll(async () => {
                 filters: [typed('envoy.filters.network.sni_cluster', 'filters.network.sni_cluster.v3.SniCluster'), tcpProxy('none')],
               },
             ],
+          },
+          {
+            // As Consul has it on a mesh gateway: no match, no cluster.
+            ...listener('gateway', gateway, [
+              typed('envoy.filters.network.sni_cluster', 'filters.network.sni_cluster.v3.SniCluster'),
+              tcpProxy(''),
+            ]),
+            listener_filters: [inspector],
           },
           listener('first', first, [tcpProxy('first')]),
         ],
@@ -167,11 +177,13 @@ describe('tls_inspector', () => {
 
 describe('sni_cluster', () => {
   it('passes the handshake through to the cluster of that name: the certificate is the origin’s own', async () => {
-    const socket = tls.connect({ port: pass, host: '127.0.0.1', ca: ca.pem, servername: 'passed.internal' })
-    await once(socket, 'secureConnect')
-    expect(socket.authorized).toBe(true)
-    expect(String((await once(socket, 'data'))[0])).toBe('passed through')
-    socket.destroy()
+    for (const port of [pass, gateway]) {
+      const socket = tls.connect({ port, host: '127.0.0.1', ca: ca.pem, servername: 'passed.internal' })
+      await once(socket, 'secureConnect')
+      expect(socket.authorized).toBe(true)
+      expect(String((await once(socket, 'data'))[0])).toBe('passed through')
+      socket.destroy()
+    }
   })
 
   it('closes the connection for a name without a cluster, and for one that no chain takes', async () => {

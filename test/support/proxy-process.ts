@@ -58,6 +58,11 @@ export interface ProxyOptions {
   readonly flags?: readonly string[]
   readonly bin?: string
   readonly untilReady?: boolean
+  /** Where the bootstrap's own `admin` listens, when it has one. */
+  readonly adminPort?: number
+  /** The whole command line in place of ours: for a launcher that writes the bootstrap and execs the proxy itself. */
+  readonly argv?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
 }
 
 const started = new Set<ProxyProcess>()
@@ -87,7 +92,7 @@ export class ProxyProcess {
   }
 
   static async start(options: ProxyOptions): Promise<ProxyProcess> {
-    const adminPort = await freePort()
+    const adminPort = options.adminPort ?? (await freePort())
     const proxy = spawnProxy(options, adminPort, (child, dir) => new ProxyProcess(child, adminPort, dir))
     started.add(proxy)
     if (options.untilReady !== false) await proxy.ready()
@@ -214,8 +219,9 @@ function spawnProxy(options: ProxyOptions, adminPort: number, make: (child: Chil
   const flags = options.flags ?? []
   // Envoy refuses a flag that stands twice.
   const defaults = DEFAULT_FLAGS.flatMap(([name, value]) => (flags.includes(name) ? [] : [name, value]))
-  const argv = ['--disable-hot-restart', ...(flags.includes('-c') ? [] : ['-c', file]), ...defaults, ...flags]
-  return make(spawn(bin, argv, { stdio: ['ignore', 'pipe', 'pipe'] }), dir)
+  const own = ['--disable-hot-restart', ...(flags.includes('-c') ? [] : ['-c', file]), ...defaults, ...flags]
+  const env = options.env ?? process.env
+  return make(spawn(bin, options.argv ?? own, { stdio: ['ignore', 'pipe', 'pipe'], env }), dir)
 }
 
 /** Ends every proxy of this test file; call it in afterAll. */

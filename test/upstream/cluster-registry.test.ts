@@ -320,4 +320,18 @@ describe('host set changes', () => {
     expect(run(false)).toEqual(['10.0.0.2:80 true'])
     expect(run(true)).toEqual(['10.0.0.2:80 true', '10.0.0.1:80 true'])
   })
+
+  it('forgets a closed pool of a host that stays, so that the next request makes one, and keeps that of a host that left', () => {
+    const { registry } = testRegistry()
+    registry.apply(cluster('c'))
+    registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.2']))
+    const [stays, leaves] = registry.get('c')!.hosts
+    for (const host of [stays!, leaves!]) host.pools.set('p', { close: () => {} })
+    registry.apply(cluster('c', { connectTimeoutMs: 1_234 }))
+    expect([stays!.pools.size, leaves!.pools.size]).toEqual([0, 0])
+    for (const host of [stays!, leaves!]) host.pools.set('p', { close: () => {} })
+    registry.applyAssignment(eds('c', ['10.0.0.1']))
+    expect([stays!.pools.size, leaves!.pools.size]).toEqual([1, 1])
+    expect(registry.get('c')!.hosts).toEqual([stays])
+  })
 })

@@ -3,6 +3,7 @@
 import type { ExtAuthzConfig } from '../../model/http-filter.js'
 import type { HeaderOption } from '../../model/route.js'
 import type { RequestHead } from '../codec/codec.js'
+import type { ConnectionInfo } from '../connection-info.js'
 import type { FilterCall } from '../http-filter.js'
 import { type AuthzDecision, type DecidedHeader, MAX_AUTHZ_HEADERS } from './ext-authz-decision.js'
 import { readStruct, writeStruct } from './protobuf-struct.js'
@@ -34,24 +35,47 @@ export function encodeCheckRequest(input: CheckInput): Buffer {
   return new ProtobufWriter().message(1, attributes => writeAttributes(attributes, input)).finish()
 }
 
+/** The question for a whole connection, from the network filter of the same name. */
+export function encodeConnectionCheck(
+  connection: ConnectionInfo,
+  config: { readonly includePeerCertificate: boolean; readonly includeTlsSession: boolean },
+): Buffer {
+  const sni = config.includeTlsSession ? connection.requestedServerName : ''
+  return new ProtobufWriter()
+    .message(1, attributes => {
+      attributes.message(1, source => {
+        writeAddress(source, connection.remoteAddress, connection.remotePort)
+        writePeer(source, connection, config.includePeerCertificate)
+      })
+      attributes.message(2, destination => writeDestination(destination, connection))
+      if (sni !== '') attributes.message(12, session => session.string(1, sni))
+    })
+    .finish()
+}
+
+function writePeer(source: ProtobufWriter, { tls }: ConnectionInfo, withCertificate: boolean): void {
+  const peer = tls?.peer ?? null
+  if (peer === null) return
+  source.string(4, peer.uriSans[0] ?? peer.dnsSans[0] ?? peer.subject)
+  if (withCertificate) source.string(5, encodeURIComponent(peer.pem))
+}
+
+function writeDestination(destination: ProtobufWriter, { tls, localAddress, localPort }: ConnectionInfo): void {
+  writeAddress(destination, localAddress, localPort)
+  if (tls !== null) destination.string(4, tls.localUriSans[0] ?? tls.localDnsSans[0] ?? tls.localSubject)
+}
+
 function writeAttributes(attributes: ProtobufWriter, input: CheckInput): void {
   const { call, head, config } = input
   const { info } = call
   const { connection } = info
   const { tls } = connection
-  const peer = tls?.peer ?? null
   attributes.message(1, source => {
     writeAddress(source, info.remoteAddress, info.remoteAddress === connection.remoteAddress ? connection.remotePort : 0)
     source.string(2, head.headers.get('x-envoy-downstream-service-cluster') ?? '')
-    if (peer !== null) {
-      source.string(4, peer.uriSans[0] ?? peer.dnsSans[0] ?? peer.subject)
-      if (config.includePeerCertificate) source.string(5, encodeURIComponent(peer.pem))
-    }
+    writePeer(source, connection, config.includePeerCertificate)
   })
-  attributes.message(2, destination => {
-    writeAddress(destination, connection.localAddress, connection.localPort)
-    if (tls !== null) destination.string(4, tls.localUriSans[0] ?? tls.localDnsSans[0] ?? tls.localSubject)
-  })
+  attributes.message(2, destination => writeDestination(destination, connection))
   attributes.message(4, request => {
     request.message(1, time => {
       time.uint(1, Math.floor(info.startTimeMs / 1000))

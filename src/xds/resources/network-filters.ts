@@ -6,6 +6,7 @@ import type { HashPolicy } from '../../model/route.js'
 import type { Filter } from '../gen/envoy/config/listener/v3/listener_components_pb.js'
 import type { ConnectionLimit } from '../gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
 import type { Config as DirectResponse } from '../gen/envoy/extensions/filters/network/direct_response/v3/config_pb.js'
+import type { ExtAuthz } from '../gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.js'
 import type { HttpConnectionManager } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { RBAC } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
@@ -16,6 +17,7 @@ import type {
 import type { HashPolicy as TcpHashPolicy } from '../gen/envoy/type/v3/hash_policy_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { describeType, unpackAny } from './any.js'
+import { decodeGrpcService } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { checkFormat } from './format-string.js'
@@ -25,6 +27,7 @@ import { decodeRbacRules } from './rbac.js'
 import { decodeHeaderOptions, decodeMetadata, durationMsOr } from './values.js'
 
 const HOUR_MS = 3_600_000
+const AUTHZ_TIMEOUT_MS = 200
 
 type FilterDecoder = (name: string, message: unknown, ctx: Ctx) => NetworkFilter | null
 
@@ -32,6 +35,7 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
   ['rbac.v3.RBAC', (name, m, ctx) => ({ kind: 'rbac', name, rbac: decodeNetworkRbac(m as RBAC, ctx) })],
   ['connection_limit.v3.ConnectionLimit', (name, m) => decodeConnectionLimit(name, m as ConnectionLimit)],
   ['local_ratelimit.v3.LocalRateLimit', (name, m, ctx) => decodeLocalRateLimit(name, m as LocalRateLimit, ctx)],
+  ['ext_authz.v3.ExtAuthz', (name, m, ctx) => decodeNetworkExtAuthz(name, m as ExtAuthz, ctx)],
   ['sni_cluster.v3.SniCluster', name => ({ kind: 'sniCluster', name })],
   ['tcp_proxy.v3.TcpProxy', (name, m, ctx) => ({ kind: 'tcpProxy', name, tcpProxy: decodeTcpProxy(m as TcpProxyMessage, ctx) })],
   [
@@ -127,6 +131,24 @@ function decodeLocalRateLimit(name: string, limit: LocalRateLimit, ctx: Ctx): Ne
     ...bucket,
     enabled:
       flag === undefined ? null : { numerator: (flag.defaultValue ?? true) ? 100 : 0, denominator: 100, runtimeKey: flag.runtimeKey },
+  }
+}
+
+function decodeNetworkExtAuthz(name: string, config: ExtAuthz, ctx: Ctx): NetworkFilter | null {
+  if (config.grpcService === undefined) {
+    ctx.at('grpc_service').error('value is required')
+    return null
+  }
+  const service = decodeGrpcService(config.grpcService, ctx.at('grpc_service'))
+  return {
+    kind: 'extAuthz',
+    name,
+    statPrefix: config.statPrefix,
+    service,
+    timeoutMs: service.timeoutMs ?? AUTHZ_TIMEOUT_MS,
+    failureModeAllow: config.failureModeAllow,
+    includePeerCertificate: config.includePeerCertificate,
+    includeTlsSession: config.includeTlsSession,
   }
 }
 

@@ -41,6 +41,7 @@ import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls
 import { ConnectionLimitSchema } from '../gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
 import { ConfigSchema as DirectResponseSchema } from '../gen/envoy/extensions/filters/network/direct_response/v3/config_pb.js'
 import { EchoSchema } from '../gen/envoy/extensions/filters/network/echo/v3/echo_pb.js'
+import { ExtAuthzSchema as NetworkExtAuthzSchema } from '../gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.js'
 import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { LocalRateLimitSchema as NetworkLocalRateLimitSchema } from '../gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RBACSchema as NetworkRbacSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
@@ -116,6 +117,7 @@ const SCHEMAS: readonly DescMessage[] = [
   ProxyProtocolSchema,
   TlsInspectorSchema,
   ConnectionLimitSchema,
+  NetworkExtAuthzSchema,
   DirectResponseSchema,
   EchoSchema,
   HttpConnectionManagerSchema,

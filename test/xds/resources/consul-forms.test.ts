@@ -7,6 +7,7 @@ import {
   decodeListenerJson,
   decodeRouteJson,
   endpointJson,
+  errorsOf,
   hcm,
   httpFilter,
   type Json,
@@ -259,6 +260,25 @@ describe('Consul’s other resources', () => {
       lbPolicy: { kind: 'clusterProvided' },
       discovery: { kind: 'aggregate', clusters: ['failover-target~0~api', 'failover-target~1~api'] },
     })
+  })
+
+  it('a TCP service with builtin/ext-authz', () => {
+    const authz = (config: Json): Json =>
+      networkFilter('ext_authz.v3.ExtAuthz', { stat_prefix: 'response', transport_api_version: 'V3', ...config })
+    const tcp = networkFilter('tcp_proxy.v3.TcpProxy', { stat_prefix: 'public_listener', cluster: 'local_app' })
+    const service = { grpc_service: { envoy_grpc: { cluster_name: 'local_ext_authz' } } }
+    const listener = decoded(decodeListenerJson(listenerJson({ filters: [authz({ ...service, failure_mode_allow: true }), tcp] })))
+    expect(listener.filterChains[0]!.filters[0]).toMatchObject({
+      kind: 'extAuthz',
+      statPrefix: 'response',
+      service: { cluster: 'local_ext_authz' },
+      timeoutMs: 200,
+      failureModeAllow: true,
+      includePeerCertificate: false,
+    })
+    expect(errorsOf(decodeListenerJson(listenerJson({ filters: [authz({}), tcp] })))).toContain(
+      'filter_chains[0].filters[0].typed_config.grpc_service: value is required',
+    )
   })
 
   it('local_app behind a unix socket', () => {

@@ -27,6 +27,10 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.network.direct_response.v3.Config': { supported: 'response' },
   'envoy.extensions.filters.network.echo.v3.Echo': { supported: '' },
+  'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz': {
+    supported: 'stat_prefix grpc_service failure_mode_allow include_peer_certificate transport_api_version include_tls_session',
+    accepted: { filter_enabled_metadata: 'every connection is checked', bootstrap_metadata_labels_key: '' },
+  },
   'envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit': {
     supported: 'stat_prefix token_bucket runtime_enabled',
     accepted: { share_key: '' },

@@ -25,6 +25,7 @@ function world() {
       config: { tls: null, name: 'c', http: { autoSni: false } },
       breakers: () => breakers,
       traffic: { main, chargeResponse: () => {} },
+      recordLocalOriginSuccess: () => {},
     },
     stats: { rqTotal: 0 },
     activeRequests: 0,

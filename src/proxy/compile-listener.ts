@@ -123,6 +123,7 @@ function compileTerminal(
           accessLogs: compileLogs([...config.accessLogs, ...listener.accessLogs], env),
           random: env.random,
           tunneling: compileTunneling(config.tunneling),
+          bufferLimitBytes: listener.perConnectionBufferLimitBytes,
           hash: tcpHashPolicy(config.hashPolicy),
           log: message => env.log('info', message),
         },

@@ -10,6 +10,7 @@ import { StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
 import type { TcpProxyHandles } from '../metrics/stat-names.js'
 import type { TcpProxy } from '../model/listener.js'
+import { BulkWriter } from '../upstream/bulk-writer.js'
 import type { ClusterRegistry } from '../upstream/cluster-registry.js'
 import type { Host } from '../upstream/host.js'
 import { LazyTimer } from '../upstream/lazy-timer.js'
@@ -32,6 +33,8 @@ export interface TcpProxyRuntime {
   readonly tunneling: Tunneling | null
   /** The filter's own, and the listener's: both have one line a connection. */
   readonly accessLogs: readonly OpenAccessLog[]
+  /** Most bytes waiting for the client before the upstream is not read from. */
+  readonly bufferLimitBytes: number
   readonly random: () => number
   readonly hash: ((info: ConnectionInfo) => bigint | null) | null
   readonly log: (message: string) => void
@@ -152,15 +155,17 @@ export class TcpProxySession implements TcpUpstreamListener {
     info.upstreamLocalAddress = localAddress === undefined ? '' : `${localAddress}:${localPort}`
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})
+    const toClient = new BulkWriter(downstream, this.runtime.bufferLimitBytes)
+    const toUpstream = new BulkWriter(upstream, host?.cluster.config.perConnectionBufferLimitBytes ?? this.runtime.bufferLimitBytes)
     upstream.on('data', (chunk: Buffer) => {
       info.bytesSent += chunk.length
       this.touch()
-      if (!downstream.write(chunk)) upstream.pause()
+      if (!toClient.write(chunk)) upstream.pause()
     })
     downstream.on('data', (chunk: Buffer) => {
       info.bytesReceived += chunk.length
       this.touch()
-      if (!upstream.write(chunk)) downstream.pause()
+      if (!toUpstream.write(chunk)) downstream.pause()
     })
     downstream.on('drain', () => upstream.resume())
     upstream.on('drain', () => downstream.resume())

@@ -3,6 +3,7 @@
 // bounded time ends, so that a last response is not lost to a reset (RFC 9112 §9.6; Envoy delayed_close_timeout).
 
 import type { Socket } from 'node:net'
+import { BulkWriter } from './bulk-writer.js'
 
 /** Above this much unsent data a write reports backpressure. Envoy's per_connection_buffer_limit_bytes default is 1 MiB. */
 export const DEFAULT_HIGH_WATERMARK_BYTES = 1024 * 1024
@@ -11,6 +12,7 @@ export class SocketTransport {
   readonly socket: Socket
   bytesWritten = 0
   private readonly highWatermark: number
+  private readonly writer: BulkWriter
   private readonly delayedCloseMs: number
   private pauses = 0
   private ended = false
@@ -19,6 +21,7 @@ export class SocketTransport {
   constructor(socket: Socket, highWatermark = DEFAULT_HIGH_WATERMARK_BYTES, delayedCloseMs = 1000) {
     this.socket = socket
     this.highWatermark = highWatermark
+    this.writer = new BulkWriter(socket, highWatermark)
     this.delayedCloseMs = delayedCloseMs
   }
 
@@ -32,7 +35,7 @@ export class SocketTransport {
     if (socket.destroyed || this.ended) return true
     this.bytesWritten += data.length
     if (typeof data === 'string') return socket.write(data, 'latin1') || socket.writableLength < this.highWatermark
-    return socket.write(data) || socket.writableLength < this.highWatermark
+    return this.writer.write(data)
   }
 
   end(half?: 'half'): void {

@@ -1,29 +1,17 @@
-// `npm run demo` as a user runs it: real processes, real ports. Each run takes a span of ports that is free, below the range from which
-// the system hands out ports to others.
+// `npm run demo` as a user runs it: real processes, real ports, each run on a span of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { PORT_SPAN, portsInUse, portTable } from '../../src/cli/demo/port-table.js'
+import { freeSpan } from '../support/port-range.js'
 import { proxyBin } from '../support/proxy-process.js'
 
 /** Beside the executable that the other integration tests run (OUTRIGGER_BIN names another build). */
 const DEMO_MAIN = join(dirname(proxyBin), '../dist/cli/demo/demo-main.js')
-const FIRST_BASE = 10_000
-const LAST_BASE = 30_000
 const RUN_TIMEOUT_MS = 180_000
 const envoy = process.env['ENVOY_BIN']
-
-let nextBase = FIRST_BASE + (process.pid % 300) * PORT_SPAN
-async function freeBase(): Promise<number> {
-  for (; nextBase < LAST_BASE; nextBase += PORT_SPAN) {
-    if ((await portsInUse(portTable(nextBase))).length > 0) continue
-    nextBase += PORT_SPAN
-    return nextBase - PORT_SPAN
-  }
-  throw new Error('no free span of ports')
-}
 
 class Demo {
   readonly child: ChildProcess
@@ -82,7 +70,7 @@ afterEach(async () => {
 
 describe('the demo', () => {
   it('--once shows every fact and exits 0', { timeout: RUN_TIMEOUT_MS }, async () => {
-    const base = await freeBase()
+    const base = await freeSpan(PORT_SPAN)
     const run = demo('--once', '--port-base', String(base))
     expect([await run.ended(), run.text]).toEqual([0, expect.stringContaining('Every fact held.')])
     expect(run.text).not.toContain('FAILED')
@@ -92,7 +80,7 @@ describe('the demo', () => {
   })
 
   it('names a port that is in use, and starts nothing', async () => {
-    const base = await freeBase()
+    const base = await freeSpan(PORT_SPAN)
     const { application } = portTable(base).instances['api-v1']
     const server = createServer().listen(application, '127.0.0.1')
     await new Promise(resolve => server.once('listening', resolve))
@@ -106,7 +94,7 @@ describe('the demo', () => {
   })
 
   it('stays up until Ctrl-C, which stops every process', { timeout: RUN_TIMEOUT_MS }, async () => {
-    const base = await freeBase()
+    const base = await freeSpan(PORT_SPAN)
     const run = demo('--port-base', String(base))
     await run.printed('Ctrl-C stops everything.')
     const line = run.text.split('\n').find(text => text.includes('/hello') && text.includes('curl http')) ?? ''
@@ -118,7 +106,7 @@ describe('the demo', () => {
   })
 
   it('leaves no process behind when it is killed', { timeout: RUN_TIMEOUT_MS }, async () => {
-    const base = await freeBase()
+    const base = await freeSpan(PORT_SPAN)
     const run = demo('--port-base', String(base))
     await run.printed('1. ')
     run.child.kill('SIGKILL')
@@ -135,7 +123,7 @@ describe('the demo', () => {
 describe.skipIf(!envoy)('the demo with the real Envoy (needs ENVOY_BIN)', () => {
   it.each(['web', 'api', 'all'])('--envoy %s', { timeout: RUN_TIMEOUT_MS }, async names => {
     expect(existsSync(envoy!)).toBe(true)
-    const run = demo('--once', '--envoy', names, '--port-base', String(await freeBase()))
+    const run = demo('--once', '--envoy', names, '--port-base', String(await freeSpan(PORT_SPAN)))
     expect([await run.ended(), run.text]).toEqual([0, expect.stringContaining('Every fact held.')])
   })
 })

@@ -60,15 +60,25 @@ process.once('exit', () => {
   for (const folder of held) rmSync(folder, { recursive: true, force: true })
 })
 
+function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  return new Promise(resolve => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
+
 export async function freePort(): Promise<number> {
+  return freeSpan(1)
+}
+
+/** The first of `size` (at most 100) free ports in a row. */
+export async function freeSpan(size: number): Promise<number> {
   for (;;) {
-    if (next === end) takeRange()
-    const port = next++
-    const server = createServer()
-    const free = await new Promise<boolean>(resolve => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-    })
-    if (free) return port
+    if (end - next < size) takeRange()
+    const first = next
+    next += size
+    const free = await Promise.all(Array.from({ length: size }, (_, i) => isFree(first + i)))
+    if (free.every(Boolean)) return first
   }
 }

@@ -19,11 +19,11 @@ const DEFAULT_FLAGS = [
   ['--drain-time-s', '5'],
   ['--concurrency', '1'],
 ] as const
-const READY_WITHIN_MS = 15_000
-const STOP_WITHIN_MS = 10_000
+const READY_WITHIN_MS = 40_000
+const STOP_WITHIN_MS = 20_000
 
 /** Polls another process until `check` holds; fails with `what` and the last value seen. */
-export async function until<T>(what: string, check: () => T | Promise<T>, withinMs = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, check: () => T | Promise<T>, withinMs = 20_000): Promise<NonNullable<T>> {
   const deadline = Date.now() + withinMs
   let last: unknown
   while (Date.now() < deadline) {

@@ -7,8 +7,10 @@ import type { TLSSocket } from 'node:tls'
 import type { CommonTlsContext } from '../model/tls.js'
 import type { SecretListener, SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
-import { buildMaterial, dependenciesOf, type MaterialInput, type TlsMaterial } from './tls-material.js'
+import type { MaterialInput } from './tls-input.js'
+import { buildMaterial, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
+import { dependenciesOf } from './tls-sources.js'
 import type { TrustHistory } from './trust-history.js'
 
 export interface TlsContextDeps {

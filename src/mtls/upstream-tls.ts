@@ -12,7 +12,8 @@ import type { PeerIdentity } from './peer-identity.js'
 import type { ResumableSession } from './session-cache.js'
 import { sessionWithoutPeer } from './session-without-peer.js'
 import { alpnWire, chainErrorOf, peerCertificateOf, TlsContext, type TlsContextDeps } from './tls-context.js'
-import { type TlsMaterial, upstreamInput } from './tls-material.js'
+import { upstreamInput } from './tls-input.js'
+import type { TlsMaterial } from './tls-material.js'
 
 /** What a cluster gives to its TLS context. */
 export interface UpstreamTlsOwner {

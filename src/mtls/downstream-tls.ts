@@ -67,7 +67,7 @@ export class DownstreamTlsContext extends TlsContext {
   private choice: CertificateChoice | null = null
 
   constructor(model: DownstreamTls, owner: DownstreamTlsOwner, ownerName: string, deps: TlsContextDeps) {
-    super(downstreamInput(model), ownerName, deps)
+    super(downstreamInput(model), ownerName, owner.tls, deps)
     this.model = model
     this.owner = owner
     const { alpnProtocols, certificates, certificateSds } = model.common

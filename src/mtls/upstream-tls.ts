@@ -46,7 +46,7 @@ export class UpstreamTlsContext extends TlsContext {
   private readonly alpnLists = new Map<string, Buffer>()
 
   constructor(model: UpstreamTls, owner: UpstreamTlsOwner, deps: TlsContextDeps) {
-    super(upstreamInput(model, owner.config.http.autoSanValidation), `cluster ${owner.config.name}`, deps)
+    super(upstreamInput(model, owner.config.http.autoSanValidation), `cluster ${owner.config.name}`, owner.stats.tls, deps)
     this.model = model
     this.owner = owner
     this.checksServerName = model.autoSniSanValidation || owner.config.http.autoSanValidation

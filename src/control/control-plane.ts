@@ -349,7 +349,7 @@ function followChanges(parts: {
   readonly store: Store
 }): void {
   const { catalog, entries, ca, indexes, publisher, store } = parts
-  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes']) indexes.bump(topic, store.index)
+  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes', 'ca-config']) indexes.bump(topic, store.index)
   for (const name of catalog.serviceNames()) indexes.bump(`service:${name}`, store.index)
   catalog.onChange(({ services }) => {
     indexes.bump('services', store.index)

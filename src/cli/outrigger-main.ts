@@ -45,11 +45,15 @@ function buildProgram(io: CommandIo): Command {
 
   const apply = program.command('apply').description('write config entries (YAML or JSON; several documents, lists)')
   fileOption(apply)
-  remote(apply, io, async (api, { file }: { file: string[] }) => (await import('./commands/apply.js')).apply(file, api, io))
+  remote(apply, io, async (api, flags: FileFlags, operands) =>
+    (await import('./commands/apply.js')).apply(filesOf(flags, operands), api, io),
+  )
 
   const register = program.command('register').description("register services (Consul's service definitions, YAML or JSON)")
   fileOption(register)
-  remote(register, io, async (api, { file }: { file: string[] }) => (await import('./commands/apply.js')).register(file, api, io))
+  remote(register, io, async (api, flags: FileFlags, operands) =>
+    (await import('./commands/apply.js')).register(filesOf(flags, operands), api, io),
+  )
 
   const bootstrap = program
     .command('bootstrap')
@@ -81,6 +85,25 @@ function buildProgram(io: CommandIo): Command {
     .option('--effective', 'what the sidecars of each service go by: wildcards and default included, shadowed ones left out')
     .option('--json', 'print JSON')
   remote(list, io, async (api, flags: object) => (await import('./commands/intentions.js')).listIntentions(flags, api, io))
+
+  for (const action of ['allow', 'deny'] as const) {
+    const write = intention
+      .command(action)
+      .description(`${action} calls from a source (* for any) to a destination, in place of what was said for this pair`)
+      .argument('<source>')
+      .argument('<destination>')
+    remote(write, io, async (api, _flags: object, [source, destination]) =>
+      (await import('./commands/intentions.js')).writeIntention({ action, source: source!, destination: destination! }, api, io),
+    )
+  }
+  const remove = intention
+    .command('delete')
+    .description('remove what was said for this pair; the other intentions and the default decide again')
+    .argument('<source>')
+    .argument('<destination>')
+  remote(remove, io, async (api, _flags: object, [source, destination]) =>
+    (await import('./commands/intentions.js')).deleteIntention({ source: source!, destination: destination! }, api, io),
+  )
 
   const proxies = program.command('proxies').description('state of the sidecars').option('--json', 'print JSON')
   remote(proxies, io, async (api, flags: object) => (await import('./commands/proxies.js')).showProxies(flags, api, io))
@@ -137,21 +160,38 @@ function addCa(program: Command, io: CommandIo): void {
   remote(roots, io, async (api, flags: object) => (await import('./commands/ca.js')).showRoots(flags, api, io))
 }
 
+interface FileFlags {
+  readonly file?: readonly string[]
+}
+
 function fileOption(command: Command): void {
-  command.requiredOption(
-    '-f, --file <file>',
-    'file, or - for standard input; may be given several times',
-    (file: string, before?: string[]) => [...(before ?? []), file],
-  )
+  command
+    .argument('[files...]', 'files, as with -f')
+    .option('-f, --file <file>', 'file, or - for standard input; may be given several times', (file: string, before?: string[]) => [
+      ...(before ?? []),
+      file,
+    ])
+}
+
+function filesOf({ file = [] }: FileFlags, operands: readonly string[]): readonly string[] {
+  if (file.length + operands.length === 0) throw new CliError('name a file: -f FILE, or - for standard input')
+  return [...file, ...operands]
 }
 
 /** A command that talks to a control plane: adds the flags that say to which. */
-function remote<F extends object>(command: Command, io: CommandIo, run: (api: ControlApi, flags: F) => Promise<void>): void {
+function remote<F extends object>(
+  command: Command,
+  io: CommandIo,
+  run: (api: ControlApi, flags: F, operands: string[]) => Promise<void>,
+): void {
   command
     .option('--http-addr <addr>', 'HTTP API of the control plane (default: CONSUL_HTTP_ADDR, or 127.0.0.1:8500)')
     .option('--token <token>', 'its token (default: CONSUL_HTTP_TOKEN)')
     .allowExcessArguments(false)
-    .action((flags: F & { httpAddr?: string; token?: string }) => run(controlApiFromFlags(flags, io), flags))
+    .action(() => {
+      const flags = command.opts<F & { httpAddr?: string; token?: string }>()
+      return run(controlApiFromFlags(flags, io), flags, command.args)
+    })
 }
 
 /** `outrigger ... | head` closes the pipe early. */

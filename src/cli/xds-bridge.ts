@@ -12,6 +12,7 @@ import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
 import type { SdsSecretRef } from '../model/tls.js'
 import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
 import type { Server, ServerLog } from '../proxy/server.js'
+import { xxHash64 } from '../upstream/xx-hash.js'
 import { AdsClient, type AdsClientStatus, type AdsTarget, type XdsUpdate, type XdsVerdict } from '../xds/client.js'
 import { FileSubscription } from '../xds/file-subscription.js'
 import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
@@ -49,6 +50,8 @@ export class XdsBridge {
   private readonly files: FileSubscription[] = []
   private readonly stats
   private readonly subscriptions = new Map<string, SubscriptionStats>()
+  /** By the name of a wanted secret. */
+  private readonly secretStats = new Map<string, SubscriptionStats>()
   private readonly named: NamedSubscriptions
   private readonly timers: NodeJS.Timeout[] = []
   private releaseCdsAck: (() => void) | null = null
@@ -268,11 +271,17 @@ export class XdsBridge {
   }
 
   private wantSecret({ name, source }: SdsSecretRef): void {
-    if (source.kind !== 'static') this.named.add(SECRET_TYPE, { name, source })
+    if (source.kind === 'static') return
+    if (!this.secretStats.has(name)) this.secretStats.set(name, this.stats.sds(name))
+    this.named.add(SECRET_TYPE, { name, source })
   }
 
   private dropSecret({ name, source }: SdsSecretRef): void {
-    if (source.kind !== 'static') this.named.remove(SECRET_TYPE, { name, source })
+    if (source.kind === 'static') return
+    this.named.remove(SECRET_TYPE, { name, source })
+    if (this.server.secrets.wanted().some(ref => ref.name === name)) return
+    this.secretStats.get(name)?.release()
+    this.secretStats.delete(name)
   }
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
@@ -295,13 +304,14 @@ export class XdsBridge {
       } else this.options.tracked.accept(update.typeUrl, resource)
     }
     for (const name of update.removed) this.removeResource(update.typeUrl, name)
+    if (update.typeUrl === SECRET_TYPE) this.countSecrets(update, rejected, startedAt)
+    else if (update.typeUrl === ENDPOINT_TYPE) this.countAssignments(update, rejected, startedAt)
     if (stats !== null) {
       stats.update_attempt.value++
       if (rejected.length > 0) stats.update_rejected.value++
       else {
         stats.update_success.value++
-        stats.update_time.value = Date.now()
-        stats.version_text.value = update.systemVersion
+        showVersion(stats, update.systemVersion)
       }
       stats.update_duration.record(performance.now() - startedAt)
     }
@@ -315,6 +325,36 @@ export class XdsBridge {
       this.syncNames()
     }
     return rejected.length > 0 ? { rejected } : undefined
+  }
+
+  private countSecrets(update: XdsUpdate, rejected: readonly { readonly name: string }[], startedAt: number): void {
+    for (const { name, version } of update.resources) {
+      const stats = this.secretStats.get(name)
+      if (stats === undefined) continue
+      stats.update_attempt.value++
+      if (rejected.some(refused => refused.name === name)) stats.update_rejected.value++
+      else {
+        stats.update_success.value++
+        showVersion(stats, version)
+        stats.update_duration.record(performance.now() - startedAt)
+      }
+    }
+  }
+
+  /** Attempts and successes are counted by the cluster itself. */
+  private countAssignments(update: XdsUpdate, rejected: readonly { readonly name: string }[], startedAt: number): void {
+    for (const { name, version } of update.resources) {
+      const isRejected = rejected.some(refused => refused.name === name)
+      for (const { stats } of this.server.clusters.edsUsersOf(name)) {
+        if (isRejected) {
+          stats.eds.update_attempt.value++
+          stats.eds.update_rejected.value++
+        } else {
+          showVersion(stats.eds, version)
+          stats.eds.update_duration.record(performance.now() - startedAt)
+        }
+      }
+    }
   }
 
   /** The control plane sends routes and listeners once CDS is acknowledged: while a cluster has no endpoints yet, the ACK waits. */
@@ -403,6 +443,13 @@ export class XdsBridge {
 
 /** A cluster that never gets its endpoints must not hold the stream for ever: its own initial_fetch_timeout is 15 s by default. */
 const MAX_CDS_HOLD_MS = 15_000
+
+/** `version` is Envoy's: the xxHash64 of the text, as far as a number holds it. */
+function showVersion(stats: SubscriptionStats, version: string): void {
+  stats.update_time.value = Date.now()
+  stats.version.value = Number(xxHash64(Buffer.from(version)))
+  stats.version_text.value = version
+}
 
 function shortType(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('.') + 1)

@@ -5,6 +5,7 @@
  * Invariant: memory changes only after the store's transaction has committed, and listeners are told after that.
  */
 import type { ConfigError } from './config-entries/types.js'
+import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
 import type { CheckDefinition, HealthStatus, Registration, ServiceInstance } from './service-definition.js'
 import { MAX_CHECKS_PER_SERVICE } from './service-definition.js'
 import type { Store } from './store.js'
@@ -111,9 +112,9 @@ export class Catalog {
     return this.#checks.values()
   }
 
-  /** Checks of one instance; those of a proxy include the checks of the instance behind it (Consul's alias check of sidecars). */
+  /** Checks of one instance: the node's, and for a proxy also those of the instance behind it (Consul's alias check of sidecars). */
   checksOf(instance: ServiceInstance): CatalogCheck[] {
-    const own = this.#ownChecks(instance.ID)
+    const own = [...this.#ownChecks(NODE), ...this.#ownChecks(instance.ID)]
     const behind = instance.Proxy?.DestinationServiceID
     return behind === undefined || behind === '' || behind === instance.ID ? own : [...own, ...this.#ownChecks(behind)]
   }
@@ -150,7 +151,7 @@ export class Catalog {
     const checks = registration.checks.filter(check => !sameContent(this.#checks.get(check.CheckID)?.definition, check))
     const keep = new Set(registration.checks.map(check => check.CheckID))
     const staleChecks = [...(replaceExistingChecks ? wanted : []), ...dropped].flatMap(instance =>
-      this.#ownChecks(instance.ID).filter(check => !keep.has(check.definition.CheckID)),
+      this.#ownChecks(instance.ID).filter(({ definition }) => !keep.has(definition.CheckID) && definition.Type !== 'maintenance'),
     )
     if (instances.length + checks.length + dropped.length + staleChecks.length === 0) return { ok: true, changed: false }
 
@@ -217,6 +218,41 @@ export class Catalog {
     this.#removeCheck(id)
     this.#emitHealth(this.#instances.get(check.definition.ServiceID))
     return true
+  }
+
+  /**
+   * Takes an instance out of service, or all of them (`serviceId` ''), until it is ended; survives a restart and a re-registration.
+   * False when there is no such instance.
+   */
+  startMaintenance(serviceId: string, reason: string): boolean {
+    if (serviceId !== NODE && !this.#instances.has(serviceId)) return false
+    const id = maintenanceCheckId(serviceId)
+    if (this.#checks.has(id)) return true
+    const definition = maintenanceCheck(serviceId, reason)
+    this.#store.transaction(() => this.#store.put('check', id, { definition, status: 'critical', output: '' }))
+    this.#addCheck(this.#freshCheck(definition, this.#store.index))
+    this.#emitMaintenance(serviceId)
+    return true
+  }
+
+  /** False when there is no such instance; true also when it was not in maintenance. */
+  endMaintenance(serviceId: string): boolean {
+    if (serviceId !== NODE && !this.#instances.has(serviceId)) return false
+    const id = maintenanceCheckId(serviceId)
+    if (!this.#checks.has(id)) return true
+    this.#store.delete('check', id)
+    this.#removeCheck(id)
+    this.#emitMaintenance(serviceId)
+    return true
+  }
+
+  #emitMaintenance(serviceId: string): void {
+    if (serviceId !== NODE) {
+      for (const id of [serviceId, ...this.#sidecarsOf(serviceId).map(({ ID }) => ID)]) this.#emitHealth(this.#instances.get(id))
+      return
+    }
+    const services = new Set([...this.#byName.keys(), ...this.#proxiesByDestination.keys()])
+    this.#emit({ services, proxies: new Set() })
   }
 
   /** Records the outcome of a check run. The store is written only when the status changes. False when the check is gone. */

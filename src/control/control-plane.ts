@@ -9,10 +9,8 @@
  * its private key.
  */
 import { randomUUID, timingSafeEqual } from 'node:crypto'
-import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
-import { Server as GrpcServer, type Metadata, ServerCredentials, status } from '@grpc/grpc-js'
-import type { FastifyInstance } from 'fastify'
+import { Server as GrpcServer, type Metadata, status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { CaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
@@ -29,6 +27,17 @@ import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
 import { healthEntry } from './http-api/shapes.js'
 import { LeafCertificates } from './leaf-certificates.js'
+import {
+  bindGrpc,
+  bindHttp,
+  formatAddress,
+  type GrpcTls,
+  type HostPort,
+  isLoopback,
+  parseAddress,
+  reachableHost,
+  refuseOpenAddresses,
+} from './listen-addresses.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { SnapshotPublisher } from './snapshot-publisher.js'
@@ -62,14 +71,7 @@ export interface ControlPlaneOptions {
   readonly httpToken?: string
   /** Required of sidecars (`x-consul-token`) when set. */
   readonly grpcToken?: string
-  readonly grpcTls?: {
-    readonly certPem: string
-    readonly keyPem: string
-    /** Bundle that sidecars verify the server with (put into bootstraps). Default: `certPem`. */
-    readonly caPem?: string
-    /** When given, sidecars must present a certificate of this CA. */
-    readonly clientCaPem?: string
-  }
+  readonly grpcTls?: GrpcTls
   /** Seals the private keys in the data directory. */
   readonly encryptionKey?: string
   readonly ca?: CaConfig
@@ -89,11 +91,6 @@ const MAX_NODE_ID_CHARS = 256
 const BUNDLE_SETTLE_MS = 30_000
 const BUNDLE_POLL_MS = 20
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-
-interface HostPort {
-  readonly host: string
-  readonly port: number
-}
 
 /** What a root rotation waits for. */
 interface Running {
@@ -235,7 +232,7 @@ export class ControlPlane {
 
     const grpcServer = new GrpcServer(adsServerChannelOptions())
     ads.attach(grpcServer)
-    this.#grpcAddress = await bindGrpc(grpcServer, grpc, options)
+    this.#grpcAddress = await bindGrpc(grpcServer, grpc, options.grpcTls)
     this.#cleanups.push(() => {
       ads.close()
       grpcServer.forceShutdown()
@@ -349,7 +346,7 @@ function followChanges(parts: {
   readonly store: Store
 }): void {
   const { catalog, entries, ca, indexes, publisher, store } = parts
-  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes']) indexes.bump(topic, store.index)
+  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes', 'ca-config']) indexes.bump(topic, store.index)
   for (const name of catalog.serviceNames()) indexes.bump(`service:${name}`, store.index)
   catalog.onChange(({ services }) => {
     indexes.bump('services', store.index)
@@ -384,66 +381,6 @@ function nodeId(store: Store): string {
 function firstExpirySeconds(leaves: LeafCertificates): number {
   const ends = [...leaves.all()].map(leaf => leaf.notAfter.getTime())
   return ends.length === 0 ? Number.NaN : (Math.min(...ends) - Date.now()) / 1_000
-}
-
-function refuseOpenAddresses(http: HostPort, grpc: HostPort, options: ControlPlaneOptions): void {
-  if (!isLoopback(grpc.host) && options.grpcToken === undefined && options.grpcTls === undefined)
-    throw new Error(
-      `--grpc-addr ${formatAddress(grpc)}: not a loopback address, and sidecars receive private keys there: set a token or TLS`,
-    )
-  if (!isLoopback(http.host) && options.httpToken === undefined)
-    throw new Error(`--http-addr ${formatAddress(http)}: not a loopback address: set a token`)
-}
-
-function parseAddress(text: string, option: string): HostPort {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) throw new Error(`${option} "${text}": must be host:port`)
-  return { host: match[1] ?? match[2]!, port }
-}
-
-function formatAddress(address: HostPort | undefined): string {
-  if (address === undefined) return ''
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
-}
-
-/** An address that listens on all interfaces is reached on this machine by its loopback. */
-function reachableHost(host: string): string {
-  return host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-}
-
-function bindGrpc(server: GrpcServer, address: HostPort, { grpcTls: tls }: ControlPlaneOptions): Promise<HostPort> {
-  const credentials =
-    tls === undefined
-      ? ServerCredentials.createInsecure()
-      : ServerCredentials.createSsl(
-          tls.clientCaPem === undefined ? null : Buffer.from(tls.clientCaPem),
-          [{ cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) }],
-          tls.clientCaPem !== undefined,
-        )
-  return new Promise((resolve, reject) => {
-    server.bindAsync(formatAddress(address), credentials, (error, port) => {
-      if (error === null) resolve({ host: address.host, port })
-      else reject(new Error(`--grpc-addr ${formatAddress(address)}: ${bindReason(error)}`))
-    })
-  })
-}
-
-async function bindHttp(app: FastifyInstance, address: HostPort): Promise<HostPort> {
-  try {
-    await app.listen({ host: address.host, port: address.port })
-  } catch (error) {
-    throw new Error(`--http-addr ${formatAddress(address)}: ${bindReason(error as Error)}`)
-  }
-  return { host: address.host, port: (app.server.address() as AddressInfo).port }
-}
-
-function bindReason(error: Error): string {
-  return /EADDRINUSE/.test(error.message) ? 'the address is already in use' : error.message
 }
 
 function sameSecret(given: string, expected: string): boolean {

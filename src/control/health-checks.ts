@@ -106,7 +106,8 @@ export class HealthChecks {
     this.#running.set(definition.CheckID, running)
     this.#watchCritical(running, check.status)
     if (definition.Type === 'ttl') this.#armTtl(running)
-    else if (definition.Type !== 'alias') this.#schedule(running, this.#random() * Math.min(definition.intervalMs, MAX_FIRST_DELAY_MS))
+    else if (definition.Type !== 'alias' && definition.Type !== 'maintenance')
+      this.#schedule(running, this.#random() * Math.min(definition.intervalMs, MAX_FIRST_DELAY_MS))
   }
 
   #end(check: RunningCheck): void {

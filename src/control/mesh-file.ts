@@ -219,10 +219,19 @@ export class MeshFile {
 
   /** Throws one line when the file can't be read. */
   load(): ApplyReport {
-    const text = readFileSync(this.#path)
+    const text = this.#read()
     if (text.length > MAX_MESH_FILE_BYTES) throw new Error(`${this.#path}: larger than ${MAX_MESH_FILE_BYTES} bytes`)
     this.#text = text.toString('utf8')
     return applyMeshFile(this.#text, this.#targets)
+  }
+
+  #read(): Buffer {
+    try {
+      return readFileSync(this.#path)
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      throw new Error(`${this.#path}: ${code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a folder' : message}`)
+    }
   }
 
   /** Watches the folder, because editors and config mounts replace the file rather than write to it. */

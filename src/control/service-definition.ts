@@ -63,8 +63,10 @@ export interface CheckDefinition {
   readonly CheckID: string
   readonly Name: string
   readonly Notes: string
+  /** '' for a check of the node, which counts for every instance. */
   readonly ServiceID: string
-  readonly Type: 'http' | 'tcp' | 'ttl' | 'alias'
+  /** `maintenance`: critical for as long as it exists; made by the maintenance endpoints alone. */
+  readonly Type: 'http' | 'tcp' | 'ttl' | 'alias' | 'maintenance'
   readonly InitialStatus: HealthStatus
   readonly intervalMs: number
   readonly timeoutMs: number

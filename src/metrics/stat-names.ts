@@ -28,6 +28,7 @@ export type Http2CodecHandles = HandlesOf<typeof tables.HTTP2_CODEC>
 export type ServerHandles = HandlesOf<typeof tables.SERVER>
 export type ListenerManagerHandles = HandlesOf<typeof tables.LISTENER_MANAGER>
 export type ClusterManagerHandles = HandlesOf<typeof tables.CLUSTER_MANAGER>
+export type RuntimeHandles = HandlesOf<typeof tables.RUNTIME>
 export type ControlPlaneHandles = HandlesOf<typeof tables.CONTROL_PLANE>
 export type VirtualClusterHandles = HandlesOf<typeof tables.VIRTUAL_CLUSTER>
 
@@ -58,7 +59,7 @@ export class ListenerStats {
 
   /** `listener.<address>.ssl.`, from the first filter chain with TLS on. */
   get tls(): TlsStats {
-    return (this.ssl ??= new TlsStats(this.scope))
+    return (this.ssl ??= new TlsStats(this.scope, 'server'))
   }
 
   /** `listener.<address>.http.<prefix>.` of a connection manager on this listener. */
@@ -86,12 +87,15 @@ export function listenerStatName(address: string, port: number | null): string {
 /** `<scope>.ssl.` of a listener or cluster. Counters by negotiated name are made on first use. */
 export class TlsStats {
   readonly main: HandlesOf<typeof tables.TLS>
+  readonly socketFactory: HandlesOf<typeof tables.TLS_SOCKET_FACTORY>
   readonly scope: StatScope
   private readonly byName = new Map<string, Counter>()
 
-  constructor(parent: StatScope) {
+  /** `side`: what the proxy is in these handshakes. */
+  constructor(parent: StatScope, side: 'client' | 'server') {
     this.scope = parent.scope('ssl')
     this.main = this.scope.group(tables.TLS)
+    this.socketFactory = parent.scope(`${side}_ssl_socket_factory`).group(tables.TLS_SOCKET_FACTORY)
   }
 
   /** For example `countName('ciphers', 'TLS_AES_128_GCM_SHA256')`. */
@@ -310,7 +314,7 @@ export class ClusterStats {
 
   /** Only for clusters with a TLS transport socket. */
   get tls(): TlsStats {
-    return this.once('tls', () => new TlsStats(this.scope))
+    return this.once('tls', () => new TlsStats(this.scope, 'client'))
   }
 
   get http1(): Http1CodecHandles {
@@ -387,6 +391,15 @@ export function clusterManagerStats(source: StatSource): ClusterManagerHandles {
   return source.scope('cluster_manager').group(tables.CLUSTER_MANAGER)
 }
 
+export function runtimeStats(source: StatSource): RuntimeHandles {
+  return source.scope('runtime').group(tables.RUNTIME)
+}
+
+/** Envoy has these names beside `server.<thread>.watchdog_*`. */
+export function showWatchdogs(source: StatSource): void {
+  for (const threads of ['main_thread', 'workers']) source.scope(threads).group(tables.WATCHDOG)
+}
+
 // ---- xDS ----
 
 /** `version` is a hash of the version text, `update_time` Unix ms of the last accepted update. */
@@ -430,7 +443,9 @@ export class AdsStats {
 
   /** `sds.<secret>.` */
   sds(secret: string): SubscriptionStats {
-    return subscriptionStats(this.source, `sds.${secret}`)
+    const scope = this.source.scope(`sds.${secret}`)
+    scope.group(tables.SECRET_ROTATION)
+    return subscription(scope)
   }
 }
 

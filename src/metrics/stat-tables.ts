@@ -444,6 +444,20 @@ export const CLUSTER_MANAGER = defineStatGroup({
   gauges: ['active_clusters', 'warming_clusters'],
 })
 
+/** `runtime.` */
+export const RUNTIME = defineStatGroup({
+  counters: ['deprecated_feature_use', 'load_error', 'load_success', 'override_dir_exists', 'override_dir_not_exists'],
+  gauges: ['admin_overrides_active', 'deprecated_feature_seen_since_process_start', 'num_keys', 'num_layers'],
+})
+
+/** `main_thread.` and `workers.` beside those of SERVER: one event loop has no watchdog over it, so they stay 0. */
+export const WATCHDOG = defineStatGroup({ counters: ['watchdog_mega_miss', 'watchdog_miss'] })
+
+/** `cluster.<name>.client_ssl_socket_factory.`, `listener.<address>.server_ssl_socket_factory.` */
+export const TLS_SOCKET_FACTORY = defineStatGroup({
+  counters: ['downstream_context_secrets_not_ready', 'ssl_context_update_by_sds', 'upstream_context_secrets_not_ready'],
+})
+
 /** `control_plane.` */
 export const CONTROL_PLANE = defineStatGroup({ counters: ['rate_limit_enforced'], gauges: ['connected_state', 'pending_requests'] })
 
@@ -460,6 +474,9 @@ export const EDS_SUBSCRIPTION = defineStatGroup({
   gauges: ['update_time'],
   histograms: { update_duration: 'milliseconds' },
 })
+
+/** With SUBSCRIPTION for SDS. */
+export const SECRET_ROTATION = defineStatGroup({ counters: ['key_rotation_failed'] })
 
 /** With SUBSCRIPTION for CDS and RDS. */
 export const CONFIG_RELOAD = defineStatGroup({ counters: ['config_reload'], gauges: ['config_reload_time_ms'] })

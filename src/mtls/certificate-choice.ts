@@ -7,7 +7,7 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { type ClientHello, wordsOf } from './client-hello.js'
-import type { OwnCertificate } from './tls-material.js'
+import type { OwnCertificate } from './own-certificate.js'
 
 /** OpenSSL's name of a curve -> what a client must offer: as signature (TLS 1.3) and as group (before). */
 const curves = new Map([

@@ -13,10 +13,12 @@ import type { DownstreamTls } from '../model/tls.js'
 import { CertificateChoice } from './certificate-choice.js'
 import { type ClientHello, readClientHello } from './client-hello.js'
 import { type StapleAction, stapleAction } from './ocsp-staple.js'
+import type { OwnCertificate } from './own-certificate.js'
 import type { PeerIdentity } from './peer-identity.js'
 import type { RefusalCode } from './peer-verification.js'
 import { alpnWire, chainErrorOf, peerCertificateOf, releaseControl, sendStaple, TlsContext, type TlsContextDeps } from './tls-context.js'
-import { downstreamInput, type OwnCertificate, type TlsMaterial } from './tls-material.js'
+import { downstreamInput } from './tls-input.js'
+import type { TlsMaterial } from './tls-material.js'
 
 /** What a listener gives to its TLS contexts (ListenerStats has this shape). */
 export interface DownstreamTlsOwner {
@@ -65,7 +67,7 @@ export class DownstreamTlsContext extends TlsContext {
   private choice: CertificateChoice | null = null
 
   constructor(model: DownstreamTls, owner: DownstreamTlsOwner, ownerName: string, deps: TlsContextDeps) {
-    super(downstreamInput(model), ownerName, deps)
+    super(downstreamInput(model), ownerName, owner.tls, deps)
     this.model = model
     this.owner = owner
     const { alpnProtocols, certificates, certificateSds } = model.common

@@ -1,5 +1,5 @@
 // OCSP responses that the config gives for our own certificates (ocsp_staple): read once, sent with the handshake of a client that asks
-// for one, by the rules of ocsp_staple_policy. Called by tls-material.ts (reads) and DownstreamTlsContext (decides). Invariant: what is sent
+// for one, by the rules of ocsp_staple_policy. Called by own-certificate.ts (reads) and DownstreamTlsContext (decides). Invariant: what is sent
 // is byte for byte what was configured, belongs to the certificate, and has not expired. As in Envoy nobody checks its signature here: the
 // client does. Source: RFC 6960 section 4.2.1, RFC 7633 (the feature that makes a certificate need one).
 

@@ -1,4 +1,4 @@
-// Certificate revocation lists, for paths that are judged by certificate-path.ts rather than by OpenSSL. Called by tls-material.ts (reads)
+// Certificate revocation lists, for paths that are judged by certificate-path.ts rather than by OpenSSL. Called by tls-trust.ts (reads)
 // and PeerVerifier (asks, once per certificate). Invariant: a certificate that must be on no list is refused unless a list of its issuer is
 // there, signed by that issuer and within its times: as OpenSSL's CRL_CHECK (leaf alone) and CRL_CHECK_ALL (the whole path) have it.
 // Source: RFC 5280 sections 5 and 6.3. Delta and partitioned lists (a critical extension) are not understood and never count as good.

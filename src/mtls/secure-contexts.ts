@@ -1,14 +1,11 @@
 // OpenSSL contexts: from the parameters of a model to Node's options, and contexts found again by content (a thousand clusters with one leaf
 // share one). Called by tls-material.ts. Invariant: a name that this OpenSSL does not know is refused by name, never dropped from a list.
 
-import { createHash } from 'node:crypto'
 import tls, { type SecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls'
 import type { ConfigError } from '../model/config-error.js'
 import type { CommonTlsContext, TlsVersion } from '../model/tls.js'
+import { ContentCache, contentKey } from './content-cache.js'
 import type { TicketKeys } from './ticket-keys.js'
-
-/** OpenSSL contexts (and parsed certificates, and bundles) kept for reuse by content; further live ones are held by whoever uses them. */
-export const MAX_CACHED_CONTEXTS = 256
 
 /** Envoy's default order for TLS 1.2; AES-128 first for 1.3 too, which costs least where AES is in hardware. */
 const DEFAULT_CIPHERS = [
@@ -79,32 +76,11 @@ function knows(option: SecureContextOptions): boolean {
   }
 }
 
-/** The values used last, by hash of what they were made from. */
-export class ContentCache<V> {
-  private readonly known = new Map<string, V>()
-
-  constructor(private readonly limit: number) {}
-
-  get(key: string): V | undefined {
-    const value = this.known.get(key)
-    if (value !== undefined) {
-      this.known.delete(key)
-      this.known.set(key, value)
-    }
-    return value
-  }
-
-  put(key: string, value: V): void {
-    if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value!)
-    this.known.set(key, value)
-  }
-}
-
-const contexts = new ContentCache<SecureContext>(MAX_CACHED_CONTEXTS)
+const contexts = new ContentCache<SecureContext>()
 
 /** Throws what OpenSSL says. */
 export function obtainContext(options: SecureContextOptions, ticketKeys: TicketKeys | null): SecureContext {
-  const key = hash(JSON.stringify([options, ticketKeys?.content]))
+  const key = contentKey(JSON.stringify([options, ticketKeys?.content]))
   let context = contexts.get(key)
   if (context === undefined) {
     const all = { ...options, allowPartialTrustChain: true } as SecureContextOptions
@@ -112,8 +88,4 @@ export function obtainContext(options: SecureContextOptions, ticketKeys: TicketK
     contexts.put(key, context)
   }
   return context
-}
-
-export function hash(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }

@@ -4,11 +4,14 @@
 
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import type { TlsStats } from '../metrics/stat-names.js'
 import type { CommonTlsContext } from '../model/tls.js'
 import type { SecretListener, SecretRegistry } from './secret-registry.js'
 import type { SessionCache } from './session-cache.js'
-import { buildMaterial, dependenciesOf, type MaterialInput, type TlsMaterial } from './tls-material.js'
+import type { MaterialInput } from './tls-input.js'
+import { buildMaterial, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
+import { dependenciesOf } from './tls-sources.js'
 import type { TrustHistory } from './trust-history.js'
 
 export interface TlsContextDeps {
@@ -23,12 +26,14 @@ export abstract class TlsContext implements SecretListener {
   protected readonly deps: TlsContextDeps
   protected readonly ownerName: string
   private readonly input: MaterialInput
+  private readonly stats: TlsStats
   private current: TlsMaterial | null = null
   private failing = false
 
-  constructor(input: MaterialInput, ownerName: string, deps: TlsContextDeps) {
+  constructor(input: MaterialInput, ownerName: string, stats: TlsStats, deps: TlsContextDeps) {
     this.input = input
     this.ownerName = ownerName
+    this.stats = stats
     this.deps = deps
   }
 
@@ -53,6 +58,8 @@ export abstract class TlsContext implements SecretListener {
   }
 
   onSecretChange(): void {
+    const { certificateSds, validationSds } = this.common
+    if (certificateSds.length > 0 || validationSds !== null) this.stats.socketFactory.ssl_context_update_by_sds.value++
     this.subscribe()
     this.rebuild()
   }
@@ -82,6 +89,20 @@ export abstract class TlsContext implements SecretListener {
     this.failing = false
     this.onMaterial(result.material)
     this.current = result.material
+    this.showExpiry(result.material)
+  }
+
+  /** Gauges by the SDS name of the certificate; Envoy calls all others by the digest of no name. */
+  private showExpiry({ own, trustedCa }: TlsMaterial): void {
+    const { certificates, certificateSds, validationSds } = this.common
+    own.forEach(({ identity }, i) => {
+      const name = certificateSds[i - certificates.length]?.name ?? 'unnamed_cert_e3b0c442'
+      this.stats.certificateExpiry(name).value = Math.floor(identity.notAfterMs / 1000)
+    })
+    if (trustedCa === null) return
+    this.stats.certificateExpiry(validationSds?.name ?? 'unnamed_ca_cert_e3b0c442').value = Math.floor(
+      Date.parse(trustedCa.certificate.validTo) / 1000,
+    )
   }
 }
 

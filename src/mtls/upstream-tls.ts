@@ -12,7 +12,8 @@ import type { PeerIdentity } from './peer-identity.js'
 import type { ResumableSession } from './session-cache.js'
 import { sessionWithoutPeer } from './session-without-peer.js'
 import { alpnWire, chainErrorOf, peerCertificateOf, TlsContext, type TlsContextDeps } from './tls-context.js'
-import { type TlsMaterial, upstreamInput } from './tls-material.js'
+import { upstreamInput } from './tls-input.js'
+import type { TlsMaterial } from './tls-material.js'
 
 /** What a cluster gives to its TLS context. */
 export interface UpstreamTlsOwner {
@@ -45,7 +46,7 @@ export class UpstreamTlsContext extends TlsContext {
   private readonly alpnLists = new Map<string, Buffer>()
 
   constructor(model: UpstreamTls, owner: UpstreamTlsOwner, deps: TlsContextDeps) {
-    super(upstreamInput(model, owner.config.http.autoSanValidation), `cluster ${owner.config.name}`, deps)
+    super(upstreamInput(model, owner.config.http.autoSanValidation), `cluster ${owner.config.name}`, owner.stats.tls, deps)
     this.model = model
     this.owner = owner
     this.checksServerName = model.autoSniSanValidation || owner.config.http.autoSanValidation

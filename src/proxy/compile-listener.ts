@@ -164,6 +164,8 @@ function compileHttp(
   collected: Collected,
 ): HttpRuntime {
   const hcm = hcmStats(env.store, config.statPrefix)
+  // Shown from the start, as in Envoy, traced or not.
+  void hcm.tracing
   collected.releases.push(() => hcm.release())
   let routes: RouteHolder
   if (config.routeTable !== null) {

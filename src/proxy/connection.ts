@@ -278,7 +278,7 @@ export class Connection {
     const tls = chain.tls!
     if (!tls.ready) {
       // Envoy's NotReadySslSocket: the listener serves, this chain's secrets are not there yet.
-      this.accepted.stats.scope.counter('server_ssl_socket_factory.downstream_context_secrets_not_ready').value++
+      this.accepted.stats.tls.socketFactory.downstream_context_secrets_not_ready.value++
       this.socket.destroy()
       return
     }

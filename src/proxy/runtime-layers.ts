@@ -2,14 +2,17 @@
 // routes and filters read it at each decision, admin prints it.
 
 import type { Runtime } from '../l7/match/runtime-fraction.js'
+import type { RuntimeHandles } from '../metrics/stat-names.js'
 import type { RuntimeLayer, RuntimeValue } from '../model/bootstrap.js'
 
 export class RuntimeLayers implements Runtime {
   /** In order. */
   readonly layers: { readonly name: string; readonly rtds: RuntimeLayer['rtds']; values: ReadonlyMap<string, RuntimeValue> }[]
+  private readonly stats: RuntimeHandles | null
   private merged: ReadonlyMap<string, RuntimeValue> = new Map()
 
-  constructor(layers: readonly RuntimeLayer[]) {
+  constructor(layers: readonly RuntimeLayer[], stats: RuntimeHandles | null = null) {
+    this.stats = stats
     this.layers = layers.map(layer => ({ ...layer }))
     this.merge()
   }
@@ -32,5 +35,11 @@ export class RuntimeLayers implements Runtime {
 
   private merge(): void {
     this.merged = new Map(this.layers.flatMap(layer => [...layer.values]))
+    if (this.stats === null) return
+    this.stats.load_success.value++
+    // No layer is a directory of files here, so none has an override directory.
+    this.stats.override_dir_not_exists.value++
+    this.stats.num_layers.value = this.layers.length
+    this.stats.num_keys.value = this.merged.size
   }
 }

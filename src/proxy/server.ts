@@ -10,7 +10,7 @@ import { provideEnvironment } from '../l7/header-format.js'
 import { UpstreamHealthCheckTransport } from '../l7/health-check-transport.js'
 import { compileRouteTable } from '../l7/route-table.js'
 import { UpstreamPools } from '../l7/upstream-pools.js'
-import { clusterManagerStats, clusterStats, serverStats } from '../metrics/stat-names.js'
+import { clusterManagerStats, clusterStats, runtimeStats, serverStats, showWatchdogs } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { AccessLog } from '../model/access-log.js'
 import type { Bootstrap } from '../model/bootstrap.js'
@@ -21,8 +21,8 @@ import type { Listener } from '../model/listener.js'
 import type { RouteTable } from '../model/route.js'
 import type { DataSource, SdsSecretRef, Secret } from '../model/tls.js'
 import { SecretRegistry } from '../mtls/secret-registry.js'
+import { checkSecret } from '../mtls/tls-checks.js'
 import { TlsContexts } from '../mtls/tls-contexts.js'
-import { checkSecret } from '../mtls/tls-material.js'
 import { systemClock } from '../upstream/clock.js'
 import { ClusterRegistry } from '../upstream/cluster-registry.js'
 import { Dial } from '../upstream/connector.js'
@@ -96,7 +96,8 @@ export class Server {
     const immediate = options.drainStrategy === 'immediate'
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
-    this.runtime = new RuntimeLayers(bootstrap.runtime)
+    this.runtime = new RuntimeLayers(bootstrap.runtime, runtimeStats(store))
+    showWatchdogs(store)
     provideEnvironment(options.env)
     this.sinks = new LogSinks(options.accessLogFlush)
     this.secrets = new SecretRegistry({
@@ -184,6 +185,7 @@ export class Server {
         errors.push({ path: `static_resources.clusters[${i}].${error.path}`, reason: error.reason })
       const refused = this.clusters.apply(cluster, true)
       if (refused !== null) errors.push({ path: `static_resources.clusters[${i}]`, reason: refused })
+      else this.showClusterStats(cluster)
     })
     for (const [i, listener] of bootstrap.listeners.entries()) {
       for (const error of this.checkListener(listener))
@@ -293,11 +295,21 @@ export class Server {
     const present = this.clusters.warming(cluster.name) ?? this.clusters.get(cluster.name)
     const refused = this.clusters.apply(cluster)
     if (refused !== null) return [{ path: 'name', reason: refused }]
+    this.showClusterStats(cluster)
     if (present !== undefined && isDeepStrictEqual(present.config, cluster)) return []
     if (present === undefined) this.clusterManager.cluster_added.value++
     else this.clusterManager.cluster_modified.value++
     this.refreshClusterGauges()
     return []
+  }
+
+  /** The groups that a cluster has by its configuration are there from the start, as in Envoy: dashboards and alerts need the zeros. */
+  private showClusterStats({ name, tls, outlier, discovery }: Cluster): void {
+    const stats = (this.clusters.warming(name) ?? this.clusters.get(name))?.stats
+    if (stats === undefined) return
+    if (tls !== null) void stats.tls
+    if (outlier !== null) void stats.outlierDetection
+    if (discovery.kind === 'eds') void stats.eds
   }
 
   removeCluster(name: string): void {

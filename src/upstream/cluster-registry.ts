@@ -168,6 +168,11 @@ export class ClusterRegistry {
     return found
   }
 
+  /** The clusters that take their endpoints from this resource. */
+  edsUsersOf(serviceName: string): Iterable<UpstreamCluster> {
+    return this.edsUsers.get(serviceName) ?? []
+  }
+
   /** EDS says that there is no such resource: who waits for it starts empty, who has endpoints keeps them (as Envoy). */
   assignmentAbsent(serviceName: string): void {
     for (const cluster of [...(this.edsUsers.get(serviceName) ?? [])]) if (!cluster.closed) cluster.giveUpWaiting()

@@ -45,7 +45,13 @@ function file(name: string, text: string): string {
 describe('bad command lines end in one line and exit code 1', () => {
   it.each([
     [['aply'], "outrigger: unknown command 'aply'\n(Did you mean apply?)\n"],
-    [['apply'], "outrigger: required option '-f, --file <file>' not specified\n"],
+    [['apply'], 'outrigger: name a file: -f FILE, or - for standard input\n'],
+    [['intention', 'allow', 'web'], "outrigger: missing required argument 'destination'\n"],
+    [['proxies', 'web'], "outrigger: too many arguments for 'proxies'. Expected 0 arguments but got 1.\n"],
+    [
+      ['control', '-c', '/nowhere/mesh.yaml', '--http-addr', '127.0.0.1:0', '--grpc-addr', '127.0.0.1:0', '--log-level', 'silent'],
+      'outrigger: /nowhere/mesh.yaml: no such file\n',
+    ],
     [['proxies', '--nonsense'], "outrigger: unknown option '--nonsense'\n"],
     [['bootstrap'], "outrigger: required option '--proxy-id <id>' not specified\n"],
     [['apply', '-f', '/nowhere/x.yaml'], 'outrigger: /nowhere/x.yaml: no such file\n'],
@@ -146,7 +152,7 @@ describe('against a control plane', () => {
     expect(bootstrap.node).toMatchObject({ id: 'web-sidecar-proxy', cluster: 'web' })
     expect(bootstrap.admin.address.socket_address).toEqual({ address: '127.0.0.1', port_value: 19_555 })
     expect(await call('bootstrap', '--proxy-id', 'nobody')).toEqual({ code: 1, out: '', err: 'outrigger: unknown proxy ID: nobody\n' })
-    expect((await call('proxies')).out).toMatch(/^PROXY .*\nweb-sidecar-proxy +web +no +no +\d+ +- +-\n/)
+    expect((await call('proxies')).out).toMatch(/^PROXY .*\nweb-sidecar-proxy +web +no +no +- +- +-\n/)
   })
 
   it('applies entries in whatever order they stand, and reports the refused ones by their place', async () => {
@@ -225,6 +231,28 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
       [''],
     ])
     expect((await call('intention', 'list')).out).toMatch(/web +api +1 permission +9\n/)
+  })
+
+  it('writes and deletes intentions by name', async () => {
+    await call(
+      'register',
+      file(
+        'pair.json',
+        JSON.stringify({
+          services: [
+            { Name: 'web', Port: 1 },
+            { Name: 'api', Port: 2 },
+          ],
+        }),
+      ),
+    )
+    const decision = async (): Promise<string> => (await call('explain', '--from', 'web', '--to', 'api')).out.split(':')[0]!
+    expect(await call('intention', 'allow', 'web', 'api')).toEqual({ code: 0, out: 'allow: web -> api\n', err: '' })
+    expect(await decision()).toBe('allowed')
+    expect((await call('intention', 'deny', 'web', 'api')).code).toBe(0)
+    expect(await decision()).toBe('denied')
+    expect(await call('intention', 'delete', 'web', 'api')).toEqual({ code: 0, out: 'deleted: web -> api\n', err: '' })
+    expect(await call('intention', 'delete', 'web', 'api')).toEqual({ code: 1, out: '', err: 'outrigger: Intention not found\n' })
   })
 
   it('rotates leaves and roots, and shows the roots', async () => {

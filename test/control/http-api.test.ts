@@ -321,3 +321,117 @@ describe('access', () => {
     expect(body.dynamic_resources.ads_config.grpc_services.initial_metadata).toEqual([{ key: 'x-consul-token', value: 'secret' }])
   })
 })
+
+describe('maintenance', () => {
+  beforeEach(async () => {
+    await put('/v1/agent/service/register', API)
+  })
+
+  const passing = async (): Promise<number> => (await get('/v1/health/connect/api?passing')).body.length
+
+  it('takes one service out, its sidecar with it, wakes who waits for it, and brings it back', async () => {
+    const index = (await get('/v1/health/connect/api?passing')).headers.get('x-consul-index')
+    const waiting = get(`/v1/health/connect/api?passing&index=${index}&wait=60s`)
+    expect(await put('/v1/agent/service/maintenance/api-v1?enable=true&reason=new%20disk')).toMatchObject({ status: 200, body: '' })
+    expect((await waiting).body).toEqual([])
+    const check = (await get('/v1/agent/checks')).body['_service_maintenance:api-v1']
+    expect(check).toMatchObject({
+      CheckID: '_service_maintenance:api-v1',
+      Name: 'Service Maintenance Mode',
+      Status: 'critical',
+      Notes: 'new disk',
+      ServiceID: 'api-v1',
+      Type: 'maintenance',
+    })
+    expect(await get('/v1/agent/health/service/id/api-v1?format=text')).toMatchObject({ status: 503, body: 'maintenance' })
+    await put('/v1/agent/service/register?replace-existing-checks=true', { ...API, Tags: ['other'] })
+    expect(await passing()).toBe(0)
+    await put('/v1/agent/service/maintenance/api-v1?enable=false')
+    expect(await passing()).toBe(1)
+  })
+
+  it('takes the node out with everything on it', async () => {
+    await put('/v1/agent/service/register', { Name: 'db', Port: 5432 })
+    await put('/v1/agent/maintenance?enable=true')
+    expect(await passing()).toBe(0)
+    expect((await get('/v1/health/service/db?passing')).body).toEqual([])
+    const { body: checks } = await get('/v1/health/node/node-1')
+    expect(checks.find((check: Json) => check.CheckID === '_node_maintenance')).toMatchObject({
+      Name: 'Node Maintenance Mode',
+      Notes: 'Maintenance mode is enabled for this node, but no reason was provided. This is a default message.',
+      ServiceID: '',
+      ServiceName: '',
+    })
+    await put('/v1/agent/maintenance?enable=false')
+    expect(await passing()).toBe(1)
+  })
+
+  it('names what is missing, as Consul does', async () => {
+    expect(await put('/v1/agent/maintenance')).toMatchObject({ status: 400, body: 'Missing value for enable' })
+    expect(await put('/v1/agent/maintenance?enable=maybe')).toMatchObject({ status: 400, body: 'Invalid value for enable: "maybe"' })
+    expect(await put('/v1/agent/service/maintenance/nope?enable=true')).toMatchObject({
+      status: 404,
+      body: 'Unknown service ID "nope". Ensure that the service ID is passed, not the service name.',
+    })
+  })
+})
+
+describe('/v1/catalog/node-services', () => {
+  it('lists the services of the node, and none of another', async () => {
+    await put('/v1/agent/service/register', API)
+    const { body, headers } = await get('/v1/catalog/node-services/node-1')
+    expect(body.Node.Node).toBe('node-1')
+    expect(body.Services.map((service: Json) => service.ID)).toEqual(['api-v1', 'api-v1-sidecar-proxy'])
+    expect(Number(headers.get('x-consul-index'))).toBeGreaterThan(0)
+    expect((await get('/v1/catalog/node-services/other')).body).toEqual({ Node: null, Services: [] })
+  })
+})
+
+describe('/v1/connect/ca/configuration', () => {
+  const path = '/v1/connect/ca/configuration'
+
+  it('shows the configuration in force, and no key', async () => {
+    const { status, body, headers } = await get(path)
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      Provider: 'consul',
+      Config: { LeafCertTTL: '72h', IntermediateCertTTL: '8760h', RootCertTTL: '87600h', PrivateKeyType: 'ec', PrivateKeyBits: 256 },
+      ForceWithoutCrossSigning: false,
+    })
+    expect(body.ModifyIndex).toBe(Number(headers.get('x-consul-index')))
+    expect(JSON.stringify(body)).not.toContain('PRIVATE KEY')
+  })
+
+  it('changes lifetimes under the same root; what was read can be written back', async () => {
+    const root = (await get('/v1/connect/ca/roots')).body.ActiveRootID
+    const { body, headers } = await get(path)
+    const waiting = get(`${path}?index=${headers.get('x-consul-index')}&wait=60s`)
+    expect(await put(path, { ...body, Config: { ...body.Config, LeafCertTTL: '1h30m' } })).toMatchObject({ status: 200, body: '' })
+    expect((await waiting).body.Config.LeafCertTTL).toBe('1h30m')
+    expect((await get('/v1/connect/ca/roots')).body.ActiveRootID).toBe(root)
+  })
+
+  it('rotates to a new root for another key type', async () => {
+    const before = (await get('/v1/connect/ca/roots')).body
+    expect((await put(path, { Provider: 'consul', Config: { PrivateKeyType: 'ec', PrivateKeyBits: 384 } })).status).toBe(200)
+    const after = (await get('/v1/connect/ca/roots')).body
+    expect(after.ActiveRootID).not.toBe(before.ActiveRootID)
+    expect(after.Roots.map((root: Json) => root.ID)).toContain(before.ActiveRootID)
+    expect(after.Roots.find((root: Json) => root.Active).PrivateKeyBits).toBe(384)
+  })
+
+  it('refuses in one line that names the field, and changes nothing', async () => {
+    const before = (await get(path)).body
+    for (const [body, text] of [
+      [{ Provider: 'vault', Config: {} }, 'Provider: must be "consul" or "files"'],
+      [{ Config: { LeafCertTTL: '1m' } }, 'LeafCertTTL: must be at least 1h'],
+      [{ Config: { LeafTTL: '1h' } }, 'LeafTTL: is not a field of this provider'],
+      [[], 'Request decode failed'],
+    ] as const) {
+      const answer = await put(path, body)
+      expect(answer.status).toBe(400)
+      expect(answer.body).toContain(text)
+    }
+    expect((await get(path)).body).toEqual(before)
+  })
+})

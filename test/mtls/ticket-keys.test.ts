@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { DataSource, DownstreamTls, TlsVersion } from '../../src/model/tls.js'
-import { checkSecret, checkTlsModel } from '../../src/mtls/tls-material.js'
+import { checkSecret, checkTlsModel } from '../../src/mtls/tls-checks.js'
 import { AnyCa, common, downstream, inline, Pair, san, side, spiffe, upstream } from './tls-support.js'
 
 const ca = new AnyCa()

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { DataSource, SdsSecretRef } from '../../src/model/tls.js'
 import { SecretRegistry } from '../../src/mtls/secret-registry.js'
-import { checkTlsModel } from '../../src/mtls/tls-material.js'
+import { checkTlsModel } from '../../src/mtls/tls-checks.js'
 import { AnyCa, common, downstream, inline, type Leaf, Pair, san, side, spiffe, upstream, validation } from './tls-support.js'
 
 const ca = new AnyCa()

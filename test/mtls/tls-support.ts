@@ -219,7 +219,7 @@ export interface Side {
 
 export function side(options: { registry?: SecretRegistryOptions; nowMs?: () => number } = {}): Side {
   const store = new StatsStore()
-  const stats = new TlsStats(store.scope('test'))
+  const stats = new TlsStats(store.scope('test'), 'server')
   const log: Side['log'] = []
   const registry = new SecretRegistry(options.registry)
   const contexts = new TlsContexts({

@@ -81,6 +81,10 @@ export class ControlApi {
     return this.#send('PUT', path, body === undefined ? undefined : JSON.stringify(body))
   }
 
+  delete(path: string): Promise<ControlAnswer> {
+    return this.#send('DELETE', path, undefined)
+  }
+
   #send(method: string, path: string, body: string | undefined): Promise<ControlAnswer> {
     const options: RequestOptions = {
       ...this.#target,
@@ -113,6 +117,8 @@ export class ControlApi {
 function reasonOf(error: NodeJS.ErrnoException): string {
   if (error.code === 'ECONNREFUSED') return 'connection refused'
   if (error.code === 'ENOTFOUND') return 'no such host'
+  // OpenSSL's text is several lines of its own file names.
+  if (error.code === 'EPROTO') return 'it does not speak TLS (http:// is plain HTTP)'
   return error.message || (error.code ?? 'no connection')
 }
 

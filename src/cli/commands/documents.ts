@@ -47,7 +47,7 @@ function parseDocuments(text: string, file: string): unknown[] {
   const values: unknown[] = []
   for (const document of documents) {
     const problem = document.errors[0]
-    if (problem !== undefined) throw new CliError(`${file}: not YAML or JSON: ${problem.message.split('\n')[0]}`)
+    if (problem !== undefined) throw new CliError(`${file}: not YAML or JSON: ${problem.message.split('\n')[0]!.replace(/:$/, '')}`)
     try {
       values.push(document.toJS({ maxAliasCount: MAX_YAML_ALIASES }))
     } catch (error) {

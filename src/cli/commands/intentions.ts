@@ -1,5 +1,5 @@
 /**
- * `outrigger explain` and `outrigger intention list`: who may call whom, and which rule says so. The control plane answers from the code
+ * `outrigger explain` and `outrigger intention ...`: who may call whom, and which rule says so. The control plane answers from the code
  * that compiles what sidecars enforce; here it is only printed. Called by outrigger-main.ts.
  */
 import { AnswerCode, type CommandIo, formatTable } from './command-io.js'
@@ -77,6 +77,32 @@ export async function listIntentions(
   if (options.json) return io.out(`${JSON.stringify(intentions, null, 2)}\n`)
   const rows = intentions.map(row => [row.SourceName, row.DestinationName, row.Action ?? permissions(row), String(row.Precedence)])
   io.out(formatTable(['SOURCE', 'DESTINATION', 'ACTION', 'PRECEDENCE'], rows))
+}
+
+interface Pair {
+  readonly source: string
+  readonly destination: string
+}
+
+export async function writeIntention(
+  { action, source, destination }: Pair & { readonly action: 'allow' | 'deny' },
+  api: ControlApi,
+  io: CommandIo,
+): Promise<void> {
+  const { warnings } = await api.put(exactPath({ source, destination }), { Action: action })
+  for (const warning of warnings) io.err(`warning: ${warning}\n`)
+  io.out(`${action}: ${source} -> ${destination}\n`)
+}
+
+/** Fails where there is none, so that a mistyped name does not pass for a change. */
+export async function deleteIntention(pair: Pair, api: ControlApi, io: CommandIo): Promise<void> {
+  await api.get(exactPath(pair))
+  await api.delete(exactPath(pair))
+  io.out(`deleted: ${pair.source} -> ${pair.destination}\n`)
+}
+
+function exactPath({ source, destination }: Pair): string {
+  return `/v1/connect/intentions/exact?${new URLSearchParams({ source, destination })}`
 }
 
 async function listEffective(json: boolean, api: ControlApi, io: CommandIo): Promise<void> {

@@ -32,7 +32,8 @@ export async function showProxies(options: { readonly json?: boolean }, api: Con
     proxy.Service,
     proxy.Connected ? 'yes' : 'no',
     proxy.Synced ? 'yes' : 'no',
-    String(proxy.AcknowledgedIndex),
+    // Of a proxy that is not there it says only what did not concern it.
+    proxy.Connected ? String(proxy.AcknowledgedIndex) : '-',
     proxy.Streams[0]?.Protocol ?? '-',
     nacks(proxy) || '-',
   ])

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CatalogInstance } from '../catalog.js'
 import { type HealthStatus, parseCheckDefinition, parseServiceDefinition } from '../service-definition.js'
-import type { ApiContext } from './context.js'
+import type { ApiContext, NodeInfo } from './context.js'
 import { flag, HttpError, joinErrors, param, query } from './respond.js'
 import { agentService, checkShape, checksShape } from './shapes.js'
 
@@ -32,6 +32,22 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
       throw new HttpError(404, `Unknown service ID "${id}". Ensure that the service ID is passed, not the service name.`)
     return reply.header('X-Consul-Index', String(context.store.index)).send()
   })
+
+  app.put('/v1/agent/service/maintenance/:id', async (request, reply) => {
+    const id = param(request, 'id')
+    const done = enableOf(request) ? catalog.startMaintenance(id, query(request, 'reason') ?? '') : catalog.endMaintenance(id)
+    if (id === '' || !done)
+      throw new HttpError(404, `Unknown service ID "${id}". Ensure that the service ID is passed, not the service name.`)
+    return reply.send()
+  })
+
+  app.put('/v1/agent/maintenance', async (request, reply) => {
+    if (enableOf(request)) catalog.startMaintenance('', query(request, 'reason') ?? '')
+    else catalog.endMaintenance('')
+    return reply.send()
+  })
+
+  app.get('/v1/agent/members', async () => [memberShape(node)])
 
   app.get('/v1/agent/services', async () => {
     const services: Record<string, unknown> = Object.create(null)
@@ -118,7 +134,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
         ConnectEnabled: true,
       },
       Stats: { agent: { checks: String([...catalog.checks()].length), services: String(catalog.size) } },
-      Member: { Name: node.name, Addr: node.address, Status: 1, Tags: { dc: node.datacenter, role: 'consul', id: node.id } },
+      Member: memberShape(node),
       Meta: {},
       xDS: {
         SupportedProxies: { envoy: ['1.40.0'] },
@@ -133,6 +149,19 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
     const values = await metrics.registry.getMetricsAsJSON()
     return { Timestamp: new Date().toISOString(), Gauges: gaugesOf(values), Points: [], Counters: [], Samples: [] }
   })
+}
+
+/** `?enable=`, as Go reads booleans. */
+function enableOf(request: FastifyRequest): boolean {
+  const value = query(request, 'enable')
+  if (value === undefined) throw new HttpError(400, 'Missing value for enable')
+  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(value)) return true
+  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)) return false
+  throw new HttpError(400, `Invalid value for enable: "${value}"`)
+}
+
+function memberShape(node: NodeInfo): object {
+  return { Name: node.name, Addr: node.address, Status: 1, Tags: { dc: node.datacenter, role: 'consul', id: node.id } }
 }
 
 function gaugesOf(
@@ -160,7 +189,7 @@ function heartbeat(context: ApiContext, request: FastifyRequest, reply: FastifyR
   return reply.send()
 }
 
-const HEALTH_CODES: Readonly<Record<HealthStatus, number>> = { passing: 200, warning: 429, critical: 503 }
+const HEALTH_CODES = { passing: 200, warning: 429, critical: 503, maintenance: 503 } as const
 
 /** Status code by the worst (of one instance its own) state, as load balancers poll it. */
 function localHealth(
@@ -171,12 +200,14 @@ function localHealth(
   asList: boolean,
 ): FastifyReply {
   const rows = instances.map(instance => ({
-    AggregatedStatus: catalog.health(instance),
+    AggregatedStatus: catalog.checksOf(instance).some(({ definition }) => definition.Type === 'maintenance')
+      ? ('maintenance' as const)
+      : catalog.health(instance),
     Service: agentService(instance, node),
     Checks: checksShape(catalog, instance, node),
   }))
   const statuses = rows.map(row => row.AggregatedStatus)
-  const status = statuses.includes('critical') ? 'critical' : statuses.includes('warning') ? 'warning' : 'passing'
+  const status = (['maintenance', 'critical', 'warning'] as const).find(bad => statuses.includes(bad)) ?? 'passing'
   reply.code(HEALTH_CODES[status])
   if (text) return reply.type('text/plain').send(status)
   return reply.send(asList ? rows : rows[0])

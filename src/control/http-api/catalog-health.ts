@@ -55,6 +55,13 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     }),
   )
 
+  app.get('/v1/catalog/node-services/:node', (request, reply) =>
+    blockingRead(context, request, reply, SERVICES, () => {
+      if (param(request, 'node') !== node.name) return { Node: null, Services: [] }
+      return { Node: nodeShape(node), Services: [...catalog.instances()].map(instance => healthEntry(catalog, instance, node).Service) }
+    }),
+  )
+
   for (const [path, lookup] of [
     ['/v1/health/service/:name', (name: string) => catalog.instancesOf(name)],
     ['/v1/health/connect/:name', (name: string) => catalog.connectInstancesOf(name)],

@@ -3,6 +3,7 @@
  * same code that compiles what the sidecars enforce.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type CaConfig, decodeCaConfig, encodeCaConfig } from '../../mtls/ca/config.js'
 import { meshIdentityOf, parseSpiffeId } from '../../mtls/spiffe.js'
 import type { ServiceIntentions } from '../config-entries/types.js'
 import { compileDiscoveryChain } from '../discovery-chain/compile.js'
@@ -16,6 +17,7 @@ import type { ApiContext } from './context.js'
 import { blockingRead, flag, HttpError, joinErrors, param, query, requiredQuery } from './respond.js'
 
 const INTENTIONS = 'intentions'
+const CA_CONFIG = 'ca-config'
 
 export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
   const { ca, catalog, entries, leaves } = context
@@ -29,6 +31,28 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
       return { ...rest, Roots: Roots.map(({ RotatedOutAt: _at, ...root }) => root) }
     })
   }
+
+  app.get('/v1/connect/ca/configuration', (request, reply) =>
+    blockingRead(context, request, reply, CA_CONFIG, () => {
+      const index = context.indexes.get(CA_CONFIG)
+      return { ...encodeCaConfig(ca.config), State: null, CreateIndex: index, ModifyIndex: index }
+    }),
+  )
+
+  app.put('/v1/connect/ca/configuration', async (request, reply) => {
+    const { body } = request
+    if (typeof body !== 'object' || body === null || Array.isArray(body))
+      throw new HttpError(400, 'Request decode failed: must be an object')
+    const decoded = decodeCaConfig(withKnownKey(body as Record<string, unknown>, ca.config))
+    if (!decoded.ok) throw new HttpError(400, joinErrors(decoded.problems))
+    try {
+      await ca.updateConfig(decoded.config)
+    } catch (error) {
+      throw new HttpError(400, (error as Error).message)
+    }
+    context.indexes.bump(CA_CONFIG, context.store.index)
+    return reply.header('X-Consul-Index', String(context.indexes.get(CA_CONFIG))).send()
+  })
 
   app.get('/v1/agent/connect/ca/leaf/:service', async (request, reply) => {
     const service = param(request, 'service')
@@ -135,6 +159,14 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
       return { Chain: result.chain }
     })
   })
+}
+
+/** Private keys are never shown, so what was read may be written back without the one that is in force. */
+function withKnownKey(body: Record<string, unknown>, { provider }: CaConfig): Record<string, unknown> {
+  const config = body['Config'] as Record<string, unknown> | null | undefined
+  if (provider.kind !== 'consul' || provider.rootCertPem === '' || typeof config !== 'object' || config === null) return body
+  if (config['RootCert'] !== provider.rootCertPem || (config['PrivateKey'] ?? '') !== '') return body
+  return { ...body, Config: { ...config, PrivateKey: provider.privateKeyPem } }
 }
 
 /** An intention with permissions can't be decided for a connection alone: then the answer is no, as in Consul. */

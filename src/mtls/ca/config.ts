@@ -180,6 +180,43 @@ export function decodeCaConfig(raw: { readonly [field: string]: unknown }): Conf
   return problems.length === 0 ? { ok: true, config } : { ok: false, problems }
 }
 
+/** The inverse of `decodeCaConfig`, without any private key: what `GET /v1/connect/ca/configuration` shows. */
+export function encodeCaConfig(config: CaConfig): {
+  readonly Provider: string
+  readonly Config: object
+  readonly ForceWithoutCrossSigning: boolean
+} {
+  const { provider } = config
+  return {
+    Provider: provider.kind,
+    Config: {
+      ...(provider.kind === 'files'
+        ? { RootFile: provider.rootFile, IntermediateFile: provider.intermediateFile, KeyFile: provider.keyFile }
+        : provider.rootCertPem === ''
+          ? {}
+          : { RootCert: provider.rootCertPem }),
+      LeafCertTTL: goDuration(config.leafCertTtlMs),
+      IntermediateCertTTL: goDuration(config.intermediateCertTtlMs),
+      RootCertTTL: goDuration(config.rootCertTtlMs),
+      PrivateKeyType: config.privateKey.type,
+      PrivateKeyBits: config.privateKey.bits,
+      CSRMaxPerSecond: config.csrMaxPerSecond,
+      CSRMaxConcurrent: config.csrMaxConcurrent,
+    },
+    ForceWithoutCrossSigning: config.forceWithoutCrossSigning,
+  }
+}
+
+/** `72h`, `1h30m`, `90s`: in the largest units without a remainder of nothing. */
+function goDuration(ms: number): string {
+  const parts = [
+    [Math.floor(ms / hourMs), 'h'],
+    [Math.floor((ms % hourMs) / 60_000), 'm'],
+    [(ms % 60_000) / 1000, 's'],
+  ] as const
+  return parts.map(([count, unit]) => (count === 0 ? '' : `${count}${unit}`)).join('') || '0s'
+}
+
 const foldName = (name: string): string => name.replaceAll('_', '').toLowerCase()
 
 function fold(object: { readonly [field: string]: unknown }): Map<string, unknown> {

@@ -3,6 +3,7 @@
 
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { PrometheusExposition } from '../../metrics/prometheus.js'
+import { type HcmStats, hcmStats } from '../../metrics/stat-names.js'
 import { statsJson, statsText } from '../../metrics/stats-page.js'
 import { parseStatsQuery } from '../../metrics/stats-query.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
@@ -53,13 +54,28 @@ export class AdminServer {
   private readonly options: AdminOptions
   private readonly http: HttpServer
   private readonly prometheus: PrometheusExposition
+  /** `http.admin.` */
+  private readonly counted: HcmStats
   private readonly routes = new Map<string, { readonly post: boolean; readonly help: string; readonly handle: Handler }>()
   address: Address = { kind: 'socket', host: '', port: 0 }
 
   constructor(options: AdminOptions) {
     this.options = options
     this.prometheus = new PrometheusExposition(options.store)
-    this.http = createServer((request, response) => this.handle(request, response))
+    this.counted = hcmStats(options.store, 'admin')
+    this.http = createServer((request, response) => {
+      this.countRequest(response)
+      this.handle(request, response)
+    })
+    this.http.on('connection', socket => {
+      const { main } = this.counted
+      for (const counter of [main.downstream_cx_total, main.downstream_cx_http1_total]) counter.value++
+      for (const gauge of [main.downstream_cx_active, main.downstream_cx_http1_active]) gauge.value++
+      socket.once('close', () => {
+        main.downstream_cx_destroy.value++
+        for (const gauge of [main.downstream_cx_active, main.downstream_cx_http1_active]) gauge.value--
+      })
+    })
     this.http.maxConnections = MAX_ADMIN_CONNECTIONS
     this.addRoutes()
   }
@@ -81,6 +97,17 @@ export class AdminServer {
   async close(): Promise<void> {
     this.http.closeAllConnections()
     await new Promise<void>(resolve => this.http.close(() => resolve()))
+  }
+
+  private countRequest(response: ServerResponse): void {
+    const { main } = this.counted
+    main.downstream_rq_total.value++
+    main.downstream_rq_http1_total.value++
+    main.downstream_rq_active.value++
+    response.once('close', () => {
+      main.downstream_rq_active.value--
+      this.counted.completed(response.statusCode, null)
+    })
   }
 
   private handle(request: IncomingMessage, response: ServerResponse): void {

@@ -158,6 +158,10 @@ export class DownstreamConnection implements ServerHandler {
       }
     }
     const exchange = handleRequest(this.runtime, this, stream, head, end)
+    this.onExchange(exchange)
+  }
+
+  onExchange(exchange: Exchange): void {
     if (!exchange.ended) this.exchanges.add(exchange)
   }
 

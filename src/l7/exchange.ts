@@ -15,6 +15,7 @@ import type { DownstreamConnection } from './downstream-connection.js'
 import { FilteredStream } from './filtered-stream.js'
 import { finishStats } from './finish.js'
 import type { HttpRuntime } from './http-runtime.js'
+import { followsRedirect, type RedirectTrail } from './internal-redirect.js'
 import type { LocalReply } from './local-reply.js'
 import { type LocalReplyCode, localReply } from './local-reply.js'
 import { prepareLocalReply } from './local-reply-response.js'
@@ -59,6 +60,8 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
   /** Tries made without the retry policy, for requests that no server can have seen. */
   freeRetries = 0
   readonly mirrors: Mirror[] = []
+  /** Redirects followed before this request, once a route follows them. */
+  redirects: RedirectTrail | null = null
   /** By content type; filters (grpc_web, the bridge) may turn a request into one. */
   isGrpc: boolean
 
@@ -87,6 +90,18 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
     this.info = new StreamInfo(connection.info, Date.now(), performance.now())
     this.info.request = request
     if (end) this.info.requestReceivedAt = this.info.startedAt
+  }
+
+  /** This request follows a redirect that the other one was answered with: it has its whole body already. */
+  succeed(previous: Exchange, dropBody: boolean): void {
+    const { info } = this
+    this.redirects = previous.redirects
+    info.requestId = previous.info.requestId
+    info.remoteAddress = previous.info.remoteAddress
+    if (dropBody) return
+    this.held = previous.held
+    this.heldBytes = previous.heldBytes
+    info.bytesReceived = previous.heldBytes
   }
 
   // ---- timers -------------------------------------------------------------------------------------------------------------
@@ -195,10 +210,15 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
     }
   }
 
+  /** The body may have to be sent again. */
+  private get keepsBody(): boolean {
+    return this.retry !== null || (this.forward !== null && this.forward.model.internalRedirect !== null)
+  }
+
   private hold(chunk: Buffer): void {
     if (chunk.length === 0 || !this.replayable) return
     const limit =
-      this.retry !== null || this.mirrors.length > 0 || this.upstream === null || this.bodyCollector !== null
+      this.keepsBody || this.mirrors.length > 0 || this.upstream === null || this.bodyCollector !== null
         ? this.runtime.bufferLimitBytes
         : MAX_REPLAY_BYTES
     const opened = this.upstream?.headSent === true
@@ -207,7 +227,7 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
       this.replayable = false
       this.held = []
       this.heldBytes = 0
-      if (this.retry !== null && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
+      if (this.keepsBody && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
       return
     }
     this.held.push(chunk)
@@ -253,7 +273,7 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
       upstream.requestSent = true
       if (this.requestTrailers !== null) stream.sendTrailers(this.requestTrailers)
       else if (last === -1) stream.sendData(EMPTY, true)
-    } else if (this.heldBytes > MAX_REPLAY_BYTES && this.retry === null && this.mirrors.length === 0) {
+    } else if (this.heldBytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors.length === 0) {
       this.replayable = false
       this.held = []
       this.heldBytes = 0
@@ -282,6 +302,7 @@ export class Exchange extends FilteredStream implements BodyEvents, UpstreamRequ
     const { info } = this
     info.firstUpstreamByteReceivedAt = performance.now()
     if (wantsRetryOnHead(this, upstream, head, end)) return
+    if (head.status >= 300 && head.status < 400 && followsRedirect(this, upstream, head)) return
     this.upstream = upstream
     if (this.attempts.length > 1) this.cancelOthers(upstream)
     if (head.upgraded) {

@@ -91,7 +91,13 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
   } else info.requestId = headers.get('x-request-id') ?? ''
 
   applyXfcc(head, connection.info, config.xfccMode, config.xfccDetails)
+  return normalizeTarget(exchange)
+}
 
+/** Host and path in the form that routes and rules look at. Null when the request may go on. */
+export function normalizeTarget(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
+  const { request: head, runtime, connection } = exchange
+  const { config } = runtime
   normalizeHost(head, config, connection.info.localPort)
   if (head.method !== 'CONNECT' || head.path !== '') {
     const refused = normalizePath(head, config)

@@ -16,7 +16,7 @@ import { clampGrpcTimeout, formatGrpcTimeout, isGrpcRequest } from './grpc.js'
 import type { HttpRuntime } from './http-runtime.js'
 import { localReply } from './local-reply.js'
 import { mirrorRequest } from './mirror.js'
-import { prepareRequest, prepareUpstreamHead } from './request-headers.js'
+import { normalizeTarget, prepareRequest, prepareUpstreamHead } from './request-headers.js'
 import { RetryState } from './retry-state.js'
 import { answerDirectly } from './route-answers.js'
 import { UpstreamRequest } from './upstream-request.js'
@@ -33,18 +33,34 @@ export function handleRequest(
 ): Exchange {
   const exchange = new Exchange(runtime, connection, stream, head, end, isGrpcRequest(head))
   stream.events = exchange
-  runtime.stats.downstream_rq_total.value++
-  runtime.stats.downstream_rq_active.value++
-  if (head.version === 'HTTP/2') runtime.stats.downstream_rq_http2_total.value++
-  else runtime.stats.downstream_rq_http1_total.value++
-  exchange.armStreamTimers()
-  normalise(exchange)
+  start(exchange)
+  normalise(exchange, prepareRequest(exchange))
   return exchange
 }
 
+function start(exchange: Exchange): void {
+  const { stats } = exchange.runtime
+  stats.downstream_rq_total.value++
+  stats.downstream_rq_active.value++
+  if (exchange.request.version === 'HTTP/2') stats.downstream_rq_http2_total.value++
+  else stats.downstream_rq_http1_total.value++
+  exchange.armStreamTimers()
+}
+
+/** An internal redirect: `head` follows on the stream of `previous`, past filters and routes once more. What it says of the client stays. */
+export function handleRedirected(previous: Exchange, head: RequestHead, dropBody: boolean): void {
+  const { runtime, connection, stream } = previous
+  const exchange = new Exchange(runtime, connection, stream, head, true, isGrpcRequest(head))
+  exchange.succeed(previous, dropBody)
+  previous.finish()
+  stream.events = exchange
+  connection.onExchange(exchange)
+  start(exchange)
+  normalise(exchange, normalizeTarget(exchange))
+}
+
 /** Make the head what routing and authorisation may trust: version, host, path, trust headers, request id, XFCC. */
-function normalise(exchange: Exchange): void {
-  const refused = prepareRequest(exchange)
+function normalise(exchange: Exchange, refused: ReturnType<typeof prepareRequest>): void {
   if (refused !== null) {
     if ('redirect' in refused) answerDirectly(exchange, 307, '', 'path_normalization_redirect', [['location', refused.redirect]])
     else {

@@ -56,6 +56,8 @@ export interface SubsetConfig {
 
 export interface BreakerThresholds {
   readonly maxConnections: number
+  /** per_host_thresholds: connections of all priorities to one host; the limit is the priority's that wants another. */
+  readonly maxConnectionsPerHost: number
   readonly maxPendingRequests: number
   readonly maxRequests: number
   readonly maxRetries: number
@@ -197,7 +199,6 @@ export interface Cluster {
   readonly breakers: {
     readonly default: BreakerThresholds
     readonly high: BreakerThresholds
-    readonly perHostMaxConnections: number | null
   }
   readonly outlier: OutlierDetection | null
   readonly healthChecks: readonly HealthCheck[]

@@ -141,6 +141,20 @@ export interface RateLimit {
   readonly actions: readonly RateLimitAction[]
 }
 
+export type InternalRedirectPredicate =
+  | { readonly kind: 'previousRoutes' | 'safeCrossScheme' }
+  | { readonly kind: 'allowListedRoutes'; readonly routeNames: readonly string[] }
+
+export interface InternalRedirectPolicy {
+  readonly maxRedirects: number
+  readonly statuses: readonly number[]
+  /** Each may refuse. */
+  readonly predicates: readonly InternalRedirectPredicate[]
+  readonly allowCrossScheme: boolean
+  /** Lower case. */
+  readonly responseHeadersToCopy: readonly string[]
+}
+
 /** RouteAction. Timeouts in ms: null = not set, 0 = disabled. */
 export interface ForwardAction {
   readonly kind: 'forward'
@@ -172,8 +186,8 @@ export interface ForwardAction {
   readonly upgrades: readonly { readonly upgradeType: string; readonly enabled: boolean; readonly connect: boolean }[]
   readonly rateLimits: readonly RateLimit[]
   readonly includeVhRateLimits: boolean
-  readonly maxInternalRedirects: number | null
-  readonly internalRedirectCodes: readonly number[]
+  /** Null: redirects go to the client. */
+  readonly internalRedirect: InternalRedirectPolicy | null
 }
 
 export interface RedirectAction {

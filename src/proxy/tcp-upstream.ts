@@ -44,6 +44,10 @@ export class DirectUpstream implements TcpUpstream, DialListener {
   private connecting: Dial | null = null
   private counted = false
   private startedAt = 0
+  private readonly onHostRoom = (): void => {
+    this.stopWaiting()
+    this.dial()
+  }
 
   constructor(host: Host, pools: UpstreamPools, listener: TcpUpstreamListener) {
     this.host = host
@@ -55,11 +59,17 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     const { host } = this
     const { config, traffic } = host.cluster
     const breakers = host.cluster.breakers('DEFAULT')
+    // Envoy's tcp_proxy refuses where the cluster is full; its pool lets a client wait where the host is, unless nobody is before it.
+    if (breakers.fullFor(host.activeConnections) && host.tcpConnections > 0) {
+      this.waitForHost()
+      return
+    }
     if (!breakers.tryConnection()) {
       this.listener.onUpstreamFailure('overflow', breakers.describe('max_connections'))
       return
     }
     this.counted = true
+    host.tcpConnections++
     host.activeConnections++
     host.stats.cxTotal++
     traffic.main.upstream_cx_total.value++
@@ -95,13 +105,36 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     this.listener.onUpstreamFailure('failed', failure.message)
   }
 
+  private waitForHost(): void {
+    const { host, onHostRoom } = this
+    const breakers = host.cluster.breakers('DEFAULT')
+    const stats = host.cluster.traffic.main
+    stats.upstream_cx_overflow.value++
+    if (!breakers.tryPending()) {
+      this.listener.onUpstreamFailure('overflow', breakers.describe('max_pending_requests'))
+      return
+    }
+    stats.upstream_rq_pending_total.value++
+    stats.upstream_rq_pending_active.value++
+    host.tcpWaiters.add(onHostRoom)
+  }
+
+  private stopWaiting(): void {
+    const { host } = this
+    if (!host.tcpWaiters.delete(this.onHostRoom)) return
+    host.cluster.breakers('DEFAULT').releasePending()
+    host.cluster.traffic.main.upstream_rq_pending_active.value--
+  }
+
   release(bytesSent: number, bytesReceived: number, lengthMs: number): void {
+    this.stopWaiting()
     this.connecting?.cancel()
     this.connecting = null
     if (!this.counted) return
     this.counted = false
     const { host } = this
     const stats = host.cluster.traffic.main
+    host.tcpConnections--
     host.activeConnections--
     stats.upstream_cx_active.value--
     stats.upstream_cx_destroy.value++
@@ -109,6 +142,10 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     stats.upstream_cx_tx_bytes_total.value += bytesSent
     stats.upstream_cx_length_ms.record(lengthMs)
     host.cluster.breakers('DEFAULT').releaseConnection()
+    for (const next of host.tcpWaiters) {
+      next()
+      break
+    }
   }
 }
 

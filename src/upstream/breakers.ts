@@ -36,14 +36,20 @@ export class Breakers {
     this.refreshGauges()
   }
 
-  tryConnection(): boolean {
-    if (this.connections >= this.limits.maxConnections) {
+  /** `hostConnections`: how many the host has already, for per_host_thresholds (Envoy HostDescription::canCreateConnection). */
+  tryConnection(hostConnections = 0): boolean {
+    if (this.connections >= this.limits.maxConnections || this.fullFor(hostConnections)) {
       this.stats.main.upstream_cx_overflow.value++
       return false
     }
     this.connections++
     this.refreshConnections()
     return true
+  }
+
+  /** A host with that many connections may have no more. */
+  fullFor(hostConnections: number): boolean {
+    return hostConnections >= this.limits.maxConnectionsPerHost
   }
 
   releaseConnection(): void {

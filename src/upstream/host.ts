@@ -70,6 +70,10 @@ export class Host {
   /** Maintained by the pools. */
   activeRequests = 0
   activeConnections = 0
+  /** Of them, those of TCP clients. */
+  tcpConnections = 0
+  /** TCP clients that wait for one of those to end, as per_host_thresholds allows no more; bounded by max_pending_requests. */
+  readonly tcpWaiters: Set<() => void> = new Set()
   readonly stats: HostStats = { cxTotal: 0, cxConnectFail: 0, rqTotal: 0, rqSuccess: 0, rqError: 0, rqTimeout: 0 }
   /** null while the cluster has no outlier detection. */
   outlier: OutlierMonitor | null = null

@@ -95,7 +95,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     stats.upstream_rq_pending_active.value++
     this.waiters.push(waiter)
     if (!this.ensureDials() && this.dials.size === 0 && this.connections.length === 0) {
-      // Nothing will ever serve it: the cluster is at its connection limit and this host has no connection (Envoy opens one anyway).
+      // Nothing will ever serve it: cluster or host are at a connection limit and this pool has no connection (Envoy opens one anyway).
       breakers.forceConnection()
       this.dial()
     }
@@ -145,7 +145,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
   private ensureDials(): boolean {
     const perDial = this.options.protocol === 'http2' || (this.options.protocol === 'auto' && this.lastProtocol !== 'http1') ? 100 : 1
     while (this.dials.size * perDial < this.waiters.length) {
-      if (!this.options.breakers.tryConnection()) return false
+      if (!this.options.breakers.tryConnection(this.host.activeConnections)) return false
       this.dial()
     }
     return true

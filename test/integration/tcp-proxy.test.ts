@@ -25,7 +25,7 @@ const greeter = new TcpOrigin(socket => {
 })
 const denyAll = { action: 'ALLOW', policies: {} }
 let proxy: ProxyProcess
-const ports = { echo: 0, driven: 0, greeter: 0, denied: 0, limited: 0, down: 0 }
+const ports = { echo: 0, driven: 0, greeter: 0, denied: 0, limited: 0, one: 0, down: 0 }
 
 beforeAll(async () => {
   await Promise.all([echo.listen(), handed.listen(), greeter.listen()])
@@ -36,6 +36,7 @@ beforeAll(async () => {
       access_log: [fileAccessLog(`LOG ${cluster} %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT%`)],
     })
   const thresholds = { circuit_breakers: { thresholds: [{ max_connections: 2 }] } }
+  const onePerHost = { circuit_breakers: { per_host_thresholds: [{ max_connections: 1 }], thresholds: [{ max_pending_requests: 1 }] } }
   proxy = await ProxyProcess.start({
     bootstrap: {
       static_resources: {
@@ -45,6 +46,7 @@ beforeAll(async () => {
           listener('greeter', ports.greeter, [tcp('greeter')]),
           listener('denied', ports.denied, [networkRbac(denyAll, 'wall'), tcp('guarded')]),
           listener('limited', ports.limited, [tcp('limited')]),
+          listener('one', ports.one, [tcp('one')]),
           listener('down', ports.down, [tcp('down')]),
         ],
         clusters: [
@@ -53,6 +55,7 @@ beforeAll(async () => {
           staticCluster('greeter', greeter.port),
           staticCluster('guarded', greeter.port),
           staticCluster('limited', echo.port, thresholds),
+          staticCluster('one', echo.port, onePerHost),
           staticCluster('down', await freePort()),
         ],
       },
@@ -162,6 +165,25 @@ describe('the TCP proxy', () => {
     fourth.write('c')
     await once(fourth, 'data')
     fourth.destroy()
+  })
+
+  it('lets a client wait while the host has all connections that per_host_thresholds allows', async () => {
+    const first = await dial(ports.one)
+    first.write('a')
+    await once(first, 'data')
+    const second = await dial(ports.one)
+    second.write('b')
+    await proxy.untilStat('cluster.one.upstream_rq_pending_active', value => value === 1)
+    const third = await dial(ports.one)
+    await closing(third)
+    expect(await proxy.stat('cluster.one.upstream_rq_pending_overflow')).toBe(1)
+    expect(await proxy.stat('cluster.one.upstream_cx_active')).toBe(1)
+    expect(await proxy.stat('cluster.one.upstream_cx_overflow')).toBeGreaterThan(0)
+    first.destroy()
+    expect(String((await once(second, 'data'))[0])).toBe('b')
+    second.destroy()
+    await proxy.untilStat('cluster.one.upstream_cx_active', value => value === 0)
+    expect(await proxy.stat('cluster.one.upstream_rq_pending_active')).toBe(0)
   })
 
   it('closes the client when nobody listens, with UF', async () => {

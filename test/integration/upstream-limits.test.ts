@@ -1,6 +1,6 @@
 // What a cluster may use, through the real proxy: the connect timeout against an address that never answers, every circuit breaker for
 // each of the two priorities, and that what was held is given back.
-import net from 'node:net'
+import net, { type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Front, Lettered, to } from '../support/front-proxy.js'
 import { FullBacklog } from '../support/full-backlog.js'
@@ -41,6 +41,7 @@ beforeAll(async () => {
       ...both('connections'),
       ...both('pending'),
       ...both('retries', again),
+      to('/host', 'host'),
       to('/', 'app'),
     ],
     listeners: [listener('tcp', tcpPort, [tcpProxy('hole')])],
@@ -52,6 +53,7 @@ beforeAll(async () => {
       staticCluster('connections', app.port, {
         ...breakers({ max_connections: 1, max_pending_requests: 1 }, { max_connections: 2, max_pending_requests: 1 }),
       }),
+      staticCluster('host', app.port, { circuit_breakers: { per_host_thresholds: [{ max_connections: 1 }] } }),
       staticCluster('pending', hole.port, {
         connect_timeout: '60s',
         ...breakers({ max_pending_requests: 1 }, { max_pending_requests: 2 }),
@@ -139,6 +141,26 @@ describe('circuit breakers, by priority', () => {
     apps.reset()
     expect(await front.status(`/${name}`)).toBe(200)
     expect(await front.status(`/${name}/high`)).toBe(200)
+  })
+
+  it('per_host_thresholds: the second request waits for the one connection of the host', async () => {
+    const held: Socket[] = []
+    app.respond = (_request, socket) => {
+      held.push(socket)
+    }
+    const first = front.ask('/host/1')
+    await until('the first request', () => held.length === 1)
+    const second = front.ask('/host/2')
+    await front.proxy.untilStat('cluster.host.upstream_rq_pending_active', value => value === 1)
+    expect(await front.proxy.stat('cluster.host.upstream_cx_active')).toBe(1)
+    expect(await front.proxy.stat('cluster.host.upstream_cx_overflow')).toBe(1)
+    expect(held).toHaveLength(1)
+    held[0]!.write(http('one'))
+    expect((await first).body).toBe('one')
+    await until('the second request', () => held.length === 2)
+    held[1]!.write(http('two'))
+    expect((await second).body).toBe('two')
+    expect(await front.proxy.stat('cluster.host.upstream_cx_total')).toBe(1)
   })
 
   it('max_retries: a retry above it is not made, and the answer is the failure itself', async () => {

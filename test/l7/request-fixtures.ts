@@ -138,8 +138,7 @@ export function forwardAction(fields: Partial<ForwardAction> = {}): ForwardActio
     upgrades: [],
     rateLimits: [],
     includeVhRateLimits: false,
-    maxInternalRedirects: null,
-    internalRedirectCodes: [],
+    internalRedirect: null,
     ...fields,
   }
 }

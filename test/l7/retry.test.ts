@@ -37,6 +37,7 @@ const LIMITS: BreakerThresholds = {
   maxPendingRequests: 1024,
   maxRequests: 1024,
   maxRetries: 3,
+  maxConnectionsPerHost: 1024,
   maxConnectionPools: 1024,
   retryBudget: null,
   trackRemaining: false,

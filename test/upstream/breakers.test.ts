@@ -34,6 +34,15 @@ describe('Breakers', () => {
     },
   )
 
+  it('refuses another connection to a host that has its share, whatever room the cluster has', () => {
+    const { breakers, stats } = make({ maxConnectionsPerHost: 2 })
+    expect([breakers.tryConnection(0), breakers.tryConnection(1), breakers.tryConnection(2)]).toEqual([true, true, false])
+    expect([breakers.connections, stats.main.upstream_cx_overflow.value]).toEqual([2, 1])
+    expect(stats.circuitBreakers.default.cx_open.value).toBe(0)
+    breakers.update({ ...thresholds, maxConnectionsPerHost: 3 })
+    expect(breakers.tryConnection(2)).toBe(true)
+  })
+
   it('is open from the start at a limit of 0', () => {
     const { breakers, stats } = make({ maxRequests: 0 })
     expect(stats.circuitBreakers.default.rq_open.value).toBe(1)
@@ -63,7 +72,7 @@ describe('Breakers', () => {
   it('keeps what is under way when the limits change', () => {
     const test = testRegistry()
     const limits = (maxRequests: number) => ({
-      breakers: { default: { ...thresholds, maxRequests }, high: thresholds, perHostMaxConnections: null },
+      breakers: { default: { ...thresholds, maxRequests }, high: thresholds },
       discovery: { kind: 'static' as const, assignment: { ...emptyAssignment } },
     })
     test.registry.apply(cluster('c', limits(1)))

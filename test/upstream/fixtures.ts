@@ -123,6 +123,7 @@ export const thresholds: BreakerThresholds = {
   maxRetries: 3,
   retryBudget: null,
   trackRemaining: false,
+  maxConnectionsPerHost: 0xffffffff,
   maxConnectionPools: 0xffffffff,
 }
 
@@ -203,7 +204,7 @@ export function cluster(name: string, more: Partial<Cluster> = {}): Cluster {
     ignoreNewHostsUntilFirstHealthCheck: false,
     closeConnectionsOnHostSetChange: false,
     ignoreHealthOnHostRemoval: false,
-    breakers: { default: thresholds, high: thresholds, perHostMaxConnections: null },
+    breakers: { default: thresholds, high: thresholds },
     outlier: null,
     healthChecks: [],
     http: {} as Cluster['http'],

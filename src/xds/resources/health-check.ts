@@ -154,13 +154,17 @@ export function decodeOutlier(outlier: OutlierMessage | undefined, ctx: Ctx): Ou
   }
 }
 
-/** No limit on the number of pools is Envoy's default. */
+/** Envoy's default where there is no limit: pools, and connections of one host. */
 const UNLIMITED = 0xffff_ffff
 
-function decodeThresholds(thresholds: CircuitBreakers_Thresholds | undefined): BreakerThresholds {
+function decodeThresholds(
+  thresholds: CircuitBreakers_Thresholds | undefined,
+  perHost: CircuitBreakers_Thresholds | undefined,
+): BreakerThresholds {
   const budget = thresholds?.retryBudget
   return {
     maxConnections: thresholds?.maxConnections ?? 1024,
+    maxConnectionsPerHost: perHost?.maxConnections ?? UNLIMITED,
     maxPendingRequests: thresholds?.maxPendingRequests ?? 1024,
     maxRequests: thresholds?.maxRequests ?? 1024,
     maxRetries: thresholds?.maxRetries ?? 3,
@@ -174,8 +178,10 @@ function decodeThresholds(thresholds: CircuitBreakers_Thresholds | undefined): B
 export function decodeBreakers(breakers: CircuitBreakers | undefined, ctx: Ctx): ClusterModel['breakers'] {
   // The first entry of a priority counts.
   const of = (priority: RoutingPriority): BreakerThresholds =>
-    decodeThresholds(breakers?.thresholds.find(thresholds => thresholds.priority === priority))
-  const perHost = breakers?.perHostThresholds.find(thresholds => thresholds.priority === RoutingPriority.DEFAULT)
+    decodeThresholds(
+      breakers?.thresholds.find(thresholds => thresholds.priority === priority),
+      breakers?.perHostThresholds.find(thresholds => thresholds.priority === priority),
+    )
   breakers?.perHostThresholds.forEach((thresholds, i) => {
     const others = [
       thresholds.maxPendingRequests,
@@ -191,5 +197,5 @@ export function decodeBreakers(breakers: CircuitBreakers | undefined, ctx: Ctx):
         .error('unsupported field in per_host_thresholds: only max_connections may be set')
     }
   })
-  return { default: of(RoutingPriority.DEFAULT), high: of(RoutingPriority.HIGH), perHostMaxConnections: perHost?.maxConnections ?? null }
+  return { default: of(RoutingPriority.DEFAULT), high: of(RoutingPriority.HIGH) }
 }

@@ -16,7 +16,6 @@ import {
   type RedirectAction as RedirectActionMessage,
   type RouteAction,
   RouteAction_ClusterNotFoundResponseCode,
-  RouteAction_InternalRedirectAction,
   type RouteAction_RequestMirrorPolicy,
   type WeightedCluster,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
@@ -24,6 +23,7 @@ import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMutations } from './header-mutations.js'
 import { decodeFilterOverrides } from './http-filter-override.js'
+import { decodeInternalRedirect } from './internal-redirect.js'
 import { decodeRateLimits } from './rate-limit-action.js'
 import { decodeHashPolicies, decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
 import { decodeMetadata, decodeRegexRewrite, decodeRuntimeFraction, durationMsOr } from './values.js'
@@ -37,14 +37,6 @@ const NOT_FOUND_STATUS: Record<RouteAction_ClusterNotFoundResponseCode, 404 | 50
 }
 
 export function decodeForwardAction(action: RouteAction, ctx: Ctx): ForwardAction {
-  const redirects = action.internalRedirectPolicy
-  if (redirects !== undefined) {
-    for (const code of redirects.redirectResponseCodes) {
-      if (![301, 302, 303, 307, 308].includes(code))
-        ctx.at('internal_redirect_policy').at('redirect_response_codes').warn(`${code} is no redirect and is ignored`)
-    }
-  }
-  const legacyRedirects = action.internalRedirectAction === RouteAction_InternalRedirectAction.HANDLE_INTERNAL_REDIRECT
   if (action.prefixRewrite !== '' && action.regexRewrite !== undefined) {
     ctx.at('regex_rewrite').error('only one of prefix_rewrite and regex_rewrite may be set')
   }
@@ -73,9 +65,7 @@ export function decodeForwardAction(action: RouteAction, ctx: Ctx): ForwardActio
     upgrades: decodeUpgrades(action, ctx),
     rateLimits: decodeRateLimits(action.rateLimits, ctx, 'rate_limits'),
     includeVhRateLimits: action.includeVhRateLimits ?? false,
-    maxInternalRedirects:
-      redirects !== undefined ? (redirects.maxInternalRedirects ?? 1) : legacyRedirects ? (action.maxInternalRedirects ?? 1) : null,
-    internalRedirectCodes: redirects !== undefined && redirects.redirectResponseCodes.length > 0 ? redirects.redirectResponseCodes : [302],
+    internalRedirect: decodeInternalRedirect(action, ctx),
   }
 }
 

@@ -48,6 +48,9 @@ import { RBACSchema as NetworkRbacSchema } from '../gen/envoy/extensions/filters
 import { SniClusterSchema } from '../gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { PreserveCaseFormatterConfigSchema } from '../gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js'
+import { AllowListedRoutesConfigSchema } from '../gen/envoy/extensions/internal_redirect/allow_listed_routes/v3/allow_listed_routes_config_pb.js'
+import { PreviousRoutesConfigSchema } from '../gen/envoy/extensions/internal_redirect/previous_routes/v3/previous_routes_config_pb.js'
+import { SafeCrossSchemeConfigSchema } from '../gen/envoy/extensions/internal_redirect/safe_cross_scheme/v3/safe_cross_scheme_config_pb.js'
 import { ClusterProvidedSchema } from '../gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.js'
 import { LeastRequestSchema } from '../gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js'
 import { MaglevSchema } from '../gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.js'
@@ -126,6 +129,9 @@ const SCHEMAS: readonly DescMessage[] = [
   SniClusterSchema,
   TcpProxySchema,
   PreserveCaseFormatterConfigSchema,
+  AllowListedRoutesConfigSchema,
+  PreviousRoutesConfigSchema,
+  SafeCrossSchemeConfigSchema,
   ClusterProvidedSchema,
   LeastRequestSchema,
   MaglevSchema,

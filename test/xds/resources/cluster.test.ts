@@ -49,18 +49,19 @@ describe('decodeCluster fills in Envoy’s defaults', () => {
       maxRetries: 3,
       retryBudget: null,
       trackRemaining: false,
+      maxConnectionsPerHost: 0xffff_ffff,
       maxConnectionPools: 0xffff_ffff,
     }
-    expect(clusterOf({}).breakers).toEqual({ default: defaults, high: defaults, perHostMaxConnections: null })
+    expect(clusterOf({}).breakers).toEqual({ default: defaults, high: defaults })
     expect(clusterOf({ circuit_breakers: {} }).breakers.default).toEqual(defaults)
     const set = clusterOf({
       circuit_breakers: {
         thresholds: [{ priority: 'HIGH', max_requests: 0, retry_budget: {} }],
-        per_host_thresholds: [{ max_connections: 7 }],
+        per_host_thresholds: [{ max_connections: 7 }, { priority: 'HIGH', max_connections: 5 }],
       },
     }).breakers
-    expect(set.high).toEqual({ ...defaults, maxRequests: 0, retryBudget: { percent: 20, minConcurrency: 3 } })
-    expect(set.perHostMaxConnections).toBe(7)
+    expect(set.high).toEqual({ ...defaults, maxConnectionsPerHost: 5, maxRequests: 0, retryBudget: { percent: 20, minConcurrency: 3 } })
+    expect(set.default.maxConnectionsPerHost).toBe(7)
   })
 
   it('of an empty outlier_detection', () => {

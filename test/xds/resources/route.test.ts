@@ -27,8 +27,7 @@ describe('decodeRouteConfiguration fills in Envoy’s defaults', () => {
       priority: 'DEFAULT',
       retry: null,
       hostRewrite: null,
-      maxInternalRedirects: null,
-      internalRedirectCodes: [302],
+      internalRedirect: null,
     })
     expect(firstRoute({}).match.path).toEqual({ kind: 'prefix', value: '/', caseSensitive: true })
   })
@@ -36,6 +35,15 @@ describe('decodeRouteConfiguration fills in Envoy’s defaults', () => {
   it('keeps an absent timeout apart from one of 0', () => {
     expect(forward({ timeout: '0s' }).timeoutMs).toBe(0)
     expect(forward({ timeout: '1.5s' }).timeoutMs).toBe(1500)
+  })
+
+  it('of internal redirects, by their policy or the deprecated action', () => {
+    const plain = { maxRedirects: 1, statuses: [302], predicates: [], allowCrossScheme: false, responseHeadersToCopy: [] }
+    expect(forward({ internal_redirect_policy: {} }).internalRedirect).toEqual(plain)
+    expect(forward({ internal_redirect_policy: { redirect_response_codes: [200] } }).internalRedirect?.statuses).toEqual([])
+    const old = { internal_redirect_action: 'HANDLE_INTERNAL_REDIRECT', max_internal_redirects: 4 }
+    expect(forward(old).internalRedirect).toEqual({ ...plain, maxRedirects: 4 })
+    expect(forward({ internal_redirect_action: 'PASS_THROUGH_INTERNAL_REDIRECT' }).internalRedirect).toBeNull()
   })
 
   it('of the retry policy', () => {

@@ -22,6 +22,9 @@ export const ROUTE_SUPPORT: SupportTable = {
     supported: 'hedge_on_per_try_timeout',
     accepted: { initial_requests: 'not implemented (nor in Envoy)', additional_request_chance: 'not implemented (nor in Envoy)' },
   },
+  'envoy.config.route.v3.InternalRedirectPolicy': {
+    supported: 'max_internal_redirects redirect_response_codes predicates allow_cross_scheme_redirect response_headers_to_copy',
+  },
   'envoy.config.route.v3.NonForwardingAction': { supported: '' },
   'envoy.config.route.v3.QueryParameterMatcher': { supported: 'name string_match present_match' },
   'envoy.config.route.v3.RateLimit': {
@@ -78,11 +81,8 @@ export const ROUTE_SUPPORT: SupportTable = {
   },
   'envoy.config.route.v3.RouteAction': {
     supported:
-      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs hedge_policy max_stream_duration',
+      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs hedge_policy max_stream_duration internal_redirect_policy internal_redirect_action max_internal_redirects',
     accepted: {
-      internal_redirect_policy: 'redirects are passed on to the client',
-      internal_redirect_action: 'redirects are passed on to the client',
-      max_internal_redirects: 'redirects are passed on to the client',
       flush_timeout: '',
       early_data_policy: '',
       retry_policy_typed_config: '',
@@ -160,6 +160,9 @@ export const ROUTE_SUPPORT: SupportTable = {
     supported:
       'name cluster_header weight metadata_match request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove typed_per_filter_config host_rewrite_literal',
   },
+  'envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig': { supported: 'allowed_route_names' },
+  'envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig': { supported: '' },
+  'envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig': { supported: '' },
   'envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate': { supported: '' },
   'envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig': { supported: 'metadata_match' },
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': { supported: '' },

@@ -124,7 +124,9 @@ describe('internal_redirect_policy', () => {
 
   it('takes the new request past the filters, with its path normalised', async () => {
     expect((await ask('/from/default', 'http://b.test/to/secret')).status).toBe(403)
-    expect((await ask('/from/codes', 'http://b.test/to/secret', { method: 'POST', body: 'x', headers: { 'x-code': '308' } })).status).toBe(403)
+    expect((await ask('/from/codes', 'http://b.test/to/secret', { method: 'POST', body: 'x', headers: { 'x-code': '308' } })).status).toBe(
+      403,
+    )
     expect((await ask('/from/default', 'http://b.test/to/x/../secret')).status).toBe(403)
     expect(app.requests).toHaveLength(3)
   })

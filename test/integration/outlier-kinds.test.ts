@@ -124,9 +124,8 @@ describe('consecutive failures', () => {
     await at(cluster, 'a')
     expect(await stat(cluster, 'ejections_active')).toBe(1)
     expect(await stat(cluster, `ejections_enforced_${kind}`)).toBe(1)
-    // Its keys go elsewhere, the other two keep theirs.
-    expect((await at(cluster, 'a')).body).toMatch(/^[bc]$/)
-    expect([(await at(cluster, 'b')).body, (await at(cluster, 'c')).body]).toEqual(['b', 'c'])
+    // Its keys go elsewhere; those of the others mostly stay (a smaller ring has more points for each of them).
+    for (const letter of ['a', 'b', 'c']) expect((await at(cluster, letter)).body).toMatch(/^[bc]$/)
     expect((await front.proxy.get('/clusters')).body).toContain(
       `${cluster}::127.0.0.1:${apps.ports[0]}::health_flags::/failed_outlier_check`,
     )

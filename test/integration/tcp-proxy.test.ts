@@ -115,10 +115,15 @@ describe('the TCP proxy', () => {
 
   it('passes resets on, in both directions', async () => {
     const up = await drivenPair()
+    // Before the proxy knows that it is connected a reset is a failed connection, which ends the client in order.
+    up.server.write('up')
+    await once(up.client, 'data')
     const clientError = closing(up.client)
     up.server.resetAndDestroy()
     expect(await clientError).toBe(true)
     const down = await drivenPair()
+    down.client.write('down')
+    await once(down.server, 'data')
     const serverError = closing(down.server)
     down.client.resetAndDestroy()
     expect(await serverError).toBe(true)

@@ -96,8 +96,11 @@ export const DELIBERATE: readonly Deliberate[] = [
   rule('stricter', /^answer\/.*(?:\\r[^\\]|\\n|\\r\\r|\\r$)/, 'bare CR, bare LF: not even from an origin'),
   rule('stricter', /^answer\/.*Content-Length: (?:9007199254740993|18446744073709551615)/, 'nobody’s body'),
   rule('stricter', /^answer\/.*Transfer-Encoding twice: $/, 'ambiguous framing (RFC 9112 §6.3)'),
-  rule('stricter', /^answer\/.*chunk(?:ed| size) /, 'RFC 9112 §7.1; nothing is sent before the first chunk is sound'),
-  rule('other', /^answer\/GET (?:close )?chunked /, 'chunks end with CRLF, trailers are lines (RFC 9112 §7.1); trailers are passed on'),
+  rule(
+    'other',
+    /^answer\/.*chunk(?:ed| size) /,
+    'RFC 9112 §7.1: the head has gone out, a broken body is cut; trailers are lines and are passed on',
+  ),
   rule('stricter', /^answer\/.*101 /, 'CVE-2024-23326: nobody asked to switch'),
   rule('stricter', /^answer\/.*\d+ of 100 /, '32 interim responses at most'),
   rule('other', /^answer\/.*\b(?:10[23]|150|199) /, 'RFC 9110 §15.2: interim responses are passed on, 32 at most'),

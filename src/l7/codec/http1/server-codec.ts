@@ -276,8 +276,8 @@ export class Http1ServerCodec implements Codec, BodySink, InputTaker {
 
   /** Nothing can be answered: drop the connection, so that the client sees a broken message and never a false end. */
   private breakOff(error: CodecError, code: StreamReset['code']): void {
-    const stream = this.takeStream()
-    this.transport.destroy()
+    const { stream } = this
+    this.cut()
     stream?.events.onReset({ code, details: error.details })
     this.handler.onConnectionError(error)
   }
@@ -404,7 +404,15 @@ export class Http1ServerCodec implements Codec, BodySink, InputTaker {
   }
 
   abort(stream: Http1ServerStream): void {
-    if (stream !== this.stream) return
+    if (stream === this.stream) this.cut()
+  }
+
+  /** The end inside a message. What there was of the response goes out first, as Envoy does, where the client still sees that it is cut. */
+  private cut(): void {
+    if (this.stream?.showsCut === true && !this.tunnelLocalEnded) {
+      this.close()
+      return
+    }
     this.takeStream()
     this.transport.destroy()
   }

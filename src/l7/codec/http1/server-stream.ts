@@ -67,6 +67,11 @@ export class Http1ServerStream implements ServerStream {
     return this.codec.transport.writableLength + this.codec.output.pendingBytes
   }
 
+  /** The response has begun, and a FIN in it reads as a cut: not so with a body that the connection's end delimits. */
+  get showsCut(): boolean {
+    return this.headSent && this.framing !== BODY_CLOSE
+  }
+
   closeAfter(): void {
     this.keepAlive = false
   }

@@ -217,7 +217,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     const stream = this.streams.get(streamId) as Http2ClientStream | undefined
     if (stream === undefined) {
       if (this.isIdle(streamId)) this.connectionError(ErrorCode.PROTOCOL_ERROR, 'HEADERS on an idle stream')
-      else this.ignored()
+      else this.lateHeaders()
       return
     }
     if (stream.headReceived) {

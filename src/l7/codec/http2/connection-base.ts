@@ -53,7 +53,8 @@ export abstract class Http2ConnectionBase implements Flushable, Ticking {
   /** What the peer may still send on the connection. */
   protected receiveWindow: number
   private unacknowledged = 0
-  private readonly recentResets = new Set<number>()
+  /** Streams that we reset, and the octets of DATA that each may still bring: what was left of its window. */
+  private readonly recentResets = new Map<number, number>()
 
   constructor(
     protected readonly role: 'client' | 'server',
@@ -205,27 +206,41 @@ export abstract class Http2ConnectionBase implements Flushable, Ticking {
   /** RST_STREAM for a reason of our own side; tells nobody. */
   resetStream(stream: Http2Stream, code: number): void {
     if (stream.gone || this.stopped) return
-    if (stream.id !== 0) this.writeReset(stream.id, code)
+    if (stream.id !== 0) this.writeReset(stream.id, code, stream.receiveWindow)
     this.forget(stream)
   }
 
-  protected writeReset(streamId: number, code: number): void {
+  /** `window`: octets that the peer may have sent before it hears of the reset. */
+  protected writeReset(streamId: number, code: number, window: number): void {
     this.stats.tx_reset++
+    this.guard.resetsSent++
     this.writer.rstStream(streamId, code)
     const recent = this.recentResets
-    recent.add(streamId)
-    if (recent.size > MAX_REMEMBERED_RESETS) for (const oldest of recent) return void recent.delete(oldest)
+    recent.set(streamId, window)
+    if (recent.size > MAX_REMEMBERED_RESETS) for (const oldest of recent.keys()) return void recent.delete(oldest)
   }
 
   protected wasReset(streamId: number): boolean {
     return this.recentResets.has(streamId)
   }
 
+  /** DATA on a stream that we reset. False: the peer cannot have sent so much before it heard of it (RFC 9113 §6.9.1). */
+  protected lateDataFits(streamId: number, length: number): boolean {
+    const left = this.recentResets.get(streamId)! - length
+    this.recentResets.set(streamId, left)
+    return left >= 0
+  }
+
+  /** A header block on a stream that is over. */
+  protected lateHeaders(): void {
+    this.checkFlood(this.guard.lateHeaders())
+  }
+
   /** The peer broke a rule on one stream (RFC 9113 §5.4.2). */
   protected streamError(stream: Http2Stream, code: number, reason: string, kind: StreamReset['code'] = 'protocol-error'): void {
     if (stream.gone) return
     this.stats.rx_messaging_error++
-    this.writeReset(stream.id, code)
+    this.writeReset(stream.id, code, stream.receiveWindow)
     this.forget(stream)
     stream.receiveReset({ code: kind, details: `${MESSAGING_RULE}: ${reason}`, h2Code: code }, false)
     this.provoked(stream.openedAt)

@@ -319,9 +319,12 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
     if (stream === undefined) {
       if (this.isIdle(streamId)) this.connectionError(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream')
       else if (this.wasReset(streamId)) {
-        // On its way when we reset the stream.
+        // On its way when we reset the stream: the connection's window is given back in onDataSlice.
+        if (!this.lateDataFits(streamId, length)) {
+          this.connectionError(ErrorCode.FLOW_CONTROL_ERROR, 'DATA on a stream that was reset exceeds its window')
+        }
       } else if (!this.ignored()) {
-        this.writeReset(streamId, ErrorCode.STREAM_CLOSED)
+        this.writeReset(streamId, ErrorCode.STREAM_CLOSED, this.local.streamWindow)
         this.checkFlood(this.guard.streamEnded(true, this.clock, this.clock))
       }
       return

@@ -11,6 +11,9 @@ import type { FrameWriter } from './frames.js'
 const MAX_OUTBOUND_BYTES = 16 * 1024 * 1024
 /** Frames without effect (unknown types, stray acknowledgements, frames for ended streams) since the last HEADERS or content. */
 const MAX_IDLE_FRAMES = 1000
+/** Header blocks on streams that are over: what follows a reset (interim responses, head, trailers) may still be on its way. */
+const MAX_LATE_HEADERS = 100
+const LATE_HEADERS_PER_RESET = 4
 /** A stream that is reset sooner than this was reset prematurely, as in Envoy (premature_reset_min_stream_lifetime_seconds). */
 const PREMATURE_MS = 1000
 /** Premature resets within one second, when they are also more than half of the streams opened in it. */
@@ -30,7 +33,10 @@ export class FloodGuard {
   private priorityFrames = 0
   private windowUpdateFrames = 0
   private idleFrames = 0
+  private lateHeaderBlocks = 0
   openedStreams = 0
+  /** RST_STREAM frames that we wrote. */
+  resetsSent = 0
   private windowStart = 0
   private windowOpened = 0
   private windowPremature = 0
@@ -85,6 +91,12 @@ export class FloodGuard {
   idleFrame(): Flood | null {
     if (++this.idleFrames <= MAX_IDLE_FRAMES) return null
     return flood('inbound_idle_frames_flood', 'the limit of ignored frames', this.idleFrames)
+  }
+
+  /** A header block for a stream that is over: decoded for the table's sake, and not forgotten when content comes between. */
+  lateHeaders(): Flood | null {
+    if (++this.lateHeaderBlocks <= MAX_LATE_HEADERS + LATE_HEADERS_PER_RESET * this.resetsSent) return null
+    return flood('inbound_idle_frames_flood', 'the limit of header blocks on closed streams', this.lateHeaderBlocks)
   }
 
   /** Whether the peer lets our answers pile up. CVE-2019-9512, -9515 (acknowledgements), -9514, -9517 (anything). */

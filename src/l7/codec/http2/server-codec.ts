@@ -138,7 +138,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
     if (stream !== undefined) {
       if (selfDependent) this.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'a stream depends on itself')
       else this.onTrailerBlock(stream, endStream, block)
-    } else if (this.wasReset(streamId)) this.ignored()
+    } else if (this.wasReset(streamId)) this.lateHeaders()
     else if ((streamId & 1) === 0) this.connectionError(ErrorCode.PROTOCOL_ERROR, 'a client stream has an even id')
     else this.connectionError(ErrorCode.STREAM_CLOSED, 'HEADERS on a closed stream')
   }
@@ -216,7 +216,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
   }
 
   private refuse(streamId: number, code: number, blamed: boolean): void {
-    this.writeReset(streamId, code)
+    this.writeReset(streamId, code, this.local.streamWindow)
     if (blamed) this.provoked(this.clock)
   }
 

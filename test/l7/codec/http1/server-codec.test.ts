@@ -140,7 +140,7 @@ describe('a content-length that the body does not keep', () => {
       end.stream.sendHead(sized('hello'), false)
       chunks.forEach((chunk, i) => void end.streams[0]!.sendData(text(chunk), i === chunks.length - 1))
       expect(end.events.filter(line => line.startsWith('reset'))).toEqual(['reset local http1.response_content_length_mismatch'])
-      expect(end.transport.destroyed).toBe(true)
+      expect(end.transport.ended).toBe(true)
       expect(requests(end.events)).toEqual(['|a|/x'])
       expect(end.transport.pauses).toBe(0)
     })
@@ -149,7 +149,7 @@ describe('a content-length that the body does not keep', () => {
     const end = serverEnd()
     end.feed(GET)
     end.stream.sendHead(sized('hello'), true)
-    expect(end.transport.destroyed).toBe(true)
+    expect(end.transport.ended).toBe(true)
   })
 })
 
@@ -455,7 +455,7 @@ describe('ends', () => {
     end.stream.sendHead(response(200), false)
     end.feed('zz\r\n')
     expect(end.events.slice(-2)).toEqual(['reset protocol-error http1.codec_error', 'broken http1.codec_error'])
-    expect(end.transport.destroyed).toBe(true)
+    expect(end.transport.ended).toBe(true)
   })
 })
 

@@ -140,7 +140,7 @@ describe('downstream', () => {
     local.stream.sendHead(switching(), false)
     local.stream.pause()
     local.stream.reset('connect-error')
-    expect(local.transport.destroyed).toBe(true)
+    expect(local.transport.ended).toBe(true)
     expect(local.transport.pauses).toBe(0)
     expect(local.events).toHaveLength(1)
   })

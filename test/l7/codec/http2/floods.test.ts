@@ -284,6 +284,59 @@ describe('frames without content', () => {
   })
 })
 
+describe('frames on streams that are over', () => {
+  /** A probe with stream 1 reset by us, after the peer's END_STREAM or in the middle of its body. */
+  const withReset = (options?: ReturnType<typeof http2Options>): ServerProbe => {
+    const probe = new ServerProbe(options)
+    probe.feed(headers(1, POST))
+    probe.streams.get(1)!.reset('cancel')
+    expect(probe.frames().pop()).toBe('RST_STREAM 1 CANCEL')
+    return probe
+  }
+
+  it('endless trailers on a reset stream, with content on another stream between them', () => {
+    const probe = withReset()
+    probe.feed(headers(3, POST))
+    expect(until(probe, 5000, () => [headers(1, [['a', 'b']], END), data(3, 'x')])).toBe(105)
+    expectCalm(probe, 'inbound_idle_frames_flood')
+  })
+
+  it('endless responses of an upstream to a request that was cancelled', () => {
+    const probe = new ClientProbe()
+    const stream = probe.send()
+    stream.reset('cancel')
+    for (let i = 0; i < 1000 && !probe.codec.stopped; i++) probe.feed(headers(1, [[':status', '200']]))
+    expect(probe.events()).toContain('connection-error inbound_idle_frames_flood')
+  })
+
+  it('DATA on a reset stream: as much as its window allows, and the connection’s window is given back', () => {
+    const probe = withReset(http2Options({ initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 }))
+    probe.feed(headers(3, POST))
+    const piece = 'x'.repeat(16_000)
+    for (let i = 0; i < 4; i++) probe.feed(data(1, piece))
+    expect(probe.codec.stopped).toBe(false)
+    expect(probe.frames().filter(line => line.startsWith('WINDOW_UPDATE 0'))).not.toHaveLength(0)
+    // A peer that has heard of no reset stops here.
+    probe.feed(data(1, piece))
+    expect(probe.frames().pop()).toBe('GOAWAY 3 FLOW_CONTROL_ERROR')
+    expect(probe.codec.stopped).toBe(true)
+  })
+
+  it('the race after our RST_STREAM costs nothing: every one of 3,000 uploads had more on its way', () => {
+    let now = 0
+    const probe = new ServerProbe(http2Options({}, { now: () => now }) as never)
+    for (let i = 0; i < 3000; i++) {
+      const id = 1 + 2 * i
+      probe.feed(headers(id, POST), data(id, 'x'))
+      now += 20
+      probe.streams.get(id)!.reset('cancel')
+      probe.feed(data(id, 'y'.repeat(1000)), data(id, 'z'), headers(id, [['a', 'b']], END))
+      expect(probe.frames().filter(line => line.startsWith('GOAWAY'))).toEqual([])
+    }
+    expect(probe.codec.stopped).toBe(false)
+  })
+})
+
 describe('memory', () => {
   it('a connection that ended after a WINDOW_UPDATE overflow holds nothing (CVE-2026-21714)', () => {
     const probe = new ServerProbe()

@@ -81,7 +81,7 @@ describe('receiving', () => {
   })
 
   it('gives the connection window back for streams that are reset with data held or on its way', () => {
-    const probe = new ServerProbe(SMALL)
+    const probe = new ServerProbe(http2Options({ initialStreamWindowSize: 65536, initialConnectionWindowSize: 65535 }))
     probe.onStream = stream => stream.pause()
     probe.feed(headers(1, POST), data(1, KB16), data(1, KB16))
     probe.streams.get(1)!.reset('cancel')

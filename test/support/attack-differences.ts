@@ -2,8 +2,11 @@
 // docs/differences.md says the same in prose; whoever changes one changes the other.
 import type { Outcome } from './attack-lane.js'
 
-/** Outrigger refuses what Envoy forwards, the other way round, or both do the same with other details. */
-export type Kind = 'stricter' | 'lenient' | 'other'
+/**
+ * Outrigger refuses what Envoy forwards (`cut`: once the head of an answer had gone out, with nothing of its body), the other way round, or
+ * both do the same with other details.
+ */
+export type Kind = 'stricter' | 'cut' | 'lenient' | 'other'
 
 export interface Deliberate {
   readonly cases: RegExp
@@ -29,8 +32,15 @@ function verdict(id: string, one: Outcome): string {
 }
 
 /** Null when both did the same. */
+/** The client got the head of a chunked answer, no octet of its body, and the end of the connection in place of the last chunk. */
+function cutBehindHead(one: Outcome): boolean {
+  const behind = one.seen.indexOf('')
+  return one.end === 'closed' && one.seen.includes('transfer-encoding: chunked') && one.seen.slice(behind).every(line => line === '')
+}
+
 export function compare(id: string, ours: Outcome, envoys: Outcome): Kind | null {
   if (verdict(id, ours) === verdict(id, envoys)) return null
+  if (ANSWER.test(id) && cutBehindHead(ours)) return 'cut'
   if (refused(id, ours)) return 'stricter'
   if (refused(id, envoys)) return 'lenient'
   if (ours.seen.length === envoys.seen.length || ANSWER.test(id)) return 'other'
@@ -96,11 +106,8 @@ export const DELIBERATE: readonly Deliberate[] = [
   rule('stricter', /^answer\/.*(?:\\r[^\\]|\\n|\\r\\r|\\r$)/, 'bare CR, bare LF: not even from an origin'),
   rule('stricter', /^answer\/.*Content-Length: (?:9007199254740993|18446744073709551615)/, 'nobody’s body'),
   rule('stricter', /^answer\/.*Transfer-Encoding twice: $/, 'ambiguous framing (RFC 9112 §6.3)'),
-  rule(
-    'other',
-    /^answer\/.*chunk(?:ed| size) /,
-    'RFC 9112 §7.1: the head has gone out, a broken body is cut; trailers are lines and are passed on',
-  ),
+  rule('cut', /^answer\/GET (?:close )?chunk size /, 'RFC 9112 §7.1: no unsound chunk is passed on, and the body never ends'),
+  rule('other', /^answer\/GET (?:close )?chunked /, 'chunks end with CRLF, trailers are lines (RFC 9112 §7.1); trailers are passed on'),
   rule('stricter', /^answer\/.*101 /, 'CVE-2024-23326: nobody asked to switch'),
   rule('stricter', /^answer\/.*\d+ of 100 /, '32 interim responses at most'),
   rule('other', /^answer\/.*\b(?:10[23]|150|199) /, 'RFC 9110 §15.2: interim responses are passed on, 32 at most'),

@@ -4,7 +4,7 @@
 // client does. Source: RFC 6960 section 4.2.1, RFC 7633 (the feature that makes a certificate need one).
 
 import type { X509Certificate } from 'node:crypto'
-import { bytesOf, DerError, integerOf, isTagged, itemsOf, octetsOf, readDer, readTime, taggedItemsOf } from './ca/der.js'
+import { bytesOf, DerError, integerOf, isTagged, itemsOf, octetsOf, readDer, readTime, serialText, taggedItemsOf } from './ca/der.js'
 
 export type StaplePolicy = 'LENIENT' | 'STRICT' | 'MUST_STAPLE'
 /** `fail`: the certificate must not be shown now. */
@@ -33,10 +33,7 @@ export function readStaple(der: Buffer, certificate: X509Certificate): OcspStapl
   const responses = itemsOf(data[isTagged(data[0], 0) ? 3 : 2])
   if (responses.length !== 1) throw new DerError(`the OCSP response is for ${responses.length} certificates, not for one only`)
   const [id, , , next] = itemsOf(responses[0])
-  const serial = integerOf(itemsOf(id)[3])
-    .toString('hex')
-    .replace(/^(00)+(?=..)/, '')
-  if (serial !== certificate.serialNumber.toLowerCase().replace(/^(00)+(?=..)/, ''))
+  if (serialText(integerOf(itemsOf(id)[3])) !== serialText(Buffer.from(certificate.serialNumber, 'hex')))
     throw new DerError('the OCSP response does not match its TLS certificate')
   return { der, nextUpdateMs: isTagged(next, 0) ? readTime(taggedItemsOf(next)[0]!) : 0 }
 }

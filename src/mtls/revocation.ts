@@ -16,9 +16,11 @@ import {
   readDer,
   readPem,
   readTime,
+  serialText,
   taggedItemsOf,
   wholeBitsOf,
   writeDer,
+  writePem,
 } from './ca/der.js'
 import type { Certificate } from './ca/x509.js'
 
@@ -84,10 +86,6 @@ export class RevocationList {
   }
 }
 
-function serialText(bytes: Buffer): string {
-  return bytes.toString('hex').replace(/^(00)+(?=..)/, '')
-}
-
 /** The lists of a PEM text, in its order. Throws `DerError`. */
 export function readRevocationLists(pem: string): RevocationList[] {
   return crlBlocks(pem).map(block => new RevocationList(block.der))
@@ -95,7 +93,7 @@ export function readRevocationLists(pem: string): RevocationList[] {
 
 /** Each list as PEM of its own: Node reads only the first of a text. Throws `DerError`. */
 export function revocationPems(pem: string): string[] {
-  return crlBlocks(pem).map(({ label, der }) => `-----BEGIN ${label}-----\n${der.toString('base64')}\n-----END ${label}-----\n`)
+  return crlBlocks(pem).map(({ label, der }) => writePem(label, der))
 }
 
 function crlBlocks(pem: string): { label: string; der: Buffer }[] {

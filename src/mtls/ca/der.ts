@@ -96,6 +96,9 @@ function primitive(node: Asn1 | undefined, type: number, name: string): Buffer {
 export const octetsOf = (node: Asn1 | undefined): Buffer => primitive(node, Type.OCTETSTRING, 'an OCTET STRING')
 export const integerOf = (node: Asn1 | undefined): Buffer => primitive(node, Type.INTEGER, 'an INTEGER')
 
+/** A serial number as it is compared: lower-case hex without leading zero octets. */
+export const serialText = (bytes: Buffer): string => bytes.toString('hex').replace(/^(00)+(?=..)/, '')
+
 /** The bytes of a BIT STRING that has no unused bits. */
 export function wholeBitsOf(node: Asn1 | undefined): Buffer {
   const content = primitive(node, Type.BITSTRING, 'a BIT STRING')

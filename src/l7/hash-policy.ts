@@ -6,6 +6,7 @@ import type { HashPolicy } from '../model/route.js'
 import { xxHash64, xxHash64OfList } from '../upstream/xx-hash.js'
 import type { RequestHead } from './codec/codec.js'
 import { toByteString } from './match/byte-string.js'
+import { cookieValue } from './match/cookie.js'
 import { requestHeaderReader } from './match/header-matcher.js'
 import { queryParameter } from './match/query-parameter.js'
 import { compileSubstitution } from './match/regex.js'
@@ -96,8 +97,8 @@ function cookieMethod(policy: HashPolicy & { kind: 'cookie' }): Method {
   const name = toByteString(policy.name)
   const attributes = cookieAttributes(policy)
   return (head, info) => {
-    const value = cookieValue(head, name)
-    if (value !== '') return found(value)
+    const value = cookieValue(head.headers, name)
+    if (value !== undefined && value !== '') return found(value)
     if (policy.ttlSeconds === null) return null
     // The same for all streams of a connection, so that requests racing for the first cookie agree.
     const { connection } = info
@@ -114,18 +115,4 @@ function cookieAttributes({ path, ttlSeconds, attributes }: HashPolicy & { kind:
   const age = ttlSeconds !== null && ttlSeconds > 0 ? `; Max-Age=${ttlSeconds}` : ''
   const more = attributes.map(({ name, value }) => `; ${name}${value === '' ? '' : `=${value}`}`)
   return toByteString(`${age}${path === '' ? '' : `; Path=${path}`}${more.join('')}; HttpOnly`)
-}
-
-/** First value of a cookie, without its quotes; '' when absent. */
-export function cookieValue(head: RequestHead, name: string): string {
-  const { headers } = head
-  for (let i = headers.indexOf('cookie'); i !== -1; i = headers.indexOf('cookie', i + 1)) {
-    for (const part of headers.values[i]!.split(';')) {
-      const equals = part.indexOf('=')
-      if (equals === -1 || part.slice(0, equals).trim() !== name) continue
-      const value = part.slice(equals + 1).trim()
-      return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
-    }
-  }
-  return ''
 }

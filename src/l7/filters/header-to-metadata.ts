@@ -6,8 +6,8 @@ import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { fromByteString, toByteString } from '../match/byte-string.js'
+import { cookieValue } from '../match/cookie.js'
 import { compileSubstitution } from '../match/regex.js'
-import { cookieValue } from './cookie.js'
 import { decodeValue } from './protobuf-struct.js'
 
 /** Envoy's bound. */

@@ -3,7 +3,7 @@
 
 import type { JwtProvider } from '../../model/http-filter.js'
 import type { RequestHead } from '../codec/codec.js'
-import { cookieValue } from './cookie.js'
+import { cookieValue } from '../match/cookie.js'
 import { decodeComponent, rewriteQuery } from './query-rewrite.js'
 
 export interface FoundToken {

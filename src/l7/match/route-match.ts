@@ -3,10 +3,10 @@
 
 import type { PathMatch, RouteMatch } from '../../model/route.js'
 import type { RequestHead } from '../codec/codec.js'
-import { cookieValue } from '../filters/cookie.js'
 import { isGrpcRequest } from '../grpc.js'
 import type { StreamInfo } from '../stream-info.js'
 import { asciiLower, toByteString } from './byte-string.js'
+import { cookieValue } from './cookie.js'
 import { compileHeaderMatchers } from './header-matcher.js'
 import { compileMetadataMatcher } from './metadata-matcher.js'
 import { compileQueryParameters } from './query-parameter.js'

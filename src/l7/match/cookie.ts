@@ -1,4 +1,4 @@
-// Reading one cookie of a request (RFC 6265 §4.2). Used by jwt_authn and header_to_metadata.
+// Reading one cookie of a request (RFC 6265 §4.2). Used by route matches, hash policies, jwt_authn and header_to_metadata.
 
 import type { HeaderList } from '../codec/header-list.js'
 

@@ -6,6 +6,7 @@
 import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
 import type { AccessLog } from '../model/access-log.js'
 import type { CompiledAccessLog } from './access-log.js'
+import type { StreamInfo } from './stream-info.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
 export const MAX_QUEUED_BYTES = 4 * 1024 * 1024
@@ -24,6 +25,14 @@ export const DEFAULT_FLUSH: FlushRule = { intervalMs: 1000, minBytes: 64 * 1024 
 export interface OpenAccessLog {
   readonly log: CompiledAccessLog
   readonly sink: LogSink
+}
+
+/** One line for each log that wants it. HOT: once a request. */
+export function writeAccessLogs(logs: readonly OpenAccessLog[], info: StreamInfo): void {
+  for (let i = 0; i < logs.length; i++) {
+    const { log, sink } = logs[i]!
+    if (log.shouldLog(info)) sink.write(log.format(info))
+  }
 }
 
 export interface LogSink {

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net'
 import { LazyTimer } from '../upstream/lazy-timer.js'
 import { SocketTransport } from '../upstream/socket-transport.js'
+import { writeAccessLogs } from './access-log-sink.js'
 import type { Codec, CodecError, RequestHead, ServerHandler, ServerStream } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import { Http1ServerCodec } from './codec/http1/server-codec.js'
@@ -191,7 +192,7 @@ export class DownstreamConnection implements ServerHandler {
     info.bytesSent = body.length
     info.endedAt = performance.now()
     runtime.hcmStats.completed(error.status, runtime.listenerHttp)
-    for (const { log, sink } of runtime.accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
+    writeAccessLogs(runtime.accessLogs, info)
     stream.closeAfter()
     stream.sendHead(responseHead(error.status, headers, body.length), false)
     stream.sendData(body, true)

@@ -1,6 +1,7 @@
 // The last step of every request: counters and access logs. Called once by Exchange.finish. HOT: numbers on handles only; log lines
 // are built only where a logger wants this request.
 
+import { writeAccessLogs } from './access-log-sink.js'
 import type { Exchange } from './exchange.js'
 
 export function finishStats(exchange: Exchange): void {
@@ -15,10 +16,6 @@ export function finishStats(exchange: Exchange): void {
     upstream.host.cluster.traffic.chargeTime(info.endedAt - from, false)
   }
   if (info.responseCodeDetails === '' && info.responseCode !== 0) info.responseCodeDetails = 'via_upstream'
-  const { accessLogs } = runtime
-  for (let i = 0; i < accessLogs.length; i++) {
-    const entry = accessLogs[i]!
-    if (entry.log.shouldLog(info)) entry.sink.write(entry.log.format(info))
-  }
+  writeAccessLogs(runtime.accessLogs, info)
   if (info.deniedBy !== '') runtime.onDenied(info)
 }

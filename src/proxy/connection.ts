@@ -2,7 +2,7 @@
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
-import type { OpenAccessLog } from '../l7/access-log-sink.js'
+import { type OpenAccessLog, writeAccessLogs } from '../l7/access-log-sink.js'
 import type { AsyncCall } from '../l7/async-client.js'
 import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
 import { DownstreamConnection } from '../l7/downstream-connection.js'
@@ -14,7 +14,7 @@ import { ClientHelloParser, type ClientHelloResult } from '../mtls/client-hello.
 import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
 import type { ChainRuntime, Denial, FilterState } from './network-filters.js'
 import { parseProxyHeader } from './proxy-protocol.js'
-import { TcpProxySession, writeAccessLogs } from './tcp-proxy.js'
+import { TcpProxySession } from './tcp-proxy.js'
 
 /** A TLS handshake may take this long when the chain sets no transport_socket_connect_timeout. */
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000

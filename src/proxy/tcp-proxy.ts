@@ -3,7 +3,7 @@
 // sees a server-first greeting). Ends exactly once, in finish(). HOT: the relay.
 
 import type { Socket } from 'node:net'
-import type { OpenAccessLog } from '../l7/access-log-sink.js'
+import { type OpenAccessLog, writeAccessLogs } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import { ResponseFlag } from '../l7/response-flags.js'
 import { StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
@@ -239,11 +239,6 @@ export class TcpProxySession implements TcpUpstreamListener {
     this.releaseAttempt()
     writeAccessLogs(runtime.accessLogs, info)
   }
-}
-
-/** Also for a connection that has no session: denied before, or of another kind. */
-export function writeAccessLogs(accessLogs: readonly OpenAccessLog[], info: StreamInfo): void {
-  for (const { log, sink } of accessLogs) if (log.shouldLog(info)) sink.write(log.format(info))
 }
 
 function pickCluster(config: TcpProxy, random: () => number): string {

@@ -136,6 +136,14 @@ export function compileFormat(text: string): CompiledFormat {
   return { ok: true, format: join(parsed.parts, '', headerText) }
 }
 
+/** For a config that has been checked: a text that does not compile was refused with it, and here stands for itself. */
+export function formatOrText(text: string): FormatFunction {
+  const compiled = compileFormat(text)
+  if (compiled.ok) return compiled.format
+  const bytes = toByteString(text)
+  return () => bytes
+}
+
 /** A text log line or body; missing values are `-` (or '' with `omitEmptyValues`), control characters of values `\xNN`. */
 export function compileTextFormat(text: string, omitEmptyValues = false): CompiledFormat {
   const parsed = parse(text)

@@ -4,8 +4,7 @@
 
 import type { HeaderMutations, HeaderOption } from '../model/route.js'
 import type { HeaderList } from './codec/header-list.js'
-import { compileFormat, type FormatFunction } from './header-format.js'
-import { toByteString } from './match/byte-string.js'
+import { type FormatFunction, formatOrText } from './header-format.js'
 import type { StreamInfo } from './stream-info.js'
 
 interface Addition {
@@ -67,14 +66,11 @@ function isMutable(lower: string): boolean {
 }
 
 function compileAddition(option: HeaderOption): Addition {
-  const compiled = compileFormat(option.value)
-  // A format that does not compile was refused with the config; its text stands for itself here.
-  const text = toByteString(option.value)
   return {
     name: option.name,
     lower: option.name.toLowerCase(),
     action: option.action,
     keepEmptyValue: option.keepEmptyValue,
-    value: compiled.ok ? compiled.format : () => text,
+    value: formatOrText(option.value),
   }
 }

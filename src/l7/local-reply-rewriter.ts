@@ -5,7 +5,7 @@ import type { LogFormat } from '../model/access-log.js'
 import type { LocalReplyConfig } from '../model/http-connection-manager.js'
 import { compileAccessLogFilter, compileBodyFormat } from './access-log.js'
 import type { HeaderList } from './codec/header-list.js'
-import { compileFormat } from './header-format.js'
+import { formatOrText } from './header-format.js'
 import type { LocalReplyRewriter } from './http-runtime.js'
 import type { StreamInfo } from './stream-info.js'
 
@@ -21,7 +21,7 @@ export function compileLocalReplyRewriter(config: LocalReplyConfig): LocalReplyR
     body: mapper.body,
     format: mapper.format === null ? null : compileBody(mapper.format),
     contentType: mapper.contentType,
-    headers: mapper.headersToAdd.map(option => ({ option, format: compiledText(option.value) })),
+    headers: mapper.headersToAdd.map(option => ({ option, format: formatOrText(option.value) })),
   }))
   const outer = config.format === null ? null : compileBody(config.format)
   const outerType = config.contentType
@@ -52,11 +52,6 @@ function compileBody(format: LogFormat): Body {
     const log = compileBodyFormat(format)
     return (info, body) => log(info).trimEnd().replaceAll(LOCAL_REPLY_BODY, JSON.stringify(body).slice(1, -1))
   }
-  const parts = (format.text ?? LOCAL_REPLY_BODY).split(LOCAL_REPLY_BODY).map(compiledText)
+  const parts = (format.text ?? LOCAL_REPLY_BODY).split(LOCAL_REPLY_BODY).map(formatOrText)
   return (info, body) => parts.map(part => part(info)).join(body)
-}
-
-function compiledText(text: string): (info: StreamInfo) => string {
-  const compiled = compileFormat(text)
-  return compiled.ok ? compiled.format : () => text
 }

@@ -5,7 +5,7 @@ import { compileAccessLog } from '../l7/access-log.js'
 import type { LogSinks, OpenAccessLog } from '../l7/access-log-sink.js'
 import { downstreamHttp2Stats } from '../l7/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../l7/filters/compile-filters.js'
-import { compileFormat } from '../l7/header-format.js'
+import { formatOrText } from '../l7/header-format.js'
 import { compileHeaderMutations } from '../l7/header-mutations.js'
 import { HttpRuntime, type RouteHolder } from '../l7/http-runtime.js'
 import { compileLocalReplyRewriter } from '../l7/local-reply-rewriter.js'
@@ -140,10 +140,8 @@ function compileTerminal(
 
 function compileTunneling(model: TcpTunneling | null): Tunneling | null {
   if (model === null) return null
-  const hostname = compileFormat(model.hostname)
-  // A format that does not compile was refused with the config; its text stands for itself here.
   return {
-    hostname: hostname.ok ? hostname.format : () => model.hostname,
+    hostname: formatOrText(model.hostname),
     postPath: model.postPath,
     headers: compileHeaderMutations(model.headersToAdd, []),
   }

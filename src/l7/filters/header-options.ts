@@ -4,7 +4,7 @@
 import type { HeaderOption } from '../../model/route.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { compileFormat, type FormatFunction } from '../header-format.js'
+import { type FormatFunction, formatOrText } from '../header-format.js'
 import type { StreamInfo } from '../stream-info.js'
 
 export class CompiledHeaderOption {
@@ -12,12 +12,10 @@ export class CompiledHeaderOption {
   private readonly lower: string
   private readonly format: FormatFunction
 
-  /** A format that does not compile was reported when the config was validated; here it stands as it is. */
   constructor(option: HeaderOption) {
     this.option = option
     this.lower = option.name.toLowerCase()
-    const compiled = compileFormat(option.value)
-    this.format = compiled.ok ? compiled.format : () => option.value
+    this.format = formatOrText(option.value)
   }
 
   /** `head`: the request head that `headers` belong to, for `:authority` and its like; null for responses. */

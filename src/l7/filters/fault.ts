@@ -13,7 +13,7 @@ import { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
-import { compileRuntimeFraction } from '../match/runtime-fraction.js'
+import { drawFraction } from '../match/runtime-fraction.js'
 import { ResponseFlag } from '../response-flags.js'
 import type { FilterContext } from './filter-environment.js'
 import { responseControl } from './response-control.js'
@@ -152,15 +152,10 @@ class CompiledFault {
 
   /** Does the fault happen? One more chance where the runtime has a share for the calling service. */
   private draw(fraction: RuntimeFraction, cluster: string, key: string): boolean {
-    const { runtime } = this.ctx
-    if (this.chance(fraction, fraction.runtimeKey)) return true
+    const { runtime, random } = this.ctx
+    if (drawFraction(fraction, fraction.runtimeKey, runtime, random)) return true
     if (cluster === '' || runtime.get(clusterKey(cluster, key)) === undefined) return false
-    return this.chance(fraction, clusterKey(cluster, key))
-  }
-
-  private chance(fraction: RuntimeFraction, runtimeKey: string): boolean {
-    const test = compileRuntimeFraction({ ...fraction, runtimeKey }, this.ctx.runtime)
-    return test === null || test(this.ctx.random())
+    return drawFraction(fraction, clusterKey(cluster, key), runtime, random)
   }
 
   private overridden(key: string, cluster: string, suffix: string, configured: number): number {
@@ -278,6 +273,7 @@ function askedFraction(head: RequestHead, header: string, configured: number | n
 function isStatus(status: number): boolean {
   return status >= 200 && status < 600
 }
+
 /** An unsigned decimal in one field, or null. */
 function headerNumber(head: RequestHead, name: string): number | null {
   const text = head.headers.get(name)

@@ -24,6 +24,18 @@ export function compileRuntimeFraction(fraction: RuntimeFraction | null, runtime
   return random => random < overriddenChance(runtime.get(runtimeKey), chance)
 }
 
+/** The same at once, for a fraction that differs from request to request; `runtimeKey` in place of its own. */
+export function drawFraction(
+  { numerator, denominator }: RuntimeFraction,
+  runtimeKey: string,
+  runtime: Runtime,
+  random: () => number,
+): boolean {
+  const chance = numerator / denominator
+  if (runtimeKey === '') return chance >= 1 || random() < chance
+  return random() < overriddenChance(runtime.get(runtimeKey), chance)
+}
+
 /** An integer in the runtime is a percentage (Envoy Snapshot::featureEnabled). */
 function overriddenChance(value: number | boolean | string | undefined, chance: number): number {
   if (value === undefined) return chance

@@ -729,7 +729,7 @@ describe('drain', () => {
       bootstrap: {
         static_resources: {
           listeners: [
-            listener('in', port, [hcm({ route_config: routesTo('1'), drain_timeout: '0.2s' })]),
+            listener('in', port, [hcm({ route_config: routesTo('1'), drain_timeout: '2s' })]),
             listener('aged', agedPort, [
               hcm({
                 stat_prefix: 'aged',

@@ -9,7 +9,7 @@ import type { RequestHead, ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import { httpToGrpcStatus } from './grpc.js'
 import type { UpstreamPools } from './upstream-pools.js'
-import { type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
+import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
 /** Requests under way at once, over all filters of a worker. */
 export const MAX_ASYNC_REQUESTS = 4096
@@ -224,12 +224,8 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
   }
 
   onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
-    const message =
-      failure.kind === 'reset'
-        ? `upstream reset: ${failure.reset.details || failure.reset.code}`
-        : 'why' in failure
-          ? failure.why
-          : failure.kind
+    const text = failureText(failure)
+    const message = failure.kind === 'reset' ? `upstream reset: ${text}` : text
     const reason = failure.kind === 'overflow' ? 'overflow' : 'reset'
     if (this.starting) setImmediate(() => this.settle({ kind: 'failure', reason, message }))
     else this.settle({ kind: 'failure', reason, message })

@@ -27,6 +27,12 @@ export type UpstreamFailure =
     }
   | { readonly kind: 'per-try-timeout' | 'per-try-idle-timeout' }
 
+/** In one line, for logs and for callers that have no status to answer with. */
+export function failureText(failure: UpstreamFailure): string {
+  if (failure.kind === 'reset') return failure.reset.details || failure.reset.code
+  return 'why' in failure ? failure.why : failure.kind
+}
+
 /** The exchange as a try sees it. */
 export interface UpstreamRequestOwner {
   /** Send the head and what there is of the body on `request.stream`. */

@@ -11,7 +11,7 @@ import type { Host } from '../upstream/host.js'
 import type { HttpPool } from '../upstream/http-pool.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import type { UpstreamConnection } from './upstream-connection.js'
-import { type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
+import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
 const EMPTY = Buffer.alloc(0)
 /** Bytes read from the stream and not yet taken by the client before its window is withheld. */
@@ -84,7 +84,7 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
   }
 
   onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
-    const why = failure.kind === 'reset' ? failure.reset.details || failure.reset.code : 'why' in failure ? failure.why : failure.kind
+    const why = failureText(failure)
     if (this.opened) this.destroy(new Error(why))
     else this.refuse(failure.kind === 'overflow' ? 'overflow' : 'failed', why)
   }

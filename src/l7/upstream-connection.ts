@@ -5,6 +5,7 @@
 import type net from 'node:net'
 import type { UpstreamHttp } from '../model/cluster.js'
 import type { PeerIdentity } from '../mtls/peer-identity.js'
+import { localAddressText } from '../upstream/connector.js'
 import type { Host } from '../upstream/host.js'
 import type { HttpPool, PooledConnection } from '../upstream/http-pool.js'
 import { LazyTimer } from '../upstream/lazy-timer.js'
@@ -54,7 +55,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     this.protocol = protocol
     this.peer = peer
     this.options = options
-    this.localAddress = socket.localAddress === undefined ? '' : `${socket.localAddress}:${socket.localPort}`
+    this.localAddress = localAddressText(socket)
     this.transport = new SocketTransport(socket, bufferLimitBytes, 0)
     const limits = headLimits(
       options.common,

@@ -4,6 +4,7 @@
 import type { UpstreamTls } from '../model/tls.js'
 import type { TlsContexts } from '../mtls/tls-contexts.js'
 import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
+import { bindHostOf } from '../upstream/connector.js'
 import type { Host } from '../upstream/host.js'
 import { HttpPool, type PoolProtocol } from '../upstream/http-pool.js'
 import type { RequestHead } from './codec/codec.js'
@@ -54,7 +55,7 @@ export class UpstreamPools implements UpstreamTlsSource {
         breakers: host.cluster.breakers(priority),
         connectTimeoutMs: config.connectTimeoutMs,
         keepAlive: config.tcpKeepalive,
-        localAddress: config.bindSource?.kind === 'socket' ? config.bindSource.host : '',
+        localAddress: bindHostOf(config),
         sni,
         key,
         createConnection: (socket, spoken, owner, peer) =>

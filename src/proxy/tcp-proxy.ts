@@ -12,6 +12,7 @@ import type { TcpProxyHandles } from '../metrics/stat-names.js'
 import type { TcpProxy } from '../model/listener.js'
 import { BulkWriter } from '../upstream/bulk-writer.js'
 import type { ClusterRegistry } from '../upstream/cluster-registry.js'
+import { localAddressText } from '../upstream/connector.js'
 import type { Host } from '../upstream/host.js'
 import { LazyTimer } from '../upstream/lazy-timer.js'
 import {
@@ -151,8 +152,7 @@ export class TcpProxySession implements TcpUpstreamListener {
     info.responseFlags &= ~ResponseFlag.UpstreamConnectionFailure
     info.upstreamHost = host
     info.useConnection(connection, info.startedAt)
-    const { localAddress, localPort } = connection.socket
-    info.upstreamLocalAddress = localAddress === undefined ? '' : `${localAddress}:${localPort}`
+    info.upstreamLocalAddress = localAddressText(connection.socket)
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})
     const toClient = new BulkWriter(downstream, this.runtime.bufferLimitBytes)

@@ -10,7 +10,7 @@ import type { HeaderMutator } from '../l7/header-mutations.js'
 import { nextUpstreamConnectionId, type StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
 import { UpstreamTunnel } from '../l7/upstream-tunnel.js'
-import { Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connector.js'
+import { bindHostOf, Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connector.js'
 import type { Host } from '../upstream/host.js'
 
 /** A socket, or a tunnel that behaves like one. */
@@ -83,7 +83,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
         sni: '',
         alpn: null,
         keepAlive: config.tcpKeepalive,
-        localAddress: config.bindSource?.kind === 'socket' ? config.bindSource.host : '',
+        localAddress: bindHostOf(config),
       },
       this,
     )

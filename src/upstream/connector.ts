@@ -5,6 +5,7 @@ import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Address } from '../model/address.js'
 import { formatAddress } from '../model/address.js'
+import type { Cluster } from '../model/cluster.js'
 import type { PeerIdentity } from '../mtls/peer-identity.js'
 import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
 
@@ -39,6 +40,16 @@ export interface DialListener {
 
 /** Keep-alive probes start after this when the cluster asks for them without a time (Linux default is 2 h). */
 const DEFAULT_KEEPALIVE_SECONDS = 7200
+
+/** `upstream_bind_config`: the local address to dial from; '' = any. */
+export function bindHostOf({ bindSource }: Pick<Cluster, 'bindSource'>): string {
+  return bindSource?.kind === 'socket' ? bindSource.host : ''
+}
+
+/** `host:port` of our end; '' when the socket has none. */
+export function localAddressText({ localAddress, localPort }: net.Socket): string {
+  return localAddress === undefined ? '' : `${localAddress}:${localPort}`
+}
 
 export class Dial {
   private readonly listener: DialListener

@@ -7,6 +7,7 @@ import { create } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import { BoolValueSchema } from '@bufbuild/protobuf/wkt'
 import { HttpProtocolOptions_HeadersWithUnderscoresAction as Underscores } from '../../xds/gen/envoy/config/core/v3/protocol_pb.js'
+import type { RouteMatchSchema } from '../../xds/gen/envoy/config/route/v3/route_components_pb.js'
 import { ConfigSchema as GrpcBridgeSchema } from '../../xds/gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
 import { FilterConfigSchema as GrpcStatsSchema } from '../../xds/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
 import { ConfigSchema as HeaderToMetadataSchema } from '../../xds/gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
@@ -73,27 +74,14 @@ export function tunnelHcm(view: ProxyView): Any {
     timeout: duration(0),
     upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }],
   }
-  const name = 'public_listener'
   return pack(HttpConnectionManagerSchema, {
-    statPrefix: name,
+    statPrefix: 'public_listener',
     httpFilters: [filter('envoy.filters.http.router', pack(RouterSchema, {}))],
     upgradeConfigs: [{ upgradeType: 'CONNECT' }],
     http2ProtocolOptions: { allowConnect: true },
     streamIdleTimeout: duration(0),
     accessLog: filterAccessLogs(view.accessLogs),
-    routeSpecifier: {
-      case: 'routeConfig',
-      value: {
-        name,
-        virtualHosts: [
-          {
-            name,
-            domains: ['*'],
-            routes: [{ match: { pathSpecifier: { case: 'connectMatcher', value: {} } }, action: { case: 'route', value: action } }],
-          },
-        ],
-      },
-    },
+    routeSpecifier: { case: 'routeConfig', value: inlineRoutes('public_listener', action, { case: 'connectMatcher', value: {} }) },
   })
 }
 
@@ -126,6 +114,7 @@ function common(view: ProxyView, protocol: string, prefix: string, filters: read
 function inlineRoutes(
   name: string,
   action: ReturnType<typeof inlineRouteAction>,
+  pathSpecifier: NonNullable<Init<typeof RouteMatchSchema>['pathSpecifier']> = { case: 'prefix', value: '/' },
 ): Extract<HcmInit['routeSpecifier'], { case: 'routeConfig' }>['value'] {
   return {
     name,
@@ -133,7 +122,7 @@ function inlineRoutes(
       {
         name,
         domains: ['*'],
-        routes: [{ match: { pathSpecifier: { case: 'prefix', value: '/' } }, action: { case: 'route', value: action } }],
+        routes: [{ match: { pathSpecifier }, action: { case: 'route', value: action } }],
       },
     ],
   }

@@ -60,7 +60,7 @@ function publicListener(view: ProxyView): ListenerInit {
   return {
     name: `public_listener:${proxy.SocketPath || `${address}:${port}`}`,
     address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
-    ...(tunnels ? { listenerFilters: [tlsInspector()] } : {}),
+    ...(tunnels ? { listenerFilters: [filter('envoy.filters.listener.tls_inspector', pack(TlsInspectorSchema, {}))] } : {}),
     filterChains: [...(tunnels ? [tunnelChain(view)] : []), { filters, transportSocket: downstreamTls(view) }],
     trafficDirection: TrafficDirection.INBOUND,
     metadata: { filterMetadata: { outrigger: { intentions: view.intentionTable as unknown as JsonObject } } },
@@ -76,13 +76,6 @@ function tunnelChain(view: ProxyView): NonNullable<ListenerInit['filterChains']>
     filterChainMatch: { applicationProtocols: [...TUNNEL_ALPN] },
     filters: [networkRbac(view), filter(HCM_FILTER, tunnelHcm(view))],
     transportSocket: downstreamTls(view, TUNNEL_ALPN),
-  }
-}
-
-function tlsInspector(): NonNullable<ListenerInit['listenerFilters']>[number] {
-  return {
-    name: 'envoy.filters.listener.tls_inspector',
-    configType: { case: 'typedConfig', value: pack(TlsInspectorSchema, {}) },
   }
 }
 

@@ -2,7 +2,7 @@
 // type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
 // last of them. Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
 
-import type { ConfigSource } from '../model/config-source.js'
+import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { AdsClient } from '../xds/client.js'
 import type { FileSubscription } from '../xds/file-subscription.js'
 
@@ -127,15 +127,4 @@ function groupKey(typeUrl: string, source: ConfigSource): string {
 /** Whether both are one stream, or one file; `static` secrets come from the bootstrap and from no source. */
 export function isSameSource(one: ConfigSource | { readonly kind: 'static' }, other: ConfigSource): boolean {
   return one.kind !== 'static' && sourceKey(one) === sourceKey(other)
-}
-
-function sourceKey(source: ConfigSource): string {
-  switch (source.kind) {
-    case 'ads':
-      return 'ads'
-    case 'api':
-      return `api ${JSON.stringify(source.api)}`
-    case 'path':
-      return `path ${source.path}\0${source.watchedDirectory}`
-  }
 }

@@ -14,3 +14,15 @@ export type ConfigSource =
   | { readonly kind: 'ads' }
   | { readonly kind: 'api'; readonly api: ApiConfigSource }
   | { readonly kind: 'path'; readonly path: string; readonly watchedDirectory: string }
+
+/** Equal for equal sources: what shares a stream or a file watch, and part of what a secret is known by. */
+export function sourceKey(source: ConfigSource): string {
+  switch (source.kind) {
+    case 'ads':
+      return 'ads'
+    case 'api':
+      return `api ${JSON.stringify(source.api)}`
+    case 'path':
+      return `path ${source.path}\0${source.watchedDirectory}`
+  }
+}

@@ -5,6 +5,7 @@
 
 import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
+import { sourceKey } from '../model/config-source.js'
 import type { DataSource, SdsSecretRef, Secret } from '../model/tls.js'
 
 /** Key, certificate, CA and CRL files are smaller; anything larger is refused. */
@@ -246,16 +247,8 @@ function dropDead(listeners: Set<WeakRef<SecretListener>>): boolean {
 }
 
 /** One secret of one source: the same name from two SDS servers is two secrets. */
-export function secretKey(ref: SdsSecretRef): string {
-  const { source } = ref
-  switch (source.kind) {
-    case 'api':
-      return `api ${JSON.stringify(source.api)} ${ref.name}`
-    case 'path':
-      return `path ${source.path} ${ref.name}`
-    default:
-      return `${source.kind} ${ref.name}`
-  }
+export function secretKey({ source, name }: SdsSecretRef): string {
+  return `${source.kind === 'static' ? 'static' : sourceKey(source)} ${name}`
 }
 
 function readSecretText(path: string): TextResult {

@@ -53,7 +53,7 @@ export class XdsBridge {
   /** By the name of a wanted secret. */
   private readonly secretStats = new Map<string, SubscriptionStats>()
   private readonly named: NamedSubscriptions
-  private readonly timers: NodeJS.Timeout[] = []
+  private readonly timers = new Set<NodeJS.Timeout>()
   private releaseCdsAck: (() => void) | null = null
   private syncQueued = false
   private closed = false
@@ -90,12 +90,10 @@ export class XdsBridge {
       this.missingRuntime.add(rtds.name)
       if (!this.subscriptions.has(RUNTIME_TYPE)) this.subscriptions.set(RUNTIME_TYPE, subscriptionStats(this.options.store, 'runtime'))
       if (rtds.initialFetchTimeoutMs > 0) {
-        const timer = setTimeout(() => {
+        this.after(rtds.initialFetchTimeoutMs, () => {
           if (this.missingRuntime.has(rtds.name)) this.subscriptions.get(RUNTIME_TYPE)!.init_fetch_timeout.value++
           this.runtimeSeen(rtds.name)
-        }, rtds.initialFetchTimeoutMs)
-        timer.unref()
-        this.timers.push(timer)
+        })
       }
       this.named.add(RUNTIME_TYPE, rtds)
     }
@@ -138,18 +136,26 @@ export class XdsBridge {
     this.named.close()
   }
 
+  /** Once, unless the bridge is closed first. */
+  private after(ms: number, run: () => void): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer)
+      run()
+    }, ms)
+    timer.unref()
+    this.timers.add(timer)
+  }
+
   // ---- sources ----------------------------------------------------------------------------------------------------------------
 
   private openSource(dynamic: DynamicSource | null, typeUrl: string, kind: 'cds' | 'lds'): void {
     if (dynamic === null || this.closed) return
     const { source } = dynamic
     if (dynamic.initialFetchTimeoutMs > 0) {
-      const timer = setTimeout(() => {
+      this.after(dynamic.initialFetchTimeoutMs, () => {
         if (this.subscriptions.get(typeUrl)!.update_success.value === 0) this.subscriptions.get(typeUrl)!.init_fetch_timeout.value++
         this.server.sourceSeen(kind)
-      }, dynamic.initialFetchTimeoutMs)
-      timer.unref()
-      this.timers.push(timer)
+      })
     }
     switch (source.kind) {
       case 'ads':
@@ -361,9 +367,7 @@ export class XdsBridge {
   private holdCdsAck(): void {
     if (this.ads === null || this.releaseCdsAck !== null || this.server.clusters.warmingCount === 0) return
     this.releaseCdsAck = this.ads.pause(CLUSTER_TYPE)
-    const timer = setTimeout(() => this.finishCdsHold(), MAX_CDS_HOLD_MS)
-    timer.unref()
-    this.timers.push(timer)
+    this.after(MAX_CDS_HOLD_MS, () => this.finishCdsHold())
   }
 
   private resumeCdsAck(): void {

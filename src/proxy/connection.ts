@@ -108,21 +108,15 @@ export class Connection {
   private readProxyHeader(allowWithout: boolean): void {
     const { model } = this.version
     let read: Buffer | null = null
-    const finish = (): void => {
-      this.clearTimer()
-      this.socket.off('data', onData)
-      this.socket.off('end', refuse)
-      this.socket.pause()
-    }
     const refuse = (reason: unknown): void => {
-      finish()
+      stop()
       this.version.log('debug', `listener ${this.version.name}: no PROXY protocol header: ${reason ?? 'the client left'}`, {
         remote: this.remoteText,
       })
       this.socket.destroy()
     }
     const goOn = (rest: Buffer): void => {
-      finish()
+      stop()
       this.pushedBack = rest.length === 0 ? null : rest
       this.lookFurther()
     }
@@ -151,16 +145,31 @@ export class Connection {
         }
       }
     }
-    if (model.listenerFiltersTimeoutMs > 0) {
-      this.timer = setTimeout(() => {
-        this.main.downstream_pre_cx_timeout.value++
-        if (model.continueOnListenerFiltersTimeout) goOn(read ?? NO_BYTES)
-        else refuse('it did not come in time')
-      }, model.listenerFiltersTimeoutMs)
+    const stop = this.readFirst(onData, refuse, model.listenerFiltersTimeoutMs, () => {
+      this.main.downstream_pre_cx_timeout.value++
+      if (model.continueOnListenerFiltersTimeout) goOn(read ?? NO_BYTES)
+      else refuse('it did not come in time')
+    })
+  }
+
+  /** The first bytes of the client as they come, until the returned function stops it and pauses the socket. `timeoutMs` 0 = no limit. */
+  private readFirst(
+    onData: (chunk: Buffer) => void,
+    onEnd: (reason: unknown) => void,
+    timeoutMs: number,
+    onTimeout: () => void,
+  ): () => void {
+    const { socket } = this
+    if (timeoutMs > 0) this.timer = setTimeout(onTimeout, timeoutMs)
+    socket.on('data', onData)
+    socket.once('end', onEnd)
+    socket.resume()
+    return () => {
+      this.clearTimer()
+      socket.off('data', onData)
+      socket.off('end', onEnd)
+      socket.pause()
     }
-    this.socket.on('data', onData)
-    this.socket.once('end', refuse)
-    this.socket.resume()
   }
 
   private lookFurther(): void {
@@ -220,12 +229,10 @@ export class Connection {
     const parser = new ClientHelloParser()
     const chunks: Buffer[] = []
     let ended = false
+    let stop = (): void => {}
     const done = (hello: Exclude<ClientHelloResult, { kind: 'more' }> | null): void => {
       ended = true
-      this.clearTimer()
-      this.socket.off('data', onData)
-      this.socket.off('end', onEnd)
-      this.socket.pause()
+      stop()
       onHello(hello, chunks.length === 0 ? null : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
     }
     const onData = (chunk: Buffer): void => {
@@ -236,15 +243,10 @@ export class Connection {
     const first = this.takePushedBack()
     if (first !== null) onData(first)
     if (ended) return
-    if (timeoutMs > 0) {
-      this.timer = setTimeout(() => {
-        if (onTimeout()) done(null)
-        else this.socket.destroy()
-      }, timeoutMs)
-    }
-    this.socket.on('data', onData)
-    this.socket.once('end', onEnd)
-    this.socket.resume()
+    stop = this.readFirst(onData, onEnd, timeoutMs, () => {
+      if (onTimeout()) done(null)
+      else this.socket.destroy()
+    })
   }
 
   private clearTimer(): void {

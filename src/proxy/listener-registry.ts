@@ -81,24 +81,23 @@ export class ListenerRegistry {
     const missing = [...compiled.routeNames].filter(route => !routes.has(route))
     if (missing.length === 0) return this.activate(name, entry, compiled)
     let left = missing.length
-    const ready = (): void => {
-      if (entry.warming !== compiled || --left > 0) return
+    const goOn = (): void => {
       this.finishWaiting(entry)
-      void this.activate(name, entry, compiled)
+      if (entry.warming === compiled) void this.activate(name, entry, compiled)
+    }
+    const ready = (): void => {
+      if (entry.warming === compiled && --left === 0) goOn()
     }
     // Envoy: a first table that is refused must not hold up the start. A listener that serves keeps its old version for the time.
     const refused = (): void => {
-      if (entry.warming !== compiled || entry.active !== null) return
-      this.finishWaiting(entry)
-      void this.activate(name, entry, compiled)
+      if (entry.warming === compiled && entry.active === null) goOn()
     }
     for (const route of missing) entry.stopWaiting.push(routes.whenReady(route, ready, refused))
     const timeoutMs = initialFetchTimeout(compiled)
     if (timeoutMs > 0) {
       entry.timer = setTimeout(() => {
         this.env.log('warn', `listener ${name}: no routes ${missing.join(', ')} within ${timeoutMs} ms, starting without`)
-        this.finishWaiting(entry)
-        if (entry.warming === compiled) void this.activate(name, entry, compiled)
+        goOn()
       }, timeoutMs)
       entry.timer.unref()
     }

@@ -7,14 +7,15 @@ import { fileURLToPath } from 'node:url'
 const src = join(dirname(fileURLToPath(import.meta.url)), '../src')
 
 const ALLOWED = {
-  cli: ['control', 'proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'model'],
-  control: ['xds', 'mtls', 'l7/rbac', 'metrics', 'model'],
-  xds: ['metrics', 'model'],
-  proxy: ['l7', 'upstream', 'mtls', 'metrics', 'model'],
-  l7: ['upstream', 'mtls', 'metrics', 'model'],
-  upstream: ['mtls', 'metrics', 'model'],
-  mtls: ['metrics', 'model'],
-  metrics: ['model'],
+  cli: ['control', 'proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
+  control: ['xds', 'mtls', 'l7/rbac', 'metrics', 'io', 'model'],
+  xds: ['metrics', 'io', 'model'],
+  proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
+  l7: ['upstream', 'mtls', 'metrics', 'io', 'model'],
+  upstream: ['mtls', 'metrics', 'io', 'model'],
+  mtls: ['metrics', 'io', 'model'],
+  metrics: ['io', 'model'],
+  io: [],
   model: [],
 }
 const SEES_PROTOBUF = new Set(['cli', 'control', 'xds'])

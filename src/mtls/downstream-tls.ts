@@ -8,6 +8,7 @@
 
 import type { Socket } from 'node:net'
 import tls, { type SecureContext, TLSSocket, type TLSSocketOptions } from 'node:tls'
+import { setCarrier } from '../io/reset-socket.js'
 import type { TlsStats } from '../metrics/stat-names.js'
 import type { DownstreamTls } from '../model/tls.js'
 import { CertificateChoice } from './certificate-choice.js'
@@ -99,6 +100,7 @@ export class DownstreamTlsContext extends TlsContext {
     if (early !== null && early.length > 0) socket.unshift(early)
     const secured: DownstreamSocket = new TLSSocket(socket, this.overlaps(hello) ? served.withAlpn : served.withoutAlpn)
     secured[servedOf] = served
+    setCarrier(secured, socket)
     if (action === 'staple') sendStaple(secured, served.certificate.staple!.der)
     secured.disableRenegotiation()
     secured.once('secure', releaseControl)

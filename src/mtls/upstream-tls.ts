@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { isIP } from 'node:net'
 import tls, { type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
+import { setCarrier } from '../io/reset-socket.js'
 import type { TlsStats } from '../metrics/stat-names.js'
 import type { UpstreamTls } from '../model/tls.js'
 import type { CertificateIdentity } from './certificate-identity.js'
@@ -88,6 +89,7 @@ export class UpstreamTlsContext extends TlsContext {
     if (protocols !== null) options.ALPNProtocols = protocols
     if (offered !== null) options.session = offered.session
     const secured = tls.connect(options) as UpstreamSocket
+    setCarrier(secured, socket)
     // Node would build the whole legacy certificate object for checkServerIdentity: a third of a handshake's time.
     secured.getPeerCertificate = noLegacyCertificate
     secured[handshakeOf] = { context: this, material, sessionKey, offered, identity: null, verified: false }

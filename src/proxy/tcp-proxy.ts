@@ -3,6 +3,7 @@
 // sees a server-first greeting). Ends exactly once, in finish(). HOT: the relay.
 
 import type { Socket } from 'node:net'
+import { resetSocket } from '../io/reset-socket.js'
 import { type OpenAccessLog, writeAccessLogs } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
 import { ResponseFlag } from '../l7/response-flags.js'
@@ -195,7 +196,7 @@ export class TcpProxySession implements TcpUpstreamListener {
   private onUpstreamClose(hadError: boolean): void {
     if (this.finished) return
     // A reset is passed on as one: the client must not take it for an orderly end.
-    if (hadError) this.downstream.resetAndDestroy?.()
+    if (hadError) resetSocket(this.downstream)
     if (!this.downstream.writableEnded && !this.downstream.destroyed) this.downstream.end()
     this.info.connectionTerminationDetails = hadError ? 'upstream_connection_reset' : ''
     if (this.downstream.readableEnded || hadError) this.finish()
@@ -206,7 +207,7 @@ export class TcpProxySession implements TcpUpstreamListener {
     if (this.finished) return
     if (!this.connected) this.info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
     // As above: what the client broke off must not look finished to the upstream.
-    if (hadError) this.upstream?.resetAndDestroy?.()
+    if (hadError && this.upstream !== null) resetSocket(this.upstream)
     this.finish()
   }
 

@@ -6,7 +6,16 @@ import type { ConnectionInfo, TlsInfo } from '../../src/l7/connection-info.js'
 import { StreamInfo } from '../../src/l7/stream-info.js'
 import { hcmStats, type RouterHandles } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
-import type { ForwardAction, HeaderMutations, Route, RouteAction, RouteMatch, RouteTable, VirtualHost } from '../../src/model/route.js'
+import {
+  type ForwardAction,
+  type HeaderMutations,
+  NO_ROUTES,
+  type Route,
+  type RouteAction,
+  type RouteMatch,
+  type RouteTable,
+  type VirtualHost,
+} from '../../src/model/route.js'
 import type { PeerIdentity } from '../../src/mtls/peer-identity.js'
 
 export function head(
@@ -188,17 +197,9 @@ export function virtualHost(
 
 export function routeTable(virtualHosts: readonly VirtualHost[], fields: Partial<RouteTable> = {}): RouteTable {
   return {
+    ...NO_ROUTES,
     name: 'table',
     virtualHosts,
-    mutations: NO_MUTATIONS,
-    mostSpecificHeaderMutationsWins: false,
-    internalOnlyHeaders: [],
-    validateClusters: false,
-    ignorePortInHostMatching: false,
-    ignorePathParametersInPathMatching: false,
-    maxDirectResponseBodyBytes: 4096,
-    overrides: new Map(),
-    mirrors: [],
     ...fields,
   }
 }

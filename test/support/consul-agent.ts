@@ -1,28 +1,22 @@
 // A real Consul (CONSUL_BIN) as a control plane for tests: one server agent with Connect and xDS on free ports, its state in a folder of
 // its own; its HTTP API; the bootstraps that `consul connect envoy` prints, and sidecars started with them or by that command itself.
 // Invariant: stopAll() and stop() in afterAll leave no process and no folder behind.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort, ProxyProcess, proxyBin, until } from './proxy-process.js'
+import { ControlPlaneProcess } from './control-plane-process.js'
+import { freePort, ProxyProcess, proxyBin } from './proxy-process.js'
 
 export const consulBin = process.env['CONSUL_BIN']
-const run = promisify(execFile)
+const execute = promisify(execFile)
 const STARTS_WITHIN_MS = 30_000
 
-export class ConsulAgent {
-  readonly dir = mkdtempSync(join(tmpdir(), 'outrigger-consul-'))
-  httpPort = 0
-  grpcPort = 0
-  log = ''
-  private child: ChildProcess | null = null
+export class ConsulAgent extends ControlPlaneProcess {
   private readonly bin: string
-  private readonly proxies: ProxyProcess[] = []
 
   constructor(bin = consulBin ?? 'consul') {
+    super('outrigger-consul-')
     this.bin = bin
   }
 
@@ -30,8 +24,7 @@ export class ConsulAgent {
   async start(config: object = {}): Promise<this> {
     const file = join(this.dir, 'agent.json')
     if (this.httpPort === 0) {
-      this.httpPort = await freePort()
-      this.grpcPort = await freePort()
+      await this.choosePorts()
       const ports = { http: this.httpPort, grpc: this.grpcPort, grpc_tls: -1, https: -1, dns: -1, serf_wan: -1 }
       const whole = {
         server: true,
@@ -50,45 +43,13 @@ export class ConsulAgent {
       }
       writeFileSync(file, JSON.stringify(whole))
     }
-    const child = spawn(this.bin, ['agent', `-config-file=${file}`], { stdio: ['ignore', 'pipe', 'pipe'] })
-    this.child = child
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (this.log += chunk))
-    await until(
-      'Consul has a CA',
-      async () => {
-        if (child.exitCode !== null) throw new Error(`it ended: ${this.log}`)
-        return (await fetch(`${this.url}/v1/connect/ca/roots`)).ok
-      },
-      STARTS_WITHIN_MS,
-    )
+    await this.run(this.bin, ['agent', `-config-file=${file}`], '/v1/connect/ca/roots', STARTS_WITHIN_MS)
     return this
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.httpPort}`
-  }
-
-  /** kill -9 of the agent; start() brings it back. */
-  async kill(): Promise<void> {
-    const { child } = this
-    this.child = null
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    const gone = once(child, 'exit')
-    child.kill('SIGKILL')
-    await gone
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.proxies.map(proxy => proxy.kill()))
-    await this.kill()
-    rmSync(this.dir, { recursive: true, force: true })
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: JSON of the API under test
   async api<T = any>(method: string, path: string, body?: object): Promise<T> {
-    const response = await fetch(`${this.url}${path}`, { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
-    const text = await response.text()
-    if (response.status !== 200) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+    const { text } = await this.request(method, path, body)
     return (text === '' ? undefined : JSON.parse(text)) as T
   }
 
@@ -111,7 +72,7 @@ export class ConsulAgent {
 
   /** Runs a command of consul against this agent; resolves with its standard output. */
   async consul(...args: readonly string[]): Promise<string> {
-    const { stdout } = await run(this.bin, [...args], { env: this.environment, maxBuffer: 1 << 24 })
+    const { stdout } = await execute(this.bin, [...args], { env: this.environment, maxBuffer: 1 << 24 })
     return stdout
   }
 
@@ -137,11 +98,6 @@ export class ConsulAgent {
     const admin = ['-admin-bind', `127.0.0.1:${adminPort}`]
     const command = ['connect', 'envoy', ...what, ...admin, '-envoy-binary', bin, '-ignore-envoy-compatibility']
     return this.keep(await ProxyProcess.start({ bin: this.bin, argv: command, env: this.environment, adminPort, bootstrap: {} }))
-  }
-
-  private keep(proxy: ProxyProcess): ProxyProcess {
-    this.proxies.push(proxy)
-    return proxy
   }
 
   private get environment(): NodeJS.ProcessEnv {

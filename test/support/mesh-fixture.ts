@@ -1,16 +1,15 @@
 // A whole mesh for integration tests: bin/outrigger control as a real process with its state in a folder, services registered over its
 // HTTP API, sidecars from the bootstraps it gives out. Invariant: stop() in afterAll leaves no process and no folder behind.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { ControlPlaneProcess } from './control-plane-process.js'
 import { freePort, ProxyProcess, until } from './proxy-process.js'
 
 const outriggerBin = fileURLToPath(new URL('../../bin/outrigger', import.meta.url))
-const run = promisify(execFile)
+const execute = promisify(execFile)
+const STARTS_WITHIN_MS = 20_000
 
 export interface ServiceShape {
   readonly name: string
@@ -33,60 +32,20 @@ export interface ProxyState {
   readonly AcknowledgedIndex: number
 }
 
-export class MeshFixture {
-  readonly dir = mkdtempSync(join(tmpdir(), 'outrigger-mesh-'))
-  httpPort = 0
-  grpcPort = 0
-  log = ''
-  private child: ChildProcess | null = null
+export class MeshFixture extends ControlPlaneProcess {
   private readonly flags: readonly string[]
-  private readonly proxies: ProxyProcess[] = []
 
   constructor(flags: readonly string[] = []) {
+    super('outrigger-mesh-')
     this.flags = flags
   }
 
   async start(): Promise<this> {
-    if (this.httpPort === 0) {
-      this.httpPort = await freePort()
-      this.grpcPort = await freePort()
-    }
+    await this.choosePorts()
     const addresses = ['--http-addr', `127.0.0.1:${this.httpPort}`, '--grpc-addr', `127.0.0.1:${this.grpcPort}`]
     const argv = [outriggerBin, 'control', '--data-dir', join(this.dir, 'state'), '--log-level', 'warn', ...addresses, ...this.flags]
-    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
-    this.child = child
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (this.log += chunk))
-    await until(
-      'the control plane answers',
-      async () => {
-        if (child.exitCode !== null) throw new Error(`it ended: ${this.log}`)
-        return (await fetch(`${this.url}/v1/status/leader`)).ok
-      },
-      20_000,
-    )
+    await this.run(process.execPath, argv, '/v1/status/leader', STARTS_WITHIN_MS)
     return this
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.httpPort}`
-  }
-
-  /** kill -9: nothing is flushed, nobody is told. */
-  async kill(): Promise<void> {
-    const { child } = this
-    this.child = null
-    if (child === null) return
-    const gone = once(child, 'exit')
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGKILL')
-      await gone
-    }
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.proxies.map(proxy => proxy.kill()))
-    await this.kill()
-    rmSync(this.dir, { recursive: true, force: true })
   }
 
   /** The index of the write: what `acknowledged` waits for. Rejects unless the answer is 200. */
@@ -96,17 +55,13 @@ export class MeshFixture {
   }
 
   async writeFor(path: string, body?: object, method = 'PUT'): Promise<{ index: number; text: string }> {
-    const response = await fetch(`${this.url}${path}`, { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
-    const text = await response.text()
-    if (response.status !== 200) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-    return { index: Number(response.headers.get('x-consul-index') ?? 0), text }
+    const { headers, text } = await this.request(method, path, body)
+    return { index: Number(headers.get('x-consul-index') ?? 0), text }
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: JSON of the API under test
   async read<T = any>(path: string): Promise<T> {
-    const response = await fetch(`${this.url}${path}`)
-    if (response.status !== 200) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`)
-    return (await response.json()) as T
+    return JSON.parse((await this.request('GET', path)).text) as T
   }
 
   async register(id: string, { name, port, upstreams = [], protocol = 'http' }: ServiceShape): Promise<Registered> {
@@ -132,11 +87,8 @@ export class MeshFixture {
   /** Starts the sidecar of an instance and waits until it has all of its config. */
   async sidecar(id: string, bin?: string): Promise<ProxyProcess> {
     const { admin: _own, ...bootstrap } = await this.read<Record<string, unknown>>(`/v1/outrigger/bootstrap/${id}-sidecar-proxy`)
-    const proxy = await ProxyProcess.start({
-      bootstrap,
-      ...(bin === undefined ? {} : { bin, flags: ['--base-id', String(process.pid % 60_000)] }),
-    })
-    this.proxies.push(proxy)
+    const options = bin === undefined ? {} : { bin, flags: ['--base-id', String(process.pid % 60_000)] }
+    const proxy = this.keep(await ProxyProcess.start({ bootstrap, ...options }))
     await this.acknowledged(id, 0)
     return proxy
   }
@@ -159,7 +111,7 @@ export class MeshFixture {
 
   /** Runs a command of bin/outrigger against this mesh; resolves with its standard output. */
   async outrigger(...args: readonly string[]): Promise<string> {
-    const { stdout } = await run(process.execPath, [outriggerBin, ...args, '--http-addr', `127.0.0.1:${this.httpPort}`])
+    const { stdout } = await execute(process.execPath, [outriggerBin, ...args, '--http-addr', `127.0.0.1:${this.httpPort}`])
     return stdout
   }
 

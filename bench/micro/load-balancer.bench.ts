@@ -5,8 +5,8 @@ import { strict as assert } from 'node:assert'
 import { bench, describe } from 'vitest'
 import type { Cluster, LbPolicy } from '../../src/model/cluster.js'
 import type { EndpointAssignment } from '../../src/model/endpoint.js'
-import type { UpstreamCluster } from '../../src/upstream/cluster.js'
-import { xxHash64, xxHash64Into } from '../../src/upstream/xx-hash.js'
+import type { UpstreamCluster } from '../../src/upstream/cluster/cluster.js'
+import { xxHash64, xxHash64Into } from '../../src/upstream/hash/xx-hash.js'
 import {
   assignment,
   cluster,

@@ -4,7 +4,7 @@ import type { ChannelOptions } from '@grpc/grpc-js'
 import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
 import type { GrpcService } from '../model/http-filter.js'
-import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
+import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client.js'
 import { SidecarCredentials } from './sidecar-credentials.js'
 

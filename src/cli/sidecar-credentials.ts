@@ -4,7 +4,7 @@
 
 import type { Socket } from 'node:net'
 import { ChannelCredentials } from '@grpc/grpc-js'
-import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
+import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>
 type CallCredentials = Parameters<ChannelCredentials['compose']>[0]

@@ -3,8 +3,8 @@
 // comes exactly once and never from inside send(). Bounds: MAX_ASYNC_REQUESTS under way, MAX_ASYNC_RESPONSE_BYTES a body.
 
 import type { GrpcService } from '../model/http-filter.js'
-import type { UpstreamCluster } from '../upstream/cluster.js'
-import type { PoolProtocol } from '../upstream/http-pool.js'
+import type { UpstreamCluster } from '../upstream/cluster/cluster.js'
+import type { PoolProtocol } from '../upstream/connect/http-pool.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import { httpToGrpcStatus } from './grpc.js'

@@ -3,7 +3,7 @@
 
 import { type Http2CodecHandles, http2CodecStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
-import type { UpstreamCluster } from '../upstream/cluster.js'
+import type { UpstreamCluster } from '../upstream/cluster/cluster.js'
 import { type Http2Stats, newHttp2Stats } from './codec/http2/stats.js'
 
 const byOwner = new WeakMap<object, Http2Stats>()

@@ -2,7 +2,7 @@
 // per connection and shared by RBAC, XFCC, formatters and access logs of all its streams.
 
 import type { Metadata } from '../model/metadata.js'
-import type { DownstreamTlsInfo } from '../mtls/downstream-tls.js'
+import type { DownstreamTlsInfo } from '../mtls/tls/downstream-tls.js'
 
 /** What the handshake and our verdict on the peer gave. */
 export type TlsInfo = DownstreamTlsInfo

@@ -4,8 +4,8 @@
 // Drain: new requests are answered with Connection: close (HTTP/1) or GOAWAY (HTTP/2); an idle connection closes at once.
 
 import type { Socket } from 'node:net'
-import { LazyTimer } from '../upstream/lazy-timer.js'
-import { SocketTransport } from '../upstream/socket-transport.js'
+import { LazyTimer } from '../io/lazy-timer.js'
+import { SocketTransport } from '../io/socket-transport.js'
 import { writeAccessLogs } from './access-log-sink.js'
 import type { Codec, CodecError, RequestHead, ServerHandler, ServerStream } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'

@@ -7,7 +7,7 @@
 // the downstream stream is paused while nobody takes them).
 
 import { performance } from 'node:perf_hooks'
-import type { UpstreamCluster } from '../upstream/cluster.js'
+import type { UpstreamCluster } from '../upstream/cluster/cluster.js'
 import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from './compiled-route.js'

@@ -3,7 +3,7 @@
 
 import { formatAddress } from '../model/address.js'
 import type { HashPolicy } from '../model/route.js'
-import { xxHash64, xxHash64OfList } from '../upstream/xx-hash.js'
+import { xxHash64, xxHash64OfList } from '../upstream/hash/xx-hash.js'
 import type { RequestHead } from './codec/codec.js'
 import { toByteString } from './match/byte-string.js'
 import { cookieValue } from './match/cookie.js'

@@ -1,10 +1,15 @@
 // HTTP and gRPC active health checks: one exchange on a connection of its own, outside the pools and their limits, as Envoy's checks
-// are. Called by upstream/health-checker, which keeps time and thresholds; this only speaks.
+// are. Called by upstream/health/health-checker, which keeps time and thresholds; this only speaks.
 
-import type { UpstreamCluster } from '../upstream/cluster.js'
-import { Dial } from '../upstream/connector.js'
-import type { CancelableCheck, HealthCheckRequest, HealthCheckResult, HealthCheckTransport } from '../upstream/health-check-transport.js'
-import { SocketTransport } from '../upstream/socket-transport.js'
+import { SocketTransport } from '../io/socket-transport.js'
+import type { UpstreamCluster } from '../upstream/cluster/cluster.js'
+import { Dial } from '../upstream/connect/connector.js'
+import type {
+  CancelableCheck,
+  HealthCheckRequest,
+  HealthCheckResult,
+  HealthCheckTransport,
+} from '../upstream/health/health-check-transport.js'
 import type { ClientCodec, ClientEvents, ClientHandler, RequestHead, ResponseHead, StreamReset } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'
 import { Http1ClientCodec } from './codec/http1/client-codec.js'

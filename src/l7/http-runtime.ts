@@ -5,7 +5,7 @@
 import type { HcmHandles, HcmStats, ListenerHttpHandles, RouterHandles } from '../metrics/stat-names.js'
 import type { HttpConnectionManager } from '../model/http-connection-manager.js'
 import type { RouterConfig } from '../model/http-filter.js'
-import type { ClusterRegistry } from '../upstream/cluster-registry.js'
+import type { ClusterRegistry } from '../upstream/cluster/cluster-registry.js'
 import type { OpenAccessLog } from './access-log-sink.js'
 import type { ResponseHead } from './codec/codec.js'
 import { HeaderList } from './codec/header-list.js'

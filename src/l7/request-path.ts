@@ -6,8 +6,8 @@
 //
 // Each failure leaves through exchange.reply with an entry of local-reply.ts; everything ends in exchange.finish.
 
-import type { Host } from '../upstream/host.js'
-import type { LbContext } from '../upstream/load-balancer.js'
+import type { LbContext } from '../upstream/balance/load-balancer.js'
+import type { Host } from '../upstream/host/host.js'
 import type { RequestHead, ServerStream } from './codec/codec.js'
 import type { ClusterChoice, CompiledForward } from './compiled-route.js'
 import type { DownstreamConnection } from './downstream-connection.js'

@@ -3,12 +3,12 @@
 // Invariant: at most one permit of the retry breaker is held, from the decision to try again until that try's outcome; release()
 // gives back whatever is held, whenever the request ends.
 
+import { LazyTimer } from '../io/lazy-timer.js'
 import type { Metadata } from '../model/metadata.js'
 import { LB_METADATA } from '../model/metadata.js'
 import type { RetryPolicy } from '../model/route.js'
-import type { Breakers } from '../upstream/breakers.js'
-import type { Host } from '../upstream/host.js'
-import { LazyTimer } from '../upstream/lazy-timer.js'
+import type { Breakers } from '../upstream/host/breakers.js'
+import type { Host } from '../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { CompiledForward } from './compiled-route.js'

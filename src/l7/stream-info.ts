@@ -3,8 +3,8 @@
 
 import type { Socket } from 'node:net'
 import type { JsonObject, Metadata } from '../model/metadata.js'
-import type { PeerIdentity } from '../mtls/peer-identity.js'
-import type { Host } from '../upstream/host.js'
+import type { PeerIdentity } from '../mtls/peer/peer-identity.js'
+import type { Host } from '../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { ConnectionInfo } from './connection-info.js'

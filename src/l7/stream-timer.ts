@@ -1,7 +1,7 @@
 // Pooled timers of one request: the route timeout, the idle timeouts and the longest durations. Kept in free lists by kind, since
 // timers of one kind mostly run for one duration and then hardly ever touch Node's timer lists. HOT: per request.
 
-import { LazyTimer } from '../upstream/lazy-timer.js'
+import { LazyTimer } from '../io/lazy-timer.js'
 
 export type StreamTimerKind = 'route' | 'idle' | 'max-duration' | 'upstream-max-duration' | 'request'
 

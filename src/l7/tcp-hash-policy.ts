@@ -1,7 +1,7 @@
 // hash_policy of a tcp_proxy: only the source address can be hashed there (envoy.type.v3.HashPolicy.SourceIp).
 
 import type { HashPolicy } from '../model/route.js'
-import { xxHash64 } from '../upstream/xx-hash.js'
+import { xxHash64 } from '../upstream/hash/xx-hash.js'
 import type { ConnectionInfo } from './connection-info.js'
 
 /** Null when no policy applies. */

@@ -2,11 +2,11 @@
 // their Host (they outlive snapshots) and are replaced when what a connection is verified against changes.
 
 import type { UpstreamTls } from '../model/tls.js'
-import type { TlsContexts } from '../mtls/tls-contexts.js'
-import type { UpstreamTlsContext } from '../mtls/upstream-tls.js'
-import { bindHostOf } from '../upstream/connector.js'
-import type { Host } from '../upstream/host.js'
-import { HttpPool, type PoolProtocol } from '../upstream/http-pool.js'
+import type { TlsContexts } from '../mtls/tls/tls-contexts.js'
+import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
+import { bindHostOf } from '../upstream/connect/connector.js'
+import { HttpPool, type PoolProtocol } from '../upstream/connect/http-pool.js'
+import type { Host } from '../upstream/host/host.js'
 import type { RequestHead } from './codec/codec.js'
 import { UpstreamConnection } from './upstream-connection.js'
 

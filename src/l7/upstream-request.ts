@@ -4,10 +4,10 @@
 //   WAITING ──connection──▶ OPEN ──response head──▶ RESPONDING ──end──▶ DONE
 //      └── pool failure ──▶ DONE      any ──reset, cancel──▶ DONE
 
-import type { Breakers } from '../upstream/breakers.js'
-import type { Host } from '../upstream/host.js'
-import type { HttpPool, PoolFailure, PoolWaiter } from '../upstream/http-pool.js'
-import { LazyTimer } from '../upstream/lazy-timer.js'
+import { LazyTimer } from '../io/lazy-timer.js'
+import type { HttpPool, PoolFailure, PoolWaiter } from '../upstream/connect/http-pool.js'
+import type { Breakers } from '../upstream/host/breakers.js'
+import type { Host } from '../upstream/host/host.js'
 import type { ClientEvents, ClientStream, ResponseHead, StreamReset } from './codec/codec.js'
 import type { HeaderList } from './codec/header-list.js'
 import type { UpstreamConnection } from './upstream-connection.js'

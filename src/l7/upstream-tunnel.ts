@@ -6,9 +6,9 @@
 //      └── another status, no connection ──▶ CLOSED (onTunnelFailure)
 
 import { Duplex } from 'node:stream'
-import type { Breakers } from '../upstream/breakers.js'
-import type { Host } from '../upstream/host.js'
-import type { HttpPool } from '../upstream/http-pool.js'
+import type { HttpPool } from '../upstream/connect/http-pool.js'
+import type { Breakers } from '../upstream/host/breakers.js'
+import type { Host } from '../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from './codec/codec.js'
 import type { UpstreamConnection } from './upstream-connection.js'
 import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'

@@ -3,7 +3,7 @@
 // header is never passed on, except in the mode that says so by name.
 
 import type { XfccDetails, XfccMode } from '../model/http-connection-manager.js'
-import type { PeerIdentity } from '../mtls/peer-identity.js'
+import type { PeerIdentity } from '../mtls/peer/peer-identity.js'
 import type { RequestHead } from './codec/codec.js'
 import type { ConnectionInfo, TlsInfo } from './connection-info.js'
 import { toByteString } from './match/byte-string.js'

@@ -15,7 +15,7 @@ import type { IntentionTable } from '../model/intention.js'
 import type { FilterChain, NetworkFilter } from '../model/listener.js'
 import type { Metadata } from '../model/metadata.js'
 import type { RbacConfig } from '../model/rbac.js'
-import type { DownstreamTlsContext } from '../mtls/downstream-tls.js'
+import type { DownstreamTlsContext } from '../mtls/tls/downstream-tls.js'
 import { NetworkExtAuthz } from './network-ext-authz.js'
 import type { TcpProxyRuntime } from './tcp-proxy.js'
 

@@ -3,6 +3,8 @@
 // sees a server-first greeting). Ends exactly once, in finish(). HOT: the relay.
 
 import type { Socket } from 'node:net'
+import { BulkWriter } from '../io/bulk-writer.js'
+import { LazyTimer } from '../io/lazy-timer.js'
 import { resetSocket } from '../io/reset-socket.js'
 import { type OpenAccessLog, writeAccessLogs } from '../l7/access-log-sink.js'
 import type { ConnectionInfo } from '../l7/connection-info.js'
@@ -11,11 +13,9 @@ import { StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
 import type { TcpProxyHandles } from '../metrics/stat-names.js'
 import type { TcpProxy } from '../model/listener.js'
-import { BulkWriter } from '../upstream/bulk-writer.js'
-import type { ClusterRegistry } from '../upstream/cluster-registry.js'
-import { localAddressText } from '../upstream/connector.js'
-import type { Host } from '../upstream/host.js'
-import { LazyTimer } from '../upstream/lazy-timer.js'
+import type { ClusterRegistry } from '../upstream/cluster/cluster-registry.js'
+import { localAddressText } from '../upstream/connect/connector.js'
+import type { Host } from '../upstream/host/host.js'
 import {
   DirectUpstream,
   type TcpUpstream,

@@ -10,8 +10,8 @@ import type { HeaderMutator } from '../l7/header-mutations.js'
 import { nextUpstreamConnectionId, type StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
 import type { UpstreamPools } from '../l7/upstream-pools.js'
 import { UpstreamTunnel } from '../l7/upstream-tunnel.js'
-import { bindHostOf, Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connector.js'
-import type { Host } from '../upstream/host.js'
+import { bindHostOf, Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connect/connector.js'
+import type { Host } from '../upstream/host/host.js'
 
 /** A socket, or a tunnel that behaves like one. */
 export type UpstreamPipe = Duplex & { destroySoon?(): void; resetAndDestroy?(): void }

@@ -3,7 +3,7 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 import { Client } from '@grpc/grpc-js'
 import { describe, it } from 'vitest'
 import { SidecarCredentials } from '../../src/cli/sidecar-credentials.js'
-import { common, side, upstream } from '../mtls/tls-support.js'
+import { common, side, upstream } from '../mtls/tls/tls-support.js'
 
 describe('SidecarCredentials', () => {
   it('a server that accepts and never speaks TLS costs no socket once the client gives up', async () => {

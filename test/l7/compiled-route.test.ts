@@ -15,7 +15,7 @@ import type {
   VirtualHost,
   WeightedCluster,
 } from '../../src/model/route.js'
-import { xxHash64 } from '../../src/upstream/xx-hash.js'
+import { xxHash64 } from '../../src/upstream/hash/xx-hash.js'
 import { forwardAction, head, info, NO_MUTATIONS, route, routerHandles, routeTable, virtualHost } from './request-fixtures.js'
 
 function compiledRoute(model: Route, host: Partial<VirtualHost> = {}, table: Partial<RouteTable> = {}): CompiledRoute {

@@ -12,7 +12,7 @@ import {
 import type { StreamInfo } from '../../src/l7/stream-info.js'
 import { FORMAT_COMMANDS } from '../../src/model/format-commands.js'
 import type { JsonObject } from '../../src/model/metadata.js'
-import type { Host } from '../../src/upstream/host.js'
+import type { Host } from '../../src/upstream/host/host.js'
 import { connection, head, info, peer, tls } from './request-fixtures.js'
 
 function text(format: string, of: StreamInfo = full()): string {

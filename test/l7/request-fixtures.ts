@@ -16,7 +16,7 @@ import {
   type RouteTable,
   type VirtualHost,
 } from '../../src/model/route.js'
-import type { PeerIdentity } from '../../src/mtls/peer-identity.js'
+import type { PeerIdentity } from '../../src/mtls/peer/peer-identity.js'
 
 export function head(
   path = '/',

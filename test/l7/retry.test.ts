@@ -11,8 +11,8 @@ import { clusterStats } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
 import type { BreakerThresholds } from '../../src/model/cluster.js'
 import type { RetryPolicy, VirtualHost } from '../../src/model/route.js'
-import { Breakers } from '../../src/upstream/breakers.js'
-import type { Host } from '../../src/upstream/host.js'
+import { Breakers } from '../../src/upstream/host/breakers.js'
+import type { Host } from '../../src/upstream/host/host.js'
 import { forwardAction, head, info, route, routeTable, virtualHost } from './request-fixtures.js'
 
 const POLICY: RetryPolicy = {

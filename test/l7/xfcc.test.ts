@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { applyXfcc } from '../../src/l7/xfcc.js'
 import type { XfccMode } from '../../src/model/http-connection-manager.js'
-import type { PeerIdentity } from '../../src/mtls/peer-identity.js'
+import type { PeerIdentity } from '../../src/mtls/peer/peer-identity.js'
 import { connection, head, peer, tls } from './request-fixtures.js'
 
 const NONE = { subject: false, cert: false, chain: false, dns: false, uri: false }

@@ -1,7 +1,7 @@
 // A mesh's certificates for integration tests, of right and wrong shape, signed by a test CA with the code of src/mtls/ca, and the TLS
 // contexts that put them into Envoy config the way Consul does (inline). Made at run time, never stored.
 import type { ConnectionOptions } from 'node:tls'
-import { AnyCa, type Leaf, type Shape, spiffe, trustDomain } from '../mtls/tls-support.js'
+import { AnyCa, type Leaf, type Shape, spiffe, trustDomain } from '../mtls/tls/tls-support.js'
 
 export { AnyCa, type Leaf, type Shape, spiffe, trustDomain }
 

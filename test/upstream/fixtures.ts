@@ -1,16 +1,16 @@
 // What the tests of src/upstream share: a clock moved by hand, seeded random numbers, configs and registries in few words.
 
+import type { Clock, Timer } from '../../src/io/clock.js'
 import { clusterStats } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
 import type { BreakerThresholds, Cluster, HealthCheck, LbPolicy, OutlierDetection } from '../../src/model/cluster.js'
 import type { Endpoint, EndpointAssignment, HealthStatus, LocalityEndpoints } from '../../src/model/endpoint.js'
 import type { JsonObject, Metadata } from '../../src/model/metadata.js'
-import type { Clock, Timer } from '../../src/upstream/clock.js'
-import { ClusterRegistry, type ClusterRegistryOptions } from '../../src/upstream/cluster-registry.js'
-import type { NameResolver } from '../../src/upstream/dns-resolver.js'
-import { plainHealthCheckDial } from '../../src/upstream/health-check-transport.js'
-import type { Host } from '../../src/upstream/host.js'
-import type { LbContext } from '../../src/upstream/load-balancer.js'
+import type { LbContext } from '../../src/upstream/balance/load-balancer.js'
+import { ClusterRegistry, type ClusterRegistryOptions } from '../../src/upstream/cluster/cluster-registry.js'
+import type { NameResolver } from '../../src/upstream/dns/dns-resolver.js'
+import { plainHealthCheckDial } from '../../src/upstream/health/health-check-transport.js'
+import type { Host } from '../../src/upstream/host/host.js'
 
 export class ManualClock implements Clock {
   private time = 1_000_000

@@ -4,10 +4,10 @@
 //
 //   requestHead ──delay?──▶ DELAYED ──timer──▶ abort? ──▶ reply | resume
 
+import type { Timer } from '../../io/clock.js'
 import type { Counter } from '../../metrics/stat.js'
 import type { FaultConfig, HttpFilterOverride } from '../../model/http-filter.js'
 import type { RuntimeFraction } from '../../model/matcher.js'
-import type { Timer } from '../../upstream/clock.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc.js'

@@ -2,13 +2,13 @@
 // manager; FilterContext is the same with its defaults filled in, plus the stat scopes and enders that live as long as the filters.
 // Nothing here is per request.
 
+import { type Clock, systemClock } from '../../io/clock.js'
 import type { Counter, Gauge } from '../../metrics/stat.js'
 import type { HcmStats } from '../../metrics/stat-names.js'
 import type { StatScope, StatsStore } from '../../metrics/stats-store.js'
 import type { Metadata } from '../../model/metadata.js'
 import type { DataSource } from '../../model/tls.js'
-import { type Clock, systemClock } from '../../upstream/clock.js'
-import type { UpstreamCluster } from '../../upstream/cluster.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { AsyncGrpcClient, AsyncHttpClient } from '../async-client.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 

@@ -2,8 +2,8 @@
 // jwt-verifier.ts. A failed fetch never replaces keys that are there; fetches of one set at the same time are one.
 
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
+import type { Timer } from '../../io/clock.js'
 import type { JwtProvider } from '../../model/http-filter.js'
-import type { Timer } from '../../upstream/clock.js'
 import { HeaderList } from '../codec/header-list.js'
 import type { FilterContext } from './filter-environment.js'
 import type { JwtStatus } from './jwt-status.js'

@@ -1,7 +1,7 @@
 // Lets a response through at so many KiB a second: the fault filter's response rate limit. Bytes wait here, in slices of 50 ms; the
 // upstream is paused while more than MAX_THROTTLED_BYTES wait.
 
-import type { Clock, Timer } from '../../upstream/clock.js'
+import type { Clock, Timer } from '../../io/clock.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { StreamFilter } from '../http-filter.js'
 import type { ResponseControl } from './response-control.js'

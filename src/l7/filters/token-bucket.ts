@@ -2,7 +2,7 @@
 // up when someone asks. Used by local_ratelimit and
 // the fault filter's response rate limit.
 
-import type { Clock } from '../../upstream/clock.js'
+import type { Clock } from '../../io/clock.js'
 
 export interface TokenBucketConfig {
   readonly maxTokens: number

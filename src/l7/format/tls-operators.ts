@@ -2,8 +2,8 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
-import { CertificateIdentity, issuersOf } from '../../mtls/certificate-identity.js'
-import type { PeerIdentity } from '../../mtls/peer-identity.js'
+import { CertificateIdentity, issuersOf } from '../../mtls/peer/certificate-identity.js'
+import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { TlsInfo } from '../connection-info.js'
 import { toByteString } from '../match/byte-string.js'
 import type { StreamInfo } from '../stream-info.js'

@@ -4,7 +4,7 @@
 // Invariant: a pattern is recognised only where the look-up means exactly what the regex means (but see PLAIN_DOMAIN).
 
 import type { StringMatcher } from '../../model/matcher.js'
-import type { PeerIdentity } from '../../mtls/peer-identity.js'
+import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import { toByteString } from '../match/byte-string.js'
 import { literalOf } from '../match/regex.js'
 

@@ -8,7 +8,7 @@
 // Policies are tried in the order of their names, as Envoy's std::map holds them, so that the name told is the one Envoy tells.
 
 import type { RbacPolicy, RbacRules } from '../../model/rbac.js'
-import type { PeerIdentity } from '../../mtls/peer-identity.js'
+import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { Certainty } from '../match/header-matcher.js'
 import { IdentityIndex } from './identity-index.js'
 import { compilePermissions } from './permission.js'

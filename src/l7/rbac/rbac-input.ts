@@ -1,7 +1,7 @@
 // What an RBAC decision looks at: the connection, and for HTTP the request. Filled by the network filter (head and info null) and by
 // the HTTP filter.
 
-import type { PeerIdentity } from '../../mtls/peer-identity.js'
+import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { ConnectionInfo } from '../connection-info.js'
 import type { Certainty } from '../match/header-matcher.js'

@@ -11,13 +11,14 @@
  */
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { CaError, reasonOf } from '../x509/certificate-error.js'
+import { checkCsr, createCsr } from '../x509/csr.js'
+import { colonHex, generateKey, privateKeyPem } from '../x509/keys.js'
+import { backdateMs, type Certificate, isIssuedBy, issueLeafCertificate, readCertificate } from '../x509/x509.js'
 import { BuiltinProvider } from './builtin-provider.js'
-import { CaError, reasonOf } from './ca-error.js'
 import { type CaConfig, type ConfigProblem, checkCaConfig, defaultCaConfig, type ProviderConfig } from './config.js'
-import { checkCsr, createCsr } from './csr.js'
 import { FileProvider } from './file-provider.js'
 import { checkAuthorisation } from './identity.js'
-import { colonHex, generateKey, privateKeyPem } from './keys.js'
 import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
 import { caRenewal } from './renewal.js'
 import {
@@ -37,7 +38,6 @@ import {
 } from './roots.js'
 import { type Clock, defaultSignWaitMs, SignLimiter, systemClock } from './sign-limiter.js'
 import type { CaState, CaStore } from './store.js'
-import { backdateMs, type Certificate, isIssuedBy, issueLeafCertificate, readCertificate } from './x509.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
 export interface CaEvent {

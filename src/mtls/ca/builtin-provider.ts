@@ -4,10 +4,10 @@
  * its key, is a CA that may sign, is within its times, and leaves room for an intermediate below it.
  */
 import { createPublicKey, randomInt } from 'node:crypto'
-import { CaError } from './ca-error.js'
-import { generateKey, privateKeyPem, readPrivateKey } from './keys.js'
+import { CaError } from '../x509/certificate-error.js'
+import { generateKey, privateKeyPem, readPrivateKey } from '../x509/keys.js'
+import { backdateMs, type Certificate, crossSign, issueIntermediate, issueRoot, readCertificate, type Signer } from '../x509/x509.js'
 import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
-import { backdateMs, type Certificate, crossSign, issueIntermediate, issueRoot, readCertificate, type Signer } from './x509.js'
 
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
 

@@ -3,7 +3,7 @@
  * Called by the authority (checks every update) and by the control plane (config file, `PUT /v1/connect/ca/configuration`).
  * Invariant: a `CaConfig` that came from here is within all limits; problems are a list of `{path, reason}`, never a throw.
  */
-import { checkKeySpec, type KeySpec, type KeyType } from './keys.js'
+import { checkKeySpec, type KeySpec, type KeyType } from '../x509/keys.js'
 
 export type ProviderConfig =
   | {

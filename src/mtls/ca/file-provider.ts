@@ -7,14 +7,14 @@
  */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import { CaError, reasonOf } from '../x509/certificate-error.js'
+import { certificatePems } from '../x509/der.js'
+import { readPrivateKey } from '../x509/keys.js'
+import { type Certificate, isIssuedBy, readCertificate, type Signer } from '../x509/x509.js'
 import { checkRoot } from './builtin-provider.js'
-import { CaError, reasonOf } from './ca-error.js'
 import type { CaConfig } from './config.js'
-import { certificatePems } from './der.js'
-import { readPrivateKey } from './keys.js'
 import type { CaProvider, ProviderChain } from './provider.js'
 import type { Clock } from './sign-limiter.js'
-import { type Certificate, isIssuedBy, readCertificate, type Signer } from './x509.js'
 
 const pollIntervalMs = 5_000
 /** Longest file read. */

@@ -5,7 +5,7 @@
  */
 import { chmod, type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CaError, reasonOf } from './ca-error.js'
+import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { type CaState, type CaStore, decodeCaState, encodeCaState, isSealed, StateSeal } from './store.js'
 
 const fileMode = 0o600

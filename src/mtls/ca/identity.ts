@@ -3,7 +3,7 @@
  * Called by the authority. A mistake of the caller is refused here with codes of its own, apart from those of a bad request.
  */
 import { meshIdentityOf, parseSpiffeId } from '../spiffe.js'
-import { CaError } from './ca-error.js'
+import { CaError } from '../x509/certificate-error.js'
 
 /** DNS SANs that one certificate may hold. */
 export const maxDnsSans = 100

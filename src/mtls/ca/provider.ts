@@ -3,8 +3,9 @@
  * (builtin-provider.ts, file-provider.ts). A provider holds no state of its own that must outlive the process: it returns a
  * `ProviderChain`, the authority persists it and hands it back. Keys that belong to the operator's files are never in it.
  */
+
+import type { Certificate, Signer } from '../x509/x509.js'
 import type { CaConfig } from './config.js'
-import type { Certificate, Signer } from './x509.js'
 
 /** The certificates (PEM) that sign, and the private keys (PKCS#8 PEM) where they are ours to keep. */
 export interface ProviderChain {

@@ -3,8 +3,9 @@
  * together are not renewed together (Consul's leaf manager). Intermediate and root: called by the authority's maintenance; the
  * intermediate is renewed past half its life, as Consul does; the root is rotated in time too, which Consul leaves to the operator.
  */
+
+import type { Certificate } from '../x509/x509.js'
 import type { CaConfig } from './config.js'
-import type { Certificate } from './x509.js'
 
 /** The earliest and latest moment, as parts of a leaf's lifetime. */
 const window = { from: 0.6, to: 0.9 } as const

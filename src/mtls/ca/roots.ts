@@ -3,12 +3,12 @@
  * Pure functions over `CaState`; called by the authority. Invariant: the bundle is every root in the state, active first, so a staged
  * root is trusted before anything is signed under it, and a rotated one until it is pruned.
  */
-import { CaError } from './ca-error.js'
+import { CaError } from '../x509/certificate-error.js'
+import { colonHex, type KeySpec } from '../x509/keys.js'
+import { type Certificate, isIssuedBy, readCertificate } from '../x509/x509.js'
 import type { CaConfig } from './config.js'
-import { colonHex, type KeySpec } from './keys.js'
 import type { ProviderChain } from './provider.js'
 import type { CaState, RootRecord } from './store.js'
-import { type Certificate, isIssuedBy, readCertificate } from './x509.js'
 
 /** Consul's CARoot. Times are RFC 3339; Consul keeps RotatedOutAt to itself, so an HTTP API leaves it out. */
 export interface CaRoot {

@@ -3,7 +3,7 @@
  * A rate (a token bucket of burst 1) where one is configured, else a bound on concurrent signatures, else no limit, as Consul's
  * CSRMaxPerSecond and CSRMaxConcurrent. Invariant: nobody waits longer than `maxWaitMs`; who would have to is refused at once.
  */
-import { CaError } from './ca-error.js'
+import { CaError } from '../x509/certificate-error.js'
 
 export interface SignLimits {
   /** 0 = no rate limit. */

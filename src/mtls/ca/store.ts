@@ -5,7 +5,7 @@
  * the cluster id and with it every identity.
  */
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from 'node:crypto'
-import { CaError, reasonOf } from './ca-error.js'
+import { CaError, reasonOf } from '../x509/certificate-error.js'
 import type { CaConfig } from './config.js'
 import type { ProviderChain } from './provider.js'
 

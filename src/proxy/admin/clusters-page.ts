@@ -1,9 +1,9 @@
 // /clusters: every host of every cluster with its health and counts, as Envoy's text and envoy.admin.v3.Clusters JSON.
 
 import type { Address } from '../../model/address.js'
-import type { UpstreamCluster } from '../../upstream/cluster.js'
-import { HealthFlag, type Host } from '../../upstream/host.js'
-import { healthStatusOf } from '../../upstream/host-health.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import { HealthFlag, type Host } from '../../upstream/host/host.js'
+import { healthStatusOf } from '../../upstream/host/host-health.js'
 import type { Server } from '../server.js'
 
 const FLAG_NAMES: readonly (readonly [number, string, string])[] = [

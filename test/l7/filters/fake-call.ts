@@ -1,5 +1,6 @@
 // A request as filters see it, without an exchange: head, route overrides, and a record of what the filter did.
 
+import type { Clock } from '../../../src/io/clock.js'
 import type { AsyncRequest, AsyncResult, GrpcCallback } from '../../../src/l7/async-client.js'
 import type { RequestHead, ResponseHead } from '../../../src/l7/codec/codec.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
@@ -14,8 +15,7 @@ import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { HttpFilter, HttpFilterOverride } from '../../../src/model/http-filter.js'
 import type { Metadata } from '../../../src/model/metadata.js'
 import type { RateLimit } from '../../../src/model/route.js'
-import type { PeerIdentity } from '../../../src/mtls/peer-identity.js'
-import type { Clock } from '../../../src/upstream/clock.js'
+import type { PeerIdentity } from '../../../src/mtls/peer/peer-identity.js'
 
 export class ManualClock implements Clock {
   time = 0

@@ -1,12 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CaConfig } from '../../../src/mtls/ca/config.js'
-import { createCsr } from '../../../src/mtls/ca/csr.js'
-import { certificatePems } from '../../../src/mtls/ca/der.js'
-import { generateKey, privateKeyPem } from '../../../src/mtls/ca/keys.js'
 import { reissueDelayMs, renewAt } from '../../../src/mtls/ca/renewal.js'
 import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
-import { issueRoot, readCertificate } from '../../../src/mtls/ca/x509.js'
+import { createCsr } from '../../../src/mtls/x509/csr.js'
+import { certificatePems } from '../../../src/mtls/x509/der.js'
+import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
+import { issueRoot, readCertificate } from '../../../src/mtls/x509/x509.js'
 import { handshake, hourMs, ManualClock, makeCa, seeded, testConfig, trusted } from './support.js'
 
 describe('CertificateAuthority', () => {

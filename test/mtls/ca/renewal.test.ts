@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { certificatePems } from '../../../src/mtls/ca/der.js'
-import { generateKey, privateKeyPem } from '../../../src/mtls/ca/keys.js'
 import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
-import { issueIntermediate, issueRoot } from '../../../src/mtls/ca/x509.js'
+import { certificatePems } from '../../../src/mtls/x509/der.js'
+import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
+import { issueIntermediate, issueRoot } from '../../../src/mtls/x509/x509.js'
 import { hourMs, ManualClock, makeCa, testConfig } from './support.js'
 
 const yearMs = 8760 * hourMs

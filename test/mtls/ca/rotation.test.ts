@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { certificatePems } from '../../../src/mtls/ca/der.js'
-import { generateKey, privateKeyPem } from '../../../src/mtls/ca/keys.js'
 import { maxTrustedRoots } from '../../../src/mtls/ca/roots.js'
-import { crossSign, issueRoot, readCertificate } from '../../../src/mtls/ca/x509.js'
+import { certificatePems } from '../../../src/mtls/x509/der.js'
+import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
+import { crossSign, issueRoot, readCertificate } from '../../../src/mtls/x509/x509.js'
 import { FaultyStore, handshake, hourMs, ManualClock, makeCa, type Party, testConfig, trusted } from './support.js'
 
 /** The bundle as a peer that holds only one of the roots. */

@@ -1,0 +1,140 @@
+// What upstream and downstream TLS contexts share: the material of a model, swapped when a secret changes, and the few facts of Node's TLS
+// sockets that its public interface does not give. Extended by UpstreamTlsContext and DownstreamTlsContext. Invariant: a handshake keeps the
+// material it began with, and is judged by that; a change that can't be built leaves the last good material in use.
+
+import type { X509Certificate } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+import type { TlsStats } from '../../metrics/stat-names.js'
+import type { CommonTlsContext } from '../../model/tls.js'
+import type { TrustHistory } from '../peer/trust-history.js'
+import type { SecretListener, SecretRegistry } from '../secrets/secret-registry.js'
+import type { SessionCache } from './session-cache.js'
+import type { MaterialInput } from './tls-input.js'
+import { buildMaterial, type TlsMaterial } from './tls-material.js'
+import type { TlsRefusals } from './tls-refusals.js'
+import { dependenciesOf } from './tls-sources.js'
+
+export interface TlsContextDeps {
+  readonly registry: SecretRegistry
+  readonly sessions: SessionCache
+  readonly refusals: TlsRefusals
+  readonly history: TrustHistory
+  readonly nowMs: () => number
+}
+
+export abstract class TlsContext implements SecretListener {
+  protected readonly deps: TlsContextDeps
+  protected readonly ownerName: string
+  private readonly input: MaterialInput
+  private readonly stats: TlsStats
+  private current: TlsMaterial | null = null
+  private failing = false
+
+  constructor(input: MaterialInput, ownerName: string, stats: TlsStats, deps: TlsContextDeps) {
+    this.input = input
+    this.ownerName = ownerName
+    this.stats = stats
+    this.deps = deps
+  }
+
+  /** Secrets are there and usable: handshakes may begin. */
+  get ready(): boolean {
+    return this.current !== null
+  }
+
+  /** The material in use, for /certs and the expiry gauges; null until ready. */
+  get material(): TlsMaterial | null {
+    return this.current
+  }
+
+  get common(): CommonTlsContext {
+    return this.input.common
+  }
+
+  /** Called once, after the subclass is made. */
+  start(): void {
+    this.subscribe()
+    this.rebuild()
+  }
+
+  onSecretChange(): void {
+    const { certificateSds, validationSds } = this.common
+    if (certificateSds.length > 0 || validationSds !== null) this.stats.socketFactory.ssl_context_update_by_sds.value++
+    this.subscribe()
+    this.rebuild()
+  }
+
+  protected abstract onMaterial(material: TlsMaterial): void
+
+  private subscribe(): void {
+    const { sources, refs } = dependenciesOf(this.input, this.deps.registry)
+    this.deps.registry.depend(this, sources, refs)
+  }
+
+  private rebuild(): void {
+    const { registry } = this.deps
+    const result = buildMaterial(this.input, registry, this.deps.sessions)
+    if (!result.ok) {
+      if (result.missing.length > 0) return
+      const [first] = result.errors
+      if (!this.failing) {
+        const message = this.current === null ? 'TLS context is not usable' : 'TLS secrets are not usable, the last good ones stay'
+        this.deps.refusals.warn(message, { owner: this.ownerName, path: first?.path ?? '', reason: first?.reason ?? '' })
+      }
+      this.failing = true
+      registry.retryLater(this)
+      return
+    }
+    if (this.failing) registry.settled(this)
+    this.failing = false
+    this.onMaterial(result.material)
+    this.current = result.material
+    this.showExpiry(result.material)
+  }
+
+  /** Gauges by the SDS name of the certificate; Envoy calls all others by the digest of no name. */
+  private showExpiry({ own, trustedCa }: TlsMaterial): void {
+    const { certificates, certificateSds, validationSds } = this.common
+    own.forEach(({ identity }, i) => {
+      const name = certificateSds[i - certificates.length]?.name ?? 'unnamed_cert_e3b0c442'
+      this.stats.certificateExpiry(name).value = Math.floor(identity.notAfterMs / 1000)
+    })
+    if (trustedCa === null) return
+    this.stats.certificateExpiry(validationSds?.name ?? 'unnamed_ca_cert_e3b0c442').value = Math.floor(
+      Date.parse(trustedCa.certificate.validTo) / 1000,
+    )
+  }
+}
+
+/** Parts of Node's TLSSocket without public names; stable since Node 10. */
+interface TlsInternals {
+  readonly _handle: { verifyError?(): (Error & { code?: string }) | null; setOCSPResponse?(der: Buffer): void } | null
+  _releaseControl?(): boolean
+}
+
+/** OpenSSL's verdict on the chain as a code, null for trusted. Where it can't be asked the answer is a refusal. */
+export function chainErrorOf(socket: TLSSocket): string | null {
+  const handle = (socket as unknown as TlsInternals)._handle
+  if (typeof handle?.verifyError !== 'function') return 'UNKNOWN'
+  const error = handle.verifyError()
+  return error === null || error === undefined ? null : (error.code ?? error.message)
+}
+
+/** Before the handshake: the OCSP response for a client that asks. Where it can't be set none is sent. */
+export function sendStaple(socket: TLSSocket, der: Buffer): void {
+  ;(socket as unknown as TlsInternals)._handle?.setOCSPResponse?.(der)
+}
+
+/** From here on errors of the connection destroy it, as tls.Server and tls.connect arrange. */
+export function releaseControl(this: TLSSocket): void {
+  ;(this as unknown as TlsInternals)._releaseControl?.()
+}
+
+export function peerCertificateOf(socket: TLSSocket): X509Certificate | undefined {
+  return socket.getPeerX509Certificate()
+}
+
+/** Protocol names in wire form, for ALPNProtocols. */
+export function alpnWire(names: readonly string[]): Buffer {
+  return Buffer.concat(names.map(name => Buffer.concat([Buffer.from([Buffer.byteLength(name, 'latin1')]), Buffer.from(name, 'latin1')])))
+}

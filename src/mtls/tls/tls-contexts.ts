@@ -1,0 +1,158 @@
+// The registry of TLS contexts: model -> context, made once and found by reference. Called per acquire by l7/upstream-pools and at compile
+// by the listeners; owns the session cache, and keeps a weak list of what lives for /certs. Invariant: one context per model and owner; a
+// model that no snapshot holds takes its context with it (WeakMap), while open connections keep the material they began with.
+
+import type { X509Certificate } from 'node:crypto'
+import type { ConfigError } from '../../model/config-error.js'
+import type { DownstreamTls, UpstreamTls } from '../../model/tls.js'
+import { CertificateIdentity } from '../peer/certificate-identity.js'
+import { TrustHistory } from '../peer/trust-history.js'
+import { SecretRegistry } from '../secrets/secret-registry.js'
+import { DownstreamTlsContext, type DownstreamTlsOwner } from './downstream-tls.js'
+import { SessionCache } from './session-cache.js'
+import { checkTlsModel } from './tls-checks.js'
+import type { TlsContext, TlsContextDeps } from './tls-context.js'
+import { type TlsLog, TlsRefusals } from './tls-refusals.js'
+import { UpstreamTlsContext, type UpstreamTlsOwner } from './upstream-tls.js'
+
+export interface TlsContextsOptions {
+  readonly registry?: SecretRegistry
+  readonly log?: TlsLog
+  readonly nowMs?: () => number
+}
+
+/** One certificate as Envoy's admin /certs shows it (envoy.admin.v3.CertificateDetails in JSON). */
+export interface CertificateDetails {
+  readonly path: string
+  readonly serial_number: string
+  readonly subject_alt_names: readonly ({ readonly uri: string } | { readonly dns: string } | { readonly ip_address: string })[]
+  /** A 64-bit number, so JSON has it as text. */
+  readonly days_until_expiration: string
+  readonly valid_from: string
+  readonly expiration_time: string
+}
+
+export interface ContextCertificates {
+  readonly ca_cert: readonly CertificateDetails[]
+  readonly cert_chain: readonly CertificateDetails[]
+}
+
+const DAY_MS = 86_400_000
+
+export class TlsContexts {
+  readonly registry: SecretRegistry
+  readonly sessions = new SessionCache()
+  private readonly deps: TlsContextDeps
+  private readonly upstreams = new WeakMap<UpstreamTls, WeakMap<UpstreamTlsOwner, UpstreamTlsContext>>()
+  private readonly downstreams = new WeakMap<DownstreamTls, WeakMap<DownstreamTlsOwner, DownstreamTlsContext>>()
+  private readonly live = new Set<WeakRef<TlsContext>>()
+  private readonly collected = new FinalizationRegistry<WeakRef<TlsContext>>(ref => this.live.delete(ref))
+
+  constructor(options: TlsContextsOptions = {}) {
+    this.registry = options.registry ?? new SecretRegistry()
+    this.deps = {
+      registry: this.registry,
+      sessions: this.sessions,
+      history: new TrustHistory(),
+      refusals: new TlsRefusals(options.log ?? (() => {})),
+      nowMs: options.nowMs ?? Date.now,
+    }
+  }
+
+  /** HOT: two look-ups once the context is there. */
+  upstream(model: UpstreamTls, owner: UpstreamTlsOwner): UpstreamTlsContext {
+    const known = this.upstreams.get(model)?.get(owner)
+    if (known !== undefined) return known
+    const context = new UpstreamTlsContext(model, owner, this.deps)
+    this.remember(this.upstreams, model, owner, context)
+    return context
+  }
+
+  /** `name` is for log lines, e.g. `listener public_listener`. */
+  downstream(model: DownstreamTls, owner: DownstreamTlsOwner, name = 'listener'): DownstreamTlsContext {
+    const known = this.downstreams.get(model)?.get(owner)
+    if (known !== undefined) return known
+    const context = new DownstreamTlsContext(model, owner, name, this.deps)
+    this.remember(this.downstreams, model, owner, context)
+    return context
+  }
+
+  /** What is wrong with a model beyond its form: key material, files, names that this OpenSSL lacks. */
+  check(model: DownstreamTls | UpstreamTls): readonly ConfigError[] {
+    return checkTlsModel(model, this.registry, this.sessions)
+  }
+
+  /** For /certs: one entry per live context. */
+  certificates(): readonly ContextCertificates[] {
+    const nowMs = this.deps.nowMs()
+    return this.liveMaterial().map(material => ({
+      ca_cert: material.trustedCa === null ? [] : [detailsOf(identityOf(material.trustedCa.certificate), material.trustedCa.path, nowMs)],
+      cert_chain: material.own.map(item => detailsOf(item.identity, item.path, nowMs)),
+    }))
+  }
+
+  /** Whole days until the first certificate in use (own or CA) ends; null without one. Envoy's server.days_until_first_cert_expiring. */
+  daysUntilFirstCertExpiring(): number | null {
+    let first = Number.POSITIVE_INFINITY
+    for (const material of this.liveMaterial()) {
+      for (const { identity } of material.own) first = Math.min(first, identity.notAfterMs)
+      if (material.trustedCa !== null) first = Math.min(first, identityOf(material.trustedCa.certificate).notAfterMs)
+    }
+    return first === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.floor((first - this.deps.nowMs()) / DAY_MS))
+  }
+
+  close(): void {
+    this.registry.close()
+  }
+
+  private liveMaterial() {
+    const found = []
+    for (const ref of this.live) {
+      const material = ref.deref()?.material
+      if (material !== null && material !== undefined) found.push(material)
+    }
+    return found
+  }
+
+  private remember<M extends object, O extends object, C extends TlsContext>(
+    table: WeakMap<M, WeakMap<O, C>>,
+    model: M,
+    owner: O,
+    context: C,
+  ): void {
+    let owners = table.get(model)
+    if (owners === undefined) table.set(model, (owners = new WeakMap()))
+    owners.set(owner, context)
+    const ref = new WeakRef<TlsContext>(context)
+    this.live.add(ref)
+    this.collected.register(context, ref)
+    context.start()
+  }
+}
+
+const caIdentities = new WeakMap<X509Certificate, CertificateIdentity>()
+
+function identityOf(certificate: X509Certificate): CertificateIdentity {
+  let identity = caIdentities.get(certificate)
+  if (identity === undefined) caIdentities.set(certificate, (identity = new CertificateIdentity(certificate, true)))
+  return identity
+}
+
+function detailsOf(identity: CertificateIdentity, path: string, nowMs: number): CertificateDetails {
+  return {
+    path,
+    serial_number: identity.serialNumber,
+    subject_alt_names: [
+      ...identity.dnsSans.map(dns => ({ dns })),
+      ...identity.uriSans.map(uri => ({ uri })),
+      ...identity.ipSans.map(ip_address => ({ ip_address })),
+    ],
+    days_until_expiration: String(Math.max(0, Math.floor((identity.notAfterMs - nowMs) / DAY_MS))),
+    valid_from: wholeSecond(identity.notBefore),
+    expiration_time: wholeSecond(identity.notAfter),
+  }
+}
+
+function wholeSecond(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z')
+}

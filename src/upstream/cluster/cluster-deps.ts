@@ -1,0 +1,29 @@
+// What the clusters of one proxy need of the program around them: time, chance, stats, the network. Filled in by the proxy (and by
+// tests, which move the time by hand); ClusterRegistry adds `find` and hands it to every UpstreamCluster.
+
+import type { Clock } from '../../io/clock.js'
+import type { ClusterStats } from '../../metrics/stat-names.js'
+import type { Locality } from '../../model/endpoint.js'
+import type { NameResolver } from '../dns/dns-resolver.js'
+import type { HealthCheckDial, HealthCheckTransport } from '../health/health-check-transport.js'
+import type { UpstreamCluster } from './cluster.js'
+
+export interface ClusterDeps {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Runs a step soon, outside the present call; `setImmediate` outside tests. */
+  readonly defer: (step: () => void) => void
+  readonly log: (level: 'info' | 'warn', message: string) => void
+  /** Handles of `cluster.<alt_stat_name or name>.`. */
+  readonly statsOf: (statName: string) => ClusterStats
+  readonly resolver: NameResolver
+  /** null: HTTP and gRPC health checks fail. */
+  readonly healthCheckTransport: HealthCheckTransport | null
+  readonly healthCheckDial: HealthCheckDial
+  /** Another cluster, for aggregates and zone-aware routing. */
+  readonly find: (name: string) => UpstreamCluster | undefined
+  /** Where this proxy runs (node.locality) and the cluster it belongs to (cluster_manager.local_cluster_name). */
+  readonly localLocality: Locality | null
+  readonly localClusterName: string | null
+}

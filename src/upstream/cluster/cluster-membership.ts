@@ -1,0 +1,222 @@
+// Which hosts a cluster has, and their health: takes endpoint assignments (EDS, DNS, static) and single hosts (ORIGINAL_DST), keeps
+// the host table, the sets by priority and the membership gauges, and tells outlier detector and health checker who comes and goes.
+// Made by UpstreamCluster, which owns the rules. Invariant: the counts by health agree with the flags of the hosts in the table.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { Timer } from '../../io/clock.js'
+import { formatAddress } from '../../model/address.js'
+import type { Endpoint, EndpointAssignment, Locality, LocalityEndpoints } from '../../model/endpoint.js'
+import { HealthFlag, type Host } from '../host/host.js'
+import { edsFlags, edsMask } from '../host/host-health.js'
+import { buildHostSets, type HostSet, PrioritySet } from '../host/host-set.js'
+import { HostTable, type MetadataInterest } from '../host/host-table.js'
+import type { UpstreamCluster } from './cluster.js'
+import type { ClusterDeps } from './cluster-deps.js'
+
+const emptyAssignment = (clusterName: string): EndpointAssignment => ({
+  clusterName,
+  localities: [],
+  overprovisioningFactor: 140,
+  endpointStaleAfterMs: null,
+  weightedPriorityHealth: false,
+  dropPercentages: [],
+})
+
+export class ClusterMembership {
+  readonly table: HostTable
+  readonly prioritySet: PrioritySet
+  /** The newest one; that of DNS clusters has the addresses in place of the names once they are known. */
+  assignment: EndpointAssignment
+  private readonly cluster: UpstreamCluster
+  private readonly deps: ClusterDeps
+  private localityWeights = new Map<string, number>()
+  private staleTimer: Timer | null = null
+  // Hosts by health, kept up to date one by one: the membership gauges.
+  private healthyCount = 0
+  private degradedCount = 0
+  private excludedCount = 0
+
+  constructor(cluster: UpstreamCluster, deps: ClusterDeps) {
+    this.cluster = cluster
+    this.deps = deps
+    this.assignment = emptyAssignment(cluster.name)
+    this.table = new HostTable(cluster)
+    this.prioritySet = new PrioritySet(() => this.buildSets())
+  }
+
+  /** Changes health flags; lists, gauges and listeners follow. */
+  setHealth(host: Host, set: number, clear: number): void {
+    const flags = (host.flags & ~clear) | set
+    if (flags === host.flags) return
+    this.count(host, -1)
+    host.flags = flags
+    this.count(host, 1)
+    this.refreshGauges()
+    this.prioritySet.invalidate()
+    this.cluster.onHealthChange?.(this.cluster)
+  }
+
+  /** Adds one host (ORIGINAL_DST). */
+  add(endpoint: Endpoint, group: LocalityEndpoints): Host {
+    const host = this.table.add(endpoint, group)
+    this.afterChange([host], [])
+    return host
+  }
+
+  remove(hosts: ReadonlySet<Host>): void {
+    this.table.remove(hosts)
+    this.afterChange([], [...hosts])
+  }
+
+  /** LOGICAL_DNS: the one host dials somewhere else from now on; its connections stay. */
+  moveLogicalHost(ip: string): void {
+    const host = this.table.hosts[0]
+    if (host === undefined || host.address.kind !== 'socket') return
+    host.address = { ...host.address, host: ip }
+    host.addressText = formatAddress(host.address)
+    host.hashKey = ''
+  }
+
+  takeAssignment(assignment: EndpointAssignment): void {
+    const old = this.assignment
+    this.assignment = assignment
+    const { added, removed, updated } = this.table.apply(assignment.localities, this.metadataInterest(), host => this.keepForNow(host))
+    for (const host of updated) this.setHealth(host, edsFlags(host.endpoint.health), edsMask)
+    if (this.dropLeavingMarks(assignment)) this.prioritySet.invalidate()
+    const weightsChanged = this.takeLocalityWeights()
+    const factorsChanged =
+      old.overprovisioningFactor !== assignment.overprovisioningFactor || old.weightedPriorityHealth !== assignment.weightedPriorityHealth
+    if (added.length + removed.length + updated.length > 0 || weightsChanged || factorsChanged) this.afterChange(added, removed)
+    else this.cluster.stats.main.update_no_rebuild.value++
+  }
+
+  private metadataInterest(): MetadataInterest {
+    const { subset, lbPolicy } = this.cluster.config
+    if (subset !== null) return 'all'
+    return lbPolicy.kind === 'ringHash' || lbPolicy.kind === 'maglev' ? 'hashKey' : 'none'
+  }
+
+  /** Hosts that were on their way out and are named again stay. */
+  private dropLeavingMarks(assignment: EndpointAssignment): boolean {
+    if (this.cluster.checker === null) return false
+    let any = false
+    for (const group of assignment.localities) {
+      for (const endpoint of group.endpoints) {
+        const host = this.table.byKey.get(formatAddress(endpoint.address))
+        if (host?.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL) !== true) continue
+        this.setHealth(host, 0, HealthFlag.PENDING_DYNAMIC_REMOVAL)
+        any = true
+      }
+    }
+    return any
+  }
+
+  /** Takes over the weights of the present assignment; true when they changed. */
+  takeLocalityWeights(): boolean {
+    if (!this.cluster.config.localityWeighted) return false
+    const weights = new Map<string, number>()
+    for (const group of this.assignment.localities) {
+      const key = localityKey(group.priority, group.locality)
+      weights.set(key, (weights.get(key) ?? 0) + group.weight)
+    }
+    const changed = !isDeepStrictEqual(weights, this.localityWeights)
+    this.localityWeights = weights
+    return changed
+  }
+
+  /** A host that passes its active checks stays until they fail, unless the config says otherwise. */
+  private keepForNow(host: Host): boolean {
+    if (this.cluster.checker === null || this.cluster.config.ignoreHealthOnHostRemoval || host.endpoint.disableActiveHealthCheck)
+      return false
+    if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC) || host.hasFlag(HealthFlag.FAILED_EDS_HEALTH)) return false
+    this.setHealth(host, HealthFlag.PENDING_DYNAMIC_REMOVAL, 0)
+    return true
+  }
+
+  private afterChange(added: readonly Host[], removed: readonly Host[]): void {
+    for (const host of removed) {
+      this.count(host, -1)
+      this.cluster.detector?.remove(host)
+      this.cluster.checker?.remove(host)
+      host.closePools(true)
+    }
+    for (const host of added) {
+      host.flags = edsFlags(host.endpoint.health)
+      if (this.cluster.checker !== null && !host.endpoint.disableActiveHealthCheck) {
+        host.flags |= HealthFlag.FAILED_ACTIVE_HC
+        if (this.cluster.config.ignoreNewHostsUntilFirstHealthCheck) host.flags |= HealthFlag.PENDING_ACTIVE_HC
+      }
+      // Slow start counts from now, where no active check will say when.
+      if (this.cluster.checker === null) host.lastHealthyAtMs = this.deps.clock.now()
+      this.count(host, 1)
+      this.cluster.detector?.add(host)
+    }
+    this.prioritySet.invalidate()
+    const { main } = this.cluster.stats
+    if (added.length + removed.length > 0) main.membership_change.value++
+    this.refreshGauges()
+    if (this.cluster.config.closeConnectionsOnHostSetChange && added.length + removed.length > 0) {
+      for (const host of this.table.hosts) host.closePools(true)
+    }
+    for (const host of added) this.cluster.checker?.add(host)
+    this.cluster.onHealthChange?.(this.cluster)
+  }
+
+  private buildSets(): readonly HostSet[] {
+    if (this.cluster.aggregate !== null) {
+      const sets = this.cluster.aggregate.linearize()
+      return sets.length > 0 ? sets : buildHostSets([], this.setOptions())
+    }
+    return buildHostSets(this.table.hosts, this.setOptions())
+  }
+
+  private setOptions(): Parameters<typeof buildHostSets>[1] {
+    return {
+      overprovisioningFactor: this.assignment.overprovisioningFactor,
+      weightedPriorityHealth: this.assignment.weightedPriorityHealth,
+      localLocality: this.deps.localLocality,
+      localityWeight: (priority, locality) => this.localityWeights.get(localityKey(priority, locality)) ?? 0,
+    }
+  }
+
+  private count(host: Host, by: 1 | -1): void {
+    const health = host.health
+    if (health === 'healthy') this.healthyCount += by
+    else if (health === 'degraded') this.degradedCount += by
+    if (host.excluded) this.excludedCount += by
+  }
+
+  refreshGauges(): void {
+    const { main } = this.cluster.stats
+    main.max_host_weight.value = this.table.maxWeight
+    main.membership_total.value = this.table.hosts.length
+    main.membership_healthy.value = this.healthyCount
+    main.membership_degraded.value = this.degradedCount
+    main.membership_excluded.value = this.excludedCount
+  }
+
+  armStaleTimer(assignment: EndpointAssignment): void {
+    this.staleTimer?.cancel()
+    this.staleTimer = null
+    if (assignment.endpointStaleAfterMs === null || assignment.endpointStaleAfterMs === 0) return
+    this.cluster.stats.main.assignment_timeout_received.value++
+    this.staleTimer = this.deps.clock.after(assignment.endpointStaleAfterMs, () => {
+      this.cluster.stats.main.assignment_stale.value++
+      this.deps.log('warn', `cluster ${this.cluster.name}: endpoints are older than endpoint_stale_after and are dropped`)
+      this.takeAssignment(emptyAssignment(this.cluster.name))
+    })
+  }
+
+  /** Ends the timer and, gracefully, the connections. */
+  close(): void {
+    this.staleTimer?.cancel()
+    for (const host of this.table.hosts) {
+      host.removed = true
+      host.closePools(true)
+    }
+  }
+}
+
+function localityKey(priority: number, locality: Locality): string {
+  return `${priority}\0${locality.region}\0${locality.zone}\0${locality.subZone}`
+}

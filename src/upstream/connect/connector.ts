@@ -1,0 +1,160 @@
+// Dials one endpoint: TCP or a pipe, then TLS when the cluster has it, and the verdict on the peer's certificate before anyone
+// may write a byte. Used by the HTTP pools, the tcp proxy and the TCP health checks. One result callback, never two.
+
+import net from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { Address } from '../../model/address.js'
+import { formatAddress } from '../../model/address.js'
+import type { Cluster } from '../../model/cluster.js'
+import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
+import type { UpstreamTlsContext } from '../../mtls/tls/upstream-tls.js'
+
+export type DialFailure =
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'timeout'; readonly message: string }
+  | { readonly kind: 'tls'; readonly message: string }
+
+export interface Dialled {
+  readonly socket: net.Socket
+  /** ALPN result, '' without TLS or agreement. */
+  readonly alpn: string
+  readonly peer: PeerIdentity | null
+}
+
+export interface DialOptions {
+  readonly address: Address
+  readonly tls: UpstreamTlsContext | null
+  readonly timeoutMs: number
+  /** SNI to use instead of the configured one (auto_sni, auto_host_sni); '' = configured. */
+  readonly sni: string
+  /** ALPN protocols offered; null = what the context is configured with. */
+  readonly alpn: readonly string[] | null
+  readonly keepAlive: { readonly timeSeconds: number | null } | null
+  readonly localAddress: string
+}
+
+export interface DialListener {
+  onDialled(result: Dialled): void
+  onDialFailure(failure: DialFailure): void
+}
+
+/** Keep-alive probes start after this when the cluster asks for them without a time (Linux default is 2 h). */
+const DEFAULT_KEEPALIVE_SECONDS = 7200
+
+/** `upstream_bind_config`: the local address to dial from; '' = any. */
+export function bindHostOf({ bindSource }: Pick<Cluster, 'bindSource'>): string {
+  return bindSource?.kind === 'socket' ? bindSource.host : ''
+}
+
+/** `host:port` of our end; '' when the socket has none. */
+export function localAddressText({ localAddress, localPort }: net.Socket): string {
+  return localAddress === undefined ? '' : `${localAddress}:${localPort}`
+}
+
+export class Dial {
+  private readonly listener: DialListener
+  private readonly options: DialOptions
+  private socket: net.Socket | null
+  private tlsSocket: TLSSocket | null = null
+  private timer: NodeJS.Timeout | null
+
+  constructor(options: DialOptions, listener: DialListener) {
+    this.options = options
+    this.listener = listener
+    const { address } = options
+    const socket =
+      address.kind === 'pipe'
+        ? net.connect({ path: address.path, allowHalfOpen: true })
+        : net.connect({
+            host: address.host,
+            port: address.port,
+            allowHalfOpen: true,
+            noDelay: true,
+            ...(options.localAddress !== '' ? { localAddress: options.localAddress } : {}),
+          })
+    this.socket = socket
+    this.timer = setTimeout(
+      () => this.fail({ kind: 'timeout', message: `no connection within ${options.timeoutMs} ms` }),
+      options.timeoutMs,
+    )
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      this.fail({ kind: this.tlsSocket === null ? 'refused' : 'tls', message: describe(error) }),
+    )
+    socket.once('close', () => this.fail({ kind: this.tlsSocket === null ? 'refused' : 'tls', message: 'closed by the peer' }))
+    socket.once('connect', () => this.onConnect())
+  }
+
+  cancel(): void {
+    const socket = this.tlsSocket ?? this.socket
+    this.settle()
+    socket?.on('error', ignore)
+    socket?.destroy()
+  }
+
+  private onConnect(): void {
+    const socket = this.socket
+    if (socket === null) return
+    const { tls, keepAlive } = this.options
+    if (keepAlive !== null) socket.setKeepAlive(true, (keepAlive.timeSeconds ?? DEFAULT_KEEPALIVE_SECONDS) * 1000)
+    if (tls === null) {
+      this.settle()
+      this.listener.onDialled({ socket, alpn: '', peer: null })
+      return
+    }
+    let secured: TLSSocket
+    try {
+      secured = tls.connect(socket, { sni: this.options.sni, alpn: this.options.alpn })
+    } catch (error) {
+      this.fail({ kind: 'tls', message: describe(error as Error) })
+      return
+    }
+    this.tlsSocket = secured
+    secured.on('error', (error: NodeJS.ErrnoException) => {
+      tls.onHandshakeError(error)
+      this.fail({ kind: 'tls', message: describe(error) })
+    })
+    secured.once('close', () => this.fail({ kind: 'tls', message: 'closed during the TLS handshake' }))
+    secured.once('secureConnect', () => {
+      if (this.socket === null) return
+      const verdict = tls.verify(secured, this.options.sni)
+      if (!verdict.ok) {
+        this.fail({ kind: 'tls', message: verdict.reason })
+        return
+      }
+      this.settle()
+      this.listener.onDialled({ socket: secured, alpn: secured.alpnProtocol || '', peer: verdict.peer })
+    })
+  }
+
+  private fail(failure: DialFailure): void {
+    const socket = this.tlsSocket ?? this.socket
+    if (this.socket === null) return
+    this.settle()
+    socket?.on('error', ignore)
+    socket?.destroy()
+    this.listener.onDialFailure({ kind: failure.kind, message: `${formatAddress(this.options.address)}: ${failure.message}` })
+  }
+
+  /** Stop listening; whoever takes the socket adds its own listeners in the same turn. */
+  private settle(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer = null
+    const socket = this.tlsSocket ?? this.socket
+    socket?.removeAllListeners('error')
+    socket?.removeAllListeners('close')
+    socket?.removeAllListeners('secureConnect')
+    if (this.tlsSocket !== null && this.socket !== null) {
+      // The raw socket's errors are reported by the TLS socket; alone they must not crash the process.
+      this.socket.removeAllListeners('close')
+      this.socket.removeAllListeners('error')
+      this.socket.on('error', ignore)
+    }
+    this.socket = null
+  }
+}
+
+function ignore(): void {}
+
+function describe(error: NodeJS.ErrnoException): string {
+  return error.code !== undefined && !error.message.includes(error.code) ? `${error.code}: ${error.message}` : error.message
+}

@@ -3,8 +3,8 @@
 import { strict as assert } from 'node:assert'
 import { bench, describe } from 'vitest'
 import { EMPTY_RUNTIME } from '../../src/l7/match/runtime-fraction.js'
-import { normalizePath } from '../../src/l7/path-normalize.js'
-import { type CompiledRouteTable, compileRouteTable } from '../../src/l7/route-table.js'
+import { normalizePath } from '../../src/l7/route/path-normalize.js'
+import { type CompiledRouteTable, compileRouteTable } from '../../src/l7/route/route-table.js'
 import { head, info, route, routeTable, virtualHost } from '../../test/l7/request-fixtures.js'
 
 const PER_RUN = 1000

@@ -1,4 +1,4 @@
-// Route tables (envoy.config.route.v3.RouteConfiguration) as model: what l7/route-table compiles.
+// Route tables (envoy.config.route.v3.RouteConfiguration) as model: what l7/route/route-table compiles.
 
 import type { HttpFilterOverride } from './http-filter.js'
 import type { HeaderMatcher, MetadataMatcher, QueryParameterMatcher, RuntimeFraction, StringMatcher } from './matcher.js'

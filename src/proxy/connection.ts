@@ -2,12 +2,12 @@
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
-import { type OpenAccessLog, writeAccessLogs } from '../l7/access-log-sink.js'
-import type { AsyncCall } from '../l7/async-client.js'
-import type { ConnectionInfo, TlsInfo } from '../l7/connection-info.js'
-import { DownstreamConnection } from '../l7/downstream-connection.js'
-import { ResponseFlag } from '../l7/response-flags.js'
-import { StreamInfo } from '../l7/stream-info.js'
+import type { AsyncCall } from '../l7/client/async-client.js'
+import { type OpenAccessLog, writeAccessLogs } from '../l7/log/access-log-sink.js'
+import { DownstreamConnection } from '../l7/server/downstream-connection.js'
+import type { ConnectionInfo, TlsInfo } from '../l7/stream/connection-info.js'
+import { ResponseFlag } from '../l7/stream/response-flags.js'
+import { StreamInfo } from '../l7/stream/stream-info.js'
 import type { ListenerStats } from '../metrics/stat-names.js'
 import { type Metadata, OUTRIGGER_METADATA } from '../model/metadata.js'
 import { ClientHelloParser, type ClientHelloResult } from '../mtls/tls/client-hello.js'

@@ -1,11 +1,11 @@
 // envoy.filters.network.ext_authz: an external service decides over each connection, by gRPC (Authorization/Check), once the identity
 // is known and before anything is dialled or read. Used by network-filters. No answer is a refusal unless failure_mode_allow is set.
 
-import type { AsyncCall, AsyncGrpcClient } from '../l7/async-client.js'
-import type { ConnectionInfo } from '../l7/connection-info.js'
-import type { AuthzDecision } from '../l7/filters/ext-authz-decision.js'
-import { CHECK, decodeCheckResponse, encodeConnectionCheck } from '../l7/filters/ext-authz-grpc.js'
-import { ResponseFlag } from '../l7/response-flags.js'
+import type { AsyncCall, AsyncGrpcClient } from '../l7/client/async-client.js'
+import type { AuthzDecision } from '../l7/filters/ext-authz/ext-authz-decision.js'
+import { CHECK, decodeCheckResponse, encodeConnectionCheck } from '../l7/filters/ext-authz/ext-authz-grpc.js'
+import type { ConnectionInfo } from '../l7/stream/connection-info.js'
+import { ResponseFlag } from '../l7/stream/response-flags.js'
 import { networkExtAuthzStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { NetworkFilter } from '../model/listener.js'

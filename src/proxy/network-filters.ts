@@ -2,13 +2,13 @@
 // compile-listener for each accepted listener version; the connection walks it in order. The pre-filters decide when the identity
 // is known and before anything is dialled or read: a denied client sees not one byte of the service.
 
-import type { AsyncCall, AsyncGrpcClient } from '../l7/async-client.js'
-import type { ConnectionInfo } from '../l7/connection-info.js'
-import type { HttpRuntime } from '../l7/http-runtime.js'
+import type { AsyncCall, AsyncGrpcClient } from '../l7/client/async-client.js'
 import { DenialCounters } from '../l7/rbac/denial-counters.js'
 import { explainDenial, intentionTableOf } from '../l7/rbac/explain.js'
 import { compileRbac, type RbacEngine } from '../l7/rbac/rbac-engine.js'
 import type { RbacInput } from '../l7/rbac/rbac-input.js'
+import type { HttpRuntime } from '../l7/server/http-runtime.js'
+import type { ConnectionInfo } from '../l7/stream/connection-info.js'
 import { connectionLimitStats, type RbacStats, rbacStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { IntentionTable } from '../model/intention.js'

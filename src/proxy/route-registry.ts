@@ -2,9 +2,9 @@
 // holders; the update side (server.applyRoute) swaps `holder.current` and nothing else, so no connection notices.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { RouteHolder } from '../l7/http-runtime.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
-import { type CompiledRouteTable, compileRouteTable } from '../l7/route-table.js'
+import { type CompiledRouteTable, compileRouteTable } from '../l7/route/route-table.js'
+import type { RouteHolder } from '../l7/server/http-runtime.js'
 import type { AdsStats } from '../metrics/stat-names.js'
 import type { ConfigSource } from '../model/config-source.js'
 import { NO_ROUTES, type RouteTable } from '../model/route.js'

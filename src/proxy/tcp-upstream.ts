@@ -3,13 +3,13 @@
 // included, and gives it back once, in release().
 
 import type { Duplex } from 'node:stream'
+import type { UpstreamPools } from '../l7/client/upstream-pools.js'
+import { UpstreamTunnel } from '../l7/client/upstream-tunnel.js'
 import type { RequestHead } from '../l7/codec/codec.js'
 import { HeaderList } from '../l7/codec/header-list.js'
-import type { FormatFunction } from '../l7/header-format.js'
-import type { HeaderMutator } from '../l7/header-mutations.js'
-import { nextUpstreamConnectionId, type StreamInfo, type UpstreamConnectionInfo } from '../l7/stream-info.js'
-import type { UpstreamPools } from '../l7/upstream-pools.js'
-import { UpstreamTunnel } from '../l7/upstream-tunnel.js'
+import type { FormatFunction } from '../l7/format/header-format.js'
+import type { HeaderMutator } from '../l7/route/header-mutations.js'
+import { nextUpstreamConnectionId, type StreamInfo, type UpstreamConnectionInfo } from '../l7/stream/stream-info.js'
 import { bindHostOf, Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connect/connector.js'
 import type { Host } from '../upstream/host/host.js'
 

@@ -2,8 +2,8 @@
 
 import type { RequestHead } from '../../src/l7/codec/codec.js'
 import { HeaderList } from '../../src/l7/codec/header-list.js'
-import type { ConnectionInfo, TlsInfo } from '../../src/l7/connection-info.js'
-import { StreamInfo } from '../../src/l7/stream-info.js'
+import type { ConnectionInfo, TlsInfo } from '../../src/l7/stream/connection-info.js'
+import { StreamInfo } from '../../src/l7/stream/stream-info.js'
 import { hcmStats, type RouterHandles } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
 import {

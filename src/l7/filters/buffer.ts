@@ -2,7 +2,7 @@
 
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead } from '../codec/codec.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 export function bufferFilter(name: string, disabled: boolean, maxRequestBytes: number): FilterFactory {
   const shared = new BufferFilter(maxRequestBytes)

@@ -4,10 +4,10 @@
 import type { CorsPolicy, HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
 import { compileStringMatchers } from '../match/string-matcher.js'
 import type { FilterContext } from './filter-environment.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 /** The deprecated `cors` field of routes is kept under the filter's well-known name. */
 const WELL_KNOWN_NAME = 'envoy.filters.http.cors'

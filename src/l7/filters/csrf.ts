@@ -3,10 +3,10 @@
 
 import type { CsrfPolicy, HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead } from '../codec/codec.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
 import { compileStringMatchers } from '../match/string-matcher.js'
 import type { FilterContext } from './filter-environment.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 const COUNTERS = ['missing_source_origin', 'request_invalid', 'request_valid'] as const
 type CsrfStats = Readonly<Record<(typeof COUNTERS)[number], { value: number }>>

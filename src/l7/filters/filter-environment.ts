@@ -9,7 +9,7 @@ import type { StatScope, StatsStore } from '../../metrics/stats-store.js'
 import type { Metadata } from '../../model/metadata.js'
 import type { DataSource } from '../../model/tls.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
-import type { AsyncGrpcClient, AsyncHttpClient } from '../async-client.js'
+import type { AsyncGrpcClient, AsyncHttpClient } from '../client/async-client.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 
 export interface FilterEnvironment {

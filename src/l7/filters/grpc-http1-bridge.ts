@@ -4,8 +4,8 @@
 
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { isGrpcContentType } from '../grpc.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import { isGrpcContentType } from '../grpc/grpc.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { responseControl } from './response-control.js'
 
 /** Longest answer that is buffered for a bridged call. */

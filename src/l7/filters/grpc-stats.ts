@@ -7,10 +7,10 @@ import type { StatScope } from '../../metrics/stats-store.js'
 import type { HttpFilter } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { isGrpcContentType } from '../grpc.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import { isGrpcContentType } from '../grpc/grpc.js'
+import { GrpcFrameCounter } from '../grpc/grpc-frame-counter.js'
 import { type FilterContext, PerCluster } from './filter-environment.js'
-import { GrpcFrameCounter } from './grpc-frame-counter.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 /** Methods counted apart for each cluster. */
 export const MAX_GRPC_METHODS = 256

@@ -4,9 +4,9 @@
 import type { HeaderMutationConfig, HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
-import type { StreamInfo } from '../stream-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import { CompiledHeaderOption } from './header-options.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 export function headerMutationFilter(name: string, disabled: boolean, config: HeaderMutationConfig): FilterFactory {
   const own = new CompiledMutations(config)

@@ -4,8 +4,8 @@
 import type { HeaderOption } from '../../model/route.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { type FormatFunction, formatOrText } from '../header-format.js'
-import type { StreamInfo } from '../stream-info.js'
+import { type FormatFunction, formatOrText } from '../format/header-format.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 
 export class CompiledHeaderOption {
   private readonly option: HeaderOption

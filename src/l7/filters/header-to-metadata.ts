@@ -2,13 +2,13 @@
 // and access rules further on. Values longer than MAX_METADATA_VALUE_BYTES are not taken.
 
 import type { HeaderToMetadataRule, HttpFilter } from '../../model/http-filter.js'
+import { fromByteString, toByteString } from '../codec/byte-string.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
-import { fromByteString, toByteString } from '../match/byte-string.js'
+import { decodeValue } from '../grpc/protobuf-struct.js'
 import { cookieValue } from '../match/cookie.js'
 import { compileSubstitution } from '../match/regex.js'
-import { decodeValue } from './protobuf-struct.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 /** Envoy's bound. */
 export const MAX_METADATA_VALUE_BYTES = 8 * 1024

@@ -5,10 +5,10 @@
 import type { HealthCheckFilterConfig } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
-import { ResponseFlag } from '../response-flags.js'
+import { ResponseFlag } from '../stream/response-flags.js'
 import type { FilterContext } from './filter-environment.js'
+import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 export function healthCheckFilter(name: string, disabled: boolean, config: HealthCheckFilterConfig, ctx: FilterContext): FilterFactory {
   const matches = compileHeaderMatchers(config.headers)

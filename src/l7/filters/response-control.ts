@@ -5,7 +5,7 @@
 // emitResponseData(…, true) or emitResponseTrailers.
 
 import type { HeaderList } from '../codec/header-list.js'
-import type { FilterCall, StreamFilter } from '../http-filter.js'
+import type { FilterCall, StreamFilter } from './http-filter.js'
 
 export interface ResponseControl extends FilterCall {
   /** Bytes on their way downstream from `filter`: the filters after it (nearer the client) see them. */

@@ -3,7 +3,7 @@
 
 import type { Clock, Timer } from '../../io/clock.js'
 import type { HeaderList } from '../codec/header-list.js'
-import type { StreamFilter } from '../http-filter.js'
+import type { StreamFilter } from './http-filter.js'
 import type { ResponseControl } from './response-control.js'
 
 const SLICE_MS = 50

@@ -2,7 +2,7 @@
 // falls with the match, before the filters.
 
 import type { RequestHead } from '../codec/codec.js'
-import type { FilterCall } from '../http-filter.js'
+import type { FilterCall } from './http-filter.js'
 
 /** Cluster of the route; '' when there is none. */
 export function targetCluster(call: FilterCall, head: RequestHead): string {

@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { Host } from '../../upstream/host/host.js'
 import { ipBytes } from '../match/cidr.js'
-import type { StreamInfo } from '../stream-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import { distinct, type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 
 interface Endpoint {

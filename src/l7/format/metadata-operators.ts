@@ -1,9 +1,9 @@
 // Format commands that read structured values: metadata of the request, listener, cluster and endpoint, and filter state.
 
 import type { JsonObject, Metadata } from '../../model/metadata.js'
-import { toByteString } from '../match/byte-string.js'
+import { toByteString } from '../codec/byte-string.js'
 import { metadataValue } from '../match/metadata-matcher.js'
-import type { StreamInfo } from '../stream-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import type { Operator, OperatorFactory, OperatorValue } from './operator.js'
 
 type StructOf = (info: StreamInfo, namespace: string) => JsonObject | undefined

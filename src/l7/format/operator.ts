@@ -2,7 +2,7 @@
 // them into texts and JSON. Strings are byte strings (match/byte-string.ts); undefined means that there is nothing to print.
 
 import type { JsonValue } from '../../model/metadata.js'
-import type { StreamInfo } from '../stream-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 
 export type OperatorValue = JsonValue | undefined
 export type Operator = (info: StreamInfo) => OperatorValue

@@ -2,14 +2,14 @@
 
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { GRPC_STATUS_NAMES, grpcStatusOf, httpToGrpcStatus, isGrpcRequest } from '../grpc.js'
-import { toByteString } from '../match/byte-string.js'
+import { GRPC_STATUS_NAMES, grpcStatusOf, httpToGrpcStatus, isGrpcRequest } from '../grpc/grpc.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
 import { queryParameter } from '../match/query-parameter.js'
-import { responseFlagsLongText, responseFlagsText } from '../response-flags.js'
-import type { StreamInfo } from '../stream-info.js'
+import { responseFlagsLongText, responseFlagsText } from '../stream/response-flags.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import { compileDateFormat } from './date-format.js'
 import { distinct, type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 

@@ -11,7 +11,7 @@
 import type { HeaderMatcher } from '../../model/matcher.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import type { StreamInfo } from '../stream-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import { compileStringMatcher } from './string-matcher.js'
 
 export type Certainty = 'possible' | 'certain'

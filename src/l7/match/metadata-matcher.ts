@@ -2,7 +2,7 @@
 
 import type { MetadataMatcher, ValueMatcher } from '../../model/matcher.js'
 import type { JsonObject, JsonValue } from '../../model/metadata.js'
-import { toByteString } from './byte-string.js'
+import { toByteString } from '../codec/byte-string.js'
 import { compileStringMatcher } from './string-matcher.js'
 
 /** Struct of a namespace: StreamInfo.dynamicMetadata, or a Map's get. */

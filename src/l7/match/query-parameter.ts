@@ -2,7 +2,7 @@
 // stand in the query, undecoded, and the first of several counts: Envoy's rule. Called by routes, hash policies and formatters.
 
 import type { QueryParameterMatcher } from '../../model/matcher.js'
-import { toByteString } from './byte-string.js'
+import { toByteString } from '../codec/byte-string.js'
 import { compileStringMatcher } from './string-matcher.js'
 
 /** Raw value of the first parameter of that name ('' without `=`), or undefined. HOT: no allocation but the value. */

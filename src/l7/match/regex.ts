@@ -4,7 +4,7 @@
 // with `whenFailing`, so that a deny rule is not passed by confusing it (CVE-2026-73552).
 
 import { RE2JS } from 're2js'
-import { fromByteString, isAscii, toByteString } from './byte-string.js'
+import { fromByteString, isAscii, toByteString } from '../codec/byte-string.js'
 
 export type BytesTest = (value: string) => boolean
 

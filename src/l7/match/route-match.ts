@@ -2,10 +2,10 @@
 // rules. HOT: the path test comes first and allocates nothing; everything else is null where it is not configured.
 
 import type { PathMatch, RouteMatch } from '../../model/route.js'
+import { asciiLower, toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
-import { isGrpcRequest } from '../grpc.js'
-import type { StreamInfo } from '../stream-info.js'
-import { asciiLower, toByteString } from './byte-string.js'
+import { isGrpcRequest } from '../grpc/grpc.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import { cookieValue } from './cookie.js'
 import { compileHeaderMatchers } from './header-matcher.js'
 import { compileMetadataMatcher } from './metadata-matcher.js'

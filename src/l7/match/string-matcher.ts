@@ -1,7 +1,7 @@
 // envoy.type.matcher.v3.StringMatcher compiled to a test of byte strings. Called by header, query, metadata, path and RBAC matching.
 
 import type { StringMatcher } from '../../model/matcher.js'
-import { asciiLower, toByteString } from './byte-string.js'
+import { asciiLower, toByteString } from '../codec/byte-string.js'
 import { compileFullMatch } from './regex.js'
 
 /**

@@ -5,7 +5,7 @@
 
 import type { StringMatcher } from '../../model/matcher.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
-import { toByteString } from '../match/byte-string.js'
+import { toByteString } from '../codec/byte-string.js'
 import { literalOf } from '../match/regex.js'
 
 /** `/`-separated segments of a URI; null: any one that is not empty. */

@@ -2,7 +2,7 @@
 // without a request (the network filter) rules about requests see a request without fields: they match nothing by themselves.
 
 import type { RbacPermission } from '../../model/rbac.js'
-import { toByteString } from '../match/byte-string.js'
+import { toByteString } from '../codec/byte-string.js'
 import { compileCidr } from '../match/cidr.js'
 import { type Certainty, compileHeaderMatcher, opposite } from '../match/header-matcher.js'
 import { compileMetadataMatcher } from '../match/metadata-matcher.js'

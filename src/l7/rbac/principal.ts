@@ -5,7 +5,7 @@
 import type { StringMatcher } from '../../model/matcher.js'
 import type { RbacPrincipal } from '../../model/rbac.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
-import { toByteString } from '../match/byte-string.js'
+import { toByteString } from '../codec/byte-string.js'
 import { compileCidr } from '../match/cidr.js'
 import { type Certainty, compileHeaderMatcher, opposite } from '../match/header-matcher.js'
 import { compileMetadataMatcher } from '../match/metadata-matcher.js'

@@ -3,9 +3,9 @@
 
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { RequestHead } from '../codec/codec.js'
-import type { ConnectionInfo } from '../connection-info.js'
 import type { Certainty } from '../match/header-matcher.js'
-import type { StreamInfo } from '../stream-info.js'
+import type { ConnectionInfo } from '../stream/connection-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 
 export interface RbacInput {
   readonly connection: ConnectionInfo

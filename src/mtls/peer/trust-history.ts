@@ -1,6 +1,6 @@
 // Which rules for judging servers include which: whoever was verified under one set of rules is good under another that is equal but for
 // a trust bundle that has only grown. So connections outlive the first step of a root rotation, and no request waits for a handshake then.
-// Owned by TlsContexts; told by UpstreamTlsContext, asked (through it) by l7/upstream-pools when a pool's key is no longer the current one.
+// Owned by TlsContexts; told by UpstreamTlsContext, asked (through it) by l7/client/upstream-pools when a pool's key is no longer the current one.
 // Invariant: what it has forgotten is covered by nothing.
 
 /** Rules remembered, over all clusters; a mesh has one for each upstream service and bundle. */

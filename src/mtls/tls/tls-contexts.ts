@@ -1,4 +1,4 @@
-// The registry of TLS contexts: model -> context, made once and found by reference. Called per acquire by l7/upstream-pools and at compile
+// The registry of TLS contexts: model -> context, made once and found by reference. Called per acquire by l7/client/upstream-pools and at compile
 // by the listeners; owns the session cache, and keeps a weak list of what lives for /certs. Invariant: one context per model and owner; a
 // model that no snapshot holds takes its context with it (WeakMap), while open connections keep the material they began with.
 

@@ -54,7 +54,7 @@ const ALPN_AUTO = ['h2', 'http/1.1']
 
 export class HttpPool<C extends PooledConnection> implements HostPool {
   readonly host: Host
-  /** Changed by l7/upstream-pools alone, to one that covers it. */
+  /** Changed by l7/client/upstream-pools alone, to one that covers it. */
   key: string
   /** Newest TLS context: certificates rotate under a living pool. */
   tls: UpstreamTlsContext | null

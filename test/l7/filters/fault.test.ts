@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ResponseFlag } from '../../../src/l7/response-flags.js'
+import { ResponseFlag } from '../../../src/l7/stream/response-flags.js'
 import type { FaultConfig } from '../../../src/model/http-filter.js'
 import { ALWAYS, FakeCall, FakeEnvironment, NEVER, requestHead, responseHead, runHead } from './fake-call.js'
 

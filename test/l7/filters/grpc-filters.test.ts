@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
-import { GrpcFrameCounter } from '../../../src/l7/filters/grpc-frame-counter.js'
 import { MAX_GRPC_METHODS } from '../../../src/l7/filters/grpc-stats.js'
+import { GrpcFrameCounter } from '../../../src/l7/grpc/grpc-frame-counter.js'
 import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from './fake-call.js'
 
 const GRPC = { 'content-type': 'application/grpc' }

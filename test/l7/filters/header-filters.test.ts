@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ProtobufWriter } from '../../../src/l7/filters/protobuf-writer.js'
-import { ResponseFlag } from '../../../src/l7/response-flags.js'
+import { ProtobufWriter } from '../../../src/l7/grpc/protobuf-writer.js'
+import { ResponseFlag } from '../../../src/l7/stream/response-flags.js'
 import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from './fake-call.js'
 
 const option = (name: string, value: string, action = 'OVERWRITE_IF_EXISTS_OR_ADD') => ({

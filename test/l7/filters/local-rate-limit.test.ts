@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { maskAddress } from '../../../src/l7/filters/rate-limit-descriptors.js'
+import { maskAddress } from '../../../src/l7/filters/rate-limit/rate-limit-descriptors.js'
 import { TokenBucket } from '../../../src/l7/filters/token-bucket.js'
 import type { LocalRateLimitConfig } from '../../../src/model/http-filter.js'
 import type { RateLimit, RateLimitAction } from '../../../src/model/route.js'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { RE2JS } from 're2js'
 import { describe, expect, it } from 'vitest'
-import { asciiLower, fromByteString, toByteString } from '../../../src/l7/match/byte-string.js'
+import { asciiLower, fromByteString, toByteString } from '../../../src/l7/codec/byte-string.js'
 import { compileFullMatch, compileSubstitution, literalOf } from '../../../src/l7/match/regex.js'
 import { compileStringMatcher, compileStringMatchers } from '../../../src/l7/match/string-matcher.js'
 

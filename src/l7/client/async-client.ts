@@ -1,0 +1,274 @@
+// Requests of our own to a cluster: what filters ask other services (JWKS, ext_authz over HTTP) and, framed as unary gRPC,
+// what they ask gRPC services. Goes cluster -> pick -> pool -> UpstreamRequest like every request. The answer is whole or a failure, and
+// comes exactly once and never from inside send(). Bounds: MAX_ASYNC_REQUESTS under way, MAX_ASYNC_RESPONSE_BYTES a body.
+
+import type { GrpcService } from '../../model/http-filter.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import { HeaderList } from '../codec/header-list.js'
+import { httpToGrpcStatus } from '../grpc/grpc.js'
+import type { UpstreamPools } from './upstream-pools.js'
+import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
+
+/** Requests under way at once, over all filters of a worker. */
+export const MAX_ASYNC_REQUESTS = 4096
+/** Longest answer that is taken; a longer one is a failure. */
+export const MAX_ASYNC_RESPONSE_BYTES = 4 * 1024 * 1024
+
+export interface AsyncRequest {
+  readonly method: string
+  readonly path: string
+  readonly authority: string
+  readonly headers: HeaderList
+  /** null: no body. */
+  readonly body: Buffer | null
+  /** 0 = none. */
+  readonly timeoutMs: number
+}
+
+export type AsyncResult =
+  | {
+      readonly kind: 'response'
+      readonly status: number
+      readonly headers: HeaderList
+      readonly body: Buffer
+      readonly trailers: HeaderList | null
+    }
+  | {
+      readonly kind: 'failure'
+      readonly reason: 'no-cluster' | 'no-healthy-upstream' | 'overflow' | 'timeout' | 'reset' | 'too-large'
+      readonly message: string
+    }
+
+export interface AsyncCall {
+  /** The callback will not be called any more. */
+  cancel(): void
+}
+
+export interface AsyncHttpClient {
+  send(clusterName: string, request: AsyncRequest, callback: (result: AsyncResult) => void): AsyncCall
+}
+
+/** `grpcStatus` 0 comes with the response message. Failures of the transport are 14 (unavailable) or 4 (deadline exceeded). */
+export type GrpcCallback = (grpcStatus: number, message: Buffer, details: string) => void
+
+export interface AsyncGrpcClient {
+  /** One unary call. `path` is `/package.Service/Method`. */
+  unary(service: GrpcService, path: string, request: Buffer, timeoutMs: number, callback: GrpcCallback): AsyncCall
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/** Both clients over the clusters' pools: one per worker. */
+export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
+  active = 0
+  private readonly clusters: { get(name: string): UpstreamCluster | undefined }
+  private readonly pools: UpstreamPools
+  private readonly random: () => number
+
+  constructor(clusters: { get(name: string): UpstreamCluster | undefined }, pools: UpstreamPools, random: () => number) {
+    this.clusters = clusters
+    this.pools = pools
+    this.random = random
+  }
+
+  send(clusterName: string, request: AsyncRequest, callback: (result: AsyncResult) => void): AsyncCall {
+    return this.sendAs(clusterName, request, null, callback)
+  }
+
+  /** `protocol` null: as the cluster is configured. gRPC needs HTTP/2 whatever the cluster says. */
+  private sendAs(
+    clusterName: string,
+    request: AsyncRequest,
+    protocol: PoolProtocol | null,
+    callback: (result: AsyncResult) => void,
+  ): AsyncCall {
+    const call = new PendingCall(this, callback)
+    if (this.active > MAX_ASYNC_REQUESTS)
+      return call.failLater('overflow', `more than ${MAX_ASYNC_REQUESTS} requests of our own are under way`)
+    const cluster = this.clusters.get(clusterName)
+    if (cluster === undefined) return call.failLater('no-cluster', `unknown cluster '${clusterName}'`)
+    const host = cluster.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random: this.random, shouldSkip: () => false })
+    if (host === null) {
+      cluster.traffic.main.upstream_cx_none_healthy.value++
+      return call.failLater('no-healthy-upstream', `no healthy host in cluster '${clusterName}'`)
+    }
+    const { headers, body } = request
+    if (body !== null && !headers.has('content-length')) headers.append('content-length', String(body.length))
+    const head: RequestHead = {
+      method: request.method,
+      scheme: host.cluster.config.tls === null ? 'http' : 'https',
+      authority: request.authority,
+      path: request.path,
+      version: 'HTTP/1.1',
+      headers,
+      upgrade: '',
+      contentLength: body === null ? 0 : body.length,
+      hostName: 'host',
+      expectContinue: false,
+    }
+    const sni = host.cluster.config.tls !== null && host.cluster.config.http.autoSni ? hostWithoutPort(request.authority) : ''
+    const pool = this.pools.poolFor(host, protocol ?? this.pools.protocolFor(host, head), 'DEFAULT', sni)
+    const upstream = new UpstreamRequest(call, host, pool, host.cluster.breakers('DEFAULT'), 1)
+    call.start(upstream, head, body, request.timeoutMs)
+    return call
+  }
+
+  /** The message is not compressed; a compressed answer is refused. */
+  unary(service: GrpcService, path: string, request: Buffer, timeoutMs: number, callback: GrpcCallback): AsyncCall {
+    const body = Buffer.allocUnsafe(FRAME_HEADER_BYTES + request.length)
+    body[0] = 0
+    body.writeUInt32BE(request.length, 1)
+    request.copy(body, FRAME_HEADER_BYTES)
+    const headers = HeaderList.of(['content-type', 'application/grpc'], ['te', 'trailers'])
+    if (timeoutMs > 0) headers.append('grpc-timeout', `${Math.min(timeoutMs, 99_999_999)}m`)
+    for (const { key, value } of service.initialMetadata) headers.append(key, value)
+    const head: AsyncRequest = { method: 'POST', path, authority: service.authority || service.cluster, headers, body, timeoutMs }
+    return this.sendAs(service.cluster, head, 'http2', result => {
+      if (result.kind === 'failure') {
+        callback(result.reason === 'timeout' ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE, EMPTY, result.message)
+        return
+      }
+      const fields = result.trailers ?? result.headers
+      const status = fields.get('grpc-status') ?? result.headers.get('grpc-status')
+      if (result.status !== 200) callback(httpToGrpcStatus(result.status), EMPTY, `HTTP status ${result.status}`)
+      else if (status === undefined) callback(GRPC_UNKNOWN, EMPTY, 'the answer has no grpc-status')
+      else if (status !== '0') callback(/^\d{1,4}$/.test(status) ? Number(status) : GRPC_UNKNOWN, EMPTY, fields.get('grpc-message') ?? '')
+      else {
+        const message = unframe(result.body)
+        if (message === null) callback(GRPC_INTERNAL, EMPTY, 'the answer is not one uncompressed gRPC message')
+        else callback(0, message, '')
+      }
+    })
+  }
+}
+
+/** One request under way. WAITING -> (head) -> READING -> DONE; settles once. */
+class PendingCall implements AsyncCall, UpstreamRequestOwner {
+  private readonly client: UpstreamAsyncClient
+  private readonly callback: (result: AsyncResult) => void
+  private upstream: UpstreamRequest | null = null
+  private head: RequestHead | null = null
+  private requestBody: Buffer | null = null
+  private timer: NodeJS.Timeout | null = null
+  private response: ResponseHead | null = null
+  private readonly chunks: Buffer[] = []
+  private bytes = 0
+  private settled = false
+  private starting = false
+
+  constructor(client: UpstreamAsyncClient, callback: (result: AsyncResult) => void) {
+    this.client = client
+    this.callback = callback
+    client.active++
+  }
+
+  failLater(reason: 'overflow' | 'no-cluster' | 'no-healthy-upstream', message: string): this {
+    setImmediate(() => this.settle({ kind: 'failure', reason, message }))
+    return this
+  }
+
+  start(upstream: UpstreamRequest, head: RequestHead, body: Buffer | null, timeoutMs: number): void {
+    this.upstream = upstream
+    this.head = head
+    this.requestBody = body
+    if (timeoutMs > 0) {
+      this.timer = setTimeout(() => {
+        upstream.host.cluster.traffic.main.upstream_rq_timeout.value++
+        this.settle({ kind: 'failure', reason: 'timeout', message: `no answer within ${timeoutMs} ms` })
+      }, timeoutMs)
+      this.timer.unref()
+    }
+    this.starting = true
+    upstream.start()
+    this.starting = false
+  }
+
+  cancel(): void {
+    if (this.settled) return
+    this.settled = true
+    this.release()
+  }
+
+  onUpstreamReady(request: UpstreamRequest): void {
+    const body = this.requestBody
+    request.headSent = true
+    request.requestSent = true
+    request.stream!.sendHead(this.head!, body === null)
+    if (body !== null) request.stream!.sendData(body, true)
+  }
+
+  onUpstreamInformational(): void {}
+
+  onUpstreamHead(request: UpstreamRequest, head: ResponseHead, end: boolean): void {
+    this.response = head
+    request.host.cluster.traffic.chargeResponse(head.status, true)
+    if (end) this.complete(null)
+  }
+
+  onUpstreamData(_request: UpstreamRequest, chunk: Buffer, end: boolean): void {
+    if (this.settled) return
+    this.bytes += chunk.length
+    if (this.bytes > MAX_ASYNC_RESPONSE_BYTES) {
+      this.settle({ kind: 'failure', reason: 'too-large', message: `the answer is longer than ${MAX_ASYNC_RESPONSE_BYTES} bytes` })
+      return
+    }
+    // The codec's chunk is only valid during the call.
+    if (chunk.length > 0) this.chunks.push(Buffer.from(chunk))
+    if (end) this.complete(null)
+  }
+
+  onUpstreamTrailers(_request: UpstreamRequest, trailers: HeaderList): void {
+    this.complete(trailers)
+  }
+
+  onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
+    const text = failureText(failure)
+    const message = failure.kind === 'reset' ? `upstream reset: ${text}` : text
+    const reason = failure.kind === 'overflow' ? 'overflow' : 'reset'
+    if (this.starting) setImmediate(() => this.settle({ kind: 'failure', reason, message }))
+    else this.settle({ kind: 'failure', reason, message })
+  }
+
+  onUpstreamDrain(): void {}
+
+  private complete(trailers: HeaderList | null): void {
+    const head = this.response
+    if (head === null) return
+    const body = this.chunks.length === 0 ? EMPTY : this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks, this.bytes)
+    this.settle({ kind: 'response', status: head.status, headers: head.headers, body, trailers })
+  }
+
+  private settle(result: AsyncResult): void {
+    if (this.settled) return
+    this.settled = true
+    this.release()
+    this.callback(result)
+  }
+
+  private release(): void {
+    this.client.active--
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.upstream?.cancel()
+  }
+}
+
+function hostWithoutPort(authority: string): string {
+  if (authority.startsWith('[')) return ''
+  const colon = authority.indexOf(':')
+  const name = colon === -1 ? authority : authority.slice(0, colon)
+  return /^[0-9.]+$/.test(name) ? '' : name.toLowerCase()
+}
+
+/** gRPC status codes used here. */
+export const GRPC_DEADLINE_EXCEEDED = 4
+export const GRPC_INTERNAL = 13
+export const GRPC_UNAVAILABLE = 14
+const GRPC_UNKNOWN = 2
+const FRAME_HEADER_BYTES = 5
+
+function unframe(body: Buffer): Buffer | null {
+  if (body.length < FRAME_HEADER_BYTES || body[0] !== 0) return null
+  return body.readUInt32BE(1) === body.length - FRAME_HEADER_BYTES ? body.subarray(FRAME_HEADER_BYTES) : null
+}

@@ -1,0 +1,206 @@
+// HTTP and gRPC active health checks: one exchange on a connection of its own, outside the pools and their limits, as Envoy's checks
+// are. Called by upstream/health/health-checker, which keeps time and thresholds; this only speaks.
+
+import { SocketTransport } from '../../io/socket-transport.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import { Dial } from '../../upstream/connect/connector.js'
+import type {
+  CancelableCheck,
+  HealthCheckRequest,
+  HealthCheckResult,
+  HealthCheckTransport,
+} from '../../upstream/health/health-check-transport.js'
+import type { ClientCodec, ClientEvents, ClientHandler, RequestHead, ResponseHead, StreamReset } from '../codec/codec.js'
+import { headLimits } from '../codec/codec-options.js'
+import { HeaderList } from '../codec/header-list.js'
+import { Http1ClientCodec } from '../codec/http1/client-codec.js'
+import { Http2ClientCodec } from '../codec/http2/client-codec.js'
+import type { UpstreamTlsSource } from './upstream-pools.js'
+
+/** A check's answer is read up to this; more is a failed check. */
+const MAX_BODY_BYTES = 64 * 1024
+const GRPC_PATH = '/grpc.health.v1.Health/Check'
+const SERVING = 1
+
+export class UpstreamHealthCheckTransport implements HealthCheckTransport {
+  private readonly tls: UpstreamTlsSource
+
+  constructor(tls: UpstreamTlsSource) {
+    this.tls = tls
+  }
+
+  check(request: HealthCheckRequest, done: (result: HealthCheckResult) => void): CancelableCheck {
+    const exchange = new CheckExchange(request, done)
+    exchange.start(this.tls)
+    return exchange
+  }
+}
+
+class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
+  private readonly request: HealthCheckRequest
+  private done: ((result: HealthCheckResult) => void) | null
+  private dial: Dial | null = null
+  private transport: SocketTransport | null = null
+  private head: ResponseHead | null = null
+  private body: Buffer = Buffer.alloc(0)
+
+  constructor(request: HealthCheckRequest, done: (result: HealthCheckResult) => void) {
+    this.request = request
+    this.done = done
+  }
+
+  start(source: UpstreamTlsSource): void {
+    const { host, address, check, timeoutMs } = this.request
+    const http2 = check.kind === 'grpc' || check.http2
+    const tls = source.tlsFor(host)
+    this.dial = new Dial(
+      { address, tls, timeoutMs, sni: '', alpn: http2 ? ['h2'] : ['http/1.1'], keepAlive: null, localAddress: '' },
+      {
+        onDialFailure: failure => this.finish({ kind: 'network', timeout: failure.kind === 'timeout', reason: failure.message }),
+        onDialled: ({ socket }) => {
+          this.dial = null
+          const { config } = host.cluster
+          const transport = new SocketTransport(socket, undefined, 0)
+          this.transport = transport
+          const limits = headLimits(config.http.common, null)
+          const codec = http2
+            ? new Http2ClientCodec(transport, this, { http2: config.http.http2, limits })
+            : new Http1ClientCodec(transport, this, { limits, headerCase: 'preserve', enableTrailers: true })
+          socket.on('data', (chunk: Buffer) => codec.feed(chunk))
+          socket.on('end', () => codec.onTransportEnd())
+          socket.on('error', () => {})
+          socket.on('close', () => codec.onTransportClose({ code: 'connection-closed', details: 'closed' }))
+          this.send(codec, host.cluster)
+        },
+      },
+    )
+  }
+
+  private send(codec: ClientCodec, cluster: UpstreamCluster): void {
+    const stream = codec.newStream(this)
+    if (stream === null) {
+      this.finish({ kind: 'network', timeout: false, reason: 'no stream could be opened' })
+      return
+    }
+    const { check, authority } = this.request
+    const headers = new HeaderList()
+    let head: RequestHead
+    if (check.kind === 'grpc') {
+      headers.append('content-type', 'application/grpc')
+      headers.append('te', 'trailers')
+      headers.append('user-agent', 'Envoy/HC')
+      for (const option of check.initialMetadata) headers.append(option.name, option.value)
+      head = requestHead('POST', GRPC_PATH, check.authority !== '' ? check.authority : authority, headers, -1)
+      stream.sendHead(head, false)
+      stream.sendData(grpcRequest(check.serviceName), true)
+      return
+    }
+    headers.append('User-Agent', 'Envoy/HC')
+    for (const option of check.headersToAdd) {
+      if (option.action === 'OVERWRITE_IF_EXISTS_OR_ADD') headers.set(option.name, option.value)
+      else headers.append(option.name, option.value)
+    }
+    for (const name of check.headersToRemove) headers.remove(name.toLowerCase())
+    head = requestHead(
+      check.method === '' ? 'GET' : check.method,
+      check.path,
+      check.host !== '' ? check.host : authority || cluster.name,
+      headers,
+      0,
+    )
+    stream.sendHead(head, true)
+  }
+
+  cancel(): void {
+    this.done = null
+    this.close()
+  }
+
+  private close(): void {
+    this.dial?.cancel()
+    this.dial = null
+    this.transport?.destroy()
+  }
+
+  private finish(result: HealthCheckResult): void {
+    const { done } = this
+    this.done = null
+    this.close()
+    done?.(result)
+  }
+
+  onInformational(): void {}
+
+  onHead(head: ResponseHead, end: boolean): void {
+    this.head = head
+    if (end) this.answer(head.headers)
+  }
+
+  onData(chunk: Buffer, end: boolean): void {
+    if (this.request.check.kind === 'grpc') this.body = Buffer.concat([this.body, chunk])
+    if (this.body.length > MAX_BODY_BYTES)
+      this.finish({ kind: 'network', timeout: false, reason: `the answer is longer than ${MAX_BODY_BYTES} bytes` })
+    else if (end) this.answer(this.head!.headers)
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    this.answer(trailers)
+  }
+
+  private answer(last: HeaderList): void {
+    const { headers, status } = this.head!
+    const degraded = headers.has('x-envoy-degraded')
+    if (this.request.check.kind === 'grpc') {
+      const text = last.get('grpc-status') ?? headers.get('grpc-status')
+      this.finish({ kind: 'grpc', status: text === undefined ? 2 : Number(text), serving: servingStatus(this.body) === SERVING, degraded })
+      return
+    }
+    this.finish({
+      kind: 'http',
+      status,
+      degraded,
+      immediateFail: headers.has('x-envoy-immediate-health-check-fail'),
+      healthcheckedCluster: headers.get('x-envoy-upstream-healthchecked-cluster') ?? null,
+    })
+  }
+
+  onReset(reset: StreamReset): void {
+    this.finish({ kind: 'network', timeout: false, reason: reset.details })
+  }
+
+  onDrain(): void {}
+  onStreamFree(): void {}
+  onDraining(): void {}
+  onConnectionError(): void {}
+}
+
+export function requestHead(method: string, path: string, authority: string, headers: HeaderList, contentLength: number): RequestHead {
+  return {
+    method,
+    scheme: 'http',
+    authority,
+    path,
+    version: 'HTTP/1.1',
+    headers,
+    upgrade: '',
+    contentLength,
+    hostName: 'Host',
+    expectContinue: false,
+  }
+}
+
+/** grpc.health.v1.HealthCheckRequest {service = 1} in a gRPC frame. */
+function grpcRequest(service: string): Buffer {
+  const name = Buffer.from(service, 'utf8')
+  const message = service === '' ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x0a, name.length & 0x7f]), name])
+  const frame = Buffer.alloc(5 + message.length)
+  frame.writeUInt32BE(message.length, 1)
+  message.copy(frame, 5)
+  return frame
+}
+
+/** HealthCheckResponse {status = 1}; 0 when it is not there. */
+function servingStatus(frame: Buffer): number {
+  if (frame.length < 7 || frame[0] !== 0 || frame[5] !== 0x08) return 0
+  return frame[6]!
+}

@@ -1,0 +1,60 @@
+// The contract of HTTP filters. A filter is compiled once per connection manager (FilterFactory) and makes, or shares, one
+// StreamFilter per request. Filters run in config order on the request and in reverse on the response; the router is not one of
+// them: it is the rest of the request path.
+//
+// A head hook returns `continue`, or `stop` after it either sent a local reply (call.sendReply) or will call call.resume() later.
+
+import type { HttpFilterOverride } from '../../model/http-filter.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
+import type { CompiledRoute } from '../route/compiled-route.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+
+export type FilterStatus = 'continue' | 'stop'
+
+/** What a filter may do to the request it is called for. Implemented by Exchange. */
+export interface FilterCall {
+  readonly info: StreamInfo
+  readonly request: RequestHead
+  /** The matched route (matched on first use and cached), or null. */
+  readonly route: CompiledRoute | null
+  /** The most specific typed_per_filter_config for a filter of that name. */
+  overrideFor(filterName: string): HttpFilterOverride | undefined
+  /** Match again before the router runs: the filter changed what routes look at. */
+  clearRouteCache(): void
+  /** Answer locally; ends the request. */
+  sendReply(status: number, body: string, details: string, flags: number, headers?: HeaderList | null): void
+  /** Go on after `stop`. No effect once the request has ended. */
+  resume(): void
+  /** Go on with the response after a response hook's `stop`. */
+  resumeResponse(): void
+  /** True once the request is over: late callbacks must do nothing. */
+  readonly ended: boolean
+  /** Ask for the whole request body to be held (up to `maxBytes`, else 413 unless `allowPartial`) before `done(body, complete)`. */
+  bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void
+}
+
+export interface StreamFilter {
+  requestHead?(call: FilterCall, head: RequestHead, end: boolean): FilterStatus
+  /** Sees (and may replace) body bytes on their way upstream. */
+  requestData?(call: FilterCall, chunk: Buffer, end: boolean): Buffer
+  requestTrailers?(call: FilterCall, trailers: HeaderList): void
+  /** 1xx are not shown. Not called for local replies with `local` false only. */
+  responseHead?(call: FilterCall, head: ResponseHead, end: boolean, local: boolean): FilterStatus
+  /** Returns what goes on downstream: the chunk, another one, or null to keep it back for now. */
+  responseData?(call: FilterCall, chunk: Buffer, end: boolean): Buffer | null
+  /** Return false to drop the trailers after having sent body bytes with `end` itself. */
+  responseTrailers?(call: FilterCall, trailers: HeaderList): HeaderList | null
+  /** The request is over, however it ended. */
+  finished?(call: FilterCall): void
+}
+
+export interface FilterFactory {
+  /** Name in the config; per-route overrides use it. */
+  readonly name: string
+  readonly disabled: boolean
+  /** Its response hooks also take the answers of filters before it, which its request hooks never see. */
+  readonly seesLocalReplies?: boolean
+  /** Null: nothing to do for this request. Stateless filters return one shared object. */
+  create(call: FilterCall): StreamFilter | null
+}

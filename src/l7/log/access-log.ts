@@ -1,0 +1,139 @@
+// One access logger: its filter and its line. Compiled once from AccessLog; called by finish for HTTP requests and by proxy for TCP
+// connections. Lines are byte strings that end with a newline; the sink writes them as they are.
+
+import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-log.js'
+import type { Metadata } from '../../model/metadata.js'
+import { accessLogType, compileJsonFormat, compileTextFormat, type FormatFunction } from '../format/header-format.js'
+import { grpcStatusOf, httpToGrpcStatus } from '../grpc/grpc.js'
+import { compileHeaderMatcher } from '../match/header-matcher.js'
+import { compileMetadataMatcher, metadataValue } from '../match/metadata-matcher.js'
+import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime } from '../match/runtime-fraction.js'
+import { responseFlagBit } from '../stream/response-flags.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+
+export interface CompiledAccessLog {
+  readonly model: AccessLog
+  shouldLog(info: StreamInfo): boolean
+  format(info: StreamInfo): string
+}
+
+export interface AccessLogOptions {
+  readonly runtime: Runtime
+  /** Uniform in [0, 1): runtime filters. */
+  readonly random: () => number
+}
+
+/** Envoy's own format, where the config names none. */
+export const DEFAULT_TEXT_FORMAT =
+  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% ' +
+  '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" ' +
+  '"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n'
+
+const DEFAULT_OPTIONS: AccessLogOptions = { runtime: EMPTY_RUNTIME, random: Math.random }
+
+export function compileAccessLog(model: AccessLog, options: AccessLogOptions = DEFAULT_OPTIONS): CompiledAccessLog {
+  const shouldLog = model.filter === null ? () => true : compileAccessLogFilter(model.filter, options)
+  return { model, shouldLog, format: compileLine(model.format) }
+}
+
+function compileLine(format: LogFormat): FormatFunction {
+  if (format.json !== null) {
+    const compiled = compileJsonFormat(format.json, format.omitEmptyValues)
+    const line = compiled.ok ? compiled.format : () => '{}'
+    return info => `${line(info)}\n`
+  }
+  // A format that does not compile was refused with the config; the default one still says more than nothing.
+  const given = compileTextFormat(format.text ?? DEFAULT_TEXT_FORMAT, format.omitEmptyValues)
+  const compiled = given.ok ? given : compileTextFormat(DEFAULT_TEXT_FORMAT)
+  return compiled.ok ? compiled.format : () => ''
+}
+
+/** The text of a local reply body (LocalReplyConfig): like a log line, without a newline of its own. */
+export function compileBodyFormat(format: LogFormat): FormatFunction {
+  if (format.json !== null) {
+    const compiled = compileJsonFormat(format.json, format.omitEmptyValues)
+    return compiled.ok ? info => `${compiled.format(info)}\n` : () => ''
+  }
+  const compiled = compileTextFormat(format.text ?? '%LOCAL_REPLY_BODY%', format.omitEmptyValues)
+  return compiled.ok ? compiled.format : () => ''
+}
+
+/** Also used by local_reply_config mappers. */
+export function compileAccessLogFilter(
+  filter: AccessLogFilter,
+  options: AccessLogOptions = DEFAULT_OPTIONS,
+): (info: StreamInfo) => boolean {
+  switch (filter.kind) {
+    case 'statusCode':
+      return compare(filter.op, filter.value, info => info.responseCode)
+    case 'duration':
+      return compare(filter.op, filter.value, info => Math.floor((info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt))
+    case 'notHealthCheck':
+      // Health checks of ours are answered by a filter, which leaves a mark; without one nothing is a health check.
+      return info => info.filterState('outrigger.health_check') !== true
+    case 'traceable':
+      return info =>
+        info.request !== null && (info.request.headers.has('x-client-trace-id') || info.request.headers.has('x-envoy-force-trace'))
+    case 'runtime': {
+      const test = compileRuntimeFraction(filter.fraction, options.runtime)
+      return test === null ? () => true : () => test(options.random())
+    }
+    case 'and': {
+      const all = filter.filters.map(inner => compileAccessLogFilter(inner, options))
+      return info => all.every(test => test(info))
+    }
+    case 'or': {
+      const any = filter.filters.map(inner => compileAccessLogFilter(inner, options))
+      return info => any.some(test => test(info))
+    }
+    case 'header': {
+      const test = compileHeaderMatcher(filter.header, 'possible')
+      return info => test(info.request)
+    }
+    case 'responseFlag': {
+      if (filter.flags.length === 0) return info => info.responseFlags !== 0
+      let bits = 0
+      for (const flag of filter.flags) bits |= responseFlagBit(flag) ?? 0
+      return info => (info.responseFlags & bits) !== 0
+    }
+    case 'grpcStatus': {
+      const statuses = new Set(filter.statuses)
+      return info => statuses.has(grpcStatusFor(info)) !== filter.exclude
+    }
+    case 'logType': {
+      const types = new Set(filter.types)
+      return info => types.has(accessLogType(info)) !== filter.exclude
+    }
+    case 'metadata': {
+      const { matcher, matchIfMissing } = filter
+      const test = compileMetadataMatcher(matcher)
+      return info => {
+        const source: Metadata['get'] = namespace => info.dynamicMetadata(namespace)
+        if (metadataValue(source(matcher.namespace), matcher.path) === undefined) return matchIfMissing
+        return test(source)
+      }
+    }
+  }
+}
+
+function compare(op: 'EQ' | 'GE' | 'LE' | 'NE', value: number, read: (info: StreamInfo) => number): (info: StreamInfo) => boolean {
+  switch (op) {
+    case 'EQ':
+      return info => read(info) === value
+    case 'GE':
+      return info => read(info) >= value
+    case 'LE':
+      return info => read(info) <= value
+    case 'NE':
+      return info => read(info) !== value
+  }
+}
+
+/** Of the trailers, the head, or what the HTTP status means in gRPC (Envoy's GrpcStatusFilter). */
+function grpcStatusFor(info: StreamInfo): number {
+  if (info.grpcStatus >= 0) return info.grpcStatus
+  const inTrailers = info.responseTrailers === null ? -1 : grpcStatusOf(info.responseTrailers)
+  if (inTrailers !== -1) return inTrailers
+  const inHead = info.response === null ? -1 : grpcStatusOf(info.response.headers)
+  return inHead !== -1 ? inHead : info.responseCode === 200 ? 0 : httpToGrpcStatus(info.responseCode)
+}

@@ -1,0 +1,63 @@
+// A local reply as a response: plain text with a length, or trailers-only where the request is gRPC (Envoy Utility::sendLocalReply),
+// changed by the connection manager's local_reply_config.
+
+import type { ResponseHead } from '../codec/codec.js'
+import { HeaderList } from '../codec/header-list.js'
+import { grpcLocalReply, grpcStatusOf, isGrpcRequest } from '../grpc/grpc.js'
+import type { Exchange } from '../server/exchange.js'
+import { ResponseFlag } from '../stream/response-flags.js'
+import type { LocalReply } from './local-reply.js'
+
+const EMPTY = Buffer.alloc(0)
+
+export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: HeaderList | null): { head: ResponseHead; body: Buffer } {
+  const headers = new HeaderList()
+  let { status, body } = reply
+  let contentType = 'text/plain'
+  exchange.info.responseCode = status
+  const rewriter = exchange.runtime.localReplyRewriter
+  if (rewriter !== null) {
+    const changed = rewriter(exchange.info, status, body, headers)
+    status = changed.status
+    body = changed.body
+    contentType = changed.contentType
+  }
+  if (isGrpcRequest(exchange.request)) {
+    const grpc = grpcLocalReply(status, body, reply.grpcStatus)
+    headers.append('content-type', 'application/grpc')
+    headers.append('grpc-status', String(grpc.grpcStatus))
+    if (grpc.message !== '') headers.append('grpc-message', grpc.message)
+    addOverloadHeaders(headers, reply.flag)
+    appendAll(headers, extra)
+    // A fault or a limit may have chosen another status.
+    exchange.info.grpcStatus = grpcStatusOf(headers)
+    return { head: responseHead(200, headers, -1), body: EMPTY }
+  }
+  const bytes = body === '' || exchange.request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'utf8')
+  if (body !== '') {
+    headers.append('Content-Length', String(Buffer.byteLength(body)))
+    headers.append('Content-Type', contentType)
+  }
+  addOverloadHeaders(headers, reply.flag)
+  appendAll(headers, extra)
+  // A status of gRPC says nothing to other clients (Envoy keeps it to gRPC requests).
+  headers.remove('grpc-status')
+  return { head: responseHead(status, headers, bytes.length), body: bytes }
+}
+
+function addOverloadHeaders(headers: HeaderList, flag: number): void {
+  if ((flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager)) !== 0) headers.append('X-Envoy-Overloaded', 'true')
+  if ((flag & ResponseFlag.DropOverload) !== 0) headers.append('X-Envoy-Drop-Overload', 'true')
+  if ((flag & ResponseFlag.UnconditionalDropOverload) !== 0) headers.append('X-Envoy-Unconditional-Drop-Overload', 'true')
+  if ((flag & ResponseFlag.RateLimited) !== 0) headers.append('X-Envoy-RateLimited', 'true')
+}
+
+function appendAll(headers: HeaderList, extra: HeaderList | null): void {
+  if (extra === null) return
+  for (const name of extra.lower) headers.remove(name)
+  for (let i = 0; i < extra.length; i++) headers.append(extra.raw[i]!, extra.values[i]!)
+}
+
+export function responseHead(status: number, headers: HeaderList, contentLength: number): ResponseHead {
+  return { status, reason: '', version: 'HTTP/1.1', headers, contentLength, upgraded: false }
+}

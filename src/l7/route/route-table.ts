@@ -1,0 +1,230 @@
+// envoy.config.route.v3.RouteConfiguration compiled: from a request's host to a virtual host, from its path and headers to a route.
+// Made once per accepted table by RDS or the listener; requests call match(). Pure, no I/O.
+// Order is Envoy's: exact domain, longest suffix wildcard (`*.a.com`), longest prefix wildcard (`a.*`), `*`; then routes in order.
+
+import type { Route, RouteTable, VirtualHost } from '../../model/route.js'
+import { asciiLower, toByteString } from '../codec/byte-string.js'
+import type { RequestHead } from '../codec/codec.js'
+import { compileHeaderMatchers } from '../match/header-matcher.js'
+import { pathOnly, withoutPathParameters } from '../match/route-match.js'
+import type { Runtime } from '../match/runtime-fraction.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+import { CompiledRoute, type CompiledVirtualHost, inOrder, NO_MUTATORS } from './compiled-route.js'
+import { compileRequestMutations, compileResponseMutations } from './header-mutations.js'
+import { portSeparator } from './path-normalize.js'
+import { CompiledRetryPolicy } from './retry-policy.js'
+
+export interface RouteTableOptions {
+  readonly runtime: Runtime
+}
+
+export type RouteMatchResult =
+  | { readonly kind: 'route'; readonly route: CompiledRoute }
+  | { readonly kind: 'no-virtual-host' }
+  | { readonly kind: 'no-route'; readonly virtualHost: string }
+
+const NO_VIRTUAL_HOST: RouteMatchResult = { kind: 'no-virtual-host' }
+
+interface HostEntry {
+  readonly model: VirtualHost
+  readonly routes: readonly CompiledRoute[]
+  /** One result object per route: matching allocates nothing. */
+  readonly results: readonly RouteMatchResult[]
+  readonly noRoute: RouteMatchResult
+  /** The redirect of require_tls, or null. */
+  readonly tlsRedirect: RouteMatchResult | null
+  readonly virtualClusters: readonly { readonly name: string; readonly test: ReturnType<typeof compileHeaderMatchers> }[]
+}
+
+/** Wildcard domains of one length. */
+interface WildcardLength {
+  readonly length: number
+  readonly hosts: Map<string, HostEntry>
+}
+
+export class CompiledRouteTable {
+  readonly model: RouteTable
+  /** Every cluster that some route, split or mirror names. */
+  readonly clusterNames: ReadonlySet<string>
+  private readonly exact = new Map<string, HostEntry>()
+  private readonly suffixes: WildcardLength[] = []
+  private readonly prefixes: WildcardLength[] = []
+  private fallback: HostEntry | null = null
+  private readonly usesRandom: boolean
+
+  constructor(model: RouteTable, options: RouteTableOptions) {
+    this.model = model
+    const clusterNames = new Set<string>()
+    let usesRandom = false
+    for (const host of model.virtualHosts) {
+      const entry = compileVirtualHost(host, model, options.runtime)
+      for (const domain of host.domains) this.addDomain(asciiLower(toByteString(domain)), entry)
+      for (const route of host.routes) {
+        if (route.match.runtimeFraction !== null) usesRandom = true
+        collectClusters(route, clusterNames)
+      }
+      for (const mirror of host.mirrors) if (mirror.cluster !== '') clusterNames.add(mirror.cluster)
+    }
+    for (const mirror of model.mirrors) if (mirror.cluster !== '') clusterNames.add(mirror.cluster)
+    this.suffixes.sort((a, b) => b.length - a.length)
+    this.prefixes.sort((a, b) => b.length - a.length)
+    this.clusterNames = clusterNames
+    this.usesRandom = usesRandom
+  }
+
+  private addDomain(domain: string, entry: HostEntry): void {
+    if (domain === '*') this.fallback ??= entry
+    else if (domain.startsWith('*')) addWildcard(this.suffixes, domain.slice(1), entry)
+    else if (domain.endsWith('*')) addWildcard(this.prefixes, domain.slice(0, -1), entry)
+    else if (!this.exact.has(domain)) this.exact.set(domain, entry)
+  }
+
+  /** HOT. `random` is called at most once, for runtime fractions: all routes see the same number, as in Envoy. */
+  match(head: RequestHead, info: StreamInfo, random: () => number): RouteMatchResult {
+    const entry = this.findHost(head.authority)
+    if (entry === null) return NO_VIRTUAL_HOST
+    if (entry.tlsRedirect !== null && needsTls(entry.model, head)) return entry.tlsRedirect
+    let path = pathOnly(head.path)
+    if (this.model.ignorePathParametersInPathMatching) path = withoutPathParameters(path)
+    const roll = this.usesRandom ? random() : 0
+    const { routes } = entry
+    for (let i = 0; i < routes.length; i++) {
+      if (!routes[i]!.match.matches(head, path, info, roll)) continue
+      if (entry.virtualClusters.length > 0) info.virtualClusterName = virtualClusterOf(entry, head, info)
+      return entry.results[i]!
+    }
+    return entry.noRoute
+  }
+
+  /** As Envoy: the host as sent, folded to lower case; its port counts unless `ignore_port_in_host_matching` is set. */
+  private findHost(authority: string): HostEntry | null {
+    if (this.fallback !== null && this.exact.size === 0 && this.suffixes.length === 0 && this.prefixes.length === 0) return this.fallback
+    const host = asciiLower(authority)
+    if (!this.model.ignorePortInHostMatching) return this.lookUp(host)
+    const colon = portSeparator(host)
+    return this.lookUp(colon === -1 ? host : host.slice(0, colon))
+  }
+
+  private lookUp(host: string): HostEntry | null {
+    const exact = this.exact.get(host)
+    if (exact !== undefined) return exact
+    for (const { length, hosts } of this.suffixes) {
+      // `*` stands for at least one character.
+      if (length >= host.length) continue
+      const entry = hosts.get(host.slice(host.length - length))
+      if (entry !== undefined) return entry
+    }
+    for (const { length, hosts } of this.prefixes) {
+      if (length >= host.length) continue
+      const entry = hosts.get(host.slice(0, length))
+      if (entry !== undefined) return entry
+    }
+    return this.fallback
+  }
+
+  /** Names of all virtual hosts and their domains, for `no virtual host` explanations. */
+  get domains(): readonly string[] {
+    return this.model.virtualHosts.flatMap(host => host.domains)
+  }
+}
+
+export function compileRouteTable(model: RouteTable, options: RouteTableOptions): CompiledRouteTable {
+  return new CompiledRouteTable(model, options)
+}
+
+function addWildcard(lengths: WildcardLength[], text: string, entry: HostEntry): void {
+  let known = lengths.find(item => item.length === text.length)
+  if (known === undefined) {
+    known = { length: text.length, hosts: new Map() }
+    lengths.push(known)
+  }
+  if (!known.hosts.has(text)) known.hosts.set(text, entry)
+}
+
+function compileVirtualHost(model: VirtualHost, table: RouteTable, runtime: Runtime): HostEntry {
+  const wins = table.mostSpecificHeaderMutationsWins
+  const host: CompiledVirtualHost = {
+    name: model.name,
+    includeAttemptCount: model.includeRequestAttemptCount,
+    includeAttemptCountInResponse: model.includeAttemptCountInResponse,
+    model,
+    table,
+    rateLimits: model.rateLimits,
+    overrides: new Map([...table.overrides, ...model.overrides]),
+    retry: model.retry === null ? null : new CompiledRetryPolicy(model.retry),
+    requestMutators: inOrder(
+      compileRequestMutations(model.mutations),
+      inOrder(compileRequestMutations(table.mutations), NO_MUTATORS, wins),
+      wins,
+    ),
+    responseMutators: inOrder(
+      compileResponseMutations(model.mutations),
+      inOrder(compileResponseMutations(table.mutations), NO_MUTATORS, wins),
+      wins,
+    ),
+  }
+  const routes = model.routes.map(route => new CompiledRoute(route, host, runtime))
+  const tlsRedirect = model.requireTls === 'NONE' ? null : new CompiledRoute(tlsRedirectRoute(), host, runtime)
+  return {
+    model,
+    routes,
+    results: routes.map(route => ({ kind: 'route', route })),
+    noRoute: { kind: 'no-route', virtualHost: model.name },
+    tlsRedirect: tlsRedirect === null ? null : { kind: 'route', route: tlsRedirect },
+    virtualClusters: model.virtualClusters.map(cluster => ({ name: cluster.name, test: compileHeaderMatchers(cluster.headers) })),
+  }
+}
+
+/** require_tls answers with a route of its own: the same address over https. */
+function tlsRedirectRoute(): Route {
+  const none = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }
+  return {
+    name: '',
+    match: {
+      path: { kind: 'prefix', value: '/', caseSensitive: true },
+      headers: [],
+      queryParameters: [],
+      cookies: [],
+      runtimeFraction: null,
+      grpc: false,
+      tlsContext: null,
+      dynamicMetadata: [],
+    },
+    action: {
+      kind: 'redirect',
+      httpsRedirect: true,
+      schemeRedirect: '',
+      hostRedirect: '',
+      portRedirect: 0,
+      pathRedirect: '',
+      prefixRewrite: '',
+      regexRewrite: null,
+      status: 301,
+      stripQuery: false,
+    },
+    mutations: none,
+    metadata: new Map(),
+    overrides: new Map(),
+    statPrefix: '',
+  }
+}
+
+/** x-forwarded-proto says how the client came to the first proxy; EXTERNAL_ONLY spares requests from within the mesh. */
+function needsTls(host: VirtualHost, head: RequestHead): boolean {
+  const protocol = head.headers.get('x-forwarded-proto') ?? head.scheme
+  if (protocol === 'https') return false
+  return host.requireTls === 'ALL' || head.headers.get('x-envoy-internal') !== 'true'
+}
+
+function virtualClusterOf(entry: HostEntry, head: RequestHead, info: StreamInfo): string {
+  for (const { name, test } of entry.virtualClusters) if (test === null || test(head, info)) return name
+  return ''
+}
+
+function collectClusters(route: Route, names: Set<string>): void {
+  const { action } = route
+  if (action.kind !== 'forward') return
+  if (action.cluster.kind === 'cluster') names.add(action.cluster.name)
+  if (action.cluster.kind === 'weighted') for (const cluster of action.cluster.clusters) if (cluster.name !== '') names.add(cluster.name)
+  for (const mirror of action.mirrors) if (mirror.cluster !== '') names.add(mirror.cluster)
+}

@@ -1,0 +1,134 @@
+// internal_redirect_policy: a redirect that the upstream answers is followed here, as a new request on the same downstream stream,
+// instead of being passed on. Called by Exchange once a response head is not retried. What stands in the way is counted and leaves
+// everything as it was: the redirect then goes to the client (Envoy Filter::setupRedirect).
+
+import type { InternalRedirectPolicy, InternalRedirectPredicate } from '../../model/route.js'
+import type { UpstreamRequest } from '../client/upstream-request.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import type { Exchange } from '../server/exchange.js'
+import { handleRedirected } from '../server/request-path.js'
+
+/** What the requests of one downstream request know of its redirects so far. */
+export class RedirectTrail {
+  count = 0
+  /** By the name of a route: where redirects from it have pointed to. At most max_internal_redirects entries, and one a refusal. */
+  readonly visited: Map<string, Set<string>> = new Map()
+}
+
+/** True when the response is swallowed: the exchange has ended and another took its stream. */
+export function followsRedirect(exchange: Exchange, upstream: UpstreamRequest, head: ResponseHead): boolean {
+  const policy = exchange.forward?.model.internalRedirect ?? null
+  if (policy === null || !policy.statuses.includes(head.status)) return false
+  const stats = exchange.cluster!.traffic.main
+  // A body that is not complete, or was too long to keep, cannot be sent again.
+  const next = exchange.requestEnded && exchange.replayable && !exchange.tunnel ? redirected(exchange, policy, head) : null
+  if (next === null) {
+    stats.upstream_internal_redirect_failed_total.value++
+    return false
+  }
+  stats.upstream_internal_redirect_succeeded_total.value++
+  exchange.upstream = upstream
+  // As in Envoy, the log line of this leg shows the head that its redirect led to.
+  exchange.info.request = next
+  exchange.info.response = head
+  exchange.info.responseCode = head.status
+  exchange.info.responseCodeDetails = 'internal_redirect'
+  const dropBody = seesOther(exchange.request, head)
+  exchange.redirects!.count++
+  handleRedirected(exchange, next, dropBody)
+  return true
+}
+
+/** The head of the next request, or null. Nothing is changed but what previous_routes remembers. */
+function redirected(exchange: Exchange, policy: InternalRedirectPolicy, head: ResponseHead): RequestHead | null {
+  const { request, runtime, info } = exchange
+  const { router } = runtime
+  const location = head.headers.get('location')
+  if (location === undefined) return null
+  const target = parseTarget(location)
+  if (target === null) {
+    router.passthrough_internal_redirect_bad_location.value++
+    return null
+  }
+  const https = request.scheme !== 'http' && exchange.connection.info.tls !== null
+  const toHttps = target.scheme !== 'http'
+  if (!policy.allowCrossScheme && https !== toHttps) {
+    router.passthrough_internal_redirect_unsafe_scheme.value++
+    return null
+  }
+  exchange.redirects ??= new RedirectTrail()
+  if (exchange.redirects.count >= policy.maxRedirects) {
+    router.passthrough_internal_redirect_too_many_redirects.value++
+    return null
+  }
+  const next: RequestHead = { ...request, ...target, headers: request.headers.clone(), expectContinue: false }
+  copyHeaders(policy, head, next)
+  const { virtualClusterName } = info
+  const match = runtime.routes.current.match(next, info, runtime.random)
+  info.virtualClusterName = virtualClusterName
+  if (match.kind !== 'route') {
+    router.passthrough_internal_redirect_no_route.value++
+    return null
+  }
+  const trail = exchange.redirects
+  const from = exchange.route!.model.name
+  const to = match.route.model.name
+  if (!policy.predicates.every(predicate => accepts(predicate, trail, from, to, https, toHttps))) {
+    router.passthrough_internal_redirect_predicate.value++
+    return null
+  }
+  if (seesOther(request, head)) {
+    next.method = 'GET'
+    next.contentLength = 0
+    next.headers.remove('content-length')
+  }
+  next.headers.set('x-envoy-original-url', `${https ? 'https' : 'http'}://${request.authority}${request.path}`)
+  return next
+}
+
+/** 303 turns every method but GET and HEAD into a GET without a body (RFC 9110 §15.4.4). */
+function seesOther(request: RequestHead, head: ResponseHead): boolean {
+  return head.status === 303 && request.method !== 'GET' && request.method !== 'HEAD'
+}
+
+/** response_headers_to_copy: those that the redirect lacks are taken off the request. */
+function copyHeaders(policy: InternalRedirectPolicy, head: ResponseHead, next: RequestHead): void {
+  for (const name of policy.responseHeadersToCopy) {
+    next.headers.remove(name)
+    for (const value of head.headers.getAll(name)) next.headers.append(name, value)
+  }
+}
+
+/** `from` and `to`: names of routes. */
+function accepts(
+  predicate: InternalRedirectPredicate,
+  trail: RedirectTrail,
+  from: string,
+  to: string,
+  https: boolean,
+  toHttps: boolean,
+): boolean {
+  switch (predicate.kind) {
+    case 'safeCrossScheme':
+      return https || !toHttps
+    case 'allowListedRoutes':
+      return predicate.routeNames.includes(to)
+    case 'previousRoutes': {
+      const seen = trail.visited.get(from) ?? new Set()
+      trail.visited.set(from, seen)
+      const fresh = !seen.has(to)
+      seen.add(to)
+      return fresh
+    }
+  }
+}
+
+const ABSOLUTE_URL = /^([a-z]+):\/\/(?:[^/?#@\s]*@)?((?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?)([/?][^\s#]*)?(?:#\S*)?$/i
+
+/** Only absolute URLs are followed; user names and fragments are left behind. Null for anything else. */
+function parseTarget(location: string): Pick<RequestHead, 'scheme' | 'authority' | 'path'> | null {
+  const parts = ABSOLUTE_URL.exec(location)
+  if (parts === null) return null
+  const path = parts[3] ?? '/'
+  return { scheme: parts[1]!.toLowerCase(), authority: parts[2]!, path: path.startsWith('/') ? path : `/${path}` }
+}

@@ -1,0 +1,305 @@
+// A downstream HTTP connection: a socket, the server codec on it, its timers, and the exchanges in progress. Made by proxy for each
+// accepted connection whose filter chain ends in the connection manager. It is the ServerHandler of its codec.
+//
+// Drain: new requests are answered with Connection: close (HTTP/1) or GOAWAY (HTTP/2); an idle connection closes at once.
+
+import type { Socket } from 'node:net'
+import { LazyTimer } from '../../io/lazy-timer.js'
+import { SocketTransport } from '../../io/socket-transport.js'
+import type { Codec, CodecError, RequestHead, ServerHandler, ServerStream } from '../codec/codec.js'
+import { headerCase, headLimits } from '../codec/codec-options.js'
+import { HeaderList } from '../codec/header-list.js'
+import { Http1ServerCodec } from '../codec/http1/server-codec.js'
+import { Http2ServerCodec } from '../codec/http2/server-codec.js'
+import { writeAccessLogs } from '../log/access-log-sink.js'
+import { localReply } from '../reply/local-reply.js'
+import { responseHead } from '../reply/local-reply-response.js'
+import type { ConnectionInfo } from '../stream/connection-info.js'
+import { ResponseFlag } from '../stream/response-flags.js'
+import { StreamInfo } from '../stream/stream-info.js'
+import type { Exchange } from './exchange.js'
+import type { HttpRuntime } from './http-runtime.js'
+import { handleRequest } from './request-path.js'
+import { httpDate } from './response-headers.js'
+
+/** First bytes of an HTTP/2 connection with prior knowledge (RFC 9113 §3.4). */
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+
+export class DownstreamConnection implements ServerHandler {
+  readonly info: ConnectionInfo
+  /** The newest version for this connection's filter chain: each request is judged by it, also on old connections (envoy#44116). */
+  runtime: HttpRuntime
+  draining = false
+  private readonly transport: SocketTransport
+  private codec: Codec | null = null
+  private sniffed: Buffer | null = null
+  private readonly exchanges = new Set<Exchange>()
+  private readonly idleTimer: LazyTimer
+  private headTimer: LazyTimer | null = null
+  private ageTimer: NodeJS.Timeout | null = null
+  private requests = 0
+  private bytesRead = 0
+  private closed = false
+  private protocolError = false
+  private readonly startedAt = performance.now()
+  private readonly onClosed: (connection: DownstreamConnection) => void
+  private readonly drainClose: () => boolean
+
+  /** `early`: bytes already read from the socket (listener filters). `drainClose`: asked per request, whether it is the last one here. */
+  constructor(
+    socket: Socket,
+    info: ConnectionInfo,
+    runtime: HttpRuntime,
+    early: Buffer | null,
+    onClosed: (connection: DownstreamConnection) => void,
+    drainClose: () => boolean = () => false,
+  ) {
+    this.info = info
+    this.runtime = runtime
+    this.onClosed = onClosed
+    this.drainClose = drainClose
+    const { config, stats } = runtime
+    this.transport = new SocketTransport(socket, runtime.bufferLimitBytes, config.delayedCloseTimeoutMs)
+    stats.downstream_cx_total.value++
+    stats.downstream_cx_active.value++
+    if (info.tls !== null) {
+      stats.downstream_cx_ssl_total.value++
+      stats.downstream_cx_ssl_active.value++
+    }
+    this.idleTimer = new LazyTimer(() => {
+      stats.downstream_cx_idle_timeout.value++
+      this.leave()
+    })
+    if (config.common.maxConnectionDurationMs !== null && config.common.maxConnectionDurationMs > 0) {
+      this.ageTimer = setTimeout(() => {
+        stats.downstream_cx_max_duration_reached.value++
+        this.drain()
+      }, config.common.maxConnectionDurationMs)
+      this.ageTimer.unref()
+    }
+    const alpn = info.tls?.alpn ?? ''
+    if (config.codecType === 'HTTP2' || (config.codecType === 'AUTO' && alpn === 'h2')) this.startCodec('http2')
+    else if (config.codecType === 'HTTP1' || alpn !== '') this.startCodec('http1')
+    this.onIdle()
+    socket.on('data', (chunk: Buffer) => this.feed(chunk))
+    socket.on('drain', () => this.codec?.onTransportDrain())
+    socket.on('end', () => (this.codec === null ? socket.destroy() : this.codec.onTransportEnd()))
+    socket.on('error', () => {})
+    socket.on('close', () => this.onSocketClose())
+    if (early !== null && early.length > 0) this.feed(early)
+    // Accepted sockets are paused until now (ActiveListener.listen).
+    socket.resume()
+  }
+
+  private startCodec(protocol: 'http1' | 'http2'): Codec {
+    const { config, stats } = this.runtime
+    const limits = headLimits(config.common, config.maxRequestHeadersKb)
+    if (protocol === 'http2') {
+      stats.downstream_cx_http2_total.value++
+      stats.downstream_cx_http2_active.value++
+      this.codec = new Http2ServerCodec(this.transport, this, {
+        http2: config.http2.allowConnect || !config.upgrades.some(u => u.enabled) ? config.http2 : { ...config.http2, allowConnect: true },
+        limits,
+        stats: this.runtime.http2Stats,
+      })
+    } else {
+      stats.downstream_cx_http1_total.value++
+      stats.downstream_cx_http1_active.value++
+      this.codec = new Http1ServerCodec(this.transport, this, {
+        limits,
+        allowAbsoluteUrl: config.http1.allowAbsoluteUrl,
+        allowCustomMethods: config.http1.allowCustomMethods,
+        headerCase: headerCase(config.http1),
+        enableTrailers: true,
+      })
+    }
+    return this.codec
+  }
+
+  /** HOT. */
+  private feed(chunk: Buffer): void {
+    this.bytesRead += chunk.length
+    if (this.codec !== null) this.codec.feed(chunk)
+    else this.sniff(chunk)
+  }
+
+  /** codec_type AUTO in the clear: the HTTP/2 preface, or HTTP/1. */
+  private sniff(chunk: Buffer): void {
+    const seen = this.sniffed === null ? chunk : Buffer.concat([this.sniffed, chunk])
+    const length = Math.min(seen.length, PREFACE.length)
+    if (seen.compare(PREFACE, 0, length, 0, length) === 0) {
+      if (seen.length < PREFACE.length) {
+        this.sniffed = seen
+        this.onHeadPending(true)
+        return
+      }
+      this.onHeadPending(false)
+      this.startCodec('http2').feed(seen)
+    } else this.startCodec('http1').feed(seen)
+    this.sniffed = null
+  }
+
+  // ---- ServerHandler ----------------------------------------------------------------------------------------------------------
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): void {
+    this.idleTimer.clear()
+    this.requests++
+    const { config, stats } = this.runtime
+    const max = config.common.maxRequestsPerConnection
+    if (max !== null && max > 0 && this.requests >= max) {
+      if (this.requests === max) stats.downstream_cx_max_requests_reached.value++
+      if (stream.version === 'HTTP/2') this.drain()
+      else stream.closeAfter()
+    }
+    if (!this.draining && this.drainClose()) {
+      if (stream.version === 'HTTP/2') this.drain()
+      else {
+        stats.downstream_cx_drain_close.value++
+        stream.closeAfter()
+      }
+    }
+    const exchange = handleRequest(this.runtime, this, stream, head, end)
+    this.onExchange(exchange)
+  }
+
+  onExchange(exchange: Exchange): void {
+    if (!exchange.ended) this.exchanges.add(exchange)
+  }
+
+  onExchangeEnd(exchange: Exchange): void {
+    this.exchanges.delete(exchange)
+  }
+
+  onBadRequest(stream: ServerStream, error: CodecError, partial: RequestHead | null): void {
+    const { runtime } = this
+    const { stats } = runtime
+    this.protocolError = true
+    stats.downstream_rq_total.value++
+    if (error.status === 431) stats.downstream_rq_too_large.value++
+    else stats.downstream_cx_protocol_error.value++
+    if (error.stat !== '') runtime.countCodec(error.stat)
+    const headers = new HeaderList()
+    const body = Buffer.from(error.message, 'utf8')
+    headers.append('Content-Length', String(body.length))
+    headers.append('Content-Type', 'text/plain')
+    headers.append('Date', httpDate(Date.now()))
+    headers.append('Server', runtime.config.serverName)
+    const info = new StreamInfo(this.info, Date.now(), performance.now())
+    info.request = partial
+    info.responseCode = error.status
+    info.responseFlags = ResponseFlag.DownstreamProtocolError
+    info.responseCodeDetails = error.details
+    info.bytesSent = body.length
+    info.endedAt = performance.now()
+    runtime.hcmStats.completed(error.status, runtime.listenerHttp)
+    writeAccessLogs(runtime.accessLogs, info)
+    stream.closeAfter()
+    stream.sendHead(responseHead(error.status, headers, body.length), false)
+    stream.sendData(body, true)
+  }
+
+  onIdle(): void {
+    if (this.draining) {
+      this.leave()
+      return
+    }
+    const idleMs = this.runtime.config.common.idleTimeoutMs
+    if (idleMs > 0) this.idleTimer.set(idleMs)
+  }
+
+  onHeadPending(pending: boolean): void {
+    const ms = this.runtime.config.requestHeadersTimeoutMs
+    if (ms <= 0) return
+    if (!pending) {
+      this.headTimer?.clear()
+      return
+    }
+    this.headTimer ??= new LazyTimer(() => this.onHeadTimeout())
+    this.headTimer.set(ms)
+  }
+
+  private onHeadTimeout(): void {
+    const { stats, config } = this.runtime
+    stats.downstream_rq_header_timeout.value++
+    const reply = localReply('request-headers-timeout', '')
+    if (!(this.codec instanceof Http2ServerCodec) && !this.closed) {
+      this.transport.write(
+        `HTTP/1.1 ${reply.status} Request Timeout\r\ncontent-length: ${reply.body.length}\r\ncontent-type: text/plain\r\n` +
+          `server: ${config.serverName}\r\ndate: ${httpDate(Date.now())}\r\nconnection: close\r\n\r\n${reply.body}`,
+      )
+    }
+    this.shut()
+  }
+
+  onConnectionError(error: CodecError): void {
+    this.protocolError = true
+    this.runtime.stats.downstream_cx_protocol_error.value++
+    if (error.stat !== '') this.runtime.countCodec(error.stat)
+  }
+
+  // ---- ends -------------------------------------------------------------------------------------------------------------------
+
+  /** Finish what is in progress, take nothing new. */
+  drain(): void {
+    if (this.draining) return
+    this.draining = true
+    this.runtime.stats.downstream_cx_drain_close.value++
+    if (this.codec === null) this.shut()
+    else this.codec.drain()
+    if (this.exchanges.size === 0 && this.codec !== null && this.codec.activeStreams === 0) this.leave()
+  }
+
+  /** Nothing is in progress: HTTP/1 closes now; HTTP/2 after both phases of its GOAWAY, so that no request on its way is lost. */
+  private leave(): void {
+    if (this.codec instanceof Http2ServerCodec) this.codec.drain()
+    else this.shut()
+  }
+
+  /** A drain has begun: an HTTP/2 client hears GOAWAY now, which loses nothing; an HTTP/1 client with its next answer (`drainClose`). */
+  announceDrain(): void {
+    if (this.codec instanceof Http2ServerCodec) this.drain()
+  }
+
+  get activeRequests(): number {
+    return this.exchanges.size
+  }
+
+  /** Close now: what is written goes out, nothing more is read. */
+  shut(): void {
+    if (this.closed) return
+    this.codec?.flush()
+    this.codec?.onTransportClose({ code: 'local', details: 'downstream_connection_closed' })
+    this.transport.end()
+  }
+
+  destroy(): void {
+    this.transport.destroy()
+  }
+
+  private onSocketClose(): void {
+    if (this.closed) return
+    this.closed = true
+    this.idleTimer.dispose()
+    this.headTimer?.dispose()
+    if (this.ageTimer !== null) clearTimeout(this.ageTimer)
+    const { stats } = this.runtime
+    const active = this.exchanges.size > 0
+    this.codec?.onTransportClose({
+      code: this.protocolError ? 'protocol-error' : 'connection-closed',
+      details: this.protocolError ? 'codec_error' : 'downstream_remote_disconnect',
+    })
+    stats.downstream_cx_active.value--
+    stats.downstream_cx_destroy.value++
+    if (active) {
+      stats.downstream_cx_destroy_active_rq.value++
+      stats.downstream_cx_destroy_remote_active_rq.value++
+    }
+    if (this.info.tls !== null) stats.downstream_cx_ssl_active.value--
+    if (this.codec instanceof Http2ServerCodec) stats.downstream_cx_http2_active.value--
+    else if (this.codec !== null) stats.downstream_cx_http1_active.value--
+    stats.downstream_cx_rx_bytes_total.value += this.bytesRead
+    stats.downstream_cx_tx_bytes_total.value += this.transport.bytesWritten
+    stats.downstream_cx_length_ms.record(performance.now() - this.startedAt)
+    this.onClosed(this)
+  }
+}

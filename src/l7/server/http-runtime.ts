@@ -1,0 +1,98 @@
+// A connection manager's config compiled for running: stats handles, filters, route table, access logs, header bytes. Made by
+// proxy/compile-listener once per accepted config; shared by all connections of a filter chain. A route update swaps `routes.current`
+// and touches nothing else; a request keeps the table that it matched in.
+
+import type { HcmHandles, HcmStats, ListenerHttpHandles, RouterHandles } from '../../metrics/stat-names.js'
+import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
+import type { RouterConfig } from '../../model/http-filter.js'
+import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
+import type { UpstreamPools } from '../client/upstream-pools.js'
+import type { ResponseHead } from '../codec/codec.js'
+import { HeaderList } from '../codec/header-list.js'
+import type { Http2Stats } from '../codec/http2/stats.js'
+import type { FilterFactory } from '../filters/http-filter.js'
+import type { OpenAccessLog } from '../log/access-log-sink.js'
+import { compileCidr } from '../match/cidr.js'
+import type { CompiledRouteTable } from '../route/route-table.js'
+import type { ConnectionInfo } from '../stream/connection-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+
+/** The route table in use; swapped whole by RDS. */
+export interface RouteHolder {
+  current: CompiledRouteTable
+}
+
+export type LocalReplyRewriter = (
+  info: StreamInfo,
+  status: number,
+  body: string,
+  headers: HeaderList,
+) => { status: number; body: string; contentType: string }
+
+/** What a runtime is made of; the rest of its fields follow from these. */
+export type HttpRuntimeParts = Omit<HttpRuntime, 'stats' | 'router' | 'continueHead' | 'internalRanges' | 'explainToPeers'>
+
+export class HttpRuntime {
+  readonly config: HttpConnectionManager
+  readonly routerConfig: RouterConfig
+  readonly routes: RouteHolder
+  readonly filters: readonly FilterFactory[]
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamPools
+  readonly hcmStats: HcmStats
+  readonly stats: HcmHandles
+  readonly router: RouterHandles
+  readonly listenerHttp: ListenerHttpHandles | null
+  readonly accessLogs: readonly OpenAccessLog[]
+  readonly localReplyRewriter: LocalReplyRewriter | null
+  readonly bufferLimitBytes: number
+  /** Node cluster name, for add_user_agent. */
+  readonly serviceCluster: string
+  readonly random: () => number
+  /** The listener's metadata asks for reasons to be told to mesh peers. */
+  readonly explainDenials: boolean
+  readonly onDenied: (info: StreamInfo) => void
+  readonly http2Stats: Http2Stats
+  /** Adds one to a codec's counter by its name. */
+  readonly countCodec: (stat: string) => void
+  readonly continueHead: ResponseHead = {
+    status: 100,
+    reason: '',
+    version: 'HTTP/1.1',
+    headers: new HeaderList(),
+    contentLength: 0,
+    upgraded: false,
+  }
+  /** internal_address_config: whether an address is inside; null when no range is configured (nothing is internal then). */
+  readonly internalRanges: ((address: string) => boolean) | null
+
+  constructor(parts: HttpRuntimeParts) {
+    this.config = parts.config
+    this.routerConfig = parts.routerConfig
+    this.routes = parts.routes
+    this.filters = parts.filters
+    this.clusters = parts.clusters
+    this.pools = parts.pools
+    this.hcmStats = parts.hcmStats
+    this.stats = parts.hcmStats.main
+    this.router = parts.hcmStats.router
+    this.listenerHttp = parts.listenerHttp
+    this.accessLogs = parts.accessLogs
+    this.localReplyRewriter = parts.localReplyRewriter
+    this.bufferLimitBytes = parts.bufferLimitBytes
+    this.serviceCluster = parts.serviceCluster
+    this.random = parts.random
+    this.explainDenials = parts.explainDenials
+    const ranges = parts.config.internalCidrRanges
+    const checks = ranges.map(compileCidr)
+    this.internalRanges = checks.length === 0 ? null : address => checks.some(check => check(address))
+    this.onDenied = parts.onDenied
+    this.countCodec = parts.countCodec
+    this.http2Stats = parts.http2Stats
+  }
+
+  /** Reasons go to validated mesh peers only: to anyone else they would be a map of the policy. */
+  explainToPeers(connection: ConnectionInfo): boolean {
+    return this.explainDenials && connection.tls?.peer?.validated === true
+  }
+}

@@ -1,0 +1,202 @@
+// The request head on its way in and out. prepareRequest: what the connection manager does to a head before filters and routes see
+// it (Envoy ConnectionManagerUtility::mutateRequestHeaders and the checks around it). prepareUpstreamHead: what the router adds.
+// HOT: header scans by name only where a feature is on.
+
+import { randomFillSync } from 'node:crypto'
+import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import type { RequestHead } from '../codec/codec.js'
+import { type LocalReply, localReply } from '../reply/local-reply.js'
+import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
+import { normalizeHost, normalizePath } from '../route/path-normalize.js'
+import { applyXfcc } from '../stream/xfcc.js'
+import type { Exchange } from './exchange.js'
+
+/** Taken off every request that does not come from a configured internal range (Envoy cleanInternalHeaders). */
+const INTERNAL_HEADERS = [
+  'x-envoy-retriable-status-codes',
+  'x-envoy-retriable-header-names',
+  'x-envoy-retry-on',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-max-retries',
+  'x-envoy-upstream-alt-stat-name',
+  'x-envoy-upstream-rq-timeout-ms',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+  'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-force-trace',
+  'x-envoy-ip-tags',
+  'x-envoy-original-url',
+  'x-envoy-hedge-on-per-try-timeout',
+]
+/** Taken off at an edge (use_remote_address) too. */
+const EDGE_HEADERS = ['x-envoy-decorator-operation', 'x-envoy-downstream-service-cluster', 'x-envoy-downstream-service-node']
+
+/** One scan decides whether any x-envoy- header is there at all: nearly always none is. HOT. */
+function hasEnvoyHeader(names: readonly string[]): boolean {
+  for (let i = 0; i < names.length; i++) if (names[i]!.startsWith('x-envoy-')) return true
+  return false
+}
+
+/** Null when the request may go on. */
+export function prepareRequest(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
+  const { request: head, runtime, info, connection } = exchange
+  const { config } = runtime
+  if (head.version === 'HTTP/1.0' && !config.http1.acceptHttp10) return localReply('low-version', '')
+  if (head.authority === '') {
+    if (head.version === 'HTTP/1.0' && config.http1.defaultHostForHttp10 !== '') head.authority = config.http1.defaultHostForHttp10
+    else return localReply('missing-host', '')
+  }
+  if (head.path === '' && head.method !== 'CONNECT') return localReply('missing-path', '')
+  const headers = head.headers
+
+  if (head.expectContinue && !config.proxy100Continue) {
+    headers.remove('expect')
+    if (!exchange.requestEnded) exchange.stream.sendInformational(runtime.continueHead)
+  }
+
+  const tls = connection.info.tls !== null
+  const internal = setClientAddress(exchange) && runtime.internalRanges?.(info.remoteAddress) === true
+  if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
+    headers.set('X-Forwarded-Proto', tls ? 'https' : 'http')
+  if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('X-Forwarded-Port', String(connection.info.localPort))
+  head.scheme = config.schemeToOverwrite !== '' ? config.schemeToOverwrite : schemeOf(head, tls)
+
+  if (hasEnvoyHeader(headers.lower)) {
+    headers.remove('x-envoy-internal')
+    if (!internal) {
+      if (config.useRemoteAddress) for (const name of EDGE_HEADERS) headers.remove(name)
+      for (const name of INTERNAL_HEADERS) headers.remove(name)
+    }
+    // The evidence of a rewrite is trusted from mesh peers only (CVE-2023-27487); Envoy keeps it from anyone but at an edge.
+    if (connection.info.tls?.peer?.validated !== true) {
+      headers.remove('x-envoy-original-path')
+      headers.remove('x-envoy-original-host')
+    }
+  }
+  // Their names are the operator's: any request may hold them.
+  if (!internal) for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name)
+  if (internal) headers.set('x-envoy-internal', 'true')
+  else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)
+
+  if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('User-Agent', runtime.serviceCluster)
+  if (config.via !== '') headers.append('Via', config.via)
+
+  if (config.generateRequestId) {
+    const given = headers.get('x-request-id')
+    if (given === undefined || given === '' || (config.useRemoteAddress && !config.preserveExternalRequestId)) {
+      info.requestId = requestId()
+      headers.set('X-Request-Id', info.requestId)
+    } else info.requestId = given
+  } else info.requestId = headers.get('x-request-id') ?? ''
+
+  applyXfcc(head, connection.info, config.xfccMode, config.xfccDetails)
+  return normalizeTarget(exchange)
+}
+
+/** Host and path in the form that routes and rules look at. Null when the request may go on. */
+export function normalizeTarget(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
+  const { request: head, runtime, connection } = exchange
+  const { config } = runtime
+  normalizeHost(head, config, connection.info.localPort)
+  if (head.method !== 'CONNECT' || head.path !== '') {
+    const refused = normalizePath(head, config)
+    if (refused !== null) {
+      if ('redirect' in refused) {
+        runtime.stats.downstream_rq_redirected_with_normalized_path.value++
+        return refused
+      }
+      if (refused.details === 'absolute_path_rejected') runtime.stats.downstream_rq_non_relative_path.value++
+      else runtime.stats.downstream_rq_failed_path_normalization.value++
+      return { status: refused.status, body: '', flag: 0, details: refused.details }
+    }
+  }
+  return null
+}
+
+function schemeOf(head: RequestHead, tls: boolean): string {
+  const forwarded = head.headers.get('x-forwarded-proto')
+  if (forwarded !== undefined) {
+    const lower = forwarded.toLowerCase()
+    if (lower === 'http' || lower === 'https') return lower
+  }
+  if (head.scheme === 'http' || head.scheme === 'https') return head.scheme
+  return tls ? 'https' : 'http'
+}
+
+/**
+ * x-forwarded-for and the trusted client address (Envoy use_remote_address, xff_num_trusted_hops). False when that address may not make
+ * the request internal: one that came through other proxies is not, whoever the last of them is (Envoy's x-envoy-internal rules).
+ */
+function setClientAddress(exchange: Exchange): boolean {
+  const { request, runtime, info, connection } = exchange
+  const { config } = runtime
+  const headers = request.headers
+  if (config.useRemoteAddress) {
+    const direct = !headers.has('x-forwarded-for')
+    const trusted = config.xffNumTrustedHops
+    if (trusted > 0) info.remoteAddress = xffAddress(headers.getJoined('x-forwarded-for'), trusted - 1) ?? connection.info.remoteAddress
+    if (!config.skipXffAppend) {
+      const before = headers.getJoined('x-forwarded-for')
+      // As Envoy: a loopback peer says nothing to the next hop, our own address does.
+      const remote = connection.info.remoteAddress
+      const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
+      headers.set('X-Forwarded-For', before === undefined || before === '' ? address : `${before},${address}`)
+    }
+    return direct
+  }
+  if (!headers.has('x-forwarded-for')) return false
+  const forwarded = headers.getJoined('x-forwarded-for')!
+  const address = xffAddress(forwarded, config.xffNumTrustedHops)
+  if (address === null) return false
+  info.remoteAddress = address
+  return config.xffNumTrustedHops === 0 && !forwarded.includes(',')
+}
+
+let ownAddress = ''
+
+/** First address of this host that is not loopback, IPv4 first (Envoy's local info address); 127.0.0.1 when there is none. */
+function localAddress(): string {
+  if (ownAddress !== '') return ownAddress
+  const all = Object.values(networkInterfaces())
+    .flatMap(addresses => addresses ?? [])
+    .filter(address => !address.internal)
+  ownAddress = (all.find(address => address.family === 'IPv4') ?? all[0])?.address ?? '127.0.0.1'
+  return ownAddress
+}
+
+/** The address `skip` places from the right, or null when it is not an address. */
+function xffAddress(list: string | undefined, skip: number): string | null {
+  if (list === undefined) return null
+  const parts = list.split(',')
+  const part = parts[parts.length - 1 - skip]?.trim()
+  // Nothing that only looks like one (`010.0.0.1`, `1.2.3.4:80`): no address rule would match it. Nor one with a zone.
+  return part !== undefined && isIP(part) !== 0 && !part.includes('%') ? part : null
+}
+
+const RANDOM_POOL = Buffer.alloc(4096)
+let randomOffset = RANDOM_POOL.length
+const HEX: readonly string[] = Array.from({ length: 256 }, (_unused, i) => i.toString(16).padStart(2, '0'))
+
+/** UUID version 4 from a pool of random bytes: one syscall per 256 requests. */
+function requestId(): string {
+  if (randomOffset === RANDOM_POOL.length) {
+    randomFillSync(RANDOM_POOL)
+    randomOffset = 0
+  }
+  const b = RANDOM_POOL
+  const o = randomOffset
+  randomOffset += 16
+  return (
+    `${HEX[b[o]!]}${HEX[b[o + 1]!]}${HEX[b[o + 2]!]}${HEX[b[o + 3]!]}-${HEX[b[o + 4]!]}${HEX[b[o + 5]!]}-` +
+    `${HEX[(b[o + 6]! & 0x0f) | 0x40]}${HEX[b[o + 7]!]}-${HEX[(b[o + 8]! & 0x3f) | 0x80]}${HEX[b[o + 9]!]}-` +
+    `${HEX[b[o + 10]!]}${HEX[b[o + 11]!]}${HEX[b[o + 12]!]}${HEX[b[o + 13]!]}${HEX[b[o + 14]!]}${HEX[b[o + 15]!]}`
+  )
+}
+
+/** Route-level changes, in Envoy's order: header mutations, then path and host rewrite. Done once, not per try. */
+export function prepareUpstreamHead(exchange: Exchange, route: CompiledRoute, choice: ClusterChoice): void {
+  const { request, info, forward } = exchange
+  route.applyRequestMutations(request, info, choice.weighted)
+  forward!.rewrite(request, info, exchange.runtime.routerConfig.suppressEnvoyHeaders)
+}

@@ -1,0 +1,137 @@
+// Everything known about one request (or one TCP connection) while it runs: what formatters print, filters exchange, access logs
+// record. Made by the request path, passed by reference; every field is set in the constructor. HOT: one per request.
+
+import type { Socket } from 'node:net'
+import type { JsonObject, Metadata } from '../../model/metadata.js'
+import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
+import type { Host } from '../../upstream/host/host.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
+import type { ConnectionInfo } from './connection-info.js'
+
+/** The upstream connection in use, as formatters see it. */
+export interface UpstreamConnectionInfo {
+  readonly id: number
+  readonly host: Host | null
+  readonly peer: PeerIdentity | null
+  readonly socket: Socket
+}
+
+let lastConnectionId = 0
+
+export function nextUpstreamConnectionId(): number {
+  return ++lastConnectionId
+}
+
+export class StreamInfo {
+  readonly connection: ConnectionInfo
+  /** Wall clock, ms since the epoch. */
+  readonly startTimeMs: number
+  /** performance.now() at the start; durations are differences to it. */
+  readonly startedAt: number
+  request: RequestHead | null = null
+  /** Path as it came, before a rewrite; '' when never rewritten. */
+  originalPath = ''
+  response: ResponseHead | null = null
+  responseTrailers: HeaderList | null = null
+  responseCode = 0
+  responseFlags = 0
+  /** Envoy's response_code_details; '' = none yet. */
+  responseCodeDetails = ''
+  connectionTerminationDetails = ''
+  bytesReceived = 0
+  bytesSent = 0
+  upstreamBytesReceived = 0
+  upstreamBytesSent = 0
+  routeName = ''
+  virtualHostName = ''
+  virtualClusterName = ''
+  /** How often the route was matched. */
+  routeResolutions = 0
+  routeMetadata: Metadata | null = null
+  virtualHostMetadata: Metadata | null = null
+  upstreamCluster = ''
+  upstreamHost: Host | null = null
+  upstreamLocalAddress = ''
+  upstreamConnection: UpstreamConnectionInfo | null = null
+  /** Connections of earlier tries. */
+  private earlierConnections: UpstreamConnectionInfo[] | null = null
+  /** Endpoint of the newest try. */
+  selectedHost: Host | null = null
+  upstreamTransportFailureReason = ''
+  upstreamRequestAttemptCount = 0
+  upstreamProtocol = ''
+  /** Client address after XFF rules (use_remote_address, trusted hops). */
+  remoteAddress: string
+  requestId = ''
+  /** performance.now() marks; 0 = not reached. */
+  requestReceivedAt = 0
+  /** The try whose connection came last began to wait for it. */
+  upstreamStartedAt = 0
+  firstUpstreamByteSentAt = 0
+  firstUpstreamByteReceivedAt = 0
+  lastUpstreamByteReceivedAt = 0
+  firstDownstreamByteSentAt = 0
+  endedAt = 0
+  grpcStatus = -1
+  /** The RBAC policy or intention that decided, for logs and the denied-by header. */
+  deniedBy = ''
+  private metadata: Map<string, Record<string, unknown>> | null = null
+  private state: Map<string, unknown> | null = null
+
+  constructor(connection: ConnectionInfo, startTimeMs: number, startedAt: number) {
+    this.connection = connection
+    this.startTimeMs = startTimeMs
+    this.startedAt = startedAt
+    this.remoteAddress = connection.remoteAddress
+  }
+
+  /** Dynamic metadata of a namespace, or undefined. */
+  dynamicMetadata(namespace: string): JsonObject | undefined {
+    return this.metadata?.get(namespace) as JsonObject | undefined
+  }
+
+  /** A try got its connection. */
+  useConnection(connection: UpstreamConnectionInfo, startedAt: number): void {
+    if (this.upstreamConnection !== null) {
+      if (this.earlierConnections === null) this.earlierConnections = []
+      this.earlierConnections.push(this.upstreamConnection)
+    }
+    this.upstreamConnection = connection
+    this.upstreamStartedAt = startedAt
+  }
+
+  /** The connections of all tries, in order. */
+  connectionsUsed(): readonly UpstreamConnectionInfo[] {
+    return this.upstreamConnection === null ? [] : [...(this.earlierConnections ?? []), this.upstreamConnection]
+  }
+
+  dynamicMetadataEntries(): ReadonlyMap<string, JsonObject> {
+    return (this.metadata ?? EMPTY_MAP) as ReadonlyMap<string, JsonObject>
+  }
+
+  setDynamicMetadata(namespace: string, key: string, value: unknown): void {
+    if (this.metadata === null) this.metadata = new Map()
+    let struct = this.metadata.get(namespace)
+    if (struct === undefined) {
+      struct = Object.create(null) as Record<string, unknown>
+      this.metadata.set(namespace, struct)
+    }
+    struct[key] = value
+  }
+
+  filterState(key: string): unknown {
+    return this.state?.get(key)
+  }
+
+  setFilterState(key: string, value: unknown): void {
+    if (this.state === null) this.state = new Map()
+    this.state.set(key, value)
+  }
+
+  hasFlag(flag: number): boolean {
+    return (this.responseFlags & flag) !== 0
+  }
+}
+
+const EMPTY_MAP: ReadonlyMap<string, JsonObject> = new Map()

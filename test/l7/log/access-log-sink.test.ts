@@ -1,0 +1,137 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { AccessLogSink, LogSinks, MAX_QUEUED_BYTES } from '../../../src/l7/log/access-log-sink.js'
+
+const folders: string[] = []
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'access-log-'))
+  folders.push(made)
+  return made
+}
+afterEach(() => {
+  for (const made of folders.splice(0)) rmSync(made, { recursive: true })
+})
+
+describe('files', () => {
+  it('get lines in order as bytes, from one sink per path', async () => {
+    const path = join(folder(), 'a.log')
+    const sinks = new LogSinks()
+    const sink = sinks.open({ kind: 'file', path })
+    expect(sinks.open({ kind: 'file', path })).toBe(sink)
+    sink.write('one\n')
+    sink.write('\xc3\xa9\n')
+    await sinks.close()
+    expect(readFileSync(path, 'utf8')).toBe('one\né\n')
+    expect([sink.written, sink.dropped]).toEqual([2, 0])
+  })
+
+  it('are opened anew by reopen, what was queued going to the old one', async () => {
+    const dir = folder()
+    const path = join(dir, 'a.log')
+    const sinks = new LogSinks()
+    const sink = sinks.open({ kind: 'file', path })
+    sink.write('old\n')
+    await new Promise<void>(resolve => {
+      sink.flush()
+      const poll = () => {
+        try {
+          if (readFileSync(path, 'utf8') !== '') {
+            resolve()
+            return
+          }
+        } catch {
+          // not there yet
+        }
+        setImmediate(poll)
+      }
+      poll()
+    })
+    renameSync(path, join(dir, 'a.log.1'))
+    sink.write('late\n')
+    sinks.reopen()
+    sink.write('new\n')
+    await sinks.close()
+    expect(readFileSync(join(dir, 'a.log.1'), 'utf8')).toBe('old\nlate\n')
+    expect(readFileSync(path, 'utf8')).toBe('new\n')
+  })
+
+  it('that cannot be opened cost lines, not the process', async () => {
+    const sinks = new LogSinks()
+    const sink = sinks.open({ kind: 'file', path: join(folder(), 'none', 'a.log') })
+    sink.write('lost\n')
+    await sinks.close()
+    expect(sink.dropped).toBeGreaterThan(0)
+    expect(sinks.dropped).toBe(0)
+  })
+})
+
+describe('a path', () => {
+  it('that lines cannot be written to is a problem of the config; a pipe without a reader is none', () => {
+    const dir = folder()
+    const sinks = new LogSinks()
+    expect(sinks.problem({ kind: 'file', path: join(dir, 'none', 'a.log') })).toMatch(/unable to open file/)
+    expect(sinks.problem({ kind: 'file', path: dir })).toMatch(/unable to open file/)
+    expect(sinks.problem({ kind: 'file', path: join(dir, 'a.log') })).toBeNull()
+    expect(sinks.problem({ kind: 'stdout' })).toBeNull()
+    execFileSync('sh', ['-c', 'mkfifo "$0"', join(dir, 'pipe')])
+    expect(sinks.problem({ kind: 'file', path: join(dir, 'pipe') })).toBeNull()
+  })
+})
+
+describe('a slow output', () => {
+  it('bounds what waits and counts what is dropped', async () => {
+    const pending: (() => void)[] = []
+    let bytes = 0
+    const sink = new AccessLogSink(() => ({
+      write(data, done) {
+        bytes += data.length
+        pending.push(done)
+      },
+    }))
+    const line = `${'x'.repeat(1023)}\n`
+    const fitting = MAX_QUEUED_BYTES / line.length
+    for (let i = 0; i < fitting + 10; i++) sink.write(line)
+    expect(sink.dropped).toBe(10)
+    expect(bytes).toBeLessThanOrEqual(MAX_QUEUED_BYTES)
+    for (const done of pending.splice(0)) done()
+    sink.write(line)
+    expect(sink.dropped).toBe(10)
+    const closing = sink.close()
+    for (const done of pending.splice(0)) done()
+    await closing
+    sink.write('after')
+    expect(sink.dropped).toBe(11)
+  })
+})
+
+describe('the flush rule', () => {
+  it('hands over the first line of a quiet time at once and gathers those after it', async () => {
+    const batches: string[] = []
+    const sink = new AccessLogSink(
+      () => ({
+        write(data, done) {
+          batches.push(data.toString('latin1'))
+          done()
+        },
+      }),
+      { intervalMs: 3_600_000, minBytes: 20 },
+    )
+    sink.write('one\n')
+    sink.write('two\n')
+    while (batches.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    expect(batches).toEqual(['one\ntwo\n'])
+    sink.write('three\n')
+    sink.write('four\n')
+    await new Promise(resolve => setTimeout(resolve, 20))
+    expect(batches).toHaveLength(1)
+    // minBytes are waiting: no interval is waited for.
+    sink.write('a longer line\n')
+    expect(batches).toEqual(['one\ntwo\n', 'three\nfour\na longer line\n'])
+    sink.write('last\n')
+    await sink.close()
+    expect(batches[2]).toBe('last\n')
+  })
+})

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 const src = join(dirname(fileURLToPath(import.meta.url)), '../src')
 
 const ALLOWED = {
-  cli: ['control', 'proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
+  cli: ['sidecar', 'control', 'proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
+  sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   control: ['xds', 'mtls', 'l7/rbac', 'metrics', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
   proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
@@ -18,7 +19,7 @@ const ALLOWED = {
   io: [],
   model: [],
 }
-const SEES_PROTOBUF = new Set(['cli', 'control', 'xds'])
+const SEES_PROTOBUF = new Set(['cli', 'sidecar', 'control', 'xds'])
 
 function* sources(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

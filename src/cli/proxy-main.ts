@@ -9,13 +9,13 @@ import type { Bootstrap } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import { AdminServer } from '../proxy/admin/admin-server.js'
 import { Server } from '../proxy/server.js'
+import { createConfigDump } from '../sidecar/config-dump.js'
+import { TrackedResources } from '../sidecar/tracked-resources.js'
+import { XdsBridge } from '../sidecar/xds-bridge.js'
 import { parseBootstrap } from '../xds/bootstrap.js'
-import { createConfigDump } from './config-dump.js'
 import { createLogger, type ProxyLogger } from './logger.js'
 import { PROXY_HELP, type ProxyFlags, parseProxyFlags } from './proxy-flags.js'
-import { TrackedResources } from './tracked-resources.js'
 import { ENVOY_VERSION, envoyVersionString, USER_AGENT_NAME } from './version.js'
-import { XdsBridge } from './xds-bridge.js'
 
 export async function proxyMain(argv: readonly string[]): Promise<void> {
   const flags = parseProxyFlags(argv)

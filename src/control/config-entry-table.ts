@@ -6,7 +6,7 @@
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
 import { validateWrite } from './discovery-chain/validate-write.js'
-import type { Store } from './store.js'
+import type { Store } from './store/store.js'
 
 export const MAX_CONFIG_ENTRIES = 20_000
 

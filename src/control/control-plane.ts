@@ -15,18 +15,15 @@ import { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { CaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { type Acceptance, AdsServer, adsServerChannelOptions } from '../xds/server.js'
-import { Catalog } from './catalog.js'
+import { type Acceptance, AdsServer, adsServerChannelOptions } from '../xds/server/server.js'
+import { Catalog } from './catalog/catalog.js'
+import { HealthChecks } from './catalog/health-checks.js'
+import { DatabaseCaStore } from './certificates/database-ca-store.js'
+import { LeafCertificates } from './certificates/leaf-certificates.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
 import { ControlMetrics } from './control-metrics.js'
-import { DatabaseCaStore } from './database-ca-store.js'
-import { HealthChecks } from './health-checks.js'
 import type { NodeInfo } from './http-api/context.js'
-import { joinErrors } from './http-api/respond.js'
-import { buildHttpApi } from './http-api/server.js'
-import { healthEntry } from './http-api/shapes.js'
-import { LeafCertificates } from './leaf-certificates.js'
 import {
   bindGrpc,
   bindHttp,
@@ -37,12 +34,15 @@ import {
   parseAddress,
   reachableHost,
   refuseOpenAddresses,
-} from './listen-addresses.js'
+} from './http-api/listen-addresses.js'
+import { joinErrors } from './http-api/respond.js'
+import { buildHttpApi } from './http-api/server.js'
+import { healthEntry } from './http-api/shapes.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
-import { SnapshotPublisher } from './snapshot-publisher.js'
-import { Store } from './store.js'
-import { TopicIndexes } from './topic-indexes.js'
+import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
+import { Store } from './store/store.js'
+import { TopicIndexes } from './store/topic-indexes.js'
 
 /** The part of a pino logger that is used. */
 export interface ControlLogger {

@@ -9,12 +9,12 @@ import { createHash } from 'node:crypto'
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { parseDocument } from 'yaml'
-import type { Catalog } from './catalog.js'
+import type { Catalog } from './catalog/catalog.js'
+import { parseServiceDefinition } from './catalog/service-definition.js'
+import { isObject } from './config-entries/field-reader.js'
 import type { ConfigEntryKind, ConfigError, IntentionAction } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
-import { isObject } from './field-reader.js'
-import { parseServiceDefinition } from './service-definition.js'
-import type { Store } from './store.js'
+import type { Store } from './store/store.js'
 
 export const MAX_MESH_FILE_BYTES = 16 * 1024 * 1024
 /** Editors write in several steps; the file is read once it has been quiet for this long. */

@@ -28,7 +28,7 @@ import { ClusterRegistry } from '../upstream/cluster/cluster-registry.js'
 import { Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
 import { DrainSequence } from './drain-sequence.js'
-import { ListenerRegistry } from './listener-registry.js'
+import { ListenerRegistry } from './listener/listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
 

@@ -2,11 +2,11 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { Catalog } from '../../src/control/catalog.js'
+import { Catalog } from '../../src/control/catalog/catalog.js'
 import type { IntentionAction } from '../../src/control/config-entries/types.js'
 import { ConfigEntryTable } from '../../src/control/config-entry-table.js'
 import { type ApplyReport, applyMeshFile, MeshFile, type MeshFileTargets } from '../../src/control/mesh-file.js'
-import { Store } from '../../src/control/store.js'
+import { Store } from '../../src/control/store/store.js'
 
 let dir: string
 let targets: MeshFileTargets

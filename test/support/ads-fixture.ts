@@ -7,8 +7,8 @@ import { ListenerSchema } from '../../src/xds/gen/envoy/config/listener/v3/liste
 import { RouteConfigurationSchema } from '../../src/xds/gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '../../src/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { schemaRegistry } from '../../src/xds/resources/schemas.js'
-import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server.js'
-import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/snapshot.js'
+import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server/server.js'
+import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../src/xds/type-urls.js'
 import { freePort, socketAddress, until } from './proxy-process.js'
 

@@ -19,8 +19,8 @@ import {
   HttpConnectionManagerSchema,
   RdsSchema,
 } from '../../src/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server.js'
-import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/snapshot.js'
+import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server/server.js'
+import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../../src/xds/type-urls.js'
 import { bind } from './xds-peers.js'
 

@@ -13,7 +13,7 @@ import {
   DiscoveryRequestSchema,
   DiscoveryResponseSchema,
 } from '../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
-import { makeResource, type Resource } from '../../src/xds/snapshot.js'
+import { makeResource, type Resource } from '../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../../src/xds/type-urls.js'
 
 /** A cluster whose endpoints are of the same name; `mark` makes versions differ. */

@@ -3,8 +3,8 @@
  */
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { CatalogInstance } from '../catalog.js'
-import { type HealthStatus, parseCheckDefinition, parseServiceDefinition } from '../service-definition.js'
+import type { CatalogInstance } from '../catalog/catalog.js'
+import { type HealthStatus, parseCheckDefinition, parseServiceDefinition } from '../catalog/service-definition.js'
 import type { ApiContext, NodeInfo } from './context.js'
 import { flag, HttpError, joinErrors, param, query } from './respond.js'
 import { agentService, checkShape, checksShape } from './shapes.js'

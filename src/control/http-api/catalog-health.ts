@@ -2,7 +2,7 @@
  * `/v1/catalog`, `/v1/health` and `/v1/status`: what is registered and how it is, with tags, filters and blocking queries as in Consul.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { CatalogInstance } from '../catalog.js'
+import type { CatalogInstance } from '../catalog/catalog.js'
 import { compileFilter } from '../config-entries/filter-expression.js'
 import type { ApiContext } from './context.js'
 import { blockingRead, flag, HttpError, param, query } from './respond.js'

@@ -2,16 +2,16 @@
  * What the HTTP API works on: the parts of the control plane that its routes read and write. Made by `ControlPlane`.
  */
 import type { CertificateAuthority } from '../../mtls/ca/authority.js'
-import type { AdsServer } from '../../xds/server.js'
-import type { Catalog } from '../catalog.js'
+import type { AdsServer } from '../../xds/server/server.js'
+import type { Catalog } from '../catalog/catalog.js'
+import type { HealthChecks } from '../catalog/health-checks.js'
+import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { IntentionAction } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { ControlMetrics } from '../control-metrics.js'
-import type { HealthChecks } from '../health-checks.js'
-import type { LeafCertificates } from '../leaf-certificates.js'
-import type { SnapshotPublisher } from '../snapshot-publisher.js'
-import type { Store } from '../store.js'
-import type { TopicIndexes } from '../topic-indexes.js'
+import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
+import type { Store } from '../store/store.js'
+import type { TopicIndexes } from '../store/topic-indexes.js'
 
 export interface NodeInfo {
   readonly id: string

@@ -3,12 +3,12 @@
  * why a request would be allowed or refused.
  */
 import type { FastifyInstance } from 'fastify'
-import type { AdsNodeStatus } from '../../xds/server.js'
-import { envoyBootstrap } from '../bootstrap.js'
+import type { AdsNodeStatus } from '../../xds/server/server.js'
 import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
 import { explainIntention } from '../intentions/explain.js'
 import { intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
+import { envoyBootstrap } from './bootstrap.js'
 import type { ApiContext } from './context.js'
 import { HttpError, param, query, requiredQuery } from './respond.js'
 import { presentedToken } from './server.js'

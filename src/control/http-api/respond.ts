@@ -4,7 +4,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { parseDuration } from '../config-entries/duration.js'
 import type { ConfigError } from '../config-entries/types.js'
-import { DEFAULT_WAIT_MS, MAX_BLOCKING_QUERIES, MAX_WAIT_MS } from '../topic-indexes.js'
+import { DEFAULT_WAIT_MS, MAX_BLOCKING_QUERIES, MAX_WAIT_MS } from '../store/topic-indexes.js'
 import type { ApiContext } from './context.js'
 
 /** An answer other than 200, with Consul's plain-text body. */

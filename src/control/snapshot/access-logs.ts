@@ -8,8 +8,8 @@ import type { AccessLogSchema } from '../../xds/gen/envoy/config/accesslog/v3/ac
 import type { SubstitutionFormatStringSchema } from '../../xds/gen/envoy/config/core/v3/substitution_format_string_pb.js'
 import { FileAccessLogSchema } from '../../xds/gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../../xds/gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
+import { isObject } from '../config-entries/field-reader.js'
 import type { AccessLogs } from '../config-entries/types.js'
-import { isObject } from '../field-reader.js'
 import { type Init, inlineString, pack } from './protobuf.js'
 
 export type AccessLogInit = Init<typeof AccessLogSchema>

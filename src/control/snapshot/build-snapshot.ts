@@ -3,8 +3,9 @@
  * each proxy that a change concerns; calls the chain compiler and the one-file-a-resource builders.
  * What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy.
  */
-import { makeSnapshot, type Snapshot } from '../../xds/snapshot.js'
-import type { Catalog, CatalogInstance } from '../catalog.js'
+import { makeSnapshot, type Snapshot } from '../../xds/server/snapshot.js'
+import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
+import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import { type CompiledFilter, compileFilter, type FilterInstance } from '../config-entries/filter-expression.js'
 import type {
   ConfigEntryIndex,
@@ -23,7 +24,6 @@ import { compileIntentions, jwtIssuers } from '../intentions/compile.js'
 import { intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
 import type { Intention } from '../intentions/types.js'
-import type { ProxyRegistration, Upstream } from '../service-definition.js'
 import { buildClusters } from './clusters.js'
 import { buildEndpoints, type TargetEndpoint } from './endpoints.js'
 import { buildListeners } from './listeners.js'

@@ -10,7 +10,7 @@ import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../xd
 import type { OutlierDetectionSchema } from '../../xds/gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { ClusterConfigSchema } from '../../xds/gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { HttpProtocolOptionsSchema } from '../../xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
-import { makeResource, type Resource } from '../../xds/snapshot.js'
+import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE } from '../../xds/type-urls.js'
 import { durationMs } from '../config-entries/duration.js'
 import type { LoadBalancer } from '../config-entries/types.js'

@@ -15,7 +15,7 @@ import {
   type TcpProxy_TunnelingConfigSchema,
   TcpProxySchema,
 } from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
-import { makeResource, type Resource } from '../../xds/snapshot.js'
+import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { LISTENER_TYPE, ROUTE_TYPE } from '../../xds/type-urls.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import { toRbacProto } from '../intentions/rbac-proto.js'

@@ -4,8 +4,8 @@
  * Order, later wins: proxy-defaults, service-defaults, the registration. A value of the wrong type is left out and reported.
  */
 import { parseDuration } from '../config-entries/duration.js'
+import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigError, ProxyDefaults, ServiceDefaults, UpstreamConfig } from '../config-entries/types.js'
-import { isObject } from '../field-reader.js'
 
 /** Keeps a service on HTTP/1.1 between the sidecars, for applications that need the case of header names kept. Outrigger's own. */
 export const HTTP1_ONLY_KEY = 'outrigger_http1_only'

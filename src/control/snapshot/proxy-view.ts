@@ -5,12 +5,12 @@
  */
 
 import type { IntentionTable } from '../../model/intention.js'
-import type { CatalogInstance } from '../catalog.js'
+import type { CatalogInstance } from '../catalog/catalog.js'
+import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { AccessLogs, JwtProvider, Mesh } from '../config-entries/types.js'
 import { customizedClusterName, failoverClusterName } from '../discovery-chain/names.js'
 import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryTarget, ResolverNode } from '../discovery-chain/types.js'
 import type { CompiledIntentions } from '../intentions/types.js'
-import type { ProxyRegistration, Upstream } from '../service-definition.js'
 import type { ProxyConfig, UpstreamSettings } from './proxy-config.js'
 
 export interface ProxyIdentity {

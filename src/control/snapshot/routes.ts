@@ -18,7 +18,7 @@ import type {
 } from '../../xds/gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../../xds/gen/envoy/config/route/v3/route_pb.js'
 import type { StringMatcherSchema } from '../../xds/gen/envoy/type/matcher/v3/string_pb.js'
-import { makeResource, type Resource } from '../../xds/snapshot.js'
+import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { ROUTE_TYPE } from '../../xds/type-urls.js'
 import { parseDuration } from '../config-entries/duration.js'
 import type {

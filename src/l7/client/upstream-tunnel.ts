@@ -1,5 +1,5 @@
 // TCP bytes inside one HTTP stream to an endpoint: CONNECT, or POST where asked (Envoy TcpProxy.TunnelingConfig). Over HTTP/2 many
-// client connections share one upstream connection, so that a new one costs no handshake. Made by proxy/tcp-upstream.ts; goes
+// client connections share one upstream connection, so that a new one costs no handshake. Made by proxy/tcp/tcp-upstream.ts; goes
 // pool -> UpstreamRequest like every request, and is a Duplex so that the TCP relay need not know.
 //
 //   WAITING ──2xx──▶ OPEN ──both ways ended, reset, destroy──▶ CLOSED

@@ -1,5 +1,5 @@
 // From the HTTP filters of a connection manager's config to factories in the same order, without the router, whose settings go to the
-// request path. Called by proxy/compile-listener once per accepted config; calls one file per filter.
+// request path. Called by proxy/listener/compile-listener once per accepted config; calls one file per filter.
 
 import type { HttpFilter, RouterConfig } from '../../model/http-filter.js'
 import { bufferFilter } from './buffer.js'

@@ -1,4 +1,4 @@
-// What HTTP filters may use of the proxy around them. FilterEnvironment is made by proxy/compile-listener once per connection
+// What HTTP filters may use of the proxy around them. FilterEnvironment is made by proxy/listener/compile-listener once per connection
 // manager; FilterContext is the same with its defaults filled in, plus the stat scopes and enders that live as long as the filters.
 // Nothing here is per request.
 

@@ -1,5 +1,5 @@
 // A connection manager's config compiled for running: stats handles, filters, route table, access logs, header bytes. Made by
-// proxy/compile-listener once per accepted config; shared by all connections of a filter chain. A route update swaps `routes.current`
+// proxy/listener/compile-listener once per accepted config; shared by all connections of a filter chain. A route update swaps `routes.current`
 // and touches nothing else; a request keeps the table that it matched in.
 
 import type { HcmHandles, HcmStats, ListenerHttpHandles, RouterHandles } from '../../metrics/stat-names.js'

@@ -4,12 +4,12 @@ import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protob
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseBootstrap } from '../../../src/xds/bootstrap.js'
+import { printAny } from '../../../src/xds/dump/message-printer.js'
 import { ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '../../../src/xds/gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '../../../src/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
-import { printAny } from '../../../src/xds/message-printer.js'
 import {
   decodeCluster,
   decodeEndpointAssignment,

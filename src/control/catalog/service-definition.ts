@@ -1,0 +1,370 @@
+/**
+ * Consul's service definition (`PUT /v1/agent/service/register`, `services` of mesh.yaml) as validated values in canonical form.
+ * Called by the HTTP API and the mesh file; the result goes to `Catalog.register`. A `Connect.SidecarService` becomes an
+ * instance of its own, with Consul's defaults; only its automatic port is left to the catalog, which knows the free ones.
+ * Invariant: an instance made here can be turned into Envoy resources without further checks.
+ */
+import { parseDuration } from '../config-entries/duration.js'
+import { FieldReader, isObject } from '../config-entries/field-reader.js'
+import type { ConfigError } from '../config-entries/types.js'
+
+export const MAX_UPSTREAMS_PER_PROXY = 512
+export const MAX_CHECKS_PER_SERVICE = 64
+
+export type HealthStatus = 'passing' | 'warning' | 'critical'
+export type ServiceKind = '' | 'connect-proxy'
+
+export interface Upstream {
+  readonly DestinationType: 'service'
+  readonly DestinationName: string
+  readonly DestinationNamespace: 'default'
+  readonly DestinationPartition: 'default'
+  /** Empty: the proxy's own datacenter. */
+  readonly Datacenter: string
+  readonly LocalBindAddress: string
+  readonly LocalBindPort: number
+  readonly LocalBindSocketPath: string
+  readonly LocalBindSocketMode: string
+  readonly Config: Readonly<Record<string, unknown>>
+}
+
+export interface ProxyRegistration {
+  readonly DestinationServiceName: string
+  readonly DestinationServiceID: string
+  readonly LocalServiceAddress: string
+  readonly LocalServicePort: number
+  readonly LocalServiceSocketPath: string
+  readonly Config: Readonly<Record<string, unknown>>
+  readonly Upstreams: readonly Upstream[]
+}
+
+export interface ServiceInstance {
+  readonly ID: string
+  readonly Kind: ServiceKind
+  /** The service's name. */
+  readonly Service: string
+  readonly Tags: readonly string[]
+  readonly Meta: Readonly<Record<string, string>>
+  readonly Address: string
+  readonly Port: number
+  readonly SocketPath: string
+  readonly TaggedAddresses: Readonly<Record<string, { readonly Address: string; readonly Port: number }>>
+  readonly Weights: { readonly Passing: number; readonly Warning: number }
+  readonly EnableTagOverride: boolean
+  /** Set for connect-proxy only. */
+  readonly Proxy?: ProxyRegistration
+  /** The service speaks mesh TLS itself. */
+  readonly Native: boolean
+  /** Made from another service's `SidecarService`: leaves the catalog with it. */
+  readonly LocallyRegisteredAsSidecar: boolean
+}
+
+export interface CheckDefinition {
+  readonly CheckID: string
+  readonly Name: string
+  readonly Notes: string
+  /** '' for a check of the node, which counts for every instance. */
+  readonly ServiceID: string
+  /** `maintenance`: critical for as long as it exists; made by the maintenance endpoints alone. */
+  readonly Type: 'http' | 'tcp' | 'ttl' | 'alias' | 'maintenance'
+  readonly InitialStatus: HealthStatus
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  readonly ttlMs: number
+  readonly HTTP: string
+  readonly Method: string
+  readonly Header: Readonly<Record<string, readonly string[]>>
+  readonly Body: string
+  readonly TLSSkipVerify: boolean
+  readonly DisableRedirects: boolean
+  readonly TCP: string
+  readonly AliasService: string
+  readonly SuccessBeforePassing: number
+  readonly FailuresBeforeWarning: number
+  readonly FailuresBeforeCritical: number
+  /** 0: never. */
+  readonly deregisterAfterMs: number
+}
+
+export interface Registration {
+  readonly instance: ServiceInstance
+  /** Port 0: the catalog picks one. */
+  readonly sidecar?: ServiceInstance
+  readonly checks: readonly CheckDefinition[]
+}
+
+export type ParsedRegistration =
+  | { readonly ok: true; readonly value: Registration }
+  | { readonly ok: false; readonly errors: readonly ConfigError[] }
+
+// A name becomes a segment of a SPIFFE id, a label of a server name and a regex literal; what would end one of these is refused.
+const SERVICE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/
+const INSTANCE_ID = /^[\x21-\x7e]{1,256}$/
+const DEFAULT_CHECK_INTERVAL_MS = 10_000
+const DEFAULT_CHECK_TIMEOUT_MS = 10_000
+/** Consul's floor for DeregisterCriticalServiceAfter. */
+const MIN_DEREGISTER_AFTER_MS = 60_000
+/** What a Node timer can hold. */
+const MAX_DURATION_MS = 2_147_483_647
+const METHOD = /^[A-Z]{1,20}$/
+
+/**
+ * `strict` (files) refuses unknown fields; without it (HTTP, where stock clients send what they like) they are ignored, as Consul does.
+ */
+export function parseServiceDefinition(value: unknown, options: { readonly strict: boolean }): ParsedRegistration {
+  if (!isObject(value)) return { ok: false, errors: [{ path: '', reason: 'must be an object' }] }
+  const errors: ConfigError[] = []
+  const readers: FieldReader[] = []
+  const registration = readRegistration(new FieldReader(value, '', errors), readers)
+  if (options.strict) for (const reader of readers) reader.refuseUnknown()
+  return errors.length === 0 ? { ok: true, value: registration } : { ok: false, errors }
+}
+
+function readRegistration(fields: FieldReader, readers: FieldReader[]): Registration {
+  const checks: CheckDefinition[] = []
+  const connect = fields.object('Connect')
+  const instance = readInstance(fields, readers, undefined, connect?.boolean('Native') ?? false)
+  checks.push(...readChecks(fields, readers, instance))
+  if (connect === undefined) return { instance, checks }
+  readers.push(connect)
+  const sidecarFields = connect.object('SidecarService')
+  if (sidecarFields === undefined) return { instance, checks }
+  if (instance.Kind !== '') connect.fail('SidecarService', 'a proxy can have no sidecar')
+  if (sidecarFields.object('Connect')?.has('SidecarService')) sidecarFields.fail('Connect.SidecarService', 'sidecars cannot be nested')
+  const sidecar = readInstance(sidecarFields, readers, instance, false)
+  if (sidecar.ID === instance.ID) sidecarFields.fail('ID', `is the ID of the service itself (${instance.ID})`)
+  checks.push(...readChecks(sidecarFields, readers, sidecar))
+  return { instance, sidecar, checks }
+}
+
+/** `owner` is the service whose `SidecarService` this is. */
+function readInstance(fields: FieldReader, readers: FieldReader[], owner: ServiceInstance | undefined, native: boolean): ServiceInstance {
+  readers.push(fields)
+  fields.ignore('Namespace', 'Partition', 'Token', 'Locality', 'Datacenter', 'Check', 'Checks', 'Connect', 'Ports')
+  requireDefault(fields, 'Namespace')
+  requireDefault(fields, 'Partition')
+  const name = fields.string('Name', owner === undefined ? '' : `${owner.Service}-sidecar-proxy`)
+  if (name === '') fields.fail('Name', 'missing')
+  else if (!SERVICE_NAME.test(name)) fields.fail('Name', 'must be 1 to 128 letters, digits, ".", "_" or "-"')
+  const id = fields.string('ID', owner === undefined ? name : `${owner.ID}-sidecar-proxy`) || name
+  if (name !== '' && !INSTANCE_ID.test(id)) fields.fail('ID', 'must be 1 to 256 visible ASCII characters')
+  const kind = fields.string('Kind', owner === undefined ? '' : 'connect-proxy')
+  if (kind !== '' && kind !== 'connect-proxy') fields.fail('Kind', `"${kind}" is not supported (only connect-proxy, or none)`)
+  const tags = fields.strings('Tags')
+  const meta = fields.stringMap('Meta')
+  const isProxy = kind === 'connect-proxy'
+  const proxyFields = fields.object('Proxy')
+  if (!isProxy && proxyFields !== undefined) fields.fail('Proxy', 'only for Kind connect-proxy (or under Connect.SidecarService)')
+  const port = fields.integer('Port', 0, 65_535, 0)
+  const socketPath = fields.string('SocketPath')
+  const proxy = isProxy ? readProxy(fields, proxyFields, readers, owner) : undefined
+  if (isProxy && owner === undefined && port === 0 && socketPath === '')
+    fields.fail('Port', 'Port or SocketPath must be set for a Connect proxy')
+  return {
+    ID: id,
+    Kind: kind as ServiceKind,
+    Service: name,
+    Tags: tags.length === 0 && owner !== undefined ? owner.Tags : tags,
+    Meta: Object.keys(meta).length === 0 && owner !== undefined ? owner.Meta : meta,
+    Address: fields.string('Address'),
+    Port: port,
+    SocketPath: socketPath,
+    TaggedAddresses: readTaggedAddresses(fields, readers),
+    Weights: readWeights(fields, readers),
+    EnableTagOverride: fields.boolean('EnableTagOverride'),
+    ...(proxy === undefined ? {} : { Proxy: proxy }),
+    Native: native,
+    LocallyRegisteredAsSidecar: owner !== undefined,
+  }
+}
+
+function readProxy(
+  fields: FieldReader,
+  proxy: FieldReader | undefined,
+  readers: FieldReader[],
+  owner: ServiceInstance | undefined,
+): ProxyRegistration {
+  const reader = proxy ?? new FieldReader({}, fields.child('Proxy'), fields.errors)
+  readers.push(reader)
+  // Kept out on purpose, each with a reason, because ignoring it would change where traffic goes.
+  if (reader.string('Mode') === 'transparent') reader.fail('Mode', 'transparent is not supported (only explicit upstreams)')
+  reader.ignore('Mode', 'MeshGateway', 'TransparentProxy', 'Expose', 'MutualTLSMode', 'AccessLogs', 'EnvoyExtensions')
+  const destination = reader.string('DestinationServiceName', owner?.Service ?? '')
+  if (destination === '') reader.fail('DestinationServiceName', 'must be non-empty for Connect proxy services')
+  else if (!SERVICE_NAME.test(destination)) reader.fail('DestinationServiceName', 'is not a service name')
+  const socketPath = reader.string('LocalServiceSocketPath')
+  const upstreams = reader.objects('Upstreams', MAX_UPSTREAMS_PER_PROXY).map(upstream => readUpstream(upstream, readers))
+  const binds = new Map<string, number>()
+  upstreams.forEach((upstream, i) => {
+    const bind = upstream.LocalBindSocketPath || `${upstream.LocalBindAddress}:${upstream.LocalBindPort}`
+    const before = binds.get(bind)
+    if (before !== undefined) reader.fail(`Upstreams[${i}]`, `binds ${bind}, which Upstreams[${before}] has already`)
+    binds.set(bind, i)
+  })
+  return {
+    DestinationServiceName: destination,
+    DestinationServiceID: reader.string('DestinationServiceID', owner?.ID ?? ''),
+    LocalServiceAddress: reader.string('LocalServiceAddress', socketPath === '' ? '127.0.0.1' : ''),
+    LocalServicePort: reader.integer('LocalServicePort', 0, 65_535, socketPath === '' ? (owner?.Port ?? 0) : 0),
+    LocalServiceSocketPath: socketPath,
+    Config: reader.opaque('Config'),
+    Upstreams: upstreams,
+  }
+}
+
+function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
+  readers.push(fields)
+  fields.ignore('MeshGateway', 'IngressHosts', 'CentrallyConfigured', 'DestinationPeer')
+  const type = fields.string('DestinationType', 'service') || 'service'
+  if (type !== 'service') fields.fail('DestinationType', `"${type}" is not supported (only service)`)
+  if (fields.string('DestinationPeer') !== '') fields.fail('DestinationPeer', 'peering is not supported')
+  requireDefault(fields, 'DestinationNamespace')
+  requireDefault(fields, 'DestinationPartition')
+  const name = fields.string('DestinationName')
+  if (name === '') fields.fail('DestinationName', 'missing')
+  else if (name === '*') fields.fail('DestinationName', 'wildcard upstreams are not supported')
+  else if (!SERVICE_NAME.test(name)) fields.fail('DestinationName', 'is not a service name')
+  const port = fields.integer('LocalBindPort', 0, 65_535, 0)
+  const socketPath = fields.string('LocalBindSocketPath')
+  if (port === 0 && socketPath === '') fields.fail('LocalBindPort', 'LocalBindPort or LocalBindSocketPath must be set')
+  if (port !== 0 && socketPath !== '') fields.fail('LocalBindSocketPath', 'excludes LocalBindPort')
+  const mode = fields.string('LocalBindSocketMode')
+  if (mode !== '' && !/^0?[0-7]{3}$/.test(mode)) fields.fail('LocalBindSocketMode', 'must be an octal mode such as 0600')
+  return {
+    DestinationType: 'service',
+    DestinationName: name,
+    DestinationNamespace: 'default',
+    DestinationPartition: 'default',
+    Datacenter: fields.string('Datacenter'),
+    LocalBindAddress: fields.string('LocalBindAddress') || '127.0.0.1',
+    LocalBindPort: port,
+    LocalBindSocketPath: socketPath,
+    LocalBindSocketMode: mode,
+    Config: fields.opaque('Config'),
+  }
+}
+
+function requireDefault(fields: FieldReader, name: string): void {
+  const value = fields.string(name)
+  if (value !== '' && value !== 'default') fields.fail(name, `"${value}" is not supported (only default)`)
+}
+
+function readWeights(fields: FieldReader, readers: FieldReader[]): ServiceInstance['Weights'] {
+  const weights = fields.object('Weights')
+  if (weights === undefined) return { Passing: 1, Warning: 1 }
+  readers.push(weights)
+  return { Passing: weights.integer('Passing', 0, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) }
+}
+
+function readTaggedAddresses(fields: FieldReader, readers: FieldReader[]): ServiceInstance['TaggedAddresses'] {
+  const raw = fields.opaque('TaggedAddresses')
+  const addresses: Record<string, { Address: string; Port: number }> = Object.create(null)
+  for (const [tag, value] of Object.entries(raw)) {
+    if (!isObject(value)) {
+      fields.fail(`TaggedAddresses.${tag}`, 'must be an object')
+      continue
+    }
+    const reader = new FieldReader(value, fields.child(`TaggedAddresses.${tag}`), fields.errors)
+    readers.push(reader)
+    addresses[tag] = { Address: reader.string('Address'), Port: reader.integer('Port', 0, 65_535, 0) }
+  }
+  return addresses
+}
+
+function readChecks(fields: FieldReader, readers: FieldReader[], instance: ServiceInstance): CheckDefinition[] {
+  const single = fields.object('Check')
+  const all = [...(single === undefined ? [] : [single]), ...fields.objects('Checks', MAX_CHECKS_PER_SERVICE)]
+  const ids = new Set<string>()
+  return all.map((check, i) => {
+    const fallback = all.length === 1 ? `service:${instance.ID}` : `service:${instance.ID}:${i + 1}`
+    const definition = readCheck(check, readers, instance.ID, fallback, `Service '${instance.Service}' check`)
+    if (ids.has(definition.CheckID)) check.fail('CheckID', `"${definition.CheckID}" is used twice`)
+    ids.add(definition.CheckID)
+    return definition
+  })
+}
+
+/** A check registered by itself (`PUT /v1/agent/check/register`). */
+export function parseCheckDefinition(
+  value: unknown,
+): { readonly ok: true; readonly value: CheckDefinition } | { readonly ok: false; readonly errors: readonly ConfigError[] } {
+  if (!isObject(value)) return { ok: false, errors: [{ path: '', reason: 'must be an object' }] }
+  const errors: ConfigError[] = []
+  const fields = new FieldReader(value, '', errors)
+  const name = fields.string('Name')
+  const serviceId = fields.string('ServiceID')
+  if (name === '') fields.fail('Name', 'missing')
+  if (serviceId === '') fields.fail('ServiceID', 'missing (checks of the node itself are not supported)')
+  const check = readCheck(fields, [], serviceId, fields.string('ID') || fields.string('CheckID') || name, name)
+  return errors.length === 0 ? { ok: true, value: check } : { ok: false, errors }
+}
+
+function readCheck(
+  fields: FieldReader,
+  readers: FieldReader[],
+  serviceId: string,
+  fallbackId: string,
+  fallbackName: string,
+): CheckDefinition {
+  readers.push(fields)
+  for (const name of ['Args', 'ScriptArgs', 'DockerContainerID', 'UDP', 'OSService', 'H2PING', 'GRPC'])
+    if (fields.has(name)) fields.fail(name, 'checks of this kind are not run here (only HTTP, TCP, TTL and AliasService)')
+  fields.ignore('Args', 'ScriptArgs', 'Shell', 'DockerContainerID', 'UDP', 'OSService', 'H2PING', 'H2PingUseTLS', 'GRPC', 'GRPCUseTLS')
+  fields.ignore('Namespace', 'Partition', 'ExposedPort', 'OutputMaxSize', 'TLSServerName', 'TCPUseTLS', 'AliasNode', 'ServiceID', 'ID')
+  if (fields.boolean('TCPUseTLS')) fields.fail('TCPUseTLS', 'is not supported')
+  const http = fields.string('HTTP')
+  const tcp = fields.string('TCP')
+  const ttlMs = readDuration(fields, 'TTL', 0)
+  const alias = fields.string('AliasService')
+  const kinds = [http !== '' && 'http', tcp !== '' && 'tcp', ttlMs > 0 && 'ttl', alias !== '' && 'alias'].filter(kind => kind !== false)
+  if (kinds.length !== 1) fields.fail('', 'exactly one of HTTP, TCP, TTL and AliasService must be set')
+  if (http !== '' && !isHttpUrl(http)) fields.fail('HTTP', 'must be an http or https URL')
+  if (tcp !== '' && !/:\d{1,5}$/.test(tcp)) fields.fail('TCP', 'must be host:port')
+  const method = fields.string('Method', 'GET') || 'GET'
+  if (!METHOD.test(method)) fields.fail('Method', 'is not an HTTP method')
+  const status = fields.string('Status') || 'critical'
+  if (status !== 'passing' && status !== 'warning' && status !== 'critical') fields.fail('Status', 'must be passing, warning or critical')
+  const intervalMs = readDuration(fields, 'Interval', DEFAULT_CHECK_INTERVAL_MS)
+  if (fields.has('Interval') && intervalMs < 1) fields.fail('Interval', 'must be greater than 0')
+  const deregister = readDuration(fields, 'DeregisterCriticalServiceAfter', 0)
+  const critical = fields.integer('FailuresBeforeCritical', 0, 1_000_000, 0)
+  return {
+    CheckID: fields.string('CheckID') || fields.string('ID') || fallbackId,
+    Name: fields.string('Name') || fallbackName,
+    Notes: fields.string('Notes'),
+    ServiceID: serviceId,
+    Type: (kinds[0] as CheckDefinition['Type'] | undefined) ?? 'ttl',
+    InitialStatus: status as HealthStatus,
+    intervalMs: Math.max(intervalMs, 1),
+    timeoutMs: readDuration(fields, 'Timeout', Math.min(DEFAULT_CHECK_TIMEOUT_MS, Math.max(intervalMs, 1_000))),
+    ttlMs,
+    HTTP: http,
+    Method: method,
+    Header: fields.stringListMap('Header'),
+    Body: fields.string('Body'),
+    TLSSkipVerify: fields.boolean('TLSSkipVerify'),
+    DisableRedirects: fields.boolean('DisableRedirects'),
+    TCP: tcp,
+    AliasService: alias,
+    SuccessBeforePassing: fields.integer('SuccessBeforePassing', 0, 1_000_000, 0),
+    FailuresBeforeCritical: critical,
+    FailuresBeforeWarning: fields.integer('FailuresBeforeWarning', 0, 1_000_000, critical),
+    deregisterAfterMs: deregister === 0 ? 0 : Math.max(deregister, MIN_DEREGISTER_AFTER_MS),
+  }
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
+}
+
+function readDuration(fields: FieldReader, name: string, fallback: number): number {
+  const text = fields.string(name)
+  if (text === '') return fallback
+  // A bare number is a count of nanoseconds, as Go's time.Duration in JSON.
+  const ms = (/^\d+$/.test(text) ? Number(text) : (parseDuration(text) ?? Number.NaN)) / 1e6
+  if (!Number.isFinite(ms) || ms < 0 || ms > MAX_DURATION_MS) {
+    fields.fail(name, 'must be a duration such as 10s, of at most 24 days')
+    return fallback
+  }
+  return ms
+}

@@ -1,0 +1,130 @@
+// A bound listener: its server sockets, the version of its config in use, its live connections. Made by ListenerRegistry; a new
+// config version is swapped in under the open socket, and every live connection is told.
+
+import { chmodSync, unlinkSync } from 'node:fs'
+import net from 'node:net'
+import { type Address, formatAddress } from '../../model/address.js'
+import type { DrainSequence } from '../drain-sequence.js'
+import { Connection, type ListenerVersion } from './connection.js'
+
+export class ActiveListener {
+  version: ListenerVersion
+  private readonly servers: net.Server[] = []
+  private readonly connections = new Set<Connection>()
+  private closing = false
+  private sequence: DrainSequence | null = null
+
+  constructor(version: ListenerVersion) {
+    this.version = version
+  }
+
+  /** Bind all addresses. Rejects with the address in the message; nothing stays bound then. */
+  async bind(): Promise<void> {
+    const { model } = this.version
+    if (!model.bindToPort) return
+    try {
+      for (const address of [model.address, ...model.additionalAddresses]) await this.listen(address)
+    } catch (error) {
+      for (const server of this.servers) server.close()
+      this.servers.length = 0
+      throw error
+    }
+  }
+
+  /** Bound addresses; port 0 is resolved. */
+  get addresses(): Address[] {
+    const bound = this.servers.map((server): Address => {
+      const address = server.address()
+      if (address === null || typeof address === 'string') return { kind: 'pipe', path: String(address), mode: 0 }
+      return { kind: 'socket', host: address.address, port: address.port }
+    })
+    return bound.length > 0 ? bound : [this.version.model.address]
+  }
+
+  private listen(address: Address): Promise<void> {
+    // pauseOnConnect: not a byte is read before the connection's filter chain says who reads it.
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, socket => this.accept(socket))
+    this.servers.push(server)
+    return new Promise((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        const why = error.code === 'EADDRINUSE' ? 'the address is already in use' : error.message
+        reject(new Error(`cannot bind '${formatAddress(address)}': ${why}`))
+      })
+      const done = (): void => {
+        server.on('error', error => this.version.log('warn', `listener ${this.version.name}: ${error.message}`))
+        resolve()
+      }
+      const backlog = this.version.model.tcpBacklogSize
+      if (address.kind === 'pipe') {
+        if (!address.path.startsWith('@')) {
+          try {
+            unlinkSync(address.path)
+          } catch {
+            // Not there: the usual case.
+          }
+        }
+        server.listen({ path: address.path.startsWith('@') ? `\0${address.path.slice(1)}` : address.path, backlog }, () => {
+          if (address.mode !== 0 && !address.path.startsWith('@')) chmodSync(address.path, address.mode)
+          done()
+        })
+      } else server.listen({ host: address.host, port: address.port, backlog }, done)
+    })
+  }
+
+  private accept(socket: net.Socket): void {
+    if (this.closing) {
+      socket.destroy()
+      return
+    }
+    this.connections.add(
+      new Connection(
+        socket,
+        this.version,
+        () => this.shouldDrainClose(),
+        connection => this.connections.delete(connection),
+      ),
+    )
+  }
+
+  /** Swap the config under the open socket. */
+  update(version: ListenerVersion): void {
+    this.version = version
+    for (const connection of this.connections) connection.update(version)
+  }
+
+  get connectionCount(): number {
+    return this.connections.size
+  }
+
+  /** Stop accepting; open connections stay. */
+  stopAccepting(): void {
+    this.closing = true
+    for (const server of this.servers) server.close()
+    this.servers.length = 0
+  }
+
+  /** The listener goes away: its HTTP clients are asked to leave with their answers. */
+  drainBy(sequence: DrainSequence): void {
+    this.sequence = sequence
+    sequence.start()
+    if (sequence.immediate) this.announceDrain()
+  }
+
+  announceDrain(): void {
+    for (const connection of this.connections) connection.announceDrain()
+  }
+
+  private shouldDrainClose(): boolean {
+    return this.sequence?.shouldClose() === true || this.version.drainClose()
+  }
+
+  /** The process ends: idle connections close at once, the others after what is in progress. */
+  drain(): void {
+    for (const connection of this.connections) connection.drain()
+  }
+
+  destroy(): void {
+    this.stopAccepting()
+    for (const connection of this.connections) connection.destroy()
+  }
+}

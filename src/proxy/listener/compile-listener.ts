@@ -1,0 +1,222 @@
+// Listener model -> the version that runs: matcher, TLS contexts, filters, routes, stats handles. Called by ListenerRegistry for each
+// accepted config, never per connection. Errors are collected by path: they make the NACK.
+
+import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
+import { downstreamHttp2Stats } from '../../l7/codec/codec-stats.js'
+import { compileFilters, type FilterEnvironment } from '../../l7/filters/compile-filters.js'
+import { formatOrText } from '../../l7/format/header-format.js'
+import { compileAccessLog } from '../../l7/log/access-log.js'
+import type { LogSinks, OpenAccessLog } from '../../l7/log/access-log-sink.js'
+import type { Runtime } from '../../l7/match/runtime-fraction.js'
+import { compileLocalReplyRewriter } from '../../l7/reply/local-reply-rewriter.js'
+import { compileHeaderMutations } from '../../l7/route/header-mutations.js'
+import { compileRouteTable } from '../../l7/route/route-table.js'
+import { tcpHashPolicy } from '../../l7/route/tcp-hash-policy.js'
+import { HttpRuntime, type RouteHolder } from '../../l7/server/http-runtime.js'
+import type { StreamInfo } from '../../l7/stream/stream-info.js'
+import { adsStats, hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../../metrics/stat-names.js'
+import type { StatsStore } from '../../metrics/stats-store.js'
+import type { AccessLog } from '../../model/access-log.js'
+import type { ConfigSource } from '../../model/config-source.js'
+import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
+import type { FilterChain, Listener, TcpTunneling } from '../../model/listener.js'
+import { OUTRIGGER_METADATA } from '../../model/metadata.js'
+import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
+import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
+import { type ChainRuntime, compilePreFilters, type Terminal } from '../network/network-filters.js'
+import type { RouteRegistry } from '../route-registry.js'
+import type { Tunneling } from '../tcp/tcp-upstream.js'
+import type { ListenerVersion } from './connection.js'
+import { FilterChainMatcher } from './filter-chain-match.js'
+
+export interface ListenerEnvironment {
+  readonly store: StatsStore
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamPools
+  readonly tlsContexts: TlsContexts
+  readonly routes: RouteRegistry
+  readonly sinks: LogSinks
+  readonly runtime: Runtime
+  readonly random: () => number
+  readonly serviceCluster: string
+  readonly filterEnvironment: Omit<FilterEnvironment, 'stats' | 'listenerMetadata'>
+  readonly drainClose: (model: Listener) => boolean
+  readonly log: ListenerVersion['log']
+}
+
+/** What a version holds beside its chains: given back when it is replaced. */
+export interface CompiledListener {
+  readonly version: ListenerVersion
+  /** RDS names that must be there before the listener may serve. */
+  readonly routeNames: ReadonlySet<string>
+  /** Clusters that tcp_proxy filters and inline routes name. */
+  readonly clusterNames: ReadonlySet<string>
+  release(): void
+}
+
+const ADS: ConfigSource = { kind: 'ads' }
+
+export function compileListener(model: Listener, env: ListenerEnvironment): CompiledListener {
+  const { address } = model
+  const statName =
+    model.statPrefix !== ''
+      ? model.statPrefix
+      : address.kind === 'pipe'
+        ? listenerStatName(address.path, null)
+        : listenerStatName(address.host, address.port)
+  const stats = listenerStats(env.store, statName)
+  const releases: (() => void)[] = [() => stats.release()]
+  const routeNames = new Set<string>()
+  const clusterNames = new Set<string>()
+  const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
+    const tls = chain.tls === null ? null : env.tlsContexts.downstream(chain.tls, stats)
+    return {
+      model: chain,
+      tls,
+      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment.grpcClient),
+      terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
+    }
+  })
+  const accessLogs = compileLogs(model.accessLogs, env)
+  const { log } = env
+  const version: ListenerVersion = { name: model.name, model, matcher, stats, drainClose: () => env.drainClose(model), accessLogs, log }
+  return {
+    version,
+    routeNames,
+    clusterNames,
+    release: () => {
+      for (const release of releases) release()
+    },
+  }
+}
+
+interface Collected {
+  readonly routeNames: Set<string>
+  readonly clusterNames: Set<string>
+  readonly releases: (() => void)[]
+}
+
+function compileTerminal(
+  chain: FilterChain,
+  listener: Listener,
+  stats: ListenerStats,
+  env: ListenerEnvironment,
+  collected: Collected,
+): Terminal {
+  const last = chain.filters[chain.filters.length - 1]
+  switch (last?.kind) {
+    case 'httpConnectionManager':
+      return { kind: 'http', runtime: compileHttp(last.hcm, listener, stats, env, collected) }
+    case 'tcpProxy': {
+      const config = last.tcpProxy
+      if (config.cluster !== '') collected.clusterNames.add(config.cluster)
+      for (const entry of config.weightedClusters) collected.clusterNames.add(entry.name)
+      const tcpStats = tcpProxyStats(env.store, config.statPrefix)
+      collected.releases.push(() => tcpStats.release())
+      return {
+        kind: 'tcp',
+        runtime: {
+          config,
+          stats: tcpStats.main,
+          clusters: env.clusters,
+          pools: env.pools,
+          accessLogs: compileLogs([...config.accessLogs, ...listener.accessLogs], env),
+          random: env.random,
+          tunneling: compileTunneling(config.tunneling),
+          bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+          hash: tcpHashPolicy(config.hashPolicy),
+          log: message => env.log('info', message),
+        },
+      }
+    }
+    case 'directResponse':
+      return { kind: 'directResponse', body: last.body }
+    case 'echo':
+      return { kind: 'echo' }
+    default:
+      return { kind: 'directResponse', body: new Uint8Array() }
+  }
+}
+
+function compileTunneling(model: TcpTunneling | null): Tunneling | null {
+  if (model === null) return null
+  return {
+    hostname: formatOrText(model.hostname),
+    postPath: model.postPath,
+    headers: compileHeaderMutations(model.headersToAdd, []),
+  }
+}
+
+function compileLogs(models: readonly AccessLog[], env: ListenerEnvironment): OpenAccessLog[] {
+  return models.map(model => ({
+    log: compileAccessLog(model, { runtime: env.runtime, random: env.random }),
+    sink: env.sinks.open(model.sink),
+  }))
+}
+
+function compileHttp(
+  config: HttpConnectionManager,
+  listener: Listener,
+  stats: ListenerStats,
+  env: ListenerEnvironment,
+  collected: Collected,
+): HttpRuntime {
+  const hcm = hcmStats(env.store, config.statPrefix)
+  // Shown from the start, as in Envoy, traced or not.
+  void hcm.tracing
+  collected.releases.push(() => hcm.release())
+  let routes: RouteHolder
+  if (config.routeTable !== null) {
+    const table = compileRouteTable(config.routeTable, { runtime: env.runtime })
+    for (const name of table.clusterNames) collected.clusterNames.add(name)
+    routes = { current: table }
+  } else {
+    const name = config.rdsName ?? ''
+    collected.routeNames.add(name)
+    const rds = adsStats(env.store).rds(config.statPrefix, name)
+    routes = env.routes.hold(name, config.rdsSource ?? ADS, rds)
+    collected.releases.push(() => env.routes.drop(name, rds))
+  }
+  const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
+  const { factories, routerConfig, release } = compileFilters(config.httpFilters, {
+    ...env.filterEnvironment,
+    stats: hcm,
+    listenerMetadata: listener.metadata,
+    serviceCluster: env.serviceCluster,
+  })
+  if (release !== undefined) collected.releases.push(release)
+  return new HttpRuntime({
+    config,
+    routerConfig,
+    routes,
+    filters: factories,
+    clusters: env.clusters,
+    pools: env.pools,
+    hcmStats: hcm,
+    listenerHttp: stats.http(config.statPrefix),
+    accessLogs: compileLogs(config.accessLogs, env),
+    localReplyRewriter: config.localReply === null ? null : compileLocalReplyRewriter(config.localReply),
+    bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+    serviceCluster: env.serviceCluster,
+    random: env.random,
+    explainDenials: outrigger !== undefined,
+    onDenied: info => logDenied(info, env),
+    http2Stats: downstreamHttp2Stats(env.store, hcm.main),
+    countCodec: stat => countCodec(env.store, stat),
+  })
+}
+
+function logDenied(info: StreamInfo, env: ListenerEnvironment): void {
+  env.log('info', `request denied: ${info.deniedBy}`, {
+    listener: info.connection.listenerName,
+    source: info.connection.tls?.peer?.uriSans[0] ?? info.connection.remoteAddress,
+    method: info.request?.method,
+    path: info.request?.path,
+    details: info.responseCodeDetails,
+  })
+}
+
+/** `http2.inbound_empty_frames_flood` and the like: downstream codec stats stand at the root, as Envoy's do. */
+function countCodec(store: StatsStore, stat: string): void {
+  store.counter(stat.includes('.') ? stat : `http1.${stat}`).value++
+}

@@ -1,0 +1,285 @@
+// All listeners of the proxy by name, and their changes: add, swap under the open socket, drain and remove. A listener serves once
+// its routes are there (warming, within initial_fetch_timeout); until then the old version, if any, goes on.
+//
+//   apply ──▶ warming ──routes there──▶ active ──remove──▶ draining ──drain time──▶ gone
+
+import { isDeepStrictEqual } from 'node:util'
+import { listenerManagerStats } from '../../metrics/stat-names.js'
+import { formatAddress } from '../../model/address.js'
+import type { Listener } from '../../model/listener.js'
+import { DrainSequence } from '../drain-sequence.js'
+import { ActiveListener } from './active-listener.js'
+import { type CompiledListener, compileListener, type ListenerEnvironment } from './compile-listener.js'
+
+export interface ListenerRegistryOptions {
+  readonly drainTimeMs: () => number
+  /** Strategy `immediate` asks every client to leave at once; `gradual` spreads it over the drain time. */
+  readonly immediateDrain: boolean
+}
+
+interface Entry {
+  readonly isStatic: boolean
+  compiled: CompiledListener | null
+  active: ActiveListener | null
+  warming: CompiledListener | null
+  stopWaiting: (() => void)[]
+  timer: NodeJS.Timeout | null
+}
+
+export class ListenerRegistry {
+  private readonly env: ListenerEnvironment
+  private readonly options: ListenerRegistryOptions
+  private readonly entries = new Map<string, Entry>()
+  private readonly draining = new Set<ActiveListener>()
+  readonly stats
+  /** Listeners are bound when the clusters are initialised (Envoy starts its workers then). */
+  private started = false
+  private onReadyChange: (() => void) | null = null
+
+  constructor(env: ListenerEnvironment, options: ListenerRegistryOptions) {
+    this.env = env
+    this.options = options
+    this.stats = listenerManagerStats(env.store)
+  }
+
+  /** Errors by listener: the address could not be bound. The old version of the listener goes on. */
+  async apply(model: Listener, isStatic = false): Promise<string | null> {
+    const known = this.entries.get(model.name)
+    if (known?.isStatic === true && !isStatic) return `listener ${model.name} is static: it cannot be updated`
+    const present = known?.warming ?? known?.compiled
+    if (present != null && isDeepStrictEqual(present.version.model, model)) return null
+    const compiled = compileListener(model, this.env)
+    const entry: Entry = known ?? { isStatic, compiled: null, active: null, warming: null, stopWaiting: [], timer: null }
+    if (known === undefined) {
+      this.entries.set(model.name, entry)
+      this.stats.listener_added.value++
+    } else this.stats.listener_modified.value++
+    this.dropWarming(entry)
+    entry.warming = compiled
+    this.refreshGauges()
+    if (!this.started) return null
+    return this.warm(model.name, entry)
+  }
+
+  /** Bind everything that waits for it. Reasons of the static listeners that could not; dynamic ones are logged and counted alone. */
+  async start(): Promise<string[]> {
+    this.started = true
+    const errors: string[] = []
+    await Promise.all(
+      [...this.entries].map(async ([name, entry]) => {
+        const error = entry.warming === null ? null : await this.warm(name, entry)
+        if (error !== null && entry.isStatic) errors.push(error)
+      }),
+    )
+    this.stats.workers_started.value = 1
+    return errors
+  }
+
+  private warm(name: string, entry: Entry): Promise<string | null> | null {
+    const compiled = entry.warming!
+    const { routes } = this.env
+    const missing = [...compiled.routeNames].filter(route => !routes.has(route))
+    if (missing.length === 0) return this.activate(name, entry, compiled)
+    let left = missing.length
+    const goOn = (): void => {
+      this.finishWaiting(entry)
+      if (entry.warming === compiled) void this.activate(name, entry, compiled)
+    }
+    const ready = (): void => {
+      if (entry.warming === compiled && --left === 0) goOn()
+    }
+    // Envoy: a first table that is refused must not hold up the start. A listener that serves keeps its old version for the time.
+    const refused = (): void => {
+      if (entry.warming === compiled && entry.active === null) goOn()
+    }
+    for (const route of missing) entry.stopWaiting.push(routes.whenReady(route, ready, refused))
+    const timeoutMs = initialFetchTimeout(compiled)
+    if (timeoutMs > 0) {
+      entry.timer = setTimeout(() => {
+        this.env.log('warn', `listener ${name}: no routes ${missing.join(', ')} within ${timeoutMs} ms, starting without`)
+        goOn()
+      }, timeoutMs)
+      entry.timer.unref()
+    }
+    return null
+  }
+
+  private finishWaiting(entry: Entry): void {
+    for (const stop of entry.stopWaiting.splice(0)) stop()
+    if (entry.timer !== null) clearTimeout(entry.timer)
+    entry.timer = null
+  }
+
+  private async activate(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
+    const { active } = entry
+    if (active !== null && sameAddress(active.version.model, compiled.version.model)) {
+      entry.warming = null
+      const old = entry.compiled
+      entry.compiled = compiled
+      active.update(compiled.version)
+      old?.release()
+      this.stats.listener_in_place_updated.value++
+      this.changed()
+      return null
+    }
+    const next = new ActiveListener(compiled.version)
+    try {
+      await next.bind()
+    } catch (error) {
+      this.stats.listener_create_failure.value++
+      const message = `listener ${name}: ${(error as Error).message}`
+      this.env.log('warn', message)
+      if (entry.warming === compiled) {
+        entry.warming = null
+        compiled.release()
+        if (entry.active === null) this.entries.delete(name)
+      }
+      this.changed()
+      return message
+    }
+    if (entry.warming !== compiled) {
+      next.destroy()
+      return null
+    }
+    entry.warming = null
+    const old = entry.compiled
+    entry.compiled = compiled
+    entry.active = next
+    this.stats.listener_create_success.value++
+    if (active !== null) this.drainAway(active, old)
+    this.changed()
+    return null
+  }
+
+  remove(name: string): boolean {
+    const entry = this.entries.get(name)
+    if (entry === undefined || entry.isStatic) return false
+    this.dropWarming(entry)
+    this.entries.delete(name)
+    this.stats.listener_removed.value++
+    if (entry.active !== null) this.drainAway(entry.active, entry.compiled)
+    else entry.compiled?.release()
+    this.changed()
+    return true
+  }
+
+  private dropWarming(entry: Entry): void {
+    this.finishWaiting(entry)
+    entry.warming?.release()
+    entry.warming = null
+  }
+
+  private drainAway(active: ActiveListener, compiled: CompiledListener | null): void {
+    active.stopAccepting()
+    active.drainBy(this.newDrainSequence())
+    this.draining.add(active)
+    const timer = setTimeout(() => {
+      active.destroy()
+      this.draining.delete(active)
+      compiled?.release()
+      this.refreshGauges()
+    }, this.options.drainTimeMs())
+    timer.unref()
+  }
+
+  private newDrainSequence(): DrainSequence {
+    return new DrainSequence(this.options.drainTimeMs(), this.options.immediateDrain, this.env.random)
+  }
+
+  private changed(): void {
+    this.refreshGauges()
+    this.onReadyChange?.()
+  }
+
+  private refreshGauges(): void {
+    let active = 0
+    let warming = 0
+    for (const entry of this.entries.values()) {
+      if (entry.active !== null) active++
+      if (entry.warming !== null) warming++
+    }
+    this.stats.total_listeners_active.value = active
+    this.stats.total_listeners_warming.value = warming
+    this.stats.total_listeners_draining.value = this.draining.size
+  }
+
+  /** Calls `done` once no listener warms. */
+  whenWarm(done: () => void): void {
+    const check = (): void => {
+      for (const entry of this.entries.values()) if (entry.warming !== null) return
+      this.onReadyChange = null
+      done()
+    }
+    this.onReadyChange = check
+    check()
+  }
+
+  get warmingNames(): string[] {
+    return [...this.entries].filter(([, entry]) => entry.warming !== null).map(([name]) => name)
+  }
+
+  get names(): string[] {
+    return [...this.entries.keys()]
+  }
+
+  get active(): ActiveListener[] {
+    return [...this.entries.values()].flatMap(entry => (entry.active === null ? [] : [entry.active]))
+  }
+
+  /** Cluster names that tcp_proxy filters and inline routes use. */
+  *clusterNames(): IterableIterator<string> {
+    for (const entry of this.entries.values()) {
+      if (entry.compiled !== null) yield* entry.compiled.clusterNames
+      if (entry.warming !== null) yield* entry.warming.clusterNames
+    }
+  }
+
+  get connectionCount(): number {
+    let count = 0
+    for (const listener of [...this.active, ...this.draining]) count += listener.connectionCount
+    return count
+  }
+
+  /** The process ends: every connection ends after what is in progress. */
+  drainAll(): void {
+    for (const listener of [...this.active, ...this.draining]) listener.drain()
+  }
+
+  /** A server-wide drain has begun. */
+  announceDrain(inboundOnly: boolean): void {
+    for (const listener of this.active) if (!inboundOnly || listener.version.model.trafficDirection === 'INBOUND') listener.announceDrain()
+  }
+
+  stopAll(inboundOnly: boolean): void {
+    for (const listener of this.active) {
+      if (inboundOnly && listener.version.model.trafficDirection !== 'INBOUND') continue
+      listener.stopAccepting()
+      listener.drainBy(this.newDrainSequence())
+      this.stats.listener_stopped.value++
+    }
+  }
+
+  destroyAll(): void {
+    for (const listener of [...this.active, ...this.draining]) listener.destroy()
+  }
+}
+
+function sameAddress(a: Listener, b: Listener): boolean {
+  const text = (listener: Listener): string => [listener.address, ...listener.additionalAddresses].map(formatAddress).join()
+  return text(a) === text(b) && a.bindToPort === b.bindToPort
+}
+
+function initialFetchTimeout(compiled: CompiledListener): number {
+  let longest = 0
+  for (const chain of [
+    ...compiled.version.model.filterChains,
+    ...(compiled.version.model.defaultFilterChain === null ? [] : [compiled.version.model.defaultFilterChain]),
+  ]) {
+    for (const filter of chain.filters) {
+      if (filter.kind !== 'httpConnectionManager' || filter.hcm.rdsName === null) continue
+      if (filter.hcm.rdsInitialFetchTimeoutMs === 0) return 0
+      longest = Math.max(longest, filter.hcm.rdsInitialFetchTimeoutMs)
+    }
+  }
+  return longest
+}

@@ -1,0 +1,226 @@
+// A filter chain compiled for running: TLS context, the network filters before the terminal one, and the terminal filter. Made by
+// compile-listener for each accepted listener version; the connection walks it in order. The pre-filters decide when the identity
+// is known and before anything is dialled or read: a denied client sees not one byte of the service.
+
+import type { AsyncCall, AsyncGrpcClient } from '../../l7/client/async-client.js'
+import { DenialCounters } from '../../l7/rbac/denial-counters.js'
+import { explainDenial, intentionTableOf } from '../../l7/rbac/explain.js'
+import { compileRbac, type RbacEngine } from '../../l7/rbac/rbac-engine.js'
+import type { RbacInput } from '../../l7/rbac/rbac-input.js'
+import type { HttpRuntime } from '../../l7/server/http-runtime.js'
+import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
+import { connectionLimitStats, type RbacStats, rbacStats } from '../../metrics/stat-names.js'
+import type { StatsStore } from '../../metrics/stats-store.js'
+import type { IntentionTable } from '../../model/intention.js'
+import type { FilterChain, NetworkFilter } from '../../model/listener.js'
+import type { Metadata } from '../../model/metadata.js'
+import type { RbacConfig } from '../../model/rbac.js'
+import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
+import type { TcpProxyRuntime } from '../tcp/tcp-proxy.js'
+import { NetworkExtAuthz } from './network-ext-authz.js'
+
+export type Terminal =
+  | { readonly kind: 'http'; readonly runtime: HttpRuntime }
+  | { readonly kind: 'tcp'; readonly runtime: TcpProxyRuntime }
+  | { readonly kind: 'directResponse'; readonly body: Uint8Array }
+  | { readonly kind: 'echo' }
+
+/** Why a connection may not pass. */
+export interface Denial {
+  readonly filter: string
+  readonly reason: string
+  /** Envoy's connection_termination_details; '' = none. */
+  readonly details: string
+  /** Intention or policy that decided; '' = none. */
+  readonly decider: string
+  /** For the access log; none by default. */
+  readonly responseFlag?: number
+  readonly responseCodeDetails?: string
+}
+
+/** One admitted connection's state with its filters; `release` gives back what they hold. */
+export interface Admission {
+  /** Cluster named by sni_cluster; '' = none. */
+  readonly cluster: string
+  readonly delayMs: number
+  release(): void
+}
+
+export interface ChainRuntime {
+  readonly model: FilterChain
+  readonly tls: DownstreamTlsContext | null
+  readonly preFilters: readonly PreFilter[]
+  readonly terminal: Terminal
+}
+
+export interface PreFilter {
+  readonly name: string
+  /** Null: may pass. */
+  check(info: ConnectionInfo, state: FilterState): Denial | null
+  /** The decision, where it comes later: `done` is called once, never from inside, and not after cancel(). The connection waits. */
+  ask?(info: ConnectionInfo, done: (denial: Denial | null) => void): AsyncCall
+  /** For a live connection after a config change: only rules, not limits. */
+  recheck?(info: ConnectionInfo): Denial | null
+}
+
+export interface FilterState {
+  cluster: string
+  releases: (() => void)[]
+}
+
+export class NetworkRbac implements PreFilter {
+  readonly name: string
+  private readonly config: RbacConfig
+  private readonly engine: RbacEngine | null
+  private readonly shadow: RbacEngine | null
+  private readonly stats: RbacStats
+  private readonly denials: DenialCounters
+  private readonly table: IntentionTable | null
+
+  constructor(name: string, config: RbacConfig, store: StatsStore, listenerMetadata: Metadata) {
+    this.name = name
+    this.config = config
+    this.engine = config.rules === null ? null : compileRbac(config.rules)
+    this.shadow = config.shadowRules === null ? null : compileRbac(config.shadowRules)
+    this.stats = rbacStats(store, config.statPrefix)
+    this.denials = new DenialCounters(this.stats)
+    this.table = intentionTableOf(listenerMetadata)
+  }
+
+  check(info: ConnectionInfo): Denial | null {
+    const input = { connection: info, head: null, info: null }
+    if (this.shadow !== null) {
+      if (this.shadow.decide(input).allowed) this.stats.main.shadow_allowed.value++
+      else this.stats.main.shadow_denied.value++
+    }
+    if (this.engine === null) return null
+    const decision = this.engine.decide(input)
+    if (decision.allowed) {
+      this.stats.main.allowed.value++
+      return null
+    }
+    return this.denial(input, decision.policy)
+  }
+
+  recheck(info: ConnectionInfo): Denial | null {
+    if (this.engine === null) return null
+    const input = { connection: info, head: null, info: null }
+    const { allowed, policy } = this.engine.decide(input)
+    return allowed ? null : this.denial(input, policy)
+  }
+
+  private denial(input: RbacInput, policy: string | null): Denial {
+    this.stats.main.denied.value++
+    const { intention, reason } = explainDenial(this.table, this.config.rules!, input)
+    const decider = this.table === null ? (policy ?? '') : intention
+    if (this.table !== null || decider !== '') this.denials.count(decider)
+    const name = decider === '' ? 'none' : decider.replace(/[^\x21-\x7e]+/g, '_')
+    return { filter: this.name, reason, details: `rbac_access_denied_matched_policy[${name}]`, decider }
+  }
+}
+
+class ConnectionLimit implements PreFilter {
+  readonly name: string
+  private active = 0
+  private readonly max: number
+  private readonly stats
+
+  constructor(name: string, statPrefix: string, max: number, store: StatsStore) {
+    this.name = name
+    this.max = max
+    this.stats = connectionLimitStats(store, statPrefix).main
+  }
+
+  check(_info: ConnectionInfo, state: FilterState): Denial | null {
+    if (this.active >= this.max) {
+      this.stats.limited_connections.value++
+      return { filter: this.name, reason: `connection_limit max_connections ${this.max} reached`, details: '', decider: '' }
+    }
+    this.active++
+    this.stats.active_connections.value = this.active
+    state.releases.push(() => {
+      this.active--
+      this.stats.active_connections.value = this.active
+    })
+    return null
+  }
+}
+
+class LocalRateLimit implements PreFilter {
+  readonly name: string
+  private tokens: number
+  private filledAt = performance.now()
+  private readonly config: Extract<NetworkFilter, { kind: 'localRateLimit' }>
+  private readonly limited
+
+  constructor(config: Extract<NetworkFilter, { kind: 'localRateLimit' }>, store: StatsStore) {
+    this.name = config.name
+    this.config = config
+    this.tokens = config.maxTokens
+    this.limited = store.counter(`local_rate_limit.${config.statPrefix}.rate_limited`)
+  }
+
+  check(): Denial | null {
+    const { fillIntervalMs, tokensPerFill, maxTokens } = this.config
+    const fills = Math.floor((performance.now() - this.filledAt) / fillIntervalMs)
+    if (fills > 0) {
+      this.tokens = Math.min(maxTokens, this.tokens + fills * tokensPerFill)
+      this.filledAt += fills * fillIntervalMs
+    }
+    if (this.tokens < 1) {
+      this.limited.value++
+      const reason = `local_ratelimit: more than ${maxTokens} connections per ${fillIntervalMs} ms`
+      return { filter: this.name, reason, details: '', decider: '' }
+    }
+    this.tokens--
+    return null
+  }
+}
+
+class SniCluster implements PreFilter {
+  readonly name: string
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  check(info: ConnectionInfo, state: FilterState): Denial | null {
+    if (info.requestedServerName !== '') state.cluster = info.requestedServerName
+    return null
+  }
+}
+
+/** The pre-filters of a chain; the terminal filter is compile-listener's. */
+export function compilePreFilters(
+  filters: readonly NetworkFilter[],
+  store: StatsStore,
+  listenerMetadata: Metadata,
+  grpcClient: AsyncGrpcClient,
+): PreFilter[] {
+  const compiled: PreFilter[] = []
+  for (const filter of filters) {
+    switch (filter.kind) {
+      case 'rbac':
+        compiled.push(new NetworkRbac(filter.name, filter.rbac, store, listenerMetadata))
+        break
+      case 'connectionLimit':
+        compiled.push(new ConnectionLimit(filter.name, filter.statPrefix, filter.maxConnections, store))
+        break
+      case 'localRateLimit':
+        compiled.push(new LocalRateLimit(filter, store))
+        break
+      case 'extAuthz':
+        compiled.push(new NetworkExtAuthz(filter, grpcClient, store))
+        break
+      case 'sniCluster':
+        compiled.push(new SniCluster(filter.name))
+        break
+      case 'tcpProxy':
+      case 'httpConnectionManager':
+      case 'directResponse':
+      case 'echo':
+        break
+    }
+  }
+  return compiled
+}

@@ -1,0 +1,256 @@
+// The terminal TCP filter: connect to an endpoint of the cluster and move bytes both ways, half-closes included, with backpressure.
+// Called by the connection once its network filters have let it pass; nothing is dialled before that (so a denied client never
+// sees a server-first greeting). Ends exactly once, in finish(). HOT: the relay.
+
+import type { Socket } from 'node:net'
+import { BulkWriter } from '../../io/bulk-writer.js'
+import { LazyTimer } from '../../io/lazy-timer.js'
+import { resetSocket } from '../../io/reset-socket.js'
+import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
+import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
+import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
+import { ResponseFlag } from '../../l7/stream/response-flags.js'
+import { StreamInfo, type UpstreamConnectionInfo } from '../../l7/stream/stream-info.js'
+import type { TcpProxyHandles } from '../../metrics/stat-names.js'
+import type { TcpProxy } from '../../model/listener.js'
+import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
+import { localAddressText } from '../../upstream/connect/connector.js'
+import type { Host } from '../../upstream/host/host.js'
+import {
+  DirectUpstream,
+  type TcpUpstream,
+  type TcpUpstreamListener,
+  TunneledUpstream,
+  type Tunneling,
+  type UpstreamPipe,
+} from './tcp-upstream.js'
+
+/** A tcp_proxy filter compiled for running. */
+export interface TcpProxyRuntime {
+  readonly config: TcpProxy
+  readonly stats: TcpProxyHandles
+  readonly clusters: ClusterRegistry
+  readonly pools: UpstreamPools
+  /** Null: a connection to the endpoint for each client. */
+  readonly tunneling: Tunneling | null
+  /** The filter's own, and the listener's: both have one line a connection. */
+  readonly accessLogs: readonly OpenAccessLog[]
+  /** Most bytes waiting for the client before the upstream is not read from. */
+  readonly bufferLimitBytes: number
+  readonly random: () => number
+  readonly hash: ((info: ConnectionInfo) => bigint | null) | null
+  readonly log: (message: string) => void
+}
+
+const MAX_TOTAL_WEIGHT = 2 ** 32
+
+export class TcpProxySession implements TcpUpstreamListener {
+  readonly info: StreamInfo
+  private readonly runtime: TcpProxyRuntime
+  private readonly downstream: Socket
+  private upstream: UpstreamPipe | null = null
+  private attempt: TcpUpstream | null = null
+  private host: Host | null = null
+  private attempts = 0
+  private connected = false
+  private finished = false
+  private early: Buffer | null
+  private readonly idle: LazyTimer | null
+  private readonly age: NodeJS.Timeout | null = null
+  private readonly cluster: string
+
+  /** `early`: bytes that the client sent before; the socket is paused until the upstream is there. */
+  constructor(downstream: Socket, connection: ConnectionInfo, runtime: TcpProxyRuntime, clusterOverride: string, early: Buffer | null) {
+    this.downstream = downstream
+    this.runtime = runtime
+    this.early = early
+    this.info = new StreamInfo(connection, Date.now(), performance.now())
+    const { stats, config } = runtime
+    stats.downstream_cx_total.value++
+    this.cluster = clusterOverride !== '' ? clusterOverride : pickCluster(config, runtime.random)
+    this.idle = config.idleTimeoutMs > 0 ? new LazyTimer(() => this.onIdleTimeout()) : null
+    if (config.maxDownstreamConnectionDurationMs !== null) {
+      this.age = setTimeout(() => {
+        stats.max_downstream_connection_duration.value++
+        this.info.responseFlags |= ResponseFlag.DurationTimeout
+        this.close()
+      }, config.maxDownstreamConnectionDurationMs)
+      this.age.unref()
+    }
+    downstream.on('error', () => {})
+    downstream.on('close', hadError => this.onDownstreamClose(hadError === true))
+    this.connect()
+  }
+
+  private connect(): void {
+    const { runtime, info } = this
+    info.upstreamCluster = this.cluster
+    const cluster = runtime.clusters.get(this.cluster)
+    if (cluster === undefined) {
+      runtime.stats.downstream_cx_no_route.value++
+      info.responseFlags |= ResponseFlag.NoClusterFound
+      this.close()
+      return
+    }
+    if (this.attempts >= Math.max(1, runtime.config.maxConnectAttempts)) {
+      cluster.traffic.main.upstream_cx_connect_attempts_exceeded.value++
+      info.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded
+      this.close()
+      return
+    }
+    this.attempts++
+    const host = cluster.pick({
+      hash: runtime.hash === null ? null : runtime.hash(info.connection),
+      metadataMatch: runtime.config.metadataMatch,
+      shouldSkip: () => false,
+      maxAttempts: 1,
+      random: runtime.random,
+    })
+    if (host === null) {
+      cluster.traffic.main.upstream_cx_none_healthy.value++
+      info.responseFlags |= ResponseFlag.NoHealthyUpstream
+      this.close()
+      return
+    }
+    this.host = host
+    info.selectedHost = host
+    info.upstreamRequestAttemptCount++
+    const { pools, tunneling } = runtime
+    this.attempt = tunneling === null ? new DirectUpstream(host, pools, this) : new TunneledUpstream(host, pools, tunneling, info, this)
+    this.attempt.dial()
+  }
+
+  onUpstreamFailure(kind: 'overflow' | 'failed', why: string): void {
+    const { host, info, runtime } = this
+    this.releaseAttempt()
+    if (kind === 'overflow') {
+      info.responseFlags |= ResponseFlag.UpstreamOverflow
+      runtime.log(`tcp_proxy ${runtime.config.statPrefix}: ${host!.cluster.config.name} is at its limit: ${why}`)
+      this.close()
+      return
+    }
+    host!.cluster.recordConnectFailure(host!)
+    info.responseFlags |= ResponseFlag.UpstreamConnectionFailure
+    info.upstreamTransportFailureReason = why
+    this.connect()
+  }
+
+  private releaseAttempt(): void {
+    const { attempt, info } = this
+    this.attempt = null
+    attempt?.release(info.bytesReceived, info.bytesSent, performance.now() - info.startedAt)
+  }
+
+  onUpstreamOpen(upstream: UpstreamPipe, connection: UpstreamConnectionInfo): void {
+    if (this.finished) {
+      upstream.on('error', () => {})
+      upstream.destroy()
+      return
+    }
+    const { downstream, info, host } = this
+    this.upstream = upstream
+    this.connected = true
+    info.responseFlags &= ~ResponseFlag.UpstreamConnectionFailure
+    info.upstreamHost = host
+    info.useConnection(connection, info.startedAt)
+    info.upstreamLocalAddress = localAddressText(connection.socket)
+    if (host !== null) host.cluster.recordLocalOriginSuccess(host)
+    upstream.on('error', () => {})
+    const toClient = new BulkWriter(downstream, this.runtime.bufferLimitBytes)
+    const toUpstream = new BulkWriter(upstream, host?.cluster.config.perConnectionBufferLimitBytes ?? this.runtime.bufferLimitBytes)
+    upstream.on('data', (chunk: Buffer) => {
+      info.bytesSent += chunk.length
+      this.touch()
+      if (!toClient.write(chunk)) upstream.pause()
+    })
+    downstream.on('data', (chunk: Buffer) => {
+      info.bytesReceived += chunk.length
+      this.touch()
+      if (!toUpstream.write(chunk)) downstream.pause()
+    })
+    downstream.on('drain', () => upstream.resume())
+    upstream.on('drain', () => downstream.resume())
+    upstream.on('end', () => downstream.end())
+    downstream.on('end', () => upstream.end())
+    upstream.on('close', () => this.onUpstreamClose(upstream.errored !== null))
+    if (this.early !== null) {
+      info.bytesReceived += this.early.length
+      upstream.write(this.early)
+      this.early = null
+    }
+    this.touch()
+    if (downstream.readableEnded) upstream.end()
+    downstream.resume()
+  }
+
+  private touch(): void {
+    this.idle?.set(this.runtime.config.idleTimeoutMs)
+  }
+
+  private onIdleTimeout(): void {
+    this.runtime.stats.idle_timeout.value++
+    this.info.responseFlags |= ResponseFlag.StreamIdleTimeout
+    this.close()
+  }
+
+  private onUpstreamClose(hadError: boolean): void {
+    if (this.finished) return
+    // A reset is passed on as one: the client must not take it for an orderly end.
+    if (hadError) resetSocket(this.downstream)
+    if (!this.downstream.writableEnded && !this.downstream.destroyed) this.downstream.end()
+    this.info.connectionTerminationDetails = hadError ? 'upstream_connection_reset' : ''
+    if (this.downstream.readableEnded || hadError) this.finish()
+    else this.downstream.destroySoon?.()
+  }
+
+  private onDownstreamClose(hadError: boolean): void {
+    if (this.finished) return
+    if (!this.connected) this.info.responseFlags |= ResponseFlag.DownstreamConnectionTermination
+    // As above: what the client broke off must not look finished to the upstream.
+    if (hadError && this.upstream !== null) resetSocket(this.upstream)
+    this.finish()
+  }
+
+  /** Close both sides. */
+  close(): void {
+    if (this.finished) return
+    this.downstream.destroySoon?.()
+    if (!this.downstream.destroyed) this.downstream.destroy()
+    this.finish()
+  }
+
+  get closed(): boolean {
+    return this.finished
+  }
+
+  private finish(): void {
+    if (this.finished) return
+    this.finished = true
+    this.idle?.dispose()
+    if (this.age !== null) clearTimeout(this.age)
+    const { upstream, runtime, info } = this
+    if (upstream !== null && !upstream.destroyed) {
+      if (upstream.writableEnded) upstream.destroySoon?.()
+      else upstream.destroy()
+    }
+    info.endedAt = performance.now()
+    const { stats } = runtime
+    stats.downstream_cx_rx_bytes_total.value += info.bytesReceived
+    stats.downstream_cx_tx_bytes_total.value += info.bytesSent
+    this.releaseAttempt()
+    writeAccessLogs(runtime.accessLogs, info)
+  }
+}
+
+function pickCluster(config: TcpProxy, random: () => number): string {
+  const { weightedClusters } = config
+  if (weightedClusters.length === 0) return config.cluster
+  let total = 0
+  for (const entry of weightedClusters) total += entry.weight
+  let point = Math.floor(random() * Math.min(total, MAX_TOTAL_WEIGHT))
+  for (const entry of weightedClusters) {
+    if (point < entry.weight) return entry.name
+    point -= entry.weight
+  }
+  return weightedClusters[weightedClusters.length - 1]!.name
+}

@@ -1,0 +1,50 @@
+// A management server as a static cluster of the bootstrap -> what grpc-js dials: addresses, credentials, authority, keepalive.
+
+import type { ChannelOptions } from '@grpc/grpc-js'
+import { formatAddress } from '../model/address.js'
+import type { Cluster } from '../model/cluster.js'
+import type { GrpcService } from '../model/http-filter.js'
+import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
+import type { AdsTarget } from '../xds/client/client.js'
+import { SidecarCredentials } from './sidecar-credentials.js'
+
+/** One target per endpoint, in the order of the config; a cluster without endpoints gives none. */
+export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: () => UpstreamTlsContext | null): AdsTarget[] {
+  const { discovery } = cluster
+  if (discovery.kind !== 'static' && discovery.kind !== 'strictDns' && discovery.kind !== 'logicalDns') return []
+  const keepaliveSeconds = cluster.tcpKeepalive?.timeSeconds ?? null
+  const common = {
+    metadata: metadataOf(service),
+    channelOptions: channelOptions(cluster, service),
+    credentials: new SidecarCredentials(cluster.tls !== null, tls, keepaliveSeconds === null ? null : keepaliveSeconds * 1000),
+  }
+  const targets: AdsTarget[] = []
+  for (const locality of discovery.assignment.localities) {
+    for (const endpoint of locality.endpoints) {
+      const { address } = endpoint
+      const text =
+        address.kind === 'pipe'
+          ? `unix:${address.path}`
+          : discovery.kind === 'static'
+            ? formatAddress(address)
+            : `dns:${formatAddress(address)}`
+      targets.push({ address: text, ...common })
+    }
+  }
+  return targets
+}
+
+export function metadataOf(service: GrpcService): (readonly [key: string, value: string])[] {
+  return service.initialMetadata.map(entry => [entry.key, entry.value] as const)
+}
+
+function channelOptions(cluster: Cluster, service: GrpcService): ChannelOptions {
+  const { keepaliveIntervalMs, keepaliveTimeoutMs } = cluster.http.http2
+  return {
+    // Envoy's :authority of envoy_grpc.
+    'grpc.default_authority': service.authority || cluster.name,
+    ...(keepaliveIntervalMs === null
+      ? {}
+      : { 'grpc.keepalive_time_ms': keepaliveIntervalMs, 'grpc.keepalive_timeout_ms': keepaliveTimeoutMs }),
+  }
+}

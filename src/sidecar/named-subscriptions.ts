@@ -1,0 +1,130 @@
+// The resources that are asked for by name (EDS, RDS, SDS), each from the source that its user names: the ADS stream, a stream of that
+// type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
+// last of them. Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
+
+import { type ConfigSource, sourceKey } from '../model/config-source.js'
+import type { AdsClient } from '../xds/client/client.js'
+import type { FileSubscription } from '../xds/client/file-subscription.js'
+
+/** A resource, and where from. */
+export interface NamedResource {
+  readonly name: string
+  readonly source: ConfigSource
+}
+
+export interface NamedSubscriptionsOptions {
+  /** Null when the bootstrap has no `ads_config`. */
+  readonly ads: () => AdsClient | null
+  /** Not started yet; null when the source cannot be reached. */
+  readonly openClient: (source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string) => AdsClient | null
+  readonly closeClient: (client: AdsClient) => void
+  /** Not started yet. */
+  readonly openFile: (source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string) => FileSubscription
+}
+
+/** All names of one type from one source. */
+interface Group {
+  readonly typeUrl: string
+  readonly names: Set<string>
+  readonly client: AdsClient | null
+  /** The client is this group's own, not the ADS stream. */
+  readonly own: boolean
+  readonly file: FileSubscription | null
+}
+
+export class NamedSubscriptions {
+  private readonly options: NamedSubscriptionsOptions
+  private readonly groups = new Map<string, Group>()
+
+  constructor(options: NamedSubscriptionsOptions) {
+    this.options = options
+  }
+
+  /** Everything that is wanted of a type now. Returns the names that no source is asked for any more. */
+  replace(typeUrl: string, wanted: readonly NamedResource[]): string[] {
+    const next = new Map<string, { source: ConfigSource; names: Set<string> }>()
+    const all = new Set<string>()
+    for (const { name, source } of wanted) {
+      all.add(name)
+      const key = groupKey(typeUrl, source)
+      const known = next.get(key)
+      if (known === undefined) next.set(key, { source, names: new Set([name]) })
+      else known.names.add(name)
+    }
+    for (const [key, { source, names }] of next) {
+      const group = this.groups.get(key)
+      this.subscribe(key, typeUrl, source, group === undefined ? [...names] : [...names].filter(name => !group.names.has(name)))
+    }
+    const gone = new Set<string>()
+    for (const [key, group] of [...this.groups]) {
+      if (group.typeUrl !== typeUrl) continue
+      const names = [...group.names].filter(name => next.get(key)?.names.has(name) !== true)
+      this.unsubscribe(key, names)
+      for (const name of names) if (!all.has(name)) gone.add(name)
+    }
+    return [...gone]
+  }
+
+  add(typeUrl: string, { name, source }: NamedResource): void {
+    const key = groupKey(typeUrl, source)
+    if (this.groups.get(key)?.names.has(name) !== true) this.subscribe(key, typeUrl, source, [name])
+  }
+
+  remove(typeUrl: string, { name, source }: NamedResource): void {
+    const key = groupKey(typeUrl, source)
+    if (this.groups.get(key)?.names.has(name) === true) this.unsubscribe(key, [name])
+  }
+
+  close(): void {
+    for (const { file } of this.groups.values()) file?.close()
+    this.groups.clear()
+  }
+
+  private subscribe(key: string, typeUrl: string, source: ConfigSource, names: readonly string[]): void {
+    if (names.length === 0) return
+    let group = this.groups.get(key)
+    const isNew = group === undefined
+    if (group === undefined) {
+      group = this.open(typeUrl, source)
+      this.groups.set(key, group)
+    }
+    for (const name of names) group.names.add(name)
+    group.client?.subscribe(typeUrl, names)
+    if (isNew && group.own) group.client?.start()
+    // A file that is being watched has been read before this name was wanted.
+    if (isNew) void group.file?.start()
+    else void group.file?.load()
+  }
+
+  private unsubscribe(key: string, names: readonly string[]): void {
+    const group = this.groups.get(key)
+    if (group === undefined || names.length === 0) return
+    for (const name of names) group.names.delete(name)
+    if (group.names.size > 0 || !group.own) group.client?.unsubscribe(group.typeUrl, names)
+    if (group.names.size > 0) return
+    this.groups.delete(key)
+    group.file?.close()
+    if (group.own && group.client !== null) this.options.closeClient(group.client)
+  }
+
+  private open(typeUrl: string, source: ConfigSource): Group {
+    const group = { typeUrl, names: new Set<string>(), client: null, own: false, file: null }
+    switch (source.kind) {
+      case 'ads':
+        return { ...group, client: this.options.ads() }
+      case 'api':
+        return { ...group, client: this.options.openClient(source, typeUrl), own: true }
+      case 'path':
+        return { ...group, file: this.options.openFile(source, typeUrl) }
+    }
+  }
+}
+
+function groupKey(typeUrl: string, source: ConfigSource): string {
+  return `${typeUrl} ${sourceKey(source)}`
+}
+
+/** Whether both are one stream, or one file; `static` secrets come from the bootstrap and from no source. */
+export function isSameSource(one: ConfigSource | { readonly kind: 'static' }, other: ConfigSource): boolean {
+  return one.kind !== 'static' && sourceKey(one) === sourceKey(other)
+}

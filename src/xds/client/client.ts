@@ -1,0 +1,461 @@
+// The xDS client: one stream to a management server, aggregated (ADS) or of a single type, delta or state-of-the-world. The command line
+// makes one per config source and gives it the update handler that decodes, compiles and applies; the handler's verdict becomes the ACK
+// or the NACK. Invariants: whatever happens to the stream, what was accepted stays; a refused resource keeps its last good version here
+// and in the handler; subscriptions made while an update is handled leave before that update's ACK (the server's ordering counts on it).
+//
+//   stopped --start--> connecting --READY--> connected --stream ends--> waiting (backoff, next target) --timer--> connecting
+
+import { create } from '@bufbuild/protobuf'
+import type { ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
+import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js'
+import type { ControlPlane } from '../gen/envoy/config/core/v3/base_pb.js'
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from '../gen/envoy/service/discovery/v3/discovery_pb.js'
+import { StatusSchema } from '../gen/google/rpc/status_pb.js'
+import { deltaMethod, stateOfTheWorldMethod } from '../grpc-service.js'
+import { ADS_METHODS, compareTypes, methodsForType } from '../type-urls.js'
+import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS } from './client-options.js'
+import { type AdsClientStatus, type ControlPlaneStats, failureKind } from './client-status.js'
+import { ClientTypeState, type PendingAck, type XdsTypeStats } from './client-type-state.js'
+import { type Clock, fullJitterMs, systemClock, TokenBucket } from './clock.js'
+import {
+  type DecodedResponse,
+  decodeDelta,
+  decodeStateOfTheWorld,
+  type Rejection,
+  rejectionMessage,
+  type XdsResource,
+  type XdsUpdateHandler,
+} from './decode-response.js'
+
+export type { AdsClientOptions, AdsTarget } from './client-options.js'
+export type { AdsClientStatus } from './client-status.js'
+export type { XdsTypeStats } from './client-type-state.js'
+export type { FieldError, Rejection, XdsResource, XdsUpdate, XdsUpdateHandler, XdsVerdict } from './decode-response.js'
+
+/** Wait of the second NACK of one version, doubling up to the maximum. */
+const NACK_WAIT_MS = 25
+const MAX_NACK_WAIT_MS = 1000
+
+type Call = ClientDuplexStream<unknown, unknown>
+
+export class AdsClient {
+  readonly controlPlane: ControlPlaneStats = { connectedState: 0, rateLimitEnforced: 0, pendingRequests: 0, ignoredResponses: 0 }
+
+  private readonly delta: boolean
+  private readonly method: MethodDefinition<unknown, unknown>
+  private readonly types = new Map<string, ClientTypeState>()
+  private readonly dirty = new Set<string>()
+  private readonly paused = new Map<string, number>()
+  private readonly clock: Clock
+  private readonly random: () => number
+  private readonly limits: AdsClientLimits
+  private readonly bucket: TokenBucket | null
+  private acks: PendingAck[] = []
+  private running = false
+  private dispatching = false
+  private flushQueued = false
+  private targetIndex = 0
+  private client: Client | null = null
+  private clientTarget: AdsTarget | null = null
+  private call: Call | null = null
+  private nodeSent = false
+  private timedOut = false
+  private failedAttempts = 0
+  private identifier = ''
+  private lastUpdateAt = 0
+  private lastFailure: AdsClientStatus['lastFailure'] = null
+  private cancelRetry = () => {}
+  private cancelConnectTimeout = () => {}
+  private cancelTokenWait: (() => void) | null = null
+  private cancelExpiry = () => {}
+
+  constructor(private readonly options: AdsClientOptions) {
+    this.delta = options.apiType === 'DELTA_GRPC'
+    const methods = options.onlyType === undefined ? ADS_METHODS : methodsForType(options.onlyType)
+    if (!methods) throw new RangeError(`no discovery service for the single type ${options.onlyType}`)
+    if (options.targets.length === 0) throw new RangeError('targets: at least one is needed')
+    this.method = (this.delta ? deltaMethod(methods.delta) : stateOfTheWorldMethod(methods.stateOfTheWorld)) as unknown as MethodDefinition<
+      unknown,
+      unknown
+    >
+    this.clock = options.clock ?? systemClock
+    this.random = options.random ?? Math.random
+    this.limits = { maxResourcesPerType: 250_000, maxPendingAcks: 256, ...options.limits }
+    const rate = options.rateLimit
+    this.bucket = rate ? new TokenBucket(rate.maxTokens ?? 100, rate.fillRate ?? 10, this.clock) : null
+  }
+
+  /** Adds names, or the wildcard, to what is wanted of a type. Sent at once if connected, and again after each reconnect. */
+  subscribe(typeUrl: string, what: readonly string[] | { readonly wildcard: true }): void {
+    let state = this.types.get(typeUrl)
+    if (!state) {
+      state = new ClientTypeState(typeUrl)
+      state.stats.updateAttempt = 1
+      this.types.set(typeUrl, state)
+    }
+    state.add('wildcard' in what ? 'wildcard' : what)
+    this.markDirty(typeUrl)
+  }
+
+  /** Takes names, or the wildcard, away; what was held of them is forgotten without an update. */
+  unsubscribe(typeUrl: string, what: readonly string[] | { readonly wildcard: true }): void {
+    const state = this.types.get(typeUrl)
+    if (!state) return
+    state.remove('wildcard' in what ? 'wildcard' : what)
+    this.markDirty(typeUrl)
+  }
+
+  /**
+   * Holds back all requests of a type, ACKs included, until the returned function is called (pauses nest). Holding Cluster ACKs until
+   * the new clusters are warm makes a server that waits for them keep back the routes that need them, as Envoy does.
+   */
+  pause(typeUrl: string): () => void {
+    this.paused.set(typeUrl, (this.paused.get(typeUrl) ?? 0) + 1)
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      const left = this.paused.get(typeUrl)! - 1
+      if (left > 0) this.paused.set(typeUrl, left)
+      else this.paused.delete(typeUrl)
+      this.flush()
+    }
+  }
+
+  /** Connects, and keeps connecting until `close()`. */
+  start(): void {
+    if (this.running) return
+    this.running = true
+    this.openStream()
+  }
+
+  /** Ends the stream and the connection. The client cannot be started again. */
+  close(): void {
+    this.running = false
+    this.cancelRetry()
+    this.cancelExpiry()
+    this.endStream()?.cancel()
+    this.client?.close()
+    this.client = null
+  }
+
+  status(): AdsClientStatus {
+    return {
+      connected: this.controlPlane.connectedState === 1,
+      target: this.target.address,
+      identifier: this.identifier,
+      lastUpdateAt: this.lastUpdateAt,
+      lastFailure: this.lastFailure,
+      failedAttempts: this.failedAttempts,
+    }
+  }
+
+  /** Counters of a type, undefined before its first subscription. The object stays the same and is counted up. */
+  stats(typeUrl: string): Readonly<XdsTypeStats> | undefined {
+    return this.types.get(typeUrl)?.stats
+  }
+
+  /** Name -> version of the accepted resources of a type. */
+  versions(typeUrl: string): ReadonlyMap<string, string> {
+    return this.types.get(typeUrl)?.versions ?? new Map()
+  }
+
+  private get target(): AdsTarget {
+    return this.options.targets[this.targetIndex % this.options.targets.length]!
+  }
+
+  private openStream(): void {
+    const target = this.target
+    if (this.client && this.clientTarget !== target) this.dropConnection()
+    this.clientTarget = target
+    this.client ??= new Client(target.address, target.credentials ?? credentials.createInsecure(), {
+      ...CHANNEL_DEFAULTS,
+      ...target.channelOptions,
+    })
+    const metadata = new Metadata()
+    const pairs = typeof target.metadata === 'function' ? target.metadata() : (target.metadata ?? [])
+    for (const [key, value] of pairs) metadata.add(key, value)
+    const { path, requestSerialize, responseDeserialize } = this.method
+    const call: Call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata)
+    this.call = call
+    this.nodeSent = false
+    this.timedOut = false
+    for (const [typeUrl, state] of this.types) {
+      state.resetStream()
+      if (state.wanted) this.dirty.add(typeUrl)
+    }
+    call.on('metadata', () => this.setConnected(call))
+    call.on('data', (response: unknown) => this.onResponse(call, response))
+    call.on('error', () => {}) // the status event says the same
+    call.on('status', (end: StatusObject) => this.onStreamEnd(call, end))
+    this.watchConnection(call)
+    this.cancelConnectTimeout = this.clock.after(this.options.connectTimeoutMs ?? 20_000, () => {
+      this.timedOut = true
+      call.cancel()
+    })
+    this.flush()
+  }
+
+  private watchConnection(call: Call): void {
+    if (this.call !== call || !this.client) return
+    const channel = this.client.getChannel()
+    const state = channel.getConnectivityState(false)
+    if (state === connectivityState.READY) this.setConnected(call)
+    else if (state !== connectivityState.SHUTDOWN) {
+      channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, () => this.watchConnection(call))
+    }
+  }
+
+  private setConnected(call: Call): void {
+    if (this.call !== call || this.controlPlane.connectedState === 1) return
+    this.cancelConnectTimeout()
+    this.controlPlane.connectedState = 1
+    this.options.logger?.info({ target: this.target.address }, 'connected to the control plane')
+    this.options.onStatus?.(this.status())
+  }
+
+  // Forgets the stream, not what it brought.
+  private endStream(): Call | null {
+    const call = this.call
+    this.call = null
+    this.cancelConnectTimeout()
+    this.cancelTokenWait?.()
+    this.cancelTokenWait = null
+    this.acks = []
+    this.dirty.clear()
+    this.controlPlane.pendingRequests = 0
+    this.controlPlane.connectedState = 0
+    return call
+  }
+
+  private dropConnection(): void {
+    this.client?.close()
+    this.client = null
+  }
+
+  private onStreamEnd(call: Call, end: StatusObject): void {
+    if (this.call !== call) return
+    const target = this.target.address
+    this.endStream()
+    const message = this.timedOut ? `not connected within ${this.options.connectTimeoutMs ?? 20_000} ms` : end.details
+    const code = this.timedOut ? status.UNAVAILABLE : end.code
+    this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.now() }
+    for (const state of this.types.values()) {
+      if (!state.wanted) continue
+      state.stats.updateFailure++
+      state.stats.updateAttempt++
+    }
+    this.targetIndex = (this.targetIndex + 1) % this.options.targets.length
+    // "Try another server" behind one address needs another connection, and a dead one should not wait for grpc's own backoff.
+    const alive = this.client?.getChannel().getConnectivityState(false) === connectivityState.READY
+    if (!alive || code === status.RESOURCE_EXHAUSTED) this.dropConnection()
+    const { baseMs = 500, maxMs = 30_000 } = this.options.backoff ?? {}
+    const waitMs = fullJitterMs(this.failedAttempts++, baseMs, maxMs, this.random)
+    this.cancelRetry = this.clock.after(waitMs, () => {
+      if (this.running) this.openStream()
+    })
+    this.options.logger?.warn(
+      { target, code, kind: this.lastFailure.kind, retryInMs: Math.round(waitMs) },
+      `control plane stream ended: ${message || 'closed by the server'}`,
+    )
+    this.options.onStatus?.(this.status())
+  }
+
+  private onResponse(call: Call, response: unknown): void {
+    if (this.call !== call) return
+    this.setConnected(call)
+    this.failedAttempts = 0
+    this.lastFailure = null
+    if (this.delta) {
+      const message = response as DeltaDiscoveryResponse
+      if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
+      this.handle(message, message.systemVersionInfo, () => decodeDelta(message))
+    } else {
+      const message = response as DiscoveryResponse
+      if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
+      const known = this.types.get(message.typeUrl)?.versions.keys() ?? []
+      this.handle(message, message.versionInfo, () => decodeStateOfTheWorld(message, message.typeUrl, known))
+    }
+  }
+
+  private handle(
+    response: { readonly typeUrl: string; readonly nonce: string; readonly controlPlane?: ControlPlane | undefined },
+    systemVersion: string,
+    decode: () => DecodedResponse,
+  ): void {
+    const state = this.types.get(response.typeUrl)
+    if (!state) {
+      this.controlPlane.ignoredResponses++
+      return
+    }
+    if (response.controlPlane) this.identifier = response.controlPlane.identifier
+    state.received(response.nonce)
+    const decoded = decode()
+    const rejected = this.apply(state, decoded, systemVersion)
+    this.lastUpdateAt = this.clock.now()
+    state.stats.updateAttempt++
+    if (rejected.length === 0) {
+      state.acceptedVersion = systemVersion
+      state.refusals = { version: '', count: 0 }
+      state.stats.updateSuccess++
+      state.stats.updateTime = this.lastUpdateAt
+      state.stats.versionText = systemVersion
+    } else {
+      state.stats.updateRejected++
+      this.slowDown(state, systemVersion)
+      this.options.logger?.warn(
+        { typeUrl: state.typeUrl, resources: rejected.map(one => one.name) },
+        `update refused: ${rejectionMessage(rejected)}`,
+      )
+    }
+    if (!this.call) return // the handler closed us
+    const error = rejected.length === 0 ? null : create(StatusSchema, { code: status.INTERNAL, message: rejectionMessage(rejected) })
+    this.acks.push({ typeUrl: state.typeUrl, nonce: response.nonce, error })
+    this.flush()
+    if (this.acks.length > this.limits.maxPendingAcks) this.call.pause()
+  }
+
+  // A state-of-the-world server may answer a NACK with the same again at once (go-control-plane does), for ever and as fast as both
+  // can: from the second refusal of a version on its NACK waits, longer each time.
+  private slowDown(state: ClientTypeState, version: string): void {
+    if (this.delta) return
+    const count = state.refusals.version === version ? state.refusals.count + 1 : 1
+    state.refusals = { version, count }
+    if (count === 1) return
+    this.clock.after(Math.min(MAX_NACK_WAIT_MS, NACK_WAIT_MS * 2 ** Math.min(count - 2, 20)), this.pause(state.typeUrl))
+  }
+
+  /** Hands the update to the handler and records what was accepted; returns all that was refused. */
+  private apply(state: ClientTypeState, decoded: DecodedResponse, systemVersion: string): Rejection[] {
+    const rejected: Rejection[] = [...decoded.rejected]
+    const resources: XdsResource[] = []
+    let room = this.limits.maxResourcesPerType - state.versions.size
+    for (const resource of decoded.resources) {
+      if (!state.wants(resource.name)) continue // unsubscribed while it was on its way
+      if (!state.versions.has(resource.name) && --room < 0) {
+        const reason = `is more than maxResourcesPerType (${this.limits.maxResourcesPerType})`
+        rejected.push({ name: resource.name, errors: [{ path: 'name', reason }] })
+      } else resources.push(resource)
+    }
+    const removed = decoded.removed.filter(name => state.wants(name))
+    const updated = new Set(decoded.ttlsMs.size > 0 ? resources.map(resource => resource.name) : [])
+    for (const name of decoded.ttlsMs.keys()) {
+      if (state.versions.has(name) || updated.has(name)) continue
+      if (state.wants(name))
+        rejected.push({ name, errors: [{ path: 'resource', reason: 'is missing in a heartbeat of an unknown resource' }] })
+    }
+    const verdict = this.callHandler({ typeUrl: state.typeUrl, resources, removed, systemVersion })
+    rejected.push(...verdict)
+    const refused = new Set(rejected.map(one => one.name))
+    for (const { name, version } of resources) {
+      if (refused.has(name) || !state.wants(name)) continue
+      state.hold(name, version)
+      state.expiries.delete(name)
+    }
+    for (const name of removed) if (!refused.has(name)) state.forget(name)
+    if (decoded.ttlsMs.size > 0) {
+      const now = this.clock.now()
+      for (const [name, ttlMs] of decoded.ttlsMs) if (state.versions.has(name) && !refused.has(name)) state.expiries.set(name, now + ttlMs)
+    }
+    if (state.expiries.size > 0) this.scheduleExpiry()
+    return rejected
+  }
+
+  private callHandler(update: Parameters<XdsUpdateHandler>[0]): readonly Rejection[] {
+    this.dispatching = true
+    try {
+      return this.options.onUpdate(update)?.rejected ?? []
+    } catch (error) {
+      // A bug in the handler must not take the proxy down with the next push; the server hears of it like of bad config.
+      const errors = [{ path: '', reason: `internal error: ${error instanceof Error ? error.message : String(error)}` }]
+      return [...update.resources.map(resource => ({ name: resource.name, errors })), ...update.removed.map(name => ({ name, errors }))]
+    } finally {
+      this.dispatching = false
+    }
+  }
+
+  private scheduleExpiry(): void {
+    this.cancelExpiry()
+    let next = Number.POSITIVE_INFINITY
+    for (const state of this.types.values()) for (const at of state.expiries.values()) next = Math.min(next, at)
+    if (next === Number.POSITIVE_INFINITY || !this.running) return
+    this.cancelExpiry = this.clock.after(Math.min(Math.max(0, next - this.clock.now()), 2 ** 31 - 1), () => {
+      const now = this.clock.now()
+      for (const state of this.types.values()) {
+        const removed = [...state.expiries].filter(([, at]) => at <= now).map(([name]) => name)
+        if (removed.length === 0) continue
+        for (const name of removed) state.forget(name)
+        this.callHandler({ typeUrl: state.typeUrl, resources: [], removed, systemVersion: '' })
+      }
+      this.flush()
+      this.scheduleExpiry()
+    })
+  }
+
+  private markDirty(typeUrl: string): void {
+    this.dirty.add(typeUrl)
+    if (!this.call || this.dispatching || this.flushQueued) return
+    // Subscriptions made in one go leave as one request a type, in type order.
+    this.flushQueued = true
+    queueMicrotask(() => {
+      this.flushQueued = false
+      this.flush()
+    })
+  }
+
+  // Subscription changes in type order first, then answers in order of arrival. A type that has both speaks once: an answer carries
+  // the type's changes along (and in state-of-the-world form any request with the last nonce is an answer).
+  private flush(): void {
+    if (!this.call || this.dispatching) return
+    for (const typeUrl of [...this.dirty].sort(compareTypes)) {
+      if (this.paused.has(typeUrl)) continue
+      const ack = this.acks.find(one => one.typeUrl === typeUrl) ?? null
+      if (!this.send(typeUrl, ack)) return
+    }
+    for (const ack of [...this.acks]) {
+      if (this.paused.has(ack.typeUrl)) continue
+      if (!this.send(ack.typeUrl, ack)) return
+    }
+    this.countPending()
+    if (this.acks.length <= this.limits.maxPendingAcks && this.call?.isPaused()) this.call.resume()
+  }
+
+  /** Sends the type's next request with `ack`; false if the rate limit says wait. */
+  private send(typeUrl: string, ack: PendingAck | null): boolean {
+    const state = this.types.get(typeUrl)!
+    const waitMs = this.bucket?.take() ?? 0
+    if (waitMs > 0) {
+      if (!this.cancelTokenWait) {
+        this.controlPlane.rateLimitEnforced++
+        this.cancelTokenWait = this.clock.after(waitMs, () => {
+          this.cancelTokenWait = null
+          this.flush()
+        })
+      }
+      this.countPending()
+      return false
+    }
+    const request = this.delta ? state.deltaRequest(ack) : state.sotwRequest(ack)
+    this.dirty.delete(typeUrl)
+    if (ack) this.acks.splice(this.acks.indexOf(ack), 1)
+    if (request) this.write(request)
+    else this.bucket?.giveBack()
+    if (request && state.untold) this.write(state.sotwRequest(null)!)
+    return true
+  }
+
+  private write(request: DeltaDiscoveryRequest | DiscoveryRequest): void {
+    if (!this.nodeSent || !this.options.setNodeOnFirstMessageOnly) request.node = this.options.node
+    this.nodeSent = true
+    this.call?.write(request)
+  }
+
+  private countPending(): void {
+    this.controlPlane.pendingRequests = this.acks.length + this.dirty.size
+  }
+}

@@ -1,0 +1,227 @@
+import { describe, expect, it } from 'vitest'
+import { Catalog, type CatalogChange } from '../../../src/control/catalog/catalog.js'
+import { parseCheckDefinition, parseServiceDefinition, type Registration } from '../../../src/control/catalog/service-definition.js'
+import { Store } from '../../../src/control/store/store.js'
+
+const PORTS = { sidecarMinPort: 21_000, sidecarMaxPort: 21_002 }
+
+function parse(definition: unknown, strict = true): Registration {
+  const parsed = parseServiceDefinition(definition, { strict })
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
+  return parsed.value
+}
+
+function errorsOf(definition: unknown, strict = true): string[] {
+  const parsed = parseServiceDefinition(definition, { strict })
+  return parsed.ok ? [] : parsed.errors.map(({ path, reason }) => `${path}: ${reason}`)
+}
+
+describe('parseServiceDefinition', () => {
+  it('gives a sidecar Consul’s defaults', () => {
+    const { sidecar } = parse({
+      ID: 'api-v1',
+      Name: 'api',
+      Port: 9002,
+      Tags: ['t'],
+      Meta: { version: 'v1' },
+      Connect: { SidecarService: {} },
+    })
+    expect(sidecar).toMatchObject({
+      ID: 'api-v1-sidecar-proxy',
+      Service: 'api-sidecar-proxy',
+      Kind: 'connect-proxy',
+      Port: 0,
+      Tags: ['t'],
+      Meta: { version: 'v1' },
+      Proxy: { DestinationServiceName: 'api', DestinationServiceID: 'api-v1', LocalServiceAddress: '127.0.0.1', LocalServicePort: 9002 },
+      LocallyRegisteredAsSidecar: true,
+    })
+  })
+
+  it('takes both spellings alike, and leaves the user’s own keys alone', () => {
+    const camel = parse({
+      Name: 'web',
+      Port: 1,
+      Meta: { my_key: '1', MyKey: '2' },
+      Connect: {
+        SidecarService: {
+          Proxy: { Config: { local_connect_timeout_ms: 5 }, Upstreams: [{ DestinationName: 'api', LocalBindPort: 9191 }] },
+        },
+      },
+      Check: { HTTP: 'http://127.0.0.1:1/', Interval: '5s', DeregisterCriticalServiceAfter: '2m' },
+    })
+    const snake = parse({
+      name: 'web',
+      port: 1,
+      meta: { my_key: '1', MyKey: '2' },
+      connect: {
+        sidecar_service: {
+          proxy: { config: { local_connect_timeout_ms: 5 }, upstreams: [{ destination_name: 'api', local_bind_port: 9191 }] },
+        },
+      },
+      check: { http: 'http://127.0.0.1:1/', interval: '5s', deregister_critical_service_after: '2m' },
+    })
+    expect(snake).toEqual(camel)
+    expect(camel.instance.Meta).toEqual({ my_key: '1', MyKey: '2' })
+    expect(camel.sidecar!.Proxy!.Upstreams[0]).toMatchObject({ LocalBindAddress: '127.0.0.1', LocalBindPort: 9191 })
+    expect(camel.checks[0]).toMatchObject({ CheckID: 'service:web', Type: 'http', intervalMs: 5_000, deregisterAfterMs: 120_000 })
+  })
+
+  it.each([
+    [{}, 'Name: missing'],
+    [{ Name: 'a/b' }, 'Name: must be 1 to 128 letters, digits, ".", "_" or "-"'],
+    [{ Name: 'a', Port: 70_000 }, 'Port: must be an integer from 0 to 65535'],
+    [{ Name: 'a', name: 'b' }, 'name: given twice (also as Name)'],
+    [{ Name: 'a', Prot: 1 }, 'Prot: unknown field'],
+    [{ Name: 'a', Kind: 'mesh-gateway' }, 'Kind: "mesh-gateway" is not supported (only connect-proxy, or none)'],
+    [{ Name: 'a', Kind: 'connect-proxy', Port: 1 }, 'Proxy.DestinationServiceName: must be non-empty for Connect proxy services'],
+    [{ Name: 'a', Namespace: 'team' }, 'Namespace: "team" is not supported (only default)'],
+    [{ Name: 'a', Check: { Interval: '5s' } }, 'Check: exactly one of HTTP, TCP, TTL and AliasService must be set'],
+    [{ Name: 'a', Check: { TTL: 'soon' } }, 'Check.TTL: must be a duration such as 10s, of at most 24 days'],
+    [
+      { Name: 'a', Check: { Args: ['true'], TTL: '1s' } },
+      'Check.Args: checks of this kind are not run here (only HTTP, TCP, TTL and AliasService)',
+    ],
+    [
+      { Name: 'a', Connect: { SidecarService: { Proxy: { Upstreams: [{ DestinationName: 'b' }] } } } },
+      'Connect.SidecarService.Proxy.Upstreams[0].LocalBindPort: LocalBindPort or LocalBindSocketPath must be set',
+    ],
+    [
+      {
+        Name: 'a',
+        Connect: {
+          SidecarService: {
+            Proxy: {
+              Upstreams: [
+                { DestinationName: 'b', LocalBindPort: 1 },
+                { DestinationName: 'c', LocalBindPort: 1 },
+              ],
+            },
+          },
+        },
+      },
+      'Connect.SidecarService.Proxy.Upstreams[1]: binds 127.0.0.1:1, which Upstreams[0] has already',
+    ],
+    [
+      { Name: 'a', Connect: { SidecarService: { Proxy: { Mode: 'transparent' } } } },
+      'Connect.SidecarService.Proxy.Mode: transparent is not supported (only explicit upstreams)',
+    ],
+  ])('refuses %j', (definition, message) => {
+    expect(errorsOf(definition)).toContain(message)
+  })
+
+  it('ignores unknown fields where stock clients send them', () => {
+    expect(errorsOf({ Name: 'a', Prot: 1 }, false)).toEqual([])
+  })
+})
+
+describe('Catalog', () => {
+  it('picks free sidecar ports, keeps them over re-registration, and says when none is left', () => {
+    const catalog = new Catalog(Store.open(undefined), PORTS)
+    const service = (name: string, port = 1) => parse({ Name: name, Port: port, Connect: { SidecarService: {} } })
+    for (const name of ['a', 'b', 'c']) expect(catalog.register(service(name)).ok).toBe(true)
+    expect(catalog.instance('b-sidecar-proxy')!.Port).toBe(21_001)
+    expect(catalog.register(service('d'))).toEqual({
+      ok: false,
+      errors: [{ path: 'Connect.SidecarService.Port', reason: 'none left in the range 21000-21002' }],
+    })
+    expect(catalog.instance('d')).toBeUndefined()
+    catalog.deregister('a')
+    expect(catalog.register(service('b', 2)).ok).toBe(true)
+    expect(catalog.instance('b-sidecar-proxy')!.Port).toBe(21_001)
+    expect(catalog.register(service('d')).ok).toBe(true)
+    expect(catalog.instance('d-sidecar-proxy')!.Port).toBe(21_000)
+  })
+
+  it('removes the sidecar with its service, and the one that a new registration no longer has', () => {
+    const catalog = new Catalog(Store.open(undefined), PORTS)
+    catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
+    catalog.register(parse({ Name: 'a', Port: 1 }))
+    expect([...catalog.instances()].map(({ ID }) => ID)).toEqual(['a'])
+    catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
+    expect(catalog.deregister('a')).toBe(true)
+    expect([...catalog.instances()]).toEqual([])
+    expect(catalog.deregister('a')).toBe(false)
+  })
+
+  it('changes no index and tells nobody when a registration says what is there already', () => {
+    const store = Store.open(undefined)
+    const catalog = new Catalog(store, PORTS)
+    const registration = parse({ Name: 'a', Port: 1, Check: { TTL: '1h' }, Connect: { SidecarService: {} } })
+    catalog.register(registration)
+    const { index } = store
+    const changes: CatalogChange[] = []
+    catalog.onChange(change => changes.push(change))
+    expect(catalog.register(registration)).toEqual({ ok: true, changed: false })
+    expect(catalog.register(parse({ Name: 'a', Port: 1, Check: { TTL: '1h' }, Connect: { SidecarService: {} } }))).toEqual({
+      ok: true,
+      changed: false,
+    })
+    expect([store.index, changes]).toEqual([index, []])
+  })
+
+  it('tells which services and proxies a change concerns', () => {
+    const catalog = new Catalog(Store.open(undefined), PORTS)
+    const changes: CatalogChange[] = []
+    catalog.onChange(change => changes.push(change))
+    catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' }, Connect: { SidecarService: {} } }))
+    catalog.setCheckStatus('c', 'passing', 'fine')
+    expect(changes.map(({ services, proxies }) => [[...services].sort(), [...proxies]])).toEqual([
+      [['a', 'a-sidecar-proxy'], ['a-sidecar-proxy']],
+      [['a'], []],
+    ])
+  })
+
+  it('takes the worst of an instance’s checks, and of its sidecar’s those of the service as well', () => {
+    const catalog = new Catalog(Store.open(undefined), PORTS)
+    catalog.register(
+      parse({
+        Name: 'a',
+        Port: 1,
+        Checks: [
+          { CheckID: 'one', TTL: '1h', Status: 'passing' },
+          { CheckID: 'two', TTL: '1h', Status: 'warning' },
+        ],
+        Connect: { SidecarService: {} },
+      }),
+    )
+    const health = (id: string) => catalog.health(catalog.instance(id)!)
+    expect([health('a'), health('a-sidecar-proxy')]).toEqual(['warning', 'warning'])
+    catalog.setCheckStatus('one', 'critical', '')
+    expect(health('a-sidecar-proxy')).toBe('critical')
+    catalog.deregisterCheck('one')
+    catalog.deregisterCheck('two')
+    expect(health('a-sidecar-proxy')).toBe('passing')
+  })
+
+  it('keeps statuses over a restart and a re-registration, so that neither takes anyone out of service', () => {
+    const store = Store.open(undefined)
+    const catalog = new Catalog(store, PORTS)
+    const definition = (interval: string) => parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TCP: 'localhost:1', Interval: interval } })
+    catalog.register(definition('5s'))
+    expect(catalog.check('c')!.status).toBe('critical')
+    catalog.setCheckStatus('c', 'passing', 'ok')
+    catalog.register(definition('6s'))
+    expect(catalog.check('c')!.status).toBe('passing')
+    expect(new Catalog(store, PORTS).check('c')).toMatchObject({ status: 'passing', output: 'ok', definition: { intervalMs: 6_000 } })
+  })
+
+  it('drops checks that a registration no longer names only when asked to', () => {
+    const catalog = new Catalog(Store.open(undefined), PORTS)
+    catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))
+    catalog.register(parse({ Name: 'a', Port: 1 }))
+    expect(catalog.check('c')).toBeDefined()
+    catalog.register(parse({ Name: 'a', Port: 1 }), true)
+    expect(catalog.check('c')).toBeUndefined()
+  })
+
+  it('refuses ids that belong to others', () => {
+    const catalog = new Catalog(Store.open(undefined), PORTS)
+    catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))
+    expect(catalog.register(parse({ Name: 'b', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))).toMatchObject({ ok: false })
+    expect(catalog.register(parse({ Name: 'b', Port: 1, Connect: { SidecarService: { ID: 'a' } } }))).toMatchObject({ ok: false })
+    const check = parseCheckDefinition({ Name: 'x', ServiceID: 'nobody', TTL: '1s' })
+    expect(check.ok && catalog.registerCheck(check.value)).toMatchObject({ ok: false })
+    expect([...catalog.instances()].map(({ ID }) => ID)).toEqual(['a'])
+  })
+})

@@ -1,0 +1,46 @@
+import { afterEach, expect, it, vi } from 'vitest'
+import { type Leaf, LeafCertificates } from '../../../src/control/certificates/leaf-certificates.js'
+import { Store } from '../../../src/control/store/store.js'
+import { CertificateAuthority } from '../../../src/mtls/ca/authority.js'
+import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
+import { testConfig } from '../../mtls/ca/support.js'
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+it('a leaf that is being signed while the root rotates is replaced soon after, as every other is', async () => {
+  const store = Store.open(undefined)
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
+  await ca.init()
+  const leaves: Leaf[] = []
+  const certificates = new LeafCertificates({
+    ca,
+    store,
+    seal: undefined,
+    datacenter: 'dc1',
+    onLeaf: leaf => leaves.push(leaf),
+    onProblem: (_service, reason) => expect.fail(reason),
+  })
+  certificates.start()
+  const before = ca.roots().ActiveRootID
+  const signed = ca.issueLeaf.bind(ca)
+  let rotate = true
+  vi.spyOn(ca, 'issueLeaf').mockImplementation(async identity => {
+    const leaf = await signed(identity)
+    if (rotate) {
+      rotate = false
+      await ca.rotateRoot()
+    }
+    return leaf
+  })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  await certificates.ensure('web')
+  expect(leaves.map(leaf => leaf.rootId)).toEqual([before])
+  await vi.advanceTimersByTimeAsync(30_000)
+  vi.useRealTimers()
+  await vi.waitFor(() => expect(leaves.map(leaf => leaf.rootId)).toEqual([before, ca.roots().ActiveRootID]))
+  certificates.stop()
+  await ca.close()
+  store.close()
+})

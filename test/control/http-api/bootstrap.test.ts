@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest'
+import { envoyBootstrap, statsTags } from '../../../src/control/http-api/bootstrap.js'
+
+const OPTIONS = {
+  proxyId: 'web-sidecar-proxy',
+  service: 'web',
+  nodeName: 'node-1',
+  datacenter: 'dc1',
+  grpcHost: '127.0.0.1',
+  grpcPort: 8502,
+  adminHost: '127.0.0.1',
+  adminPort: 19000,
+}
+// biome-ignore lint/suspicious/noExplicitAny: the document is looked into freely.
+const bootstrap = (more = {}): any => envoyBootstrap({ ...OPTIONS, ...more })
+const TD = '11111111-2222-3333-4444-555555555555.consul'
+
+/** Envoy's rule: the outer group leaves the name, the inner one is the value. */
+function extract(name: string): { rest: string; tags: Record<string, string> } {
+  const tags: Record<string, string> = {}
+  let rest = name
+  for (const { tag_name, regex } of statsTags(OPTIONS)) {
+    const match = regex === undefined ? null : new RegExp(regex).exec(name)
+    if (match === null) continue
+    tags[tag_name] = match[2] ?? ''
+    rest = name.slice(0, name.indexOf(match[1]!)) + name.slice(name.indexOf(match[1]!) + match[1]!.length)
+  }
+  return { rest, tags }
+}
+
+describe('envoyBootstrap', () => {
+  it('names the node as Consul does, and gets all else by delta ADS, waiting for it as long as it takes', () => {
+    const { node, dynamic_resources: dynamic, admin, static_resources } = bootstrap()
+    expect(node).toEqual({
+      id: 'web-sidecar-proxy',
+      cluster: 'web',
+      metadata: { namespace: 'default', partition: 'default', node_name: 'node-1' },
+    })
+    expect(dynamic.ads_config).toMatchObject({ api_type: 'DELTA_GRPC', grpc_services: { envoy_grpc: { cluster_name: 'local_agent' } } })
+    expect(dynamic.lds_config).toEqual({ ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' })
+    expect(dynamic.cds_config).toEqual(dynamic.lds_config)
+    expect(admin.address.socket_address).toEqual({ address: '127.0.0.1', port_value: 19000 })
+    expect(static_resources.clusters[0]).toMatchObject({ name: 'local_agent', type: 'STATIC', connect_timeout: '1s' })
+    expect(static_resources.listeners).toBeUndefined()
+  })
+
+  it('adds TLS, a host name, a token and a Prometheus listener when asked to', () => {
+    const { static_resources, dynamic_resources: dynamic } = bootstrap({
+      grpcHost: 'control.internal',
+      grpcCaPem: 'PEM',
+      token: 't',
+      config: { envoy_prometheus_bind_addr: '0.0.0.0:9102' },
+    })
+    const [cluster] = static_resources.clusters
+    expect(cluster.type).toBe('STRICT_DNS')
+    expect(cluster.transport_socket.typed_config).toMatchObject({
+      sni: 'control.internal',
+      common_tls_context: { validation_context: { trusted_ca: { inline_string: 'PEM' } } },
+    })
+    expect(dynamic.ads_config.grpc_services.initial_metadata).toEqual([{ key: 'x-consul-token', value: 't' }])
+    expect(static_resources.clusters[1]).toMatchObject({ name: 'self_admin' })
+    expect(static_resources.listeners[0].address.socket_address).toEqual({ address: '0.0.0.0', port_value: 9102 })
+  })
+})
+
+describe('statsTags', () => {
+  it('take a mesh cluster’s name apart', () => {
+    const { rest, tags } = extract(`cluster.v2.api.default.dc1.internal.${TD}.upstream_rq_total`)
+    expect(rest).toBe('cluster.upstream_rq_total')
+    expect(tags).toEqual({
+      'consul.destination.custom_hash': '',
+      'consul.destination.service_subset': 'v2',
+      'consul.destination.service': 'api',
+      'consul.destination.namespace': 'default',
+      'consul.destination.partition': '',
+      'consul.destination.datacenter': 'dc1',
+      'consul.destination.routing_type': 'internal',
+      'consul.destination.trust_domain': TD.replace('.consul', ''),
+      'consul.destination.target': 'v2.api.default.dc1',
+      'consul.destination.full_target': `v2.api.default.dc1.internal.${TD.replace('.consul', '')}`,
+    })
+  })
+
+  it.each([
+    [`cluster.failover-target~0~api.default.dc1.internal.${TD}.upstream_cx_total`, 'consul.destination.custom_hash', 'failover-target~0'],
+    [`cluster.deadbeef~api.default.dc1.internal.${TD}.upstream_cx_total`, 'consul.destination.service', 'api'],
+    [`cluster.api.default.peer1.external.${TD}.upstream_cx_total`, 'consul.destination.peer', 'peer1'],
+    ['http.upstream.api.default.default.dc1.downstream_rq_total', 'consul.upstream.service', 'api'],
+    ['http.upstream.api.default.default.dc1.downstream_rq_total', 'consul.upstream.datacenter', 'dc1'],
+    ['tcp.upstream_peered.api.default.peer1.downstream_cx_total', 'consul.upstream.peer', 'peer1'],
+  ])('of %s: %s is %s', (name, tag, value) => {
+    expect(extract(name).tags[tag]).toBe(value)
+  })
+
+  it('leave the stat prefix that dashboards select by, and names that are not of the mesh alone', () => {
+    expect(extract('http.upstream.api.default.default.dc1.downstream_rq_total').rest).toBe('http.upstream.downstream_rq_total')
+    for (const name of ['cluster.local_app.upstream_rq_total', 'http.public_listener.downstream_rq_total'])
+      expect(extract(name)).toEqual({ rest: name, tags: {} })
+  })
+
+  it('fix the source', () => {
+    const fixed = statsTags(OPTIONS).flatMap(({ tag_name, fixed_value }) => (fixed_value === undefined ? [] : [[tag_name, fixed_value]]))
+    expect(Object.fromEntries(fixed)).toEqual({
+      local_cluster: 'web',
+      'consul.source.service': 'web',
+      'consul.source.namespace': 'default',
+      'consul.source.partition': 'default',
+      'consul.source.datacenter': 'dc1',
+    })
+  })
+})

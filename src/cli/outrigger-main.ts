@@ -1,8 +1,6 @@
-/**
- * The `outrigger` command: parses argv, hands each command to its file under commands/. Called by bin/outrigger and by tests.
- * Invariant: whatever goes wrong ends in lines on stderr that begin with `outrigger:` and exit code 1, never in a stack trace.
- * Exit code 2 is an answer: `explain --exit-code` where it is denied.
- */
+// The `outrigger` command: parses argv, hands each command to its file under commands/. Called by bin/outrigger and by tests.
+// Invariant: whatever goes wrong ends in lines on stderr that begin with `outrigger:` and exit code 1, never in a stack trace.
+// Exit code 2 is an answer: `explain --exit-code` where it is denied.
 import { Command, CommanderError } from 'commander'
 import { AnswerCode, CliError, type CommandIo, processIo } from './commands/command-io.js'
 import { type ControlApi, controlApiFromFlags } from './commands/control-api.js'

@@ -1,8 +1,6 @@
-/**
- * The config entries that are in force: in memory for readers (`ConfigEntryIndex`), in the store for the next start.
- * Written by the HTTP API and the mesh file; read by the chain compiler, the intentions and the snapshot builder.
- * Invariant: an entry is here only if it parsed and every chain that it touches compiled with it; a refused write changes nothing.
- */
+// The config entries that are in force: in memory for readers (`ConfigEntryIndex`), in the store for the next start.
+// Written by the HTTP API and the mesh file; read by the chain compiler, the intentions and the snapshot builder.
+// Invariant: an entry is here only if it parsed and every chain that it touches compiled with it; a refused write changes nothing.
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
 import { validateWrite } from './discovery-chain/validate-write.js'
@@ -24,37 +22,37 @@ export interface EntryChangeEvent {
 }
 
 export class ConfigEntryTable implements ConfigEntryIndex {
-  readonly #store: Store
-  readonly #scope: { readonly datacenter: string; readonly trustDomain: string }
-  readonly #kinds = new Map<ConfigEntryKind, Map<string, ConfigEntry>>()
-  readonly #listeners: ((event: EntryChangeEvent) => void)[] = []
-  #size = 0
+  private readonly store: Store
+  private readonly scope: { readonly datacenter: string; readonly trustDomain: string }
+  private readonly kinds = new Map<ConfigEntryKind, Map<string, ConfigEntry>>()
+  private readonly listeners: ((event: EntryChangeEvent) => void)[] = []
+  private entryCount = 0
 
   /** `scope` names the clusters of the chains that a write is checked against. */
   constructor(store: Store, scope: { readonly datacenter: string; readonly trustDomain: string }) {
-    this.#store = store
-    this.#scope = scope
-    for (const record of store.list('config-entry')) this.#set({ ...(record.value as ConfigEntry), ...indexes(record) })
+    this.store = store
+    this.scope = scope
+    for (const record of store.list('config-entry')) this.set({ ...(record.value as ConfigEntry), ...indexes(record) })
   }
 
   get size(): number {
-    return this.#size
+    return this.entryCount
   }
 
   get<K extends ConfigEntryKind>(kind: K, name: string): EntryOfKind<K> | undefined {
-    return this.#kinds.get(kind)?.get(name) as EntryOfKind<K> | undefined
+    return this.kinds.get(kind)?.get(name) as EntryOfKind<K> | undefined
   }
 
   list<K extends ConfigEntryKind>(kind: K): readonly EntryOfKind<K>[] {
-    return [...(this.#kinds.get(kind)?.values() ?? [])] as EntryOfKind<K>[]
+    return [...(this.kinds.get(kind)?.values() ?? [])] as EntryOfKind<K>[]
   }
 
   all(): ConfigEntry[] {
-    return [...this.#kinds.values()].flatMap(named => [...named.values()])
+    return [...this.kinds.values()].flatMap(named => [...named.values()])
   }
 
   onChange(listener: (event: EntryChangeEvent) => void): void {
-    this.#listeners.push(listener)
+    this.listeners.push(listener)
   }
 
   /** `raw` is an entry in any spelling. With `cas`: written only if the entry's ModifyIndex is that (0: only if there is none). */
@@ -66,15 +64,15 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     const before = this.get(entry.Kind, entry.Name)
     if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
     if (before !== undefined && sameEntry(before, entry)) return { ok: true, changed: false }
-    if (before === undefined && this.#size >= MAX_CONFIG_ENTRIES)
+    if (before === undefined && this.entryCount >= MAX_CONFIG_ENTRIES)
       return { ok: false, errors: [{ path: '', reason: `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit` }] }
-    const errors = validateWrite({ entries: this, change: { op: 'put', entry }, ...this.#scope })
+    const errors = validateWrite({ entries: this, change: { op: 'put', entry }, ...this.scope })
     if (errors.length > 0) return { ok: false, errors }
-    this.#store.put('config-entry', key(entry.Kind, entry.Name), entry)
-    const index = this.#store.index
+    this.store.put('config-entry', key(entry.Kind, entry.Name), entry)
+    const index = this.store.index
     const after = { ...entry, CreateIndex: before?.CreateIndex ?? index, ModifyIndex: index }
-    this.#set(after)
-    this.#emit({ kind: entry.Kind, name: entry.Name, before, after })
+    this.set(after)
+    this.emit({ kind: entry.Kind, name: entry.Name, before, after })
     return { ok: true, changed: true }
   }
 
@@ -82,24 +80,24 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     const before = this.get(kind, name)
     if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
     if (before === undefined) return { ok: true, changed: false }
-    const errors = validateWrite({ entries: this, change: { op: 'delete', kind, name }, ...this.#scope })
+    const errors = validateWrite({ entries: this, change: { op: 'delete', kind, name }, ...this.scope })
     if (errors.length > 0) return { ok: false, errors }
-    this.#store.delete('config-entry', key(kind, name))
-    this.#kinds.get(kind)?.delete(name)
-    this.#size--
-    this.#emit({ kind, name, before, after: undefined })
+    this.store.delete('config-entry', key(kind, name))
+    this.kinds.get(kind)?.delete(name)
+    this.entryCount--
+    this.emit({ kind, name, before, after: undefined })
     return { ok: true, changed: true }
   }
 
-  #set(entry: ConfigEntry): void {
-    let named = this.#kinds.get(entry.Kind)
-    if (named === undefined) this.#kinds.set(entry.Kind, (named = new Map()))
-    if (!named.has(entry.Name)) this.#size++
+  private set(entry: ConfigEntry): void {
+    let named = this.kinds.get(entry.Kind)
+    if (named === undefined) this.kinds.set(entry.Kind, (named = new Map()))
+    if (!named.has(entry.Name)) this.entryCount++
     named.set(entry.Name, entry)
   }
 
-  #emit(event: EntryChangeEvent): void {
-    for (const listener of this.#listeners) listener(event)
+  private emit(event: EntryChangeEvent): void {
+    for (const listener of this.listeners) listener(event)
   }
 }
 

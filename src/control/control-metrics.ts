@@ -1,7 +1,5 @@
-/**
- * The control plane's own metrics in a prom-client registry, served as `/v1/agent/metrics?format=prometheus`. Made by `ControlPlane`;
- * gauges are read when scraped, so nothing here runs per request of the mesh.
- */
+// The control plane's own metrics in a prom-client registry, served as `/v1/agent/metrics?format=prometheus`. Made by `ControlPlane`;
+// gauges are read when scraped, so nothing here runs per request of the mesh.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 export interface ControlGauges {
@@ -29,40 +27,40 @@ export class ControlMetrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [this.registry],
   })
-  readonly acks = this.#counter('xds_acks_total', 'xDS responses acknowledged by proxies')
-  readonly nacks = this.#counter('xds_nacks_total', 'xDS responses refused by proxies')
-  readonly refusedWrites = this.#counter(
+  readonly acks = this.counter('xds_acks_total', 'xDS responses acknowledged by proxies')
+  readonly nacks = this.counter('xds_nacks_total', 'xDS responses refused by proxies')
+  readonly refusedWrites = this.counter(
     'refused_writes_total',
     'Writes that were refused because they were invalid or would break something',
   )
-  readonly meshFileErrors = this.#counter('mesh_file_errors_total', 'Problems found while reloading the mesh file')
-  readonly buildFailures = this.#counter(
+  readonly meshFileErrors = this.counter('mesh_file_errors_total', 'Problems found while reloading the mesh file')
+  readonly buildFailures = this.counter(
     'snapshot_problems_total',
     'Snapshots that could not be built, or only without a part of the configuration',
   )
-  readonly leavesIssued = this.#counter('leaves_issued_total', 'Leaf certificates issued')
+  readonly leavesIssued = this.counter('leaves_issued_total', 'Leaf certificates issued')
 
   constructor(gauges: ControlGauges) {
-    this.#gauge('service_instances', 'Registered instances, sidecars included', gauges.instances)
-    this.#gauge('proxies', 'Registered sidecars', gauges.proxies)
-    this.#gauge('proxies_connected', 'Sidecars with an open xDS stream', gauges.connectedProxies)
-    this.#gauge('proxies_synced', 'Connected sidecars that have acknowledged all they should have', gauges.syncedProxies)
-    this.#gauge('config_entries', 'Config entries in force', gauges.configEntries)
-    this.#gauge('store_index', 'Index of the last write', gauges.storeIndex)
-    this.#gauge('leaf_first_expiry_seconds', 'Seconds until the first leaf certificate ends', gauges.firstLeafExpirySeconds)
-    this.#gauge('root_expiry_seconds', 'Seconds until the active root certificate ends', gauges.rootExpirySeconds)
-    this.#gauge(
+    this.gauge('service_instances', 'Registered instances, sidecars included', gauges.instances)
+    this.gauge('proxies', 'Registered sidecars', gauges.proxies)
+    this.gauge('proxies_connected', 'Sidecars with an open xDS stream', gauges.connectedProxies)
+    this.gauge('proxies_synced', 'Connected sidecars that have acknowledged all they should have', gauges.syncedProxies)
+    this.gauge('config_entries', 'Config entries in force', gauges.configEntries)
+    this.gauge('store_index', 'Index of the last write', gauges.storeIndex)
+    this.gauge('leaf_first_expiry_seconds', 'Seconds until the first leaf certificate ends', gauges.firstLeafExpirySeconds)
+    this.gauge('root_expiry_seconds', 'Seconds until the active root certificate ends', gauges.rootExpirySeconds)
+    this.gauge(
       'intermediate_expiry_seconds',
       'Seconds until the intermediate certificate that signs leaves ends',
       gauges.intermediateExpirySeconds,
     )
   }
 
-  #counter(name: string, help: string): Counter {
+  private counter(name: string, help: string): Counter {
     return new Counter({ name: PREFIX + name, help, registers: [this.registry] })
   }
 
-  #gauge(name: string, help: string, read: () => number): void {
+  private gauge(name: string, help: string, read: () => number): void {
     new Gauge({
       name: PREFIX + name,
       help,

@@ -1,13 +1,11 @@
-/**
- * The control plane as one object: store, CA, catalog, config entries, health checks, snapshots, ADS server and HTTP API, wired.
- * Made by the command line and by tests. Who tells whom:
- *
- *   HTTP API, mesh file, health checks -> Catalog, ConfigEntryTable -> SnapshotPublisher -> AdsServer -> sidecars
- *   CertificateAuthority -> LeafCertificates -> SnapshotPublisher          all changes -> TopicIndexes -> blocking queries
- *
- * Invariant: an address other than loopback is served only with a token (gRPC: or TLS), because whoever names a proxy there receives
- * its private key.
- */
+// The control plane as one object: store, CA, catalog, config entries, health checks, snapshots, ADS server and HTTP API, wired.
+// Made by the command line and by tests. Who tells whom:
+//
+//   HTTP API, mesh file, health checks -> Catalog, ConfigEntryTable -> SnapshotPublisher -> AdsServer -> sidecars
+//   CertificateAuthority -> LeafCertificates -> SnapshotPublisher          all changes -> TopicIndexes -> blocking queries
+//
+// Invariant: an address other than loopback is served only with a token (gRPC: or TLS), because whoever names a proxy there receives
+// its private key.
 import { randomUUID, timingSafeEqual } from 'node:crypto'
 import { hostname } from 'node:os'
 import { Server as GrpcServer, type Metadata, status } from '@grpc/grpc-js'
@@ -100,47 +98,47 @@ interface Running {
 }
 
 export class ControlPlane {
-  readonly #options: ControlPlaneOptions
-  readonly #log: ControlLogger
-  readonly #cleanups: (() => Promise<void> | void)[] = []
-  #defaultPolicy: IntentionAction
-  #running: Running | undefined
-  #httpAddress: HostPort | undefined
-  #grpcAddress: HostPort | undefined
+  private readonly options: ControlPlaneOptions
+  private readonly log: ControlLogger
+  private readonly cleanups: (() => Promise<void> | void)[] = []
+  private defaultPolicy: IntentionAction
+  private running: Running | undefined
+  private httpListening: HostPort | undefined
+  private grpcListening: HostPort | undefined
 
   constructor(options: ControlPlaneOptions) {
-    this.#options = options
-    this.#log = options.log ?? silent
-    this.#defaultPolicy = options.defaultIntentionPolicy ?? 'deny'
+    this.options = options
+    this.log = options.log ?? silent
+    this.defaultPolicy = options.defaultIntentionPolicy ?? 'deny'
   }
 
   /** `host:port` as bound; only after `start`. */
   get httpAddress(): string {
-    return formatAddress(this.#httpAddress)
+    return formatAddress(this.httpListening)
   }
 
   get grpcAddress(): string {
-    return formatAddress(this.#grpcAddress)
+    return formatAddress(this.grpcListening)
   }
 
   /** Serves once it resolves. Rejects with one line that names the option, file or address at fault; nothing is left running then. */
   async start(): Promise<void> {
     try {
-      await this.#start()
+      await this.open()
     } catch (error) {
       await this.stop()
       throw error
     }
   }
 
-  async #start(): Promise<void> {
-    const options = this.#options
+  private async open(): Promise<void> {
+    const options = this.options
     const http = parseAddress(options.httpAddr ?? DEFAULT_HTTP_ADDR, '--http-addr')
     const grpc = parseAddress(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
     refuseOpenAddresses(http, grpc, options)
     const seal = options.encryptionKey === undefined ? undefined : new StateSeal(options.encryptionKey)
     const store = Store.open(options.dataDir)
-    this.#cleanups.push(() => store.close())
+    this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
     const node: NodeInfo = {
       id: nodeId(store),
@@ -156,12 +154,12 @@ export class ControlPlane {
       store: new DatabaseCaStore(store, seal),
       datacenter,
       ...(options.ca === undefined ? {} : { config: options.ca }),
-      bundleSettled: (_root, crossSigned) => this.#bundleSettled(crossSigned),
-      onProblem: reason => this.#log.warn({}, reason),
+      bundleSettled: (_root, crossSigned) => this.bundleSettled(crossSigned),
+      onProblem: reason => this.log.warn({}, reason),
     })
     await ca.init()
     ca.start()
-    this.#cleanups.push(() => ca.close())
+    this.cleanups.push(() => ca.close())
     const entries = new ConfigEntryTable(store, { datacenter, trustDomain: ca.trustDomain })
     const indexes = new TopicIndexes()
     const leaves = new LeafCertificates({
@@ -174,10 +172,10 @@ export class ControlPlane {
         indexes.bump(`leaf:${leaf.service}`, leaf.modifyIndex)
         publisher.leafChanged(leaf.service)
       },
-      onProblem: (service, reason) => this.#log.warn({ service }, `leaf certificate: ${reason}`),
+      onProblem: (service, reason) => this.log.warn({ service }, `leaf certificate: ${reason}`),
     })
     leaves.start()
-    this.#cleanups.push(() => leaves.stop())
+    this.cleanups.push(() => leaves.stop())
     const metrics: ControlMetrics = new ControlMetrics({
       instances: () => catalog.size,
       proxies: () => catalog.proxies().length,
@@ -190,11 +188,11 @@ export class ControlPlane {
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
     const ads: AdsServer = new AdsServer({
-      accept: (proxy, metadata) => this.#accept(proxy, metadata),
+      accept: (proxy, metadata) => this.accept(proxy, metadata),
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
       onSynced: nodeKey => publisher.synced(nodeKey),
-      logger: this.#log,
+      logger: this.log,
     })
     const builder = new SnapshotBuilder({
       catalog,
@@ -202,7 +200,7 @@ export class ControlPlane {
       datacenter,
       trustDomain: ca.trustDomain,
       nodeAddress: node.address,
-      defaultPolicy: () => this.#defaultPolicy,
+      defaultPolicy: () => this.defaultPolicy,
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),
       filterView: instance => healthEntry(catalog, instance, node),
@@ -216,24 +214,24 @@ export class ControlPlane {
       onPropagated: seconds => metrics.propagation.observe(seconds),
       onProblem: (proxy, reason) => {
         metrics.buildFailures.inc()
-        this.#log.warn({ proxy }, `snapshot: ${reason}`)
+        this.log.warn({ proxy }, `snapshot: ${reason}`)
       },
     })
     const healthChecks = new HealthChecks(catalog, {
-      onDeregister: (service, check) => this.#log.warn({ service, check }, 'deregistered: critical for too long'),
+      onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
     })
     followChanges({ catalog, entries, ca, indexes, publisher, store })
 
-    this.#loadMeshFile({ store, catalog, entries, publisher, metrics })
+    this.loadMeshFile({ store, catalog, entries, publisher, metrics })
     publisher.start()
-    this.#cleanups.push(() => publisher.stop())
+    this.cleanups.push(() => publisher.stop())
     healthChecks.start()
-    this.#cleanups.push(() => healthChecks.stop())
+    this.cleanups.push(() => healthChecks.stop())
 
     const grpcServer = new GrpcServer(adsServerChannelOptions())
     ads.attach(grpcServer)
-    this.#grpcAddress = await bindGrpc(grpcServer, grpc, options.grpcTls)
-    this.#cleanups.push(() => {
+    this.grpcListening = await bindGrpc(grpcServer, grpc, options.grpcTls)
+    this.cleanups.push(() => {
       ads.close()
       grpcServer.forceShutdown()
     })
@@ -252,63 +250,63 @@ export class ControlPlane {
       version: options.version ?? '0.0.0',
       token: options.httpToken,
       loopbackOnly: isLoopback(http.host),
-      defaultPolicy: () => this.#defaultPolicy,
+      defaultPolicy: () => this.defaultPolicy,
       grpc: () => ({
-        host: reachableHost(this.#grpcAddress!.host),
-        port: this.#grpcAddress!.port,
+        host: reachableHost(this.grpcListening!.host),
+        port: this.grpcListening!.port,
         caPem: options.grpcTls === undefined ? undefined : (options.grpcTls.caPem ?? options.grpcTls.certPem),
         token: options.grpcToken,
       }),
     })
-    this.#cleanups.push(async () => {
+    this.cleanups.push(async () => {
       indexes.close()
       await api.close()
     })
-    this.#running = { catalog, publisher, ads }
-    this.#httpAddress = await bindHttp(api, http)
-    this.#log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
+    this.running = { catalog, publisher, ads }
+    this.httpListening = await bindHttp(api, http)
+    this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
   }
 
   /** Stops serving and closes the store; safe to call more than once. */
   async stop(): Promise<void> {
-    this.#running = undefined
-    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup()
+    this.running = undefined
+    for (const cleanup of this.cleanups.splice(0).reverse()) await cleanup()
   }
 
-  #loadMeshFile(parts: {
+  private loadMeshFile(parts: {
     readonly store: Store
     readonly catalog: Catalog
     readonly entries: ConfigEntryTable
     readonly publisher: SnapshotPublisher
     readonly metrics: ControlMetrics
   }): void {
-    const path = this.#options.meshFile
+    const path = this.options.meshFile
     if (path === undefined) return
     const { publisher, metrics } = parts
     const setDefaultPolicy = (policy: IntentionAction): void => {
-      if (policy === this.#defaultPolicy) return
-      this.#defaultPolicy = policy
+      if (policy === this.defaultPolicy) return
+      this.defaultPolicy = policy
       publisher.allChanged()
     }
     const file = new MeshFile(path, { ...parts, setDefaultPolicy }, report => {
       metrics.meshFileErrors.inc(report.errors.length)
-      this.#reportReload(path, report)
+      this.reportReload(path, report)
     })
     const report = file.load()
     if (report.errors.length > 0) throw new Error(`${path}: ${joinErrors(report.errors)}`)
-    this.#reportReload(path, report)
+    this.reportReload(path, report)
     file.watch()
-    this.#cleanups.push(() => file.close())
+    this.cleanups.push(() => file.close())
   }
 
-  #reportReload(path: string, report: ApplyReport): void {
+  private reportReload(path: string, report: ApplyReport): void {
     const { applied, removed, unchanged, errors } = report
-    if (errors.length > 0) this.#log.error({ path, applied, removed }, `mesh file: ${joinErrors(errors)}`)
-    else this.#log.info({ path, applied, removed, unchanged }, 'mesh file read')
+    if (errors.length > 0) this.log.error({ path, applied, removed }, `mesh file: ${joinErrors(errors)}`)
+    else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')
   }
 
-  #accept(node: Node, metadata: Metadata): Acceptance {
-    const expected = this.#options.grpcToken
+  private accept(node: Node, metadata: Metadata): Acceptance {
+    const expected = this.options.grpcToken
     if (expected !== undefined) {
       const given = metadata.get('x-consul-token')[0]
       if (given === undefined) return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
@@ -324,15 +322,15 @@ export class ControlPlane {
    * Resolves when every sidecar has the bundle that now holds the next root, or the time is over. One that is not connected is waited for
    * only where no cross-sign helps it over: it may be about to come back.
    */
-  async #bundleSettled(crossSigned: boolean): Promise<void> {
-    const running = this.#running
+  private async bundleSettled(crossSigned: boolean): Promise<void> {
+    const running = this.running
     if (running === undefined) return
     running.publisher.flush()
     const deadline = performance.now() + BUNDLE_SETTLE_MS
     const settled = (): boolean =>
       running.ads.status().every(({ connected, synced }) => !connected || synced) &&
       (crossSigned || running.catalog.proxies().every(proxy => running.ads.isSynced(proxy.ID)))
-    while (this.#running !== undefined && !settled() && performance.now() < deadline)
+    while (this.running !== undefined && !settled() && performance.now() < deadline)
       await new Promise(resolve => setTimeout(resolve, BUNDLE_POLL_MS))
   }
 }

@@ -1,10 +1,8 @@
-/**
- * mesh.yaml: `services`, `config_entries` and `default_intention_policy` (deny when absent), read at start and again when it changes.
- * Called by `ControlPlane`; writes through the catalog and the config entries like any client.
- *
- * The store wins: an entry of the file is applied only when it differs from what the file said when it was last applied, so a change
- * made over HTTP outlives a restart, and lasts until the same entry is edited in the file. One that has left the file is removed.
- */
+// mesh.yaml: `services`, `config_entries` and `default_intention_policy` (deny when absent), read at start and again when it changes.
+// Called by `ControlPlane`; writes through the catalog and the config entries like any client.
+//
+// The store wins: an entry of the file is applied only when it differs from what the file said when it was last applied, so a change
+// made over HTTP outlives a restart, and lasts until the same entry is edited in the file. One that has left the file is removed.
 import { createHash } from 'node:crypto'
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
@@ -204,68 +202,68 @@ function hashOf(value: unknown): string {
 
 /** The file on disk: applies it now, and again after each change, until `close`. */
 export class MeshFile {
-  readonly #path: string
-  readonly #targets: MeshFileTargets
-  readonly #onReload: (report: ApplyReport) => void
-  #text: string | undefined
-  #watcher: FSWatcher | undefined
-  #timer: NodeJS.Timeout | undefined
+  private readonly path: string
+  private readonly targets: MeshFileTargets
+  private readonly onReload: (report: ApplyReport) => void
+  private text: string | undefined
+  private watcher: FSWatcher | undefined
+  private timer: NodeJS.Timeout | undefined
 
   constructor(path: string, targets: MeshFileTargets, onReload: (report: ApplyReport) => void) {
-    this.#path = path
-    this.#targets = targets
-    this.#onReload = onReload
+    this.path = path
+    this.targets = targets
+    this.onReload = onReload
   }
 
   /** Throws one line when the file can't be read. */
   load(): ApplyReport {
-    const text = this.#read()
-    if (text.length > MAX_MESH_FILE_BYTES) throw new Error(`${this.#path}: larger than ${MAX_MESH_FILE_BYTES} bytes`)
-    this.#text = text.toString('utf8')
-    return applyMeshFile(this.#text, this.#targets)
+    const text = this.read()
+    if (text.length > MAX_MESH_FILE_BYTES) throw new Error(`${this.path}: larger than ${MAX_MESH_FILE_BYTES} bytes`)
+    this.text = text.toString('utf8')
+    return applyMeshFile(this.text, this.targets)
   }
 
-  #read(): Buffer {
+  private read(): Buffer {
     try {
-      return readFileSync(this.#path)
+      return readFileSync(this.path)
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      throw new Error(`${this.#path}: ${code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a folder' : message}`)
+      throw new Error(`${this.path}: ${code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a folder' : message}`)
     }
   }
 
   /** Watches the folder, because editors and config mounts replace the file rather than write to it. */
   watch(): void {
-    const name = basename(this.#path)
-    this.#watcher = watch(dirname(this.#path), (_event, changed) => {
+    const name = basename(this.path)
+    this.watcher = watch(dirname(this.path), (_event, changed) => {
       // Config mounts swap a link beside the file, so any event with a name that begins with ".." counts as well.
-      if (changed === null || changed === name || changed.startsWith('..')) this.#soon()
+      if (changed === null || changed === name || changed.startsWith('..')) this.soon()
     })
-    this.#watcher.unref()
+    this.watcher.unref()
   }
 
   close(): void {
-    clearTimeout(this.#timer)
-    this.#watcher?.close()
+    clearTimeout(this.timer)
+    this.watcher?.close()
   }
 
-  #soon(): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#reload(), SETTLE_MS)
-    this.#timer.unref()
+  private soon(): void {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.reload(), SETTLE_MS)
+    this.timer.unref()
   }
 
-  #reload(): void {
+  private reload(): void {
     let text: string
     try {
-      text = readFileSync(this.#path, 'utf8')
+      text = readFileSync(this.path, 'utf8')
     } catch (error) {
       // Being replaced right now, or gone: what was applied stays.
-      this.#onReload({ applied: 0, unchanged: 0, removed: 0, errors: [{ path: '', reason: (error as Error).message }] })
+      this.onReload({ applied: 0, unchanged: 0, removed: 0, errors: [{ path: '', reason: (error as Error).message }] })
       return
     }
-    if (text === this.#text) return
-    this.#text = text
-    this.#onReload(applyMeshFile(text, this.#targets))
+    if (text === this.text) return
+    this.text = text
+    this.onReload(applyMeshFile(text, this.targets))
   }
 }

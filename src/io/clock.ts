@@ -13,12 +13,12 @@ export interface Clock {
 }
 
 /** Longest delay of a Node timer; longer ones would fire at once. */
-const maxTimerMs = 2_147_483_647
+const MAX_TIMER_MS = 2_147_483_647
 
 class NodeTimer implements Timer {
   private readonly handle: NodeJS.Timeout
   constructor(ms: number, fn: () => void) {
-    this.handle = setTimeout(fn, Math.min(Math.max(ms, 0), maxTimerMs))
+    this.handle = setTimeout(fn, Math.min(Math.max(ms, 0), MAX_TIMER_MS))
     this.handle.unref()
   }
   cancel(): void {

@@ -1,15 +1,13 @@
-/**
- * SPIFFE ids: strict syntax, and the forms that Consul gives them.
- * Called by the CA (what it signs), by peer verification in the sidecar (who the peer is) and by the control plane (whom to
- * expect). Depends on nothing. Invariant: an id has exactly one spelling, so ids are compared as strings; what could be spelt
- * in two ways (upper case, dot segments, percent signs, a trailing slash) is refused with a code of its own.
- * Source: the SPIFFE-ID specification, sections 2.1-2.4.
- */
+// SPIFFE ids: strict syntax, and the forms that Consul gives them.
+// Called by the CA (what it signs), by peer verification in the sidecar (who the peer is) and by the control plane (whom to
+// expect). Depends on nothing. Invariant: an id has exactly one spelling, so ids are compared as strings; what could be spelt
+// in two ways (upper case, dot segments, percent signs, a trailing slash) is refused with a code of its own.
+// Source: the SPIFFE-ID specification, sections 2.1-2.4.
 
 /** Longest id accepted, in bytes (SPIFFE-ID section 2.4). */
-export const maxSpiffeIdBytes = 2048
+export const MAX_SPIFFE_ID_BYTES = 2048
 /** Longest trust domain accepted, in bytes (SPIFFE-ID section 2.4). */
-export const maxTrustDomainBytes = 255
+export const MAX_TRUST_DOMAIN_BYTES = 255
 
 export type SpiffeErrorCode =
   | 'empty'
@@ -66,7 +64,7 @@ export type MeshIdentity =
   | { readonly kind: 'server'; readonly trustDomain: string; readonly datacenter: string }
   | { readonly kind: 'signing'; readonly trustDomain: string }
 
-const prefix = 'spiffe://'
+const PREFIX = 'spiffe://'
 
 function refuse(code: SpiffeErrorCode, reason: string): SpiffeResult {
   return { ok: false, error: { code, reason } }
@@ -104,8 +102,11 @@ export function checkTrustDomain(name: string): SpiffeError | undefined {
     upper = true
   }
   if (upper) return { code: 'trust-domain-upper-case', reason: `the trust domain ${show(name)} must be lower case` }
-  if (name.length > maxTrustDomainBytes) {
-    return { code: 'trust-domain-too-long', reason: `the trust domain is ${name.length} bytes long, the limit is ${maxTrustDomainBytes}` }
+  if (name.length > MAX_TRUST_DOMAIN_BYTES) {
+    return {
+      code: 'trust-domain-too-long',
+      reason: `the trust domain is ${name.length} bytes long, the limit is ${MAX_TRUST_DOMAIN_BYTES}`,
+    }
   }
   return undefined
 }
@@ -130,14 +131,14 @@ export function checkPathSegment(segment: string): SpiffeError | undefined {
 export function parseSpiffeId(uri: string): SpiffeResult {
   if (uri === '') return refuse('empty', 'the id is empty')
   // Characters outside ASCII are refused below, so the length in UTF-16 units is the length in bytes for everything accepted.
-  if (uri.length > maxSpiffeIdBytes) return refuse('too-long', `the id is ${uri.length} bytes long, the limit is ${maxSpiffeIdBytes}`)
-  if (!uri.startsWith(prefix)) return refuse('scheme', `the id ${show(uri)} does not start with "${prefix}"`)
+  if (uri.length > MAX_SPIFFE_ID_BYTES) return refuse('too-long', `the id is ${uri.length} bytes long, the limit is ${MAX_SPIFFE_ID_BYTES}`)
+  if (!uri.startsWith(PREFIX)) return refuse('scheme', `the id ${show(uri)} does not start with "${PREFIX}"`)
   const query = uri.indexOf('?')
   const fragment = uri.indexOf('#')
   if (query !== -1 && (fragment === -1 || query < fragment)) return refuse('query', `the id ${show(uri)} holds a query ("?")`)
   if (fragment !== -1) return refuse('fragment', `the id ${show(uri)} holds a fragment ("#")`)
-  const slash = uri.indexOf('/', prefix.length)
-  const trustDomain = slash === -1 ? uri.slice(prefix.length) : uri.slice(prefix.length, slash)
+  const slash = uri.indexOf('/', PREFIX.length)
+  const trustDomain = slash === -1 ? uri.slice(PREFIX.length) : uri.slice(PREFIX.length, slash)
   const domainError = checkTrustDomain(trustDomain)
   if (domainError !== undefined) return { ok: false, error: domainError }
   if (slash === -1) return { ok: true, id: { uri, trustDomain, path: '', segments: [] } }
@@ -200,15 +201,15 @@ export function formatMeshIdentity(identity: MeshIdentity): string {
   const { trustDomain } = identity
   switch (identity.kind) {
     case 'service':
-      return `${prefix}${trustDomain}${partitionPart(identity.partition)}/ns/${identity.namespace}/dc/${identity.datacenter}/svc/${identity.service}`
+      return `${PREFIX}${trustDomain}${partitionPart(identity.partition)}/ns/${identity.namespace}/dc/${identity.datacenter}/svc/${identity.service}`
     case 'mesh-gateway':
-      return `${prefix}${trustDomain}${partitionPart(identity.partition)}/gateway/mesh/dc/${identity.datacenter}`
+      return `${PREFIX}${trustDomain}${partitionPart(identity.partition)}/gateway/mesh/dc/${identity.datacenter}`
     case 'agent':
-      return `${prefix}${trustDomain}${partitionPart(identity.partition)}/agent/client/dc/${identity.datacenter}/id/${identity.agent}`
+      return `${PREFIX}${trustDomain}${partitionPart(identity.partition)}/agent/client/dc/${identity.datacenter}/id/${identity.agent}`
     case 'server':
-      return `${prefix}${trustDomain}/agent/server/dc/${identity.datacenter}`
+      return `${PREFIX}${trustDomain}/agent/server/dc/${identity.datacenter}`
     case 'signing':
-      return prefix + trustDomain
+      return PREFIX + trustDomain
     default: {
       const never: never = identity
       return never

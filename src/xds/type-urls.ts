@@ -2,22 +2,22 @@
 // subscribed to and pushed. Used by the ADS client and server, the control plane and the decoders. Every type here has its resource
 // name in field 1 of its message, which is what lets the transport read names without knowing the message.
 
-const prefix = 'type.googleapis.com/'
+const PREFIX = 'type.googleapis.com/'
 
-export const CLUSTER_TYPE = `${prefix}envoy.config.cluster.v3.Cluster`
-export const ENDPOINT_TYPE = `${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`
-export const LISTENER_TYPE = `${prefix}envoy.config.listener.v3.Listener`
-export const ROUTE_TYPE = `${prefix}envoy.config.route.v3.RouteConfiguration`
-export const SCOPED_ROUTE_TYPE = `${prefix}envoy.config.route.v3.ScopedRouteConfiguration`
-export const VIRTUAL_HOST_TYPE = `${prefix}envoy.config.route.v3.VirtualHost`
-export const SECRET_TYPE = `${prefix}envoy.extensions.transport_sockets.tls.v3.Secret`
-export const RUNTIME_TYPE = `${prefix}envoy.service.runtime.v3.Runtime`
-export const EXTENSION_CONFIG_TYPE = `${prefix}envoy.config.core.v3.TypedExtensionConfig`
+export const CLUSTER_TYPE = `${PREFIX}envoy.config.cluster.v3.Cluster`
+export const ENDPOINT_TYPE = `${PREFIX}envoy.config.endpoint.v3.ClusterLoadAssignment`
+export const LISTENER_TYPE = `${PREFIX}envoy.config.listener.v3.Listener`
+export const ROUTE_TYPE = `${PREFIX}envoy.config.route.v3.RouteConfiguration`
+export const SCOPED_ROUTE_TYPE = `${PREFIX}envoy.config.route.v3.ScopedRouteConfiguration`
+export const VIRTUAL_HOST_TYPE = `${PREFIX}envoy.config.route.v3.VirtualHost`
+export const SECRET_TYPE = `${PREFIX}envoy.extensions.transport_sockets.tls.v3.Secret`
+export const RUNTIME_TYPE = `${PREFIX}envoy.service.runtime.v3.Runtime`
+export const EXTENSION_CONFIG_TYPE = `${PREFIX}envoy.config.core.v3.TypedExtensionConfig`
 
 /** The wrapper that gives a state-of-the-world resource a name, a version or a TTL of its own. */
-export const WRAPPED_RESOURCE_TYPE = `${prefix}envoy.service.discovery.v3.Resource`
+export const WRAPPED_RESOURCE_TYPE = `${PREFIX}envoy.service.discovery.v3.Resource`
 
-const subscriptionOrder: readonly string[] = [
+const SUBSCRIPTION_ORDER: readonly string[] = [
   RUNTIME_TYPE,
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
@@ -31,16 +31,16 @@ const subscriptionOrder: readonly string[] = [
 
 /** Compares two type URLs by the order in which a client asks for them: what is depended upon first (CDS, EDS, LDS, RDS). */
 export function compareTypes(a: string, b: string): number {
-  const rankA = subscriptionOrder.indexOf(a)
-  const rankB = subscriptionOrder.indexOf(b)
-  return (rankA < 0 ? subscriptionOrder.length : rankA) - (rankB < 0 ? subscriptionOrder.length : rankB)
+  const rankA = SUBSCRIPTION_ORDER.indexOf(a)
+  const rankB = SUBSCRIPTION_ORDER.indexOf(b)
+  return (rankA < 0 ? SUBSCRIPTION_ORDER.length : rankA) - (rankB < 0 ? SUBSCRIPTION_ORDER.length : rankB)
 }
 
-const fullStateTypes: ReadonlySet<string> = new Set([CLUSTER_TYPE, LISTENER_TYPE, SCOPED_ROUTE_TYPE])
+const FULL_STATE_TYPES: ReadonlySet<string> = new Set([CLUSTER_TYPE, LISTENER_TYPE, SCOPED_ROUTE_TYPE])
 
 /** Whether a state-of-the-world response of this type is the whole state, so that what it does not name is removed (xDS protocol, "Deleting resources"). */
 export function isFullStateType(typeUrl: string): boolean {
-  return fullStateTypes.has(typeUrl)
+  return FULL_STATE_TYPES.has(typeUrl)
 }
 
 /** Full gRPC method paths of one discovery service, in both forms. */
@@ -60,7 +60,7 @@ export const ADS_METHODS = methods(
   'DeltaAggregatedResources',
 )
 
-const perType: ReadonlyMap<string, DiscoveryMethods> = new Map([
+const PER_TYPE: ReadonlyMap<string, DiscoveryMethods> = new Map([
   [CLUSTER_TYPE, methods('envoy.service.cluster.v3.ClusterDiscoveryService', 'StreamClusters', 'DeltaClusters')],
   [ENDPOINT_TYPE, methods('envoy.service.endpoint.v3.EndpointDiscoveryService', 'StreamEndpoints', 'DeltaEndpoints')],
   [LISTENER_TYPE, methods('envoy.service.listener.v3.ListenerDiscoveryService', 'StreamListeners', 'DeltaListeners')],
@@ -76,10 +76,10 @@ const perType: ReadonlyMap<string, DiscoveryMethods> = new Map([
 
 /** The service that carries this type alone (`api_config_source` instead of `ads`), or undefined if there is none that has both forms. */
 export function methodsForType(typeUrl: string): DiscoveryMethods | undefined {
-  return perType.get(typeUrl)
+  return PER_TYPE.get(typeUrl)
 }
 
 /** All types that have a service of their own, with it. */
 export function singleTypeServices(): Iterable<readonly [typeUrl: string, methods: DiscoveryMethods]> {
-  return perType
+  return PER_TYPE
 }

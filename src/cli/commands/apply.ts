@@ -1,7 +1,5 @@
-/**
- * `outrigger apply -f FILE`: writes config entries. `outrigger register -f FILE`: registers services. Called by outrigger-main.ts.
- * What is refused is reported line by line with the server's reason; the rest is written, and the command fails at its end.
- */
+// `outrigger apply -f FILE`: writes config entries. `outrigger register -f FILE`: registers services. Called by outrigger-main.ts.
+// What is refused is reported line by line with the server's reason; the rest is written, and the command fails at its end.
 import { CliError, type CommandIo } from './command-io.js'
 import { type ControlApi, RefusedError } from './control-api.js'
 import { field, type LabelledObject, readObjects } from './documents.js'

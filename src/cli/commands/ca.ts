@@ -1,6 +1,4 @@
-/**
- * `outrigger ca rotate-leaf|rotate-root|roots`: the mesh's certificates. Called by outrigger-main.ts; the control plane does the work.
- */
+// `outrigger ca rotate-leaf|rotate-root|roots`: the mesh's certificates. Called by outrigger-main.ts; the control plane does the work.
 import { type CommandIo, formatTable } from './command-io.js'
 import type { ControlApi } from './control-api.js'
 

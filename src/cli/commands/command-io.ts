@@ -1,7 +1,5 @@
-/**
- * What a command of `outrigger` may touch of the world: environment, standard streams, files. Made by outrigger-main.ts; tests give
- * their own. `CliError` is the one way for a command to fail: its message is the line that the user sees, the exit code 1.
- */
+// What a command of `outrigger` may touch of the world: environment, standard streams, files. Made by outrigger-main.ts; tests give
+// their own. `CliError` is the one way for a command to fail: its message is the line that the user sees, the exit code 1.
 import { readFileSync } from 'node:fs'
 
 export interface CommandIo {

@@ -1,8 +1,6 @@
-/**
- * HTTP client of a control plane (ours, or any agent with Consul's API), as the commands use it. Address and token come from flags or
- * Consul's environment variables. On `node:http` rather than `fetch`, because Consul's addresses may be unix sockets and private CAs.
- * Every failure is a `CliError` of one line that names the address, or carries the server's own reason.
- */
+// HTTP client of a control plane (ours, or any agent with Consul's API), as the commands use it. Address and token come from flags or
+// Consul's environment variables. On `node:http` rather than `fetch`, because Consul's addresses may be unix sockets and private CAs.
+// Every failure is a `CliError` of one line that names the address, or carries the server's own reason.
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { CliError, type CommandIo } from './command-io.js'
@@ -51,21 +49,21 @@ export function controlApiFromFlags(flags: { readonly httpAddr?: string; readonl
 }
 
 export class ControlApi {
-  readonly #shown: string
-  readonly #target: RequestOptions
-  readonly #https: boolean
-  readonly #headers: Record<string, string>
+  private readonly shown: string
+  private readonly target: RequestOptions
+  private readonly https: boolean
+  private readonly headers: Record<string, string>
 
   constructor({ address, token, caPem }: ControlApiOptions) {
     const { shown, https, target } = parseAddress(address)
-    this.#shown = shown
-    this.#https = https
-    this.#target = caPem === undefined ? target : ({ ...target, ca: caPem } as RequestOptions)
-    this.#headers = token === undefined ? {} : { 'X-Consul-Token': token }
+    this.shown = shown
+    this.https = https
+    this.target = caPem === undefined ? target : ({ ...target, ca: caPem } as RequestOptions)
+    this.headers = token === undefined ? {} : { 'X-Consul-Token': token }
   }
 
   get(path: string): Promise<ControlAnswer> {
-    return this.#send('GET', path, undefined)
+    return this.send('GET', path, undefined)
   }
 
   async getJson<T>(path: string): Promise<T> {
@@ -73,38 +71,38 @@ export class ControlApi {
     try {
       return JSON.parse(text) as T
     } catch {
-      throw new CliError(`${this.#shown}: GET ${path} was not answered with JSON: is this a control plane?`)
+      throw new CliError(`${this.shown}: GET ${path} was not answered with JSON: is this a control plane?`)
     }
   }
 
   put(path: string, body?: unknown): Promise<ControlAnswer> {
-    return this.#send('PUT', path, body === undefined ? undefined : JSON.stringify(body))
+    return this.send('PUT', path, body === undefined ? undefined : JSON.stringify(body))
   }
 
   delete(path: string): Promise<ControlAnswer> {
-    return this.#send('DELETE', path, undefined)
+    return this.send('DELETE', path, undefined)
   }
 
-  #send(method: string, path: string, body: string | undefined): Promise<ControlAnswer> {
+  private send(method: string, path: string, body: string | undefined): Promise<ControlAnswer> {
     const options: RequestOptions = {
-      ...this.#target,
+      ...this.target,
       method,
       path,
       headers: {
-        ...this.#headers,
+        ...this.headers,
         ...(body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }),
       },
       timeout: REQUEST_TIMEOUT_MS,
     }
     return new Promise((resolve, reject) => {
-      const request = (this.#https ? httpsRequest : httpRequest)(options, response => {
-        readAnswer(response, this.#shown).then(resolve, reject)
+      const request = (this.https ? httpsRequest : httpRequest)(options, response => {
+        readAnswer(response, this.shown).then(resolve, reject)
       })
       request.on('timeout', () => request.destroy(new Error(`no answer within ${REQUEST_TIMEOUT_MS / 1000} s`)))
       request.on('error', (error: NodeJS.ErrnoException) =>
         reject(
           new CliError(
-            `cannot reach the control plane at ${this.#shown}: ${reasonOf(error)} (--http-addr or CONSUL_HTTP_ADDR says where it is)`,
+            `cannot reach the control plane at ${this.shown}: ${reasonOf(error)} (--http-addr or CONSUL_HTTP_ADDR says where it is)`,
           ),
         ),
       )

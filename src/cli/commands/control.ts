@@ -1,8 +1,6 @@
-/**
- * `outrigger control`: the control plane as a process. Turns flags, environment and files into `ControlPlaneOptions`, starts it, stops
- * it on SIGTERM or SIGINT. Called by outrigger-main.ts, which loads this file only for this command (the control plane is most of the
- * program's start-up time). Secrets come by file or environment: a command line is for everyone to read.
- */
+// `outrigger control`: the control plane as a process. Turns flags, environment and files into `ControlPlaneOptions`, starts it, stops
+// it on SIGTERM or SIGINT. Called by outrigger-main.ts, which loads this file only for this command (the control plane is most of the
+// program's start-up time). Secrets come by file or environment: a command line is for everyone to read.
 import pino from 'pino'
 import { ControlPlane, type ControlPlaneOptions } from '../../control/control-plane.js'
 import { decodeCaConfig } from '../../mtls/ca/config.js'

@@ -1,7 +1,5 @@
-/**
- * Files given to `apply` and `register`: YAML or JSON, several documents, each an object or a list of objects.
- * Every object keeps a label that says where it stood, for error messages.
- */
+// Files given to `apply` and `register`: YAML or JSON, several documents, each an object or a list of objects.
+// Every object keeps a label that says where it stood, for error messages.
 import { parseAllDocuments } from 'yaml'
 import { CliError } from './command-io.js'
 

@@ -1,7 +1,5 @@
-/**
- * `outrigger explain` and `outrigger intention ...`: who may call whom, and which rule says so. The control plane answers from the code
- * that compiles what sidecars enforce; here it is only printed. Called by outrigger-main.ts.
- */
+// `outrigger explain` and `outrigger intention ...`: who may call whom, and which rule says so. The control plane answers from the code
+// that compiles what sidecars enforce; here it is only printed. Called by outrigger-main.ts.
 import { AnswerCode, type CommandIo, formatTable } from './command-io.js'
 import type { ControlApi } from './control-api.js'
 

@@ -1,7 +1,5 @@
-/**
- * `outrigger proxies` (which sidecars are connected and what they have acknowledged) and `outrigger bootstrap` (the Envoy bootstrap of
- * one of them). Called by outrigger-main.ts.
- */
+// `outrigger proxies` (which sidecars are connected and what they have acknowledged) and `outrigger bootstrap` (the Envoy bootstrap of
+// one of them). Called by outrigger-main.ts.
 import { type CommandIo, formatTable } from './command-io.js'
 import type { ControlApi } from './control-api.js'
 

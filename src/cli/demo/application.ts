@@ -1,9 +1,7 @@
-/**
- * A small real HTTP server, run by the demo as a process of its own: `node application.js NAME VERSION PORT [UPSTREAM_PORT]`.
- * With an upstream port every request is passed on to the sidecar's upstream listener and the answer told as JSON with the upstream's
- * status; without one it answers itself, with the caller that its sidecar vouches for. `GET /callers` says who has called so far.
- * It knows nothing of the mesh: identity, encryption, splits and refusals are all the sidecars' work.
- */
+// A small real HTTP server, run by the demo as a process of its own: `node application.js NAME VERSION PORT [UPSTREAM_PORT]`.
+// With an upstream port every request is passed on to the sidecar's upstream listener and the answer told as JSON with the upstream's
+// status; without one it answers itself, with the caller that its sidecar vouches for. `GET /callers` says who has called so far.
+// It knows nothing of the mesh: identity, encryption, splits and refusals are all the sidecars' work.
 import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { STEP_HEADER } from './mesh.js'
 import { DEMO_HOST } from './port-table.js'

@@ -1,8 +1,6 @@
-/**
- * `npm run demo`: a mesh on this machine with traffic in it. Starts the processes, runs the steps, prints what to try, and ends it all
- * on Ctrl-C; with `--once` it ends by itself, with 0 only if every fact held.
- * Invariant: every process that it started and its temporary folder are gone when it is.
- */
+// `npm run demo`: a mesh on this machine with traffic in it. Starts the processes, runs the steps, prints what to try, and ends it all
+// on Ctrl-C; with `--once` it ends by itself, with 0 only if every fact held.
+// Invariant: every process that it started and its temporary folder are gone when it is.
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'

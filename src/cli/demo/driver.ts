@@ -1,8 +1,6 @@
-/**
- * The demo's traffic: requests to web's application over kept connections, tallied by version and by the config step that routed them.
- * Used by steps.ts. A request counts in the tally that was current when it started, so what was under way during a change is never
- * taken for traffic after it.
- */
+// The demo's traffic: requests to web's application over kept connections, tallied by version and by the config step that routed them.
+// Used by steps.ts. A request counts in the tally that was current when it started, so what was under way during a change is never
+// taken for traffic after it.
 import { Agent, request as httpRequest } from 'node:http'
 import { STEP_HEADER } from './mesh.js'
 import { DEMO_HOST } from './port-table.js'
@@ -30,7 +28,7 @@ export class Tally {
   readonly failures: string[] = []
   readonly versions = new Map<string, number>()
   xfcc = ''
-  readonly #waiters: { readonly requests: number; readonly resolve: () => void }[] = []
+  private readonly waiters: { readonly requests: number; readonly resolve: () => void }[] = []
 
   add(reply: Reply): void {
     this.requests++
@@ -41,14 +39,14 @@ export class Tally {
       this.failed++
       if (this.failures.length < MAX_KEPT_FAILURES) this.failures.push(`${reply.status || 'no answer'}: ${reply.text.trim()}`)
     }
-    for (let i = this.#waiters.length - 1; i >= 0; i--)
-      if (this.#waiters[i]!.requests <= this.requests) this.#waiters.splice(i, 1)[0]!.resolve()
+    for (let i = this.waiters.length - 1; i >= 0; i--)
+      if (this.waiters[i]!.requests <= this.requests) this.waiters.splice(i, 1)[0]!.resolve()
   }
 
   /** Resolves once that many requests have been answered (or have failed). */
   reached(requests: number): Promise<void> {
     if (this.requests >= requests) return Promise.resolve()
-    return new Promise(resolve => this.#waiters.push({ requests, resolve }))
+    return new Promise(resolve => this.waiters.push({ requests, resolve }))
   }
 
   /** Per cent of the answered requests. */
@@ -117,50 +115,50 @@ function readReply(status: number, text: string): Reply {
 export class Traffic {
   /** All requests since the start. */
   readonly total = new Tally()
-  readonly #port: number
-  readonly #agent: Agent
-  readonly #connections: number
-  readonly #watchers: { readonly step: string; readonly resolve: (at: number) => void }[] = []
-  #current = new Tally()
-  #stopped = false
-  #workers: Promise<void>[] = []
+  private readonly port: number
+  private readonly agent: Agent
+  private readonly connections: number
+  private readonly watchers: { readonly step: string; readonly resolve: (at: number) => void }[] = []
+  private current = new Tally()
+  private stopped = false
+  private workers: Promise<void>[] = []
 
   constructor(port: number, connections: number) {
-    this.#port = port
-    this.#connections = connections
-    this.#agent = new Agent({ keepAlive: true, maxSockets: connections })
+    this.port = port
+    this.connections = connections
+    this.agent = new Agent({ keepAlive: true, maxSockets: connections })
   }
 
   start(): void {
-    this.#workers = Array.from({ length: this.#connections }, () => this.#work())
+    this.workers = Array.from({ length: this.connections }, () => this.work())
   }
 
   /** A new tally for the requests that start from now on. */
   newTally(): Tally {
-    this.#current = new Tally()
-    return this.#current
+    this.current = new Tally()
+    return this.current
   }
 
   /** Resolves with the time of the first answer that this step of the config routed. */
   firstOf(step: string): Promise<number> {
-    return new Promise(resolve => this.#watchers.push({ step, resolve }))
+    return new Promise(resolve => this.watchers.push({ step, resolve }))
   }
 
   /** Resolves when the requests under way are answered. */
   async stop(): Promise<void> {
-    this.#stopped = true
-    await Promise.all(this.#workers)
-    this.#agent.destroy()
+    this.stopped = true
+    await Promise.all(this.workers)
+    this.agent.destroy()
   }
 
-  async #work(): Promise<void> {
-    while (!this.#stopped) {
-      const tally = this.#current
-      const reply = await call(this.#port, '/orders', this.#agent)
+  private async work(): Promise<void> {
+    while (!this.stopped) {
+      const tally = this.current
+      const reply = await call(this.port, '/orders', this.agent)
       tally.add(reply)
       this.total.add(reply)
-      for (let i = this.#watchers.length - 1; i >= 0; i--)
-        if (this.#watchers[i]!.step === reply.step) this.#watchers.splice(i, 1)[0]!.resolve(reply.at)
+      for (let i = this.watchers.length - 1; i >= 0; i--)
+        if (this.watchers[i]!.step === reply.step) this.watchers.splice(i, 1)[0]!.resolve(reply.at)
     }
   }
 }

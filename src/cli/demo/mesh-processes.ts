@@ -1,7 +1,5 @@
-/**
- * Starts the demo's mesh: control plane, applications, one sidecar beside each, all as processes of their own and by the same commands
- * that a user would type. Used by demo-main.ts; steps.ts asks it about the running mesh.
- */
+// Starts the demo's mesh: control plane, applications, one sidecar beside each, all as processes of their own and by the same commands
+// that a user would type. Used by demo-main.ts; steps.ts asks it about the running mesh.
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,21 +27,21 @@ export class Mesh {
   readonly table: PortTable
   readonly api: ControlApi
   readonly processes: Processes
-  readonly #options: MeshOptions
+  private readonly options: MeshOptions
 
   constructor(options: MeshOptions) {
-    this.#options = options
+    this.options = options
     this.table = options.table
     this.processes = options.processes
     this.api = new ControlApi({ address: `${DEMO_HOST}:${options.table.http}` })
   }
 
   isEnvoy(id: InstanceId): boolean {
-    return this.#options.envoy.instances.has(id)
+    return this.options.envoy.instances.has(id)
   }
 
   async startControlPlane(): Promise<void> {
-    const { table, folder, processes } = this.#options
+    const { table, folder, processes } = this.options
     const meshFile = join(folder, 'mesh.yaml')
     writeFileSync(meshFile, stringify(demoMesh(table)))
     const addresses = ['--http-addr', `${DEMO_HOST}:${table.http}`, '--grpc-addr', `${DEMO_HOST}:${table.xds}`]
@@ -83,14 +81,14 @@ export class Mesh {
     let ready = 0
     await Promise.all(
       INSTANCE_IDS.map(async id => {
-        await this.#startSidecar(id)
+        await this.startSidecar(id)
         onReady(++ready)
       }),
     )
   }
 
-  async #startSidecar(id: InstanceId): Promise<void> {
-    const { folder, processes, envoy } = this.#options
+  private async startSidecar(id: InstanceId): Promise<void> {
+    const { folder, processes, envoy } = this.options
     const { admin } = this.table.instances[id]
     const bootstrap = await this.outrigger('bootstrap', '--proxy-id', proxyId(id), '--admin-bind', `${DEMO_HOST}:${admin}`)
     const file = join(folder, `${id}-bootstrap.json`)

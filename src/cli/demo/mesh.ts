@@ -1,7 +1,5 @@
-/**
- * The demo's mesh as mesh.yaml has it (examples/mesh.yaml is this with the default ports), and the splitter entry of each canary step.
- * Used by demo-main.ts (the file that `outrigger control -c` reads) and steps.ts (the entries that `outrigger apply -f` writes).
- */
+// The demo's mesh as mesh.yaml has it (examples/mesh.yaml is this with the default ports), and the splitter entry of each canary step.
+// Used by demo-main.ts (the file that `outrigger control -c` reads) and steps.ts (the entries that `outrigger apply -f` writes).
 import { DEMO_HOST, type InstanceId, type PortTable } from './port-table.js'
 
 /** Set by the split on every response, so that the demo sees which version of the config routed it. */

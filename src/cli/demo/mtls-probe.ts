@@ -1,7 +1,5 @@
-/**
- * A mesh client made by hand: mutual TLS to a sidecar's public listener with the certificate of a service, as another sidecar would.
- * Used by steps.ts to see which certificate a sidecar serves and that connections outlive a rotation.
- */
+// A mesh client made by hand: mutual TLS to a sidecar's public listener with the certificate of a service, as another sidecar would.
+// Used by steps.ts to see which certificate a sidecar serves and that connections outlive a rotation.
 import { Agent, request as httpsRequest } from 'node:https'
 import { type ConnectionOptions, connect, type PeerCertificate, type TLSSocket } from 'node:tls'
 import { DEMO_HOST } from './port-table.js'
@@ -51,34 +49,34 @@ export function plainSerial(serial: string): string {
 
 /** One connection that is kept and used again. */
 export class HeldConnection {
-  readonly #agent: Agent
-  readonly #port: number
-  #first: TLSSocket | undefined
+  private readonly agent: Agent
+  private readonly port: number
+  private first: TLSSocket | undefined
 
   constructor(port: number, identity: MeshIdentity, spiffeId: string) {
-    this.#port = port
-    this.#agent = new Agent({ ...tlsOptions(identity, spiffeId), keepAlive: true, maxSockets: 1, maxCachedSessions: 0 })
+    this.port = port
+    this.agent = new Agent({ ...tlsOptions(identity, spiffeId), keepAlive: true, maxSockets: 1, maxCachedSessions: 0 })
   }
 
   /** Resolves with the status and whether it came on the same connection as the first request. */
   request(path: string): Promise<{ readonly status: number; readonly same: boolean }> {
     return new Promise((resolve, reject) => {
-      const request = httpsRequest({ agent: this.#agent, host: DEMO_HOST, port: this.#port, path, timeout: TIMEOUT_MS }, response => {
+      const request = httpsRequest({ agent: this.agent, host: DEMO_HOST, port: this.port, path, timeout: TIMEOUT_MS }, response => {
         // Taken now: at the end the response gives its socket back to the agent.
         const socket = response.socket as TLSSocket
-        this.#first ??= socket
-        const same = this.#first === socket
+        this.first ??= socket
+        const same = this.first === socket
         response.resume()
         response.on('error', reject)
         response.on('end', () => resolve({ status: response.statusCode ?? 0, same }))
       })
-      request.on('timeout', () => request.destroy(new Error(`no answer on port ${this.#port} within ${TIMEOUT_MS / 1000} s`)))
+      request.on('timeout', () => request.destroy(new Error(`no answer on port ${this.port} within ${TIMEOUT_MS / 1000} s`)))
       request.on('error', reject)
       request.end()
     })
   }
 
   close(): void {
-    this.#agent.destroy()
+    this.agent.destroy()
   }
 }

@@ -1,7 +1,5 @@
-/**
- * The demo's one table of ports: who listens where on 127.0.0.1. Used by everything else in this folder; `--port-base` moves the whole
- * table. `portsInUse` looks before anything is started, so that a busy port is named instead of failing a child process.
- */
+// The demo's one table of ports: who listens where on 127.0.0.1. Used by everything else in this folder; `--port-base` moves the whole
+// table. `portsInUse` looks before anything is started, so that a busy port is named instead of failing a child process.
 import { createServer } from 'node:net'
 
 export const DEMO_HOST = '127.0.0.1'

@@ -6,41 +6,41 @@ const BAR_WIDTH = 30
 const REDRAW_MS = 50
 
 export class Progress {
-  readonly #out: NodeJS.WriteStream
-  #drawn = false
-  #lastDrawn = 0
+  private readonly out: NodeJS.WriteStream
+  private drawn = false
+  private lastDrawn = 0
 
   constructor(out: NodeJS.WriteStream) {
-    this.#out = out
+    this.out = out
     // Closed by `| head`: the demo goes on to its end, where it stops its processes.
     out.on('error', () => {})
   }
 
   line(text = ''): void {
-    this.#clear()
-    this.#out.write(`${text}\n`)
+    this.clear()
+    this.out.write(`${text}\n`)
   }
 
   /** Shows the bar; at `total` it goes away. */
   bar(label: string, done: number, total: number): void {
-    if (!this.#out.isTTY) return
+    if (!this.out.isTTY) return
     if (done >= total) {
-      this.#clear()
+      this.clear()
       return
     }
     const now = performance.now()
-    if (now - this.#lastDrawn < REDRAW_MS) return
-    this.#lastDrawn = now
+    if (now - this.lastDrawn < REDRAW_MS) return
+    this.lastDrawn = now
     const filled = Math.floor((BAR_WIDTH * done) / total)
     const text = `   [${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${done.toLocaleString('en')}/${total.toLocaleString('en')} ${label}`
-    this.#clear()
-    this.#out.write(text.slice(0, Math.max(0, (this.#out.columns || 80) - 1)))
-    this.#drawn = true
+    this.clear()
+    this.out.write(text.slice(0, Math.max(0, (this.out.columns || 80) - 1)))
+    this.drawn = true
   }
 
-  #clear(): void {
-    if (!this.#drawn) return
-    this.#out.write('\r\x1b[K')
-    this.#drawn = false
+  private clear(): void {
+    if (!this.drawn) return
+    this.out.write('\r\x1b[K')
+    this.drawn = false
   }
 }

@@ -1,7 +1,5 @@
-/**
- * The five things that the demo shows, each a function that makes traffic, changes something and checks what was seen.
- * Called by demo-main.ts in this order.
- */
+// The five things that the demo shows, each a function that makes traffic, changes something and checks what was seen.
+// Called by demo-main.ts in this order.
 import type { RotatedLeaf } from '../commands/ca.js'
 import { call, sendRequests, type Tally, Traffic } from './driver.js'
 import type { Facts } from './facts.js'

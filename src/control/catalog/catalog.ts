@@ -1,9 +1,7 @@
-/**
- * The catalog: service instances, their sidecars and their checks, in memory and in the store. One node's worth: every instance
- * registered here is on the agent's node, as with Consul's agent API; addresses tell where it listens.
- * Written by the HTTP API, the mesh file and the health checks; read by the snapshot builder, which listens to `onChange`.
- * Invariant: memory changes only after the store's transaction has committed, and listeners are told after that.
- */
+// The catalog: service instances, their sidecars and their checks, in memory and in the store. One node's worth: every instance
+// registered here is on the agent's node, as with Consul's agent API; addresses tell where it listens.
+// Written by the HTTP API, the mesh file and the health checks; read by the snapshot builder, which listens to `onChange`.
+// Invariant: memory changes only after the store's transaction has committed, and listeners are told after that.
 import type { ConfigError } from '../config-entries/types.js'
 import type { Store } from '../store/store.js'
 import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
@@ -45,78 +43,78 @@ export type RegisterResult =
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
 export class Catalog {
-  readonly #store: Store
-  readonly #options: CatalogOptions
-  readonly #instances = new Map<string, CatalogInstance>()
-  readonly #byName = new Map<string, Set<string>>()
+  private readonly store: Store
+  private readonly options: CatalogOptions
+  private readonly instancesByKey = new Map<string, CatalogInstance>()
+  private readonly byName = new Map<string, Set<string>>()
   /** Connect proxies by the name of the service they stand before. */
-  readonly #proxiesByDestination = new Map<string, Set<string>>()
-  readonly #checks = new Map<string, CatalogCheck>()
-  readonly #checksByService = new Map<string, Set<string>>()
-  readonly #listeners: ((change: CatalogChange) => void)[] = []
+  private readonly proxiesByDestination = new Map<string, Set<string>>()
+  private readonly checksByKey = new Map<string, CatalogCheck>()
+  private readonly checksByService = new Map<string, Set<string>>()
+  private readonly listeners: ((change: CatalogChange) => void)[] = []
 
   constructor(store: Store, options: CatalogOptions) {
-    this.#store = store
-    this.#options = options
+    this.store = store
+    this.options = options
     for (const record of store.list('service')) {
       const instance = record.value as ServiceInstance
-      this.#add({ ...instance, CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex })
+      this.add({ ...instance, CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex })
     }
     for (const record of store.list('check')) {
       const check = record.value as Omit<CatalogCheck, 'CreateIndex' | 'ModifyIndex'>
-      this.#addCheck({ ...check, CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex })
+      this.addCheck({ ...check, CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex })
     }
   }
 
   onChange(listener: (change: CatalogChange) => void): void {
-    this.#listeners.push(listener)
+    this.listeners.push(listener)
   }
 
   instance(id: string): CatalogInstance | undefined {
-    return this.#instances.get(id)
+    return this.instancesByKey.get(id)
   }
 
   instances(): IterableIterator<CatalogInstance> {
-    return this.#instances.values()
+    return this.instancesByKey.values()
   }
 
   get size(): number {
-    return this.#instances.size
+    return this.instancesByKey.size
   }
 
   serviceNames(): IterableIterator<string> {
-    return this.#byName.keys()
+    return this.byName.keys()
   }
 
   /** Instances registered under `name`, in order of their ids. */
   instancesOf(name: string): CatalogInstance[] {
-    return this.#sorted(this.#byName.get(name))
+    return this.sorted(this.byName.get(name))
   }
 
   /** Proxies that stand before service `name`, and its connect-native instances, in order of their ids. */
   connectInstancesOf(name: string): CatalogInstance[] {
-    const proxies = this.#sorted(this.#proxiesByDestination.get(name))
+    const proxies = this.sorted(this.proxiesByDestination.get(name))
     const native = this.instancesOf(name).filter(instance => instance.Native)
     return native.length === 0 ? proxies : [...proxies, ...native].sort((a, b) => (a.ID < b.ID ? -1 : 1))
   }
 
   proxies(): CatalogInstance[] {
-    return [...this.#instances.values()].filter(instance => instance.Kind === 'connect-proxy')
+    return [...this.instancesByKey.values()].filter(instance => instance.Kind === 'connect-proxy')
   }
 
   check(id: string): CatalogCheck | undefined {
-    return this.#checks.get(id)
+    return this.checksByKey.get(id)
   }
 
   checks(): IterableIterator<CatalogCheck> {
-    return this.#checks.values()
+    return this.checksByKey.values()
   }
 
   /** Checks of one instance: the node's, and for a proxy also those of the instance behind it (Consul's alias check of sidecars). */
   checksOf(instance: ServiceInstance): CatalogCheck[] {
-    const own = [...this.#ownChecks(NODE), ...this.#ownChecks(instance.ID)]
+    const own = [...this.ownChecks(NODE), ...this.ownChecks(instance.ID)]
     const behind = instance.Proxy?.DestinationServiceID
-    return behind === undefined || behind === '' || behind === instance.ID ? own : [...own, ...this.#ownChecks(behind)]
+    return behind === undefined || behind === '' || behind === instance.ID ? own : [...own, ...this.ownChecks(behind)]
   }
 
   /** The worst status of an instance's checks; an instance without checks is passing. */
@@ -131,92 +129,92 @@ export class Catalog {
    */
   register(registration: Registration, replaceExistingChecks = false): RegisterResult {
     const errors: ConfigError[] = []
-    const sidecar = registration.sidecar === undefined ? undefined : this.#withPort(registration.sidecar, errors)
+    const sidecar = registration.sidecar === undefined ? undefined : this.withPort(registration.sidecar, errors)
     const wanted = sidecar === undefined ? [registration.instance] : [registration.instance, sidecar]
-    const added = wanted.filter(instance => !this.#instances.has(instance.ID)).length
-    if (this.#instances.size + added > MAX_INSTANCES)
+    const added = wanted.filter(instance => !this.instancesByKey.has(instance.ID)).length
+    if (this.instancesByKey.size + added > MAX_INSTANCES)
       errors.push({ path: '', reason: `the catalog is full (limit ${MAX_INSTANCES} instances)` })
     for (const check of registration.checks) {
-      const other = this.#checks.get(check.CheckID)
+      const other = this.checksByKey.get(check.CheckID)
       if (other !== undefined && !wanted.some(instance => instance.ID === other.definition.ServiceID))
         errors.push({ path: 'Check.CheckID', reason: `"${check.CheckID}" belongs to service ${other.definition.ServiceID}` })
     }
-    const other = sidecar === undefined ? undefined : this.#instances.get(sidecar.ID)
+    const other = sidecar === undefined ? undefined : this.instancesByKey.get(sidecar.ID)
     if (other !== undefined && other.Proxy?.DestinationServiceID !== registration.instance.ID)
       errors.push({ path: 'Connect.SidecarService.ID', reason: `"${other.ID}" is another service` })
     if (errors.length > 0) return { ok: false, errors }
 
-    const dropped = this.#sidecarsOf(registration.instance.ID).filter(instance => instance.ID !== sidecar?.ID)
-    const instances = wanted.filter(instance => !sameContent(this.#instances.get(instance.ID), instance))
-    const checks = registration.checks.filter(check => !sameContent(this.#checks.get(check.CheckID)?.definition, check))
+    const dropped = this.sidecarsOf(registration.instance.ID).filter(instance => instance.ID !== sidecar?.ID)
+    const instances = wanted.filter(instance => !sameContent(this.instancesByKey.get(instance.ID), instance))
+    const checks = registration.checks.filter(check => !sameContent(this.checksByKey.get(check.CheckID)?.definition, check))
     const keep = new Set(registration.checks.map(check => check.CheckID))
     const staleChecks = [...(replaceExistingChecks ? wanted : []), ...dropped].flatMap(instance =>
-      this.#ownChecks(instance.ID).filter(({ definition }) => !keep.has(definition.CheckID) && definition.Type !== 'maintenance'),
+      this.ownChecks(instance.ID).filter(({ definition }) => !keep.has(definition.CheckID) && definition.Type !== 'maintenance'),
     )
     if (instances.length + checks.length + dropped.length + staleChecks.length === 0) return { ok: true, changed: false }
 
     const change = new ChangeSet()
-    for (const instance of [...wanted, ...dropped]) change.add(this.#instances.get(instance.ID)).add(instance)
-    this.#store.transaction(index => {
-      for (const instance of dropped) this.#store.delete('service', instance.ID)
-      for (const check of staleChecks) this.#store.delete('check', check.definition.CheckID)
-      for (const instance of instances) this.#store.put('service', instance.ID, instance)
-      for (const check of checks) this.#store.put('check', check.CheckID, this.#freshCheck(check, index))
+    for (const instance of [...wanted, ...dropped]) change.add(this.instancesByKey.get(instance.ID)).add(instance)
+    this.store.transaction(index => {
+      for (const instance of dropped) this.store.delete('service', instance.ID)
+      for (const check of staleChecks) this.store.delete('check', check.definition.CheckID)
+      for (const instance of instances) this.store.put('service', instance.ID, instance)
+      for (const check of checks) this.store.put('check', check.CheckID, this.freshCheck(check, index))
     })
-    const index = this.#store.index
-    for (const instance of dropped) this.#remove(instance.ID)
-    for (const check of staleChecks) this.#removeCheck(check.definition.CheckID)
+    const index = this.store.index
+    for (const instance of dropped) this.remove(instance.ID)
+    for (const check of staleChecks) this.removeCheck(check.definition.CheckID)
     for (const instance of instances) {
-      const before = this.#instances.get(instance.ID)
-      this.#remove(instance.ID)
-      this.#add({ ...instance, CreateIndex: before?.CreateIndex ?? index, ModifyIndex: index })
+      const before = this.instancesByKey.get(instance.ID)
+      this.remove(instance.ID)
+      this.add({ ...instance, CreateIndex: before?.CreateIndex ?? index, ModifyIndex: index })
     }
-    for (const check of checks) this.#addCheck(this.#freshCheck(check, index))
-    this.#emit(change)
+    for (const check of checks) this.addCheck(this.freshCheck(check, index))
+    this.emit(change)
     return { ok: true, changed: true }
   }
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */
   deregister(id: string): boolean {
-    const instance = this.#instances.get(id)
+    const instance = this.instancesByKey.get(id)
     if (instance === undefined) return false
-    const gone = [instance, ...this.#sidecarsOf(id)]
-    const checks = gone.flatMap(one => this.#ownChecks(one.ID))
+    const gone = [instance, ...this.sidecarsOf(id)]
+    const checks = gone.flatMap(one => this.ownChecks(one.ID))
     const change = new ChangeSet()
     for (const one of gone) change.add(one)
-    this.#store.transaction(() => {
-      for (const one of gone) this.#store.delete('service', one.ID)
-      for (const check of checks) this.#store.delete('check', check.definition.CheckID)
+    this.store.transaction(() => {
+      for (const one of gone) this.store.delete('service', one.ID)
+      for (const check of checks) this.store.delete('check', check.definition.CheckID)
     })
-    for (const one of gone) this.#remove(one.ID)
-    for (const check of checks) this.#removeCheck(check.definition.CheckID)
-    this.#emit(change)
+    for (const one of gone) this.remove(one.ID)
+    for (const check of checks) this.removeCheck(check.definition.CheckID)
+    this.emit(change)
     return true
   }
 
   /** Adds one check to a registered instance. */
   registerCheck(check: CheckDefinition): RegisterResult {
-    const instance = this.#instances.get(check.ServiceID)
+    const instance = this.instancesByKey.get(check.ServiceID)
     if (instance === undefined)
       return { ok: false, errors: [{ path: 'ServiceID', reason: `ServiceID "${check.ServiceID}" does not exist` }] }
-    const before = this.#checks.get(check.CheckID)
+    const before = this.checksByKey.get(check.CheckID)
     if (before !== undefined && before.definition.ServiceID !== check.ServiceID)
       return { ok: false, errors: [{ path: 'CheckID', reason: `"${check.CheckID}" belongs to service ${before.definition.ServiceID}` }] }
-    if (before === undefined && this.#ownChecks(instance.ID).length >= MAX_CHECKS_PER_SERVICE)
+    if (before === undefined && this.ownChecks(instance.ID).length >= MAX_CHECKS_PER_SERVICE)
       return { ok: false, errors: [{ path: '', reason: `at most ${MAX_CHECKS_PER_SERVICE} checks a service` }] }
     if (sameContent(before?.definition, check)) return { ok: true, changed: false }
-    this.#store.transaction(index => this.#store.put('check', check.CheckID, this.#freshCheck(check, index)))
-    this.#addCheck(this.#freshCheck(check, this.#store.index))
-    this.#emitHealth(instance)
+    this.store.transaction(index => this.store.put('check', check.CheckID, this.freshCheck(check, index)))
+    this.addCheck(this.freshCheck(check, this.store.index))
+    this.emitHealth(instance)
     return { ok: true, changed: true }
   }
 
   deregisterCheck(id: string): boolean {
-    const check = this.#checks.get(id)
+    const check = this.checksByKey.get(id)
     if (check === undefined) return false
-    this.#store.delete('check', id)
-    this.#removeCheck(id)
-    this.#emitHealth(this.#instances.get(check.definition.ServiceID))
+    this.store.delete('check', id)
+    this.removeCheck(id)
+    this.emitHealth(this.instancesByKey.get(check.definition.ServiceID))
     return true
   }
 
@@ -225,54 +223,54 @@ export class Catalog {
    * False when there is no such instance.
    */
   startMaintenance(serviceId: string, reason: string): boolean {
-    if (serviceId !== NODE && !this.#instances.has(serviceId)) return false
+    if (serviceId !== NODE && !this.instancesByKey.has(serviceId)) return false
     const id = maintenanceCheckId(serviceId)
-    if (this.#checks.has(id)) return true
+    if (this.checksByKey.has(id)) return true
     const definition = maintenanceCheck(serviceId, reason)
-    this.#store.transaction(() => this.#store.put('check', id, { definition, status: 'critical', output: '' }))
-    this.#addCheck(this.#freshCheck(definition, this.#store.index))
-    this.#emitMaintenance(serviceId)
+    this.store.transaction(() => this.store.put('check', id, { definition, status: 'critical', output: '' }))
+    this.addCheck(this.freshCheck(definition, this.store.index))
+    this.emitMaintenance(serviceId)
     return true
   }
 
   /** False when there is no such instance; true also when it was not in maintenance. */
   endMaintenance(serviceId: string): boolean {
-    if (serviceId !== NODE && !this.#instances.has(serviceId)) return false
+    if (serviceId !== NODE && !this.instancesByKey.has(serviceId)) return false
     const id = maintenanceCheckId(serviceId)
-    if (!this.#checks.has(id)) return true
-    this.#store.delete('check', id)
-    this.#removeCheck(id)
-    this.#emitMaintenance(serviceId)
+    if (!this.checksByKey.has(id)) return true
+    this.store.delete('check', id)
+    this.removeCheck(id)
+    this.emitMaintenance(serviceId)
     return true
   }
 
-  #emitMaintenance(serviceId: string): void {
+  private emitMaintenance(serviceId: string): void {
     if (serviceId !== NODE) {
-      for (const id of [serviceId, ...this.#sidecarsOf(serviceId).map(({ ID }) => ID)]) this.#emitHealth(this.#instances.get(id))
+      for (const id of [serviceId, ...this.sidecarsOf(serviceId).map(({ ID }) => ID)]) this.emitHealth(this.instancesByKey.get(id))
       return
     }
-    const services = new Set([...this.#byName.keys(), ...this.#proxiesByDestination.keys()])
-    this.#emit({ services, proxies: new Set() })
+    const services = new Set([...this.byName.keys(), ...this.proxiesByDestination.keys()])
+    this.emit({ services, proxies: new Set() })
   }
 
   /** Records the outcome of a check run. The store is written only when the status changes. False when the check is gone. */
   setCheckStatus(id: string, status: HealthStatus, output: string): boolean {
-    const check = this.#checks.get(id)
+    const check = this.checksByKey.get(id)
     if (check === undefined) return false
     const text = output.slice(0, MAX_CHECK_OUTPUT_CHARS)
     if (check.status === status) {
-      this.#checks.set(id, { ...check, output: text })
+      this.checksByKey.set(id, { ...check, output: text })
       return true
     }
-    this.#store.transaction(() => this.#store.put('check', id, { definition: check.definition, status, output: text }))
-    this.#checks.set(id, { ...check, status, output: text, ModifyIndex: this.#store.index })
-    this.#emitHealth(this.#instances.get(check.definition.ServiceID))
+    this.store.transaction(() => this.store.put('check', id, { definition: check.definition, status, output: text }))
+    this.checksByKey.set(id, { ...check, status, output: text, ModifyIndex: this.store.index })
+    this.emitHealth(this.instancesByKey.get(check.definition.ServiceID))
     return true
   }
 
   /** Before a re-registered check has run again it keeps what its last run said, so that a restart takes no one out of service. */
-  #freshCheck(check: CheckDefinition, index: number): CatalogCheck {
-    const before = this.#checks.get(check.CheckID)
+  private freshCheck(check: CheckDefinition, index: number): CatalogCheck {
+    const before = this.checksByKey.get(check.CheckID)
     return {
       definition: check,
       status: before?.status ?? check.InitialStatus,
@@ -282,70 +280,70 @@ export class Catalog {
     }
   }
 
-  #withPort(sidecar: ServiceInstance, errors: ConfigError[]): ServiceInstance {
+  private withPort(sidecar: ServiceInstance, errors: ConfigError[]): ServiceInstance {
     if (sidecar.Port !== 0 || sidecar.SocketPath !== '') return sidecar
-    const before = this.#instances.get(sidecar.ID)
-    const { sidecarMinPort, sidecarMaxPort } = this.#options
+    const before = this.instancesByKey.get(sidecar.ID)
+    const { sidecarMinPort, sidecarMaxPort } = this.options
     if (before !== undefined && before.Port >= sidecarMinPort && before.Port <= sidecarMaxPort) return { ...sidecar, Port: before.Port }
     const taken = new Set<number>()
-    for (const instance of this.#instances.values()) taken.add(instance.Port)
+    for (const instance of this.instancesByKey.values()) taken.add(instance.Port)
     for (let port = sidecarMinPort; port <= sidecarMaxPort; port++) if (!taken.has(port)) return { ...sidecar, Port: port }
     errors.push({ path: 'Connect.SidecarService.Port', reason: `none left in the range ${sidecarMinPort}-${sidecarMaxPort}` })
     return sidecar
   }
 
-  #sidecarsOf(id: string): CatalogInstance[] {
-    const name = this.#instances.get(id)?.Service
+  private sidecarsOf(id: string): CatalogInstance[] {
+    const name = this.instancesByKey.get(id)?.Service
     if (name === undefined) return []
-    const all = this.#sorted(this.#proxiesByDestination.get(name))
+    const all = this.sorted(this.proxiesByDestination.get(name))
     return all.filter(instance => instance.LocallyRegisteredAsSidecar && instance.Proxy?.DestinationServiceID === id)
   }
 
-  #ownChecks(serviceId: string): CatalogCheck[] {
-    const ids = this.#checksByService.get(serviceId)
-    return ids === undefined ? [] : [...ids].sort().map(id => this.#checks.get(id)!)
+  private ownChecks(serviceId: string): CatalogCheck[] {
+    const ids = this.checksByService.get(serviceId)
+    return ids === undefined ? [] : [...ids].sort().map(id => this.checksByKey.get(id)!)
   }
 
-  #sorted(ids: ReadonlySet<string> | undefined): CatalogInstance[] {
-    return ids === undefined ? [] : [...ids].sort().map(id => this.#instances.get(id)!)
+  private sorted(ids: ReadonlySet<string> | undefined): CatalogInstance[] {
+    return ids === undefined ? [] : [...ids].sort().map(id => this.instancesByKey.get(id)!)
   }
 
-  #add(instance: CatalogInstance): void {
-    this.#instances.set(instance.ID, instance)
-    addTo(this.#byName, instance.Service, instance.ID)
-    if (instance.Proxy !== undefined) addTo(this.#proxiesByDestination, instance.Proxy.DestinationServiceName, instance.ID)
+  private add(instance: CatalogInstance): void {
+    this.instancesByKey.set(instance.ID, instance)
+    addTo(this.byName, instance.Service, instance.ID)
+    if (instance.Proxy !== undefined) addTo(this.proxiesByDestination, instance.Proxy.DestinationServiceName, instance.ID)
   }
 
-  #remove(id: string): void {
-    const instance = this.#instances.get(id)
+  private remove(id: string): void {
+    const instance = this.instancesByKey.get(id)
     if (instance === undefined) return
-    this.#instances.delete(id)
-    removeFrom(this.#byName, instance.Service, id)
-    if (instance.Proxy !== undefined) removeFrom(this.#proxiesByDestination, instance.Proxy.DestinationServiceName, id)
+    this.instancesByKey.delete(id)
+    removeFrom(this.byName, instance.Service, id)
+    if (instance.Proxy !== undefined) removeFrom(this.proxiesByDestination, instance.Proxy.DestinationServiceName, id)
   }
 
-  #addCheck(check: CatalogCheck): void {
-    this.#checks.set(check.definition.CheckID, check)
-    addTo(this.#checksByService, check.definition.ServiceID, check.definition.CheckID)
+  private addCheck(check: CatalogCheck): void {
+    this.checksByKey.set(check.definition.CheckID, check)
+    addTo(this.checksByService, check.definition.ServiceID, check.definition.CheckID)
   }
 
-  #removeCheck(id: string): void {
-    const check = this.#checks.get(id)
+  private removeCheck(id: string): void {
+    const check = this.checksByKey.get(id)
     if (check === undefined) return
-    this.#checks.delete(id)
-    removeFrom(this.#checksByService, check.definition.ServiceID, id)
+    this.checksByKey.delete(id)
+    removeFrom(this.checksByService, check.definition.ServiceID, id)
   }
 
   /** Health moves the endpoints of the service, and of the service that a proxy stands before. */
-  #emitHealth(instance: CatalogInstance | undefined): void {
+  private emitHealth(instance: CatalogInstance | undefined): void {
     if (instance === undefined) return
     const services = new Set([instance.Service])
     if (instance.Proxy !== undefined) services.add(instance.Proxy.DestinationServiceName)
-    for (const listener of this.#listeners) listener({ services, proxies: new Set() })
+    for (const listener of this.listeners) listener({ services, proxies: new Set() })
   }
 
-  #emit(change: CatalogChange): void {
-    for (const listener of this.#listeners) listener(change)
+  private emit(change: CatalogChange): void {
+    for (const listener of this.listeners) listener(change)
   }
 }
 

@@ -1,9 +1,7 @@
-/**
- * Runs the checks of registered services (HTTP, TCP, TTL, alias) and writes their outcome to the catalog.
- * Started by `ControlPlane`; follows the catalog's changes, so a check runs from its registration to its removal.
- * At most `MAX_CONCURRENT_CHECKS` run at once; a check that is due while all are busy waits in line (once, not once an interval).
- * Invariant: a check that is gone never reports.
- */
+// Runs the checks of registered services (HTTP, TCP, TTL, alias) and writes their outcome to the catalog.
+// Started by `ControlPlane`; follows the catalog's changes, so a check runs from its registration to its removal.
+// At most `MAX_CONCURRENT_CHECKS` run at once; a check that is due while all are busy waits in line (once, not once an interval).
+// Invariant: a check that is gone never reports.
 import * as http from 'node:http'
 import * as https from 'node:https'
 import * as net from 'node:net'
@@ -38,61 +36,61 @@ interface Outcome {
 }
 
 export class HealthChecks {
-  readonly #catalog: Catalog
-  readonly #random: () => number
-  readonly #onDeregister: ((serviceId: string, checkId: string) => void) | undefined
-  readonly #running = new Map<string, RunningCheck>()
-  readonly #line: RunningCheck[] = []
-  #active = 0
-  #stopped = false
+  private readonly catalog: Catalog
+  private readonly random: () => number
+  private readonly onDeregister: ((serviceId: string, checkId: string) => void) | undefined
+  private readonly running = new Map<string, RunningCheck>()
+  private readonly line: RunningCheck[] = []
+  private active = 0
+  private stopped = false
 
   constructor(catalog: Catalog, options: HealthChecksOptions = {}) {
-    this.#catalog = catalog
-    this.#random = options.random ?? Math.random
-    this.#onDeregister = options.onDeregister
+    this.catalog = catalog
+    this.random = options.random ?? Math.random
+    this.onDeregister = options.onDeregister
   }
 
   start(): void {
-    this.#catalog.onChange(() => this.#reconcile())
-    this.#reconcile()
+    this.catalog.onChange(() => this.reconcile())
+    this.reconcile()
   }
 
   stop(): void {
-    this.#stopped = true
-    for (const check of this.#running.values()) this.#end(check)
-    this.#running.clear()
-    this.#line.length = 0
+    this.stopped = true
+    for (const check of this.running.values()) this.end(check)
+    this.running.clear()
+    this.line.length = 0
   }
 
   /** A TTL check's heartbeat. False when there is no such TTL check. */
   updateTtl(id: string, status: HealthStatus, output: string): boolean {
-    const check = this.#running.get(id)
+    const check = this.running.get(id)
     if (check === undefined || check.definition.Type !== 'ttl') return false
-    this.#armTtl(check)
-    this.#report(check, status, output)
+    this.armTtl(check)
+    this.report(check, status, output)
     return true
   }
 
-  #reconcile(): void {
-    if (this.#stopped) return
+  private reconcile(): void {
+    if (this.stopped) return
     const seen = new Set<string>()
-    for (const check of this.#catalog.checks()) {
+    for (const check of this.catalog.checks()) {
       const id = check.definition.CheckID
       seen.add(id)
-      const running = this.#running.get(id)
+      const running = this.running.get(id)
       if (running?.definition === check.definition) continue
-      if (running !== undefined) this.#end(running)
-      this.#begin(check)
+      if (running !== undefined) this.end(running)
+      this.begin(check)
     }
-    for (const [id, running] of this.#running) {
+    for (const [id, running] of this.running) {
       if (seen.has(id)) continue
-      this.#end(running)
-      this.#running.delete(id)
+      this.end(running)
+      this.running.delete(id)
     }
-    this.#followAliases()
+    this.followAliases()
   }
 
-  #begin(check: CatalogCheck): void {
+  private begin(check: CatalogCheck): void {
     const { definition } = check
     const running: RunningCheck = {
       definition,
@@ -103,57 +101,56 @@ export class HealthChecks {
       failures: 0,
       deregisterTimer: undefined,
     }
-    this.#running.set(definition.CheckID, running)
-    this.#watchCritical(running, check.status)
-    if (definition.Type === 'ttl') this.#armTtl(running)
+    this.running.set(definition.CheckID, running)
+    this.watchCritical(running, check.status)
+    if (definition.Type === 'ttl') this.armTtl(running)
     else if (definition.Type !== 'alias' && definition.Type !== 'maintenance')
-      this.#schedule(running, this.#random() * Math.min(definition.intervalMs, MAX_FIRST_DELAY_MS))
+      this.schedule(running, this.random() * Math.min(definition.intervalMs, MAX_FIRST_DELAY_MS))
   }
 
-  #end(check: RunningCheck): void {
+  private end(check: RunningCheck): void {
     clearTimeout(check.timer)
     clearTimeout(check.deregisterTimer)
     check.abort?.abort()
     check.waiting = false
   }
 
-  #followAliases(): void {
-    for (const { definition } of this.#running.values()) {
+  private followAliases(): void {
+    for (const { definition } of this.running.values()) {
       if (definition.Type !== 'alias') continue
-      const target = this.#catalog.instance(definition.AliasService)
+      const target = this.catalog.instance(definition.AliasService)
       // An alias of its own service would never leave the status that it has.
       const others =
-        target === undefined ? [] : this.#catalog.checksOf(target).filter(check => check.definition.CheckID !== definition.CheckID)
+        target === undefined ? [] : this.catalog.checksOf(target).filter(check => check.definition.CheckID !== definition.CheckID)
       const bad = others.find(check => check.status === 'critical') ?? others.find(check => check.status === 'warning')
       if (target === undefined)
-        this.#catalog.setCheckStatus(definition.CheckID, 'critical', `Service ${definition.AliasService} could not be found`)
-      else
-        this.#catalog.setCheckStatus(definition.CheckID, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
+        this.catalog.setCheckStatus(definition.CheckID, 'critical', `Service ${definition.AliasService} could not be found`)
+      else this.catalog.setCheckStatus(definition.CheckID, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
     }
   }
 
-  #schedule(check: RunningCheck, delayMs: number): void {
-    check.timer = setTimeout(() => this.#due(check), delayMs)
+  private schedule(check: RunningCheck, delayMs: number): void {
+    check.timer = setTimeout(() => this.due(check), delayMs)
     check.timer.unref()
   }
 
-  #armTtl(check: RunningCheck): void {
+  private armTtl(check: RunningCheck): void {
     clearTimeout(check.timer)
-    check.timer = setTimeout(() => this.#report(check, 'critical', 'TTL expired'), check.definition.ttlMs)
+    check.timer = setTimeout(() => this.report(check, 'critical', 'TTL expired'), check.definition.ttlMs)
     check.timer.unref()
   }
 
-  #due(check: RunningCheck): void {
-    if (this.#active < MAX_CONCURRENT_CHECKS) {
-      void this.#run(check)
+  private due(check: RunningCheck): void {
+    if (this.active < MAX_CONCURRENT_CHECKS) {
+      void this.run(check)
       return
     }
     check.waiting = true
-    this.#line.push(check)
+    this.line.push(check)
   }
 
-  async #run(check: RunningCheck): Promise<void> {
-    this.#active++
+  private async run(check: RunningCheck): Promise<void> {
+    this.active++
     const abort = new AbortController()
     check.abort = abort
     const timeout = setTimeout(
@@ -165,44 +162,44 @@ export class HealthChecks {
       (error: Error): Outcome => ({ status: 'critical', output: reasonOf(error, abort.signal) }),
     )
     clearTimeout(timeout)
-    this.#active--
+    this.active--
     check.abort = undefined
-    if (this.#running.get(check.definition.CheckID) === check && !this.#stopped) {
-      this.#count(check, outcome)
-      this.#schedule(check, check.definition.intervalMs)
+    if (this.running.get(check.definition.CheckID) === check && !this.stopped) {
+      this.count(check, outcome)
+      this.schedule(check, check.definition.intervalMs)
     }
     for (;;) {
-      const next = this.#line.shift()
+      const next = this.line.shift()
       if (next === undefined) break
       if (!next.waiting) continue
       next.waiting = false
-      void this.#run(next)
+      void this.run(next)
       break
     }
   }
 
   /** Consul's thresholds: a status is taken only after so many equal outcomes in a row. */
-  #count(check: RunningCheck, outcome: Outcome): void {
+  private count(check: RunningCheck, outcome: Outcome): void {
     const { definition } = check
-    const before = this.#catalog.check(definition.CheckID)?.status ?? 'critical'
+    const before = this.catalog.check(definition.CheckID)?.status ?? 'critical'
     if (outcome.status === 'critical') {
       check.successes = 0
       check.failures++
-      if (check.failures > definition.FailuresBeforeCritical || before === 'critical') this.#report(check, 'critical', outcome.output)
-      else if (check.failures > definition.FailuresBeforeWarning) this.#report(check, 'warning', outcome.output)
+      if (check.failures > definition.FailuresBeforeCritical || before === 'critical') this.report(check, 'critical', outcome.output)
+      else if (check.failures > definition.FailuresBeforeWarning) this.report(check, 'warning', outcome.output)
       return
     }
     check.failures = 0
     check.successes++
-    if (check.successes > definition.SuccessBeforePassing || before === 'passing') this.#report(check, outcome.status, outcome.output)
+    if (check.successes > definition.SuccessBeforePassing || before === 'passing') this.report(check, outcome.status, outcome.output)
   }
 
-  #report(check: RunningCheck, status: HealthStatus, output: string): void {
-    this.#catalog.setCheckStatus(check.definition.CheckID, status, output)
-    this.#watchCritical(check, status)
+  private report(check: RunningCheck, status: HealthStatus, output: string): void {
+    this.catalog.setCheckStatus(check.definition.CheckID, status, output)
+    this.watchCritical(check, status)
   }
 
-  #watchCritical(check: RunningCheck, status: HealthStatus): void {
+  private watchCritical(check: RunningCheck, status: HealthStatus): void {
     const after = check.definition.deregisterAfterMs
     if (after === 0) return
     if (status !== 'critical') {
@@ -211,8 +208,8 @@ export class HealthChecks {
       return
     }
     check.deregisterTimer ??= setTimeout(() => {
-      this.#onDeregister?.(check.definition.ServiceID, check.definition.CheckID)
-      this.#catalog.deregister(check.definition.ServiceID)
+      this.onDeregister?.(check.definition.ServiceID, check.definition.CheckID)
+      this.catalog.deregister(check.definition.ServiceID)
     }, after).unref()
   }
 }

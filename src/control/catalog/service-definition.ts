@@ -1,9 +1,7 @@
-/**
- * Consul's service definition (`PUT /v1/agent/service/register`, `services` of mesh.yaml) as validated values in canonical form.
- * Called by the HTTP API and the mesh file; the result goes to `Catalog.register`. A `Connect.SidecarService` becomes an
- * instance of its own, with Consul's defaults; only its automatic port is left to the catalog, which knows the free ones.
- * Invariant: an instance made here can be turned into Envoy resources without further checks.
- */
+// Consul's service definition (`PUT /v1/agent/service/register`, `services` of mesh.yaml) as validated values in canonical form.
+// Called by the HTTP API and the mesh file; the result goes to `Catalog.register`. A `Connect.SidecarService` becomes an
+// instance of its own, with Consul's defaults; only its automatic port is left to the catalog, which knows the free ones.
+// Invariant: an instance made here can be turned into Envoy resources without further checks.
 import { parseDuration } from '../config-entries/duration.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'

@@ -1,27 +1,25 @@
-/**
- * The CA's state in the control plane's database (one record, sealed when an encryption key is given). Used by `ControlPlane`.
- * `Store.put` is atomic and synced to disk, which is all that `CaStore` asks for.
- */
+// The CA's state in the control plane's database (one record, sealed when an encryption key is given). Used by `ControlPlane`.
+// `Store.put` is atomic and synced to disk, which is all that `CaStore` asks for.
 import { type CaState, type CaStore, decodeCaState, encodeCaState, type StateSeal } from '../../mtls/ca/store.js'
 import type { Store } from '../store/store.js'
 
 const KEY = 'state'
 
 export class DatabaseCaStore implements CaStore {
-  readonly #store: Store
-  readonly #seal: StateSeal | undefined
+  private readonly store: Store
+  private readonly seal: StateSeal | undefined
 
   constructor(store: Store, seal: StateSeal | undefined) {
-    this.#store = store
-    this.#seal = seal
+    this.store = store
+    this.seal = seal
   }
 
   async load(): Promise<CaState | undefined> {
-    const record = this.#store.get('ca', KEY)
-    return record === undefined ? undefined : decodeCaState(record.value as string, this.#seal)
+    const record = this.store.get('ca', KEY)
+    return record === undefined ? undefined : decodeCaState(record.value as string, this.seal)
   }
 
   async save(state: CaState): Promise<void> {
-    this.#store.put('ca', KEY, encodeCaState(state, this.#seal))
+    this.store.put('ca', KEY, encodeCaState(state, this.seal))
   }
 }

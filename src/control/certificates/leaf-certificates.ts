@@ -1,10 +1,8 @@
-/**
- * The leaf certificate (and key) of each service that has a sidecar: issued on first need, kept over restarts, replaced at a random
- * point of 60-90 % of its life, on demand (`ca rotate-leaf`), and soon after a root rotation. Made by `ControlPlane`; asks the
- * `CertificateAuthority`; tells its listener which service has a new leaf. All instances of a service share one identity and leaf.
- * Invariant: a leaf that was issued under a root that is active no more, or for another trust domain, is never served after a restart
- * without a replacement being under way.
- */
+// The leaf certificate (and key) of each service that has a sidecar: issued on first need, kept over restarts, replaced at a random
+// point of 60-90 % of its life, on demand (`ca rotate-leaf`), and soon after a root rotation. Made by `ControlPlane`; asks the
+// `CertificateAuthority`; tells its listener which service has a new leaf. All instances of a service share one identity and leaf.
+// Invariant: a leaf that was issued under a root that is active no more, or for another trust domain, is never served after a restart
+// without a replacement being under way.
 import type { CertificateAuthority, IssuedLeaf } from '../../mtls/ca/authority.js'
 import { reissueDelayMs, renewAt } from '../../mtls/ca/renewal.js'
 import type { StateSeal } from '../../mtls/ca/store.js'
@@ -52,126 +50,126 @@ type StoredLeaf = Omit<IssuedLeaf, 'notBefore' | 'notAfter'> & {
 type SealedLeaf = { readonly sealed: ReturnType<StateSeal['seal']> }
 
 export class LeafCertificates {
-  readonly #options: LeafCertificatesOptions
-  readonly #random: () => number
-  readonly #now: () => number
-  readonly #leaves = new Map<string, Leaf>()
-  readonly #timers = new Map<string, NodeJS.Timeout>()
-  readonly #underWay = new Map<string, Promise<Leaf>>()
-  #stopped = false
+  private readonly options: LeafCertificatesOptions
+  private readonly random: () => number
+  private readonly now: () => number
+  private readonly leaves = new Map<string, Leaf>()
+  private readonly timers = new Map<string, NodeJS.Timeout>()
+  private readonly underWay = new Map<string, Promise<Leaf>>()
+  private stopped = false
 
   constructor(options: LeafCertificatesOptions) {
-    this.#options = options
-    this.#random = options.random ?? Math.random
-    this.#now = options.now ?? Date.now
+    this.options = options
+    this.random = options.random ?? Math.random
+    this.now = options.now ?? Date.now
   }
 
   /** Reads what was kept, and plans renewals. */
   start(): void {
-    const { ca, store } = this.#options
+    const { ca, store } = this.options
     const activeRoot = ca.roots().ActiveRootID
     for (const record of store.list('leaf')) {
-      const leaf = this.#decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
-      if (leaf === undefined || leaf.uri !== this.#uri(leaf.service) || leaf.notAfter.getTime() <= this.#now()) continue
-      this.#leaves.set(leaf.service, leaf)
-      this.#plan(leaf.service, leaf.rootId === activeRoot ? this.#renewalDelay(leaf) : reissueDelayMs(this.#random))
+      const leaf = this.decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
+      if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || leaf.notAfter.getTime() <= this.now()) continue
+      this.leaves.set(leaf.service, leaf)
+      this.plan(leaf.service, leaf.rootId === activeRoot ? this.renewalDelay(leaf) : reissueDelayMs(this.random))
     }
     ca.onChange(event => {
-      if (event.kind === 'leaf-reissue') for (const service of this.#leaves.keys()) this.#plan(service, reissueDelayMs(this.#random))
+      if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.plan(service, reissueDelayMs(this.random))
     })
   }
 
   stop(): void {
-    this.#stopped = true
-    for (const timer of this.#timers.values()) clearTimeout(timer)
-    this.#timers.clear()
+    this.stopped = true
+    for (const timer of this.timers.values()) clearTimeout(timer)
+    this.timers.clear()
   }
 
   get(service: string): Leaf | undefined {
-    return this.#leaves.get(service)
+    return this.leaves.get(service)
   }
 
   all(): IterableIterator<Leaf> {
-    return this.#leaves.values()
+    return this.leaves.values()
   }
 
   /** The leaf of a service, issued now if there is none. Rejects with the CA's error. */
   ensure(service: string): Promise<Leaf> {
-    const leaf = this.#leaves.get(service)
+    const leaf = this.leaves.get(service)
     return leaf === undefined ? this.rotate(service) : Promise.resolve(leaf)
   }
 
   /** Issues a new leaf now; calls at the same time share one. Rejects with the CA's error, the old leaf stays then. */
   rotate(service: string): Promise<Leaf> {
-    const underWay = this.#underWay.get(service)
+    const underWay = this.underWay.get(service)
     if (underWay !== undefined) return underWay
-    const issue = this.#issue(service).finally(() => this.#underWay.delete(service))
-    this.#underWay.set(service, issue)
+    const issue = this.issue(service).finally(() => this.underWay.delete(service))
+    this.underWay.set(service, issue)
     return issue
   }
 
   /** Drops the leaf of a service that has no sidecar any more. */
   release(service: string): void {
-    clearTimeout(this.#timers.get(service))
-    this.#timers.delete(service)
-    if (this.#leaves.delete(service)) this.#options.store.delete('leaf', service)
+    clearTimeout(this.timers.get(service))
+    this.timers.delete(service)
+    if (this.leaves.delete(service)) this.options.store.delete('leaf', service)
   }
 
-  async #issue(service: string): Promise<Leaf> {
-    const { ca, store, seal } = this.#options
-    const issued = await ca.issueLeaf({ uri: this.#uri(service), maxWaitMs: SIGN_WAIT_MS })
+  private async issue(service: string): Promise<Leaf> {
+    const { ca, store, seal } = this.options
+    const issued = await ca.issueLeaf({ uri: this.uri(service), maxWaitMs: SIGN_WAIT_MS })
     const stored: StoredLeaf = { ...issued, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
     store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
     const leaf = {
       ...issued,
       service,
-      createIndex: this.#leaves.get(service)?.createIndex ?? store.index,
+      createIndex: this.leaves.get(service)?.createIndex ?? store.index,
       modifyIndex: store.index,
     }
-    this.#leaves.set(service, leaf)
+    this.leaves.set(service, leaf)
     // The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life.
-    this.#plan(service, leaf.rootId === ca.roots().ActiveRootID ? this.#renewalDelay(leaf) : reissueDelayMs(this.#random))
-    this.#options.onLeaf(leaf)
+    this.plan(service, leaf.rootId === ca.roots().ActiveRootID ? this.renewalDelay(leaf) : reissueDelayMs(this.random))
+    this.options.onLeaf(leaf)
     return leaf
   }
 
-  #renewalDelay(leaf: Leaf): number {
-    return Math.max(renewAt(leaf, this.#random) - this.#now(), 0)
+  private renewalDelay(leaf: Leaf): number {
+    return Math.max(renewAt(leaf, this.random) - this.now(), 0)
   }
 
-  #plan(service: string, delayMs: number, attempt = 0): void {
-    clearTimeout(this.#timers.get(service))
-    if (this.#stopped) return
+  private plan(service: string, delayMs: number, attempt = 0): void {
+    clearTimeout(this.timers.get(service))
+    if (this.stopped) return
     const timer = setTimeout(
       () => {
-        if (delayMs > MAX_TIMER_MS) this.#plan(service, delayMs - MAX_TIMER_MS, attempt)
-        else this.#renew(service, attempt)
+        if (delayMs > MAX_TIMER_MS) this.plan(service, delayMs - MAX_TIMER_MS, attempt)
+        else this.renew(service, attempt)
       },
       Math.min(delayMs, MAX_TIMER_MS),
     )
     timer.unref()
-    this.#timers.set(service, timer)
+    this.timers.set(service, timer)
   }
 
-  #renew(service: string, attempt: number): void {
+  private renew(service: string, attempt: number): void {
     this.rotate(service).catch((error: Error) => {
-      this.#options.onProblem(service, error.message)
-      this.#plan(service, Math.min(RETRY_BASE_MS * 2 ** attempt, RETRY_MAX_MS), attempt + 1)
+      this.options.onProblem(service, error.message)
+      this.plan(service, Math.min(RETRY_BASE_MS * 2 ** attempt, RETRY_MAX_MS), attempt + 1)
     })
   }
 
-  #uri(service: string): string {
-    const { ca, datacenter } = this.#options
+  private uri(service: string): string {
+    const { ca, datacenter } = this.options
     return serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter, service })
   }
 
-  #decode(
+  private decode(
     service: string,
     value: StoredLeaf | SealedLeaf,
     record: { readonly createIndex: number; readonly modifyIndex: number },
   ): Leaf | undefined {
     try {
-      const { seal } = this.#options
+      const { seal } = this.options
       if ('sealed' in value && seal === undefined) return undefined
       const stored: StoredLeaf = 'sealed' in value ? JSON.parse(seal!.open(value.sealed)) : value
       return {

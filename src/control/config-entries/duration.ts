@@ -1,8 +1,6 @@
-/**
- * Durations as Consul's JSON has them: Go's strings (`1m30s`, `250ms`) or a number of nanoseconds.
- * Used by the entry parser (to the canonical string) and by everyone who needs milliseconds of a canonical string.
- * Invariant: `parseDuration(formatDuration(ns))` is `ns`, up to the 53 bits of a number (104 days in nanoseconds).
- */
+// Durations as Consul's JSON has them: Go's strings (`1m30s`, `250ms`) or a number of nanoseconds.
+// Used by the entry parser (to the canonical string) and by everyone who needs milliseconds of a canonical string.
+// Invariant: `parseDuration(formatDuration(ns))` is `ns`, up to the 53 bits of a number (104 days in nanoseconds).
 
 const UNIT_NS: ReadonlyMap<string, number> = new Map([
   ['ns', 1],

@@ -1,7 +1,5 @@
-/**
- * Config entries by kind and name, in memory: `ConfigEntryIndex` over a `Map` a kind.
- * Used by the store's readers, `validateWrite` (which looks at a changed copy) and tests. Names are Map keys, so any name is safe.
- */
+// Config entries by kind and name, in memory: `ConfigEntryIndex` over a `Map` a kind.
+// Used by the store's readers, `validateWrite` (which looks at a changed copy) and tests. Names are Map keys, so any name is safe.
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, EntryOfKind } from './types.js'
 
 export type EntryChange =

@@ -1,9 +1,7 @@
-/**
- * Building blocks of the entry schemas over zod: how one field of a Consul config entry is read from JSON, YAML or HCL-as-JSON.
- * Used by `schemas.ts` only. The leniency is Consul's own decoder's: field names in any case with or without underscores, numbers and
- * booleans as strings, one object where a list of one is meant and the other way round, null and "" as absent.
- * Invariant: keys of maps that are user data are never touched, and a name that fits no field is an error.
- */
+// Building blocks of the entry schemas over zod: how one field of a Consul config entry is read from JSON, YAML or HCL-as-JSON.
+// Used by `schemas.ts` only. The leniency is Consul's own decoder's: field names in any case with or without underscores, numbers and
+// booleans as strings, one object where a list of one is meant and the other way round, null and "" as absent.
+// Invariant: keys of maps that are user data are never touched, and a name that fits no field is an error.
 import { z } from 'zod'
 import { formatDuration, parseDuration } from './duration.js'
 

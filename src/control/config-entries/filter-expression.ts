@@ -1,13 +1,11 @@
-/**
- * Filter expressions (Consul's go-bexpr grammar) over one service instance in the form of Consul's health entries: what a resolver's
- * `Subsets.<name>.Filter` is written in, and `?filter=` of the health API. `compileFilter` parses once and returns a predicate.
- * Called by the resolver's rules (syntax) and by the snapshot (who is in a subset).
- * Invariant: an expression that compiles never throws; selectors and the operators they allow are checked when compiling.
- *
- *   or    := and ('or' and)*            match := selector ('=='|'!='|['not'] 'contains'|['not'] 'matches') value
- *   and   := not ('and' not)*                  | selector 'is' ['not'] 'empty'
- *   not   := 'not' not | '(' or ')' | match    | value ['not'] 'in' selector
- */
+// Filter expressions (Consul's go-bexpr grammar) over one service instance in the form of Consul's health entries: what a resolver's
+// `Subsets.<name>.Filter` is written in, and `?filter=` of the health API. `compileFilter` parses once and returns a predicate.
+// Called by the resolver's rules (syntax) and by the snapshot (who is in a subset).
+// Invariant: an expression that compiles never throws; selectors and the operators they allow are checked when compiling.
+//
+//   or    := and ('or' and)*            match := selector ('=='|'!='|['not'] 'contains'|['not'] 'matches') value
+//   and   := not ('and' not)*                  | selector 'is' ['not'] 'empty'
+//   not   := 'not' not | '(' or ')' | match    | value ['not'] 'in' selector
 import { RE2JS } from 're2js'
 import { type FilterInstance, resolveSelector, type SelectedField } from './filter-selectors.js'
 
@@ -102,81 +100,81 @@ const KEYWORDS: ReadonlySet<string> = new Set(['and', 'or', 'not', 'in', 'is', '
 /** Recursive descent; the first failure is kept in `error` and every method returns undefined from then on. */
 class Parser {
   error: string | undefined
-  readonly #source: string
-  readonly #tokens: readonly Token[]
-  #next = 0
+  private readonly source: string
+  private readonly tokens: readonly Token[]
+  private next = 0
 
   constructor(source: string, tokens: readonly Token[]) {
-    this.#source = source
-    this.#tokens = tokens
+    this.source = source
+    this.tokens = tokens
   }
 
   atEnd() {
-    return this.#peek().type === 'end'
+    return this.peek().type === 'end'
   }
 
-  fail(expected: string, token = this.#peek()): undefined {
-    const found = token.type === 'end' ? 'the end' : JSON.stringify(this.#source.slice(token.at, token.at + 20))
+  fail(expected: string, token = this.peek()): undefined {
+    const found = token.type === 'end' ? 'the end' : JSON.stringify(this.source.slice(token.at, token.at + 20))
     this.error ??= `${expected}, found ${found} at position ${token.at + 1}`
     return undefined
   }
 
   expression(depth: number): Predicate | undefined {
-    return this.#chain('or', () => this.#chain('and', () => this.#not(depth), every), some)
+    return this.chain('or', () => this.chain('and', () => this.not(depth), every), some)
   }
 
-  #chain(keyword: string, operand: () => Predicate | undefined, join: (all: Predicate[]) => Predicate): Predicate | undefined {
+  private chain(keyword: string, operand: () => Predicate | undefined, join: (all: Predicate[]) => Predicate): Predicate | undefined {
     const all: Predicate[] = []
     do {
       const predicate = operand()
       if (predicate === undefined) return undefined
       all.push(predicate)
-    } while (this.#take('word', keyword))
+    } while (this.take('word', keyword))
     return all.length === 1 ? all[0] : join(all)
   }
 
-  #not(depth: number): Predicate | undefined {
+  private not(depth: number): Predicate | undefined {
     if (depth > MAX_DEPTH) return this.fail(`more than ${MAX_DEPTH} nested "not" and parentheses`)
-    if (this.#take('word', 'not')) {
-      const operand = this.#not(depth + 1)
+    if (this.take('word', 'not')) {
+      const operand = this.not(depth + 1)
       return operand && (instance => !operand(instance))
     }
-    if (!this.#take('symbol', '(')) return this.#match()
+    if (!this.take('symbol', '(')) return this.match()
     const inner = this.expression(depth + 1)
     if (inner === undefined) return undefined
-    return this.#take('symbol', ')') ? inner : this.fail('unmatched parentheses: expected ")"')
+    return this.take('symbol', ')') ? inner : this.fail('unmatched parentheses: expected ")"')
   }
 
-  #match(): Predicate | undefined {
-    const first = this.#tokens[this.#next]!
+  private match(): Predicate | undefined {
+    const first = this.tokens[this.next]!
     if (first.type === 'symbol' || first.type === 'end' || (first.type === 'word' && KEYWORDS.has(first.text))) {
       return this.fail('expected a selector, a value or "("')
     }
-    this.#next++
-    if (this.#take('symbol', '==')) return this.#comparison(first, 'equal', false)
-    if (this.#take('symbol', '!=')) return this.#comparison(first, 'equal', true)
-    if (this.#take('word', 'is')) {
-      const negated = this.#take('word', 'not')
-      return this.#take('word', 'empty') ? this.#compile(first, 'empty', '', negated) : this.fail('expected "empty"')
+    this.next++
+    if (this.take('symbol', '==')) return this.comparison(first, 'equal', false)
+    if (this.take('symbol', '!=')) return this.comparison(first, 'equal', true)
+    if (this.take('word', 'is')) {
+      const negated = this.take('word', 'not')
+      return this.take('word', 'empty') ? this.compile(first, 'empty', '', negated) : this.fail('expected "empty"')
     }
-    const negated = this.#take('word', 'not')
-    if (this.#take('word', 'in')) {
-      const selector = this.#tokens[this.#next++]!
-      return this.#compile(selector, 'has', first.text, negated)
+    const negated = this.take('word', 'not')
+    if (this.take('word', 'in')) {
+      const selector = this.tokens[this.next++]!
+      return this.compile(selector, 'has', first.text, negated)
     }
-    if (this.#take('word', 'contains')) return this.#comparison(first, 'has', negated)
-    if (this.#take('word', 'matches')) return this.#comparison(first, 'matches', negated)
+    if (this.take('word', 'contains')) return this.comparison(first, 'has', negated)
+    if (this.take('word', 'matches')) return this.comparison(first, 'matches', negated)
     return this.fail('expected an operator')
   }
 
-  #comparison(selector: Token, operator: Operator, negated: boolean): Predicate | undefined {
-    const value = this.#tokens[this.#next]!
+  private comparison(selector: Token, operator: Operator, negated: boolean): Predicate | undefined {
+    const value = this.tokens[this.next]!
     if (value.type === 'symbol' || value.type === 'end') return this.fail('expected a value')
-    this.#next++
-    return this.#compile(selector, operator, value.text, negated)
+    this.next++
+    return this.compile(selector, operator, value.text, negated)
   }
 
-  #compile(selector: Token, operator: Operator, value: string, negated: boolean): Predicate | undefined {
+  private compile(selector: Token, operator: Operator, value: string, negated: boolean): Predicate | undefined {
     if (selector.type !== 'word' && !(selector.type === 'string' && selector.text.startsWith('/'))) {
       return this.fail('expected a selector', selector)
     }
@@ -196,14 +194,14 @@ class Parser {
     return instance => field.read(instance).some(found => test(found) !== negated)
   }
 
-  #peek() {
-    return this.#tokens[Math.min(this.#next, this.#tokens.length - 1)]!
+  private peek() {
+    return this.tokens[Math.min(this.next, this.tokens.length - 1)]!
   }
 
-  #take(type: Token['type'], text: string): boolean {
-    const token = this.#peek()
+  private take(type: Token['type'], text: string): boolean {
+    const token = this.peek()
     if (token.type !== type || token.text !== text) return false
-    this.#next++
+    this.next++
     return true
   }
 }

@@ -1,7 +1,5 @@
-/**
- * What a filter expression can select of a service instance (Consul's CheckServiceNode): names, kinds and how each is read.
- * Used by `filter-expression.ts`. Invariant: a path that is not listed here is unknown, so user input never walks an object freely.
- */
+// What a filter expression can select of a service instance (Consul's CheckServiceNode): names, kinds and how each is read.
+// Used by `filter-expression.ts`. Invariant: a path that is not listed here is unknown, so user input never walks an object freely.
 
 /** A service instance as the health API shows it. Only `Service.ID` and `Service.Service` must be there. */
 export interface FilterInstance {

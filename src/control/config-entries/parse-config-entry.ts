@@ -1,8 +1,6 @@
-/**
- * One config entry from outside (HTTP body, mesh.yaml, `outrigger apply -f`) to the canonical form of `types.ts`, or every reason why not.
- * Called by the HTTP API and the mesh file; calls the shape of the kind (`schemas.ts`), then its rules (`rules-*.ts`).
- * Invariant: an entry that comes out of here parses to itself again.
- */
+// One config entry from outside (HTTP body, mesh.yaml, `outrigger apply -f`) to the canonical form of `types.ts`, or every reason why not.
+// Called by the HTTP API and the mesh file; calls the shape of the kind (`schemas.ts`), then its rules (`rules-*.ts`).
+// Invariant: an entry that comes out of here parses to itself again.
 import type { z } from 'zod'
 import { spelling } from './fields.js'
 import type { Report } from './rules-common.js'

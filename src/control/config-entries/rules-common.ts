@@ -1,7 +1,5 @@
-/**
- * Rules that several kinds share: names, Meta, tenancy, HTTP path and header matches, header modifiers, RE2 syntax.
- * Used by the `rules-*.ts` files; each function reports every problem it sees through `report`, none throws.
- */
+// Rules that several kinds share: names, Meta, tenancy, HTTP path and header matches, header modifiers, RE2 syntax.
+// Used by the `rules-*.ts` files; each function reports every problem it sees through `report`, none throws.
 import { RE2JS } from 're2js'
 import type { EntryCommon, HeaderMatch, HeaderModifiers } from './types.js'
 

@@ -1,10 +1,8 @@
-/**
- * The config entries of the control plane, in Consul's canonical JSON form (CamelCase keys, durations as Go strings).
- * Made only by `parse-config-entry.ts`; read by the discovery chain, the intentions, the snapshot and the HTTP API.
- * Invariant: a value of these types has passed every rule that can be checked on the entry alone. Rules that need other
- * entries are `discovery-chain/validate-write.ts`. Maps whose keys are user data (Meta, Config, Subsets, Failover, header Add/Set)
- * may come from JSON, so look them up with `Object.hasOwn`.
- */
+// The config entries of the control plane, in Consul's canonical JSON form (CamelCase keys, durations as Go strings).
+// Made only by `parse-config-entry.ts`; read by the discovery chain, the intentions, the snapshot and the HTTP API.
+// Invariant: a value of these types has passed every rule that can be checked on the entry alone. Rules that need other
+// entries are `discovery-chain/validate-write.ts`. Maps whose keys are user data (Meta, Config, Subsets, Failover, header Add/Set)
+// may come from JSON, so look them up with `Object.hasOwn`.
 
 /** A Go duration string in canonical form: `5s`, `1m30s`, `250ms`. `durationMs` in `duration.ts` gives milliseconds. */
 export type Duration = string

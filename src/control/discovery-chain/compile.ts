@@ -1,11 +1,9 @@
-/**
- * Config entries to the compiled discovery chain of one service, as Consul compiles it (consul-xds.md §5.6).
- * Called by the snapshot for each upstream, by `/v1/discovery-chain` and by `validateWrite`. Pure: same entries, same chain.
- *
- *   router (top service only) → splitter → … → splitter → resolver (redirects followed, default subset applied) → target + failover
- *
- * Invariant: a chain that comes out has no cycles, every reference resolves, and all its services speak one protocol.
- */
+// Config entries to the compiled discovery chain of one service, as Consul compiles it (consul-xds.md §5.6).
+// Called by the snapshot for each upstream, by `/v1/discovery-chain` and by `validateWrite`. Pure: same entries, same chain.
+//
+//   router (top service only) → splitter → … → splitter → resolver (redirects followed, default subset applied) → target + failover
+//
+// Invariant: a chain that comes out has no cycles, every reference resolves, and all its services speak one protocol.
 import { createHash } from 'node:crypto'
 import { durationFromMs, durationMs } from '../config-entries/duration.js'
 import type {
@@ -51,183 +49,183 @@ type TargetOptions = Partial<TargetName> & { readonly service: string }
 
 /** Single use. Methods that can fail note why in `#errors` and return undefined. */
 class ChainCompiler {
-  readonly #request: ChainRequest
-  readonly #namespace: string
-  readonly #partition: string
-  readonly #routingDisabled: boolean
-  readonly #errors: ConfigError[] = []
-  readonly #nodes = new Map<string, DiscoveryNode>()
-  readonly #targets = new Map<string, MutableTarget>()
-  readonly #retained = new Set<string>()
-  readonly #protocols = new Set<string>()
-  readonly #customized = { protocol: false, connectTimeout: false, meshGateway: false }
-  #protocol = ''
-  #usesRouting = false
-  #depth = 0
+  private readonly request: ChainRequest
+  private readonly namespace: string
+  private readonly partition: string
+  private readonly routingDisabled: boolean
+  private readonly errors: ConfigError[] = []
+  private readonly nodes = new Map<string, DiscoveryNode>()
+  private readonly targets = new Map<string, MutableTarget>()
+  private readonly retained = new Set<string>()
+  private readonly protocols = new Set<string>()
+  private readonly customized = { protocol: false, connectTimeout: false, meshGateway: false }
+  private protocol = ''
+  private usesRouting = false
+  private depth = 0
 
   constructor(request: ChainRequest) {
-    this.#request = request
-    this.#namespace = request.namespace || DEFAULT_TENANCY
-    this.#partition = request.partition || DEFAULT_TENANCY
-    this.#routingDisabled = request.overrideProtocol ? !isHttpLike(request.overrideProtocol) : false
+    this.request = request
+    this.namespace = request.namespace || DEFAULT_TENANCY
+    this.partition = request.partition || DEFAULT_TENANCY
+    this.routingDisabled = request.overrideProtocol ? !isHttpLike(request.overrideProtocol) : false
   }
 
   compile(): ChainResult {
-    const { service, datacenter, entries, overrideProtocol } = this.#request
-    const start = this.#start()
-    if (start === undefined || this.#errors.length > 0) return { errors: this.#errors }
-    const cycle = this.#findCycle(start)
-    if (cycle !== undefined) return this.#failed(`detected circular reference: [${cycle.join(' -> ')}]`)
-    if (!flattenSplitters(this.#nodes)) {
-      return this.#failed(`discovery chain ${quote(service)} has more than ${MAX_SPLIT_LEGS} split legs`)
+    const { service, datacenter, entries, overrideProtocol } = this.request
+    const start = this.start()
+    if (start === undefined || this.errors.length > 0) return { errors: this.errors }
+    const cycle = this.findCycle(start)
+    if (cycle !== undefined) return this.failed(`detected circular reference: [${cycle.join(' -> ')}]`)
+    if (!flattenSplitters(this.nodes)) {
+      return this.failed(`discovery chain ${quote(service)} has more than ${MAX_SPLIT_LEGS} split legs`)
     }
-    if (this.#usesRouting && !isHttpLike(this.#protocol)) {
-      return this.#failed(
-        `discovery chain ${quote(service)} uses a protocol ${quote(this.#protocol)} that does not permit advanced routing or splitting behavior`,
+    if (this.usesRouting && !isHttpLike(this.protocol)) {
+      return this.failed(
+        `discovery chain ${quote(service)} uses a protocol ${quote(this.protocol)} that does not permit advanced routing or splitting behavior`,
       )
     }
-    if (overrideProtocol && overrideProtocol !== this.#protocol) {
-      this.#protocol = overrideProtocol
-      this.#customized.protocol = true
+    if (overrideProtocol && overrideProtocol !== this.protocol) {
+      this.protocol = overrideProtocol
+      this.customized.protocol = true
     }
-    const used = this.#reachable(start)
-    const hash = this.#customizationHash()
+    const used = this.reachable(start)
+    const hash = this.customizationHash()
     const defaults = entries.get('service-defaults', service)
     const extensions = [...(entries.get('proxy-defaults', 'global')?.EnvoyExtensions ?? []), ...(defaults?.EnvoyExtensions ?? [])]
     const chain: CompiledDiscoveryChain = {
       ServiceName: service,
-      Namespace: this.#namespace,
-      Partition: this.#partition,
+      Namespace: this.namespace,
+      Partition: this.partition,
       Datacenter: datacenter,
       ...(hash && { CustomizationHash: hash }),
-      ...(this.#isDefault(start) && { Default: true }),
-      Protocol: this.#protocol,
+      ...(this.isDefault(start) && { Default: true }),
+      Protocol: this.protocol,
       ...(defaults?.Meta && { ServiceMeta: defaults.Meta }),
       ...(extensions.length > 0 && { EnvoyExtensions: extensions }),
       StartNode: start,
-      Nodes: toRecord([...this.#nodes].filter(([key]) => used.has(key))),
-      Targets: toRecord([...this.#targets].filter(([id]) => this.#retained.has(id))),
+      Nodes: toRecord([...this.nodes].filter(([key]) => used.has(key))),
+      Targets: toRecord([...this.targets].filter(([id]) => this.retained.has(id))),
     }
     return { chain }
   }
 
   /** Key of the first node: the router of the top service if there is one, else its splitter or resolver. */
-  #start(): string | undefined {
-    const { service, entries } = this.#request
+  private start(): string | undefined {
+    const { service, entries } = this.request
     const router = entries.get('service-router', service)
-    if (router !== undefined && this.#routingDisabled) this.#customized.protocol = true
-    if (router === undefined || this.#routingDisabled) return this.#splitterOrResolver(this.#target({ service }))
-    this.#usesRouting = true
-    this.#recordProtocol(service)
-    const catchAll = { Service: service, Namespace: this.#namespace, Partition: this.#partition }
+    if (router !== undefined && this.routingDisabled) this.customized.protocol = true
+    if (router === undefined || this.routingDisabled) return this.splitterOrResolver(this.target({ service }))
+    this.usesRouting = true
+    this.recordProtocol(service)
+    const catchAll = { Service: service, Namespace: this.namespace, Partition: this.partition }
     const routes = [...router.Routes, { Match: { HTTP: { PathPrefix: '/' } }, Destination: catchAll }]
     const Routes: DiscoveryRoute[] = []
     for (const route of routes) {
       const destination: RouteDestination = route.Destination ?? {}
-      const target = this.#target({
+      const target = this.target({
         service: destination.Service || service,
         subset: destination.ServiceSubset,
         namespace: destination.Namespace,
         partition: destination.Partition,
       })
       // A route to a subset goes past the splitter.
-      const NextNode = destination.ServiceSubset ? this.#resolver(target) : this.#splitterOrResolver(target)
+      const NextNode = destination.ServiceSubset ? this.resolver(target) : this.splitterOrResolver(target)
       if (NextNode !== undefined) Routes.push({ Definition: route, NextNode })
     }
-    const Name = this.#serviceKey(service, this.#namespace, this.#partition)
-    return this.#record({ Type: 'router', Name, Routes })
+    const Name = this.serviceKey(service, this.namespace, this.partition)
+    return this.record({ Type: 'router', Name, Routes })
   }
 
-  #splitterOrResolver(target: MutableTarget): string | undefined {
-    return this.#splitter(target.Service, target.Namespace, target.Partition) ?? this.#resolver(target)
+  private splitterOrResolver(target: MutableTarget): string | undefined {
+    return this.splitter(target.Service, target.Namespace, target.Partition) ?? this.resolver(target)
   }
 
   /** Key of the service's splitter, undefined if it has none (or none counts). */
-  #splitter(service: string, namespace: string, partition: string): string | undefined {
-    const Name = this.#serviceKey(service, namespace, partition)
+  private splitter(service: string, namespace: string, partition: string): string | undefined {
+    const Name = this.serviceKey(service, namespace, partition)
     const key = `splitter:${Name}`
-    if (this.#nodes.has(key)) return key
-    const entry = inDefaultTenancy(namespace, partition) ? this.#request.entries.get('service-splitter', service) : undefined
+    if (this.nodes.has(key)) return key
+    const entry = inDefaultTenancy(namespace, partition) ? this.request.entries.get('service-splitter', service) : undefined
     if (entry === undefined) return undefined
-    if (this.#routingDisabled) {
-      this.#customized.protocol = true
+    if (this.routingDisabled) {
+      this.customized.protocol = true
       return undefined
     }
-    if (this.#depth >= MAX_CHAIN_NODES) {
-      this.#failed(`discovery chain ${quote(this.#request.service)} nests more than ${MAX_CHAIN_NODES} splitters`)
+    if (this.depth >= MAX_CHAIN_NODES) {
+      this.failed(`discovery chain ${quote(this.request.service)} nests more than ${MAX_CHAIN_NODES} splitters`)
       return undefined
     }
-    this.#usesRouting = true
+    this.usesRouting = true
     // Recorded before its legs, so that a loop below ends here and is found by the cycle check.
-    this.#record({ Type: 'splitter', Name, Splits: [] })
-    this.#depth++
+    this.record({ Type: 'splitter', Name, Splits: [] })
+    this.depth++
     const Splits: DiscoverySplit[] = []
     let balancer: LoadBalancer | undefined
     for (const split of entry.Splits) {
       const to = { service: split.Service || service, namespace: split.Namespace || namespace, partition: split.Partition || partition }
       const isSelf = to.service === service && to.namespace === namespace && to.partition === partition
-      const nested = isSelf || split.ServiceSubset ? undefined : this.#splitter(to.service, to.namespace, to.partition)
-      const NextNode = nested ?? this.#resolver(this.#target({ ...to, subset: split.ServiceSubset }))
+      const nested = isSelf || split.ServiceSubset ? undefined : this.splitter(to.service, to.namespace, to.partition)
+      const NextNode = nested ?? this.resolver(this.target({ ...to, subset: split.ServiceSubset }))
       if (NextNode === undefined) continue
       Splits.push({ Definition: split, Weight: split.Weight, NextNode })
-      const next = this.#nodes.get(NextNode)
+      const next = this.nodes.get(NextNode)
       // One route action has one hash policy: the first leg that hashes decides.
       if (balancer === undefined && next?.Type === 'resolver' && isHashBased(next.LoadBalancer)) balancer = next.LoadBalancer
     }
-    this.#depth--
-    return this.#record({ Type: 'splitter', Name, Splits, ...(balancer && { LoadBalancer: balancer }) })
+    this.depth--
+    return this.record({ Type: 'splitter', Name, Splits, ...(balancer && { LoadBalancer: balancer }) })
   }
 
   /** Key of the resolver node for `wanted`, redirects and the default subset applied. */
-  #resolver(wanted: MutableTarget): string | undefined {
-    const resolved = this.#resolve(wanted)
+  private resolver(wanted: MutableTarget): string | undefined {
+    const resolved = this.resolve(wanted)
     if (resolved === undefined) return undefined
     const { target, entry } = resolved
     const key = `resolver:${target.ID}`
-    if (this.#nodes.has(key)) return key
-    const node = this.#resolverNode(target, entry)
+    if (this.nodes.has(key)) return key
+    const node = this.resolverNode(target, entry)
     if (node === undefined) return undefined
     const failover = entry === undefined ? undefined : failoverFor(entry, target.ServiceSubset)
-    const Failover = failover && this.#failover(target, failover)
-    return this.#record(Failover === undefined ? node : { ...node, Resolver: { ...node.Resolver, Failover } })
+    const Failover = failover && this.failover(target, failover)
+    return this.record(Failover === undefined ? node : { ...node, Resolver: { ...node.Resolver, Failover } })
   }
 
   /** The target that stays after redirects and the default subset, with the entry that governs it. */
-  #resolve(wanted: MutableTarget): { target: MutableTarget; entry: ServiceResolver | undefined } | undefined {
+  private resolve(wanted: MutableTarget): { target: MutableTarget; entry: ServiceResolver | undefined } | undefined {
     let target = wanted
     const seen = new Set<string>()
     for (;;) {
-      if (!target.Peer) this.#recordProtocol(target.Service, target.Namespace, target.Partition)
+      if (!target.Peer) this.recordProtocol(target.Service, target.Namespace, target.Partition)
       const entry = inDefaultTenancy(target.Namespace, target.Partition)
-        ? this.#request.entries.get('service-resolver', target.Service)
+        ? this.request.entries.get('service-resolver', target.Service)
         : undefined
       if (seen.has(target.ID)) {
-        this.#failed(`detected circular resolver redirect: [${[...seen, target.ID].join(' -> ')}]`)
+        this.failed(`detected circular resolver redirect: [${[...seen, target.ID].join(' -> ')}]`)
         return undefined
       }
       seen.add(target.ID)
-      const redirected = entry?.Redirect && this.#rewrite(target, entry.Redirect)
+      const redirected = entry?.Redirect && this.rewrite(target, entry.Redirect)
       if (redirected && redirected.ID !== target.ID) {
         target = redirected
       } else if (!target.ServiceSubset && entry?.DefaultSubset && !target.Peer) {
-        target = this.#rewrite(target, { ServiceSubset: entry.DefaultSubset })
+        target = this.rewrite(target, { ServiceSubset: entry.DefaultSubset })
       } else {
         return { target, entry }
       }
     }
   }
 
-  #resolverNode(target: MutableTarget, entry: ServiceResolver | undefined): ResolverNode | undefined {
-    const { entries, overrideConnectTimeoutMs, overrideMeshGateway } = this.#request
+  private resolverNode(target: MutableTarget, entry: ServiceResolver | undefined): ResolverNode | undefined {
+    const { entries, overrideConnectTimeoutMs, overrideMeshGateway } = this.request
     const subset = target.ServiceSubset
     if (subset && !(entry?.Subsets && Object.hasOwn(entry.Subsets, subset))) {
-      this.#failed(`service ${quote(target.Service)} does not have a subset named ${quote(subset)}`)
+      this.failed(`service ${quote(target.Service)} does not have a subset named ${quote(subset)}`)
       return undefined
     }
     let timeoutMs = durationMs(entry?.ConnectTimeout) || DEFAULT_CONNECT_TIMEOUT_MS
     if (overrideConnectTimeoutMs !== undefined && overrideConnectTimeoutMs > 0 && overrideConnectTimeoutMs !== timeoutMs) {
       timeoutMs = overrideConnectTimeoutMs
-      this.#customized.connectTimeout = true
+      this.customized.connectTimeout = true
     }
     target.ConnectTimeout = durationFromMs(timeoutMs)
     if (subset) target.Subset = entry!.Subsets![subset]!
@@ -236,19 +234,19 @@ class ChainCompiler {
     if (defaults?.ExternalSNI) {
       target.SNI = defaults.ExternalSNI
       target.External = true
-      if (!this.#checkExternal(target.Service, entry)) return undefined
+      if (!this.checkExternal(target.Service, entry)) return undefined
     } else {
       const proxyDefaults = entries.get('proxy-defaults', 'global')
       let mode = defaults?.MeshGateway?.Mode ?? proxyDefaults?.MeshGateway?.Mode
       if (overrideMeshGateway !== undefined && overrideMeshGateway !== mode) {
         mode = overrideMeshGateway
-        this.#customized.meshGateway = true
+        this.customized.meshGateway = true
       }
       if (mode !== undefined) target.MeshGateway = { Mode: mode }
       const direct = defaults?.TransparentProxy?.DialedDirectly || proxyDefaults?.TransparentProxy?.DialedDirectly
       if (direct) target.TransparentProxy = { DialedDirectly: true }
     }
-    this.#retained.add(target.ID)
+    this.retained.add(target.ID)
     return {
       Type: 'resolver',
       Name: target.ID,
@@ -262,9 +260,9 @@ class ChainCompiler {
     }
   }
 
-  #checkExternal(service: string, entry: ServiceResolver | undefined): boolean {
+  private checkExternal(service: string, entry: ServiceResolver | undefined): boolean {
     const refused = (what: string) => {
-      this.#failed(`service ${quote(service)} has an external SNI set; cannot define ${what} for external services`)
+      this.failed(`service ${quote(service)} has an external SNI set; cannot define ${what} for external services`)
       return false
     }
     if (entry?.Redirect !== undefined) return refused('redirects')
@@ -274,37 +272,37 @@ class ChainCompiler {
   }
 
   /** Failover targets are resolved (redirects, default subsets) but get no failover of their own. */
-  #failover(target: MutableTarget, failover: ResolverFailover) {
+  private failover(target: MutableTarget, failover: ResolverFailover) {
     const { Service, ServiceSubset, Namespace, Datacenters = [], Targets = [] } = failover
     const shared: FailoverTarget = { Service, ServiceSubset, Namespace }
     const wanted =
       Datacenters.length > 0 ? Datacenters.map(Datacenter => ({ ...shared, Datacenter })) : Targets.length > 0 ? Targets : [shared]
     const ids: string[] = []
     for (const rewrite of wanted) {
-      const candidate = this.#rewrite(target, rewrite)
+      const candidate = this.rewrite(target, rewrite)
       if (candidate.ID === target.ID) continue
-      const resolved = this.#resolve(candidate)
-      if (resolved === undefined || this.#resolverNode(resolved.target, resolved.entry) === undefined) continue
+      const resolved = this.resolve(candidate)
+      if (resolved === undefined || this.resolverNode(resolved.target, resolved.entry) === undefined) continue
       ids.push(resolved.target.ID)
     }
     if (ids.length === 0) return undefined
-    const Policy = failover.Policy?.Mode ? failover.Policy : this.#request.entries.get('proxy-defaults', 'global')?.FailoverPolicy
+    const Policy = failover.Policy?.Mode ? failover.Policy : this.request.entries.get('proxy-defaults', 'global')?.FailoverPolicy
     return { Targets: ids, ...(Policy && { Policy }) }
   }
 
-  #target(options: TargetOptions): MutableTarget {
-    const { trustDomain, datacenter } = this.#request
+  private target(options: TargetOptions): MutableTarget {
+    const { trustDomain, datacenter } = this.request
     const peer = options.peer || ''
     const name: Required<TargetName> = {
       service: options.service,
       subset: options.subset || '',
-      namespace: options.namespace || (peer ? DEFAULT_TENANCY : this.#namespace),
-      partition: peer ? DEFAULT_TENANCY : options.partition || this.#partition,
+      namespace: options.namespace || (peer ? DEFAULT_TENANCY : this.namespace),
+      partition: peer ? DEFAULT_TENANCY : options.partition || this.partition,
       datacenter: peer ? '' : options.datacenter || datacenter,
       peer,
     }
     const id = targetId(name)
-    const known = this.#targets.get(id)
+    const known = this.targets.get(id)
     if (known !== undefined) return known
     // The exporter's trust domain is not known here, so a peered target gets its names from whoever knows the peer.
     const sni = peer ? '' : clusterSni(name, trustDomain)
@@ -323,15 +321,15 @@ class ChainCompiler {
       Name: sni,
       TransparentProxy: {},
     }
-    this.#targets.set(id, target)
+    this.targets.set(id, target)
     return target
   }
 
   /** `target` with what `to` names changed; another service forgets the subset. */
-  #rewrite(target: MutableTarget, to: FailoverTarget): MutableTarget {
+  private rewrite(target: MutableTarget, to: FailoverTarget): MutableTarget {
     const service = to.Service || target.Service
     const keptSubset = service === target.Service ? target.ServiceSubset : undefined
-    return this.#target({
+    return this.target({
       service,
       subset: to.ServiceSubset || keptSubset,
       namespace: to.Namespace || (to.Peer ? undefined : target.Namespace),
@@ -341,39 +339,39 @@ class ChainCompiler {
     })
   }
 
-  #recordProtocol(service: string, namespace = this.#namespace, partition = this.#partition) {
-    const sid = this.#serviceKey(service, namespace, partition)
-    if (this.#protocols.has(sid)) return
-    this.#protocols.add(sid)
-    const protocol = serviceProtocol(this.#request.entries, service)
-    if (this.#protocol === '') this.#protocol = protocol
-    else if (this.#protocol !== protocol) {
-      this.#failed(
-        `discovery chain ${quote(this.#request.service)} uses inconsistent protocols; service ${quote(service)} has ${quote(protocol)} which is not ${quote(this.#protocol)}`,
+  private recordProtocol(service: string, namespace = this.namespace, partition = this.partition) {
+    const sid = this.serviceKey(service, namespace, partition)
+    if (this.protocols.has(sid)) return
+    this.protocols.add(sid)
+    const protocol = serviceProtocol(this.request.entries, service)
+    if (this.protocol === '') this.protocol = protocol
+    else if (this.protocol !== protocol) {
+      this.failed(
+        `discovery chain ${quote(this.request.service)} uses inconsistent protocols; service ${quote(service)} has ${quote(protocol)} which is not ${quote(this.protocol)}`,
       )
     }
   }
 
-  #record(node: DiscoveryNode): string {
+  private record(node: DiscoveryNode): string {
     const key = `${node.Type}:${node.Name}`
-    if (!this.#nodes.has(key) && this.#nodes.size >= MAX_CHAIN_NODES) {
-      this.#failed(`discovery chain ${quote(this.#request.service)} has more than ${MAX_CHAIN_NODES} nodes`)
+    if (!this.nodes.has(key) && this.nodes.size >= MAX_CHAIN_NODES) {
+      this.failed(`discovery chain ${quote(this.request.service)} has more than ${MAX_CHAIN_NODES} nodes`)
     }
-    this.#nodes.set(key, node)
+    this.nodes.set(key, node)
     return key
   }
 
-  #serviceKey(service: string, namespace: string, partition: string) {
+  private serviceKey(service: string, namespace: string, partition: string) {
     return `${service}.${namespace}.${partition}`
   }
 
-  #failed(reason: string): { errors: readonly ConfigError[] } {
-    if (!this.#errors.some(error => error.reason === reason)) this.#errors.push({ path: '', reason })
-    return { errors: this.#errors }
+  private failed(reason: string): { errors: readonly ConfigError[] } {
+    if (!this.errors.some(error => error.reason === reason)) this.errors.push({ path: '', reason })
+    return { errors: this.errors }
   }
 
   /** Keys of a path from `start` that meets itself, or undefined. */
-  #findCycle(start: string): string[] | undefined {
+  private findCycle(start: string): string[] | undefined {
     const done = new Set<string>()
     const path: string[] = []
     const visit = (key: string): string[] | undefined => {
@@ -381,7 +379,7 @@ class ChainCompiler {
       if (before >= 0) return [...path.slice(before), key]
       if (done.has(key)) return undefined
       path.push(key)
-      for (const next of nextNodes(this.#nodes.get(key)!)) {
+      for (const next of nextNodes(this.nodes.get(key)!)) {
         const cycle = visit(next)
         if (cycle !== undefined) return cycle
       }
@@ -392,24 +390,24 @@ class ChainCompiler {
     return visit(start)
   }
 
-  #reachable(start: string): Set<string> {
+  private reachable(start: string): Set<string> {
     const seen = new Set([start])
-    for (const key of seen) for (const next of nextNodes(this.#nodes.get(key)!)) seen.add(next)
+    for (const key of seen) for (const next of nextNodes(this.nodes.get(key)!)) seen.add(next)
     return seen
   }
 
-  #isDefault(start: string): boolean {
-    const node = this.#nodes.get(start)!
+  private isDefault(start: string): boolean {
+    const node = this.nodes.get(start)!
     if (node.Type !== 'resolver' || !node.Resolver.Default) return false
-    const target = this.#targets.get(node.Resolver.Target)!
-    return target.Service === this.#request.service && target.Namespace === this.#namespace && target.Partition === this.#partition
+    const target = this.targets.get(node.Resolver.Target)!
+    return target.Service === this.request.service && target.Namespace === this.namespace && target.Partition === this.partition
   }
 
   /** Only overrides that changed something count, so that two downstreams with the same effect share clusters. */
-  #customizationHash(): string | undefined {
-    const { protocol, connectTimeout, meshGateway } = this.#customized
+  private customizationHash(): string | undefined {
+    const { protocol, connectTimeout, meshGateway } = this.customized
     if (!protocol && !connectTimeout && !meshGateway) return undefined
-    const { overrideProtocol, overrideConnectTimeoutMs, overrideMeshGateway } = this.#request
+    const { overrideProtocol, overrideConnectTimeoutMs, overrideMeshGateway } = this.request
     const parts = [
       protocol ? overrideProtocol : null,
       connectTimeout ? overrideConnectTimeoutMs : null,

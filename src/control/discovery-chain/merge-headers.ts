@@ -1,7 +1,5 @@
-/**
- * Header modifiers of nested splits merged into one, for flattened splitters (consul-xds.md §5.4).
- * Used by `flatten-splitters.ts`. Requests pass the parent first, responses the child first; whoever comes last overrides.
- */
+// Header modifiers of nested splits merged into one, for flattened splitters (consul-xds.md §5.4).
+// Used by `flatten-splitters.ts`. Requests pass the parent first, responses the child first; whoever comes last overrides.
 import type { HeaderModifiers, ServiceSplit } from '../config-entries/types.js'
 
 /** The child's split as if it were reached through `parent`. Neither is changed. */

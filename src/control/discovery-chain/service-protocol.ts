@@ -1,7 +1,5 @@
-/**
- * The protocol of a service by its config entries (consul-xds.md §5.6.1): its service-defaults, else proxy-defaults, else tcp.
- * Used by the chain compiler, the write checks and the snapshot.
- */
+// The protocol of a service by its config entries (consul-xds.md §5.6.1): its service-defaults, else proxy-defaults, else tcp.
+// Used by the chain compiler, the write checks and the snapshot.
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 
 const DEFAULT_PROTOCOL = 'tcp'

@@ -1,8 +1,6 @@
-/**
- * The compiled discovery chain: Consul's JSON shape (`/v1/discovery-chain/:service`), so that it can be served as it is.
- * Made by `compile.ts`; the snapshot turns it into routes, clusters and endpoints.
- * Invariant: every `NextNode`, `Target` and failover target names an existing entry of `Nodes` / `Targets`.
- */
+// The compiled discovery chain: Consul's JSON shape (`/v1/discovery-chain/:service`), so that it can be served as it is.
+// Made by `compile.ts`; the snapshot turns it into routes, clusters and endpoints.
+// Invariant: every `NextNode`, `Target` and failover target names an existing entry of `Nodes` / `Targets`.
 import type {
   Duration,
   EnvoyExtension,

@@ -1,6 +1,4 @@
-/**
- * `/v1/agent`: registration of services and checks, the agent's own view, health of local services, metrics. Shapes as Consul's.
- */
+// `/v1/agent`: registration of services and checks, the agent's own view, health of local services, metrics. Shapes as Consul's.
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CatalogInstance } from '../catalog/catalog.js'

@@ -1,6 +1,4 @@
-/**
- * `/v1/catalog`, `/v1/health` and `/v1/status`: what is registered and how it is, with tags, filters and blocking queries as in Consul.
- */
+// `/v1/catalog`, `/v1/health` and `/v1/status`: what is registered and how it is, with tags, filters and blocking queries as in Consul.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { CatalogInstance } from '../catalog/catalog.js'
 import { compileFilter } from '../config-entries/filter-expression.js'

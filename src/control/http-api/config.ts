@@ -1,6 +1,4 @@
-/**
- * `/v1/config`: config entries, in Consul's form. A write that does not parse or would break a chain is refused and changes nothing.
- */
+// `/v1/config`: config entries, in Consul's form. A write that does not parse or would break a chain is refused and changes nothing.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { SCHEMAS } from '../config-entries/schemas.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'

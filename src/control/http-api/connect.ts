@@ -1,7 +1,5 @@
-/**
- * `/v1/connect` and `/v1/agent/connect`: CA roots, leaves, intentions and their decisions, in Consul's shapes. Decisions come from the
- * same code that compiles what the sidecars enforce.
- */
+// `/v1/connect` and `/v1/agent/connect`: CA roots, leaves, intentions and their decisions, in Consul's shapes. Decisions come from the
+// same code that compiles what the sidecars enforce.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type CaConfig, decodeCaConfig, encodeCaConfig } from '../../mtls/ca/config.js'
 import { meshIdentityOf, parseSpiffeId } from '../../mtls/spiffe.js'

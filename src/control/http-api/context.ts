@@ -1,6 +1,4 @@
-/**
- * What the HTTP API works on: the parts of the control plane that its routes read and write. Made by `ControlPlane`.
- */
+// What the HTTP API works on: the parts of the control plane that its routes read and write. Made by `ControlPlane`.
 import type { CertificateAuthority } from '../../mtls/ca/authority.js'
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'

@@ -1,7 +1,5 @@
-/**
- * Where the control plane listens: `host:port` options read, judged and bound, for HTTP and for gRPC. Called by `ControlPlane`.
- * Invariant: an address beyond loopback is refused unless a token (gRPC: or TLS) guards it.
- */
+// Where the control plane listens: `host:port` options read, judged and bound, for HTTP and for gRPC. Called by `ControlPlane`.
+// Invariant: an address beyond loopback is refused unless a token (gRPC: or TLS) guards it.
 import type { AddressInfo } from 'node:net'
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import type { FastifyInstance } from 'fastify'

@@ -1,7 +1,5 @@
-/**
- * `/v1/outrigger`: what Consul's API has no place for. Certificate rotation, sidecar bootstraps, the state of connected proxies, and
- * why a request would be allowed or refused.
- */
+// `/v1/outrigger`: what Consul's API has no place for. Certificate rotation, sidecar bootstraps, the state of connected proxies, and
+// why a request would be allowed or refused.
 import type { FastifyInstance } from 'fastify'
 import type { AdsNodeStatus } from '../../xds/server/server.js'
 import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'

@@ -1,6 +1,4 @@
-/**
- * Answers in Consul's manner: JSON bodies with index headers, errors as one line of plain text, blocking reads. Used by every route file.
- */
+// Answers in Consul's manner: JSON bodies with index headers, errors as one line of plain text, blocking reads. Used by every route file.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { parseDuration } from '../config-entries/duration.js'
 import type { ConfigError } from '../config-entries/types.js'

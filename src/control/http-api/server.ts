@@ -1,8 +1,6 @@
-/**
- * The HTTP API as one fastify instance: parsing, authentication, errors; the routes are in the files beside. Made by `ControlPlane`.
- * JSON is read whatever the content type says, as Consul does. With a token configured every request needs it; without one the API is
- * for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
- */
+// The HTTP API as one fastify instance: parsing, authentication, errors; the routes are in the files beside. Made by `ControlPlane`.
+// JSON is read whatever the content type says, as Consul does. With a token configured every request needs it; without one the API is
+// for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
 import { timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'

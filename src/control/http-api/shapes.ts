@@ -1,7 +1,5 @@
-/**
- * The catalog in the JSON shapes of Consul's HTTP API (agent, catalog and health endpoints). Pure; used by the route files, and by the
- * snapshot builder for what filter expressions select from.
- */
+// The catalog in the JSON shapes of Consul's HTTP API (agent, catalog and health endpoints). Pure; used by the route files, and by the
+// snapshot builder for what filter expressions select from.
 import type { Catalog, CatalogCheck, CatalogInstance } from '../catalog/catalog.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { NodeInfo } from './context.js'

@@ -1,12 +1,10 @@
-/**
- * Intentions for one destination to the RBAC that enforces them, as Consul sends it (consul-xds.md §1.7).
- * Called by the snapshot for each sidecar's public listener; `rbac-proto.ts` turns the result into Envoy's message.
- *
- * Envoy's RBAC is a set of policies of one action, without order; intentions are an ordered list. So precedence is compiled away:
- * from each source the overlapping sources above it are subtracted (`not`), from each permission the permissions before it; then what
- * only says the default again is left out. Invariant: for every request the result decides as `decide` does.
- * Consul's differs in one point on purpose: under default allow a JWT requirement still denies (there it is dropped with its intention).
- */
+// Intentions for one destination to the RBAC that enforces them, as Consul sends it (consul-xds.md §1.7).
+// Called by the snapshot for each sidecar's public listener; `rbac-proto.ts` turns the result into Envoy's message.
+//
+// Envoy's RBAC is a set of policies of one action, without order; intentions are an ordered list. So precedence is compiled away:
+// from each source the overlapping sources above it are subtracted (`not`), from each permission the permissions before it; then what
+// only says the default again is left out. Invariant: for every request the result decides as `decide` does.
+// Consul's differs in one point on purpose: under default allow a JWT requirement still denies (there it is dropped with its intention).
 import type { HeaderMatcher, StringMatcher } from '../../model/matcher.js'
 import type { RbacPermission, RbacPolicy, RbacPrincipal } from '../../model/rbac.js'
 import type { ConfigEntryIndex, HeaderMatch, IntentionAction, IntentionPermission, JwtRequirement } from '../config-entries/types.js'

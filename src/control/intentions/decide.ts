@@ -1,9 +1,7 @@
-/**
- * The meaning of intentions, in its plainest form: one request, the intentions in order, allowed or not and why (consul-xds.md §5.7).
- * Used by `/v1/connect/intentions/check`, `/v1/agent/connect/authorize`, and by the tests as what the compiled RBAC must equal.
- *
- *   first intention whose source matches → its action; or its first permission that matches; nothing matched → the default
- */
+// The meaning of intentions, in its plainest form: one request, the intentions in order, allowed or not and why (consul-xds.md §5.7).
+// Used by `/v1/connect/intentions/check`, `/v1/agent/connect/authorize`, and by the tests as what the compiled RBAC must equal.
+//
+//   first intention whose source matches → its action; or its first permission that matches; nothing matched → the default
 import type { IntentionAction } from '../config-entries/types.js'
 import { sortIntentions, sourceMatches } from './match.js'
 import { meetsJwt, missedCheck } from './permission-match.js'

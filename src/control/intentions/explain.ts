@@ -1,8 +1,6 @@
-/**
- * Why would this request be allowed or denied? From the intention table alone, so that the control plane and whoever holds a
- * sidecar's table say the same (`outrigger explain`, the HTTP API).
- * Invariant: `allowed` equals what the RBAC compiled from the same intentions decides.
- */
+// Why would this request be allowed or denied? From the intention table alone, so that the control plane and whoever holds a
+// sidecar's table say the same (`outrigger explain`, the HTTP API).
+// Invariant: `allowed` equals what the RBAC compiled from the same intentions decides.
 import type { Intention, IntentionPermission, IntentionTable } from '../../model/intention.js'
 import { type MatchedRequest, missedCheck } from './permission-match.js'
 

@@ -1,8 +1,6 @@
-/**
- * Does a request meet an L7 permission? By Envoy's rules, since Envoy (or our sidecar) is who enforces it.
- * Used by `decide` and `explain`, on the form that permissions have in the intention table.
- * Regexes are RE2 and match the whole value; paths are compared without query and fragment.
- */
+// Does a request meet an L7 permission? By Envoy's rules, since Envoy (or our sidecar) is who enforces it.
+// Used by `decide` and `explain`, on the form that permissions have in the intention table.
+// Regexes are RE2 and match the whole value; paths are compared without query and fragment.
 import { RE2JS } from 're2js'
 import type { IntentionPermission } from '../../model/intention.js'
 import type { JwtRequirement } from '../config-entries/types.js'

@@ -1,7 +1,5 @@
-/**
- * Compiled intentions to Envoy's `envoy.config.rbac.v3.RBAC`, for the network and the HTTP filter of the public listener.
- * Called by the snapshot. Only the kinds that `compile.ts` makes are converted; another kind is a bug and throws.
- */
+// Compiled intentions to Envoy's `envoy.config.rbac.v3.RBAC`, for the network and the HTTP filter of the public listener.
+// Called by the snapshot. Only the kinds that `compile.ts` makes are converted; another kind is a bug and throws.
 import { create } from '@bufbuild/protobuf'
 import type { HeaderMatcher, MetadataMatcher, StringMatcher } from '../../model/matcher.js'
 import type { RbacPermission, RbacPrincipal } from '../../model/rbac.js'

@@ -1,8 +1,6 @@
-/**
- * The intention table of a destination (`model/intention.ts`): what the control plane puts into a listener's
- * `filter_metadata["outrigger"].intentions`, so that a sidecar can name the intention that denied.
- * Called by the snapshot. JSON-able, in order of precedence, without intentions that another one with the same source shadows.
- */
+// The intention table of a destination (`model/intention.ts`): what the control plane puts into a listener's
+// `filter_metadata["outrigger"].intentions`, so that a sidecar can name the intention that denied.
+// Called by the snapshot. JSON-able, in order of precedence, without intentions that another one with the same source shadows.
 import type { IntentionTable, IntentionPermission as TablePermission, Intention as TableRow } from '../../model/intention.js'
 import type { HeaderMatch, IntentionPermission } from '../config-entries/types.js'
 import type { IntentionPolicy } from './decide.js'

@@ -1,8 +1,6 @@
-/**
- * Types of the intentions for one destination: the flat list they are matched in, who asks, and the RBAC compiled from them.
- * Pure data; made by `match.ts` and `compile.ts`. The RBAC is the proxy's own model (`model/rbac.ts`), the JSON table that travels
- * in listener metadata is `model/intention.ts`: both halves of the mesh speak of the same values.
- */
+// Types of the intentions for one destination: the flat list they are matched in, who asks, and the RBAC compiled from them.
+// Pure data; made by `match.ts` and `compile.ts`. The RBAC is the proxy's own model (`model/rbac.ts`), the JSON table that travels
+// in listener metadata is `model/intention.ts`: both halves of the mesh speak of the same values.
 import type { RbacRules } from '../../model/rbac.js'
 import type { IntentionAction, IntentionPermission, JwtRequirement } from '../config-entries/types.js'
 

@@ -1,7 +1,5 @@
-/**
- * Intentions that name services nobody has registered: not an error (they may come later), but usually a typing mistake.
- * Called by the HTTP API and the mesh file after a write; the answer goes to the log and the client as warnings.
- */
+// Intentions that name services nobody has registered: not an error (they may come later), but usually a typing mistake.
+// Called by the HTTP API and the mesh file after a write; the answer goes to the log and the client as warnings.
 import type { ServiceIntentions } from '../config-entries/types.js'
 
 export function unknownServiceWarnings(entry: ServiceIntentions, known: ReadonlySet<string>): string[] {

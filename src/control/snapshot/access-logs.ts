@@ -1,7 +1,5 @@
-/**
- * Access loggers from proxy-defaults `AccessLogs`, with Consul's names and default keys (consul-xds.md §1.5). Used by the listener
- * and HTTP connection manager builders.
- */
+// Access loggers from proxy-defaults `AccessLogs`, with Consul's names and default keys (consul-xds.md §1.5). Used by the listener
+// and HTTP connection manager builders.
 import type { JsonObject } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { AccessLogSchema } from '../../xds/gen/envoy/config/accesslog/v3/accesslog_pb.js'

@@ -1,8 +1,6 @@
-/**
- * One proxy's snapshot from the catalog, the config entries, its intentions and certificates. Called by `SnapshotPublisher` for
- * each proxy that a change concerns; calls the chain compiler and the one-file-a-resource builders.
- * What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy.
- */
+// One proxy's snapshot from the catalog, the config entries, its intentions and certificates. Called by `SnapshotPublisher` for
+// each proxy that a change concerns; calls the chain compiler and the one-file-a-resource builders.
+// What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy.
 import { makeSnapshot, type Snapshot } from '../../xds/server/snapshot.js'
 import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
@@ -66,39 +64,39 @@ export class SnapshotError extends Error {}
 const MAX_COMPILED_FILTERS = 10_000
 
 export class SnapshotBuilder {
-  readonly #sources: SnapshotSources
-  readonly #filters = new Map<string, CompiledFilter>()
+  private readonly sources: SnapshotSources
+  private readonly filters = new Map<string, CompiledFilter>()
 
   constructor(sources: SnapshotSources) {
-    this.#sources = sources
+    this.sources = sources
   }
 
   /** Throws `SnapshotError` when the service has no leaf yet or an upstream's chain does not compile. */
   build(proxy: ProxyInstance): BuiltSnapshot {
     const dependencies = new Set<string>()
     const problems: ConfigError[] = []
-    const view = this.#view(proxy, recording(this.#sources.entries, dependencies), problems)
+    const view = this.view(proxy, recording(this.sources.entries, dependencies), problems)
     for (const { chain } of view.upstreams) for (const target of Object.values(chain.Targets)) dependencies.add(serviceKey(target.Service))
     const snapshot = makeSnapshot([
       ...buildClusters(view),
-      ...buildEndpoints(view, target => this.#endpoints(target)),
+      ...buildEndpoints(view, target => this.endpoints(target)),
       ...buildListeners(view),
       ...buildRoutes(view),
     ])
     return { snapshot, dependencies, problems }
   }
 
-  #view(proxy: ProxyInstance, entries: ConfigEntryIndex, problems: ConfigError[]): ProxyView {
-    const { datacenter, trustDomain } = this.#sources
+  private view(proxy: ProxyInstance, entries: ConfigEntryIndex, problems: ConfigError[]): ProxyView {
+    const { datacenter, trustDomain } = this.sources
     const service = proxy.Proxy.DestinationServiceName
-    const leaf = this.#sources.leaf(service)
+    const leaf = this.sources.leaf(service)
     if (leaf === undefined) throw new SnapshotError(`service ${service} has no certificate yet`)
     const proxyDefaults = entries.get('proxy-defaults', 'global')
     const serviceDefaults = entries.get('service-defaults', service)
     const config = readProxyConfig({ proxyDefaults, serviceDefaults, registration: proxy.Proxy.Config }, problems)
     const protocol = config.protocol ?? serviceProtocol(entries, service)
     const http = isHttpLike(protocol)
-    const defaultAction = this.#sources.defaultPolicy()
+    const defaultAction = this.sources.defaultPolicy()
     const intentions = intentionsFor(entries, service)
     const upstreamConfig = serviceDefaults?.UpstreamConfig
     return {
@@ -112,29 +110,29 @@ export class SnapshotBuilder {
         datacenter,
         certificateChainPem: leaf.chainPem,
         privateKeyPem: leaf.keyPem,
-        rootsPem: this.#sources.rootsPem(),
+        rootsPem: this.sources.rootsPem(),
       },
       rbac: compileIntentions(intentions, { defaultAction, http, trustDomain, jwtIssuers: jwtIssuers(entries) }),
       intentionTable: intentionTable(service, intentions, { defaultAction, http }),
       jwtProviders: http ? jwtProviders(intentions, entries) : [],
-      upstreams: proxy.Proxy.Upstreams.map(upstream => this.#upstream(upstream, upstreamConfig, entries, problems)),
+      upstreams: proxy.Proxy.Upstreams.map(upstream => this.upstream(upstream, upstreamConfig, entries, problems)),
     }
   }
 
-  #upstream(
+  private upstream(
     upstream: Upstream,
     config: { readonly Overrides?: readonly UpstreamConfig[]; readonly Defaults?: UpstreamConfig } | undefined,
     entries: ConfigEntryIndex,
     problems: ConfigError[],
   ): UpstreamView {
     const name = upstream.DestinationName
-    const datacenter = upstream.Datacenter || this.#sources.datacenter
+    const datacenter = upstream.Datacenter || this.sources.datacenter
     const override = config?.Overrides?.find(candidate => candidate.Name === name)
     const settings = readUpstreamSettings(config?.Defaults, override, upstream.Config, problems)
     const result = compileDiscoveryChain({
       service: name,
       datacenter,
-      trustDomain: this.#sources.trustDomain,
+      trustDomain: this.sources.trustDomain,
       entries,
       ...(settings.protocol === undefined ? {} : { overrideProtocol: settings.protocol }),
       ...(settings.connectTimeoutMs === undefined ? {} : { overrideConnectTimeoutMs: settings.connectTimeoutMs }),
@@ -150,13 +148,13 @@ export class SnapshotBuilder {
     }
   }
 
-  #endpoints(target: DiscoveryTarget): TargetEndpoint[] {
-    const { catalog, datacenter, nodeAddress } = this.#sources
+  private endpoints(target: DiscoveryTarget): TargetEndpoint[] {
+    const { catalog, datacenter, nodeAddress } = this.sources
     // There is one datacenter here: what names another has no instances.
     if (target.Datacenter !== datacenter || target.Peer) return []
     const instances = catalog.connectInstancesOf(target.Service)
-    const filter = this.#filter(target.Subset.Filter)
-    const chosen = filter === undefined ? instances : instances.filter(instance => filter(this.#sources.filterView(instance)))
+    const filter = this.filter(target.Subset.Filter)
+    const chosen = filter === undefined ? instances : instances.filter(instance => filter(this.sources.filterView(instance)))
     return chosen.map(instance => ({
       instance,
       // A sidecar registered without an address stands beside its service.
@@ -165,13 +163,13 @@ export class SnapshotBuilder {
     }))
   }
 
-  #filter(expression: string | undefined): ((instance: FilterInstance) => boolean) | undefined {
+  private filter(expression: string | undefined): ((instance: FilterInstance) => boolean) | undefined {
     if (!expression) return undefined
-    let compiled = this.#filters.get(expression)
+    let compiled = this.filters.get(expression)
     if (compiled === undefined) {
-      if (this.#filters.size >= MAX_COMPILED_FILTERS) this.#filters.clear()
+      if (this.filters.size >= MAX_COMPILED_FILTERS) this.filters.clear()
       compiled = compileFilter(expression)
-      this.#filters.set(expression, compiled)
+      this.filters.set(expression, compiled)
     }
     // Entries with a filter that does not compile are refused when written; should one be here, its subset is empty, not everything.
     return 'predicate' in compiled ? compiled.predicate : () => false

@@ -1,8 +1,6 @@
-/**
- * Clusters of one proxy: `local_app`, one EDS cluster a target of its upstreams' chains, an aggregate cluster a failover, and the
- * JWKS clusters of remote JWT providers. Names and fields as the newest Consul sends them (consul-xds.md §1.8, §2.1), with two
- * additions of ours: a retry budget by default, and `auto_config` for protocol http (see `tls.ts`).
- */
+// Clusters of one proxy: `local_app`, one EDS cluster a target of its upstreams' chains, an aggregate cluster a failover, and the
+// JWKS clusters of remote JWT providers. Names and fields as the newest Consul sends them (consul-xds.md §1.8, §2.1), with two
+// additions of ours: a retry budget by default, and `auto_config` for protocol http (see `tls.ts`).
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { CircuitBreakersSchema } from '../../xds/gen/envoy/config/cluster/v3/circuit_breaker_pb.js'

@@ -1,7 +1,5 @@
-/**
- * Small constructors of Envoy messages that every resource file needs: packed extensions, addresses, durations, ADS config source.
- * Invariant: maps are built in sorted order, so the same meaning gives the same bytes (a resource's version is their hash).
- */
+// Small constructors of Envoy messages that every resource file needs: packed extensions, addresses, durations, ADS config source.
+// Invariant: maps are built in sorted order, so the same meaning gives the same bytes (a resource's version is their hash).
 import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import type { Any, Duration } from '@bufbuild/protobuf/wkt'
 import { AnySchema, DurationSchema } from '@bufbuild/protobuf/wkt'

@@ -1,8 +1,6 @@
-/**
- * The opaque configuration of a proxy and of its upstreams (`Proxy.Config`, `Upstreams[].Config`, proxy-defaults `Config`,
- * service-defaults), merged in Consul's order and read into typed values. Called by `proxy-view.ts`.
- * Order, later wins: proxy-defaults, service-defaults, the registration. A value of the wrong type is left out and reported.
- */
+// The opaque configuration of a proxy and of its upstreams (`Proxy.Config`, `Upstreams[].Config`, proxy-defaults `Config`,
+// service-defaults), merged in Consul's order and read into typed values. Called by `proxy-view.ts`.
+// Order, later wins: proxy-defaults, service-defaults, the registration. A value of the wrong type is left out and reported.
 import { parseDuration } from '../config-entries/duration.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigError, ProxyDefaults, ServiceDefaults, UpstreamConfig } from '../config-entries/types.js'
@@ -156,7 +154,7 @@ function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], u
 }
 
 class OpaqueConfig {
-  readonly #values = new Map<string, unknown>()
+  private readonly values = new Map<string, unknown>()
 
   constructor(
     readonly path: string,
@@ -164,46 +162,46 @@ class OpaqueConfig {
   ) {}
 
   add(values: Readonly<Record<string, unknown>>): void {
-    for (const [key, value] of Object.entries(values)) this.#values.set(key.replaceAll('_', '').toLowerCase(), value)
+    for (const [key, value] of Object.entries(values)) this.values.set(key.replaceAll('_', '').toLowerCase(), value)
   }
 
   text(key: string): string | undefined {
-    const value = this.#get(key)
-    return value === undefined || value === '' ? undefined : typeof value === 'string' ? value : this.#wrong(key, 'a string')
+    const value = this.get(key)
+    return value === undefined || value === '' ? undefined : typeof value === 'string' ? value : this.wrong(key, 'a string')
   }
 
   integer(key: string, min: number, max = 2_147_483_647): number | undefined {
-    const value = this.#get(key)
+    const value = this.get(key)
     if (value === undefined) return undefined
     const number = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : value
     if (typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max) return number
-    return this.#wrong(key, `an integer from ${min} to ${max}`)
+    return this.wrong(key, `an integer from ${min} to ${max}`)
   }
 
   flag(key: string): boolean {
-    const value = this.#get(key)
+    const value = this.get(key)
     if (value === undefined || value === false || value === 'false') return false
-    return value === true || value === 'true' ? true : (this.#wrong(key, 'true or false') ?? false)
+    return value === true || value === 'true' ? true : (this.wrong(key, 'true or false') ?? false)
   }
 
   oneOf<T extends string>(key: string, values: readonly T[]): T | undefined {
-    const value = this.#get(key)
+    const value = this.get(key)
     if (value === undefined) return undefined
-    return values.find(each => each === value) ?? this.#wrong(key, values.map(each => `"${each}"`).join(' or '))
+    return values.find(each => each === value) ?? this.wrong(key, values.map(each => `"${each}"`).join(' or '))
   }
 
   /** Milliseconds of a Go duration, or of a count of nanoseconds. */
   duration(key: string): number | undefined {
-    const value = this.#get(key)
+    const value = this.get(key)
     if (value === undefined) return undefined
     const ns = typeof value === 'string' ? parseDuration(value) : typeof value === 'number' ? value : undefined
-    return ns !== undefined && ns >= 0 ? ns / 1e6 : this.#wrong(key, 'a duration such as 10s')
+    return ns !== undefined && ns >= 0 ? ns / 1e6 : this.wrong(key, 'a duration such as 10s')
   }
 
   nested(key: string): OpaqueConfig | undefined {
-    const value = this.#get(key)
+    const value = this.get(key)
     if (value === undefined) return undefined
-    if (!isObject(value)) return this.#wrong(key, 'an object')
+    if (!isObject(value)) return this.wrong(key, 'an object')
     const nested = new OpaqueConfig(`${this.path}.${key}`, this.problems)
     nested.add(value)
     return nested
@@ -211,15 +209,15 @@ class OpaqueConfig {
 
   refuse(keys: readonly string[]): void {
     for (const key of keys)
-      if (this.#get(key) !== undefined) this.problems.push({ path: `${this.path}.${key}`, reason: 'is not supported and has no effect' })
+      if (this.get(key) !== undefined) this.problems.push({ path: `${this.path}.${key}`, reason: 'is not supported and has no effect' })
   }
 
-  #get(key: string): unknown {
-    const value = this.#values.get(key.replaceAll('_', ''))
+  private get(key: string): unknown {
+    const value = this.values.get(key.replaceAll('_', ''))
     return value === null ? undefined : value
   }
 
-  #wrong(key: string, expected: string): undefined {
+  private wrong(key: string, expected: string): undefined {
     this.problems.push({ path: `${this.path}.${key}`, reason: `must be ${expected}` })
     return undefined
   }

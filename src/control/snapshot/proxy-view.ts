@@ -1,8 +1,6 @@
-/**
- * All that one proxy's resources are made from, gathered in one readonly value: its registration, merged config, compiled chains
- * of its upstreams, intentions and certificates. Made by `build-snapshot.ts`, read by the one-file-a-resource builders.
- * Invariant: a builder reads nothing else, so that equal views give equal bytes.
- */
+// All that one proxy's resources are made from, gathered in one readonly value: its registration, merged config, compiled chains
+// of its upstreams, intentions and certificates. Made by `build-snapshot.ts`, read by the one-file-a-resource builders.
+// Invariant: a builder reads nothing else, so that equal views give equal bytes.
 
 import type { IntentionTable } from '../../model/intention.js'
 import type { CatalogInstance } from '../catalog/catalog.js'

@@ -1,12 +1,10 @@
-/**
- * From a change to the proxies it concerns: keeps for each proxy what its snapshot was made from, rebuilds the affected ones once per
- * turn of the event loop, and gives the results to the ADS server. Made by `ControlPlane`, driven by the catalog's, entries', leaves'
- * and CA's changes. The time from a write to its acknowledgement by a proxy goes to a histogram.
- *
- *   change -> dirty proxies -> (setImmediate) build -> AdsServer.setSnapshot -> ... -> onSynced -> histogram
- *
- * Invariant: a build that fails leaves the proxy's last good snapshot serving.
- */
+// From a change to the proxies it concerns: keeps for each proxy what its snapshot was made from, rebuilds the affected ones once per
+// turn of the event loop, and gives the results to the ADS server. Made by `ControlPlane`, driven by the catalog's, entries', leaves'
+// and CA's changes. The time from a write to its acknowledgement by a proxy goes to a histogram.
+//
+//   change -> dirty proxies -> (setImmediate) build -> AdsServer.setSnapshot -> ... -> onSynced -> histogram
+//
+// Invariant: a build that fails leaves the proxy's last good snapshot serving.
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
@@ -39,160 +37,160 @@ interface ProxyRecord {
 }
 
 export class SnapshotPublisher {
-  readonly #options: PublisherOptions
-  readonly #proxies = new Map<string, ProxyRecord>()
-  readonly #dependents = new Map<string, Set<string>>()
+  private readonly options: PublisherOptions
+  private readonly proxies = new Map<string, ProxyRecord>()
+  private readonly dependents = new Map<string, Set<string>>()
   /** Proxy id -> when the first change that made it dirty came. */
-  readonly #dirty = new Map<string, number>()
-  #scheduled: NodeJS.Immediate | undefined
-  #stopped = false
+  private readonly dirty = new Map<string, number>()
+  private scheduled: NodeJS.Immediate | undefined
+  private stopped = false
 
   constructor(options: PublisherOptions) {
-    this.#options = options
+    this.options = options
   }
 
   /** Follows the catalog and builds every proxy once. */
   start(): void {
-    this.#options.catalog.onChange(change => {
-      for (const id of change.proxies) this.#mark(id)
-      for (const service of change.services) this.#markDependents(serviceKey(service))
+    this.options.catalog.onChange(change => {
+      for (const id of change.proxies) this.mark(id)
+      for (const service of change.services) this.markDependents(serviceKey(service))
     })
     this.allChanged()
     this.flush()
   }
 
   stop(): void {
-    this.#stopped = true
-    clearImmediate(this.#scheduled)
+    this.stopped = true
+    clearImmediate(this.scheduled)
   }
 
   entryChanged(kind: ConfigEntryKind, name: string): void {
-    this.#markDependents(entryKey(kind, name))
-    this.#markDependents(kindKey(kind))
+    this.markDependents(entryKey(kind, name))
+    this.markDependents(kindKey(kind))
   }
 
   leafChanged(service: string): void {
-    for (const proxy of this.#options.catalog.connectInstancesOf(service)) this.#mark(proxy.ID)
+    for (const proxy of this.options.catalog.connectInstancesOf(service)) this.mark(proxy.ID)
   }
 
   /** Roots or the default policy changed. */
   allChanged(): void {
-    for (const proxy of this.#options.catalog.proxies()) this.#mark(proxy.ID)
+    for (const proxy of this.options.catalog.proxies()) this.mark(proxy.ID)
   }
 
   /** Every open stream of the proxy has acknowledged its snapshot. */
   synced(proxyId: string): void {
-    const record = this.#proxies.get(proxyId)
-    if (record?.changedAt === undefined || this.#dirty.has(proxyId)) return
-    this.#options.onPropagated((performance.now() - record.changedAt) / 1_000)
+    const record = this.proxies.get(proxyId)
+    if (record?.changedAt === undefined || this.dirty.has(proxyId)) return
+    this.options.onPropagated((performance.now() - record.changedAt) / 1_000)
     record.changedAt = undefined
   }
 
   /** The highest index of a write that the proxy has acknowledged, or that did not concern it. */
   acknowledgedIndex(proxyId: string): number {
-    const record = this.#proxies.get(proxyId)
+    const record = this.proxies.get(proxyId)
     if (record === undefined) return 0
-    if (!this.#options.ads.isSynced(proxyId)) return Math.max(record.builtIndex - 1, 0)
-    return this.#dirty.has(proxyId) ? record.builtIndex : this.#options.index()
+    if (!this.options.ads.isSynced(proxyId)) return Math.max(record.builtIndex - 1, 0)
+    return this.dirty.has(proxyId) ? record.builtIndex : this.options.index()
   }
 
   isPending(proxyId: string): boolean {
-    return this.#dirty.has(proxyId)
+    return this.dirty.has(proxyId)
   }
 
   get size(): number {
-    return this.#proxies.size
+    return this.proxies.size
   }
 
   /** Builds what is dirty now, without waiting for the end of this turn; after `budgetMs` the rest is left for the next turn. */
   flush(budgetMs = Number.POSITIVE_INFINITY): void {
-    clearImmediate(this.#scheduled)
-    this.#scheduled = undefined
+    clearImmediate(this.scheduled)
+    this.scheduled = undefined
     const end = performance.now() + budgetMs
-    for (const [id, changedAt] of [...this.#dirty]) {
-      this.#dirty.delete(id)
-      this.#publish(id, changedAt)
+    for (const [id, changedAt] of [...this.dirty]) {
+      this.dirty.delete(id)
+      this.publish(id, changedAt)
       if (performance.now() >= end) break
     }
-    if (this.#dirty.size > 0 && !this.#stopped) this.#scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
+    if (this.dirty.size > 0 && !this.stopped) this.scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
   }
 
-  #mark(id: string): void {
-    if (this.#stopped) return
-    if (!this.#dirty.has(id)) this.#dirty.set(id, performance.now())
-    this.#scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
+  private mark(id: string): void {
+    if (this.stopped) return
+    if (!this.dirty.has(id)) this.dirty.set(id, performance.now())
+    this.scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
   }
 
-  #markDependents(key: string): void {
-    for (const id of this.#dependents.get(key) ?? []) this.#mark(id)
+  private markDependents(key: string): void {
+    for (const id of this.dependents.get(key) ?? []) this.mark(id)
   }
 
-  #publish(id: string, changedAt: number): void {
-    const proxy = this.#options.catalog.instance(id)
+  private publish(id: string, changedAt: number): void {
+    const proxy = this.options.catalog.instance(id)
     if (proxy?.Proxy === undefined) {
-      this.#forget(id)
+      this.forget(id)
       return
     }
     const service = proxy.Proxy.DestinationServiceName
-    const record = this.#proxies.get(id) ?? { dependencies: new Set(), service, changedAt: undefined, builtIndex: 0, problems: '' }
-    if (record.service !== service) this.#releaseLeaf(record.service, id)
+    const record = this.proxies.get(id) ?? { dependencies: new Set(), service, changedAt: undefined, builtIndex: 0, problems: '' }
+    if (record.service !== service) this.releaseLeaf(record.service, id)
     record.service = service
-    this.#proxies.set(id, record)
-    if (this.#options.leaves.get(service) === undefined) {
+    this.proxies.set(id, record)
+    if (this.options.leaves.get(service) === undefined) {
       // `onLeaf` marks the proxies of the service once it is there.
-      this.#options.leaves.ensure(service).catch((error: Error) => this.#options.onProblem(id, error.message))
+      this.options.leaves.ensure(service).catch((error: Error) => this.options.onProblem(id, error.message))
       return
     }
-    this.#build(proxy, record, changedAt)
+    this.build(proxy, record, changedAt)
   }
 
-  #build(proxy: CatalogInstance, record: ProxyRecord, changedAt: number): void {
-    const index = this.#options.index()
+  private build(proxy: CatalogInstance, record: ProxyRecord, changedAt: number): void {
+    const index = this.options.index()
     let problems: string
     try {
-      const built = this.#options.builder.build(proxy as ProxyInstance)
-      this.#setDependencies(proxy.ID, record, built.dependencies)
+      const built = this.options.builder.build(proxy as ProxyInstance)
+      this.setDependencies(proxy.ID, record, built.dependencies)
       problems = built.problems.map(({ path, reason }) => `${path} ${reason}`).join('; ')
-      if (this.#options.ads.setSnapshot(proxy.ID, built.snapshot, String(index))) {
+      if (this.options.ads.setSnapshot(proxy.ID, built.snapshot, String(index))) {
         record.builtIndex = index
         record.changedAt ??= changedAt
-        if (this.#options.ads.isSynced(proxy.ID)) this.synced(proxy.ID)
+        if (this.options.ads.isSynced(proxy.ID)) this.synced(proxy.ID)
       }
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error
       problems = `keeps its last configuration: ${error.message}`
     }
-    if (problems !== '' && problems !== record.problems) this.#options.onProblem(proxy.ID, problems)
+    if (problems !== '' && problems !== record.problems) this.options.onProblem(proxy.ID, problems)
     record.problems = problems
   }
 
-  #setDependencies(id: string, record: ProxyRecord, dependencies: ReadonlySet<string>): void {
-    for (const key of record.dependencies) if (!dependencies.has(key)) this.#removeDependent(key, id)
+  private setDependencies(id: string, record: ProxyRecord, dependencies: ReadonlySet<string>): void {
+    for (const key of record.dependencies) if (!dependencies.has(key)) this.removeDependent(key, id)
     for (const key of dependencies) {
-      const ids = this.#dependents.get(key)
-      if (ids === undefined) this.#dependents.set(key, new Set([id]))
+      const ids = this.dependents.get(key)
+      if (ids === undefined) this.dependents.set(key, new Set([id]))
       else ids.add(id)
     }
     record.dependencies = dependencies
   }
 
-  #removeDependent(key: string, id: string): void {
-    const ids = this.#dependents.get(key)
+  private removeDependent(key: string, id: string): void {
+    const ids = this.dependents.get(key)
     ids?.delete(id)
-    if (ids?.size === 0) this.#dependents.delete(key)
+    if (ids?.size === 0) this.dependents.delete(key)
   }
 
-  #forget(id: string): void {
-    const record = this.#proxies.get(id)
+  private forget(id: string): void {
+    const record = this.proxies.get(id)
     if (record === undefined) return
-    for (const key of record.dependencies) this.#removeDependent(key, id)
-    this.#proxies.delete(id)
-    this.#options.ads.removeSnapshot(id)
-    this.#releaseLeaf(record.service, id)
+    for (const key of record.dependencies) this.removeDependent(key, id)
+    this.proxies.delete(id)
+    this.options.ads.removeSnapshot(id)
+    this.releaseLeaf(record.service, id)
   }
 
-  #releaseLeaf(service: string, exceptProxy: string): void {
-    const others = this.#options.catalog.connectInstancesOf(service).filter(instance => instance.ID !== exceptProxy)
-    if (others.length === 0) this.#options.leaves.release(service)
+  private releaseLeaf(service: string, exceptProxy: string): void {
+    const others = this.options.catalog.connectInstancesOf(service).filter(instance => instance.ID !== exceptProxy)
+    if (others.length === 0) this.options.leaves.release(service)
   }
 }

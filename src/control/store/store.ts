@@ -1,12 +1,10 @@
-/**
- * The control plane's state on disk: one embedded SQLite database (libsql) of small JSON records, grouped in collections.
- * Opened by `ControlPlane`; written by the catalog, the config entries, the CA, the leaf certificates and the mesh file.
- * Every change happens in a transaction and takes the next index (Consul's X-Consul-Index), which never goes back.
- *
- * Durability: write-ahead log with `synchronous = FULL`. NORMAL would survive `kill -9` as well, but could lose the last commits
- * when power fails; writes are rare here (a registration, a config entry, a leaf), and FULL costs well under a millisecond each.
- * The files hold private keys, so they are readable by the owner only, and one process at a time may have them open.
- */
+// The control plane's state on disk: one embedded SQLite database (libsql) of small JSON records, grouped in collections.
+// Opened by `ControlPlane`; written by the catalog, the config entries, the CA, the leaf certificates and the mesh file.
+// Every change happens in a transaction and takes the next index (Consul's X-Consul-Index), which never goes back.
+//
+// Durability: write-ahead log with `synchronous = FULL`. NORMAL would survive `kill -9` as well, but could lose the last commits
+// when power fails; writes are rare here (a registration, a config entry, a leaf), and FULL costs well under a millisecond each.
+// The files hold private keys, so they are readable by the owner only, and one process at a time may have them open.
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'libsql'
@@ -33,16 +31,16 @@ interface Row {
 }
 
 export class Store {
-  readonly #db: Database.Database
-  readonly #get: Database.Statement
-  readonly #all: Database.Statement
-  readonly #put: Database.Statement
-  readonly #delete: Database.Statement
-  #index: number
-  #depth = 0
+  private readonly db: Database.Database
+  private readonly getStatement: Database.Statement
+  private readonly all: Database.Statement
+  private readonly putStatement: Database.Statement
+  private readonly deleteStatement: Database.Statement
+  private lastIndex: number
+  private depth = 0
 
   private constructor(db: Database.Database) {
-    this.#db = db
+    this.db = db
     const version = Number((db.pragma('user_version') as { user_version?: number }[])[0]?.user_version ?? 0)
     if (version > SCHEMA_VERSION)
       throw new Error(`data directory: written by a newer version (format ${version}, this one reads ${SCHEMA_VERSION})`)
@@ -54,14 +52,14 @@ export class Store {
        ) WITHOUT ROWID;
        PRAGMA user_version = ${SCHEMA_VERSION};`,
     )
-    this.#get = db.prepare('SELECT key, value, create_index, modify_index FROM records WHERE collection = ? AND key = ?')
-    this.#all = db.prepare('SELECT key, value, create_index, modify_index FROM records WHERE collection = ? ORDER BY key')
-    this.#put = db.prepare(
+    this.getStatement = db.prepare('SELECT key, value, create_index, modify_index FROM records WHERE collection = ? AND key = ?')
+    this.all = db.prepare('SELECT key, value, create_index, modify_index FROM records WHERE collection = ? ORDER BY key')
+    this.putStatement = db.prepare(
       `INSERT INTO records (collection, key, value, create_index, modify_index) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index`,
     )
-    this.#delete = db.prepare('DELETE FROM records WHERE collection = ? AND key = ?')
-    this.#index = Number(this.get('meta', 'index')?.value ?? 0)
+    this.deleteStatement = db.prepare('DELETE FROM records WHERE collection = ? AND key = ?')
+    this.lastIndex = Number(this.get('meta', 'index')?.value ?? 0)
   }
 
   /**
@@ -97,7 +95,7 @@ export class Store {
 
   /** Index of the last committed write; 0 for a new store. */
   get index(): number {
-    return this.#index
+    return this.lastIndex
   }
 
   /**
@@ -105,52 +103,52 @@ export class Store {
    * What `change` throws is passed on after the rollback.
    */
   transaction<T>(change: (index: number) => T): T {
-    if (this.#depth > 0) return change(this.#index + 1)
-    const index = this.#index + 1
-    this.#depth++
+    if (this.depth > 0) return change(this.lastIndex + 1)
+    const index = this.lastIndex + 1
+    this.depth++
     try {
-      this.#db.exec('BEGIN IMMEDIATE')
+      this.db.exec('BEGIN IMMEDIATE')
       try {
         const result = change(index)
-        this.#put.run('meta', 'index', String(index), index, index)
-        this.#db.exec('COMMIT')
-        this.#index = index
+        this.putStatement.run('meta', 'index', String(index), index, index)
+        this.db.exec('COMMIT')
+        this.lastIndex = index
         return result
       } catch (error) {
-        this.#db.exec('ROLLBACK')
+        this.db.exec('ROLLBACK')
         throw error
       }
     } finally {
-      this.#depth--
+      this.depth--
     }
   }
 
   get(collection: Collection, key: string): StoredRecord | undefined {
-    const row = this.#get.get(collection, key) as Row | undefined
+    const row = this.getStatement.get(collection, key) as Row | undefined
     return row === undefined ? undefined : toRecord(row)
   }
 
   /** All records of a collection, ordered by key. */
   list(collection: Collection): StoredRecord[] {
-    return (this.#all.all(collection) as Row[]).map(toRecord)
+    return (this.all.all(collection) as Row[]).map(toRecord)
   }
 
   /** Writes one record (in the current transaction, or in one of its own). `value` must be JSON. */
   put(collection: Collection, key: string, value: unknown): void {
-    this.transaction(index => this.#put.run(collection, key, JSON.stringify(value), index, index))
+    this.transaction(index => this.putStatement.run(collection, key, JSON.stringify(value), index, index))
   }
 
   delete(collection: Collection, key: string): void {
-    this.transaction(() => this.#delete.run(collection, key))
+    this.transaction(() => this.deleteStatement.run(collection, key))
   }
 
   /** Gives the files back: the binding frees its handle only when collected, so the lock is let go explicitly. */
   close(): void {
     // SQLite leaves exclusive locking only outside of WAL, and at the next read.
-    this.#db.pragma('journal_mode = DELETE')
-    this.#db.pragma('locking_mode = NORMAL')
-    this.#get.get('meta', 'index')
-    this.#db.close()
+    this.db.pragma('journal_mode = DELETE')
+    this.db.pragma('locking_mode = NORMAL')
+    this.getStatement.get('meta', 'index')
+    this.db.close()
   }
 }
 

@@ -1,8 +1,6 @@
-/**
- * The last index at which each kind of state changed, and who waits for the next change: Consul's blocking queries
- * (`?index=N&wait=10s`, `X-Consul-Index`). Bumped by `ControlPlane`, used by the HTTP API.
- * Topics: `services`, `service:<name>`, `config`, `intentions`, `roots`, `leaf:<service>`.
- */
+// The last index at which each kind of state changed, and who waits for the next change: Consul's blocking queries
+// (`?index=N&wait=10s`, `X-Consul-Index`). Bumped by `ControlPlane`, used by the HTTP API.
+// Topics: `services`, `service:<name>`, `config`, `intentions`, `roots`, `leaf:<service>`.
 
 /** Requests that wait at the same time; above it they are refused. */
 export const MAX_BLOCKING_QUERIES = 4_096
@@ -15,30 +13,30 @@ interface Waiter {
 }
 
 export class TopicIndexes {
-  readonly #indexes = new Map<string, number>()
-  readonly #waiters = new Set<Waiter>()
+  private readonly indexes = new Map<string, number>()
+  private readonly waiters = new Set<Waiter>()
   /** Stands for topics that are not (or no longer) known: the index of the last removal, so that it never goes back. */
-  #unknown = 1
+  private unknown = 1
 
   get waiting(): number {
-    return this.#waiters.size
+    return this.waiters.size
   }
 
   /** Never 0: a client that sends 0 back would not wait. */
   get(topic: string): number {
-    return this.#indexes.get(topic) ?? this.#unknown
+    return this.indexes.get(topic) ?? this.unknown
   }
 
   bump(topic: string, index: number): void {
-    this.#indexes.set(topic, Math.max(index, 1))
-    this.#wake(topic)
+    this.indexes.set(topic, Math.max(index, 1))
+    this.wake(topic)
   }
 
   /** The topic's object is gone for good. */
   remove(topic: string, index: number): void {
-    this.#indexes.delete(topic)
-    this.#unknown = Math.max(this.#unknown, index)
-    this.#wake(topic)
+    this.indexes.delete(topic)
+    this.unknown = Math.max(this.unknown, index)
+    this.wake(topic)
   }
 
   /** Resolves when the topic's index is above `index`, after `waitMs`, or when `signal` aborts. False: too many wait already. */
@@ -46,29 +44,29 @@ export class TopicIndexes {
     const current = this.get(topic)
     // An index from the future is one of another data directory: answer at once, as Consul does after a reset.
     if (current !== index || signal.aborted) return true
-    if (this.#waiters.size >= MAX_BLOCKING_QUERIES) return false
+    if (this.waiters.size >= MAX_BLOCKING_QUERIES) return false
     await new Promise<void>(resolve => {
       const done = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
-        this.#waiters.delete(waiter)
+        this.waiters.delete(waiter)
         resolve()
       }
       const waiter: Waiter = { topic, wake: done }
       const timer = setTimeout(done, waitMs)
       timer.unref()
       signal.addEventListener('abort', done, { once: true })
-      this.#waiters.add(waiter)
+      this.waiters.add(waiter)
     })
     return true
   }
 
   /** Lets everyone go (shutdown). */
   close(): void {
-    for (const waiter of [...this.#waiters]) waiter.wake()
+    for (const waiter of [...this.waiters]) waiter.wake()
   }
 
-  #wake(topic: string): void {
-    for (const waiter of [...this.#waiters]) if (waiter.topic === topic) waiter.wake()
+  private wake(topic: string): void {
+    for (const waiter of [...this.waiters]) if (waiter.topic === topic) waiter.wake()
   }
 }

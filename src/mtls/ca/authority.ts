@@ -1,22 +1,20 @@
-/**
- * The certificate authority of the mesh: who is trusted, who signs, and how that changes without a refused handshake.
- * Made by the control plane (or cli); drives a CaProvider, persists through a CaStore, tells its listeners what to push.
- * Invariant: what was handed out is persisted before; the bundle grows before anything is signed under a new root, and shrinks only
- * when nothing signed under an old one can be alive.
- *
- *   rotation:  [settled] --save 1--> [staged: bundle has both roots, the old one signs]   'roots'
- *                        --save 2--> [settled: the new one signs, the old one is trusted] 'leaf-reissue'
- *                        --prune---> [old root gone]                                      'roots'
- *   A crash before save 1 leaves no trace; one between the saves is finished by `init`; after save 2 there is nothing to finish.
- */
+// The certificate authority of the mesh: who is trusted, who signs, and how that changes without a refused handshake.
+// Made by the control plane (or cli); drives a CaProvider, persists through a CaStore, tells its listeners what to push.
+// Invariant: what was handed out is persisted before; the bundle grows before anything is signed under a new root, and shrinks only
+// when nothing signed under an old one can be alive.
+//
+//   rotation:  [settled] --save 1--> [staged: bundle has both roots, the old one signs]   'roots'
+//                        --save 2--> [settled: the new one signs, the old one is trusted] 'leaf-reissue'
+//                        --prune---> [old root gone]                                      'roots'
+//   A crash before save 1 leaves no trace; one between the saves is finished by `init`; after save 2 there is nothing to finish.
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { checkCsr, createCsr } from '../x509/csr.js'
 import { colonHex, generateKey, privateKeyPem } from '../x509/keys.js'
-import { backdateMs, type Certificate, isIssuedBy, issueLeafCertificate, readCertificate } from '../x509/x509.js'
+import { BACKDATE_MS, type Certificate, isIssuedBy, issueLeafCertificate, readCertificate } from '../x509/x509.js'
 import { BuiltinProvider } from './builtin-provider.js'
-import { type CaConfig, type ConfigProblem, checkCaConfig, defaultCaConfig, type ProviderConfig } from './config.js'
+import { type CaConfig, type ConfigProblem, checkCaConfig, DEFAULT_CA_CONFIG, type ProviderConfig } from './config.js'
 import { FileProvider } from './file-provider.js'
 import { checkAuthorisation } from './identity.js'
 import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
@@ -36,7 +34,7 @@ import {
   trustDomainOf,
   withOtherRoots,
 } from './roots.js'
-import { type Clock, defaultSignWaitMs, SignLimiter, systemClock } from './sign-limiter.js'
+import { type Clock, DEFAULT_SIGN_WAIT_MS, SignLimiter, systemClock } from './sign-limiter.js'
 import type { CaState, CaStore } from './store.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
@@ -91,9 +89,9 @@ export interface IssuedLeaf extends SignedLeaf {
 }
 
 /** How often `start` prunes and renews: well below half the shortest life of an intermediate (3 h). */
-const maintenanceIntervalMs = 600_000
+const MAINTENANCE_INTERVAL_MS = 600_000
 /** Shortest validity of a cross-sign (Consul's): longer when leaves live longer. */
-const minCrossSignMs = 7 * 24 * 3_600_000
+const MIN_CROSS_SIGN_MS = 7 * 24 * 3_600_000
 
 export class CertificateAuthority {
   private readonly options: CertificateAuthorityOptions
@@ -140,7 +138,7 @@ export class CertificateAuthority {
   }
 
   private async createState(): Promise<void> {
-    const config = this.options.config ?? defaultCaConfig
+    const config = this.options.config ?? DEFAULT_CA_CONFIG
     refuseProblems(checkCaConfig(config))
     const clusterId = randomUUID()
     const provider = this.createProvider(config.provider)
@@ -217,7 +215,7 @@ export class CertificateAuthority {
     if (!(ttlMs > 0 && ttlMs <= config.leafCertTtlMs))
       throw new CaError('ttl', `the leaf TTL must be above 0 and at most LeafCertTTL (${config.leafCertTtlMs} ms), is ${ttlMs} ms`)
     const csr = checkCsr(csrPem, { uri: request.uri, trustDomain: this.trustDomain, dnsSans })
-    return this.limiter.run(config, request.maxWaitMs ?? defaultSignWaitMs, () => this.signNow(csr, request.uri, ttlMs))
+    return this.limiter.run(config, request.maxWaitMs ?? DEFAULT_SIGN_WAIT_MS, () => this.signNow(csr, request.uri, ttlMs))
   }
 
   private signNow(csr: ReturnType<typeof checkCsr>, uri: string, ttlMs: number): SignedLeaf {
@@ -232,7 +230,7 @@ export class CertificateAuthority {
     const leaf = issueLeafCertificate(signer, {
       publicKey: csr.publicKey,
       names: csr.names,
-      notBeforeMs: nowMs - backdateMs,
+      notBeforeMs: nowMs - BACKDATE_MS,
       notAfterMs: Math.min(nowMs + ttlMs, endMs),
     })
     return {
@@ -349,7 +347,7 @@ export class CertificateAuthority {
   start(): void {
     this.timer ??= setInterval(() => {
       this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))
-    }, maintenanceIntervalMs)
+    }, MAINTENANCE_INTERVAL_MS)
     this.timer.unref()
   }
 
@@ -427,8 +425,8 @@ export class CertificateAuthority {
     const old = readCertificate(state.chain.rootPem)
     try {
       if (nowMs >= old.notAfterMs) throw new CaError('cross-sign-unsupported', 'the active root has expired')
-      const notAfterMs = Math.min(nowMs + Math.max(minCrossSignMs, 2 * state.config.leafCertTtlMs), old.notAfterMs, root.notAfterMs)
-      return this.provider!.crossSign(state.chain, root, { notBeforeMs: nowMs - backdateMs, notAfterMs })
+      const notAfterMs = Math.min(nowMs + Math.max(MIN_CROSS_SIGN_MS, 2 * state.config.leafCertTtlMs), old.notAfterMs, root.notAfterMs)
+      return this.provider!.crossSign(state.chain, root, { notBeforeMs: nowMs - BACKDATE_MS, notAfterMs })
     } catch (error) {
       if (force && error instanceof CaError && (error.code === 'cross-sign-unsupported' || error.code === 'signer-unavailable'))
         return undefined

@@ -1,20 +1,18 @@
-/**
- * The built-in provider (Consul's "consul"): root and intermediate made here, or under a root that the operator gives.
- * Made and driven by the authority; issues by x509.ts. Invariant: a root given from outside is checked before it is used: it matches
- * its key, is a CA that may sign, is within its times, and leaves room for an intermediate below it.
- */
+// The built-in provider (Consul's "consul"): root and intermediate made here, or under a root that the operator gives.
+// Made and driven by the authority; issues by x509.ts. Invariant: a root given from outside is checked before it is used: it matches
+// its key, is a CA that may sign, is within its times, and leaves room for an intermediate below it.
 import { createPublicKey, randomInt } from 'node:crypto'
 import { CaError } from '../x509/certificate-error.js'
 import { generateKey, privateKeyPem, readPrivateKey } from '../x509/keys.js'
-import { backdateMs, type Certificate, crossSign, issueIntermediate, issueRoot, readCertificate, type Signer } from '../x509/x509.js'
+import { BACKDATE_MS, type Certificate, crossSign, issueIntermediate, issueRoot, readCertificate, type Signer } from '../x509/x509.js'
 import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
 
-const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
 
 /** Consul's form of a CA's common name: `pri-<7 random characters>.<provider>.ca.<first 8 of the cluster id>.consul`. */
 function caName(kind: 'root' | 'int', clusterId: string): string {
   let unique = ''
-  for (let i = 0; i < 7; i++) unique += letters[randomInt(letters.length)]
+  for (let i = 0; i < 7; i++) unique += LETTERS[randomInt(LETTERS.length)]
   return `pri-${unique}.consul.${kind === 'root' ? 'ca' : 'int'}.${clusterId.slice(0, 8)}.consul`
 }
 
@@ -37,7 +35,7 @@ export class BuiltinProvider implements CaProvider {
       key,
       trustDomain,
       name: caName('root', clusterId),
-      notBeforeMs: nowMs - backdateMs,
+      notBeforeMs: nowMs - BACKDATE_MS,
       notAfterMs: nowMs + config.rootCertTtlMs,
     })
     return { certificate, key }
@@ -50,7 +48,7 @@ export class BuiltinProvider implements CaProvider {
       publicKey: createPublicKey(key),
       name: caName('int', clusterId),
       trustDomain,
-      notBeforeMs: Math.max(nowMs - backdateMs, root.certificate.notBeforeMs),
+      notBeforeMs: Math.max(nowMs - BACKDATE_MS, root.certificate.notBeforeMs),
       notAfterMs: Math.min(nowMs + config.intermediateCertTtlMs, root.certificate.notAfterMs),
     })
     return {

@@ -1,8 +1,6 @@
-/**
- * The CA's configuration: defaults and limits as Consul's, and the decoder of Consul's `{Provider, Config, ...}` JSON.
- * Called by the authority (checks every update) and by the control plane (config file, `PUT /v1/connect/ca/configuration`).
- * Invariant: a `CaConfig` that came from here is within all limits; problems are a list of `{path, reason}`, never a throw.
- */
+// The CA's configuration: defaults and limits as Consul's, and the decoder of Consul's `{Provider, Config, ...}` JSON.
+// Called by the authority (checks every update) and by the control plane (config file, `PUT /v1/connect/ca/configuration`).
+// Invariant: a `CaConfig` that came from here is within all limits; problems are a list of `{path, reason}`, never a throw.
 import { checkKeySpec, type KeySpec, type KeyType } from '../x509/keys.js'
 
 export type ProviderConfig =
@@ -44,26 +42,26 @@ export type ConfigResult =
   | { readonly ok: true; readonly config: CaConfig }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 
-const hourMs = 3_600_000
+const HOUR_MS = 3_600_000
 
-export const defaultCaConfig: CaConfig = {
+export const DEFAULT_CA_CONFIG: CaConfig = {
   provider: { kind: 'consul', privateKeyPem: '', rootCertPem: '' },
-  leafCertTtlMs: 72 * hourMs,
-  intermediateCertTtlMs: 8760 * hourMs,
-  rootCertTtlMs: 87_600 * hourMs,
+  leafCertTtlMs: 72 * HOUR_MS,
+  intermediateCertTtlMs: 8760 * HOUR_MS,
+  rootCertTtlMs: 87_600 * HOUR_MS,
   privateKey: { type: 'ec', bits: 256 },
   csrMaxPerSecond: 50,
   csrMaxConcurrent: 0,
   forceWithoutCrossSigning: false,
 }
 
-const minLeafTtlMs = hourMs
-const maxLeafTtlMs = 8760 * hourMs
-const minIntermediateTtlMs = 3 * hourMs
+const minLeafTtlMs = HOUR_MS
+const MAX_LEAF_TTL_MS = 8760 * HOUR_MS
+const MIN_INTERMEDIATE_TTL_MS = 3 * HOUR_MS
 /** Keeps every NotAfter inside the four-digit years of X.509. */
-const maxRootTtlMs = 100 * 8766 * hourMs
+const MAX_ROOT_TTL_MS = 100 * 8766 * HOUR_MS
 
-const hours = (ms: number): string => `${ms / hourMs}h`
+const hours = (ms: number): string => `${ms / HOUR_MS}h`
 
 /** All limits that a configuration breaks; empty when it is good. Paths are Consul's field names. */
 export function checkCaConfig(config: CaConfig): ConfigProblem[] {
@@ -78,13 +76,13 @@ export function checkCaConfig(config: CaConfig): ConfigProblem[] {
     if (!Number.isFinite(ms)) add(path, 'is not a duration')
   }
   if (leaf < minLeafTtlMs) add('LeafCertTTL', `must be at least ${hours(minLeafTtlMs)}, is ${hours(leaf)}`)
-  if (leaf > maxLeafTtlMs) add('LeafCertTTL', `must be at most ${hours(maxLeafTtlMs)}, is ${hours(leaf)}`)
-  if (intermediate < minIntermediateTtlMs)
-    add('IntermediateCertTTL', `must be at least ${hours(minIntermediateTtlMs)}, is ${hours(intermediate)}`)
+  if (leaf > MAX_LEAF_TTL_MS) add('LeafCertTTL', `must be at most ${hours(MAX_LEAF_TTL_MS)}, is ${hours(leaf)}`)
+  if (intermediate < MIN_INTERMEDIATE_TTL_MS)
+    add('IntermediateCertTTL', `must be at least ${hours(MIN_INTERMEDIATE_TTL_MS)}, is ${hours(intermediate)}`)
   else if (intermediate < 3 * leaf)
     add('IntermediateCertTTL', `must be at least 3 x LeafCertTTL (${hours(3 * leaf)}), is ${hours(intermediate)}`)
   if (root <= intermediate) add('RootCertTTL', `must be greater than IntermediateCertTTL (${hours(intermediate)}), is ${hours(root)}`)
-  if (root > maxRootTtlMs) add('RootCertTTL', `must be at most ${hours(maxRootTtlMs)}, is ${hours(root)}`)
+  if (root > MAX_ROOT_TTL_MS) add('RootCertTTL', `must be at most ${hours(MAX_ROOT_TTL_MS)}, is ${hours(root)}`)
   const key = checkKeySpec(config.privateKey)
   if (key !== undefined) add(key.startsWith('the key type') ? 'PrivateKeyType' : 'PrivateKeyBits', key)
   if (!(config.csrMaxPerSecond >= 0 && Number.isFinite(config.csrMaxPerSecond))) add('CSRMaxPerSecond', 'must be 0 or more')
@@ -105,14 +103,14 @@ export function checkCaConfig(config: CaConfig): ConfigProblem[] {
   return problems
 }
 
-const unitMs = new Map([
+const UNIT_MS = new Map([
   ['ns', 1e-6],
   ['us', 1e-3],
   ['µs', 1e-3],
   ['ms', 1],
   ['s', 1000],
   ['m', 60_000],
-  ['h', hourMs],
+  ['h', HOUR_MS],
 ])
 
 /** A Go duration ("72h", "1h30m"), or a number of nanoseconds as Go marshals one. `undefined` when it is neither. */
@@ -120,7 +118,7 @@ function durationMs(value: unknown): number | undefined {
   if (typeof value === 'number') return value / 1e6
   if (typeof value !== 'string' || !/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(value)) return undefined
   let ms = 0
-  for (const part of value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) ms += Number(part[1]) * unitMs.get(part[2]!)!
+  for (const part of value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) ms += Number(part[1]) * UNIT_MS.get(part[2]!)!
   return ms
 }
 
@@ -153,7 +151,7 @@ export function decodeCaConfig(raw: { readonly [field: string]: unknown }): Conf
   const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
   const number = (value: unknown) => (typeof value === 'number' ? value : undefined)
   const duration = 'a duration such as "72h"'
-  const type = take('PrivateKeyType', text, 'a string', defaultCaConfig.privateKey.type)
+  const type = take('PrivateKeyType', text, 'a string', DEFAULT_CA_CONFIG.privateKey.type)
   const config: CaConfig = {
     provider:
       name === 'files'
@@ -164,12 +162,12 @@ export function decodeCaConfig(raw: { readonly [field: string]: unknown }): Conf
             keyFile: take('KeyFile', text, 'a path', ''),
           }
         : { kind: 'consul', privateKeyPem: take('PrivateKey', text, 'PEM', ''), rootCertPem: take('RootCert', text, 'PEM', '') },
-    leafCertTtlMs: take('LeafCertTTL', durationMs, duration, defaultCaConfig.leafCertTtlMs),
-    intermediateCertTtlMs: take('IntermediateCertTTL', durationMs, duration, defaultCaConfig.intermediateCertTtlMs),
-    rootCertTtlMs: take('RootCertTTL', durationMs, duration, defaultCaConfig.rootCertTtlMs),
+    leafCertTtlMs: take('LeafCertTTL', durationMs, duration, DEFAULT_CA_CONFIG.leafCertTtlMs),
+    intermediateCertTtlMs: take('IntermediateCertTTL', durationMs, duration, DEFAULT_CA_CONFIG.intermediateCertTtlMs),
+    rootCertTtlMs: take('RootCertTTL', durationMs, duration, DEFAULT_CA_CONFIG.rootCertTtlMs),
     privateKey: { type: type as KeyType, bits: take('PrivateKeyBits', number, 'a number', type === 'rsa' ? 2048 : 256) },
-    csrMaxPerSecond: take('CSRMaxPerSecond', number, 'a number', defaultCaConfig.csrMaxPerSecond),
-    csrMaxConcurrent: take('CSRMaxConcurrent', number, 'a number', defaultCaConfig.csrMaxConcurrent),
+    csrMaxPerSecond: take('CSRMaxPerSecond', number, 'a number', DEFAULT_CA_CONFIG.csrMaxPerSecond),
+    csrMaxConcurrent: take('CSRMaxConcurrent', number, 'a number', DEFAULT_CA_CONFIG.csrMaxConcurrent),
     forceWithoutCrossSigning: top.get('forcewithoutcrosssigning') === true || fields.get('forcewithoutcrosssigning') === true,
   }
   // Legacy field that Consul still accepts and does not act on.
@@ -210,8 +208,8 @@ export function encodeCaConfig(config: CaConfig): {
 /** `72h`, `1h30m`, `90s`: in the largest units without a remainder of nothing. */
 function goDuration(ms: number): string {
   const parts = [
-    [Math.floor(ms / hourMs), 'h'],
-    [Math.floor((ms % hourMs) / 60_000), 'm'],
+    [Math.floor(ms / HOUR_MS), 'h'],
+    [Math.floor((ms % HOUR_MS) / 60_000), 'm'],
     [(ms % 60_000) / 1000, 's'],
   ] as const
   return parts.map(([count, unit]) => (count === 0 ? '' : `${count}${unit}`)).join('') || '0s'

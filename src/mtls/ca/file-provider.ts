@@ -1,10 +1,8 @@
-/**
- * The provider for an external PKI: roots, intermediate and its key come from the operator's files and are read again when they change.
- * Made and driven by the authority. The files are polled by content, which also sees renames, links swapped by a volume mount and
- * changes within one tick of the file system's clock. Invariant: only a set of files that fits together (key, chain, times) is ever
- * handed on; half-written or mismatched files are retried at the next poll while the last good set goes on signing.
- * The operator's key stays in memory: it is never part of the `ProviderChain` that is persisted.
- */
+// The provider for an external PKI: roots, intermediate and its key come from the operator's files and are read again when they change.
+// Made and driven by the authority. The files are polled by content, which also sees renames, links swapped by a volume mount and
+// changes within one tick of the file system's clock. Invariant: only a set of files that fits together (key, chain, times) is ever
+// handed on; half-written or mismatched files are retried at the next poll while the last good set goes on signing.
+// The operator's key stays in memory: it is never part of the `ProviderChain` that is persisted.
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
@@ -16,11 +14,11 @@ import type { CaConfig } from './config.js'
 import type { CaProvider, ProviderChain } from './provider.js'
 import type { Clock } from './sign-limiter.js'
 
-const pollIntervalMs = 5_000
+const POLL_INTERVAL_MS = 5_000
 /** Longest file read. */
-const maxFileBytes = 1024 * 1024
+const MAX_FILE_BYTES = 1024 * 1024
 /** Most certificates in the root file or the intermediate file. */
-const maxCertificates = 32
+const MAX_CERTIFICATES = 32
 
 type FilesConfig = Extract<CaConfig['provider'], { kind: 'files' }>
 
@@ -79,7 +77,7 @@ export class FileProvider implements CaProvider {
     this.timer = setInterval(() => {
       // A rotation that waits for the mesh can outlast many intervals.
       if (!this.busy) void this.check()
-    }, pollIntervalMs)
+    }, POLL_INTERVAL_MS)
     this.timer.unref()
   }
 
@@ -180,7 +178,7 @@ function readAll(text: string, file: string): Certificate[] {
   try {
     const pems = certificatePems(text)
     if (pems.length === 0) throw new Error('it holds no certificate in PEM')
-    if (pems.length > maxCertificates) throw new Error(`it holds ${pems.length} certificates, the limit is ${maxCertificates}`)
+    if (pems.length > MAX_CERTIFICATES) throw new Error(`it holds ${pems.length} certificates, the limit is ${MAX_CERTIFICATES}`)
     return pems.map(readCertificate)
   } catch (error) {
     throw new CaError('files-unreadable', `${file}: ${reasonOf(error)}`, error)
@@ -192,7 +190,7 @@ async function readBounded(file: string): Promise<string> {
     const handle = await open(file, 'r')
     try {
       const { size } = await handle.stat()
-      if (size > maxFileBytes) throw new Error(`it has ${size} bytes, the limit is ${maxFileBytes}`)
+      if (size > MAX_FILE_BYTES) throw new Error(`it has ${size} bytes, the limit is ${MAX_FILE_BYTES}`)
       return await handle.readFile('utf8')
     } finally {
       await handle.close()

@@ -1,14 +1,12 @@
-/**
- * The CA's state in one file of mode 0600. Used by the control plane when it keeps the CA apart from its database, and by tests.
- * Writes a temporary file beside it, syncs, renames, syncs the directory: a crash leaves the old state or the new one, whole.
- * Invariant: no byte of a private key is ever in a file that others may read, and, with an encryption key, in no file at all.
- */
+// The CA's state in one file of mode 0600. Used by the control plane when it keeps the CA apart from its database, and by tests.
+// Writes a temporary file beside it, syncs, renames, syncs the directory: a crash leaves the old state or the new one, whole.
+// Invariant: no byte of a private key is ever in a file that others may read, and, with an encryption key, in no file at all.
 import { chmod, type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { type CaState, type CaStore, decodeCaState, encodeCaState, isSealed, StateSeal } from './store.js'
 
-const fileMode = 0o600
+const FILE_MODE = 0o600
 
 export interface FileCaStoreOptions {
   readonly path: string
@@ -40,7 +38,7 @@ export class FileCaStore implements CaStore {
       throw new CaError('state-corrupt', `the CA state ${this.path} can't be read: ${reasonOf(error)}`, error)
     }
     // Somebody may have copied it with the umask of a shell.
-    await chmod(this.path, fileMode)
+    await chmod(this.path, FILE_MODE)
     const state = decodeCaState(text, seal)
     if (seal !== undefined && !isSealed(text)) await this.save(state)
     return state
@@ -50,9 +48,9 @@ export class FileCaStore implements CaStore {
     const text = encodeCaState(state, await this.stateSeal())
     await rm(this.temporary, { force: true })
     // 'wx': never through a link that somebody put there.
-    const file = await open(this.temporary, 'wx', fileMode)
+    const file = await open(this.temporary, 'wx', FILE_MODE)
     try {
-      await file.chmod(fileMode)
+      await file.chmod(FILE_MODE)
       await file.writeFile(text)
       await file.sync()
     } finally {

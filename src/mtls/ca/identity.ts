@@ -1,12 +1,10 @@
-/**
- * What the CA checks of the identity that its caller authorises, before it looks at any request.
- * Called by the authority. A mistake of the caller is refused here with codes of its own, apart from those of a bad request.
- */
+// What the CA checks of the identity that its caller authorises, before it looks at any request.
+// Called by the authority. A mistake of the caller is refused here with codes of its own, apart from those of a bad request.
 import { meshIdentityOf, parseSpiffeId } from '../spiffe.js'
 import { CaError } from '../x509/certificate-error.js'
 
 /** DNS SANs that one certificate may hold. */
-export const maxDnsSans = 100
+export const MAX_DNS_SANS = 100
 
 /** A DNS name of ASCII labels, lower case or not; the first label may be `*`. */
 function isDnsName(name: string): boolean {
@@ -41,8 +39,8 @@ export function checkAuthorisation(identity: {
       `the identity is of the datacenter ${mesh.datacenter}, this CA signs for ${identity.datacenter}`,
     )
   }
-  if (identity.dnsSans.length > maxDnsSans)
-    throw new CaError('dns-name', `${identity.dnsSans.length} DNS SANs are asked for, the limit is ${maxDnsSans}`)
+  if (identity.dnsSans.length > MAX_DNS_SANS)
+    throw new CaError('dns-name', `${identity.dnsSans.length} DNS SANs are asked for, the limit is ${MAX_DNS_SANS}`)
   const bad = identity.dnsSans.find(name => !isDnsName(name))
   if (bad !== undefined) throw new CaError('dns-name', `${JSON.stringify(bad.slice(0, 255))} is no DNS name`)
 }

@@ -1,8 +1,6 @@
-/**
- * What a source of root and intermediate can do: the interface that the authority drives, with two implementations
- * (builtin-provider.ts, file-provider.ts). A provider holds no state of its own that must outlive the process: it returns a
- * `ProviderChain`, the authority persists it and hands it back. Keys that belong to the operator's files are never in it.
- */
+// What a source of root and intermediate can do: the interface that the authority drives, with two implementations
+// (builtin-provider.ts, file-provider.ts). A provider holds no state of its own that must outlive the process: it returns a
+// `ProviderChain`, the authority persists it and hands it back. Keys that belong to the operator's files are never in it.
 
 import type { Certificate, Signer } from '../x509/x509.js'
 import type { CaConfig } from './config.js'

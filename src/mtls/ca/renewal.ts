@@ -1,27 +1,25 @@
-/**
- * When certificates are replaced. Pure. Leaves: called by whoever holds them (the control plane), spread at random, so that leaves made
- * together are not renewed together (Consul's leaf manager). Intermediate and root: called by the authority's maintenance; the
- * intermediate is renewed past half its life, as Consul does; the root is rotated in time too, which Consul leaves to the operator.
- */
+// When certificates are replaced. Pure. Leaves: called by whoever holds them (the control plane), spread at random, so that leaves made
+// together are not renewed together (Consul's leaf manager). Intermediate and root: called by the authority's maintenance; the
+// intermediate is renewed past half its life, as Consul does; the root is rotated in time too, which Consul leaves to the operator.
 
 import type { Certificate } from '../x509/x509.js'
 import type { CaConfig } from './config.js'
 
 /** The earliest and latest moment, as parts of a leaf's lifetime. */
-const window = { from: 0.6, to: 0.9 } as const
+const WINDOW = { from: 0.6, to: 0.9 } as const
 /** After a root change every leaf is replaced within this time. */
-const reissueWindowMs = 30_000
+const REISSUE_WINDOW_MS = 30_000
 
 /** Epoch ms at which to replace a leaf: a random point of 60-90 % of its lifetime. `random` gives [0, 1). */
 export function renewAt(leaf: { readonly notBefore: Date; readonly notAfter: Date }, random: () => number): number {
   const start = leaf.notBefore.getTime()
   const lifetimeMs = leaf.notAfter.getTime() - start
-  return Math.round(start + lifetimeMs * (window.from + random() * (window.to - window.from)))
+  return Math.round(start + lifetimeMs * (WINDOW.from + random() * (WINDOW.to - WINDOW.from)))
 }
 
 /** How long to wait, after `leaf-reissue`, before replacing a leaf: 0-30 s. */
 export function reissueDelayMs(random: () => number): number {
-  return Math.floor(random() * reissueWindowMs)
+  return Math.floor(random() * REISSUE_WINDOW_MS)
 }
 
 export type CaRenewal =
@@ -29,7 +27,7 @@ export type CaRenewal =
   /** Only the operator can renew it; `reason` is one line that changes once a day. */
   | { readonly kind: 'operator'; readonly reason: string }
 
-const dayMs = 24 * 3_600_000
+const DAY_MS = 24 * 3_600_000
 
 /**
  * What is due now. The root is rotated when an intermediate is due and would no longer get its whole IntermediateCertTTL under it: with
@@ -47,7 +45,7 @@ export function caRenewal(state: {
   const rootEnds = nowMs > root.notAfterMs - config.intermediateCertTtlMs
   if (provider.kind === 'consul' && provider.rootCertPem === '') return { kind: !due ? 'none' : rootEnds ? 'root' : 'intermediate' }
   const ends = (certificate: Certificate): string => {
-    const days = Math.floor((certificate.notAfterMs - nowMs) / dayMs)
+    const days = Math.floor((certificate.notAfterMs - nowMs) / DAY_MS)
     return `ends at ${new Date(certificate.notAfterMs).toISOString()} (${days < 0 ? 'over' : `days left: ${days}`})`
   }
   if (provider.kind === 'consul') {

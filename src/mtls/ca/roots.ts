@@ -1,8 +1,6 @@
-/**
- * The roots that are trusted, as others see them: Consul's IndexedCARoots, the trust bundle, the chain behind a leaf.
- * Pure functions over `CaState`; called by the authority. Invariant: the bundle is every root in the state, active first, so a staged
- * root is trusted before anything is signed under it, and a rotated one until it is pruned.
- */
+// The roots that are trusted, as others see them: Consul's IndexedCARoots, the trust bundle, the chain behind a leaf.
+// Pure functions over `CaState`; called by the authority. Invariant: the bundle is every root in the state, active first, so a staged
+// root is trusted before anything is signed under it, and a rotated one until it is pruned.
 import { CaError } from '../x509/certificate-error.js'
 import { colonHex, type KeySpec } from '../x509/keys.js'
 import { type Certificate, isIssuedBy, readCertificate } from '../x509/x509.js'
@@ -38,24 +36,24 @@ export interface IndexedCaRoots {
 }
 
 /** Cross-signs sent along at most: one for each rotation whose old root may still be all that a peer knows. */
-export const maxCrossSigns = 4
+export const MAX_CROSS_SIGNS = 4
 /** Roots trusted at once at most; each makes every bundle and every handshake a little longer. */
-export const maxTrustedRoots = 16
+export const MAX_TRUSTED_ROOTS = 16
 
 export const rootIdOf = (certificate: Certificate): string => colonHex(Buffer.from(certificate.sha1, 'hex'))
 export const trustDomainOf = (clusterId: string): string => `${clusterId}.consul`
 /** RFC 3339 as Go prints a time of whole seconds. */
 export const rfc3339 = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 
-const rootNames = { consul: 'Consul CA Primary Cert', files: 'External CA Primary Cert' } as const
+const ROOT_NAMES = { consul: 'Consul CA Primary Cert', files: 'External CA Primary Cert' } as const
 
 export function rootRecord(
   certificate: Certificate,
-  values: { kind: keyof typeof rootNames; active: boolean; maxLeafTtlMs: number; crossSignPems?: readonly string[] },
+  values: { kind: keyof typeof ROOT_NAMES; active: boolean; maxLeafTtlMs: number; crossSignPems?: readonly string[] },
 ): RootRecord {
   return {
     id: rootIdOf(certificate),
-    name: rootNames[values.kind],
+    name: ROOT_NAMES[values.kind],
     certPem: certificate.pem,
     crossSignPems: values.crossSignPems ?? [],
     active: values.active,
@@ -164,12 +162,12 @@ export function withOtherRoots(state: CaState, chain: ProviderChain, nowMs: numb
     changed = true
     roots.push(rootRecord(certificate, { kind: state.config.provider.kind, active: false, maxLeafTtlMs: state.config.leafCertTtlMs }))
   }
-  if (roots.length > maxTrustedRoots) throw tooManyRoots()
+  if (roots.length > MAX_TRUSTED_ROOTS) throw tooManyRoots()
   return changed ? { ...state, roots } : state
 }
 
 export function tooManyRoots(): CaError {
-  return new CaError('too-many-roots', `${maxTrustedRoots} roots are trusted already; wait until rotated ones are pruned`)
+  return new CaError('too-many-roots', `${MAX_TRUSTED_ROOTS} roots are trusted already; wait until rotated ones are pruned`)
 }
 
 /** First save of a rotation: the new root joins the bundle. The old one still signs. */
@@ -179,7 +177,7 @@ export function stageRotation(
   nowMs: number,
 ): CaState {
   const { certificate, crossSign } = next
-  const crossSignPems = crossSign === undefined ? [] : [crossSign.pem, ...activeRoot(state).crossSignPems].slice(0, maxCrossSigns)
+  const crossSignPems = crossSign === undefined ? [] : [crossSign.pem, ...activeRoot(state).crossSignPems].slice(0, MAX_CROSS_SIGNS)
   const record = rootRecord(certificate, {
     kind: next.config.provider.kind,
     active: false,
@@ -188,7 +186,7 @@ export function stageRotation(
   })
   // A root that comes back (rotated out earlier, or trusted besides) takes its place again.
   const roots = [...state.roots.filter(root => root.id !== record.id), record]
-  if (roots.length > maxTrustedRoots) throw tooManyRoots()
+  if (roots.length > MAX_TRUSTED_ROOTS) throw tooManyRoots()
   const rotation = { rootId: record.id, chain: next.chain, config: next.config, crossSigned: next.crossSigned }
   const staged = { ...state, roots, rotation }
   return next.chain.otherRootPems.length === 0 ? staged : withOtherRoots(staged, next.chain, nowMs)

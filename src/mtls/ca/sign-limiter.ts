@@ -1,8 +1,6 @@
-/**
- * How often and how many at once the CA signs. Called by the authority before each signature.
- * A rate (a token bucket of burst 1) where one is configured, else a bound on concurrent signatures, else no limit, as Consul's
- * CSRMaxPerSecond and CSRMaxConcurrent. Invariant: nobody waits longer than `maxWaitMs`; who would have to is refused at once.
- */
+// How often and how many at once the CA signs. Called by the authority before each signature.
+// A rate (a token bucket of burst 1) where one is configured, else a bound on concurrent signatures, else no limit, as Consul's
+// CSRMaxPerSecond and CSRMaxConcurrent. Invariant: nobody waits longer than `maxWaitMs`; who would have to is refused at once.
 import { CaError } from '../x509/certificate-error.js'
 
 export interface SignLimits {
@@ -28,10 +26,10 @@ export const systemClock: Clock = {
 }
 
 /** How long a caller waits for its turn unless it says otherwise (Consul's csrLimitWait). */
-export const defaultSignWaitMs = 500
+export const DEFAULT_SIGN_WAIT_MS = 500
 
 /** Callers that may wait for a slot at once; one more is refused at once. */
-const maxWaiting = 1000
+const MAX_WAITING = 1000
 
 interface Waiter {
   admit(): void
@@ -71,7 +69,7 @@ export class SignLimiter {
   }
 
   private async waitForSlot(max: number, maxWaitMs: number): Promise<void> {
-    if (this.waiting.length >= maxWaiting) throw rateLimited(`CSRMaxConcurrent ${max}`, 0)
+    if (this.waiting.length >= MAX_WAITING) throw rateLimited(`CSRMaxConcurrent ${max}`, 0)
     await this.slot(max, maxWaitMs)
   }
 

@@ -1,9 +1,7 @@
-/**
- * What the CA remembers, and where: the `CaStore` interface, the state's text form (sealed or open) and the store in memory.
- * The authority loads once and saves on each change; file-store.ts keeps the text in a file, the control plane in its database.
- * Invariant: `save` is all or nothing. A state that can't be read is an error, never "no state": starting afresh would change
- * the cluster id and with it every identity.
- */
+// What the CA remembers, and where: the `CaStore` interface, the state's text form (sealed or open) and the store in memory.
+// The authority loads once and saves on each change; file-store.ts keeps the text in a file, the control plane in its database.
+// Invariant: `save` is all or nothing. A state that can't be read is an error, never "no state": starting afresh would change
+// the cluster id and with it every identity.
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from 'node:crypto'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import type { CaConfig } from './config.js'
@@ -65,9 +63,9 @@ export class MemoryCaStore implements CaStore {
   }
 }
 
-const format = 'outrigger-ca'
-const minSecretChars = 16
-const scrypt = { N: 16_384, r: 8, p: 1 }
+const FORMAT = 'outrigger-ca'
+const MIN_SECRET_CHARS = 16
+const SCRYPT = { N: 16_384, r: 8, p: 1 }
 
 /**
  * Seals a state with AES-256-GCM. The key comes from the operator's secret by scrypt, so any text of 16 characters or more serves.
@@ -80,10 +78,10 @@ export class StateSeal {
   /** Throws `CaError` `encryption-key` for a secret that is too short. Surrounding white space (a file's last newline) is dropped. */
   constructor(secret: string) {
     this.secret = secret.trim()
-    if (this.secret.length < minSecretChars) {
+    if (this.secret.length < MIN_SECRET_CHARS) {
       throw new CaError(
         'encryption-key',
-        `the encryption key of the CA state has ${this.secret.length} characters, at least ${minSecretChars} are needed`,
+        `the encryption key of the CA state has ${this.secret.length} characters, at least ${MIN_SECRET_CHARS} are needed`,
       )
     }
   }
@@ -91,7 +89,7 @@ export class StateSeal {
   /** scrypt is slow on purpose: one salt serves as long as this object lives. */
   private keyFor(salt: Buffer): Buffer {
     if (this.derived === undefined || !this.derived.salt.equals(salt)) {
-      this.derived = { salt, key: scryptSync(this.secret, salt, 32, scrypt) }
+      this.derived = { salt, key: scryptSync(this.secret, salt, 32, SCRYPT) }
     }
     return this.derived.key
   }
@@ -99,7 +97,7 @@ export class StateSeal {
   seal(plain: string): { salt: string; nonce: string; tag: string; data: string } {
     const salt = this.derived?.salt ?? randomBytes(16)
     const nonce = randomBytes(12)
-    const cipher = createCipheriv('aes-256-gcm', this.keyFor(salt), nonce).setAAD(Buffer.from(format))
+    const cipher = createCipheriv('aes-256-gcm', this.keyFor(salt), nonce).setAAD(Buffer.from(FORMAT))
     const data = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
     return {
       salt: salt.toString('base64'),
@@ -113,7 +111,7 @@ export class StateSeal {
   open(sealed: { salt: string; nonce: string; tag: string; data: string }): string {
     const key = this.keyFor(Buffer.from(sealed.salt, 'base64'))
     const options = { authTagLength: 16 }
-    const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(sealed.nonce, 'base64'), options).setAAD(Buffer.from(format))
+    const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(sealed.nonce, 'base64'), options).setAAD(Buffer.from(FORMAT))
     decipher.setAuthTag(Buffer.from(sealed.tag, 'base64'))
     return Buffer.concat([decipher.update(Buffer.from(sealed.data, 'base64')), decipher.final()]).toString('utf8')
   }
@@ -122,7 +120,7 @@ export class StateSeal {
 /** The state as text, sealed when a seal is given. What a store keeps. */
 export function encodeCaState(state: CaState, seal?: StateSeal): string {
   const body = seal === undefined ? { state } : { cipher: 'aes-256-gcm', kdf: 'scrypt', sealed: seal.seal(JSON.stringify(state)) }
-  return `${JSON.stringify({ format, version: 1, ...body })}\n`
+  return `${JSON.stringify({ format: FORMAT, version: 1, ...body })}\n`
 }
 
 /** Whether a text written by `encodeCaState` is sealed. */
@@ -135,7 +133,7 @@ export function decodeCaState(text: string, seal?: StateSeal): CaState {
   let outer: { format?: unknown; version?: unknown; state?: unknown; sealed?: Record<'salt' | 'nonce' | 'tag' | 'data', string> }
   try {
     outer = JSON.parse(text)
-    if (outer === null || outer.format !== format) throw new Error(`its format is not "${format}"`)
+    if (outer === null || outer.format !== FORMAT) throw new Error(`its format is not "${FORMAT}"`)
     if (outer.version !== 1) throw new Error(`its version ${String(outer.version)} is not known`)
   } catch (error) {
     throw new CaError('state-corrupt', `the CA state can't be read: ${reasonOf(error)}`, error)

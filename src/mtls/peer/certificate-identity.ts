@@ -11,15 +11,15 @@ import type { PeerIdentity } from './peer-identity.js'
 /** Issuers followed when a chain's PEM is written. */
 const MAX_CHAIN_CERTIFICATES = 10
 
-const sanOid = oidHex('2.5.29.17')
-const keyUsageOid = oidHex('2.5.29.15')
-const extKeyUsageOid = oidHex('2.5.29.37')
-const basicConstraintsOid = oidHex('2.5.29.19')
-const anyExtKeyUsage = oidHex('2.5.29.37.0')
-const usageOids = { serverAuth: oidHex('1.3.6.1.5.5.7.3.1'), clientAuth: oidHex('1.3.6.1.5.5.7.3.2') } as const
+const SAN_OID = oidHex('2.5.29.17')
+const KEY_USAGE_OID = oidHex('2.5.29.15')
+const EXT_KEY_USAGE_OID = oidHex('2.5.29.37')
+const BASIC_CONSTRAINTS_OID = oidHex('2.5.29.19')
+const ANY_EXT_KEY_USAGE = oidHex('2.5.29.37.0')
+const USAGE_OIDS = { serverAuth: oidHex('1.3.6.1.5.5.7.3.1'), clientAuth: oidHex('1.3.6.1.5.5.7.3.2') } as const
 
 /** Short names as OpenSSL writes them in RFC 2253 form. */
-const attributeNames = new Map(
+const ATTRIBUTE_NAMES = new Map(
   Object.entries({
     '2.5.4.3': 'CN',
     '2.5.4.4': 'SN',
@@ -73,24 +73,24 @@ export class CertificateIdentity implements PeerIdentity {
     this.notAfterMs = readTime(validity[1]!)
     this.subjectNode = tbs[at + 4]!
     const extensions = readExtensionContents(tbs.find(item => isTagged(item, 3)))
-    const names = readGeneralNames(extensions.get(sanOid))
+    const names = readGeneralNames(extensions.get(SAN_OID))
     this.uriSans = names.uris
     this.dnsSans = names.dns
     this.emailSans = names.emails
     this.ipSans = names.ips
     this.otherNames = names.others
-    const usages = extensions.get(extKeyUsageOid)
+    const usages = extensions.get(EXT_KEY_USAGE_OID)
     this.extKeyUsages = usages === undefined ? null : itemsOf(usages).map(oidHexOf)
-    const constraints = extensions.get(basicConstraintsOid)
+    const constraints = extensions.get(BASIC_CONSTRAINTS_OID)
     const flag = constraints === undefined ? undefined : itemsOf(constraints)[0]
     this.ca = isBool(flag) && bytesOf(flag)[0] !== 0
-    const keyUsage = extensions.get(keyUsageOid)
+    const keyUsage = extensions.get(KEY_USAGE_OID)
     this.mayCertSign = keyUsage !== undefined && ((bytesOf(keyUsage)[1] ?? 0) & 0x06) !== 0
   }
 
   /** Absent extended key usages allow everything (RFC 5280 section 4.2.1.12). */
-  allowsUsage(usage: keyof typeof usageOids): boolean {
-    return this.extKeyUsages === null || this.extKeyUsages.includes(usageOids[usage]) || this.extKeyUsages.includes(anyExtKeyUsage)
+  allowsUsage(usage: keyof typeof USAGE_OIDS): boolean {
+    return this.extKeyUsages === null || this.extKeyUsages.includes(USAGE_OIDS[usage]) || this.extKeyUsages.includes(ANY_EXT_KEY_USAGE)
   }
 
   get subject(): string {
@@ -145,7 +145,7 @@ function readExtensionContents(tagged: Asn1 | undefined): Map<string, Asn1> {
   for (const item of itemsOf(list[0])) {
     const parts = itemsOf(item)
     const id = oidHexOf(parts[0])
-    if (id !== sanOid && id !== keyUsageOid && id !== extKeyUsageOid && id !== basicConstraintsOid) continue
+    if (id !== SAN_OID && id !== KEY_USAGE_OID && id !== EXT_KEY_USAGE_OID && id !== BASIC_CONSTRAINTS_OID) continue
     // OpenSSL refuses a certificate in which an extension stands twice, so the first is the only one.
     if (!found.has(id)) found.set(id, readDer(octetsOf(isBool(parts[1]) ? parts[2] : parts[1])))
   }
@@ -207,7 +207,7 @@ export function nameText(name: Asn1): string {
         .map(attribute => {
           const [type, value] = itemsOf(attribute)
           const id = oidHexOf(type)
-          return `${attributeNames.get(id) ?? dottedOf(id)}=${escapeValue(valueBytes(value!))}`
+          return `${ATTRIBUTE_NAMES.get(id) ?? dottedOf(id)}=${escapeValue(valueBytes(value!))}`
         })
         .join('+'),
     )

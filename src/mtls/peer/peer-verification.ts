@@ -321,7 +321,7 @@ function compileStringMatcher(matcher: StringMatcher): (text: string) => boolean
   }
 }
 
-const spiffeTypes: ReadonlySet<SanType> = new Set(['URI', 'ANY'])
+const SPIFFE_TYPES: ReadonlySet<SanType> = new Set(['URI', 'ANY'])
 
 /**
  * Whether strict SPIFFE rules hold and for which trust domains: null = off; empty = any. `ownUris`: URI SANs of our own leaf.
@@ -336,7 +336,7 @@ export function strictTrustDomains(ownUris: readonly string[], validation: Valid
     if (parsed.ok) domains.add(parsed.id.trustDomain)
   }
   for (const { sanType, matcher } of validation?.sanMatchers ?? []) {
-    if (!spiffeTypes.has(sanType) || !matcher.value.replace('^', '').startsWith('spiffe://')) continue
+    if (!SPIFFE_TYPES.has(sanType) || !matcher.value.replace('^', '').startsWith('spiffe://')) continue
     strict = true
     const parsed = matcher.kind === 'exact' ? parseSpiffeId(matcher.value) : null
     if (parsed?.ok && domains.size > 0) domains.add(parsed.id.trustDomain)

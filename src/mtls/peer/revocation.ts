@@ -24,7 +24,7 @@ import {
 } from '../x509/der.js'
 import type { Certificate } from '../x509/x509.js'
 
-const signatureHashes = new Map([
+const SIGNATURE_HASHES = new Map([
   [oidHex('1.2.840.10045.4.3.2'), 'sha256'],
   [oidHex('1.2.840.10045.4.3.3'), 'sha384'],
   [oidHex('1.2.840.10045.4.3.4'), 'sha512'],
@@ -68,7 +68,7 @@ export class RevocationList {
       (extensions !== undefined && itemsOf(taggedItemsOf(extensions)[0]).some(critical)) ||
       entries.some(entry => isSequence(entry[2]) && itemsOf(entry[2]).some(critical))
     this.signed = writeDer(tbs!)
-    this.hash = signatureHashes.get(oidHexOf(itemsOf(algorithm)[0]))
+    this.hash = SIGNATURE_HASHES.get(oidHexOf(itemsOf(algorithm)[0]))
     this.signature = wholeBitsOf(signature)
   }
 

@@ -10,14 +10,14 @@ import { type ClientHello, wordsOf } from './client-hello.js'
 import type { OwnCertificate } from './own-certificate.js'
 
 /** OpenSSL's name of a curve -> what a client must offer: as signature (TLS 1.3) and as group (before). */
-const curves = new Map([
+const CURVES = new Map([
   ['prime256v1', { signature: 0x0403, group: 23 }],
   ['secp384r1', { signature: 0x0503, group: 24 }],
   ['secp521r1', { signature: 0x0603, group: 25 }],
 ])
 const TLS13 = 0x0304
 /** Suites with ECDSA authentication that Envoy's default and BoringSSL know (IANA numbers). */
-const ecdsaSuites = new Set([0xc02b, 0xc02c, 0xcca9, 0xc009, 0xc00a, 0xc023, 0xc024])
+const ECDSA_SUITES = new Set([0xc02b, 0xc02c, 0xcca9, 0xc009, 0xc00a, 0xc023, 0xc024])
 
 interface Candidate {
   readonly certificate: OwnCertificate
@@ -92,8 +92,8 @@ function curveOf({ publicKey }: X509Certificate): string | null {
 function usableCurves(hello: ClientHello): Set<string> {
   const usable = new Set<string>()
   const modern = hello.versions.includes(TLS13)
-  if (!modern && !wordsOf(hello.suites).some(suite => ecdsaSuites.has(suite))) return usable
+  if (!modern && !wordsOf(hello.suites).some(suite => ECDSA_SUITES.has(suite))) return usable
   const offered = new Set(wordsOf(modern ? hello.signatures : hello.groups))
-  for (const [name, { signature, group }] of curves) if (offered.has(modern ? signature : group)) usable.add(name)
+  for (const [name, { signature, group }] of CURVES) if (offered.has(modern ? signature : group)) usable.add(name)
   return usable
 }

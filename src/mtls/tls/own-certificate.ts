@@ -48,7 +48,7 @@ export function checkOwnCertificate(item: OwnSources, errors: ConfigError[]): Ce
   return identity
 }
 
-export const noStaple = { staple: null, mustStaple: false }
+export const NO_STAPLE = { staple: null, mustStaple: false }
 
 export function staplesOf(
   { ocsp, at }: OwnSources,
@@ -56,7 +56,7 @@ export function staplesOf(
   { staplePolicy }: MaterialInput,
   errors: ConfigError[],
 ): Pick<OwnCertificate, 'staple' | 'mustStaple'> {
-  if (identity === null) return noStaple
+  if (identity === null) return NO_STAPLE
   const mustStaple = needsStaple(identity.x509)
   const path = `${at}.ocsp_staple`
   if (ocsp === null || ocsp.length === 0) {
@@ -68,6 +68,6 @@ export function staplesOf(
     return { staple: readStaple(ocsp, identity.x509), mustStaple }
   } catch (error) {
     errors.push({ path, reason: reasonOf(error) })
-    return noStaple
+    return NO_STAPLE
   }
 }

@@ -18,7 +18,7 @@ const DEFAULT_CIPHERS = [
 ]
 const TLS13_CIPHERS = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256']
 
-const nodeVersions: Record<TlsVersion, SecureVersion> = {
+const NODE_VERSIONS: Record<TlsVersion, SecureVersion> = {
   'TLSv1.0': 'TLSv1',
   'TLSv1.1': 'TLSv1.1',
   'TLSv1.2': 'TLSv1.2',
@@ -29,8 +29,8 @@ export function parameterOptions(common: CommonTlsContext): SecureContextOptions
   const old = common.minVersion === 'TLSv1.0' || common.minVersion === 'TLSv1.1'
   const ciphers = common.cipherSuites.length === 0 ? DEFAULT_CIPHERS : common.cipherSuites.flatMap(splitGroup)
   return {
-    minVersion: nodeVersions[common.minVersion],
-    maxVersion: nodeVersions[common.maxVersion],
+    minVersion: NODE_VERSIONS[common.minVersion],
+    maxVersion: NODE_VERSIONS[common.maxVersion],
     // OpenSSL 3 speaks TLS 1.0 and 1.1 (SHA-1) at security level 0 alone.
     ciphers: [...TLS13_CIPHERS, ...ciphers, ...(old ? ['@SECLEVEL=0'] : [])].join(':'),
     ...(common.ecdhCurves.length === 0 ? {} : { ecdhCurve: common.ecdhCurves.join(':') }),
@@ -43,11 +43,11 @@ function splitGroup(name: string): string[] {
   return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1).split('|') : [name]
 }
 
-const versionOrder: readonly TlsVersion[] = ['TLSv1.0', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
+const VERSION_ORDER: readonly TlsVersion[] = ['TLSv1.0', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
 
 export function checkParameters(common: CommonTlsContext, errors: ConfigError[]): void {
   const at = 'common_tls_context.tls_params'
-  if (versionOrder.indexOf(common.minVersion) > versionOrder.indexOf(common.maxVersion))
+  if (VERSION_ORDER.indexOf(common.minVersion) > VERSION_ORDER.indexOf(common.maxVersion))
     errors.push({ path: `${at}.tls_minimum_protocol_version`, reason: `${common.minVersion} is above the maximum ${common.maxVersion}` })
   for (const name of common.cipherSuites.flatMap(splitGroup))
     if (!knows({ ciphers: name }))

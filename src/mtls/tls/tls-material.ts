@@ -12,7 +12,7 @@ import type { JudgingRules } from '../peer/trust-history.js'
 import type { SecretRegistry } from '../secrets/secret-registry.js'
 import { reasonOf } from '../x509/certificate-error.js'
 import { contentKey } from './content-cache.js'
-import { checkOwnCertificate, noStaple, type OwnCertificate, staplesOf } from './own-certificate.js'
+import { checkOwnCertificate, NO_STAPLE, type OwnCertificate, staplesOf } from './own-certificate.js'
 import { checkParameters, obtainContext, parameterOptions } from './secure-contexts.js'
 import type { SessionCache } from './session-cache.js'
 import { TicketKeys } from './ticket-keys.js'
@@ -50,7 +50,7 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
     errors.push({ path: 'common_tls_context.tls_certificates', reason: 'a server needs a certificate' })
   const identities = resolved.certificates.map(item => checkOwnCertificate(item, errors))
   const staples = resolved.certificates.map((item, i) =>
-    input.role === 'server' ? staplesOf(item, identities[i]!, input, errors) : noStaple,
+    input.role === 'server' ? staplesOf(item, identities[i]!, input, errors) : NO_STAPLE,
   )
   const trust = readTrust(resolved, errors)
   if (errors.length > 0 || trust === null) return { ok: false, errors, missing }

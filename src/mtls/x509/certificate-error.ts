@@ -1,7 +1,5 @@
-/**
- * The one error the CA throws: a code for programs and tests, a message of one line for people.
- * Thrown by everything under mtls/ca; the control plane maps `code` to an HTTP status. Messages never hold key material.
- */
+// The one error the CA throws: a code for programs and tests, a message of one line for people.
+// Thrown by everything under mtls/ca; the control plane maps `code` to an HTTP status. Messages never hold key material.
 
 export type CaErrorCode =
   // what is wrong with a certificate request

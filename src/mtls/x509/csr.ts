@@ -1,9 +1,7 @@
-/**
- * Certificate requests (PKCS#10): making one for an identity, and judging one that came from outside.
- * Called by the authority. Invariant: `checkCsr` returns only a request whose signature proves possession of its key, whose key is
- * of an accepted kind, and which names exactly the one identity that the caller has authorised; every other request leaves with a
- * code of its own. Nothing of the subject or of the other requested extensions is taken over. Source: RFC 2986.
- */
+// Certificate requests (PKCS#10): making one for an identity, and judging one that came from outside.
+// Called by the authority. Invariant: `checkCsr` returns only a request whose signature proves possession of its key, whose key is
+// of an accepted kind, and which names exactly the one identity that the caller has authorised; every other request leaves with a
+// code of its own. Nothing of the subject or of the other requested extensions is taken over. Source: RFC 2986.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { parseSpiffeId } from '../spiffe.js'
 import { CaError, reasonOf } from './certificate-error.js'
@@ -29,10 +27,10 @@ import {
   writeDer,
   writePem,
 } from './der.js'
-import { curveOids, keySpecOf, signatureAlgorithmOf, signatureAlgorithms, signDer, spkiDer } from './keys.js'
+import { CURVE_OIDS, keySpecOf, SIGNATURE_ALGORITHMS, signatureAlgorithmOf, signDer, spkiDer } from './keys.js'
 import {
+  EXTENSION_OIDS,
   emptyName,
-  extensionOids,
   type Names,
   readBasicConstraints,
   readExtensions,
@@ -42,13 +40,13 @@ import {
 } from './x509.js'
 
 /** Longest request read, in characters of PEM; one with an RSA 4096 key has about 1,700. */
-export const maxCsrChars = 16 * 1024
+export const MAX_CSR_CHARS = 16 * 1024
 /** RSA sizes accepted in a request. */
-const rsaBits = { min: 2048, max: 4096 }
-const maxRsaExponent = 0x7fffffffn
-const extensionRequest = '1.2.840.113549.1.9.14'
-const ecPublicKey = oidHex('1.2.840.10045.2.1')
-const rsaEncryption = oidHex('1.2.840.113549.1.1.1')
+const RSA_BITS = { min: 2048, max: 4096 }
+const MAX_RSA_EXPONENT = 0x7fffffffn
+const EXTENSION_REQUEST = '1.2.840.113549.1.9.14'
+const EC_PUBLIC_KEY = oidHex('1.2.840.10045.2.1')
+const RSA_ENCRYPTION = oidHex('1.2.840.113549.1.1.1')
 
 /** A request as read, its signature verified. */
 export interface Csr {
@@ -61,7 +59,7 @@ export interface Csr {
 
 /** A request for one identity: empty subject, critical SAN with the URI and, for gateways, DNS names. Returns PEM. */
 export function createCsr(key: KeyObject, names: Names): string {
-  const attribute = sequence(oid(extensionRequest), set(sequence(subjectAltName(names, true))))
+  const attribute = sequence(oid(EXTENSION_REQUEST), set(sequence(subjectAltName(names, true))))
   const info = sequence(integer(Buffer.from([0])), emptyName(), readDer(spkiDer(createPublicKey(key))), tagged(0, [attribute]))
   const signature = signDer(writeDer(info), key)
   return writePem('CERTIFICATE REQUEST', writeDer(sequence(info, signatureAlgorithmOf(key), bits(signature))))
@@ -75,17 +73,17 @@ function readPublicKey(spki: Asn1): KeyObject {
   const [algorithm, point] = itemsOf(spki)
   const parts = itemsOf(algorithm)
   const type = oidHexOf(parts[0])
-  if (type === ecPublicKey) {
+  if (type === EC_PUBLIC_KEY) {
     let curve: string
     try {
       curve = oidHexOf(parts[1])
     } catch {
       throw new CaError('csr-key-type', 'the EC key of the request names no curve; explicit curve parameters are refused')
     }
-    if (!curveOids.has(curve))
+    if (!CURVE_OIDS.has(curve))
       throw new CaError('csr-key-type', 'the EC key of the request is on none of the curves P-224, P-256, P-384, P-521')
     if (wholeBitsOf(point)[0] !== 4) throw new CaError('csr-key-type', 'the EC point of the request is not in uncompressed form')
-  } else if (type !== rsaEncryption) {
+  } else if (type !== RSA_ENCRYPTION) {
     throw new CaError('csr-key-type', 'the key of the request is neither EC nor RSA')
   }
   let key: KeyObject
@@ -96,11 +94,11 @@ function readPublicKey(spki: Asn1): KeyObject {
   }
   const spec = keySpecOf(key)
   if (spec?.type === 'rsa') {
-    if (spec.bits < rsaBits.min || spec.bits > rsaBits.max) {
-      throw new CaError('csr-key-size', `the RSA key of the request has ${spec.bits} bits, accepted are ${rsaBits.min} to ${rsaBits.max}`)
+    if (spec.bits < RSA_BITS.min || spec.bits > RSA_BITS.max) {
+      throw new CaError('csr-key-size', `the RSA key of the request has ${spec.bits} bits, accepted are ${RSA_BITS.min} to ${RSA_BITS.max}`)
     }
     const exponent = key.asymmetricKeyDetails?.publicExponent ?? 0n
-    if (exponent < 3n || exponent % 2n === 0n || exponent > maxRsaExponent) {
+    if (exponent < 3n || exponent % 2n === 0n || exponent > MAX_RSA_EXPONENT) {
       throw new CaError('csr-key-type', 'the RSA exponent of the request is not an odd number from 3 to 2^31 - 1')
     }
   } else if (spec === undefined) {
@@ -110,7 +108,7 @@ function readPublicKey(spki: Asn1): KeyObject {
 }
 
 function readRequestedExtensions(attributes: Asn1[]): Map<string, Asn1> {
-  const requests = attributes.filter(item => oidHexOf(itemsOf(item)[0]) === oidHex(extensionRequest))
+  const requests = attributes.filter(item => oidHexOf(itemsOf(item)[0]) === oidHex(EXTENSION_REQUEST))
   if (requests.length === 0) return new Map()
   if (requests.length > 1) throw new DerError('the extension request stands twice')
   const values = setItemsOf(itemsOf(requests[0])[1])
@@ -120,8 +118,8 @@ function readRequestedExtensions(attributes: Asn1[]): Map<string, Asn1> {
 
 /** Reads a request and verifies its signature. Throws `CaError` with a `csr-` code. */
 export function readCsr(pem: string): Csr {
-  if (pem.length > maxCsrChars)
-    throw new CaError('csr-too-large', `the request is ${pem.length} characters long, the limit is ${maxCsrChars}`)
+  if (pem.length > MAX_CSR_CHARS)
+    throw new CaError('csr-too-large', `the request is ${pem.length} characters long, the limit is ${MAX_CSR_CHARS}`)
   try {
     const blocks = readPem(pem)
     const label = blocks[0]?.label
@@ -133,7 +131,7 @@ export function readCsr(pem: string): Csr {
     if (request.length !== 3 || info.length < 3 || info.length > 4) throw new DerError('not a PKCS#10 structure')
     if (!integerOf(info[0]).equals(Buffer.from([0]))) throw new DerError('the version is not 0')
     const publicKey = readPublicKey(info[2]!)
-    const algorithm = signatureAlgorithms.get(oidHexOf(itemsOf(request[1])[0]))
+    const algorithm = SIGNATURE_ALGORITHMS.get(oidHexOf(itemsOf(request[1])[0]))
     if (algorithm === undefined || algorithm.key !== publicKey.asymmetricKeyType) {
       throw new CaError('csr-signature-algorithm', 'the request must be signed with its own key and SHA-256, SHA-384 or SHA-512')
     }
@@ -142,14 +140,14 @@ export function readCsr(pem: string): Csr {
     }
     if (info.length === 4 && !isTagged(info[3], 0)) throw new DerError('the attributes are not tagged [0]')
     const extensions = readRequestedExtensions(info.length === 4 ? taggedItemsOf(info[3]!) : [])
-    const names = readNames(extensions.get(extensionOids.subjectAltName))
-    const usage = extensions.get(extensionOids.keyUsage)
+    const names = readNames(extensions.get(EXTENSION_OIDS.subjectAltName))
+    const usage = extensions.get(EXTENSION_OIDS.keyUsage)
     return {
       publicKey,
       names: { uris: names.uris, dns: names.dns },
       otherNames: names.others,
       caRequested:
-        readBasicConstraints(extensions.get(extensionOids.basicConstraints)).ca || (usage !== undefined && readsAsCertSigner(usage)),
+        readBasicConstraints(extensions.get(EXTENSION_OIDS.basicConstraints)).ca || (usage !== undefined && readsAsCertSigner(usage)),
     }
   } catch (error) {
     if (error instanceof CaError) throw error

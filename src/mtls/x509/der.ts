@@ -1,16 +1,14 @@
-/**
- * DER by node-forge's ASN.1 code: builders, a strict reader and PEM.
- * Called by x509.ts and csr.ts. node-forge's own certificate and CSR classes know only RSA keys; its ASN.1 layer carries any key,
- * as the SubjectPublicKeyInfo comes ready-made from node:crypto. Invariant: what `readDer` returns writes back to the very bytes
- * it was read from, so what was parsed is what was signed; anything in another encoding is refused.
- */
+// DER by node-forge's ASN.1 code: builders, a strict reader and PEM.
+// Called by x509.ts and csr.ts. node-forge's own certificate and CSR classes know only RSA keys; its ASN.1 layer carries any key,
+// as the SubjectPublicKeyInfo comes ready-made from node:crypto. Invariant: what `readDer` returns writes back to the very bytes
+// it was read from, so what was parsed is what was signed; anything in another encoding is refused.
 import forge from 'node-forge'
 
 const { asn1 } = forge
 export type Asn1 = forge.asn1.Asn1
 
 /** Nesting allowed; certificates need about ten levels. */
-const maxDepth = 32
+const MAX_DEPTH = 32
 const { UNIVERSAL, CONTEXT_SPECIFIC } = asn1.Class
 const { Type } = asn1
 
@@ -56,7 +54,7 @@ export const writeDer = (node: Asn1): Buffer => Buffer.from(asn1.toDer(node).get
 export function readDer(der: Buffer): Asn1 {
   let node: Asn1
   try {
-    const options = { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth }
+    const options = { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: MAX_DEPTH }
     // The published types know only a boolean here.
     node = asn1.fromDer(latin1(der), options as unknown as boolean)
   } catch (error) {

@@ -1,9 +1,7 @@
-/**
- * Certificates: how the CA's root, intermediate, cross-signed root and leaves are written, and how a certificate is read.
- * Called by the providers (issuing) and the authority (reading). Writes DER by der.ts, signs by keys.ts.
- * Invariant: the issuer name of a certificate is the very bytes of its issuer's subject, and the AuthorityKeyId is its issuer's
- * SubjectKeyId, so every verifier builds the same chain. Source: RFC 5280; reference consul-xds sections 6.3 and 6.4.
- */
+// Certificates: how the CA's root, intermediate, cross-signed root and leaves are written, and how a certificate is read.
+// Called by the providers (issuing) and the authority (reading). Writes DER by der.ts, signs by keys.ts.
+// Invariant: the issuer name of a certificate is the very bytes of its issuer's subject, and the AuthorityKeyId is its issuer's
+// SubjectKeyId, so every verifier builds the same chain. Source: RFC 5280; reference consul-xds sections 6.3 and 6.4.
 import { createHash, createPublicKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto'
 import { CaError, reasonOf } from './certificate-error.js'
 import {
@@ -37,7 +35,7 @@ import {
 } from './der.js'
 import { type KeySpec, keyId, keySpecOf, signatureAlgorithmOf, signDer, spkiDer } from './keys.js'
 
-const oids = {
+const OIDS = {
   commonName: '2.5.4.3',
   subjectKeyId: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -50,22 +48,22 @@ const oids = {
 } as const
 
 /** OIDs as hex of their content, for reading extensions here and in csr.ts. */
-export const extensionOids = {
-  subjectKeyId: oidHex(oids.subjectKeyId),
-  keyUsage: oidHex(oids.keyUsage),
-  subjectAltName: oidHex(oids.subjectAltName),
-  basicConstraints: oidHex(oids.basicConstraints),
-  authorityKeyId: oidHex(oids.authorityKeyId),
+export const EXTENSION_OIDS = {
+  subjectKeyId: oidHex(OIDS.subjectKeyId),
+  keyUsage: oidHex(OIDS.keyUsage),
+  subjectAltName: oidHex(OIDS.subjectAltName),
+  basicConstraints: oidHex(OIDS.basicConstraints),
+  authorityKeyId: oidHex(OIDS.authorityKeyId),
 } as const
 
 /** digitalSignature, keyEncipherment, dataEncipherment, keyAgreement. */
 const leafKeyUsage = bits(Buffer.from([0xb8]), 3)
 /** digitalSignature, keyCertSign, cRLSign. */
 const caKeyUsage = bits(Buffer.from([0x86]), 1)
-const keyCertSignBit = 0x04
+const KEY_CERT_SIGN_BIT = 0x04
 
 /** Clocks of a mesh differ a little: what is signed is valid from one minute ago. */
-export const backdateMs = 60_000
+export const BACKDATE_MS = 60_000
 
 export interface Names {
   readonly uris: readonly string[]
@@ -112,7 +110,7 @@ export function newSerial(): Buffer {
   return serial
 }
 
-export const commonName = (name: string): Asn1 => sequence(set(sequence(oid(oids.commonName), utf8(name))))
+export const commonName = (name: string): Asn1 => sequence(set(sequence(oid(OIDS.commonName), utf8(name))))
 export const emptyName = (): Asn1 => sequence()
 
 function extension(id: string, critical: boolean, content: Asn1): Asn1 {
@@ -126,17 +124,17 @@ export function subjectAltName(names: Names, critical: boolean): Asn1 {
     ...names.dns.map(name => tagged(2, Buffer.from(name, 'latin1'))),
     ...names.uris.map(uri => tagged(6, Buffer.from(uri, 'latin1'))),
   ]
-  return extension(oids.subjectAltName, critical, sequence(...items))
+  return extension(OIDS.subjectAltName, critical, sequence(...items))
 }
 
 function basicConstraints(ca: boolean, pathLength: number | undefined): Asn1 {
   const items = ca ? [bool(true)] : []
   if (pathLength !== undefined) items.push(integer(Buffer.from([pathLength])))
-  return extension(oids.basicConstraints, true, sequence(...items))
+  return extension(OIDS.basicConstraints, true, sequence(...items))
 }
 
-const authorityKeyId = (id: Buffer): Asn1 => extension(oids.authorityKeyId, false, sequence(tagged(0, id)))
-const subjectKeyId = (id: Buffer): Asn1 => extension(oids.subjectKeyId, false, octets(id))
+const authorityKeyId = (id: Buffer): Asn1 => extension(OIDS.authorityKeyId, false, sequence(tagged(0, id)))
+const subjectKeyId = (id: Buffer): Asn1 => extension(OIDS.subjectKeyId, false, octets(id))
 
 interface ToBeSigned {
   readonly issuer: Asn1
@@ -195,7 +193,7 @@ export function issueRoot(root: {
   const id = keyId(spki)
   const name = commonName(root.name)
   const extensions = [
-    extension(oids.keyUsage, true, caKeyUsage),
+    extension(OIDS.keyUsage, true, caKeyUsage),
     basicConstraints(true, undefined),
     subjectKeyId(id),
     authorityKeyId(id),
@@ -211,7 +209,7 @@ export function issueIntermediate(
 ): Certificate {
   const spki = spkiDer(intermediate.publicKey)
   const extensions = [
-    extension(oids.keyUsage, true, caKeyUsage),
+    extension(OIDS.keyUsage, true, caKeyUsage),
     basicConstraints(true, 0),
     subjectKeyId(keyId(spki)),
     authorityKeyId(issuer.certificate.subjectKeyId),
@@ -228,8 +226,8 @@ export function issueLeafCertificate(
 ): Issued {
   const spki = spkiDer(leaf.publicKey)
   const extensions = [
-    extension(oids.keyUsage, true, leafKeyUsage),
-    extension(oids.extKeyUsage, false, sequence(oid(oids.clientAuth), oid(oids.serverAuth))),
+    extension(OIDS.keyUsage, true, leafKeyUsage),
+    extension(OIDS.extKeyUsage, false, sequence(oid(OIDS.clientAuth), oid(OIDS.serverAuth))),
     basicConstraints(false, undefined),
     subjectKeyId(keyId(spki)),
     authorityKeyId(issuer.certificate.subjectKeyId),
@@ -244,7 +242,7 @@ export function issueLeafCertificate(
  */
 export function crossSign(issuer: Signer, root: Certificate, validity: { notBeforeMs: number; notAfterMs: number }): Certificate {
   const fields = tbsFields(root.der)
-  const extensions = fields.extensions.filter(item => oidHexOf(itemsOf(item)[0]) !== extensionOids.authorityKeyId)
+  const extensions = fields.extensions.filter(item => oidHexOf(itemsOf(item)[0]) !== EXTENSION_OIDS.authorityKeyId)
   extensions.push(authorityKeyId(issuer.certificate.subjectKeyId))
   return signCa({ ...validity, issuer: issuer.certificate.subject, subject: fields.subject, spki: fields.spki, extensions }, issuer.key)
 }
@@ -264,7 +262,7 @@ function tbsFields(der: Buffer) {
   }
 }
 
-const readContents: ReadonlySet<string> = new Set(Object.values(extensionOids))
+const READ_CONTENTS: ReadonlySet<string> = new Set(Object.values(EXTENSION_OIDS))
 
 /** The content of each extension that is read here, by OID (hex). Throws `DerError` when one stands twice (RFC 5280 section 4.2). */
 export function readExtensions(items: readonly Asn1[]): Map<string, Asn1> {
@@ -275,7 +273,7 @@ export function readExtensions(items: readonly Asn1[]): Map<string, Asn1> {
     const id = oidHexOf(parts[0])
     if (seen.has(id)) throw new DerError('an extension stands twice')
     seen.add(id)
-    if (readContents.has(id)) found.set(id, readDer(octetsOf(isBool(parts[1]) ? parts[2] : parts[1])))
+    if (READ_CONTENTS.has(id)) found.set(id, readDer(octetsOf(isBool(parts[1]) ? parts[2] : parts[1])))
   }
   return found
 }
@@ -302,14 +300,14 @@ export function readBasicConstraints(node: Asn1 | undefined): { ca: boolean; pat
 
 /** Whether a KeyUsage holds keyCertSign; an absent one allows everything (RFC 5280 section 4.2.1.3). */
 export function readsAsCertSigner(node: Asn1 | undefined): boolean {
-  return node === undefined || ((bytesOf(node)[1] ?? 0) & keyCertSignBit) !== 0
+  return node === undefined || ((bytesOf(node)[1] ?? 0) & KEY_CERT_SIGN_BIT) !== 0
 }
 
 function readCommonName(subject: Asn1): string {
   for (const set of itemsOf(subject)) {
     for (const attribute of setItemsOf(set)) {
       const parts = itemsOf(attribute)
-      if (oidHexOf(parts[0]) === oidHex(oids.commonName)) return bytesOf(parts[1]).toString('utf8')
+      if (oidHexOf(parts[0]) === oidHex(OIDS.commonName)) return bytesOf(parts[1]).toString('utf8')
     }
   }
   return ''
@@ -324,8 +322,8 @@ export function readCertificate(pem: string): Certificate {
     const x509 = new X509Certificate(der)
     const fields = tbsFields(der)
     const extensions = readExtensions(fields.extensions)
-    const { ca, pathLength } = readBasicConstraints(extensions.get(extensionOids.basicConstraints))
-    const ski = extensions.get(extensionOids.subjectKeyId)
+    const { ca, pathLength } = readBasicConstraints(extensions.get(EXTENSION_OIDS.basicConstraints))
+    const ski = extensions.get(EXTENSION_OIDS.subjectKeyId)
     return {
       pem: writePem('CERTIFICATE', der),
       der,
@@ -336,10 +334,10 @@ export function readCertificate(pem: string): Certificate {
       notBeforeMs: readTime(fields.notBefore!),
       notAfterMs: readTime(fields.notAfter!),
       subjectKeyId: ski === undefined ? keyId(writeDer(fields.spki)) : octetsOf(ski),
-      names: readNames(extensions.get(extensionOids.subjectAltName)),
+      names: readNames(extensions.get(EXTENSION_OIDS.subjectAltName)),
       ca,
       pathLength,
-      canSignCertificates: ca && readsAsCertSigner(extensions.get(extensionOids.keyUsage)),
+      canSignCertificates: ca && readsAsCertSigner(extensions.get(EXTENSION_OIDS.keyUsage)),
       commonName: readCommonName(fields.subject),
       sha1: createHash('sha1').update(der).digest('hex'),
       x509,

@@ -212,10 +212,10 @@ function replaceEntries(old: Entries, go: Entries, come: Entries): Entries {
 }
 
 /** Runs shorter than this are copied by hand: a subarray costs more. */
-const shortRun = 32
+const SHORT_RUN = 32
 
 function copyRun(source: Entries, target: Entries, from: number, end: number, to: number): void {
-  if (end - from < shortRun) {
+  if (end - from < SHORT_RUN) {
     for (let i = from; i < end; i++, to++) {
       target.hi[to] = source.hi[i]!
       target.lo[to] = source.lo[i]!
@@ -229,12 +229,12 @@ function copyRun(source: Entries, target: Entries, from: number, end: number, to
 }
 
 /** Below this, insertion sort: the radix sort's tables cost more. */
-const smallSort = 64
+const SMALL_SORT = 64
 
 /** Radix sort by the upper half, then insertion among equal upper halves (rare). */
 function sortEntries(entries: Entries): Entries {
   const count = entries.hi.length
-  if (count < smallSort) return reorder(entries, insertionSort(entries, identity(count)))
+  if (count < SMALL_SORT) return reorder(entries, insertionSort(entries, identity(count)))
   let order = identity(count)
   let next = new Uint32Array(count)
   const starts = new Uint32Array(65537)

@@ -22,13 +22,13 @@ export interface HashTable {
   finish(): void
 }
 
-const noHosts: WeightedHosts = { hosts: [], weights: new Float64Array(0), minWeight: 1, maxWeight: 0 }
+const NO_HOSTS: WeightedHosts = { hosts: [], weights: new Float64Array(0), minWeight: 1, maxWeight: 0 }
 
 export function normalizeWeights(set: HostSet, panic: boolean, localityWeighted: boolean): WeightedHosts {
   if (!localityWeighted || set.localities.length === 0) return normalizeFlat(panic ? set.hosts : set.healthy)
   let sum = 0
   for (const locality of set.localities) sum += locality.weight
-  if (sum === 0) return noHosts
+  if (sum === 0) return NO_HOSTS
   const hosts: Host[] = []
   const weights: number[] = []
   for (const locality of set.localities) {

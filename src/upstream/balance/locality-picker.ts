@@ -13,7 +13,7 @@ interface WeightedLocality {
 }
 
 /** Any number far above the count of localities: a random point of the schedule's period. */
-const startRange = 1 << 20
+const START_RANGE = 1 << 20
 
 const weightOf = (member: WeightedLocality): number => member.weight
 
@@ -34,7 +34,7 @@ export class LocalityPicker {
       const weight = locality.weight * available
       if (weight > 0) members.push({ slot: index, removed: false, index, weight })
     })
-    this.scheduler.fill(members, weightOf, below(this.random(), startRange))
+    this.scheduler.fill(members, weightOf, below(this.random(), START_RANGE))
   }
 
   /** Index among the set's localities, or -1 when no locality has weight. */

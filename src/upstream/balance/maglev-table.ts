@@ -14,9 +14,9 @@ import { hashKeyOf } from './hash-table.js'
 import { SlotTable } from './slot-table.js'
 
 /** Probes per slice: well under half a millisecond. */
-const probesPerSlice = 16_384
+const PROBES_PER_SLICE = 16_384
 /** Neighbours looked at while a table still names hosts that are gone. */
-const maxNeighbours = 256
+const MAX_NEIGHBOURS = 256
 
 interface Sorted {
   readonly hosts: Host[]
@@ -103,7 +103,7 @@ export class MaglevTable implements HashTable {
     }
     let place = ((hi % this.size) * (4294967296 % this.size) + lo) % this.size
     if (this.build === null) return this.hosts[this.table[place]!]!
-    for (let i = 0; i < maxNeighbours; i++) {
+    for (let i = 0; i < MAX_NEIGHBOURS; i++) {
       const host = this.hosts[this.table[place]!]!
       if (!host.removed && host.healthy) return host
       if (++place === this.size) place = 0
@@ -118,7 +118,7 @@ export class MaglevTable implements HashTable {
     this.defer(() => {
       this.sliceAsked = false
       if (this.build === null) return
-      this.slice(probesPerSlice)
+      this.slice(PROBES_PER_SLICE)
       if (this.build !== null) this.askForSlice()
     })
   }

@@ -9,7 +9,7 @@ import type { Host } from '../host/host.js'
 import type { LbContext, LoadBalancer } from './load-balancer.js'
 
 /** Destinations known at one time; a client that scans a network must not fill the memory. */
-export const maxOriginalDstHosts = 10_000
+export const MAX_ORIGINAL_DST_HOSTS = 10_000
 
 export interface OriginalDstHooks {
   find(key: string): Host | undefined
@@ -49,7 +49,7 @@ export class OriginalDstLoadBalancer implements LoadBalancer {
     const key = address.host.includes(':') ? `[${address.host}]:${port}` : `${address.host}:${port}`
     let host = this.hooks.find(key)
     if (host === undefined) {
-      if (this.hooks.hosts().length >= maxOriginalDstHosts && !this.evictIdle()) return null
+      if (this.hooks.hosts().length >= MAX_ORIGINAL_DST_HOSTS && !this.evictIdle()) return null
       host = this.hooks.add(
         {
           address: { kind: 'socket', host: address.host, port },

@@ -11,7 +11,7 @@ import { buildHostSets, PrioritySet, sameLocality } from '../host/host-set.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from './load-balancer.js'
 
 /** Most subsets of one cluster; list_as_any multiplies them. */
-const maxSubsets = 65_536
+const MAX_SUBSETS = 65_536
 
 interface Subset {
   readonly key: string
@@ -215,8 +215,9 @@ export class SubsetLoadBalancer implements LoadBalancer {
     const key = criteriaKey(entries)
     const known = this.subsets.get(key)
     if (known !== undefined) return known
-    if (this.subsets.size >= maxSubsets) {
-      if (!this.limitReported) this.env.warn(`lb_subset_config: more than ${maxSubsets} subsets (maxSubsets); the others use the fallback`)
+    if (this.subsets.size >= MAX_SUBSETS) {
+      if (!this.limitReported)
+        this.env.warn(`lb_subset_config: more than ${MAX_SUBSETS} subsets (MAX_SUBSETS); the others use the fallback`)
       this.limitReported = true
       return null
     }
@@ -321,7 +322,7 @@ function combinations(keys: readonly string[], fields: JsonObject, listAsAny: bo
     const value = fields[key]!
     const values = listAsAny && Array.isArray(value) ? (value as readonly JsonValue[]) : [value]
     result = result.flatMap(entries => values.map(each => [...entries, [key, each] as const]))
-    if (result.length > maxSubsets) return []
+    if (result.length > MAX_SUBSETS) return []
   }
   return keys.length === 0 ? [] : result
 }

@@ -34,7 +34,7 @@ interface PrioritySources<S> {
   readonly degradedPicker: LocalityPicker
 }
 
-const noZoneRouting: ZoneRouting = { kind: 'none' }
+const NO_ZONE_ROUTING: ZoneRouting = { kind: 'none' }
 
 export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
   protected readonly env: LbEnvironment
@@ -46,7 +46,7 @@ export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
   /** The priority that gets everything, or -1: most clusters have one, and need no roll of the dice. */
   private onlyPriority = -1
   private readonly sources: PrioritySources<S>[] = []
-  private zoneRouting: ZoneRouting = noZoneRouting
+  private zoneRouting: ZoneRouting = NO_ZONE_ROUTING
 
   constructor(env: LbEnvironment) {
     this.env = env
@@ -98,7 +98,7 @@ export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
       this.local = env.localHosts()
       this.localVersion = this.local?.version ?? 0
       this.zoneRouting =
-        this.local === null ? noZoneRouting : computeZoneRouting(this.sets[0]!, this.local.sets[0]!, env.zoneAware, env.stats)
+        this.local === null ? NO_ZONE_ROUTING : computeZoneRouting(this.sets[0]!, this.local.sets[0]!, env.zoneAware, env.stats)
     }
     this.onRefresh(this.sets)
   }

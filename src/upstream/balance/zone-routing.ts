@@ -19,7 +19,7 @@ export type ZoneRouting =
       readonly residual: readonly number[]
     }
 
-const none: ZoneRouting = { kind: 'none' }
+const NONE: ZoneRouting = { kind: 'none' }
 
 /** `localSet` holds the hosts of the proxy's own cluster. */
 export function computeZoneRouting(
@@ -29,14 +29,14 @@ export function computeZoneRouting(
   stats: ClusterStats,
 ): ZoneRouting {
   stats.main.lb_recalculate_zone_structures.value++
-  if (upstream.localities.length < 2 || localSet.localities.length < 2) return none
+  if (upstream.localities.length < 2 || localSet.localities.length < 2) return NONE
   if (!localSet.hasLocalLocality || localSet.localities[0]!.hosts.length === 0) {
     stats.main.lb_local_cluster_not_ok.value++
-    return none
+    return NONE
   }
   if (upstream.healthy.length < config.minClusterSize) {
     stats.main.lb_zone_cluster_too_small.value++
-    return none
+    return NONE
   }
   const shares = localityShares(upstream, localSet)
   const hasLocal = upstream.hasLocalLocality

@@ -27,10 +27,10 @@ export interface EdsSubscription {
 }
 
 /** Clusters of one proxy. */
-const maxClusters = 100_000
-const defaultRemovalGraceMs = 60_000
+const MAX_CLUSTERS = 100_000
+const DEFAULT_REMOVAL_GRACE_MS = 60_000
 /** An aggregate waits no longer for children that do not come (Envoy's default initial_fetch_timeout). */
-const aggregateTimeoutMs = 15_000
+const AGGREGATE_TIMEOUT_MS = 15_000
 
 interface Entry {
   active: UpstreamCluster | null
@@ -94,7 +94,7 @@ export class ClusterRegistry {
   apply(config: Cluster, isStatic = false): string | null {
     let entry = this.entries.get(config.name)
     if (entry === undefined) {
-      if (this.entries.size >= maxClusters) return `more than ${maxClusters} clusters (maxClusters)`
+      if (this.entries.size >= MAX_CLUSTERS) return `more than ${MAX_CLUSTERS} clusters (MAX_CLUSTERS)`
       entry = { active: null, warming: null, warmTimer: null, graceTimer: null }
       this.entries.set(config.name, entry)
     }
@@ -133,7 +133,7 @@ export class ClusterRegistry {
       this.finishRemoval(name, entry)
       return
     }
-    entry.graceTimer = this.deps.clock.after(this.options.removalGraceMs ?? defaultRemovalGraceMs, () => {
+    entry.graceTimer = this.deps.clock.after(this.options.removalGraceMs ?? DEFAULT_REMOVAL_GRACE_MS, () => {
       this.deps.log('warn', `cluster ${name}: removed, and its grace is over: routes that still name it get 503`)
       this.finishRemoval(name, entry)
     })
@@ -234,7 +234,7 @@ export class ClusterRegistry {
     }
     cluster.start(() => this.swap(entry, cluster))
     if (discovery.kind !== 'aggregate') return
-    entry.warmTimer = this.deps.clock.after(aggregateTimeoutMs, () => cluster.becomeReady())
+    entry.warmTimer = this.deps.clock.after(AGGREGATE_TIMEOUT_MS, () => cluster.becomeReady())
     for (const child of discovery.clusters) {
       const waiting = this.waitingFor.get(child)
       if (waiting === undefined) this.waitingFor.set(child, new Set([cluster]))

@@ -22,7 +22,7 @@ import type { HostSet, PrioritySet } from '../host/host-set.js'
 import type { ClusterDeps } from './cluster-deps.js'
 import { ClusterMembership } from './cluster-membership.js'
 
-const defaultOverrideStatus: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
+const DEFAULT_OVERRIDE_STATUS: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
 
 export class UpstreamCluster {
   readonly name: string
@@ -425,6 +425,6 @@ export class UpstreamCluster {
 }
 
 function overrideAllowed(config: Cluster, host: Host): boolean {
-  const statuses = config.overrideHostStatus.length > 0 ? config.overrideHostStatus : defaultOverrideStatus
+  const statuses = config.overrideHostStatus.length > 0 ? config.overrideHostStatus : DEFAULT_OVERRIDE_STATUS
   return statuses.includes(healthStatusOf(host))
 }

@@ -33,7 +33,7 @@ interface Target {
 }
 
 /** A TTL of 0 would ask without pause. */
-const minRefreshMs = 1
+const MIN_REFRESH_MS = 1
 
 export class DnsDiscovery {
   private readonly assignment: EndpointAssignment
@@ -106,14 +106,14 @@ export class DnsDiscovery {
   private refreshMs(ttlSeconds: number | null): number {
     const { respectTtl, refreshMs, jitterMs } = this.options
     const base = respectTtl && ttlSeconds !== null && ttlSeconds > 0 ? ttlSeconds * 1000 : refreshMs
-    return Math.max(minRefreshMs, base + (jitterMs > 0 ? Math.floor(this.hooks.random() * jitterMs) : 0))
+    return Math.max(MIN_REFRESH_MS, base + (jitterMs > 0 ? Math.floor(this.hooks.random() * jitterMs) : 0))
   }
 
   /** Fully jittered exponential backoff between the two failure refresh rates. */
   private backoffMs(failures: number): number {
     const { failureRefreshBaseMs: base, failureRefreshMaxMs: max } = this.options
     const ceiling = Math.min(max, base * 2 ** Math.min(failures - 1, 30))
-    return Math.max(minRefreshMs, base, Math.floor(this.hooks.random() * ceiling))
+    return Math.max(MIN_REFRESH_MS, base, Math.floor(this.hooks.random() * ceiling))
   }
 
   private publish(): void {

@@ -27,16 +27,16 @@ export interface NameResolver {
 }
 
 /** Names whose last good answer is kept. */
-const maxCachedNames = 10_000
+const MAX_CACHED_NAMES = 10_000
 /** Questions under way; further ones fail at once. */
-export const maxPendingQueries = 1_000
+export const MAX_PENDING_QUERIES = 1_000
 /** Distinct lists of servers (`dns_resolvers`). */
-const maxServerLists = 64
+const MAX_SERVER_LISTS = 64
 /** Addresses taken of one answer. */
-const maxAddresses = 10_000
+const MAX_ADDRESSES = 10_000
 /** Search domains tried (resolv.conf(5)). */
-const maxSearchDomains = 6
-const hostsFileMaxBytes = 4 * 1024 * 1024
+const MAX_SEARCH_DOMAINS = 6
+const HOSTS_FILE_MAX_BYTES = 4 * 1024 * 1024
 
 export interface DnsResolverOptions {
   /** Default /etc/hosts; null = none. */
@@ -86,8 +86,8 @@ export class DnsResolver implements NameResolver {
       waiting.push(done)
       return
     }
-    if (this.closed || this.pending.size >= maxPendingQueries) {
-      const reason = this.closed ? 'resolver is closed' : `more than ${maxPendingQueries} queries under way (maxPendingQueries)`
+    if (this.closed || this.pending.size >= MAX_PENDING_QUERIES) {
+      const reason = this.closed ? 'resolver is closed' : `more than ${MAX_PENDING_QUERIES} queries under way (maxPendingQueries)`
       queueMicrotask(() => done({ ok: false, reason }))
       return
     }
@@ -111,7 +111,7 @@ export class DnsResolver implements NameResolver {
     if (result.ok) {
       this.lastGood.delete(key)
       this.lastGood.set(key, result.answer)
-      if (this.lastGood.size > maxCachedNames) this.lastGood.delete(this.lastGood.keys().next().value!)
+      if (this.lastGood.size > MAX_CACHED_NAMES) this.lastGood.delete(this.lastGood.keys().next().value!)
     } else {
       const known = this.lastGood.get(key)
       if (known !== undefined) told = { ok: true, answer: { ...known, stale: true } }
@@ -139,7 +139,7 @@ export class DnsResolver implements NameResolver {
     const key = servers.join(',')
     let resolver = this.resolvers.get(key)
     if (resolver === undefined) {
-      if (this.resolvers.size >= maxServerLists) throw new Error(`more than ${maxServerLists} lists of resolvers (maxServerLists)`)
+      if (this.resolvers.size >= MAX_SERVER_LISTS) throw new Error(`more than ${MAX_SERVER_LISTS} lists of resolvers (MAX_SERVER_LISTS)`)
       resolver = new Resolver({ timeout: this.timeoutMs, tries: this.tries })
       if (servers.length > 0) resolver.setServers([...servers])
       this.resolvers.set(key, resolver)
@@ -251,7 +251,7 @@ function queryOne(resolver: Resolver, name: string, version: 4 | 6): Promise<Rec
     const done = (error: NodeJS.ErrnoException | null, records: { address: string; ttl: number }[] | undefined) => {
       // No such name, or no such record: an answer, not a failure.
       if (error !== null && error.code !== 'ENOTFOUND' && error.code !== 'ENODATA') return reject(error)
-      const kept = error !== null || records === undefined ? [] : records.slice(0, maxAddresses)
+      const kept = error !== null || records === undefined ? [] : records.slice(0, MAX_ADDRESSES)
       let ttlSeconds: number | null = null
       for (const record of kept) ttlSeconds = smaller(ttlSeconds, record.ttl)
       resolve({ addresses: kept.map(record => record.address), ttlSeconds })
@@ -279,13 +279,13 @@ function parseResolvConf(text: string): { search: string[]; ndots: number } {
       }
     }
   }
-  return { search: search.slice(0, maxSearchDomains), ndots }
+  return { search: search.slice(0, MAX_SEARCH_DOMAINS), ndots }
 }
 
 async function readText(path: string): Promise<string> {
   try {
     const bytes = await readFile(path)
-    return bytes.length > hostsFileMaxBytes ? '' : bytes.toString('latin1')
+    return bytes.length > HOSTS_FILE_MAX_BYTES ? '' : bytes.toString('latin1')
   } catch {
     return ''
   }

@@ -9,16 +9,16 @@ export interface Hash64 {
   lo: number
 }
 
-const p1Hi = 0x9e3779b1
-const p1Lo = 0x85ebca87
-const p2Hi = 0xc2b2ae3d
-const p2Lo = 0x27d4eb4f
-const p3Hi = 0x165667b1
-const p3Lo = 0x9e3779f9
-const p4Hi = 0x85ebca77
-const p4Lo = 0xc2b2ae63
-const p5Hi = 0x27d4eb2f
-const p5Lo = 0x165667c5
+const P1_HI = 0x9e3779b1
+const P1_LO = 0x85ebca87
+const P2_HI = 0xc2b2ae3d
+const P2_LO = 0x27d4eb4f
+const P3_HI = 0x165667b1
+const P3_LO = 0x9e3779f9
+const P4_HI = 0x85ebca77
+const P4_LO = 0xc2b2ae63
+const P5_HI = 0x27d4eb2f
+const P5_LO = 0x165667c5
 
 // The result registers of mul/add/rotl: returning a pair would allocate.
 let hi = 0
@@ -49,17 +49,17 @@ function rotl(aHi: number, aLo: number, bits: number): void {
 
 /** acc = rotl(acc + input * P2, 31) * P1, into the registers. */
 function round(accHi: number, accLo: number, inHi: number, inLo: number): void {
-  mul(inHi, inLo, p2Hi, p2Lo)
+  mul(inHi, inLo, P2_HI, P2_LO)
   add(accHi, accLo, hi, lo)
   rotl(hi, lo, 31)
-  mul(hi, lo, p1Hi, p1Lo)
+  mul(hi, lo, P1_HI, P1_LO)
 }
 
 /** h = (h ^ round(0, v)) * P1 + P4, into the registers. */
 function mergeRound(hHi: number, hLo: number, vHi: number, vLo: number): void {
   round(0, 0, vHi, vLo)
-  mul(hHi ^ hi, hLo ^ lo, p1Hi, p1Lo)
-  add(hi, lo, p4Hi, p4Lo)
+  mul(hHi ^ hi, hLo ^ lo, P1_HI, P1_LO)
+  add(hi, lo, P4_HI, P4_LO)
 }
 
 function word(bytes: Uint8Array, at: number): number {
@@ -82,16 +82,16 @@ function hashBytes(bytes: Uint8Array, length: number, seedHi: number, seedLo: nu
   let hHi: number
   let hLo: number
   if (length >= 32) {
-    add(seedHi, seedLo, p1Hi, p1Lo)
-    add(hi, lo, p2Hi, p2Lo)
+    add(seedHi, seedLo, P1_HI, P1_LO)
+    add(hi, lo, P2_HI, P2_LO)
     let v1Hi = hi
     let v1Lo = lo
-    add(seedHi, seedLo, p2Hi, p2Lo)
+    add(seedHi, seedLo, P2_HI, P2_LO)
     let v2Hi = hi
     let v2Lo = lo
     let v3Hi = seedHi
     let v3Lo = seedLo
-    add(seedHi, seedLo, ~p1Hi, ~p1Lo)
+    add(seedHi, seedLo, ~P1_HI, ~P1_LO)
     add(hi, lo, 0, 1)
     let v4Hi = hi
     let v4Lo = lo
@@ -127,7 +127,7 @@ function hashBytes(bytes: Uint8Array, length: number, seedHi: number, seedLo: nu
     mergeRound(hi, lo, v3Hi, v3Lo)
     mergeRound(hi, lo, v4Hi, v4Lo)
   } else {
-    add(seedHi, seedLo, p5Hi, p5Lo)
+    add(seedHi, seedLo, P5_HI, P5_LO)
   }
   add(hi, lo, Math.floor(length / 4294967296), length | 0)
   hHi = hi
@@ -135,30 +135,30 @@ function hashBytes(bytes: Uint8Array, length: number, seedHi: number, seedLo: nu
   for (; at + 8 <= length; at += 8) {
     round(0, 0, word(bytes, at + 4), word(bytes, at))
     rotl(hHi ^ hi, hLo ^ lo, 27)
-    mul(hi, lo, p1Hi, p1Lo)
-    add(hi, lo, p4Hi, p4Lo)
+    mul(hi, lo, P1_HI, P1_LO)
+    add(hi, lo, P4_HI, P4_LO)
     hHi = hi
     hLo = lo
   }
   if (at + 4 <= length) {
-    mul(0, word(bytes, at), p1Hi, p1Lo)
+    mul(0, word(bytes, at), P1_HI, P1_LO)
     rotl(hHi ^ hi, hLo ^ lo, 23)
-    mul(hi, lo, p2Hi, p2Lo)
-    add(hi, lo, p3Hi, p3Lo)
+    mul(hi, lo, P2_HI, P2_LO)
+    add(hi, lo, P3_HI, P3_LO)
     hHi = hi
     hLo = lo
     at += 4
   }
   for (; at < length; at++) {
-    mul(0, bytes[at]!, p5Hi, p5Lo)
+    mul(0, bytes[at]!, P5_HI, P5_LO)
     rotl(hHi ^ hi, hLo ^ lo, 11)
-    mul(hi, lo, p1Hi, p1Lo)
+    mul(hi, lo, P1_HI, P1_LO)
     hHi = hi
     hLo = lo
   }
   // Avalanche: h ^= h >> 33, h *= P2, h ^= h >> 29, h *= P3, h ^= h >> 32.
-  mul(hHi, hLo ^ (hHi >>> 1), p2Hi, p2Lo)
-  mul(hi ^ (hi >>> 29), lo ^ ((lo >>> 29) | (hi << 3)), p3Hi, p3Lo)
+  mul(hHi, hLo ^ (hHi >>> 1), P2_HI, P2_LO)
+  mul(hi ^ (hi >>> 29), lo ^ ((lo >>> 29) | (hi << 3)), P3_HI, P3_LO)
   lo ^= hi
 }
 

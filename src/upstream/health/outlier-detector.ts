@@ -32,7 +32,7 @@ export interface OutlierHooks {
 }
 
 /** Success rates, standard deviation factors: `1900` in the config means 1.9. */
-const factorScale = 1000
+const FACTOR_SCALE = 1000
 
 export class OutlierDetector {
   private config: OutlierDetection
@@ -246,7 +246,7 @@ export class OutlierDetector {
     if (forSuccessRate.length > 0 && forSuccessRate.length >= config.successRateMinimumHosts) {
       const mean = sum / forSuccessRate.length
       const variance = forSuccessRate.reduce((total, host) => total + (host.outlier![kind].percent - mean) ** 2, 0) / forSuccessRate.length
-      const threshold = mean - (config.successRateStdevFactor / factorScale) * Math.sqrt(variance)
+      const threshold = mean - (config.successRateStdevFactor / FACTOR_SCALE) * Math.sqrt(variance)
       this.successRateAverage[kind] = mean
       this.successRateThreshold[kind] = threshold
       for (const host of forSuccessRate) {
@@ -310,9 +310,9 @@ function statusOf(result: OutlierResult): number | null {
   }
 }
 
-const grpcToHttp = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]
+const GRPC_TO_HTTP = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]
 
 /** The HTTP status that a gRPC status counts as (Envoy's Grpc::Utility::grpcToHttpStatus). */
 export function httpStatusOfGrpc(grpcStatus: number): number {
-  return grpcToHttp[grpcStatus] ?? 500
+  return GRPC_TO_HTTP[grpcStatus] ?? 500
 }

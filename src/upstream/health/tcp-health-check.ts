@@ -9,7 +9,7 @@ import type { Host } from '../host/host.js'
 import type { CancelableCheck, HealthCheckDial, HealthCheckResult } from './health-check-transport.js'
 
 /** Bytes kept while the expected ones have not come. */
-const maxReceivedBytes = 64 * 1024
+const MAX_RECEIVED_BYTES = 64 * 1024
 
 type TcpOutcome = { readonly kind: 'passed' } | Extract<HealthCheckResult, { kind: 'network' }>
 
@@ -80,7 +80,7 @@ export function tcpHealthCheck(
       if (over) return
       received = Buffer.concat([received, chunk])
       if (containsInOrder(received, check.receive)) finish({ kind: 'passed' })
-      else if (received.length > maxReceivedBytes) fail(`expected bytes not among the first ${maxReceivedBytes} (maxReceivedBytes)`)
+      else if (received.length > MAX_RECEIVED_BYTES) fail(`expected bytes not among the first ${MAX_RECEIVED_BYTES} (MAX_RECEIVED_BYTES)`)
     })
   }
   const reused = kept?.take() ?? null

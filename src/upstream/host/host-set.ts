@@ -43,7 +43,7 @@ export interface HostSetOptions {
 }
 
 /** Priorities are 0..127 in Envoy's API. */
-export const maxPriorities = 128
+export const MAX_PRIORITIES = 128
 
 export class PrioritySet {
   version = 1
@@ -74,7 +74,7 @@ export function buildHostSets(hosts: readonly Host[], options: HostSetOptions): 
   let top = 0
   for (const host of hosts) if (host.priority > top) top = host.priority
   if (top === 0) return [buildHostSet(0, hosts, options)]
-  const byPriority: Host[][] = Array.from({ length: Math.min(top + 1, maxPriorities) }, () => [])
+  const byPriority: Host[][] = Array.from({ length: Math.min(top + 1, MAX_PRIORITIES) }, () => [])
   for (const host of hosts) byPriority[host.priority]!.push(host)
   return byPriority.map((list, priority) => buildHostSet(priority, list, options))
 }

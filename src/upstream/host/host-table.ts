@@ -8,7 +8,7 @@ import { type JsonValue, LB_METADATA, type Metadata } from '../../model/metadata
 import { hashKeyOfMetadata } from '../balance/hash-table.js'
 import type { UpstreamCluster } from '../cluster/cluster.js'
 import { Host } from './host.js'
-import { maxPriorities, sameLocality } from './host-set.js'
+import { MAX_PRIORITIES, sameLocality } from './host-set.js'
 
 export interface HostChanges {
   readonly added: readonly Host[]
@@ -24,9 +24,9 @@ export interface HostChanges {
 export type MetadataInterest = 'none' | 'hashKey' | 'all'
 
 /** Most endpoints of one cluster. */
-const maxHosts = 1_000_000
+const MAX_HOSTS = 1_000_000
 
-const nothing: HostChanges = { added: [], removed: [], updated: [] }
+const NOTHING: HostChanges = { added: [], removed: [], updated: [] }
 
 export class HostTable {
   hosts: readonly Host[] = []
@@ -57,9 +57,9 @@ export class HostTable {
     let guess = 0
     let maxWeight = 0
     for (const group of localities) {
-      if (group.priority >= maxPriorities) continue
+      if (group.priority >= MAX_PRIORITIES) continue
       for (const endpoint of group.endpoints) {
-        if (next.length >= maxHosts) break
+        if (next.length >= MAX_HOSTS) break
         while (guess < old.length && this.claims[old[guess]!.slot] === this.update) guess++
         let host: Host | undefined = old[guess]
         if (host === undefined || !sameAddress(host.endpoint.address, endpoint.address)) {
@@ -96,7 +96,7 @@ export class HostTable {
       }
       for (const host of removed) this.forget(host)
     }
-    if (added.length === 0 && removed.length === 0 && updated.length === 0 && sameOrder(old, next)) return nothing
+    if (added.length === 0 && removed.length === 0 && updated.length === 0 && sameOrder(old, next)) return NOTHING
     this.hosts = next
     return { added, removed, updated }
   }

@@ -68,7 +68,7 @@ export interface DecodedResponse {
 }
 
 // Types whose inner name must be the resource's name. Virtual hosts and extension configs are addressed by other names.
-const namedTypes: ReadonlySet<string> = new Set([CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE])
+const NAMED_TYPES: ReadonlySet<string> = new Set([CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE])
 
 /** The resource's own name: string field 1 of every resource message (the last occurrence counts), '' if absent. Undefined if not protobuf. */
 export function innerName(bytes: Uint8Array): string | undefined {
@@ -109,7 +109,7 @@ class Collector {
       errors.push({ path: 'resource.type_url', reason: `is ${any.typeUrl || 'empty'}, the response is of type ${this.typeUrl}` })
     } else if (inside === undefined) {
       errors.push({ path: 'resource.value', reason: `is not a serialised ${this.typeUrl}` })
-    } else if (any && name && inside && inside !== name && namedTypes.has(this.typeUrl) && !name.startsWith('xdstp:')) {
+    } else if (any && name && inside && inside !== name && NAMED_TYPES.has(this.typeUrl) && !name.startsWith('xdstp:')) {
       errors.push({ path: 'name', reason: `is ${name}, but the resource inside names itself ${inside}` })
     }
     if (any && known === '' && errors.length === 0 && this.typeUrl !== LISTENER_TYPE) {

@@ -54,8 +54,8 @@ export interface StreamLimits {
 }
 
 // Held until clusters and endpoints are acknowledged, in this order.
-const lateTypes: readonly string[] = [LISTENER_TYPE, SCOPED_ROUTE_TYPE, ROUTE_TYPE, VIRTUAL_HOST_TYPE]
-const orderedTypes: ReadonlySet<string> = new Set([CLUSTER_TYPE, ENDPOINT_TYPE, ...lateTypes])
+const LATE_TYPES: readonly string[] = [LISTENER_TYPE, SCOPED_ROUTE_TYPE, ROUTE_TYPE, VIRTUAL_HOST_TYPE]
+const ORDERED_TYPES: ReadonlySet<string> = new Set([CLUSTER_TYPE, ENDPOINT_TYPE, ...LATE_TYPES])
 
 export class AdsStream {
   readonly types = new Map<string, TypeState>()
@@ -212,11 +212,11 @@ export class AdsStream {
     if (sent) endpoints?.prepare(resourcesOf(snapshot, ENDPOINT_TYPE))
     sent = this.sendIfReady(endpoints, 'upserts') || sent
     for (const state of this.types.values()) {
-      if (!orderedTypes.has(state.typeUrl)) sent = this.sendIfReady(state, 'all') || sent
+      if (!ORDERED_TYPES.has(state.typeUrl)) sent = this.sendIfReady(state, 'all') || sent
     }
     if (unsettled(clusters) || unsettled(endpoints)) return sent
     let hold = false
-    for (const typeUrl of lateTypes) {
+    for (const typeUrl of LATE_TYPES) {
       const state = this.types.get(typeUrl)
       if (!state) continue
       state.prepare(resourcesOf(snapshot, typeUrl)) // the parent sent just before may have wiped it

@@ -32,7 +32,7 @@ export interface AdsServerLimits {
   readonly firstRequestTimeoutMs: number
 }
 
-const defaultLimits: AdsServerLimits = {
+const DEFAULT_LIMITS: AdsServerLimits = {
   maxStreams: 10_000,
   maxSubscriptions: 100_000,
   maxTypes: 32,
@@ -128,7 +128,7 @@ export class AdsServer implements StreamEvents {
   private readonly nodes = new Map<string, NodeRecord>()
 
   constructor(private readonly options: AdsServerOptions) {
-    this.limits = { ...defaultLimits, ...options.limits }
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits }
   }
 
   /** Adds the aggregated service, and with `singleType` also the services of one type each (SecretDiscoveryService and so on). */

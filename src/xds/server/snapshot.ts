@@ -39,11 +39,11 @@ export function makeSnapshot(resources: Iterable<Resource>): Snapshot {
   return types
 }
 
-const none: ReadonlyMap<string, Resource> = new Map()
+const NONE: ReadonlyMap<string, Resource> = new Map()
 
 /** The resources of one type, empty if the snapshot has none (or is undefined). */
 export function resourcesOf(snapshot: Snapshot | undefined, typeUrl: string): ReadonlyMap<string, Resource> {
-  return snapshot?.get(typeUrl) ?? none
+  return snapshot?.get(typeUrl) ?? NONE
 }
 
 /** Whether two sets hold the same names at the same versions. */

@@ -9,7 +9,7 @@ import type { Resource } from './snapshot.js'
 
 type Resources = ReadonlyMap<string, Resource>
 
-const none: Resources = new Map()
+const NONE: Resources = new Map()
 
 function contentVersion(resources: Resources): string {
   const hash = createHash('sha256')
@@ -29,11 +29,11 @@ export class SotwTypeState implements TypeState {
   private first = true
   private force = false
   private dirty = true
-  private target: Resources = none
-  private reduced: Resources = none
-  private held: Resources = none
+  private target: Resources = NONE
+  private reduced: Resources = NONE
+  private held: Resources = NONE
   private heldVersion = ''
-  private inFlight: Resources = none
+  private inFlight: Resources = NONE
   private inFlightVersion = ''
   private refusedVersion = ''
 
@@ -123,7 +123,7 @@ export class SotwTypeState implements TypeState {
     this.held = this.inFlight
     this.heldVersion = this.inFlightVersion
     this.refusedVersion = ''
-    this.inFlight = none
+    this.inFlight = NONE
   }
 
   nack(): readonly string[] {
@@ -133,7 +133,7 @@ export class SotwTypeState implements TypeState {
     this.heldVersion = ''
     this.hasRemovals = false
     const names = [...this.inFlight.keys()]
-    this.inFlight = none
+    this.inFlight = NONE
     return names
   }
 

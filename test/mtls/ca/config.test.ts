@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { checkCaConfig, decodeCaConfig, defaultCaConfig } from '../../../src/mtls/ca/config.js'
+import { checkCaConfig, DEFAULT_CA_CONFIG, decodeCaConfig } from '../../../src/mtls/ca/config.js'
 import { hourMs } from './support.js'
 
-const problemsOf = (change: object) => checkCaConfig({ ...defaultCaConfig, ...change }).map(({ path, reason }) => `${path} ${reason}`)
+const problemsOf = (change: object) => checkCaConfig({ ...DEFAULT_CA_CONFIG, ...change }).map(({ path, reason }) => `${path} ${reason}`)
 
 describe('CA configuration', () => {
   it("has Consul's defaults", () => {
-    expect(decodeCaConfig({})).toEqual({ ok: true, config: defaultCaConfig })
-    expect(defaultCaConfig).toMatchObject({
+    expect(decodeCaConfig({})).toEqual({ ok: true, config: DEFAULT_CA_CONFIG })
+    expect(DEFAULT_CA_CONFIG).toMatchObject({
       leafCertTtlMs: 72 * hourMs,
       intermediateCertTtlMs: 8760 * hourMs,
       rootCertTtlMs: 87_600 * hourMs,

@@ -1,9 +1,7 @@
-/**
- * A process that does nothing but change its CA's state until it is killed. Compiled and run by crash.test.ts.
- * It reports on stdout, one JSON a line: `save` around each save, and `done` with what a mesh would hold after each step.
- */
+// A process that does nothing but change its CA's state until it is killed. Compiled and run by crash.test.ts.
+// It reports on stdout, one JSON a line: `save` around each save, and `done` with what a mesh would hold after each step.
 import { CertificateAuthority } from '../../../src/mtls/ca/authority.js'
-import { defaultCaConfig } from '../../../src/mtls/ca/config.js'
+import { DEFAULT_CA_CONFIG } from '../../../src/mtls/ca/config.js'
 import { FileCaStore } from '../../../src/mtls/ca/file-store.js'
 import type { CaState, CaStore } from '../../../src/mtls/ca/store.js'
 import { serviceSpiffeId } from '../../../src/mtls/spiffe.js'
@@ -25,7 +23,7 @@ class ReportingStore implements CaStore {
   }
 }
 
-const ca = new CertificateAuthority({ store: new ReportingStore(), config: { ...defaultCaConfig, csrMaxPerSecond: 0 } })
+const ca = new CertificateAuthority({ store: new ReportingStore(), config: { ...DEFAULT_CA_CONFIG, csrMaxPerSecond: 0 } })
 await ca.init()
 for (;;) {
   const leaf = await ca.issueLeaf({ uri: serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter: 'dc1', service: 'web' }) })

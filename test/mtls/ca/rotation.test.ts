@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { maxTrustedRoots } from '../../../src/mtls/ca/roots.js'
+import { MAX_TRUSTED_ROOTS } from '../../../src/mtls/ca/roots.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { crossSign, issueRoot, readCertificate } from '../../../src/mtls/x509/x509.js'
@@ -187,7 +187,7 @@ describe('root rotation', () => {
   it('bounds the number of trusted roots', async () => {
     const { ca, clock } = makeCa()
     await ca.init()
-    for (let i = 1; i < maxTrustedRoots; i++) await ca.rotateRoot()
+    for (let i = 1; i < MAX_TRUSTED_ROOTS; i++) await ca.rotateRoot()
     await expect(ca.rotateRoot()).rejects.toMatchObject({ code: 'too-many-roots' })
     await clock.advance(200 * hourMs)
     await ca.prune()

@@ -1,16 +1,16 @@
-/** A CA for tests: a clock that is set by hand, listeners that remember, a store that fails at a chosen step, TLS dialling. */
+// A CA for tests: a clock that is set by hand, listeners that remember, a store that fails at a chosen step, TLS dialling.
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import { CertificateAuthority, type CertificateAuthorityOptions, type IssuedLeaf } from '../../../src/mtls/ca/authority.js'
-import { type CaConfig, defaultCaConfig } from '../../../src/mtls/ca/config.js'
+import { type CaConfig, DEFAULT_CA_CONFIG } from '../../../src/mtls/ca/config.js'
 import type { Clock } from '../../../src/mtls/ca/sign-limiter.js'
 import { type CaState, type CaStore, MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { serviceSpiffeId } from '../../../src/mtls/spiffe.js'
 
 export const hourMs = 3_600_000
 /** No rate limit, so that tests with a hand-set clock never wait. */
-export const testConfig: CaConfig = { ...defaultCaConfig, csrMaxPerSecond: 0 }
+export const testConfig: CaConfig = { ...DEFAULT_CA_CONFIG, csrMaxPerSecond: 0 }
 
 /** A small seeded generator (mulberry32): [0, 1). */
 export function seeded(seed: number): () => number {

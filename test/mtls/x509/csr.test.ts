@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { CaError } from '../../../src/mtls/x509/certificate-error.js'
-import { checkCsr, createCsr, maxCsrChars, readCsr } from '../../../src/mtls/x509/csr.js'
+import { checkCsr, createCsr, MAX_CSR_CHARS, readCsr } from '../../../src/mtls/x509/csr.js'
 import {
   type Asn1,
   bits,
@@ -236,7 +236,7 @@ describe('requests that are refused', () => {
     expect(codeOf(privateKeyPem(key))).toBe('csr-malformed')
     expect(codeOf(good + good)).toBe('csr-malformed')
     expect(codeOf(good.slice(0, -30))).toBe('csr-malformed')
-    expect(codeOf(`${good}${' '.repeat(maxCsrChars)}`)).toBe('csr-too-large')
+    expect(codeOf(`${good}${' '.repeat(MAX_CSR_CHARS)}`)).toBe('csr-too-large')
     expect(codeOf(request({ version: 1 }))).toBe('csr-malformed')
     const der = readPem(good)[0]!.der
     expect(codeOf(writePem('CERTIFICATE REQUEST', Buffer.concat([der, Buffer.from([5, 0])])))).toBe('csr-malformed')

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Cluster } from '../../../src/model/cluster.js'
-import { maxOriginalDstHosts, parseIpPort } from '../../../src/upstream/balance/original-dst-load-balancer.js'
+import { MAX_ORIGINAL_DST_HOSTS, parseIpPort } from '../../../src/upstream/balance/original-dst-load-balancer.js'
 import { HealthFlag } from '../../../src/upstream/host/host.js'
 import {
   assignment,
@@ -171,13 +171,13 @@ describe('original destination cluster', () => {
     registry.apply(originalDst())
     const target = registry.get('orig')!
     const pick = (i: number) => target.pick(context(seeded(1), { originalDst: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}:80` }))
-    for (let i = 0; i < maxOriginalDstHosts; i++) pick(i)
+    for (let i = 0; i < MAX_ORIGINAL_DST_HOSTS; i++) pick(i)
     expect(pick(20_000)).not.toBeNull()
-    expect(target.hosts.length).toBeLessThanOrEqual(maxOriginalDstHosts)
-    for (let i = 0; target.hosts.length < maxOriginalDstHosts; i++) pick(i)
+    expect(target.hosts.length).toBeLessThanOrEqual(MAX_ORIGINAL_DST_HOSTS)
+    for (let i = 0; target.hosts.length < MAX_ORIGINAL_DST_HOSTS; i++) pick(i)
     for (const host of target.hosts) host.activeConnections = 1
     expect(pick(30_000)).toBeNull()
-    expect(target.hosts).toHaveLength(maxOriginalDstHosts)
+    expect(target.hosts).toHaveLength(MAX_ORIGINAL_DST_HOSTS)
   })
 
   it('parses addresses strictly', () => {

@@ -11,7 +11,7 @@ import {
   DnsResolver,
   type DnsResult,
   hostnameProblem,
-  maxPendingQueries,
+  MAX_PENDING_QUERIES,
   type NameResolver,
 } from '../../../src/upstream/dns/dns-resolver.js'
 import { assignment, cluster, context, endpoint, histogram, locality, seeded, testRegistry } from '../fixtures.js'
@@ -160,7 +160,7 @@ describe('DnsResolver', () => {
     const resolver = offline({ timeoutMs: 50 })
     const results: DnsResult[] = []
     const done = new Promise<void>(resolve => {
-      for (let i = 0; i < maxPendingQueries + 5; i++) {
+      for (let i = 0; i < MAX_PENDING_QUERIES + 5; i++) {
         resolver.resolve(`n${i}.test`, 'V4_ONLY', [nowhere], result => {
           results.push(result)
           if (results.length === 5) resolve()

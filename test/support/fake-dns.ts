@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import dnsPacket from 'dns-packet'
+import { decodeDnsMessage, encodeDnsMessage } from '../../src/io/dns-message.js'
 
 export interface NameRecords {
   readonly a?: readonly string[]
@@ -22,8 +23,9 @@ export class FakeDns {
 
   async listen(): Promise<this> {
     this.socket.on('message', (message, from) => {
-      const query = dnsPacket.decode(message)
-      const question = query.questions![0]!
+      const query = decodeDnsMessage(message)
+      const question = query?.questions?.[0]
+      if (query === undefined || question === undefined) return
       const name = question.name.toLowerCase()
       this.queries.set(name, (this.queries.get(name) ?? 0) + 1)
       const found = this.names.get(name)
@@ -35,7 +37,7 @@ export class FakeDns {
       const answers = (data ?? []).map(address => ({ type, name: question.name, ttl: records.ttl ?? 1, data: address }))
       const flags = dnsPacket.RECURSION_DESIRED | dnsPacket.RECURSION_AVAILABLE | rcode
       this.socket.send(
-        dnsPacket.encode({ type: 'response', id: query.id!, flags, questions: query.questions!, answers }),
+        encodeDnsMessage({ type: 'response', id: query.id!, flags, questions: query.questions!, answers }),
         from.port,
         from.address,
       )

@@ -89,7 +89,9 @@ function newServer(
   flags: ProxyFlags,
   logger: ProxyLogger,
 ): { server: Server; store: StatsStore } | { errors: readonly ConfigError[] } {
-  const compiled = compileStatsConfig(bootstrap.stats)
+  const compiled = compileStatsConfig(bootstrap.stats, tag => {
+    logger.log('warn', `stats tag ${tag.name}: the regex '${tag.regex}' takes too long and is not used any more`)
+  })
   if (!compiled.ok) return { errors: compiled.errors.map(error => ({ path: `stats_config.${error.path}`, reason: error.reason })) }
   const store = new StatsStore(compiled.value)
   const server = new Server({

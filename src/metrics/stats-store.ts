@@ -2,7 +2,7 @@
 // when their config is compiled, and then only touch numbers on them; admin reads them through stats-page.ts and prometheus.ts.
 // Stats live as long as a scope or group holds them: release() of the last owner removes them from every exposition (expiry).
 // Invariants: one live stat per kind and name; never more than maxStats names, whatever the network or the config does.
-import type { StatsConfig } from '../model/bootstrap.js'
+import type { StatsConfig, StatsTag } from '../model/bootstrap.js'
 import type { Checked } from '../model/config-error.js'
 import { Histogram, type HistogramUnit } from './histogram.js'
 import { Counter, Gauge, type Stat, type StatKind, TextReadout } from './stat.js'
@@ -111,8 +111,11 @@ export const DEFAULT_MAX_STATS = 1_000_000
 const OVERFLOW_NAME = 'stats.overflow'
 
 /** Compiles `stats_config`. Errors are the field paths that Envoy would refuse at start. */
-export function compileStatsConfig(config: StatsConfig): Checked<{ readonly tags: TagProducer; readonly rules: StatsRules }> {
-  const tags = compileTagProducer(config)
+export function compileStatsConfig(
+  config: StatsConfig,
+  onSlowTag?: (tag: StatsTag) => void,
+): Checked<{ readonly tags: TagProducer; readonly rules: StatsRules }> {
+  const tags = compileTagProducer(config, onSlowTag)
   const rules = compileStatsRules(config)
   if (tags.ok && rules.ok) return { ok: true, value: { tags: tags.value, rules: rules.value }, warnings: [] }
   return { ok: false, errors: [...(tags.ok ? [] : tags.errors), ...(rules.ok ? [] : rules.errors)] }

@@ -1,10 +1,10 @@
 // Tag extraction: splits a full stat name into a shorter name and (tag, value) pairs, as Envoy's TagProducer does, from the default
 // rules (default-tags.ts) and the bootstrap's `stats_config.stats_tags`. Called lazily, once per stat, by the Prometheus exposition.
 // Invariant: every rule sees the full original name; what the rules remove may overlap and is cut out once at the end.
-import { RE2JS } from 're2js'
-import type { StatsConfig } from '../model/bootstrap.js'
+import type { StatsConfig, StatsTag } from '../model/bootstrap.js'
 import type { Checked, ConfigError } from '../model/config-error.js'
 import { DEFAULT_TAG_RULES, type DefaultTagRule } from './default-tags.js'
+import { compileTagRegex } from './tag-regex.js'
 
 export interface Tag {
   readonly name: string
@@ -67,9 +67,13 @@ export function defaultTagProducer(): TagProducer {
 
 /**
  * Compiles `use_all_default_tags` and `stats_tags`. A tag without regex and fixed value adds the default rules of that name.
- * Errors: a bad RE2 regex, or such a tag with no default rule (Envoy refuses to start for the same).
+ * Errors: a bad regex, or such a tag with no default rule (Envoy refuses to start for the same). `onSlow` hears of each regex that was
+ * stopped for the time it took and is not asked again.
  */
-export function compileTagProducer(config: Pick<StatsConfig, 'useAllDefaultTags' | 'tags'>): Checked<TagProducer> {
+export function compileTagProducer(
+  config: Pick<StatsConfig, 'useAllDefaultTags' | 'tags'>,
+  onSlow: (tag: StatsTag) => void = () => {},
+): Checked<TagProducer> {
   const errors: ConfigError[] = []
   const extractors: Extractor[] = config.useAllDefaultTags ? DEFAULT_TAG_RULES.map(fromDefaultRule) : []
   config.tags.forEach((tag, i) => {
@@ -77,7 +81,7 @@ export function compileTagProducer(config: Pick<StatsConfig, 'useAllDefaultTags'
     if (tag.name === '') errors.push({ path: `${path}.tag_name`, reason: 'must not be empty' })
     else if (tag.fixedValue !== null) extractors.push(fixedExtractor(tag.name, tag.fixedValue))
     else if (tag.regex) {
-      const extractor = regexExtractor(tag.name, tag.regex)
+      const extractor = regexExtractor(tag.name, tag.regex, () => onSlow(tag))
       if (typeof extractor === 'string') errors.push({ path: `${path}.regex`, reason: extractor })
       else extractors.push(extractor)
     } else {
@@ -167,58 +171,23 @@ function matchesRest(pattern: readonly string[], p: number, parts: readonly stri
   return true
 }
 
-// Patterns made only of these pieces mean the same in RE2 and in the built-in engine and cannot run away there: repetition applies to
-// single classes that never span a dot, never to groups. Consul's 20 patterns are such, and run some 30 times faster than in re2js.
-const PLAIN_PATTERN = /^(?:\^|\$|\((?:\?:)?|\)\??|\||\\[.dw](?:[+*?]|\{\d{1,2}\})?|\[\^\\?\.\](?:[+*?]|\{\d{1,2}\})?|[A-Za-z0-9_~-]\??)+$/
 const LITERAL_FIRST_PART = /^\^(\w+)(?:\\\.|\(\?=\\\.\))/
-// Two repetitions side by side could split one run of characters in many ways.
-const GROUPING = /\((?:\?:)?|\)\??|\||(?:\\[.dw]|[\w~-])\?/g
-const SIDE_BY_SIDE = /[+*](?:\\[dw]|\[\^)/
-const MAX_REPETITIONS = 12
 
 /** A custom regex: group 1 is removed, group 2 (if the regex has one, else group 1) is the value. A string is the error. */
-function regexExtractor(name: string, source: string): Extractor | string {
-  let compiled: RE2JS
-  try {
-    compiled = RE2JS.compile(source)
-  } catch (error) {
-    return `not a valid RE2 regex: ${(error as Error).message}`
-  }
-  const groups = compiled.matcher('').groupCount()
+function regexExtractor(name: string, source: string, onSlow: () => void): Extractor | string {
+  const regex = compileTagRegex(source, onSlow)
+  if (typeof regex === 'string') return regex
   const token = LITERAL_FIRST_PART.exec(source)?.[1] ?? null
-  if (groups === 0) return { name, token, extract: () => null }
-  const valueGroup = Math.min(groups, 2)
-  if (isPlain(source)) {
-    const plain = new RegExp(source, 'd')
-    return {
-      name,
-      token,
-      extract(statName) {
-        const match = plain.exec(statName)
-        if (match === null) return null
-        const removed = match.indices![1]
-        return { value: match[valueGroup] ?? '', start: removed?.[0] ?? NOTHING_REMOVED, end: removed?.[1] ?? NOTHING_REMOVED }
-      },
-    }
-  }
+  if (regex.groups === 0) return { name, token, extract: () => null }
+  const valueGroup = Math.min(regex.groups, 2)
   return {
     name,
     token,
     extract(statName) {
-      const matcher = compiled.matcher(statName)
-      if (!matcher.find()) return null
-      const start = matcher.start(1)
-      return {
-        value: matcher.group(valueGroup) ?? '',
-        start: start < 0 ? NOTHING_REMOVED : start,
-        end: start < 0 ? NOTHING_REMOVED : matcher.end(1),
-      }
+      const match = regex.exec(statName)
+      if (match === null) return null
+      const removed = match.indices![1]
+      return { value: match[valueGroup] ?? '', start: removed?.[0] ?? NOTHING_REMOVED, end: removed?.[1] ?? NOTHING_REMOVED }
     },
   }
-}
-
-function isPlain(source: string): boolean {
-  return (
-    PLAIN_PATTERN.test(source) && source.split(/[+*]/).length - 1 <= MAX_REPETITIONS && !SIDE_BY_SIDE.test(source.replace(GROUPING, ''))
-  )
 }

@@ -5,6 +5,7 @@
 import { create, fromBinary, merge, toBinary } from '@bufbuild/protobuf'
 import { parseDocument, type ScalarTag } from 'yaml'
 import { DEFAULT_TAG_RULES } from '../metrics/default-tags.js'
+import { compileTagRegex } from '../metrics/tag-regex.js'
 import type { Bootstrap, DynamicSource, NodeInfo, StatsConfig } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import {
@@ -29,7 +30,7 @@ import { checkMessage } from './resources/message-check.js'
 import { decodeRuntimeLayer } from './resources/runtime.js'
 import { decodeSecretMessage } from './resources/secret.js'
 import { unreachableClusterSources, unreachableListenerSources } from './resources/source-references.js'
-import { checkRegex, durationMsOr, plainObject } from './resources/values.js'
+import { durationMsOr, plainObject } from './resources/values.js'
 
 /** Largest bootstrap text taken. */
 export const MAX_BOOTSTRAP_BYTES = 64 * 1024 * 1024
@@ -245,11 +246,12 @@ function isDefaultTag(name: string): boolean {
   return DEFAULT_TAG_RULES.some(rule => rule.name === name)
 }
 
-/** A tag regex must be RE2 and hold a group: the tag's value is what the last of its first two groups captured. */
+/** A tag regex is ECMAScript and has to hold a group: the tag's value is what the last of its first two groups captured. */
 function checkTagRegex(regex: string, ctx: Ctx): void {
-  if (checkRegex(regex, ctx) && regex !== '' && !regex.replaceAll(/\\./g, '').includes('(')) {
-    ctx.warn('the regex has no capture group, so the tag is never set')
-  }
+  if (regex === '') return
+  const compiled = compileTagRegex(regex)
+  if (typeof compiled === 'string') ctx.error(`invalid regex '${regex}': ${compiled}`)
+  else if (compiled.groups === 0) ctx.warn('the regex has no capture group, so the tag is never set')
 }
 
 function decodeRuntime(runtime: LayeredRuntime | undefined, ctx: Ctx): Bootstrap['runtime'] {

@@ -185,16 +185,19 @@ describe('custom tags', () => {
     expect(shown(producer, 'cluster.c.upstream_rq_404')).toBe('cluster.upstream_rq_404 envoy.cluster_name=c')
   })
 
-  test('RE2-only syntax works and gives what the same plain pattern gives', () => {
-    const plain = compiled([regexTag('svc', '^cluster\\.((?:[^.]+~)?([^.]+)\\.)')], false)
-    const onlyRe2 = compiled([regexTag('svc', '(?i)^CLUSTER\\.((?:[^.]+~)?([^.]+)\\.)')], false)
-    for (const name of ['cluster.a~b.c.d', 'cluster.b.c', 'tcp.x', 'cluster.']) expect(shown(onlyRe2, name)).toBe(shown(plain, name))
+  test('lookahead, as in the bootstraps of Kuma, decides what is captured', () => {
+    const producer = compiled([regexTag('kafka_type', '^kafka\\..*\\.(.*?(?=_duration|$))')], false)
+    expect(shown(producer, 'kafka.broker.request.fetch_duration')).toBe('kafka.broker.request._duration kafka_type=fetch')
+    expect(shown(producer, 'kafka.broker.request.fetch')).toBe('kafka.broker.request. kafka_type=fetch')
   })
 
   test('a pattern that runs away in a backtracking engine finishes', () => {
-    const producer = compiled([regexTag('bad', '^(([a-z]+)+)$'), regexTag('worse', '^((\\w+\\w+)+)!$')], false)
+    const tags = [regexTag('bad', '^(([a-z]+)+)$'), regexTag('worse', '^((\\w+\\w+)+)!$')]
+    const slow: string[] = []
+    const result = compileTagProducer({ useAllDefaultTags: false, tags }, tag => slow.push(tag.name))
     const run = 'a'.repeat(5000)
-    expect(producer.produce(`${run}!`)).toEqual({ name: '!', tags: [{ name: 'worse', value: run }] })
+    expect(result.ok && result.value.produce(`${run}!`)).toEqual({ name: '!', tags: [{ name: 'worse', value: run }] })
+    expect(slow).toEqual(['bad'])
   })
 
   test('errors name the field: bad regex, no default rule, empty name', () => {

@@ -3,7 +3,7 @@
 // and the expositions read quantiles, bucket counts and an approximate sum from the bins.
 // Invariant: bins hold counts only, so memory grows by whole decades with the largest value ever seen (at most 1441 bins) and
 // record() allocates nothing once that decade exists.
-import type { StatState } from './stat.js'
+import type { StatState } from './stat-state.js'
 
 /** `percent` values are recorded as parts per million of one (0.5 -> 500 000) and shown as the fraction. */
 export type HistogramUnit = 'unspecified' | 'milliseconds' | 'microseconds' | 'bytes' | 'percent'

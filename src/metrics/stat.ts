@@ -1,19 +1,10 @@
 // The handles of the simple stats: Counter, Gauge, TextReadout (Histogram has its own file). Made only by StatsStore; the data path
 // writes their `value`, the expositions read it. Every field is set in the constructor, so one hidden class serves each kind.
 import type { Histogram } from './histogram.js'
+import type { StatState } from './stat-state.js'
 
 export type StatKind = 'counter' | 'gauge' | 'histogram' | 'text'
 export type Stat = Counter | Gauge | Histogram | TextReadout
-
-/** Bookkeeping that every kind of stat carries for StatsStore. */
-export interface StatState {
-  /** Owners (scopes and groups) that keep the stat alive. */
-  refs: number
-  /** False for the sinks handed out for rejected or surplus names: writable, never shown. */
-  exposed: boolean
-  /** Counts by itself towards maxStats; false while a live group holds its name. */
-  standalone: boolean
-}
 
 /** A number that only grows, until `/reset_counters`. Hot path: `counter.value++`. */
 export class Counter implements StatState {

@@ -3,9 +3,10 @@
 import type { Address } from './address.js'
 import type { ConfigSource } from './config-source.js'
 import type { EndpointAssignment } from './endpoint.js'
+import type { HeaderOption } from './header-option.js'
 import type { CommonHttpOptions, Http1Options, Http2Options } from './http-connection-manager.js'
 import type { StringMatcher } from './matcher.js'
-import type { Metadata } from './metadata.js'
+import type { JsonObject, JsonValue, Metadata } from './metadata.js'
 import type { UpstreamTls } from './tls.js'
 
 /** Config slow_start_config; `aggression` 1.0 = linear. */
@@ -46,7 +47,7 @@ export interface SubsetSelector {
 
 export interface SubsetConfig {
   readonly fallback: 'NO_FALLBACK' | 'ANY_ENDPOINT' | 'DEFAULT_SUBSET'
-  readonly defaultSubset: ReadonlyMap<string, import('./metadata.js').JsonValue>
+  readonly defaultSubset: ReadonlyMap<string, JsonValue>
   readonly selectors: readonly SubsetSelector[]
   readonly localityWeightAware: boolean
   readonly scaleLocalityWeight: boolean
@@ -116,7 +117,7 @@ export interface HealthCheck {
         readonly path: string
         readonly method: string
         readonly http2: boolean
-        readonly headersToAdd: readonly import('./route.js').HeaderOption[]
+        readonly headersToAdd: readonly HeaderOption[]
         readonly headersToRemove: readonly string[]
         readonly expectedStatuses: readonly { readonly start: number; readonly end: number }[]
         readonly retriableStatuses: readonly { readonly start: number; readonly end: number }[]
@@ -127,7 +128,7 @@ export interface HealthCheck {
         readonly kind: 'grpc'
         readonly serviceName: string
         readonly authority: string
-        readonly initialMetadata: readonly import('./route.js').HeaderOption[]
+        readonly initialMetadata: readonly HeaderOption[]
       }
 }
 
@@ -172,7 +173,7 @@ export type Discovery =
 
 export interface TransportSocketMatch {
   readonly name: string
-  readonly match: import('./metadata.js').JsonObject
+  readonly match: JsonObject
   readonly tls: UpstreamTls | null
 }
 

@@ -1,6 +1,6 @@
 // Where dynamic resources come from (envoy.config.core.v3.ConfigSource) as model: the ADS stream, a stream of one type, or a file.
 
-import type { GrpcService } from './http-filter.js'
+import type { GrpcService } from './grpc-service.js'
 
 export interface ApiConfigSource {
   readonly apiType: 'DELTA_GRPC' | 'GRPC'

@@ -1,8 +1,9 @@
 // HTTP connection manager model (envoy.extensions.filters.network.http_connection_manager.v3) and its protocol options.
 
-import type { AccessLog } from './access-log.js'
+import type { AccessLog, AccessLogFilter, LogFormat } from './access-log.js'
 import type { CidrRange } from './address.js'
 import type { ConfigSource } from './config-source.js'
+import type { HeaderOption } from './header-option.js'
 import type { HttpFilter } from './http-filter.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { RouteTable } from './route.js'
@@ -118,13 +119,13 @@ export interface HttpConnectionManager {
 /** envoy LocalReplyConfig, limited to what can be done without changing who answers. */
 export interface LocalReplyConfig {
   readonly mappers: readonly {
-    readonly filter: import('./access-log.js').AccessLogFilter
+    readonly filter: AccessLogFilter
     readonly statusCode: number | null
     readonly body: string | null
-    readonly format: import('./access-log.js').LogFormat | null
+    readonly format: LogFormat | null
     readonly contentType: string
-    readonly headersToAdd: readonly import('./route.js').HeaderOption[]
+    readonly headersToAdd: readonly HeaderOption[]
   }[]
-  readonly format: import('./access-log.js').LogFormat | null
+  readonly format: LogFormat | null
   readonly contentType: string
 }

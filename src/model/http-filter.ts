@@ -1,18 +1,12 @@
 // HTTP filters of the connection manager, as model. One variant per filter that Outrigger runs or accepts.
 
-import type { HeaderMatcher, RuntimeFraction, StringMatcher } from './matcher.js'
+import type { GrpcService } from './grpc-service.js'
+import type { HeaderOption } from './header-option.js'
+import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
-import type { HeaderOption, RegexRewrite } from './route.js'
-
-/** A gRPC service reached through a cluster of ours (envoy_grpc) or by target URI (google_grpc). */
-export interface GrpcService {
-  readonly cluster: string
-  readonly target: string
-  readonly authority: string
-  readonly timeoutMs: number | null
-  readonly initialMetadata: readonly { readonly key: string; readonly value: string }[]
-}
+import type { RouteMatch } from './route-match.js'
+import type { DataSource } from './tls.js'
 
 export interface FaultConfig {
   readonly delay: { readonly fixedMs: number | null; readonly fromHeader: boolean; readonly fraction: RuntimeFraction } | null
@@ -144,7 +138,7 @@ export interface JwtProvider {
   readonly claimToHeaders: readonly { readonly headerName: string; readonly claimName: string }[]
   readonly clearRouteCache: boolean
   readonly jwks:
-    | { readonly kind: 'local'; readonly source: import('./tls.js').DataSource }
+    | { readonly kind: 'local'; readonly source: DataSource }
     | {
         readonly kind: 'remote'
         readonly uri: string
@@ -170,7 +164,7 @@ export type JwtRequirement =
 
 export interface JwtConfig {
   readonly providers: ReadonlyMap<string, JwtProvider>
-  readonly rules: readonly { readonly match: import('./route.js').RouteMatch; readonly requires: JwtRequirement }[]
+  readonly rules: readonly { readonly match: RouteMatch; readonly requires: JwtRequirement }[]
   readonly requirementMap: ReadonlyMap<string, JwtRequirement>
   readonly bypassCorsPreflight: boolean
   readonly stripFailureResponse: boolean

@@ -2,12 +2,13 @@
 
 import type { AccessLog } from './access-log.js'
 import type { Address, CidrRange } from './address.js'
+import type { GrpcService } from './grpc-service.js'
+import type { HeaderOption } from './header-option.js'
 import type { HttpConnectionManager } from './http-connection-manager.js'
-import type { GrpcService } from './http-filter.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
-import type { HashPolicy, HeaderOption } from './route.js'
+import type { HashPolicy } from './route.js'
 import type { DownstreamTls } from './tls.js'
 
 /** Empty lists and null match everything. `serverNames` lower case, may start with `*.`. */

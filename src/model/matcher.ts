@@ -48,3 +48,9 @@ export interface RuntimeFraction {
   readonly denominator: number
   readonly runtimeKey: string
 }
+
+/** RegexMatchAndSubstitute; substitution uses `\1` groups as RE2 does. */
+export interface RegexRewrite {
+  readonly pattern: string
+  readonly substitution: string
+}

@@ -1,45 +1,10 @@
 // Route tables (envoy.config.route.v3.RouteConfiguration) as model: what l7/route/route-table compiles.
 
+import type { HeaderMutations } from './header-option.js'
 import type { HttpFilterOverride } from './http-filter.js'
-import type { HeaderMatcher, MetadataMatcher, QueryParameterMatcher, RuntimeFraction, StringMatcher } from './matcher.js'
+import type { HeaderMatcher, QueryParameterMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
-
-/** HeaderValueOption. `value` may hold `%COMMAND%` operators. */
-export interface HeaderOption {
-  readonly name: string
-  readonly value: string
-  readonly action: 'APPEND_IF_EXISTS_OR_ADD' | 'ADD_IF_ABSENT' | 'OVERWRITE_IF_EXISTS_OR_ADD' | 'OVERWRITE_IF_EXISTS'
-  readonly keepEmptyValue: boolean
-}
-
-export interface HeaderMutations {
-  readonly requestAdd: readonly HeaderOption[]
-  readonly requestRemove: readonly string[]
-  readonly responseAdd: readonly HeaderOption[]
-  readonly responseRemove: readonly string[]
-}
-
-export type PathMatch =
-  | { readonly kind: 'prefix' | 'path' | 'pathSeparatedPrefix'; readonly value: string; readonly caseSensitive: boolean }
-  | { readonly kind: 'regex'; readonly value: string }
-  | { readonly kind: 'connect' }
-
-export interface RouteMatch {
-  readonly path: PathMatch
-  readonly headers: readonly HeaderMatcher[]
-  readonly queryParameters: readonly QueryParameterMatcher[]
-  readonly cookies: readonly { readonly name: string; readonly matcher: StringMatcher; readonly invert: boolean }[]
-  readonly runtimeFraction: RuntimeFraction | null
-  readonly grpc: boolean
-  readonly tlsContext: { readonly presented: boolean | null; readonly validated: boolean | null } | null
-  readonly dynamicMetadata: readonly MetadataMatcher[]
-}
-
-/** RegexMatchAndSubstitute; substitution uses `\1` groups as RE2 does. */
-export interface RegexRewrite {
-  readonly pattern: string
-  readonly substitution: string
-}
+import type { RouteMatch } from './route-match.js'
 
 export type HashPolicy =
   | { readonly kind: 'header'; readonly name: string; readonly regexRewrite: RegexRewrite | null; readonly terminal: boolean }
@@ -266,5 +231,3 @@ export const NO_ROUTES: RouteTable = {
   overrides: new Map(),
   mirrors: [],
 }
-
-export type { StringMatcher }

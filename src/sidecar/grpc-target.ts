@@ -3,7 +3,7 @@
 import type { ChannelOptions } from '@grpc/grpc-js'
 import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
-import type { GrpcService } from '../model/http-filter.js'
+import type { GrpcService } from '../model/grpc-service.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client/client.js'
 import { SidecarCredentials } from './sidecar-credentials.js'

@@ -6,16 +6,9 @@ import type { ConnectionInfo, TlsInfo } from '../../src/l7/stream/connection-inf
 import { StreamInfo } from '../../src/l7/stream/stream-info.js'
 import { hcmStats, type RouterHandles } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
-import {
-  type ForwardAction,
-  type HeaderMutations,
-  NO_ROUTES,
-  type Route,
-  type RouteAction,
-  type RouteMatch,
-  type RouteTable,
-  type VirtualHost,
-} from '../../src/model/route.js'
+import type { HeaderMutations } from '../../src/model/header-option.js'
+import { type ForwardAction, NO_ROUTES, type Route, type RouteAction, type RouteTable, type VirtualHost } from '../../src/model/route.js'
+import type { RouteMatch } from '../../src/model/route-match.js'
 import type { PeerIdentity } from '../../src/mtls/peer/peer-identity.js'
 
 export function head(

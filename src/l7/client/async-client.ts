@@ -2,7 +2,7 @@
 // what they ask gRPC services. Goes cluster -> pick -> pool -> UpstreamRequest like every request. The answer is whole or a failure, and
 // comes exactly once and never from inside send(). Bounds: MAX_ASYNC_REQUESTS under way, MAX_ASYNC_RESPONSE_BYTES a body.
 
-import type { GrpcService } from '../../model/http-filter.js'
+import type { GrpcService } from '../../model/grpc-service.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'

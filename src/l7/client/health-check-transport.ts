@@ -2,7 +2,6 @@
 // are. Called by upstream/health/health-checker, which keeps time and thresholds; this only speaks.
 
 import { SocketTransport } from '../../io/socket-transport.js'
-import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { Dial } from '../../upstream/connect/connector.js'
 import type {
   CancelableCheck,
@@ -10,6 +9,7 @@ import type {
   HealthCheckResult,
   HealthCheckTransport,
 } from '../../upstream/health/health-check-transport.js'
+import type { HostCluster } from '../../upstream/host/host.js'
 import type { ClientCodec, ClientEvents, ClientHandler, RequestHead, ResponseHead, StreamReset } from '../codec/codec.js'
 import { headLimits } from '../codec/codec-options.js'
 import { HeaderList } from '../codec/header-list.js'
@@ -76,7 +76,7 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
     )
   }
 
-  private send(codec: ClientCodec, cluster: UpstreamCluster): void {
+  private send(codec: ClientCodec, cluster: HostCluster): void {
     const stream = codec.newStream(this)
     if (stream === null) {
       this.finish({ kind: 'network', timeout: false, reason: 'no stream could be opened' })

@@ -3,7 +3,7 @@
 
 import { type Http2CodecHandles, http2CodecStats } from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
-import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import type { HostCluster } from '../../upstream/host/host.js'
 import { type Http2Stats, newHttp2Stats } from './http2/stats.js'
 
 const byOwner = new WeakMap<object, Http2Stats>()
@@ -33,6 +33,6 @@ export function downstreamHttp2Stats(store: StatsStore, hcm: { downstream_rq_too
   return bound(hcm, http2CodecStats(store), { downstream_rq_too_many_premature_resets: hcm.downstream_rq_too_many_premature_resets })
 }
 
-export function upstreamHttp2Stats(cluster: UpstreamCluster): Http2Stats {
+export function upstreamHttp2Stats(cluster: HostCluster): Http2Stats {
   return bound(cluster, cluster.traffic.http2, {})
 }

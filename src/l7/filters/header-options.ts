@@ -1,7 +1,7 @@
 // HeaderValueOptions of filter configs, compiled: static and formatted values with their append actions. Used by header_mutation and
 // the rate limit filters.
 
-import type { HeaderOption } from '../../model/route.js'
+import type { HeaderOption } from '../../model/header-option.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { type FormatFunction, formatOrText } from '../format/header-format.js'

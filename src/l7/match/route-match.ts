@@ -1,7 +1,7 @@
 // envoy.config.route.v3.RouteMatch compiled. Called by the route table for each candidate route in order, and by the JWT filter's
 // rules. HOT: the path test comes first and allocates nothing; everything else is null where it is not configured.
 
-import type { PathMatch, RouteMatch } from '../../model/route.js'
+import type { PathMatch, RouteMatch } from '../../model/route-match.js'
 import { asciiLower, toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { isGrpcRequest } from '../grpc/grpc.js'

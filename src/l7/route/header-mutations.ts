@@ -2,7 +2,7 @@
 // compiled. Called by CompiledRoute for each request and response. Each level removes first, then overwrites, then adds (Envoy
 // HeaderParser::evaluateHeaders). Invariant: pseudo-headers and the host are never removed or changed by these lists.
 
-import type { HeaderMutations, HeaderOption } from '../../model/route.js'
+import type { HeaderMutations, HeaderOption } from '../../model/header-option.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { type FormatFunction, formatOrText } from '../format/header-format.js'
 import type { StreamInfo } from '../stream/stream-info.js'

@@ -1,7 +1,8 @@
 // prefix_rewrite, regex_rewrite and the host rewrites of a route, compiled. Called by CompiledForward before a request is sent, and by
 // redirects, which rewrite the path in the same way. The query is kept.
 
-import type { ForwardAction, RegexRewrite } from '../../model/route.js'
+import type { RegexRewrite } from '../../model/matcher.js'
+import type { ForwardAction } from '../../model/route.js'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { compileSubstitution } from '../match/regex.js'

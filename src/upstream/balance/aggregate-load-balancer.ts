@@ -2,26 +2,41 @@
 // of each decides the child, whose own policy then picks (Envoy docs: intro/arch_overview/upstream/aggregate_cluster).
 // Called by UpstreamCluster.pick of the aggregate. The host belongs to the child: its breakers, TLS and stats apply.
 
-import type { UpstreamCluster } from '../cluster/cluster.js'
 import type { Host } from '../host/host.js'
-import type { HostSet } from '../host/host-set.js'
+import type { HostSet, PrioritySet } from '../host/host-set.js'
 import type { LbContext, LoadBalancer } from './load-balancer.js'
 import { below } from './load-balancer.js'
 import type { PriorityLoads } from './priority-load.js'
 import { choosePriority, computePriorityLoads, excludePriorities } from './priority-load.js'
 
+/** What a cluster shows to others that pick from it or measure themselves by it: UpstreamCluster. */
+export interface FoundCluster {
+  /** Of an aggregate: the children's, one after the other. */
+  readonly hostSets: readonly HostSet[]
+  /** Grows with every change of `hostSets`. */
+  readonly hostSetVersion: number
+  /** For zone-aware routing of other clusters. */
+  readonly priorities: PrioritySet
+  /** A host of one priority: `choice` is `priority * 2 + (degraded ? 1 : 0)`. */
+  pickAt(ctx: LbContext, choice: number): Host | null
+  /** Index in `hostSets` of the priority that `host` counts under here; -1 = it is no host of this cluster. */
+  priorityOf(host: Host): number
+}
+
+export type FindCluster = (name: string) => FoundCluster | undefined
+
 export class AggregateLoadBalancer implements LoadBalancer {
   private readonly names: readonly string[]
-  private readonly find: (name: string) => UpstreamCluster | undefined
+  private readonly find: FindCluster
   private readonly panicThreshold: number
-  private children: (UpstreamCluster | undefined)[] = []
+  private children: (FoundCluster | undefined)[] = []
   private versions: number[] = []
-  private levels: { readonly cluster: UpstreamCluster; readonly priority: number }[] = []
+  private levels: { readonly cluster: FoundCluster; readonly priority: number }[] = []
   private loads: PriorityLoads | null = null
   /** Set while this aggregate is looked through: one that contains itself counts as empty there. */
   private visiting = false
 
-  constructor(names: readonly string[], find: (name: string) => UpstreamCluster | undefined, panicThreshold: number) {
+  constructor(names: readonly string[], find: FindCluster, panicThreshold: number) {
     this.names = names
     this.find = find
     this.panicThreshold = panicThreshold
@@ -76,9 +91,14 @@ export class AggregateLoadBalancer implements LoadBalancer {
     return level.cluster.pickAt(ctx, level.priority * 2 + (choice & 1))
   }
 
-  /** Number of the priority level (of this cluster) that `host` is in: for retry_priority and admin. */
-  levelOf(host: Host): number {
-    return this.levels.findIndex(level => level.cluster === host.cluster && level.priority === host.priority)
+  /** The priority of this cluster that `host` is in, for retry_priority; -1 = none (its child has changed since). */
+  priorityOf(host: Host): number {
+    if (this.changed) this.linearize()
+    if (this.visiting) return -1
+    this.visiting = true
+    const priority = this.levels.findIndex(level => level.cluster.priorityOf(host) === level.priority)
+    this.visiting = false
+    return priority
   }
 }
 

@@ -7,9 +7,9 @@ import type { Gauge } from '../../metrics/stat.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import { murmurHash64 } from '../hash/murmur-hash.js'
 import { type Hash64, xxHash64Into } from '../hash/xx-hash.js'
+import { hashKeyOf } from '../host/hash-key.js'
 import type { Host } from '../host/host.js'
 import type { HashTable, WeightedHosts } from './hash-table.js'
-import { hashKeyOf } from './hash-table.js'
 
 export interface HashRingOptions {
   readonly minRingSize: number

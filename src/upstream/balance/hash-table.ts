@@ -1,7 +1,6 @@
-// What ring hash and maglev share: weights normalised as in Envoy's thread-aware load balancers, the key a host is hashed by, and the
-// contract of a table. Called by hash-load-balancer; tables are hash-ring and maglev-table.
+// What ring hash and maglev share: the contract of a table, and weights normalised as in Envoy's thread-aware load balancers.
+// Called by hash-load-balancer; the tables are hash-ring and maglev-table. Invariant: the shares of one table sum up to 1.
 
-import { LB_METADATA, type Metadata } from '../../model/metadata.js'
 import type { Host } from '../host/host.js'
 import type { HostSet } from '../host/host-set.js'
 
@@ -62,32 +61,4 @@ function withExtremes(hosts: readonly Host[], weights: Float64Array): WeightedHo
     if (weight > maxWeight) maxWeight = weight
   }
   return { hosts, weights, minWeight, maxWeight }
-}
-
-/**
- * Bytes a host is hashed by: metadata `envoy.lb`.`hash_key`, else hostname or address. As latin1 text (UTF-8 bytes, one a character).
- * Kept in Host.hashKey until the host's config changes.
- */
-export function hashKeyOf(host: Host, useHostname: boolean): string {
-  if (host.hashKey === '') host.hashKey = computeHashKey(host, useHostname)
-  return host.hashKey
-}
-
-/** The `hash_key` of an endpoint's metadata; '' = none. */
-export function hashKeyOfMetadata(metadata: Metadata): string {
-  if (metadata.size === 0) return ''
-  const given = metadata.get(LB_METADATA)?.['hash_key']
-  return typeof given === 'string' ? given : ''
-}
-
-function computeHashKey(host: Host, useHostname: boolean): string {
-  const given = hashKeyOfMetadata(host.endpoint.metadata)
-  if (given !== '') return latin1OfUtf8(given)
-  // Addresses are ASCII: no need to look.
-  return useHostname && host.hostname !== '' ? latin1OfUtf8(host.hostname) : host.addressText
-}
-
-function latin1OfUtf8(text: string): string {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return Buffer.from(text, 'utf8').toString('latin1')
-  return text
 }

@@ -8,9 +8,9 @@
 import type { Gauge } from '../../metrics/stat.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import { type Hash64, xxHash64Into } from '../hash/xx-hash.js'
+import { hashKeyOf } from '../host/hash-key.js'
 import type { Host } from '../host/host.js'
 import type { HashTable, WeightedHosts } from './hash-table.js'
-import { hashKeyOf } from './hash-table.js'
 import { SlotTable } from './slot-table.js'
 
 /** Probes per slice: well under half a millisecond. */

@@ -4,9 +4,9 @@
 import type { Clock } from '../../io/clock.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { Locality } from '../../model/endpoint.js'
+import type { FindCluster } from '../balance/aggregate-load-balancer.js'
 import type { NameResolver } from '../dns/dns-resolver.js'
 import type { HealthCheckDial, HealthCheckTransport } from '../health/health-check-transport.js'
-import type { UpstreamCluster } from './cluster.js'
 
 export interface ClusterDeps {
   readonly clock: Clock
@@ -22,7 +22,7 @@ export interface ClusterDeps {
   readonly healthCheckTransport: HealthCheckTransport | null
   readonly healthCheckDial: HealthCheckDial
   /** Another cluster, for aggregates and zone-aware routing. */
-  readonly find: (name: string) => UpstreamCluster | undefined
+  readonly find: FindCluster
   /** Where this proxy runs (node.locality) and the cluster it belongs to (cluster_manager.local_cluster_name). */
   readonly localLocality: Locality | null
   readonly localClusterName: string | null

@@ -6,11 +6,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Timer } from '../../io/clock.js'
 import { formatAddress } from '../../model/address.js'
 import type { Endpoint, EndpointAssignment, Locality, LocalityEndpoints } from '../../model/endpoint.js'
-import { HealthFlag, type Host } from '../host/host.js'
+import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
 import { edsFlags, edsMask } from '../host/host-health.js'
 import { buildHostSets, type HostSet, PrioritySet } from '../host/host-set.js'
 import { HostTable, type MetadataInterest } from '../host/host-table.js'
-import type { UpstreamCluster } from './cluster.js'
 import type { ClusterDeps } from './cluster-deps.js'
 
 const emptyAssignment = (clusterName: string): EndpointAssignment => ({
@@ -22,12 +21,24 @@ const emptyAssignment = (clusterName: string): EndpointAssignment => ({
   dropPercentages: [],
 })
 
+/** The cluster whose hosts these are: it has the rules, and tells those that watch hosts who comes and goes. */
+export interface MembershipOwner extends HostCluster {
+  /** Active health checks say whether a host may serve. */
+  readonly activelyChecked: boolean
+  /** An aggregate's: the sets of its children; null = the cluster has hosts of its own. */
+  childSets(): HostSet[] | null
+  onHostAdded(host: Host): void
+  onHostRemoved(host: Host): void
+  /** Hosts came, went or changed their health. */
+  onMembersChanged(): void
+}
+
 export class ClusterMembership {
   readonly table: HostTable
   readonly prioritySet: PrioritySet
   /** The newest one; that of DNS clusters has the addresses in place of the names once they are known. */
   assignment: EndpointAssignment
-  private readonly cluster: UpstreamCluster
+  private readonly cluster: MembershipOwner
   private readonly deps: ClusterDeps
   private localityWeights = new Map<string, number>()
   private staleTimer: Timer | null = null
@@ -36,7 +47,7 @@ export class ClusterMembership {
   private degradedCount = 0
   private excludedCount = 0
 
-  constructor(cluster: UpstreamCluster, deps: ClusterDeps) {
+  constructor(cluster: MembershipOwner, deps: ClusterDeps) {
     this.cluster = cluster
     this.deps = deps
     this.assignment = emptyAssignment(cluster.name)
@@ -53,7 +64,7 @@ export class ClusterMembership {
     this.count(host, 1)
     this.refreshGauges()
     this.prioritySet.invalidate()
-    this.cluster.onHealthChange?.(this.cluster)
+    this.cluster.onMembersChanged()
   }
 
   /** Adds one host (ORIGINAL_DST). */
@@ -98,7 +109,7 @@ export class ClusterMembership {
 
   /** Hosts that were on their way out and are named again stay. */
   private dropLeavingMarks(assignment: EndpointAssignment): boolean {
-    if (this.cluster.checker === null) return false
+    if (!this.cluster.activelyChecked) return false
     let any = false
     for (const group of assignment.localities) {
       for (const endpoint of group.endpoints) {
@@ -126,7 +137,7 @@ export class ClusterMembership {
 
   /** A host that passes its active checks stays until they fail, unless the config says otherwise. */
   private keepForNow(host: Host): boolean {
-    if (this.cluster.checker === null || this.cluster.config.ignoreHealthOnHostRemoval || host.endpoint.disableActiveHealthCheck)
+    if (!this.cluster.activelyChecked || this.cluster.config.ignoreHealthOnHostRemoval || host.endpoint.disableActiveHealthCheck)
       return false
     if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC) || host.hasFlag(HealthFlag.FAILED_EDS_HEALTH)) return false
     this.setHealth(host, HealthFlag.PENDING_DYNAMIC_REMOVAL, 0)
@@ -136,20 +147,18 @@ export class ClusterMembership {
   private afterChange(added: readonly Host[], removed: readonly Host[]): void {
     for (const host of removed) {
       this.count(host, -1)
-      this.cluster.detector?.remove(host)
-      this.cluster.checker?.remove(host)
+      this.cluster.onHostRemoved(host)
       host.closePools(true)
     }
     for (const host of added) {
       host.flags = edsFlags(host.endpoint.health)
-      if (this.cluster.checker !== null && !host.endpoint.disableActiveHealthCheck) {
+      if (this.cluster.activelyChecked && !host.endpoint.disableActiveHealthCheck) {
         host.flags |= HealthFlag.FAILED_ACTIVE_HC
         if (this.cluster.config.ignoreNewHostsUntilFirstHealthCheck) host.flags |= HealthFlag.PENDING_ACTIVE_HC
       }
       // Slow start counts from now, where no active check will say when.
-      if (this.cluster.checker === null) host.lastHealthyAtMs = this.deps.clock.now()
+      if (!this.cluster.activelyChecked) host.lastHealthyAtMs = this.deps.clock.now()
       this.count(host, 1)
-      this.cluster.detector?.add(host)
     }
     this.prioritySet.invalidate()
     const { main } = this.cluster.stats
@@ -158,15 +167,13 @@ export class ClusterMembership {
     if (this.cluster.config.closeConnectionsOnHostSetChange && added.length + removed.length > 0) {
       for (const host of this.table.hosts) host.closePools(true)
     }
-    for (const host of added) this.cluster.checker?.add(host)
-    this.cluster.onHealthChange?.(this.cluster)
+    for (const host of added) this.cluster.onHostAdded(host)
+    this.cluster.onMembersChanged()
   }
 
   private buildSets(): readonly HostSet[] {
-    if (this.cluster.aggregate !== null) {
-      const sets = this.cluster.aggregate.linearize()
-      return sets.length > 0 ? sets : buildHostSets([], this.setOptions())
-    }
+    const childSets = this.cluster.childSets()
+    if (childSets !== null && childSets.length > 0) return childSets
     return buildHostSets(this.table.hosts, this.setOptions())
   }
 

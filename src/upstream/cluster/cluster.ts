@@ -8,7 +8,7 @@ import type { Counter } from '../../metrics/stat.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { EndpointAssignment, LocalityEndpoints } from '../../model/endpoint.js'
-import { AggregateLoadBalancer } from '../balance/aggregate-load-balancer.js'
+import { AggregateLoadBalancer, type FoundCluster } from '../balance/aggregate-load-balancer.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from '../balance/load-balancer.js'
 import { createLoadBalancer } from '../balance/load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from '../balance/original-dst-load-balancer.js'
@@ -16,15 +16,15 @@ import { DnsDiscovery } from '../dns/dns-discovery.js'
 import { HealthCheckSet } from '../health/health-check-set.js'
 import { httpStatusOfGrpc, OutlierDetector } from '../health/outlier-detector.js'
 import { Breakers } from '../host/breakers.js'
-import { HealthFlag, type Host } from '../host/host.js'
+import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
 import { healthStatusOf } from '../host/host-health.js'
 import type { HostSet, PrioritySet } from '../host/host-set.js'
 import type { ClusterDeps } from './cluster-deps.js'
-import { ClusterMembership } from './cluster-membership.js'
+import { ClusterMembership, type MembershipOwner } from './cluster-membership.js'
 
 const DEFAULT_OVERRIDE_STATUS: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
 
-export class UpstreamCluster {
+export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwner {
   readonly name: string
   readonly stats: ClusterStats
   /** The same bundle, by the name the request path knows it. */
@@ -43,10 +43,10 @@ export class UpstreamCluster {
   private readonly defaultBreakers: Breakers
   private readonly highBreakers: Breakers
   private balancer: LoadBalancer
-  // Asked by ClusterMembership: who watches the hosts, and where an aggregate's sets come from.
-  detector: OutlierDetector | null = null
-  checker: HealthCheckSet | null = null
-  aggregate: AggregateLoadBalancer | null = null
+  private detector: OutlierDetector | null = null
+  private checker: HealthCheckSet | null = null
+  /** The balancer again, where the cluster is an aggregate. */
+  private aggregate: AggregateLoadBalancer | null = null
   private dns: DnsDiscovery | null = null
   private endpointsKnown = false
   private onReady: (() => void) | null = null
@@ -112,9 +112,10 @@ export class UpstreamCluster {
     return this.balancer.pick(ctx, choice)
   }
 
-  /** The priority that `host` counts under here; of an aggregate, among all its children's. */
+  /** The priority that `host` counts under here, of an aggregate among all its children's; -1 = it is no host of this cluster. */
   priorityOf(host: Host): number {
-    return this.aggregate?.levelOf(host) ?? host.priority
+    if (this.aggregate !== null) return this.aggregate.priorityOf(host)
+    return host.cluster === this ? host.priority : -1
   }
 
   /** Category of the drop_overload that hits this request, or null. */
@@ -288,6 +289,30 @@ export class UpstreamCluster {
   /** Changes health flags; lists, gauges and listeners follow. */
   setHealth(host: Host, set: number, clear: number): void {
     this.members.setHealth(host, set, clear)
+  }
+
+  // ---- of its members (MembershipOwner) ----
+
+  get activelyChecked(): boolean {
+    return this.checker !== null
+  }
+
+  childSets(): HostSet[] | null {
+    return this.aggregate?.linearize() ?? null
+  }
+
+  onHostAdded(host: Host): void {
+    this.detector?.add(host)
+    this.checker?.add(host)
+  }
+
+  onHostRemoved(host: Host): void {
+    this.detector?.remove(host)
+    this.checker?.remove(host)
+  }
+
+  onMembersChanged(): void {
+    this.onHealthChange?.(this)
   }
 
   // ---- inside ----

@@ -5,9 +5,8 @@
 import { type Address, formatAddress } from '../../model/address.js'
 import type { Endpoint, LocalityEndpoints } from '../../model/endpoint.js'
 import { type JsonValue, LB_METADATA, type Metadata } from '../../model/metadata.js'
-import { hashKeyOfMetadata } from '../balance/hash-table.js'
-import type { UpstreamCluster } from '../cluster/cluster.js'
-import { Host } from './host.js'
+import { hashKeyOfMetadata } from './hash-key.js'
+import { Host, type HostCluster } from './host.js'
 import { MAX_PRIORITIES, sameLocality } from './host-set.js'
 
 export interface HostChanges {
@@ -32,14 +31,14 @@ export class HostTable {
   hosts: readonly Host[] = []
   maxWeight = 0
   readonly byKey = new Map<string, Host>()
-  private readonly cluster: UpstreamCluster
+  private readonly cluster: HostCluster
   private readonly freeSlots: number[] = []
   private nextSlot = 0
   /** Hosts that take part in the present update, to find duplicates: the number of the update by slot. */
   private claims = new Uint32Array(64)
   private update = 0
 
-  constructor(cluster: UpstreamCluster) {
+  constructor(cluster: HostCluster) {
     this.cluster = cluster
   }
 

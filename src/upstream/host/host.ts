@@ -3,11 +3,13 @@
 // The connection pools (l7) bump the counts and own the entries of `pools`; everything here only reads or closes them.
 // Invariant: `flags` is changed only by UpstreamCluster.setHealth, so that host lists never go stale.
 
+import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { Address } from '../../model/address.js'
 import { formatAddress } from '../../model/address.js'
+import type { Cluster } from '../../model/cluster.js'
 import type { Endpoint, Locality } from '../../model/endpoint.js'
 import type { Metadata } from '../../model/metadata.js'
-import type { UpstreamCluster } from '../cluster/cluster.js'
+import type { Breakers } from './breakers.js'
 import type { OutlierMonitor } from './outlier-monitor.js'
 
 /** Bits of Host.flags: Envoy's HealthFlag of the same names (shown by the admin API). */
@@ -47,9 +49,24 @@ export interface HostStats {
   rqTimeout: number
 }
 
+/** What a host's users (pools, the request path, the tcp proxy) ask of the cluster that it belongs to: UpstreamCluster. */
+export interface HostCluster {
+  readonly name: string
+  readonly config: Cluster
+  readonly stats: ClusterStats
+  readonly traffic: ClusterStats
+  breakers(priority: 'DEFAULT' | 'HIGH'): Breakers
+  recordResponse(host: Host, status: number): void
+  recordConnectFailure(host: Host): void
+  recordReset(host: Host): void
+  recordTimeout(host: Host): void
+  recordLocalOriginSuccess(host: Host, final?: boolean): void
+  countCodec(stat: string): void
+}
+
 export class Host {
   /** The owning cluster: of an aggregate's pick, the child cluster (whose breakers, TLS and stats apply). */
-  readonly cluster: UpstreamCluster
+  readonly cluster: HostCluster
   /** Where to dial. Changes in place only for LOGICAL_DNS, whose open connections outlive a new answer: read it per dial. */
   address: Address
   /** `host:port`, `[v6]:port` or the path of a pipe: the text form of `address`. */
@@ -63,7 +80,7 @@ export class Host {
   /** Number of this host among the cluster's hosts, dense and reused: index of per-host arrays of the load balancers. */
   slot = -1
   flags = 0
-  /** What consistent hashing hashes for this host, once asked for (hash-table); '' = not computed. */
+  /** What consistent hashing hashes for this host, once asked for (hash-key); '' = not computed. */
   hashKey = ''
   /** Place in the config's order; set by the cluster at every update. */
   position = 0
@@ -83,7 +100,7 @@ export class Host {
   lastHealthyAtMs: number | null = null
   removed = false
 
-  constructor(cluster: UpstreamCluster, endpoint: Endpoint, address: Address, priority: number, locality: Locality) {
+  constructor(cluster: HostCluster, endpoint: Endpoint, address: Address, priority: number, locality: Locality) {
     this.cluster = cluster
     this.endpoint = endpoint
     this.address = address

@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import type { ApiConfigSource, ConfigSource } from '../../model/config-source.js'
-import type { GrpcService } from '../../model/http-filter.js'
+import type { GrpcService } from '../../model/grpc-service.js'
 import {
   ApiConfigSource_ApiType,
   type ApiConfigSource as ApiConfigSourceMessage,

@@ -1,7 +1,7 @@
 // The four header lists that route tables, virtual hosts, routes and weighted clusters share -> HeaderMutations. Called by route.ts
 // and route-action.ts.
 
-import type { HeaderMutations } from '../../model/route.js'
+import type { HeaderMutations } from '../../model/header-option.js'
 import type { HeaderValueOption } from '../gen/envoy/config/core/v3/base_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderOptions, decodeRemovals } from './values.js'

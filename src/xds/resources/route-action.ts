@@ -1,14 +1,8 @@
 // What a route does with a request (RouteAction, RedirectAction, DirectResponseAction of envoy.config.route.v3) -> model.
 // Called by route.ts. Timeouts keep the difference between absent (null) and 0 (off): the runtime fills in Envoy's 15 s.
 
-import type {
-  ClusterSpecifier,
-  DirectResponseAction,
-  ForwardAction,
-  HeaderMutations,
-  MirrorPolicy,
-  RedirectAction,
-} from '../../model/route.js'
+import type { HeaderMutations } from '../../model/header-option.js'
+import type { ClusterSpecifier, DirectResponseAction, ForwardAction, MirrorPolicy, RedirectAction } from '../../model/route.js'
 import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   type DirectResponseAction as DirectResponseActionMessage,

@@ -1,6 +1,6 @@
 // envoy.config.route.v3.RouteMatch -> model. Called by route.ts and by the JWT filter's rules, which match requests the same way.
 
-import type { PathMatch, RouteMatch } from '../../model/route.js'
+import type { PathMatch, RouteMatch } from '../../model/route-match.js'
 import type { RouteMatch as RouteMatchMessage } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMatchers, decodeMetadataMatcher, decodeQueryParameters, decodeRegex, decodeStringMatcher } from './matchers.js'

@@ -3,12 +3,11 @@ import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { EMPTY_RUNTIME } from '../../../src/l7/match/runtime-fraction.js'
 import type { CompiledRoute } from '../../../src/l7/route/compiled-route.js'
 import { compileRouteTable } from '../../../src/l7/route/route-table.js'
+import type { HeaderMutations, HeaderOption } from '../../../src/model/header-option.js'
 import type { HttpFilterOverride } from '../../../src/model/http-filter.js'
 import type {
   ForwardAction,
   HashPolicy,
-  HeaderMutations,
-  HeaderOption,
   RedirectAction,
   Route,
   RouteTable,

@@ -1,8 +1,8 @@
 // What an authorisation service decided, in the same form from its HTTP and its gRPC variant. Made by ext-authz-grpc.ts and
 // ext-authz-http.ts, carried out by ext-authz.ts.
 
+import type { HeaderOption } from '../../../model/header-option.js'
 import type { JsonValue } from '../../../model/metadata.js'
-import type { HeaderOption } from '../../../model/route.js'
 
 export interface DecidedHeader {
   readonly name: string

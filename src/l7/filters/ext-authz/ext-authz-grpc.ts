@@ -1,7 +1,7 @@
 // envoy.service.auth.v3.CheckRequest and CheckResponse in wire format. Used by ext-authz.ts.
 
+import type { HeaderOption } from '../../../model/header-option.js'
 import type { ExtAuthzConfig } from '../../../model/http-filter.js'
-import type { HeaderOption } from '../../../model/route.js'
 import type { RequestHead } from '../../codec/codec.js'
 import { readStruct, writeStruct } from '../../grpc/protobuf-struct.js'
 import { ProtobufReader, ProtobufWriter } from '../../grpc/protobuf-writer.js'

@@ -1,6 +1,7 @@
-// Files given to `apply` and `register`: YAML or JSON, several documents, each an object or a list of objects.
+// Files given to `apply` and `register`: YAML or JSON, several documents, each an object or a list of objects; HCL where the name ends so.
 // Every object keeps a label that says where it stood, for error messages.
 import { parseAllDocuments } from 'yaml'
+import { readHcl } from '../../control/hcl/read-hcl.js'
 import { CliError } from './command-io.js'
 
 export interface LabelledObject {
@@ -14,7 +15,7 @@ const MAX_YAML_ALIASES = 100
 /** More in one file is a mistake. */
 const MAX_OBJECTS = 100_000
 
-/** All objects of the file in order. Throws `CliError` when it is not YAML or JSON, is empty, or holds something else. */
+/** All objects of the file in order. Throws `CliError` when it is not YAML, JSON or HCL, is empty, or holds something else. */
 export function readObjects(text: string, file: string): LabelledObject[] {
   const documents = parseDocuments(text, file)
   const found: LabelledObject[] = []
@@ -32,6 +33,13 @@ export function readObjects(text: string, file: string): LabelledObject[] {
 }
 
 function parseDocuments(text: string, file: string): unknown[] {
+  if (file.endsWith('.hcl')) {
+    try {
+      return [readHcl(text)]
+    } catch (error) {
+      throw new CliError(`${file}: not HCL: ${(error as Error).message}`)
+    }
+  }
   // JSON may be indented with tabs, which YAML forbids.
   if (/^\s*[[{]/.test(text)) {
     try {

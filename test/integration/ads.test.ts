@@ -60,10 +60,10 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
     })
     expect((await fetchOnce(port)).body).toBe('one')
     const dump = await proxy.json('/config_dump?include_eds')
-    const section = (type: string) => dump.configs.find((each: any) => each['@type'].endsWith(type))
+    const section = (type: string) => dump.configs.find((each: { '@type': string }) => each['@type'].endsWith(type))
     expect(
       section('.ClustersConfigDump')
-        .dynamic_active_clusters.map((each: any) => each.cluster.name)
+        .dynamic_active_clusters.map((each: { cluster: { name: string } }) => each.cluster.name)
         .sort(),
     ).toEqual(['app', 'other'])
     expect(section('.ListenersConfigDump').dynamic_listeners[0].active_state.listener.name).toBe('front')
@@ -98,7 +98,7 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
     expect((await fetchOnce(port)).body).toBe('one')
     await proxy.untilStat('listener_manager.lds.update_rejected', value => value >= 1)
     const dump = await proxy.json('/config_dump')
-    const listeners = dump.configs.find((each: any) => each['@type'].endsWith('.ListenersConfigDump')).dynamic_listeners
+    const listeners = dump.configs.find((each: { '@type': string }) => each['@type'].endsWith('.ListenersConfigDump')).dynamic_listeners
     expect(listeners[0].error_state.details).toMatch(/filter/)
     expect(listeners[0].active_state.listener.name).toBe('front')
     await ads.apply({ listeners: [rdsListener()] })

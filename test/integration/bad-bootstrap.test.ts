@@ -5,12 +5,24 @@ import { freePort, hcm, listener, ProxyProcess, routesTo, socketAddress, staticC
 
 afterAll(stopAll)
 
-const good = async (): Promise<any> => ({
+/** The parts of a bootstrap that the cases spoil. */
+interface Spoilable {
+  admin?: object
   static_resources: {
-    listeners: [listener('front', await freePort(), [hcm({ route_config: routesTo('app') })])],
-    clusters: [staticCluster('app', 1)],
-  },
-})
+    listeners: [{ address?: object; filter_chains: [{ filters: object[]; transport_socket?: object }] }]
+    clusters: [
+      { type?: string; connect_timeuot?: string; load_assignment: { endpoints: [{ lb_endpoints: [{ endpoint: { address: object } }] }] } },
+    ]
+  }
+}
+
+const good = async (): Promise<Spoilable> =>
+  ({
+    static_resources: {
+      listeners: [listener('front', await freePort(), [hcm({ route_config: routesTo('app') })])],
+      clusters: [staticCluster('app', 1)],
+    },
+  }) as object as Spoilable
 
 interface Case {
   readonly name: string

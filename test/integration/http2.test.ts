@@ -721,7 +721,7 @@ describe('ALPN', () => {
 
 describe('drain', () => {
   // Drain times run on the real clock: on a starved machine a request may meet the second GOAWAY.
-  it('answers with Connection: close and GOAWAY, and finishes what is in flight', { retry: 2 }, async () => {
+  it('answers with Connection: close and GOAWAY, and finishes what is in flight', async () => {
     const port = await freePort()
     const agedPort = await freePort()
     const through = await ProxyProcess.start({

@@ -141,8 +141,8 @@ describe('the admin API', () => {
     expect(text).not.toContain('cluster.')
     expect((await proxy.get('/stats?filter=%5B')).status).toBe(400)
     const json = await proxy.json('/stats?format=json&usedonly')
-    expect(json.stats.find((stat: any) => stat.name === 'cluster.app.upstream_rq_200').value).toBeGreaterThan(0)
-    expect(json.stats.some((stat: any) => stat.histograms !== undefined)).toBe(true)
+    expect(json.stats.find((stat: { name?: string }) => stat.name === 'cluster.app.upstream_rq_200').value).toBeGreaterThan(0)
+    expect(json.stats.some((stat: { histograms?: unknown }) => stat.histograms !== undefined)).toBe(true)
     const prometheus = (await proxy.get('/stats/prometheus')).body
     expect(prometheus).toMatch(/^# TYPE envoy_cluster_upstream_rq_total counter$/m)
     expect(prometheus).toMatch(
@@ -157,7 +157,7 @@ describe('the admin API', () => {
     expect(text).toContain(`app::127.0.0.1:${origin.port}::health_flags::healthy\n`)
     expect(text).toContain('app::added_via_api::false\n')
     const clusters = await proxy.json('/clusters?format=json')
-    const app = clusters.cluster_statuses.find((status: any) => status.name === 'app')
+    const app = clusters.cluster_statuses.find((status: { name: string }) => status.name === 'app')
     expect(app.host_statuses[0].address.socket_address).toEqual({ address: '127.0.0.1', port_value: origin.port })
     expect(app.host_statuses[0].health_status.eds_health_status).toBe('HEALTHY')
     expect((await proxy.get('/listeners')).body).toBe(`front::127.0.0.1:${port}\n`)
@@ -171,7 +171,7 @@ describe('the admin API', () => {
     const whole = await proxy.get('/config_dump?include_eds')
     expect(whole.body).not.toContain(secretText)
     expect(whole.body).not.toContain(Buffer.from(secretText).toString('base64'))
-    const types = JSON.parse(whole.body).configs.map((section: any) => section['@type'].split('.').at(-1))
+    const types = JSON.parse(whole.body).configs.map((section: { '@type': string }) => section['@type'].split('.').at(-1))
     expect(types).toEqual(
       expect.arrayContaining([
         'BootstrapConfigDump',
@@ -182,7 +182,7 @@ describe('the admin API', () => {
       ]),
     )
     const dump = await proxy.json('/config_dump')
-    expect(dump.configs.some((section: any) => section['@type'].endsWith('EndpointsConfigDump'))).toBe(false)
+    expect(dump.configs.some((section: { '@type': string }) => section['@type'].endsWith('EndpointsConfigDump'))).toBe(false)
     const listeners = await proxy.json('/config_dump?resource=static_listeners')
     expect(listeners.configs[0].listener.name).toBe('front')
     const masked = await proxy.json('/config_dump?resource=static_clusters&mask=cluster.name')

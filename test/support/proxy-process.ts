@@ -145,7 +145,7 @@ export class ProxyProcess {
     })
   }
 
-  async json(path: string): Promise<any> {
+  async json(path: string) {
     return JSON.parse((await this.get(path)).body)
   }
 

@@ -1,4 +1,4 @@
-// Bad identities and attacks on the mTLS edge, against the running proxy (demands.md §2.3): each is refused or neutralised, the origin
+// Bad identities and attacks on the mTLS edge, against the running proxy: each is refused or neutralised, the origin
 // sees nothing of it, and the proxy goes on.
 import net from 'node:net'
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls'

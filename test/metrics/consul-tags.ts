@@ -1,4 +1,4 @@
-// The stats tags that Consul writes into a sidecar's bootstrap (consul-xds.md 2.5), put together from the parts of its cluster names
+// The stats tags that Consul writes into a sidecar's bootstrap, put together from the parts of its cluster names
 // `[passthrough~][hash~][subset.]service.namespace.[partition.]dc.routing-type.trust-domain.consul` and of its stat prefixes
 // `upstream.service.[namespace.[partition.]]dc` and `upstream_peered.service.[namespace.]peer`. Used by the tests of src/metrics.
 import type { StatsTag } from '../../src/model/bootstrap.js'

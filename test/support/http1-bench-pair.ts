@@ -1,4 +1,4 @@
-// A client and a server HTTP/1.1 codec joined in memory for bench/micro/http1-codec and the profiler: what one writes is fed to the
+// A client and a server HTTP/1.1 codec joined in memory for bench/micro/http1-codec.bench.ts and the profiler: what one writes is fed to the
 // other at once. The request's path, id and the response's ETag vary, so that nothing can live on caching whole messages.
 
 import type { ClientEvents, ClientHandler, RequestHead, ResponseHead, ServerHandler, Transport } from '../../src/l7/codec/codec.js'

@@ -1,5 +1,5 @@
-// Rules of service-defaults, proxy-defaults, mesh, exported-services and jwt-provider that one entry alone can break
-// (consul-xds.md §5.1, 5.2, 5.8, 5.9, 5.11). Called by `parse-config-entry.ts`.
+// Rules of service-defaults, proxy-defaults, mesh, exported-services and jwt-provider that one entry alone can break.
+// Called by `parse-config-entry.ts`.
 import { isIP } from 'node:net'
 import { commonRules, nameRules, onlyDefaultTenancy, type Report, serviceNameRules } from './rules-common.js'
 import { localityRules, policyRules } from './rules-routing.js'
@@ -80,7 +80,7 @@ function extensionRules(extensions: readonly EnvoyExtension[] | undefined, repor
   }
 }
 
-/** Known keys of `Config` (consul-xds.md §2.4); others belong to whoever reads them. */
+/** Known keys of `Config`; others belong to whoever reads them. */
 const CONFIG_STRINGS = [
   'bind_address',
   'balance_inbound_connections',

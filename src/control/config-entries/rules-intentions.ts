@@ -1,4 +1,4 @@
-// Rules of service-intentions that one entry alone can break (consul-xds.md §5.7), and the precedence of its sources.
+// Rules of service-intentions that one entry alone can break, and the precedence of its sources.
 // Called by `parse-config-entry.ts`. Invariant of the result: every source has its precedence, sources are sorted by it.
 import { commonRules, headerMatchRules, methodRules, nameRules, pathRules, type Report } from './rules-common.js'
 import type { IntentionPermission, JwtRequirement, ServiceIntentions, SourceIntention } from './types.js'

@@ -1,4 +1,4 @@
-// Rules of service-router, service-splitter and service-resolver that one entry alone can break (consul-xds.md §5.3–5.5).
+// Rules of service-router, service-splitter and service-resolver that one entry alone can break.
 // Called by `parse-config-entry.ts` after the shape is known to be right; whether a chain still compiles is `validateWrite`.
 import { compileFilter } from './filter-expression.js'
 import {

@@ -1,4 +1,4 @@
-// The shape of each kind of config entry (consul-xds.md §5.1–5.9, 5.11) as a zod schema: field names, types and enums, nothing else.
+// The shape of each kind of config entry as a zod schema: field names, types and enums, nothing else.
 // Used by `parse-config-entry.ts`; what depends on more than one field is in `rules-*.ts`.
 import { z } from 'zod'
 import {

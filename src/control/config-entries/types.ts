@@ -139,7 +139,7 @@ export interface PrioritizeByLocality {
 export interface ProxyDefaults extends EntryCommon {
   readonly Kind: 'proxy-defaults'
   readonly Name: 'global'
-  /** Opaque keys for the proxy; those of `consul-xds.md` §2.4 are checked for their types. */
+  /** Opaque keys for the proxy; those that Consul knows are checked for their types. */
   readonly Config?: UserMap<unknown>
   readonly Mode?: ProxyMode
   readonly TransparentProxy?: TransparentProxy

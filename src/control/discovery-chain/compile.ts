@@ -1,4 +1,4 @@
-// Config entries to the compiled discovery chain of one service, as Consul compiles it (consul-xds.md §5.6).
+// Config entries to the compiled discovery chain of one service, as Consul compiles it.
 // Called by the snapshot for each upstream, by `/v1/discovery-chain` and by `validateWrite`. Pure: same entries, same chain.
 //
 //   router (top service only) → splitter → … → splitter → resolver (redirects followed, default subset applied) → target + failover

@@ -1,4 +1,4 @@
-// Splitters that lead to splitters become one list of legs (consul-xds.md §5.6.7): weight = outer × inner / 100, to 0.01.
+// Splitters that lead to splitters become one list of legs: weight = outer × inner / 100, to 0.01.
 // Called by `compile.ts` on a graph already known to have no cycles. Legs of weight 0 stay.
 import { scaleWeight } from '../config-entries/rules-routing.js'
 import { mergeParentSplit } from './merge-headers.js'

@@ -1,4 +1,4 @@
-// Header modifiers of nested splits merged into one, for flattened splitters (consul-xds.md §5.4).
+// Header modifiers of nested splits merged into one, for flattened splitters.
 // Used by `flatten-splitters.ts`. Requests pass the parent first, responses the child first; whoever comes last overrides.
 import type { HeaderModifiers, ServiceSplit } from '../config-entries/types.js'
 

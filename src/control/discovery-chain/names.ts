@@ -1,4 +1,4 @@
-// The names Consul gives to what a chain compiles to (consul-xds.md §2.1, 2.3): target ids, SNI and cluster names, Envoy ids.
+// The names Consul gives to what a chain compiles to: target ids, SNI and cluster names, Envoy ids.
 // Used by the chain compiler and by the snapshot. Stock dashboards and stats tags parse these names, so their shape is fixed.
 
 export const DEFAULT_TENANCY = 'default'

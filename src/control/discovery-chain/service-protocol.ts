@@ -1,4 +1,4 @@
-// The protocol of a service by its config entries (consul-xds.md §5.6.1): its service-defaults, else proxy-defaults, else tcp.
+// The protocol of a service by its config entries: its service-defaults, else proxy-defaults, else tcp.
 // Used by the chain compiler, the write checks and the snapshot.
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 

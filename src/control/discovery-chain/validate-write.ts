@@ -1,4 +1,4 @@
-// Would this write (or delete) of config entries break something that works? (consul-xds.md §5.6, write-time validation)
+// Would this write (or delete) of config entries break something that works? (write-time validation)
 // Called by the HTTP API and the mesh file before the store is touched; a non-empty answer refuses the write and nothing changes.
 // Looks only at what the change can reach: services whose chain leads through a changed name, intentions on changed services,
 // users of a changed JWT provider. Several changes at once are judged by the state after all of them.

@@ -1,6 +1,6 @@
 // The Envoy bootstrap of one sidecar, in the form that Consul prints (JSON with the proto's field names): node, stats tags, admin
 // and an ADS cluster. Served by the HTTP API, printed by `outrigger bootstrap`; runs the real Envoy as well as our own proxy.
-// Source: consul-xds.md §2.4, §2.5. Cluster and stat names keep the shape that the tag regexes need.
+// Cluster and stat names keep the shape that the tag regexes need.
 
 export interface BootstrapOptions {
   readonly proxyId: string

@@ -1,4 +1,4 @@
-// Intentions for one destination to the RBAC that enforces them, as Consul sends it (consul-xds.md §1.7).
+// Intentions for one destination to the RBAC that enforces them, as Consul sends it.
 // Called by the snapshot for each sidecar's public listener; `rbac-proto.ts` turns the result into Envoy's message.
 //
 // Envoy's RBAC is a set of policies of one action, without order; intentions are an ordered list. So precedence is compiled away:

@@ -1,4 +1,4 @@
-// The meaning of intentions, in its plainest form: one request, the intentions in order, allowed or not and why (consul-xds.md §5.7).
+// The meaning of intentions, in its plainest form: one request, the intentions in order, allowed or not and why.
 // Used by `/v1/connect/intentions/check`, `/v1/agent/connect/authorize`, and by the tests as what the compiled RBAC must equal.
 //
 //   first intention whose source matches → its action; or its first permission that matches; nothing matched → the default

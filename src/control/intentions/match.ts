@@ -1,4 +1,4 @@
-// Which intentions speak of a destination, in which order, and which of them speak of a given source (consul-xds.md §5.7).
+// Which intentions speak of a destination, in which order, and which of them speak of a given source.
 // Used by the RBAC compiler, `decide`, the intention table and the HTTP API's match endpoint.
 // Invariant: the list is in order of precedence; the first intention whose source matches decides, the rest are shadowed.
 import type { ConfigEntryIndex, ServiceIntentions } from '../config-entries/types.js'

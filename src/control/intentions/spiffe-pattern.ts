@@ -1,4 +1,4 @@
-// The anchored SPIFFE id regexes of intentions' sources, in Consul's form (consul-xds.md §1.7), with every name escaped:
+// The anchored SPIFFE id regexes of intentions' sources, in Consul's form, with every name escaped:
 // `web.api` must not match `web-api`, nor `a|b` anything but itself (consul#23900).
 // Used by the RBAC compiler. The sidecar recognises the form and looks names up in a table instead of running the regex.
 

@@ -1,4 +1,4 @@
-// Access loggers from proxy-defaults `AccessLogs`, with Consul's names and default keys (consul-xds.md §1.5). Used by the listener
+// Access loggers from proxy-defaults `AccessLogs`, with Consul's names and default keys. Used by the listener
 // and HTTP connection manager builders.
 import type { JsonObject } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'

@@ -1,5 +1,5 @@
 // Clusters of one proxy: `local_app`, one EDS cluster a target of its upstreams' chains, an aggregate cluster a failover, and the
-// JWKS clusters of remote JWT providers. Names and fields as the newest Consul sends them (consul-xds.md §1.8, §2.1), with two
+// JWKS clusters of remote JWT providers. Names and fields as the newest Consul sends them, with two
 // additions of ours: a retry budget by default, and `auto_config` for protocol http (see `tls.ts`).
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'

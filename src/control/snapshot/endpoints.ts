@@ -1,5 +1,5 @@
 // Endpoints of every EDS cluster of a proxy: the connect instances (sidecars) of the target's service that its subset's filter takes,
-// with health and weight (consul-xds.md §1.9). An assignment is sent for every known cluster, with no endpoints when there is none:
+// with health and weight. An assignment is sent for every known cluster, with no endpoints when there is none:
 // a missing one would keep the cluster, and with it the listener, waiting for ever.
 import { create, toBinary } from '@bufbuild/protobuf'
 import { HealthStatus as EnvoyHealth } from '../../xds/gen/envoy/config/core/v3/health_check_pb.js'

@@ -1,5 +1,5 @@
 // The HTTP connection manager of mesh listeners, inbound and outbound: filter order, XFCC, path normalisation and upgrades as Consul
-// sends them (consul-xds.md §1.4). Called by `listeners.ts`.
+// sends them. Called by `listeners.ts`.
 // Invariant: on the public listener, authorisation comes before anything that acts on the request.
 import { create } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'

@@ -1,4 +1,4 @@
-// The jwt_authn filter and JWKS clusters for the JWT providers that a service's intentions name (consul-xds.md §1.7, newest form):
+// The jwt_authn filter and JWKS clusters for the JWT providers that a service's intentions name (newest form):
 // the filter only verifies and leaves the payload in metadata, so a missing or bad token passes it; the RBAC filter after it decides.
 import type { Any } from '@bufbuild/protobuf/wkt'
 import { Cluster_DiscoveryType, type ClusterSchema } from '../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'

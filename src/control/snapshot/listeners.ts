@@ -1,5 +1,5 @@
 // Listeners of one proxy: the public (inbound) listener with mesh TLS and authorisation, and one outbound listener an upstream.
-// Names, filters and their order as the newest Consul sends them (consul-xds.md §1.3). Beyond that, the public listener's metadata
+// Names, filters and their order as the newest Consul sends them. Beyond that, the public listener's metadata
 // carries the intention table, from which our sidecar names the intention that decided; Envoy ignores it.
 import { create, type JsonObject, toBinary } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'

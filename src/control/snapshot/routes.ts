@@ -1,5 +1,5 @@
 // Route tables of a proxy's HTTP upstreams (RDS), made from compiled discovery chains: routes in order, splits as weighted clusters,
-// rewrites, header changes, timeouts, retries and hash policies (consul-xds.md §1.10). Also the route action of inline tables.
+// rewrites, header changes, timeouts, retries and hash policies. Also the route action of inline tables.
 // Ours beyond Consul's: for grpc no route timeout cuts a stream (the caller's grpc-timeout still holds), and a split's route says that
 // a retry may pick again (`filter_metadata["outrigger"]`, which Envoy ignores).
 import { create, toBinary } from '@bufbuild/protobuf'

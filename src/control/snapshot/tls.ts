@@ -1,5 +1,5 @@
 // TLS contexts of the mesh, with certificates inline as Consul sends them: the public listener's DownstreamTlsContext (client
-// certificate required) and the clusters' UpstreamTlsContext (server's URI SAN matched). Consul's forms: consul-xds.md §1.6.
+// certificate required) and the clusters' UpstreamTlsContext (server's URI SAN matched).
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import type { TransportSocketSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import {

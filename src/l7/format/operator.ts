@@ -1,5 +1,5 @@
 // What a format command is: a function of a request's StreamInfo. The tables of commands are in the files beside; header-format puts
-// them into texts and JSON. Strings are byte strings (match/byte-string.ts); undefined means that there is nothing to print.
+// them into texts and JSON. Strings are byte strings (codec/byte-string.ts); undefined means that there is nothing to print.
 
 import type { JsonValue } from '../../model/metadata.js'
 import type { StreamInfo } from '../stream/stream-info.js'

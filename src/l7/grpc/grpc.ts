@@ -1,5 +1,5 @@
 // What the request path needs of gRPC: recognising it, its status in headers, its timeout, and how HTTP and gRPC statuses map to each
-// other (envoy Grpc::Common and Grpc::Utility; grpc/doc/http-grpc-status-mapping.md). Pure; HOT where it reads heads.
+// other (envoy Grpc::Common and Grpc::Utility; gRPC's own mapping of HTTP statuses). Pure; HOT where it reads heads.
 
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'

@@ -1,6 +1,6 @@
 // The protobuf wire format, written and read by hand: the few messages that filters exchange with rate limit and authorisation
 // services (and google.protobuf.Value in headers) are too small to carry a protobuf runtime into the data path.
-// Used by ratelimit-messages.ts, ext-authz-messages.ts, protobuf-struct.ts. The reader never throws: on malformed input `failed`
+// Used by rate-limit-messages.ts, ext-authz-grpc.ts, protobuf-struct.ts. The reader never throws: on malformed input `failed`
 // becomes true and next() returns 0, so a caller checks once at the end.
 
 const EMPTY = Buffer.alloc(0)

@@ -1,7 +1,7 @@
 // Certificates: how the CA's root, intermediate, cross-signed root and leaves are written, and how a certificate is read.
 // Called by the providers (issuing) and the authority (reading). Writes DER by der.ts, signs by keys.ts.
 // Invariant: the issuer name of a certificate is the very bytes of its issuer's subject, and the AuthorityKeyId is its issuer's
-// SubjectKeyId, so every verifier builds the same chain. Source: RFC 5280; reference consul-xds sections 6.3 and 6.4.
+// SubjectKeyId, so every verifier builds the same chain. Source: RFC 5280.
 import { createHash, createPublicKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto'
 import { CaError, reasonOf } from './certificate-error.js'
 import {

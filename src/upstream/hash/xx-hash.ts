@@ -1,7 +1,7 @@
 // xxHash64 without BigInt in its loops: the hash of Envoy's ring hash, maglev and route hash policies.
 // Called per request by l7's hash policies (xxHash64Into), and per table entry by hash-ring and maglev-table.
 // A 64-bit number is two 32-bit halves; products are built from 16-bit quarters, exact in doubles.
-// Specification: xxHash, "XXH64 algorithm" (github.com/Cyan4973/xxHash, doc/xxhash_spec.md).
+// Specification: xxHash, "XXH64 algorithm" (github.com/Cyan4973/xxHash).
 
 /** Halves of an unsigned 64-bit number, each as an unsigned 32-bit number. */
 export interface Hash64 {

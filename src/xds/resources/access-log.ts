@@ -1,5 +1,5 @@
 // envoy.config.accesslog.v3.AccessLog and SubstitutionFormatString -> model: file, stdout and stderr loggers with all of Envoy's
-// built-in filters. Called by listener.ts, network-filters.ts, http-connection-manager.ts, http-filters/router.ts, bootstrap.ts.
+// built-in filters. Called by listener.ts, network-filters.ts, http-connection-manager.ts, http-filter.ts, bootstrap.ts.
 
 import type { JsonObject as JsonObjectMessage } from '@bufbuild/protobuf'
 import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-log.js'

@@ -1,5 +1,5 @@
 // envoy.config.rbac.v3.RBAC -> model, for the network filter, the HTTP filter and per-route overrides. Called by network-filters.ts
-// and http-filters/rbac.ts. Anything that would widen who may pass if it were skipped is an error (see field-support.ts).
+// and http-filters/authorization.ts. Anything that would widen who may pass if it were skipped is an error (see field-support.ts).
 
 import type { RbacPermission, RbacPolicy, RbacPrincipal, RbacRules } from '../../model/rbac.js'
 import {

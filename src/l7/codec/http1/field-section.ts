@@ -1,6 +1,6 @@
 // The field lines of one head or trailer section: one pass over the text checks every character (RFC 9110 §5.5, §5.6.2), finds the
 // names and values, and sorts out the fields that are the connection's own business. Called by head-parser only.
-// HOT: every field of every message; no regex and no search call per line (bench/micro/http1-codec).
+// HOT: every field of every message; no regex and no search call per line (bench/micro/http1-codec.bench.ts).
 
 import type { CodecError, HeadLimits } from '../codec.js'
 import { HeaderList } from '../header-list.js'

@@ -1,7 +1,7 @@
 // One HTTP/1.1 head as text to a RequestHead or ResponseHead, or the reason it is refused. Pure: no socket, no state.
 // Called by server-codec and client-codec with the bytes up to and including the last header line's CRLF, as latin1.
 // Requests are strict (RFC 9112: what is ambiguous is refused); responses are mended where §5.1 and §5.2 say so.
-// HOT: every request and response (bench/micro/http1-codec).
+// HOT: every request and response (bench/micro/http1-codec.bench.ts).
 
 import type { CodecError, HeadLimits, HttpVersion, RequestHead, ResponseHead } from '../codec.js'
 import type { HeaderList } from '../header-list.js'

@@ -1,5 +1,5 @@
 // Heads and chunk frames of HTTP/1.1 messages as text. Everything is written from the parsed message; framing fields never
-// come from the peer (RFC 9112 §6, §7). HOT: one string per head, joined with a small body in one write (bench/micro/http1-codec).
+// come from the peer (RFC 9112 §6, §7). HOT: one string per head, joined with a small body in one write (bench/micro/http1-codec.bench.ts).
 
 import type { HttpVersion, RequestHead, ResponseHead } from '../codec.js'
 import type { HeaderList } from '../header-list.js'

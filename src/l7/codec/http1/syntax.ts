@@ -94,7 +94,7 @@ export function hashStep(hash: number, code: number): number {
 
 /**
  * The name at [from, to) of `bytes`, which is a token with that hash. HOT: every field; a name seen before costs neither a substring
- * nor a look-up by string (bench/micro/http1-codec).
+ * nor a look-up by string (bench/micro/http1-codec.bench.ts).
  */
 export function fieldName(bytes: Uint8Array, from: number, to: number, hash: number): FieldName {
   const slot = (hash ^ (hash >>> 11)) & (NAME_SLOTS - 1)

@@ -2,7 +2,7 @@
 // underlying Timeout is re-armed when it fires too early. HOT: two stores a request.
 // Used for route, idle and stream timeouts by l7, the pools and the listeners. Resolution 1 ms, never early.
 
-const MAX_TIMER_MS = 2_147_483_647
+import { MAX_TIMER_MS } from './clock.js'
 
 export class LazyTimer {
   private deadline = 0

@@ -1,6 +1,5 @@
 // What the tests of src/upstream share: a clock moved by hand, seeded random numbers, configs and registries in few words.
 
-import type { Clock, Timer } from '../../src/io/clock.js'
 import { clusterStats } from '../../src/metrics/stat-names.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
 import type { BreakerThresholds, Cluster, HealthCheck, LbPolicy, OutlierDetection } from '../../src/model/cluster.js'
@@ -11,42 +10,7 @@ import { ClusterRegistry, type ClusterRegistryOptions } from '../../src/upstream
 import type { NameResolver } from '../../src/upstream/dns/dns-resolver.js'
 import { plainHealthCheckDial } from '../../src/upstream/health/health-check-transport.js'
 import type { Host } from '../../src/upstream/host/host.js'
-
-export class ManualClock implements Clock {
-  private time = 1_000_000
-  private timers: { at: number; fn: () => void; order: number }[] = []
-  private order = 0
-
-  now(): number {
-    return this.time
-  }
-
-  after(ms: number, fn: () => void): Timer {
-    const timer = { at: this.time + ms, fn, order: this.order++ }
-    this.timers.push(timer)
-    return {
-      cancel: () => {
-        this.timers = this.timers.filter(each => each !== timer)
-      },
-    }
-  }
-
-  get pending(): number {
-    return this.timers.length
-  }
-
-  advance(ms: number): void {
-    const end = this.time + ms
-    for (;;) {
-      const due = this.timers.filter(timer => timer.at <= end).sort((a, b) => a.at - b.at || a.order - b.order)[0]
-      if (due === undefined) break
-      this.timers = this.timers.filter(timer => timer !== due)
-      this.time = Math.max(this.time, due.at)
-      due.fn()
-    }
-    this.time = end
-  }
-}
+import { ManualClock } from '../support/manual-clock.js'
 
 /** mulberry32: uniform in [0, 1), the same sequence for the same seed. */
 export function seeded(seed: number): () => number {

@@ -1,6 +1,7 @@
 // envoy.filters.http.local_ratelimit: token buckets of this proxy (or of each downstream connection), one for all requests and one
 // for each configured descriptor. A request takes a token of every bucket that it falls under.
 
+import { TokenBucket } from '../../io/token-bucket.js'
 import type { HttpFilterOverride, LocalRateLimitConfig } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
@@ -12,7 +13,6 @@ import type { FilterContext } from './filter-environment.js'
 import { compileHeaderOptions } from './header-options.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { type Descriptor, DescriptorSource } from './rate-limit/rate-limit-descriptors.js'
-import { TokenBucket } from './token-bucket.js'
 
 /** Buckets made for distinct values of one descriptor with an empty (any) value; the least recently used goes (Envoy's default). */
 export const MAX_DYNAMIC_DESCRIPTORS = 20

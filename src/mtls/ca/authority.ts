@@ -9,6 +9,7 @@
 //   A crash before save 1 leaves no trace; one between the saves is finished by `init`; after save 2 there is nothing to finish.
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { heldClock, type WallClock } from '../../io/clock.js'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { checkCsr, createCsr } from '../x509/csr.js'
 import { colonHex, generateKey, privateKeyPem } from '../x509/keys.js'
@@ -34,7 +35,7 @@ import {
   trustDomainOf,
   withOtherRoots,
 } from './roots.js'
-import { type Clock, DEFAULT_SIGN_WAIT_MS, SignLimiter, systemClock } from './sign-limiter.js'
+import { DEFAULT_SIGN_WAIT_MS, SignLimiter } from './sign-limiter.js'
 import type { CaState, CaStore } from './store.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
@@ -49,7 +50,7 @@ export interface CertificateAuthorityOptions {
   readonly config?: CaConfig
   /** When given, identities of other datacenters are refused. */
   readonly datacenter?: string
-  readonly clock?: Clock
+  readonly clock?: WallClock
   /**
    * Called between the two steps of a rotation: resolve when the grown bundle has reached the mesh (or enough time has passed).
    * Without it the second step follows at once, which a cross-signed rotation bears: there who has missed it trusts new leaves too.
@@ -95,7 +96,7 @@ const MIN_CROSS_SIGN_MS = 7 * 24 * 3_600_000
 
 export class CertificateAuthority {
   private readonly options: CertificateAuthorityOptions
-  private readonly clock: Clock
+  private readonly clock: WallClock
   private readonly limiter: SignLimiter
   private readonly listeners = new Set<(event: CaEvent) => void>()
   private state: CaState | undefined
@@ -113,7 +114,7 @@ export class CertificateAuthority {
 
   constructor(options: CertificateAuthorityOptions) {
     this.options = options
-    this.clock = options.clock ?? systemClock
+    this.clock = options.clock ?? heldClock
     this.limiter = new SignLimiter(this.clock)
     this.closing = new Promise(resolve => {
       this.endClosing = resolve
@@ -221,7 +222,7 @@ export class CertificateAuthority {
   private signNow(csr: ReturnType<typeof checkCsr>, uri: string, ttlMs: number): SignedLeaf {
     const state = this.current()
     const signer = this.provider!.signer(state.chain)
-    const nowMs = this.clock.now()
+    const nowMs = this.clock.wallNow()
     const root = readRoot(activeRoot(state)).certificate
     if (nowMs >= root.notAfterMs)
       throw new CaError('root-expired', `the active root has expired at ${new Date(root.notAfterMs).toISOString()}; rotate it`)
@@ -298,7 +299,7 @@ export class CertificateAuthority {
   }
 
   /** Drops roots whose time is over (RotatedOutAt + 2 x LeafCertTTL). `start` does it every ten minutes. */
-  prune(nowMs: number = this.clock.now()): Promise<void> {
+  prune(nowMs: number = this.clock.wallNow()): Promise<void> {
     return this.exclusive(async () => {
       const state = this.current()
       const pruned = pruneRoots(state, nowMs)
@@ -317,7 +318,7 @@ export class CertificateAuthority {
     await this.prune()
     await this.exclusive(async () => {
       const state = this.current()
-      const nowMs = this.clock.now()
+      const nowMs = this.clock.wallNow()
       const root = readCertificate(state.chain.rootPem)
       const renewal = caRenewal({ root, intermediate: readCertificate(state.chain.intermediatePem), config: state.config, nowMs })
       if (renewal.kind === 'root') return this.rotateDueRoot(root, nowMs)
@@ -392,7 +393,7 @@ export class CertificateAuthority {
       return this.save({ ...state, rotation: { ...state.rotation, chain } })
     }
     if (rootId !== activeRoot(state).id) return this.rotateTo(this.provider!, chain, state.config, true)
-    const next = withOtherRoots(state, chain, this.clock.now())
+    const next = withOtherRoots(state, chain, this.clock.wallNow())
     if (next === state && JSON.stringify(chain) === JSON.stringify(state.chain)) return
     await this.save({ ...next, chain })
     if (next !== state) this.emit('roots')
@@ -412,7 +413,7 @@ export class CertificateAuthority {
       return this.useProvider(provider)
     }
     const crossSign = this.crossSign(state, root, force)
-    const nowMs = this.clock.now()
+    const nowMs = this.clock.wallNow()
     const crossSigned = crossSign !== undefined || bringsCrossSign(chain, root, readRoot(activeRoot(state)).certificate)
     await this.save(stageRotation(state, { certificate: root, chain, config, crossSign, crossSigned }, nowMs))
     this.staged = provider
@@ -421,7 +422,7 @@ export class CertificateAuthority {
   }
 
   private crossSign(state: CaState, root: Certificate, force: boolean): Certificate | undefined {
-    const nowMs = this.clock.now()
+    const nowMs = this.clock.wallNow()
     const old = readCertificate(state.chain.rootPem)
     try {
       if (nowMs >= old.notAfterMs) throw new CaError('cross-sign-unsupported', 'the active root has expired')
@@ -450,7 +451,7 @@ export class CertificateAuthority {
         throw new CaError('rotation-not-possible', 'the CA was closed before the rotation was finished; it goes on at the next start')
     }
     const provider = this.staged ?? (await this.providerFor(rotation.chain, rotation.config.provider))
-    await this.save(activateRotation(this.current(), this.clock.now()))
+    await this.save(activateRotation(this.current(), this.clock.wallNow()))
     this.staged = undefined
     this.useProvider(provider)
     this.emit('leaf-reissue')
@@ -489,7 +490,7 @@ export class CertificateAuthority {
   }
 
   private context(clusterId: string, config: CaConfig): ProviderContext {
-    return { nowMs: this.clock.now(), clusterId, trustDomain: trustDomainOf(clusterId), config }
+    return { nowMs: this.clock.wallNow(), clusterId, trustDomain: trustDomainOf(clusterId), config }
   }
 
   private current(): CaState {

@@ -5,6 +5,7 @@
 // The operator's key stays in memory: it is never part of the `ProviderChain` that is persisted.
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import type { WallClock } from '../../io/clock.js'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { certificatePems } from '../x509/der.js'
 import { readPrivateKey } from '../x509/keys.js'
@@ -12,7 +13,6 @@ import { type Certificate, isIssuedBy, readCertificate, type Signer } from '../x
 import { checkRoot } from './builtin-provider.js'
 import type { CaConfig } from './config.js'
 import type { CaProvider, ProviderChain } from './provider.js'
-import type { Clock } from './sign-limiter.js'
 
 const POLL_INTERVAL_MS = 5_000
 /** Longest file read. */
@@ -31,7 +31,7 @@ interface Loaded {
 export class FileProvider implements CaProvider {
   readonly kind = 'files'
   private readonly files: FilesConfig
-  private readonly clock: Clock
+  private readonly clock: WallClock
   private good: Loaded | undefined
   /** Signers of the chains handed out, by intermediate: a rotation still signs with the old one for a moment. */
   private readonly signers = new Map<string, Signer>()
@@ -42,7 +42,7 @@ export class FileProvider implements CaProvider {
   private onChange: (chain: ProviderChain) => Promise<void> = async () => {}
   private onProblem: (reason: string) => void = () => {}
 
-  constructor(files: FilesConfig, clock: Clock) {
+  constructor(files: FilesConfig, clock: WallClock) {
     this.files = files
     this.clock = clock
   }
@@ -132,7 +132,7 @@ export class FileProvider implements CaProvider {
       .update(JSON.stringify([roots, intermediates, keyText]))
       .digest('hex')
     if (digest === this.good?.digest) return this.good
-    const nowMs = this.clock.now()
+    const nowMs = this.clock.wallNow()
     const rootCerts = readAll(roots, rootFile)
     const [intermediate, ...extras] = readAll(intermediates, intermediateFile)
     const key = readPrivateKey(keyText, keyFile)

@@ -1,6 +1,8 @@
 // How often and how many at once the CA signs. Called by the authority before each signature.
 // A rate (a token bucket of burst 1) where one is configured, else a bound on concurrent signatures, else no limit, as Consul's
 // CSRMaxPerSecond and CSRMaxConcurrent. Invariant: nobody waits longer than `maxWaitMs`; who would have to is refused at once.
+
+import type { Clock } from '../../io/clock.js'
 import { CaError } from '../x509/certificate-error.js'
 
 export interface SignLimits {
@@ -8,21 +10,6 @@ export interface SignLimits {
   readonly csrMaxPerSecond: number
   /** Used only when there is no rate limit; 0 = unbounded. */
   readonly csrMaxConcurrent: number
-}
-
-/** What the limiter needs of time; tests give a manual clock. */
-export interface Clock {
-  /** Wall clock, epoch ms. */
-  now(): number
-  /** A clock that never steps, ms: a wall clock set back must not stop the CA from signing. */
-  monotonic(): number
-  sleep(ms: number): Promise<void>
-}
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  sleep: ms => new Promise(resolve => setTimeout(resolve, ms)),
 }
 
 /** How long a caller waits for its turn unless it says otherwise (Consul's csrLimitWait). */
@@ -33,12 +20,11 @@ const MAX_WAITING = 1000
 
 interface Waiter {
   admit(): void
-  done: boolean
 }
 
 export class SignLimiter {
   private readonly clock: Clock
-  /** When the next token is there, on the monotonic clock. */
+  /** When the next token is there: on the monotonic clock, since a wall clock set back must not stop the CA from signing. */
   private nextAtMs = 0
   private active = 0
   private readonly waiting: Waiter[] = []
@@ -50,12 +36,12 @@ export class SignLimiter {
   /** Runs `work` when its turn comes. Throws `CaError` `rate-limited` when that would take longer than `maxWaitMs`. */
   async run<T>(limits: SignLimits, maxWaitMs: number, work: () => Promise<T> | T): Promise<T> {
     if (limits.csrMaxPerSecond > 0) {
-      const now = this.clock.monotonic()
+      const now = this.clock.now()
       const at = Math.max(now, this.nextAtMs)
       const waitMs = at - now
       if (waitMs > maxWaitMs) throw rateLimited(`CSRMaxPerSecond ${limits.csrMaxPerSecond}`, maxWaitMs)
       this.nextAtMs = at + 1000 / limits.csrMaxPerSecond
-      if (waitMs > 0) await this.clock.sleep(waitMs)
+      if (waitMs > 0) await new Promise<void>(resolve => this.clock.after(waitMs, resolve))
       return work()
     }
     if (limits.csrMaxConcurrent === 0) return work()
@@ -75,14 +61,17 @@ export class SignLimiter {
 
   private slot(max: number, maxWaitMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { admit: resolve, done: false }
-      this.waiting.push(waiter)
-      void this.clock.sleep(maxWaitMs).then(() => {
-        if (waiter.done) return
-        waiter.done = true
+      const waiter: Waiter = {
+        admit: () => {
+          timeout.cancel()
+          resolve()
+        },
+      }
+      const timeout = this.clock.after(maxWaitMs, () => {
         this.waiting.splice(this.waiting.indexOf(waiter), 1)
         reject(rateLimited(`CSRMaxConcurrent ${max}`, maxWaitMs))
       })
+      this.waiting.push(waiter)
     })
   }
 
@@ -93,7 +82,6 @@ export class SignLimiter {
       this.active--
       return
     }
-    next.done = true
     next.admit()
   }
 }

@@ -4,6 +4,7 @@
 // address; an empty answer changes nothing. A failed query keeps what there was and is repeated with backoff.
 
 import { isIP } from 'node:net'
+import { fullJitterMs } from '../../io/backoff.js'
 import type { Clock, Timer } from '../../io/clock.js'
 import type { DnsOptions } from '../../model/cluster.js'
 import type { Endpoint, EndpointAssignment, LocalityEndpoints } from '../../model/endpoint.js'
@@ -112,8 +113,7 @@ export class DnsDiscovery {
   /** Fully jittered exponential backoff between the two failure refresh rates. */
   private backoffMs(failures: number): number {
     const { failureRefreshBaseMs: base, failureRefreshMaxMs: max } = this.options
-    const ceiling = Math.min(max, base * 2 ** Math.min(failures - 1, 30))
-    return Math.max(MIN_REFRESH_MS, base, Math.floor(this.hooks.random() * ceiling))
+    return Math.max(MIN_REFRESH_MS, base, Math.floor(fullJitterMs(failures - 1, base, max, this.hooks.random)))
   }
 
   private publish(): void {

@@ -2,10 +2,10 @@
 // line from the bootstrap's config sources (sidecar/xds-bridge.ts, sidecar/grpc-target.ts).
 
 import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js'
+import type { WallClock } from '../../io/clock.js'
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js'
 import { MAX_MESSAGE_BYTES } from '../grpc-service.js'
 import type { AdsClientStatus } from './client-status.js'
-import type { Clock } from './clock.js'
 import type { XdsUpdateHandler } from './decode-response.js'
 
 /** One management server. */
@@ -39,7 +39,7 @@ export interface AdsClientOptions {
   /** A target that is not connected by then is given up for the next one. Default 20,000. */
   readonly connectTimeoutMs?: number
   readonly limits?: Partial<AdsClientLimits>
-  readonly clock?: Clock
+  readonly clock?: WallClock
   readonly random?: () => number
   readonly logger?: {
     info(fields: object, message: string): void

@@ -8,6 +8,9 @@
 import { create } from '@bufbuild/protobuf'
 import type { ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
 import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js'
+import { fullJitterMs } from '../../io/backoff.js'
+import { heldClock, NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
+import { TokenBucket } from '../../io/token-bucket.js'
 import type { ControlPlane } from '../gen/envoy/config/core/v3/base_pb.js'
 import type {
   DeltaDiscoveryRequest,
@@ -21,7 +24,6 @@ import { ADS_METHODS, compareTypes, methodsForType } from '../type-urls.js'
 import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS } from './client-options.js'
 import { type AdsClientStatus, type ControlPlaneStats, failureKind } from './client-status.js'
 import { ClientTypeState, type PendingAck, type XdsTypeStats } from './client-type-state.js'
-import { type Clock, fullJitterMs, systemClock, TokenBucket } from './clock.js'
 import {
   type DecodedResponse,
   decodeDelta,
@@ -51,7 +53,7 @@ export class AdsClient {
   private readonly types = new Map<string, ClientTypeState>()
   private readonly dirty = new Set<string>()
   private readonly paused = new Map<string, number>()
-  private readonly clock: Clock
+  private readonly clock: WallClock
   private readonly random: () => number
   private readonly limits: AdsClientLimits
   private readonly bucket: TokenBucket | null
@@ -69,10 +71,10 @@ export class AdsClient {
   private identifier = ''
   private lastUpdateAt = 0
   private lastFailure: AdsClientStatus['lastFailure'] = null
-  private cancelRetry = () => {}
-  private cancelConnectTimeout = () => {}
-  private cancelTokenWait: (() => void) | null = null
-  private cancelExpiry = () => {}
+  private retryTimer: Timer = NO_TIMER
+  private connectTimer: Timer = NO_TIMER
+  private tokenTimer: Timer | null = null
+  private expiryTimer: Timer = NO_TIMER
 
   constructor(private readonly options: AdsClientOptions) {
     this.delta = options.apiType === 'DELTA_GRPC'
@@ -83,11 +85,13 @@ export class AdsClient {
       unknown,
       unknown
     >
-    this.clock = options.clock ?? systemClock
+    this.clock = options.clock ?? heldClock
     this.random = options.random ?? Math.random
     this.limits = { maxResourcesPerType: 250_000, maxPendingAcks: 256, ...options.limits }
     const rate = options.rateLimit
-    this.bucket = rate ? new TokenBucket(rate.maxTokens ?? 100, rate.fillRate ?? 10, this.clock) : null
+    this.bucket = rate
+      ? new TokenBucket({ maxTokens: rate.maxTokens ?? 100, tokensPerFill: rate.fillRate ?? 10, fillIntervalMs: 1000 }, this.clock)
+      : null
   }
 
   /** Adds names, or the wildcard, to what is wanted of a type. Sent at once if connected, and again after each reconnect. */
@@ -137,8 +141,8 @@ export class AdsClient {
   /** Ends the stream and the connection. The client cannot be started again. */
   close(): void {
     this.running = false
-    this.cancelRetry()
-    this.cancelExpiry()
+    this.retryTimer.cancel()
+    this.expiryTimer.cancel()
     this.endStream()?.cancel()
     this.client?.close()
     this.client = null
@@ -194,7 +198,7 @@ export class AdsClient {
     call.on('error', () => {}) // the status event says the same
     call.on('status', (end: StatusObject) => this.onStreamEnd(call, end))
     this.watchConnection(call)
-    this.cancelConnectTimeout = this.clock.after(this.options.connectTimeoutMs ?? 20_000, () => {
+    this.connectTimer = this.clock.after(this.options.connectTimeoutMs ?? 20_000, () => {
       this.timedOut = true
       call.cancel()
     })
@@ -213,7 +217,7 @@ export class AdsClient {
 
   private setConnected(call: Call): void {
     if (this.call !== call || this.controlPlane.connectedState === 1) return
-    this.cancelConnectTimeout()
+    this.connectTimer.cancel()
     this.controlPlane.connectedState = 1
     this.options.logger?.info({ target: this.target.address }, 'connected to the control plane')
     this.options.onStatus?.(this.status())
@@ -223,9 +227,9 @@ export class AdsClient {
   private endStream(): Call | null {
     const call = this.call
     this.call = null
-    this.cancelConnectTimeout()
-    this.cancelTokenWait?.()
-    this.cancelTokenWait = null
+    this.connectTimer.cancel()
+    this.tokenTimer?.cancel()
+    this.tokenTimer = null
     this.acks = []
     this.dirty.clear()
     this.controlPlane.pendingRequests = 0
@@ -244,7 +248,7 @@ export class AdsClient {
     this.endStream()
     const message = this.timedOut ? `not connected within ${this.options.connectTimeoutMs ?? 20_000} ms` : end.details
     const code = this.timedOut ? status.UNAVAILABLE : end.code
-    this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.now() }
+    this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.wallNow() }
     for (const state of this.types.values()) {
       if (!state.wanted) continue
       state.stats.updateFailure++
@@ -256,7 +260,7 @@ export class AdsClient {
     if (!alive || code === status.RESOURCE_EXHAUSTED) this.dropConnection()
     const { baseMs = 500, maxMs = 30_000 } = this.options.backoff ?? {}
     const waitMs = fullJitterMs(this.failedAttempts++, baseMs, maxMs, this.random)
-    this.cancelRetry = this.clock.after(waitMs, () => {
+    this.retryTimer = this.clock.after(waitMs, () => {
       if (this.running) this.openStream()
     })
     this.options.logger?.warn(
@@ -297,7 +301,7 @@ export class AdsClient {
     state.received(response.nonce)
     const decoded = decode()
     const rejected = this.apply(state, decoded, systemVersion)
-    this.lastUpdateAt = this.clock.now()
+    this.lastUpdateAt = this.clock.wallNow()
     state.stats.updateAttempt++
     if (rejected.length === 0) {
       state.acceptedVersion = systemVersion
@@ -380,11 +384,11 @@ export class AdsClient {
   }
 
   private scheduleExpiry(): void {
-    this.cancelExpiry()
+    this.expiryTimer.cancel()
     let next = Number.POSITIVE_INFINITY
     for (const state of this.types.values()) for (const at of state.expiries.values()) next = Math.min(next, at)
     if (next === Number.POSITIVE_INFINITY || !this.running) return
-    this.cancelExpiry = this.clock.after(Math.min(Math.max(0, next - this.clock.now()), 2 ** 31 - 1), () => {
+    this.expiryTimer = this.clock.after(Math.max(0, next - this.clock.now()), () => {
       const now = this.clock.now()
       for (const state of this.types.values()) {
         const removed = [...state.expiries].filter(([, at]) => at <= now).map(([name]) => name)
@@ -428,12 +432,11 @@ export class AdsClient {
   /** Sends the type's next request with `ack`; false if the rate limit says wait. */
   private send(typeUrl: string, ack: PendingAck | null): boolean {
     const state = this.types.get(typeUrl)!
-    const waitMs = this.bucket?.take() ?? 0
-    if (waitMs > 0) {
-      if (!this.cancelTokenWait) {
+    if (this.bucket !== null && !this.bucket.take()) {
+      if (this.tokenTimer === null) {
         this.controlPlane.rateLimitEnforced++
-        this.cancelTokenWait = this.clock.after(waitMs, () => {
-          this.cancelTokenWait = null
+        this.tokenTimer = this.clock.after(Math.max(1, Math.ceil(this.bucket.msToToken)), () => {
+          this.tokenTimer = null
           this.flush()
         })
       }

@@ -1,6 +1,5 @@
 // A request as filters see it, without an exchange: head, route overrides, and a record of what the filter did.
 
-import type { Clock } from '../../../src/io/clock.js'
 import type { AsyncRequest, AsyncResult, GrpcCallback } from '../../../src/l7/client/async-client.js'
 import type { RequestHead, ResponseHead } from '../../../src/l7/codec/codec.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
@@ -16,41 +15,7 @@ import type { HttpFilter, HttpFilterOverride } from '../../../src/model/http-fil
 import type { Metadata } from '../../../src/model/metadata.js'
 import type { RateLimit } from '../../../src/model/route.js'
 import type { PeerIdentity } from '../../../src/mtls/peer/peer-identity.js'
-
-export class ManualClock implements Clock {
-  time = 0
-  private timers: { at: number; fn: () => void; done: boolean }[] = []
-
-  now(): number {
-    return this.time
-  }
-
-  after(ms: number, fn: () => void) {
-    const timer = { at: this.time + ms, fn, done: false }
-    this.timers.push(timer)
-    return {
-      cancel() {
-        timer.done = true
-      },
-    }
-  }
-
-  advance(ms: number): void {
-    const end = this.time + ms
-    for (;;) {
-      const due = this.timers.filter(timer => !timer.done && timer.at <= end).sort((a, b) => a.at - b.at)[0]
-      if (due === undefined) break
-      due.done = true
-      this.time = Math.max(this.time, due.at)
-      due.fn()
-    }
-    this.time = end
-  }
-
-  get pending(): number {
-    return this.timers.filter(timer => !timer.done).length
-  }
-}
+import { ManualClock } from '../../support/manual-clock.js'
 
 /** Requests wait in `http` and `grpc` until the test answers them. */
 export class FakeEnvironment {

@@ -1,10 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { maskAddress } from '../../../src/l7/filters/rate-limit/rate-limit-descriptors.js'
-import { TokenBucket } from '../../../src/l7/filters/token-bucket.js'
 import type { LocalRateLimitConfig } from '../../../src/model/http-filter.js'
 import type { RateLimit, RateLimitAction } from '../../../src/model/route.js'
-import { ALWAYS, connectionInfo, FakeCall, FakeEnvironment, ManualClock, NEVER, requestHead, responseHead, runHead } from './fake-call.js'
+import { ALWAYS, connectionInfo, FakeCall, FakeEnvironment, NEVER, requestHead, responseHead, runHead } from './fake-call.js'
 
 function config(fields: Partial<LocalRateLimitConfig> = {}): LocalRateLimitConfig {
   return {
@@ -123,29 +121,6 @@ describe('local_ratelimit filter', () => {
     const call = new FakeCall(requestHead(), undefined, { overrides: { f: override } })
     runHead(world.factory(filter()), call)
     expect(call.reply?.status).toBe(503)
-  })
-})
-
-describe('TokenBucket', () => {
-  it('never gives more than what it held and what came in', () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 0, max: 20 }),
-        fc.integer({ min: 1, max: 5 }),
-        fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 100 }),
-        (maxTokens, tokensPerFill, waits) => {
-          const clock = new ManualClock()
-          const bucket = new TokenBucket({ maxTokens, tokensPerFill, fillIntervalMs: 100 }, clock)
-          let taken = 0
-          for (const wait of waits) {
-            clock.advance(wait)
-            if (bucket.take()) taken++
-            expect(taken).toBeLessThanOrEqual(maxTokens + Math.floor(clock.now() / 100) * tokensPerFill)
-          }
-        },
-      ),
-      { seed: 42 },
-    )
   })
 })
 

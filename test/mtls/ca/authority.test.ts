@@ -7,7 +7,8 @@ import { createCsr } from '../../../src/mtls/x509/csr.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { issueRoot, readCertificate } from '../../../src/mtls/x509/x509.js'
-import { handshake, hourMs, ManualClock, makeCa, seeded, testConfig, trusted } from './support.js'
+import { ManualClock } from '../../support/manual-clock.js'
+import { handshake, hourMs, makeCa, seeded, testConfig, trusted } from './support.js'
 
 describe('CertificateAuthority', () => {
   it('makes cluster id and trust domain once and keeps them over restarts', async () => {
@@ -67,8 +68,8 @@ describe('CertificateAuthority', () => {
     expect(intermediate!.checkIssued(root) && intermediate!.verify(root.publicKey)).toBe(true)
     expect(intermediate!.ca && root.ca && root.verify(root.publicKey)).toBe(true)
     expect(root.subjectAltName).toBe(`URI:spiffe://${ca.trustDomain}`)
-    expect(leaf.notBefore.getTime()).toBe(Math.floor((clock.now() - 60_000) / 1000) * 1000)
-    expect(leaf.notAfter.getTime()).toBe(Math.floor((clock.now() + 72 * hourMs) / 1000) * 1000)
+    expect(leaf.notBefore.getTime()).toBe(Math.floor((clock.wallNow() - 60_000) / 1000) * 1000)
+    expect(leaf.notAfter.getTime()).toBe(Math.floor((clock.wallNow() + 72 * hourMs) / 1000) * 1000)
     expect(Date.parse(own!.validTo)).toBe(leaf.notAfter.getTime())
     expect(leaf.serial.replaceAll(':', '').toUpperCase()).toBe(own!.serialNumber)
     expect(leaf.serial).toMatch(/^[4-7][0-9a-f](:[0-9a-f]{2}){19}$/)
@@ -126,14 +127,16 @@ describe('CertificateAuthority', () => {
   it('bounds a leaf by LeafCertTTL and by its intermediate', async () => {
     const { ca, clock, uri } = makeCa()
     await ca.init()
-    expect((await ca.issueLeaf({ uri: uri('web'), ttlMs: 5_000 })).notAfter.getTime()).toBe(Math.floor((clock.now() + 5_000) / 1000) * 1000)
+    expect((await ca.issueLeaf({ uri: uri('web'), ttlMs: 5_000 })).notAfter.getTime()).toBe(
+      Math.floor((clock.wallNow() + 5_000) / 1000) * 1000,
+    )
     for (const ttlMs of [0, -1, Number.NaN, 72 * hourMs + 1]) {
       await expect(ca.issueLeaf({ uri: uri('web'), ttlMs })).rejects.toMatchObject({ code: 'ttl' })
     }
-    await clock.advance(8760 * hourMs - 10_000)
+    await clock.settle(8760 * hourMs - 10_000)
     const late = await ca.issueLeaf({ uri: uri('web') })
-    expect(late.notAfter.getTime()).toBeLessThanOrEqual(clock.now() + 10_000)
-    await clock.advance(20_000)
+    expect(late.notAfter.getTime()).toBeLessThanOrEqual(clock.wallNow() + 10_000)
+    await clock.settle(20_000)
     await expect(ca.issueLeaf({ uri: uri('web') })).rejects.toMatchObject({ code: 'intermediate-expired' })
   })
 
@@ -141,10 +144,10 @@ describe('CertificateAuthority', () => {
     const { ca, clock, leaf } = makeCa()
     await ca.init()
     const before = await leaf('web')
-    await clock.advance(4000 * hourMs)
+    await clock.settle(4000 * hourMs)
     await ca.maintain()
     expect(certificatePems((await leaf('web')).chainPem)[1]).toBe(certificatePems(before.chainPem)[1])
-    await clock.advance(400 * hourMs)
+    await clock.settle(400 * hourMs)
     await ca.maintain()
     const after = await leaf('web')
     const [, oldIntermediate] = certificatePems(before.chainPem)
@@ -158,23 +161,23 @@ describe('CertificateAuthority', () => {
     const store = new MemoryCaStore()
     const clock = new ManualClock()
     await makeCa({ store, clock }).ca.init()
-    await clock.advance(9000 * hourMs)
+    await clock.settle(9000 * hourMs)
     const again = makeCa({ store, clock })
     await again.ca.init()
-    expect((await again.leaf('web')).notAfter.getTime()).toBeGreaterThan(clock.now())
+    expect((await again.leaf('web')).notAfter.getTime()).toBeGreaterThan(clock.wallNow())
   })
 
   it('says when the root has expired', async () => {
     const { ca, clock, uri } = makeCa()
     await ca.init()
-    await clock.advance(87_600 * hourMs + 1000)
+    await clock.settle(87_600 * hourMs + 1000)
     await expect(ca.issueLeaf({ uri: uri('web') })).rejects.toMatchObject({ code: 'root-expired' })
   })
 
   it('signs under a root and key that the operator gives', async () => {
     const clock = new ManualClock()
     const key = await generateKey({ type: 'ec', bits: 384 })
-    const times = { notBeforeMs: clock.now() - 1000, notAfterMs: clock.now() + 1000 * hourMs }
+    const times = { notBeforeMs: clock.wallNow() - 1000, notAfterMs: clock.wallNow() + 1000 * hourMs }
     const given = issueRoot({ key, name: 'Own Root', trustDomain: 'x', ...times })
     const provider = { kind: 'consul', privateKeyPem: privateKeyPem(key), rootCertPem: given.pem } as const
     const { ca, leaf } = makeCa({ clock, config: { ...testConfig, provider } })
@@ -203,7 +206,7 @@ describe('CertificateAuthority', () => {
     const id = ca.roots().ActiveRootID
     await ca.updateConfig({ ...testConfig, leafCertTtlMs: hourMs })
     expect(ca.roots().ActiveRootID).toBe(id)
-    expect((await ca.issueLeaf({ uri: uri('web') })).notAfter.getTime()).toBeLessThanOrEqual(clock.now() + hourMs)
+    expect((await ca.issueLeaf({ uri: uri('web') })).notAfter.getTime()).toBeLessThanOrEqual(clock.wallNow() + hourMs)
     const bad: CaConfig = { ...testConfig, leafCertTtlMs: 1, privateKey: { type: 'rsa', bits: 1024 } }
     await expect(ca.updateConfig(bad)).rejects.toThrow(/LeafCertTTL must be at least 1h.*PrivateKeyBits an rsa key has 2048 or 4096 bits/)
     expect(ca.config.leafCertTtlMs).toBe(hourMs)
@@ -263,15 +266,15 @@ describe('rate-limited signing', () => {
     )
     await new Promise(resolve => setImmediate(resolve))
     expect(signed).toBe(1)
-    await clock.advance(20)
+    await clock.settle(20)
     expect(signed).toBe(2)
-    for (let i = 0; i < 25; i++) await clock.advance(20)
+    for (let i = 0; i < 25; i++) await clock.settle(20)
     // One at once, then one each 20 ms for 500 ms.
     expect(signed).toBe(26)
     const refused = (await Promise.all(attempts)).filter(text => text !== '')
     expect(refused).toHaveLength(14)
     expect(refused[0]).toMatch(/^rate-limited: rate limited: .*CSRMaxPerSecond 50.*try again later$/)
-    await clock.advance(20)
+    await clock.settle(20)
     await ca.sign(csr, { uri: uri('web') })
   })
 
@@ -291,7 +294,7 @@ describe('rate-limited signing', () => {
     await ca.sign(csr, { uri: uri('web') })
     const patient = ca.sign(csr, { uri: uri('web'), maxWaitMs: 60_000 })
     await new Promise(resolve => setImmediate(resolve))
-    await clock.advance(1000)
+    await clock.settle(1000)
     expect((await patient).uri).toBe(uri('web'))
   })
 })

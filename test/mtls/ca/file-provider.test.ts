@@ -116,13 +116,13 @@ describe('external PKI by files', () => {
       [rootA.certificate.pem, true, undefined],
       [rootB.certificate.pem, false, undefined],
     ])
-    await clock.advance(1000 * hourMs)
+    await clock.settle(1000 * hourMs)
     await ca.prune()
     expect(ca.roots().Roots).toHaveLength(2)
     await writeFile(files.rootFile, rootA.certificate.pem)
     await ca.checkFiles()
     expect(ca.roots().Roots[1]!.RotatedOutAt).toBeDefined()
-    await clock.advance(145 * hourMs)
+    await clock.settle(145 * hourMs)
     await ca.prune()
     expect(ca.roots().Roots).toHaveLength(1)
     expect(events).toEqual(['roots', 'roots'])

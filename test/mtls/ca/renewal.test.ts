@@ -7,7 +7,8 @@ import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { issueIntermediate, issueRoot } from '../../../src/mtls/x509/x509.js'
-import { hourMs, ManualClock, makeCa, testConfig } from './support.js'
+import { ManualClock } from '../../support/manual-clock.js'
+import { hourMs, makeCa, testConfig } from './support.js'
 
 const yearMs = 8760 * hourMs
 
@@ -16,22 +17,22 @@ describe('maintenance, left to itself for years', () => {
     const { ca, clock, leaf, events, problems } = makeCa()
     await ca.init()
     const firstRoot = ca.roots().ActiveRootID
-    const startMs = clock.now()
+    const startMs = clock.wallNow()
     let rotatedAtMs: number | undefined
     let previous = { leaf: await leaf('web'), bundlePem: ca.trustBundlePem() }
-    while (clock.now() < startMs + 12 * yearMs) {
-      await clock.advance(30 * 24 * hourMs)
+    while (clock.wallNow() < startMs + 12 * yearMs) {
+      await clock.settle(30 * 24 * hourMs)
       await ca.maintain()
       const next = { leaf: await leaf('web'), bundlePem: ca.trustBundlePem() }
-      expect(next.leaf.notAfter.getTime() - clock.now()).toBe(
-        Math.floor(clock.now() / 1000) * 1000 + testConfig.leafCertTtlMs - clock.now(),
+      expect(next.leaf.notAfter.getTime() - clock.wallNow()).toBe(
+        Math.floor(clock.wallNow() / 1000) * 1000 + testConfig.leafCertTtlMs - clock.wallNow(),
       )
       if (ca.roots().ActiveRootID !== firstRoot && rotatedAtMs === undefined) {
-        rotatedAtMs = clock.now()
+        rotatedAtMs = clock.wallNow()
         // A peer that has not heard of the new root trusts the new leaf all the same: the chain ends in a cross-sign of the old root.
         const cross = new X509Certificate(certificatePems(next.leaf.chainPem)[2]!)
         expect(cross.verify(new X509Certificate(previous.bundlePem).publicKey)).toBe(true)
-        expect(Date.parse(cross.validTo)).toBeGreaterThan(clock.now() + 2 * testConfig.leafCertTtlMs - 1_000)
+        expect(Date.parse(cross.validTo)).toBeGreaterThan(clock.wallNow() + 2 * testConfig.leafCertTtlMs - 1_000)
       }
       previous = next
     }
@@ -50,8 +51,8 @@ describe('maintenance, left to itself for years', () => {
     await ca.init()
     for (let minutes = 0; minutes < 24 * 60; minutes += 10) {
       const issued = await leaf('web')
-      expect(issued.notAfter.getTime() - clock.now()).toBeGreaterThan(3_590_000)
-      await clock.advance(600_000)
+      expect(issued.notAfter.getTime() - clock.wallNow()).toBeGreaterThan(3_590_000)
+      await clock.settle(600_000)
       await ca.maintain()
     }
   })
@@ -60,10 +61,10 @@ describe('maintenance, left to itself for years', () => {
     const store = new MemoryCaStore()
     const clock = new ManualClock()
     await makeCa({ store, clock }).ca.init()
-    await clock.advance(10 * yearMs + hourMs)
+    await clock.settle(10 * yearMs + hourMs)
     const again = makeCa({ store, clock })
     await again.ca.init()
-    expect((await again.leaf('web')).notAfter.getTime()).toBeGreaterThan(clock.now())
+    expect((await again.leaf('web')).notAfter.getTime()).toBeGreaterThan(clock.wallNow())
     expect(again.problems).toEqual([expect.stringContaining('rotating to a new one')])
   })
 })
@@ -72,17 +73,23 @@ describe("what is the operator's to renew", () => {
   it('is a warning once a day: a root given in the configuration', async () => {
     const clock = new ManualClock()
     const key = await generateKey({ type: 'ec', bits: 256 })
-    const given = issueRoot({ key, name: 'Own', trustDomain: 'x', notBeforeMs: clock.now() - 1_000, notAfterMs: clock.now() + 2 * yearMs })
+    const given = issueRoot({
+      key,
+      name: 'Own',
+      trustDomain: 'x',
+      notBeforeMs: clock.wallNow() - 1_000,
+      notAfterMs: clock.wallNow() + 2 * yearMs,
+    })
     const provider = { kind: 'consul', privateKeyPem: privateKeyPem(key), rootCertPem: given.pem } as const
     const { ca, problems, events } = makeCa({ clock, config: { ...testConfig, provider } })
     await ca.init()
-    await clock.advance(0.9 * yearMs)
+    await clock.settle(0.9 * yearMs)
     await ca.maintain()
     expect(problems).toEqual([])
-    await clock.advance(0.6 * yearMs)
+    await clock.settle(0.6 * yearMs)
     for (let i = 0; i < 3; i++) await ca.maintain()
     // The intermediate is renewed as long as that gains time; then the root is named.
-    await clock.advance(25 * hourMs)
+    await clock.settle(25 * hourMs)
     for (let i = 0; i < 3; i++) await ca.maintain()
     expect(problems.length).toBeGreaterThan(0)
     expect(new Set(problems).size).toBe(problems.length)
@@ -94,7 +101,7 @@ describe("what is the operator's to renew", () => {
     const directory = await mkdtemp(join(tmpdir(), 'ca-renewal-'))
     const clock = new ManualClock()
     const key = await generateKey({ type: 'ec', bits: 256 })
-    const times = { notBeforeMs: clock.now() - 1_000, notAfterMs: clock.now() + 1_000 * hourMs }
+    const times = { notBeforeMs: clock.wallNow() - 1_000, notAfterMs: clock.wallNow() + 1_000 * hourMs }
     const root = { key, certificate: issueRoot({ key, name: 'Root', trustDomain: 'x', ...times }) }
     const own = await generateKey({ type: 'ec', bits: 256 })
     const intermediate = issueIntermediate(root, { publicKey: createPublicKey(own), name: 'Int', trustDomain: 'x', ...times })
@@ -111,16 +118,16 @@ describe("what is the operator's to renew", () => {
     const { ca, problems } = makeCa({ clock, config: { ...testConfig, provider: { kind: 'files', rootFile, intermediateFile, keyFile } } })
     try {
       await ca.init()
-      await clock.advance(400 * hourMs)
+      await clock.settle(400 * hourMs)
       await ca.maintain()
       expect(problems).toEqual([])
-      await clock.advance(101 * hourMs)
+      await clock.settle(101 * hourMs)
       await ca.maintain()
       await ca.maintain()
       expect(problems.splice(0)).toEqual([
         expect.stringMatching(/half the life of the intermediate is over, .*days left: 20\); renew it in .*int\.pem/),
       ])
-      await clock.advance(400 * hourMs)
+      await clock.settle(400 * hourMs)
       await ca.maintain()
       expect(problems).toEqual([
         expect.stringMatching(/nine tenths .*days left: 4\); replace it in .*root\.pem; more than half .*int\.pem/),

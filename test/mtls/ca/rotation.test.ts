@@ -4,7 +4,8 @@ import { MAX_TRUSTED_ROOTS } from '../../../src/mtls/ca/roots.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { crossSign, issueRoot, readCertificate } from '../../../src/mtls/x509/x509.js'
-import { FaultyStore, handshake, hourMs, ManualClock, makeCa, type Party, testConfig, trusted } from './support.js'
+import { ManualClock } from '../../support/manual-clock.js'
+import { FaultyStore, handshake, hourMs, makeCa, type Party, testConfig, trusted } from './support.js'
 
 /** The bundle as a peer that holds only one of the roots. */
 const only = (leaf: Party['leaf'], bundlePem: string): Party => ({ leaf, bundlePem })
@@ -106,11 +107,11 @@ describe('root rotation', () => {
     await ca.init()
     const oldLeaf = await leaf('web')
     await ca.rotateRoot()
-    await clock.advance(144 * hourMs)
+    await clock.settle(144 * hourMs)
     await ca.prune()
     expect(ca.roots().Roots).toHaveLength(2)
     expect(events).toEqual(['roots', 'leaf-reissue'])
-    await clock.advance(1)
+    await clock.settle(1)
     await ca.prune()
     expect(ca.roots().Roots).toHaveLength(1)
     expect(ca.roots().Roots[0]!.IntermediateCerts).toHaveLength(1)
@@ -128,10 +129,10 @@ describe('root rotation', () => {
     await ca.init()
     await ca.updateConfig({ ...testConfig, leafCertTtlMs: hourMs })
     await ca.rotateRoot()
-    await clock.advance(1999 * hourMs)
+    await clock.settle(1999 * hourMs)
     await ca.prune()
     expect(ca.roots().Roots).toHaveLength(2)
-    await clock.advance(2 * hourMs)
+    await clock.settle(2 * hourMs)
     await ca.prune()
     expect(ca.roots().Roots).toHaveLength(1)
   })
@@ -148,7 +149,7 @@ describe('root rotation', () => {
     const { ca, clock, leaf } = makeCa()
     await ca.init()
     await ca.rotateRoot()
-    await clock.advance(8 * 24 * hourMs)
+    await clock.settle(8 * 24 * hourMs)
     expect(certificatePems((await leaf('web')).chainPem)).toHaveLength(2)
   })
 
@@ -164,7 +165,7 @@ describe('root rotation', () => {
   it('refuses to rotate where the old root may not cross-sign, unless forced', async () => {
     const clock = new ManualClock()
     const key = await generateKey({ type: 'ec', bits: 256 })
-    const times = { notBeforeMs: clock.now() - 1000, notAfterMs: clock.now() + 1000 * hourMs }
+    const times = { notBeforeMs: clock.wallNow() - 1000, notAfterMs: clock.wallNow() + 1000 * hourMs }
     const plain = issueRoot({ key, name: 'Own Root', trustDomain: 'x', ...times })
     // Path length 1: room for an intermediate, none for a cross-signed root above it.
     const narrow = withPathLengthOne(plain.pem)
@@ -189,7 +190,7 @@ describe('root rotation', () => {
     await ca.init()
     for (let i = 1; i < MAX_TRUSTED_ROOTS; i++) await ca.rotateRoot()
     await expect(ca.rotateRoot()).rejects.toMatchObject({ code: 'too-many-roots' })
-    await clock.advance(200 * hourMs)
+    await clock.settle(200 * hourMs)
     await ca.prune()
     await ca.rotateRoot()
     expect(ca.roots().Roots).toHaveLength(2)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SignLimiter } from '../../../src/mtls/ca/sign-limiter.js'
-import { ManualClock } from './support.js'
+import { ManualClock } from '../../support/manual-clock.js'
 
 /** A piece of work that ends when told. */
 function task() {
@@ -33,7 +33,7 @@ describe('SignLimiter by concurrency', () => {
     tasks[1]!.end()
     await settle()
     expect(started).toEqual([0, 1, 2])
-    await clock.advance(500)
+    await clock.settle(500)
     await fourth
     tasks[0]!.end()
     tasks[2]!.end()

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import { CertificateAuthority, type CertificateAuthorityOptions, type IssuedLeaf } from '../../../src/mtls/ca/authority.js'
 import { type CaConfig, DEFAULT_CA_CONFIG } from '../../../src/mtls/ca/config.js'
-import type { Clock } from '../../../src/mtls/ca/sign-limiter.js'
 import { type CaState, type CaStore, MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { serviceSpiffeId } from '../../../src/mtls/spiffe.js'
+import { ManualClock } from '../../support/manual-clock.js'
 
 export const hourMs = 3_600_000
 /** No rate limit, so that tests with a hand-set clock never wait. */
@@ -20,36 +20,6 @@ export function seeded(seed: number): () => number {
     let t = Math.imul(a ^ (a >>> 15), 1 | a)
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
-
-export class ManualClock implements Clock {
-  private ms: number
-  private sleepers: { at: number; wake: () => void }[] = []
-
-  constructor(ms = Date.now()) {
-    this.ms = ms
-  }
-
-  now(): number {
-    return this.ms
-  }
-
-  monotonic(): number {
-    return this.ms
-  }
-
-  sleep(ms: number): Promise<void> {
-    return new Promise(wake => this.sleepers.push({ at: this.ms + ms, wake }))
-  }
-
-  /** Moves on and lets everybody who is woken finish. */
-  async advance(ms: number): Promise<void> {
-    this.ms += ms
-    const due = this.sleepers.filter(sleeper => sleeper.at <= this.ms)
-    this.sleepers = this.sleepers.filter(sleeper => sleeper.at > this.ms)
-    for (const sleeper of due) sleeper.wake()
-    await new Promise(resolve => setImmediate(resolve))
   }
 }
 

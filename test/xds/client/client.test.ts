@@ -7,7 +7,6 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AdsClient, type AdsClientOptions, type AdsClientStatus, type XdsUpdate, type XdsVerdict } from '../../../src/xds/client/client.js'
-import type { Clock } from '../../../src/xds/client/clock.js'
 import { MAX_NACK_MESSAGE } from '../../../src/xds/client/decode-response.js'
 import { NodeSchema } from '../../../src/xds/gen/envoy/config/core/v3/base_pb.js'
 import { ResourceSchema } from '../../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
@@ -22,36 +21,13 @@ import {
   VIRTUAL_HOST_TYPE,
   WRAPPED_RESOURCE_TYPE,
 } from '../../../src/xds/type-urls.js'
+import { ManualClock } from '../../support/manual-clock.js'
 import { bind, cluster, DELTA_SECRETS, deltaServer, endpoints, Inbox, listener, RawServer, route, sotwServer, wire } from '../xds-peers.js'
 
 const cleanups: (() => void)[] = []
 afterEach(() => {
   for (const cleanup of cleanups.splice(0).reverse()) cleanup()
 })
-
-class ManualClock implements Clock {
-  private time = 1_000_000
-  private tasks: { at: number; fn: () => void }[] = []
-
-  now(): number {
-    return this.time
-  }
-
-  after(ms: number, fn: () => void): () => void {
-    const task = { at: this.time + ms, fn }
-    this.tasks.push(task)
-    return () => {
-      this.tasks = this.tasks.filter(one => one !== task)
-    }
-  }
-
-  advance(ms: number): void {
-    this.time += ms
-    const due = this.tasks.filter(task => task.at <= this.time)
-    this.tasks = this.tasks.filter(task => task.at > this.time)
-    for (const task of due) task.fn()
-  }
-}
 
 const node = create(NodeSchema, { id: 'web-1', userAgentName: 'outrigger' })
 

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Clock, fullJitterMs, TokenBucket } from '../../../src/xds/client/clock.js'
 import { innerName, rejectionMessage } from '../../../src/xds/client/decode-response.js'
 import { makeResource, makeSnapshot, type Resource, resourcesOf, type Snapshot, snapshotsEqual } from '../../../src/xds/server/snapshot.js'
 import {
@@ -67,29 +66,7 @@ describe('type order and methods', () => {
   })
 })
 
-describe('waits', () => {
-  it('jitter is full and bounded', () => {
-    expect(fullJitterMs(0, 500, 30_000, () => 0.5)).toBe(250)
-    expect(fullJitterMs(3, 500, 30_000, () => 1)).toBe(4000)
-    expect(fullJitterMs(1_000, 500, 30_000, () => 1)).toBe(30_000)
-    expect(fullJitterMs(5, 500, 30_000, () => 0)).toBe(0)
-  })
-
-  it('tokens run out and come back at the fill rate', () => {
-    let now = 0
-    const clock: Clock = { now: () => now, after: () => () => {} }
-    const bucket = new TokenBucket(2, 10, clock)
-    expect([bucket.take(), bucket.take(), bucket.take()]).toEqual([0, 0, 100])
-    now = 50
-    expect(bucket.take()).toBe(50)
-    now = 100
-    expect(bucket.take()).toBe(0)
-    bucket.giveBack()
-    expect(bucket.take()).toBe(0)
-    now = 100_000
-    expect([bucket.take(), bucket.take(), bucket.take()]).toEqual([0, 0, 100])
-  })
-
+describe('refusals', () => {
   it('a message of refusals has one line a field', () => {
     const errors = [
       { path: 'a', reason: 'x' },

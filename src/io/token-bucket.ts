@@ -1,8 +1,8 @@
 // A token bucket without a timer: tokens flow in evenly, `tokensPerFill` in each interval (Envoy's AtomicTokenBucketImpl), and are added
-// up when someone asks. Used by local_ratelimit and
-// the fault filter's response rate limit.
+// up when someone asks. Used by local_ratelimit, the fault filter's response rate limit and the ADS client's limit of requests.
+// Invariant: never more than `maxTokens`.
 
-import type { Clock } from '../../io/clock.js'
+import type { Clock } from './clock.js'
 
 export interface TokenBucketConfig {
   readonly maxTokens: number
@@ -39,6 +39,11 @@ export class TokenBucket {
     const taken = Math.min(Math.floor(this.tokens), wanted)
     this.tokens -= taken
     return taken
+  }
+
+  /** Gives back a token that was taken and not needed. */
+  giveBack(): void {
+    this.tokens = Math.min(this.config.maxTokens, this.tokens + 1)
   }
 
   get remaining(): number {

@@ -4,7 +4,7 @@
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
 import { validateWrite } from './discovery-chain/validate-write.js'
-import type { Store } from './store/store.js'
+import type { Commit, Store } from './store/store.js'
 
 export const MAX_CONFIG_ENTRIES = 20_000
 
@@ -21,18 +21,29 @@ export interface EntryChangeEvent {
   readonly after: ConfigEntry | undefined
 }
 
+/** Names the clusters of the chains that a write is checked against. */
+export interface EntryScope {
+  readonly datacenter: string
+  readonly trustDomain: string
+}
+
 export class ConfigEntryTable implements ConfigEntryIndex {
   private readonly store: Store
-  private readonly scope: { readonly datacenter: string; readonly trustDomain: string }
+  private readonly scope: EntryScope
   private readonly kinds = new Map<ConfigEntryKind, Map<string, ConfigEntry>>()
   private readonly listeners: ((event: EntryChangeEvent) => void)[] = []
   private entryCount = 0
 
-  /** `scope` names the clusters of the chains that a write is checked against. */
-  constructor(store: Store, scope: { readonly datacenter: string; readonly trustDomain: string }) {
+  private constructor(store: Store, scope: EntryScope) {
     this.store = store
     this.scope = scope
-    for (const record of store.list('config-entry')) this.set({ ...(record.value as ConfigEntry), ...indexes(record) })
+    store.subscribe(['config-entry'], commit => this.follow(commit))
+  }
+
+  static async open(store: Store, scope: EntryScope): Promise<ConfigEntryTable> {
+    const table = new ConfigEntryTable(store, scope)
+    for (const record of await store.list('config-entry')) table.set({ ...(record.value as ConfigEntry), ...indexes(record) })
+    return table
   }
 
   get size(): number {
@@ -56,37 +67,48 @@ export class ConfigEntryTable implements ConfigEntryIndex {
   }
 
   /** `raw` is an entry in any spelling. With `cas`: written only if the entry's ModifyIndex is that (0: only if there is none). */
-  put(raw: unknown, cas?: number): WriteResult {
+  async put(raw: unknown, cas?: number): Promise<WriteResult> {
     const parsed = parseConfigEntry(raw)
     if ('errors' in parsed) return { ok: false, errors: parsed.errors }
     const { CreateIndex: _create, ModifyIndex: _modify, ...content } = parsed.entry
     const entry = content as ConfigEntry
-    const before = this.get(entry.Kind, entry.Name)
-    if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
-    if (before !== undefined && sameEntry(before, entry)) return { ok: true, changed: false }
-    if (before === undefined && this.entryCount >= MAX_CONFIG_ENTRIES)
-      return { ok: false, errors: [{ path: '', reason: `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit` }] }
-    const errors = validateWrite({ entries: this, change: { op: 'put', entry }, ...this.scope })
-    if (errors.length > 0) return { ok: false, errors }
-    this.store.put('config-entry', key(entry.Kind, entry.Name), entry)
-    const index = this.store.index
-    const after = { ...entry, CreateIndex: before?.CreateIndex ?? index, ModifyIndex: index }
-    this.set(after)
-    this.emit({ kind: entry.Kind, name: entry.Name, before, after })
-    return { ok: true, changed: true }
+    return this.store.exclusive(async () => {
+      const before = this.get(entry.Kind, entry.Name)
+      if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
+      if (before !== undefined && sameEntry(before, entry)) return { ok: true, changed: false }
+      if (before === undefined && this.entryCount >= MAX_CONFIG_ENTRIES)
+        return { ok: false, errors: [{ path: '', reason: `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit` }] }
+      const errors = validateWrite({ entries: this, change: { op: 'put', entry }, ...this.scope })
+      if (errors.length > 0) return { ok: false, errors }
+      await this.store.put('config-entry', key(entry.Kind, entry.Name), entry)
+      return { ok: true, changed: true }
+    })
   }
 
-  delete(kind: ConfigEntryKind, name: string, cas?: number): WriteResult {
-    const before = this.get(kind, name)
-    if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
-    if (before === undefined) return { ok: true, changed: false }
-    const errors = validateWrite({ entries: this, change: { op: 'delete', kind, name }, ...this.scope })
-    if (errors.length > 0) return { ok: false, errors }
-    this.store.delete('config-entry', key(kind, name))
-    this.kinds.get(kind)?.delete(name)
-    this.entryCount--
-    this.emit({ kind, name, before, after: undefined })
-    return { ok: true, changed: true }
+  delete(kind: ConfigEntryKind, name: string, cas?: number): Promise<WriteResult> {
+    return this.store.exclusive(async () => {
+      const before = this.get(kind, name)
+      if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
+      if (before === undefined) return { ok: true, changed: false }
+      const errors = validateWrite({ entries: this, change: { op: 'delete', kind, name }, ...this.scope })
+      if (errors.length > 0) return { ok: false, errors }
+      await this.store.delete('config-entry', key(kind, name))
+      return { ok: true, changed: true }
+    })
+  }
+
+  /** The only way in which memory changes after the start: what the store has committed. */
+  private follow({ changes }: Commit): void {
+    for (const { key, record } of changes) {
+      const slash = key.indexOf('/')
+      const kind = key.slice(0, slash) as ConfigEntryKind
+      const name = key.slice(slash + 1)
+      const before = this.get(kind, name)
+      const after = record === undefined ? undefined : { ...(record.value as ConfigEntry), ...indexes(record) }
+      if (after !== undefined) this.set(after)
+      else if (this.kinds.get(kind)?.delete(name) === true) this.entryCount--
+      for (const listener of this.listeners) listener({ kind, name, before, after })
+    }
   }
 
   private set(entry: ConfigEntry): void {
@@ -94,10 +116,6 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     if (named === undefined) this.kinds.set(entry.Kind, (named = new Map()))
     if (!named.has(entry.Name)) this.entryCount++
     named.set(entry.Name, entry)
-  }
-
-  private emit(event: EntryChangeEvent): void {
-    for (const listener of this.listeners) listener(event)
   }
 }
 

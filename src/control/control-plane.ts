@@ -39,7 +39,9 @@ import { healthEntry } from './http-api/shapes.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
-import { Store } from './store/store.js'
+import { MemoryStore } from './store/memory-store.js'
+import { SqliteStore } from './store/sqlite-store.js'
+import type { Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
 
 /** The part of a pino logger that is used. */
@@ -137,16 +139,16 @@ export class ControlPlane {
     const grpc = parseAddress(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
     refuseOpenAddresses(http, grpc, options)
     const seal = options.encryptionKey === undefined ? undefined : new StateSeal(options.encryptionKey)
-    const store = Store.open(options.dataDir)
+    const store: Store = options.dataDir === undefined ? new MemoryStore() : SqliteStore.open(options.dataDir)
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
     const node: NodeInfo = {
-      id: nodeId(store),
+      id: await nodeId(store),
       name: options.nodeName ?? hostname(),
       address: options.nodeAddress ?? '127.0.0.1',
       datacenter,
     }
-    const catalog = new Catalog(store, {
+    const catalog = await Catalog.open(store, {
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
       sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
     })
@@ -160,7 +162,7 @@ export class ControlPlane {
     await ca.init()
     ca.start()
     this.cleanups.push(() => ca.close())
-    const entries = new ConfigEntryTable(store, { datacenter, trustDomain: ca.trustDomain })
+    const entries = await ConfigEntryTable.open(store, { datacenter, trustDomain: ca.trustDomain })
     const indexes = new TopicIndexes()
     const leaves = new LeafCertificates({
       ca,
@@ -174,7 +176,7 @@ export class ControlPlane {
       },
       onProblem: (service, reason) => this.log.warn({ service }, `leaf certificate: ${reason}`),
     })
-    leaves.start()
+    await leaves.start()
     this.cleanups.push(() => leaves.stop())
     const metrics: ControlMetrics = new ControlMetrics({
       instances: () => catalog.size,
@@ -219,10 +221,11 @@ export class ControlPlane {
     })
     const healthChecks = new HealthChecks(catalog, {
       onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
+      onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
     followChanges({ catalog, entries, ca, indexes, publisher, store })
 
-    this.loadMeshFile({ store, catalog, entries, publisher, metrics })
+    await this.loadMeshFile({ store, catalog, entries, publisher, metrics })
     publisher.start()
     this.cleanups.push(() => publisher.stop())
     healthChecks.start()
@@ -273,13 +276,13 @@ export class ControlPlane {
     for (const cleanup of this.cleanups.splice(0).reverse()) await cleanup()
   }
 
-  private loadMeshFile(parts: {
+  private async loadMeshFile(parts: {
     readonly store: Store
     readonly catalog: Catalog
     readonly entries: ConfigEntryTable
     readonly publisher: SnapshotPublisher
     readonly metrics: ControlMetrics
-  }): void {
+  }): Promise<void> {
     const path = this.options.meshFile
     if (path === undefined) return
     const { publisher, metrics } = parts
@@ -292,7 +295,7 @@ export class ControlPlane {
       metrics.meshFileErrors.inc(report.errors.length)
       this.reportReload(path, report)
     })
-    const report = file.load()
+    const report = await file.load()
     if (report.errors.length > 0) throw new Error(`${path}: ${joinErrors(report.errors)}`)
     this.reportReload(path, report)
     file.watch()
@@ -368,11 +371,11 @@ function followChanges(parts: {
   })
 }
 
-function nodeId(store: Store): string {
-  const record = store.get('meta', 'node-id')
+async function nodeId(store: Store): Promise<string> {
+  const record = await store.get('meta', 'node-id')
   if (record !== undefined) return record.value as string
   const id = randomUUID()
-  store.put('meta', 'node-id', id)
+  await store.put('meta', 'node-id', id)
   return id
 }
 

@@ -12,7 +12,7 @@ import { parseServiceDefinition } from './catalog/service-definition.js'
 import { isObject } from './config-entries/field-reader.js'
 import type { ConfigEntryKind, ConfigError, IntentionAction } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
-import type { Store } from './store/store.js'
+import { put, remove, type Store } from './store/store.js'
 
 export const MAX_MESH_FILE_BYTES = 16 * 1024 * 1024
 /** Editors write in several steps; the file is read once it has been quiet for this long. */
@@ -39,16 +39,16 @@ interface FileItem {
   readonly key: string
   readonly hash: string
   readonly path: string
-  apply(): readonly ConfigError[]
+  apply(): Promise<readonly ConfigError[]>
 }
 
 /** Reads and applies the file's text once. Errors of its form (not YAML, unknown key) apply nothing. */
-export function applyMeshFile(text: string, targets: MeshFileTargets): ApplyReport {
+export async function applyMeshFile(text: string, targets: MeshFileTargets): Promise<ApplyReport> {
   const errors: ConfigError[] = []
   const items = readItems(text, targets, errors)
   if (items === undefined || errors.length > 0) return { applied: 0, unchanged: 0, removed: 0, errors }
   const { store } = targets
-  const known = new Map(store.list('mesh-file').map(record => [record.key, record.value as string]))
+  const known = new Map((await store.list('mesh-file')).map(record => [record.key, record.value as string]))
   const wanted = new Set(items.map(item => item.key))
   const stale = [...known.keys()].filter(key => !wanted.has(key))
   const changed = items.filter(item => known.get(item.key) !== item.hash)
@@ -61,7 +61,7 @@ export function applyMeshFile(text: string, targets: MeshFileTargets): ApplyRepo
     failures = []
     const next: FileItem[] = []
     for (const item of pending) {
-      const problems = item.apply()
+      const problems = await item.apply()
       if (problems.length === 0) {
         done.push(item)
         progress = true
@@ -73,12 +73,7 @@ export function applyMeshFile(text: string, targets: MeshFileTargets): ApplyRepo
     pending = next
   }
   if (done.length > 0)
-    store.transaction(() => {
-      for (const item of done) {
-        if (item.hash === '') store.delete('mesh-file', item.key)
-        else store.put('mesh-file', item.key, item.hash)
-      }
-    })
+    await store.transaction(done.map(item => (item.hash === '' ? remove('mesh-file', item.key) : put('mesh-file', item.key, item.hash))))
   const removed = done.filter(item => item.hash === '').length
   return { applied: done.length - removed, unchanged: items.length - changed.length, removed, errors: failures }
 }
@@ -147,8 +142,8 @@ function serviceItem(raw: unknown, path: string, { catalog }: MeshFileTargets, e
     key: `service/${parsed.value.instance.ID}`,
     hash: hashOf(raw),
     path,
-    apply: () => {
-      const result = catalog.register(parsed.value, true)
+    apply: async () => {
+      const result = await catalog.register(parsed.value, true)
       return result.ok ? [] : result.errors
     },
   }
@@ -164,8 +159,8 @@ function entryItem(raw: unknown, path: string, { entries }: MeshFileTargets, err
     key: `entry/${String(field('kind'))}/${String(field('name') ?? '')}`,
     hash: hashOf(raw),
     path,
-    apply: () => {
-      const result = entries.put(raw)
+    apply: async () => {
+      const result = await entries.put(raw)
       if (result.ok) return []
       return 'errors' in result ? result.errors : [{ path: '', reason: 'was changed meanwhile' }]
     },
@@ -178,12 +173,12 @@ function removal(key: string, { catalog, entries }: MeshFileTargets): FileItem {
     key,
     hash: '',
     path: key,
-    apply: () => {
+    apply: async () => {
       if (type === 'service') {
-        catalog.deregister(key.slice('service/'.length))
+        await catalog.deregister(key.slice('service/'.length))
         return []
       }
-      const result = entries.delete(kind as ConfigEntryKind, name.join('/'))
+      const result = await entries.delete(kind as ConfigEntryKind, name.join('/'))
       return result.ok || !('errors' in result) ? [] : result.errors
     },
   }
@@ -216,7 +211,7 @@ export class MeshFile {
   }
 
   /** Throws one line when the file can't be read. */
-  load(): ApplyReport {
+  async load(): Promise<ApplyReport> {
     const text = this.read()
     if (text.length > MAX_MESH_FILE_BYTES) throw new Error(`${this.path}: larger than ${MAX_MESH_FILE_BYTES} bytes`)
     this.text = text.toString('utf8')
@@ -264,6 +259,10 @@ export class MeshFile {
     }
     if (text === this.text) return
     this.text = text
-    this.onReload(applyMeshFile(text, this.targets))
+    applyMeshFile(text, this.targets).then(this.onReload, (error: Error) => {
+      // Not written, so it is still to be applied.
+      this.text = undefined
+      this.onReload({ applied: 0, unchanged: 0, removed: 0, errors: [{ path: '', reason: error.message }] })
+    })
   }
 }

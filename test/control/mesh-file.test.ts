@@ -6,26 +6,27 @@ import { Catalog } from '../../src/control/catalog/catalog.js'
 import type { IntentionAction } from '../../src/control/config-entries/types.js'
 import { ConfigEntryTable } from '../../src/control/config-entry-table.js'
 import { type ApplyReport, applyMeshFile, MeshFile, type MeshFileTargets } from '../../src/control/mesh-file.js'
-import { Store } from '../../src/control/store/store.js'
+import { SqliteStore } from '../../src/control/store/sqlite-store.js'
+import type { Store } from '../../src/control/store/store.js'
 
 let dir: string
 let targets: MeshFileTargets
 let policy: IntentionAction | undefined
-beforeEach(() => {
+beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'outrigger-mesh-'))
-  targets = open(Store.open(dir))
+  targets = await open(SqliteStore.open(dir))
 })
-afterEach(() => {
-  targets.store.close()
+afterEach(async () => {
+  await targets.store.close()
   rmSync(dir, { recursive: true, force: true })
 })
 
-function open(store: Store): MeshFileTargets {
+async function open(store: Store): Promise<MeshFileTargets> {
   policy = undefined
   return {
     store,
-    catalog: new Catalog(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 }),
-    entries: new ConfigEntryTable(store, { datacenter: 'dc1', trustDomain: 'td.consul' }),
+    catalog: await Catalog.open(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 }),
+    entries: await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: 'td.consul' }),
     setDefaultPolicy: value => {
       policy = value
     },
@@ -47,20 +48,20 @@ services:
 `
 
 describe('applyMeshFile', () => {
-  it('applies entries in whatever order they stand, in either spelling', () => {
-    expect(applyMeshFile(BASE, targets)).toEqual({ applied: 4, unchanged: 0, removed: 0, errors: [] })
+  it('applies entries in whatever order they stand, in either spelling', async () => {
+    expect(await applyMeshFile(BASE, targets)).toEqual({ applied: 4, unchanged: 0, removed: 0, errors: [] })
     expect(targets.entries.get('service-splitter', 'api')!.Splits[0]!.Weight).toBe(90)
     expect(targets.catalog.instance('api-sidecar-proxy')!.Port).toBe(21_000)
     expect(policy).toBe('allow')
   })
 
-  it('denies when the policy is absent', () => {
-    expect(applyMeshFile('services: []', targets).errors).toEqual([])
+  it('denies when the policy is absent', async () => {
+    expect((await applyMeshFile('services: []', targets)).errors).toEqual([])
     expect(policy).toBe('deny')
   })
 
-  it('lets the store win over entries whose text did not change, also after a restart', () => {
-    applyMeshFile(BASE, targets)
+  it('lets the store win over entries whose text did not change, also after a restart', async () => {
+    await applyMeshFile(BASE, targets)
     const moved = {
       Kind: 'service-splitter',
       Name: 'api',
@@ -69,35 +70,35 @@ describe('applyMeshFile', () => {
         { Weight: 50, ServiceSubset: 'v2' },
       ],
     }
-    expect(targets.entries.put(moved)).toMatchObject({ ok: true })
-    targets.store.close()
-    targets = open(Store.open(dir))
+    expect(await targets.entries.put(moved)).toMatchObject({ ok: true })
+    await targets.store.close()
+    targets = await open(SqliteStore.open(dir))
     const reformatted = BASE.replace('kind: service-splitter ', '# a comment\n    kind: service-splitter ')
-    expect(applyMeshFile(reformatted, targets)).toEqual({ applied: 0, unchanged: 4, removed: 0, errors: [] })
+    expect(await applyMeshFile(reformatted, targets)).toEqual({ applied: 0, unchanged: 4, removed: 0, errors: [] })
     expect(targets.entries.get('service-splitter', 'api')!.Splits[0]!.Weight).toBe(50)
-    expect(applyMeshFile(BASE.replace('weight: 90', 'weight: 80').replace('weight: 10', 'weight: 20'), targets)).toMatchObject({
+    expect(await applyMeshFile(BASE.replace('weight: 90', 'weight: 80').replace('weight: 10', 'weight: 20'), targets)).toMatchObject({
       applied: 1,
       unchanged: 3,
     })
     expect(targets.entries.get('service-splitter', 'api')!.Splits[0]!.Weight).toBe(80)
   })
 
-  it('removes what has left the file, and only what the file had brought', () => {
-    applyMeshFile(BASE, targets)
-    targets.entries.put({ Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] })
-    expect(applyMeshFile('{}', targets)).toEqual({ applied: 0, unchanged: 0, removed: 4, errors: [] })
+  it('removes what has left the file, and only what the file had brought', async () => {
+    await applyMeshFile(BASE, targets)
+    await targets.entries.put({ Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] })
+    expect(await applyMeshFile('{}', targets)).toEqual({ applied: 0, unchanged: 0, removed: 4, errors: [] })
     expect([...targets.catalog.instances()]).toEqual([])
     expect(targets.entries.all().map(({ Kind }) => Kind)).toEqual(['service-intentions'])
   })
 
-  it('applies the good entries and names the bad ones', () => {
+  it('applies the good entries and names the bad ones', async () => {
     const text = `
 config_entries:
   - { Kind: service-defaults, Name: api, Protocol: http }
   - { Kind: service-splitter, Name: api, Splits: [{ Weight: 60 }] }
   - { Kind: service-defaults, Name: web, Protokol: http }
 `
-    const report = applyMeshFile(text, targets)
+    const report = await applyMeshFile(text, targets)
     expect(report.applied).toBe(1)
     const paths = report.errors.map(({ path }) => path)
     expect(paths).toContain('config_entries[2].Protokol')
@@ -119,11 +120,11 @@ config_entries:
       '',
       /alias/i,
     ],
-  ])('refuses the whole of %j and changes nothing', (text, path, reason) => {
-    applyMeshFile(BASE, targets)
+  ])('refuses the whole of %j and changes nothing', async (text, path, reason) => {
+    await applyMeshFile(BASE, targets)
     const { index } = targets.store
     policy = undefined
-    const report = applyMeshFile(text, targets)
+    const report = await applyMeshFile(text, targets)
     expect(report.errors[0]!.path).toBe(path)
     expect(report.errors[0]!.reason).toMatch(reason)
     expect([targets.store.index, policy]).toEqual([index, undefined])
@@ -144,7 +145,7 @@ describe('MeshFile', () => {
       reports.push(report)
       wake()
     })
-    expect(file.load().applied).toBe(4)
+    expect((await file.load()).applied).toBe(4)
     file.watch()
     try {
       writeFileSync(path, BASE.replace('port: 9002', 'port: 9003'))

@@ -1,9 +1,9 @@
 // The catalog: service instances, their sidecars and their checks, in memory and in the store. One node's worth: every instance
 // registered here is on the agent's node, as with Consul's agent API; addresses tell where it listens.
 // Written by the HTTP API, the mesh file and the health checks; read by the snapshot builder, which listens to `onChange`.
-// Invariant: memory changes only after the store's transaction has committed, and listeners are told after that.
+// Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
 import type { ConfigError } from '../config-entries/types.js'
-import type { Store } from '../store/store.js'
+import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
 import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
 import type { CheckDefinition, HealthStatus, Registration, ServiceInstance } from './service-definition.js'
 import { MAX_CHECKS_PER_SERVICE } from './service-definition.js'
@@ -26,6 +26,9 @@ export interface CatalogCheck {
   readonly ModifyIndex: number
 }
 
+/** A check as the store has it; its indexes are the record's. */
+type StoredCheck = Omit<CatalogCheck, 'CreateIndex' | 'ModifyIndex'>
+
 export interface CatalogChange {
   /** Names of the services whose instances or health changed, as dialled (a sidecar counts for the service it stands before). */
   readonly services: ReadonlySet<string>
@@ -42,6 +45,10 @@ export type RegisterResult =
   | { readonly ok: true; readonly changed: boolean }
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
+type PlannedWrites =
+  | { readonly ok: true; readonly writes: readonly StoreWrite[] }
+  | { readonly ok: false; readonly errors: readonly ConfigError[] }
+
 export class Catalog {
   private readonly store: Store
   private readonly options: CatalogOptions
@@ -53,17 +60,19 @@ export class Catalog {
   private readonly checksByService = new Map<string, Set<string>>()
   private readonly listeners: ((change: CatalogChange) => void)[] = []
 
-  constructor(store: Store, options: CatalogOptions) {
+  private constructor(store: Store, options: CatalogOptions) {
     this.store = store
     this.options = options
-    for (const record of store.list('service')) {
-      const instance = record.value as ServiceInstance
-      this.add({ ...instance, CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex })
-    }
-    for (const record of store.list('check')) {
-      const check = record.value as Omit<CatalogCheck, 'CreateIndex' | 'ModifyIndex'>
-      this.addCheck({ ...check, CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex })
-    }
+    store.subscribe(['service', 'check'], commit => this.follow(commit))
+  }
+
+  static async open(store: Store, options: CatalogOptions): Promise<Catalog> {
+    const catalog = new Catalog(store, options)
+    for (const { value, createIndex, modifyIndex } of await store.list('service'))
+      catalog.add({ ...(value as ServiceInstance), CreateIndex: createIndex, ModifyIndex: modifyIndex })
+    for (const { value, createIndex, modifyIndex } of await store.list('check'))
+      catalog.addCheck({ ...(value as StoredCheck), CreateIndex: createIndex, ModifyIndex: modifyIndex })
+    return catalog
   }
 
   onChange(listener: (change: CatalogChange) => void): void {
@@ -127,7 +136,17 @@ export class Catalog {
    * one that the registration no longer names goes only with `replaceExistingChecks`, as in Consul.
    * Refused (nothing changes) when no sidecar port is left, ids or ports collide, or the catalog is full.
    */
-  register(registration: Registration, replaceExistingChecks = false): RegisterResult {
+  register(registration: Registration, replaceExistingChecks = false): Promise<RegisterResult> {
+    return this.store.exclusive(async () => {
+      const plan = this.planRegistration(registration, replaceExistingChecks)
+      if (!plan.ok) return plan
+      if (plan.writes.length === 0) return { ok: true, changed: false }
+      await this.store.transaction(plan.writes)
+      return { ok: true, changed: true }
+    })
+  }
+
+  private planRegistration(registration: Registration, replaceExistingChecks: boolean): PlannedWrites {
     const errors: ConfigError[] = []
     const sidecar = registration.sidecar === undefined ? undefined : this.withPort(registration.sidecar, errors)
     const wanted = sidecar === undefined ? [registration.instance] : [registration.instance, sidecar]
@@ -151,110 +170,82 @@ export class Catalog {
     const staleChecks = [...(replaceExistingChecks ? wanted : []), ...dropped].flatMap(instance =>
       this.ownChecks(instance.ID).filter(({ definition }) => !keep.has(definition.CheckID) && definition.Type !== 'maintenance'),
     )
-    if (instances.length + checks.length + dropped.length + staleChecks.length === 0) return { ok: true, changed: false }
-
-    const change = new ChangeSet()
-    for (const instance of [...wanted, ...dropped]) change.add(this.instancesByKey.get(instance.ID)).add(instance)
-    this.store.transaction(index => {
-      for (const instance of dropped) this.store.delete('service', instance.ID)
-      for (const check of staleChecks) this.store.delete('check', check.definition.CheckID)
-      for (const instance of instances) this.store.put('service', instance.ID, instance)
-      for (const check of checks) this.store.put('check', check.CheckID, this.freshCheck(check, index))
-    })
-    const index = this.store.index
-    for (const instance of dropped) this.remove(instance.ID)
-    for (const check of staleChecks) this.removeCheck(check.definition.CheckID)
-    for (const instance of instances) {
-      const before = this.instancesByKey.get(instance.ID)
-      this.remove(instance.ID)
-      this.add({ ...instance, CreateIndex: before?.CreateIndex ?? index, ModifyIndex: index })
+    return {
+      ok: true,
+      writes: [
+        ...dropped.map(instance => remove('service', instance.ID)),
+        ...staleChecks.map(check => remove('check', check.definition.CheckID)),
+        ...instances.map(instance => put('service', instance.ID, instance)),
+        ...checks.map(check => put('check', check.CheckID, this.freshCheck(check))),
+      ],
     }
-    for (const check of checks) this.addCheck(this.freshCheck(check, index))
-    this.emit(change)
-    return { ok: true, changed: true }
   }
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */
-  deregister(id: string): boolean {
-    const instance = this.instancesByKey.get(id)
-    if (instance === undefined) return false
-    const gone = [instance, ...this.sidecarsOf(id)]
-    const checks = gone.flatMap(one => this.ownChecks(one.ID))
-    const change = new ChangeSet()
-    for (const one of gone) change.add(one)
-    this.store.transaction(() => {
-      for (const one of gone) this.store.delete('service', one.ID)
-      for (const check of checks) this.store.delete('check', check.definition.CheckID)
+  deregister(id: string): Promise<boolean> {
+    return this.store.exclusive(async () => {
+      const instance = this.instancesByKey.get(id)
+      if (instance === undefined) return false
+      const gone = [instance, ...this.sidecarsOf(id)]
+      const checks = gone.flatMap(one => this.ownChecks(one.ID))
+      await this.store.transaction([
+        ...gone.map(one => remove('service', one.ID)),
+        ...checks.map(check => remove('check', check.definition.CheckID)),
+      ])
+      return true
     })
-    for (const one of gone) this.remove(one.ID)
-    for (const check of checks) this.removeCheck(check.definition.CheckID)
-    this.emit(change)
-    return true
   }
 
   /** Adds one check to a registered instance. */
-  registerCheck(check: CheckDefinition): RegisterResult {
-    const instance = this.instancesByKey.get(check.ServiceID)
-    if (instance === undefined)
-      return { ok: false, errors: [{ path: 'ServiceID', reason: `ServiceID "${check.ServiceID}" does not exist` }] }
-    const before = this.checksByKey.get(check.CheckID)
-    if (before !== undefined && before.definition.ServiceID !== check.ServiceID)
-      return { ok: false, errors: [{ path: 'CheckID', reason: `"${check.CheckID}" belongs to service ${before.definition.ServiceID}` }] }
-    if (before === undefined && this.ownChecks(instance.ID).length >= MAX_CHECKS_PER_SERVICE)
-      return { ok: false, errors: [{ path: '', reason: `at most ${MAX_CHECKS_PER_SERVICE} checks a service` }] }
-    if (sameContent(before?.definition, check)) return { ok: true, changed: false }
-    this.store.transaction(index => this.store.put('check', check.CheckID, this.freshCheck(check, index)))
-    this.addCheck(this.freshCheck(check, this.store.index))
-    this.emitHealth(instance)
-    return { ok: true, changed: true }
+  registerCheck(check: CheckDefinition): Promise<RegisterResult> {
+    return this.store.exclusive(async () => {
+      const instance = this.instancesByKey.get(check.ServiceID)
+      if (instance === undefined)
+        return { ok: false, errors: [{ path: 'ServiceID', reason: `ServiceID "${check.ServiceID}" does not exist` }] }
+      const before = this.checksByKey.get(check.CheckID)
+      if (before !== undefined && before.definition.ServiceID !== check.ServiceID)
+        return { ok: false, errors: [{ path: 'CheckID', reason: `"${check.CheckID}" belongs to service ${before.definition.ServiceID}` }] }
+      if (before === undefined && this.ownChecks(instance.ID).length >= MAX_CHECKS_PER_SERVICE)
+        return { ok: false, errors: [{ path: '', reason: `at most ${MAX_CHECKS_PER_SERVICE} checks a service` }] }
+      if (sameContent(before?.definition, check)) return { ok: true, changed: false }
+      await this.store.put('check', check.CheckID, this.freshCheck(check))
+      return { ok: true, changed: true }
+    })
   }
 
-  deregisterCheck(id: string): boolean {
-    const check = this.checksByKey.get(id)
-    if (check === undefined) return false
-    this.store.delete('check', id)
-    this.removeCheck(id)
-    this.emitHealth(this.instancesByKey.get(check.definition.ServiceID))
-    return true
+  deregisterCheck(id: string): Promise<boolean> {
+    return this.store.exclusive(async () => {
+      if (!this.checksByKey.has(id)) return false
+      await this.store.delete('check', id)
+      return true
+    })
   }
 
   /**
    * Takes an instance out of service, or all of them (`serviceId` ''), until it is ended; survives a restart and a re-registration.
    * False when there is no such instance.
    */
-  startMaintenance(serviceId: string, reason: string): boolean {
-    if (serviceId !== NODE && !this.instancesByKey.has(serviceId)) return false
-    const id = maintenanceCheckId(serviceId)
-    if (this.checksByKey.has(id)) return true
-    const definition = maintenanceCheck(serviceId, reason)
-    this.store.transaction(() => this.store.put('check', id, { definition, status: 'critical', output: '' }))
-    this.addCheck(this.freshCheck(definition, this.store.index))
-    this.emitMaintenance(serviceId)
-    return true
+  startMaintenance(serviceId: string, reason: string): Promise<boolean> {
+    return this.store.exclusive(async () => {
+      if (serviceId !== NODE && !this.instancesByKey.has(serviceId)) return false
+      const id = maintenanceCheckId(serviceId)
+      if (!this.checksByKey.has(id)) await this.store.put('check', id, this.freshCheck(maintenanceCheck(serviceId, reason)))
+      return true
+    })
   }
 
   /** False when there is no such instance; true also when it was not in maintenance. */
-  endMaintenance(serviceId: string): boolean {
-    if (serviceId !== NODE && !this.instancesByKey.has(serviceId)) return false
-    const id = maintenanceCheckId(serviceId)
-    if (!this.checksByKey.has(id)) return true
-    this.store.delete('check', id)
-    this.removeCheck(id)
-    this.emitMaintenance(serviceId)
-    return true
-  }
-
-  private emitMaintenance(serviceId: string): void {
-    if (serviceId !== NODE) {
-      for (const id of [serviceId, ...this.sidecarsOf(serviceId).map(({ ID }) => ID)]) this.emitHealth(this.instancesByKey.get(id))
-      return
-    }
-    const services = new Set([...this.byName.keys(), ...this.proxiesByDestination.keys()])
-    this.emit({ services, proxies: new Set() })
+  endMaintenance(serviceId: string): Promise<boolean> {
+    return this.store.exclusive(async () => {
+      if (serviceId !== NODE && !this.instancesByKey.has(serviceId)) return false
+      const id = maintenanceCheckId(serviceId)
+      if (this.checksByKey.has(id)) await this.store.delete('check', id)
+      return true
+    })
   }
 
   /** Records the outcome of a check run. The store is written only when the status changes. False when the check is gone. */
-  setCheckStatus(id: string, status: HealthStatus, output: string): boolean {
+  async setCheckStatus(id: string, status: HealthStatus, output: string): Promise<boolean> {
     const check = this.checksByKey.get(id)
     if (check === undefined) return false
     const text = output.slice(0, MAX_CHECK_OUTPUT_CHARS)
@@ -262,21 +253,51 @@ export class Catalog {
       this.checksByKey.set(id, { ...check, output: text })
       return true
     }
-    this.store.transaction(() => this.store.put('check', id, { definition: check.definition, status, output: text }))
-    this.checksByKey.set(id, { ...check, status, output: text, ModifyIndex: this.store.index })
-    this.emitHealth(this.instancesByKey.get(check.definition.ServiceID))
-    return true
+    return this.store.exclusive(async () => {
+      const current = this.checksByKey.get(id)
+      if (current === undefined) return false
+      if (current.status === status) return true
+      await this.store.put('check', id, { definition: current.definition, status, output: text } satisfies StoredCheck)
+      return true
+    })
   }
 
   /** Before a re-registered check has run again it keeps what its last run said, so that a restart takes no one out of service. */
-  private freshCheck(check: CheckDefinition, index: number): CatalogCheck {
+  private freshCheck(check: CheckDefinition): StoredCheck {
     const before = this.checksByKey.get(check.CheckID)
-    return {
-      definition: check,
-      status: before?.status ?? check.InitialStatus,
-      output: before?.output ?? '',
-      CreateIndex: before?.CreateIndex ?? index,
-      ModifyIndex: index,
+    return { definition: check, status: before?.status ?? check.InitialStatus, output: before?.output ?? '' }
+  }
+
+  /** The only way in which memory changes after the start: what the store has committed. */
+  private follow({ changes }: Commit): void {
+    const change = new ChangeSet()
+    for (const { collection, key, record } of changes) {
+      const indexes = { CreateIndex: record?.createIndex ?? 0, ModifyIndex: record?.modifyIndex ?? 0 }
+      if (collection === 'service') {
+        change.add(this.instancesByKey.get(key))
+        this.remove(key)
+        if (record !== undefined) this.add({ ...(record.value as ServiceInstance), ...indexes })
+        change.add(this.instancesByKey.get(key))
+      } else {
+        this.healthChanged(this.checksByKey.get(key), change)
+        this.removeCheck(key)
+        if (record !== undefined) this.addCheck({ ...(record.value as StoredCheck), ...indexes })
+        this.healthChanged(this.checksByKey.get(key), change)
+      }
+    }
+    for (const listener of this.listeners) listener(change)
+  }
+
+  /** Health moves the endpoints of the service, and of the service that a proxy stands before; a check of the node those of all. */
+  private healthChanged(check: CatalogCheck | undefined, change: ChangeSet): void {
+    if (check === undefined) return
+    const id = check.definition.ServiceID
+    const ids = id === NODE ? this.instancesByKey.keys() : [id, ...this.sidecarsOf(id).map(({ ID }) => ID)]
+    for (const each of ids) {
+      const instance = this.instancesByKey.get(each)
+      if (instance === undefined) continue
+      change.services.add(instance.Service)
+      if (instance.Proxy !== undefined) change.services.add(instance.Proxy.DestinationServiceName)
     }
   }
 
@@ -332,18 +353,6 @@ export class Catalog {
     if (check === undefined) return
     this.checksByKey.delete(id)
     removeFrom(this.checksByService, check.definition.ServiceID, id)
-  }
-
-  /** Health moves the endpoints of the service, and of the service that a proxy stands before. */
-  private emitHealth(instance: CatalogInstance | undefined): void {
-    if (instance === undefined) return
-    const services = new Set([instance.Service])
-    if (instance.Proxy !== undefined) services.add(instance.Proxy.DestinationServiceName)
-    for (const listener of this.listeners) listener({ services, proxies: new Set() })
-  }
-
-  private emit(change: CatalogChange): void {
-    for (const listener of this.listeners) listener(change)
   }
 }
 

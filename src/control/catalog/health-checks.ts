@@ -17,6 +17,8 @@ const MAX_REDIRECTS = 10
 export interface HealthChecksOptions {
   readonly random?: () => number
   readonly onDeregister?: (serviceId: string, checkId: string) => void
+  /** What came of a check could not be written. */
+  readonly onProblem?: (checkId: string, reason: string) => void
 }
 
 interface RunningCheck {
@@ -38,7 +40,7 @@ interface Outcome {
 export class HealthChecks {
   private readonly catalog: Catalog
   private readonly random: () => number
-  private readonly onDeregister: ((serviceId: string, checkId: string) => void) | undefined
+  private readonly options: HealthChecksOptions
   private readonly running = new Map<string, RunningCheck>()
   private readonly line: RunningCheck[] = []
   private active = 0
@@ -47,7 +49,7 @@ export class HealthChecks {
   constructor(catalog: Catalog, options: HealthChecksOptions = {}) {
     this.catalog = catalog
     this.random = options.random ?? Math.random
-    this.onDeregister = options.onDeregister
+    this.options = options
   }
 
   start(): void {
@@ -62,13 +64,13 @@ export class HealthChecks {
     this.line.length = 0
   }
 
-  /** A TTL check's heartbeat. False when there is no such TTL check. */
-  updateTtl(id: string, status: HealthStatus, output: string): boolean {
+  /** A TTL check's heartbeat; resolves once it is written. False when there is no such TTL check. */
+  async updateTtl(id: string, status: HealthStatus, output: string): Promise<boolean> {
     const check = this.running.get(id)
     if (check === undefined || check.definition.Type !== 'ttl') return false
     this.armTtl(check)
-    this.report(check, status, output)
-    return true
+    this.watchCritical(check, status)
+    return this.catalog.setCheckStatus(id, status, output)
   }
 
   private reconcile(): void {
@@ -123,9 +125,8 @@ export class HealthChecks {
       const others =
         target === undefined ? [] : this.catalog.checksOf(target).filter(check => check.definition.CheckID !== definition.CheckID)
       const bad = others.find(check => check.status === 'critical') ?? others.find(check => check.status === 'warning')
-      if (target === undefined)
-        this.catalog.setCheckStatus(definition.CheckID, 'critical', `Service ${definition.AliasService} could not be found`)
-      else this.catalog.setCheckStatus(definition.CheckID, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
+      if (target === undefined) this.record(definition.CheckID, 'critical', `Service ${definition.AliasService} could not be found`)
+      else this.record(definition.CheckID, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
     }
   }
 
@@ -195,7 +196,7 @@ export class HealthChecks {
   }
 
   private report(check: RunningCheck, status: HealthStatus, output: string): void {
-    this.catalog.setCheckStatus(check.definition.CheckID, status, output)
+    this.record(check.definition.CheckID, status, output)
     this.watchCritical(check, status)
   }
 
@@ -208,9 +209,18 @@ export class HealthChecks {
       return
     }
     check.deregisterTimer ??= setTimeout(() => {
-      this.onDeregister?.(check.definition.ServiceID, check.definition.CheckID)
-      this.catalog.deregister(check.definition.ServiceID)
+      this.options.onDeregister?.(check.definition.ServiceID, check.definition.CheckID)
+      this.catalog.deregister(check.definition.ServiceID).catch(this.unwritten(check.definition.CheckID))
     }, after).unref()
+  }
+
+  /** An outcome that can't be written is found again by the next run. */
+  private record(id: string, status: HealthStatus, output: string): void {
+    this.catalog.setCheckStatus(id, status, output).catch(this.unwritten(id))
+  }
+
+  private unwritten(id: string): (error: Error) => void {
+    return error => this.options.onProblem?.(id, error.message)
   }
 }
 

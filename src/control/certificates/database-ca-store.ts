@@ -1,5 +1,5 @@
 // The CA's state in the control plane's database (one record, sealed when an encryption key is given). Used by `ControlPlane`.
-// `Store.put` is atomic and synced to disk, which is all that `CaStore` asks for.
+// `Store.put` is atomic and durable once awaited, which is all that `CaStore` asks for.
 import { type CaState, type CaStore, decodeCaState, encodeCaState, type StateSeal } from '../../mtls/ca/store.js'
 import type { Store } from '../store/store.js'
 
@@ -15,11 +15,11 @@ export class DatabaseCaStore implements CaStore {
   }
 
   async load(): Promise<CaState | undefined> {
-    const record = this.store.get('ca', KEY)
+    const record = await this.store.get('ca', KEY)
     return record === undefined ? undefined : decodeCaState(record.value as string, this.seal)
   }
 
   async save(state: CaState): Promise<void> {
-    this.store.put('ca', KEY, encodeCaState(state, this.seal))
+    await this.store.put('ca', KEY, encodeCaState(state, this.seal))
   }
 }

@@ -65,10 +65,10 @@ export class LeafCertificates {
   }
 
   /** Reads what was kept, and plans renewals. */
-  start(): void {
+  async start(): Promise<void> {
     const { ca, store } = this.options
     const activeRoot = ca.roots().ActiveRootID
-    for (const record of store.list('leaf')) {
+    for (const record of await store.list('leaf')) {
       const leaf = this.decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
       if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || leaf.notAfter.getTime() <= this.now()) continue
       this.leaves.set(leaf.service, leaf)
@@ -112,19 +112,21 @@ export class LeafCertificates {
   release(service: string): void {
     clearTimeout(this.timers.get(service))
     this.timers.delete(service)
-    if (this.leaves.delete(service)) this.options.store.delete('leaf', service)
+    if (!this.leaves.delete(service)) return
+    const { store, onProblem } = this.options
+    store.delete('leaf', service).catch((error: Error) => onProblem(service, error.message))
   }
 
   private async issue(service: string): Promise<Leaf> {
     const { ca, store, seal } = this.options
     const issued = await ca.issueLeaf({ uri: this.uri(service), maxWaitMs: SIGN_WAIT_MS })
     const stored: StoredLeaf = { ...issued, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
-    store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
+    const index = await store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
     const leaf = {
       ...issued,
       service,
-      createIndex: this.leaves.get(service)?.createIndex ?? store.index,
-      modifyIndex: store.index,
+      createIndex: this.leaves.get(service)?.createIndex ?? index,
+      modifyIndex: index,
     }
     this.leaves.set(service, leaf)
     // The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life.

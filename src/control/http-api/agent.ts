@@ -16,7 +16,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
       metrics.refusedWrites.inc()
       throw new HttpError(400, `Invalid service definition: ${joinErrors(parsed.errors)}`)
     }
-    const result = catalog.register(parsed.value, flag(request, 'replace-existing-checks'))
+    const result = await catalog.register(parsed.value, flag(request, 'replace-existing-checks'))
     if (!result.ok) {
       metrics.refusedWrites.inc()
       throw new HttpError(400, `Invalid service definition: ${joinErrors(result.errors)}`)
@@ -26,22 +26,22 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.put('/v1/agent/service/deregister/:id', async (request, reply) => {
     const id = param(request, 'id')
-    if (!catalog.deregister(id))
+    if (!(await catalog.deregister(id)))
       throw new HttpError(404, `Unknown service ID "${id}". Ensure that the service ID is passed, not the service name.`)
     return reply.header('X-Consul-Index', String(context.store.index)).send()
   })
 
   app.put('/v1/agent/service/maintenance/:id', async (request, reply) => {
     const id = param(request, 'id')
-    const done = enableOf(request) ? catalog.startMaintenance(id, query(request, 'reason') ?? '') : catalog.endMaintenance(id)
+    const done = enableOf(request) ? await catalog.startMaintenance(id, query(request, 'reason') ?? '') : await catalog.endMaintenance(id)
     if (id === '' || !done)
       throw new HttpError(404, `Unknown service ID "${id}". Ensure that the service ID is passed, not the service name.`)
     return reply.send()
   })
 
   app.put('/v1/agent/maintenance', async (request, reply) => {
-    if (enableOf(request)) catalog.startMaintenance('', query(request, 'reason') ?? '')
-    else catalog.endMaintenance('')
+    if (enableOf(request)) await catalog.startMaintenance('', query(request, 'reason') ?? '')
+    else await catalog.endMaintenance('')
     return reply.send()
   })
 
@@ -70,14 +70,14 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
   app.put('/v1/agent/check/register', async (request, reply) => {
     const parsed = parseCheckDefinition(request.body)
     if (!parsed.ok) throw new HttpError(400, `Invalid check: ${joinErrors(parsed.errors)}`)
-    const result = catalog.registerCheck(parsed.value)
+    const result = await catalog.registerCheck(parsed.value)
     if (!result.ok) throw new HttpError(400, `Invalid check: ${joinErrors(result.errors)}`)
     return reply.send()
   })
 
   app.put('/v1/agent/check/deregister/:id', async (request, reply) => {
     const id = param(request, 'id')
-    if (!catalog.deregisterCheck(id)) throw new HttpError(404, unknownCheck(id))
+    if (!(await catalog.deregisterCheck(id))) throw new HttpError(404, unknownCheck(id))
     return reply.send()
   })
 
@@ -178,12 +178,18 @@ function unknownCheck(id: string): string {
   return `Unknown check ID "${id}". Ensure that the check ID is passed, not the check name.`
 }
 
-function heartbeat(context: ApiContext, request: FastifyRequest, reply: FastifyReply, status: HealthStatus, output: string): FastifyReply {
+async function heartbeat(
+  context: ApiContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  status: HealthStatus,
+  output: string,
+): Promise<FastifyReply> {
   const id = param(request, 'id')
   const check = context.catalog.check(id)
   if (check === undefined) throw new HttpError(404, unknownCheck(id))
   if (check.definition.Type !== 'ttl') throw new HttpError(400, `CheckID "${id}" does not have associated TTL`)
-  context.healthChecks.updateTtl(id, status, output)
+  await context.healthChecks.updateTtl(id, status, output)
   return reply.send()
 }
 

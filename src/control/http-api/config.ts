@@ -13,7 +13,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.put('/v1/config', async (request, reply) => {
     const cas = casIndex(request)
-    const result = entries.put(request.body, cas)
+    const result = await entries.put(request.body, cas)
     if (!result.ok && 'conflict' in result) return sendIndexed(reply, context.indexes.get(CONFIG), false)
     if (!result.ok) {
       metrics.refusedWrites.inc()
@@ -42,7 +42,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.delete('/v1/config/:kind/*', async (request, reply) => {
     const cas = casIndex(request)
-    const result = entries.delete(kindOf(request), param(request, '*'), cas)
+    const result = await entries.delete(kindOf(request), param(request, '*'), cas)
     if (!result.ok && 'conflict' in result) return sendIndexed(reply, context.indexes.get(CONFIG), false)
     if (!result.ok) {
       metrics.refusedWrites.inc()

@@ -127,7 +127,7 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
     const rest = (entry?.Sources ?? []).filter(candidate => candidate.Name !== source)
     if (entry === undefined || rest.length === entry.Sources.length) return true
     if (rest.length > 0) return write(context, { ...entry, Sources: rest })
-    const result = entries.delete('service-intentions', destination)
+    const result = await entries.delete('service-intentions', destination)
     if (!result.ok && 'errors' in result) throw new HttpError(400, joinErrors(result.errors))
     return true
   })
@@ -183,8 +183,8 @@ function decideConnection(
     : { allowed: decision.allowed, reason }
 }
 
-function write(context: ApiContext, entry: object): true {
-  const result = context.entries.put(entry)
+async function write(context: ApiContext, entry: object): Promise<true> {
+  const result = await context.entries.put(entry)
   if (result.ok) return true
   context.metrics.refusedWrites.inc()
   throw new HttpError(400, 'errors' in result ? joinErrors(result.errors) : 'the entry was changed meanwhile')

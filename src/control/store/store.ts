@@ -1,13 +1,12 @@
-// The control plane's state on disk: one embedded SQLite database (libsql) of small JSON records, grouped in collections.
-// Opened by `ControlPlane`; written by the catalog, the config entries, the CA, the leaf certificates and the mesh file.
-// Every change happens in a transaction and takes the next index (Consul's X-Consul-Index), which never goes back.
+// What the control plane asks of a place that keeps its state: small JSON records in collections, changed in awaited transactions that
+// each take the next index (Consul's X-Consul-Index), and told to whoever listens. Implemented by `SqliteStore` (a data directory) and
+// `MemoryStore`; shaped so that etcd v3 can be one more: a transaction is compares and writes, an index is a revision, a subscription
+// a watch. Used by the catalog, the config entries, the CA, the leaf certificates and whatever else has state.
 //
-// Durability: write-ahead log with `synchronous = FULL`. NORMAL would survive `kill -9` as well, but could lose the last commits
-// when power fails; writes are rare here (a registration, a config entry, a leaf), and FULL costs well under a millisecond each.
-// The files hold private keys, so they are readable by the owner only, and one process at a time may have them open.
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
-import { join } from 'node:path'
-import Database from 'libsql'
+//   read memory -> decide -> transaction(writes, compares) -> subscribers change their memory -> the promise resolves
+//
+// Invariants: a transaction is kept whole or not at all, and durably once its promise resolves; every subscriber has been told of it
+// by then, in order of indexes; an index never goes back. Only memory that a subscription feeds may be read without waiting.
 
 /** What is kept. `meta` holds single values (index, node id), the others one record per object. */
 export type Collection = 'meta' | 'service' | 'check' | 'config-entry' | 'mesh-file' | 'ca' | 'leaf'
@@ -19,139 +18,58 @@ export interface StoredRecord {
   readonly modifyIndex: number
 }
 
-/** Format of the tables; a database of a newer format is refused, not guessed at. */
-const SCHEMA_VERSION = 1
-const DATABASE_FILE = 'outrigger.db'
+export type StoreWrite =
+  /** `value` must be JSON. */
+  | { readonly op: 'put'; readonly collection: Collection; readonly key: string; readonly value: unknown }
+  /** Of a key that is not there: nothing. */
+  | { readonly op: 'delete'; readonly collection: Collection; readonly key: string }
 
-interface Row {
-  key: string
-  value: string
-  create_index: number
-  modify_index: number
+/** Holds when the record's modifyIndex is this one; 0: when there is no such record. */
+export interface StoreCompare {
+  readonly collection: Collection
+  readonly key: string
+  readonly modifyIndex: number
 }
 
-export class Store {
-  private readonly db: Database.Database
-  private readonly getStatement: Database.Statement
-  private readonly all: Database.Statement
-  private readonly putStatement: Database.Statement
-  private readonly deleteStatement: Database.Statement
-  private lastIndex: number
-  private depth = 0
+export type TransactionResult =
+  | { readonly ok: true; readonly index: number }
+  /** The first compare that did not hold; nothing was written. */
+  | { readonly ok: false; readonly conflict: StoreCompare }
 
-  private constructor(db: Database.Database) {
-    this.db = db
-    const version = Number((db.pragma('user_version') as { user_version?: number }[])[0]?.user_version ?? 0)
-    if (version > SCHEMA_VERSION)
-      throw new Error(`data directory: written by a newer version (format ${version}, this one reads ${SCHEMA_VERSION})`)
-    db.exec(
-      `CREATE TABLE IF NOT EXISTS records (
-         collection TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-         create_index INTEGER NOT NULL, modify_index INTEGER NOT NULL,
-         PRIMARY KEY (collection, key)
-       ) WITHOUT ROWID;
-       PRAGMA user_version = ${SCHEMA_VERSION};`,
-    )
-    this.getStatement = db.prepare('SELECT key, value, create_index, modify_index FROM records WHERE collection = ? AND key = ?')
-    this.all = db.prepare('SELECT key, value, create_index, modify_index FROM records WHERE collection = ? ORDER BY key')
-    this.putStatement = db.prepare(
-      `INSERT INTO records (collection, key, value, create_index, modify_index) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index`,
-    )
-    this.deleteStatement = db.prepare('DELETE FROM records WHERE collection = ? AND key = ?')
-    this.lastIndex = Number(this.get('meta', 'index')?.value ?? 0)
-  }
+export interface RecordChange {
+  readonly collection: Collection
+  readonly key: string
+  /** Undefined: it was deleted. */
+  readonly record: StoredRecord | undefined
+}
 
-  /**
-   * Opens (or makes) the database in `dataDir`; without one the state is in memory only.
-   * Throws one clear line when the directory is in use, not writable, or of a newer format.
-   */
-  static open(dataDir: string | undefined): Store {
-    if (dataDir === undefined) return new Store(new Database(':memory:'))
-    const file = join(dataDir, DATABASE_FILE)
-    try {
-      mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-      // Made here with the right mode: SQLite gives its -wal file the mode of the database.
-      closeSync(openSync(file, 'a', 0o600))
-      chmodSync(file, 0o600)
-    } catch (error) {
-      throw new Error(`data directory ${dataDir}: ${(error as Error).message}`)
-    }
-    const db = new Database(file)
-    try {
-      db.pragma('journal_mode = WAL')
-      // After WAL was entered, so that `close` can leave it again; held from the next transaction on.
-      db.pragma('locking_mode = EXCLUSIVE')
-      db.pragma('synchronous = FULL')
-      db.exec('BEGIN EXCLUSIVE; COMMIT')
-      return new Store(db)
-    } catch (error) {
-      db.close()
-      const message = (error as Error).message
-      if (/locked|busy/i.test(message)) throw new Error(`data directory ${dataDir}: another process has it open`)
-      throw new Error(message.startsWith('data directory') ? message : `data directory ${dataDir}: ${message}`)
-    }
-  }
+/** One transaction as its subscribers see it. */
+export interface Commit {
+  readonly index: number
+  readonly changes: readonly RecordChange[]
+}
 
+export interface Store {
   /** Index of the last committed write; 0 for a new store. */
-  get index(): number {
-    return this.lastIndex
-  }
-
+  readonly index: number
+  get(collection: Collection, key: string): Promise<StoredRecord | undefined>
+  /** All records of a collection, or those whose key begins with `prefix`; in order of the keys' bytes. */
+  list(collection: Collection, prefix?: string): Promise<StoredRecord[]>
+  /** Rejects with one line when the state can't be written; nothing has changed then. Without writes it takes an index all the same. */
+  transaction(writes: readonly StoreWrite[], compares?: readonly StoreCompare[]): Promise<TransactionResult>
+  /** A transaction of one write. Resolves with its index. */
+  put(collection: Collection, key: string, value: unknown): Promise<number>
+  delete(collection: Collection, key: string): Promise<number>
   /**
-   * Runs `change` with the next index; all of its writes are kept or none. Nested calls join the outer transaction and its index.
-   * What `change` throws is passed on after the rollback.
+   * Runs `task` while no other one does: for who reads its memory, decides by it and then writes. Not to be nested. What `task` throws is
+   * passed on.
    */
-  transaction<T>(change: (index: number) => T): T {
-    if (this.depth > 0) return change(this.lastIndex + 1)
-    const index = this.lastIndex + 1
-    this.depth++
-    try {
-      this.db.exec('BEGIN IMMEDIATE')
-      try {
-        const result = change(index)
-        this.putStatement.run('meta', 'index', String(index), index, index)
-        this.db.exec('COMMIT')
-        this.lastIndex = index
-        return result
-      } catch (error) {
-        this.db.exec('ROLLBACK')
-        throw error
-      }
-    } finally {
-      this.depth--
-    }
-  }
-
-  get(collection: Collection, key: string): StoredRecord | undefined {
-    const row = this.getStatement.get(collection, key) as Row | undefined
-    return row === undefined ? undefined : toRecord(row)
-  }
-
-  /** All records of a collection, ordered by key. */
-  list(collection: Collection): StoredRecord[] {
-    return (this.all.all(collection) as Row[]).map(toRecord)
-  }
-
-  /** Writes one record (in the current transaction, or in one of its own). `value` must be JSON. */
-  put(collection: Collection, key: string, value: unknown): void {
-    this.transaction(index => this.putStatement.run(collection, key, JSON.stringify(value), index, index))
-  }
-
-  delete(collection: Collection, key: string): void {
-    this.transaction(() => this.deleteStatement.run(collection, key))
-  }
-
-  /** Gives the files back: the binding frees its handle only when collected, so the lock is let go explicitly. */
-  close(): void {
-    // SQLite leaves exclusive locking only outside of WAL, and at the next read.
-    this.db.pragma('journal_mode = DELETE')
-    this.db.pragma('locking_mode = NORMAL')
-    this.getStatement.get('meta', 'index')
-    this.db.close()
-  }
+  exclusive<T>(task: () => Promise<T>): Promise<T>
+  /** `listener` must not throw; it is told of commits that touch one of the collections, with those changes only. Returns the way out. */
+  subscribe(collections: readonly Collection[], listener: (commit: Commit) => void): () => void
+  /** Waits for what is under way; nothing may be asked afterwards. Safe to call twice. */
+  close(): Promise<void>
 }
 
-function toRecord(row: Row): StoredRecord {
-  return { key: row.key, value: JSON.parse(row.value), createIndex: row.create_index, modifyIndex: row.modify_index }
-}
+export const put = (collection: Collection, key: string, value: unknown): StoreWrite => ({ op: 'put', collection, key, value })
+export const remove = (collection: Collection, key: string): StoreWrite => ({ op: 'delete', collection, key })

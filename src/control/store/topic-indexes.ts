@@ -7,19 +7,16 @@ export const MAX_BLOCKING_QUERIES = 4_096
 export const DEFAULT_WAIT_MS = 300_000
 export const MAX_WAIT_MS = 600_000
 
-interface Waiter {
-  readonly topic: string
-  wake(): void
-}
-
 export class TopicIndexes {
   private readonly indexes = new Map<string, number>()
-  private readonly waiters = new Set<Waiter>()
+  /** Who waits for a topic: what ends each wait. */
+  private readonly waiters = new Map<string, Set<() => void>>()
+  private waitingCount = 0
   /** Stands for topics that are not (or no longer) known: the index of the last removal, so that it never goes back. */
   private unknown = 1
 
   get waiting(): number {
-    return this.waiters.size
+    return this.waitingCount
   }
 
   /** Never 0: a client that sends 0 back would not wait. */
@@ -44,29 +41,38 @@ export class TopicIndexes {
     const current = this.get(topic)
     // An index from the future is one of another data directory: answer at once, as Consul does after a reset.
     if (current !== index || signal.aborted) return true
-    if (this.waiters.size >= MAX_BLOCKING_QUERIES) return false
+    if (this.waitingCount >= MAX_BLOCKING_QUERIES) return false
     await new Promise<void>(resolve => {
       const done = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
-        this.waiters.delete(waiter)
+        this.forget(topic, done)
         resolve()
       }
-      const waiter: Waiter = { topic, wake: done }
       const timer = setTimeout(done, waitMs)
       timer.unref()
       signal.addEventListener('abort', done, { once: true })
-      this.waiters.add(waiter)
+      const waiters = this.waiters.get(topic)
+      if (waiters === undefined) this.waiters.set(topic, new Set([done]))
+      else waiters.add(done)
+      this.waitingCount++
     })
     return true
   }
 
   /** Lets everyone go (shutdown). */
   close(): void {
-    for (const waiter of [...this.waiters]) waiter.wake()
+    for (const topic of [...this.waiters.keys()]) this.wake(topic)
   }
 
   private wake(topic: string): void {
-    for (const waiter of [...this.waiters]) if (waiter.topic === topic) waiter.wake()
+    for (const done of [...(this.waiters.get(topic) ?? [])]) done()
+  }
+
+  private forget(topic: string, done: () => void): void {
+    const waiters = this.waiters.get(topic)
+    if (waiters?.delete(done) !== true) return
+    this.waitingCount--
+    if (waiters.size === 0) this.waiters.delete(topic)
   }
 }

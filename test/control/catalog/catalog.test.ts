@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Catalog, type CatalogChange } from '../../../src/control/catalog/catalog.js'
 import { parseCheckDefinition, parseServiceDefinition, type Registration } from '../../../src/control/catalog/service-definition.js'
-import { Store } from '../../../src/control/store/store.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
 
 const PORTS = { sidecarMinPort: 21_000, sidecarMaxPort: 21_002 }
 
@@ -116,65 +116,65 @@ describe('parseServiceDefinition', () => {
 })
 
 describe('Catalog', () => {
-  it('picks free sidecar ports, keeps them over re-registration, and says when none is left', () => {
-    const catalog = new Catalog(Store.open(undefined), PORTS)
+  it('picks free sidecar ports, keeps them over re-registration, and says when none is left', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
     const service = (name: string, port = 1) => parse({ Name: name, Port: port, Connect: { SidecarService: {} } })
-    for (const name of ['a', 'b', 'c']) expect(catalog.register(service(name)).ok).toBe(true)
+    for (const name of ['a', 'b', 'c']) expect((await catalog.register(service(name))).ok).toBe(true)
     expect(catalog.instance('b-sidecar-proxy')!.Port).toBe(21_001)
-    expect(catalog.register(service('d'))).toEqual({
+    expect(await catalog.register(service('d'))).toEqual({
       ok: false,
       errors: [{ path: 'Connect.SidecarService.Port', reason: 'none left in the range 21000-21002' }],
     })
     expect(catalog.instance('d')).toBeUndefined()
-    catalog.deregister('a')
-    expect(catalog.register(service('b', 2)).ok).toBe(true)
+    await catalog.deregister('a')
+    expect((await catalog.register(service('b', 2))).ok).toBe(true)
     expect(catalog.instance('b-sidecar-proxy')!.Port).toBe(21_001)
-    expect(catalog.register(service('d')).ok).toBe(true)
+    expect((await catalog.register(service('d'))).ok).toBe(true)
     expect(catalog.instance('d-sidecar-proxy')!.Port).toBe(21_000)
   })
 
-  it('removes the sidecar with its service, and the one that a new registration no longer has', () => {
-    const catalog = new Catalog(Store.open(undefined), PORTS)
-    catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
-    catalog.register(parse({ Name: 'a', Port: 1 }))
+  it('removes the sidecar with its service, and the one that a new registration no longer has', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
+    await catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
+    await catalog.register(parse({ Name: 'a', Port: 1 }))
     expect([...catalog.instances()].map(({ ID }) => ID)).toEqual(['a'])
-    catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
-    expect(catalog.deregister('a')).toBe(true)
+    await catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
+    expect(await catalog.deregister('a')).toBe(true)
     expect([...catalog.instances()]).toEqual([])
-    expect(catalog.deregister('a')).toBe(false)
+    expect(await catalog.deregister('a')).toBe(false)
   })
 
-  it('changes no index and tells nobody when a registration says what is there already', () => {
-    const store = Store.open(undefined)
-    const catalog = new Catalog(store, PORTS)
+  it('changes no index and tells nobody when a registration says what is there already', async () => {
+    const store = new MemoryStore()
+    const catalog = await Catalog.open(store, PORTS)
     const registration = parse({ Name: 'a', Port: 1, Check: { TTL: '1h' }, Connect: { SidecarService: {} } })
-    catalog.register(registration)
+    await catalog.register(registration)
     const { index } = store
     const changes: CatalogChange[] = []
     catalog.onChange(change => changes.push(change))
-    expect(catalog.register(registration)).toEqual({ ok: true, changed: false })
-    expect(catalog.register(parse({ Name: 'a', Port: 1, Check: { TTL: '1h' }, Connect: { SidecarService: {} } }))).toEqual({
+    expect(await catalog.register(registration)).toEqual({ ok: true, changed: false })
+    expect(await catalog.register(parse({ Name: 'a', Port: 1, Check: { TTL: '1h' }, Connect: { SidecarService: {} } }))).toEqual({
       ok: true,
       changed: false,
     })
     expect([store.index, changes]).toEqual([index, []])
   })
 
-  it('tells which services and proxies a change concerns', () => {
-    const catalog = new Catalog(Store.open(undefined), PORTS)
+  it('tells which services and proxies a change concerns', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
     const changes: CatalogChange[] = []
     catalog.onChange(change => changes.push(change))
-    catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' }, Connect: { SidecarService: {} } }))
-    catalog.setCheckStatus('c', 'passing', 'fine')
+    await catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' }, Connect: { SidecarService: {} } }))
+    await catalog.setCheckStatus('c', 'passing', 'fine')
     expect(changes.map(({ services, proxies }) => [[...services].sort(), [...proxies]])).toEqual([
       [['a', 'a-sidecar-proxy'], ['a-sidecar-proxy']],
-      [['a'], []],
+      [['a', 'a-sidecar-proxy'], []],
     ])
   })
 
-  it('takes the worst of an instance’s checks, and of its sidecar’s those of the service as well', () => {
-    const catalog = new Catalog(Store.open(undefined), PORTS)
-    catalog.register(
+  it('takes the worst of an instance’s checks, and of its sidecar’s those of the service as well', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
+    await catalog.register(
       parse({
         Name: 'a',
         Port: 1,
@@ -187,41 +187,45 @@ describe('Catalog', () => {
     )
     const health = (id: string) => catalog.health(catalog.instance(id)!)
     expect([health('a'), health('a-sidecar-proxy')]).toEqual(['warning', 'warning'])
-    catalog.setCheckStatus('one', 'critical', '')
+    await catalog.setCheckStatus('one', 'critical', '')
     expect(health('a-sidecar-proxy')).toBe('critical')
-    catalog.deregisterCheck('one')
-    catalog.deregisterCheck('two')
+    await catalog.deregisterCheck('one')
+    await catalog.deregisterCheck('two')
     expect(health('a-sidecar-proxy')).toBe('passing')
   })
 
-  it('keeps statuses over a restart and a re-registration, so that neither takes anyone out of service', () => {
-    const store = Store.open(undefined)
-    const catalog = new Catalog(store, PORTS)
+  it('keeps statuses over a restart and a re-registration, so that neither takes anyone out of service', async () => {
+    const store = new MemoryStore()
+    const catalog = await Catalog.open(store, PORTS)
     const definition = (interval: string) => parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TCP: 'localhost:1', Interval: interval } })
-    catalog.register(definition('5s'))
+    await catalog.register(definition('5s'))
     expect(catalog.check('c')!.status).toBe('critical')
-    catalog.setCheckStatus('c', 'passing', 'ok')
-    catalog.register(definition('6s'))
+    await catalog.setCheckStatus('c', 'passing', 'ok')
+    await catalog.register(definition('6s'))
     expect(catalog.check('c')!.status).toBe('passing')
-    expect(new Catalog(store, PORTS).check('c')).toMatchObject({ status: 'passing', output: 'ok', definition: { intervalMs: 6_000 } })
+    expect((await Catalog.open(store, PORTS)).check('c')).toMatchObject({
+      status: 'passing',
+      output: 'ok',
+      definition: { intervalMs: 6_000 },
+    })
   })
 
-  it('drops checks that a registration no longer names only when asked to', () => {
-    const catalog = new Catalog(Store.open(undefined), PORTS)
-    catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))
-    catalog.register(parse({ Name: 'a', Port: 1 }))
+  it('drops checks that a registration no longer names only when asked to', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
+    await catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))
+    await catalog.register(parse({ Name: 'a', Port: 1 }))
     expect(catalog.check('c')).toBeDefined()
-    catalog.register(parse({ Name: 'a', Port: 1 }), true)
+    await catalog.register(parse({ Name: 'a', Port: 1 }), true)
     expect(catalog.check('c')).toBeUndefined()
   })
 
-  it('refuses ids that belong to others', () => {
-    const catalog = new Catalog(Store.open(undefined), PORTS)
-    catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))
-    expect(catalog.register(parse({ Name: 'b', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))).toMatchObject({ ok: false })
-    expect(catalog.register(parse({ Name: 'b', Port: 1, Connect: { SidecarService: { ID: 'a' } } }))).toMatchObject({ ok: false })
+  it('refuses ids that belong to others', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
+    await catalog.register(parse({ Name: 'a', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))
+    expect(await catalog.register(parse({ Name: 'b', Port: 1, Check: { CheckID: 'c', TTL: '1h' } }))).toMatchObject({ ok: false })
+    expect(await catalog.register(parse({ Name: 'b', Port: 1, Connect: { SidecarService: { ID: 'a' } } }))).toMatchObject({ ok: false })
     const check = parseCheckDefinition({ Name: 'x', ServiceID: 'nobody', TTL: '1s' })
-    expect(check.ok && catalog.registerCheck(check.value)).toMatchObject({ ok: false })
+    expect(check.ok && (await catalog.registerCheck(check.value))).toMatchObject({ ok: false })
     expect([...catalog.instances()].map(({ ID }) => ID)).toEqual(['a'])
   })
 })

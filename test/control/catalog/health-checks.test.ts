@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { HealthChecks, MAX_CONCURRENT_CHECKS } from '../../../src/control/catalog/health-checks.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
-import { Store } from '../../../src/control/store/store.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
 
 let catalog: Catalog
 let checks: HealthChecks
@@ -16,7 +16,7 @@ let open: number
 let mostOpen: number
 let held: ServerResponse[]
 beforeEach(async () => {
-  catalog = new Catalog(Store.open(undefined), { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  catalog = await Catalog.open(new MemoryStore(), { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
   checks = new HealthChecks(catalog, { random: () => 0 })
   status = 200
   hold = false
@@ -42,10 +42,10 @@ afterEach(() => {
   server.close()
 })
 
-function register(id: string, check: object): void {
+async function register(id: string, check: object): Promise<void> {
   const parsed = parseServiceDefinition({ Name: id, Port: 1, Check: { CheckID: id, ...check } }, { strict: true })
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
-  catalog.register(parsed.value)
+  await catalog.register(parsed.value)
 }
 
 function until(check: () => boolean): Promise<void> {
@@ -61,7 +61,7 @@ const statusOf = (id: string) => catalog.check(id)?.status
 
 describe('HealthChecks', () => {
   it('follows an HTTP endpoint: 2xx passes, 429 warns, the rest is critical', async () => {
-    register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', Header: { 'x-probe': ['yes'] } })
+    await register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', Header: { 'x-probe': ['yes'] } })
     checks.start()
     await until(() => statusOf('web') === 'passing')
     expect(catalog.check('web')!.output).toContain('200 Output: x-probe yes')
@@ -72,8 +72,8 @@ describe('HealthChecks', () => {
   })
 
   it('follows redirects unless told not to', async () => {
-    register('yes', { HTTP: `http://127.0.0.1:${port}/moved`, Interval: '5ms' })
-    register('no', { HTTP: `http://127.0.0.1:${port}/moved`, Interval: '5ms', DisableRedirects: true, Status: 'passing' })
+    await register('yes', { HTTP: `http://127.0.0.1:${port}/moved`, Interval: '5ms' })
+    await register('no', { HTTP: `http://127.0.0.1:${port}/moved`, Interval: '5ms', DisableRedirects: true, Status: 'passing' })
     checks.start()
     await until(() => statusOf('yes') === 'passing' && statusOf('no') === 'critical')
     expect(catalog.check('no')!.output).toContain('302')
@@ -81,7 +81,7 @@ describe('HealthChecks', () => {
 
   it('calls an endpoint that never answers critical, by its timeout', async () => {
     hold = true
-    register('slow', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', Timeout: '20ms', Status: 'passing' })
+    await register('slow', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', Timeout: '20ms', Status: 'passing' })
     checks.start()
     await until(() => statusOf('slow') === 'critical')
     expect(catalog.check('slow')!.output).toBe('no answer within 20 ms')
@@ -91,7 +91,7 @@ describe('HealthChecks', () => {
     const listener = createTcpServer().listen(0, '127.0.0.1')
     await new Promise(resolve => listener.once('listening', resolve))
     const tcp = `127.0.0.1:${(listener.address() as AddressInfo).port}`
-    register('store', { TCP: tcp, Interval: '5ms' })
+    await register('store', { TCP: tcp, Interval: '5ms' })
     checks.start()
     await until(() => statusOf('store') === 'passing')
     await new Promise(resolve => listener.close(resolve))
@@ -99,31 +99,32 @@ describe('HealthChecks', () => {
   })
 
   it('lets a TTL expire, and an update bring it back', async () => {
-    register('job', { TTL: '20ms', Status: 'passing' })
+    await register('job', { TTL: '20ms', Status: 'passing' })
     checks.start()
     await until(() => statusOf('job') === 'critical')
     expect(catalog.check('job')!.output).toBe('TTL expired')
-    expect(checks.updateTtl('job', 'warning', 'slow')).toBe(true)
+    expect(await checks.updateTtl('job', 'warning', 'slow')).toBe(true)
     expect(catalog.check('job')).toMatchObject({ status: 'warning', output: 'slow' })
-    expect(checks.updateTtl('nobody', 'passing', '')).toBe(false)
+    expect(await checks.updateTtl('nobody', 'passing', '')).toBe(false)
   })
 
   it('takes another service’s health over by an alias', async () => {
-    register('base', { TTL: '1h', Status: 'passing' })
-    register('alias', { AliasService: 'base' })
+    await register('base', { TTL: '1h', Status: 'passing' })
+    await register('alias', { AliasService: 'base' })
     checks.start()
-    expect(statusOf('alias')).toBe('passing')
-    catalog.setCheckStatus('base', 'warning', 'hot')
-    expect(catalog.check('alias')).toMatchObject({ status: 'warning', output: 'hot' })
-    catalog.deregister('base')
-    expect(statusOf('alias')).toBe('critical')
+    await until(() => statusOf('alias') === 'passing')
+    await catalog.setCheckStatus('base', 'warning', 'hot')
+    await until(() => statusOf('alias') === 'warning')
+    expect(catalog.check('alias')!.output).toBe('hot')
+    await catalog.deregister('base')
+    await until(() => statusOf('alias') === 'critical')
   })
 
   it('waits for as many failures as configured', async () => {
     let runs = 0
     server.on('request', () => runs++)
     status = 500
-    register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', FailuresBeforeCritical: 3, Status: 'passing' })
+    await register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', FailuresBeforeCritical: 3, Status: 'passing' })
     checks.start()
     await until(() => statusOf('web') === 'critical')
     expect(runs).toBeGreaterThanOrEqual(4)
@@ -135,7 +136,7 @@ describe('HealthChecks', () => {
     const parsed = parseServiceDefinition({ Name: 'old', Port: 1, Check: { CheckID: 'old', TTL: '1h' } }, { strict: true })
     if (!parsed.ok) throw new Error('invalid')
     // The registration's floor is a minute; shortened here below it.
-    catalog.register({ ...parsed.value, checks: [{ ...parsed.value.checks[0]!, deregisterAfterMs: 5 }] })
+    await catalog.register({ ...parsed.value, checks: [{ ...parsed.value.checks[0]!, deregisterAfterMs: 5 }] })
     checks.start()
     await until(() => catalog.instance('old') === undefined)
     expect(gone).toEqual(['old'])
@@ -145,7 +146,7 @@ describe('HealthChecks', () => {
     hold = true
     const count = MAX_CONCURRENT_CHECKS + 20
     for (let i = 0; i < count; i++)
-      register(`s${i}`, { HTTP: `http://127.0.0.1:${port}/`, Interval: '1h', Timeout: '20s', Status: 'passing' })
+      await register(`s${i}`, { HTTP: `http://127.0.0.1:${port}/`, Interval: '1h', Timeout: '20s', Status: 'passing' })
     const full = new Promise<void>(resolve => server.on('request', () => void (open === MAX_CONCURRENT_CHECKS && resolve())))
     checks.start()
     await full

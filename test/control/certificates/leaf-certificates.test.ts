@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest'
 import { type Leaf, LeafCertificates } from '../../../src/control/certificates/leaf-certificates.js'
-import { Store } from '../../../src/control/store/store.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { CertificateAuthority } from '../../../src/mtls/ca/authority.js'
 import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { testConfig } from '../../mtls/ca/support.js'
@@ -10,7 +10,7 @@ afterEach(() => {
 })
 
 it('a leaf that is being signed while the root rotates is replaced soon after, as every other is', async () => {
-  const store = Store.open(undefined)
+  const store = new MemoryStore()
   const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
   await ca.init()
   const leaves: Leaf[] = []
@@ -22,7 +22,7 @@ it('a leaf that is being signed while the root rotates is replaced soon after, a
     onLeaf: leaf => leaves.push(leaf),
     onProblem: (_service, reason) => expect.fail(reason),
   })
-  certificates.start()
+  await certificates.start()
   const before = ca.roots().ActiveRootID
   const signed = ca.issueLeaf.bind(ca)
   let rotate = true
@@ -42,5 +42,5 @@ it('a leaf that is being signed while the root rotates is replaced soon after, a
   await vi.waitFor(() => expect(leaves.map(leaf => leaf.rootId)).toEqual([before, ca.roots().ActiveRootID]))
   certificates.stop()
   await ca.close()
-  store.close()
+  await store.close()
 })

@@ -7,7 +7,7 @@ import type { IntentionAction } from '../../../src/control/config-entries/types.
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, type ProxyInstance, SnapshotBuilder, SnapshotError } from '../../../src/control/snapshot/build-snapshot.js'
-import { Store } from '../../../src/control/store/store.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { HealthStatus } from '../../../src/xds/gen/envoy/config/core/v3/health_check_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
@@ -40,21 +40,21 @@ let catalog: Catalog
 let entries: ConfigEntryTable
 let policy: IntentionAction
 
-beforeEach(() => {
-  const store = Store.open(undefined)
-  catalog = new Catalog(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
-  entries = new ConfigEntryTable(store, { datacenter: 'dc1', trustDomain: TRUST_DOMAIN })
+beforeEach(async () => {
+  const store = new MemoryStore()
+  catalog = await Catalog.open(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  entries = await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: TRUST_DOMAIN })
   policy = 'deny'
 })
 
-function register(definition: object): void {
+async function register(definition: object): Promise<void> {
   const parsed = parseServiceDefinition(definition, { strict: true })
   expect(parsed).toMatchObject({ ok: true })
-  if (parsed.ok) expect(catalog.register(parsed.value)).toMatchObject({ ok: true })
+  if (parsed.ok) expect(await catalog.register(parsed.value)).toMatchObject({ ok: true })
 }
 
-function write(entry: object): void {
-  expect(entries.put(entry)).toMatchObject({ ok: true })
+async function write(entry: object): Promise<void> {
+  expect(await entries.put(entry)).toMatchObject({ ok: true })
 }
 
 function build(id: string, leaf: boolean = true): BuiltSnapshot {
@@ -106,9 +106,9 @@ const WEB = {
   Connect: { SidecarService: { Proxy: { Upstreams: [{ DestinationName: 'api', LocalBindPort: 9191 }] } } },
 }
 
-function meshOf(protocol: string): void {
-  register(WEB)
-  register({
+async function meshOf(protocol: string): Promise<void> {
+  await register(WEB)
+  await register({
     ID: 'api-v1',
     Name: 'api',
     Port: 9002,
@@ -116,7 +116,7 @@ function meshOf(protocol: string): void {
     Meta: { version: 'v1' },
     Connect: { SidecarService: { Port: 20_001 } },
   })
-  register({
+  await register({
     ID: 'api-v2',
     Name: 'api',
     Port: 9003,
@@ -124,7 +124,7 @@ function meshOf(protocol: string): void {
     Connect: { SidecarService: { Address: '10.0.0.8', Port: 20_002 } },
   })
   if (protocol === 'tcp') return
-  for (const Name of ['web', 'api']) write({ Kind: 'service-defaults', Name, Protocol: protocol })
+  for (const Name of ['web', 'api']) await write({ Kind: 'service-defaults', Name, Protocol: protocol })
 }
 
 const SUBSETS = {
@@ -134,9 +134,9 @@ const SUBSETS = {
 }
 
 describe('public listener', () => {
-  it('of an http service: HCM with RBAC before all else, XFCC, normalised paths, mesh TLS with client certificates', () => {
-    meshOf('http')
-    write({ Kind: 'service-intentions', Name: 'web', Sources: [{ Name: 'batch', Action: 'allow' }] })
+  it('of an http service: HCM with RBAC before all else, XFCC, normalised paths, mesh TLS with client certificates', async () => {
+    await meshOf('http')
+    await write({ Kind: 'service-intentions', Name: 'web', Sources: [{ Name: 'batch', Action: 'allow' }] })
     const snapshot = decode('web-sidecar-proxy')
     const listener = snapshot.listener('public_listener:0.0.0.0:21000')
     expect(listener.trafficDirection).toBe(1)
@@ -178,8 +178,8 @@ describe('public listener', () => {
     })
   })
 
-  it('without intentions has enforced rules with no policies: deny all, or with default allow, allow all', () => {
-    meshOf('http')
+  it('without intentions has enforced rules with no policies: deny all, or with default allow, allow all', async () => {
+    await meshOf('http')
     const rules = () =>
       unpack(HttpRbacSchema, decode('web-sidecar-proxy').hcm('public_listener:0.0.0.0:21000').httpFilters[0].configType).rules
     expect(rules()).toMatchObject({ action: RBAC_Action.ALLOW, policies: {} })
@@ -187,8 +187,8 @@ describe('public listener', () => {
     expect(rules()).toMatchObject({ action: RBAC_Action.DENY, policies: {} })
   })
 
-  it('of a tcp service: network RBAC first, then tcp_proxy to the application, no ALPN', () => {
-    meshOf('tcp')
+  it('of a tcp service: network RBAC first, then tcp_proxy to the application, no ALPN', async () => {
+    await meshOf('tcp')
     const snapshot = decode('web-sidecar-proxy')
     const [rbac, proxy] = snapshot.filters('public_listener:0.0.0.0:21000')
     expect(unpack(NetworkRbacSchema, rbac.configType)).toMatchObject({ statPrefix: 'connect_authz', rules: { action: RBAC_Action.ALLOW } })
@@ -200,8 +200,8 @@ describe('public listener', () => {
     expect(unpack(DownstreamTlsContextSchema, socket.configType).commonTlsContext.alpnProtocols).toEqual([])
   })
 
-  it('of a grpc service: stats and bridge before RBAC, no XFCC, no timeout that cuts streams', () => {
-    meshOf('grpc')
+  it('of a grpc service: stats and bridge before RBAC, no XFCC, no timeout that cuts streams', async () => {
+    await meshOf('grpc')
     const hcm = decode('web-sidecar-proxy').hcm('public_listener:0.0.0.0:21000')
     expect(hcm.httpFilters.map((filter: { name: string }) => filter.name)).toEqual([
       'envoy.filters.http.grpc_stats',
@@ -216,8 +216,8 @@ describe('public listener', () => {
     expect(action.maxStreamDuration.grpcTimeoutHeaderMax).toMatchObject({ seconds: 0n })
   })
 
-  it('takes limits and timeouts of service-defaults, the registration winning, and bind overrides', () => {
-    register({
+  it('takes limits and timeouts of service-defaults, the registration winning, and bind overrides', async () => {
+    await register({
       Name: 'web',
       Port: 8080,
       Connect: {
@@ -226,7 +226,7 @@ describe('public listener', () => {
         },
       },
     })
-    write({
+    await write({
       Kind: 'service-defaults',
       Name: 'web',
       Protocol: 'http',
@@ -251,9 +251,9 @@ describe('public listener', () => {
     })
   })
 
-  it('outrigger_tcp_tunnel on a tcp service: tunnels and plain connections, told apart by ALPN, both authorised', () => {
-    meshOf('tcp')
-    write({ Kind: 'proxy-defaults', Name: 'global', Config: { outrigger_tcp_tunnel: 'accept' } })
+  it('outrigger_tcp_tunnel on a tcp service: tunnels and plain connections, told apart by ALPN, both authorised', async () => {
+    await meshOf('tcp')
+    await write({ Kind: 'proxy-defaults', Name: 'global', Config: { outrigger_tcp_tunnel: 'accept' } })
     const snapshot = decode('web-sidecar-proxy')
     const [tunnels, plain] = snapshot.listener('public_listener:0.0.0.0:21000').filterChains
     const names = (chain: { filters: { name: string }[] }) => chain.filters.map(filter => filter.name)
@@ -265,9 +265,9 @@ describe('public listener', () => {
     expect(unpack(TcpProxySchema, proxy.configType).tunnelingConfig).toBeUndefined()
   })
 
-  it('follows the mesh entry: TLS versions, XFCC sanitised, normalisation', () => {
-    meshOf('http')
-    write({
+  it('follows the mesh entry: TLS versions, XFCC sanitised, normalisation', async () => {
+    await meshOf('http')
+    await write({
       Kind: 'mesh',
       TLS: { Incoming: { TLSMinVersion: 'TLSv1_2' }, Outgoing: { TLSMinVersion: 'TLSv1_3' } },
       HTTP: {
@@ -293,16 +293,16 @@ describe('public listener', () => {
     expect(outgoing.commonTlsContext.tlsParams.tlsMinimumProtocolVersion).toBe(4)
   })
 
-  it('verifies JWTs of the providers that its intentions name, before RBAC', () => {
-    meshOf('http')
-    write({
+  it('verifies JWTs of the providers that its intentions name, before RBAC', async () => {
+    await meshOf('http')
+    await write({
       Kind: 'jwt-provider',
       Name: 'okta',
       Issuer: 'https://issuer',
       JSONWebKeySet: { Remote: { URI: 'https://keys.example:8443/jwks', FetchAsynchronously: true } },
       Locations: [{ Header: { Name: 'authorization', ValuePrefix: 'Bearer ' } }],
     })
-    write({
+    await write({
       Kind: 'service-intentions',
       Name: 'web',
       JWT: { Providers: [{ Name: 'okta' }] },
@@ -333,8 +333,8 @@ describe('public listener', () => {
 })
 
 describe('upstreams', () => {
-  it('of a default chain: inline route, one EDS cluster with the names, SAN and SNI of the service', () => {
-    meshOf('http')
+  it('of a default chain: inline route, one EDS cluster with the names, SAN and SNI of the service', async () => {
+    await meshOf('http')
     const snapshot = decode('web-sidecar-proxy')
     expect(snapshot.names(ROUTE_TYPE)).toEqual([])
     const name = 'api:127.0.0.1:9191'
@@ -372,15 +372,15 @@ describe('upstreams', () => {
     ['tcp', undefined],
     ['http2', 'explicitHttpConfig'],
     ['grpc', 'explicitHttpConfig'],
-  ])('of protocol %s have the HTTP options %s', (protocol, kind) => {
-    meshOf(protocol)
+  ])('of protocol %s have the HTTP options %s', async (protocol, kind) => {
+    await meshOf(protocol)
     const eds = decode('web-sidecar-proxy').cluster(cluster('api'))
     const packed = eds.typedExtensionProtocolOptions[HTTP_OPTIONS]
     expect(packed && fromBinary(HttpProtocolOptionsSchema, packed.value).upstreamProtocolOptions.case).toBe(kind)
   })
 
-  it('of tcp go straight to the cluster', () => {
-    meshOf('tcp')
+  it('of tcp go straight to the cluster', async () => {
+    await meshOf('tcp')
     const [proxy] = decode('web-sidecar-proxy').filters('api:127.0.0.1:9191')
     expect(unpack(TcpProxySchema, proxy.configType)).toMatchObject({
       statPrefix: 'upstream.api.default.default.dc1',
@@ -393,9 +393,9 @@ describe('upstreams', () => {
     ['use', { outrigger_tcp_tunnel: 'off' }, false],
     ['accept', {}, false],
     ['off', { outrigger_tcp_tunnel: 'use' }, true],
-  ])('of tcp with outrigger_tcp_tunnel %s and the upstream’s own %j: tunnel %s', (mode, Config, tunnel) => {
-    meshOf('tcp')
-    register({
+  ])('of tcp with outrigger_tcp_tunnel %s and the upstream’s own %j: tunnel %s', async (mode, Config, tunnel) => {
+    await meshOf('tcp')
+    await register({
       ...WEB,
       Connect: {
         SidecarService: {
@@ -412,10 +412,10 @@ describe('upstreams', () => {
     expect(tls.commonTlsContext.alpnProtocols).toEqual(tunnel ? ['h2'] : [])
   })
 
-  it('with a splitter: RDS named as the upstream, hundredths as weights, the zero kept, retries may pick again', () => {
-    meshOf('http')
-    write(SUBSETS)
-    write({
+  it('with a splitter: RDS named as the upstream, hundredths as weights, the zero kept, retries may pick again', async () => {
+    await meshOf('http')
+    await write(SUBSETS)
+    await write({
       Kind: 'service-splitter',
       Name: 'api',
       Splits: [
@@ -442,10 +442,10 @@ describe('upstreams', () => {
     expect(listener.children).toEqual([{ typeUrl: ROUTE_TYPE, names: ['api'] }])
   })
 
-  it('with a router: matches, rewrite, timeouts, retries and header changes in order', () => {
-    meshOf('http')
-    write(SUBSETS)
-    write({
+  it('with a router: matches, rewrite, timeouts, retries and header changes in order', async () => {
+    await meshOf('http')
+    await write(SUBSETS)
+    await write({
       Kind: 'service-router',
       Name: 'api',
       Routes: [
@@ -522,10 +522,10 @@ describe('upstreams', () => {
     expect(routes[1].action.value.timeout).toBeUndefined()
   })
 
-  it('with failover: an aggregate cluster over one child a target, each with its own identity', () => {
-    meshOf('http')
-    write({ Kind: 'service-defaults', Name: 'backup', Protocol: 'http' })
-    write({ ...SUBSETS, DefaultSubset: 'v1', Failover: { v1: { Service: 'backup' } }, ConnectTimeout: '7s' })
+  it('with failover: an aggregate cluster over one child a target, each with its own identity', async () => {
+    await meshOf('http')
+    await write({ Kind: 'service-defaults', Name: 'backup', Protocol: 'http' })
+    await write({ ...SUBSETS, DefaultSubset: 'v1', Failover: { v1: { Service: 'backup' } }, ConnectTimeout: '7s' })
     const snapshot = decode('web-sidecar-proxy')
     const base = cluster('v1.api')
     const children = [`failover-target~0~${base}`, `failover-target~1~${base}`]
@@ -543,9 +543,9 @@ describe('upstreams', () => {
     expect(snapshot.endpoints(children[1]!).endpoints[0].lbEndpoints).toHaveLength(0)
   })
 
-  it('take load balancing, hash policies, limits and passive checks', () => {
-    meshOf('http')
-    write({
+  it('take load balancing, hash policies, limits and passive checks', async () => {
+    await meshOf('http')
+    await write({
       ...SUBSETS,
       LoadBalancer: {
         Policy: 'ring_hash',
@@ -557,7 +557,7 @@ describe('upstreams', () => {
         ],
       },
     })
-    write({
+    await write({
       Kind: 'service-defaults',
       Name: 'web',
       Protocol: 'http',
@@ -591,8 +591,8 @@ describe('upstreams', () => {
     ])
   })
 
-  it('bind a socket path with its mode', () => {
-    register({
+  it('bind a socket path with its mode', async () => {
+    await register({
       Name: 'web',
       Port: 80,
       Connect: {
@@ -621,9 +621,9 @@ describe('endpoints', () => {
         },
       )
 
-  it('are the sidecars, at their address, else that of their service, else the node’s', () => {
-    meshOf('http')
-    register({ ID: 'api-v3', Name: 'api', Port: 1, Connect: { SidecarService: { Port: 20_003 } } })
+  it('are the sidecars, at their address, else that of their service, else the node’s', async () => {
+    await meshOf('http')
+    await register({ ID: 'api-v3', Name: 'api', Port: 1, Connect: { SidecarService: { Port: 20_003 } } })
     expect(health('api').map(([address, port]) => [address, port])).toEqual([
       ['10.0.0.7', 20_001],
       ['10.0.0.8', 20_002],
@@ -631,16 +631,16 @@ describe('endpoints', () => {
     ])
   })
 
-  it('are in a subset by the metadata that a sidecar takes over from its service', () => {
-    meshOf('http')
-    write({ ...SUBSETS, DefaultSubset: 'v2' })
+  it('are in a subset by the metadata that a sidecar takes over from its service', async () => {
+    await meshOf('http')
+    await write({ ...SUBSETS, DefaultSubset: 'v2' })
     expect(health('v2.api')).toEqual([['10.0.0.8', 20_002, HealthStatus.HEALTHY, 1]])
   })
 
-  it('follow the checks of the service behind: warning keeps its own weight, critical and weight 0 are unhealthy', () => {
-    register(WEB)
+  it('follow the checks of the service behind: warning keeps its own weight, critical and weight 0 are unhealthy', async () => {
+    await register(WEB)
     for (const [id, status] of Object.entries({ a: 'passing', b: 'warning', c: 'critical' }))
-      register({
+      await register({
         ID: id,
         Name: 'api',
         Port: 1,
@@ -648,14 +648,14 @@ describe('endpoints', () => {
         Check: { CheckID: `check-${id}`, TTL: '1h', Status: status },
         Connect: { SidecarService: { Weights: { Passing: id === 'a' ? 500 : 10, Warning: 3 } } },
       })
-    register({ ID: 'd', Name: 'api', Port: 1, Connect: { SidecarService: { Weights: { Passing: 0, Warning: 0 } } } })
+    await register({ ID: 'd', Name: 'api', Port: 1, Connect: { SidecarService: { Weights: { Passing: 0, Warning: 0 } } } })
     expect(health('api').map(([, , status, weight]) => [status, weight])).toEqual([
       [HealthStatus.HEALTHY, 128],
       [HealthStatus.HEALTHY, 3],
       [HealthStatus.UNHEALTHY, 10],
       [HealthStatus.UNHEALTHY, 1],
     ])
-    write({ Kind: 'service-resolver', Name: 'api', DefaultSubset: 'only', Subsets: { only: { OnlyPassing: true } } })
+    await write({ Kind: 'service-resolver', Name: 'api', DefaultSubset: 'only', Subsets: { only: { OnlyPassing: true } } })
     expect(health('only.api').map(([, , status]) => status)).toEqual([
       HealthStatus.HEALTHY,
       HealthStatus.UNHEALTHY,
@@ -666,21 +666,21 @@ describe('endpoints', () => {
 })
 
 describe('SnapshotBuilder', () => {
-  it('gives equal versions for equal inputs, whatever the order they were written in', () => {
-    meshOf('http')
-    write({ Kind: 'service-router', Name: 'api', Routes: [{ Destination: { RequestHeaders: { Set: { b: '1', a: '2' } } } }] })
+  it('gives equal versions for equal inputs, whatever the order they were written in', async () => {
+    await meshOf('http')
+    await write({ Kind: 'service-router', Name: 'api', Routes: [{ Destination: { RequestHeaders: { Set: { b: '1', a: '2' } } } }] })
     const versions = (built: BuiltSnapshot) =>
       [...built.snapshot.values()].flatMap(resources => [...resources.values()].map(({ name, version }) => [name, version]))
     const first = versions(build('web-sidecar-proxy'))
-    write({ Kind: 'service-router', Name: 'api', Routes: [{ Destination: { RequestHeaders: { Set: { a: '2', b: '1' } } } }] })
+    await write({ Kind: 'service-router', Name: 'api', Routes: [{ Destination: { RequestHeaders: { Set: { a: '2', b: '1' } } } }] })
     expect(versions(build('web-sidecar-proxy'))).toEqual(first)
     for (const [, version] of first) expect(version).toMatch(/^[0-9a-f]{64}$/)
   })
 
-  it('records what it read: entries that are not there, kinds, and services of every target', () => {
-    meshOf('http')
-    write({ Kind: 'service-defaults', Name: 'other', Protocol: 'http' })
-    write({ Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'other' } })
+  it('records what it read: entries that are not there, kinds, and services of every target', async () => {
+    await meshOf('http')
+    await write({ Kind: 'service-defaults', Name: 'other', Protocol: 'http' })
+    await write({ Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'other' } })
     const { dependencies } = build('web-sidecar-proxy')
     for (const key of [
       'entry:service-router/api',
@@ -693,13 +693,13 @@ describe('SnapshotBuilder', () => {
     expect([...dependencies]).not.toContain('entry:service-intentions/api')
   })
 
-  it('builds nothing before the service has a certificate', () => {
-    meshOf('http')
+  it('builds nothing before the service has a certificate', async () => {
+    await meshOf('http')
     expect(() => build('web-sidecar-proxy', false)).toThrow(SnapshotError)
   })
 
-  it('reports settings that have no effect', () => {
-    register({
+  it('reports settings that have no effect', async () => {
+    await register({
       Name: 'web',
       Port: 1,
       Connect: {
@@ -715,9 +715,9 @@ describe('SnapshotBuilder', () => {
     ])
   })
 
-  it('adds access loggers of proxy-defaults to listeners and filters', () => {
-    meshOf('tcp')
-    write({ Kind: 'proxy-defaults', Name: 'global', AccessLogs: { Enabled: true, Type: 'file', Path: '/tmp/access.log' } })
+  it('adds access loggers of proxy-defaults to listeners and filters', async () => {
+    await meshOf('tcp')
+    await write({ Kind: 'proxy-defaults', Name: 'global', AccessLogs: { Enabled: true, Type: 'file', Path: '/tmp/access.log' } })
     const snapshot = decode('web-sidecar-proxy')
     const listener = snapshot.listener('public_listener:0.0.0.0:21000')
     expect(listener.accessLog).toMatchObject([

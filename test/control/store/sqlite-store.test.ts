@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { Store } from '../../../src/control/store/store.js'
+import { SqliteStore } from '../../../src/control/store/sqlite-store.js'
+import { put } from '../../../src/control/store/store.js'
+import { storeContract } from './store-contract.js'
 
 let dir: string
 beforeEach(() => {
@@ -13,53 +15,29 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-describe('Store', () => {
-  it('keeps records and the index over a close and an open', () => {
-    const first = Store.open(dir)
-    first.put('service', 'a', { name: 'a' })
-    first.transaction(index => {
-      first.put('service', 'b', { index })
-      first.put('check', 'b', 1)
-    })
+storeContract('SqliteStore', async () => SqliteStore.open(dir))
+
+describe('SqliteStore', () => {
+  it('keeps records and the index over a close and an open', async () => {
+    const first = SqliteStore.open(dir)
+    await first.put('service', 'a', { name: 'a' })
+    await first.transaction([put('service', 'b', { name: 'b' }), put('check', 'b', 1)])
     expect(first.index).toBe(2)
-    first.close()
-    const second = Store.open(dir)
+    await first.close()
+    const second = SqliteStore.open(dir)
     expect(second.index).toBe(2)
-    expect(second.list('service').map(r => [r.key, r.value, r.createIndex])).toEqual([
+    expect((await second.list('service')).map(r => [r.key, r.value, r.createIndex])).toEqual([
       ['a', { name: 'a' }, 1],
-      ['b', { index: 2 }, 2],
+      ['b', { name: 'b' }, 2],
     ])
-    second.close()
+    await second.close()
   })
 
-  it('keeps createIndex and moves modifyIndex when a record is overwritten', () => {
-    const store = Store.open(undefined)
-    store.put('service', 'a', 1)
-    store.put('service', 'a', 2)
-    expect(store.get('service', 'a')).toEqual({ key: 'a', value: 2, createIndex: 1, modifyIndex: 2 })
-    store.close()
-  })
-
-  it('writes all of a transaction or nothing of it', () => {
-    const store = Store.open(dir)
-    store.put('service', 'a', 1)
-    expect(() =>
-      store.transaction(() => {
-        store.put('service', 'a', 2)
-        store.put('service', 'b', 2)
-        throw new Error('refused')
-      }),
-    ).toThrow('refused')
-    expect(store.index).toBe(1)
-    expect(store.list('service').map(r => r.value)).toEqual([1])
-    store.close()
-  })
-
-  it('is readable by its owner only', () => {
-    const store = Store.open(dir)
-    store.put('ca', 'key', 'secret')
+  it('is readable by its owner only', async () => {
+    const store = SqliteStore.open(dir)
+    await store.put('ca', 'key', 'secret')
     for (const file of ['outrigger.db', 'outrigger.db-wal']) expect(statSync(join(dir, file)).mode & 0o077).toBe(0)
-    store.close()
+    await store.close()
   })
 
   it('loses no acknowledged write when the process is killed with SIGKILL, and keeps no half transaction', async () => {
@@ -79,7 +57,7 @@ describe('Store', () => {
         db.exec('COMMIT')
         writeSync(1, i + '\\n')
       }`
-    Store.open(dir).close()
+    await SqliteStore.open(dir).close()
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, join(dir, 'outrigger.db')], {
       cwd: join(import.meta.dirname, '../..'),
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -93,11 +71,11 @@ describe('Store', () => {
     await new Promise(resolve => (child.stdout.readableEnded ? resolve(null) : child.stdout.once('end', resolve)))
     expect(signal).toBe('SIGKILL')
     const acknowledged = reported.trimEnd().split('\n').length
-    const store = Store.open(dir)
+    const store = SqliteStore.open(dir)
     expect(store.index).toBeGreaterThanOrEqual(acknowledged)
-    expect(store.list('service')).toHaveLength(store.index)
-    expect(store.list('check')).toHaveLength(store.index)
-    store.close()
+    expect(await store.list('service')).toHaveLength(store.index)
+    expect(await store.list('check')).toHaveLength(store.index)
+    await store.close()
   })
 
   it('refuses a directory that another process has open, by name', async () => {
@@ -113,12 +91,12 @@ describe('Store', () => {
     })
     await new Promise(resolve => child.stdout.once('data', resolve))
     try {
-      expect(() => Store.open(dir)).toThrow(/another process has it open/)
+      expect(() => SqliteStore.open(dir)).toThrow(/another process has it open/)
     } finally {
       const gone = new Promise(resolve => child.once('exit', resolve))
       child.kill('SIGKILL')
       await gone
     }
-    Store.open(dir).close()
+    await SqliteStore.open(dir).close()
   })
 })

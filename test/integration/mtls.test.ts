@@ -98,7 +98,7 @@ const bad: { name: string; leaf: () => Leaf | null; counter: string }[] = [
   { name: 'an unknown CA', leaf: () => strangerCa.service('web'), counter: '' },
   { name: 'another trust domain', leaf: () => ca.leaf({ uris: [spiffe('web', 'evil.consul')] }), counter: 'trust_domain' },
   { name: 'an expired certificate', leaf: () => ca.leaf({ uris: [spiffe('web')], fromMs: -2 * hour, untilMs: -hour }), counter: 'expired' },
-  { name: 'two URI SANs', leaf: () => ca.leaf({ uris: [spiffe('web'), spiffe('admin')] }), counter: 'uri_san_count' },
+  { name: 'two SPIFFE ids', leaf: () => ca.leaf({ uris: [spiffe('web'), spiffe('admin')] }), counter: 'uri_san_count' },
 ]
 
 describe('the mTLS listener', () => {

@@ -16,11 +16,16 @@ const sets: Record<string, object> = {
   uri: { uri: true },
   all: { subject: true, cert: true, chain: true, dns: true, uri: true },
 }
-const servers = { spiffe: ca.service('api'), dns: ca.leaf({ dns: ['api.internal'], commonName: 'api' }) }
+const servers = {
+  spiffe: ca.service('api'),
+  kuma: ca.leaf({ uris: [spiffe('api'), 'kuma://version/v1'] }),
+  dns: ca.leaf({ dns: ['api.internal'], commonName: 'api' }),
+}
 const clients: Record<string, ConnectionOptions | null> = {
   clear: null,
   'a service': clientOptions(ca.service('web'), ca.pem),
   'a service with a subject': clientOptions(ca.leaf({ uris: [spiffe('web')], commonName: 'web' }), ca.pem),
+  'a service with a URI of another scheme': clientOptions(ca.leaf({ uris: ['kuma://version/v1', spiffe('web')] }), ca.pem),
   'a service with DNS names': clientOptions(ca.leaf({ uris: [spiffe('web')], dns: ['web.internal', '*.web.internal'] }), ca.pem),
   'a subject with quotes and separators': clientOptions(ca.leaf({ uris: [spiffe('web')], commonName: 'a "b", c; d=e\\f+g' }), ca.pem),
 }

@@ -2,8 +2,8 @@
 // on every handshake, resumed or not, before a byte of the application is read; reads certificates by certificate-identity and, where
 // OpenSSL can't be asked, certificate-path. Invariant: what OpenSSL said about the chain is asked each time; what depends on the certificate
 // and the rules alone is worked out once per certificate and cached; times are compared each time.
-// Strict SPIFFE rules (exactly one URI SAN, good syntax, a trust domain we know, no CA) hold where the config speaks SPIFFE: our own leaf
-// has an id, a matcher names one, or the SPIFFE validator is set. A matcher that names an exact id admits that id's trust domain, since a
+// Strict SPIFFE rules (exactly one `spiffe:` URI SAN, good syntax, a trust domain we know, no CA) hold where the config speaks SPIFFE: our
+// own leaf has an id, a matcher names one, or the SPIFFE validator is set. URIs of other schemes may stand beside it, as Kuma issues them. A matcher that names an exact id admits that id's trust domain, since a
 // cluster that stands for a peered mesh is such. Elsewhere Envoy's rules hold.
 
 import { createHash, type X509Certificate } from 'node:crypto'
@@ -209,7 +209,7 @@ export class PeerVerifier {
   private anchorsFor(identity: CertificateIdentity): readonly Certificate[] {
     const { domainAnchors, anchors } = this.rules
     if (domainAnchors === null) return anchors
-    const id = parseSpiffeId(identity.uriSans[0] ?? '')
+    const id = parseSpiffeId(spiffeUris(identity)[0] ?? '')
     return id.ok ? (domainAnchors.get(id.id.trustDomain) ?? []) : []
   }
 
@@ -229,9 +229,9 @@ export class PeerVerifier {
     if (trustDomains === null) return null
     if (usage === 'clientAuth' && required && !hasTrustedCa && domainAnchors === null && this.hashes.size === 0 && this.spkis.size === 0)
       return refuse('no-trust-bundle', 'the mesh identity of the peer could not be verified: the config has no trust bundle')
-    if (identity.uriSans.length !== 1)
-      return refuse('uri-san-count', `the certificate has ${identity.uriSans.length} URI SANs, not exactly one`)
-    const parsed = parseSpiffeId(identity.uriSans[0]!)
+    const ids = spiffeUris(identity)
+    if (ids.length !== 1) return refuse('uri-san-count', `the certificate has ${ids.length} SPIFFE ids among its URI SANs, not exactly one`)
+    const parsed = parseSpiffeId(ids[0]!)
     if (!parsed.ok) return refuse('spiffe-syntax', parsed.error.reason)
     if (identity.ca || identity.mayCertSign) return refuse('ca-leaf', 'the certificate is one of a CA')
     const { trustDomain } = parsed.id
@@ -244,6 +244,11 @@ export class PeerVerifier {
     for (const test of this.sanTests) if (test(identity)) return null
     return refuse('san', `none of the names matches: ${describeNames(identity)}`)
   }
+}
+
+/** Schemes are equal in any case (RFC 3986 section 3.1), so `SPIFFE:` counts, and is then no id. */
+function spiffeUris(identity: CertificateIdentity): string[] {
+  return identity.uriSans.filter(uri => /^spiffe:/i.test(uri))
 }
 
 function nameRefusal(identity: CertificateIdentity, serverName: string): Refusal | null {

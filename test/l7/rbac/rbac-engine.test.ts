@@ -92,6 +92,14 @@ describe('identities', () => {
     expect(decide(rules('ALLOW', policy('p', [authenticated(exact(id('web')))])), network(spelt)).allowed).toBe(false)
   })
 
+  it('take the id, whatever URIs of other schemes stand around it', () => {
+    const kuma = connection({ tls: tls({ peer: peer({ uriSans: ['kuma://version/v1', id('web'), 'kuma://zone/east'] }) }) })
+    expect(decide(allowWeb, network(kuma)).allowed).toBe(true)
+    for (const matcher of [exact(id('web')), exact('kuma://zone/east'), regex('kuma://.*')])
+      expect(decide(rules('ALLOW', policy('p', [authenticated(matcher)])), network(kuma)).allowed).toBe(true)
+    expect(decide(rules('ALLOW', policy('p', [authenticated(exact(id('api')))])), network(kuma)).allowed).toBe(false)
+  })
+
   it('fall through URI SANs, DNS SANs, subject for other names, as Envoy does', () => {
     const named = connection({ tls: tls({ peer: peer({ uriSans: ['https://x'], dnsSans: ['web.example.com'], subject: 'CN=web' }) }) })
     for (const matcher of [exact('https://x'), exact('web.example.com'), exact('CN=web'), regex('.*example.*')])

@@ -11,6 +11,8 @@ const otherCa = new AnyCa()
 const trust = { trustedCa: inline(ca.pem) }
 const web = ca.service('web')
 const api = ca.service('api')
+/** As Kuma issues them. */
+const kuma = ca.leaf({ uris: ['kuma://version/v1', spiffe('web')] })
 const hour = 3_600_000
 let pair: Pair | null = null
 
@@ -128,7 +130,29 @@ describe('the server refuses a client', () => {
       'key-usage',
       'fail_verify_error',
     ],
-    ['with two URI SANs', ca.leaf({ uris: [spiffe('web'), spiffe('admin')] }), {}, 'uri-san-count', 'fail_verify_san'],
+    ['with two SPIFFE ids', ca.leaf({ uris: [spiffe('web'), spiffe('admin')] }), {}, 'uri-san-count', 'fail_verify_san'],
+    [
+      'with two SPIFFE ids around a third URI',
+      ca.leaf({ uris: [spiffe('web'), 'kuma://v/1', spiffe('a')] }),
+      {},
+      'uri-san-count',
+      'fail_verify_san',
+    ],
+    [
+      'with a second id whose scheme is in capitals',
+      ca.leaf({ uris: [spiffe('web'), 'SPIFFE://td.consul/a'] }),
+      {},
+      'uri-san-count',
+      'fail_verify_san',
+    ],
+    ['with URIs of other schemes alone', ca.leaf({ uris: ['kuma://version/v1', 'https://web'] }), {}, 'uri-san-count', 'fail_verify_san'],
+    [
+      'with a matcher for its id alone, and another id',
+      kuma,
+      { sanMatchers: [san('URI', 'kuma://version/v2'), san('DNS', 'kuma://version/v1')] },
+      'san',
+      'fail_verify_san',
+    ],
     ['with no URI SAN', ca.leaf({ dns: ['web'] }), {}, 'uri-san-count', 'fail_verify_san'],
     ['of another trust domain', ca.leaf({ uris: [spiffe('web', 'other.consul')] }), {}, 'trust-domain', 'fail_verify_san'],
     ['with a CA certificate as leaf', ca.leaf({ uris: [spiffe('web')], ca: true }), {}, 'ca-leaf', 'fail_verify_error'],
@@ -171,6 +195,21 @@ describe('the server refuses a client', () => {
     expect(p.server.stats.scope.counter(`refused.${code.replaceAll('-', '_')}`).value).toBe(1)
     expect(p.server.stats.main.handshake.value).toBe(0)
     expect(p.server.log).toEqual([{ message: 'TLS peer refused', fields: expect.objectContaining({ code, remote: 'test' }) }])
+  })
+
+  it('accepts URIs of other schemes beside its id, and matches each against every matcher', async () => {
+    for (const name of [spiffe('web'), 'kuma://version/v1']) {
+      const sanMatchers = [san('URI', spiffe('nobody')), san('URI', name)]
+      const { server } = await mesh(kuma, api, { down: { sanMatchers } }).dial()
+      expect(server).toMatchObject({ ok: true, info: { peer: { uriSans: ['kuma://version/v1', spiffe('web')] } } })
+      pair!.close()
+    }
+    // As our own leaf too: its id makes the rules strict, and names its trust domain.
+    const { server, client } = await mesh(kuma, kuma, { sans: ['kuma://version/v1'] }).dial()
+    expect([server?.ok, client?.ok]).toEqual([true, true])
+    pair!.close()
+    const foreign = ca.leaf({ uris: ['kuma://version/v1', spiffe('web', 'other.consul')] })
+    expect((await mesh(foreign, api).dial()).server).toMatchObject({ ok: false, code: 'trust-domain' })
   })
 
   it('accepts the one whose serial is not on the CRL, by either rule', async () => {

@@ -1,0 +1,170 @@
+// Written and never called: members of classes, and exports, that nothing in src/ reads. Tests are no readers: what only they use is dead
+// weight that looks alive. Part of `npm test`; prints each and exits 1. A member is also read by way of a base class or an interface that
+// its class fits, ours or the runtime's.
+import { SyntaxKind } from 'typescript/unstable/ast'
+import { MEMBERS, sourceGraph } from './source-graph.mjs'
+
+/** Today's offenders; the list may only shrink. One that is read by now, or gone, fails too: take its line out. */
+const STILL_UNUSED = new Set([
+  'cli/commands/command-io.ts: readText',
+  'control/config-entries/entry-index.ts: entryIndex',
+  'control/discovery-chain/names.ts: gatewaySni',
+  'control/discovery-chain/names.ts: peeredClusterName',
+  'control/discovery-chain/names.ts: peeredServiceSni',
+  'control/discovery-chain/names.ts: querySni',
+  'control/snapshot/snapshot-publisher.ts: SnapshotPublisher.size',
+  'control/store/topic-indexes.ts: TopicIndexes.waiting',
+  'io/dns-message.ts: decodeDnsMessage',
+  'io/dns-message.ts: encodeDnsMessage',
+  'io/lazy-timer.ts: LazyTimer.isSet',
+  'l7/client/upstream-request.ts: UpstreamRequest.requestSent',
+  'l7/client/upstream-request.ts: UpstreamRequest.timedOut',
+  'l7/codec/http1/client-stream.ts: Http1ClientStream.bufferedBytes',
+  'l7/codec/http1/client-stream.ts: Http1ClientStream.id',
+  'l7/codec/http1/server-stream.ts: Http1ServerStream.bufferedBytes',
+  'l7/codec/http1/server-stream.ts: Http1ServerStream.id',
+  'l7/codec/http2/client-codec.ts: Http2ClientCodec.takesExtendedConnect',
+  'l7/codec/http2/connection-base.ts: Http2ConnectionBase.activeStreams',
+  'l7/codec/http2/connection-base.ts: Http2ConnectionBase.onTransportDrain',
+  'l7/codec/http2/hpack-decoder.ts: HpackDecoder.tableSize',
+  'l7/codec/http2/hpack-encoder.ts: HpackEncoder.tableSize',
+  'l7/codec/http2/stream.ts: Http2Stream.bufferedBytes',
+  'l7/codec/tunnel-client-codec.ts: TunnelClientCodec.bufferedBytes',
+  'l7/codec/tunnel-client-codec.ts: TunnelClientCodec.id',
+  'l7/filters/token-bucket.ts: TokenBucket.takeUpTo',
+  'l7/grpc/grpc.ts: grpcToHttpStatus',
+  'l7/log/access-log-sink.ts: AccessLogSink.written',
+  'l7/log/access-log-sink.ts: LogSinks.dropped',
+  'l7/match/header-matcher.ts: compileResponseHeaderMatchers',
+  'l7/route/route-table.ts: CompiledRouteTable.domains',
+  'l7/server/downstream-connection.ts: DownstreamConnection.activeRequests',
+  'l7/stream/stream-info.ts: StreamInfo.dynamicMetadataEntries',
+  'l7/stream/stream-info.ts: StreamInfo.hasFlag',
+  'l7/stream/stream-info.ts: StreamInfo.originalPath',
+  'l7/stream/stream-info.ts: StreamInfo.virtualHostName',
+  'metrics/histogram.ts: Histogram.intervalCount',
+  'metrics/prometheus.ts: PrometheusExposition.merged',
+  'metrics/prometheus.ts: PrometheusExposition.text',
+  'metrics/prometheus.ts: registerSelfMetrics',
+  'metrics/stat-names.ts: ClusterStats.canaryCodes',
+  'metrics/stat-names.ts: ClusterStats.rqCode',
+  'metrics/stat-names.ts: VirtualClusterStats',
+  'metrics/stat-names.ts: VirtualClusterStats.codes',
+  'metrics/stat-names.ts: VirtualClusterStats.main',
+  'metrics/stat-names.ts: VirtualClusterStats.release',
+  'metrics/stat-names.ts: VirtualClusterStats.upstream_rq_time',
+  'metrics/stats-store.ts: StatsStore.gauge',
+  'metrics/stats-store.ts: StatsStore.group',
+  'metrics/stats-store.ts: StatsStore.histogram',
+  'metrics/stats-store.ts: StatsStore.textReadout',
+  'mtls/ca/authority.ts: CertificateAuthority.checkFiles',
+  'mtls/ca/file-store.ts: FileCaStore',
+  'mtls/ca/store.ts: MemoryCaStore',
+  'mtls/spiffe.ts: meshGatewaySpiffeId',
+  'mtls/tls/session-cache.ts: SessionCache.size',
+  'proxy/listener/filter-chain-match.ts: FilterChainMatcher.values',
+  'proxy/listener/listener-registry.ts: ListenerRegistry.names',
+  'proxy/network/network-filters.ts: Admission',
+  'proxy/route-registry.ts: RouteRegistry.models',
+  'proxy/server.ts: Server.whenLive',
+  'proxy/tcp/tcp-proxy.ts: TcpProxySession.closed',
+  'upstream/balance/edf-scheduler.ts: EdfScheduler.size',
+  'upstream/balance/hash-load-balancer.ts: HashLoadBalancer.finish',
+  'upstream/cluster/cluster-registry.ts: ClusterRegistry.onHealthChange',
+  'upstream/cluster/cluster.ts: UpstreamCluster.recordGrpcStatus',
+  'upstream/cluster/cluster.ts: UpstreamCluster.recordImmediateHealthCheckFail',
+  'upstream/cluster/cluster.ts: UpstreamCluster.warm',
+  'upstream/connect/http-pool.ts: HttpPool.connectionCount',
+  'upstream/connect/http-pool.ts: HttpPool.pendingCount',
+  'upstream/health/health-check-transport.ts: plainHealthCheckDial',
+  'upstream/host/breakers.ts: Breakers.releaseConnectionPool',
+  'upstream/host/breakers.ts: Breakers.tryConnectionPool',
+  'upstream/host/outlier-monitor.ts: SuccessRate.shown',
+  'xds/client/client.ts: AdsClient.stats',
+  'xds/client/client.ts: AdsClient.versions',
+  'xds/server/delta-type-state.ts: DeltaTypeState.lastNonce',
+  'xds/server/server.ts: AdsServer.disconnect',
+  'xds/server/server.ts: AdsServer.reauthorize',
+])
+
+/** What is read from outside of src/: by bin/, by a script, or by the test that compares the table of fields with the descriptors. */
+const READ_ELSEWHERE = new Set([
+  'cli/outrigger-main.ts: outriggerMain',
+  'cli/proxy-main.ts: proxyMain',
+  'xds/resources/field-support.ts: renderCompatibilityTable',
+  'xds/resources/field-support.ts: supportTable',
+  'xds/resources/message-check.ts: reachableMessages',
+  'xds/resources/schemas.ts: knownSchemas',
+])
+
+const { api, checker, reads, sources } = sourceGraph()
+
+/** Whether something outside of the declaration itself reads it. */
+function isRead(node) {
+  const source = node.getSourceFile()
+  return (reads.get(`${source.path}#${node.index}`) ?? []).some(
+    ({ node: by }) => by.getSourceFile() !== source || by.pos < node.pos || by.end > node.end,
+  )
+}
+
+const isStatic = node => node.modifiers?.some(modifier => modifier.kind === SyntaxKind.StaticKeyword) === true
+
+/** Name -> the classes and interfaces that have a read member of that name. */
+const readIn = new Map()
+const unread = []
+for (const { file, source } of sources) {
+  const visit = node => {
+    if (MEMBERS.has(node.kind) && node.name !== undefined) {
+      const name = node.name.text
+      if (isRead(node)) readIn.set(name, (readIn.get(name) ?? new Set()).add(node.parent))
+      else if (node.parent.kind === SyntaxKind.ClassDeclaration) unread.push({ file, node, name })
+    }
+    node.forEachChild(visit)
+  }
+  visit(source)
+}
+
+/** The class's own type, and the types it says that it extends or implements. */
+function typesOf(owner) {
+  const named = owner.heritageClauses?.flatMap(clause => [...clause.types]) ?? []
+  return { own: checker.getTypeAtLocation(owner.name), bases: named.map(type => checker.getTypeAtLocation(type)).filter(Boolean) }
+}
+
+function isReadByType({ node, name }) {
+  const { own, bases } = typesOf(node.parent)
+  if (bases.some(base => checker.getPropertyOfType(base, name)?.declarations.some(at => at.path.includes('/node_modules/')))) return true
+  for (const other of readIn.get(name) ?? []) {
+    if (other === node.parent) return true
+    const type = checker.getTypeAtLocation(other.name ?? other)
+    if (type === undefined || own === undefined) continue
+    if (bases.some(base => base.getSymbol()?.id === type.getSymbol()?.id) || checker.isTypeAssignableTo(own, type)) return true
+  }
+  return false
+}
+
+const offenders = new Set()
+for (const member of unread) {
+  if (isStatic(member.node) || !isReadByType(member)) offenders.add(`${member.file}: ${member.node.parent.name.text}.${member.name}`)
+}
+for (const { file, source } of sources) {
+  source.forEachChild(node => {
+    if (!node.modifiers?.some(modifier => modifier.kind === SyntaxKind.ExportKeyword)) return
+    const declared = node.kind === SyntaxKind.VariableStatement ? node.declarationList.declarations : [node]
+    for (const one of declared) if (!isRead(one)) offenders.add(`${file}: ${one.name.text}`)
+  })
+}
+api.close()
+
+let bad = 0
+for (const offender of offenders) {
+  if (READ_ELSEWHERE.has(offender) || STILL_UNUSED.has(offender)) continue
+  bad++
+  console.error(`src/${offender} is read by nothing in src/`)
+}
+for (const line of STILL_UNUSED) {
+  if (offenders.has(line)) continue
+  bad++
+  console.error(`scripts/check-unused.mjs: mended, take it out of STILL_UNUSED: ${line}`)
+}
+if (bad > 0) process.exit(1)
+console.log('unused members and exports: none')

@@ -1,0 +1,92 @@
+// Who reads what in src/: each property, method and export with the places that read it, as the compiler resolves them. Tests are not part
+// of it. Used by check-unused.mjs and check-fields.mjs. A declaration is known by its key, `file#n`; a property that is only assigned to
+// is not read, and neither is one whose own declaration holds the reference.
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SyntaxKind } from 'typescript/unstable/ast'
+import { API, SymbolFlags } from 'typescript/unstable/sync'
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
+const SRC = `${ROOT}/src/`
+
+export const MEMBERS = new Set([
+  SyntaxKind.PropertyDeclaration,
+  SyntaxKind.PropertySignature,
+  SyntaxKind.MethodDeclaration,
+  SyntaxKind.MethodSignature,
+  SyntaxKind.GetAccessor,
+  SyntaxKind.SetAccessor,
+])
+
+/** `x.y = …`, and `x.y++` or `x.y += …` whose value nobody takes. */
+function isOnlyWritten(access) {
+  const parent = access.parent
+  const discarded = parent.parent?.kind === SyntaxKind.ExpressionStatement
+  if (parent.kind === SyntaxKind.BinaryExpression && parent.left === access) {
+    const operator = parent.operatorToken.kind
+    if (operator === SyntaxKind.EqualsToken) return true
+    return discarded && operator >= SyntaxKind.FirstCompoundAssignment && operator <= SyntaxKind.LastCompoundAssignment
+  }
+  return discarded && (parent.kind === SyntaxKind.PostfixUnaryExpression || parent.kind === SyntaxKind.PrefixUnaryExpression)
+}
+
+/** Opens the program of src/ and walks it once. */
+export function sourceGraph() {
+  const api = new API({ cwd: ROOT })
+  const project = api.updateSnapshot({ openProjects: [`${ROOT}/tsconfig.build.json`] }).getProjects()[0]
+  const { program, checker } = project
+  const keyOf = handle => `${handle.path}#${handle.index}`
+  /** Key -> [{ file, node }] of its reads. */
+  const reads = new Map()
+  const files = program.getSourceFileNames().filter(name => name.startsWith(SRC))
+  const note = (symbol, node, file) => {
+    if (symbol === undefined) return
+    const target = symbol.flags & SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+    for (const handle of target.declarations) {
+      const key = keyOf(handle)
+      const list = reads.get(key)
+      if (list === undefined) reads.set(key, [{ file, node }])
+      else list.push({ file, node })
+    }
+  }
+  const sources = []
+  for (const name of files) {
+    const file = name.slice(SRC.length)
+    if (file.startsWith('xds/gen/')) continue
+    const source = program.getSourceFile(name)
+    sources.push({ file, source })
+    const nodes = []
+    const patterns = []
+    const keyed = []
+    const visit = node => {
+      if (node.kind === SyntaxKind.Identifier || node.kind === SyntaxKind.PrivateIdentifier) {
+        const parent = node.parent
+        const isName = parent.name === node
+        if (parent.kind === SyntaxKind.PropertyAccessExpression && isName) {
+          if (!isOnlyWritten(parent)) nodes.push(node)
+        } else if (parent.kind === SyntaxKind.BindingElement) {
+          if (parent.propertyName === node) nodes.push(node)
+          else if (isName && parent.propertyName === undefined && parent.parent.kind === SyntaxKind.ObjectBindingPattern)
+            patterns.push(parent)
+        } else if (!isName || parent.kind === SyntaxKind.ImportSpecifier || parent.kind === SyntaxKind.ExportSpecifier) nodes.push(node)
+      } else if (node.kind === SyntaxKind.ElementAccessExpression && !isOnlyWritten(node)) {
+        if (node.argumentExpression.kind === SyntaxKind.StringLiteral) nodes.push(node.argumentExpression)
+        else keyed.push(node)
+      }
+      node.forEachChild(visit)
+    }
+    visit(source)
+    const symbols = checker.getSymbolAtLocation(nodes)
+    for (let i = 0; i < nodes.length; i++) note(symbols[i], nodes[i], file)
+    const types = checker.getTypeAtLocation(patterns.map(element => element.parent))
+    for (let i = 0; i < patterns.length; i++)
+      if (types[i] !== undefined) note(checker.getPropertyOfType(types[i], patterns[i].name.text), patterns[i].name, file)
+    // `stats[kind]` reads every member that `kind` can name.
+    const owners = checker.getTypeAtLocation(keyed.map(node => node.expression))
+    const keys = checker.getTypeAtLocation(keyed.map(node => node.argumentExpression))
+    for (let i = 0; i < keyed.length; i++)
+      for (const key of keys[i]?.isUnionType() ? keys[i].getTypes() : [keys[i]])
+        if (key?.isStringLiteralType() && owners[i] !== undefined) note(checker.getPropertyOfType(owners[i], key.value), keyed[i], file)
+  }
+  return { api, project, checker, reads, sources, keyOf }
+}

@@ -6,7 +6,6 @@ import { MEMBERS, sourceGraph } from './source-graph.mjs'
 
 /** Today's offenders; the list may only shrink. One that is read by now, or gone, fails too: take its line out. */
 const STILL_UNUSED = new Set([
-  'cli/commands/command-io.ts: readText',
   'control/config-entries/entry-index.ts: entryIndex',
   'control/discovery-chain/names.ts: gatewaySni',
   'control/discovery-chain/names.ts: peeredClusterName',
@@ -31,7 +30,7 @@ const STILL_UNUSED = new Set([
   'l7/codec/http2/stream.ts: Http2Stream.bufferedBytes',
   'l7/codec/tunnel-client-codec.ts: TunnelClientCodec.bufferedBytes',
   'l7/codec/tunnel-client-codec.ts: TunnelClientCodec.id',
-  'l7/filters/token-bucket.ts: TokenBucket.takeUpTo',
+  'io/token-bucket.ts: TokenBucket.takeUpTo',
   'l7/grpc/grpc.ts: grpcToHttpStatus',
   'l7/log/access-log-sink.ts: AccessLogSink.written',
   'l7/log/access-log-sink.ts: LogSinks.dropped',

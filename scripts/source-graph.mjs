@@ -1,5 +1,5 @@
 // Who reads what in src/: each property, method and export with the places that read it, as the compiler resolves them. Tests are not part
-// of it. Used by check-unused.mjs and check-fields.mjs. A declaration is known by its key, `file#n`; a property that is only assigned to
+// of it. Used by check-unused.mjs. A declaration is known by its key, `file#n`; a property that is only assigned to
 // is not read, and neither is one whose own declaration holds the reference.
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -68,7 +68,9 @@ export function sourceGraph() {
           if (parent.propertyName === node) nodes.push(node)
           else if (isName && parent.propertyName === undefined && parent.parent.kind === SyntaxKind.ObjectBindingPattern)
             patterns.push(parent)
-        } else if (!isName || parent.kind === SyntaxKind.ImportSpecifier || parent.kind === SyntaxKind.ExportSpecifier) nodes.push(node)
+        } else if (parent.kind === SyntaxKind.ShorthandPropertyAssignment)
+          note(checker.getShorthandAssignmentValueSymbol(parent), node, file)
+        else if (!isName || parent.kind === SyntaxKind.ImportSpecifier || parent.kind === SyntaxKind.ExportSpecifier) nodes.push(node)
       } else if (node.kind === SyntaxKind.ElementAccessExpression && !isOnlyWritten(node)) {
         if (node.argumentExpression.kind === SyntaxKind.StringLiteral) nodes.push(node.argumentExpression)
         else keyed.push(node)

@@ -31,10 +31,6 @@ export class LazyTimer {
     this.deadline = 0
   }
 
-  get isSet(): boolean {
-    return this.deadline !== 0
-  }
-
   /** Give the Node timer back; the timer may be set again later. */
   dispose(): void {
     this.deadline = 0

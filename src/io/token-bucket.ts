@@ -33,14 +33,6 @@ export class TokenBucket {
     return true
   }
 
-  /** Takes up to `wanted` tokens; returns how many. */
-  takeUpTo(wanted: number): number {
-    this.fill()
-    const taken = Math.min(Math.floor(this.tokens), wanted)
-    this.tokens -= taken
-    return taken
-  }
-
   /** Gives back a token that was taken and not needed. */
   giveBack(): void {
     this.tokens = Math.min(this.config.maxTokens, this.tokens + 1)

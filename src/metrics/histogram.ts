@@ -82,11 +82,6 @@ export class Histogram implements StatState {
     return this.totalCount + this.runningCount
   }
 
-  /** Values recorded in the last finished interval. */
-  get intervalCount(): number {
-    return this.lastCount
-  }
-
   /** Ends the running interval: it becomes the last one, and part of the totals. */
   flush(): void {
     if (this.runningCount === 0) {

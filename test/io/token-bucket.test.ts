@@ -26,11 +26,6 @@ describe('token bucket', () => {
     expect([bucket.take(), bucket.take(), bucket.take()]).toEqual([true, true, false])
   })
 
-  it('takes as many as there are, up to what is wanted', () => {
-    const bucket = new TokenBucket({ maxTokens: 5, tokensPerFill: 1, fillIntervalMs: 1000 }, new ManualClock())
-    expect([bucket.takeUpTo(3), bucket.takeUpTo(3), bucket.takeUpTo(3)]).toEqual([3, 2, 0])
-  })
-
   it('is never refilled without an interval', () => {
     const clock = new ManualClock()
     const bucket = new TokenBucket({ maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 0 }, clock)

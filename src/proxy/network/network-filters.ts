@@ -38,14 +38,6 @@ export interface Denial {
   readonly responseCodeDetails?: string
 }
 
-/** One admitted connection's state with its filters; `release` gives back what they hold. */
-export interface Admission {
-  /** Cluster named by sni_cluster; '' = none. */
-  readonly cluster: string
-  readonly delayMs: number
-  release(): void
-}
-
 export interface ChainRuntime {
   readonly model: FilterChain
   readonly tls: DownstreamTlsContext | null

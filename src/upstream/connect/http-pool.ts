@@ -110,14 +110,6 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     this.host.cluster.traffic.main.upstream_rq_cancelled.value++
   }
 
-  get pendingCount(): number {
-    return this.waiters.length
-  }
-
-  get connectionCount(): number {
-    return this.connections.length
-  }
-
   private takeReady(): C | null {
     const idle = this.idle
     while (idle.length > 0) {

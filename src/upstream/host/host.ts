@@ -57,6 +57,8 @@ export interface HostCluster {
   readonly traffic: ClusterStats
   breakers(priority: 'DEFAULT' | 'HIGH'): Breakers
   recordResponse(host: Host, status: number): void
+  recordGrpcStatus(host: Host, grpcStatus: number): void
+  recordImmediateHealthCheckFail(host: Host): void
   recordConnectFailure(host: Host): void
   recordReset(host: Host): void
   recordTimeout(host: Host): void

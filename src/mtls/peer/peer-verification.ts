@@ -77,6 +77,8 @@ function refuse(code: RefusalCode, reason: string): Refusal {
   return { ok: false, code, reason }
 }
 
+export const NO_CERTIFICATE: Refusal = refuse('no-certificate', 'the peer sent no certificate')
+
 export class PeerVerifier {
   readonly rules: PeerRules
   private readonly sanTests: readonly SanTest[]
@@ -98,6 +100,11 @@ export class PeerVerifier {
     this.allowExpired = validation?.allowExpiredCertificate === true
   }
 
+  /** No peer passes without a certificate. */
+  get demandsCertificate(): boolean {
+    return this.rules.required && !this.acceptUntrusted
+  }
+
   /**
    * HOT: per handshake. `certificate` as Node gives it; `chainError` is OpenSSL's code for the chain or null; `serverName`: a DNS name that
    * must be among the SANs too (auto_sni_san_validation), '' for none.
@@ -115,8 +122,7 @@ export class PeerVerifier {
   }
 
   private withoutCertificate(): PeerVerdict {
-    if (!this.rules.required || this.acceptUntrusted) return { ok: true, peer: null }
-    return refuse('no-certificate', 'the peer sent no certificate')
+    return this.demandsCertificate ? NO_CERTIFICATE : { ok: true, peer: null }
   }
 
   private decide(known: Known | Refusal, chainError: string | null, serverName: string, nowMs: number): PeerVerdict {

@@ -12,7 +12,7 @@ import { setCarrier } from '../../io/reset-socket.js'
 import type { TlsStats } from '../../metrics/stat-names.js'
 import type { DownstreamTls } from '../../model/tls.js'
 import type { PeerIdentity } from '../peer/peer-identity.js'
-import type { RefusalCode } from '../peer/peer-verification.js'
+import { NO_CERTIFICATE, type RefusalCode } from '../peer/peer-verification.js'
 import { CertificateChoice } from './certificate-choice.js'
 import { type ClientHello, readClientHello } from './client-hello.js'
 import { type StapleAction, stapleAction } from './ocsp-staple.js'
@@ -100,6 +100,7 @@ export class DownstreamTlsContext extends TlsContext {
     if (early !== null && early.length > 0) socket.unshift(early)
     const secured: DownstreamSocket = new TLSSocket(socket, this.overlaps(hello) ? served.withAlpn : served.withoutAlpn)
     secured[servedOf] = served
+    secured.setKeyCert(served.certificate.context)
     setCarrier(secured, socket)
     if (action === 'staple') sendStaple(secured, served.certificate.staple!.der)
     secured.disableRenegotiation()
@@ -152,7 +153,11 @@ export class DownstreamTlsContext extends TlsContext {
     }
   }
 
-  onHandshakeError(error: Error, remote = ''): void {
+  onHandshakeError(error: NodeJS.ErrnoException, remote = ''): void {
+    if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
+      this.deps.refusals.refused(this.owner.tls, this.ownerName, remote, NO_CERTIFICATE)
+      return
+    }
     this.deps.refusals.failed(this.owner.tls, this.ownerName, remote, error)
   }
 
@@ -161,9 +166,10 @@ export class DownstreamTlsContext extends TlsContext {
     this.served = material.own.map(certificate => {
       const withoutAlpn: TLSSocketOptions = {
         isServer: true,
-        secureContext: certificate.context,
+        secureContext: material.serving,
         requestCert: material.requestsPeer,
-        rejectUnauthorized: false,
+        // OpenSSL then answers a client without a certificate with the alert that says so. All else is judged by `verify`.
+        rejectUnauthorized: material.requestsPeer && material.verifier.demandsCertificate,
       }
       const withAlpn = alpnProtocols.length === 0 ? withoutAlpn : { ...withoutAlpn, ALPNProtocols: alpnWire(alpnProtocols) }
       return { material, certificate, withAlpn, withoutAlpn }

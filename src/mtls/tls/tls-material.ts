@@ -24,6 +24,11 @@ export interface TlsMaterial {
   readonly common: CommonTlsContext
   /** Of the first of `own`, if there is one: a client's only one. */
   readonly context: SecureContext
+  /**
+   * What a server's sockets are made with before they get a certificate's own context: it trusts nobody, because to a leaf that stands alone
+   * OpenSSL appends whatever issuers it finds in the context that the socket was made with.
+   */
+  readonly serving: SecureContext
   readonly own: readonly OwnCertificate[]
   readonly verifier: PeerVerifier
   readonly trustedCa: { readonly certificate: X509Certificate; readonly path: string } | null
@@ -122,9 +127,12 @@ export function buildMaterial(input: MaterialInput, registry: SecretRegistry, se
         configuredKeys,
       ),
     }))
+    const context = own[0]?.context ?? obtainContext(options, configuredKeys)
+    const { crl: _, ...trustless } = { ...options, ca: [] }
     const material: TlsMaterial = {
       common: input.common,
-      context: own[0]?.context ?? obtainContext(options, configuredKeys),
+      context,
+      serving: input.role === 'server' ? obtainContext(trustless, configuredKeys) : context,
       own,
       verifier,
       trustedCa: trust.first === null ? null : { certificate: trust.first, path: resolved.caPath },

@@ -322,7 +322,7 @@ export class Connection {
       secured.on('error', () => {})
       const verdict = tls.verify(secured, this.remoteText)
       if (!verdict.ok) {
-        // The handshake is over before Node lets us judge it: no alert, just an end, and not one byte of the client was looked at.
+        // The handshake is over before Node lets us judge it: no alert (but for no certificate), and not one byte of the client was looked at.
         secured.destroy()
         return
       }

@@ -105,9 +105,38 @@ describe('a mutual handshake', () => {
   })
 })
 
+describe('what a server shows', () => {
+  /** How many certificates come. */
+  async function shown(chain: string, maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<number> {
+    const s = side()
+    const model = downstream(
+      common(null, trust, { certificates: [{ certificateChain: inline(chain), privateKey: inline(api.key), password: null }] }),
+    )
+    const listener = net.createServer(raw => {
+      const secured = s.contexts.downstream(model, { tls: s.stats }).accept(raw, null)
+      secured.on('error', () => {})
+    })
+    listener.listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    const { port } = listener.address() as net.AddressInfo
+    const client = tls.connect({ port, host: '127.0.0.1', cert: web.cert, key: web.key, rejectUnauthorized: false, ca: [], maxVersion })
+    await once(client, 'secureConnect')
+    let length = 0
+    for (let at = client.getPeerX509Certificate(); at !== undefined; at = at.issuerCertificate) length++
+    client.destroy()
+    listener.close()
+    s.contexts.close()
+    return length
+  }
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is the chain it was given, never its root behind it: %s', async version => {
+    expect(await shown(api.cert, version)).toBe(1)
+    expect(await shown(api.cert + ca.pem, version)).toBe(2)
+  })
+})
+
 describe('the server refuses a client', () => {
   const cases: [string, Leaf | null, Partial<ValidationContext>, string, string][] = [
-    ['without a certificate', null, {}, 'no-certificate', 'fail_verify_no_cert'],
     ['of another CA', otherCa.service('web'), {}, 'chain', 'fail_verify_error'],
     [
       'whose certificate has expired',
@@ -195,6 +224,30 @@ describe('the server refuses a client', () => {
     expect(p.server.stats.scope.counter(`refused.${code.replaceAll('-', '_')}`).value).toBe(1)
     expect(p.server.stats.main.handshake.value).toBe(0)
     expect(p.server.log).toEqual([{ message: 'TLS peer refused', fields: expect.objectContaining({ code, remote: 'test' }) }])
+  })
+
+  it.each([
+    ['TLSv1.2', '_ALERT_HANDSHAKE_FAILURE'],
+    ['TLSv1.3', '_ALERT_CERTIFICATE_REQUIRED'],
+  ] as const)('without a certificate, and tells it so by an alert: %s', async (version, alert) => {
+    pair = new Pair(downstream(common(api, trust)), upstream(common(null, trust, { maxVersion: version })))
+    const { server, clientError } = await pair.dial()
+    expect(server).toBeNull()
+    expect(clientError).toMatchObject({ code: expect.stringMatching(alert) })
+    const { stats, log } = pair.server
+    expect(stats.main.fail_verify_no_cert.value).toBe(1)
+    expect(stats.main.connection_error.value).toBe(0)
+    expect(stats.scope.counter('refused.no_certificate').value).toBe(1)
+    expect(log).toEqual([{ message: 'TLS peer refused', fields: expect.objectContaining({ code: 'no-certificate' }) }])
+  })
+
+  it('without a certificate only where one is required', async () => {
+    pair = new Pair(downstream(common(api, trust), { requireClientCertificate: false }), upstream(common(null, trust)))
+    expect((await pair.dial()).server).toMatchObject({ ok: true, info: { peer: null } })
+    pair.close()
+    const untrusted = { ...trust, trustChainVerification: 'ACCEPT_UNTRUSTED' } as const
+    pair = new Pair(downstream(common(api, untrusted)), upstream(common(null, trust)))
+    expect((await pair.dial()).server).toMatchObject({ ok: true, info: { peer: null } })
   })
 
   it('accepts URIs of other schemes beside its id, and matches each against every matcher', async () => {

@@ -6,7 +6,7 @@
 //
 // Invariant: an address other than loopback is served only with a token (gRPC: or TLS), because whoever names a proxy there receives
 // its private key.
-import { randomUUID, timingSafeEqual } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { Server as GrpcServer, type Metadata, status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
@@ -14,10 +14,13 @@ import type { CaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { type Acceptance, AdsServer, adsServerChannelOptions } from '../xds/server/server.js'
+import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { Catalog } from './catalog/catalog.js'
 import { HealthChecks } from './catalog/health-checks.js'
+import { BundleSettling } from './certificates/bundle-settling.js'
 import { DatabaseCaStore } from './certificates/database-ca-store.js'
 import { LeafCertificates } from './certificates/leaf-certificates.js'
+import { followChanges } from './change-topics.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
 import { ControlMetrics } from './control-metrics.js'
@@ -38,6 +41,7 @@ import { buildHttpApi } from './http-api/server.js'
 import { healthEntry } from './http-api/shapes.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
+import { SIDECAR } from './snapshot/kinds/sidecar.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { MemoryStore } from './store/memory-store.js'
 import { SqliteStore } from './store/sqlite-store.js'
@@ -87,30 +91,22 @@ const DEFAULT_GRPC_ADDR = '127.0.0.1:8502'
 const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
 const MAX_NODE_ID_CHARS = 256
-/** A root rotation waits this long, at most, for sidecars to acknowledge the grown bundle. */
-const BUNDLE_SETTLE_MS = 30_000
-const BUNDLE_POLL_MS = 20
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-
-/** What a root rotation waits for. */
-interface Running {
-  readonly catalog: Catalog
-  readonly publisher: SnapshotPublisher
-  readonly ads: AdsServer
-}
 
 export class ControlPlane {
   private readonly options: ControlPlaneOptions
   private readonly log: ControlLogger
   private readonly cleanups: (() => Promise<void> | void)[] = []
+  private readonly authorizer: Authorizer
   private defaultPolicy: IntentionAction
-  private running: Running | undefined
+  private settling: BundleSettling | undefined
   private httpListening: HostPort | undefined
   private grpcListening: HostPort | undefined
 
   constructor(options: ControlPlaneOptions) {
     this.options = options
     this.log = options.log ?? silent
+    this.authorizer = new SharedTokens({ http: options.httpToken, xds: options.grpcToken })
     this.defaultPolicy = options.defaultIntentionPolicy ?? 'deny'
   }
 
@@ -156,7 +152,7 @@ export class ControlPlane {
       store: new DatabaseCaStore(store, seal),
       datacenter,
       ...(options.ca === undefined ? {} : { config: options.ca }),
-      bundleSettled: (_root, crossSigned) => this.bundleSettled(crossSigned),
+      bundleSettled: async (_root, crossSigned) => this.settling?.settled(crossSigned),
       onProblem: reason => this.log.warn({}, reason),
     })
     await ca.init()
@@ -202,6 +198,7 @@ export class ControlPlane {
       datacenter,
       trustDomain: ca.trustDomain,
       nodeAddress: node.address,
+      kinds: { 'connect-proxy': SIDECAR },
       defaultPolicy: () => this.defaultPolicy,
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),
@@ -251,7 +248,8 @@ export class ControlPlane {
       metrics,
       node,
       version: options.version ?? '0.0.0',
-      token: options.httpToken,
+      authorizer: this.authorizer,
+      tokenRequired: options.httpToken !== undefined,
       loopbackOnly: isLoopback(http.host),
       defaultPolicy: () => this.defaultPolicy,
       grpc: () => ({
@@ -265,14 +263,15 @@ export class ControlPlane {
       indexes.close()
       await api.close()
     })
-    this.running = { catalog, publisher, ads }
+    const settling = new BundleSettling(catalog, publisher, ads)
+    this.settling = settling
     this.httpListening = await bindHttp(api, http)
     this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
   }
 
   /** Stops serving and closes the store; safe to call more than once. */
   async stop(): Promise<void> {
-    this.running = undefined
+    this.settling?.stop()
     for (const cleanup of this.cleanups.splice(0).reverse()) await cleanup()
   }
 
@@ -309,66 +308,15 @@ export class ControlPlane {
   }
 
   private accept(node: Node, metadata: Metadata): Acceptance {
-    const expected = this.options.grpcToken
-    if (expected !== undefined) {
-      const given = metadata.get('x-consul-token')[0]
-      if (given === undefined) return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
-      if (!sameSecret(String(given), expected)) return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
-    }
+    const token = metadata.get('x-consul-token')[0]
+    const verdict = this.authorizer.verdict('xds', token === undefined ? undefined : String(token))
+    if (verdict === 'token-missing') return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
+    if (verdict === 'token-unknown') return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
     if (node.id === '' || node.id.length > MAX_NODE_ID_CHARS)
       return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
     // A proxy that is not registered (yet) is kept waiting, as Consul's agent does: it may start before its registration.
     return { ok: true }
   }
-
-  /**
-   * Resolves when every sidecar has the bundle that now holds the next root, or the time is over. One that is not connected is waited for
-   * only where no cross-sign helps it over: it may be about to come back.
-   */
-  private async bundleSettled(crossSigned: boolean): Promise<void> {
-    const running = this.running
-    if (running === undefined) return
-    running.publisher.flush()
-    const deadline = performance.now() + BUNDLE_SETTLE_MS
-    const settled = (): boolean =>
-      running.ads.status().every(({ connected, synced }) => !connected || synced) &&
-      (crossSigned || running.catalog.proxies().every(proxy => running.ads.isSynced(proxy.ID)))
-    while (this.running !== undefined && !settled() && performance.now() < deadline)
-      await new Promise(resolve => setTimeout(resolve, BUNDLE_POLL_MS))
-  }
-}
-
-function followChanges(parts: {
-  readonly catalog: Catalog
-  readonly entries: ConfigEntryTable
-  readonly ca: CertificateAuthority
-  readonly indexes: TopicIndexes
-  readonly publisher: SnapshotPublisher
-  readonly store: Store
-}): void {
-  const { catalog, entries, ca, indexes, publisher, store } = parts
-  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes', 'ca-config']) indexes.bump(topic, store.index)
-  for (const name of catalog.serviceNames()) indexes.bump(`service:${name}`, store.index)
-  catalog.onChange(({ services }) => {
-    indexes.bump('services', store.index)
-    for (const name of services) {
-      const known = catalog.instancesOf(name).length + catalog.connectInstancesOf(name).length > 0
-      if (known) indexes.bump(`service:${name}`, store.index)
-      else {
-        indexes.remove(`service:${name}`, store.index)
-        indexes.remove(`leaf:${name}`, store.index)
-      }
-    }
-  })
-  entries.onChange(({ kind, name }) => {
-    indexes.bump('config', store.index)
-    if (kind === 'service-intentions') indexes.bump('intentions', store.index)
-    publisher.entryChanged(kind, name)
-  })
-  ca.onChange(() => {
-    indexes.bump('roots', store.index)
-    publisher.allChanged()
-  })
 }
 
 async function nodeId(store: Store): Promise<string> {
@@ -382,10 +330,4 @@ async function nodeId(store: Store): Promise<string> {
 function firstExpirySeconds(leaves: LeafCertificates): number {
   const ends = [...leaves.all()].map(leaf => leaf.notAfter.getTime())
   return ends.length === 0 ? Number.NaN : (Math.min(...ends) - Date.now()) / 1_000
-}
-
-function sameSecret(given: string, expected: string): boolean {
-  const a = Buffer.from(given)
-  const b = Buffer.from(expected)
-  return a.length === b.length && timingSafeEqual(a, b)
 }

@@ -4,9 +4,10 @@
 // Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
 import type { ConfigError } from '../config-entries/types.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
+import type { CheckDefinition, HealthStatus } from './check-definition.js'
+import { MAX_CHECKS_PER_SERVICE } from './check-definition.js'
 import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
-import type { CheckDefinition, HealthStatus, Registration, ServiceInstance } from './service-definition.js'
-import { MAX_CHECKS_PER_SERVICE } from './service-definition.js'
+import type { Registration, ServiceInstance } from './service-definition.js'
 
 /** Instances, sidecars included. */
 export const MAX_INSTANCES = 20_000

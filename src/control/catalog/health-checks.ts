@@ -6,7 +6,7 @@ import * as http from 'node:http'
 import * as https from 'node:https'
 import * as net from 'node:net'
 import type { Catalog, CatalogCheck } from './catalog.js'
-import type { CheckDefinition, HealthStatus } from './service-definition.js'
+import type { CheckDefinition, HealthStatus } from './check-definition.js'
 
 export const MAX_CONCURRENT_CHECKS = 64
 /** The first run comes at a random point of the interval, but no later than this, so that a new instance is soon in service. */

@@ -1,6 +1,6 @@
 // The check that takes an instance, or the whole node, out of service: critical from the moment it is made until it is removed, with
 // Consul's ids, names and notes. Made by the catalog for the maintenance endpoints; health-checks.ts never runs it.
-import type { CheckDefinition } from './service-definition.js'
+import type { CheckDefinition } from './check-definition.js'
 
 /** The ServiceID of checks of the node itself. */
 export const NODE = ''

@@ -16,10 +16,12 @@ import type {
   RouteDestination,
   ServiceResolver,
 } from '../config-entries/types.js'
+import { findCycle, reachable } from './chain-graph.js'
 import { flattenSplitters, MAX_SPLIT_LEGS } from './flatten-splitters.js'
-import { clusterSni, DEFAULT_TENANCY, type TargetName, targetId } from './names.js'
+import { DEFAULT_TENANCY } from './names.js'
 import { isHttpLike, serviceProtocol } from './service-protocol.js'
-import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryRoute, DiscoverySplit, DiscoveryTarget, ResolverNode } from './types.js'
+import { DEFAULT_CONNECT_TIMEOUT_MS, type MutableTarget, TargetTable } from './target-table.js'
+import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryRoute, DiscoverySplit, ResolverNode } from './types.js'
 
 export interface ChainRequest {
   readonly service: string
@@ -36,16 +38,12 @@ export interface ChainRequest {
 
 export type ChainResult = { readonly chain: CompiledDiscoveryChain } | { readonly errors: readonly ConfigError[] }
 
-const DEFAULT_CONNECT_TIMEOUT_MS = 5000
 /** Nodes and targets of one chain; it also bounds how deep the compiler recurses through splitters. */
 export const MAX_CHAIN_NODES = 2000
 
 export function compileDiscoveryChain(request: ChainRequest): ChainResult {
   return new ChainCompiler(request).compile()
 }
-
-type MutableTarget = { -readonly [K in keyof DiscoveryTarget]: DiscoveryTarget[K] }
-type TargetOptions = Partial<TargetName> & { readonly service: string }
 
 /** Single use. Methods that can fail note why in `#errors` and return undefined. */
 class ChainCompiler {
@@ -55,7 +53,7 @@ class ChainCompiler {
   private readonly routingDisabled: boolean
   private readonly errors: ConfigError[] = []
   private readonly nodes = new Map<string, DiscoveryNode>()
-  private readonly targets = new Map<string, MutableTarget>()
+  private readonly targets: TargetTable
   private readonly retained = new Set<string>()
   private readonly protocols = new Set<string>()
   private readonly customized = { protocol: false, connectTimeout: false, meshGateway: false }
@@ -67,6 +65,7 @@ class ChainCompiler {
     this.request = request
     this.namespace = request.namespace || DEFAULT_TENANCY
     this.partition = request.partition || DEFAULT_TENANCY
+    this.targets = new TargetTable(request, this.namespace, this.partition)
     this.routingDisabled = request.overrideProtocol ? !isHttpLike(request.overrideProtocol) : false
   }
 
@@ -74,7 +73,7 @@ class ChainCompiler {
     const { service, datacenter, entries, overrideProtocol } = this.request
     const start = this.start()
     if (start === undefined || this.errors.length > 0) return { errors: this.errors }
-    const cycle = this.findCycle(start)
+    const cycle = findCycle(this.nodes, start)
     if (cycle !== undefined) return this.failed(`detected circular reference: [${cycle.join(' -> ')}]`)
     if (!flattenSplitters(this.nodes)) {
       return this.failed(`discovery chain ${quote(service)} has more than ${MAX_SPLIT_LEGS} split legs`)
@@ -88,7 +87,7 @@ class ChainCompiler {
       this.protocol = overrideProtocol
       this.customized.protocol = true
     }
-    const used = this.reachable(start)
+    const used = reachable(this.nodes, start)
     const hash = this.customizationHash()
     const defaults = entries.get('service-defaults', service)
     const extensions = [...(entries.get('proxy-defaults', 'global')?.EnvoyExtensions ?? []), ...(defaults?.EnvoyExtensions ?? [])]
@@ -104,7 +103,7 @@ class ChainCompiler {
       ...(extensions.length > 0 && { EnvoyExtensions: extensions }),
       StartNode: start,
       Nodes: toRecord([...this.nodes].filter(([key]) => used.has(key))),
-      Targets: toRecord([...this.targets].filter(([id]) => this.retained.has(id))),
+      Targets: toRecord([...this.targets.all()].filter(([id]) => this.retained.has(id))),
     }
     return { chain }
   }
@@ -114,7 +113,7 @@ class ChainCompiler {
     const { service, entries } = this.request
     const router = entries.get('service-router', service)
     if (router !== undefined && this.routingDisabled) this.customized.protocol = true
-    if (router === undefined || this.routingDisabled) return this.splitterOrResolver(this.target({ service }))
+    if (router === undefined || this.routingDisabled) return this.splitterOrResolver(this.targets.named({ service }))
     this.usesRouting = true
     this.recordProtocol(service)
     const catchAll = { Service: service, Namespace: this.namespace, Partition: this.partition }
@@ -122,7 +121,7 @@ class ChainCompiler {
     const Routes: DiscoveryRoute[] = []
     for (const route of routes) {
       const destination: RouteDestination = route.Destination ?? {}
-      const target = this.target({
+      const target = this.targets.named({
         service: destination.Service || service,
         subset: destination.ServiceSubset,
         namespace: destination.Namespace,
@@ -165,7 +164,7 @@ class ChainCompiler {
       const to = { service: split.Service || service, namespace: split.Namespace || namespace, partition: split.Partition || partition }
       const isSelf = to.service === service && to.namespace === namespace && to.partition === partition
       const nested = isSelf || split.ServiceSubset ? undefined : this.splitter(to.service, to.namespace, to.partition)
-      const NextNode = nested ?? this.resolver(this.target({ ...to, subset: split.ServiceSubset }))
+      const NextNode = nested ?? this.resolver(this.targets.named({ ...to, subset: split.ServiceSubset }))
       if (NextNode === undefined) continue
       Splits.push({ Definition: split, Weight: split.Weight, NextNode })
       const next = this.nodes.get(NextNode)
@@ -204,11 +203,11 @@ class ChainCompiler {
         return undefined
       }
       seen.add(target.ID)
-      const redirected = entry?.Redirect && this.rewrite(target, entry.Redirect)
+      const redirected = entry?.Redirect && this.targets.rewritten(target, entry.Redirect)
       if (redirected && redirected.ID !== target.ID) {
         target = redirected
       } else if (!target.ServiceSubset && entry?.DefaultSubset && !target.Peer) {
-        target = this.rewrite(target, { ServiceSubset: entry.DefaultSubset })
+        target = this.targets.rewritten(target, { ServiceSubset: entry.DefaultSubset })
       } else {
         return { target, entry }
       }
@@ -279,7 +278,7 @@ class ChainCompiler {
       Datacenters.length > 0 ? Datacenters.map(Datacenter => ({ ...shared, Datacenter })) : Targets.length > 0 ? Targets : [shared]
     const ids: string[] = []
     for (const rewrite of wanted) {
-      const candidate = this.rewrite(target, rewrite)
+      const candidate = this.targets.rewritten(target, rewrite)
       if (candidate.ID === target.ID) continue
       const resolved = this.resolve(candidate)
       if (resolved === undefined || this.resolverNode(resolved.target, resolved.entry) === undefined) continue
@@ -288,55 +287,6 @@ class ChainCompiler {
     if (ids.length === 0) return undefined
     const Policy = failover.Policy?.Mode ? failover.Policy : this.request.entries.get('proxy-defaults', 'global')?.FailoverPolicy
     return { Targets: ids, ...(Policy && { Policy }) }
-  }
-
-  private target(options: TargetOptions): MutableTarget {
-    const { trustDomain, datacenter } = this.request
-    const peer = options.peer || ''
-    const name: Required<TargetName> = {
-      service: options.service,
-      subset: options.subset || '',
-      namespace: options.namespace || (peer ? DEFAULT_TENANCY : this.namespace),
-      partition: peer ? DEFAULT_TENANCY : options.partition || this.partition,
-      datacenter: peer ? '' : options.datacenter || datacenter,
-      peer,
-    }
-    const id = targetId(name)
-    const known = this.targets.get(id)
-    if (known !== undefined) return known
-    // The exporter's trust domain is not known here, so a peered target gets its names from whoever knows the peer.
-    const sni = peer ? '' : clusterSni(name, trustDomain)
-    const target: MutableTarget = {
-      ID: id,
-      Service: name.service,
-      ...(name.subset && { ServiceSubset: name.subset }),
-      Namespace: name.namespace,
-      Partition: name.partition,
-      Datacenter: name.datacenter,
-      ...(peer && { Peer: peer }),
-      MeshGateway: {},
-      Subset: {},
-      ConnectTimeout: durationFromMs(DEFAULT_CONNECT_TIMEOUT_MS),
-      SNI: sni,
-      Name: sni,
-      TransparentProxy: {},
-    }
-    this.targets.set(id, target)
-    return target
-  }
-
-  /** `target` with what `to` names changed; another service forgets the subset. */
-  private rewrite(target: MutableTarget, to: FailoverTarget): MutableTarget {
-    const service = to.Service || target.Service
-    const keptSubset = service === target.Service ? target.ServiceSubset : undefined
-    return this.target({
-      service,
-      subset: to.ServiceSubset || keptSubset,
-      namespace: to.Namespace || (to.Peer ? undefined : target.Namespace),
-      partition: to.Partition || target.Partition,
-      datacenter: to.Datacenter || target.Datacenter,
-      peer: to.Peer,
-    })
   }
 
   private recordProtocol(service: string, namespace = this.namespace, partition = this.partition) {
@@ -370,36 +320,10 @@ class ChainCompiler {
     return { errors: this.errors }
   }
 
-  /** Keys of a path from `start` that meets itself, or undefined. */
-  private findCycle(start: string): string[] | undefined {
-    const done = new Set<string>()
-    const path: string[] = []
-    const visit = (key: string): string[] | undefined => {
-      const before = path.indexOf(key)
-      if (before >= 0) return [...path.slice(before), key]
-      if (done.has(key)) return undefined
-      path.push(key)
-      for (const next of nextNodes(this.nodes.get(key)!)) {
-        const cycle = visit(next)
-        if (cycle !== undefined) return cycle
-      }
-      path.pop()
-      done.add(key)
-      return undefined
-    }
-    return visit(start)
-  }
-
-  private reachable(start: string): Set<string> {
-    const seen = new Set([start])
-    for (const key of seen) for (const next of nextNodes(this.nodes.get(key)!)) seen.add(next)
-    return seen
-  }
-
   private isDefault(start: string): boolean {
     const node = this.nodes.get(start)!
     if (node.Type !== 'resolver' || !node.Resolver.Default) return false
-    const target = this.targets.get(node.Resolver.Target)!
+    const target = this.targets.byId(node.Resolver.Target)!
     return target.Service === this.request.service && target.Namespace === this.namespace && target.Partition === this.partition
   }
 
@@ -442,21 +366,6 @@ function isDefaultResolver(entry: ServiceResolver | undefined): boolean {
       entry.RequestTimeout === undefined &&
       entry.LoadBalancer === undefined)
   )
-}
-
-function nextNodes(node: DiscoveryNode): readonly string[] {
-  switch (node.Type) {
-    case 'router':
-      return node.Routes.map(route => route.NextNode)
-    case 'splitter':
-      return node.Splits.map(split => split.NextNode)
-    case 'resolver':
-      return []
-    default: {
-      const never: never = node
-      return never
-    }
-  }
 }
 
 /** Keys hold dots or colons, so none of them is special; the prototype is dropped all the same. */

@@ -1,6 +1,7 @@
 // What the HTTP API works on: the parts of the control plane that its routes read and write. Made by `ControlPlane`.
 import type { CertificateAuthority } from '../../mtls/ca/authority.js'
 import type { AdsServer } from '../../xds/server/server.js'
+import type { Authorizer } from '../acl/authorizer.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
@@ -31,8 +32,9 @@ export interface ApiContext {
   readonly metrics: ControlMetrics
   readonly node: NodeInfo
   readonly version: string
-  /** Required in `X-Consul-Token` (or `Authorization: Bearer`, or `?token=`) when set. */
-  readonly token: string | undefined
+  readonly authorizer: Authorizer
+  /** The API is for those with a token only. */
+  readonly tokenRequired: boolean
   /** The listener is on a loopback address: names that only resolve there by trickery are refused. */
   readonly loopbackOnly: boolean
   defaultPolicy(): IntentionAction

@@ -9,7 +9,7 @@ import { intentionTable } from '../intentions/table.js'
 import { envoyBootstrap } from './bootstrap.js'
 import type { ApiContext } from './context.js'
 import { HttpError, param, query, requiredQuery } from './respond.js'
-import { presentedToken } from './server.js'
+import { presentedToken } from './token.js'
 
 const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
 

@@ -1,9 +1,8 @@
 // The HTTP API as one fastify instance: parsing, authentication, errors; the routes are in the files beside. Made by `ControlPlane`.
 // JSON is read whatever the content type says, as Consul does. With a token configured every request needs it; without one the API is
 // for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
-import { timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { agentRoutes } from './agent.js'
 import { catalogHealthRoutes } from './catalog-health.js'
 import { configRoutes } from './config.js'
@@ -11,6 +10,7 @@ import { connectRoutes } from './connect.js'
 import type { ApiContext } from './context.js'
 import { outriggerRoutes } from './outrigger.js'
 import { HttpError, query } from './respond.js'
+import { requireToken } from './token.js'
 
 /** Largest body: a service definition or config entry. */
 const MAX_BODY_BYTES = 1024 * 1024
@@ -37,9 +37,9 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
     }
   })
   app.addHook('onRequest', async request => {
-    if (context.loopbackOnly && context.token === undefined && !isLocalHost(request.headers.host))
+    if (context.loopbackOnly && !context.tokenRequired && !isLocalHost(request.headers.host))
       throw new HttpError(403, `this API is served to this machine only, and ${request.headers.host} is not one of its names`)
-    if (context.token !== undefined && !sameToken(presentedToken(request), context.token)) throw new HttpError(403, 'Permission denied')
+    requireToken(context.authorizer, request)
   })
   app.addHook('preSerialization', async (request, reply, payload) => {
     if (query(request, 'pretty') === undefined || typeof payload !== 'object') return payload
@@ -79,21 +79,6 @@ function isDeeperThan(text: string, depth: number): boolean {
     } else if (c === 0x7d || c === 0x5d) open--
   }
   return false
-}
-
-/** The token of a request, from the places where Consul's clients put it. */
-export function presentedToken(request: FastifyRequest): string | undefined {
-  const header = request.headers['x-consul-token']
-  if (typeof header === 'string' && header !== '') return header
-  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')
-  return bearer?.[1]?.trim() ?? query(request, 'token')
-}
-
-function sameToken(given: string | undefined, expected: string): boolean {
-  if (given === undefined) return false
-  const a = Buffer.from(given)
-  const b = Buffer.from(expected)
-  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 function isLocalHost(host: string | undefined): boolean {

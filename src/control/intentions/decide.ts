@@ -2,17 +2,10 @@
 // Used by `/v1/connect/intentions/check`, `/v1/agent/connect/authorize`, and by the tests as what the compiled RBAC must equal.
 //
 //   first intention whose source matches → its action; or its first permission that matches; nothing matched → the default
-import type { IntentionAction } from '../config-entries/types.js'
 import { sortIntentions, sourceMatches } from './match.js'
 import { meetsJwt, missedCheck } from './permission-match.js'
 import { tablePermission } from './table.js'
-import type { Intention, IntentionRequest } from './types.js'
-
-export interface IntentionPolicy {
-  readonly defaultAction: IntentionAction
-  /** The destination speaks http, http2 or grpc; else an intention with permissions or a JWT requirement denies its source. */
-  readonly http: boolean
-}
+import type { Intention, IntentionPolicy, IntentionRequest } from './types.js'
 
 export interface IntentionDecision {
   readonly allowed: boolean

@@ -3,9 +3,8 @@
 // Called by the snapshot. JSON-able, in order of precedence, without intentions that another one with the same source shadows.
 import type { IntentionTable, IntentionPermission as TablePermission, Intention as TableRow } from '../../model/intention.js'
 import type { HeaderMatch, IntentionPermission } from '../config-entries/types.js'
-import type { IntentionPolicy } from './decide.js'
 import { sortIntentions, withoutShadowed } from './match.js'
-import type { Intention } from './types.js'
+import type { Intention, IntentionPolicy } from './types.js'
 
 export function intentionTable(destination: string, intentions: readonly Intention[], policy: IntentionPolicy): IntentionTable {
   return {

@@ -48,3 +48,9 @@ export interface IntentionRequest {
 
 /** ALLOW without policies denies everything, DENY without policies allows everything. */
 export type CompiledIntentions = RbacRules & { readonly action: 'ALLOW' | 'DENY' }
+
+export interface IntentionPolicy {
+  readonly defaultAction: IntentionAction
+  /** The destination speaks http, http2 or grpc; else an intention with permissions or a JWT requirement denies its source. */
+  readonly http: boolean
+}

@@ -9,7 +9,8 @@ import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
-import { entryKey, kindKey, type ProxyInstance, type SnapshotBuilder, SnapshotError, serviceKey } from './build-snapshot.js'
+import { entryKey, kindKey, type SnapshotBuilder, serviceKey } from './build-snapshot.js'
+import { type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
 
 export interface PublisherOptions {
   readonly catalog: Catalog

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Catalog, type CatalogChange } from '../../../src/control/catalog/catalog.js'
-import { parseCheckDefinition, parseServiceDefinition, type Registration } from '../../../src/control/catalog/service-definition.js'
+import { parseCheckDefinition } from '../../../src/control/catalog/check-definition.js'
+import { parseServiceDefinition, type Registration } from '../../../src/control/catalog/service-definition.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 
 const PORTS = { sidecarMinPort: 21_000, sidecarMaxPort: 21_002 }

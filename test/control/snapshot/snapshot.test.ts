@@ -6,7 +6,9 @@ import { parseServiceDefinition } from '../../../src/control/catalog/service-def
 import type { IntentionAction } from '../../../src/control/config-entries/types.js'
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
-import { type BuiltSnapshot, type ProxyInstance, SnapshotBuilder, SnapshotError } from '../../../src/control/snapshot/build-snapshot.js'
+import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
+import { type ProxyInstance, SnapshotError } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { HealthStatus } from '../../../src/xds/gen/envoy/config/core/v3/health_check_pb.js'
@@ -64,6 +66,7 @@ function build(id: string, leaf: boolean = true): BuiltSnapshot {
     datacenter: 'dc1',
     trustDomain: TRUST_DOMAIN,
     nodeAddress: node.address,
+    kinds: { 'connect-proxy': SIDECAR },
     defaultPolicy: () => policy,
     rootsPem: () => 'ROOTS',
     leaf: service => (leaf ? { chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` } : undefined),

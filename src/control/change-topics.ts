@@ -1,0 +1,41 @@
+// Which topics of blocking queries a change moves, and which proxies it concerns: wires the catalog, the config entries and the CA to
+// `TopicIndexes` and `SnapshotPublisher`. Called once by `ControlPlane`.
+import type { CertificateAuthority } from '../mtls/ca/authority.js'
+import type { Catalog } from './catalog/catalog.js'
+import type { ConfigEntryTable } from './config-entry-table.js'
+import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
+import type { Store } from './store/store.js'
+import type { TopicIndexes } from './store/topic-indexes.js'
+
+export function followChanges(parts: {
+  readonly catalog: Catalog
+  readonly entries: ConfigEntryTable
+  readonly ca: CertificateAuthority
+  readonly indexes: TopicIndexes
+  readonly publisher: SnapshotPublisher
+  readonly store: Store
+}): void {
+  const { catalog, entries, ca, indexes, publisher, store } = parts
+  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes', 'ca-config']) indexes.bump(topic, store.index)
+  for (const name of catalog.serviceNames()) indexes.bump(`service:${name}`, store.index)
+  catalog.onChange(({ services }) => {
+    indexes.bump('services', store.index)
+    for (const name of services) {
+      const known = catalog.instancesOf(name).length + catalog.connectInstancesOf(name).length > 0
+      if (known) indexes.bump(`service:${name}`, store.index)
+      else {
+        indexes.remove(`service:${name}`, store.index)
+        indexes.remove(`leaf:${name}`, store.index)
+      }
+    }
+  })
+  entries.onChange(({ kind, name }) => {
+    indexes.bump('config', store.index)
+    if (kind === 'service-intentions') indexes.bump('intentions', store.index)
+    publisher.entryChanged(kind, name)
+  })
+  ca.onChange(() => {
+    indexes.bump('roots', store.index)
+    publisher.allChanged()
+  })
+}

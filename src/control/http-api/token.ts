@@ -1,0 +1,18 @@
+// The token of an HTTP request, and what the `Authorizer` says to it. Called by server.ts before every route, and by routes that pass the
+// caller's own token on.
+import type { FastifyRequest } from 'fastify'
+import type { Authorizer } from '../acl/authorizer.js'
+import { HttpError, query } from './respond.js'
+
+/** From the places where Consul's clients put it: `X-Consul-Token`, `Authorization: Bearer`, `?token=`. */
+export function presentedToken(request: FastifyRequest): string | undefined {
+  const header = request.headers['x-consul-token']
+  if (typeof header === 'string' && header !== '') return header
+  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')
+  return bearer?.[1]?.trim() ?? query(request, 'token')
+}
+
+/** Throws Consul's 403 to whoever may not use the API. */
+export function requireToken(authorizer: Authorizer, request: FastifyRequest): void {
+  if (authorizer.verdict('http', presentedToken(request)) !== 'allowed') throw new HttpError(403, 'Permission denied')
+}

@@ -1,0 +1,38 @@
+// What a kind of proxy is to the snapshot builder: how its view is gathered, and which resources are made from that view. Implemented by one
+// file a kind beside this one; called by build-snapshot.ts, which knows none of them by itself.
+// Invariant: a kind reads config entries and endpoints through the context alone, so that whatever it reads is recorded as a dependency.
+import type { Resource } from '../../../xds/server/snapshot.js'
+import type { CatalogInstance } from '../../catalog/catalog.js'
+import type { ProxyRegistration } from '../../catalog/service-definition.js'
+import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../config-entries/types.js'
+import type { EndpointLookup } from '../endpoints.js'
+
+export type ProxyInstance = CatalogInstance & { readonly Proxy: ProxyRegistration }
+
+/** What the whole mesh has in common. */
+export interface MeshSources {
+  readonly datacenter: string
+  readonly trustDomain: string
+  defaultPolicy(): IntentionAction
+  rootsPem(): string
+  leaf(service: string): { readonly chainPem: string; readonly keyPem: string } | undefined
+}
+
+export interface BuildContext {
+  readonly mesh: MeshSources
+  readonly entries: ConfigEntryIndex
+  /** Takes parts of the configuration that have no effect, with their path. */
+  readonly problems: ConfigError[]
+}
+
+export interface ProxyKind<View> {
+  /** Throws `SnapshotError` when the proxy can't be served yet, or not as configured. */
+  view(proxy: ProxyInstance, context: BuildContext): View
+  listeners(view: View): Resource[]
+  clusters(view: View): Resource[]
+  routes(view: View): Resource[]
+  endpoints(view: View, lookup: EndpointLookup): Resource[]
+}
+
+/** The last good snapshot stays. */
+export class SnapshotError extends Error {}

@@ -1,0 +1,98 @@
+// The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
+// build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
+import type { Upstream } from '../../catalog/service-definition.js'
+import type { ConfigEntryIndex, JwtProvider, UpstreamConfig } from '../../config-entries/types.js'
+import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
+import { envoyId, filterName } from '../../discovery-chain/names.js'
+import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
+import { compileIntentions, jwtIssuers } from '../../intentions/compile.js'
+import { intentionsFor } from '../../intentions/match.js'
+import { intentionTable } from '../../intentions/table.js'
+import type { Intention } from '../../intentions/types.js'
+import { buildClusters } from '../clusters.js'
+import { buildEndpoints } from '../endpoints.js'
+import { buildListeners } from '../listeners.js'
+import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
+import type { ProxyView, UpstreamView } from '../proxy-view.js'
+import { buildRoutes } from '../routes.js'
+import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } from './proxy-kind.js'
+
+export const SIDECAR: ProxyKind<ProxyView> = {
+  view: sidecarView,
+  listeners: buildListeners,
+  clusters: buildClusters,
+  routes: buildRoutes,
+  endpoints: buildEndpoints,
+}
+
+function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
+  const { mesh, entries, problems } = context
+  const service = proxy.Proxy.DestinationServiceName
+  const leaf = mesh.leaf(service)
+  if (leaf === undefined) throw new SnapshotError(`service ${service} has no certificate yet`)
+  const proxyDefaults = entries.get('proxy-defaults', 'global')
+  const serviceDefaults = entries.get('service-defaults', service)
+  const config = readProxyConfig({ proxyDefaults, serviceDefaults, registration: proxy.Proxy.Config }, problems)
+  const protocol = config.protocol ?? serviceProtocol(entries, service)
+  const http = isHttpLike(protocol)
+  const defaultAction = mesh.defaultPolicy()
+  const intentions = intentionsFor(entries, service)
+  const upstreamConfig = serviceDefaults?.UpstreamConfig
+  const { trustDomain, datacenter } = mesh
+  return {
+    proxy,
+    protocol,
+    config,
+    mesh: entries.get('mesh', 'mesh'),
+    accessLogs: proxyDefaults?.AccessLogs,
+    identity: {
+      trustDomain,
+      datacenter,
+      certificateChainPem: leaf.chainPem,
+      privateKeyPem: leaf.keyPem,
+      rootsPem: mesh.rootsPem(),
+    },
+    rbac: compileIntentions(intentions, { defaultAction, http, trustDomain, jwtIssuers: jwtIssuers(entries) }),
+    intentionTable: intentionTable(service, intentions, { defaultAction, http }),
+    jwtProviders: http ? jwtProviders(intentions, entries) : [],
+    upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, upstreamConfig, context)),
+  }
+}
+
+function upstreamView(
+  upstream: Upstream,
+  config: { readonly Overrides?: readonly UpstreamConfig[]; readonly Defaults?: UpstreamConfig } | undefined,
+  { mesh, entries, problems }: BuildContext,
+): UpstreamView {
+  const name = upstream.DestinationName
+  const datacenter = upstream.Datacenter || mesh.datacenter
+  const override = config?.Overrides?.find(candidate => candidate.Name === name)
+  const settings = readUpstreamSettings(config?.Defaults, override, upstream.Config, problems)
+  const result = compileDiscoveryChain({
+    service: name,
+    datacenter,
+    trustDomain: mesh.trustDomain,
+    entries,
+    ...(settings.protocol === undefined ? {} : { overrideProtocol: settings.protocol }),
+    ...(settings.connectTimeoutMs === undefined ? {} : { overrideConnectTimeoutMs: settings.connectTimeoutMs }),
+  })
+  if ('errors' in result) throw new SnapshotError(`upstream ${name}: ${result.errors.map(({ reason }) => reason).join('; ')}`)
+  return {
+    upstream,
+    envoyId: envoyId({ name, ...(upstream.Datacenter === '' ? {} : { datacenter: upstream.Datacenter }) }),
+    filterName: filterName(name, upstream.DestinationNamespace, upstream.DestinationPartition, datacenter),
+    chain: result.chain,
+    settings,
+  }
+}
+
+function jwtProviders(intentions: readonly Intention[], entries: ConfigEntryIndex): JwtProvider[] {
+  const names = new Set<string>()
+  for (const { jwt, permissions = [] } of intentions)
+    for (const requirement of [jwt, ...permissions.map(permission => permission.JWT)])
+      for (const provider of requirement?.Providers ?? []) names.add(provider.Name)
+  return [...names]
+    .sort()
+    .map(name => entries.get('jwt-provider', name))
+    .filter(entry => entry !== undefined)
+}

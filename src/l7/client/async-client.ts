@@ -8,7 +8,7 @@ import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { httpToGrpcStatus } from '../grpc/grpc.js'
-import type { UpstreamPools } from './upstream-pools.js'
+import { sniFor, type UpstreamPools } from './upstream-pools.js'
 import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
 /** Requests under way at once, over all filters of a worker. */
@@ -108,8 +108,7 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
       hostName: 'host',
       expectContinue: false,
     }
-    const sni = host.cluster.config.tls !== null && host.cluster.config.http.autoSni ? hostWithoutPort(request.authority) : ''
-    const pool = this.pools.poolFor(host, protocol ?? this.pools.protocolFor(host, head), 'DEFAULT', sni)
+    const pool = this.pools.poolFor(host, protocol ?? this.pools.protocolFor(host, head), 'DEFAULT', sniFor(host, request.authority))
     const upstream = new UpstreamRequest(call, host, pool, host.cluster.breakers('DEFAULT'), 1)
     call.start(upstream, head, body, request.timeoutMs)
     return call
@@ -252,13 +251,6 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
     if (this.timer !== null) clearTimeout(this.timer)
     this.upstream?.cancel()
   }
-}
-
-function hostWithoutPort(authority: string): string {
-  if (authority.startsWith('[')) return ''
-  const colon = authority.indexOf(':')
-  const name = colon === -1 ? authority : authority.slice(0, colon)
-  return /^[0-9.]+$/.test(name) ? '' : name.toLowerCase()
 }
 
 /** gRPC status codes used here. */

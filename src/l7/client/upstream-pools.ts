@@ -89,6 +89,22 @@ export class UpstreamPools implements UpstreamTlsSource {
   }
 }
 
+/** auto_sni: the request's host (without port) becomes the server name; '' where the context's own holds. HOT. */
+export function sniFor(host: Host, authority: string): string {
+  const { config } = host.cluster
+  if (config.tls === null) return ''
+  if (config.http.autoSni) return hostOnly(authority)
+  return config.tls.autoHostSni ? host.hostname : ''
+}
+
+/** Addresses are no server names (RFC 6066 §3). */
+function hostOnly(authority: string): string {
+  if (authority.startsWith('[')) return ''
+  const colon = authority.indexOf(':')
+  const name = colon === -1 ? authority : authority.slice(0, colon)
+  return /^[0-9.]+$/.test(name) ? '' : name.toLowerCase()
+}
+
 const SLOTS = new Map<string, string>()
 
 function slotName(protocol: PoolProtocol, priority: Priority, sni: string): string {

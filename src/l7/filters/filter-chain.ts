@@ -1,115 +1,104 @@
 // The HTTP filters of one request (what Envoy calls its filter manager): made one by one as the request head passes them in config
-// order, passed by the response in reverse. Base of Exchange, which comes after the last filter on both ways: onRequestFiltered()
-// towards the upstream, relay*() towards the client. Nothing is allocated for a stage without filters.
+// order, passed by the response in reverse. Made by the exchange where its connection manager has filters; it is the call that filters
+// get. Behind the last filter comes FilterChainHost: requestPassed() towards the router, relay*() towards the client.
 //
 // A filter may stop the request head (resume), the response head (resumeResponse; its body waits in `heldResponse`, the upstream
 // paused), or ask for a whole body first (bufferRequest, bufferResponse: bounded by what the filter says).
 
 import type { HttpFilterOverride } from '../../model/http-filter.js'
-import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { type LocalReply, localReply } from '../reply/local-reply.js'
+import type { LocalReply } from '../reply/local-reply.js'
 import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
-import type { HttpRuntime } from '../server/http-runtime.js'
+import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
-import { TimedStream } from '../stream/stream-timers.js'
-import type { FilterStatus, StreamFilter } from './http-filter.js'
+import type { FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import type { ResponseControl } from './response-control.js'
 
-export abstract class FilteredStream extends TimedStream implements ResponseControl {
-  // What the filters' side looks at; Exchange keeps it.
-  abstract readonly runtime: HttpRuntime
-  abstract readonly request: RequestHead
-  abstract readonly info: StreamInfo
-  abstract route: CompiledRoute | null
-  abstract choice: ClusterChoice | null
-  abstract upstream: UpstreamRequest | null
-  abstract requestEnded: boolean
-  abstract requestTrailers: HeaderList | null
-  abstract held: Buffer[]
-  abstract heldBytes: number
-  abstract ended: boolean
+/** The request that the filters stand in. Exchange implements it. */
+export interface FilterChainHost {
+  readonly request: RequestHead
+  readonly info: StreamInfo
+  readonly body: HeldBody
+  readonly route: CompiledRoute | null
+  readonly choice: ClusterChoice | null
+  readonly ended: boolean
+  /** Match the route again. */
+  clearRouteCache(): void
+  /** The last filter has let the request pass. */
+  requestPassed(): void
+  reply(reply: LocalReply, headers: HeaderList | null): void
+  requestTooLarge(limit: string): void
+  responseTooLarge(): void
+  /** Ask the client, or the upstream, to stop or go on sending. */
+  pauseRequest(): void
+  resumeRequest(): void
+  pauseUpstream(): void
+  resumeUpstream(): void
+  /** The response, past the last filter. */
+  relayHead(head: ResponseHead, end: boolean): void
+  relayData(chunk: Buffer, end: boolean): void
+  relayTrailers(trailers: HeaderList): void
+}
 
-  private filters: (StreamFilter | null)[] = []
-  private filterIndex = 0
+export class FilterChain implements ResponseControl {
   /** The last filter has let the request pass: its body goes through the filters as it comes. */
-  protected filtersDone = false
-  private filtersRunning = false
+  passed = false
+  private readonly host: FilterChainHost
+  private readonly factories: readonly FilterFactory[]
+  private readonly filters: (StreamFilter | null)[] = []
+  private next = 0
+  private running = false
   /** Some filter looks at the request's body or trailers. */
-  protected dataFilters = false
+  private requestDataFilters = false
   /** Some filter looks at the response's body or trailers. */
   private responseDataFilters = false
-  private responseFilterIndex = -1
+  private collector: BodyCollector | null = null
+  private responseHead: ResponseHead | null = null
+  private localResponse = false
+  private responseIndex = -1
   /** A filter holds the response back: what follows its head waits in `heldResponse`. */
-  protected responseStopped = false
+  private responseStopped = false
   private heldResponse: Buffer[] = []
   private heldResponseBytes = 0
-  private responseBuffer: ResponseBuffer | null = null
-  protected filterPauses = 0
   private heldResponseEnd = false
   private heldResponseTrailers: HeaderList | null = null
-  private localResponse = false
-  private responseHead: ResponseHead | null = null
-  protected bodyCollector: BodyCollector | null = null
+  private responseBuffer: ResponseBuffer | null = null
+  private pauses = 0
 
-  abstract clearRouteCache(): void
-  abstract sendReply(status: number, body: string, details: string, flags: number, headers?: HeaderList | null): void
-  abstract reply(reply: LocalReply): void
-  protected abstract pauseRequest(): void
-  protected abstract resumeRequest(): void
-  protected abstract onRequestFiltered(): void
-  protected abstract relayHead(head: ResponseHead, end: boolean): void
-  protected abstract relayData(chunk: Buffer, end: boolean): void
-  protected abstract relayTrailers(trailers: HeaderList): void
-
-  // ---- request --------------------------------------------------------------------------------------------------------------
-
-  /** Run the filters' request hooks, then the router. Re-entered by resume(). */
-  runFilters(): void {
-    if (this.filtersRunning) return
-    this.filtersRunning = true
-    const { filters } = this.runtime
-    while (this.filterIndex < filters.length) {
-      const factory = filters[this.filterIndex]!
-      const index = this.filterIndex++
-      const override = this.overrideFor(factory.name)
-      if (override === undefined ? factory.disabled : override.disabled) {
-        this.filters.push(null)
-        continue
-      }
-      const filter = factory.create(this)
-      this.filters[index] = filter
-      if (filter === null) continue
-      if (filter.requestData !== undefined || filter.requestTrailers !== undefined) this.dataFilters = true
-      if (filter.responseData !== undefined || filter.responseTrailers !== undefined) this.responseDataFilters = true
-      if (filter.requestHead === undefined) continue
-      const status: FilterStatus = filter.requestHead(this, this.request, this.requestEnded && this.heldBytes === 0)
-      if (this.ended) {
-        this.filtersRunning = false
-        return
-      }
-      if (status === 'stop') {
-        this.filtersRunning = false
-        // A filter that asked for the body needs it to come.
-        if (this.bodyCollector === null) this.pauseRequest()
-        return
-      }
-    }
-    this.filtersRunning = false
-    this.filtersDone = true
-    if (this.dataFilters && this.held.length > 0) this.filterHeld()
-    if (!this.ended) this.onRequestFiltered()
+  constructor(host: FilterChainHost, factories: readonly FilterFactory[]) {
+    this.host = host
+    this.factories = factories
   }
 
-  resume(): void {
-    if (this.ended || this.filtersDone) return
-    if (this.filtersRunning) return
-    this.runFilters()
+  // ---- FilterCall: what filters see ---------------------------------------------------------------------------------------------
+
+  get request(): RequestHead {
+    return this.host.request
+  }
+
+  get info(): StreamInfo {
+    return this.host.info
+  }
+
+  get route(): CompiledRoute | null {
+    return this.host.route
+  }
+
+  get ended(): boolean {
+    return this.host.ended
+  }
+
+  clearRouteCache(): void {
+    this.host.clearRouteCache()
+  }
+
+  sendReply(status: number, body: string, details: string, flag: number, headers: HeaderList | null = null): void {
+    this.host.reply({ status, body, details, flag }, headers)
   }
 
   overrideFor(filterName: string): HttpFilterOverride | undefined {
-    const { route, choice } = this
+    const { route, choice } = this.host
     if (route === null) return undefined
     const weighted = choice === null ? null : choice.weighted
     if (weighted !== null && weighted.overrides.size > 0) {
@@ -119,95 +108,148 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
     return route.hasOverrides ? route.overrideFor(filterName) : undefined
   }
 
+  // ---- request --------------------------------------------------------------------------------------------------------------
+
+  /** The filters' request hooks, then the router. Re-entered by resume(). */
+  run(): void {
+    if (this.running) return
+    this.running = true
+    const { factories, host } = this
+    const { body } = host
+    while (this.next < factories.length) {
+      const factory = factories[this.next]!
+      const index = this.next++
+      const override = this.overrideFor(factory.name)
+      const off = override === undefined ? factory.disabled : override.disabled
+      const filter = off ? null : factory.create(this)
+      this.filters[index] = filter
+      if (filter === null) continue
+      if (filter.requestData !== undefined || filter.requestTrailers !== undefined) this.requestDataFilters = true
+      if (filter.responseData !== undefined || filter.responseTrailers !== undefined) this.responseDataFilters = true
+      if (filter.requestHead === undefined) continue
+      const status: FilterStatus = filter.requestHead(this, host.request, body.ended && body.bytes === 0)
+      if (host.ended || status === 'stop') {
+        this.running = false
+        // A filter that asked for the body needs it to come.
+        if (!host.ended && this.collector === null) host.pauseRequest()
+        return
+      }
+    }
+    this.running = false
+    this.passed = true
+    if (this.requestDataFilters && body.bytes > 0) this.filterHeld()
+    if (!host.ended) host.requestPassed()
+  }
+
+  resume(): void {
+    if (!this.host.ended && !this.passed) this.run()
+  }
+
   /** Body bytes that came while a filter was thinking have not been through the filters yet. */
   private filterHeld(): void {
-    const held = this.held
-    const last = this.requestEnded && this.requestTrailers === null ? held.length - 1 : -1
-    this.heldBytes = 0
-    for (let i = 0; i < held.length; i++) {
-      const chunk = this.passRequestData(held[i]!, i === last)
-      held[i] = chunk
-      this.heldBytes += chunk.length
-      if (this.ended) return
+    const { body } = this.host
+    const { chunks } = body
+    const last = body.ended && body.trailers === null ? chunks.length - 1 : -1
+    for (let i = 0; i < chunks.length; i++) {
+      body.replace(i, this.passRequestData(chunks[i]!, i === last))
+      if (this.host.ended) return
     }
   }
 
-  /** HOT. */
-  protected passRequestData(chunk: Buffer, end: boolean): Buffer {
+  /** Before the request has passed: kept, within `limitBytes`, unless a filter collects it within a limit of its own. */
+  holdRequestData(chunk: Buffer, end: boolean, limitBytes: number): void {
+    const { host } = this
+    host.body.add(chunk)
+    if (this.collector !== null) this.collect()
+    else if (host.body.exceeds(limitBytes)) host.requestTooLarge(`${limitBytes} bytes (per_connection_buffer_limit_bytes)`)
+    if (!end && !host.ended && !this.passed && this.collector === null) host.pauseRequest()
+  }
+
+  /** HOT. What goes on to the router. */
+  passRequestData(chunk: Buffer, end: boolean): Buffer {
+    if (!this.requestDataFilters) return chunk
     for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, end)
     return chunk
   }
 
-  protected passRequestTrailers(trailers: HeaderList): void {
-    for (const filter of this.filters) filter?.requestTrailers?.(this, trailers)
+  /** They end the request. */
+  passRequestTrailers(trailers: HeaderList): void {
+    if (this.requestDataFilters) for (const filter of this.filters) filter?.requestTrailers?.(this, trailers)
+    if (this.collector !== null) this.collect()
   }
 
   bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void {
-    this.bodyCollector = { maxBytes, allowPartial, done }
-    this.resumeRequest()
+    this.collector = { maxBytes, allowPartial, done }
+    this.host.resumeRequest()
     this.collect()
   }
 
   /** The collected body is handed over when it is complete or has passed its limit. */
-  protected collect(): void {
-    const collector = this.bodyCollector
+  private collect(): void {
+    const { collector, host } = this
+    const { body } = host
     if (collector === null) return
-    const over = this.heldBytes > collector.maxBytes
-    if (!this.requestEnded && !over) return
-    this.bodyCollector = null
+    const over = body.bytes > collector.maxBytes
+    if (!body.ended && !over) return
+    this.collector = null
     if (over && !collector.allowPartial) {
-      this.runtime.stats.downstream_rq_too_large.value++
-      this.reply(localReply('payload-too-large', `the limit is ${collector.maxBytes} bytes`))
+      host.requestTooLarge(`${collector.maxBytes} bytes`)
       return
     }
-    const body = this.held.length === 1 ? this.held[0]! : Buffer.concat(this.held)
-    if (!this.requestEnded) this.pauseRequest()
-    collector.done(over ? body.subarray(0, collector.maxBytes) : body, !over && this.requestEnded)
+    const whole = body.whole()
+    if (!body.ended) host.pauseRequest()
+    collector.done(over ? whole.subarray(0, collector.maxBytes) : whole, !over && body.ended)
+  }
+
+  /** The request has its answer: nobody waits for its body. */
+  stopCollecting(): void {
+    this.collector = null
   }
 
   // ---- response: head ---------------------------------------------------------------------------------------------------------
 
   /** The final head, from upstream or our own: through the filters, then to the client. */
-  protected startResponse(head: ResponseHead, end: boolean, local: boolean): void {
+  startResponse(head: ResponseHead, end: boolean): void {
+    this.beginResponse(head, end, false)
+  }
+
+  private beginResponse(head: ResponseHead, end: boolean, local: boolean): void {
     this.responseHead = head
     this.localResponse = local
-    if (local && this.filterIndex < this.runtime.filters.length) this.addResponseFilters()
-    this.responseFilterIndex = this.filters.length - 1
-    this.info.response = head
-    this.info.responseCode = head.status
+    if (local && this.next < this.factories.length) this.addResponseFilters()
+    this.responseIndex = this.filters.length - 1
     this.continueResponse(end)
   }
 
   /** An answer of our own takes the place of what a filter may be holding back. */
-  protected startLocalResponse(head: ResponseHead, body: Buffer): void {
+  startLocalResponse(head: ResponseHead, body: Buffer): void {
     this.responseStopped = false
     this.responseBuffer = null
     this.heldResponse = []
     this.heldResponseBytes = 0
     this.heldResponseTrailers = null
-    this.startResponse(head, body.length === 0, true)
-    if (!this.ended && body.length > 0 && !this.responseStopped) this.sendResponseData(body, true)
-    else if (this.responseStopped && body.length > 0) this.holdResponse(body, true)
+    this.beginResponse(head, body.length === 0, true)
+    if (body.length > 0 && !this.ended) this.responseData(body, true)
   }
 
   /** An answer by one filter passes those behind it too, where they look at responses alone. */
   private addResponseFilters(): void {
-    const { filters } = this.runtime
-    for (let i = this.filterIndex; i < filters.length; i++) {
-      const factory = filters[i]!
+    const { factories } = this
+    for (let i = this.next; i < factories.length; i++) {
+      const factory = factories[i]!
       const override = this.overrideFor(factory.name)
       const off = override === undefined ? factory.disabled : override.disabled
       const filter = factory.seesLocalReplies === true && !off ? factory.create(this) : null
       this.filters[i] = filter
       if (filter?.responseData !== undefined) this.responseDataFilters = true
     }
-    this.filterIndex = filters.length
+    this.next = factories.length
   }
 
   private continueResponse(end: boolean): void {
     const head = this.responseHead!
-    while (this.responseFilterIndex >= 0) {
-      const filter = this.filters[this.responseFilterIndex--]
+    while (this.responseIndex >= 0) {
+      const filter = this.filters[this.responseIndex--]
       if (filter?.responseHead === undefined) continue
       const status = filter.responseHead(this, head, end, this.localResponse)
       if (this.ended) return
@@ -220,7 +262,7 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
         return
       }
     }
-    this.relayHead(head, end)
+    this.host.relayHead(head, end)
   }
 
   resumeResponse(): void {
@@ -230,28 +272,30 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
     const trailers = this.heldResponseTrailers
     const end = this.heldResponseEnd
     this.heldResponse = []
+    this.heldResponseBytes = 0
+    this.heldResponseTrailers = null
     this.continueResponse(end && data.length === 0 && trailers === null)
-    for (let i = 0; i < data.length && !this.ended; i++) this.sendResponseData(data[i]!, end && trailers === null && i === data.length - 1)
-    if (trailers !== null && !this.ended) this.sendResponseTrailers(trailers)
-    if (!this.ended) this.upstream?.stream?.resume()
+    // Another filter may have stopped it again: then it waits once more.
+    for (let i = 0; i < data.length && !this.ended; i++) this.responseData(data[i]!, end && trailers === null && i === data.length - 1)
+    if (trailers !== null && !this.ended) this.responseTrailers(trailers)
+    if (!this.ended) this.host.resumeUpstream()
   }
 
   /** Body bytes while a filter holds the head back. */
-  protected holdResponse(chunk: Buffer, end: boolean): void {
+  private holdResponse(chunk: Buffer, end: boolean): void {
     this.heldResponse.push(chunk)
     this.heldResponseBytes += chunk.length
     this.heldResponseEnd = end
     const buffer = this.responseBuffer
     if (buffer === null) {
-      if (!end) this.upstream?.stream?.pause()
+      if (!end) this.host.pauseUpstream()
     } else if (this.heldResponseBytes > buffer.maxBytes) {
-      this.runtime.stats.rs_too_large.value++
       this.responseBuffer = null
-      this.reply(localReply('response-payload-too-large', ''))
+      this.host.responseTooLarge()
     } else if (end) this.completeResponseBuffer()
   }
 
-  protected holdResponseTrailers(trailers: HeaderList): void {
+  private holdResponseTrailers(trailers: HeaderList): void {
     this.heldResponseTrailers = trailers
     this.heldResponseEnd = true
     if (this.responseBuffer !== null) this.completeResponseBuffer()
@@ -270,9 +314,19 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
   // ---- response: body and trailers --------------------------------------------------------------------------------------------
 
   /** HOT. Also used by local replies with a body. */
-  protected sendResponseData(chunk: Buffer, end: boolean): void {
+  responseData(chunk: Buffer, end: boolean): void {
+    if (this.responseStopped) this.holdResponse(chunk, end)
+    else this.sendResponseData(chunk, end)
+  }
+
+  responseTrailers(trailers: HeaderList): void {
+    if (this.responseStopped) this.holdResponseTrailers(trailers)
+    else this.sendResponseTrailers(trailers)
+  }
+
+  private sendResponseData(chunk: Buffer, end: boolean): void {
     if (this.responseDataFilters) this.passResponseData(this.filters.length - 1, chunk, end)
-    else this.relayData(chunk, end)
+    else this.host.relayData(chunk, end)
   }
 
   /** Through the filters from index `from` towards the client. A filter that keeps the bytes back sends them on itself. */
@@ -284,10 +338,10 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
       if (this.ended || out === null) return
       chunk = out
     }
-    this.relayData(chunk, end)
+    this.host.relayData(chunk, end)
   }
 
-  protected sendResponseTrailers(trailers: HeaderList): void {
+  private sendResponseTrailers(trailers: HeaderList): void {
     this.info.responseTrailers = trailers
     this.passResponseTrailers(this.responseDataFilters ? this.filters.length - 1 : -1, trailers)
   }
@@ -301,7 +355,7 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
       if (this.ended || out === null) return
       trailers = out
     }
-    this.relayTrailers(trailers)
+    this.host.relayTrailers(trailers)
   }
 
   // ---- ResponseControl ----------------------------------------------------------------------------------------------------------
@@ -324,17 +378,23 @@ export abstract class FilteredStream extends TimedStream implements ResponseCont
   }
 
   pauseResponse(): void {
-    this.filterPauses++
-    if (this.filterPauses === 1) this.upstream?.stream?.pause()
+    this.pauses++
+    if (this.pauses === 1) this.host.pauseUpstream()
+  }
+
+  /** A filter holds more than it wants of the response. */
+  get holdsUpstream(): boolean {
+    return this.pauses > 0
   }
 
   unpauseResponse(): void {
-    if (this.filterPauses > 0 && --this.filterPauses === 0) this.upstream?.stream?.resume()
+    if (this.pauses > 0 && --this.pauses === 0) this.host.resumeUpstream()
   }
 
   // ---- end --------------------------------------------------------------------------------------------------------------------
 
-  protected finishFilters(): void {
+  /** The request is over. */
+  finish(): void {
     for (const filter of this.filters) filter?.finished?.(this)
     this.heldResponse = []
   }

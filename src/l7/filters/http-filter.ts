@@ -12,7 +12,7 @@ import type { StreamInfo } from '../stream/stream-info.js'
 
 export type FilterStatus = 'continue' | 'stop'
 
-/** What a filter may do to the request it is called for. Implemented by Exchange. */
+/** What a filter may do to the request it is called for. Implemented by FilterChain. */
 export interface FilterCall {
   readonly info: StreamInfo
   readonly request: RequestHead

@@ -1,4 +1,4 @@
-// Response-side calls that filters which buffer, delay or re-encode a response need beyond FilterCall. Exchange implements them
+// Response-side calls that filters which buffer, delay or re-encode a response need beyond FilterCall. FilterChain implements them
 // beside FilterCall; kept apart so that the everyday contract stays small.
 //
 // A filter that returned null from responseData or responseTrailers owns the rest of the response: it must end it with

@@ -1,28 +1,35 @@
 // A local reply as a response: plain text with a length, or trailers-only where the request is gRPC (Envoy Utility::sendLocalReply),
 // changed by the connection manager's local_reply_config.
 
-import type { ResponseHead } from '../codec/codec.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { grpcLocalReply, grpcStatusOf, isGrpcRequest } from '../grpc/grpc.js'
-import type { Exchange } from '../server/exchange.js'
 import { ResponseFlag } from '../stream/response-flags.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import type { LocalReply } from './local-reply.js'
+import type { LocalReplyRewriter } from './local-reply-rewriter.js'
 
 const EMPTY = Buffer.alloc(0)
 
-export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: HeaderList | null): { head: ResponseHead; body: Buffer } {
+/** Sets the response code (and gRPC status) of `info`. */
+export function prepareLocalReply(
+  request: RequestHead,
+  info: StreamInfo,
+  rewriter: LocalReplyRewriter | null,
+  reply: LocalReply,
+  extra: HeaderList | null,
+): { head: ResponseHead; body: Buffer } {
   const headers = new HeaderList()
   let { status, body } = reply
   let contentType = 'text/plain'
-  exchange.info.responseCode = status
-  const rewriter = exchange.runtime.localReplyRewriter
+  info.responseCode = status
   if (rewriter !== null) {
-    const changed = rewriter(exchange.info, status, body, headers)
+    const changed = rewriter(info, status, body, headers)
     status = changed.status
     body = changed.body
     contentType = changed.contentType
   }
-  if (isGrpcRequest(exchange.request)) {
+  if (isGrpcRequest(request)) {
     const grpc = grpcLocalReply(status, body, reply.grpcStatus)
     headers.append('content-type', 'application/grpc')
     headers.append('grpc-status', String(grpc.grpcStatus))
@@ -30,10 +37,10 @@ export function prepareLocalReply(exchange: Exchange, reply: LocalReply, extra: 
     addOverloadHeaders(headers, reply.flag)
     appendAll(headers, extra)
     // A fault or a limit may have chosen another status.
-    exchange.info.grpcStatus = grpcStatusOf(headers)
+    info.grpcStatus = grpcStatusOf(headers)
     return { head: responseHead(200, headers, -1), body: EMPTY }
   }
-  const bytes = body === '' || exchange.request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'utf8')
+  const bytes = body === '' || request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'utf8')
   if (body !== '') {
     headers.append('Content-Length', String(Buffer.byteLength(body)))
     headers.append('Content-Type', contentType)

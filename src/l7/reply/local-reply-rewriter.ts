@@ -6,8 +6,14 @@ import type { LocalReplyConfig } from '../../model/http-connection-manager.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { formatOrText } from '../format/header-format.js'
 import { compileAccessLogFilter, compileBodyFormat } from '../log/access-log.js'
-import type { LocalReplyRewriter } from '../server/http-runtime.js'
 import type { StreamInfo } from '../stream/stream-info.js'
+
+export type LocalReplyRewriter = (
+  info: StreamInfo,
+  status: number,
+  body: string,
+  headers: HeaderList,
+) => { status: number; body: string; contentType: string }
 
 type Body = (info: StreamInfo, body: string) => string
 

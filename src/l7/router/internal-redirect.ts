@@ -1,12 +1,13 @@
 // internal_redirect_policy: a redirect that the upstream answers is followed here, as a new request on the same downstream stream,
-// instead of being passed on. Called by Exchange once a response head is not retried. What stands in the way is counted and leaves
+// instead of being passed on. Called by the router once a response head is not retried. What stands in the way is counted and leaves
 // everything as it was: the redirect then goes to the client (Envoy Filter::setupRedirect).
 
+import type { RouterHandles } from '../../metrics/stat-names.js'
 import type { InternalRedirectPolicy, InternalRedirectPredicate } from '../../model/route.js'
-import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
-import type { Exchange } from '../server/exchange.js'
-import { handleRedirected } from '../server/request-path.js'
+import type { CompiledRoute } from '../route/compiled-route.js'
+import type { CompiledRouteTable } from '../route/route-table.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 
 /** What the requests of one downstream request know of its redirects so far. */
 export class RedirectTrail {
@@ -15,34 +16,27 @@ export class RedirectTrail {
   readonly visited: Map<string, Set<string>> = new Map()
 }
 
-/** True when the response is swallowed: the exchange has ended and another took its stream. */
-export function followsRedirect(exchange: Exchange, upstream: UpstreamRequest, head: ResponseHead): boolean {
-  const policy = exchange.forward?.model.internalRedirect ?? null
-  if (policy === null || !policy.statuses.includes(head.status)) return false
-  const stats = exchange.cluster!.traffic.main
-  // A body that is not complete, or was too long to keep, cannot be sent again.
-  const next = exchange.requestEnded && exchange.replayable && !exchange.tunnel ? redirected(exchange, policy, head) : null
-  if (next === null) {
-    stats.upstream_internal_redirect_failed_total.value++
-    return false
+/** The request that was answered with a redirect. Router implements it. */
+export interface RedirectedRequest {
+  readonly request: RequestHead
+  readonly info: StreamInfo
+  readonly route: CompiledRoute | null
+  readonly runtime: {
+    readonly router: RouterHandles
+    readonly routes: { readonly current: CompiledRouteTable }
+    readonly random: () => number
   }
-  stats.upstream_internal_redirect_succeeded_total.value++
-  exchange.upstream = upstream
-  // As in Envoy, the log line of this leg shows the head that its redirect led to.
-  exchange.info.request = next
-  exchange.info.response = head
-  exchange.info.responseCode = head.status
-  exchange.info.responseCodeDetails = 'internal_redirect'
-  const dropBody = seesOther(exchange.request, head)
-  exchange.redirects!.count++
-  handleRedirected(exchange, next, dropBody)
-  return true
 }
 
 /** The head of the next request, or null. Nothing is changed but what previous_routes remembers. */
-function redirected(exchange: Exchange, policy: InternalRedirectPolicy, head: ResponseHead): RequestHead | null {
-  const { request, runtime, info } = exchange
-  const { router } = runtime
+export function redirectedHead(
+  of: RedirectedRequest,
+  policy: InternalRedirectPolicy,
+  head: ResponseHead,
+  trail: RedirectTrail,
+): RequestHead | null {
+  const { request, info, route } = of
+  const { router, routes, random } = of.runtime
   const location = head.headers.get('location')
   if (location === undefined) return null
   const target = parseTarget(location)
@@ -50,28 +44,26 @@ function redirected(exchange: Exchange, policy: InternalRedirectPolicy, head: Re
     router.passthrough_internal_redirect_bad_location.value++
     return null
   }
-  const https = request.scheme !== 'http' && exchange.connection.info.tls !== null
+  const https = request.scheme !== 'http' && info.connection.tls !== null
   const toHttps = target.scheme !== 'http'
   if (!policy.allowCrossScheme && https !== toHttps) {
     router.passthrough_internal_redirect_unsafe_scheme.value++
     return null
   }
-  exchange.redirects ??= new RedirectTrail()
-  if (exchange.redirects.count >= policy.maxRedirects) {
+  if (trail.count >= policy.maxRedirects) {
     router.passthrough_internal_redirect_too_many_redirects.value++
     return null
   }
   const next: RequestHead = { ...request, ...target, headers: request.headers.clone(), expectContinue: false }
   copyHeaders(policy, head, next)
   const { virtualClusterName } = info
-  const match = runtime.routes.current.match(next, info, runtime.random)
+  const match = routes.current.match(next, info, random)
   info.virtualClusterName = virtualClusterName
   if (match.kind !== 'route') {
     router.passthrough_internal_redirect_no_route.value++
     return null
   }
-  const trail = exchange.redirects
-  const from = exchange.route!.model.name
+  const from = route === null ? '' : route.model.name
   const to = match.route.model.name
   if (!policy.predicates.every(predicate => accepts(predicate, trail, from, to, https, toHttps))) {
     router.passthrough_internal_redirect_predicate.value++
@@ -87,7 +79,7 @@ function redirected(exchange: Exchange, policy: InternalRedirectPolicy, head: Re
 }
 
 /** 303 turns every method but GET and HEAD into a GET without a body (RFC 9110 §15.4.4). */
-function seesOther(request: RequestHead, head: ResponseHead): boolean {
+export function seesOther(request: RequestHead, head: ResponseHead): boolean {
   return head.status === 303 && request.method !== 'GET' && request.method !== 'HEAD'
 }
 

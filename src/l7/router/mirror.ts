@@ -1,13 +1,16 @@
 // request_mirror_policies: a copy of the request to a shadow cluster, whose response is read and dropped. It never delays or fails
 // the request it copies. Bodies are mirrored while they fit the replay buffer (Envoy buffers the whole request too).
 
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import type { Host } from '../../upstream/host/host.js'
+import type { Priority, UpstreamPools } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
-import type { ResponseHead } from '../codec/codec.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { CompiledForward } from '../route/compiled-route.js'
-import type { Exchange } from '../server/exchange.js'
 
 const EMPTY = Buffer.alloc(0)
+const PRIORITY: Priority = 'DEFAULT'
 /** Shadow requests under way at once, over all routes; more are not sent. */
 const MAX_ACTIVE_MIRRORS = 1024
 /** A shadow that has not answered by then is dropped. */
@@ -15,59 +18,52 @@ const MIRROR_TIMEOUT_MS = 15_000
 
 let activeMirrors = 0
 
-/** Start a shadow for each policy that wants this request. The body follows when the request has ended. */
-export function mirrorRequest(exchange: Exchange, forward: CompiledForward): void {
-  if (forward.mirrors.length === 0) return
+/** Where shadows go. */
+export interface MirrorUpstreams {
+  readonly clusters: { get(name: string): UpstreamCluster | undefined }
+  readonly pools: UpstreamPools
+  readonly random: () => number
+}
+
+/** A shadow for each policy that wants this request; null: none. The body follows when the request has ended. */
+export function startMirrors(request: RequestHead, forward: CompiledForward, upstreams: MirrorUpstreams): Mirror[] | null {
+  if (forward.mirrors.length === 0) return null
+  const { clusters, pools, random } = upstreams
+  const started: Mirror[] = []
   for (const mirror of forward.mirrors) {
-    if (activeMirrors >= MAX_ACTIVE_MIRRORS || !mirror.wants(exchange.runtime.random)) continue
-    const name = mirror.model.cluster !== '' ? mirror.model.cluster : (exchange.request.headers.get(mirror.model.clusterHeader) ?? '')
-    const cluster = exchange.runtime.clusters.get(name)
-    const host = cluster?.pick({
-      hash: null,
-      metadataMatch: null,
-      maxAttempts: 1,
-      random: exchange.runtime.random,
-      shouldSkip: () => false,
-    })
-    if (cluster === undefined || host === null || host === undefined) continue
-    exchange.mirrors.push(new Mirror(exchange, host, mirror.model.disableShadowHostSuffix))
+    if (activeMirrors >= MAX_ACTIVE_MIRRORS || !mirror.wants(random)) continue
+    const name = mirror.model.cluster !== '' ? mirror.model.cluster : (request.headers.get(mirror.model.clusterHeader) ?? '')
+    const host = clusters.get(name)?.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random, shouldSkip: () => false }) ?? null
+    if (host !== null) started.push(new Mirror(request, host, pools, mirror.model.disableShadowHostSuffix))
   }
+  return started.length === 0 ? null : started
 }
 
 export class Mirror implements UpstreamRequestOwner {
-  private readonly exchange: Exchange
-  private readonly head
+  private readonly head: RequestHead
   private readonly upstream: UpstreamRequest
   private readonly timer: NodeJS.Timeout
-  private body: Buffer | null = null
+  private body: Buffer = EMPTY
   private finished = false
 
-  constructor(exchange: Exchange, host: ConstructorParameters<typeof UpstreamRequest>[1], keepHost: boolean) {
-    this.exchange = exchange
-    this.head = { ...exchange.request, headers: exchange.request.headers.clone() }
+  constructor(request: RequestHead, host: Host, pools: UpstreamPools, keepHost: boolean) {
+    this.head = { ...request, headers: request.headers.clone() }
     if (!keepHost) this.head.authority = shadowHost(this.head.authority)
-    const { pools } = exchange.runtime
-    const pool = pools.poolFor(host, pools.protocolFor(host, this.head), 'DEFAULT', '')
-    this.upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers('DEFAULT'), 1)
+    const pool = pools.poolFor(host, pools.protocolFor(host, this.head), PRIORITY, '')
+    this.upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(PRIORITY), 1)
     this.timer = setTimeout(() => this.end(), MIRROR_TIMEOUT_MS)
     this.timer.unref()
     activeMirrors++
   }
 
-  /** The request is complete: send the copy. `body` null: it was too long to keep, so no shadow is sent. */
-  send(body: Buffer | null): void {
-    if (body === null) {
-      const stats = this.exchange.cluster?.traffic.main
-      if (stats !== undefined) stats.retry_or_shadow_abandoned.value++
-      this.end()
-      return
-    }
+  /** The request is complete: send the copy. */
+  send(body: Buffer): void {
     this.body = body
     this.upstream.start()
   }
 
   onUpstreamReady(request: UpstreamRequest): void {
-    const body = this.body ?? EMPTY
+    const { body } = this
     request.headSent = true
     request.requestSent = true
     request.stream!.sendHead(this.head, body.length === 0)

@@ -7,6 +7,7 @@ import { LazyTimer } from '../../io/lazy-timer.js'
 import type { Metadata } from '../../model/metadata.js'
 import { LB_METADATA } from '../../model/metadata.js'
 import type { RetryPolicy } from '../../model/route.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { UpstreamFailure, UpstreamRequest } from '../client/upstream-request.js'
@@ -20,8 +21,6 @@ import {
   wantsRetryOnFailure,
   wantsRetryOnResponse,
 } from '../route/retry-policy.js'
-import type { Exchange } from '../server/exchange.js'
-import { prepareUpstreamHead } from '../server/request-headers.js'
 
 const DEFAULT_RETRIES = 1
 const DEFAULT_BASE_MS = 25
@@ -38,6 +37,15 @@ const HEADER_NAMES = 'x-envoy-retriable-header-names'
 const PER_TRY_TIMEOUT = 'x-envoy-upstream-rq-per-try-timeout-ms'
 const HEDGE = 'x-envoy-hedge-on-per-try-timeout'
 const CONSUMED = [RETRY_ON, RETRY_GRPC_ON, MAX_RETRIES_HEADER, STATUS_CODES, HEADER_NAMES, PER_TRY_TIMEOUT, HEDGE]
+
+/** The request that is tried again. Router implements it. */
+export interface RetriedRequest {
+  readonly request: RequestHead
+  /** Of the newest try. */
+  readonly cluster: Pick<UpstreamCluster, 'breakers' | 'traffic'> | null
+  readonly routeTimeoutMs: number
+  readonly random: () => number
+}
 
 /** What a request says about its retries; null: nothing. */
 interface RequestWishes {
@@ -66,7 +74,7 @@ export class RetryState {
   overflowed = false
   /** Priorities that the next try avoids (retry_priority previous_priorities), or null. */
   excludedPriorities: ReadonlySet<number> | null = null
-  private readonly exchange: Exchange
+  private readonly of: RetriedRequest
   private readonly forward: CompiledForward
   private readonly conditions: RetryConditions
   private readonly policy: RetryPolicy | null
@@ -81,18 +89,18 @@ export class RetryState {
   private ended = false
 
   /** Null where neither route nor request asks for retries or per-try timeouts. Takes the x-envoy-retry-* headers off the request. */
-  static create(exchange: Exchange, forward: CompiledForward, hash: bigint | null): RetryState | null {
-    const wishes = takeWishes(exchange.request.headers)
+  static create(of: RetriedRequest, forward: CompiledForward, hash: bigint | null): RetryState | null {
+    const wishes = takeWishes(of.request.headers)
     const policy = forward.retryPolicy
     const bits = (policy === null ? 0 : policy.bits) | (wishes === null ? 0 : wishes.bits)
     if (bits === 0 && !timesTries(policy, wishes)) return null
-    const mayRetry = policy === null || policy.mayRetry(exchange.request)
-    return new RetryState(exchange, forward, hash, mayRetry ? bits : 0, wishes)
+    const mayRetry = policy === null || policy.mayRetry(of.request)
+    return new RetryState(of, forward, hash, mayRetry ? bits : 0, wishes)
   }
 
-  private constructor(exchange: Exchange, forward: CompiledForward, hash: bigint | null, bits: number, wishes: RequestWishes | null) {
+  private constructor(of: RetriedRequest, forward: CompiledForward, hash: bigint | null, bits: number, wishes: RequestWishes | null) {
     const policy = forward.retryPolicy?.model ?? null
-    this.exchange = exchange
+    this.of = of
     this.forward = forward
     this.hash = hash
     this.policy = policy
@@ -105,10 +113,10 @@ export class RetryState {
     this.remaining = wishes?.maxRetries ?? policy?.numRetries ?? DEFAULT_RETRIES
     const perTry = wishes?.perTryTimeoutMs ?? policy?.perTryTimeoutMs ?? null
     // A try may not outlast the request: then there is no limit per try (Envoy FilterUtility::finalTimeout).
-    const total = exchange.routeTimeoutMs
+    const total = of.routeTimeoutMs
     this.perTryTimeoutMs = perTry !== null && total > 0 && perTry >= total ? null : perTry
     this.perTryIdleTimeoutMs = policy?.perTryIdleTimeoutMs ?? null
-    this.hedgeOnPerTryTimeout = (wishes?.hedge ?? forward.hedge?.hedgeOnPerTryTimeout ?? false) && isSafe(exchange.request.method)
+    this.hedgeOnPerTryTimeout = (wishes?.hedge ?? forward.hedge?.hedgeOnPerTryTimeout ?? false) && isSafe(of.request.method)
     this.hostSelectionAttempts = (policy?.hostSelectionMaxAttempts ?? 1) + 1
     this.repickSplit = forward.retryRepick
     this.nextIntervalMs = policy?.baseIntervalMs ?? DEFAULT_BASE_MS
@@ -133,7 +141,7 @@ export class RetryState {
     this.releasePermit()
     this.limitReached = false
     this.overflowed = false
-    const { cluster } = this.exchange
+    const { cluster } = this.of
     if (this.ended || cluster === null) return false
     const stats = cluster.traffic.main
     if (this.remaining <= 0) {
@@ -155,7 +163,7 @@ export class RetryState {
   /** A try brought an answer that is not retried. */
   succeeded(_status: number): void {
     if (this.permit === null) return
-    this.exchange.cluster!.traffic.main.upstream_rq_retry_success.value++
+    this.of.cluster!.traffic.main.upstream_rq_retry_success.value++
     this.releasePermit()
   }
 
@@ -163,8 +171,8 @@ export class RetryState {
 
   /** `head`: the response that is retried, whose reset headers may say when. `fn` is not called once released. */
   schedule(head: ResponseHead | null, fn: () => void): void {
-    const stats = this.exchange.cluster!.traffic.main
-    const { random } = this.exchange.runtime
+    const stats = this.of.cluster!.traffic.main
+    const { random } = this.of
     const asked = head === null ? null : this.rateLimitedInterval(head.headers)
     let delayMs: number
     if (asked === null) {
@@ -222,25 +230,13 @@ export class RetryState {
     if (this.repickSplit) this.headBefore = { headers: head.headers.clone(), authority: head.authority, path: head.path }
   }
 
-  /**
-   * Choose among the weighted clusters again; the old choice stays where the new one's cluster is unknown. Another leg's header
-   * mutations and host are applied to the head as it was before the first leg's.
-   */
-  repick(exchange: Exchange): void {
-    const { runtime, request, info } = exchange
-    const choice = this.forward.selectCluster(request, runtime.random(), null)
-    const cluster = runtime.clusters.get(choice.name)
-    if (cluster === undefined) return
+  /** Before another leg's changes are made to the head: take the first leg's back. */
+  restore(head: RequestHead): void {
     const { headBefore } = this
-    if (headBefore !== null && choice.weighted !== exchange.choice?.weighted) {
-      request.headers = headBefore.headers.clone()
-      request.authority = headBefore.authority
-      request.path = headBefore.path
-      prepareUpstreamHead(exchange, exchange.route!, choice)
-    }
-    exchange.choice = choice
-    exchange.cluster = cluster
-    info.upstreamCluster = choice.name
+    if (headBefore === null) return
+    head.headers = headBefore.headers.clone()
+    head.authority = headBefore.authority
+    head.path = headBefore.path
   }
 
   /** The request is over. Idempotent. */

@@ -17,15 +17,15 @@ import { responseHead } from '../reply/local-reply-response.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import { StreamInfo } from '../stream/stream-info.js'
-import type { Exchange } from './exchange.js'
+import type { Exchange, ExchangeOwner } from './exchange.js'
 import type { HttpRuntime } from './http-runtime.js'
-import { handleRequest } from './request-path.js'
+import { handleRedirected, handleRequest } from './request-path.js'
 import { httpDate } from './response-headers.js'
 
 /** First bytes of an HTTP/2 connection with prior knowledge (RFC 9113 §3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
-export class DownstreamConnection implements ServerHandler {
+export class DownstreamConnection implements ServerHandler, ExchangeOwner {
   readonly info: ConnectionInfo
   /** The newest version for this connection's filter chain: each request is judged by it, also on old connections (envoy#44116). */
   runtime: HttpRuntime
@@ -168,6 +168,10 @@ export class DownstreamConnection implements ServerHandler {
 
   onExchangeEnd(exchange: Exchange): void {
     this.exchanges.delete(exchange)
+  }
+
+  redirect(previous: Exchange, head: RequestHead, dropBody: boolean): void {
+    handleRedirected(previous, head, dropBody)
   }
 
   onBadRequest(stream: ServerStream, error: CodecError, partial: RequestHead | null): void {

@@ -13,6 +13,7 @@ import type { Http2Stats } from '../codec/http2/stats.js'
 import type { FilterFactory } from '../filters/http-filter.js'
 import type { OpenAccessLog } from '../log/access-log-sink.js'
 import { compileCidr } from '../match/cidr.js'
+import type { LocalReplyRewriter } from '../reply/local-reply-rewriter.js'
 import type { CompiledRouteTable } from '../route/route-table.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -21,13 +22,6 @@ import type { StreamInfo } from '../stream/stream-info.js'
 export interface RouteHolder {
   current: CompiledRouteTable
 }
-
-export type LocalReplyRewriter = (
-  info: StreamInfo,
-  status: number,
-  body: string,
-  headers: HeaderList,
-) => { status: number; body: string; contentType: string }
 
 /** What a runtime is made of; the rest of its fields follow from these. */
 export type HttpRuntimeParts = Omit<HttpRuntime, 'stats' | 'router' | 'continueHead' | 'internalRanges' | 'explainToPeers'>

@@ -1,16 +1,16 @@
-// The request head on its way in and out. prepareRequest: what the connection manager does to a head before filters and routes see
-// it (Envoy ConnectionManagerUtility::mutateRequestHeaders and the checks around it). prepareUpstreamHead: what the router adds.
-// HOT: header scans by name only where a feature is on.
+// The request head on its way in: what the connection manager does to it before filters and routes see it (Envoy
+// ConnectionManagerUtility::mutateRequestHeaders and the checks around it). Called by request-path.ts; what the router adds on the way
+// out is in router/upstream-head.ts. HOT: header scans by name only where a feature is on.
 
 import { randomFillSync } from 'node:crypto'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { RequestHead } from '../codec/codec.js'
+import type { RequestHead, ServerStream } from '../codec/codec.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
-import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
+import type { StreamInfo } from '../stream/stream-info.js'
 import { applyXfcc } from '../stream/xfcc.js'
-import type { Exchange } from './exchange.js'
+import type { HttpRuntime } from './http-runtime.js'
 
 /** Taken off every request that does not come from a configured internal range (Envoy cleanInternalHeaders). */
 const INTERNAL_HEADERS = [
@@ -38,9 +38,19 @@ function hasEnvoyHeader(names: readonly string[]): boolean {
   return false
 }
 
+/** The request that came. */
+export interface IncomingRequest {
+  readonly runtime: HttpRuntime
+  readonly request: RequestHead
+  readonly info: StreamInfo
+  readonly body: { readonly ended: boolean }
+  readonly stream: Pick<ServerStream, 'sendInformational'>
+}
+
 /** Null when the request may go on. */
-export function prepareRequest(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
-  const { request: head, runtime, info, connection } = exchange
+export function prepareRequest(incoming: IncomingRequest): LocalReply | { readonly redirect: string } | null {
+  const { request: head, runtime, info } = incoming
+  const { connection } = info
   const { config } = runtime
   if (head.version === 'HTTP/1.0' && !config.http1.acceptHttp10) return localReply('low-version', '')
   if (head.authority === '') {
@@ -52,14 +62,14 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
 
   if (head.expectContinue && !config.proxy100Continue) {
     headers.remove('expect')
-    if (!exchange.requestEnded) exchange.stream.sendInformational(runtime.continueHead)
+    if (!incoming.body.ended) incoming.stream.sendInformational(runtime.continueHead)
   }
 
-  const tls = connection.info.tls !== null
-  const internal = setClientAddress(exchange) && runtime.internalRanges?.(info.remoteAddress) === true
+  const tls = connection.tls !== null
+  const internal = setClientAddress(incoming) && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
     headers.set('X-Forwarded-Proto', tls ? 'https' : 'http')
-  if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('X-Forwarded-Port', String(connection.info.localPort))
+  if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('X-Forwarded-Port', String(connection.localPort))
   head.scheme = config.schemeToOverwrite !== '' ? config.schemeToOverwrite : schemeOf(head, tls)
 
   if (hasEnvoyHeader(headers.lower)) {
@@ -69,7 +79,7 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
       for (const name of INTERNAL_HEADERS) headers.remove(name)
     }
     // The evidence of a rewrite is trusted from mesh peers only (CVE-2023-27487); Envoy keeps it from anyone but at an edge.
-    if (connection.info.tls?.peer?.validated !== true) {
+    if (connection.tls?.peer?.validated !== true) {
       headers.remove('x-envoy-original-path')
       headers.remove('x-envoy-original-host')
     }
@@ -90,15 +100,17 @@ export function prepareRequest(exchange: Exchange): LocalReply | { readonly redi
     } else info.requestId = given
   } else info.requestId = headers.get('x-request-id') ?? ''
 
-  applyXfcc(head, connection.info, config.xfccMode, config.xfccDetails)
-  return normalizeTarget(exchange)
+  applyXfcc(head, connection, config.xfccMode, config.xfccDetails)
+  return normalizeTarget(incoming)
 }
 
 /** Host and path in the form that routes and rules look at. Null when the request may go on. */
-export function normalizeTarget(exchange: Exchange): LocalReply | { readonly redirect: string } | null {
-  const { request: head, runtime, connection } = exchange
+export function normalizeTarget(
+  incoming: Pick<IncomingRequest, 'runtime' | 'request' | 'info'>,
+): LocalReply | { readonly redirect: string } | null {
+  const { request: head, runtime, info } = incoming
   const { config } = runtime
-  normalizeHost(head, config, connection.info.localPort)
+  normalizeHost(head, config, info.connection.localPort)
   if (head.method !== 'CONNECT' || head.path !== '') {
     const refused = normalizePath(head, config)
     if (refused !== null) {
@@ -128,18 +140,19 @@ function schemeOf(head: RequestHead, tls: boolean): string {
  * x-forwarded-for and the trusted client address (Envoy use_remote_address, xff_num_trusted_hops). False when that address may not make
  * the request internal: one that came through other proxies is not, whoever the last of them is (Envoy's x-envoy-internal rules).
  */
-function setClientAddress(exchange: Exchange): boolean {
-  const { request, runtime, info, connection } = exchange
+function setClientAddress(incoming: IncomingRequest): boolean {
+  const { request, runtime, info } = incoming
+  const { connection } = info
   const { config } = runtime
   const headers = request.headers
   if (config.useRemoteAddress) {
     const direct = !headers.has('x-forwarded-for')
     const trusted = config.xffNumTrustedHops
-    if (trusted > 0) info.remoteAddress = xffAddress(headers.getJoined('x-forwarded-for'), trusted - 1) ?? connection.info.remoteAddress
+    if (trusted > 0) info.remoteAddress = xffAddress(headers.getJoined('x-forwarded-for'), trusted - 1) ?? connection.remoteAddress
     if (!config.skipXffAppend) {
       const before = headers.getJoined('x-forwarded-for')
       // As Envoy: a loopback peer says nothing to the next hop, our own address does.
-      const remote = connection.info.remoteAddress
+      const remote = connection.remoteAddress
       const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
       headers.set('X-Forwarded-For', before === undefined || before === '' ? address : `${before},${address}`)
     }
@@ -192,11 +205,4 @@ function requestId(): string {
     `${HEX[(b[o + 6]! & 0x0f) | 0x40]}${HEX[b[o + 7]!]}-${HEX[(b[o + 8]! & 0x3f) | 0x80]}${HEX[b[o + 9]!]}-` +
     `${HEX[b[o + 10]!]}${HEX[b[o + 11]!]}${HEX[b[o + 12]!]}${HEX[b[o + 13]!]}${HEX[b[o + 14]!]}${HEX[b[o + 15]!]}`
   )
-}
-
-/** Route-level changes, in Envoy's order: header mutations, then path and host rewrite. Done once, not per try. */
-export function prepareUpstreamHead(exchange: Exchange, route: CompiledRoute, choice: ClusterChoice): void {
-  const { request, info, forward } = exchange
-  route.applyRequestMutations(request, info, choice.weighted)
-  forward!.rewrite(request, info, exchange.runtime.routerConfig.suppressEnvoyHeaders)
 }

@@ -1,8 +1,25 @@
 // The response head on its way to the client (Envoy ConnectionManagerUtility::mutateResponseHeaders and the router's additions).
 // One function for upstream and local responses, so that both carry the same server, date and route headers. HOT.
 
-import type { ResponseHead } from '../codec/codec.js'
-import type { Exchange } from './exchange.js'
+import type { ResponseHead, ServerStream } from '../codec/codec.js'
+import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+import type { HttpRuntime } from './http-runtime.js'
+
+/** The request that is answered. */
+export interface AnsweredRequest {
+  readonly runtime: HttpRuntime
+  readonly info: StreamInfo
+  readonly stream: Pick<ServerStream, 'closeAfter'>
+  readonly owner: { readonly draining: boolean }
+  readonly router: {
+    readonly route: CompiledRoute | null
+    readonly choice: ClusterChoice | null
+    /** The try that the response comes from; null: it is our own. */
+    readonly upstream: object | null
+    readonly hashCookie: string | null
+  }
+}
 
 let dateText = ''
 let dateSecond = 0
@@ -17,8 +34,9 @@ export function httpDate(nowMs: number): string {
   return dateText
 }
 
-export function finishResponseHead(exchange: Exchange, head: ResponseHead): void {
-  const { runtime, info, route, choice, upstream } = exchange
+export function finishResponseHead(request: AnsweredRequest, head: ResponseHead): void {
+  const { runtime, info } = request
+  const { route, choice, upstream, hashCookie } = request.router
   const { config } = runtime
   const headers = head.headers
   if (upstream !== null && !runtime.routerConfig.suppressEnvoyHeaders) {
@@ -29,7 +47,7 @@ export function finishResponseHead(exchange: Exchange, head: ResponseHead): void
     route.applyResponseMutations(headers, info, choice === null ? null : choice.weighted)
     if (route.virtualHost.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
   }
-  if (exchange.hashCookie !== null) headers.append('Set-Cookie', exchange.hashCookie)
+  if (hashCookie !== null) headers.append('Set-Cookie', hashCookie)
   if (!headers.has('date')) headers.append('Date', httpDate(Date.now()))
   switch (config.serverHeaderTransformation) {
     case 'OVERWRITE':
@@ -43,9 +61,9 @@ export function finishResponseHead(exchange: Exchange, head: ResponseHead): void
   }
   if (config.via !== '') headers.append('Via', config.via)
   if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('X-Request-Id', info.requestId)
-  if (info.deniedBy !== '' && runtime.explainToPeers(exchange.connection.info)) headers.set('X-Outrigger-Denied-By', info.deniedBy)
-  if (exchange.connection.draining && !head.upgraded) {
-    exchange.stream.closeAfter()
+  if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) headers.set('X-Outrigger-Denied-By', info.deniedBy)
+  if (request.owner.draining && !head.upgraded) {
+    request.stream.closeAfter()
     runtime.stats.downstream_cx_drain_close.value++
   }
 }

@@ -1,42 +1,38 @@
-// What it means when a timer of a request fires: counted, then a local reply while the client has seen nothing, else a broken stream.
-// Called by Exchange.onStreamTimer; the timers themselves are TimedStream's.
+// What it means when a timer of the client's side fires: counted, then a local reply while the client has seen nothing, else a broken
+// stream. Called by Exchange.onStreamTimer; the timers are StreamTimers', the route's own the router's.
 
-import { localReply } from '../reply/local-reply.js'
+import type { HcmHandles } from '../../metrics/stat-names.js'
+import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamTimerKind } from '../stream/stream-timer.js'
-import type { Exchange } from './exchange.js'
 
-export function onStreamTimeout(exchange: Exchange, kind: StreamTimerKind): void {
-  const { stats } = exchange.runtime
+/** The request whose time is up. */
+export interface TimedRequest {
+  readonly runtime: { readonly stats: HcmHandles }
+  readonly body: { readonly ended: boolean }
+  readonly responseStarted: boolean
+  reply(reply: LocalReply): void
+  abort(flag: number, details: string): void
+}
+
+export function onStreamTimeout(request: TimedRequest, kind: StreamTimerKind): void {
+  const { stats } = request.runtime
+  const complete = request.body.ended
   switch (kind) {
     case 'idle':
       stats.downstream_rq_idle_timeout.value++
-      if (exchange.headSent) exchange.abort(ResponseFlag.StreamIdleTimeout, 'stream_idle_timeout')
-      else exchange.reply({ ...localReply('stream-idle-timeout', ''), ...(exchange.requestEnded ? null : { status: 408 }) })
+      if (request.responseStarted) request.abort(ResponseFlag.StreamIdleTimeout, 'stream_idle_timeout')
+      else request.reply({ ...localReply('stream-idle-timeout', ''), ...(complete ? null : { status: 408 }) })
       return
     case 'request':
       stats.downstream_rq_timeout.value++
-      if (exchange.headSent) exchange.abort(0, 'request_overall_timeout')
-      else exchange.reply(localReply('request-timeout', ''))
+      if (request.responseStarted) request.abort(0, 'request_overall_timeout')
+      else request.reply(localReply('request-timeout', ''))
       return
-    case 'max-duration':
+    default:
       stats.downstream_rq_max_duration_reached.value++
-      if (exchange.headSent) exchange.abort(0, 'max_duration_timeout')
+      if (request.responseStarted) request.abort(0, 'max_duration_timeout')
       // Envoy Utility::maybeRequestTimeoutCode: whose fault it is depends on whether the request is all here.
-      else exchange.reply({ ...localReply('max-duration', ''), ...(exchange.requestEnded ? { status: 504 } : null) })
-      return
-    case 'upstream-max-duration':
-      if (exchange.cluster !== null) exchange.cluster.traffic.main.upstream_rq_max_duration_reached.value++
-      if (exchange.headSent) exchange.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
-      else exchange.reply(localReply('upstream-max-stream-duration', ''))
-      return
-    case 'route':
-      if (exchange.cluster !== null) exchange.cluster.traffic.main.upstream_rq_timeout.value++
-      for (const attempt of exchange.attempts) {
-        attempt.host.stats.rqTimeout++
-        if (!attempt.responseStarted) attempt.host.cluster.recordTimeout(attempt.host)
-      }
-      if (exchange.headSent) exchange.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
-      else exchange.reply(localReply('upstream-request-timeout', ''))
+      else request.reply({ ...localReply('max-duration', ''), ...(complete ? { status: 504 } : null) })
   }
 }

@@ -5,8 +5,7 @@ import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { EMPTY_RUNTIME } from '../../../src/l7/match/runtime-fraction.js'
 import type { CompiledForward } from '../../../src/l7/route/compiled-route.js'
 import { compileRouteTable } from '../../../src/l7/route/route-table.js'
-import { RetryState } from '../../../src/l7/router/retry-state.js'
-import type { Exchange } from '../../../src/l7/server/exchange.js'
+import { type RetriedRequest, RetryState } from '../../../src/l7/router/retry-state.js'
 import { clusterStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { BreakerThresholds } from '../../../src/model/cluster.js'
@@ -46,29 +45,36 @@ const LIMITS: BreakerThresholds = {
 function setup(
   policy: Partial<RetryPolicy> | null,
   request: RequestHead = head(),
-  options: { maxRetries?: number; hedge?: boolean; host?: Partial<VirtualHost>; routeTimeoutMs?: number; random?: () => number } = {},
+  options: {
+    repick?: boolean
+    maxRetries?: number
+    hedge?: boolean
+    host?: Partial<VirtualHost>
+    routeTimeoutMs?: number
+    random?: () => number
+  } = {},
 ) {
   const action = forwardAction({
     retry: policy === null ? null : { ...POLICY, ...policy },
     hedge: options.hedge ? { initialRequests: 1, hedgeOnPerTryTimeout: true } : null,
   })
-  const table = compileRouteTable(routeTable([virtualHost('v', ['*'], [route('r', {}, action)], options.host)]), { runtime: EMPTY_RUNTIME })
+  const metadata = new Map(options.repick ? [['outrigger', { retry_repick: true }]] : [])
+  const table = compileRouteTable(routeTable([virtualHost('v', ['*'], [route('r', {}, action, { metadata })], options.host)]), {
+    runtime: EMPTY_RUNTIME,
+  })
   const of = info(request)
   const result = table.match(request, of, () => 0)
   if (result.kind !== 'route') throw new Error('no route')
   const stats = clusterStats(new StatsStore(), 'api')
   const breakers = new Breakers({ ...LIMITS, maxRetries: options.maxRetries ?? 3 }, 'default', stats)
-  const cluster = { breakers: () => breakers, traffic: stats }
-  const exchange = {
+  const retried: RetriedRequest = {
     request,
-    info: of,
-    cluster,
-    choice: null,
+    cluster: { breakers: () => breakers, traffic: stats },
     routeTimeoutMs: options.routeTimeoutMs ?? 0,
-    runtime: { random: options.random ?? (() => 0.5), clusters: new Map([['api', cluster]]) },
-  } as unknown as Exchange
+    random: options.random ?? (() => 0.5),
+  }
   const forward = result.route.forward as CompiledForward
-  return { state: RetryState.create(exchange, forward, 9n), exchange, breakers, main: stats.main, request }
+  return { state: RetryState.create(retried, forward, 9n), breakers, main: stats.main, request }
 }
 
 const response = (status: number, headers: readonly (readonly [string, string])[] = []): ResponseHead => ({
@@ -327,10 +333,14 @@ describe('where', () => {
     expect(state!.excludedPriorities).toEqual(new Set([0, 1]))
   })
 
-  it('chooses the split again', () => {
-    const { state, exchange } = setup({ retryOn: ['5xx'] })
-    exchange.cluster = null
-    state!.repick(exchange)
-    expect([exchange.choice?.name, exchange.cluster !== null, exchange.info.upstreamCluster]).toEqual(['api', true, 'api'])
+  it('gives the head back as it was before the first leg’s changes, where a retry may pick another leg', () => {
+    const request = head('/a', {}, [['x-leg', 'none']])
+    const { state } = setup({ retryOn: ['5xx'] }, request, { repick: true })
+    state!.remember(request)
+    request.path = '/b'
+    request.authority = 'elsewhere'
+    request.headers.set('x-leg', 'first')
+    state!.restore(request)
+    expect([request.path, request.authority, request.headers.get('x-leg')]).toEqual(['/a', 'api.example.com', 'none'])
   })
 })

@@ -8,7 +8,7 @@
 import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, CodecError, HeadLimits, StreamReset, Transport } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 import { BodyDecoder, type BodySink } from './body-decoder.js'
-import { Http1ClientStream } from './client-stream.js'
+import { type ClientStreamHost, Http1ClientStream } from './client-stream.js'
 import { codecError } from './field-section.js'
 import { parseResponseHead } from './head-parser.js'
 import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './head-reader.js'
@@ -34,7 +34,7 @@ const BODY = 2
 const TUNNEL = 3
 const CLOSED = 4
 
-export class Http1ClientCodec implements ClientCodec, BodySink, InputTaker {
+export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink, InputTaker {
   readonly transport: Transport
   readonly options: Http1ClientOptions
   readonly output: Http1Output

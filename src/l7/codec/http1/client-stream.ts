@@ -1,10 +1,10 @@
 // One exchange on an upstream HTTP/1.1 connection: the request's framing is decided here, from the head alone, and nothing of it is
 // written that could be read as another request. Made by client-codec; the request path calls it as a ClientStream.
 
-import type { ClientEvents, ClientStream, RequestHead, ResetCode } from '../codec.js'
+import type { ClientEvents, ClientStream, RequestHead, ResetCode, Transport } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
-import type { Http1ClientCodec } from './client-codec.js'
-import { chunkSizeLine, ownLine, ownLines, writeRequestHead, writeTrailers } from './message-writer.js'
+import { chunkSizeLine, type HeaderCase, ownLine, ownLines, writeRequestHead, writeTrailers } from './message-writer.js'
+import type { Http1Output } from './output.js'
 import { isTarget, isToken, isUpgradeList, parseContentLength } from './syntax.js'
 import { websocketKey } from './websocket-keys.js'
 
@@ -23,6 +23,22 @@ const BODY_TUNNEL = 3
 /** Tunnel bytes kept for an upstream that has not accepted yet; the sender is told to wait from the first on. */
 export const MAX_EARLY_TUNNEL_BYTES = 1024 * 1024
 
+/** The connection as its stream sees it. Http1ClientCodec implements it. */
+export interface ClientStreamHost {
+  readonly transport: Transport
+  readonly options: { readonly headerCase: HeaderCase; readonly enableTrailers: boolean }
+  readonly output: Http1Output
+  /** The stream's head leaves. */
+  awaitResponse(): void
+  /** One way has ended: the connection is free when both have. */
+  settle(stream: Http1ClientStream): void
+  /** The stream never sent its head: the connection is as good as before. */
+  release(stream: Http1ClientStream): void
+  setPaused(stream: Http1ClientStream, paused: boolean): void
+  tunnelEnded(stream: Http1ClientStream): void
+  abort(stream: Http1ClientStream): void
+}
+
 export class Http1ClientStream implements ClientStream {
   readonly id: number
   readonly events: ClientEvents
@@ -35,7 +51,7 @@ export class Http1ClientStream implements ClientStream {
   responseDone = false
   /** The upstream has accepted the tunnel. */
   tunnel = false
-  private readonly codec: Http1ClientCodec
+  private readonly codec: ClientStreamHost
   private framing = BODY_NONE
   private headSent = false
   private blocked = false
@@ -45,7 +61,7 @@ export class Http1ClientStream implements ClientStream {
   private earlyBytes = 0
   private earlyEnd = false
 
-  constructor(codec: Http1ClientCodec, id: number, events: ClientEvents) {
+  constructor(codec: ClientStreamHost, id: number, events: ClientEvents) {
     this.codec = codec
     this.id = id
     this.events = events

@@ -15,7 +15,7 @@ import { HEAD_ILLEGAL, HEAD_INCOMPLETE, HEAD_TOO_LARGE, HeadReader } from './hea
 import { Http1Input, type InputTaker, MAX_HELD_BYTES } from './input.js'
 import type { HeaderCase } from './message-writer.js'
 import { Http1Output } from './output.js'
-import { Http1ServerStream } from './server-stream.js'
+import { Http1ServerStream, type ServerStreamHost } from './server-stream.js'
 
 export interface Http1ServerOptions extends RequestRules {
   readonly limits: HeadLimits
@@ -40,7 +40,7 @@ const DISCARD = 3
 const TUNNEL = 4
 const CLOSED = 5
 
-export class Http1ServerCodec implements Codec, BodySink, InputTaker {
+export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, InputTaker {
   readonly transport: Transport
   readonly options: Http1ServerOptions
   readonly output: Http1Output

@@ -1,10 +1,10 @@
 // One exchange on a downstream HTTP/1.1 connection: the response's framing is decided here, from the request and the head, never
 // from fields of a peer (RFC 9112 §6). Made by server-codec for each request; the request path calls it as a ServerStream.
 
-import type { BodyEvents, HttpVersion, RequestHead, ResetCode, ResponseHead, ServerStream } from '../codec.js'
+import type { BodyEvents, HttpVersion, RequestHead, ResetCode, ResponseHead, ServerStream, Transport } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
-import { chunkSizeLine, ownLine, ownLines, writeResponseHead, writeTrailers } from './message-writer.js'
-import type { Http1ServerCodec } from './server-codec.js'
+import { chunkSizeLine, type HeaderCase, ownLine, ownLines, writeResponseHead, writeTrailers } from './message-writer.js'
+import type { Http1Output } from './output.js'
 import { parseContentLength } from './syntax.js'
 import { websocketAccept } from './websocket-keys.js'
 
@@ -18,6 +18,22 @@ const BODY_CHUNKED = 2
 const BODY_CLOSE = 3
 const BODY_TUNNEL = 4
 
+/** The connection as its stream sees it. Http1ServerCodec implements it. */
+export interface ServerStreamHost {
+  readonly transport: Transport
+  readonly options: { readonly headerCase: HeaderCase; readonly enableTrailers: boolean }
+  readonly output: Http1Output
+  /** No request after this one. */
+  readonly draining: boolean
+  /** The response is complete. */
+  finished(stream: Http1ServerStream): void
+  /** The 101 or the 2xx to CONNECT has been written. */
+  tunnel(stream: Http1ServerStream): void
+  tunnelEnded(stream: Http1ServerStream): void
+  setPaused(stream: Http1ServerStream, paused: boolean): void
+  abort(stream: Http1ServerStream): void
+}
+
 export class Http1ServerStream implements ServerStream {
   readonly id: number
   readonly version: HttpVersion
@@ -29,7 +45,7 @@ export class Http1ServerStream implements ServerStream {
   /** Some of the request's body has come. */
   bodySeen = false
   headSent = false
-  private readonly codec: Http1ServerCodec
+  private readonly codec: ServerStreamHost
   private readonly isHead: boolean
   private readonly isConnect: boolean
   private readonly upgrade: string
@@ -42,7 +58,7 @@ export class Http1ServerStream implements ServerStream {
   /** Body bytes still due under a declared content-length. */
   private due = 0
 
-  constructor(codec: Http1ServerCodec, id: number, request: RequestHead | null, keepAlive: boolean) {
+  constructor(codec: ServerStreamHost, id: number, request: RequestHead | null, keepAlive: boolean) {
     this.codec = codec
     this.id = id
     this.request = request

@@ -12,10 +12,10 @@ import { type Flood, FloodGuard } from './flood-guard.js'
 import { ErrorCode, FRAME_HEADER_BYTES, FrameWriter } from './frames.js'
 import { BLOCK_OVERHEAD, FIELD_OVERHEAD, HpackEncoder } from './hpack-encoder.js'
 import { MESSAGING_RULE } from './request-fields.js'
-import { SendScheduler } from './send-scheduler.js'
+import { type SchedulerHost, SendScheduler } from './send-scheduler.js'
 import { DEFAULT_WINDOW, type LocalSettings, localSettings, PeerSettings, settingsEntries } from './settings.js'
 import { type Http2Stats, newHttp2Stats } from './stats.js'
-import type { Http2Stream } from './stream.js'
+import type { Http2Stream, Http2StreamHost } from './stream.js'
 
 export interface Http2CodecOptions {
   readonly http2: Http2Options
@@ -33,7 +33,7 @@ const MAX_HEADER_BYTES_PER_CONNECTION = 16 * 1024 * 1024
 /** Streams that we reset and whose frames may still be on their way. */
 const MAX_REMEMBERED_RESETS = 1024
 
-export abstract class Http2ConnectionBase implements Flushable, Ticking {
+export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerHost, Flushable, Ticking {
   readonly writer: FrameWriter
   readonly scheduler: SendScheduler
   readonly local: LocalSettings

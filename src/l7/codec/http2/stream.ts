@@ -10,7 +10,6 @@
 import type { BodyEvents, ResetCode, StreamReset } from '../codec.js'
 import type { HeaderList } from '../header-list.js'
 import { ByteQueue } from './byte-queue.js'
-import type { Http2ConnectionBase } from './connection-base.js'
 import { ErrorCode } from './frames.js'
 
 const NOTHING = Buffer.alloc(0)
@@ -26,6 +25,20 @@ const RESET_CODES: Readonly<Record<ResetCode, number>> = {
   'no-error': ErrorCode.NO_ERROR,
   'enhance-your-calm': ErrorCode.ENHANCE_YOUR_CALM,
   'connect-error': ErrorCode.CONNECT_ERROR,
+}
+
+/** The connection as its streams see it. Http2ConnectionBase implements it. */
+export interface Http2StreamHost {
+  readonly scheduler: {
+    /** False: wait for onDrain. */
+    send(stream: Http2Stream, chunk: Buffer, end: boolean): boolean
+    sendTrailers(stream: Http2Stream, trailers: HeaderList): void
+  }
+  /** Received octets were taken by their reader, or thrown away. */
+  consumed(stream: Http2Stream, count: number): void
+  resetStream(stream: Http2Stream, code: number): void
+  /** No stream after those that run. */
+  drain(): void
 }
 
 export abstract class Http2Stream {
@@ -69,7 +82,7 @@ export abstract class Http2Stream {
   private delivering = false
 
   constructor(
-    readonly connection: Http2ConnectionBase,
+    readonly connection: Http2StreamHost,
     id: number,
     events: BodyEvents,
     sendWindow: number,

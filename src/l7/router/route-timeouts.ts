@@ -1,0 +1,99 @@
+// How long a route lets a request take: route timeout, the cluster's longest stream duration, and what the upstream is told of both
+// (x-envoy-expected-rq-timeout-ms, grpc-timeout). The functions read head and route; RouteTimeouts is the two timers. Called by the
+// router, which is told when one fires. HOT: one route timer a request.
+
+import type { RequestHead } from '../codec/codec.js'
+import { clampGrpcTimeout, formatGrpcTimeout } from '../grpc/grpc.js'
+import type { CompiledForward } from '../route/compiled-route.js'
+import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerTarget } from '../stream/stream-timer.js'
+
+const DEFAULT_ROUTE_TIMEOUT_MS = 15_000
+const TIMEOUT_HEADER = 'x-envoy-upstream-rq-timeout-ms'
+const EXPECTED_HEADER = 'x-envoy-expected-rq-timeout-ms'
+
+/** x-envoy-upstream-rq-timeout-ms (taken off the head), grpc-timeout where the route allows it, the route's, or 15 s. 0: none. */
+export function takeRouteTimeout(request: RequestHead, forward: CompiledForward, isGrpc: boolean): number {
+  // max_stream_duration stands in for the route timeout (Envoy RouteEntry::usingNewTimeouts).
+  let timeoutMs = forward.limitsDuration ? 0 : (forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS)
+  if (isGrpc && !forward.limitsDuration) {
+    const clamped = clampGrpcTimeout(request.headers, forward)
+    if (clamped !== null) timeoutMs = clamped
+  }
+  const header = request.headers.get(TIMEOUT_HEADER)
+  if (header !== undefined) {
+    const ms = parseMs(header)
+    if (ms !== null) timeoutMs = ms
+    request.headers.remove(TIMEOUT_HEADER)
+  }
+  return request.upgrade !== '' || request.method === 'CONNECT' ? (forward.timeoutMs ?? 0) : timeoutMs
+}
+
+/**
+ * How long the whole stream may last where the route says so, else null: a route's max_stream_duration replaces the connection
+ * manager's; with grpc_timeout_header_max the client's grpc-timeout, clamped, replaces both. A gRPC upstream is told what holds
+ * (Envoy ActiveStream::refreshDurationTimeout).
+ */
+export function streamDuration(request: RequestHead, forward: CompiledForward, isGrpc: boolean, generalMs: number | null): number | null {
+  if (!forward.limitsDuration) return null
+  const { headers } = request
+  const asked = forward.grpcTimeoutHeaderMaxMs === null ? null : clampGrpcTimeout(headers, forward)
+  const ms = asked ?? forward.maxStreamDurationMs ?? generalMs ?? 0
+  if (ms > 0 && isGrpc) headers.set('grpc-timeout', formatGrpcTimeout(ms))
+  return ms
+}
+
+/** With a per-try timeout shorter than the whole, the upstream is told that one (Envoy FilterUtility::finalTimeout). */
+export function tellExpectedTimeout(request: RequestHead, forward: CompiledForward, timeoutMs: number, suppress: boolean): void {
+  if (timeoutMs <= 0 || suppress) {
+    request.headers.remove(EXPECTED_HEADER)
+    return
+  }
+  const perTry = forward.retry?.perTryTimeoutMs ?? null
+  request.headers.set(EXPECTED_HEADER, String(perTry !== null && perTry > 0 && perTry < timeoutMs ? perTry : timeoutMs))
+}
+
+/** A retry tells the upstream what is left of the route timeout, `elapsedMs` of which have passed. */
+export function shrinkExpectedTimeout(request: RequestHead, timeoutMs: number, elapsedMs: number, perTryMs: number | null): void {
+  if (timeoutMs <= 0 || !request.headers.has(EXPECTED_HEADER)) return
+  const left = Math.max(1, Math.round(timeoutMs - elapsedMs))
+  request.headers.set(EXPECTED_HEADER, String(perTryMs !== null && perTryMs > 0 ? Math.min(perTryMs, left) : left))
+}
+
+/** Unsigned decimal of at most nine digits, or null. */
+function parseMs(text: string): number | null {
+  return /^\d{1,9}$/.test(text) ? Number(text) : null
+}
+
+export class RouteTimeouts {
+  /** Runs from the end of the request; 0: none. */
+  readonly routeMs: number
+  private readonly target: StreamTimerTarget
+  private route: StreamTimer | null = null
+  private upstreamMax: StreamTimer | null = null
+
+  constructor(target: StreamTimerTarget, routeMs: number) {
+    this.target = target
+    this.routeMs = routeMs
+  }
+
+  armRoute(): void {
+    if (this.routeMs > 0 && this.route === null) this.route = acquireStreamTimer('route', this.target, this.routeMs)
+  }
+
+  /** A tunnel may last. */
+  dropRoute(): void {
+    if (this.route === null) return
+    releaseStreamTimer(this.route)
+    this.route = null
+  }
+
+  armUpstreamMax(ms: number): void {
+    if (this.upstreamMax === null) this.upstreamMax = acquireStreamTimer('upstream-max-duration', this.target, ms)
+  }
+
+  release(): void {
+    if (this.route !== null) releaseStreamTimer(this.route)
+    if (this.upstreamMax !== null) releaseStreamTimer(this.upstreamMax)
+    this.route = this.upstreamMax = null
+  }
+}

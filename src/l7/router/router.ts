@@ -1,0 +1,608 @@
+// The router: what stands behind the last filter. It matches the route, and then sends the request to a cluster: split -> pick ->
+// acquire -> send, again for retries and hedges, with mirrors beside it and redirects behind it. Made by the exchange, one per request;
+// it tells its RouterHost what came back. Calls route/ (what to do), client/ (one UpstreamRequest a try), upstream-outcome (a try's
+// judge). Invariant: it names no client stream; after finish() or abandon() no try of it runs.
+
+import type { RouterHandles } from '../../metrics/stat-names.js'
+import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
+import type { RouterConfig } from '../../model/http-filter.js'
+import type { InternalRedirectPolicy } from '../../model/route.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import { sniFor, type UpstreamPools } from '../client/upstream-pools.js'
+import { type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
+import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
+import { type LocalReply, type LocalReplyCode, localReply } from '../reply/local-reply.js'
+import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/compiled-route.js'
+import type { AnswerTarget } from '../route/route-answers.js'
+import type { CompiledRouteTable } from '../route/route-table.js'
+import type { HeldBody } from '../stream/held-body.js'
+import { ResponseFlag } from '../stream/response-flags.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
+import { brokenResponseDetails, failureFlag, failureReply } from './failure-reply.js'
+import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from './internal-redirect.js'
+import { type Mirror, startMirrors } from './mirror.js'
+import { PickContext } from './pick-context.js'
+import { type RetriedRequest, RetryState } from './retry-state.js'
+import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, takeRouteTimeout, tellExpectedTimeout } from './route-timeouts.js'
+import { prepareUpstreamHead } from './upstream-head.js'
+import { type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
+
+const EMPTY = Buffer.alloc(0)
+/** Bodies up to this are kept for another try even without a retry policy (refused streams, the keep-alive race). */
+const MAX_REPLAY_BYTES = 64 * 1024
+
+/** The client's side of a request, as the router sees it. Exchange implements it. */
+export interface RouterHost {
+  readonly request: RequestHead
+  readonly info: StreamInfo
+  readonly body: HeldBody
+  /** By content type; a filter may have made it so. */
+  readonly isGrpc: boolean
+  /** The client has seen a response head. */
+  readonly responseStarted: boolean
+  /** Answer from here; ends all tries. */
+  reply(reply: LocalReply, headers?: HeaderList | null): void
+  /** The body is longer than may be held. */
+  requestTooLarge(limit: string): void
+  /** Break off a response that has begun. */
+  abort(flag: number, details: string): void
+  startResponse(head: ResponseHead, end: boolean): void
+  responseData(chunk: Buffer, end: boolean): void
+  responseTrailers(trailers: HeaderList): void
+  informational(head: ResponseHead): void
+  pauseRequest(): void
+  resumeRequest(): void
+  /** How long the whole stream may last, from its start. 0: no limit. */
+  limitDuration(ms: number): void
+  /** An internal redirect: this request is over, `head` takes its stream. */
+  redirected(head: RequestHead, dropBody: boolean): void
+}
+
+/** What the router uses of its connection manager. HttpRuntime is one. */
+export interface RouterRuntime {
+  readonly config: Pick<HttpConnectionManager, 'common'>
+  readonly routerConfig: RouterConfig
+  readonly routes: { readonly current: CompiledRouteTable }
+  readonly clusters: { get(name: string): UpstreamCluster | undefined }
+  readonly pools: UpstreamPools
+  readonly router: RouterHandles
+  readonly bufferLimitBytes: number
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+}
+
+export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectedRequest, AnswerTarget, StreamTimerTarget {
+  readonly runtime: RouterRuntime
+  route: CompiledRoute | null = null
+  forward: CompiledForward | null = null
+  choice: ClusterChoice | null = null
+  cluster: UpstreamCluster | null = null
+  retry: RetryState | null = null
+  /** The try that the response comes from, or the newest one. */
+  upstream: UpstreamRequest | null = null
+  /** All tries that still run (more than one only when hedging). */
+  readonly attempts: UpstreamRequest[] = []
+  freeRetries = 0
+  /** An upgrade or CONNECT has become a tunnel. */
+  tunnel = false
+  /** Set-Cookie of a hash policy, for the response. */
+  hashCookie: string | null = null
+  /** Redirects followed before this request, once a route follows them. */
+  redirects: RedirectTrail | null
+  private readonly host: RouterHost
+  /** Why there is no route: for the local reply. */
+  private noRoute: LocalReplyCode = 'route-not-found'
+  private timeouts: RouteTimeouts | null = null
+  private mirrors: Mirror[] | null = null
+  private finished = false
+
+  constructor(host: RouterHost, runtime: RouterRuntime, redirects: RedirectTrail | null) {
+    this.host = host
+    this.runtime = runtime
+    this.redirects = redirects
+  }
+
+  get request(): RequestHead {
+    return this.host.request
+  }
+
+  get info(): StreamInfo {
+    return this.host.info
+  }
+
+  get body(): HeldBody {
+    return this.host.body
+  }
+
+  get isGrpc(): boolean {
+    return this.host.isGrpc
+  }
+
+  get responseStarted(): boolean {
+    return this.host.responseStarted
+  }
+
+  get routeTimeoutMs(): number {
+    return this.timeouts === null ? 0 : this.timeouts.routeMs
+  }
+
+  get random(): () => number {
+    return this.runtime.random
+  }
+
+  // ---- match -> split -----------------------------------------------------------------------------------------------------------
+
+  /** Once before the filters (they look at its overrides), and again where a filter asks for it. HOT. */
+  matchRoute(): void {
+    const { runtime, host } = this
+    const { info } = host
+    const result = runtime.routes.current.match(host.request, info, runtime.random)
+    this.choice = null
+    info.routeResolutions++
+    if (result.kind !== 'route') {
+      this.route = null
+      this.forward = null
+      this.noRoute = result.kind === 'no-virtual-host' ? 'no-virtual-host' : 'route-not-found'
+      return
+    }
+    const { route } = result
+    const { forward } = route
+    this.route = route
+    this.forward = forward
+    // A route that answers by itself belongs to no virtual cluster, as in Envoy.
+    if (forward === null) info.virtualClusterName = ''
+    else {
+      this.choice = this.split(forward)
+      // Also for requests that a filter answers (Envoy logs the cluster of the route).
+      if (runtime.clusters.get(this.choice.name) !== undefined) info.upstreamCluster = this.choice.name
+    }
+    info.routeName = route.model.name
+    info.routeMetadata = route.model.metadata
+    info.virtualHostMetadata = route.virtualHost.model.metadata
+    info.virtualHostName = route.virtualHost.name
+  }
+
+  /** The cluster is drawn with the match, as the filters may look at the overrides of the chosen leg. */
+  private split(forward: CompiledForward): ClusterChoice {
+    const { request, info } = this.host
+    const { cluster } = forward.model
+    const hash = cluster.kind === 'weighted' && cluster.useHashPolicy ? forward.hash(request, info).hash : null
+    return forward.selectCluster(request, cluster.kind === 'weighted' ? this.runtime.random() : 0, hash)
+  }
+
+  // ---- forward ----------------------------------------------------------------------------------------------------------------
+
+  /** What the route says is done. Called when the last filter has let the request pass. HOT. */
+  forwardRequest(): void {
+    const { route, forward, runtime, host } = this
+    if (route === null) {
+      runtime.router.no_route.value++
+      host.reply(localReply(this.noRoute, ''))
+      return
+    }
+    if (forward === null) {
+      route.answer(this)
+      return
+    }
+    runtime.router.rq_total.value++
+    const { request, info, body } = host
+    const hash = forward.hash(request, info)
+    this.hashCookie = hash.setCookie
+
+    // A filter may have set the header that names the cluster.
+    const choice = this.choice !== null && forward.model.cluster.kind !== 'clusterHeader' ? this.choice : this.split(forward)
+    this.choice = choice
+    info.upstreamCluster = choice.name
+    const cluster = runtime.clusters.get(choice.name)
+    if (cluster === undefined) {
+      runtime.router.no_cluster.value++
+      host.reply({ ...localReply('cluster-not-found', choice.name), status: forward.clusterNotFoundStatus })
+      return
+    }
+    this.cluster = cluster
+    if (cluster.dropCategory(runtime.random()) !== null) {
+      host.reply(localReply(cluster.dropsAll ? 'unconditional-drop-overload' : 'drop-overload', ''))
+      return
+    }
+    this.setTimeouts(forward, cluster)
+    this.retry = RetryState.create(this, forward, hash.hash)
+    this.retry?.remember(request)
+    prepareUpstreamHead(request, info, route, forward, choice, runtime.routerConfig.suppressEnvoyHeaders)
+    this.mirrors = startMirrors(request, forward, runtime)
+    if (body.ended && this.mirrors !== null) this.sendMirrors()
+    this.sendToCluster(hash.hash)
+  }
+
+  private setTimeouts(forward: CompiledForward, cluster: UpstreamCluster): void {
+    const { host, runtime } = this
+    const { request, isGrpc } = host
+    const duration = streamDuration(request, forward, isGrpc, runtime.config.common.maxStreamDurationMs)
+    if (duration !== null) host.limitDuration(duration)
+    const timeoutMs = takeRouteTimeout(request, forward, isGrpc)
+    this.timeouts = new RouteTimeouts(this, timeoutMs)
+    const { maxStreamDurationMs } = cluster.config.http.common
+    if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) this.timeouts.armUpstreamMax(maxStreamDurationMs)
+    tellExpectedTimeout(request, forward, timeoutMs, runtime.routerConfig.suppressEnvoyHeaders)
+  }
+
+  /** pick -> acquire: choose an endpoint and ask its pool for a connection. Also the way of every retry and hedge. HOT. */
+  private sendToCluster(hash: bigint | null): void {
+    const { cluster, forward, runtime, host: client, retry } = this
+    if (cluster === null || forward === null) return
+    const { request, info } = client
+    const attempt = ++info.upstreamRequestAttemptCount
+    const host = cluster.pick(new PickContext(request, forward, this.choice, cluster, retry, hash, runtime.random))
+    if (host === null) {
+      cluster.traffic.main.upstream_cx_none_healthy.value++
+      client.reply(localReply('no-healthy-upstream', ''))
+      return
+    }
+    if (attempt > 1) shrinkExpectedTimeout(request, this.routeTimeoutMs, this.elapsedMs(), retry?.perTryTimeoutMs ?? null)
+    if (this.route!.virtualHost.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(attempt))
+    forward.rewriteHostForEndpoint(request, host.hostname)
+    const tunnel = request.method === 'CONNECT' && request.upgrade === '' && forward.endsConnect
+    const protocol = tunnel ? 'http1' : runtime.pools.protocolFor(host, request)
+    const pool = runtime.pools.poolFor(host, protocol, forward.priority, sniFor(host, request.authority), tunnel)
+    info.selectedHost = host
+    const upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(forward.priority), attempt)
+    this.upstream = upstream
+    // Envoy's route timeout counts the wait for a connection too.
+    if (client.body.ended && !this.tunnel) this.timeouts!.armRoute()
+    this.attempts.push(upstream)
+    retry?.tried(host)
+    upstream.armPerTry(retry?.perTryTimeoutMs ?? null, retry?.perTryIdleTimeoutMs ?? null)
+    upstream.start()
+  }
+
+  /** Since the request was complete; since it began while it is not. */
+  private elapsedMs(): number {
+    const { requestReceivedAt, startedAt } = this.host.info
+    return performance.now() - (requestReceivedAt === 0 ? startedAt : requestReceivedAt)
+  }
+
+  // ---- request: body ------------------------------------------------------------------------------------------------------------
+
+  /** HOT. The filters have let it pass. */
+  requestData(chunk: Buffer, end: boolean): void {
+    const { upstream, host } = this
+    const open = upstream !== null && upstream.stream !== null && !upstream.done && upstream.headSent
+    if (!open || host.body.replayable) {
+      this.hold(chunk)
+      if (this.finished) return
+    }
+    if (!open) {
+      if (!end) host.pauseRequest()
+      else this.requestComplete()
+      return
+    }
+    if (end) upstream.requestSent = true
+    host.info.upstreamBytesSent += chunk.length
+    if (this.attempts.length > 1) {
+      for (const attempt of this.attempts)
+        if (attempt !== upstream && attempt.headSent && attempt.stream !== null) attempt.stream.sendData(chunk, end)
+    }
+    if (!upstream.stream!.sendData(chunk, end) && !end) host.pauseRequest()
+    if (end && !this.tunnel) this.requestComplete()
+  }
+
+  requestTrailers(trailers: HeaderList): void {
+    const { upstream } = this
+    if (upstream !== null && upstream.stream !== null && !upstream.done) {
+      upstream.requestSent = true
+      upstream.stream.sendTrailers(trailers)
+    }
+    this.requestComplete()
+  }
+
+  /** The route timeout runs from here (Envoy: from the end of the downstream's stream). */
+  private requestComplete(): void {
+    if (this.upstream !== null && !this.tunnel) this.timeouts?.armRoute()
+    if (this.mirrors !== null) this.sendMirrors()
+  }
+
+  private sendMirrors(): void {
+    const { mirrors } = this
+    const { body } = this.host
+    if (mirrors === null) return
+    this.mirrors = null
+    if (!body.replayable) {
+      this.cluster!.traffic.main.retry_or_shadow_abandoned.value++
+      for (const mirror of mirrors) mirror.end()
+      return
+    }
+    const whole = body.whole()
+    for (const mirror of mirrors) mirror.send(whole)
+  }
+
+  /** The body may have to be sent again. */
+  private get keepsBody(): boolean {
+    return this.retry !== null || (this.forward !== null && this.forward.model.internalRedirect !== null)
+  }
+
+  private hold(chunk: Buffer): void {
+    const { body } = this.host
+    if (chunk.length === 0 || !body.replayable) return
+    const { bufferLimitBytes } = this.runtime
+    if (this.upstream?.headSent === true) {
+      const limit = this.keepsBody || this.mirrors !== null ? bufferLimitBytes : MAX_REPLAY_BYTES
+      if (body.bytes + chunk.length <= limit) {
+        body.add(chunk)
+        return
+      }
+      // Too long to be sent again: from here on a failure is final (Envoy: retry_or_shadow_abandoned).
+      body.abandon()
+      if (this.keepsBody && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
+      return
+    }
+    body.add(chunk)
+    if (body.exceeds(bufferLimitBytes)) this.host.requestTooLarge(`${bufferLimitBytes} bytes (per_connection_buffer_limit_bytes)`)
+  }
+
+  /** The client's stream has room for more of the response. */
+  resumeUpstream(): void {
+    this.upstream?.stream?.resume()
+  }
+
+  pauseUpstream(): void {
+    this.upstream?.stream?.pause()
+  }
+
+  // ---- UpstreamRequestOwner -------------------------------------------------------------------------------------------------------
+
+  /** HOT. The head, then what is held of the body, goes out on a fresh stream. */
+  onUpstreamReady(upstream: UpstreamRequest): void {
+    const stream = upstream.stream!
+    const { host } = this
+    const { info, body, request } = host
+    const connection = upstream.connection!
+    info.firstUpstreamByteSentAt = performance.now()
+    info.upstreamHost = upstream.host
+    info.upstreamLocalAddress = connection.localAddress
+    info.useConnection(connection, upstream.startedAt)
+    info.upstreamProtocol = connection.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
+    upstream.headSent = true
+    if (body.ended && body.bytes === 0 && body.trailers === null) {
+      upstream.requestSent = true
+      stream.sendHead(request, true)
+    } else {
+      stream.sendHead(request, false)
+      this.sendHeld(upstream, body)
+    }
+    if (body.ended) this.timeouts?.armRoute()
+    host.resumeRequest()
+  }
+
+  private sendHeld(upstream: UpstreamRequest, body: HeldBody): void {
+    const stream = upstream.stream!
+    const { chunks } = body
+    const last = chunks.length - 1
+    const endWithData = body.ended && body.trailers === null
+    for (let i = 0; i <= last && !upstream.done; i++) stream.sendData(chunks[i]!, endWithData && i === last)
+    if (upstream.done) return
+    this.host.info.upstreamBytesSent += body.bytes
+    if (body.ended) {
+      upstream.requestSent = true
+      if (body.trailers !== null) stream.sendTrailers(body.trailers)
+      else if (last === -1) stream.sendData(EMPTY, true)
+    } else if (body.bytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors === null) body.abandon()
+  }
+
+  onUpstreamDrain(upstream: UpstreamRequest): void {
+    if (upstream === this.upstream) this.host.resumeRequest()
+  }
+
+  onUpstreamInformational(_upstream: UpstreamRequest, head: ResponseHead): void {
+    if (!this.finished && !this.host.responseStarted) this.host.informational(head)
+  }
+
+  /** HOT. */
+  onUpstreamHead(upstream: UpstreamRequest, head: ResponseHead, end: boolean): void {
+    if (this.finished) return
+    const { host } = this
+    if (host.responseStarted) {
+      upstream.cancel()
+      return
+    }
+    host.info.firstUpstreamByteReceivedAt = performance.now()
+    if (judgeHead(this, upstream, head) === 'retry') {
+      this.drop(upstream)
+      if (!end) upstream.cancel()
+      this.retry!.schedule(head, () => this.tryAgain())
+      return
+    }
+    if (head.status >= 300 && head.status < 400 && this.followsRedirect(upstream, head)) return
+    this.upstream = upstream
+    if (this.attempts.length > 1) this.cancelOthers(upstream)
+    if (head.upgraded) {
+      this.tunnel = true
+      this.timeouts!.dropRoute()
+    }
+    host.startResponse(head, end)
+  }
+
+  /** HOT. */
+  onUpstreamData(upstream: UpstreamRequest, chunk: Buffer, end: boolean): void {
+    if (this.finished || upstream !== this.upstream) return
+    const { host } = this
+    host.info.upstreamBytesReceived += chunk.length
+    host.responseData(chunk, end)
+  }
+
+  onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
+    if (!this.finished && upstream === this.upstream) this.host.responseTrailers(trailers)
+  }
+
+  onUpstreamFailure(upstream: UpstreamRequest, failure: UpstreamFailure): void {
+    if (this.finished) return
+    switch (judgeFailure(this, upstream, failure)) {
+      case 'pass':
+        return
+      case 'hedge':
+        this.retry!.schedule(null, () => this.tryAgain())
+        return
+      case 'retry':
+        this.drop(upstream)
+        upstream.cancel()
+        if (this.retry !== null) this.retry.schedule(null, () => this.tryAgain())
+        else this.tryAgain()
+        return
+      case 'fail':
+        this.fail(upstream, failure)
+    }
+  }
+
+  // ---- endings of a try -----------------------------------------------------------------------------------------------------------
+
+  private fail(upstream: UpstreamRequest, failure: UpstreamFailure): void {
+    const { host } = this
+    if (upstream.responseStarted && host.responseStarted) {
+      this.runtime.router.rq_reset_after_downstream_response_started.value++
+      host.abort(failureFlag(failure), brokenResponseDetails(failure))
+      return
+    }
+    this.drop(upstream)
+    upstream.cancel()
+    if (this.attempts.length > 0) return
+    const reply = failureReply(failure, upstream.attempt > 1)
+    upstream.host.cluster.traffic.chargeResponse(reply.status, false)
+    host.reply(reply)
+  }
+
+  private tryAgain(): void {
+    if (this.finished) return
+    const { retry } = this
+    if (retry?.repickSplit === true) this.repick(retry)
+    this.sendToCluster(retry?.hash ?? null)
+  }
+
+  /**
+   * Choose among the weighted clusters again; the old choice stays where the new one's cluster is unknown. Another leg's header
+   * mutations and host are applied to the head as it was before the first leg's.
+   */
+  private repick(retry: RetryState): void {
+    const { runtime, route, forward } = this
+    const { request, info } = this.host
+    const choice = forward!.selectCluster(request, runtime.random(), null)
+    const cluster = runtime.clusters.get(choice.name)
+    if (cluster === undefined) return
+    if (choice.weighted !== this.choice?.weighted) {
+      retry.restore(request)
+      prepareUpstreamHead(request, info, route!, forward!, choice, runtime.routerConfig.suppressEnvoyHeaders)
+    }
+    this.choice = choice
+    this.cluster = cluster
+    info.upstreamCluster = choice.name
+  }
+
+  /** True when the response is swallowed: the request has ended and another took its stream. */
+  private followsRedirect(upstream: UpstreamRequest, head: ResponseHead): boolean {
+    const policy = this.forward!.model.internalRedirect
+    if (policy === null || !policy.statuses.includes(head.status)) return false
+    const stats = this.cluster!.traffic.main
+    const next = this.redirectedHead(policy, head)
+    if (next === null) {
+      stats.upstream_internal_redirect_failed_total.value++
+      return false
+    }
+    stats.upstream_internal_redirect_succeeded_total.value++
+    this.redirects!.count++
+    this.upstream = upstream
+    const { info, request } = this.host
+    // As in Envoy, the log line of this leg shows the head that its redirect led to.
+    info.request = next
+    info.response = head
+    info.responseCode = head.status
+    info.responseCodeDetails = 'internal_redirect'
+    this.host.redirected(next, seesOther(request, head))
+    return true
+  }
+
+  private redirectedHead(policy: InternalRedirectPolicy, head: ResponseHead): RequestHead | null {
+    const { body } = this.host
+    // A body that is not complete, or was too long to keep, cannot be sent again.
+    if (!body.ended || !body.replayable || this.tunnel) return null
+    this.redirects ??= new RedirectTrail()
+    return redirectedHead(this, policy, head, this.redirects)
+  }
+
+  // ---- timeouts -------------------------------------------------------------------------------------------------------------------
+
+  onStreamTimer(kind: StreamTimerKind): void {
+    if (this.finished) return
+    if (kind === 'route') this.onRouteTimeout()
+    else this.onUpstreamMaxDuration()
+  }
+
+  private onRouteTimeout(): void {
+    const { host } = this
+    this.cluster!.traffic.main.upstream_rq_timeout.value++
+    for (const attempt of this.attempts) {
+      attempt.host.stats.rqTimeout++
+      if (!attempt.responseStarted) attempt.host.cluster.recordTimeout(attempt.host)
+    }
+    if (host.responseStarted) host.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
+    else host.reply(localReply('upstream-request-timeout', ''))
+  }
+
+  private onUpstreamMaxDuration(): void {
+    const { host } = this
+    this.cluster!.traffic.main.upstream_rq_max_duration_reached.value++
+    if (host.responseStarted) host.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
+    else host.reply(localReply('upstream-max-stream-duration', ''))
+  }
+
+  // ---- AnswerTarget ---------------------------------------------------------------------------------------------------------------
+
+  sendReply(status: number, body: string, details: string, flag: number, headers: HeaderList | null = null): void {
+    this.host.reply({ status, body, details, flag }, headers)
+  }
+
+  // ---- end ------------------------------------------------------------------------------------------------------------------------
+
+  /** The answer is the proxy's own: no try is wanted any more. */
+  abandon(): void {
+    this.retry?.release()
+    this.cancelAll()
+    this.upstream = null
+  }
+
+  /** Both directions of a tunnel have ended: the codecs close by themselves once their last bytes are out; a reset could cut those off. */
+  releaseTunnel(): void {
+    for (const attempt of this.attempts) attempt.release()
+    this.attempts.length = 0
+  }
+
+  /** The request is over. Called once. HOT. */
+  finish(): void {
+    this.finished = true
+    this.timeouts?.release()
+    this.retry?.release()
+    const { upstream } = this
+    if (upstream?.responseStarted) {
+      const { endedAt, requestReceivedAt, startedAt } = this.host.info
+      upstream.host.cluster.traffic.chargeTime(endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt), false)
+    }
+    this.cancelAll()
+    if (this.mirrors !== null) for (const mirror of this.mirrors) mirror.end()
+  }
+
+  private cancelOthers(keep: UpstreamRequest): void {
+    for (const attempt of this.attempts) if (attempt !== keep) attempt.cancel()
+    this.attempts.length = 0
+    this.attempts.push(keep)
+  }
+
+  /** HOT: mostly of one try that has ended. */
+  private cancelAll(): void {
+    for (let i = 0; i < this.attempts.length; i++) this.attempts[i]!.cancel()
+    this.attempts.length = 0
+  }
+
+  private drop(upstream: UpstreamRequest): void {
+    const index = this.attempts.indexOf(upstream)
+    if (index !== -1) this.attempts.splice(index, 1)
+    if (this.upstream === upstream) this.upstream = null
+  }
+}

@@ -8,8 +8,9 @@ import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { httpToGrpcStatus } from '../grpc/grpc.js'
+import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
 import { sniFor, type UpstreamPools } from './upstream-pools.js'
-import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
+import { UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
 /** Requests under way at once, over all filters of a worker. */
 export const MAX_ASYNC_REQUESTS = 4096

@@ -1,5 +1,5 @@
-// One try of a request on one endpoint: acquire -> send -> relay. Made by the exchange for the first try, each retry, each hedge
-// and each mirror's like; it owns the client stream and tells the exchange what came of it. Reports exactly one end.
+// One try of a request on one endpoint: acquire -> send -> relay. Made by the router for the first try, each retry and each hedge, by
+// mirrors, tunnels and our own calls; it owns the client stream and tells its owner what came of it. Reports exactly one end.
 //
 //   WAITING ──connection──▶ OPEN ──response head──▶ RESPONDING ──end──▶ DONE
 //      └── pool failure ──▶ DONE      any ──reset, cancel──▶ DONE
@@ -10,30 +10,10 @@ import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { ClientEvents, ClientStream, ResponseHead, StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import type { UpstreamConnection } from './upstream-connection.js'
 
-/** How a try failed before or after its response began. */
-export type UpstreamFailure =
-  | { readonly kind: 'overflow'; readonly why: string }
-  | {
-      readonly kind: 'connect-failure' | 'connect-timeout'
-      readonly why: string /** The TCP connection stood, the handshake or the peer's identity failed. */
-      readonly tls: boolean
-    }
-  | {
-      readonly kind: 'reset'
-      readonly reset: StreamReset /** Nothing of the request left on a reused connection. */
-      readonly reuseRace: boolean
-    }
-  | { readonly kind: 'per-try-timeout' | 'per-try-idle-timeout' }
-
-/** In one line, for logs and for callers that have no status to answer with. */
-export function failureText(failure: UpstreamFailure): string {
-  if (failure.kind === 'reset') return failure.reset.details || failure.reset.code
-  return 'why' in failure ? failure.why : failure.kind
-}
-
-/** The exchange as a try sees it. */
+/** Who a try is made for: the router, a mirror, a tunnel, a call of our own. */
 export interface UpstreamRequestOwner {
   /** Send the head and what there is of the body on `request.stream`. */
   onUpstreamReady(request: UpstreamRequest): void

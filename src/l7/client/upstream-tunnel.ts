@@ -10,8 +10,9 @@ import type { HttpPool } from '../../upstream/connect/http-pool.js'
 import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
+import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
 import type { UpstreamConnection } from './upstream-connection.js'
-import { failureText, type UpstreamFailure, UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
+import { UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
 const EMPTY = Buffer.alloc(0)
 /** Bytes read from the stream and not yet taken by the client before its window is withheld. */

@@ -2,10 +2,10 @@
 // wouldRetryFromReset). Compiled once per route, or per request where headers change it. Called by RetryState. Pure.
 
 import type { RetryPolicy } from '../../model/route.js'
-import type { UpstreamFailure } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { compileHeaderMatcher, compileResponseHeaderMatcher, type RequestHeaderTest } from '../match/header-matcher.js'
+import type { UpstreamFailure } from '../stream/upstream-failure.js'
 
 /** Bits of the retry_on tokens. */
 export const RetryOn = {

@@ -1,9 +1,9 @@
 // What a client is told when no try of its request succeeded: from how the last one failed to a local reply, or, once the response has
 // begun, to flag and details of a broken one. Called by the router. Pure.
 
-import type { UpstreamFailure } from '../client/upstream-request.js'
 import type { StreamReset } from '../codec/codec.js'
 import { type LocalReply, type LocalReplyCode, localReply } from '../reply/local-reply.js'
+import type { UpstreamFailure } from '../stream/upstream-failure.js'
 
 const RESET_REASON = 'reset reason: '
 

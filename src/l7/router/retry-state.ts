@@ -10,7 +10,7 @@ import type { RetryPolicy } from '../../model/route.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
-import type { UpstreamFailure, UpstreamRequest } from '../client/upstream-request.js'
+import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { CompiledForward } from '../route/compiled-route.js'
@@ -21,6 +21,7 @@ import {
   wantsRetryOnFailure,
   wantsRetryOnResponse,
 } from '../route/retry-policy.js'
+import type { UpstreamFailure } from '../stream/upstream-failure.js'
 
 const DEFAULT_RETRIES = 1
 const DEFAULT_BASE_MS = 25

@@ -2,11 +2,12 @@
 // router is to do. The conditions are the retry policy's (retry-state.ts, route/retry-policy.ts); the router acts.
 
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
-import type { UpstreamFailure, UpstreamRequest } from '../client/upstream-request.js'
+import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { ResponseHead } from '../codec/codec.js'
 import { grpcStatusOf } from '../grpc/grpc.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
+import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import type { RetryState } from './retry-state.js'
 
 /**

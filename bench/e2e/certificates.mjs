@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** Written to `dir`, and returned. */
 export async function benchCertificates(dir) {
   const { CertificateAuthority } = await import('../../dist/mtls/ca/authority.js')
   const { MemoryCaStore } = await import('../../dist/mtls/ca/store.js')
@@ -11,12 +12,12 @@ export async function benchCertificates(dir) {
   const server = await ca.issueLeaf({ uri: uri('api'), maxWaitMs: 60_000 })
   const client = await ca.issueLeaf({ uri: uri('web'), maxWaitMs: 60_000 })
   const certs = {
+    dir,
     ca: ca.trustBundlePem(),
     server: { chain: server.chainPem, key: server.keyPem, uri: uri('api') },
     client: { chain: client.chainPem, key: client.keyPem, uri: uri('web') },
     trustDomain: ca.trustDomain,
   }
-  ca.close?.()
   mkdirSync(dir, { recursive: true })
   for (const [name, text] of [
     ['ca.pem', certs.ca],

@@ -1,4 +1,4 @@
-// Proxy configs of the bench rows. Outrigger and Envoy get the same bootstrap file; the others get what their users would write.
+// Bootstraps of the bench rows: Outrigger and Envoy get the same file. Each function takes the ports of the run and what its row varies.
 
 const h2Options = {
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
@@ -13,12 +13,16 @@ const autoOptions = {
   },
 }
 
+/** By the stream that the proxy has open already. */
+export const adsSource = { ads: {}, resource_api_version: 'V3' }
+
 const router = {
   name: 'envoy.filters.http.router',
   typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
 }
 
-function rbac(principal) {
+/** What Consul makes of intentions: one principal a source, as a regex over the SPIFFE id. */
+function rbac(regexes) {
   return {
     name: 'envoy.filters.http.rbac',
     typed_config: {
@@ -28,7 +32,7 @@ function rbac(principal) {
         policies: {
           'consul-intentions-layer4': {
             permissions: [{ any: true }],
-            principals: [{ authenticated: { principal_name: { safe_regex: { google_re2: {}, regex: principal } } } }],
+            principals: regexes.map(regex => ({ authenticated: { principal_name: { safe_regex: { google_re2: {}, regex } } } })),
           },
         },
       },
@@ -36,7 +40,7 @@ function rbac(principal) {
   }
 }
 
-function hcm(statPrefix, cluster, extra = {}, filters = [], routes = null) {
+export function hcm(statPrefix, cluster, extra = {}, filters = [], routes = null) {
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: {
@@ -52,7 +56,19 @@ function hcm(statPrefix, cluster, extra = {}, filters = [], routes = null) {
   }
 }
 
-function listener(name, port, filter, tls, direction) {
+function tcpProxy(name, target, more = {}) {
+  return {
+    name: 'envoy.filters.network.tcp_proxy',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+      stat_prefix: name,
+      cluster: target,
+      ...more,
+    },
+  }
+}
+
+export function listener(name, port, filter, tls, direction) {
   return {
     name,
     traffic_direction: direction,
@@ -61,7 +77,7 @@ function listener(name, port, filter, tls, direction) {
   }
 }
 
-function cluster(name, port, options, tls) {
+export function cluster(name, port, options, tls) {
   return {
     name,
     type: 'STATIC',
@@ -92,12 +108,13 @@ function downstreamTls(certs, alpn) {
   }
 }
 
-function upstreamTls(certs) {
+function upstreamTls(certs, resume = true) {
   return {
     name: 'tls',
     typed_config: {
       '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
-      sni: 'api.default.dc1.internal.test.consul',
+      sni: `api.default.dc1.internal.${certs.trustDomain}`,
+      ...(resume ? {} : { max_session_keys: 0 }),
       common_tls_context: {
         tls_certificates: [{ certificate_chain: { inline_string: certs.client.chain }, private_key: { inline_string: certs.client.key } }],
         validation_context: {
@@ -117,16 +134,46 @@ function bootstrap(adminPort, listeners, clusters) {
   }
 }
 
-/** One process, one hop. `http2Down` only affects the load; `http2Up` the cluster. */
-export function oneHop({ port, origin, admin, http2Up }) {
-  return bootstrap(admin, [listener('in', port, hcm('bench', 'origin'))], [cluster('origin', origin, http2Up ? h2Options : null)])
+/** One process, one hop. `http2Up`: the cluster speaks HTTP/2; `websocket`: upgrades pass; `routes`: instead of the one for all paths. */
+export function oneHop({ port, origin, admin, http2Up, websocket, routes }) {
+  const extra = websocket ? { upgrade_configs: [{ upgrade_type: 'websocket' }] } : {}
+  return bootstrap(
+    admin,
+    [listener('in', port, hcm('bench', 'origin', extra, [], routes ?? null))],
+    [cluster('origin', origin, http2Up ? h2Options : null)],
+  )
+}
+
+/** A plain TCP proxy. */
+export function tcpHop({ port, origin, admin }) {
+  return bootstrap(admin, [listener('in', port, tcpProxy('in', 'origin'))], [cluster('origin', origin)])
+}
+
+/** `count` more static clusters beside the one that serves. */
+export function manyClusters({ port, origin, admin, count }) {
+  const more = Array.from({ length: count }, (_, i) => cluster(`service-${i}`, origin))
+  return bootstrap(admin, [listener('in', port, hcm('bench', 'origin'))], [cluster('origin', origin), ...more])
+}
+
+/** Everything by ADS from `xds`; the clusters and listeners come from management-server.mjs. */
+export function fromManagementServer({ admin, xds }) {
+  const services = [{ envoy_grpc: { cluster_name: 'xds' } }]
+  return {
+    ...bootstrap(admin, [], [cluster('xds', xds, h2Options)]),
+    dynamic_resources: {
+      ads_config: { api_type: 'DELTA_GRPC', transport_api_version: 'V3', grpc_services: services },
+      cds_config: adsSource,
+      lds_config: adsSource,
+    },
+  }
 }
 
 /** Two hops in one process: client -> out -> mTLS -> in -> origin, with RBAC, routes and stats on, as Consul would configure it. */
-export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Down, http2Up }) {
+export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Up, sources = 1 }) {
   const alpn = mesh === 'h1' ? ['http/1.1'] : ['h2', 'http/1.1']
   const middle = mesh === 'auto' ? autoOptions : mesh === 'h2' ? h2Options : null
-  void http2Down
+  const allowed = name => `^spiffe://${certs.trustDomain}/ns/default/dc/[^/]+/svc/${name}$`
+  const others = Array.from({ length: sources - 1 }, (_, i) => allowed(`client-${i}`))
   return bootstrap(
     admin,
     [
@@ -142,7 +189,7 @@ export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Dow
             set_current_client_cert_details: { subject: true, uri: true },
             normalize_path: true,
           },
-          [rbac('^spiffe://test.consul/ns/default/dc/[^/]+/svc/web$')],
+          [rbac([...others, allowed('web')])],
         ),
         downstreamTls(certs, alpn),
         'INBOUND',
@@ -153,16 +200,7 @@ export function mtlsPair({ port, innerPort, origin, admin, certs, mesh, http2Dow
 }
 
 /** TCP through an mTLS pair; with `tunnel` in CONNECT streams of shared HTTP/2 connections instead of a TLS connection each. */
-export function tcpPair({ port, innerPort, origin, admin, certs, tunnel }) {
-  const proxy = (name, target, more = {}) => ({
-    name: 'envoy.filters.network.tcp_proxy',
-    typed_config: {
-      '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
-      stat_prefix: name,
-      cluster: target,
-      ...more,
-    },
-  })
+export function tcpPair({ port, innerPort, origin, admin, certs, tunnel, resume = true }) {
   const ending = hcm(
     'in',
     'local_app',
@@ -178,46 +216,9 @@ export function tcpPair({ port, innerPort, origin, admin, certs, tunnel }) {
   return bootstrap(
     admin,
     [
-      listener('out', port, proxy('out', 'api', tunnel ? { tunneling_config: { hostname: 'db.internal:5432' } } : {})),
-      listener('in', innerPort, tunnel ? ending : proxy('in', 'local_app'), downstreamTls(certs, tunnel ? ['h2'] : null)),
+      listener('out', port, tcpProxy('out', 'api', tunnel ? { tunneling_config: { hostname: 'db.internal:5432' } } : {})),
+      listener('in', innerPort, tunnel ? ending : tcpProxy('in', 'local_app'), downstreamTls(certs, tunnel ? ['h2'] : null)),
     ],
-    [cluster('api', innerPort, tunnel ? h2Options : null, upstreamTls(certs)), cluster('local_app', origin)],
+    [cluster('api', innerPort, tunnel ? h2Options : null, upstreamTls(certs, resume)), cluster('local_app', origin)],
   )
-}
-
-export function nginxConfig({ port, innerPort, origin, certs, dir, pair }) {
-  const common = 'access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;'
-  const up = (name, target) => `upstream ${name} { server 127.0.0.1:${target}; keepalive 512; keepalive_requests 100000000; }`
-  const location = (target, extra = '') =>
-    `location / { proxy_pass ${target}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; ${extra} }`
-  const servers = pair
-    ? `${up('inner', innerPort)} ${up('origin', origin)}
-       server { listen 127.0.0.1:${port}; ${location('https://inner', `proxy_ssl_certificate ${dir}/client.pem; proxy_ssl_certificate_key ${dir}/client.key; proxy_ssl_trusted_certificate ${dir}/ca.pem; proxy_ssl_verify off; proxy_ssl_protocols TLSv1.3;`)} }
-       server { listen 127.0.0.1:${innerPort} ssl; ssl_certificate ${dir}/server.pem; ssl_certificate_key ${dir}/server.key; ssl_client_certificate ${dir}/ca.pem; ssl_verify_client on; ssl_protocols TLSv1.3; ${location('http://origin')} }`
-    : `${up('origin', origin)} server { listen 127.0.0.1:${port}; ${location('http://origin')} }`
-  void certs
-  return `daemon off; worker_processes 1; error_log stderr crit; pid ${dir}/nginx.pid; events { worker_connections 4096; }
-http { ${common} client_body_temp_path ${dir}/b; proxy_temp_path ${dir}/p; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s; ${servers} }`
-}
-
-export function haproxyConfig({ port, innerPort, origin, dir, pair, tcp }) {
-  const mode = tcp ? 'tcp' : 'http'
-  const head = `global
-  nbthread 1
-  maxconn 4000
-defaults
-  mode ${mode}
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-  ${tcp ? '' : 'option http-keep-alive'}
-`
-  if (!pair) return `${head}listen in\n  bind 127.0.0.1:${port}\n  server origin 127.0.0.1:${origin} maxconn 10000\n`
-  return `${head}listen out
-  bind 127.0.0.1:${port}
-  server inner 127.0.0.1:${innerPort} ssl crt ${dir}/client.both.pem ca-file ${dir}/ca.pem verify required ssl-min-ver TLSv1.3 alpn http/1.1
-listen inner
-  bind 127.0.0.1:${innerPort} ssl crt ${dir}/server.both.pem ca-file ${dir}/ca.pem verify required ssl-min-ver TLSv1.3 alpn http/1.1
-  server origin 127.0.0.1:${origin}
-`
 }

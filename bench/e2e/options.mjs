@@ -1,0 +1,45 @@
+// The bench's command line.
+import { ROWS } from './rows/rows.mjs'
+
+export const USAGE = `npm run bench -- [options]
+  --row a,b          rows, all without it (--rows is the same)
+  --peers a,b        proxies, all installed ones without it
+  --rounds N         samples of each, interleaved (3; with --against 8)
+  --seconds N        of load in a sample (4)
+  --against DIST     this build against another one, by its dist folder, in alternating pairs with quartiles
+  --quick            only whether every row runs and answers right: seconds, no figures
+  --out FILE         raw results as JSON (those of the published table are in bench/results)
+`
+
+export function parseOptions(argv) {
+  const read = (name, fallback) => {
+    const at = argv.indexOf(`--${name}`)
+    if (at === -1) return fallback
+    const value = argv[at + 1]
+    if (value === undefined || value.startsWith('--')) throw new Error(`--${name}: a value is missing`)
+    return value
+  }
+  const flag = name => argv.includes(`--${name}`)
+  for (const arg of argv) {
+    if (arg.startsWith('--') && !USAGE.includes(arg) && arg !== '--help') throw new Error(`${arg}: not an option\n\n${USAGE}`)
+  }
+  const names = read('row', read('rows', ''))
+  const wanted = names === '' ? null : names.split(',')
+  for (const name of wanted ?? []) {
+    if (!ROWS.some(row => row.name === name))
+      throw new Error(`--row: there is no '${name}'; rows are ${ROWS.map(row => row.name).join(', ')}`)
+  }
+  const against = read('against', '')
+  const quick = flag('quick')
+  const peers = read('peers', '')
+  return {
+    help: flag('help'),
+    quick,
+    against,
+    rows: ROWS.filter(row => wanted === null || wanted.includes(row.name)),
+    peers: peers === '' ? null : peers.split(','),
+    rounds: quick ? 1 : Number(read('rounds', against === '' ? '3' : '8')),
+    seconds: quick ? 0.3 : Number(read('seconds', '4')),
+    out: read('out', ''),
+  }
+}

@@ -108,6 +108,10 @@ function buildProgram(io: CommandIo): Command {
   return program
 }
 
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value]
+}
+
 function addControl(program: Command, io: CommandIo): void {
   program
     .command('control')
@@ -115,6 +119,13 @@ function addControl(program: Command, io: CommandIo): void {
     .option('-c, --config <mesh.yaml>', 'services, config entries and default_intention_policy; watched for changes')
     .option('--http-addr <host:port>', "HTTP API, in Consul's form (default: 127.0.0.1:8500)")
     .option('--grpc-addr <host:port>', 'xDS for the sidecars (default: 127.0.0.1:8502)')
+    .option('--dns-addr <host:port>', 'DNS by UDP and TCP, or off (default: 127.0.0.1:8600)')
+    .option('--domain <name>', 'the domain that DNS answers for (default: consul)')
+    .option('--alt-domain <name>', 'a second one')
+    .option('--recursor <ip[:port]>', 'a DNS server to ask for other names; may be given more than once', collect)
+    .option('--dns-only-passing', 'leave out instances with a check that warns')
+    .option('--dns-node-ttl <duration>', 'TTL of answers about nodes (default: 0s)')
+    .option('--dns-service-ttl <name=duration>', 'TTL of answers about a service, prefix* or *; may be given more than once', collect)
     .option('--data-dir <dir>', 'where the state lives (default: in memory only)')
     .option('--datacenter <name>', 'default: dc1')
     .option('--node-name <name>', 'default: the host name')

@@ -24,6 +24,7 @@ import { followChanges } from './change-topics.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
 import { ControlMetrics } from './control-metrics.js'
+import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
 import type { NodeInfo } from './http-api/context.js'
 import {
   bindGrpc,
@@ -38,7 +39,7 @@ import {
 } from './http-api/listen-addresses.js'
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
-import { healthEntry } from './http-api/shapes.js'
+import { healthEntry, nodeMeta } from './http-api/shapes.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { SIDECAR } from './snapshot/kinds/sidecar.js'
@@ -79,6 +80,8 @@ export interface ControlPlaneOptions {
   /** Seals the private keys in the data directory. */
   readonly encryptionKey?: string
   readonly ca?: CaConfig
+  /** Without it no DNS is served. */
+  readonly dns?: DnsOptions
   readonly sidecarMinPort?: number
   readonly sidecarMaxPort?: number
   readonly version?: string
@@ -102,6 +105,7 @@ export class ControlPlane {
   private settling: BundleSettling | undefined
   private httpListening: HostPort | undefined
   private grpcListening: HostPort | undefined
+  private dns: RunningDns | undefined
 
   constructor(options: ControlPlaneOptions) {
     this.options = options
@@ -117,6 +121,11 @@ export class ControlPlane {
 
   get grpcAddress(): string {
     return formatAddress(this.grpcListening)
+  }
+
+  /** '' when no DNS is served. */
+  get dnsAddress(): string {
+    return formatAddress(this.dns?.address)
   }
 
   /** Serves once it resolves. Rejects with one line that names the option, file or address at fault; nothing is left running then. */
@@ -265,6 +274,17 @@ export class ControlPlane {
     })
     const settling = new BundleSettling(catalog, publisher, ads)
     this.settling = settling
+    if (options.dns !== undefined) {
+      this.dns = await startDns(options.dns, {
+        catalog,
+        node: { ...node, meta: nodeMeta() },
+        datacenter,
+        executeQuery: () => undefined,
+        virtualIp: () => undefined,
+        onProblem: reason => this.log.warn({}, `dns: ${reason}`),
+      })
+      this.cleanups.push(() => this.dns?.close())
+    }
     this.httpListening = await bindHttp(api, http)
     this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
   }

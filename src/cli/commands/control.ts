@@ -6,9 +6,10 @@ import { ControlPlane, type ControlPlaneOptions } from '../../control/control-pl
 import { decodeCaConfig } from '../../mtls/ca/config.js'
 import { OUTRIGGER_VERSION } from '../version.js'
 import { CliError, type CommandIo } from './command-io.js'
+import { type DnsFlags, dnsOptions } from './dns-flags.js'
 import { readObjects } from './documents.js'
 
-export interface ControlFlags {
+export interface ControlFlags extends DnsFlags {
   readonly config?: string
   readonly httpAddr?: string
   readonly grpcAddr?: string
@@ -39,6 +40,7 @@ export async function control(flags: ControlFlags, io: CommandIo): Promise<void>
     throw new CliError(error.message)
   })
   io.out(`http ${plane.httpAddress}\ngrpc ${plane.grpcAddress}\n`)
+  if (plane.dnsAddress !== '') io.out(`dns ${plane.dnsAddress}\n`)
   await stopSignal()
   await plane.stop()
 }
@@ -66,6 +68,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
       grpcTls: grpcTls(flags, io),
       ca: caConfig(flags.caConfig, io),
+      dns: dnsOptions(flags),
     }),
     version: OUTRIGGER_VERSION,
   }

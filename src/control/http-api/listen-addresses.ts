@@ -85,6 +85,6 @@ export async function bindHttp(app: FastifyInstance, address: HostPort): Promise
   return { host: address.host, port: (app.server.address() as AddressInfo).port }
 }
 
-function bindReason(error: Error): string {
+export function bindReason(error: Error): string {
   return /EADDRINUSE/.test(error.message) ? 'the address is already in use' : error.message
 }

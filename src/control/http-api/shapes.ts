@@ -2,6 +2,7 @@
 // snapshot builder for what filter expressions select from.
 import type { Catalog, CatalogCheck, CatalogInstance } from '../catalog/catalog.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
+import { CONSUL_VERSION } from './consul-version.js'
 import type { NodeInfo } from './context.js'
 
 function upstreamShape(upstream: Upstream): object {
@@ -53,6 +54,11 @@ export function agentService(instance: CatalogInstance, node: NodeInfo): Record<
   }
 }
 
+/** What the node of this process says of itself, as Consul's agents do. */
+export function nodeMeta(): Record<string, string> {
+  return { 'consul-network-segment': '', 'consul-version': CONSUL_VERSION }
+}
+
 export function nodeShape(node: NodeInfo): Record<string, unknown> {
   return {
     ID: node.id,
@@ -60,7 +66,7 @@ export function nodeShape(node: NodeInfo): Record<string, unknown> {
     Address: node.address,
     Datacenter: node.datacenter,
     TaggedAddresses: { lan: node.address, lan_ipv4: node.address, wan: node.address, wan_ipv4: node.address },
-    Meta: { 'consul-network-segment': '' },
+    Meta: nodeMeta(),
     CreateIndex: 1,
     ModifyIndex: 1,
   }

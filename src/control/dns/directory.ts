@@ -1,0 +1,159 @@
+// The catalog as DNS asks it: services and nodes by lower-case name, with what an answer needs of each instance ready made. Made by
+// `ControlPlane`, asked by `dns-answers.ts` for every question; told by the catalog which services changed.
+// HOT: what was looked up once is kept until its service changes, so that a question costs no walk over instances and checks.
+// Invariant: only names of registered services are kept, so questions about others grow nothing.
+import { isIP } from 'node:net'
+import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
+import { addressBytes } from './address.js'
+
+/** Where an instance or node is reached: an IP address, or a host name that is to be looked up. */
+export type DnsAddress =
+  | { readonly family: 4 | 6; readonly bytes: Buffer; readonly host: string }
+  | { readonly family: 0; readonly host: string }
+
+export interface DnsInstance {
+  readonly node: string
+  readonly address: DnsAddress
+  /** The address is the node's, so SRV records name the node. */
+  readonly atNode: boolean
+  readonly port: number
+  readonly weight: number
+  readonly passing: boolean
+  /** In lower case. */
+  readonly tags: readonly string[]
+}
+
+export interface DnsNode {
+  readonly name: string
+  readonly address: DnsAddress
+  readonly meta: Readonly<Record<string, string>>
+}
+
+/** What the directory needs to know of a node; the catalog's instances say on which they are. */
+export interface NodeRecord {
+  readonly name: string
+  readonly address: string
+  readonly meta: Readonly<Record<string, string>>
+}
+
+export type DnsCatalog = Pick<
+  Catalog,
+  'instances' | 'instancesOf' | 'connectInstancesOf' | 'serviceNames' | 'proxies' | 'health' | 'onChange'
+>
+
+export interface DirectorySource {
+  readonly catalog: DnsCatalog
+  /** The node of this process, which every instance is on that names no other. */
+  readonly node: NodeRecord
+  readonly onlyPassing: boolean
+}
+
+type Lookup = 'service' | 'connect'
+
+/** Of one service: all that may be answered, and by tag. The lists are shuffled in place by who answers. */
+interface Kept {
+  readonly all: DnsInstance[]
+  readonly byTag: Map<string, DnsInstance[]>
+}
+
+export class DnsDirectory {
+  private readonly source: DirectorySource
+  private readonly kept = { service: new Map<string, Kept>(), connect: new Map<string, Kept>() }
+  /** Registered names by their lower case. */
+  private names: Map<string, string[]> | undefined
+
+  constructor(source: DirectorySource) {
+    this.source = source
+    source.catalog.onChange(({ services }) => {
+      this.names = undefined
+      for (const service of services) {
+        const name = service.toLowerCase()
+        this.kept.service.delete(name)
+        this.kept.connect.delete(name)
+      }
+    })
+  }
+
+  /** Instances that may be answered with, in no order; undefined: nothing of that name is registered. */
+  instances(lookup: Lookup, name: string, tag: string): DnsInstance[] | undefined {
+    let kept = this.kept[lookup].get(name)
+    if (kept === undefined) {
+      const found = this.find(lookup, name)
+      if (found.length === 0) return undefined
+      kept = { all: found.filter(instance => !this.isCritical(instance)).map(instance => this.instance(instance)), byTag: new Map() }
+      this.kept[lookup].set(name, kept)
+    }
+    if (tag === '') return kept.all
+    const known = kept.byTag.get(tag)
+    if (known !== undefined) return known
+    const tagged = kept.all.filter(({ tags }) => tags.includes(tag))
+    if (tagged.length > 0) kept.byTag.set(tag, tagged)
+    return tagged
+  }
+
+  node(name: string): DnsNode | undefined {
+    const { node } = this.source
+    return node.name.toLowerCase() === name ? { name: node.name, address: toAddress(node.address), meta: node.meta } : undefined
+  }
+
+  /** Names of what is at an IP address, for PTR: nodes, then services. */
+  namesAt(address: string): { readonly nodes: readonly string[]; readonly services: readonly string[] } {
+    const { catalog, node } = this.source
+    const wanted = addressBytes(address)
+    if (wanted === undefined) return { nodes: [], services: [] }
+    const isThere = (text: string): boolean => addressBytes(text)?.equals(wanted) === true
+    const services = [...catalog.instances()].filter(instance => instance.Address !== '' && isThere(instance.Address))
+    return { nodes: isThere(node.address) ? [node.name] : [], services: [...new Set(services.map(({ Service }) => Service))] }
+  }
+
+  /** Nodes that can answer for the domain. */
+  servers(): readonly DnsNode[] {
+    return [this.node(this.source.node.name.toLowerCase())!]
+  }
+
+  private find(lookup: Lookup, name: string): CatalogInstance[] {
+    const { catalog } = this.source
+    const spellings = (this.names ??= foldedNames(catalog)).get(name) ?? []
+    return spellings.flatMap(spelling => (lookup === 'service' ? catalog.instancesOf(spelling) : catalog.connectInstancesOf(spelling)))
+  }
+
+  private isCritical(instance: CatalogInstance): boolean {
+    const status = this.source.catalog.health(instance)
+    return status === 'critical' || (this.source.onlyPassing && status !== 'passing')
+  }
+
+  private instance(instance: CatalogInstance): DnsInstance {
+    const { catalog, node } = this.source
+    const passing = catalog.health(instance) === 'passing'
+    const atNode = instance.Address === '' || instance.Address === node.address
+    return {
+      node: node.name,
+      address: toAddress(instance.Address || node.address),
+      atNode,
+      port: instance.Port,
+      weight: passing ? instance.Weights.Passing : instance.Weights.Warning,
+      passing,
+      tags: instance.Tags.map(tag => tag.toLowerCase()),
+    }
+  }
+}
+
+function foldedNames(catalog: DnsCatalog): Map<string, string[]> {
+  const names = new Map<string, string[]>()
+  const add = (name: string): void => {
+    const folded = name.toLowerCase()
+    const spellings = names.get(folded)
+    if (spellings === undefined) names.set(folded, [name])
+    else if (!spellings.includes(name)) spellings.push(name)
+  }
+  for (const name of catalog.serviceNames()) add(name)
+  // A service may be known by its proxies alone.
+  for (const proxy of catalog.proxies()) if (proxy.Proxy !== undefined) add(proxy.Proxy.DestinationServiceName)
+  return names
+}
+
+function toAddress(text: string): DnsAddress {
+  const bytes = isIP(text) === 0 ? undefined : addressBytes(text)
+  if (bytes === undefined) return { family: 0, host: text.replace(/\.$/, '') }
+  return { family: bytes.length === 4 ? 4 : 6, bytes, host: text }
+}

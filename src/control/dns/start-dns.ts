@@ -1,0 +1,72 @@
+// The DNS service of the control plane, wired from its options: directory, answers, recursors, server. Called by `ControlPlane`.
+// Invariant: an address that was asked for by name is had or the start fails; the default one, which another agent of this machine may
+// well have, is only missed aloud.
+import type { HostPort } from '../http-api/listen-addresses.js'
+import { bindReason, formatAddress } from '../http-api/listen-addresses.js'
+import { type DirectorySource, DnsDirectory } from './directory.js'
+import { DnsAnswers, type QueryInstances } from './dns-answers.js'
+import { DnsServer } from './dns-server.js'
+import { Recursors } from './recursors.js'
+
+export const DEFAULT_DNS_DOMAIN = 'consul'
+
+export interface DnsOptions {
+  readonly address: HostPort
+  /** The address is only the default: when it is taken the control plane serves without DNS. */
+  readonly isDefault?: boolean
+  /** Default `consul`. */
+  readonly domain?: string
+  readonly altDomain?: string
+  readonly recursors?: readonly HostPort[]
+  /** Only instances with no check that warns. */
+  readonly onlyPassing?: boolean
+  readonly nodeTtlSeconds?: number
+  /** By service name, `prefix*` or `*`. */
+  readonly serviceTtlSeconds?: ReadonlyMap<string, number>
+}
+
+export interface DnsSources {
+  readonly catalog: DirectorySource['catalog']
+  readonly node: DirectorySource['node']
+  readonly datacenter: string
+  readonly executeQuery: (name: string, directory: DnsDirectory) => QueryInstances | undefined
+  readonly virtualIp: (service: string) => string | undefined
+  readonly onProblem: (reason: string) => void
+}
+
+export interface RunningDns {
+  readonly address: HostPort | undefined
+  close(): Promise<void>
+}
+
+/** Rejects with one line that names the option. */
+export async function startDns(options: DnsOptions, sources: DnsSources): Promise<RunningDns> {
+  const directory = new DnsDirectory({ catalog: sources.catalog, node: sources.node, onlyPassing: options.onlyPassing ?? false })
+  const answers = new DnsAnswers({
+    directory,
+    domains: [options.domain ?? DEFAULT_DNS_DOMAIN, ...(options.altDomain === undefined ? [] : [options.altDomain])].map(domainName),
+    datacenter: sources.datacenter,
+    nodeTtlSeconds: options.nodeTtlSeconds ?? 0,
+    serviceTtlSeconds: options.serviceTtlSeconds ?? new Map(),
+    executeQuery: name => sources.executeQuery(name, directory),
+    virtualIp: sources.virtualIp,
+    now: Date.now,
+    random: Math.random,
+  })
+  const recursors = new Recursors(options.recursors ?? [])
+  const server = new DnsServer({ answers, recursors, onProblem: sources.onProblem })
+  try {
+    const address = await server.listen(options.address)
+    return { address, close: () => server.close() }
+  } catch (error) {
+    await server.close()
+    const reason = `--dns-addr ${formatAddress(options.address)}: ${bindReason(error as Error)}`
+    if (options.isDefault !== true) throw new Error(reason)
+    sources.onProblem(`${reason}; DNS is not served`)
+    return { address: undefined, close: async () => {} }
+  }
+}
+
+function domainName(text: string): string {
+  return text.toLowerCase().replace(/\.$/, '')
+}

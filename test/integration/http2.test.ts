@@ -8,7 +8,8 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Http1Client } from '../support/http1-client.js'
-import { END, frame, GET, goaway, headers, parseFrames, settings } from '../support/http2-frames.js'
+import { Http2FrameClient } from '../support/http2-frame-client.js'
+import { data, END, frame, GET, goaway, headers, parseFrames, settings } from '../support/http2-frames.js'
 import { AnyCa, downstreamTls, spiffe, upstreamTls } from '../support/mesh-certificates.js'
 import { http as answer, HttpOrigin, TcpOrigin } from '../support/origins.js'
 import { combinations, httpOptions, MatrixClient, MatrixOrigin, overHttp2, readAll, type Version } from '../support/protocol-matrix.js'
@@ -497,16 +498,10 @@ describe('limits name themselves', () => {
     await c.get('/')
     await c.untilClosed()
     // RFC 9113 §6.8: two GOAWAYs with a round trip between them, so that a request on its way is not lost in doubt.
-    const socket = net.connect(ports.get('limits')!, '127.0.0.1')
-    const got: Buffer[] = []
-    socket.on('data', chunk => {
-      got.push(chunk)
-      if (parseFrames(Buffer.concat(got)).at(-1)?.type === 6) socket.write(frame(6, 1, 0, parseFrames(Buffer.concat(got)).at(-1)!.payload))
-    })
-    socket.write(Buffer.concat([Buffer.from(PREFACE), settings()]))
-    await once(socket, 'close')
-    const lastIds = parseFrames(Buffer.concat(got)).flatMap(one => (one.type === 7 ? [one.payload.readUInt32BE(0)] : []))
-    expect(lastIds).toEqual([0x7fffffff, 0])
+    const h2 = await Http2FrameClient.connect(ports.get('limits')!)
+    h2.acknowledgePing(await h2.until('the PING behind GOAWAY', frames => frames.find(one => one.type === 6) ?? null))
+    await h2.closed
+    expect(h2.lastIds).toEqual([0x7fffffff, 0])
     expect(await proxy.stat('http.limits.downstream_cx_idle_timeout')).toBeGreaterThanOrEqual(2)
   })
 })
@@ -720,53 +715,59 @@ describe('ALPN', () => {
 })
 
 describe('drain', () => {
-  // Drain times run on the real clock: on a starved machine a request may meet the second GOAWAY.
-  it('answers with Connection: close and GOAWAY, and finishes what is in flight', async () => {
+  it('ends a connection of max_connection_duration: HTTP/1 at once when idle, HTTP/2 after GOAWAY', async () => {
     const port = await freePort()
-    const agedPort = await freePort()
     const through = await ProxyProcess.start({
-      flags: ['--drain-strategy', 'immediate'],
       bootstrap: {
         static_resources: {
           listeners: [
-            listener('in', port, [hcm({ route_config: routesTo('1'), drain_timeout: '2s' })]),
-            listener('aged', agedPort, [
-              hcm({
-                stat_prefix: 'aged',
-                route_config: routesTo('1'),
-                drain_timeout: '0.1s',
-                common_http_protocol_options: { max_connection_duration: '0.3s' },
-              }),
+            listener('aged', port, [
+              hcm({ stat_prefix: 'aged', route_config: routesTo('1'), common_http_protocol_options: { max_connection_duration: '0.3s' } }),
             ]),
           ],
           clusters: [staticCluster('1', origin.port(1))],
         },
       },
     })
-    // max_connection_duration: an idle HTTP/1 connection closes, HTTP/2 hears GOAWAY first.
-    const aged = await Http1Client.connect(agedPort)
-    await aged.get('/')
-    await aged.untilClosed()
-    const agedSession = http2.connect(`http://127.0.0.1:${agedPort}`)
-    await once(agedSession, 'goaway')
-    await closedSession(agedSession)
-    expect(await through.stat('http.aged.downstream_cx_max_duration_reached')).toBeGreaterThanOrEqual(2)
-
     const h1 = await Http1Client.connect(port)
     await h1.get('/')
+    await h1.untilClosed()
     const session = http2.connect(`http://127.0.0.1:${port}`)
-    await once(session, 'connect')
-    const upload = session.request({ ':method': 'POST', ':path': '/echo', ':authority': 't' }, { endStream: false })
-    upload.write('first ')
-    await once(upload, 'response')
-    const goneAway = once(session, 'goaway')
-    await through.post('/drain_listeners?graceful&skip_exit')
-    const last = session.request({ ':path': '/last', ':authority': 't' })
-    expect((await readAll(last)).toString()).toBe('GET /last')
-    await goneAway
-    upload.end('second')
-    expect((await readAll(upload)).toString()).toBe('first second')
+    await once(session, 'goaway')
     await closedSession(session)
+    expect(await through.stat('http.aged.downstream_cx_max_duration_reached')).toBe(2)
+    await through.kill()
+  })
+
+  it('answers with Connection: close and GOAWAY, and finishes what is in flight', async () => {
+    const port = await freePort()
+    // No time decides: the client below ends the round trip of the GOAWAY by its PING, and drain_timeout is far away.
+    const through = await ProxyProcess.start({
+      flags: ['--drain-strategy', 'immediate'],
+      bootstrap: {
+        static_resources: {
+          listeners: [listener('in', port, [hcm({ route_config: routesTo('1'), drain_timeout: '600s' })])],
+          clusters: [staticCluster('1', origin.port(1))],
+        },
+      },
+    })
+    const h1 = await Http1Client.connect(port)
+    await h1.get('/')
+    // By frames: nghttp2 refuses, by itself, a request that is made after GOAWAY came, which is when the one on its way is made here.
+    const h2 = await Http2FrameClient.connect(port)
+    h2.write(headers(1, [[':method', 'POST'], ...request2('/echo').slice(1)]), data(1, 'first '))
+    await h2.until('the answer has begun', () => h2.body(1) === 'first ')
+    await through.post('/drain_listeners?graceful&skip_exit')
+    const roundTrip = await h2.until('the PING behind GOAWAY', frames => frames.find(one => one.type === 6) ?? null)
+    expect(h2.lastIds).toEqual([0x7fffffff])
+    h2.write(headers(3, request2('/last'), END))
+    h2.acknowledgePing(roundTrip)
+    await h2.until('the answer to the request on its way', () => h2.body(3) === 'GET /last')
+    await h2.until('the second GOAWAY', () => h2.lastIds.length === 2)
+    expect(h2.lastIds).toEqual([0x7fffffff, 3])
+    h2.write(data(1, 'second', 1))
+    await h2.closed
+    expect(h2.body(1)).toBe('first second')
     expect((await h1.get('/')).headers.get('connection')).toBe('close')
     await h1.untilClosed()
     await through.kill()

@@ -101,6 +101,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
         http2: config.http2.allowConnect || !config.upgrades.some(u => u.enabled) ? config.http2 : { ...config.http2, allowConnect: true },
         limits,
         stats: this.runtime.http2Stats,
+        drainTimeoutMs: config.drainTimeoutMs,
       })
     } else {
       stats.downstream_cx_http1_total.value++

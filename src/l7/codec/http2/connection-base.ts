@@ -24,6 +24,8 @@ export interface Http2CodecOptions {
   readonly scheme?: 'http' | 'https'
   /** Shared by the connections of one listener or cluster. */
   readonly stats?: Http2Stats
+  /** A server's: how long a peer that is told to leave may take to answer the PING behind the first GOAWAY. Default 5 s. */
+  readonly drainTimeoutMs?: number
   /** Milliseconds of a monotonic clock; read once per chunk. Default `performance.now`. */
   readonly now?: () => number
 }

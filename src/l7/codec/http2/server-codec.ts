@@ -14,7 +14,8 @@ import { copyRequest, isMalformed, parseRequest, UNDERSCORE } from './request-fi
 import { Http2Stream, NO_EVENTS } from './stream.js'
 
 const DRAIN_PING = Buffer.from('outdrain', 'latin1')
-const DRAIN_ROUND_TRIP_MS = 1000
+/** Envoy's default of drain_timeout. */
+const DEFAULT_DRAIN_TIMEOUT_MS = 5000
 const STATUS_TEXT: readonly string[] = Array.from({ length: 1000 }, (_, status) => String(status))
 
 export class Http2ServerStream extends Http2Stream implements ServerStream {
@@ -269,6 +270,6 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
   }
 
   protected onTick(now: number): void {
-    if (this.phase === 'announced' && now - this.announcedAt >= DRAIN_ROUND_TRIP_MS) this.finishDrain()
+    if (this.phase === 'announced' && now - this.announcedAt >= (this.options.drainTimeoutMs ?? DEFAULT_DRAIN_TIMEOUT_MS)) this.finishDrain()
   }
 }

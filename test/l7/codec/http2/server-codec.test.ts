@@ -620,11 +620,14 @@ describe('GOAWAY', () => {
     expect(probe.transport.ended).toBe(true)
   })
 
-  it('does not wait for the PING for ever', () => {
+  it('waits for the PING for drain_timeout', () => {
     let now = 0
-    const probe = new ServerProbe(http2Options({}, { now: () => now }) as never)
+    const probe = new ServerProbe(http2Options({}, { now: () => now, drainTimeoutMs: 2000 }) as never)
     probe.codec.drain()
     expect(probe.codec.wantsTicks).toBe(true)
+    now = 1999
+    probe.codec.tick(now)
+    expect(probe.transport.ended).toBe(false)
     now = 2000
     probe.codec.tick(now)
     expect(probe.frames()).toEqual(['GOAWAY 2147483647 NO_ERROR', 'PING', 'GOAWAY 0 NO_ERROR'])

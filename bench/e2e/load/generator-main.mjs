@@ -1,6 +1,5 @@
 // One load generator as a process. argv: its name in generators.mjs, its options as JSON. Prints its result as one line of JSON.
-import * as generators from './generators.mjs'
-
+const generators = await import('./generators.mjs')
 const [kind, options] = process.argv.slice(2)
 try {
   const result = await generators[kind](JSON.parse(options))

@@ -270,6 +270,7 @@ export class Http2ServerCodec extends Http2Connection implements Codec {
   }
 
   protected onTick(now: number): void {
-    if (this.phase === 'announced' && now - this.announcedAt >= (this.options.drainTimeoutMs ?? DEFAULT_DRAIN_TIMEOUT_MS)) this.finishDrain()
+    if (this.phase === 'announced' && now - this.announcedAt >= (this.options.drainTimeoutMs ?? DEFAULT_DRAIN_TIMEOUT_MS))
+      this.finishDrain()
   }
 }

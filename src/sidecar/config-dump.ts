@@ -3,7 +3,7 @@
 
 import { fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import { anyIs } from '@bufbuild/protobuf/wkt'
-import type { ConfigDump } from '../proxy/admin/admin-server.js'
+import type { ConfigDump } from '../proxy/admin/admin-options.js'
 import type { Server } from '../proxy/server.js'
 import type { ConfigDumpState, DumpEntry, DynamicListenerEntry } from '../xds/dump/config-dump.js'
 import type { Bootstrap } from '../xds/gen/envoy/config/bootstrap/v3/bootstrap_pb.js'

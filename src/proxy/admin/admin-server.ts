@@ -6,36 +6,12 @@ import { PrometheusExposition } from '../../metrics/prometheus.js'
 import { type HcmStats, hcmStats } from '../../metrics/stat-names.js'
 import { statsJson, statsText } from '../../metrics/stats-page.js'
 import { parseStatsQuery } from '../../metrics/stats-query.js'
-import type { StatsStore } from '../../metrics/stats-store.js'
 import type { Address } from '../../model/address.js'
 import type { Server } from '../server.js'
+import type { AdminOptions } from './admin-options.js'
 import { clustersJson, clustersText } from './clusters-page.js'
 import { listenersJson, listenersText } from './listeners-page.js'
 import { serverInfo } from './server-info.js'
-
-/** Prints /config_dump; made by cli, which knows protobuf. */
-export interface ConfigDump {
-  /** Envoy's JSON; an error text for a bad query. */
-  dump(query: URLSearchParams): Promise<{ readonly status: number; readonly body: string }>
-}
-
-export interface AdminLogging {
-  level(): string
-  setLevel(level: string): boolean
-}
-
-export interface AdminOptions {
-  readonly server: Server
-  readonly store: StatsStore
-  readonly configDump: ConfigDump
-  /** Envoy's five-part version string. */
-  readonly version: string
-  readonly commandLine: object
-  readonly logging: AdminLogging
-  readonly adsStatus: () => object | null
-  /** POST /quitquitquit. */
-  readonly stop: () => void
-}
 
 type Handler = (request: AdminRequest) => void
 

@@ -1,6 +1,6 @@
 // /server_info: envoy.admin.v3.ServerInfo as JSON.
 
-import type { AdminOptions } from './admin-server.js'
+import type { AdminOptions } from './admin-options.js'
 
 export function serverInfo(options: AdminOptions): object {
   const { server } = options

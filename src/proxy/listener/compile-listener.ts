@@ -23,9 +23,10 @@ import type { FilterChain, Listener, TcpTunneling } from '../../model/listener.j
 import { OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
-import { type ChainRuntime, compilePreFilters, type Terminal } from '../network/network-filters.js'
+import { compilePreFilters } from '../network/network-filters.js'
 import type { RouteRegistry } from '../route-registry.js'
 import type { Tunneling } from '../tcp/tcp-upstream.js'
+import type { ChainRuntime, Terminal } from './chain-runtime.js'
 import type { ListenerVersion } from './connection.js'
 import { FilterChainMatcher } from './filter-chain-match.js'
 

@@ -9,7 +9,7 @@ import { ResponseFlag } from '../../l7/stream/response-flags.js'
 import { networkExtAuthzStats } from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { NetworkFilter } from '../../model/listener.js'
-import type { Denial, PreFilter } from './network-filters.js'
+import type { Denial, PreFilter } from './network-filter.js'
 
 type Config = Extract<NetworkFilter, { kind: 'extAuthz' }>
 

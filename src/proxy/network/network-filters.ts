@@ -1,66 +1,22 @@
-// A filter chain compiled for running: TLS context, the network filters before the terminal one, and the terminal filter. Made by
-// compile-listener for each accepted listener version; the connection walks it in order. The pre-filters decide when the identity
-// is known and before anything is dialled or read: a denied client sees not one byte of the service.
+// The network filters before the terminal one, one class each (ext_authz has a file of its own), and what makes them of a chain's config.
+// Made by compile-listener for each accepted listener version; the connection walks them in order (network-filter.ts is their contract).
 
-import type { AsyncCall, AsyncGrpcClient } from '../../l7/client/async-client.js'
+import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
 import { DenialCounters } from '../../l7/rbac/denial-counters.js'
 import { explainDenial, intentionTableOf } from '../../l7/rbac/explain.js'
 import { compileRbac, type RbacEngine } from '../../l7/rbac/rbac-engine.js'
 import type { RbacInput } from '../../l7/rbac/rbac-input.js'
-import type { HttpRuntime } from '../../l7/server/http-runtime.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
 import { connectionLimitStats, type RbacStats, rbacStats } from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { IntentionTable } from '../../model/intention.js'
-import type { FilterChain, NetworkFilter } from '../../model/listener.js'
+import type { NetworkFilter } from '../../model/listener.js'
 import type { Metadata } from '../../model/metadata.js'
 import type { RbacConfig } from '../../model/rbac.js'
-import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
-import type { TcpProxyRuntime } from '../tcp/tcp-proxy.js'
 import { NetworkExtAuthz } from './network-ext-authz.js'
+import type { Denial, FilterState, PreFilter } from './network-filter.js'
 
-export type Terminal =
-  | { readonly kind: 'http'; readonly runtime: HttpRuntime }
-  | { readonly kind: 'tcp'; readonly runtime: TcpProxyRuntime }
-  | { readonly kind: 'directResponse'; readonly body: Uint8Array }
-  | { readonly kind: 'echo' }
-
-/** Why a connection may not pass. */
-export interface Denial {
-  readonly filter: string
-  readonly reason: string
-  /** Envoy's connection_termination_details; '' = none. */
-  readonly details: string
-  /** Intention or policy that decided; '' = none. */
-  readonly decider: string
-  /** For the access log; none by default. */
-  readonly responseFlag?: number
-  readonly responseCodeDetails?: string
-}
-
-export interface ChainRuntime {
-  readonly model: FilterChain
-  readonly tls: DownstreamTlsContext | null
-  readonly preFilters: readonly PreFilter[]
-  readonly terminal: Terminal
-}
-
-export interface PreFilter {
-  readonly name: string
-  /** Null: may pass. */
-  check(info: ConnectionInfo, state: FilterState): Denial | null
-  /** The decision, where it comes later: `done` is called once, never from inside, and not after cancel(). The connection waits. */
-  ask?(info: ConnectionInfo, done: (denial: Denial | null) => void): AsyncCall
-  /** For a live connection after a config change: only rules, not limits. */
-  recheck?(info: ConnectionInfo): Denial | null
-}
-
-export interface FilterState {
-  cluster: string
-  releases: (() => void)[]
-}
-
-export class NetworkRbac implements PreFilter {
+class NetworkRbac implements PreFilter {
   readonly name: string
   private readonly config: RbacConfig
   private readonly engine: RbacEngine | null

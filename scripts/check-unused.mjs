@@ -62,8 +62,6 @@ const STILL_UNUSED = new Set([
   'mtls/spiffe.ts: meshGatewaySpiffeId',
   'mtls/tls/session-cache.ts: SessionCache.size',
   'proxy/listener/filter-chain-match.ts: FilterChainMatcher.values',
-  'proxy/listener/listener-registry.ts: ListenerRegistry.names',
-  'proxy/network/network-filters.ts: Admission',
   'proxy/route-registry.ts: RouteRegistry.models',
   'proxy/server.ts: Server.whenLive',
   'proxy/tcp/tcp-proxy.ts: TcpProxySession.closed',

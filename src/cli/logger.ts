@@ -1,10 +1,10 @@
 // The proxy's and the control plane's log: pino on stderr, as Envoy logs there. Levels by Envoy's names; changeable at run time (/logging).
 
 import pino from 'pino'
-import type { ServerLog } from '../proxy/server.js'
+import type { SidecarOptions } from '../sidecar/sidecar.js'
 
 export interface ProxyLogger {
-  readonly log: ServerLog
+  readonly log: SidecarOptions['log']
   level(): string
   setLevel(level: string): boolean
 }

@@ -387,6 +387,27 @@ export function listenerManagerStats(source: StatSource): ListenerManagerHandles
   return source.scope('listener_manager').group(tables.LISTENER_MANAGER)
 }
 
+/** Of a listener's filters; the names are the process's, and there from the first listener on that has the filter. */
+export class ListenerFilterStats {
+  private readonly source: StatSource
+  private tls: HandlesOf<typeof tables.TLS_INSPECTOR> | null = null
+  private http: HandlesOf<typeof tables.HTTP_INSPECTOR> | null = null
+
+  constructor(source: StatSource) {
+    this.source = source
+  }
+
+  /** `tls_inspector.` */
+  get tlsInspector(): HandlesOf<typeof tables.TLS_INSPECTOR> {
+    return (this.tls ??= this.source.scope('tls_inspector').group(tables.TLS_INSPECTOR))
+  }
+
+  /** `http_inspector.` */
+  get httpInspector(): HandlesOf<typeof tables.HTTP_INSPECTOR> {
+    return (this.http ??= this.source.scope('http_inspector').group(tables.HTTP_INSPECTOR))
+  }
+}
+
 export function clusterManagerStats(source: StatSource): ClusterManagerHandles {
   return source.scope('cluster_manager').group(tables.CLUSTER_MANAGER)
 }

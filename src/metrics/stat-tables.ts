@@ -430,6 +430,25 @@ export const LISTENER_MANAGER = defineStatGroup({
   ],
 })
 
+/** `tls_inspector.` */
+export const TLS_INSPECTOR = defineStatGroup({
+  counters: [
+    'alpn_found',
+    'alpn_not_found',
+    'client_hello_too_large',
+    'connection_closed',
+    'sni_found',
+    'sni_not_found',
+    'tls_found',
+    'tls_not_found',
+  ],
+})
+
+/** `http_inspector.` */
+export const HTTP_INSPECTOR = defineStatGroup({
+  counters: ['http10_found', 'http11_found', 'http2_found', 'http_not_found', 'read_error'],
+})
+
 /** `cluster_manager.` */
 export const CLUSTER_MANAGER = defineStatGroup({
   counters: [

@@ -1,5 +1,5 @@
 // Route tables that come over RDS, by name: who wants them, the version in use, who waits for the first. ListenerRegistry takes
-// holders; the update side (server.applyRoute) swaps `holder.current` and nothing else, so no connection notices.
+// holders; the update side (ConfigChanges.applyRoute) swaps `holder.current` and nothing else, so no connection notices.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
@@ -125,9 +125,6 @@ export class RouteRegistry {
     }
     for (const waiter of [...(entry?.waiters ?? [])]) waiter.refused()
   }
-
-  /** RDS keeps serving a removed table while a listener wants it, as Envoy does: removal takes effect with the listener. */
-  remove(_name: string): void {}
 
   *clusterNames(): IterableIterator<string> {
     for (const { holder } of this.entries.values()) yield* holder.current.clusterNames

@@ -1,38 +1,31 @@
-// The proxy as a whole: registries, their wiring, life from start to exit. `cli` makes one from a Bootstrap and feeds it decoded
-// updates; admin reads it. It never sees protobuf or xDS streams.
+// The proxy as a whole: registries, their wiring, life from start to exit. The sidecar makes one from a Bootstrap and feeds its
+// `config` decoded updates; admin reads it. It never sees protobuf or xDS streams.
 //
 //   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
-import { isDeepStrictEqual } from 'node:util'
 import { systemClock } from '../io/clock.js'
 import { UpstreamAsyncClient } from '../l7/client/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
 import { type FlushRule, LogSinks } from '../l7/log/access-log-sink.js'
-import { compileRouteTable } from '../l7/route/route-table.js'
-import { clusterManagerStats, clusterStats, runtimeStats, serverStats, showWatchdogs } from '../metrics/stat-names.js'
+import { clusterStats, runtimeStats, showWatchdogs } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
-import type { AccessLog } from '../model/access-log.js'
 import type { Bootstrap } from '../model/bootstrap.js'
-import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
-import type { EndpointAssignment } from '../model/endpoint.js'
 import type { Listener } from '../model/listener.js'
-import type { RouteTable } from '../model/route.js'
-import type { DataSource, SdsSecretRef, Secret } from '../model/tls.js'
+import type { DataSource, SdsSecretRef } from '../model/tls.js'
 import { SecretRegistry } from '../mtls/secrets/secret-registry.js'
-import { checkSecret } from '../mtls/tls/tls-checks.js'
 import { TlsContexts } from '../mtls/tls/tls-contexts.js'
 import { ClusterRegistry } from '../upstream/cluster/cluster-registry.js'
 import { Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
+import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
-
-export type ServerState = 'PRE_INITIALIZING' | 'INITIALIZING' | 'LIVE' | 'DRAINING'
+import { ServerGauges, type ServerState } from './server-gauges.js'
 
 export type ServerLog = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void
 
@@ -50,8 +43,6 @@ export interface ServerOptions {
 
 /** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
 const CERTIFICATE_WARNING_DAYS = 0
-/** Envoy's value of the gauge while there is no certificate. */
-const NO_CERTIFICATE_DAYS = 2 ** 32 - 1
 /** A busy connection is given this long to end after the drain time, then it is cut. */
 const FINAL_GRACE_MS = 100
 
@@ -66,6 +57,8 @@ export class Server {
   readonly sinks: LogSinks
   readonly startedAt = Date.now()
   readonly runtime: RuntimeLayers
+  /** Takes every change of the config. */
+  readonly config: ConfigChanges
   state: ServerState = 'PRE_INITIALIZING'
   /** POST /healthcheck/fail: /ready and the health_check filter say no. */
   healthFailed = false
@@ -75,8 +68,7 @@ export class Server {
   /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
   onStartFailure: ((errors: readonly ConfigError[]) => void) | null = null
   private readonly log: ServerLog
-  private readonly serverStats
-  private readonly clusterManager
+  private readonly gauges: ServerGauges
   private ldsSeen: boolean
   private cdsSeen: boolean
   private listenersStarted = false
@@ -162,78 +154,45 @@ export class Server {
       },
       { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate },
     )
-    this.serverStats = serverStats(store)
-    this.clusterManager = clusterManagerStats(store)
+    this.config = new ConfigChanges(this)
+    this.gauges = new ServerGauges(this)
     this.ldsSeen = bootstrap.lds === null
     this.cdsSeen = bootstrap.cds === null
     this.routes.onSwap = () => this.clusters.releaseUnreferenced()
-    this.clusters.onWarm(() => {
-      this.refreshClusterGauges()
-      this.checkInit()
-    })
-    this.clusters.onRemoved(() => this.refreshClusterGauges())
+    this.clusters.onWarm(() => this.checkInit())
   }
 
-  /** Take the static resources; the rest comes by apply*. Errors name the resource by its bootstrap path. */
+  /** Take the static resources; the rest comes by `config`. Errors name the resource by its bootstrap path. */
   async start(): Promise<ConfigError[]> {
     const { bootstrap } = this.options
-    const errors: ConfigError[] = []
-    this.state = 'INITIALIZING'
-    for (const secret of bootstrap.secrets) this.secrets.setStatic(secret)
-    bootstrap.clusters.forEach((cluster, i) => {
-      for (const error of this.checkCluster(cluster))
-        errors.push({ path: `static_resources.clusters[${i}].${error.path}`, reason: error.reason })
-      const refused = this.clusters.apply(cluster, true)
-      if (refused !== null) errors.push({ path: `static_resources.clusters[${i}]`, reason: refused })
-      else this.showClusterStats(cluster)
-    })
-    for (const [i, listener] of bootstrap.listeners.entries()) {
-      for (const error of this.checkListener(listener))
-        errors.push({ path: `static_resources.listeners[${i}].${error.path}`, reason: error.reason })
-      if (errors.length === 0) {
-        const refused = await this.listeners.apply(listener, true)
-        if (refused !== null) errors.push({ path: `static_resources.listeners[${i}]`, reason: refused })
-      }
-    }
+    const errors = await this.config.applyStatic(bootstrap)
     if (errors.length > 0) return errors
+    this.state = 'INITIALIZING'
     this.flushTimer = setInterval(() => this.flush(), bootstrap.statsFlushIntervalMs)
     this.flushTimer.unref()
     this.refreshGauges()
-    return bindErrors(await this.initialise())
-  }
-
-  /** Everything that start() would refuse, without binding or dialling (--mode validate). */
-  checkBootstrap(): ConfigError[] {
-    const { bootstrap } = this.options
-    const errors: ConfigError[] = []
-    bootstrap.clusters.forEach((cluster, i) => {
-      errors.push(
-        ...this.checkCluster(cluster).map(error => ({ path: `static_resources.clusters[${i}].${error.path}`, reason: error.reason })),
-      )
-    })
-    bootstrap.listeners.forEach((listener, i) => {
-      errors.push(
-        ...this.checkListener(listener).map(error => ({ path: `static_resources.listeners[${i}].${error.path}`, reason: error.reason })),
-      )
-    })
-    return errors
+    return this.initialise()
   }
 
   /** Envoy's order: clusters first; then listeners are bound. With dynamic sources this goes on when their first answer is there. */
-  private async initialise(): Promise<string[]> {
+  private async initialise(): Promise<ConfigError[]> {
     if (this.listenersStarted || !this.cdsSeen || this.clusters.warmingCount > 0) return []
     this.listenersStarted = true
     this.onClustersInitialised?.()
-    const errors = await this.listeners.start()
+    const failures = await this.listeners.start()
     this.checkInit()
-    return errors
+    const { listeners } = this.options.bootstrap
+    return failures.map(({ name, reason }) => ({
+      path: `static_resources.listeners[${listeners.findIndex(listener => listener.name === name)}].address`,
+      reason,
+    }))
   }
 
   private checkInit(): void {
     if (this.state !== 'INITIALIZING') return
     if (!this.listenersStarted) {
       void this.initialise().then(errors => {
-        if (errors.length > 0) this.onStartFailure?.(bindErrors(errors))
+        if (errors.length > 0) this.onStartFailure?.(errors)
       })
       return
     }
@@ -249,9 +208,9 @@ export class Server {
   private becomeLive(): void {
     if (this.state !== 'INITIALIZING') return
     this.state = 'LIVE'
-    this.serverStats.live.value = 1
-    this.serverStats.state.value = 0
-    this.serverStats.initialization_time_ms.record(Date.now() - this.startedAt)
+    this.gauges.stats.live.value = 1
+    this.gauges.stats.state.value = 0
+    this.gauges.stats.initialization_time_ms.record(Date.now() - this.startedAt)
     this.log('info', 'all dependencies initialized. starting workers')
     for (const done of this.onLive.splice(0)) done()
   }
@@ -280,101 +239,6 @@ export class Server {
     const listeners = this.listeners.warmingNames
     if (listeners.length > 0) missing.push(`listeners wait for routes: ${listeners.slice(0, 5).join(', ')}`)
     return missing.join('; ')
-  }
-
-  // ---- updates ----------------------------------------------------------------------------------------------------------------
-
-  /** Problems that only the running program can see: TLS material, curves. Empty: may be applied. */
-  checkCluster(cluster: Cluster): ConfigError[] {
-    return cluster.tls === null ? [] : prefixed('transport_socket.typed_config', this.tlsContexts.check(cluster.tls))
-  }
-
-  applyCluster(cluster: Cluster): ConfigError[] {
-    const errors = this.checkCluster(cluster)
-    if (errors.length > 0) return errors
-    const present = this.clusters.warming(cluster.name) ?? this.clusters.get(cluster.name)
-    const refused = this.clusters.apply(cluster)
-    if (refused !== null) return [{ path: 'name', reason: refused }]
-    this.showClusterStats(cluster)
-    if (present !== undefined && isDeepStrictEqual(present.config, cluster)) return []
-    if (present === undefined) this.clusterManager.cluster_added.value++
-    else this.clusterManager.cluster_modified.value++
-    this.refreshClusterGauges()
-    return []
-  }
-
-  /** The groups that a cluster has by its configuration are there from the start, as in Envoy: dashboards and alerts need the zeros. */
-  private showClusterStats({ name, tls, outlier, discovery }: Cluster): void {
-    const stats = (this.clusters.warming(name) ?? this.clusters.get(name))?.stats
-    if (stats === undefined) return
-    if (tls !== null) void stats.tls
-    if (outlier !== null) void stats.outlierDetection
-    if (discovery.kind === 'eds') void stats.eds
-  }
-
-  removeCluster(name: string): void {
-    this.clusters.remove(name)
-    this.clusterManager.cluster_removed.value++
-    this.refreshClusterGauges()
-  }
-
-  applyAssignment(assignment: EndpointAssignment): void {
-    this.clusters.applyAssignment(assignment)
-  }
-
-  checkListener(listener: Listener): ConfigError[] {
-    const errors: ConfigError[] = []
-    listener.filterChains.forEach((chain, i) => {
-      if (chain.tls !== null)
-        errors.push(...prefixed(`filter_chains[${i}].transport_socket.typed_config`, this.tlsContexts.check(chain.tls)))
-      chain.filters.forEach((filter, j) => {
-        if (filter.kind !== 'httpConnectionManager' && filter.kind !== 'tcpProxy') return
-        const logs = filter.kind === 'tcpProxy' ? filter.tcpProxy.accessLogs : filter.hcm.accessLogs
-        errors.push(...prefixed(`filter_chains[${i}].filters[${j}].typed_config`, this.checkLogs(logs)))
-      })
-    })
-    errors.push(...this.checkLogs(listener.accessLogs))
-    return errors
-  }
-
-  private checkLogs(logs: readonly AccessLog[]): ConfigError[] {
-    return logs.flatMap((log, i) => {
-      const reason = this.sinks.problem(log.sink)
-      return reason === null ? [] : [{ path: `access_log[${i}].typed_config.path`, reason }]
-    })
-  }
-
-  /** Resolves with the reasons why it could not be applied. */
-  async applyListener(listener: Listener): Promise<ConfigError[]> {
-    const errors = this.checkListener(listener)
-    if (errors.length > 0) return errors
-    const refused = await this.listeners.apply(listener)
-    return refused === null ? [] : [{ path: 'address', reason: refused }]
-  }
-
-  removeListener(name: string): void {
-    this.listeners.remove(name)
-    this.clusters.releaseUnreferenced()
-  }
-
-  /** validate_clusters: every cluster that the table names must be known. */
-  checkRoute(table: RouteTable): ConfigError[] {
-    if (!table.validateClusters) return []
-    const compiled = compileRouteTable(table, { runtime: this.runtime })
-    return [...compiled.clusterNames]
-      .filter(name => this.clusters.get(name) === undefined && this.clusters.warming(name) === undefined)
-      .map(name => ({ path: 'virtual_hosts', reason: `unknown cluster '${name}' (validate_clusters)` }))
-  }
-
-  applyRoute(table: RouteTable): void {
-    this.routes.apply(table)
-  }
-
-  /** Not applied when it is of no use: the last good one stays. */
-  applySecret(ref: SdsSecretRef, secret: Secret): readonly ConfigError[] {
-    const errors = checkSecret(secret, this.secrets)
-    if (errors.length === 0) this.secrets.setSecret(ref, secret)
-    return errors
   }
 
   /** Text of a data source, or null when it cannot be read (yet). */
@@ -416,24 +280,7 @@ export class Server {
 
   /** Gauges that are read from the process; also called before each scrape. */
   refreshGauges(): void {
-    const { serverStats: stats } = this
-    stats.uptime.value = Math.floor((Date.now() - this.startedAt) / 1000)
-    const memory = process.memoryUsage.rss()
-    const heap = process.memoryUsage()
-    stats.memory_allocated.value = heap.heapUsed + heap.external
-    stats.memory_heap_size.value = heap.heapTotal
-    stats.memory_physical_size.value = memory
-    stats.concurrency.value = 1
-    stats.total_connections.value = this.listeners.connectionCount
-    const state = this.reportedState
-    stats.live.value = state === 'LIVE' ? 1 : 0
-    stats.state.value = state === 'LIVE' ? 0 : state === 'DRAINING' ? 1 : state === 'PRE_INITIALIZING' ? 2 : 3
-    stats.days_until_first_cert_expiring.value = this.tlsContexts.daysUntilFirstCertExpiring() ?? NO_CERTIFICATE_DAYS
-  }
-
-  private refreshClusterGauges(): void {
-    this.clusterManager.active_clusters.value = this.clusters.names().length
-    this.clusterManager.warming_clusters.value = this.clusters.warmingCount
+    this.gauges.refresh()
   }
 
   // ---- end --------------------------------------------------------------------------------------------------------------------
@@ -467,7 +314,7 @@ export class Server {
     if (this.stopping) return
     this.stopping = true
     this.state = 'DRAINING'
-    this.serverStats.live.value = 0
+    this.gauges.stats.live.value = 0
     this.listeners.stopAll(false)
     this.listeners.drainAll()
     const deadline = performance.now() + this.options.drainTimeMs
@@ -485,12 +332,4 @@ export class Server {
     this.secrets.close()
     await this.sinks.close()
   }
-}
-
-function bindErrors(reasons: readonly string[]): ConfigError[] {
-  return reasons.map(reason => ({ path: 'static_resources.listeners', reason }))
-}
-
-function prefixed(prefix: string, errors: readonly ConfigError[]): ConfigError[] {
-  return errors.map(error => ({ path: `${prefix}.${error.path}`, reason: error.reason }))
 }

@@ -10,7 +10,7 @@ import type { TrustHistory } from '../peer/trust-history.js'
 import type { SecretListener, SecretRegistry } from '../secrets/secret-registry.js'
 import type { SessionCache } from './session-cache.js'
 import type { MaterialInput } from './tls-input.js'
-import { buildMaterial, type TlsMaterial } from './tls-material.js'
+import { buildMaterial, type MaterialResult, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
 import { dependenciesOf } from './tls-sources.js'
 
@@ -51,10 +51,10 @@ export abstract class TlsContext implements SecretListener {
     return this.input.common
   }
 
-  /** Called once, after the subclass is made. */
-  start(): void {
+  /** Called once, after the subclass is made. `built`: what its model gave, where that is known already. */
+  start(built: MaterialResult | null = null): void {
     this.subscribe()
-    this.rebuild()
+    this.rebuild(built)
   }
 
   onSecretChange(): void {
@@ -71,9 +71,9 @@ export abstract class TlsContext implements SecretListener {
     this.deps.registry.depend(this, sources, refs)
   }
 
-  private rebuild(): void {
+  private rebuild(built: MaterialResult | null = null): void {
     const { registry } = this.deps
-    const result = buildMaterial(this.input, registry, this.deps.sessions)
+    const result = built ?? buildMaterial(this.input, registry, this.deps.sessions)
     if (!result.ok) {
       if (result.missing.length > 0) return
       const [first] = result.errors

@@ -1,9 +1,9 @@
-// The registry of TLS contexts: model -> context, made once and found by reference. Called per acquire by l7/client/upstream-pools and at compile
-// by the listeners; owns the session cache, and keeps a weak list of what lives for /certs. Invariant: one context per model and owner; a
-// model that no snapshot holds takes its context with it (WeakMap), while open connections keep the material they began with.
+// The maker of TLS contexts. A listener's are made as it is compiled and held by its version; a cluster's are found by model and owner,
+// per acquire (l7/client/upstream-pools). Owns the session cache, and keeps a weak list of what lives for /certs. Invariant: one context per
+// upstream model and owner; a model that no snapshot holds takes its context with it, while open connections keep the material they began with.
 
 import type { X509Certificate } from 'node:crypto'
-import type { ConfigError } from '../../model/config-error.js'
+import type { Checked, ConfigError } from '../../model/config-error.js'
 import type { DownstreamTls, UpstreamTls } from '../../model/tls.js'
 import { CertificateIdentity } from '../peer/certificate-identity.js'
 import { TrustHistory } from '../peer/trust-history.js'
@@ -12,6 +12,8 @@ import { DownstreamTlsContext, type DownstreamTlsOwner } from './downstream-tls.
 import { SessionCache } from './session-cache.js'
 import { checkTlsModel } from './tls-checks.js'
 import type { TlsContext, TlsContextDeps } from './tls-context.js'
+import { downstreamInput } from './tls-input.js'
+import { buildMaterial, type MaterialResult } from './tls-material.js'
 import { type TlsLog, TlsRefusals } from './tls-refusals.js'
 import { UpstreamTlsContext, type UpstreamTlsOwner } from './upstream-tls.js'
 
@@ -44,7 +46,6 @@ export class TlsContexts {
   readonly sessions = new SessionCache()
   private readonly deps: TlsContextDeps
   private readonly upstreams = new WeakMap<UpstreamTls, WeakMap<UpstreamTlsOwner, UpstreamTlsContext>>()
-  private readonly downstreams = new WeakMap<DownstreamTls, WeakMap<DownstreamTlsOwner, DownstreamTlsContext>>()
   private readonly live = new Set<WeakRef<TlsContext>>()
   private readonly collected = new FinalizationRegistry<WeakRef<TlsContext>>(ref => this.live.delete(ref))
 
@@ -64,21 +65,27 @@ export class TlsContexts {
     const known = this.upstreams.get(model)?.get(owner)
     if (known !== undefined) return known
     const context = new UpstreamTlsContext(model, owner, this.deps)
-    this.remember(this.upstreams, model, owner, context)
+    let owners = this.upstreams.get(model)
+    if (owners === undefined) this.upstreams.set(model, (owners = new WeakMap()))
+    owners.set(owner, context)
+    this.begin(context, null)
     return context
   }
 
-  /** `name` is for log lines, e.g. `listener public_listener`. */
-  downstream(model: DownstreamTls, owner: DownstreamTlsOwner, name = 'listener'): DownstreamTlsContext {
-    const known = this.downstreams.get(model)?.get(owner)
-    if (known !== undefined) return known
+  /**
+   * The context of a filter chain, or what is wrong with its model beyond its form: key material, files, names that this OpenSSL lacks.
+   * The material is built this once. Secrets that SDS has yet to deliver are no problem. `name` is for log lines.
+   */
+  downstream(model: DownstreamTls, owner: DownstreamTlsOwner, name = 'listener'): Checked<DownstreamTlsContext> {
+    const built = buildMaterial(downstreamInput(model), this.registry, this.sessions)
+    if (!built.ok && built.errors.length > 0) return { ok: false, errors: built.errors }
     const context = new DownstreamTlsContext(model, owner, name, this.deps)
-    this.remember(this.downstreams, model, owner, context)
-    return context
+    this.begin(context, built)
+    return { ok: true, value: context, warnings: [] }
   }
 
-  /** What is wrong with a model beyond its form: key material, files, names that this OpenSSL lacks. */
-  check(model: DownstreamTls | UpstreamTls): readonly ConfigError[] {
+  /** What is wrong with a cluster's model beyond its form. */
+  check(model: UpstreamTls): readonly ConfigError[] {
     return checkTlsModel(model, this.registry, this.sessions)
   }
 
@@ -114,19 +121,11 @@ export class TlsContexts {
     return found
   }
 
-  private remember<M extends object, O extends object, C extends TlsContext>(
-    table: WeakMap<M, WeakMap<O, C>>,
-    model: M,
-    owner: O,
-    context: C,
-  ): void {
-    let owners = table.get(model)
-    if (owners === undefined) table.set(model, (owners = new WeakMap()))
-    owners.set(owner, context)
+  private begin(context: TlsContext, built: MaterialResult | null): void {
     const ref = new WeakRef<TlsContext>(context)
     this.live.add(ref)
     this.collected.register(context, ref)
-    context.start()
+    context.start(built)
   }
 }
 

@@ -197,7 +197,7 @@ export class AdminServer {
   private ready(response: ServerResponse): void {
     const { server } = this.options
     const reason = server.notReadyReason
-    const warnings = server.expiryWarnings()
+    const warnings = [...server.listeners.bindProblems, ...server.expiryWarnings()]
     const detail = [...(reason === '' ? [] : [reason]), ...warnings]
     if (detail.length > 0)
       response.setHeader(

@@ -5,7 +5,8 @@ import { chmodSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
-import { Connection, type ListenerVersion } from './connection.js'
+import { Connection } from './connection.js'
+import type { ListenerVersion } from './listener-version.js'
 
 export class ActiveListener {
   version: ListenerVersion
@@ -29,6 +30,13 @@ export class ActiveListener {
       this.servers.length = 0
       throw error
     }
+  }
+
+  /** Bind all addresses and give them back: can this listener be had? Whoever connects meanwhile is turned away. */
+  async tryBind(): Promise<void> {
+    this.closing = true
+    await this.bind()
+    this.stopAccepting()
   }
 
   /** Bound addresses; port 0 is resolved. */

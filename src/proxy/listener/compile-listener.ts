@@ -1,5 +1,5 @@
 // Listener model -> the version that runs: matcher, TLS contexts, filters, routes, stats handles. Called by ListenerRegistry for each
-// accepted config, never per connection. Errors are collected by path: they make the NACK.
+// accepted config, never per connection. Errors are collected by path: they make the NACK, and nothing of a refused listener is kept.
 
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import { downstreamHttp2Stats } from '../../l7/codec/codec-stats.js'
@@ -14,21 +14,31 @@ import { compileRouteTable } from '../../l7/route/route-table.js'
 import { tcpHashPolicy } from '../../l7/route/tcp-hash-policy.js'
 import { HttpRuntime, type RouteHolder } from '../../l7/server/http-runtime.js'
 import type { StreamInfo } from '../../l7/stream/stream-info.js'
-import { adsStats, hcmStats, type ListenerStats, listenerStatName, listenerStats, tcpProxyStats } from '../../metrics/stat-names.js'
+import {
+  adsStats,
+  hcmStats,
+  ListenerFilterStats,
+  type ListenerStats,
+  listenerStatName,
+  listenerStats,
+  tcpProxyStats,
+} from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { AccessLog } from '../../model/access-log.js'
+import type { Checked, ConfigError } from '../../model/config-error.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
 import type { FilterChain, Listener, TcpTunneling } from '../../model/listener.js'
 import { OUTRIGGER_METADATA } from '../../model/metadata.js'
+import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
 import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import { compilePreFilters } from '../network/network-filters.js'
 import type { RouteRegistry } from '../route-registry.js'
 import type { Tunneling } from '../tcp/tcp-upstream.js'
 import type { ChainRuntime, Terminal } from './chain-runtime.js'
-import type { ListenerVersion } from './connection.js'
 import { FilterChainMatcher } from './filter-chain-match.js'
+import type { ListenerVersion } from './listener-version.js'
 
 export interface ListenerEnvironment {
   readonly store: StatsStore
@@ -57,38 +67,70 @@ export interface CompiledListener {
 
 const ADS: ConfigSource = { kind: 'ads' }
 
-export function compileListener(model: Listener, env: ListenerEnvironment): CompiledListener {
-  const { address } = model
-  const statName =
-    model.statPrefix !== ''
-      ? model.statPrefix
-      : address.kind === 'pipe'
-        ? listenerStatName(address.path, null)
-        : listenerStatName(address.host, address.port)
-  const stats = listenerStats(env.store, statName)
+export function compileListener(model: Listener, env: ListenerEnvironment): Checked<CompiledListener> {
+  const stats = listenerStats(env.store, statNameOf(model))
+  const errors = logErrors(model.accessLogs, '', env)
+  const tlsOf = new Map<FilterChain, DownstreamTlsContext>()
+  for (const [path, chain] of chainsOf(model)) {
+    errors.push(...terminalLogErrors(chain, path, env))
+    if (chain.tls === null) continue
+    const tls = env.tlsContexts.downstream(chain.tls, stats)
+    if (tls.ok) tlsOf.set(chain, tls.value)
+    else errors.push(...tls.errors.map(({ path: at, reason }) => ({ path: `${path}.transport_socket.typed_config.${at}`, reason })))
+  }
+  if (errors.length > 0) {
+    stats.release()
+    return { ok: false, errors }
+  }
   const releases: (() => void)[] = [() => stats.release()]
   const routeNames = new Set<string>()
   const clusterNames = new Set<string>()
   const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
-    const tls = chain.tls === null ? null : env.tlsContexts.downstream(chain.tls, stats)
     return {
       model: chain,
-      tls,
+      tls: tlsOf.get(chain) ?? null,
       preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment.grpcClient),
       terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
     }
   })
   const accessLogs = compileLogs(model.accessLogs, env)
   const { log } = env
-  const version: ListenerVersion = { name: model.name, model, matcher, stats, drainClose: () => env.drainClose(model), accessLogs, log }
-  return {
-    version,
-    routeNames,
-    clusterNames,
-    release: () => {
-      for (const release of releases) release()
-    },
+  const filterStats = new ListenerFilterStats(env.store)
+  // Shown from the start, as in Envoy.
+  if (model.tlsInspector) void filterStats.tlsInspector
+  if (model.httpInspector) void filterStats.httpInspector
+  const drainClose = (): boolean => env.drainClose(model)
+  const version: ListenerVersion = { name: model.name, model, matcher, stats, filterStats, drainClose, accessLogs, log }
+  const release = (): void => {
+    for (const giveBack of releases) giveBack()
   }
+  return { ok: true, value: { version, routeNames, clusterNames, release }, warnings: [] }
+}
+
+function statNameOf({ statPrefix, address }: Listener): string {
+  if (statPrefix !== '') return statPrefix
+  return address.kind === 'pipe' ? listenerStatName(address.path, null) : listenerStatName(address.host, address.port)
+}
+
+/** Every filter chain with its path in the listener. */
+function chainsOf({ filterChains, defaultFilterChain }: Listener): [path: string, FilterChain][] {
+  const chains = filterChains.map((chain, i): [string, FilterChain] => [`filter_chains[${i}]`, chain])
+  return defaultFilterChain === null ? chains : [...chains, ['default_filter_chain', defaultFilterChain]]
+}
+
+function terminalLogErrors({ filters }: FilterChain, path: string, env: ListenerEnvironment): ConfigError[] {
+  return filters.flatMap((filter, i) => {
+    if (filter.kind !== 'httpConnectionManager' && filter.kind !== 'tcpProxy') return []
+    const logs = filter.kind === 'tcpProxy' ? filter.tcpProxy.accessLogs : filter.hcm.accessLogs
+    return logErrors(logs, `${path}.filters[${i}].typed_config.`, env)
+  })
+}
+
+function logErrors(logs: readonly AccessLog[], prefix: string, env: ListenerEnvironment): ConfigError[] {
+  return logs.flatMap((log, i) => {
+    const reason = env.sinks.problem(log.sink)
+    return reason === null ? [] : [{ path: `${prefix}access_log[${i}].typed_config.path`, reason }]
+  })
 }
 
 interface Collected {

@@ -1,41 +1,28 @@
-// One accepted connection from accept to its terminal filter: listener filters (ClientHello) -> filter chain -> TLS -> identity ->
+// One accepted connection from accept to its terminal filter: listener filters -> filter chain -> TLS -> identity ->
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
 import type { AsyncCall } from '../../l7/client/async-client.js'
-import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
+import { writeAccessLogs } from '../../l7/log/access-log-sink.js'
 import { DownstreamConnection } from '../../l7/server/downstream-connection.js'
 import type { ConnectionInfo, TlsInfo } from '../../l7/stream/connection-info.js'
 import { ResponseFlag } from '../../l7/stream/response-flags.js'
 import { StreamInfo } from '../../l7/stream/stream-info.js'
 import type { ListenerStats } from '../../metrics/stat-names.js'
 import { type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
-import { ClientHelloParser, type ClientHelloResult } from '../../mtls/tls/client-hello.js'
+import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
 import type { Denial, FilterState } from '../network/network-filter.js'
 import { TcpProxySession } from '../tcp/tcp-proxy.js'
 import type { ChainRuntime } from './chain-runtime.js'
-import type { ChainMatchInput, FilterChainMatcher } from './filter-chain-match.js'
-import { parseProxyHeader } from './proxy-protocol.js'
+import { FirstBytes, type Inspector } from './first-bytes.js'
+import { type FoundOnConnection, HelloInspector, listenerFilters } from './listener-filters.js'
+import type { ListenerVersion } from './listener-version.js'
 
 /** A TLS handshake may take this long when the chain sets no transport_socket_connect_timeout. */
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000
 
-const NO_BYTES = Buffer.alloc(0)
-
+/** Unique in the process, as in Envoy: two sidecars in one share the log that the ids are looked for in. */
 let nextConnectionId = 1
-
-/** The version of a listener that a connection was accepted under. */
-export interface ListenerVersion {
-  readonly name: string
-  readonly model: import('../../model/listener.js').Listener
-  readonly matcher: FilterChainMatcher<ChainRuntime>
-  readonly stats: ListenerStats
-  /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */
-  readonly drainClose: () => boolean
-  /** The listener's own: one line a connection, where those of its filters have one a request. */
-  readonly accessLogs: readonly OpenAccessLog[]
-  readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
-}
 
 const NO_METADATA: Metadata = new Map()
 
@@ -47,9 +34,7 @@ export class Connection {
   private readonly accepted: ListenerVersion
   private readonly drainClose: () => boolean
   private readonly onGone: (connection: Connection) => void
-  private readonly matchInput: {
-    -readonly [K in keyof ChainMatchInput]: ChainMatchInput[K]
-  }
+  private readonly matchInput: FoundOnConnection
   private chain: ChainRuntime | null = null
   private info: ConnectionInfo | null = null
   private secured: Socket
@@ -58,8 +43,9 @@ export class Connection {
   private timer: NodeJS.Timeout | null = null
   private readonly state: FilterState = { cluster: '', releases: [] }
   private inspecting = false
-  /** Read behind a PROXY protocol header, for whoever reads next. */
-  private pushedBack: Buffer | null = null
+  /** The ClientHello is whole among the bytes that the listener filters read. */
+  private helloRead = false
+  private first: FirstBytes | null = null
   private gone = false
   private denial: Denial | null = null
   private asking: AsyncCall | null = null
@@ -92,8 +78,7 @@ export class Connection {
     }
     socket.on('error', () => {})
     socket.once('close', () => this.onClose())
-    if (version.model.proxyProtocol === null) this.lookFurther()
-    else this.readProxyHeader(version.model.proxyProtocol.allowWithout)
+    this.inspect()
   }
 
   private get main(): ListenerStats['main'] {
@@ -102,152 +87,58 @@ export class Connection {
 
   // ---- listener filters -------------------------------------------------------------------------------------------------------
 
-  /**
-   * proxy_protocol: the load balancer in front says who the client is. Bytes behind the header are kept for whoever reads next.
-   * Without a header the connection is closed, unless the config lets it pass.
-   */
-  private readProxyHeader(allowWithout: boolean): void {
-    const { model } = this.version
-    let read: Buffer | null = null
-    const refuse = (reason: unknown): void => {
-      stop()
-      this.version.log('debug', `listener ${this.version.name}: no PROXY protocol header: ${reason ?? 'the client left'}`, {
-        remote: this.remoteText,
-      })
-      this.socket.destroy()
+  /** What the listener wants to see of the client before its filter chain is chosen. */
+  private inspect(): void {
+    const { version, main } = this
+    const { model, matcher } = version
+    const inspectors = listenerFilters(model, matcher, this.matchInput, version.filterStats)
+    if (inspectors.length === 0) {
+      this.chooseChain(null)
+      return
     }
-    const goOn = (rest: Buffer): void => {
-      stop()
-      this.pushedBack = rest.length === 0 ? null : rest
-      this.lookFurther()
-    }
-    const onData = (chunk: Buffer): void => {
-      read = read === null ? chunk : Buffer.concat([read, chunk])
-      const header = parseProxyHeader(read)
-      switch (header.kind) {
-        case 'more':
-          return
-        case 'bad':
-          refuse(header.reason)
-          return
-        case 'none':
-          if (allowWithout) goOn(read)
-          else refuse('other bytes')
-          return
-        case 'found': {
-          const { addresses } = header
-          if (addresses !== null) {
-            this.matchInput.sourceAddress = addresses.sourceAddress
-            this.matchInput.sourcePort = addresses.sourcePort
-            this.matchInput.localAddress = addresses.destinationAddress
-            this.matchInput.localPort = addresses.destinationPort
-          }
-          goOn(read.subarray(header.length))
-        }
-      }
-    }
-    const stop = this.readFirst(onData, refuse, model.listenerFiltersTimeoutMs, () => {
-      this.main.downstream_pre_cx_timeout.value++
-      if (model.continueOnListenerFiltersTimeout) goOn(read ?? NO_BYTES)
-      else refuse('it did not come in time')
+    main.downstream_pre_cx_active.value++
+    this.inspecting = true
+    if (model.listenerFiltersTimeoutMs > 0) this.timer = setTimeout(() => this.onInspectionTimeout(), model.listenerFiltersTimeoutMs)
+    this.helloRead = matcher.needsClientHello
+    this.readFirst(null, inspectors, early => {
+      this.clearTimer()
+      this.endInspection()
+      this.chooseChain(early)
     })
   }
 
-  /** The first bytes of the client as they come, until the returned function stops it and pauses the socket. `timeoutMs` 0 = no limit. */
-  private readFirst(
-    onData: (chunk: Buffer) => void,
-    onEnd: (reason: unknown) => void,
-    timeoutMs: number,
-    onTimeout: () => void,
-  ): () => void {
-    const { socket } = this
-    if (timeoutMs > 0) this.timer = setTimeout(onTimeout, timeoutMs)
-    socket.on('data', onData)
-    socket.once('end', onEnd)
-    socket.resume()
-    return () => {
-      this.clearTimer()
-      socket.off('data', onData)
-      socket.off('end', onEnd)
-      socket.pause()
-    }
+  private onInspectionTimeout(): void {
+    this.main.downstream_pre_cx_timeout.value++
+    this.helloRead = false
+    if (this.version.model.continueOnListenerFiltersTimeout) this.first?.giveUp()
+    else this.endFirst('the listener filters did not see enough in time')
   }
 
-  private lookFurther(): void {
-    if (this.version.matcher.needsClientHello) this.inspect()
-    else this.chooseChain(null)
+  private readFirst(early: Buffer | null, inspectors: readonly Inspector[], onInspected: (early: Buffer | null) => void): void {
+    this.first = new FirstBytes(this.socket, early, inspectors, {
+      onInspected: read => {
+        this.first = null
+        onInspected(read)
+      },
+      onRefused: reason => this.endFirst(reason),
+      onLeft: () => {
+        if (this.inspecting) this.main.downstream_listener_filter_remote_close.value++
+        this.endFirst('the client left')
+      },
+    })
+    this.first.start()
   }
 
-  private takePushedBack(): Buffer | null {
-    const bytes = this.pushedBack
-    this.pushedBack = null
-    return bytes
-  }
-
-  /** tls_inspector: the chain depends on what the ClientHello says. */
-  private inspect(): void {
-    const { model } = this.version
-    const { main } = this
-    main.downstream_pre_cx_active.value++
-    this.inspecting = true
-    this.readHello(
-      (hello, early) => {
-        this.endInspection()
-        this.matchInput.transportProtocol = hello === null ? '' : hello.kind === 'hello' ? 'tls' : 'raw_buffer'
-        if (hello?.kind === 'hello') {
-          this.matchInput.serverName = hello.sni
-          this.matchInput.applicationProtocols = hello.alpn
-        }
-        this.chooseChain(early)
-      },
-      () => {
-        main.downstream_listener_filter_remote_close.value++
-        this.socket.destroy()
-      },
-      model.listenerFiltersTimeoutMs,
-      () => {
-        main.downstream_pre_cx_timeout.value++
-        return model.continueOnListenerFiltersTimeout
-      },
-    )
+  private endFirst(reason: string): void {
+    this.first?.stop()
+    this.first = null
+    this.version.log('debug', `listener ${this.version.name}: ${reason}`, { remote: this.remoteText })
+    this.socket.destroy()
   }
 
   private endInspection(): void {
     if (this.inspecting) this.main.downstream_pre_cx_active.value--
     this.inspecting = false
-  }
-
-  /**
-   * Reads until the ClientHello is whole or it is clear that none comes, and pauses the socket again; what was read goes on with the
-   * connection. `onTimeout` says whether to go on without one; `timeoutMs` 0 = no limit.
-   */
-  private readHello(
-    onHello: (hello: Exclude<ClientHelloResult, { kind: 'more' }> | null, early: Buffer | null) => void,
-    onEnd: () => void,
-    timeoutMs: number,
-    onTimeout: () => boolean,
-  ): void {
-    const parser = new ClientHelloParser()
-    const chunks: Buffer[] = []
-    let ended = false
-    let stop = (): void => {}
-    const done = (hello: Exclude<ClientHelloResult, { kind: 'more' }> | null): void => {
-      ended = true
-      stop()
-      onHello(hello, chunks.length === 0 ? null : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
-    }
-    const onData = (chunk: Buffer): void => {
-      chunks.push(chunk)
-      const result = parser.feed(chunk)
-      if (result.kind !== 'more') done(result)
-    }
-    const first = this.takePushedBack()
-    if (first !== null) onData(first)
-    if (ended) return
-    stop = this.readFirst(onData, onEnd, timeoutMs, () => {
-      if (onTimeout()) done(null)
-      else this.socket.destroy()
-    })
   }
 
   private clearTimer(): void {
@@ -270,11 +161,8 @@ export class Connection {
       return
     }
     this.chain = chain
-    if (chain.tls === null) {
-      this.identify(null, early ?? this.takePushedBack())
-      return
-    }
-    this.handshake(chain, early)
+    if (chain.tls === null) this.identify(null, early)
+    else this.handshake(chain, early)
   }
 
   private handshake(chain: ChainRuntime, early: Buffer | null): void {
@@ -286,26 +174,19 @@ export class Connection {
       return
     }
     const limit = chain.model.transportSocketConnectTimeoutMs
-    const timeoutMs = limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS
-    const onTimeout = (): boolean => {
-      this.main.downstream_cx_transport_socket_connect_timeout.value++
-      return false
-    }
+    this.timer = setTimeout(() => this.onHandshakeTimeout(), limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS)
     // ALPN without overlap must not end the handshake, and Node can only be told before it starts.
-    if (tls.wantsClientHello && early === null) {
-      this.readHello(
-        (_hello, read) => this.handshake(chain, read),
-        () => this.socket.destroy(),
-        timeoutMs,
-        onTimeout,
-      )
-      return
-    }
-    this.timer = setTimeout(() => {
-      onTimeout()
-      this.socket.destroy()
-    }, timeoutMs)
-    const secured = tls.accept(this.socket, early ?? this.takePushedBack())
+    if (tls.wantsClientHello && !this.helloRead) this.readFirst(early, [new HelloInspector()], read => this.secure(tls, read))
+    else this.secure(tls, early)
+  }
+
+  private onHandshakeTimeout(): void {
+    this.main.downstream_cx_transport_socket_connect_timeout.value++
+    this.socket.destroy()
+  }
+
+  private secure(tls: DownstreamTlsContext, early: Buffer | null): void {
+    const secured = tls.accept(this.socket, early)
     this.secured = secured
     secured.once('error', error => {
       tls.onHandshakeError(error, this.remoteText)

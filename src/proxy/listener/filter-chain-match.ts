@@ -35,6 +35,8 @@ export class FilterChainMatcher<T> {
    * its rules and its logs want the server name all the same (Consul's mesh gateway: one chain that matches everything).
    */
   readonly needsClientHello: boolean
+  /** A chain is chosen by the HTTP that a client speaks in clear text. */
+  readonly needsHttpHello: boolean
 
   constructor(listener: Listener, make: (chain: FilterChain) => T) {
     this.chains = listener.filterChains.map(chain => ({ value: make(chain), scores: compileScores(chain) }))
@@ -47,6 +49,7 @@ export class FilterChainMatcher<T> {
           ({ match, tls }) =>
             tls === null || match.serverNames.length > 0 || match.applicationProtocols.length > 0 || match.transportProtocol !== '',
         ))
+    this.needsHttpHello = listener.httpInspector && filterChains.some(({ match }) => match.applicationProtocols.length > 0)
   }
 
   /** All compiled chains, the default last. */

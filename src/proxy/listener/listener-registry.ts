@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { listenerManagerStats } from '../../metrics/stat-names.js'
 import { formatAddress } from '../../model/address.js'
+import type { ConfigError } from '../../model/config-error.js'
 import type { Listener } from '../../model/listener.js'
 import { DrainSequence } from '../drain-sequence.js'
 import { ActiveListener } from './active-listener.js'
@@ -22,6 +23,8 @@ interface Entry {
   compiled: CompiledListener | null
   active: ActiveListener | null
   warming: CompiledListener | null
+  /** The address of a version that must wait is tried; nothing else may bind it meanwhile. */
+  trial: Promise<unknown> | null
   stopWaiting: (() => void)[]
   timer: NodeJS.Timeout | null
 }
@@ -31,6 +34,8 @@ export class ListenerRegistry {
   private readonly options: ListenerRegistryOptions
   private readonly entries = new Map<string, Entry>()
   private readonly draining = new Set<ActiveListener>()
+  /** Why the last version of a listener could not be bound, by its name. */
+  private readonly bindFailures = new Map<string, string>()
   readonly stats
   /** Listeners are bound when the clusters are initialised (Envoy starts its workers then). */
   private started = false
@@ -42,14 +47,24 @@ export class ListenerRegistry {
     this.stats = listenerManagerStats(env.store)
   }
 
-  /** Errors by listener: the address could not be bound. The old version of the listener goes on. */
-  async apply(model: Listener, isStatic = false): Promise<string | null> {
-    const known = this.entries.get(model.name)
-    if (known?.isStatic === true && !isStatic) return `listener ${model.name} is static: it cannot be updated`
-    const present = known?.warming ?? known?.compiled
-    if (present != null && isDeepStrictEqual(present.version.model, model)) return null
+  /** What apply would refuse, but for an address that cannot be bound. Nothing is kept. */
+  check(model: Listener): readonly ConfigError[] {
     const compiled = compileListener(model, this.env)
-    const entry: Entry = known ?? { isStatic, compiled: null, active: null, warming: null, stopWaiting: [], timer: null }
+    if (!compiled.ok) return compiled.errors
+    compiled.value.release()
+    return []
+  }
+
+  /** Why it is refused; then the old version of the listener goes on. A version that needs no binding is in use when this returns. */
+  async apply(model: Listener, isStatic = false): Promise<readonly ConfigError[]> {
+    const known = this.entries.get(model.name)
+    if (known?.isStatic === true && !isStatic) return [{ path: 'name', reason: `listener ${model.name} is static: it cannot be updated` }]
+    const present = known?.warming ?? known?.compiled
+    if (present != null && isDeepStrictEqual(present.version.model, model)) return []
+    const result = compileListener(model, this.env)
+    if (!result.ok) return result.errors
+    const compiled = result.value
+    const entry: Entry = known ?? { isStatic, compiled: null, active: null, warming: null, trial: null, stopWaiting: [], timer: null }
     if (known === undefined) {
       this.entries.set(model.name, entry)
       this.stats.listener_added.value++
@@ -57,28 +72,64 @@ export class ListenerRegistry {
     this.dropWarming(entry)
     entry.warming = compiled
     this.refreshGauges()
-    if (!this.started) return null
-    return this.warm(model.name, entry)
+    const { started } = this
+    let refused: string | null = null
+    // Envoy binds now, whenever the listener may serve, and refuses the update where it cannot. Node binds and listens in one.
+    if (!isStatic && !(started && this.missingRoutes(compiled).length === 0)) refused = await this.tryBind(model.name, entry, compiled)
+    if (refused === null && started) refused = await this.warm(model.name, entry)
+    return refused === null ? [] : [{ path: 'address', reason: refused }]
+  }
+
+  private async tryBind(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
+    const { active } = entry
+    if (active !== null && sameAddress(active.version.model, compiled.version.model)) return null
+    const trial = new ActiveListener(compiled.version).tryBind()
+    entry.trial = trial.catch(() => {})
+    try {
+      await trial
+      return null
+    } catch (error) {
+      return this.bindFailed(name, entry, compiled, error as Error)
+    } finally {
+      entry.trial = null
+    }
+  }
+
+  /** The old version, if there is one, goes on. */
+  private bindFailed(name: string, entry: Entry, compiled: CompiledListener, { message }: Error): string {
+    this.stats.listener_create_failure.value++
+    this.env.log('warn', `listener ${name}: ${message}`)
+    if (entry.warming === compiled) {
+      this.dropWarming(entry)
+      this.bindFailures.set(name, message)
+      if (entry.active === null) this.entries.delete(name)
+    }
+    this.changed()
+    return message
+  }
+
+  private missingRoutes({ routeNames }: CompiledListener): string[] {
+    return [...routeNames].filter(route => !this.env.routes.has(route))
   }
 
   /** Bind everything that waits for it. Reasons of the static listeners that could not; dynamic ones are logged and counted alone. */
-  async start(): Promise<string[]> {
+  async start(): Promise<{ readonly name: string; readonly reason: string }[]> {
     this.started = true
-    const errors: string[] = []
+    const failures: { name: string; reason: string }[] = []
     await Promise.all(
       [...this.entries].map(async ([name, entry]) => {
-        const error = entry.warming === null ? null : await this.warm(name, entry)
-        if (error !== null && entry.isStatic) errors.push(error)
+        const reason = entry.warming === null ? null : await this.warm(name, entry)
+        if (reason !== null && entry.isStatic) failures.push({ name, reason })
       }),
     )
     this.stats.workers_started.value = 1
-    return errors
+    return failures
   }
 
   private warm(name: string, entry: Entry): Promise<string | null> | null {
     const compiled = entry.warming!
     const { routes } = this.env
-    const missing = [...compiled.routeNames].filter(route => !routes.has(route))
+    const missing = this.missingRoutes(compiled)
     if (missing.length === 0) return this.activate(name, entry, compiled)
     let left = missing.length
     const goOn = (): void => {
@@ -114,6 +165,7 @@ export class ListenerRegistry {
     const { active } = entry
     if (active !== null && sameAddress(active.version.model, compiled.version.model)) {
       entry.warming = null
+      this.bindFailures.delete(name)
       const old = entry.compiled
       entry.compiled = compiled
       active.update(compiled.version)
@@ -122,26 +174,19 @@ export class ListenerRegistry {
       this.changed()
       return null
     }
+    if (entry.trial !== null) await entry.trial
     const next = new ActiveListener(compiled.version)
     try {
-      await next.bind()
+      if (entry.warming === compiled) await next.bind()
     } catch (error) {
-      this.stats.listener_create_failure.value++
-      const message = `listener ${name}: ${(error as Error).message}`
-      this.env.log('warn', message)
-      if (entry.warming === compiled) {
-        entry.warming = null
-        compiled.release()
-        if (entry.active === null) this.entries.delete(name)
-      }
-      this.changed()
-      return message
+      return this.bindFailed(name, entry, compiled, error as Error)
     }
     if (entry.warming !== compiled) {
       next.destroy()
       return null
     }
     entry.warming = null
+    this.bindFailures.delete(name)
     const old = entry.compiled
     entry.compiled = compiled
     entry.active = next
@@ -152,6 +197,7 @@ export class ListenerRegistry {
   }
 
   remove(name: string): boolean {
+    this.bindFailures.delete(name)
     const entry = this.entries.get(name)
     if (entry === undefined || entry.isStatic) return false
     this.dropWarming(entry)
@@ -218,8 +264,9 @@ export class ListenerRegistry {
     return [...this.entries].filter(([, entry]) => entry.warming !== null).map(([name]) => name)
   }
 
-  get names(): string[] {
-    return [...this.entries.keys()]
+  /** Listeners whose last version could not be bound, each with the reason. */
+  get bindProblems(): string[] {
+    return [...this.bindFailures].map(([name, reason]) => `listener ${name}: ${reason}`)
   }
 
   get active(): ActiveListener[] {

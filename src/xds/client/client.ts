@@ -31,7 +31,7 @@ import {
   type Rejection,
   rejectionMessage,
   type XdsResource,
-  type XdsUpdateHandler,
+  type XdsUpdate,
 } from './decode-response.js'
 
 export type { AdsClientOptions, AdsTarget } from './client-options.js'
@@ -59,7 +59,8 @@ export class AdsClient {
   private readonly bucket: TokenBucket | null
   private acks: PendingAck[] = []
   private running = false
-  private dispatching = false
+  /** Updates whose verdict is not there yet: nothing is sent meanwhile. */
+  private dispatching = 0
   private flushQueued = false
   private targetIndex = 0
   private client: Client | null = null
@@ -278,16 +279,17 @@ export class AdsClient {
     if (this.delta) {
       const message = response as DeltaDiscoveryResponse
       if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
-      this.handle(message, message.systemVersionInfo, () => decodeDelta(message))
+      this.handle(call, message, message.systemVersionInfo, () => decodeDelta(message))
     } else {
       const message = response as DiscoveryResponse
       if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
       const known = this.types.get(message.typeUrl)?.versions.keys() ?? []
-      this.handle(message, message.versionInfo, () => decodeStateOfTheWorld(message, message.typeUrl, known))
+      this.handle(call, message, message.versionInfo, () => decodeStateOfTheWorld(message, message.typeUrl, known))
     }
   }
 
   private handle(
+    call: Call,
     response: { readonly typeUrl: string; readonly nonce: string; readonly controlPlane?: ControlPlane | undefined },
     systemVersion: string,
     decode: () => DecodedResponse,
@@ -300,7 +302,24 @@ export class AdsClient {
     if (response.controlPlane) this.identifier = response.controlPlane.identifier
     state.received(response.nonce)
     const decoded = decode()
-    const rejected = this.apply(state, decoded, systemVersion)
+    const rejected = [...decoded.rejected]
+    const update = this.updateOf(state, decoded, systemVersion, rejected)
+    const finish = (verdict: readonly Rejection[]): void => {
+      rejected.push(...verdict)
+      this.keep(state, decoded, update, rejected)
+      this.answer(call, state, response.nonce, systemVersion, rejected)
+    }
+    const verdict = this.callHandler(update)
+    if (!(verdict instanceof Promise)) {
+      finish(verdict)
+      return
+    }
+    call.pause()
+    void verdict.then(finish)
+  }
+
+  /** The ACK or NACK of a response that has been applied. */
+  private answer(call: Call, state: ClientTypeState, nonce: string, systemVersion: string, rejected: readonly Rejection[]): void {
     this.lastUpdateAt = this.clock.wallNow()
     state.stats.updateAttempt++
     if (rejected.length === 0) {
@@ -318,10 +337,15 @@ export class AdsClient {
       )
     }
     if (!this.call) return // the handler closed us
+    if (this.call !== call) {
+      // The stream ended before the verdict was there; its successor has waited to send.
+      this.flush()
+      return
+    }
     const error = rejected.length === 0 ? null : create(StatusSchema, { code: status.INTERNAL, message: rejectionMessage(rejected) })
-    this.acks.push({ typeUrl: state.typeUrl, nonce: response.nonce, error })
+    this.acks.push({ typeUrl: state.typeUrl, nonce, error })
     this.flush()
-    if (this.acks.length > this.limits.maxPendingAcks) this.call.pause()
+    if (this.acks.length > this.limits.maxPendingAcks) call.pause()
   }
 
   // A state-of-the-world server may answer a NACK with the same again at once (go-control-plane does), for ever and as fast as both
@@ -334,9 +358,8 @@ export class AdsClient {
     this.clock.after(Math.min(MAX_NACK_WAIT_MS, NACK_WAIT_MS * 2 ** Math.min(count - 2, 20)), this.pause(state.typeUrl))
   }
 
-  /** Hands the update to the handler and records what was accepted; returns all that was refused. */
-  private apply(state: ClientTypeState, decoded: DecodedResponse, systemVersion: string): Rejection[] {
-    const rejected: Rejection[] = [...decoded.rejected]
+  /** What the handler is given; what it never sees is added to `rejected`. */
+  private updateOf(state: ClientTypeState, decoded: DecodedResponse, systemVersion: string, rejected: Rejection[]): XdsUpdate {
     const resources: XdsResource[] = []
     let room = this.limits.maxResourcesPerType - state.versions.size
     for (const resource of decoded.resources) {
@@ -353,8 +376,11 @@ export class AdsClient {
       if (state.wants(name))
         rejected.push({ name, errors: [{ path: 'resource', reason: 'is missing in a heartbeat of an unknown resource' }] })
     }
-    const verdict = this.callHandler({ typeUrl: state.typeUrl, resources, removed, systemVersion })
-    rejected.push(...verdict)
+    return { typeUrl: state.typeUrl, resources, removed, systemVersion }
+  }
+
+  /** Records what was accepted. */
+  private keep(state: ClientTypeState, decoded: DecodedResponse, { resources, removed }: XdsUpdate, rejected: readonly Rejection[]): void {
     const refused = new Set(rejected.map(one => one.name))
     for (const { name, version } of resources) {
       if (refused.has(name) || !state.wants(name)) continue
@@ -367,20 +393,31 @@ export class AdsClient {
       for (const [name, ttlMs] of decoded.ttlsMs) if (state.versions.has(name) && !refused.has(name)) state.expiries.set(name, now + ttlMs)
     }
     if (state.expiries.size > 0) this.scheduleExpiry()
-    return rejected
   }
 
-  private callHandler(update: Parameters<XdsUpdateHandler>[0]): readonly Rejection[] {
-    this.dispatching = true
-    try {
-      return this.options.onUpdate(update)?.rejected ?? []
-    } catch (error) {
-      // A bug in the handler must not take the proxy down with the next push; the server hears of it like of bad config.
+  private callHandler(update: XdsUpdate): readonly Rejection[] | Promise<readonly Rejection[]> {
+    // A bug in the handler must not take the proxy down with the next push; the server hears of it like of bad config.
+    const failed = (error: unknown): Rejection[] => {
       const errors = [{ path: '', reason: `internal error: ${error instanceof Error ? error.message : String(error)}` }]
       return [...update.resources.map(resource => ({ name: resource.name, errors })), ...update.removed.map(name => ({ name, errors }))]
-    } finally {
-      this.dispatching = false
     }
+    let verdict: ReturnType<AdsClientOptions['onUpdate']>
+    this.dispatching++
+    try {
+      verdict = this.options.onUpdate(update)
+    } catch (error) {
+      this.dispatching--
+      return failed(error)
+    }
+    if (!(verdict instanceof Promise)) {
+      this.dispatching--
+      return verdict?.rejected ?? []
+    }
+    return verdict
+      .then(given => given?.rejected ?? [], failed)
+      .finally(() => {
+        this.dispatching--
+      })
   }
 
   private scheduleExpiry(): void {
@@ -394,7 +431,7 @@ export class AdsClient {
         const removed = [...state.expiries].filter(([, at]) => at <= now).map(([name]) => name)
         if (removed.length === 0) continue
         for (const name of removed) state.forget(name)
-        this.callHandler({ typeUrl: state.typeUrl, resources: [], removed, systemVersion: '' })
+        void this.callHandler({ typeUrl: state.typeUrl, resources: [], removed, systemVersion: '' })
       }
       this.flush()
       this.scheduleExpiry()
@@ -403,7 +440,7 @@ export class AdsClient {
 
   private markDirty(typeUrl: string): void {
     this.dirty.add(typeUrl)
-    if (!this.call || this.dispatching || this.flushQueued) return
+    if (!this.call || this.dispatching > 0 || this.flushQueued) return
     // Subscriptions made in one go leave as one request a type, in type order.
     this.flushQueued = true
     queueMicrotask(() => {
@@ -415,7 +452,7 @@ export class AdsClient {
   // Subscription changes in type order first, then answers in order of arrival. A type that has both speaks once: an answer carries
   // the type's changes along (and in state-of-the-world form any request with the last nonce is an answer).
   private flush(): void {
-    if (!this.call || this.dispatching) return
+    if (!this.call || this.dispatching > 0) return
     for (const typeUrl of [...this.dirty].sort(compareTypes)) {
       if (this.paused.has(typeUrl)) continue
       const ack = this.acks.find(one => one.typeUrl === typeUrl) ?? null

@@ -56,8 +56,11 @@ export interface XdsVerdict {
   readonly rejected: readonly Rejection[]
 }
 
-/** Called synchronously with each update; must not throw for bad config but say so in the verdict. */
-export type XdsUpdateHandler = (update: XdsUpdate) => XdsVerdict | undefined
+/**
+ * Called with each update; must not throw for bad config but say so in the verdict. While a verdict is awaited nothing more is read
+ * from the stream and nothing is sent on it.
+ */
+export type XdsUpdateHandler = (update: XdsUpdate) => XdsVerdict | undefined | Promise<XdsVerdict | undefined>
 
 export interface DecodedResponse {
   readonly resources: readonly XdsResource[]

@@ -120,11 +120,11 @@ export class FileSubscription {
     throw new Error('has an unknown extension: .yaml, .yml, .json or .pb is needed')
   }
 
-  private apply(response: DiscoveryResponse): FileLoad {
+  private async apply(response: DiscoveryResponse): Promise<FileLoad> {
     const { typeUrl, onUpdate, path, logger } = this.options
     const decoded = decodeStateOfTheWorld(response, typeUrl, this.held.keys())
     const { resources, removed } = decoded
-    const verdict = onUpdate({ typeUrl, resources, removed, systemVersion: response.versionInfo })
+    const verdict = await onUpdate({ typeUrl, resources, removed, systemVersion: response.versionInfo })
     const rejected = [...decoded.rejected, ...(verdict?.rejected ?? [])]
     const refused = new Set(rejected.map(one => one.name))
     for (const { name, version } of resources) if (!refused.has(name)) this.held.set(name, version)

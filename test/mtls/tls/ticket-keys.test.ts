@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { DataSource, DownstreamTls, TlsVersion } from '../../../src/model/tls.js'
 import { checkSecret, checkTlsModel } from '../../../src/mtls/tls/tls-checks.js'
-import { AnyCa, common, downstream, inline, Pair, san, side, spiffe, upstream } from './tls-support.js'
+import { AnyCa, common, downstream, downstreamContext, inline, Pair, san, side, spiffe, upstream } from './tls-support.js'
 
 const ca = new AnyCa()
 const [web, api] = [ca.service('web'), ca.service('api')]
@@ -84,7 +84,7 @@ it('takes keys from a secret and from files, byte for byte, and follows both', a
     await pair!.dial()
     const { server } = pair!
     const model = downstream(common(api, trust), { ticketKeysSds: ref })
-    const context = server.contexts.downstream(model, { tls: server.stats })
+    const context = downstreamContext(server, model)
     expect(context.ready).toBe(false)
     server.registry.setSecret(ref, { name: 'tickets', kind: 'ticketKeys', keys: [{ kind: 'file', path, watchedDirectory: '' }] })
     expect(context.ready).toBe(true)

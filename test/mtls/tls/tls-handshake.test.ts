@@ -4,7 +4,20 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { UpstreamTls, ValidationContext } from '../../../src/model/tls.js'
-import { AnyCa, common, downstream, inline, type Leaf, Pair, type Shape, san, side, spiffe, upstream } from './tls-support.js'
+import {
+  AnyCa,
+  common,
+  downstream,
+  downstreamContext,
+  inline,
+  type Leaf,
+  Pair,
+  type Shape,
+  san,
+  side,
+  spiffe,
+  upstream,
+} from './tls-support.js'
 
 const ca = new AnyCa()
 const otherCa = new AnyCa()
@@ -113,7 +126,7 @@ describe('what a server shows', () => {
       common(null, trust, { certificates: [{ certificateChain: inline(chain), privateKey: inline(api.key), password: null }] }),
     )
     const listener = net.createServer(raw => {
-      const secured = s.contexts.downstream(model, { tls: s.stats }).accept(raw, null)
+      const secured = downstreamContext(s, model).accept(raw, null)
       secured.on('error', () => {})
     })
     listener.listen(0, '127.0.0.1')
@@ -284,7 +297,7 @@ describe('the server refuses a client', () => {
   it('that renegotiates (CVE-2026-87018)', async () => {
     const s = side()
     const listener = net.createServer(raw => {
-      const secured = s.contexts.downstream(model, { tls: s.stats }).accept(raw, null)
+      const secured = downstreamContext(s, model).accept(raw, null)
       secured.on('error', () => {})
       secured.resume()
     })

@@ -5,7 +5,20 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { DataSource, SdsSecretRef } from '../../../src/model/tls.js'
 import { SecretRegistry } from '../../../src/mtls/secrets/secret-registry.js'
 import { checkTlsModel } from '../../../src/mtls/tls/tls-checks.js'
-import { AnyCa, common, downstream, inline, type Leaf, Pair, san, side, spiffe, upstream, validation } from './tls-support.js'
+import {
+  AnyCa,
+  common,
+  downstream,
+  downstreamContext,
+  inline,
+  type Leaf,
+  Pair,
+  san,
+  side,
+  spiffe,
+  upstream,
+  validation,
+} from './tls-support.js'
 
 const ca = new AnyCa()
 const trust = { trustedCa: inline(ca.pem) }
@@ -40,7 +53,7 @@ describe('secrets in files', () => {
     write(first)
     const s = side()
     open.push(s.contexts)
-    const context = s.contexts.downstream(fileModel(), { tls: s.stats })
+    const context = downstreamContext(s, fileModel())
     const before = context.material
     writeFileSync(join(dir, 'tls.crt'), second.cert)
     s.registry.checkFiles()
@@ -65,7 +78,7 @@ describe('secrets in files', () => {
     symlinkSync('one', join(dir, 'data'))
     const s = side()
     open.push(s.contexts)
-    const context = s.contexts.downstream(fileModel(dir, 'data/'), { tls: s.stats })
+    const context = downstreamContext(s, fileModel(dir, 'data/'))
     const before = context.material
     symlinkSync('two', join(dir, 'next'))
     renameSync(join(dir, 'next'), join(dir, 'data'))
@@ -80,10 +93,9 @@ describe('secrets by SDS', () => {
     const s = side({ registry: { onWanted: item => wanted.push(item.name) } })
     open.push(s.contexts)
     const model = downstream(common(null, trust, { certificateSds: [ref] }))
-    const context = s.contexts.downstream(model, { tls: s.stats })
+    const context = downstreamContext(s, model)
     expect(context.ready).toBe(false)
     expect(wanted).toEqual(['leaf'])
-    expect(s.contexts.check(model)).toEqual([])
     const certificate = (leaf: Leaf) => ({ certificateChain: inline(leaf.cert), privateKey: inline(leaf.key), password: null })
     s.registry.setSecret(ref, { name: 'leaf', kind: 'certificate', certificate: certificate(first) })
     expect(context.ready).toBe(true)
@@ -98,7 +110,7 @@ describe('secrets by SDS', () => {
     const s = side()
     open.push(s.contexts)
     const parts = common(first, { sanMatchers: [san('URI', spiffe('web'))] }, { validationSds: ref })
-    const context = s.contexts.downstream(downstream(parts), { tls: s.stats })
+    const context = downstreamContext(s, downstream(parts))
     s.registry.setSecret(ref, { name: 'leaf', kind: 'validation', validation: validation(trust) })
     expect(context.material?.verifier.rules).toMatchObject({ hasTrustedCa: true, validation: { sanMatchers: [{ sanType: 'URI' }] } })
   })
@@ -126,7 +138,7 @@ describe('a rotated leaf', () => {
     const s = side()
     open.push(s.contexts)
     const leaf = ca.leaf({ uris: [spiffe('api')], dns: ['api'], untilMs: Date.now() + 3.5 * day })
-    const context = s.contexts.downstream(downstream(common(leaf, { trustedCa: inline(new AnyCa().pem) })), { tls: s.stats })
+    const context = downstreamContext(s, downstream(common(leaf, { trustedCa: inline(new AnyCa().pem) })))
     const [entry] = s.contexts.certificates()
     expect(entry?.cert_chain).toMatchObject([
       { path: '<inline>', subject_alt_names: [{ dns: 'api' }, { uri: spiffe('api') }], days_until_expiration: '3' },

@@ -15,7 +15,7 @@ import type {
   ValidationContext,
 } from '../../../src/model/tls.js'
 import { SecretRegistry, type SecretRegistryOptions } from '../../../src/mtls/secrets/secret-registry.js'
-import type { DownstreamVerdict } from '../../../src/mtls/tls/downstream-tls.js'
+import type { DownstreamTlsContext, DownstreamVerdict } from '../../../src/mtls/tls/downstream-tls.js'
 import { TlsContexts } from '../../../src/mtls/tls/tls-contexts.js'
 import type { UpstreamVerdict } from '../../../src/mtls/tls/upstream-tls.js'
 import {
@@ -237,6 +237,13 @@ export function side(options: { registry?: SecretRegistryOptions; nowMs?: () => 
   }
 }
 
+/** The context of a server's model, which must be good. */
+export function downstreamContext(server: Side, model: DownstreamTls): DownstreamTlsContext {
+  const made = server.contexts.downstream(model, { tls: server.stats })
+  if (!made.ok) throw new Error(made.errors.map(({ path, reason }) => `${path}: ${reason}`).join('; '))
+  return made.value
+}
+
 export interface Dialled {
   readonly server: DownstreamVerdict | null
   readonly client: UpstreamVerdict | null
@@ -273,7 +280,7 @@ export class Pair {
     const served = new Promise<void>(resolve => {
       this.listener.once('connection', async (raw: net.Socket) => {
         raw.on('error', () => {})
-        const context = this.server.contexts.downstream(this.downstream, { tls: this.server.stats })
+        const context = downstreamContext(this.server, this.downstream)
         let early: Buffer | null = null
         if (this.inspect || context.wantsClientHello) {
           raw.resume()

@@ -71,6 +71,10 @@ async function sotw() {
 }
 
 const wildcard = { wildcard: true } as const
+const ackOf = (request: { responseNonce: string; errorDetail?: { message: string } | undefined }) => [
+  request.responseNonce,
+  request.errorDetail?.message ?? '',
+]
 const updateNames = (update: XdsUpdate) => update.resources.map(resource => resource.name)
 
 function rejectNamed(name: string): (update: XdsUpdate) => XdsVerdict | undefined {
@@ -187,6 +191,53 @@ describe('delta', () => {
     const nack = await stream.next()
     expect(nack.errorDetail!.message.startsWith(message), nack.errorDetail!.message).toBe(true)
     expect([...client.versions(CLUSTER_TYPE).keys()]).toEqual(['good'])
+  })
+
+  it('waits for a verdict that takes longer: nothing is read or sent meanwhile', async () => {
+    const server = await delta()
+    let decide = (_verdict: XdsVerdict | undefined): void => {}
+    const { client, updates } = connect(server.port, {
+      onUpdate: update => (update.typeUrl === LISTENER_TYPE ? new Promise(resolve => (decide = resolve)) : undefined),
+    })
+    client.subscribe(LISTENER_TYPE, wildcard)
+    client.subscribe(CLUSTER_TYPE, wildcard)
+    client.start()
+    const stream = await server.streams.next()
+    await stream.next()
+    await stream.next()
+    stream.send({ typeUrl: LISTENER_TYPE, nonce: 'l1', resources: [wire(listener('bad'))] })
+    stream.send({ typeUrl: CLUSTER_TYPE, nonce: 'c1', resources: [wire(cluster('a'))] })
+    expect((await updates.next()).typeUrl).toBe(LISTENER_TYPE)
+    client.subscribe(ROUTE_TYPE, ['r'])
+    await new Promise(resolve => setImmediate(resolve))
+    expect(updates.items).toEqual([])
+    decide({ rejected: [{ name: 'bad', errors: [{ path: 'address', reason: 'is taken' }] }] })
+    expect((await stream.next()).typeUrl).toBe(ROUTE_TYPE)
+    expect(await stream.next()).toMatchObject({ responseNonce: 'l1', errorDetail: { message: 'bad: address: is taken' } })
+    expect((await updates.next()).typeUrl).toBe(CLUSTER_TYPE)
+    expect(ackOf(await stream.next())).toEqual(['c1', ''])
+  })
+
+  it('a verdict that fails refuses the update, and the stream that came meanwhile is served', async () => {
+    const server = await delta()
+    let fail = (_error: Error): void => {}
+    let waits = true
+    const { client, updates } = connect(server.port, {
+      onUpdate: () => (waits ? new Promise((_resolve, reject) => (fail = reject)) : undefined),
+    })
+    client.subscribe(CLUSTER_TYPE, wildcard)
+    client.start()
+    const first = await server.streams.next()
+    await first.next()
+    first.send({ typeUrl: CLUSTER_TYPE, nonce: '1', resources: [wire(cluster('a'))] })
+    await updates.next()
+    first.fail(grpc.status.UNAVAILABLE, 'gone')
+    const second = await server.streams.next()
+    waits = false
+    fail(new Error('no luck'))
+    expect(await second.next()).toMatchObject({ typeUrl: CLUSTER_TYPE, responseNonce: '', initialResourceVersions: {} })
+    second.send({ typeUrl: CLUSTER_TYPE, nonce: '2', resources: [wire(cluster('a'))] })
+    expect(ackOf(await second.next())).toEqual(['2', ''])
   })
 
   it('refuses a name that is both sent and removed, and accepts aliases of virtual hosts', async () => {

@@ -1,0 +1,21 @@
+// One version of a listener's config, compiled: made by compile-listener, held by ActiveListener and, for its own life, by each connection.
+
+import type { OpenAccessLog } from '../../l7/log/access-log-sink.js'
+import type { ListenerFilterStats, ListenerStats } from '../../metrics/stat-names.js'
+import type { Listener } from '../../model/listener.js'
+import type { ChainRuntime } from './chain-runtime.js'
+import type { FilterChainMatcher } from './filter-chain-match.js'
+
+/** What a connection is accepted under. */
+export interface ListenerVersion {
+  readonly name: string
+  readonly model: Listener
+  readonly matcher: FilterChainMatcher<ChainRuntime>
+  readonly stats: ListenerStats
+  readonly filterStats: ListenerFilterStats
+  /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */
+  readonly drainClose: () => boolean
+  /** The listener's own: one line a connection, where those of its filters have one a request. */
+  readonly accessLogs: readonly OpenAccessLog[]
+  readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
+}

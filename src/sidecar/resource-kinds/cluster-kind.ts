@@ -1,0 +1,47 @@
+// CDS. The bridge holds the update's ACK while clusters have no endpoints yet (`onSettled`).
+
+import type { SubscriptionStats } from '../../metrics/stat-names.js'
+import type { Bootstrap } from '../../model/bootstrap.js'
+import type { ConfigError } from '../../model/config-error.js'
+import type { Server } from '../../proxy/server.js'
+import type { XdsResource } from '../../xds/client/client.js'
+import { decodeCluster } from '../../xds/resources/decode.js'
+import { unreachableClusterSources } from '../../xds/resources/source-references.js'
+import { CLUSTER_TYPE } from '../../xds/type-urls.js'
+import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
+import { countUpdate } from './subscription-counts.js'
+
+export class ClusterKind implements ResourceKind {
+  readonly typeUrl = CLUSTER_TYPE
+  readonly removesFirst = false
+  private readonly server: Server
+  private readonly bootstrap: Bootstrap
+  private readonly stats: SubscriptionStats
+  private readonly onSettled: () => void
+
+  constructor(server: Server, bootstrap: Bootstrap, stats: SubscriptionStats, onSettled: () => void) {
+    this.server = server
+    this.bootstrap = bootstrap
+    this.stats = stats
+    this.onSettled = onSettled
+  }
+
+  apply({ any }: XdsResource): readonly ConfigError[] {
+    const decoded = decodeCluster(any.value)
+    if (!decoded.ok) return decoded.errors
+    const errors = unreachableClusterSources(decoded.value, this.bootstrap)
+    return errors.length > 0 ? errors : this.server.config.applyCluster(decoded.value)
+  }
+
+  remove(name: string): void {
+    this.server.config.removeCluster(name)
+  }
+
+  refused(): void {}
+
+  settled(outcome: UpdateOutcome): void {
+    countUpdate(this.stats, outcome)
+    this.onSettled()
+    this.server.sourceSeen('cds')
+  }
+}

@@ -1,0 +1,44 @@
+// LDS. A listener that cannot be bound is refused like one that cannot be decoded, so its verdict may come a moment later.
+
+import type { SubscriptionStats } from '../../metrics/stat-names.js'
+import type { Bootstrap } from '../../model/bootstrap.js'
+import type { ConfigError } from '../../model/config-error.js'
+import type { Server } from '../../proxy/server.js'
+import type { XdsResource } from '../../xds/client/client.js'
+import { decodeListener } from '../../xds/resources/decode.js'
+import { unreachableListenerSources } from '../../xds/resources/source-references.js'
+import { LISTENER_TYPE } from '../../xds/type-urls.js'
+import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
+import { countUpdate } from './subscription-counts.js'
+
+export class ListenerKind implements ResourceKind {
+  readonly typeUrl = LISTENER_TYPE
+  readonly removesFirst = true
+  private readonly server: Server
+  private readonly bootstrap: Bootstrap
+  private readonly stats: SubscriptionStats
+
+  constructor(server: Server, bootstrap: Bootstrap, stats: SubscriptionStats) {
+    this.server = server
+    this.bootstrap = bootstrap
+    this.stats = stats
+  }
+
+  apply({ any }: XdsResource): readonly ConfigError[] | Promise<readonly ConfigError[]> {
+    const decoded = decodeListener(any.value)
+    if (!decoded.ok) return decoded.errors
+    const errors = unreachableListenerSources(decoded.value, this.bootstrap)
+    return errors.length > 0 ? errors : this.server.config.applyListener(decoded.value)
+  }
+
+  remove(name: string): void {
+    this.server.config.removeListener(name)
+  }
+
+  refused(): void {}
+
+  settled(outcome: UpdateOutcome): void {
+    countUpdate(this.stats, outcome)
+    this.server.sourceSeen('lds')
+  }
+}

@@ -1,0 +1,77 @@
+// SDS. Says which secrets are wanted (TLS contexts come and go) and counts each under `sds.<name>.`.
+
+import type { AdsStats, SubscriptionStats } from '../../metrics/stat-names.js'
+import type { ConfigError } from '../../model/config-error.js'
+import type { ConfigSource } from '../../model/config-source.js'
+import type { SdsSecretRef } from '../../model/tls.js'
+import type { Server } from '../../proxy/server.js'
+import type { XdsResource } from '../../xds/client/client.js'
+import { decodeSecret } from '../../xds/resources/decode.js'
+import { SECRET_TYPE } from '../../xds/type-urls.js'
+import { isSameSource, type NamedSubscriptions } from '../named-subscriptions.js'
+import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
+import { showVersion } from './subscription-counts.js'
+
+export class SecretKind implements ResourceKind {
+  readonly typeUrl = SECRET_TYPE
+  readonly removesFirst = false
+  private readonly server: Server
+  private readonly named: NamedSubscriptions
+  private readonly ads: AdsStats
+  /** By the name of a wanted secret. */
+  private readonly stats = new Map<string, SubscriptionStats>()
+
+  constructor(server: Server, named: NamedSubscriptions, ads: AdsStats) {
+    this.server = server
+    this.named = named
+    this.ads = ads
+  }
+
+  /** Subscribe to what is wanted, now and later. */
+  start(): void {
+    this.server.onSecretWanted = ref => this.want(ref)
+    this.server.onSecretUnwanted = ref => this.drop(ref)
+    for (const ref of this.server.secrets.wanted()) this.want(ref)
+  }
+
+  private want({ name, source }: SdsSecretRef): void {
+    if (source.kind === 'static') return
+    if (!this.stats.has(name)) this.stats.set(name, this.ads.sds(name))
+    this.named.add(SECRET_TYPE, { name, source })
+  }
+
+  private drop({ name, source }: SdsSecretRef): void {
+    if (source.kind === 'static') return
+    this.named.remove(SECRET_TYPE, { name, source })
+    if (this.server.secrets.wanted().some(ref => ref.name === name)) return
+    this.stats.get(name)?.release()
+    this.stats.delete(name)
+  }
+
+  apply(resource: XdsResource, source: ConfigSource): readonly ConfigError[] {
+    const decoded = decodeSecret(resource.any.value)
+    if (!decoded.ok) return decoded.errors
+    // The same name from another source is another secret.
+    const refs = this.server.secrets.wanted().filter(ref => ref.name === resource.name && isSameSource(ref.source, source))
+    return refs.map(ref => this.server.config.applySecret(ref, decoded.value)).find(errors => errors.length > 0) ?? []
+  }
+
+  /** A secret that is gone stays in use: its TLS contexts have no other. */
+  remove(): void {}
+
+  refused(): void {}
+
+  settled({ update, refused, durationMs }: UpdateOutcome): void {
+    for (const { name, version } of update.resources) {
+      const stats = this.stats.get(name)
+      if (stats === undefined) continue
+      stats.update_attempt.value++
+      if (refused.has(name)) stats.update_rejected.value++
+      else {
+        stats.update_success.value++
+        showVersion(stats, version)
+        stats.update_duration.record(durationMs)
+      }
+    }
+  }
+}

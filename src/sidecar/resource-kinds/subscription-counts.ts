@@ -1,0 +1,23 @@
+// What an update counts in a subscription's statistics (`cluster_manager.cds.`, `sds.<secret>.` and the like), as Envoy shows them.
+
+import type { SubscriptionStats } from '../../metrics/stat-names.js'
+import { xxHash64 } from '../../upstream/hash/xx-hash.js'
+import type { UpdateOutcome } from './resource-kind.js'
+
+/** A wildcard subscription, or one whose resources are counted together. */
+export function countUpdate(stats: SubscriptionStats, { update, refused, durationMs }: UpdateOutcome): void {
+  stats.update_attempt.value++
+  if (refused.size > 0) stats.update_rejected.value++
+  else {
+    stats.update_success.value++
+    showVersion(stats, update.systemVersion)
+  }
+  stats.update_duration.record(durationMs)
+}
+
+/** `version` is Envoy's: the xxHash64 of the text, as far as a number holds it. */
+export function showVersion(stats: SubscriptionStats, version: string): void {
+  stats.update_time.value = Date.now()
+  stats.version.value = Number(xxHash64(Buffer.from(version)))
+  stats.version_text.value = version
+}

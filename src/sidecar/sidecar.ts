@@ -1,0 +1,135 @@
+// One sidecar as a program of its own or inside another: a bootstrap -> Server, xDS and admin, wired together. `cli` gives it flags, log
+// and environment and keeps signals and exit codes; an embedding program does the same. Invariant: nothing here touches the process.
+
+import type { Message } from '@bufbuild/protobuf'
+import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
+import { type Address, formatAddress } from '../model/address.js'
+import type { Bootstrap } from '../model/bootstrap.js'
+import type { Checked, ConfigError } from '../model/config-error.js'
+import type { AdminLogging } from '../proxy/admin/admin-options.js'
+import { AdminServer } from '../proxy/admin/admin-server.js'
+import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
+import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
+import { createConfigDump } from './config-dump.js'
+import { TrackedResources } from './tracked-resources.js'
+import { XdsBridge } from './xds-bridge.js'
+
+export type { Checked, ConfigError } from '../model/config-error.js'
+
+/** A bootstrap as the proxy runs it, and as it came, for /config_dump. */
+export interface SidecarBootstrap {
+  readonly model: Bootstrap
+  readonly message: Message
+}
+
+export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store'> {
+  /** What xDS servers are told of the program (`user_agent_name`, `user_agent_build_version`). */
+  readonly userAgent: { readonly name: string; readonly version: string }
+  /** Envoy's five-part version string, for admin. */
+  readonly version: string
+  /** The flags as admin shows them in /server_info. */
+  readonly commandLine: object
+  readonly logging: AdminLogging
+  /** POST /quitquitquit. */
+  readonly onQuit: () => void
+  /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
+  readonly onFailure: (errors: readonly ConfigError[]) => void
+}
+
+/** `texts`: the bootstrap file, then --config-yaml; later ones are merged over earlier ones. */
+export function readBootstrap(texts: readonly string[], options: BootstrapOptions): Checked<SidecarBootstrap> {
+  const parsed = parseBootstrap(texts, options)
+  return parsed.ok ? { ok: true, value: { model: parsed.value, message: parsed.message }, warnings: parsed.warnings } : parsed
+}
+
+export class Sidecar {
+  private readonly server: Server
+  private readonly bridge: XdsBridge
+  private readonly admin: AdminServer | null
+  private readonly log: ServerLog
+
+  private constructor(server: Server, bridge: XdsBridge, admin: AdminServer | null, log: ServerLog) {
+    this.server = server
+    this.bridge = bridge
+    this.admin = admin
+    this.log = log
+  }
+
+  /** What start() would refuse; nothing is bound or dialled. */
+  static check({ model }: SidecarBootstrap, options: SidecarOptions): readonly ConfigError[] {
+    const made = newServer(model, options)
+    if (!made.ok) return made.errors
+    const server = made.value
+    const errors = server.config.checkStatic(model)
+    void server.close()
+    return errors
+  }
+
+  /** Resolves once the admin listens and the static resources are in use; with errors, nothing is left open. */
+  static async start({ model, message }: SidecarBootstrap, options: SidecarOptions): Promise<Checked<Sidecar>> {
+    const made = newServer(model, options)
+    if (!made.ok) return made
+    const server = made.value
+    const { store } = server
+    const { log, random, userAgent, version, commandLine, logging, onQuit } = options
+    const tracked = new TrackedResources()
+    const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random })
+    const configDump = createConfigDump({ bootstrap: message, tracked, server })
+    const admin =
+      model.admin === null
+        ? null
+        : new AdminServer({ server, store, configDump, version, commandLine, logging, adsStatus: () => bridge.adsStatus, stop: onQuit })
+    const sidecar = new Sidecar(server, bridge, admin, log)
+    server.onStartFailure = options.onFailure
+    const errors = [...(await sidecar.listen(model.admin?.address ?? null))]
+    if (errors.length === 0) errors.push(...(await server.start()))
+    if (errors.length > 0) {
+      await sidecar.close()
+      return { ok: false, errors }
+    }
+    bridge.start()
+    return { ok: true, value: sidecar, warnings: made.warnings }
+  }
+
+  /** `address:port` that the admin listens on; null without one. */
+  get adminAddress(): string | null {
+    return this.admin === null ? null : formatAddress(this.admin.address)
+  }
+
+  /** SIGUSR1: log files are opened anew, after whoever rotates them has moved the old ones. */
+  reopenLogs(): void {
+    this.server.sinks.reopen()
+  }
+
+  /** Takes nothing new, lets what runs finish within the drain time, and closes. */
+  async stop(): Promise<void> {
+    this.bridge.close()
+    await this.server.shutdown()
+    await this.admin?.close()
+  }
+
+  private async listen(address: Address | null): Promise<readonly ConfigError[]> {
+    if (this.admin === null || address === null) return []
+    try {
+      await this.admin.listen(address)
+    } catch (error) {
+      return [{ path: 'admin.address', reason: `cannot bind '${formatAddress(address)}': ${(error as Error).message}` }]
+    }
+    this.log('info', `admin address: ${formatAddress(this.admin.address)}`)
+    return []
+  }
+
+  private async close(): Promise<void> {
+    this.bridge.close()
+    await this.admin?.close()
+    await this.server.close()
+  }
+}
+
+function newServer(bootstrap: Bootstrap, options: SidecarOptions): Checked<Server> {
+  const compiled = compileStatsConfig(bootstrap.stats, ({ name, regex }) => {
+    options.log('warn', `stats tag ${name}: the regex '${regex}' takes too long and is not used any more`)
+  })
+  if (!compiled.ok) return { ok: false, errors: compiled.errors.map(({ path, reason }) => ({ path: `stats_config.${path}`, reason })) }
+  return { ok: true, value: new Server({ ...options, bootstrap, store: new StatsStore(compiled.value) }), warnings: compiled.warnings }
+}

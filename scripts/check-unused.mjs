@@ -13,9 +13,6 @@ const STILL_UNUSED = new Set([
   'control/discovery-chain/names.ts: querySni',
   'control/snapshot/snapshot-publisher.ts: SnapshotPublisher.size',
   'control/store/topic-indexes.ts: TopicIndexes.waiting',
-  'io/dns-message.ts: decodeDnsMessage',
-  'io/dns-message.ts: encodeDnsMessage',
-  'io/lazy-timer.ts: LazyTimer.isSet',
   'l7/client/upstream-request.ts: UpstreamRequest.requestSent',
   'l7/client/upstream-request.ts: UpstreamRequest.timedOut',
   'l7/codec/http1/client-stream.ts: Http1ClientStream.bufferedBytes',
@@ -30,7 +27,6 @@ const STILL_UNUSED = new Set([
   'l7/codec/http2/stream.ts: Http2Stream.bufferedBytes',
   'l7/codec/tunnel-client-codec.ts: TunnelClientCodec.bufferedBytes',
   'l7/codec/tunnel-client-codec.ts: TunnelClientCodec.id',
-  'io/token-bucket.ts: TokenBucket.takeUpTo',
   'l7/grpc/grpc.ts: grpcToHttpStatus',
   'l7/log/access-log-sink.ts: AccessLogSink.written',
   'l7/log/access-log-sink.ts: LogSinks.dropped',
@@ -41,7 +37,6 @@ const STILL_UNUSED = new Set([
   'l7/stream/stream-info.ts: StreamInfo.hasFlag',
   'l7/stream/stream-info.ts: StreamInfo.originalPath',
   'l7/stream/stream-info.ts: StreamInfo.virtualHostName',
-  'metrics/histogram.ts: Histogram.intervalCount',
   'metrics/prometheus.ts: PrometheusExposition.merged',
   'metrics/prometheus.ts: PrometheusExposition.text',
   'metrics/prometheus.ts: registerSelfMetrics',
@@ -71,8 +66,6 @@ const STILL_UNUSED = new Set([
   'upstream/cluster/cluster.ts: UpstreamCluster.recordGrpcStatus',
   'upstream/cluster/cluster.ts: UpstreamCluster.recordImmediateHealthCheckFail',
   'upstream/cluster/cluster.ts: UpstreamCluster.warm',
-  'upstream/connect/http-pool.ts: HttpPool.connectionCount',
-  'upstream/connect/http-pool.ts: HttpPool.pendingCount',
   'upstream/health/health-check-transport.ts: plainHealthCheckDial',
   'upstream/host/breakers.ts: Breakers.releaseConnectionPool',
   'upstream/host/breakers.ts: Breakers.tryConnectionPool',
@@ -94,60 +87,34 @@ const READ_ELSEWHERE = new Set([
   'xds/resources/schemas.ts: knownSchemas',
 ])
 
-const { api, checker, reads, sources } = sourceGraph()
-
-/** Whether something outside of the declaration itself reads it. */
-function isRead(node) {
-  const source = node.getSourceFile()
-  return (reads.get(`${source.path}#${node.index}`) ?? []).some(
-    ({ node: by }) => by.getSourceFile() !== source || by.pos < node.pos || by.end > node.end,
-  )
-}
+const { api, checker, sources, directReads, readsOf } = sourceGraph()
 
 const isStatic = node => node.modifiers?.some(modifier => modifier.kind === SyntaxKind.StaticKeyword) === true
 
-/** Name -> the classes and interfaces that have a read member of that name. */
-const readIn = new Map()
-const unread = []
+/** Called by the runtime: a base class or interface that is not ours has it. */
+function isForeign({ parent, name }) {
+  const bases = parent.heritageClauses?.flatMap(clause => clause.types.map(type => checker.getTypeAtLocation(type))) ?? []
+  return bases.some(
+    base => base !== undefined && checker.getPropertyOfType(base, name.text)?.declarations.some(at => at.path.includes('/node_modules/')),
+  )
+}
+
+const offenders = new Set()
 for (const { file, source } of sources) {
   const visit = node => {
-    if (MEMBERS.has(node.kind) && node.name !== undefined) {
-      const name = node.name.text
-      if (isRead(node)) readIn.set(name, (readIn.get(name) ?? new Set()).add(node.parent))
-      else if (node.parent.kind === SyntaxKind.ClassDeclaration) unread.push({ file, node, name })
+    if (MEMBERS.has(node.kind) && node.parent.kind === SyntaxKind.ClassDeclaration) {
+      const used = isStatic(node) ? directReads(node) : readsOf(node)
+      if (used.length === 0 && !isForeign(node)) offenders.add(`${file}: ${node.parent.name.text}.${node.name.text}`)
     }
     node.forEachChild(visit)
   }
   visit(source)
 }
-
-/** The class's own type, and the types it says that it extends or implements. */
-function typesOf(owner) {
-  const named = owner.heritageClauses?.flatMap(clause => [...clause.types]) ?? []
-  return { own: checker.getTypeAtLocation(owner.name), bases: named.map(type => checker.getTypeAtLocation(type)).filter(Boolean) }
-}
-
-function isReadByType({ node, name }) {
-  const { own, bases } = typesOf(node.parent)
-  if (bases.some(base => checker.getPropertyOfType(base, name)?.declarations.some(at => at.path.includes('/node_modules/')))) return true
-  for (const other of readIn.get(name) ?? []) {
-    if (other === node.parent) return true
-    const type = checker.getTypeAtLocation(other.name ?? other)
-    if (type === undefined || own === undefined) continue
-    if (bases.some(base => base.getSymbol()?.id === type.getSymbol()?.id) || checker.isTypeAssignableTo(own, type)) return true
-  }
-  return false
-}
-
-const offenders = new Set()
-for (const member of unread) {
-  if (isStatic(member.node) || !isReadByType(member)) offenders.add(`${member.file}: ${member.node.parent.name.text}.${member.name}`)
-}
 for (const { file, source } of sources) {
   source.forEachChild(node => {
     if (!node.modifiers?.some(modifier => modifier.kind === SyntaxKind.ExportKeyword)) return
     const declared = node.kind === SyntaxKind.VariableStatement ? node.declarationList.declarations : [node]
-    for (const one of declared) if (!isRead(one)) offenders.add(`${file}: ${one.name.text}`)
+    for (const one of declared) if (directReads(one).length === 0) offenders.add(`${file}: ${one.name.text}`)
   })
 }
 api.close()

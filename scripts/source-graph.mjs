@@ -1,6 +1,6 @@
 // Who reads what in src/: each property, method and export with the places that read it, as the compiler resolves them. Tests are not part
-// of it. Used by check-unused.mjs. A declaration is known by its key, `file#n`; a property that is only assigned to
-// is not read, and neither is one whose own declaration holds the reference.
+// of it. Used by check-unused.mjs and check-fields.mjs. A property that is only assigned to is not read, and neither is one whose own
+// declaration holds the reference; one is read by way of a base class or a structure that its owner fits as well.
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SyntaxKind } from 'typescript/unstable/ast'
@@ -35,15 +35,14 @@ export function sourceGraph() {
   const api = new API({ cwd: ROOT })
   const project = api.updateSnapshot({ openProjects: [`${ROOT}/tsconfig.build.json`] }).getProjects()[0]
   const { program, checker } = project
-  const keyOf = handle => `${handle.path}#${handle.index}`
-  /** Key -> [{ file, node }] of its reads. */
+  /** `file#n` of a declaration -> [{ file, node }] of what names it. */
   const reads = new Map()
   const files = program.getSourceFileNames().filter(name => name.startsWith(SRC))
   const note = (symbol, node, file) => {
     if (symbol === undefined) return
     const target = symbol.flags & SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
     for (const handle of target.declarations) {
-      const key = keyOf(handle)
+      const key = `${handle.path}#${handle.index}`
       const list = reads.get(key)
       if (list === undefined) reads.set(key, [{ file, node }])
       else list.push({ file, node })
@@ -90,5 +89,40 @@ export function sourceGraph() {
       for (const key of keys[i]?.isUnionType() ? keys[i].getTypes() : [keys[i]])
         if (key?.isStringLiteralType() && owners[i] !== undefined) note(checker.getPropertyOfType(owners[i], key.value), keyed[i], file)
   }
-  return { api, project, checker, reads, sources, keyOf }
+
+  /** The places outside of the declaration itself that name it. */
+  const directReads = node => {
+    const source = node.getSourceFile()
+    return (reads.get(`${source.path}#${node.index}`) ?? []).filter(
+      ({ node: by }) => by.getSourceFile() !== source || by.pos < node.pos || by.end > node.end,
+    )
+  }
+
+  /** Name -> the members of that name in src/ that something reads. */
+  const readMembers = new Map()
+  const visit = node => {
+    if (MEMBERS.has(node.kind) && node.name !== undefined && directReads(node).length > 0) {
+      const list = readMembers.get(node.name.text)
+      if (list === undefined) readMembers.set(node.name.text, [node])
+      else list.push(node)
+    }
+    node.forEachChild(visit)
+  }
+  for (const { source } of sources) visit(source)
+
+  /** The reads of a member: its own, and those of a member of its name in a type that its owner fits. */
+  const readsOf = (member, owner = member.parent) => {
+    const own = checker.getTypeAtLocation(owner.name ?? owner)
+    const bases = (owner.heritageClauses ?? []).flatMap(clause => clause.types.map(type => checker.getTypeAtLocation(type)))
+    const found = directReads(member)
+    for (const other of readMembers.get(member.name.text) ?? []) {
+      if (other === member) continue
+      const type = checker.getTypeAtLocation(other.parent.name ?? other.parent)
+      if (type === undefined || own === undefined) continue
+      const isBase = bases.some(base => base !== undefined && base.getSymbol()?.id === type.getSymbol()?.id)
+      if (isBase || checker.isTypeAssignableTo(own, type)) found.push(...directReads(other))
+    }
+    return found
+  }
+  return { api, program, checker, sources, directReads, readsOf }
 }

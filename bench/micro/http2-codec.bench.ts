@@ -83,6 +83,7 @@ const serverHandler: ServerHandler = {
 }
 const clientHandler: ClientHandler = {
   onStreamFree() {},
+  onStreamLimit() {},
   onDraining() {},
   onConnectionError(error) {
     throw new Error(error.message)

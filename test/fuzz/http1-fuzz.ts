@@ -205,7 +205,7 @@ function fuzzClient(random: Random): void {
   let last: (Watched & Partial<ClientEvents>) | null = null
   const codec = new Http1ClientCodec(
     transport,
-    { onStreamFree() {}, onDraining() {}, onConnectionError() {} },
+    { onStreamFree() {}, onStreamLimit() {}, onDraining() {}, onConnectionError() {} },
     { limits: LIMITS, headerCase: 'preserve', enableTrailers: chance(random, 0.8) },
   )
   const openOne = (): void => {

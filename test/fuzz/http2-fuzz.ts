@@ -208,7 +208,7 @@ function fuzzClient(below: Below): void {
   const transport = new MemoryTransport()
   const codec = new Http2ClientCodec(
     transport,
-    { onStreamFree() {}, onDraining() {}, onConnectionError() {} },
+    { onStreamFree() {}, onStreamLimit() {}, onDraining() {}, onConnectionError() {} },
     { ...http2Options(), limits: { maxHeadBytes: 2000, maxHeaders: 20, underscores: 'ALLOW' } },
   )
   const streams: ClientStream[] = []

@@ -1,11 +1,13 @@
 // What a cluster may use, through the real proxy: the connect timeout against an address that never answers, every circuit breaker for
 // each of the two priorities, and that what was held is given back.
-import net, { type Socket } from 'node:net'
+import http2 from 'node:http2'
+import net, { type AddressInfo, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Front, Lettered, to } from '../support/front-proxy.js'
 import { FullBacklog } from '../support/full-backlog.js'
 import { Http1Client } from '../support/http1-client.js'
 import { http } from '../support/origins.js'
+import { overHttp2 } from '../support/protocol-matrix.js'
 import { freePort, listener, staticCluster, stopAll, tcpProxy, until } from '../support/proxy-process.js'
 
 const apps = new Lettered(1)
@@ -185,5 +187,44 @@ describe('circuit breakers, by priority', () => {
     for (const client of waiting) client.destroy()
     for (const priority of ['default', 'high'])
       await front.proxy.untilStat(`cluster.retries.circuit_breakers.${priority}.rq_retry_open`, value => value === 0)
+  })
+})
+
+describe('an HTTP/2 origin that takes few streams on a connection', () => {
+  it.each([1, 3])('of %i: 60 requests at once are all answered, and none was refused', async limit => {
+    let refused = 0
+    let most = 0
+    const server = http2.createServer({ settings: { maxConcurrentStreams: limit } })
+    server.on('session', session => {
+      let open = 0
+      session.on('stream', stream => {
+        most = Math.max(most, ++open)
+        stream.on('error', () => {})
+        stream.on('close', () => {
+          open--
+          if (stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM) refused++
+        })
+        setImmediate(() => {
+          stream.respond({ ':status': 200 })
+          stream.end('done')
+        })
+      })
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const few = await Front.start({
+      routes: [to('/', 'few')],
+      clusters: [staticCluster('few', (server.address() as AddressInfo).port, overHttp2)],
+    })
+    const answers = await Promise.all(Array.from({ length: 60 }, () => few.ask('/')))
+    expect(answers.map(answer => answer.status).filter(status => status !== 200)).toEqual([])
+    expect(most).toBeLessThanOrEqual(limit)
+    const stats = await few.proxy.stats()
+    expect([
+      refused,
+      stats.get('cluster.few.upstream_rq_rx_reset') ?? 0,
+      stats.get('cluster.few.upstream_rq_reuse_race_retry') ?? 0,
+    ]).toEqual([0, 0, 0])
+    await few.proxy.stop()
+    server.close()
   })
 })

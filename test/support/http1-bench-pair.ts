@@ -64,6 +64,7 @@ export function echoPair(): BenchPair {
   }
   const clientHandler: ClientHandler = {
     onStreamFree() {},
+    onStreamLimit() {},
     onDraining() {},
     onConnectionError(error) {
       throw new Error(error.message)

@@ -202,6 +202,7 @@ export function clientEnd(options: Partial<Http1ClientOptions> = {}): ClientEnd 
   const heads: ResponseHead[] = []
   const handler: ClientHandler = {
     onStreamFree: () => log.add('free'),
+    onStreamLimit: () => log.add('limit'),
     onDraining: () => log.add('draining'),
     onConnectionError: error => log.add(`broken ${error.details}`),
   }

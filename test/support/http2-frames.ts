@@ -265,7 +265,7 @@ export function request(method = 'GET', path = '/', fields: Fields = []): Reques
   }
 }
 
-/** A client codec that was given the server's SETTINGS, and a record of its events and frames. */
+/** A client codec that was given the server's SETTINGS (null: not yet), and a record of its events and frames. */
 export class ClientProbe {
   readonly transport = new MemoryTransport()
   readonly log: string[] = []
@@ -274,12 +274,13 @@ export class ClientProbe {
   readonly codec: Http2ClientCodec
   readonly decoder = new HpackDecoder(1000, 1 << 20)
 
-  constructor(options: Partial<ReturnType<typeof http2Options>> & { settings?: Buffer } = {}) {
+  constructor(options: Partial<ReturnType<typeof http2Options>> & { settings?: Buffer | null } = {}) {
     this.options = { ...http2Options(), ...options }
     this.codec = new Http2ClientCodec(
       this.transport,
       {
         onStreamFree: () => this.log.push('free'),
+        onStreamLimit: () => this.log.push('limit'),
         onDraining: () => this.log.push('draining'),
         onConnectionError: error => this.log.push(`connection-error ${error.stat === '' ? error.details : error.stat}`),
       },
@@ -288,7 +289,7 @@ export class ClientProbe {
     this.codec.flush()
     const first = this.transport.take()
     if (!first.subarray(0, PREFACE.length).equals(PREFACE)) throw new Error('no preface')
-    this.feed(options.settings ?? settings(), SETTINGS_ACK)
+    if (options.settings !== null) this.feed(options.settings ?? settings(), SETTINGS_ACK)
     this.frames()
     this.log.length = 0
   }

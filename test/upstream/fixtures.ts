@@ -9,7 +9,7 @@ import type { LbContext } from '../../src/upstream/balance/load-balancer.js'
 import { ClusterRegistry, type ClusterRegistryOptions } from '../../src/upstream/cluster/cluster-registry.js'
 import type { NameResolver } from '../../src/upstream/dns/dns-resolver.js'
 import { plainHealthCheckDial } from '../../src/upstream/health/health-check-transport.js'
-import type { Host } from '../../src/upstream/host/host.js'
+import type { Host, HostPool } from '../../src/upstream/host/host.js'
 import { ManualClock } from '../support/manual-clock.js'
 
 /** mulberry32: uniform in [0, 1), the same sequence for the same seed. */
@@ -224,6 +224,11 @@ export function testRegistry(options: Partial<ClusterRegistryOptions> = {}): Tes
     for (let step = steps.shift(); step !== undefined; step = steps.shift()) step()
   }
   return { registry, clock, store, logs, settle }
+}
+
+/** A pool that only tells how it is closed. */
+export function pool(close: (graceful: boolean) => void): HostPool {
+  return { close, closeIdle: () => false }
 }
 
 /** How often each host was picked, by key. */

@@ -170,6 +170,7 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
 
   onDrain(): void {}
   onStreamFree(): void {}
+  onStreamLimit(): void {}
   onDraining(): void {}
   onConnectionError(): void {}
 }

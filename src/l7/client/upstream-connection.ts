@@ -67,6 +67,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
         http2: options.http2,
         limits,
         stats: upstreamHttp2Stats(pool.host.cluster),
+        ...(pool.host.streamLimit > 0 && { streamsBeforeSettings: pool.host.streamLimit }),
       })
     else this.codec = new Http1ClientCodec(this.transport, this, { limits, headerCase: headerCase(options.http1), enableTrailers: true })
     this.idleTimer = new LazyTimer(() => {
@@ -107,6 +108,10 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     return Math.min(this.codec.maxStreams, this.protocol === 'http2' ? this.options.http2.maxConcurrentStreams : 1)
   }
 
+  get limitKnown(): boolean {
+    return this.codec.limitKnown
+  }
+
   /** HOT. Null when the connection has just become unusable: the caller asks the pool again. */
   newStream(events: ClientEvents): ClientStream | null {
     if (!this.usable) return null
@@ -133,6 +138,12 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     }
     if (this.activeStreams === 0) this.armIdle()
     this.pool.onStreamFree(this)
+  }
+
+  /** The next connection to this host begins with the limit that this one was told. */
+  onStreamLimit(): void {
+    this.host.streamLimit = this.codec.maxStreams
+    this.pool.onStreamLimit(this)
   }
 
   onDraining(): void {

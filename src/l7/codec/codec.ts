@@ -133,6 +133,8 @@ export interface ServerHandler {
 export interface ClientHandler {
   /** A stream finished and the connection may take another (HTTP/1: reusable; HTTP/2: below the stream limit). */
   onStreamFree(): void
+  /** The peer has said how many streams it takes, or changed it (HTTP/2 SETTINGS). */
+  onStreamLimit(): void
   /** GOAWAY, Connection: close, or max requests: no new streams; the connection closes when its streams end. */
   onDraining(): void
   /** Broken or closed by the codec. Streams have got their onReset before. */
@@ -185,6 +187,8 @@ export interface ClientCodec extends Codec {
   newStream(events: ClientEvents): ClientStream | null
   /** How many streams may be open at once (HTTP/1: 1). */
   readonly maxStreams: number
+  /** `maxStreams` is the peer's word; false: an assumption until its SETTINGS come. */
+  readonly limitKnown: boolean
   /** False after GOAWAY / Connection: close / error. */
   readonly usable: boolean
 }

@@ -12,6 +12,7 @@ const EMPTY = Buffer.alloc(0)
 export class TunnelClientCodec implements ClientCodec, ClientStream {
   readonly id = 1
   readonly maxStreams = 1
+  readonly limitKnown = true
   private readonly transport: Transport
   private readonly handler: ClientHandler
   private events: ClientEvents | null = null

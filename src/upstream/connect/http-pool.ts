@@ -18,6 +18,8 @@ export interface PooledConnection {
   readonly usable: boolean
   readonly activeStreams: number
   readonly maxStreams: number
+  /** The peer has said how many streams it takes; until then `maxStreams` is an assumption. */
+  readonly limitKnown: boolean
   /** Set by the pool: no stream has used this connection yet. */
   fresh: boolean
   /** Kept by the pool: it is on the list of connections with room. */
@@ -26,7 +28,7 @@ export interface PooledConnection {
 }
 
 export type PoolFailure =
-  | { readonly kind: 'overflow'; readonly limit: 'max_pending_requests' | 'max_connections' }
+  | { readonly kind: 'overflow'; readonly limit: 'max_pending_requests' | 'max_connection_pools' }
   | { readonly kind: 'connect'; readonly failure: DialFailure }
   | { readonly kind: 'closed' }
 
@@ -50,6 +52,8 @@ export interface PoolOptions<C extends PooledConnection> {
   createConnection(socket: net.Socket, protocol: 'http1' | 'http2', pool: HttpPool<C>, peer: PeerIdentity | null): C
 }
 
+/** Streams that one HTTP/2 connection is thought to take, as long as the host has never said: how many connections a burst dials. */
+const ASSUMED_STREAMS = 100
 const ALPN_AUTO = ['h2', 'http/1.1']
 
 export class HttpPool<C extends PooledConnection> implements HostPool {
@@ -64,6 +68,8 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
   private readonly dials = new Set<PendingDial<C>>()
   private waiters: PoolWaiter<C>[] = []
   private closed = false
+  /** Counts as one of max_connection_pools: while it has a connection, a dial or somebody who waits. */
+  private counted = false
   /** What the last connection spoke: how many waiters one dial of `auto` can serve. */
   private lastProtocol: 'http1' | 'http2' | null = null
 
@@ -86,7 +92,12 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
       return
     }
     const { breakers } = this.options
+    if (!this.counted && !this.takePlace()) {
+      waiter.onPoolFailure({ kind: 'overflow', limit: 'max_connection_pools' })
+      return
+    }
     if (!breakers.tryPending()) {
+      this.leavePlace()
       waiter.onPoolFailure({ kind: 'overflow', limit: 'max_pending_requests' })
       return
     }
@@ -108,6 +119,28 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     this.waiters.splice(index, 1)
     this.leavePending()
     this.host.cluster.traffic.main.upstream_rq_cancelled.value++
+    this.leavePlace()
+  }
+
+  /** One more pool, at the cost of an idle one of the same host where the limit is reached (as Envoy). */
+  private takePlace(): boolean {
+    const { breakers, host } = this.options
+    if (breakers.poolsFull) for (const pool of host.pools.values()) if (pool.closeIdle()) break
+    this.counted = breakers.tryConnectionPool()
+    return this.counted
+  }
+
+  private leavePlace(): void {
+    if (!this.counted || this.connections.length + this.dials.size + this.waiters.length > 0) return
+    this.counted = false
+    this.options.breakers.releaseConnectionPool()
+  }
+
+  closeIdle(): boolean {
+    if (this.connections.length === 0 || this.dials.size + this.waiters.length > 0) return false
+    if (this.connections.some(connection => connection.activeStreams > 0)) return false
+    for (const connection of [...this.connections]) connection.close(true)
+    return true
   }
 
   private takeReady(): C | null {
@@ -133,10 +166,24 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     this.host.cluster.traffic.main.upstream_rq_pending_active.value--
   }
 
+  /** How many of the waiters one new connection can serve, as far as one knows. */
+  private streamsPerConnection(): number {
+    if (this.options.protocol === 'http1' || (this.options.protocol === 'auto' && this.lastProtocol === 'http1')) return 1
+    const { cluster, streamLimit } = this.host
+    return Math.max(1, Math.min(streamLimit < 0 ? ASSUMED_STREAMS : streamLimit, cluster.config.http.http2.maxConcurrentStreams))
+  }
+
+  /** Connections that will take more waiters when they stand, or when the host has said how many streams it takes. */
+  private get expected(): number {
+    let expected = this.dials.size
+    for (const connection of this.connections) if (!connection.limitKnown && connection.usable) expected++
+    return expected
+  }
+
   /** Dial as many connections as the waiters need and the breaker allows; false when one was refused. */
   private ensureDials(): boolean {
-    const perDial = this.options.protocol === 'http2' || (this.options.protocol === 'auto' && this.lastProtocol !== 'http1') ? 100 : 1
-    while (this.dials.size * perDial < this.waiters.length) {
+    const perConnection = this.streamsPerConnection()
+    for (let expected = this.expected; expected * perConnection < this.waiters.length; expected++) {
       if (!this.options.breakers.tryConnection(this.host.activeConnections)) return false
       this.dial()
     }
@@ -181,13 +228,14 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     }
     // As Envoy: a failed connection fails what it was dialled for; with nothing else dialling or open, everything waiting.
     const servable = this.dials.size + (this.closed ? 0 : this.connections.length)
-    const share = servable === 0 ? this.waiters.length : this.waiters.length - servable * (this.lastProtocol === 'http2' ? 100 : 1)
+    const share = servable === 0 ? this.waiters.length : this.waiters.length - servable * this.streamsPerConnection()
     const failed = share > 0 ? this.waiters.splice(0, share) : []
     if (failed.length > 0) stats.upstream_rq_pending_failure_eject.value += failed.length
     for (const waiter of failed) {
       this.leavePending()
       waiter.onPoolFailure({ kind: 'connect', failure })
     }
+    this.leavePlace()
   }
 
   /** Give waiting requests the connections that have room; dial for the rest. */
@@ -223,6 +271,13 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     if (this.waiters.length > 0) this.serve()
   }
 
+  /** The host has said how many streams the connection takes: more than one dared to open, or fewer than one thought. */
+  onStreamLimit(connection: C): void {
+    if (this.closed) return
+    if (connection.usable) this.offer(connection)
+    if (this.waiters.length > 0) this.serve()
+  }
+
   private offer(connection: C): void {
     if (connection.pooled) return
     connection.pooled = true
@@ -246,6 +301,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     this.onDraining(connection)
     this.connectionGone()
     if (this.waiters.length > 0) this.dialForWaiters()
+    this.leavePlace()
   }
 
   private connectionGone(): void {
@@ -271,6 +327,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
       }
     }
     for (const connection of [...this.connections]) connection.close(graceful)
+    this.leavePlace()
   }
 }
 

@@ -108,8 +108,12 @@ export class Breakers {
     this.refreshRetries()
   }
 
+  get poolsFull(): boolean {
+    return this.connectionPools >= this.limits.maxConnectionPools
+  }
+
   tryConnectionPool(): boolean {
-    if (this.connectionPools >= this.limits.maxConnectionPools) {
+    if (this.poolsFull) {
       this.stats.main.upstream_cx_pool_overflow.value++
       return false
     }

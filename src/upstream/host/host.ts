@@ -34,9 +34,12 @@ const excludedMask = HealthFlag.PENDING_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMME
 
 export type HostHealth = 'healthy' | 'degraded' | 'unhealthy'
 
-/** A pool of connections to the host. `close(true)` lets requests under way finish; `close(false)` ends connections now. */
+/** A pool of connections to the host. */
 export interface HostPool {
+  /** `true` lets requests under way finish; `false` ends connections now. */
   close(graceful: boolean): void
+  /** Ends the connections of a pool that no request uses or waits for; false: it is in use, or has none. */
+  closeIdle(): boolean
 }
 
 /** Per-host counts of the admin API's /clusters; plain numbers bumped by pools and by UpstreamCluster.record*. */
@@ -86,6 +89,8 @@ export class Host {
   hashKey = ''
   /** Place in the config's order; set by the cluster at every update. */
   position = 0
+  /** HTTP/2 streams that the host last said a connection of its may have; -1 = it has not been asked. */
+  streamLimit = -1
   /** Maintained by the pools. */
   activeRequests = 0
   activeConnections = 0

@@ -10,6 +10,7 @@ import {
   histogram,
   locality,
   manyEndpoints,
+  pool,
   seeded,
   staticCluster,
   testRegistry,
@@ -159,7 +160,10 @@ describe('original destination cluster', () => {
     const busy = pick('10.0.0.2:80')
     busy.activeConnections = 1
     const closed: boolean[] = []
-    idle.pools.set('p', { close: graceful => closed.push(graceful) })
+    idle.pools.set(
+      'p',
+      pool(graceful => closed.push(graceful)),
+    )
     clock.advance(5_000)
     expect(target.hosts).toHaveLength(2)
     clock.advance(5_000)

@@ -12,6 +12,7 @@ import {
   locality,
   maglev,
   manyEndpoints,
+  pool,
   ringHash,
   seeded,
   staticCluster,
@@ -39,7 +40,11 @@ describe('equal updates', () => {
     const version = target.hostSetVersion
     const breakers = target.breakers('DEFAULT')
     let closed = 0
-    for (const host of hosts) host.pools.set('p', { close: () => closed++ })
+    for (const host of hosts)
+      host.pools.set(
+        'p',
+        pool(() => closed++),
+      )
     registry.apply(structuredClone(cluster('c', { lbPolicy })))
     registry.applyAssignment(structuredClone(eds('c', ['10.0.0.1', '10.0.0.2'])))
     expect(registry.get('c')).toBe(target)
@@ -60,7 +65,11 @@ describe('changed config', () => {
     const target = registry.get('c')!
     const { hosts } = target
     let closed = 0
-    for (const host of hosts) host.pools.set('p', { close: () => closed++ })
+    for (const host of hosts)
+      host.pools.set(
+        'p',
+        pool(() => closed++),
+      )
     registry.apply(cluster('c', { lbPolicy: ringHash }))
     expect(registry.get('c')).toBe(target)
     expect(target.hosts).toBe(hosts)
@@ -75,7 +84,10 @@ describe('changed config', () => {
     registry.applyAssignment(eds('c', ['10.0.0.1']))
     const target = registry.get('c')!
     const closes: boolean[] = []
-    target.hosts[0]!.pools.set('p', { close: graceful => closes.push(graceful) })
+    target.hosts[0]!.pools.set(
+      'p',
+      pool(graceful => closes.push(graceful)),
+    )
     const tls = { sni: 'x' } as unknown as UpstreamTls
     registry.apply(cluster('c', { tls }))
     expect(registry.get('c')).toBe(target)
@@ -91,7 +103,10 @@ describe('changed config', () => {
     registry.applyAssignment(eds('c', ['10.0.0.1']))
     const old = registry.get('c')!
     const closes: boolean[] = []
-    old.hosts[0]!.pools.set('p', { close: graceful => closes.push(graceful) })
+    old.hosts[0]!.pools.set(
+      'p',
+      pool(graceful => closes.push(graceful)),
+    )
     registry.apply(
       cluster('c', { discovery: { kind: 'eds', serviceName: 'other', source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 } }),
     )
@@ -251,7 +266,10 @@ describe('removal', () => {
     registry.apply(cluster('c'))
     registry.applyAssignment(eds('c', ['10.0.0.1']))
     const closes: boolean[] = []
-    registry.get('c')!.hosts[0]!.pools.set('p', { close: graceful => closes.push(graceful) })
+    registry.get('c')!.hosts[0]!.pools.set(
+      'p',
+      pool(graceful => closes.push(graceful)),
+    )
     registry.remove('c')
     clock.advance(4_999)
     expect(registry.get('c')).toBeDefined()
@@ -313,7 +331,11 @@ describe('host set changes', () => {
       registry.apply(cluster('c', { closeConnectionsOnHostSetChange: closeAll }))
       registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.2']))
       const closed: string[] = []
-      for (const host of registry.get('c')!.hosts) host.pools.set('p', { close: graceful => closed.push(`${host.key} ${graceful}`) })
+      for (const host of registry.get('c')!.hosts)
+        host.pools.set(
+          'p',
+          pool(graceful => closed.push(`${host.key} ${graceful}`)),
+        )
       registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.3']))
       return closed
     }
@@ -326,10 +348,18 @@ describe('host set changes', () => {
     registry.apply(cluster('c'))
     registry.applyAssignment(eds('c', ['10.0.0.1', '10.0.0.2']))
     const [stays, leaves] = registry.get('c')!.hosts
-    for (const host of [stays!, leaves!]) host.pools.set('p', { close: () => {} })
+    for (const host of [stays!, leaves!])
+      host.pools.set(
+        'p',
+        pool(() => {}),
+      )
     registry.apply(cluster('c', { connectTimeoutMs: 1_234 }))
     expect([stays!.pools.size, leaves!.pools.size]).toEqual([0, 0])
-    for (const host of [stays!, leaves!]) host.pools.set('p', { close: () => {} })
+    for (const host of [stays!, leaves!])
+      host.pools.set(
+        'p',
+        pool(() => {}),
+      )
     registry.applyAssignment(eds('c', ['10.0.0.1']))
     expect([stays!.pools.size, leaves!.pools.size]).toEqual([1, 1])
     expect(registry.get('c')!.hosts).toEqual([stays])

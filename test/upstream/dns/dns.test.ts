@@ -14,7 +14,7 @@ import {
   MAX_PENDING_QUERIES,
   type NameResolver,
 } from '../../../src/upstream/dns/dns-resolver.js'
-import { assignment, cluster, context, endpoint, histogram, locality, seeded, testRegistry } from '../fixtures.js'
+import { assignment, cluster, context, endpoint, histogram, locality, pool, seeded, testRegistry } from '../fixtures.js'
 
 type Records = { a?: string[]; aaaa?: string[]; ttl?: number }
 
@@ -316,7 +316,10 @@ describe('LOGICAL_DNS', () => {
     const target = registry.get('c')!
     const [host] = target.hosts
     let closed = 0
-    host!.pools.set('p', { close: () => closed++ })
+    host!.pools.set(
+      'p',
+      pool(() => closed++),
+    )
     expect(target.hosts).toHaveLength(1)
     expect(host!.address).toEqual({ kind: 'socket', host: '10.0.0.1', port: 443 })
     clock.advance(5_000)

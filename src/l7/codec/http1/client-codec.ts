@@ -39,6 +39,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
   readonly options: Http1ClientOptions
   readonly output: Http1Output
   readonly maxStreams = 1
+  readonly limitKnown = true
   usable = true
   /** Seconds that the peer said it keeps idle connections (Keep-Alive: timeout=), -1 unknown. */
   keepAliveTimeoutS = -1

@@ -21,8 +21,8 @@ import { isMalformed } from './request-fields.js'
 import { copyResponse, parseResponse } from './response-fields.js'
 import { Http2Stream } from './stream.js'
 
-/** Streams opened before the server's SETTINGS say how many it takes (RFC 9113 §6.5.2 suggests no fewer). */
-const STREAMS_BEFORE_SETTINGS = 100
+/** Streams opened before the server's SETTINGS say how many it takes: those above its limit would be refused, and have to go again. */
+const STREAMS_BEFORE_SETTINGS = 1
 /** Tunnel bytes kept while an extended CONNECT waits for the server's SETTINGS; the sender is told to wait from the first on. */
 const MAX_EARLY_TUNNEL_BYTES = 1024 * 1024
 /** Interim responses to one request. */
@@ -110,8 +110,12 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
   }
 
   get maxStreams(): number {
-    const peers = this.peerSettingsSeen ? this.peer.maxConcurrentStreams : STREAMS_BEFORE_SETTINGS
+    const peers = this.peerSettingsSeen ? this.peer.maxConcurrentStreams : (this.options.streamsBeforeSettings ?? STREAMS_BEFORE_SETTINGS)
     return Math.min(peers, this.local.maxConcurrentStreams)
+  }
+
+  get limitKnown(): boolean {
+    return this.peerSettingsSeen
   }
 
   override get activeStreams(): number {
@@ -316,7 +320,7 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
 
   protected onPeerSettings(): void {
     if (this.waiting.length > 0) for (const stream of this.waiting.splice(0)) stream.settingsSeen()
-    if (!this.leaving && this.activeStreams < this.maxStreams) this.handler.onStreamFree()
+    if (!this.leaving && !this.stopped) this.handler.onStreamLimit()
   }
 
   protected onMidHead(): void {}

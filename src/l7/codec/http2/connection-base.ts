@@ -22,6 +22,8 @@ export interface Http2CodecOptions {
   readonly limits: HeadLimits
   /** The :scheme of requests whose head names none, by the transport. Default `http`. */
   readonly scheme?: 'http' | 'https'
+  /** Of a client: streams it may open before the server's SETTINGS. Default 1. */
+  readonly streamsBeforeSettings?: number
   /** Shared by the connections of one listener or cluster. */
   readonly stats?: Http2Stats
   /** A server's: how long a peer that is told to leave may take to answer the PING behind the first GOAWAY. Default 5 s. */

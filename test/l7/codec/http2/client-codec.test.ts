@@ -85,7 +85,20 @@ describe('requests', () => {
     expect(probe.open()).not.toBeNull()
     probe.log.length = 0
     probe.feed(settings([3, 3]))
-    expect(probe.log).toEqual(['free'])
+    expect(probe.log).toEqual(['limit'])
+    // Fewer than there are: the owner must know, though there is no room.
+    probe.feed(settings([3, 1]))
+    expect(probe.log).toEqual(['limit', 'limit'])
+    expect(probe.codec.maxStreams).toBe(1)
+  })
+
+  it('opens one stream before the SETTINGS of a server that it does not know, and as many as it was told of one that it does', () => {
+    const stranger = new ClientProbe({ settings: null })
+    expect([stranger.codec.maxStreams, stranger.codec.limitKnown]).toEqual([1, false])
+    const known = new ClientProbe({ settings: null, streamsBeforeSettings: 7 })
+    expect([known.codec.maxStreams, known.codec.limitKnown]).toEqual([7, false])
+    known.feed(settings([3, 5]))
+    expect([known.codec.maxStreams, known.codec.limitKnown]).toEqual([5, true])
   })
 
   it('honours the server window for uploads', () => {

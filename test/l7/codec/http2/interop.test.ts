@@ -269,7 +269,7 @@ describe('our client codec, node:http2 server', () => {
     const waiting: (() => void)[] = []
     const codec = new Http2ClientCodec(
       new TestSocketTransport(socket),
-      { onStreamFree: () => waiting.shift()?.(), onDraining() {}, onConnectionError() {} },
+      { onStreamFree: () => waiting.shift()?.(), onStreamLimit: () => waiting.shift()?.(), onDraining() {}, onConnectionError() {} },
       http2Options({ maxConcurrentStreams: 1000 }, OPTIONS),
     )
     driveCodec(socket, codec)

@@ -81,7 +81,7 @@ const STILL_UNUSED = new Set([
 const READ_ELSEWHERE = new Set([
   'cli/outrigger-main.ts: outriggerMain',
   'cli/proxy-main.ts: proxyMain',
-  'xds/resources/field-support.ts: renderCompatibilityTable',
+  'xds/resources/field-support.ts: renderCompatibilityPages',
   'xds/resources/field-support.ts: supportTable',
   'xds/resources/message-check.ts: reachableMessages',
   'xds/resources/schemas.ts: knownSchemas',

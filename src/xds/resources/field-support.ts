@@ -1,8 +1,8 @@
 // What we do with each field of each Envoy message: carried into the model (`supported`), taken without effect and listed
-// (`accepted`), or an error (`refused`). Asked by message-check.ts for every set field, and printed as docs/compatibility.md.
+// (`accepted`), or an error (`refused`). Asked by message-check.ts for every set field, and printed as docs/compatibility/.
 // The rule: refused where ignoring the field could weaken security or send traffic elsewhere; accepted otherwise.
 
-import { SUPPORT_TABLE } from './field-support-table.js'
+import { SUPPORT_TABLE, SUPPORT_TABLES } from './field-support-table.js'
 
 export interface FieldSupport {
   readonly status: 'supported' | 'accepted' | 'refused'
@@ -33,18 +33,30 @@ export function supportTable(): ReadonlyMap<string, ReadonlyMap<string, FieldSup
 
 const WORDS = { supported: 'supported', accepted: 'accepted without effect', refused: 'refused' } as const
 
-/** The generated part of docs/compatibility.md: one Markdown table per message. */
-export function renderCompatibilityTable(): string {
-  const parts: string[] = []
-  for (const [message, fields] of byMessage) {
-    parts.push(`#### \`${message}\``, '')
-    if (fields.size === 0) {
-      parts.push('No fields.', '')
-      continue
-    }
-    parts.push('| field | what we do | note |', '|---|---|---|')
-    for (const [name, { status, note }] of fields) parts.push(`| \`${name}\` | ${WORDS[status]} | ${note.replaceAll('|', '\\|')} |`)
-    parts.push('')
+/** The pages of docs/compatibility/ by file name: one table a message, and a page of all that is refused. */
+export function renderCompatibilityPages(): ReadonlyMap<string, string> {
+  const pages = new Map<string, string>()
+  for (const [name, table] of Object.entries(SUPPORT_TABLES)) {
+    const messages = Object.keys(table).map(message => renderMessage(message, byMessage.get(message)!))
+    pages.set(`${name}.md`, page(`Fields: ${name.replaceAll('-', ' ')}`, messages.join('\n')))
   }
-  return parts.join('\n')
+  const refused = [...byMessage].flatMap(([message, fields]) =>
+    [...fields].flatMap(([name, { status, note }]) => (status === 'refused' ? [`| \`${message}\` | \`${name}\` | ${cell(note)} |`] : [])),
+  )
+  pages.set('refused.md', page('Fields that are refused by name', `| message | field | why |\n|---|---|---|\n${refused.join('\n')}\n`))
+  return pages
+}
+
+function page(title: string, text: string): string {
+  return `# ${title}\n\nPrinted by \`scripts/compatibility-table.mjs\`. What the words mean: [compatibility](../compatibility.md).\n\n${text}`
+}
+
+function renderMessage(message: string, fields: ReadonlyMap<string, FieldSupport>): string {
+  if (fields.size === 0) return `#### \`${message}\`\n\nNo fields.\n`
+  const rows = [...fields].map(([name, { status, note }]) => `| \`${name}\` | ${WORDS[status]} | ${cell(note)} |`)
+  return `#### \`${message}\`\n\n| field | what we do | note |\n|---|---|---|\n${rows.join('\n')}\n`
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|')
 }

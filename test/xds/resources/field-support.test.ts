@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { DescMessage } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
-import { fieldSupport, renderCompatibilityTable, supportTable } from '../../../src/xds/resources/field-support.js'
+import { fieldSupport, renderCompatibilityPages, supportTable } from '../../../src/xds/resources/field-support.js'
 import { SUPPORT_TABLE } from '../../../src/xds/resources/field-support-table.js'
 import { reachableMessages } from '../../../src/xds/resources/message-check.js'
 import { knownSchemas } from '../../../src/xds/resources/schemas.js'
@@ -49,10 +49,16 @@ describe('the field support table', () => {
   })
 })
 
-describe('docs/compatibility.md', () => {
-  it('holds the table as scripts/compatibility-table.mjs prints it', () => {
-    const page = readFileSync(new URL('../../../docs/compatibility.md', import.meta.url), 'utf8')
-    const generated = page.split('<!-- begin generated: scripts/compatibility-table.mjs -->')[1]!.split('<!-- end generated -->')[0]!
-    expect(generated.trim()).toBe(renderCompatibilityTable().trim())
+describe('docs/compatibility', () => {
+  const folder = new URL('../../../docs/compatibility/', import.meta.url)
+
+  it('holds the pages that scripts/compatibility-table.mjs prints, and no other', () => {
+    const there = new Map(readdirSync(folder).map(name => [name, readFileSync(new URL(name, folder), 'utf8')]))
+    expect(there).toEqual(new Map([...renderCompatibilityPages()].sort()))
+  })
+
+  it('is linked, page by page, from docs/compatibility.md', () => {
+    const text = readFileSync(new URL('../compatibility.md', folder), 'utf8')
+    for (const name of renderCompatibilityPages().keys()) expect(text).toContain(`(compatibility/${name})`)
   })
 })

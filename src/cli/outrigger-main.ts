@@ -138,6 +138,12 @@ function addControl(program: Command, io: CommandIo): void {
     .option('--grpc-tls-key <file>', 'its private key (PEM)')
     .option('--grpc-tls-ca <file>', 'bundle that bootstraps verify it with (default: the certificate itself)')
     .option('--grpc-tls-client-ca <file>', 'require client certificates of this CA')
+    .option('--acl', 'ACLs on: tokens, policies and roles decide who may do what')
+    .option('--acl-default-policy <policy>', 'allow or deny what no rule speaks of (default: deny)')
+    .option(
+      '--acl-initial-management-file <file>',
+      'holds the secret (a UUID) of a management token that exists from the start (or OUTRIGGER_ACL_INITIAL_MANAGEMENT)',
+    )
     .option('--ca-config <file>', "the mesh CA's configuration in Consul's form (Provider, Config; YAML or JSON)")
     .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory (or OUTRIGGER_CA_KEY)')
     .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')

@@ -14,8 +14,10 @@ import type { CaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { type Acceptance, AdsServer, adsServerChannelOptions } from '../xds/server/server.js'
+import { lacks } from './acl/access.js'
+import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
-import { Catalog } from './catalog/catalog.js'
+import { Catalog, type CatalogInstance } from './catalog/catalog.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
 import { DatabaseCaStore } from './certificates/database-ca-store.js'
@@ -77,6 +79,8 @@ export interface ControlPlaneOptions {
   /** Required of sidecars (`x-consul-token`) when set. */
   readonly grpcToken?: string
   readonly grpcTls?: GrpcTls
+  /** Without it ACLs are off. */
+  readonly acl?: AclOptions
   /** Seals the private keys in the data directory. */
   readonly encryptionKey?: string
   readonly ca?: CaConfig
@@ -147,6 +151,8 @@ export class ControlPlane {
     const store: Store = options.dataDir === undefined ? new MemoryStore() : SqliteStore.open(options.dataDir)
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
+    const acl = options.acl && (await AclSystem.start(store, options.acl, datacenter, reason => this.log.warn({}, reason)))
+    this.cleanups.push(() => acl?.stop())
     const node: NodeInfo = {
       id: await nodeId(store),
       name: options.nodeName ?? hostname(),
@@ -195,7 +201,7 @@ export class ControlPlane {
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
     const ads: AdsServer = new AdsServer({
-      accept: (proxy, metadata) => this.accept(proxy, metadata),
+      accept: (proxy, metadata) => this.accept(proxy, metadata, catalog, acl),
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
       onSynced: nodeKey => publisher.synced(nodeKey),
@@ -232,6 +238,7 @@ export class ControlPlane {
     followChanges({ catalog, entries, ca, indexes, publisher, store })
 
     await this.loadMeshFile({ store, catalog, entries, publisher, metrics })
+    acl?.table.onChange(() => ads.reauthorize())
     publisher.start()
     this.cleanups.push(() => publisher.stop())
     healthChecks.start()
@@ -258,7 +265,8 @@ export class ControlPlane {
       node,
       version: options.version ?? '0.0.0',
       authorizer: this.authorizer,
-      tokenRequired: options.httpToken !== undefined,
+      acl,
+      tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
       loopbackOnly: isLoopback(http.host),
       defaultPolicy: () => this.defaultPolicy,
       grpc: () => ({
@@ -327,16 +335,29 @@ export class ControlPlane {
     else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')
   }
 
-  private accept(node: Node, metadata: Metadata): Acceptance {
-    const token = metadata.get('x-consul-token')[0]
-    const verdict = this.authorizer.verdict('xds', token === undefined ? undefined : String(token))
+  private accept(node: Node, metadata: Metadata, catalog: Catalog, acl: AclSystem | undefined): Acceptance {
+    const shown = metadata.get('x-consul-token')[0]
+    const token = shown === undefined ? undefined : String(shown)
+    const verdict = this.authorizer.verdict('xds', token)
     if (verdict === 'token-missing') return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
     if (verdict === 'token-unknown') return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
     if (node.id === '' || node.id.length > MAX_NODE_ID_CHARS)
       return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
+    if (acl !== undefined) return acceptProxy(acl, token, catalog.instance(node.id))
     // A proxy that is not registered (yet) is kept waiting, as Consul's agent does: it may start before its registration.
     return { ok: true }
   }
+}
+
+/** A proxy gets the private key of its service: its token must be able to write that service (Consul's rule for xDS). */
+function acceptProxy(acl: AclSystem, token: string | undefined, proxy: CatalogInstance | undefined): Acceptance {
+  const resolved = acl.resolve(token)
+  if (resolved === undefined) return { code: status.UNAUTHENTICATED, message: 'unauthenticated: ACL not found' }
+  // With ACLs nobody waits here without a right: Envoy and our sidecar come again until the proxy is registered.
+  if (proxy?.Proxy === undefined) return { code: status.PERMISSION_DENIED, message: 'Permission denied: the proxy is not registered' }
+  const service = proxy.Proxy.DestinationServiceName
+  if (resolved.rules.allows('service', service, 'write')) return { ok: true }
+  return { code: status.PERMISSION_DENIED, message: lacks(resolved.accessorId, 'service:write', service).message }
 }
 
 async function nodeId(store: Store): Promise<string> {

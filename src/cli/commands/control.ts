@@ -25,6 +25,9 @@ export interface ControlFlags extends DnsFlags {
   readonly grpcTlsKey?: string
   readonly grpcTlsCa?: string
   readonly grpcTlsClientCa?: string
+  readonly acl?: boolean
+  readonly aclDefaultPolicy?: string
+  readonly aclInitialManagementFile?: string
   readonly caConfig?: string
   readonly caKeyFile?: string
   readonly sidecarMinPort?: string
@@ -67,6 +70,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       sidecarMinPort: port(flags.sidecarMinPort, '--sidecar-min-port'),
       sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
       grpcTls: grpcTls(flags, io),
+      acl: aclOptions(flags, secret(undefined, flags.aclInitialManagementFile, 'OUTRIGGER_ACL_INITIAL_MANAGEMENT')),
       ca: caConfig(flags.caConfig, io),
       dns: dnsOptions(flags),
     }),
@@ -93,6 +97,18 @@ function grpcTls(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['grpcT
     ...(ca === undefined ? {} : { caPem: io.readText(ca) }),
     ...(clientCa === undefined ? {} : { clientCaPem: io.readText(clientCa) }),
   }
+}
+
+function aclOptions(flags: ControlFlags, initialManagement: string | undefined): ControlPlaneOptions['acl'] {
+  const { acl = false, aclDefaultPolicy: policy } = flags
+  if (!acl) {
+    if (policy !== undefined || flags.aclInitialManagementFile !== undefined)
+      throw new CliError('--acl-default-policy and --acl-initial-management-file need --acl')
+    return undefined
+  }
+  if (policy !== undefined && policy !== 'allow' && policy !== 'deny')
+    throw new CliError(`--acl-default-policy "${policy}": must be allow or deny`)
+  return { defaultPolicy: policy ?? 'deny', ...(initialManagement === undefined ? {} : { initialManagement }) }
 }
 
 function caConfig(file: string | undefined, io: CommandIo): ControlPlaneOptions['ca'] {

@@ -1,29 +1,32 @@
-// Filter expressions (Consul's go-bexpr grammar) over one service instance in the form of Consul's health entries: what a resolver's
-// `Subsets.<name>.Filter` is written in, and `?filter=` of the health API. `compileFilter` parses once and returns a predicate.
-// Called by the resolver's rules (syntax) and by the snapshot (who is in a subset).
+// Filter expressions (Consul's go-bexpr grammar): what a resolver's `Subsets.<name>.Filter`, `?filter=` of the HTTP API and the selectors of
+// binding rules are written in. `compileFilter` parses once and returns a predicate over subjects whose fields a selector table names; by
+// default these are service instances in the form of Consul's health entries.
+// Called by the resolver's rules (syntax), by the snapshot (who is in a subset), by the HTTP API and by logins.
 // Invariant: an expression that compiles never throws; selectors and the operators they allow are checked when compiling.
 //
 //   or    := and ('or' and)*            match := selector ('=='|'!='|['not'] 'contains'|['not'] 'matches') value
 //   and   := not ('and' not)*                  | selector 'is' ['not'] 'empty'
 //   not   := 'not' not | '(' or ')' | match    | value ['not'] 'in' selector
 import { RE2JS } from 're2js'
-import { type FilterInstance, resolveSelector, type SelectedField } from './filter-selectors.js'
+import { type FilterInstance, resolveSelector, type SelectedField, type SelectorTable } from './filter-selectors.js'
 
 export type { FilterInstance } from './filter-selectors.js'
 
-type Predicate = (instance: FilterInstance) => boolean
+type Predicate<T> = (subject: T) => boolean
 
-export type CompiledFilter = { readonly predicate: Predicate } | { readonly error: string }
+export type CompiledFilter<T = FilterInstance> = { readonly predicate: Predicate<T> } | { readonly error: string }
 
 /** Deepest nesting of parentheses and `not`, and longest expression: both bound the parser's recursion. */
 const MAX_DEPTH = 100
 const MAX_LENGTH = 16_384
 
-export function compileFilter(expression: string): CompiledFilter {
+export function compileFilter(expression: string): CompiledFilter
+export function compileFilter<T>(expression: string, selectors: SelectorTable<T>): CompiledFilter<T>
+export function compileFilter<T>(expression: string, selectors = resolveSelector as unknown as SelectorTable<T>): CompiledFilter<T> {
   if (expression.length > MAX_LENGTH) return { error: `expression is longer than ${MAX_LENGTH} characters` }
   const tokens = tokenize(expression)
   if ('error' in tokens) return tokens
-  const parser = new Parser(expression, tokens.tokens)
+  const parser = new Parser(expression, tokens.tokens, selectors)
   const predicate = parser.expression(0)
   if (predicate !== undefined && !parser.atEnd()) parser.fail('expected "and", "or" or the end')
   return parser.error !== undefined || predicate === undefined ? { error: parser.error ?? 'empty expression' } : { predicate }
@@ -98,15 +101,17 @@ function tokenize(source: string): { tokens: Token[] } | { error: string } {
 const KEYWORDS: ReadonlySet<string> = new Set(['and', 'or', 'not', 'in', 'is', 'contains', 'matches', 'empty'])
 
 /** Recursive descent; the first failure is kept in `error` and every method returns undefined from then on. */
-class Parser {
+class Parser<T> {
   error: string | undefined
   private readonly source: string
   private readonly tokens: readonly Token[]
+  private readonly selectors: SelectorTable<T>
   private next = 0
 
-  constructor(source: string, tokens: readonly Token[]) {
+  constructor(source: string, tokens: readonly Token[], selectors: SelectorTable<T>) {
     this.source = source
     this.tokens = tokens
+    this.selectors = selectors
   }
 
   atEnd() {
@@ -119,12 +124,16 @@ class Parser {
     return undefined
   }
 
-  expression(depth: number): Predicate | undefined {
+  expression(depth: number): Predicate<T> | undefined {
     return this.chain('or', () => this.chain('and', () => this.not(depth), every), some)
   }
 
-  private chain(keyword: string, operand: () => Predicate | undefined, join: (all: Predicate[]) => Predicate): Predicate | undefined {
-    const all: Predicate[] = []
+  private chain(
+    keyword: string,
+    operand: () => Predicate<T> | undefined,
+    join: (all: Predicate<T>[]) => Predicate<T>,
+  ): Predicate<T> | undefined {
+    const all: Predicate<T>[] = []
     do {
       const predicate = operand()
       if (predicate === undefined) return undefined
@@ -133,11 +142,11 @@ class Parser {
     return all.length === 1 ? all[0] : join(all)
   }
 
-  private not(depth: number): Predicate | undefined {
+  private not(depth: number): Predicate<T> | undefined {
     if (depth > MAX_DEPTH) return this.fail(`more than ${MAX_DEPTH} nested "not" and parentheses`)
     if (this.take('word', 'not')) {
       const operand = this.not(depth + 1)
-      return operand && (instance => !operand(instance))
+      return operand && (subject => !operand(subject))
     }
     if (!this.take('symbol', '(')) return this.match()
     const inner = this.expression(depth + 1)
@@ -145,7 +154,7 @@ class Parser {
     return this.take('symbol', ')') ? inner : this.fail('unmatched parentheses: expected ")"')
   }
 
-  private match(): Predicate | undefined {
+  private match(): Predicate<T> | undefined {
     const first = this.tokens[this.next]!
     if (first.type === 'symbol' || first.type === 'end' || (first.type === 'word' && KEYWORDS.has(first.text))) {
       return this.fail('expected a selector, a value or "("')
@@ -167,20 +176,20 @@ class Parser {
     return this.fail('expected an operator')
   }
 
-  private comparison(selector: Token, operator: Operator, negated: boolean): Predicate | undefined {
+  private comparison(selector: Token, operator: Operator, negated: boolean): Predicate<T> | undefined {
     const value = this.tokens[this.next]!
     if (value.type === 'symbol' || value.type === 'end') return this.fail('expected a value')
     this.next++
     return this.compile(selector, operator, value.text, negated)
   }
 
-  private compile(selector: Token, operator: Operator, value: string, negated: boolean): Predicate | undefined {
+  private compile(selector: Token, operator: Operator, value: string, negated: boolean): Predicate<T> | undefined {
     if (selector.type !== 'word' && !(selector.type === 'string' && selector.text.startsWith('/'))) {
       return this.fail('expected a selector', selector)
     }
     // A JSON pointer ("/Service/Meta/version") names the same fields.
     const path = selector.path ?? selector.text.slice(1).split('/')
-    const field = resolveSelector(path)
+    const field = this.selectors(path)
     if (field === undefined) {
       this.error ??= `unknown selector ${JSON.stringify(selector.text)} at position ${selector.at + 1}`
       return undefined
@@ -191,7 +200,7 @@ class Parser {
       return undefined
     }
     // Of several values (Checks) one is enough, also for the negated operators: go-bexpr asks each element the whole question.
-    return instance => field.read(instance).some(found => test(found) !== negated)
+    return subject => field.read(subject).some(found => test(found) !== negated)
   }
 
   private peek() {
@@ -207,18 +216,18 @@ class Parser {
 }
 
 const every =
-  (all: Predicate[]): Predicate =>
-  instance =>
-    all.every(predicate => predicate(instance))
+  <T>(all: Predicate<T>[]): Predicate<T> =>
+  subject =>
+    all.every(predicate => predicate(subject))
 const some =
-  (all: Predicate[]): Predicate =>
-  instance =>
-    all.some(predicate => predicate(instance))
+  <T>(all: Predicate<T>[]): Predicate<T> =>
+  subject =>
+    all.some(predicate => predicate(subject))
 
 type Operator = 'equal' | 'has' | 'matches' | 'empty'
 
 /** A test of one value; a missing map key equals nothing, has nothing, matches nothing and is empty. Or why the operator does not fit. */
-function compileTest(field: SelectedField, operator: Operator, value: string): ((found: unknown) => boolean) | string {
+function compileTest(field: Pick<SelectedField, 'kind'>, operator: Operator, value: string): ((found: unknown) => boolean) | string {
   switch (operator) {
     case 'equal':
       return compileEqual(field, value)
@@ -246,7 +255,7 @@ function compileTest(field: SelectedField, operator: Operator, value: string): (
   }
 }
 
-function compileEqual(field: SelectedField, value: string): ((found: unknown) => boolean) | string {
+function compileEqual(field: Pick<SelectedField, 'kind'>, value: string): ((found: unknown) => boolean) | string {
   switch (field.kind) {
     case 'string':
       return found => found === value

@@ -41,10 +41,13 @@ export interface FilterInstance {
 
 export type FieldKind = 'string' | 'number' | 'boolean' | 'list' | 'map'
 
-export interface SelectedField {
+/** What an expression over subjects of type T can select: the field of a path, or undefined where there is none. */
+export type SelectorTable<T> = (path: readonly string[]) => SelectedField<T> | undefined
+
+export interface SelectedField<T = FilterInstance> {
   readonly kind: FieldKind
   /** The selected values: one, except for fields of Checks. `undefined` is a map key that is not there. */
-  read(instance: FilterInstance): readonly unknown[]
+  read(subject: T): readonly unknown[]
 }
 
 const NODE_FIELDS: ReadonlyMap<string, FieldKind> = new Map<string, FieldKind>([

@@ -1,6 +1,7 @@
 // What the HTTP API works on: the parts of the control plane that its routes read and write. Made by `ControlPlane`.
 import type { CertificateAuthority } from '../../mtls/ca/authority.js'
 import type { AdsServer } from '../../xds/server/server.js'
+import type { AclSystem } from '../acl/acl-system.js'
 import type { Authorizer } from '../acl/authorizer.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
@@ -33,6 +34,8 @@ export interface ApiContext {
   readonly node: NodeInfo
   readonly version: string
   readonly authorizer: Authorizer
+  /** Undefined: ACLs are off. */
+  readonly acl: AclSystem | undefined
   /** The API is for those with a token only. */
   readonly tokenRequired: boolean
   /** The listener is on a loopback address: names that only resolve there by trickery are refused. */

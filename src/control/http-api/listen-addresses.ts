@@ -23,10 +23,13 @@ interface Secrets {
   readonly httpToken?: string
   readonly grpcToken?: string
   readonly grpcTls?: GrpcTls
+  /** ACLs: who shows no token is the anonymous one. */
+  readonly acl?: { readonly defaultPolicy: 'allow' | 'deny' }
 }
 
 /** Throws when others than this machine could come without a token (gRPC: or TLS). */
 export function refuseOpenAddresses(http: HostPort, grpc: HostPort, options: Secrets): void {
+  if (options.acl?.defaultPolicy === 'deny') return
   if (!isLoopback(grpc.host) && options.grpcToken === undefined && options.grpcTls === undefined)
     throw new Error(
       `--grpc-addr ${formatAddress(grpc)}: not a loopback address, and sidecars receive private keys there: set a token or TLS`,

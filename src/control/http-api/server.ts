@@ -3,7 +3,9 @@
 // for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
 import { isIP } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { aclRoutes } from './acl.js'
 import { agentRoutes } from './agent.js'
+import { authorizeWith } from './authorize.js'
 import { catalogHealthRoutes } from './catalog-health.js'
 import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
@@ -56,6 +58,8 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
       return reply.code(405).header('Allow', known.join(',')).type('text/plain; charset=utf-8').send(`method ${request.method} not allowed`)
     return reply.code(404).type('text/plain; charset=utf-8').send('Invalid URL path: not a recognized HTTP API endpoint')
   })
+  if (context.acl !== undefined) authorizeWith(context.acl, app, context)
+  aclRoutes(app, context)
   agentRoutes(app, context)
   catalogHealthRoutes(app, context)
   configRoutes(app, context)

@@ -9,7 +9,19 @@
 // by then, in order of indexes; an index never goes back. Only memory that a subscription feeds may be read without waiting.
 
 /** What is kept. `meta` holds single values (index, node id), the others one record per object. */
-export type Collection = 'meta' | 'service' | 'check' | 'config-entry' | 'mesh-file' | 'ca' | 'leaf'
+export type Collection =
+  | 'meta'
+  | 'service'
+  | 'check'
+  | 'config-entry'
+  | 'mesh-file'
+  | 'ca'
+  | 'leaf'
+  | 'acl-token'
+  | 'acl-policy'
+  | 'acl-role'
+  | 'acl-auth-method'
+  | 'acl-binding-rule'
 
 export interface StoredRecord {
   readonly key: string

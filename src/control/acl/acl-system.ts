@@ -1,0 +1,62 @@
+// The ACL system as one object: its table, writes, resolver and logins, wired, and the reaper of expired tokens. Made by `ControlPlane` where
+// ACLs are on; asked by the HTTP API, the xDS and dataplane servers and DNS. Without ACLs there is no such object, and every question about
+// them is answered as Consul does then.
+import type { Store } from '../store/store.js'
+import { AclTable } from './acl-table.js'
+import type { AclToken } from './acl-types.js'
+import { AclWrites } from './acl-writes.js'
+import { IdentityVerifier, methodProblem } from './auth-methods.js'
+import { selectorProblem } from './binding-selector.js'
+import { Login } from './login.js'
+import type { DefaultPolicy } from './rule-index.js'
+import { type ResolvedToken, TokenResolver } from './token-resolver.js'
+
+export interface AclOptions {
+  readonly defaultPolicy: DefaultPolicy
+  /** `tokens.initial_management`: the secret of a management token that exists from the start. */
+  readonly initialManagement?: string
+}
+
+/** Expired tokens grant nothing at once; they are taken out this often. */
+const REAP_INTERVAL_MS = 30_000
+
+export class AclSystem {
+  readonly table: AclTable
+  readonly writes: AclWrites
+  readonly login: Login
+  readonly defaultPolicy: DefaultPolicy
+  private readonly resolver: TokenResolver
+  private timer: NodeJS.Timeout | undefined
+
+  private constructor(store: Store, table: AclTable, options: AclOptions, datacenter: string) {
+    const nowMs = (): number => Date.now()
+    this.table = table
+    this.defaultPolicy = options.defaultPolicy
+    this.writes = new AclWrites({ store, table, nowMs, methodProblem, selectorProblem })
+    this.resolver = new TokenResolver({ table, defaultPolicy: options.defaultPolicy, datacenter, nowMs })
+    this.login = new Login({ table, writes: this.writes, verifier: new IdentityVerifier(nowMs), datacenter })
+  }
+
+  static async start(store: Store, options: AclOptions, datacenter: string, onProblem: (reason: string) => void): Promise<AclSystem> {
+    const system = new AclSystem(store, await AclTable.load(store), options, datacenter)
+    await system.writes.ensure(options.initialManagement)
+    system.timer = setInterval(() => {
+      system.writes.reap().catch((error: Error) => onProblem(`expired ACL tokens: ${error.message}`))
+    }, REAP_INTERVAL_MS)
+    system.timer.unref()
+    return system
+  }
+
+  stop(): void {
+    clearInterval(this.timer)
+  }
+
+  /** Undefined: there is no such token, or it has expired. */
+  resolve(secret: string | undefined): ResolvedToken | undefined {
+    return this.resolver.resolve(secret)
+  }
+
+  tokenOf(secret: string | undefined): AclToken | undefined {
+    return this.resolver.resolve(secret)?.token
+  }
+}

@@ -1,0 +1,453 @@
+// Creates, changes and deletes what the ACL system keeps: judged against what is there, then one transaction of the store. Called by
+// http-api/acl.ts and login.ts. Invariants: nothing refers to what is not there (a deleted policy or role leaves its links with it), what is
+// built in stays as it is, and the bootstrap happens once.
+import { randomUUID } from 'node:crypto'
+import { formatDuration, parseDuration } from '../config-entries/duration.js'
+import { put, remove, type Store, type StoreWrite } from '../store/store.js'
+import { AclError } from './acl-error.js'
+import { flagOf, GRANT_FIELDS, type Input, invalid, readGrants, readLinks, readObject, text, texts } from './acl-input.js'
+import { type AclCollection, type AclTable, MAX_ACL_OBJECTS } from './acl-table.js'
+import {
+  type AclPolicy,
+  type AclRole,
+  type AclToken,
+  ANONYMOUS_ACCESSOR_ID,
+  ANONYMOUS_SECRET_ID,
+  type AuthMethod,
+  BIND_TYPES,
+  type BindingRule,
+  type BindType,
+  BUILTIN_POLICIES,
+  GLOBAL_MANAGEMENT_ID,
+  type Grants,
+  type Indexed,
+} from './acl-types.js'
+import { parseRules } from './rules.js'
+
+const POLICY_NAME = /^[A-Za-z0-9_-]{1,128}$/
+const ROLE_NAME = /^[A-Za-z0-9_-]{1,256}$/
+const METHOD_NAME = /^[A-Za-z0-9_-]{1,128}$/
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const MAX_RULES_CHARS = 512 * 1024
+const MAX_DESCRIPTION_CHARS = 16 * 1024
+const MINUTE_MS = 60_000
+const DAY_MS = 24 * 60 * MINUTE_MS
+const BOOTSTRAP_KEY = 'acl-bootstrap'
+
+export interface AclWritesOptions {
+  readonly store: Store
+  readonly table: AclTable
+  nowMs(): number
+  /** What an auth method of a type is configured with: problems as one line, null when it is right. */
+  methodProblem(type: string, config: Readonly<Record<string, unknown>>): string | null
+  /** Whether a selector of a binding rule can be read: its problem, or null. */
+  selectorProblem(type: string, selector: string): string | null
+}
+
+export class AclWrites {
+  private readonly options: AclWritesOptions
+
+  constructor(options: AclWritesOptions) {
+    this.options = options
+  }
+
+  // ---- bootstrap ----------------------------------------------------------------------------------------------------------------
+
+  /** The first management token, once. `secret` is the operator's own choice of it, or undefined. */
+  async bootstrap(secret: string | undefined): Promise<Indexed<AclToken>> {
+    if (secret !== undefined && !UUID.test(secret)) throw invalid('failed to decode request body: BootstrapSecret: must be a UUID')
+    const token: AclToken = {
+      AccessorID: randomUUID(),
+      SecretID: secret ?? randomUUID(),
+      Description: 'Bootstrap Token (Global Management)',
+      Policies: [{ ID: GLOBAL_MANAGEMENT_ID, Name: 'global-management' }],
+      Roles: [],
+      ServiceIdentities: [],
+      NodeIdentities: [],
+      TemplatedPolicies: [],
+      Local: false,
+      CreateTime: this.now(),
+    }
+    const { store, table } = this.options
+    const writes = [put('acl-token', token.AccessorID, token), put('meta', BOOTSTRAP_KEY, token.AccessorID)]
+    const result = await store.transaction(writes, [{ collection: 'meta', key: BOOTSTRAP_KEY, modifyIndex: 0 }])
+    if (!result.ok) {
+      const before = await store.get('meta', BOOTSTRAP_KEY)
+      throw new AclError(403, `ACL bootstrap no longer allowed (reset index: ${before?.modifyIndex ?? 0})`)
+    }
+    return table.get('acl-token', token.AccessorID)!
+  }
+
+  /** Tokens that the configuration names (`initial_management`) and the anonymous one exist from the start. */
+  async ensure(initialManagement: string | undefined): Promise<void> {
+    const { store, table } = this.options
+    const writes: StoreWrite[] = []
+    const fixed = (accessor: string, secret: string, description: string, policies: AclToken['Policies']): void => {
+      const token: AclToken = {
+        ...NO_GRANTS,
+        AccessorID: accessor,
+        SecretID: secret,
+        Description: description,
+        Policies: policies,
+        Roles: [],
+        Local: false,
+        CreateTime: this.now(),
+      }
+      writes.push(put('acl-token', accessor, token))
+    }
+    if (table.get('acl-token', ANONYMOUS_ACCESSOR_ID) === undefined)
+      fixed(ANONYMOUS_ACCESSOR_ID, ANONYMOUS_SECRET_ID, 'Anonymous Token', [])
+    if (initialManagement !== undefined && table.tokenOfSecret(initialManagement) === undefined) {
+      fixed(randomUUID(), initialManagement, 'Initial Management Token', [{ ID: GLOBAL_MANAGEMENT_ID, Name: 'global-management' }])
+      writes.push(put('meta', BOOTSTRAP_KEY, 'configured'))
+    }
+    if (writes.length > 0) await store.transaction(writes)
+  }
+
+  // ---- tokens -------------------------------------------------------------------------------------------------------------------
+
+  createToken(body: unknown): Promise<Indexed<AclToken>> {
+    const { table } = this.options
+    const input = readObject(body ?? {}, TOKEN_FIELDS)
+    const accessor = text(input, 'AccessorID')
+    const secret = text(input, 'SecretID')
+    for (const [name, value] of [
+      ['AccessorID', accessor],
+      ['SecretID', secret],
+    ] as const)
+      if (value !== '' && !UUID.test(value)) throw invalid(`Invalid Token: ${name}: must be a UUID`)
+    if (accessor !== '' && table.get('acl-token', accessor) !== undefined) throw invalid('Invalid Token: AccessorID is already in use')
+    if (secret !== '' && table.tokenOfSecret(secret) !== undefined) throw invalid('Invalid Token: SecretID is already in use')
+    if (text(input, 'AuthMethod') !== '') throw invalid('AuthMethod field is disallowed outside of Login')
+    const token: AclToken = {
+      ...this.tokenBody(input),
+      AccessorID: accessor || randomUUID(),
+      SecretID: secret || randomUUID(),
+      Local: flagOf(input, 'Local'),
+      CreateTime: this.now(),
+      ...this.expiry(input),
+    }
+    return this.keep('acl-token', token.AccessorID, token)
+  }
+
+  updateToken(accessor: string, body: unknown): Promise<Indexed<AclToken>> {
+    const before = this.there('acl-token', accessor)
+    const input = readObject(body ?? {}, TOKEN_FIELDS)
+    const own = text(input, 'AccessorID', accessor)
+    if (own !== '' && own !== accessor) throw invalid('Token Accessor ID in URL and payload do not match')
+    const secret = text(input, 'SecretID', before.SecretID)
+    if (secret !== '' && secret !== before.SecretID) throw invalid('Changing a tokens SecretID is not permitted')
+    if (flagOf(input, 'Local', before.Local) !== before.Local) throw invalid(`cannot toggle local mode of ${accessor}`)
+    const method = text(input, 'AuthMethod', before.AuthMethod ?? '')
+    if (method !== '' && method !== (before.AuthMethod ?? '')) throw invalid('Cannot change AuthMethod of a token')
+    const expires = text(input, 'ExpirationTime', before.ExpirationTime ?? '')
+    if (Date.parse(expires) !== Date.parse(before.ExpirationTime ?? '') && (expires !== '' || before.ExpirationTime !== undefined))
+      throw invalid('Cannot change expiration time of a token')
+    const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
+    return this.keep('acl-token', accessor, { ...kept, ...this.tokenBody(input) })
+  }
+
+  cloneToken(accessor: string, body: unknown): Promise<Indexed<AclToken>> {
+    const before = this.there('acl-token', accessor)
+    if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Cannot clone the anonymous token')
+    if (before.AuthMethod !== undefined) throw invalid('Cannot clone a token created from an auth method')
+    const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
+    const description = text(readObject(body ?? {}, ['Description']), 'Description', before.Description)
+    const token: AclToken = { ...kept, Description: description, AccessorID: randomUUID(), SecretID: randomUUID(), CreateTime: this.now() }
+    return this.keep('acl-token', token.AccessorID, token)
+  }
+
+  async deleteToken(accessor: string): Promise<void> {
+    if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Delete operation not permitted on the anonymous token')
+    if (this.options.table.get('acl-token', accessor) === undefined) return
+    await this.options.store.delete('acl-token', accessor)
+  }
+
+  /** A token of a login: what the binding rules gave, for as long as the method allows. */
+  loginToken(grants: Grants & { readonly Roles: AclToken['Roles'] }, method: AuthMethod, description: string): Promise<Indexed<AclToken>> {
+    const ttlMs = durationMsOf(method.MaxTokenTTL)
+    const token: AclToken = {
+      ...grants,
+      AccessorID: randomUUID(),
+      SecretID: randomUUID(),
+      Description: description,
+      AuthMethod: method.Name,
+      Local: method.TokenLocality !== 'global',
+      CreateTime: this.now(),
+      ...(ttlMs > 0 ? { ExpirationTime: new Date(this.options.nowMs() + ttlMs).toISOString() } : {}),
+    }
+    return this.keep('acl-token', token.AccessorID, token)
+  }
+
+  /** Deletes what has expired; called now and then. Returns how many there were. */
+  async reap(): Promise<number> {
+    const { table, store, nowMs } = this.options
+    const expired = table
+      .list('acl-token')
+      .filter(({ ExpirationTime }) => ExpirationTime !== undefined && Date.parse(ExpirationTime) <= nowMs())
+    if (expired.length > 0) await store.transaction(expired.map(({ AccessorID }) => remove('acl-token', AccessorID)))
+    return expired.length
+  }
+
+  private tokenBody(input: Input): Pick<AclToken, 'Description' | 'Roles' | keyof Grants> {
+    const { table } = this.options
+    return { Description: description(input), ...readGrants(input, table), Roles: readLinks(input, 'Roles', 'acl-role', table) }
+  }
+
+  private expiry(input: Input): { ExpirationTime?: string } {
+    const ttl = text(input, 'ExpirationTTL')
+    const time = text(input, 'ExpirationTime')
+    if (ttl !== '' && ttl !== '0s' && time !== '') throw invalid('Token Expiration TTL and Expiration Time cannot both be set')
+    const ttlMs = ttl === '' ? 0 : durationMsOf(ttl)
+    if (!(ttlMs >= 0)) throw invalid(`Token Expiration TTL '${ttl}' should be > 0`)
+    if (ttlMs === 0 && time === '') return {}
+    const now = this.options.nowMs()
+    const at = ttlMs > 0 ? now + ttlMs : Date.parse(time)
+    if (!Number.isFinite(at)) throw invalid('ExpirationTime: must be a time of RFC 3339')
+    if (at - now < MINUTE_MS) throw invalid('expiration time cannot be less than 1m0s in the future')
+    if (at - now > DAY_MS) throw invalid('expiration time cannot be more than 24h0m0s in the future')
+    return { ExpirationTime: new Date(at).toISOString() }
+  }
+
+  // ---- policies and roles ---------------------------------------------------------------------------------------------------------
+
+  createPolicy(body: unknown): Promise<Indexed<AclPolicy>> {
+    const input = readObject(body, POLICY_FIELDS)
+    if (text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new policy')
+    const policy: AclPolicy = { ID: randomUUID(), ...this.policyBody(input, undefined) }
+    return this.keep('acl-policy', policy.ID, policy)
+  }
+
+  updatePolicy(id: string, body: unknown): Promise<Indexed<AclPolicy>> {
+    const before = this.there('acl-policy', id)
+    refuseBuiltin(id, 'Changing')
+    const input = readObject(body, POLICY_FIELDS)
+    if (text(input, 'ID', id) !== id && text(input, 'ID') !== '') throw invalid('Policy ID in URL and payload do not match')
+    return this.keep('acl-policy', id, { ID: id, ...this.policyBody({ ...input, Name: input['Name'] ?? before.Name }, id) })
+  }
+
+  async deletePolicy(id: string): Promise<void> {
+    refuseBuiltin(id, 'Delete')
+    if (this.options.table.get('acl-policy', id) !== undefined) await this.deleteLinked('acl-policy', id)
+  }
+
+  private policyBody(input: Input, id: string | undefined): Omit<AclPolicy, 'ID'> {
+    const name = text(input, 'Name')
+    if (name === '') throw invalid('Invalid Policy: no Name is set')
+    if (!POLICY_NAME.test(name)) throw invalid("Invalid Policy: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+    const other = this.options.table.byName('acl-policy', name)
+    if (other !== undefined && other.ID !== id) throw invalid(`Invalid Policy: A Policy with Name "${name}" already exists`)
+    const rules = text(input, 'Rules')
+    if (rules.length > MAX_RULES_CHARS) throw invalid(`Rules: has ${rules.length} characters, the limit is ${MAX_RULES_CHARS}`)
+    const parsed = parseRules(rules)
+    if ('problems' in parsed) throw invalid(`Failed to parse ACL rules: ${parsed.problems.join('; ')}`)
+    const datacenters = texts(input, 'Datacenters')
+    return { Name: name, Description: description(input), Rules: rules, ...(datacenters.length > 0 ? { Datacenters: datacenters } : {}) }
+  }
+
+  createRole(body: unknown): Promise<Indexed<AclRole>> {
+    const input = readObject(body, ROLE_FIELDS)
+    if (text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new role')
+    const role: AclRole = { ID: randomUUID(), ...this.roleBody(input, undefined) }
+    return this.keep('acl-role', role.ID, role)
+  }
+
+  updateRole(id: string, body: unknown): Promise<Indexed<AclRole>> {
+    const before = this.there('acl-role', id)
+    const input = readObject(body, ROLE_FIELDS)
+    if (text(input, 'ID', id) !== id && text(input, 'ID') !== '') throw invalid('Role ID in URL and payload do not match')
+    return this.keep('acl-role', id, { ID: id, ...this.roleBody({ ...input, Name: input['Name'] ?? before.Name }, id) })
+  }
+
+  async deleteRole(id: string): Promise<void> {
+    if (this.options.table.get('acl-role', id) !== undefined) await this.deleteLinked('acl-role', id)
+  }
+
+  private roleBody(input: Input, id: string | undefined): Omit<AclRole, 'ID'> {
+    const { table } = this.options
+    const name = text(input, 'Name')
+    if (name === '') throw invalid('Invalid Role: no Name is set')
+    if (!ROLE_NAME.test(name)) throw invalid("Invalid Role: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+    const other = table.byName('acl-role', name)
+    if (other !== undefined && other.ID !== id) throw invalid(`Invalid Role: A Role with Name "${name}" already exists`)
+    return { Name: name, Description: description(input), ...readGrants(input, table) }
+  }
+
+  /** The object and every link to it, in one transaction. */
+  private async deleteLinked(collection: 'acl-policy' | 'acl-role', id: string): Promise<void> {
+    const { table, store } = this.options
+    const field = collection === 'acl-policy' ? 'Policies' : 'Roles'
+    const writes: StoreWrite[] = [remove(collection, id)]
+    const unlink = (from: AclCollection, key: string, value: Indexed<Partial<AclToken & AclRole>>): void => {
+      const links = value[field as 'Policies'] ?? []
+      if (!links.some(link => link.ID === id)) return
+      const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = value
+      writes.push(put(from, key, { ...kept, [field]: links.filter(link => link.ID !== id) }))
+    }
+    for (const token of table.list('acl-token')) unlink('acl-token', token.AccessorID, token)
+    if (collection === 'acl-policy') for (const role of table.list('acl-role')) unlink('acl-role', role.ID, role)
+    await store.transaction(writes)
+  }
+
+  // ---- auth methods and binding rules -----------------------------------------------------------------------------------------------
+
+  putMethod(name: string | undefined, body: unknown): Promise<Indexed<AuthMethod>> {
+    const { table, methodProblem } = this.options
+    const input = readObject(body, METHOD_FIELDS)
+    const before = name === undefined ? undefined : this.there('acl-auth-method', name)
+    const own = text(input, 'Name', name ?? '')
+    if (name !== undefined && own !== name) throw invalid('Cannot change the name of an auth method')
+    if (!METHOD_NAME.test(own)) throw invalid("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+    if (name === undefined && table.get('acl-auth-method', own) !== undefined)
+      throw invalid(`Invalid Auth Method: one with name "${own}" already exists`)
+    const type = text(input, 'Type', before?.Type ?? '')
+    if (before !== undefined && type !== before.Type)
+      throw invalid(`Changing an auth method's type from "${before.Type}" to "${type}" is not permitted.`)
+    const config = input['Config'] ?? {}
+    if (typeof config !== 'object' || config === null || Array.isArray(config)) throw invalid('Config: must be an object')
+    const problem = methodProblem(type, config as Readonly<Record<string, unknown>>)
+    if (problem !== null) throw invalid(`Invalid Auth Method: ${problem}`)
+    const locality = text(input, 'TokenLocality')
+    if (locality !== '' && locality !== 'local' && locality !== 'global')
+      throw invalid(`Invalid Auth Method: TokenLocality "${locality}" must be "local" or "global"`)
+    const method: AuthMethod = {
+      Name: own,
+      Type: type,
+      DisplayName: text(input, 'DisplayName'),
+      Description: description(input),
+      MaxTokenTTL: ttlOf(input),
+      TokenLocality: locality,
+      Config: config as Readonly<Record<string, unknown>>,
+    }
+    return this.keep('acl-auth-method', own, method)
+  }
+
+  /** With its binding rules and the tokens that came from it. */
+  async deleteMethod(name: string): Promise<void> {
+    const { table, store } = this.options
+    if (table.get('acl-auth-method', name) === undefined) return
+    const rules = table.list('acl-binding-rule').filter(({ AuthMethod: method }) => method === name)
+    const tokens = table.list('acl-token').filter(({ AuthMethod: method }) => method === name)
+    await store.transaction([
+      remove('acl-auth-method', name),
+      ...rules.map(({ ID }) => remove('acl-binding-rule', ID)),
+      ...tokens.map(({ AccessorID }) => remove('acl-token', AccessorID)),
+    ])
+  }
+
+  putBindingRule(id: string | undefined, body: unknown): Promise<Indexed<BindingRule>> {
+    const { table, selectorProblem } = this.options
+    const before = id === undefined ? undefined : this.there('acl-binding-rule', id)
+    const input = readObject(body, BINDING_FIELDS)
+    if (id === undefined && text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new binding rule')
+    const methodName = text(input, 'AuthMethod', before?.AuthMethod ?? '')
+    if (before !== undefined && methodName !== before.AuthMethod) throw invalid('the AuthMethod field of a Binding Rule is immutable')
+    const method = table.get('acl-auth-method', methodName)
+    if (method === undefined) throw invalid(`cannot find auth method with name "${methodName}"`)
+    const selector = text(input, 'Selector')
+    const problem = selector === '' ? null : selectorProblem(method.Type, selector)
+    if (problem !== null) throw invalid(`invalid Binding Rule: Selector is invalid: ${problem}`)
+    const bindType = text(input, 'BindType')
+    if (!(BIND_TYPES as readonly string[]).includes(bindType)) throw invalid(`Invalid Binding Rule: unknown BindType "${bindType}"`)
+    const bindName = text(input, 'BindName')
+    if (bindName === '') throw invalid('Invalid Binding Rule: no BindName is set')
+    const variables =
+      input['BindVars'] === undefined || input['BindVars'] === null ? '' : text(readObject(input['BindVars'], ['Name']), 'Name')
+    const rule: BindingRule = {
+      ID: id ?? randomUUID(),
+      Description: description(input),
+      AuthMethod: methodName,
+      Selector: selector,
+      BindType: bindType as BindType,
+      BindName: bindName,
+      ...(variables === '' ? {} : { BindVars: { Name: variables } }),
+    }
+    return this.keep('acl-binding-rule', rule.ID, rule)
+  }
+
+  async deleteBindingRule(id: string): Promise<void> {
+    if (this.options.table.get('acl-binding-rule', id) !== undefined) await this.options.store.delete('acl-binding-rule', id)
+  }
+
+  // ---- shared -------------------------------------------------------------------------------------------------------------------
+
+  private async keep<C extends AclCollection>(
+    collection: C,
+    key: string,
+    value: object,
+  ): Promise<NonNullable<ReturnType<AclTable['get']>> & never> {
+    const { store, table } = this.options
+    if (table.get(collection, key) === undefined && table.size(collection) >= MAX_ACL_OBJECTS)
+      throw new AclError(500, `there are ${MAX_ACL_OBJECTS} already, which is the limit`)
+    await store.put(collection, key, value)
+    return table.get(collection, key) as never
+  }
+
+  private there<C extends AclCollection>(collection: C, key: string): NonNullable<ReturnType<typeof this.options.table.get<C>>> {
+    const value = this.options.table.get(collection, key)
+    if (value === undefined)
+      throw new AclError(
+        collection === 'acl-token' ? 403 : 404,
+        collection === 'acl-token' ? 'ACL not found' : `Requested ${NOUNS[collection]} does not exist: ACL not found`,
+      )
+    return value as never
+  }
+
+  private now(): string {
+    return new Date(this.options.nowMs()).toISOString()
+  }
+}
+
+const NO_GRANTS: Grants = { Policies: [], ServiceIdentities: [], NodeIdentities: [], TemplatedPolicies: [] }
+const TOKEN_FIELDS = [
+  'AccessorID',
+  'SecretID',
+  'Description',
+  'Roles',
+  'Local',
+  'AuthMethod',
+  'ExpirationTime',
+  'ExpirationTTL',
+  ...GRANT_FIELDS,
+]
+const POLICY_FIELDS = ['ID', 'Name', 'Description', 'Rules', 'Datacenters']
+const ROLE_FIELDS = ['ID', 'Name', 'Description', ...GRANT_FIELDS]
+const METHOD_FIELDS = ['Name', 'Type', 'DisplayName', 'Description', 'MaxTokenTTL', 'TokenLocality', 'Config']
+const BINDING_FIELDS = ['ID', 'Description', 'AuthMethod', 'Selector', 'BindType', 'BindName', 'BindVars']
+const NOUNS: Readonly<Record<AclCollection, string>> = {
+  'acl-token': 'token',
+  'acl-policy': 'policy',
+  'acl-role': 'role',
+  'acl-auth-method': 'auth method',
+  'acl-binding-rule': 'binding rule',
+}
+
+function description(input: Input): string {
+  const value = text(input, 'Description')
+  if (value.length > MAX_DESCRIPTION_CHARS)
+    throw invalid(`Description: has ${value.length} characters, the limit is ${MAX_DESCRIPTION_CHARS}`)
+  return value
+}
+
+function refuseBuiltin(id: string, what: 'Changing' | 'Delete'): void {
+  const builtin = BUILTIN_POLICIES.find(({ ID }) => ID === id)
+  if (builtin === undefined) return
+  throw invalid(
+    what === 'Delete'
+      ? `Delete operation not permitted on the builtin ${builtin.Name} policy`
+      : `Changing the builtin ${builtin.Name} policy is not permitted`,
+  )
+}
+
+function ttlOf(input: Input): string {
+  const value = input['MaxTokenTTL']
+  const ns = value === undefined || value === null || value === '' ? 0 : typeof value === 'number' ? value : parseDuration(String(value))
+  if (ns === undefined || ns < 0) throw invalid('MaxTokenTTL: must be a duration such as "1h"')
+  if (ns !== 0 && (ns < MINUTE_MS * 1e6 || ns > DAY_MS * 1e6))
+    throw invalid(`MaxTokenTTL ${formatDuration(ns)} must be between 1m0s and 24h0m0s`)
+  return formatDuration(ns)
+}
+
+function durationMsOf(value: string): number {
+  return (parseDuration(value) ?? Number.NaN) / 1e6
+}

@@ -1,0 +1,386 @@
+// What each endpoint of the HTTP API asks of a token: one table, by method and route. Read by authorize.ts for every request where ACLs are
+// on: `check` runs before the handler, `filter` over the answer, so that lists hold what the token may see and nothing else.
+// Resources and access are those of Consul's API reference ("ACL Required"). Invariant: a route that is not here is refused.
+import type { FastifyRequest } from 'fastify'
+import type { Access } from '../acl/access.js'
+import type { ApiContext } from './context.js'
+import { param } from './respond.js'
+
+export interface RoutePermission {
+  /** Throws `AclError` 403. */
+  check?(access: Access, request: FastifyRequest, context: ApiContext): void
+  /** The part of the answer that may be seen. */
+  filter?(access: Access, payload: unknown, context: ApiContext): unknown
+}
+
+type Item = Readonly<Record<string, unknown>>
+
+/** A route's text without the names of its parameters. */
+export function routeKey(method: string, url: string): string {
+  return `${method === 'HEAD' ? 'GET' : method} ${url.replace(/:[A-Za-z]+/g, ':x')}`
+}
+
+// ---- reading requests and answers ------------------------------------------------------------------------------------------------------
+
+const first = (request: FastifyRequest): string => Object.values(request.params as Record<string, string>)[0] ?? ''
+
+/** A field of a body in any of Consul's spellings. */
+function field(body: unknown, name: string): unknown {
+  if (typeof body !== 'object' || body === null) return undefined
+  const wanted = name.toLowerCase()
+  return Object.entries(body).find(([key]) => key.replaceAll('_', '').toLowerCase() === wanted)?.[1]
+}
+
+const textField = (body: unknown, name: string): string => {
+  const value = field(body, name)
+  return typeof value === 'string' ? value : ''
+}
+
+/** The service that an item of an answer is about: catalog entries, health entries, checks, agent services. '' = none. */
+function serviceOf(item: Item): string {
+  const { ServiceName, Service, Name } = item
+  if (typeof ServiceName === 'string') return ServiceName
+  if (typeof Service === 'string') return Service
+  if (typeof Service === 'object' && Service !== null) return String((Service as Item)['Service'] ?? '')
+  return typeof Name === 'string' ? Name : ''
+}
+
+function nodeOf(item: Item): string {
+  const { Node } = item
+  if (typeof Node === 'string') return Node
+  return typeof Node === 'object' && Node !== null ? String((Node as Item)['Node'] ?? '') : ''
+}
+
+const items = (payload: unknown, keep: (item: Item) => boolean): unknown =>
+  Array.isArray(payload) ? payload.filter(item => keep(item as Item)) : payload
+
+function entries(payload: unknown, keep: (key: string, item: Item) => boolean): unknown {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return payload
+  return Object.fromEntries(Object.entries(payload).filter(([key, item]) => keep(key, item as Item)))
+}
+
+const seesService = (access: Access, item: Item): boolean => {
+  const node = nodeOf(item)
+  const service = serviceOf(item)
+  return (node === '' || access.may('node', node, 'read')) && (service === '' || access.may('service', service, 'read'))
+}
+
+// ---- kinds of permission -----------------------------------------------------------------------------------------------------------------
+
+const OPEN: RoutePermission = {}
+const agent = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, _request, { node }) => access.need('agent', node.name, wanted),
+})
+const operator = (wanted: 'read' | 'write'): RoutePermission => ({ check: access => access.needSingle('operator', wanted) })
+const peering = (wanted: 'read' | 'write'): RoutePermission => ({ check: access => access.needSingle('peering', wanted) })
+const SERVICES: RoutePermission = { filter: (access, payload) => items(payload, item => seesService(access, item)) }
+/** Whoever may not see the service gets an empty list, as Consul answers. */
+const ONE_SERVICE = SERVICES
+const NODES: RoutePermission = { filter: (access, payload) => items(payload, item => access.may('node', nodeOf(item), 'read')) }
+
+const agentService = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request, { catalog }) => {
+    const service = catalog.instance(first(request))
+    if (service !== undefined) access.need('service', service.Service, wanted)
+  },
+})
+const agentCheck: RoutePermission = {
+  check: (access, request, { catalog, node }) => {
+    const id = first(request)
+    const check = [...catalog.checks()].find(({ definition }) => definition.CheckID === id)
+    const service = check === undefined ? undefined : catalog.instance(check.definition.ServiceID)
+    if (service === undefined) access.need('node', node.name, 'write')
+    else access.need('service', service.Service, 'write')
+  },
+}
+const intention = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request) => {
+    const { destination } = request.query as { destination?: string }
+    const name = (destination ?? textField(request.body, 'DestinationName')).split('/').at(-1) ?? ''
+    if (name !== '') access.need('intention', name, wanted)
+  },
+})
+
+/** Kinds of config entries by what they ask; all others ask for the service of their name. */
+const MESH_KINDS = new Set([
+  'mesh',
+  'exported-services',
+  'api-gateway',
+  'http-route',
+  'tcp-route',
+  'inline-certificate',
+  'file-system-certificate',
+  'bound-api-gateway',
+  'jwt-provider',
+  'sameness-group',
+])
+const OPERATOR_KINDS = new Set(['ingress-gateway', 'terminating-gateway', 'control-plane-request-limit'])
+
+function mayEntry(access: Access, kind: string, name: string, wanted: 'read' | 'write'): boolean {
+  if (kind === 'service-intentions') return access.may('intention', name, wanted)
+  // Everyone reads proxy-defaults and mesh: each proxy is made from them.
+  if (kind === 'proxy-defaults') return wanted === 'read' || access.maySingle('mesh', 'write')
+  if (MESH_KINDS.has(kind)) return wanted === 'read' && kind === 'mesh' ? true : access.maySingle('mesh', wanted)
+  if (OPERATOR_KINDS.has(kind)) return wanted === 'read' ? access.may('service', name, 'read') : access.maySingle('mesh', 'write')
+  return access.may('service', name, wanted)
+}
+
+function needEntry(access: Access, kind: string, name: string, wanted: 'read' | 'write'): void {
+  if (mayEntry(access, kind, name, wanted)) return
+  if (kind === 'service-intentions') access.need('intention', name, wanted)
+  else if (kind === 'proxy-defaults' || MESH_KINDS.has(kind) || OPERATOR_KINDS.has(kind)) access.needSingle('mesh', wanted)
+  access.need('service', name, wanted)
+}
+
+const ENTRIES: RoutePermission = {
+  filter: (access, payload) => items(payload, ({ Kind, Name }) => mayEntry(access, String(Kind), String(Name), 'read')),
+}
+const entry = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request) => needEntry(access, param(request, 'kind'), param(request, '*') || param(request, 'name'), wanted),
+})
+
+function needRegistration(access: Access, body: unknown): void {
+  access.need('service', textField(body, 'Name') || textField(body, 'Service'), 'write')
+  const sidecar = field(field(body, 'Connect'), 'SidecarService')
+  const name = textField(sidecar, 'Name')
+  if (name !== '') access.need('service', name, 'write')
+  const destination = textField(field(body, 'Proxy'), 'DestinationServiceName')
+  if (destination !== '') access.need('service', destination, 'write')
+}
+
+const key = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request) => {
+    const { keys, recurse } = request.query as { keys?: string; recurse?: string }
+    const name = param(request, '*')
+    if (wanted === 'write' && recurse !== undefined) access.needAllBelow('key', name)
+    else if (keys === undefined && recurse === undefined) access.need('key', name, wanted)
+  },
+  filter: (access, payload) =>
+    Array.isArray(payload)
+      ? payload.filter(each => access.may('key', typeof each === 'string' ? each : String((each as Item)['Key']), 'read'))
+      : payload,
+})
+const session = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request, { node }) => {
+    if (wanted === 'write') access.need('session', textField(request.body, 'Node') || node.name, 'write')
+  },
+  filter: (access, payload) => items(payload, item => access.may('session', nodeOf(item), 'read')),
+})
+const preparedQuery = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request) => {
+    const name = textField(request.body, 'Name')
+    if (wanted === 'write' && (name !== '' || request.method === 'POST')) access.need('query', name, 'write')
+  },
+  filter: (access, payload) => items(payload, ({ Name }) => typeof Name !== 'string' || Name === '' || access.may('query', Name, 'read')),
+})
+
+/** Each operation of a transaction by itself, as if it came alone. */
+function needTransaction(access: Access, body: unknown): void {
+  if (!Array.isArray(body)) return
+  for (const operation of body) {
+    const kv = field(operation, 'KV')
+    if (kv !== undefined) {
+      const verb = textField(kv, 'Verb')
+      const name = textField(kv, 'Key')
+      if (verb === 'delete-tree') access.needAllBelow('key', name)
+      else access.need('key', name, /^(get|get-tree|check-)/.test(verb) ? 'read' : 'write')
+    }
+    const wanted = (value: unknown): 'read' | 'write' => (textField(value, 'Verb') === 'get' ? 'read' : 'write')
+    const node = field(operation, 'Node')
+    if (node !== undefined) access.need('node', textField(field(node, 'Node'), 'Node'), wanted(node))
+    const service = field(operation, 'Service')
+    if (service !== undefined) access.need('service', textField(field(service, 'Service'), 'Service'), wanted(service))
+    const check = field(operation, 'Check')
+    if (check !== undefined) {
+      const name = textField(field(check, 'Check'), 'ServiceName')
+      if (name === '') access.need('node', textField(field(check, 'Check'), 'Node'), wanted(check))
+      else access.need('service', name, wanted(check))
+    }
+  }
+}
+
+// ---- the table -----------------------------------------------------------------------------------------------------------------------------
+
+const TABLE: Readonly<Record<string, RoutePermission>> = {
+  // agent
+  'GET /v1/agent/self': agent('read'),
+  'GET /v1/agent/host': operator('read'),
+  'GET /v1/agent/version': OPEN,
+  'GET /v1/agent/metrics': agent('read'),
+  'GET /v1/agent/metrics/stream': agent('read'),
+  'GET /v1/agent/monitor': agent('read'),
+  'GET /v1/agent/members': { filter: (access, payload) => items(payload, ({ Name }) => access.may('node', String(Name), 'read')) },
+  'PUT /v1/agent/reload': agent('write'),
+  'PUT /v1/agent/join/:x': agent('write'),
+  'PUT /v1/agent/leave': agent('write'),
+  'PUT /v1/agent/force-leave/:x': operator('write'),
+  'PUT /v1/agent/token/:x': agent('write'),
+  'PUT /v1/agent/maintenance': { check: (access, _request, { node }) => access.need('node', node.name, 'write') },
+  'GET /v1/agent/services': {
+    filter: (access, payload) => entries(payload, (_id, item) => access.may('service', serviceOf(item), 'read')),
+  },
+  'GET /v1/agent/service/:x': agentService('read'),
+  'PUT /v1/agent/service/register': { check: (access, request) => needRegistration(access, request.body) },
+  'PUT /v1/agent/service/deregister/:x': agentService('write'),
+  'PUT /v1/agent/service/maintenance/:x': agentService('write'),
+  'GET /v1/agent/health/service/id/:x': agentService('read'),
+  'GET /v1/agent/health/service/name/:x': { check: (access, request) => access.need('service', first(request), 'read') },
+  'GET /v1/agent/checks': {
+    filter: (access, payload, { node }) =>
+      entries(payload, (_id, item) => {
+        const service = String(item['ServiceName'] ?? '')
+        return service === '' ? access.may('node', node.name, 'read') : access.may('service', service, 'read')
+      }),
+  },
+  'PUT /v1/agent/check/register': {
+    check: (access, request, { catalog, node }) => {
+      const service = catalog.instance(textField(request.body, 'ServiceID'))
+      if (service === undefined) access.need('node', node.name, 'write')
+      else access.need('service', service.Service, 'write')
+    },
+  },
+  'PUT /v1/agent/check/deregister/:x': agentCheck,
+  'PUT /v1/agent/check/pass/:x': agentCheck,
+  'PUT /v1/agent/check/warn/:x': agentCheck,
+  'PUT /v1/agent/check/fail/:x': agentCheck,
+  'PUT /v1/agent/check/update/:x': agentCheck,
+  'POST /v1/agent/connect/authorize': { check: (access, request) => access.need('service', textField(request.body, 'Target'), 'write') },
+  'GET /v1/agent/connect/ca/roots': OPEN,
+  'GET /v1/agent/connect/ca/leaf/:x': { check: (access, request) => access.need('service', first(request), 'write') },
+
+  // catalog and health
+  'PUT /v1/catalog/register': {
+    check: (access, request) => {
+      access.need('node', textField(request.body, 'Node'), 'write')
+      const service = field(request.body, 'Service')
+      if (service !== undefined && service !== null) access.need('service', textField(service, 'Service'), 'write')
+    },
+  },
+  'PUT /v1/catalog/deregister': { check: (access, request) => access.need('node', textField(request.body, 'Node'), 'write') },
+  'GET /v1/catalog/datacenters': OPEN,
+  'GET /v1/catalog/nodes': NODES,
+  'GET /v1/catalog/services': { filter: (access, payload) => entries(payload, name => access.may('service', name, 'read')) },
+  'GET /v1/catalog/service/:x': ONE_SERVICE,
+  'GET /v1/catalog/connect/:x': ONE_SERVICE,
+  'GET /v1/catalog/gateway-services/:x': SERVICES,
+  'GET /v1/catalog/node/:x': {
+    check: (access, request) => access.need('node', first(request), 'read'),
+    filter: (access, payload) => {
+      const answer = payload as { Services?: unknown } | null
+      return answer?.Services === undefined
+        ? payload
+        : { ...answer, Services: entries(answer.Services, (_id, item) => access.may('service', serviceOf(item), 'read')) }
+    },
+  },
+  'GET /v1/catalog/node-services/:x': {
+    check: (access, request) => access.need('node', first(request), 'read'),
+    filter: (access, payload) => {
+      const answer = payload as { Services?: unknown } | null
+      return answer?.Services === undefined
+        ? payload
+        : { ...answer, Services: items(answer.Services, item => access.may('service', serviceOf(item), 'read')) }
+    },
+  },
+  'GET /v1/health/node/:x': SERVICES,
+  'GET /v1/health/checks/:x': SERVICES,
+  'GET /v1/health/state/:x': SERVICES,
+  'GET /v1/health/service/:x': ONE_SERVICE,
+  'GET /v1/health/connect/:x': ONE_SERVICE,
+  'GET /v1/health/ingress/:x': ONE_SERVICE,
+  'GET /v1/discovery-chain/:x': { check: (access, request) => access.need('service', first(request), 'read') },
+  'POST /v1/discovery-chain/:x': { check: (access, request) => access.need('service', first(request), 'read') },
+
+  // configuration and connect
+  'GET /v1/config': ENTRIES,
+  'GET /v1/config/:x': ENTRIES,
+  'GET /v1/config/:x/*': entry('read'),
+  'DELETE /v1/config/:x/*': entry('write'),
+  'PUT /v1/config': {
+    check: (access, request) => needEntry(access, textField(request.body, 'Kind'), textField(request.body, 'Name'), 'write'),
+  },
+  'GET /v1/connect/ca/roots': OPEN,
+  'GET /v1/connect/ca/configuration': operator('read'),
+  'PUT /v1/connect/ca/configuration': operator('write'),
+  'GET /v1/connect/intentions': {
+    filter: (access, payload) => items(payload, ({ DestinationName }) => access.may('intention', String(DestinationName), 'read')),
+  },
+  'POST /v1/connect/intentions': intention('write'),
+  'GET /v1/connect/intentions/match': { check: (access, request) => needMatch(access, request) },
+  'GET /v1/connect/intentions/check': intention('read'),
+  'GET /v1/connect/intentions/exact': intention('read'),
+  'PUT /v1/connect/intentions/exact': intention('write'),
+  'DELETE /v1/connect/intentions/exact': intention('write'),
+  'GET /v1/connect/intentions/:x': operator('read'),
+  'PUT /v1/connect/intentions/:x': intention('write'),
+  'DELETE /v1/connect/intentions/:x': operator('write'),
+  'GET /v1/exported-services': { check: access => access.needSingle('mesh', 'read') },
+  'GET /v1/imported-services': { check: access => access.needSingle('mesh', 'read') },
+
+  // keys, sessions, events, queries, transactions, snapshots
+  'GET /v1/kv/*': key('read'),
+  'PUT /v1/kv/*': key('write'),
+  'DELETE /v1/kv/*': key('write'),
+  'PUT /v1/session/create': session('write'),
+  'PUT /v1/session/destroy/:x': { check: (access, _request, { node }) => access.need('session', node.name, 'write') },
+  'PUT /v1/session/renew/:x': { check: (access, _request, { node }) => access.need('session', node.name, 'write') },
+  'GET /v1/session/info/:x': session('read'),
+  'GET /v1/session/node/:x': session('read'),
+  'GET /v1/session/list': session('read'),
+  'PUT /v1/event/fire/:x': { check: (access, request) => access.need('event', first(request), 'write') },
+  'GET /v1/event/list': { filter: (access, payload) => items(payload, ({ Name }) => access.may('event', String(Name), 'read')) },
+  'GET /v1/query': preparedQuery('read'),
+  'POST /v1/query': preparedQuery('write'),
+  'GET /v1/query/:x': preparedQuery('read'),
+  'PUT /v1/query/:x': preparedQuery('write'),
+  'DELETE /v1/query/:x': { check: (access, request) => access.need('query', first(request), 'write') },
+  'GET /v1/query/:x/execute': {
+    filter: (access, payload) => {
+      const answer = payload as { Nodes?: unknown } | null
+      return answer?.Nodes === undefined ? payload : { ...answer, Nodes: items(answer.Nodes, item => seesService(access, item)) }
+    },
+  },
+  'GET /v1/query/:x/explain': { check: (access, request) => access.need('query', first(request), 'read') },
+  'PUT /v1/txn': { check: (access, request) => needTransaction(access, request.body) },
+  'GET /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
+  'PUT /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
+
+  // the server itself
+  'GET /v1/status/leader': OPEN,
+  'GET /v1/status/peers': OPEN,
+  'GET /v1/coordinate/datacenters': OPEN,
+  'GET /v1/coordinate/nodes': NODES,
+  'GET /v1/coordinate/node/:x': { check: (access, request) => access.need('node', first(request), 'read') },
+  'PUT /v1/coordinate/update': { check: (access, request) => access.need('node', textField(request.body, 'Node'), 'write') },
+  'POST /v1/peering/token': peering('write'),
+  'POST /v1/peering/establish': peering('write'),
+  'GET /v1/peering/:x': peering('read'),
+  'DELETE /v1/peering/:x': peering('write'),
+  'GET /v1/peerings': peering('read'),
+}
+
+/** Whole families of endpoints that ask for one thing, by the beginning of their route. */
+const FAMILIES: readonly (readonly [RegExp, RoutePermission])[] = [
+  // They ask for themselves, with the ids and names of what they find.
+  [/^\w+ \/v1\/(acl\/|internal\/acl\/)/, OPEN],
+  [/^GET \/v1\/(operator|outrigger)\//, operator('read')],
+  [/^\w+ \/v1\/(operator|outrigger)\//, operator('write')],
+  [/^GET \/v1\/internal\/ui\/nodes?(\/|$)/, NODES],
+  [/^GET \/v1\/internal\//, SERVICES],
+  [
+    /^PUT \/v1\/internal\/service-virtual-ip$/,
+    { check: (access, request) => access.need('service', textField(request.body, 'Service'), 'write') },
+  ],
+]
+
+function needMatch(access: Access, request: FastifyRequest): void {
+  const { name } = request.query as { name?: string | string[] }
+  for (const each of [name ?? []].flat()) {
+    const service = each.split('/').at(-1)!
+    if (service !== '*') access.need('intention', service, 'read')
+  }
+}
+
+export function permissionOf(method: string, url: string): RoutePermission | undefined {
+  const route = routeKey(method, url)
+  return TABLE[route] ?? FAMILIES.find(([pattern]) => pattern.test(route))?.[1]
+}

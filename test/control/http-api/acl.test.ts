@@ -1,0 +1,161 @@
+// ACLs through the real HTTP and xDS ports: who is asked for what, what lists hide, the answers in Consul's words. That no route is without
+// a rule is asserted when the server is built, so a route that is forgotten fails every case here.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ControlPlane } from '../../../src/control/control-plane.js'
+import { TestSidecar } from '../test-sidecar.js'
+
+const MANAGEMENT = '8a1f0a3e-7f0b-4a70-9d0b-9b5f5a2b7c11'
+let plane: ControlPlane
+
+beforeAll(async () => {
+  plane = new ControlPlane({
+    httpAddr: '127.0.0.1:0',
+    grpcAddr: '127.0.0.1:0',
+    nodeName: 'n1',
+    acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT },
+  })
+  await plane.start()
+  for (const name of ['web', 'api', 'db'])
+    await call('PUT', '/v1/agent/service/register', MANAGEMENT, {
+      Name: name,
+      Port: 80,
+      Check: { TTL: '10m', Status: 'passing' },
+      Connect: { SidecarService: {} },
+    })
+})
+afterAll(() => plane.stop())
+
+async function call(
+  method: string,
+  path: string,
+  token?: string,
+  body?: unknown,
+): Promise<{ status: number; body: unknown; headers: Headers }> {
+  const response = await fetch(`http://${plane.httpAddress}${path}`, {
+    method,
+    headers: token === undefined ? {} : { 'x-consul-token': token },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  const json = response.headers.get('content-type')?.includes('json') === true
+  return { status: response.status, body: json && text !== '' ? JSON.parse(text) : text, headers: response.headers }
+}
+
+async function tokenWith(rules: string): Promise<string> {
+  const name = `p-${Math.abs([...rules].reduce((hash, char) => (hash * 31 + char.charCodeAt(0)) | 0, 7))}`
+  await call('PUT', '/v1/acl/policy', MANAGEMENT, { Name: name, Rules: rules })
+  const { body } = await call('PUT', '/v1/acl/token', MANAGEMENT, { Policies: [{ Name: name }] })
+  return (body as { SecretID: string }).SecretID
+}
+
+describe('who is refused', () => {
+  it('everybody without a token, with the permission that is lacking', async () => {
+    const { status, body } = await call('GET', '/v1/agent/self')
+    expect(status).toBe(403)
+    expect(body).toBe(
+      'Permission denied: anonymous token lacks permission \'agent:read\' on "n1". The anonymous token is used implicitly when a request does not specify a token.',
+    )
+  })
+
+  it('a token that is not there', async () => {
+    for (const token of ['nope', `${MANAGEMENT}x`, MANAGEMENT.toUpperCase()]) {
+      const { status, body } = await call('GET', '/v1/catalog/services', token)
+      expect([status, body]).toEqual([403, 'ACL not found'])
+    }
+  })
+
+  it('a registration of another service, which is then not there', async () => {
+    const token = await tokenWith('service "web" { policy = "write" }\nnode_prefix "" { policy = "read" }')
+    const refused = await call('PUT', '/v1/agent/service/register', token, { Name: 'api', ID: 'api-2', Port: 81 })
+    expect(refused.status).toBe(403)
+    expect(refused.body).toMatch(/^Permission denied: token with AccessorID '[0-9a-f-]{36}' lacks permission 'service:write' on "api"$/)
+    expect((await call('GET', '/v1/agent/service/api-2', MANAGEMENT)).status).toBe(404)
+    expect((await call('PUT', '/v1/agent/service/register', token, { Name: 'web', ID: 'web-2', Port: 81 })).status).toBe(200)
+    expect((await call('PUT', '/v1/agent/service/deregister/api', token)).status).toBe(403)
+    expect((await call('PUT', '/v1/agent/service/deregister/web-2', token)).status).toBe(200)
+  })
+
+  it('writes of config entries by their kinds', async () => {
+    const token = await tokenWith('service "web" { policy = "write" intentions = "write" }')
+    const put = async (entry: object): Promise<number> => (await call('PUT', '/v1/config', token, entry)).status
+    expect(await put({ Kind: 'service-defaults', Name: 'web', Protocol: 'http' })).toBe(200)
+    expect(await put({ Kind: 'service-defaults', Name: 'api', Protocol: 'http' })).toBe(403)
+    expect(await put({ Kind: 'service-intentions', Name: 'web', Sources: [{ Name: 'api', Action: 'allow' }] })).toBe(200)
+    expect(await put({ Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] })).toBe(403)
+    expect(await put({ Kind: 'proxy-defaults', Name: 'global' })).toBe(403)
+    expect(await put({ Kind: 'mesh' })).toBe(403)
+  })
+})
+
+describe('what lists show', () => {
+  it('what may be seen, and say that there is more', async () => {
+    const token = await tokenWith('service "web" { policy = "read" }\nnode_prefix "" { policy = "read" }')
+    const services = await call('GET', '/v1/catalog/services', token)
+    expect(services.body).toEqual({ web: [] })
+    expect(services.headers.get('x-consul-results-filtered-by-acls')).toBe('true')
+    expect(Object.keys((await call('GET', '/v1/agent/services', token)).body as object)).toEqual(['web'])
+    expect((await call('GET', '/v1/health/service/api', token)).body).toEqual([])
+    expect((await call('GET', '/v1/health/service/web', token)).body).toHaveLength(1)
+    const nodeless = await tokenWith('service "web" { policy = "read" }\n# no nodes')
+    expect((await call('GET', '/v1/health/service/web', nodeless)).body).toEqual([])
+  })
+
+  it('all of it to a management token', async () => {
+    const { body, headers } = await call('GET', '/v1/catalog/services', MANAGEMENT)
+    expect(Object.keys(body as object)).toEqual(expect.arrayContaining(['web', 'api', 'db']))
+    expect(headers.has('x-consul-results-filtered-by-acls')).toBe(false)
+  })
+})
+
+describe('/v1/acl', () => {
+  it('is closed to who has no acl rule; secrets are for writers and owners', async () => {
+    const reader = await tokenWith('acl = "read"')
+    const nobody = await tokenWith('service "web" { policy = "read" }\n# nobody')
+    expect((await call('GET', '/v1/acl/tokens', nobody)).status).toBe(403)
+    const tokens = (await call('GET', '/v1/acl/tokens', reader)).body as { SecretID: string }[]
+    expect(tokens.filter(({ SecretID }) => SecretID !== '<hidden>').map(({ SecretID }) => SecretID)).toEqual([reader])
+    const self = (await call('GET', '/v1/acl/token/self', nobody)).body as { SecretID: string; AccessorID: string }
+    expect(self.SecretID).toBe(nobody)
+    expect((await call('PUT', `/v1/acl/token/${self.AccessorID}`, nobody, { Policies: [{ Name: 'global-management' }] })).status).toBe(403)
+  })
+
+  it('policies, roles and templates by id and by name, and what is not there', async () => {
+    const { body } = await call('PUT', '/v1/acl/role', MANAGEMENT, { Name: 'ops', ServiceIdentities: [{ ServiceName: 'web' }] })
+    const { ID } = body as { ID: string }
+    expect((await call('GET', '/v1/acl/role/name/ops', MANAGEMENT)).body).toMatchObject({ ID, Name: 'ops' })
+    expect((await call('GET', '/v1/acl/policy/name/global-management', MANAGEMENT)).body).toMatchObject({
+      ID: '00000000-0000-0000-0000-000000000001',
+    })
+    expect((await call('GET', '/v1/acl/role/00000000-0000-0000-0000-0000000000ff', MANAGEMENT)).status).toBe(404)
+    const preview = await call('POST', '/v1/acl/templated-policy/preview/builtin/service', MANAGEMENT, { Name: 'web' })
+    expect((preview.body as { Rules: string }).Rules).toContain('service "web-sidecar-proxy"')
+    expect((await call('PUT', '/v1/acl/bootstrap')).body).toMatch(/^ACL bootstrap no longer allowed \(reset index: \d+\)$/)
+  })
+
+  it('answers that ACLs are off where they are', async () => {
+    const open = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0' })
+    await open.start()
+    const response = await fetch(`http://${open.httpAddress}/v1/acl/tokens`)
+    expect([response.status, await response.text()]).toEqual([401, 'ACL support disabled'])
+    await open.stop()
+  })
+})
+
+describe('sidecars', () => {
+  it('need service:write on what they stand before, and lose their stream with it', async () => {
+    const token = await tokenWith('service "web" { policy = "write" }\n# sidecar')
+    const mine = new TestSidecar(plane.grpcAddress, 'web-sidecar-proxy', token)
+    await mine.until(() => mine.listeners.size > 0)
+    const foreign = new TestSidecar(plane.grpcAddress, 'api-sidecar-proxy', token)
+    await foreign.until(() => foreign.error !== undefined)
+    expect(foreign.error).toMatchObject({ code: 7, details: expect.stringMatching(/lacks permission 'service:write' on "api"/) })
+    const unknown = new TestSidecar(plane.grpcAddress, 'web-sidecar-proxy', 'nope')
+    await unknown.until(() => unknown.error !== undefined)
+    expect(unknown.error).toMatchObject({ code: 16 })
+    const self = (await call('GET', '/v1/acl/token/self', token)).body as { AccessorID: string }
+    await call('DELETE', `/v1/acl/token/${self.AccessorID}`, MANAGEMENT)
+    await mine.until(() => mine.error !== undefined)
+    expect(mine.error).toMatchObject({ code: 16 })
+    for (const sidecar of [mine, foreign, unknown]) sidecar.close()
+  })
+})

@@ -19,7 +19,7 @@ const DEFAULT_FLAGS = [
   ['--drain-time-s', '5'],
   ['--concurrency', '1'],
 ] as const
-const READY_WITHIN_MS = 40_000
+const READY_WITHIN_MS = 90_000
 const STOP_WITHIN_MS = 20_000
 
 /** Polls another process until `check` holds; fails with `what` and the last value seen. */

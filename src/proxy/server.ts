@@ -176,7 +176,7 @@ export class Server {
 
   /** Envoy's order: clusters first; then listeners are bound. With dynamic sources this goes on when their first answer is there. */
   private async initialise(): Promise<ConfigError[]> {
-    if (this.listenersStarted || !this.cdsSeen || this.clusters.warmingCount > 0) return []
+    if (this.listenersStarted || !this.cdsSeen || this.clusters.awaitedCount > 0) return []
     this.listenersStarted = true
     this.onClustersInitialised?.()
     const failures = await this.listeners.start()

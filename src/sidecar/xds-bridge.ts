@@ -310,13 +310,13 @@ export class XdsBridge {
 
   /** The control plane sends routes and listeners once CDS is acknowledged: while a cluster has no endpoints yet, the ACK waits. */
   private holdCdsAck(): void {
-    if (this.ads === null || this.releaseCdsAck !== null || this.server.clusters.warmingCount === 0) return
+    if (this.ads === null || this.releaseCdsAck !== null || this.server.clusters.awaitedCount === 0) return
     this.releaseCdsAck = this.ads.pause(CLUSTER_TYPE)
     this.after(MAX_CDS_HOLD_MS, () => this.finishCdsHold())
   }
 
   private resumeCdsAck(): void {
-    if (this.server.clusters.warmingCount === 0) this.finishCdsHold()
+    if (this.server.clusters.awaitedCount === 0) this.finishCdsHold()
   }
 
   private finishCdsHold(): void {

@@ -1,6 +1,8 @@
 // Aggregate clusters: the priorities of the child clusters, one child after the other, as one list of priorities; the traffic's share
 // of each decides the child, whose own policy then picks (Envoy docs: intro/arch_overview/upstream/aggregate_cluster).
 // Called by UpstreamCluster.pick of the aggregate. The host belongs to the child: its breakers, TLS and stats apply.
+// Invariant: `levels` names clusters that have hosts of their own; aggregates within aggregates are resolved when the list is made, so
+// that no cycle among them is ever followed by a pick.
 
 import type { Host } from '../host/host.js'
 import type { HostSet, PrioritySet } from '../host/host-set.js'
@@ -11,7 +13,8 @@ import { choosePriority, computePriorityLoads, excludePriorities } from './prior
 
 /** What a cluster shows to others that pick from it or measure themselves by it: UpstreamCluster. */
 export interface FoundCluster {
-  /** Of an aggregate: the children's, one after the other. */
+  /** Of an aggregate: the clusters that it stands for; null = it has hosts of its own. */
+  readonly childNames: readonly string[] | null
   readonly hostSets: readonly HostSet[]
   /** Grows with every change of `hostSets`. */
   readonly hostSetVersion: number
@@ -25,16 +28,29 @@ export interface FoundCluster {
 
 export type FindCluster = (name: string) => FoundCluster | undefined
 
+/** Clusters that one aggregate comes upon, through the aggregates within it too and each as often as it is named; the rest is left out. */
+export const MAX_AGGREGATE_MEMBERS = 1024
+
+/** A cluster that was come upon when the list was made: as long as it is the same, with the same hosts, the list is true. */
+interface Member {
+  readonly name: string
+  readonly cluster: FoundCluster | undefined
+  /** Of its host sets; 0 for aggregates, whose children are members too. */
+  readonly version: number
+}
+
+interface Level {
+  readonly cluster: FoundCluster
+  readonly priority: number
+}
+
 export class AggregateLoadBalancer implements LoadBalancer {
   private readonly names: readonly string[]
   private readonly find: FindCluster
   private readonly panicThreshold: number
-  private children: (FoundCluster | undefined)[] = []
-  private versions: number[] = []
-  private levels: { readonly cluster: FoundCluster; readonly priority: number }[] = []
+  private members: Member[] | null = null
+  private levels: Level[] = []
   private loads: PriorityLoads | null = null
-  /** Set while this aggregate is looked through: one that contains itself counts as empty there. */
-  private visiting = false
 
   constructor(names: readonly string[], find: FindCluster, panicThreshold: number) {
     this.names = names
@@ -44,40 +60,45 @@ export class AggregateLoadBalancer implements LoadBalancer {
 
   /** Host sets of all children, in order: priorities of this cluster. Empty ones are left out. */
   linearize(): HostSet[] {
+    this.members = []
     this.levels = []
-    this.children = []
-    this.versions = []
     const sets: HostSet[] = []
-    if (this.visiting) return sets
-    this.visiting = true
-    for (const name of this.names) {
-      const child = this.find(name)
-      this.children.push(child)
-      this.versions.push(child?.hostSetVersion ?? 0)
-      if (child === undefined) continue
-      for (const set of child.hostSets) {
-        if (set.hosts.length === 0) continue
-        sets.push({ ...set, priority: sets.length })
-        this.levels.push({ cluster: child, priority: set.priority })
-      }
-    }
-    this.visiting = false
+    this.take(this.names, new Set(), this.members, sets)
     this.loads = sets.length === 0 ? null : computePriorityLoads(sets, this.panicThreshold)
     return sets
   }
 
-  /** Changes when any child does. */
-  get changed(): boolean {
-    if (this.visiting) return false
-    if (this.children.length !== this.names.length) return true
-    this.visiting = true
-    let changed = false
-    for (let i = 0; i < this.names.length && !changed; i++) {
-      const child = this.find(this.names[i]!)
-      changed = child !== this.children[i] || (child !== undefined && child.hostSetVersion !== this.versions[i])
+  /** `path`: the aggregates that led here; one that contains itself counts as empty there. */
+  private take(names: readonly string[], path: Set<FoundCluster>, members: Member[], sets: HostSet[]): void {
+    for (const name of names) {
+      if (members.length >= MAX_AGGREGATE_MEMBERS) return
+      const cluster = this.find(name)
+      const children = cluster?.childNames ?? null
+      members.push({ name, cluster, version: cluster === undefined || children !== null ? 0 : cluster.hostSetVersion })
+      if (cluster === undefined || path.has(cluster)) continue
+      if (children === null) {
+        for (const set of cluster.hostSets) {
+          if (set.hosts.length === 0) continue
+          this.levels.push({ cluster, priority: set.priority })
+          sets.push({ ...set, priority: sets.length })
+        }
+        continue
+      }
+      path.add(cluster)
+      this.take(children, path, members, sets)
+      path.delete(cluster)
     }
-    this.visiting = false
-    return changed
+  }
+
+  /** A cluster behind this one has come, gone or changed its hosts since the list was made. */
+  get changed(): boolean {
+    const { members } = this
+    if (members === null) return true
+    for (const { name, cluster, version } of members) {
+      if (this.find(name) !== cluster) return true
+      if (version > 0 && cluster!.hostSetVersion !== version) return true
+    }
+    return false
   }
 
   pick(ctx: LbContext, given = -1): Host | null {
@@ -94,11 +115,7 @@ export class AggregateLoadBalancer implements LoadBalancer {
   /** The priority of this cluster that `host` is in, for retry_priority; -1 = none (its child has changed since). */
   priorityOf(host: Host): number {
     if (this.changed) this.linearize()
-    if (this.visiting) return -1
-    this.visiting = true
-    const priority = this.levels.findIndex(level => level.cluster.priorityOf(host) === level.priority)
-    this.visiting = false
-    return priority
+    return this.levels.findIndex(level => level.cluster.priorityOf(host) === level.priority)
   }
 }
 

@@ -29,7 +29,7 @@ export interface EdsSubscription {
 /** Clusters of one proxy. */
 const MAX_CLUSTERS = 100_000
 const DEFAULT_REMOVAL_GRACE_MS = 60_000
-/** An aggregate waits no longer for children that do not come (Envoy's default initial_fetch_timeout). */
+/** An aggregate in the place of a cluster that serves waits no longer for children (Envoy's default initial_fetch_timeout). */
 const AGGREGATE_TIMEOUT_MS = 15_000
 
 interface Entry {
@@ -85,6 +85,16 @@ export class ClusterRegistry {
 
   get warmingCount(): number {
     return this.warmingEntries.size
+  }
+
+  /**
+   * Clusters that wait for endpoints, names or health checks of their own. Who waits for these waits for aggregates too, but never for
+   * one whose children are not in the config: nobody knows whether they will come.
+   */
+  get awaitedCount(): number {
+    let count = 0
+    for (const { warming } of this.warmingEntries) if (warming!.config.discovery.kind !== 'aggregate') count++
+    return count
   }
 
   /**
@@ -262,10 +272,26 @@ export class ClusterRegistry {
     for (const aggregate of [...(this.waitingFor.get(cluster.name) ?? [])]) this.checkChildren(aggregate)
   }
 
-  /** An aggregate is warm when all its children are. */
+  /**
+   * An aggregate is warm when all its children are; one that contains itself waits for the others only. A child that is not there is
+   * waited for only while an older version of the aggregate serves.
+   */
   private checkChildren(aggregate: UpstreamCluster): void {
-    const { discovery } = aggregate.config
-    if (discovery.kind === 'aggregate' && discovery.clusters.every(name => this.get(name) !== undefined)) aggregate.becomeReady()
+    const serves = this.get(aggregate.name) !== undefined
+    const seen = new Set([aggregate.name])
+    const open = [aggregate]
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const { discovery } = next.config
+      if (discovery.kind !== 'aggregate') return
+      for (const name of discovery.clusters) {
+        if (seen.has(name) || this.get(name) !== undefined) continue
+        seen.add(name)
+        const child = this.warming(name)
+        if (child !== undefined) open.push(child)
+        else if (serves) return
+      }
+    }
+    aggregate.becomeReady()
   }
 
   private stopWaiting(aggregate: UpstreamCluster): void {

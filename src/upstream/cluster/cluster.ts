@@ -79,6 +79,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     return this.members.table.byKey.get(key)
   }
 
+  get childNames(): readonly string[] | null {
+    const { discovery } = this.config
+    return discovery.kind === 'aggregate' ? discovery.clusters : null
+  }
+
   /** Of an aggregate: the children's, one after the other. */
   get hostSets(): readonly HostSet[] {
     return this.members.prioritySet.sets

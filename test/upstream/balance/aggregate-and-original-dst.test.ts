@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Cluster } from '../../../src/model/cluster.js'
+import { MAX_AGGREGATE_MEMBERS } from '../../../src/upstream/balance/aggregate-load-balancer.js'
 import { MAX_ORIGINAL_DST_HOSTS, parseIpPort } from '../../../src/upstream/balance/original-dst-load-balancer.js'
 import { HealthFlag } from '../../../src/upstream/host/host.js'
 import {
@@ -90,18 +91,73 @@ describe('aggregate cluster', () => {
     registry.applyAssignment(assignment('failover-target~1~web', []))
     expect(registry.get('web')).not.toBe(old)
     expect(registry.get('web')!.pick(context(seeded(1)))!.key).toBe('10.0.0.1:80')
-    registry.apply(aggregate('lonely', ['never-comes']))
-    expect(registry.get('lonely')).toBeUndefined()
+    const replaced = registry.get('web')
+    registry.apply(aggregate('web', ['never-comes']))
+    expect([registry.get('web'), registry.warmingCount, registry.awaitedCount]).toEqual([replaced, 1, 0])
     clock.advance(15_000)
-    expect(registry.get('lonely')!.pick(context(seeded(1)))).toBeNull()
+    expect(registry.get('web')!.pick(context(seeded(1)))).toBeNull()
   })
 
-  it('finds no host in a cycle, and ends', () => {
-    const { registry, clock } = testRegistry()
-    registry.apply(aggregate('a', ['b']))
-    registry.apply(aggregate('b', ['a']))
-    clock.advance(15_000)
-    expect(registry.get('a')!.pick(context(seeded(1)))).toBeNull()
+  it('that replaces nothing does not wait for children that are not there, and takes them when they come', () => {
+    const { registry } = testRegistry()
+    registry.apply(aggregate('lonely', ['comes-late']))
+    expect(registry.get('lonely')!.pick(context(seeded(1)))).toBeNull()
+    expect(registry.warmingCount).toBe(0)
+    registry.apply(staticCluster('comes-late', [locality([endpoint('10.0.0.1', 80)])]))
+    expect(registry.get('lonely')!.pick(context(seeded(1)))!.key).toBe('10.0.0.1:80')
+  })
+
+  describe.each([
+    ['itself', { a: ['a'] }],
+    ['each other', { a: ['b'], b: ['a'] }],
+    ['each other through a third', { a: ['b'], b: ['c'], c: ['a'] }],
+    ['each other, twice', { a: ['b', 'b', 'a'], b: ['a', 'a'] }],
+  ] as [string, Record<string, string[]>][])('aggregates that contain %s', (_name, config) => {
+    it('are warm at once, and find no host', () => {
+      const { registry } = testRegistry()
+      for (const [name, children] of Object.entries(config)) registry.apply(aggregate(name, children))
+      expect([registry.warmingCount, registry.awaitedCount]).toEqual([0, 0])
+      for (const name of Object.keys(config)) expect(registry.get(name)!.pick(context(seeded(1)))).toBeNull()
+    })
+
+    it('wait for the children that are no part of the cycle, in whatever order they come, and find their hosts', () => {
+      for (const childFirst of [true, false]) {
+        const { registry } = testRegistry()
+        if (childFirst) registry.apply(cluster('leaf'))
+        for (const [name, children] of Object.entries(config)) registry.apply(aggregate(name, [...children, 'leaf']))
+        if (!childFirst) registry.apply(cluster('leaf'))
+        if (childFirst) expect(registry.get('a')).toBeUndefined()
+        registry.applyAssignment(assignment('leaf', [locality([endpoint('10.0.0.1', 80)])]))
+        expect(registry.warmingCount).toBe(0)
+        for (const name of Object.keys(config)) expect(registry.get(name)!.pick(context(seeded(1)))!.key).toBe('10.0.0.1:80')
+      }
+    })
+  })
+
+  it('comes upon so many clusters and no more, however deep and wide aggregates nest', () => {
+    const { registry } = testRegistry()
+    registry.apply(staticCluster('leaf', [locality([endpoint('10.0.0.1', 80)])]))
+    const chain = MAX_AGGREGATE_MEMBERS + 1
+    for (let i = 0; i < chain; i++) registry.apply(aggregate(`n${i}`, [i === 0 ? 'leaf' : `n${i - 1}`]))
+    expect(registry.get(`n${MAX_AGGREGATE_MEMBERS - 1}`)!.pick(context(seeded(1)))!.key).toBe('10.0.0.1:80')
+    expect(registry.get(`n${MAX_AGGREGATE_MEMBERS}`)!.pick(context(seeded(1)))).toBeNull()
+    for (let i = 0; i < 40; i++) registry.apply(aggregate(`d${i}`, i === 0 ? ['leaf', 'leaf'] : [`d${i - 1}`, `d${i - 1}`]))
+    expect(registry.get('d39')!.hostSets.length).toBeLessThan(MAX_AGGREGATE_MEMBERS)
+    expect(registry.get('d39')!.pick(context(seeded(1)))!.key).toBe('10.0.0.1:80')
+  })
+
+  it('follows an aggregate within it that is replaced, and knows the priority of its hosts', () => {
+    const { registry } = testRegistry()
+    registry.apply(staticCluster('one', [locality([endpoint('10.1.0.1', 80)])]))
+    registry.apply(staticCluster('two', [locality([endpoint('10.2.0.1', 80)])]))
+    registry.apply(aggregate('inner', ['one', 'two']))
+    registry.apply(aggregate('outer', ['inner']))
+    const outer = registry.get('outer')!
+    expect(outer.pick(context(seeded(1)))!.key).toBe('10.1.0.1:80')
+    expect(outer.priorityOf(registry.get('two')!.hosts[0]!)).toBe(1)
+    registry.apply(aggregate('inner', ['two']))
+    expect(outer.pick(context(seeded(1)))!.key).toBe('10.2.0.1:80')
+    expect(outer.priorityOf(registry.get('two')!.hosts[0]!)).toBe(0)
   })
 
   it('follows a child that is replaced', () => {

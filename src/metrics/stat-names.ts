@@ -257,6 +257,8 @@ export class ClusterStats {
   readonly externalCodes: ResponseCodeStats
   readonly internalCodes: ResponseCodeStats
   readonly canaryCodes: ResponseCodeStats
+  /** Answers that another try followed. */
+  readonly retryCodes: ResponseCodeStats
   private lazy: Map<string, unknown> | null = null
   private readonly times: (Histogram | null)[] = [null, null, null]
 
@@ -272,6 +274,7 @@ export class ClusterStats {
     this.externalCodes = new ResponseCodeStats(this.scope, 'external.upstream_rq')
     this.internalCodes = new ResponseCodeStats(this.scope, 'internal.upstream_rq')
     this.canaryCodes = new ResponseCodeStats(this.scope, 'canary.upstream_rq')
+    this.retryCodes = new ResponseCodeStats(this.scope, 'retry.upstream_rq')
   }
 
   /** Counts an upstream response: overall, and as external or internal. */

@@ -6,6 +6,7 @@ import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { type CompiledRouteTable, compileRouteTable } from '../l7/route/route-table.js'
 import type { RouteHolder } from '../l7/server/http-runtime.js'
 import type { AdsStats } from '../metrics/stat-names.js'
+import type { StatSource } from '../metrics/stats-store.js'
 import type { ConfigSource } from '../model/config-source.js'
 import { NO_ROUTES, type RouteTable } from '../model/route.js'
 
@@ -35,14 +36,16 @@ export type RdsStats = ReturnType<AdsStats['rds']>
 export class RouteRegistry {
   private readonly entries = new Map<string, Entry>()
   private readonly runtime: Runtime
+  private readonly stats: StatSource
   private readonly empty: CompiledRouteTable
   /** The set of wanted names changed. */
   onNamesChange: (() => void) | null = null
   /** A table was swapped. */
   onSwap: (() => void) | null = null
 
-  constructor(runtime: Runtime) {
+  constructor(runtime: Runtime, stats: StatSource) {
     this.runtime = runtime
+    this.stats = stats
     this.empty = compileRouteTable(NO_ROUTES, { runtime })
   }
 
@@ -69,6 +72,7 @@ export class RouteRegistry {
     entry.stats.delete(stats)
     stats.release()
     if (--entry.users > 0) return
+    entry.holder.current.release()
     this.entries.delete(name)
     this.onNamesChange?.()
   }
@@ -109,7 +113,10 @@ export class RouteRegistry {
     if (entry.model !== null && isDeepStrictEqual(entry.model, model)) return
     entry.model = model
     for (const stats of entry.stats) stats.config_reload.value++
-    entry.holder.current = compileRouteTable(model, { runtime: this.runtime })
+    // The new one's counters first, so that those both have keep their values.
+    const before = entry.holder.current
+    entry.holder.current = compileRouteTable(model, { runtime: this.runtime, stats: this.stats })
+    before.release()
     const { waiters } = entry
     entry.waiters = new Set()
     for (const waiter of waiters) waiter.ready()

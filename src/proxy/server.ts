@@ -125,7 +125,7 @@ export class Server {
       localClusterName: bootstrap.localClusterName ?? null,
       isReferenced: name => this.isReferenced(name),
     })
-    this.routes = new RouteRegistry(this.runtime)
+    this.routes = new RouteRegistry(this.runtime, store)
     const client = new UpstreamAsyncClient(this.clusters, pools, random)
     this.listeners = new ListenerRegistry(
       {

@@ -2,6 +2,8 @@
 // shared by all requests; a request keeps the route it matched while tables are swapped. Everything that a route does not configure is
 // null or a shared empty value. HOT: once or a few times a request.
 
+import { VirtualClusterStats } from '../../metrics/stat-names.js'
+import type { StatSource } from '../../metrics/stats-store.js'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import { LB_METADATA, type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type {
@@ -18,6 +20,7 @@ import type {
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import type { compileHeaderMatchers } from '../match/header-matcher.js'
 import { CompiledRouteMatch } from '../match/route-match.js'
 import { compileRuntimeFraction, type FractionTest, type Runtime } from '../match/runtime-fraction.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -31,6 +34,13 @@ import { type AnswerTarget, answerDirectly, answerDirectResponse, answerRedirect
 export interface ClusterChoice {
   readonly name: string
   readonly weighted: CompiledWeightedCluster | null
+}
+
+/** A virtual cluster of a virtual host; the last is the one for requests that no other matches, whose name is ''. */
+export interface CompiledVirtualCluster {
+  readonly name: string
+  readonly test: ReturnType<typeof compileHeaderMatchers>
+  readonly stats: VirtualClusterStats | null
 }
 
 /** What compiled routes share of their virtual host and table. */
@@ -47,6 +57,9 @@ export interface CompiledVirtualHost {
   /** Virtual host, then table; reversed where most_specific_header_mutations_wins. */
   readonly requestMutators: readonly HeaderMutator[]
   readonly responseMutators: readonly HeaderMutator[]
+  readonly virtualClusters: readonly CompiledVirtualCluster[]
+  /** The first that matches; null where there is none at all. */
+  virtualClusterOf(head: RequestHead, info: StreamInfo): CompiledVirtualCluster | null
 }
 
 const NO_MUTATORS: readonly HeaderMutator[] = []
@@ -271,10 +284,12 @@ export class CompiledRoute {
   /** Route, virtual host and table, in the order they are applied. */
   readonly requestMutators: readonly HeaderMutator[]
   readonly responseMutators: readonly HeaderMutator[]
+  /** `vhost.<name>.route.<stat_prefix>.`, where the route has one. */
+  readonly stats: VirtualClusterStats | null
   private readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   private readonly rewritePath: PathRewriter | null
 
-  constructor(model: Route, virtualHost: CompiledVirtualHost, runtime: Runtime) {
+  constructor(model: Route, virtualHost: CompiledVirtualHost, runtime: Runtime, stats: StatSource | null = null) {
     const wins = virtualHost.table.mostSpecificHeaderMutationsWins
     const { action } = model
     this.model = model
@@ -283,6 +298,8 @@ export class CompiledRoute {
     this.overrides = model.overrides.size === 0 ? virtualHost.overrides : new Map([...virtualHost.overrides, ...model.overrides])
     this.requestMutators = inOrder(compileRequestMutations(model.mutations), virtualHost.requestMutators, wins)
     this.responseMutators = inOrder(compileResponseMutations(model.mutations), virtualHost.responseMutators, wins)
+    this.stats =
+      model.statPrefix === '' || stats === null ? null : new VirtualClusterStats(stats, virtualHost.name, 'route', model.statPrefix)
     this.forward = action.kind === 'forward' ? new CompiledForward(action, this, runtime) : null
     this.hasOverrides =
       this.overrides.size > 0 ||

@@ -2,6 +2,8 @@
 // Made once per accepted table by RDS or the listener; requests call match(). Pure, no I/O.
 // Order is Envoy's: exact domain, longest suffix wildcard (`*.a.com`), longest prefix wildcard (`a.*`), `*`; then routes in order.
 
+import { VirtualClusterStats } from '../../metrics/stat-names.js'
+import type { StatSource } from '../../metrics/stats-store.js'
 import type { Route, RouteTable, VirtualHost } from '../../model/route.js'
 import { asciiLower, toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
@@ -9,13 +11,15 @@ import { compileHeaderMatchers } from '../match/header-matcher.js'
 import { pathOnly, withoutPathParameters } from '../match/route-match.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 import type { StreamInfo } from '../stream/stream-info.js'
-import { CompiledRoute, type CompiledVirtualHost, inOrder, NO_MUTATORS } from './compiled-route.js'
+import { CompiledRoute, type CompiledVirtualCluster, type CompiledVirtualHost, inOrder, NO_MUTATORS } from './compiled-route.js'
 import { compileRequestMutations, compileResponseMutations } from './header-mutations.js'
 import { portSeparator } from './path-normalize.js'
 import { CompiledRetryPolicy } from './retry-policy.js'
 
 export interface RouteTableOptions {
   readonly runtime: Runtime
+  /** Where `vhost.*` counters are made; without it there are none (a table that only gets checked). */
+  readonly stats?: StatSource
 }
 
 export type RouteMatchResult =
@@ -33,7 +37,6 @@ interface HostEntry {
   readonly noRoute: RouteMatchResult
   /** The redirect of require_tls, or null. */
   readonly tlsRedirect: RouteMatchResult | null
-  readonly virtualClusters: readonly { readonly name: string; readonly test: ReturnType<typeof compileHeaderMatchers> }[]
 }
 
 /** Wildcard domains of one length. */
@@ -51,13 +54,15 @@ export class CompiledRouteTable {
   private readonly prefixes: WildcardLength[] = []
   private fallback: HostEntry | null = null
   private readonly usesRandom: boolean
+  /** Counters that go with the table. */
+  private readonly released: VirtualClusterStats[] = []
 
   constructor(model: RouteTable, options: RouteTableOptions) {
     this.model = model
     const clusterNames = new Set<string>()
     let usesRandom = false
     for (const host of model.virtualHosts) {
-      const entry = compileVirtualHost(host, model, options.runtime)
+      const entry = compileVirtualHost(host, model, options, this.released)
       for (const domain of host.domains) this.addDomain(asciiLower(toByteString(domain)), entry)
       for (const route of host.routes) {
         if (route.match.runtimeFraction !== null) usesRandom = true
@@ -79,6 +84,11 @@ export class CompiledRouteTable {
     else if (!this.exact.has(domain)) this.exact.set(domain, entry)
   }
 
+  /** No new request uses the table: its counters go, unless another version of it took them over first. */
+  release(): void {
+    for (const stats of this.released.splice(0)) stats.release()
+  }
+
   /** HOT. `random` is called at most once, for runtime fractions: all routes see the same number, as in Envoy. */
   match(head: RequestHead, info: StreamInfo, random: () => number): RouteMatchResult {
     const entry = this.findHost(head.authority)
@@ -90,7 +100,6 @@ export class CompiledRouteTable {
     const { routes } = entry
     for (let i = 0; i < routes.length; i++) {
       if (!routes[i]!.match.matches(head, path, info, roll)) continue
-      if (entry.virtualClusters.length > 0) info.virtualClusterName = virtualClusterOf(entry, head, info)
       return entry.results[i]!
     }
     return entry.noRoute
@@ -141,8 +150,14 @@ function addWildcard(lengths: WildcardLength[], text: string, entry: HostEntry):
   if (!known.hosts.has(text)) known.hosts.set(text, entry)
 }
 
-function compileVirtualHost(model: VirtualHost, table: RouteTable, runtime: Runtime): HostEntry {
+function compileVirtualHost(
+  model: VirtualHost,
+  table: RouteTable,
+  { runtime, stats = null }: { readonly runtime: Runtime; readonly stats?: StatSource | null },
+  released: VirtualClusterStats[],
+): HostEntry {
   const wins = table.mostSpecificHeaderMutationsWins
+  const virtualClusters = compileVirtualClusters(model, stats, released)
   const host: CompiledVirtualHost = {
     name: model.name,
     includeAttemptCount: model.includeRequestAttemptCount,
@@ -162,8 +177,11 @@ function compileVirtualHost(model: VirtualHost, table: RouteTable, runtime: Runt
       inOrder(compileResponseMutations(table.mutations), NO_MUTATORS, wins),
       wins,
     ),
+    virtualClusters,
+    virtualClusterOf: (head, info) => virtualClusters.find(({ test }) => test === null || test(head, info)) ?? null,
   }
-  const routes = model.routes.map(route => new CompiledRoute(route, host, runtime))
+  const routes = model.routes.map(route => new CompiledRoute(route, host, runtime, stats))
+  for (const route of routes) if (route.stats !== null) released.push(route.stats)
   const tlsRedirect = model.requireTls === 'NONE' ? null : new CompiledRoute(tlsRedirectRoute(), host, runtime)
   return {
     model,
@@ -171,8 +189,26 @@ function compileVirtualHost(model: VirtualHost, table: RouteTable, runtime: Runt
     results: routes.map(route => ({ kind: 'route', route })),
     noRoute: { kind: 'no-route', virtualHost: model.name },
     tlsRedirect: tlsRedirect === null ? null : { kind: 'route', route: tlsRedirect },
-    virtualClusters: model.virtualClusters.map(cluster => ({ name: cluster.name, test: compileHeaderMatchers(cluster.headers) })),
   }
+}
+
+/** Those of the config, and `other` for what they do not match. */
+function compileVirtualClusters(
+  model: VirtualHost,
+  stats: StatSource | null,
+  released: VirtualClusterStats[],
+): readonly CompiledVirtualCluster[] {
+  if (model.virtualClusters.length === 0) return []
+  const counted = (name: string) => {
+    if (stats === null) return null
+    const made = new VirtualClusterStats(stats, model.name, 'vcluster', name)
+    released.push(made)
+    return made
+  }
+  return [
+    ...model.virtualClusters.map(({ name, headers }) => ({ name, test: compileHeaderMatchers(headers), stats: counted(name) })),
+    { name: '', test: null, stats: counted('other') },
+  ]
 }
 
 /** require_tls answers with a route of its own: the same address over https. */
@@ -214,11 +250,6 @@ function needsTls(host: VirtualHost, head: RequestHead): boolean {
   const protocol = head.headers.get('x-forwarded-proto') ?? head.scheme
   if (protocol === 'https') return false
   return host.requireTls === 'ALL' || head.headers.get('x-envoy-internal') !== 'true'
-}
-
-function virtualClusterOf(entry: HostEntry, head: RequestHead, info: StreamInfo): string {
-  for (const { name, test } of entry.virtualClusters) if (test === null || test(head, info)) return name
-  return ''
 }
 
 function collectClusters(route: Route, names: Set<string>): void {

@@ -56,9 +56,7 @@ export function redirectedHead(
   }
   const next: RequestHead = { ...request, ...target, headers: request.headers.clone(), expectContinue: false }
   copyHeaders(policy, head, next)
-  const { virtualClusterName } = info
   const match = routes.current.match(next, info, random)
-  info.virtualClusterName = virtualClusterName
   if (match.kind !== 'route') {
     router.passthrough_internal_redirect_no_route.value++
     return null

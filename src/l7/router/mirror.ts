@@ -21,7 +21,7 @@ let activeMirrors = 0
 /** Where shadows go. */
 export interface MirrorUpstreams {
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
-  readonly pools: UpstreamPools
+  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
   readonly random: () => number
 }
 
@@ -46,7 +46,7 @@ export class Mirror implements UpstreamRequestOwner {
   private body: Buffer = EMPTY
   private finished = false
 
-  constructor(request: RequestHead, host: Host, pools: UpstreamPools, keepHost: boolean) {
+  constructor(request: RequestHead, host: Host, pools: MirrorUpstreams['pools'], keepHost: boolean) {
     this.head = { ...request, headers: request.headers.clone() }
     if (!keepHost) this.head.authority = shadowHost(this.head.authority)
     const pool = pools.poolFor(host, pools.protocolFor(host, this.head), PRIORITY, '')

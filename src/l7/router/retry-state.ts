@@ -22,6 +22,7 @@ import {
   wantsRetryOnResponse,
 } from '../route/retry-policy.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
+import type { RouteCounters } from './route-counters.js'
 
 const DEFAULT_RETRIES = 1
 const DEFAULT_BASE_MS = 25
@@ -43,9 +44,10 @@ const CONSUMED = [RETRY_ON, RETRY_GRPC_ON, MAX_RETRIES_HEADER, STATUS_CODES, HEA
 export interface RetriedRequest {
   readonly request: RequestHead
   /** Of the newest try. */
-  readonly cluster: Pick<UpstreamCluster, 'breakers' | 'traffic'> | null
+  readonly cluster: Pick<UpstreamCluster, 'breakers' | 'traffic' | 'priorityOf'> | null
   readonly routeTimeoutMs: number
   readonly random: () => number
+  readonly counters: RouteCounters | null
 }
 
 /** What a request says about its retries; null: nothing. */
@@ -142,11 +144,12 @@ export class RetryState {
     this.releasePermit()
     this.limitReached = false
     this.overflowed = false
-    const { cluster } = this.of
+    const { cluster, counters } = this.of
     if (this.ended || cluster === null) return false
     const stats = cluster.traffic.main
     if (this.remaining <= 0) {
       stats.upstream_rq_retry_limit_exceeded.value++
+      counters?.count('upstream_rq_retry_limit_exceeded')
       this.limitReached = true
       return false
     }
@@ -154,10 +157,12 @@ export class RetryState {
     const breakers = cluster.breakers(this.forward.priority)
     if (!breakers.tryRetry()) {
       this.overflowed = true
+      counters?.count('upstream_rq_retry_overflow')
       return false
     }
     this.permit = breakers
     stats.upstream_rq_retry.value++
+    counters?.count('upstream_rq_retry')
     return true
   }
 
@@ -165,6 +170,7 @@ export class RetryState {
   succeeded(_status: number): void {
     if (this.permit === null) return
     this.of.cluster!.traffic.main.upstream_rq_retry_success.value++
+    this.of.counters?.count('upstream_rq_retry_success')
     this.releasePermit()
   }
 
@@ -214,7 +220,8 @@ export class RetryState {
     this.triedHosts.push(host)
     const every = this.policy?.avoidPreviousPrioritiesEvery ?? null
     if (every !== null && this.triedHosts.length % every === 0)
-      this.excludedPriorities = new Set(this.triedHosts.map(tried => tried.priority))
+      // As the cluster that is picked from counts them: an aggregate's are its children's, one after the other.
+      this.excludedPriorities = new Set(this.triedHosts.map(tried => this.of.cluster!.priorityOf(tried)))
   }
 
   /** The predicates of retry_host_predicate; the first try takes any host. */

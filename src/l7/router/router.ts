@@ -26,9 +26,10 @@ import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from
 import { type Mirror, startMirrors } from './mirror.js'
 import { PickContext } from './pick-context.js'
 import { type RetriedRequest, RetryState } from './retry-state.js'
+import { RouteCounters } from './route-counters.js'
 import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, takeRouteTimeout, tellExpectedTimeout } from './route-timeouts.js'
 import { prepareUpstreamHead } from './upstream-head.js'
-import { type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
+import { chargeGrpcTrailers, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
 
 const EMPTY = Buffer.alloc(0)
 /** Bodies up to this are kept for another try even without a retry policy (refused streams, the keep-alive race). */
@@ -67,7 +68,7 @@ export interface RouterRuntime {
   readonly routerConfig: RouterConfig
   readonly routes: { readonly current: CompiledRouteTable }
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
-  readonly pools: UpstreamPools
+  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
   readonly router: RouterHandles
   readonly bufferLimitBytes: number
   /** Uniform in [0, 1). */
@@ -81,6 +82,8 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   choice: ClusterChoice | null = null
   cluster: UpstreamCluster | null = null
   retry: RetryState | null = null
+  /** Virtual cluster and stat_prefix; null: neither. */
+  counters: RouteCounters | null = null
   /** The try that the response comes from, or the newest one. */
   upstream: UpstreamRequest | null = null
   /** All tries that still run (more than one only when hedging). */
@@ -125,6 +128,10 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     return this.host.responseStarted
   }
 
+  get countsCodes(): boolean {
+    return this.runtime.routerConfig.dynamicStats
+  }
+
   get routeTimeoutMs(): number {
     return this.timeouts === null ? 0 : this.timeouts.routeMs
   }
@@ -152,9 +159,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { forward } = route
     this.route = route
     this.forward = forward
-    // A route that answers by itself belongs to no virtual cluster, as in Envoy.
-    if (forward === null) info.virtualClusterName = ''
-    else {
+    if (forward !== null) {
       this.choice = this.split(forward)
       // Also for requests that a filter answers (Envoy logs the cluster of the route).
       if (runtime.clusters.get(this.choice.name) !== undefined) info.upstreamCluster = this.choice.name
@@ -191,6 +196,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { request, info, body } = host
     const hash = forward.hash(request, info)
     this.hashCookie = hash.setCookie
+    this.counters = RouteCounters.of(route, request, info)
 
     // A filter may have set the header that names the cluster.
     const choice = this.choice !== null && forward.model.cluster.kind !== 'clusterHeader' ? this.choice : this.split(forward)
@@ -204,6 +210,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     }
     this.cluster = cluster
     if (cluster.dropCategory(runtime.random()) !== null) {
+      chargeStatus(this, cluster, 503)
       host.reply(localReply(cluster.dropsAll ? 'unconditional-drop-overload' : 'drop-overload', ''))
       return
     }
@@ -237,6 +244,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const host = cluster.pick(new PickContext(request, forward, this.choice, cluster, retry, hash, runtime.random))
     if (host === null) {
       cluster.traffic.main.upstream_cx_none_healthy.value++
+      chargeStatus(this, cluster, 503)
       client.reply(localReply('no-healthy-upstream', ''))
       return
     }
@@ -359,6 +367,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { info, body, request } = host
     const connection = upstream.connection!
     info.firstUpstreamByteSentAt = performance.now()
+    this.counters?.count('upstream_rq_total')
     info.upstreamHost = upstream.host
     info.upstreamLocalAddress = connection.localAddress
     info.useConnection(connection, upstream.startedAt)
@@ -407,7 +416,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       return
     }
     host.info.firstUpstreamByteReceivedAt = performance.now()
-    if (judgeHead(this, upstream, head) === 'retry') {
+    if (judgeHead(this, upstream, head, end) === 'retry') {
       this.drop(upstream)
       if (!end) upstream.cancel()
       this.retry!.schedule(head, () => this.tryAgain())
@@ -432,7 +441,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   }
 
   onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
-    if (!this.finished && upstream === this.upstream) this.host.responseTrailers(trailers)
+    if (this.finished || upstream !== this.upstream) return
+    if (this.host.isGrpc) chargeGrpcTrailers(upstream, trailers)
+    this.host.responseTrailers(trailers)
   }
 
   onUpstreamFailure(upstream: UpstreamRequest, failure: UpstreamFailure): void {
@@ -467,7 +478,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     upstream.cancel()
     if (this.attempts.length > 0) return
     const reply = failureReply(failure, upstream.attempt > 1)
-    upstream.host.cluster.traffic.chargeResponse(reply.status, false)
+    chargeStatus(this, upstream.host.cluster, reply.status)
     host.reply(reply)
   }
 
@@ -538,10 +549,15 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   private onRouteTimeout(): void {
     const { host } = this
-    this.cluster!.traffic.main.upstream_rq_timeout.value++
     for (const attempt of this.attempts) {
+      const { cluster } = attempt.host
+      cluster.traffic.main.upstream_rq_timeout.value++
+      this.counters?.count('upstream_rq_timeout')
       attempt.host.stats.rqTimeout++
-      if (!attempt.responseStarted) attempt.host.cluster.recordTimeout(attempt.host)
+      if (attempt.responseStarted) continue
+      if (!attempt.timedOut) cluster.recordTimeout(attempt.host)
+      chargeStatus(this, cluster, 504)
+      attempt.host.stats.rqError++
     }
     if (host.responseStarted) host.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
     else host.reply(localReply('upstream-request-timeout', ''))
@@ -583,7 +599,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { upstream } = this
     if (upstream?.responseStarted) {
       const { endedAt, requestReceivedAt, startedAt } = this.host.info
-      upstream.host.cluster.traffic.chargeTime(endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt), false)
+      const ms = endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt)
+      upstream.host.cluster.traffic.chargeTime(ms, this.host.info.internal)
+      this.counters?.chargeTime(ms)
     }
     this.cancelAll()
     if (this.mirrors !== null) for (const mirror of this.mirrors) mirror.end()

@@ -2,13 +2,16 @@
 // router is to do. The conditions are the retry policy's (retry-state.ts, route/retry-policy.ts); the router acts.
 
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import type { Host, HostCluster } from '../../upstream/host/host.js'
 import type { UpstreamRequest } from '../client/upstream-request.js'
 import type { ResponseHead } from '../codec/codec.js'
-import { grpcStatusOf } from '../grpc/grpc.js'
+import type { HeaderList } from '../codec/header-list.js'
+import { grpcStatusOf, grpcToHttpStatus } from '../grpc/grpc.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import type { RetryState } from './retry-state.js'
+import type { RouteCounters } from './route-counters.js'
 
 /**
  * pass: of a response, it goes to the client; of a failure, other tries go on. retry: this try is over, another follows.
@@ -20,8 +23,11 @@ export type Verdict = 'pass' | 'retry' | 'hedge' | 'fail'
 export interface JudgedRequest {
   readonly info: StreamInfo
   readonly isGrpc: boolean
-  readonly cluster: UpstreamCluster | null
+  readonly cluster: Pick<UpstreamCluster, 'traffic'> | null
   readonly retry: RetryState | null
+  readonly counters: RouteCounters | null
+  /** dynamic_stats of the router filter. */
+  readonly countsCodes: boolean
   /** All tries that still run. */
   readonly attempts: readonly UpstreamRequest[]
   readonly body: { readonly replayable: boolean }
@@ -31,52 +37,70 @@ export interface JudgedRequest {
   freeRetries: number
 }
 
+/** A host that is about to go says so in any answer; it then counts as failed until an active check succeeds. */
+const IMMEDIATE_FAIL = 'x-envoy-immediate-health-check-fail'
+
 /** Tries that cost the retry policy nothing, because the server cannot have seen the request. */
 const MAX_FREE_RETRIES = 3
 
 /** A response head has come. HOT. */
-export function judgeHead(request: JudgedRequest, upstream: UpstreamRequest, head: ResponseHead): 'pass' | 'retry' {
+export function judgeHead(request: JudgedRequest, upstream: UpstreamRequest, head: ResponseHead, end: boolean): 'pass' | 'retry' {
   const { host } = upstream
-  const { retry, info } = request
+  const { retry } = request
   const grpcStatus = request.isGrpc ? grpcStatusOf(head.headers) : -1
-  host.cluster.recordResponse(host, grpcStatus > 0 ? grpcHttpStatus(grpcStatus) : head.status)
-  chargeResponse(request, upstream, head)
-  if (retry === null) return 'pass'
+  if (grpcStatus >= 0) host.cluster.recordGrpcStatus(host, grpcStatus)
+  else host.cluster.recordResponse(host, head.status)
+  if (head.headers.has(IMMEDIATE_FAIL)) host.cluster.recordImmediateHealthCheckFail(host)
+  const verdict = retry === null ? 'pass' : judgeRetry(request, retry, head, grpcStatus)
+  if (verdict === 'retry') chargeRetried(request, upstream, head.status)
+  else chargeResponse(request, upstream, head.status, end, grpcStatus)
+  return verdict
+}
+
+function judgeRetry(request: JudgedRequest, retry: RetryState, head: ResponseHead, grpcStatus: number): 'pass' | 'retry' {
   if (!retry.wantsRetryOnResponse(head, grpcStatus)) {
     retry.succeeded(head.status)
     return 'pass'
   }
   if (!request.body.replayable) return 'pass'
   if (retry.take()) return 'retry'
-  info.responseFlags |= refusedFlag(retry)
+  request.info.responseFlags |= refusedFlag(retry)
   return 'pass'
 }
 
-/** gRPC statuses that speak against the host count as the HTTP status they map to (Envoy: outlier detection of gRPC). */
-function grpcHttpStatus(grpcStatus: number): number {
-  switch (grpcStatus) {
-    case 4:
-      return 504
-    case 14:
-      return 503
-    case 2:
-    case 13:
-    case 15:
-      return 500
-    default:
-      return 200
-  }
+/** An answer that another try follows: under `cluster.X.retry.`, and not among the cluster's responses. */
+function chargeRetried(request: JudgedRequest, { host }: UpstreamRequest, status: number): void {
+  host.stats.rqError++
+  if (request.countsCodes) host.cluster.traffic.retryCodes.charge(status)
 }
 
-function chargeResponse(request: JudgedRequest, upstream: UpstreamRequest, head: ResponseHead): void {
-  const { host } = upstream
-  if (head.status >= 500) host.stats.rqError++
-  else host.stats.rqSuccess++
-  const { traffic } = host.cluster
-  traffic.chargeResponse(head.status, false)
-  const { cluster } = request
+/** HOT. */
+function chargeResponse(request: JudgedRequest, { host }: UpstreamRequest, status: number, end: boolean, grpcStatus: number): void {
+  chargeStatus(request, host.cluster, status)
+  if (status >= 500) host.stats.rqError++
+  else if (!request.isGrpc) host.stats.rqSuccess++
+  // Of a gRPC answer the trailers decide, unless there are none to come.
+  else if (end) chargeGrpcStatus(host, grpcStatus)
+}
+
+/** The end of a gRPC response. */
+export function chargeGrpcTrailers({ host }: UpstreamRequest, trailers: HeaderList): void {
+  chargeGrpcStatus(host, grpcStatusOf(trailers))
+}
+
+function chargeGrpcStatus(host: Host, grpcStatus: number): void {
+  if (grpcStatus >= 0 && grpcToHttpStatus(grpcStatus) < 500) host.stats.rqSuccess++
+  else host.stats.rqError++
+}
+
+/** Counts a response of `served`, or the answer given in its place. HOT. */
+export function chargeStatus(request: JudgedRequest, served: HostCluster, status: number): void {
+  if (!request.countsCodes) return
+  const { cluster, counters, info } = request
+  served.traffic.chargeResponse(status, info.internal)
   // An aggregate is charged beside the cluster that served.
-  if (cluster !== null && cluster !== host.cluster) cluster.traffic.chargeResponse(head.status, false)
+  if (cluster !== null && cluster !== served) cluster.traffic.chargeResponse(status, info.internal)
+  if (counters !== null) counters.chargeResponse(status)
 }
 
 /** A try failed before its response ended. */

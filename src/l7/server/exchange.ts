@@ -83,6 +83,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     const { info } = this
     info.requestId = previous.info.requestId
     info.remoteAddress = previous.info.remoteAddress
+    info.internal = previous.info.internal
     if (dropBody) return
     this.body.inherit(previous.body)
     info.bytesReceived = previous.body.bytes

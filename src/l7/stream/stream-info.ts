@@ -64,6 +64,8 @@ export class StreamInfo {
   /** Client address after XFF rules (use_remote_address, trusted hops). */
   remoteAddress: string
   requestId = ''
+  /** x-envoy-internal: it comes from one of the configured internal ranges. */
+  internal = false
   /** performance.now() marks; 0 = not reached. */
   requestReceivedAt = 0
   /** The try whose connection came last began to wait for it. */

@@ -210,7 +210,8 @@ function compileHttp(
   collected.releases.push(() => hcm.release())
   let routes: RouteHolder
   if (config.routeTable !== null) {
-    const table = compileRouteTable(config.routeTable, { runtime: env.runtime })
+    const table = compileRouteTable(config.routeTable, { runtime: env.runtime, stats: env.store })
+    collected.releases.push(() => table.release())
     for (const name of table.clusterNames) collected.clusterNames.add(name)
     routes = { current: table }
   } else {

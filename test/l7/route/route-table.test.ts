@@ -170,9 +170,11 @@ describe('routes of a virtual host', () => {
         }),
       ]),
     )
-    const of = info()
-    table.match(head('/', { method: 'POST' }), of, never)
-    expect(of.virtualClusterName).toBe('writes')
+    const of = (method: string) => {
+      const result = table.match(head('/', { method }), info(), never)
+      return result.kind === 'route' ? result.route.virtualHost.virtualClusterOf(head('/', { method }), info())?.name : undefined
+    }
+    expect([of('POST'), of('GET')]).toEqual(['writes', ''])
   })
 })
 

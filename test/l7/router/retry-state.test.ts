@@ -70,7 +70,8 @@ function setup(
   const breakers = new Breakers({ ...LIMITS, maxRetries: options.maxRetries ?? 3 }, 'default', stats)
   const retried: RetriedRequest = {
     request,
-    cluster: { breakers: () => breakers, traffic: stats },
+    cluster: { breakers: () => breakers, traffic: stats, priorityOf: of => of.priority },
+    counters: null,
     routeTimeoutMs: options.routeTimeoutMs ?? 0,
     random: options.random ?? (() => 0.5),
   }

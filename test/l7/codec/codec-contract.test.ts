@@ -76,6 +76,7 @@ class Pair {
     }
     const owner = {
       onStreamFree: () => {},
+      onStreamLimit: () => {},
       onDraining: () => void this.atClient.push('draining'),
       onConnectionError: () => void this.atClient.push('broken'),
     }

@@ -1,10 +1,11 @@
 // Active health checks through the real proxy against real servers: HTTP (what is asked, which answers are good), gRPC, TCP payloads,
 // thresholds, and a server that takes itself out.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { ProtobufReader } from '../../src/l7/grpc/protobuf-writer.js'
 import { endpoint, Front, localities, panicOff, to } from '../support/front-proxy.js'
 import { GrpcServices, http2Upstream } from '../support/grpc-services.js'
 import { HttpOrigin, http, type OriginRequest, TcpOrigin } from '../support/origins.js'
-import { stopAll, until } from '../support/proxy-process.js'
+import { socketAddress, stopAll, until } from '../support/proxy-process.js'
 
 const app = new HttpOrigin()
 /** Answers `PING\n` with the line that is set here. */
@@ -19,6 +20,8 @@ let front: Front
 
 const SERVING = 1
 const NOT_SERVING = 2
+/** Longer than a length of one byte can say. */
+const LONG = 's'.repeat(300)
 
 const check = (more: object): object => ({
   timeout: '2s',
@@ -33,11 +36,18 @@ const hex = (text: string): object => ({ text: Buffer.from(text).toString('hex')
 const checked = (name: string, port: number, health: object, more: object = {}): object =>
   localities(name, [{ lb_endpoints: [endpoint(port)] }], { health_checks: [check(health)], ...panicOff, ...more })
 
+function readService(bytes: Uint8Array): { service: string } {
+  const reader = new ProtobufReader(Buffer.from(bytes))
+  const service = reader.next() === 1 ? reader.text() : ''
+  if (reader.next() !== 0 || reader.failed) throw new Error('no HealthCheckRequest')
+  return { service }
+}
+
 beforeAll(async () => {
   await Promise.all([app.listen(), talker.listen()])
   services.add({
     path: '/grpc.health.v1.Health/Check',
-    read: bytes => ({ service: bytes.subarray(2).toString() }),
+    read: readService,
     write: (status: number) => Uint8Array.of(8, status),
     handle: ({ service }, metadata) => {
       asked.push({ service, mark: metadata.get('x-mark').join() })
@@ -48,12 +58,23 @@ beforeAll(async () => {
   })
   await services.listen()
   answers('200 OK')
-  for (const service of ['', 'shop']) serving.set(service, SERVING)
+  for (const service of ['', 'shop', LONG]) serving.set(service, SERVING)
   const http_health_check = { path: '/healthz' }
   front = await Front.start({
-    routes: ['http', 'shaped', 'statuses', 'retriable', 'named', 'threshold', 'tcp', 'grpc', 'grpc-service', 'immediate'].map(name =>
-      to(`/${name}`, name),
-    ),
+    routes: [
+      'http',
+      'shaped',
+      'statuses',
+      'retriable',
+      'named',
+      'threshold',
+      'tcp',
+      'grpc',
+      'grpc-service',
+      'grpc-long',
+      'hostnames',
+      'immediate',
+    ].map(name => to(`/${name}`, name)),
     clusters: [
       checked('http', app.port, { http_health_check }),
       checked('shaped', app.port, {
@@ -93,6 +114,14 @@ beforeAll(async () => {
           },
         },
         http2Upstream,
+      ),
+      checked('grpc-long', services.port, { grpc_health_check: { service_name: LONG } }, http2Upstream),
+      localities(
+        'hostnames',
+        [{ lb_endpoints: [{ endpoint: { address: socketAddress(app.port), health_check_config: { hostname: 'own.test' } } }] }],
+        {
+          health_checks: [check({ http_health_check: { path: '/hostnames', host: 'all.test' } })],
+        },
       ),
       checked('immediate', app.port, {
         interval: '0.3s',
@@ -242,10 +271,21 @@ describe('gRPC', () => {
     await healthy('grpc-service', 1)
   })
 
+  it('asks for services with long names', async () => {
+    await healthy('grpc-long', 1)
+    serving.set(LONG, NOT_SERVING)
+    await healthy('grpc-long', 0)
+  })
+
   it('an unknown service is unhealthy', async () => {
     serving.delete('shop')
     await healthy('grpc-service', 0)
     serving.set('shop', SERVING)
     await healthy('grpc-service', 1)
   })
+})
+
+it("an endpoint's own hostname for health checks comes before the host of the check", async () => {
+  await until('a check', () => checksOf('/hostnames').length > 0)
+  expect(new Set(checksOf('/hostnames').map(request => request.headers.get('host')))).toEqual(new Set(['own.test']))
 })

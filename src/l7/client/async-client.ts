@@ -8,6 +8,7 @@ import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { httpToGrpcStatus } from '../grpc/grpc.js'
+import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
 import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
 import { sniFor, type UpstreamPools } from './upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
@@ -117,10 +118,7 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
 
   /** The message is not compressed; a compressed answer is refused. */
   unary(service: GrpcService, path: string, request: Buffer, timeoutMs: number, callback: GrpcCallback): AsyncCall {
-    const body = Buffer.allocUnsafe(FRAME_HEADER_BYTES + request.length)
-    body[0] = 0
-    body.writeUInt32BE(request.length, 1)
-    request.copy(body, FRAME_HEADER_BYTES)
+    const body = grpcFrame(request)
     const headers = HeaderList.of(['content-type', 'application/grpc'], ['te', 'trailers'])
     if (timeoutMs > 0) headers.append('grpc-timeout', `${Math.min(timeoutMs, 99_999_999)}m`)
     for (const { key, value } of service.initialMetadata) headers.append(key, value)
@@ -136,7 +134,7 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
       else if (status === undefined) callback(GRPC_UNKNOWN, EMPTY, 'the answer has no grpc-status')
       else if (status !== '0') callback(/^\d{1,4}$/.test(status) ? Number(status) : GRPC_UNKNOWN, EMPTY, fields.get('grpc-message') ?? '')
       else {
-        const message = unframe(result.body)
+        const message = grpcMessageOf(result.body)
         if (message === null) callback(GRPC_INTERNAL, EMPTY, 'the answer is not one uncompressed gRPC message')
         else callback(0, message, '')
       }
@@ -259,9 +257,3 @@ export const GRPC_DEADLINE_EXCEEDED = 4
 export const GRPC_INTERNAL = 13
 export const GRPC_UNAVAILABLE = 14
 const GRPC_UNKNOWN = 2
-const FRAME_HEADER_BYTES = 5
-
-function unframe(body: Buffer): Buffer | null {
-  if (body.length < FRAME_HEADER_BYTES || body[0] !== 0) return null
-  return body.readUInt32BE(1) === body.length - FRAME_HEADER_BYTES ? body.subarray(FRAME_HEADER_BYTES) : null
-}

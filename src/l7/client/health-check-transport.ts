@@ -9,17 +9,21 @@ import type {
   HealthCheckResult,
   HealthCheckTransport,
 } from '../../upstream/health/health-check-transport.js'
-import type { HostCluster } from '../../upstream/host/host.js'
 import type { ClientCodec, ClientEvents, ClientHandler, RequestHead, ResponseHead, StreamReset } from '../codec/codec.js'
 import { headLimits } from '../codec/codec-options.js'
 import { HeaderList } from '../codec/header-list.js'
 import { Http1ClientCodec } from '../codec/http1/client-codec.js'
 import { Http2ClientCodec } from '../codec/http2/client-codec.js'
+import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
+import { ProtobufReader, ProtobufWriter } from '../grpc/protobuf-writer.js'
 import type { UpstreamTlsSource } from './upstream-pools.js'
 
 /** A check's answer is read up to this; more is a failed check. */
 const MAX_BODY_BYTES = 64 * 1024
 const GRPC_PATH = '/grpc.health.v1.Health/Check'
+/** grpc.health.v1: HealthCheckRequest.service, HealthCheckResponse.status and the one good value of the latter. */
+const SERVICE_FIELD = 1
+const STATUS_FIELD = 1
 const SERVING = 1
 
 export class UpstreamHealthCheckTransport implements HealthCheckTransport {
@@ -70,13 +74,13 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
           socket.on('end', () => codec.onTransportEnd())
           socket.on('error', () => {})
           socket.on('close', () => codec.onTransportClose({ code: 'connection-closed', details: 'closed' }))
-          this.send(codec, host.cluster)
+          this.send(codec)
         },
       },
     )
   }
 
-  private send(codec: ClientCodec, cluster: HostCluster): void {
+  private send(codec: ClientCodec): void {
     const stream = codec.newStream(this)
     if (stream === null) {
       this.finish({ kind: 'network', timeout: false, reason: 'no stream could be opened' })
@@ -90,9 +94,9 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
       headers.append('te', 'trailers')
       headers.append('user-agent', 'Envoy/HC')
       for (const option of check.initialMetadata) headers.append(option.name, option.value)
-      head = requestHead('POST', GRPC_PATH, check.authority !== '' ? check.authority : authority, headers, -1)
+      head = requestHead('POST', GRPC_PATH, authority, headers, -1)
       stream.sendHead(head, false)
-      stream.sendData(grpcRequest(check.serviceName), true)
+      stream.sendData(grpcFrame(new ProtobufWriter().string(SERVICE_FIELD, check.serviceName).finish()), true)
       return
     }
     headers.append('User-Agent', 'Envoy/HC')
@@ -101,13 +105,7 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
       else headers.append(option.name, option.value)
     }
     for (const name of check.headersToRemove) headers.remove(name.toLowerCase())
-    head = requestHead(
-      check.method === '' ? 'GET' : check.method,
-      check.path,
-      check.host !== '' ? check.host : authority || cluster.name,
-      headers,
-      0,
-    )
+    head = requestHead(check.method === '' ? 'GET' : check.method, check.path, authority, headers, 0)
     stream.sendHead(head, true)
   }
 
@@ -190,18 +188,13 @@ export function requestHead(method: string, path: string, authority: string, hea
   }
 }
 
-/** grpc.health.v1.HealthCheckRequest {service = 1} in a gRPC frame. */
-function grpcRequest(service: string): Buffer {
-  const name = Buffer.from(service, 'utf8')
-  const message = service === '' ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x0a, name.length & 0x7f]), name])
-  const frame = Buffer.alloc(5 + message.length)
-  frame.writeUInt32BE(message.length, 1)
-  message.copy(frame, 5)
-  return frame
-}
-
-/** HealthCheckResponse {status = 1}; 0 when it is not there. */
-function servingStatus(frame: Buffer): number {
-  if (frame.length < 7 || frame[0] !== 0 || frame[5] !== 0x08) return 0
-  return frame[6]!
+/** The status of a HealthCheckResponse; 0 when there is none. */
+function servingStatus(body: Buffer): number {
+  const message = grpcMessageOf(body)
+  if (message === null) return 0
+  const reader = new ProtobufReader(message)
+  let status = 0
+  for (let field = reader.next(); field !== 0; field = reader.next())
+    if (field === STATUS_FIELD && reader.wireType === 0) status = reader.value
+  return reader.failed ? 0 : status
 }

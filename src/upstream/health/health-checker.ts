@@ -290,11 +290,9 @@ function checkAddress(host: Host, config: HealthCheck): Address {
   return port === null || host.address.kind === 'pipe' ? host.address : { ...host.address, port }
 }
 
+/** What the endpoint says about itself comes before what the check says for all of them. */
 function authorityOf(check: Extract<HealthCheck['check'], { kind: 'http' | 'grpc' }>, host: Host, clusterName: string): string {
-  const configured = check.kind === 'http' ? check.host : check.authority
-  if (configured !== '') return configured
-  if (host.endpoint.healthCheckHostname !== '') return host.endpoint.healthCheckHostname
-  return clusterName
+  return host.endpoint.healthCheckHostname || (check.kind === 'http' ? check.host : check.authority) || clusterName
 }
 
 function inRanges(status: number, ranges: readonly { readonly start: number; readonly end: number }[], fallback: number | null): boolean {

@@ -186,6 +186,18 @@ describe('HTTP health checks', () => {
     expect(test.target().stats.healthCheck.passive_failure.value).toBe(1)
   })
 
+  it.each([
+    ['HTTP', { ...httpCheck, host: 'all.example' }],
+    ['gRPC', { kind: 'grpc', serviceName: '', authority: 'all.example', initialMetadata: [] }],
+  ] as const)("%s: the endpoint's own name comes before that of the check", (_name, check) => {
+    const transport = new ScriptedTransport()
+    const { registry } = testRegistry({ healthCheckTransport: transport })
+    registry.apply(cluster('c', { healthChecks: [healthCheck(check)] }))
+    const own = { ...endpoint('10.0.0.2', 80), healthCheckHostname: 'own.example' }
+    registry.applyAssignment(assignment('c', [locality([endpoint('10.0.0.1', 80), own])]))
+    expect(transport.waiting.map(({ request }) => request.authority)).toEqual(['all.example', 'own.example'])
+  })
+
   it("use the endpoint's own port and name where given", () => {
     const transport = new ScriptedTransport()
     const { registry } = testRegistry({ healthCheckTransport: transport })

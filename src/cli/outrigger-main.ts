@@ -127,6 +127,8 @@ function addControl(program: Command, io: CommandIo): void {
     .option('--dns-node-ttl <duration>', 'TTL of answers about nodes (default: 0s)')
     .option('--dns-service-ttl <name=duration>', 'TTL of answers about a service, prefix* or *; may be given more than once', collect)
     .option('--data-dir <dir>', 'where the state lives (default: in memory only)')
+    .option('--restore <file>', 'go back to this snapshot file of the state; the files of before are kept aside')
+    .option('--accept-loss', 'start with what can be read of a damaged state; the damaged files are kept aside')
     .option('--datacenter <name>', 'default: dc1')
     .option('--node-name <name>', 'default: the host name')
     .option('--node-address <ip>', 'where services without an address of their own are reached (default: 127.0.0.1)')

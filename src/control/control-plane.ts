@@ -46,8 +46,8 @@ import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { SIDECAR } from './snapshot/kinds/sidecar.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
+import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
-import { SqliteStore } from './store/sqlite-store.js'
 import type { Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
 
@@ -66,6 +66,10 @@ export interface ControlPlaneOptions {
   readonly grpcAddr?: string
   /** Where the state lives; without it in memory only. */
   readonly dataDir?: string
+  /** A snapshot file: the state goes back to it, the files of before are kept aside. */
+  readonly restore?: string
+  /** Starts with what can be read of a damaged state. */
+  readonly acceptLoss?: boolean
   /** Path of mesh.yaml. */
   readonly meshFile?: string
   /** Intention policy when no mesh file says otherwise. Default deny. */
@@ -148,7 +152,7 @@ export class ControlPlane {
     const grpc = parseAddress(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
     refuseOpenAddresses(http, grpc, options)
     const seal = options.encryptionKey === undefined ? undefined : new StateSeal(options.encryptionKey)
-    const store: Store = options.dataDir === undefined ? new MemoryStore() : SqliteStore.open(options.dataDir)
+    const store = await this.openStore()
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
     const acl = options.acl && (await AclSystem.start(store, options.acl, datacenter, reason => this.log.warn({}, reason)))
@@ -301,6 +305,17 @@ export class ControlPlane {
   async stop(): Promise<void> {
     this.settling?.stop()
     for (const cleanup of this.cleanups.splice(0).reverse()) await cleanup()
+  }
+
+  private async openStore(): Promise<Store> {
+    const { dataDir, restore, acceptLoss } = this.options
+    if (dataDir === undefined) return new MemoryStore()
+    return JournalStore.open(dataDir, {
+      ...(restore === undefined ? {} : { restore }),
+      acceptLoss: acceptLoss === true,
+      onNotice: text => this.log.warn({ dataDir }, text),
+      onProblem: reason => this.log.error({ dataDir }, reason),
+    })
   }
 
   private async loadMeshFile(parts: {

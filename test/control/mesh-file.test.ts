@@ -6,7 +6,7 @@ import { Catalog } from '../../src/control/catalog/catalog.js'
 import type { IntentionAction } from '../../src/control/config-entries/types.js'
 import { ConfigEntryTable } from '../../src/control/config-entry-table.js'
 import { type ApplyReport, applyMeshFile, MeshFile, type MeshFileTargets } from '../../src/control/mesh-file.js'
-import { SqliteStore } from '../../src/control/store/sqlite-store.js'
+import { JournalStore } from '../../src/control/store/journal/journal-store.js'
 import type { Store } from '../../src/control/store/store.js'
 
 let dir: string
@@ -14,7 +14,7 @@ let targets: MeshFileTargets
 let policy: IntentionAction | undefined
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'outrigger-mesh-'))
-  targets = await open(SqliteStore.open(dir))
+  targets = await open(await JournalStore.open(dir))
 })
 afterEach(async () => {
   await targets.store.close()
@@ -72,7 +72,7 @@ describe('applyMeshFile', () => {
     }
     expect(await targets.entries.put(moved)).toMatchObject({ ok: true })
     await targets.store.close()
-    targets = await open(SqliteStore.open(dir))
+    targets = await open(await JournalStore.open(dir))
     const reformatted = BASE.replace('kind: service-splitter ', '# a comment\n    kind: service-splitter ')
     expect(await applyMeshFile(reformatted, targets)).toEqual({ applied: 0, unchanged: 4, removed: 0, errors: [] })
     expect(targets.entries.get('service-splitter', 'api')!.Splits[0]!.Weight).toBe(50)

@@ -14,6 +14,8 @@ export interface ControlFlags extends DnsFlags {
   readonly httpAddr?: string
   readonly grpcAddr?: string
   readonly dataDir?: string
+  readonly restore?: string
+  readonly acceptLoss?: boolean
   readonly datacenter?: string
   readonly nodeName?: string
   readonly nodeAddress?: string
@@ -50,6 +52,8 @@ export async function control(flags: ControlFlags, io: CommandIo): Promise<void>
 
 /** Throws `CliError` that names the flag or file at fault. */
 export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions {
+  if (flags.dataDir === undefined && (flags.restore !== undefined || flags.acceptLoss === true))
+    throw new CliError('--restore and --accept-loss need --data-dir')
   const secret = (text: string | undefined, file: string | undefined, variable: string): string | undefined =>
     text ?? (file === undefined ? io.env(variable) : io.readText(file).trim())
   const encryptionKey = secret(undefined, flags.caKeyFile, 'OUTRIGGER_CA_KEY')
@@ -61,6 +65,8 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       httpAddr: flags.httpAddr,
       grpcAddr: flags.grpcAddr,
       dataDir: flags.dataDir,
+      restore: flags.restore,
+      acceptLoss: flags.acceptLoss,
       datacenter: flags.datacenter,
       nodeName: flags.nodeName,
       nodeAddress: flags.nodeAddress,

@@ -1,4 +1,4 @@
-// What every `Store` keeps: the same cases run against each implementation (memory-store.test.ts, sqlite-store.test.ts).
+// What every `Store` keeps: the same cases run against each implementation (memory-store.test.ts, journal-store.test.ts).
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Commit, put, remove, type Store } from '../../../src/control/store/store.js'
 

@@ -1,6 +1,6 @@
 // The form of every file of state: lines `<checksum> <JSON>`, each checksum over the line and the checksum before it. A flipped bit, a line
 // that is gone, added or moved is noticed at that line; a file that merely ends too early is noticed by what it says about its end.
-// Used by state-file.ts and head-file.ts. Plain text, so that an operator can read what is there.
+// Used by state-files.ts and head-file.ts. Plain text, so that an operator can read what is there.
 import { createHash } from 'node:crypto'
 
 const CHECKSUM_CHARS = 16

@@ -25,6 +25,8 @@ export interface EntryChangeEvent {
 export interface EntryScope {
   readonly datacenter: string
   readonly trustDomain: string
+  /** Would a sidecar refuse what comes of the entry? Its errors, with paths in the entry. */
+  readonly check?: (entry: ConfigEntry, before: ConfigEntryIndex) => readonly ConfigError[]
 }
 
 export class ConfigEntryTable implements ConfigEntryIndex {
@@ -78,8 +80,11 @@ export class ConfigEntryTable implements ConfigEntryIndex {
       if (before !== undefined && sameEntry(before, entry)) return { ok: true, changed: false }
       if (before === undefined && this.entryCount >= MAX_CONFIG_ENTRIES)
         return { ok: false, errors: [{ path: '', reason: `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit` }] }
-      const errors = validateWrite({ entries: this, change: { op: 'put', entry }, ...this.scope })
+      const { datacenter, trustDomain, check } = this.scope
+      const errors = validateWrite({ entries: this, change: { op: 'put', entry }, datacenter, trustDomain })
       if (errors.length > 0) return { ok: false, errors }
+      const refusals = check?.(entry, this) ?? []
+      if (refusals.length > 0) return { ok: false, errors: refusals }
       await this.store.put('config-entry', key(entry.Kind, entry.Name), entry)
       return { ok: true, changed: true }
     })

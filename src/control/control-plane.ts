@@ -44,7 +44,9 @@ import { buildHttpApi } from './http-api/server.js'
 import { healthEntry, nodeMeta } from './http-api/shapes.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
+import { WriteCheck } from './snapshot/check-write.js'
 import { SIDECAR } from './snapshot/kinds/sidecar.js'
+import { ResourceErrors } from './snapshot/resource-errors.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
@@ -102,6 +104,7 @@ const DEFAULT_GRPC_ADDR = '127.0.0.1:8502'
 const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
 const MAX_NODE_ID_CHARS = 256
+const PROXY_KINDS = { 'connect-proxy': SIDECAR } as const
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class ControlPlane {
@@ -166,6 +169,7 @@ export class ControlPlane {
     const catalog = await Catalog.open(store, {
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
       sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
+      checkProxy: proxy => writeCheck.ofProxy(proxy, entries),
     })
     const ca = new CertificateAuthority({
       store: new DatabaseCaStore(store, seal),
@@ -177,7 +181,13 @@ export class ControlPlane {
     await ca.init()
     ca.start()
     this.cleanups.push(() => ca.close())
-    const entries = await ConfigEntryTable.open(store, { datacenter, trustDomain: ca.trustDomain })
+    const mesh = { datacenter, trustDomain: ca.trustDomain, defaultPolicy: () => this.defaultPolicy }
+    const writeCheck: WriteCheck = new WriteCheck({ mesh, kinds: PROXY_KINDS, errors: new ResourceErrors() })
+    const entries: ConfigEntryTable = await ConfigEntryTable.open(store, {
+      datacenter,
+      trustDomain: ca.trustDomain,
+      check: (entry, before) => writeCheck.ofEntry(entry, before),
+    })
     const indexes = new TopicIndexes()
     const leaves = new LeafCertificates({
       ca,
@@ -217,7 +227,7 @@ export class ControlPlane {
       datacenter,
       trustDomain: ca.trustDomain,
       nodeAddress: node.address,
-      kinds: { 'connect-proxy': SIDECAR },
+      kinds: PROXY_KINDS,
       defaultPolicy: () => this.defaultPolicy,
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),

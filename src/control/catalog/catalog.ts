@@ -40,6 +40,8 @@ export interface CatalogChange {
 export interface CatalogOptions {
   readonly sidecarMinPort: number
   readonly sidecarMaxPort: number
+  /** Would the proxy refuse its own configuration? The errors, with paths in its definition. */
+  readonly checkProxy?: (proxy: ServiceInstance) => readonly ConfigError[]
 }
 
 export type RegisterResult =
@@ -162,6 +164,7 @@ export class Catalog {
     const other = sidecar === undefined ? undefined : this.instancesByKey.get(sidecar.ID)
     if (other !== undefined && other.Proxy?.DestinationServiceID !== registration.instance.ID)
       errors.push({ path: 'Connect.SidecarService.ID', reason: `"${other.ID}" is another service` })
+    if (errors.length === 0) errors.push(...this.proxyErrors(registration, sidecar))
     if (errors.length > 0) return { ok: false, errors }
 
     const dropped = this.sidecarsOf(registration.instance.ID).filter(instance => instance.ID !== sidecar?.ID)
@@ -180,6 +183,14 @@ export class Catalog {
         ...checks.map(check => put('check', check.CheckID, this.freshCheck(check))),
       ],
     }
+  }
+
+  private proxyErrors({ instance }: Registration, sidecar: ServiceInstance | undefined): ConfigError[] {
+    const proxy = sidecar ?? instance
+    if (proxy.Proxy === undefined) return []
+    const prefix = sidecar === undefined ? '' : 'Connect.SidecarService.'
+    const errors = [...bindErrors(proxy), ...(this.options.checkProxy?.(proxy) ?? [])]
+    return errors.map(({ path, reason }) => ({ path: path === '' ? prefix.slice(0, -1) : prefix + path, reason }))
   }
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */
@@ -306,8 +317,9 @@ export class Catalog {
     if (sidecar.Port !== 0 || sidecar.SocketPath !== '') return sidecar
     const before = this.instancesByKey.get(sidecar.ID)
     const { sidecarMinPort, sidecarMaxPort } = this.options
-    if (before !== undefined && before.Port >= sidecarMinPort && before.Port <= sidecarMaxPort) return { ...sidecar, Port: before.Port }
-    const taken = new Set<number>()
+    if (before !== undefined && before.Port >= sidecarMinPort && before.Port <= sidecarMaxPort && !bindsItself(before.Port, sidecar))
+      return { ...sidecar, Port: before.Port }
+    const taken = new Set(sidecar.Proxy?.Upstreams.map(({ LocalBindPort }) => LocalBindPort))
     for (const instance of this.instancesByKey.values()) taken.add(instance.Port)
     for (let port = sidecarMinPort; port <= sidecarMaxPort; port++) if (!taken.has(port)) return { ...sidecar, Port: port }
     errors.push({ path: 'Connect.SidecarService.Port', reason: `none left in the range ${sidecarMinPort}-${sidecarMaxPort}` })
@@ -375,6 +387,25 @@ class ChangeSet implements CatalogChange {
 export function worst(statuses: readonly HealthStatus[]): HealthStatus {
   if (statuses.includes('critical')) return 'critical'
   return statuses.includes('warning') ? 'warning' : 'passing'
+}
+
+/** The public listener and the upstreams' share one machine: two of one port on one address, or on all, can't both be opened. */
+function bindErrors(proxy: ServiceInstance): ConfigError[] {
+  const config = proxy.Proxy?.Config ?? {}
+  const port = typeof config['bind_port'] === 'number' ? config['bind_port'] : proxy.Port
+  const address = typeof config['bind_address'] === 'string' ? config['bind_address'] : proxy.Address || '0.0.0.0'
+  if (proxy.SocketPath !== '') return []
+  return (proxy.Proxy?.Upstreams ?? []).flatMap((upstream, i) =>
+    upstream.LocalBindSocketPath === '' && upstream.LocalBindPort === port && sameOrAny(upstream.LocalBindAddress, address)
+      ? [{ path: `Proxy.Upstreams[${i}].LocalBindPort`, reason: `${port} is the port of the proxy's own public listener` }]
+      : [],
+  )
+}
+
+const bindsItself = (port: number, proxy: ServiceInstance): boolean => bindErrors({ ...proxy, Port: port }).length > 0
+
+function sameOrAny(a: string, b: string): boolean {
+  return a === b || [a, b].some(address => address === '0.0.0.0' || address === '::')
 }
 
 /** Equal apart from the indexes that the catalog adds. */

@@ -2,6 +2,7 @@
 // Called by the HTTP API and the mesh file; the result goes to `Catalog.register`. A `Connect.SidecarService` becomes an
 // instance of its own, with Consul's defaults; only its automatic port is left to the catalog, which knows the free ones.
 // Invariant: an instance made here can be turned into Envoy resources without further checks.
+import { isIP } from 'node:net'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
 import { type CheckDefinition, readChecks } from './check-definition.js'
@@ -119,6 +120,14 @@ function readInstance(fields: FieldReader, readers: FieldReader[], owner: Servic
   if (!isProxy && proxyFields !== undefined) fields.fail('Proxy', 'only for Kind connect-proxy (or under Connect.SidecarService)')
   const port = fields.integer('Port', 0, 65_535, 0)
   const socketPath = fields.string('SocketPath')
+  const address = fields.string('Address')
+  // Endpoints travel by EDS, which takes addresses and no names.
+  const reached = isProxy ? address || owner?.Address : native ? address : ''
+  if (reached && isIP(reached) === 0 && socketPath === '')
+    fields.fail(
+      'Address',
+      `"${reached}" must be an IP address: callers' sidecars reach ${isProxy ? 'a sidecar' : 'a connect-native service'} by it, and can't look up names`,
+    )
   const proxy = isProxy ? readProxy(fields, proxyFields, readers, owner) : undefined
   if (isProxy && owner === undefined && port === 0 && socketPath === '')
     fields.fail('Port', 'Port or SocketPath must be set for a Connect proxy')
@@ -128,7 +137,7 @@ function readInstance(fields: FieldReader, readers: FieldReader[], owner: Servic
     Service: name,
     Tags: tags.length === 0 && owner !== undefined ? owner.Tags : tags,
     Meta: Object.keys(meta).length === 0 && owner !== undefined ? owner.Meta : meta,
-    Address: fields.string('Address'),
+    Address: address,
     Port: port,
     SocketPath: socketPath,
     TaggedAddresses: readTaggedAddresses(fields, readers),
@@ -190,6 +199,8 @@ function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
   const socketPath = fields.string('LocalBindSocketPath')
   if (port === 0 && socketPath === '') fields.fail('LocalBindPort', 'LocalBindPort or LocalBindSocketPath must be set')
   if (port !== 0 && socketPath !== '') fields.fail('LocalBindSocketPath', 'excludes LocalBindPort')
+  const address = fields.string('LocalBindAddress') || '127.0.0.1'
+  if (isIP(address) === 0) fields.fail('LocalBindAddress', `"${address}" must be an IP address`)
   const mode = fields.string('LocalBindSocketMode')
   if (mode !== '' && !/^0?[0-7]{3}$/.test(mode)) fields.fail('LocalBindSocketMode', 'must be an octal mode such as 0600')
   return {
@@ -198,7 +209,7 @@ function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
     DestinationNamespace: 'default',
     DestinationPartition: 'default',
     Datacenter: fields.string('Datacenter'),
-    LocalBindAddress: fields.string('LocalBindAddress') || '127.0.0.1',
+    LocalBindAddress: address,
     LocalBindPort: port,
     LocalBindSocketPath: socketPath,
     LocalBindSocketMode: mode,

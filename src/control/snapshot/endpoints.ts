@@ -1,6 +1,7 @@
 // Endpoints of every EDS cluster of a proxy: the connect instances (sidecars) of the target's service that its subset's filter takes,
 // with health and weight. An assignment is sent for every known cluster, with no endpoints when there is none:
 // a missing one would keep the cluster, and with it the listener, waiting for ever.
+import { isIP } from 'node:net'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { HealthStatus as EnvoyHealth } from '../../xds/gen/envoy/config/core/v3/health_check_pb.js'
 import type { LbEndpointSchema } from '../../xds/gen/envoy/config/endpoint/v3/endpoint_components_pb.js'
@@ -35,13 +36,24 @@ export function buildEndpoints(view: ProxyView, lookup: EndpointLookup): Resourc
         const onlyPassing = target.Subset.OnlyPassing === true
         const assignment = create(ClusterLoadAssignmentSchema, {
           clusterName: name,
-          endpoints: [{ lbEndpoints: lookup(target).map(endpoint => lbEndpoint(endpoint, onlyPassing)) }],
+          endpoints: [
+            {
+              lbEndpoints: lookup(target)
+                .filter(isReachable)
+                .map(endpoint => lbEndpoint(endpoint, onlyPassing)),
+            },
+          ],
         })
         assignments.set(name, makeResource(name, ENDPOINT_TYPE, toBinary(ClusterLoadAssignmentSchema, assignment)))
       }
     }
   }
   return [...assignments.values()]
+}
+
+/** One that EDS has no words for would take every other of its cluster with it. */
+function isReachable({ instance, address }: TargetEndpoint): boolean {
+  return instance.SocketPath !== '' || (isIP(address) !== 0 && instance.Port !== 0)
 }
 
 function lbEndpoint({ instance, address, health }: TargetEndpoint, onlyPassing: boolean): Init<typeof LbEndpointSchema> {

@@ -1,0 +1,191 @@
+// Would every sidecar take what comes of this write? Builds the resources of a proxy as it would be afterwards and asks the decoders
+// (resource-errors.ts). Called by the catalog with the proxy that is being registered, and by the config entries with proxies that stand for
+// those the entry reaches: one of the service itself that also calls it, or, where an entry concerns every proxy, one for each protocol.
+// An error is laid at the door of the smallest part of the written object without which it goes away.
+import type { ServiceInstance } from '../catalog/service-definition.js'
+import { withChange } from '../config-entries/entry-index.js'
+import { isObject } from '../config-entries/field-reader.js'
+import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
+import type { ProxyKinds } from './build-snapshot.js'
+import { type MeshSources, type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
+import type { ResourceErrors } from './resource-errors.js'
+
+export interface WriteCheckSources {
+  readonly mesh: Pick<MeshSources, 'datacenter' | 'trustDomain' | 'defaultPolicy'>
+  readonly kinds: ProxyKinds
+  readonly errors: ResourceErrors
+}
+
+/** Stand in for a certificate that may not have been issued yet; decoders look at their place, not into them. */
+const PLACEHOLDER_PEM = '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'
+/** Say what an object is; without them it would be another. */
+const IDENTITY: ReadonlySet<string> = new Set(['Kind', 'Name', 'ID', 'Service', 'Proxy.DestinationServiceName'])
+/** Steps of the search for the part at fault; a larger object is blamed as a whole. */
+const MAX_BLAME_STEPS = 400
+
+export class WriteCheck {
+  private readonly sources: WriteCheckSources
+
+  constructor(sources: WriteCheckSources) {
+    this.sources = sources
+  }
+
+  /** Errors of the proxy that is about to be registered, with paths in its definition. */
+  ofProxy(instance: ServiceInstance, entries: ConfigEntryIndex): ConfigError[] {
+    return errorOf(instance, candidate => this.reasons(candidate, entries))
+  }
+
+  /** Errors that come with `entry`, with paths in it. */
+  ofEntry(entry: ConfigEntry, before: ConfigEntryIndex): ConfigError[] {
+    const proxies = standIns(entry)
+    const known = new Set(proxies.flatMap(proxy => this.reasons(proxy, before)))
+    return errorOf(entry, candidate => {
+      const after = withChange(before, { op: 'put', entry: candidate })
+      return proxies.flatMap(proxy => this.reasons(proxy, after)).filter(reason => !known.has(reason))
+    })
+  }
+
+  /** What the decoders say, one text an error. */
+  private reasons(instance: ServiceInstance, entries: ConfigEntryIndex): string[] {
+    const kind = this.sources.kinds[instance.Kind]
+    if (kind === undefined) return []
+    const { datacenter, trustDomain, defaultPolicy } = this.sources.mesh
+    const mesh: MeshSources = {
+      datacenter,
+      trustDomain,
+      defaultPolicy,
+      rootsPem: () => PLACEHOLDER_PEM,
+      leaf: () => ({ chainPem: PLACEHOLDER_PEM, keyPem: PLACEHOLDER_PEM }),
+    }
+    const proxy = { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
+    try {
+      const view = kind.view(proxy, { mesh, entries, problems: [] })
+      const resources = [...kind.listeners(view), ...kind.clusters(view), ...kind.routes(view)]
+      return resources.flatMap(resource =>
+        this.sources.errors.of(resource).map(({ path, reason }) => `sidecars would refuse it (${lastOf(path)}: ${reason})`),
+      )
+    } catch (error) {
+      // Chains that don't compile are refused elsewhere, with better words.
+      if (error instanceof SnapshotError) return []
+      throw error
+    }
+  }
+}
+
+function errorOf<T extends object>(value: T, reasons: (candidate: T) => readonly string[]): ConfigError[] {
+  const [reason] = reasons(value)
+  if (reason === undefined) return []
+  let steps = 0
+  const judge = (candidate: unknown): Judgement => {
+    if (++steps > MAX_BLAME_STEPS) return 'bad'
+    try {
+      return reasons(candidate as T).includes(reason) ? 'bad' : 'good'
+    } catch {
+      // Nothing can be made without that part, which says nothing about it.
+      return 'unknown'
+    }
+  }
+  return [{ path: blame(value, '', judge) ?? '', reason }]
+}
+
+/** The field's own name says enough; the place in Envoy's message is nothing that the writer knows. */
+function lastOf(path: string): string {
+  return path.split('.').slice(-2).join('.')
+}
+
+/** Proxies that an entry of this kind shows itself in. */
+function standIns(entry: ConfigEntry): ServiceInstance[] {
+  switch (entry.Kind) {
+    case 'proxy-defaults':
+    case 'mesh':
+    case 'jwt-provider':
+      return ['http', 'tcp'].map(protocol => standIn('any', { protocol }))
+    default:
+      return [standIn(entry.Name, {})]
+  }
+}
+
+function standIn(service: string, config: Readonly<Record<string, unknown>>): ServiceInstance {
+  return {
+    ID: `${service}-sidecar-proxy`,
+    Kind: 'connect-proxy',
+    Service: `${service}-sidecar-proxy`,
+    Tags: [],
+    Meta: {},
+    Address: '127.0.0.1',
+    Port: 20_000,
+    SocketPath: '',
+    TaggedAddresses: {},
+    Weights: { Passing: 1, Warning: 1 },
+    EnableTagOverride: false,
+    Native: false,
+    LocallyRegisteredAsSidecar: false,
+    Proxy: {
+      DestinationServiceName: service,
+      DestinationServiceID: service,
+      LocalServiceAddress: '127.0.0.1',
+      LocalServicePort: 8080,
+      LocalServiceSocketPath: '',
+      Config: config,
+      Upstreams: [
+        {
+          DestinationType: 'service',
+          DestinationName: service,
+          DestinationNamespace: 'default',
+          DestinationPartition: 'default',
+          Datacenter: '',
+          LocalBindAddress: '127.0.0.1',
+          LocalBindPort: 20_001,
+          LocalBindSocketPath: '',
+          LocalBindSocketMode: '',
+          Config: config,
+        },
+      ],
+    },
+  }
+}
+
+type Judgement = 'good' | 'bad' | 'unknown'
+type Key = string | number
+
+/**
+ * Path of the smallest part of `container` that makes the whole bad: with it emptied, or gone, the whole is good. Undefined when no single
+ * part is at fault. `judge` is given the container with one part changed.
+ */
+function blame(container: unknown, path: string, judge: (container: unknown) => Judgement): string | undefined {
+  for (const [key, part] of partsOf(container)) {
+    const below = typeof key === 'number' ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`
+    if (IDENTITY.has(below) || isEmpty(part)) continue
+    const replaced = (value: unknown): unknown => withPart(container, key, value)
+    let judgement = judge(replaced(emptied(part)))
+    if (judgement !== 'good') judgement = judge(without(container, key)) === 'good' ? 'good' : judgement
+    if (judgement === 'bad') continue
+    const inside = blame(part, below, value => judge(replaced(value)))
+    if (inside !== undefined || judgement === 'good') return inside ?? below
+  }
+  return undefined
+}
+
+function partsOf(container: unknown): [key: Key, part: unknown][] {
+  if (Array.isArray(container)) return [...container.entries()]
+  return isObject(container) ? Object.entries(container) : []
+}
+
+function emptied(part: unknown): unknown {
+  if (Array.isArray(part)) return []
+  if (isObject(part)) return {}
+  return typeof part === 'string' ? '' : typeof part === 'number' ? 0 : false
+}
+
+const isEmpty = (part: unknown): boolean =>
+  part === '' || part === 0 || part === false || part === undefined || (typeof part === 'object' && partsOf(part).length === 0)
+
+function withPart(container: unknown, key: Key, part: unknown): unknown {
+  return Array.isArray(container) ? container.with(key as number, part) : { ...(container as object), [key]: part }
+}
+
+function without(container: unknown, key: Key): unknown {
+  if (Array.isArray(container)) return container.filter((_, i) => i !== key)
+  const { [key]: _gone, ...rest } = container as Record<Key, unknown>
+  return rest
+}

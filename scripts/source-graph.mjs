@@ -110,8 +110,27 @@ export function sourceGraph() {
   }
   for (const { source } of sources) visit(source)
 
-  /** The reads of a member: its own, and those of a member of its name in a type that its owner fits. */
+  /** Class -> the classes that extend it. */
+  const heirs = new Map()
+  for (const { source } of sources) {
+    source.forEachChild(node => {
+      if (node.kind !== SyntaxKind.ClassDeclaration) return
+      for (const clause of node.heritageClauses ?? [])
+        for (const type of clause.types)
+          for (const handle of checker.getTypeAtLocation(type)?.getSymbol()?.declarations ?? []) {
+            const key = `${handle.path}#${handle.index}`
+            heirs.set(key, [...(heirs.get(key) ?? []), node])
+          }
+    })
+  }
+
+  /** The reads of a member: its own, and those of a member of its name in a type that its owner, or an heir of it, fits. */
   const readsOf = (member, owner = member.parent) => {
+    const found = readsBy(member, owner)
+    for (const heir of heirs.get(`${owner.getSourceFile().path}#${owner.index}`) ?? []) found.push(...readsOf(member, heir))
+    return found
+  }
+  const readsBy = (member, owner) => {
     const own = checker.getTypeAtLocation(owner.name ?? owner)
     const bases = (owner.heritageClauses ?? []).flatMap(clause => clause.types.map(type => checker.getTypeAtLocation(type)))
     const found = directReads(member)

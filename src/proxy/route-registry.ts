@@ -81,10 +81,6 @@ export class RouteRegistry {
     return [...this.entries].map(([name, { source }]) => ({ name, source }))
   }
 
-  models(): RouteTable[] {
-    return [...this.entries.values()].flatMap(entry => (entry.model === null ? [] : [entry.model]))
-  }
-
   /** True when the table is there. */
   has(name: string): boolean {
     return this.entries.get(name)?.model != null

@@ -75,7 +75,6 @@ export class Server {
   private flushTimer: NodeJS.Timeout | null = null
   /** Clusters are initialised: Envoy asks for listeners from then on. Called once. */
   onClustersInitialised: (() => void) | null = null
-  private readonly onLive: (() => void)[] = []
   private stopping = false
   private readonly drainSequence: DrainSequence
   private readonly inboundDrain: DrainSequence
@@ -212,17 +211,11 @@ export class Server {
     this.gauges.stats.state.value = 0
     this.gauges.stats.initialization_time_ms.record(Date.now() - this.startedAt)
     this.log('info', 'all dependencies initialized. starting workers')
-    for (const done of this.onLive.splice(0)) done()
   }
 
   /** The state that admin shows: a failed health check is Envoy's DRAINING. */
   get reportedState(): ServerState {
     return this.state === 'LIVE' && this.healthFailed ? 'DRAINING' : this.state
-  }
-
-  whenLive(done: () => void): void {
-    if (this.state === 'LIVE') done()
-    else this.onLive.push(done)
   }
 
   /** Why `/ready` says no, for its detail; '' when ready. */

@@ -192,7 +192,6 @@ class PendingCall implements AsyncCall, UpstreamRequestOwner {
   onUpstreamReady(request: UpstreamRequest): void {
     const body = this.requestBody
     request.headSent = true
-    request.requestSent = true
     request.stream!.sendHead(this.head!, body === null)
     if (body !== null) request.stream!.sendData(body, true)
   }

@@ -31,8 +31,6 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
   readonly startedAt = performance.now()
   stream: ClientStream | null = null
   connection: UpstreamConnection | null = null
-  /** The request's last byte has been handed to the codec. */
-  requestSent = false
   headSent = false
   responseStarted = false
   done = false

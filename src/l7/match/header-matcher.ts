@@ -43,13 +43,6 @@ export function compileHeaderMatcher(matcher: HeaderMatcher, certainty: Certaint
   return head => test(head === null ? null : head.headers)
 }
 
-/** Matchers of response headers (`:status` is the status); true when all are met, null for an empty list. */
-export function compileResponseHeaderMatchers(list: readonly HeaderMatcher[]): ((headers: HeaderList, status: number) => boolean) | null {
-  if (list.length === 0) return null
-  const tests = list.map(compileResponseHeaderMatcher)
-  return (headers, status) => tests.every(test => test(headers, status))
-}
-
 export function compileResponseHeaderMatcher(matcher: HeaderMatcher): (headers: HeaderList, status: number) => boolean {
   if (matcher.name === ':status') {
     const test = compileValue(matcher, 'possible')

@@ -130,11 +130,6 @@ export class CompiledRouteTable {
     }
     return this.fallback
   }
-
-  /** Names of all virtual hosts and their domains, for `no virtual host` explanations. */
-  get domains(): readonly string[] {
-    return this.model.virtualHosts.flatMap(host => host.domains)
-  }
 }
 
 export function compileRouteTable(model: RouteTable, options: RouteTableOptions): CompiledRouteTable {

@@ -65,7 +65,6 @@ export class Mirror implements UpstreamRequestOwner {
   onUpstreamReady(request: UpstreamRequest): void {
     const { body } = this
     request.headSent = true
-    request.requestSent = true
     request.stream!.sendHead(this.head, body.length === 0)
     if (body.length > 0) request.stream!.sendData(body, true)
   }

@@ -167,7 +167,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     info.routeName = route.model.name
     info.routeMetadata = route.model.metadata
     info.virtualHostMetadata = route.virtualHost.model.metadata
-    info.virtualHostName = route.virtualHost.name
   }
 
   /** The cluster is drawn with the match, as the filters may look at the overrides of the chosen leg. */
@@ -286,7 +285,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       else this.requestComplete()
       return
     }
-    if (end) upstream.requestSent = true
     host.info.upstreamBytesSent += chunk.length
     if (this.attempts.length > 1) {
       for (const attempt of this.attempts)
@@ -299,7 +297,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   requestTrailers(trailers: HeaderList): void {
     const { upstream } = this
     if (upstream !== null && upstream.stream !== null && !upstream.done) {
-      upstream.requestSent = true
       upstream.stream.sendTrailers(trailers)
     }
     this.requestComplete()
@@ -374,7 +371,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     info.upstreamProtocol = connection.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
     upstream.headSent = true
     if (body.ended && body.bytes === 0 && body.trailers === null) {
-      upstream.requestSent = true
       stream.sendHead(request, true)
     } else {
       stream.sendHead(request, false)
@@ -393,7 +389,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (upstream.done) return
     this.host.info.upstreamBytesSent += body.bytes
     if (body.ended) {
-      upstream.requestSent = true
       if (body.trailers !== null) stream.sendTrailers(body.trailers)
       else if (last === -1) stream.sendData(EMPTY, true)
     } else if (body.bytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors === null) body.abandon()

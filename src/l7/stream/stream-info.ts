@@ -44,7 +44,6 @@ export class StreamInfo {
   upstreamBytesReceived = 0
   upstreamBytesSent = 0
   routeName = ''
-  virtualHostName = ''
   virtualClusterName = ''
   /** How often the route was matched. */
   routeResolutions = 0
@@ -108,10 +107,6 @@ export class StreamInfo {
     return this.upstreamConnection === null ? [] : [...(this.earlierConnections ?? []), this.upstreamConnection]
   }
 
-  dynamicMetadataEntries(): ReadonlyMap<string, JsonObject> {
-    return (this.metadata ?? EMPTY_MAP) as ReadonlyMap<string, JsonObject>
-  }
-
   setDynamicMetadata(namespace: string, key: string, value: unknown): void {
     if (this.metadata === null) this.metadata = new Map()
     let struct = this.metadata.get(namespace)
@@ -130,10 +125,4 @@ export class StreamInfo {
     if (this.state === null) this.state = new Map()
     this.state.set(key, value)
   }
-
-  hasFlag(flag: number): boolean {
-    return (this.responseFlags & flag) !== 0
-  }
 }
-
-const EMPTY_MAP: ReadonlyMap<string, JsonObject> = new Map()

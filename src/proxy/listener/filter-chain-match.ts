@@ -52,12 +52,6 @@ export class FilterChainMatcher<T> {
     this.needsHttpHello = listener.httpInspector && filterChains.some(({ match }) => match.applicationProtocols.length > 0)
   }
 
-  /** All compiled chains, the default last. */
-  *values(): IterableIterator<T> {
-    for (const chain of this.chains) yield chain.value
-    if (this.fallback !== null) yield this.fallback
-  }
-
   /** Null: no chain matches; the connection is closed (stat no_filter_chain_match). */
   find(input: ChainMatchInput): T | null {
     const { chains } = this

@@ -219,10 +219,6 @@ export class TcpProxySession implements TcpUpstreamListener {
     this.finish()
   }
 
-  get closed(): boolean {
-    return this.finished
-  }
-
   private finish(): void {
     if (this.finished) return
     this.finished = true

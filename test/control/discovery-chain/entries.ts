@@ -1,12 +1,20 @@
 // Entries for the chain and intention tests, through the real parser so that they are canonical.
-import { entryIndex } from '../../../src/control/config-entries/entry-index.js'
 import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
-import type { ConfigEntry, ConfigEntryIndex } from '../../../src/control/config-entries/types.js'
+import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, EntryOfKind } from '../../../src/control/config-entries/types.js'
 
 export function entry(raw: Record<string, unknown>): ConfigEntry {
   const parsed = parseConfigEntry(raw)
   if ('errors' in parsed) throw new Error(JSON.stringify(parsed.errors))
   return parsed.entry
+}
+
+/** The entries by kind and name. */
+function entryIndex(all: readonly ConfigEntry[]): ConfigEntryIndex {
+  return {
+    get: <K extends ConfigEntryKind>(kind: K, name: string) =>
+      all.find(one => one.Kind === kind && one.Name === name) as EntryOfKind<K> | undefined,
+    list: <K extends ConfigEntryKind>(kind: K) => all.filter(one => one.Kind === kind) as EntryOfKind<K>[],
+  }
 }
 
 export const entries = (...raws: Record<string, unknown>[]): ConfigEntryIndex => entryIndex(raws.map(entry))

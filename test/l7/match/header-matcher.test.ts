@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
-import { compileHeaderMatcher, compileHeaderMatchers, compileResponseHeaderMatchers } from '../../../src/l7/match/header-matcher.js'
+import { compileHeaderMatcher, compileHeaderMatchers, compileResponseHeaderMatcher } from '../../../src/l7/match/header-matcher.js'
 import type { HeaderMatcher, HeaderValueMatch } from '../../../src/model/matcher.js'
 import { head } from '../request-fixtures.js'
 
@@ -102,10 +102,8 @@ it('treats a connection without a request as a head without fields', () => {
 })
 
 it('matches response heads, :status included', () => {
-  const test = compileResponseHeaderMatchers([
-    matcher(':status', exact('503')),
-    matcher('retry-after', { kind: 'present', present: true }),
-  ])!
-  expect(test(HeaderList.of(['Retry-After', '1']), 503)).toBe(true)
-  expect(test(HeaderList.of(), 503)).toBe(false)
+  const status = compileResponseHeaderMatcher(matcher(':status', exact('503')))
+  expect([status(HeaderList.of(), 503), status(HeaderList.of(), 500)]).toEqual([true, false])
+  const field = compileResponseHeaderMatcher(matcher('retry-after', { kind: 'present', present: true }))
+  expect([field(HeaderList.of(['Retry-After', '1']), 503), field(HeaderList.of(), 503)]).toEqual([true, false])
 })

@@ -122,11 +122,6 @@ export class Http2ClientCodec extends Http2Connection implements ClientCodec {
     return this.streams.size + this.reserved
   }
 
-  /** The server takes extended CONNECT (RFC 8441); false before its SETTINGS came. */
-  get takesExtendedConnect(): boolean {
-    return this.peer.connectProtocol
-  }
-
   newStream(events: ClientEvents): ClientStream | null {
     if (this.stopped || this.leaving || this.activeStreams >= this.maxStreams) return null
     this.reserved++

@@ -9,7 +9,7 @@ import { has } from './load/run-tool.mjs'
 import { parseOptions, USAGE } from './options.mjs'
 import { availablePeers, pairedPeers } from './peers.mjs'
 import { line, paired, pairedLine, summarise } from './report.mjs'
-import { runRow } from './run-row.mjs'
+import { runPaired, runRow } from './run-row.mjs'
 
 /** Rows of `--quick` that run beside each other. */
 const QUICK_LANES = 3
@@ -64,7 +64,7 @@ async function quick(rows, context) {
 async function compareBuilds(rows, context, options) {
   const results = []
   for (const row of rows) {
-    const samples = await runRow(row, pairedPeers(options.against), context, failed(row))
+    const samples = await runPaired(row, pairedPeers(options.against), context, failed(row))
     const result = paired(row, samples)
     if (result.pairs === 0) continue
     if (result.regressed) process.exitCode = 1

@@ -4,8 +4,8 @@ import { ROWS } from './rows/rows.mjs'
 export const USAGE = `npm run bench -- [options]
   --row a,b          rows, all without it (--rows is the same)
   --peers a,b        proxies, all installed ones without it
-  --rounds N         samples of each, interleaved (3; with --against 8)
-  --seconds N        of load in a sample (4)
+  --rounds N         samples of each, interleaved (3); with --against fresh processes of each (3), whose samples alternate
+  --seconds N        of load in a sample (4; with --against 1)
   --against DIST     this build against another one, by its dist folder, in alternating pairs with quartiles
   --quick            only whether every row runs and answers right: seconds, no figures
   --out FILE         raw results as JSON (those of the published table are in bench/results)
@@ -38,8 +38,8 @@ export function parseOptions(argv) {
     against,
     rows: ROWS.filter(row => wanted === null || wanted.includes(row.name)),
     peers: peers === '' ? null : peers.split(','),
-    rounds: quick ? 1 : Number(read('rounds', against === '' ? '3' : '8')),
-    seconds: quick ? 0.3 : Number(read('seconds', '4')),
+    rounds: quick ? 1 : Number(read('rounds', '3')),
+    seconds: quick ? 0.3 : Number(read('seconds', against === '' ? '4' : '1')),
     out: read('out', ''),
   }
 }

@@ -3,9 +3,10 @@
 // at once unless big ones are before them. Used by the TCP relay and by SocketTransport. HOT.
 
 import type { Writable } from 'node:stream'
+import { BULK_BYTES, ownBytes } from './shared-read.js'
 
-/** From this size on a chunk is part of a bulk transfer. */
-const BULK_BYTES = 8 * 1024
+/** From this size on a chunk is worth a call of its own. */
+const LARGE_BYTES = 32 * 1024
 
 export class BulkWriter {
   private readonly target: Writable
@@ -19,9 +20,11 @@ export class BulkWriter {
   }
 
   /** False: wait for the target's `drain`. An end() of the target sends what is joined first. */
-  write(chunk: Buffer): boolean {
+  write(borrowed: Buffer): boolean {
     const { target } = this
+    const chunk = ownBytes(borrowed)
     if (chunk.length >= BULK_BYTES && !this.joining) {
+      if (chunk.length >= LARGE_BYTES) return target.write(chunk) || target.writableLength < this.limitBytes
       this.joining = true
       target.cork()
       setImmediate(flush, this)

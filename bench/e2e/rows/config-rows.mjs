@@ -49,7 +49,7 @@ async function underLoad(row, run, peer, endpoints, change) {
     traffic = null
     const seen = samples.filter(([at]) => at >= from - 5 && at <= to).map(sample => sample[1])
     if (seen.length === 0) throw new Error('no request was answered during the change')
-    const cpuUs = cpuAfter.userUs + cpuAfter.systemUs - cpuBefore.userUs - cpuBefore.systemUs
+    const cpuUs = cpuAfter.cpuUs - cpuBefore.cpuUs
     return { ...percentiles(seen), applyMs, cpuUs, rssMb: residentMb(child.pid) }
   } catch (error) {
     throw child.errors === '' ? error : new Error(`${error.message}: ${child.errors}`)

@@ -6,23 +6,43 @@ import { startPeer, stopPeer } from '../peers.mjs'
 const WARM_UP_SECONDS = 2
 
 export function loadedRow({ name, unit = 'request', origin = 'http1', check = () => {}, load, warmUp = true, figure = 'cpuUs', ...row }) {
-  const measure = async (run, peer) => {
+  /** A started, checked and warm proxy: `sample()` loads it once, `close()` ends it. */
+  const open = async (run, peer) => {
     const child = await startPeer(peer, made, run)
+    const close = () => stopPeer(child)
     try {
-      const { port } = run.ports
-      const bench = { ...run, port }
-      await check(port)
+      const bench = { ...run, port: run.ports.port }
+      await check(bench.port)
       if (warmUp && !run.quick) await load({ ...bench, seconds: WARM_UP_SECONDS })
-      const before = cpuOf(child.pid)
-      const { units, seconds, ...more } = await load(bench)
-      const after = cpuOf(child.pid)
-      const userUs = (after.userUs - before.userUs) / units
-      const systemUs = (after.systemUs - before.systemUs) / units
-      return { cpuUs: userUs + systemUs, userUs, systemUs, rate: units / seconds, rssMb: residentMb(child.pid), ...more }
-    } finally {
-      await stopPeer(child)
+      return { sample: () => sample(child.pid, () => load(bench)), close }
+    } catch (error) {
+      await close()
+      throw error
     }
   }
-  const made = { name, unit, origin, figure, measure, ...row }
+  const measure = async (run, peer) => {
+    const proxy = await open(run, peer)
+    try {
+      return await proxy.sample()
+    } finally {
+      await proxy.close()
+    }
+  }
+  const made = { name, unit, origin, figure, open, measure, ...row }
   return made
+}
+
+async function sample(pid, load) {
+  const before = cpuOf(pid)
+  const { units, seconds, ...more } = await load()
+  const after = cpuOf(pid)
+  const each = key => (after[key] - before[key]) / units
+  return {
+    cpuUs: each('cpuUs'),
+    userUs: each('userUs'),
+    systemUs: each('systemUs'),
+    rate: units / seconds,
+    rssMb: residentMb(pid),
+    ...more,
+  }
 }

@@ -22,8 +22,7 @@ async function timeStart(row, run, peer) {
     await waitForPort(run.ports.port, child, { everyMs: 3 })
     await get(run.ports.port, '/')
     const startMs = performance.now() - from
-    const cpu = cpuOf(child.pid)
-    return { startMs, cpuUs: cpu.userUs + cpu.systemUs, rssMb: residentMb(child.pid) }
+    return { startMs, cpuUs: cpuOf(child.pid).cpuUs, rssMb: residentMb(child.pid) }
   } finally {
     await stopPeer(child)
   }
@@ -91,7 +90,7 @@ const idle = {
         'an idle connection was closed',
       )
       const rssMb = residentMb(child.pid)
-      const cpuUs = (cpuAfter.userUs + cpuAfter.systemUs - cpuBefore.userUs - cpuBefore.systemUs) / count
+      const cpuUs = (cpuAfter.cpuUs - cpuBefore.cpuUs) / count
       return { rssMb, kbPerConnection: ((rssMb - before) * 1024) / count, cpuUs }
     } finally {
       for (const socket of sockets) socket.destroy()

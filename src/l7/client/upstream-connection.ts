@@ -4,6 +4,7 @@
 
 import type net from 'node:net'
 import { LazyTimer } from '../../io/lazy-timer.js'
+import { readShared } from '../../io/shared-read.js'
 import { SocketTransport } from '../../io/socket-transport.js'
 import type { UpstreamHttp } from '../../model/cluster.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
@@ -81,14 +82,14 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
       }, options.common.maxConnectionDurationMs)
       this.ageTimer.unref()
     }
-    socket.on('data', (chunk: Buffer) => {
-      this.bytesRead += chunk.length
-      this.codec.feed(chunk)
-    })
     socket.on('drain', () => this.codec.onTransportDrain())
     socket.on('end', () => this.codec.onTransportEnd())
     socket.on('error', () => {})
     socket.on('close', () => this.onSocketClose())
+    readShared(socket, chunk => {
+      this.bytesRead += chunk.length
+      this.codec.feed(chunk)
+    })
     this.armIdle()
   }
 

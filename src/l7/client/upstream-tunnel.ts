@@ -6,6 +6,7 @@
 //      └── another status, no connection ──▶ CLOSED (onTunnelFailure)
 
 import { Duplex } from 'node:stream'
+import { ownBytes } from '../../io/shared-read.js'
 import type { HttpPool } from '../../upstream/connect/http-pool.js'
 import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
@@ -76,7 +77,7 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
 
   /** HOT. */
   onUpstreamData(request: UpstreamRequest, chunk: Buffer, end: boolean): void {
-    if (chunk.length > 0 && !this.push(chunk)) request.stream!.pause()
+    if (chunk.length > 0 && !this.push(ownBytes(chunk))) request.stream!.pause()
     if (end) this.endRead()
   }
 

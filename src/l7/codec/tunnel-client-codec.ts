@@ -4,6 +4,7 @@
 //
 //   IDLE ──sendHead──▶ OPEN ──both ways ended, reset, closed──▶ CLOSED
 
+import { ownBytes } from '../../io/shared-read.js'
 import type { ClientCodec, ClientEvents, ClientHandler, ClientStream, RequestHead, StreamReset, Transport } from './codec.js'
 import { HeaderList } from './header-list.js'
 
@@ -110,7 +111,7 @@ export class TunnelClientCodec implements ClientCodec, ClientStream {
   feed(chunk: Buffer): void {
     if (this.events !== null) this.events.onData(chunk, false)
     else if (!this.taken) {
-      this.early.push(chunk)
+      this.early.push(ownBytes(chunk))
       this.transport.pauseRead()
       this.paused = true
     }

@@ -5,6 +5,7 @@
 // A filter may stop the request head (resume), the response head (resumeResponse; its body waits in `heldResponse`, the upstream
 // paused), or ask for a whole body first (bufferRequest, bufferResponse: bounded by what the filter says).
 
+import { ownBytes } from '../../io/shared-read.js'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
@@ -168,6 +169,7 @@ export class FilterChain implements ResponseControl {
   /** HOT. What goes on to the router. */
   passRequestData(chunk: Buffer, end: boolean): Buffer {
     if (!this.requestDataFilters) return chunk
+    chunk = ownBytes(chunk)
     for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, end)
     return chunk
   }
@@ -283,7 +285,7 @@ export class FilterChain implements ResponseControl {
 
   /** Body bytes while a filter holds the head back. */
   private holdResponse(chunk: Buffer, end: boolean): void {
-    this.heldResponse.push(chunk)
+    this.heldResponse.push(ownBytes(chunk))
     this.heldResponseBytes += chunk.length
     this.heldResponseEnd = end
     const buffer = this.responseBuffer
@@ -325,7 +327,7 @@ export class FilterChain implements ResponseControl {
   }
 
   private sendResponseData(chunk: Buffer, end: boolean): void {
-    if (this.responseDataFilters) this.passResponseData(this.filters.length - 1, chunk, end)
+    if (this.responseDataFilters) this.passResponseData(this.filters.length - 1, ownBytes(chunk), end)
     else this.host.relayData(chunk, end)
   }
 

@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net'
 import { LazyTimer } from '../../io/lazy-timer.js'
+import { ownBytes, readShared } from '../../io/shared-read.js'
 import { SocketTransport } from '../../io/socket-transport.js'
 import type { Codec, CodecError, RequestHead, ServerHandler, ServerStream } from '../codec/codec.js'
 import { headerCase, headLimits } from '../codec/codec-options.js'
@@ -81,12 +82,12 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
     if (config.codecType === 'HTTP2' || (config.codecType === 'AUTO' && alpn === 'h2')) this.startCodec('http2')
     else if (config.codecType === 'HTTP1' || alpn !== '') this.startCodec('http1')
     this.onIdle()
-    socket.on('data', (chunk: Buffer) => this.feed(chunk))
     socket.on('drain', () => this.codec?.onTransportDrain())
     socket.on('end', () => (this.codec === null ? socket.destroy() : this.codec.onTransportEnd()))
     socket.on('error', () => {})
     socket.on('close', () => this.onSocketClose())
     if (early !== null && early.length > 0) this.feed(early)
+    readShared(socket, chunk => this.feed(chunk))
     // Accepted sockets are paused until now (ActiveListener.listen).
     socket.resume()
   }
@@ -130,7 +131,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
     const length = Math.min(seen.length, PREFACE.length)
     if (seen.compare(PREFACE, 0, length, 0, length) === 0) {
       if (seen.length < PREFACE.length) {
-        this.sniffed = seen
+        this.sniffed = ownBytes(seen)
         this.onHeadPending(true)
         return
       }

@@ -3,6 +3,7 @@
 // it) and the router (which sends it). It sets no bound: each of them has a limit of its own.
 // Invariant: while `replayable`, `chunks` are the whole body so far. HOT: a request without a body allocates no list.
 
+import { ownBytes } from '../../io/shared-read.js'
 import type { HeaderList } from '../codec/header-list.js'
 
 const NONE: Buffer[] = []
@@ -29,8 +30,9 @@ export class HeldBody {
 
   add(chunk: Buffer): void {
     if (chunk.length === 0) return
-    if (this.list === NONE) this.list = [chunk]
-    else this.list.push(chunk)
+    const kept = ownBytes(chunk)
+    if (this.list === NONE) this.list = [kept]
+    else this.list.push(kept)
     this.bytes += chunk.length
   }
 

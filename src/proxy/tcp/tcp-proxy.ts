@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { BulkWriter } from '../../io/bulk-writer.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import { resetSocket } from '../../io/reset-socket.js'
+import { readShared } from '../../io/shared-read.js'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
@@ -158,16 +159,6 @@ export class TcpProxySession implements TcpUpstreamListener {
     upstream.on('error', () => {})
     const toClient = new BulkWriter(downstream, this.runtime.bufferLimitBytes)
     const toUpstream = new BulkWriter(upstream, host?.cluster.config.perConnectionBufferLimitBytes ?? this.runtime.bufferLimitBytes)
-    upstream.on('data', (chunk: Buffer) => {
-      info.bytesSent += chunk.length
-      this.touch()
-      if (!toClient.write(chunk)) upstream.pause()
-    })
-    downstream.on('data', (chunk: Buffer) => {
-      info.bytesReceived += chunk.length
-      this.touch()
-      if (!toUpstream.write(chunk)) downstream.pause()
-    })
     downstream.on('drain', () => upstream.resume())
     upstream.on('drain', () => downstream.resume())
     upstream.on('end', () => downstream.end())
@@ -178,6 +169,16 @@ export class TcpProxySession implements TcpUpstreamListener {
       upstream.write(this.early)
       this.early = null
     }
+    readShared(upstream, chunk => {
+      info.bytesSent += chunk.length
+      this.touch()
+      if (!toClient.write(chunk)) upstream.pause()
+    })
+    readShared(downstream, chunk => {
+      info.bytesReceived += chunk.length
+      this.touch()
+      if (!toUpstream.write(chunk)) downstream.pause()
+    })
     this.touch()
     if (downstream.readableEnded) upstream.end()
     downstream.resume()

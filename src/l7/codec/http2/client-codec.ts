@@ -2,6 +2,7 @@
 // there is room for more streams, or none any more. After GOAWAY streams above its last id get onReset 'refused' (never processed,
 // safe to send again), the others finish. Invariant: stream ids are given when the head is written, so they rise on the wire.
 
+import { ownBytes } from '../../../io/shared-read.js'
 import type {
   ClientCodec,
   ClientEvents,
@@ -67,7 +68,7 @@ export class Http2ClientStream extends Http2Stream implements ClientStream {
       this.receiveReset({ code: 'local', details: 'http2.early_tunnel_data' }, false)
       return true
     }
-    this.early.push(chunk)
+    this.early.push(ownBytes(chunk))
     this.earlyEnd = end
     return false
   }

@@ -146,6 +146,7 @@ function addControl(program: Command, io: CommandIo): void {
       '--acl-initial-management-file <file>',
       'holds the secret (a UUID) of a management token that exists from the start (or OUTRIGGER_ACL_INITIAL_MANAGEMENT)',
     )
+    .option('--ca-files-by-api', 'let API clients name paths of this host for the CA provider files')
     .option('--ca-config <file>', "the mesh CA's configuration in Consul's form (Provider, Config; YAML or JSON)")
     .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory (or OUTRIGGER_CA_KEY)')
     .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')

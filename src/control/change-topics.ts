@@ -16,10 +16,19 @@ export function followChanges(parts: {
   readonly store: Store
 }): void {
   const { catalog, entries, ca, indexes, publisher, store } = parts
-  for (const topic of ['services', 'config', 'intentions', 'roots', 'nodes', 'ca-config']) indexes.bump(topic, store.index)
-  for (const name of catalog.serviceNames()) indexes.bump(`service:${name}`, store.index)
+  // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
+  const registrations = new Map<string, string>()
+  for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
   catalog.onChange(({ services }) => {
-    indexes.bump('services', store.index)
+    indexes.bump('health', store.index)
+    let registered = false
+    for (const name of services) {
+      const now = registrationsOf(catalog, name)
+      if (now !== (registrations.get(name) ?? NO_REGISTRATION)) registered = true
+      if (now === NO_REGISTRATION) registrations.delete(name)
+      else registrations.set(name, now)
+    }
+    if (registered) indexes.bump('services', store.index)
     for (const name of services) {
       const known = catalog.instancesOf(name).length + catalog.connectInstancesOf(name).length > 0
       if (known) indexes.bump(`service:${name}`, store.index)
@@ -38,4 +47,12 @@ export function followChanges(parts: {
     indexes.bump('roots', store.index)
     publisher.allChanged()
   })
+}
+
+const NO_REGISTRATION = '0:0'
+
+/** Changes with every registration and removal under a name: each takes an index of its own. */
+function registrationsOf(catalog: Catalog, name: string): string {
+  const instances = catalog.instancesOf(name)
+  return `${instances.length}:${instances.reduce((last, { ModifyIndex }) => Math.max(last, ModifyIndex), 0)}`
 }

@@ -26,7 +26,10 @@ import { followChanges } from './change-topics.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
 import { ControlMetrics } from './control-metrics.js'
+import { openCoordination } from './coordination.js'
+import { queryInstances } from './dns/query-instances.js'
 import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
+import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
 import {
   bindGrpc,
@@ -42,6 +45,7 @@ import {
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
 import { healthEntry, nodeMeta } from './http-api/shapes.js'
+import { type ControlLogger, LogFeed } from './log-feed.js'
 import { type ApplyReport, MeshFile } from './mesh-file.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
@@ -52,14 +56,6 @@ import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
 import type { Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
-
-/** The part of a pino logger that is used. */
-export interface ControlLogger {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
 
 export interface ControlPlaneOptions {
   /** `host:port`; port 0 picks a free one. Default 127.0.0.1:8500. */
@@ -96,6 +92,10 @@ export interface ControlPlaneOptions {
   readonly sidecarMaxPort?: number
   readonly version?: string
   readonly log?: ControlLogger
+  /** Called when a client asks the agent to leave (`/v1/agent/leave`): to end the process. Without it the request is refused. */
+  readonly onLeave?: () => void
+  /** Lets API clients name paths of this host for the CA's provider `files`. */
+  readonly caFilesByApi?: boolean
 }
 
 const DEFAULT_HTTP_ADDR = '127.0.0.1:8500'
@@ -109,7 +109,8 @@ const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {},
 
 export class ControlPlane {
   private readonly options: ControlPlaneOptions
-  private readonly log: ControlLogger
+  private readonly log: LogFeed
+  private meshFile: MeshFile | undefined
   private readonly cleanups: (() => Promise<void> | void)[] = []
   private readonly authorizer: Authorizer
   private defaultPolicy: IntentionAction
@@ -120,7 +121,7 @@ export class ControlPlane {
 
   constructor(options: ControlPlaneOptions) {
     this.options = options
-    this.log = options.log ?? silent
+    this.log = new LogFeed(options.log ?? silent)
     this.authorizer = new SharedTokens({ http: options.httpToken, xds: options.grpcToken })
     this.defaultPolicy = options.defaultIntentionPolicy ?? 'deny'
   }
@@ -188,7 +189,7 @@ export class ControlPlane {
       trustDomain: ca.trustDomain,
       check: (entry, before) => writeCheck.ofEntry(entry, before),
     })
-    const indexes = new TopicIndexes()
+    const indexes = new TopicIndexes(store.index)
     const leaves = new LeafCertificates({
       ca,
       store,
@@ -265,6 +266,9 @@ export class ControlPlane {
       ads.close()
       grpcServer.forceShutdown()
     })
+    const coordination = await openCoordination({ store, catalog, nodeName: node.name, onProblem: reason => this.log.error({}, reason) })
+    this.cleanups.push(() => coordination.sessions.stop())
+    const blocking = new BlockingQueries()
     const api = buildHttpApi({
       store,
       catalog,
@@ -275,6 +279,12 @@ export class ControlPlane {
       ads,
       healthChecks,
       indexes,
+      blocking,
+      ...coordination,
+      logs: this.log,
+      reload: () => this.reload(),
+      leave: options.onLeave,
+      caFilesByApi: options.caFilesByApi ?? false,
       metrics,
       node,
       version: options.version ?? '0.0.0',
@@ -291,7 +301,7 @@ export class ControlPlane {
       }),
     })
     this.cleanups.push(async () => {
-      indexes.close()
+      blocking.close()
       await api.close()
     })
     const settling = new BundleSettling(catalog, publisher, ads)
@@ -301,7 +311,7 @@ export class ControlPlane {
         catalog,
         node: { ...node, meta: nodeMeta() },
         datacenter,
-        executeQuery: () => undefined,
+        executeQuery: (name, directory) => queryInstances(coordination.queries, catalog, name, directory),
         virtualIp: () => undefined,
         onProblem: reason => this.log.warn({}, `dns: ${reason}`),
       })
@@ -351,7 +361,16 @@ export class ControlPlane {
     if (report.errors.length > 0) throw new Error(`${path}: ${joinErrors(report.errors)}`)
     this.reportReload(path, report)
     file.watch()
+    this.meshFile = file
     this.cleanups.push(() => file.close())
+  }
+
+  private async reload(): Promise<string | undefined> {
+    const path = this.options.meshFile
+    if (path === undefined || this.meshFile === undefined) return undefined
+    const report = await this.meshFile.load()
+    this.reportReload(path, report)
+    return report.errors.length === 0 ? undefined : `${path}: ${joinErrors(report.errors)}`
   }
 
   private reportReload(path: string, report: ApplyReport): void {

@@ -32,6 +32,7 @@ export interface ControlFlags extends DnsFlags {
   readonly aclInitialManagementFile?: string
   readonly caConfig?: string
   readonly caKeyFile?: string
+  readonly caFilesByApi?: boolean
   readonly sidecarMinPort?: string
   readonly sidecarMaxPort?: string
   readonly logLevel?: string
@@ -40,13 +41,17 @@ export interface ControlFlags extends DnsFlags {
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 export async function control(flags: ControlFlags, io: CommandIo): Promise<void> {
-  const plane = new ControlPlane({ ...controlOptions(flags, io), log: logger(flags.logLevel ?? 'info') })
+  const leave = { asked: (): void => {} }
+  const left = new Promise<void>(resolve => {
+    leave.asked = resolve
+  })
+  const plane = new ControlPlane({ ...controlOptions(flags, io), log: logger(flags.logLevel ?? 'info'), onLeave: () => leave.asked() })
   await plane.start().catch((error: Error) => {
     throw new CliError(error.message)
   })
   io.out(`http ${plane.httpAddress}\ngrpc ${plane.grpcAddress}\n`)
   if (plane.dnsAddress !== '') io.out(`dns ${plane.dnsAddress}\n`)
-  await stopSignal()
+  await Promise.race([stopSignal(), left])
   await plane.stop()
 }
 
@@ -79,6 +84,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       acl: aclOptions(flags, secret(undefined, flags.aclInitialManagementFile, 'OUTRIGGER_ACL_INITIAL_MANAGEMENT')),
       ca: caConfig(flags.caConfig, io),
       dns: dnsOptions(flags),
+      caFilesByApi: flags.caFilesByApi,
     }),
     version: OUTRIGGER_VERSION,
   }

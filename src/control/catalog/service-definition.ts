@@ -68,7 +68,7 @@ export type ParsedRegistration =
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
 // A name becomes a segment of a SPIFFE id, a label of a server name and a regex literal; what would end one of these is refused.
-const SERVICE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/
+export const SERVICE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/
 const INSTANCE_ID = /^[\x21-\x7e]{1,256}$/
 
 /**

@@ -122,7 +122,8 @@ export class DnsDirectory {
     return status === 'critical' || (this.source.onlyPassing && status !== 'passing')
   }
 
-  private instance(instance: CatalogInstance): DnsInstance {
+  /** One instance as answers need it. */
+  instance(instance: CatalogInstance): DnsInstance {
     const { catalog, node } = this.source
     const passing = catalog.health(instance) === 'passing'
     const atNode = instance.Address === '' || instance.Address === node.address

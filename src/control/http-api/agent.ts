@@ -1,12 +1,15 @@
 // `/v1/agent`: registration of services and checks, the agent's own view, health of local services, metrics. Shapes as Consul's.
-import { createHash } from 'node:crypto'
+// What is about the process and its machine is in `agent-process.ts`.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CatalogInstance } from '../catalog/catalog.js'
 import { type HealthStatus, parseCheckDefinition } from '../catalog/check-definition.js'
 import { parseServiceDefinition } from '../catalog/service-definition.js'
-import type { ApiContext, NodeInfo } from './context.js'
-import { flag, HttpError, joinErrors, param, query } from './respond.js'
-import { agentService, checkShape, checksShape } from './shapes.js'
+import { agentMetrics, agentMetricsText } from './agent-metrics.js'
+import { CONSUL_VERSION } from './consul-version.js'
+import type { ApiContext } from './context.js'
+import { compileRequestFilter } from './request-filter.js'
+import { flag, HttpError, hashBlockingRead, joinErrors, param, parseBoolean, query, topicWatch } from './respond.js'
+import { agentService, checkShape, memberShape, nodeMeta, ownChecksShape } from './shapes.js'
 
 export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node, metrics } = context
@@ -22,6 +25,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
       metrics.refusedWrites.inc()
       throw new HttpError(400, `Invalid service definition: ${joinErrors(result.errors)}`)
     }
+    if (result.changed) context.logs.info({ service: parsed.value.instance.ID }, 'agent: Synced service')
     return reply.header('X-Consul-Index', String(context.store.index)).send()
   })
 
@@ -46,25 +50,31 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
     return reply.send()
   })
 
-  app.get('/v1/agent/members', async () => [memberShape(node)])
-
-  app.get('/v1/agent/services', async () => {
+  app.get('/v1/agent/services', async request => {
+    const isWanted = compileRequestFilter(request, 'service')
     const services: Record<string, unknown> = Object.create(null)
-    for (const instance of catalog.instances()) services[instance.ID] = agentService(instance, node)
+    for (const instance of catalog.instances()) {
+      const service = agentService(instance, node)
+      if (isWanted(service)) services[instance.ID] = service
+    }
     return services
   })
 
-  app.get('/v1/agent/service/:id', async (request, reply) => {
-    const instance = find(context, param(request, 'id'))
-    const service = agentService(instance, node)
-    const hash = createHash('sha256').update(JSON.stringify(service)).digest('hex').slice(0, 16)
-    return reply.header('X-Consul-ContentHash', hash).send({ ...service, ContentHash: hash })
+  app.get('/v1/agent/service/:id', (request, reply) => {
+    const id = param(request, 'id')
+    const { Service } = find(context, id)
+    return hashBlockingRead(context, request, reply, topicWatch(context.indexes, `service:${Service}`), () =>
+      agentService(find(context, id), node),
+    )
   })
 
-  app.get('/v1/agent/checks', async () => {
+  app.get('/v1/agent/checks', async request => {
+    const isWanted = compileRequestFilter(request, 'check')
     const checks: Record<string, unknown> = Object.create(null)
-    for (const check of catalog.checks())
-      checks[check.definition.CheckID] = checkShape(check, catalog.instance(check.definition.ServiceID), node)
+    for (const check of catalog.checks()) {
+      const shape = checkShape(check, catalog.instance(check.definition.ServiceID), node)
+      if (isWanted(shape)) checks[check.definition.CheckID] = shape
+    }
     return checks
   })
 
@@ -103,7 +113,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
     const id = param(request, 'id')
     const instance = catalog.instance(id)
     if (instance === undefined) throw new HttpError(404, `ServiceId ${id} not found`)
-    return localHealth(context, reply, [instance], flag(request, 'format') || query(request, 'format') === 'text', false)
+    return localHealth(context, reply, [instance], query(request, 'format') === 'text', false)
   })
 
   app.get('/v1/agent/health/service/name/:name', async (request, reply) => {
@@ -123,8 +133,9 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
         NodeID: node.id,
         Revision: '',
         Server: true,
-        Version: context.version,
-        BuildDate: '',
+        Version: CONSUL_VERSION,
+        VersionMetadata: `outrigger-${context.version}`,
+        BuildDate: '1970-01-01T00:00:01Z',
       },
       DebugConfig: {
         Datacenter: node.datacenter,
@@ -133,8 +144,10 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
         ConnectEnabled: true,
       },
       Stats: { agent: { checks: String([...catalog.checks()].length), services: String(catalog.size) } },
-      Member: memberShape(node),
-      Meta: {},
+      Coord: { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },
+      Member: memberShape(node, false, grpc),
+      Meta: nodeMeta(),
+      Outrigger: { Version: context.version },
       xDS: {
         SupportedProxies: { envoy: ['1.40.0'] },
         Port: grpc.port,
@@ -144,9 +157,8 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
   })
 
   app.get('/v1/agent/metrics', async (request, reply) => {
-    if (query(request, 'format') === 'prometheus') return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
-    const values = await metrics.registry.getMetricsAsJSON()
-    return { Timestamp: new Date().toISOString(), Gauges: gaugesOf(values), Points: [], Counters: [], Samples: [] }
+    if (query(request, 'format') === 'prometheus') return reply.type(metrics.registry.contentType).send(await agentMetricsText(context))
+    return agentMetrics(context)
   })
 }
 
@@ -154,19 +166,9 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
 function enableOf(request: FastifyRequest): boolean {
   const value = query(request, 'enable')
   if (value === undefined) throw new HttpError(400, 'Missing value for enable')
-  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(value)) return true
-  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)) return false
-  throw new HttpError(400, `Invalid value for enable: "${value}"`)
-}
-
-function memberShape(node: NodeInfo): object {
-  return { Name: node.name, Addr: node.address, Status: 1, Tags: { dc: node.datacenter, role: 'consul', id: node.id } }
-}
-
-function gaugesOf(
-  metrics: readonly { readonly name: string; readonly values: readonly { readonly value: number | string }[] }[],
-): object[] {
-  return metrics.flatMap(metric => metric.values.slice(0, 1).map(({ value }) => ({ Name: metric.name, Value: Number(value), Labels: {} })))
+  const enable = parseBoolean(value)
+  if (enable === undefined) throw new HttpError(400, `Invalid value for enable: "${value}"`)
+  return enable
 }
 
 function find(context: ApiContext, id: string): CatalogInstance {
@@ -209,7 +211,7 @@ function localHealth(
       ? ('maintenance' as const)
       : catalog.health(instance),
     Service: agentService(instance, node),
-    Checks: checksShape(catalog, instance, node),
+    Checks: ownChecksShape(catalog, instance, node),
   }))
   const statuses = rows.map(row => row.AggregatedStatus)
   const status = (['maintenance', 'critical', 'warning'] as const).find(bad => statuses.includes(bad)) ?? 'passing'

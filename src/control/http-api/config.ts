@@ -4,7 +4,8 @@ import { SCHEMAS } from '../config-entries/schemas.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
 import { unknownServiceWarnings } from '../intentions/unknown-services.js'
 import type { ApiContext } from './context.js'
-import { blockingRead, HttpError, joinErrors, param, query, sendIndexed } from './respond.js'
+import { compileRequestFilter } from './request-filter.js'
+import { blockingRead, HttpError, joinErrors, param, query, sendIndexed, warn } from './respond.js'
 
 const CONFIG = 'config'
 
@@ -19,7 +20,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
       metrics.refusedWrites.inc()
       throw new HttpError(400, joinErrors(result.errors))
     }
-    for (const warning of warnings(context, request.body)) reply.header('X-Consul-Warning', warning)
+    warn(reply, warnings(context, request.body))
     return sendIndexed(reply, context.store.index, true)
   })
 
@@ -27,7 +28,10 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.get('/v1/config/:kind', (request, reply) => {
     const kind = kindOf(request)
-    return blockingRead(context, request, reply, CONFIG, () => [...entries.list(kind)].sort((a, b) => (a.Name < b.Name ? -1 : 1)))
+    const isWanted = compileRequestFilter(request, 'config-entry')
+    return blockingRead(context, request, reply, CONFIG, () =>
+      [...entries.list(kind)].filter(isWanted).sort((a, b) => (a.Name < b.Name ? -1 : 1)),
+    )
   })
 
   app.get('/v1/config/:kind/*', (request, reply) => {
@@ -71,5 +75,5 @@ function warnings({ catalog, entries }: ApiContext, body: unknown): string[] {
   const entry = entries.get('service-intentions', String(name))
   const kind = (body as { Kind?: unknown; kind?: unknown } | null)?.Kind ?? (body as { kind?: unknown } | null)?.kind
   if (kind !== 'service-intentions' || entry === undefined) return []
-  return unknownServiceWarnings(entry, new Set(catalog.serviceNames())).map(text => text.replace(/[^\x20-\x7e]/g, '?'))
+  return unknownServiceWarnings(entry, new Set(catalog.serviceNames()))
 }

@@ -9,9 +9,12 @@ import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { IntentionAction } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { ControlMetrics } from '../control-metrics.js'
+import type { Coordination } from '../coordination.js'
+import type { LogFeed } from '../log-feed.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 import type { Store } from '../store/store.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
+import type { BlockingQueries } from './blocking-queries.js'
 
 export interface NodeInfo {
   readonly id: string
@@ -20,7 +23,8 @@ export interface NodeInfo {
   readonly datacenter: string
 }
 
-export interface ApiContext {
+export interface ApiContext extends Coordination {
+  readonly blocking: BlockingQueries
   readonly store: Store
   readonly catalog: Catalog
   readonly entries: ConfigEntryTable
@@ -40,6 +44,13 @@ export interface ApiContext {
   readonly tokenRequired: boolean
   /** The listener is on a loopback address: names that only resolve there by trickery are refused. */
   readonly loopbackOnly: boolean
+  readonly logs: LogFeed
+  /** Reads the files again that were read at the start; the reason when one of them is not good. */
+  reload(): Promise<string | undefined>
+  /** Ends the process; undefined where it is not ours to end. */
+  readonly leave: (() => void) | undefined
+  /** An API client may configure a CA from files of this host, by their paths. */
+  readonly caFilesByApi: boolean
   defaultPolicy(): IntentionAction
   /** Where sidecars reach the ADS server. */
   grpc(): { readonly host: string; readonly port: number; readonly caPem: string | undefined; readonly token: string | undefined }

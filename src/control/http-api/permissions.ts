@@ -340,7 +340,16 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
     },
   },
   'GET /v1/query/:x/explain': { check: (access, request) => access.need('query', first(request), 'read') },
-  'PUT /v1/txn': { check: (access, request) => needTransaction(access, request.body) },
+  'PUT /v1/txn': {
+    check: (access, request) => needTransaction(access, request.body),
+    // A tree that was read may hold keys that may not be.
+    filter: (access, payload) => {
+      const answer = payload as { Results?: unknown }
+      return answer.Results === undefined
+        ? payload
+        : { ...answer, Results: items(answer.Results, ({ Key }) => Key === undefined || access.may('key', String(Key), 'read')) }
+    },
+  },
   'GET /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
   'PUT /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
 

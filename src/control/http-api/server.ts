@@ -5,14 +5,23 @@ import { isIP } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { aclRoutes } from './acl.js'
 import { agentRoutes } from './agent.js'
+import { agentProcessRoutes } from './agent-process.js'
 import { authorizeWith } from './authorize.js'
 import { catalogHealthRoutes } from './catalog-health.js'
+import { checkCommonParameters } from './common-parameters.js'
 import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
 import type { ApiContext } from './context.js'
+import { eventRoutes } from './event.js'
+import { kvRoutes } from './kv.js'
+import { operatorRoutes } from './operator.js'
 import { outriggerRoutes } from './outrigger.js'
+import { queryRoutes } from './query.js'
+import { refusedRoutes } from './refused.js'
 import { HttpError, query } from './respond.js'
+import { sessionRoutes } from './session.js'
 import { requireToken } from './token.js'
+import { txnRoutes } from './txn.js'
 
 /** Largest body: a service definition or config entry. */
 const MAX_BODY_BYTES = 1024 * 1024
@@ -29,11 +38,13 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
     routerOptions: { maxParamLength: MAX_PARAM_CHARS },
   })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined)
-    if (isDeeperThan(body as string, MAX_JSON_DEPTH)) return done(new HttpError(400, 'Request decode failed: nested too deeply'))
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, bytes, done) => {
+    if (bytes.length === 0) return done(null, undefined)
+    if ((request.routeOptions.config as { readonly rawBody?: boolean }).rawBody === true) return done(null, bytes)
+    const body = bytes.toString('utf8')
+    if (isDeeperThan(body, MAX_JSON_DEPTH)) return done(new HttpError(400, 'Request decode failed: nested too deeply'))
     try {
-      done(null, JSON.parse(body as string))
+      done(null, JSON.parse(body))
     } catch (error) {
       done(new HttpError(400, `Request decode failed: ${(error as Error).message}`))
     }
@@ -42,9 +53,12 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
     if (context.loopbackOnly && !context.tokenRequired && !isLocalHost(request.headers.host))
       throw new HttpError(403, `this API is served to this machine only, and ${request.headers.host} is not one of its names`)
     requireToken(context.authorizer, request)
+    checkCommonParameters(request, context.node)
   })
   app.addHook('preSerialization', async (request, reply, payload) => {
     if (query(request, 'pretty') === undefined || typeof payload !== 'object') return payload
+    // Key/value pairs are printed by their own hand.
+    if (request.routeOptions.url?.startsWith('/v1/kv/') || request.routeOptions.url === '/v1/txn') return payload
     reply.serializer(value => `${JSON.stringify(value, null, 4)}\n`)
     return payload
   })
@@ -61,9 +75,17 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   if (context.acl !== undefined) authorizeWith(context.acl, app, context)
   aclRoutes(app, context)
   agentRoutes(app, context)
+  agentProcessRoutes(app, context)
   catalogHealthRoutes(app, context)
   configRoutes(app, context)
   connectRoutes(app, context)
+  eventRoutes(app, context)
+  kvRoutes(app, context)
+  operatorRoutes(app, context)
+  queryRoutes(app, context)
+  sessionRoutes(app, context)
+  refusedRoutes(app)
+  txnRoutes(app, context)
   outriggerRoutes(app, context)
   return app
 }

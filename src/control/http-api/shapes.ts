@@ -72,6 +72,89 @@ export function nodeShape(node: NodeInfo): Record<string, unknown> {
   }
 }
 
+/** A server's port for Consul's RPC, which nothing answers here; clients read it out of addresses and show it. */
+export const SERVER_RPC_PORT = 8_300
+const GOSSIP_PORTS = { lan: 8_301, wan: 8_302 } as const
+
+/** The one member of the cluster, of the LAN or of the WAN. */
+export function memberShape(node: NodeInfo, wan: boolean, grpc: { readonly port: number; readonly caPem: string | undefined }) {
+  return {
+    Name: wan ? `${node.name}.${node.datacenter}` : node.name,
+    Addr: node.address,
+    Port: wan ? GOSSIP_PORTS.wan : GOSSIP_PORTS.lan,
+    Tags: {
+      acls: '0',
+      bootstrap: '1',
+      build: `${CONSUL_VERSION}:00000000`,
+      dc: node.datacenter,
+      ft_fs: '1',
+      ft_si: '1',
+      [grpc.caPem === undefined ? 'grpc_port' : 'grpc_tls_port']: String(grpc.port),
+      id: node.id,
+      port: String(SERVER_RPC_PORT),
+      raft_vsn: '3',
+      role: 'consul',
+      segment: '',
+      vsn: '2',
+      vsn_max: '3',
+      vsn_min: '2',
+      wan_join_port: String(GOSSIP_PORTS.wan),
+    },
+    Status: 1,
+    ProtocolMin: 1,
+    ProtocolMax: 5,
+    ProtocolCur: 2,
+    DelegateMin: 2,
+    DelegateMax: 5,
+    DelegateCur: 4,
+  }
+}
+
+/** This server as an instance of the service `consul`, which every catalog of Consul's has. */
+export function serverInstance(): CatalogInstance {
+  return {
+    ID: 'consul',
+    Kind: '',
+    Service: 'consul',
+    Tags: [],
+    Meta: { version: CONSUL_VERSION, raft_version: '3' },
+    Address: '',
+    Port: SERVER_RPC_PORT,
+    SocketPath: '',
+    TaggedAddresses: {},
+    Weights: { Passing: 1, Warning: 1 },
+    EnableTagOverride: false,
+    Native: false,
+    LocallyRegisteredAsSidecar: false,
+    CreateIndex: 1,
+    ModifyIndex: 1,
+  }
+}
+
+/** The check of the agent's own liveness, which every node has: this process answers. */
+export const SERF_HEALTH = 'serfHealth'
+
+export function serfHealthShape(node: NodeInfo): Record<string, unknown> {
+  return {
+    Node: node.name,
+    CheckID: SERF_HEALTH,
+    Name: 'Serf Health Status',
+    Status: 'passing',
+    Notes: '',
+    Output: 'Agent alive and reachable',
+    ServiceID: '',
+    ServiceName: '',
+    ServiceTags: [],
+    Type: '',
+    Interval: '',
+    Timeout: '',
+    ExposedPort: 0,
+    Definition: {},
+    CreateIndex: 1,
+    ModifyIndex: 1,
+  }
+}
+
 export function checkShape(check: CatalogCheck, service: CatalogInstance | undefined, node: NodeInfo): Record<string, unknown> {
   const { definition } = check
   return {
@@ -94,18 +177,29 @@ export function checkShape(check: CatalogCheck, service: CatalogInstance | undef
   }
 }
 
+/** The checks of an instance: the node's, then its own. */
 export function checksShape(catalog: Catalog, instance: CatalogInstance, node: NodeInfo): Record<string, unknown>[] {
+  return [serfHealthShape(node), ...ownChecksShape(catalog, instance, node)]
+}
+
+/** Without the agent's own liveness: who asks the agent itself can tell. */
+export function ownChecksShape(catalog: Catalog, instance: CatalogInstance, node: NodeInfo): Record<string, unknown>[] {
   return catalog.checksOf(instance).map(check => checkShape(check, catalog.instance(check.definition.ServiceID), node))
 }
 
 /** An element of `/v1/health/service/:name`. */
 export function healthEntry(catalog: Catalog, instance: CatalogInstance, node: NodeInfo) {
-  const { Datacenter: _datacenter, ...service } = agentService(instance, node)
   return {
     Node: nodeShape(node),
-    Service: { Kind: instance.Kind, ...service, ID: instance.ID, Service: instance.Service },
+    Service: { ...nodeService(instance, node), ID: instance.ID, Service: instance.Service },
     Checks: checksShape(catalog, instance, node),
   }
+}
+
+/** A service of `/v1/catalog/node/:node` and `/v1/catalog/node-services/:node`. */
+export function nodeService(instance: CatalogInstance, node: NodeInfo): Record<string, unknown> {
+  const { Datacenter: _datacenter, ...service } = agentService(instance, node)
+  return { Kind: instance.Kind, ...service }
 }
 
 /** An element of `/v1/catalog/service/:name`. */

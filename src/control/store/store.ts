@@ -22,6 +22,9 @@ export type Collection =
   | 'acl-role'
   | 'acl-auth-method'
   | 'acl-binding-rule'
+  | 'kv'
+  | 'session'
+  | 'prepared-query'
 
 export interface StoredRecord {
   readonly key: string

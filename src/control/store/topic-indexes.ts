@@ -1,22 +1,16 @@
-// The last index at which each kind of state changed, and who waits for the next change: Consul's blocking queries
-// (`?index=N&wait=10s`, `X-Consul-Index`). Bumped by `ControlPlane`, used by the HTTP API.
-// Topics: `services`, `service:<name>`, `config`, `intentions`, `roots`, `leaf:<service>`.
-
-/** Requests that wait at the same time; above it they are refused. */
-export const MAX_BLOCKING_QUERIES = 4_096
-export const DEFAULT_WAIT_MS = 300_000
-export const MAX_WAIT_MS = 600_000
+// The last index at which each kind of state changed, and who is to be told of the next change. Bumped by `change-topics.ts`, watched by
+// the blocking queries of the HTTP API.
+// Topics: `services`, `health`, `service:<name>`, `config`, `intentions`, `roots`, `ca-config`, `nodes`, `leaf:<service>`, `queries`.
+// Invariant: an index never goes back, also over a restart: what is not known stands at the index of the start or of the last removal.
 
 export class TopicIndexes {
   private readonly indexes = new Map<string, number>()
-  /** Who waits for a topic: what ends each wait. */
-  private readonly waiters = new Map<string, Set<() => void>>()
-  private waitingCount = 0
-  /** Stands for topics that are not (or no longer) known: the index of the last removal, so that it never goes back. */
-  private unknown = 1
+  private readonly watchers = new Map<string, Set<() => void>>()
+  private unknown: number
 
-  get waiting(): number {
-    return this.waitingCount
+  /** `index`: of the store at the start. */
+  constructor(index = 1) {
+    this.unknown = Math.max(index, 1)
   }
 
   /** Never 0: a client that sends 0 back would not wait. */
@@ -25,7 +19,7 @@ export class TopicIndexes {
   }
 
   bump(topic: string, index: number): void {
-    this.indexes.set(topic, Math.max(index, 1))
+    this.indexes.set(topic, Math.max(index, this.get(topic)))
     this.wake(topic)
   }
 
@@ -36,43 +30,16 @@ export class TopicIndexes {
     this.wake(topic)
   }
 
-  /** Resolves when the topic's index is above `index`, after `waitMs`, or when `signal` aborts. False: too many wait already. */
-  async waitFor(topic: string, index: number, waitMs: number, signal: AbortSignal): Promise<boolean> {
-    const current = this.get(topic)
-    // An index from the future is one of another data directory: answer at once, as Consul does after a reset.
-    if (current !== index || signal.aborted) return true
-    if (this.waitingCount >= MAX_BLOCKING_QUERIES) return false
-    await new Promise<void>(resolve => {
-      const done = (): void => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', done)
-        this.forget(topic, done)
-        resolve()
-      }
-      const timer = setTimeout(done, waitMs)
-      timer.unref()
-      signal.addEventListener('abort', done, { once: true })
-      const waiters = this.waiters.get(topic)
-      if (waiters === undefined) this.waiters.set(topic, new Set([done]))
-      else waiters.add(done)
-      this.waitingCount++
-    })
-    return true
-  }
-
-  /** Lets everyone go (shutdown). */
-  close(): void {
-    for (const topic of [...this.waiters.keys()]) this.wake(topic)
+  watch(topic: string, wake: () => void): () => void {
+    const watchers = this.watchers.get(topic) ?? new Set()
+    this.watchers.set(topic, watchers.add(wake))
+    return () => {
+      watchers.delete(wake)
+      if (watchers.size === 0 && this.watchers.get(topic) === watchers) this.watchers.delete(topic)
+    }
   }
 
   private wake(topic: string): void {
-    for (const done of [...(this.waiters.get(topic) ?? [])]) done()
-  }
-
-  private forget(topic: string, done: () => void): void {
-    const waiters = this.waiters.get(topic)
-    if (waiters?.delete(done) !== true) return
-    this.waitingCount--
-    if (waiters.size === 0) this.waiters.delete(topic)
+    for (const wake of [...(this.watchers.get(topic) ?? [])]) wake()
   }
 }

@@ -112,7 +112,7 @@ describe('filter expressions', () => {
       'Node.Meta.x is empty',
       'Service.Port == 0',
       'not Checks.Status == passing',
-      'Service.Weights.Passing == 1',
+      'Service.Weights.Passing == 0',
     ]
     for (const expression of expressions) {
       const compiled = compileFilter(expression)

@@ -116,7 +116,9 @@ describe('/v1/agent', () => {
     const { body } = await get('/v1/agent/self')
     expect(body.Config).toMatchObject({ Datacenter: 'dc1', NodeName: 'node-1' })
     expect(`127.0.0.1:${body.xDS.Ports.Plaintext}`).toBe(plane.grpcAddress)
-    expect((await get('/v1/status/leader')).body).toBe('"127.0.0.1:8300"')
+    expect((await get('/v1/status/leader')).body).toBe('127.0.0.1:8300')
+    expect(body.Config.Version).toMatch(/^1\.2\d\.\d+$/)
+    expect(body.Outrigger.Version).toBeTypeOf('string')
     const { body: metrics } = await get('/v1/agent/metrics?format=prometheus')
     expect(metrics).toMatch(/^outrigger_control_service_instances 0$/m)
   })
@@ -131,7 +133,11 @@ describe('/v1/catalog and /v1/health', () => {
     ])
     const { body: health } = await get('/v1/health/service/api')
     expect(health).toMatchObject([
-      { Node: { Node: 'node-1' }, Service: { ID: 'api-v1', Service: 'api' }, Checks: [{ CheckID: 'api-ttl', Status: 'passing' }] },
+      {
+        Node: { Node: 'node-1' },
+        Service: { ID: 'api-v1', Service: 'api' },
+        Checks: [{ CheckID: 'serfHealth' }, { CheckID: 'api-ttl', Status: 'passing' }],
+      },
     ])
     expect((await get('/v1/health/connect/api')).body).toMatchObject([{ Service: { ID: 'api-v1-sidecar-proxy', Kind: 'connect-proxy' } }])
     await put('/v1/agent/check/fail/api-ttl')
@@ -162,7 +168,7 @@ describe('/v1/catalog and /v1/health', () => {
     expect(answered).toBe(false)
     await put('/v1/agent/check/fail/api-ttl')
     const { body, headers: after } = await held
-    expect(body[0].Checks[0].Status).toBe('critical')
+    expect(body[0].Checks[1].Status).toBe('critical')
     expect(Number(after.get('x-consul-index'))).toBeGreaterThan(index)
     expect((await get('/v1/health/service/api?index=x')).status).toBe(400)
     expect((await get(`/v1/health/service/api?index=${index}&wait=soon`)).status).toBe(400)
@@ -381,7 +387,7 @@ describe('/v1/catalog/node-services', () => {
     await put('/v1/agent/service/register', API)
     const { body, headers } = await get('/v1/catalog/node-services/node-1')
     expect(body.Node.Node).toBe('node-1')
-    expect(body.Services.map((service: Json) => service.ID)).toEqual(['api-v1', 'api-v1-sidecar-proxy'])
+    expect(body.Services.map((service: Json) => service.ID)).toEqual(['consul', 'api-v1', 'api-v1-sidecar-proxy'])
     expect(Number(headers.get('x-consul-index'))).toBeGreaterThan(0)
     expect((await get('/v1/catalog/node-services/other')).body).toEqual({ Node: null, Services: [] })
   })

@@ -31,7 +31,7 @@ func aclCalls() []call {
 		{"acl.PolicyRead", off(func() error { _, _, err := acl.PolicyRead("x", nil); return err })},
 		{"acl.PolicyReadByName", off(func() error { _, _, err := acl.PolicyReadByName("x", nil); return err })},
 		{"acl.PolicyList", off(func() error { _, _, err := acl.PolicyList(nil); return err })},
-		{"acl.PolicyDelete", off(func() error { _, err := acl.PolicyDelete("x", nil); return err })},
+		{"acl.PolicyDelete", func() error { _, err := acl.PolicyDelete("x", nil); return wantError(err, "401") }},
 		{"acl.RoleCreate", off(func() error { _, _, err := acl.RoleCreate(&api.ACLRole{Name: "r"}, nil); return err })},
 		{"acl.RoleUpdate", off(func() error { _, _, err := acl.RoleUpdate(&api.ACLRole{ID: "x", Name: "r"}, nil); return err })},
 		{"acl.RoleRead", off(func() error { _, _, err := acl.RoleRead("x", nil); return err })},

@@ -258,7 +258,7 @@ func monitored(open func(string, <-chan struct{}, *api.QueryOptions) (chan strin
 	if err != nil {
 		return err
 	}
-	if err := register("ag-monitored", nil); err != nil {
+	if err := register("ag-monitored", func(r *api.AgentServiceRegistration) { r.Port = int(time.Now().UnixNano() % 60000) }); err != nil {
 		return err
 	}
 	select {

@@ -191,7 +191,7 @@ func catalogCalls() []call {
 			c, _, err := health.State("any", &api.QueryOptions{Filter: `Node == "cat-node"`})
 			return first(err, want("checks", len(c), 2))
 		}},
-		{"health.State unknown", func() error { _, _, err := health.State("broken", nil); return wantError(err, "400") }},
+		{"health.State unknown", func() error { _, _, err := health.State("broken", nil); return wantError(err, "nsupported state") }},
 		{"catalog.Deregister check", func() error {
 			_, err := catalog.Deregister(&api.CatalogDeregistration{Node: "cat-node", CheckID: "node-alive"}, nil)
 			if err != nil {

@@ -1,0 +1,64 @@
+// The control plane's metrics as a Consul agent shows them: under Consul's names, so that its dashboards find them, beside our own.
+// Called by `/v1/agent/metrics` and its stream.
+import type { ApiContext } from './context.js'
+
+interface MetricsSummary {
+  readonly Timestamp: string
+  readonly Gauges: readonly { readonly Name: string; readonly Value: number; readonly Labels: Readonly<Record<string, string>> }[]
+  readonly Points: readonly never[]
+  readonly Counters: readonly object[]
+  readonly Samples: readonly object[]
+}
+
+/** Consul's gauges that have a meaning here: name, help, value. */
+function consulGauges(context: ApiContext): readonly (readonly [string, string, number])[] {
+  const { catalog, kv, sessions, queries, entries, node } = context
+  void node
+  return [
+    ['consul.server.isLeader', 'Whether this server leads', 1],
+    ['consul.autopilot.healthy', 'Whether all servers are well', 1],
+    ['consul.autopilot.failure_tolerance', 'Servers that may be lost', 0],
+    ['consul.members.servers', 'Servers', 1],
+    ['consul.members.clients', 'Client agents', 0],
+    ['consul.state.nodes', 'Nodes in the catalog', 1],
+    ['consul.state.services', 'Service names in the catalog', [...catalog.serviceNames()].length],
+    ['consul.state.service_instances', 'Service instances in the catalog', catalog.size],
+    ['consul.state.kv_entries', 'Pairs in the key/value store', kv.size],
+    ['consul.state.config_entries', 'Config entries', entries.size],
+    ['consul.state.connect_instances', 'Sidecars in the catalog', catalog.proxies().length],
+    ['consul.session_ttl.active', 'Sessions', sessions.size],
+    ['consul.prepared_queries', 'Prepared queries', queries.list().length],
+    ['consul.xds.server.streams', 'Open xDS streams', context.ads.status().filter(({ connected }) => connected).length],
+    ['consul.mesh.active-root-ca.expiry', 'Seconds until the root ends', (context.ca.expiries().rootMs - Date.now()) / 1_000],
+    [
+      'consul.mesh.active-signing-ca.expiry',
+      'Seconds until the intermediate ends',
+      (context.ca.expiries().intermediateMs - Date.now()) / 1_000,
+    ],
+    ['consul.rpc.queries_blocking', 'Blocking queries that wait', context.blocking.waiting],
+    ['consul.runtime.alloc_bytes', 'Heap in use', process.memoryUsage().heapUsed],
+    ['consul.runtime.sys_bytes', 'Memory of the process', process.memoryUsage().rss],
+  ]
+}
+
+export async function agentMetrics(context: ApiContext): Promise<MetricsSummary> {
+  const own = await context.metrics.registry.getMetricsAsJSON()
+  const values = own.flatMap(metric =>
+    metric.values.slice(0, 1).map(({ value }) => ({ Name: metric.name, Value: Number(value), Labels: {} })),
+  )
+  return {
+    Timestamp: `${new Date().toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`,
+    Gauges: [...consulGauges(context).map(([Name, , Value]) => ({ Name, Value, Labels: {} })), ...values],
+    Points: [],
+    Counters: [],
+    Samples: [],
+  }
+}
+
+export async function agentMetricsText(context: ApiContext): Promise<string> {
+  const consul = consulGauges(context).map(([name, help, value]) => {
+    const metric = name.replace(/[.-]/g, '_')
+    return `# HELP ${metric} ${help}\n# TYPE ${metric} gauge\n${metric} ${value}\n`
+  })
+  return `${await context.metrics.registry.metrics()}${consul.join('')}`
+}

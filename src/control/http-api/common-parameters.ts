@@ -1,0 +1,41 @@
+// The query parameters that every endpoint of Consul's API has: datacenter, consistency, waiting, namespace and partition. Checked once,
+// before the route: what has no meaning here is refused as Consul's Community Edition refuses it, never ignored. Called by server.ts.
+import type { FastifyRequest } from 'fastify'
+import { parseDuration } from '../config-entries/duration.js'
+import type { NodeInfo } from './context.js'
+import { askedIndex, askedWaitMs, HttpError, query, queryAll } from './respond.js'
+
+const ENTERPRISE = [
+  { parameter: 'ns', header: 'x-consul-namespace', name: 'X-Consul-Namespace', feature: 'Namespaces are' },
+  { parameter: 'partition', header: 'x-consul-partition', name: 'X-Consul-Partition', feature: 'Partitions are' },
+] as const
+const MAX_NODE_META = 64
+
+/** Throws the `HttpError` that Consul answers with. */
+export function checkCommonParameters(request: FastifyRequest, node: NodeInfo): void {
+  for (const { parameter, header, name, feature } of ENTERPRISE) {
+    if ((request.headers[header] ?? '') !== '')
+      throw new HttpError(400, `Invalid header: "${name}" - ${feature} a Consul Enterprise feature`)
+    if ((query(request, parameter) ?? '') !== '')
+      throw new HttpError(400, `Invalid query parameter: "${parameter}" - ${feature} a Consul Enterprise feature`)
+  }
+  const datacenter = query(request, 'dc') ?? ''
+  if (datacenter !== '' && datacenter !== node.datacenter) throw new HttpError(500, 'No path to datacenter')
+  if (query(request, 'stale') !== undefined && query(request, 'consistent') !== undefined)
+    throw new HttpError(400, 'Cannot specify ?stale with ?consistent, conflicting semantics.')
+  const maxStale = query(request, 'max_stale')
+  if (maxStale !== undefined && maxStale !== '' && parseDuration(maxStale) === undefined)
+    throw new HttpError(400, `Invalid max_stale value "${maxStale}"`)
+  if (queryAll(request, 'node-meta').length > MAX_NODE_META) throw new HttpError(400, `at most ${MAX_NODE_META} node-meta`)
+  askedIndex(request)
+  if (query(request, 'wait') !== undefined) askedWaitMs(request)
+}
+
+/** `?node-meta=key:value`, each of which the node must have. */
+export function nodeMetaMatches(request: FastifyRequest, meta: Readonly<Record<string, string>>): boolean {
+  return queryAll(request, 'node-meta').every(pair => {
+    const colon = pair.indexOf(':')
+    const key = colon < 0 ? pair : pair.slice(0, colon)
+    return Object.hasOwn(meta, key) && meta[key] === (colon < 0 ? '' : pair.slice(colon + 1))
+  })
+}

@@ -1,0 +1,168 @@
+// `/v1/txn`: several operations at once, all of them or none. KV operations here; those of the catalog and of sessions beside them.
+// Invariant: the answer's results are what the operations did, in order; with one error nothing was done, and each error names its operation.
+import type { FastifyInstance } from 'fastify'
+import { FieldReader, isObject } from '../config-entries/field-reader.js'
+import type { ConfigError } from '../config-entries/types.js'
+import { type KvChange, PENDING } from '../kv/kv-change.js'
+import type { KvPair } from '../kv/kv-table.js'
+import type { ApiContext } from './context.js'
+import { MAX_FLAGS, MAX_KV_VALUE_BYTES, pairJson } from './kv.js'
+import { HttpError, joinErrors } from './respond.js'
+
+export const MAX_TXN_OPERATIONS = 128
+const MAX_TXN_BYTES = 2 * 1024 * 1024
+
+interface KvOperation {
+  readonly verb: string
+  readonly key: string
+  readonly value: string
+  readonly flags: string
+  readonly index: number
+  readonly session: string
+}
+
+/** What is printed, with the keys by which ACLs judge it. */
+interface SentResults {
+  readonly Results: readonly { readonly Key: string; readonly result: Result }[]
+}
+
+/** A pair as it was after the operation; the value is left out where the operation wrote it. */
+interface Result {
+  readonly pair: KvPair | undefined
+  readonly key: string
+  readonly withValue: boolean
+}
+
+export function txnRoutes(app: FastifyInstance, context: ApiContext): void {
+  app.put('/v1/txn', { bodyLimit: MAX_TXN_BYTES }, async (request, reply) => {
+    const operations = readOperations(request.body)
+    const { value, index } = await context.kvWriter.run(change => {
+      const results: Result[] = []
+      const errors: { OpIndex: number; What: string }[] = []
+      operations.forEach((operation, i) => {
+        const outcome = attempt(change, operation)
+        if (typeof outcome === 'string') errors.push({ OpIndex: i, What: outcome })
+        else results.push(...outcome)
+      })
+      return { value: { results, errors }, abandoned: errors.length > 0 }
+    })
+    reply.type('application/json').header('X-Consul-Index', String(index))
+    if (value.errors.length > 0) return reply.code(409).send({ Results: null, Errors: value.errors })
+    reply.serializer(
+      ({ Results }: SentResults) => `{"Results":[${Results.map(({ result }) => resultJson(result, index)).join(',')}],"Errors":null}`,
+    )
+    return reply.send({ Results: value.results.map(result => ({ Key: result.key, result })) } satisfies SentResults)
+  })
+}
+
+function readOperations(body: unknown): KvOperation[] {
+  if (!Array.isArray(body)) throw new HttpError(400, 'Failed to parse body: must be a list of operations')
+  if (body.length > MAX_TXN_OPERATIONS)
+    throw new HttpError(413, `Transaction contains too many operations (${body.length} > ${MAX_TXN_OPERATIONS})`)
+  return body.map((item: unknown, i) => {
+    const errors: ConfigError[] = []
+    const fields = isObject(item) ? new FieldReader(item, `[${i}]`, errors) : undefined
+    const kv = fields?.object('KV')
+    if (kv === undefined) throw new HttpError(400, `[${i}]: only KV operations are supported`)
+    const value = kv.has('Value') ? base64Of(item) : ''
+    const flags = digitsOf((isObject(item) ? (item['KV'] ?? item['kv']) : undefined) as Record<string, unknown>)
+    const operation = {
+      verb: kv.string('Verb'),
+      key: kv.string('Key'),
+      value,
+      flags,
+      index: kv.integer('Index', 0, Number.MAX_SAFE_INTEGER, 0),
+      session: kv.string('Session'),
+    }
+    if (errors.length > 0) throw new HttpError(400, `Failed to parse body: ${joinErrors(errors)}`)
+    return operation
+  })
+}
+
+/** Values may be longer than any other field of the API. */
+function base64Of(item: unknown): string {
+  const kv = (item as Record<string, Record<string, unknown>>)['KV'] ?? (item as Record<string, Record<string, unknown>>)['kv'] ?? {}
+  const text = kv['Value'] ?? kv['value'] ?? ''
+  if (typeof text !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(text))
+    throw new HttpError(400, 'Failed to parse body: Value must be base64')
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.length > MAX_KV_VALUE_BYTES) throw new HttpError(413, `Value is too large (${bytes.length} > ${MAX_KV_VALUE_BYTES} bytes)`)
+  return bytes.toString('base64')
+}
+
+function digitsOf(kv: Record<string, unknown> | undefined): string {
+  const value = kv?.['Flags'] ?? kv?.['flags'] ?? 0
+  const text = String(value)
+  if (!/^\d{1,20}$/.test(text) || BigInt(text) > MAX_FLAGS)
+    throw new HttpError(400, 'Failed to parse body: Flags must be an unsigned number')
+  return text
+}
+
+/** What came of it, or why not. */
+function attempt(change: KvChange, { verb, key, value, flags, index, session }: KvOperation): Result[] | string {
+  const quoted = JSON.stringify(key)
+  const wrote = (pair: KvPair): Result[] => [{ pair, key, withValue: false }]
+  const read = (pair: KvPair): Result[] => [{ pair, key: pair.key, withValue: true }]
+  switch (verb) {
+    case 'set':
+      return wrote(change.set(key, value, flags))
+    case 'delete':
+      change.delete(key)
+      return []
+    case 'delete-cas':
+      return change.deleteIf(key, index) ? [] : `failed to delete key ${quoted}, index is stale`
+    case 'delete-tree':
+      change.deleteTree(key)
+      return []
+    case 'cas': {
+      const pair = change.setIf(key, value, flags, index)
+      return pair === undefined ? `failed to set key ${quoted}, index is stale` : wrote(pair)
+    }
+    case 'lock':
+      try {
+        const pair = change.lock(key, value, flags, session)
+        return pair === undefined ? `failed to lock key ${quoted}, lock is already held` : wrote(pair)
+      } catch (error) {
+        if ((error as Error).message.startsWith('invalid session')) return (error as Error).message
+        throw error
+      }
+    case 'unlock': {
+      const pair = change.unlock(key, value, flags, session)
+      return pair === undefined ? `failed to unlock key ${quoted}, lock isn't held, or is held by another session` : wrote(pair)
+    }
+    case 'get': {
+      const pair = change.get(key)
+      return pair === undefined ? `key ${quoted} doesn't exist` : read(pair)
+    }
+    case 'get-or-empty': {
+      const pair = change.get(key)
+      return pair === undefined ? [{ pair: undefined, key, withValue: true }] : read(pair)
+    }
+    case 'get-tree':
+      return change.list(key).flatMap(read)
+    case 'check-session': {
+      const pair = change.get(key)
+      if (pair === undefined) return `failed to check session, key ${quoted} doesn't exist`
+      if (pair.session === session) return wrote(pair)
+      return `failed session check for key ${quoted}, current session ${JSON.stringify(pair.session)} != ${JSON.stringify(session)}`
+    }
+    case 'check-index': {
+      const pair = change.get(key)
+      if (pair === undefined) return `failed to check index, key ${quoted} doesn't exist`
+      return pair.modifyIndex === index
+        ? wrote(pair)
+        : `failed index check for key ${quoted}, current modify index ${pair.modifyIndex} != ${index}`
+    }
+    case 'check-not-exists':
+      return change.get(key) === undefined ? [] : `key ${quoted} exists`
+    default:
+      return `unknown KV verb ${JSON.stringify(verb)}`
+  }
+}
+
+function resultJson({ pair, key, withValue }: Result, index: number): string {
+  if (pair === undefined) return `{"KV":${pairJson({ key, flags: '0', lockIndex: 0, session: '', createIndex: 0, modifyIndex: 0 }, null)}}`
+  const settled = (at: number): number => (at === PENDING ? index : at)
+  const done = { ...pair, createIndex: settled(pair.createIndex), modifyIndex: settled(pair.modifyIndex) }
+  return `{"KV":${pairJson(done, withValue ? pair.value : null)}}`
+}

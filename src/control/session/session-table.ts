@@ -1,0 +1,181 @@
+// Sessions: what holds locks of the key/value store for as long as its checks are well and its TTL is renewed. In memory, fed by the
+// store's commits; made, renewed and ended here, ended too by their timers and by the catalog. Used by the session endpoints and `KvWriter`.
+//
+//   create -> held -> (destroy | TTL passed twice | a check critical or gone) -> ended: its keys are released or deleted in one commit,
+//                                                                              and can't be locked again before the lock delay is over
+//
+// Invariant: a session that is gone holds no key; timers exist only for sessions that exist.
+import { randomUUID } from 'node:crypto'
+import { parseDuration } from '../config-entries/duration.js'
+import type { KvTable } from '../kv/kv-table.js'
+import type { Committed, KvWriter } from '../kv/kv-writer.js'
+import { type Commit, put, remove, type Store, type StoredRecord } from '../store/store.js'
+
+export type SessionBehavior = 'release' | 'delete'
+
+export interface SessionRecord {
+  readonly ID: string
+  readonly Name: string
+  readonly Node: string
+  /** Nanoseconds. */
+  readonly LockDelay: number
+  readonly Behavior: SessionBehavior
+  /** As it was given; '' for none. */
+  readonly TTL: string
+  readonly NodeChecks: readonly string[]
+  readonly ServiceChecks: readonly { readonly ID: string; readonly Namespace: string }[]
+}
+
+export interface Session extends SessionRecord {
+  readonly CreateIndex: number
+  readonly ModifyIndex: number
+}
+
+/** Why a session with these checks can't live, or undefined. */
+export type CheckJudge = (session: SessionRecord) => string | undefined
+
+export const MAX_SESSIONS = 10_000
+/** Consul waits twice the TTL, so that a renewal that was late by one is no loss. */
+const TTL_MULTIPLIER = 2
+
+export class SessionTable {
+  private readonly sessions = new Map<string, Session>()
+  private readonly timers = new Map<string, NodeJS.Timeout>()
+  /** Until when a key's lock can't be taken (ms of `now`). One timer a key takes it out again. */
+  private readonly delays = new Map<string, NodeJS.Timeout>()
+  private readonly waiters = new Set<() => void>()
+  private lastIndex: number
+  private writer: KvWriter | undefined
+  private stopped = false
+
+  private constructor(
+    private readonly table: KvTable,
+    index: number,
+    private readonly onProblem: (reason: string) => void,
+  ) {
+    this.lastIndex = Math.max(index, 1)
+  }
+
+  static async open(store: Store, table: KvTable, onProblem: (reason: string) => void): Promise<SessionTable> {
+    const sessions = new SessionTable(table, store.index, onProblem)
+    store.subscribe(['session'], commit => sessions.follow(commit))
+    for (const record of await store.list('session')) sessions.add(record)
+    return sessions
+  }
+
+  /** The writer needs the sessions to decide, and they need it to end. */
+  start(writer: KvWriter): void {
+    this.writer = writer
+  }
+
+  stop(): void {
+    this.stopped = true
+    for (const timer of [...this.timers.values(), ...this.delays.values()]) clearTimeout(timer)
+  }
+
+  get size(): number {
+    return this.sessions.size
+  }
+
+  has(id: string): boolean {
+    return this.sessions.has(id)
+  }
+
+  isDelayed(key: string): boolean {
+    return this.delays.has(key)
+  }
+
+  get(id: string): Session | undefined {
+    return this.sessions.get(id)
+  }
+
+  /** All of them, or those of one node, in order of their ids. */
+  list(node?: string): Session[] {
+    const all = [...this.sessions.values()].filter(session => node === undefined || session.Node.toLowerCase() === node.toLowerCase())
+    return all.sort((a, b) => (a.ID < b.ID ? -1 : 1))
+  }
+
+  index(): number {
+    return this.lastIndex
+  }
+
+  watch(wake: () => void): () => void {
+    this.waiters.add(wake)
+    return () => void this.waiters.delete(wake)
+  }
+
+  /** Throws why not. */
+  create(record: Omit<SessionRecord, 'ID'>): Promise<Committed<string>> {
+    return this.writer!.run(() => {
+      if (this.sessions.size >= MAX_SESSIONS) throw new Error(`there are ${MAX_SESSIONS} sessions already, which is the limit`)
+      const ID = randomUUID()
+      return { value: ID, writes: [put('session', ID, { ...record, ID } satisfies SessionRecord)] }
+    })
+  }
+
+  /** Undefined: there is no such session. */
+  renew(id: string): Session | undefined {
+    const session = this.sessions.get(id)
+    if (session !== undefined) this.arm(session)
+    return session
+  }
+
+  /** Ends a session, if there is one. */
+  destroy(id: string): Promise<Committed<boolean>> {
+    return this.writer!.run(change => {
+      const session = this.sessions.get(id)
+      if (session === undefined) return { value: false }
+      const keys = [...this.table.heldKeys(id)]
+      change.endSession(keys, session.Behavior)
+      this.delay(keys, session.LockDelay / 1e6)
+      return { value: true, writes: [remove('session', id)] }
+    })
+  }
+
+  /** Ends those whose checks are no longer well. Called at each change of the catalog's health. */
+  judge(judge: CheckJudge): void {
+    for (const session of this.sessions.values()) if (judge(session) !== undefined) this.end(session.ID)
+  }
+
+  private end(id: string): void {
+    this.destroy(id).catch((error: Error) => this.onProblem(`session ${id} could not be ended: ${error.message}`))
+  }
+
+  private follow({ index, changes }: Commit): void {
+    this.lastIndex = index
+    for (const { key, record } of changes) {
+      if (record !== undefined) this.add(record)
+      else {
+        clearTimeout(this.timers.get(key))
+        this.timers.delete(key)
+        this.sessions.delete(key)
+      }
+    }
+    for (const wake of [...this.waiters]) wake()
+  }
+
+  private add({ value, createIndex, modifyIndex }: StoredRecord): void {
+    const session = { ...(value as SessionRecord), CreateIndex: createIndex, ModifyIndex: modifyIndex }
+    this.sessions.set(session.ID, session)
+    this.arm(session)
+  }
+
+  private arm(session: Session): void {
+    clearTimeout(this.timers.get(session.ID))
+    const ttlMs = (parseDuration(session.TTL || '0s') ?? 0) / 1e6
+    if (ttlMs === 0 || this.stopped) return
+    const timer = setTimeout(() => this.end(session.ID), ttlMs * TTL_MULTIPLIER)
+    timer.unref()
+    this.timers.set(session.ID, timer)
+  }
+
+  private delay(keys: readonly string[], delayMs: number): void {
+    if (delayMs <= 0) return
+    for (const key of keys) {
+      clearTimeout(this.delays.get(key))
+      const timer = setTimeout(() => this.delays.delete(key), delayMs)
+      timer.unref()
+      this.delays.set(key, timer)
+    }
+  }
+}

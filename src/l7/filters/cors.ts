@@ -45,7 +45,9 @@ class CompiledCors {
 
   constructor(model: CorsPolicy, ctx: FilterContext) {
     this.model = model
-    this.allows = compileStringMatchers(model.allowOrigin)
+    const allows = compileStringMatchers(model.allowOrigin)
+    // As in Envoy: a matcher that matches a literal `*` stands for every origin.
+    this.allows = allows?.('*') === true ? () => true : allows
     this.enabled = compileRuntimeFraction(model.enabled, ctx.runtime)
     this.shadow = model.shadowEnabled === null ? null : (compileRuntimeFraction(model.shadowEnabled, ctx.runtime) ?? (() => true))
   }
@@ -76,7 +78,7 @@ class CorsFilter implements StreamFilter {
       // Without allow-origin the browser refuses it, whatever the rest says; Envoy sends the rest.
       const answer = this.preflightAnswer(headers)
       if (model.allowCredentials) answer.append('access-control-allow-credentials', 'true')
-      call.sendReply(200, '', 'cors_response', 0, answer)
+      call.sendHead(200, 'cors_response', answer)
       return 'stop'
     }
     this.stats.origin_valid.value++
@@ -84,7 +86,7 @@ class CorsFilter implements StreamFilter {
     this.origin = origin
     if (!preflight) return 'continue'
     // The origin and credentials fields are added by responseHead, as to every response.
-    call.sendReply(200, '', 'cors_response', 0, this.preflightAnswer(headers))
+    call.sendHead(200, 'cors_response', this.preflightAnswer(headers))
     return 'stop'
   }
 

@@ -29,6 +29,7 @@ export interface FilterChainHost {
   /** The last filter has let the request pass. */
   requestPassed(): void
   reply(reply: LocalReply, headers: HeaderList | null): void
+  replyWithHead(status: number, details: string, headers: HeaderList): void
   requestTooLarge(limit: string): void
   responseTooLarge(): void
   /** Ask the client, or the upstream, to stop or go on sending. */
@@ -96,6 +97,10 @@ export class FilterChain implements ResponseControl {
 
   sendReply(status: number, body: string, details: string, flag: number, headers: HeaderList | null = null): void {
     this.host.reply({ status, body, details, flag }, headers)
+  }
+
+  sendHead(status: number, details: string, headers: HeaderList): void {
+    this.host.replyWithHead(status, details, headers)
   }
 
   overrideFor(filterName: string): HttpFilterOverride | undefined {

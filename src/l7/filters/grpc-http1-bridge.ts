@@ -70,12 +70,13 @@ class GrpcBridge implements StreamFilter {
   }
 
   responseHead(call: FilterCall, head: ResponseHead, end: boolean, local: boolean): FilterStatus {
+    // Answers of our own stay as they are for gRPC: 200 with a grpc-status (Envoy looks at what has a body only).
+    if (local) return 'continue'
     if (end) {
       applyStatus(head, head.headers.get('grpc-status'))
       if (this.upgrade) head.headers.set('content-type', PROTOBUF)
       return 'continue'
     }
-    if (local) return 'continue'
     responseControl(call).bufferResponse(MAX_BRIDGED_RESPONSE_BYTES, (body, trailers) => {
       if (trailers !== null) moveStatus(head, trailers)
       const sent = this.upgrade ? unframe(body) : body

@@ -4,13 +4,16 @@
 
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
-import { isGrpcContentType } from '../grpc/grpc.js'
+import { encodeGrpcMessage, httpToGrpcStatus, isGrpcContentType } from '../grpc/grpc.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { responseControl } from './response-control.js'
 
 const EMPTY = Buffer.alloc(0)
 const BINARY = 'application/grpc-web'
 const TEXT = 'application/grpc-web-text'
+/** Of an answer that is no gRPC: so much is held, and so much of it is told (Envoy's 16 KB). */
+const MAX_TRANSLATED_BYTES = 1024 * 1024
+const MAX_MESSAGE_BYTES = 16 * 1024
 
 export function grpcWebFilter(name: string, disabled: boolean): FilterFactory {
   return {
@@ -63,17 +66,32 @@ class GrpcWebFilter implements StreamFilter {
     return decoded
   }
 
-  responseHead(_call: FilterCall, head: ResponseHead, end: boolean): FilterStatus {
+  responseHead(call: FilterCall, head: ResponseHead, end: boolean): FilterStatus {
     const { headers } = head
     const type = headers.get('content-type')
     this.grpcResponse = isGrpcContentType(type)
-    if (!this.grpcResponse) return 'continue'
+    if (!this.grpcResponse) return this.translate(call, head, end)
     headers.set('content-type', `${this.textResponse ? TEXT : BINARY}+proto`)
     if (!end) {
       headers.remove('content-length')
       head.contentLength = -1
     }
     return 'continue'
+  }
+
+  /** An answer that is no gRPC (an error page, a refusal of our own): its status as a gRPC status, its body as the message. */
+  private translate(call: FilterCall, head: ResponseHead, end: boolean): FilterStatus {
+    const { headers } = head
+    headers.set('content-type', `${BINARY}+proto`)
+    if (end) return 'continue'
+    responseControl(call).bufferResponse(MAX_TRANSLATED_BYTES, body => {
+      headers.set('grpc-message', encodeGrpcMessage(body.toString('latin1', 0, MAX_MESSAGE_BYTES)))
+      headers.set('grpc-status', String(httpToGrpcStatus(head.status)))
+      headers.set('content-length', '0')
+      head.contentLength = 0
+      return { body: EMPTY, trailers: null }
+    })
+    return 'stop'
   }
 
   responseData(_call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {

@@ -24,6 +24,8 @@ export interface FilterCall {
   clearRouteCache(): void
   /** Answer locally; ends the request. */
   sendReply(status: number, body: string, details: string, flags: number, headers?: HeaderList | null): void
+  /** Answer with a bare head; ends the request. Neither the route's response headers nor local_reply_config touch it. */
+  sendHead(status: number, details: string, headers: HeaderList): void
   /** Go on after `stop`. No effect once the request has ended. */
   resume(): void
   /** Go on with the response after a response hook's `stop`. */

@@ -151,7 +151,9 @@ class RbacFilter implements StreamFilter {
     info.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_reason', reason)
     // With the intentions at hand their name says more than that of the policy made from them.
     const decider = this.table === null ? (policy ?? '') : intention
-    if (this.table !== null || decider !== '') this.denials.count(decider)
+    // track_per_rule_stats has counted the policy of that name already.
+    const counted = this.policies !== null && prefix === '' && decider === policy
+    if (!counted && (this.table !== null || decider !== '')) this.denials.count(decider)
     const name = decider === '' ? 'none' : decider.replace(/[^\x21-\x7e]+/g, '_')
     call.sendReply(403, 'RBAC: access denied', `rbac_access_denied_matched_policy[${name}]`, 0)
   }

@@ -139,6 +139,11 @@ export class ProtobufReader {
   }
 
   /** The current length-delimited field as UTF-8; '' when it is of another type. */
+  /** Its bytes, one a character. */
+  byteString(): string {
+    return this.wireType === 2 ? this.data.toString('latin1') : ''
+  }
+
   text(): string {
     return this.wireType === 2 ? this.data.toString('utf8') : ''
   }

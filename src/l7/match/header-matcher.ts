@@ -5,7 +5,7 @@
 // 1.38) and each value by itself (what it matches on since CVE-2026-26308; the older form of the hole is CVE-2020-25017). An
 // upstream may act on either. So a rule says which way it must err:
 //   'possible'  matches when any reading does: rules that deny, and routes (a route may be what refuses);
-//   'certain'   matches when the joined list does: rules that allow. A second value can only take a permission away.
+//   'certain'   matches when a single value does, as Envoy: rules that allow. No list that nobody sent ever gives a permission.
 // A negation turns one into the other, so that deny wins below any nesting of not and invert_match.
 
 import type { HeaderMatcher } from '../../model/matcher.js'
@@ -104,14 +104,14 @@ function compileField(matcher: HeaderMatcher, certainty: Certainty): (headers: H
   }
   const inner = invert ? opposite(certainty) : certainty
   const test = valueTest(match, inner)
-  const each = inner === 'possible'
+  const joined = inner === 'possible'
   return headers => {
     const first = headers === null ? -1 : headers.indexOf(name)
     if (first === -1) return treatMissingAsEmpty && test('') !== invert
     const list = headers!
     if (list.indexOf(name, first + 1) === -1) return test(list.values[first]!) !== invert
-    let met = test(list.getJoined(name)!)
-    for (let i = first; each && !met && i !== -1; i = list.indexOf(name, i + 1)) met = test(list.values[i]!)
+    let met = joined && test(list.getJoined(name)!)
+    for (let i = first; !met && i !== -1; i = list.indexOf(name, i + 1)) met = test(list.values[i]!)
     return met !== invert
   }
 }

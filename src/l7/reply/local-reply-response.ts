@@ -3,7 +3,7 @@
 
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
-import { grpcLocalReply, grpcStatusOf, isGrpcRequest } from '../grpc/grpc.js'
+import { grpcLocalReply, grpcStatusOf } from '../grpc/grpc.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { LocalReply } from './local-reply.js'
@@ -11,11 +11,12 @@ import type { LocalReplyRewriter } from './local-reply-rewriter.js'
 
 const EMPTY = Buffer.alloc(0)
 
-/** Sets the response code (and gRPC status) of `info`. */
+/** Sets the response code (and gRPC status) of `info`. `isGrpc`: of the request as it came, whatever filters made of it. */
 export function prepareLocalReply(
   request: RequestHead,
   info: StreamInfo,
   rewriter: LocalReplyRewriter | null,
+  isGrpc: boolean,
   reply: LocalReply,
   extra: HeaderList | null,
 ): { head: ResponseHead; body: Buffer } {
@@ -29,7 +30,7 @@ export function prepareLocalReply(
     body = changed.body
     contentType = changed.contentType
   }
-  if (isGrpcRequest(request)) {
+  if (isGrpc) {
     const grpc = grpcLocalReply(status, body, reply.grpcStatus)
     headers.append('content-type', 'application/grpc')
     headers.append('grpc-status', String(grpc.grpcStatus))
@@ -40,10 +41,10 @@ export function prepareLocalReply(
     info.grpcStatus = grpcStatusOf(headers)
     return { head: responseHead(200, headers, -1), body: EMPTY }
   }
-  const bytes = body === '' || request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'utf8')
+  const bytes = body === '' || request.method === 'HEAD' ? EMPTY : Buffer.from(body, 'latin1')
   if (body !== '') {
-    headers.append('Content-Length', String(Buffer.byteLength(body)))
-    headers.append('Content-Type', contentType)
+    headers.append('content-length', String(body.length))
+    headers.append('content-type', contentType)
   }
   addOverloadHeaders(headers, reply.flag)
   appendAll(headers, extra)
@@ -53,10 +54,10 @@ export function prepareLocalReply(
 }
 
 function addOverloadHeaders(headers: HeaderList, flag: number): void {
-  if ((flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager)) !== 0) headers.append('X-Envoy-Overloaded', 'true')
-  if ((flag & ResponseFlag.DropOverload) !== 0) headers.append('X-Envoy-Drop-Overload', 'true')
-  if ((flag & ResponseFlag.UnconditionalDropOverload) !== 0) headers.append('X-Envoy-Unconditional-Drop-Overload', 'true')
-  if ((flag & ResponseFlag.RateLimited) !== 0) headers.append('X-Envoy-RateLimited', 'true')
+  if ((flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager)) !== 0) headers.append('x-envoy-overloaded', 'true')
+  if ((flag & ResponseFlag.DropOverload) !== 0) headers.append('x-envoy-drop-overload', 'true')
+  if ((flag & ResponseFlag.UnconditionalDropOverload) !== 0) headers.append('x-envoy-unconditional-drop-overload', 'true')
+  if ((flag & ResponseFlag.RateLimited) !== 0) headers.append('x-envoy-ratelimited', 'true')
 }
 
 function appendAll(headers: HeaderList, extra: HeaderList | null): void {

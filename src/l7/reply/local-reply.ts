@@ -1,6 +1,7 @@
 // The one table of answers that the proxy itself gives: code -> HTTP status, body, response flag, response_code_details.
 // Names and texts are Envoy's, so that existing dashboards and runbooks hold. Sending is the request path's (sendLocalReply).
 
+import { toByteString } from '../codec/byte-string.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 
 export type LocalReplyCode =
@@ -36,6 +37,7 @@ export type LocalReplyCode =
 
 export interface LocalReply {
   readonly status: number
+  /** Bytes, one a character (codec/byte-string.ts). */
   readonly body: string
   readonly flag: number
   readonly details: string
@@ -45,7 +47,8 @@ export interface LocalReply {
 
 const GRPC_DEADLINE_EXCEEDED = 4
 
-function resetReply(reason: string, flag: number, why: string): LocalReply {
+function resetReply(reason: string, flag: number, text: string): LocalReply {
+  const why = toByteString(text)
   const detail = reason.replaceAll(' ', '_')
   return {
     status: 503,

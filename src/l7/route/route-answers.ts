@@ -32,7 +32,7 @@ export function answerDirectly(
 export function answerRedirect(exchange: AnswerTarget, action: RedirectAction, rewritePath: PathRewriter | null): void {
   exchange.runtime.router.rq_redirect.value++
   const location = redirectLocation(exchange.request, action, rewritePath)
-  answerDirectly(exchange, action.status, '', DIRECT_RESPONSE, [['Location', location]])
+  answerDirectly(exchange, action.status, '', DIRECT_RESPONSE, [['location', location]])
 }
 
 export function answerDirectResponse(exchange: AnswerTarget, action: DirectResponseAction): void {
@@ -41,9 +41,16 @@ export function answerDirectResponse(exchange: AnswerTarget, action: DirectRespo
   // Envoy gives these codes a Location: the request's own URL.
   const location: [string, string][] =
     status === 201 || (status >= 300 && status < 400)
-      ? [['Location', `${exchange.request.scheme || 'http'}://${exchange.request.authority}${exchange.request.path}`]]
+      ? [['location', `${exchange.request.scheme || 'http'}://${exchange.request.authority}${exchange.request.path}`]]
       : []
   answerDirectly(exchange, status, action.body, DIRECT_RESPONSE, location)
+}
+
+/** require_tls: the same address over https, its port kept (Envoy createSslRedirectPath). */
+export function answerTlsRedirect(exchange: AnswerTarget): void {
+  exchange.runtime.router.rq_redirect.value++
+  const { authority, path } = exchange.request
+  answerDirectly(exchange, 301, '', DIRECT_RESPONSE, [['location', `https://${authority}${path}`]])
 }
 
 /** Envoy's newUri: each part is the action's, or the request's. A path_redirect with a query of its own keeps that query. */

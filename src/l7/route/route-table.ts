@@ -15,6 +15,7 @@ import { CompiledRoute, type CompiledVirtualCluster, type CompiledVirtualHost, i
 import { compileRequestMutations, compileResponseMutations } from './header-mutations.js'
 import { portSeparator } from './path-normalize.js'
 import { CompiledRetryPolicy } from './retry-policy.js'
+import { type AnswerTarget, answerTlsRedirect } from './route-answers.js'
 
 export interface RouteTableOptions {
   readonly runtime: Runtime
@@ -177,7 +178,9 @@ function compileVirtualHost(
   }
   const routes = model.routes.map(route => new CompiledRoute(route, host, runtime, stats))
   for (const route of routes) if (route.stats !== null) released.push(route.stats)
-  const tlsRedirect = model.requireTls === 'NONE' ? null : new CompiledRoute(tlsRedirectRoute(), host, runtime)
+  // Its answer takes no response headers of any level, as in Envoy.
+  const bare = { ...host, responseMutators: NO_MUTATORS }
+  const tlsRedirect = model.requireTls === 'NONE' ? null : new TlsRedirectRoute(tlsRedirectRoute(), bare, runtime)
   return {
     model,
     routes,
@@ -204,6 +207,12 @@ function compileVirtualClusters(
     ...model.virtualClusters.map(({ name, headers }) => ({ name, test: compileHeaderMatchers(headers), stats: counted(name) })),
     { name: '', test: null, stats: counted('other') },
   ]
+}
+
+class TlsRedirectRoute extends CompiledRoute {
+  override answer(exchange: AnswerTarget): void {
+    answerTlsRedirect(exchange)
+  }
 }
 
 /** require_tls answers with a route of its own: the same address over https. */

@@ -8,6 +8,7 @@ import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-r
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { CompiledForward } from '../route/compiled-route.js'
+import { localAddress } from '../stream/local-address.js'
 
 const EMPTY = Buffer.alloc(0)
 const PRIORITY: Priority = 'DEFAULT'
@@ -48,6 +49,11 @@ export class Mirror implements UpstreamRequestOwner {
 
   constructor(request: RequestHead, host: Host, pools: MirrorUpstreams['pools'], keepHost: boolean) {
     this.head = { ...request, headers: request.headers.clone() }
+    // As every request of our own in Envoy: we are the one it comes from, and inside.
+    const { headers } = this.head
+    const before = headers.getJoined('x-forwarded-for')
+    headers.set('x-forwarded-for', before === undefined || before === '' ? localAddress() : `${before},${localAddress()}`)
+    headers.set('x-envoy-internal', 'true')
     if (!keepHost) this.head.authority = shadowHost(this.head.authority)
     const pool = pools.poolFor(host, pools.protocolFor(host, this.head), PRIORITY, '')
     this.upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(PRIORITY), 1)

@@ -12,6 +12,7 @@ import { sniFor, type UpstreamPools } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import { isGrpcRequest } from '../grpc/grpc.js'
 import { type LocalReply, type LocalReplyCode, localReply } from '../reply/local-reply.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/compiled-route.js'
 import type { AnswerTarget } from '../route/route-answers.js'
@@ -40,8 +41,6 @@ export interface RouterHost {
   readonly request: RequestHead
   readonly info: StreamInfo
   readonly body: HeldBody
-  /** By content type; a filter may have made it so. */
-  readonly isGrpc: boolean
   /** The client has seen a response head. */
   readonly responseStarted: boolean
   /** Answer from here; ends all tries. */
@@ -75,6 +74,11 @@ export interface RouterRuntime {
   readonly random: () => number
 }
 
+/** An upgrade or CONNECT: its request does not end before it is answered. */
+function asksForTunnel(request: RequestHead): boolean {
+  return request.upgrade !== '' || request.method === 'CONNECT'
+}
+
 export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectedRequest, AnswerTarget, StreamTimerTarget {
   readonly runtime: RouterRuntime
   route: CompiledRoute | null = null
@@ -89,6 +93,8 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   /** All tries that still run (more than one only when hedging). */
   readonly attempts: UpstreamRequest[] = []
   freeRetries = 0
+  /** By its content type as it leaves the filters. */
+  isGrpc = false
   /** An upgrade or CONNECT has become a tunnel. */
   tunnel = false
   /** Set-Cookie of a hash policy, for the response. */
@@ -118,10 +124,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   get body(): HeldBody {
     return this.host.body
-  }
-
-  get isGrpc(): boolean {
-    return this.host.isGrpc
   }
 
   get responseStarted(): boolean {
@@ -193,6 +195,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     }
     runtime.router.rq_total.value++
     const { request, info, body } = host
+    this.isGrpc = isGrpcRequest(request)
     const hash = forward.hash(request, info)
     this.hashCookie = hash.setCookie
     this.counters = RouteCounters.of(route, request, info)
@@ -224,7 +227,8 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   private setTimeouts(forward: CompiledForward, cluster: UpstreamCluster): void {
     const { host, runtime } = this
-    const { request, isGrpc } = host
+    const { request } = host
+    const { isGrpc } = this
     const duration = streamDuration(request, forward, isGrpc, runtime.config.common.maxStreamDurationMs)
     if (duration !== null) host.limitDuration(duration)
     const timeoutMs = takeRouteTimeout(request, forward, isGrpc)
@@ -257,7 +261,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(forward.priority), attempt)
     this.upstream = upstream
     // Envoy's route timeout counts the wait for a connection too.
-    if (client.body.ended && !this.tunnel) this.timeouts!.armRoute()
+    if ((client.body.ended || asksForTunnel(request)) && !this.tunnel) this.timeouts!.armRoute()
     this.attempts.push(upstream)
     retry?.tried(host)
     upstream.armPerTry(retry?.perTryTimeoutMs ?? null, retry?.perTryIdleTimeoutMs ?? null)
@@ -437,7 +441,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
     if (this.finished || upstream !== this.upstream) return
-    if (this.host.isGrpc) chargeGrpcTrailers(upstream, trailers)
+    if (this.isGrpc) chargeGrpcTrailers(upstream, trailers)
     this.host.responseTrailers(trailers)
   }
 

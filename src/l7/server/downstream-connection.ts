@@ -186,10 +186,11 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
     if (error.stat !== '') runtime.countCodec(error.stat)
     const headers = new HeaderList()
     const body = Buffer.from(error.message, 'utf8')
-    headers.append('Content-Length', String(body.length))
-    headers.append('Content-Type', 'text/plain')
-    headers.append('Date', httpDate(Date.now()))
-    headers.append('Server', runtime.config.serverName)
+    headers.append('content-length', String(body.length))
+    headers.append('content-type', 'text/plain')
+    headers.append('date', httpDate(Date.now()))
+    headers.append('server', runtime.config.serverName)
+    if (runtime.config.via !== '') headers.append('via', runtime.config.via)
     const info = new StreamInfo(this.info, Date.now(), performance.now())
     info.request = partial
     info.responseCode = error.status
@@ -231,7 +232,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
     if (!(this.codec instanceof Http2ServerCodec) && !this.closed) {
       this.transport.write(
         `HTTP/1.1 ${reply.status} Request Timeout\r\ncontent-length: ${reply.body.length}\r\ncontent-type: text/plain\r\n` +
-          `server: ${config.serverName}\r\ndate: ${httpDate(Date.now())}\r\nconnection: close\r\n\r\n${reply.body}`,
+          `server: ${config.serverName}\r\ndate: ${httpDate(Date.now())}\r\n${config.via === '' ? '' : `via: ${config.via}\r\n`}connection: close\r\n\r\n${reply.body}`,
       )
     }
     this.shut()

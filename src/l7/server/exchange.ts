@@ -11,7 +11,7 @@ import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset }
 import type { HeaderList } from '../codec/header-list.js'
 import { FilterChain, type FilterChainHost } from '../filters/filter-chain.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
-import { prepareLocalReply } from '../reply/local-reply-response.js'
+import { prepareLocalReply, responseHead } from '../reply/local-reply-response.js'
 import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
 import { Router, type RouterHost } from '../router/router.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
@@ -24,6 +24,8 @@ import { finishStats } from './finish.js'
 import type { HttpRuntime } from './http-runtime.js'
 import { finishResponseHead } from './response-headers.js'
 import { onStreamTimeout } from './stream-timeout.js'
+
+const EMPTY = Buffer.alloc(0)
 
 /** The connection that a request came on. DownstreamConnection implements it. */
 export interface ExchangeOwner {
@@ -44,12 +46,16 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   readonly info: StreamInfo
   readonly body: HeldBody
   readonly router: Router
+  /** By the content type it came with. */
   readonly isGrpc: boolean
   /** The client has seen a response head. */
   responseStarted = false
   ended = false
   private readonly chain: FilterChain | null
   private readonly timers: StreamTimers
+  /** The response takes no headers of the route. */
+  bareReply = false
+  private upgrade = false
   private responseEnded = false
   private pausedRequest = false
 
@@ -92,6 +98,14 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   startTimers(): void {
     const { upgrade, method } = this.request
     this.timers.start(this.runtime.config, !this.body.ended && upgrade === '' && method !== 'CONNECT')
+  }
+
+  /** It asks for an upgrade, and may have it. */
+  countUpgrade(): void {
+    const { stats } = this.runtime
+    this.upgrade = true
+    stats.downstream_cx_upgrades_total.value++
+    stats.downstream_cx_upgrades_active.value++
   }
 
   // ---- route ----------------------------------------------------------------------------------------------------------------
@@ -307,7 +321,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
       this.abort(reply.flag, reply.details)
       return
     }
-    const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, reply, headers)
+    const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, this.isGrpc, reply, headers)
     if (!this.body.ended && this.request.contentLength !== 0) this.stream.closeAfter()
     this.showResponse(head)
     if (chain !== null) chain.startLocalResponse(head, body)
@@ -315,6 +329,19 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
       this.relayHead(head, body.length === 0)
       if (body.length > 0 && !this.ended) this.relayData(body, true)
     }
+  }
+
+  /** A filter's own head, as it is. */
+  replyWithHead(status: number, details: string, headers: HeaderList): void {
+    if (this.ended || this.responseStarted) return
+    this.router.abandon()
+    this.chain?.stopCollecting()
+    this.info.responseCodeDetails = details
+    this.bareReply = true
+    if (!this.body.ended && this.request.contentLength !== 0) this.stream.closeAfter()
+    const head = responseHead(status, headers, 0)
+    this.showResponse(head)
+    this.chain!.startLocalResponse(head, EMPTY)
   }
 
   /** The response has begun and cannot be finished: the client must see a broken message, never a false end. */
@@ -341,6 +368,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     // HTTP/2: the rest of a body that nobody reads is called off once the response is out (RFC 9113 §8.1).
     if (this.responseStarted && !this.body.ended && this.stream.version === 'HTTP/2') this.stream.reset('no-error')
     if (this.responseStarted && !this.body.ended) this.runtime.stats.downstream_rq_response_before_rq_complete.value++
+    if (this.upgrade) this.runtime.stats.downstream_cx_upgrades_active.value--
     this.body.clear()
     finishStats(this.runtime, this.info)
     this.owner.onExchangeEnd(this)

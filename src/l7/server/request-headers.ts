@@ -4,13 +4,14 @@
 
 import { randomFillSync } from 'node:crypto'
 import { isIP } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import type { RequestHead, ServerStream } from '../codec/codec.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
+import { localAddress } from '../stream/local-address.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { applyXfcc } from '../stream/xfcc.js'
 import type { HttpRuntime } from './http-runtime.js'
+import { appendVia } from './response-headers.js'
 
 /** Taken off every request that does not come from a configured internal range (Envoy cleanInternalHeaders). */
 const INTERNAL_HEADERS = [
@@ -68,8 +69,8 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   const tls = connection.tls !== null
   const internal = setClientAddress(incoming) && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
-    headers.set('X-Forwarded-Proto', tls ? 'https' : 'http')
-  if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('X-Forwarded-Port', String(connection.localPort))
+    headers.set('x-forwarded-proto', tls ? 'https' : 'http')
+  if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(connection.localPort))
   head.scheme = config.schemeToOverwrite !== '' ? config.schemeToOverwrite : schemeOf(head, tls)
 
   if (hasEnvoyHeader(headers.lower)) {
@@ -90,14 +91,14 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   if (internal) headers.set('x-envoy-internal', 'true')
   else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)
 
-  if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('User-Agent', runtime.serviceCluster)
-  if (config.via !== '') headers.append('Via', config.via)
+  if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('user-agent', runtime.serviceCluster)
+  if (config.via !== '') appendVia(headers, config.via)
 
   if (config.generateRequestId) {
     const given = headers.get('x-request-id')
     if (given === undefined || given === '' || (config.useRemoteAddress && !config.preserveExternalRequestId)) {
       info.requestId = requestId()
-      headers.set('X-Request-Id', info.requestId)
+      headers.set('x-request-id', info.requestId)
     } else info.requestId = given
   } else info.requestId = headers.get('x-request-id') ?? ''
 
@@ -155,7 +156,7 @@ function setClientAddress(incoming: IncomingRequest): boolean {
       // As Envoy: a loopback peer says nothing to the next hop, our own address does.
       const remote = connection.remoteAddress
       const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
-      headers.set('X-Forwarded-For', before === undefined || before === '' ? address : `${before},${address}`)
+      headers.set('x-forwarded-for', before === undefined || before === '' ? address : `${before},${address}`)
     }
     return direct
   }
@@ -165,18 +166,6 @@ function setClientAddress(incoming: IncomingRequest): boolean {
   if (address === null) return false
   info.remoteAddress = address
   return config.xffNumTrustedHops === 0 && !forwarded.includes(',')
-}
-
-let ownAddress = ''
-
-/** First address of this host that is not loopback, IPv4 first (Envoy's local info address); 127.0.0.1 when there is none. */
-function localAddress(): string {
-  if (ownAddress !== '') return ownAddress
-  const all = Object.values(networkInterfaces())
-    .flatMap(addresses => addresses ?? [])
-    .filter(address => !address.internal)
-  ownAddress = (all.find(address => address.family === 'IPv4') ?? all[0])?.address ?? '127.0.0.1'
-  return ownAddress
 }
 
 /** The address `skip` places from the right, or null when it is not an address. */

@@ -58,10 +58,13 @@ function normalise(exchange: Exchange, refused: ReturnType<typeof prepareRequest
   // The route is matched before the filters, which look at its overrides, and again where a filter asks for it.
   exchange.matchRoute()
   const { request, runtime } = exchange
-  if ((request.upgrade !== '' || request.method === 'CONNECT') && !upgradeAllowed(exchange)) {
-    runtime.stats.downstream_rq_ws_on_non_ws_route.value++
-    exchange.reply(localReply('upgrade-failed', ''))
-    return
+  if (request.upgrade !== '' || request.method === 'CONNECT') {
+    if (!upgradeAllowed(exchange)) {
+      runtime.stats.downstream_rq_ws_on_non_ws_route.value++
+      exchange.reply(localReply('upgrade-failed', ''))
+      return
+    }
+    exchange.countUpgrade()
   }
   authorise(exchange)
 }

@@ -2,6 +2,7 @@
 // One function for upstream and local responses, so that both carry the same server, date and route headers. HOT.
 
 import type { ResponseHead, ServerStream } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
 import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { HttpRuntime } from './http-runtime.js'
@@ -12,6 +13,8 @@ export interface AnsweredRequest {
   readonly info: StreamInfo
   readonly stream: Pick<ServerStream, 'closeAfter'>
   readonly owner: { readonly draining: boolean }
+  /** A filter's own head: nothing of the route is added. */
+  readonly bareReply: boolean
   readonly router: {
     readonly route: CompiledRoute | null
     readonly choice: ClusterChoice | null
@@ -34,6 +37,13 @@ export function httpDate(nowMs: number): string {
   return dateText
 }
 
+/** One list, whoever passed the message on before (RFC 9110 §7.6.3). */
+export function appendVia(headers: HeaderList, via: string): void {
+  const before = headers.getJoined('via')
+  if (before === undefined) headers.append('via', via)
+  else headers.set(headers.raw[headers.indexOf('via')]!, `${before}, ${via}`)
+}
+
 export function finishResponseHead(request: AnsweredRequest, head: ResponseHead): void {
   const { runtime, info } = request
   const { route, choice, upstream, hashCookie } = request.router
@@ -41,27 +51,28 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
   const headers = head.headers
   if (upstream !== null && !runtime.routerConfig.suppressEnvoyHeaders) {
     const from = info.requestReceivedAt === 0 ? info.startedAt : info.requestReceivedAt
-    headers.set('X-Envoy-Upstream-Service-Time', String(Math.max(0, Math.round(info.firstUpstreamByteReceivedAt - from))))
+    headers.set('x-envoy-upstream-service-time', String(Math.max(0, Math.round(info.firstUpstreamByteReceivedAt - from))))
   }
-  if (route !== null) {
+  if (route !== null && !request.bareReply) {
     route.applyResponseMutations(headers, info, choice === null ? null : choice.weighted)
-    if (route.virtualHost.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
+    if (route.virtualHost.includeAttemptCountInResponse && info.upstreamRequestAttemptCount > 0)
+      headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
   }
-  if (hashCookie !== null) headers.append('Set-Cookie', hashCookie)
-  if (!headers.has('date')) headers.append('Date', httpDate(Date.now()))
+  if (hashCookie !== null) headers.append('set-cookie', hashCookie)
+  if (!headers.has('date')) headers.append('date', httpDate(Date.now()))
   switch (config.serverHeaderTransformation) {
     case 'OVERWRITE':
-      headers.set('Server', config.serverName)
+      headers.set('server', config.serverName)
       break
     case 'APPEND_IF_ABSENT':
-      if (!headers.has('server')) headers.append('Server', config.serverName)
+      if (!headers.has('server')) headers.append('server', config.serverName)
       break
     case 'PASS_THROUGH':
       break
   }
-  if (config.via !== '') headers.append('Via', config.via)
-  if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('X-Request-Id', info.requestId)
-  if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) headers.set('X-Outrigger-Denied-By', info.deniedBy)
+  if (config.via !== '') appendVia(headers, config.via)
+  if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('x-request-id', info.requestId)
+  if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) headers.set('x-outrigger-denied-by', info.deniedBy)
   if (request.owner.draining && !head.upgraded) {
     request.stream.closeAfter()
     runtime.stats.downstream_cx_drain_close.value++

@@ -157,7 +157,7 @@ function decodeLocalReply(config: LocalReplyConfigMessage, ctx: Ctx): LocalReply
       return {
         filter: mapper.filter === undefined ? { kind: 'or' as const, filters: [] } : decodeAccessLogFilter(mapper.filter, at.at('filter')),
         statusCode: mapper.statusCode ?? null,
-        body: body === null ? null : Buffer.from(body).toString('utf8'),
+        body: body === null ? null : Buffer.from(body).toString('latin1'),
         format: format === undefined ? null : decodeLogFormat(format, at.at('body_format_override')),
         contentType: format?.contentType ?? '',
         headersToAdd: decodeHeaderOptions(mapper.headersToAdd, at, 'headers_to_add'),

@@ -204,5 +204,5 @@ export function decodeDirectResponse(action: DirectResponseActionMessage, ctx: C
   if (body !== null && body.length > maxBodyBytes) {
     ctx.at('body').error(`response body of ${body.length} bytes exceeds max_direct_response_body_size_bytes, ${maxBodyBytes}`)
   }
-  return { kind: 'directResponse', status: action.status, body: body === null ? '' : Buffer.from(body).toString('utf8') }
+  return { kind: 'directResponse', status: action.status, body: body === null ? '' : Buffer.from(body).toString('latin1') }
 }

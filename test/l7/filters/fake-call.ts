@@ -220,6 +220,10 @@ export class FakeCall implements ResponseControl {
     this.settle()
   }
 
+  sendHead(status: number, details: string, headers: HeaderList): void {
+    this.sendReply(status, '', details, 0, headers)
+  }
+
   resume(): void {
     this.resumed++
     this.settle()

@@ -45,6 +45,10 @@ export class FakeChainHost implements FilterChainHost {
     this.chain.startLocalResponse(head, Buffer.from(reply.body))
   }
 
+  replyWithHead(status: number, _details: string, headers: ResponseHead['headers']): void {
+    this.chain.startLocalResponse({ ...responseHead(status), headers }, Buffer.alloc(0))
+  }
+
   relayHead(head: ResponseHead, end: boolean): void {
     this.response = head
     this.seen.push(`head ${head.status}${end ? ' end' : ''}`)

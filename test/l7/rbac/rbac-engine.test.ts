@@ -231,7 +231,8 @@ describe('principals and permissions', () => {
       ['x-role', 'admin'],
     ])
     expect(decide(rules('DENY', policy('p', [ANYONE], [role('admin')])), twice).allowed).toBe(false)
-    expect(permits(role('admin'), twice)).toBe(false)
+    expect(permits(role('admin'), twice)).toBe(true)
+    expect(permits(role('user,admin'), twice)).toBe(false)
     expect(permits({ kind: 'not', rule: role('admin') }, twice)).toBe(false)
     expect(permits({ kind: 'not', rule: role('guest') }, twice)).toBe(true)
   })

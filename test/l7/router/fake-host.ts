@@ -19,7 +19,6 @@ export class FakeHost implements RouterHost {
   readonly request: RequestHead
   readonly info: StreamInfo
   readonly body: HeldBody
-  isGrpc = false
   responseStarted = false
   /** What the client got, one line a call. */
   readonly seen: string[] = []

@@ -244,8 +244,7 @@ describe('what an endpoint says of itself', () => {
   })
 
   it('a gRPC status counts as the HTTP status it maps to, in the head and in trailers', () => {
-    const { router, tries, host, registry } = world()
-    host.isGrpc = true
+    const { router, tries, registry } = world({ request: head('/', {}, [['content-type', 'application/grpc']]) })
     const status = vi.spyOn(registry.get('api')!, 'recordGrpcStatus')
     router.forwardRequest()
     tries[0]!.answer(200, [['grpc-status', '14']])

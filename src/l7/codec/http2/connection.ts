@@ -18,9 +18,6 @@ import { Liveness, SETTINGS_TIMEOUT_MS } from './liveness.js'
 import { isMalformed, parseTrailers } from './request-fields.js'
 import type { Http2Stream } from './stream.js'
 
-/** A block that decodes to this many times the limit ends the connection; up to there the request is answered with 431. */
-const HARD_HEAD_FACTOR = 16
-
 export abstract class Http2Connection extends Http2ConnectionBase implements FrameSink {
   protected readonly decoder: HpackDecoder
   protected readonly liveness: Liveness
@@ -208,15 +205,12 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
 
   private decodeBlock(streamId: number, endStream: boolean, selfDependent: boolean, buffer: Buffer, start: number, end: number): void {
     if (!this.decoder.decode(buffer, start, end)) {
-      this.connectionError(ErrorCode.COMPRESSION_ERROR, 'a header block cannot be decompressed')
+      const { block, exceeded } = this.decoder
+      if (exceeded) this.calm('header_overflow', `a header block expands beyond ${block.bytes} bytes and ${block.total} fields`)
+      else this.connectionError(ErrorCode.COMPRESSION_ERROR, 'a header block cannot be decompressed')
       return
     }
-    const block = this.decoder.block
-    if (block.bytes > this.options.limits.maxHeadBytes * HARD_HEAD_FACTOR) {
-      this.calm('header_overflow', `a header block expands to ${block.bytes} bytes`)
-      return
-    }
-    this.onBlock(streamId, endStream, selfDependent, block)
+    this.onBlock(streamId, endStream, selfDependent, this.decoder.block)
   }
 
   private onResetFrame(streamId: number, code: number): void {

@@ -2,7 +2,7 @@
 // values checked when they enter the dynamic table, so that an indexed field costs two array reads and yields the same strings each
 // time. The last few blocks that did not change the table are remembered with their bytes: a peer that repeats a request, or sends
 // the same response head again, costs one comparison. Invariant: whatever is too much or malformed as HTTP, the table stays in step
-// with the peer's; only errors of compression (false from decode) end the connection.
+// with the peer's; only errors of compression and blocks far beyond the limits (false from decode) end the connection.
 
 import { type HeaderName, headerName, VALUE_OCTETS } from './header-names.js'
 import { STATIC_NAMES, STATIC_TABLE_LENGTH, STATIC_VALUES } from './hpack-static-table.js'
@@ -49,6 +49,10 @@ export class DecodedBlock {
   }
 }
 
+/** A block that decodes to more than half as much again as the limit is not read to its end: a few KB can stand for many MB. Envoy ends so too. */
+const MIN_SLACK_BYTES = 16 * 1024
+const HARD_FIELDS_FACTOR = 16
+
 /** Stands for "none yet"; never written to. */
 const NO_BLOCK = new DecodedBlock()
 
@@ -83,6 +87,8 @@ export class HpackDecoder {
 
   /** The last decoded block. */
   block = NO_BLOCK
+  /** The last decode stopped far beyond a limit: the table is out of step, and the connection over. */
+  exceeded = false
   /** It had been decoded before and was only found again. */
   repeated = false
 
@@ -105,7 +111,7 @@ export class HpackDecoder {
     return this.size
   }
 
-  /** Decode a whole block into `block`. False: a compression error, the connection is lost (RFC 7541 §2.2, RFC 9113 §4.3). */
+  /** Decode a whole block into `block`. False: a compression error, or `exceeded`; the connection is lost (RFC 7541 §2.2, RFC 9113 §4.3). */
   decode(buffer: Buffer, start: number, end: number): boolean {
     const length = end - start
     this.repeated = false
@@ -172,6 +178,7 @@ export class HpackDecoder {
           add(block, this.names[slot]!, this.values[slot]!, this.bad[slot]!, this.maxFields, this.maxBytes)
         }
         fieldsBegun = true
+        if (block.overflow && this.isFarBeyond(block)) return false
       } else if ((first & 0xe0) === 0x20) {
         // Dynamic table size update (§6.3): only before the first field (§4.2), never above what we announced.
         const size = this.readInteger(0x1f)
@@ -200,9 +207,17 @@ export class HpackDecoder {
         if (indexed) this.insert(name, value, bad)
         add(block, name, value, bad, this.maxFields, this.maxBytes)
         fieldsBegun = true
+        if (block.overflow && this.isFarBeyond(block)) return false
       }
     }
     return true
+  }
+
+  /** So much over the limits that the block is not even read to its end. */
+  private isFarBeyond(block: DecodedBlock): boolean {
+    this.exceeded =
+      block.bytes > this.maxBytes + Math.max(this.maxBytes / 2, MIN_SLACK_BYTES) || block.total > this.maxFields * HARD_FIELDS_FACTOR
+    return this.exceeded
   }
 
   /** Ring slot of an HPACK index above the static table, or -1. */

@@ -197,7 +197,7 @@ function readDenied(reader: ProtobufReader): { status: number; headers: DecidedH
       if (status.failed) return null
     } else if (field === 2) {
       if (!readOption(reader.nested(), denied.headers, 'APPEND_IF_EXISTS_OR_ADD')) return null
-    } else if (field === 3) denied.body = reader.text()
+    } else if (field === 3) denied.body = reader.byteString()
   }
   return reader.failed ? null : denied
 }

@@ -65,7 +65,7 @@ export class HttpAuthzService {
       const passed = this.select(headers, test, 'OVERWRITE_IF_EXISTS_OR_ADD').map(header =>
         SEVERAL.has(header.name) ? { ...header, action: 'APPEND_IF_EXISTS_OR_ADD' as const } : header,
       )
-      return { kind: 'denied', status, headers: passed, body: result.body.toString('utf8'), metadata: null }
+      return { kind: 'denied', status, headers: passed, body: result.body.toString('latin1'), metadata: null }
     }
     return {
       kind: 'ok',

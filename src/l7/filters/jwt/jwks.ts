@@ -40,9 +40,24 @@ export function parseJwks(text: string): KeySet | { readonly status: JwtStatus }
   }
   if (typeof document !== 'object' || document === null) return { status: 'jwksParseError' }
   const list = (document as { keys?: unknown }).keys
-  if (list === undefined) return { status: 'jwksNoKeys' }
+  if (list === undefined) return parsePems(document)
   if (!Array.isArray(list)) return { status: 'jwksBadKeys' }
   const keys = list.slice(0, MAX_JWKS_KEYS).flatMap(entry => readKey(entry) ?? [])
+  return keys.length === 0 ? { status: 'jwksNoValidKeys' } : new KeySet(keys)
+}
+
+/** `{kid: PEM}`: certificates by the id of their key. */
+function parsePems(document: object): KeySet | { readonly status: JwtStatus } {
+  const entries = Object.entries(document).slice(0, MAX_JWKS_KEYS)
+  if (entries.length === 0 || !entries.every(([, pem]) => typeof pem === 'string' && pem.startsWith('-----BEGIN CERTIFICATE-----')))
+    return { status: 'jwksNoKeys' }
+  const keys = entries.flatMap(([kid, pem]) => {
+    try {
+      return [{ kid, alg: '', key: createPublicKey(pem as string) }]
+    } catch {
+      return []
+    }
+  })
   return keys.length === 0 ? { status: 'jwksNoValidKeys' } : new KeySet(keys)
 }
 

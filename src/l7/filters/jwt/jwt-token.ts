@@ -67,8 +67,9 @@ export function parseJwt(text: string): ParsedJwt | { readonly status: JwtStatus
   if (!isStringList(audiences)) return { status: 'audNotString' }
   for (const claim of ['iat', 'nbf', 'exp'] as const) {
     const time = payload[claim] ?? 0
-    if (typeof time !== 'number' || !Number.isInteger(time)) return { status: `${claim}NotInteger` }
-    if (time < 0) return { status: `${claim}OutOfRange` }
+    // A NumericDate may have a fraction (RFC 7519 §2).
+    if (typeof time !== 'number') return { status: `${claim}NotInteger` }
+    if (time < 0 || time >= 2 ** 63) return { status: `${claim}OutOfRange` }
   }
   return {
     text,
@@ -80,8 +81,8 @@ export function parseJwt(text: string): ParsedJwt | { readonly status: JwtStatus
     issuer,
     subject,
     audiences,
-    expires: (payload['exp'] as number | undefined) ?? 0,
-    notBefore: (payload['nbf'] as number | undefined) ?? 0,
+    expires: Math.floor((payload['exp'] as number | undefined) ?? 0),
+    notBefore: Math.floor((payload['nbf'] as number | undefined) ?? 0),
   }
 }
 

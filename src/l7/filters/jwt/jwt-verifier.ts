@@ -301,13 +301,23 @@ function claimText(value: JsonValue | undefined): string | null {
     case 'string':
       return toByteString(value)
     case 'number':
+      return numberText(value)
     case 'boolean':
       return String(value)
     case 'object':
-      return value === null ? null : Buffer.from(JSON.stringify(value), 'utf8').toString('base64url')
+      // As ProtoJSON: `<` and `>` are escaped.
+      return value === null
+        ? null
+        : Buffer.from(JSON.stringify(value).replace(/[<>]/g, c => (c === '<' ? '\\u003c' : '\\u003e'))).toString('base64')
     default:
       return null
   }
+}
+
+/** As Envoy: positive integers as they are, everything else with six decimals. */
+function numberText(value: number): string {
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 63) return BigInt(value).toString()
+  return Math.abs(value) < 1e21 ? value.toFixed(6) : `${BigInt(value)}.000000`
 }
 
 function isKeySet(result: JwksResult): result is KeySet {

@@ -68,7 +68,7 @@ export function decodeRateLimitResponse(bytes: Buffer): RateLimitAnswer | null {
         break
       }
       case 5:
-        body = reader.text()
+        body = reader.byteString()
         break
       case 6:
         metadata = readStruct(reader.nested())

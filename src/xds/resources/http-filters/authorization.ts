@@ -187,10 +187,18 @@ function decodeJwks(provider: JwtProviderMessage, ctx: Ctx): JwtProvider['jwks']
   return { kind: 'local', source: local ?? { kind: 'inline', text: '' } }
 }
 
+/** `{kid: PEM}`, the other form of a key set. */
+function isCertificateMap(document: object): boolean {
+  const values: unknown[] = Object.values(document)
+  return values.length > 0 && values.every(pem => typeof pem === 'string' && pem.startsWith('-----BEGIN CERTIFICATE-----'))
+}
+
 /** A set without a key could never accept a token: Envoy refuses it too. Keys that cannot be used are the filter's to judge. */
 function checkJwks(text: string, ctx: Ctx): void {
   try {
-    const { keys } = JSON.parse(text) as { keys?: unknown }
+    const document = JSON.parse(text) as { keys?: unknown }
+    const { keys } = document
+    if (keys === undefined && isCertificateMap(document)) return
     if (!Array.isArray(keys) || keys.length === 0) ctx.error("the JWKS doesn't have any valid public key")
   } catch {
     ctx.error('the JWKS is invalid JSON')

@@ -1,5 +1,7 @@
-// Envoy's command line (the flags that its launchers use). Unknown flags warn and are skipped with their value, never fail: a
-// launcher made for a newer Envoy must still start us.
+// Envoy's command line. Every flag of Envoy 1.40 is known: it does what Envoy's does, or, where that has no meaning here, is named in one
+// warning. As in Envoy a malformed value, a flag given twice and a flag that is none are errors, all of them said before exit 1.
+
+import { LOG_COMPONENTS, LOG_LEVELS } from './logger.js'
 
 export interface ProxyFlags {
   readonly configPath: string
@@ -7,160 +9,209 @@ export interface ProxyFlags {
   readonly mode: 'serve' | 'validate' | 'init_only'
   readonly logLevel: string
   readonly logFormat: string
+  readonly logFormatEscaped: boolean
   readonly logPath: string
+  /** As given, and by component. */
   readonly componentLogLevel: string
+  readonly componentLevels: ReadonlyMap<string, string>
   readonly concurrency: number
   readonly drainTimeS: number
   readonly drainStrategy: 'gradual' | 'immediate'
   readonly parentShutdownTimeS: number
+  /** Ours: how long what runs may finish after SIGTERM. */
+  readonly shutdownGraceS: number
   readonly accessLogFlush: { readonly intervalMs: number; readonly minBytes: number }
   readonly serviceNode: string
   readonly serviceCluster: string
   readonly serviceZone: string
   readonly adminAddressPath: string
+  readonly baseIdPath: string
+  readonly localAddressIpVersion: string
+  readonly allowUnknownStaticFields: boolean
+  readonly unknownDynamicFields: 'count' | 'ignore' | 'refuse'
+  readonly statsTags: readonly { readonly name: string; readonly value: string }[]
   readonly version: boolean
+  readonly hotRestartVersion: boolean
   readonly help: boolean
   readonly warnings: readonly string[]
   readonly errors: readonly string[]
 }
 
-const ALIASES: Readonly<Record<string, string>> = { '-c': '--config-path', '-l': '--log-level', '-h': '--help' }
+const ALIASES: Readonly<Record<string, string>> = {
+  '-c': '--config-path',
+  '-l': '--log-level',
+  '-h': '--help',
+  '--allow-unknown-fields': '--allow-unknown-static-fields',
+}
 
-/** Flags with a value that we take without effect. */
-const ACCEPTED_WITH_VALUE = new Set([
+type Kind = 'switch' | 'text' | 'number' | 'list'
+
+const KNOWN: Readonly<Record<string, Kind>> = {
+  '--config-path': 'text',
+  '--config-yaml': 'text',
+  '--mode': 'text',
+  '--log-level': 'text',
+  '--log-format': 'text',
+  '--log-format-escaped': 'switch',
+  '--log-path': 'text',
+  '--component-log-level': 'text',
+  '--concurrency': 'number',
+  '--drain-time-s': 'number',
+  '--drain-strategy': 'text',
+  '--file-flush-interval-msec': 'number',
+  '--file-flush-min-size-kb': 'number',
+  '--parent-shutdown-time-s': 'number',
+  '--shutdown-grace-s': 'number',
+  '--service-node': 'text',
+  '--service-cluster': 'text',
+  '--service-zone': 'text',
+  '--admin-address-path': 'text',
+  '--base-id-path': 'text',
+  '--local-address-ip-version': 'text',
+  '--allow-unknown-static-fields': 'switch',
+  '--reject-unknown-dynamic-fields': 'switch',
+  '--ignore-unknown-dynamic-fields': 'switch',
+  '--stats-tag': 'list',
+  '--hot-restart-version': 'switch',
+  '--disable-hot-restart': 'switch',
+  '--version': 'switch',
+  '--help': 'switch',
+}
+
+/** Of Envoy, and nothing that this program has: they are named in a warning, but for those that ask for what is so anyway. */
+const WITHOUT_MEANING: Readonly<Record<string, Kind>> = {
+  '--base-id': 'number',
+  '--use-dynamic-base-id': 'switch',
+  '--restart-epoch': 'number',
+  '--skip-hot-restart-on-no-parent': 'switch',
+  '--skip-hot-restart-parent-stats': 'switch',
+  '--socket-path': 'text',
+  '--socket-mode': 'text',
+  '--disable-extensions': 'text',
+  '--enable-mutex-tracing': 'switch',
+  '--enable-fine-grain-logging': 'switch',
+  '--enable-core-dump': 'switch',
+  '--cpuset-threads': 'switch',
+  '--log-stacktrace-single-entry': 'switch',
+  '--skip-deprecated-logs': 'switch',
+}
+/** One process has no other to be told apart from, logs a stack as one entry, and warns of no deprecated field. */
+const SO_ANYWAY: ReadonlySet<string> = new Set([
   '--base-id',
-  '--base-id-path',
-  '--restart-epoch',
-  '--local-address-ip-version',
-  '--parent-shutdown-time-s',
-  '--max-stats',
-  '--max-obj-name-len',
-  '--stats-tag',
-  '--socket-path',
-  '--socket-mode',
-  '--disable-extensions',
-  '--hot-restart-version-suffix',
-  '--log-format-prefix-with-location',
-  '--bootstrap-version',
-  '--config-json',
-])
-
-const SWITCHES = new Set([
-  '--disable-hot-restart',
-  '--enable-mutex-tracing',
-  '--cpuset-threads',
   '--use-dynamic-base-id',
   '--skip-hot-restart-on-no-parent',
-  '--skip-hot-restart-parent-stats',
-  '--allow-unknown-static-fields',
-  '--reject-unknown-dynamic-fields',
-  '--ignore-unknown-dynamic-fields',
-  '--allow-unknown-fields',
-  '--log-format-escaped',
-  '--enable-fine-grain-logging',
-  '--enable-core-dump',
-  '--hot-restart-version',
+  '--log-stacktrace-single-entry',
+  '--skip-deprecated-logs',
 ])
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'warn', 'error', 'critical', 'off']
+const MAX_UINT32 = 2 ** 32 - 1
 
 export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
-  const values = new Map<string, string>()
-  const warnings: string[] = []
   const errors: string[] = []
-  let version = false
-  let help = false
-  for (let i = 0; i < argv.length; i++) {
-    const raw = argv[i]!
-    const equals = raw.startsWith('--') ? raw.indexOf('=') : -1
-    const name = ALIASES[equals === -1 ? raw : raw.slice(0, equals)] ?? (equals === -1 ? raw : raw.slice(0, equals))
-    if (name === '--version') {
-      version = true
-      continue
-    }
-    if (name === '--help') {
-      help = true
-      continue
-    }
-    if (SWITCHES.has(name)) continue
-    if (!name.startsWith('-')) {
-      warnings.push(`unexpected argument '${raw}' is ignored`)
-      continue
-    }
-    const known = KNOWN.has(name) || ACCEPTED_WITH_VALUE.has(name)
-    let value: string | undefined
-    if (equals !== -1) value = raw.slice(equals + 1)
-    else if (i + 1 < argv.length && (known || !argv[i + 1]!.startsWith('-'))) value = argv[++i]
-    if (!known) {
-      warnings.push(`unknown flag ${name} is ignored`)
-      continue
-    }
-    if (value === undefined) {
-      errors.push(`${name} needs a value`)
-      continue
-    }
-    values.set(name, value)
+  const given = readArguments(argv, errors)
+  const text = (name: string): string => given.get(name)?.[0] ?? ''
+  const isSet = (name: string): boolean => given.has(name)
+  const number = (name: string, fallback: number): number => (isSet(name) ? Number(text(name)) : fallback)
+  const oneOf = <T extends string>(name: string, choices: readonly T[], fallback: T): T => {
+    const value = text(name)
+    if (value === '') return fallback
+    const chosen = choices.find(choice => choice === value)
+    if (chosen === undefined) errors.push(`${name}: '${value}' is none of ${choices.join(', ')}`)
+    return chosen ?? fallback
   }
-  const text = (name: string): string => values.get(name) ?? ''
-  const number = (name: string, fallback: number): number => {
-    const value = values.get(name)
-    if (value === undefined) return fallback
-    if (!/^\d{1,9}$/.test(value)) {
-      errors.push(`${name}: '${value}' is not a whole number`)
-      return fallback
-    }
-    return Number(value)
-  }
-  const mode = text('--mode') || 'serve'
-  if (!['serve', 'validate', 'init_only'].includes(mode)) errors.push(`--mode: unknown mode '${mode}' (serve, validate, init_only)`)
-  const logLevel = text('--log-level') || 'info'
-  if (!LOG_LEVELS.includes(logLevel)) errors.push(`--log-level: invalid log level '${logLevel}' (${LOG_LEVELS.join(', ')})`)
-  const drainStrategy = text('--drain-strategy') || 'gradual'
-  if (drainStrategy !== 'gradual' && drainStrategy !== 'immediate')
-    errors.push(`--drain-strategy: '${drainStrategy}' is neither gradual nor immediate`)
+  const idle = Object.keys(WITHOUT_MEANING).filter(name => isSet(name) && !SO_ANYWAY.has(name))
+  const logLevel = oneOf('--log-level', [...LOG_LEVELS, 'warn'], 'info')
   return {
     configPath: text('--config-path'),
     configYaml: text('--config-yaml'),
-    mode: mode as ProxyFlags['mode'],
-    logLevel,
+    mode: oneOf('--mode', ['serve', 'validate', 'init_only'], 'serve'),
+    logLevel: logLevel === 'warn' ? 'warning' : logLevel,
     logFormat: text('--log-format'),
+    logFormatEscaped: isSet('--log-format-escaped'),
     logPath: text('--log-path'),
     componentLogLevel: text('--component-log-level'),
+    componentLevels: componentLevels(text('--component-log-level'), errors),
     concurrency: number('--concurrency', 1),
     drainTimeS: number('--drain-time-s', 600),
-    drainStrategy: drainStrategy === 'immediate' ? 'immediate' : 'gradual',
+    drainStrategy: oneOf('--drain-strategy', ['gradual', 'immediate'], 'gradual'),
     parentShutdownTimeS: number('--parent-shutdown-time-s', 900),
+    shutdownGraceS: number('--shutdown-grace-s', 5),
     accessLogFlush: { intervalMs: number('--file-flush-interval-msec', 1000), minBytes: number('--file-flush-min-size-kb', 64) * 1024 },
     serviceNode: text('--service-node'),
     serviceCluster: text('--service-cluster'),
     serviceZone: text('--service-zone'),
     adminAddressPath: text('--admin-address-path'),
-    version,
-    help,
-    warnings,
+    baseIdPath: text('--base-id-path'),
+    localAddressIpVersion: oneOf('--local-address-ip-version', ['v4', 'v6'], 'v4'),
+    allowUnknownStaticFields: isSet('--allow-unknown-static-fields'),
+    unknownDynamicFields: isSet('--reject-unknown-dynamic-fields')
+      ? 'refuse'
+      : isSet('--ignore-unknown-dynamic-fields')
+        ? 'ignore'
+        : 'count',
+    statsTags: statsTags(given.get('--stats-tag') ?? [], errors),
+    version: isSet('--version'),
+    hotRestartVersion: isSet('--hot-restart-version'),
+    help: isSet('--help'),
+    warnings: idle.length === 0 ? [] : [`flags without a meaning here: ${idle.join(', ')}`],
     errors,
   }
 }
 
-const KNOWN = new Set([
-  '--config-path',
-  '--config-yaml',
-  '--mode',
-  '--log-level',
-  '--log-format',
-  '--log-path',
-  '--component-log-level',
-  '--concurrency',
-  '--drain-time-s',
-  '--drain-strategy',
-  '--file-flush-interval-msec',
-  '--file-flush-min-size-kb',
-  '--parent-shutdown-time-s',
-  '--service-node',
-  '--service-cluster',
-  '--service-zone',
-  '--admin-address-path',
-])
+/** Flag -> its values, in order; a switch has none. */
+function readArguments(argv: readonly string[], errors: string[]): Map<string, string[]> {
+  const given = new Map<string, string[]>()
+  for (let i = 0; i < argv.length; i++) {
+    const raw = argv[i]!
+    if (raw === '--') break
+    const equals = raw.startsWith('--') ? raw.indexOf('=') : -1
+    const written = equals === -1 ? raw : raw.slice(0, equals)
+    const name = ALIASES[written] ?? written
+    const kind = KNOWN[name] ?? WITHOUT_MEANING[name]
+    if (kind === undefined) {
+      errors.push(raw.startsWith('-') ? `${written}: there is no such flag` : `unexpected argument '${raw}'`)
+      // Its value, most likely: one error is enough.
+      if (raw.startsWith('-') && equals === -1 && argv[i + 1]?.startsWith('-') === false) i++
+      continue
+    }
+    if (kind !== 'list' && given.has(name)) errors.push(`${name} is given twice`)
+    const values = given.get(name) ?? []
+    given.set(name, values)
+    if (kind === 'switch') continue
+    const value = equals !== -1 ? raw.slice(equals + 1) : argv[++i]
+    if (value === undefined) errors.push(`${name} needs a value`)
+    else if (kind === 'number' && !(/^\d{1,10}$/.test(value) && Number(value) <= MAX_UINT32))
+      errors.push(`${name}: '${value}' is not a whole number below 2^32`)
+    else values.push(value)
+  }
+  return given
+}
+
+function componentLevels(text: string, errors: string[]): Map<string, string> {
+  const levels = new Map<string, string>()
+  for (const entry of text === '' ? [] : text.split(',')) {
+    const [component, level, more] = entry.split(':')
+    if (level === undefined || more !== undefined) errors.push(`--component-log-level: '${entry}' is not component:level`)
+    else if (!LOG_COMPONENTS.has(component!)) errors.push(`--component-log-level: there is no component '${component}'`)
+    else if (!LOG_LEVELS.some(known => known === level))
+      errors.push(`--component-log-level: '${level}' is none of ${LOG_LEVELS.join(', ')}`)
+    else levels.set(component!, level)
+  }
+  return levels
+}
+
+function statsTags(entries: readonly string[], errors: string[]): { name: string; value: string }[] {
+  return entries.flatMap(entry => {
+    const at = entry.indexOf(':')
+    const name = entry.slice(0, at)
+    const value = entry.slice(at + 1)
+    if (at === -1) errors.push(`--stats-tag: '${entry}' is not tag:value`)
+    else if (!/^[A-Za-z0-9]+$/.test(name)) errors.push(`--stats-tag: '${name}' is no name of a tag (letters and digits)`)
+    else if (value.includes('.')) errors.push(`--stats-tag: the value '${value}' has a dot`)
+    else return [{ name, value }]
+    return []
+  })
+}
 
 export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes Envoy's flags, bootstrap, xDS and admin API.
 
@@ -168,13 +219,18 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --config-yaml TEXT      merged over the file
       --mode serve|validate   validate: check the bootstrap, print what is wrong, exit
   -l, --log-level LEVEL       trace, debug, info (default), warning, error, critical, off
-      --drain-time-s N        how long busy connections may finish (default 600)
+      --component-log-level C:L,...  levels of single components (POST /logging lists them)
+      --log-format PATTERN    lines of text by spdlog's pattern instead of JSON; --log-path FILE in place of stderr
+      --drain-time-s N        how long connections of a removed listener may last (default 600)
       --drain-strategy S      gradual (default) or immediate
-      --service-node ID       node id, --service-cluster NAME node cluster (over the bootstrap's)
+      --shutdown-grace-s N    ours: how long running requests may finish after SIGTERM (default 5); a second SIGTERM exits at once
+      --service-node ID       node id, --service-cluster NAME node cluster, --service-zone ZONE (over the bootstrap's)
+      --stats-tag TAG:VALUE   a tag of every metric; may be given several times
+      --allow-unknown-static-fields, --reject-unknown-dynamic-fields, --ignore-unknown-dynamic-fields
       --file-flush-interval-msec N  access log lines are written at most so often (default 1000)
       --file-flush-min-size-kb N    or when so much is waiting (default 64)
       --concurrency N         accepted; one thread runs
-      --admin-address-path F  the bound admin address is written there
+      --admin-address-path F  the bound admin address is written there; --base-id-path F: 0, there is no hot restart
       --version               one line with version: <rev>/<version>/<status>/<build>/<ssl>
-Other flags of Envoy are accepted; unknown ones warn.
+Envoy's other flags are accepted; those without a meaning here are named in a warning.
 `

@@ -8,6 +8,9 @@ import { createLogger, type ProxyLogger } from './logger.js'
 import { PROXY_HELP, type ProxyFlags, parseProxyFlags } from './proxy-flags.js'
 import { ENVOY_VERSION, envoyVersionString, USER_AGENT_NAME } from './version.js'
 
+/** POST /quitquitquit ends the process at once; log lines that a slow disk does not take by then are lost. */
+const MAX_QUIT_MS = 1000
+
 export async function proxyMain(argv: readonly string[]): Promise<void> {
   const flags = parseProxyFlags(argv)
   if (flags.version) {
@@ -19,7 +22,18 @@ export async function proxyMain(argv: readonly string[]): Promise<void> {
     return
   }
   if (flags.errors.length > 0) return fail(flags.errors)
-  const logger = createLogger('outrigger-proxy', flags.logLevel, flags.logPath)
+  if (flags.hotRestartVersion) {
+    process.stdout.write('disabled\n')
+    return
+  }
+  const logger = createLogger({
+    name: 'outrigger-proxy',
+    level: flags.logLevel,
+    path: flags.logPath,
+    format: flags.logFormat,
+    escaped: flags.logFormatEscaped,
+    componentLevels: flags.componentLevels,
+  })
   for (const warning of flags.warnings) logger.log('warn', warning)
   const loaded = loadBootstrap(flags)
   if (!loaded.ok) return fail(loaded.errors.map(describe))
@@ -40,7 +54,7 @@ function fail(lines: readonly string[]): void {
 }
 
 function loadBootstrap(flags: ProxyFlags): Checked<SidecarBootstrap> {
-  const { configPath, configYaml, serviceNode, serviceCluster } = flags
+  const { configPath, configYaml, serviceNode, serviceCluster, serviceZone, allowUnknownStaticFields, statsTags } = flags
   if (configPath === '' && configYaml === '')
     return { ok: false, errors: [{ path: '', reason: 'at least one of --config-path and --config-yaml is needed' }] }
   const texts = configYaml === '' ? [] : [configYaml]
@@ -51,7 +65,7 @@ function loadBootstrap(flags: ProxyFlags): Checked<SidecarBootstrap> {
       return { ok: false, errors: [{ path: configPath, reason: `cannot be read: ${(error as Error).message}` }] }
     }
   }
-  return readBootstrap(texts, { serviceNode, serviceCluster })
+  return readBootstrap(texts, { serviceNode, serviceCluster, serviceZone, allowUnknownFields: allowUnknownStaticFields, statsTags })
 }
 
 function sidecarOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => void): SidecarOptions {
@@ -66,6 +80,7 @@ function sidecarOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => vo
     version: envoyVersionString(),
     commandLine: flags,
     logging: logger,
+    unknownDynamicFields: flags.unknownDynamicFields,
     onQuit,
     onFailure: errors => exitWith(errors.map(describe)),
   }
@@ -90,16 +105,26 @@ async function serve(bootstrap: SidecarBootstrap, flags: ProxyFlags, logger: Pro
     if (stopping || sidecar === null) process.exit(0)
     stopping = true
     logger.log('info', 'shutting down')
-    void sidecar.stop().then(() => process.exit(0))
+    void sidecar.stop(flags.shutdownGraceS * 1000).then(() => process.exit(0))
+  }
+  const quit = (): void => {
+    if (sidecar === null) process.exit(0)
+    setTimeout(() => process.exit(0), MAX_QUIT_MS).unref()
+    void sidecar.close().then(() => process.exit(0))
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  process.on('SIGUSR1', () => sidecar?.reopenLogs())
+  process.on('SIGUSR1', () => {
+    sidecar?.reopenLogs()
+    logger.reopen()
+  })
   process.on('SIGHUP', () => {})
-  const started = await Sidecar.start(bootstrap, sidecarOptions(flags, logger, stop))
+  const started = await Sidecar.start(bootstrap, sidecarOptions(flags, logger, quit))
   if (!started.ok) return exitWith(started.errors.map(describe))
   sidecar = started.value
+  if (flags.mode === 'init_only') process.exit(0)
   const { adminAddress } = sidecar
+  if (flags.baseIdPath !== '') writeFileSync(flags.baseIdPath, '0')
   if (flags.adminAddressPath !== '' && adminAddress !== null) writeFileSync(flags.adminAddressPath, adminAddress)
 }
 

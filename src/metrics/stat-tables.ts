@@ -377,6 +377,7 @@ export const HTTP2_CODEC = defineStatGroup({
 /** `server.` */
 export const SERVER = defineStatGroup({
   counters: [
+    'connection_exceptions',
     'debug_assertion_failures',
     'dropped_stat_flushes',
     'dynamic_unknown_fields',

@@ -30,6 +30,8 @@ export interface RuntimeLayer {
   readonly name: string
   readonly values: ReadonlyMap<string, RuntimeValue>
   readonly rtds: (DynamicSource & { readonly name: string }) | null
+  /** POST /runtime_modify writes here. */
+  readonly isAdmin: boolean
 }
 
 export interface StatsTag {
@@ -47,6 +49,14 @@ export interface StatsConfig {
   readonly histogramBuckets: readonly { readonly match: StringMatcher; readonly buckets: readonly number[] }[]
 }
 
+export interface AdminConfig {
+  readonly address: Address
+  readonly accessLogs: readonly AccessLog[]
+  readonly profilePath: string
+  /** The only paths that are answered; empty: all. */
+  readonly allowPaths: readonly StringMatcher[]
+}
+
 export interface Bootstrap {
   readonly node: NodeInfo
   readonly listeners: readonly Listener[]
@@ -55,7 +65,7 @@ export interface Bootstrap {
   readonly ads: ApiConfigSource | null
   readonly lds: DynamicSource | null
   readonly cds: DynamicSource | null
-  readonly admin: { readonly address: Address; readonly accessLogs: readonly AccessLog[]; readonly profilePath: string } | null
+  readonly admin: AdminConfig | null
   readonly stats: StatsConfig
   readonly statsFlushIntervalMs: number
   /** In order; later ones win. */

@@ -115,7 +115,8 @@ export interface Listener {
   readonly perConnectionBufferLimitBytes: number
   readonly accessLogs: readonly AccessLog[]
   readonly drainType: 'DEFAULT' | 'MODIFY_ONLY'
-  readonly tcpBacklogSize: number
+  /** Null: the system's maximum. */
+  readonly tcpBacklogSize: number | null
   readonly enableReusePort: boolean
   readonly ignoreGlobalConnLimit: boolean
   readonly metadata: Metadata

@@ -7,7 +7,7 @@ import type { RuntimeLayer, RuntimeValue } from '../model/bootstrap.js'
 
 export class RuntimeLayers implements Runtime {
   /** In order. */
-  readonly layers: { readonly name: string; readonly rtds: RuntimeLayer['rtds']; values: ReadonlyMap<string, RuntimeValue> }[]
+  readonly layers: (Omit<RuntimeLayer, 'values'> & { values: ReadonlyMap<string, RuntimeValue> })[]
   private readonly stats: RuntimeHandles | null
   private merged: ReadonlyMap<string, RuntimeValue> = new Map()
 
@@ -33,6 +33,25 @@ export class RuntimeLayers implements Runtime {
     this.merge()
   }
 
+  /** /runtime_modify has somewhere to put its values. */
+  get hasAdminLayer(): boolean {
+    return this.layers.some(layer => layer.isAdmin)
+  }
+
+  /** Sets keys of the admin layer; '' removes one. */
+  modify(changes: readonly (readonly [key: string, value: string])[]): void {
+    const layer = this.layers.findLast(each => each.isAdmin)
+    if (layer === undefined) return
+    const values = new Map(layer.values)
+    for (const [key, value] of changes) {
+      if (value === '') values.delete(key)
+      else values.set(key, runtimeValue(value))
+    }
+    layer.values = values
+    if (this.stats !== null) this.stats.admin_overrides_active.value = values.size > 0 ? 1 : 0
+    this.merge()
+  }
+
   private merge(): void {
     this.merged = new Map(this.layers.flatMap(layer => [...layer.values]))
     if (this.stats === null) return
@@ -42,4 +61,11 @@ export class RuntimeLayers implements Runtime {
     this.stats.num_layers.value = this.layers.length
     this.stats.num_keys.value = this.merged.size
   }
+}
+
+/** As in a layer of the bootstrap: what reads as a number or a truth value is one. */
+function runtimeValue(text: string): RuntimeValue {
+  if (text === 'true' || text === 'false') return text === 'true'
+  const number = Number(text)
+  return text.trim() === '' || Number.isNaN(number) ? text : number
 }

@@ -4,6 +4,7 @@
 //   PRE_INITIALIZING ─start()─▶ INITIALIZING ──clusters warm, first LDS, listeners warm──▶ LIVE ──drain──▶ DRAINING ──▶ exit
 
 import { systemClock } from '../io/clock.js'
+import { onConnectionException } from '../io/socket-guard.js'
 import { UpstreamAsyncClient } from '../l7/client/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
@@ -22,12 +23,16 @@ import { Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
 import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
+import { ExceptionLog } from './exception-log.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
 import { ServerGauges, type ServerState } from './server-gauges.js'
 
-export type ServerLog = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void
+export type LogSeverity = 'trace' | 'debug' | 'info' | 'warn' | 'error'
+
+/** `component`: Envoy's name of the logger that would say it; `main` by default. */
+export type ServerLog = (level: LogSeverity, message: string, fields?: Record<string, unknown>, component?: string) => void
 
 export interface ServerOptions {
   readonly bootstrap: Bootstrap
@@ -43,8 +48,6 @@ export interface ServerOptions {
 
 /** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
 const CERTIFICATE_WARNING_DAYS = 0
-/** A busy connection is given this long to end after the drain time, then it is cut. */
-const FINAL_GRACE_MS = 100
 
 export class Server {
   readonly options: ServerOptions
@@ -68,7 +71,8 @@ export class Server {
   /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
   onStartFailure: ((errors: readonly ConfigError[]) => void) | null = null
   private readonly log: ServerLog
-  private readonly gauges: ServerGauges
+  readonly gauges: ServerGauges
+  private readonly stopHearing: () => void
   private ldsSeen: boolean
   private cdsSeen: boolean
   private listenersStarted = false
@@ -96,14 +100,17 @@ export class Server {
       onWanted: ref => this.onSecretWanted?.(ref),
       onUnwanted: ref => this.onSecretUnwanted?.(ref),
     })
-    this.tlsContexts = new TlsContexts({ registry: this.secrets, log: (level, message, fields) => this.log(level, message, fields) })
+    this.tlsContexts = new TlsContexts({
+      registry: this.secrets,
+      log: (level, message, fields) => this.log(level, message, fields, 'connection'),
+    })
     const pools = new UpstreamPools(this.tlsContexts)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
     this.clusters = new ClusterRegistry({
       clock: systemClock,
       random,
       defer: step => void setImmediate(step),
-      log: (level, message) => this.log(level, message),
+      log: (level, message) => this.log(level, message, undefined, 'upstream'),
       statsOf: name => clusterStats(store, name),
       resolver: new DnsResolver(),
       healthCheckTransport: healthChecks,
@@ -146,15 +153,17 @@ export class Server {
           clusters: this.clusters,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
-          log: (level, message) => this.log(level, message),
+          log: (level, message) => this.log(level, message, undefined, 'filter'),
         },
         drainClose: model => this.drainClose(model),
-        log: (level, message, fields) => this.log(level, message, fields),
+        log: (level, message, fields) => this.log(level, message, fields, 'conn_handler'),
       },
       { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate },
     )
     this.config = new ConfigChanges(this)
     this.gauges = new ServerGauges(this)
+    const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, (message, fields) => this.log('error', message, fields))
+    this.stopHearing = onConnectionException(error => exceptions.record(error))
     this.ldsSeen = bootstrap.lds === null
     this.cdsSeen = bootstrap.cds === null
     this.routes.onSwap = () => this.clusters.releaseUnreferenced()
@@ -302,23 +311,22 @@ export class Server {
     return model.trafficDirection === 'INBOUND' && this.inboundDrain.shouldClose()
   }
 
-  /** SIGTERM: idle connections end at once, busy ones within the drain time. Resolves when nothing is left. */
-  async shutdown(): Promise<void> {
+  /** SIGTERM: idle connections end at once, busy ones within `graceMs`, then they are cut. Resolves when nothing is left. */
+  async shutdown(graceMs: number): Promise<void> {
     if (this.stopping) return
     this.stopping = true
     this.state = 'DRAINING'
     this.gauges.stats.live.value = 0
     this.listeners.stopAll(false)
     this.listeners.drainAll()
-    const deadline = performance.now() + this.options.drainTimeMs
+    const deadline = performance.now() + graceMs
     while (this.listeners.connectionCount > 0 && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 20))
-    this.listeners.destroyAll()
-    await new Promise(resolve => setTimeout(resolve, this.listeners.connectionCount > 0 ? FINAL_GRACE_MS : 0))
     await this.close()
   }
 
   async close(): Promise<void> {
     if (this.flushTimer !== null) clearInterval(this.flushTimer)
+    this.stopHearing()
     this.listeners.destroyAll()
     this.clusters.close()
     this.tlsContexts.close()

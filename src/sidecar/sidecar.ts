@@ -1,25 +1,40 @@
 // One sidecar as a program of its own or inside another: a bootstrap -> Server, xDS and admin, wired together. `cli` gives it flags, log
 // and environment and keeps signals and exit codes; an embedding program does the same. Invariant: nothing here touches the process.
 
+import { hostname } from 'node:os'
 import type { Message } from '@bufbuild/protobuf'
+import { compileStringMatchers } from '../l7/match/string-matcher.js'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { type Address, formatAddress } from '../model/address.js'
-import type { Bootstrap } from '../model/bootstrap.js'
+import type { AdminConfig, Bootstrap, NodeInfo } from '../model/bootstrap.js'
 import type { Checked, ConfigError } from '../model/config-error.js'
+import type { AdminRules } from '../proxy/admin/admin-guard.js'
 import type { AdminLogging } from '../proxy/admin/admin-options.js'
 import { AdminServer } from '../proxy/admin/admin-server.js'
 import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
 import { createConfigDump } from './config-dump.js'
+import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { TrackedResources } from './tracked-resources.js'
 import { XdsBridge } from './xds-bridge.js'
 
 export type { Checked, ConfigError } from '../model/config-error.js'
+export type { LogSeverity } from '../proxy/server.js'
 
 /** A bootstrap as the proxy runs it, and as it came, for /config_dump. */
 export interface SidecarBootstrap {
   readonly model: Bootstrap
   readonly message: Message
+  /** Fields that our protos do not know, where they are allowed. */
+  readonly unknownFields: number
+}
+
+/** What the command line says of a bootstrap. */
+export interface ReadOptions extends Pick<BootstrapOptions, 'serviceNode' | 'serviceCluster' | 'serviceZone'> {
+  /** Fields that our protos do not know are ignored, and said, instead of refused. */
+  readonly allowUnknownFields?: boolean
+  /** Tags of every metric. */
+  readonly statsTags?: readonly { readonly name: string; readonly value: string }[]
 }
 
 export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store'> {
@@ -30,6 +45,8 @@ export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store
   /** The flags as admin shows them in /server_info. */
   readonly commandLine: object
   readonly logging: AdminLogging
+  /** Fields of dynamic resources that our protos do not know. */
+  readonly unknownDynamicFields: UnknownFields
   /** POST /quitquitquit. */
   readonly onQuit: () => void
   /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
@@ -37,9 +54,26 @@ export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store
 }
 
 /** `texts`: the bootstrap file, then --config-yaml; later ones are merged over earlier ones. */
-export function readBootstrap(texts: readonly string[], options: BootstrapOptions): Checked<SidecarBootstrap> {
-  const parsed = parseBootstrap(texts, options)
-  return parsed.ok ? { ok: true, value: { model: parsed.value, message: parsed.message }, warnings: parsed.warnings } : parsed
+export function readBootstrap(texts: readonly string[], options: ReadOptions): Checked<SidecarBootstrap> {
+  const { allowUnknownFields = false, statsTags = [], ...names } = options
+  const parsed = parseBootstrap(texts, { ...names, unknownFields: allowUnknownFields ? 'count' : 'refuse' })
+  if (!parsed.ok) return parsed
+  const { value, message, warnings, unknownFields } = parsed
+  const tags = [...value.stats.tags, ...statsTags.map(tag => ({ name: tag.name, regex: null, fixedValue: tag.value }))]
+  return {
+    ok: true,
+    value: { model: { ...value, stats: { ...value.stats, tags } }, message, unknownFields },
+    warnings: [...warnings, ...ignoredFields(value.unsupported), ...unknown(unknownFields)],
+  }
+}
+
+/** One line with everything that is configured and does nothing here. */
+function ignoredFields(paths: readonly string[]): ConfigError[] {
+  return paths.length === 0 ? [] : [{ path: '', reason: `accepted without effect: ${paths.join(', ')}` }]
+}
+
+function unknown(fields: number): ConfigError[] {
+  return fields === 0 ? [] : [{ path: '', reason: `${fields} fields that are not known are ignored` }]
 }
 
 export class Sidecar {
@@ -66,19 +100,30 @@ export class Sidecar {
   }
 
   /** Resolves once the admin listens and the static resources are in use; with errors, nothing is left open. */
-  static async start({ model, message }: SidecarBootstrap, options: SidecarOptions): Promise<Checked<Sidecar>> {
+  static async start({ model, message, unknownFields }: SidecarBootstrap, options: SidecarOptions): Promise<Checked<Sidecar>> {
     const made = newServer(model, options)
     if (!made.ok) return made
     const server = made.value
     const { store } = server
-    const { log, random, userAgent, version, commandLine, logging, onQuit } = options
+    const { log, random, userAgent, version, commandLine, logging, onQuit, unknownDynamicFields } = options
+    server.gauges.stats.static_unknown_fields.value = unknownFields
     const tracked = new TrackedResources()
-    const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random })
+    const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields: unknownDynamicFields })
     const configDump = createConfigDump({ bootstrap: message, tracked, server })
     const admin =
       model.admin === null
         ? null
-        : new AdminServer({ server, store, configDump, version, commandLine, logging, adsStatus: () => bridge.adsStatus, stop: onQuit })
+        : new AdminServer({
+            server,
+            store,
+            configDump,
+            rules: adminRules(model.admin, model.node),
+            version,
+            commandLine,
+            logging,
+            adsStatus: () => bridge.adsStatus,
+            stop: onQuit,
+          })
     const sidecar = new Sidecar(server, bridge, admin, log)
     server.onStartFailure = options.onFailure
     const errors = [...(await sidecar.listen(model.admin?.address ?? null))]
@@ -101,11 +146,18 @@ export class Sidecar {
     this.server.sinks.reopen()
   }
 
-  /** Takes nothing new, lets what runs finish within the drain time, and closes. */
-  async stop(): Promise<void> {
+  /** Takes nothing new, lets what runs finish within `graceMs`, cuts the rest, and closes. */
+  async stop(graceMs: number): Promise<void> {
     this.bridge.close()
-    await this.server.shutdown()
+    await this.server.shutdown(graceMs)
     await this.admin?.close()
+  }
+
+  /** Cuts everything, now; log lines that wait are written. */
+  async close(): Promise<void> {
+    this.bridge.close()
+    await this.admin?.close()
+    await this.server.close()
   }
 
   private async listen(address: Address | null): Promise<readonly ConfigError[]> {
@@ -118,11 +170,15 @@ export class Sidecar {
     this.log('info', `admin address: ${formatAddress(this.admin.address)}`)
     return []
   }
+}
 
-  private async close(): Promise<void> {
-    this.bridge.close()
-    await this.admin?.close()
-    await this.server.close()
+function adminRules({ address, allowPaths }: AdminConfig, { metadata }: NodeInfo): AdminRules {
+  const own = metadata['outrigger']
+  const anyHost = typeof own === 'object' && own !== null && 'admin_any_host' in own && own['admin_any_host'] === true
+  const named = address.kind === 'socket' ? [address.host.toLowerCase()] : []
+  return {
+    allowsPath: compileStringMatchers(allowPaths),
+    ownNames: anyHost ? null : [...named, hostname().toLowerCase()],
   }
 }
 

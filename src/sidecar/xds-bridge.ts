@@ -27,6 +27,7 @@ import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../xds/t
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
 import { type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
+import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { EndpointKind } from './resource-kinds/endpoint-kind.js'
 import { ListenerKind } from './resource-kinds/listener-kind.js'
 import type { ResourceKind } from './resource-kinds/resource-kind.js'
@@ -43,6 +44,8 @@ export interface XdsBridgeOptions {
   readonly userAgent: { readonly name: string; readonly version: string }
   readonly log: ServerLog
   readonly random: () => number
+  /** Fields of dynamic resources that our protos do not know. */
+  readonly unknownFields: UnknownFields
 }
 
 export class XdsBridge {
@@ -76,13 +79,14 @@ export class XdsBridge {
       openFile: (source, typeUrl) => this.openFile(source, typeUrl),
     })
     const { bootstrap, server, store } = options
-    this.secrets = new SecretKind(server, this.named, this.stats)
-    this.runtime = new RuntimeKind(server, this.named, store, (ms, run) => this.after(ms, run))
+    const decode = dynamicDecoder(options.unknownFields, server.gauges.stats, options.log)
+    this.secrets = new SecretKind(server, decode, this.named, this.stats)
+    this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
     const kinds = [
-      new ClusterKind(server, bootstrap, this.stats.cds, () => this.holdCdsAck()),
-      new EndpointKind(server),
-      new ListenerKind(server, bootstrap, this.stats.lds),
-      new RouteKind(server),
+      new ClusterKind(server, decode, bootstrap, this.stats.cds, () => this.holdCdsAck()),
+      new EndpointKind(server, decode),
+      new ListenerKind(server, decode, bootstrap, this.stats.lds),
+      new RouteKind(server, decode),
       this.secrets,
       this.runtime,
     ]
@@ -216,8 +220,8 @@ export class XdsBridge {
   private logger() {
     const { log } = this.options
     return {
-      info: (fields: object, message: string): void => log('info', message, fields as Record<string, unknown>),
-      warn: (fields: object, message: string): void => log('warn', message, fields as Record<string, unknown>),
+      info: (fields: object, message: string): void => log('info', message, fields as Record<string, unknown>, 'config'),
+      warn: (fields: object, message: string): void => log('warn', message, fields as Record<string, unknown>, 'config'),
     }
   }
 
@@ -297,7 +301,7 @@ export class XdsBridge {
     }
     tracked.refuse(kind.typeUrl, resource, errors)
     kind.refused(resource.name)
-    log('warn', `refused ${shortType(kind.typeUrl)} ${resource.name}`, { errors })
+    log('warn', `refused ${shortType(kind.typeUrl)} ${resource.name}`, { errors }, 'config')
     return [{ name: resource.name, errors }]
   }
 

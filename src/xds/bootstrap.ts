@@ -14,7 +14,7 @@ import {
   BootstrapSchema,
   type LayeredRuntime,
 } from './gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
-import { NodeSchema } from './gen/envoy/config/core/v3/base_pb.js'
+import { LocalitySchema, NodeSchema } from './gen/envoy/config/core/v3/base_pb.js'
 import type { ConfigSource } from './gen/envoy/config/core/v3/config_source_pb.js'
 import type { StatsConfig as StatsConfigMessage } from './gen/envoy/config/metrics/v3/stats_pb.js'
 import { decodeAccessLogs } from './resources/access-log.js'
@@ -42,6 +42,8 @@ export interface BootstrapOptions extends DecodeOptions {
   /** --service-node and --service-cluster: win over the file's `node`. */
   readonly serviceNode?: string
   readonly serviceCluster?: string
+  /** --service-zone: wins over `node.locality.zone`. */
+  readonly serviceZone?: string
 }
 
 /**
@@ -49,7 +51,7 @@ export interface BootstrapOptions extends DecodeOptions {
  * Errors carry proto paths (`static_resources.listeners[0].name`); a text that cannot be parsed gives one error without a path.
  */
 export function parseBootstrap(texts: string | readonly string[], options: BootstrapOptions = {}): ParsedBootstrap {
-  const sink = new ErrorCollector({ ...options, unknownFields: 'refuse' })
+  const sink = new ErrorCollector({ unknownFields: 'refuse', ...options })
   const ctx = new Ctx(sink)
   const message = create(BootstrapSchema)
   for (const text of typeof texts === 'string' ? [texts] : texts) {
@@ -58,9 +60,13 @@ export function parseBootstrap(texts: string | readonly string[], options: Boots
   }
   // Merging shares sub-messages with its sources; what is kept for the dump is a copy of its own.
   const own = fromBinary(BootstrapSchema, toBinary(BootstrapSchema, message))
-  if (options.serviceNode || options.serviceCluster) own.node ??= create(NodeSchema)
+  if (options.serviceNode || options.serviceCluster || options.serviceZone) own.node ??= create(NodeSchema)
   if (own.node !== undefined && options.serviceNode) own.node.id = options.serviceNode
   if (own.node !== undefined && options.serviceCluster) own.node.cluster = options.serviceCluster
+  if (own.node !== undefined && options.serviceZone) {
+    own.node.locality ??= create(LocalitySchema)
+    own.node.locality.zone = options.serviceZone
+  }
   checkMessage(BootstrapSchema, own, ctx)
   return { ...sink.result(decodeBootstrap(own, ctx)), message: own }
 }
@@ -208,6 +214,7 @@ function decodeAdmin(admin: Admin | undefined, ctx: Ctx): Bootstrap['admin'] {
     address: decodeAddress(admin.address, ctx.at('address'), 'ip'),
     accessLogs,
     profilePath: admin.profilePath || '/var/log/envoy/envoy.prof',
+    allowPaths: admin.allowPaths.map((matcher, i) => decodeStringMatcher(matcher, ctx.at('allow_paths', i))),
   }
 }
 

@@ -163,25 +163,44 @@ describe('a bad bootstrap', () => {
 })
 
 describe('flags', () => {
-  it('unknown ones and --concurrency above 1 warn, and it serves', async () => {
+  it('those of Envoy without a meaning here warn, what is configured without effect is said in one line, and it serves', async () => {
+    const bootstrap = { ...(await good()), watchdogs: { main_thread_watchdog: {} }, header_prefix: 'x-mine', bootstrap_extensions: [] }
     const proxy = await ProxyProcess.start({
-      bootstrap: await good(),
+      bootstrap,
       flags: [
-        '--from-a-newer-envoy',
-        'value',
-        '--another=1',
         '--concurrency',
         '2',
         '--component-log-level',
         'upstream:debug',
         '--base-id',
         '7',
+        '--cpuset-threads',
+        '--log-format',
+        '<%l|%n> %v',
       ],
     })
-    await proxy.untilLog('--from-a-newer-envoy')
-    await proxy.untilLog('--another')
-    await proxy.untilLog(/--concurrency 2.*one thread/)
+    await proxy.untilLog('<warning|main> flags without a meaning here: --cpuset-threads')
+    await proxy.untilLog(/<warning\|main> --concurrency 2.*one thread/)
+    await proxy.untilLog('<warning|main> bootstrap: accepted without effect: header_prefix, watchdogs')
+    expect((await proxy.json('/config_unsupported')).bootstrap).toEqual(expect.arrayContaining(['header_prefix', 'watchdogs']))
+    expect((await proxy.post('/logging')).body).toContain('  upstream: debug\n')
+    const validated = await ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] })
+    expect(validated.stdout + validated.stderr).toContain('accepted without effect: header_prefix, watchdogs')
     expect((await proxy.stop()).code).toBe(0)
+  })
+
+  it('--mode init_only starts and exits 0; --service-zone, --stats-tag and --allow-unknown-static-fields are taken', async () => {
+    const bootstrap = { ...(await good()), nonsense: true }
+    expect((await ProxyProcess.run({ bootstrap, flags: ['--mode', 'init_only'] })).code).toBe(1)
+    const proxy = await ProxyProcess.start({
+      bootstrap,
+      flags: ['--allow-unknown-static-fields', '--service-zone', 'z9', '--stats-tag', 'fleet:blue'],
+    })
+    expect((await proxy.json('/server_info')).node.locality.zone).toBe('z9')
+    expect((await proxy.get('/stats/prometheus?filter=^server.live')).body).toContain('fleet="blue"')
+    expect(await proxy.stat('server.static_unknown_fields')).toBe(1)
+    expect((await proxy.stop()).code).toBe(0)
+    expect((await ProxyProcess.run({ bootstrap, flags: ['--mode', 'init_only', '--allow-unknown-static-fields'] })).code).toBe(0)
   })
 
   it('bad values are errors', async () => {

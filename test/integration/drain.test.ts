@@ -90,14 +90,31 @@ describe('SIGTERM', () => {
     expect(run.stdout + run.stderr).toContain('LOG /slow 200')
   })
 
-  it('cuts what is still busy after --drain-time-s, and exits 0', async () => {
-    const { proxy, port, raw } = await start(['--drain-time-s', '1'])
+  it('cuts what is still busy after --shutdown-grace-s, whatever the drain time, and exits 0', async () => {
+    const { proxy, port, raw } = await start(['--drain-time-s', '600', '--shutdown-grace-s', '1'])
     const busy = await Http1Client.connect(port)
     const answer = busy.get('/slow')
     const tcp = await Http1Client.connect(raw)
     await until('the slow request', () => held[0])
     const failed = expect(answer).rejects.toThrow(/closed/)
     proxy.signal('SIGTERM')
+    expect((await proxy.exit).code).toBe(0)
+    await failed
+    await tcp.untilClosed()
+  })
+
+  it.each(['a second SIGTERM', '/quitquitquit'])('%s exits 0 at once, with requests and tunnels open', async how => {
+    const { proxy, port, raw } = await start(['--drain-time-s', '600', '--shutdown-grace-s', '600'])
+    const busy = await Http1Client.connect(port)
+    const failed = expect(busy.get('/slow')).rejects.toThrow(/closed/)
+    const tcp = await Http1Client.connect(raw)
+    await until('the slow request', () => held[0])
+    if (how === '/quitquitquit') expect((await proxy.post('/quitquitquit')).body).toBe('OK\n')
+    else {
+      proxy.signal('SIGTERM')
+      await until('the listener is closed', () => refused(port))
+      proxy.signal('SIGTERM')
+    }
     expect((await proxy.exit).code).toBe(0)
     await failed
     await tcp.untilClosed()

@@ -1,59 +1,148 @@
-// A TCP reset on one side of tcp_proxy, over every transport of the other side: the proxy lives, the other side learns that it was
-// broken off, and nothing stays open. `resetAndDestroy` of a TLS or unix socket throws, which once ended the whole process.
+// How connections break, over every transport: who ends (client, application), how (reset, close, half-close) and when. The table is
+// generated; of each case the proxy lives, the other side learns that it is over, and neither side leaves a connection behind.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import http2 from 'node:http2'
 import net, { type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FullBacklog } from '../support/full-backlog.js'
 import { AnyCa, clientOptions, downstreamTls, spiffe, upstreamTls } from '../support/mesh-certificates.js'
-import { freePort, listener, ProxyProcess, staticCluster, stopAll, tcpProxy, until } from '../support/proxy-process.js'
+import { freePort, hcm, listener, ProxyProcess, routesTo, staticCluster, stopAll, tcpProxy, until } from '../support/proxy-process.js'
+
+const TRANSPORTS = ['plain', 'tls', 'unix', 'tunnel', 'websocket', 'http2'] as const
+const PHASES = ['dialling', 'handshake', 'head', 'body', 'idle', 'drain'] as const
+const SIDES = ['client', 'application'] as const
+const ACTS = ['reset', 'close', 'half-close'] as const
+type Transport = (typeof TRANSPORTS)[number]
+type Phase = (typeof PHASES)[number]
+type Act = (typeof ACTS)[number]
+
+interface Case {
+  readonly transport: Transport
+  readonly phase: Phase
+  readonly side: (typeof SIDES)[number]
+  readonly act: Act
+}
+
+/** What there is of the whole table: an application that is being dialled can do nothing, and only TLS has a handshake. */
+const CASES: readonly Case[] = TRANSPORTS.flatMap(transport =>
+  PHASES.flatMap(phase => SIDES.flatMap(side => ACTS.map(act => ({ transport, phase, side, act })))),
+).filter(
+  ({ transport, phase, side }) =>
+    (phase !== 'dialling' || (side === 'client' && transport !== 'unix')) && (phase !== 'handshake' || transport === 'tls'),
+)
 
 const ca = new AnyCa()
 const web = ca.service('web')
 const api = ca.service('api')
 const dir = mkdtempSync(join(tmpdir(), 'outrigger-resets-'))
 const pipePath = join(dir, 'app.sock')
+/** Of what an end received: enough for every text that a case waits for. */
+const MAX_KEPT = 4096
+const BULK = Buffer.alloc(256 * 1024, 'b')
 
-type Side = 'plain' | 'tls' | 'unix'
-/** Connections as the application sees them, the raw socket below TLS beside them. */
-const accepted: { side: Side; socket: Socket; raw: Socket }[] = []
-const servers: net.Server[] = []
-const ports = { plain: 0, tls: 0, unix: 0, secured: 0 }
-let proxy: ProxyProcess
+/** One end of a connection: the bytes, the raw socket below, and how it was told of the end. */
+class End {
+  readonly stream: Socket
+  readonly raw: Socket
+  readonly closed: Promise<void>
+  received = ''
+  ended = false
 
-function serve(side: Side, listen: (server: net.Server) => void): Promise<unknown> {
-  const server = net.createServer(raw => {
-    const socket = side === 'tls' ? new tls.TLSSocket(raw, { isServer: true, cert: api.cert, key: api.key }) : raw
+  constructor(stream: Socket, raw: Socket) {
+    this.stream = stream
+    this.raw = raw
     raw.on('error', () => {})
-    socket.on('error', () => {})
-    accepted.push({ side, socket, raw })
-    socket.on('data', chunk => socket.write(chunk))
+    stream.on('error', () => {})
+    stream.on('data', chunk => {
+      this.received = (this.received + chunk.toString('latin1')).slice(-MAX_KEPT)
+    })
+    stream.on('end', () => {
+      this.ended = true
+    })
+    this.closed = new Promise(resolve => stream.once('close', () => resolve()))
+  }
+
+  act(act: Act): void {
+    if (act === 'half-close') this.stream.end()
+    else if (act === 'close' || !(this.raw instanceof net.Socket) || this.raw.remoteAddress === undefined) this.raw.destroy()
+    else this.raw.resetAndDestroy()
+  }
+
+  /** The peer has ended, or the connection is gone. */
+  told(): Promise<unknown> {
+    return until('the other side is told', () => this.ended || this.stream.destroyed)
+  }
+}
+
+let backlog: FullBacklog
+let proxy: ProxyProcess
+const servers: net.Server[] = []
+const accepted: End[] = []
+const ports = new Map<string, number>()
+const port = (name: string): number => ports.get(name)!
+
+/** An application that speaks no protocol; what a case wants to be answered, the case answers. */
+function serve(listen: (server: net.Server) => void, secured: boolean): Promise<number> {
+  const server = net.createServer({ allowHalfOpen: true }, raw => {
+    const stream = secured
+      ? new tls.TLSSocket(raw, { isServer: true, cert: api.cert, key: api.key, allowHalfOpen: true } as tls.TLSSocketOptions)
+      : raw
+    accepted.push(new End(stream, raw))
   })
   servers.push(server)
   listen(server)
-  return once(server, 'listening')
+  return once(server, 'listening').then(() => (server.address() as net.AddressInfo).port)
 }
 
 beforeAll(async () => {
-  for (const name of Object.keys(ports) as (keyof typeof ports)[]) ports[name] = await freePort()
-  await serve('plain', server => server.listen(0, '127.0.0.1'))
-  await serve('tls', server => server.listen(0, '127.0.0.1'))
-  await serve('unix', server => server.listen(pipePath))
-  const portOf = (index: number): number => (servers[index]!.address() as net.AddressInfo).port
+  backlog = await FullBacklog.start()
+  const onLoopback = (server: net.Server): unknown => server.listen(0, '127.0.0.1')
+  const apps = { plain: await serve(onLoopback, false), tls: await serve(onLoopback, true), mute: await serve(onLoopback, false) }
+  await serve(server => server.listen(pipePath), false)
+  const overTls = upstreamTls(web, ca.pem, spiffe('api'))
+  const http2Upstream = {
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+  }
+  const tunneled = (cluster: string): object => tcpProxy(cluster, { tunneling_config: { hostname: 'app.test:1' } })
+  const upgrades = (cluster: string): object => hcm({ route_config: routesTo(cluster), upgrade_configs: [{ upgrade_type: 'websocket' }] })
+  const secured = { transport_socket: downstreamTls(api, ca.pem) }
+  const chains: [string, object, object][] = [
+    ['plain', tcpProxy('plain'), {}],
+    ['tls', tcpProxy('tls'), secured],
+    ['unix', tcpProxy('unix'), {}],
+    ['tunnel', tunneled('plain'), {}],
+    ['websocket', upgrades('plain'), {}],
+    ['http2', hcm({ route_config: routesTo('plain') }), {}],
+    ['tls-mute', tcpProxy('mute-tls'), secured],
+    ['plain-full', tcpProxy('full'), {}],
+    ['tls-full', tcpProxy('full-tls'), secured],
+    ['tunnel-full', tunneled('full'), {}],
+    ['websocket-full', upgrades('full'), {}],
+    ['http2-full', hcm({ route_config: routesTo('full') }), {}],
+  ]
+  for (const [name] of chains) ports.set(name, await freePort())
+  // A close in the middle of a dial is a half-close until something is written: such a dial goes on to its end.
+  const patient = { connect_timeout: '2s' }
   proxy = await ProxyProcess.start({
     bootstrap: {
       static_resources: {
-        listeners: [
-          listener('plain', ports.plain, [tcpProxy('plain')]),
-          listener('tls', ports.tls, [tcpProxy('tls')]),
-          listener('unix', ports.unix, [tcpProxy('unix')]),
-          listener('secured', ports.secured, [tcpProxy('plain')], {}, { transport_socket: downstreamTls(api, ca.pem) }),
-        ],
+        listeners: chains.map(([name, filter, chain]) => listener(name, port(name), [filter], { stat_prefix: name }, chain)),
         clusters: [
-          staticCluster('plain', portOf(0)),
-          staticCluster('tls', portOf(1), { transport_socket: upstreamTls(web, ca.pem, spiffe('api')) }),
+          staticCluster('plain', apps.plain),
+          staticCluster('tls', apps.tls, { transport_socket: overTls }),
+          staticCluster('mute-tls', apps.mute, { transport_socket: overTls, ...patient }),
+          staticCluster('full', backlog.port, patient),
+          staticCluster('full-tls', backlog.port, { transport_socket: overTls, ...patient }),
+          staticCluster('full-h2', backlog.port, { ...http2Upstream, ...patient }),
           {
             name: 'unix',
             type: 'STATIC',
@@ -69,67 +158,203 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await stopAll()
+  await backlog.close()
   for (const server of servers) server.close()
   rmSync(dir, { recursive: true, force: true })
 })
 
-/** A client whose first bytes came back; `raw` is what can be reset. */
-async function connected(name: keyof typeof ports): Promise<{ socket: Socket; raw: Socket; app: (typeof accepted)[number] }> {
-  const before = accepted.length
-  const raw = net.connect({ host: '127.0.0.1', port: ports[name], allowHalfOpen: true })
+async function dial(name: string, secured: boolean): Promise<End> {
+  const raw = net.connect({ host: '127.0.0.1', port: port(name), allowHalfOpen: true })
   raw.on('error', () => {})
   await once(raw, 'connect')
-  const socket: Socket =
-    name === 'secured' ? tls.connect({ socket: raw, ...clientOptions(web, ca.pem), checkServerIdentity: () => undefined }) : raw
-  socket.on('error', () => {})
-  socket.write('hello')
-  await once(socket, 'data')
-  return { socket, raw, app: accepted[before]! }
+  if (!secured) return new End(raw, raw)
+  const stream = tls.connect({
+    socket: raw,
+    ...clientOptions(web, ca.pem),
+    checkServerIdentity: () => undefined,
+    allowHalfOpen: true,
+  } as tls.ConnectionOptions)
+  const end = new End(stream, raw)
+  await once(stream, 'secureConnect')
+  return end
 }
 
-/** Not `once`: that rejects on the error that a reset is. */
-function closing(socket: Socket): Promise<void> {
-  return new Promise(resolve => socket.once('close', () => resolve()))
+/** The application's end of what the client does next. */
+async function appOf(begin: () => void): Promise<End> {
+  const before = accepted.length
+  begin()
+  return until('the application is reached', () => accepted[before])
+}
+
+const heard = (end: End, text: string): Promise<unknown> => until(`'${text}' arrives`, () => end.received.includes(text))
+
+interface Opened {
+  readonly client: End
+  /** Null: it has not been reached. */
+  readonly application: End | null
+}
+
+const UPGRADE =
+  'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'
+const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+
+/** A client and its application in the given phase, over anything but HTTP/2. */
+async function open({ transport, phase, side }: Case): Promise<Opened> {
+  const secured = transport === 'tls'
+  if (phase === 'dialling') {
+    const client = await dial(`${transport}-full`, secured)
+    if (transport === 'websocket') client.stream.write(UPGRADE)
+    const cluster = secured ? 'full-tls' : 'full'
+    await proxy.untilStat(`cluster.${cluster}.upstream_cx_active`, active => active > 0)
+    return { client, application: null }
+  }
+  if (phase === 'handshake') {
+    if (side === 'application') {
+      let client: End | null = null
+      const application = await appOf(() => void dial('tls-mute', true).then(end => (client = end)))
+      return { client: await until('the client is through', () => client), application }
+    }
+    const raw = net.connect({ host: '127.0.0.1', port: port('tls'), allowHalfOpen: true })
+    await once(raw, 'connect')
+    const client = new End(raw, raw)
+    raw.write(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]))
+    return { client, application: null }
+  }
+  // A TCP proxy dials as soon as its client is there.
+  const before = accepted.length
+  const client = await dial(transport, secured)
+  client.stream.write(transport === 'websocket' ? UPGRADE : 'hello')
+  const application = await until('the application is reached', () => accepted[before])
+  if (transport === 'tunnel') {
+    await heard(application, 'CONNECT app.test:1')
+    if (phase !== 'head') application.stream.write('HTTP/1.1 200 OK\r\n\r\n')
+  }
+  if (transport === 'websocket') {
+    await heard(application, 'websocket')
+    if (phase !== 'head') application.stream.write(SWITCHED)
+  }
+  if (phase === 'head') return { client, application }
+  application.stream.write('welcome')
+  await heard(client, 'welcome')
+  client.stream.write('thanks')
+  await heard(application, 'thanks')
+  if (phase === 'body') {
+    client.stream.write(BULK)
+    application.stream.write(BULK)
+  }
+  return { client, application }
 }
 
 async function settled(): Promise<void> {
   expect(proxy.child.exitCode).toBeNull()
   await until('no connection left', async () => {
     const stats = await proxy.stats()
-    return ['plain', 'tls', 'unix'].every(name => (stats.get(`cluster.${name}.upstream_cx_active`) ?? 0) === 0)
+    const left = [...stats].filter(
+      ([name, value]) => value > 0 && /(?:^listener\.(?!admin).*\.downstream_cx_active$|^cluster\..*\.upstream_cx_active$)/.test(name),
+    )
+    return left.length === 0 || Promise.reject(new Error(JSON.stringify(left)))
   })
 }
 
-describe('a reset by the client', () => {
-  it.each(['plain', 'tls', 'unix', 'secured'] as const)('ends the connection to the application: %s', async name => {
-    const { raw, app } = await connected(name)
-    const closed = closing(app.socket)
-    raw.resetAndDestroy()
-    await closed
-    await settled()
+async function breakOff(each: Case): Promise<void> {
+  const { client, application } = await open(each)
+  if (each.phase === 'drain') expect((await proxy.post('/drain_listeners?graceful&skip_exit')).status).toBe(200)
+  const [ends, other] = each.side === 'client' ? [client, application] : [application!, client]
+  ends.act(each.act)
+  if (other === null) {
+    // Nobody is there to be told; a half-closed client may still be answered, so it leaves for good.
+    if (each.act === 'half-close') ends.raw.destroy()
+  } else {
+    // What ends before a tunnel is there is told through it, once it is.
+    if (each.transport === 'tunnel' && each.phase === 'head' && each.side === 'client' && each.act !== 'reset')
+      other.stream.write('HTTP/1.1 200 OK\r\n\r\n')
+    await other.told()
+    // The answer to a half-close is one's own.
+    other.stream.end()
+    if (each.act === 'half-close') await until('both are over', () => ends.ended || ends.stream.destroyed)
+    ends.raw.destroy()
+    other.raw.destroy()
+  }
+  await settled()
+}
+
+/** The same over one HTTP/2 stream; the application behind it speaks HTTP/1.1. */
+async function breakOffStream({ phase, side, act }: Case): Promise<void> {
+  const session = http2.connect(`http://127.0.0.1:${port(phase === 'dialling' ? 'http2-full' : 'http2')}`)
+  session.on('error', () => {})
+  let stream!: http2.ClientHttp2Stream
+  let over = false
+  const begin = (): void => {
+    stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false })
+    stream.on('error', () => {})
+    stream.on('data', () => {})
+    stream.on('end', () => {
+      over = true
+    })
+    stream.on('close', () => {
+      over = true
+    })
+    stream.write('hello')
+  }
+  let application: End | null = null
+  if (phase === 'dialling') {
+    begin()
+    await proxy.untilStat('cluster.full.upstream_cx_active', active => active > 0)
+  } else {
+    application = await appOf(begin)
+    await heard(application, 'hello')
+    if (phase !== 'head') {
+      application.stream.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nwelcome\r\n')
+      await once(stream, 'response')
+    }
+    if (phase === 'body') {
+      stream.write(BULK)
+      application.stream.write(`${BULK.length.toString(16)}\r\n`)
+      application.stream.write(BULK)
+    }
+  }
+  if (phase === 'drain') expect((await proxy.post('/drain_listeners?graceful&skip_exit')).status).toBe(200)
+  if (side === 'client') {
+    if (act === 'half-close') stream.end()
+    else if (act === 'reset') stream.close(http2.constants.NGHTTP2_CANCEL)
+    else session.destroy()
+    if (application !== null) {
+      if (act === 'half-close') await heard(application, '0\r\n\r\n')
+      else await application.told()
+    }
+  } else {
+    application!.act(act)
+    await until('the client is told', () => over)
+  }
+  session.destroy()
+  application?.raw.destroy()
+  await settled()
+}
+
+describe.each(TRANSPORTS)('%s', transport => {
+  it.each(CASES.filter(each => each.transport === transport))('$act by the $side, $phase', async each => {
+    if (transport === 'http2') await breakOffStream(each)
+    else await breakOff(each)
   })
 })
 
 describe('a reset by the application', () => {
-  it.each(['plain', 'tls', 'secured'] as const)('reaches the client as an error, not as an end: %s', async name => {
-    const { socket, app } = await connected(name)
-    let ended = false
-    socket.on('end', () => {
-      ended = true
-    })
-    const closed = closing(socket)
-    app.raw.resetAndDestroy()
-    await closed
-    expect(ended).toBe(false)
-    await settled()
-  })
-
-  it('of a unix socket ends the client', async () => {
-    const { socket, app } = await connected('unix')
-    const closed = closing(socket)
-    app.raw.destroy()
-    socket.end()
-    await closed
+  it.each(['plain', 'tls'] as const)('reaches the client as an error, not as an end: %s', async transport => {
+    const { client, application } = await open({ transport, phase: 'idle', side: 'application', act: 'reset' })
+    application!.raw.resetAndDestroy()
+    await client.closed
+    expect(client.ended).toBe(false)
     await settled()
   })
 })
+
+it('a burst of 1,000 connections is answered, each of them', async () => {
+  const clients = await Promise.all(Array.from({ length: 1000 }, () => dial('http2', false)))
+  await settledTo(1000)
+  for (const client of clients) client.raw.destroy()
+  await settled()
+})
+
+async function settledTo(count: number): Promise<void> {
+  await until(`${count} connections are accepted`, async () => (await proxy.stat('listener.http2.downstream_cx_active')) === count)
+}

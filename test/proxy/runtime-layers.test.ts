@@ -9,8 +9,8 @@ describe('the stats of the runtime', () => {
     const rtds = { name: 'remote', source: { kind: 'ads' }, initialFetchTimeoutMs: 0 } as const
     const layers = new RuntimeLayers(
       [
-        { name: 'static', rtds: null, values: new Map([['a', 1]]) },
-        { name: 'rtds', rtds, values: new Map() },
+        { name: 'static', rtds: null, isAdmin: false, values: new Map([['a', 1]]) },
+        { name: 'rtds', rtds, isAdmin: false, values: new Map() },
       ],
       stats,
     )
@@ -27,5 +27,26 @@ describe('the stats of the runtime', () => {
     expect(stats.num_keys.value).toBe(2)
     expect(stats.load_success.value).toBe(2)
     expect(stats.load_error.value).toBe(0)
+  })
+
+  it('an admin layer takes overrides and gives them back; without one there is nowhere to put them', () => {
+    const stats = runtimeStats(new StatsStore())
+    const fixed = { name: 'static', rtds: null, isAdmin: false, values: new Map([['a', 1]]) }
+    expect(new RuntimeLayers([fixed], stats).hasAdminLayer).toBe(false)
+    const layers = new RuntimeLayers([fixed, { name: 'admin', rtds: null, isAdmin: true, values: new Map() }], stats)
+    layers.modify([
+      ['a', '5'],
+      ['on', 'true'],
+      ['text', 'x'],
+    ])
+    expect([layers.get('a'), layers.get('on'), layers.get('text')]).toEqual([5, true, 'x'])
+    expect(stats.admin_overrides_active.value).toBe(1)
+    layers.modify([
+      ['a', ''],
+      ['on', ''],
+      ['text', ''],
+    ])
+    expect([layers.get('a'), layers.get('on')]).toEqual([1, undefined])
+    expect(stats.admin_overrides_active.value).toBe(0)
   })
 })

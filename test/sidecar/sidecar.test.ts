@@ -8,7 +8,7 @@ import { freePort, hcm, listener, routesTo, socketAddress, staticCluster } from 
 
 interface Editable {
   admin: { address: object }
-  static_resources: { listeners: [{ address: object; filter_chains: [{ transport_socket?: object }] }] }
+  static_resources: { listeners: [{ address: object; filter_chains: [{ transport_socket?: object }] }]; clusters: { name: string }[] }
 }
 
 const open: (() => unknown)[] = []
@@ -25,7 +25,8 @@ const options = (given: Partial<SidecarOptions> = {}): SidecarOptions => ({
   userAgent: { name: 'test', version: '1.2.3' },
   version: '0/1.2.3/Clean/RELEASE/x',
   commandLine: {},
-  logging: { level: () => 'info', setLevel: () => true },
+  logging: { levels: () => new Map(), setLevels: () => null },
+  unknownDynamicFields: 'count',
   onQuit: () => {},
   onFailure: () => {},
   ...given,
@@ -72,7 +73,7 @@ function get(port: number, path = '/'): Promise<string> {
 async function start(bootstrap: object, given: Partial<SidecarOptions> = {}): Promise<Sidecar> {
   const started = await Sidecar.start(read(bootstrap), options(given))
   if (!started.ok) throw new Error(JSON.stringify(started.errors))
-  open.push(() => started.value.stop())
+  open.push(() => started.value.close())
   return started.value
 }
 
@@ -95,7 +96,7 @@ describe('Sidecar', () => {
       const started = await Sidecar.start(read(bootstrap), options())
       expect(started.ok).toBe(true)
       expect(await get(port)).toBe('again')
-      if (started.ok) await started.value.stop()
+      if (started.ok) await started.value.stop(1000)
     }
   })
 
@@ -110,6 +111,51 @@ describe('Sidecar', () => {
       }).end()
     })
     expect(quits).toBe(1)
+  })
+
+  it('an exception out of one connection ends that connection; the others are served, and the log has its stack once', async () => {
+    const { port, bootstrap } = await frontOf('served')
+    const config = structuredClone(bootstrap) as Editable
+    const clusters = {
+      clusters: [
+        { name: 'app', weight: 1 },
+        { name: 'other', weight: 1 },
+      ],
+    }
+    const routes = {
+      name: 'r',
+      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { weighted_clusters: clusters } }] }],
+    }
+    config.static_resources.listeners[0] = listener('front', port, [
+      hcm({ route_config: routes }),
+    ]) as Editable['static_resources']['listeners'][0]
+    config.static_resources.clusters.push({ ...config.static_resources.clusters[0], name: 'other' })
+    let broken = false
+    const stacks: string[] = []
+    const sidecar = await start(config, {
+      log: (_level, _message, fields) => {
+        if (typeof fields?.['stack'] === 'string') stacks.push(fields['stack'])
+      },
+      random: () => {
+        if (broken) throw new Error('no dice')
+        return 0.5
+      },
+    })
+    const bystander = net.connect(port, '127.0.0.1')
+    await once(bystander, 'connect')
+    broken = true
+    await expect(get(port)).rejects.toThrow()
+    await expect(get(port)).rejects.toThrow()
+    broken = false
+    bystander.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    let answer = ''
+    bystander.on('data', chunk => {
+      answer += chunk
+    })
+    await once(bystander, 'close')
+    expect(answer).toContain('served')
+    expect(await get(adminPort(sidecar), '/stats?filter=connection_exceptions')).toBe('server.connection_exceptions: 2\n')
+    expect(stacks).toEqual([expect.stringContaining('no dice')])
   })
 
   it('a start that fails says why by path and gives the admin port back', async () => {

@@ -3,6 +3,7 @@
 
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { Server } from '../server.js'
+import type { AdminRules } from './admin-guard.js'
 
 /** Prints /config_dump; made by the sidecar, which knows protobuf. */
 export interface ConfigDump {
@@ -11,14 +12,17 @@ export interface ConfigDump {
 }
 
 export interface AdminLogging {
-  level(): string
-  setLevel(level: string): boolean
+  /** Of each component, by Envoy's names. */
+  levels(): ReadonlyMap<string, string>
+  /** All of them or none; why none, in Envoy's words. */
+  setLevels(changes: readonly (readonly [component: string, level: string])[]): string | null
 }
 
 export interface AdminOptions {
   readonly server: Server
   readonly store: StatsStore
   readonly configDump: ConfigDump
+  readonly rules: AdminRules
   /** Envoy's five-part version string. */
   readonly version: string
   readonly commandLine: object

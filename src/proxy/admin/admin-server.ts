@@ -2,15 +2,21 @@
 // POSTs change anything. node:http is good enough here: it is not on any request's path.
 
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { compileAccessLog } from '../../l7/log/access-log.js'
+import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
+import { compileRegex } from '../../l7/match/regex.js'
 import { PrometheusExposition } from '../../metrics/prometheus.js'
 import { type HcmStats, hcmStats } from '../../metrics/stat-names.js'
 import { statsJson, statsText } from '../../metrics/stats-page.js'
 import { parseStatsQuery } from '../../metrics/stats-query.js'
 import type { Address } from '../../model/address.js'
 import type { Server } from '../server.js'
+import { adminRefusal } from './admin-guard.js'
 import type { AdminOptions } from './admin-options.js'
+import { adminStream } from './admin-stream.js'
 import { clustersJson, clustersText } from './clusters-page.js'
 import { listenersJson, listenersText } from './listeners-page.js'
+import { activeLoggers, changeLogLevels, LOGGING_USAGE } from './logging-page.js'
 import { serverInfo } from './server-info.js'
 
 type Handler = (request: AdminRequest) => void
@@ -24,7 +30,9 @@ interface AdminRequest {
 
 /** Admin connections at once: scrapes are few, and each costs memory. */
 const MAX_ADMIN_CONNECTIONS = 100
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off']
+const RUNTIME_USAGE = `usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN
+       or send the parameters as form values
+use an empty value to remove a previously added override`
 
 export class AdminServer {
   private readonly options: AdminOptions
@@ -33,14 +41,20 @@ export class AdminServer {
   /** `http.admin.` */
   private readonly counted: HcmStats
   private readonly routes = new Map<string, { readonly post: boolean; readonly help: string; readonly handle: Handler }>()
+  private readonly accessLogs: readonly OpenAccessLog[]
   address: Address = { kind: 'socket', host: '', port: 0 }
 
   constructor(options: AdminOptions) {
     this.options = options
     this.prometheus = new PrometheusExposition(options.store)
     this.counted = hcmStats(options.store, 'admin')
+    const { server } = options
+    this.accessLogs = (server.options.bootstrap.admin?.accessLogs ?? []).map(model => ({
+      log: compileAccessLog(model, { runtime: server.runtime, random: server.options.random }),
+      sink: server.sinks.open(model.sink),
+    }))
     this.http = createServer((request, response) => {
-      this.countRequest(response)
+      this.countRequest(request, response)
       this.handle(request, response)
     })
     this.http.on('connection', socket => {
@@ -75,7 +89,9 @@ export class AdminServer {
     await new Promise<void>(resolve => this.http.close(() => resolve()))
   }
 
-  private countRequest(response: ServerResponse): void {
+  private countRequest(request: IncomingMessage, response: ServerResponse): void {
+    const startedMs = Date.now()
+    const startedAt = performance.now()
     const { main } = this.counted
     main.downstream_rq_total.value++
     main.downstream_rq_http1_total.value++
@@ -83,6 +99,7 @@ export class AdminServer {
     response.once('close', () => {
       main.downstream_rq_active.value--
       this.counted.completed(response.statusCode, null)
+      if (this.accessLogs.length > 0) writeAccessLogs(this.accessLogs, adminStream(request, response, startedMs, startedAt))
     })
   }
 
@@ -92,13 +109,18 @@ export class AdminServer {
     const path = mark === -1 ? target : target.slice(0, mark)
     const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1))
     request.resume()
+    const refusal = adminRefusal(this.options.rules, target, request.headers.host, request.headers.origin)
+    if (refusal !== null) {
+      send(response, 403, refusal)
+      return
+    }
     const route = this.routes.get(path)
     if (route === undefined) {
       send(response, 404, `invalid path. admin commands are:\n${this.helpText()}`)
       return
     }
     if (route.post && request.method !== 'POST') {
-      send(response, 405, `Method Not Allowed`)
+      send(response, 405, `Method ${request.method} not allowed, POST required.`)
       return
     }
     try {
@@ -130,8 +152,14 @@ export class AdminServer {
       this.stats(request)
     })
     this.get('/clusters', 'upstream cluster status', ({ query, response }) => {
-      if (query.get('format') === 'json') json(response, clustersJson(server))
-      else send(response, 200, clustersText(server))
+      const filter = compileRegex(query.get('filter') ?? '')
+      if (filter === null) {
+        send(response, 400, 'Invalid re2 regex\n')
+        return
+      }
+      const clusters = [...server.clusters.clusters()].filter(({ name }) => filter.matcher(name).find())
+      if (query.get('format') === 'json') json(response, clustersJson(clusters))
+      else send(response, 200, clustersText(clusters))
     })
     this.get('/listeners', 'print listener info', ({ query, response }) => {
       if (query.get('format') === 'json') json(response, listenersJson(server))
@@ -184,7 +212,18 @@ export class AdminServer {
       server.sinks.reopen()
       send(response, 200, 'OK\n')
     })
-    this.post('/runtime_modify', 'modify runtime (not supported)', ({ response }) => send(response, 503, 'No admin layer specified\n'))
+    this.post(
+      '/runtime_modify',
+      'adds or modifies runtime values as passed in query parameters; an empty value removes one',
+      ({ query, response }) => this.modifyRuntime(query, response),
+    )
+    for (const path of ['enable', 'disable', 'clear'])
+      this.post(`/stats/recentlookups/${path}`, `${path} recording of stat name lookups (there are none here)`, ({ response }) =>
+        send(response, 200, 'OK\n'),
+      )
+    this.get('/stats/recentlookups', 'stat names that were looked up: none, they are resolved when config is compiled', ({ response }) =>
+      send(response, 200, 'Stat names are resolved when configuration is compiled, so nothing is looked up.\n\ntotal: 0\n'),
+    )
   }
 
   private helpText(): string {
@@ -225,12 +264,20 @@ export class AdminServer {
 
   private logging(query: URLSearchParams, response: ServerResponse): void {
     const { logging } = this.options
-    const level = query.get('level') ?? query.get('paths')?.split(':').pop() ?? [...query.values()][0]
-    if (level !== undefined && level !== '' && !logging.setLevel(level)) {
-      send(response, 400, `error: unknown logger level '${level}', one of ${LOG_LEVELS.join(' ')}\n`)
-      return
+    const refused = changeLogLevels(query, logging)
+    if (refused === null) send(response, 200, activeLoggers(logging))
+    else send(response, 400, `error: ${refused}\n\n${LOGGING_USAGE}`)
+  }
+
+  /** The last admin layer of the runtime takes the values; an empty one removes what was set here. */
+  private modifyRuntime(query: URLSearchParams, response: ServerResponse): void {
+    const { runtime } = this.options.server
+    if (!runtime.hasAdminLayer) send(response, 503, 'No admin layer specified\n')
+    else if (query.size === 0) send(response, 400, RUNTIME_USAGE)
+    else {
+      runtime.modify([...query])
+      send(response, 200, 'OK\n')
     }
-    send(response, 200, `active loggers:\n  outrigger: ${logging.level()}\n`)
   }
 }
 
@@ -297,7 +344,12 @@ function runtimeValues(server: Server): object {
 
 /** Per resource: the fields that were set and do nothing here. */
 function unsupported(server: Server): object {
+  const bootstrap = server.options.bootstrap.unsupported
   const listeners = server.listeners.active.map(({ version }) => ({ name: version.name, fields: version.model.unsupported }))
   const clusters = [...server.clusters.clusters()].map(({ name, config }) => ({ name, fields: config.unsupported }))
-  return { listeners: listeners.filter(entry => entry.fields.length > 0), clusters: clusters.filter(entry => entry.fields.length > 0) }
+  return {
+    bootstrap,
+    listeners: listeners.filter(entry => entry.fields.length > 0),
+    clusters: clusters.filter(entry => entry.fields.length > 0),
+  }
 }

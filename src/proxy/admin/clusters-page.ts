@@ -4,7 +4,6 @@ import type { Address } from '../../model/address.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { HealthFlag, type Host } from '../../upstream/host/host.js'
 import { healthStatusOf } from '../../upstream/host/host-health.js'
-import type { Server } from '../server.js'
 
 const FLAG_NAMES: readonly (readonly [number, string, string])[] = [
   [HealthFlag.FAILED_ACTIVE_HC, '/failed_active_hc', 'failed_active_health_check'],
@@ -24,9 +23,9 @@ function flagsText(host: Host): string {
   return names.length === 0 ? 'healthy' : names.join('')
 }
 
-export function clustersText(server: Server): string {
+export function clustersText(clusters: Iterable<UpstreamCluster>): string {
   let out = ''
-  for (const cluster of server.clusters.clusters()) {
+  for (const cluster of clusters) {
     const { name, config } = cluster
     const line = (key: string, value: string | number | boolean): void => {
       out += `${name}::${key}::${value}\n`
@@ -55,6 +54,7 @@ export function clustersText(server: Server): string {
       line(`${prefix}::cx_total`, host.stats.cxTotal)
       line(`${prefix}::rq_active`, host.activeRequests)
       line(`${prefix}::rq_error`, host.stats.rqError)
+      line(`${prefix}::rq_pending_active`, host.pendingRequests)
       line(`${prefix}::rq_success`, host.stats.rqSuccess)
       line(`${prefix}::rq_timeout`, host.stats.rqTimeout)
       line(`${prefix}::rq_total`, host.stats.rqTotal)
@@ -73,8 +73,8 @@ export function clustersText(server: Server): string {
   return out
 }
 
-export function clustersJson(server: Server): object {
-  return { cluster_statuses: [...server.clusters.clusters()].map(clusterStatus) }
+export function clustersJson(clusters: Iterable<UpstreamCluster>): object {
+  return { cluster_statuses: [...clusters].map(clusterStatus) }
 }
 
 function clusterStatus(cluster: UpstreamCluster): object {
@@ -116,6 +116,7 @@ function hostStatus(host: Host): object {
       { name: 'rq_total', value: String(host.stats.rqTotal) },
       { type: 'GAUGE', value: String(host.activeConnections), name: 'cx_active' },
       { type: 'GAUGE', value: String(host.activeRequests), name: 'rq_active' },
+      { type: 'GAUGE', value: String(host.pendingRequests), name: 'rq_pending_active' },
     ],
     health_status: health,
     weight: host.weight,

@@ -5,8 +5,11 @@ import type { AdminOptions } from './admin-options.js'
 export function serverInfo(options: AdminOptions): object {
   const { server } = options
   const seconds = Math.floor((Date.now() - server.startedAt) / 1000)
+  const { drainTimeMs, drainStrategy, accessLogFlush } = server.options
   const { node } = server.options.bootstrap
   const flags = options.commandLine as Readonly<Record<string, unknown>>
+  const statsTags = (flags['statsTags'] ?? []) as readonly { name: string; value: string }[]
+  const [major, minor, patch] = options.version.split('/')[1]!.split('.').map(Number)
   return {
     version: options.version,
     state: server.reportedState,
@@ -18,11 +21,9 @@ export function serverInfo(options: AdminOptions): object {
       concurrency: 1,
       config_path: flags['configPath'],
       config_yaml: flags['configYaml'],
-      allow_unknown_static_fields: false,
-      reject_unknown_dynamic_fields: false,
-      ignore_unknown_dynamic_fields: false,
+      allow_unknown_static_fields: flags['allowUnknownStaticFields'],
       admin_address_path: flags['adminAddressPath'],
-      local_address_ip_version: 'v4',
+      local_address_ip_version: flags['localAddressIpVersion'],
       log_level: flags['logLevel'],
       component_log_level: flags['componentLogLevel'],
       log_format: flags['logFormat'],
@@ -30,13 +31,31 @@ export function serverInfo(options: AdminOptions): object {
       service_cluster: flags['serviceCluster'],
       service_node: flags['serviceNode'],
       service_zone: flags['serviceZone'],
-      drain_strategy: server.options.drainStrategy === 'immediate' ? 'Immediate' : 'Gradual',
+      file_flush_interval: `${(accessLogFlush?.intervalMs ?? 0) / 1000}s`,
+      drain_time: `${drainTimeMs / 1000}s`,
+      parent_shutdown_time: `${flags['parentShutdownTimeS']}s`,
       mode: 'Serve',
       disable_hot_restart: true,
+      enable_mutex_tracing: false,
       restart_epoch: 0,
-      drain_time: `${server.options.drainTimeMs / 1000}s`,
-      parent_shutdown_time: `${flags['parentShutdownTimeS']}s`,
       cpuset_threads: false,
+      reject_unknown_dynamic_fields: flags['unknownDynamicFields'] === 'refuse',
+      log_format_escaped: flags['logFormatEscaped'],
+      disabled_extensions: [],
+      ignore_unknown_dynamic_fields: flags['unknownDynamicFields'] === 'ignore',
+      use_dynamic_base_id: false,
+      base_id_path: flags['baseIdPath'],
+      drain_strategy: drainStrategy === 'immediate' ? 'Immediate' : 'Gradual',
+      enable_fine_grain_logging: false,
+      socket_path: '@envoy_domain_socket',
+      socket_mode: 0,
+      enable_core_dump: false,
+      stats_tag: statsTags.map(({ name, value }) => `${name}:${value}`),
+      skip_hot_restart_on_no_parent: false,
+      skip_hot_restart_parent_stats: false,
+      skip_deprecated_logs: true,
+      file_flush_min_size: (accessLogFlush?.minBytes ?? 0) / 1024,
+      log_stacktrace_single_entry: true,
     },
     node: {
       id: node.id,
@@ -44,6 +63,7 @@ export function serverInfo(options: AdminOptions): object {
       metadata: node.metadata,
       locality: { region: node.locality.region, zone: node.locality.zone, sub_zone: node.locality.subZone },
       user_agent_name: 'outrigger',
+      user_agent_build_version: { version: { major_number: major, minor_number: minor, patch } },
     },
   }
 }

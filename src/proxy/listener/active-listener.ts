@@ -3,10 +3,14 @@
 
 import { chmodSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
+import { endAfterException, guardSocket } from '../../io/socket-guard.js'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
 import { Connection } from './connection.js'
 import type { ListenerVersion } from './listener-version.js'
+
+/** Envoy's default: what the kernel allows (net.core.somaxconn), which it takes for every larger number. */
+const SYSTEM_MAXIMUM_BACKLOG = 2 ** 31 - 1
 
 export class ActiveListener {
   version: ListenerVersion
@@ -62,7 +66,7 @@ export class ActiveListener {
         server.on('error', error => this.version.log('warn', `listener ${this.version.name}: ${error.message}`))
         resolve()
       }
-      const backlog = this.version.model.tcpBacklogSize
+      const backlog = this.version.model.tcpBacklogSize ?? SYSTEM_MAXIMUM_BACKLOG
       if (address.kind === 'pipe') {
         if (!address.path.startsWith('@')) {
           try {
@@ -84,14 +88,19 @@ export class ActiveListener {
       socket.destroy()
       return
     }
-    this.connections.add(
-      new Connection(
-        socket,
-        this.version,
-        () => this.shouldDrainClose(),
-        connection => this.connections.delete(connection),
-      ),
-    )
+    guardSocket(socket)
+    try {
+      this.connections.add(
+        new Connection(
+          socket,
+          this.version,
+          () => this.shouldDrainClose(),
+          connection => this.connections.delete(connection),
+        ),
+      )
+    } catch (error) {
+      endAfterException(error, socket)
+    }
   }
 
   /** Swap the config under the open socket. */

@@ -2,6 +2,7 @@
 // network filters -> terminal. Made by ActiveListener; afterwards it keeps the live connection in step with config changes.
 
 import type { Socket } from 'node:net'
+import { guardSocket } from '../../io/socket-guard.js'
 import type { AsyncCall } from '../../l7/client/async-client.js'
 import { writeAccessLogs } from '../../l7/log/access-log-sink.js'
 import { DownstreamConnection } from '../../l7/server/downstream-connection.js'
@@ -187,6 +188,7 @@ export class Connection {
 
   private secure(tls: DownstreamTlsContext, early: Buffer | null): void {
     const secured = tls.accept(this.socket, early)
+    guardSocket(secured)
     this.secured = secured
     secured.once('error', error => {
       tls.onHandshakeError(error, this.remoteText)

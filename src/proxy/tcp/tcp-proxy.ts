@@ -43,6 +43,8 @@ export interface TcpProxyRuntime {
   readonly log: (message: string) => void
 }
 
+/** Read of a client while its upstream is dialled. */
+const MAX_EARLY_BYTES = 64 * 1024
 const MAX_TOTAL_WEIGHT = 2 ** 32
 
 export class TcpProxySession implements TcpUpstreamListener {
@@ -55,16 +57,23 @@ export class TcpProxySession implements TcpUpstreamListener {
   private attempts = 0
   private connected = false
   private finished = false
-  private early: Buffer | null
+  /** What the client sent before the upstream is there. */
+  private early: Buffer[]
+  private earlyBytes = 0
+  private readonly onEarly = (chunk: Buffer): void => {
+    this.early.push(chunk)
+    this.earlyBytes += chunk.length
+    if (this.earlyBytes >= MAX_EARLY_BYTES) this.downstream.pause()
+  }
   private readonly idle: LazyTimer | null
   private readonly age: NodeJS.Timeout | null = null
   private readonly cluster: string
 
-  /** `early`: bytes that the client sent before; the socket is paused until the upstream is there. */
+  /** `early`: bytes that were read before. Some more are read while the upstream is dialled: a socket that nobody reads hears no reset. */
   constructor(downstream: Socket, connection: ConnectionInfo, runtime: TcpProxyRuntime, clusterOverride: string, early: Buffer | null) {
     this.downstream = downstream
     this.runtime = runtime
-    this.early = early
+    this.early = early === null ? [] : [early]
     this.info = new StreamInfo(connection, Date.now(), performance.now())
     const { stats, config } = runtime
     stats.downstream_cx_total.value++
@@ -80,6 +89,8 @@ export class TcpProxySession implements TcpUpstreamListener {
     }
     downstream.on('error', () => {})
     downstream.on('close', hadError => this.onDownstreamClose(hadError === true))
+    downstream.on('data', this.onEarly)
+    downstream.resume()
     this.connect()
   }
 
@@ -157,6 +168,7 @@ export class TcpProxySession implements TcpUpstreamListener {
     info.upstreamLocalAddress = localAddressText(connection.socket)
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})
+    downstream.off('data', this.onEarly)
     const toClient = new BulkWriter(downstream, this.runtime.bufferLimitBytes)
     const toUpstream = new BulkWriter(upstream, host?.cluster.config.perConnectionBufferLimitBytes ?? this.runtime.bufferLimitBytes)
     downstream.on('drain', () => upstream.resume())
@@ -164,10 +176,9 @@ export class TcpProxySession implements TcpUpstreamListener {
     upstream.on('end', () => downstream.end())
     downstream.on('end', () => upstream.end())
     upstream.on('close', () => this.onUpstreamClose(upstream.errored !== null))
-    if (this.early !== null) {
-      info.bytesReceived += this.early.length
-      upstream.write(this.early)
-      this.early = null
+    for (const chunk of this.early.splice(0)) {
+      info.bytesReceived += chunk.length
+      if (!toUpstream.write(chunk)) downstream.pause()
     }
     readShared(upstream, chunk => {
       info.bytesSent += chunk.length
@@ -181,7 +192,7 @@ export class TcpProxySession implements TcpUpstreamListener {
     })
     this.touch()
     if (downstream.readableEnded) upstream.end()
-    downstream.resume()
+    if (!upstream.writableNeedDrain) downstream.resume()
   }
 
   private touch(): void {

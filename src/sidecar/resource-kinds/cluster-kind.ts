@@ -8,6 +8,7 @@ import type { XdsResource } from '../../xds/client/client.js'
 import { decodeCluster } from '../../xds/resources/decode.js'
 import { unreachableClusterSources } from '../../xds/resources/source-references.js'
 import { CLUSTER_TYPE } from '../../xds/type-urls.js'
+import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
 import { countUpdate } from './subscription-counts.js'
 
@@ -15,19 +16,21 @@ export class ClusterKind implements ResourceKind {
   readonly typeUrl = CLUSTER_TYPE
   readonly removesFirst = false
   private readonly server: Server
+  private readonly decode: Decode
   private readonly bootstrap: Bootstrap
   private readonly stats: SubscriptionStats
   private readonly onSettled: () => void
 
-  constructor(server: Server, bootstrap: Bootstrap, stats: SubscriptionStats, onSettled: () => void) {
+  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, stats: SubscriptionStats, onSettled: () => void) {
     this.server = server
+    this.decode = decode
     this.bootstrap = bootstrap
     this.stats = stats
     this.onSettled = onSettled
   }
 
-  apply({ any }: XdsResource): readonly ConfigError[] {
-    const decoded = decodeCluster(any.value)
+  apply(resource: XdsResource): readonly ConfigError[] {
+    const decoded = this.decode(decodeCluster, resource)
     if (!decoded.ok) return decoded.errors
     const errors = unreachableClusterSources(decoded.value, this.bootstrap)
     return errors.length > 0 ? errors : this.server.config.applyCluster(decoded.value)

@@ -5,6 +5,7 @@ import type { Server } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'
 import { decodeEndpointAssignment } from '../../xds/resources/decode.js'
 import { ENDPOINT_TYPE } from '../../xds/type-urls.js'
+import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
 import { showVersion } from './subscription-counts.js'
 
@@ -12,13 +13,15 @@ export class EndpointKind implements ResourceKind {
   readonly typeUrl = ENDPOINT_TYPE
   readonly removesFirst = false
   private readonly server: Server
+  private readonly decode: Decode
 
-  constructor(server: Server) {
+  constructor(server: Server, decode: Decode) {
     this.server = server
+    this.decode = decode
   }
 
-  apply({ any }: XdsResource): readonly ConfigError[] {
-    const decoded = decodeEndpointAssignment(any.value)
+  apply(resource: XdsResource): readonly ConfigError[] {
+    const decoded = this.decode(decodeEndpointAssignment, resource)
     if (!decoded.ok) return decoded.errors
     this.server.config.applyAssignment(decoded.value)
     return []

@@ -8,6 +8,7 @@ import type { XdsResource } from '../../xds/client/client.js'
 import { decodeListener } from '../../xds/resources/decode.js'
 import { unreachableListenerSources } from '../../xds/resources/source-references.js'
 import { LISTENER_TYPE } from '../../xds/type-urls.js'
+import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
 import { countUpdate } from './subscription-counts.js'
 
@@ -15,17 +16,19 @@ export class ListenerKind implements ResourceKind {
   readonly typeUrl = LISTENER_TYPE
   readonly removesFirst = true
   private readonly server: Server
+  private readonly decode: Decode
   private readonly bootstrap: Bootstrap
   private readonly stats: SubscriptionStats
 
-  constructor(server: Server, bootstrap: Bootstrap, stats: SubscriptionStats) {
+  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, stats: SubscriptionStats) {
     this.server = server
+    this.decode = decode
     this.bootstrap = bootstrap
     this.stats = stats
   }
 
-  apply({ any }: XdsResource): readonly ConfigError[] | Promise<readonly ConfigError[]> {
-    const decoded = decodeListener(any.value)
+  apply(resource: XdsResource): readonly ConfigError[] | Promise<readonly ConfigError[]> {
+    const decoded = this.decode(decodeListener, resource)
     if (!decoded.ok) return decoded.errors
     const errors = unreachableListenerSources(decoded.value, this.bootstrap)
     return errors.length > 0 ? errors : this.server.config.applyListener(decoded.value)

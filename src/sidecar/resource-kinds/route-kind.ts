@@ -5,19 +5,22 @@ import type { Server } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'
 import { decodeRouteConfiguration } from '../../xds/resources/decode.js'
 import { ROUTE_TYPE } from '../../xds/type-urls.js'
+import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind } from './resource-kind.js'
 
 export class RouteKind implements ResourceKind {
   readonly typeUrl = ROUTE_TYPE
   readonly removesFirst = false
   private readonly server: Server
+  private readonly decode: Decode
 
-  constructor(server: Server) {
+  constructor(server: Server, decode: Decode) {
     this.server = server
+    this.decode = decode
   }
 
-  apply({ any }: XdsResource): readonly ConfigError[] {
-    const decoded = decodeRouteConfiguration(any.value)
+  apply(resource: XdsResource): readonly ConfigError[] {
+    const decoded = this.decode(decodeRouteConfiguration, resource)
     return decoded.ok ? this.server.config.applyRoute(decoded.value) : decoded.errors
   }
 

@@ -9,6 +9,7 @@ import type { XdsResource } from '../../xds/client/client.js'
 import { decodeRuntime } from '../../xds/resources/decode.js'
 import { RUNTIME_TYPE } from '../../xds/type-urls.js'
 import type { NamedSubscriptions } from '../named-subscriptions.js'
+import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
 import { countUpdate } from './subscription-counts.js'
 
@@ -16,6 +17,7 @@ export class RuntimeKind implements ResourceKind {
   readonly typeUrl = RUNTIME_TYPE
   readonly removesFirst = false
   private readonly server: Server
+  private readonly decode: Decode
   private readonly named: NamedSubscriptions
   private readonly store: StatsStore
   private readonly after: (ms: number, run: () => void) => void
@@ -25,8 +27,9 @@ export class RuntimeKind implements ResourceKind {
   private readonly missing = new Set<string>()
   private onComplete = (): void => {}
 
-  constructor(server: Server, named: NamedSubscriptions, store: StatsStore, after: (ms: number, run: () => void) => void) {
+  constructor(server: Server, decode: Decode, named: NamedSubscriptions, store: StatsStore, after: (ms: number, run: () => void) => void) {
     this.server = server
+    this.decode = decode
     this.named = named
     this.store = store
     this.after = after
@@ -55,8 +58,9 @@ export class RuntimeKind implements ResourceKind {
     else this.onComplete = done
   }
 
-  apply({ name, any }: XdsResource): readonly ConfigError[] {
-    const decoded = decodeRuntime(any.value)
+  apply(resource: XdsResource): readonly ConfigError[] {
+    const { name } = resource
+    const decoded = this.decode(decodeRuntime, resource)
     if (decoded.ok) this.server.runtime.set(name, decoded.value)
     this.seen(name)
     return decoded.ok ? [] : decoded.errors

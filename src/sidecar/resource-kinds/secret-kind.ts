@@ -9,6 +9,7 @@ import type { XdsResource } from '../../xds/client/client.js'
 import { decodeSecret } from '../../xds/resources/decode.js'
 import { SECRET_TYPE } from '../../xds/type-urls.js'
 import { isSameSource, type NamedSubscriptions } from '../named-subscriptions.js'
+import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
 import { showVersion } from './subscription-counts.js'
 
@@ -16,13 +17,15 @@ export class SecretKind implements ResourceKind {
   readonly typeUrl = SECRET_TYPE
   readonly removesFirst = false
   private readonly server: Server
+  private readonly decode: Decode
   private readonly named: NamedSubscriptions
   private readonly ads: AdsStats
   /** By the name of a wanted secret. */
   private readonly stats = new Map<string, SubscriptionStats>()
 
-  constructor(server: Server, named: NamedSubscriptions, ads: AdsStats) {
+  constructor(server: Server, decode: Decode, named: NamedSubscriptions, ads: AdsStats) {
     this.server = server
+    this.decode = decode
     this.named = named
     this.ads = ads
   }
@@ -49,7 +52,7 @@ export class SecretKind implements ResourceKind {
   }
 
   apply(resource: XdsResource, source: ConfigSource): readonly ConfigError[] {
-    const decoded = decodeSecret(resource.any.value)
+    const decoded = this.decode(decodeSecret, resource)
     if (!decoded.ok) return decoded.errors
     // The same name from another source is another secret.
     const refs = this.server.secrets.wanted().filter(ref => ref.name === resource.name && isSameSource(ref.source, source))

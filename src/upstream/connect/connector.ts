@@ -3,6 +3,7 @@
 
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { guardSocket } from '../../io/socket-guard.js'
 import type { Address } from '../../model/address.js'
 import { formatAddress } from '../../model/address.js'
 import type { Cluster } from '../../model/cluster.js'
@@ -72,6 +73,7 @@ export class Dial {
             noDelay: true,
             ...(options.localAddress !== '' ? { localAddress: options.localAddress } : {}),
           })
+    guardSocket(socket)
     this.socket = socket
     this.timer = setTimeout(
       () => this.fail({ kind: 'timeout', message: `no connection within ${options.timeoutMs} ms` }),
@@ -108,6 +110,7 @@ export class Dial {
       this.fail({ kind: 'tls', message: describe(error as Error) })
       return
     }
+    guardSocket(secured)
     this.tlsSocket = secured
     secured.on('error', (error: NodeJS.ErrnoException) => {
       tls.onHandshakeError(error)

@@ -104,6 +104,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     const stats = this.host.cluster.traffic.main
     stats.upstream_rq_pending_total.value++
     stats.upstream_rq_pending_active.value++
+    this.host.pendingRequests++
     this.waiters.push(waiter)
     if (!this.ensureDials() && this.dials.size === 0 && this.connections.length === 0) {
       // Nothing will ever serve it: cluster or host are at a connection limit and this pool has no connection (Envoy opens one anyway).
@@ -164,6 +165,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
   private leavePending(): void {
     this.options.breakers.releasePending()
     this.host.cluster.traffic.main.upstream_rq_pending_active.value--
+    this.host.pendingRequests--
   }
 
   /** How many of the waiters one new connection can serve, as far as one knows. */

@@ -93,6 +93,8 @@ export class Host {
   streamLimit = -1
   /** Maintained by the pools. */
   activeRequests = 0
+  /** Requests that wait for a connection. */
+  pendingRequests = 0
   activeConnections = 0
   /** Of them, those of TCP clients. */
   tcpConnections = 0

@@ -63,7 +63,7 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
     accessLogs: decodeAccessLogs(listener.accessLog, ctx, 'access_log'),
     drainType: listener.drainType === Listener_DrainType.MODIFY_ONLY ? 'MODIFY_ONLY' : 'DEFAULT',
-    tcpBacklogSize: listener.tcpBacklogSize ?? 128,
+    tcpBacklogSize: listener.tcpBacklogSize ?? null,
     enableReusePort: listener.enableReusePort ?? true,
     ignoreGlobalConnLimit: listener.ignoreGlobalConnLimit,
     metadata: decodeMetadata(listener.metadata),

@@ -109,7 +109,10 @@ function planOf(desc: DescMessage): MessagePlan {
 export function checkMessage(desc: DescMessage, message: Message, ctx: Ctx, listing = true): void {
   const plan = planOf(desc)
   const values = message as WalkedMessage
-  if (message.$unknown !== undefined) ctx.sink.unknownFields += message.$unknown.length
+  if (message.$unknown !== undefined) {
+    if (ctx.sink.options.unknownFields === 'refuse') ctx.error(`${message.$unknown.length} unknown fields of ${desc.typeName}`)
+    else ctx.sink.unknownFields += message.$unknown.length
+  }
   for (const oneof of plan.requiredOneofs) {
     const group = values[oneof.local] as { case: string | undefined }
     if (group.case === undefined) ctx.at(oneof.name).error(`one of ${oneof.choices} is required`)

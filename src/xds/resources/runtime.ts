@@ -13,15 +13,15 @@ import { plainObject } from './values.js'
 export function decodeRuntimeLayer({ name, layerSpecifier }: RuntimeLayerMessage, ctx: Ctx): RuntimeLayer {
   switch (layerSpecifier.case) {
     case 'staticLayer':
-      return { name, values: flattened(plainObject(layerSpecifier.value)), rtds: null }
+      return { name, values: flattened(plainObject(layerSpecifier.value)), rtds: null, isAdmin: false }
     case 'rtdsLayer': {
       const { name: resource, rtdsConfig } = layerSpecifier.value
       const source = decodeConfigSource(rtdsConfig, ctx.at('rtds_layer').at('rtds_config'))
       const rtds = source === null ? null : { name: resource, source, initialFetchTimeoutMs: initialFetchTimeoutMs(rtdsConfig) }
-      return { name, values: new Map(), rtds }
+      return { name, values: new Map(), rtds, isAdmin: false }
     }
     default:
-      return { name, values: new Map(), rtds: null }
+      return { name, values: new Map(), rtds: null, isAdmin: layerSpecifier.case === 'adminLayer' }
   }
 }
 

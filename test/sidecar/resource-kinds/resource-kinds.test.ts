@@ -1,12 +1,13 @@
 // Each resource kind alone, over a server that only notes what it is told: decoding, refusal, counting.
 import { create, toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
-import { adsStats } from '../../../src/metrics/stat-names.js'
+import { adsStats, serverStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { Bootstrap } from '../../../src/model/bootstrap.js'
 import type { Server } from '../../../src/proxy/server.js'
 import type { NamedSubscriptions } from '../../../src/sidecar/named-subscriptions.js'
 import { ClusterKind } from '../../../src/sidecar/resource-kinds/cluster-kind.js'
+import { dynamicDecoder } from '../../../src/sidecar/resource-kinds/dynamic-decoder.js'
 import { EndpointKind } from '../../../src/sidecar/resource-kinds/endpoint-kind.js'
 import { ListenerKind } from '../../../src/sidecar/resource-kinds/listener-kind.js'
 import type { ResourceKind, UpdateOutcome } from '../../../src/sidecar/resource-kinds/resource-kind.js'
@@ -15,6 +16,7 @@ import { RuntimeKind } from '../../../src/sidecar/resource-kinds/runtime-kind.js
 import { SecretKind } from '../../../src/sidecar/resource-kinds/secret-kind.js'
 import type { XdsResource } from '../../../src/xds/client/client.js'
 import { RuntimeSchema } from '../../../src/xds/gen/envoy/service/runtime/v3/rtds_pb.js'
+import { decodeRuntime } from '../../../src/xds/resources/decode.js'
 
 const rtds = { name: 'layer', source: { kind: 'ads' }, initialFetchTimeoutMs: 50 } as const
 
@@ -39,16 +41,17 @@ function setUp() {
   const bootstrap = { clusters: [] } as unknown as Bootstrap
   const ads = adsStats(store)
   const timers: (() => void)[] = []
+  const decode = dynamicDecoder('count', serverStats(store), () => {})
   return {
     store,
     told,
     timers,
-    clusters: new ClusterKind(server, bootstrap, ads.cds, () => told.push('settled')),
-    endpoints: new EndpointKind(server),
-    listeners: new ListenerKind(server, bootstrap, ads.lds),
-    routes: new RouteKind(server),
-    secrets: new SecretKind(server, named, ads),
-    runtime: new RuntimeKind(server, named, store, (_ms, run) => timers.push(run)),
+    clusters: new ClusterKind(server, decode, bootstrap, ads.cds, () => told.push('settled')),
+    endpoints: new EndpointKind(server, decode),
+    listeners: new ListenerKind(server, decode, bootstrap, ads.lds),
+    routes: new RouteKind(server, decode),
+    secrets: new SecretKind(server, decode, named, ads),
+    runtime: new RuntimeKind(server, decode, named, store, (_ms, run) => timers.push(run)),
   }
 }
 
@@ -145,5 +148,24 @@ describe('what the start waits for', () => {
     await Promise.resolve()
     expect(done).toBe(1)
     expect(store.counter('runtime.init_fetch_timeout').value).toBe(1)
+  })
+})
+
+describe('fields that are not known', () => {
+  // Field 9999 of a Runtime, which has none.
+  const bytes = Buffer.concat([toBinary(RuntimeSchema, create(RuntimeSchema, { name: 'layer' })), Buffer.from([0xf8, 0xf0, 0x04, 0x01])])
+
+  it.each([
+    ['count', 1, true],
+    ['ignore', 0, true],
+    ['refuse', 0, false],
+  ] as const)('%s', (rule, counted, taken) => {
+    const store = new StatsStore()
+    const said: string[] = []
+    const decode = dynamicDecoder(rule, serverStats(store), (_level, message) => said.push(message))
+    const decoded = decode(decodeRuntime, resource('layer', bytes))
+    expect(decoded.ok).toBe(taken)
+    expect(store.counter('server.dynamic_unknown_fields').value).toBe(counted)
+    expect(said).toHaveLength(counted)
   })
 })

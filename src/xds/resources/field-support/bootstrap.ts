@@ -5,9 +5,8 @@ import type { SupportTable } from './message-support.js'
 
 export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.Admin': {
-    supported: 'access_log access_log_path address',
+    supported: 'access_log access_log_path address allow_paths',
     accepted: { profile_path: '', socket_options: '', ignore_global_conn_limit: '' },
-    refused: { allow_paths: 'limits on admin paths are not supported; bind the admin address to loopback' },
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
     supported: 'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin',

@@ -1,0 +1,24 @@
+// How every resource that comes over xDS is decoded: what becomes of fields that our protos do not know (--reject-unknown-dynamic-fields,
+// --ignore-unknown-dynamic-fields), counted as Envoy counts them (`server.dynamic_unknown_fields`). Used by the resource kinds.
+
+import type { ServerHandles } from '../../metrics/stat-names.js'
+import type { Checked } from '../../model/config-error.js'
+import type { ServerLog } from '../../proxy/server.js'
+import type { XdsResource } from '../../xds/client/client.js'
+import type { Decoded, DecodeOptions } from '../../xds/resources/field-path.js'
+
+export type UnknownFields = 'count' | 'ignore' | 'refuse'
+
+export type Decode = <T>(decoder: (value: Uint8Array, options: DecodeOptions) => Decoded<T>, resource: XdsResource) => Checked<T>
+
+export function dynamicDecoder(unknownFields: UnknownFields, stats: Pick<ServerHandles, 'dynamic_unknown_fields'>, log: ServerLog): Decode {
+  const options: DecodeOptions = { unknownFields: unknownFields === 'refuse' ? 'refuse' : 'count' }
+  return (decoder, { name, any }) => {
+    const decoded = decoder(any.value, options)
+    if (decoded.unknownFields > 0 && unknownFields === 'count') {
+      stats.dynamic_unknown_fields.value++
+      log('warn', `${name}: ${decoded.unknownFields} fields that are not known are ignored`, { typeUrl: any.typeUrl }, 'config')
+    }
+    return decoded
+  }
+}

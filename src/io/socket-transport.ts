@@ -15,6 +15,8 @@ export class SocketTransport {
   private readonly writer: BulkWriter
   private readonly delayedCloseMs: number
   private pauses = 0
+  /** Our FIN went out before the peer's came. */
+  endedFirst = false
   private ended = false
   private delayedClose: NodeJS.Timeout | null = null
 
@@ -41,6 +43,7 @@ export class SocketTransport {
   end(half?: 'half'): void {
     if (this.ended || this.socket.destroyed) return
     this.ended = true
+    this.endedFirst = !this.socket.readableEnded
     this.socket.end()
     if (half === 'half' || this.delayedCloseMs === 0) return
     // The owner keeps reading and dropping, so a peer that still sends sees our response before a reset.
@@ -53,6 +56,7 @@ export class SocketTransport {
   }
 
   destroy(): void {
+    if (!this.ended) this.endedFirst = !this.socket.readableEnded && !this.socket.destroyed
     this.ended = true
     this.socket.destroy()
   }

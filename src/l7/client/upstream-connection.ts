@@ -4,6 +4,7 @@
 
 import type net from 'node:net'
 import { LazyTimer } from '../../io/lazy-timer.js'
+import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { readShared } from '../../io/shared-read.js'
 import { SocketTransport } from '../../io/socket-transport.js'
 import type { UpstreamHttp } from '../../model/cluster.js'
@@ -22,7 +23,7 @@ import { nextUpstreamConnectionId, type UpstreamConnectionInfo } from '../stream
 /** A learned keep-alive timeout is used up to this margin, so that we close before the peer does (istio#55138 and the like). */
 const KEEPALIVE_MARGIN_MS = 1000
 
-export class UpstreamConnection implements PooledConnection, ClientHandler, UpstreamConnectionInfo {
+export class UpstreamConnection implements PooledConnection, ClientHandler, UpstreamConnectionInfo, Swept {
   readonly id = nextUpstreamConnectionId()
   readonly host: Host
   readonly protocol: 'http1' | 'http2'
@@ -38,6 +39,9 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
   private ageTimer: NodeJS.Timeout | null = null
   private requests = 0
   private bytesRead = 0
+  /** Of what was read and written, so much is in the counters. */
+  private reportedRead = 0
+  private reportedWritten = 0
   private closed = false
   private draining = false
 
@@ -90,6 +94,7 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
       this.bytesRead += chunk.length
       this.codec.feed(chunk)
     })
+    everySecond.add(this)
     this.armIdle()
   }
 
@@ -175,6 +180,16 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     this.transport.destroy()
   }
 
+  /** Report the bytes moved since the last time. */
+  sweep(): void {
+    const stats = this.host.cluster.traffic.main
+    const { bytesWritten } = this.transport
+    stats.upstream_cx_rx_bytes_total.value += this.bytesRead - this.reportedRead
+    stats.upstream_cx_tx_bytes_total.value += bytesWritten - this.reportedWritten
+    this.reportedRead = this.bytesRead
+    this.reportedWritten = bytesWritten
+  }
+
   private armIdle(): void {
     let idleMs = this.options.common.idleTimeoutMs
     const learnedS = this.codec instanceof Http1ClientCodec ? this.codec.keepAliveTimeoutS : -1
@@ -203,9 +218,8 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     this.closed = true
     this.idleTimer.dispose()
     if (this.ageTimer !== null) clearTimeout(this.ageTimer)
-    const stats = this.host.cluster.traffic.main
-    stats.upstream_cx_rx_bytes_total.value += this.bytesRead
-    stats.upstream_cx_tx_bytes_total.value += this.transport.bytesWritten
+    everySecond.remove(this)
+    this.sweep()
     this.codec.onTransportClose(reason)
     this.pool.onClosed(this)
   }

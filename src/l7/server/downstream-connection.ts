@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net'
 import { LazyTimer } from '../../io/lazy-timer.js'
+import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { ownBytes, readShared } from '../../io/shared-read.js'
 import { SocketTransport } from '../../io/socket-transport.js'
 import type { Codec, CodecError, RequestHead, ServerHandler, ServerStream } from '../codec/codec.js'
@@ -26,7 +27,7 @@ import { httpDate } from './response-headers.js'
 /** First bytes of an HTTP/2 connection with prior knowledge (RFC 9113 §3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
-export class DownstreamConnection implements ServerHandler, ExchangeOwner {
+export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept {
   readonly info: ConnectionInfo
   /** The newest version for this connection's filter chain: each request is judged by it, also on old connections (envoy#44116). */
   runtime: HttpRuntime
@@ -40,6 +41,11 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
   private ageTimer: NodeJS.Timeout | null = null
   private requests = 0
   private bytesRead = 0
+  /** Of what was read and written, so much is in the counters. */
+  private reportedRead = 0
+  private reportedWritten = 0
+  /** Who began to close it; '' while it is open. */
+  private closedBy: '' | 'local' | 'remote' = ''
   private closed = false
   private protocolError = false
   private readonly startedAt = performance.now()
@@ -81,6 +87,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
     const alpn = info.tls?.alpn ?? ''
     if (config.codecType === 'HTTP2' || (config.codecType === 'AUTO' && alpn === 'h2')) this.startCodec('http2')
     else if (config.codecType === 'HTTP1' || alpn !== '') this.startCodec('http1')
+    everySecond.add(this)
     this.onIdle()
     socket.on('drain', () => this.codec?.onTransportDrain())
     socket.on('end', () => (this.codec === null ? socket.destroy() : this.codec.onTransportEnd()))
@@ -274,12 +281,24 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
   /** Close now: what is written goes out, nothing more is read. */
   shut(): void {
     if (this.closed) return
+    this.closedBy ||= 'local'
     this.codec?.flush()
     this.codec?.onTransportClose({ code: 'local', details: 'downstream_connection_closed' })
     this.transport.end()
   }
 
+  /** Report the bytes moved since the last time. */
+  sweep(): void {
+    const { stats } = this.runtime
+    const { bytesWritten } = this.transport
+    stats.downstream_cx_rx_bytes_total.value += this.bytesRead - this.reportedRead
+    stats.downstream_cx_tx_bytes_total.value += bytesWritten - this.reportedWritten
+    this.reportedRead = this.bytesRead
+    this.reportedWritten = bytesWritten
+  }
+
   destroy(): void {
+    this.closedBy ||= 'local'
     this.transport.destroy()
   }
 
@@ -297,15 +316,19 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner {
     })
     stats.downstream_cx_active.value--
     stats.downstream_cx_destroy.value++
+    const local = this.closedBy === 'local' || this.transport.endedFirst
+    if (local) stats.downstream_cx_destroy_local.value++
+    else stats.downstream_cx_destroy_remote.value++
     if (active) {
       stats.downstream_cx_destroy_active_rq.value++
-      stats.downstream_cx_destroy_remote_active_rq.value++
+      if (local) stats.downstream_cx_destroy_local_active_rq.value++
+      else stats.downstream_cx_destroy_remote_active_rq.value++
     }
     if (this.info.tls !== null) stats.downstream_cx_ssl_active.value--
     if (this.codec instanceof Http2ServerCodec) stats.downstream_cx_http2_active.value--
     else if (this.codec !== null) stats.downstream_cx_http1_active.value--
-    stats.downstream_cx_rx_bytes_total.value += this.bytesRead
-    stats.downstream_cx_tx_bytes_total.value += this.transport.bytesWritten
+    everySecond.remove(this)
+    this.sweep()
     stats.downstream_cx_length_ms.record(performance.now() - this.startedAt)
     this.onClosed(this)
   }

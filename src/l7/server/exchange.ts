@@ -7,6 +7,7 @@
 // HOT: a plain request allocates the exchange, its info, body, timers and router, and nothing else here.
 
 import { performance } from 'node:perf_hooks'
+import { LazyTimer } from '../../io/lazy-timer.js'
 import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { FilterChain, type FilterChainHost } from '../filters/filter-chain.js'
@@ -26,6 +27,8 @@ import { finishResponseHead } from './response-headers.js'
 import { onStreamTimeout } from './stream-timeout.js'
 
 const EMPTY = Buffer.alloc(0)
+/** A tunnel that one side has ended, where delayed_close_timeout is off. */
+const DEFAULT_HALF_CLOSED_MS = 1000
 
 /** The connection that a request came on. DownstreamConnection implements it. */
 export interface ExchangeOwner {
@@ -56,6 +59,8 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   /** The response takes no headers of the route. */
   bareReply = false
   private upgrade = false
+  /** Of a tunnel that one side has ended; null while none has. */
+  private halfClosed: LazyTimer | null = null
   private responseEnded = false
   private pausedRequest = false
 
@@ -255,9 +260,26 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
 
   /** One direction of a tunnel has ended; the other may still flow. */
   private tunnelSideEnded(): void {
-    if (!this.body.ended || !this.responseEnded || this.ended) return
+    if (this.ended) return
+    if (!this.body.ended || !this.responseEnded) {
+      this.boundHalfClosed()
+      return
+    }
     this.router.releaseTunnel()
     this.finish()
+  }
+
+  /**
+   * HTTP/1 cannot say whether a FIN is half of a close or all of it; Envoy takes it for all. What the other side still has to say gets
+   * the time of a delayed close, then both sides go.
+   */
+  private boundHalfClosed(): void {
+    if (this.stream.version === 'HTTP/2' || this.halfClosed !== null) return
+    this.halfClosed = new LazyTimer(() => {
+      this.stream.reset('no-error')
+      this.finish()
+    })
+    this.halfClosed.set(this.runtime.config.delayedCloseTimeoutMs || DEFAULT_HALF_CLOSED_MS)
   }
 
   // ---- downstream events ----------------------------------------------------------------------------------------------------
@@ -363,6 +385,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.ended = true
     this.info.endedAt = performance.now()
     this.timers.release()
+    this.halfClosed?.dispose()
     this.router.finish()
     this.chain?.finish()
     // HTTP/2: the rest of a body that nobody reads is called off once the response is out (RFC 9113 §8.1).

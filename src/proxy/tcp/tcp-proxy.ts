@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { BulkWriter } from '../../io/bulk-writer.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import { resetSocket } from '../../io/reset-socket.js'
+import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { readShared } from '../../io/shared-read.js'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
@@ -47,7 +48,7 @@ export interface TcpProxyRuntime {
 const MAX_EARLY_BYTES = 64 * 1024
 const MAX_TOTAL_WEIGHT = 2 ** 32
 
-export class TcpProxySession implements TcpUpstreamListener {
+export class TcpProxySession implements TcpUpstreamListener, Swept {
   readonly info: StreamInfo
   private readonly runtime: TcpProxyRuntime
   private readonly downstream: Socket
@@ -55,6 +56,9 @@ export class TcpProxySession implements TcpUpstreamListener {
   private attempt: TcpUpstream | null = null
   private host: Host | null = null
   private attempts = 0
+  /** In the counters already. */
+  private reportedReceived = 0
+  private reportedSent = 0
   private connected = false
   private finished = false
   /** What the client sent before the upstream is there. */
@@ -77,6 +81,7 @@ export class TcpProxySession implements TcpUpstreamListener {
     this.info = new StreamInfo(connection, Date.now(), performance.now())
     const { stats, config } = runtime
     stats.downstream_cx_total.value++
+    everySecond.add(this)
     this.cluster = clusterOverride !== '' ? clusterOverride : pickCluster(config, runtime.random)
     this.idle = config.idleTimeoutMs > 0 ? new LazyTimer(() => this.onIdleTimeout()) : null
     if (config.maxDownstreamConnectionDurationMs !== null) {
@@ -231,6 +236,17 @@ export class TcpProxySession implements TcpUpstreamListener {
     this.finish()
   }
 
+  /** Report the bytes moved since the last time. */
+  sweep(): void {
+    const { info } = this
+    const { stats } = this.runtime
+    stats.downstream_cx_rx_bytes_total.value += info.bytesReceived - this.reportedReceived
+    stats.downstream_cx_tx_bytes_total.value += info.bytesSent - this.reportedSent
+    this.reportedReceived = info.bytesReceived
+    this.reportedSent = info.bytesSent
+    this.attempt?.report(info.bytesReceived, info.bytesSent)
+  }
+
   private finish(): void {
     if (this.finished) return
     this.finished = true
@@ -242,9 +258,8 @@ export class TcpProxySession implements TcpUpstreamListener {
       else upstream.destroy()
     }
     info.endedAt = performance.now()
-    const { stats } = runtime
-    stats.downstream_cx_rx_bytes_total.value += info.bytesReceived
-    stats.downstream_cx_tx_bytes_total.value += info.bytesSent
+    everySecond.remove(this)
+    this.sweep()
     this.releaseAttempt()
     writeAccessLogs(runtime.accessLogs, info)
   }

@@ -24,6 +24,8 @@ export interface TcpUpstreamListener {
 export interface TcpUpstream {
   /** Calls the listener once, now or later. */
   dial(): void
+  /** So much has been moved in all, by now. */
+  report(bytesSent: number, bytesReceived: number): void
   /** Ends the try, open or not, and gives back what it counted; byte counts are what the relay moved. Idempotent. */
   release(bytesSent: number, bytesReceived: number, lengthMs: number): void
 }
@@ -43,6 +45,9 @@ export class DirectUpstream implements TcpUpstream, DialListener {
   private readonly listener: TcpUpstreamListener
   private connecting: Dial | null = null
   private counted = false
+  /** In the counters already. */
+  private reportedSent = 0
+  private reportedReceived = 0
   private startedAt = 0
   private readonly onHostRoom = (): void => {
     this.stopWaiting()
@@ -126,6 +131,14 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     host.cluster.traffic.main.upstream_rq_pending_active.value--
   }
 
+  report(bytesSent: number, bytesReceived: number): void {
+    const stats = this.host.cluster.traffic.main
+    stats.upstream_cx_rx_bytes_total.value += bytesReceived - this.reportedReceived
+    stats.upstream_cx_tx_bytes_total.value += bytesSent - this.reportedSent
+    this.reportedReceived = bytesReceived
+    this.reportedSent = bytesSent
+  }
+
   release(bytesSent: number, bytesReceived: number, lengthMs: number): void {
     this.stopWaiting()
     this.connecting?.cancel()
@@ -138,8 +151,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     host.activeConnections--
     stats.upstream_cx_active.value--
     stats.upstream_cx_destroy.value++
-    stats.upstream_cx_rx_bytes_total.value += bytesReceived
-    stats.upstream_cx_tx_bytes_total.value += bytesSent
+    this.report(bytesSent, bytesReceived)
     stats.upstream_cx_length_ms.record(lengthMs)
     host.cluster.breakers('DEFAULT').releaseConnection()
     for (const next of host.tcpWaiters) {
@@ -183,6 +195,8 @@ export class TunneledUpstream implements TcpUpstream {
   }
 
   /** The pool counts connections and their bytes. */
+  report(): void {}
+
   release(): void {
     if (!this.tunnel.writableEnded) this.tunnel.destroy()
   }

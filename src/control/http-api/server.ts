@@ -13,6 +13,7 @@ import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
 import type { ApiContext } from './context.js'
 import { eventRoutes } from './event.js'
+import { internalRoutes } from './internal-ui.js'
 import { kvRoutes } from './kv.js'
 import { operatorRoutes } from './operator.js'
 import { outriggerRoutes } from './outrigger.js'
@@ -20,6 +21,7 @@ import { queryRoutes } from './query.js'
 import { refusedRoutes } from './refused.js'
 import { HttpError, query } from './respond.js'
 import { sessionRoutes } from './session.js'
+import { snapshotRoutes } from './snapshot.js'
 import { requireToken } from './token.js'
 import { txnRoutes } from './txn.js'
 
@@ -81,10 +83,12 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   connectRoutes(app, context)
   eventRoutes(app, context)
   kvRoutes(app, context)
+  internalRoutes(app, context)
   operatorRoutes(app, context)
+  snapshotRoutes(app, context)
   queryRoutes(app, context)
   sessionRoutes(app, context)
-  refusedRoutes(app)
+  refusedRoutes(app, context)
   txnRoutes(app, context)
   outriggerRoutes(app, context)
   return app

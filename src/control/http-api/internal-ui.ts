@@ -1,0 +1,167 @@
+// `/v1/internal`: what Consul's web interface and its Kubernetes and Nomad integrations read beside the public API, in its shapes.
+import type { FastifyInstance } from 'fastify'
+import type { CatalogInstance } from '../catalog/catalog.js'
+import { serviceProtocol } from '../discovery-chain/service-protocol.js'
+import { decide } from '../intentions/decide.js'
+import { intentionsFor } from '../intentions/match.js'
+import type { ApiContext } from './context.js'
+import { compileRequestFilter } from './request-filter.js'
+import { blockingRead, HttpError, param } from './respond.js'
+import { checkShape, nodeService, nodeShape, serfHealthShape, serverInstance } from './shapes.js'
+
+const HEALTH = 'health'
+
+interface CheckCounts {
+  readonly ChecksPassing: number
+  readonly ChecksWarning: number
+  readonly ChecksCritical: number
+}
+
+export function internalRoutes(app: FastifyInstance, context: ApiContext): void {
+  const { catalog, entries, node } = context
+
+  app.get('/v1/internal/ui/nodes', (request, reply) => blockingRead(context, request, reply, HEALTH, () => [nodeDump(context)]))
+  app.get('/v1/internal/ui/node/:node', (request, reply) =>
+    blockingRead(context, request, reply, HEALTH, () => {
+      if (param(request, 'node').toLowerCase() !== node.name.toLowerCase()) throw new HttpError(404, '')
+      return nodeDump(context)
+    }),
+  )
+
+  app.get('/v1/internal/ui/services', (request, reply) => {
+    const isWanted = compileRequestFilter(request, 'catalog')
+    return blockingRead(context, request, reply, HEALTH, () =>
+      ['consul', ...[...catalog.serviceNames()].sort()].map(name => serviceSummary(context, name)).filter(isWanted),
+    )
+  })
+  for (const url of [
+    '/v1/internal/ui/exported-services',
+    '/v1/internal/ui/gateway-services-nodes/:gateway',
+    '/v1/internal/ui/gateway-intentions/:gateway',
+    '/v1/internal/federation-states',
+  ])
+    app.get(url, (request, reply) => blockingRead(context, request, reply, 'config', () => []))
+  app.get('/v1/internal/federation-states/mesh-gateways', (request, reply) => blockingRead(context, request, reply, 'config', () => ({})))
+  app.get('/v1/internal/federation-state/:datacenter', () =>
+    Promise.reject(new HttpError(404, 'Federation state not found: there is one datacenter')),
+  )
+
+  app.get('/v1/internal/ui/catalog-overview', (request, reply) =>
+    blockingRead(context, request, reply, HEALTH, () => {
+      const instances = [...catalog.instances()]
+      const statuses = instances.map(instance => catalog.health(instance))
+      const checks = ['passing', ...[...catalog.checks()].map(({ status }) => status)]
+      return {
+        Nodes: [summary('', ['passing'])],
+        Services: [...new Set(instances.map(({ Service }) => Service))].sort().map(name =>
+          summary(
+            name,
+            statuses.filter((_status, i) => instances[i]!.Service === name),
+          ),
+        ),
+        Checks: [summary('', checks)],
+      }
+    }),
+  )
+
+  app.get('/v1/internal/ui/service-topology/:service', (request, reply) => {
+    const service = param(request, 'service')
+    return blockingRead(context, request, reply, HEALTH, () => {
+      const proxies = catalog.proxies()
+      const upstreams = new Set(
+        proxies
+          .filter(({ Proxy: proxy }) => proxy?.DestinationServiceName === service)
+          .flatMap(({ Proxy: proxy }) => proxy!.Upstreams.map(({ DestinationName }) => DestinationName)),
+      )
+      const downstreams = new Set(
+        proxies
+          .filter(({ Proxy: proxy }) => proxy?.Upstreams.some(({ DestinationName }) => DestinationName === service) === true)
+          .map(({ Proxy: proxy }) => proxy!.DestinationServiceName),
+      )
+      return {
+        Protocol: serviceProtocol(entries, service),
+        TransparentProxy: false,
+        Upstreams: [...upstreams].sort().map(name => topologyEntry(context, name, service, name)),
+        Downstreams: [...downstreams].sort().map(name => topologyEntry(context, name, name, service)),
+        FilteredByACLs: false,
+      }
+    })
+  })
+
+  // Peers have no imported services here, and partitions no consumers: what is exported reaches nobody, and is listed all the same.
+  app.get('/v1/exported-services', (request, reply) =>
+    blockingRead(context, request, reply, 'config', () =>
+      entries
+        .list('exported-services')
+        .flatMap(entry => entry.Services.map(({ Name, Consumers }) => ({ Service: Name, Consumers: consumersOf(Consumers) }))),
+    ),
+  )
+}
+
+function consumersOf(consumers: readonly object[]): { readonly Peers: string[] } {
+  return { Peers: consumers.flatMap(consumer => ('Peer' in consumer && typeof consumer.Peer === 'string' ? [consumer.Peer] : [])) }
+}
+
+function nodeDump({ catalog, node }: ApiContext): object {
+  const checks = [...catalog.checks()].map(check => checkShape(check, catalog.instance(check.definition.ServiceID), node))
+  return {
+    ...nodeShape(node),
+    Services: [serverInstance(), ...catalog.instances()].map(instance => nodeService(instance, node)),
+    Checks: [serfHealthShape(node), ...checks],
+  }
+}
+
+function serviceSummary(context: ApiContext, name: string) {
+  const { catalog, node } = context
+  const instances: CatalogInstance[] = name === 'consul' ? [serverInstance()] : catalog.instancesOf(name)
+  const isProxied = catalog.connectInstancesOf(name).some(({ Kind }) => Kind === 'connect-proxy')
+  return {
+    Kind: instances[0]?.Kind ?? '',
+    Name: name,
+    // The names by which a filter asks.
+    ServiceName: name,
+    Datacenter: node.datacenter,
+    Tags: [...new Set(instances.flatMap(({ Tags }) => Tags))].sort(),
+    Nodes: [node.name],
+    ExternalSources: [...new Set(instances.flatMap(({ Meta }) => Meta['external-source'] ?? []))],
+    InstanceCount: instances.length,
+    ...checkCounts(context, instances),
+    GatewayConfig: {},
+    TransparentProxy: false,
+    ConnectNative: instances.some(({ Native }) => Native),
+    ConnectedWithProxy: isProxied,
+    ConnectedWithGateway: false,
+  }
+}
+
+function checkCounts({ catalog }: ApiContext, instances: readonly CatalogInstance[]): CheckCounts {
+  const statuses = instances.flatMap(instance => ['passing', ...catalog.checksOf(instance).map(({ status }) => status)])
+  const count = (wanted: string): number => statuses.filter(status => status === wanted).length
+  return { ChecksPassing: count('passing'), ChecksWarning: count('warning'), ChecksCritical: count('critical') }
+}
+
+function topologyEntry(context: ApiContext, name: string, source: string, destination: string): object {
+  const { entries, node } = context
+  const policy = { defaultAction: context.defaultPolicy(), http: false }
+  const { allowed, intention } = decide(intentionsFor(entries, destination), { source: { service: source } }, policy)
+  return {
+    Name: name,
+    Datacenter: node.datacenter,
+    Nodes: [node.name],
+    ...checkCounts(context, context.catalog.instancesOf(name)),
+    Source: 'proxy-registration',
+    TransparentProxy: false,
+    Intention: {
+      DefaultAllow: policy.defaultAction === 'allow',
+      Allowed: allowed,
+      HasPermissions: intention?.permissions !== undefined,
+      ExternalSource: '',
+      HasExact: intention !== undefined && intention.source === source && intention.destination === destination,
+    },
+  }
+}
+
+function summary(name: string, statuses: readonly string[]): object {
+  const count = (wanted: string): number => statuses.filter(status => status === wanted).length
+  return { Name: name, Total: statuses.length, Passing: count('passing'), Warning: count('warning'), Critical: count('critical') }
+}

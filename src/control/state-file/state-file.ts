@@ -1,0 +1,113 @@
+// The whole state in one file and back (`/v1/snapshot`): gzipped lines of JSON, the first of which has a count and a checksum of the rest.
+// Called by http-api/snapshot.ts; reads and writes the store, whose subscribers follow as with any other commit.
+// Invariants: a file is read whole and judged before anything is written; it is restored in one transaction, all of it or nothing.
+import { createHash } from 'node:crypto'
+import { promisify } from 'node:util'
+import { gunzip, gzip } from 'node:zlib'
+import { type Collection, put, remove, type Store, type StoreWrite } from '../store/store.js'
+
+const FORMAT = 'outrigger-state'
+const VERSION = 1
+const MAX_STATE_BYTES = 1 << 29
+
+/**
+ * `state`: in the file, and replaced by it. `identity`: in the file, but a running server keeps its own CA: another one is refused.
+ * `own`: of this server alone (its index, its node's id, certificates that are issued anew).
+ */
+const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
+  meta: 'own',
+  service: 'state',
+  check: 'state',
+  'config-entry': 'state',
+  'mesh-file': 'state',
+  ca: 'identity',
+  leaf: 'own',
+  'acl-token': 'state',
+  'acl-policy': 'state',
+  'acl-role': 'state',
+  'acl-auth-method': 'state',
+  'acl-binding-rule': 'state',
+  kv: 'state',
+  session: 'state',
+  'prepared-query': 'state',
+}
+const COLLECTIONS = (Object.keys(ROLES) as Collection[]).filter(collection => ROLES[collection] !== 'own')
+
+type Line = readonly [collection: Collection, key: string, value: unknown]
+
+export async function saveState(store: Store): Promise<{ readonly file: Buffer; readonly index: number }> {
+  const { lines, index } = await store.exclusive(async () => {
+    const all: string[] = []
+    for (const collection of COLLECTIONS)
+      for (const { key, value } of await store.list(collection)) all.push(JSON.stringify([collection, key, value] satisfies Line))
+    return { lines: all, index: store.index }
+  })
+  const body = lines.map(line => `${line}\n`).join('')
+  const head = JSON.stringify({ format: FORMAT, version: VERSION, index, records: lines.length, sha256: checksum(body) })
+  return { file: await promisify(gzip)(`${head}\n${body}`), index }
+}
+
+/** Rejects with one line that says what is wrong with the file; nothing has changed then. */
+export async function restoreState(store: Store, file: Buffer): Promise<void> {
+  const lines = await readState(file)
+  await store.exclusive(async () => {
+    const wanted = new Map(lines.map(([collection, key, value]) => [JSON.stringify([collection, key]), { collection, key, value }]))
+    const writes: StoreWrite[] = []
+    for (const collection of COLLECTIONS)
+      for (const { key, value } of await store.list(collection)) {
+        const id = JSON.stringify([collection, key])
+        const record = wanted.get(id)
+        // What is the same stays as it is, with its indexes.
+        if (record !== undefined && JSON.stringify(record.value) === JSON.stringify(value)) wanted.delete(id)
+        else if (ROLES[collection] === 'identity') throw otherCa()
+        else if (record === undefined) writes.push(remove(collection, key))
+      }
+    for (const { collection, key, value } of wanted.values()) {
+      if (ROLES[collection] === 'identity') throw otherCa()
+      writes.push(put(collection, key, value))
+    }
+    if (writes.length > 0) await store.transaction(writes)
+  })
+}
+
+function otherCa(): Error {
+  return new Error('the file is of a mesh with another CA: a running server keeps its own, and its sidecars would trust neither')
+}
+
+async function readState(file: Buffer): Promise<Line[]> {
+  let text: string
+  try {
+    text = (await promisify(gunzip)(file, { maxOutputLength: MAX_STATE_BYTES })).toString('utf8')
+  } catch (error) {
+    throw new Error(`not a state file: ${(error as Error).message}`)
+  }
+  const headEnd = text.indexOf('\n')
+  const head = parse(text.slice(0, Math.max(headEnd, 0))) as
+    | Partial<Record<'format' | 'version' | 'records' | 'sha256', unknown>>
+    | undefined
+  if (head?.format !== FORMAT) throw new Error('not a state file: no head')
+  if (head.version !== VERSION) throw new Error(`state file of version ${String(head.version)}; this server reads ${VERSION}`)
+  const body = text.slice(headEnd + 1)
+  if (checksum(body) !== head.sha256) throw new Error('state file is damaged: its checksum does not fit')
+  const lines = body
+    .split('\n')
+    .slice(0, -1)
+    .map(line => parse(line) as Line)
+  if (lines.length !== head.records) throw new Error('state file is damaged: records are missing')
+  for (const line of lines)
+    if (!Array.isArray(line) || line.length !== 3 || !Object.hasOwn(ROLES, String(line[0])) || ROLES[line[0]] === 'own')
+      throw new Error('state file has a record that this server does not know')
+  return lines
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function checksum(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

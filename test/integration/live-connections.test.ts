@@ -103,7 +103,11 @@ describe.each(PROXIES)('%s', (_name, bin) => {
     client.end()
     await gone
     // The application learns of it with the first bytes it sends, or by the reset.
-    await expect.poll(() => (accepted.at(-1)!.write('still here'), closed), { timeout: 15_000 }).toBeGreaterThan(before)
+    const afterWriting = () => {
+      accepted.at(-1)!.write('still here')
+      return closed
+    }
+    await expect.poll(afterWriting, { timeout: 15_000 }).toBeGreaterThan(before)
     await expect.poll(() => stat('http.web.downstream_rq_active'), { timeout: 15_000 }).toBe(0)
   })
 

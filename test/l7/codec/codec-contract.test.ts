@@ -292,8 +292,10 @@ describe.each(['http1', 'http2'] as const)('%s', protocol => {
       const log: string[] = []
       let stream: ClientStream | null = null
       const hooked = { ...clientEvents(log) }
-      if (at === 'onHead') hooked.onHead = () => (log.push('reset here'), stream!.reset('cancel'))
-      else hooked.onData = () => (log.push('reset here'), stream!.reset('cancel'))
+      hooked[at] = () => {
+        log.push('reset here')
+        stream!.reset('cancel')
+      }
       stream = own.client.newStream(hooked)
       stream!.sendHead(head('/a'), true)
       own.run()

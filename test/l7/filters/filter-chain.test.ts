@@ -16,10 +16,24 @@ const start = (ended: boolean, ...factories: FilterFactory[]) => {
   host.chain.run()
   return host
 }
+/** A factory that shows the call it was made for. */
+const seeing = (filter: StreamFilter) => {
+  const made = { call: null as unknown as FilterCall, factory: factory({}) }
+  return Object.assign(made, {
+    factory: factory(call => {
+      made.call = call
+      return filter
+    }),
+  })
+}
+const note = (log: string[], line: string) => {
+  log.push(line)
+  return 'continue' as const
+}
 /** Notes each hook under its name. */
 const noting = (name: string, log: string[]): StreamFilter => ({
-  requestHead: () => (log.push(`${name} request`), 'continue'),
-  responseHead: () => (log.push(`${name} response`), 'continue'),
+  requestHead: () => note(log, `${name} request`),
+  responseHead: () => note(log, `${name} response`),
   finished: () => void log.push(`${name} finished`),
 })
 
@@ -39,28 +53,20 @@ describe('the request', () => {
   })
 
   it('waits where a filter stops it, and goes on once with resume', () => {
-    let call: FilterCall | null = null
-    const host = start(
-      false,
-      factory(of => ((call = of), { requestHead: () => 'stop' })),
-      factory({}),
-    )
+    const own = seeing({ requestHead: () => 'stop' })
+    const host = start(false, own.factory, factory({}))
     expect(host.seen).toEqual(['pause'])
-    call!.resume()
-    call!.resume()
+    own.call.resume()
+    own.call.resume()
     expect(host.seen).toEqual(['pause', 'passed'])
   })
 
   it('body bytes that came while a filter thought pass the filters before the request goes on', () => {
-    let call: FilterCall | null = null
+    const own = seeing({ requestHead: () => 'stop' })
     const upper: StreamFilter = { requestData: (_call, chunk) => Buffer.from(chunk.toString().toUpperCase()) }
-    const host = start(
-      false,
-      factory(of => ((call = of), { requestHead: () => 'stop' })),
-      factory(upper),
-    )
+    const host = start(false, own.factory, factory(upper))
     host.data('abc', false)
-    call!.resume()
+    own.call.resume()
     expect(host.body.whole().toString()).toBe('ABC')
     host.data('d', true)
     expect(host.seen.at(-1)).toBe('up D')
@@ -100,22 +106,22 @@ describe('the request', () => {
 
 describe('the response', () => {
   it('waits where a filter stops it, the upstream paused, and all of it follows', () => {
-    let call: FilterCall | null = null
-    const host = start(
-      true,
-      factory(of => ((call = of), { responseHead: () => 'stop' })),
-    )
+    const own = seeing({ responseHead: () => 'stop' })
+    const host = start(true, own.factory)
     host.chain.startResponse(responseHead(), false)
     host.chain.responseData(Buffer.from('a'), false)
     host.chain.responseData(Buffer.from('b'), true)
     expect(host.seen).toEqual(['passed', 'pause upstream'])
-    call!.resumeResponse()
+    own.call.resumeResponse()
     expect(host.seen.slice(2)).toEqual(['head 200', 'data a', 'data b', 'end'])
   })
 
   it('waits again where the next filter stops what the first let go', () => {
     const calls: FilterCall[] = []
-    const stopper = factory(of => (calls.push(of), { responseHead: () => 'stop' }))
+    const stopper = factory(of => {
+      calls.push(of)
+      return { responseHead: () => 'stop' }
+    })
     const host = start(true, stopper, stopper)
     host.chain.startResponse(responseHead(), false)
     host.chain.responseData(Buffer.from('a'), true)
@@ -144,8 +150,7 @@ describe('the response', () => {
   })
 
   it('a local reply takes the place of what a filter holds back', () => {
-    let once = true
-    const host = start(true, factory({ responseHead: () => (once ? ((once = false), 'stop') : 'continue') }))
+    const host = start(true, factory({ responseHead: (_call, _head, _end, local) => (local ? 'continue' : 'stop') }))
     host.chain.startResponse(responseHead(), false)
     host.chain.responseData(Buffer.from('held'), false)
     host.reply({ status: 504, body: 'late', flag: 0, details: '' }, null)
@@ -156,7 +161,12 @@ describe('the response', () => {
     const log: string[] = []
     start(
       true,
-      factory({ requestHead: call => (call.sendReply(403, '', '', 0), 'stop') }),
+      factory({
+        requestHead(call) {
+          call.sendReply(403, '', '', 0)
+          return 'stop'
+        },
+      }),
       factory(noting('sees', log), { seesLocalReplies: true }),
       factory(noting('blind', log)),
     )
@@ -164,16 +174,13 @@ describe('the response', () => {
   })
 
   it('while a filter holds bytes the upstream stays paused, however the client drains', () => {
-    let call: FilterCall | null = null
-    const host = start(
-      true,
-      factory(of => ((call = of), {})),
-    )
-    responseControl(call!).pauseResponse()
-    responseControl(call!).pauseResponse()
-    responseControl(call!).unpauseResponse()
+    const own = seeing({})
+    const host = start(true, own.factory)
+    responseControl(own.call).pauseResponse()
+    responseControl(own.call).pauseResponse()
+    responseControl(own.call).unpauseResponse()
     expect(host.chain.holdsUpstream).toBe(true)
-    responseControl(call!).unpauseResponse()
+    responseControl(own.call).unpauseResponse()
     expect(host.chain.holdsUpstream).toBe(false)
   })
 })

@@ -126,6 +126,7 @@ function addControl(program: Command, io: CommandIo): void {
     .option('--dns-only-passing', 'leave out instances with a check that warns')
     .option('--dns-node-ttl <duration>', 'TTL of answers about nodes (default: 0s)')
     .option('--dns-service-ttl <name=duration>', 'TTL of answers about a service, prefix* or *; may be given more than once', collect)
+    .option('--enable-local-script-checks', 'run script checks that the mesh file names (never those of the HTTP API)')
     .option('--data-dir <dir>', 'where the state lives (default: in memory only)')
     .option('--restore <file>', 'go back to this snapshot file of the state; the files of before are kept aside')
     .option('--accept-loss', 'start with what can be read of a damaged state; the damaged files are kept aside')

@@ -70,6 +70,10 @@ export interface ControlPlaneOptions {
   readonly acceptLoss?: boolean
   /** Path of mesh.yaml. */
   readonly meshFile?: string
+  /** Sidecars whose registration names no checks get Consul's. */
+  readonly sidecarChecks?: boolean
+  /** Script checks run, where the mesh file names them; the HTTP API never takes one. */
+  readonly localScriptChecks?: boolean
   /** Intention policy when no mesh file says otherwise. Default deny. */
   readonly defaultIntentionPolicy?: IntentionAction
   readonly datacenter?: string
@@ -170,6 +174,7 @@ export class ControlPlane {
     const catalog = await Catalog.open(store, {
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
       sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
+      defaultSidecarChecks: options.sidecarChecks === true,
       checkProxy: proxy => writeCheck.ofProxy(proxy, entries),
     })
     const ca = new CertificateAuthority({
@@ -219,7 +224,10 @@ export class ControlPlane {
       accept: (proxy, metadata) => this.accept(proxy, metadata, catalog, acl),
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
-      onSynced: nodeKey => publisher.synced(nodeKey),
+      onSynced: nodeKey => {
+        publisher.synced(nodeKey)
+        healthChecks.proxySynced(nodeKey)
+      },
       logger: this.log,
     })
     const builder = new SnapshotBuilder({
@@ -246,7 +254,8 @@ export class ControlPlane {
         this.log.warn({ proxy }, `snapshot: ${reason}`)
       },
     })
-    const healthChecks = new HealthChecks(catalog, {
+    const healthChecks: HealthChecks = new HealthChecks(catalog, {
+      nodeName: node.name,
       onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
@@ -353,7 +362,7 @@ export class ControlPlane {
       this.defaultPolicy = policy
       publisher.allChanged()
     }
-    const file = new MeshFile(path, { ...parts, setDefaultPolicy }, report => {
+    const file = new MeshFile(path, { ...parts, scripts: this.options.localScriptChecks === true, setDefaultPolicy }, report => {
       metrics.meshFileErrors.inc(report.errors.length)
       this.reportReload(path, report)
     })

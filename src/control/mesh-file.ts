@@ -24,6 +24,8 @@ export interface MeshFileTargets {
   readonly store: Store
   readonly catalog: Catalog
   readonly entries: ConfigEntryTable
+  /** Script checks are allowed in the file. */
+  readonly scripts?: boolean
   setDefaultPolicy(policy: IntentionAction): void
 }
 
@@ -132,8 +134,8 @@ function list(value: unknown, name: string, errors: ConfigError[]): unknown[] {
   return []
 }
 
-function serviceItem(raw: unknown, path: string, { catalog }: MeshFileTargets, errors: ConfigError[]): FileItem | undefined {
-  const parsed = parseServiceDefinition(raw, { strict: true })
+function serviceItem(raw: unknown, path: string, { catalog, scripts }: MeshFileTargets, errors: ConfigError[]): FileItem | undefined {
+  const parsed = parseServiceDefinition(raw, { strict: true, scripts: scripts === true })
   if (!parsed.ok) {
     for (const error of parsed.errors) errors.push({ path: join(path, error.path), reason: error.reason })
     return undefined

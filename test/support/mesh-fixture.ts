@@ -34,6 +34,7 @@ export interface ProxyState {
 
 export class MeshFixture extends ControlPlaneProcess {
   private readonly flags: readonly string[]
+  private readonly sidecars = new Set<string>()
 
   constructor(flags: readonly string[] = []) {
     super('outrigger-mesh-')
@@ -84,13 +85,27 @@ export class MeshFixture extends ControlPlaneProcess {
     return { publicPort, upstreams: binds }
   }
 
-  /** Starts the sidecar of an instance and waits until it has all of its config. */
+  /** Starts the sidecar of an instance and waits until it has all of its config, is known to listen, and every other one knows that. */
   async sidecar(id: string, bin?: string): Promise<ProxyProcess> {
     const { admin: _own, ...bootstrap } = await this.read<Record<string, unknown>>(`/v1/outrigger/bootstrap/${id}-sidecar-proxy`)
     const options = bin === undefined ? {} : { bin, flags: ['--base-id', String(process.pid % 60_000)] }
     const proxy = this.keep(await ProxyProcess.start({ bootstrap, ...options }))
     await this.acknowledged(id, 0)
+    this.sidecars.add(id)
+    await this.listening(id)
     return proxy
+  }
+
+  /** Consul's own check of a sidecar, where the registration names no other. */
+  private async listening(id: string): Promise<void> {
+    let index = 0
+    await until(`${id}'s sidecar passes its check`, async () => {
+      const checks = await this.read<Record<string, { Status: string; ModifyIndex: number }>>('/v1/agent/checks')
+      const check = checks[`service:${id}-sidecar-proxy:1`]
+      index = check?.ModifyIndex ?? 0
+      return check === undefined || check.Status === 'passing' || Promise.reject(new Error(check.Status))
+    })
+    for (const other of this.sidecars) if ((await this.state(other)).Connected) await this.acknowledged(other, index)
   }
 
   async state(id: string): Promise<ProxyState> {

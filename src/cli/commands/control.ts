@@ -14,6 +14,7 @@ export interface ControlFlags extends DnsFlags {
   readonly httpAddr?: string
   readonly grpcAddr?: string
   readonly dataDir?: string
+  readonly enableLocalScriptChecks?: boolean
   readonly restore?: string
   readonly acceptLoss?: boolean
   readonly datacenter?: string
@@ -70,6 +71,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       httpAddr: flags.httpAddr,
       grpcAddr: flags.grpcAddr,
       dataDir: flags.dataDir,
+      localScriptChecks: flags.enableLocalScriptChecks,
       restore: flags.restore,
       acceptLoss: flags.acceptLoss,
       datacenter: flags.datacenter,

@@ -4,15 +4,19 @@
 // Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
 import type { ConfigError } from '../config-entries/types.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
-import type { CheckDefinition, HealthStatus } from './check-definition.js'
-import { MAX_CHECKS_PER_SERVICE } from './check-definition.js'
+import {
+  type CheckDefinition,
+  type HealthStatus,
+  MAX_CHECK_OUTPUT_CHARS,
+  MAX_CHECKS_PER_SERVICE,
+  PLAIN_CHECK,
+  sidecarChecks,
+} from './check-definition.js'
 import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
 import type { Registration, ServiceInstance } from './service-definition.js'
 
 /** Instances, sidecars included. */
 export const MAX_INSTANCES = 20_000
-/** Output kept of one check run. */
-export const MAX_CHECK_OUTPUT_CHARS = 4_096
 
 export interface CatalogInstance extends ServiceInstance {
   readonly CreateIndex: number
@@ -40,6 +44,8 @@ export interface CatalogChange {
 export interface CatalogOptions {
   readonly sidecarMinPort: number
   readonly sidecarMaxPort: number
+  /** A sidecar whose registration names no checks gets Consul's: it listens, and its service is well. */
+  readonly defaultSidecarChecks?: boolean
   /** Would the proxy refuse its own configuration? The errors, with paths in its definition. */
   readonly checkProxy?: (proxy: ServiceInstance) => readonly ConfigError[]
 }
@@ -74,7 +80,7 @@ export class Catalog {
     for (const { value, createIndex, modifyIndex } of await store.list('service'))
       catalog.add({ ...(value as ServiceInstance), CreateIndex: createIndex, ModifyIndex: modifyIndex })
     for (const { value, createIndex, modifyIndex } of await store.list('check'))
-      catalog.addCheck({ ...(value as StoredCheck), CreateIndex: createIndex, ModifyIndex: modifyIndex })
+      catalog.addCheck({ ...storedCheck(value), CreateIndex: createIndex, ModifyIndex: modifyIndex })
     return catalog
   }
 
@@ -122,8 +128,9 @@ export class Catalog {
     return this.checksByKey.values()
   }
 
-  /** Checks of one instance: the node's, and for a proxy also those of the instance behind it (Consul's alias check of sidecars). */
-  checksOf(instance: ServiceInstance): CatalogCheck[] {
+  /** Checks of the node, or of one instance: the node's, its own, and for a proxy also those of the instance behind it (Consul's alias check of sidecars). */
+  checksOf(instance: ServiceInstance | typeof NODE): CatalogCheck[] {
+    if (instance === NODE) return this.ownChecks(NODE)
     const own = [...this.ownChecks(NODE), ...this.ownChecks(instance.ID)]
     const behind = instance.Proxy?.DestinationServiceID
     return behind === undefined || behind === '' || behind === instance.ID ? own : [...own, ...this.ownChecks(behind)]
@@ -156,7 +163,8 @@ export class Catalog {
     const added = wanted.filter(instance => !this.instancesByKey.has(instance.ID)).length
     if (this.instancesByKey.size + added > MAX_INSTANCES)
       errors.push({ path: '', reason: `the catalog is full (limit ${MAX_INSTANCES} instances)` })
-    for (const check of registration.checks) {
+    const wantedChecks = [...registration.checks, ...this.defaultChecks(registration, sidecar)]
+    for (const check of wantedChecks) {
       const other = this.checksByKey.get(check.CheckID)
       if (other !== undefined && !wanted.some(instance => instance.ID === other.definition.ServiceID))
         errors.push({ path: 'Check.CheckID', reason: `"${check.CheckID}" belongs to service ${other.definition.ServiceID}` })
@@ -169,8 +177,8 @@ export class Catalog {
 
     const dropped = this.sidecarsOf(registration.instance.ID).filter(instance => instance.ID !== sidecar?.ID)
     const instances = wanted.filter(instance => !sameContent(this.instancesByKey.get(instance.ID), instance))
-    const checks = registration.checks.filter(check => !sameContent(this.checksByKey.get(check.CheckID)?.definition, check))
-    const keep = new Set(registration.checks.map(check => check.CheckID))
+    const checks = wantedChecks.filter(check => !sameContent(this.checksByKey.get(check.CheckID)?.definition, check))
+    const keep = new Set(wantedChecks.map(check => check.CheckID))
     const staleChecks = [...(replaceExistingChecks ? wanted : []), ...dropped].flatMap(instance =>
       this.ownChecks(instance.ID).filter(({ definition }) => !keep.has(definition.CheckID) && definition.Type !== 'maintenance'),
     )
@@ -183,6 +191,11 @@ export class Catalog {
         ...checks.map(check => put('check', check.CheckID, this.freshCheck(check))),
       ],
     }
+  }
+
+  private defaultChecks({ instance, checks }: Registration, sidecar: ServiceInstance | undefined): CheckDefinition[] {
+    if (this.options.defaultSidecarChecks !== true || sidecar === undefined || sidecar.SocketPath !== '') return []
+    return checks.some(({ ServiceID }) => ServiceID === sidecar.ID) ? [] : sidecarChecks(sidecar, instance.ID)
   }
 
   private proxyErrors({ instance }: Registration, sidecar: ServiceInstance | undefined): ConfigError[] {
@@ -208,16 +221,15 @@ export class Catalog {
     })
   }
 
-  /** Adds one check to a registered instance. */
+  /** Adds one check to a registered instance, or to the node (`ServiceID` ''). */
   registerCheck(check: CheckDefinition): Promise<RegisterResult> {
     return this.store.exclusive(async () => {
-      const instance = this.instancesByKey.get(check.ServiceID)
-      if (instance === undefined)
+      if (check.ServiceID !== NODE && !this.instancesByKey.has(check.ServiceID))
         return { ok: false, errors: [{ path: 'ServiceID', reason: `ServiceID "${check.ServiceID}" does not exist` }] }
       const before = this.checksByKey.get(check.CheckID)
       if (before !== undefined && before.definition.ServiceID !== check.ServiceID)
         return { ok: false, errors: [{ path: 'CheckID', reason: `"${check.CheckID}" belongs to service ${before.definition.ServiceID}` }] }
-      if (before === undefined && this.ownChecks(instance.ID).length >= MAX_CHECKS_PER_SERVICE)
+      if (before === undefined && this.ownChecks(check.ServiceID).length >= MAX_CHECKS_PER_SERVICE)
         return { ok: false, errors: [{ path: '', reason: `at most ${MAX_CHECKS_PER_SERVICE} checks a service` }] }
       if (sameContent(before?.definition, check)) return { ok: true, changed: false }
       await this.store.put('check', check.CheckID, this.freshCheck(check))
@@ -291,9 +303,10 @@ export class Catalog {
         if (record !== undefined) this.add({ ...(record.value as ServiceInstance), ...indexes })
         change.add(this.instancesByKey.get(key))
       } else {
-        this.healthChanged(this.checksByKey.get(key), change)
+        const before = this.checksByKey.get(key)
+        this.healthChanged(before, change)
         this.removeCheck(key)
-        if (record !== undefined) this.addCheck({ ...(record.value as StoredCheck), ...indexes })
+        if (record !== undefined) this.addCheck({ ...withKnownDefinition(storedCheck(record.value), before), ...indexes })
         this.healthChanged(this.checksByKey.get(key), change)
       }
     }
@@ -406,6 +419,17 @@ const bindsItself = (port: number, proxy: ServiceInstance): boolean => bindError
 
 function sameOrAny(a: string, b: string): boolean {
   return a === b || [a, b].some(address => address === '0.0.0.0' || address === '::')
+}
+
+/** One of an older version knows fewer fields. */
+function storedCheck(value: unknown): StoredCheck {
+  const stored = value as StoredCheck
+  return { ...stored, definition: { ...PLAIN_CHECK, ...stored.definition } }
+}
+
+/** Whoever runs the check knows by the object that it is the same. */
+function withKnownDefinition(check: StoredCheck, before: CatalogCheck | undefined): StoredCheck {
+  return before !== undefined && sameContent(before.definition, check.definition) ? { ...check, definition: before.definition } : check
 }
 
 /** Equal apart from the indexes that the catalog adds. */

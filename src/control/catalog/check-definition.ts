@@ -8,6 +8,8 @@ export const MAX_CHECKS_PER_SERVICE = 64
 
 export type HealthStatus = 'passing' | 'warning' | 'critical'
 
+export type CheckType = 'http' | 'tcp' | 'udp' | 'grpc' | 'h2ping' | 'script' | 'ttl' | 'alias' | 'maintenance'
+
 export interface CheckDefinition {
   readonly CheckID: string
   readonly Name: string
@@ -15,7 +17,7 @@ export interface CheckDefinition {
   /** '' for a check of the node, which counts for every instance. */
   readonly ServiceID: string
   /** `maintenance`: critical for as long as it exists; made by the maintenance endpoints alone. */
-  readonly Type: 'http' | 'tcp' | 'ttl' | 'alias' | 'maintenance'
+  readonly Type: CheckType
   readonly InitialStatus: HealthStatus
   readonly intervalMs: number
   readonly timeoutMs: number
@@ -26,8 +28,21 @@ export interface CheckDefinition {
   readonly Body: string
   readonly TLSSkipVerify: boolean
   readonly DisableRedirects: boolean
+  /** Longest output that is kept. */
+  readonly OutputMaxSize: number
+  readonly TLSServerName: string
   readonly TCP: string
+  readonly TCPUseTLS: boolean
+  readonly UDP: string
+  /** `host:port`, or `host:port/service`. */
+  readonly GRPC: string
+  readonly GRPCUseTLS: boolean
+  readonly H2PING: string
+  readonly H2PingUseTLS: boolean
+  /** Command and arguments of a script. */
+  readonly Args: readonly string[]
   readonly AliasService: string
+  readonly AliasNode: string
   readonly SuccessBeforePassing: number
   readonly FailuresBeforeWarning: number
   readonly FailuresBeforeCritical: number
@@ -35,6 +50,8 @@ export interface CheckDefinition {
   readonly deregisterAfterMs: number
 }
 
+/** Longest output that is kept of one run, unless a check says less. */
+export const MAX_CHECK_OUTPUT_CHARS = 4_096
 const DEFAULT_CHECK_INTERVAL_MS = 10_000
 const DEFAULT_CHECK_TIMEOUT_MS = 10_000
 /** Consul's floor for DeregisterCriticalServiceAfter. */
@@ -42,18 +59,77 @@ const MIN_DEREGISTER_AFTER_MS = 60_000
 /** What a Node timer can hold. */
 const MAX_DURATION_MS = 2_147_483_647
 const METHOD = /^[A-Z]{1,20}$/
+const HOST_PORT = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/]*):\d{1,5}$/
+
+/** What a check says that says nothing more: the base of every definition, and of those that an older version has stored. */
+export const PLAIN_CHECK: Omit<CheckDefinition, 'CheckID' | 'Name' | 'ServiceID' | 'Type'> = {
+  Notes: '',
+  InitialStatus: 'critical',
+  intervalMs: DEFAULT_CHECK_INTERVAL_MS,
+  timeoutMs: DEFAULT_CHECK_TIMEOUT_MS,
+  ttlMs: 0,
+  HTTP: '',
+  Method: 'GET',
+  Header: {},
+  Body: '',
+  TLSSkipVerify: false,
+  DisableRedirects: false,
+  OutputMaxSize: MAX_CHECK_OUTPUT_CHARS,
+  TLSServerName: '',
+  TCP: '',
+  TCPUseTLS: false,
+  UDP: '',
+  GRPC: '',
+  GRPCUseTLS: false,
+  H2PING: '',
+  H2PingUseTLS: true,
+  Args: [],
+  AliasService: '',
+  AliasNode: '',
+  SuccessBeforePassing: 0,
+  FailuresBeforeWarning: 0,
+  FailuresBeforeCritical: 0,
+  deregisterAfterMs: 0,
+}
+
+export interface CheckOptions {
+  /** Script checks may be registered: by files of this machine, with --enable-local-script-checks. */
+  readonly scripts: boolean
+}
+
+/** Consul's checks of a sidecar whose registration names none: it listens, and its service is well. */
+export function sidecarChecks(
+  sidecar: { readonly ID: string; readonly Address: string; readonly Port: number },
+  serviceId: string,
+): CheckDefinition[] {
+  const host = sidecar.Address === '' || sidecar.Address === '0.0.0.0' ? '127.0.0.1' : sidecar.Address
+  const of = { ...PLAIN_CHECK, ServiceID: sidecar.ID }
+  return [
+    {
+      ...of,
+      CheckID: `service:${sidecar.ID}:1`,
+      Name: SIDECAR_LISTENING,
+      Type: 'tcp',
+      TCP: host.includes(':') ? `[${host}]:${sidecar.Port}` : `${host}:${sidecar.Port}`,
+    },
+    { ...of, CheckID: `service:${sidecar.ID}:2`, Name: `Connect Sidecar Aliasing ${serviceId}`, Type: 'alias', AliasService: serviceId },
+  ]
+}
+
+export const SIDECAR_LISTENING = 'Connect Sidecar Listening'
 
 export function readChecks(
   fields: FieldReader,
   readers: FieldReader[],
   instance: { readonly ID: string; readonly Service: string },
+  options: CheckOptions,
 ): CheckDefinition[] {
   const single = fields.object('Check')
   const all = [...(single === undefined ? [] : [single]), ...fields.objects('Checks', MAX_CHECKS_PER_SERVICE)]
   const ids = new Set<string>()
   return all.map((check, i) => {
     const fallback = all.length === 1 ? `service:${instance.ID}` : `service:${instance.ID}:${i + 1}`
-    const definition = readCheck(check, readers, instance.ID, fallback, `Service '${instance.Service}' check`)
+    const definition = readCheck(check, readers, instance.ID, fallback, `Service '${instance.Service}' check`, options)
     if (ids.has(definition.CheckID)) check.fail('CheckID', `"${definition.CheckID}" is used twice`)
     ids.add(definition.CheckID)
     return definition
@@ -63,6 +139,7 @@ export function readChecks(
 /** A check registered by itself (`PUT /v1/agent/check/register`). */
 export function parseCheckDefinition(
   value: unknown,
+  options: CheckOptions = { scripts: false },
 ): { readonly ok: true; readonly value: CheckDefinition } | { readonly ok: false; readonly errors: readonly ConfigError[] } {
   if (!isObject(value)) return { ok: false, errors: [{ path: '', reason: 'must be an object' }] }
   const errors: ConfigError[] = []
@@ -70,8 +147,8 @@ export function parseCheckDefinition(
   const name = fields.string('Name')
   const serviceId = fields.string('ServiceID')
   if (name === '') fields.fail('Name', 'missing')
-  if (serviceId === '') fields.fail('ServiceID', 'missing (checks of the node itself are not supported)')
-  const check = readCheck(fields, [], serviceId, fields.string('ID') || fields.string('CheckID') || name, name)
+  // Without a service it is a check of the node, which counts for every instance.
+  const check = readCheck(fields, [], serviceId, fields.string('ID') || fields.string('CheckID') || name, name, options)
   return errors.length === 0 ? { ok: true, value: check } : { ok: false, errors }
 }
 
@@ -81,27 +158,47 @@ function readCheck(
   serviceId: string,
   fallbackId: string,
   fallbackName: string,
+  options: CheckOptions,
 ): CheckDefinition {
   readers.push(fields)
-  for (const name of ['Args', 'ScriptArgs', 'DockerContainerID', 'UDP', 'OSService', 'H2PING', 'GRPC'])
-    if (fields.has(name)) fields.fail(name, 'checks of this kind are not run here (only HTTP, TCP, TTL and AliasService)')
-  fields.ignore('Args', 'ScriptArgs', 'Shell', 'DockerContainerID', 'UDP', 'OSService', 'H2PING', 'H2PingUseTLS', 'GRPC', 'GRPCUseTLS')
-  fields.ignore('Namespace', 'Partition', 'ExposedPort', 'OutputMaxSize', 'TLSServerName', 'TCPUseTLS', 'AliasNode', 'ServiceID', 'ID')
-  if (fields.boolean('TCPUseTLS')) fields.fail('TCPUseTLS', 'is not supported')
-  const http = fields.string('HTTP')
-  const tcp = fields.string('TCP')
+  fields.ignore('Namespace', 'Partition', 'ServiceID', 'ID')
+  for (const name of ['DockerContainerID', 'OSService'])
+    if (fields.string(name) !== '') fields.fail(name, 'checks of this kind are not run here')
+  if (fields.has('Shell') && fields.string('Shell') !== '')
+    fields.fail('Shell', 'goes with Docker checks, which are not run here; name it in Args')
+  if (fields.has('Script')) fields.fail('Script', 'is no field any more (Args)')
+  const args = fields.has('ScriptArgs') ? fields.strings('ScriptArgs') : fields.strings('Args')
+  if (args.length > 0 && !options.scripts)
+    fields.fail('Args', 'scripts are disabled on this agent; they run from local files with --enable-local-script-checks')
+  const target = { HTTP: fields.string('HTTP'), TCP: fields.string('TCP'), UDP: fields.string('UDP'), GRPC: fields.string('GRPC') }
+  const h2Ping = fields.string('H2PING')
   const ttlMs = readDuration(fields, 'TTL', 0)
-  const alias = fields.string('AliasService')
-  const kinds = [http !== '' && 'http', tcp !== '' && 'tcp', ttlMs > 0 && 'ttl', alias !== '' && 'alias'].filter(kind => kind !== false)
-  if (kinds.length !== 1) fields.fail('', 'exactly one of HTTP, TCP, TTL and AliasService must be set')
-  if (http !== '' && !isHttpUrl(http)) fields.fail('HTTP', 'must be an http or https URL')
-  if (tcp !== '' && !/:\d{1,5}$/.test(tcp)) fields.fail('TCP', 'must be host:port')
+  const alias = { service: fields.string('AliasService'), node: fields.string('AliasNode') }
+  const given: [CheckType, boolean][] = [
+    ['http', target.HTTP !== ''],
+    ['tcp', target.TCP !== ''],
+    ['udp', target.UDP !== ''],
+    ['grpc', target.GRPC !== ''],
+    ['h2ping', h2Ping !== ''],
+    ['script', args.length > 0],
+    ['ttl', ttlMs > 0],
+    ['alias', alias.service !== '' || alias.node !== ''],
+  ]
+  const types = given.filter(([, there]) => there).map(([type]) => type)
+  if (types.length !== 1) fields.fail('', 'exactly one of HTTP, TCP, UDP, GRPC, H2PING, Args, TTL, AliasService and AliasNode must be set')
+  if (target.HTTP !== '' && !isHttpUrl(target.HTTP)) fields.fail('HTTP', 'must be an http or https URL')
+  for (const [name, text] of [
+    ['TCP', target.TCP],
+    ['UDP', target.UDP],
+    ['GRPC', target.GRPC.split('/')[0]!],
+    ['H2PING', h2Ping],
+  ] as const)
+    if (text !== '' && !HOST_PORT.test(text)) fields.fail(name, 'must be host:port')
   const method = fields.string('Method', 'GET') || 'GET'
   if (!METHOD.test(method)) fields.fail('Method', 'is not an HTTP method')
   const status = fields.string('Status') || 'critical'
   if (status !== 'passing' && status !== 'warning' && status !== 'critical') fields.fail('Status', 'must be passing, warning or critical')
-  const intervalMs = readDuration(fields, 'Interval', DEFAULT_CHECK_INTERVAL_MS)
-  if (fields.has('Interval') && intervalMs < 1) fields.fail('Interval', 'must be greater than 0')
+  const intervalMs = readDuration(fields, 'Interval', 0) || DEFAULT_CHECK_INTERVAL_MS
   const deregister = readDuration(fields, 'DeregisterCriticalServiceAfter', 0)
   const critical = fields.integer('FailuresBeforeCritical', 0, 1_000_000, 0)
   return {
@@ -109,22 +206,29 @@ function readCheck(
     Name: fields.string('Name') || fallbackName,
     Notes: fields.string('Notes'),
     ServiceID: serviceId,
-    Type: (kinds[0] as CheckDefinition['Type'] | undefined) ?? 'ttl',
+    Type: types[0] ?? 'ttl',
     InitialStatus: status as HealthStatus,
     intervalMs: Math.max(intervalMs, 1),
-    timeoutMs: readDuration(fields, 'Timeout', Math.min(DEFAULT_CHECK_TIMEOUT_MS, Math.max(intervalMs, 1_000))),
+    timeoutMs: readDuration(fields, 'Timeout', 0) || DEFAULT_CHECK_TIMEOUT_MS,
     ttlMs,
-    HTTP: http,
+    ...target,
     Method: method,
     Header: fields.stringListMap('Header'),
     Body: fields.string('Body'),
     TLSSkipVerify: fields.boolean('TLSSkipVerify'),
     DisableRedirects: fields.boolean('DisableRedirects'),
-    TCP: tcp,
-    AliasService: alias,
+    OutputMaxSize: fields.integer('OutputMaxSize', 0, MAX_CHECK_OUTPUT_CHARS, 0) || MAX_CHECK_OUTPUT_CHARS,
+    TLSServerName: fields.string('TLSServerName'),
+    TCPUseTLS: fields.boolean('TCPUseTLS'),
+    GRPCUseTLS: fields.boolean('GRPCUseTLS'),
+    H2PING: h2Ping,
+    H2PingUseTLS: fields.boolean('H2PingUseTLS', true),
+    Args: args,
+    AliasService: alias.service,
+    AliasNode: alias.node,
     SuccessBeforePassing: fields.integer('SuccessBeforePassing', 0, 1_000_000, 0),
     FailuresBeforeCritical: critical,
-    FailuresBeforeWarning: fields.integer('FailuresBeforeWarning', 0, 1_000_000, critical),
+    FailuresBeforeWarning: fields.integer('FailuresBeforeWarning', 0, 1_000_000, 0) || critical,
     deregisterAfterMs: deregister === 0 ? 0 : Math.max(deregister, MIN_DEREGISTER_AFTER_MS),
   }
 }

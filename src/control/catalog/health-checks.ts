@@ -2,20 +2,25 @@
 // Started by `ControlPlane`; follows the catalog's changes, so a check runs from its registration to its removal.
 // At most `MAX_CONCURRENT_CHECKS` run at once; a check that is due while all are busy waits in line (once, not once an interval).
 // Invariant: a check that is gone never reports.
-import * as http from 'node:http'
-import * as https from 'node:https'
-import * as net from 'node:net'
 import type { Catalog, CatalogCheck } from './catalog.js'
-import type { CheckDefinition, HealthStatus } from './check-definition.js'
+import { type CheckDefinition, type CheckType, type HealthStatus, SIDECAR_LISTENING } from './check-definition.js'
+import type { CheckOutcome, CheckRunner } from './checks/check-outcome.js'
+import { httpCheck } from './checks/http-check.js'
+import { grpcCheck, h2PingCheck } from './checks/http2-checks.js'
+import { scriptCheck } from './checks/script-check.js'
+import { tcpCheck, udpCheck } from './checks/socket-checks.js'
+import { NODE } from './maintenance-check.js'
 
 export const MAX_CONCURRENT_CHECKS = 64
 /** The first run comes at a random point of the interval, but no later than this, so that a new instance is soon in service. */
 const MAX_FIRST_DELAY_MS = 500
-const MAX_OUTPUT_BYTES = 4_096
-const MAX_REDIRECTS = 10
+/** A sidecar that has just been registered is asked this often until it listens for the first time. */
+const STARTING_SIDECAR_INTERVAL_MS = 1_000
 
 export interface HealthChecksOptions {
   readonly random?: () => number
+  /** What an alias of this node calls it. */
+  readonly nodeName?: string
   readonly onDeregister?: (serviceId: string, checkId: string) => void
   /** What came of a check could not be written. */
   readonly onProblem?: (checkId: string, reason: string) => void
@@ -27,14 +32,11 @@ interface RunningCheck {
   /** Stops the run in progress. */
   abort: AbortController | undefined
   waiting: boolean
+  /** Equal outcomes in a row. */
   successes: number
   failures: number
+  everPassed: boolean
   deregisterTimer: NodeJS.Timeout | undefined
-}
-
-interface Outcome {
-  readonly status: HealthStatus
-  readonly output: string
 }
 
 export class HealthChecks {
@@ -99,14 +101,16 @@ export class HealthChecks {
       timer: undefined,
       abort: undefined,
       waiting: false,
-      successes: 0,
-      failures: 0,
+      // Where nothing good is known yet the first outcome counts at once, whatever the thresholds.
+      successes: check.status === 'critical' ? definition.SuccessBeforePassing : 0,
+      failures: check.status === 'critical' ? definition.FailuresBeforeCritical : 0,
+      everPassed: check.status === 'passing',
       deregisterTimer: undefined,
     }
     this.running.set(definition.CheckID, running)
     this.watchCritical(running, check.status)
     if (definition.Type === 'ttl') this.armTtl(running)
-    else if (definition.Type !== 'alias' && definition.Type !== 'maintenance')
+    else if (RUNNERS[definition.Type] !== undefined)
       this.schedule(running, this.random() * Math.min(definition.intervalMs, MAX_FIRST_DELAY_MS))
   }
 
@@ -120,13 +124,17 @@ export class HealthChecks {
   private followAliases(): void {
     for (const { definition } of this.running.values()) {
       if (definition.Type !== 'alias') continue
-      const target = this.catalog.instance(definition.AliasService)
-      // An alias of its own service would never leave the status that it has.
-      const others =
-        target === undefined ? [] : this.catalog.checksOf(target).filter(check => check.definition.CheckID !== definition.CheckID)
-      const bad = others.find(check => check.status === 'critical') ?? others.find(check => check.status === 'warning')
-      if (target === undefined) this.record(definition.CheckID, 'critical', `Service ${definition.AliasService} could not be found`)
-      else this.record(definition.CheckID, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
+      const { CheckID: id, AliasService: service, AliasNode: node } = definition
+      const target = this.catalog.instance(service)
+      if (node !== '' && node.toLowerCase() !== this.options.nodeName?.toLowerCase())
+        this.record(id, 'critical', `Node ${node} could not be found`)
+      else if (service !== '' && target === undefined) this.record(id, 'critical', `Service ${service} could not be found`)
+      else {
+        // An alias of its own service would never leave the status that it has.
+        const others = this.catalog.checksOf(target ?? NODE).filter(check => check.definition.CheckID !== id)
+        const bad = others.find(check => check.status === 'critical') ?? others.find(check => check.status === 'warning')
+        this.record(id, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
+      }
     }
   }
 
@@ -137,8 +145,13 @@ export class HealthChecks {
 
   private armTtl(check: RunningCheck): void {
     clearTimeout(check.timer)
-    check.timer = setTimeout(() => this.report(check, 'critical', 'TTL expired'), check.definition.ttlMs)
+    check.timer = setTimeout(() => this.expire(check), check.definition.ttlMs)
     check.timer.unref()
+  }
+
+  private expire(check: RunningCheck): void {
+    const last = this.catalog.check(check.definition.CheckID)?.output ?? ''
+    this.report(check, 'critical', last === '' ? 'TTL expired' : `TTL expired (last output before timeout follows): ${last}`)
   }
 
   private due(check: RunningCheck): void {
@@ -159,15 +172,15 @@ export class HealthChecks {
       check.definition.timeoutMs,
     )
     timeout.unref()
-    const outcome = await runCheck(check.definition, abort.signal).catch(
-      (error: Error): Outcome => ({ status: 'critical', output: reasonOf(error, abort.signal) }),
+    const outcome = await RUNNERS[check.definition.Type]!(check.definition, abort.signal).catch(
+      (error: Error): CheckOutcome => ({ status: 'critical', output: reasonOf(error, abort.signal) }),
     )
     clearTimeout(timeout)
     this.active--
     check.abort = undefined
     if (this.running.get(check.definition.CheckID) === check && !this.stopped) {
       this.count(check, outcome)
-      this.schedule(check, check.definition.intervalMs)
+      this.schedule(check, this.intervalOf(check))
     }
     for (;;) {
       const next = this.line.shift()
@@ -179,20 +192,39 @@ export class HealthChecks {
     }
   }
 
-  /** Consul's thresholds: a status is taken only after so many equal outcomes in a row. */
-  private count(check: RunningCheck, outcome: Outcome): void {
-    const { definition } = check
-    const before = this.catalog.check(definition.CheckID)?.status ?? 'critical'
-    if (outcome.status === 'critical') {
+  /** Soon after a proxy has taken its configuration: a listener that was not there may be now. */
+  proxySynced(proxyId: string): void {
+    for (const check of this.running.values())
+      if (
+        check.definition.ServiceID === proxyId &&
+        check.definition.Name === SIDECAR_LISTENING &&
+        !check.everPassed &&
+        check.abort === undefined
+      ) {
+        clearTimeout(check.timer)
+        if (!check.waiting) this.due(check)
+      }
+  }
+
+  private intervalOf({ definition, everPassed }: RunningCheck): number {
+    const starting = !everPassed && definition.Name === SIDECAR_LISTENING
+    return starting ? Math.min(definition.intervalMs, STARTING_SIDECAR_INTERVAL_MS) : definition.intervalMs
+  }
+
+  /** Consul's thresholds: a status is taken once so many equal outcomes have come in a row, that one among them. */
+  private count(check: RunningCheck, { status, output }: CheckOutcome): void {
+    const { SuccessBeforePassing, FailuresBeforeCritical, FailuresBeforeWarning } = check.definition
+    if (status === 'critical') {
       check.successes = 0
       check.failures++
-      if (check.failures > definition.FailuresBeforeCritical || before === 'critical') this.report(check, 'critical', outcome.output)
-      else if (check.failures > definition.FailuresBeforeWarning) this.report(check, 'warning', outcome.output)
+      if (check.failures >= FailuresBeforeCritical) this.report(check, 'critical', output)
+      else if (check.failures >= FailuresBeforeWarning) this.report(check, 'warning', output)
       return
     }
+    check.everPassed = true
     check.failures = 0
     check.successes++
-    if (check.successes > definition.SuccessBeforePassing || before === 'passing') this.report(check, outcome.status, outcome.output)
+    if (check.successes >= SuccessBeforePassing) this.report(check, status, output)
   }
 
   private report(check: RunningCheck, status: HealthStatus, output: string): void {
@@ -202,7 +234,7 @@ export class HealthChecks {
 
   private watchCritical(check: RunningCheck, status: HealthStatus): void {
     const after = check.definition.deregisterAfterMs
-    if (after === 0) return
+    if (after === 0 || check.definition.ServiceID === NODE) return
     if (status !== 'critical') {
       clearTimeout(check.deregisterTimer)
       check.deregisterTimer = undefined
@@ -228,70 +260,11 @@ function reasonOf(error: Error, signal: AbortSignal): string {
   return signal.aborted && signal.reason instanceof Error ? signal.reason.message : error.message
 }
 
-function runCheck(check: CheckDefinition, signal: AbortSignal): Promise<Outcome> {
-  return check.Type === 'tcp' ? runTcpCheck(check, signal) : runHttpCheck(check, signal)
-}
-
-function runTcpCheck(check: CheckDefinition, signal: AbortSignal): Promise<Outcome> {
-  const colon = check.TCP.lastIndexOf(':')
-  const host = check.TCP.slice(0, colon).replace(/^\[|\]$/g, '') || '127.0.0.1'
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ host, port: Number(check.TCP.slice(colon + 1)), signal })
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve({ status: 'passing', output: `TCP connect ${check.TCP}: Success` })
-    })
-    socket.once('error', reject)
-  })
-}
-
-async function runHttpCheck(check: CheckDefinition, signal: AbortSignal): Promise<Outcome> {
-  let url = new URL(check.HTTP)
-  for (let hop = 0; ; hop++) {
-    const answer = await requestOnce(check, url, signal)
-    const redirect = answer.statusCode >= 300 && answer.statusCode < 400 && answer.location !== undefined && !check.DisableRedirects
-    if (redirect && hop < MAX_REDIRECTS && URL.canParse(answer.location!, url.href)) {
-      url = new URL(answer.location!, url)
-      if (url.protocol === 'http:' || url.protocol === 'https:') continue
-    }
-    const status = answer.statusCode >= 200 && answer.statusCode < 300 ? 'passing' : answer.statusCode === 429 ? 'warning' : 'critical'
-    return { status, output: `HTTP ${check.Method} ${check.HTTP}: ${answer.statusCode} Output: ${answer.body}` }
-  }
-}
-
-interface Answer {
-  readonly statusCode: number
-  readonly location: string | undefined
-  readonly body: string
-}
-
-function requestOnce(check: CheckDefinition, url: URL, signal: AbortSignal): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'user-agent': 'Consul Health Check', accept: 'text/plain, text/*, */*', ...check.Header }
-    const request =
-      url.protocol === 'https:'
-        ? https.request(url, { method: check.Method, headers, signal, agent: false, rejectUnauthorized: !check.TLSSkipVerify })
-        : http.request(url, { method: check.Method, headers, signal, agent: false })
-    request.once('error', reject)
-    request.once('response', response => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      const finish = (): void =>
-        resolve({
-          statusCode: response.statusCode ?? 0,
-          location: response.headers.location,
-          body: Buffer.concat(chunks).toString('utf8', 0, MAX_OUTPUT_BYTES),
-        })
-      response.on('data', (chunk: Buffer) => {
-        chunks.push(chunk)
-        bytes += chunk.length
-        if (bytes < MAX_OUTPUT_BYTES) return
-        finish()
-        response.destroy()
-      })
-      response.once('end', finish)
-      response.once('error', reject)
-    })
-    request.end(check.Body)
-  })
+const RUNNERS: Readonly<Partial<Record<CheckType, CheckRunner>>> = {
+  http: httpCheck,
+  tcp: tcpCheck,
+  udp: udpCheck,
+  grpc: grpcCheck,
+  h2ping: h2PingCheck,
+  script: scriptCheck,
 }

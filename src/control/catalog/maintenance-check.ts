@@ -1,6 +1,6 @@
 // The check that takes an instance, or the whole node, out of service: critical from the moment it is made until it is removed, with
 // Consul's ids, names and notes. Made by the catalog for the maintenance endpoints; health-checks.ts never runs it.
-import type { CheckDefinition } from './check-definition.js'
+import { type CheckDefinition, PLAIN_CHECK } from './check-definition.js'
 
 /** The ServiceID of checks of the node itself. */
 export const NODE = ''
@@ -12,26 +12,11 @@ export function maintenanceCheckId(serviceId: string): string {
 export function maintenanceCheck(serviceId: string, reason: string): CheckDefinition {
   const of = serviceId === NODE ? 'node' : 'service'
   return {
+    ...PLAIN_CHECK,
     CheckID: maintenanceCheckId(serviceId),
     Name: serviceId === NODE ? 'Node Maintenance Mode' : 'Service Maintenance Mode',
     Notes: reason === '' ? `Maintenance mode is enabled for this ${of}, but no reason was provided. This is a default message.` : reason,
     ServiceID: serviceId,
     Type: 'maintenance',
-    InitialStatus: 'critical',
-    intervalMs: 0,
-    timeoutMs: 0,
-    ttlMs: 0,
-    HTTP: '',
-    Method: '',
-    Header: {},
-    Body: '',
-    TLSSkipVerify: false,
-    DisableRedirects: false,
-    TCP: '',
-    AliasService: '',
-    SuccessBeforePassing: 0,
-    FailuresBeforeWarning: 0,
-    FailuresBeforeCritical: 0,
-    deregisterAfterMs: 0,
   }
 }

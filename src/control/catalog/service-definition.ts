@@ -5,7 +5,7 @@
 import { isIP } from 'node:net'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
-import { type CheckDefinition, readChecks } from './check-definition.js'
+import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
 
 export const MAX_UPSTREAMS_PER_PROXY = 512
 
@@ -74,20 +74,23 @@ const INSTANCE_ID = /^[\x21-\x7e]{1,256}$/
 /**
  * `strict` (files) refuses unknown fields; without it (HTTP, where stock clients send what they like) they are ignored, as Consul does.
  */
-export function parseServiceDefinition(value: unknown, options: { readonly strict: boolean }): ParsedRegistration {
+export function parseServiceDefinition(
+  value: unknown,
+  options: { readonly strict: boolean; readonly scripts?: boolean },
+): ParsedRegistration {
   if (!isObject(value)) return { ok: false, errors: [{ path: '', reason: 'must be an object' }] }
   const errors: ConfigError[] = []
   const readers: FieldReader[] = []
-  const registration = readRegistration(new FieldReader(value, '', errors), readers)
+  const registration = readRegistration(new FieldReader(value, '', errors), readers, { scripts: options.scripts === true })
   if (options.strict) for (const reader of readers) reader.refuseUnknown()
   return errors.length === 0 ? { ok: true, value: registration } : { ok: false, errors }
 }
 
-function readRegistration(fields: FieldReader, readers: FieldReader[]): Registration {
+function readRegistration(fields: FieldReader, readers: FieldReader[], options: CheckOptions): Registration {
   const checks: CheckDefinition[] = []
   const connect = fields.object('Connect')
   const instance = readInstance(fields, readers, undefined, connect?.boolean('Native') ?? false)
-  checks.push(...readChecks(fields, readers, instance))
+  checks.push(...readChecks(fields, readers, instance, options))
   if (connect === undefined) return { instance, checks }
   readers.push(connect)
   const sidecarFields = connect.object('SidecarService')
@@ -96,7 +99,7 @@ function readRegistration(fields: FieldReader, readers: FieldReader[]): Registra
   if (sidecarFields.object('Connect')?.has('SidecarService')) sidecarFields.fail('Connect.SidecarService', 'sidecars cannot be nested')
   const sidecar = readInstance(sidecarFields, readers, instance, false)
   if (sidecar.ID === instance.ID) sidecarFields.fail('ID', `is the ID of the service itself (${instance.ID})`)
-  checks.push(...readChecks(sidecarFields, readers, sidecar))
+  checks.push(...readChecks(sidecarFields, readers, sidecar, options))
   return { instance, sidecar, checks }
 }
 

@@ -2,6 +2,7 @@
 // snapshot builder for what filter expressions select from.
 import type { Catalog, CatalogCheck, CatalogInstance } from '../catalog/catalog.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
+import { durationFromMs } from '../config-entries/duration.js'
 import { CONSUL_VERSION } from './consul-version.js'
 import type { NodeInfo } from './context.js'
 
@@ -154,6 +155,8 @@ export function serfHealthShape(node: NodeInfo): Record<string, unknown> {
     ModifyIndex: 1,
   }
 }
+/** Checks that nobody runs at intervals. */
+const UNTIMED: ReadonlySet<string> = new Set(['ttl', 'alias', 'maintenance'])
 
 export function checkShape(check: CatalogCheck, service: CatalogInstance | undefined, node: NodeInfo): Record<string, unknown> {
   const { definition } = check
@@ -168,8 +171,8 @@ export function checkShape(check: CatalogCheck, service: CatalogInstance | undef
     ServiceName: service?.Service ?? '',
     ServiceTags: service?.Tags ?? [],
     Type: definition.Type,
-    Interval: definition.Type === 'http' || definition.Type === 'tcp' ? `${definition.intervalMs}ms` : '',
-    Timeout: definition.Type === 'http' || definition.Type === 'tcp' ? `${definition.timeoutMs}ms` : '',
+    Interval: UNTIMED.has(definition.Type) ? '' : durationFromMs(definition.intervalMs),
+    Timeout: UNTIMED.has(definition.Type) ? '' : durationFromMs(definition.timeoutMs),
     ExposedPort: 0,
     Definition: {},
     CreateIndex: check.CreateIndex,

@@ -77,12 +77,20 @@ describe('parseServiceDefinition', () => {
     [{ Name: 'a', Kind: 'mesh-gateway' }, 'Kind: "mesh-gateway" is not supported (only connect-proxy, or none)'],
     [{ Name: 'a', Kind: 'connect-proxy', Port: 1 }, 'Proxy.DestinationServiceName: must be non-empty for Connect proxy services'],
     [{ Name: 'a', Namespace: 'team' }, 'Namespace: "team" is not supported (only default)'],
-    [{ Name: 'a', Check: { Interval: '5s' } }, 'Check: exactly one of HTTP, TCP, TTL and AliasService must be set'],
+    [
+      { Name: 'a', Check: { Interval: '5s' } },
+      'Check: exactly one of HTTP, TCP, UDP, GRPC, H2PING, Args, TTL, AliasService and AliasNode must be set',
+    ],
     [{ Name: 'a', Check: { TTL: 'soon' } }, 'Check.TTL: must be a duration such as 10s, of at most 24 days'],
     [
-      { Name: 'a', Check: { Args: ['true'], TTL: '1s' } },
-      'Check.Args: checks of this kind are not run here (only HTTP, TCP, TTL and AliasService)',
+      { Name: 'a', Check: { Args: ['true'] } },
+      'Check.Args: scripts are disabled on this agent; they run from local files with --enable-local-script-checks',
     ],
+    [{ Name: 'a', Check: { DockerContainerID: 'c', TTL: '1s' } }, 'Check.DockerContainerID: checks of this kind are not run here'],
+    [{ Name: 'a', Check: { OSService: 'nginx', TTL: '1s' } }, 'Check.OSService: checks of this kind are not run here'],
+    [{ Name: 'a', Check: { GRPC: 'here' } }, 'Check.GRPC: must be host:port'],
+    [{ Name: 'a', Check: { UDP: 'here' } }, 'Check.UDP: must be host:port'],
+    [{ Name: 'a', Check: { H2PING: 'here:1/x' } }, 'Check.H2PING: must be host:port'],
     [
       { Name: 'a', Connect: { SidecarService: { Proxy: { Upstreams: [{ DestinationName: 'b' }] } } } },
       'Connect.SidecarService.Proxy.Upstreams[0].LocalBindPort: LocalBindPort or LocalBindSocketPath must be set',
@@ -209,6 +217,32 @@ describe('Catalog', () => {
       output: 'ok',
       definition: { intervalMs: 6_000 },
     })
+  })
+
+  it('gives a sidecar Consul’s checks where its registration names none', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), { ...PORTS, defaultSidecarChecks: true })
+    await catalog.register(parse({ ID: 'a1', Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
+    const sidecar = catalog.instance('a1-sidecar-proxy')!
+    expect(catalog.health(sidecar)).toBe('critical')
+    expect(catalog.checksOf(sidecar).map(({ definition }) => definition)).toMatchObject([
+      { CheckID: 'service:a1-sidecar-proxy:1', Name: 'Connect Sidecar Listening', Type: 'tcp', TCP: '127.0.0.1:21000', intervalMs: 10_000 },
+      { CheckID: 'service:a1-sidecar-proxy:2', Name: 'Connect Sidecar Aliasing a1', Type: 'alias', AliasService: 'a1' },
+    ])
+    const own = { Check: { CheckID: 'own', TTL: '1h' }, Address: '::1' }
+    await catalog.register(parse({ ID: 'b1', Name: 'b', Port: 1, Connect: { SidecarService: own } }))
+    expect(catalog.checksOf(catalog.instance('b1-sidecar-proxy')!).map(({ definition }) => definition.CheckID)).toEqual(['own'])
+  })
+
+  it('counts a check of the node for every instance', async () => {
+    const catalog = await Catalog.open(new MemoryStore(), PORTS)
+    await catalog.register(parse({ Name: 'a', Port: 1 }))
+    const check = parseCheckDefinition({ Name: 'disk', TTL: '1h', Status: 'passing' })
+    expect(check.ok && (await catalog.registerCheck(check.value))).toEqual({ ok: true, changed: true })
+    const changes: CatalogChange[] = []
+    catalog.onChange(change => changes.push(change))
+    await catalog.setCheckStatus('disk', 'critical', 'full')
+    expect(catalog.health(catalog.instance('a')!)).toBe('critical')
+    expect([...changes[0]!.services]).toEqual(['a'])
   })
 
   it('drops checks that a registration no longer names only when asked to', async () => {

@@ -1,10 +1,26 @@
+import { createSocket } from 'node:dgram'
 import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer as createHttp2Server } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
+import { parseCheckDefinition } from '../../../src/control/catalog/check-definition.js'
 import { HealthChecks, MAX_CONCURRENT_CHECKS } from '../../../src/control/catalog/health-checks.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+
+const HEALTH = {
+  Check: {
+    path: '/grpc.health.v1.Health/Check',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: (message: Buffer) => message,
+    requestDeserialize: (message: Buffer) => message,
+    responseSerialize: (message: Buffer) => message,
+    responseDeserialize: (message: Buffer) => message,
+  },
+} as const
 
 let catalog: Catalog
 let checks: HealthChecks
@@ -64,7 +80,7 @@ describe('HealthChecks', () => {
     await register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', Header: { 'x-probe': ['yes'] } })
     checks.start()
     await until(() => statusOf('web') === 'passing')
-    expect(catalog.check('web')!.output).toContain('200 Output: x-probe yes')
+    expect(catalog.check('web')!.output).toContain('200 OK Output: x-probe yes')
     status = 429
     await until(() => statusOf('web') === 'warning')
     status = 500
@@ -120,14 +136,133 @@ describe('HealthChecks', () => {
     await until(() => statusOf('alias') === 'critical')
   })
 
-  it('waits for as many failures as configured', async () => {
+  it('changes at the third failure and at the second success in a row where so many are asked for', async () => {
     let runs = 0
+    const seen: [run: number, status: string | undefined][] = []
+    catalog.onChange(() => seen.push([runs, statusOf('web')]))
     server.on('request', () => runs++)
     status = 500
-    await register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms', FailuresBeforeCritical: 3, Status: 'passing' })
+    const thresholds = { FailuresBeforeWarning: 2, FailuresBeforeCritical: 3, SuccessBeforePassing: 2 }
+    await register('web', { HTTP: `http://127.0.0.1:${port}/`, Interval: '20ms', ...thresholds, Status: 'passing' })
     checks.start()
     await until(() => statusOf('web') === 'critical')
-    expect(runs).toBeGreaterThanOrEqual(4)
+    expect(seen.slice(1)).toEqual([
+      [2, 'warning'],
+      [3, 'critical'],
+    ])
+    status = 200
+    const before = runs
+    await until(() => statusOf('web') === 'passing')
+    expect(runs - before).toBeGreaterThanOrEqual(2)
+  })
+
+  it('keeps the last output when a TTL expires', async () => {
+    await register('job', { TTL: '50ms' })
+    checks.start()
+    await checks.updateTtl('job', 'passing', 'did 7 things')
+    await until(() => statusOf('job') === 'critical')
+    expect(catalog.check('job')!.output).toBe('TTL expired (last output before timeout follows): did 7 things')
+  })
+
+  it('sends the Host that a check names, and takes a timeout of 0 for the default', async () => {
+    const hosts: (string | undefined)[] = []
+    server.on('request', request => hosts.push(request.headers.host))
+    await register('web', {
+      HTTP: `http://127.0.0.1:${port}/`,
+      Interval: '5ms',
+      Timeout: '0s',
+      Header: { Host: ['h'], 'x-two': ['1', '2'] },
+    })
+    checks.start()
+    await until(() => statusOf('web') === 'passing')
+    expect(hosts[0]).toBe('h')
+    expect(catalog.check('web')!.definition.timeoutMs).toBe(10_000)
+  })
+
+  it('asks gRPC’s health service, for one service by name', async () => {
+    const grpc = new GrpcServer()
+    grpc.addService(HEALTH, {
+      Check: ({ request }: { request: Buffer }, answer: (error: null, response: Buffer) => void) =>
+        answer(null, Buffer.from([0x08, request.length === 0 ? 1 : 2])),
+    })
+    const grpcPort = await new Promise<number>((resolve, reject) =>
+      grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      ),
+    )
+    try {
+      await register('up', { GRPC: `127.0.0.1:${grpcPort}`, Interval: '5ms' })
+      await register('down', { GRPC: `127.0.0.1:${grpcPort}/shop.Cart`, Interval: '5ms', Status: 'passing' })
+      checks.start()
+      await until(() => statusOf('up') === 'passing' && statusOf('down') === 'critical')
+      expect(catalog.check('up')!.output).toBe(`gRPC check 127.0.0.1:${grpcPort}: success`)
+      expect(catalog.check('down')!.output).toContain('NOT_SERVING')
+    } finally {
+      grpc.forceShutdown()
+    }
+  })
+
+  it('pings HTTP/2, and takes a UDP port for there unless the machine says no', async () => {
+    const http2 = createHttp2Server().listen(0, '127.0.0.1')
+    await new Promise(resolve => http2.once('listening', resolve))
+    const udp = createSocket('udp4')
+    await new Promise<void>(resolve => udp.bind(0, '127.0.0.1', resolve))
+    const gone = createSocket('udp4')
+    await new Promise<void>(resolve => gone.bind(0, '127.0.0.1', resolve))
+    const goneAt = gone.address().port
+    await new Promise<void>(resolve => gone.close(() => resolve()))
+    try {
+      await register('h2', { H2PING: `127.0.0.1:${(http2.address() as AddressInfo).port}`, H2PingUseTLS: false, Interval: '5ms' })
+      await register('h1', { H2PING: `127.0.0.1:${port}`, H2PingUseTLS: false, Interval: '5ms', Timeout: '500ms', Status: 'passing' })
+      await register('udp', { UDP: `127.0.0.1:${udp.address().port}`, Interval: '5ms', Timeout: '50ms' })
+      await register('nobody', { UDP: `127.0.0.1:${goneAt}`, Interval: '5ms', Status: 'passing' })
+      checks.start()
+      await until(() => statusOf('h2') === 'passing' && statusOf('h1') === 'critical')
+      await until(() => statusOf('udp') === 'passing' && statusOf('nobody') === 'critical')
+    } finally {
+      http2.close()
+      udp.close()
+    }
+  })
+
+  it('runs scripts of local files: 0 passes, 1 warns, the rest is critical, and the time is kept', async () => {
+    const script = async (id: string, code: string, timeout = '10s'): Promise<void> => {
+      const check = {
+        CheckID: id,
+        Args: ['/bin/sh', '-c', code],
+        Interval: '10ms',
+        Timeout: timeout,
+        ...(id === 'slow' && { Status: 'passing' }),
+      }
+      const parsed = parseServiceDefinition({ Name: id, Port: 1, Check: check }, { strict: true, scripts: true })
+      if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
+      await catalog.register(parsed.value)
+    }
+    await script('good', 'echo fine; exit 0')
+    await script('hot', 'echo hot >&2; exit 1')
+    await script('bad', 'exit 3')
+    await script('slow', 'sleep 60 & wait', '50ms')
+    checks.start()
+    await until(() => statusOf('good') === 'passing' && statusOf('hot') === 'warning')
+    await until(() => statusOf('slow') === 'critical')
+    expect([catalog.check('good')!.output, catalog.check('hot')!.output]).toEqual(['fine\n', 'hot\n'])
+    expect(catalog.check('slow')!.output).toMatch(/Timed out|no answer within 50 ms/)
+    expect(statusOf('bad')).toBe('critical')
+  })
+
+  it('takes the node’s own checks over by an alias of the node', async () => {
+    checks = new HealthChecks(catalog, { nodeName: 'Node-1' })
+    const disk = parseCheckDefinition({ Name: 'disk', TTL: '1h', Status: 'passing' })
+    if (!disk.ok) throw new Error('invalid')
+    await catalog.registerCheck(disk.value)
+    await register('alias', { AliasNode: 'node-1' })
+    await register('other', { AliasNode: 'node-2' })
+    checks.start()
+    await until(() => statusOf('alias') === 'passing')
+    await catalog.setCheckStatus('disk', 'critical', 'full')
+    await until(() => statusOf('alias') === 'critical')
+    expect(catalog.check('alias')!.output).toBe('full')
+    expect(catalog.check('other')!.output).toBe('Node node-2 could not be found')
   })
 
   it('deregisters a service that stays critical', async () => {

@@ -1,5 +1,5 @@
 // The leaf certificate (and key) of each service that has a sidecar: issued on first need, kept over restarts, replaced at a random
-// point of 60-90 % of its life, on demand (`ca rotate-leaf`), and soon after a root rotation. Made by `ControlPlane`; asks the
+// point of 60-90 % of its life, where the clock says that it is not valid, on demand (`ca rotate-leaf`), and soon after a root rotation. Made by `ControlPlane`; asks the
 // `CertificateAuthority`; tells its listener which service has a new leaf. All instances of a service share one identity and leaf.
 // Invariant: a leaf that was issued under a root that is active no more, or for another trust domain, is never served after a restart
 // without a replacement being under way.
@@ -40,6 +40,8 @@ const SIGN_WAIT_MS = 120_000
 /** After a failed attempt, doubled with each further one. */
 const RETRY_BASE_MS = 1_000
 const RETRY_MAX_MS = 60_000
+/** Timers count the time that has passed, not the clock: how often the leaves are looked at by the clock as well. */
+const CLOCK_CHECK_MS = 60_000
 /** Node's timers end at 24.8 days; a later renewal is looked at again then. */
 const MAX_TIMER_MS = 2_147_483_647
 
@@ -56,6 +58,7 @@ export class LeafCertificates {
   private readonly leaves = new Map<string, Leaf>()
   private readonly timers = new Map<string, NodeJS.Timeout>()
   private readonly underWay = new Map<string, Promise<Leaf>>()
+  private clockTimer: NodeJS.Timeout | undefined
   private stopped = false
 
   constructor(options: LeafCertificatesOptions) {
@@ -70,10 +73,11 @@ export class LeafCertificates {
     const activeRoot = ca.roots().ActiveRootID
     for (const record of await store.list('leaf')) {
       const leaf = this.decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
-      if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || leaf.notAfter.getTime() <= this.now()) continue
+      if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || !this.isValid(leaf)) continue
       this.leaves.set(leaf.service, leaf)
       this.plan(leaf.service, leaf.rootId === activeRoot ? this.renewalDelay(leaf) : reissueDelayMs(this.random))
     }
+    this.clockTimer = setInterval(() => this.followClock(), CLOCK_CHECK_MS).unref()
     ca.onChange(event => {
       if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.plan(service, reissueDelayMs(this.random))
     })
@@ -81,6 +85,7 @@ export class LeafCertificates {
 
   stop(): void {
     this.stopped = true
+    clearInterval(this.clockTimer)
     for (const timer of this.timers.values()) clearTimeout(timer)
     this.timers.clear()
   }
@@ -93,10 +98,25 @@ export class LeafCertificates {
     return this.leaves.values()
   }
 
-  /** The leaf of a service, issued now if there is none. Rejects with the CA's error. */
+  /** The leaf of a service, issued now if there is none that is valid by the clock. Rejects with the CA's error. */
   ensure(service: string): Promise<Leaf> {
     const leaf = this.leaves.get(service)
-    return leaf === undefined ? this.rotate(service) : Promise.resolve(leaf)
+    return leaf === undefined || !this.isValid(leaf) ? this.rotate(service) : Promise.resolve(leaf)
+  }
+
+  private isValid({ notBefore, notAfter }: Leaf): boolean {
+    const now = this.now()
+    return notBefore.getTime() <= now && now < notAfter.getTime()
+  }
+
+  /** The clock may have been set, or the machine have slept: what has ended by it, or not begun, is replaced now, and said. */
+  private followClock(): void {
+    for (const [service, leaf] of this.leaves) {
+      if (this.isValid(leaf)) continue
+      const { notBefore, notAfter } = leaf
+      this.options.onProblem(service, `not valid by the clock (from ${notBefore.toISOString()} to ${notAfter.toISOString()}), replaced now`)
+      this.renew(service, 0)
+    }
   }
 
   /** Issues a new leaf now; calls at the same time share one. Rejects with the CA's error, the old leaf stays then. */

@@ -44,3 +44,35 @@ it('a leaf that is being signed while the root rotates is replaced soon after, a
   await ca.close()
   await store.close()
 })
+
+it('follows the clock: a leaf that has ended by it, or not begun, is replaced within a minute and at every use, and said', async () => {
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
+  await ca.init()
+  let offsetMs = 0
+  const problems: string[] = []
+  const leaves: Leaf[] = []
+  const certificates = new LeafCertificates({
+    ca,
+    store: new MemoryStore(),
+    seal: undefined,
+    datacenter: 'dc1',
+    now: () => Date.now() + offsetMs,
+    onLeaf: leaf => leaves.push(leaf),
+    onProblem: (_service, reason) => problems.push(reason),
+  })
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  await certificates.start()
+  const first = await certificates.ensure('web')
+  vi.advanceTimersByTime(60_000)
+  expect(await certificates.ensure('web')).toBe(first)
+  offsetMs = 80 * 24 * 3_600_000
+  vi.advanceTimersByTime(60_000)
+  vi.useRealTimers()
+  await vi.waitFor(() => expect(leaves.length).toBe(2))
+  expect(problems).toEqual([expect.stringMatching(/^not valid by the clock \(from .* to .*\), replaced now$/)])
+  offsetMs = -80 * 24 * 3_600_000
+  const last = leaves.at(-1)!
+  expect((await certificates.ensure('web')).serial).not.toBe(last.serial)
+  certificates.stop()
+  await ca.close()
+})

@@ -7,6 +7,7 @@ import type { HeaderOption } from './header-option.js'
 import type { HttpFilter } from './http-filter.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { RouteTable } from './route.js'
+import type { ScopedRoutes } from './scoped-routes.js'
 
 export type XfccMode = 'SANITIZE' | 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY'
 
@@ -70,12 +71,13 @@ export interface UpgradeConfig {
 export interface HttpConnectionManager {
   readonly statPrefix: string
   readonly codecType: 'AUTO' | 'HTTP1' | 'HTTP2'
-  /** Exactly one of the two is set. */
+  /** Exactly one of `routeTable`, `rdsName` and `scopedRoutes` is set. */
   readonly routeTable: RouteTable | null
   readonly rdsName: string | null
   readonly rdsInitialFetchTimeoutMs: number
   /** Where the table named `rdsName` comes from; absent = the ADS stream. */
   readonly rdsSource?: ConfigSource
+  readonly scopedRoutes?: ScopedRoutes
   readonly httpFilters: readonly HttpFilter[]
   readonly addUserAgent: boolean
   readonly http1: Http1Options

@@ -1,5 +1,6 @@
 // Route tables (envoy.config.route.v3.RouteConfiguration) as model: what l7/route/route-table compiles.
 
+import type { ConfigSource } from './config-source.js'
 import type { HeaderMutations } from './header-option.js'
 import type { HttpFilterOverride } from './http-filter.js'
 import type { HeaderMatcher, QueryParameterMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
@@ -215,6 +216,8 @@ export interface RouteTable {
   readonly maxDirectResponseBodyBytes: number
   readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   readonly mirrors: readonly MirrorPolicy[]
+  /** Where more virtual hosts of the table come from. */
+  readonly vhds?: ConfigSource
 }
 
 /** Routes nothing: stands for a table that has not come, or could not be read. */

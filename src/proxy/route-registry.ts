@@ -3,17 +3,28 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
+import { RouteHolder } from '../l7/route/route-holder.js'
 import { type CompiledRouteTable, compileRouteTable } from '../l7/route/route-table.js'
-import type { RouteHolder } from '../l7/server/http-runtime.js'
 import type { AdsStats } from '../metrics/stat-names.js'
 import type { StatSource } from '../metrics/stats-store.js'
-import type { ConfigSource } from '../model/config-source.js'
-import { NO_ROUTES, type RouteTable } from '../model/route.js'
+import type { ConfigError } from '../model/config-error.js'
+import { type ConfigSource, sourceKey } from '../model/config-source.js'
+import { NO_ROUTES, type RouteTable, type VirtualHost } from '../model/route.js'
+import { tableOf, VirtualHostStore } from './virtual-host-store.js'
 
 /** A route table that is wanted, and where from. */
 export interface RouteSubscription {
   readonly name: string
   readonly source: ConfigSource
+}
+
+/** Routes that a listener waits for before it serves. */
+export interface AwaitedRoutes {
+  /** For the log. */
+  readonly name: string
+  readonly ready: boolean
+  /** `ready` once; `refused` whenever a version came that was refused while there is none. Returns the way to stop waiting. */
+  whenReady(ready: () => void, refused: () => void): () => void
 }
 
 interface Waiter {
@@ -37,7 +48,9 @@ export class RouteRegistry {
   private readonly entries = new Map<string, Entry>()
   private readonly runtime: Runtime
   private readonly stats: StatSource
-  private readonly empty: CompiledRouteTable
+  private readonly virtualHosts = new VirtualHostStore()
+  /** Answers nothing. */
+  readonly empty: CompiledRouteTable
   /** The set of wanted names changed. */
   onNamesChange: (() => void) | null = null
   /** A table was swapped. */
@@ -53,7 +66,7 @@ export class RouteRegistry {
   hold(name: string, source: ConfigSource, stats: RdsStats): RouteHolder {
     let entry = this.entries.get(name)
     if (entry === undefined) {
-      entry = { holder: { current: this.empty }, source, model: null, users: 0, waiters: new Set(), stats: new Set() }
+      entry = { holder: new RouteHolder(this.empty), source, model: null, users: 0, waiters: new Set(), stats: new Set() }
       this.entries.set(name, entry)
     }
     entry.users++
@@ -74,6 +87,7 @@ export class RouteRegistry {
     if (--entry.users > 0) return
     entry.holder.current.release()
     this.entries.delete(name)
+    if (entry.model?.vhds !== undefined) this.virtualHosts.drop(entry.model.vhds)
     this.onNamesChange?.()
   }
 
@@ -81,9 +95,26 @@ export class RouteRegistry {
     return [...this.entries].map(([name, { source }]) => ({ name, source }))
   }
 
-  /** True when the table is there. */
+  /** Where virtual hosts come from. */
+  virtualHostSources(): ConfigSource[] {
+    return this.virtualHosts.sources()
+  }
+
+  /** True when the table is there, with its virtual hosts. */
   has(name: string): boolean {
-    return this.entries.get(name)?.model != null
+    const model = this.entries.get(name)?.model ?? null
+    return model !== null && (model.vhds === undefined || this.virtualHosts.seen(model.vhds))
+  }
+
+  awaited(name: string): AwaitedRoutes {
+    const isThere = (): boolean => this.has(name)
+    return {
+      name,
+      get ready() {
+        return isThere()
+      },
+      whenReady: (ready, refused) => this.whenReady(name, ready, refused),
+    }
   }
 
   /**
@@ -92,7 +123,7 @@ export class RouteRegistry {
    */
   whenReady(name: string, ready: () => void, refused: () => void): () => void {
     const entry = this.entries.get(name)
-    if (entry === undefined || entry.model !== null) {
+    if (entry === undefined || this.has(name)) {
       ready()
       return () => {}
     }
@@ -107,16 +138,45 @@ export class RouteRegistry {
     if (entry === undefined) return
     for (const stats of entry.stats) countUpdate(stats)
     if (entry.model !== null && isDeepStrictEqual(entry.model, model)) return
+    const { vhds } = model
+    const old = entry.model?.vhds
+    if (vhds !== undefined) this.virtualHosts.hold(vhds)
+    if (old !== undefined) this.virtualHosts.drop(old)
     entry.model = model
     for (const stats of entry.stats) stats.config_reload.value++
+    this.compile(entry, model)
+    if (vhds !== undefined || old !== undefined) this.onNamesChange?.()
+  }
+
+  private compile(entry: Entry, model: RouteTable): void {
+    const hosts = model.vhds === undefined ? [] : this.virtualHosts.of(model.vhds, model.name)
+    const whole = hosts.length === 0 ? model : { ...model, virtualHosts: [...model.virtualHosts, ...hosts] }
     // The new one's counters first, so that those both have keep their values.
     const before = entry.holder.current
-    entry.holder.current = compileRouteTable(model, { runtime: this.runtime, stats: this.stats })
+    entry.holder.current = compileRouteTable(whole, { runtime: this.runtime, stats: this.stats })
     before.release()
-    const { waiters } = entry
-    entry.waiters = new Set()
-    for (const waiter of waiters) waiter.ready()
+    if (this.has(model.name)) {
+      const { waiters } = entry
+      entry.waiters = new Set()
+      for (const waiter of waiters) waiter.ready()
+    }
     this.onSwap?.()
+  }
+
+  /** A virtual host of VHDS; in use once its update is settled. */
+  putVirtualHost(source: ConfigSource, name: string, host: VirtualHost): readonly ConfigError[] {
+    const table = this.entries.get(tableOf(name))?.model
+    return this.virtualHosts.put(source, name, host, new Set(table?.virtualHosts.flatMap(({ domains }) => domains)))
+  }
+
+  removeVirtualHost(source: ConfigSource, name: string): void {
+    this.virtualHosts.remove(source, name)
+  }
+
+  settleVirtualHosts(source: ConfigSource): void {
+    this.virtualHosts.settle(source)
+    for (const entry of this.entries.values())
+      if (entry.model?.vhds !== undefined && sourceKey(entry.model.vhds) === sourceKey(source)) this.compile(entry, entry.model)
   }
 
   /** An update of the table was refused; the last good one serves on. */

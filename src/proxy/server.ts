@@ -5,7 +5,7 @@
 
 import { systemClock } from '../io/clock.js'
 import { onConnectionException } from '../io/socket-guard.js'
-import { UpstreamAsyncClient } from '../l7/client/async-client.js'
+import { type AsyncHttpClient, UpstreamAsyncClient } from '../l7/client/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
@@ -27,6 +27,7 @@ import { ExceptionLog } from './exception-log.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
+import { ScopeRegistry } from './scope-registry.js'
 import { ServerGauges, type ServerState } from './server-gauges.js'
 
 export type LogSeverity = 'trace' | 'debug' | 'info' | 'warn' | 'error'
@@ -55,6 +56,9 @@ export class Server {
   readonly clusters: ClusterRegistry
   readonly listeners: ListenerRegistry
   readonly routes: RouteRegistry
+  readonly scopes: ScopeRegistry
+  /** Requests of our own to the clusters. */
+  readonly httpClient: AsyncHttpClient
   readonly secrets: SecretRegistry
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
@@ -132,7 +136,9 @@ export class Server {
       isReferenced: name => this.isReferenced(name),
     })
     this.routes = new RouteRegistry(this.runtime, store)
+    this.scopes = new ScopeRegistry(message => this.log('warn', message))
     const client = new UpstreamAsyncClient(this.clusters, pools, random)
+    this.httpClient = client
     this.listeners = new ListenerRegistry(
       {
         store,
@@ -140,6 +146,7 @@ export class Server {
         pools,
         tlsContexts: this.tlsContexts,
         routes: this.routes,
+        scopes: this.scopes,
         sinks: this.sinks,
         runtime: this.runtime,
         random,
@@ -262,6 +269,7 @@ export class Server {
 
   private isReferenced(name: string): boolean {
     for (const used of this.routes.clusterNames()) if (used === name) return true
+    for (const used of this.scopes.clusterNames()) if (used === name) return true
     for (const used of this.listeners.clusterNames()) if (used === name) return true
     return false
   }

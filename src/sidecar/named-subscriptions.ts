@@ -1,10 +1,14 @@
-// The resources that are asked for by name (EDS, RDS, SDS), each from the source that its user names: the ADS stream, a stream of that
-// type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
+// The resources that are asked for by name (EDS, RDS, SDS), or as all that a source has (SRDS, VHDS), each from the source that its user
+// names: the ADS stream, a stream or a poll of that type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
 // last of them. Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
 
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { AdsClient } from '../xds/client/client.js'
+import type { DiscoveryClient } from '../xds/client/client-options.js'
 import type { FileSubscription } from '../xds/client/file-subscription.js'
+
+/** In place of a name: all that the source has of the type. */
+export const EVERYTHING = '*'
 
 /** A resource, and where from. */
 export interface NamedResource {
@@ -17,7 +21,9 @@ export interface NamedSubscriptionsOptions {
   readonly ads: () => AdsClient | null
   /** Not started yet; null when the source cannot be reached. */
   readonly openClient: (source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string) => AdsClient | null
-  readonly closeClient: (client: AdsClient) => void
+  readonly closeClient: (client: DiscoveryClient) => void
+  /** Not started yet. */
+  readonly openPoll: (source: Extract<ConfigSource, { kind: 'rest' }>, typeUrl: string) => DiscoveryClient
   /** Not started yet. */
   readonly openFile: (source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string) => FileSubscription
 }
@@ -26,7 +32,7 @@ export interface NamedSubscriptionsOptions {
 interface Group {
   readonly typeUrl: string
   readonly names: Set<string>
-  readonly client: AdsClient | null
+  readonly client: DiscoveryClient | null
   /** The client is this group's own, not the ADS stream. */
   readonly own: boolean
   readonly file: FileSubscription | null
@@ -89,7 +95,7 @@ export class NamedSubscriptions {
       this.groups.set(key, group)
     }
     for (const name of names) group.names.add(name)
-    group.client?.subscribe(typeUrl, names)
+    group.client?.subscribe(typeUrl, whatOf(names))
     if (isNew && group.own) group.client?.start()
     // A file that is being watched has been read before this name was wanted.
     if (isNew) void group.file?.start()
@@ -100,7 +106,7 @@ export class NamedSubscriptions {
     const group = this.groups.get(key)
     if (group === undefined || names.length === 0) return
     for (const name of names) group.names.delete(name)
-    if (group.names.size > 0 || !group.own) group.client?.unsubscribe(group.typeUrl, names)
+    if (group.names.size > 0 || !group.own) group.client?.unsubscribe(group.typeUrl, whatOf(names))
     if (group.names.size > 0) return
     this.groups.delete(key)
     group.file?.close()
@@ -114,10 +120,16 @@ export class NamedSubscriptions {
         return { ...group, client: this.options.ads() }
       case 'api':
         return { ...group, client: this.options.openClient(source, typeUrl), own: true }
+      case 'rest':
+        return { ...group, client: this.options.openPoll(source, typeUrl), own: true }
       case 'path':
         return { ...group, file: this.options.openFile(source, typeUrl) }
     }
   }
+}
+
+function whatOf(names: readonly string[]): readonly string[] | { readonly wildcard: true } {
+  return names.includes(EVERYTHING) ? { wildcard: true } : names
 }
 
 function groupKey(typeUrl: string, source: ConfigSource): string {

@@ -32,6 +32,10 @@ export class TrackedResources {
     this.types.get(typeUrl)?.delete(name)
   }
 
+  clear(typeUrl: string): void {
+    this.types.delete(typeUrl)
+  }
+
   of(typeUrl: string): readonly TrackedResource[] {
     return [...(this.types.get(typeUrl)?.values() ?? [])]
   }

@@ -4,6 +4,7 @@
 
 import type { JsonObject as ProtoJsonObject } from '@bufbuild/protobuf'
 import { create } from '@bufbuild/protobuf'
+import { systemClock } from '../io/clock.js'
 import { adsStats, type SubscriptionStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
@@ -20,12 +21,15 @@ import {
   type XdsUpdate,
   type XdsVerdict,
 } from '../xds/client/client.js'
+import type { DiscoveryClient } from '../xds/client/client-options.js'
 import { FileSubscription } from '../xds/client/file-subscription.js'
+import { RestClient } from '../xds/client/rest-client.js'
 import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { schemaRegistry } from '../xds/resources/schemas.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../xds/type-urls.js'
+import { discoveryResponseFromJson } from '../xds/resources/discovery-response.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, VIRTUAL_HOST_TYPE } from '../xds/type-urls.js'
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
-import { type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
+import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
+import { postJson } from './post-json.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
 import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { EndpointKind } from './resource-kinds/endpoint-kind.js'
@@ -33,7 +37,9 @@ import { ListenerKind } from './resource-kinds/listener-kind.js'
 import type { ResourceKind } from './resource-kinds/resource-kind.js'
 import { RouteKind } from './resource-kinds/route-kind.js'
 import { RuntimeKind } from './resource-kinds/runtime-kind.js'
+import { ScopedRouteKind } from './resource-kinds/scoped-route-kind.js'
 import { SecretKind } from './resource-kinds/secret-kind.js'
+import { VirtualHostKind } from './resource-kinds/virtual-host-kind.js'
 import type { TrackedResources } from './tracked-resources.js'
 
 export interface XdsBridgeOptions {
@@ -53,7 +59,9 @@ export class XdsBridge {
   private readonly server: Server
   private readonly node: Node
   private ads: AdsClient | null = null
+  /** The streams among `open`. */
   private readonly clients: AdsClient[] = []
+  private readonly open = new Set<DiscoveryClient>()
   private readonly files: FileSubscription[] = []
   private readonly stats
   private readonly kinds: ReadonlyMap<string, ResourceKind>
@@ -76,6 +84,7 @@ export class XdsBridge {
       ads: () => this.ads,
       openClient: (source, typeUrl) => this.openClient(source.api, typeUrl, source),
       closeClient: client => this.closeClient(client),
+      openPoll: (source, typeUrl) => this.openPoll(source, typeUrl),
       openFile: (source, typeUrl) => this.openFile(source, typeUrl),
     })
     const { bootstrap, server, store } = options
@@ -86,7 +95,9 @@ export class XdsBridge {
       new ClusterKind(server, decode, bootstrap, this.stats.cds, () => this.holdCdsAck()),
       new EndpointKind(server, decode),
       new ListenerKind(server, decode, bootstrap, this.stats.lds),
-      new RouteKind(server, decode),
+      new RouteKind(server, decode, bootstrap),
+      new ScopedRouteKind(server, decode),
+      new VirtualHostKind(server, decode),
       this.secrets,
       this.runtime,
     ]
@@ -113,6 +124,7 @@ export class XdsBridge {
     else server.onClustersInitialised = () => queueMicrotask(openListeners)
     server.clusters.onEdsNamesChange(() => this.queueSync())
     server.routes.onNamesChange = () => this.queueSync()
+    server.scopes.onSourcesChange = () => this.queueSync()
     this.secrets.start()
     this.syncNames()
     server.clusters.onWarm(() => this.resumeCdsAck())
@@ -125,7 +137,7 @@ export class XdsBridge {
   close(): void {
     this.closed = true
     for (const timer of this.timers) clearTimeout(timer)
-    for (const client of this.clients) client.close()
+    for (const client of this.open) client.close()
     for (const file of this.files) file.close()
     this.named.close()
   }
@@ -161,6 +173,12 @@ export class XdsBridge {
         client?.start()
         return
       }
+      case 'rest': {
+        const poll = this.openPoll(source, typeUrl, () => stats.update_failure.value++)
+        poll.subscribe(typeUrl, { wildcard: true })
+        poll.start()
+        return
+      }
       case 'path': {
         const file = this.openFile(source, typeUrl)
         this.files.push(file)
@@ -172,18 +190,38 @@ export class XdsBridge {
   private openFile(source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string): FileSubscription {
     const { path, watchedDirectory } = source
     return new FileSubscription({
-      registry: schemaRegistry(),
       path,
       watchedDirectory: watchedDirectory === '' ? undefined : watchedDirectory,
       typeUrl,
+      readJson: discoveryResponseFromJson,
       onUpdate: update => this.onUpdate(update, source),
       logger: this.logger(),
     })
   }
 
-  private closeClient(client: AdsClient): void {
+  private closeClient(client: DiscoveryClient): void {
     client.close()
-    this.clients.splice(this.clients.indexOf(client), 1)
+    this.open.delete(client)
+    const at = this.clients.indexOf(client as AdsClient)
+    if (at >= 0) this.clients.splice(at, 1)
+  }
+
+  private openPoll(source: Extract<ConfigSource, { kind: 'rest' }>, typeUrl: string, onFailure: () => void = () => {}): RestClient {
+    const { cluster, refreshDelayMs, requestTimeoutMs } = source
+    const client = new RestClient({
+      typeUrl,
+      node: this.node,
+      refreshDelayMs,
+      post: (path, body, callback) => postJson(this.server.httpClient, cluster, { path, body, timeoutMs: requestTimeoutMs }, callback),
+      readJson: discoveryResponseFromJson,
+      onUpdate: update => this.onUpdate(update, source),
+      onFailure,
+      clock: systemClock,
+      random: this.options.random,
+      logger: this.logger(),
+    })
+    this.open.add(client)
+    return client
   }
 
   private openClient(api: ApiConfigSource, onlyType: string | undefined, source: ConfigSource): AdsClient | null {
@@ -209,6 +247,7 @@ export class XdsBridge {
       logger: this.logger(),
     })
     this.clients.push(client)
+    this.open.add(client)
     return client
   }
 
@@ -257,14 +296,21 @@ export class XdsBridge {
 
   private syncNames(): void {
     if (this.closed) return
-    const { clusters, routes } = this.server
+    const { clusters, routes, scopes } = this.server
     const endpoints = clusters.edsSubscriptions().map(({ serviceName, source }) => ({ name: serviceName, source }))
     this.replace(ENDPOINT_TYPE, endpoints)
+    const everything = (source: ConfigSource): NamedResource => ({ name: EVERYTHING, source })
+    this.replace(SCOPED_ROUTE_TYPE, scopes.sources().map(everything))
     this.replace(ROUTE_TYPE, routes.subscriptions())
+    this.replace(VIRTUAL_HOST_TYPE, routes.virtualHostSources().map(everything))
   }
 
   private replace(typeUrl: string, wanted: readonly NamedResource[]): void {
-    for (const name of this.named.replace(typeUrl, wanted)) this.options.tracked.remove(typeUrl, name)
+    const { tracked } = this.options
+    for (const name of this.named.replace(typeUrl, wanted)) {
+      if (name === EVERYTHING) tracked.clear(typeUrl)
+      else tracked.remove(typeUrl, name)
+    }
   }
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
@@ -275,12 +321,12 @@ export class XdsBridge {
     const kind = this.kinds.get(update.typeUrl)
     if (kind === undefined) return { rejected: update.resources.map(({ name }) => ({ name, errors: [unexpectedType(update.typeUrl)] })) }
     this.applying++
-    if (kind.removesFirst) this.remove(kind, update.removed)
+    if (kind.removesFirst) this.remove(kind, update.removed, source)
     const results = update.resources.map(resource => applyOne(kind, resource, source))
     const judge = (errors: readonly (readonly ConfigError[])[]): XdsVerdict | undefined => {
       const rejected = update.resources.flatMap((resource, i) => this.judge(kind, resource, errors[i]!))
-      if (!kind.removesFirst) this.remove(kind, update.removed)
-      kind.settled({ update, refused: new Set(rejected.map(({ name }) => name)), durationMs: performance.now() - startedAt })
+      if (!kind.removesFirst) this.remove(kind, update.removed, source)
+      kind.settled({ update, source, refused: new Set(rejected.map(({ name }) => name)), durationMs: performance.now() - startedAt })
       this.applying--
       if (this.syncQueued && this.applying === 0) {
         this.syncQueued = false
@@ -305,10 +351,10 @@ export class XdsBridge {
     return [{ name: resource.name, errors }]
   }
 
-  private remove(kind: ResourceKind, names: readonly string[]): void {
+  private remove(kind: ResourceKind, names: readonly string[], source: ConfigSource): void {
     for (const name of names) {
       this.options.tracked.remove(kind.typeUrl, name)
-      kind.remove(name)
+      kind.remove(name, source)
     }
   }
 

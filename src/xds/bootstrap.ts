@@ -299,18 +299,19 @@ function checkApiClusters(bootstrap: Bootstrap, clusters: ReadonlyMap<string, Bo
   for (const key of ['lds', 'cds'] as const) {
     const source = bootstrap[key]?.source
     if (source?.kind === 'api') sources.push([ctx.at(`${key}_config`).at('api_config_source'), source.api.services])
+    if (source?.kind === 'rest')
+      checkApiCluster(source.cluster, clusters, ctx.at(`${key}_config`).at('api_config_source').at('cluster_names'))
     if (source?.kind === 'ads' && bootstrap.ads === null) ctx.at(`${key}_config`).at('ads').error('ads_config is required')
   }
   for (const [field, services] of sources) {
     services.forEach(({ cluster }, i) => {
-      const found = clusters.get(cluster)
-      if (cluster !== '' && (found === undefined || found.discovery.kind === 'eds')) {
-        field
-          .at('grpc_services', i)
-          .at('envoy_grpc')
-          .at('cluster_name')
-          .error(`must have a statically defined non-EDS cluster: '${cluster}' does not exist or is an EDS cluster`)
-      }
+      checkApiCluster(cluster, clusters, field.at('grpc_services', i).at('envoy_grpc').at('cluster_name'))
     })
   }
+}
+
+function checkApiCluster(cluster: string, clusters: ReadonlyMap<string, Bootstrap['clusters'][number]>, ctx: Ctx): void {
+  const found = clusters.get(cluster)
+  if (cluster === '' || (found !== undefined && found.discovery.kind !== 'eds')) return
+  ctx.error(`must have a statically defined non-EDS cluster: '${cluster}' does not exist or is an EDS cluster`)
 }

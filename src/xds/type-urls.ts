@@ -74,12 +74,31 @@ const PER_TYPE: ReadonlyMap<string, DiscoveryMethods> = new Map([
   ],
 ])
 
-/** The service that carries this type alone (`api_config_source` instead of `ads`), or undefined if there is none that has both forms. */
+/** Its only form is delta, so its users are refused any other source. */
+const VIRTUAL_HOST_METHODS = methods('envoy.service.route.v3.VirtualHostDiscoveryService', 'DeltaVirtualHosts', 'DeltaVirtualHosts')
+
+/** The service that carries this type alone (`api_config_source` instead of `ads`), or undefined if there is none. */
 export function methodsForType(typeUrl: string): DiscoveryMethods | undefined {
-  return PER_TYPE.get(typeUrl)
+  return typeUrl === VIRTUAL_HOST_TYPE ? VIRTUAL_HOST_METHODS : PER_TYPE.get(typeUrl)
 }
 
-/** All types that have a service of their own, with it. */
+const REST_PATHS: ReadonlyMap<string, string> = new Map([
+  [CLUSTER_TYPE, '/v3/discovery:clusters'],
+  [ENDPOINT_TYPE, '/v3/discovery:endpoints'],
+  [LISTENER_TYPE, '/v3/discovery:listeners'],
+  [ROUTE_TYPE, '/v3/discovery:routes'],
+  [SCOPED_ROUTE_TYPE, '/v3/discovery:scoped-routes'],
+  [SECRET_TYPE, '/v3/discovery:secrets'],
+  [RUNTIME_TYPE, '/v3/discovery:runtime'],
+  [EXTENSION_CONFIG_TYPE, '/v3/discovery:extension_configs'],
+])
+
+/** Where a type is polled over REST, or undefined: virtual hosts come by delta streams alone. */
+export function restPathOf(typeUrl: string): string | undefined {
+  return REST_PATHS.get(typeUrl)
+}
+
+/** All types that have a service of their own in both forms, with it. */
 export function singleTypeServices(): Iterable<readonly [typeUrl: string, methods: DiscoveryMethods]> {
   return PER_TYPE
 }

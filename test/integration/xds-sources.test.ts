@@ -17,7 +17,6 @@ import {
   ProxyProcess,
   routesTo,
   socketAddress,
-  staticCluster,
   stopAll,
   typed,
   until,
@@ -157,20 +156,6 @@ describe('a server behind mutual TLS', () => {
 })
 
 describe('refused', () => {
-  it('REST is refused by name', async () => {
-    const run = await ProxyProcess.run({
-      bootstrap: {
-        node: { id: 'n', cluster: 'c' },
-        dynamic_resources: {
-          cds_config: { api_config_source: { api_type: 'REST', transport_api_version: 'V3', cluster_names: ['xds'], refresh_delay: '1s' } },
-        },
-        static_resources: { clusters: [staticCluster('xds', 1)] },
-      },
-    })
-    expect(run.code).toBe(1)
-    expect(run.stderr).toContain('dynamic_resources.cds_config.api_config_source.api_type: REST is not supported')
-  })
-
   it.each([
     ['ads without ads_config', { ads: {} }, 'eds_cluster_config.eds_config.ads: ads_config is required'],
     [

@@ -1,16 +1,28 @@
 // The xDS server of src/xds in a test, with resources written as Envoy's JSON: one node, one snapshot, start and stop on the same port.
-import { type DescMessage, fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf'
+import { createRegistry, type DescMessage, fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
 import { ClusterSchema } from '../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { VirtualHostSchema } from '../../src/xds/gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../../src/xds/gen/envoy/config/route/v3/route_pb.js'
+import { ScopedRouteConfigurationSchema } from '../../src/xds/gen/envoy/config/route/v3/scoped_route_pb.js'
 import { SecretSchema } from '../../src/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
-import { schemaRegistry } from '../../src/xds/resources/schemas.js'
+import { knownSchemas } from '../../src/xds/resources/schemas.js'
 import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server/server.js'
 import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/server/snapshot.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../src/xds/type-urls.js'
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  LISTENER_TYPE,
+  ROUTE_TYPE,
+  SCOPED_ROUTE_TYPE,
+  SECRET_TYPE,
+  VIRTUAL_HOST_TYPE,
+} from '../../src/xds/type-urls.js'
 import { freePort, socketAddress, until } from './proxy-process.js'
+
+const registry = createRegistry(...knownSchemas())
 
 export interface MeshConfig {
   readonly clusters?: readonly object[]
@@ -18,13 +30,15 @@ export interface MeshConfig {
   readonly listeners?: readonly object[]
   readonly routes?: readonly object[]
   readonly secrets?: readonly object[]
+  readonly scopes?: readonly object[]
+  readonly virtualHosts?: readonly object[]
 }
 
 const NODE = 'test-sidecar'
 
 function pack(schema: DescMessage, typeUrl: string, key: string, json: object): Resource {
   const name = (json as Record<string, string>)[key]!
-  const bytes = toBinary(schema, fromJson(schema, json as JsonValue, { registry: schemaRegistry() }))
+  const bytes = toBinary(schema, fromJson(schema, json as JsonValue, { registry }))
   const children: ResourceChildren[] = typeUrl === CLUSTER_TYPE ? [{ typeUrl: ENDPOINT_TYPE, names: [name] }] : []
   return makeResource(name, typeUrl, bytes, children)
 }
@@ -75,7 +89,7 @@ export class AdsFixture {
   }
 
   private push(): void {
-    const { clusters = [], endpoints = [], listeners = [], routes = [], secrets = [] } = this.config
+    const { clusters = [], endpoints = [], listeners = [], routes = [], secrets = [], scopes = [], virtualHosts = [] } = this.config
     this.ads?.setSnapshot(
       NODE,
       makeSnapshot([
@@ -84,6 +98,8 @@ export class AdsFixture {
         ...listeners.map(json => pack(ListenerSchema, LISTENER_TYPE, 'name', json)),
         ...routes.map(json => pack(RouteConfigurationSchema, ROUTE_TYPE, 'name', json)),
         ...secrets.map(json => pack(SecretSchema, SECRET_TYPE, 'name', json)),
+        ...scopes.map(json => pack(ScopedRouteConfigurationSchema, SCOPED_ROUTE_TYPE, 'name', json)),
+        ...virtualHosts.map(json => pack(VirtualHostSchema, VIRTUAL_HOST_TYPE, 'name', json)),
       ]),
       String(++this.version),
     )

@@ -1,5 +1,6 @@
 // go-control-plane as a process: builds test/support/go-control-plane with `go` once (kept under the system's temporary folder, named by
-// the hash of its sources), starts it, sets its snapshots, reads what it saw. Used by test/integration/go-control-plane.test.ts.
+// the hash of its sources), starts it, sets its snapshots, reads what it saw; and its own integration driver, `pkg/test/main`. Used by
+// test/integration/go-control-plane*.test.ts.
 // Invariant: stopControlPlanes() in afterAll leaves no process behind; a server also ends when the test's end of its stdin does.
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -17,23 +18,45 @@ const hash = createHash('sha256')
 for (const file of ['main.go', 'go.mod', 'go.sum']) hash.update(readFileSync(join(sources, file)))
 const folder = join(tmpdir(), `outrigger-go-control-plane-${hash.digest('hex').slice(0, 16)}`)
 const binary = join(folder, 'server')
+const driver = join(folder, 'driver')
 /** The first build compiles all of Envoy's messages. */
 export const BUILD_WITHIN_MS = 300_000
 
 /** Why the tests cannot run here, or ''. A binary that an earlier run built is used without asking. */
-export const goControlPlaneMissing = ((): string => {
-  if (existsSync(binary)) return ''
+function missing(built: string): string {
+  if (existsSync(built)) return ''
   if (process.env['GO_CONTROL_PLANE'] !== '1') return 'GO_CONTROL_PLANE=1 is not set'
   return spawnSync('go', ['version']).status === 0 ? '' : 'go is not installed'
-})()
+}
+
+export const goControlPlaneMissing = missing(binary)
+export const goDriverMissing = missing(driver)
 
 /** Builds the server unless it is there. Rejects with the compiler's words. */
-export async function buildControlPlane(): Promise<void> {
-  if (existsSync(binary)) return
+export function buildControlPlane(): Promise<void> {
+  return build('.', binary)
+}
+
+/** The same for go-control-plane's integration driver, which comes with the module. */
+export function buildDriver(): Promise<void> {
+  return build('github.com/envoyproxy/go-control-plane/pkg/test/main', driver)
+}
+
+async function build(what: string, target: string): Promise<void> {
+  if (existsSync(target)) return
   mkdirSync(folder, { recursive: true })
-  const half = `${binary}.${process.pid}`
-  await promisify(execFile)('go', ['build', '-o', half, '.'], { cwd: sources, timeout: BUILD_WITHIN_MS - 10_000 })
-  renameSync(half, binary)
+  const half = `${target}.${process.pid}`
+  await promisify(execFile)('go', ['build', '-o', half, what], { cwd: sources, timeout: BUILD_WITHIN_MS - 10_000 })
+  renameSync(half, target)
+}
+
+/** Runs the driver to its end: its exit code, and what it said. It ends by itself after a minute without a proxy. */
+export async function runDriver(args: readonly string[]): Promise<{ readonly code: number | null; readonly output: string }> {
+  const child = spawn(driver, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += chunk))
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, output }
 }
 
 /** One line of the server's log; names as in the discovery messages. */

@@ -6,7 +6,7 @@ import type { RouterHandles } from '../../metrics/stat-names.js'
 import type { InternalRedirectPolicy, InternalRedirectPredicate } from '../../model/route.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { CompiledRoute } from '../route/compiled-route.js'
-import type { CompiledRouteTable } from '../route/route-table.js'
+import type { RouteSource } from '../route/route-holder.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 
 /** What the requests of one downstream request know of its redirects so far. */
@@ -23,7 +23,7 @@ export interface RedirectedRequest {
   readonly route: CompiledRoute | null
   readonly runtime: {
     readonly router: RouterHandles
-    readonly routes: { readonly current: CompiledRouteTable }
+    readonly routes: RouteSource
     readonly random: () => number
   }
 }
@@ -56,7 +56,7 @@ export function redirectedHead(
   }
   const next: RequestHead = { ...request, ...target, headers: request.headers.clone(), expectContinue: false }
   copyHeaders(policy, head, next)
-  const match = routes.current.match(next, info, random)
+  const match = routes.tableFor(next).match(next, info, random)
   if (match.kind !== 'route') {
     router.passthrough_internal_redirect_no_route.value++
     return null

@@ -16,7 +16,7 @@ import { isGrpcRequest } from '../grpc/grpc.js'
 import { type LocalReply, type LocalReplyCode, localReply } from '../reply/local-reply.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/compiled-route.js'
 import type { AnswerTarget } from '../route/route-answers.js'
-import type { CompiledRouteTable } from '../route/route-table.js'
+import type { RouteSource } from '../route/route-holder.js'
 import type { HeldBody } from '../stream/held-body.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -65,7 +65,7 @@ export interface RouterHost {
 export interface RouterRuntime {
   readonly config: Pick<HttpConnectionManager, 'common'>
   readonly routerConfig: RouterConfig
-  readonly routes: { readonly current: CompiledRouteTable }
+  readonly routes: RouteSource
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
   readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
   readonly router: RouterHandles
@@ -148,7 +148,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   matchRoute(): void {
     const { runtime, host } = this
     const { info } = host
-    const result = runtime.routes.current.match(host.request, info, runtime.random)
+    const result = runtime.routes.tableFor(host.request).match(host.request, info, runtime.random)
     this.choice = null
     info.routeResolutions++
     if (result.kind !== 'route') {

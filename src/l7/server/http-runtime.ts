@@ -1,6 +1,6 @@
 // A connection manager's config compiled for running: stats handles, filters, route table, access logs, header bytes. Made by
-// proxy/listener/compile-listener once per accepted config; shared by all connections of a filter chain. A route update swaps `routes.current`
-// and touches nothing else; a request keeps the table that it matched in.
+// proxy/listener/compile-listener once per accepted config; shared by all connections of a filter chain. A route update swaps what
+// `routes` gives and touches nothing else; a request keeps the table that it matched in.
 
 import type { HcmHandles, HcmStats, ListenerHttpHandles, RouterHandles } from '../../metrics/stat-names.js'
 import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
@@ -14,14 +14,9 @@ import type { FilterFactory } from '../filters/http-filter.js'
 import type { OpenAccessLog } from '../log/access-log-sink.js'
 import { compileCidr } from '../match/cidr.js'
 import type { LocalReplyRewriter } from '../reply/local-reply-rewriter.js'
-import type { CompiledRouteTable } from '../route/route-table.js'
+import type { RouteSource } from '../route/route-holder.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
-
-/** The route table in use; swapped whole by RDS. */
-export interface RouteHolder {
-  current: CompiledRouteTable
-}
 
 /** What a runtime is made of; the rest of its fields follow from these. */
 export type HttpRuntimeParts = Omit<HttpRuntime, 'stats' | 'router' | 'continueHead' | 'internalRanges' | 'explainToPeers'>
@@ -29,7 +24,7 @@ export type HttpRuntimeParts = Omit<HttpRuntime, 'stats' | 'router' | 'continueH
 export class HttpRuntime {
   readonly config: HttpConnectionManager
   readonly routerConfig: RouterConfig
-  readonly routes: RouteHolder
+  readonly routes: RouteSource
   readonly filters: readonly FilterFactory[]
   readonly clusters: ClusterRegistry
   readonly pools: UpstreamPools

@@ -86,7 +86,7 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
     }
   }
   // Their names are the operator's: any request may hold them.
-  if (!internal) for (const name of runtime.routes.current.model.internalOnlyHeaders) headers.remove(name)
+  if (!internal) for (const name of runtime.routes.tableFor(head).model.internalOnlyHeaders) headers.remove(name)
   info.internal = internal
   if (internal) headers.set('x-envoy-internal', 'true')
   else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)

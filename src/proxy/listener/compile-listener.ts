@@ -10,9 +10,11 @@ import type { LogSinks, OpenAccessLog } from '../../l7/log/access-log-sink.js'
 import type { Runtime } from '../../l7/match/runtime-fraction.js'
 import { compileLocalReplyRewriter } from '../../l7/reply/local-reply-rewriter.js'
 import { compileHeaderMutations } from '../../l7/route/header-mutations.js'
+import { RouteHolder, type RouteSource } from '../../l7/route/route-holder.js'
+import { RouteScopes } from '../../l7/route/route-scopes.js'
 import { compileRouteTable } from '../../l7/route/route-table.js'
 import { tcpHashPolicy } from '../../l7/route/tcp-hash-policy.js'
-import { HttpRuntime, type RouteHolder } from '../../l7/server/http-runtime.js'
+import { HttpRuntime } from '../../l7/server/http-runtime.js'
 import type { StreamInfo } from '../../l7/stream/stream-info.js'
 import {
   adsStats,
@@ -30,11 +32,13 @@ import type { ConfigSource } from '../../model/config-source.js'
 import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
 import type { FilterChain, Listener, TcpTunneling } from '../../model/listener.js'
 import { OUTRIGGER_METADATA } from '../../model/metadata.js'
+import type { ScopedRoutes } from '../../model/scoped-routes.js'
 import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
 import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import { compilePreFilters } from '../network/network-filters.js'
-import type { RouteRegistry } from '../route-registry.js'
+import type { AwaitedRoutes, RdsStats, RouteRegistry } from '../route-registry.js'
+import { type ScopeRegistry, ScopeUser } from '../scope-registry.js'
 import type { Tunneling } from '../tcp/tcp-upstream.js'
 import type { ChainRuntime, Terminal } from './chain-runtime.js'
 import { FilterChainMatcher } from './filter-chain-match.js'
@@ -46,6 +50,7 @@ export interface ListenerEnvironment {
   readonly pools: UpstreamPools
   readonly tlsContexts: TlsContexts
   readonly routes: RouteRegistry
+  readonly scopes: ScopeRegistry
   readonly sinks: LogSinks
   readonly runtime: Runtime
   readonly random: () => number
@@ -58,8 +63,8 @@ export interface ListenerEnvironment {
 /** What a version holds beside its chains: given back when it is replaced. */
 export interface CompiledListener {
   readonly version: ListenerVersion
-  /** RDS names that must be there before the listener may serve. */
-  readonly routeNames: ReadonlySet<string>
+  /** Routes that must be there before the listener may serve. */
+  readonly awaited: readonly AwaitedRoutes[]
   /** Clusters that tcp_proxy filters and inline routes name. */
   readonly clusterNames: ReadonlySet<string>
   release(): void
@@ -83,14 +88,14 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
     return { ok: false, errors }
   }
   const releases: (() => void)[] = [() => stats.release()]
-  const routeNames = new Set<string>()
+  const awaited: AwaitedRoutes[] = []
   const clusterNames = new Set<string>()
   const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
     return {
       model: chain,
       tls: tlsOf.get(chain) ?? null,
       preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment.grpcClient),
-      terminal: compileTerminal(chain, model, stats, env, { routeNames, clusterNames, releases }),
+      terminal: compileTerminal(chain, model, stats, env, { awaited, clusterNames, releases }),
     }
   })
   const accessLogs = compileLogs(model.accessLogs, env)
@@ -104,7 +109,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
   const release = (): void => {
     for (const giveBack of releases) giveBack()
   }
-  return { ok: true, value: { version, routeNames, clusterNames, release }, warnings: [] }
+  return { ok: true, value: { version, awaited, clusterNames, release }, warnings: [] }
 }
 
 function statNameOf({ statPrefix, address }: Listener): string {
@@ -134,7 +139,7 @@ function logErrors(logs: readonly AccessLog[], prefix: string, env: ListenerEnvi
 }
 
 interface Collected {
-  readonly routeNames: Set<string>
+  readonly awaited: AwaitedRoutes[]
   readonly clusterNames: Set<string>
   readonly releases: (() => void)[]
 }
@@ -208,19 +213,7 @@ function compileHttp(
   // Shown from the start, as in Envoy, traced or not.
   void hcm.tracing
   collected.releases.push(() => hcm.release())
-  let routes: RouteHolder
-  if (config.routeTable !== null) {
-    const table = compileRouteTable(config.routeTable, { runtime: env.runtime, stats: env.store })
-    collected.releases.push(() => table.release())
-    for (const name of table.clusterNames) collected.clusterNames.add(name)
-    routes = { current: table }
-  } else {
-    const name = config.rdsName ?? ''
-    collected.routeNames.add(name)
-    const rds = adsStats(env.store).rds(config.statPrefix, name)
-    routes = env.routes.hold(name, config.rdsSource ?? ADS, rds)
-    collected.releases.push(() => env.routes.drop(name, rds))
-  }
+  const routes = openRoutes(config, env, collected)
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
   const { factories, routerConfig, release } = compileFilters(config.httpFilters, {
     ...env.filterEnvironment,
@@ -248,6 +241,40 @@ function compileHttp(
     http2Stats: downstreamHttp2Stats(env.store, hcm.main),
     countCodec: stat => countCodec(env.store, stat),
   })
+}
+
+function openRoutes(config: HttpConnectionManager, env: ListenerEnvironment, collected: Collected): RouteSource {
+  const { routeTable, scopedRoutes } = config
+  if (scopedRoutes !== undefined) return openScopes(config.statPrefix, scopedRoutes, env, collected)
+  if (routeTable !== null) {
+    const table = compileRouteTable(routeTable, { runtime: env.runtime, stats: env.store })
+    collected.releases.push(() => table.release())
+    for (const name of table.clusterNames) collected.clusterNames.add(name)
+    return new RouteHolder(table)
+  }
+  const name = config.rdsName ?? ''
+  collected.awaited.push(env.routes.awaited(name))
+  const rds = adsStats(env.store).rds(config.statPrefix, name)
+  collected.releases.push(() => env.routes.drop(name, rds))
+  return env.routes.hold(name, config.rdsSource ?? ADS, rds)
+}
+
+function openScopes(statPrefix: string, scopedRoutes: ScopedRoutes, env: ListenerEnvironment, collected: Collected): RouteSource {
+  const { routes, runtime } = env
+  const scopes = new RouteScopes(scopedRoutes.keyBuilder, routes.empty)
+  const statsOf = (table: string): RdsStats => adsStats(env.store).rds(statPrefix, table)
+  const user = new ScopeUser({ scopedRoutes, scopes, routes, runtime, stats: env.store, statsOf })
+  collected.awaited.push(user)
+  const from = scopedRoutes.scopes
+  if (from.kind === 'inline') {
+    user.update(from.list)
+    for (const name of user.clusterNames()) collected.clusterNames.add(name)
+  } else env.scopes.hold(from.source, user)
+  collected.releases.push(() => {
+    if (from.kind === 'dynamic') env.scopes.drop(from.source, user)
+    user.release()
+  })
+  return scopes
 }
 
 function logDenied(info: StreamInfo, env: ListenerEnvironment): void {

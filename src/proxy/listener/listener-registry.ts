@@ -75,7 +75,7 @@ export class ListenerRegistry {
     const { started } = this
     let refused: string | null = null
     // Envoy binds now, whenever the listener may serve, and refuses the update where it cannot. Node binds and listens in one.
-    if (!isStatic && !(started && this.missingRoutes(compiled).length === 0)) refused = await this.tryBind(model.name, entry, compiled)
+    if (!isStatic && !(started && compiled.awaited.every(routes => routes.ready))) refused = await this.tryBind(model.name, entry, compiled)
     if (refused === null && started) refused = await this.warm(model.name, entry)
     return refused === null ? [] : [{ path: 'address', reason: refused }]
   }
@@ -108,10 +108,6 @@ export class ListenerRegistry {
     return message
   }
 
-  private missingRoutes({ routeNames }: CompiledListener): string[] {
-    return [...routeNames].filter(route => !this.env.routes.has(route))
-  }
-
   /** Bind everything that waits for it. Reasons of the static listeners that could not; dynamic ones are logged and counted alone. */
   async start(): Promise<{ readonly name: string; readonly reason: string }[]> {
     this.started = true
@@ -128,8 +124,7 @@ export class ListenerRegistry {
 
   private warm(name: string, entry: Entry): Promise<string | null> | null {
     const compiled = entry.warming!
-    const { routes } = this.env
-    const missing = this.missingRoutes(compiled)
+    const missing = compiled.awaited.filter(routes => !routes.ready)
     if (missing.length === 0) return this.activate(name, entry, compiled)
     let left = missing.length
     const goOn = (): void => {
@@ -143,11 +138,12 @@ export class ListenerRegistry {
     const refused = (): void => {
       if (entry.warming === compiled && entry.active === null) goOn()
     }
-    for (const route of missing) entry.stopWaiting.push(routes.whenReady(route, ready, refused))
+    for (const route of missing) entry.stopWaiting.push(route.whenReady(ready, refused))
     const timeoutMs = initialFetchTimeout(compiled)
     if (timeoutMs > 0) {
       entry.timer = setTimeout(() => {
-        this.env.log('warn', `listener ${name}: no routes ${missing.join(', ')} within ${timeoutMs} ms, starting without`)
+        const names = missing.map(routes => routes.name)
+        this.env.log('warn', `listener ${name}: no routes ${names.join(', ')} within ${timeoutMs} ms, starting without`)
         goOn()
       }, timeoutMs)
       entry.timer.unref()
@@ -323,7 +319,7 @@ function initialFetchTimeout(compiled: CompiledListener): number {
     ...(compiled.version.model.defaultFilterChain === null ? [] : [compiled.version.model.defaultFilterChain]),
   ]) {
     for (const filter of chain.filters) {
-      if (filter.kind !== 'httpConnectionManager' || filter.hcm.rdsName === null) continue
+      if (filter.kind !== 'httpConnectionManager' || (filter.hcm.rdsName === null && filter.hcm.scopedRoutes === undefined)) continue
       if (filter.hcm.rdsInitialFetchTimeoutMs === 0) return 0
       longest = Math.max(longest, filter.hcm.rdsInitialFetchTimeoutMs)
     }

@@ -8,6 +8,8 @@ import type { XdsResource, XdsUpdate } from '../../xds/client/client.js'
 /** What an update came to. */
 export interface UpdateOutcome {
   readonly update: XdsUpdate
+  /** Where it comes from. */
+  readonly source: ConfigSource
   /** Names of the resources that were refused. */
   readonly refused: ReadonlySet<string>
   readonly durationMs: number
@@ -19,7 +21,7 @@ export interface ResourceKind {
   readonly removesFirst: boolean
   /** Decodes and applies one resource; the reasons why it was not. `source`: where it comes from. */
   apply(resource: XdsResource, source: ConfigSource): readonly ConfigError[] | Promise<readonly ConfigError[]>
-  remove(name: string): void
+  remove(name: string, source: ConfigSource): void
   /** A version came that was refused: the start does not wait for it. */
   refused(name: string): void
   /** All of an update has been applied or refused. */

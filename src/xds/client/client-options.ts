@@ -19,6 +19,17 @@ export interface AdsTarget {
   readonly metadata?: readonly (readonly [key: string, value: string])[] | (() => readonly (readonly [key: string, value: string])[])
 }
 
+/** What subscribes: a gRPC stream (AdsClient), or a poll of one type (RestClient). */
+export interface DiscoveryClient {
+  /** Adds names, or the wildcard, to what is wanted of a type. */
+  subscribe(typeUrl: string, what: readonly string[] | { readonly wildcard: true }): void
+  /** Takes names, or the wildcard, away; what was held of them is forgotten without an update. */
+  unsubscribe(typeUrl: string, what: readonly string[] | { readonly wildcard: true }): void
+  /** Connects, and keeps connecting until `close()`. */
+  start(): void
+  close(): void
+}
+
 export interface AdsClientOptions {
   /** Tried in order, the next after each failure. At least one. */
   readonly targets: readonly AdsTarget[]

@@ -21,7 +21,7 @@ import type {
 import { StatusSchema } from '../gen/google/rpc/status_pb.js'
 import { deltaMethod, stateOfTheWorldMethod } from '../grpc-service.js'
 import { ADS_METHODS, compareTypes, methodsForType } from '../type-urls.js'
-import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS } from './client-options.js'
+import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS, type DiscoveryClient } from './client-options.js'
 import { type AdsClientStatus, type ControlPlaneStats, failureKind } from './client-status.js'
 import { ClientTypeState, type PendingAck, type XdsTypeStats } from './client-type-state.js'
 import {
@@ -45,7 +45,7 @@ const MAX_NACK_WAIT_MS = 1000
 
 type Call = ClientDuplexStream<unknown, unknown>
 
-export class AdsClient {
+export class AdsClient implements DiscoveryClient {
   readonly controlPlane: ControlPlaneStats = { connectedState: 0, rateLimitEnforced: 0, pendingRequests: 0, ignoredResponses: 0 }
 
   private readonly delta: boolean

@@ -6,7 +6,7 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { basename, dirname, extname } from 'node:path'
-import { fromBinary, fromJson, type JsonValue, type Registry } from '@bufbuild/protobuf'
+import { fromBinary } from '@bufbuild/protobuf'
 import { parse as parseYaml } from 'yaml'
 import { type DiscoveryResponse, DiscoveryResponseSchema } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import { MAX_MESSAGE_BYTES } from '../grpc-service.js'
@@ -18,8 +18,8 @@ export interface FileSubscriptionOptions {
   /** `watched_directory.path`: any move in it reloads `path` (Kubernetes config maps). Without it, moves onto `path` do. */
   readonly watchedDirectory?: string
   readonly typeUrl: string
-  /** Knows the resource messages (and all that is packed in them), for YAML and JSON. */
-  readonly registry: Registry
+  /** Throws where it is none. */
+  readonly readJson: (json: unknown) => DiscoveryResponse
   readonly onUpdate: XdsUpdateHandler
   readonly logger?: { warn(fields: object, message: string): void }
 }
@@ -105,18 +105,14 @@ export class FileSubscription {
   }
 
   private async read(): Promise<DiscoveryResponse> {
-    const { path, registry } = this.options
+    const { path } = this.options
     const { size } = await stat(path)
     if (size > MAX_MESSAGE_BYTES) throw new Error(`is larger than ${MAX_MESSAGE_BYTES} bytes`)
     const bytes = await readFile(path)
     const extension = extname(path)
-    // Fields that we do not know are accepted in dynamic config, as by Envoy.
-    const options = { registry, ignoreUnknownFields: true }
     if (extension === '.pb') return fromBinary(DiscoveryResponseSchema, bytes)
-    if (extension === '.json') return fromJson(DiscoveryResponseSchema, JSON.parse(bytes.toString()) as JsonValue, options)
-    if (extension === '.yaml' || extension === '.yml') {
-      return fromJson(DiscoveryResponseSchema, parseYaml(bytes.toString(), { merge: true }) as JsonValue, options)
-    }
+    if (extension === '.json') return this.options.readJson(JSON.parse(bytes.toString()))
+    if (extension === '.yaml' || extension === '.yml') return this.options.readJson(parseYaml(bytes.toString(), { merge: true }))
     throw new Error('has an unknown extension: .yaml, .yml, .json or .pb is needed')
   }
 

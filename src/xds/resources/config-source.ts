@@ -45,7 +45,7 @@ export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx):
     case ApiConfigSource_ApiType.AGGREGATED_GRPC:
       break
     case ApiConfigSource_ApiType.REST:
-      ctx.at('api_type').error('REST is not supported; use GRPC or DELTA_GRPC')
+      ctx.at('api_type').error('ADS is GRPC or DELTA_GRPC; REST is for a config source of one type')
       break
     default:
       ctx.at('api_type').error('value is required: GRPC or DELTA_GRPC')
@@ -64,6 +64,22 @@ export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx):
   }
 }
 
+/** Envoy's wait for the answer of one poll. */
+const DEFAULT_REST_TIMEOUT_MS = 1000
+
+function decodeRestSource(source: ApiConfigSourceMessage, ctx: Ctx): ConfigSource {
+  if (source.transportApiVersion === ApiVersion.V2) ctx.at('transport_api_version').error('V2 is not supported; set V3')
+  if (source.grpcServices.length > 0) ctx.at('grpc_services').error('REST sources use cluster_names')
+  if (source.clusterNames.length !== 1) ctx.at('cluster_names').error('REST must have a singleton cluster name specified')
+  if (source.refreshDelay === undefined) ctx.at('refresh_delay').error('refresh_delay is required for REST API configuration sources')
+  return {
+    kind: 'rest',
+    cluster: source.clusterNames[0] ?? '',
+    refreshDelayMs: durationMsOr(source.refreshDelay, 0),
+    requestTimeoutMs: durationMsOr(source.requestTimeout, DEFAULT_REST_TIMEOUT_MS),
+  }
+}
+
 /** null after an error was recorded. `self` means the ADS stream here: it is the only server a resource can have come from. */
 export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx: Ctx): ConfigSource | null {
   if (source === undefined) {
@@ -76,6 +92,7 @@ export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx:
     case 'self':
       return { kind: 'ads' }
     case 'apiConfigSource':
+      if (specifier.value.apiType === ApiConfigSource_ApiType.REST) return decodeRestSource(specifier.value, ctx.at('api_config_source'))
       return { kind: 'api', api: decodeApiConfigSource(specifier.value, ctx.at('api_config_source')) }
     case 'pathConfigSource':
       checkExists(specifier.value.path, ctx.at('path_config_source').at('path'))

@@ -7,12 +7,15 @@ import type { RuntimeValue } from '../../model/bootstrap.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
 import type { Listener } from '../../model/listener.js'
-import type { RouteTable } from '../../model/route.js'
+import type { RouteTable, VirtualHost } from '../../model/route.js'
+import type { RouteScope } from '../../model/scoped-routes.js'
 import type { Secret } from '../../model/tls.js'
 import { type Cluster as ClusterMessage, ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { type Listener as ListenerMessage, ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
+import { type VirtualHost as VirtualHostMessage, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { type RouteConfiguration, RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
+import { type ScopedRouteConfiguration, ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
 import { type Secret as SecretMessage, SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { type Runtime as RuntimeMessage, RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
 import { parseBytes, typeNameOf } from './any.js'
@@ -21,8 +24,9 @@ import { decodeAssignment } from './endpoint.js'
 import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './field-path.js'
 import { decodeListenerMessage } from './listener.js'
 import { checkMessage } from './message-check.js'
-import { decodeRouteTable } from './route.js'
+import { decodeRouteTable, decodeVirtualHostMessage } from './route.js'
 import { decodeRuntimeMessage } from './runtime.js'
+import { decodeRouteScope } from './scoped-routes.js'
 import { decodeSecretMessage } from './secret.js'
 
 /** What a decoder takes: serialised bytes, an Any that holds them, or the message itself. */
@@ -60,6 +64,16 @@ export function decodeListener(resource: Resource<ListenerMessage>, options: Dec
 
 export function decodeRouteConfiguration(resource: Resource<RouteConfiguration>, options: DecodeOptions = {}): Decoded<RouteTable> {
   return decodeResource(RouteConfigurationSchema, resource, options, (message, ctx) => decodeRouteTable(message, ctx, true))
+}
+
+/** VHDS. */
+export function decodeVirtualHost(resource: Resource<VirtualHostMessage>, options: DecodeOptions = {}): Decoded<VirtualHost> {
+  return decodeResource(VirtualHostSchema, resource, options, decodeVirtualHostMessage)
+}
+
+/** SRDS. */
+export function decodeScopedRoute(resource: Resource<ScopedRouteConfiguration>, options: DecodeOptions = {}): Decoded<RouteScope> {
+  return decodeResource(ScopedRouteConfigurationSchema, resource, options, decodeRouteScope)
 }
 
 export function decodeCluster(resource: Resource<ClusterMessage>, options: DecodeOptions = {}): Decoded<Cluster> {

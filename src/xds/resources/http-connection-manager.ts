@@ -19,6 +19,7 @@ import type { Ctx } from './field-path.js'
 import { decodeHttpFilters } from './http-filter.js'
 import { decodeCommonHttp, decodeHttp1, decodeHttp2 } from './http-options.js'
 import { decodeRouteTable } from './route.js'
+import { decodeScopedRoutes } from './scoped-routes.js'
 import { decodeHeaderOptions, durationMsOr, enumName } from './values.js'
 
 const CODECS: Record<HttpConnectionManager_CodecType, HttpConnectionManager['codecType']> = {
@@ -99,7 +100,7 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
   }
 }
 
-type RouteFields = Pick<HttpConnectionManager, 'routeTable' | 'rdsName' | 'rdsInitialFetchTimeoutMs' | 'rdsSource'>
+type RouteFields = Pick<HttpConnectionManager, 'routeTable' | 'rdsName' | 'rdsInitialFetchTimeoutMs' | 'rdsSource' | 'scopedRoutes'>
 
 function decodeRouteSpecifier(hcm: HcmMessage, ctx: Ctx): RouteFields {
   const specifier = hcm.routeSpecifier
@@ -113,8 +114,14 @@ function decodeRouteSpecifier(hcm: HcmMessage, ctx: Ctx): RouteFields {
       const fields = { routeTable: null, rdsName: routeConfigName, rdsInitialFetchTimeoutMs: initialFetchTimeoutMs(configSource) }
       return source === null ? fields : { ...fields, rdsSource: source }
     }
+    case 'scopedRoutes': {
+      const { scopedRoutes, initialFetchTimeoutMs: rdsInitialFetchTimeoutMs } = decodeScopedRoutes(specifier.value, ctx.at('scoped_routes'))
+      return scopedRoutes === null
+        ? { routeTable: NO_ROUTES, rdsName: null, rdsInitialFetchTimeoutMs: 0 }
+        : { routeTable: null, rdsName: null, rdsInitialFetchTimeoutMs, scopedRoutes }
+    }
     default:
-      // The missing oneof, or scoped_routes: reported.
+      // The missing oneof has been reported.
       return { routeTable: NO_ROUTES, rdsName: null, rdsInitialFetchTimeoutMs: 0 }
   }
 }

@@ -127,13 +127,14 @@ function leaf(desc: DescMessage, field: DescField, given: unknown, ctx: Ctx, tak
 
 /**
  * Forms that Envoy's JSON reader takes beyond ProtoJSON: `"true"` for a boolean, enum names in any case or with dashes, enum numbers
- * as text, a wrapper written as the message it is (`{"value": 3}`).
+ * as text, a wrapper, duration or timestamp written as the message it is (`{"value": 3}`, `{"seconds": 1, "nanos": 5}`).
  */
 function lenient(field: DescField, value: unknown): unknown {
   const wrapper = field.message !== undefined && isWrapperDesc(field.message) ? field.message : undefined
   if (wrapper !== undefined && typeof value === 'object' && value !== null && Object.keys(value).join() === 'value') {
     return lenient(field, (value as { value: unknown }).value)
   }
+  if (typeof value === 'object' && value !== null && TIMES.has(field.message?.typeName ?? '')) return timeText(field, value)
   if (typeof value !== 'string') return value
   const isBoolean = wrapper === undefined ? field.scalar === ScalarType.BOOL : wrapper.typeName === 'google.protobuf.BoolValue'
   if (isBoolean && (value === 'true' || value === 'false')) return value === 'true'
@@ -141,6 +142,20 @@ function lenient(field: DescField, value: unknown): unknown {
   if (/^-?\d+$/.test(value)) return Number(value)
   const name = value.toUpperCase().replaceAll('-', '_')
   return field.enum.values.find(candidate => candidate.name.toUpperCase() === name)?.name ?? value
+}
+
+const TIMES: ReadonlySet<string> = new Set(['google.protobuf.Duration', 'google.protobuf.Timestamp'])
+
+/** The text form of a time in the form of its message; what is no such form is left for the runtime to refuse. */
+function timeText(field: DescField, value: object): unknown {
+  const { seconds = 0, nanos = 0, ...rest } = value as { seconds?: unknown; nanos?: unknown }
+  const whole = Number(seconds)
+  const part = Number(nanos)
+  if (Object.keys(rest).length > 0 || !Number.isSafeInteger(whole) || !Number.isInteger(part) || Math.abs(part) > 999_999_999) return value
+  const fraction = String(Math.abs(part)).padStart(9, '0')
+  if (field.message!.typeName === 'google.protobuf.Duration') return `${whole < 0 || part < 0 ? '-' : ''}${Math.abs(whole)}.${fraction}s`
+  const date = new Date(whole * 1000)
+  return part < 0 || Number.isNaN(date.getTime()) ? value : date.toISOString().replace(/\.\d+Z$/, `.${fraction}Z`)
 }
 
 /** An unknown `@type` becomes an Any without content: whoever reads the field says whether that is an error. */

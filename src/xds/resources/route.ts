@@ -10,6 +10,7 @@ import {
   type VirtualHost as VirtualHostMessage,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { RouteConfiguration } from '../gen/envoy/config/route/v3/route_pb.js'
+import { decodeConfigSource } from './config-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMutations } from './header-mutations.js'
 import { CORS_FILTER_NAME, decodeFilterOverrides } from './http-filter-override.js'
@@ -41,7 +42,24 @@ export function decodeRouteTable(config: RouteConfiguration, ctx: Ctx, needsName
     maxDirectResponseBodyBytes: maxBody,
     overrides: decodeFilterOverrides(config.typedPerFilterConfig, ctx),
     mirrors: decodeMirrors(config.requestMirrorPolicies, ctx),
+    ...decodeVhds(config, ctx.at('vhds').at('config_source'), needsName),
   }
+}
+
+/** Virtual hosts have no other form than delta, and belong to a table that comes over RDS, as in Envoy. */
+function decodeVhds({ vhds }: RouteConfiguration, ctx: Ctx, isDynamic: boolean): Pick<RouteTable, 'vhds'> {
+  if (vhds === undefined) return {}
+  if (!isDynamic) ctx.error('only a table that comes over RDS may take virtual hosts from VHDS')
+  const source = decodeConfigSource(vhds.configSource, ctx)
+  if (source === null) return {}
+  if (source.kind !== 'ads' && !(source.kind === 'api' && source.api.apiType === 'DELTA_GRPC'))
+    ctx.error("vhds: only 'DELTA_GRPC' is supported as an api_type")
+  return { vhds: source }
+}
+
+/** VHDS: a virtual host by itself. */
+export function decodeVirtualHostMessage(host: VirtualHostMessage, ctx: Ctx): VirtualHost {
+  return decodeVirtualHost(host, ctx, DEFAULT_DIRECT_RESPONSE_BYTES)
 }
 
 function checkDomains(config: RouteConfiguration, ctx: Ctx): void {

@@ -1,13 +1,14 @@
 // The Envoy message types that may stand in an Any that we read, by full name. Used by any.ts to unpack, by json-message.ts to read
 // `@type` objects of a bootstrap, and by config-dump.ts to print. A type that is missing here is an unknown extension.
 
-import { createRegistry, type DescMessage, type Registry } from '@bufbuild/protobuf'
+import type { DescMessage } from '@bufbuild/protobuf'
 import { BootstrapSchema } from '../gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
-import { FilterConfigSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
+import { ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
 import { FileAccessLogSchema } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
@@ -80,6 +81,8 @@ const SCHEMAS: readonly DescMessage[] = [
   ClusterLoadAssignmentSchema,
   ListenerSchema,
   RouteConfigurationSchema,
+  ScopedRouteConfigurationSchema,
+  VirtualHostSchema,
   SecretSchema,
   RuntimeSchema,
   FilterConfigSchema,
@@ -163,12 +166,4 @@ export function schemaOf(typeName: string): DescMessage | undefined {
 
 export function knownSchemas(): readonly DescMessage[] {
   return SCHEMAS
-}
-
-let registry: Registry | null = null
-
-/** All of them for the runtime's ProtoJSON functions, made on first use: only `/config_dump` and bootstraps need it. */
-export function schemaRegistry(): Registry {
-  registry ??= createRegistry(...SCHEMAS)
-  return registry
 }

@@ -7,6 +7,7 @@ import type { Cluster } from '../../model/cluster.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { Listener } from '../../model/listener.js'
+import type { RouteTable } from '../../model/route.js'
 import type { CommonTlsContext, SdsSecretRef } from '../../model/tls.js'
 
 /** What can be asked: the ADS stream, if there is one, and the clusters that xDS servers may be. */
@@ -30,10 +31,22 @@ export function unreachableListenerSources(listener: Listener, reachable: Reacha
   for (const { chain, path } of chains) {
     if (chain.tls !== null) checkSecrets(chain.tls.common, `${path}.transport_socket`, reachable, errors)
     chain.filters.forEach((filter, i) => {
-      if (filter.kind !== 'httpConnectionManager' || filter.hcm.rdsName === null) return
-      check(filter.hcm.rdsSource ?? { kind: 'ads' }, `${path}.filters[${i}].typed_config.rds.config_source`, reachable, errors)
+      if (filter.kind !== 'httpConnectionManager') return
+      const { rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
+      const at = `${path}.filters[${i}].typed_config`
+      if (rdsName !== null) check(rdsSource, `${at}.rds.config_source`, reachable, errors)
+      if (scopedRoutes === undefined) return
+      check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)
+      const { scopes } = scopedRoutes
+      if (scopes.kind === 'dynamic') check(scopes.source, `${at}.scoped_routes.scoped_rds.scoped_rds_config_source`, reachable, errors)
     })
   }
+  return errors
+}
+
+export function unreachableTableSources({ vhds }: RouteTable, reachable: Reachable): ConfigError[] {
+  const errors: ConfigError[] = []
+  if (vhds !== undefined) check(vhds, 'vhds.config_source', reachable, errors)
   return errors
 }
 
@@ -50,13 +63,17 @@ function checkSecrets(common: CommonTlsContext, path: string, reachable: Reachab
 
 function check(source: ConfigSource, path: string, { ads, clusters }: Reachable, errors: ConfigError[]): void {
   if (source.kind === 'ads' && ads === null) errors.push({ path: `${path}.ads`, reason: 'ads_config is required in the bootstrap' })
-  if (source.kind !== 'api') return
-  source.api.services.forEach(({ cluster }, i) => {
+  const asks = (cluster: string, field: string): void => {
     const found = clusters.find(({ name }) => name === cluster)
     if (cluster === '' || (found !== undefined && found.discovery.kind !== 'eds')) return
     errors.push({
-      path: `${path}.api_config_source.grpc_services[${i}].envoy_grpc.cluster_name`,
+      path: `${path}.api_config_source.${field}`,
       reason: `must have a statically defined non-EDS cluster: '${cluster}' does not exist, was added by CDS, or is an EDS cluster`,
     })
+  }
+  if (source.kind === 'rest') asks(source.cluster, 'cluster_names')
+  if (source.kind !== 'api') return
+  source.api.services.forEach(({ cluster }, i) => {
+    asks(cluster, `grpc_services[${i}].envoy_grpc.cluster_name`)
   })
 }

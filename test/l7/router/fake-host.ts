@@ -5,6 +5,7 @@ import type { ClientEvents, ClientStream, RequestHead, ResponseHead } from '../.
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { EMPTY_RUNTIME } from '../../../src/l7/match/runtime-fraction.js'
 import type { LocalReply } from '../../../src/l7/reply/local-reply.js'
+import { RouteHolder } from '../../../src/l7/route/route-holder.js'
 import { compileRouteTable } from '../../../src/l7/route/route-table.js'
 import { Router, type RouterHost, type RouterRuntime } from '../../../src/l7/router/router.js'
 import { HeldBody } from '../../../src/l7/stream/held-body.js'
@@ -156,7 +157,7 @@ export function world(options: WorldOptions = {}) {
       suppressGrpcRequestFailureCodeStats: false,
       strictCheckHeaders: [],
     },
-    routes: { current: compileRouteTable(model, { runtime: EMPTY_RUNTIME, stats: store }) },
+    routes: new RouteHolder(compileRouteTable(model, { runtime: EMPTY_RUNTIME, stats: store })),
     clusters: registry,
     pools: pools as never,
     router: stats.router,

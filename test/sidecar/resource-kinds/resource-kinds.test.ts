@@ -13,7 +13,9 @@ import { ListenerKind } from '../../../src/sidecar/resource-kinds/listener-kind.
 import type { ResourceKind, UpdateOutcome } from '../../../src/sidecar/resource-kinds/resource-kind.js'
 import { RouteKind } from '../../../src/sidecar/resource-kinds/route-kind.js'
 import { RuntimeKind } from '../../../src/sidecar/resource-kinds/runtime-kind.js'
+import { ScopedRouteKind } from '../../../src/sidecar/resource-kinds/scoped-route-kind.js'
 import { SecretKind } from '../../../src/sidecar/resource-kinds/secret-kind.js'
+import { VirtualHostKind } from '../../../src/sidecar/resource-kinds/virtual-host-kind.js'
 import type { XdsResource } from '../../../src/xds/client/client.js'
 import { RuntimeSchema } from '../../../src/xds/gen/envoy/service/runtime/v3/rtds_pb.js'
 import { decodeRuntime } from '../../../src/xds/resources/decode.js'
@@ -49,7 +51,9 @@ function setUp() {
     clusters: new ClusterKind(server, decode, bootstrap, ads.cds, () => told.push('settled')),
     endpoints: new EndpointKind(server, decode),
     listeners: new ListenerKind(server, decode, bootstrap, ads.lds),
-    routes: new RouteKind(server, decode),
+    routes: new RouteKind(server, decode, bootstrap),
+    scopes: new ScopedRouteKind(server, decode),
+    virtualHosts: new VirtualHostKind(server, decode),
     secrets: new SecretKind(server, decode, named, ads),
     runtime: new RuntimeKind(server, decode, named, store, (_ms, run) => timers.push(run)),
   }
@@ -58,6 +62,7 @@ function setUp() {
 const resource = (name: string, value: Uint8Array, version = '1'): XdsResource => ({ name, version, any: { typeUrl: '', value } })
 const outcome = (resources: XdsResource[], refused: string[] = []): UpdateOutcome => ({
   update: { typeUrl: '', resources, removed: [], systemVersion: '7' },
+  source: { kind: 'ads' },
   refused: new Set(refused),
   durationMs: 3,
 })
@@ -70,6 +75,8 @@ describe('every resource kind', () => {
     made.routes,
     made.secrets,
     made.runtime,
+    made.scopes,
+    made.virtualHosts,
   ]
 
   it('refuses bytes that are no message of its type, with a reason and without an exception', async () => {

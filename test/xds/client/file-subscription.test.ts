@@ -1,12 +1,12 @@
 import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { create, createRegistry, toBinary } from '@bufbuild/protobuf'
+import { create, toBinary } from '@bufbuild/protobuf'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { XdsUpdate } from '../../../src/xds/client/decode-response.js'
 import { FileSubscription, type FileSubscriptionOptions } from '../../../src/xds/client/file-subscription.js'
-import { ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { DiscoveryResponseSchema } from '../../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
+import { discoveryResponseFromJson } from '../../../src/xds/resources/discovery-response.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE } from '../../../src/xds/type-urls.js'
 import { cluster, endpoints, Inbox } from '../xds-peers.js'
 
@@ -27,7 +27,7 @@ function subscribe(path: string, options: Partial<FileSubscriptionOptions> = {})
   const subscription = new FileSubscription({
     path,
     typeUrl: CLUSTER_TYPE,
-    registry: createRegistry(ClusterSchema),
+    readJson: discoveryResponseFromJson,
     ...options,
     onUpdate: update => {
       updates.put(update)
@@ -106,7 +106,16 @@ describe('FileSubscription', () => {
     expect(await subscription.load()).toMatchObject({ ok: false, error: expect.stringContaining(path) })
     await writeFile(path, 'resources: [{"@type": "type.googleapis.com/no.Such"}]')
     expect(await subscription.load()).toMatchObject({ ok: false, error: expect.stringContaining('no.Such') })
-    expect(subscription.stats).toMatchObject({ updateFailure: 2, updateSuccess: 1, resources: 1 })
+    expect(subscription.stats).toMatchObject({ updateFailure: 1, updateRejected: 1, updateSuccess: 1, resources: 1 })
+  })
+
+  it('takes resources whose extensions it does not know: who reads them judges', async () => {
+    const path = join(folder, 'cds.json')
+    const metadata = { typed_filter_metadata: { x: { '@type': 'type.googleapis.com/no.Such', value: 1 } } }
+    await writeFile(path, JSON.stringify({ version_info: '1', resources: [{ '@type': CLUSTER_TYPE, name: 'a', metadata }] }))
+    const { subscription, updates } = subscribe(path)
+    expect(await subscription.start()).toMatchObject({ ok: true })
+    expect(names(await updates.next())).toEqual(['a'])
   })
 
   it('takes the good of a file with something refused', async () => {

@@ -382,7 +382,7 @@ describe('decodeCluster refuses, with the path', () => {
         load_assignment: null,
         eds_cluster_config: { eds_config: { api_config_source: { api_type: 'REST', cluster_names: ['x'] } } },
       },
-      /api_config_source\.api_type: REST is not supported/,
+      /api_config_source\.refresh_delay: refresh_delay is required/,
     ],
     [
       'a file that is not there',

@@ -1,6 +1,6 @@
 // Builders for the tests of this folder: messages from ProtoJSON, a small valid configuration to vary, and short views of a result.
 
-import { type DescMessage, fromJson, type JsonValue, type MessageShape } from '@bufbuild/protobuf'
+import { createRegistry, type DescMessage, fromJson, type JsonValue, type MessageShape } from '@bufbuild/protobuf'
 import type { Checked } from '../../../src/model/config-error.js'
 import { ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
@@ -14,14 +14,16 @@ import {
   decodeRouteConfiguration,
   decodeSecret,
 } from '../../../src/xds/resources/decode.js'
-import { schemaRegistry } from '../../../src/xds/resources/schemas.js'
+import { knownSchemas } from '../../../src/xds/resources/schemas.js'
+
+const registry = createRegistry(...knownSchemas())
 
 export type Json = { [key: string]: unknown }
 
 export const TYPE = 'type.googleapis.com/'
 
 export function message<D extends DescMessage>(desc: D, json: Json): MessageShape<D> {
-  return fromJson(desc, json as JsonValue, { registry: schemaRegistry() })
+  return fromJson(desc, json as JsonValue, { registry })
 }
 
 export const httpFilter = (type: string, config: Json = {}, name = type.split('.')[0]!): Json => ({

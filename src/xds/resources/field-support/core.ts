@@ -12,8 +12,9 @@ export const CORE_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.AggregatedConfigSource': { supported: '' },
   'envoy.config.core.v3.ApiConfigSource': {
-    supported: 'api_type transport_api_version cluster_names grpc_services rate_limit_settings set_node_on_first_message_only',
-    accepted: { refresh_delay: '', request_timeout: '', config_validators: '' },
+    supported:
+      'api_type transport_api_version cluster_names grpc_services refresh_delay request_timeout rate_limit_settings set_node_on_first_message_only',
+    accepted: { config_validators: '' },
   },
   'envoy.config.core.v3.BackoffStrategy': { supported: 'base_interval max_interval' },
   'envoy.config.core.v3.BindConfig': {

@@ -6,7 +6,7 @@ import type { SupportTable } from './message-support.js'
 export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
-      'codec_type stat_prefix rds route_config http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options tracing server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
+      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options tracing server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
     accepted: {
       stream_error_on_invalid_http_message: 'HTTP/1 connections end, HTTP/2 streams end',
       http1_safe_max_connection_duration: 'connections always end between requests',
@@ -26,7 +26,6 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
     },
     refused: {
       forward_client_cert_matcher: 'the matcher API is not supported; use forward_client_cert_details',
-      scoped_routes: 'scoped routes are not supported',
       original_ip_detection_extensions: 'original IP detection extensions are not supported',
       early_header_mutation_extensions: 'early header mutation is not supported',
       path_normalization_options: 'not implemented (nor in Envoy)',
@@ -67,6 +66,25 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper': {
     supported: 'filter status_code body body_format_override headers_to_add',
   },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds': {
+    supported: 'scoped_rds_config_source',
+    refused: { srds_resources_locator: 'scoped routes come from scoped_rds_config_source' },
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList': {
+    supported: 'scoped_route_configurations',
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes': {
+    supported: 'name scope_key_builder rds_config_source scoped_route_configurations_list scoped_rds',
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder': { supported: 'fragments' },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder': {
+    supported: 'header_value_extractor',
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor': {
+    supported: 'name element_separator index element',
+  },
+  'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement':
+    { supported: 'separator key' },
   'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig': {
     supported: '',
     accepted: { forward_reason_phrase: '', formatter_type_on_envoy_headers: '' },

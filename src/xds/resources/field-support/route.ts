@@ -123,12 +123,11 @@ export const ROUTE_SUPPORT: SupportTable = {
   },
   'envoy.config.route.v3.RouteConfiguration': {
     supported:
-      'name virtual_hosts internal_only_headers response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes request_mirror_policies ignore_port_in_host_matching ignore_path_parameters_in_path_matching typed_per_filter_config',
+      'name virtual_hosts internal_only_headers response_headers_to_add response_headers_to_remove request_headers_to_add request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes request_mirror_policies ignore_port_in_host_matching ignore_path_parameters_in_path_matching typed_per_filter_config vhds',
     accepted: { metadata: '' },
     refused: {
       vhost_header: 'virtual hosts by another header are not supported',
       route_specifiers: 'route specifiers are not supported',
-      vhds: 'VHDS is not supported',
       cluster_specifier_plugins: 'cluster specifier plugins are not supported',
     },
   },
@@ -140,6 +139,13 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': { supported: '' },
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': { supported: '' },
   'envoy.config.route.v3.RouteMatch.TlsContextMatchOptions': { supported: 'presented validated' },
+  'envoy.config.route.v3.ScopedRouteConfiguration': {
+    supported: 'name route_configuration_name route_configuration key',
+    accepted: { on_demand: 'the table is asked for at once' },
+  },
+  'envoy.config.route.v3.ScopedRouteConfiguration.Key': { supported: 'fragments' },
+  'envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment': { supported: 'string_key' },
+  'envoy.config.route.v3.Vhds': { supported: 'config_source' },
   'envoy.config.route.v3.VirtualCluster': { supported: 'headers name' },
   'envoy.config.route.v3.VirtualHost': {
     supported:

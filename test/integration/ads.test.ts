@@ -1,12 +1,23 @@
 // A sidecar under a real ADS server: every resource type, refusals that leave the last good config serving, and changes under traffic
 // that no client notices.
 import { once } from 'node:events'
-import net from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { AdsFixture, adsSource, edsCluster } from '../support/ads-fixture.js'
 import { fetchOnce, Http1Client } from '../support/http1-client.js'
 import { HttpOrigin, http } from '../support/origins.js'
-import { assignment, freePort, hcm, listener, ProxyProcess, routesTo, stopAll, tcpProxy, until } from '../support/proxy-process.js'
+import {
+  assignment,
+  freePort,
+  hcm,
+  listener,
+  ProxyProcess,
+  routesTo,
+  socketAddress,
+  stopAll,
+  tcpProxy,
+  until,
+} from '../support/proxy-process.js'
 import { SteadyTraffic } from '../support/steady-traffic.js'
 
 const one = new HttpOrigin((_, socket) => void socket.write(http('one')))
@@ -81,6 +92,22 @@ describe.each(['DELTA_GRPC', 'GRPC'] as const)('ADS by %s', apiType => {
         () => true,
       ),
     )
+  })
+
+  it('refuses a listener whose address is taken, though it waits for its routes, and says so in /ready', async () => {
+    const holder = net.createServer().listen(0, '127.0.0.1')
+    await once(holder, 'listening')
+    const taken = { ...rdsListener(), name: 'taken', address: socketAddress((holder.address() as AddressInfo).port) }
+    const known = ads.nacks.length
+    ads.set({ listeners: [rdsListener(), taken] })
+    const nack = await until('the NACK', () => ads.nacks[known])
+    expect(nack.message).toMatch(/taken: address: cannot bind '127\.0\.0\.1:\d+': the address is already in use/)
+    expect((await fetchOnce(port)).body).toBe('one')
+    const detail = async (): Promise<unknown> => (await proxy.get('/ready')).headers['x-outrigger-detail']
+    expect(await detail()).toMatch(/listener taken: cannot bind/)
+    await ads.apply({ listeners: [rdsListener()] })
+    expect(await detail()).toBeUndefined()
+    holder.close()
   })
 
   it('refuses a bad resource by path, takes the good ones beside it and keeps the last good one serving', async () => {

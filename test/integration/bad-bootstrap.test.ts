@@ -181,11 +181,11 @@ describe('flags', () => {
     })
     await proxy.untilLog('<warning|main> flags without a meaning here: --cpuset-threads')
     await proxy.untilLog(/<warning\|main> --concurrency 2.*one thread/)
-    await proxy.untilLog('<warning|main> bootstrap: accepted without effect: header_prefix, watchdogs')
+    await proxy.untilLog('<warning|main> bootstrap: accepted without effect: watchdogs, header_prefix')
     expect((await proxy.json('/config_unsupported')).bootstrap).toEqual(expect.arrayContaining(['header_prefix', 'watchdogs']))
     expect((await proxy.post('/logging')).body).toContain('  upstream: debug\n')
     const validated = await ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] })
-    expect(validated.stdout + validated.stderr).toContain('accepted without effect: header_prefix, watchdogs')
+    expect(validated.stdout + validated.stderr).toContain('accepted without effect: watchdogs, header_prefix')
     expect((await proxy.stop()).code).toBe(0)
   })
 

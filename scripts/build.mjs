@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from './bundle.mjs'
 import { generateProtos } from './generate-protos.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -23,7 +24,7 @@ const genStamp = join(gen, 'envoy/config/bootstrap/v3/bootstrap_pb.ts')
 const generators = ['generate-protos.mjs', 'newer-proto-fields.mjs'].map(name => statSync(join(root, 'scripts', name)).mtimeMs)
 if (!existsSync(genStamp) || statSync(genStamp).mtimeMs < Math.max(...generators)) generateProtos()
 
-const distStamp = join(dist, 'cli/proxy-main.js')
+const distStamp = join(dist, 'bundle/proxy-main.js')
 if (process.argv.includes('--if-needed') && existsSync(distStamp) && statSync(distStamp).mtimeMs >= newest(join(root, 'src')))
   process.exit(0)
 if (!process.argv.includes('--protos-only')) {
@@ -31,4 +32,5 @@ if (!process.argv.includes('--protos-only')) {
   execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
     stdio: 'inherit',
   })
+  await bundle(root)
 }

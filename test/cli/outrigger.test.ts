@@ -104,6 +104,14 @@ describe('control options', () => {
       testIo({ OUTRIGGER_HTTP_TOKEN: 'h', OUTRIGGER_GRPC_TOKEN: 'g' }),
     )
     expect(options).toEqual({
+      dns: {
+        address: { host: '127.0.0.1', port: 8600 },
+        isDefault: true,
+        recursors: [],
+        onlyPassing: false,
+        nodeTtlSeconds: 0,
+        serviceTtlSeconds: new Map(),
+      },
       meshFile: 'mesh.yaml',
       encryptionKey: 'an encryption key of some length',
       httpToken: 'h',

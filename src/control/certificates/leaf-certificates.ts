@@ -156,7 +156,7 @@ export class LeafCertificates {
   }
 
   private renewalDelay(leaf: Leaf): number {
-    return Math.max(renewAt(leaf, this.random) - this.now(), 0)
+    return Math.max(renewAt(leaf, this.random) - this.now(), RETRY_BASE_MS)
   }
 
   private plan(service: string, delayMs: number, attempt = 0): void {

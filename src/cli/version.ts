@@ -7,5 +7,11 @@ export const USER_AGENT_NAME = 'outrigger'
 
 /** `<revision>/<version>/<status>/<build>/<ssl>`. */
 export function envoyVersionString(): string {
-  return `0000000000000000000000000000000000000000/${ENVOY_VERSION}/Clean/RELEASE/OpenSSL-${process.versions.openssl}`
+  return `${revision(OUTRIGGER_VERSION)}/${ENVOY_VERSION}/Clean/RELEASE/OpenSSL-${process.versions.openssl}`
+}
+
+/** In the place of Envoy's commit: two hex digits for each number of our version, then zeros. `server.version` shows the first six. */
+function revision(version: string): string {
+  const digits = version.split('.').map(part => Number(part).toString(16).padStart(2, '0'))
+  return digits.join('').padEnd(40, '0')
 }

@@ -51,10 +51,11 @@ export class ListenerStats {
   private ssl: TlsStats | null = null
   private readonly byHttpPrefix = new Map<string, ListenerHttpHandles>()
 
-  constructor(source: StatSource, address: string) {
+  constructor(source: StatSource, address: string, thread = 'worker_0') {
     this.scope = source.scope(`listener.${sanitizeStatName(address)}`)
     this.main = this.scope.group(tables.LISTENER)
-    this.worker = this.scope.scope('worker_0').group(tables.LISTENER_WORKER)
+    if (thread !== ADMIN_THREAD) this.scope.group(tables.LISTENER_EXTENSIONS)
+    this.worker = this.scope.scope(thread).group(tables.LISTENER_WORKER)
   }
 
   /** `listener.<address>.ssl.`, from the first filter chain with TLS on. */
@@ -72,6 +73,14 @@ export class ListenerStats {
   release(): void {
     this.scope.release()
   }
+}
+
+/** The admin endpoint's connections belong to the main thread, as in Envoy. */
+const ADMIN_THREAD = 'main_thread'
+
+/** `listener.admin.` */
+export function adminListenerStats(source: StatSource): ListenerStats {
+  return new ListenerStats(source, 'admin', ADMIN_THREAD)
 }
 
 export function listenerStats(source: StatSource, address: string): ListenerStats {
@@ -138,7 +147,7 @@ export class HcmStats {
   }
 
   get tracing(): TracingHandles {
-    return (this.tracingGroup ??= this.scope.group(tables.TRACING))
+    return (this.tracingGroup ??= this.scope.scope('tracing').group(tables.TRACING))
   }
 
   /** `http.<prefix>.rbac.[<rulesPrefix>.]` of the HTTP RBAC filter. */
@@ -395,6 +404,12 @@ export class ListenerFilterStats {
   private readonly source: StatSource
   private tls: HandlesOf<typeof tables.TLS_INSPECTOR> | null = null
   private http: HandlesOf<typeof tables.HTTP_INSPECTOR> | null = null
+  private proxy: {
+    readonly main: HandlesOf<typeof tables.PROXY_PROTOCOL>
+    readonly v1: HandlesOf<typeof tables.PROXY_PROTOCOL_VERSION>
+    readonly v2: HandlesOf<typeof tables.PROXY_PROTOCOL_VERSION>
+    readonly error: Counter
+  } | null = null
 
   constructor(source: StatSource) {
     this.source = source
@@ -403,6 +418,17 @@ export class ListenerFilterStats {
   /** `tls_inspector.` */
   get tlsInspector(): HandlesOf<typeof tables.TLS_INSPECTOR> {
     return (this.tls ??= this.source.scope('tls_inspector').group(tables.TLS_INSPECTOR))
+  }
+
+  /** `proxy_proto.versions.v1.` and `v2.`, and `proxy_proto.` for connections without a header. */
+  get proxyProtocol() {
+    if (this.proxy === null) {
+      const scope = this.source.scope('proxy_proto')
+      const version = (n: number) => scope.scope(`versions.v${n}`).group(tables.PROXY_PROTOCOL_VERSION)
+      const error = this.source.counter('downstream_cx_proxy_proto_error')
+      this.proxy = { main: scope.group(tables.PROXY_PROTOCOL), v1: version(1), v2: version(2), error }
+    }
+    return this.proxy
   }
 
   /** `http_inspector.` */
@@ -417,6 +443,30 @@ export function clusterManagerStats(source: StatSource): ClusterManagerHandles {
 
 export function runtimeStats(source: StatSource): RuntimeHandles {
   return source.scope('runtime').group(tables.RUNTIME)
+}
+
+export type FilesystemHandles = HandlesOf<typeof tables.FILESYSTEM>
+
+/** `http.async-client.`: requests of the proxy itself. */
+export function asyncClientStats(source: StatSource): RouterHandles {
+  return source.scope('http.async-client').group(tables.ROUTER)
+}
+
+/** `filesystem.`: the access logs. */
+export function filesystemStats(source: StatSource): FilesystemHandles {
+  return source.scope('filesystem').group(tables.FILESYSTEM)
+}
+
+export type CaresHandles = HandlesOf<typeof tables.CARES>
+
+/** `dns.cares.`, from the first name on. */
+export function caresStats(source: StatSource): CaresHandles {
+  return source.scope('dns.cares').group(tables.CARES)
+}
+
+/** `thread_local_cluster_manager.<thread>.`, of the one thread under both of Envoy's names. */
+export function inflatedClusters(source: StatSource): readonly HandlesOf<typeof tables.INFLATED_CLUSTERS>[] {
+  return ['main_thread', 'worker_0'].map(thread => source.scope(`thread_local_cluster_manager.${thread}`).group(tables.INFLATED_CLUSTERS))
 }
 
 /** Envoy has these names beside `server.<thread>.watchdog_*`. */
@@ -447,17 +497,40 @@ export interface ReloadableSubscriptionStats extends SubscriptionStats {
 
 /** `control_plane.` with its text readout, and the wildcard subscriptions. */
 export class AdsStats {
-  readonly controlPlane: ControlPlaneHandles
-  readonly identifier: TextReadout
-  readonly lds: SubscriptionStats
-  readonly cds: ReloadableSubscriptionStats
+  private readonly source: StatSource
+  private known: { readonly controlPlane: ControlPlaneHandles; readonly identifier: TextReadout } | null = null
+  private ldsStats: SubscriptionStats | null = null
+  private cdsStats: ReloadableSubscriptionStats | null = null
 
-  constructor(private readonly source: StatSource) {
-    const scope = source.scope('control_plane')
-    this.controlPlane = scope.group(tables.CONTROL_PLANE)
-    this.identifier = scope.textReadout('identifier')
-    this.lds = subscriptionStats(source, 'listener_manager.lds')
-    this.cds = reloadableSubscriptionStats(source, 'cluster_manager.cds')
+  constructor(source: StatSource) {
+    this.source = source
+  }
+
+  /** `control_plane.`, from the first stream on. */
+  get controlPlane(): ControlPlaneHandles {
+    return this.ofControlPlane.controlPlane
+  }
+
+  get identifier(): TextReadout {
+    return this.ofControlPlane.identifier
+  }
+
+  /** `listener_manager.lds.`, where listeners are subscribed to. */
+  get lds(): SubscriptionStats {
+    return (this.ldsStats ??= subscriptionStats(this.source, 'listener_manager.lds'))
+  }
+
+  /** `cluster_manager.cds.`, where clusters are. */
+  get cds(): ReloadableSubscriptionStats {
+    return (this.cdsStats ??= reloadableSubscriptionStats(this.source, 'cluster_manager.cds'))
+  }
+
+  private get ofControlPlane() {
+    if (this.known === null) {
+      const scope = this.source.scope('control_plane')
+      this.known = { controlPlane: scope.group(tables.CONTROL_PLANE), identifier: scope.textReadout('identifier') }
+    }
+    return this.known
   }
 
   /** `http.<hcmPrefix>.rds.<routeConfig>.`; release() it with its last user. */

@@ -15,13 +15,14 @@ export const LISTENER = defineStatGroup({
     'downstream_listener_filter_error',
     'downstream_listener_filter_remote_close',
     'downstream_pre_cx_timeout',
-    'extension_config_missing',
-    'network_extension_config_missing',
     'no_filter_chain_match',
   ],
   gauges: ['downstream_cx_active', 'downstream_pre_cx_active'],
   histograms: { connections_accepted_per_socket_event: 'unspecified', downstream_cx_length_ms: 'milliseconds' },
 })
+
+/** What a listener of the config has beside: the admin's own has no extensions. */
+export const LISTENER_EXTENSIONS = defineStatGroup({ counters: ['extension_config_missing', 'network_extension_config_missing'] })
 
 /** `listener.<address>.worker_<n>.` */
 export const LISTENER_WORKER = defineStatGroup({ counters: ['downstream_cx_total'], gauges: ['downstream_cx_active'] })
@@ -252,6 +253,7 @@ export const CLUSTER = defineStatGroup({
     'upstream_http3_broken',
     'upstream_internal_redirect_failed_total',
     'upstream_internal_redirect_succeeded_total',
+    'upstream_rq_completed',
     'upstream_rq_0rtt',
     'upstream_rq_active_overflow',
     'upstream_rq_cancelled',
@@ -433,16 +435,8 @@ export const LISTENER_MANAGER = defineStatGroup({
 
 /** `tls_inspector.` */
 export const TLS_INSPECTOR = defineStatGroup({
-  counters: [
-    'alpn_found',
-    'alpn_not_found',
-    'client_hello_too_large',
-    'connection_closed',
-    'sni_found',
-    'sni_not_found',
-    'tls_found',
-    'tls_not_found',
-  ],
+  counters: ['alpn_found', 'alpn_not_found', 'client_hello_too_large', 'sni_found', 'sni_not_found', 'tls_found', 'tls_not_found'],
+  histograms: { bytes_processed: 'bytes' },
 })
 
 /** `http_inspector.` */
@@ -500,3 +494,22 @@ export const SECRET_ROTATION = defineStatGroup({ counters: ['key_rotation_failed
 
 /** With SUBSCRIPTION for CDS and RDS. */
 export const CONFIG_RELOAD = defineStatGroup({ counters: ['config_reload'], gauges: ['config_reload_time_ms'] })
+
+/** `proxy_proto.versions.v<n>.` and `proxy_proto.` of the PROXY protocol listener filter. */
+export const PROXY_PROTOCOL_VERSION = defineStatGroup({ counters: ['disallowed', 'error', 'found'] })
+export const PROXY_PROTOCOL = defineStatGroup({ counters: ['not_found_allowed', 'not_found_disallowed'] })
+
+/** `filesystem.`: the access logs. */
+export const FILESYSTEM = defineStatGroup({
+  counters: ['flushed_by_timer', 'reopen_failed', 'write_buffered', 'write_completed', 'write_failed'],
+  gauges: ['write_total_buffered'],
+})
+
+/** `dns.cares.` */
+export const CARES = defineStatGroup({
+  counters: ['get_addr_failure', 'not_found', 'reinits', 'resolve_total', 'timeouts'],
+  gauges: ['pending_resolutions'],
+})
+
+/** `thread_local_cluster_manager.<thread>.` */
+export const INFLATED_CLUSTERS = defineStatGroup({ gauges: ['clusters_inflated'] })

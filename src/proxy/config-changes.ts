@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route/route-table.js'
-import { clusterManagerStats } from '../metrics/stat-names.js'
+import { clusterManagerStats, inflatedClusters } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { Cluster } from '../model/cluster.js'
@@ -34,10 +34,12 @@ export interface ConfigHolders {
 export class ConfigChanges {
   private readonly to: ConfigHolders
   private readonly stats
+  private readonly inflated
 
   constructor(holders: ConfigHolders) {
     this.to = holders
     this.stats = clusterManagerStats(holders.store)
+    this.inflated = inflatedClusters(holders.store)
     holders.clusters.onWarm(() => this.refreshClusterGauges())
     holders.clusters.onRemoved(() => this.refreshClusterGauges())
   }
@@ -138,6 +140,7 @@ export class ConfigChanges {
     const { clusters } = this.to
     this.stats.active_clusters.value = clusters.names().length
     this.stats.warming_clusters.value = clusters.warmingCount
+    for (const thread of this.inflated) thread.clusters_inflated.value = this.stats.active_clusters.value
   }
 }
 

@@ -10,7 +10,7 @@ import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transpor
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
 import { type FlushRule, LogSinks } from '../l7/log/access-log-sink.js'
-import { clusterStats, runtimeStats, showWatchdogs } from '../metrics/stat-names.js'
+import { asyncClientStats, caresStats, clusterStats, filesystemStats, runtimeStats, showWatchdogs } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -98,7 +98,7 @@ export class Server {
     this.runtime = new RuntimeLayers(bootstrap.runtime, runtimeStats(store))
     showWatchdogs(store)
     provideEnvironment(options.env)
-    this.sinks = new LogSinks(options.accessLogFlush)
+    this.sinks = new LogSinks(options.accessLogFlush, filesystemStats(store))
     this.secrets = new SecretRegistry({
       environment: options.env,
       onWanted: ref => this.onSecretWanted?.(ref),
@@ -116,7 +116,7 @@ export class Server {
       defer: step => void setImmediate(step),
       log: (level, message) => this.log(level, message, undefined, 'upstream'),
       statsOf: name => clusterStats(store, name),
-      resolver: new DnsResolver(),
+      resolver: new DnsResolver({ stats: () => caresStats(store) }),
       healthCheckTransport: healthChecks,
       healthCheckDial: (host, address, listener) =>
         new Dial(
@@ -137,7 +137,7 @@ export class Server {
     })
     this.routes = new RouteRegistry(this.runtime, store)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
-    const client = new UpstreamAsyncClient(this.clusters, pools, random)
+    const client = new UpstreamAsyncClient(this.clusters, pools, random, asyncClientStats(store))
     this.httpClient = client
     this.listeners = new ListenerRegistry(
       {

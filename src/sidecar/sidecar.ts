@@ -107,6 +107,8 @@ export class Sidecar {
     const { store } = server
     const { log, random, userAgent, version, commandLine, logging, onQuit, unknownDynamicFields } = options
     server.gauges.stats.static_unknown_fields.value = unknownFields
+    // As Envoy: the first six hex digits of the revision.
+    server.gauges.stats.version.value = Number.parseInt(version.slice(0, 6), 16)
     const tracked = new TrackedResources()
     const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields: unknownDynamicFields })
     const configDump = createConfigDump({ bootstrap: message, tracked, server })

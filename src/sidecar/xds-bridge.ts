@@ -5,7 +5,7 @@
 import type { JsonObject as ProtoJsonObject } from '@bufbuild/protobuf'
 import { create } from '@bufbuild/protobuf'
 import { systemClock } from '../io/clock.js'
-import { adsStats, type SubscriptionStats } from '../metrics/stat-names.js'
+import { adsStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -92,9 +92,9 @@ export class XdsBridge {
     this.secrets = new SecretKind(server, decode, this.named, this.stats)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
     const kinds = [
-      new ClusterKind(server, decode, bootstrap, this.stats.cds, () => this.holdCdsAck()),
+      new ClusterKind(server, decode, bootstrap, this.stats, () => this.holdCdsAck()),
       new EndpointKind(server, decode),
-      new ListenerKind(server, decode, bootstrap, this.stats.lds),
+      new ListenerKind(server, decode, bootstrap, this.stats),
       new RouteKind(server, decode, bootstrap),
       new ScopedRouteKind(server, decode),
       new VirtualHostKind(server, decode),
@@ -117,8 +117,8 @@ export class XdsBridge {
   private openClusters(): void {
     if (this.closed) return
     const { bootstrap, server } = this.options
-    const openListeners = (): void => this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds', this.stats.lds)
-    this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds', this.stats.cds)
+    const openListeners = (): void => this.openSource(bootstrap.lds, LISTENER_TYPE, 'lds')
+    this.openSource(bootstrap.cds, CLUSTER_TYPE, 'cds')
     // Envoy's order: listeners are asked for once the clusters are initialised, after the ACK of the update that did it.
     if (server.clustersInitialised) openListeners()
     else server.onClustersInitialised = () => queueMicrotask(openListeners)
@@ -154,8 +154,9 @@ export class XdsBridge {
 
   // ---- sources ----------------------------------------------------------------------------------------------------------------
 
-  private openSource(dynamic: DynamicSource | null, typeUrl: string, kind: 'cds' | 'lds', stats: SubscriptionStats): void {
+  private openSource(dynamic: DynamicSource | null, typeUrl: string, kind: 'cds' | 'lds'): void {
     if (dynamic === null || this.closed) return
+    const stats = this.stats[kind]
     const { source } = dynamic
     if (dynamic.initialFetchTimeoutMs > 0) {
       this.after(dynamic.initialFetchTimeoutMs, () => {
@@ -277,9 +278,10 @@ export class XdsBridge {
     controlPlane.rate_limit_enforced.value = limited
     controlPlane.pending_requests.value = pending
     if (!status.connected && status.lastFailure !== null) {
-      for (const subscription of [this.stats.lds, this.stats.cds, this.runtime.subscription]) {
-        if (subscription !== null) subscription.update_failure.value++
-      }
+      const { lds, cds } = this.options.bootstrap
+      if (lds !== null) this.stats.lds.update_failure.value++
+      if (cds !== null) this.stats.cds.update_failure.value++
+      if (this.runtime.subscription !== null) this.runtime.subscription.update_failure.value++
     }
   }
 

@@ -2,6 +2,7 @@
 // what they ask gRPC services. Goes cluster -> pick -> pool -> UpstreamRequest like every request. The answer is whole or a failure, and
 // comes exactly once and never from inside send(). Bounds: MAX_ASYNC_REQUESTS under way, MAX_ASYNC_RESPONSE_BYTES a body.
 
+import type { RouterHandles } from '../../metrics/stat-names.js'
 import type { GrpcService } from '../../model/grpc-service.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
@@ -68,8 +69,16 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
   private readonly clusters: { get(name: string): UpstreamCluster | undefined }
   private readonly pools: UpstreamPools
   private readonly random: () => number
+  /** `http.async-client.` */
+  private readonly stats: RouterHandles
 
-  constructor(clusters: { get(name: string): UpstreamCluster | undefined }, pools: UpstreamPools, random: () => number) {
+  constructor(
+    clusters: { get(name: string): UpstreamCluster | undefined },
+    pools: UpstreamPools,
+    random: () => number,
+    stats: RouterHandles,
+  ) {
+    this.stats = stats
     this.clusters = clusters
     this.pools = pools
     this.random = random
@@ -90,7 +99,11 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
     if (this.active > MAX_ASYNC_REQUESTS)
       return call.failLater('overflow', `more than ${MAX_ASYNC_REQUESTS} requests of our own are under way`)
     const cluster = this.clusters.get(clusterName)
-    if (cluster === undefined) return call.failLater('no-cluster', `unknown cluster '${clusterName}'`)
+    this.stats.rq_total.value++
+    if (cluster === undefined) {
+      this.stats.no_cluster.value++
+      return call.failLater('no-cluster', `unknown cluster '${clusterName}'`)
+    }
     const host = cluster.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random: this.random, shouldSkip: () => false })
     if (host === null) {
       cluster.traffic.main.upstream_cx_none_healthy.value++

@@ -1,8 +1,8 @@
 // Codec counters on the stats store: the codecs count plain numbers by Envoy's leaf names; here those names become the handles under
 // `http2.` of the root (downstream) or of a cluster (upstream), so that a codec needs to know no store.
 
-import { type Http2CodecHandles, http2CodecStats } from '../../metrics/stat-names.js'
-import type { StatsStore } from '../../metrics/stats-store.js'
+import { type Http2CodecHandles, http1CodecStats, http2CodecStats } from '../../metrics/stat-names.js'
+import type { StatSource } from '../../metrics/stats-store.js'
 import type { HostCluster } from '../../upstream/host/host.js'
 import { type Http2Stats, newHttp2Stats } from './http2/stats.js'
 
@@ -28,9 +28,36 @@ function bound(owner: object, handles: Http2CodecHandles, extra: Readonly<Record
   return stats
 }
 
-/** Counters of downstream connections; premature resets count under their connection manager, as in Envoy. */
-export function downstreamHttp2Stats(store: StatsStore, hcm: { downstream_rq_too_many_premature_resets: { value: number } }): Http2Stats {
-  return bound(hcm, http2CodecStats(store), { downstream_rq_too_many_premature_resets: hcm.downstream_rq_too_many_premature_resets })
+/** Counters of downstream connections: `http1.` and `http2.` are there from the first connection on that speaks it, as in Envoy. */
+export class DownstreamCodecStats {
+  private readonly source: StatSource
+  private readonly hcm: { readonly downstream_rq_too_many_premature_resets: { value: number } }
+  private http1Shown = false
+
+  constructor(source: StatSource, hcm: { readonly downstream_rq_too_many_premature_resets: { value: number } }) {
+    this.source = source
+    this.hcm = hcm
+  }
+
+  showHttp1(): void {
+    if (this.http1Shown) return
+    this.http1Shown = true
+    http1CodecStats(this.source)
+  }
+
+  /** Premature resets count under the connection manager. */
+  get http2(): Http2Stats {
+    const { hcm } = this
+    return (
+      byOwner.get(hcm) ??
+      bound(hcm, http2CodecStats(this.source), { downstream_rq_too_many_premature_resets: hcm.downstream_rq_too_many_premature_resets })
+    )
+  }
+
+  /** `http2.inbound_empty_frames_flood` and the like; a bare name is HTTP/1's. */
+  count(stat: string): void {
+    this.source.counter(stat.includes('.') ? stat : `http1.${stat}`).value++
+  }
 }
 
 export function upstreamHttp2Stats(cluster: HostCluster): Http2Stats {

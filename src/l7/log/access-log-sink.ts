@@ -4,6 +4,7 @@
 // memory or a request's time. reopen() (SIGUSR1, log rotation) opens the path anew; what is under way goes to the old file.
 
 import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
+import type { FilesystemHandles } from '../../metrics/stat-names.js'
 import type { AccessLog } from '../../model/access-log.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { CompiledAccessLog } from './access-log.js'
@@ -55,6 +56,8 @@ export class AccessLogSink implements LogSink {
   written = 0
   private readonly open: OpenOutput
   private readonly rule: FlushRule
+  /** `filesystem.` of all logs together; null: nobody counts. */
+  private readonly counts: FilesystemHandles | null
   private output: LogOutput | null = null
   private lines: string[] = []
   private queuedBytes = 0
@@ -65,9 +68,10 @@ export class AccessLogSink implements LogSink {
   private idle: (() => void)[] = []
   private closed = false
 
-  constructor(open: OpenOutput, rule = DEFAULT_FLUSH) {
+  constructor(open: OpenOutput, rule = DEFAULT_FLUSH, counts: FilesystemHandles | null = null) {
     this.open = open
     this.rule = rule
+    this.counts = counts
   }
 
   write(line: string): void {
@@ -77,12 +81,21 @@ export class AccessLogSink implements LogSink {
     }
     this.lines.push(line)
     this.queuedBytes += line.length
+    if (this.counts !== null) {
+      this.counts.write_buffered.value++
+      this.counts.write_total_buffered.value += line.length
+    }
     if (this.queuedBytes >= this.rule.minBytes) this.flush()
     else if (this.timer === null) {
       const due = this.flushedAt + this.rule.intervalMs - performance.now()
-      this.timer = setTimeout(() => this.flush(), Math.max(0, due))
+      this.timer = setTimeout(() => this.flushByTimer(), Math.max(0, due))
       this.timer.unref()
     }
+  }
+
+  private flushByTimer(): void {
+    if (this.counts !== null) this.counts.flushed_by_timer.value++
+    this.flush()
   }
 
   /** Hand what is queued to the output now. */
@@ -101,6 +114,10 @@ export class AccessLogSink implements LogSink {
       if (settled) return
       settled = true
       this.inFlightBytes -= data.length
+      if (this.counts !== null) {
+        this.counts.write_completed.value++
+        this.counts.write_total_buffered.value -= data.length
+      }
       if (this.inFlightBytes === 0) for (const resolve of this.idle.splice(0)) resolve()
     }
     this.output ??= this.openOutput()
@@ -112,6 +129,7 @@ export class AccessLogSink implements LogSink {
     const output = this.open(() => {
       // A failed output is given up; the next flush tries to open it again.
       this.dropped++
+      if (this.counts !== null) this.counts.write_failed.value++
       if (this.output === output) this.output = null
     })
     return output
@@ -176,9 +194,11 @@ function openStandard(stream: NodeJS.WriteStream): OpenOutput {
 export class LogSinks {
   private readonly sinks = new Map<string, AccessLogSink>()
   private readonly rule: FlushRule
+  private readonly counts: FilesystemHandles | null
 
-  constructor(rule = DEFAULT_FLUSH) {
+  constructor(rule = DEFAULT_FLUSH, counts: FilesystemHandles | null = null) {
     this.rule = rule
+    this.counts = counts
   }
 
   open(target: AccessLog['sink']): AccessLogSink {
@@ -187,7 +207,7 @@ export class LogSinks {
     if (sink === undefined) {
       const open =
         path === '/dev/stdout' ? openStandard(process.stdout) : path === '/dev/stderr' ? openStandard(process.stderr) : openFile(path)
-      sink = new AccessLogSink(open, this.rule)
+      sink = new AccessLogSink(open, this.rule, this.counts)
       this.sinks.set(path, sink)
     }
     return sink

@@ -30,7 +30,8 @@ export function answerDirectly(
 }
 
 export function answerRedirect(exchange: AnswerTarget, action: RedirectAction, rewritePath: PathRewriter | null): void {
-  exchange.runtime.router.rq_redirect.value++
+  // Envoy's router counts a redirect as what it answers by itself.
+  exchange.runtime.router.rq_direct_response.value++
   const location = redirectLocation(exchange.request, action, rewritePath)
   answerDirectly(exchange, action.status, '', DIRECT_RESPONSE, [['location', location]])
 }

@@ -184,6 +184,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   /** What the route says is done. Called when the last filter has let the request pass. HOT. */
   forwardRequest(): void {
     const { route, forward, runtime, host } = this
+    runtime.router.rq_total.value++
     if (route === null) {
       runtime.router.no_route.value++
       host.reply(localReply(this.noRoute, ''))
@@ -193,7 +194,6 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       route.answer(this)
       return
     }
-    runtime.router.rq_total.value++
     const { request, info, body } = host
     this.isGrpc = isGrpcRequest(request)
     const hash = forward.hash(request, info)

@@ -108,12 +108,13 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
       this.codec = new Http2ServerCodec(this.transport, this, {
         http2: config.http2.allowConnect || !config.upgrades.some(u => u.enabled) ? config.http2 : { ...config.http2, allowConnect: true },
         limits,
-        stats: this.runtime.http2Stats,
+        stats: this.runtime.codecStats.http2,
         drainTimeoutMs: config.drainTimeoutMs,
       })
     } else {
       stats.downstream_cx_http1_total.value++
       stats.downstream_cx_http1_active.value++
+      this.runtime.codecStats.showHttp1()
       this.codec = new Http1ServerCodec(this.transport, this, {
         limits,
         allowAbsoluteUrl: config.http1.allowAbsoluteUrl,
@@ -190,7 +191,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     stats.downstream_rq_total.value++
     if (error.status === 431) stats.downstream_rq_too_large.value++
     else stats.downstream_cx_protocol_error.value++
-    if (error.stat !== '') runtime.countCodec(error.stat)
+    if (error.stat !== '') runtime.codecStats.count(error.stat)
     const headers = new HeaderList()
     const body = Buffer.from(error.message, 'utf8')
     headers.append('content-length', String(body.length))
@@ -248,7 +249,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   onConnectionError(error: CodecError): void {
     this.protocolError = true
     this.runtime.stats.downstream_cx_protocol_error.value++
-    if (error.stat !== '') this.runtime.countCodec(error.stat)
+    if (error.stat !== '') this.runtime.codecStats.count(error.stat)
   }
 
   // ---- ends -------------------------------------------------------------------------------------------------------------------

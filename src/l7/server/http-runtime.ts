@@ -8,8 +8,8 @@ import type { RouterConfig } from '../../model/http-filter.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import type { UpstreamPools } from '../client/upstream-pools.js'
 import type { ResponseHead } from '../codec/codec.js'
+import type { DownstreamCodecStats } from '../codec/codec-stats.js'
 import { HeaderList } from '../codec/header-list.js'
-import type { Http2Stats } from '../codec/http2/stats.js'
 import type { FilterFactory } from '../filters/http-filter.js'
 import type { OpenAccessLog } from '../log/access-log-sink.js'
 import { compileCidr } from '../match/cidr.js'
@@ -41,9 +41,7 @@ export class HttpRuntime {
   /** The listener's metadata asks for reasons to be told to mesh peers. */
   readonly explainDenials: boolean
   readonly onDenied: (info: StreamInfo) => void
-  readonly http2Stats: Http2Stats
-  /** Adds one to a codec's counter by its name. */
-  readonly countCodec: (stat: string) => void
+  readonly codecStats: DownstreamCodecStats
   readonly continueHead: ResponseHead = {
     status: 100,
     reason: '',
@@ -76,8 +74,7 @@ export class HttpRuntime {
     const checks = ranges.map(compileCidr)
     this.internalRanges = checks.length === 0 ? null : address => checks.some(check => check(address))
     this.onDenied = parts.onDenied
-    this.countCodec = parts.countCodec
-    this.http2Stats = parts.http2Stats
+    this.codecStats = parts.codecStats
   }
 
   /** Reasons go to validated mesh peers only: to anyone else they would be a map of the policy. */

@@ -6,7 +6,7 @@ import { compileAccessLog } from '../../l7/log/access-log.js'
 import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
 import { compileRegex } from '../../l7/match/regex.js'
 import { PrometheusExposition } from '../../metrics/prometheus.js'
-import { type HcmStats, hcmStats } from '../../metrics/stat-names.js'
+import { adminListenerStats, type HcmStats, hcmStats, type ListenerHttpHandles, type ListenerStats } from '../../metrics/stat-names.js'
 import { statsJson, statsText } from '../../metrics/stats-page.js'
 import { parseStatsQuery } from '../../metrics/stats-query.js'
 import type { Address } from '../../model/address.js'
@@ -40,6 +40,9 @@ export class AdminServer {
   private readonly prometheus: PrometheusExposition
   /** `http.admin.` */
   private readonly counted: HcmStats
+  /** `listener.admin.` */
+  private readonly listener: ListenerStats
+  private readonly listenerHttp: ListenerHttpHandles
   private readonly routes = new Map<string, { readonly post: boolean; readonly help: string; readonly handle: Handler }>()
   private readonly accessLogs: readonly OpenAccessLog[]
   address: Address = { kind: 'socket', host: '', port: 0 }
@@ -53,17 +56,27 @@ export class AdminServer {
       log: compileAccessLog(model, { runtime: server.runtime, random: server.options.random }),
       sink: server.sinks.open(model.sink),
     }))
+    this.listener = adminListenerStats(options.store)
+    this.listenerHttp = this.listener.http('admin')
     this.http = createServer((request, response) => {
       this.countRequest(request, response)
       this.handle(request, response)
     })
     this.http.on('connection', socket => {
       const { main } = this.counted
-      for (const counter of [main.downstream_cx_total, main.downstream_cx_http1_total]) counter.value++
-      for (const gauge of [main.downstream_cx_active, main.downstream_cx_http1_active]) gauge.value++
+      const { main: own, worker } = this.listener
+      const total = [main.downstream_cx_total, main.downstream_cx_http1_total, own.downstream_cx_total, worker.downstream_cx_total]
+      const active = [main.downstream_cx_active, main.downstream_cx_http1_active, own.downstream_cx_active, worker.downstream_cx_active]
+      for (const counter of total) counter.value++
+      for (const gauge of active) gauge.value++
+      const since = performance.now()
       socket.once('close', () => {
-        main.downstream_cx_destroy.value++
-        for (const gauge of [main.downstream_cx_active, main.downstream_cx_http1_active]) gauge.value--
+        const byPeer = socket.readableEnded && !socket.writableFinished
+        for (const counter of [main.downstream_cx_destroy, own.downstream_cx_destroy]) counter.value++
+        if (byPeer) main.downstream_cx_destroy_remote.value++
+        else main.downstream_cx_destroy_local.value++
+        own.downstream_cx_length_ms.record(performance.now() - since)
+        for (const gauge of active) gauge.value--
       })
     })
     this.http.maxConnections = MAX_ADMIN_CONNECTIONS
@@ -98,7 +111,7 @@ export class AdminServer {
     main.downstream_rq_active.value++
     response.once('close', () => {
       main.downstream_rq_active.value--
-      this.counted.completed(response.statusCode, null)
+      this.counted.completed(response.statusCode, this.listenerHttp)
       if (this.accessLogs.length > 0) writeAccessLogs(this.accessLogs, adminStream(request, response, startedMs, startedAt))
     })
   }

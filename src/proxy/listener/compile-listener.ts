@@ -2,7 +2,7 @@
 // accepted config, never per connection. Errors are collected by path: they make the NACK, and nothing of a refused listener is kept.
 
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
-import { downstreamHttp2Stats } from '../../l7/codec/codec-stats.js'
+import { DownstreamCodecStats } from '../../l7/codec/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../../l7/filters/compile-filters.js'
 import { formatOrText } from '../../l7/format/header-format.js'
 import { compileAccessLog } from '../../l7/log/access-log.js'
@@ -104,6 +104,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
   // Shown from the start, as in Envoy.
   if (model.tlsInspector) void filterStats.tlsInspector
   if (model.httpInspector) void filterStats.httpInspector
+  if (model.proxyProtocol !== null) void filterStats.proxyProtocol
   const drainClose = (): boolean => env.drainClose(model)
   const version: ListenerVersion = { name: model.name, model, matcher, stats, filterStats, drainClose, accessLogs, log }
   const release = (): void => {
@@ -238,8 +239,7 @@ function compileHttp(
     random: env.random,
     explainDenials: outrigger !== undefined,
     onDenied: info => logDenied(info, env),
-    http2Stats: downstreamHttp2Stats(env.store, hcm.main),
-    countCodec: stat => countCodec(env.store, stat),
+    codecStats: new DownstreamCodecStats(env.store, hcm.main),
   })
 }
 
@@ -285,9 +285,4 @@ function logDenied(info: StreamInfo, env: ListenerEnvironment): void {
     path: info.request?.path,
     details: info.responseCodeDetails,
   })
-}
-
-/** `http2.inbound_empty_frames_flood` and the like: downstream codec stats stand at the root, as Envoy's do. */
-function countCodec(store: StatsStore, stat: string): void {
-  store.counter(stat.includes('.') ? stat : `http1.${stat}`).value++
 }

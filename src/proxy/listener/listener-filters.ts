@@ -19,7 +19,7 @@ export function listenerFilters(
   stats: ListenerFilterStats,
 ): Inspector[] {
   const inspectors: Inspector[] = []
-  if (model.proxyProtocol !== null) inspectors.push(new ProxyProtocolInspector(model.proxyProtocol.allowWithout, found))
+  if (model.proxyProtocol !== null) inspectors.push(new ProxyProtocolInspector(model.proxyProtocol.allowWithout, found, stats))
   if (matcher.needsClientHello) inspectors.push(new TlsInspector(found, stats))
   if (matcher.needsHttpHello) inspectors.push(new HttpInspector(found, stats))
   return inspectors
@@ -29,10 +29,12 @@ export function listenerFilters(
 class ProxyProtocolInspector implements Inspector {
   private readonly allowWithout: boolean
   private readonly found: FoundOnConnection
+  private readonly stats: ListenerFilterStats
 
-  constructor(allowWithout: boolean, found: FoundOnConnection) {
+  constructor(allowWithout: boolean, found: FoundOnConnection, stats: ListenerFilterStats) {
     this.allowWithout = allowWithout
     this.found = found
+    this.stats = stats
   }
 
   look(bytes: Buffer): Inspection {
@@ -41,11 +43,21 @@ class ProxyProtocolInspector implements Inspector {
       case 'more':
         return MORE
       case 'bad':
+        this.countVersion(bytes).error.value++
+        this.stats.proxyProtocol.error.value++
         return { kind: 'refused', reason: `no PROXY protocol header: ${header.reason}` }
-      case 'none':
-        return this.allowWithout ? SEEN : { kind: 'refused', reason: 'no PROXY protocol header: other bytes' }
+      case 'none': {
+        const { main } = this.stats.proxyProtocol
+        if (this.allowWithout) {
+          main.not_found_allowed.value++
+          return SEEN
+        }
+        main.not_found_disallowed.value++
+        return { kind: 'refused', reason: 'no PROXY protocol header: other bytes' }
+      }
       case 'found': {
         const { addresses } = header
+        this.countVersion(bytes).found.value++
         if (addresses !== null) {
           this.found.sourceAddress = addresses.sourceAddress
           this.found.sourcePort = addresses.sourcePort
@@ -55,6 +67,11 @@ class ProxyProtocolInspector implements Inspector {
         return { kind: 'done', consumed: header.length }
       }
     }
+  }
+
+  /** Version 2 begins with a line end, version 1 with a word. */
+  private countVersion(bytes: Buffer) {
+    return bytes[0] === 0x0d ? this.stats.proxyProtocol.v2 : this.stats.proxyProtocol.v1
   }
 }
 
@@ -67,11 +84,11 @@ export class HelloInspector implements Inspector {
     const result = this.parser.feed(bytes.subarray(this.fed))
     this.fed = bytes.length
     if (result.kind === 'more') return MORE
-    this.onHello(result)
+    this.onHello(result, bytes.length)
     return SEEN
   }
 
-  protected onHello(_hello: Exclude<ClientHelloResult, { kind: 'more' }>): void {}
+  protected onHello(_hello: Exclude<ClientHelloResult, { kind: 'more' }>, _bytes: number): void {}
 }
 
 class TlsInspector extends HelloInspector {
@@ -84,9 +101,10 @@ class TlsInspector extends HelloInspector {
     this.stats = stats
   }
 
-  protected override onHello(hello: Exclude<ClientHelloResult, { kind: 'more' }>): void {
+  protected override onHello(hello: Exclude<ClientHelloResult, { kind: 'more' }>, bytes: number): void {
     const { found } = this
     const counts = this.stats.tlsInspector
+    counts.bytes_processed.record(bytes)
     if (hello.kind !== 'hello') {
       found.transportProtocol = 'raw_buffer'
       counts.tls_not_found.value++

@@ -48,6 +48,9 @@ export class DirectUpstream implements TcpUpstream, DialListener {
   /** In the counters already. */
   private reportedSent = 0
   private reportedReceived = 0
+  /** One of upstream_rq_pending_active, then of upstream_rq_active. */
+  private request: 'none' | 'pending' | 'active' = 'none'
+  private failed: DialFailure | null = null
   private startedAt = 0
   private readonly onHostRoom = (): void => {
     this.stopWaiting()
@@ -74,6 +77,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
       return
     }
     this.counted = true
+    this.enterPending()
     host.tcpConnections++
     host.activeConnections++
     host.stats.cxTotal++
@@ -96,7 +100,13 @@ export class DirectUpstream implements TcpUpstream, DialListener {
 
   onDialled({ socket, peer }: Dialled): void {
     this.connecting = null
-    this.host.cluster.traffic.main.upstream_cx_connect_ms.record(performance.now() - this.startedAt)
+    this.leavePending()
+    this.request = 'active'
+    const { main } = this.host.cluster.traffic
+    main.upstream_rq_total.value++
+    main.upstream_rq_active.value++
+    this.host.stats.rqTotal++
+    main.upstream_cx_connect_ms.record(performance.now() - this.startedAt)
     this.listener.onUpstreamOpen(socket, { id: nextUpstreamConnectionId(), host: this.host, peer, socket })
   }
 
@@ -104,6 +114,9 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     this.connecting = null
     const { host } = this
     const stats = host.cluster.traffic.main
+    this.failed = failure
+    this.leavePending()
+    stats.upstream_rq_pending_failure_eject.value++
     stats.upstream_cx_connect_fail.value++
     if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
     host.stats.cxConnectFail++
@@ -119,8 +132,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
       this.listener.onUpstreamFailure('overflow', breakers.describe('max_pending_requests'))
       return
     }
-    stats.upstream_rq_pending_total.value++
-    stats.upstream_rq_pending_active.value++
+    this.enterPending()
     host.tcpWaiters.add(onHostRoom)
   }
 
@@ -128,7 +140,21 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     const { host } = this
     if (!host.tcpWaiters.delete(this.onHostRoom)) return
     host.cluster.breakers('DEFAULT').releasePending()
-    host.cluster.traffic.main.upstream_rq_pending_active.value--
+  }
+
+  /** Envoy's tcp_proxy counts each connection as a request of the cluster. */
+  private enterPending(): void {
+    if (this.request !== 'none') return
+    this.request = 'pending'
+    const { main } = this.host.cluster.traffic
+    main.upstream_rq_pending_total.value++
+    main.upstream_rq_pending_active.value++
+  }
+
+  private leavePending(): void {
+    if (this.request !== 'pending') return
+    this.request = 'none'
+    this.host.cluster.traffic.main.upstream_rq_pending_active.value--
   }
 
   report(bytesSent: number, bytesReceived: number): void {
@@ -141,8 +167,12 @@ export class DirectUpstream implements TcpUpstream, DialListener {
 
   release(bytesSent: number, bytesReceived: number, lengthMs: number): void {
     this.stopWaiting()
+    if (this.connecting !== null) this.host.cluster.traffic.main.upstream_rq_cancelled.value++
     this.connecting?.cancel()
     this.connecting = null
+    this.leavePending()
+    if (this.request === 'active') this.host.cluster.traffic.main.upstream_rq_active.value--
+    this.request = 'none'
     if (!this.counted) return
     this.counted = false
     const { host } = this
@@ -151,6 +181,10 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     host.activeConnections--
     stats.upstream_cx_active.value--
     stats.upstream_cx_destroy.value++
+    if (this.failed !== null) {
+      if (this.failed.kind === 'timeout') stats.upstream_cx_destroy_local.value++
+      else stats.upstream_cx_destroy_remote.value++
+    }
     this.report(bytesSent, bytesReceived)
     stats.upstream_cx_length_ms.record(lengthMs)
     host.cluster.breakers('DEFAULT').releaseConnection()

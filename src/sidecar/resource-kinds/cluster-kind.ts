@@ -1,6 +1,6 @@
 // CDS. The bridge holds the update's ACK while clusters have no endpoints yet (`onSettled`).
 
-import type { SubscriptionStats } from '../../metrics/stat-names.js'
+import type { AdsStats } from '../../metrics/stat-names.js'
 import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Server } from '../../proxy/server.js'
@@ -18,10 +18,10 @@ export class ClusterKind implements ResourceKind {
   private readonly server: Server
   private readonly decode: Decode
   private readonly bootstrap: Bootstrap
-  private readonly stats: SubscriptionStats
+  private readonly stats: AdsStats
   private readonly onSettled: () => void
 
-  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, stats: SubscriptionStats, onSettled: () => void) {
+  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, stats: AdsStats, onSettled: () => void) {
     this.server = server
     this.decode = decode
     this.bootstrap = bootstrap
@@ -42,8 +42,17 @@ export class ClusterKind implements ResourceKind {
 
   refused(): void {}
 
+  /** As Envoy, which counts an update that brought something. */
+  private countReload({ update, refused }: UpdateOutcome): void {
+    const { cds } = this.stats
+    if (update.resources.length + update.removed.length === refused.size) return
+    cds.config_reload.value++
+    cds.config_reload_time_ms.value = Date.now()
+  }
+
   settled(outcome: UpdateOutcome): void {
-    countUpdate(this.stats, outcome)
+    countUpdate(this.stats.cds, outcome)
+    this.countReload(outcome)
     this.onSettled()
     this.server.sourceSeen('cds')
   }

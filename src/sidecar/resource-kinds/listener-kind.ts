@@ -1,6 +1,6 @@
 // LDS. A listener that cannot be bound is refused like one that cannot be decoded, so its verdict may come a moment later.
 
-import type { SubscriptionStats } from '../../metrics/stat-names.js'
+import type { AdsStats } from '../../metrics/stat-names.js'
 import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Server } from '../../proxy/server.js'
@@ -18,9 +18,9 @@ export class ListenerKind implements ResourceKind {
   private readonly server: Server
   private readonly decode: Decode
   private readonly bootstrap: Bootstrap
-  private readonly stats: SubscriptionStats
+  private readonly stats: AdsStats
 
-  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, stats: SubscriptionStats) {
+  constructor(server: Server, decode: Decode, bootstrap: Bootstrap, stats: AdsStats) {
     this.server = server
     this.decode = decode
     this.bootstrap = bootstrap
@@ -41,7 +41,7 @@ export class ListenerKind implements ResourceKind {
   refused(): void {}
 
   settled(outcome: UpdateOutcome): void {
-    countUpdate(this.stats, outcome)
+    countUpdate(this.stats.lds, outcome)
     this.server.sourceSeen('lds')
   }
 }

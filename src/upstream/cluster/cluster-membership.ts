@@ -195,7 +195,9 @@ export class ClusterMembership {
 
   refreshGauges(): void {
     const { main } = this.cluster.stats
-    main.max_host_weight.value = this.table.maxWeight
+    const { kind } = this.cluster.config.discovery
+    // As in Envoy, of clusters that discover their hosts.
+    if (kind === 'eds' || kind === 'strictDns') main.max_host_weight.value = this.table.maxWeight
     main.membership_total.value = this.table.hosts.length
     main.membership_healthy.value = this.healthyCount
     main.membership_degraded.value = this.degradedCount

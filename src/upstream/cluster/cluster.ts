@@ -229,9 +229,12 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   /** EDS: endpoints of this cluster. An equal assignment touches nothing. */
   applyAssignment(assignment: EndpointAssignment): void {
     const { main } = this.stats
-    main.update_attempt.value++
-    main.update_success.value++
-    if (assignment.localities.length === 0) main.update_empty.value++
+    // Only what is discovered counts as an update.
+    if (this.config.discovery.kind === 'eds') {
+      main.update_attempt.value++
+      main.update_success.value++
+      if (assignment.localities.length === 0) main.update_empty.value++
+    }
     this.members.takeAssignment(assignment)
     this.members.armStaleTimer(assignment)
     this.onEndpoints()
@@ -307,6 +310,8 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   }
 
   onHostAdded(host: Host): void {
+    // Of the transport sockets to choose from: the cluster's own, where it has no others (Envoy's TransportSocketMatcher).
+    if (this.config.transportSocketMatches.length === 0) this.stats.main['default.total_match_count'].value++
     this.detector?.add(host)
     this.checker?.add(host)
   }

@@ -199,7 +199,20 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     cluster.traffic.main.upstream_cx_active.value++
     host.stats.cxTotal++
     host.activeConnections++
+    if (options.protocol !== 'auto') this.countProtocol(options.protocol)
     this.dials.add(new PendingDial(this, options))
+  }
+
+  /** With the connection where the config decides, else with ALPN; the codec's numbers are there from then on, as in Envoy. */
+  private countProtocol(protocol: 'http1' | 'http2'): void {
+    const { stats } = this.host.cluster
+    if (protocol === 'http2') {
+      stats.main.upstream_cx_http2_total.value++
+      void stats.http2
+    } else {
+      stats.main.upstream_cx_http1_total.value++
+      void stats.http1
+    }
   }
 
   dialled(dial: PendingDial<C>, result: Dialled): void {
@@ -208,8 +221,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     stats.upstream_cx_connect_ms.record(performance.now() - dial.startedAt)
     const protocol = this.options.protocol === 'auto' ? (result.alpn === 'h2' ? 'http2' : 'http1') : this.options.protocol
     this.lastProtocol = protocol
-    if (protocol === 'http2') stats.upstream_cx_http2_total.value++
-    else stats.upstream_cx_http1_total.value++
+    if (this.options.protocol === 'auto') this.countProtocol(protocol)
     const connection = this.options.createConnection(result.socket, protocol, this, result.peer)
     this.connections.push(connection)
     this.offer(connection)
@@ -225,9 +237,11 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     const stats = host.cluster.traffic.main
     host.stats.cxConnectFail++
     stats.upstream_cx_connect_fail.value++
+    stats.upstream_cx_destroy.value++
     if (failure.kind === 'timeout') {
       stats.upstream_cx_connect_timeout.value++
-    }
+      stats.upstream_cx_destroy_local.value++
+    } else stats.upstream_cx_destroy_remote.value++
     // As Envoy: a failed connection fails what it was dialled for; with nothing else dialling or open, everything waiting.
     const servable = this.dials.size + (this.closed ? 0 : this.connections.length)
     const share = servable === 0 ? this.waiters.length : this.waiters.length - servable * this.streamsPerConnection()

@@ -7,6 +7,7 @@ import { Resolver } from 'node:dns'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import type { CaresHandles } from '../../metrics/stat-names.js'
 import type { DnsOptions } from '../../model/cluster.js'
 
 export interface DnsAnswer {
@@ -45,6 +46,8 @@ export interface DnsResolverOptions {
   readonly resolvConf?: string | null
   readonly timeoutMs?: number
   readonly tries?: number
+  /** `dns.cares.`, taken with the first question. */
+  readonly stats?: () => CaresHandles
 }
 
 interface Records {
@@ -61,12 +64,15 @@ export class DnsResolver implements NameResolver {
   private readonly pending = new Map<string, ((result: DnsResult) => void)[]>()
   private readonly lastGood = new Map<string, Records>()
   private closed = false
+  private readonly statsOf: (() => CaresHandles) | null
+  private stats: CaresHandles | null = null
 
   constructor(options: DnsResolverOptions = {}) {
     this.hostsFile = options.hostsFile === undefined ? '/etc/hosts' : options.hostsFile
     this.resolvConf = options.resolvConf === undefined ? '/etc/resolv.conf' : options.resolvConf
     this.timeoutMs = options.timeoutMs ?? 5_000
     this.tries = options.tries ?? 3
+    this.statsOf = options.stats ?? null
   }
 
   resolve(hostname: string, family: DnsOptions['family'], servers: readonly string[], done: (result: DnsResult) => void): void {
@@ -92,6 +98,11 @@ export class DnsResolver implements NameResolver {
       return
     }
     this.pending.set(key, [done])
+    this.stats ??= this.statsOf?.() ?? null
+    if (this.stats !== null) {
+      this.stats.resolve_total.value++
+      this.stats.pending_resolutions.value = this.pending.size
+    }
     this.query(hostname, family, servers).then(
       records => this.finish(key, { ok: true, answer: { ...records, stale: false } }),
       (error: unknown) => this.finish(key, { ok: false, reason: reasonOf(error) }),
@@ -107,6 +118,7 @@ export class DnsResolver implements NameResolver {
   private finish(key: string, result: DnsResult): void {
     const waiting = this.pending.get(key) ?? []
     this.pending.delete(key)
+    this.count(result)
     let told = result
     if (result.ok) {
       this.lastGood.delete(key)
@@ -117,6 +129,18 @@ export class DnsResolver implements NameResolver {
       if (known !== undefined) told = { ok: true, answer: { ...known, stale: true } }
     }
     for (const done of waiting) done(told)
+  }
+
+  private count(result: DnsResult): void {
+    const { stats } = this
+    if (stats === null) return
+    stats.pending_resolutions.value = this.pending.size
+    if (result.ok) {
+      if (result.answer.addresses.length === 0) stats.not_found.value++
+      return
+    }
+    stats.get_addr_failure.value++
+    if (result.reason.includes('TIMEOUT')) stats.timeouts.value++
   }
 
   private async query(hostname: string, family: DnsOptions['family'], servers: readonly string[]): Promise<Records> {

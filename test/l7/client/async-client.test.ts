@@ -2,6 +2,8 @@ import { describe, expect, it, vi } from 'vitest'
 import { type AsyncResult, MAX_ASYNC_RESPONSE_BYTES, UpstreamAsyncClient } from '../../../src/l7/client/async-client.js'
 import type { ClientEvents, RequestHead } from '../../../src/l7/codec/codec.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
+import { asyncClientStats } from '../../../src/metrics/stat-names.js'
+import { StatsStore } from '../../../src/metrics/stats-store.js'
 import { responseHead } from '../filters/fake-call.js'
 
 /** One endpoint whose connection records what is sent; the test speaks for the upstream through `events`. */
@@ -60,7 +62,7 @@ function world() {
     get: (name: string) =>
       name === 'c' ? { pick: () => host, traffic: { main } } : name === 'empty' ? { pick: () => null, traffic: { main } } : undefined,
   }
-  const client = new UpstreamAsyncClient(clusters as never, pools as never, () => 0)
+  const client = new UpstreamAsyncClient(clusters as never, pools as never, () => 0, asyncClientStats(new StatsStore()))
   return { state, client, host, breakers }
 }
 

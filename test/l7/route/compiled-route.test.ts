@@ -322,8 +322,8 @@ describe('answers', () => {
   it('redirect with location and details', () => {
     expect(answer(route('r', {}, { ...REDIRECT, httpsRedirect: true, status: 308 }), head('/x?y'))).toEqual({
       reply: [308, '', 'direct_response', 0, 'https://api.example.com/x?y'],
-      redirects: 1,
-      direct: 0,
+      redirects: 0,
+      direct: 1,
     })
   })
 

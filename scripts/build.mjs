@@ -21,7 +21,8 @@ function newest(folder) {
 }
 
 const genStamp = join(gen, 'envoy/config/bootstrap/v3/bootstrap_pb.ts')
-const generators = ['generate-protos.mjs', 'newer-proto-fields.mjs'].map(name => statSync(join(root, 'scripts', name)).mtimeMs)
+const generators = ['scripts/generate-protos.mjs', 'scripts/newer-proto-fields.mjs'].map(name => statSync(join(root, name)).mtimeMs)
+generators.push(newest(join(root, 'src/control/grpc/proto')))
 if (!existsSync(genStamp) || statSync(genStamp).mtimeMs < Math.max(...generators)) generateProtos()
 
 const distStamp = join(dist, 'bundle/proxy-main.js')

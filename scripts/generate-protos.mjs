@@ -1,4 +1,5 @@
-// Generates src/xds/gen from the .proto files that @grpc/grpc-js-xds ships (Envoy's v3 API, xds, googleapis, validate).
+// Generates src/xds/gen from the .proto files that @grpc/grpc-js-xds ships (Envoy's v3 API, xds, googleapis, validate), and from our own of
+// src/control/grpc/proto (Consul's services, in gen/hashicorp).
 // Called by scripts/build.mjs when src/xds/gen is missing or older than this file. Needs no network and no installed
 // tool: buf and protoc-gen-es come from npm. Only ENTRY_FILES and what they import are generated.
 import { execFileSync } from 'node:child_process'
@@ -11,6 +12,7 @@ import { withNewerFields } from './newer-proto-fields.mjs'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const deps = join(root, 'node_modules/@grpc/grpc-js-xds/deps')
 const outDir = join(root, 'src/xds/gen')
+const ownProtos = join(root, 'src/control/grpc/proto')
 
 const ENTRY_FILES = [
   'envoy/admin/v3/certs.proto',
@@ -136,7 +138,9 @@ export function generateProtos() {
       const name = source.slice(source.indexOf('/') + 1)
       copyProtos(join(deps, source), join(all, name), name)
     }
-    for (const file of importClosure(all, ENTRY_FILES)) {
+    cpSync(ownProtos, join(all, 'hashicorp'), { recursive: true })
+    const own = readdirSync(ownProtos).map(name => `hashicorp/${name}`)
+    for (const file of importClosure(all, [...ENTRY_FILES, ...own])) {
       mkdirSync(dirname(join(used, file)), { recursive: true })
       cpSync(join(all, file), join(used, file))
     }

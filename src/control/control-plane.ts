@@ -8,7 +8,7 @@
 // its private key.
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { Server as GrpcServer, type Metadata, status } from '@grpc/grpc-js'
+import { Server as GrpcServer, status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { CaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
@@ -221,7 +221,7 @@ export class ControlPlane {
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
     const ads: AdsServer = new AdsServer({
-      accept: (proxy, metadata) => this.accept(proxy, metadata, catalog, acl),
+      accept: (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl),
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
       onSynced: nodeKey => {
@@ -388,9 +388,7 @@ export class ControlPlane {
     else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')
   }
 
-  private accept(node: Node, metadata: Metadata, catalog: Catalog, acl: AclSystem | undefined): Acceptance {
-    const shown = metadata.get('x-consul-token')[0]
-    const token = shown === undefined ? undefined : String(shown)
+  private accept(node: Node, token: string | undefined, catalog: Catalog, acl: AclSystem | undefined): Acceptance {
     const verdict = this.authorizer.verdict('xds', token)
     if (verdict === 'token-missing') return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
     if (verdict === 'token-unknown') return { code: status.PERMISSION_DENIED, message: 'Permission denied' }

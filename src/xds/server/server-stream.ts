@@ -6,7 +6,7 @@
 
 import { create } from '@bufbuild/protobuf'
 import { AnySchema } from '@bufbuild/protobuf/wkt'
-import { type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { status } from '@grpc/grpc-js'
 import { ControlPlaneSchema, type Node } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   type DeltaDiscoveryRequest,
@@ -20,6 +20,7 @@ import {
 import type { Status } from '../gen/google/rpc/status_pb.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, VIRTUAL_HOST_TYPE } from '../type-urls.js'
 import { DeltaTypeState } from './delta-type-state.js'
+import type { DiscoveryStream, StreamEnd } from './discovery-stream.js'
 import type { Push, PushPart, TypeState } from './server-type-state.js'
 import { type Resource, resourcesEqual, resourcesOf, type Snapshot } from './snapshot.js'
 import { SotwTypeState } from './sotw-type-state.js'
@@ -27,14 +28,8 @@ import { SotwTypeState } from './sotw-type-state.js'
 export type XdsProtocol = 'delta' | 'sotw'
 
 export type DiscoveryCall =
-  | { readonly protocol: 'delta'; readonly stream: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> }
-  | { readonly protocol: 'sotw'; readonly stream: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse> }
-
-/** Why a stream ends: a gRPC status. */
-export interface StreamEnd {
-  readonly code: status
-  readonly message: string
-}
+  | { readonly protocol: 'delta'; readonly stream: DiscoveryStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> }
+  | { readonly protocol: 'sotw'; readonly stream: DiscoveryStream<DiscoveryRequest, DiscoveryResponse> }
 
 /** What the stream tells the server. Names of resources come along so that a log can say what was refused. */
 export interface StreamEvents {
@@ -76,12 +71,10 @@ export class AdsStream {
     private readonly limits: StreamLimits,
     private readonly events: StreamEvents,
   ) {
-    this.peer = call.stream.getPeer()
-    if (call.protocol === 'delta') call.stream.on('data', (request: DeltaDiscoveryRequest) => this.onDelta(request))
-    else call.stream.on('data', (request: DiscoveryRequest) => this.onSotw(request))
-    call.stream.on('end', () => this.close(null))
-    call.stream.on('cancelled', () => this.close(null))
-    call.stream.on('error', () => this.close(null))
+    this.peer = call.stream.peer
+    const onClosed = (): void => this.close(null)
+    if (call.protocol === 'delta') call.stream.listen({ onRequest: request => this.onDelta(request), onClosed })
+    else call.stream.listen({ onRequest: request => this.onSotw(request), onClosed })
   }
 
   get protocol(): XdsProtocol {
@@ -118,8 +111,7 @@ export class AdsStream {
   close(end: StreamEnd | null): void {
     if (!this.open) return
     this.open = false
-    if (end) this.call.stream.emit('error', { code: end.code, details: end.message })
-    else this.call.stream.end()
+    this.call.stream.end(end)
     this.events.closed(this, end)
   }
 
@@ -249,7 +241,7 @@ export class AdsStream {
         create(ResourceSchema, { name: resource.name, version: resource.version, resource: pack(resource) }),
       )
       const systemVersionInfo = this.snapshotVersion
-      this.call.stream.write(
+      this.call.stream.send(
         create(DeltaDiscoveryResponseSchema, {
           typeUrl,
           nonce,
@@ -262,7 +254,7 @@ export class AdsStream {
       return
     }
     const versionInfo = push.version
-    this.call.stream.write(
+    this.call.stream.send(
       create(DiscoveryResponseSchema, { typeUrl, nonce, versionInfo, resources: push.resources.map(pack), controlPlane }),
     )
   }

@@ -2,12 +2,19 @@
 // a grpc.Server and calls setSnapshot; server-stream.ts does the protocol. It knows nothing of what is inside a resource.
 // Invariant: a snapshot equal to the one before sends nothing, and a node's streams all show the same snapshot.
 
-import { type Metadata, type Server, type ServerOptions, status } from '@grpc/grpc-js'
+import { type Server, type ServerDuplexStream, type ServerOptions, status } from '@grpc/grpc-js'
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js'
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
 import { discoveryService, MAX_MESSAGE_BYTES } from '../grpc-service.js'
 import { ADS_METHODS, type DiscoveryMethods, singleTypeServices } from '../type-urls.js'
-import { AdsStream, type DiscoveryCall, type StreamEnd, type StreamEvents, type XdsProtocol } from './server-stream.js'
+import { fromGrpcJs, type StreamEnd } from './discovery-stream.js'
+import { AdsStream, type DiscoveryCall, type StreamEvents, type XdsProtocol } from './server-stream.js'
 import { type Snapshot, snapshotsEqual } from './snapshot.js'
 
 export type { XdsProtocol } from './server-stream.js'
@@ -66,7 +73,7 @@ export interface AdsNack extends AdsAck {
 
 export interface AdsServerOptions {
   /** Decides about a stream by its first request's node and its call metadata (token). Also called again by `reauthorize()`. */
-  accept(node: Node, metadata: Metadata): Acceptance
+  accept(node: Node, metadata: (key: string) => string | undefined): Acceptance
   onStreamOpen?(stream: AdsStreamInfo): void
   onStreamClose?(stream: AdsStreamInfo): void
   onAck?(ack: AdsAck): void
@@ -139,8 +146,10 @@ export class AdsServer implements StreamEvents {
 
   private addService(server: Server, methods: DiscoveryMethods, onlyType: string | null): void {
     server.addService(discoveryService(methods), {
-      delta: (stream: (DiscoveryCall & { protocol: 'delta' })['stream']) => this.onCall({ protocol: 'delta', stream }, onlyType),
-      stateOfTheWorld: (stream: (DiscoveryCall & { protocol: 'sotw' })['stream']) => this.onCall({ protocol: 'sotw', stream }, onlyType),
+      delta: (stream: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>) =>
+        this.serve({ protocol: 'delta', stream: fromGrpcJs(stream) }, onlyType),
+      stateOfTheWorld: (stream: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) =>
+        this.serve({ protocol: 'sotw', stream: fromGrpcJs(stream) }, onlyType),
     })
   }
 
@@ -178,7 +187,7 @@ export class AdsServer implements StreamEvents {
   reauthorize(): void {
     for (const stream of [...this.streams]) {
       if (!stream.node) continue
-      const acceptance = this.options.accept(stream.node, stream.call.stream.metadata)
+      const acceptance = this.options.accept(stream.node, key => stream.call.stream.metadata(key))
       if (!('ok' in acceptance)) stream.close(acceptance)
       else if ((acceptance.nodeKey ?? stream.node.id) !== stream.nodeKey) {
         stream.close({ code: status.ABORTED, message: 'the identity of this proxy changed, reconnect' })
@@ -219,7 +228,8 @@ export class AdsServer implements StreamEvents {
     for (const stream of [...this.streams]) stream.close({ code: status.UNAVAILABLE, message: 'the control plane is shutting down' })
   }
 
-  private onCall(call: DiscoveryCall, onlyType: string | null): void {
+  /** A stream of a server that is not grpc-js. `onlyType`: of a single-type service, null for the aggregated one. */
+  serve(call: DiscoveryCall, onlyType: string | null): void {
     const limits = { ...this.limits, identifier: this.options.identifier ?? 'outrigger' }
     const stream = new AdsStream(call, onlyType, limits, this)
     if (this.streams.size >= this.limits.maxStreams) {
@@ -235,7 +245,7 @@ export class AdsServer implements StreamEvents {
   }
 
   identify(stream: AdsStream, node: Node): StreamEnd | null {
-    const acceptance = this.options.accept(node, stream.call.stream.metadata)
+    const acceptance = this.options.accept(node, key => stream.call.stream.metadata(key))
     if (!('ok' in acceptance)) {
       this.options.logger?.warn({ node: node.id, peer: stream.peer, code: acceptance.code }, `xds stream refused: ${acceptance.message}`)
       return acceptance

@@ -476,7 +476,7 @@ describe('admission', () => {
   it('refuses a first request without node.id, one without type_url, and a node that accept refuses', async () => {
     const { port } = await serve({
       accept: (_, metadata) =>
-        metadata.get('x-consul-token')[0] === 'secret'
+        metadata('x-consul-token') === 'secret'
           ? { ok: true }
           : { code: grpc.status.PERMISSION_DENIED, message: 'token lacks service:write' },
     })

@@ -1,0 +1,161 @@
+// One gRPC call on a stream of our own HTTP/2 engine: messages in and out, metadata, and one status at the end (gRPC over HTTP/2,
+// PROTOCOL-HTTP2.md). Made by grpc-server.ts for each request; handed to a service's method.
+//
+//   head -> (messages ...) -> half closed by the client        we: head -> (messages ...) -> trailers with grpc-status
+//
+// Invariants: the status is sent once; a message longer than the limit, a compressed one or a torn one ends the call with its reason; what
+// waits to be sent is bounded, since a service that writes faster than its client reads is ended.
+import type { BodyEvents, RequestHead, ResponseHead, ServerStream } from '../../l7/codec/codec.js'
+import { HeaderList } from '../../l7/codec/header-list.js'
+import { GrpcStatus } from './grpc-status.js'
+
+/** What the method of a service is told. */
+export interface GrpcCallEvents {
+  onMessage(message: Buffer): void
+  /** The client has sent all it wanted. */
+  onHalfClose(): void
+  /** The call is over, by whoever; no further event. */
+  onClosed(): void
+}
+
+const PREFIX_BYTES = 5
+const MAX_PERCENT_CHARS = 2048
+const MAX_WAITING_BYTES = 64 * 1024 * 1024
+const EMPTY = Buffer.alloc(0)
+
+export class GrpcCall implements BodyEvents {
+  readonly path: string
+  readonly peer: string
+  /** Set by the method before it returns. */
+  events: GrpcCallEvents = { onMessage() {}, onHalfClose() {}, onClosed() {} }
+  private readonly stream: ServerStream
+  private readonly requestHeaders: HeaderList
+  private readonly maxMessageBytes: number
+  private pending: Buffer[] = []
+  private pendingBytes = 0
+  private headSent = false
+  private over = false
+
+  constructor(stream: ServerStream, head: RequestHead, peer: string, maxMessageBytes: number) {
+    this.stream = stream
+    this.path = head.path
+    this.requestHeaders = head.headers
+    this.peer = peer
+    this.maxMessageBytes = maxMessageBytes
+  }
+
+  /** The last value of a metadata key, lower case; undefined when absent. */
+  metadata(key: string): string | undefined {
+    return this.requestHeaders.get(key)
+  }
+
+  get closed(): boolean {
+    return this.over
+  }
+
+  /** Ignored once the call is over. */
+  send(message: Uint8Array): void {
+    if (this.over) return
+    if (this.stream.bufferedBytes > MAX_WAITING_BYTES) {
+      this.end(GrpcStatus.RESOURCE_EXHAUSTED, `more than ${MAX_WAITING_BYTES} bytes wait for this client to read`)
+      return
+    }
+    this.sendHead()
+    const framed = Buffer.allocUnsafe(PREFIX_BYTES + message.length)
+    framed[0] = 0
+    framed.writeUInt32BE(message.length, 1)
+    framed.set(message, PREFIX_BYTES)
+    this.stream.sendData(framed, false)
+  }
+
+  /** Ends the call; later calls do nothing. */
+  end(status: GrpcStatus, message = ''): void {
+    if (this.over) return
+    this.over = true
+    const fields = this.headSent ? new HeaderList() : HeaderList.of(['content-type', 'application/grpc'])
+    fields.append('grpc-status', String(status))
+    if (message !== '') fields.append('grpc-message', percentEncoded(message))
+    if (this.headSent) this.stream.sendTrailers(fields)
+    // Trailers-only: the head is all there is.
+    else this.stream.sendHead(responseHead(fields), true)
+    this.finish()
+  }
+
+  private sendHead(): void {
+    if (this.headSent) return
+    this.headSent = true
+    this.stream.sendHead(responseHead(HeaderList.of(['content-type', 'application/grpc'])), false)
+  }
+
+  private finish(): void {
+    this.pending = []
+    this.events.onClosed()
+  }
+
+  // ---- BodyEvents ---------------------------------------------------------------------------------------------------------------
+
+  onData(chunk: Buffer, end: boolean): void {
+    if (this.over) return
+    if (chunk.length > 0) {
+      this.pending.push(Buffer.from(chunk))
+      this.pendingBytes += chunk.length
+      this.readMessages()
+    }
+    if (end) this.halfClosed()
+  }
+
+  onTrailers(): void {
+    this.halfClosed()
+  }
+
+  onReset(): void {
+    if (this.over) return
+    this.over = true
+    this.finish()
+  }
+
+  onDrain(): void {}
+
+  /** The head ended the stream: there is no message. */
+  halfClosed(): void {
+    if (this.over) return
+    if (this.pendingBytes > 0) this.end(GrpcStatus.INTERNAL, 'the request ends inside a message')
+    else this.events.onHalfClose()
+  }
+
+  private readMessages(): void {
+    while (!this.over && this.pendingBytes >= PREFIX_BYTES) {
+      const prefix = this.peek(PREFIX_BYTES)
+      const length = prefix.readUInt32BE(1)
+      if (prefix[0] !== 0) this.end(GrpcStatus.UNIMPLEMENTED, 'compressed messages are not read here')
+      else if (length > this.maxMessageBytes)
+        this.end(GrpcStatus.RESOURCE_EXHAUSTED, `a message of ${length} bytes, the limit is ${this.maxMessageBytes}`)
+      if (this.over || this.pendingBytes < PREFIX_BYTES + length) return
+      const whole = this.take(PREFIX_BYTES + length)
+      this.events.onMessage(whole.subarray(PREFIX_BYTES))
+    }
+  }
+
+  private peek(count: number): Buffer {
+    if (this.pending[0]!.length < count) this.pending = [Buffer.concat(this.pending)]
+    return this.pending[0]!
+  }
+
+  private take(count: number): Buffer {
+    if (this.pending[0]!.length < count) this.pending = [Buffer.concat(this.pending)]
+    const [first] = this.pending as [Buffer]
+    this.pendingBytes -= count
+    if (first.length === count) this.pending.shift()
+    else this.pending[0] = first.subarray(count)
+    return count === 0 ? EMPTY : first.subarray(0, count)
+  }
+}
+
+function responseHead(headers: HeaderList): ResponseHead {
+  return { status: 200, reason: '', version: 'HTTP/2', headers, contentLength: -1, upgraded: false }
+}
+
+/** `grpc-message` is percent-encoded UTF-8. */
+function percentEncoded(message: string): string {
+  return message.slice(0, MAX_PERCENT_CHARS).replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)
+}

@@ -1,0 +1,156 @@
+// The gRPC port of the control plane, on our own HTTP/2 engine: accepts (plain or TLS with ALPN h2), gives each request to the service
+// whose method its path names, and ends the rest with UNIMPLEMENTED. Made by `ControlPlane`; services are added before `listen`.
+// Node's own http2 resets a request with an empty `:authority` before anyone sees it, and that is what Go clients of a `consul://` target send.
+// Invariants: connections, calls of a connection, heads and messages are bounded; an exception of a method ends its call alone.
+import net from 'node:net'
+import tls from 'node:tls'
+import { SocketTransport } from '../../io/socket-transport.js'
+import type { ServerHandler } from '../../l7/codec/codec.js'
+import type { Http2CodecOptions } from '../../l7/codec/http2/connection-base.js'
+import { Http2ServerCodec } from '../../l7/codec/http2/server-codec.js'
+import { GrpcCall } from './grpc-call.js'
+import { GrpcStatus } from './grpc-status.js'
+
+/** Called once for each call of its path; sets `call.events` before it returns. */
+export type GrpcMethod = (call: GrpcCall) => void
+
+export interface GrpcServerOptions {
+  /** Undefined: clear text. */
+  readonly tls?: { readonly certPem: string; readonly keyPem: string; readonly clientCaPem?: string }
+  readonly maxMessageBytes: number
+  readonly onProblem: (reason: string) => void
+}
+
+/** Sidecars, agents and dataplanes of a mesh; each has one connection or two. */
+const MAX_CONNECTIONS = 20_000
+const HANDSHAKE_TIMEOUT_MS = 10_000
+/** A client that is silent for this long is asked whether it is still there, and has as long to answer. */
+const KEEPALIVE_MS = 30_000
+const CODEC_OPTIONS: Http2CodecOptions = {
+  http2: {
+    hpackTableSize: 4096,
+    maxConcurrentStreams: 256,
+    initialStreamWindowSize: 1024 * 1024,
+    initialConnectionWindowSize: 4 * 1024 * 1024,
+    allowConnect: false,
+    allowMetadata: false,
+    maxOutboundFrames: 10_000,
+    maxOutboundControlFrames: 1000,
+    maxConsecutiveInboundFramesWithEmptyPayload: 1,
+    maxInboundPriorityFramesPerStream: 100,
+    maxInboundWindowUpdateFramesPerDataFrameSent: 10,
+    streamErrorOnInvalidHttpMessaging: true,
+    keepaliveIntervalMs: KEEPALIVE_MS,
+    keepaliveTimeoutMs: KEEPALIVE_MS,
+  },
+  limits: { maxHeadBytes: 64 * 1024, maxHeaders: 100, underscores: 'ALLOW' },
+}
+
+export class GrpcServer {
+  private readonly options: GrpcServerOptions
+  private readonly methods = new Map<string, GrpcMethod>()
+  private readonly connections = new Map<net.Socket, Http2ServerCodec | null>()
+  private server: net.Server | undefined
+
+  constructor(options: GrpcServerOptions) {
+    this.options = options
+  }
+
+  /** `path`: `/package.Service/Method`. */
+  add(path: string, method: GrpcMethod): void {
+    this.methods.set(path, method)
+  }
+
+  /** Resolves with the port as bound. */
+  listen(host: string, port: number): Promise<number> {
+    const server = this.makeServer()
+    this.server = server
+    server.maxConnections = MAX_CONNECTIONS
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(port, host, () => {
+        server.removeListener('error', reject)
+        server.on('error', error => this.options.onProblem(error.message))
+        resolve((server.address() as net.AddressInfo).port)
+      })
+    })
+  }
+
+  /** Ends what is open at once; who calls it has told its clients before. */
+  async close(): Promise<void> {
+    for (const [socket, codec] of this.connections) {
+      codec?.flush()
+      socket.destroySoon()
+    }
+    const { server } = this
+    if (server?.listening) await new Promise<void>(resolve => server.close(() => resolve()))
+  }
+
+  private makeServer(): net.Server {
+    const { tls: secure } = this.options
+    if (secure === undefined) {
+      return net.createServer({ noDelay: true }, socket => {
+        this.watch(socket)
+        this.serve(socket)
+      })
+    }
+    const server = tls.createServer({
+      cert: secure.certPem,
+      key: secure.keyPem,
+      ALPNProtocols: ['h2'],
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      noDelay: true,
+      ...(secure.clientCaPem === undefined ? {} : { ca: secure.clientCaPem, requestCert: true, rejectUnauthorized: true }),
+    })
+    server.on('connection', (socket: net.Socket) => this.watch(socket))
+    server.on('secureConnection', socket => this.serve(socket))
+    server.on('tlsClientError', () => {})
+    return server
+  }
+
+  private watch(socket: net.Socket): void {
+    this.connections.set(socket, null)
+    socket.on('error', () => {})
+    socket.once('close', () => this.connections.delete(socket))
+  }
+
+  private serve(socket: net.Socket): void {
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`
+    const codec = new Http2ServerCodec(new SocketTransport(socket), this.handler(peer), CODEC_OPTIONS)
+    this.connections.set(socket, codec)
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => codec.feed(chunk))
+    socket.on('drain', () => codec.onTransportDrain())
+    socket.on('end', () => codec.onTransportEnd())
+    socket.once('close', () => {
+      this.connections.delete(socket)
+      codec.onTransportClose({ code: 'connection-closed', details: '' })
+    })
+  }
+
+  private handler(peer: string): ServerHandler {
+    return {
+      onRequest: (stream, head, end) => {
+        const call = new GrpcCall(stream, head, peer, this.options.maxMessageBytes)
+        stream.events = call
+        const method = head.method === 'POST' ? this.methods.get(head.path) : undefined
+        if (method === undefined) {
+          call.end(GrpcStatus.UNIMPLEMENTED, `unknown method ${head.path}`)
+          return
+        }
+        try {
+          method(call)
+        } catch (error) {
+          this.options.onProblem(`${head.path}: ${(error as Error).message}`)
+          call.end(GrpcStatus.INTERNAL, 'internal error')
+        }
+        if (end) call.halfClosed()
+      },
+      onBadRequest: stream => stream.reset('protocol-error'),
+      onIdle() {},
+      onHeadPending() {},
+      onConnectionError() {},
+    }
+  }
+}

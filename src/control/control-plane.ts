@@ -8,12 +8,12 @@
 // its private key.
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { Server as GrpcServer, status } from '@grpc/grpc-js'
+import { status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { CaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { type Acceptance, AdsServer, adsServerChannelOptions } from '../xds/server/server.js'
+import { type Acceptance, AdsServer } from '../xds/server/server.js'
 import { lacks } from './acl/access.js'
 import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
@@ -29,10 +29,11 @@ import { ControlMetrics } from './control-metrics.js'
 import { openCoordination } from './coordination.js'
 import { queryInstances } from './dns/query-instances.js'
 import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
+import { openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
+import { CONSUL_VERSION } from './http-api/consul-version.js'
 import type { NodeInfo } from './http-api/context.js'
 import {
-  bindGrpc,
   bindHttp,
   formatAddress,
   type GrpcTls,
@@ -268,13 +269,20 @@ export class ControlPlane {
     healthChecks.start()
     this.cleanups.push(() => healthChecks.stop())
 
-    const grpcServer = new GrpcServer(adsServerChannelOptions())
-    ads.attach(grpcServer)
-    this.grpcListening = await bindGrpc(grpcServer, grpc, options.grpcTls)
-    this.cleanups.push(() => {
-      ads.close()
-      grpcServer.forceShutdown()
+    const grpcPort = await openGrpcPort(grpc, options.grpcTls, {
+      ads,
+      acl,
+      authorizer: this.authorizer,
+      catalog,
+      entries,
+      datacenter,
+      nodeName: node.name,
+      servers: () => [{ id: node.id, address: serverAddress(grpc.host, node.address), version: CONSUL_VERSION }],
+      resolveDns: async (message, tcp) => this.dns?.resolve(message, tcp),
+      onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
     })
+    this.grpcListening = grpcPort.address
+    this.cleanups.push(() => grpcPort.close())
     const coordination = await openCoordination({ store, catalog, nodeName: node.name, onProblem: reason => this.log.error({}, reason) })
     this.cleanups.push(() => coordination.sessions.stop())
     const blocking = new BlockingQueries()
@@ -409,6 +417,11 @@ function acceptProxy(acl: AclSystem, token: string | undefined, proxy: CatalogIn
   const service = proxy.Proxy.DestinationServiceName
   if (resolved.rules.allows('service', service, 'write')) return { ok: true }
   return { code: status.PERMISSION_DENIED, message: lacks(resolved.accessorId, 'service:write', service).message }
+}
+
+/** Where clients of other machines reach this one: what listens on every address has the node's. */
+function serverAddress(listening: string, nodeAddress: string): string {
+  return listening === '0.0.0.0' || listening === '::' ? nodeAddress : listening
 }
 
 async function nodeId(store: Store): Promise<string> {

@@ -79,6 +79,15 @@ export class DnsServer {
     this.udp = undefined
   }
 
+  /** The answer to one message that came another way (gRPC); undefined where there is none to be given. */
+  async resolve(bytes: Buffer, tcp: boolean): Promise<Buffer | undefined> {
+    let answer: Buffer | undefined
+    await this.handle(bytes, tcp, message => {
+      answer = Buffer.from(message)
+    })
+    return answer
+  }
+
   private handle(bytes: Buffer, tcp: boolean, send: Send): void | Promise<void> {
     const read = readQuery(bytes)
     if (read === undefined) return

@@ -36,6 +36,7 @@ export interface DnsSources {
 
 export interface RunningDns {
   readonly address: HostPort | undefined
+  resolve(message: Buffer, tcp: boolean): Promise<Buffer | undefined>
   close(): Promise<void>
 }
 
@@ -55,15 +56,16 @@ export async function startDns(options: DnsOptions, sources: DnsSources): Promis
   })
   const recursors = new Recursors(options.recursors ?? [])
   const server = new DnsServer({ answers, recursors, onProblem: sources.onProblem })
+  const resolve = (message: Buffer, tcp: boolean): Promise<Buffer | undefined> => server.resolve(message, tcp)
   try {
     const address = await server.listen(options.address)
-    return { address, close: () => server.close() }
+    return { address, resolve, close: () => server.close() }
   } catch (error) {
     await server.close()
     const reason = `--dns-addr ${formatAddress(options.address)}: ${bindReason(error as Error)}`
     if (options.isDefault !== true) throw new Error(reason)
     sources.onProblem(`${reason}; DNS is not served`)
-    return { address: undefined, close: async () => {} }
+    return { address: undefined, resolve, close: async () => {} }
   }
 }
 

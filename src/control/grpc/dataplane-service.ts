@@ -52,8 +52,12 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
   server.add(
     `${SERVICE}/GetEnvoyBootstrapParams`,
     unary(GetEnvoyBootstrapParamsRequestSchema, GetEnvoyBootstrapParamsResponseSchema, onProblem, (request, call) => {
-      for (const [field, value] of [['partition', request.partition], ['namespace', request.namespace]] as const)
-        if (value !== '' && value !== TENANCY) throw new GrpcError(GrpcStatus.INVALID_ARGUMENT, `${field} "${value}": is of Consul Enterprise`)
+      for (const [field, value] of [
+        ['partition', request.partition],
+        ['namespace', request.namespace],
+      ] as const)
+        if (value !== '' && value !== TENANCY)
+          throw new GrpcError(GrpcStatus.INVALID_ARGUMENT, `${field} "${value}": is of Consul Enterprise`)
       const id = request.proxyId || request.serviceId
       const rights = access.known(call)
       const proxy = catalog.instance(id)

@@ -1,7 +1,6 @@
 // Where the control plane listens: `host:port` options read, judged and bound, for HTTP and for gRPC. Called by `ControlPlane`.
 // Invariant: an address beyond loopback is refused unless a token (gRPC: or TLS) guards it.
 import type { AddressInfo } from 'node:net'
-import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import type { FastifyInstance } from 'fastify'
 
 export interface HostPort {
@@ -61,24 +60,6 @@ export function reachableHost(host: string): string {
 }
 
 /** Resolves with the port as bound; rejects with one line that names the option. */
-export function bindGrpc(server: GrpcServer, address: HostPort, tls: GrpcTls | undefined): Promise<HostPort> {
-  const credentials =
-    tls === undefined
-      ? ServerCredentials.createInsecure()
-      : ServerCredentials.createSsl(
-          tls.clientCaPem === undefined ? null : Buffer.from(tls.clientCaPem),
-          [{ cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) }],
-          tls.clientCaPem !== undefined,
-        )
-  return new Promise((resolve, reject) => {
-    server.bindAsync(formatAddress(address), credentials, (error, port) => {
-      if (error === null) resolve({ host: address.host, port })
-      else reject(new Error(`--grpc-addr ${formatAddress(address)}: ${bindReason(error)}`))
-    })
-  })
-}
-
-/** The same for the HTTP API. */
 export async function bindHttp(app: FastifyInstance, address: HostPort): Promise<HostPort> {
   try {
     await app.listen({ host: address.host, port: address.port })

@@ -1,0 +1,230 @@
+// The gRPC port through a stock client (grpc-js) and raw HTTP/2: Consul's services, tokens, and what is refused.
+
+import { connect } from 'node:net'
+import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
+import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ControlPlane } from '../../../src/control/control-plane.js'
+import { decodeDnsMessage, encodeDnsMessage } from '../../../src/io/dns-message.js'
+import { LoginRequestSchema, LoginResponseSchema } from '../../../src/xds/gen/hashicorp/acl_pb.js'
+import {
+  DataplaneFeatures,
+  GetEnvoyBootstrapParamsRequestSchema,
+  GetEnvoyBootstrapParamsResponseSchema,
+  GetSupportedDataplaneFeaturesRequestSchema,
+  GetSupportedDataplaneFeaturesResponseSchema,
+} from '../../../src/xds/gen/hashicorp/dataplane_pb.js'
+import { Protocol, QueryRequestSchema, QueryResponseSchema } from '../../../src/xds/gen/hashicorp/dns_pb.js'
+import { WatchServersRequestSchema, WatchServersResponseSchema } from '../../../src/xds/gen/hashicorp/serverdiscovery_pb.js'
+
+const DATAPLANE = '/hashicorp.consul.dataplane.DataplaneService'
+const planes: ControlPlane[] = []
+const clients: Client[] = []
+let open: ControlPlane
+let guarded: ControlPlane
+const MANAGEMENT = 'b3f4f0a2-2f1d-4a63-9f2b-6d9a8d0c1e22'
+
+async function start(options: ConstructorParameters<typeof ControlPlane>[0]): Promise<ControlPlane> {
+  const plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', nodeName: 'n1', ...options })
+  planes.push(plane)
+  await plane.start()
+  return plane
+}
+
+beforeAll(async () => {
+  open = await start({ dns: { address: { host: '127.0.0.1', port: 0 } } })
+  guarded = await start({ acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT } })
+  for (const plane of [open, guarded]) {
+    const put = async (path: string, body: unknown): Promise<void> => {
+      const response = await fetch(`http://${plane.httpAddress}${path}`, {
+        method: 'PUT',
+        body: JSON.stringify(body),
+        headers: { 'x-consul-token': MANAGEMENT },
+      })
+      expect(response.status, await response.text()).toBe(200)
+    }
+    await put('/v1/config', {
+      Kind: 'proxy-defaults',
+      Name: 'global',
+      Config: { local_connect_timeout_ms: 1234 },
+      AccessLogs: { Enabled: true },
+    })
+    await put('/v1/agent/service/register', {
+      Name: 'web',
+      Port: 80,
+      Address: '10.0.0.7',
+      Connect: { SidecarService: { Proxy: { Config: { max_inbound_connections: 7 } } } },
+    })
+  }
+})
+afterAll(async () => {
+  for (const client of clients) client.close()
+  for (const plane of planes) await plane.stop()
+})
+
+function client(plane: ControlPlane): Client {
+  const made = new Client(plane.grpcAddress, credentials.createInsecure())
+  clients.push(made)
+  return made
+}
+
+const wire = <M extends DescMessage>(schema: M) => ({
+  write: (message: MessageShape<M>): Buffer => Buffer.from(toBinary(schema, message)),
+  read: (bytes: Buffer): MessageShape<M> => fromBinary(schema, bytes),
+})
+
+function tokenOf(token: string | undefined): Metadata {
+  const metadata = new Metadata()
+  if (token !== undefined) metadata.set('x-consul-token', token)
+  return metadata
+}
+
+function ask<Q extends DescMessage, A extends DescMessage>(
+  plane: ControlPlane,
+  path: string,
+  request: Q,
+  answer: A,
+  message: MessageInitShape<Q>,
+  token?: string,
+): Promise<MessageShape<A>> {
+  return new Promise((resolve, reject) => {
+    client(plane).makeUnaryRequest(
+      path,
+      wire(request).write,
+      wire(answer).read,
+      create(request, message),
+      tokenOf(token),
+      (error: ServiceError | null, value) => (error === null ? resolve(value!) : reject(error)),
+    )
+  })
+}
+
+const features = (plane: ControlPlane, token?: string) =>
+  ask(
+    plane,
+    `${DATAPLANE}/GetSupportedDataplaneFeatures`,
+    GetSupportedDataplaneFeaturesRequestSchema,
+    GetSupportedDataplaneFeaturesResponseSchema,
+    {},
+    token,
+  )
+const parameters = (plane: ControlPlane, proxyId: string, token?: string, more: object = {}) =>
+  ask(
+    plane,
+    `${DATAPLANE}/GetEnvoyBootstrapParams`,
+    GetEnvoyBootstrapParamsRequestSchema,
+    GetEnvoyBootstrapParamsResponseSchema,
+    { proxyId, ...more },
+    token,
+  )
+
+describe('DataplaneService', () => {
+  it('says what is supported', async () => {
+    const { supportedDataplaneFeatures } = await features(open)
+    expect(supportedDataplaneFeatures.map(({ featureName, supported }) => [featureName, supported])).toEqual([
+      [DataplaneFeatures.WATCH_SERVERS, true],
+      [DataplaneFeatures.EDGE_CERTIFICATE_MANAGEMENT, true],
+      [DataplaneFeatures.ENVOY_BOOTSTRAP_CONFIGURATION, true],
+    ])
+  })
+
+  it('gives the parameters of a bootstrap: names, merged configuration, access logs', async () => {
+    const answer = await parameters(open, 'web-sidecar-proxy')
+    expect(answer).toMatchObject({
+      service: 'web',
+      identity: 'web',
+      namespace: 'default',
+      partition: 'default',
+      datacenter: 'dc1',
+      nodeName: 'n1',
+    })
+    expect(answer.config).toEqual({ local_connect_timeout_ms: 1234, max_inbound_connections: 7 })
+    expect(answer.accessLogs.map(text => JSON.parse(text).typed_config['@type'])).toEqual([
+      'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog',
+    ])
+  })
+
+  it('takes the id where older clients put it, and knows no other', async () => {
+    expect((await parameters(open, '', undefined, { serviceId: 'web-sidecar-proxy' })).service).toBe('web')
+    await expect(parameters(open, 'nope')).rejects.toMatchObject({ code: 5 })
+    await expect(parameters(open, 'web-sidecar-proxy', undefined, { namespace: 'team' })).rejects.toMatchObject({ code: 3 })
+  })
+
+  it('asks for a token where there are ACLs', async () => {
+    await expect(features(guarded, 'nope')).rejects.toMatchObject({ code: 16, details: 'ACL not found' })
+    await expect(parameters(guarded, 'web-sidecar-proxy')).rejects.toMatchObject({
+      code: 7,
+      details: expect.stringContaining('\'service:write\' on "web"'),
+    })
+    expect((await parameters(guarded, 'web-sidecar-proxy', MANAGEMENT)).service).toBe('web')
+  })
+})
+
+it('WatchServers gives the servers at once and stays open', async () => {
+  const stream: ClientReadableStream<MessageShape<typeof WatchServersResponseSchema>> = client(open).makeServerStreamRequest(
+    '/hashicorp.consul.serverdiscovery.ServerDiscoveryService/WatchServers',
+    wire(WatchServersRequestSchema).write,
+    wire(WatchServersResponseSchema).read,
+    create(WatchServersRequestSchema, {}),
+  )
+  let ended = false
+  stream.on('error', () => {})
+  stream.on('end', () => {
+    ended = true
+  })
+  const { servers } = await new Promise<MessageShape<typeof WatchServersResponseSchema>>(resolve => stream.once('data', resolve))
+  expect(servers.map(({ address }) => address)).toEqual(['127.0.0.1'])
+  await features(open)
+  expect(ended).toBe(false)
+  stream.cancel()
+})
+
+it('DNSService answers as the DNS server does', async () => {
+  const msg = encodeDnsMessage({ type: 'query', id: 77, flags: 0, questions: [{ type: 'A', name: 'web.service.consul', class: 'IN' }] })
+  const answer = await ask(open, '/hashicorp.consul.dns.DNSService/Query', QueryRequestSchema, QueryResponseSchema, {
+    msg: msg as Uint8Array<ArrayBuffer>,
+    protocol: Protocol.UDP,
+  })
+  const decoded = decodeDnsMessage(Buffer.from(answer.msg))
+  expect(decoded.id).toBe(77)
+  expect(decoded.answers).toMatchObject([{ type: 'A', data: '10.0.0.7' }])
+})
+
+it('ACLService refuses logins where there are no ACLs, or no such method', async () => {
+  const login = (plane: ControlPlane): Promise<unknown> =>
+    ask(plane, '/hashicorp.consul.acl.ACLService/Login', LoginRequestSchema, LoginResponseSchema, { authMethod: 'm', bearerToken: 'x' })
+  await expect(login(open)).rejects.toMatchObject({ code: 9, details: 'ACL support disabled' })
+  await expect(login(guarded)).rejects.toMatchObject({ code: 7 })
+})
+
+describe('what is refused', () => {
+  it('a method that nobody serves', async () => {
+    await expect(
+      ask(open, '/hashicorp.consul.resource.ResourceService/Read', WatchServersRequestSchema, WatchServersResponseSchema, {}),
+    ).rejects.toMatchObject({ code: 12, details: 'unknown method /hashicorp.consul.resource.ResourceService/Read' })
+  })
+
+  it('a message that is none of its type', async () => {
+    const garbage = new Promise((_resolve, reject) => {
+      client(open).makeUnaryRequest(
+        `${DATAPLANE}/GetEnvoyBootstrapParams`,
+        (text: string) => Buffer.from(text, 'latin1'),
+        bytes => bytes,
+        '\xff\xff\xff',
+        (error: ServiceError | null) => reject(error),
+      )
+    })
+    await expect(garbage).rejects.toMatchObject({ code: 3 })
+  })
+
+  it('bytes that are no HTTP/2, and the port serves on', async () => {
+    const [host, port] = open.grpcAddress.split(':') as [string, string]
+    const socket = connect(Number(port), host)
+    const closed = new Promise<void>(resolve => socket.once('close', () => resolve()))
+    socket.on('error', () => {})
+    socket.resume()
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await closed
+    expect((await features(open)).supportedDataplaneFeatures).toHaveLength(3)
+  })
+})

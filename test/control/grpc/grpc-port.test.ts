@@ -186,8 +186,8 @@ it('DNSService answers as the DNS server does', async () => {
     protocol: Protocol.UDP,
   })
   const decoded = decodeDnsMessage(Buffer.from(answer.msg))
-  expect(decoded.id).toBe(77)
-  expect(decoded.answers).toMatchObject([{ type: 'A', data: '10.0.0.7' }])
+  expect(decoded?.id).toBe(77)
+  expect(decoded?.answers).toMatchObject([{ type: 'A', data: '10.0.0.7' }])
 })
 
 it('ACLService refuses logins where there are no ACLs, or no such method', async () => {

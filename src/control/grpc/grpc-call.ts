@@ -1,5 +1,5 @@
-// One gRPC call on a stream of our own HTTP/2 engine: messages in and out, metadata, and one status at the end (gRPC over HTTP/2,
-// PROTOCOL-HTTP2.md). Made by grpc-server.ts for each request; handed to a service's method.
+// One gRPC call on a stream of our own HTTP/2 engine: messages in and out, metadata, and one status at the end (gRPC over HTTP/2).
+// Made by grpc-server.ts for each request; handed to a service's method.
 //
 //   head -> (messages ...) -> half closed by the client        we: head -> (messages ...) -> trailers with grpc-status
 //

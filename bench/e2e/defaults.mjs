@@ -5,13 +5,11 @@ export const defaultHttp2Options = {
   initialStreamWindowSize: 16 * 1024 * 1024,
   initialConnectionWindowSize: 24 * 1024 * 1024,
   allowConnect: false,
-  allowMetadata: false,
   maxOutboundFrames: 10000,
   maxOutboundControlFrames: 1000,
   maxConsecutiveInboundFramesWithEmptyPayload: 1,
   maxInboundPriorityFramesPerStream: 100,
   maxInboundWindowUpdateFramesPerDataFrameSent: 10,
-  streamErrorOnInvalidHttpMessaging: false,
   keepaliveIntervalMs: null,
   keepaliveTimeoutMs: 0,
 }

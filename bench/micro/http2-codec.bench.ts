@@ -19,13 +19,11 @@ const http2: Http2Options = {
   initialStreamWindowSize: 1 << 20,
   initialConnectionWindowSize: 8 << 20,
   allowConnect: false,
-  allowMetadata: false,
   maxOutboundFrames: 10000,
   maxOutboundControlFrames: 1000,
   maxConsecutiveInboundFramesWithEmptyPayload: 1,
   maxInboundPriorityFramesPerStream: 100,
   maxInboundWindowUpdateFramesPerDataFrameSent: 10,
-  streamErrorOnInvalidHttpMessaging: false,
   keepaliveIntervalMs: null,
   keepaliveTimeoutMs: 1000,
 }

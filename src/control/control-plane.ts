@@ -10,7 +10,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
-import type { CaConfig } from '../mtls/ca/config.js'
+import { type CaConfig, decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { type Acceptance, AdsServer } from '../xds/server/server.js'
@@ -57,6 +57,9 @@ import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
 import type { Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
+
+/** For a launcher that reads the CA's settings from a file: the option `ca`. */
+export { decodeCaConfig }
 
 export interface ControlPlaneOptions {
   /** `host:port`; port 0 picks a free one. Default 127.0.0.1:8500. */

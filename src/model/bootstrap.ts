@@ -52,7 +52,6 @@ export interface StatsConfig {
 export interface AdminConfig {
   readonly address: Address
   readonly accessLogs: readonly AccessLog[]
-  readonly profilePath: string
   /** The only paths that are answered; empty: all. */
   readonly allowPaths: readonly StringMatcher[]
 }
@@ -70,7 +69,6 @@ export interface Bootstrap {
   readonly statsFlushIntervalMs: number
   /** In order; later ones win. */
   readonly runtime: readonly RuntimeLayer[]
-  readonly headerPrefix: string
   /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */
   readonly localClusterName?: string
   readonly unsupported: readonly string[]

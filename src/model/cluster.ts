@@ -206,11 +206,7 @@ export interface Cluster {
   readonly http: UpstreamHttp
   readonly tls: UpstreamTls | null
   readonly transportSocketMatches: readonly TransportSocketMatch[]
-  readonly tcpKeepalive: {
-    readonly probes: number | null
-    readonly timeSeconds: number | null
-    readonly intervalSeconds: number | null
-  } | null
+  readonly tcpKeepalive: { readonly timeSeconds: number | null } | null
   readonly bindSource: Address | null
   readonly metadata: Metadata
   readonly unsupported: readonly string[]

@@ -5,7 +5,6 @@ import type { CidrRange } from './address.js'
 import type { ConfigSource } from './config-source.js'
 import type { HeaderOption } from './header-option.js'
 import type { HttpFilter } from './http-filter.js'
-import type { RuntimeFraction } from './matcher.js'
 import type { RouteTable } from './route.js'
 import type { ScopedRoutes } from './scoped-routes.js'
 
@@ -27,8 +26,6 @@ export interface Http1Options {
   readonly defaultHostForHttp10: string
   /** Envoy lower-cases unless one of these is set; Outrigger keeps what came when 'preserve'. */
   readonly headerKeyFormat: 'default' | 'proper' | 'preserve'
-  readonly enableTrailers: boolean
-  readonly allowChunkedLength: boolean
 }
 
 /** envoy.config.core.v3.Http2ProtocolOptions. Sizes in bytes. */
@@ -38,13 +35,11 @@ export interface Http2Options {
   readonly initialStreamWindowSize: number
   readonly initialConnectionWindowSize: number
   readonly allowConnect: boolean
-  readonly allowMetadata: boolean
   readonly maxOutboundFrames: number
   readonly maxOutboundControlFrames: number
   readonly maxConsecutiveInboundFramesWithEmptyPayload: number
   readonly maxInboundPriorityFramesPerStream: number
   readonly maxInboundWindowUpdateFramesPerDataFrameSent: number
-  readonly streamErrorOnInvalidHttpMessaging: boolean
   readonly keepaliveIntervalMs: number | null
   readonly keepaliveTimeoutMs: number
 }
@@ -65,7 +60,6 @@ export interface UpgradeConfig {
   /** Lower case, e.g. `websocket`, `connect`. */
   readonly upgradeType: string
   readonly enabled: boolean
-  readonly filters: readonly HttpFilter[] | null
 }
 
 export interface HttpConnectionManager {
@@ -111,10 +105,8 @@ export interface HttpConnectionManager {
   readonly stripMatchingHostPort: boolean
   readonly stripAnyHostPort: boolean
   readonly stripTrailingHostDot: boolean
-  readonly streamErrorOnInvalidHttpMessage: boolean
   readonly localReply: LocalReplyConfig | null
   readonly internalCidrRanges: readonly CidrRange[]
-  readonly tracingRandomSampling: RuntimeFraction | null
   readonly appendXForwardedPort: boolean
 }
 

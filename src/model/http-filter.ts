@@ -146,7 +146,6 @@ export interface JwtProvider {
         readonly timeoutMs: number
         readonly cacheMs: number
         readonly asyncFetch: boolean
-        readonly fastListener: boolean
         readonly failedRefetchMs: number
         readonly retries: number
         readonly retryBaseMs: number
@@ -229,9 +228,7 @@ export interface HealthCheckFilterConfig {
 export interface RouterConfig {
   readonly dynamicStats: boolean
   readonly suppressEnvoyHeaders: boolean
-  readonly startChildSpan: boolean
   readonly respectExpectedRqTimeout: boolean
-  readonly suppressGrpcRequestFailureCodeStats: boolean
   readonly strictCheckHeaders: readonly string[]
 }
 

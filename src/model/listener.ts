@@ -109,7 +109,6 @@ export interface Listener {
   readonly tlsInspector: boolean
   readonly httpInspector: boolean
   readonly proxyProtocol: { readonly allowWithout: boolean } | null
-  readonly originalDst: boolean
   readonly listenerFiltersTimeoutMs: number
   readonly continueOnListenerFiltersTimeout: boolean
   readonly perConnectionBufferLimitBytes: number
@@ -117,8 +116,6 @@ export interface Listener {
   readonly drainType: 'DEFAULT' | 'MODIFY_ONLY'
   /** Null: the system's maximum. */
   readonly tcpBacklogSize: number | null
-  readonly enableReusePort: boolean
-  readonly ignoreGlobalConnLimit: boolean
   readonly metadata: Metadata
   /** What was accepted without effect, for admin and the gauge: field paths. */
   readonly unsupported: readonly string[]

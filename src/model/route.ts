@@ -45,7 +45,6 @@ export interface RetryPolicy {
 }
 
 export interface HedgePolicy {
-  readonly initialRequests: number
   readonly hedgeOnPerTryTimeout: boolean
 }
 
@@ -213,7 +212,6 @@ export interface RouteTable {
   readonly validateClusters: boolean
   readonly ignorePortInHostMatching: boolean
   readonly ignorePathParametersInPathMatching: boolean
-  readonly maxDirectResponseBodyBytes: number
   readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   readonly mirrors: readonly MirrorPolicy[]
   /** Where more virtual hosts of the table come from. */
@@ -230,7 +228,6 @@ export const NO_ROUTES: RouteTable = {
   validateClusters: false,
   ignorePortInHostMatching: false,
   ignorePathParametersInPathMatching: false,
-  maxDirectResponseBodyBytes: 4096,
   overrides: new Map(),
   mirrors: [],
 }

@@ -70,7 +70,6 @@ export interface DownstreamTls {
   readonly requireClientCertificate: boolean
   readonly requireSni: boolean
   readonly disableStatelessSessionResumption: boolean
-  readonly disableStatefulSessionResumption: boolean
   readonly sessionTimeoutMs: number | null
   readonly ocspStaplePolicy: 'LENIENT' | 'STRICT' | 'MUST_STAPLE'
   /** A name that no certificate has: look through all of them, rather than show the first. */
@@ -96,4 +95,4 @@ export type Secret =
   | { readonly name: string; readonly kind: 'certificate'; readonly certificate: TlsCertificate }
   | { readonly name: string; readonly kind: 'validation'; readonly validation: ValidationContext }
   | { readonly name: string; readonly kind: 'ticketKeys'; readonly keys: readonly DataSource[] }
-  | { readonly name: string; readonly kind: 'generic'; readonly secret: DataSource }
+  | { readonly name: string; readonly kind: 'generic' }

@@ -148,7 +148,6 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     stats: decodeStats(message.statsConfig, ctx.at('stats_config')),
     statsFlushIntervalMs: durationMsOr(message.statsFlushInterval, 5000),
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
-    headerPrefix: message.headerPrefix,
     localClusterName: message.clusterManager?.localClusterName ?? '',
     unsupported: ctx.sink.unsupported,
   }
@@ -213,7 +212,6 @@ function decodeAdmin(admin: Admin | undefined, ctx: Ctx): Bootstrap['admin'] {
   return {
     address: decodeAddress(admin.address, ctx.at('address'), 'ip'),
     accessLogs,
-    profilePath: admin.profilePath || '/var/log/envoy/envoy.prof',
     allowPaths: admin.allowPaths.map((matcher, i) => decodeStringMatcher(matcher, ctx.at('allow_paths', i))),
   }
 }

@@ -12,13 +12,11 @@ export const HTTP2_OPTIONS: Http2Options = {
   initialStreamWindowSize: 1024 * 1024,
   initialConnectionWindowSize: 4 * 1024 * 1024,
   allowConnect: false,
-  allowMetadata: false,
   maxOutboundFrames: 10000,
   maxOutboundControlFrames: 1000,
   maxConsecutiveInboundFramesWithEmptyPayload: 1,
   maxInboundPriorityFramesPerStream: 100,
   maxInboundWindowUpdateFramesPerDataFrameSent: 10,
-  streamErrorOnInvalidHttpMessaging: false,
   keepaliveIntervalMs: null,
   keepaliveTimeoutMs: 1000,
 }

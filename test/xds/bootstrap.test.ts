@@ -70,7 +70,7 @@ describe('parseBootstrap', () => {
       },
       lds: { source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 },
       cds: { source: { kind: 'ads' }, initialFetchTimeoutMs: 0 },
-      admin: { address: { port: 19_000 }, accessLogs: [{ sink: { kind: 'file', path: '/dev/null' } }] },
+      admin: { address: { port: 19_000 } },
       stats: { useAllDefaultTags: true, rejectAll: false, inclusion: null, exclusion: null },
       statsFlushIntervalMs: 5000,
       clusters: [{ name: 'local_agent', http: { protocol: 'http2' }, connectTimeoutMs: 1000 }],

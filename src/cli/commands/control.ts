@@ -2,8 +2,7 @@
 // it on SIGTERM or SIGINT. Called by outrigger-main.ts, which loads this file only for this command (the control plane is most of the
 // program's start-up time). Secrets come by file or environment: a command line is for everyone to read.
 import pino from 'pino'
-import { ControlPlane, type ControlPlaneOptions } from '../../control/control-plane.js'
-import { decodeCaConfig } from '../../mtls/ca/config.js'
+import { ControlPlane, type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
 import { OUTRIGGER_VERSION } from '../version.js'
 import { CliError, type CommandIo } from './command-io.js'
 import { type DnsFlags, dnsOptions } from './dns-flags.js'

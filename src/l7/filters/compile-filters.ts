@@ -36,9 +36,7 @@ export interface CompiledFilters {
 const DEFAULT_ROUTER: RouterConfig = {
   dynamicStats: true,
   suppressEnvoyHeaders: false,
-  startChildSpan: false,
   respectExpectedRqTimeout: false,
-  suppressGrpcRequestFailureCodeStats: false,
   strictCheckHeaders: [],
 }
 

@@ -34,6 +34,7 @@ export type LocalReplyCode =
   | 'missing-path'
   | 'upgrade-failed'
   | 'overload'
+  | 'invalid-envoy-headers'
 
 export interface LocalReply {
   readonly status: number
@@ -150,6 +151,13 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
       return { status: 403, body: '', flag: 0, details: 'upgrade_failed' }
     case 'overload':
       return { status: 503, body: 'envoy overloaded', flag: ResponseFlag.OverloadManager, details: 'overload' }
+    case 'invalid-envoy-headers':
+      return {
+        status: 400,
+        body: '',
+        flag: ResponseFlag.InvalidEnvoyRequestHeaders,
+        details: `request_headers_failed_strict_check{${why}}`,
+      }
     default: {
       const unreachable: never = code
       throw new Error(`no local reply for ${String(unreachable)}`)

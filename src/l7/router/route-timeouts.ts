@@ -11,16 +11,19 @@ const DEFAULT_ROUTE_TIMEOUT_MS = 15_000
 const TIMEOUT_HEADER = 'x-envoy-upstream-rq-timeout-ms'
 const EXPECTED_HEADER = 'x-envoy-expected-rq-timeout-ms'
 
-/** x-envoy-upstream-rq-timeout-ms (taken off the head), grpc-timeout where the route allows it, the route's, or 15 s. 0: none. */
-export function takeRouteTimeout(request: RequestHead, forward: CompiledForward, isGrpc: boolean): number {
+/** x-envoy-expected-rq-timeout-ms where the router respects it, x-envoy-upstream-rq-timeout-ms (taken off the head), grpc-timeout where the route allows it, the route's, or 15 s. 0: none. */
+export function takeRouteTimeout(request: RequestHead, forward: CompiledForward, isGrpc: boolean, respectExpected: boolean): number {
   // max_stream_duration stands in for the route timeout (Envoy RouteEntry::usingNewTimeouts).
   let timeoutMs = forward.limitsDuration ? 0 : (forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS)
   if (isGrpc && !forward.limitsDuration) {
     const clamped = clampGrpcTimeout(request.headers, forward)
     if (clamped !== null) timeoutMs = clamped
   }
+  // With respect_expected_rq_timeout what the proxy before us set goes before what its client asked for.
+  const expected = respectExpected ? request.headers.get(EXPECTED_HEADER) : undefined
   const header = request.headers.get(TIMEOUT_HEADER)
-  if (header !== undefined) {
+  if (expected !== undefined) timeoutMs = parseMs(expected) ?? timeoutMs
+  else if (header !== undefined) {
     const ms = parseMs(header)
     if (ms !== null) timeoutMs = ms
     request.headers.remove(TIMEOUT_HEADER)

@@ -22,6 +22,7 @@ import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
+import { checkEnvoyHeaders } from './envoy-header-check.js'
 import { brokenResponseDetails, failureFlag, failureReply } from './failure-reply.js'
 import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
@@ -185,6 +186,14 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   forwardRequest(): void {
     const { route, forward, runtime, host } = this
     runtime.router.rq_total.value++
+    const { strictCheckHeaders } = runtime.routerConfig
+    if (strictCheckHeaders.length > 0) {
+      const refused = checkEnvoyHeaders(host.request.headers, strictCheckHeaders)
+      if (refused !== null) {
+        host.reply(refused)
+        return
+      }
+    }
     if (route === null) {
       runtime.router.no_route.value++
       host.reply(localReply(this.noRoute, ''))
@@ -231,7 +240,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { isGrpc } = this
     const duration = streamDuration(request, forward, isGrpc, runtime.config.common.maxStreamDurationMs)
     if (duration !== null) host.limitDuration(duration)
-    const timeoutMs = takeRouteTimeout(request, forward, isGrpc)
+    const timeoutMs = takeRouteTimeout(request, forward, isGrpc, runtime.routerConfig.respectExpectedRqTimeout)
     this.timeouts = new RouteTimeouts(this, timeoutMs)
     const { maxStreamDurationMs } = cluster.config.http.common
     if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) this.timeouts.armUpstreamMax(maxStreamDurationMs)

@@ -266,7 +266,9 @@ export class Connection {
       writeAccessLogs(terminal.runtime.accessLogs, this.streamInfo())
       this.logged = true
     }
-    this.secured.destroy()
+    const close = (): unknown => this.secured.destroy()
+    if (denial.delayMs) setTimeout(close, denial.delayMs).unref()
+    else close()
   }
 
   private describe(tls: TlsInfo | null): ConnectionInfo {

@@ -15,6 +15,8 @@ export interface Denial {
   readonly decider: string
   /** For the access log; none by default. */
   readonly responseFlag?: number
+  /** How long the connection stays open, unread, before it is closed; at once by default. */
+  readonly delayMs?: number
   readonly responseCodeDetails?: string
 }
 

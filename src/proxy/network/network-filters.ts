@@ -2,6 +2,7 @@
 // Made by compile-listener for each accepted listener version; the connection walks them in order (network-filter.ts is their contract).
 
 import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
+import { compileRuntimeFraction, type FractionTest, type Runtime } from '../../l7/match/runtime-fraction.js'
 import { DenialCounters } from '../../l7/rbac/denial-counters.js'
 import { explainDenial, intentionTableOf } from '../../l7/rbac/explain.js'
 import { compileRbac, type RbacEngine } from '../../l7/rbac/rbac-engine.js'
@@ -67,22 +68,31 @@ class NetworkRbac implements PreFilter {
   }
 }
 
+/** What a filter that runs by chance draws with. */
+export interface DrawEnvironment {
+  readonly runtime: Runtime
+  readonly random: () => number
+}
+
 class ConnectionLimit implements PreFilter {
   readonly name: string
   private active = 0
   private readonly max: number
+  private readonly delayMs: number
   private readonly stats
 
-  constructor(name: string, statPrefix: string, max: number, store: StatsStore) {
-    this.name = name
-    this.max = max
-    this.stats = connectionLimitStats(store, statPrefix).main
+  constructor(config: Extract<NetworkFilter, { kind: 'connectionLimit' }>, store: StatsStore) {
+    this.name = config.name
+    this.max = config.maxConnections
+    this.delayMs = config.delayMs
+    this.stats = connectionLimitStats(store, config.statPrefix).main
   }
 
   check(_info: ConnectionInfo, state: FilterState): Denial | null {
     if (this.active >= this.max) {
       this.stats.limited_connections.value++
-      return { filter: this.name, reason: `connection_limit max_connections ${this.max} reached`, details: '', decider: '' }
+      const reason = `connection_limit max_connections ${this.max} reached`
+      return { filter: this.name, reason, details: '', decider: '', delayMs: this.delayMs }
     }
     this.active++
     this.stats.active_connections.value = this.active
@@ -100,15 +110,20 @@ class LocalRateLimit implements PreFilter {
   private filledAt = performance.now()
   private readonly config: Extract<NetworkFilter, { kind: 'localRateLimit' }>
   private readonly limited
+  private readonly enabled: FractionTest | null
+  private readonly random: () => number
 
-  constructor(config: Extract<NetworkFilter, { kind: 'localRateLimit' }>, store: StatsStore) {
+  constructor(config: Extract<NetworkFilter, { kind: 'localRateLimit' }>, store: StatsStore, { runtime, random }: DrawEnvironment) {
     this.name = config.name
     this.config = config
     this.tokens = config.maxTokens
     this.limited = store.counter(`local_rate_limit.${config.statPrefix}.rate_limited`)
+    this.enabled = compileRuntimeFraction(config.enabled, runtime)
+    this.random = random
   }
 
   check(): Denial | null {
+    if (this.enabled !== null && !this.enabled(this.random())) return null
     const { fillIntervalMs, tokensPerFill, maxTokens } = this.config
     const fills = Math.floor((performance.now() - this.filledAt) / fillIntervalMs)
     if (fills > 0) {
@@ -144,6 +159,7 @@ export function compilePreFilters(
   store: StatsStore,
   listenerMetadata: Metadata,
   grpcClient: AsyncGrpcClient,
+  env: DrawEnvironment,
 ): PreFilter[] {
   const compiled: PreFilter[] = []
   for (const filter of filters) {
@@ -152,10 +168,10 @@ export function compilePreFilters(
         compiled.push(new NetworkRbac(filter.name, filter.rbac, store, listenerMetadata))
         break
       case 'connectionLimit':
-        compiled.push(new ConnectionLimit(filter.name, filter.statPrefix, filter.maxConnections, store))
+        compiled.push(new ConnectionLimit(filter, store))
         break
       case 'localRateLimit':
-        compiled.push(new LocalRateLimit(filter, store))
+        compiled.push(new LocalRateLimit(filter, store, env))
         break
       case 'extAuthz':
         compiled.push(new NetworkExtAuthz(filter, grpcClient, store))

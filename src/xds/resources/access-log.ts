@@ -12,7 +12,7 @@ import {
 import type { SubstitutionFormatString } from '../gen/envoy/config/core/v3/substitution_format_string_pb.js'
 import { AccessLogTypeSchema } from '../gen/envoy/data/accesslog/v3/accesslog_pb.js'
 import type { FileAccessLog } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
-import type { StdoutAccessLog } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
+import type { StderrAccessLog, StdoutAccessLog } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { describeType, typeNameOf, unpackAny } from './any.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
@@ -49,7 +49,7 @@ function decodeAccessLog(log: AccessLogMessage, ctx: Ctx): AccessLog | null {
     case 'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog':
     case 'envoy.extensions.access_loggers.stream.v3.StderrAccessLog': {
       const kind = typeName.endsWith('StdoutAccessLog') ? ('stdout' as const) : ('stderr' as const)
-      const format = (message as StdoutAccessLog).accessLogFormat
+      const format = (message as StdoutAccessLog | StderrAccessLog).accessLogFormat
       return {
         name: log.name,
         filter,

@@ -97,12 +97,7 @@ function decodeSocketMatches(cluster: ClusterMessage, ctx: Ctx): TransportSocket
 
 function decodeKeepalive(cluster: ClusterMessage): Cluster['tcpKeepalive'] {
   const keepalive = cluster.upstreamConnectionOptions?.tcpKeepalive
-  if (keepalive === undefined) return null
-  return {
-    probes: keepalive.keepaliveProbes ?? null,
-    timeSeconds: keepalive.keepaliveTime ?? null,
-    intervalSeconds: keepalive.keepaliveInterval ?? null,
-  }
+  return keepalive === undefined ? null : { timeSeconds: keepalive.keepaliveTime ?? null }
 }
 
 function decodeBindSource(cluster: ClusterMessage, ctx: Ctx): Cluster['bindSource'] {

@@ -34,6 +34,11 @@ export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: 
   }
 }
 
+/** Envoy 1.40 takes AUTO as V3; V2 is gone. */
+export function checkApiVersion(version: ApiVersion, ctx: Ctx, field: string): void {
+  if (version === ApiVersion.V2) ctx.at(field).error('V2 is not supported; set V3')
+}
+
 export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx): ApiConfigSource {
   let apiType: ApiConfigSource['apiType'] = 'GRPC'
   switch (source.apiType) {
@@ -50,8 +55,7 @@ export function decodeApiConfigSource(source: ApiConfigSourceMessage, ctx: Ctx):
     default:
       ctx.at('api_type').error('value is required: GRPC or DELTA_GRPC')
   }
-  // Envoy 1.40 takes AUTO as V3; V2 is gone.
-  if (source.transportApiVersion === ApiVersion.V2) ctx.at('transport_api_version').error('V2 is not supported; set V3')
+  checkApiVersion(source.transportApiVersion, ctx, 'transport_api_version')
   if (source.clusterNames.length > 0) ctx.at('cluster_names').error('gRPC sources use grpc_services')
   if (source.grpcServices.length === 0) ctx.at('grpc_services').error('value must contain at least 1 item(s)')
   if (source.grpcServices.length > 2) ctx.at('grpc_services').error('at most two services (the second for failover) are allowed')
@@ -86,10 +90,13 @@ export function decodeConfigSource(source: ConfigSourceMessage | undefined, ctx:
     ctx.error('value is required')
     return null
   }
+  checkApiVersion(source.resourceApiVersion, ctx, 'resource_api_version')
   const specifier = source.configSourceSpecifier
   switch (specifier.case) {
     case 'ads':
+      return { kind: 'ads' }
     case 'self':
+      checkApiVersion(specifier.value.transportApiVersion, ctx.at('self'), 'transport_api_version')
       return { kind: 'ads' }
     case 'apiConfigSource':
       if (specifier.value.apiType === ApiConfigSource_ApiType.REST) return decodeRestSource(specifier.value, ctx.at('api_config_source'))

@@ -92,10 +92,8 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
     stripMatchingHostPort: hcm.stripMatchingHostPort,
     stripAnyHostPort: hcm.stripPortMode.case === 'stripAnyHostPort' && hcm.stripPortMode.value,
     stripTrailingHostDot: hcm.stripTrailingHostDot,
-    streamErrorOnInvalidHttpMessage: hcm.streamErrorOnInvalidHttpMessage ?? false,
     localReply: hcm.localReplyConfig === undefined ? null : decodeLocalReply(hcm.localReplyConfig, ctx.at('local_reply_config')),
     internalCidrRanges: decodeCidrs(hcm.internalAddressConfig?.cidrRanges ?? [], ctx.at('internal_address_config'), 'cidr_ranges'),
-    tracingRandomSampling: decodeTracing(hcm),
     appendXForwardedPort: hcm.appendXForwardedPort,
   }
 }
@@ -142,17 +140,8 @@ function decodeUpgrades(hcm: HcmMessage, ctx: Ctx): UpgradeConfig[] {
     return {
       upgradeType,
       enabled: upgrade.enabled ?? true,
-      filters: upgrade.filters.length === 0 ? null : decodeHttpFilters(upgrade.filters, at, 'filters'),
     }
   })
-}
-
-/** Sampling without a provider traces nothing; Envoy's default is 100 %. */
-function decodeTracing(hcm: HcmMessage): HttpConnectionManager['tracingRandomSampling'] {
-  const tracing = hcm.tracing
-  if (tracing === undefined) return null
-  const percent = tracing.randomSampling?.value ?? 100
-  return { numerator: Math.round(percent * 100), denominator: 10_000, runtimeKey: 'tracing.random_sampling' }
 }
 
 function decodeLocalReply(config: LocalReplyConfigMessage, ctx: Ctx): LocalReplyConfig {

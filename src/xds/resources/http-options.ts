@@ -41,8 +41,6 @@ export function decodeHttp1(options: Http1ProtocolOptions | undefined, ctx: Ctx)
     allowCustomMethods: options?.allowCustomMethods ?? false,
     defaultHostForHttp10: options?.defaultHostForHttp10 ?? '',
     headerKeyFormat: decodeHeaderKeyFormat(options, ctx.at('header_key_format')),
-    enableTrailers: options?.enableTrailers ?? false,
-    allowChunkedLength: options?.allowChunkedLength ?? false,
   }
 }
 
@@ -78,14 +76,11 @@ export function decodeHttp2(options: Http2ProtocolOptions | undefined, ctx: Ctx)
     initialStreamWindowSize: options?.initialStreamWindowSize ?? 16 * MIB,
     initialConnectionWindowSize: options?.initialConnectionWindowSize ?? 24 * MIB,
     allowConnect: options?.allowConnect ?? false,
-    allowMetadata: options?.allowMetadata ?? false,
     maxOutboundFrames: options?.maxOutboundFrames ?? 10_000,
     maxOutboundControlFrames: options?.maxOutboundControlFrames ?? 1000,
     maxConsecutiveInboundFramesWithEmptyPayload: options?.maxConsecutiveInboundFramesWithEmptyPayload ?? 1,
     maxInboundPriorityFramesPerStream: options?.maxInboundPriorityFramesPerStream ?? 100,
     maxInboundWindowUpdateFramesPerDataFrameSent: options?.maxInboundWindowUpdateFramesPerDataFrameSent ?? 10,
-    streamErrorOnInvalidHttpMessaging:
-      options?.overrideStreamErrorOnInvalidHttpMessage ?? options?.streamErrorOnInvalidHttpMessaging ?? false,
     keepaliveIntervalMs: durationMsOr(keepalive?.interval, null),
     keepaliveTimeoutMs: durationMsOr(keepalive?.timeout, 10_000),
   }

@@ -11,11 +11,7 @@ import {
   Cluster_RingHashLbConfig_HashFunction,
   type LoadBalancingPolicy,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
-import type {
-  ConsistentHashingLbConfig,
-  LocalityLbConfig,
-  SlowStartConfig,
-} from '../gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js'
+import type { LocalityLbConfig, SlowStartConfig } from '../gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js'
 import {
   type LeastRequest,
   LeastRequest_SelectionMethod,
@@ -135,12 +131,16 @@ function decodeLegacyPolicy(cluster: Cluster, ctx: Ctx): LbPolicy {
   }
 }
 
-type Hashing = Pick<ConsistentHashingLbConfig, 'useHostnameForHashing' | 'hashBalanceFactor'> | undefined
+/** What the cluster's and the policies' own messages say alike. */
+interface Hashing {
+  readonly useHostnameForHashing: boolean
+  readonly hashBalanceFactor?: number | undefined
+}
 
 function decodeRing(
   ring: { minimumRingSize?: bigint | undefined; maximumRingSize?: bigint | undefined } | undefined,
   murmur: boolean,
-  hashing: Hashing,
+  hashing: Hashing | undefined,
   ctx: Ctx,
 ): LbPolicy {
   const minRingSize = Number(ring?.minimumRingSize ?? 1024n)
@@ -158,7 +158,7 @@ function decodeRing(
   }
 }
 
-function decodeMaglev(size: bigint | undefined, hashing: Hashing, ctx: Ctx): LbPolicy {
+function decodeMaglev(size: bigint | undefined, hashing: Hashing | undefined, ctx: Ctx): LbPolicy {
   const tableSize = Number(size ?? BigInt(MAGLEV_TABLE))
   if (!isPrime(tableSize)) ctx.at('table_size').error(`the table size of maglev must be a prime number, not ${tableSize}`)
   return {

@@ -41,7 +41,6 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     ctx.at('filter_chains').error('no filter chains specified for connection-oriented listener')
   }
   checkDuplicateMatches(filterChains, ctx)
-  const originalDst = inspectors.originalDst || (listener.useOriginalDst ?? false)
   return {
     name: listener.name || formatAddress(address),
     statPrefix: listener.statPrefix,
@@ -57,24 +56,21 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     tlsInspector: inspectors.tlsInspector || filterChains.some(chain => needsTlsInspector(chain.match)),
     httpInspector: inspectors.httpInspector,
     proxyProtocol: inspectors.proxyProtocol,
-    originalDst,
     listenerFiltersTimeoutMs: durationMsOr(listener.listenerFiltersTimeout, 15_000),
     continueOnListenerFiltersTimeout: listener.continueOnListenerFiltersTimeout,
     perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT,
     accessLogs: decodeAccessLogs(listener.accessLog, ctx, 'access_log'),
     drainType: listener.drainType === Listener_DrainType.MODIFY_ONLY ? 'MODIFY_ONLY' : 'DEFAULT',
     tcpBacklogSize: listener.tcpBacklogSize ?? null,
-    enableReusePort: listener.enableReusePort ?? true,
-    ignoreGlobalConnLimit: listener.ignoreGlobalConnLimit,
     metadata: decodeMetadata(listener.metadata),
     unsupported: ctx.sink.unsupported,
   }
 }
 
-type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'proxyProtocol' | 'originalDst'>
+type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'proxyProtocol'>
 
 function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors {
-  const found = { tlsInspector: false, httpInspector: false, proxyProtocol: null as Listener['proxyProtocol'], originalDst: false }
+  const found = { tlsInspector: false, httpInspector: false, proxyProtocol: null as Listener['proxyProtocol'] }
   listener.listenerFilters.forEach((filter, i) => {
     const at = ctx.at('listener_filters', i)
     if (filter.configType.case === 'configDiscovery') return // refused by field-support
@@ -95,7 +91,6 @@ function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors 
         found.proxyProtocol = { allowWithout: (message as ProxyProtocol | null)?.allowRequestsWithoutProxyProtocol ?? false }
         return
       case 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst':
-        found.originalDst = true
         config.error(`listener filter '${filter.name}': ${TRANSPARENT}`)
         return
       default:

@@ -25,6 +25,8 @@ import { checkRegex } from './values.js'
 const NO_STRING: StringMatcher = { kind: 'exact', value: '\0', ignoreCase: false }
 
 export function decodeRegex(matcher: RegexMatcher, ctx: Ctx): string {
+  const engine = matcher.engineType.case ?? 'googleRe2'
+  if (engine !== 'googleRe2') ctx.error(`unknown regex engine '${engine}'`)
   checkRegex(matcher.regex, ctx.at('regex'))
   return matcher.regex
 }

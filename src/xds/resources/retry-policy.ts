@@ -106,7 +106,7 @@ function decodeRetryPriority(policy: RetryPolicyMessage, ctx: Ctx): number | nul
 
 export function decodeHedgePolicy(policy: HedgePolicyMessage | undefined): HedgePolicy | null {
   if (policy === undefined) return null
-  return { initialRequests: policy.initialRequests ?? 1, hedgeOnPerTryTimeout: policy.hedgeOnPerTryTimeout }
+  return { hedgeOnPerTryTimeout: policy.hedgeOnPerTryTimeout }
 }
 
 export function decodeHashPolicies(policies: readonly RouteAction_HashPolicy[], ctx: Ctx, field: string): HashPolicy[] {

@@ -39,7 +39,6 @@ export function decodeRouteTable(config: RouteConfiguration, ctx: Ctx, needsName
     validateClusters: config.validateClusters ?? !needsName,
     ignorePortInHostMatching: config.ignorePortInHostMatching,
     ignorePathParametersInPathMatching: config.ignorePathParametersInPathMatching,
-    maxDirectResponseBodyBytes: maxBody,
     overrides: decodeFilterOverrides(config.typedPerFilterConfig, ctx),
     mirrors: decodeMirrors(config.requestMirrorPolicies, ctx),
     ...decodeVhds(config, ctx.at('vhds').at('config_source'), needsName),
@@ -135,7 +134,9 @@ function decodeAction(route: RouteMessage, ctx: Ctx, maxBody: number): RouteActi
       return decodeRedirect(action.value, ctx.at('redirect'))
     case 'directResponse':
       return decodeDirectResponse(action.value, ctx.at('direct_response'), maxBody)
+    case 'nonForwardingAction':
+      return { kind: 'nonForwarding' }
     default:
-      return { kind: 'nonForwarding' } // also the stand-in for a missing action, which has been reported
+      return { kind: 'nonForwarding' } // the stand-in for a missing action, which has been reported
   }
 }

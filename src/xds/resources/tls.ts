@@ -271,7 +271,6 @@ export function decodeDownstreamTls(context: DownstreamTlsContext, ctx: Ctx): Do
     requireClientCertificate,
     requireSni: context.requireSni ?? false,
     disableStatelessSessionResumption: keys.case === 'disableStatelessSessionResumption' ? keys.value : false,
-    disableStatefulSessionResumption: context.disableStatefulSessionResumption,
     sessionTimeoutMs: durationMsOr(context.sessionTimeout, null),
     ocspStaplePolicy: STAPLE_POLICIES[context.ocspStaplePolicy] ?? 'LENIENT',
     fullScanCertsOnSniMismatch: context.fullScanCertsOnSniMismatch ?? false,

@@ -360,7 +360,7 @@ it('falls back to the virtual host for retries, hedging and mirrors, and reads r
     fraction: { numerator: 50, denominator: 100, runtimeKey: '' },
     disableShadowHostSuffix: false,
   }
-  const hedge = { initialRequests: 1, hedgeOnPerTryTimeout: true }
+  const hedge = { hedgeOnPerTryTimeout: true }
   const { forward: f } = compiledRoute(route('r', {}, forwardAction(), { metadata: new Map([['outrigger', { retry_repick: true }]]) }), {
     mirrors: [mirror],
     hedge,

@@ -112,6 +112,8 @@ export interface WorldOptions {
   /** Tries wait for their connection until the test says so. */
   readonly dialling?: boolean
   readonly dynamicStats?: boolean
+  readonly respectExpectedRqTimeout?: boolean
+  readonly strictCheckHeaders?: readonly string[]
 }
 
 /** The default cluster: two endpoints. */
@@ -152,10 +154,8 @@ export function world(options: WorldOptions = {}) {
     routerConfig: {
       dynamicStats: options.dynamicStats ?? true,
       suppressEnvoyHeaders: false,
-      startChildSpan: false,
-      respectExpectedRqTimeout: false,
-      suppressGrpcRequestFailureCodeStats: false,
-      strictCheckHeaders: [],
+      respectExpectedRqTimeout: options.respectExpectedRqTimeout ?? false,
+      strictCheckHeaders: options.strictCheckHeaders ?? [],
     },
     routes: new RouteHolder(compileRouteTable(model, { runtime: EMPTY_RUNTIME, stats: store })),
     clusters: registry,

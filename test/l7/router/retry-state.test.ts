@@ -57,7 +57,7 @@ function setup(
 ) {
   const action = forwardAction({
     retry: policy === null ? null : { ...POLICY, ...policy },
-    hedge: options.hedge ? { initialRequests: 1, hedgeOnPerTryTimeout: true } : null,
+    hedge: options.hedge ? { hedgeOnPerTryTimeout: true } : null,
   })
   const metadata = new Map(options.repick ? [['outrigger', { retry_repick: true }]] : [])
   const table = compileRouteTable(routeTable([virtualHost('v', ['*'], [route('r', {}, action, { metadata })], options.host)]), {

@@ -143,7 +143,7 @@ describe('retries', () => {
 
   it('hedges: a second try beside the first, and whichever answers wins', () => {
     const { router, host, tries } = world({
-      action: { retry: retryPolicy({ perTryTimeoutMs: 50 }), hedge: { initialRequests: 1, hedgeOnPerTryTimeout: true } },
+      action: { retry: retryPolicy({ perTryTimeoutMs: 50 }), hedge: { hedgeOnPerTryTimeout: true } },
     })
     router.forwardRequest()
     vi.advanceTimersByTime(50)
@@ -384,5 +384,53 @@ describe('mirrors', () => {
     router.forwardRequest()
     router.finish()
     expect(tries.map(of => of.cluster)).toEqual(['api'])
+  })
+})
+
+describe('options of the router filter', () => {
+  it('respect_expected_rq_timeout: what the proxy before us set is the route timeout, and goes on unchanged', () => {
+    const headers = [
+      ['x-envoy-expected-rq-timeout-ms', '40'],
+      ['x-envoy-upstream-rq-timeout-ms', '70'],
+    ] as const
+    const ends = [true, false].map(respectExpectedRqTimeout => {
+      const { router, host } = world({
+        respectExpectedRqTimeout,
+        action: { timeoutMs: 1000 },
+        request: head('/', {}, headers),
+      })
+      router.forwardRequest()
+      const told = host.request.headers.get('x-envoy-expected-rq-timeout-ms')
+      vi.advanceTimersByTime(45)
+      return [told, host.seen.length]
+    })
+    expect(ends).toEqual([
+      ['40', 1],
+      ['70', 0],
+    ])
+  })
+
+  it.each([
+    ['x-envoy-upstream-rq-timeout-ms', '5s'],
+    ['x-envoy-upstream-rq-per-try-timeout-ms', '-1'],
+    ['x-envoy-max-retries', '4294967296'],
+    ['x-envoy-retry-on', '5xx, sometimes'],
+    ['x-envoy-retry-grpc-on', 'cancelled,nope'],
+  ] as const)('strict_check_headers: 400 for %s: %s', (name, value) => {
+    const { router, host, tries } = world({ strictCheckHeaders: [name], request: head('/', {}, [[name, value]]) })
+    router.forwardRequest()
+    expect([tries.length, host.seen]).toEqual([0, [`reply 400 request_headers_failed_strict_check{${name}}`]])
+  })
+
+  it('strict_check_headers: what is well formed, or not to be checked, passes', () => {
+    const names = ['x-envoy-retry-on', 'x-envoy-max-retries']
+    const headers: [string, string][] = [
+      ['x-envoy-retry-on', '5xx, reset'],
+      ['x-envoy-max-retries', '2'],
+      ['x-envoy-upstream-rq-timeout-ms', 'soon'],
+    ]
+    const { router, tries } = world({ strictCheckHeaders: names, request: head('/', {}, headers) })
+    router.forwardRequest()
+    expect(tries).toHaveLength(1)
   })
 })

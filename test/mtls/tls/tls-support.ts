@@ -186,7 +186,6 @@ export function downstream(parts: CommonTlsContext, given: Partial<DownstreamTls
     requireClientCertificate: true,
     requireSni: false,
     disableStatelessSessionResumption: false,
-    disableStatefulSessionResumption: false,
     ocspStaplePolicy: 'LENIENT',
     fullScanCertsOnSniMismatch: false,
     ticketKeys: [],

@@ -109,7 +109,7 @@ describe.each([true, false])('Consul’s resources, older form: %s', older => {
         ),
       ),
     )
-    expect(listener).toMatchObject({ trafficDirection: 'INBOUND', unsupported: [] })
+    expect(listener).toMatchObject({ trafficDirection: 'INBOUND', unsupported: ['filter_chains[0].filters[0].typed_config.tracing'] })
     const chain = listener.filterChains[0]!
     expect(chain.tls).toMatchObject({ requireClientCertificate: true, common: { alpnProtocols: ['http/1.1'], minVersion: 'TLSv1.2' } })
     expect(chain.filters[0]).toMatchObject({
@@ -117,8 +117,7 @@ describe.each([true, false])('Consul’s resources, older form: %s', older => {
         xfccMode: 'APPEND_FORWARD',
         xfccDetails: { subject: true, cert: true, chain: true, dns: true, uri: true },
         normalizePath: true,
-        upgrades: [{ upgradeType: 'websocket', enabled: true, filters: null }],
-        tracingRandomSampling: { numerator: 0 },
+        upgrades: [{ upgradeType: 'websocket', enabled: true }],
       },
     })
     const kinds = chain.filters[0]?.kind === 'httpConnectionManager' ? chain.filters[0].hcm.httpFilters.map(filter => filter.kind) : []

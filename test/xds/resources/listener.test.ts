@@ -28,8 +28,7 @@ describe('decodeListener fills in Envoy’s defaults', () => {
       trafficDirection: 'UNSPECIFIED',
       listenerFiltersTimeoutMs: 15_000,
       perConnectionBufferLimitBytes: 1024 * 1024,
-      tcpBacklogSize: 128,
-      enableReusePort: true,
+      tcpBacklogSize: null,
       drainType: 'DEFAULT',
       defaultFilterChain: null,
       tlsInspector: false,
@@ -73,7 +72,6 @@ describe('decodeListener fills in Envoy’s defaults', () => {
       useRemoteAddress: false,
       upgrades: [],
       localReply: null,
-      tracingRandomSampling: null,
     })
     expect(filter.hcm.common).toEqual({
       idleTimeoutMs: 3_600_000,
@@ -90,13 +88,11 @@ describe('decodeListener fills in Envoy’s defaults', () => {
       initialStreamWindowSize: 16 * 1024 * 1024,
       initialConnectionWindowSize: 24 * 1024 * 1024,
       allowConnect: false,
-      allowMetadata: false,
       maxOutboundFrames: 10_000,
       maxOutboundControlFrames: 1000,
       maxConsecutiveInboundFramesWithEmptyPayload: 1,
       maxInboundPriorityFramesPerStream: 100,
       maxInboundWindowUpdateFramesPerDataFrameSent: 10,
-      streamErrorOnInvalidHttpMessaging: false,
       keepaliveIntervalMs: null,
       keepaliveTimeoutMs: 10_000,
     })
@@ -106,8 +102,6 @@ describe('decodeListener fills in Envoy’s defaults', () => {
       allowCustomMethods: false,
       defaultHostForHttp10: '',
       headerKeyFormat: 'default',
-      enableTrailers: false,
-      allowChunkedLength: false,
     })
   })
 })
@@ -294,7 +288,7 @@ describe('decodeListener reads', () => {
         ),
       ),
     )
-    expect(explicit).toMatchObject({ tlsInspector: true, httpInspector: true, proxyProtocol: { allowWithout: false }, originalDst: false })
+    expect(explicit).toMatchObject({ tlsInspector: true, httpInspector: true, proxyProtocol: { allowWithout: false } })
     const needed = decoded(
       decodeListenerJson(listenerJson({ filter_chain_match: { server_names: ['A.com', '*.B.com'] }, filters: [hcm()] })),
     )
@@ -336,7 +330,7 @@ describe('decodeListener reads', () => {
     expect(decoded(result).unsupported).toEqual([
       'freebind',
       'connection_balance_config',
-      'filter_chains[0].filters[0].typed_config.tracing.verbose',
+      'filter_chains[0].filters[0].typed_config.tracing',
     ])
   })
 

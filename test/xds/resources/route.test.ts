@@ -17,7 +17,7 @@ const ROUTE = 'virtual_hosts[0].routes[0]'
 describe('decodeRouteConfiguration fills in Envoy’s defaults', () => {
   it('of the table, the route and the action', () => {
     const table = decoded(decodeRouteJson(routeJson()))
-    expect(table).toMatchObject({ name: 'rt', validateClusters: false, maxDirectResponseBodyBytes: 4096, ignorePortInHostMatching: false })
+    expect(table).toMatchObject({ name: 'rt', validateClusters: false, ignorePortInHostMatching: false })
     expect(table.virtualHosts[0]).toMatchObject({ requireTls: 'NONE', retry: null, hedge: null, includeRequestAttemptCount: false })
     expect(forward({})).toMatchObject({
       clusterNotFoundStatus: 503,

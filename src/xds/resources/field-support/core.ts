@@ -82,8 +82,9 @@ export const CORE_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.HealthStatusSet': { supported: 'statuses' },
   'envoy.config.core.v3.Http1ProtocolOptions': {
-    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers allow_custom_methods',
+    supported: 'allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format allow_custom_methods',
     accepted: {
+      enable_trailers: 'trailers are always passed on',
       allow_chunked_length: 'a request with both lengths is always refused',
       ignore_http_11_upgrade: '',
       override_stream_error_on_invalid_http_message: '',
@@ -162,7 +163,7 @@ export const CORE_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.TcpKeepalive': {
     supported: 'keepalive_time',
-    accepted: { keepalive_probes: 'the system’s value counts', keepalive_interval: 'the value of the system counts' },
+    accepted: { keepalive_probes: 'the value of the system counts', keepalive_interval: 'the value of the system counts' },
   },
   'envoy.config.core.v3.TransportSocket': { supported: 'name typed_config' },
   'envoy.config.core.v3.TypedExtensionConfig': { supported: 'name typed_config' },

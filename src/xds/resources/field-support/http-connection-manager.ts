@@ -6,8 +6,9 @@ import type { SupportTable } from './message-support.js'
 export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
-      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options tracing server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
+      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
     accepted: {
+      tracing: 'no spans are made',
       stream_error_on_invalid_http_message: 'HTTP/1 connections end, HTTP/2 streams end',
       http1_safe_max_connection_duration: 'connections always end between requests',
       stream_flush_timeout: '',
@@ -39,23 +40,9 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
     supported: 'subject cert chain dns uri',
     accepted: { issuer: '' },
   },
-  'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing': {
-    supported: 'random_sampling',
-    accepted: {
-      operation: '',
-      upstream_operation: '',
-      no_context_propagation: '',
-      client_sampling: '',
-      overall_sampling: '',
-      verbose: '',
-      max_path_tag_length: '',
-      custom_tags: '',
-      provider: '',
-      spawn_upstream_span: '',
-    },
-  },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig': {
-    supported: 'upgrade_type filters enabled',
+    supported: 'upgrade_type enabled',
+    refused: { filters: 'filters of an upgrade are not supported; those of the connection manager run' },
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
     supported: 'name typed_config is_optional disabled',

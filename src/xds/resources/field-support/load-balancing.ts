@@ -22,7 +22,10 @@ export const LOAD_BALANCING_SUPPORT: SupportTable = {
   'envoy.extensions.load_balancing_policies.maglev.v3.Maglev': {
     supported: 'table_size consistent_hashing_lb_config locality_weighted_lb_config',
   },
-  'envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst': { supported: 'shuffle_address_list' },
+  'envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst': {
+    supported: '',
+    refused: { shuffle_address_list: 'the order of the addresses counts; use random' },
+  },
   'envoy.extensions.load_balancing_policies.random.v3.Random': { supported: 'locality_lb_config' },
   'envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash': {
     supported:

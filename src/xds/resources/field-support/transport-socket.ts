@@ -42,7 +42,10 @@ export const TRANSPORT_SOCKET_SUPPORT: SupportTable = {
       'disable_stateless_session_resumption session_timeout full_scan_certs_on_sni_mismatch ocsp_staple_policy',
     accepted: { disable_stateful_session_resumption: 'there is none', prefer_client_ciphers: '' },
   },
-  'envoy.extensions.transport_sockets.tls.v3.GenericSecret': { supported: 'secret' },
+  'envoy.extensions.transport_sockets.tls.v3.GenericSecret': {
+    supported: '',
+    accepted: { secret: 'nothing here asks for a generic secret' },
+  },
   'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': {
     supported: 'trust_domains',
     refused: { trust_bundles: 'SPIFFE bundle documents are not supported; give trust_domains' },

@@ -11,7 +11,7 @@ import type {
   JwtRequirement as JwtRequirementMessage,
 } from '../../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { RBAC } from '../../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
-import { decodeGrpcService } from '../config-source.js'
+import { checkApiVersion, decodeGrpcService } from '../config-source.js'
 import { decodeDataSource } from '../data-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeStringMatcher, decodeStringMatchers } from '../matchers.js'
@@ -63,6 +63,7 @@ export function decodeExtAuthz(config: ExtAuthz, ctx: Ctx): ExtAuthzConfig {
 }
 
 function decodeAuthzService(config: ExtAuthz, ctx: Ctx): ExtAuthzConfig['service'] {
+  checkApiVersion(config.transportApiVersion, ctx, 'transport_api_version')
   const service = config.services
   if (service.case === 'httpService') return decodeAuthzHttpService(service.value, ctx.at('http_service'))
   if (service.case === undefined) ctx.error('one of grpc_service, http_service is required')
@@ -175,7 +176,6 @@ function decodeJwks(provider: JwtProviderMessage, ctx: Ctx): JwtProvider['jwks']
       timeoutMs: durationMsOr(httpUri?.timeout, JWKS_TIMEOUT_MS),
       cacheMs: durationMsOr(cacheDuration, JWKS_CACHE_MS),
       asyncFetch: asyncFetch !== undefined,
-      fastListener: asyncFetch?.fastListener ?? false,
       failedRefetchMs: durationMsOr(asyncFetch?.failedRefetchDuration, 1000),
       retries: retryPolicy === undefined ? 0 : (retryPolicy.numRetries ?? 1),
       retryBaseMs: base,

@@ -32,9 +32,7 @@ export function decodeRouter(router: Router, ctx: Ctx): RouterConfig {
   return {
     dynamicStats: router.dynamicStats ?? true,
     suppressEnvoyHeaders: router.suppressEnvoyHeaders,
-    startChildSpan: router.startChildSpan,
     respectExpectedRqTimeout: router.respectExpectedRqTimeout,
-    suppressGrpcRequestFailureCodeStats: router.suppressGrpcRequestFailureCodeStats,
     strictCheckHeaders: router.strictCheckHeaders.map(name => name.toLowerCase()),
   }
 }

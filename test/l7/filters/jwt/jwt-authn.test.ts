@@ -58,7 +58,6 @@ const REMOTE = {
   timeoutMs: 5000,
   cacheMs: 600_000,
   asyncFetch: false,
-  fastListener: false,
   failedRefetchMs: 1000,
   retries: 0,
   retryBaseMs: 1000,

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest'
+import type { ConnectionInfo } from '../../../src/l7/stream/connection-info.js'
+import { StatsStore } from '../../../src/metrics/stats-store.js'
+import type { NetworkFilter } from '../../../src/model/listener.js'
+import { compilePreFilters } from '../../../src/proxy/network/network-filters.js'
+
+const info = {} as ConnectionInfo
+
+function filter(model: NetworkFilter, runtime: Record<string, boolean> = {}) {
+  const store = new StatsStore()
+  const env = { runtime: { get: (key: string) => runtime[key] }, random: () => 0.5 }
+  const [made] = compilePreFilters([model], store, {} as never, {} as never, env)
+  return { check: () => made!.check(info, { cluster: '', releases: [] }), store }
+}
+
+const rateLimit = (numerator: number | null): NetworkFilter => ({
+  kind: 'localRateLimit',
+  name: 'rate',
+  statPrefix: 'rate',
+  maxTokens: 1,
+  tokensPerFill: 1,
+  fillIntervalMs: 3_600_000,
+  enabled: numerator === null ? null : { numerator, denominator: 100, runtimeKey: 'limit.on' },
+})
+
+describe('connection_limit', () => {
+  it('refuses above its limit, and keeps the refused connection open for its delay', () => {
+    const { check } = filter({ kind: 'connectionLimit', name: 'gate', statPrefix: 'gate', maxConnections: 1, delayMs: 250 })
+    expect(check()).toBeNull()
+    expect(check()).toMatchObject({ reason: 'connection_limit max_connections 1 reached', delayMs: 250 })
+  })
+})
+
+describe('local_ratelimit', () => {
+  it('limits by default, and with runtime_enabled only while it is on', () => {
+    const refusals = (made: ReturnType<typeof filter>) =>
+      [made.check(), made.check(), made.check()].filter(denial => denial !== null).length
+    expect(refusals(filter(rateLimit(null)))).toBe(2)
+    expect(refusals(filter(rateLimit(100)))).toBe(2)
+    expect(refusals(filter(rateLimit(0)))).toBe(0)
+    expect(refusals(filter(rateLimit(100), { 'limit.on': false }))).toBe(0)
+    expect(refusals(filter(rateLimit(0), { 'limit.on': true }))).toBe(2)
+  })
+})

@@ -233,23 +233,6 @@ describe('decodeListener refuses, with the path', () => {
       listenerJson({ filters: [hcm({ http_filters: [router(), router()] })] }),
       /^filter_chains\[0\]\.filters\[0\]\.typed_config\.http_filters\[0\]: terminal filter 'r' must be the last/,
     ],
-    [
-      'scoped routes',
-      listenerJson({
-        filters: [
-          hcm({
-            route_config: null,
-            scoped_routes: {
-              name: 's',
-              scope_key_builder: { fragments: [{ header_value_extractor: { name: 'a', index: 0 } }] },
-              rds_config_source: { ads: {} },
-              scoped_rds: { scoped_rds_config_source: { ads: {} } },
-            },
-          }),
-        ],
-      }),
-      /scoped_routes: scoped routes are not supported/,
-    ],
     ['HTTP/3', listenerJson({ filters: [hcm({ codec_type: 'HTTP3' })] }), /typed_config\.codec_type: HTTP\/3 is not supported/],
   ]
   for (const [what, json, error] of cases) {

@@ -292,7 +292,6 @@ describe('decodeRouteConfiguration refuses, with the path', () => {
       /route\.weighted_clusters: the sum of weights/,
     ],
     ['no cluster', routeJson({ route: { timeout: '1s' } }), /route\.cluster_specifier: one of cluster/],
-    ['VHDS', routeJson({}, {}, { vhds: { config_source: { ads: {} } } }), /^vhds: VHDS is not supported/],
     ['a matcher tree', routeJson({}, { routes: [], matcher: {} }), /^virtual_hosts\[0\]\.matcher: the matcher API is not supported/],
     [
       'a pseudo-header',

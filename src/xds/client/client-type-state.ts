@@ -37,6 +37,8 @@ export class ClientTypeState {
   wildcard = false
   /** Name -> version of the resources accepted. */
   readonly versions = new Map<string, string>()
+  /** Names that were refused and of which there is no accepted version: when they are gone, the handler is told of that too. */
+  readonly refused = new Set<string>()
   /** Name -> when its time to live ends, ms since the epoch. */
   readonly expiries = new Map<string, number>()
   /** Last accepted `version_info` (state of the world). */
@@ -102,13 +104,20 @@ export class ClientTypeState {
     }
   }
 
+  /** Everything that the handler has heard of. */
+  heardOf(): string[] {
+    return [...this.versions.keys(), ...this.refused]
+  }
+
   hold(name: string, version: string): void {
+    this.refused.delete(name)
     this.versions.set(name, version)
     this.stats.resources = this.versions.size
   }
 
   forget(name: string): void {
     this.versions.delete(name)
+    this.refused.delete(name)
     this.expiries.delete(name)
     this.stats.resources = this.versions.size
   }

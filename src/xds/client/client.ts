@@ -283,7 +283,7 @@ export class AdsClient implements DiscoveryClient {
     } else {
       const message = response as DiscoveryResponse
       if (message.typeUrl === '') message.typeUrl = this.options.onlyType ?? ''
-      const known = this.types.get(message.typeUrl)?.versions.keys() ?? []
+      const known = this.types.get(message.typeUrl)?.heardOf() ?? []
       this.handle(call, message, message.versionInfo, () => decodeStateOfTheWorld(message, message.typeUrl, known))
     }
   }
@@ -387,6 +387,7 @@ export class AdsClient implements DiscoveryClient {
       state.hold(name, version)
       state.expiries.delete(name)
     }
+    for (const { name } of resources) if (refused.has(name) && !state.versions.has(name)) state.refused.add(name)
     for (const name of removed) if (!refused.has(name)) state.forget(name)
     if (decoded.ttlsMs.size > 0) {
       const now = this.clock.now()

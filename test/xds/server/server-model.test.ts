@@ -1,17 +1,19 @@
 // Random walks of AdsStream against a model of a client: whatever snapshots come, however late and whether or not the client accepts,
 // the client ends with exactly what it is subscribed to, and never holds a route to a cluster that it does not have.
 
-import { EventEmitter } from 'node:events'
 import { create } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
   type DeltaDiscoveryResponse,
+  type DiscoveryRequest,
   DiscoveryRequestSchema,
   type DiscoveryResponse,
 } from '../../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
 import { StatusSchema } from '../../../src/xds/gen/google/rpc/status_pb.js'
+import type { DiscoveryStream, DiscoveryStreamEvents } from '../../../src/xds/server/discovery-stream.js'
 import { AdsStream, type StreamEvents, type XdsProtocol } from '../../../src/xds/server/server-stream.js'
 import { makeResource, makeSnapshot, type Resource, resourcesOf, type Snapshot } from '../../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE } from '../../../src/xds/type-urls.js'
@@ -42,6 +44,7 @@ function snapshotOf(plan: Plan): Snapshot {
   return makeSnapshot(resources)
 }
 
+type Request = DeltaDiscoveryRequest | DiscoveryRequest
 type Response = DeltaDiscoveryResponse | DiscoveryResponse
 
 /** The model: holds what was accepted, answers when told to, subscribes to the endpoints of its clusters as they come and go. */
@@ -52,24 +55,30 @@ class ModelClient {
   /** Routes that a snapshot left out: state-of-the-world cannot say so, the listener that named them is gone. */
   private readonly exempt = new Set<string>()
   private snapshot: Snapshot = new Map()
-  private readonly call = new EventEmitter() as EventEmitter & { write(message: Response): void; getPeer(): string; end(): void }
+  private events!: DiscoveryStreamEvents<Request>
   readonly stream: AdsStream
   private first = true
   private readonly told = new Map<string, Set<string>>()
   private readonly lastNonce = new Map<string, string>()
 
   constructor(readonly protocol: XdsProtocol) {
-    this.call.write = message => {
-      this.sent++
-      const same = this.unanswered.filter(one => one.typeUrl === message.typeUrl)
-      expect(same, 'one response in flight a type').toHaveLength(0)
-      this.unanswered.push(message)
+    const call: DiscoveryStream<Request, Response> = {
+      peer: 'model',
+      metadata: () => undefined,
+      listen: heard => {
+        this.events = heard
+      },
+      send: message => {
+        this.sent++
+        const same = this.unanswered.filter(one => one.typeUrl === message.typeUrl)
+        expect(same, 'one response in flight a type').toHaveLength(0)
+        this.unanswered.push(message)
+      },
+      end() {},
     }
-    this.call.getPeer = () => 'model'
-    this.call.end = () => {}
     const events: StreamEvents = { identify: () => null, settled() {}, nacked() {}, closed() {} }
     const limits = { maxSubscriptions: 100, maxTypes: 10, maxResponseBytes: 1000, identifier: '' }
-    this.stream = new AdsStream({ protocol, stream: this.call as never }, null, limits, events)
+    this.stream = new AdsStream({ protocol, stream: call as never }, null, limits, events)
   }
 
   setSnapshot(snapshot: Snapshot): void {
@@ -89,13 +98,13 @@ class ModelClient {
     this.told.set(typeUrl, now)
     if (this.protocol === 'sotw') {
       const responseNonce = nonce || (this.lastNonce.get(typeUrl) ?? '')
-      this.call.emit('data', create(DiscoveryRequestSchema, { node, typeUrl, resourceNames: [...now], responseNonce, errorDetail }))
+      this.events.onRequest(create(DiscoveryRequestSchema, { node, typeUrl, resourceNames: [...now], responseNonce, errorDetail }))
       return
     }
     const resourceNamesSubscribe = [...now].filter(name => !before.has(name))
     const resourceNamesUnsubscribe = [...before].filter(name => !now.has(name))
     const init = { node, typeUrl, resourceNamesSubscribe, resourceNamesUnsubscribe, responseNonce: nonce, errorDetail }
-    this.call.emit('data', create(DeltaDiscoveryRequestSchema, init))
+    this.events.onRequest(create(DeltaDiscoveryRequestSchema, init))
   }
 
   answer(index: number, refuse: boolean): void {

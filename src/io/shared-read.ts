@@ -8,6 +8,7 @@
 
 import net from 'node:net'
 import { Duplex } from 'node:stream'
+import { endAfterException } from './socket-guard.js'
 
 /** From this size on a read is part of a bulk transfer. */
 export const BULK_BYTES = 8 * 1024
@@ -65,7 +66,15 @@ export function readShared(socket: Duplex, onBytes: (chunk: Buffer) => void, slo
   if (slots === null || !isPlain(handle)) return
   const reader = new SharedReader(socket, onBytes)
   open[slots.buffer] = shared
-  open[slots.callback] = (length: number) => reader.onRead(length)
+  // This callback is no event, so the guard around events (socket-guard.ts) does not see what it throws.
+  open[slots.callback] = (length: number) => {
+    try {
+      return reader.onRead(length)
+    } catch (error) {
+      endAfterException(error, socket)
+      return false
+    }
+  }
   open[slots.nextBuffer] = () => reader.nextBuffer()
   // With `onread` a net.Socket stops its handle to pause, and would not see the peer's FIN or reset.
   socket.pause = Duplex.prototype.pause

@@ -15,6 +15,12 @@ import { runPaired, runRow } from './run-row.mjs'
 const QUICK_LANES = 3
 
 async function main() {
+  // The control plane has rows of its own.
+  if (process.argv[2] === 'control') {
+    process.argv.splice(2, 1)
+    await import('../control/control-main.mjs')
+    return
+  }
   const options = parseOptions(process.argv.slice(2))
   if (options.help) {
     process.stdout.write(USAGE)

@@ -1,8 +1,7 @@
 // Reads a socket into one buffer that all sockets share, where `data` events would cost a buffer of 64 KiB a read, its garbage and the
 // machinery of Readable (3 µs a hop, docs/performance.md). What Node documents as `onread` is an option of net.connect; here it is set on
-// a socket that exists already, so that accepted and TLS sockets have it too (a TLSSocket over a connected socket drops the option). The
-// two slots behind that option are not documented: they are looked for at start, and where they are missing `data` events are used.
-// Used by the HTTP connections of both sides and the TCP relay.
+// a socket that exists already, so that accepted ones have it too. The two slots behind that option are not documented: they are looked
+// for at start, and where they are missing, or the socket is no socket of the kernel's, `data` events are used. Used by the HTTP connections of both sides and the TCP relay.
 // Invariant: the bytes handed out are borrowed until the callback returns. Whoever keeps them takes `ownBytes` of them: a copy of what
 // stands in the shared buffer. Bulk is read into slabs that are given away instead, as copying it would cost more than is saved.
 
@@ -33,7 +32,6 @@ interface ReadSlots {
 }
 
 interface StreamHandle {
-  readonly _parent?: StreamHandle
   useUserBuffer?(buffer: Buffer): void
 }
 
@@ -123,14 +121,12 @@ function lend(length: number): Buffer {
 }
 
 /**
- * Does reading happen from the event loop alone? TLS over a stream of JavaScript (a tunnel) decrypts inside another socket's callback and
- * would overwrite that one's bytes.
+ * A handle of the kernel's own. TLS keeps to `data` events: with a buffer of ours below it, the end of a peer that left in the middle of a bulk
+ * transfer was not always heard (tcp-resets.test.ts).
  */
 function isPlain(handle: StreamHandle | null | undefined): handle is StreamHandle {
   if (handle === null || handle === undefined || typeof handle.useUserBuffer !== 'function') return false
-  let lowest = handle
-  while (lowest._parent !== undefined) lowest = lowest._parent
-  return lowest.constructor.name === 'TCP' || lowest.constructor.name === 'Pipe'
+  return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe'
 }
 
 /** `chunk`, or a copy of it where it is only borrowed. */

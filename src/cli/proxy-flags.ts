@@ -158,27 +158,30 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
   }
 }
 
-/** Flag -> its values, in order; a switch has none. */
+/**
+ * Flag -> its values, in order; a switch has none. A value may stand in the flag's own argument, after `=` or after the first space: Envoy's
+ * reader of flags takes the second form, and consul-dataplane writes it.
+ */
 function readArguments(argv: readonly string[], errors: string[]): Map<string, string[]> {
   const given = new Map<string, string[]>()
   for (let i = 0; i < argv.length; i++) {
     const raw = argv[i]!
     if (raw === '--') break
-    const equals = raw.startsWith('--') ? raw.indexOf('=') : -1
-    const written = equals === -1 ? raw : raw.slice(0, equals)
+    const delimiter = raw.startsWith('-') ? raw.search(raw.startsWith('--') ? /[= ]/ : ' ') : -1
+    const written = delimiter === -1 ? raw : raw.slice(0, delimiter)
     const name = ALIASES[written] ?? written
     const kind = KNOWN[name] ?? WITHOUT_MEANING[name]
-    if (kind === undefined) {
+    if (kind === undefined || (kind === 'switch' && raw[delimiter] === ' ')) {
       errors.push(raw.startsWith('-') ? `${written}: there is no such flag` : `unexpected argument '${raw}'`)
       // Its value, most likely: one error is enough.
-      if (raw.startsWith('-') && equals === -1 && argv[i + 1]?.startsWith('-') === false) i++
+      if (raw.startsWith('-') && delimiter === -1 && argv[i + 1]?.startsWith('-') === false) i++
       continue
     }
     if (kind !== 'list' && given.has(name)) errors.push(`${name} is given twice`)
     const values = given.get(name) ?? []
     given.set(name, values)
     if (kind === 'switch') continue
-    const value = equals !== -1 ? raw.slice(equals + 1) : argv[++i]
+    const value = delimiter !== -1 ? raw.slice(delimiter + 1) : argv[++i]
     if (value === undefined) errors.push(`${name} needs a value`)
     else if (kind === 'number' && !(/^\d{1,10}$/.test(value) && Number(value) <= MAX_UINT32))
       errors.push(`${name}: '${value}' is not a whole number below 2^32`)

@@ -14,7 +14,7 @@ import { type CaConfig, decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { type Acceptance, AdsServer } from '../xds/server/server.js'
-import { lacks } from './acl/access.js'
+import { Access, lacks } from './acl/access.js'
 import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { Catalog, type CatalogInstance } from './catalog/catalog.js'
@@ -281,7 +281,7 @@ export class ControlPlane {
       datacenter,
       nodeName: node.name,
       servers: () => [{ id: node.id, address: serverAddress(grpc.host, node.address), version: CONSUL_VERSION }],
-      resolveDns: async (message, tcp) => this.dns?.resolve(message, tcp),
+      resolveDns: async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights),
       onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
     })
     this.grpcListening = grpcPort.address
@@ -333,6 +333,11 @@ export class ControlPlane {
         datacenter,
         executeQuery: (name, directory) => queryInstances(coordination.queries, catalog, name, directory),
         virtualIp: () => undefined,
+        rights: () => {
+          if (acl === undefined) return undefined
+          const token = acl.resolve(acl.agentTokens.get('dns'))
+          return token === undefined ? 'refused' : new Access(token)
+        },
         onProblem: reason => this.log.warn({}, `dns: ${reason}`),
       })
       this.cleanups.push(() => this.dns?.close())

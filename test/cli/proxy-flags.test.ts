@@ -10,6 +10,9 @@ describe('flags', () => {
     [['--nosuch'], /--nosuch: there is no such flag/],
     [['--nosuch=1'], /--nosuch: there is no such flag/],
     [['--nosuch', 'value'], /^--nosuch: there is no such flag$/],
+    [['--nosuch 1'], /^--nosuch: there is no such flag$/],
+    [['--disable-hot-restart true'], /--disable-hot-restart: there is no such flag/],
+    [['--concurrency 1 2'], /--concurrency: '1 2'/],
     [['stray'], /unexpected argument 'stray'/],
     [['--concurrency', 'x'], /--concurrency: 'x'/],
     [['--concurrency', '4294967296'], /--concurrency/],
@@ -26,6 +29,11 @@ describe('flags', () => {
     const { errors } = parseProxyFlags(argv)
     expect(errors).toHaveLength(1)
     expect(errors[0]).toMatch(reason)
+  })
+
+  it('takes a value after a space in the flag’s own argument, as Envoy’s reader does and consul-dataplane writes it', () => {
+    const flags = parseProxyFlags(['--drain-time-s 30', '-l debug', '--drain-strategy immediate', '--config-path /tmp/a b.yaml'])
+    expect(flags).toMatchObject({ errors: [], drainTimeS: 30, logLevel: 'debug', drainStrategy: 'immediate', configPath: '/tmp/a b.yaml' })
   })
 
   it('every problem is said', () => {

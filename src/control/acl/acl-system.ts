@@ -5,6 +5,7 @@ import type { Store } from '../store/store.js'
 import { AclTable } from './acl-table.js'
 import type { AclToken } from './acl-types.js'
 import { AclWrites } from './acl-writes.js'
+import { AgentTokens } from './agent-tokens.js'
 import { IdentityVerifier, methodProblem } from './auth-methods.js'
 import { selectorProblem } from './binding-selector.js'
 import { Login } from './login.js'
@@ -15,6 +16,8 @@ export interface AclOptions {
   readonly defaultPolicy: DefaultPolicy
   /** `tokens.initial_management`: the secret of a management token that exists from the start. */
   readonly initialManagement?: string
+  /** `acl.tokens`: what this process uses where a request shows no token, by Consul's names. */
+  readonly tokens?: Readonly<Record<string, string>>
 }
 
 /** Expired tokens grant nothing at once; they are taken out this often. */
@@ -25,6 +28,7 @@ export class AclSystem {
   readonly writes: AclWrites
   readonly login: Login
   readonly defaultPolicy: DefaultPolicy
+  readonly agentTokens: AgentTokens
   private readonly resolver: TokenResolver
   private timer: NodeJS.Timeout | undefined
 
@@ -32,6 +36,7 @@ export class AclSystem {
     const nowMs = (): number => Date.now()
     this.table = table
     this.defaultPolicy = options.defaultPolicy
+    this.agentTokens = new AgentTokens(options.tokens)
     this.writes = new AclWrites({ store, table, nowMs, methodProblem, selectorProblem })
     this.resolver = new TokenResolver({ table, defaultPolicy: options.defaultPolicy, datacenter, nowMs })
     this.login = new Login({ table, writes: this.writes, verifier: new IdentityVerifier(nowMs), datacenter })
@@ -54,6 +59,11 @@ export class AclSystem {
   /** Undefined: there is no such token, or it has expired. */
   resolve(secret: string | undefined): ResolvedToken | undefined {
     return this.resolver.resolve(secret)
+  }
+
+  /** A request's token, or the agent's default one where it shows none. */
+  resolveRequest(secret: string | undefined): ResolvedToken | undefined {
+    return this.resolver.resolve(secret ?? this.agentTokens.get('default'))
   }
 
   tokenOf(secret: string | undefined): AclToken | undefined {

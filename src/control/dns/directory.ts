@@ -12,6 +12,8 @@ export type DnsAddress =
   | { readonly family: 0; readonly host: string }
 
 export interface DnsInstance {
+  /** As registered: rights are by this name. */
+  readonly service: string
   readonly node: string
   readonly address: DnsAddress
   /** The address is the node's, so SRV records name the node. */
@@ -128,6 +130,7 @@ export class DnsDirectory {
     const passing = catalog.health(instance) === 'passing'
     const atNode = instance.Address === '' || instance.Address === node.address
     return {
+      service: instance.Proxy?.DestinationServiceName ?? instance.Service,
       node: node.name,
       address: toAddress(instance.Address || node.address),
       atNode,

@@ -4,6 +4,7 @@
 // Invariant: a name that exists without records of the asked type is NOERROR with the SOA (NODATA), one that does not exist NXDOMAIN.
 import { addressBytes, addressLabel, bytesOfLabel } from './address.js'
 import type { DnsAddress, DnsDirectory, DnsInstance } from './directory.js'
+import type { DnsRights } from './dns-rights.js'
 import { type DnsRecord, RCODE, TYPE } from './message-writer.js'
 import { type Locality, parseQuestion, type Question } from './question.js'
 
@@ -49,6 +50,8 @@ export class DnsAnswers {
   private readonly datacenter: string
   /** CNAMEs followed for the answer that is being made. */
   private followed = 0
+  /** What the one who asks may see; undefined = everything. */
+  private rights: DnsRights | undefined
 
   constructor(options: DnsAnswersOptions) {
     this.options = options
@@ -56,8 +59,9 @@ export class DnsAnswers {
   }
 
   /** `name` in lower case. Undefined: not a name of ours, and nobody here knows it (the recursors' turn). */
-  answer(name: string, type: number): DnsAnswer | undefined {
+  answer(name: string, type: number, rights: DnsRights | undefined): DnsAnswer | undefined {
     this.followed = 0
+    this.rights = rights
     return this.answerOne(name, type)
   }
 
@@ -145,7 +149,7 @@ export class DnsAnswers {
 
   private node(node: string, name: string, type: number, domain: string, locality: Locality): DnsAnswer {
     const found = this.isHere(locality) ? this.options.directory.node(node) : undefined
-    if (found === undefined) return this.nothing(RCODE.NXDOMAIN, domain)
+    if (found === undefined || this.rights?.may('node', found.name, 'read') === false) return this.nothing(RCODE.NXDOMAIN, domain)
     const ttl = this.options.nodeTtlSeconds
     const meta = Object.entries(found.meta).map(
       // A key that begins with rfc1035- is text as it stands (RFC 1464 has `key=value`).
@@ -157,7 +161,10 @@ export class DnsAnswers {
   }
 
   private reverse(address: string, name: string, type: number, domain: string): DnsAnswer | undefined {
-    const { nodes, services } = this.options.directory.namesAt(address)
+    const { rights } = this
+    const at = this.options.directory.namesAt(address)
+    const nodes = rights === undefined ? at.nodes : at.nodes.filter(node => rights.may('node', node, 'read'))
+    const services = rights === undefined ? at.services : at.services.filter(service => rights.may('service', service, 'read'))
     if (nodes.length + services.length === 0) return undefined
     if (type !== TYPE.PTR && type !== TYPE.ANY) return this.nothing(RCODE.NOERROR, domain)
     const targets = [...nodes.map(node => this.nodeName(node, domain)), ...services.map(service => `${service}.service.${domain}`)]
@@ -168,13 +175,16 @@ export class DnsAnswers {
   }
 
   private query(query: string, name: string, type: number, domain: string, locality: Locality): DnsAnswer {
-    const result = this.isHere(locality) ? this.options.executeQuery(query) : undefined
-    if (result === undefined || result.instances.length === 0) return this.nothing(RCODE.NXDOMAIN, domain)
-    return this.instances([...result.instances], name, type, domain, result.ttlSeconds)
+    const mayAsk = this.isHere(locality) && this.rights?.may('query', query, 'read') !== false
+    const result = mayAsk ? this.options.executeQuery(query) : undefined
+    const seen = this.visible([...(result?.instances ?? [])])
+    if (result === undefined || seen.length === 0) return this.nothing(RCODE.NXDOMAIN, domain)
+    return this.instances(seen, name, type, domain, result.ttlSeconds)
   }
 
   private virtual(service: string, name: string, type: number, domain: string, locality: Locality): DnsAnswer {
-    const text = this.isHere(locality) ? this.options.virtualIp(service) : undefined
+    const mayAsk = this.isHere(locality) && this.rights?.may('service', service, 'read') !== false
+    const text = mayAsk ? this.options.virtualIp(service) : undefined
     const bytes = text === undefined ? undefined : addressBytes(text)
     if (bytes === undefined) return this.nothing(RCODE.NXDOMAIN, domain)
     return this.found(this.addressRecords(name, type, { family: 4, bytes, host: text! }, this.serviceTtl(service)), domain)
@@ -186,8 +196,16 @@ export class DnsAnswers {
       question.kind !== 'ingress' && this.isHere(question.locality)
         ? this.options.directory.instances(lookup, question.name, question.tag)
         : undefined
-    if (known === undefined || known.length === 0) return this.nothing(RCODE.NXDOMAIN, domain)
-    return this.instances(known, name, type, domain, this.serviceTtl(question.name))
+    const seen = known === undefined ? [] : this.visible(known)
+    if (seen.length === 0) return this.nothing(RCODE.NXDOMAIN, domain)
+    return this.instances(seen, name, type, domain, this.serviceTtl(question.name))
+  }
+
+  /** Those that the asking token may see; the list itself where there are no ACLs. */
+  private visible(instances: DnsInstance[]): DnsInstance[] {
+    const { rights } = this
+    if (rights === undefined) return instances
+    return instances.filter(({ service, node }) => rights.may('service', service, 'read') && rights.may('node', node, 'read'))
   }
 
   /** `instances` is shuffled in place, so that every answer begins with another one. */

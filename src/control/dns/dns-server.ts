@@ -8,6 +8,7 @@ import { decodeDnsMessage, encodeDnsMessage } from '../../io/dns-message.js'
 import type { HostPort } from '../http-api/listen-addresses.js'
 import { addressBytes } from './address.js'
 import type { DnsAnswer, DnsAnswers } from './dns-answers.js'
+import type { AskedRights } from './dns-rights.js'
 import { type DnsRecord, MessageWriter, RCODE, TYPE } from './message-writer.js'
 import { type DnsQuery, readQuery } from './query-reader.js'
 import type { Recursors } from './recursors.js'
@@ -15,6 +16,8 @@ import type { Recursors } from './recursors.js'
 export interface DnsServerOptions {
   readonly answers: DnsAnswers
   readonly recursors: Recursors
+  /** Of whoever asks on the port: DNS carries no token. */
+  readonly rights: () => AskedRights
   readonly onProblem: (reason: string) => void
 }
 
@@ -67,7 +70,7 @@ export class DnsServer {
     udp.on('error', error => this.options.onProblem(error.message))
     udp.on('message', (bytes, from) =>
       // The socket's send copies nothing: the message must not be written over before it is gone.
-      this.handle(bytes, false, message => udp.send(Buffer.from(message), from.port, from.address)),
+      this.handle(bytes, false, this.options.rights(), message => udp.send(Buffer.from(message), from.port, from.address)),
     )
     return { host, port: bound }
   }
@@ -80,15 +83,15 @@ export class DnsServer {
   }
 
   /** The answer to one message that came another way (gRPC); undefined where there is none to be given. */
-  async resolve(bytes: Buffer, tcp: boolean): Promise<Buffer | undefined> {
+  async resolve(bytes: Buffer, tcp: boolean, rights: AskedRights): Promise<Buffer | undefined> {
     let answer: Buffer | undefined
-    await this.handle(bytes, tcp, message => {
+    await this.handle(bytes, tcp, rights, message => {
       answer = Buffer.from(message)
     })
     return answer
   }
 
-  private handle(bytes: Buffer, tcp: boolean, send: Send): void | Promise<void> {
+  private handle(bytes: Buffer, tcp: boolean, rights: AskedRights, send: Send): void | Promise<void> {
     const read = readQuery(bytes)
     if (read === undefined) return
     if (!read.ok) {
@@ -96,7 +99,8 @@ export class DnsServer {
       return send(this.writer.end(read.rcode, false, MAX_UDP_BYTES))
     }
     const { query } = read
-    const answer = this.options.answers.answer(query.name, query.type)
+    if (rights === 'refused') return send(this.write(query, { rcode: RCODE.REFUSED, answers: [], authority: [], additional: [] }, tcp))
+    const answer = this.options.answers.answer(query.name, query.type, rights)
     if (answer === undefined) return this.recurse(bytes, query, tcp, send)
     if (answer.follow !== undefined && this.options.recursors.size > 0) return this.follow(answer, answer.follow, query, tcp, send)
     send(this.write(query, answer, tcp))
@@ -166,7 +170,7 @@ export class DnsServer {
         const end = 2 + received.readUInt16BE(0)
         const message = received.subarray(2, end)
         received = received.subarray(end)
-        const waiting = this.handle(message, true, send)
+        const waiting = this.handle(message, true, this.options.rights(), send)
         if (waiting === undefined) continue
         pending++
         void waiting.then(() => {

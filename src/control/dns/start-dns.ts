@@ -5,6 +5,7 @@ import type { HostPort } from '../http-api/listen-addresses.js'
 import { bindReason, formatAddress } from '../http-api/listen-addresses.js'
 import { type DirectorySource, DnsDirectory } from './directory.js'
 import { DnsAnswers, type QueryInstances } from './dns-answers.js'
+import type { AskedRights } from './dns-rights.js'
 import { DnsServer } from './dns-server.js'
 import { Recursors } from './recursors.js'
 
@@ -31,12 +32,14 @@ export interface DnsSources {
   readonly datacenter: string
   readonly executeQuery: (name: string, directory: DnsDirectory) => QueryInstances | undefined
   readonly virtualIp: (service: string) => string | undefined
+  /** Of questions on the port. */
+  readonly rights: () => AskedRights
   readonly onProblem: (reason: string) => void
 }
 
 export interface RunningDns {
   readonly address: HostPort | undefined
-  resolve(message: Buffer, tcp: boolean): Promise<Buffer | undefined>
+  resolve(message: Buffer, tcp: boolean, rights: AskedRights): Promise<Buffer | undefined>
   close(): Promise<void>
 }
 
@@ -55,8 +58,8 @@ export async function startDns(options: DnsOptions, sources: DnsSources): Promis
     random: Math.random,
   })
   const recursors = new Recursors(options.recursors ?? [])
-  const server = new DnsServer({ answers, recursors, onProblem: sources.onProblem })
-  const resolve = (message: Buffer, tcp: boolean): Promise<Buffer | undefined> => server.resolve(message, tcp)
+  const server = new DnsServer({ answers, recursors, rights: sources.rights, onProblem: sources.onProblem })
+  const resolve: RunningDns['resolve'] = (message, tcp, rights) => server.resolve(message, tcp, rights)
   try {
     const address = await server.listen(options.address)
     return { address, resolve, close: () => server.close() }

@@ -11,6 +11,7 @@ import type { AclCollection } from '../acl/acl-table.js'
 import type { AclToken, Indexed } from '../acl/acl-types.js'
 import type { WantedAccess } from '../acl/rule-index.js'
 import { identityProblem, rendered, templateOf, templates } from '../acl/templated-policies.js'
+import { aclAuthorizeRoutes } from './acl-authorize.js'
 import type { ApiContext } from './context.js'
 import { param, query, sendIndexed } from './respond.js'
 import { presentedToken } from './token.js'
@@ -25,7 +26,7 @@ export function aclRoutes(app: FastifyInstance, context: ApiContext): void {
   /** The ACL system, for who may read or write what it keeps. */
   const forAcl = (request: FastifyRequest, wanted: WantedAccess): AclSystem => {
     const system = acl()
-    const resolved = system.resolve(presentedToken(request))
+    const resolved = system.resolveRequest(presentedToken(request))
     if (resolved === undefined) throw notFound()
     new Access(resolved).needSingle('acl', wanted)
     return system
@@ -46,7 +47,7 @@ export function aclRoutes(app: FastifyInstance, context: ApiContext): void {
     await system.login.logout(system.tokenOf(presentedToken(request)))
     return send(reply, null)
   })
-
+  aclAuthorizeRoutes(app, acl)
   tokenRoutes(app, { acl, forAcl, send })
   const named = (
     noun: string,
@@ -190,8 +191,7 @@ function tokenRoutes(app: FastifyInstance, { acl, forAcl, send }: TokenRoutePart
   })
   app.put('/v1/acl/token', async (request, reply) => send(reply, shown(await forAcl(request, 'write').writes.createToken(request.body))))
   app.get('/v1/acl/token/self', (request, reply) => {
-    const secret = presentedToken(request)
-    const token = acl().tokenOf(secret)
+    const token = acl().resolveRequest(presentedToken(request))?.token
     if (token === undefined) throw notFound()
     return send(reply, shown(token))
   })
@@ -229,7 +229,7 @@ function expansion({ table, defaultPolicy }: AclSystem, token: AclToken): object
 }
 
 function secretFor<T extends AclToken>(request: FastifyRequest, system: AclSystem, token: T): T {
-  const asking = system.resolve(presentedToken(request))
+  const asking = system.resolveRequest(presentedToken(request))
   const mayKnow = asking?.accessorId === token.AccessorID || asking?.rules.allowsSingle('acl', 'write') === true
   return mayKnow ? token : { ...token, SecretID: HIDDEN }
 }

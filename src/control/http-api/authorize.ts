@@ -24,7 +24,7 @@ export function authorizeWith(acl: AclSystem, app: FastifyInstance, context: Api
     const { url } = routeOptions
     // No such route: 404 is no secret.
     if (url === undefined || WITHOUT_TOKEN.has(`${method} ${url}`)) return
-    const resolved = acl.resolve(presentedToken(request))
+    const resolved = acl.resolveRequest(presentedToken(request))
     if (resolved === undefined) throw notFound()
     const permission = permissionOf(method, url)!
     const access = new Access(resolved)

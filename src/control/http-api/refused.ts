@@ -1,6 +1,5 @@
 // Parts of Consul's API that this control plane has by name only: each answers why, with Consul's status, instead of "not found".
 import type { FastifyInstance } from 'fastify'
-import type { ApiContext } from './context.js'
 import { HttpError } from './respond.js'
 
 const PEERING = [
@@ -11,13 +10,9 @@ const PEERING = [
   ['GET', '/v1/peerings'],
 ] as const
 
-export function refusedRoutes(app: FastifyInstance, { acl }: ApiContext): void {
+export function refusedRoutes(app: FastifyInstance): void {
   const refuse = (status: number, reason: string) => (): Promise<never> => Promise.reject(new HttpError(status, reason))
   const noPeering = refuse(501, 'peering must be enabled to use this endpoint: this control plane has no peering')
   for (const [method, url] of PEERING) app.route({ method, url, handler: noPeering })
-  // The agent's own tokens, and what Consul's web interface asks before it shows a form.
-  const noTokens = acl === undefined ? refuse(401, 'ACL support disabled') : refuse(501, 'this agent has no tokens of its own')
-  app.put('/v1/agent/token/:kind', noTokens)
-  app.route({ method: ['POST', 'PUT'], url: '/v1/internal/acl/authorize', handler: noTokens })
   app.get('/v1/internal/ui/metrics-proxy/*', refuse(404, 'Metrics proxy is not enabled'))
 }

@@ -88,7 +88,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   snapshotRoutes(app, context)
   queryRoutes(app, context)
   sessionRoutes(app, context)
-  refusedRoutes(app, context)
+  refusedRoutes(app)
   txnRoutes(app, context)
   outriggerRoutes(app, context)
   return app

@@ -6,6 +6,7 @@ import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
 import { DnsDirectory } from '../../../src/control/dns/directory.js'
 import { DnsAnswers, type QueryInstances } from '../../../src/control/dns/dns-answers.js'
+import type { AskedRights } from '../../../src/control/dns/dns-rights.js'
 import { DnsServer } from '../../../src/control/dns/dns-server.js'
 import { Recursors } from '../../../src/control/dns/recursors.js'
 import type { HostPort } from '../../../src/control/http-api/listen-addresses.js'
@@ -29,6 +30,7 @@ export interface DnsFixtureOptions {
   readonly serviceTtlSeconds?: ReadonlyMap<string, number>
   readonly executeQuery?: (name: string, directory: DnsDirectory) => QueryInstances | undefined
   readonly virtualIp?: (service: string) => string | undefined
+  readonly rights?: () => AskedRights
 }
 
 export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixture> {
@@ -51,7 +53,12 @@ export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixt
     },
   })
   const problems: string[] = []
-  const server = new DnsServer({ answers, recursors: new Recursors(options.recursors ?? []), onProblem: reason => problems.push(reason) })
+  const server = new DnsServer({
+    answers,
+    recursors: new Recursors(options.recursors ?? []),
+    rights: options.rights ?? (() => undefined),
+    onProblem: reason => problems.push(reason),
+  })
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 })
   let id = 0
   const fixture: DnsFixture = {

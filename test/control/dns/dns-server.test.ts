@@ -320,3 +320,34 @@ describe.skipIf(!hasDig)('dig', () => {
     expect(await dig('example.com')).toContain('status: REFUSED')
   })
 })
+
+describe('where ACLs are on', () => {
+  it('answers with what the asking token may see, and with nothing for a token that is none', async () => {
+    const seen = new Set<string>()
+    let refused = false
+    const rights = { may: (resource: string, name: string): boolean => seen.has(`${resource} ${name}`) }
+    const dns = await startDns({ rights: () => (refused ? 'refused' : rights) })
+    try {
+      await dns.register({ Name: 'Web', Port: 80, Address: '10.0.0.9' })
+      const code = async (name: string, type: 'A' | 'PTR' = 'A'): Promise<unknown> => {
+        const answer = await dns.ask(name, type)
+        return [codeOf(answer), answer.answers?.length]
+      }
+      expect(await code('web.service.consul')).toEqual(['NXDOMAIN', 0])
+      seen.add('service Web')
+      expect(await code('web.service.consul')).toEqual(['NXDOMAIN', 0])
+      expect(await code('node-1.node.consul')).toEqual(['NXDOMAIN', 0])
+      seen.add('node Node-1')
+      expect(await code('web.service.consul')).toEqual(['NOERROR', 1])
+      expect(await code('node-1.node.consul')).toEqual(['NOERROR', 1])
+      expect(await code('9.0.0.10.in-addr.arpa', 'PTR')).toEqual(['NOERROR', 1])
+      seen.delete('service Web')
+      expect(await code('web.service.consul')).toEqual(['NXDOMAIN', 0])
+      expect(await code('9.0.0.10.in-addr.arpa', 'PTR')).toEqual(['NXDOMAIN', 0])
+      refused = true
+      expect(await code('web.service.consul')).toEqual(['REFUSED', 0])
+    } finally {
+      await dns.close()
+    }
+  })
+})

@@ -1,5 +1,6 @@
 // ACLs through the real HTTP and xDS ports: who is asked for what, what lists hide, the answers in Consul's words. That no route is without
 // a rule is asserted when the server is built, so a route that is forgotten fails every case here.
+import { Resolver } from 'node:dns/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ControlPlane } from '../../../src/control/control-plane.js'
 import { TestSidecar } from '../test-sidecar.js'
@@ -157,5 +158,73 @@ describe('sidecars', () => {
     await mine.until(() => mine.error !== undefined)
     expect(mine.error).toMatchObject({ code: 16 })
     for (const sidecar of [mine, foreign, unknown]) sidecar.close()
+  })
+})
+
+describe('the agent’s own tokens', () => {
+  it('the default one speaks for requests without a token, and dns for the port, until they are taken away', async () => {
+    const own = new ControlPlane({
+      httpAddr: '127.0.0.1:0',
+      grpcAddr: '127.0.0.1:0',
+      nodeName: 'n1',
+      acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT },
+      dns: { address: { host: '127.0.0.1', port: 0 } },
+    })
+    await own.start()
+    const ask = async (method: string, path: string, token?: string, body?: unknown): Promise<readonly [number, string]> => {
+      const response = await fetch(`http://${own.httpAddress}${path}`, {
+        method,
+        headers: token === undefined ? {} : { 'x-consul-token': token },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      return [response.status, await response.text()]
+    }
+    const resolver = new Resolver()
+    resolver.setServers([own.dnsAddress])
+    const address = (): Promise<string> =>
+      resolver.resolve4('web.service.consul').then(
+        found => found.join(),
+        (error: NodeJS.ErrnoException) => error.code!,
+      )
+    try {
+      await ask('PUT', '/v1/agent/service/register', MANAGEMENT, { Name: 'web', Port: 80, Address: '10.0.0.9' })
+      const [, created] = await ask('PUT', '/v1/acl/token', MANAGEMENT, { TemplatedPolicies: [{ TemplateName: 'builtin/dns' }] })
+      const { SecretID, AccessorID } = JSON.parse(created) as { SecretID: string; AccessorID: string }
+      expect(JSON.parse((await ask('GET', '/v1/catalog/services'))[1])).toEqual({})
+      expect(await address()).toBe('ENOTFOUND')
+      expect(await ask('PUT', '/v1/agent/token/nosuch', MANAGEMENT, { Token: SecretID })).toEqual([404, 'Token "nosuch" is unknown'])
+      expect((await ask('PUT', '/v1/agent/token/default', SecretID, { Token: SecretID }))[0]).toBe(403)
+
+      expect((await ask('PUT', '/v1/agent/token/dns', MANAGEMENT, { Token: SecretID }))[0]).toBe(200)
+      expect(await address()).toBe('10.0.0.9')
+      expect(JSON.parse((await ask('GET', '/v1/catalog/services'))[1])).toEqual({})
+      expect((await ask('PUT', '/v1/agent/token/acl_token', MANAGEMENT, { Token: SecretID }))[0]).toBe(200)
+      expect(Object.keys(JSON.parse((await ask('GET', '/v1/catalog/services'))[1]))).toContain('web')
+      expect(JSON.parse((await ask('GET', '/v1/acl/token/self'))[1])).toMatchObject({ AccessorID })
+      // A token that is shown is the one that counts.
+      expect(await ask('GET', '/v1/catalog/services', 'nope')).toEqual([403, 'ACL not found'])
+
+      expect((await ask('DELETE', `/v1/acl/token/${AccessorID}`, MANAGEMENT))[0]).toBe(200)
+      expect(await address()).toBe('EREFUSED')
+      expect((await ask('PUT', '/v1/agent/token/dns', MANAGEMENT, { Token: '' }))[0]).toBe(200)
+      expect((await ask('PUT', '/v1/agent/token/default', MANAGEMENT, { Token: '' }))[0]).toBe(200)
+      expect(await address()).toBe('ENOTFOUND')
+    } finally {
+      await own.stop()
+    }
+  })
+
+  it('say what a form may offer', async () => {
+    const token = await tokenWith('key_prefix "app/" { policy = "write" }')
+    const questions = [
+      { Resource: 'key', Segment: 'app/x', Access: 'write' },
+      { Resource: 'key', Segment: 'x', Access: 'read' },
+      { Resource: 'operator', Access: 'read' },
+    ]
+    const { status, body } = await call('POST', '/v1/internal/acl/authorize', token, questions)
+    expect(status).toBe(200)
+    expect((body as { Allow: boolean }[]).map(({ Allow }) => Allow)).toEqual([true, false, false])
+    expect((await call('POST', '/v1/internal/acl/authorize', token, [{ Resource: 'moon', Access: 'read' }])).status).toBe(400)
+    expect((await call('POST', '/v1/internal/acl/authorize', token, Array(65).fill(questions[0]))).status).toBe(400)
   })
 })

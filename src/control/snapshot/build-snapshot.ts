@@ -1,13 +1,15 @@
 // One proxy's snapshot from the catalog, the config entries, its intentions and certificates. Called by `SnapshotPublisher` for each proxy
 // that a change concerns; what a proxy is made of, its kind says (`kinds/`).
-// What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy.
-import { makeSnapshot, type Snapshot } from '../../xds/server/snapshot.js'
+// What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy. What several proxies
+// share is made and encoded once: the assignment of a cluster for all that have it, everything for proxies that are alike.
+import { makeSnapshot, type Resource, type Snapshot } from '../../xds/server/snapshot.js'
 import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
 import type { ServiceKind } from '../catalog/service-definition.js'
 import { type CompiledFilter, compileFilter, type FilterInstance } from '../config-entries/filter-expression.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
-import type { TargetEndpoint } from './endpoints.js'
+import { EndpointSet } from './endpoint-set.js'
+import type { EndpointLookup } from './endpoints.js'
 import type { MeshSources, ProxyInstance, ProxyKind } from './kinds/proxy-kind.js'
 
 export interface SnapshotSources extends MeshSources {
@@ -23,12 +25,21 @@ export interface SnapshotSources extends MeshSources {
 // biome-ignore lint/suspicious/noExplicitAny: only the kind that made a view reads it.
 export type ProxyKinds = Readonly<Partial<Record<ServiceKind, ProxyKind<any>>>>
 
-export interface BuiltSnapshot {
-  readonly snapshot: Snapshot
-  /** Keys of `entryKey` and `serviceKey`: what the snapshot was made from. */
+/** What changes only with the proxy's configuration, and the way to its endpoints. */
+export interface SettledPart {
+  readonly resources: readonly Resource[]
+  /** Keys of `entryKey` and `kindKey`: what it was made from. */
   readonly dependencies: ReadonlySet<string>
   /** Parts of the configuration that have no effect, with their path. */
   readonly problems: readonly ConfigError[]
+  readonly endpoints: (lookup: EndpointLookup) => readonly Resource[]
+}
+
+export interface BuiltSnapshot {
+  readonly snapshot: Snapshot
+  readonly settled: SettledPart
+  /** Keys of `serviceKey`. */
+  readonly endpointDependencies: ReadonlySet<string>
 }
 
 export const entryKey = (kind: ConfigEntryKind, name: string): string => `entry:${kind}/${name}`
@@ -36,12 +47,16 @@ export const entryKey = (kind: ConfigEntryKind, name: string): string => `entry:
 export const kindKey = (kind: ConfigEntryKind): string => `kind:${kind}`
 export const serviceKey = (name: string): string => `service:${name}`
 
+const NO_ENDPOINTS = new EndpointSet([])
 /** Compiled filters kept; a mesh has few distinct ones. */
 const MAX_COMPILED_FILTERS = 10_000
 
 export class SnapshotBuilder {
   private readonly sources: SnapshotSources
   private readonly filters = new Map<string, CompiledFilter>()
+  /** By service in lower case, then by the subset's filter. */
+  private readonly lookups = new Map<string, Map<string, EndpointSet>>()
+  private readonly alike = new Map<string, SettledPart>()
 
   constructor(sources: SnapshotSources) {
     this.sources = sources
@@ -49,36 +64,75 @@ export class SnapshotBuilder {
 
   /** Throws `SnapshotError` when the proxy can't be served yet, or not as configured. */
   build(proxy: ProxyInstance): BuiltSnapshot {
+    const key = alikeKey(proxy)
+    let settled = this.alike.get(key)
+    if (settled === undefined) {
+      settled = this.settle(proxy)
+      this.alike.set(key, settled)
+    }
+    return this.withEndpoints(settled)
+  }
+
+  /** The snapshot of before with its endpoints looked up anew: for a change that concerns nothing else of it. */
+  refresh(before: BuiltSnapshot): BuiltSnapshot {
+    return this.withEndpoints(before.settled)
+  }
+
+  /** Instances of the service, or their health, are others now. */
+  serviceChanged(name: string): void {
+    this.lookups.delete(name.toLowerCase())
+  }
+
+  /** Anything that views are made from is another now: what was made for one proxy is no longer right for those that are alike. */
+  inputsChanged(): void {
+    this.alike.clear()
+  }
+
+  private settle(proxy: ProxyInstance): SettledPart {
     const dependencies = new Set<string>()
     const problems: ConfigError[] = []
     const kind = this.sources.kinds[proxy.Kind]
     if (kind === undefined) throw new Error(`proxy ${proxy.ID}: nobody makes resources for kind "${proxy.Kind}"`)
     const view = kind.view(proxy, { mesh: this.sources, entries: recording(this.sources.entries, dependencies), problems })
-    const snapshot = makeSnapshot([
-      ...kind.clusters(view),
-      ...kind.endpoints(view, target => {
-        dependencies.add(serviceKey(target.Service))
-        return this.endpoints(target)
-      }),
-      ...kind.listeners(view),
-      ...kind.routes(view),
-    ])
-    return { snapshot, dependencies, problems }
+    const resources = [...kind.clusters(view), ...kind.listeners(view), ...kind.routes(view)]
+    return { resources, dependencies, problems, endpoints: lookup => kind.endpoints(view, lookup) }
   }
 
-  private endpoints(target: DiscoveryTarget): TargetEndpoint[] {
-    const { catalog, datacenter, nodeAddress } = this.sources
+  private withEndpoints(settled: SettledPart): BuiltSnapshot {
+    const endpointDependencies = new Set<string>()
+    const endpoints = settled.endpoints(target => {
+      endpointDependencies.add(serviceKey(target.Service))
+      return this.endpoints(target)
+    })
+    return { snapshot: makeSnapshot([...settled.resources, ...endpoints]), settled, endpointDependencies }
+  }
+
+  private endpoints(target: DiscoveryTarget): EndpointSet {
+    const { datacenter } = this.sources
     // There is one datacenter here: what names another has no instances.
-    if (target.Datacenter !== datacenter || target.Peer) return []
+    if (target.Datacenter !== datacenter || target.Peer) return NO_ENDPOINTS
+    const name = target.Service.toLowerCase()
+    let sets = this.lookups.get(name)
+    if (sets === undefined) this.lookups.set(name, (sets = new Map()))
+    const filter = target.Subset.Filter ?? ''
+    let set = sets.get(filter)
+    if (set === undefined) sets.set(filter, (set = this.lookUp(target)))
+    return set
+  }
+
+  private lookUp(target: DiscoveryTarget): EndpointSet {
+    const { catalog, nodeAddress } = this.sources
     const instances = catalog.connectInstancesOf(target.Service)
     const filter = this.filter(target.Subset.Filter)
     const chosen = filter === undefined ? instances : instances.filter(instance => filter(this.sources.filterView(instance)))
-    return chosen.map(instance => ({
-      instance,
-      // A sidecar registered without an address stands beside its service.
-      address: instance.Address || behind(catalog, instance)?.Address || nodeAddress,
-      health: catalog.health(instance),
-    }))
+    return new EndpointSet(
+      chosen.map(instance => ({
+        instance,
+        // A sidecar registered without an address stands beside its service.
+        address: instance.Address || behind(catalog, instance)?.Address || nodeAddress,
+        health: catalog.health(instance),
+      })),
+    )
   }
 
   private filter(expression: string | undefined): ((instance: FilterInstance) => boolean) | undefined {
@@ -97,6 +151,12 @@ export class SnapshotBuilder {
 function behind(catalog: Catalog, instance: CatalogInstance): CatalogInstance | undefined {
   const id = instance.Proxy?.DestinationServiceID
   return id ? catalog.instance(id) : undefined
+}
+
+/** Equal for proxies that get the same: all that is registered but whose it is. */
+function alikeKey(proxy: ProxyInstance): string {
+  const { ID: _id, CreateIndex: _created, ModifyIndex: _modified, ...rest } = proxy
+  return JSON.stringify({ ...rest, Proxy: { ...proxy.Proxy, DestinationServiceID: '' } })
 }
 
 /** `entries`, noting each entry that is looked for (found or not) and each kind that is listed. */

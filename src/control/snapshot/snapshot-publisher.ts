@@ -1,15 +1,15 @@
 // From a change to the proxies it concerns: keeps for each proxy what its snapshot was made from, rebuilds the affected ones once per
-// turn of the event loop, and gives the results to the ADS server. Made by `ControlPlane`, driven by the catalog's, entries', leaves'
+// burst of changes, and gives the results to the ADS server. Made by `ControlPlane`, driven by the catalog's, entries', leaves'
 // and CA's changes. The time from a write to its acknowledgement by a proxy goes to a histogram.
 //
-//   change -> dirty proxies -> (setImmediate) build -> AdsServer.setSnapshot -> ... -> onSynced -> histogram
+//   change -> dirty proxies -> (at once, or 50 ms after the last time) build -> AdsServer.setSnapshot -> ... -> onSynced -> histogram
 //
 // Invariant: a build that fails leaves the proxy's last good snapshot serving.
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
-import { entryKey, kindKey, type SnapshotBuilder, serviceKey } from './build-snapshot.js'
+import { type BuiltSnapshot, entryKey, kindKey, type SnapshotBuilder, serviceKey } from './build-snapshot.js'
 import { type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
 
 export interface PublisherOptions {
@@ -25,9 +25,13 @@ export interface PublisherOptions {
 
 /** A change that concerns every proxy must not keep streams and requests waiting until the last of them is built. */
 const TURN_BUDGET_MS = 10
+/** The first change after a pause goes out at once; those that follow within this time go out together at its end. */
+const COALESCE_MS = 50
 
 interface ProxyRecord {
   dependencies: ReadonlySet<string>
+  /** What was built last, while nothing but its endpoints has changed. */
+  built: BuiltSnapshot | undefined
   service: string
   /** Set while a pushed snapshot waits for its acknowledgement: when the oldest write in it came, on the performance clock. */
   changedAt: number | undefined
@@ -43,7 +47,10 @@ export class SnapshotPublisher {
   private readonly dependents = new Map<string, Set<string>>()
   /** Proxy id -> when the first change that made it dirty came. */
   private readonly dirty = new Map<string, number>()
-  private scheduled: NodeJS.Immediate | undefined
+  private turn: NodeJS.Immediate | undefined
+  private wait: NodeJS.Timeout | undefined
+  /** When a burst was last built, on the performance clock. */
+  private flushedAt = Number.NEGATIVE_INFINITY
   private stopped = false
 
   constructor(options: PublisherOptions) {
@@ -54,7 +61,10 @@ export class SnapshotPublisher {
   start(): void {
     this.options.catalog.onChange(change => {
       for (const id of change.proxies) this.mark(id)
-      for (const service of change.services) this.markDependents(serviceKey(service))
+      for (const service of change.services) {
+        this.options.builder.serviceChanged(service)
+        this.markDependents(serviceKey(service))
+      }
     })
     this.allChanged()
     this.flush()
@@ -62,7 +72,7 @@ export class SnapshotPublisher {
 
   stop(): void {
     this.stopped = true
-    clearImmediate(this.scheduled)
+    this.unschedule()
   }
 
   entryChanged(kind: ConfigEntryKind, name: string): void {
@@ -105,25 +115,43 @@ export class SnapshotPublisher {
 
   /** Builds what is dirty now, without waiting for the end of this turn; after `budgetMs` the rest is left for the next turn. */
   flush(budgetMs = Number.POSITIVE_INFINITY): void {
-    clearImmediate(this.scheduled)
-    this.scheduled = undefined
+    this.unschedule()
     const end = performance.now() + budgetMs
     for (const [id, changedAt] of [...this.dirty]) {
       this.dirty.delete(id)
       this.publish(id, changedAt)
       if (performance.now() >= end) break
     }
-    if (this.dirty.size > 0 && !this.stopped) this.scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
+    this.flushedAt = performance.now()
+    if (this.dirty.size === 0) this.options.builder.inputsChanged()
+    else if (!this.stopped) this.turn = setImmediate(() => this.flush(TURN_BUDGET_MS))
   }
 
-  private mark(id: string): void {
+  /** `onlyEndpoints`: what was built before stays, but for its endpoints. */
+  private mark(id: string, onlyEndpoints = false): void {
     if (this.stopped) return
+    if (!onlyEndpoints) {
+      this.options.builder.inputsChanged()
+      const record = this.proxies.get(id)
+      if (record !== undefined) record.built = undefined
+    }
     if (!this.dirty.has(id)) this.dirty.set(id, performance.now())
-    this.scheduled ??= setImmediate(() => this.flush(TURN_BUDGET_MS))
+    if (this.turn !== undefined || this.wait !== undefined) return
+    const waitMs = this.flushedAt + COALESCE_MS - performance.now()
+    const flush = (): void => this.flush(TURN_BUDGET_MS)
+    if (waitMs <= 0) this.turn = setImmediate(flush)
+    else this.wait = setTimeout(flush, waitMs)
+  }
+
+  private unschedule(): void {
+    clearImmediate(this.turn)
+    clearTimeout(this.wait)
+    this.turn = undefined
+    this.wait = undefined
   }
 
   private markDependents(key: string): void {
-    for (const id of this.dependents.get(key) ?? []) this.mark(id)
+    for (const id of this.dependents.get(key) ?? []) this.mark(id, this.proxies.get(id)?.built?.settled.dependencies.has(key) === false)
   }
 
   private publish(id: string, changedAt: number): void {
@@ -133,7 +161,14 @@ export class SnapshotPublisher {
       return
     }
     const service = proxy.Proxy.DestinationServiceName
-    const record = this.proxies.get(id) ?? { dependencies: new Set(), service, changedAt: undefined, builtIndex: 0, problems: '' }
+    const record = this.proxies.get(id) ?? {
+      dependencies: new Set(),
+      built: undefined,
+      service,
+      changedAt: undefined,
+      builtIndex: 0,
+      problems: '',
+    }
     if (record.service !== service) this.releaseLeaf(record.service, id)
     record.service = service
     this.proxies.set(id, record)
@@ -149,9 +184,12 @@ export class SnapshotPublisher {
     const index = this.options.index()
     let problems: string
     try {
-      const built = this.options.builder.build(proxy as ProxyInstance)
-      this.setDependencies(proxy.ID, record, built.dependencies)
-      problems = built.problems.map(({ path, reason }) => `${path} ${reason}`).join('; ')
+      const { builder } = this.options
+      const built = record.built === undefined ? builder.build(proxy as ProxyInstance) : builder.refresh(record.built)
+      record.built = built
+      const { settled, endpointDependencies } = built
+      this.setDependencies(proxy.ID, record, new Set([...settled.dependencies, ...endpointDependencies]))
+      problems = settled.problems.map(({ path, reason }) => `${path} ${reason}`).join('; ')
       if (this.options.ads.setSnapshot(proxy.ID, built.snapshot, String(index))) {
         record.builtIndex = index
         record.changedAt ??= changedAt

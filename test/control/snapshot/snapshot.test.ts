@@ -684,7 +684,8 @@ describe('SnapshotBuilder', () => {
     await meshOf('http')
     await write({ Kind: 'service-defaults', Name: 'other', Protocol: 'http' })
     await write({ Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'other' } })
-    const { dependencies } = build('web-sidecar-proxy')
+    const { settled, endpointDependencies } = build('web-sidecar-proxy')
+    const dependencies = new Set([...settled.dependencies, ...endpointDependencies])
     for (const key of [
       'entry:service-router/api',
       'entry:service-resolver/other',
@@ -711,7 +712,7 @@ describe('SnapshotBuilder', () => {
         },
       },
     })
-    expect(build('web-sidecar-proxy').problems).toEqual([
+    expect(build('web-sidecar-proxy').settled.problems).toEqual([
       { path: 'Proxy.Config.envoy_public_listener_json', reason: 'is not supported and has no effect' },
       { path: 'Proxy.Config.local_connect_timeout_ms', reason: 'must be an integer from 1 to 2147483647' },
       { path: 'Proxy.Config.outrigger_tcp_tunnel', reason: 'must be "off" or "accept" or "use"' },

@@ -1,6 +1,8 @@
 // What a kind of proxy is to the snapshot builder: how its view is gathered, and which resources are made from that view. Implemented by one
 // file a kind beside this one; called by build-snapshot.ts, which knows none of them by itself.
-// Invariant: a kind reads config entries and endpoints through the context alone, so that whatever it reads is recorded as a dependency.
+// Invariants: a kind reads config entries and endpoints through the context alone, so that whatever it reads is recorded as a dependency;
+// what it makes depends on what is registered, not on the instance's id, so that proxies that are alike share it; listeners, clusters and
+// routes come from the view alone, so that a change of endpoints makes none of them anew.
 import type { Resource } from '../../../xds/server/snapshot.js'
 import type { CatalogInstance } from '../../catalog/catalog.js'
 import type { ProxyRegistration } from '../../catalog/service-definition.js'

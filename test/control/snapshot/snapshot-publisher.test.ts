@@ -1,0 +1,188 @@
+// Who is computed when something changes, what is encoded, and when it goes out: the publisher over a real catalog and builder, with the ADS
+// server and the certificates replaced. Time is faked, so bursts are exact.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Catalog } from '../../../src/control/catalog/catalog.js'
+import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
+import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
+import { healthEntry } from '../../../src/control/http-api/shapes.js'
+import { SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
+import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
+import { SnapshotPublisher } from '../../../src/control/snapshot/snapshot-publisher.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { type Resource, resourcesOf, type Snapshot, snapshotsEqual } from '../../../src/xds/server/snapshot.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../../src/xds/type-urls.js'
+
+const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
+const API_CLUSTER = `api.default.dc1.internal.${TRUST_DOMAIN}`
+const COALESCE_MS = 50
+
+let catalog: Catalog
+let entries: ConfigEntryTable
+let publisher: SnapshotPublisher
+let snapshots: Map<string, Snapshot>
+/** Proxies whose view was computed, in order. */
+let computed: string[]
+let pushed: string[]
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] })
+  const store = new MemoryStore()
+  catalog = await Catalog.open(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  entries = await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: TRUST_DOMAIN })
+  snapshots = new Map()
+  computed = []
+  pushed = []
+  const mesh = {
+    datacenter: 'dc1',
+    trustDomain: TRUST_DOMAIN,
+    defaultPolicy: () => 'allow' as const,
+    rootsPem: () => 'ROOTS',
+    leaf: (service: string) => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),
+  }
+  const builder = new SnapshotBuilder({
+    ...mesh,
+    catalog,
+    entries,
+    nodeAddress: '10.0.0.1',
+    kinds: {
+      'connect-proxy': {
+        ...SIDECAR,
+        view: (proxy, context) => {
+          computed.push(proxy.ID)
+          return SIDECAR.view(proxy, context)
+        },
+      },
+    },
+    filterView: instance => healthEntry(catalog, instance, { id: 'n', name: 'n1', address: '10.0.0.1', datacenter: 'dc1' }),
+  })
+  publisher = new SnapshotPublisher({
+    catalog,
+    builder,
+    leaves: { get: mesh.leaf, ensure: async () => {}, release: () => {} } as never,
+    ads: {
+      setSnapshot: (id, snapshot) => {
+        const before = snapshots.get(id)
+        snapshots.set(id, snapshot)
+        const isNew = before === undefined || !snapshotsEqual(before, snapshot)
+        if (isNew) pushed.push(id)
+        return isNew
+      },
+      removeSnapshot: id => void snapshots.delete(id),
+      isSynced: () => false,
+    },
+    index: () => store.index,
+    onPropagated: () => {},
+    onProblem: (id, reason) => expect.unreachable(`${id}: ${reason}`),
+  })
+  entries.onChange(({ kind, name }) => publisher.entryChanged(kind, name))
+  publisher.start()
+})
+afterEach(() => {
+  publisher.stop()
+  vi.useRealTimers()
+})
+
+async function register(definition: object): Promise<void> {
+  const parsed = parseServiceDefinition(definition, { strict: true })
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
+  expect(await catalog.register(parsed.value)).toMatchObject({ ok: true })
+}
+
+/** Instances of `web` that are alike, on machines of their own, with an upstream to `api`. */
+async function webs(count: number): Promise<void> {
+  for (let i = 1; i <= count; i++)
+    await register({
+      ID: `web-${i}`,
+      Name: 'web',
+      Port: 80,
+      Connect: { SidecarService: { Port: 20_000, Proxy: { Upstreams: [{ DestinationName: 'api', LocalBindPort: 9_000 }] } } },
+    })
+}
+
+async function settle(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+  computed.length = 0
+  pushed.length = 0
+}
+
+const resource = (proxy: string, typeUrl: string, name: string): Resource | undefined =>
+  resourcesOf(snapshots.get(proxy), typeUrl).get(name)
+
+describe('what is computed and encoded', () => {
+  it('of a change of endpoints: the proxies that have the cluster, nothing but its assignment, once for all of them', async () => {
+    await webs(3)
+    await register({ Name: 'other', Port: 1, Connect: { SidecarService: { Port: 20_001 } } })
+    await register({ Name: 'api', Port: 2, Connect: { SidecarService: { Port: 20_002 } } })
+    await settle()
+    const before = new Map(snapshots)
+    await register({ ID: 'api-2', Name: 'api', Port: 2, Connect: { SidecarService: { Port: 20_003 } } })
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+
+    expect(computed, 'only the new proxy').toEqual(['api-2-sidecar-proxy'])
+    expect(pushed.toSorted()).toEqual(['api-2-sidecar-proxy', 'web-1-sidecar-proxy', 'web-2-sidecar-proxy', 'web-3-sidecar-proxy'])
+    const assignment = resource('web-1-sidecar-proxy', ENDPOINT_TYPE, API_CLUSTER)!
+    expect(assignment.version).not.toBe(resourcesOf(before.get('web-1-sidecar-proxy'), ENDPOINT_TYPE).get(API_CLUSTER)!.version)
+    for (const proxy of ['web-2-sidecar-proxy', 'web-3-sidecar-proxy'])
+      expect(resource(proxy, ENDPOINT_TYPE, API_CLUSTER), 'the same object').toBe(assignment)
+    for (const typeUrl of [CLUSTER_TYPE, LISTENER_TYPE])
+      for (const [name, kept] of resourcesOf(before.get('web-1-sidecar-proxy'), typeUrl))
+        expect(resource('web-1-sidecar-proxy', typeUrl, name), 'not encoded again').toBe(kept)
+  })
+
+  it('of a config entry: once for proxies that are alike, and not at all for others', async () => {
+    await webs(3)
+    await register({ Name: 'api', Port: 2, Connect: { SidecarService: { Port: 20_002 } } })
+    await settle()
+    await entries.put({ Kind: 'service-resolver', Name: 'api', ConnectTimeout: '7s' })
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+    expect(computed).toEqual(['web-1-sidecar-proxy'])
+    expect(pushed.toSorted()).toEqual(['web-1-sidecar-proxy', 'web-2-sidecar-proxy', 'web-3-sidecar-proxy'])
+    const changed = resource('web-1-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER)
+    expect(resource('web-3-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER)).toBe(changed)
+  })
+
+  it('of a proxy that stops being like the others, for it alone', async () => {
+    await webs(3)
+    await settle()
+    await register({
+      ID: 'web-2',
+      Name: 'web',
+      Port: 80,
+      Connect: { SidecarService: { Port: 20_009, Proxy: { Upstreams: [{ DestinationName: 'api', LocalBindPort: 9_000 }] } } },
+    })
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+    expect(computed).toEqual(['web-2-sidecar-proxy'])
+    expect(pushed).toEqual(['web-2-sidecar-proxy'])
+  })
+
+  it('of what changes while endpoints wait to go out: everything', async () => {
+    await webs(1)
+    await settle()
+    await register({ Name: 'api', Port: 2, Connect: { SidecarService: { Port: 20_002 } } })
+    await entries.put({ Kind: 'service-resolver', Name: 'api', ConnectTimeout: '7s' })
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+    expect(computed).toContain('web-1-sidecar-proxy')
+    expect(resource('web-1-sidecar-proxy', ENDPOINT_TYPE, API_CLUSTER)).toBeDefined()
+  })
+})
+
+describe('when it goes out', () => {
+  it('the first change at once, a burst after it together within 50 ms', async () => {
+    await webs(1)
+    await settle()
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+    for (let i = 1; i <= 20; i++) {
+      await register({ ID: `api-${i}`, Name: 'api', Port: i, Connect: { SidecarService: { Port: 20_100 + i } } })
+      await vi.advanceTimersByTimeAsync(2)
+      if (i === 1)
+        expect(
+          pushed.filter(id => id === 'web-1-sidecar-proxy'),
+          'at once',
+        ).toHaveLength(1)
+    }
+    expect(pushed.filter(id => id === 'web-1-sidecar-proxy')).toHaveLength(1)
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+    expect(pushed.filter(id => id === 'web-1-sidecar-proxy')).toHaveLength(2)
+    expect(publisher.isPending('web-1-sidecar-proxy')).toBe(false)
+  })
+})

@@ -7,7 +7,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { withNewerFields } from './newer-proto-fields.mjs'
+import { NEWER_FILES, withNewerFields } from './newer-proto-fields.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const deps = join(root, 'node_modules/@grpc/grpc-js-xds/deps')
@@ -24,14 +24,21 @@ const ENTRY_FILES = [
   'envoy/config/rbac/v3/rbac.proto',
   'envoy/data/core/v3/health_check_event.proto',
   'envoy/extensions/access_loggers/file/v3/file.proto',
+  'envoy/extensions/access_loggers/grpc/v3/als.proto',
   'envoy/extensions/access_loggers/stream/v3/stream.proto',
   'envoy/extensions/clusters/aggregate/v3/cluster.proto',
+  'envoy/extensions/clusters/dns/v3/dns_cluster.proto',
   'envoy/extensions/compression/brotli/compressor/v3/brotli.proto',
+  'envoy/extensions/compression/brotli/decompressor/v3/brotli.proto',
   'envoy/extensions/compression/gzip/compressor/v3/gzip.proto',
+  'envoy/extensions/compression/gzip/decompressor/v3/gzip.proto',
+  'envoy/extensions/compression/zstd/compressor/v3/zstd.proto',
+  'envoy/extensions/compression/zstd/decompressor/v3/zstd.proto',
   'envoy/extensions/filters/http/buffer/v3/buffer.proto',
   'envoy/extensions/filters/http/compressor/v3/compressor.proto',
   'envoy/extensions/filters/http/cors/v3/cors.proto',
   'envoy/extensions/filters/http/csrf/v3/csrf.proto',
+  'envoy/extensions/filters/http/decompressor/v3/decompressor.proto',
   'envoy/extensions/filters/http/ext_authz/v3/ext_authz.proto',
   'envoy/extensions/filters/http/fault/v3/fault.proto',
   'envoy/extensions/filters/http/grpc_http1_bridge/v3/config.proto',
@@ -42,6 +49,7 @@ const ENTRY_FILES = [
   'envoy/extensions/filters/http/health_check/v3/health_check.proto',
   'envoy/extensions/filters/http/jwt_authn/v3/config.proto',
   'envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto',
+  'envoy/extensions/filters/http/on_demand/v3/on_demand.proto',
   'envoy/extensions/filters/http/ratelimit/v3/rate_limit.proto',
   'envoy/extensions/filters/http/rbac/v3/rbac.proto',
   'envoy/extensions/filters/http/router/v3/router.proto',
@@ -60,6 +68,8 @@ const ENTRY_FILES = [
   'envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.proto',
   'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
   'envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.proto',
+  'envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header.proto',
+  'envoy/extensions/http/original_ip_detection/xff/v3/xff.proto',
   'envoy/extensions/internal_redirect/allow_listed_routes/v3/allow_listed_routes_config.proto',
   'envoy/extensions/internal_redirect/previous_routes/v3/previous_routes_config.proto',
   'envoy/extensions/internal_redirect/safe_cross_scheme/v3/safe_cross_scheme_config.proto',
@@ -73,6 +83,10 @@ const ENTRY_FILES = [
   'envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto',
   'envoy/extensions/load_balancing_policies/subset/v3/subset.proto',
   'envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.proto',
+  'envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto',
+  'envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.proto',
+  'envoy/extensions/matching/input_matchers/ip/v3/ip.proto',
+  'envoy/extensions/matching/input_matchers/runtime_fraction/v3/runtime_fraction.proto',
   'envoy/extensions/request_id/uuid/v3/uuid.proto',
   'envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.proto',
   'envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.proto',
@@ -84,13 +98,18 @@ const ENTRY_FILES = [
   'envoy/extensions/transport_sockets/tls/v3/tls.proto',
   'envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.proto',
   'envoy/extensions/upstreams/http/v3/http_protocol_options.proto',
+  'envoy/service/accesslog/v3/als.proto',
   'envoy/service/auth/v3/external_auth.proto',
   'envoy/service/discovery/v3/ads.proto',
   'envoy/service/ratelimit/v3/rls.proto',
   'envoy/service/runtime/v3/rtds.proto',
   'envoy/service/status/v3/csds.proto',
+  'envoy/type/matcher/v3/http_inputs.proto',
   'google/rpc/status.proto',
   'google/protobuf/wrappers.proto',
+  'xds/type/matcher/v3/domain.proto',
+  'xds/type/matcher/v3/ip.proto',
+  'xds/type/matcher/v3/matcher.proto',
   'xds/type/v3/typed_struct.proto',
   'udpa/type/v1/typed_struct.proto',
 ]
@@ -137,6 +156,11 @@ export function generateProtos() {
     for (const source of ['envoy-api/envoy', 'xds/udpa', 'xds/xds', 'googleapis/google', 'protoc-gen-validate/validate']) {
       const name = source.slice(source.indexOf('/') + 1)
       copyProtos(join(deps, source), join(all, name), name)
+    }
+    for (const [name, text] of Object.entries(NEWER_FILES)) {
+      if (existsSync(join(all, name))) throw new Error(`${name} comes with the package by now`)
+      mkdirSync(dirname(join(all, name)), { recursive: true })
+      writeFileSync(join(all, name), text)
     }
     cpSync(ownProtos, join(all, 'hashicorp'), { recursive: true })
     const own = readdirSync(ownProtos).map(name => `hashicorp/${name}`)

@@ -140,6 +140,24 @@ export const NEWER_FIELDS = {
     },
   },
   'envoy/extensions/common/ratelimit/v3/ratelimit.proto': { fields: { LocalRateLimitDescriptor: ['bool shadow_mode = 3'] } },
+  'envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.proto': {
+    imports: [DURATION, WRAPPERS],
+    fields: {
+      CaresDnsResolverConfig: [
+        `${uint64} query_timeout_seconds = 6 [(validate.rules).uint64 = {gte: 1}]`,
+        `${uint32} query_tries = 7 [(validate.rules).uint32 = {gte: 1}]`,
+        'bool rotate_nameservers = 8',
+        `${uint32} edns0_max_payload_size = 9 [(validate.rules).uint32 = {gte: 512 lte: 4096}]`,
+        `${duration} max_udp_channel_duration = 10 [(validate.rules).duration = {gte {}}]`,
+        'bool reinit_channel_on_timeout = 11',
+        `${uint32} qcache_max_ttl = 12`,
+      ],
+    },
+  },
+  'envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.proto': {
+    imports: [WRAPPERS],
+    fields: { GetAddrInfoDnsResolverConfig: [`${uint32} num_retries = 1`, `${uint32} num_resolver_threads = 2`] },
+  },
   'envoy/extensions/filters/http/compressor/v3/compressor.proto': {
     imports: [MATCHER],
     fields: {
@@ -250,6 +268,19 @@ export const NEWER_FIELDS = {
       ],
     },
   },
+  'envoy/extensions/http/original_ip_detection/xff/v3/xff.proto': {
+    imports: [ADDRESS, WRAPPERS],
+    messages: [
+      `message XffTrustedCidrs {
+  repeated envoy.config.core.v3.CidrRange cidrs = 1;
+}`,
+    ],
+    fields: { XffConfig: ['XffTrustedCidrs xff_trusted_cidrs = 2', `${bool} skip_xff_append = 3`] },
+  },
+  'envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto': {
+    messages: ['message NetworkNamespaceInput {}'],
+    fields: {},
+  },
   'envoy/extensions/load_balancing_policies/common/v3/common.proto': {
     imports: [ROUTE],
     fields: {
@@ -290,6 +321,43 @@ export const NEWER_FIELDS = {
       ],
     },
   },
+  [XDS_MATCHER]: { fields: { 'Matcher.OnMatch': ['bool keep_matching = 3'] } },
+}
+
+/** Files that are younger as a whole, by path. */
+export const NEWER_FILES = {
+  'envoy/extensions/clusters/common/dns/v3/dns.proto': `syntax = "proto3";
+package envoy.extensions.clusters.common.dns.v3;
+enum DnsLookupFamily {
+  UNSPECIFIED = 0;
+  AUTO = 1;
+  V4_ONLY = 2;
+  V6_ONLY = 3;
+  V4_PREFERRED = 4;
+  ALL = 5;
+}
+`,
+  'envoy/extensions/clusters/dns/v3/dns_cluster.proto': `syntax = "proto3";
+package envoy.extensions.clusters.dns.v3;
+import "${EXTENSION}";
+import "envoy/extensions/clusters/common/dns/v3/dns.proto";
+import "${DURATION}";
+import "validate/validate.proto";
+message DnsCluster {
+  message RefreshRate {
+    ${duration} base_interval = 1 [(validate.rules).duration = {required: true gt {nanos: 1000000}}];
+    ${duration} max_interval = 2 [(validate.rules).duration = {gt {nanos: 1000000}}];
+  }
+  ${duration} dns_refresh_rate = 3 [(validate.rules).duration = {gt {nanos: 1000000}}];
+  RefreshRate dns_failure_refresh_rate = 4;
+  bool respect_dns_ttl = 5;
+  ${duration} dns_jitter = 6 [(validate.rules).duration = {gte {}}];
+  ${extension} typed_dns_resolver_config = 7;
+  envoy.extensions.clusters.common.dns.v3.DnsLookupFamily dns_lookup_family = 8;
+  bool all_addresses_in_single_endpoint = 9;
+  ${duration} dns_min_refresh_rate = 10 [(validate.rules).duration = {gte {seconds: 1}}];
+}
+`,
 }
 
 /** The text of a .proto file with its newer fields in. Throws when a message is not there, so that an update of the files is noticed. */
@@ -306,7 +374,7 @@ export function withNewerFields(file, text) {
       at = found.lastIndex
     }
     // A field that the file has by now is left alone.
-    const missing = fields.filter(field => !new RegExp(`\\b${/\w+ = \d+$/.exec(field)[0]}\\b`).test(messageAt(out, at)))
+    const missing = fields.filter(field => !new RegExp(`\\b${/\w+ = \d+(?= \[|$)/.exec(field)[0]}\\b`).test(messageAt(out, at)))
     out = `${out.slice(0, at)}${missing.map(field => `  ${field};\n`).join('')}${out.slice(at)}`
   }
   const imports = (newer.imports ?? []).filter(name => !out.includes(`import "${name}"`)).map(name => `import "${name}";\n`)

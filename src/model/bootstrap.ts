@@ -4,6 +4,7 @@ import type { AccessLog } from './access-log.js'
 import type { Address } from './address.js'
 import type { Cluster } from './cluster.js'
 import type { ApiConfigSource, ConfigSource } from './config-source.js'
+import type { DnsResolverConfig } from './dns-resolver.js'
 import type { Locality } from './endpoint.js'
 import type { Listener } from './listener.js'
 import type { StringMatcher } from './matcher.js'
@@ -71,5 +72,7 @@ export interface Bootstrap {
   readonly runtime: readonly RuntimeLayer[]
   /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */
   readonly localClusterName?: string
+  /** Of clusters that have none of their own; absent = Envoy's default. */
+  readonly dnsResolver?: DnsResolverConfig
   readonly unsupported: readonly string[]
 }

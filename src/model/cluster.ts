@@ -2,6 +2,7 @@
 
 import type { Address } from './address.js'
 import type { ConfigSource } from './config-source.js'
+import type { DnsResolverConfig } from './dns-resolver.js'
 import type { EndpointAssignment } from './endpoint.js'
 import type { HeaderOption } from './header-option.js'
 import type { CommonHttpOptions, Http1Options, Http2Options } from './http-connection-manager.js'
@@ -149,8 +150,10 @@ export interface DnsOptions {
   readonly respectTtl: boolean
   readonly jitterMs: number
   readonly family: 'AUTO' | 'V4_ONLY' | 'V6_ONLY' | 'V4_PREFERRED' | 'ALL'
-  /** host:port of resolvers; empty = the system's. */
-  readonly resolvers: readonly string[]
+  /** A TTL that is respected counts as no less than this. */
+  readonly minRefreshMs: number
+  /** null = the bootstrap's. */
+  readonly resolver: DnsResolverConfig | null
 }
 
 export type Discovery =

@@ -116,7 +116,7 @@ export class Server {
       defer: step => void setImmediate(step),
       log: (level, message) => this.log(level, message, undefined, 'upstream'),
       statsOf: name => clusterStats(store, name),
-      resolver: new DnsResolver({ stats: () => caresStats(store) }),
+      resolver: new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) }),
       healthCheckTransport: healthChecks,
       healthCheckDial: (host, address, listener) =>
         new Dial(

@@ -22,6 +22,7 @@ import { decodeAddress } from './resources/address.js'
 import { decodeClusterMessage } from './resources/cluster.js'
 import { unknownClusters, unknownSecrets } from './resources/cluster-references.js'
 import { decodeApiConfigSource, decodeConfigSource, initialFetchTimeoutMs } from './resources/config-source.js'
+import { decodeBootstrapResolver } from './resources/dns.js'
 import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './resources/field-path.js'
 import { messageFromJson } from './resources/json-message.js'
 import { decodeListenerMessage } from './resources/listener.js'
@@ -136,6 +137,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
   checkNames(secrets, statics, 'secrets', 'secret')
   const dynamic = message.dynamicResources
   const at = ctx.at('dynamic_resources')
+  const dnsResolver = decodeBootstrapResolver(message, ctx)
   const bootstrap: Bootstrap = {
     node: decodeNode(message),
     listeners: withOwnUnsupported(listeners, statics, 'listeners'),
@@ -149,6 +151,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     statsFlushIntervalMs: durationMsOr(message.statsFlushInterval, 5000),
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     localClusterName: message.clusterManager?.localClusterName ?? '',
+    ...(dnsResolver === null ? {} : { dnsResolver }),
     unsupported: ctx.sink.unsupported,
   }
   checkReferences(bootstrap, ctx)

@@ -36,12 +36,52 @@ function named(name: string, type: string, host: string, more: object = {}): obj
   }
 }
 
+const cares = (): object => ({
+  name: 'envoy.network.dns_resolver.cares',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',
+    resolvers: [{ socket_address: { address: '127.0.0.1', port_value: dns.port } }],
+    dns_resolver_options: { no_default_search_domain: true },
+    query_timeout_seconds: 1,
+    query_tries: 1,
+  },
+})
+const getaddrinfo = {
+  name: 'envoy.network.dns_resolver.getaddrinfo',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig',
+    num_retries: 1,
+  },
+}
+
+function typed(name: string, host: string, config: object): object {
+  const {
+    type: _type,
+    dns_lookup_family: _family,
+    dns_refresh_rate: _rate,
+    ...cluster
+  } = named(name, 'STRICT_DNS', host) as Record<string, unknown>
+  const { dns_failure_refresh_rate: _failure, dns_resolvers: _resolvers, ...rest } = cluster
+  return {
+    ...rest,
+    cluster_type: {
+      name: 'envoy.clusters.dns',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster',
+        dns_refresh_rate: '0.1s',
+        dns_lookup_family: 'V4_ONLY',
+        ...config,
+      },
+    },
+  }
+}
+
 beforeAll(async () => {
   await Promise.all([apps.listen(), dns.listen()])
   port = apps.ports[0]!
   dns.names.set('both.test', { a: ['127.0.0.1'], aaaa: ['::1', '::2'] })
   dns.names.set('four.test', { a: ['127.0.0.1'] })
-  for (const name of ['many', 'flaky', 'silent', 'gone', 'logical', 'logical-flaky', 'steady', 'Mixed'])
+  for (const name of ['many', 'flaky', 'silent', 'gone', 'logical', 'logical-flaky', 'steady', 'Mixed', 'typed', 'typed-logical'])
     dns.names.set(`${name.toLowerCase()}.test`, { a: ['127.0.0.1', '127.0.0.2', '127.0.0.3'] })
   dns.names.set('ttl.test', { a: ['127.0.0.1'], ttl: 1 })
   dns.names.set('long.test', { a: ['127.0.0.1'], ttl: 600 })
@@ -56,10 +96,18 @@ beforeAll(async () => {
     named('long', 'STRICT_DNS', 'long.test', { respect_dns_ttl: true, dns_refresh_rate: '0.1s' }),
     named('logical', 'LOGICAL_DNS', 'logical.test'),
     named('logical-flaky', 'LOGICAL_DNS', 'logical-flaky.test'),
+    typed('typed', 'typed.test', { typed_dns_resolver_config: cares() }),
+    typed('typed-logical', 'typed-logical.test', { typed_dns_resolver_config: cares(), all_addresses_in_single_endpoint: true }),
+    typed('system', 'localhost', { typed_dns_resolver_config: getaddrinfo }),
+    typed('boot', 'four.test', {}),
     named('nobody', 'STRICT_DNS', 'nobody.test'),
   ]
   const names = clusters.map(cluster => (cluster as { name: string }).name)
-  front = await Front.start({ routes: names.map(name => to(`/${name}/`, name)), clusters })
+  front = await Front.start({
+    routes: names.map(name => to(`/${name}/`, name)),
+    clusters,
+    bootstrap: { typed_dns_resolver_config: cares() },
+  })
 })
 
 afterAll(async () => {
@@ -151,6 +199,30 @@ describe('STRICT_DNS', () => {
     await become('ttl', ['127.0.0.7'])
     expect(dns.count('ttl.test')).toBeLessThan(6)
     expect(dns.count('long.test')).toBe(1)
+  })
+})
+
+describe('envoy.clusters.dns', () => {
+  it('strict: every address, by the resolver of its typed config', async () => {
+    await become('typed', ['127.0.0.1', '127.0.0.2', '127.0.0.3'])
+    dns.names.set('typed.test', { a: ['127.0.0.1'] })
+    await become('typed', ['127.0.0.1'])
+    expect((await front.ask('/typed/')).body).toBe('a')
+  })
+
+  it('all_addresses_in_single_endpoint: one endpoint', async () => {
+    await become('typed-logical', ['127.0.0.1'])
+    expect((await front.ask('/typed-logical/')).body).toBe('a')
+  })
+
+  it("getaddrinfo: the system's names", async () => {
+    await become('system', ['127.0.0.1'])
+    expect((await front.ask('/system/')).body).toBe('a')
+  })
+
+  it('a cluster without a resolver asks that of the bootstrap', async () => {
+    await become('boot', ['127.0.0.1'])
+    expect((await front.ask('/boot/')).body).toBe('a')
   })
 })
 

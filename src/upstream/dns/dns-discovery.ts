@@ -75,7 +75,7 @@ export class DnsDiscovery {
   private ask(target: Target): void {
     target.timer = null
     this.hooks.onAttempt()
-    this.resolver.resolve(target.hostname, this.options.family, this.options.resolvers, result => {
+    this.resolver.resolve(target.hostname, this.options.family, this.options.resolver, result => {
       if (!this.closed) this.take(target, result)
     })
   }
@@ -105,8 +105,8 @@ export class DnsDiscovery {
   }
 
   private refreshMs(ttlSeconds: number | null): number {
-    const { respectTtl, refreshMs, jitterMs } = this.options
-    const base = respectTtl && ttlSeconds !== null && ttlSeconds > 0 ? ttlSeconds * 1000 : refreshMs
+    const { respectTtl, refreshMs, minRefreshMs, jitterMs } = this.options
+    const base = respectTtl && ttlSeconds !== null && ttlSeconds > 0 ? Math.max(minRefreshMs, ttlSeconds * 1000) : refreshMs
     return Math.max(MIN_REFRESH_MS, base + (jitterMs > 0 ? Math.floor(this.hooks.random() * jitterMs) : 0))
   }
 

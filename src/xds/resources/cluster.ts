@@ -1,21 +1,21 @@
 // envoy.config.cluster.v3.Cluster -> model: discovery, HTTP, TLS and connection settings; balancing, checks and breakers are decoded by
 // lb-policy.ts and health-check.ts. Called by decode.ts (CDS) and bootstrap.ts (static clusters).
 
-import { formatAddress } from '../../model/address.js'
-import type { Cluster, Discovery, DnsOptions, TransportSocketMatch } from '../../model/cluster.js'
+import type { Cluster, Discovery, TransportSocketMatch } from '../../model/cluster.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
 import {
   Cluster_ClusterProtocolSelection,
   Cluster_DiscoveryType,
-  Cluster_DnsLookupFamilySchema,
   type Cluster as ClusterMessage,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { HealthStatusSchema } from '../gen/envoy/config/core/v3/health_check_pb.js'
 import type { ClusterConfig } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
-import { decodeAddress, decodeSocketAddress } from './address.js'
+import { type DnsCluster, DnsClusterSchema } from '../gen/envoy/extensions/clusters/dns/v3/dns_cluster_pb.js'
+import { decodeSocketAddress } from './address.js'
 import { describeType, unpackAny } from './any.js'
 import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
+import { decodeClusterDns, decodeDnsCluster } from './dns.js'
 import { decodeAssignment } from './endpoint.js'
 import type { Ctx } from './field-path.js'
 import { decodeBreakers, decodeHealthChecks, decodeOutlier } from './health-check.js'
@@ -131,14 +131,9 @@ function decodeBuiltIn(cluster: ClusterMessage, type: Cluster_DiscoveryType, ctx
   }
   switch (type) {
     case Cluster_DiscoveryType.STRICT_DNS:
-      return { kind: 'strictDns', assignment: assignmentOf(cluster, ctx, 'host'), dns: decodeDns(cluster, ctx) }
-    case Cluster_DiscoveryType.LOGICAL_DNS: {
-      const assignment = assignmentOf(cluster, ctx, 'host')
-      if (assignment.localities.length !== 1 || assignment.localities[0]?.endpoints.length !== 1) {
-        ctx.at('load_assignment').error('LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint')
-      }
-      return { kind: 'logicalDns', assignment, dns: decodeDns(cluster, ctx) }
-    }
+      return { kind: 'strictDns', assignment: assignmentOf(cluster, ctx, 'host'), dns: decodeClusterDns(cluster, ctx) }
+    case Cluster_DiscoveryType.LOGICAL_DNS:
+      return { kind: 'logicalDns', assignment: logicalAssignment(cluster, ctx), dns: decodeClusterDns(cluster, ctx) }
     case Cluster_DiscoveryType.EDS:
       return decodeEds(cluster, ctx)
     case Cluster_DiscoveryType.ORIGINAL_DST:
@@ -146,6 +141,15 @@ function decodeBuiltIn(cluster: ClusterMessage, type: Cluster_DiscoveryType, ctx
     default:
       return { kind: 'static', assignment: assignmentOf(cluster, ctx, 'ip') }
   }
+}
+
+/** Of the one host; its priority has no meaning, as in Envoy. */
+function logicalAssignment(cluster: ClusterMessage, ctx: Ctx): EndpointAssignment {
+  const assignment = assignmentOf(cluster, ctx, 'host')
+  if (assignment.localities.length !== 1 || assignment.localities[0]?.endpoints.length !== 1) {
+    ctx.at('load_assignment').error('LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint')
+  }
+  return { ...assignment, localities: assignment.localities.map(locality => ({ ...locality, priority: 0 })) }
 }
 
 function decodeEds(cluster: ClusterMessage, ctx: Ctx): Discovery {
@@ -201,30 +205,12 @@ function decodeClusterType(cluster: ClusterMessage, ctx: Ctx): Discovery {
   if (message !== null && typeName === ClusterConfigSchema.typeName) {
     return { kind: 'aggregate', clusters: (message as ClusterConfig).clusters }
   }
+  if (message !== null && typeName === DnsClusterSchema.typeName) {
+    const { allAddressesInSingleEndpoint, ...dns } = decodeDnsCluster(message as DnsCluster, at)
+    return allAddressesInSingleEndpoint
+      ? { kind: 'logicalDns', assignment: logicalAssignment(cluster, ctx), dns }
+      : { kind: 'strictDns', assignment: assignmentOf(cluster, ctx, 'host'), dns }
+  }
   if (message !== null || !known) at.error(`unknown cluster type '${name}' (${describeType(typeUrl)})`)
   return nothing
-}
-
-const DNS_REFRESH_MS = 5000
-
-function decodeDns(cluster: ClusterMessage, ctx: Ctx): DnsOptions {
-  const refreshMs = durationMsOr(cluster.dnsRefreshRate, DNS_REFRESH_MS)
-  const failure = cluster.dnsFailureRefreshRate
-  const base = durationMsOr(failure?.baseInterval, refreshMs)
-  const max = durationMsOr(failure?.maxInterval, failure === undefined ? refreshMs : base * 10)
-  if (max < base) ctx.at('dns_failure_refresh_rate').at('max_interval').error('must be at least the base_interval')
-  const resolution = cluster.dnsResolutionConfig?.resolvers ?? []
-  const useResolution = resolution.length > 0
-  const field = useResolution ? ctx.at('dns_resolution_config') : ctx
-  return {
-    refreshMs,
-    failureRefreshBaseMs: base,
-    failureRefreshMaxMs: max,
-    respectTtl: cluster.respectDnsTtl,
-    jitterMs: 0,
-    family: enumName(Cluster_DnsLookupFamilySchema, cluster.dnsLookupFamily) as DnsOptions['family'],
-    resolvers: (useResolution ? resolution : cluster.dnsResolvers).map((resolver, i) =>
-      formatAddress(decodeAddress(resolver, field.at(useResolution ? 'resolvers' : 'dns_resolvers', i), 'ip')),
-    ),
-  }
 }

@@ -1,19 +1,15 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import packet from 'dns-packet'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Cluster, DnsOptions } from '../../../src/model/cluster.js'
+import { type CaresResolver, DEFAULT_DNS_RESOLVER, type DnsResolverConfig } from '../../../src/model/dns-resolver.js'
 import type { Endpoint } from '../../../src/model/endpoint.js'
-import {
-  DnsResolver,
-  type DnsResult,
-  hostnameProblem,
-  MAX_PENDING_QUERIES,
-  type NameResolver,
-} from '../../../src/upstream/dns/dns-resolver.js'
+import { DnsResolver, type DnsResult, MAX_PENDING_QUERIES, type NameResolver } from '../../../src/upstream/dns/dns-resolver.js'
+import { hostnameProblem } from '../../../src/upstream/dns/hostname.js'
 import { assignment, cluster, context, endpoint, histogram, locality, pool, seeded, testRegistry } from '../fixtures.js'
 
 type Records = { a?: string[]; aaaa?: string[]; ttl?: number }
@@ -55,10 +51,22 @@ beforeEach(() => {
   asked = []
 })
 
-const ask = (resolver: NameResolver, name: string, family: DnsOptions['family'] = 'V4_ONLY'): Promise<DnsResult> =>
-  new Promise(resolve => resolver.resolve(name, family, [address], resolve))
+const cares = (more: Partial<CaresResolver> = {}): CaresResolver => ({
+  ...DEFAULT_DNS_RESOLVER,
+  servers: [address],
+  timeoutMs: 500,
+  tries: 1,
+  ...more,
+})
 
-const offline = (more = {}) => new DnsResolver({ hostsFile: null, resolvConf: null, timeoutMs: 500, tries: 1, ...more })
+const ask = (
+  resolver: NameResolver,
+  name: string,
+  family: DnsOptions['family'] = 'V4_ONLY',
+  config: DnsResolverConfig = cares(),
+): Promise<DnsResult> => new Promise(resolve => resolver.resolve(name, family, config, resolve))
+
+const offline = (more = {}) => new DnsResolver({ hostsFile: null, resolvConf: null, ...more })
 
 describe('DnsResolver', () => {
   it('gives addresses with the smallest TTL, by family', async () => {
@@ -157,11 +165,11 @@ describe('DnsResolver', () => {
     const silent = createSocket('udp4')
     await new Promise<void>(resolve => silent.bind(0, '127.0.0.1', resolve))
     const nowhere = `127.0.0.1:${(silent.address() as AddressInfo).port}`
-    const resolver = offline({ timeoutMs: 50 })
+    const resolver = offline()
     const results: DnsResult[] = []
     const done = new Promise<void>(resolve => {
       for (let i = 0; i < MAX_PENDING_QUERIES + 5; i++) {
-        resolver.resolve(`n${i}.test`, 'V4_ONLY', [nowhere], result => {
+        resolver.resolve(`n${i}.test`, 'V4_ONLY', cares({ servers: [nowhere], timeoutMs: 50 }), result => {
           results.push(result)
           if (results.length === 5) resolve()
         })
@@ -174,11 +182,165 @@ describe('DnsResolver', () => {
   })
 })
 
+describe('c-ares, configured', () => {
+  /** Servers that answer each name with their own address, and remember who asked from where. */
+  async function servers(count: number) {
+    const ports: number[][] = Array.from({ length: count }, () => [])
+    const sockets = await Promise.all(
+      ports.map(async (seen, i) => {
+        const socket = createSocket('udp4')
+        socket.on('message', (message, from) => {
+          seen.push(from.port)
+          const { id = 0, questions = [] } = packet.decode(message)
+          const answers = [{ type: 'A' as const, name: questions[0]!.name, ttl: 5, data: `10.0.0.${i + 1}` }]
+          socket.send(packet.encode({ type: 'response', id, flags: 0x8180, questions, answers }), from.port, from.address)
+        })
+        await new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve))
+        return socket
+      }),
+    )
+    return {
+      ports,
+      addresses: sockets.map(socket => `127.0.0.1:${(socket.address() as AddressInfo).port}`),
+      close: () => {
+        for (const socket of sockets) socket.close()
+      },
+    }
+  }
+  const addressesOf = (result: DnsResult): readonly string[] => (result.ok ? result.answer.addresses : [])
+
+  it('rotate_nameservers: the next server first with every query', async () => {
+    const { addresses, close } = await servers(3)
+    const resolver = offline()
+    const found = new Set<string>()
+    for (let i = 0; i < 3; i++)
+      found.add(addressesOf(await ask(resolver, `n${i}.test`, 'V4_ONLY', cares({ servers: addresses, rotate: true })))[0]!)
+    expect([...found].sort()).toEqual(['10.0.0.1', '10.0.0.2', '10.0.0.3'])
+    resolver.close()
+    close()
+  })
+
+  it('each query has a socket of its own (udp_max_queries, max_udp_channel_duration)', async () => {
+    const { ports, addresses, close } = await servers(1)
+    const resolver = offline()
+    for (let i = 0; i < 6; i++) await ask(resolver, `n${i}.test`, 'V4_ONLY', cares({ servers: addresses }))
+    expect(new Set(ports[0]).size).toBe(6)
+    resolver.close()
+    close()
+  })
+
+  it('no_default_search_domain: the name alone', async () => {
+    const resolvConf = join(directory, 'search.conf')
+    writeFileSync(resolvConf, 'search svc.test\noptions ndots:2\n')
+    zone.set('web.svc.test', { a: ['10.0.0.7'] })
+    const resolver = offline({ resolvConf })
+    expect(addressesOf(await ask(resolver, 'web'))).toEqual(['10.0.0.7'])
+    expect(addressesOf(await ask(resolver, 'web', 'V4_ONLY', cares({ searchDomains: false })))).toEqual([])
+    resolver.close()
+  })
+
+  it('asks by the config of the proxy where a cluster has none', async () => {
+    zone.set('web.test', { a: ['10.0.0.1'] })
+    const resolver = offline({ config: cares() })
+    const result = await new Promise<DnsResult>(resolve => resolver.resolve('web.test', 'V4_ONLY', null, resolve))
+    expect(addressesOf(result)).toEqual(['10.0.0.1'])
+    resolver.close()
+  })
+
+  it('bounds the resolver configs', async () => {
+    const resolver = offline()
+    const results = await Promise.all(
+      Array.from({ length: 65 }, (_, i) => ask(resolver, 'localhost', 'V4_ONLY', cares({ timeoutMs: 1000 + i }))),
+    )
+    expect(results.filter(result => !result.ok)).toEqual([{ ok: false, reason: 'more than 64 resolver configs (MAX_LOOKUPS)' }])
+    resolver.close()
+  })
+})
+
+describe('DNS over TCP', () => {
+  /** Answers on TCP what `respond` makes of a query. */
+  async function tcpServer(respond: (query: packet.DecodedPacket) => Buffer | null) {
+    const server = createServer(socket => {
+      socket.on('error', () => {})
+      socket.on('data', data => {
+        const answer = respond(packet.decode(data.subarray(2)))
+        if (answer === null) return void socket.destroy()
+        const length = Buffer.alloc(2)
+        length.writeUInt16BE(answer.length)
+        // In pieces, as a network may.
+        socket.write(length.subarray(0, 1))
+        setImmediate(() => socket.end(Buffer.concat([length.subarray(1), answer])))
+      })
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    return { server, address: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+  }
+  const response = (query: packet.DecodedPacket, answers: packet.Answer[], rcode = 0, id = query.id ?? 0): Buffer =>
+    packet.encode({ type: 'response', id, flags: 0x8180 | rcode, questions: query.questions ?? [], answers })
+
+  it('follows aliases, and takes no record of another name', async () => {
+    const { server, address: tcp } = await tcpServer(query =>
+      response(query, [
+        { type: 'CNAME', name: 'WEB.test', ttl: 9, data: 'real.test' },
+        { type: 'A', name: 'real.test', ttl: 7, data: '10.0.0.1' },
+        { type: 'A', name: 'other.test', ttl: 1, data: '10.6.6.6' },
+      ]),
+    )
+    const resolver = offline()
+    expect(await ask(resolver, 'web.test', 'V4_ONLY', cares({ servers: [tcp], tcp: true }))).toEqual({
+      ok: true,
+      answer: { addresses: ['10.0.0.1'], ttlSeconds: 7, stale: false },
+    })
+    resolver.close()
+    server.close()
+  })
+
+  it.each([
+    ['no such name', 3, undefined, []],
+    ['a server failure', 2, undefined, 'ESERVFAIL'],
+    ['an answer to another question', 0, 1, 'EBADRESP'],
+  ])('%s', async (_, rcode, idShift, expected) => {
+    const { server, address: tcp } = await tcpServer(query => response(query, [], rcode, ((query.id ?? 0) + (idShift ?? 0)) & 0xffff))
+    const resolver = offline()
+    const result = await ask(resolver, 'web.test', 'V4_ONLY', cares({ servers: [tcp], tcp: true }))
+    expect(result.ok ? result.answer.addresses : result.reason).toEqual(expected)
+    resolver.close()
+    server.close()
+  })
+
+  it('asks the next server where one closes or refuses', async () => {
+    const closing = await tcpServer(() => null)
+    const good = await tcpServer(query => response(query, [{ type: 'A', name: 'web.test', ttl: 5, data: '10.0.0.1' }]))
+    const resolver = offline()
+    const servers = ['127.0.0.1:1', closing.address, good.address]
+    const result = await ask(resolver, 'web.test', 'V4_ONLY', cares({ servers, tcp: true }))
+    expect(result).toMatchObject({ ok: true, answer: { addresses: ['10.0.0.1'] } })
+    resolver.close()
+    closing.server.close()
+    good.server.close()
+  })
+})
+
+describe("the system's getaddrinfo", () => {
+  it('gives addresses by family for 60 s, and nothing for names that are not', async () => {
+    const resolver = offline()
+    const config: DnsResolverConfig = { kind: 'getaddrinfo', retries: 0, threads: 4 }
+    expect(await ask(resolver, 'localhost', 'V4_ONLY', config)).toEqual({
+      ok: true,
+      answer: { addresses: ['127.0.0.1'], ttlSeconds: 60, stale: false },
+    })
+    // Without a network the system may not be able to say.
+    const missing = await ask(resolver, 'nobody.invalid', 'V4_ONLY', config)
+    expect(missing.ok ? missing.answer.addresses : missing.reason).toEqual(missing.ok ? [] : 'EAI_AGAIN')
+    resolver.close()
+  })
+})
+
 /** A resolver whose answers the test gives. */
 class ScriptedResolver implements NameResolver {
   waiting: { name: string; done: (result: DnsResult) => void }[] = []
   asked: string[] = []
-  resolve(name: string, _family: DnsOptions['family'], _servers: readonly string[], done: (result: DnsResult) => void): void {
+  resolve(name: string, _family: DnsOptions['family'], _config: DnsResolverConfig | null, done: (result: DnsResult) => void): void {
     this.asked.push(name)
     this.waiting.push({ name, done })
   }
@@ -196,7 +358,8 @@ const dnsDefaults: DnsOptions = {
   respectTtl: false,
   jitterMs: 0,
   family: 'V4_ONLY',
-  resolvers: [],
+  minRefreshMs: 0,
+  resolver: null,
 }
 
 function dnsCluster(kind: 'strictDns' | 'logicalDns', endpoints: Endpoint[], more: Partial<DnsOptions> = {}): Cluster {
@@ -258,6 +421,17 @@ describe('STRICT_DNS', () => {
     expect(resolver.waiting).toHaveLength(1)
   })
 
+  it('respects no TTL below dns_min_refresh_rate, and adds jitter', () => {
+    const resolver = new ScriptedResolver()
+    const { registry, clock } = testRegistry({ resolver, random: () => 0.5 })
+    registry.apply(dnsCluster('strictDns', [endpoint('a.test', 80)], { respectTtl: true, minRefreshMs: 3_000, jitterMs: 1_000 }))
+    resolver.answer(['10.0.0.1'], 1)
+    clock.advance(3_499)
+    expect(resolver.waiting).toHaveLength(0)
+    clock.advance(1)
+    expect(resolver.waiting).toHaveLength(1)
+  })
+
   it('keeps its hosts through failures, with backoff, and starts empty when even the first try fails', () => {
     const resolver = new ScriptedResolver()
     const { registry, clock, logs } = testRegistry({ resolver, random: () => 0.999999 })
@@ -299,7 +473,7 @@ describe('STRICT_DNS', () => {
     const { registry } = testRegistry({ resolver })
     await new Promise<void>(resolve => {
       registry.onWarm(() => resolve())
-      registry.apply(dnsCluster('strictDns', [endpoint('web.test', 80)], { resolvers: [address] }))
+      registry.apply(dnsCluster('strictDns', [endpoint('web.test', 80)], { resolver: cares() }))
     })
     expect(registry.get('c')!.hosts.map(host => host.key)).toEqual(['10.0.0.1:80', '10.0.0.2:80'])
     registry.close()

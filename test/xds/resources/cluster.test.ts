@@ -151,7 +151,7 @@ describe('decodeCluster fills in Envoy’s defaults', () => {
     const assignment = { cluster_name: 'c', endpoints: [{ lb_endpoints: [endpointJson('a.example', 80)] }] }
     expect(clusterOf({ type: 'STRICT_DNS', load_assignment: assignment }).discovery).toMatchObject({
       kind: 'strictDns',
-      dns: { refreshMs: 5000, failureRefreshBaseMs: 5000, failureRefreshMaxMs: 5000, respectTtl: false, family: 'AUTO', resolvers: [] },
+      dns: { refreshMs: 5000, failureRefreshBaseMs: 5000, failureRefreshMaxMs: 5000, respectTtl: false, family: 'AUTO', resolver: null },
       assignment: { localities: [{ endpoints: [{ address: { kind: 'socket', host: 'a.example', port: 80 } }] }] },
     })
     expect(
@@ -162,8 +162,114 @@ describe('decodeCluster fills in Envoy’s defaults', () => {
         dns_resolvers: [{ socket_address: { address: '1.1.1.1', port_value: 53 } }],
       }).discovery,
     ).toMatchObject({
-      dns: { failureRefreshBaseMs: 2000, failureRefreshMaxMs: 20_000, resolvers: ['1.1.1.1:53'] },
+      dns: { failureRefreshBaseMs: 2000, failureRefreshMaxMs: 20_000, resolver: { kind: 'cares', servers: ['1.1.1.1:53'] } },
     })
+  })
+
+  const dnsCluster = (config: Json, more: Json = {}): Json => ({
+    type: null,
+    cluster_type: { name: 'dns', typed_config: { '@type': `${TYPE}envoy.extensions.clusters.dns.v3.DnsCluster`, ...config } },
+    load_assignment: { cluster_name: 'c', endpoints: [{ priority: 1, lb_endpoints: [endpointJson('a.example', 80)] }] },
+    ...more,
+  })
+  const resolver = (type: string, config: Json = {}): Json => ({
+    typed_dns_resolver_config: {
+      name: 'r',
+      typed_config: { '@type': `${TYPE}envoy.extensions.network.dns_resolver.${type}`, ...config },
+    },
+  })
+
+  it('of envoy.clusters.dns, strict and logical', () => {
+    expect(clusterOf(dnsCluster({})).discovery).toMatchObject({
+      kind: 'strictDns',
+      dns: { refreshMs: 5000, minRefreshMs: 0, jitterMs: 0, respectTtl: false, family: 'AUTO', resolver: null },
+      assignment: { localities: [{ priority: 1 }] },
+    })
+    expect(
+      clusterOf(
+        dnsCluster({
+          all_addresses_in_single_endpoint: true,
+          dns_refresh_rate: '2s',
+          dns_min_refresh_rate: '3s',
+          dns_failure_refresh_rate: { base_interval: '1s', max_interval: '4s' },
+          respect_dns_ttl: true,
+          dns_jitter: '0.5s',
+          dns_lookup_family: 'V4_PREFERRED',
+          ...resolver('getaddrinfo.v3.GetAddrInfoDnsResolverConfig', { num_retries: 0, num_resolver_threads: 3 }),
+        }),
+      ).discovery,
+    ).toMatchObject({
+      kind: 'logicalDns',
+      dns: {
+        refreshMs: 2000,
+        minRefreshMs: 3000,
+        failureRefreshBaseMs: 1000,
+        failureRefreshMaxMs: 4000,
+        respectTtl: true,
+        jitterMs: 500,
+        family: 'V4_PREFERRED',
+        resolver: { kind: 'getaddrinfo', retries: 0, threads: 3 },
+      },
+      assignment: { localities: [{ priority: 0 }] },
+    })
+  })
+
+  it('of a DNS resolver: the typed config before the older fields, all of its options', () => {
+    const dnsOf = (changes: Json) => {
+      const { discovery } = clusterOf({ type: 'STRICT_DNS', ...changes })
+      return discovery.kind === 'strictDns' ? discovery.dns.resolver : null
+    }
+    const older = { dns_resolvers: [{ socket_address: { address: '1.1.1.1', port_value: 53 } }], use_tcp_for_dns_lookups: true }
+    const address = (text: string, port: number): Json => ({ socket_address: { protocol: 'UDP', address: text, port_value: port } })
+    expect(
+      dnsOf({
+        ...older,
+        ...resolver('cares.v3.CaresDnsResolverConfig', {
+          resolvers: [address('2.2.2.2', 0), address('::1', 5353)],
+          use_resolvers_as_fallback: true,
+          filter_unroutable_families: true,
+          dns_resolver_options: { use_tcp_for_dns_lookups: true, no_default_search_domain: true },
+          query_timeout_seconds: 3,
+          query_tries: 2,
+          rotate_nameservers: true,
+        }),
+      }),
+    ).toEqual({
+      kind: 'cares',
+      servers: ['2.2.2.2', '[::1]:5353'],
+      serversAsFallback: true,
+      skipUnroutableFamilies: true,
+      tcp: true,
+      searchDomains: false,
+      rotate: true,
+      timeoutMs: 3000,
+      tries: 2,
+    })
+    expect(dnsOf({ ...older, dns_resolution_config: { resolvers: [address('3.3.3.3', 53)] } })).toMatchObject({
+      servers: ['3.3.3.3:53'],
+      tcp: false,
+    })
+    expect(dnsOf(older)).toMatchObject({ servers: ['1.1.1.1:53'], tcp: true, searchDomains: true, timeoutMs: 5000, tries: 4 })
+    expect(dnsOf({})).toBeNull()
+  })
+
+  it('refuses resolvers of other kinds by name, and servers that are no addresses', () => {
+    const apple = {
+      name: 'apple',
+      typed_config: {
+        '@type': `${TYPE}xds.type.v3.TypedStruct`,
+        type_url: `${TYPE}envoy.extensions.network.dns_resolver.apple.v3.AppleDnsResolverConfig`,
+      },
+    }
+    expect(errorsOf(decodeClusterJson(clusterJson({ type: 'STRICT_DNS', typed_dns_resolver_config: apple })))).toEqual([
+      "typed_dns_resolver_config.typed_config: unknown DNS resolver 'apple' (type.googleapis.com/envoy.extensions.network.dns_resolver.apple.v3.AppleDnsResolverConfig): there are envoy.network.dns_resolver.cares and getaddrinfo",
+    ])
+    const named = { resolvers: [{ socket_address: { address: 'dns.example', port_value: 53 } }, { pipe: { path: '/s' } }] }
+    const at = 'cluster_type.typed_config.typed_dns_resolver_config.typed_config.resolvers'
+    expect(errorsOf(decodeClusterJson(clusterJson(dnsCluster(resolver('cares.v3.CaresDnsResolverConfig', named)))))).toEqual([
+      `${at}[0].socket_address.address: malformed IP address: dns.example`,
+      `${at}[1]: a DNS resolver is an IP address`,
+    ])
   })
 })
 

@@ -9,7 +9,8 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
     accepted: { profile_path: '', socket_options: '', ignore_global_conn_limit: '' },
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
-    supported: 'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin',
+    supported:
+      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config',
     accepted: {
       header_prefix: 'header names begin with x-envoy-',
       stats_eviction_interval: '',
@@ -26,9 +27,6 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
       overload_manager: '',
       enable_dispatcher_stats: '',
       stats_server_version_override: '',
-      use_tcp_for_dns_lookups: '',
-      dns_resolution_config: '',
-      typed_dns_resolver_config: '',
       bootstrap_extensions: '',
       fatal_actions: '',
       config_sources: '',

@@ -15,14 +15,11 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.cluster.v3.Cluster': {
     supported:
-      'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_resolution_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy',
+      'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_jitter use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy',
     accepted: {
       preconnect_policy: 'connections are opened when they are needed',
       stats_matcher: '',
       per_connection_buffer_high_watermark_timeout: '',
-      dns_jitter: '',
-      use_tcp_for_dns_lookups: '',
-      typed_dns_resolver_config: '',
       wait_for_warm_on_init: '',
       close_connections_on_host_health_failure: '',
       lrs_server: '',
@@ -105,6 +102,25 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList': { supported: 'lb_endpoints' },
   'envoy.extensions.clusters.aggregate.v3.ClusterConfig': { supported: 'clusters' },
+  'envoy.extensions.clusters.dns.v3.DnsCluster': {
+    supported:
+      'dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_jitter typed_dns_resolver_config dns_lookup_family all_addresses_in_single_endpoint dns_min_refresh_rate',
+  },
+  'envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate': { supported: 'base_interval max_interval' },
+  'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig': {
+    supported:
+      'resolvers use_resolvers_as_fallback filter_unroutable_families dns_resolver_options query_timeout_seconds query_tries rotate_nameservers',
+    accepted: {
+      edns0_max_payload_size: "c-ares' own size (1232)",
+      max_udp_channel_duration: 'each query has a socket of its own',
+      qcache_max_ttl: 'answers are not cached',
+      reinit_channel_on_timeout: 'each query has a socket of its own',
+      udp_max_queries: 'each query has a socket of its own',
+    },
+  },
+  'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig': {
+    supported: 'num_retries num_resolver_threads',
+  },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
     supported:
       'common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config http_filters',

@@ -1,14 +1,16 @@
 // The xDS server of this project in the bench process, for the rows that change config under load: resources are written as Envoy's JSON.
 import { fromJson, toBinary } from '@bufbuild/protobuf'
-import * as grpc from '@grpc/grpc-js'
 
 const load = path => import(`../../dist/xds/${path}`)
+const { addAds } = await import('../../dist/control/grpc/ads-service.js')
+const { GrpcServer } = await import('../../dist/control/grpc/grpc-server.js')
+const { MAX_MESSAGE_BYTES } = await load('grpc-service.js')
 const { ClusterSchema } = await load('gen/envoy/config/cluster/v3/cluster_pb.js')
 const { ClusterLoadAssignmentSchema } = await load('gen/envoy/config/endpoint/v3/endpoint_pb.js')
 const { ListenerSchema } = await load('gen/envoy/config/listener/v3/listener_pb.js')
 const { RouteConfigurationSchema } = await load('gen/envoy/config/route/v3/route_pb.js')
 const { schemaRegistry } = await load('resources/schemas.js')
-const { AdsServer, adsServerChannelOptions } = await load('server/server.js')
+const { AdsServer } = await load('server/server.js')
 const { makeResource, makeSnapshot } = await load('server/snapshot.js')
 const { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } = await load('type-urls.js')
 
@@ -39,15 +41,11 @@ export class ManagementServer {
       if (version === String(this.version)) this.waiting?.()
     },
   })
-  server = new grpc.Server(adsServerChannelOptions())
+  server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, onProblem: reason => console.error(reason) })
 
   async start() {
-    this.ads.attach(this.server, { singleType: true })
-    this.port = await new Promise((resolve, reject) =>
-      this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
-      ),
-    )
+    addAds(this.server, this.ads)
+    this.port = await this.server.listen('127.0.0.1', 0)
     return this
   }
 
@@ -67,6 +65,7 @@ export class ManagementServer {
   }
 
   stop() {
-    this.server.forceShutdown()
+    this.ads.close()
+    return this.server.close()
   }
 }

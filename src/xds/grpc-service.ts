@@ -1,8 +1,7 @@
-// Discovery methods as grpc-js wants them, over protobuf-es messages. Used by the ADS client (one method a stream) and the ADS server
-// (service definitions). Only the discovery messages are imported: the resources inside stay bytes, so no other Envoy type is loaded.
+// Discovery methods as grpc-js wants them, over protobuf-es messages. Used by the ADS client, one method a stream. Only the discovery messages are imported: the resources inside stay bytes, so no other Envoy type is loaded.
 
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
-import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+import type { MethodDefinition } from '@grpc/grpc-js'
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
@@ -13,7 +12,6 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from './gen/envoy/service/discovery/v3/discovery_pb.js'
-import type { DiscoveryMethods } from './type-urls.js'
 
 /** 50 MiB, the largest discovery message taken or sent; what Consul's dataplane uses. */
 export const MAX_MESSAGE_BYTES = 50 * 1024 * 1024
@@ -53,9 +51,4 @@ export function stateOfTheWorldMethod(path: string): MethodDefinition<DiscoveryR
 /** The delta method at `path` (`/package.Service/Method`). */
 export function deltaMethod(path: string): MethodDefinition<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
   return bidiMethod(path, DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema)
-}
-
-/** A service definition with both forms, under the keys `stateOfTheWorld` and `delta`, for `grpc.Server.addService`. */
-export function discoveryService(methods: DiscoveryMethods): ServiceDefinition {
-  return { stateOfTheWorld: stateOfTheWorldMethod(methods.stateOfTheWorld), delta: deltaMethod(methods.delta) }
 }

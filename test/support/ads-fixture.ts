@@ -9,7 +9,7 @@ import { RouteConfigurationSchema } from '../../src/xds/gen/envoy/config/route/v
 import { ScopedRouteConfigurationSchema } from '../../src/xds/gen/envoy/config/route/v3/scoped_route_pb.js'
 import { SecretSchema } from '../../src/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { knownSchemas } from '../../src/xds/resources/schemas.js'
-import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server/server.js'
+import { type AdsNack, AdsServer } from '../../src/xds/server/server.js'
 import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/server/snapshot.js'
 import {
   CLUSTER_TYPE,
@@ -20,6 +20,7 @@ import {
   SECRET_TYPE,
   VIRTUAL_HOST_TYPE,
 } from '../../src/xds/type-urls.js'
+import { attachAds, grpcJsServer } from './grpc-js-ads.js'
 import { freePort, socketAddress, until } from './proxy-process.js'
 
 const registry = createRegistry(...knownSchemas())
@@ -61,8 +62,8 @@ export class AdsFixture {
       onNack: nack => this.nacks.push(nack),
       onStreamOpen: () => this.streamsOpened++,
     })
-    this.server = new grpc.Server(adsServerChannelOptions())
-    this.ads.attach(this.server, { singleType: true })
+    this.server = grpcJsServer()
+    attachAds(this.ads, this.server, { singleType: true })
     const { server } = this
     await until(
       'the xDS port',

@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { anyPack, durationFromMs } from '@bufbuild/protobuf/wkt'
-import * as grpc from '@grpc/grpc-js'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Cluster_DiscoveryType, ClusterSchema } from '../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
@@ -19,9 +18,10 @@ import {
   HttpConnectionManagerSchema,
   RdsSchema,
 } from '../../src/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { type AdsNack, AdsServer, adsServerChannelOptions } from '../../src/xds/server/server.js'
+import { type AdsNack, AdsServer } from '../../src/xds/server/server.js'
 import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../../src/xds/type-urls.js'
+import { attachAds, grpcJsServer } from '../support/grpc-js-ads.js'
 import { bind } from './xds-peers.js'
 
 const envoy = process.env['ENVOY_BIN']
@@ -147,8 +147,8 @@ describe.skipIf(!envoy).each(['DELTA_GRPC', 'GRPC'])('the real Envoy by %s (need
   it('warms clusters, endpoints, listeners and routes, follows changes, and gets unchanged endpoints again', async () => {
     const nacks: AdsNack[] = []
     const ads = new AdsServer({ accept: () => ({ ok: true }), onNack: nack => nacks.push(nack) })
-    const server = new grpc.Server(adsServerChannelOptions())
-    ads.attach(server)
+    const server = grpcJsServer()
+    attachAds(ads, server)
     cleanups.push(() => server.forceShutdown())
     const one = await origin('one')
     const two = await origin('two')

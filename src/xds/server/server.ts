@@ -1,19 +1,11 @@
-// The ADS server: per-node snapshots pushed over delta and state-of-the-world xDS streams. The control plane makes one, attaches it to
-// a grpc.Server and calls setSnapshot; server-stream.ts does the protocol. It knows nothing of what is inside a resource.
+// The ADS server: per-node snapshots pushed over delta and state-of-the-world xDS streams. The control plane makes one, gives it each
+// stream of its gRPC port (`serve`) and calls setSnapshot; server-stream.ts does the protocol. It knows nothing of what is inside a resource.
 // Invariant: a snapshot equal to the one before sends nothing, and a node's streams all show the same snapshot.
 
-import { type Server, type ServerDuplexStream, type ServerOptions, status } from '@grpc/grpc-js'
+import { status } from '@grpc/grpc-js'
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js'
-import type {
-  DeltaDiscoveryRequest,
-  DeltaDiscoveryResponse,
-  DiscoveryRequest,
-  DiscoveryResponse,
-} from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
-import { discoveryService, MAX_MESSAGE_BYTES } from '../grpc-service.js'
-import { ADS_METHODS, type DiscoveryMethods, singleTypeServices } from '../type-urls.js'
-import { fromGrpcJs, type StreamEnd } from './discovery-stream.js'
+import type { StreamEnd } from './discovery-stream.js'
 import { AdsStream, type DiscoveryCall, type StreamEvents, type XdsProtocol } from './server-stream.js'
 import { type Snapshot, snapshotsEqual } from './snapshot.js'
 
@@ -119,16 +111,6 @@ interface NodeRecord {
   readonly lastNacks: Map<string, NonNullable<AdsTypeStatus['lastNack']>>
 }
 
-/** Options for the grpc.Server that an AdsServer is attached to: message sizes and keepalive (30 s, 30 s). */
-export function adsServerChannelOptions(): ServerOptions {
-  return {
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 30_000,
-  }
-}
-
 export class AdsServer implements StreamEvents {
   private readonly limits: AdsServerLimits
   private readonly streams = new Set<AdsStream>()
@@ -136,21 +118,6 @@ export class AdsServer implements StreamEvents {
 
   constructor(private readonly options: AdsServerOptions) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
-  }
-
-  /** Adds the aggregated service, and with `singleType` also the services of one type each (SecretDiscoveryService and so on). */
-  attach(server: Server, { singleType = false }: { singleType?: boolean } = {}): void {
-    this.addService(server, ADS_METHODS, null)
-    if (singleType) for (const [typeUrl, methods] of singleTypeServices()) this.addService(server, methods, typeUrl)
-  }
-
-  private addService(server: Server, methods: DiscoveryMethods, onlyType: string | null): void {
-    server.addService(discoveryService(methods), {
-      delta: (stream: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>) =>
-        this.serve({ protocol: 'delta', stream: fromGrpcJs(stream) }, onlyType),
-      stateOfTheWorld: (stream: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) =>
-        this.serve({ protocol: 'sotw', stream: fromGrpcJs(stream) }, onlyType),
-    })
   }
 
   /**
@@ -176,11 +143,6 @@ export class AdsServer implements StreamEvents {
     record.syncedVersion = null
     for (const stream of record.streams) stream.setSnapshot(undefined, '')
     this.dropIfUnused(nodeKey, record)
-  }
-
-  /** Ends the node's streams with a status (for instance PERMISSION_DENIED after its token was revoked). */
-  disconnect(nodeKey: string, code: status, message: string): void {
-    for (const stream of [...(this.nodes.get(nodeKey)?.streams ?? [])]) stream.close({ code, message })
   }
 
   /** Asks `accept` again about every open stream and closes those that it now refuses. */
@@ -223,12 +185,12 @@ export class AdsServer implements StreamEvents {
     }))
   }
 
-  /** Ends every stream with UNAVAILABLE, so that clients go elsewhere; the grpc.Server is the caller's to stop. */
+  /** Ends every stream with UNAVAILABLE, so that clients go elsewhere; the port is the caller's to close. */
   close(): void {
     for (const stream of [...this.streams]) stream.close({ code: status.UNAVAILABLE, message: 'the control plane is shutting down' })
   }
 
-  /** A stream of a server that is not grpc-js. `onlyType`: of a single-type service, null for the aggregated one. */
+  /** Takes a stream. `onlyType`: of a single-type service, null for the aggregated one. */
   serve(call: DiscoveryCall, onlyType: string | null): void {
     const limits = { ...this.limits, identifier: this.options.identifier ?? 'outrigger' }
     const stream = new AdsStream(call, onlyType, limits, this)

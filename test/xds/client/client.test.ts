@@ -21,6 +21,7 @@ import {
   VIRTUAL_HOST_TYPE,
   WRAPPED_RESOURCE_TYPE,
 } from '../../../src/xds/type-urls.js'
+import { attachAds } from '../../support/grpc-js-ads.js'
 import { ManualClock } from '../../support/manual-clock.js'
 import { bind, cluster, DELTA_SECRETS, deltaServer, endpoints, Inbox, listener, RawServer, route, sotwServer, wire } from '../xds-peers.js'
 
@@ -556,7 +557,7 @@ describe('connection', () => {
     const start = async (port: number) => {
       const ads = new AdsServer({ accept: () => ({ ok: true }) })
       const server = new grpc.Server()
-      ads.attach(server)
+      attachAds(ads, server)
       const bound = await bind(server, `127.0.0.1:${port}`)
       cleanups.push(() => server.forceShutdown())
       return { ads, server, port: bound }
@@ -722,7 +723,7 @@ describe('with our own server', () => {
   it.each(['DELTA_GRPC', 'GRPC'] as const)('warms in order by %s', async apiType => {
     const ads = new AdsServer({ accept: () => ({ ok: true }) })
     const server = new grpc.Server()
-    ads.attach(server)
+    attachAds(ads, server)
     const port = await bind(server)
     cleanups.push(() => server.forceShutdown())
     ads.setSnapshot('web-1', makeSnapshot([cluster('a'), endpoints('a'), listener('l', ['r']), route('r')]))

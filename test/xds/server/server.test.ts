@@ -3,9 +3,10 @@ import * as grpc from '@grpc/grpc-js'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { DeltaDiscoveryResponse } from '../../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
 import { StatusSchema } from '../../../src/xds/gen/google/rpc/status_pb.js'
-import { AdsServer, type AdsServerOptions, adsServerChannelOptions } from '../../../src/xds/server/server.js'
+import { AdsServer, type AdsServerOptions } from '../../../src/xds/server/server.js'
 import { makeResource, makeSnapshot } from '../../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../../src/xds/type-urls.js'
+import { attachAds, grpcJsServer } from '../../support/grpc-js-ads.js'
 import { bind, cluster, DELTA_SECRETS, deltaClient, endpoints, listener, RawClient, route, sotwClient } from '../xds-peers.js'
 
 const cleanups: (() => void)[] = []
@@ -15,8 +16,8 @@ afterEach(() => {
 
 async function serve(options: Partial<AdsServerOptions> = {}) {
   const ads = new AdsServer({ accept: () => ({ ok: true }), ...options })
-  const server = new grpc.Server(adsServerChannelOptions())
-  ads.attach(server, { singleType: true })
+  const server = grpcJsServer()
+  attachAds(ads, server, { singleType: true })
   const port = await bind(server)
   cleanups.push(() => server.forceShutdown())
   return { ads, port }

@@ -302,7 +302,7 @@ export class ControlPlane {
       blocking,
       ...coordination,
       logs: this.log,
-      reload: () => this.reload(),
+      reload: () => this.reload(ca),
       leave: options.onLeave,
       caFilesByApi: options.caFilesByApi ?? false,
       metrics,
@@ -390,7 +390,8 @@ export class ControlPlane {
     this.cleanups.push(() => file.close())
   }
 
-  private async reload(): Promise<string | undefined> {
+  private async reload(ca: CertificateAuthority): Promise<string | undefined> {
+    await ca.checkFiles()
     const path = this.options.meshFile
     if (path === undefined || this.meshFile === undefined) return undefined
     const report = await this.meshFile.load()

@@ -1,10 +1,7 @@
-// `/stats/prometheus`: Envoy's Prometheus text for a StatsStore, and its merge with a prom-client registry. Called by admin.
-// Envoy's form cannot come out of prom-client itself: it has no HELP lines, prints `name{}` for no labels, lets one metric carry
-// different label sets, sorts by stat name, and prom-client would build an object per label set and scrape. So the text of Envoy's
-// stats is made here, straight from the handles, and prom-client's registry keeps what has no Envoy name: our own process and
-// self metrics (with `collect` functions that read our numbers), appended in prom-client's text form.
+// `/stats/prometheus`: Envoy's Prometheus text for a StatsStore. Called by admin.
+// Envoy's form cannot come out of prom-client: it has no HELP lines, prints `name{}` for no labels, lets one metric carry different label
+// sets, sorts by stat name, and prom-client would build an object per label set and scrape. So it is made here, straight from the handles.
 // Invariant: tags are extracted once per stat; the sorted layout is rebuilt only when a name came or went.
-import { Gauge as PromGauge, type Registry } from 'prom-client'
 import { approximateSum, cumulativeBuckets, type Histogram, quantilesOf, SUPPORTED_QUANTILES } from './histogram.js'
 import { formatCount, formatG } from './number-format.js'
 import type { Counter, Gauge, Stat, StatKind, TextReadout } from './stat.js'
@@ -51,21 +48,6 @@ export class PrometheusExposition {
   *pieces(query: StatsQuery): Generator<string> {
     if (this.laidOut !== this.store.generation) yield* this.rebuild()
     yield* inPieces(this.lines(query))
-  }
-
-  text(query: StatsQuery): string {
-    return [...this.pieces(query)].join('')
-  }
-
-  /** The same, followed by what the registry holds. Lets the event loop turn between pieces. */
-  async merged(query: StatsQuery, registry: Registry): Promise<string> {
-    const parts: string[] = []
-    for (const piece of this.pieces(query)) {
-      parts.push(piece)
-      await new Promise(resolve => setImmediate(resolve))
-    }
-    parts.push(await registry.metrics())
-    return parts.join('')
   }
 
   private *lines(query: StatsQuery): Generator<string> {
@@ -171,26 +153,6 @@ export class PrometheusExposition {
     // The members of a group mostly have the same labels: keep one copy of that text.
     return { extracted: tagged.name, labels: neighbour?.labels === labels ? neighbour.labels : labels }
   }
-}
-
-/** Registers, in prom-client form, what the store says about itself: number of series, and names refused for lack of room. */
-export function registerSelfMetrics(registry: Registry, store: StatsStore): void {
-  new PromGauge({
-    name: 'outrigger_metrics_series',
-    help: 'Stat names that exist now.',
-    registers: [registry],
-    collect() {
-      this.set(store.seriesCount)
-    },
-  })
-  new PromGauge({
-    name: 'outrigger_metrics_refused',
-    help: 'Stat names refused because the limit on stats was reached.',
-    registers: [registry],
-    collect() {
-      this.set(store.overflowCount)
-    },
-  })
 }
 
 function bucketLines(metric: string, labels: string, histogram: Histogram): string {

@@ -39,12 +39,6 @@ export class ResponseCodeStats {
     }
   }
 
-  /** The counter of one code; of `_completed` for a number that is no status code. */
-  rqCode(status: number): Counter {
-    const handles = this.byCode.get(status) ?? this.make(status)
-    return handles.exact ?? handles.completed
-  }
-
   private make(status: number): CodeHandles {
     const completed = this.source.counter(`${this.stem}_completed`)
     if (!(status >= 100 && status <= 999 && Number.isInteger(status))) {

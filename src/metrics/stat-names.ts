@@ -269,7 +269,7 @@ export class ClusterStats {
   /** Answers that another try followed. */
   readonly retryCodes: ResponseCodeStats
   private lazy: Map<string, unknown> | null = null
-  private readonly times: (Histogram | null)[] = [null, null, null]
+  private readonly times: (Histogram | null)[] = [null, null, null, null]
 
   constructor(source: StatSource, name: string) {
     this.scope = source.scope(`cluster.${sanitizeStatName(name)}`)
@@ -294,17 +294,13 @@ export class ClusterStats {
     else this.externalCodes.charge(status)
   }
 
-  /** Records the time of a finished upstream request in ms: overall, and as external or internal. */
+  /** Records the time of a finished upstream request in ms: overall, as external or internal, and of a canary. */
   // HOT: once per request.
-  chargeTime(ms: number, internal: boolean): void {
+  chargeTime(ms: number, internal: boolean, canary: boolean): void {
     ;(this.times[0] ?? this.timeHistogram(0, 'upstream_rq_time')).record(ms)
     if (internal) (this.times[1] ?? this.timeHistogram(1, 'internal.upstream_rq_time')).record(ms)
     else (this.times[2] ?? this.timeHistogram(2, 'external.upstream_rq_time')).record(ms)
-  }
-
-  /** The counter `upstream_rq_<status>`. */
-  rqCode(status: number): Counter {
-    return this.codes.rqCode(status)
+    if (canary) (this.times[3] ?? this.timeHistogram(3, 'canary.upstream_rq_time')).record(ms)
   }
 
   /** Only with `track_remaining`. */

@@ -13,10 +13,6 @@ import { compileTagProducer, defaultTagProducer, type TagProducer } from './tags
 /** Where handles come from: the store itself, or a scope of it. */
 export interface StatSource {
   counter(name: string): Counter
-  gauge(name: string): Gauge
-  histogram(name: string, unit?: HistogramUnit): Histogram
-  textReadout(name: string): TextReadout
-  group<C extends string, G extends string, H extends string>(type: StatGroupType<C, G, H>): StatHandles<C, G, H>
   scope(prefix: string): StatScope
 }
 
@@ -159,22 +155,6 @@ export class StatsStore implements StatSource, GroupHost {
     return this.root.counter(name)
   }
 
-  gauge(name: string): Gauge {
-    return this.root.gauge(name)
-  }
-
-  histogram(name: string, unit: HistogramUnit = 'unspecified'): Histogram {
-    return this.root.histogram(name, unit)
-  }
-
-  textReadout(name: string): TextReadout {
-    return this.root.textReadout(name)
-  }
-
-  group<C extends string, G extends string, H extends string>(type: StatGroupType<C, G, H>): StatHandles<C, G, H> {
-    return this.root.group(type)
-  }
-
   /** A new owner of stats below `prefix` (sanitized; its closing dot is added). */
   scope(prefix: string): StatScope {
     return this.root.scope(prefix)
@@ -183,11 +163,6 @@ export class StatsStore implements StatSource, GroupHost {
   /** Names that exist now. */
   get seriesCount(): number {
     return this.standalone + this.namesInGroups
-  }
-
-  /** How often a new name was refused for lack of room (also the counter `stats.overflow`). */
-  get overflowCount(): number {
-    return this.refused
   }
 
   /** All stats of one kind that have a handle, in no order. Untouched group members are not among them: see allGroups(). */

@@ -234,17 +234,3 @@ export function serviceSpiffeId(service: {
     service: service.service,
   })
 }
-
-/** The id of a mesh gateway. */
-export function meshGatewaySpiffeId(gateway: {
-  readonly trustDomain: string
-  readonly partition?: string
-  readonly datacenter: string
-}): string {
-  return formatMeshIdentity({
-    kind: 'mesh-gateway',
-    trustDomain: gateway.trustDomain,
-    partition: gateway.partition || 'default',
-    datacenter: gateway.datacenter,
-  })
-}

@@ -54,6 +54,7 @@ export class Server {
   readonly options: ServerOptions
   readonly store: StatsStore
   readonly clusters: ClusterRegistry
+  private readonly resolver: DnsResolver
   readonly listeners: ListenerRegistry
   readonly routes: RouteRegistry
   readonly scopes: ScopeRegistry
@@ -110,13 +111,14 @@ export class Server {
     })
     const pools = new UpstreamPools(this.tlsContexts)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
+    this.resolver = new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) })
     this.clusters = new ClusterRegistry({
       clock: systemClock,
       random,
       defer: step => void setImmediate(step),
       log: (level, message) => this.log(level, message, undefined, 'upstream'),
       statsOf: name => clusterStats(store, name),
-      resolver: new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) }),
+      resolver: this.resolver,
       healthCheckTransport: healthChecks,
       healthCheckDial: (host, address, listener) =>
         new Dial(
@@ -337,6 +339,7 @@ export class Server {
     this.stopHearing()
     this.listeners.destroyAll()
     this.clusters.close()
+    this.resolver.close()
     this.tlsContexts.close()
     this.secrets.close()
     await this.sinks.close()

@@ -97,8 +97,3 @@ const REST_PATHS: ReadonlyMap<string, string> = new Map([
 export function restPathOf(typeUrl: string): string | undefined {
   return REST_PATHS.get(typeUrl)
 }
-
-/** All types that have a service of their own in both forms, with it. */
-export function singleTypeServices(): Iterable<readonly [typeUrl: string, methods: DiscoveryMethods]> {
-  return PER_TYPE
-}

@@ -15,6 +15,7 @@ import {
   GET,
   goaway,
   headers,
+  http2StreamId,
   POST,
   parseFrames,
   ping,
@@ -116,7 +117,7 @@ function fuzzServer(below: Below): void {
       onRequest(stream, head, end) {
         assert(head.path === '*' || head.path === '' || head.path.startsWith('/'))
         streams.push(stream)
-        open.add(stream.id)
+        open.add(http2StreamId(stream))
         let ended = end
         const over = (): void => {
           assert(!ended, 'an event after the end')
@@ -124,14 +125,14 @@ function fuzzServer(below: Below): void {
         }
         stream.events = {
           onData(chunk, last) {
-            assert(!ended && open.has(stream.id))
+            assert(!ended && open.has(http2StreamId(stream)))
             if (last) over()
             if (below(8) === 0) stream.pause()
             if (below(20) === 0) stream.sendData(chunk, false)
           },
           onTrailers: over,
           onReset() {
-            assert(open.delete(stream.id), 'a second reset')
+            assert(open.delete(http2StreamId(stream)), 'a second reset')
           },
           onDrain() {},
         }
@@ -200,7 +201,7 @@ function actOn(below: Below, streams: (ServerStream | ClientStream)[]): void {
       if ('closeAfter' in stream) answer(below, stream)
       return
     default:
-      if (stream.id !== 0 && !('closeAfter' in stream)) stream.sendData(Buffer.alloc(below(50_000)), below(4) === 0)
+      if (http2StreamId(stream) !== 0 && !('closeAfter' in stream)) stream.sendData(Buffer.alloc(below(50_000)), below(4) === 0)
   }
 }
 

@@ -1,6 +1,5 @@
-import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
-import { PrometheusExposition, registerSelfMetrics } from '../../src/metrics/prometheus.js'
+import { PrometheusExposition } from '../../src/metrics/prometheus.js'
 import { hcmStats } from '../../src/metrics/stat-names.js'
 import { parseStatsQuery, type StatsQuery } from '../../src/metrics/stats-query.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
@@ -13,8 +12,12 @@ function query(params = ''): StatsQuery {
   return parsed.query
 }
 
+function render(exposition: PrometheusExposition, params = ''): string {
+  return [...exposition.pieces(query(params))].join('')
+}
+
 function text(store: StatsStore, params = ''): string {
-  return new PrometheusExposition(store).text(query(params))
+  return render(new PrometheusExposition(store), params)
 }
 
 function consulStore(): StatsStore {
@@ -29,9 +32,9 @@ describe('exact text', () => {
     store.counter('cluster_manager.cluster_added').value = 2
     store.counter('cluster.b.upstream_rq_503').value = 4
     store.counter('cluster.a.upstream_rq_200').value = 1
-    store.gauge('server.live').value = 1
-    store.gauge('cluster.a.membership_total').value = 1
-    for (const value of [0, 1, 1, 1, 1, 4]) store.histogram('http.p.downstream_rq_time').record(value)
+    store.scope('').gauge('server.live').value = 1
+    store.scope('').gauge('cluster.a.membership_total').value = 1
+    for (const value of [0, 1, 1, 1, 1, 4]) store.scope('').histogram('http.p.downstream_rq_time').record(value)
     expect(text(store)).toBe(`# TYPE envoy_cluster_upstream_rq counter
 envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="a"} 1
 envoy_cluster_upstream_rq{envoy_response_code="503",envoy_cluster_name="b"} 4
@@ -53,7 +56,7 @@ envoy_http_downstream_rq_time_count{envoy_http_conn_manager_prefix="p"} 6
 
   test('summaries', () => {
     const store = new StatsStore()
-    store.histogram('t').record(1)
+    store.scope('').histogram('t').record(1)
     const values = ['0', '0.25', '0.5', '0.75', '0.9', '0.95', '0.99', '0.995', '0.999', '1']
       .map(quantile => `envoy_t{quantile="${quantile}"} 1.0500000000000000444089209850063\n`)
       .join('')
@@ -64,7 +67,7 @@ envoy_http_downstream_rq_time_count{envoy_http_conn_manager_prefix="p"} 6
 
   test('text readouts only when asked for; label values are escaped', () => {
     const store = new StatsStore()
-    store.textReadout('control_plane.identifier').value = 'a"b\\c\nd'
+    store.scope('').textReadout('control_plane.identifier').value = 'a"b\\c\nd'
     expect(text(store)).toBe('')
     expect(text(store, 'text_readouts')).toBe(
       '# TYPE envoy_control_plane_identifier gauge\nenvoy_control_plane_identifier{text_value="a\\"b\\\\c\\nd"} 1\n',
@@ -113,17 +116,17 @@ describe('changes between scrapes', () => {
   test('values, new names, names touched late, and names that went', () => {
     const store = new StatsStore()
     const exposition = new PrometheusExposition(store)
-    const only = query('filter=downstream_rq_total|upstream_rq')
+    const only = 'filter=downstream_rq_total|upstream_rq'
     const scope = store.scope('cluster.a')
     const hcm = hcmStats(store, 'p')
-    expect(exposition.text(only)).toContain('envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix="p"} 0')
+    expect(render(exposition, only)).toContain('envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix="p"} 0')
     hcm.main.downstream_rq_total.value = 5
-    expect(exposition.text(only)).toContain('envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix="p"} 5')
+    expect(render(exposition, only)).toContain('envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix="p"} 5')
     scope.counter('upstream_rq_200').value = 1
-    expect(exposition.text(only)).toContain('envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="a"} 1')
+    expect(render(exposition, only)).toContain('envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="a"} 1')
     scope.release()
     hcm.release()
-    expect(exposition.text(only)).toBe('')
+    expect(render(exposition, only)).toBe('')
   })
 
   test('stats that come between the pieces of a scrape show once', () => {
@@ -137,22 +140,9 @@ describe('changes between scrapes', () => {
     hcm.main.downstream_cx_active.value = 3
     const rest = [...pieces].join('')
     expect(rest.match(/^envoy_http_downstream_cx_active\{/gm)).toHaveLength(1)
-    expect(exposition.text(query('usedonly'))).toBe(
+    expect(render(exposition, 'usedonly')).toBe(
       '# TYPE envoy_http_downstream_cx_active gauge\nenvoy_http_downstream_cx_active{envoy_http_conn_manager_prefix="p"} 3\n',
     )
-    expect(exposition.text(query('filter=^late$'))).toBe('# TYPE envoy_late counter\nenvoy_late{} 0\n')
+    expect(render(exposition, 'filter=^late$')).toBe('# TYPE envoy_late counter\nenvoy_late{} 0\n')
   })
-})
-
-test('a prom-client registry is merged behind it, with numbers read at the scrape', async () => {
-  const store = new StatsStore({ maxStats: 2 })
-  const registry = new Registry()
-  registerSelfMetrics(registry, store)
-  store.counter('a')
-  store.counter('b')
-  store.counter('c')
-  const merged = await new PrometheusExposition(store).merged(query('filter=^a$'), registry)
-  expect(merged).toMatch(/^# TYPE envoy_a counter\nenvoy_a\{\} 0\n# HELP outrigger_metrics_series /)
-  expect(merged).toContain('outrigger_metrics_series 2\n')
-  expect(merged).toContain('outrigger_metrics_refused 1\n')
 })

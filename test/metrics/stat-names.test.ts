@@ -146,9 +146,8 @@ describe('clusters', () => {
     cluster.chargeResponse(200, false)
     cluster.chargeResponse(503, true)
     cluster.chargeResponse(200, true)
-    cluster.chargeTime(7, false)
-    expect(cluster.rqCode(200).value).toBe(2)
-    expect(used(store).slice(0, -2)).toEqual([
+    cluster.chargeTime(7, false, true)
+    expect(used(store).slice(0, -3)).toEqual([
       'cluster.c.external.upstream_rq_200: 1',
       'cluster.c.external.upstream_rq_2xx: 1',
       'cluster.c.external.upstream_rq_completed: 1',
@@ -165,9 +164,9 @@ describe('clusters', () => {
     ])
     expect(
       used(store)
-        .slice(-2)
+        .slice(-3)
         .map(line => line.slice(0, line.indexOf(':'))),
-    ).toEqual(['cluster.c.external.upstream_rq_time', 'cluster.c.upstream_rq_time'])
+    ).toEqual(['cluster.c.canary.upstream_rq_time', 'cluster.c.external.upstream_rq_time', 'cluster.c.upstream_rq_time'])
   })
 
   test('numbers that are no status code make no names', () => {
@@ -182,7 +181,7 @@ describe('clusters', () => {
     const cluster = clusterStats(store, 'c')
     cluster.release()
     cluster.chargeResponse(200, false)
-    cluster.chargeTime(1, false)
+    cluster.chargeTime(1, false, false)
     cluster.main.upstream_cx_active.value++
     expect(names(store)).toEqual([])
   })

@@ -11,13 +11,13 @@ function page(store: StatsStore, params: string): string {
 
 function sample(): StatsStore {
   const store = new StatsStore()
-  store.textReadout('control_plane.identifier').value = 'cp "1"'
+  store.scope('').textReadout('control_plane.identifier').value = 'cp "1"'
   store.counter('cluster.b.upstream_rq_total').value = 3
-  store.gauge('cluster.a.upstream_cx_active').value = 2
-  store.gauge('cluster.a.remaining').value = 2 ** 64
+  store.scope('').gauge('cluster.a.upstream_cx_active').value = 2
+  store.scope('').gauge('cluster.a.remaining').value = 2 ** 64
   store.counter('cluster_manager.cluster_added')
-  store.histogram('http.p.downstream_rq_time', 'milliseconds')
-  const time = store.histogram('http.a.downstream_rq_time', 'milliseconds')
+  store.scope('').histogram('http.p.downstream_rq_time', 'milliseconds')
+  const time = store.scope('').histogram('http.a.downstream_rq_time', 'milliseconds')
   time.record(1)
   store.flush()
   time.record(1)
@@ -45,7 +45,7 @@ describe('text', () => {
 
   test('an interval without values shows nan', () => {
     const store = new StatsStore()
-    store.histogram('h').record(1)
+    store.scope('').histogram('h').record(1)
     expect(page(store, '')).toBe(`h: ${QUANTILES.map(q => `${q}(nan,1.05)`).join(' ')}\n`)
   })
 
@@ -124,7 +124,7 @@ describe('json', () => {
 
   test('bucket views', () => {
     const store = new StatsStore({ rules: { accepts: null, bucketsFor: () => [1, 5] } })
-    store.histogram('h').record(2)
+    store.scope('').histogram('h').record(2)
     const form = (view: string) => page(store, `format=json&histogram_buckets=${view}`)
     expect(form('cumulative')).toBe(
       '{"stats":[{"histograms":[{"name":"h","buckets":[{"upper_bound":1,"interval":0,"cumulative":0},{"upper_bound":5,"interval":0,"cumulative":1}]}]}]}',

@@ -150,7 +150,7 @@ describe('bounds', () => {
     refused.value = 9
     expect(store.counter('d')).toBe(refused)
     store.scope('e').group(GROUP).total.value = 1
-    expect(store.overflowCount).toBe(3)
+    expect(store.counter('stats.overflow').value).toBe(3)
     expect(store.seriesCount).toBe(5)
     expect(text(store, 'usedonly')).toBe('a.total: 1\nb: 2\nstats.overflow: 3\n')
   })
@@ -161,7 +161,7 @@ describe('bounds', () => {
     scope.group(GROUP)
     scope.release()
     store.scope('b').group(GROUP)
-    expect(store.overflowCount).toBe(0)
+    expect(store.has('counter', 'stats.overflow')).toBe(false)
     expect(text(store, 'type=Gauges')).toBe('b.active: 0\n')
   })
 })
@@ -203,9 +203,9 @@ describe('stats_config', () => {
         { match: prefix('a'), buckets: [7] },
       ],
     })
-    store.histogram('a.time').record(5)
+    store.scope('').histogram('a.time').record(5)
     expect(text(store, 'histogram_buckets=cumulative')).toBe('a.time: B1(0,0) B10(0,1)\n')
-    expect(store.histogram('b').buckets).toHaveLength(19)
+    expect(store.scope('').histogram('b').buckets).toHaveLength(19)
   })
 
   test('errors name their fields', () => {

@@ -4,7 +4,6 @@ import {
   formatMeshIdentity,
   MAX_SPIFFE_ID_BYTES,
   type MeshIdentity,
-  meshGatewaySpiffeId,
   meshIdentityOf,
   parseSpiffeId,
   type SpiffeErrorCode,
@@ -128,6 +127,5 @@ describe("Consul's forms", () => {
     const service = { trustDomain: td, datacenter: 'dc1', service: 'web' }
     expect(serviceSpiffeId(service)).toBe(`spiffe://${td}/ns/default/dc/dc1/svc/web`)
     expect(serviceSpiffeId({ ...service, partition: 'default', namespace: '' })).toBe(`spiffe://${td}/ns/default/dc/dc1/svc/web`)
-    expect(meshGatewaySpiffeId({ trustDomain: td, datacenter: 'dc1', partition: 'p' })).toBe(`spiffe://${td}/ap/p/gateway/mesh/dc/dc1`)
   })
 })

@@ -3,7 +3,30 @@ import * as grpc from '@grpc/grpc-js'
 import { deltaMethod, MAX_MESSAGE_BYTES, stateOfTheWorldMethod } from '../../src/xds/grpc-service.js'
 import type { DiscoveryStream } from '../../src/xds/server/discovery-stream.js'
 import type { AdsServer } from '../../src/xds/server/server.js'
-import { ADS_METHODS, type DiscoveryMethods, singleTypeServices } from '../../src/xds/type-urls.js'
+import {
+  ADS_METHODS,
+  CLUSTER_TYPE,
+  type DiscoveryMethods,
+  ENDPOINT_TYPE,
+  EXTENSION_CONFIG_TYPE,
+  LISTENER_TYPE,
+  methodsForType,
+  ROUTE_TYPE,
+  RUNTIME_TYPE,
+  SCOPED_ROUTE_TYPE,
+  SECRET_TYPE,
+} from '../../src/xds/type-urls.js'
+
+const SINGLE_TYPES = [
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  LISTENER_TYPE,
+  ROUTE_TYPE,
+  SCOPED_ROUTE_TYPE,
+  SECRET_TYPE,
+  RUNTIME_TYPE,
+  EXTENSION_CONFIG_TYPE,
+]
 
 /** A grpc-js server that takes messages as large as the product's. */
 export const grpcJsServer = () =>
@@ -17,7 +40,7 @@ export const grpcJsServer = () =>
 /** Adds the aggregated service, and with `singleType` also the services of one type each (SecretDiscoveryService and so on). */
 export function attachAds(ads: AdsServer, server: grpc.Server, { singleType = false }: { singleType?: boolean } = {}): void {
   addService(ads, server, ADS_METHODS, null)
-  if (singleType) for (const [typeUrl, methods] of singleTypeServices()) addService(ads, server, methods, typeUrl)
+  if (singleType) for (const typeUrl of SINGLE_TYPES) addService(ads, server, methodsForType(typeUrl)!, typeUrl)
 }
 
 function addService(ads: AdsServer, server: grpc.Server, methods: DiscoveryMethods, onlyType: string | null): void {

@@ -11,14 +11,17 @@ import type {
   ServerStream,
 } from '../../src/l7/codec/codec.js'
 import { HeaderList } from '../../src/l7/codec/header-list.js'
-import { Http2ClientCodec } from '../../src/l7/codec/http2/client-codec.js'
+import { Http2ClientCodec, type Http2ClientStream } from '../../src/l7/codec/http2/client-codec.js'
 import { ErrorCode, Flag, FrameType, PREFACE } from '../../src/l7/codec/http2/frames.js'
 import { HpackDecoder } from '../../src/l7/codec/http2/hpack-decoder.js'
 import { HUFFMAN_CODES, HUFFMAN_LENGTHS } from '../../src/l7/codec/http2/huffman.js'
-import { Http2ServerCodec } from '../../src/l7/codec/http2/server-codec.js'
+import { Http2ServerCodec, type Http2ServerStream } from '../../src/l7/codec/http2/server-codec.js'
 import { http2Options, MemoryTransport } from './http2-pair.js'
 
 export type Fields = readonly (readonly [string, string])[]
+
+/** Every stream of these codecs is HTTP/2's, which has an id. */
+export const http2StreamId = (stream: ClientStream | ServerStream) => (stream as Http2ClientStream | Http2ServerStream).id
 
 export function frame(type: number, flags: number, streamId: number, payload: Buffer | string = ''): Buffer {
   const body = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
@@ -203,16 +206,16 @@ export class ServerProbe {
       this.transport,
       {
         onRequest: (stream, head, end) => {
-          this.log.push(`request ${stream.id} ${head.method} ${head.path}${end ? ' END' : ''}`)
+          this.log.push(`request ${http2StreamId(stream)} ${head.method} ${head.path}${end ? ' END' : ''}`)
           this.heads.push(head)
-          this.streams.set(stream.id, stream)
-          stream.events = recordBody(this.log, () => stream.id)
+          this.streams.set(http2StreamId(stream), stream)
+          stream.events = recordBody(this.log, () => http2StreamId(stream))
           this.onStream(stream, head, end)
         },
         onBadRequest: (stream, error) => {
-          this.log.push(`bad ${stream.id} ${error.status} ${error.details}`)
+          this.log.push(`bad ${http2StreamId(stream)} ${error.status} ${error.details}`)
           this.errors.push(error)
-          this.streams.set(stream.id, stream)
+          this.streams.set(http2StreamId(stream), stream)
           stream.sendHead(response(error.status), true)
         },
         onIdle: () => this.log.push('idle'),
@@ -296,17 +299,17 @@ export class ClientProbe {
 
   open(): ClientStream | null {
     let id = 0
-    const body = recordBody(this.log, () => stream?.id || id)
+    const body = recordBody(this.log, () => (stream && http2StreamId(stream)) || id)
     const events: ClientEvents = {
       ...body,
       onInformational: head => {
-        this.log.push(`informational ${stream!.id} ${head.status}`)
+        this.log.push(`informational ${http2StreamId(stream!)} ${head.status}`)
       },
       onHead: (head, end) => {
-        id = stream!.id
+        id = http2StreamId(stream!)
         this.heads.push(head)
         const fields = head.headers.length === 0 ? '' : ` ${describeHeaders(head.headers)}`
-        this.log.push(`head ${stream!.id} ${head.status}${fields}${end ? ' END' : ''}`)
+        this.log.push(`head ${http2StreamId(stream!)} ${head.status}${fields}${end ? ' END' : ''}`)
       },
     }
     const stream = this.codec.newStream(events)

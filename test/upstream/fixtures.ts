@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 // What the tests of src/upstream share: a clock moved by hand, seeded random numbers, configs and registries in few words.
 
 import { clusterStats } from '../../src/metrics/stat-names.js'
@@ -8,7 +9,7 @@ import type { JsonObject, Metadata } from '../../src/model/metadata.js'
 import type { LbContext } from '../../src/upstream/balance/load-balancer.js'
 import { ClusterRegistry, type ClusterRegistryOptions } from '../../src/upstream/cluster/cluster-registry.js'
 import type { NameResolver } from '../../src/upstream/dns/dns-resolver.js'
-import { plainHealthCheckDial } from '../../src/upstream/health/health-check-transport.js'
+import type { HealthCheckDial } from '../../src/upstream/health/health-check-transport.js'
 import type { Host, HostPool } from '../../src/upstream/host/host.js'
 import { ManualClock } from '../support/manual-clock.js'
 
@@ -255,4 +256,22 @@ export function chiSquare(counts: Map<string, number>, shares: Map<string, numbe
 export function chiSquareLimit(degrees: number): number {
   const z = 3.09
   return degrees * (1 - 2 / (9 * degrees) + z * Math.sqrt(2 / (9 * degrees))) ** 3
+}
+
+/** TCP checks without TLS. */
+const plainHealthCheckDial: HealthCheckDial = (_host, address, listener) => {
+  const socket = address.kind === 'pipe' ? connect({ path: address.path }) : connect({ host: address.host, port: address.port })
+  const onError = (error: Error): void => listener.onFailure(error.message)
+  socket.once('error', onError)
+  socket.once('connect', () => {
+    socket.off('error', onError)
+    listener.onReady(socket)
+  })
+  return {
+    cancel: () => {
+      socket.removeAllListeners()
+      socket.on('error', () => {})
+      socket.destroy()
+    },
+  }
 }

@@ -56,14 +56,6 @@ export class RuleIndex {
     return this.grants(this.longestPrefix(index, prefix), 'write')
   }
 
-  /** Whether anything at all of the resource is granted: `service:write` on any name, for leaf-less questions. */
-  allowsAny(resource: NamedResource, wanted: WantedAccess): boolean {
-    const index = this.named.get(resource)
-    if (index !== undefined)
-      for (const rules of [index.exact, index.prefixes]) for (const access of rules.values()) if (this.grants(access, wanted)) return true
-    return this.grants(index === undefined ? undefined : this.longestPrefix(index, ''), wanted)
-  }
-
   private ruleFor(resource: Resource, name: string): RuleAccess | undefined {
     const index = this.named.get(resource)
     if (index === undefined) return undefined

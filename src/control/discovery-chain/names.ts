@@ -33,26 +33,6 @@ export function clusterSni({ service, subset, namespace, partition, datacenter }
     : `${head}.${ns}.${partition}.${datacenter}.internal-v1.${trustDomain}`
 }
 
-/** SNI of a service imported from a peer; `trustDomain` is the exporter's. */
-export function peeredServiceSni(service: string, namespace: string, partition: string, peer: string, trustDomain: string): string {
-  return `${service}.${namespace}.${partition}.${peer}.external.${trustDomain}`
-}
-
-/** Cluster of a service imported from a peer. */
-export function peeredClusterName(service: string, namespace: string, peer: string, trustDomain: string): string {
-  return `${service}.${namespace}.${peer}.external.${trustDomain}`
-}
-
-export function querySni(name: string, datacenter: string, trustDomain: string): string {
-  return `${name}.default.${datacenter}.query.${trustDomain}`
-}
-
-export function gatewaySni(datacenter: string, partition: string | undefined, trustDomain: string): string {
-  return !partition || partition === DEFAULT_TENANCY
-    ? `${datacenter}.internal.${trustDomain}`
-    : `${partition}.${datacenter}.internal-v1.${trustDomain}`
-}
-
 /** A chain that overrides changed gets clusters of its own: `<hash>~<name>`. */
 export const customizedClusterName = (hash: string | undefined, name: string) => (hash ? `${hash}~${name}` : name)
 

@@ -49,10 +49,6 @@ export class GrpcCall implements BodyEvents {
     return this.requestHeaders.get(key)
   }
 
-  get closed(): boolean {
-    return this.over
-  }
-
   /** Ignored once the call is over. */
   send(message: Uint8Array): void {
     if (this.over) return

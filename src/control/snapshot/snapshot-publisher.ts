@@ -109,10 +109,6 @@ export class SnapshotPublisher {
     return this.dirty.has(proxyId)
   }
 
-  get size(): number {
-    return this.proxies.size
-  }
-
   /** Builds what is dirty now, without waiting for the end of this turn; after `budgetMs` the rest is left for the next turn. */
   flush(budgetMs = Number.POSITIVE_INFINITY): void {
     this.unschedule()

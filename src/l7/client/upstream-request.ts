@@ -33,6 +33,8 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
   connection: UpstreamConnection | null = null
   headSent = false
   responseStarted = false
+  /** What has answered is a canary, by its metadata or its own word. */
+  canary = false
   done = false
   tunnel = false
   /** A per-try timeout passed and hedging keeps this try alive. */

@@ -74,8 +74,6 @@ export interface BodyEvents {
 }
 
 interface StreamBase {
-  /** HTTP/2 stream id; for HTTP/1 the ordinal of the request on its connection. */
-  readonly id: number
   /** Body events stop until resume(). Idempotent. */
   pause(): void
   resume(): void

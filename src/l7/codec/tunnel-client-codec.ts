@@ -11,7 +11,6 @@ import { HeaderList } from './header-list.js'
 const EMPTY = Buffer.alloc(0)
 
 export class TunnelClientCodec implements ClientCodec, ClientStream {
-  readonly id = 1
   readonly maxStreams = 1
   readonly limitKnown = true
   private readonly transport: Transport

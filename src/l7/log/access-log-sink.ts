@@ -1,6 +1,6 @@
 // Where access-log lines go: one sink per path, whoever writes to it, so that lines of several loggers don't cut into each other.
 // Lines are gathered and written asynchronously, in order: the first after a quiet interval at once, so that a rare line is never late,
-// the others in batches. Invariant: a slow disk or pipe costs log lines, counted in `dropped`, never
+// the others in batches. Invariant: a slow disk or pipe costs log lines, counted in `filesystem.write_failed`, never
 // memory or a request's time. reopen() (SIGUSR1, log rotation) opens the path anew; what is under way goes to the old file.
 
 import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
@@ -50,10 +50,6 @@ export interface LogOutput {
 export type OpenOutput = (onError: (error: Error) => void) => LogOutput
 
 export class AccessLogSink implements LogSink {
-  /** Lines lost to the bound or to an output that fails. */
-  dropped = 0
-  /** Lines handed to the output. */
-  written = 0
   private readonly open: OpenOutput
   private readonly rule: FlushRule
   /** `filesystem.` of all logs together; null: nobody counts. */
@@ -76,7 +72,7 @@ export class AccessLogSink implements LogSink {
 
   write(line: string): void {
     if (this.closed || this.queuedBytes + this.inFlightBytes + line.length > MAX_QUEUED_BYTES) {
-      this.dropped++
+      if (this.counts !== null) this.counts.write_failed.value++
       return
     }
     this.lines.push(line)
@@ -104,7 +100,6 @@ export class AccessLogSink implements LogSink {
     this.timer = null
     if (this.lines.length === 0) return
     this.flushedAt = performance.now()
-    const count = this.lines.length
     const data = Buffer.from(this.lines.join(''), 'latin1')
     this.lines = []
     this.queuedBytes = 0
@@ -122,13 +117,11 @@ export class AccessLogSink implements LogSink {
     }
     this.output ??= this.openOutput()
     this.output.write(data, done)
-    this.written += count
   }
 
   private openOutput(): LogOutput {
     const output = this.open(() => {
       // A failed output is given up; the next flush tries to open it again.
-      this.dropped++
       if (this.counts !== null) this.counts.write_failed.value++
       if (this.output === output) this.output = null
     })
@@ -224,12 +217,6 @@ export class LogSinks {
       const { code, message } = error as NodeJS.ErrnoException
       return code === 'ENXIO' ? null : `unable to open file '${target.path}': ${message}`
     }
-  }
-
-  get dropped(): number {
-    let sum = 0
-    for (const sink of this.sinks.values()) sum += sink.dropped
-    return sum
   }
 
   reopen(): void {

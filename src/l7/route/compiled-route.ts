@@ -220,7 +220,7 @@ export class CompiledForward {
   }
 
   /** Host, then path, as the route says (Envoy finalizeRequestHeaders). Once a request, not per try. */
-  rewrite(head: RequestHead, info: StreamInfo, suppressEnvoyHeaders = false): void {
+  rewrite(head: RequestHead, suppressEnvoyHeaders = false): void {
     if (this.hostOf !== null) {
       const host = this.hostOf(head)
       if (host !== '') {
@@ -230,7 +230,6 @@ export class CompiledForward {
     }
     if (this.rewritePath === null || head.path === '') return
     const before = head.path
-    info.originalPath = before
     if (!suppressEnvoyHeaders) head.headers.set('x-envoy-original-path', before)
     head.path = this.rewritePath(before)
   }

@@ -229,7 +229,7 @@ export class RetryState {
     const { policy, triedHosts } = this
     if (policy === null || triedHosts.length === 0) return false
     if (policy.avoidPreviousHosts && triedHosts.includes(host)) return true
-    if (policy.omitCanaryHosts && host.metadata.get(LB_METADATA)?.['canary'] === true) return true
+    if (policy.omitCanaryHosts && host.canary) return true
     return policy.omitHostMetadata !== null && hasMetadata(host.metadata, policy.omitHostMetadata)
   }
 

@@ -608,7 +608,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (upstream?.responseStarted) {
       const { endedAt, requestReceivedAt, startedAt } = this.host.info
       const ms = endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt)
-      upstream.host.cluster.traffic.chargeTime(ms, this.host.info.internal)
+      upstream.host.cluster.traffic.chargeTime(ms, this.host.info.internal, upstream.canary)
       this.counters?.chargeTime(ms)
     }
     this.cancelAll()

@@ -39,6 +39,8 @@ export interface JudgedRequest {
 
 /** A host that is about to go says so in any answer; it then counts as failed until an active check succeeds. */
 const IMMEDIATE_FAIL = 'x-envoy-immediate-health-check-fail'
+/** `true` in an answer counts it under `canary.`, as the endpoint's metadata do (Envoy's router filter). */
+const UPSTREAM_CANARY = 'x-envoy-upstream-canary'
 
 /** Tries that cost the retry policy nothing, because the server cannot have seen the request. */
 const MAX_FREE_RETRIES = 3
@@ -53,7 +55,7 @@ export function judgeHead(request: JudgedRequest, upstream: UpstreamRequest, hea
   if (head.headers.has(IMMEDIATE_FAIL)) host.cluster.recordImmediateHealthCheckFail(host)
   const verdict = retry === null ? 'pass' : judgeRetry(request, retry, head, grpcStatus)
   if (verdict === 'retry') chargeRetried(request, upstream, head.status)
-  else chargeResponse(request, upstream, head.status, end, grpcStatus)
+  else chargeResponse(request, upstream, head, end, grpcStatus)
   return verdict
 }
 
@@ -75,8 +77,14 @@ function chargeRetried(request: JudgedRequest, { host }: UpstreamRequest, status
 }
 
 /** HOT. */
-function chargeResponse(request: JudgedRequest, { host }: UpstreamRequest, status: number, end: boolean, grpcStatus: number): void {
+function chargeResponse(request: JudgedRequest, upstream: UpstreamRequest, head: ResponseHead, end: boolean, grpcStatus: number): void {
+  const { host } = upstream
+  const { status } = head
   chargeStatus(request, host.cluster, status)
+  if (request.countsCodes && (host.canary || head.headers.get(UPSTREAM_CANARY) === 'true')) {
+    upstream.canary = true
+    host.cluster.traffic.canaryCodes.charge(status)
+  }
   if (status >= 500) host.stats.rqError++
   else if (!request.isGrpc) host.stats.rqSuccess++
   // Of a gRPC answer the trailers decide, unless there are none to come.

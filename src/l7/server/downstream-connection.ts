@@ -275,10 +275,6 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     if (this.codec instanceof Http2ServerCodec) this.drain()
   }
 
-  get activeRequests(): number {
-    return this.exchanges.size
-  }
-
   /** Close now: what is written goes out, nothing more is read. */
   shut(): void {
     if (this.closed) return

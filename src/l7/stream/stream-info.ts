@@ -30,8 +30,6 @@ export class StreamInfo {
   /** performance.now() at the start; durations are differences to it. */
   readonly startedAt: number
   request: RequestHead | null = null
-  /** Path as it came, before a rewrite; '' when never rewritten. */
-  originalPath = ''
   response: ResponseHead | null = null
   responseTrailers: HeaderList | null = null
   responseCode = 0

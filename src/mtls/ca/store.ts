@@ -1,5 +1,5 @@
-// What the CA remembers, and where: the `CaStore` interface, the state's text form (sealed or open) and the store in memory.
-// The authority loads once and saves on each change; file-store.ts keeps the text in a file, the control plane in its database.
+// What the CA remembers, and where: the `CaStore` interface, the state's text form (sealed or open).
+// The authority loads once and saves on each change; the control plane keeps the text in its store.
 // Invariant: `save` is all or nothing. A state that can't be read is an error, never "no state": starting afresh would change
 // the cluster id and with it every identity.
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from 'node:crypto'
@@ -48,19 +48,6 @@ export interface CaStore {
   load(): Promise<CaState | undefined>
   /** Saves atomically and durably: after a crash at any point `load` gives this state or the one before. */
   save(state: CaState): Promise<void>
-}
-
-/** Keeps the state as long as the process lives: for tests and for a CA that may be made anew. */
-export class MemoryCaStore implements CaStore {
-  private text: string | undefined
-
-  async load(): Promise<CaState | undefined> {
-    return this.text === undefined ? undefined : decodeCaState(this.text)
-  }
-
-  async save(state: CaState): Promise<void> {
-    this.text = encodeCaState(state)
-  }
 }
 
 const FORMAT = 'outrigger-ca'

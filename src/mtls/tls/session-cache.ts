@@ -26,10 +26,6 @@ export class SessionCache {
   private readonly peers = new Map<string, ResumableSession[]>()
   private readonly tickets = new Map<string, { readonly keys: Buffer; readonly madeAtMs: number }>()
 
-  get size(): number {
-    return this.peers.size
-  }
-
   newest(key: string): ResumableSession | null {
     const list = this.peers.get(key)
     return list === undefined ? null : list[list.length - 1]!

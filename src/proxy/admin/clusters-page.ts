@@ -31,12 +31,12 @@ export function clustersText(clusters: Iterable<UpstreamCluster>): string {
       out += `${name}::${key}::${value}\n`
     }
     line('observability_name', config.altStatName || name)
-    const outlier = cluster.outlierSummary
-    if (config.outlier !== null) {
-      line('outlier::success_rate_average', outlier.average)
-      line('outlier::success_rate_ejection_threshold', outlier.threshold)
-      line('outlier::local_origin_success_rate_average', -1)
-      line('outlier::local_origin_success_rate_ejection_threshold', -1)
+    const rates = cluster.successRates
+    if (rates !== null) {
+      line('outlier::success_rate_average', rates.successRateAverage.external)
+      line('outlier::success_rate_ejection_threshold', rates.successRateThreshold.external)
+      line('outlier::local_origin_success_rate_average', rates.successRateAverage.localOrigin)
+      line('outlier::local_origin_success_rate_ejection_threshold', rates.successRateThreshold.localOrigin)
     }
     for (const priority of ['default', 'high'] as const) {
       const limits = config.breakers[priority]
@@ -64,10 +64,10 @@ export function clustersText(clusters: Iterable<UpstreamCluster>): string {
       line(`${prefix}::region`, host.locality.region)
       line(`${prefix}::zone`, host.locality.zone)
       line(`${prefix}::sub_zone`, host.locality.subZone)
-      line(`${prefix}::canary`, isCanary(host))
+      line(`${prefix}::canary`, host.canary)
       line(`${prefix}::priority`, host.priority)
-      line(`${prefix}::success_rate`, host.outlier?.external.percent ?? -1)
-      line(`${prefix}::local_origin_success_rate`, -1)
+      line(`${prefix}::success_rate`, host.outlier?.external.shown ?? -1)
+      line(`${prefix}::local_origin_success_rate`, host.outlier?.localOrigin.shown ?? -1)
     }
   }
   return out
@@ -129,8 +129,4 @@ function hostStatus(host: Host): object {
 export function addressJson(address: Address): object {
   if (address.kind === 'pipe') return { pipe: { path: address.path } }
   return { socket_address: { address: address.host, port_value: address.port } }
-}
-
-function isCanary(host: Host): boolean {
-  return host.metadata.get('envoy.lb')?.['canary'] === true
 }

@@ -22,10 +22,6 @@ export class EdfScheduler<T extends EdfMember> {
   private now = 0
   private nextOrder = 0
 
-  get size(): number {
-    return this.members.length
-  }
-
   /**
    * Fills the schedule as if `picks` picks had been made already, in O(n) and at most n picks: the random start that keeps many
    * proxies from all beginning with the same host.

@@ -59,12 +59,6 @@ export class HashLoadBalancer implements LoadBalancer {
     return host
   }
 
-  /** Completes table builds that were put off: tests, and warming. */
-  finish(): void {
-    if (this.version !== this.env.hosts.version) this.refresh()
-    for (const { table } of this.tables) table.finish()
-  }
-
   private choosePriority(ctx: LbContext, hi: number, lo: number): number {
     const excluded = ctx.excludedPriorities ?? null
     if (this.onlyPriority >= 0 && (excluded === null || excluded.size === 0)) return this.onlyPriority * 2

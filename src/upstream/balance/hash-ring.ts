@@ -63,8 +63,6 @@ export class HashRing implements HashTable {
     this.mostGauge = stats.scope.gauge('ring_hash_lb.max_hashes_per_host')
   }
 
-  finish(): void {}
-
   update(weighted: WeightedHosts): void {
     const { hosts, weights, minWeight } = weighted
     const { useHostname } = this.options

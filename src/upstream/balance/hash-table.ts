@@ -17,8 +17,6 @@ export interface HashTable {
   update(weighted: WeightedHosts): void
   /** `hi`, `lo`: halves of the 64-bit hash. `attempt` > 0: another host than the last attempt, as far as possible. */
   choose(hi: number, lo: number, attempt: number): Host | null
-  /** Completes work that was put off. */
-  finish(): void
 }
 
 const NO_HOSTS: WeightedHosts = { hosts: [], weights: new Float64Array(0), minWeight: 1, maxWeight: 0 }

@@ -89,7 +89,7 @@ export class MaglevTable implements HashTable {
     else this.askForSlice()
   }
 
-  finish(): void {
+  private finish(): void {
     while (this.build !== null) this.slice(Number.MAX_SAFE_INTEGER)
   }
 

@@ -14,7 +14,7 @@ import { createLoadBalancer } from '../balance/load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from '../balance/original-dst-load-balancer.js'
 import { DnsDiscovery } from '../dns/dns-discovery.js'
 import { HealthCheckSet } from '../health/health-check-set.js'
-import { httpStatusOfGrpc, OutlierDetector } from '../health/outlier-detector.js'
+import { httpStatusOfGrpc, OutlierDetector, type SuccessRates } from '../health/outlier-detector.js'
 import { Breakers } from '../host/breakers.js'
 import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
 import { healthStatusOf } from '../host/host-health.js'
@@ -33,11 +33,9 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   readonly isStatic: boolean
   config: Cluster
   /** Has had its endpoints (and first health checks): may be used. */
-  warm = false
   /** No longer in the config; it serves on while routes name it, or until its grace ends. */
   removed = false
   /** Called when a host's health or the set of hosts changed. */
-  onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
   private readonly deps: ClusterDeps
   private readonly members: ClusterMembership
   private readonly defaultBreakers: Breakers
@@ -191,15 +189,9 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     if (counter !== undefined) counter.value++
   }
 
-  /** Success rate statistics of the last interval, for admin; -1 = none. */
-  get outlierSummary(): { readonly average: number; readonly threshold: number; readonly ejected: number } {
-    const { detector } = this
-    if (detector === null) return { average: -1, threshold: -1, ejected: 0 }
-    return {
-      average: detector.successRateAverage.external,
-      threshold: detector.successRateThreshold.external,
-      ejected: detector.ejectedCount,
-    }
+  /** Success rates of the last interval, for admin; -1 = none. Null without outlier detection. */
+  get successRates(): SuccessRates | null {
+    return this.detector
   }
 
   // ---- life ----
@@ -319,10 +311,6 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   onHostRemoved(host: Host): void {
     this.detector?.remove(host)
     this.checker?.remove(host)
-  }
-
-  onMembersChanged(): void {
-    this.onHealthChange?.(this)
   }
 
   // ---- inside ----
@@ -452,7 +440,6 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   /** Called by the registry for aggregates too. */
   becomeReady(): void {
     if (this.closed) return
-    this.warm = true
     const ready = this.onReady
     this.onReady = null
     ready?.()

@@ -1,7 +1,7 @@
 // What active health checks need of the network. The HTTP and gRPC exchanges are l7's (it has codecs and TLS); the TCP check here only
 // needs a dialled socket. health-checker calls these; the proxy wires them in (`upstream/connect/connector` dials with TLS).
 
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Address } from '../../model/address.js'
 import type { HealthCheck } from '../../model/cluster.js'
 import type { Host } from '../host/host.js'
@@ -50,21 +50,3 @@ export interface DialledCheck {
 
 /** Opens a connection for a TCP check, with the cluster's TLS where it has one. One of the two calls, at most once. */
 export type HealthCheckDial = (host: Host, address: Address, listener: DialledCheck) => CancelableCheck
-
-/** Without TLS. */
-export const plainHealthCheckDial: HealthCheckDial = (_host, address, listener) => {
-  const socket = address.kind === 'pipe' ? connect({ path: address.path }) : connect({ host: address.host, port: address.port })
-  const onError = (error: Error): void => listener.onFailure(error.message)
-  socket.once('error', onError)
-  socket.once('connect', () => {
-    socket.off('error', onError)
-    listener.onReady(socket)
-  })
-  return {
-    cancel: () => {
-      socket.removeAllListeners()
-      socket.on('error', () => {})
-      socket.destroy()
-    },
-  }
-}

@@ -34,14 +34,19 @@ export interface OutlierHooks {
 /** Success rates, standard deviation factors: `1900` in the config means 1.9. */
 const FACTOR_SCALE = 1000
 
-export class OutlierDetector {
+/** Of the last interval, in per cent: the hosts' average, and below what they are ejected; -1 = too few hosts with enough requests. */
+export interface SuccessRates {
+  readonly successRateAverage: { readonly external: number; readonly localOrigin: number }
+  readonly successRateThreshold: { readonly external: number; readonly localOrigin: number }
+}
+
+export class OutlierDetector implements SuccessRates {
   private config: OutlierDetection
   private readonly stats: ClusterStats
   private readonly hooks: OutlierHooks
   private readonly hosts = new Set<Host>()
   private ejected = 0
   private timer: Timer
-  /** Average and ejection threshold of the last interval, or -1 (admin). */
   readonly successRateAverage = { external: -1, localOrigin: -1 }
   readonly successRateThreshold = { external: -1, localOrigin: -1 }
 
@@ -50,10 +55,6 @@ export class OutlierDetector {
     this.stats = stats
     this.hooks = hooks
     this.timer = hooks.clock.after(config.intervalMs, () => this.onInterval())
-  }
-
-  get ejectedCount(): number {
-    return this.ejected
   }
 
   /** New parameters; runs, rates and ejections stay. */

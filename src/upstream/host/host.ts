@@ -8,7 +8,7 @@ import type { Address } from '../../model/address.js'
 import { formatAddress } from '../../model/address.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { Endpoint, Locality } from '../../model/endpoint.js'
-import type { Metadata } from '../../model/metadata.js'
+import { LB_METADATA, type Metadata } from '../../model/metadata.js'
 import type { Breakers } from './breakers.js'
 import type { OutlierMonitor } from './outlier-monitor.js'
 
@@ -129,6 +129,12 @@ export class Host {
 
   get metadata(): Metadata {
     return this.endpoint.metadata
+  }
+
+  /** Of its metadata (`envoy.lb`.`canary`): its responses are counted apart, and retries may avoid it. */
+  get canary(): boolean {
+    const { metadata } = this.endpoint
+    return metadata.size > 0 && metadata.get(LB_METADATA)?.['canary'] === true
   }
 
   /** Envoy's coarse health. */

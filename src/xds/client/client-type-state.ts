@@ -1,5 +1,5 @@
 // What the ADS client knows about one resource type: the names it wants, what it has told the server on this stream, the version it
-// holds of each resource, and the type's counters. Used by client.ts only. Invariant: `versions` holds a name exactly while the handler
+// holds of each resource. Used by client.ts only. Invariant: `versions` holds a name exactly while the handler
 // has an accepted resource of that name, so it is what `initial_resource_versions` may claim after a reconnect.
 
 import { create } from '@bufbuild/protobuf'
@@ -10,20 +10,6 @@ import {
   DiscoveryRequestSchema,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
-
-/** Counters of one type, in Envoy's meaning (`cluster_manager.cds.*`, `listener_manager.lds.*` and so on). Read-only for others. */
-export interface XdsTypeStats {
-  updateAttempt: number
-  updateSuccess: number
-  updateRejected: number
-  updateFailure: number
-  /** When the last update was accepted, ms since the epoch; 0 before the first. */
-  updateTime: number
-  /** Version of the last accepted update (`version_text`); may be empty in delta. */
-  versionText: string
-  /** Accepted resources held. */
-  resources: number
-}
 
 /** An answer waiting to be sent: an ACK, or with `error` a NACK. */
 export interface PendingAck {
@@ -45,16 +31,6 @@ export class ClientTypeState {
   acceptedVersion = ''
   /** Last refused `version_info`, and how often in a row (state of the world). */
   refusals = { version: '', count: 0 }
-  readonly stats: XdsTypeStats = {
-    updateAttempt: 0,
-    updateSuccess: 0,
-    updateRejected: 0,
-    updateFailure: 0,
-    updateTime: 0,
-    versionText: '',
-    resources: 0,
-  }
-
   private namesChanged = false
   private toldAnything = false
   private toldWildcard: 'no' | 'legacy' | 'named' = 'no'
@@ -112,14 +88,12 @@ export class ClientTypeState {
   hold(name: string, version: string): void {
     this.refused.delete(name)
     this.versions.set(name, version)
-    this.stats.resources = this.versions.size
   }
 
   forget(name: string): void {
     this.versions.delete(name)
     this.refused.delete(name)
     this.expiries.delete(name)
-    this.stats.resources = this.versions.size
   }
 
   private setTold(): void {

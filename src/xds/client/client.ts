@@ -23,7 +23,7 @@ import { deltaMethod, stateOfTheWorldMethod } from '../grpc-service.js'
 import { ADS_METHODS, compareTypes, methodsForType } from '../type-urls.js'
 import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS, type DiscoveryClient } from './client-options.js'
 import { type AdsClientStatus, type ControlPlaneStats, failureKind } from './client-status.js'
-import { ClientTypeState, type PendingAck, type XdsTypeStats } from './client-type-state.js'
+import { ClientTypeState, type PendingAck } from './client-type-state.js'
 import {
   type DecodedResponse,
   decodeDelta,
@@ -36,7 +36,6 @@ import {
 
 export type { AdsClientOptions, AdsTarget } from './client-options.js'
 export type { AdsClientStatus } from './client-status.js'
-export type { XdsTypeStats } from './client-type-state.js'
 export type { FieldError, Rejection, XdsResource, XdsUpdate, XdsUpdateHandler, XdsVerdict } from './decode-response.js'
 
 /** Wait of the second NACK of one version, doubling up to the maximum. */
@@ -100,7 +99,6 @@ export class AdsClient implements DiscoveryClient {
     let state = this.types.get(typeUrl)
     if (!state) {
       state = new ClientTypeState(typeUrl)
-      state.stats.updateAttempt = 1
       this.types.set(typeUrl, state)
     }
     state.add('wildcard' in what ? 'wildcard' : what)
@@ -158,16 +156,6 @@ export class AdsClient implements DiscoveryClient {
       lastFailure: this.lastFailure,
       failedAttempts: this.failedAttempts,
     }
-  }
-
-  /** Counters of a type, undefined before its first subscription. The object stays the same and is counted up. */
-  stats(typeUrl: string): Readonly<XdsTypeStats> | undefined {
-    return this.types.get(typeUrl)?.stats
-  }
-
-  /** Name -> version of the accepted resources of a type. */
-  versions(typeUrl: string): ReadonlyMap<string, string> {
-    return this.types.get(typeUrl)?.versions ?? new Map()
   }
 
   private get target(): AdsTarget {
@@ -250,11 +238,6 @@ export class AdsClient implements DiscoveryClient {
     const message = this.timedOut ? `not connected within ${this.options.connectTimeoutMs ?? 20_000} ms` : end.details
     const code = this.timedOut ? status.UNAVAILABLE : end.code
     this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.wallNow() }
-    for (const state of this.types.values()) {
-      if (!state.wanted) continue
-      state.stats.updateFailure++
-      state.stats.updateAttempt++
-    }
     this.targetIndex = (this.targetIndex + 1) % this.options.targets.length
     // "Try another server" behind one address needs another connection, and a dead one should not wait for grpc's own backoff.
     const alive = this.client?.getChannel().getConnectivityState(false) === connectivityState.READY
@@ -321,15 +304,10 @@ export class AdsClient implements DiscoveryClient {
   /** The ACK or NACK of a response that has been applied. */
   private answer(call: Call, state: ClientTypeState, nonce: string, systemVersion: string, rejected: readonly Rejection[]): void {
     this.lastUpdateAt = this.clock.wallNow()
-    state.stats.updateAttempt++
     if (rejected.length === 0) {
       state.acceptedVersion = systemVersion
       state.refusals = { version: '', count: 0 }
-      state.stats.updateSuccess++
-      state.stats.updateTime = this.lastUpdateAt
-      state.stats.versionText = systemVersion
     } else {
-      state.stats.updateRejected++
       this.slowDown(state, systemVersion)
       this.options.logger?.warn(
         { typeUrl: state.typeUrl, resources: rejected.map(one => one.name) },

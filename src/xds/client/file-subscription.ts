@@ -10,7 +10,6 @@ import { fromBinary } from '@bufbuild/protobuf'
 import { parse as parseYaml } from 'yaml'
 import { type DiscoveryResponse, DiscoveryResponseSchema } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import { MAX_MESSAGE_BYTES } from '../grpc-service.js'
-import type { XdsTypeStats } from './client-type-state.js'
 import { decodeStateOfTheWorld, type Rejection, rejectionMessage, type XdsUpdateHandler } from './decode-response.js'
 
 export interface FileSubscriptionOptions {
@@ -32,16 +31,6 @@ export interface FileLoad {
 }
 
 export class FileSubscription {
-  readonly stats: XdsTypeStats = {
-    updateAttempt: 0,
-    updateSuccess: 0,
-    updateRejected: 0,
-    updateFailure: 0,
-    updateTime: 0,
-    versionText: '',
-    resources: 0,
-  }
-
   private readonly held = new Map<string, string>()
   private watcher: FSWatcher | null = null
   private loading: Promise<FileLoad> | null = null
@@ -93,7 +82,6 @@ export class FileSubscription {
   }
 
   private async loadOnce(): Promise<FileLoad> {
-    this.stats.updateAttempt++
     let response: DiscoveryResponse
     try {
       response = await this.read()
@@ -125,20 +113,14 @@ export class FileSubscription {
     const refused = new Set(rejected.map(one => one.name))
     for (const { name, version } of resources) if (!refused.has(name)) this.held.set(name, version)
     for (const name of removed) if (!refused.has(name)) this.held.delete(name)
-    this.stats.resources = this.held.size
     if (rejected.length > 0) {
-      this.stats.updateRejected++
       logger?.warn({ path, typeUrl }, `${path} refused: ${rejectionMessage(rejected)}`)
       return { ok: false, error: rejectionMessage(rejected), rejected }
     }
-    this.stats.updateSuccess++
-    this.stats.updateTime = Date.now()
-    this.stats.versionText = response.versionInfo
     return { ok: true, error: '', rejected }
   }
 
   private failed(reason: string): FileLoad {
-    this.stats.updateFailure++
     const error = `${this.options.path}: ${reason}`
     this.options.logger?.warn({ path: this.options.path, typeUrl: this.options.typeUrl }, error)
     return { ok: false, error, rejected: [] }

@@ -12,7 +12,6 @@ const ABSENT = '-' // it has been told that there is none
 
 export class DeltaTypeState implements TypeState {
   pendingNonce: string | null = null
-  lastNonce = ''
   wildcard = false
 
   private readonly names = new Set<string>()
@@ -112,7 +111,6 @@ export class DeltaTypeState implements TypeState {
   send(part: PushPart, nonce: string): Push {
     this.first = false
     this.pendingNonce = nonce
-    this.lastNonce = nonce
     let resources: Resource[] = []
     let removed: string[] = []
     if (part !== 'removals') {

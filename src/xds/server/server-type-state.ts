@@ -24,8 +24,6 @@ export interface TypeState {
   readonly typeUrl: string
   /** Nonce of the response in flight, or null. */
   readonly pendingNonce: string | null
-  /** Nonce of the last response sent on this stream, empty before the first. */
-  readonly lastNonce: string
   readonly hasUpserts: boolean
   readonly hasRemovals: boolean
   /** The client refused something and no newer snapshot has come since. */

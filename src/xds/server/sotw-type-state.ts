@@ -19,6 +19,7 @@ function contentVersion(resources: Resources): string {
 
 export class SotwTypeState implements TypeState {
   pendingNonce: string | null = null
+  /** Nonce of the last response sent on this stream, empty before the first. */
   lastNonce = ''
   wildcard = false
   hasUpserts = false

@@ -2,8 +2,7 @@ import { afterEach, expect, it, vi } from 'vitest'
 import { type Leaf, LeafCertificates } from '../../../src/control/certificates/leaf-certificates.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { CertificateAuthority } from '../../../src/mtls/ca/authority.js'
-import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
-import { testConfig } from '../../mtls/ca/support.js'
+import { MemoryCaStore, testConfig } from '../../mtls/ca/support.js'
 
 afterEach(() => {
   vi.useRealTimers()

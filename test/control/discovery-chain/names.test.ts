@@ -5,10 +5,6 @@ import {
   envoyId,
   failoverClusterName,
   filterName,
-  gatewaySni,
-  peeredClusterName,
-  peeredServiceSni,
-  querySni,
   targetId,
 } from '../../../src/control/discovery-chain/names.js'
 
@@ -18,11 +14,6 @@ test.each([
   [clusterSni({ service: 'web', subset: 'v2', datacenter: 'dc1' }, TD), `v2.web.default.dc1.internal.${TD}`],
   [clusterSni({ service: 'web', datacenter: 'dc1' }, TD), `web.default.dc1.internal.${TD}`],
   [clusterSni({ service: 'web', namespace: 'n', partition: 'p', datacenter: 'dc1' }, TD), `web.n.p.dc1.internal-v1.${TD}`],
-  [peeredServiceSni('web', 'default', 'default', 'east', TD), `web.default.default.east.external.${TD}`],
-  [peeredClusterName('web', 'default', 'east', TD), `web.default.east.external.${TD}`],
-  [querySni('q', 'dc1', TD), `q.default.dc1.query.${TD}`],
-  [gatewaySni('dc2', 'default', TD), `dc2.internal.${TD}`],
-  [gatewaySni('dc2', 'p', TD), `p.dc2.internal-v1.${TD}`],
   [customizedClusterName('0a1b2c3d', 'web'), '0a1b2c3d~web'],
   [customizedClusterName(undefined, 'web'), 'web'],
   [failoverClusterName(1, 'web'), 'failover-target~1~web'],

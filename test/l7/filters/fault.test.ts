@@ -31,14 +31,14 @@ describe('fault filter', () => {
     const call = new FakeCall(requestHead())
     const { filter: made, status } = runHead(world.factory(filter({ delay: DELAY })), call)
     expect(status).toBe('stop')
-    expect(world.store.gauge('http.in.fault.active_faults').value).toBe(1)
+    expect(world.store.scope('').gauge('http.in.fault.active_faults').value).toBe(1)
     world.clock.advance(99)
     expect(call.resumed).toBe(0)
     world.clock.advance(1)
     expect(call.resumed).toBe(1)
     expect(call.info.responseFlags).toBe(ResponseFlag.DelayInjected)
     made!.finished!(call)
-    expect(world.store.gauge('http.in.fault.active_faults').value).toBe(0)
+    expect(world.store.scope('').gauge('http.in.fault.active_faults').value).toBe(0)
     expect(world.counter('http.in.fault.delays_injected')).toBe(1)
   })
 
@@ -68,7 +68,7 @@ describe('fault filter', () => {
     call.ended = true
     made!.finished!(call)
     expect(world.clock.pending).toBe(0)
-    expect(world.store.gauge('http.in.fault.active_faults').value).toBe(0)
+    expect(world.store.scope('').gauge('http.in.fault.active_faults').value).toBe(0)
   })
 
   it('x-envoy-fault-* headers of a client do nothing unless the config asks for them', () => {

@@ -4,6 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { AccessLogSink, LogSinks, MAX_QUEUED_BYTES } from '../../../src/l7/log/access-log-sink.js'
+import { filesystemStats } from '../../../src/metrics/stat-names.js'
+import { StatsStore } from '../../../src/metrics/stats-store.js'
+
+const filesystemCounts = () => filesystemStats(new StatsStore())
 
 const folders: string[] = []
 function folder(): string {
@@ -18,14 +22,15 @@ afterEach(() => {
 describe('files', () => {
   it('get lines in order as bytes, from one sink per path', async () => {
     const path = join(folder(), 'a.log')
-    const sinks = new LogSinks()
+    const counts = filesystemCounts()
+    const sinks = new LogSinks(undefined, counts)
     const sink = sinks.open({ kind: 'file', path })
     expect(sinks.open({ kind: 'file', path })).toBe(sink)
     sink.write('one\n')
     sink.write('\xc3\xa9\n')
     await sinks.close()
     expect(readFileSync(path, 'utf8')).toBe('one\né\n')
-    expect([sink.written, sink.dropped]).toEqual([2, 0])
+    expect([counts.write_buffered.value, counts.write_failed.value]).toEqual([2, 0])
   })
 
   it('are opened anew by reopen, what was queued going to the old one', async () => {
@@ -59,12 +64,12 @@ describe('files', () => {
   })
 
   it('that cannot be opened cost lines, not the process', async () => {
-    const sinks = new LogSinks()
+    const counts = filesystemCounts()
+    const sinks = new LogSinks(undefined, counts)
     const sink = sinks.open({ kind: 'file', path: join(folder(), 'none', 'a.log') })
     sink.write('lost\n')
     await sinks.close()
-    expect(sink.dropped).toBeGreaterThan(0)
-    expect(sinks.dropped).toBe(0)
+    expect(counts.write_failed.value).toBeGreaterThan(0)
   })
 })
 
@@ -85,25 +90,27 @@ describe('a slow output', () => {
   it('bounds what waits and counts what is dropped', async () => {
     const pending: (() => void)[] = []
     let bytes = 0
-    const sink = new AccessLogSink(() => ({
-      write(data, done) {
+    const counts = filesystemCounts()
+    const output = {
+      write(data: Buffer, done: () => void) {
         bytes += data.length
         pending.push(done)
       },
-    }))
+    }
+    const sink = new AccessLogSink(() => output, undefined, counts)
     const line = `${'x'.repeat(1023)}\n`
     const fitting = MAX_QUEUED_BYTES / line.length
     for (let i = 0; i < fitting + 10; i++) sink.write(line)
-    expect(sink.dropped).toBe(10)
+    expect(counts.write_failed.value).toBe(10)
     expect(bytes).toBeLessThanOrEqual(MAX_QUEUED_BYTES)
     for (const done of pending.splice(0)) done()
     sink.write(line)
-    expect(sink.dropped).toBe(10)
+    expect(counts.write_failed.value).toBe(10)
     const closing = sink.close()
     for (const done of pending.splice(0)) done()
     await closing
     sink.write('after')
-    expect(sink.dropped).toBe(11)
+    expect(counts.write_failed.value).toBe(11)
   })
 })
 

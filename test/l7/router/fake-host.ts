@@ -52,7 +52,6 @@ export class FakeHost implements RouterHost {
 
 /** One try, as its endpoint sees it. */
 export class Try implements Partial<ClientStream> {
-  readonly id = 1
   readonly bufferedBytes = 0
   head: RequestHead | null = null
   sent = ''

@@ -310,8 +310,8 @@ describe('schedule', () => {
 })
 
 describe('where', () => {
-  const host = (priority = 0, lb: object | null = null) =>
-    ({ priority, metadata: lb === null ? new Map() : new Map([['envoy.lb', lb]]) }) as unknown as Host
+  const host = (priority = 0, lb: { canary?: boolean; zone?: string } = {}) =>
+    ({ priority, canary: lb.canary === true, metadata: new Map([['envoy.lb', lb]]) }) as unknown as Host
 
   it('skips nobody on the first try, then previous, canary and marked hosts', () => {
     const { state } = setup({

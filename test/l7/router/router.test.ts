@@ -80,6 +80,20 @@ describe('forwardRequest', () => {
     expect(counter('http.in.rq_reset_after_downstream_response_started')).toBe(1)
   })
 
+  it('counts an answer apart when its endpoint, or the answer itself, is a canary', () => {
+    const canary = endpoint('10.0.0.1', 80, { lb: { canary: true } })
+    const marked = world({ clusters: [staticCluster('api', [locality([canary])])] })
+    const plain = world()
+    const says = world()
+    for (const { router, tries } of [marked, plain, says]) {
+      router.forwardRequest()
+      tries[0]!.answer(200, tries === says.tries ? [['x-envoy-upstream-canary', 'true']] : [])
+      router.finish()
+    }
+    expect([marked, plain, says].map(({ counter }) => counter('cluster.api.canary.upstream_rq_200'))).toEqual([1, 0, 1])
+    expect([marked, plain, says].map(({ counter }) => counter('cluster.api.upstream_rq_200'))).toEqual([1, 1, 1])
+  })
+
   it('leaves nothing running once it is finished', () => {
     const { router, host, tries } = world()
     router.forwardRequest()

@@ -2,13 +2,12 @@ import { X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CaConfig } from '../../../src/mtls/ca/config.js'
 import { reissueDelayMs, renewAt } from '../../../src/mtls/ca/renewal.js'
-import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { createCsr } from '../../../src/mtls/x509/csr.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { issueRoot, readCertificate } from '../../../src/mtls/x509/x509.js'
 import { ManualClock } from '../../support/manual-clock.js'
-import { handshake, hourMs, makeCa, seeded, testConfig, trusted } from './support.js'
+import { handshake, hourMs, MemoryCaStore, makeCa, seeded, testConfig, trusted } from './support.js'
 
 describe('CertificateAuthority', () => {
   it('makes cluster id and trust domain once and keeps them over restarts', async () => {

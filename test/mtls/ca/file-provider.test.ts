@@ -3,11 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { type Certificate, crossSign, issueIntermediate, issueRoot, type Signer } from '../../../src/mtls/x509/x509.js'
-import { FaultyStore, handshake, hourMs, makeCa, type TestCa, testConfig, trusted } from './support.js'
+import { FaultyStore, handshake, hourMs, MemoryCaStore, makeCa, type TestCa, testConfig, trusted } from './support.js'
 
 let directory: string
 let files: { kind: 'files'; rootFile: string; intermediateFile: string; keyFile: string }

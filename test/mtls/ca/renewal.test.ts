@@ -3,12 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { MemoryCaStore } from '../../../src/mtls/ca/store.js'
 import { certificatePems } from '../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../src/mtls/x509/keys.js'
 import { issueIntermediate, issueRoot } from '../../../src/mtls/x509/x509.js'
 import { ManualClock } from '../../support/manual-clock.js'
-import { hourMs, makeCa, testConfig } from './support.js'
+import { hourMs, MemoryCaStore, makeCa, testConfig } from './support.js'
 
 const yearMs = 8760 * hourMs
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import { CertificateAuthority, type CertificateAuthorityOptions, type IssuedLeaf } from '../../../src/mtls/ca/authority.js'
 import { type CaConfig, DEFAULT_CA_CONFIG } from '../../../src/mtls/ca/config.js'
-import { type CaState, type CaStore, MemoryCaStore } from '../../../src/mtls/ca/store.js'
+import { type CaState, type CaStore, decodeCaState, encodeCaState } from '../../../src/mtls/ca/store.js'
 import { serviceSpiffeId } from '../../../src/mtls/spiffe.js'
 import { ManualClock } from '../../support/manual-clock.js'
 
@@ -20,6 +20,19 @@ export function seeded(seed: number): () => number {
     let t = Math.imul(a ^ (a >>> 15), 1 | a)
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+/** Keeps the state as long as the test lives. */
+export class MemoryCaStore implements CaStore {
+  private text: string | undefined
+
+  async load(): Promise<CaState | undefined> {
+    return this.text === undefined ? undefined : decodeCaState(this.text)
+  }
+
+  async save(state: CaState): Promise<void> {
+    this.text = encodeCaState(state)
   }
 }
 

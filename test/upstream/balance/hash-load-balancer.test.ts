@@ -147,12 +147,12 @@ describe.each(both)('%s', (_name, lbPolicy) => {
     const { store, target } = fresh(lbPolicy, manyEndpoints(4))
     choices(target)
     if (lbPolicy.kind === 'ringHash') {
-      expect(store.gauge('cluster.c.ring_hash_lb.size').value).toBe(256)
-      expect(store.gauge('cluster.c.ring_hash_lb.min_hashes_per_host').value).toBe(64)
-      expect(store.gauge('cluster.c.ring_hash_lb.max_hashes_per_host').value).toBe(64)
+      expect(store.scope('').gauge('cluster.c.ring_hash_lb.size').value).toBe(256)
+      expect(store.scope('').gauge('cluster.c.ring_hash_lb.min_hashes_per_host').value).toBe(64)
+      expect(store.scope('').gauge('cluster.c.ring_hash_lb.max_hashes_per_host').value).toBe(64)
     } else {
-      expect(store.gauge('cluster.c.maglev_lb.min_entries_per_host').value).toBe(252)
-      expect(store.gauge('cluster.c.maglev_lb.max_entries_per_host').value).toBe(253)
+      expect(store.scope('').gauge('cluster.c.maglev_lb.min_entries_per_host').value).toBe(252)
+      expect(store.scope('').gauge('cluster.c.maglev_lb.max_entries_per_host').value).toBe(253)
     }
   })
 })

@@ -160,7 +160,7 @@ describe('subsets (Envoy docs, load_balancing/subsets)', () => {
   it('has one host per subset where asked, the first, and counts the others', () => {
     const { store, pick } = make(subsetConfig([selector(['version'], { singleHostPerSubset: true })]))
     expect(pick({ version: '1.1' })).toEqual(['e3'])
-    expect(store.gauge('cluster.c.lb_subsets_single_host_per_subset_duplicate').value).toBe(4)
+    expect(store.scope('').gauge('cluster.c.lb_subsets_single_host_per_subset_duplicate').value).toBe(4)
   })
 
   it('follows changed metadata, and drops subsets that are empty', () => {

@@ -65,8 +65,8 @@ describe('Breakers', () => {
   it('shows what remains only with track_remaining', () => {
     const { breakers, store } = make({ trackRemaining: true, maxRequests: 3 })
     breakers.tryRequest()
-    expect(store.gauge('cluster.c.circuit_breakers.default.remaining_rq').value).toBe(2)
-    expect(store.gauge('cluster.c.circuit_breakers.default.remaining_cx').value).toBe(1024)
+    expect(store.scope('').gauge('cluster.c.circuit_breakers.default.remaining_rq').value).toBe(2)
+    expect(store.scope('').gauge('cluster.c.circuit_breakers.default.remaining_cx').value).toBe(1024)
   })
 
   it('keeps what is under way when the limits change', () => {

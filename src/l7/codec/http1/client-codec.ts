@@ -49,7 +49,6 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
   private readonly body: BodyDecoder
   private phase = IDLE
   private stream: Http1ClientStream | null = null
-  private streams = 0
   private informational = 0
   private keepAlive = true
   /** The exchange is over and the owner hears of it once this read has been looked at to its end. */
@@ -73,7 +72,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
 
   newStream(events: ClientEvents): ClientStream | null {
     if (!this.usable || this.stream !== null || this.phase !== IDLE || this.freePending) return null
-    const stream = new Http1ClientStream(this, ++this.streams, events)
+    const stream = new Http1ClientStream(this, events)
     this.stream = stream
     this.informational = 0
     this.output.wrote = false

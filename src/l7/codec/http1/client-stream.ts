@@ -40,7 +40,6 @@ export interface ClientStreamHost {
 }
 
 export class Http1ClientStream implements ClientStream {
-  readonly id: number
   readonly events: ClientEvents
   /** As on the wire; '' before the head. */
   method = ''
@@ -61,9 +60,8 @@ export class Http1ClientStream implements ClientStream {
   private earlyBytes = 0
   private earlyEnd = false
 
-  constructor(codec: ClientStreamHost, id: number, events: ClientEvents) {
+  constructor(codec: ClientStreamHost, events: ClientEvents) {
     this.codec = codec
-    this.id = id
     this.events = events
   }
 

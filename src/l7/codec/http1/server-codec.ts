@@ -51,7 +51,6 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
   private readonly body: BodyDecoder
   private phase = HEAD
   private stream: Http1ServerStream | null = null
-  private requests = 0
   private leadingCrlf = 0
   private leadingCr = false
   private headPending = false
@@ -179,7 +178,7 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
         end = false
       }
     }
-    const stream = new Http1ServerStream(this, ++this.requests, head, parsed.keepAlive)
+    const stream = new Http1ServerStream(this, head, parsed.keepAlive)
     this.stream = stream
     this.busy = true
     if (framing === 'none') {
@@ -245,7 +244,7 @@ export class Http1ServerCodec implements Codec, ServerStreamHost, BodySink, Inpu
 
   /** A request that cannot be parsed: the handler answers on a stream that closes the connection. */
   private refuse(error: CodecError): -1 {
-    const stream = new Http1ServerStream(this, ++this.requests, null, false)
+    const stream = new Http1ServerStream(this, null, false)
     stream.requestDone = true
     this.stream = stream
     this.phase = WAIT

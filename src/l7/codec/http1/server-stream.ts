@@ -35,7 +35,6 @@ export interface ServerStreamHost {
 }
 
 export class Http1ServerStream implements ServerStream {
-  readonly id: number
   readonly version: HttpVersion
   /** As it was handed to the handler, which may have changed it since: for logs only. */
   readonly request: RequestHead | null
@@ -58,9 +57,8 @@ export class Http1ServerStream implements ServerStream {
   /** Body bytes still due under a declared content-length. */
   private due = 0
 
-  constructor(codec: ServerStreamHost, id: number, request: RequestHead | null, keepAlive: boolean) {
+  constructor(codec: ServerStreamHost, request: RequestHead | null, keepAlive: boolean) {
     this.codec = codec
-    this.id = id
     this.request = request
     this.keepAlive = keepAlive
     if (request === null) {

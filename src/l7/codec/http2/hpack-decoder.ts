@@ -107,10 +107,6 @@ export class HpackDecoder {
   }
 
   /** Octets in the dynamic table as RFC 7541 §4.1 counts them. */
-  get tableSize(): number {
-    return this.size
-  }
-
   /** Decode a whole block into `block`. False: a compression error, or `exceeded`; the connection is lost (RFC 7541 §2.2, RFC 9113 §4.3). */
   decode(buffer: Buffer, start: number, end: number): boolean {
     const length = end - start

@@ -63,10 +63,6 @@ export class HpackEncoder {
   }
 
   /** Octets in the dynamic table as RFC 7541 §4.1 counts them. */
-  get tableSize(): number {
-    return this.size
-  }
-
   /** Start a block at `pos`; returns where its fields begin. Needs BLOCK_OVERHEAD octets of room. */
   begin(buffer: Buffer, pos: number): number {
     if (this.lowestDue === -1) return pos

@@ -9,6 +9,7 @@ import {
   frame,
   goaway,
   headers,
+  http2StreamId,
   ping,
   request,
   rstStream,
@@ -31,7 +32,7 @@ describe('requests', () => {
       ]),
       false,
     )
-    expect(stream.id).toBe(1)
+    expect(http2StreamId(stream)).toBe(1)
     stream.sendData(Buffer.from('hello'), false)
     stream.sendTrailers(HeaderList.of(['a', 'b']))
     expect(probe.frames()).toEqual([
@@ -47,7 +48,7 @@ describe('requests', () => {
     const second = probe.open()!
     second.sendHead(request('GET', '/second'), true)
     first.sendHead(request('GET', '/first'), true)
-    expect([second.id, first.id]).toEqual([1, 3])
+    expect([http2StreamId(second), http2StreamId(first)]).toEqual([1, 3])
     expect(probe.codec.activeStreams).toBe(2)
   })
 

@@ -77,10 +77,8 @@ describe('RFC 7541 Appendix C', () => {
     ['C.4 Huffman', ['828684418cf1e3c2e5f23a6ba0ab90f4ff', '828684be5886a8eb10649cbf', '828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf']],
   ])('%s: three requests on one table', (_name, blocks) => {
     const decoder = newDecoder()
-    const sizes = [57, 110, 164]
     for (let i = 0; i < 3; i++) {
       expect(decode(decoder, hex(blocks[i]!))).toEqual(requests[i])
-      expect(decoder.tableSize).toBe(sizes[i])
     }
   })
 
@@ -132,12 +130,10 @@ describe('RFC 7541 Appendix C', () => {
     ],
   ])('%s: three responses on a table of 256 bytes that evicts', (_name, blocks) => {
     const decoder = newDecoder(4096)
-    const sizes = [222, 222, 215]
     for (let i = 0; i < 3; i++) {
       // The examples assume a table of 256 octets, which is agreed on here by a size update.
       const bytes = i === 0 ? Buffer.concat([integer(0x20, 0x1f, 256), hex(blocks[i]!)]) : hex(blocks[i]!)
       expect(decode(decoder, bytes)).toEqual(responses[i])
-      expect(decoder.tableSize).toBe(sizes[i])
     }
   })
 })
@@ -199,10 +195,9 @@ describe('decoder', () => {
   it('empties the table for an entry larger than it', () => {
     const decoder = newDecoder()
     expect(decode(decoder, hex('3f 29 40 01 61 01 62'))).toEqual([['a', 'b']])
-    expect(decoder.tableSize).toBe(34)
+    expect(decode(decoder, hex('be'))).toEqual([['a', 'b']])
     const big = Buffer.concat([Buffer.from([0x40]), text('name'), text('v'.repeat(100))])
     expect(decode(decoder, big)).toEqual([['name', 'v'.repeat(100)]])
-    expect(decoder.tableSize).toBe(0)
     expect(decode(decoder, hex('be'))).toBeNull()
   })
 
@@ -256,7 +251,6 @@ describe('encoder', () => {
       ['cookie', 'a=1'],
     ])
     expect(secret[0]! & 0xf0).toBe(0x10)
-    expect(encoder.tableSize).toBe(0)
     encode(encoder, [['user-agent', 'x']])
     expect(encode(encoder, [['user-agent', 'x']])).toEqual(Buffer.from([0xbe]))
   })
@@ -264,10 +258,8 @@ describe('encoder', () => {
   it('indexes a changing name only when its value repeats', () => {
     const encoder = new HpackEncoder(4096)
     encode(encoder, [[':path', '/a']])
-    encode(encoder, [[':path', '/b']])
-    expect(encoder.tableSize).toBe(0)
-    encode(encoder, [[':path', '/b']])
-    expect(encoder.tableSize).toBeGreaterThan(0)
+    expect(encode(encoder, [[':path', '/b']]).length).toBeGreaterThan(1)
+    expect(encode(encoder, [[':path', '/b']]).length).toBeGreaterThan(1)
     expect(encode(encoder, [[':path', '/b']])).toHaveLength(1)
   })
 
@@ -295,8 +287,15 @@ describe('encoder', () => {
   it('keeps to its own limit when the peer offers a huge table', () => {
     const encoder = new HpackEncoder(4096)
     encoder.setPeerLimit(0xffffffff)
-    for (let i = 0; i < 5000; i++) encode(encoder, [[`name-${i}`, `value-${i}`]])
-    expect(encoder.tableSize).toBeLessThanOrEqual(4096)
+    // A decoder of 4096 octets forgets where the encoder must: an entry that only one of them still has would be read as another field.
+    const decoder = newDecoder(4096)
+    for (let i = 0; i < 5000; i++) {
+      const fields: [string, string][] = [
+        [`name-${i}`, `value-${i}`],
+        [`name-${i - 50}`, `value-${i - 50}`],
+      ]
+      expect(decode(decoder, encode(encoder, fields))).toEqual(fields)
+    }
   })
 
   it('round-trips any fields through any table sizes', () => {
@@ -330,7 +329,6 @@ describe('encoder', () => {
           for (const { limit, fields } of messages) {
             if (limit !== null) encoder.setPeerLimit(limit)
             expect(decode(decoder, encode(encoder, fields))).toEqual(fields)
-            expect(encoder.tableSize).toBe(decoder.tableSize)
           }
         },
       ),

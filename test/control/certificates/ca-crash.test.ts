@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FileCaStore } from '../../../src/mtls/ca/file-store.js'
-import { handshake, makeCa, seeded, trusted } from './support.js'
+import { DatabaseCaStore } from '../../../src/control/certificates/database-ca-store.js'
+import { JournalStore } from '../../../src/control/store/journal/journal-store.js'
+import { StateSeal } from '../../../src/mtls/ca/store.js'
+import { handshake, makeCa, seeded, trusted } from '../../mtls/ca/support.js'
 
 const repository = resolve(import.meta.dirname, '../../..')
 const encryptionKey = 'a secret of the operator'
@@ -26,7 +28,7 @@ beforeAll(() => {
       outDir: join(directory, 'out'),
       typeRoots: [join(repository, 'node_modules/@types')],
     },
-    include: [join(repository, 'test/mtls/ca/rotation-child.ts')],
+    include: [join(repository, 'test/control/certificates/rotation-child.ts')],
   }
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
   execFileSync(join(repository, 'node_modules/.bin/tsc'), ['-p', join(directory, 'tsconfig.json')], { stdio: 'inherit' })
@@ -46,8 +48,8 @@ interface Report {
 }
 
 /** Runs the child, kills it when it has reported `lines` lines of any kind, and gives what it had handed out until then. */
-async function runAndKill(path: string, lines: number): Promise<Report[]> {
-  const running = spawn(process.execPath, [join(directory, 'out/test/mtls/ca/rotation-child.js'), path, encryptionKey], {
+async function runAndKill(dir: string, lines: number): Promise<Report[]> {
+  const running = spawn(process.execPath, [join(directory, 'out/test/control/certificates/rotation-child.js'), dir, encryptionKey], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   child = running
@@ -69,19 +71,20 @@ describe('kill -9 during rotations', () => {
     const random = seeded(seed)
     const home = join(directory, `seed-${seed}`)
     mkdirSync(home)
-    const path = join(home, 'ca.json')
     const handedOut: Report[] = []
     for (let round = 0; round < 2; round++) {
-      handedOut.push(...(await runAndKill(path, 3 + Math.floor(random() * 14))))
+      handedOut.push(...(await runAndKill(home, 3 + Math.floor(random() * 14))))
     }
-    const { ca, leaf } = makeCa({ store: new FileCaStore({ path, encryptionKey }) })
+    const store = await JournalStore.open(home)
+    const kept = new DatabaseCaStore(store, new StateSeal(encryptionKey))
+    const { ca, leaf } = makeCa({ store: kept })
     await ca.init()
     const { Roots } = ca.roots()
     expect(Roots.filter(root => root.Active)).toHaveLength(1)
     expect(new Set(handedOut.map(report => report.clusterId))).toEqual(new Set([ca.clusterId]))
-    expect(readdirSync(home)).toEqual(['ca.json'])
-    expect(statSync(path).mode & 0o777).toBe(0o600)
-    expect((await new FileCaStore({ path, encryptionKey }).load())!.rotation).toBeUndefined()
+    for (const entry of readdirSync(home, { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) expect(statSync(join(entry.parentPath, entry.name)).mode & 0o777).toBe(0o600)
+    expect((await kept.load())!.rotation).toBeUndefined()
     const now = { leaf: await leaf('web'), bundlePem: ca.trustBundlePem() }
     expect(await handshake(now, now)).toEqual(trusted)
     // The last thing the mesh held before the crash works with what it gets now, both ways round.
@@ -92,5 +95,7 @@ describe('kill -9 during rotations', () => {
     expect(await handshake(now, before)).toEqual(trusted)
     await ca.rotateRoot()
     expect(ca.roots().Roots[0]!.Active).toBe(true)
+    await ca.close()
+    await store.close()
   })
 })

@@ -1,7 +1,8 @@
-// `npm run bench -- control [--sidecars 1000] [--json FILE]`: the control plane under simulated sidecars. It starts bin/outrigger control
+// `npm run bench -- control [--sidecars 1000] [--only acl] [--json FILE]`: the control plane under simulated sidecars. It starts bin/outrigger control
 // with a data directory of its own, registers two instances of each service with ten upstreams, lets simulated-sidecars.mjs (a process of
 // its own) connect all of them, and measures: time until all are configured, time from one write to the last subscriber that has it, bytes
-// that a deploy of 50 instances sends, CPU time and memory of the control plane. Each row says its unit; nothing here passes or fails.
+// that a deploy of 50 instances sends, CPU time and memory of the control plane, and what ACLs cost an answer (acl-row.mjs; alone with
+// `--only acl`). Each row says its unit; nothing here passes or fails.
 import { fork, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -10,6 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ENDPOINT_TYPE, LISTENER_TYPE } from '../../dist/xds/type-urls.js'
+import { aclRow } from './acl-row.mjs'
 
 const UPSTREAMS = 10
 const CHANGES = 40
@@ -43,12 +45,23 @@ function usageOf(pid) {
 }
 
 class ControlPlane {
-  static async start(dir) {
+  static async start(dir, flags = []) {
     const plane = new ControlPlane()
     const [http, grpc] = [await freePort(), await freePort()]
     plane.http = `http://127.0.0.1:${http}`
     plane.grpc = `127.0.0.1:${grpc}`
-    const args = ['control', '--http-addr', `127.0.0.1:${http}`, '--grpc-addr', plane.grpc, '--data-dir', dir]
+    const args = [
+      'control',
+      '--http-addr',
+      `127.0.0.1:${http}`,
+      '--grpc-addr',
+      plane.grpc,
+      '--dns-addr',
+      'off',
+      '--data-dir',
+      dir,
+      ...flags,
+    ]
     plane.child = spawn(bin, [...args, '--sidecar-min-port', '21000', '--sidecar-max-port', '31999'], {
       stdio: 'ignore',
     })
@@ -196,7 +209,13 @@ async function measure(plane, simulation, sidecars, report) {
 }
 
 async function main() {
-  const { values } = parseArgs({ options: { sidecars: { type: 'string', default: '1000' }, json: { type: 'string', default: '' } } })
+  const { values } = parseArgs({
+    options: {
+      sidecars: { type: 'string', default: '1000' },
+      only: { type: 'string', default: '' },
+      json: { type: 'string', default: '' },
+    },
+  })
   const sidecars = Number(values.sidecars)
   if (!Number.isInteger(sidecars) || sidecars < 24 || sidecars % 2 !== 0)
     throw new Error('--sidecars must be an even number of at least 24')
@@ -209,9 +228,17 @@ async function main() {
   let plane
   let simulation
   try {
-    plane = await ControlPlane.start(dir)
-    simulation = new Simulation()
-    await measure(plane, simulation, sidecars, report)
+    if (values.only !== 'acl') {
+      plane = await ControlPlane.start(join(dir, 'sidecars'))
+      simulation = new Simulation()
+      await measure(plane, simulation, sidecars, report)
+    }
+    await aclRow({
+      dir,
+      start: (folder, flags) => ControlPlane.start(folder, flags),
+      cpuSecondsOf: ({ child }) => usageOf(child.pid).cpuSeconds,
+      report,
+    })
   } finally {
     simulation?.child.disconnect()
     await plane?.stop()

@@ -304,9 +304,16 @@ function intentionId(source: string, destination: string): string {
 function intentionOfId(context: ApiContext, id: string): { readonly intention: Intention; readonly entry: ServiceIntentions } {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id))
     throw new HttpError(400, `Invalid intention ID ${JSON.stringify(id)}: must be a UUID`)
-  const found = allIntentions(context).find(({ intention }) => intentionId(intention.source, intention.destination) === id)
+  const found = intentionWithId(context, id)
   if (found === undefined) throw new HttpError(404, 'Intention not found')
   return found
+}
+
+export function intentionWithId(
+  context: ApiContext,
+  id: string,
+): { readonly intention: Intention; readonly entry: ServiceIntentions } | undefined {
+  return allIntentions(context).find(({ intention }) => intentionId(intention.source, intention.destination) === id)
 }
 
 function matching(context: ApiContext, by: 'source' | 'destination', name: string) {

@@ -3,6 +3,7 @@
 // Resources and access are those of Consul's API reference ("ACL Required"). Invariant: a route that is not here is refused.
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
+import { intentionWithId } from './connect.js'
 import type { ApiContext } from './context.js'
 import { param } from './respond.js'
 
@@ -78,6 +79,30 @@ const SERVICES: RoutePermission = { filter: (access, payload) => items(payload, 
 const ONE_SERVICE = SERVICES
 const NODES: RoutePermission = { filter: (access, payload) => items(payload, item => access.may('node', nodeOf(item), 'read')) }
 
+/** A node with all that is on it, or a list of them: each part by its own right. */
+const UI_NODES: RoutePermission = {
+  filter: (access, payload) => {
+    const seen = (node: Item): Item => {
+      const onNode = { ...node, Checks: items(node['Checks'], item => seesService(access, item)) }
+      return { ...onNode, Services: items(node['Services'], item => seesService(access, item)) }
+    }
+    if (Array.isArray(payload))
+      return payload.filter(item => access.may('node', nodeOf(item as Item), 'read')).map(item => seen(item as Item))
+    const node = payload as Item | null
+    if (node === null || nodeOf(node) === '') return payload
+    access.need('node', nodeOf(node), 'read')
+    return seen(node)
+  },
+}
+const UI_TOPOLOGY: RoutePermission = {
+  check: (access, request) => access.need('service', first(request), 'read'),
+  filter: (access, payload) => {
+    const sees = ({ Name }: Item): boolean => access.may('service', String(Name), 'read')
+    const { Upstreams, Downstreams, ...rest } = payload as Item
+    return { ...rest, Upstreams: items(Upstreams, sees), Downstreams: items(Downstreams, sees) }
+  },
+}
+
 const agentService = (wanted: 'read' | 'write'): RoutePermission => ({
   check: (access, request, { catalog }) => {
     const service = catalog.instance(first(request))
@@ -98,6 +123,15 @@ const intention = (wanted: 'read' | 'write'): RoutePermission => ({
     const { destination } = request.query as { destination?: string }
     const name = (destination ?? textField(request.body, 'DestinationName')).split('/').at(-1) ?? ''
     if (name !== '') access.need('intention', name, wanted)
+  },
+})
+
+/** By id: of the intention that it names, whatever a body says. One that is not there is the handler's to answer. */
+const intentionById = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request, context) => {
+    const found = intentionWithId(context, param(request, 'id'))
+    if (found !== undefined) access.need('intention', found.intention.destination, wanted)
+    else access.needSingle('operator', wanted)
   },
 })
 
@@ -310,9 +344,9 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'GET /v1/connect/intentions/exact': intention('read'),
   'PUT /v1/connect/intentions/exact': intention('write'),
   'DELETE /v1/connect/intentions/exact': intention('write'),
-  'GET /v1/connect/intentions/:x': operator('read'),
-  'PUT /v1/connect/intentions/:x': intention('write'),
-  'DELETE /v1/connect/intentions/:x': operator('write'),
+  'GET /v1/connect/intentions/:x': intentionById('read'),
+  'PUT /v1/connect/intentions/:x': intentionById('write'),
+  'DELETE /v1/connect/intentions/:x': intentionById('write'),
   'GET /v1/exported-services': { check: access => access.needSingle('mesh', 'read') },
   'GET /v1/imported-services': { check: access => access.needSingle('mesh', 'read') },
 
@@ -373,7 +407,9 @@ const FAMILIES: readonly (readonly [RegExp, RoutePermission])[] = [
   [/^\w+ \/v1\/(acl\/|internal\/acl\/)/, OPEN],
   [/^GET \/v1\/(operator|outrigger)\//, operator('read')],
   [/^\w+ \/v1\/(operator|outrigger)\//, operator('write')],
-  [/^GET \/v1\/internal\/ui\/nodes?(\/|$)/, NODES],
+  [/^GET \/v1\/internal\/ui\/nodes?(\/|$)/, UI_NODES],
+  [/^GET \/v1\/internal\/ui\/catalog-overview$/, operator('read')],
+  [/^GET \/v1\/internal\/ui\/service-topology\//, UI_TOPOLOGY],
   [/^GET \/v1\/internal\//, SERVICES],
   [
     /^PUT \/v1\/internal\/service-virtual-ip$/,

@@ -1,5 +1,5 @@
 // Origins of the bench, as cheap as Node can: raw sockets with ready-made answers. argv: kind (http1|http2|tcp-source) port
-//   http1       65 bytes for every path, 64 KiB for /64k, echo after an upgrade on /ws; bodies of requests are read and dropped
+//   http1       65 bytes for every path, 64 KiB for /64k, 10 MiB for /10m, echo after an upgrade on /ws; bodies of requests are read and dropped
 //   http2       the same 65 bytes, /grpc.Echo/Unary and /grpc.Echo/Stream, on the HTTP/2 engine of this project
 //   tcp-source  100 MiB after the first byte
 import net from 'node:net'
@@ -13,6 +13,7 @@ function answer(body) {
 }
 const SMALL = answer(BODY)
 const BIG = answer('y'.repeat(64 * 1024))
+const HUGE = answer('z'.repeat(10 * 1024 * 1024))
 const UPGRADED =
   'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n'
 
@@ -49,7 +50,7 @@ function http1(socket) {
       const length = head.startsWith('POST') ? Number(/content-length: (\d+)/i.exec(head)[1]) : 0
       from += length
       if (from > text.length) skip = from - text.length
-      else socket.write(head.startsWith('GET /64k') ? BIG : SMALL)
+      else socket.write(head.startsWith('GET /64k') ? BIG : head.startsWith('GET /10m') ? HUGE : SMALL)
     }
   })
 }

@@ -141,6 +141,38 @@ export function http1Open({ port, perSecond, seconds }) {
   })
 }
 
+/** `connections` clients that download 10 MiB each, `bytes` every `everyMs`, until stdin ends; an empty line when all have begun. */
+export function slowReaders({ port, connections, bytes, everyMs }) {
+  return new Promise((resolve, reject) => {
+    const sockets = []
+    let units = 0
+    let stopped = false
+    let begun = 0
+    const started = performance.now()
+    const open = () => {
+      let first = true
+      const callback = count => {
+        units += count / 1e6
+        if (first && ++begun === connections) process.stdout.write('\n')
+        first = false
+        setTimeout(() => socket.resume(), everyMs)
+        return false
+      }
+      const socket = net.connect({ port, host: HOST, onread: { buffer: Buffer.allocUnsafe(bytes), callback } })
+      socket.on('connect', () => socket.write(requestBytes('/10m', 0)))
+      socket.on('error', error => stopped || reject(error))
+      sockets.push(socket)
+    }
+    for (let i = 0; i < connections; i++) open()
+    process.stdin.resume()
+    process.stdin.on('end', () => {
+      stopped = true
+      for (const socket of sockets) socket.destroy()
+      resolve({ units, seconds: secondsSince(started) })
+    })
+  })
+}
+
 /** Connections one after the other on `parallel` lanes, each with one request. */
 export function newConnections({ port, seconds, parallel }) {
   const request = Buffer.from('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')

@@ -1,11 +1,22 @@
 // Rows of one hop: HTTP/1.1 as most services speak it, HTTP/2 and gRPC, WebSocket, and the plain TCP proxy.
 import { answers, answersHttp2 } from '../checks.mjs'
 import { oneHop, tcpHop } from '../configs/envoy-config.mjs'
-import { generate, http1Load, http2Load } from '../load/load.mjs'
+import { generate, generating, http1Load, http2Load } from '../load/load.mjs'
 import { loadedRow } from './loaded-row.mjs'
 
 const ROUTES = 1000
 const POST_BYTES = 1024
+
+/** 500 clients that take 10 MiB at 160 KB/s each, from their connecting on, and one in a hurry. */
+async function besideSlowReaders({ port, seconds, loadCore, quick }) {
+  const options = quick ? { connections: 10, bytes: 1024 * 1024, everyMs: 10 } : { connections: 500, bytes: 64 * 1024, everyMs: 400 }
+  const [hurried, slow] = await Promise.all([
+    generate('http1Open', { port, seconds: seconds + 1, perSecond: 50 }, loadCore),
+    generating('slowReaders', { port, ...options }, loadCore),
+  ])
+  await slow.stop()
+  return hurried
+}
 
 /** As a large service's table: one prefix a route; the load asks for all of them in turn. */
 function manyRoutes() {
@@ -93,5 +104,14 @@ export const httpRows = [
     check: answers(),
     load: ({ port, seconds, loadCore, quick }) => generate('http1Open', { port, seconds, perSecond: quick ? 100 : 1000 }, loadCore),
     peers: ['nginx', 'haproxy'],
+  }),
+  loadedRow({
+    name: 'slow-readers',
+    figure: 'p99Ms',
+    bootstrap: oneHop,
+    check: answers(),
+    load: besideSlowReaders,
+    peers: ['nginx', 'haproxy'],
+    warmUp: false,
   }),
 ]

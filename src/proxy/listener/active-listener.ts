@@ -3,6 +3,7 @@
 
 import { chmodSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
+import { connectionAccepted } from '../../io/read-turn.js'
 import { endAfterException, guardSocket } from '../../io/socket-guard.js'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
@@ -88,6 +89,7 @@ export class ActiveListener {
       socket.destroy()
       return
     }
+    connectionAccepted()
     guardSocket(socket)
     try {
       this.connections.add(

@@ -3,20 +3,16 @@
 // it tells its RouterHost what came back. Calls route/ (what to do), client/ (one UpstreamRequest a try), upstream-outcome (a try's
 // judge). Invariant: it names no client stream; after finish() or abandon() no try of it runs.
 
-import type { RouterHandles } from '../../metrics/stat-names.js'
-import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
-import type { RouterConfig } from '../../model/http-filter.js'
 import type { InternalRedirectPolicy } from '../../model/route.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
-import { sniFor, type UpstreamPools } from '../client/upstream-pools.js'
+import { sniFor } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
-import { type LocalReply, type LocalReplyCode, localReply } from '../reply/local-reply.js'
+import { type LocalReplyCode, localReply } from '../reply/local-reply.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/compiled-route.js'
 import type { AnswerTarget } from '../route/route-answers.js'
-import type { RouteSource } from '../route/route-holder.js'
 import type { HeldBody } from '../stream/held-body.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -27,53 +23,13 @@ import { brokenResponseDetails, failureFlag, failureReply } from './failure-repl
 import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
 import { PickContext } from './pick-context.js'
+import { keepForReplay, MAX_REPLAY_BYTES, sendHeld } from './replay-body.js'
 import { type RetriedRequest, RetryState } from './retry-state.js'
 import { RouteCounters } from './route-counters.js'
 import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, takeRouteTimeout, tellExpectedTimeout } from './route-timeouts.js'
+import type { RouterHost, RouterRuntime } from './router-host.js'
 import { prepareUpstreamHead } from './upstream-head.js'
-import { chargeGrpcTrailers, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
-
-const EMPTY = Buffer.alloc(0)
-/** Bodies up to this are kept for another try even without a retry policy (refused streams, the keep-alive race). */
-const MAX_REPLAY_BYTES = 64 * 1024
-
-/** The client's side of a request, as the router sees it. Exchange implements it. */
-export interface RouterHost {
-  readonly request: RequestHead
-  readonly info: StreamInfo
-  readonly body: HeldBody
-  /** The client has seen a response head. */
-  readonly responseStarted: boolean
-  /** Answer from here; ends all tries. */
-  reply(reply: LocalReply, headers?: HeaderList | null): void
-  /** The body is longer than may be held. */
-  requestTooLarge(limit: string): void
-  /** Break off a response that has begun. */
-  abort(flag: number, details: string): void
-  startResponse(head: ResponseHead, end: boolean): void
-  responseData(chunk: Buffer, end: boolean): void
-  responseTrailers(trailers: HeaderList): void
-  informational(head: ResponseHead): void
-  pauseRequest(): void
-  resumeRequest(): void
-  /** How long the whole stream may last, from its start. 0: no limit. */
-  limitDuration(ms: number): void
-  /** An internal redirect: this request is over, `head` takes its stream. */
-  redirected(head: RequestHead, dropBody: boolean): void
-}
-
-/** What the router uses of its connection manager. HttpRuntime is one. */
-export interface RouterRuntime {
-  readonly config: Pick<HttpConnectionManager, 'common'>
-  readonly routerConfig: RouterConfig
-  readonly routes: RouteSource
-  readonly clusters: { get(name: string): UpstreamCluster | undefined }
-  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
-  readonly router: RouterHandles
-  readonly bufferLimitBytes: number
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-}
+import { chargeGrpcTrailers, chargeRouteTimeout, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
 
 /** An upgrade or CONNECT: its request does not end before it is answered. */
 function asksForTunnel(request: RequestHead): boolean {
@@ -346,13 +302,8 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { bufferLimitBytes } = this.runtime
     if (this.upstream?.headSent === true) {
       const limit = this.keepsBody || this.mirrors !== null ? bufferLimitBytes : MAX_REPLAY_BYTES
-      if (body.bytes + chunk.length <= limit) {
-        body.add(chunk)
-        return
-      }
-      // Too long to be sent again: from here on a failure is final (Envoy: retry_or_shadow_abandoned).
-      body.abandon()
-      if (this.keepsBody && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
+      const kept = keepForReplay(body, chunk, limit)
+      if (!kept && this.keepsBody && this.cluster !== null) this.cluster.traffic.main.retry_or_shadow_abandoned.value++
       return
     }
     body.add(chunk)
@@ -387,24 +338,13 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       stream.sendHead(request, true)
     } else {
       stream.sendHead(request, false)
-      this.sendHeld(upstream, body)
+      if (sendHeld(upstream, body)) {
+        info.upstreamBytesSent += body.bytes
+        if (!body.ended && body.bytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors === null) body.abandon()
+      }
     }
     if (body.ended) this.timeouts?.armRoute()
     host.resumeRequest()
-  }
-
-  private sendHeld(upstream: UpstreamRequest, body: HeldBody): void {
-    const stream = upstream.stream!
-    const { chunks } = body
-    const last = chunks.length - 1
-    const endWithData = body.ended && body.trailers === null
-    for (let i = 0; i <= last && !upstream.done; i++) stream.sendData(chunks[i]!, endWithData && i === last)
-    if (upstream.done) return
-    this.host.info.upstreamBytesSent += body.bytes
-    if (body.ended) {
-      if (body.trailers !== null) stream.sendTrailers(body.trailers)
-      else if (last === -1) stream.sendData(EMPTY, true)
-    } else if (body.bytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors === null) body.abandon()
   }
 
   onUpstreamDrain(upstream: UpstreamRequest): void {
@@ -557,16 +497,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   private onRouteTimeout(): void {
     const { host } = this
-    for (const attempt of this.attempts) {
-      const { cluster } = attempt.host
-      cluster.traffic.main.upstream_rq_timeout.value++
-      this.counters?.count('upstream_rq_timeout')
-      attempt.host.stats.rqTimeout++
-      if (attempt.responseStarted) continue
-      if (!attempt.timedOut) cluster.recordTimeout(attempt.host)
-      chargeStatus(this, cluster, 504)
-      attempt.host.stats.rqError++
-    }
+    chargeRouteTimeout(this)
     if (host.responseStarted) host.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
     else host.reply(localReply('upstream-request-timeout', ''))
   }

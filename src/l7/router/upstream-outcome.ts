@@ -101,6 +101,20 @@ function chargeGrpcStatus(host: Host, grpcStatus: number): void {
   else host.stats.rqError++
 }
 
+/** The route's time is up for every try that still runs. */
+export function chargeRouteTimeout(request: JudgedRequest): void {
+  for (const { host, responseStarted, timedOut } of request.attempts) {
+    const { cluster } = host
+    cluster.traffic.main.upstream_rq_timeout.value++
+    request.counters?.count('upstream_rq_timeout')
+    host.stats.rqTimeout++
+    if (responseStarted) continue
+    if (!timedOut) cluster.recordTimeout(host)
+    chargeStatus(request, cluster, 504)
+    host.stats.rqError++
+  }
+}
+
 /** Counts a response of `served`, or the answer given in its place. HOT. */
 export function chargeStatus(request: JudgedRequest, served: HostCluster, status: number): void {
   if (!request.countsCodes) return

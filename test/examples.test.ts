@@ -3,12 +3,12 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { readText } from '../src/cli/commands/command-io.js'
 import { demoMesh } from '../src/cli/demo/mesh.js'
 import { portTable } from '../src/cli/demo/port-table.js'
 import { runOutrigger } from '../src/cli/outrigger-main.js'
 import { ControlPlane } from '../src/control/control-plane.js'
 import { parseBootstrap } from '../src/xds/bootstrap.js'
+import { testIo } from './support/command-io.js'
 import { proxyBin } from './support/proxy-process.js'
 
 const MAX_EXAMPLE_LINES = 110
@@ -31,8 +31,8 @@ describe('examples/mesh.yaml', () => {
     plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', meshFile: example('mesh.yaml') })
     await plane.start()
     let text = ''
-    const print = (part: string): void => void (text += part)
-    const io = { env: () => undefined, out: print, err: print, readText }
+    const print = (part: string | Buffer): void => void (text += part.toString())
+    const io = { ...testIo(), out: print, err: print }
     const at = ['--http-addr', plane.httpAddress]
     expect(await runOutrigger(['apply', '-f', example('config-entries.yaml'), ...at], io)).toBe(0)
     expect(text).toBe('applied service-router/api\napplied service-splitter/api\napplied service-intentions/api\n')

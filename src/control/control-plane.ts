@@ -17,6 +17,7 @@ import { type Acceptance, AdsServer } from '../xds/server/server.js'
 import { Access, lacks } from './acl/access.js'
 import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
+import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
 import { Catalog, type CatalogInstance } from './catalog/catalog.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
@@ -27,27 +28,21 @@ import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
 import { ControlMetrics } from './control-metrics.js'
 import { openCoordination } from './coordination.js'
+import type { ApplyReport } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
 import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
-import { openGrpcPort } from './grpc/grpc-port.js'
+import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import { CONSUL_VERSION } from './http-api/consul-version.js'
 import type { NodeInfo } from './http-api/context.js'
-import {
-  bindHttp,
-  formatAddress,
-  type GrpcTls,
-  type HostPort,
-  isLoopback,
-  parseAddress,
-  reachableHost,
-  refuseOpenAddresses,
-} from './http-api/listen-addresses.js'
+import { formatAddress, isLoopback, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
+import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
 import { healthEntry, nodeMeta } from './http-api/shapes.js'
 import { type ControlLogger, LogFeed } from './log-feed.js'
-import { type ApplyReport, MeshFile } from './mesh-file.js'
+import { MeshFile } from './mesh-file.js'
+import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { SIDECAR } from './snapshot/kinds/sidecar.js'
@@ -61,11 +56,27 @@ import { TopicIndexes } from './store/topic-indexes.js'
 /** For a launcher that reads the CA's settings from a file: the option `ca`. */
 export { decodeCaConfig }
 
+/** What a reload reads again. */
+export interface Configured {
+  readonly definitions?: AgentDefinitions
+  readonly tls?: PortTlsSettings
+  /** By Consul's names (`acl.tokens`). */
+  readonly agentTokens?: Readonly<Record<string, string>>
+}
+
 export interface ControlPlaneOptions {
-  /** `host:port`; port 0 picks a free one. Default 127.0.0.1:8500. */
+  /** `host:port`, or `off`; port 0 picks a free one. Default 127.0.0.1:8500. */
   readonly httpAddr?: string
-  /** `host:port`; port 0 picks a free one. Default 127.0.0.1:8502. */
+  /** The same over TLS; not served unless given. */
+  readonly httpsAddr?: string
+  /** `host:port`, or `off`; port 0 picks a free one. Default 127.0.0.1:8502. */
   readonly grpcAddr?: string
+  /** gRPC over TLS beside it; not served unless given. */
+  readonly grpcTlsAddr?: string
+  /** Addresses beyond loopback are served although clients come unknown or in clear text. */
+  readonly allowOpen?: boolean
+  /** Files of this machine, read at the start and at each reload. Throws one line. */
+  readonly configured?: () => Configured
   /** Where the state lives; without it in memory only. */
   readonly dataDir?: string
   /** A snapshot file: the state goes back to it, the files of before are kept aside. */
@@ -88,7 +99,8 @@ export interface ControlPlaneOptions {
   readonly httpToken?: string
   /** Required of sidecars (`x-consul-token`) when set. */
   readonly grpcToken?: string
-  readonly grpcTls?: GrpcTls
+  /** TLS of `grpcTlsAddr`, or of `grpcAddr` where that is not given. `configured` stands over it. */
+  readonly grpcTls?: ServerTls
   /** Without it ACLs are off. */
   readonly acl?: AclOptions
   /** Seals the private keys in the data directory. */
@@ -106,8 +118,6 @@ export interface ControlPlaneOptions {
   readonly caFilesByApi?: boolean
 }
 
-const DEFAULT_HTTP_ADDR = '127.0.0.1:8500'
-const DEFAULT_GRPC_ADDR = '127.0.0.1:8502'
 /** Consul's range for automatic sidecar ports. */
 const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
@@ -123,8 +133,12 @@ export class ControlPlane {
   private readonly authorizer: Authorizer
   private defaultPolicy: IntentionAction
   private settling: BundleSettling | undefined
-  private httpListening: HostPort | undefined
-  private grpcListening: HostPort | undefined
+  private httpListening: HttpListeners | undefined
+  private grpcListening: GrpcPort | undefined
+  private portTls: PortTls | undefined
+  private applyDefinitions: ((definitions: AgentDefinitions) => Promise<ApplyReport>) | undefined
+  private acl: AclSystem | undefined
+  private ca: CertificateAuthority | undefined
   private dns: RunningDns | undefined
 
   constructor(options: ControlPlaneOptions) {
@@ -136,11 +150,22 @@ export class ControlPlane {
 
   /** `host:port` as bound; only after `start`. */
   get httpAddress(): string {
-    return formatAddress(this.httpListening)
+    return formatAddress(this.httpListening?.http)
   }
 
+  /** '' when the API is not served over TLS. */
+  get httpsAddress(): string {
+    return formatAddress(this.httpListening?.https)
+  }
+
+  /** Where there is no address in clear text, the one over TLS. */
   get grpcAddress(): string {
-    return formatAddress(this.grpcListening)
+    return formatAddress(this.grpcListening?.plain ?? this.grpcListening?.tls)
+  }
+
+  /** '' when gRPC is not served over TLS. */
+  get grpcTlsAddress(): string {
+    return formatAddress(this.grpcListening?.tls)
   }
 
   /** '' when no DNS is served. */
@@ -160,14 +185,20 @@ export class ControlPlane {
 
   private async open(): Promise<void> {
     const options = this.options
-    const http = parseAddress(options.httpAddr ?? DEFAULT_HTTP_ADDR, '--http-addr')
-    const grpc = parseAddress(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
-    refuseOpenAddresses(http, grpc, options)
+    const configured = options.configured?.() ?? {}
+    const tlsSettings = (from: Configured): PortTlsSettings => from.tls ?? { https: {}, grpc: options.grpcTls ?? {} }
+    const listen: ListenOptions = {
+      ...options,
+      httpsVerifiesClients: tlsSettings(configured).https.clientCaPem !== undefined,
+      grpcVerifiesClients: tlsSettings(configured).grpc.clientCaPem !== undefined,
+    }
+    const plan = planListeners(listen)
     const seal = options.encryptionKey === undefined ? undefined : new StateSeal(options.encryptionKey)
     const store = await this.openStore()
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
     const acl = options.acl && (await AclSystem.start(store, options.acl, datacenter, reason => this.log.warn({}, reason)))
+    this.acl = acl
     this.cleanups.push(() => acl?.stop())
     const node: NodeInfo = {
       id: await nodeId(store),
@@ -188,6 +219,7 @@ export class ControlPlane {
       bundleSettled: async (_root, crossSigned) => this.settling?.settled(crossSigned),
       onProblem: reason => this.log.warn({}, reason),
     })
+    this.ca = ca
     await ca.init()
     ca.start()
     this.cleanups.push(() => ca.close())
@@ -265,26 +297,49 @@ export class ControlPlane {
     })
     followChanges({ catalog, entries, ca, indexes, publisher, store })
 
+    this.applyDefinitions = definitions =>
+      applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })
     await this.loadMeshFile({ store, catalog, entries, publisher, metrics })
+    if (configured.definitions !== undefined) await this.loadDefinitions(configured.definitions)
     acl?.table.onChange(() => ads.reauthorize())
     publisher.start()
     this.cleanups.push(() => publisher.stop())
     healthChecks.start()
     this.cleanups.push(() => healthChecks.stop())
 
-    const grpcPort = await openGrpcPort(grpc, options.grpcTls, {
-      ads,
-      acl,
-      authorizer: this.authorizer,
-      catalog,
-      entries,
+    const servedOverTls: TlsPort[] = [...(plan.https ? (['https'] as const) : []), ...(plan.grpcTls ? (['grpc'] as const) : [])]
+    const portTls = await PortTls.open({
+      ports: servedOverTls,
+      read: () => tlsSettings(options.configured?.() ?? {}),
+      ca,
       datacenter,
+      domain: options.dns?.domain ?? 'consul',
       nodeName: node.name,
-      servers: () => [{ id: node.id, address: serverAddress(grpc.host, node.address), version: CONSUL_VERSION }],
-      resolveDns: async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights),
-      onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
+      addresses: [node.address, ...[plan.https, plan.grpcTls].map(address => address?.host ?? '')],
+      onProblem: reason => this.log.warn({}, reason),
     })
-    this.grpcListening = grpcPort.address
+    this.portTls = portTls
+    this.cleanups.push(() => portTls.stop())
+    const grpcSecure = plan.grpcTls && portTls.secureOptions('grpc')
+    const grpcPort = await openGrpcPort(
+      { plain: plan.grpc, tls: plan.grpcTls, secure: grpcSecure },
+      {
+        ads,
+        acl,
+        authorizer: this.authorizer,
+        catalog,
+        entries,
+        datacenter,
+        nodeName: node.name,
+        servers: () => [
+          { id: node.id, address: serverAddress((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
+        ],
+        resolveDns: async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights),
+        onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
+      },
+    )
+    this.grpcListening = grpcPort
+    portTls.onChange('grpc', secure => grpcPort.replaceCertificate(secure))
     this.cleanups.push(() => grpcPort.close())
     const coordination = await openCoordination({ store, catalog, nodeName: node.name, onProblem: reason => this.log.error({}, reason) })
     this.cleanups.push(() => coordination.sessions.stop())
@@ -302,7 +357,7 @@ export class ControlPlane {
       blocking,
       ...coordination,
       logs: this.log,
-      reload: () => this.reload(ca),
+      reload: () => this.reload(),
       leave: options.onLeave,
       caFilesByApi: options.caFilesByApi ?? false,
       metrics,
@@ -311,14 +366,19 @@ export class ControlPlane {
       authorizer: this.authorizer,
       acl,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
-      loopbackOnly: isLoopback(http.host),
+      loopbackOnly: [plan.http, plan.https].every(address => address === undefined || isLoopback(address.host)),
       defaultPolicy: () => this.defaultPolicy,
-      grpc: () => ({
-        host: reachableHost(this.grpcListening!.host),
-        port: this.grpcListening!.port,
-        caPem: options.grpcTls === undefined ? undefined : (options.grpcTls.caPem ?? options.grpcTls.certPem),
-        token: options.grpcToken,
-      }),
+      grpc: () => {
+        const address = grpcPort.tls ?? grpcPort.plain
+        return {
+          host: reachableHost(address?.host ?? ''),
+          port: address?.port ?? -1,
+          plainPort: grpcPort.plain?.port ?? -1,
+          tlsPort: grpcPort.tls?.port ?? -1,
+          caPem: grpcPort.tls === undefined ? undefined : portTls.caPem('grpc'),
+          token: options.grpcToken,
+        }
+      },
     })
     this.cleanups.push(async () => {
       blocking.close()
@@ -342,7 +402,10 @@ export class ControlPlane {
       })
       this.cleanups.push(() => this.dns?.close())
     }
-    this.httpListening = await bindHttp(api, http)
+    const httpsSecure = plan.https && portTls.secureOptions('https')
+    const listening = await listenHttp(api, { http: plan.http, https: plan.https, secure: httpsSecure })
+    portTls.onChange('https', secure => listening.replaceCertificate(secure))
+    this.httpListening = listening
     this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
   }
 
@@ -390,13 +453,41 @@ export class ControlPlane {
     this.cleanups.push(() => file.close())
   }
 
-  private async reload(ca: CertificateAuthority): Promise<string | undefined> {
-    await ca.checkFiles()
-    const path = this.options.meshFile
-    if (path === undefined || this.meshFile === undefined) return undefined
-    const report = await this.meshFile.load()
-    this.reportReload(path, report)
-    return report.errors.length === 0 ? undefined : `${path}: ${joinErrors(report.errors)}`
+  /** Reads the files of this machine again. Resolves with what is wrong with them; what is good of them is in force. */
+  async reload(): Promise<string | undefined> {
+    const problems: string[] = []
+    const attempt = async (what: string, task: () => Promise<void>): Promise<void> => {
+      try {
+        await task()
+      } catch (error) {
+        problems.push((error as Error).message)
+        this.log.error({}, `reload: ${what}: ${(error as Error).message}`)
+      }
+    }
+    const { meshFile: path } = this.options
+    const file = this.meshFile
+    if (path !== undefined && file !== undefined) {
+      await attempt(path, async () => {
+        const report = await file.load()
+        this.reportReload(path, report)
+        if (report.errors.length > 0) problems.push(`${path}: ${joinErrors(report.errors)}`)
+      })
+    }
+    await attempt('CA files', async () => this.ca?.checkFiles())
+    await attempt('configuration', async () => {
+      const configured = this.options.configured?.()
+      for (const [kind, secret] of Object.entries(configured?.agentTokens ?? {})) this.acl?.agentTokens.set(kind, secret)
+      if (configured?.definitions !== undefined) await this.loadDefinitions(configured.definitions)
+    })
+    await attempt('TLS', async () => this.portTls?.reload())
+    return problems.length === 0 ? undefined : problems.join('; ')
+  }
+
+  /** Rejects with one line when one of them is wrong. */
+  private async loadDefinitions(definitions: AgentDefinitions): Promise<void> {
+    const { applied, removed, unchanged, errors } = await this.applyDefinitions!(definitions)
+    if (errors.length > 0) throw new Error(joinErrors(errors))
+    this.log.info({ applied, removed, unchanged }, 'definitions of the configuration read')
   }
 
   private reportReload(path: string, report: ApplyReport): void {

@@ -1,18 +1,19 @@
 // mesh.yaml: `services`, `config_entries` and `default_intention_policy` (deny when absent), read at start and again when it changes.
-// Called by `ControlPlane`; writes through the catalog and the config entries like any client.
-//
-// The store wins: an entry of the file is applied only when it differs from what the file said when it was last applied, so a change
-// made over HTTP outlives a restart, and lasts until the same entry is edited in the file. One that has left the file is removed.
-import { createHash } from 'node:crypto'
+// Called by `ControlPlane`; what it declares is applied by declared-items.ts, through the catalog and the config entries like any client.
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { parseDocument } from 'yaml'
-import type { Catalog } from './catalog/catalog.js'
-import { parseServiceDefinition } from './catalog/service-definition.js'
 import { isObject } from './config-entries/field-reader.js'
-import type { ConfigEntryKind, ConfigError, IntentionAction } from './config-entries/types.js'
-import type { ConfigEntryTable } from './config-entry-table.js'
-import { put, remove, type Store } from './store/store.js'
+import type { ConfigError, IntentionAction } from './config-entries/types.js'
+import {
+  type ApplyReport,
+  applyDeclared,
+  type DeclaredItem,
+  type DeclaredTargets,
+  entryItem,
+  refuseTwins,
+  serviceItem,
+} from './declared-items.js'
 
 export const MAX_MESH_FILE_BYTES = 16 * 1024 * 1024
 /** Editors write in several steps; the file is read once it has been quiet for this long. */
@@ -20,28 +21,8 @@ const SETTLE_MS = 50
 /** Aliases are the only way for a small YAML file to become a large value. */
 const MAX_YAML_ALIASES = 100
 
-export interface MeshFileTargets {
-  readonly store: Store
-  readonly catalog: Catalog
-  readonly entries: ConfigEntryTable
-  /** Script checks are allowed in the file. */
-  readonly scripts?: boolean
+export interface MeshFileTargets extends DeclaredTargets {
   setDefaultPolicy(policy: IntentionAction): void
-}
-
-export interface ApplyReport {
-  readonly applied: number
-  readonly unchanged: number
-  readonly removed: number
-  /** Paths begin with `services[i]` or `config_entries[i]`. What has no error has been applied. */
-  readonly errors: readonly ConfigError[]
-}
-
-interface FileItem {
-  readonly key: string
-  readonly hash: string
-  readonly path: string
-  apply(): Promise<readonly ConfigError[]>
 }
 
 /** Reads and applies the file's text once. Errors of its form (not YAML, unknown key) apply nothing. */
@@ -49,42 +30,10 @@ export async function applyMeshFile(text: string, targets: MeshFileTargets): Pro
   const errors: ConfigError[] = []
   const items = readItems(text, targets, errors)
   if (items === undefined || errors.length > 0) return { applied: 0, unchanged: 0, removed: 0, errors }
-  const { store } = targets
-  const known = new Map((await store.list('mesh-file')).map(record => [record.key, record.value as string]))
-  const wanted = new Set(items.map(item => item.key))
-  const stale = [...known.keys()].filter(key => !wanted.has(key))
-  const changed = items.filter(item => known.get(item.key) !== item.hash)
-  // Entries may need each other in any order (a splitter its protocol), so what is refused is tried again after the rest.
-  let pending: FileItem[] = [...changed, ...stale.map(key => removal(key, targets))]
-  let failures: ConfigError[] = []
-  const done: FileItem[] = []
-  for (let progress = true; progress && pending.length > 0; ) {
-    progress = false
-    failures = []
-    const next: FileItem[] = []
-    for (const item of pending) {
-      const problems = await item.apply()
-      if (problems.length === 0) {
-        done.push(item)
-        progress = true
-      } else {
-        next.push(item)
-        for (const { path, reason } of problems) failures.push({ path: join(item.path, path), reason })
-      }
-    }
-    pending = next
-  }
-  if (done.length > 0)
-    await store.transaction(done.map(item => (item.hash === '' ? remove('mesh-file', item.key) : put('mesh-file', item.key, item.hash))))
-  const removed = done.filter(item => item.hash === '').length
-  return { applied: done.length - removed, unchanged: items.length - changed.length, removed, errors: failures }
+  return applyDeclared(items, '', targets)
 }
 
-function join(path: string, below: string): string {
-  return below === '' ? path : `${path}.${below}`
-}
-
-function readItems(text: string, targets: MeshFileTargets, errors: ConfigError[]): FileItem[] | undefined {
+function readItems(text: string, targets: MeshFileTargets, errors: ConfigError[]): DeclaredItem[] | undefined {
   const document = parseDocument(text, { uniqueKeys: true })
   const problem = document.errors[0]
   if (problem !== undefined) {
@@ -117,12 +66,7 @@ function readItems(text: string, targets: MeshFileTargets, errors: ConfigError[]
     ...entries.map((raw, i) => entryItem(raw, `config_entries[${i}]`, targets, errors)),
     ...services.map((raw, i) => serviceItem(raw, `services[${i}]`, targets, errors)),
   ].filter(item => item !== undefined)
-  const seen = new Map<string, string>()
-  for (const item of items) {
-    const before = seen.get(item.key)
-    if (before !== undefined) errors.push({ path: item.path, reason: `is ${item.key}, as is ${before}` })
-    seen.set(item.key, item.path)
-  }
+  refuseTwins(items, errors)
   if (errors.length === 0) targets.setDefaultPolicy(policy as IntentionAction)
   return items
 }
@@ -132,69 +76,6 @@ function list(value: unknown, name: string, errors: ConfigError[]): unknown[] {
   if (Array.isArray(value)) return value
   errors.push({ path: name, reason: 'must be a list' })
   return []
-}
-
-function serviceItem(raw: unknown, path: string, { catalog, scripts }: MeshFileTargets, errors: ConfigError[]): FileItem | undefined {
-  const parsed = parseServiceDefinition(raw, { strict: true, scripts: scripts === true })
-  if (!parsed.ok) {
-    for (const error of parsed.errors) errors.push({ path: join(path, error.path), reason: error.reason })
-    return undefined
-  }
-  return {
-    key: `service/${parsed.value.instance.ID}`,
-    hash: hashOf(raw),
-    path,
-    apply: async () => {
-      const result = await catalog.register(parsed.value, true)
-      return result.ok ? [] : result.errors
-    },
-  }
-}
-
-function entryItem(raw: unknown, path: string, { entries }: MeshFileTargets, errors: ConfigError[]): FileItem | undefined {
-  if (!isObject(raw)) {
-    errors.push({ path, reason: 'must be an object' })
-    return undefined
-  }
-  const field = (name: string): unknown => Object.entries(raw).find(([key]) => key.toLowerCase() === name)?.[1]
-  return {
-    key: `entry/${String(field('kind'))}/${String(field('name') ?? '')}`,
-    hash: hashOf(raw),
-    path,
-    apply: async () => {
-      const result = await entries.put(raw)
-      if (result.ok) return []
-      return 'errors' in result ? result.errors : [{ path: '', reason: 'was changed meanwhile' }]
-    },
-  }
-}
-
-function removal(key: string, { catalog, entries }: MeshFileTargets): FileItem {
-  const [type, kind, ...name] = key.split('/')
-  return {
-    key,
-    hash: '',
-    path: key,
-    apply: async () => {
-      if (type === 'service') {
-        await catalog.deregister(key.slice('service/'.length))
-        return []
-      }
-      const result = await entries.delete(kind as ConfigEntryKind, name.join('/'))
-      return result.ok || !('errors' in result) ? [] : result.errors
-    },
-  }
-}
-
-/** Hash of the entry's content; comments, spacing and the order of its keys don't count. */
-function hashOf(value: unknown): string {
-  return createHash('sha256')
-    .update(
-      JSON.stringify(value, (_key, item) =>
-        isObject(item) ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1))) : item,
-      ),
-    )
-    .digest('hex')
 }
 
 /** The file on disk: applies it now, and again after each change, until `close`. */

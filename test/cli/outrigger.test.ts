@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type CommandIo, readText } from '../../src/cli/commands/command-io.js'
-import { controlOptions } from '../../src/cli/commands/control.js'
+import { controlOptions } from '../../src/cli/commands/control-options.js'
 import { runOutrigger } from '../../src/cli/outrigger-main.js'
 import { ControlPlane } from '../../src/control/control-plane.js'
+import { testIo } from '../support/command-io.js'
 
 interface Run {
   readonly code: number
@@ -18,17 +18,6 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'outrigger-cli-'))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
-
-function testIo(env: Readonly<Record<string, string>>): CommandIo & { text: { out: string; err: string } } {
-  const text = { out: '', err: '' }
-  return {
-    text,
-    env: name => env[name],
-    out: part => void (text.out += part),
-    err: part => void (text.err += part),
-    readText,
-  }
-}
 
 async function run(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Run> {
   const io = testIo(env)
@@ -68,7 +57,9 @@ describe('bad command lines end in one line and exit code 1', () => {
     [['control', '--sidecar-min-port', '70000'], 'outrigger: --sidecar-min-port "70000": must be a port, 1 to 65535\n'],
     [
       ['control', '--grpc-addr', '0.0.0.0:0', '--http-addr', '127.0.0.1:0', '--log-level', 'silent'],
-      expect.stringMatching(/^outrigger: --grpc-addr 0\.0\.0\.0:0: not a loopback address.*set a token or TLS\n$/),
+      expect.stringMatching(
+        /^outrigger: --grpc-addr 0\.0\.0\.0:0: not a loopback address: it needs --acl \(or a token\) and TLS .*--allow-open/,
+      ),
     ],
   ])('%j', async (argv, err) => {
     expect(await run(argv)).toEqual({ code: 1, out: '', err })
@@ -238,7 +229,7 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
       ['web', '(any other)', 'deny', 'default'],
       [''],
     ])
-    expect((await call('intention', 'list')).out).toMatch(/web +api +1 permission +9\n/)
+    expect((await call('intention', 'list')).out).toMatch(/web +1 permission +api +9\n/)
   })
 
   it('writes and deletes intentions by name', async () => {
@@ -259,7 +250,7 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
     expect(await decision()).toBe('allowed')
     expect((await call('intention', 'deny', 'web', 'api')).code).toBe(0)
     expect(await decision()).toBe('denied')
-    expect(await call('intention', 'delete', 'web', 'api')).toEqual({ code: 0, out: 'deleted: web -> api\n', err: '' })
+    expect(await call('intention', 'delete', 'web', 'api')).toEqual({ code: 0, out: 'Intention deleted.\n', err: '' })
     expect(await call('intention', 'delete', 'web', 'api')).toEqual({ code: 1, out: '', err: 'outrigger: Intention not found\n' })
   })
 
@@ -288,6 +279,10 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
       '- { Kind: service-defaults, Name: a, Protocol: http }\n- { Kind: service-defaults, Name: b, Protocol: http }\n',
     )
     const wrong = await run(['apply', '-f', path, '--token', 'wrong'], { CONSUL_HTTP_ADDR: `http://${plane.httpAddress}` })
-    expect(wrong).toEqual({ code: 1, out: '', err: 'outrigger: Permission denied\n' })
+    expect(wrong).toEqual({
+      code: 1,
+      out: '',
+      err: 'outrigger: Permission denied (the token comes from --token, --token-file or CONSUL_HTTP_TOKEN)\n',
+    })
   })
 })

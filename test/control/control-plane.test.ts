@@ -219,7 +219,7 @@ describe('ControlPlane', () => {
   })
 
   it.each([
-    [{ grpcAddr: '0.0.0.0:0' }, /--grpc-addr 0\.0\.0\.0:0: .*token or TLS/],
+    [{ grpcAddr: '0.0.0.0:0' }, /--grpc-addr 0\.0\.0\.0:0: .*token.* and TLS/],
     [{ httpAddr: '0.0.0.0:0' }, /--http-addr 0\.0\.0\.0:0: .*token/],
     [{ httpAddr: 'nonsense' }, /--http-addr "nonsense": must be host:port/],
   ])('refuses to serve other machines without a token: %j', async (options, message) => {

@@ -1,7 +1,9 @@
-// `outrigger apply -f FILE`: writes config entries. `outrigger register -f FILE`: registers services. Called by outrigger-main.ts.
+// `outrigger apply -f FILE`: writes config entries. `outrigger register -f FILE`: registers services. Called by program.ts.
 // What is refused is reported line by line with the server's reason; the rest is written, and the command fails at its end.
-import { CliError, type CommandIo } from './command-io.js'
-import { type ControlApi, RefusedError } from './control-api.js'
+import type { Command } from 'commander'
+import { remote } from '../command-line/api-flags.js'
+import { CliError, type CommandIo } from '../command-line/command-io.js'
+import { type ControlApi, RefusedError } from '../command-line/control-api.js'
 import { field, type LabelledObject, readObjects } from './documents.js'
 
 interface Write {
@@ -10,13 +12,48 @@ interface Write {
   send(): Promise<readonly string[]>
 }
 
-export async function apply(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
+/** Kinds of which there is one, with its name. */
+const SINGLETON_NAMES: Readonly<Record<string, string>> = { 'proxy-defaults': 'global', mesh: 'mesh' }
+/** Kinds of config entries that no kind of service is named like. */
+const CONFIG_ENTRY_KINDS = new Set(
+  (
+    'proxy-defaults service-defaults service-router service-splitter service-resolver service-intentions jwt-provider mesh ' +
+    'exported-services sameness-group http-route tcp-route inline-certificate file-system-certificate control-plane-request-limit'
+  ).split(' '),
+)
+
+interface FileFlags {
+  readonly file?: readonly string[]
+}
+
+export function addApply(program: Command, io: CommandIo): void {
+  const applying = program.command('apply').description('write config entries (YAML, JSON or HCL; several documents, lists)')
+  remote(fileOption(applying), io, (api, flags: FileFlags, operands) => apply(filesOf(flags, operands), api, io))
+  const registering = program.command('register').description("register services (Consul's service definitions; YAML, JSON or HCL)")
+  remote(fileOption(registering), io, (api, flags: FileFlags, operands) => register(filesOf(flags, operands), api, io))
+}
+
+function fileOption(command: Command): Command {
+  return command
+    .argument('[files...]', 'files, as with -f')
+    .option('-f, --file <file>', 'file, or - for standard input; may be given several times', (file: string, before: string[] = []) => [
+      ...before,
+      file,
+    ])
+}
+
+function filesOf({ file = [] }: FileFlags, operands: readonly string[]): readonly string[] {
+  if (file.length + operands.length === 0) throw new CliError('name a file: -f FILE, or - for standard input')
+  return [...file, ...operands]
+}
+
+async function apply(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
   const writes = files.flatMap(file => readObjects(io.readText(file), file)).map(object => entryWrite(object, api))
   await sendAll(writes, 'applied', io)
 }
 
 export async function register(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
-  const services = files.flatMap(file => readObjects(io.readText(file), file)).flatMap(unwrapServices)
+  const services = files.flatMap(file => readServices(file, io))
   await sendAll(
     services.map(service => serviceWrite(service, api)),
     'registered',
@@ -26,24 +63,39 @@ export async function register(files: readonly string[], api: ControlApi, io: Co
 
 function entryWrite({ label, value }: LabelledObject, api: ControlApi): Write {
   const kind = field(value, 'Kind')
-  if (typeof kind !== 'string') throw new CliError(`${label}: Kind: missing (a config entry is expected; services go to "register")`)
-  const name = field(value, 'Name')
+  if (typeof kind !== 'string')
+    throw new CliError(`${label}: Kind: missing (a config entry is expected; services go to "outrigger register")`)
   return {
     label,
-    name: `${kind}/${typeof name === 'string' ? name : kind === 'proxy-defaults' ? 'global' : '?'}`,
+    name: `${kind}/${entryName(kind, value)}`,
     send: async () => (await api.put('/v1/config', value)).warnings,
   }
 }
 
 function serviceWrite({ label, value }: LabelledObject, api: ControlApi): Write {
-  const name = field(value, 'Name')
-  if (typeof name !== 'string')
-    throw new CliError(`${label}: Name: missing (a service definition is expected; config entries go to "apply")`)
   return {
     label,
-    name: String(field(value, 'ID') ?? name),
+    name: String(field(value, 'ID') ?? field(value, 'Name')),
     send: async () => (await api.put('/v1/agent/service/register?replace-existing-checks=true', value)).warnings,
   }
+}
+
+export function entryName(kind: string, value: Readonly<Record<string, unknown>>): string {
+  const name = field(value, 'Name')
+  return typeof name === 'string' ? name : (SINGLETON_NAMES[kind] ?? '?')
+}
+
+/** The service definitions of a file. Throws `CliError` where it holds something else. */
+export function readServices(file: string, io: CommandIo): LabelledObject[] {
+  const services = readObjects(io.readText(file), file).flatMap(unwrapServices)
+  for (const { label, value } of services) {
+    const kind = field(value, 'Kind')
+    if (typeof kind === 'string' && CONFIG_ENTRY_KINDS.has(kind))
+      throw new CliError(`${label}: is a config entry (${kind}): use "outrigger apply"`)
+    if (typeof field(value, 'Name') !== 'string')
+      throw new CliError(`${label}: Name: missing (a service definition is expected; config entries go to "outrigger apply")`)
+  }
+  return services
 }
 
 /** Consul's files wrap definitions in `service` or `services`; both, and bare ones, are taken. */

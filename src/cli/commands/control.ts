@@ -1,161 +1,67 @@
-// `outrigger control`: the control plane as a process. Turns flags, environment and files into `ControlPlaneOptions`, starts it, stops
-// it on SIGTERM or SIGINT. Called by outrigger-main.ts, which loads this file only for this command (the control plane is most of the
-// program's start-up time). Secrets come by file or environment: a command line is for everyone to read.
-import pino from 'pino'
-import { ControlPlane, type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
-import { OUTRIGGER_VERSION } from '../version.js'
-import { CliError, type CommandIo } from './command-io.js'
-import { type DnsFlags, dnsOptions } from './dns-flags.js'
-import { readObjects } from './documents.js'
+// `outrigger control`: its flags. What it does is in run-control.ts, loaded when it runs, since the control plane is most of the program.
+import type { Command } from 'commander'
+import { collect } from '../command-line/collect.js'
+import type { CommandIo } from '../command-line/command-io.js'
+import type { ControlFlags } from './control-options.js'
 
-export interface ControlFlags extends DnsFlags {
-  readonly config?: string
-  readonly httpAddr?: string
-  readonly grpcAddr?: string
-  readonly dataDir?: string
-  readonly enableLocalScriptChecks?: boolean
-  readonly restore?: string
-  readonly acceptLoss?: boolean
-  readonly datacenter?: string
-  readonly nodeName?: string
-  readonly nodeAddress?: string
-  readonly token?: string
-  readonly tokenFile?: string
-  readonly grpcToken?: string
-  readonly grpcTokenFile?: string
-  readonly grpcTlsCert?: string
-  readonly grpcTlsKey?: string
-  readonly grpcTlsCa?: string
-  readonly grpcTlsClientCa?: string
-  readonly acl?: boolean
-  readonly aclDefaultPolicy?: string
-  readonly aclInitialManagementFile?: string
-  readonly caConfig?: string
-  readonly caKeyFile?: string
-  readonly caFilesByApi?: boolean
-  readonly sidecarMinPort?: string
-  readonly sidecarMaxPort?: string
-  readonly logLevel?: string
-}
-
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
-
-export async function control(flags: ControlFlags, io: CommandIo): Promise<void> {
-  const leave = { asked: (): void => {} }
-  const left = new Promise<void>(resolve => {
-    leave.asked = resolve
-  })
-  const plane = new ControlPlane({ ...controlOptions(flags, io), log: logger(flags.logLevel ?? 'info'), onLeave: () => leave.asked() })
-  await plane.start().catch((error: Error) => {
-    throw new CliError(error.message)
-  })
-  io.out(`http ${plane.httpAddress}\ngrpc ${plane.grpcAddress}\n`)
-  if (plane.dnsAddress !== '') io.out(`dns ${plane.dnsAddress}\n`)
-  await Promise.race([stopSignal(), left])
-  await plane.stop()
-}
-
-/** Throws `CliError` that names the flag or file at fault. */
-export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions {
-  if (flags.dataDir === undefined && (flags.restore !== undefined || flags.acceptLoss === true))
-    throw new CliError('--restore and --accept-loss need --data-dir')
-  const secret = (text: string | undefined, file: string | undefined, variable: string): string | undefined =>
-    text ?? (file === undefined ? io.env(variable) : io.readText(file).trim())
-  const encryptionKey = secret(undefined, flags.caKeyFile, 'OUTRIGGER_CA_KEY')
-  const httpToken = secret(flags.token, flags.tokenFile, 'OUTRIGGER_HTTP_TOKEN')
-  const grpcToken = secret(flags.grpcToken, flags.grpcTokenFile, 'OUTRIGGER_GRPC_TOKEN')
-  return {
-    ...present({
-      meshFile: flags.config,
-      httpAddr: flags.httpAddr,
-      grpcAddr: flags.grpcAddr,
-      dataDir: flags.dataDir,
-      localScriptChecks: flags.enableLocalScriptChecks,
-      restore: flags.restore,
-      acceptLoss: flags.acceptLoss,
-      datacenter: flags.datacenter,
-      nodeName: flags.nodeName,
-      nodeAddress: flags.nodeAddress,
-      encryptionKey,
-      httpToken,
-      grpcToken,
-      sidecarMinPort: port(flags.sidecarMinPort, '--sidecar-min-port'),
-      sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
-      grpcTls: grpcTls(flags, io),
-      acl: aclOptions(flags, secret(undefined, flags.aclInitialManagementFile, 'OUTRIGGER_ACL_INITIAL_MANAGEMENT')),
-      ca: caConfig(flags.caConfig, io),
-      dns: dnsOptions(flags),
-      caFilesByApi: flags.caFilesByApi,
-    }),
-    version: OUTRIGGER_VERSION,
+export function addControl(program: Command, io: CommandIo): void {
+  const files: string[] = []
+  const addFile = (path: string): readonly string[] => {
+    files.push(path)
+    return files
   }
-}
-
-function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>
-  }
-}
-
-function grpcTls(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['grpcTls'] {
-  const { grpcTlsCert: cert, grpcTlsKey: key, grpcTlsCa: ca, grpcTlsClientCa: clientCa } = flags
-  if (cert === undefined && key === undefined) {
-    if (ca !== undefined || clientCa !== undefined) throw new CliError('--grpc-tls-ca and --grpc-tls-client-ca need --grpc-tls-cert')
-    return undefined
-  }
-  if (cert === undefined || key === undefined) throw new CliError('--grpc-tls-cert and --grpc-tls-key go together')
-  return {
-    certPem: io.readText(cert),
-    keyPem: io.readText(key),
-    ...(ca === undefined ? {} : { caPem: io.readText(ca) }),
-    ...(clientCa === undefined ? {} : { clientCaPem: io.readText(clientCa) }),
-  }
-}
-
-function aclOptions(flags: ControlFlags, initialManagement: string | undefined): ControlPlaneOptions['acl'] {
-  const { acl = false, aclDefaultPolicy: policy } = flags
-  if (!acl) {
-    if (policy !== undefined || flags.aclInitialManagementFile !== undefined)
-      throw new CliError('--acl-default-policy and --acl-initial-management-file need --acl')
-    return undefined
-  }
-  if (policy !== undefined && policy !== 'allow' && policy !== 'deny')
-    throw new CliError(`--acl-default-policy "${policy}": must be allow or deny`)
-  return { defaultPolicy: policy ?? 'deny', ...(initialManagement === undefined ? {} : { initialManagement }) }
-}
-
-function caConfig(file: string | undefined, io: CommandIo): ControlPlaneOptions['ca'] {
-  if (file === undefined) return undefined
-  const [object, ...rest] = readObjects(io.readText(file), file)
-  if (object === undefined || rest.length > 0) throw new CliError(`${file}: must be one object with Provider and Config`)
-  const result = decodeCaConfig(object.value)
-  if (!result.ok) throw new CliError(`${file}: ${result.problems.map(({ path, reason }) => `${path}: ${reason}`).join('; ')}`)
-  return result.config
-}
-
-function port(text: string | undefined, flag: string): number | undefined {
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) throw new CliError(`${flag} "${text}": must be a port, 1 to 65535`)
-  return value
-}
-
-function logger(level: string): pino.Logger {
-  if (!LOG_LEVELS.includes(level)) throw new CliError(`--log-level "${level}": must be one of ${LOG_LEVELS.join(', ')}`)
-  const name = 'outrigger-control'
-  return pino({ name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: false }))
-}
-
-/** Resolves on the first SIGTERM or SIGINT; a second one ends the process at once. */
-function stopSignal(): Promise<void> {
-  return new Promise(resolve => {
-    let asked = false
-    const stop = (): void => {
-      if (asked) process.exit(1)
-      asked = true
-      resolve()
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
+  const command = program
+    .command('control')
+    .description('run the control plane')
+    .option('-c, --config <mesh.yaml>', 'services, config entries and default_intention_policy; watched for changes')
+    .option('--config-file <file>', "Consul's agent configuration (HCL, JSON); may be given several times", addFile)
+    .option('--config-dir <dir>', 'folder of such files, read in the order of their names; may be given several times', addFile)
+    .option('--config-format <format>', 'hcl or json, whatever the names of those files end in')
+    .option('--http-addr <host:port>', "HTTP API, in Consul's form, or off (default: 127.0.0.1:8500)")
+    .option(
+      '--https-addr <host:port>',
+      "the same over TLS, with a certificate of the mesh's CA unless the configuration names one (Consul: 8501)",
+    )
+    .option('--grpc-addr <host:port>', 'xDS for the sidecars, or off (default: 127.0.0.1:8502)')
+    .option('--grpc-tls-addr <host:port>', 'the same over TLS, beside it (Consul: 8503)')
+    .option('--allow-open', 'serve addresses beyond loopback without tokens or TLS')
+    .option('--dns-addr <host:port>', 'DNS by UDP and TCP, or off (default: 127.0.0.1:8600)')
+    .option('--domain <name>', 'the domain that DNS answers for (default: consul)')
+    .option('--alt-domain <name>', 'a second one')
+    .option('--recursor <ip[:port]>', 'a DNS server to ask for other names; may be given more than once', collect)
+    .option('--dns-only-passing', 'leave out instances with a check that warns')
+    .option('--dns-node-ttl <duration>', 'TTL of answers about nodes (default: 0s)')
+    .option('--dns-service-ttl <name=duration>', 'TTL of answers about a service, prefix* or *; may be given more than once', collect)
+    .option('--enable-local-script-checks', 'run script checks that the mesh file names (never those of the HTTP API)')
+    .option('--data-dir <dir>', 'where the state lives (default: in memory only)')
+    .option('--restore <file>', 'go back to this snapshot file of the state; the files of before are kept aside')
+    .option('--accept-loss', 'start with what can be read of a damaged state; the damaged files are kept aside')
+    .option('--datacenter <name>', 'default: dc1')
+    .option('--node-name <name>', 'default: the host name')
+    .option('--node-address <ip>', 'where services without an address of their own are reached (default: 127.0.0.1)')
+    .option('--token <token>', 'required of HTTP clients; better by --token-file or OUTRIGGER_HTTP_TOKEN')
+    .option('--token-file <file>', 'the same, read from a file')
+    .option('--grpc-token <token>', 'required of sidecars; better by --grpc-token-file or OUTRIGGER_GRPC_TOKEN')
+    .option('--grpc-token-file <file>', 'the same, read from a file')
+    .option('--grpc-tls-cert <file>', 'serve xDS over TLS with this certificate (PEM)')
+    .option('--grpc-tls-key <file>', 'its private key (PEM)')
+    .option('--grpc-tls-ca <file>', 'bundle that bootstraps verify it with (default: the certificate itself)')
+    .option('--grpc-tls-client-ca <file>', 'require client certificates of this CA')
+    .option('--acl', 'ACLs on: tokens, policies and roles decide who may do what')
+    .option('--acl-default-policy <policy>', 'allow or deny what no rule speaks of (default: deny)')
+    .option(
+      '--acl-initial-management-file <file>',
+      'holds the secret (a UUID) of a management token that exists from the start (or OUTRIGGER_ACL_INITIAL_MANAGEMENT)',
+    )
+    .option('--ca-files-by-api', 'let API clients name paths of this host for the CA provider files')
+    .option('--ca-config <file>', "the mesh CA's configuration in Consul's form (Provider, Config; YAML or JSON)")
+    .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory (or OUTRIGGER_CA_KEY)')
+    .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')
+    .option('--sidecar-max-port <port>', 'last of them (default: 21255)')
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal, silent (default: info)')
+    .allowExcessArguments(false)
+  command.action(async () => {
+    const { configDir: _, ...flags } = command.opts<ControlFlags & { configDir?: unknown }>()
+    await (await import('./run-control.js')).control(files.length === 0 ? flags : { ...flags, configFile: files }, io)
   })
 }

@@ -2,7 +2,7 @@
 import { parseDuration } from '../../control/config-entries/duration.js'
 import type { DnsOptions } from '../../control/dns/start-dns.js'
 import { parseAddress } from '../../control/http-api/listen-addresses.js'
-import { CliError } from './command-io.js'
+import { CliError } from '../command-line/command-io.js'
 
 export interface DnsFlags {
   readonly dnsAddr?: string

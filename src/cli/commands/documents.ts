@@ -2,7 +2,7 @@
 // Every object keeps a label that says where it stood, for error messages.
 import { parseAllDocuments } from 'yaml'
 import { readHcl } from '../../control/hcl/read-hcl.js'
-import { CliError } from './command-io.js'
+import { CliError } from '../command-line/command-io.js'
 
 export interface LabelledObject {
   /** `FILE`, or `FILE: document 2`, `FILE: [3]`. */

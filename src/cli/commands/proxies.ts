@@ -1,7 +1,10 @@
 // `outrigger proxies` (which sidecars are connected and what they have acknowledged) and `outrigger bootstrap` (the Envoy bootstrap of
-// one of them). Called by outrigger-main.ts.
-import { type CommandIo, formatTable } from './command-io.js'
-import type { ControlApi } from './control-api.js'
+// one of them). Declared for program.ts.
+import type { Command } from 'commander'
+import { remote } from '../command-line/api-flags.js'
+import type { CommandIo } from '../command-line/command-io.js'
+import type { ControlApi } from '../command-line/control-api.js'
+import { formatTable } from '../command-line/print.js'
 
 /** `GET /v1/outrigger/proxies`, as far as it is used. */
 export interface ProxyStatus {
@@ -16,13 +19,25 @@ export interface ProxyStatus {
   }[]
 }
 
-export interface BootstrapFlags {
+interface BootstrapFlags {
   readonly proxyId: string
   readonly grpcAddr?: string
   readonly adminBind?: string
 }
 
-export async function showProxies(options: { readonly json?: boolean }, api: ControlApi, io: CommandIo): Promise<void> {
+export function addProxies(program: Command, io: CommandIo): void {
+  const bootstrap = program
+    .command('bootstrap')
+    .description('print the Envoy bootstrap (JSON) of a sidecar')
+    .requiredOption('--proxy-id <id>', 'for example web-sidecar-proxy')
+    .option('--grpc-addr <host:port>', 'where the sidecar reaches the control plane (default: as the control plane says)')
+    .option('--admin-bind <host:port>', "the sidecar's admin address (default: 127.0.0.1:19000)")
+  remote(bootstrap, io, (api, flags: BootstrapFlags) => printBootstrap(flags, api, io))
+  const proxies = program.command('proxies').description('state of the sidecars').option('--json', 'print JSON')
+  remote(proxies, io, (api, flags: object) => showProxies(flags, api, io))
+}
+
+async function showProxies(options: { readonly json?: boolean }, api: ControlApi, io: CommandIo): Promise<void> {
   const proxies = await api.getJson<ProxyStatus[]>('/v1/outrigger/proxies')
   if (options.json) return io.out(`${JSON.stringify(proxies, null, 2)}\n`)
   const rows = proxies.map(proxy => [
@@ -46,7 +61,7 @@ export function nacks(proxy: ProxyStatus): string {
     .join('; ')
 }
 
-export async function printBootstrap(options: BootstrapFlags, api: ControlApi, io: CommandIo): Promise<void> {
+async function printBootstrap(options: BootstrapFlags, api: ControlApi, io: CommandIo): Promise<void> {
   const query = new URLSearchParams({
     ...(options.grpcAddr === undefined ? {} : { grpc_addr: options.grpcAddr }),
     ...(options.adminBind === undefined ? {} : { admin_bind: options.adminBind }),

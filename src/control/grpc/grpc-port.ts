@@ -1,11 +1,12 @@
-// The gRPC port (8502): xDS for sidecars, and Consul's services for consul-dataplane, on one server. Opened by `ControlPlane`.
+// The gRPC ports (8502, over TLS 8503): xDS for sidecars, and Consul's services for consul-dataplane, on one server. Opened by `ControlPlane`.
 import { MAX_MESSAGE_BYTES } from '../../xds/grpc-service.js'
 import type { AdsServer } from '../../xds/server/server.js'
 import type { AclSystem } from '../acl/acl-system.js'
 import type { Authorizer } from '../acl/authorizer.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
-import { bindReason, formatAddress, type GrpcTls, type HostPort } from '../http-api/listen-addresses.js'
+import { bindReason, formatAddress, type HostPort } from '../http-api/listen-addresses.js'
+import type { SecureOptions } from '../port-tls.js'
 import { addAcl } from './acl-service.js'
 import { addAds } from './ads-service.js'
 import { CallerAccess } from './caller-access.js'
@@ -27,32 +28,49 @@ export interface GrpcPortSources {
   readonly onProblem: (reason: string) => void
 }
 
+export interface GrpcAddresses {
+  /** In clear text; undefined: not served. */
+  readonly plain: HostPort | undefined
+  readonly tls: HostPort | undefined
+  /** Of the address over TLS. */
+  readonly secure: SecureOptions | undefined
+}
+
 export interface GrpcPort {
   /** As bound. */
-  readonly address: HostPort
+  readonly plain: HostPort | undefined
+  readonly tls: HostPort | undefined
+  replaceCertificate(secure: SecureOptions): void
   close(): Promise<void>
 }
 
 /** Rejects with one line that names the option. */
-export async function openGrpcPort(address: HostPort, tls: GrpcTls | undefined, sources: GrpcPortSources): Promise<GrpcPort> {
+export async function openGrpcPort({ plain, tls, secure }: GrpcAddresses, sources: GrpcPortSources): Promise<GrpcPort> {
   const { ads, acl, onProblem } = sources
-  const server = new GrpcServer({ ...(tls === undefined ? {} : { tls }), maxMessageBytes: MAX_MESSAGE_BYTES, onProblem })
+  const server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, onProblem })
   const access = new CallerAccess(sources.authorizer, acl)
   addAds(server, ads)
   addDataplane(server, { ...sources, access })
   addServerDiscovery(server, { ...sources, access })
   addAcl(server, acl, onProblem)
   addDns(server, sources.resolveDns, access, onProblem)
-  try {
-    const port = await server.listen(address.host, address.port)
-    return {
-      address: { host: address.host, port },
-      async close() {
-        ads.close()
-        await server.close()
-      },
+  const listen = async (address: HostPort | undefined, options: SecureOptions | undefined): Promise<HostPort | undefined> => {
+    if (address === undefined) return undefined
+    try {
+      return { host: address.host, port: await server.listen(address.host, address.port, options) }
+    } catch (error) {
+      await server.close()
+      const option = options === undefined ? '--grpc-addr' : 'gRPC over TLS at'
+      throw new Error(`${option} ${formatAddress(address)}: ${bindReason(error as Error)}`)
     }
-  } catch (error) {
-    throw new Error(`--grpc-addr ${formatAddress(address)}: ${bindReason(error as Error)}`)
+  }
+  return {
+    plain: await listen(plain, undefined),
+    tls: await listen(tls, secure),
+    replaceCertificate: options => server.replaceCertificate(options),
+    async close() {
+      ads.close()
+      await server.close()
+    },
   }
 }

@@ -15,8 +15,6 @@ import { GrpcStatus } from './grpc-status.js'
 export type GrpcMethod = (call: GrpcCall) => void
 
 export interface GrpcServerOptions {
-  /** Undefined: clear text. */
-  readonly tls?: { readonly certPem: string; readonly keyPem: string; readonly clientCaPem?: string }
   readonly maxMessageBytes: number
   readonly onProblem: (reason: string) => void
 }
@@ -48,7 +46,7 @@ export class GrpcServer {
   private readonly options: GrpcServerOptions
   private readonly methods = new Map<string, GrpcMethod>()
   private readonly connections = new Map<net.Socket, Http2ServerCodec | null>()
-  private server: net.Server | undefined
+  private readonly servers: net.Server[] = []
 
   constructor(options: GrpcServerOptions) {
     this.options = options
@@ -59,10 +57,10 @@ export class GrpcServer {
     this.methods.set(path, method)
   }
 
-  /** Resolves with the port as bound. */
-  listen(host: string, port: number): Promise<number> {
-    const server = this.makeServer()
-    this.server = server
+  /** In clear text, or with TLS where `secure` is given. May be called for several addresses. Resolves with the port as bound. */
+  listen(host: string, port: number, secure?: tls.SecureContextOptions & tls.TlsOptions): Promise<number> {
+    const server = secure === undefined ? this.plainServer() : this.tlsServer(secure)
+    this.servers.push(server)
     server.maxConnections = MAX_CONNECTIONS
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -74,33 +72,30 @@ export class GrpcServer {
     })
   }
 
+  /** New connections of the TLS addresses get this certificate; those that are open stay. */
+  replaceCertificate(secure: tls.SecureContextOptions): void {
+    for (const server of this.servers) if (server instanceof tls.Server) server.setSecureContext(secure)
+  }
+
   /** Ends what is open at once; who calls it has told its clients before. */
   async close(): Promise<void> {
     for (const [socket, codec] of this.connections) {
       codec?.flush()
       socket.destroySoon()
     }
-    const { server } = this
-    if (server?.listening) await new Promise<void>(resolve => server.close(() => resolve()))
+    const listening = this.servers.filter(server => server.listening)
+    await Promise.all(listening.map(server => new Promise<void>(resolve => server.close(() => resolve()))))
   }
 
-  private makeServer(): net.Server {
-    const { tls: secure } = this.options
-    if (secure === undefined) {
-      return net.createServer({ noDelay: true }, socket => {
-        this.watch(socket)
-        this.serve(socket)
-      })
-    }
-    const server = tls.createServer({
-      cert: secure.certPem,
-      key: secure.keyPem,
-      ALPNProtocols: ['h2'],
-      minVersion: 'TLSv1.2',
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      noDelay: true,
-      ...(secure.clientCaPem === undefined ? {} : { ca: secure.clientCaPem, requestCert: true, rejectUnauthorized: true }),
+  private plainServer(): net.Server {
+    return net.createServer({ noDelay: true }, socket => {
+      this.watch(socket)
+      this.serve(socket)
     })
+  }
+
+  private tlsServer(secure: tls.TlsOptions): tls.Server {
+    const server = tls.createServer({ ...secure, ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS, noDelay: true })
     server.on('connection', (socket: net.Socket) => this.watch(socket))
     server.on('secureConnection', socket => this.serve(socket))
     server.on('tlsClientError', () => {})

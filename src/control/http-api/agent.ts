@@ -139,8 +139,8 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
       },
       DebugConfig: {
         Datacenter: node.datacenter,
-        GRPCPort: grpc.caPem === undefined ? grpc.port : -1,
-        GRPCTLSPort: grpc.caPem === undefined ? -1 : grpc.port,
+        GRPCPort: grpc.plainPort,
+        GRPCTLSPort: grpc.tlsPort,
         ConnectEnabled: true,
       },
       Stats: { agent: { checks: String([...catalog.checks()].length), services: String(catalog.size) } },
@@ -151,7 +151,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
       xDS: {
         SupportedProxies: { envoy: ['1.40.0'] },
         Port: grpc.port,
-        Ports: { Plaintext: grpc.caPem === undefined ? grpc.port : -1, TLS: grpc.caPem === undefined ? -1 : grpc.port },
+        Ports: { Plaintext: grpc.plainPort, TLS: grpc.tlsPort },
       },
     }
   })

@@ -23,6 +23,18 @@ export interface NodeInfo {
   readonly datacenter: string
 }
 
+/** Ports are -1 where there is none. */
+export interface GrpcReach {
+  readonly host: string
+  /** Over TLS where that is served. */
+  readonly port: number
+  readonly plainPort: number
+  readonly tlsPort: number
+  /** What the port over TLS is verified with. */
+  readonly caPem: string | undefined
+  readonly token: string | undefined
+}
+
 export interface ApiContext extends Coordination {
   readonly blocking: BlockingQueries
   readonly store: Store
@@ -53,5 +65,5 @@ export interface ApiContext extends Coordination {
   readonly caFilesByApi: boolean
   defaultPolicy(): IntentionAction
   /** Where sidecars reach the ADS server. */
-  grpc(): { readonly host: string; readonly port: number; readonly caPem: string | undefined; readonly token: string | undefined }
+  grpc(): GrpcReach
 }

@@ -1,40 +1,80 @@
-// Where the control plane listens: `host:port` options read, judged and bound, for HTTP and for gRPC. Called by `ControlPlane`.
-// Invariant: an address beyond loopback is refused unless a token (gRPC: or TLS) guards it.
-import type { AddressInfo } from 'node:net'
-import type { FastifyInstance } from 'fastify'
+// Where the control plane listens: `host:port` options read and judged, for HTTP and for gRPC, in clear text and over TLS. Called by
+// `ControlPlane`. Invariant: an address beyond loopback is refused unless who comes is known and what is said is encrypted, or the operator
+// has said that it may be otherwise.
 
 export interface HostPort {
   readonly host: string
   readonly port: number
 }
 
-/** PEM throughout. */
-export interface GrpcTls {
-  readonly certPem: string
-  readonly keyPem: string
-  /** Bundle that sidecars verify the server with (put into bootstraps). Default: `certPem`. */
-  readonly caPem?: string
-  /** When given, sidecars must present a certificate of this CA. */
-  readonly clientCaPem?: string
-}
-
-interface Secrets {
+export interface ListenOptions {
+  readonly httpAddr?: string
+  readonly httpsAddr?: string
+  readonly grpcAddr?: string
+  readonly grpcTlsAddr?: string
   readonly httpToken?: string
   readonly grpcToken?: string
-  readonly grpcTls?: GrpcTls
+  /** TLS of `grpcAddr` where there is no `grpcTlsAddr`, else of that. */
+  readonly grpcTls?: { readonly clientCaPem?: string }
+  /** Clients of the HTTP API over TLS must show a certificate. */
+  readonly httpsVerifiesClients?: boolean
+  readonly grpcVerifiesClients?: boolean
   /** ACLs: who shows no token is the anonymous one. */
   readonly acl?: { readonly defaultPolicy: 'allow' | 'deny' }
+  readonly allowOpen?: boolean
 }
 
-/** Throws when others than this machine could come without a token (gRPC: or TLS). */
-export function refuseOpenAddresses(http: HostPort, grpc: HostPort, options: Secrets): void {
-  if (options.acl?.defaultPolicy === 'deny') return
-  if (!isLoopback(grpc.host) && options.grpcToken === undefined && options.grpcTls === undefined)
+/** Undefined: not served. */
+export interface ListenPlan {
+  readonly http: HostPort | undefined
+  readonly https: HostPort | undefined
+  readonly grpc: HostPort | undefined
+  readonly grpcTls: HostPort | undefined
+}
+
+const DEFAULT_HTTP_ADDR = '127.0.0.1:8500'
+const DEFAULT_GRPC_ADDR = '127.0.0.1:8502'
+
+/** Throws one line that names the option: what is no address, or one that is open to more than this machine. */
+export function planListeners(options: ListenOptions): ListenPlan {
+  const read = (text: string | undefined, option: string): HostPort | undefined =>
+    text === undefined || text === 'off' ? undefined : parseAddress(text, option)
+  const grpc = read(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
+  const plan = {
+    http: read(options.httpAddr ?? DEFAULT_HTTP_ADDR, '--http-addr'),
+    https: read(options.httpsAddr, '--https-addr'),
+    // Without an address of its own for TLS, a certificate is for this one.
+    ...(options.grpcTls !== undefined && options.grpcTlsAddr === undefined
+      ? { grpc: undefined, grpcTls: grpc }
+      : { grpc, grpcTls: read(options.grpcTlsAddr, '--grpc-tls-addr') }),
+  }
+  if (plan.http === undefined && plan.https === undefined)
+    throw new Error('--http-addr and --https-addr are both off: one of them is needed')
+  if (options.allowOpen !== true) refuseOpenAddresses(plan, options)
+  return plan
+}
+
+function refuseOpenAddresses({ http, https, grpc, grpcTls }: ListenPlan, options: ListenOptions): void {
+  const deny = options.acl?.defaultPolicy === 'deny'
+  const httpToken = deny || options.httpToken !== undefined
+  const grpcToken = deny || options.grpcToken !== undefined
+  const check = (address: HostPort | undefined, option: string, known: boolean, encrypted: boolean, tlsOption: string): void => {
+    if (address === undefined || isLoopback(address.host) || (known && encrypted)) return
+    const missing = [...(known ? [] : ['--acl (or a token)']), ...(encrypted ? [] : [`TLS (${tlsOption})`])]
     throw new Error(
-      `--grpc-addr ${formatAddress(grpc)}: not a loopback address, and sidecars receive private keys there: set a token or TLS`,
+      `${option} ${formatAddress(address)}: not a loopback address: it needs ${missing.join(' and ')}; --allow-open serves it all the same`,
     )
-  if (!isLoopback(http.host) && options.httpToken === undefined)
-    throw new Error(`--http-addr ${formatAddress(http)}: not a loopback address: set a token`)
+  }
+  check(http, '--http-addr', httpToken, false, '--https-addr')
+  check(https, '--https-addr', httpToken || options.httpsVerifiesClients === true, true, '')
+  check(grpc, '--grpc-addr', grpcToken, false, '--grpc-tls-addr')
+  check(
+    grpcTls,
+    '--grpc-tls-addr',
+    grpcToken || options.grpcTls?.clientCaPem !== undefined || options.grpcVerifiesClients === true,
+    true,
+    '',
+  )
 }
 
 /** Throws one line that names the option. IPv6 in brackets. */
@@ -57,16 +97,6 @@ export function isLoopback(host: string): boolean {
 /** An address that listens on all interfaces is reached on this machine by its loopback. */
 export function reachableHost(host: string): string {
   return host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-}
-
-/** Resolves with the port as bound; rejects with one line that names the option. */
-export async function bindHttp(app: FastifyInstance, address: HostPort): Promise<HostPort> {
-  try {
-    await app.listen({ host: address.host, port: address.port })
-  } catch (error) {
-    throw new Error(`--http-addr ${formatAddress(address)}: ${bindReason(error as Error)}`)
-  }
-  return { host: address.host, port: (app.server.address() as AddressInfo).port }
 }
 
 export function bindReason(error: Error): string {

@@ -65,6 +65,8 @@ export interface SignRequest {
   readonly uri: string
   /** DNS SANs that the request may hold; none unless given. */
   readonly dnsSans?: readonly string[]
+  /** IP SANs that the certificate gets besides; no request may ask for one. */
+  readonly ipSans?: readonly string[]
   /** At most LeafCertTTL, which it is unless given. */
   readonly ttlMs?: number
   /** How long to wait for a turn before `rate-limited`; 500 unless given. */
@@ -216,7 +218,10 @@ export class CertificateAuthority {
     if (!(ttlMs > 0 && ttlMs <= config.leafCertTtlMs))
       throw new CaError('ttl', `the leaf TTL must be above 0 and at most LeafCertTTL (${config.leafCertTtlMs} ms), is ${ttlMs} ms`)
     const csr = checkCsr(csrPem, { uri: request.uri, trustDomain: this.trustDomain, dnsSans })
-    return this.limiter.run(config, request.maxWaitMs ?? DEFAULT_SIGN_WAIT_MS, () => this.signNow(csr, request.uri, ttlMs))
+    return this.limiter.run(config, request.maxWaitMs ?? DEFAULT_SIGN_WAIT_MS, () => {
+      const names = request.ipSans === undefined ? csr.names : { ...csr.names, ips: request.ipSans }
+      return this.signNow({ ...csr, names }, request.uri, ttlMs)
+    })
   }
 
   private signNow(csr: ReturnType<typeof checkCsr>, uri: string, ttlMs: number): SignedLeaf {

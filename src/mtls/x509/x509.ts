@@ -68,6 +68,8 @@ export const BACKDATE_MS = 60_000
 export interface Names {
   readonly uris: readonly string[]
   readonly dns: readonly string[]
+  /** Of certificates of servers made here. */
+  readonly ips?: readonly string[]
 }
 
 /** A certificate read and checked for form. Times are epoch milliseconds. */
@@ -118,13 +120,27 @@ function extension(id: string, critical: boolean, content: Asn1): Asn1 {
   return critical ? sequence(oid(id), bool(true), value) : sequence(oid(id), value)
 }
 
-/** SubjectAltName: URIs ([6]) and DNS names ([2]). Critical when the subject is empty (RFC 5280 section 4.2.1.6). */
+/** SubjectAltName: URIs ([6]), DNS names ([2]) and IP addresses ([7]). Critical when the subject is empty (RFC 5280 section 4.2.1.6). */
 export function subjectAltName(names: Names, critical: boolean): Asn1 {
   const items = [
     ...names.dns.map(name => tagged(2, Buffer.from(name, 'latin1'))),
     ...names.uris.map(uri => tagged(6, Buffer.from(uri, 'latin1'))),
+    ...(names.ips ?? []).map(ip => tagged(7, ipBytes(ip))),
   ]
   return extension(OIDS.subjectAltName, critical, sequence(...items))
+}
+
+/** 4 or 16 bytes of an address in its text form. */
+function ipBytes(ip: string): Buffer {
+  if (!ip.includes(':')) return Buffer.from(ip.split('.').map(Number))
+  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(ip)
+  const [, head = '', a, b, c, d] = dotted ?? []
+  const text = dotted === null ? ip : `${head}${((Number(a) << 8) | Number(b)).toString(16)}:${((Number(c) << 8) | Number(d)).toString(16)}`
+  const [left = '', right] = text.split('::')
+  const groups = (part: string): string[] => (part === '' ? [] : part.split(':'))
+  const [before, after] = [groups(left), groups(right ?? '')]
+  const zeros = Array<string>(8 - before.length - after.length).fill('0')
+  return Buffer.from([...before, ...zeros, ...after].map(group => group.padStart(4, '0')).join(''), 'hex')
 }
 
 function basicConstraints(ca: boolean, pathLength: number | undefined): Asn1 {
@@ -181,11 +197,11 @@ function signCa(content: ToBeSigned, key: KeyObject): Certificate {
   return readCertificate(signCertificate(content, key).pem)
 }
 
-/** A self-signed root with its signing SPIFFE id (`spiffe://<trust domain>`) as URI SAN. */
+/** A self-signed root; of a mesh with its signing SPIFFE id (`spiffe://<trust domain>`) as URI SAN. */
 export function issueRoot(root: {
   key: KeyObject
   name: string
-  trustDomain: string
+  trustDomain?: string
   notBeforeMs: number
   notAfterMs: number
 }): Certificate {
@@ -197,7 +213,7 @@ export function issueRoot(root: {
     basicConstraints(true, undefined),
     subjectKeyId(id),
     authorityKeyId(id),
-    subjectAltName({ uris: [`spiffe://${root.trustDomain}`], dns: [] }, false),
+    ...(root.trustDomain === undefined ? [] : [subjectAltName({ uris: [`spiffe://${root.trustDomain}`], dns: [] }, false)]),
   ]
   return signCa({ ...root, issuer: name, subject: name, spki: readDer(spki), extensions }, root.key)
 }

@@ -1,16 +1,20 @@
 // What a command of `outrigger` may touch of the world: environment, standard streams, files. Made by outrigger-main.ts; tests give
 // their own. `CliError` is the one way for a command to fail: its message is the line that the user sees, the exit code 1.
 import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline/promises'
 
 export interface CommandIo {
   env(name: string): string | undefined
-  out(text: string): void
+  out(text: string | Buffer): void
   err(text: string): void
   /** Text of a file; `-` is standard input. Throws `CliError` with one line. */
   readText(path: string): string
+  readBytes(path: string): Buffer
+  /** Asks the person at the terminal; undefined where there is none. */
+  confirm(question: string): Promise<boolean | undefined>
 }
 
-/** Ends a command that has printed its answer with an exit code that says it too (`explain --exit-code`). */
+/** Ends a command that has printed its answer with an exit code that says it too (`explain --exit-code`, `intention check`). */
 export class AnswerCode extends Error {
   constructor(readonly code: number) {
     super(`exit code ${code}`)
@@ -28,12 +32,18 @@ export function processIo(): CommandIo {
     out: text => void process.stdout.write(text),
     err: text => void process.stderr.write(text),
     readText,
+    readBytes,
+    confirm,
   }
 }
 
 export function readText(path: string): string {
+  return readBytes(path).toString('utf8')
+}
+
+export function readBytes(path: string): Buffer {
   try {
-    return readFileSync(path === '-' ? STDIN : path, 'utf8')
+    return readFileSync(path === '-' ? STDIN : path)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reason =
@@ -42,13 +52,12 @@ export function readText(path: string): string {
   }
 }
 
-/** Columns padded to their widest cell, two spaces between them; no rows, only the head. */
-export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map(row => (row[column] ?? '').length)))
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd()
-  return `${[head, ...rows].map(line).join('\n')}\n`
+async function confirm(question: string): Promise<boolean | undefined> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim())
+  } finally {
+    terminal.close()
+  }
 }

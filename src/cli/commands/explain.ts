@@ -1,7 +1,10 @@
-// `outrigger explain` and `outrigger intention ...`: who may call whom, and which rule says so. The control plane answers from the code
-// that compiles what sidecars enforce; here it is only printed. Called by outrigger-main.ts.
-import { AnswerCode, type CommandIo, formatTable } from './command-io.js'
-import type { ControlApi } from './control-api.js'
+// `outrigger explain` and `intention list --effective`: who may call whom, and which rule says so. The control plane answers from the code
+// that compiles what sidecars enforce; here it is only printed. Declared for program.ts.
+import type { Command } from 'commander'
+import { remote } from '../command-line/api-flags.js'
+import { AnswerCode, type CommandIo } from '../command-line/command-io.js'
+import type { ControlApi } from '../command-line/control-api.js'
+import { formatTable } from '../command-line/print.js'
 
 interface ExplainAnswer {
   readonly allowed: boolean
@@ -18,15 +21,7 @@ interface ExplainAnswer {
   }[]
 }
 
-interface ListedIntention {
-  readonly SourceName: string
-  readonly DestinationName: string
-  readonly Action?: string
-  readonly Permissions?: readonly unknown[]
-  readonly Precedence: number
-}
-
-export interface ExplainOptions {
+interface ExplainOptions {
   readonly from: string
   readonly to: string
   readonly method?: string
@@ -38,7 +33,20 @@ export interface ExplainOptions {
 /** The exit code of a denied request with `--exit-code`; 1 stays what it is for every command, a failure. */
 const DENIED = 2
 
-export async function explain(options: ExplainOptions, api: ControlApi, io: CommandIo): Promise<void> {
+export function addExplain(program: Command, io: CommandIo): void {
+  const command = program
+    .command('explain')
+    .description('would this request be allowed, and by which intention')
+    .requiredOption('--from <service>', 'the caller')
+    .requiredOption('--to <service>', 'the service called')
+    .option('--method <method>', 'HTTP method')
+    .option('--path <path>', 'HTTP path')
+    .option('--exit-code', 'exit with 2 where it is denied (without: 0 for either answer)')
+    .option('--json', 'print JSON')
+  remote(command, io, (api, flags: ExplainOptions) => explain(flags, api, io))
+}
+
+async function explain(options: ExplainOptions, api: ControlApi, io: CommandIo): Promise<void> {
   const answer = await ask(options, api)
   if (options.json) io.out(`${JSON.stringify(answer, null, 2)}\n`)
   else print(answer, options, io)
@@ -64,46 +72,8 @@ function print(answer: ExplainAnswer, options: ExplainOptions, io: CommandIo): v
   io.out(formatTable(['', 'PRECEDENCE', 'INTENTION', 'ACTION', 'SOURCE MATCHES'], rows))
 }
 
-/** As written; with `effective`, what the sidecars of each registered service go by: wildcards included, shadowed ones left out. */
-export async function listIntentions(
-  options: { readonly effective?: boolean; readonly json?: boolean },
-  api: ControlApi,
-  io: CommandIo,
-): Promise<void> {
-  if (options.effective) return listEffective(options.json === true, api, io)
-  const intentions = await api.getJson<ListedIntention[]>('/v1/connect/intentions')
-  if (options.json) return io.out(`${JSON.stringify(intentions, null, 2)}\n`)
-  const rows = intentions.map(row => [row.SourceName, row.DestinationName, row.Action ?? permissions(row), String(row.Precedence)])
-  io.out(formatTable(['SOURCE', 'DESTINATION', 'ACTION', 'PRECEDENCE'], rows))
-}
-
-interface Pair {
-  readonly source: string
-  readonly destination: string
-}
-
-export async function writeIntention(
-  { action, source, destination }: Pair & { readonly action: 'allow' | 'deny' },
-  api: ControlApi,
-  io: CommandIo,
-): Promise<void> {
-  const { warnings } = await api.put(exactPath({ source, destination }), { Action: action })
-  for (const warning of warnings) io.err(`warning: ${warning}\n`)
-  io.out(`${action}: ${source} -> ${destination}\n`)
-}
-
-/** Fails where there is none, so that a mistyped name does not pass for a change. */
-export async function deleteIntention(pair: Pair, api: ControlApi, io: CommandIo): Promise<void> {
-  await api.get(exactPath(pair))
-  await api.delete(exactPath(pair))
-  io.out(`deleted: ${pair.source} -> ${pair.destination}\n`)
-}
-
-function exactPath({ source, destination }: Pair): string {
-  return `/v1/connect/intentions/exact?${new URLSearchParams({ source, destination })}`
-}
-
-async function listEffective(json: boolean, api: ControlApi, io: CommandIo): Promise<void> {
+/** What the sidecars of each registered service go by: wildcards included, shadowed ones left out. */
+export async function listEffective(json: boolean, api: ControlApi, io: CommandIo): Promise<void> {
   const instances = await api.getJson<Record<string, { readonly Service: string; readonly Kind?: string }>>('/v1/agent/services')
   const names = new Set(
     Object.values(instances)
@@ -127,8 +97,4 @@ async function listEffective(json: boolean, api: ControlApi, io: CommandIo): Pro
 function ask({ from, to, method, path }: ExplainOptions, api: ControlApi): Promise<ExplainAnswer> {
   const query = new URLSearchParams({ from, to, ...(method === undefined ? {} : { method }), ...(path === undefined ? {} : { path }) })
   return api.getJson<ExplainAnswer>(`/v1/outrigger/explain?${query}`)
-}
-
-function permissions({ Permissions: list = [] }: ListedIntention): string {
-  return `${list.length} permission${list.length === 1 ? '' : 's'}`
 }

@@ -1,0 +1,38 @@
+// How answers are printed, as Consul's commands print them: tables, fields under one another, JSON. Used by every file of commands/.
+import { CliError, type CommandIo } from './command-io.js'
+
+/** Columns padded to their widest cell, two spaces between them; no rows, only the head. */
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return formatRows([head, ...rows])
+}
+
+export function formatRows(rows: readonly (readonly string[])[]): string {
+  const columns = Math.max(0, ...rows.map(row => row.length))
+  const widths = Array.from({ length: columns }, (_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd()
+  return rows.map(row => `${line(row)}\n`).join('')
+}
+
+/** `Name:   value` lines, the values under one another; pairs with undefined are left out. */
+export function formatFields(fields: readonly (readonly [string, string | undefined])[]): string {
+  const given = fields.filter((field): field is readonly [string, string] => field[1] !== undefined)
+  const width = Math.max(0, ...given.map(([name]) => name.length)) + 1
+  return given.map(([name, value]) => `${`${name}:`.padEnd(width)}  ${value}\n`.replace(/ +\n$/, '\n')).join('')
+}
+
+/** Indented as Consul does. */
+export function formatJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 4)}\n`
+}
+
+/** `-format`: JSON, or what `pretty` makes. */
+export function printAs(format: string | undefined, value: unknown, pretty: () => string, io: CommandIo): void {
+  if (format !== undefined && format !== 'pretty' && format !== 'json') throw new CliError(`--format "${format}": must be pretty or json`)
+  io.out(format === 'json' ? formatJson(value) : pretty())
+}
+
+export const FORMAT_OPTION = ['--format <format>', 'pretty or json (default: pretty)'] as const

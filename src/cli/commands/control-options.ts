@@ -1,0 +1,161 @@
+// The flags of `outrigger control`, with environment and files, as `ControlPlaneOptions`. Called by run-control.ts.
+// Secrets come by file or environment: a command line is for everyone to read.
+import { type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
+import type { AgentConfig } from '../agent-config/agent-config.js'
+import { CliError, type CommandIo } from '../command-line/command-io.js'
+import { OUTRIGGER_VERSION } from '../version.js'
+import { type DnsFlags, dnsOptions } from './dns-flags.js'
+import { readObjects } from './documents.js'
+
+export interface ControlFlags extends DnsFlags {
+  readonly config?: string
+  readonly configFile?: readonly string[]
+  readonly configFormat?: string
+  readonly httpAddr?: string
+  readonly httpsAddr?: string
+  readonly grpcAddr?: string
+  readonly grpcTlsAddr?: string
+  readonly allowOpen?: boolean
+  readonly dataDir?: string
+  readonly enableLocalScriptChecks?: boolean
+  readonly enableScriptChecks?: boolean
+  readonly restore?: string
+  readonly acceptLoss?: boolean
+  readonly datacenter?: string
+  readonly nodeName?: string
+  readonly nodeAddress?: string
+  readonly token?: string
+  readonly tokenFile?: string
+  readonly grpcToken?: string
+  readonly grpcTokenFile?: string
+  readonly grpcTlsCert?: string
+  readonly grpcTlsKey?: string
+  readonly grpcTlsCa?: string
+  readonly grpcTlsClientCa?: string
+  readonly acl?: boolean
+  readonly aclDefaultPolicy?: string
+  readonly aclInitialManagementFile?: string
+  readonly caConfig?: string
+  readonly caKeyFile?: string
+  readonly caFilesByApi?: boolean
+  readonly sidecarMinPort?: string
+  readonly sidecarMaxPort?: string
+  readonly logLevel?: string
+}
+
+/** Throws `CliError` that names the flag or file at fault. */
+export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions {
+  if (flags.dataDir === undefined && (flags.restore !== undefined || flags.acceptLoss === true))
+    throw new CliError('--restore and --accept-loss need --data-dir')
+  const secret = (text: string | undefined, file: string | undefined, variable: string): string | undefined =>
+    text ?? (file === undefined ? io.env(variable) : io.readText(file).trim())
+  const encryptionKey = secret(undefined, flags.caKeyFile, 'OUTRIGGER_CA_KEY')
+  const httpToken = secret(flags.token, flags.tokenFile, 'OUTRIGGER_HTTP_TOKEN')
+  const grpcToken = secret(flags.grpcToken, flags.grpcTokenFile, 'OUTRIGGER_GRPC_TOKEN')
+  return {
+    ...present({
+      meshFile: flags.config,
+      httpAddr: flags.httpAddr,
+      httpsAddr: flags.httpsAddr,
+      grpcAddr: flags.grpcAddr,
+      grpcTlsAddr: flags.grpcTlsAddr,
+      allowOpen: flags.allowOpen,
+      dataDir: flags.dataDir,
+      localScriptChecks: flags.enableLocalScriptChecks,
+      restore: flags.restore,
+      acceptLoss: flags.acceptLoss,
+      datacenter: flags.datacenter,
+      nodeName: flags.nodeName,
+      nodeAddress: flags.nodeAddress,
+      encryptionKey,
+      httpToken,
+      grpcToken,
+      sidecarMinPort: port(flags.sidecarMinPort, '--sidecar-min-port'),
+      sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
+      grpcTls: grpcTls(flags, io),
+      acl: aclOptions(flags, secret(undefined, flags.aclInitialManagementFile, 'OUTRIGGER_ACL_INITIAL_MANAGEMENT')),
+      ca: caConfig(flags.caConfig, io),
+      dns: dnsOptions(flags),
+      caFilesByApi: flags.caFilesByApi,
+    }),
+    version: OUTRIGGER_VERSION,
+  }
+}
+
+/** What no flag says: the CA's configuration and the tokens. */
+export function configuredOptions(config: AgentConfig, io: CommandIo): Partial<ControlPlaneOptions> {
+  const { connect, acl, default_intention_policy: policy } = config
+  if (policy !== undefined && policy !== 'allow' && policy !== 'deny')
+    throw new CliError(`default_intention_policy "${policy}": must be allow or deny`)
+  const result: { -readonly [K in keyof ControlPlaneOptions]: ControlPlaneOptions[K] } = {}
+  if (policy !== undefined) result.defaultIntentionPolicy = policy
+  // As in Consul: without a word on intentions, the default policy of the ACLs is theirs.
+  else if (acl?.enabled !== true || (acl.default_policy ?? 'allow') === 'allow') result.defaultIntentionPolicy = 'allow'
+  if (connect?.ca_provider !== undefined || connect?.ca_config !== undefined)
+    result.ca = decodedCa({ Provider: connect.ca_provider ?? 'consul', Config: connect.ca_config ?? {} }, 'connect.ca_config')
+  if (acl?.enabled === true) {
+    const { tokens, default_policy: defaultPolicy = 'allow' } = acl
+    if (defaultPolicy !== 'allow' && defaultPolicy !== 'deny')
+      throw new CliError(`acl.default_policy "${defaultPolicy}": must be allow or deny`)
+    const initialManagement = tokens?.initial_management ?? io.env('OUTRIGGER_ACL_INITIAL_MANAGEMENT')
+    result.acl = {
+      defaultPolicy,
+      ...(initialManagement === undefined ? {} : { initialManagement }),
+      tokens: { ...(tokens?.default === undefined ? {} : { default: tokens.default }) },
+    }
+  }
+  return result
+}
+
+function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
+}
+
+function grpcTls(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['grpcTls'] {
+  const { grpcTlsCert: cert, grpcTlsKey: key, grpcTlsCa: ca, grpcTlsClientCa: clientCa } = flags
+  if (cert === undefined && key === undefined) {
+    if (ca !== undefined || clientCa !== undefined) throw new CliError('--grpc-tls-ca and --grpc-tls-client-ca need --grpc-tls-cert')
+    return undefined
+  }
+  if (cert === undefined || key === undefined) throw new CliError('--grpc-tls-cert and --grpc-tls-key go together')
+  return {
+    certPem: io.readText(cert),
+    keyPem: io.readText(key),
+    ...(ca === undefined ? {} : { caPem: io.readText(ca) }),
+    ...(clientCa === undefined ? {} : { clientCaPem: io.readText(clientCa) }),
+  }
+}
+
+function aclOptions(flags: ControlFlags, initialManagement: string | undefined): ControlPlaneOptions['acl'] {
+  const { acl = false, aclDefaultPolicy: policy } = flags
+  if (!acl) {
+    if (policy !== undefined || flags.aclInitialManagementFile !== undefined)
+      throw new CliError('--acl-default-policy and --acl-initial-management-file need --acl')
+    return undefined
+  }
+  if (policy !== undefined && policy !== 'allow' && policy !== 'deny')
+    throw new CliError(`--acl-default-policy "${policy}": must be allow or deny`)
+  return { defaultPolicy: policy ?? 'deny', ...(initialManagement === undefined ? {} : { initialManagement }) }
+}
+
+function caConfig(file: string | undefined, io: CommandIo): ControlPlaneOptions['ca'] {
+  if (file === undefined) return undefined
+  const [object, ...rest] = readObjects(io.readText(file), file)
+  if (object === undefined || rest.length > 0) throw new CliError(`${file}: must be one object with Provider and Config`)
+  return decodedCa(object.value, file)
+}
+
+function decodedCa(value: Readonly<Record<string, unknown>>, where: string): ControlPlaneOptions['ca'] {
+  const result = decodeCaConfig(value)
+  if (!result.ok) throw new CliError(`${where}: ${result.problems.map(({ path, reason }) => `${path}: ${reason}`).join('; ')}`)
+  return result.config
+}
+
+function port(text: string | undefined, flag: string): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) throw new CliError(`${flag} "${text}": must be a port, 1 to 65535`)
+  return value
+}

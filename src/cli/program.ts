@@ -1,0 +1,56 @@
+// The tree of all commands, each group declared by its file under commands/. Built by outrigger-main.ts for a command line, by the completion
+// scripts, and by the test that compares it with docs/consul-compatibility.md.
+// Invariant: building it loads no part of the control plane; a command's own file does that when it runs.
+import { Command } from 'commander'
+import type { CommandIo } from './command-line/command-io.js'
+import { addAgent } from './commands/agent.js'
+import { addApply } from './commands/apply.js'
+import { addCa } from './commands/ca.js'
+import { addCatalog } from './commands/catalog.js'
+import { addConfig } from './commands/config.js'
+import { addControl } from './commands/control.js'
+import { addExplain } from './commands/explain.js'
+import { addIntention } from './commands/intention.js'
+import { addKv } from './commands/kv.js'
+import { addLocal } from './commands/local.js'
+import { addNode } from './commands/node.js'
+import { addProxies } from './commands/proxies.js'
+import { addServices } from './commands/services.js'
+import { OUTRIGGER_VERSION } from './version.js'
+
+export function buildProgram(io: CommandIo): Command {
+  const program = new Command('outrigger')
+  program
+    .description(
+      "Control plane of an Outrigger mesh, and the commands that talk to it: Consul's, by their names and flags, and some of its own.",
+    )
+    .version(OUTRIGGER_VERSION, '-v, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(true)
+    .exitOverride()
+    .enablePositionalOptions()
+    .configureOutput({
+      writeOut: text => io.out(text),
+      writeErr: text => io.err(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'outrigger: ')),
+    })
+    .showSuggestionAfterError(true)
+  for (const add of GROUPS) add(program, io)
+  return program
+}
+
+const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
+  addControl,
+  addAgent,
+  addApply,
+  addProxies,
+  addExplain,
+  addIntention,
+  addCa,
+  addCatalog,
+  addServices,
+  addConfig,
+  addKv,
+  addNode,
+  addLocal,
+]

@@ -5,7 +5,7 @@ import type { Catalog } from './catalog/catalog.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import type { Store } from './store/store.js'
-import type { TopicIndexes } from './store/topic-indexes.js'
+import { serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
 
 export function followChanges(parts: {
   readonly catalog: Catalog
@@ -19,9 +19,10 @@ export function followChanges(parts: {
   // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
   const registrations = new Map<string, string>()
   for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
-  catalog.onChange(({ services }) => {
+  catalog.onChange(({ services, nodes }) => {
     indexes.bump('health', store.index)
-    let registered = false
+    if (nodes.size > 0) indexes.bump('nodes', store.index)
+    let registered = nodes.size > 0
     for (const name of services) {
       const now = registrationsOf(catalog, name)
       if (now !== (registrations.get(name) ?? NO_REGISTRATION)) registered = true
@@ -31,9 +32,9 @@ export function followChanges(parts: {
     if (registered) indexes.bump('services', store.index)
     for (const name of services) {
       const known = catalog.instancesOf(name).length + catalog.connectInstancesOf(name).length > 0
-      if (known) indexes.bump(`service:${name}`, store.index)
+      if (known) indexes.bump(serviceTopic(name), store.index)
       else {
-        indexes.remove(`service:${name}`, store.index)
+        indexes.remove(serviceTopic(name), store.index)
         indexes.remove(`leaf:${name}`, store.index)
       }
     }

@@ -18,7 +18,8 @@ import { Access, lacks } from './acl/access.js'
 import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
-import { Catalog, type CatalogInstance } from './catalog/catalog.js'
+import { Catalog } from './catalog/catalog.js'
+import { type CatalogInstance, keyOn, OWN_NODE } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
 import { DatabaseCaStore } from './certificates/database-ca-store.js'
@@ -39,7 +40,7 @@ import { formatAddress, isLoopback, type ListenOptions, planListeners, reachable
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
-import { healthEntry, nodeMeta } from './http-api/shapes.js'
+import { healthEntry, ownNode } from './http-api/shapes.js'
 import { type ControlLogger, LogFeed } from './log-feed.js'
 import { MeshFile } from './mesh-file.js'
 import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
@@ -207,6 +208,7 @@ export class ControlPlane {
       datacenter,
     }
     const catalog = await Catalog.open(store, {
+      node: ownNode(node),
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
       sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
       defaultSidecarChecks: options.sidecarChecks === true,
@@ -271,12 +273,11 @@ export class ControlPlane {
       entries,
       datacenter,
       trustDomain: ca.trustDomain,
-      nodeAddress: node.address,
       kinds: PROXY_KINDS,
       defaultPolicy: () => this.defaultPolicy,
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),
-      filterView: instance => healthEntry(catalog, instance, node),
+      filterView: instance => healthEntry(catalog, instance),
     })
     const publisher: SnapshotPublisher = new SnapshotPublisher({
       catalog,
@@ -291,7 +292,6 @@ export class ControlPlane {
       },
     })
     const healthChecks: HealthChecks = new HealthChecks(catalog, {
-      nodeName: node.name,
       onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
@@ -302,6 +302,10 @@ export class ControlPlane {
     await this.loadMeshFile({ store, catalog, entries, publisher, metrics })
     if (configured.definitions !== undefined) await this.loadDefinitions(configured.definitions)
     acl?.table.onChange(() => ads.reauthorize())
+    // A stream is served under the node that it names once that is registered.
+    catalog.onChange(({ nodes }) => {
+      if (nodes.size > 0) ads.reauthorize()
+    })
     publisher.start()
     this.cleanups.push(() => publisher.stop())
     healthChecks.start()
@@ -330,7 +334,6 @@ export class ControlPlane {
         catalog,
         entries,
         datacenter,
-        nodeName: node.name,
         servers: () => [
           { id: node.id, address: serverAddress((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
         ],
@@ -341,7 +344,7 @@ export class ControlPlane {
     this.grpcListening = grpcPort
     portTls.onChange('grpc', secure => grpcPort.replaceCertificate(secure))
     this.cleanups.push(() => grpcPort.close())
-    const coordination = await openCoordination({ store, catalog, nodeName: node.name, onProblem: reason => this.log.error({}, reason) })
+    const coordination = await openCoordination({ store, catalog, onProblem: reason => this.log.error({}, reason) })
     this.cleanups.push(() => coordination.sessions.stop())
     const blocking = new BlockingQueries()
     const api = buildHttpApi({
@@ -389,7 +392,6 @@ export class ControlPlane {
     if (options.dns !== undefined) {
       this.dns = await startDns(options.dns, {
         catalog,
-        node: { ...node, meta: nodeMeta() },
         datacenter,
         executeQuery: (name, directory) => queryInstances(coordination.queries, catalog, name, directory),
         virtualIp: () => undefined,
@@ -502,20 +504,25 @@ export class ControlPlane {
     if (verdict === 'token-unknown') return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
     if (node.id === '' || node.id.length > MAX_NODE_ID_CHARS)
       return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
-    if (acl !== undefined) return acceptProxy(acl, token, catalog.instance(node.id))
+    const name = node.metadata?.['node_name']
+    const on = typeof name === 'string' && catalog.node(name) !== undefined ? catalog.nodeKey(name) : OWN_NODE
+    if (acl !== undefined) {
+      const refused = refusedProxy(acl, token, catalog.instanceOn(on, node.id))
+      if (refused !== undefined) return refused
+    }
     // A proxy that is not registered (yet) is kept waiting, as Consul's agent does: it may start before its registration.
-    return { ok: true }
+    return { ok: true, nodeKey: keyOn(on, node.id) }
   }
 }
 
 /** A proxy gets the private key of its service: its token must be able to write that service (Consul's rule for xDS). */
-function acceptProxy(acl: AclSystem, token: string | undefined, proxy: CatalogInstance | undefined): Acceptance {
+function refusedProxy(acl: AclSystem, token: string | undefined, proxy: CatalogInstance | undefined): Acceptance | undefined {
   const resolved = acl.resolve(token)
   if (resolved === undefined) return { code: status.UNAUTHENTICATED, message: 'unauthenticated: ACL not found' }
   // With ACLs nobody waits here without a right: Envoy and our sidecar come again until the proxy is registered.
   if (proxy?.Proxy === undefined) return { code: status.PERMISSION_DENIED, message: 'Permission denied: the proxy is not registered' }
   const service = proxy.Proxy.DestinationServiceName
-  if (resolved.rules.allows('service', service, 'write')) return { ok: true }
+  if (resolved.rules.allows('service', service, 'write')) return undefined
   return { code: status.PERMISSION_DENIED, message: lacks(resolved.accessorId, 'service:write', service).message }
 }
 

@@ -1,6 +1,7 @@
 // What clients coordinate with: key/value pairs, sessions and their locks, prepared queries, user events, opened from the store and wired
 // to the catalog, whose checks end sessions. Called once by `ControlPlane`; the parts are what the HTTP API and DNS work on.
 import type { Catalog } from './catalog/catalog.js'
+import { OWN_NODE } from './catalog/catalog-types.js'
 import { UserEvents } from './event/user-events.js'
 import { KvTable } from './kv/kv-table.js'
 import { KvWriter } from './kv/kv-writer.js'
@@ -24,21 +25,21 @@ const SERF_HEALTH = 'serfHealth'
 export async function openCoordination(parts: {
   readonly store: Store
   readonly catalog: Catalog
-  readonly nodeName: string
   readonly onProblem: (reason: string) => void
 }): Promise<Coordination> {
-  const { store, catalog, nodeName, onProblem } = parts
+  const { store, catalog, onProblem } = parts
   const kv = await KvTable.open(store)
   const sessions = await SessionTable.open(store, kv, onProblem)
   const kvWriter = new KvWriter(store, kv, sessions)
   sessions.start(kvWriter)
   const queries = await QueryTable.open(store, onProblem)
-  const events = new UserEvents({ node: nodeName, services: () => catalog.instances() })
+  const events = new UserEvents({ node: catalog.ownNode.Node, services: () => catalog.instancesOn(OWN_NODE) })
   const judgeSession = (session: Omit<SessionRecord, 'ID'>): string | undefined => {
-    if (session.Node.toLowerCase() !== nodeName.toLowerCase()) return 'Missing node registration'
+    if (catalog.node(session.Node) === undefined) return 'Missing node registration'
+    const node = catalog.nodeKey(session.Node)
     for (const id of [...session.NodeChecks, ...session.ServiceChecks.map(({ ID }) => ID)]) {
-      if (id === SERF_HEALTH) continue
-      const check = catalog.check(id)
+      if (id === SERF_HEALTH && node === OWN_NODE) continue
+      const check = catalog.checkOn(node, id)
       if (check === undefined) return `Missing check '${id}' registration`
       if (check.status === 'critical') return `Check '${id}' is in critical state`
     }

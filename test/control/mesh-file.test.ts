@@ -9,6 +9,7 @@ import type { ApplyReport } from '../../src/control/declared-items.js'
 import { applyMeshFile, MeshFile, type MeshFileTargets } from '../../src/control/mesh-file.js'
 import { JournalStore } from '../../src/control/store/journal/journal-store.js'
 import type { Store } from '../../src/control/store/store.js'
+import { OWN } from '../support/own-node.js'
 
 let dir: string
 let targets: MeshFileTargets
@@ -26,7 +27,7 @@ async function open(store: Store): Promise<MeshFileTargets> {
   policy = undefined
   return {
     store,
-    catalog: await Catalog.open(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 }),
+    catalog: await Catalog.open(store, { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 }),
     entries: await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: 'td.consul' }),
     setDefaultPolicy: value => {
       policy = value

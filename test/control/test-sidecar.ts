@@ -27,11 +27,13 @@ export class TestSidecar {
   readonly #client: Client
   readonly #stream: ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>
   readonly #id: string
+  readonly #nodeName: string | undefined
   readonly #waiters: { check: () => boolean; resolve: () => void }[] = []
   #first = true
 
-  constructor(address: string, id: string, token?: string) {
+  constructor(address: string, id: string, token?: string, nodeName?: string) {
     this.#id = id
+    this.#nodeName = nodeName
     this.#client = new Client(address, credentials.createInsecure())
     const method = deltaMethod(ADS_METHODS.delta)
     const metadata = new Metadata()
@@ -94,7 +96,8 @@ export class TestSidecar {
   }
 
   #send(request: Parameters<typeof create<typeof DeltaDiscoveryRequestSchema>>[1]): void {
-    const node = this.#first ? { node: { id: this.#id, cluster: 'test' } } : {}
+    const metadata = this.#nodeName === undefined ? {} : { metadata: { node_name: this.#nodeName } }
+    const node = this.#first ? { node: { id: this.#id, cluster: 'test', ...metadata } } : {}
     this.#first = false
     this.#stream.write(create(DeltaDiscoveryRequestSchema, { ...(request as object), ...node }))
   }

@@ -1,32 +1,4 @@
 // Calls of Consul's Go client (test/support/consul-api-go) that are not answered as by Consul yet. Used by
 // test/integration/consul-api-go.test.ts, which fails when a call is missing here, and when one is here that works.
 
-export const GO_CLIENT_GAPS: ReadonlySet<string> = new Set([
-  'agent.CheckRegister script refused',
-  'catalog.Register',
-  'catalog.Register invalid',
-  'catalog.Register no node',
-  'catalog.Nodes',
-  'catalog.Nodes node-meta',
-  'catalog.Nodes filter',
-  'catalog.Services',
-  'catalog.Services filter',
-  'catalog.Services node-meta',
-  'catalog.Service filter',
-  'catalog.Service case',
-  'catalog.Node',
-  'catalog.NodeServiceList',
-  'catalog blocks on nodes',
-  'catalog blocks on an absent service',
-  'health.Node',
-  'health.Node filter',
-  'health.Checks',
-  'health.Service',
-  'health.State any',
-  'health.State filter',
-  'catalog.Deregister check',
-  'catalog.Deregister service',
-  'catalog.Deregister node',
-  'txn.Txn node and service',
-  'internal.AssignServiceVirtualIP',
-])
+export const GO_CLIENT_GAPS: ReadonlySet<string> = new Set(['internal.AssignServiceVirtualIP'])

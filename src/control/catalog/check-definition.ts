@@ -8,7 +8,7 @@ export const MAX_CHECKS_PER_SERVICE = 64
 
 export type HealthStatus = 'passing' | 'warning' | 'critical'
 
-export type CheckType = 'http' | 'tcp' | 'udp' | 'grpc' | 'h2ping' | 'script' | 'ttl' | 'alias' | 'maintenance'
+export type CheckType = 'http' | 'tcp' | 'udp' | 'grpc' | 'h2ping' | 'script' | 'ttl' | 'alias' | 'maintenance' | 'registered'
 
 export interface CheckDefinition {
   readonly CheckID: string
@@ -16,7 +16,10 @@ export interface CheckDefinition {
   readonly Notes: string
   /** '' for a check of the node, which counts for every instance. */
   readonly ServiceID: string
-  /** `maintenance`: critical for as long as it exists; made by the maintenance endpoints alone. */
+  /**
+   * `maintenance`: critical for as long as it exists; made by the maintenance endpoints alone. `registered`: with the catalog, by who watches
+   * it elsewhere.
+   */
   readonly Type: CheckType
   readonly InitialStatus: HealthStatus
   readonly intervalMs: number
@@ -58,8 +61,11 @@ const DEFAULT_CHECK_TIMEOUT_MS = 10_000
 const MIN_DEREGISTER_AFTER_MS = 60_000
 /** What a Node timer can hold. */
 const MAX_DURATION_MS = 2_147_483_647
+export const MAX_CHECK_ID_CHARS = 512
+/** It would tear the keys of the store. */
+export const CONTROL = /[\x00-\x1f\x7f]/
 const METHOD = /^[A-Z]{1,20}$/
-const HOST_PORT = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/]*):\d{1,5}$/
+export const HOST_PORT = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/]*):\d{1,5}$/
 
 /** What a check says that says nothing more: the base of every definition, and of those that an older version has stored. */
 export const PLAIN_CHECK: Omit<CheckDefinition, 'CheckID' | 'Name' | 'ServiceID' | 'Type'> = {
@@ -169,7 +175,7 @@ function readCheck(
   if (fields.has('Script')) fields.fail('Script', 'is no field any more (Args)')
   const args = fields.has('ScriptArgs') ? fields.strings('ScriptArgs') : fields.strings('Args')
   if (args.length > 0 && !options.scripts)
-    fields.fail('Args', 'scripts are disabled on this agent; they run from local files with --enable-local-script-checks')
+    fields.fail('Args', 'Scripts are disabled on this agent; they run from local files with --enable-local-script-checks')
   const target = { HTTP: fields.string('HTTP'), TCP: fields.string('TCP'), UDP: fields.string('UDP'), GRPC: fields.string('GRPC') }
   const h2Ping = fields.string('H2PING')
   const ttlMs = readDuration(fields, 'TTL', 0)
@@ -201,8 +207,11 @@ function readCheck(
   const intervalMs = readDuration(fields, 'Interval', 0) || DEFAULT_CHECK_INTERVAL_MS
   const deregister = readDuration(fields, 'DeregisterCriticalServiceAfter', 0)
   const critical = fields.integer('FailuresBeforeCritical', 0, 1_000_000, 0)
+  const id = fields.string('CheckID') || fields.string('ID') || fallbackId
+  if (CONTROL.test(id) || id.length > MAX_CHECK_ID_CHARS)
+    fields.fail('CheckID', `must be at most ${MAX_CHECK_ID_CHARS} characters, without control characters`)
   return {
-    CheckID: fields.string('CheckID') || fields.string('ID') || fallbackId,
+    CheckID: id,
     Name: fields.string('Name') || fallbackName,
     Notes: fields.string('Notes'),
     ServiceID: serviceId,
@@ -233,11 +242,11 @@ function readCheck(
   }
 }
 
-function isHttpUrl(text: string): boolean {
+export function isHttpUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 }
 
-function readDuration(fields: FieldReader, name: string, fallback: number): number {
+export function readDuration(fields: FieldReader, name: string, fallback: number): number {
   const text = fields.string(name)
   if (text === '') return fallback
   // A bare number is a count of nanoseconds, as Go's time.Duration in JSON.

@@ -1,8 +1,9 @@
-// Runs the checks of registered services (HTTP, TCP, TTL, alias) and writes their outcome to the catalog.
+// Runs the checks of this node's services, and those of other nodes that ask for it by their metadata, and writes their outcome to the catalog.
 // Started by `ControlPlane`; follows the catalog's changes, so a check runs from its registration to its removal.
 // At most `MAX_CONCURRENT_CHECKS` run at once; a check that is due while all are busy waits in line (once, not once an interval).
 // Invariant: a check that is gone never reports.
-import type { Catalog, CatalogCheck } from './catalog.js'
+import type { Catalog } from './catalog.js'
+import { type CatalogCheck, keyOn, OWN_NODE } from './catalog-types.js'
 import { type CheckDefinition, type CheckType, type HealthStatus, SIDECAR_LISTENING } from './check-definition.js'
 import type { CheckOutcome, CheckRunner } from './checks/check-outcome.js'
 import { httpCheck } from './checks/http-check.js'
@@ -16,17 +17,19 @@ export const MAX_CONCURRENT_CHECKS = 64
 const MAX_FIRST_DELAY_MS = 500
 /** A sidecar that has just been registered is asked this often until it listens for the first time. */
 const STARTING_SIDECAR_INTERVAL_MS = 1_000
+/** Metadata of a node whose services nobody checks: consul-esm looks for it too. */
+const EXTERNAL_NODE = 'external-node'
 
 export interface HealthChecksOptions {
   readonly random?: () => number
-  /** What an alias of this node calls it. */
-  readonly nodeName?: string
   readonly onDeregister?: (serviceId: string, checkId: string) => void
   /** What came of a check could not be written. */
   readonly onProblem?: (checkId: string, reason: string) => void
 }
 
 interface RunningCheck {
+  /** Key of its node. */
+  readonly node: string
   readonly definition: CheckDefinition
   timer: NodeJS.Timeout | undefined
   /** Stops the run in progress. */
@@ -68,7 +71,7 @@ export class HealthChecks {
 
   /** A TTL check's heartbeat; resolves once it is written. False when there is no such TTL check. */
   async updateTtl(id: string, status: HealthStatus, output: string): Promise<boolean> {
-    const check = this.running.get(id)
+    const check = this.running.get(keyOn(OWN_NODE, id))
     if (check === undefined || check.definition.Type !== 'ttl') return false
     this.armTtl(check)
     this.watchCritical(check, status)
@@ -79,9 +82,10 @@ export class HealthChecks {
     if (this.stopped) return
     const seen = new Set<string>()
     for (const check of this.catalog.checks()) {
-      const id = check.definition.CheckID
-      seen.add(id)
-      const running = this.running.get(id)
+      if (!this.isOurs(check)) continue
+      const key = keyOn(check.Node, check.definition.CheckID)
+      seen.add(key)
+      const running = this.running.get(key)
       if (running?.definition === check.definition) continue
       if (running !== undefined) this.end(running)
       this.begin(check)
@@ -94,9 +98,16 @@ export class HealthChecks {
     this.followAliases()
   }
 
+  /** What was registered with the catalog is watched by who registered it, unless its node says that nobody does. */
+  private isOurs(check: CatalogCheck): boolean {
+    if (check.registered === undefined) return true
+    return check.Node !== OWN_NODE && this.catalog.nodeOf(check).Meta?.[EXTERNAL_NODE] === 'true'
+  }
+
   private begin(check: CatalogCheck): void {
-    const { definition } = check
+    const { definition, Node: node } = check
     const running: RunningCheck = {
+      node,
       definition,
       timer: undefined,
       abort: undefined,
@@ -107,7 +118,7 @@ export class HealthChecks {
       everPassed: check.status === 'passing',
       deregisterTimer: undefined,
     }
-    this.running.set(definition.CheckID, running)
+    this.running.set(keyOn(node, definition.CheckID), running)
     this.watchCritical(running, check.status)
     if (definition.Type === 'ttl') this.armTtl(running)
     else if (RUNNERS[definition.Type] !== undefined)
@@ -122,18 +133,19 @@ export class HealthChecks {
   }
 
   private followAliases(): void {
-    for (const { definition } of this.running.values()) {
-      if (definition.Type !== 'alias') continue
-      const { CheckID: id, AliasService: service, AliasNode: node } = definition
-      const target = this.catalog.instance(service)
-      if (node !== '' && node.toLowerCase() !== this.options.nodeName?.toLowerCase())
-        this.record(id, 'critical', `Node ${node} could not be found`)
-      else if (service !== '' && target === undefined) this.record(id, 'critical', `Service ${service} could not be found`)
+    for (const check of this.running.values()) {
+      if (check.definition.Type !== 'alias') continue
+      const { CheckID: id, AliasService: service, AliasNode: node } = check.definition
+      const on = node === '' ? OWN_NODE : this.catalog.nodeKey(node)
+      const target = this.catalog.instanceOn(on, service)
+      if (node !== '' && this.catalog.node(node) === undefined) this.record(check, 'critical', `Node ${node} could not be found`)
+      else if (service !== '' && target === undefined) this.record(check, 'critical', `Service ${service} could not be found`)
       else {
+        const all = target === undefined ? this.catalog.checksOfService(on, NODE) : this.catalog.checksOf(target)
         // An alias of its own service would never leave the status that it has.
-        const others = this.catalog.checksOf(target ?? NODE).filter(check => check.definition.CheckID !== id)
-        const bad = others.find(check => check.status === 'critical') ?? others.find(check => check.status === 'warning')
-        this.record(id, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
+        const others = all.filter(({ Node, definition }) => Node !== OWN_NODE || definition.CheckID !== id)
+        const bad = others.find(({ status }) => status === 'critical') ?? others.find(({ status }) => status === 'warning')
+        this.record(check, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
       }
     }
   }
@@ -178,7 +190,7 @@ export class HealthChecks {
     clearTimeout(timeout)
     this.active--
     check.abort = undefined
-    if (this.running.get(check.definition.CheckID) === check && !this.stopped) {
+    if (this.running.get(keyOn(check.node, check.definition.CheckID)) === check && !this.stopped) {
       this.count(check, outcome)
       this.schedule(check, this.intervalOf(check))
     }
@@ -196,6 +208,7 @@ export class HealthChecks {
   proxySynced(proxyId: string): void {
     for (const check of this.running.values())
       if (
+        check.node === OWN_NODE &&
         check.definition.ServiceID === proxyId &&
         check.definition.Name === SIDECAR_LISTENING &&
         !check.everPassed &&
@@ -228,7 +241,7 @@ export class HealthChecks {
   }
 
   private report(check: RunningCheck, status: HealthStatus, output: string): void {
-    this.record(check.definition.CheckID, status, output)
+    this.record(check, status, output)
     this.watchCritical(check, status)
   }
 
@@ -247,8 +260,8 @@ export class HealthChecks {
   }
 
   /** An outcome that can't be written is found again by the next run. */
-  private record(id: string, status: HealthStatus, output: string): void {
-    this.catalog.setCheckStatus(id, status, output).catch(this.unwritten(id))
+  private record({ node, definition }: RunningCheck, status: HealthStatus, output: string): void {
+    this.catalog.setCheckStatus(definition.CheckID, status, output, node).catch(this.unwritten(definition.CheckID))
   }
 
   private unwritten(id: string): (error: Error) => void {

@@ -6,6 +6,7 @@ import { isIP } from 'node:net'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
 import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
+import { checkMeta, checkMetaSize } from './metadata.js'
 
 export const MAX_UPSTREAMS_PER_PROXY = 512
 
@@ -103,21 +104,36 @@ function readRegistration(fields: FieldReader, readers: FieldReader[], options: 
   return { instance, sidecar, checks }
 }
 
+/** A service as `/v1/catalog/register` and transactions have it: its name is `Service`, and it stands for itself. */
+export function readCatalogService(fields: FieldReader): ServiceInstance {
+  const connect = fields.object('Connect')
+  if (connect?.has('SidecarService') === true) connect.fail('SidecarService', 'only agents register sidecars with their services')
+  return readInstance(fields, [], undefined, connect?.boolean('Native') ?? false, 'Service')
+}
+
 /** `owner` is the service whose `SidecarService` this is. */
-function readInstance(fields: FieldReader, readers: FieldReader[], owner: ServiceInstance | undefined, native: boolean): ServiceInstance {
+function readInstance(
+  fields: FieldReader,
+  readers: FieldReader[],
+  owner: ServiceInstance | undefined,
+  native: boolean,
+  nameField: 'Name' | 'Service' = 'Name',
+): ServiceInstance {
   readers.push(fields)
   fields.ignore('Namespace', 'Partition', 'Token', 'Locality', 'Datacenter', 'Check', 'Checks', 'Connect', 'Ports')
   requireDefault(fields, 'Namespace')
   requireDefault(fields, 'Partition')
-  const name = fields.string('Name', owner === undefined ? '' : `${owner.Service}-sidecar-proxy`)
-  if (name === '') fields.fail('Name', 'missing')
-  else if (!SERVICE_NAME.test(name)) fields.fail('Name', 'must be 1 to 128 letters, digits, ".", "_" or "-"')
+  const name = fields.string(nameField, owner === undefined ? '' : `${owner.Service}-sidecar-proxy`)
+  if (name === '') fields.fail(nameField, 'missing')
+  else if (!SERVICE_NAME.test(name)) fields.fail(nameField, 'must be 1 to 128 letters, digits, ".", "_" or "-"')
   const id = fields.string('ID', owner === undefined ? name : `${owner.ID}-sidecar-proxy`) || name
   if (name !== '' && !INSTANCE_ID.test(id)) fields.fail('ID', 'must be 1 to 256 visible ASCII characters')
   const kind = fields.string('Kind', owner === undefined ? '' : 'connect-proxy')
   if (kind !== '' && kind !== 'connect-proxy') fields.fail('Kind', `"${kind}" is not supported (only connect-proxy, or none)`)
   const tags = fields.strings('Tags')
   const meta = fields.stringMap('Meta')
+  if (nameField === 'Name') checkMeta(fields, 'Meta', meta)
+  else checkMetaSize(fields, 'Meta', meta)
   const isProxy = kind === 'connect-proxy'
   const proxyFields = fields.object('Proxy')
   if (!isProxy && proxyFields !== undefined) fields.fail('Proxy', 'only for Kind connect-proxy (or under Connect.SidecarService)')

@@ -2,6 +2,7 @@
 // `CertificateAuthority` between its two steps; made by `ControlPlane`.
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'
+import { keyOfInstance } from '../catalog/catalog-types.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 
 /** A root rotation waits this long, at most, for sidecars to acknowledge the grown bundle. */
@@ -26,7 +27,7 @@ export class BundleSettling {
     const deadline = performance.now() + BUNDLE_SETTLE_MS
     const settled = (): boolean =>
       this.ads.status().every(({ connected, synced }) => !connected || synced) &&
-      (crossSigned || this.catalog.proxies().every(proxy => this.ads.isSynced(proxy.ID)))
+      (crossSigned || this.catalog.proxies().every(proxy => this.ads.isSynced(keyOfInstance(proxy))))
     while (!this.stopped && !settled() && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, BUNDLE_POLL_MS))
   }
 

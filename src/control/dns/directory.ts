@@ -3,7 +3,8 @@
 // HOT: what was looked up once is kept until its service changes, so that a question costs no walk over instances and checks.
 // Invariant: only names of registered services are kept, so questions about others grow nothing.
 import { isIP } from 'node:net'
-import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
+import type { Catalog } from '../catalog/catalog.js'
+import type { CatalogInstance } from '../catalog/catalog-types.js'
 import { addressBytes } from './address.js'
 
 /** Where an instance or node is reached: an IP address, or a host name that is to be looked up. */
@@ -31,22 +32,11 @@ export interface DnsNode {
   readonly meta: Readonly<Record<string, string>>
 }
 
-/** What the directory needs to know of a node; the catalog's instances say on which they are. */
-export interface NodeRecord {
-  readonly name: string
-  readonly address: string
-  readonly meta: Readonly<Record<string, string>>
-}
-
-export type DnsCatalog = Pick<
-  Catalog,
-  'instances' | 'instancesOf' | 'connectInstancesOf' | 'serviceNames' | 'proxies' | 'health' | 'onChange'
->
-
 export interface DirectorySource {
-  readonly catalog: DnsCatalog
-  /** The node of this process, which every instance is on that names no other. */
-  readonly node: NodeRecord
+  readonly catalog: Pick<
+    Catalog,
+    'instances' | 'instancesOf' | 'connectInstancesOf' | 'health' | 'onChange' | 'ownNode' | 'node' | 'nodes' | 'nodeOf'
+  >
   readonly onlyPassing: boolean
 }
 
@@ -61,13 +51,10 @@ interface Kept {
 export class DnsDirectory {
   private readonly source: DirectorySource
   private readonly kept = { service: new Map<string, Kept>(), connect: new Map<string, Kept>() }
-  /** Registered names by their lower case. */
-  private names: Map<string, string[]> | undefined
 
   constructor(source: DirectorySource) {
     this.source = source
     source.catalog.onChange(({ services }) => {
-      this.names = undefined
       for (const service of services) {
         const name = service.toLowerCase()
         this.kept.service.delete(name)
@@ -94,29 +81,29 @@ export class DnsDirectory {
   }
 
   node(name: string): DnsNode | undefined {
-    const { node } = this.source
-    return node.name.toLowerCase() === name ? { name: node.name, address: toAddress(node.address), meta: node.meta } : undefined
+    const node = this.source.catalog.node(name)
+    return node && { name: node.Node, address: toAddress(node.Address), meta: node.Meta ?? {} }
   }
 
   /** Names of what is at an IP address, for PTR: nodes, then services. */
   namesAt(address: string): { readonly nodes: readonly string[]; readonly services: readonly string[] } {
-    const { catalog, node } = this.source
+    const { catalog } = this.source
     const wanted = addressBytes(address)
     if (wanted === undefined) return { nodes: [], services: [] }
     const isThere = (text: string): boolean => addressBytes(text)?.equals(wanted) === true
     const services = [...catalog.instances()].filter(instance => instance.Address !== '' && isThere(instance.Address))
-    return { nodes: isThere(node.address) ? [node.name] : [], services: [...new Set(services.map(({ Service }) => Service))] }
+    const nodes = catalog.nodes().filter(({ Address }) => isThere(Address))
+    return { nodes: nodes.map(({ Node }) => Node), services: [...new Set(services.map(({ Service }) => Service))] }
   }
 
   /** Nodes that can answer for the domain. */
   servers(): readonly DnsNode[] {
-    return [this.node(this.source.node.name.toLowerCase())!]
+    return [this.node(this.source.catalog.ownNode.Node)!]
   }
 
   private find(lookup: Lookup, name: string): CatalogInstance[] {
     const { catalog } = this.source
-    const spellings = (this.names ??= foldedNames(catalog)).get(name) ?? []
-    return spellings.flatMap(spelling => (lookup === 'service' ? catalog.instancesOf(spelling) : catalog.connectInstancesOf(spelling)))
+    return lookup === 'service' ? catalog.instancesOf(name) : catalog.connectInstancesOf(name)
   }
 
   private isCritical(instance: CatalogInstance): boolean {
@@ -126,13 +113,14 @@ export class DnsDirectory {
 
   /** One instance as answers need it. */
   instance(instance: CatalogInstance): DnsInstance {
-    const { catalog, node } = this.source
+    const { catalog } = this.source
+    const node = catalog.nodeOf(instance)
     const passing = catalog.health(instance) === 'passing'
-    const atNode = instance.Address === '' || instance.Address === node.address
+    const atNode = instance.Address === '' || instance.Address === node.Address
     return {
       service: instance.Proxy?.DestinationServiceName ?? instance.Service,
-      node: node.name,
-      address: toAddress(instance.Address || node.address),
+      node: node.Node,
+      address: toAddress(instance.Address || node.Address),
       atNode,
       port: instance.Port,
       weight: passing ? instance.Weights.Passing : instance.Weights.Warning,
@@ -140,20 +128,6 @@ export class DnsDirectory {
       tags: instance.Tags.map(tag => tag.toLowerCase()),
     }
   }
-}
-
-function foldedNames(catalog: DnsCatalog): Map<string, string[]> {
-  const names = new Map<string, string[]>()
-  const add = (name: string): void => {
-    const folded = name.toLowerCase()
-    const spellings = names.get(folded)
-    if (spellings === undefined) names.set(folded, [name])
-    else if (!spellings.includes(name)) spellings.push(name)
-  }
-  for (const name of catalog.serviceNames()) add(name)
-  // A service may be known by its proxies alone.
-  for (const proxy of catalog.proxies()) if (proxy.Proxy !== undefined) add(proxy.Proxy.DestinationServiceName)
-  return names
 }
 
 function toAddress(text: string): DnsAddress {

@@ -28,7 +28,6 @@ export interface DnsOptions {
 
 export interface DnsSources {
   readonly catalog: DirectorySource['catalog']
-  readonly node: DirectorySource['node']
   readonly datacenter: string
   readonly executeQuery: (name: string, directory: DnsDirectory) => QueryInstances | undefined
   readonly virtualIp: (service: string) => string | undefined
@@ -45,7 +44,7 @@ export interface RunningDns {
 
 /** Rejects with one line that names the option. */
 export async function startDns(options: DnsOptions, sources: DnsSources): Promise<RunningDns> {
-  const directory = new DnsDirectory({ catalog: sources.catalog, node: sources.node, onlyPassing: options.onlyPassing ?? false })
+  const directory = new DnsDirectory({ catalog: sources.catalog, onlyPassing: options.onlyPassing ?? false })
   const answers = new DnsAnswers({
     directory,
     domains: [options.domain ?? DEFAULT_DNS_DOMAIN, ...(options.altDomain === undefined ? [] : [options.altDomain])].map(domainName),

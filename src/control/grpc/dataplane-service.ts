@@ -6,12 +6,14 @@ import { FileAccessLogSchema } from '../../xds/gen/envoy/extensions/access_logge
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../../xds/gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import {
   DataplaneFeatures,
+  type GetEnvoyBootstrapParamsRequest,
   GetEnvoyBootstrapParamsRequestSchema,
   GetEnvoyBootstrapParamsResponseSchema,
   GetSupportedDataplaneFeaturesRequestSchema,
   GetSupportedDataplaneFeaturesResponseSchema,
 } from '../../xds/gen/hashicorp/dataplane_pb.js'
-import type { Catalog } from '../catalog/catalog.js'
+import type { CatalogIndex } from '../catalog/catalog-index.js'
+import type { CatalogNode } from '../catalog/catalog-types.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { filterAccessLogs } from '../snapshot/access-logs.js'
 import type { CallerAccess } from './caller-access.js'
@@ -20,10 +22,9 @@ import { GrpcStatus } from './grpc-status.js'
 import { GrpcError, unary } from './unary-method.js'
 
 export interface DataplaneSources {
-  readonly catalog: Catalog
+  readonly catalog: CatalogIndex
   readonly entries: ConfigEntryIndex
   readonly datacenter: string
-  readonly nodeName: string
   readonly access: CallerAccess
   readonly onProblem: (reason: string) => void
 }
@@ -33,7 +34,7 @@ const TENANCY = 'default'
 const REGISTRY = createRegistry(FileAccessLogSchema, StdoutAccessLogSchema, StderrAccessLogSchema)
 
 export function addDataplane(server: GrpcServer, sources: DataplaneSources): void {
-  const { access, catalog, entries, datacenter, nodeName, onProblem } = sources
+  const { access, catalog, entries, datacenter, onProblem } = sources
 
   server.add(
     `${SERVICE}/GetSupportedDataplaneFeatures`,
@@ -60,8 +61,9 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
           throw new GrpcError(GrpcStatus.INVALID_ARGUMENT, `${field} "${value}": is of Consul Enterprise`)
       const id = request.proxyId || request.serviceId
       const rights = access.known(call)
-      const proxy = catalog.instance(id)
-      if (proxy === undefined) throw new GrpcError(GrpcStatus.NOT_FOUND, 'Service not found')
+      const node = nodeOf(catalog, request.nodeSpec)
+      const proxy = node && catalog.instanceOn(catalog.nodeKey(node.Node), id)
+      if (node === undefined || proxy === undefined) throw new GrpcError(GrpcStatus.NOT_FOUND, 'Service not found')
       const service = proxy.Proxy?.DestinationServiceName ?? proxy.Service
       rights?.need('service', service, 'write')
       const defaults = entries.get('proxy-defaults', 'global')
@@ -71,7 +73,7 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
         namespace: TENANCY,
         partition: TENANCY,
         datacenter,
-        nodeName,
+        nodeName: node.Node,
         config: { ...defaults?.Config, ...proxy.Proxy?.Config } as JsonObject,
         accessLogs: filterAccessLogs(defaults?.AccessLogs).map(log =>
           toJsonString(AccessLogSchema, create(AccessLogSchema, log), { registry: REGISTRY, useProtoFieldName: true }),
@@ -79,4 +81,10 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
       }
     }),
   )
+}
+
+/** The node that the caller says it is on; the server's own where it says nothing. */
+function nodeOf(catalog: CatalogIndex, spec: GetEnvoyBootstrapParamsRequest['nodeSpec']): CatalogNode | undefined {
+  if (spec.value === undefined || spec.value === '') return catalog.ownNode
+  return spec.case === 'nodeId' ? catalog.nodes().find(({ ID }) => ID === spec.value) : catalog.node(spec.value)
 }

@@ -22,7 +22,6 @@ export interface GrpcPortSources {
   readonly catalog: Catalog
   readonly entries: ConfigEntryIndex
   readonly datacenter: string
-  readonly nodeName: string
   servers(): readonly KnownServer[]
   readonly resolveDns: ResolveDns
   readonly onProblem: (reason: string) => void

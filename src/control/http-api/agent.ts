@@ -1,15 +1,16 @@
 // `/v1/agent`: registration of services and checks, the agent's own view, health of local services, metrics. Shapes as Consul's.
 // What is about the process and its machine is in `agent-process.ts`.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { CatalogInstance } from '../catalog/catalog.js'
+import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
 import { type HealthStatus, parseCheckDefinition } from '../catalog/check-definition.js'
 import { parseServiceDefinition } from '../catalog/service-definition.js'
+import { serviceTopic } from '../store/topic-indexes.js'
 import { agentMetrics, agentMetricsText } from './agent-metrics.js'
 import { CONSUL_VERSION } from './consul-version.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { flag, HttpError, hashBlockingRead, joinErrors, param, parseBoolean, query, topicWatch } from './respond.js'
-import { agentService, checkShape, memberShape, nodeMeta, ownChecksShape } from './shapes.js'
+import { agentService, checkShape, memberShape, ownChecksShape } from './shapes.js'
 
 export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node, metrics } = context
@@ -53,8 +54,8 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
   app.get('/v1/agent/services', async request => {
     const isWanted = compileRequestFilter(request, 'service')
     const services: Record<string, unknown> = Object.create(null)
-    for (const instance of catalog.instances()) {
-      const service = agentService(instance, node)
+    for (const instance of catalog.instancesOn(OWN_NODE)) {
+      const service = agentService(instance, node.datacenter)
       if (isWanted(service)) services[instance.ID] = service
     }
     return services
@@ -63,16 +64,16 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
   app.get('/v1/agent/service/:id', (request, reply) => {
     const id = param(request, 'id')
     const { Service } = find(context, id)
-    return hashBlockingRead(context, request, reply, topicWatch(context.indexes, `service:${Service}`), () =>
-      agentService(find(context, id), node),
+    return hashBlockingRead(context, request, reply, topicWatch(context.indexes, serviceTopic(Service)), () =>
+      agentService(find(context, id), node.datacenter),
     )
   })
 
   app.get('/v1/agent/checks', async request => {
     const isWanted = compileRequestFilter(request, 'check')
     const checks: Record<string, unknown> = Object.create(null)
-    for (const check of catalog.checks()) {
-      const shape = checkShape(check, catalog.instance(check.definition.ServiceID), node)
+    for (const check of catalog.checksOn(OWN_NODE)) {
+      const shape = checkShape(catalog, check)
       if (isWanted(shape)) checks[check.definition.CheckID] = shape
     }
     return checks
@@ -118,7 +119,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.get('/v1/agent/health/service/name/:name', async (request, reply) => {
     const name = param(request, 'name')
-    const instances = catalog.instancesOf(name)
+    const instances = catalog.instancesOf(name).filter(({ Node }) => Node === OWN_NODE)
     if (instances.length === 0) throw new HttpError(404, `ServiceName ${name} Not Found`)
     return localHealth(context, reply, instances, query(request, 'format') === 'text', true)
   })
@@ -143,10 +144,10 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
         GRPCTLSPort: grpc.tlsPort,
         ConnectEnabled: true,
       },
-      Stats: { agent: { checks: String([...catalog.checks()].length), services: String(catalog.size) } },
+      Stats: { agent: { checks: String(catalog.checksOn(OWN_NODE).length), services: String(catalog.instancesOn(OWN_NODE).length) } },
       Coord: { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },
       Member: memberShape(node, false, grpc),
-      Meta: nodeMeta(),
+      Meta: catalog.ownNode.Meta,
       Outrigger: { Version: context.version },
       xDS: {
         SupportedProxies: { envoy: ['1.40.0'] },
@@ -210,8 +211,8 @@ function localHealth(
     AggregatedStatus: catalog.checksOf(instance).some(({ definition }) => definition.Type === 'maintenance')
       ? ('maintenance' as const)
       : catalog.health(instance),
-    Service: agentService(instance, node),
-    Checks: ownChecksShape(catalog, instance, node),
+    Service: agentService(instance, node.datacenter),
+    Checks: ownChecksShape(catalog, instance),
   }))
   const statuses = rows.map(row => row.AggregatedStatus)
   const status = (['maintenance', 'critical', 'warning'] as const).find(bad => statuses.includes(bad)) ?? 'passing'

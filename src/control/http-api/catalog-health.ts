@@ -1,6 +1,8 @@
 // `/v1/catalog`, `/v1/health` and `/v1/status`: what is registered and how it is, with tags, filters and blocking queries as in Consul.
+// What writes the catalog by nodes is in catalog-registration.ts.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { CatalogInstance } from '../catalog/catalog.js'
+import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
+import { serviceTopic } from '../store/topic-indexes.js'
 import { nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
@@ -9,12 +11,10 @@ import {
   catalogService,
   checkShape,
   healthEntry,
-  nodeMeta,
+  nodeChecksShape,
   nodeService,
   nodeShape,
-  ownChecksShape,
   SERVER_RPC_PORT,
-  serfHealthShape,
   serverInstance,
 } from './shapes.js'
 
@@ -26,15 +26,20 @@ const STATES = ['any', 'passing', 'warning', 'critical']
 
 export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node } = context
-  const isNode = (request: FastifyRequest): boolean => param(request, 'node').toLowerCase() === node.name.toLowerCase()
-  const all = (): CatalogInstance[] => [serverInstance(), ...catalog.instances()]
+  /** What `?node-meta=` leaves. */
+  const onWantedNodes = (request: FastifyRequest, instances: Iterable<CatalogInstance>): CatalogInstance[] =>
+    [...instances].filter(instance => nodeMetaMatches(request, catalog.nodeOf(instance).Meta))
+  const servicesOn = (nodeKey: string): CatalogInstance[] => [
+    ...(nodeKey === OWN_NODE ? [serverInstance()] : []),
+    ...catalog.instancesOn(nodeKey),
+  ]
 
   app.get('/v1/catalog/services', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'catalog')
     return blockingRead(context, request, reply, SERVICES, () => {
       const tags = new Map<string, Set<string>>()
-      for (const instance of nodeMetaMatches(request, nodeMeta()) ? all() : []) {
-        if (!isWanted(catalogService(instance, node))) continue
+      for (const instance of onWantedNodes(request, [serverInstance(), ...catalog.instances()])) {
+        if (!isWanted(catalogService(catalog, instance))) continue
         const named = tags.get(instance.Service) ?? new Set()
         tags.set(instance.Service, named)
         for (const tag of instance.Tags) named.add(tag)
@@ -50,10 +55,10 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     app.get(path, (request, reply) => {
       const hasTags = tagMatcher(request)
       const isWanted = compileRequestFilter(request, 'catalog')
-      return ofService(context, request, reply, find, instances =>
-        instances
+      return ofService(context, request, reply, name =>
+        onWantedNodes(request, find(context, name))
           .filter(hasTags)
-          .map(instance => catalogService(instance, node))
+          .map(instance => catalogService(catalog, instance))
           .filter(isWanted),
       )
     })
@@ -62,28 +67,29 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
   app.get('/v1/catalog/nodes', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'node')
     return blockingRead(context, request, reply, NODES, () =>
-      nodeMetaMatches(request, nodeMeta()) ? [nodeShape(node)].filter(isWanted) : [],
+      catalog
+        .nodes()
+        .filter(({ Meta }) => nodeMetaMatches(request, Meta))
+        .map(nodeShape)
+        .filter(isWanted),
     )
   })
   app.get('/v1/catalog/node/:node', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'service')
     return blockingRead(context, request, reply, SERVICES, () => {
+      const found = catalog.node(param(request, 'node'))
       // `null` as text: a serializer takes the value for "no body".
-      if (!isNode(request)) return jsonText(reply, 'null')
-      const services = all()
-        .map(instance => nodeService(instance, node))
-        .filter(isWanted)
-      return { Node: nodeShape(node), Services: Object.fromEntries(services.map(service => [service['ID'], service])) }
+      if (found === undefined) return jsonText(reply, 'null')
+      const services = servicesOn(catalog.nodeKey(found.Node)).map(nodeService).filter(isWanted)
+      return { Node: nodeShape(found), Services: Object.fromEntries(services.map(service => [service['ID'], service])) }
     })
   })
   app.get('/v1/catalog/node-services/:node', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'service')
     return blockingRead(context, request, reply, SERVICES, () => {
-      if (!isNode(request)) return { Node: null, Services: [] }
-      const services = all()
-        .map(instance => nodeService(instance, node))
-        .filter(isWanted)
-      return { Node: nodeShape(node), Services: services }
+      const found = catalog.node(param(request, 'node'))
+      if (found === undefined) return { Node: null, Services: [] }
+      return { Node: nodeShape(found), Services: servicesOn(catalog.nodeKey(found.Node)).map(nodeService).filter(isWanted) }
     })
   })
   app.get('/v1/catalog/gateway-services/:gateway', (request, reply) => blockingRead(context, request, reply, SERVICES, () => []))
@@ -98,77 +104,67 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
       const passing = passingFlag(request)
       const hasTags = tagMatcher(request)
       const isWanted = compileRequestFilter(request, 'health')
-      return ofService(context, request, reply, find, instances =>
-        instances
+      return ofService(context, request, reply, name =>
+        onWantedNodes(request, find(context, name))
           .filter(instance => hasTags(instance) && (!passing || catalog.health(instance) === 'passing'))
-          .map(instance => healthEntry(catalog, instance, node))
+          .map(instance => healthEntry(catalog, instance))
           .filter(isWanted),
       )
     })
 
   app.get('/v1/health/checks/:name', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'check')
-    return ofService(context, request, reply, instancesNamed, instances =>
-      instances
-        .flatMap(instance => ownChecksShape(catalog, instance, node).filter(check => check['ServiceID'] === instance.ID))
+    return ofService(context, request, reply, name =>
+      onWantedNodes(request, instancesNamed(context, name))
+        .flatMap(({ Node, ID }) => catalog.checksOfService(Node, ID))
+        .map(check => checkShape(catalog, check))
         .filter(isWanted),
     )
   })
 
   app.get('/v1/health/node/:node', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'check')
-    return blockingRead(context, request, reply, HEALTH, () => (isNode(request) ? allChecks(context).filter(isWanted) : []))
+    return blockingRead(context, request, reply, HEALTH, () => {
+      const found = catalog.node(param(request, 'node'))
+      return found === undefined ? [] : nodeChecksShape(catalog, catalog.nodeKey(found.Node)).filter(isWanted)
+    })
   })
 
   app.get('/v1/health/state/:state', (request, reply) => {
     const state = param(request, 'state')
     if (!STATES.includes(state)) throw new HttpError(400, `Unsupported state: ${state}`)
     const isWanted = compileRequestFilter(request, 'check')
-    return blockingRead(context, request, reply, HEALTH, () => {
-      if (!nodeMetaMatches(request, nodeMeta())) return []
-      return allChecks(context).filter(check => (state === 'any' || check['Status'] === state) && isWanted(check))
-    })
+    return blockingRead(context, request, reply, HEALTH, () =>
+      catalog
+        .nodes()
+        .filter(({ Meta }) => nodeMetaMatches(request, Meta))
+        .flatMap(({ Node }) => nodeChecksShape(catalog, catalog.nodeKey(Node)))
+        .filter(check => (state === 'any' || check['Status'] === state) && isWanted(check)),
+    )
   })
 
   app.get('/v1/status/leader', async (_request, reply) => jsonText(reply, JSON.stringify(`${node.address}:${SERVER_RPC_PORT}`)))
   app.get('/v1/status/peers', async () => [`${node.address}:${SERVER_RPC_PORT}`])
 }
 
-type Find = (context: ApiContext, name: string) => CatalogInstance[]
-
 /** Instances registered under a name; names are looked up without case, as in Consul. */
 function instancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
-  return name === CONSUL ? [serverInstance()] : catalog.instancesOf(name)
+  return name.toLowerCase() === CONSUL ? [serverInstance()] : catalog.instancesOf(name)
 }
 
 function connectInstancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
   return catalog.connectInstancesOf(name)
 }
 
-/** Waits for the service of the path and answers with what `shape` makes of its instances. */
+/** Waits for the service of the path and answers with what `read` gives of it. */
 function ofService(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  find: Find,
-  shape: (instances: CatalogInstance[]) => unknown,
+  read: (name: string) => unknown,
 ): Promise<FastifyReply> {
-  const spelling = (): string => spelled(context, param(request, 'name'))
-  const isHere = nodeMetaMatches(request, nodeMeta())
-  return blockingRead(context, request, reply, `service:${spelling()}`, () => shape(isHere ? find(context, spelling()) : []))
-}
-
-/** A registered name that is the same but for its case; the name itself where there is none. */
-function spelled({ catalog }: ApiContext, name: string): string {
-  if (catalog.instancesOf(name).length + catalog.connectInstancesOf(name).length > 0) return name
-  const folded = name.toLowerCase()
-  for (const registered of catalog.serviceNames()) if (registered.toLowerCase() === folded) return registered
-  return folded === CONSUL ? CONSUL : name
-}
-
-function allChecks({ catalog, node }: ApiContext): Record<string, unknown>[] {
-  const checks = [...catalog.checks()].map(check => checkShape(check, catalog.instance(check.definition.ServiceID), node))
-  return [serfHealthShape(node), ...checks]
+  const name = param(request, 'name')
+  return blockingRead(context, request, reply, serviceTopic(name), () => read(name))
 }
 
 /** `?tag=` (all given), without case. */

@@ -32,10 +32,10 @@ export function checkCommonParameters(request: FastifyRequest, node: NodeInfo): 
 }
 
 /** `?node-meta=key:value`, each of which the node must have. */
-export function nodeMetaMatches(request: FastifyRequest, meta: Readonly<Record<string, string>>): boolean {
+export function nodeMetaMatches(request: FastifyRequest, meta: Readonly<Record<string, string>> | null): boolean {
   return queryAll(request, 'node-meta').every(pair => {
     const colon = pair.indexOf(':')
     const key = colon < 0 ? pair : pair.slice(0, colon)
-    return Object.hasOwn(meta, key) && meta[key] === (colon < 0 ? '' : pair.slice(colon + 1))
+    return meta !== null && Object.hasOwn(meta, key) && meta[key] === (colon < 0 ? '' : pair.slice(colon + 1))
   })
 }

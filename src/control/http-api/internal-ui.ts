@@ -1,13 +1,14 @@
 // `/v1/internal`: what Consul's web interface and its Kubernetes and Nomad integrations read beside the public API, in its shapes.
 import type { FastifyInstance } from 'fastify'
-import type { CatalogInstance } from '../catalog/catalog.js'
+import { worst } from '../catalog/catalog-index.js'
+import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import { serviceProtocol } from '../discovery-chain/service-protocol.js'
 import { decide } from '../intentions/decide.js'
 import { intentionsFor } from '../intentions/match.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { blockingRead, HttpError, param } from './respond.js'
-import { checkShape, nodeService, nodeShape, serfHealthShape, serverInstance } from './shapes.js'
+import { nodeChecksShape, nodeService, nodeShape, serverInstance } from './shapes.js'
 
 const HEALTH = 'health'
 
@@ -18,13 +19,16 @@ interface CheckCounts {
 }
 
 export function internalRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { catalog, entries, node } = context
+  const { catalog, entries } = context
 
-  app.get('/v1/internal/ui/nodes', (request, reply) => blockingRead(context, request, reply, HEALTH, () => [nodeDump(context)]))
+  app.get('/v1/internal/ui/nodes', (request, reply) =>
+    blockingRead(context, request, reply, HEALTH, () => catalog.nodes().map(node => nodeDump(context, node))),
+  )
   app.get('/v1/internal/ui/node/:node', (request, reply) =>
     blockingRead(context, request, reply, HEALTH, () => {
-      if (param(request, 'node').toLowerCase() !== node.name.toLowerCase()) throw new HttpError(404, '')
-      return nodeDump(context)
+      const node = catalog.node(param(request, 'node'))
+      if (node === undefined) throw new HttpError(404, '')
+      return nodeDump(context, node)
     }),
   )
 
@@ -48,18 +52,15 @@ export function internalRoutes(app: FastifyInstance, context: ApiContext): void 
 
   app.get('/v1/internal/ui/catalog-overview', (request, reply) =>
     blockingRead(context, request, reply, HEALTH, () => {
-      const instances = [...catalog.instances()]
-      const statuses = instances.map(instance => catalog.health(instance))
-      const checks = ['passing', ...[...catalog.checks()].map(({ status }) => status)]
+      const byName = new Map<string, string[]>()
+      for (const instance of catalog.instances())
+        byName.set(instance.Service, [...(byName.get(instance.Service) ?? []), catalog.health(instance)])
+      const ofNode = ({ Node }: CatalogNode): string =>
+        worst(catalog.checksOfService(catalog.nodeKey(Node), '').map(({ status }) => status))
       return {
-        Nodes: [summary('', ['passing'])],
-        Services: [...new Set(instances.map(({ Service }) => Service))].sort().map(name =>
-          summary(
-            name,
-            statuses.filter((_status, i) => instances[i]!.Service === name),
-          ),
-        ),
-        Checks: [summary('', checks)],
+        Nodes: [summary('', catalog.nodes().map(ofNode))],
+        Services: [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, statuses]) => summary(name, statuses)),
+        Checks: [summary('', ['passing', ...[...catalog.checks()].map(({ status }) => status)])],
       }
     }),
   )
@@ -102,13 +103,10 @@ function consumersOf(consumers: readonly object[]): { readonly Peers: string[] }
   return { Peers: consumers.flatMap(consumer => ('Peer' in consumer && typeof consumer.Peer === 'string' ? [consumer.Peer] : [])) }
 }
 
-function nodeDump({ catalog, node }: ApiContext): object {
-  const checks = [...catalog.checks()].map(check => checkShape(check, catalog.instance(check.definition.ServiceID), node))
-  return {
-    ...nodeShape(node),
-    Services: [serverInstance(), ...catalog.instances()].map(instance => nodeService(instance, node)),
-    Checks: [serfHealthShape(node), ...checks],
-  }
+function nodeDump({ catalog }: ApiContext, node: CatalogNode): object {
+  const key = catalog.nodeKey(node.Node)
+  const services = [...(key === OWN_NODE ? [serverInstance()] : []), ...catalog.instancesOn(key)]
+  return { ...nodeShape(node), Services: services.map(nodeService), Checks: nodeChecksShape(catalog, key) }
 }
 
 function serviceSummary(context: ApiContext, name: string) {
@@ -122,7 +120,7 @@ function serviceSummary(context: ApiContext, name: string) {
     ServiceName: name,
     Datacenter: node.datacenter,
     Tags: [...new Set(instances.flatMap(({ Tags }) => Tags))].sort(),
-    Nodes: [node.name],
+    Nodes: nodesOf(context, instances),
     ExternalSources: [...new Set(instances.flatMap(({ Meta }) => Meta['external-source'] ?? []))],
     InstanceCount: instances.length,
     ...checkCounts(context, instances),
@@ -134,8 +132,15 @@ function serviceSummary(context: ApiContext, name: string) {
   }
 }
 
+function nodesOf({ catalog }: ApiContext, instances: readonly CatalogInstance[]): string[] {
+  return [...new Set(instances.map(instance => catalog.nodeOf(instance).Node))].sort()
+}
+
 function checkCounts({ catalog }: ApiContext, instances: readonly CatalogInstance[]): CheckCounts {
-  const statuses = instances.flatMap(instance => ['passing', ...catalog.checksOf(instance).map(({ status }) => status)])
+  const statuses = instances.flatMap(instance => [
+    ...(instance.Node === OWN_NODE ? ['passing'] : []),
+    ...catalog.checksOf(instance).map(({ status }) => status),
+  ])
   const count = (wanted: string): number => statuses.filter(status => status === wanted).length
   return { ChecksPassing: count('passing'), ChecksWarning: count('warning'), ChecksCritical: count('critical') }
 }
@@ -147,7 +152,7 @@ function topologyEntry(context: ApiContext, name: string, source: string, destin
   return {
     Name: name,
     Datacenter: node.datacenter,
-    Nodes: [node.name],
+    Nodes: nodesOf(context, context.catalog.instancesOf(name)),
     ...checkCounts(context, context.catalog.instancesOf(name)),
     Source: 'proxy-registration',
     TransparentProxy: false,

@@ -171,7 +171,7 @@ function usage({ catalog }: ApiContext): object {
   const instances = [...catalog.instances()]
   const proxies = instances.filter(({ Kind }) => Kind === 'connect-proxy').length
   return {
-    Nodes: 1,
+    Nodes: catalog.nodeCount,
     Services: [...catalog.serviceNames()].length + 1,
     ServiceInstances: instances.length + 1,
     ConnectServiceInstances: {

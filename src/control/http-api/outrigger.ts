@@ -2,6 +2,7 @@
 // why a request would be allowed or refused.
 import type { FastifyInstance } from 'fastify'
 import type { AdsNodeStatus } from '../../xds/server/server.js'
+import { keyOfInstance } from '../catalog/catalog-types.js'
 import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
 import { explainIntention } from '../intentions/explain.js'
 import { intentionsFor } from '../intentions/match.js'
@@ -85,7 +86,7 @@ export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void
 
   app.get('/v1/outrigger/proxies', async () => {
     const statuses = new Map(context.ads.status().map(status => [status.nodeKey, status]))
-    return catalog.proxies().map(proxy => proxyState(context, proxy.ID, statuses.get(proxy.ID)))
+    return catalog.proxies().map(proxy => proxyState(context, keyOfInstance(proxy), statuses.get(keyOfInstance(proxy))))
   })
 
   app.get('/v1/outrigger/proxies/:id', async request => {
@@ -99,17 +100,18 @@ export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void
   })
 }
 
-function proxyState(context: ApiContext, id: string, status: AdsNodeStatus | undefined): object {
-  const proxy = context.catalog.instance(id)
-  const pending = context.publisher.isPending(id)
+function proxyState(context: ApiContext, key: string, status: AdsNodeStatus | undefined): object {
+  const proxy = context.catalog.instanceByKey(key)
+  const pending = context.publisher.isPending(key)
   return {
-    ID: id,
+    ID: proxy?.ID,
+    ...(proxy === undefined ? {} : { Node: context.catalog.nodeOf(proxy).Node }),
     Service: proxy?.Proxy?.DestinationServiceName,
     Connected: status?.connected === true,
     /** All that the proxy should have is acknowledged, and nothing is being prepared for it. */
     Synced: status?.synced === true && !pending,
     /** The highest X-Consul-Index of a write that this proxy has acknowledged, or that did not concern it. */
-    AcknowledgedIndex: context.publisher.acknowledgedIndex(id),
+    AcknowledgedIndex: context.publisher.acknowledgedIndex(key),
     SnapshotVersion: status?.snapshotVersion ?? null,
     Streams: (status?.streams ?? []).map(stream => ({
       Peer: stream.peer,

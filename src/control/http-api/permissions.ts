@@ -112,7 +112,7 @@ const agentService = (wanted: 'read' | 'write'): RoutePermission => ({
 const agentCheck: RoutePermission = {
   check: (access, request, { catalog, node }) => {
     const id = first(request)
-    const check = [...catalog.checks()].find(({ definition }) => definition.CheckID === id)
+    const check = catalog.check(id)
     const service = check === undefined ? undefined : catalog.instance(check.definition.ServiceID)
     if (service === undefined) access.need('node', node.name, 'write')
     else access.need('service', service.Service, 'write')
@@ -182,6 +182,44 @@ function needRegistration(access: Access, body: unknown): void {
   if (destination !== '') access.need('service', destination, 'write')
 }
 
+/** The node for what changes it and for checks of its own, the service for itself, what was there before, and its checks. */
+function needCatalogRegistration(access: Access, body: unknown, { catalog }: ApiContext): void {
+  const name = textField(body, 'Node')
+  const node = catalog.node(name)
+  const address = textField(body, 'Address')
+  if (node === undefined || (field(body, 'SkipNodeUpdate') !== true && (node.Address !== address || field(body, 'NodeMeta') !== undefined)))
+    access.need('node', name, 'write')
+  const service = field(body, 'Service')
+  if (service !== undefined && service !== null) {
+    const id = textField(service, 'ID') || textField(service, 'Service')
+    access.need('service', textField(service, 'Service'), 'write')
+    const before = node && catalog.instanceOn(catalog.nodeKey(name), id)
+    if (before !== undefined) access.need('service', before.Service, 'write')
+    const destination = textField(field(service, 'Proxy'), 'DestinationServiceName')
+    if (destination !== '') access.need('service', destination, 'write')
+  }
+  const checks = [field(body, 'Checks') ?? [], field(body, 'Check') ?? []].flat()
+  for (const check of checks) needCheckWrite(access, catalog, name, textField(check, 'ServiceID'), service)
+}
+
+function needCheckWrite(access: Access, catalog: ApiContext['catalog'], node: string, serviceId: string, registered?: unknown): void {
+  const isRegistered = registered && serviceId === (textField(registered, 'ID') || textField(registered, 'Service'))
+  const service = isRegistered ? textField(registered, 'Service') : catalog.instanceOn(catalog.nodeKey(node), serviceId)?.Service
+  if (serviceId === '' || service === undefined) access.need('node', node, 'write')
+  else access.need('service', service, 'write')
+}
+
+function needCatalogDeregistration(access: Access, body: unknown, { catalog }: ApiContext): void {
+  const name = textField(body, 'Node')
+  // Who may write the node may take out what is on it.
+  if (access.may('node', name, 'write')) return
+  const node = catalog.nodeKey(name)
+  const id = textField(body, 'ServiceID') || (catalog.checkOn(node, textField(body, 'CheckID'))?.definition.ServiceID ?? '')
+  const service = catalog.instanceOn(node, id)
+  if (service === undefined) access.need('node', name, 'write')
+  else access.need('service', service.Service, 'write')
+}
+
 const key = (wanted: 'read' | 'write'): RoutePermission => ({
   check: (access, request) => {
     const { keys, recurse } = request.query as { keys?: string; recurse?: string }
@@ -209,7 +247,8 @@ const preparedQuery = (wanted: 'read' | 'write'): RoutePermission => ({
 })
 
 /** Each operation of a transaction by itself, as if it came alone. */
-function needTransaction(access: Access, body: unknown): void {
+function needTransaction(access: Access, body: unknown, { catalog }: ApiContext): void {
+  const { ownNode } = catalog
   if (!Array.isArray(body)) return
   for (const operation of body) {
     const kv = field(operation, 'KV')
@@ -223,13 +262,24 @@ function needTransaction(access: Access, body: unknown): void {
     const node = field(operation, 'Node')
     if (node !== undefined) access.need('node', textField(field(node, 'Node'), 'Node'), wanted(node))
     const service = field(operation, 'Service')
-    if (service !== undefined) access.need('service', textField(field(service, 'Service'), 'Service'), wanted(service))
+    if (service !== undefined) {
+      const named = field(service, 'Service')
+      const before = catalog.instanceOn(catalog.nodeKey(textField(service, 'Node')), textField(named, 'ID') || textField(named, 'Service'))
+      if (before !== undefined) access.need('service', before.Service, wanted(service))
+      if (before === undefined || textField(named, 'Service') !== '') access.need('service', textField(named, 'Service'), wanted(service))
+    }
     const check = field(operation, 'Check')
     if (check !== undefined) {
-      const name = textField(field(check, 'Check'), 'ServiceName')
-      if (name === '') access.need('node', textField(field(check, 'Check'), 'Node'), wanted(check))
-      else access.need('service', name, wanted(check))
+      const named = field(check, 'Check')
+      const on = textField(named, 'Node')
+      const before = catalog.checkOn(catalog.nodeKey(on), textField(named, 'CheckID') || textField(named, 'Name'))
+      for (const id of new Set([textField(named, 'ServiceID'), before?.definition.ServiceID ?? textField(named, 'ServiceID')])) {
+        const of = catalog.instanceOn(catalog.nodeKey(on), id)
+        if (of === undefined) access.need('node', on, wanted(check))
+        else access.need('service', of.Service, wanted(check))
+      }
     }
+    if (field(operation, 'Session') !== undefined) access.need('session', ownNode.Node, 'write')
   }
 }
 
@@ -283,14 +333,8 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'GET /v1/agent/connect/ca/leaf/:x': { check: (access, request) => access.need('service', first(request), 'write') },
 
   // catalog and health
-  'PUT /v1/catalog/register': {
-    check: (access, request) => {
-      access.need('node', textField(request.body, 'Node'), 'write')
-      const service = field(request.body, 'Service')
-      if (service !== undefined && service !== null) access.need('service', textField(service, 'Service'), 'write')
-    },
-  },
-  'PUT /v1/catalog/deregister': { check: (access, request) => access.need('node', textField(request.body, 'Node'), 'write') },
+  'PUT /v1/catalog/register': { check: (access, request, context) => needCatalogRegistration(access, request.body, context) },
+  'PUT /v1/catalog/deregister': { check: (access, request, context) => needCatalogDeregistration(access, request.body, context) },
   'GET /v1/catalog/datacenters': OPEN,
   'GET /v1/catalog/nodes': NODES,
   'GET /v1/catalog/services': { filter: (access, payload) => entries(payload, name => access.may('service', name, 'read')) },
@@ -375,7 +419,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   },
   'GET /v1/query/:x/explain': { check: (access, request) => access.need('query', first(request), 'read') },
   'PUT /v1/txn': {
-    check: (access, request) => needTransaction(access, request.body),
+    check: (access, request, context) => needTransaction(access, request.body, context),
     // A tree that was read may hold keys that may not be.
     filter: (access, payload) => {
       const answer = payload as { Results?: unknown }

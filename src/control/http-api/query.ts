@@ -5,7 +5,7 @@ import { executeQuery } from '../query/execute.js'
 import { type PreparedQueryRecord, parsePreparedQuery } from '../query/prepared-query.js'
 import type { ApiContext } from './context.js'
 import { blockingRead, bodyObject, flag, HttpError, param, query } from './respond.js'
-import { healthEntry, nodeMeta } from './shapes.js'
+import { healthEntry } from './shapes.js'
 
 export function queryRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node, queries } = context
@@ -41,11 +41,11 @@ export function queryRoutes(app: FastifyInstance, context: ApiContext): void {
     const limit = query(request, 'limit') ?? ''
     if (limit !== '' && !/^\d{1,9}$/.test(limit)) throw new HttpError(400, 'Bad limit')
     const connect = flag(request, 'connect') || found.Service.Connect
-    const instances = executeQuery({ catalog, nodeMeta, random: Math.random }, found.Service, connect)
+    const instances = executeQuery({ catalog, random: Math.random }, found.Service, connect)
     const most = limit === '' || Number(limit) === 0 ? instances.length : Number(limit)
     return {
       Service: found.Service.Service,
-      Nodes: instances.slice(0, most).map(instance => healthEntry(catalog, instance, node)),
+      Nodes: instances.slice(0, most).map(instance => healthEntry(catalog, instance)),
       DNS: found.DNS,
       Datacenter: node.datacenter,
       Failovers: 0,

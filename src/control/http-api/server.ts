@@ -8,6 +8,7 @@ import { agentRoutes } from './agent.js'
 import { agentProcessRoutes } from './agent-process.js'
 import { authorizeWith } from './authorize.js'
 import { catalogHealthRoutes } from './catalog-health.js'
+import { catalogRegistrationRoutes } from './catalog-registration.js'
 import { checkCommonParameters } from './common-parameters.js'
 import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
@@ -79,6 +80,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   agentRoutes(app, context)
   agentProcessRoutes(app, context)
   catalogHealthRoutes(app, context)
+  catalogRegistrationRoutes(app, context)
   configRoutes(app, context)
   connectRoutes(app, context)
   eventRoutes(app, context)

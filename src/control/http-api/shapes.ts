@@ -1,6 +1,8 @@
 // The catalog in the JSON shapes of Consul's HTTP API (agent, catalog and health endpoints). Pure; used by the route files, and by the
 // snapshot builder for what filter expressions select from.
-import type { Catalog, CatalogCheck, CatalogInstance } from '../catalog/catalog.js'
+import { isIP } from 'node:net'
+import type { CatalogIndex } from '../catalog/catalog-index.js'
+import { type CatalogCheck, type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import { durationFromMs } from '../config-entries/duration.js'
 import { CONSUL_VERSION } from './consul-version.js'
@@ -34,7 +36,7 @@ export function proxyShape(proxy: ProxyRegistration): object {
   }
 }
 
-export function agentService(instance: CatalogInstance, node: NodeInfo): Record<string, unknown> {
+export function agentService(instance: CatalogInstance, datacenter: string): Record<string, unknown> {
   return {
     ...(instance.Kind === '' ? {} : { Kind: instance.Kind }),
     ID: instance.ID,
@@ -51,26 +53,29 @@ export function agentService(instance: CatalogInstance, node: NodeInfo): Record<
     ...(instance.Native ? { Connect: { Native: true } } : {}),
     CreateIndex: instance.CreateIndex,
     ModifyIndex: instance.ModifyIndex,
-    Datacenter: node.datacenter,
+    Datacenter: datacenter,
   }
 }
 
-/** What the node of this process says of itself, as Consul's agents do. */
-export function nodeMeta(): Record<string, string> {
-  return { 'consul-network-segment': '', 'consul-version': CONSUL_VERSION }
-}
-
-export function nodeShape(node: NodeInfo): Record<string, unknown> {
+/** This server as a node of its own catalog, with what Consul's agents say of themselves. */
+export function ownNode(node: NodeInfo): CatalogNode {
+  const family = isIP(node.address) === 6 ? 'ipv6' : 'ipv4'
+  const tagged = { lan: node.address, [`lan_${family}`]: node.address, wan: node.address, [`wan_${family}`]: node.address }
   return {
     ID: node.id,
     Node: node.name,
     Address: node.address,
     Datacenter: node.datacenter,
-    TaggedAddresses: { lan: node.address, lan_ipv4: node.address, wan: node.address, wan_ipv4: node.address },
-    Meta: nodeMeta(),
+    TaggedAddresses: tagged,
+    Meta: { 'consul-network-segment': '', 'consul-version': CONSUL_VERSION },
     CreateIndex: 1,
     ModifyIndex: 1,
   }
+}
+
+export function nodeShape(node: CatalogNode): Record<string, unknown> {
+  const { ID, Node, Address, Datacenter, TaggedAddresses, Meta, CreateIndex, ModifyIndex } = node
+  return { ID, Node, Address, Datacenter, TaggedAddresses, Meta, CreateIndex, ModifyIndex }
 }
 
 /** A server's port for Consul's RPC, which nothing answers here; clients read it out of addresses and show it. */
@@ -127,6 +132,7 @@ export function serverInstance(): CatalogInstance {
     EnableTagOverride: false,
     Native: false,
     LocallyRegisteredAsSidecar: false,
+    Node: OWN_NODE,
     CreateIndex: 1,
     ModifyIndex: 1,
   }
@@ -135,9 +141,9 @@ export function serverInstance(): CatalogInstance {
 /** The check of the agent's own liveness, which every node has: this process answers. */
 export const SERF_HEALTH = 'serfHealth'
 
-export function serfHealthShape(node: NodeInfo): Record<string, unknown> {
+export function serfHealthShape(node: CatalogNode): Record<string, unknown> {
   return {
-    Node: node.name,
+    Node: node.Node,
     CheckID: SERF_HEALTH,
     Name: 'Serf Health Status',
     Status: 'passing',
@@ -155,13 +161,16 @@ export function serfHealthShape(node: NodeInfo): Record<string, unknown> {
     ModifyIndex: 1,
   }
 }
+
 /** Checks that nobody runs at intervals. */
 const UNTIMED: ReadonlySet<string> = new Set(['ttl', 'alias', 'maintenance'])
 
-export function checkShape(check: CatalogCheck, service: CatalogInstance | undefined, node: NodeInfo): Record<string, unknown> {
-  const { definition } = check
+export function checkShape(catalog: Pick<CatalogIndex, 'instanceOn' | 'nodeOf'>, check: CatalogCheck): Record<string, unknown> {
+  const { definition, registered } = check
+  const service = catalog.instanceOn(check.Node, definition.ServiceID)
+  const untimed = UNTIMED.has(definition.Type)
   return {
-    Node: node.name,
+    Node: catalog.nodeOf(check).Node,
     CheckID: definition.CheckID,
     Name: definition.Name,
     Status: check.status,
@@ -170,50 +179,57 @@ export function checkShape(check: CatalogCheck, service: CatalogInstance | undef
     ServiceID: definition.ServiceID,
     ServiceName: service?.Service ?? '',
     ServiceTags: service?.Tags ?? [],
-    Type: definition.Type,
-    Interval: UNTIMED.has(definition.Type) ? '' : durationFromMs(definition.intervalMs),
-    Timeout: UNTIMED.has(definition.Type) ? '' : durationFromMs(definition.timeoutMs),
-    ExposedPort: 0,
-    Definition: {},
+    Type: registered?.Type ?? definition.Type,
+    Interval: registered?.Interval ?? (untimed ? '' : durationFromMs(definition.intervalMs)),
+    Timeout: registered?.Timeout ?? (untimed ? '' : durationFromMs(definition.timeoutMs)),
+    ExposedPort: registered?.ExposedPort ?? 0,
+    Definition: registered?.Definition ?? {},
     CreateIndex: check.CreateIndex,
     ModifyIndex: check.ModifyIndex,
   }
 }
 
-/** The checks of an instance: the node's, then its own. */
-export function checksShape(catalog: Catalog, instance: CatalogInstance, node: NodeInfo): Record<string, unknown>[] {
-  return [serfHealthShape(node), ...ownChecksShape(catalog, instance, node)]
+/** The checks of an instance: its node's, then its own. */
+function checksShape(catalog: CatalogIndex, instance: CatalogInstance): Record<string, unknown>[] {
+  return [...(instance.Node === OWN_NODE ? [serfHealthShape(catalog.ownNode)] : []), ...ownChecksShape(catalog, instance)]
 }
 
 /** Without the agent's own liveness: who asks the agent itself can tell. */
-export function ownChecksShape(catalog: Catalog, instance: CatalogInstance, node: NodeInfo): Record<string, unknown>[] {
-  return catalog.checksOf(instance).map(check => checkShape(check, catalog.instance(check.definition.ServiceID), node))
+export function ownChecksShape(catalog: CatalogIndex, instance: CatalogInstance): Record<string, unknown>[] {
+  return catalog.checksOf(instance).map(check => checkShape(catalog, check))
+}
+
+/** Every check of a node, with those of its services. */
+export function nodeChecksShape(catalog: CatalogIndex, nodeKey: string): Record<string, unknown>[] {
+  const serf = nodeKey === OWN_NODE ? [serfHealthShape(catalog.ownNode)] : []
+  return [...serf, ...catalog.checksOn(nodeKey).map(check => checkShape(catalog, check))]
 }
 
 /** An element of `/v1/health/service/:name`. */
-export function healthEntry(catalog: Catalog, instance: CatalogInstance, node: NodeInfo) {
+export function healthEntry(catalog: CatalogIndex, instance: CatalogInstance) {
   return {
-    Node: nodeShape(node),
-    Service: { ...nodeService(instance, node), ID: instance.ID, Service: instance.Service },
-    Checks: checksShape(catalog, instance, node),
+    Node: nodeShape(catalog.nodeOf(instance)),
+    Service: { ...nodeService(instance), ID: instance.ID, Service: instance.Service },
+    Checks: checksShape(catalog, instance),
   }
 }
 
 /** A service of `/v1/catalog/node/:node` and `/v1/catalog/node-services/:node`. */
-export function nodeService(instance: CatalogInstance, node: NodeInfo): Record<string, unknown> {
-  const { Datacenter: _datacenter, ...service } = agentService(instance, node)
+export function nodeService(instance: CatalogInstance): Record<string, unknown> {
+  const { Datacenter: _datacenter, ...service } = agentService(instance, '')
   return { Kind: instance.Kind, ...service }
 }
 
 /** An element of `/v1/catalog/service/:name`. */
-export function catalogService(instance: CatalogInstance, node: NodeInfo): Record<string, unknown> {
+export function catalogService(catalog: CatalogIndex, instance: CatalogInstance): Record<string, unknown> {
+  const node = catalog.nodeOf(instance)
   return {
-    ID: node.id,
-    Node: node.name,
-    Address: node.address,
-    Datacenter: node.datacenter,
-    TaggedAddresses: nodeShape(node)['TaggedAddresses'],
-    NodeMeta: nodeShape(node)['Meta'],
+    ID: node.ID,
+    Node: node.Node,
+    Address: node.Address,
+    Datacenter: node.Datacenter,
+    TaggedAddresses: node.TaggedAddresses,
+    NodeMeta: node.Meta,
     ServiceKind: instance.Kind,
     ServiceID: instance.ID,
     ServiceName: instance.Service,

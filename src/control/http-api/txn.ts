@@ -1,16 +1,24 @@
-// `/v1/txn`: several operations at once, all of them or none. KV operations here; those of the catalog and of sessions beside them.
+// `/v1/txn`: several operations at once, all of them or none. KV and session operations here, those of the catalog in txn-catalog.ts.
 // Invariant: the answer's results are what the operations did, in order; with one error nothing was done, and each error names its operation.
 import type { FastifyInstance } from 'fastify'
+import { CatalogError } from '../catalog/catalog-draft.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
 import { type KvChange, PENDING } from '../kv/kv-change.js'
 import type { KvPair } from '../kv/kv-table.js'
+import type { StoreWrite } from '../store/store.js'
 import type { ApiContext } from './context.js'
 import { MAX_FLAGS, MAX_KV_VALUE_BYTES, pairJson } from './kv.js'
 import { HttpError, joinErrors } from './respond.js'
+import { attemptCatalog, type CatalogOperation, type CatalogResult, catalogResultJson, readCatalogOperation } from './txn-catalog.js'
 
 export const MAX_TXN_OPERATIONS = 128
 const MAX_TXN_BYTES = 2 * 1024 * 1024
+
+type Operation =
+  | { readonly kind: 'kv'; readonly kv: KvOperation }
+  | { readonly kind: 'catalog'; readonly catalog: CatalogOperation }
+  | { readonly kind: 'session'; readonly verb: string; readonly id: string }
 
 interface KvOperation {
   readonly verb: string
@@ -21,13 +29,13 @@ interface KvOperation {
   readonly session: string
 }
 
-/** What is printed, with the keys by which ACLs judge it. */
+/** What is printed, with what ACLs judge it by. */
 interface SentResults {
-  readonly Results: readonly { readonly Key: string; readonly result: Result }[]
+  readonly Results: readonly ({ readonly Key: string; readonly result: KvResult } | CatalogResult)[]
 }
 
 /** A pair as it was after the operation; the value is left out where the operation wrote it. */
-interface Result {
+interface KvResult {
   readonly pair: KvPair | undefined
   readonly key: string
   readonly withValue: boolean
@@ -35,48 +43,71 @@ interface Result {
 
 export function txnRoutes(app: FastifyInstance, context: ApiContext): void {
   app.put('/v1/txn', { bodyLimit: MAX_TXN_BYTES }, async (request, reply) => {
-    const operations = readOperations(request.body)
+    const operations = readOperations(request.body, context.node.datacenter)
     const { value, index } = await context.kvWriter.run(change => {
-      const results: Result[] = []
+      const results: SentResults['Results'][number][] = []
       const errors: { OpIndex: number; What: string }[] = []
+      const draft = context.catalog.draft()
+      const writes: StoreWrite[] = []
       operations.forEach((operation, i) => {
-        const outcome = attempt(change, operation)
-        if (typeof outcome === 'string') errors.push({ OpIndex: i, What: outcome })
-        else results.push(...outcome)
+        try {
+          if (operation.kind === 'catalog') results.push(...attemptCatalog(draft, operation.catalog))
+          else if (operation.kind === 'kv') results.push(...attempt(change, operation.kv).map(result => ({ Key: result.key, result })))
+          else writes.push(...endSession(context, change, operation.verb, operation.id))
+        } catch (error) {
+          if (!(error instanceof Refusal || error instanceof CatalogError)) throw error
+          errors.push({ OpIndex: i, What: error.message })
+        }
       })
-      return { value: { results, errors }, abandoned: errors.length > 0 }
+      writes.push(...draft.writes())
+      return { value: { results, errors }, abandoned: errors.length > 0, ...(writes.length === 0 ? {} : { writes }) }
     })
     reply.type('application/json').header('X-Consul-Index', String(index))
     if (value.errors.length > 0) return reply.code(409).send({ Results: null, Errors: value.errors })
     reply.serializer(
-      ({ Results }: SentResults) => `{"Results":[${Results.map(({ result }) => resultJson(result, index)).join(',')}],"Errors":null}`,
+      ({ Results }: SentResults) =>
+        `{"Results":[${Results.map(each => ('Key' in each ? resultJson(each.result, index) : catalogResultJson(each, index))).join(',')}],"Errors":null}`,
     )
-    return reply.send({ Results: value.results.map(result => ({ Key: result.key, result })) } satisfies SentResults)
+    return reply.send({ Results: value.results } satisfies SentResults)
   })
 }
 
-function readOperations(body: unknown): KvOperation[] {
+/** Why an operation is not done. */
+class Refusal extends Error {}
+
+function endSession({ sessions }: ApiContext, change: KvChange, verb: string, id: string): StoreWrite[] {
+  if (verb !== 'delete') throw new Refusal(`failed to delete session: unknown Session verb ${JSON.stringify(verb)}`)
+  const write = sessions.endIn(change, id)
+  return write === undefined ? [] : [write]
+}
+
+function readOperations(body: unknown, datacenter: string): Operation[] {
   if (!Array.isArray(body)) throw new HttpError(400, 'Failed to parse body: must be a list of operations')
   if (body.length > MAX_TXN_OPERATIONS)
     throw new HttpError(413, `Transaction contains too many operations (${body.length} > ${MAX_TXN_OPERATIONS})`)
   return body.map((item: unknown, i) => {
     const errors: ConfigError[] = []
     const fields = isObject(item) ? new FieldReader(item, `[${i}]`, errors) : undefined
-    const kv = fields?.object('KV')
-    if (kv === undefined) throw new HttpError(400, `[${i}]: only KV operations are supported`)
-    const value = kv.has('Value') ? base64Of(item) : ''
-    const flags = digitsOf((isObject(item) ? (item['KV'] ?? item['kv']) : undefined) as Record<string, unknown>)
-    const operation = {
-      verb: kv.string('Verb'),
-      key: kv.string('Key'),
-      value,
-      flags,
-      index: kv.integer('Index', 0, Number.MAX_SAFE_INTEGER, 0),
-      session: kv.string('Session'),
-    }
+    if (fields === undefined) throw new HttpError(400, `Failed to parse body: [${i}]: must be an object`)
+    const operation = readOperation(item, fields, datacenter)
     if (errors.length > 0) throw new HttpError(400, `Failed to parse body: ${joinErrors(errors)}`)
     return operation
   })
+}
+
+function readOperation(item: unknown, fields: FieldReader, datacenter: string): Operation {
+  const kv = fields.object('KV')
+  if (kv !== undefined) {
+    const flags = digitsOf((isObject(item) ? (item['KV'] ?? item['kv']) : undefined) as Record<string, unknown>)
+    const value = kv.has('Value') ? base64Of(item) : ''
+    const index = kv.integer('Index', 0, Number.MAX_SAFE_INTEGER, 0)
+    return { kind: 'kv', kv: { verb: kv.string('Verb'), key: kv.string('Key'), value, flags, index, session: kv.string('Session') } }
+  }
+  const session = fields.object('Session')
+  if (session !== undefined) return { kind: 'session', verb: session.string('Verb'), id: session.object('Session')?.string('ID') ?? '' }
+  const catalog = readCatalogOperation(fields, datacenter)
+  if (catalog !== undefined) return { kind: 'catalog', catalog }
+  throw new HttpError(400, `${fields.path}: no operation specified (KV, Node, Service, Check or Session)`)
 }
 
 /** Values may be longer than any other field of the API. */
@@ -98,11 +129,17 @@ function digitsOf(kv: Record<string, unknown> | undefined): string {
   return text
 }
 
-/** What came of it, or why not. */
-function attempt(change: KvChange, { verb, key, value, flags, index, session }: KvOperation): Result[] | string {
+/** What came of it. Throws why not. */
+function attempt(change: KvChange, operation: KvOperation): KvResult[] {
+  const outcome = outcomeOf(change, operation)
+  if (typeof outcome === 'string') throw new Refusal(outcome)
+  return outcome
+}
+
+function outcomeOf(change: KvChange, { verb, key, value, flags, index, session }: KvOperation): KvResult[] | string {
   const quoted = JSON.stringify(key)
-  const wrote = (pair: KvPair): Result[] => [{ pair, key, withValue: false }]
-  const read = (pair: KvPair): Result[] => [{ pair, key: pair.key, withValue: true }]
+  const wrote = (pair: KvPair): KvResult[] => [{ pair, key, withValue: false }]
+  const read = (pair: KvPair): KvResult[] => [{ pair, key: pair.key, withValue: true }]
   switch (verb) {
     case 'set':
       return wrote(change.set(key, value, flags))
@@ -160,7 +197,7 @@ function attempt(change: KvChange, { verb, key, value, flags, index, session }: 
   }
 }
 
-function resultJson({ pair, key, withValue }: Result, index: number): string {
+function resultJson({ pair, key, withValue }: KvResult, index: number): string {
   if (pair === undefined) return `{"KV":${pairJson({ key, flags: '0', lockIndex: 0, session: '', createIndex: 0, modifyIndex: 0 }, null)}}`
   const settled = (at: number): number => (at === PENDING ? index : at)
   const done = { ...pair, createIndex: settled(pair.createIndex), modifyIndex: settled(pair.modifyIndex) }

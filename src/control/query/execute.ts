@@ -1,12 +1,11 @@
 // Who answers a prepared query: instances of its service that its tags, metadata and checks let through, in no order. Called by the query
 // endpoints and by DNS. Other datacenters are not reachable from here, so that failover has nowhere to go.
-import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
-import { worst } from '../catalog/catalog.js'
+import { type CatalogIndex, worst } from '../catalog/catalog-index.js'
+import type { CatalogInstance } from '../catalog/catalog-types.js'
 import type { ServiceQuery } from './prepared-query.js'
 
 export interface ExecutionSource {
-  readonly catalog: Pick<Catalog, 'instancesOf' | 'connectInstancesOf' | 'checksOf'>
-  nodeMeta(instance: CatalogInstance): Readonly<Record<string, string>>
+  readonly catalog: Pick<CatalogIndex, 'instancesOf' | 'connectInstancesOf' | 'checksOf' | 'nodeOf'>
   readonly random: () => number
 }
 
@@ -21,7 +20,7 @@ export function executeQuery(source: ExecutionSource, query: ServiceQuery, conne
       (query.OnlyPassing ? status === 'passing' : status !== 'critical') &&
       hasTags(instance, query.Tags) &&
       hasAll(instance.Meta, query.ServiceMeta) &&
-      hasAll(source.nodeMeta(instance), query.NodeMeta)
+      hasAll(catalog.nodeOf(instance).Meta ?? {}, query.NodeMeta)
     )
   })
   for (let i = found.length - 1; i > 0; i--) {

@@ -7,9 +7,10 @@
 // Invariant: a session that is gone holds no key; timers exist only for sessions that exist.
 import { randomUUID } from 'node:crypto'
 import { parseDuration } from '../config-entries/duration.js'
+import type { KvChange } from '../kv/kv-change.js'
 import type { KvTable } from '../kv/kv-table.js'
 import type { Committed, KvWriter } from '../kv/kv-writer.js'
-import { type Commit, put, remove, type Store, type StoredRecord } from '../store/store.js'
+import { type Commit, put, remove, type Store, type StoredRecord, type StoreWrite } from '../store/store.js'
 
 export type SessionBehavior = 'release' | 'delete'
 
@@ -123,13 +124,19 @@ export class SessionTable {
   /** Ends a session, if there is one. */
   destroy(id: string): Promise<Committed<boolean>> {
     return this.writer!.run(change => {
-      const session = this.sessions.get(id)
-      if (session === undefined) return { value: false }
-      const keys = [...this.table.heldKeys(id)]
-      change.endSession(keys, session.Behavior)
-      this.delay(keys, session.LockDelay / 1e6)
-      return { value: true, writes: [remove('session', id)] }
+      const write = this.endIn(change, id)
+      return write === undefined ? { value: false } : { value: true, writes: [write] }
     })
+  }
+
+  /** As part of a decision about keys: releases or deletes those that the session holds. Undefined: there is no such session. */
+  endIn(change: KvChange, id: string): StoreWrite | undefined {
+    const session = this.sessions.get(id)
+    if (session === undefined) return undefined
+    const keys = [...this.table.heldKeys(id)]
+    change.endSession(keys, session.Behavior)
+    this.delay(keys, session.LockDelay / 1e6)
+    return remove('session', id)
   }
 
   /** Ends those whose checks are no longer well. Called at each change of the catalog's health. */

@@ -3,7 +3,8 @@
 // What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy. What several proxies
 // share is made and encoded once: the assignment of a cluster for all that have it, everything for proxies that are alike.
 import { makeSnapshot, type Resource, type Snapshot } from '../../xds/server/snapshot.js'
-import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
+import type { CatalogIndex } from '../catalog/catalog-index.js'
+import type { CatalogInstance } from '../catalog/catalog-types.js'
 import type { ServiceKind } from '../catalog/service-definition.js'
 import { type CompiledFilter, compileFilter, type FilterInstance } from '../config-entries/filter-expression.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
@@ -13,9 +14,8 @@ import type { EndpointLookup } from './endpoints.js'
 import type { MeshSources, ProxyInstance, ProxyKind } from './kinds/proxy-kind.js'
 
 export interface SnapshotSources extends MeshSources {
-  readonly catalog: Catalog
+  readonly catalog: CatalogIndex
   readonly entries: ConfigEntryIndex
-  readonly nodeAddress: string
   readonly kinds: ProxyKinds
   /** An instance as filter expressions see it. */
   filterView(instance: CatalogInstance): FilterInstance
@@ -45,7 +45,8 @@ export interface BuiltSnapshot {
 export const entryKey = (kind: ConfigEntryKind, name: string): string => `entry:${kind}/${name}`
 /** Depended on by who lists a whole kind. */
 export const kindKey = (kind: ConfigEntryKind): string => `kind:${kind}`
-export const serviceKey = (name: string): string => `service:${name}`
+/** Names of services are the same in any case. */
+export const serviceKey = (name: string): string => `service:${name.toLowerCase()}`
 
 const NO_ENDPOINTS = new EndpointSet([])
 /** Compiled filters kept; a mesh has few distinct ones. */
@@ -121,7 +122,7 @@ export class SnapshotBuilder {
   }
 
   private lookUp(target: DiscoveryTarget): EndpointSet {
-    const { catalog, nodeAddress } = this.sources
+    const { catalog } = this.sources
     const instances = catalog.connectInstancesOf(target.Service)
     const filter = this.filter(target.Subset.Filter)
     const chosen = filter === undefined ? instances : instances.filter(instance => filter(this.sources.filterView(instance)))
@@ -129,7 +130,7 @@ export class SnapshotBuilder {
       chosen.map(instance => ({
         instance,
         // A sidecar registered without an address stands beside its service.
-        address: instance.Address || behind(catalog, instance)?.Address || nodeAddress,
+        address: instance.Address || behind(catalog, instance)?.Address || catalog.nodeOf(instance).Address,
         health: catalog.health(instance),
       })),
     )
@@ -148,14 +149,14 @@ export class SnapshotBuilder {
   }
 }
 
-function behind(catalog: Catalog, instance: CatalogInstance): CatalogInstance | undefined {
+function behind(catalog: CatalogIndex, instance: CatalogInstance): CatalogInstance | undefined {
   const id = instance.Proxy?.DestinationServiceID
-  return id ? catalog.instance(id) : undefined
+  return id ? catalog.instanceOn(instance.Node, id) : undefined
 }
 
 /** Equal for proxies that get the same: all that is registered but whose it is. */
 function alikeKey(proxy: ProxyInstance): string {
-  const { ID: _id, CreateIndex: _created, ModifyIndex: _modified, ...rest } = proxy
+  const { ID: _id, Node: _node, CreateIndex: _created, ModifyIndex: _modified, ...rest } = proxy
   return JSON.stringify({ ...rest, Proxy: { ...proxy.Proxy, DestinationServiceID: '' } })
 }
 

@@ -3,7 +3,7 @@
 // Invariant: a builder reads nothing else, so that equal views give equal bytes.
 
 import type { IntentionTable } from '../../model/intention.js'
-import type { CatalogInstance } from '../catalog/catalog.js'
+import type { CatalogInstance } from '../catalog/catalog-types.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { AccessLogs, JwtProvider, Mesh } from '../config-entries/types.js'
 import { customizedClusterName, failoverClusterName } from '../discovery-chain/names.js'

@@ -6,7 +6,8 @@
 //
 // Invariant: a build that fails leaves the proxy's last good snapshot serving.
 import type { AdsServer } from '../../xds/server/server.js'
-import type { Catalog, CatalogInstance } from '../catalog/catalog.js'
+import type { Catalog } from '../catalog/catalog.js'
+import { type CatalogInstance, keyOfInstance } from '../catalog/catalog-types.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
 import { type BuiltSnapshot, entryKey, kindKey, type SnapshotBuilder, serviceKey } from './build-snapshot.js'
@@ -45,7 +46,7 @@ export class SnapshotPublisher {
   private readonly options: PublisherOptions
   private readonly proxies = new Map<string, ProxyRecord>()
   private readonly dependents = new Map<string, Set<string>>()
-  /** Proxy id -> when the first change that made it dirty came. */
+  /** By the key of the proxy (its id, and of another node that before it) -> when the first change that made it dirty came. */
   private readonly dirty = new Map<string, number>()
   private turn: NodeJS.Immediate | undefined
   private wait: NodeJS.Timeout | undefined
@@ -81,12 +82,12 @@ export class SnapshotPublisher {
   }
 
   leafChanged(service: string): void {
-    for (const proxy of this.options.catalog.connectInstancesOf(service)) this.mark(proxy.ID)
+    for (const proxy of this.options.catalog.connectInstancesOf(service)) this.mark(keyOfInstance(proxy))
   }
 
   /** Roots or the default policy changed. */
   allChanged(): void {
-    for (const proxy of this.options.catalog.proxies()) this.mark(proxy.ID)
+    for (const proxy of this.options.catalog.proxies()) this.mark(keyOfInstance(proxy))
   }
 
   /** Every open stream of the proxy has acknowledged its snapshot. */
@@ -151,7 +152,7 @@ export class SnapshotPublisher {
   }
 
   private publish(id: string, changedAt: number): void {
-    const proxy = this.options.catalog.instance(id)
+    const proxy = this.options.catalog.instanceByKey(id)
     if (proxy?.Proxy === undefined) {
       this.forget(id)
       return
@@ -173,10 +174,10 @@ export class SnapshotPublisher {
       this.options.leaves.ensure(service).catch((error: Error) => this.options.onProblem(id, error.message))
       return
     }
-    this.build(proxy, record, changedAt)
+    this.build(id, proxy, record, changedAt)
   }
 
-  private build(proxy: CatalogInstance, record: ProxyRecord, changedAt: number): void {
+  private build(id: string, proxy: CatalogInstance, record: ProxyRecord, changedAt: number): void {
     const index = this.options.index()
     let problems: string
     try {
@@ -184,18 +185,18 @@ export class SnapshotPublisher {
       const built = record.built === undefined ? builder.build(proxy as ProxyInstance) : builder.refresh(record.built)
       record.built = built
       const { settled, endpointDependencies } = built
-      this.setDependencies(proxy.ID, record, new Set([...settled.dependencies, ...endpointDependencies]))
+      this.setDependencies(id, record, new Set([...settled.dependencies, ...endpointDependencies]))
       problems = settled.problems.map(({ path, reason }) => `${path} ${reason}`).join('; ')
-      if (this.options.ads.setSnapshot(proxy.ID, built.snapshot, String(index))) {
+      if (this.options.ads.setSnapshot(id, built.snapshot, String(index))) {
         record.builtIndex = index
         record.changedAt ??= changedAt
-        if (this.options.ads.isSynced(proxy.ID)) this.synced(proxy.ID)
+        if (this.options.ads.isSynced(id)) this.synced(id)
       }
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error
       problems = `keeps its last configuration: ${error.message}`
     }
-    if (problems !== '' && problems !== record.problems) this.options.onProblem(proxy.ID, problems)
+    if (problems !== '' && problems !== record.problems) this.options.onProblem(id, problems)
     record.problems = problems
   }
 
@@ -225,7 +226,7 @@ export class SnapshotPublisher {
   }
 
   private releaseLeaf(service: string, exceptProxy: string): void {
-    const others = this.options.catalog.connectInstancesOf(service).filter(instance => instance.ID !== exceptProxy)
+    const others = this.options.catalog.connectInstancesOf(service).filter(instance => keyOfInstance(instance) !== exceptProxy)
     if (others.length === 0) this.options.leaves.release(service)
   }
 }

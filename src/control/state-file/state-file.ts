@@ -16,6 +16,7 @@ const MAX_STATE_BYTES = 1 << 29
  */
 const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   meta: 'own',
+  node: 'state',
   service: 'state',
   check: 'state',
   'config-entry': 'state',

@@ -11,6 +11,7 @@
 /** What is kept. `meta` holds single values (index, node id), the others one record per object. */
 export type Collection =
   | 'meta'
+  | 'node'
   | 'service'
   | 'check'
   | 'config-entry'

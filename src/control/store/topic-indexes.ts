@@ -1,7 +1,10 @@
 // The last index at which each kind of state changed, and who is to be told of the next change. Bumped by `change-topics.ts`, watched by
 // the blocking queries of the HTTP API.
-// Topics: `services`, `health`, `service:<name>`, `config`, `intentions`, `roots`, `ca-config`, `nodes`, `leaf:<service>`, `queries`.
+// Topics: `services`, `health`, `service:<name in lower case>`, `config`, `intentions`, `roots`, `ca-config`, `nodes`, `leaf:<service>`, `queries`.
 // Invariant: an index never goes back, also over a restart: what is not known stands at the index of the start or of the last removal.
+
+/** What changes with a service, by its name in any case. */
+export const serviceTopic = (name: string): string => `service:${name.toLowerCase()}`
 
 export class TopicIndexes {
   private readonly indexes = new Map<string, number>()

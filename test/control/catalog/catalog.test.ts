@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { Catalog, type CatalogChange } from '../../../src/control/catalog/catalog.js'
+import { Catalog } from '../../../src/control/catalog/catalog.js'
+import type { CatalogChange } from '../../../src/control/catalog/catalog-types.js'
 import { parseCheckDefinition } from '../../../src/control/catalog/check-definition.js'
 import { parseServiceDefinition, type Registration } from '../../../src/control/catalog/service-definition.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { OWN } from '../../support/own-node.js'
 
-const PORTS = { sidecarMinPort: 21_000, sidecarMaxPort: 21_002 }
+const PORTS = { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_002 }
 
 function parse(definition: unknown, strict = true): Registration {
   const parsed = parseServiceDefinition(definition, { strict })
@@ -84,7 +86,7 @@ describe('parseServiceDefinition', () => {
     [{ Name: 'a', Check: { TTL: 'soon' } }, 'Check.TTL: must be a duration such as 10s, of at most 24 days'],
     [
       { Name: 'a', Check: { Args: ['true'] } },
-      'Check.Args: scripts are disabled on this agent; they run from local files with --enable-local-script-checks',
+      'Check.Args: Scripts are disabled on this agent; they run from local files with --enable-local-script-checks',
     ],
     [{ Name: 'a', Check: { DockerContainerID: 'c', TTL: '1s' } }, 'Check.DockerContainerID: checks of this kind are not run here'],
     [{ Name: 'a', Check: { OSService: 'nginx', TTL: '1s' } }, 'Check.OSService: checks of this kind are not run here'],

@@ -7,8 +7,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseCheckDefinition } from '../../../src/control/catalog/check-definition.js'
 import { HealthChecks, MAX_CONCURRENT_CHECKS } from '../../../src/control/catalog/health-checks.js'
+import { readRegisteredCheck } from '../../../src/control/catalog/node-registration.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
+import { FieldReader } from '../../../src/control/config-entries/field-reader.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { OWN } from '../../support/own-node.js'
 
 const HEALTH = {
   Check: {
@@ -32,7 +35,7 @@ let open: number
 let mostOpen: number
 let held: ServerResponse[]
 beforeEach(async () => {
-  catalog = await Catalog.open(new MemoryStore(), { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  catalog = await Catalog.open(new MemoryStore(), { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
   checks = new HealthChecks(catalog, { random: () => 0 })
   status = 200
   hold = false
@@ -251,7 +254,7 @@ describe('HealthChecks', () => {
   })
 
   it('takes the node’s own checks over by an alias of the node', async () => {
-    checks = new HealthChecks(catalog, { nodeName: 'Node-1' })
+    checks = new HealthChecks(catalog, {})
     const disk = parseCheckDefinition({ Name: 'disk', TTL: '1h', Status: 'passing' })
     if (!disk.ok) throw new Error('invalid')
     await catalog.registerCheck(disk.value)
@@ -290,5 +293,27 @@ describe('HealthChecks', () => {
     for (const response of held) response.writeHead(status).end()
     await until(() => [...catalog.checks()].every(({ status: is }) => is === 'critical'))
     expect(mostOpen).toBe(MAX_CONCURRENT_CHECKS)
+  })
+
+  it('runs the checks of other nodes only where their metadata says that nobody else does', async () => {
+    const check = { CheckID: 'up', Name: 'up', Definition: { HTTP: `http://127.0.0.1:${port}/`, Interval: '5ms' } }
+    const { check: registered } = readRegisteredCheck(new FieldReader(check, '', []))
+    await catalog.change(draft => {
+      for (const [name, Meta] of [
+        ['watched', { 'external-node': 'true' }],
+        ['left', null],
+      ] as const) {
+        draft.setNode({ ID: '', Node: name, Address: '127.0.0.1', TaggedAddresses: null, Meta })
+        draft.setCheck(name, registered)
+      }
+    })
+    checks.start()
+    await until(() => catalog.checkOn('watched', 'up')?.status === 'passing')
+    expect(catalog.checkOn('watched', 'up')!.registered).toEqual(registered.registered)
+    expect(catalog.checkOn('left', 'up')!.status).toBe('critical')
+    await catalog.change(draft => draft.deleteNode('watched'))
+    await register('alias', { AliasNode: 'left' })
+    await catalog.change(draft => draft.setCheck('left', { ...registered, status: 'passing' }))
+    await until(() => statusOf('alias') === 'passing')
   })
 })

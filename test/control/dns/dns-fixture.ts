@@ -12,6 +12,7 @@ import { Recursors } from '../../../src/control/dns/recursors.js'
 import type { HostPort } from '../../../src/control/http-api/listen-addresses.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { decodeDnsMessage, encodeDnsMessage } from '../../../src/io/dns-message.js'
+import { OWN } from '../../support/own-node.js'
 
 export interface DnsFixture {
   readonly port: number
@@ -33,10 +34,11 @@ export interface DnsFixtureOptions {
   readonly rights?: () => AskedRights
 }
 
+const NODE = { ...OWN, Node: 'Node-1', Address: '10.0.0.1', Meta: { rack: 'r1' } }
+
 export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixture> {
-  const catalog = await Catalog.open(new MemoryStore(), { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
-  const node = { name: 'Node-1', address: '10.0.0.1', meta: { rack: 'r1' } }
-  const directory = new DnsDirectory({ catalog, node, onlyPassing: options.onlyPassing ?? false })
+  const catalog = await Catalog.open(new MemoryStore(), { node: NODE, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  const directory = new DnsDirectory({ catalog, onlyPassing: options.onlyPassing ?? false })
   let seed = 1
   const answers = new DnsAnswers({
     directory,

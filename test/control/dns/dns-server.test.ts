@@ -351,3 +351,25 @@ describe('where ACLs are on', () => {
     }
   })
 })
+
+describe('a node that was registered with the catalog', () => {
+  it('has a name, and is where its services without an address are', async () => {
+    await dns.catalog.change(draft => {
+      draft.setNode({ ID: '', Node: 'Rack-7', Address: '192.0.2.10', TaggedAddresses: null, Meta: { row: '3' } })
+      draft.setNode({ ID: '', Node: 'cloud', Address: 'db.example.com', TaggedAddresses: null, Meta: null })
+      for (const [node, port] of [
+        ['rack-7', 5432],
+        ['cloud', 5433],
+      ] as const)
+        draft.setInstance(node, { ...dns.catalog.instance('api')!, ID: 'db', Service: 'db', Port: port })
+    })
+    expect(data(await dns.ask('rack-7.node.consul', 'A'))).toEqual(['192.0.2.10'])
+    expect(data(await dns.ask('RACK-7.node.dc1.consul', 'TXT'))).toEqual([[Buffer.from('row=3')]])
+    expect(data(await dns.ask('10.2.0.192.in-addr.arpa', 'PTR'))).toEqual(['Rack-7.node.dc1.consul'])
+    const srv = data(await dns.ask('db.service.consul', 'SRV')) as { target: string; port: number }[]
+    expect(srv.map(({ target, port }) => `${target}:${port}`).sort()).toEqual(['Rack-7.node.dc1.consul:5432', 'db.example.com:5433'])
+    await dns.catalog.change(draft => draft.deleteNode('RACK-7'))
+    expect(codeOf(await dns.ask('rack-7.node.consul', 'A'))).toBe('NXDOMAIN')
+    expect(data(await dns.ask('db.service.consul', 'SRV'))).toHaveLength(1)
+  })
+})

@@ -7,6 +7,7 @@ import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { ResourceErrors } from '../../../src/control/snapshot/resource-errors.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { OWN } from '../../support/own-node.js'
 
 const scope = { datacenter: 'dc1', trustDomain: '11111111-2222-3333-4444-555555555555.consul' }
 let catalog: Catalog
@@ -20,6 +21,7 @@ beforeEach(async () => {
   })
   entries = await ConfigEntryTable.open(store, { ...scope, check: (entry, before) => check.ofEntry(entry, before) })
   catalog = await Catalog.open(store, {
+    node: OWN,
     sidecarMinPort: 21_000,
     sidecarMaxPort: 21_010,
     checkProxy: proxy => check.ofProxy(proxy, entries),

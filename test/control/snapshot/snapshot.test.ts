@@ -5,7 +5,7 @@ import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
 import type { IntentionAction } from '../../../src/control/config-entries/types.js'
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
-import { healthEntry } from '../../../src/control/http-api/shapes.js'
+import { healthEntry, ownNode } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { type ProxyInstance, SnapshotError } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
@@ -44,7 +44,7 @@ let policy: IntentionAction
 
 beforeEach(async () => {
   const store = new MemoryStore()
-  catalog = await Catalog.open(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  catalog = await Catalog.open(store, { node: ownNode(node), sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
   entries = await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: TRUST_DOMAIN })
   policy = 'deny'
 })
@@ -65,12 +65,11 @@ function build(id: string, leaf: boolean = true): BuiltSnapshot {
     entries,
     datacenter: 'dc1',
     trustDomain: TRUST_DOMAIN,
-    nodeAddress: node.address,
     kinds: { 'connect-proxy': SIDECAR },
     defaultPolicy: () => policy,
     rootsPem: () => 'ROOTS',
     leaf: service => (leaf ? { chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` } : undefined),
-    filterView: instance => healthEntry(catalog, instance, node),
+    filterView: instance => healthEntry(catalog, instance),
   })
   return builder.build(catalog.instance(id) as ProxyInstance)
 }

@@ -4,7 +4,7 @@
 // what it makes depends on what is registered, not on the instance's id, so that proxies that are alike share it; listeners, clusters and
 // routes come from the view alone, so that a change of endpoints makes none of them anew.
 import type { Resource } from '../../../xds/server/snapshot.js'
-import type { CatalogInstance } from '../../catalog/catalog.js'
+import type { CatalogInstance } from '../../catalog/catalog-types.js'
 import type { ProxyRegistration } from '../../catalog/service-definition.js'
 import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../config-entries/types.js'
 import type { EndpointLookup } from '../endpoints.js'

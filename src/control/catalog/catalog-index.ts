@@ -1,0 +1,232 @@
+// The catalog in memory: nodes, instances and checks with the look-ups that its readers need. The base of `Catalog`, which fills it from
+// the store's commits and writes; read by the snapshot builder, DNS, the HTTP API and the drafts of a change.
+// Names of services are looked up without case, as in Consul.
+// Invariant: an instance or a check is there only while its node is.
+
+import { type CatalogCheck, type CatalogInstance, type CatalogNode, keyOfInstance, keyOn, OWN_NODE } from './catalog-types.js'
+import type { HealthStatus } from './check-definition.js'
+import { NODE } from './maintenance-check.js'
+
+export class CatalogIndex {
+  /** Other nodes, by their keys. */
+  private readonly nodesByKey = new Map<string, CatalogNode>()
+  private readonly instancesByKey = new Map<string, CatalogInstance>()
+  private readonly byName = new Map<string, Set<string>>()
+  private readonly byNode = new Map<string, Set<string>>()
+  /** Connect proxies by the name of the service they stand before. */
+  private readonly proxiesByDestination = new Map<string, Set<string>>()
+  private readonly checksByKey = new Map<string, CatalogCheck>()
+  /** By the key of the service they are of; of a node, by the key of the service without a name. */
+  private readonly checksByService = new Map<string, Set<string>>()
+  /** Names as they are spelled, with how many instances have them. */
+  private readonly spellings = new Map<string, number>()
+
+  constructor(readonly ownNode: CatalogNode) {}
+
+  // ---- nodes ----
+
+  /** The key of a node by its name in any case. */
+  nodeKey(name: string): string {
+    const folded = name.toLowerCase()
+    return folded === this.ownNode.Node.toLowerCase() ? OWN_NODE : folded
+  }
+
+  node(name: string): CatalogNode | undefined {
+    const key = this.nodeKey(name)
+    return key === OWN_NODE ? this.ownNode : this.nodesByKey.get(key)
+  }
+
+  /** By name. */
+  nodes(): CatalogNode[] {
+    return [this.ownNode, ...this.nodesByKey.values()].sort((a, b) => (a.Node < b.Node ? -1 : 1))
+  }
+
+  get nodeCount(): number {
+    return this.nodesByKey.size + 1
+  }
+
+  nodeOf({ Node }: { readonly Node: string }): CatalogNode {
+    return (Node === OWN_NODE ? undefined : this.nodesByKey.get(Node)) ?? this.ownNode
+  }
+
+  // ---- instances ----
+
+  /** One of this node. */
+  instance(id: string): CatalogInstance | undefined {
+    return this.instanceOn(OWN_NODE, id)
+  }
+
+  instanceOn(nodeKey: string, id: string): CatalogInstance | undefined {
+    const instance = this.instancesByKey.get(keyOn(nodeKey, id))
+    return instance?.Node === nodeKey ? instance : undefined
+  }
+
+  instanceByKey(key: string): CatalogInstance | undefined {
+    return this.instancesByKey.get(key)
+  }
+
+  /** Of every node. */
+  instances(): IterableIterator<CatalogInstance> {
+    return this.instancesByKey.values()
+  }
+
+  /** Those of one node, in order of their ids. */
+  instancesOn(nodeKey: string): CatalogInstance[] {
+    return this.sorted(this.byNode.get(nodeKey))
+  }
+
+  get size(): number {
+    return this.instancesByKey.size
+  }
+
+  /** As they are spelled. */
+  serviceNames(): IterableIterator<string> {
+    return this.spellings.keys()
+  }
+
+  /** Instances registered under `name`, in order of their keys. */
+  instancesOf(name: string): CatalogInstance[] {
+    return this.sorted(this.byName.get(name.toLowerCase()))
+  }
+
+  /** Proxies that stand before service `name`, and its connect-native instances, in order of their keys. */
+  connectInstancesOf(name: string): CatalogInstance[] {
+    const proxies = this.sorted(this.proxiesByDestination.get(name.toLowerCase()))
+    const native = this.instancesOf(name).filter(instance => instance.Native)
+    return native.length === 0 ? proxies : [...proxies, ...native].sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
+  }
+
+  /** Of every node. */
+  proxies(): CatalogInstance[] {
+    return [...this.instancesByKey.values()].filter(instance => instance.Kind === 'connect-proxy')
+  }
+
+  /** Sidecars that were registered with a service of this node, and leave with it. */
+  sidecarsOf(id: string): CatalogInstance[] {
+    const name = this.instance(id)?.Service
+    if (name === undefined) return []
+    const all = this.sorted(this.proxiesByDestination.get(name.toLowerCase()))
+    return all.filter(
+      ({ Node, LocallyRegisteredAsSidecar, Proxy: proxy }) =>
+        Node === OWN_NODE && LocallyRegisteredAsSidecar && proxy?.DestinationServiceID === id,
+    )
+  }
+
+  // ---- checks ----
+
+  /** One of this node, or of a service of it. */
+  check(id: string): CatalogCheck | undefined {
+    return this.checkOn(OWN_NODE, id)
+  }
+
+  checkOn(nodeKey: string, id: string): CatalogCheck | undefined {
+    const check = this.checksByKey.get(keyOn(nodeKey, id))
+    return check?.Node === nodeKey ? check : undefined
+  }
+
+  /** Of every node. */
+  checks(): IterableIterator<CatalogCheck> {
+    return this.checksByKey.values()
+  }
+
+  /** Those of the node itself and of its services. */
+  checksOn(nodeKey: string): CatalogCheck[] {
+    const services = this.instancesOn(nodeKey).flatMap(({ ID }) => this.checksOfService(nodeKey, ID))
+    return [...this.checksOfService(nodeKey, NODE), ...services]
+  }
+
+  /** Those of one service alone; without an id those of the node. */
+  checksOfService(nodeKey: string, serviceId: string): CatalogCheck[] {
+    const keys = this.checksByService.get(keyOn(nodeKey, serviceId))
+    return keys === undefined ? [] : [...keys].sort().map(key => this.checksByKey.get(key)!)
+  }
+
+  /**
+   * What says how an instance is: its node's checks, its own, and for a sidecar of this node that no alias check ties to the instance behind
+   * it that one's too.
+   */
+  checksOf(instance: CatalogInstance): CatalogCheck[] {
+    const own = this.checksOfService(instance.Node, instance.ID)
+    const all = [...this.checksOfService(instance.Node, NODE), ...own]
+    const behind = instance.Node === OWN_NODE ? (instance.Proxy?.DestinationServiceID ?? '') : ''
+    if (behind === '' || behind === instance.ID) return all
+    return own.some(({ definition }) => definition.AliasService === behind) ? all : [...all, ...this.checksOfService(OWN_NODE, behind)]
+  }
+
+  /** The worst status of an instance's checks; an instance without checks is passing. */
+  health(instance: CatalogInstance): HealthStatus {
+    return worst(this.checksOf(instance).map(check => check.status))
+  }
+
+  // ---- filling it ----
+
+  protected setNode(key: string, node: CatalogNode | undefined): void {
+    if (node === undefined) this.nodesByKey.delete(key)
+    else this.nodesByKey.set(key, node)
+  }
+
+  protected addInstance(instance: CatalogInstance): void {
+    const key = keyOfInstance(instance)
+    this.instancesByKey.set(key, instance)
+    this.spellings.set(instance.Service, (this.spellings.get(instance.Service) ?? 0) + 1)
+    addTo(this.byName, instance.Service.toLowerCase(), key)
+    addTo(this.byNode, instance.Node, key)
+    if (instance.Proxy !== undefined) addTo(this.proxiesByDestination, instance.Proxy.DestinationServiceName.toLowerCase(), key)
+  }
+
+  protected removeInstance(key: string): void {
+    const instance = this.instancesByKey.get(key)
+    if (instance === undefined) return
+    this.instancesByKey.delete(key)
+    const others = this.spellings.get(instance.Service)! - 1
+    if (others === 0) this.spellings.delete(instance.Service)
+    else this.spellings.set(instance.Service, others)
+    removeFrom(this.byName, instance.Service.toLowerCase(), key)
+    removeFrom(this.byNode, instance.Node, key)
+    if (instance.Proxy !== undefined) removeFrom(this.proxiesByDestination, instance.Proxy.DestinationServiceName.toLowerCase(), key)
+  }
+
+  protected checkByKey(key: string): CatalogCheck | undefined {
+    return this.checksByKey.get(key)
+  }
+
+  protected addCheck(check: CatalogCheck): void {
+    const key = keyOn(check.Node, check.definition.CheckID)
+    this.checksByKey.set(key, check)
+    addTo(this.checksByService, keyOn(check.Node, check.definition.ServiceID), key)
+  }
+
+  protected removeCheck(key: string): void {
+    const check = this.checksByKey.get(key)
+    if (check === undefined) return
+    this.checksByKey.delete(key)
+    removeFrom(this.checksByService, keyOn(check.Node, check.definition.ServiceID), key)
+  }
+
+  /** The output of a run that changed nothing else: it is not worth a write. */
+  protected setOutput(check: CatalogCheck, output: string): void {
+    this.checksByKey.set(keyOn(check.Node, check.definition.CheckID), { ...check, output })
+  }
+
+  private sorted(keys: ReadonlySet<string> | undefined): CatalogInstance[] {
+    return keys === undefined ? [] : [...keys].sort().map(key => this.instancesByKey.get(key)!)
+  }
+}
+
+export function worst(statuses: readonly HealthStatus[]): HealthStatus {
+  if (statuses.includes('critical')) return 'critical'
+  return statuses.includes('warning') ? 'warning' : 'passing'
+}
+
+function addTo(map: Map<string, Set<string>>, key: string, id: string): void {
+  const ids = map.get(key)
+  if (ids === undefined) map.set(key, new Set([id]))
+  else ids.add(id)
+}
+
+function removeFrom(map: Map<string, Set<string>>, key: string, id: string): void {
+  const ids = map.get(key)
+  if (ids === undefined) return
+  ids.delete(id)
+  if (ids.size === 0) map.delete(key)
+}

@@ -11,6 +11,7 @@ import { SnapshotPublisher } from '../../../src/control/snapshot/snapshot-publis
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { type Resource, resourcesOf, type Snapshot, snapshotsEqual } from '../../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../../src/xds/type-urls.js'
+import { OWN } from '../../support/own-node.js'
 
 const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
 const API_CLUSTER = `api.default.dc1.internal.${TRUST_DOMAIN}`
@@ -27,7 +28,7 @@ let pushed: string[]
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] })
   const store = new MemoryStore()
-  catalog = await Catalog.open(store, { sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  catalog = await Catalog.open(store, { node: { ...OWN, Address: '10.0.0.1' }, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
   entries = await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: TRUST_DOMAIN })
   snapshots = new Map()
   computed = []
@@ -43,7 +44,6 @@ beforeEach(async () => {
     ...mesh,
     catalog,
     entries,
-    nodeAddress: '10.0.0.1',
     kinds: {
       'connect-proxy': {
         ...SIDECAR,
@@ -53,7 +53,7 @@ beforeEach(async () => {
         },
       },
     },
-    filterView: instance => healthEntry(catalog, instance, { id: 'n', name: 'n1', address: '10.0.0.1', datacenter: 'dc1' }),
+    filterView: instance => healthEntry(catalog, instance),
   })
   publisher = new SnapshotPublisher({
     catalog,

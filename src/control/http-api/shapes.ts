@@ -165,7 +165,13 @@ export function serfHealthShape(node: CatalogNode): Record<string, unknown> {
 /** Checks that nobody runs at intervals. */
 const UNTIMED: ReadonlySet<string> = new Set(['ttl', 'alias', 'maintenance'])
 
-export function checkShape(catalog: Pick<CatalogIndex, 'instanceOn' | 'nodeOf'>, check: CatalogCheck): Record<string, unknown> {
+/** Where a check belongs: the catalog, or a change of it that is not yet written. */
+interface CheckPlaces {
+  instanceOn(nodeKey: string, id: string): CatalogInstance | undefined
+  nodeOf(check: { readonly Node: string }): CatalogNode
+}
+
+export function checkShape(catalog: CheckPlaces, check: CatalogCheck): Record<string, unknown> {
   const { definition, registered } = check
   const service = catalog.instanceOn(check.Node, definition.ServiceID)
   const untimed = UNTIMED.has(definition.Type)

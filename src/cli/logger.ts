@@ -60,6 +60,7 @@ export function createLogger(options: LoggerOptions): ProxyLogger {
       if (RANKS.get(ENVOY_LEVELS[severity])! < RANKS.get(levels.get(component)!)!) return
       write(severity, component, message, fields)
     },
+    levelNames: LOG_LEVELS,
     levels: () => levels,
     setLevels: changes => {
       for (const [component, next] of changes) {

@@ -128,8 +128,7 @@ export class Histogram implements StatState {
  * to lie k/(n+1) of the way through it, as Envoy's histogram library does.
  */
 export function quantilesOf(bins: readonly Bin[]): number[] {
-  let total = 0
-  for (const bin of bins) total += bin.count
+  const total = sampleCountOf(bins)
   if (total === 0) return SUPPORTED_QUANTILES.map(() => Number.NaN)
   const values: number[] = []
   let index = 0
@@ -141,6 +140,10 @@ export function quantilesOf(bins: readonly Bin[]): number[] {
     values.push(bin.lower + (bin.width * (rank - below)) / (bin.count + 1))
   }
   return values
+}
+
+export function sampleCountOf(bins: readonly Bin[]): number {
+  return bins.reduce((sum, { count }) => sum + count, 0)
 }
 
 /** For each bound, how many values lie in bins that start at or below it (so the bin that holds the bound counts whole). */

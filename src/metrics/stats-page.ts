@@ -125,11 +125,15 @@ function binJson({ lower, width, count }: Bin): object {
   return { lower_bound: lower, width, count }
 }
 
-/** Joins many small strings into pieces of about PIECE_LENGTH. */
+/** Joins many small strings into pieces of about PIECE_LENGTH; an empty one, a pause, is passed on at once. */
 export function* inPieces(lines: Iterable<string>): Generator<string> {
   let parts: string[] = []
   let length = 0
   for (const line of lines) {
+    if (line === '') {
+      yield line
+      continue
+    }
     parts.push(line)
     length += line.length
     if (length >= PIECE_LENGTH) {

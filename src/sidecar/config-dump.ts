@@ -1,23 +1,41 @@
 // What the proxy knows of its config, laid out for /config_dump: static resources from the bootstrap message, dynamic ones as they
 // came over xDS, and what is warming. The printer is loaded with the first request: it brings every generated type (30 MB).
 
-import { fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
+import { clone, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import { anyIs } from '@bufbuild/protobuf/wkt'
+import type { NodeInfo } from '../model/bootstrap.js'
 import type { ConfigDump } from '../proxy/admin/admin-options.js'
 import type { Server } from '../proxy/server.js'
-import type { ConfigDumpState, DumpEntry, DynamicListenerEntry } from '../xds/dump/config-dump.js'
-import type { Bootstrap } from '../xds/gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
-import { type Cluster, ClusterSchema } from '../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
-import { ClusterLoadAssignmentSchema } from '../xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
+import { tableOf } from '../proxy/virtual-host-store.js'
+import type { ConfigDumpState, DumpEntry, DynamicListenerEntry, ScopesEntry } from '../xds/dump/config-dump.js'
+import { type Bootstrap, BootstrapSchema } from '../xds/gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
+import { ClusterSchema } from '../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { type Listener, ListenerSchema } from '../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { VirtualHostSchema } from '../xds/gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../xds/gen/envoy/config/route/v3/route_pb.js'
-import { HttpConnectionManagerSchema } from '../xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { ScopedRouteConfigurationSchema } from '../xds/gen/envoy/config/route/v3/scoped_route_pb.js'
+import {
+  type HttpConnectionManager,
+  HttpConnectionManagerSchema,
+} from '../xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { SecretSchema } from '../xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../xds/type-urls.js'
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  LISTENER_TYPE,
+  ROUTE_TYPE,
+  SCOPED_ROUTE_TYPE,
+  SECRET_TYPE,
+  VIRTUAL_HOST_TYPE,
+} from '../xds/type-urls.js'
+import { endpointsOf } from './endpoint-dump.js'
+import { nodeMessage, type UserAgent } from './node-message.js'
 import type { TrackedResource, TrackedResources } from './tracked-resources.js'
 
 export interface ConfigDumpSource {
   readonly bootstrap: Message
+  readonly node: NodeInfo
+  readonly userAgent: UserAgent
   readonly tracked: TrackedResources
   readonly server: Server
 }
@@ -32,8 +50,9 @@ export function createConfigDump(source: ConfigDumpSource): ConfigDump {
   }
 }
 
-function state({ bootstrap, tracked, server }: ConfigDumpSource): ConfigDumpState {
-  const message = bootstrap as Bootstrap
+function state({ bootstrap, node, userAgent, tracked, server }: ConfigDumpSource): ConfigDumpState {
+  const message = clone(BootstrapSchema, bootstrap as Bootstrap)
+  message.node = nodeMessage(node, userAgent)
   const startedMs = server.startedAt
   const fixed = (name: string, typeUrl: string, value: Uint8Array): DumpEntry => ({
     name,
@@ -44,39 +63,61 @@ function state({ bootstrap, tracked, server }: ConfigDumpSource): ConfigDumpStat
   const resources = message.staticResources
   const clusters = tracked.of(CLUSTER_TYPE).map(entry)
   const isWarming = (each: DumpEntry): boolean => server.clusters.get(each.name) === undefined
+  const managers = connectionManagers(resources?.listeners ?? [], tracked, startedMs)
   return {
     bootstrap: { message, lastUpdatedMs: startedMs },
     clusters: {
-      versionInfo: '',
+      versionInfo: tracked.versionOf(CLUSTER_TYPE),
       static: resources?.clusters.map(cluster => fixed(cluster.name, CLUSTER_TYPE, toBinary(ClusterSchema, cluster))) ?? [],
       active: clusters.filter(each => !isWarming(each)),
       warming: clusters.filter(isWarming),
     },
     listeners: {
-      versionInfo: '',
+      versionInfo: tracked.versionOf(LISTENER_TYPE),
       static: resources?.listeners.map(listener => fixed(listener.name, LISTENER_TYPE, toBinary(ListenerSchema, listener))) ?? [],
       dynamic: tracked.of(LISTENER_TYPE).map(tracking => listenerEntry(tracking, server.listeners.warmingNames.includes(tracking.name))),
     },
-    routes: { static: inlineRoutes(resources?.listeners ?? [], tracked, startedMs), dynamic: tracked.of(ROUTE_TYPE).map(entry) },
-    endpoints: { static: staticEndpoints(resources?.clusters ?? [], fixed), dynamic: tracked.of(ENDPOINT_TYPE).map(entry) },
+    scopes: scopes(managers, tracked),
+    routes: { static: inlineRoutes(managers), dynamic: tracked.of(ROUTE_TYPE).map(each => withVirtualHosts(entry(each), tracked)) },
+    endpoints: endpoints(server, tracked),
     secrets: {
-      static: resources?.secrets.map(secret => fixed(secret.name, SECRET_TYPE, toBinary(SecretSchema, secret))) ?? [],
+      static:
+        resources?.secrets.map(secret => ({ ...fixed(secret.name, SECRET_TYPE, toBinary(SecretSchema, secret)), lastUpdatedMs: null })) ??
+        [],
       active: tracked.of(SECRET_TYPE).map(entry),
       warming: [],
     },
   }
 }
 
-type Fixed = (name: string, typeUrl: string, value: Uint8Array) => DumpEntry
-
-function staticEndpoints(clusters: readonly Cluster[], fixed: Fixed): DumpEntry[] {
-  return clusters.flatMap(({ name, loadAssignment }) =>
-    loadAssignment === undefined ? [] : [fixed(name, ENDPOINT_TYPE, toBinary(ClusterLoadAssignmentSchema, loadAssignment))],
-  )
+/** Of every cluster in use, with the reason where the newest endpoints were refused. */
+function endpoints(server: Server, tracked: TrackedResources): ConfigDumpState['endpoints'] {
+  const refused = new Map(tracked.of(ENDPOINT_TYPE).map(each => [each.name, each]))
+  const known = [...server.clusters.clusters()].map(cluster => {
+    const { discovery } = cluster.config
+    const tracking = discovery.kind === 'eds' ? refused.get(discovery.serviceName || cluster.name) : undefined
+    const shown: DumpEntry = {
+      name: cluster.name,
+      resource: { typeUrl: ENDPOINT_TYPE, value: endpointsOf(cluster) },
+      versionInfo: '',
+      lastUpdatedMs: null,
+      ...(tracking === undefined ? {} : failure(tracking)),
+    }
+    return { isStatic: cluster.isStatic, shown }
+  })
+  return {
+    static: known.filter(({ isStatic }) => isStatic).map(({ shown }) => shown),
+    dynamic: known.filter(({ isStatic }) => !isStatic).map(({ shown }) => shown),
+  }
 }
 
-/** Route tables written into listeners, static or not: Envoy's `static_route_configs`. */
-function inlineRoutes(listeners: readonly Listener[], tracked: TrackedResources, startedMs: number): DumpEntry[] {
+interface KnownManager {
+  readonly manager: HttpConnectionManager
+  readonly at: number
+}
+
+/** The HTTP connection managers of all listeners, static or not. */
+function connectionManagers(listeners: readonly Listener[], tracked: TrackedResources, startedMs: number): KnownManager[] {
   const dynamic = tracked
     .of(LISTENER_TYPE)
     .flatMap(({ accepted }) =>
@@ -85,14 +126,56 @@ function inlineRoutes(listeners: readonly Listener[], tracked: TrackedResources,
   return [...listeners.map(message => ({ message, at: startedMs })), ...dynamic].flatMap(({ message, at }) =>
     [...message.filterChains, ...(message.defaultFilterChain === undefined ? [] : [message.defaultFilterChain])]
       .flatMap(chain => chain.filters)
-      .flatMap(({ configType }): DumpEntry[] => {
-        if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) return []
-        const { routeSpecifier } = fromBinary(HttpConnectionManagerSchema, configType.value.value)
-        if (routeSpecifier.case !== 'routeConfig') return []
-        const resource = { typeUrl: ROUTE_TYPE, value: toBinary(RouteConfigurationSchema, routeSpecifier.value) }
-        return [{ name: routeSpecifier.value.name, resource, versionInfo: '', lastUpdatedMs: at }]
-      }),
+      .flatMap(({ configType }): KnownManager[] =>
+        configType.case === 'typedConfig' && anyIs(configType.value, HttpConnectionManagerSchema)
+          ? [{ manager: fromBinary(HttpConnectionManagerSchema, configType.value.value), at }]
+          : [],
+      ),
   )
+}
+
+/** Route tables written into listeners: Envoy's `static_route_configs`. */
+function inlineRoutes(managers: readonly KnownManager[]): DumpEntry[] {
+  return managers.flatMap(({ manager: { routeSpecifier }, at }): DumpEntry[] => {
+    if (routeSpecifier.case !== 'routeConfig') return []
+    const resource = { typeUrl: ROUTE_TYPE, value: toBinary(RouteConfigurationSchema, routeSpecifier.value) }
+    return [{ name: routeSpecifier.value.name, resource, versionInfo: '', lastUpdatedMs: at }]
+  })
+}
+
+function scopes(managers: readonly KnownManager[], tracked: TrackedResources): ConfigDumpState['scopes'] {
+  const inline: ScopesEntry[] = []
+  const dynamic: ScopesEntry[] = []
+  for (const { manager, at } of managers) {
+    if (manager.routeSpecifier.case !== 'scopedRoutes') continue
+    const { name, configSpecifier } = manager.routeSpecifier.value
+    if (configSpecifier.case === 'scopedRouteConfigurationsList') {
+      const list = configSpecifier.value.scopedRouteConfigurations.map((scope): ScopesEntry['scopes'][number] => ({
+        name: scope.name,
+        resource: { typeUrl: SCOPED_ROUTE_TYPE, value: toBinary(ScopedRouteConfigurationSchema, scope) },
+      }))
+      inline.push({ name, versionInfo: '', scopes: list, lastUpdatedMs: at })
+    } else {
+      const accepted = tracked.of(SCOPED_ROUTE_TYPE).flatMap(each => each.accepted ?? [])
+      dynamic.push({
+        name,
+        versionInfo: tracked.versionOf(SCOPED_ROUTE_TYPE),
+        scopes: accepted.map(({ resource }) => ({ name: resource.name, resource: resource.any })),
+        lastUpdatedMs: Math.max(at, ...accepted.map(each => each.at.getTime())),
+      })
+    }
+  }
+  return { inline, dynamic }
+}
+
+/** A table with the virtual hosts that came for it over VHDS. */
+function withVirtualHosts(table: DumpEntry, tracked: TrackedResources): DumpEntry {
+  const hosts = tracked.of(VIRTUAL_HOST_TYPE).flatMap(({ name, accepted }) => (tableOf(name) === table.name ? (accepted ?? []) : []))
+  if (table.resource === null || hosts.length === 0) return table
+  const message = fromBinary(RouteConfigurationSchema, table.resource.value)
+  message.virtualHosts.push(...hosts.map(({ resource }) => fromBinary(VirtualHostSchema, resource.any.value)))
+  const resource = { typeUrl: ROUTE_TYPE, value: toBinary(RouteConfigurationSchema, message) }
+  return { ...table, resource, lastUpdatedMs: Math.max(table.lastUpdatedMs ?? 0, ...hosts.map(({ at }) => at.getTime())) }
 }
 
 function entry(tracking: TrackedResource): DumpEntry {
@@ -102,7 +185,6 @@ function entry(tracking: TrackedResource): DumpEntry {
     resource: accepted === null ? null : accepted.resource.any,
     versionInfo: accepted?.resource.version ?? '',
     lastUpdatedMs: accepted?.at.getTime() ?? 0,
-    clientStatus: tracking.refused === null ? 'ACKED' : 'NACKED',
     ...failure(tracking),
   }
 }
@@ -114,7 +196,6 @@ function listenerEntry(tracking: TrackedResource, warming: boolean): DynamicList
     active: warming ? null : known,
     warming: warming ? known : null,
     draining: null,
-    clientStatus: tracking.refused === null ? 'ACKED' : 'NACKED',
     ...failure(tracking),
   }
 }

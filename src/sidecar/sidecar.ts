@@ -14,6 +14,7 @@ import { AdminServer } from '../proxy/admin/admin-server.js'
 import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
 import { createConfigDump } from './config-dump.js'
+import type { UserAgent } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { TrackedResources } from './tracked-resources.js'
 import { XdsBridge } from './xds-bridge.js'
@@ -39,7 +40,7 @@ export interface ReadOptions extends Pick<BootstrapOptions, 'serviceNode' | 'ser
 
 export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store'> {
   /** What xDS servers are told of the program (`user_agent_name`, `user_agent_build_version`). */
-  readonly userAgent: { readonly name: string; readonly version: string }
+  readonly userAgent: UserAgent
   /** Envoy's five-part version string, for admin. */
   readonly version: string
   /** The flags as admin shows them in /server_info. */
@@ -111,7 +112,7 @@ export class Sidecar {
     server.gauges.stats.version.value = Number.parseInt(version.slice(0, 6), 16)
     const tracked = new TrackedResources()
     const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields: unknownDynamicFields })
-    const configDump = createConfigDump({ bootstrap: message, tracked, server })
+    const configDump = createConfigDump({ bootstrap: message, node: model.node, userAgent, tracked, server })
     const admin =
       model.admin === null
         ? null

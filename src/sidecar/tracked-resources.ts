@@ -17,6 +17,17 @@ export interface TrackedResource {
 
 export class TrackedResources {
   private readonly types = new Map<string, Map<string, TrackedResource>>()
+  private readonly versions = new Map<string, string>()
+
+  /** The version that the server gave to all of a type's resources together. */
+  versionOf(typeUrl: string): string {
+    return this.versions.get(typeUrl) ?? ''
+  }
+
+  /** An update of which something was taken. */
+  settle(typeUrl: string, version: string): void {
+    this.versions.set(typeUrl, version)
+  }
 
   accept(typeUrl: string, resource: RawResource): void {
     const entry = this.entry(typeUrl, resource.name)

@@ -2,8 +2,6 @@
 // (resource-kinds/), hands what was refused back as the NACK, and keeps the EDS, RDS and SDS subscriptions in step with what is in use.
 // The raw bytes of accepted and refused resources go to TrackedResources for /config_dump.
 
-import type { JsonObject as ProtoJsonObject } from '@bufbuild/protobuf'
-import { create } from '@bufbuild/protobuf'
 import { systemClock } from '../io/clock.js'
 import { adsStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
@@ -24,11 +22,12 @@ import {
 import type { DiscoveryClient } from '../xds/client/client-options.js'
 import { FileSubscription } from '../xds/client/file-subscription.js'
 import { RestClient } from '../xds/client/rest-client.js'
-import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
+import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { discoveryResponseFromJson } from '../xds/resources/discovery-response.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, VIRTUAL_HOST_TYPE } from '../xds/type-urls.js'
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
 import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
+import { nodeMessage, type UserAgent } from './node-message.js'
 import { postJson } from './post-json.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
 import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-decoder.js'
@@ -47,7 +46,7 @@ export interface XdsBridgeOptions {
   readonly server: Server
   readonly store: StatsStore
   readonly tracked: TrackedResources
-  readonly userAgent: { readonly name: string; readonly version: string }
+  readonly userAgent: UserAgent
   readonly log: ServerLog
   readonly random: () => number
   /** Fields of dynamic resources that our protos do not know. */
@@ -79,7 +78,7 @@ export class XdsBridge {
     this.options = options
     this.server = options.server
     this.stats = adsStats(options.store)
-    this.node = nodeMessage(options)
+    this.node = nodeMessage(options.bootstrap.node, options.userAgent)
     this.named = new NamedSubscriptions({
       ads: () => this.ads,
       openClient: (source, typeUrl) => this.openClient(source.api, typeUrl, source),
@@ -328,6 +327,8 @@ export class XdsBridge {
     const judge = (errors: readonly (readonly ConfigError[])[]): XdsVerdict | undefined => {
       const rejected = update.resources.flatMap((resource, i) => this.judge(kind, resource, errors[i]!))
       if (!kind.removesFirst) this.remove(kind, update.removed, source)
+      if (rejected.length < update.resources.length + update.removed.length)
+        this.options.tracked.settle(update.typeUrl, update.systemVersion)
       kind.settled({ update, source, refused: new Set(rejected.map(({ name }) => name)), durationMs: performance.now() - startedAt })
       this.applying--
       if (this.syncQueued && this.applying === 0) {
@@ -398,20 +399,4 @@ function unexpectedType(typeUrl: string): ConfigError {
 
 function shortType(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('.') + 1)
-}
-
-function nodeMessage(options: XdsBridgeOptions): Node {
-  const { node } = options.bootstrap
-  const [major = 0, minor = 0, patch = 0] = options.userAgent.version.split('.').map(Number)
-  return create(NodeSchema, {
-    id: node.id,
-    cluster: node.cluster,
-    metadata: node.metadata as ProtoJsonObject,
-    locality: { region: node.locality.region, zone: node.locality.zone, subZone: node.locality.subZone },
-    userAgentName: options.userAgent.name,
-    userAgentVersionType: {
-      case: 'userAgentBuildVersion',
-      value: { version: { majorNumber: major, minorNumber: minor, patch } },
-    },
-  })
 }

@@ -54,9 +54,12 @@ envoy_http_downstream_rq_time_count{envoy_http_conn_manager_prefix="p"} 6
 `)
   })
 
-  test('summaries', () => {
+  test('summaries, of the last finished interval', () => {
     const store = new StatsStore()
     store.scope('').histogram('t').record(1)
+    expect(text(store, 'histogram_buckets=summary')).toContain('envoy_t{quantile="0.5"} nan\n')
+    store.flush()
+    store.scope('').histogram('t').record(7)
     const values = ['0', '0.25', '0.5', '0.75', '0.9', '0.95', '0.99', '0.995', '0.999', '1']
       .map(quantile => `envoy_t{quantile="${quantile}"} 1.0500000000000000444089209850063\n`)
       .join('')
@@ -106,9 +109,7 @@ describe('selection', () => {
     expect(text(store, 'filter=^http\\.p\\.downstream_cx_active$')).toBe(
       '# TYPE envoy_http_downstream_cx_active gauge\nenvoy_http_downstream_cx_active{envoy_http_conn_manager_prefix="p"} 0\n',
     )
-    expect(text(store, 'type=Histograms&filter=rq_time')).toMatch(
-      /^# TYPE envoy_http_downstream_rq_time histogram\n(.*\n){19}.*le="\+Inf"\} 0\n/,
-    )
+    expect(text(store, 'filter=rq_time$')).toMatch(/^# TYPE envoy_http_downstream_rq_time histogram\n(.*\n){19}.*le="\+Inf"\} 0\n/)
   })
 })
 

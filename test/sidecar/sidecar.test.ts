@@ -25,7 +25,7 @@ const options = (given: Partial<SidecarOptions> = {}): SidecarOptions => ({
   userAgent: { name: 'test', version: '1.2.3' },
   version: '0/1.2.3/Clean/RELEASE/x',
   commandLine: {},
-  logging: { levels: () => new Map(), setLevels: () => null },
+  logging: { levelNames: [], levels: () => new Map(), setLevels: () => null },
   unknownDynamicFields: 'count',
   onQuit: () => {},
   onFailure: () => {},

@@ -12,6 +12,8 @@ export interface ConfigDump {
 }
 
 export interface AdminLogging {
+  /** The names of levels, least severe first. */
+  readonly levelNames: readonly string[]
   /** Of each component, by Envoy's names. */
   levels(): ReadonlyMap<string, string>
   /** All of them or none; why none, in Envoy's words. */

@@ -1,11 +1,17 @@
 // One admin request as access logs see it: node:http's objects -> StreamInfo. Called by AdminServer when an answer is over.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { HeaderList } from '../../l7/codec/header-list.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
 import { StreamInfo } from '../../l7/stream/stream-info.js'
 
-export function adminStream(request: IncomingMessage, response: ServerResponse, startedMs: number, startedAt: number): StreamInfo {
+export function adminStream(
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+  startedMs: number,
+  startedAt: number,
+): StreamInfo {
   const { socket } = request
   const remote = socket.remoteAddress ?? ''
   const connection: ConnectionInfo = {

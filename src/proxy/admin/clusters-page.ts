@@ -2,7 +2,7 @@
 
 import type { Address } from '../../model/address.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
-import { HealthFlag, type Host } from '../../upstream/host/host.js'
+import { HealthFlag, type Host, type HostStats } from '../../upstream/host/host.js'
 import { healthStatusOf } from '../../upstream/host/host-health.js'
 
 const FLAG_NAMES: readonly (readonly [number, string, string])[] = [
@@ -17,6 +17,15 @@ const FLAG_NAMES: readonly (readonly [number, string, string])[] = [
   [HealthFlag.ACTIVE_HC_TIMEOUT, '/active_hc_timeout', 'active_hc_timeout'],
   [HealthFlag.EDS_STATUS_DRAINING, '/eds_status_draining', ''],
 ]
+
+const COUNTER_NAMES: Readonly<Record<string, keyof HostStats>> = {
+  cx_connect_fail: 'cxConnectFail',
+  cx_total: 'cxTotal',
+  rq_error: 'rqError',
+  rq_success: 'rqSuccess',
+  rq_timeout: 'rqTimeout',
+  rq_total: 'rqTotal',
+}
 
 function flagsText(host: Host): string {
   const names = FLAG_NAMES.filter(([bit]) => host.hasFlag(bit)).map(([, text]) => text)
@@ -74,7 +83,8 @@ export function clustersText(clusters: Iterable<UpstreamCluster>): string {
 }
 
 export function clustersJson(clusters: Iterable<UpstreamCluster>): object {
-  return { cluster_statuses: [...clusters].map(clusterStatus) }
+  const statuses = [...clusters].map(clusterStatus)
+  return statuses.length === 0 ? {} : { cluster_statuses: statuses }
 }
 
 function clusterStatus(cluster: UpstreamCluster): object {
@@ -108,15 +118,10 @@ function hostStatus(host: Host): object {
   return {
     address: addressJson(host.address),
     stats: [
-      { name: 'cx_connect_fail', value: String(host.stats.cxConnectFail) },
-      { name: 'cx_total', value: String(host.stats.cxTotal) },
-      { name: 'rq_error', value: String(host.stats.rqError) },
-      { name: 'rq_success', value: String(host.stats.rqSuccess) },
-      { name: 'rq_timeout', value: String(host.stats.rqTimeout) },
-      { name: 'rq_total', value: String(host.stats.rqTotal) },
-      { type: 'GAUGE', value: String(host.activeConnections), name: 'cx_active' },
-      { type: 'GAUGE', value: String(host.activeRequests), name: 'rq_active' },
-      { type: 'GAUGE', value: String(host.pendingRequests), name: 'rq_pending_active' },
+      ...Object.entries(COUNTER_NAMES).map(([name, counter]) => ({ name, ...nonZero(host.stats[counter]) })),
+      { type: 'GAUGE', ...nonZero(host.activeConnections), name: 'cx_active' },
+      { type: 'GAUGE', ...nonZero(host.activeRequests), name: 'rq_active' },
+      { type: 'GAUGE', ...nonZero(host.pendingRequests), name: 'rq_pending_active' },
     ],
     health_status: health,
     weight: host.weight,
@@ -124,6 +129,11 @@ function hostStatus(host: Host): object {
     ...(host.priority === 0 ? {} : { priority: host.priority }),
     locality,
   }
+}
+
+/** A 64-bit number of protobuf's JSON: text, and absent where it is zero. */
+function nonZero(value: number): { readonly value?: string } {
+  return value === 0 ? {} : { value: String(value) }
 }
 
 export function addressJson(address: Address): object {

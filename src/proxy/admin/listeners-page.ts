@@ -21,5 +21,5 @@ export function listenersJson(server: Server): object {
       ...(additional.length === 0 ? {} : { additional_local_addresses: additional }),
     }
   })
-  return { listener_statuses: statuses }
+  return statuses.length === 0 ? {} : { listener_statuses: statuses }
 }

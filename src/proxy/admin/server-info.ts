@@ -64,6 +64,10 @@ export function serverInfo(options: AdminOptions): object {
       locality: { region: node.locality.region, zone: node.locality.zone, sub_zone: node.locality.subZone },
       user_agent_name: 'outrigger',
       user_agent_build_version: { version: { major_number: major, minor_number: minor, patch } },
+      client_features: [],
+      listening_addresses: [],
+      dynamic_parameters: {},
     },
+    hot_restart_initializing: false,
   }
 }

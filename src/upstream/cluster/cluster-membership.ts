@@ -8,7 +8,7 @@ import { formatAddress } from '../../model/address.js'
 import type { Endpoint, EndpointAssignment, Locality, LocalityEndpoints } from '../../model/endpoint.js'
 import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
 import { edsFlags, edsMask } from '../host/host-health.js'
-import { buildHostSets, type HostSet, PrioritySet } from '../host/host-set.js'
+import { buildHostSets, type HostSet, PrioritySet, sameLocality } from '../host/host-set.js'
 import { HostTable, type MetadataInterest } from '../host/host-table.js'
 import type { ClusterDeps } from './cluster-deps.js'
 
@@ -130,6 +130,12 @@ export class ClusterMembership {
     const changed = !isDeepStrictEqual(weights, this.localityWeights)
     this.localityWeights = weights
     return changed
+  }
+
+  /** What the assignment says, whether the balancer heeds it or not; 0 = nothing. */
+  assignedWeight(priority: number, locality: Locality): number {
+    const groups = this.assignment.localities.filter(group => group.priority === priority && sameLocality(group.locality, locality))
+    return groups.reduce((sum, { weight }) => sum + weight, 0)
   }
 
   /** A host that passes its active checks stays until they fail, unless the config says otherwise. */

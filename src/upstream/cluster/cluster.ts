@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Counter } from '../../metrics/stat.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { Cluster } from '../../model/cluster.js'
-import type { EndpointAssignment, LocalityEndpoints } from '../../model/endpoint.js'
+import type { EndpointAssignment, Locality, LocalityEndpoints } from '../../model/endpoint.js'
 import { AggregateLoadBalancer, type FoundCluster } from '../balance/aggregate-load-balancer.js'
 import type { LbContext, LbEnvironment, LoadBalancer } from '../balance/load-balancer.js'
 import { createLoadBalancer } from '../balance/load-balancer-factory.js'
@@ -85,6 +85,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   /** Of an aggregate: the children's, one after the other. */
   get hostSets(): readonly HostSet[] {
     return this.members.prioritySet.sets
+  }
+
+  /** As it was assigned, whether the balancer heeds it or not; 0 = none. */
+  localityWeight(priority: number, locality: Locality): number {
+    return this.members.assignedWeight(priority, locality)
   }
 
   get hostSetVersion(): number {

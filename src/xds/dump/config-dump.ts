@@ -1,10 +1,13 @@
 // The admin endpoint's /config_dump, from the raw messages that the config consists of: Envoy's ConfigDump shapes, with ?include_eds,
-// ?resource=, ?mask= and ?name_regex=. Given to proxy's admin by cli, which keeps the raw Any of every resource. Printing opens every
-// Any and redacts secrets (message-printer.ts); nothing here is on a request's path.
+// ?resource=, ?mask= (field-mask.ts) and ?name_regex=. Called by the sidecar's ConfigDump, which keeps the raw Any of every resource.
+// Printing opens every Any and redacts secrets (message-printer.ts); nothing here is on a request's path.
 
-import type { Message } from '@bufbuild/protobuf'
+import type { DescMessage, Message } from '@bufbuild/protobuf'
 import { RE2JS } from 're2js'
+import * as dumps from '../gen/envoy/admin/v3/config_dump_pb.js'
+import * as shared from '../gen/envoy/admin/v3/config_dump_shared_pb.js'
 import { BootstrapSchema } from '../gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
+import { masked, maskedElement, maskPaths } from './field-mask.js'
 import { type DumpObject, printAny, printMessage } from './message-printer.js'
 
 /** A resource as it came: the Any's type URL and bytes. */
@@ -12,8 +15,6 @@ export interface RawResource {
   readonly typeUrl: string
   readonly value: Uint8Array
 }
-
-export type ClientStatus = 'UNKNOWN' | 'REQUESTED' | 'DOES_NOT_EXIST' | 'ACKED' | 'NACKED' | 'RECEIVED_ERROR' | 'TIMEOUT'
 
 /** A refused update of a resource (envoy.admin.v3.UpdateFailureState). */
 export interface DumpFailure {
@@ -28,9 +29,8 @@ export interface DumpEntry {
   readonly name: string
   readonly resource: RawResource | null
   readonly versionInfo: string
-  /** Milliseconds since the epoch. */
-  readonly lastUpdatedMs: number
-  readonly clientStatus?: ClientStatus
+  /** Milliseconds since the epoch; null: the dump does not say. */
+  readonly lastUpdatedMs: number | null
   readonly error?: DumpFailure
 }
 
@@ -39,8 +39,16 @@ export interface DynamicListenerEntry {
   readonly active: DumpEntry | null
   readonly warming: DumpEntry | null
   readonly draining: DumpEntry | null
-  readonly clientStatus?: ClientStatus
   readonly error?: DumpFailure
+}
+
+/** The scopes of one connection manager. */
+export interface ScopesEntry {
+  /** Its `scoped_routes.name`. */
+  readonly name: string
+  readonly versionInfo: string
+  readonly scopes: readonly { readonly name: string; readonly resource: RawResource }[]
+  readonly lastUpdatedMs: number
 }
 
 /** Everything the dump shows; `static` comes from the bootstrap (routes: also inline tables), the rest from xDS. */
@@ -57,7 +65,9 @@ export interface ConfigDumpState {
     readonly static: readonly DumpEntry[]
     readonly dynamic: readonly DynamicListenerEntry[]
   }
+  readonly scopes: { readonly inline: readonly ScopesEntry[]; readonly dynamic: readonly ScopesEntry[] }
   readonly routes: { readonly static: readonly DumpEntry[]; readonly dynamic: readonly DumpEntry[] }
+  /** As the clusters use them now, in Envoy's form: a ClusterLoadAssignment each. */
   readonly endpoints: { readonly static: readonly DumpEntry[]; readonly dynamic: readonly DumpEntry[] }
   readonly secrets: { readonly static: readonly DumpEntry[]; readonly active: readonly DumpEntry[]; readonly warming: readonly DumpEntry[] }
 }
@@ -77,32 +87,64 @@ export type ConfigDumpAnswer = { readonly status: 200; readonly body: DumpObject
 /** The query of `/config_dump?...` in Envoy's names. */
 export function configDumpQuery(parameters: URLSearchParams): ConfigDumpQuery {
   return {
-    includeEds: parameters.has('include_eds') && parameters.get('include_eds') !== 'off',
+    includeEds: parameters.has('include_eds'),
     resource: parameters.get('resource'),
     mask: parameters.get('mask'),
     nameRegex: parameters.get('name_regex'),
   }
 }
 
-const ADMIN = 'type.googleapis.com/envoy.admin.v3.'
+const TYPE_PREFIX = 'type.googleapis.com/'
+const ADMIN = `${TYPE_PREFIX}envoy.admin.v3.`
 
-/** Repeated fields of each dump and the message of their elements, as `?resource=` names them. */
-const ELEMENT_TYPES: ReadonlyMap<string, string> = new Map([
-  ['static_clusters', 'ClustersConfigDump.StaticCluster'],
-  ['dynamic_active_clusters', 'ClustersConfigDump.DynamicCluster'],
-  ['dynamic_warming_clusters', 'ClustersConfigDump.DynamicCluster'],
-  ['static_endpoint_configs', 'EndpointsConfigDump.StaticEndpointConfig'],
-  ['dynamic_endpoint_configs', 'EndpointsConfigDump.DynamicEndpointConfig'],
-  ['static_listeners', 'ListenersConfigDump.StaticListener'],
-  ['dynamic_listeners', 'ListenersConfigDump.DynamicListener'],
-  ['static_route_configs', 'RoutesConfigDump.StaticRouteConfig'],
-  ['dynamic_route_configs', 'RoutesConfigDump.DynamicRouteConfig'],
-  ['inline_scoped_route_configs', 'ScopedRoutesConfigDump.InlineScopedRouteConfigs'],
-  ['dynamic_scoped_route_configs', 'ScopedRoutesConfigDump.DynamicScopedRouteConfigs'],
-  ['static_secrets', 'SecretsConfigDump.StaticSecret'],
-  ['dynamic_active_secrets', 'SecretsConfigDump.DynamicSecret'],
-  ['dynamic_warming_secrets', 'SecretsConfigDump.DynamicSecret'],
-])
+/** The dumps in Envoy's order, each with its repeated fields, as `?resource=` names them, and the message of their elements. */
+const DUMPS: readonly (readonly [DescMessage, Readonly<Record<string, DescMessage>>])[] = [
+  [dumps.BootstrapConfigDumpSchema, {}],
+  [
+    shared.ClustersConfigDumpSchema,
+    {
+      static_clusters: shared.ClustersConfigDump_StaticClusterSchema,
+      dynamic_active_clusters: shared.ClustersConfigDump_DynamicClusterSchema,
+      dynamic_warming_clusters: shared.ClustersConfigDump_DynamicClusterSchema,
+    },
+  ],
+  [
+    shared.EndpointsConfigDumpSchema,
+    {
+      static_endpoint_configs: shared.EndpointsConfigDump_StaticEndpointConfigSchema,
+      dynamic_endpoint_configs: shared.EndpointsConfigDump_DynamicEndpointConfigSchema,
+    },
+  ],
+  [
+    shared.ListenersConfigDumpSchema,
+    {
+      static_listeners: shared.ListenersConfigDump_StaticListenerSchema,
+      dynamic_listeners: shared.ListenersConfigDump_DynamicListenerSchema,
+    },
+  ],
+  [
+    shared.ScopedRoutesConfigDumpSchema,
+    {
+      inline_scoped_route_configs: shared.ScopedRoutesConfigDump_InlineScopedRouteConfigsSchema,
+      dynamic_scoped_route_configs: shared.ScopedRoutesConfigDump_DynamicScopedRouteConfigsSchema,
+    },
+  ],
+  [
+    shared.RoutesConfigDumpSchema,
+    {
+      static_route_configs: shared.RoutesConfigDump_StaticRouteConfigSchema,
+      dynamic_route_configs: shared.RoutesConfigDump_DynamicRouteConfigSchema,
+    },
+  ],
+  [
+    dumps.SecretsConfigDumpSchema,
+    {
+      static_secrets: dumps.SecretsConfigDump_StaticSecretSchema,
+      dynamic_active_secrets: dumps.SecretsConfigDump_DynamicSecretSchema,
+      dynamic_warming_secrets: dumps.SecretsConfigDump_DynamicSecretSchema,
+    },
+  ],
+]
 
 /** Longest name_regex taken. */
 const MAX_NAME_REGEX = 1024
@@ -116,13 +158,13 @@ export function configDump(state: ConfigDumpState, query: ConfigDumpQuery): Conf
     } catch (error) {
       return {
         status: 400,
-        body: `Error while parsing name_regex from ${query.nameRegex}: ${error instanceof Error ? error.message : error}\n`,
+        body: `INVALID_ARGUMENT: Error while parsing name_regex from ${query.nameRegex}: ${error instanceof Error ? error.message : error}\n`,
       }
     }
   }
   const match = (name: string): boolean => names === null || names.matches(name)
-  const dumps = allDumps(state, query.includeEds === true || /endpoint_configs/.test(query.resource ?? ''), match)
-  return query.resource ? oneResource(dumps, query.resource, query.mask ?? '') : everything(dumps, query.mask ?? '')
+  const printed = allDumps(state, query.includeEds === true, match)
+  return query.resource ? oneResource(printed, query.resource, query.mask ?? '') : everything(printed, query.mask ?? '')
 }
 
 function time(ms: number): string {
@@ -150,9 +192,8 @@ function printEntry(entry: DumpEntry, key: string, dynamic: boolean, named = fal
     ...(named ? { name: entry.name } : {}),
     ...(dynamic && entry.versionInfo !== '' ? { version_info: entry.versionInfo } : {}),
     ...(entry.resource === null ? {} : { [key]: printResource(entry.resource) }),
-    ...(entry.resource === null ? {} : { last_updated: time(entry.lastUpdatedMs) }),
+    ...(entry.resource === null || entry.lastUpdatedMs === null ? {} : { last_updated: time(entry.lastUpdatedMs) }),
     ...(error === undefined ? {} : { error_state: error }),
-    ...(entry.clientStatus === undefined ? {} : { client_status: entry.clientStatus }),
   }
 }
 
@@ -165,7 +206,16 @@ function printDynamicListener(entry: DynamicListenerEntry): DumpObject {
     ...part('warming_state', entry.warming),
     ...part('draining_state', entry.draining),
     ...(error === undefined ? {} : { error_state: error }),
-    ...(entry.clientStatus === undefined ? {} : { client_status: entry.clientStatus }),
+  }
+}
+
+function printScopes({ name, versionInfo, scopes, lastUpdatedMs }: ScopesEntry, match: (name: string) => boolean): DumpObject {
+  const shown = scopes.filter(scope => match(scope.name)).map(({ resource }) => printResource(resource))
+  return {
+    name,
+    ...(versionInfo === '' ? {} : { version_info: versionInfo }),
+    ...(shown.length === 0 ? {} : { scoped_route_configs: shown }),
+    last_updated: time(lastUpdatedMs),
   }
 }
 
@@ -176,15 +226,17 @@ function allDumps(state: ConfigDumpState, includeEds: boolean, match: (name: str
   }
   const version = (versionInfo: string): DumpObject => (versionInfo === '' ? {} : { version_info: versionInfo })
   const listeners = state.listeners.dynamic.filter(entry => match(entry.name)).map(printDynamicListener)
-  const dumps: DumpObject[] = []
+  const scopes = (field: string, entries: readonly ScopesEntry[]): DumpObject =>
+    entries.length === 0 ? {} : { [field]: entries.map(entry => printScopes(entry, match)) }
+  const all: DumpObject[] = []
   if (state.bootstrap !== null) {
-    dumps.push({
+    all.push({
       '@type': `${ADMIN}BootstrapConfigDump`,
       bootstrap: printMessage(BootstrapSchema, state.bootstrap.message),
       last_updated: time(state.bootstrap.lastUpdatedMs),
     })
   }
-  dumps.push({
+  all.push({
     '@type': `${ADMIN}ClustersConfigDump`,
     ...version(state.clusters.versionInfo),
     ...list('static_clusters', state.clusters.static, 'cluster'),
@@ -192,20 +244,24 @@ function allDumps(state: ConfigDumpState, includeEds: boolean, match: (name: str
     ...list('dynamic_warming_clusters', state.clusters.warming, 'cluster'),
   })
   if (includeEds) {
-    dumps.push({
+    all.push({
       '@type': `${ADMIN}EndpointsConfigDump`,
       ...list('static_endpoint_configs', state.endpoints.static, 'endpoint_config'),
       ...list('dynamic_endpoint_configs', state.endpoints.dynamic, 'endpoint_config'),
     })
   }
-  dumps.push(
+  all.push(
     {
       '@type': `${ADMIN}ListenersConfigDump`,
       ...version(state.listeners.versionInfo),
       ...list('static_listeners', state.listeners.static, 'listener'),
       ...(listeners.length === 0 ? {} : { dynamic_listeners: listeners }),
     },
-    { '@type': `${ADMIN}ScopedRoutesConfigDump` },
+    {
+      '@type': `${ADMIN}ScopedRoutesConfigDump`,
+      ...scopes('inline_scoped_route_configs', state.scopes.inline),
+      ...scopes('dynamic_scoped_route_configs', state.scopes.dynamic),
+    },
     {
       '@type': `${ADMIN}RoutesConfigDump`,
       ...list('static_route_configs', state.routes.static, 'route_config'),
@@ -218,57 +274,38 @@ function allDumps(state: ConfigDumpState, includeEds: boolean, match: (name: str
       ...list('dynamic_warming_secrets', state.secrets.warming, 'secret', true),
     },
   )
-  return dumps
+  return all
 }
 
-function everything(dumps: readonly DumpObject[], mask: string): ConfigDumpAnswer {
-  if (mask === '') return { status: 200, body: { configs: [...dumps] } }
+function everything(printed: readonly DumpObject[], mask: string): ConfigDumpAnswer {
   const paths = maskPaths(mask)
-  const masked = dumps.map(dump => applyMask(dump, paths)).filter(dump => Object.keys(dump).some(key => key !== '@type'))
-  if (masked.length === 0) return { status: 400, body: `FieldMask ${mask} could not be successfully applied to any configs.` }
-  return { status: 200, body: { configs: masked } }
+  if (paths.length === 0) return { status: 200, body: { configs: [...printed] } }
+  const shown = printed.flatMap(dump => masked(descOf(dump), dump, paths) ?? [])
+  if (shown.length === 0) return { status: 400, body: `FieldMask ${mask} could not be successfully applied to any configs.` }
+  return { status: 200, body: { configs: shown } }
 }
 
-function oneResource(dumps: readonly DumpObject[], resource: string, mask: string): ConfigDumpAnswer {
-  const type = ELEMENT_TYPES.get(resource)
-  if (type === undefined) {
-    // Fields that are there but hold one value: everything a dump prints at its top besides the lists.
-    if (resource === 'bootstrap' || resource === 'version_info' || resource === 'last_updated') {
+function oneResource(printed: readonly DumpObject[], resource: string, mask: string): ConfigDumpAnswer {
+  const paths = maskPaths(mask)
+  for (const dump of printed) {
+    const desc = descOf(dump)
+    const element = elementsOf(desc)[resource]
+    if (element === undefined) {
+      if (!desc.fields.some(({ name }) => name === resource)) continue
       return { status: 400, body: `${resource} is not a repeated field. Use ?mask=${resource} to get only this field` }
     }
-    return { status: 404, body: `${resource} not found in config dump` }
+    const elements = ((dump[resource] ?? []) as DumpObject[]).map(each => ({ '@type': TYPE_PREFIX + element.typeName, ...each }))
+    const shown = paths.length === 0 ? elements : elements.map(each => maskedElement(element, each, paths))
+    if (shown.some(each => each === null)) return { status: 400, body: `FieldMask ${mask} could not be successfully used.` }
+    return { status: 200, body: shown.length === 0 ? {} : { configs: shown as DumpObject[] } }
   }
-  const elements = dumps.flatMap(dump => (dump[resource] ?? []) as DumpObject[]).map(element => ({ '@type': ADMIN + type, ...element }))
-  const shown = mask === '' ? elements : elements.map(element => applyMask(element, maskPaths(mask)))
-  return { status: 200, body: shown.length === 0 ? {} : { configs: shown } }
+  return { status: 404, body: `${resource} not found in config dump` }
 }
 
-function maskPaths(mask: string): string[][] {
-  return mask
-    .split(',')
-    .map(path => path.trim())
-    .filter(path => path !== '')
-    .map(path => path.split('.'))
+function descOf(dump: DumpObject): DescMessage {
+  return DUMPS.find(([desc]) => TYPE_PREFIX + desc.typeName === dump['@type'])![0]
 }
 
-/** Keeps what the paths name; lists are kept element by element, `@type` always. */
-function applyMask(value: DumpObject, paths: readonly (readonly string[])[]): DumpObject {
-  const out: DumpObject = {}
-  for (const [key, item] of Object.entries(value)) {
-    if (key === '@type') {
-      out[key] = item
-      continue
-    }
-    const below = paths.filter(path => path[0] === key).map(path => path.slice(1))
-    if (below.length === 0) continue
-    Object.defineProperty(out, key, { value: maskValue(item, below), enumerable: true, configurable: true, writable: true })
-  }
-  return out
-}
-
-function maskValue(item: DumpObject[string], below: readonly (readonly string[])[]): DumpObject[string] {
-  if (below.some(path => path.length === 0)) return item
-  if (Array.isArray(item)) return item.map(element => maskValue(element, below))
-  if (typeof item === 'object' && item !== null) return applyMask(item as DumpObject, below)
-  return item
+function elementsOf(desc: DescMessage): Readonly<Record<string, DescMessage>> {
+  return DUMPS.find(([each]) => each === desc)![1]
 }

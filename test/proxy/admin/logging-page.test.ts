@@ -9,6 +9,7 @@ function loggers(): AdminLogging & { readonly known: Map<string, string> } {
   ])
   return {
     known,
+    levelNames: ['debug', 'info'],
     levels: () => known,
     setLevels: changes => {
       for (const [name, level] of changes) {
@@ -27,12 +28,18 @@ describe('/logging', () => {
     ['level=debug', null, ['debug', 'debug']],
     ['upstream=debug', null, ['info', 'debug']],
     ['paths=http:debug,upstream:debug', null, ['debug', 'debug']],
-    ['group=http:debug', null, ['debug', 'info']],
+    ['paths=', null, ['info', 'info']],
+    ['paths=http:debug,', null, ['debug', 'info']],
+    ['upstream=', null, ['info', 'info']],
+    ['http=debug&http=info', null, ['debug', 'info']],
+    ['group=http:debug', 'group parameter requires fine-grain logging to be enabled', ['info', 'info']],
     ['level=nosuch', 'unknown logger level', ['info', 'info']],
     ['nosuch=debug', 'unknown logger name', ['info', 'info']],
     ['__proto__=debug', 'unknown logger name', ['info', 'info']],
     ['paths=http:debug,nosuch:debug', 'unknown logger name', ['info', 'info']],
-    ['paths=http', 'invalid logger name and level', ['info', 'info']],
+    ['paths=http', 'empty logger name or empty logger level', ['info', 'info']],
+    ['paths=http:', 'empty logger name or empty logger level', ['info', 'info']],
+    ['paths=http:debug:x', 'unknown logger level', ['info', 'info']],
     ['a=b&c=d', 'invalid number of parameters', ['info', 'info']],
   ])('?%s', (query, refused, levels) => {
     const logging = loggers()

@@ -13,6 +13,7 @@ import { ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/clus
 import { ClusterLoadAssignmentSchema } from '../../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '../../../src/xds/gen/envoy/config/route/v3/route_pb.js'
+import { ScopedRouteConfigurationSchema } from '../../../src/xds/gen/envoy/config/route/v3/scoped_route_pb.js'
 import { SecretSchema } from '../../../src/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { clusterJson, hcm, type Json, listenerJson, message, routeJson, TYPE, tls } from '../resources/messages.js'
 
@@ -72,13 +73,28 @@ const STATE: ConfigDumpState = {
         ),
         warming: null,
         draining: null,
-        clientStatus: 'NACKED',
         error: {
           failedConfiguration: entry(ListenerSchema, listenerJson(undefined, { name: 'in', stat_prefix: 'bad' })).resource,
           lastUpdateAttemptMs: AT,
           details: 'no',
           versionInfo: '8',
         },
+      },
+    ],
+  },
+  scopes: {
+    inline: [],
+    dynamic: [
+      {
+        name: 'scopes',
+        versionInfo: '5',
+        scopes: [
+          {
+            name: 'a',
+            resource: entry(ScopedRouteConfigurationSchema, { name: 'a', route_configuration_name: 'r', key: { fragments: [] } }).resource!,
+          },
+        ],
+        lastUpdatedMs: AT,
       },
     ],
   },
@@ -149,7 +165,6 @@ describe('/config_dump', () => {
             },
           },
           error_state: { failed_configuration: { stat_prefix: 'bad' }, last_update_attempt: TIME, details: 'no', version_info: '8' },
-          client_status: 'NACKED',
         },
       ],
     })
@@ -208,7 +223,21 @@ describe('/config_dump', () => {
     expect(configs({ resource: 'dynamic_listeners' })).toMatchObject([
       { '@type': `${TYPE}envoy.admin.v3.ListenersConfigDump.DynamicListener`, name: 'in' },
     ])
-    expect(configs({ resource: 'dynamic_endpoint_configs' })).toMatchObject([{ endpoint_config: { cluster_name: 'api' } }])
+    expect(configs({ resource: 'dynamic_endpoint_configs', includeEds: true })).toMatchObject([
+      { endpoint_config: { cluster_name: 'api' } },
+    ])
+    expect(dump({ resource: 'dynamic_endpoint_configs' })).toMatchObject({ status: 404 })
+    expect(configs({ resource: 'dynamic_scoped_route_configs' })).toEqual([
+      {
+        '@type': `${TYPE}envoy.admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs`,
+        name: 'scopes',
+        version_info: '5',
+        scoped_route_configs: [
+          { '@type': `${TYPE}envoy.config.route.v3.ScopedRouteConfiguration`, name: 'a', route_configuration_name: 'r', key: {} },
+        ],
+        last_updated: TIME,
+      },
+    ])
     expect(dump({ resource: 'static_listeners' })).toEqual({ status: 200, body: {} })
     expect(dump({ resource: 'foo' })).toEqual({ status: 404, body: 'foo not found in config dump' })
     expect(dump({ resource: 'bootstrap' })).toEqual({
@@ -227,6 +256,13 @@ describe('/config_dump', () => {
         cluster: { '@type': `${TYPE}envoy.config.cluster.v3.Cluster`, name: 'local_app' },
       },
     ])
+    expect(configs({ mask: 'version_info' }).map(typeOf)).toEqual(['ClustersConfigDump', 'ListenersConfigDump'])
+    // No path may go through a list or past a field, and one that is none spoils the others.
+    for (const mask of ['bootstrap.nosuch', 'bootstrap.node.id.x', 'static_clusters.cluster.name', 'bootstrap,static_clusters'])
+      expect(dump({ mask })).toEqual({ status: 400, body: `FieldMask ${mask} could not be successfully applied to any configs.` })
+    for (const mask of ['nosuch', 'cluster', 'cluster.nosuch', 'cluster.name,nosuch', 'cluster.load_assignment.endpoints.priority'])
+      expect(dump({ resource: 'static_clusters', mask })).toMatchObject({ status: 400 })
+    expect(dump({ mask: ',' })).toEqual(dump())
     expect(dump({ mask: 'foo' })).toEqual({ status: 400, body: 'FieldMask foo could not be successfully applied to any configs.' })
   })
 
@@ -237,7 +273,7 @@ describe('/config_dump', () => {
     expect(names('a')).toEqual([])
     expect(dump({ nameRegex: '(' })).toMatchObject({
       status: 400,
-      body: expect.stringMatching(/^Error while parsing name_regex from \(: /),
+      body: expect.stringMatching(/^INVALID_ARGUMENT: Error while parsing name_regex from \(: /),
     })
   })
 })

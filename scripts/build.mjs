@@ -1,15 +1,21 @@
 // Builds what npm installs do not bring: generated protobuf code (src/xds/gen) and dist/. Run by `npm ci` (prepare) and by every npm
-// script that needs dist/ (`--if-needed`), so that installs with scripts switched off work too.
+// script that needs dist/ (`--if-needed`), so that installs with scripts switched off work too. An install without development
+// packages keeps the dist/ that is there, or is told in one line what is missing.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bundle } from './bundle.mjs'
-import { generateProtos } from './generate-protos.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const gen = join(root, 'src/xds/gen')
 const dist = join(root, 'dist')
+const BUILT = join(dist, 'bundle/proxy-main.js')
+/** What the generated code was made from: a checkout or an install changes the times of files, and generating takes a minute. */
+const GEN_STAMP = join(gen, '.made-from')
+
+const isInstalled = name => existsSync(join(root, 'node_modules', name, 'package.json'))
 
 function newest(folder) {
   let latest = 0
@@ -20,18 +26,40 @@ function newest(folder) {
   return latest
 }
 
-const genStamp = join(gen, 'envoy/config/bootstrap/v3/bootstrap_pb.ts')
-const generators = ['scripts/generate-protos.mjs', 'scripts/newer-proto-fields.mjs'].map(name => statSync(join(root, name)).mtimeMs)
-generators.push(newest(join(root, 'src/control/grpc/proto')))
-if (!existsSync(genStamp) || statSync(genStamp).mtimeMs < Math.max(...generators)) generateProtos()
+function generatorDigest() {
+  const { version: protos } = createRequire(import.meta.url)('@grpc/grpc-js-xds/package.json')
+  const { version: plugin } = JSON.parse(readFileSync(join(root, 'node_modules/@bufbuild/protoc-gen-es/package.json'), 'utf8'))
+  const digest = createHash('sha256').update(`${protos} ${plugin}`)
+  const own = readdirSync(join(root, 'src/control/grpc/proto')).map(name => `src/control/grpc/proto/${name}`)
+  for (const name of ['scripts/generate-protos.mjs', 'scripts/newer-proto-fields.mjs', ...own.sort()])
+    digest.update(name).update(readFileSync(join(root, name)))
+  return digest.digest('hex')
+}
 
-const distStamp = join(dist, 'bundle/proxy-main.js')
-if (process.argv.includes('--if-needed') && existsSync(distStamp) && statSync(distStamp).mtimeMs >= newest(join(root, 'src')))
-  process.exit(0)
-if (!process.argv.includes('--protos-only')) {
+async function generateIfChanged() {
+  const digest = generatorDigest()
+  if (existsSync(GEN_STAMP) && readFileSync(GEN_STAMP, 'utf8') === digest) return
+  const { generateProtos } = await import('./generate-protos.mjs')
+  generateProtos()
+  writeFileSync(GEN_STAMP, digest)
+}
+
+async function main() {
+  if (!['typescript', 'esbuild', '@bufbuild/buf'].every(isInstalled)) {
+    if (existsSync(BUILT)) return
+    console.error('outrigger: dist/ is not there, and the packages that build it are not installed: run `npm ci` without --omit=dev')
+    if (!process.argv.includes('--prepare')) process.exitCode = 1
+    return
+  }
+  await generateIfChanged()
+  if (process.argv.includes('--protos-only')) return
+  if (process.argv.includes('--if-needed') && existsSync(BUILT) && statSync(BUILT).mtimeMs >= newest(join(root, 'src'))) return
   rmSync(dist, { recursive: true, force: true })
   execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
     stdio: 'inherit',
   })
+  const { bundle } = await import('./bundle.mjs')
   await bundle(root)
 }
+
+await main()

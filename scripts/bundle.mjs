@@ -1,6 +1,7 @@
-// Bundles the executables: dist/bundle/{proxy-main,outrigger-main}.js with what they import, in few files, since loading hundreds of modules
-// one by one is most of what a start costs. Called by build.mjs after tsc; bin/* run what comes out. Native packages stay outside.
-import { readFileSync, rmSync } from 'node:fs'
+// Bundles the executables and the demo: dist/bundle/*.js with what they import, in few files, since loading hundreds of modules one by one is
+// most of what a start costs. Called by build.mjs after tsc; bin/* run what comes out. Native packages stay outside, so they are all that an
+// installed package depends on; the licences of the others go into THIRD-PARTY.txt beside the bundle.
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
@@ -9,6 +10,8 @@ const REQUIRE = `import { createRequire as createBundleRequire } from 'node:modu
 const require = createBundleRequire(import.meta.url)`
 
 const NATIVE_PACKAGES = ['libsql']
+
+const ENTRIES = ['proxy-main', 'outrigger-main', 'demo/demo-main', 'demo/application', 'demo/guard']
 
 /**
  * The runtime of the generated code looks through everything that a file imports, and what that imports, for each file anew: exponential in
@@ -34,8 +37,11 @@ export const fileDesc = (base64, imports) => hydrate(base64, imports?.map(alone)
 export async function bundle(root) {
   const outdir = join(root, 'dist/bundle')
   rmSync(outdir, { recursive: true, force: true })
-  await build({
-    entryPoints: ['proxy-main', 'outrigger-main'].map(name => join(root, `dist/cli/${name}.js`)),
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ENTRIES.map(name => join(root, `dist/cli/${name}.js`)),
+    entryNames: '[name]',
+    metafile: true,
     bundle: true,
     splitting: true,
     platform: 'node',
@@ -48,4 +54,21 @@ export async function bundle(root) {
     banner: { js: REQUIRE },
     plugins: [directImportsOnly],
   })
+  writeFileSync(join(outdir, 'THIRD-PARTY.txt'), notices(root, Object.keys(metafile.inputs)))
+}
+
+/** Name, version and licence text of each package that has a file in the bundle. */
+function notices(root, inputs) {
+  const folders = new Set()
+  for (const input of inputs) {
+    const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)
+    if (match !== null) folders.add(match[1])
+  }
+  const parts = [...folders].sort().map(folder => {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
+    const file = readdirSync(join(root, folder)).find(entry => /^licen[cs]e/i.test(entry))
+    const text = file !== undefined && existsSync(join(root, folder, file)) ? readFileSync(join(root, folder, file), 'utf8').trim() : ''
+    return `${name} ${version} (${license})\n\n${text}`.trim()
+  })
+  return `Packages that are part of this bundle, with their licences.\n\n${parts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }

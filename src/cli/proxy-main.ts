@@ -2,12 +2,14 @@
 // Launchers ask for the version on every start of theirs.
 
 import { PROXY_HELP, parseProxyFlags } from './proxy-flags.js'
-import { envoyVersionString } from './version.js'
+import { ENVOY_VERSION, envoyVersionString, OUTRIGGER_VERSION } from './version.js'
 
 export async function proxyMain(argv: readonly string[]): Promise<void> {
   const flags = parseProxyFlags(argv)
   if (flags.version) {
-    process.stdout.write(`\noutrigger-proxy  version: ${envoyVersionString()}\n\n`)
+    process.stdout.write(
+      `\noutrigger-proxy  version: ${envoyVersionString()}\n\nOutrigger ${OUTRIGGER_VERSION}, standing for Envoy ${ENVOY_VERSION}\n`,
+    )
     return
   }
   if (flags.help) {

@@ -4,8 +4,8 @@
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
+import { packageRoot } from '../package-root.js'
 import { Facts } from './facts.js'
 import { Mesh } from './mesh-processes.js'
 import { DEMO_HOST, INSTANCE_IDS, type InstanceId, MAX_PORT_BASE, PORT_SPAN, portsInUse, portTable } from './port-table.js'
@@ -77,7 +77,7 @@ async function show(stage: Stage, once: boolean): Promise<void> {
   for (const step of [splitTraffic, refusedCall, moveCanary, rotateLeaves, showMetrics]) await step(stage)
   progress.line(facts.failed.length === 0 ? 'Every fact held.' : `${facts.failed.length} of the facts did not hold.`)
   if (once) return
-  const outrigger = relative(process.cwd(), fileURLToPath(new URL('../../../bin/outrigger', import.meta.url)))
+  const outrigger = relative(process.cwd(), join(packageRoot(), 'bin/outrigger'))
   progress.line('\nIt stays up. Try, in another terminal:')
   for (const line of linesToTry(stage, outrigger)) progress.line(`  ${line}`)
   progress.line('Ctrl-C stops everything.')

@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { ControlApi } from '../command-line/control-api.js'
 import { nacks, type ProxyStatus } from '../commands/proxies.js'
+import { packageRoot } from '../package-root.js'
 import { demoMesh } from './mesh.js'
 import { DEMO_HOST, INSTANCE_IDS, type InstanceId, type PortTable } from './port-table.js'
 import type { Processes } from './processes.js'
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const READY_TIMEOUT_MS = 30_000
 const POLL_MS = 20
 const HTTP_TIMEOUT_MS = 5_000
@@ -144,7 +144,7 @@ export function proxyId(id: InstanceId): string {
 }
 
 function executable(name: string): string {
-  const path = join(ROOT, 'bin', name)
+  const path = join(packageRoot(), 'bin', name)
   if (!existsSync(path)) throw new Error(`${path} is missing`)
   return path
 }

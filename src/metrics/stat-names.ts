@@ -550,6 +550,19 @@ export function subscriptionStats(source: StatSource, prefix: string): Subscript
   return subscription(source.scope(prefix))
 }
 
+export interface ExtensionConfigStats extends SubscriptionStats {
+  readonly config_conflict: Counter
+  readonly config_fail: Counter
+  readonly config_reload: Counter
+}
+
+/** `extension_config_discovery.http_filter.<name>.` */
+export function extensionConfigStats(source: StatSource, name: string): ExtensionConfigStats {
+  const scope = source.scope(`extension_config_discovery.http_filter.${name}`)
+  const { config_conflict, config_fail, config_reload } = scope.group(tables.EXTENSION_CONFIG)
+  return { ...subscription(scope), config_conflict, config_fail, config_reload }
+}
+
 function reloadableSubscriptionStats(source: StatSource, prefix: string): ReloadableSubscriptionStats {
   const scope = source.scope(prefix)
   const { config_reload, config_reload_time_ms } = scope.group(tables.CONFIG_RELOAD)

@@ -495,6 +495,9 @@ export const SECRET_ROTATION = defineStatGroup({ counters: ['key_rotation_failed
 /** With SUBSCRIPTION for CDS and RDS. */
 export const CONFIG_RELOAD = defineStatGroup({ counters: ['config_reload'], gauges: ['config_reload_time_ms'] })
 
+/** With SUBSCRIPTION for ECDS. */
+export const EXTENSION_CONFIG = defineStatGroup({ counters: ['config_conflict', 'config_fail', 'config_reload'] })
+
 /** `proxy_proto.versions.v<n>.` and `proxy_proto.` of the PROXY protocol listener filter. */
 export const PROXY_PROTOCOL_VERSION = defineStatGroup({ counters: ['disallowed', 'error', 'found'] })
 export const PROXY_PROTOCOL = defineStatGroup({ counters: ['not_found_allowed', 'not_found_disallowed'] })

@@ -1,5 +1,6 @@
 // HTTP filters of the connection manager, as model. One variant per filter that Outrigger runs or accepts.
 
+import type { ConfigSource } from './config-source.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
@@ -262,7 +263,40 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'jwtAuthn'; readonly config: JwtConfig }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
+  | { readonly kind: 'discovered'; readonly discovery: FilterDiscovery }
 )
+
+/** What a filter is, without the name and the switch that its place in the chain gives it. */
+export type HttpFilterConfig = HttpFilter extends infer F
+  ? F extends HttpFilter
+    ? F extends { readonly kind: 'discovered' }
+      ? never
+      : Omit<F, 'name' | 'disabled'>
+    : never
+  : never
+
+/** config_discovery: what the filter is comes over ECDS, under its name. */
+export interface FilterDiscovery {
+  readonly source: ConfigSource
+  /** How long the listener waits for it; 0 = for ever. */
+  readonly initialFetchTimeoutMs: number
+  /** Full names of the messages that it may be. */
+  readonly typeNames: readonly string[]
+  /** Until the first one comes, and when it is removed; null = requests get 500. */
+  readonly fallback: HttpFilterConfig | null
+  /** apply_default_config_without_warming: the listener does not wait. */
+  readonly withoutWarming: boolean
+  /** In the router's place. */
+  readonly isLast: boolean
+}
+
+/** A resource of ECDS. */
+export interface ExtensionConfig {
+  readonly name: string
+  /** Full name of its message. */
+  readonly typeName: string
+  readonly filter: HttpFilterConfig
+}
 
 /** typed_per_filter_config, by filter name. `disabled: true` turns the filter off there. */
 export type HttpFilterOverride = { readonly disabled: boolean } & (

@@ -10,21 +10,13 @@ import type { StatSource } from '../metrics/stats-store.js'
 import type { ConfigError } from '../model/config-error.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import { NO_ROUTES, type RouteTable, type VirtualHost } from '../model/route.js'
+import type { AwaitedConfig } from './awaited-config.js'
 import { tableOf, VirtualHostStore } from './virtual-host-store.js'
 
 /** A route table that is wanted, and where from. */
 export interface RouteSubscription {
   readonly name: string
   readonly source: ConfigSource
-}
-
-/** Routes that a listener waits for before it serves. */
-export interface AwaitedRoutes {
-  /** For the log. */
-  readonly name: string
-  readonly ready: boolean
-  /** `ready` once; `refused` whenever a version came that was refused while there is none. Returns the way to stop waiting. */
-  whenReady(ready: () => void, refused: () => void): () => void
 }
 
 interface Waiter {
@@ -106,7 +98,7 @@ export class RouteRegistry {
     return model !== null && (model.vhds === undefined || this.virtualHosts.seen(model.vhds))
   }
 
-  awaited(name: string): AwaitedRoutes {
+  awaited(name: string): AwaitedConfig {
     const isThere = (): boolean => this.has(name)
     return {
       name,

@@ -11,7 +11,8 @@ import type { ConfigError } from '../model/config-error.js'
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { RouteTable } from '../model/route.js'
 import { type RouteScope, type ScopedRoutes, sameScopeKey, scopeKey } from '../model/scoped-routes.js'
-import type { AwaitedRoutes, RdsStats, RouteRegistry } from './route-registry.js'
+import type { AwaitedConfig } from './awaited-config.js'
+import type { RdsStats, RouteRegistry } from './route-registry.js'
 
 interface Held {
   readonly source: ConfigSource
@@ -110,7 +111,7 @@ export interface ScopeUserOptions {
 }
 
 /** A connection manager with scoped routes. */
-export class ScopeUser implements AwaitedRoutes {
+export class ScopeUser implements AwaitedConfig {
   readonly name: string
   private readonly options: ScopeUserOptions
   private readonly tables = new Map<string, { readonly holder: RouteHolder; readonly stats: RdsStats }>()

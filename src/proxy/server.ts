@@ -24,6 +24,7 @@ import { DnsResolver } from '../upstream/dns/dns-resolver.js'
 import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ExceptionLog } from './exception-log.js'
+import { ExtensionRegistry } from './extension-registry.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
@@ -58,6 +59,7 @@ export class Server {
   readonly listeners: ListenerRegistry
   readonly routes: RouteRegistry
   readonly scopes: ScopeRegistry
+  readonly extensions: ExtensionRegistry
   /** Requests of our own to the clusters. */
   readonly httpClient: AsyncHttpClient
   readonly secrets: SecretRegistry
@@ -139,6 +141,7 @@ export class Server {
     })
     this.routes = new RouteRegistry(this.runtime, store)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
+    this.extensions = new ExtensionRegistry(store)
     const client = new UpstreamAsyncClient(this.clusters, pools, random, asyncClientStats(store))
     this.httpClient = client
     this.listeners = new ListenerRegistry(
@@ -149,6 +152,7 @@ export class Server {
         tlsContexts: this.tlsContexts,
         routes: this.routes,
         scopes: this.scopes,
+        extensions: this.extensions,
         sinks: this.sinks,
         runtime: this.runtime,
         random,
@@ -159,6 +163,7 @@ export class Server {
           random,
           httpClient: client,
           grpcClient: client,
+          filterConfigs: this.extensions,
           clusters: this.clusters,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
@@ -248,7 +253,7 @@ export class Server {
     )
     if (warming.length > 0) missing.push(`clusters wait for endpoints: ${warming.slice(0, 5).join(', ')}${warming.length > 5 ? ', …' : ''}`)
     const listeners = this.listeners.warmingNames
-    if (listeners.length > 0) missing.push(`listeners wait for routes: ${listeners.slice(0, 5).join(', ')}`)
+    if (listeners.length > 0) missing.push(`listeners wait for routes or filters: ${listeners.slice(0, 5).join(', ')}`)
     return missing.join('; ')
   }
 

@@ -22,6 +22,7 @@ import { SecretSchema } from '../xds/gen/envoy/extensions/transport_sockets/tls/
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
+  EXTENSION_CONFIG_TYPE,
   LISTENER_TYPE,
   ROUTE_TYPE,
   SCOPED_ROUTE_TYPE,
@@ -72,6 +73,7 @@ function state({ bootstrap, node, userAgent, tracked, server }: ConfigDumpSource
       active: clusters.filter(each => !isWarming(each)),
       warming: clusters.filter(isWarming),
     },
+    extensions: server.extensions.subscriptions().length === 0 ? null : tracked.of(EXTENSION_CONFIG_TYPE).map(entry),
     listeners: {
       versionInfo: tracked.versionOf(LISTENER_TYPE),
       static: resources?.listeners.map(listener => fixed(listener.name, LISTENER_TYPE, toBinary(ListenerSchema, listener))) ?? [],

@@ -24,7 +24,15 @@ import { FileSubscription } from '../xds/client/file-subscription.js'
 import { RestClient } from '../xds/client/rest-client.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { discoveryResponseFromJson } from '../xds/resources/discovery-response.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, VIRTUAL_HOST_TYPE } from '../xds/type-urls.js'
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  EXTENSION_CONFIG_TYPE,
+  LISTENER_TYPE,
+  ROUTE_TYPE,
+  SCOPED_ROUTE_TYPE,
+  VIRTUAL_HOST_TYPE,
+} from '../xds/type-urls.js'
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
 import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import { nodeMessage, type UserAgent } from './node-message.js'
@@ -32,6 +40,7 @@ import { postJson } from './post-json.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
 import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { EndpointKind } from './resource-kinds/endpoint-kind.js'
+import { ExtensionKind } from './resource-kinds/extension-kind.js'
 import { ListenerKind } from './resource-kinds/listener-kind.js'
 import type { ResourceKind } from './resource-kinds/resource-kind.js'
 import { RouteKind } from './resource-kinds/route-kind.js'
@@ -65,6 +74,7 @@ export class XdsBridge {
   private readonly stats
   private readonly kinds: ReadonlyMap<string, ResourceKind>
   private readonly secrets: SecretKind
+  private readonly extensions: ExtensionKind
   private readonly runtime: RuntimeKind
   private readonly named: NamedSubscriptions
   private readonly timers = new Set<NodeJS.Timeout>()
@@ -90,6 +100,7 @@ export class XdsBridge {
     const decode = dynamicDecoder(options.unknownFields, server.gauges.stats, options.log)
     this.secrets = new SecretKind(server, decode, this.named, this.stats)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
+    this.extensions = new ExtensionKind(server, decode, (ms, run) => this.after(ms, run))
     const kinds = [
       new ClusterKind(server, decode, bootstrap, this.stats, () => this.holdCdsAck()),
       new EndpointKind(server, decode),
@@ -97,6 +108,7 @@ export class XdsBridge {
       new RouteKind(server, decode, bootstrap),
       new ScopedRouteKind(server, decode),
       new VirtualHostKind(server, decode),
+      this.extensions,
       this.secrets,
       this.runtime,
     ]
@@ -124,6 +136,7 @@ export class XdsBridge {
     server.clusters.onEdsNamesChange(() => this.queueSync())
     server.routes.onNamesChange = () => this.queueSync()
     server.scopes.onSourcesChange = () => this.queueSync()
+    server.extensions.onNamesChange = () => this.queueSync()
     this.secrets.start()
     this.syncNames()
     server.clusters.onWarm(() => this.resumeCdsAck())
@@ -303,6 +316,7 @@ export class XdsBridge {
     const everything = (source: ConfigSource): NamedResource => ({ name: EVERYTHING, source })
     this.replace(SCOPED_ROUTE_TYPE, scopes.sources().map(everything))
     this.replace(ROUTE_TYPE, routes.subscriptions())
+    this.replace(EXTENSION_CONFIG_TYPE, this.extensions.wanted())
     this.replace(VIRTUAL_HOST_TYPE, routes.virtualHostSources().map(everything))
   }
 

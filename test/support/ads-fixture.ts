@@ -2,6 +2,7 @@
 import { createRegistry, type DescMessage, fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
 import { ClusterSchema } from '../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
+import { TypedExtensionConfigSchema } from '../../src/xds/gen/envoy/config/core/v3/extension_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { VirtualHostSchema } from '../../src/xds/gen/envoy/config/route/v3/route_components_pb.js'
@@ -14,6 +15,7 @@ import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
+  EXTENSION_CONFIG_TYPE,
   LISTENER_TYPE,
   ROUTE_TYPE,
   SCOPED_ROUTE_TYPE,
@@ -33,6 +35,7 @@ export interface MeshConfig {
   readonly secrets?: readonly object[]
   readonly scopes?: readonly object[]
   readonly virtualHosts?: readonly object[]
+  readonly extensions?: readonly object[]
 }
 
 const NODE = 'test-sidecar'
@@ -91,6 +94,7 @@ export class AdsFixture {
 
   private push(): void {
     const { clusters = [], endpoints = [], listeners = [], routes = [], secrets = [], scopes = [], virtualHosts = [] } = this.config
+    const { extensions = [] } = this.config
     this.ads?.setSnapshot(
       NODE,
       makeSnapshot([
@@ -100,6 +104,7 @@ export class AdsFixture {
         ...routes.map(json => pack(RouteConfigurationSchema, ROUTE_TYPE, 'name', json)),
         ...secrets.map(json => pack(SecretSchema, SECRET_TYPE, 'name', json)),
         ...scopes.map(json => pack(ScopedRouteConfigurationSchema, SCOPED_ROUTE_TYPE, 'name', json)),
+        ...extensions.map(json => pack(TypedExtensionConfigSchema, EXTENSION_CONFIG_TYPE, 'name', json)),
         ...virtualHosts.map(json => pack(VirtualHostSchema, VIRTUAL_HOST_TYPE, 'name', json)),
       ]),
       String(++this.version),

@@ -7,6 +7,7 @@ import type { Encoding } from './compressor/accept-encoding.js'
 import { compressorFilter, encodingOf } from './compressor/compressor.js'
 import { corsFilter } from './cors.js'
 import { csrfFilter } from './csrf.js'
+import { DiscoveredFilter } from './discovered-filter.js'
 import { extAuthzFilter } from './ext-authz/ext-authz.js'
 import { faultFilter } from './fault.js'
 import { FilterContext, type FilterEnvironment } from './filter-environment.js'
@@ -24,10 +25,15 @@ import { rbacFilter } from './rbac.js'
 
 export type { FilterEnvironment } from './filter-environment.js'
 
+/** The router's; swapped where it comes over ECDS. */
+export interface RouterSettings {
+  current: RouterConfig
+}
+
 export interface CompiledFilters {
   /** In config order. */
   readonly factories: FilterFactory[]
-  readonly routerConfig: RouterConfig
+  readonly router: RouterSettings
   /** Ends the filters' stats and timers; requests under way go on. */
   release(): void
 }
@@ -42,17 +48,47 @@ const DEFAULT_ROUTER: RouterConfig = {
 
 export function compileFilters(filters: readonly HttpFilter[], env: FilterEnvironment): CompiledFilters {
   const ctx = new FilterContext(env)
+  const router: RouterSettings = { current: DEFAULT_ROUTER }
   const encodings = filters.flatMap(filter => (filter.kind === 'compressor' ? [encodingOf(filter.config)] : []))
   const factories: FilterFactory[] = []
-  let routerConfig = DEFAULT_ROUTER
   for (const filter of filters) {
-    if (filter.kind === 'router') routerConfig = filter.config
+    if (filter.kind === 'router') router.current = filter.config
+    else if (filter.kind === 'discovered') factories.push(compileDiscovered(filter, encodings, router, ctx))
     else factories.push(compileFilter(filter, encodings, ctx))
   }
-  return { factories, routerConfig, release: () => ctx.release() }
+  return { factories, router, release: () => ctx.release() }
 }
 
-function compileFilter(filter: Exclude<HttpFilter, { kind: 'router' }>, encodings: readonly Encoding[], ctx: FilterContext): FilterFactory {
+function compileDiscovered(
+  { name, disabled, discovery }: Extract<HttpFilter, { kind: 'discovered' }>,
+  encodings: readonly Encoding[],
+  router: RouterSettings,
+  ctx: FilterContext,
+): FilterFactory {
+  const { env } = ctx
+  const discovered = new DiscoveredFilter(name, disabled, discovery, filter => {
+    if (filter.kind === 'router') {
+      router.current = filter.config
+      return { factory: null, release: () => {} }
+    }
+    const own = new FilterContext(env)
+    const all = filter.kind === 'compressor' ? [...encodings, encodingOf(filter.config)] : encodings
+    const named = { ...filter, name, disabled } as Exclude<HttpFilter, { kind: 'router' | 'discovered' }>
+    return { factory: compileFilter(named, all, own), release: () => own.release() }
+  })
+  env.filterConfigs.hold(name, discovery, discovered)
+  ctx.onRelease(() => {
+    env.filterConfigs.drop(name, discovered)
+    discovered.release()
+  })
+  return discovered
+}
+
+function compileFilter(
+  filter: Exclude<HttpFilter, { kind: 'router' | 'discovered' }>,
+  encodings: readonly Encoding[],
+  ctx: FilterContext,
+): FilterFactory {
   const { name, disabled } = filter
   switch (filter.kind) {
     case 'rbac':

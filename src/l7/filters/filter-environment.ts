@@ -11,6 +11,7 @@ import type { DataSource } from '../../model/tls.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { AsyncGrpcClient, AsyncHttpClient } from '../client/async-client.js'
 import type { Runtime } from '../match/runtime-fraction.js'
+import type { FilterConfigs } from './discovered-filter.js'
 
 export interface FilterEnvironment {
   /** `http.<prefix>.` */
@@ -22,6 +23,7 @@ export interface FilterEnvironment {
   readonly listenerMetadata: Metadata
   readonly httpClient: AsyncHttpClient
   readonly grpcClient: AsyncGrpcClient
+  readonly filterConfigs: FilterConfigs
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
   /** Text of a DataSource, or null (or undefined) when it cannot be read now. */
   readonly readSource: (source: DataSource) => string | null | undefined

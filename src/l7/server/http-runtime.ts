@@ -19,11 +19,17 @@ import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 
 /** What a runtime is made of; the rest of its fields follow from these. */
-export type HttpRuntimeParts = Omit<HttpRuntime, 'stats' | 'router' | 'continueHead' | 'internalRanges' | 'explainToPeers'>
+export type HttpRuntimeParts = Omit<
+  HttpRuntime,
+  'stats' | 'router' | 'routerConfig' | 'continueHead' | 'internalRanges' | 'explainToPeers'
+> & {
+  /** Swapped where the router comes over ECDS. */
+  readonly routerSettings: { readonly current: RouterConfig }
+}
 
 export class HttpRuntime {
   readonly config: HttpConnectionManager
-  readonly routerConfig: RouterConfig
+  private readonly routerSettings: { readonly current: RouterConfig }
   readonly routes: RouteSource
   readonly filters: readonly FilterFactory[]
   readonly clusters: ClusterRegistry
@@ -55,7 +61,7 @@ export class HttpRuntime {
 
   constructor(parts: HttpRuntimeParts) {
     this.config = parts.config
-    this.routerConfig = parts.routerConfig
+    this.routerSettings = parts.routerSettings
     this.routes = parts.routes
     this.filters = parts.filters
     this.clusters = parts.clusters
@@ -75,6 +81,10 @@ export class HttpRuntime {
     this.internalRanges = checks.length === 0 ? null : address => checks.some(check => check(address))
     this.onDenied = parts.onDenied
     this.codecStats = parts.codecStats
+  }
+
+  get routerConfig(): RouterConfig {
+    return this.routerSettings.current
   }
 
   /** Reasons go to validated mesh peers only: to anyone else they would be a map of the policy. */

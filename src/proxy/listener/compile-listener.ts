@@ -36,8 +36,10 @@ import type { ScopedRoutes } from '../../model/scoped-routes.js'
 import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
 import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
+import type { AwaitedConfig } from '../awaited-config.js'
+import type { ExtensionRegistry } from '../extension-registry.js'
 import { compilePreFilters } from '../network/network-filters.js'
-import type { AwaitedRoutes, RdsStats, RouteRegistry } from '../route-registry.js'
+import type { RdsStats, RouteRegistry } from '../route-registry.js'
 import { type ScopeRegistry, ScopeUser } from '../scope-registry.js'
 import type { Tunneling } from '../tcp/tcp-upstream.js'
 import type { ChainRuntime, Terminal } from './chain-runtime.js'
@@ -51,6 +53,7 @@ export interface ListenerEnvironment {
   readonly tlsContexts: TlsContexts
   readonly routes: RouteRegistry
   readonly scopes: ScopeRegistry
+  readonly extensions: ExtensionRegistry
   readonly sinks: LogSinks
   readonly runtime: Runtime
   readonly random: () => number
@@ -64,7 +67,7 @@ export interface ListenerEnvironment {
 export interface CompiledListener {
   readonly version: ListenerVersion
   /** Routes that must be there before the listener may serve. */
-  readonly awaited: readonly AwaitedRoutes[]
+  readonly awaited: readonly AwaitedConfig[]
   /** Clusters that tcp_proxy filters and inline routes name. */
   readonly clusterNames: ReadonlySet<string>
   release(): void
@@ -88,7 +91,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
     return { ok: false, errors }
   }
   const releases: (() => void)[] = [() => stats.release()]
-  const awaited: AwaitedRoutes[] = []
+  const awaited: AwaitedConfig[] = []
   const clusterNames = new Set<string>()
   const matcher = new FilterChainMatcher<ChainRuntime>(model, chain => {
     return {
@@ -140,7 +143,7 @@ function logErrors(logs: readonly AccessLog[], prefix: string, env: ListenerEnvi
 }
 
 interface Collected {
-  readonly awaited: AwaitedRoutes[]
+  readonly awaited: AwaitedConfig[]
   readonly clusterNames: Set<string>
   readonly releases: (() => void)[]
 }
@@ -216,7 +219,10 @@ function compileHttp(
   collected.releases.push(() => hcm.release())
   const routes = openRoutes(config, env, collected)
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
-  const { factories, routerConfig, release } = compileFilters(config.httpFilters, {
+  for (const filter of config.httpFilters) {
+    if (filter.kind === 'discovered' && !filter.discovery.withoutWarming) collected.awaited.push(env.extensions.awaited(filter.name))
+  }
+  const { factories, router, release } = compileFilters(config.httpFilters, {
     ...env.filterEnvironment,
     stats: hcm,
     listenerMetadata: listener.metadata,
@@ -225,7 +231,7 @@ function compileHttp(
   if (release !== undefined) collected.releases.push(release)
   return new HttpRuntime({
     config,
-    routerConfig,
+    routerSettings: router,
     routes,
     filters: factories,
     clusters: env.clusters,

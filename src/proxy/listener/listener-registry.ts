@@ -143,7 +143,7 @@ export class ListenerRegistry {
     if (timeoutMs > 0) {
       entry.timer = setTimeout(() => {
         const names = missing.map(routes => routes.name)
-        this.env.log('warn', `listener ${name}: no routes ${names.join(', ')} within ${timeoutMs} ms, starting without`)
+        this.env.log('warn', `listener ${name}: no ${names.join(', ')} within ${timeoutMs} ms, starting without`)
         goOn()
       }, timeoutMs)
       entry.timer.unref()
@@ -319,9 +319,14 @@ function initialFetchTimeout(compiled: CompiledListener): number {
     ...(compiled.version.model.defaultFilterChain === null ? [] : [compiled.version.model.defaultFilterChain]),
   ]) {
     for (const filter of chain.filters) {
-      if (filter.kind !== 'httpConnectionManager' || (filter.hcm.rdsName === null && filter.hcm.scopedRoutes === undefined)) continue
-      if (filter.hcm.rdsInitialFetchTimeoutMs === 0) return 0
-      longest = Math.max(longest, filter.hcm.rdsInitialFetchTimeoutMs)
+      if (filter.kind !== 'httpConnectionManager') continue
+      const { rdsName, scopedRoutes, rdsInitialFetchTimeoutMs, httpFilters } = filter.hcm
+      const timeouts = rdsName === null && scopedRoutes === undefined ? [] : [rdsInitialFetchTimeoutMs]
+      for (const each of httpFilters) {
+        if (each.kind === 'discovered' && !each.discovery.withoutWarming) timeouts.push(each.discovery.initialFetchTimeoutMs)
+      }
+      if (timeouts.includes(0)) return 0
+      longest = Math.max(longest, ...timeouts)
     }
   }
   return longest

@@ -60,6 +60,8 @@ export interface ConfigDumpState {
     readonly active: readonly DumpEntry[]
     readonly warming: readonly DumpEntry[]
   }
+  /** null where no filter comes over ECDS. */
+  readonly extensions: readonly DumpEntry[] | null
   readonly listeners: {
     readonly versionInfo: string
     readonly static: readonly DumpEntry[]
@@ -115,6 +117,7 @@ const DUMPS: readonly (readonly [DescMessage, Readonly<Record<string, DescMessag
       dynamic_endpoint_configs: shared.EndpointsConfigDump_DynamicEndpointConfigSchema,
     },
   ],
+  [shared.EcdsConfigDumpSchema, { ecds_filters: shared.EcdsConfigDump_EcdsFilterConfigSchema }],
   [
     shared.ListenersConfigDumpSchema,
     {
@@ -221,7 +224,7 @@ function printScopes({ name, versionInfo, scopes, lastUpdatedMs }: ScopesEntry, 
 
 function allDumps(state: ConfigDumpState, includeEds: boolean, match: (name: string) => boolean): DumpObject[] {
   const list = (field: string, entries: readonly DumpEntry[], key: string, named = false): DumpObject => {
-    const shown = entries.filter(entry => match(entry.name)).map(entry => printEntry(entry, key, field.startsWith('dynamic'), named))
+    const shown = entries.filter(entry => match(entry.name)).map(entry => printEntry(entry, key, !field.startsWith('static'), named))
     return shown.length === 0 ? {} : { [field]: shown }
   }
   const version = (versionInfo: string): DumpObject => (versionInfo === '' ? {} : { version_info: versionInfo })
@@ -250,6 +253,7 @@ function allDumps(state: ConfigDumpState, includeEds: boolean, match: (name: str
       ...list('dynamic_endpoint_configs', state.endpoints.dynamic, 'endpoint_config'),
     })
   }
+  if (state.extensions !== null) all.push({ '@type': `${ADMIN}EcdsConfigDump`, ...list('ecds_filters', state.extensions, 'ecds_filter') })
   all.push(
     {
       '@type': `${ADMIN}ListenersConfigDump`,

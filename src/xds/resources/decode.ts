@@ -6,11 +6,13 @@ import type { Any } from '@bufbuild/protobuf/wkt'
 import type { RuntimeValue } from '../../model/bootstrap.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
+import type { ExtensionConfig } from '../../model/http-filter.js'
 import type { Listener } from '../../model/listener.js'
 import type { RouteTable, VirtualHost } from '../../model/route.js'
 import type { RouteScope } from '../../model/scoped-routes.js'
 import type { Secret } from '../../model/tls.js'
 import { type Cluster as ClusterMessage, ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
+import { type TypedExtensionConfig, TypedExtensionConfigSchema } from '../gen/envoy/config/core/v3/extension_pb.js'
 import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { type Listener as ListenerMessage, ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { type VirtualHost as VirtualHostMessage, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
@@ -22,6 +24,7 @@ import { parseBytes, typeNameOf } from './any.js'
 import { decodeClusterMessage } from './cluster.js'
 import { decodeAssignment } from './endpoint.js'
 import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './field-path.js'
+import { decodeExtensionConfigMessage } from './http-filter.js'
 import { decodeListenerMessage } from './listener.js'
 import { checkMessage } from './message-check.js'
 import { decodeRouteTable, decodeVirtualHostMessage } from './route.js'
@@ -78,6 +81,11 @@ export function decodeScopedRoute(resource: Resource<ScopedRouteConfiguration>, 
 
 export function decodeCluster(resource: Resource<ClusterMessage>, options: DecodeOptions = {}): Decoded<Cluster> {
   return decodeResource(ClusterSchema, resource, options, decodeClusterMessage)
+}
+
+/** ECDS. */
+export function decodeExtensionConfig(resource: Resource<TypedExtensionConfig>, options: DecodeOptions = {}): Decoded<ExtensionConfig> {
+  return decodeResource(TypedExtensionConfigSchema, resource, options, decodeExtensionConfigMessage)
 }
 
 /** EDS: endpoints must be IP literals or pipes. */

@@ -1,7 +1,9 @@
 // HttpFilter messages of a connection manager -> HttpFilter model: one table from message name to decoder. Called by
 // http-connection-manager.ts (and its upgrade_configs). An unknown filter is an error that names it, unless it is optional.
 
-import type { HttpFilter } from '../../model/http-filter.js'
+import type { ExtensionConfig, FilterDiscovery, HttpFilter, HttpFilterConfig } from '../../model/http-filter.js'
+import type { ExtensionConfigSource } from '../gen/envoy/config/core/v3/config_source_pb.js'
+import type { TypedExtensionConfig } from '../gen/envoy/config/core/v3/extension_pb.js'
 import type { Buffer as BufferMessage } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
@@ -18,14 +20,14 @@ import type { RateLimit } from '../gen/envoy/extensions/filters/http/ratelimit/v
 import type { RBAC } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { Router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import type { HttpFilter as HttpFilterMessage } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { describeType, unpackAny } from './any.js'
+import { describeType, typeNameOf, unpackAny } from './any.js'
+import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
 import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
 
-type FilterBody = HttpFilter extends infer F ? (F extends HttpFilter ? Omit<F, 'name' | 'disabled'> : never) : never
-type FilterDecoder = (message: unknown, ctx: Ctx) => FilterBody
+type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig
 
 const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecoder>([
   ['router.v3.Router', (m, ctx) => ({ kind: 'router', config: decodeRouter(m as Router, ctx) })],
@@ -58,9 +60,58 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
 
 const HTTP_FILTER_PACKAGE = 'envoy.extensions.filters.http.'
 
+function decoderOf(typeName: string): FilterDecoder | undefined {
+  return typeName.startsWith(HTTP_FILTER_PACKAGE) ? FILTERS.get(typeName.slice(HTTP_FILTER_PACKAGE.length)) : undefined
+}
+
+/** ECDS. null after an error was recorded. */
+export function decodeExtensionConfigMessage({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): ExtensionConfig | null {
+  if (typedConfig === undefined) return null // reported
+  const at = ctx.at('typed_config')
+  const { typeName, typeUrl, message, known } = unpackAny(typedConfig, at)
+  const decoder = decoderOf(typeName)
+  if (decoder === undefined || !known) {
+    at.error(`unknown filter '${name}' (${describeType(typeUrl)})`)
+    return null
+  }
+  return message === null ? null : { name, typeName, filter: decoder(message, at) }
+}
+
+function decodeDiscovery(name: string, discovery: ExtensionConfigSource, ctx: Ctx, isLast: boolean): FilterDiscovery | null {
+  const source = decodeConfigSource(discovery.configSource, ctx.at('config_source'))
+  const typeNames = discovery.typeUrls.map(typeNameOf)
+  typeNames.forEach((typeName, i) => {
+    if (decoderOf(typeName) === undefined) ctx.at('type_urls', i).error(`no HTTP filter is of type '${typeName}'`)
+  })
+  const { defaultConfig } = discovery
+  let fallback: HttpFilterConfig | null = null
+  if (defaultConfig !== undefined) {
+    const at = ctx.at('default_config')
+    const { typeName, message } = unpackAny(defaultConfig, at)
+    const decoder = decoderOf(typeName)
+    if (!typeNames.includes(typeName)) at.error(`the filter has type ${typeName}, but type_urls has ${typeNames.join(', ')}`)
+    else if (message !== null && decoder !== undefined) fallback = decoder(message, at)
+  } else if (discovery.applyDefaultConfigWithoutWarming) {
+    ctx.at('apply_default_config_without_warming').error(`filter '${name}' applied without warming has no default_config`)
+  }
+  if (source === null) return null
+  return {
+    source,
+    initialFetchTimeoutMs: initialFetchTimeoutMs(discovery.configSource),
+    typeNames,
+    fallback,
+    withoutWarming: discovery.applyDefaultConfigWithoutWarming,
+    isLast,
+  }
+}
+
 /** null when the filter is left out: optional and unknown, or an error was recorded. */
-function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx): HttpFilter | null {
-  if (filter.configType.case === 'configDiscovery') return null // refused by field-support
+function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx, isLast: boolean): HttpFilter | null {
+  const { name, disabled } = filter
+  if (filter.configType.case === 'configDiscovery') {
+    const discovery = decodeDiscovery(name, filter.configType.value, ctx.at('config_discovery'), isLast)
+    return discovery === null ? null : { name, disabled, kind: 'discovered', discovery }
+  }
   const at = ctx.at('typed_config')
   if (filter.configType.case === undefined) {
     if (filter.isOptional) ctx.unsupported()
@@ -68,20 +119,20 @@ function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx): HttpFilter | nul
     return null
   }
   const { typeName, typeUrl, message, known } = unpackAny(filter.configType.value, at)
-  const decoder = typeName.startsWith(HTTP_FILTER_PACKAGE) ? FILTERS.get(typeName.slice(HTTP_FILTER_PACKAGE.length)) : undefined
+  const decoder = decoderOf(typeName)
   if (decoder === undefined || !known) {
     if (filter.isOptional) ctx.unsupported()
     else at.error(`unknown filter '${filter.name}' (${describeType(typeUrl)})`)
     return null
   }
   if (message === null) return null
-  return { name: filter.name, disabled: filter.disabled, ...decoder(message, at) } as HttpFilter
+  return { name, disabled, ...decoder(message, at) } as HttpFilter
 }
 
-/** Filters in order; the last must be the router, and only the last. */
+/** Filters in order; the last must be the router, and only the last. What is discovered is judged when it comes. */
 export function decodeHttpFilters(filters: readonly HttpFilterMessage[], ctx: Ctx, field: string): HttpFilter[] {
   const errorsBefore = ctx.sink.errors.length
-  const decoded = filters.map((filter, i) => decodeHttpFilter(filter, ctx.at(field, i)))
+  const decoded = filters.map((filter, i) => decodeHttpFilter(filter, ctx.at(field, i), i === filters.length - 1))
   const present = decoded.filter(filter => filter !== null)
   decoded.forEach((filter, i) => {
     if (filter?.kind === 'router' && i < decoded.length - 1) {
@@ -93,7 +144,7 @@ export function decodeHttpFilters(filters: readonly HttpFilterMessage[], ctx: Ct
   const clean = ctx.sink.errors.length === errorsBefore
   if (last === undefined) {
     if (clean) ctx.at(field).error('the HTTP filter chain needs a router as its last filter')
-  } else if (last.kind !== 'router' && clean) {
+  } else if (last.kind !== 'router' && last.kind !== 'discovered' && clean) {
     ctx
       .at(field, filters.length - 1)
       .error(`non-terminal filter '${last.name}' is the last filter of the HTTP filter chain; it must be the router`)

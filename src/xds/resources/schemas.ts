@@ -4,6 +4,7 @@
 import type { DescMessage } from '@bufbuild/protobuf'
 import { BootstrapSchema } from '../gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
+import { TypedExtensionConfigSchema } from '../gen/envoy/config/core/v3/extension_pb.js'
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
@@ -88,6 +89,7 @@ const SCHEMAS: readonly DescMessage[] = [
   VirtualHostSchema,
   SecretSchema,
   RuntimeSchema,
+  TypedExtensionConfigSchema,
   FilterConfigSchema,
   FileAccessLogSchema,
   StderrAccessLogSchema,

@@ -32,8 +32,12 @@ export function unreachableListenerSources(listener: Listener, reachable: Reacha
     if (chain.tls !== null) checkSecrets(chain.tls.common, `${path}.transport_socket`, reachable, errors)
     chain.filters.forEach((filter, i) => {
       if (filter.kind !== 'httpConnectionManager') return
-      const { rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
+      const { httpFilters, rdsName, rdsSource = { kind: 'ads' }, scopedRoutes } = filter.hcm
       const at = `${path}.filters[${i}].typed_config`
+      httpFilters.forEach((httpFilter, j) => {
+        if (httpFilter.kind === 'discovered')
+          check(httpFilter.discovery.source, `${at}.http_filters[${j}].config_discovery.config_source`, reachable, errors)
+      })
       if (rdsName !== null) check(rdsSource, `${at}.rds.config_source`, reachable, errors)
       if (scopedRoutes === undefined) return
       check(scopedRoutes.rdsSource, `${at}.scoped_routes.rds_config_source`, reachable, errors)

@@ -4,6 +4,7 @@ import type { AsyncRequest, AsyncResult, GrpcCallback } from '../../../src/l7/cl
 import type { RequestHead, ResponseHead } from '../../../src/l7/codec/codec.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { compileFilters, type FilterEnvironment } from '../../../src/l7/filters/compile-filters.js'
+import type { FilterConfigs, FilterConfigUser } from '../../../src/l7/filters/discovered-filter.js'
 import type { FilterFactory, StreamFilter } from '../../../src/l7/filters/http-filter.js'
 import type { ResponseControl } from '../../../src/l7/filters/response-control.js'
 import type { CompiledRoute } from '../../../src/l7/route/compiled-route.js'
@@ -30,6 +31,12 @@ export class FakeEnvironment {
   wallMs = 1_700_000_000_000
   metadata: Metadata = new Map()
   clusters = new Map<string, unknown>()
+  /** Who wants which extension config. */
+  readonly users = new Map<string, FilterConfigUser>()
+  private readonly filterConfigs: FilterConfigs = {
+    hold: (name, _, user) => void this.users.set(name, user),
+    drop: name => void this.users.delete(name),
+  }
 
   get env(): FilterEnvironment {
     return {
@@ -52,6 +59,7 @@ export class FakeEnvironment {
           return { cancel: () => (call.cancelled = true) }
         },
       },
+      filterConfigs: this.filterConfigs,
       clusters: this.clusters as unknown as FilterEnvironment['clusters'],
       readSource: source => (source.kind === 'inline' ? source.text : undefined),
       healthFailed: () => this.failing,

@@ -61,6 +61,7 @@ const STATE: ConfigDumpState = {
     active: [entry(ClusterSchema, clusterJson({ name: 'api', transport_socket: tls('Upstream', { sni: 's', common_tls_context: LEAF }) }))],
     warming: [],
   },
+  extensions: null,
   listeners: {
     versionInfo: '4',
     static: [],

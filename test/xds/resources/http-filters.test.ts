@@ -392,3 +392,56 @@ describe('access logs', () => {
     expect(errorsOf(logs(stdout({ log_format: { json_format: { a: { b: '%' } } } })))).toHaveLength(1)
   })
 })
+
+describe('filters whose configuration is discovered', () => {
+  const BUFFER = `${TYPE}envoy.extensions.filters.http.buffer.v3.Buffer`
+  const filter = (changes: Json = {}): Json => ({
+    name: 'd',
+    config_discovery: { config_source: { ads: {}, resource_api_version: 'V3' }, type_urls: [BUFFER], ...changes },
+  })
+  const at = 'filter_chains[0].filters[0].typed_config.http_filters[0].config_discovery'
+
+  it('have a source, types and a default', () => {
+    expect(filtersOf(filter())[0]).toEqual({
+      name: 'd',
+      disabled: false,
+      kind: 'discovered',
+      discovery: {
+        source: { kind: 'ads' },
+        initialFetchTimeoutMs: 15_000,
+        typeNames: ['envoy.extensions.filters.http.buffer.v3.Buffer'],
+        fallback: null,
+        withoutWarming: false,
+        isLast: false,
+      },
+    })
+    const withDefault = { default_config: { '@type': BUFFER, max_request_bytes: 5 }, apply_default_config_without_warming: true }
+    expect(filtersOf(filter(withDefault))[0]).toMatchObject({
+      discovery: { fallback: { kind: 'buffer', config: { maxRequestBytes: 5 } }, withoutWarming: true },
+    })
+    const alone = decoded(decodeListenerJson(listenerJson({ filters: [hcm({ http_filters: [filter()] })] }))).filterChains[0]!.filters[0]!
+    expect(alone).toMatchObject({ hcm: { httpFilters: [{ discovery: { isLast: true } }] } })
+  })
+
+  it.each([
+    ['an unknown type', { type_urls: ['x/no.Such'] }, `${at}.type_urls[0]: no HTTP filter is of type 'no.Such'`],
+    ['no type', { type_urls: [] }, `${at}.type_urls: value must contain at least 1 item(s)`],
+    [
+      'a default of another type',
+      { default_config: { '@type': `${TYPE}envoy.extensions.filters.http.cors.v3.Cors` } },
+      `${at}.default_config: the filter has type envoy.extensions.filters.http.cors.v3.Cors, but type_urls has envoy.extensions.filters.http.buffer.v3.Buffer`,
+    ],
+    [
+      'no default without warming',
+      { apply_default_config_without_warming: true },
+      `${at}.apply_default_config_without_warming: filter 'd' applied without warming has no default_config`,
+    ],
+    [
+      'a bad default',
+      { default_config: { '@type': BUFFER, max_request_bytes: 0 } },
+      `${at}.default_config.max_request_bytes: value must be greater than 0`,
+    ],
+  ])('are refused with %s', (_, changes, error) => {
+    expect(errorsOf(decodeFilters(filter(changes)))).toContain(error)
+  })
+})

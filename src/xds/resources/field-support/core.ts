@@ -36,6 +36,9 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.DataSource': { supported: 'filename inline_bytes inline_string environment_variable watched_directory' },
   'envoy.config.core.v3.DnsResolutionConfig': { supported: 'resolvers dns_resolver_options' },
   'envoy.config.core.v3.DnsResolverOptions': { supported: 'use_tcp_for_dns_lookups no_default_search_domain' },
+  'envoy.config.core.v3.ExtensionConfigSource': {
+    supported: 'config_source default_config apply_default_config_without_warming type_urls',
+  },
   'envoy.config.core.v3.GrpcMethodList': { supported: 'services' },
   'envoy.config.core.v3.GrpcMethodList.Service': { supported: 'name method_names' },
   'envoy.config.core.v3.GrpcService': { supported: 'envoy_grpc google_grpc timeout initial_metadata', accepted: { retry_policy: '' } },

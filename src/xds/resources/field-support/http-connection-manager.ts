@@ -45,8 +45,7 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
     refused: { filters: 'filters of an upgrade are not supported; those of the connection manager run' },
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter': {
-    supported: 'name typed_config is_optional disabled',
-    refused: { config_discovery: 'extension config discovery is not supported' },
+    supported: 'name typed_config config_discovery is_optional disabled',
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig': { supported: 'mappers body_format' },
   'envoy.extensions.filters.network.http_connection_manager.v3.Rds': { supported: 'config_source route_config_name' },

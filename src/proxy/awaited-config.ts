@@ -1,0 +1,10 @@
+// What a listener waits for before it serves: its routes, the filters that come over ECDS. Implemented by the registries that hold them,
+// waited for by ListenerRegistry.
+
+export interface AwaitedConfig {
+  /** For the log. */
+  readonly name: string
+  readonly ready: boolean
+  /** `ready` once; `refused` whenever a version came that was refused while there is none. Returns the way to stop waiting. */
+  whenReady(ready: () => void, refused: () => void): () => void
+}

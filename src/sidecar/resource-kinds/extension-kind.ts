@@ -1,0 +1,72 @@
+// ECDS. Says which extension configs are wanted (filters come and go with their listeners) and counts each under
+// `extension_config_discovery.`.
+
+import type { ConfigError } from '../../model/config-error.js'
+import type { Server } from '../../proxy/server.js'
+import type { XdsResource } from '../../xds/client/client.js'
+import { decodeExtensionConfig } from '../../xds/resources/decode.js'
+import { EXTENSION_CONFIG_TYPE } from '../../xds/type-urls.js'
+import type { NamedResource } from '../named-subscriptions.js'
+import type { Decode } from './dynamic-decoder.js'
+import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
+import { showVersion } from './subscription-counts.js'
+
+export class ExtensionKind implements ResourceKind {
+  readonly typeUrl = EXTENSION_CONFIG_TYPE
+  readonly removesFirst = false
+  private readonly server: Server
+  private readonly decode: Decode
+  private readonly after: (ms: number, run: () => void) => void
+  private readonly awaited = new Set<string>()
+
+  constructor(server: Server, decode: Decode, after: (ms: number, run: () => void) => void) {
+    this.server = server
+    this.decode = decode
+    this.after = after
+  }
+
+  /** What is wanted now; a first answer that does not come in time is counted. */
+  wanted(): readonly NamedResource[] {
+    const { extensions } = this.server
+    const wanted = extensions.subscriptions()
+    const names = new Set(wanted.map(({ name }) => name))
+    for (const name of this.awaited) if (!names.has(name)) this.awaited.delete(name)
+    for (const { name, initialFetchTimeoutMs } of wanted) {
+      if (this.awaited.has(name)) continue
+      this.awaited.add(name)
+      if (initialFetchTimeoutMs === 0) continue
+      this.after(initialFetchTimeoutMs, () => {
+        const stats = extensions.statsOf(name)
+        if (stats !== undefined && !extensions.has(name)) stats.init_fetch_timeout.value++
+      })
+    }
+    return wanted
+  }
+
+  apply(resource: XdsResource): readonly ConfigError[] {
+    const decoded = this.decode(decodeExtensionConfig, resource)
+    return decoded.ok ? this.server.extensions.apply(decoded.value) : decoded.errors
+  }
+
+  remove(name: string): void {
+    this.server.extensions.remove(name)
+  }
+
+  refused(name: string): void {
+    this.server.extensions.refused(name)
+  }
+
+  settled({ update, refused, durationMs }: UpdateOutcome): void {
+    for (const { name, version } of update.resources) {
+      const stats = this.server.extensions.statsOf(name)
+      if (stats === undefined) continue
+      stats.update_attempt.value++
+      if (refused.has(name)) stats.update_rejected.value++
+      else {
+        stats.update_success.value++
+        showVersion(stats, version)
+        stats.update_duration.record(durationMs)
+      }
+    }
+  }
+}

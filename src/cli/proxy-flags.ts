@@ -14,6 +14,7 @@ export interface ProxyFlags {
   /** As given, and by component. */
   readonly componentLogLevel: string
   readonly componentLevels: ReadonlyMap<string, string>
+  /** Processes that serve; 0 = one a core. */
   readonly concurrency: number
   readonly drainTimeS: number
   readonly drainStrategy: 'gradual' | 'immediate'
@@ -44,7 +45,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   '--allow-unknown-fields': '--allow-unknown-static-fields',
 }
 
-type Kind = 'switch' | 'text' | 'number' | 'list'
+type Kind = 'switch' | 'text' | 'number' | 'count' | 'list'
 
 const KNOWN: Readonly<Record<string, Kind>> = {
   '--config-path': 'text',
@@ -55,7 +56,7 @@ const KNOWN: Readonly<Record<string, Kind>> = {
   '--log-format-escaped': 'switch',
   '--log-path': 'text',
   '--component-log-level': 'text',
-  '--concurrency': 'number',
+  '--concurrency': 'count',
   '--drain-time-s': 'number',
   '--drain-strategy': 'text',
   '--file-flush-interval-msec': 'number',
@@ -105,6 +106,8 @@ const SO_ANYWAY: ReadonlySet<string> = new Set([
 ])
 
 const MAX_UINT32 = 2 ** 32 - 1
+/** Each is a process with a heap of its own. */
+const MAX_WORKERS = 256
 
 export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
   const errors: string[] = []
@@ -131,7 +134,7 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
     logPath: text('--log-path'),
     componentLogLevel: text('--component-log-level'),
     componentLevels: componentLevels(text('--component-log-level'), errors),
-    concurrency: number('--concurrency', 1),
+    concurrency: workers(text('--concurrency'), errors),
     drainTimeS: number('--drain-time-s', 600),
     drainStrategy: oneOf('--drain-strategy', ['gradual', 'immediate'], 'gradual'),
     parentShutdownTimeS: number('--parent-shutdown-time-s', 900),
@@ -183,11 +186,17 @@ function readArguments(argv: readonly string[], errors: string[]): Map<string, s
     if (kind === 'switch') continue
     const value = delimiter !== -1 ? raw.slice(delimiter + 1) : argv[++i]
     if (value === undefined) errors.push(`${name} needs a value`)
-    else if (kind === 'number' && !(/^\d{1,10}$/.test(value) && Number(value) <= MAX_UINT32))
+    else if (kind === 'count' && value === 'auto') values.push('0')
+    else if ((kind === 'number' || kind === 'count') && !(/^\d{1,10}$/.test(value) && Number(value) <= MAX_UINT32))
       errors.push(`${name}: '${value}' is not a whole number below 2^32`)
     else values.push(value)
   }
   return given
+}
+
+function workers(value: string, errors: string[]): number {
+  if (Number(value) > MAX_WORKERS) errors.push(`--concurrency: at most ${MAX_WORKERS} processes serve`)
+  return value === '' ? 1 : Number(value)
 }
 
 function componentLevels(text: string, errors: string[]): Map<string, string> {
@@ -232,7 +241,7 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --allow-unknown-static-fields, --reject-unknown-dynamic-fields, --ignore-unknown-dynamic-fields
       --file-flush-interval-msec N  access log lines are written at most so often (default 1000)
       --file-flush-min-size-kb N    or when so much is waiting (default 64)
-      --concurrency N         accepted; one thread runs
+      --concurrency N         N processes serve (default 1; 0 or auto: one a core), with one admin and one xDS stream
       --admin-address-path F  the bound admin address is written there; --base-id-path F: 0, there is no hot restart
       --version               one line with version: <rev>/<version>/<status>/<build>/<ssl>
 Envoy's other flags are accepted; those without a meaning here are named in a warning.

@@ -2,11 +2,14 @@
 // flags, signals) is here; the sidecar itself knows none of it. Called by proxy-main.ts.
 // Bad input ends here: one line per problem on stderr with its path, exit 1, and `--mode validate` says the same.
 
-import { readFileSync, writeFileSync } from 'node:fs'
-import { type Checked, type ConfigError, readBootstrap, Sidecar, type SidecarBootstrap, type SidecarOptions } from '../sidecar/sidecar.js'
+import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { type ConfigError, Sidecar, type SidecarBootstrap, type SidecarOptions } from '../sidecar/sidecar.js'
 import { createLogger, type ProxyLogger } from './logger.js'
+import { bootstrapTexts, readTexts, sidecarOptions } from './proxy-config.js'
 import type { ProxyFlags } from './proxy-flags.js'
-import { ENVOY_VERSION, envoyVersionString, USER_AGENT_NAME } from './version.js'
+import { envoyVersionString } from './version.js'
+import { spawnWorker, WORKER_VARIABLE } from './worker-channel.js'
 
 /** POST /quitquitquit ends the process at once; log lines that a slow disk does not take by then are lost. */
 const MAX_QUIT_MS = 1000
@@ -21,14 +24,20 @@ export async function runProxy(flags: ProxyFlags): Promise<void> {
     escaped: flags.logFormatEscaped,
     componentLevels: flags.componentLevels,
   })
+  if (process.env[WORKER_VARIABLE] !== undefined) {
+    delete process.env[WORKER_VARIABLE]
+    const { runWorker } = await import('./run-worker.js')
+    return runWorker(flags, logger)
+  }
   for (const warning of flags.warnings) logger.log('warn', warning)
-  const loaded = loadBootstrap(flags)
+  const texts = bootstrapTexts(flags)
+  if (!texts.ok) return fail(texts.errors.map(describe))
+  const loaded = readTexts(flags, texts.value)
   if (!loaded.ok) return fail(loaded.errors.map(describe))
   for (const warning of loaded.warnings) logger.log('warn', `bootstrap: ${describe(warning)}`)
   const bootstrap = loaded.value
   if (flags.mode === 'validate') return validate(bootstrap, flags, logger)
-  if (flags.concurrency > 1) logger.log('warn', `--concurrency ${flags.concurrency}: one thread runs`)
-  await serve(bootstrap, flags, logger)
+  await serve(bootstrap, texts.value, flags, logger)
 }
 
 function describe(error: ConfigError): string {
@@ -40,43 +49,25 @@ function fail(lines: readonly string[]): void {
   process.exitCode = 1
 }
 
-function loadBootstrap(flags: ProxyFlags): Checked<SidecarBootstrap> {
-  const { configPath, configYaml, serviceNode, serviceCluster, serviceZone, allowUnknownStaticFields, statsTags } = flags
-  if (configPath === '' && configYaml === '')
-    return { ok: false, errors: [{ path: '', reason: 'at least one of --config-path and --config-yaml is needed' }] }
-  const texts = configYaml === '' ? [] : [configYaml]
-  if (configPath !== '') {
-    try {
-      texts.unshift(readFileSync(configPath, 'utf8'))
-    } catch (error) {
-      return { ok: false, errors: [{ path: configPath, reason: `cannot be read: ${(error as Error).message}` }] }
-    }
-  }
-  return readBootstrap(texts, { serviceNode, serviceCluster, serviceZone, allowUnknownFields: allowUnknownStaticFields, statsTags })
-}
-
-function sidecarOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => void): SidecarOptions {
+function primaryOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => void): SidecarOptions {
   return {
-    log: logger.log,
-    drainTimeMs: flags.drainTimeS * 1000,
-    drainStrategy: flags.drainStrategy,
-    random: Math.random,
-    env: name => process.env[name],
-    accessLogFlush: flags.accessLogFlush,
-    userAgent: { name: USER_AGENT_NAME, version: ENVOY_VERSION },
+    ...sidecarOptions(flags, logger),
     version: envoyVersionString(),
     commandLine: flags,
-    logging: logger,
-    unknownDynamicFields: flags.unknownDynamicFields,
     onQuit,
     onFailure: errors => exitWith(errors.map(describe)),
   }
 }
 
+/** Worker processes; one core is served best by one process that does all. */
+function workersOf({ concurrency }: ProxyFlags): number {
+  return concurrency === 0 ? availableParallelism() : concurrency
+}
+
 function validate(bootstrap: SidecarBootstrap, flags: ProxyFlags, logger: ProxyLogger): void {
   const errors = Sidecar.check(
     bootstrap,
-    sidecarOptions(flags, logger, () => {}),
+    primaryOptions(flags, logger, () => {}),
   )
   if (errors.length > 0) {
     fail(errors.map(describe))
@@ -85,7 +76,7 @@ function validate(bootstrap: SidecarBootstrap, flags: ProxyFlags, logger: ProxyL
   process.stdout.write(`configuration '${flags.configPath || '--config-yaml'}' OK\n`)
 }
 
-async function serve(bootstrap: SidecarBootstrap, flags: ProxyFlags, logger: ProxyLogger): Promise<void> {
+async function serve(bootstrap: SidecarBootstrap, texts: readonly string[], flags: ProxyFlags, logger: ProxyLogger): Promise<void> {
   let sidecar: Sidecar | null = null
   let stopping = false
   const stop = (): void => {
@@ -106,7 +97,10 @@ async function serve(bootstrap: SidecarBootstrap, flags: ProxyFlags, logger: Pro
     logger.reopen()
   })
   process.on('SIGHUP', () => {})
-  const started = await Sidecar.start(bootstrap, sidecarOptions(flags, logger, quit))
+  const options = primaryOptions(flags, logger, quit)
+  const count = workersOf(flags)
+  const workers = count === 1 ? {} : { workers: { count, spawn: spawnWorker, bootstrap: texts } }
+  const started = await Sidecar.start(bootstrap, { ...options, ...workers })
   if (!started.ok) return exitWith(started.errors.map(describe))
   sidecar = started.value
   if (flags.mode === 'init_only') process.exit(0)

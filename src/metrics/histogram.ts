@@ -103,6 +103,26 @@ export class Histogram implements StatState {
     this.runningCount = 0
   }
 
+  /** Takes out what the running interval holds: bin, count, bin, count, ... Of a worker, whose totals are another process's. */
+  takeRunning(): number[] {
+    const taken: number[] = []
+    if (this.runningCount === 0) return taken
+    for (let i = 0; i < this.running.length; i++) if (this.running[i]! > 0) taken.push(i, this.running[i]!)
+    this.running.fill(0)
+    this.runningCount = 0
+    return taken
+  }
+
+  /** Puts in what takeRunning gave elsewhere. */
+  addRunning(bins: readonly number[]): void {
+    for (let i = 0; i + 1 < bins.length; i += 2) {
+      const bin = bins[i]!
+      if (bin >= this.running.length) this.grow(bin)
+      this.running[bin]! += bins[i + 1]!
+      this.runningCount += bins[i + 1]!
+    }
+  }
+
   /** Non-empty bins in ascending order, of all time or of the last finished interval. */
   bins(interval: boolean): Bin[] {
     const scale = this.unit === 'percent' ? PERCENT_SCALE : 1

@@ -51,7 +51,7 @@ export class ListenerStats {
   private ssl: TlsStats | null = null
   private readonly byHttpPrefix = new Map<string, ListenerHttpHandles>()
 
-  constructor(source: StatSource, address: string, thread = 'worker_0') {
+  constructor(source: StatSource, address: string, thread: string) {
     this.scope = source.scope(`listener.${sanitizeStatName(address)}`)
     this.main = this.scope.group(tables.LISTENER)
     if (thread !== ADMIN_THREAD) this.scope.group(tables.LISTENER_EXTENSIONS)
@@ -83,8 +83,9 @@ export function adminListenerStats(source: StatSource): ListenerStats {
   return new ListenerStats(source, 'admin', ADMIN_THREAD)
 }
 
-export function listenerStats(source: StatSource, address: string): ListenerStats {
-  return new ListenerStats(source, address)
+/** `thread`: of the process that serves it. */
+export function listenerStats(source: StatSource, address: string, thread = 'worker_0'): ListenerStats {
+  return new ListenerStats(source, address, thread)
 }
 
 /** The part of a listener's stat names that stands for its address: `127.0.0.1_8080`, `[__1]_8080`; a Unix path as it is. */
@@ -463,6 +464,18 @@ export function caresStats(source: StatSource): CaresHandles {
 /** `thread_local_cluster_manager.<thread>.`, of the one thread under both of Envoy's names. */
 export function inflatedClusters(source: StatSource): readonly HandlesOf<typeof tables.INFLATED_CLUSTERS>[] {
   return ['main_thread', 'worker_0'].map(thread => source.scope(`thread_local_cluster_manager.${thread}`).group(tables.INFLATED_CLUSTERS))
+}
+
+/** `server.`, where several processes serve: workers that run, those that ended by themselves, resources that a worker could not apply. */
+export function workerStats(
+  source: StatSource,
+): Readonly<Record<'running', Gauge>> & Readonly<Record<'restarts' | 'configRefused', Counter>> {
+  const scope = source.scope('server')
+  return {
+    running: scope.gauge('workers_running'),
+    restarts: scope.counter('worker_restarts'),
+    configRefused: scope.counter('worker_config_refused'),
+  }
 }
 
 /** Envoy has these names beside `server.<thread>.watchdog_*`. */

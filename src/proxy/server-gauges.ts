@@ -3,7 +3,7 @@
 import { type ServerHandles, serverStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { TlsContexts } from '../mtls/tls/tls-contexts.js'
-import type { ListenerRegistry } from './listener/listener-registry.js'
+import type { MemoryUse } from './process-role.js'
 
 /** Envoy's value of the gauge while there is no certificate. */
 const NO_CERTIFICATE_DAYS = 2 ** 32 - 1
@@ -16,7 +16,9 @@ interface GaugeSource {
   readonly store: StatsStore
   readonly startedAt: number
   readonly reportedState: ServerState
-  readonly listeners: Pick<ListenerRegistry, 'connectionCount'>
+  readonly connectionCount: number
+  readonly concurrency: number
+  memoryUse(): MemoryUse
   readonly tlsContexts: Pick<TlsContexts, 'daysUntilFirstCertExpiring'>
 }
 
@@ -32,12 +34,12 @@ export class ServerGauges {
   refresh(): void {
     const { stats, source } = this
     stats.uptime.value = Math.floor((Date.now() - source.startedAt) / 1000)
-    const { heapUsed, heapTotal, external, rss } = process.memoryUsage()
+    const { heapUsed, heapTotal, external, rss } = source.memoryUse()
     stats.memory_allocated.value = heapUsed + external
     stats.memory_heap_size.value = heapTotal
     stats.memory_physical_size.value = rss
-    stats.concurrency.value = 1
-    stats.total_connections.value = source.listeners.connectionCount
+    stats.concurrency.value = source.concurrency
+    stats.total_connections.value = source.connectionCount
     stats.live.value = source.reportedState === 'LIVE' ? 1 : 0
     stats.state.value = STATE_NUMBERS[source.reportedState]
     stats.days_until_first_cert_expiring.value = source.tlsContexts.daysUntilFirstCertExpiring() ?? NO_CERTIFICATE_DAYS

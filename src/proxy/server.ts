@@ -25,7 +25,9 @@ import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ExceptionLog } from './exception-log.js'
 import { ExtensionRegistry } from './extension-registry.js'
+import type { SocketSharing } from './listener/active-listener.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
+import type { MemoryUse, ProcessRole } from './process-role.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
 import { ScopeRegistry } from './scope-registry.js'
@@ -46,6 +48,8 @@ export interface ServerOptions {
   readonly env: (name: string) => string | undefined
   /** When access log lines are written; absent: DEFAULT_FLUSH. */
   readonly accessLogFlush?: FlushRule
+  /** Absent: this process does everything. */
+  readonly role?: ProcessRole
 }
 
 /** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
@@ -94,7 +98,7 @@ export class Server {
     this.options = options
     this.store = options.store
     this.log = options.log
-    const { bootstrap, store, random } = options
+    const { bootstrap, store, random, role } = options
     const immediate = options.drainStrategy === 'immediate'
     this.drainSequence = new DrainSequence(options.drainTimeMs, immediate, random)
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
@@ -109,6 +113,7 @@ export class Server {
     })
     this.tlsContexts = new TlsContexts({
       registry: this.secrets,
+      ...(role?.kind === 'worker' ? { ticketSeed: role.ticketSeed } : {}),
       log: (level, message, fields) => this.log(level, message, fields, 'connection'),
     })
     const pools = new UpstreamPools(this.tlsContexts)
@@ -138,6 +143,7 @@ export class Server {
       localLocality: bootstrap.node.locality,
       localClusterName: bootstrap.localClusterName ?? null,
       isReferenced: name => this.isReferenced(name),
+      ...(role?.kind === 'worker' ? { remoteHealth: role.remoteHealth } : {}),
     })
     this.routes = new RouteRegistry(this.runtime, store)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
@@ -157,6 +163,7 @@ export class Server {
         runtime: this.runtime,
         random,
         serviceCluster: bootstrap.node.cluster,
+        thread: `worker_${role?.kind === 'worker' ? role.index : 0}`,
         filterEnvironment: {
           store,
           runtime: this.runtime,
@@ -172,14 +179,15 @@ export class Server {
         drainClose: model => this.drainClose(model),
         log: (level, message, fields) => this.log(level, message, fields, 'conn_handler'),
       },
-      { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate },
+      { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate, sharing: sharingOf(role) },
     )
     this.config = new ConfigChanges(this)
     this.gauges = new ServerGauges(this)
     const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, (message, fields) => this.log('error', message, fields))
     this.stopHearing = onConnectionException(error => exceptions.record(error))
-    this.ldsSeen = bootstrap.lds === null
-    this.cdsSeen = bootstrap.cds === null
+    // What a worker is given has come to the primary already.
+    this.ldsSeen = bootstrap.lds === null || role?.kind === 'worker'
+    this.cdsSeen = bootstrap.cds === null || role?.kind === 'worker'
     this.routes.onSwap = () => this.clusters.releaseUnreferenced()
     this.clusters.onWarm(() => this.checkInit())
   }
@@ -210,7 +218,8 @@ export class Server {
     }))
   }
 
-  private checkInit(): void {
+  /** Goes on with the start, where what it waits for has come. */
+  checkInit(): void {
     if (this.state !== 'INITIALIZING') return
     if (!this.listenersStarted) {
       void this.initialise().then(errors => {
@@ -228,12 +237,13 @@ export class Server {
   }
 
   private becomeLive(): void {
-    if (this.state !== 'INITIALIZING') return
+    const { role } = this.options
+    if (this.state !== 'INITIALIZING' || (role?.kind === 'primary' && !role.ready())) return
     this.state = 'LIVE'
     this.gauges.stats.live.value = 1
     this.gauges.stats.state.value = 0
     this.gauges.stats.initialization_time_ms.record(Date.now() - this.startedAt)
-    this.log('info', 'all dependencies initialized. starting workers')
+    if (role?.kind !== 'worker') this.log('info', 'all dependencies initialized. starting workers')
   }
 
   /** The state that admin shows: a failed health check is Envoy's DRAINING. */
@@ -254,6 +264,8 @@ export class Server {
     if (warming.length > 0) missing.push(`clusters wait for endpoints: ${warming.slice(0, 5).join(', ')}${warming.length > 5 ? ', …' : ''}`)
     const listeners = this.listeners.warmingNames
     if (listeners.length > 0) missing.push(`listeners wait for routes or filters: ${listeners.slice(0, 5).join(', ')}`)
+    const { role } = this.options
+    if (role?.kind === 'primary' && !role.ready()) missing.push('workers start')
     return missing.join('; ')
   }
 
@@ -292,7 +304,8 @@ export class Server {
 
   private flush(): void {
     this.refreshGauges()
-    this.store.flush()
+    // A worker's histograms are taken from it by the primary.
+    if (this.options.role?.kind !== 'worker') this.store.flush()
   }
 
   /** Gauges that are read from the process; also called before each scrape. */
@@ -339,6 +352,32 @@ export class Server {
     await this.close()
   }
 
+  /** Clients' connections: of the workers too. */
+  get connectionCount(): number {
+    const { role } = this.options
+    return this.listeners.connectionCount + (role?.kind === 'primary' ? role.totals().connections : 0)
+  }
+
+  /** Worker processes, or this one alone. */
+  get concurrency(): number {
+    const { role } = this.options
+    return role?.kind === 'primary' ? role.concurrency : 1
+  }
+
+  /** Of this process and the workers. */
+  memoryUse(): MemoryUse {
+    const { role } = this.options
+    const own = process.memoryUsage()
+    if (role?.kind !== 'primary') return own
+    const { memory } = role.totals()
+    return {
+      heapUsed: own.heapUsed + memory.heapUsed,
+      heapTotal: own.heapTotal + memory.heapTotal,
+      external: own.external + memory.external,
+      rss: own.rss + memory.rss,
+    }
+  }
+
   async close(): Promise<void> {
     if (this.flushTimer !== null) clearInterval(this.flushTimer)
     this.stopHearing()
@@ -349,4 +388,9 @@ export class Server {
     this.secrets.close()
     await this.sinks.close()
   }
+}
+
+function sharingOf(role: ProcessRole | undefined): SocketSharing | null {
+  if (role === undefined) return null
+  return role.kind === 'worker' ? { kind: 'handed' } : { kind: 'hand-off', handOff: (listener, socket) => role.handOff(listener, socket) }
 }

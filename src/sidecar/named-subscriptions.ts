@@ -23,14 +23,17 @@ export interface NamedSubscriptionsOptions {
   readonly openClient: (source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string) => AdsClient | null
   readonly closeClient: (client: DiscoveryClient) => void
   /** Not started yet. */
-  readonly openPoll: (source: Extract<ConfigSource, { kind: 'rest' }>, typeUrl: string) => DiscoveryClient
+  readonly openPoll: (source: Extract<ConfigSource, { kind: 'rest' }>, typeUrl: string) => DiscoveryClient | null
   /** Not started yet. */
-  readonly openFile: (source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string) => FileSubscription
+  readonly openFile: (source: Extract<ConfigSource, { kind: 'path' }>, typeUrl: string) => FileSubscription | null
+  readonly onSubscribed?: (typeUrl: string, source: ConfigSource, names: readonly string[]) => void
+  readonly onUnsubscribed?: (typeUrl: string, source: ConfigSource, names: readonly string[]) => void
 }
 
 /** All names of one type from one source. */
 interface Group {
   readonly typeUrl: string
+  readonly source: ConfigSource
   readonly names: Set<string>
   readonly client: DiscoveryClient | null
   /** The client is this group's own, not the ADS stream. */
@@ -100,12 +103,14 @@ export class NamedSubscriptions {
     // A file that is being watched has been read before this name was wanted.
     if (isNew) void group.file?.start()
     else void group.file?.load()
+    this.options.onSubscribed?.(typeUrl, source, names)
   }
 
   private unsubscribe(key: string, names: readonly string[]): void {
     const group = this.groups.get(key)
     if (group === undefined || names.length === 0) return
     for (const name of names) group.names.delete(name)
+    this.options.onUnsubscribed?.(group.typeUrl, group.source, names)
     if (group.names.size > 0 || !group.own) group.client?.unsubscribe(group.typeUrl, whatOf(names))
     if (group.names.size > 0) return
     this.groups.delete(key)
@@ -114,7 +119,7 @@ export class NamedSubscriptions {
   }
 
   private open(typeUrl: string, source: ConfigSource): Group {
-    const group = { typeUrl, names: new Set<string>(), client: null, own: false, file: null }
+    const group = { typeUrl, source, names: new Set<string>(), client: null, own: false, file: null }
     switch (source.kind) {
       case 'ads':
         return { ...group, client: this.options.ads() }

@@ -11,16 +11,22 @@ import type { Checked, ConfigError } from '../model/config-error.js'
 import type { AdminRules } from '../proxy/admin/admin-guard.js'
 import type { AdminLogging } from '../proxy/admin/admin-options.js'
 import { AdminServer } from '../proxy/admin/admin-server.js'
+import type { PrimaryRole } from '../proxy/process-role.js'
 import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
 import { createConfigDump } from './config-dump.js'
 import type { UserAgent } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { TrackedResources } from './tracked-resources.js'
+import { Worker, type WorkerOptions } from './workers/worker.js'
+import type { SpawnWorker } from './workers/worker-messages.js'
+import { WorkerPool } from './workers/worker-pool.js'
 import { XdsBridge } from './xds-bridge.js'
 
+export { handleOf, socketOf } from '../io/socket-handoff.js'
 export type { Checked, ConfigError } from '../model/config-error.js'
 export type { LogSeverity } from '../proxy/server.js'
+export type { FromWorker, SpawnWorker, ToWorker, WorkerStart } from './workers/worker-messages.js'
 
 /** A bootstrap as the proxy runs it, and as it came, for /config_dump. */
 export interface SidecarBootstrap {
@@ -52,7 +58,20 @@ export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store
   readonly onQuit: () => void
   /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
   readonly onFailure: (errors: readonly ConfigError[]) => void
+  /** Processes that serve in the place of this one; absent: it does all itself. */
+  readonly workers?: WorkersOptions
 }
+
+export interface WorkersOptions {
+  readonly count: number
+  readonly spawn: SpawnWorker
+  /** The texts of the bootstrap, which each worker reads. */
+  readonly bootstrap: readonly string[]
+}
+
+/** What a worker process needs of its own: it has no admin. */
+export type WorkerSidecarOptions = Omit<SidecarOptions, 'workers' | 'commandLine' | 'version' | 'onQuit' | 'onFailure'> &
+  Pick<WorkerOptions, 'start' | 'send' | 'exit' | 'reopenLog'>
 
 /** `texts`: the bootstrap file, then --config-yaml; later ones are merged over earlier ones. */
 export function readBootstrap(texts: readonly string[], options: ReadOptions): Checked<SidecarBootstrap> {
@@ -81,12 +100,14 @@ export class Sidecar {
   private readonly server: Server
   private readonly bridge: XdsBridge
   private readonly admin: AdminServer | null
+  private readonly pool: WorkerPool | null
   private readonly log: ServerLog
 
-  private constructor(server: Server, bridge: XdsBridge, admin: AdminServer | null, log: ServerLog) {
+  private constructor(server: Server, bridge: XdsBridge, admin: AdminServer | null, pool: WorkerPool | null, log: ServerLog) {
     this.server = server
     this.bridge = bridge
     this.admin = admin
+    this.pool = pool
     this.log = log
   }
 
@@ -102,16 +123,31 @@ export class Sidecar {
 
   /** Resolves once the admin listens and the static resources are in use; with errors, nothing is left open. */
   static async start({ model, message, unknownFields }: SidecarBootstrap, options: SidecarOptions): Promise<Checked<Sidecar>> {
-    const made = newServer(model, options)
+    const { workers } = options
+    // The server and the pool need each other.
+    const pools: WorkerPool[] = []
+    const made = newServer(model, workers === undefined ? options : { ...options, role: primaryRole(workers.count, () => pools[0]!) })
     if (!made.ok) return made
     const server = made.value
+    const pool = workers === undefined ? null : new WorkerPool({ ...workers, server, log: options.log })
+    if (pool !== null) pools.push(pool)
     const { store } = server
     const { log, random, userAgent, version, commandLine, logging, onQuit, unknownDynamicFields } = options
     server.gauges.stats.static_unknown_fields.value = unknownFields
     // As Envoy: the first six hex digits of the revision.
     server.gauges.stats.version.value = Number.parseInt(version.slice(0, 6), 16)
     const tracked = new TrackedResources()
-    const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields: unknownDynamicFields })
+    const bridge = new XdsBridge({
+      bootstrap: model,
+      server,
+      store,
+      tracked,
+      userAgent,
+      log,
+      random,
+      unknownFields: unknownDynamicFields,
+      ...(pool === null ? {} : { followers: pool }),
+    })
     const configDump = createConfigDump({ bootstrap: message, node: model.node, userAgent, tracked, server })
     const admin =
       model.admin === null
@@ -126,10 +162,12 @@ export class Sidecar {
             logging,
             adsStatus: () => bridge.adsStatus,
             stop: onQuit,
+            ...(pool === null ? {} : { workers: pool }),
           })
-    const sidecar = new Sidecar(server, bridge, admin, log)
+    const sidecar = new Sidecar(server, bridge, admin, pool, log)
     server.onStartFailure = options.onFailure
     const errors = [...(await sidecar.listen(model.admin?.address ?? null))]
+    if (errors.length === 0) pool?.start()
     if (errors.length === 0) errors.push(...(await server.start()))
     if (errors.length > 0) {
       await sidecar.close()
@@ -137,6 +175,23 @@ export class Sidecar {
     }
     bridge.start()
     return { ok: true, value: sidecar, warnings: made.warnings }
+  }
+
+  /** In a process that WorkerPool of another one started. */
+  static worker({ model }: SidecarBootstrap, options: WorkerSidecarOptions): Promise<Checked<Worker>> {
+    const { log, random, userAgent, unknownDynamicFields: unknownFields, start } = options
+    return Worker.start(options, (remoteHealth, onWanted) => {
+      const made = newServer(model, {
+        ...options,
+        role: { kind: 'worker', index: start.index, ticketSeed: start.ticketSeed, remoteHealth },
+      })
+      if (!made.ok) throw new Error(made.errors.map(({ path, reason }) => `${path}: ${reason}`).join('; '))
+      const server = made.value
+      const { store } = server
+      const tracked = new TrackedResources()
+      const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields, onWanted })
+      return { server, bridge }
+    })
   }
 
   /** `address:port` that the admin listens on; null without one. */
@@ -147,12 +202,13 @@ export class Sidecar {
   /** SIGUSR1: log files are opened anew, after whoever rotates them has moved the old ones. */
   reopenLogs(): void {
     this.server.sinks.reopen()
+    this.pool?.tell({ command: 'reopen-logs' })
   }
 
   /** Takes nothing new, lets what runs finish within `graceMs`, cuts the rest, and closes. */
   async stop(graceMs: number): Promise<void> {
     this.bridge.close()
-    await this.server.shutdown(graceMs)
+    await Promise.all([this.server.shutdown(graceMs), this.pool?.stop(graceMs)])
     await this.admin?.close()
   }
 
@@ -160,7 +216,7 @@ export class Sidecar {
   async close(): Promise<void> {
     this.bridge.close()
     await this.admin?.close()
-    await this.server.close()
+    await Promise.all([this.server.close(), this.pool?.stop(0)])
   }
 
   private async listen(address: Address | null): Promise<readonly ConfigError[]> {
@@ -185,7 +241,17 @@ function adminRules({ address, allowPaths }: AdminConfig, { metadata }: NodeInfo
   }
 }
 
-function newServer(bootstrap: Bootstrap, options: SidecarOptions): Checked<Server> {
+function primaryRole(concurrency: number, pool: () => WorkerPool): PrimaryRole {
+  return {
+    kind: 'primary',
+    concurrency,
+    handOff: (listener, socket) => pool().handOff(listener, socket),
+    ready: () => pool().ready,
+    totals: () => pool().totals(),
+  }
+}
+
+function newServer(bootstrap: Bootstrap, options: Omit<ServerOptions, 'bootstrap' | 'store'>): Checked<Server> {
   const compiled = compileStatsConfig(bootstrap.stats, ({ name, regex }) => {
     options.log('warn', `stats tag ${name}: the regex '${regex}' takes too long and is not used any more`)
   })

@@ -49,6 +49,7 @@ import { ScopedRouteKind } from './resource-kinds/scoped-route-kind.js'
 import { SecretKind } from './resource-kinds/secret-kind.js'
 import { VirtualHostKind } from './resource-kinds/virtual-host-kind.js'
 import type { TrackedResources } from './tracked-resources.js'
+import type { FedUpdate } from './workers/fed-resources.js'
 
 export interface XdsBridgeOptions {
   readonly bootstrap: Bootstrap
@@ -60,6 +61,17 @@ export interface XdsBridgeOptions {
   readonly random: () => number
   /** Fields of dynamic resources that our protos do not know. */
   readonly unknownFields: UnknownFields
+  /** Processes that take what this one accepts. */
+  readonly followers?: XdsFollowers
+  /** In a worker process, which opens no source: names of which nothing had been wanted so far. What comes is put in by take(). */
+  readonly onWanted?: (typeUrl: string, source: ConfigSource, names: readonly string[]) => void
+}
+
+export interface XdsFollowers {
+  /** Resolves once it is in use everywhere: the ACK waits for that. */
+  follow(update: FedUpdate): Promise<void>
+  /** Nobody is asked for these any more. */
+  forget(typeUrl: string, source: ConfigSource, names: readonly string[]): void
 }
 
 export class XdsBridge {
@@ -89,12 +101,16 @@ export class XdsBridge {
     this.server = options.server
     this.stats = adsStats(options.store)
     this.node = nodeMessage(options.bootstrap.node, options.userAgent)
+    const { onWanted, followers } = options
+    const isFed = onWanted !== undefined
     this.named = new NamedSubscriptions({
       ads: () => this.ads,
-      openClient: (source, typeUrl) => this.openClient(source.api, typeUrl, source),
+      openClient: (source, typeUrl) => (isFed ? null : this.openClient(source.api, typeUrl, source)),
       closeClient: client => this.closeClient(client),
-      openPoll: (source, typeUrl) => this.openPoll(source, typeUrl),
-      openFile: (source, typeUrl) => this.openFile(source, typeUrl),
+      openPoll: (source, typeUrl) => (isFed ? null : this.openPoll(source, typeUrl)),
+      openFile: (source, typeUrl) => (isFed ? null : this.openFile(source, typeUrl)),
+      ...(onWanted === undefined ? {} : { onSubscribed: onWanted }),
+      ...(followers === undefined ? {} : { onUnsubscribed: (...what) => followers.forget(...what) }),
     })
     const { bootstrap, server, store } = options
     const decode = dynamicDecoder(options.unknownFields, server.gauges.stats, options.log)
@@ -133,13 +149,29 @@ export class XdsBridge {
     // Envoy's order: listeners are asked for once the clusters are initialised, after the ACK of the update that did it.
     if (server.clustersInitialised) openListeners()
     else server.onClustersInitialised = () => queueMicrotask(openListeners)
+    this.watchNames()
+    server.clusters.onWarm(() => this.resumeCdsAck())
+  }
+
+  /** In the place of start(), in a worker process. */
+  startFed(): void {
+    this.watchNames()
+  }
+
+  /** Of a worker process: the number of resources that were refused. */
+  async take({ typeUrl, source, resources, removed }: FedUpdate): Promise<number> {
+    const verdict = await this.onUpdate({ typeUrl, resources, removed, systemVersion: '' }, source)
+    return verdict?.rejected.length ?? 0
+  }
+
+  private watchNames(): void {
+    const { server } = this
     server.clusters.onEdsNamesChange(() => this.queueSync())
     server.routes.onNamesChange = () => this.queueSync()
     server.scopes.onSourcesChange = () => this.queueSync()
     server.extensions.onNamesChange = () => this.queueSync()
     this.secrets.start()
     this.syncNames()
-    server.clusters.onWarm(() => this.resumeCdsAck())
   }
 
   get adsStatus(): AdsClientStatus | null {
@@ -338,7 +370,7 @@ export class XdsBridge {
     this.applying++
     if (kind.removesFirst) this.remove(kind, update.removed, source)
     const results = update.resources.map(resource => applyOne(kind, resource, source))
-    const judge = (errors: readonly (readonly ConfigError[])[]): XdsVerdict | undefined => {
+    const judge = (errors: readonly (readonly ConfigError[])[]): XdsVerdict | undefined | Promise<XdsVerdict | undefined> => {
       const rejected = update.resources.flatMap((resource, i) => this.judge(kind, resource, errors[i]!))
       if (!kind.removesFirst) this.remove(kind, update.removed, source)
       if (rejected.length < update.resources.length + update.removed.length)
@@ -349,11 +381,20 @@ export class XdsBridge {
         this.syncQueued = false
         this.syncNames()
       }
-      return rejected.length > 0 ? { rejected } : undefined
+      const verdict = rejected.length > 0 ? { rejected } : undefined
+      return this.followed(update, source, rejected)?.then(() => verdict) ?? verdict
     }
     return results.some(result => result instanceof Promise)
       ? Promise.all(results).then(judge)
       : judge(results as readonly (readonly ConfigError[])[])
+  }
+
+  /** Only what was accepted goes on. Null: to nobody. */
+  private followed({ typeUrl, resources, removed }: XdsUpdate, source: ConfigSource, rejected: readonly Rejection[]): Promise<void> | null {
+    const { followers } = this.options
+    if (followers === undefined) return null
+    const refused = new Set(rejected.map(({ name }) => name))
+    return followers.follow({ typeUrl, source, resources: resources.filter(({ name }) => !refused.has(name)), removed })
   }
 
   private judge(kind: ResourceKind, resource: XdsResource, errors: readonly ConfigError[]): Rejection[] {

@@ -4,6 +4,17 @@ import { parseProxyFlags } from '../../src/cli/proxy-flags.js'
 
 describe('flags', () => {
   it.each([
+    [[], 1],
+    [['--concurrency', '4'], 4],
+    [['--concurrency=0'], 0],
+    [['--concurrency', 'auto'], 0],
+  ])('%j: so many processes serve (0: one a core)', (argv, concurrency) => {
+    const flags = parseProxyFlags(argv)
+    expect(flags.errors).toEqual([])
+    expect(flags.concurrency).toBe(concurrency)
+  })
+
+  it.each([
     [['--stats-tag', 'a_b:c'], /--stats-tag: 'a_b'/],
     [['--stats-tag', 'a:b.c'], /--stats-tag: .*dot/],
     [['--stats-tag', 'ab'], /not tag:value/],
@@ -16,6 +27,7 @@ describe('flags', () => {
     [['stray'], /unexpected argument 'stray'/],
     [['--concurrency', 'x'], /--concurrency: 'x'/],
     [['--concurrency', '4294967296'], /--concurrency/],
+    [['--concurrency', '257'], /--concurrency: at most 256 processes serve/],
     [['--mode', 'nosuch'], /--mode: 'nosuch' is none of serve, validate, init_only/],
     [['--component-log-level', 'nosuch:debug'], /no component 'nosuch'/],
     [['--component-log-level', 'upstream:nosuch'], /'nosuch' is none of/],

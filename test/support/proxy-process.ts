@@ -15,9 +15,10 @@ export { freePort }
 
 export const proxyBin = process.env['OUTRIGGER_BIN'] ?? fileURLToPath(new URL('../../bin/outrigger-proxy', import.meta.url))
 
+/** OUTRIGGER_CONCURRENCY=2 runs every test that does not say otherwise with worker processes. */
 const DEFAULT_FLAGS = [
   ['--drain-time-s', '5'],
-  ['--concurrency', '1'],
+  ['--concurrency', process.env['OUTRIGGER_CONCURRENCY'] ?? '1'],
 ] as const
 const READY_WITHIN_MS = 90_000
 const STOP_WITHIN_MS = 20_000

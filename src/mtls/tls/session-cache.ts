@@ -5,7 +5,7 @@
 // a resumed one. A ticket is used for several connections: RFC 8446 appendix C.4 advises against it for the sake of unlinkability, which
 // two sidecars at fixed addresses with SNI in the clear do not have.
 
-import { randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
 import type { CertificateIdentity } from '../peer/certificate-identity.js'
 
 /** Peers (expected identity × address × SNI) whose sessions are kept, over all clusters. */
@@ -16,6 +16,8 @@ export const MAX_SESSIONS_PER_PEER = 16
 export const MAX_TICKET_KEYS = 1024
 /** A context built later than this takes new ticket keys. */
 const TICKET_KEY_LIFETIME_MS = 24 * 3_600_000
+/** A name, an HMAC key and an AES key of 16 bytes each. */
+const TICKET_KEY_BYTES = 48
 
 export interface ResumableSession {
   readonly session: Buffer
@@ -25,6 +27,13 @@ export interface ResumableSession {
 export class SessionCache {
   private readonly peers = new Map<string, ResumableSession[]>()
   private readonly tickets = new Map<string, { readonly keys: Buffer; readonly madeAtMs: number }>()
+
+  private readonly seed: Uint8Array | null
+
+  /** `seed`: processes that have the same one open each other's tickets; null: keys of our own. */
+  constructor(seed: Uint8Array | null = null) {
+    this.seed = seed
+  }
 
   newest(key: string): ResumableSession | null {
     const list = this.peers.get(key)
@@ -58,8 +67,14 @@ export class SessionCache {
     if (known !== undefined && nowMs - known.madeAtMs < TICKET_KEY_LIFETIME_MS) return known.keys
     this.tickets.delete(key)
     if (this.tickets.size >= MAX_TICKET_KEYS) this.tickets.delete(this.tickets.keys().next().value!)
-    const made = { keys: randomBytes(48), madeAtMs: nowMs }
+    const made = { keys: this.newKeys(key, nowMs), madeAtMs: nowMs }
     this.tickets.set(key, made)
     return made.keys
+  }
+
+  private newKeys(key: string, nowMs: number): Buffer {
+    if (this.seed === null) return randomBytes(TICKET_KEY_BYTES)
+    const period = Math.floor(nowMs / TICKET_KEY_LIFETIME_MS)
+    return Buffer.from(hkdfSync('sha256', this.seed, '', `outrigger session ticket ${key} ${period}`, TICKET_KEY_BYTES))
   }
 }

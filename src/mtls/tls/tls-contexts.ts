@@ -18,6 +18,8 @@ import { type TlsLog, TlsRefusals } from './tls-refusals.js'
 import { UpstreamTlsContext, type UpstreamTlsOwner } from './upstream-tls.js'
 
 export interface TlsContextsOptions {
+  /** Ticket keys come of it, and of the rules; absent: they are random. */
+  readonly ticketSeed?: Uint8Array
   readonly registry?: SecretRegistry
   readonly log?: TlsLog
   readonly nowMs?: () => number
@@ -43,7 +45,7 @@ const DAY_MS = 86_400_000
 
 export class TlsContexts {
   readonly registry: SecretRegistry
-  readonly sessions = new SessionCache()
+  readonly sessions: SessionCache
   private readonly deps: TlsContextDeps
   private readonly upstreams = new WeakMap<UpstreamTls, WeakMap<UpstreamTlsOwner, UpstreamTlsContext>>()
   private readonly live = new Set<WeakRef<TlsContext>>()
@@ -51,6 +53,7 @@ export class TlsContexts {
 
   constructor(options: TlsContextsOptions = {}) {
     this.registry = options.registry ?? new SecretRegistry()
+    this.sessions = new SessionCache(options.ticketSeed ?? null)
     this.deps = {
       registry: this.registry,
       sessions: this.sessions,

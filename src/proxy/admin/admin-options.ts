@@ -4,6 +4,7 @@
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { Server } from '../server.js'
 import type { AdminRules } from './admin-guard.js'
+import type { AdminWorkers } from './worker-command.js'
 
 /** Prints /config_dump; made by the sidecar, which knows protobuf. */
 export interface ConfigDump {
@@ -30,6 +31,8 @@ export interface AdminOptions {
   readonly commandLine: object
   readonly logging: AdminLogging
   readonly adsStatus: () => object | null
+  /** Absent: this process serves. */
+  readonly workers?: AdminWorkers
   /** POST /quitquitquit. */
   readonly stop: () => void
 }

@@ -6,6 +6,7 @@ import { PrometheusExposition } from '../../metrics/prometheus.js'
 import { PROTOBUF_CONTENT_TYPE } from '../../metrics/prometheus-protobuf.js'
 import { statsJson, statsText } from '../../metrics/stats-page.js'
 import { KINDS_BY_TYPE, parseStatsQuery } from '../../metrics/stats-query.js'
+import type { MemoryUse } from '../process-role.js'
 import type { Server } from '../server.js'
 import { answer, answerJson, answerPage, answerPieces, TEXT } from './admin-answer.js'
 import type { AdminOptions } from './admin-options.js'
@@ -18,6 +19,7 @@ import { activeLoggers, changeLogLevels, loggingUsage } from './logging-page.js'
 import { modifyRuntime, showRuntime } from './runtime-page.js'
 import { serverInfo } from './server-info.js'
 import { activeStatsPage, statsPage } from './stats-html-page.js'
+import { carryOut, type WorkerCommand } from './worker-command.js'
 
 const FORMAT: AdminParameter = { name: 'format', help: 'Format of the answer', kind: ['text', 'json'] }
 const FILTERS: readonly AdminParameter[] = [
@@ -47,7 +49,7 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     routes.push({ path, help, post: true, parameters, handle })
   }
   const { server, store } = options
-  const showStats = statsHandler(options)
+  const showStats = gathered(options, false, statsHandler(options))
 
   get('/', 'Admin home page', [], ({ response }) => answerPage(response, homePage(sorted, server.reportedState, options.version)))
   get('/help', 'print out list of admin commands', [], ({ response }) => {
@@ -62,7 +64,7 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     '/clusters',
     'upstream cluster status',
     [{ name: 'filter', help: 'Regular expression (RE2) that names must match somewhere', kind: 'text' }, FORMAT],
-    request => clusters(server, request),
+    gathered(options, true, request => clusters(server, request)),
   )
   get('/listeners', 'print listener info', [FORMAT], ({ query, response }) => {
     if (query.get('format') === 'json') answerJson(response, listenersJson(server))
@@ -85,7 +87,12 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     },
   )
   get('/certs', 'print certs on machine', [], ({ response }) => answerJson(response, { certificates: server.tlsContexts.certificates() }))
-  get('/memory', 'print current allocation/heap usage', [], ({ response }) => answerJson(response, memory()))
+  get(
+    '/memory',
+    'print current allocation/heap usage',
+    [],
+    gathered(options, false, ({ response }) => answerJson(response, memory(server.memoryUse()))),
+  )
   get('/runtime', 'print runtime values', [], request => showRuntime(server.runtime, request))
   get('/hot_restart_version', 'print the hot restart compatibility version', [], ({ response }) => answer(response, 200, 'disabled\n'))
   get(
@@ -119,17 +126,13 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     '/healthcheck/fail',
     'cause the server to fail health checks',
     [],
-    ok(() => {
-      server.healthFailed = true
-    }),
+    ok(() => order(options, { command: 'health', failed: true })),
   )
   post(
     '/healthcheck/ok',
     'cause the server to pass health checks',
     [],
-    ok(() => {
-      server.healthFailed = false
-    }),
+    ok(() => order(options, { command: 'health', failed: false })),
   )
   post(
     '/drain_listeners',
@@ -140,7 +143,12 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
       { name: 'inboundonly', help: 'Only listeners with the traffic direction INBOUND', kind: 'flag' },
     ],
     ok(({ query }) =>
-      server.drainListeners({ inboundOnly: query.has('inboundonly'), graceful: query.has('graceful'), skipExit: query.has('skip_exit') }),
+      order(options, {
+        command: 'drain',
+        inboundOnly: query.has('inboundonly'),
+        graceful: query.has('graceful'),
+        skipExit: query.has('skip_exit'),
+      }),
     ),
   )
   post(
@@ -153,16 +161,20 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     '/reset_counters',
     'reset all counters to zero',
     [],
-    ok(() => store.resetCounters()),
+    gathered(
+      options,
+      false,
+      ok(() => store.resetCounters()),
+    ),
   )
   post(
     '/reopen_logs',
     'reopen access logs',
     [],
-    ok(() => server.sinks.reopen()),
+    ok(() => order(options, { command: 'reopen-logs' })),
   )
   post('/runtime_modify', 'adds or modifies runtime values as passed in query parameters; an empty value removes one', [], request =>
-    modifyRuntime(server.runtime, request),
+    modifyRuntime(server.runtime, request, values => order(options, { command: 'runtime', values })),
   )
   const sorted = routes.sort((a, b) => (a.path < b.path ? -1 : 1))
   return new Map(sorted.map(route => [route.path, route]))
@@ -173,6 +185,25 @@ function ok(command: AdminHandler): AdminHandler {
   return request => {
     answer(request.response, 200, 'OK\n')
     command(request)
+  }
+}
+
+/** Done here and by every worker. */
+function order({ server, logging: loggers, workers }: AdminOptions, command: WorkerCommand): void {
+  carryOut(command, server, loggers)
+  workers?.tell(command)
+}
+
+/** `handle` answers with what every worker has counted. */
+function gathered({ workers }: AdminOptions, hosts: boolean, handle: AdminHandler): AdminHandler {
+  if (workers === undefined) return handle
+  return request => {
+    workers
+      .collect(hosts)
+      .then(() => handle(request))
+      .catch((error: Error) => {
+        if (!request.response.headersSent) answer(request.response, 500, `${error.message}\n`)
+      })
   }
 }
 
@@ -237,14 +268,14 @@ function clusters(server: Server, { query, response }: AdminRequest): void {
   else answer(response, 200, clustersText(shown))
 }
 
-function logging({ logging: loggers }: AdminOptions, { query, response }: AdminRequest): void {
+function logging({ logging: loggers, workers }: AdminOptions, { query, response }: AdminRequest): void {
   const refused = changeLogLevels(query, loggers)
+  if (query.size > 0) workers?.tell({ command: 'log-levels', levels: [...loggers.levels()] })
   if (refused === null) answer(response, 200, activeLoggers(loggers))
   else answer(response, 400, `error: ${refused}\n\n${loggingUsage(loggers)}${activeLoggers(loggers)}`)
 }
 
-function memory(): object {
-  const { heapUsed, heapTotal, external, rss } = process.memoryUsage()
+function memory({ heapUsed, heapTotal, external, rss }: MemoryUse): object {
   return {
     allocated: String(heapUsed + external),
     heap_size: String(heapTotal),

@@ -58,15 +58,16 @@ export function clustersText(clusters: Iterable<UpstreamCluster>): string {
     if (config.discovery.kind === 'eds') line('eds_service_name', config.discovery.serviceName)
     for (const host of cluster.hosts) {
       const prefix = host.addressText
-      line(`${prefix}::cx_active`, host.activeConnections)
-      line(`${prefix}::cx_connect_fail`, host.stats.cxConnectFail)
-      line(`${prefix}::cx_total`, host.stats.cxTotal)
-      line(`${prefix}::rq_active`, host.activeRequests)
-      line(`${prefix}::rq_error`, host.stats.rqError)
-      line(`${prefix}::rq_pending_active`, host.pendingRequests)
-      line(`${prefix}::rq_success`, host.stats.rqSuccess)
-      line(`${prefix}::rq_timeout`, host.stats.rqTimeout)
-      line(`${prefix}::rq_total`, host.stats.rqTotal)
+      const counts = host.counts()
+      line(`${prefix}::cx_active`, counts.activeConnections)
+      line(`${prefix}::cx_connect_fail`, counts.cxConnectFail)
+      line(`${prefix}::cx_total`, counts.cxTotal)
+      line(`${prefix}::rq_active`, counts.activeRequests)
+      line(`${prefix}::rq_error`, counts.rqError)
+      line(`${prefix}::rq_pending_active`, counts.pendingRequests)
+      line(`${prefix}::rq_success`, counts.rqSuccess)
+      line(`${prefix}::rq_timeout`, counts.rqTimeout)
+      line(`${prefix}::rq_total`, counts.rqTotal)
       line(`${prefix}::hostname`, host.hostname)
       line(`${prefix}::health_flags`, flagsText(host))
       line(`${prefix}::weight`, host.weight)
@@ -107,6 +108,7 @@ function clusterStatus(cluster: UpstreamCluster): object {
 }
 
 function hostStatus(host: Host): object {
+  const counts = host.counts()
   const health: Record<string, unknown> = {}
   for (const [bit, , name] of FLAG_NAMES) if (name !== '' && host.hasFlag(bit)) health[name] = true
   const status = healthStatusOf(host)
@@ -118,10 +120,10 @@ function hostStatus(host: Host): object {
   return {
     address: addressJson(host.address),
     stats: [
-      ...Object.entries(COUNTER_NAMES).map(([name, counter]) => ({ name, ...nonZero(host.stats[counter]) })),
-      { type: 'GAUGE', ...nonZero(host.activeConnections), name: 'cx_active' },
-      { type: 'GAUGE', ...nonZero(host.activeRequests), name: 'rq_active' },
-      { type: 'GAUGE', ...nonZero(host.pendingRequests), name: 'rq_pending_active' },
+      ...Object.entries(COUNTER_NAMES).map(([name, counter]) => ({ name, ...nonZero(counts[counter]) })),
+      { type: 'GAUGE', ...nonZero(counts.activeConnections), name: 'cx_active' },
+      { type: 'GAUGE', ...nonZero(counts.activeRequests), name: 'rq_active' },
+      { type: 'GAUGE', ...nonZero(counts.pendingRequests), name: 'rq_pending_active' },
     ],
     health_status: health,
     weight: host.weight,

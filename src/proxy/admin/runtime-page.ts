@@ -18,11 +18,15 @@ export function showRuntime(runtime: RuntimeLayers, { response }: AdminRequest):
 }
 
 /** The last admin layer of the runtime takes the values; an empty one removes what was set here. */
-export function modifyRuntime(runtime: RuntimeLayers, { query, response }: AdminRequest): void {
+export function modifyRuntime(
+  runtime: RuntimeLayers,
+  { query, response }: AdminRequest,
+  modify: (values: readonly (readonly [key: string, value: string])[]) => void,
+): void {
   if (!runtime.hasAdminLayer) answer(response, 503, 'No admin layer specified')
   else if (query.size === 0) answer(response, 400, USAGE)
   else {
-    runtime.modify([...query])
+    modify([...query])
     answer(response, 200, 'OK\n')
   }
 }

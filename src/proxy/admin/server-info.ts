@@ -18,7 +18,7 @@ export function serverInfo(options: AdminOptions): object {
     hot_restart_version: 'disabled',
     command_line_options: {
       base_id: '0',
-      concurrency: 1,
+      concurrency: server.concurrency,
       config_path: flags['configPath'],
       config_yaml: flags['configYaml'],
       allow_unknown_static_fields: flags['allowUnknownStaticFields'],

@@ -13,21 +13,28 @@ import type { ListenerVersion } from './listener-version.js'
 /** Envoy's default: what the kernel allows (net.core.somaxconn), which it takes for every larger number. */
 const SYSTEM_MAXIMUM_BACKLOG = 2 ** 31 - 1
 
+/** Where a listener's sockets come from and go to. Absent: it binds, accepts and serves. */
+export type SocketSharing =
+  | { readonly kind: 'hand-off'; readonly handOff: (listener: string, socket: net.Socket) => void }
+  | { readonly kind: 'handed' }
+
 export class ActiveListener {
   version: ListenerVersion
   private readonly servers: net.Server[] = []
   private readonly connections = new Set<Connection>()
+  private readonly sharing: SocketSharing | null
   private closing = false
   private sequence: DrainSequence | null = null
 
-  constructor(version: ListenerVersion) {
+  constructor(version: ListenerVersion, sharing: SocketSharing | null) {
     this.version = version
+    this.sharing = sharing
   }
 
   /** Bind all addresses. Rejects with the address in the message; nothing stays bound then. */
   async bind(): Promise<void> {
     const { model } = this.version
-    if (!model.bindToPort) return
+    if (!model.bindToPort || this.sharing?.kind === 'handed') return
     try {
       for (const address of [model.address, ...model.additionalAddresses]) await this.listen(address)
     } catch (error) {
@@ -56,7 +63,7 @@ export class ActiveListener {
 
   private listen(address: Address): Promise<void> {
     // pauseOnConnect: not a byte is read before the connection's filter chain says who reads it.
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, socket => this.accept(socket))
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, socket => this.onConnection(socket))
     this.servers.push(server)
     return new Promise((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
@@ -84,11 +91,14 @@ export class ActiveListener {
     })
   }
 
-  private accept(socket: net.Socket): void {
-    if (this.closing) {
-      socket.destroy()
-      return
-    }
+  private onConnection(socket: net.Socket): void {
+    if (this.closing) socket.destroy()
+    else if (this.sharing?.kind === 'hand-off') this.sharing.handOff(this.version.name, socket)
+    else this.accept(socket)
+  }
+
+  /** A client's socket: of our own, or handed over by the process that accepts. */
+  accept(socket: net.Socket): void {
     connectionAccepted()
     guardSocket(socket)
     try {

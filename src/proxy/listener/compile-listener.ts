@@ -58,6 +58,8 @@ export interface ListenerEnvironment {
   readonly runtime: Runtime
   readonly random: () => number
   readonly serviceCluster: string
+  /** `worker_<n>`, in stat names. */
+  readonly thread: string
   readonly filterEnvironment: Omit<FilterEnvironment, 'stats' | 'listenerMetadata'>
   readonly drainClose: (model: Listener) => boolean
   readonly log: ListenerVersion['log']
@@ -76,7 +78,7 @@ export interface CompiledListener {
 const ADS: ConfigSource = { kind: 'ads' }
 
 export function compileListener(model: Listener, env: ListenerEnvironment): Checked<CompiledListener> {
-  const stats = listenerStats(env.store, statNameOf(model))
+  const stats = listenerStats(env.store, statNameOf(model), env.thread)
   const errors = logErrors(model.accessLogs, '', env)
   const tlsOf = new Map<FilterChain, DownstreamTlsContext>()
   for (const [path, chain] of chainsOf(model)) {

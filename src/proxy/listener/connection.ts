@@ -25,6 +25,11 @@ const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000
 /** Unique in the process, as in Envoy: two sidecars in one share the log that the ids are looked for in. */
 let nextConnectionId = 1
 
+/** Of a worker process: ids begin here. */
+export function startConnectionIds(first: number): void {
+  nextConnectionId = first
+}
+
 const NO_METADATA: Metadata = new Map()
 
 export class Connection {

@@ -3,19 +3,21 @@
 //
 //   apply ──▶ warming ──routes there──▶ active ──remove──▶ draining ──drain time──▶ gone
 
+import type { Socket } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { listenerManagerStats } from '../../metrics/stat-names.js'
 import { formatAddress } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Listener } from '../../model/listener.js'
 import { DrainSequence } from '../drain-sequence.js'
-import { ActiveListener } from './active-listener.js'
+import { ActiveListener, type SocketSharing } from './active-listener.js'
 import { type CompiledListener, compileListener, type ListenerEnvironment } from './compile-listener.js'
 
 export interface ListenerRegistryOptions {
   readonly drainTimeMs: () => number
   /** Strategy `immediate` asks every client to leave at once; `gradual` spreads it over the drain time. */
   readonly immediateDrain: boolean
+  readonly sharing: SocketSharing | null
 }
 
 interface Entry {
@@ -40,6 +42,8 @@ export class ListenerRegistry {
   /** Listeners are bound when the clusters are initialised (Envoy starts its workers then). */
   private started = false
   private onReadyChange: (() => void) | null = null
+  /** Listeners began or ceased to serve, or may have. */
+  onChange: (() => void) | null = null
 
   constructor(env: ListenerEnvironment, options: ListenerRegistryOptions) {
     this.env = env
@@ -83,7 +87,7 @@ export class ListenerRegistry {
   private async tryBind(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
     const { active } = entry
     if (active !== null && sameAddress(active.version.model, compiled.version.model)) return null
-    const trial = new ActiveListener(compiled.version).tryBind()
+    const trial = new ActiveListener(compiled.version, this.options.sharing).tryBind()
     entry.trial = trial.catch(() => {})
     try {
       await trial
@@ -171,7 +175,7 @@ export class ListenerRegistry {
       return null
     }
     if (entry.trial !== null) await entry.trial
-    const next = new ActiveListener(compiled.version)
+    const next = new ActiveListener(compiled.version, this.options.sharing)
     try {
       if (entry.warming === compiled) await next.bind()
     } catch (error) {
@@ -231,6 +235,7 @@ export class ListenerRegistry {
   private changed(): void {
     this.refreshGauges()
     this.onReadyChange?.()
+    this.onChange?.()
   }
 
   private refreshGauges(): void {
@@ -267,6 +272,13 @@ export class ListenerRegistry {
 
   get active(): ActiveListener[] {
     return [...this.entries.values()].flatMap(entry => (entry.active === null ? [] : [entry.active]))
+  }
+
+  /** Of a worker: a client of that listener. */
+  take(name: string, socket: Socket): void {
+    const active = this.entries.get(name)?.active
+    if (active == null) socket.destroy()
+    else active.accept(socket)
   }
 
   /** Cluster names that tcp_proxy filters and inline routes use. */

@@ -7,6 +7,7 @@ import type { Locality } from '../../model/endpoint.js'
 import type { FindCluster } from '../balance/aggregate-load-balancer.js'
 import type { NameResolver } from '../dns/dns-resolver.js'
 import type { HealthCheckDial, HealthCheckTransport } from '../health/health-check-transport.js'
+import type { RemoteHealth } from '../health/health-verdicts.js'
 
 export interface ClusterDeps {
   readonly clock: Clock
@@ -21,6 +22,8 @@ export interface ClusterDeps {
   /** null: HTTP and gRPC health checks fail. */
   readonly healthCheckTransport: HealthCheckTransport | null
   readonly healthCheckDial: HealthCheckDial
+  /** Another process checks and ejects the hosts; absent: this one does. */
+  readonly remoteHealth?: RemoteHealth
   /** Another cluster, for aggregates and zone-aware routing. */
   readonly find: FindCluster
   /** Where this proxy runs (node.locality) and the cluster it belongs to (cluster_manager.local_cluster_name). */

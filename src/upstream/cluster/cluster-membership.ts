@@ -29,6 +29,8 @@ export interface MembershipOwner extends HostCluster {
   childSets(): HostSet[] | null
   onHostAdded(host: Host): void
   onHostRemoved(host: Host): void
+  /** Hosts came, went or changed their health. */
+  onMembersChanged(): void
 }
 
 export class ClusterMembership {
@@ -62,6 +64,7 @@ export class ClusterMembership {
     this.count(host, 1)
     this.refreshGauges()
     this.prioritySet.invalidate()
+    this.cluster.onMembersChanged()
   }
 
   /** Adds one host (ORIGINAL_DST). */
@@ -171,6 +174,7 @@ export class ClusterMembership {
       for (const host of this.table.hosts) host.closePools(true)
     }
     for (const host of added) this.cluster.onHostAdded(host)
+    this.cluster.onMembersChanged()
   }
 
   private buildSets(): readonly HostSet[] {

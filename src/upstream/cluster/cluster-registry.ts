@@ -53,6 +53,7 @@ export class ClusterRegistry {
   private readonly warmListeners = new Set<(cluster: UpstreamCluster) => void>()
   private readonly removedListeners = new Set<(name: string) => void>()
   private readonly edsListeners = new Set<() => void>()
+  private readonly healthListeners = new Set<(cluster: UpstreamCluster) => void>()
 
   constructor(options: ClusterRegistryOptions) {
     this.options = options
@@ -201,6 +202,11 @@ export class ClusterRegistry {
     return listen(this.edsListeners, listener)
   }
 
+  /** Hosts of a cluster came, went or changed their health; of one that warms too. */
+  onHealthChange(listener: (cluster: UpstreamCluster) => void): () => void {
+    return listen(this.healthListeners, listener)
+  }
+
   close(): void {
     for (const entry of this.entries.values()) {
       entry.warmTimer?.cancel()
@@ -217,6 +223,9 @@ export class ClusterRegistry {
 
   private beginWarming(entry: Entry, config: Cluster, isStatic: boolean): void {
     const cluster = new UpstreamCluster(config, this.deps, isStatic)
+    cluster.onHealthChange = changed => {
+      for (const listener of this.healthListeners) listener(changed)
+    }
     entry.warming = cluster
     this.warmingEntries.add(entry)
     const { discovery } = config

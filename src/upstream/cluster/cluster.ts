@@ -13,8 +13,10 @@ import type { LbContext, LbEnvironment, LoadBalancer } from '../balance/load-bal
 import { createLoadBalancer } from '../balance/load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from '../balance/original-dst-load-balancer.js'
 import { DnsDiscovery } from '../dns/dns-discovery.js'
-import { HealthCheckSet } from '../health/health-check-set.js'
+import { HealthCheckSet, type HealthChecks } from '../health/health-check-set.js'
+import { type HostReport, type JudgedElsewhere, VERDICT_FLAGS } from '../health/health-verdicts.js'
 import { httpStatusOfGrpc, OutlierDetector, type SuccessRates } from '../health/outlier-detector.js'
+import { RemoteHealthChecks } from '../health/remote-health-checks.js'
 import { Breakers } from '../host/breakers.js'
 import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
 import { healthStatusOf } from '../host/host-health.js'
@@ -24,7 +26,7 @@ import { ClusterMembership, type MembershipOwner } from './cluster-membership.js
 
 const DEFAULT_OVERRIDE_STATUS: readonly string[] = ['UNKNOWN', 'HEALTHY', 'DEGRADED']
 
-export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwner {
+export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwner, JudgedElsewhere {
   readonly name: string
   readonly stats: ClusterStats
   /** The same bundle, by the name the request path knows it. */
@@ -33,16 +35,20 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   readonly isStatic: boolean
   config: Cluster
   /** Has had its endpoints (and first health checks): may be used. */
+  warm = false
   /** No longer in the config; it serves on while routes name it, or until its grace ends. */
   removed = false
   /** Called when a host's health or the set of hosts changed. */
+  onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
   private readonly deps: ClusterDeps
   private readonly members: ClusterMembership
   private readonly defaultBreakers: Breakers
   private readonly highBreakers: Breakers
   private balancer: LoadBalancer
   private detector: OutlierDetector | null = null
-  private checker: HealthCheckSet | null = null
+  private checker: HealthChecks | null = null
+  /** Ends the hearing of another process's verdicts. */
+  private readonly stopHearing: (() => void) | null
   /** The balancer again, where the cluster is an aggregate. */
   private aggregate: AggregateLoadBalancer | null = null
   private dns: DnsDiscovery | null = null
@@ -61,6 +67,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     this.defaultBreakers = new Breakers(config.breakers.default, 'default', this.stats)
     this.highBreakers = new Breakers(config.breakers.high, 'high', this.stats)
     this.balancer = this.createBalancer()
+    this.stopHearing = deps.remoteHealth?.join(config.name, this) ?? null
     this.replaceDetector()
     this.replaceChecker()
     this.members.refreshGauges()
@@ -186,6 +193,37 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     this.checker?.failNow(host)
   }
 
+  /** Active checks or ejections say who may serve. */
+  get isJudged(): boolean {
+    return this.checker !== null || this.detector !== null
+  }
+
+  /** A worker saw it; this process judges. */
+  takeReport(report: HostReport): void {
+    const host = this.host(report.host)
+    if (host === undefined) return
+    if (report.what === 'run') this.detector?.onRun(host, report.cause)
+    else this.checker?.failNow(host)
+  }
+
+  /** Another process judges, and says this of a host. */
+  onVerdict(key: string, flags: number | null): void {
+    const host = this.host(key)
+    if (host === undefined) return
+    if (flags === null) {
+      if (host.hasFlag(HealthFlag.PENDING_DYNAMIC_REMOVAL)) this.members.remove(new Set([host]))
+      return
+    }
+    if (host.hasFlag(HealthFlag.FAILED_OUTLIER_CHECK) && (flags & HealthFlag.FAILED_OUTLIER_CHECK) === 0) host.outlier?.resetRuns()
+    if (host.hasFlag(HealthFlag.FAILED_ACTIVE_HC) && (flags & HealthFlag.FAILED_ACTIVE_HC) === 0)
+      host.lastHealthyAtMs = this.deps.clock.now()
+    this.setHealth(host, flags, VERDICT_FLAGS & ~flags)
+  }
+
+  onChecked(): void {
+    if (this.checker instanceof RemoteHealthChecks) this.checker.checked()
+  }
+
   /** Counts a codec's complaint, such as `rx_reset` or `header_overflow`, under `http1.` or `http2.` of this cluster. */
   countCodec(stat: string): void {
     const handles: object = stat in this.stats.http2 ? this.stats.http2 : this.stats.http1
@@ -283,6 +321,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     this.closed = true
     this.onReady = null
     this.dns?.close()
+    this.stopHearing?.()
     this.checker?.close()
     this.detector?.close()
     this.balancer.close?.()
@@ -311,11 +350,17 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     if (this.config.transportSocketMatches.length === 0) this.stats.main['default.total_match_count'].value++
     this.detector?.add(host)
     this.checker?.add(host)
+    const verdict = this.deps.remoteHealth?.flagsOf(this.name, host.key)
+    if (verdict !== undefined) this.setHealth(host, verdict, VERDICT_FLAGS & ~verdict)
   }
 
   onHostRemoved(host: Host): void {
     this.detector?.remove(host)
     this.checker?.remove(host)
+  }
+
+  onMembersChanged(): void {
+    this.onHealthChange?.(this)
   }
 
   // ---- inside ----
@@ -371,6 +416,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     this.detector?.close()
     this.detector = null
     if (this.config.outlier === null) return
+    const { remoteHealth } = this.deps
     this.detector = new OutlierDetector(this.config.outlier, this.stats, {
       setEjected: (host, ejected) =>
         this.setHealth(host, ejected ? HealthFlag.FAILED_OUTLIER_CHECK : 0, ejected ? 0 : HealthFlag.FAILED_OUTLIER_CHECK),
@@ -378,6 +424,8 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
       clusterName: this.name,
       clock: this.deps.clock,
       random: this.deps.random,
+      tellRun:
+        remoteHealth === undefined ? null : (host, cause) => remoteHealth.tell({ what: 'run', cluster: this.name, host: host.key, cause }),
     })
     for (const host of this.hosts) this.detector.add(host)
   }
@@ -385,6 +433,10 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   private replaceChecker(): void {
     const { healthChecks } = this.config
     if (healthChecks.length === 0) return
+    if (this.deps.remoteHealth !== undefined) {
+      this.checker = new RemoteHealthChecks(this.name, this.deps.remoteHealth)
+      return
+    }
     this.checker = new HealthCheckSet(
       healthChecks,
       this.stats,
@@ -445,6 +497,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   /** Called by the registry for aggregates too. */
   becomeReady(): void {
     if (this.closed) return
+    this.warm = true
     const ready = this.onReady
     this.onReady = null
     ready?.()

@@ -18,7 +18,18 @@ const CHECK_FLAGS =
 /** What the cluster gives: as for a single check, without its own view of flags. */
 export type HealthCheckSetHooks = Omit<HealthCheckerHooks, 'hasFlag'>
 
-export class HealthCheckSet {
+/** Who checks the hosts of a cluster: this process, or another one (remote-health-checks.ts). */
+export interface HealthChecks {
+  add(host: Host): void
+  remove(host: Host): void
+  /** Marks the host failed at once: it said so in an ordinary response. */
+  failNow(host: Host): void
+  /** Calls `done` once each present host has had the first result of every check. */
+  onFirstRound(done: () => void): void
+  close(): void
+}
+
+export class HealthCheckSet implements HealthChecks {
   private readonly checkers: readonly HealthChecker[]
   /** One word of flags a check; only with several checks, where a host's flags alone don't say which of them failed. */
   private readonly flags = new Map<Host, number[]>()
@@ -51,12 +62,10 @@ export class HealthCheckSet {
     this.flags.delete(host)
   }
 
-  /** Marks the host failed at once: it said so in an ordinary response. */
   failNow(host: Host): void {
     for (const checker of this.checkers) checker.failNow(host)
   }
 
-  /** Calls `done` once each present host has had the first result of every check. */
   onFirstRound(done: () => void): void {
     let waiting = this.checkers.length
     for (const checker of this.checkers) {

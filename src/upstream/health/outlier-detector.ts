@@ -3,7 +3,7 @@
 // Invariant: `ejected` counts the hosts with FAILED_OUTLIER_CHECK; it never exceeds max_ejection_percent, except for the first host
 // under always_eject_one_host, whatever the order of adds, removals and failures.
 
-import type { Clock, Timer } from '../../io/clock.js'
+import { type Clock, NO_TIMER, type Timer } from '../../io/clock.js'
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { OutlierDetection } from '../../model/cluster.js'
 import { HealthFlag, type Host } from '../host/host.js'
@@ -29,6 +29,8 @@ export interface OutlierHooks {
   readonly clusterName: string
   readonly clock: Clock
   readonly random: () => number
+  /** Another process judges: it is told of each run of failures, and takes the rates. Null: this one does. */
+  readonly tellRun: ((host: Host, cause: EjectionCause) => void) | null
 }
 
 /** Success rates, standard deviation factors: `1900` in the config means 1.9. */
@@ -54,7 +56,7 @@ export class OutlierDetector implements SuccessRates {
     this.config = config
     this.stats = stats
     this.hooks = hooks
-    this.timer = hooks.clock.after(config.intervalMs, () => this.onInterval())
+    this.timer = this.nextInterval()
   }
 
   /** New parameters; runs, rates and ejections stay. */
@@ -63,7 +65,12 @@ export class OutlierDetector implements SuccessRates {
     this.config = config
     if (!intervalChanged) return
     this.timer.cancel()
-    this.timer = this.hooks.clock.after(config.intervalMs, () => this.onInterval())
+    this.timer = this.nextInterval()
+  }
+
+  private nextInterval(): Timer {
+    const { config, hooks } = this
+    return hooks.tellRun === null ? hooks.clock.after(config.intervalMs, () => this.onInterval()) : NO_TIMER
   }
 
   add(host: Host): void {
@@ -159,8 +166,13 @@ export class OutlierDetector implements SuccessRates {
     }
   }
 
-  private onRun(host: Host, cause: EjectionCause): void {
+  /** A run of failures reached its limit, here or in a worker. */
+  onRun(host: Host, cause: EjectionCause): void {
     if (!this.hosts.has(host) || host.hasFlag(HealthFlag.FAILED_OUTLIER_CHECK)) return
+    if (this.hooks.tellRun !== null) {
+      this.hooks.tellRun(host, cause)
+      return
+    }
     this.detected(host, cause, null)
     if (cause === 'consecutive_5xx') this.stats.outlierDetection.ejections_consecutive_5xx.value++
   }
@@ -221,7 +233,7 @@ export class OutlierDetector implements SuccessRates {
       if (host.hasFlag(HealthFlag.FAILED_OUTLIER_CHECK) || monitor.unejectedAtMs === null) continue
       if (now - monitor.unejectedAtMs >= this.config.intervalMs && monitor.backoff > 0) monitor.backoff--
     }
-    this.timer = this.hooks.clock.after(this.config.intervalMs, () => this.onInterval())
+    this.timer = this.nextInterval()
   }
 
   /** Success rate (against mean and deviation) and failure percentage (absolute) of the last interval. */

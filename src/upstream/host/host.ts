@@ -52,6 +52,13 @@ export interface HostStats {
   rqTimeout: number
 }
 
+/** The same with what is going on now. */
+export interface HostCounts extends HostStats {
+  activeConnections: number
+  activeRequests: number
+  pendingRequests: number
+}
+
 /** What a host's users (pools, the request path, the tcp proxy) ask of the cluster that it belongs to: UpstreamCluster. */
 export interface HostCluster {
   readonly name: string
@@ -101,6 +108,8 @@ export class Host {
   /** TCP clients that wait for one of those to end, as per_host_thresholds allows no more; bounded by max_pending_requests. */
   readonly tcpWaiters: Set<() => void> = new Set()
   readonly stats: HostStats = { cxTotal: 0, cxConnectFail: 0, rqTotal: 0, rqSuccess: 0, rqError: 0, rqTimeout: 0 }
+  /** What worker processes count of it, all together, when they were last asked; null where this process serves. */
+  elsewhere: HostCounts | null = null
   /** null while the cluster has no outlier detection. */
   outlier: OutlierMonitor | null = null
   /** Keyed by what was verified (protocol, TLS identity): owned by the pools of l7. */
@@ -117,6 +126,13 @@ export class Host {
     this.addressText = this.key
     this.priority = priority
     this.locality = locality
+  }
+
+  /** Everything that is counted of it, in this process and in others. */
+  counts(): HostCounts {
+    const { activeConnections, activeRequests, pendingRequests } = this
+    const own = { ...this.stats, activeConnections, activeRequests, pendingRequests }
+    return this.elsewhere === null ? own : addedCounts(own, this.elsewhere)
   }
 
   get hostname(): string {
@@ -162,5 +178,19 @@ export class Host {
   closePools(graceful: boolean): void {
     for (const pool of [...this.pools.values()]) pool.close(graceful)
     if (!this.removed) this.pools.clear()
+  }
+}
+
+export function addedCounts(a: HostCounts, b: HostCounts): HostCounts {
+  return {
+    cxTotal: a.cxTotal + b.cxTotal,
+    cxConnectFail: a.cxConnectFail + b.cxConnectFail,
+    rqTotal: a.rqTotal + b.rqTotal,
+    rqSuccess: a.rqSuccess + b.rqSuccess,
+    rqError: a.rqError + b.rqError,
+    rqTimeout: a.rqTimeout + b.rqTimeout,
+    activeConnections: a.activeConnections + b.activeConnections,
+    activeRequests: a.activeRequests + b.activeRequests,
+    pendingRequests: a.pendingRequests + b.pendingRequests,
   }
 }

@@ -15,6 +15,20 @@ export class SuccessRate {
     if (success) this.success++
   }
 
+  /** What another process counted. */
+  add(total: number, success: number): void {
+    this.total += total
+    this.success += success
+  }
+
+  /** Takes out what was counted since the last call, for the process that judges. */
+  take(): readonly [total: number, success: number] {
+    const taken = [this.total, this.success] as const
+    this.total = 0
+    this.success = 0
+    return taken
+  }
+
   rotate(): void {
     this.lastTotal = this.total
     this.lastSuccess = this.success

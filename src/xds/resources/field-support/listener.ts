@@ -42,7 +42,7 @@ export const LISTENER_SUPPORT: SupportTable = {
     supported:
       'name address additional_addresses stat_prefix filter_chains default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port',
     accepted: {
-      enable_reuse_port: 'one thread accepts',
+      enable_reuse_port: 'one process accepts',
       ignore_global_conn_limit: 'there is no global limit',
       stats_matcher: '',
       per_connection_buffer_high_watermark_timeout: '',
@@ -50,7 +50,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       freebind: '',
       socket_options: '',
       tcp_fast_open_queue_length: '',
-      connection_balance_config: 'one thread accepts',
+      connection_balance_config: 'connections go to the workers in turn',
       reuse_port: 'deprecated; enable_reuse_port is read',
       max_connections_to_accept_per_socket_event: '',
       enable_mptcp: '',

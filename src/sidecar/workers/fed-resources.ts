@@ -1,0 +1,86 @@
+// The resources that the primary accepted, as bytes, by type and source. The primary keeps them for workers that start later; a worker
+// keeps what it may want later than it came (a secret of a cluster that nobody has dialled yet). Written by WorkerPool and WorkerFeed.
+// Invariant: it holds what is subscribed now, so it is bounded by the config.
+
+import { type ConfigSource, sourceKey } from '../../model/config-source.js'
+import type { XdsResource } from '../../xds/client/client.js'
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  EXTENSION_CONFIG_TYPE,
+  LISTENER_TYPE,
+  ROUTE_TYPE,
+  RUNTIME_TYPE,
+  SCOPED_ROUTE_TYPE,
+  SECRET_TYPE,
+  VIRTUAL_HOST_TYPE,
+} from '../../xds/type-urls.js'
+
+/** An update as it goes to the workers: only what was accepted. */
+export interface FedUpdate {
+  readonly typeUrl: string
+  readonly source: ConfigSource
+  readonly resources: readonly XdsResource[]
+  readonly removed: readonly string[]
+}
+
+/** Who names others comes before the named. */
+const ORDER = [
+  RUNTIME_TYPE,
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  LISTENER_TYPE,
+  EXTENSION_CONFIG_TYPE,
+  SCOPED_ROUTE_TYPE,
+  ROUTE_TYPE,
+  VIRTUAL_HOST_TYPE,
+  SECRET_TYPE,
+]
+
+interface Fed {
+  readonly typeUrl: string
+  readonly source: ConfigSource
+  readonly resources: Map<string, XdsResource>
+}
+
+export class FedResources {
+  private readonly groups = new Map<string, Fed>()
+
+  apply({ typeUrl, source, resources, removed }: FedUpdate): void {
+    const key = keyOf(typeUrl, source)
+    let group = this.groups.get(key)
+    // An empty one too: it says that the source has answered.
+    if (group === undefined) this.groups.set(key, (group = { typeUrl, source, resources: new Map() }))
+    for (const name of removed) group.resources.delete(name)
+    for (const resource of resources) group.resources.set(resource.name, resource)
+  }
+
+  /** Nobody asks for these any more; `*`: for nothing of the type. */
+  forget(typeUrl: string, source: ConfigSource, names: readonly string[]): void {
+    const key = keyOf(typeUrl, source)
+    const group = this.groups.get(key)
+    if (group === undefined) return
+    for (const name of names) group.resources.delete(name)
+    if (names.includes('*') || group.resources.size === 0) this.groups.delete(key)
+  }
+
+  get(typeUrl: string, source: ConfigSource, name: string): XdsResource | undefined {
+    return this.groups.get(keyOf(typeUrl, source))?.resources.get(name)
+  }
+
+  /** Of one type and source. */
+  all(typeUrl: string, source: ConfigSource): XdsResource[] {
+    return [...(this.groups.get(keyOf(typeUrl, source))?.resources.values() ?? [])]
+  }
+
+  /** All of it, in the order in which it can be applied. */
+  updates(): FedUpdate[] {
+    return [...this.groups.values()]
+      .map(({ typeUrl, source, resources }) => ({ typeUrl, source, resources: [...resources.values()], removed: [] }))
+      .sort((a, b) => ORDER.indexOf(a.typeUrl) - ORDER.indexOf(b.typeUrl))
+  }
+}
+
+function keyOf(typeUrl: string, source: ConfigSource): string {
+  return `${typeUrl} ${sourceKey(source)}`
+}

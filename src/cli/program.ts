@@ -3,19 +3,30 @@
 // Invariant: building it loads no part of the control plane; a command's own file does that when it runs.
 import { Command } from 'commander'
 import type { CommandIo } from './command-line/command-io.js'
+import { addAcl } from './commands/acl/acl.js'
 import { addAgent } from './commands/agent.js'
 import { addApply } from './commands/apply.js'
 import { addCa } from './commands/ca.js'
 import { addCatalog } from './commands/catalog.js'
+import { addCompletion } from './commands/completion.js'
 import { addConfig } from './commands/config.js'
+import { addConnect } from './commands/connect.js'
 import { addControl } from './commands/control.js'
+import { addDebug } from './commands/debug.js'
 import { addExplain } from './commands/explain.js'
 import { addIntention } from './commands/intention.js'
 import { addKv } from './commands/kv.js'
 import { addLocal } from './commands/local.js'
+import { addLock } from './commands/lock.js'
 import { addNode } from './commands/node.js'
+import { addOperator } from './commands/operator.js'
 import { addProxies } from './commands/proxies.js'
+import { addRefused } from './commands/refused.js'
 import { addServices } from './commands/services.js'
+import { addSnapshot } from './commands/snapshot.js'
+import { addTls } from './commands/tls.js'
+import { addTroubleshoot } from './commands/troubleshoot.js'
+import { addWatch } from './commands/watch.js'
 import { OUTRIGGER_VERSION } from './version.js'
 
 export function buildProgram(io: CommandIo): Command {
@@ -51,6 +62,17 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addServices,
   addConfig,
   addKv,
+  addAcl,
   addNode,
+  addConnect,
+  addSnapshot,
+  addLock,
+  addWatch,
+  addOperator,
+  addTroubleshoot,
+  addDebug,
+  addTls,
   addLocal,
+  addRefused,
+  addCompletion,
 ]

@@ -9,6 +9,10 @@ const REQUEST_TIMEOUT_MS = 30_000
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 export interface ControlApiOptions {
+  /** Who is asked, in messages. Default: the control plane. */
+  readonly subject?: string
+  /** How the user says where it is. */
+  readonly hint?: string
   /** `host:port`, `http(s)://host:port` or `unix:///path`. */
   readonly address: string
   readonly token?: string | undefined
@@ -30,6 +34,12 @@ export interface ControlAnswer {
   readonly text: string
   /** `X-Consul-Index`, 0 when absent. A sidecar that has acknowledged this index has what was written. */
   readonly index: number
+  /** The same as it came: indexes of events are longer than a number holds. */
+  readonly indexText: string
+  /** `X-Consul-ContentHash`, '' when absent. */
+  readonly contentHash: string
+  /** The answer was 404 (`allowMissing`); there is no text then. */
+  readonly missing: boolean
   /** `X-Consul-Warning` lines. */
   readonly warnings: readonly string[]
 }
@@ -41,6 +51,8 @@ export interface Call {
   readonly body?: string | Buffer
   /** 0 = the answer may take as long as it likes (blocking reads, streams). */
   readonly timeoutMs?: number
+  /** 404 is an answer, not a refusal: blocking reads of what is not there. */
+  readonly allowMissing?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -60,6 +72,8 @@ export class UnreachableError extends CliError {}
 export class ControlApi {
   /** As a URL. */
   readonly address: string
+  private readonly subject: string
+  private readonly hint: string
   private readonly target: HttpsOptions
   private readonly https: boolean
   private readonly headers: Record<string, string>
@@ -68,6 +82,8 @@ export class ControlApi {
   constructor(options: ControlApiOptions) {
     const { shown, https, target } = parseAddress(options.address)
     this.address = shown
+    this.subject = options.subject ?? 'the control plane'
+    this.hint = options.hint ?? '--http-addr or CONSUL_HTTP_ADDR says where it is'
     this.https = https
     this.target = https ? { ...target, ...tlsOptions(options) } : target
     const { token, basicAuth } = options
@@ -100,6 +116,14 @@ export class ControlApi {
     return this.call({ method: 'PUT', path, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
   }
 
+  async putJson<T>(path: string, body?: unknown): Promise<T> {
+    return this.parse<T>(await this.put(path, body), `PUT ${path}`)
+  }
+
+  async postJson<T>(path: string, body: unknown): Promise<T> {
+    return this.parse<T>(await this.call({ method: 'POST', path, body: JSON.stringify(body) }), `POST ${path}`)
+  }
+
   delete(path: string): Promise<ControlAnswer> {
     return this.call({ method: 'DELETE', path })
   }
@@ -107,7 +131,7 @@ export class ControlApi {
   async call(call: Call): Promise<ControlAnswer> {
     const response = await this.send(call)
     try {
-      return await readAnswer(response)
+      return await readAnswer(response, call)
     } catch (error) {
       if (error instanceof RefusedError) throw error
       throw new UnreachableError(`${this.address}: ${(error as Error).message}`)
@@ -117,7 +141,7 @@ export class ControlApi {
   /** Hands on the parts of an answer as they come, until its end. Rejects with `RefusedError` where it is no 2xx. */
   async stream(call: Call, onText: (text: string) => void): Promise<void> {
     const response = await this.send({ timeoutMs: 0, ...call })
-    if (!isGood(response)) return void (await readAnswer(response))
+    if (!isGood(response)) return void (await readAnswer(response, call))
     response.setEncoding('utf8')
     try {
       for await (const text of response as AsyncIterable<string>) onText(text)
@@ -150,11 +174,7 @@ export class ControlApi {
       const request = (this.https ? httpsRequest : httpRequest)(options, resolve)
       request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
       request.on('error', (error: NodeJS.ErrnoException) =>
-        reject(
-          new UnreachableError(
-            `cannot reach the control plane at ${this.address}: ${reasonOf(error)} (--http-addr or CONSUL_HTTP_ADDR says where it is)`,
-          ),
-        ),
+        reject(new UnreachableError(`cannot reach ${this.subject} at ${this.address}: ${reasonOf(error)} (${this.hint})`)),
       )
       request.end(body)
     })
@@ -196,7 +216,7 @@ function isGood({ statusCode = 0 }: IncomingMessage): boolean {
   return statusCode >= 200 && statusCode <= 299
 }
 
-async function readAnswer(response: IncomingMessage): Promise<ControlAnswer> {
+async function readAnswer(response: IncomingMessage, { path, allowMissing }: Call): Promise<ControlAnswer> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -205,21 +225,27 @@ async function readAnswer(response: IncomingMessage): Promise<ControlAnswer> {
     chunks.push(chunk)
   }
   const bytes = Buffer.concat(chunks)
-  const text = bytes.toString('utf8')
   const status = response.statusCode ?? 0
-  if (!isGood(response)) throw new RefusedError(status, refusal(status, text.trim().split('\n')[0] || `the answer is ${status}`))
+  const missing = allowMissing === true && status === 404
+  const text = missing ? '' : bytes.toString('utf8')
+  if (!isGood(response) && !missing)
+    throw new RefusedError(status, refusal(status, bytes.toString('utf8').trim().split('\n')[0] || `the answer is ${status}`, path))
   const warning = response.headers['x-consul-warning']
   return {
     bytes,
     text,
     index: Number(response.headers['x-consul-index'] ?? 0),
+    indexText: String(response.headers['x-consul-index'] ?? '0'),
+    contentHash: String(response.headers['x-consul-contenthash'] ?? ''),
+    missing,
     // node joins what is given several times.
     warnings: warning === undefined ? [] : [warning].flat(),
   }
 }
 
-/** Who may not is told how to become one who may. */
-function refusal(status: number, reason: string): string {
+/** Who may not is told how to become one who may; a login is how. */
+function refusal(status: number, reason: string, path: string): string {
+  if (path === '/v1/acl/login') return reason
   const isDenied = status === 401 || (status === 403 && /permission denied|ACL not found/i.test(reason))
   return isDenied && !/ACL support disabled/.test(reason)
     ? `${reason} (the token comes from --token, --token-file or CONSUL_HTTP_TOKEN)`

@@ -17,11 +17,11 @@ export function formatRows(rows: readonly (readonly string[])[]): string {
   return rows.map(row => `${line(row)}\n`).join('')
 }
 
-/** `Name:   value` lines, the values under one another; pairs with undefined are left out. */
-export function formatFields(fields: readonly (readonly [string, string | undefined])[]): string {
+/** `Name:   value` lines, the values under one another, from `column` on where that is given; pairs with undefined are left out. */
+export function formatFields(fields: readonly (readonly [string, string | undefined])[], column = 0): string {
   const given = fields.filter((field): field is readonly [string, string] => field[1] !== undefined)
-  const width = Math.max(0, ...given.map(([name]) => name.length)) + 1
-  return given.map(([name, value]) => `${`${name}:`.padEnd(width)}  ${value}\n`.replace(/ +\n$/, '\n')).join('')
+  const width = Math.max(column, ...given.map(([name]) => name.length + 3))
+  return given.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}\n`.replace(/ +\n$/, '\n')).join('')
 }
 
 /** Indented as Consul does. */

@@ -22,11 +22,13 @@ export interface HttpAddresses {
 
 /** Rejects with one line that names the option. Closing the app closes both. */
 export async function listenHttp(app: FastifyInstance, { http, https, secure }: HttpAddresses): Promise<HttpListeners> {
-  const { requestTimeout, headersTimeout, keepAliveTimeout } = app.server
+  const { requestTimeout, keepAliveTimeout } = app.server
   const tlsServer =
     https === undefined
       ? undefined
-      : createServer({ ...secure, requestTimeout, headersTimeout, keepAliveTimeout }, (request, response) => app.routing(request, response))
+      : createServer({ ...secure, requestTimeout, headersTimeout: requestTimeout, keepAliveTimeout }, (request, response) =>
+          app.routing(request, response),
+        )
   if (tlsServer !== undefined) {
     app.addHook('onClose', async () => {
       tlsServer.closeAllConnections()

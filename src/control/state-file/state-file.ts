@@ -1,5 +1,5 @@
 // The whole state in one file and back (`/v1/snapshot`): gzipped lines of JSON, the first of which has a count and a checksum of the rest.
-// Called by http-api/snapshot.ts; reads and writes the store, whose subscribers follow as with any other commit.
+// Called by http-api/snapshot.ts, and by the command line that looks into a file; reads and writes the store, whose subscribers follow as with any other commit.
 // Invariants: a file is read whole and judged before anything is written; it is restored in one transaction, all of it or nothing.
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
@@ -50,7 +50,7 @@ export async function saveState(store: Store): Promise<{ readonly file: Buffer; 
 
 /** Rejects with one line that says what is wrong with the file; nothing has changed then. */
 export async function restoreState(store: Store, file: Buffer): Promise<void> {
-  const lines = await readState(file)
+  const { lines } = await readState(file)
   await store.exclusive(async () => {
     const wanted = new Map(lines.map(([collection, key, value]) => [JSON.stringify([collection, key]), { collection, key, value }]))
     const writes: StoreWrite[] = []
@@ -75,7 +75,23 @@ function otherCa(): Error {
   return new Error('the file is of a mesh with another CA: a running server keeps its own, and its sidecars would trust neither')
 }
 
-async function readState(file: Buffer): Promise<Line[]> {
+export interface StateSummary {
+  readonly Version: number
+  readonly Index: number
+  readonly Size: number
+  /** Records by what they are of. */
+  readonly Counts: Readonly<Record<string, number>>
+}
+
+/** What a file holds. Rejects like `restoreState` where it is damaged. */
+export async function inspectState(file: Buffer): Promise<StateSummary> {
+  const { index, lines } = await readState(file)
+  const counts: Record<string, number> = {}
+  for (const [collection] of lines) counts[collection] = (counts[collection] ?? 0) + 1
+  return { Version: VERSION, Index: index, Size: file.length, Counts: counts }
+}
+
+async function readState(file: Buffer): Promise<{ readonly index: number; readonly lines: Line[] }> {
   let text: string
   try {
     text = (await promisify(gunzip)(file, { maxOutputLength: MAX_STATE_BYTES })).toString('utf8')
@@ -84,7 +100,7 @@ async function readState(file: Buffer): Promise<Line[]> {
   }
   const headEnd = text.indexOf('\n')
   const head = parse(text.slice(0, Math.max(headEnd, 0))) as
-    | Partial<Record<'format' | 'version' | 'records' | 'sha256', unknown>>
+    | Partial<Record<'format' | 'version' | 'index' | 'records' | 'sha256', unknown>>
     | undefined
   if (head?.format !== FORMAT) throw new Error('not a state file: no head')
   if (head.version !== VERSION) throw new Error(`state file of version ${String(head.version)}; this server reads ${VERSION}`)
@@ -98,7 +114,7 @@ async function readState(file: Buffer): Promise<Line[]> {
   for (const line of lines)
     if (!Array.isArray(line) || line.length !== 3 || !Object.hasOwn(ROLES, String(line[0])) || ROLES[line[0]] === 'own')
       throw new Error('state file has a record that this server does not know')
-  return lines
+  return { index: Number(head.index ?? 0), lines }
 }
 
 function parse(text: string): unknown {

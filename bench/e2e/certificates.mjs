@@ -5,8 +5,9 @@ import { join } from 'node:path'
 /** Written to `dir`, and returned. */
 export async function benchCertificates(dir) {
   const { CertificateAuthority } = await import('../../dist/mtls/ca/authority.js')
-  const { MemoryCaStore } = await import('../../dist/mtls/ca/store.js')
-  const ca = new CertificateAuthority({ store: new MemoryCaStore() })
+  let state
+  const store = { load: async () => state, save: async saved => void (state = saved) }
+  const ca = new CertificateAuthority({ store })
   await ca.init()
   const uri = service => `spiffe://${ca.trustDomain}/ns/default/dc/dc1/svc/${service}`
   const server = await ca.issueLeaf({ uri: uri('api'), maxWaitMs: 60_000 })

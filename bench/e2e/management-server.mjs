@@ -1,5 +1,5 @@
 // The xDS server of this project in the bench process, for the rows that change config under load: resources are written as Envoy's JSON.
-import { fromJson, toBinary } from '@bufbuild/protobuf'
+import { createRegistry, fromJson, toBinary } from '@bufbuild/protobuf'
 
 const load = path => import(`../../dist/xds/${path}`)
 const { addAds } = await import('../../dist/control/grpc/ads-service.js')
@@ -9,11 +9,12 @@ const { ClusterSchema } = await load('gen/envoy/config/cluster/v3/cluster_pb.js'
 const { ClusterLoadAssignmentSchema } = await load('gen/envoy/config/endpoint/v3/endpoint_pb.js')
 const { ListenerSchema } = await load('gen/envoy/config/listener/v3/listener_pb.js')
 const { RouteConfigurationSchema } = await load('gen/envoy/config/route/v3/route_pb.js')
-const { schemaRegistry } = await load('resources/schemas.js')
+const { knownSchemas } = await load('resources/schemas.js')
 const { AdsServer } = await load('server/server.js')
 const { makeResource, makeSnapshot } = await load('server/snapshot.js')
 const { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } = await load('type-urls.js')
 
+const registry = createRegistry(...knownSchemas())
 const NODE = 'bench'
 const KINDS = {
   clusters: [ClusterSchema, CLUSTER_TYPE, 'name'],
@@ -23,7 +24,7 @@ const KINDS = {
 }
 
 function pack([schema, typeUrl, key], json) {
-  const bytes = toBinary(schema, fromJson(schema, JSON.parse(JSON.stringify(json)), { registry: schemaRegistry() }))
+  const bytes = toBinary(schema, fromJson(schema, JSON.parse(JSON.stringify(json)), { registry }))
   const children = json.type === 'EDS' ? [{ typeUrl: ENDPOINT_TYPE, names: [json[key]] }] : []
   return makeResource(json[key], typeUrl, bytes, children)
 }

@@ -3,6 +3,7 @@
 // serving. Called by Server.start for what is static and by the resource kinds of src/sidecar for what is not.
 
 import { isDeepStrictEqual } from 'node:util'
+import type { Steps } from '../io/slices.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route/route-table.js'
 import { clusterManagerStats, inflatedClusters } from '../metrics/stat-names.js'
@@ -117,7 +118,7 @@ export class ConfigChanges {
   }
 
   /** Refused with validate_clusters, when it names a cluster that is not known. */
-  applyRoute(table: RouteTable): ConfigError[] {
+  *applyRoute(table: RouteTable): Steps<ConfigError[]> {
     const { clusters, routes, runtime } = this.to
     if (table.validateClusters) {
       const unknown = [...compileRouteTable(table, { runtime }).clusterNames].filter(
@@ -126,7 +127,7 @@ export class ConfigChanges {
       if (unknown.length > 0)
         return unknown.map(name => ({ path: 'virtual_hosts', reason: `unknown cluster '${name}' (validate_clusters)` }))
     }
-    routes.apply(table)
+    yield* routes.apply(table)
     return []
   }
 
@@ -138,7 +139,7 @@ export class ConfigChanges {
 
   private refreshClusterGauges(): void {
     const { clusters } = this.to
-    this.stats.active_clusters.value = clusters.names().length
+    this.stats.active_clusters.value = clusters.configuredCount
     this.stats.warming_clusters.value = clusters.warmingCount
     for (const thread of this.inflated) thread.clusters_inflated.value = this.stats.active_clusters.value
   }

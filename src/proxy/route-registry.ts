@@ -2,9 +2,10 @@
 // holders; the update side (ConfigChanges.applyRoute) swaps `holder.current` and nothing else, so no connection notices.
 
 import { isDeepStrictEqual } from 'node:util'
+import type { Steps } from '../io/slices.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { RouteHolder } from '../l7/route/route-holder.js'
-import { type CompiledRouteTable, compileRouteTable } from '../l7/route/route-table.js'
+import { type CompiledRouteTable, compileRouteTable, compileRouteTableInSteps } from '../l7/route/route-table.js'
 import type { AdsStats } from '../metrics/stat-names.js'
 import type { StatSource } from '../metrics/stats-store.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -124,30 +125,45 @@ export class RouteRegistry {
     return () => entry.waiters.delete(waiter)
   }
 
-  /** A new version of a wanted table; an equal one touches nothing. */
-  apply(model: RouteTable): void {
+  /** A new version of a wanted table, swapped in at the last step; an equal one touches nothing. */
+  *apply(model: RouteTable): Steps<void> {
     const entry = this.entries.get(model.name)
     if (entry === undefined) return
     for (const stats of entry.stats) countUpdate(stats)
-    if (entry.model !== null && isDeepStrictEqual(entry.model, model)) return
+    if (entry.model !== null && (yield* sameTable(entry.model, model))) return
+    // Virtual hosts of VHDS are added in one go: they may change between two steps.
+    const compiled = model.vhds === undefined ? yield* compileRouteTableInSteps(model, this.compileOptions) : null
+    if (this.entries.get(model.name) !== entry) {
+      // Nobody wants it any more.
+      compiled?.release()
+      return
+    }
     const { vhds } = model
     const old = entry.model?.vhds
     if (vhds !== undefined) this.virtualHosts.hold(vhds)
     if (old !== undefined) this.virtualHosts.drop(old)
     entry.model = model
     for (const stats of entry.stats) stats.config_reload.value++
-    this.compile(entry, model)
+    this.swap(entry, compiled ?? this.compile(model))
     if (vhds !== undefined || old !== undefined) this.onNamesChange?.()
   }
 
-  private compile(entry: Entry, model: RouteTable): void {
+  private get compileOptions() {
+    return { runtime: this.runtime, stats: this.stats }
+  }
+
+  private compile(model: RouteTable): CompiledRouteTable {
     const hosts = model.vhds === undefined ? [] : this.virtualHosts.of(model.vhds, model.name)
     const whole = hosts.length === 0 ? model : { ...model, virtualHosts: [...model.virtualHosts, ...hosts] }
-    // The new one's counters first, so that those both have keep their values.
+    return compileRouteTable(whole, this.compileOptions)
+  }
+
+  private swap(entry: Entry, compiled: CompiledRouteTable): void {
+    // The new one's counters were made first, so that those both have keep their values.
     const before = entry.holder.current
-    entry.holder.current = compileRouteTable(whole, { runtime: this.runtime, stats: this.stats })
+    entry.holder.current = compiled
     before.release()
-    if (this.has(model.name)) {
+    if (this.has(compiled.model.name)) {
       const { waiters } = entry
       entry.waiters = new Set()
       for (const waiter of waiters) waiter.ready()
@@ -168,7 +184,7 @@ export class RouteRegistry {
   settleVirtualHosts(source: ConfigSource): void {
     this.virtualHosts.settle(source)
     for (const entry of this.entries.values())
-      if (entry.model?.vhds !== undefined && sourceKey(entry.model.vhds) === sourceKey(source)) this.compile(entry, entry.model)
+      if (entry.model?.vhds !== undefined && sourceKey(entry.model.vhds) === sourceKey(source)) this.swap(entry, this.compile(entry.model))
   }
 
   /** An update of the table was refused; the last good one serves on. */
@@ -184,6 +200,21 @@ export class RouteRegistry {
   *clusterNames(): IterableIterator<string> {
     for (const { holder } of this.entries.values()) yield* holder.current.clusterNames
   }
+}
+
+/** A route at a time: comparing is as long as compiling. */
+function* sameTable(a: RouteTable, b: RouteTable): Steps<boolean> {
+  if (a.virtualHosts.length !== b.virtualHosts.length) return false
+  if (!isDeepStrictEqual({ ...a, virtualHosts: [] }, { ...b, virtualHosts: [] })) return false
+  for (const [i, host] of a.virtualHosts.entries()) {
+    const other = b.virtualHosts[i]!
+    if (host.routes.length !== other.routes.length || !isDeepStrictEqual({ ...host, routes: [] }, { ...other, routes: [] })) return false
+    for (const [j, route] of host.routes.entries()) {
+      if (!isDeepStrictEqual(route, other.routes[j])) return false
+      yield
+    }
+  }
+  return true
 }
 
 function countUpdate(stats: RdsStats): void {

@@ -3,6 +3,7 @@
 // The raw bytes of accepted and refused resources go to TrackedResources for /config_dump.
 
 import { systemClock } from '../io/clock.js'
+import { inSlices, type Steps } from '../io/slices.js'
 import { adsStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
@@ -42,7 +43,7 @@ import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-dec
 import { EndpointKind } from './resource-kinds/endpoint-kind.js'
 import { ExtensionKind } from './resource-kinds/extension-kind.js'
 import { ListenerKind } from './resource-kinds/listener-kind.js'
-import type { ResourceKind } from './resource-kinds/resource-kind.js'
+import type { Applied, ResourceKind } from './resource-kinds/resource-kind.js'
 import { RouteKind } from './resource-kinds/route-kind.js'
 import { RuntimeKind } from './resource-kinds/runtime-kind.js'
 import { ScopedRouteKind } from './resource-kinds/scoped-route-kind.js'
@@ -362,31 +363,59 @@ export class XdsBridge {
 
   // ---- updates ----------------------------------------------------------------------------------------------------------------
 
-  /** `source`: where it comes from. A promise where a verdict takes longer: the ACK, and what depends on it, wait for it. */
+  /**
+   * `source`: where it comes from. A promise where a verdict takes longer than a slice of one turn, or waits for something: the ACK, and
+   * what depends on it, wait for it, and the stream is not read.
+   */
   private onUpdate(update: XdsUpdate, source: ConfigSource): XdsVerdict | undefined | Promise<XdsVerdict | undefined> {
     const startedAt = performance.now()
     const kind = this.kinds.get(update.typeUrl)
     if (kind === undefined) return { rejected: update.resources.map(({ name }) => ({ name, errors: [unexpectedType(update.typeUrl)] })) }
     this.applying++
-    if (kind.removesFirst) this.remove(kind, update.removed, source)
-    const results = update.resources.map(resource => applyOne(kind, resource, source))
-    const judge = (errors: readonly (readonly ConfigError[])[]): XdsVerdict | undefined | Promise<XdsVerdict | undefined> => {
-      const rejected = update.resources.flatMap((resource, i) => this.judge(kind, resource, errors[i]!))
-      if (!kind.removesFirst) this.remove(kind, update.removed, source)
-      if (rejected.length < update.resources.length + update.removed.length)
-        this.options.tracked.settle(update.typeUrl, update.systemVersion)
-      kind.settled({ update, source, refused: new Set(rejected.map(({ name }) => name)), durationMs: performance.now() - startedAt })
-      this.applying--
-      if (this.syncQueued && this.applying === 0) {
-        this.syncQueued = false
-        this.syncNames()
-      }
+    const settle = (errors: readonly (readonly ConfigError[])[]): readonly Rejection[] | Promise<readonly Rejection[]> =>
+      inSlices(this.settle(kind, update, source, errors, startedAt))
+    const verdictOf = (rejected: readonly Rejection[]): XdsVerdict | undefined | Promise<XdsVerdict | undefined> => {
       const verdict = rejected.length > 0 ? { rejected } : undefined
       return this.followed(update, source, rejected)?.then(() => verdict) ?? verdict
     }
-    return results.some(result => result instanceof Promise)
-      ? Promise.all(results).then(judge)
-      : judge(results as readonly (readonly ConfigError[])[])
+    const results = inSlices(this.applyAll(kind, update, source))
+    if (results instanceof Promise || results.some(result => result instanceof Promise)) {
+      return Promise.resolve(results)
+        .then(applied => Promise.all(applied))
+        .then(settle)
+        .then(verdictOf)
+    }
+    const rejected = settle(results as readonly (readonly ConfigError[])[])
+    return rejected instanceof Promise ? rejected.then(verdictOf) : verdictOf(rejected)
+  }
+
+  private *applyAll(kind: ResourceKind, update: XdsUpdate, source: ConfigSource): Steps<Applied[]> {
+    if (kind.removesFirst) yield* this.remove(kind, update.removed, source)
+    const results: Applied[] = []
+    for (const resource of update.resources) {
+      results.push(this.closed ? [] : yield* applyOne(kind, resource, source))
+      yield
+    }
+    return results
+  }
+
+  private *settle(
+    kind: ResourceKind,
+    update: XdsUpdate,
+    source: ConfigSource,
+    errors: readonly (readonly ConfigError[])[],
+    startedAt: number,
+  ): Steps<readonly Rejection[]> {
+    const rejected = update.resources.flatMap((resource, i) => this.judge(kind, resource, errors[i]!))
+    if (!kind.removesFirst) yield* this.remove(kind, update.removed, source)
+    if (rejected.length < update.resources.length + update.removed.length) this.options.tracked.settle(update.typeUrl, update.systemVersion)
+    kind.settled({ update, source, refused: new Set(rejected.map(({ name }) => name)), durationMs: performance.now() - startedAt })
+    this.applying--
+    if (this.syncQueued && this.applying === 0) {
+      this.syncQueued = false
+      this.syncNames()
+    }
+    return rejected
   }
 
   /** Only what was accepted goes on. Null: to nobody. */
@@ -409,10 +438,11 @@ export class XdsBridge {
     return [{ name: resource.name, errors }]
   }
 
-  private remove(kind: ResourceKind, names: readonly string[], source: ConfigSource): void {
+  private *remove(kind: ResourceKind, names: readonly string[], source: ConfigSource): Steps<void> {
     for (const name of names) {
       this.options.tracked.remove(kind.typeUrl, name)
       kind.remove(name, source)
+      yield
     }
   }
 
@@ -438,10 +468,11 @@ export class XdsBridge {
 const MAX_CDS_HOLD_MS = 15_000
 
 /** A bug in one resource's way in is that resource's refusal, and the others are applied. */
-function applyOne(kind: ResourceKind, resource: XdsResource, source: ConfigSource): ReturnType<ResourceKind['apply']> {
+function* applyOne(kind: ResourceKind, resource: XdsResource, source: ConfigSource): Steps<Applied> {
   const failed = (error: unknown): ConfigError[] => [{ path: '', reason: `internal error: ${(error as Error).message}` }]
   try {
-    const result = kind.apply(resource, source)
+    const given = kind.apply(resource, source)
+    const result = 'next' in given ? yield* given : given
     return result instanceof Promise ? result.catch(failed) : result
   } catch (error) {
     return failed(error)

@@ -111,6 +111,26 @@ describe('the mTLS listener', () => {
     expect(xfcc).toMatch(/Hash=[0-9a-f]{64}/)
   })
 
+  it('takes a ClientHello that comes byte by byte, and lets go of one that ends in its middle', async () => {
+    const hop = net.createServer({ noDelay: true }, client => {
+      const up = net.connect({ port: httpPort, host: '127.0.0.1', noDelay: true })
+      client.on('data', chunk => {
+        for (const byte of chunk) up.write(Buffer.of(byte))
+      })
+      up.pipe(client)
+      client.on('close', () => up.destroy())
+      for (const socket of [client, up]) socket.on('error', () => {})
+    })
+    await new Promise<void>(resolve => hop.listen(0, '127.0.0.1', resolve))
+    const { port } = hop.address() as net.AddressInfo
+    expect((await fetchOnce(port, '/', {}, clientOptions(ca.service('web'), ca.pem))).status).toBe(200)
+    hop.close()
+    const half = net.connect({ port: httpPort, host: '127.0.0.1' })
+    half.end(Buffer.from([0x16, 3, 1, 1, 0, 1]))
+    await new Promise(resolve => half.once('close', resolve).resume())
+    await proxy.untilStat(`listener.127.0.0.1_${httpPort}.downstream_cx_active`, value => value === 0)
+  })
+
   it('closes a plain client before any HTTP byte is processed', async () => {
     const seen = origin.requests.length
     const before = await proxy.stats()

@@ -2,6 +2,7 @@
 // Made once per accepted table by RDS or the listener; requests call match(). Pure, no I/O.
 // Order is Envoy's: exact domain, longest suffix wildcard (`*.a.com`), longest prefix wildcard (`a.*`), `*`; then routes in order.
 
+import { finish, type Steps } from '../../io/slices.js'
 import { VirtualClusterStats } from '../../metrics/stat-names.js'
 import type { StatSource } from '../../metrics/stats-store.js'
 import type { Route, RouteTable, VirtualHost } from '../../model/route.js'
@@ -56,14 +57,16 @@ export class CompiledRouteTable {
   private fallback: HostEntry | null = null
   private readonly usesRandom: boolean
   /** Counters that go with the table. */
-  private readonly released: VirtualClusterStats[] = []
+  private readonly released: readonly VirtualClusterStats[]
 
-  constructor(model: RouteTable, options: RouteTableOptions) {
+  /** `entries`: of the model's virtual hosts, in their order. */
+  constructor(model: RouteTable, entries: readonly HostEntry[], released: readonly VirtualClusterStats[]) {
     this.model = model
+    this.released = released
     const clusterNames = new Set<string>()
     let usesRandom = false
-    for (const host of model.virtualHosts) {
-      const entry = compileVirtualHost(host, model, options, this.released)
+    for (const entry of entries) {
+      const host = entry.model
       for (const domain of host.domains) this.addDomain(asciiLower(toByteString(domain)), entry)
       for (const route of host.routes) {
         if (route.match.runtimeFraction !== null) usesRandom = true
@@ -87,7 +90,7 @@ export class CompiledRouteTable {
 
   /** No new request uses the table: its counters go, unless another version of it took them over first. */
   release(): void {
-    for (const stats of this.released.splice(0)) stats.release()
+    for (const stats of this.released) stats.release()
   }
 
   /** HOT. `random` is called at most once, for runtime fractions: all routes see the same number, as in Envoy. */
@@ -134,7 +137,15 @@ export class CompiledRouteTable {
 }
 
 export function compileRouteTable(model: RouteTable, options: RouteTableOptions): CompiledRouteTable {
-  return new CompiledRouteTable(model, options)
+  return finish(compileRouteTableInSteps(model, options))
+}
+
+/** The same with pauses, a route at a time. */
+export function* compileRouteTableInSteps(model: RouteTable, options: RouteTableOptions): Steps<CompiledRouteTable> {
+  const released: VirtualClusterStats[] = []
+  const entries: HostEntry[] = []
+  for (const host of model.virtualHosts) entries.push(yield* compileVirtualHost(host, model, options, released))
+  return new CompiledRouteTable(model, entries, released)
 }
 
 function addWildcard(lengths: WildcardLength[], text: string, entry: HostEntry): void {
@@ -146,12 +157,12 @@ function addWildcard(lengths: WildcardLength[], text: string, entry: HostEntry):
   if (!known.hosts.has(text)) known.hosts.set(text, entry)
 }
 
-function compileVirtualHost(
+function* compileVirtualHost(
   model: VirtualHost,
   table: RouteTable,
   { runtime, stats = null }: { readonly runtime: Runtime; readonly stats?: StatSource | null },
   released: VirtualClusterStats[],
-): HostEntry {
+): Steps<HostEntry> {
   const wins = table.mostSpecificHeaderMutationsWins
   const virtualClusters = compileVirtualClusters(model, stats, released)
   const host: CompiledVirtualHost = {
@@ -176,8 +187,13 @@ function compileVirtualHost(
     virtualClusters,
     virtualClusterOf: (head, info) => virtualClusters.find(({ test }) => test === null || test(head, info)) ?? null,
   }
-  const routes = model.routes.map(route => new CompiledRoute(route, host, runtime, stats))
-  for (const route of routes) if (route.stats !== null) released.push(route.stats)
+  const routes: CompiledRoute[] = []
+  for (const each of model.routes) {
+    const route = new CompiledRoute(each, host, runtime, stats)
+    if (route.stats !== null) released.push(route.stats)
+    routes.push(route)
+    yield
+  }
   // Its answer takes no response headers of any level, as in Envoy.
   const bare = { ...host, responseMutators: NO_MUTATORS }
   const tlsRedirect = model.requireTls === 'NONE' ? null : new TlsRedirectRoute(tlsRedirectRoute(), bare, runtime)

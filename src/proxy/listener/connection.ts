@@ -16,7 +16,7 @@ import type { Denial, FilterState } from '../network/network-filter.js'
 import { TcpProxySession } from '../tcp/tcp-proxy.js'
 import type { ChainRuntime } from './chain-runtime.js'
 import { FirstBytes, type Inspector } from './first-bytes.js'
-import { type FoundOnConnection, HelloInspector, listenerFilters } from './listener-filters.js'
+import { FirstRecordInspector, type FoundOnConnection, HelloInspector, listenerFilters } from './listener-filters.js'
 import type { ListenerVersion } from './listener-version.js'
 
 /** A TLS handshake may take this long when the chain sets no transport_socket_connect_timeout. */
@@ -181,9 +181,13 @@ export class Connection {
     }
     const limit = chain.model.transportSocketConnectTimeoutMs
     this.timer = setTimeout(() => this.onHandshakeTimeout(), limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS)
+    if (this.helloRead) {
+      this.secure(tls, early)
+      return
+    }
     // ALPN without overlap must not end the handshake, and Node can only be told before it starts.
-    if (tls.wantsClientHello && !this.helloRead) this.readFirst(early, [new HelloInspector()], read => this.secure(tls, read))
-    else this.secure(tls, early)
+    const inspector = tls.wantsClientHello ? new HelloInspector() : new FirstRecordInspector()
+    this.readFirst(early, [inspector], read => this.secure(tls, read))
   }
 
   private onHandshakeTimeout(): void {

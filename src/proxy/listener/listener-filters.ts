@@ -91,6 +91,21 @@ export class HelloInspector implements Inspector {
   protected onHello(_hello: Exclude<ClientHelloResult, { kind: 'more' }>, _bytes: number): void {}
 }
 
+/** An alert, or what is no TLS at all, is OpenSSL's to refuse. */
+const HANDSHAKE_RECORD = 22
+const RECORD_HEADER_BYTES = 5
+const MAX_RECORD_BYTES = 16_384
+
+/** Waits for the first record, so that a client who sends nothing, or half of it, costs its socket and nothing of TLS. */
+export class FirstRecordInspector implements Inspector {
+  look(bytes: Buffer): Inspection {
+    if (bytes[0] !== HANDSHAKE_RECORD) return SEEN
+    if (bytes.length < RECORD_HEADER_BYTES) return MORE
+    const length = bytes.readUInt16BE(3)
+    return length > MAX_RECORD_BYTES || bytes.length >= RECORD_HEADER_BYTES + length ? SEEN : MORE
+  }
+}
+
 class TlsInspector extends HelloInspector {
   private readonly found: FoundOnConnection
   private readonly stats: ListenerFilterStats

@@ -1,6 +1,7 @@
 // How every resource that comes over xDS is decoded: what becomes of fields that our protos do not know (--reject-unknown-dynamic-fields,
 // --ignore-unknown-dynamic-fields), counted as Envoy counts them (`server.dynamic_unknown_fields`). Used by the resource kinds.
 
+import type { Steps } from '../../io/slices.js'
 import type { ServerHandles } from '../../metrics/stat-names.js'
 import type { Checked } from '../../model/config-error.js'
 import type { ServerLog } from '../../proxy/server.js'
@@ -9,16 +10,24 @@ import type { Decoded, DecodeOptions } from '../../xds/resources/field-path.js'
 
 export type UnknownFields = 'count' | 'ignore' | 'refuse'
 
-export type Decode = <T>(decoder: (value: Uint8Array, options: DecodeOptions) => Decoded<T>, resource: XdsResource) => Checked<T>
+export interface Decode {
+  <T>(decoder: (value: Uint8Array, options: DecodeOptions) => Decoded<T>, resource: XdsResource): Checked<T>
+  /** The same with pauses. */
+  inSteps<T>(decoder: (value: Uint8Array, options: DecodeOptions) => Steps<Decoded<T>>, resource: XdsResource): Steps<Checked<T>>
+}
 
 export function dynamicDecoder(unknownFields: UnknownFields, stats: Pick<ServerHandles, 'dynamic_unknown_fields'>, log: ServerLog): Decode {
   const options: DecodeOptions = { unknownFields: unknownFields === 'refuse' ? 'refuse' : 'count' }
-  return (decoder, { name, any }) => {
-    const decoded = decoder(any.value, options)
+  const counted = <T>(decoded: Decoded<T>, { name, any }: XdsResource): Checked<T> => {
     if (decoded.unknownFields > 0 && unknownFields === 'count') {
       stats.dynamic_unknown_fields.value++
       log('warn', `${name}: ${decoded.unknownFields} fields that are not known are ignored`, { typeUrl: any.typeUrl }, 'config')
     }
     return decoded
   }
+  const decode: Decode = (decoder, resource) => counted(decoder(resource.any.value, options), resource)
+  decode.inSteps = function* (decoder, resource) {
+    return counted(yield* decoder(resource.any.value, options), resource)
+  }
+  return decode
 }

@@ -44,6 +44,8 @@ export class ClusterRegistry {
   private readonly deps: ClusterDeps
   private readonly entries = new Map<string, Entry>()
   private readonly warmingEntries = new Set<Entry>()
+  /** Removed from the config, and still serving. */
+  private readonly lingering = new Set<Entry>()
   /** Warming aggregates by the name of each child they wait for. */
   private readonly waitingFor = new Map<string, Set<UpstreamCluster>>()
   /** Clusters by the EDS resource they want. */
@@ -81,6 +83,11 @@ export class ClusterRegistry {
   /** Every cluster that serves, lingering ones too. */
   *clusters(): IterableIterator<UpstreamCluster> {
     for (const entry of this.entries.values()) if (entry.active !== null) yield entry.active
+  }
+
+  /** How many `names` has. */
+  get configuredCount(): number {
+    return this.entries.size - this.lingering.size
   }
 
   get warmingCount(): number {
@@ -136,6 +143,7 @@ export class ClusterRegistry {
       this.entries.delete(name)
       return
     }
+    this.lingering.add(entry)
     if (active.removed) return
     active.removed = true
     this.unsubscribe(active)
@@ -216,6 +224,7 @@ export class ClusterRegistry {
     }
     this.entries.clear()
     this.warmingEntries.clear()
+    this.lingering.clear()
     this.waitingFor.clear()
     this.edsUsers.clear()
     this.assignments.clear()
@@ -228,6 +237,7 @@ export class ClusterRegistry {
     }
     entry.warming = cluster
     this.warmingEntries.add(entry)
+    this.lingering.delete(entry)
     const { discovery } = config
     if (discovery.kind === 'eds') {
       const known = this.assignments.get(edsNameOf(config)!)
@@ -321,6 +331,7 @@ export class ClusterRegistry {
   private revive(entry: Entry): void {
     if (entry.active?.removed !== true) return
     entry.active.removed = false
+    this.lingering.delete(entry)
     entry.graceTimer?.cancel()
     entry.graceTimer = null
     this.subscribe(entry.active)
@@ -331,6 +342,7 @@ export class ClusterRegistry {
     entry.graceTimer = null
     entry.active?.close()
     entry.active = null
+    this.lingering.delete(entry)
     if (entry.warming === null) this.entries.delete(name)
     for (const listener of this.removedListeners) listener(name)
   }

@@ -3,6 +3,7 @@
 
 import { type DescMessage, isMessage, type Message, type MessageShape } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
+import type { Steps } from '../../io/slices.js'
 import type { RuntimeValue } from '../../model/bootstrap.js'
 import type { Cluster } from '../../model/cluster.js'
 import type { EndpointAssignment } from '../../model/endpoint.js'
@@ -27,7 +28,8 @@ import { Ctx, type Decoded, type DecodeOptions, ErrorCollector } from './field-p
 import { decodeExtensionConfigMessage } from './http-filter.js'
 import { decodeListenerMessage } from './listener.js'
 import { checkMessage } from './message-check.js'
-import { decodeRouteTable, decodeVirtualHostMessage } from './route.js'
+import { decodeRouteTable, decodeRouteTableInSteps, decodeVirtualHostMessage } from './route.js'
+import { checkedRouteConfiguration } from './route-message.js'
 import { decodeRuntimeMessage } from './runtime.js'
 import { decodeRouteScope } from './scoped-routes.js'
 import { decodeSecretMessage } from './secret.js'
@@ -67,6 +69,14 @@ export function decodeListener(resource: Resource<ListenerMessage>, options: Dec
 
 export function decodeRouteConfiguration(resource: Resource<RouteConfiguration>, options: DecodeOptions = {}): Decoded<RouteTable> {
   return decodeResource(RouteConfigurationSchema, resource, options, (message, ctx) => decodeRouteTable(message, ctx, true))
+}
+
+/** RDS: the same with pauses, a route at a time, for a table of thousands. */
+export function* decodeRouteConfigurationInSteps(bytes: Uint8Array, options: DecodeOptions = {}): Steps<Decoded<RouteTable>> {
+  const sink = new ErrorCollector({ ...DYNAMIC, ...options })
+  const ctx = new Ctx(sink)
+  const message = yield* checkedRouteConfiguration(bytes, ctx)
+  return sink.result(message === null ? (null as unknown as RouteTable) : yield* decodeRouteTableInSteps(message, ctx, true))
 }
 
 /** VHDS. */

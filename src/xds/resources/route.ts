@@ -1,6 +1,7 @@
 // envoy.config.route.v3.RouteConfiguration -> RouteTable. Called by decode.ts (RDS) and http-connection-manager.ts (inline tables).
 // Keeps config order: the first match wins. Domains are checked for duplicates across the whole table, as Envoy does.
 
+import { finish, type Steps } from '../../io/slices.js'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { Route, RouteAction, RouteTable, VirtualHost } from '../../model/route.js'
 import {
@@ -25,9 +26,16 @@ import { decodeMetadata, enumName } from './values.js'
 const DEFAULT_DIRECT_RESPONSE_BYTES = 4096
 
 export function decodeRouteTable(config: RouteConfiguration, ctx: Ctx, needsName: boolean): RouteTable {
+  return finish(decodeRouteTableInSteps(config, ctx, needsName))
+}
+
+/** The same with pauses, a route at a time. */
+export function* decodeRouteTableInSteps(config: RouteConfiguration, ctx: Ctx, needsName: boolean): Steps<RouteTable> {
   if (needsName && config.name === '') ctx.at('name').error('value length must be at least 1 characters')
   const maxBody = config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_RESPONSE_BYTES
-  const virtualHosts = config.virtualHosts.map((host, i) => decodeVirtualHost(host, ctx.at('virtual_hosts', i), maxBody))
+  const virtualHosts: VirtualHost[] = []
+  for (const [i, host] of config.virtualHosts.entries())
+    virtualHosts.push(yield* decodeVirtualHost(host, ctx.at('virtual_hosts', i), maxBody))
   checkDomains(config, ctx)
   return {
     name: config.name,
@@ -58,7 +66,7 @@ function decodeVhds({ vhds }: RouteConfiguration, ctx: Ctx, isDynamic: boolean):
 
 /** VHDS: a virtual host by itself. */
 export function decodeVirtualHostMessage(host: VirtualHostMessage, ctx: Ctx): VirtualHost {
-  return decodeVirtualHost(host, ctx, DEFAULT_DIRECT_RESPONSE_BYTES)
+  return finish(decodeVirtualHost(host, ctx, DEFAULT_DIRECT_RESPONSE_BYTES))
 }
 
 function checkDomains(config: RouteConfiguration, ctx: Ctx): void {
@@ -79,11 +87,16 @@ function checkDomains(config: RouteConfiguration, ctx: Ctx): void {
   })
 }
 
-function decodeVirtualHost(host: VirtualHostMessage, ctx: Ctx, maxBody: number): VirtualHost {
+function* decodeVirtualHost(host: VirtualHostMessage, ctx: Ctx, maxBody: number): Steps<VirtualHost> {
+  const routes: Route[] = []
+  for (const [i, route] of host.routes.entries()) {
+    routes.push(decodeRoute(route, ctx.at('routes', i), maxBody))
+    yield
+  }
   return {
     name: host.name,
     domains: host.domains.map(domain => domain.toLowerCase()),
-    routes: host.routes.map((route, i) => decodeRoute(route, ctx.at('routes', i), maxBody)),
+    routes,
     requireTls: enumName(VirtualHost_TlsRequirementTypeSchema, host.requireTls) as VirtualHost['requireTls'],
     mutations: decodeHeaderMutations(host, ctx),
     retry: decodeRetryPolicy(host.retryPolicy, ctx.at('retry_policy')),

@@ -6,7 +6,7 @@ import { ListenerFilterStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { Listener } from '../../../src/model/listener.js'
 import { FirstBytes } from '../../../src/proxy/listener/first-bytes.js'
-import { type FoundOnConnection, listenerFilters } from '../../../src/proxy/listener/listener-filters.js'
+import { FirstRecordInspector, type FoundOnConnection, listenerFilters } from '../../../src/proxy/listener/listener-filters.js'
 
 class FakeSocket extends EventEmitter {
   paused = true
@@ -116,5 +116,25 @@ describe('listener filters', () => {
     send('\x16\x03\x01')
     first.giveUp()
     expect(ends).toEqual(['on: \x16\x03\x01'])
+  })
+})
+
+describe('FirstRecordInspector', () => {
+  const look = (text: string): string => new FirstRecordInspector().look(Buffer.from(text, 'latin1')).kind
+
+  it('waits for the whole first record of a handshake, of which TLS then sees every byte', () => {
+    expect(look('\x16')).toBe('more')
+    expect(look('\x16\x03\x01\x00')).toBe('more')
+    expect(look('\x16\x03\x01\x00\x03ab')).toBe('more')
+    expect(look('\x16\x03\x01\x00\x03abc')).toBe('done')
+    expect(look('\x16\x03\x01\x00\x03abc and more')).toBe('done')
+  })
+
+  it.each([
+    ['clear text', 'G'],
+    ['an alert', '\x15'],
+    ['a record that is too long', '\x16\x03\x01\xff\xff'],
+  ])('leaves %s to TLS at once, which refuses it', (_name, text) => {
+    expect(look(text)).toBe('done')
   })
 })

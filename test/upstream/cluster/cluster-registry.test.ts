@@ -365,3 +365,34 @@ describe('host set changes', () => {
     expect(registry.get('c')!.hosts).toEqual([stays])
   })
 })
+
+it('counts what is configured, whatever came before', () => {
+  const referenced = new Set<string>()
+  const { registry } = testRegistry({ isReferenced: name => referenced.has(name) })
+  const random = seeded(7)
+  const names = ['a', 'b', 'c']
+  for (let turn = 0; turn < 500; turn++) {
+    const name = names[Math.floor(random() * names.length)]!
+    switch (Math.floor(random() * 6)) {
+      case 0:
+        registry.apply(cluster(name))
+        break
+      case 1:
+        registry.apply(staticCluster(name, [locality([endpoint('10.0.0.1', 80)])]))
+        break
+      case 2:
+        registry.applyAssignment(eds(name, ['10.0.0.2']))
+        break
+      case 3:
+        registry.remove(name)
+        break
+      case 4:
+        referenced.add(name)
+        break
+      case 5:
+        referenced.delete(name)
+        registry.releaseUnreferenced()
+    }
+    expect(registry.configuredCount, `turn ${turn}`).toBe(registry.names().length)
+  }
+})

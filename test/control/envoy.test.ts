@@ -120,7 +120,7 @@ describe.skipIf(!envoy)('the real Envoy as the sidecars of a mesh (needs ENVOY_B
     await write('/v1/config', split(50))
     await write('/v1/config', { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] })
     await Promise.all(['web', 'batch', 'api-v1', 'api-v2'].map(sidecar))
-  }, 60_000)
+  })
 
   afterAll(async () => {
     for (const child of children) {

@@ -238,7 +238,7 @@ describe('the admin API', () => {
     await origin.listen()
     proxy = await start(undefined, origin)
     ours = await answersOf(proxy)
-  }, 60_000)
+  })
   afterAll(async () => {
     await stopAll()
     await origin.close()

@@ -100,7 +100,7 @@ const plainLanes = (): (readonly [Lane, Lane])[] => ours.plain.map((lane, i) => 
 describe.skipIf(envoyBin === undefined)('attacks against Envoy and Outrigger', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     ;[ours, envoys] = await Promise.all([startSide(undefined), startSide(envoyBin)])
-  }, 60_000)
+  })
   afterAll(async () => {
     for (const side of [ours, envoys]) for (const lane of [...side.plain, ...side.managed.values()]) lane.stop()
     for (const origin of origins) origin.stop()

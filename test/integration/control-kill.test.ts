@@ -18,7 +18,7 @@ beforeAll(async () => {
   await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
   await mesh.sidecar('api')
   await mesh.sidecar('web')
-}, 60_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await origin.close()

@@ -753,7 +753,7 @@ describe.skipIf(envoyBin === undefined)('the same filters in Envoy and in Outrig
     ours = { port: second, proxy: b }
     for (const [i, exchange] of EXCHANGES.entries())
       answers.push(await Promise.all([send(envoy.port, exchange, `m${i}`), send(ours.port, exchange, `m${i}`)]))
-  }, 60_000)
+  })
 
   afterAll(async () => {
     await stopAll()

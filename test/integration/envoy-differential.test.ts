@@ -502,7 +502,7 @@ describe.skipIf(envoyBin === undefined)('the same bootstrap in Envoy and in Outr
       },
       [rbac],
     )
-  }, 60_000)
+  })
 
   afterAll(async () => {
     await stopAll()

@@ -52,7 +52,7 @@ beforeAll(async () => {
   ])
   sidecar = await mesh.sidecar('api')
   dbSidecar = await mesh.sidecar('db')
-}, 60_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await origin.close()

@@ -313,7 +313,7 @@ describe.skipIf(goControlPlaneMissing !== '').each(['GRPC', 'DELTA_GRPC'] as con
     await until('version 750', async () => (await last()) === '750', 30_000)
     expect((await proxy.residentBytes()) - before).toBeLessThan(128 * 1024 * 1024)
     expect((await server.requests()).filter(({ error }) => error !== undefined)).toEqual([])
-  }, 90_000)
+  })
 
   it('a stream of its own for each type, with secrets, and only the names that are in use', async () => {
     server = await GoControlPlane.start('-cache', 'snapshot-open')

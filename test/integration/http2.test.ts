@@ -365,16 +365,12 @@ describe.each(combinations)('HTTP/%i to HTTP/%i', (down, up) => {
 async function standsStill(read: () => number): Promise<void> {
   let last = -1
   let same = 0
-  await until(
-    'the flow stops',
-    async () => {
-      const now = read()
-      same = now === last ? same + 1 : 0
-      last = now
-      return same >= 20
-    },
-    20_000,
-  )
+  await until('the flow stops', async () => {
+    const now = read()
+    same = now === last ? same + 1 : 0
+    last = now
+    return same >= 20
+  })
 }
 
 describe('one message in is one message out', () => {
@@ -806,18 +802,14 @@ describe('abort storm (http-party/node-http-proxy#1559)', () => {
     }
     await Promise.all(Array.from({ length: 20 }, worker))
     for (const one of open.splice(0)) one.close()
-    await until(
-      'every gauge is back at zero',
-      async () => {
-        const stats = await proxy.stats()
-        for (const [name, value] of stats) {
-          if (!/^(http\.(1|2)\.downstream_(cx|rq)_active|cluster\.(1|2)\.upstream_rq_(active|pending_active))$/.test(name)) continue
-          if (value !== 0) throw new Error(`${name} = ${value}`)
-        }
-        return true
-      },
-      15_000,
-    )
+    await until('every gauge is back at zero', async () => {
+      const stats = await proxy.stats()
+      for (const [name, value] of stats) {
+        if (!/^(http\.(1|2)\.downstream_(cx|rq)_active|cluster\.(1|2)\.upstream_rq_(active|pending_active))$/.test(name)) continue
+        if (value !== 0) throw new Error(`${name} = ${value}`)
+      }
+      return true
+    })
     expect((await client(1, '1').ask({ path: '/fine' })).status).toBe(200)
     expect((await client(2, '2').ask({ path: '/fine' })).status).toBe(200)
   })

@@ -122,7 +122,7 @@ beforeAll(async () => {
     { Name: 'batch', Action: 'allow' },
   ])
   await mesh.sidecar('api')
-}, 60_000)
+})
 afterAll(async () => {
   await stopAll()
   await mesh.stop()

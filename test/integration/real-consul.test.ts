@@ -283,7 +283,7 @@ describe.skipIf(consulBin === undefined)('a real Consul', { timeout: 150_000 }, 
     // The sidecars try again after up to 30 s, and Consul itself takes the upstream listeners back until it has read its state again.
     const deny = (): Promise<unknown> =>
       consul.intention('api', [{ Name: 'web', Permissions: [{ Action: 'allow', HTTP: { PathPrefix: '/only' } }] }])
-    await until('Consul takes writes', () => deny().then(() => true), 20_000)
+    await until('Consul takes writes', () => deny().then(() => true))
     await untilStatus(403, '/', 90_000)
     await untilStatus(200, '/only', 20_000)
   })

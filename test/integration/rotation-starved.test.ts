@@ -20,7 +20,7 @@ beforeAll(async () => {
   web = await mesh.register('web', { name: 'web', upstreams: ['api'] })
   await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
   sidecars = { api: await mesh.sidecar('api'), web: await mesh.sidecar('web') }
-}, 60_000)
+})
 afterEach(() => {
   stopped?.child.kill('SIGCONT')
   stopped = null

@@ -24,7 +24,7 @@ beforeAll(async () => {
   web = await mesh.register('web', { name: 'web', upstreams: ['api'] })
   await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
   sidecars = { api: await mesh.sidecar('api'), web: await mesh.sidecar('web') }
-}, 60_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await origin.close()

@@ -38,7 +38,7 @@ beforeAll(async () => {
   await mesh.sidecar('batch')
   dbSidecar = await mesh.sidecar('db')
   await mesh.sidecar('mail')
-}, 60_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await Promise.all([echo.close(), greeter.close()])
@@ -75,7 +75,7 @@ async function says(port: number, text: string): Promise<Socket | null> {
 
 /** The sidecar closes what it cannot carry: a refused try shows as a closed connection. */
 async function untilServed(port: number): Promise<Socket> {
-  return until('the upstream answers', () => says(port, 'ping'), 20_000)
+  return until('the upstream answers', () => says(port, 'ping'))
 }
 
 describe('a TCP service by tunnels', () => {

@@ -210,7 +210,7 @@ describe('static clusters', () => {
     const counts = await answers(port, '/least', 12)
     for (const client of held) client.destroy()
     expect(Object.keys(counts)).not.toContain('a')
-  }, 15_000)
+  })
 
   it('ring hash by header: one key, one endpoint; many keys, all of them', async () => {
     const seen = new Set<string>()

@@ -218,7 +218,7 @@ describe('an HTTP/1 upgrade', () => {
       sum.update(chunk)
     })
     c.socket.write(sent)
-    await until('all of it comes back', () => got >= sent.length, 20_000)
+    await until('all of it comes back', () => got >= sent.length)
     expect(sum.digest('hex')).toBe(createHash('sha256').update(sent).digest('hex'))
     c.destroy()
   })

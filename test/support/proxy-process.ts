@@ -24,7 +24,7 @@ const READY_WITHIN_MS = 90_000
 const STOP_WITHIN_MS = 20_000
 
 /** Polls another process until `check` holds; fails with `what` and the last value seen. */
-export async function until<T>(what: string, check: () => T | Promise<T>, withinMs = 20_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, check: () => T | Promise<T>, withinMs = 60_000): Promise<NonNullable<T>> {
   const deadline = Date.now() + withinMs
   let last: unknown
   while (Date.now() < deadline) {

@@ -229,6 +229,8 @@ PUT /v1/agent/service/deregister/x                   denied denied
 PUT /v1/agent/service/maintenance/x                  denied denied
 PUT /v1/agent/service/register                       denied denied
 PUT /v1/agent/token/default                          denied denied
+PUT /v1/catalog/deregister                           denied denied
+PUT /v1/catalog/register                             denied denied
 PUT /v1/config                                       denied denied
 PUT /v1/connect/ca/configuration                     denied denied
 PUT /v1/connect/intentions/exact                     denied denied

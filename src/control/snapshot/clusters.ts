@@ -142,8 +142,11 @@ function circuitBreakers(settings: UpstreamSettings): Init<typeof CircuitBreaker
 }
 
 function outlierDetection({ passiveHealthCheck: check }: UpstreamSettings): Init<typeof OutlierDetectionSchema> {
-  if (check === undefined) return {}
+  // Of two instances a dead one is one half: more than max_ejection_percent, which stays Envoy's 10 by default.
+  const always = { alwaysEjectOneHost: true }
+  if (check === undefined) return always
   return {
+    ...always,
     ...(check.maxFailures ? { consecutive5xx: check.maxFailures } : {}),
     ...(check.intervalMs ? { interval: duration(check.intervalMs) } : {}),
     ...(check.enforcingConsecutive5xx === undefined ? {} : { enforcingConsecutive5xx: check.enforcingConsecutive5xx }),

@@ -24,7 +24,7 @@ import { LOCAL_APP } from './clusters.js'
 import { jwtAuthn } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack } from './protobuf.js'
 import { clusterOfNode, isHttp2, type ProxyView, type UpstreamView } from './proxy-view.js'
-import { inlineRouteAction, usesRds } from './routes.js'
+import { elsewhereRetry, inlineRouteAction, usesRds } from './routes.js'
 
 export const HCM_FILTER = 'envoy.filters.network.http_connection_manager'
 
@@ -90,7 +90,13 @@ export function upstreamHcm(view: ProxyView, upstream: UpstreamView): Any {
     ...common(view, chain.Protocol, statPrefix(upstream), grpcFilters(chain.Protocol)),
     routeSpecifier: usesRds(upstream)
       ? { case: 'rds', value: { routeConfigName: upstream.envoyId, configSource: adsConfigSource(timeout) } }
-      : { case: 'routeConfig', value: inlineRoutes(filterName, inlineRouteAction(clusterOfNode(chain, chain.StartNode), chain.Protocol)) },
+      : {
+          case: 'routeConfig',
+          value: inlineRoutes(filterName, {
+            ...inlineRouteAction(clusterOfNode(chain, chain.StartNode), chain.Protocol),
+            retryPolicy: elsewhereRetry(),
+          }),
+        },
   })
 }
 

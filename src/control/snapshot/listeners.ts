@@ -9,10 +9,7 @@ import { ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_
 import { TlsInspectorSchema } from '../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { ConnectionLimitSchema } from '../../xds/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
 import { RBACSchema as NetworkRbacSchema } from '../../xds/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
-import {
-  type TcpProxy_TunnelingConfigSchema,
-  TcpProxySchema,
-} from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import { TcpProxySchema } from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { LISTENER_TYPE, ROUTE_TYPE } from '../../xds/type-urls.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
@@ -22,11 +19,12 @@ import { LOCAL_APP } from './clusters.js'
 import { HCM_FILTER, publicHcm, statPrefix, tunnelHcm, upstreamHcm } from './http-connection-manager.js'
 import { type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
 import { clusterOfNode, type ProxyView, type UpstreamView, usesTcpTunnel } from './proxy-view.js'
-import { usesRds } from './routes.js'
+import { CONNECT_RETRIES, usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
 type ListenerInit = Init<typeof ListenerSchema>
 type FilterInit = Init<typeof FilterSchema>
+type TcpProxyInit = Init<typeof TcpProxySchema>
 
 export function buildListeners(view: ProxyView): Resource[] {
   return [toResource(publicListener(view)), ...view.upstreams.map(upstream => toResource(upstreamListener(view, upstream), upstream))]
@@ -83,7 +81,10 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
   const where = path || `${upstream.LocalBindAddress}:${upstream.LocalBindPort}`
   const filterConfig = isHttpLike(chain.Protocol)
     ? filter(HCM_FILTER, upstreamHcm(view, upstreamView))
-    : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView), tunnelTo(view, upstreamView))
+    : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView), {
+        maxConnectAttempts: 1 + CONNECT_RETRIES,
+        ...tunnelTo(view, upstreamView),
+      })
   return {
     name: `${upstreamView.envoyId}:${where}`,
     address:
@@ -105,19 +106,19 @@ function networkRbac(view: ProxyView): FilterInit {
   return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { rules: toRbacProto(view.rbac), statPrefix: 'connect_authz' }))
 }
 
-/** Undefined: a connection of its own for each client. The host names the service, for the far side's access log. */
-function tunnelTo(view: ProxyView, upstream: UpstreamView): Init<typeof TcpProxy_TunnelingConfigSchema> | undefined {
-  return usesTcpTunnel(view, upstream) ? { hostname: `${upstream.chain.ServiceName}:80` } : undefined
+/** Nothing: a connection of its own for each client. The host names the service, for the far side's access log. */
+function tunnelTo(view: ProxyView, upstream: UpstreamView): Pick<TcpProxyInit, 'tunnelingConfig'> {
+  return usesTcpTunnel(view, upstream) ? { tunnelingConfig: { hostname: `${upstream.chain.ServiceName}:80` } } : {}
 }
 
-function tcpProxy(view: ProxyView, cluster: string, prefix: string, tunnel?: Init<typeof TcpProxy_TunnelingConfigSchema>): FilterInit {
+function tcpProxy(view: ProxyView, cluster: string, prefix: string, more: TcpProxyInit = {}): FilterInit {
   return filter(
     'envoy.filters.network.tcp_proxy',
     pack(TcpProxySchema, {
       statPrefix: prefix,
       clusterSpecifier: { case: 'cluster', value: cluster },
       accessLog: filterAccessLogs(view.accessLogs),
-      ...(tunnel === undefined ? {} : { tunnelingConfig: tunnel }),
+      ...more,
     }),
   )
 }

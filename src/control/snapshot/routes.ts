@@ -1,7 +1,8 @@
 // Route tables of a proxy's HTTP upstreams (RDS), made from compiled discovery chains: routes in order, splits as weighted clusters,
 // rewrites, header changes, timeouts, retries and hash policies. Also the route action of inline tables.
-// Ours beyond Consul's: for grpc no route timeout cuts a stream (the caller's grpc-timeout still holds), and a split's route says that
-// a retry may pick again (`filter_metadata["outrigger"]`, which Envoy ignores).
+// Ours beyond Consul's: for grpc no route timeout cuts a stream (the caller's grpc-timeout still holds), a split's route says that a retry
+// may pick again (`filter_metadata["outrigger"]`, which Envoy ignores), and where the operator says nothing of retries, a request that
+// found no connection goes to another instance, so that a dead one costs no request.
 import { create, toBinary } from '@bufbuild/protobuf'
 import { HeaderValueOption_HeaderAppendAction as Append, type HeaderValueOptionSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import type {
@@ -15,6 +16,7 @@ import type {
   WeightedCluster_ClusterWeightSchema,
 } from '../../xds/gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../../xds/gen/envoy/config/route/v3/route_pb.js'
+import { PreviousHostsPredicateSchema } from '../../xds/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
 import type { StringMatcherSchema } from '../../xds/gen/envoy/type/matcher/v3/string_pb.js'
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { ROUTE_TYPE } from '../../xds/type-urls.js'
@@ -30,7 +32,7 @@ import type {
 } from '../config-entries/types.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import type { DiscoveryNode, SplitterNode } from '../discovery-chain/types.js'
-import { duration, type Init } from './protobuf.js'
+import { duration, type Init, pack } from './protobuf.js'
 import { chainNode, clusterOfNode, type ProxyView, type UpstreamView } from './proxy-view.js'
 
 type RouteInit = Init<typeof RouteSchema>
@@ -39,6 +41,10 @@ type StringMatcherInit = Init<typeof StringMatcherSchema>
 
 /** Weights travel as hundredths of a percent. */
 const WEIGHT_SCALE = 100
+/** Further instances that a request tries when it finds no connection. */
+export const CONNECT_RETRIES = 2
+/** How often the balancer is asked again when it names an instance that was tried. */
+const HOST_SELECTION_ATTEMPTS = 5n
 
 /** Consul's rule: a route table of its own unless the chain is the default one, whose single route stays inline. */
 export function usesRds(upstream: UpstreamView): boolean {
@@ -146,13 +152,28 @@ function retries(destination: DestinationOptions): { retryPolicy?: Init<typeof R
   const on = [...(destination.RetryOn ?? [])]
   if (destination.RetryOnConnectFailure && !on.includes('connect-failure')) on.push('connect-failure')
   if (codes.length > 0) on.push('retriable-status-codes')
-  if (on.length === 0 && !destination.NumRetries) return {}
+  if (on.length === 0 && !destination.NumRetries) return { retryPolicy: elsewhereRetry() }
   return {
     retryPolicy: {
       ...(destination.NumRetries ? { numRetries: destination.NumRetries } : {}),
       retryOn: on.join(','),
       retriableStatusCodes: [...codes],
     },
+  }
+}
+
+/** No instance has seen the request, so it may be sent again whatever it is; to one that has not been tried, as far as there is one. */
+export function elsewhereRetry(): Init<typeof RetryPolicySchema> {
+  return {
+    retryOn: 'connect-failure',
+    numRetries: CONNECT_RETRIES,
+    retryHostPredicate: [
+      {
+        name: 'envoy.retry_host_predicates.previous_hosts',
+        configType: { case: 'typedConfig', value: pack(PreviousHostsPredicateSchema, {}) },
+      },
+    ],
+    hostSelectionRetryMaxAttempts: HOST_SELECTION_ATTEMPTS,
   }
 }
 

@@ -334,6 +334,14 @@ describe('public listener', () => {
   })
 })
 
+/** Where nobody says otherwise: what found no connection goes to another instance. */
+const ELSEWHERE = {
+  retryOn: 'connect-failure',
+  numRetries: 2,
+  retryHostPredicate: [{ name: 'envoy.retry_host_predicates.previous_hosts' }],
+  hostSelectionRetryMaxAttempts: 5n,
+}
+
 describe('upstreams', () => {
   it('of a default chain: inline route, one EDS cluster with the names, SAN and SNI of the service', async () => {
     await meshOf('http')
@@ -346,7 +354,9 @@ describe('upstreams', () => {
     expect(hcm.statPrefix).toBe('upstream.api.default.default.dc1')
     expect(hcm.routeSpecifier.case).toBe('routeConfig')
     expect(hcm.routeSpecifier.value.virtualHosts[0].name).toBe('api.default.default.dc1')
-    expect(hcm.routeSpecifier.value.virtualHosts[0].routes[0].action.value.clusterSpecifier.value).toBe(cluster('api'))
+    const action = hcm.routeSpecifier.value.virtualHosts[0].routes[0].action.value
+    expect(action.clusterSpecifier.value).toBe(cluster('api'))
+    expect(action.retryPolicy).toMatchObject(ELSEWHERE)
     expect(hcm.normalizePath).toBeUndefined()
 
     const eds = snapshot.cluster(cluster('api'))
@@ -356,7 +366,7 @@ describe('upstreams', () => {
       connectTimeout: { seconds: 5n },
       commonLbConfig: { healthyPanicThreshold: { value: 0 } },
       lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
-      outlierDetection: {},
+      outlierDetection: { alwaysEjectOneHost: true },
       circuitBreakers: { thresholds: [{ retryBudget: { budgetPercent: { value: 20 }, minRetryConcurrency: 3 } }] },
     })
     expect(eds.edsClusterConfig.edsConfig.configSourceSpecifier.case).toBe('ads')
@@ -387,6 +397,7 @@ describe('upstreams', () => {
     expect(unpack(TcpProxySchema, proxy.configType)).toMatchObject({
       statPrefix: 'upstream.api.default.default.dc1',
       clusterSpecifier: { case: 'cluster', value: cluster('api') },
+      maxConnectAttempts: 3,
     })
   })
 
@@ -433,6 +444,7 @@ describe('upstreams', () => {
     expect(table.virtualHosts[0]).toMatchObject({ name: 'api', domains: ['*'] })
     const [route] = table.virtualHosts[0].routes
     expect(route.metadata.filterMetadata.outrigger).toEqual({ retry_repick: true })
+    expect(route.action.value.retryPolicy).toMatchObject(ELSEWHERE)
     const { clusters, totalWeight } = route.action.value.clusterSpecifier.value
     expect(totalWeight).toBeUndefined()
     expect(clusters.map((split: { name: string; weight: number }) => [split.name, split.weight])).toEqual([
@@ -583,7 +595,7 @@ describe('upstreams', () => {
       lbPolicy: Cluster_LbPolicy.RING_HASH,
       lbConfig: { case: 'ringHashLbConfig', value: { minimumRingSize: 5n, maximumRingSize: 50n } },
       circuitBreakers: { thresholds: [{ maxRequests: 9, retryBudget: {} }] },
-      outlierDetection: { interval: { seconds: 20n }, consecutive5xx: 7, maxEjectionPercent: 50 },
+      outlierDetection: { alwaysEjectOneHost: true, interval: { seconds: 20n }, consecutive5xx: 7, maxEjectionPercent: 50 },
     })
     const action = snapshot.table('api').virtualHosts[0].routes[0].action.value
     expect(action.hashPolicy).toMatchObject([

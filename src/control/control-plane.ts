@@ -394,7 +394,7 @@ export class ControlPlane {
         catalog,
         datacenter,
         executeQuery: (name, directory) => queryInstances(coordination.queries, catalog, name, directory),
-        virtualIp: () => undefined,
+        virtualIp: service => catalog.virtualIps.of(service),
         rights: () => {
           if (acl === undefined) return undefined
           const token = acl.resolve(acl.agentTokens.get('dns'))

@@ -78,6 +78,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       dns: dnsOptions(flags),
       caFilesByApi: flags.caFilesByApi,
     }),
+    sidecarChecks: true,
     version: OUTRIGGER_VERSION,
   }
 }

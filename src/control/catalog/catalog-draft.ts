@@ -19,6 +19,7 @@ import { MAX_CHECKS_PER_SERVICE } from './check-definition.js'
 import { NODE } from './maintenance-check.js'
 import { sameContent } from './same-content.js'
 import type { ServiceInstance } from './service-definition.js'
+import type { VirtualIps } from './virtual-ips.js'
 
 export const MAX_NODES = 5_000
 /** `ModifyIndex` of what is not yet committed. */
@@ -38,6 +39,10 @@ export class CatalogDraft {
     private readonly proxyErrors: (proxy: ServiceInstance) => readonly ConfigError[],
   ) {}
 
+  get virtualIps(): VirtualIps {
+    return this.catalog.virtualIps
+  }
+
   /** Without writes nothing is changed. Deletions come first, so that what is renamed is never there twice. */
   writes(): StoreWrite[] {
     const all = [
@@ -49,7 +54,8 @@ export class CatalogDraft {
     ]
     const order = { node: 0, service: 1, check: 2 } as Record<string, number>
     const puts = all.filter(({ op }) => op === 'put').sort((a, b) => order[a.collection]! - order[b.collection]!)
-    return [...all.filter(({ op }) => op === 'delete'), ...puts]
+    const addresses = this.virtualIps.writesFor(this.catalog, present(this.instances), new Set(this.instances.keys()))
+    return [...all.filter(({ op }) => op === 'delete'), ...puts, ...addresses]
   }
 
   // ---- nodes ----

@@ -6,6 +6,7 @@
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, keyOfInstance, keyOn, OWN_NODE } from './catalog-types.js'
 import type { HealthStatus } from './check-definition.js'
 import { NODE } from './maintenance-check.js'
+import type { VirtualIps } from './virtual-ips.js'
 
 export class CatalogIndex {
   /** Other nodes, by their keys. */
@@ -21,7 +22,10 @@ export class CatalogIndex {
   /** Names as they are spelled, with how many instances have them. */
   private readonly spellings = new Map<string, number>()
 
-  constructor(readonly ownNode: CatalogNode) {}
+  constructor(
+    readonly ownNode: CatalogNode,
+    readonly virtualIps: VirtualIps,
+  ) {}
 
   // ---- nodes ----
 

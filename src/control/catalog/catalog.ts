@@ -31,6 +31,7 @@ import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.
 import { bindErrors, freePort } from './proxy-ports.js'
 import { sameContent } from './same-content.js'
 import type { Registration, ServiceInstance } from './service-definition.js'
+import { VirtualIps } from './virtual-ips.js'
 
 export interface CatalogOptions {
   readonly node: CatalogNode
@@ -56,19 +57,23 @@ export class Catalog extends CatalogIndex {
   private constructor(
     private readonly store: Store,
     private readonly options: CatalogOptions,
+    virtualIps: VirtualIps,
   ) {
-    super(options.node)
+    super(options.node, virtualIps)
     store.subscribe(['node', 'service', 'check'], commit => this.follow(commit))
   }
 
   static async open(store: Store, options: CatalogOptions): Promise<Catalog> {
-    const catalog = new Catalog(store, options)
+    const catalog = new Catalog(store, options, await VirtualIps.open(store))
     for (const { key, value, createIndex, modifyIndex } of await store.list('node'))
       catalog.setNode(key, catalog.nodeFrom(value as NodeRegistration, createIndex, modifyIndex))
     for (const { key, value, createIndex, modifyIndex } of await store.list('service'))
       catalog.addInstance(instanceFrom(key, value as ServiceInstance, createIndex, modifyIndex))
     for (const { key, value, createIndex, modifyIndex } of await store.list('check'))
       catalog.addCheck({ ...storedCheck(value), Node: splitKey(key).node, CreateIndex: createIndex, ModifyIndex: modifyIndex })
+    // Those of a state that is older than virtual addresses.
+    const missing = catalog.virtualIps.writesFor(catalog, [...catalog.instances()], new Set())
+    if (missing.length > 0) await store.transaction(missing)
     return catalog
   }
 
@@ -150,13 +155,14 @@ export class Catalog extends CatalogIndex {
         ...staleChecks.map(check => remove('check', check.definition.CheckID)),
         ...instances.map(instance => put('service', instance.ID, instance)),
         ...checks.map(check => put('check', check.CheckID, this.freshCheck(check))),
+        ...this.virtualIps.writesFor(this, instances, new Set([...dropped, ...instances].map(({ ID }) => ID))),
       ],
     }
   }
 
   private defaultChecks({ instance, checks }: Registration, sidecar: ServiceInstance | undefined): CheckDefinition[] {
     if (this.options.defaultSidecarChecks !== true || sidecar === undefined || sidecar.SocketPath !== '') return []
-    return checks.some(({ ServiceID }) => ServiceID === sidecar.ID) ? [] : sidecarChecks(sidecar, instance.ID)
+    return checks.some(({ ServiceID }) => ServiceID === sidecar.ID) ? [] : sidecarChecks(sidecar, instance)
   }
 
   private proxyErrors(proxy: ServiceInstance, prefix: string): ConfigError[] {
@@ -175,6 +181,7 @@ export class Catalog extends CatalogIndex {
       await this.store.transaction([
         ...gone.map(one => remove('service', one.ID)),
         ...checks.map(check => remove('check', check.definition.CheckID)),
+        ...this.virtualIps.writesFor(this, [], new Set(gone.map(({ ID }) => ID))),
       ])
       return true
     })

@@ -103,12 +103,13 @@ export interface CheckOptions {
   readonly scripts: boolean
 }
 
-/** Consul's checks of a sidecar whose registration names none: it listens, and its service is well. */
+/** Consul's checks of a sidecar whose registration names none: it listens where callers reach it, and its service is well. */
 export function sidecarChecks(
   sidecar: { readonly ID: string; readonly Address: string; readonly Port: number },
-  serviceId: string,
+  { ID: serviceId, Address: serviceAddress }: { readonly ID: string; readonly Address: string },
 ): CheckDefinition[] {
-  const host = sidecar.Address === '' || sidecar.Address === '0.0.0.0' ? '127.0.0.1' : sidecar.Address
+  const isAny = (address: string): boolean => address === '' || address === '0.0.0.0' || address === '::'
+  const host = [sidecar.Address, serviceAddress].find(address => !isAny(address)) ?? '127.0.0.1'
   const of = { ...PLAIN_CHECK, ServiceID: sidecar.ID }
   return [
     {

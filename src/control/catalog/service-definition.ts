@@ -9,6 +9,7 @@ import { type CheckDefinition, type CheckOptions, readChecks } from './check-def
 import { checkMeta, checkMetaSize } from './metadata.js'
 
 export const MAX_UPSTREAMS_PER_PROXY = 512
+const MAX_PORTS = 64
 
 export type ServiceKind = '' | 'connect-proxy'
 
@@ -51,6 +52,8 @@ export interface ServiceInstance {
   readonly EnableTagOverride: boolean
   /** Set for connect-proxy only. */
   readonly Proxy?: ProxyRegistration
+  /** Where the instance stands; kept and printed, since only Consul Enterprise routes by it. */
+  readonly Locality?: { readonly Region: string; readonly Zone: string }
   /** The service speaks mesh TLS itself. */
   readonly Native: boolean
   /** Made from another service's `SidecarService`: leaves the catalog with it. */
@@ -120,7 +123,8 @@ function readInstance(
   nameField: 'Name' | 'Service' = 'Name',
 ): ServiceInstance {
   readers.push(fields)
-  fields.ignore('Namespace', 'Partition', 'Token', 'Locality', 'Datacenter', 'Check', 'Checks', 'Connect', 'Ports')
+  fields.ignore('Namespace', 'Partition', 'Token', 'Datacenter', 'Check', 'Checks', 'Connect')
+  if (fields.objects('Ports', MAX_PORTS).length > 0) fields.fail('Ports', 'several ports of one service are not supported')
   requireDefault(fields, 'Namespace')
   requireDefault(fields, 'Partition')
   const name = fields.string(nameField, owner === undefined ? '' : `${owner.Service}-sidecar-proxy`)
@@ -139,9 +143,9 @@ function readInstance(
   if (!isProxy && proxyFields !== undefined) fields.fail('Proxy', 'only for Kind connect-proxy (or under Connect.SidecarService)')
   const port = fields.integer('Port', 0, 65_535, 0)
   const socketPath = fields.string('SocketPath')
-  const address = fields.string('Address')
+  const address = fields.string('Address') || (owner?.Address ?? '')
   // Endpoints travel by EDS, which takes addresses and no names.
-  const reached = isProxy ? address || owner?.Address : native ? address : ''
+  const reached = isProxy || native ? address : ''
   if (reached && isIP(reached) === 0 && socketPath === '')
     fields.fail(
       'Address',
@@ -159,13 +163,29 @@ function readInstance(
     Address: address,
     Port: port,
     SocketPath: socketPath,
-    TaggedAddresses: readTaggedAddresses(fields, readers),
+    TaggedAddresses: withFamilies(readTaggedAddresses(fields, readers), nameField === 'Name' ? address : '', port),
     Weights: readWeights(fields, readers),
     EnableTagOverride: fields.boolean('EnableTagOverride'),
     ...(proxy === undefined ? {} : { Proxy: proxy }),
     Native: native,
+    ...readLocality(fields, readers),
     LocallyRegisteredAsSidecar: owner !== undefined,
   }
+}
+
+function readLocality(fields: FieldReader, readers: FieldReader[]): Pick<ServiceInstance, 'Locality'> {
+  const locality = fields.object('Locality')
+  if (locality === undefined) return {}
+  readers.push(locality)
+  return { Locality: { Region: locality.string('Region'), Zone: locality.string('Zone') } }
+}
+
+/** An agent names an address by its family too, for the LAN and the WAN, unless the registration does. */
+function withFamilies(tagged: ServiceInstance['TaggedAddresses'], address: string, port: number): ServiceInstance['TaggedAddresses'] {
+  const family = isIP(address)
+  if (family === 0) return tagged
+  const own = { Address: address, Port: port }
+  return { [`lan_ipv${family}`]: own, [`wan_ipv${family}`]: own, ...tagged }
 }
 
 function readProxy(
@@ -182,7 +202,8 @@ function readProxy(
   const destination = reader.string('DestinationServiceName', owner?.Service ?? '')
   if (destination === '') reader.fail('DestinationServiceName', 'must be non-empty for Connect proxy services')
   else if (!SERVICE_NAME.test(destination)) reader.fail('DestinationServiceName', 'is not a service name')
-  const socketPath = reader.string('LocalServiceSocketPath')
+  const isAddressed = reader.string('LocalServiceAddress') !== '' && reader.integer('LocalServicePort', 0, 65_535, 0) > 0
+  const socketPath = reader.string('LocalServiceSocketPath') || (isAddressed ? '' : (owner?.SocketPath ?? ''))
   const upstreams = reader.objects('Upstreams', MAX_UPSTREAMS_PER_PROXY).map(upstream => readUpstream(upstream, readers))
   const binds = new Map<string, number>()
   upstreams.forEach((upstream, i) => {
@@ -245,7 +266,7 @@ function readWeights(fields: FieldReader, readers: FieldReader[]): ServiceInstan
   const weights = fields.object('Weights')
   if (weights === undefined) return { Passing: 1, Warning: 1 }
   readers.push(weights)
-  return { Passing: weights.integer('Passing', 0, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) }
+  return { Passing: weights.integer('Passing', 1, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) }
 }
 
 function readTaggedAddresses(fields: FieldReader, readers: FieldReader[]): ServiceInstance['TaggedAddresses'] {

@@ -80,7 +80,9 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
       const found = catalog.node(param(request, 'node'))
       // `null` as text: a serializer takes the value for "no body".
       if (found === undefined) return jsonText(reply, 'null')
-      const services = servicesOn(catalog.nodeKey(found.Node)).map(nodeService).filter(isWanted)
+      const services = servicesOn(catalog.nodeKey(found.Node))
+        .map(each => nodeService(catalog, each))
+        .filter(isWanted)
       return { Node: nodeShape(found), Services: Object.fromEntries(services.map(service => [service['ID'], service])) }
     })
   })
@@ -89,7 +91,12 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     return blockingRead(context, request, reply, SERVICES, () => {
       const found = catalog.node(param(request, 'node'))
       if (found === undefined) return { Node: null, Services: [] }
-      return { Node: nodeShape(found), Services: servicesOn(catalog.nodeKey(found.Node)).map(nodeService).filter(isWanted) }
+      return {
+        Node: nodeShape(found),
+        Services: servicesOn(catalog.nodeKey(found.Node))
+          .map(each => nodeService(catalog, each))
+          .filter(isWanted),
+      }
     })
   })
   app.get('/v1/catalog/gateway-services/:gateway', (request, reply) => blockingRead(context, request, reply, SERVICES, () => []))

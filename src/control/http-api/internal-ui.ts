@@ -106,7 +106,7 @@ function consumersOf(consumers: readonly object[]): { readonly Peers: string[] }
 function nodeDump({ catalog }: ApiContext, node: CatalogNode): object {
   const key = catalog.nodeKey(node.Node)
   const services = [...(key === OWN_NODE ? [serverInstance()] : []), ...catalog.instancesOn(key)]
-  return { ...nodeShape(node), Services: services.map(nodeService), Checks: nodeChecksShape(catalog, key) }
+  return { ...nodeShape(node), Services: services.map(each => nodeService(catalog, each)), Checks: nodeChecksShape(catalog, key) }
 }
 
 function serviceSummary(context: ApiContext, name: string) {

@@ -14,6 +14,7 @@ import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
 import type { ApiContext } from './context.js'
 import { eventRoutes } from './event.js'
+import { indentJson } from './indent-json.js'
 import { internalRoutes } from './internal-ui.js'
 import { kvRoutes } from './kv.js'
 import { operatorRoutes } from './operator.js'
@@ -58,12 +59,9 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
     requireToken(context.authorizer, request)
     checkCommonParameters(request, context.node)
   })
-  app.addHook('preSerialization', async (request, reply, payload) => {
-    if (query(request, 'pretty') === undefined || typeof payload !== 'object') return payload
-    // Key/value pairs are printed by their own hand.
-    if (request.routeOptions.url?.startsWith('/v1/kv/') || request.routeOptions.url === '/v1/txn') return payload
-    reply.serializer(value => `${JSON.stringify(value, null, 4)}\n`)
-    return payload
+  app.addHook('onSend', async (request, reply, payload) => {
+    if (query(request, 'pretty') === undefined || typeof payload !== 'string' || payload === '') return payload
+    return String(reply.getHeader('content-type')).startsWith('application/json') ? indentJson(payload) : payload
   })
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500

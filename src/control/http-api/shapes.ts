@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
+import type { VirtualIps } from '../catalog/virtual-ips.js'
 import { durationFromMs } from '../config-entries/duration.js'
 import { CONSUL_VERSION } from './consul-version.js'
 import type { NodeInfo } from './context.js'
@@ -51,6 +52,7 @@ export function agentService(instance: CatalogInstance, datacenter: string): Rec
     EnableTagOverride: instance.EnableTagOverride,
     ...(instance.Proxy === undefined ? {} : { Proxy: proxyShape(instance.Proxy) }),
     ...(instance.Native ? { Connect: { Native: true } } : {}),
+    ...(instance.Locality === undefined ? {} : { Locality: instance.Locality }),
     CreateIndex: instance.CreateIndex,
     ModifyIndex: instance.ModifyIndex,
     Datacenter: datacenter,
@@ -215,15 +217,27 @@ export function nodeChecksShape(catalog: CatalogIndex, nodeKey: string): Record<
 export function healthEntry(catalog: CatalogIndex, instance: CatalogInstance) {
   return {
     Node: nodeShape(catalog.nodeOf(instance)),
-    Service: { ...nodeService(instance), ID: instance.ID, Service: instance.Service },
+    Service: { ...nodeService(catalog, instance), ID: instance.ID, Service: instance.Service },
     Checks: checksShape(catalog, instance),
   }
 }
 
 /** A service of `/v1/catalog/node/:node` and `/v1/catalog/node-services/:node`. */
-export function nodeService(instance: CatalogInstance): Record<string, unknown> {
+export function nodeService(catalog: VirtualAddresses, instance: CatalogInstance): Record<string, unknown> {
   const { Datacenter: _datacenter, ...service } = agentService(instance, '')
-  return { Kind: instance.Kind, ...service }
+  return { Kind: instance.Kind, ...service, TaggedAddresses: taggedAddresses(catalog, instance) }
+}
+
+interface VirtualAddresses {
+  readonly virtualIps: VirtualIps
+}
+
+/** With the virtual address of the service that a proxy or connect-native instance stands for. */
+function taggedAddresses({ virtualIps }: VirtualAddresses, instance: CatalogInstance): CatalogInstance['TaggedAddresses'] {
+  const service = instance.Proxy?.DestinationServiceName ?? (instance.Native ? instance.Service : '')
+  const virtual = virtualIps.of(service)
+  if (virtual === undefined) return instance.TaggedAddresses
+  return { ...instance.TaggedAddresses, 'consul-virtual': { Address: virtual, Port: instance.Port } }
 }
 
 /** An element of `/v1/catalog/service/:name`. */
@@ -241,7 +255,7 @@ export function catalogService(catalog: CatalogIndex, instance: CatalogInstance)
     ServiceName: instance.Service,
     ServiceTags: instance.Tags,
     ServiceAddress: instance.Address,
-    ServiceTaggedAddresses: instance.TaggedAddresses,
+    ServiceTaggedAddresses: taggedAddresses(catalog, instance),
     ServiceWeights: instance.Weights,
     ServiceMeta: instance.Meta,
     ServicePort: instance.Port,
@@ -249,6 +263,7 @@ export function catalogService(catalog: CatalogIndex, instance: CatalogInstance)
     ServiceEnableTagOverride: instance.EnableTagOverride,
     ServiceProxy: instance.Proxy === undefined ? { Mode: '', MeshGateway: {}, Expose: {} } : proxyShape(instance.Proxy),
     ServiceConnect: instance.Native ? { Native: true } : {},
+    ...(instance.Locality === undefined ? {} : { ServiceLocality: instance.Locality }),
     CreateIndex: instance.CreateIndex,
     ModifyIndex: instance.ModifyIndex,
   }

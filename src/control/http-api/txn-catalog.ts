@@ -97,7 +97,8 @@ function attemptService(draft: CatalogDraft, operation: Extract<CatalogOperation
   const { verb, index, node, id, service } = operation
   const before = draft.instance(node, id)
   const quoted = `service ${JSON.stringify(id)} on node ${JSON.stringify(node)}`
-  const result = (found: typeof before): CatalogResult[] => (found === undefined ? [] : [{ type: 'Service', shape: nodeService(found) }])
+  const result = (found: typeof before): CatalogResult[] =>
+    found === undefined ? [] : [{ type: 'Service', shape: nodeService(draft, found) }]
   switch (verb) {
     case 'get':
       if (before === undefined) throw new CatalogError(`${quoted} doesn't exist`)

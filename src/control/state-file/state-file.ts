@@ -19,6 +19,7 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   node: 'state',
   service: 'state',
   check: 'state',
+  'virtual-ip': 'state',
   'config-entry': 'state',
   'mesh-file': 'state',
   ca: 'identity',

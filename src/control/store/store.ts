@@ -14,6 +14,7 @@ export type Collection =
   | 'node'
   | 'service'
   | 'check'
+  | 'virtual-ip'
   | 'config-entry'
   | 'mesh-file'
   | 'ca'

@@ -41,6 +41,26 @@ describe('parseServiceDefinition', () => {
     })
   })
 
+  it('gives a sidecar the address and the socket of its service, and names an address by its family', () => {
+    const { instance, sidecar } = parse({
+      Name: 'api',
+      Port: 9002,
+      Address: '10.0.0.7',
+      TaggedAddresses: { wan_ipv4: { Address: '198.51.100.7', Port: 1 } },
+      Locality: { Region: 'eu', Zone: 'a' },
+      Connect: { SidecarService: { Port: 20_000 } },
+    })
+    expect(instance.TaggedAddresses).toEqual({
+      lan_ipv4: { Address: '10.0.0.7', Port: 9002 },
+      wan_ipv4: { Address: '198.51.100.7', Port: 1 },
+    })
+    expect(instance.Locality).toEqual({ Region: 'eu', Zone: 'a' })
+    expect(sidecar).toMatchObject({ Address: '10.0.0.7', TaggedAddresses: { lan_ipv4: { Address: '10.0.0.7', Port: 20_000 } } })
+    const six = parse({ Name: 'six', Port: 6, Address: '2001:db8::6', SocketPath: '/run/six', Connect: { SidecarService: { Port: 1 } } })
+    expect(Object.keys(six.instance.TaggedAddresses)).toEqual(['lan_ipv6', 'wan_ipv6'])
+    expect(six.sidecar!.Proxy).toMatchObject({ LocalServiceSocketPath: '/run/six', LocalServiceAddress: '', LocalServicePort: 0 })
+  })
+
   it('takes both spellings alike, and leaves the user’s own keys alone', () => {
     const camel = parse({
       Name: 'web',
@@ -78,6 +98,10 @@ describe('parseServiceDefinition', () => {
     [{ Name: 'a', Prot: 1 }, 'Prot: unknown field'],
     [{ Name: 'a', Kind: 'mesh-gateway' }, 'Kind: "mesh-gateway" is not supported (only connect-proxy, or none)'],
     [{ Name: 'a', Kind: 'connect-proxy', Port: 1 }, 'Proxy.DestinationServiceName: must be non-empty for Connect proxy services'],
+    [{ Name: 'a', Weights: { Passing: 0 } }, 'Weights.Passing: must be an integer from 1 to 65535'],
+    [{ Name: 'a', Ports: [{ Name: 'x', Port: 1 }] }, 'Ports: several ports of one service are not supported'],
+    [{ Name: 'a', Meta: { 'a b': '1' } }, 'Meta.a b: key contains invalid characters (letters, digits, "_" and "-" are valid)'],
+    [{ Name: 'a', Meta: { k: 'v'.repeat(513) } }, 'Meta.k: value is too long (limit 512 characters)'],
     [{ Name: 'a', Namespace: 'team' }, 'Namespace: "team" is not supported (only default)'],
     [
       { Name: 'a', Check: { Interval: '5s' } },

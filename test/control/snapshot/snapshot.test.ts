@@ -662,7 +662,13 @@ describe('endpoints', () => {
         Check: { CheckID: `check-${id}`, TTL: '1h', Status: status },
         Connect: { SidecarService: { Weights: { Passing: id === 'a' ? 500 : 10, Warning: 3 } } },
       })
-    await register({ ID: 'd', Name: 'api', Port: 1, Connect: { SidecarService: { Weights: { Passing: 0, Warning: 0 } } } })
+    await register({
+      ID: 'd',
+      Name: 'api',
+      Port: 1,
+      Check: { CheckID: 'check-d', TTL: '1h', Status: 'warning' },
+      Connect: { SidecarService: { Weights: { Passing: 1, Warning: 0 } } },
+    })
     expect(health('api').map(([, , status, weight]) => [status, weight])).toEqual([
       [HealthStatus.HEALTHY, 128],
       [HealthStatus.HEALTHY, 3],

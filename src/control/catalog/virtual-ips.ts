@@ -1,0 +1,72 @@
+// A virtual address for every service of the mesh (`<name>.virtual.consul`, the tagged address `consul-virtual`), out of 240.0.0.0/4. Given
+// with the registration that brings a service into the mesh, in the same transaction, and taken back with its last proxy. Made and asked by
+// the catalog; read by DNS and the shapes of the HTTP API.
+// Invariant: an address is never given twice, also over restarts: a proxy that still has an old one never reaches another service by it.
+import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
+import type { CatalogIndex } from './catalog-index.js'
+import { keyOfInstance } from './catalog-types.js'
+import type { ServiceInstance } from './service-definition.js'
+
+const FIRST_ADDRESS = 0xf0_00_00_00
+const LAST_OFFSET = 0x0f_ff_ff_fe
+/** Key of the highest offset that was ever given; no service has such a name. */
+const LAST_GIVEN = '.last'
+
+export class VirtualIps {
+  private readonly offsets = new Map<string, number>()
+  private last = 0
+
+  private constructor(store: Store) {
+    store.subscribe(['virtual-ip'], commit => this.follow(commit))
+  }
+
+  static async open(store: Store): Promise<VirtualIps> {
+    const ips = new VirtualIps(store)
+    for (const { key, value } of await store.list('virtual-ip')) ips.set(key, value as number)
+    return ips
+  }
+
+  /** By the service's name in any case. */
+  of(service: string): string | undefined {
+    const offset = this.offsets.get(service.toLowerCase())
+    if (offset === undefined) return undefined
+    const address = FIRST_ADDRESS + offset
+    return [24, 16, 8, 0].map(bits => (address >>> bits) & 0xff).join('.')
+  }
+
+  /** What a change of instances does to the addresses: `gone` are keys of those that are removed, or replaced by one of `added`. */
+  writesFor(catalog: CatalogIndex, added: readonly ServiceInstance[], gone: ReadonlySet<string>): StoreWrite[] {
+    const joining = new Set(added.flatMap(instance => meshName(instance) ?? []))
+    const leaving = new Set<string>()
+    for (const key of gone) {
+      const instance = catalog.instanceByKey(key)
+      const name = instance && meshName(instance)
+      if (name !== undefined && !joining.has(name) && catalog.connectInstancesOf(name).every(other => gone.has(keyOfInstance(other))))
+        leaving.add(name)
+    }
+    const writes = [...leaving].filter(name => this.offsets.has(name)).map(name => remove('virtual-ip', name))
+    const missing = [...joining].filter(name => !this.offsets.has(name)).slice(0, LAST_OFFSET - this.last)
+    if (missing.length === 0) return writes
+    writes.push(...missing.map((name, i) => put('virtual-ip', name, this.last + 1 + i)))
+    writes.push(put('virtual-ip', LAST_GIVEN, this.last + missing.length))
+    return writes
+  }
+
+  private follow({ changes }: Commit): void {
+    for (const { key, record } of changes) {
+      if (record === undefined) this.offsets.delete(key)
+      else this.set(key, record.value as number)
+    }
+  }
+
+  private set(key: string, offset: number): void {
+    if (key !== LAST_GIVEN) this.offsets.set(key, offset)
+    this.last = Math.max(this.last, offset)
+  }
+}
+
+/** The service that an instance brings into the mesh. */
+function meshName(instance: ServiceInstance): string | undefined {
+  const name = instance.Proxy?.DestinationServiceName ?? (instance.Native ? instance.Service : undefined)
+  return name?.toLowerCase()
+}

@@ -3,14 +3,19 @@
 // the catalog; read by DNS and the shapes of the HTTP API.
 // Invariant: an address is never given twice, also over restarts: a proxy that still has an old one never reaches another service by it.
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
-import type { CatalogIndex } from './catalog-index.js'
-import { keyOfInstance } from './catalog-types.js'
+import { type CatalogInstance, keyOfInstance } from './catalog-types.js'
 import type { ServiceInstance } from './service-definition.js'
 
 const FIRST_ADDRESS = 0xf0_00_00_00
 const LAST_OFFSET = 0x0f_ff_ff_fe
 /** Key of the highest offset that was ever given; no service has such a name. */
 const LAST_GIVEN = '.last'
+
+/** The instances before the change. */
+interface RegisteredInstances {
+  instanceByKey(key: string): CatalogInstance | undefined
+  connectInstancesOf(name: string): readonly CatalogInstance[]
+}
 
 export class VirtualIps {
   private readonly offsets = new Map<string, number>()
@@ -35,7 +40,7 @@ export class VirtualIps {
   }
 
   /** What a change of instances does to the addresses: `gone` are keys of those that are removed, or replaced by one of `added`. */
-  writesFor(catalog: CatalogIndex, added: readonly ServiceInstance[], gone: ReadonlySet<string>): StoreWrite[] {
+  writesFor(catalog: RegisteredInstances, added: readonly ServiceInstance[], gone: ReadonlySet<string>): StoreWrite[] {
     const joining = new Set(added.flatMap(instance => meshName(instance) ?? []))
     const leaving = new Set<string>()
     for (const key of gone) {

@@ -375,6 +375,29 @@ describe('TCP health checks, on real sockets', () => {
     end()
   })
 
+  it('without bytes to send make a new connection each time: a greeting comes once a connection', async () => {
+    let opened = 0
+    const { port, end } = await serve(socket => {
+      opened++
+      socket.write('220 ready')
+    })
+    const { registry, clock } = testRegistry()
+    const check = { kind: 'tcp', send: null, receive: [Buffer.from('220')] } as const
+    await new Promise<void>(resolve => {
+      registry.onWarm(() => resolve())
+      registry.apply(cluster('c', { healthChecks: [{ ...healthCheck(check), reuseConnection: true }] }))
+      registry.applyAssignment(assignment('c', [locality([endpoint('127.0.0.1', port)])]))
+    })
+    const { attempt, success, failure } = registry.get('c')!.hosts[0]!.cluster.stats.healthCheck
+    while (success.value + failure.value < 3) {
+      if (attempt.value === success.value + failure.value) clock.advance(500)
+      await new Promise(resolve => setTimeout(resolve, 2))
+    }
+    expect([success.value, opened]).toEqual([3, 3])
+    registry.close()
+    end()
+  })
+
   it('fail when the peer closes without them', async () => {
     const { port, end } = await serve(socket => socket.end('END PONG'))
     expect(await healthAfterFirstCheck(port, null, ['PONG', 'END'])).toBe(false)

@@ -1,0 +1,153 @@
+// What docs/differences.md says and no other test shows, through the real process; where Envoy is installed, its column too.
+import net from 'node:net'
+import tls from 'node:tls'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { AdsFixture, adsSource, edsCluster } from '../support/ads-fixture.js'
+import { fetchOnce } from '../support/http1-client.js'
+import { Http2FrameClient } from '../support/http2-frame-client.js'
+import { AnyCa, clientOptions, downstreamTls, spiffe } from '../support/mesh-certificates.js'
+import { HttpOrigin, http } from '../support/origins.js'
+import {
+  assignment,
+  fileAccessLog,
+  freePort,
+  hcm,
+  listener,
+  ProxyProcess,
+  routesTo,
+  staticCluster,
+  stopAll,
+  until,
+} from '../support/proxy-process.js'
+
+const envoy = process.env['ENVOY_BIN']
+const ca = new AnyCa()
+const leaf = ca.leaf({ dns: ['api.example'], uris: [spiffe('api')], usages: ['serverAuth', 'clientAuth'] })
+const origin = new HttpOrigin((request, socket) => void socket.write(http(request.headers.get('x-envoy-internal') ?? 'external')))
+
+beforeAll(() => origin.listen())
+afterAll(async () => {
+  await stopAll()
+  await origin.close()
+})
+
+interface World {
+  readonly proxy: ProxyProcess
+  readonly plain: number
+  readonly secure: number
+}
+
+async function start(bin: string | undefined): Promise<World> {
+  const [plain, secure] = [await freePort(), await freePort()]
+  const proxy = await ProxyProcess.start({
+    bootstrap: {
+      static_resources: {
+        listeners: [
+          listener('plain', plain, [hcm({ internal_address_config: {}, route_config: routesTo('app') })]),
+          listener(
+            'secure',
+            secure,
+            [hcm({ route_config: routesTo('app'), access_log: [fileAccessLog('sni=%REQUESTED_SERVER_NAME%.')] })],
+            {},
+            { transport_socket: downstreamTls(leaf, ca.pem) },
+          ),
+        ],
+        clusters: [staticCluster('app', origin.port)],
+      },
+    },
+    ...(bin === undefined ? {} : { bin, flags: ['--use-dynamic-base-id'] }),
+  })
+  return { proxy, plain, secure }
+}
+
+async function status(port: number, head: string): Promise<number> {
+  const socket = net.connect(port, '127.0.0.1')
+  let got = ''
+  socket.on('error', () => {})
+  socket.write(`${head}\r\n\r\n`)
+  for await (const chunk of socket) {
+    got += String(chunk)
+    if (got.includes('\r\n\r\n')) break
+  }
+  return Number(got.split(' ')[1])
+}
+
+const CODING = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:'
+
+describe('Outrigger', () => {
+  let world: World
+  beforeAll(async () => {
+    world = await start(undefined)
+  })
+
+  it('internal_address_config without cidr_ranges: nobody is internal', async () => {
+    expect((await fetchOnce(world.plain, '/', { 'x-forwarded-for': '10.1.2.3' })).body).toBe('external')
+  })
+
+  it('a transfer coding that is none is 400', async () => {
+    for (const coding of ['chunkedx', ',chunked']) expect([coding, await status(world.plain, `${CODING} ${coding}`)]).toEqual([coding, 400])
+  })
+
+  it('%REQUESTED_SERVER_NAME% is also what TLS termination saw, without tls_inspector', async () => {
+    const socket = tls.connect({ ...clientOptions(leaf, ca.pem), port: world.secure, host: '127.0.0.1', servername: 'api.example' })
+    socket.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')
+    for await (const _ of socket);
+    await world.proxy.untilLog('sni=api.example.')
+  })
+
+  it('the receive windows of HTTP/2 are 1 MiB a stream and 8 MiB a connection, though Envoy’s defaults are asked for', async () => {
+    const client = await Http2FrameClient.connect(world.plain)
+    const settings = await client.until('SETTINGS', frames => frames.find(({ type }) => type === 4) ?? null)
+    const entries = new Map<number, number>()
+    for (let at = 0; at < settings.payload.length; at += 6)
+      entries.set(settings.payload.readUInt16BE(at), settings.payload.readUInt32BE(at + 2))
+    expect(entries.get(4)).toBe(1024 * 1024)
+    const update = await client.until('WINDOW_UPDATE', frames => frames.find(({ type, streamId }) => type === 8 && streamId === 0) ?? null)
+    expect(update.payload.readUInt32BE(0)).toBe(8 * 1024 * 1024 - 65_535)
+  })
+
+  it('a client that never finishes its handshake is let go', { timeout: 60_000 }, async () => {
+    const before = await world.proxy.stat(`listener.127.0.0.1_${world.secure}.downstream_cx_transport_socket_connect_timeout`)
+    const socket = net.connect(world.secure, '127.0.0.1')
+    await new Promise<void>(resolve => socket.on('error', () => {}).once('close', () => resolve()))
+    expect(await world.proxy.stat(`listener.127.0.0.1_${world.secure}.downstream_cx_transport_socket_connect_timeout`)).toBe(before + 1)
+  })
+
+  it('a scope with on_demand asks for its table at once', async () => {
+    const port = await freePort()
+    const ads = await new AdsFixture().start()
+    const builder = { fragments: [{ header_value_extractor: { name: 'x-scope', element_separator: ',', index: 0 } }] }
+    const scoped_routes = {
+      name: 's',
+      scope_key_builder: builder,
+      rds_config_source: adsSource,
+      scoped_rds: { scoped_rds_config_source: adsSource },
+    }
+    ads.set({
+      clusters: [edsCluster('app')],
+      endpoints: [assignment('app', [origin.port])],
+      listeners: [listener('front', port, [hcm({ scoped_routes })])],
+      scopes: [{ name: 'a', on_demand: true, route_configuration_name: 'late', key: { fragments: [{ string_key: 'blue' }] } }],
+      routes: [routesTo('app', 'late')],
+    })
+    const proxy = await ProxyProcess.start({ bootstrap: ads.bootstrap('DELTA_GRPC') })
+    await until('the table', async () => (await proxy.json('/config_dump?resource=dynamic_route_configs')).configs?.length === 1)
+    expect((await fetchOnce(port, '/', { 'x-scope': 'blue' })).status).toBe(200)
+    ads.kill()
+  })
+})
+
+describe.skipIf(envoy === undefined)('Envoy, of the same', () => {
+  let world: World
+  beforeAll(async () => {
+    world = await start(envoy)
+  })
+
+  it('takes RFC 1918 addresses as internal', async () => {
+    expect((await fetchOnce(world.plain, '/', { 'x-forwarded-for': '10.1.2.3' })).body).toBe('true')
+  })
+
+  it('answers 501 to a transfer coding that it does not know', async () => {
+    expect(await status(world.plain, `${CODING} chunkedx`)).toBe(501)
+  })
+})

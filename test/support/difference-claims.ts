@@ -1,0 +1,139 @@
+// Which tests show what docs/differences.md claims: for each row of its tables (by the beginning of its first cell) and each heading with
+// prose, files and a piece of the title in them. Read by test/differences.test.ts; a claim that stands here or there alone fails it.
+
+/** Each `file: part of a test's title`. */
+type Claim = readonly string[]
+
+const claim = (...tests: Claim): Claim => tests
+
+const HTTP1 = 'l7/codec/http1/requests.test.ts'
+const HTTP1_ANSWERS = 'l7/codec/http1/client-codec.test.ts'
+const HTTP2 = 'l7/codec/http2/server-codec.test.ts'
+const HTTP2_CLIENT = 'l7/codec/http2/client-codec.test.ts'
+const OWN = 'integration/difference-claims.test.ts'
+const FIELDS = 'xds/resources/difference-claims.test.ts'
+const ATTACKS = 'integration/attack-differential.test.ts'
+const GO_CONTROL_PLANE = 'integration/go-control-plane.test.ts'
+const XDS_CLIENT = 'xds/client/client.test.ts'
+const TLS = 'mtls/tls/tls-handshake.test.ts'
+const DRAIN = 'integration/drain.test.ts'
+
+export const CLAIMS: Readonly<Record<string, Claim>> = {
+  // Stricter.
+  'HTTP/1 requests: bare CR or LF': claim(`${ATTACKS}: HTTP/1 requests`),
+  '`Content-Length` and chunk sizes beyond': claim(`${ATTACKS}: HTTP/1 requests`, `${ATTACKS}: answers of a hostile origin`),
+  'HTTP/1 responses: bare CR or LF': claim(
+    `${ATTACKS}: answers of a hostile origin`,
+    `${HTTP1_ANSWERS}: CVE-2024-23326: 101 that nobody asked for`,
+  ),
+  'more than 32 interim responses': claim(`${HTTP2_CLIENT}: bounds interim responses`, `${ATTACKS}: answers of a hostile origin`),
+  'an upgrade request with a body': claim(
+    `${HTTP1}: an upgrade with a body is an ordinary request`,
+    'integration/websocket.test.ts: an Upgrade with a body is refused',
+  ),
+  '`Transfer-Encoding: chunkedx`': claim(`${OWN}: a transfer coding that is none is 400`),
+  'HTTP/2: `host` different from': claim(`${HTTP2}: host that differs (CVE-2021-39242)`),
+  'HTTP/2: values with white space': claim(`${ATTACKS}: HTTP/2 frames`),
+  'HTTP/2: a header block that unpacks': claim(`${ATTACKS}: HTTP/2 frames`),
+  'HTTP/2: extended CONNECT taken back': claim(`${ATTACKS}: HTTP/2 frames`),
+  '`OPTIONS http://host`': claim(`${ATTACKS}: HTTP/1 requests`),
+  'an escape that a digit': claim(`${ATTACKS}: paths, hosts and trust headers that should slip past a rule`),
+  'HTTP/2: a malformed message': claim(`${HTTP2}: malformed requests are a stream error before anything is forwarded`),
+  'a network RBAC or ext_authz decision': claim(
+    'integration/tcp-proxy.test.ts: shows a denied client nothing and dials nothing for it',
+    'integration/network-ext-authz.test.ts: before anything is dialled',
+  ),
+  'RBAC deny rules on repeated headers': claim('l7/match/header-matcher.test.ts: lets a denying rule see each value and the joined list'),
+  "a peer's certificate, where": claim(`${TLS}: with two SPIFFE ids`, `${TLS}: with no URI SAN`),
+  'SPIFFE ids in RBAC': claim(
+    'l7/rbac/rbac-engine.test.ts: need a validated certificate to allow, and any to deny',
+    'l7/rbac/rbac-engine.test.ts: take no SPIFFE id out of a DNS SAN or the subject',
+  ),
+  'DNS SANs with an asterisk': claim('mtls/peer/dns-names.test.ts: the DNS SAN'),
+  '`internal_address_config` without': claim(`${OWN}: internal_address_config without cidr_ranges: nobody is internal`),
+  '`x-forwarded-for` with an IPv6 zone': claim('integration/trust-headers.test.ts: what only looks like an address is none'),
+  '`x-envoy-original-path`, `-host`': claim(`${ATTACKS}: HTTP/1 requests`),
+  'a changed intention': claim(
+    'integration/intentions-live.test.ts: a deny closes the live TCP connection of the denied service',
+    'integration/identity-changes.test.ts: the next request on an open connection is refused',
+  ),
+  'handshakes on a chain without': claim(`${OWN}: a client that never finishes its handshake is let go`),
+  'HTTP/2 receive windows': claim(`${OWN}: the receive windows of HTTP/2 are 1 MiB a stream and 8 MiB a connection`),
+  "a stats tag's regex": claim('metrics/tags.test.ts: a pattern that runs away in a backtracking engine finishes'),
+  'admin requests with a foreign': claim('integration/admin.test.ts: refuses what a web page could send'),
+  'an exception out of one connection': claim('io/socket-guard.test.ts: whose event throws is closed, and the exception is told once'),
+  'TLS floor': claim(`${TLS}: speaks no version below the floor`),
+
+  // More lenient.
+  '`Connection` naming `authorization`': claim(`${HTTP1}: Connection strips no protected field`),
+  '`http://host?query`': claim(`${HTTP1}: GET https://b?q HTTP/1.1`),
+  '`Proxy-Connection`': claim(`${ATTACKS}: HTTP/1 requests`),
+  'an `Upgrade` that `Connection`': claim(`${ATTACKS}: HTTP/1 requests`),
+  '`TE: Trailers`': claim(`${ATTACKS}: HTTP/2 frames`),
+  'an empty `cookie`': claim(`${ATTACKS}: HTTP/2 frames`),
+  '`SETTINGS_NO_RFC7540_PRIORITIES`': claim(`${ATTACKS}: HTTP/2 frames`),
+  'a 426 with `Upgrade`': claim(`${ATTACKS}: answers of a hostile origin`),
+  'an empty `x-forwarded-proto`': claim(`${ATTACKS}: HTTP/1 requests`),
+  '`Expect: 100-continue` without a body': claim(`${ATTACKS}: HTTP/1 requests`),
+  'responses: space before a colon': claim(`${HTTP1_ANSWERS}: obs-fold becomes SP, white space before a colon goes`),
+  '103 and other 1xx': claim(`${ATTACKS}: answers of a hostile origin`),
+  'HTTP/1 trailers': claim(`${HTTP1}: chunked: Transfer-Encoding and extensions are gone, trailers come`),
+  'header case and order': claim(`${HTTP1}: keeps the case and order of header names, and the spelling of Host`),
+  'an early response with a small': claim(
+    'l7/codec/http1/server-codec.test.ts: what is left of the body is thrown away and never becomes a request',
+  ),
+  'a stream refused or never sent': claim('integration/upstream-limits.test.ts: upstream_rq_reuse_race_retry'),
+  'HTTP/2 streams to a host whose': claim('upstream/connect/http-pool.test.ts: sends one stream before the SETTINGS'),
+  'a pool beyond `max_connection_pools`': claim('upstream/connect/http-pool.test.ts: max_connection_pools'),
+  'which certificate a name gets': claim('integration/certificate-choice.test.ts: Names of hosts have no case'),
+  'access log lines': claim('l7/log/access-log-sink.test.ts: hands over the first line of a quiet time at once'),
+  '`%REQUESTED_SERVER_NAME%`': claim(`${OWN}: %REQUESTED_SERVER_NAME% is also what TLS termination saw`),
+  'a TCP health check without bytes': claim(
+    'upstream/health/health-checker.test.ts: without bytes to send make a new connection each time',
+  ),
+  SIGTERM: claim(`${DRAIN}: cuts what is still busy after --shutdown-grace-s`, `${DRAIN}: exits 0 at once, with requests and tunnels open`),
+  'idle upstream connections': claim(`${HTTP1_ANSWERS}: Keep-Alive: timeout is learned`),
+
+  // xDS.
+  'the same state-of-the-world version': claim(`${XDS_CLIENT}: waits before it repeats a NACK, longer each time`),
+  "a NACK's text": claim(
+    `${XDS_CLIENT}: refuses with every field by path`,
+    'xds/resources/listener.test.ts: every bad field of one listener at once',
+  ),
+  'a new listener version whose': claim(
+    `${GO_CONTROL_PLANE}: refuses a bad resource by path, serves the last good one`,
+    `${GO_CONTROL_PLANE}: starts though the first routes are refused`,
+  ),
+  '`config_source` `self`': claim(`${FIELDS}: is the ADS stream`),
+  'EDS, RDS or SDS by `api_config_source`': claim(`${GO_CONTROL_PLANE}: a stream of its own for each type`),
+  'idle connections to a management': claim(`${FIELDS}: an idle stream is pinged every 330 s`),
+  'one message': claim(`${FIELDS}: an ADS message may have 50 MiB`),
+  '`google_grpc`': claim(
+    `${GO_CONTROL_PLANE}: google_grpc in the clear`,
+    'xds/resources/http-filters.test.ts: TLS credentials of google_grpc',
+  ),
+  REST: claim('l7/client/async-client.test.ts: gives up on an answer that is too long'),
+  'two scopes with one key': claim('integration/route-sources.test.ts: Two scopes with one key are refused'),
+  'a scope with `on_demand`': claim(`${OWN}: a scope with on_demand asks for its table at once`),
+  '`*_resources_locator`': claim(
+    `${FIELDS}: collections are refused by name`,
+    `${GO_CONTROL_PLANE}: names of xdstp:// form are names like others`,
+    'xds/resources/listener.test.ts: extension config discovery is not supported',
+  ),
+
+  // Prose, by its heading.
+  'Connections outlive certificates': claim(
+    'integration/identity-changes.test.ts: inline, five times under 50 connections: nothing is dropped',
+    'integration/identity-changes.test.ts: by SDS, both ways',
+  ),
+  'TLS alerts': claim(`${TLS}: without a certificate, and tells it so by an alert`),
+  'Says more': claim(
+    'integration/explain.test.ts: x-outrigger-denied-by',
+    'integration/ads.test.ts: x-outrigger-detail',
+    'integration/bad-bootstrap.test.ts: /config_unsupported',
+  ),
+  'Not there': claim(
+    'integration/admin-probes.test.ts: tools of its allocator',
+    'xds/resources/listener.test.ts: transparent proxying is not supported yet',
+  ),
+}

@@ -7,10 +7,10 @@ import { CLAIMS } from './support/difference-claims.js'
 
 const page = readFileSync(new URL('../docs/differences.md', import.meta.url), 'utf8')
 
-/** First cells of all rows, and the headings under which there is no table. */
+/** First cells of all rows but those of heads, and the headings under which there is no table. */
 function claimsOfThePage(): string[] {
   return page.split(/^## /m).flatMap((section, i) => {
-    const rows = [...section.matchAll(/^\| (.+?) \|/gm)].map(([, cell]) => cell!).filter(cell => cell !== 'where')
+    const rows = [...section.matchAll(/^\| (.+?) \|(?!.*\n\|---)/gm)].map(([, cell]) => cell!)
     if (rows.length > 0) return rows
     return i === 0 ? [] : [section.slice(0, section.indexOf('\n'))]
   })

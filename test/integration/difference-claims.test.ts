@@ -3,6 +3,7 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AdsFixture, adsSource, edsCluster } from '../support/ads-fixture.js'
+import { FakeDns } from '../support/fake-dns.js'
 import { fetchOnce } from '../support/http1-client.js'
 import { Http2FrameClient } from '../support/http2-frame-client.js'
 import { AnyCa, clientOptions, downstreamTls, spiffe } from '../support/mesh-certificates.js'
@@ -15,6 +16,7 @@ import {
   listener,
   ProxyProcess,
   routesTo,
+  socketAddress,
   staticCluster,
   stopAll,
   until,
@@ -134,6 +136,50 @@ describe('Outrigger', () => {
     await until('the table', async () => (await proxy.json('/config_dump?resource=dynamic_route_configs')).configs?.length === 1)
     expect((await fetchOnce(port, '/', { 'x-scope': 'blue' })).status).toBe(200)
     ads.kill()
+  })
+})
+
+describe('two workers', () => {
+  const dns = new FakeDns()
+  const silent = new HttpOrigin(() => {})
+  let port: number
+  let proxy: ProxyProcess
+  beforeAll(async () => {
+    port = await freePort()
+    await silent.listen()
+    await dns.listen()
+    dns.names.set('app.test', { a: ['127.0.0.1'], ttl: 600 })
+    const named = {
+      name: 'named',
+      type: 'STRICT_DNS',
+      dns_resolvers: [socketAddress(dns.port)],
+      dns_lookup_family: 'V4_ONLY',
+      respect_dns_ttl: true,
+      load_assignment: { cluster_name: 'named', endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(1, 'app.test') } }] }] },
+    }
+    const limited = staticCluster('app', silent.port, { circuit_breakers: { thresholds: [{ max_requests: 1 }] } })
+    proxy = await ProxyProcess.start({
+      bootstrap: {
+        static_resources: { listeners: [listener('front', port, [hcm({ route_config: routesTo('app') })])], clusters: [named, limited] },
+      },
+      flags: ['--concurrency', '2'],
+    })
+  })
+  afterAll(async () => {
+    dns.close()
+    await silent.close()
+  })
+
+  it('each asks for the names of DNS clusters', async () => {
+    await until('both have asked', () => Promise.resolve(dns.count('app.test') >= 2))
+  })
+
+  it('each has the whole limit of a breaker, and the gauges say how many are open', async () => {
+    const sockets = [net.connect(port, '127.0.0.1'), net.connect(port, '127.0.0.1')]
+    for (const socket of sockets) socket.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await proxy.untilStat('cluster.app.circuit_breakers.default.rq_open', open => open === 2)
+    expect(await proxy.stat('cluster.app.upstream_rq_pending_overflow')).toBe(0)
+    for (const socket of sockets) socket.destroy()
   })
 })
 

@@ -16,6 +16,7 @@ const ATTACKS = 'integration/attack-differential.test.ts'
 const GO_CONTROL_PLANE = 'integration/go-control-plane.test.ts'
 const XDS_CLIENT = 'xds/client/client.test.ts'
 const TLS = 'mtls/tls/tls-handshake.test.ts'
+const WORKERS = 'integration/workers.test.ts'
 const DRAIN = 'integration/drain.test.ts'
 
 export const CLAIMS: Readonly<Record<string, Claim>> = {
@@ -120,6 +121,16 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     `${GO_CONTROL_PLANE}: names of xdstp:// form are names like others`,
     'xds/resources/listener.test.ts: extension config discovery is not supported',
   ),
+
+  'a delta server that first says': claim('integration/extension-configs.test.ts: when the time is over, requests get 500'),
+
+  // More than one core.
+  'circuit breakers, `connection_limit`, local rate limits': claim(`${OWN}: each has the whole limit of a breaker`),
+  '`consecutive_5xx` and its kin': claim(`${WORKERS}: a host that one worker finds failing is banned by every one`),
+  '`cx_open` and the other breaker gauges': claim(`${OWN}: the gauges say how many are open`),
+  'DNS clusters': claim(`${OWN}: each asks for the names of DNS clusters`),
+  'accepted connections': claim(`${WORKERS}: spreads connections evenly`),
+  'a crash': claim(`${WORKERS}: a worker that is killed takes its own connections along and is replaced`),
 
   // Prose, by its heading.
   'Connections outlive certificates': claim(

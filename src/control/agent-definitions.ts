@@ -4,7 +4,7 @@
 import { parseCheckDefinition } from './catalog/check-definition.js'
 import { parseServiceDefinition } from './catalog/service-definition.js'
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
-import type { ConfigEntryKind, ConfigError } from './config-entries/types.js'
+import type { ConfigEntry, ConfigError } from './config-entries/types.js'
 import {
   type ApplyReport,
   applyDeclared,
@@ -12,6 +12,7 @@ import {
   type DeclaredItem,
   type DeclaredTargets,
   entryItem,
+  refusedSet,
   refuseTwins,
   serviceItem,
 } from './declared-items.js'
@@ -36,15 +37,12 @@ export async function applyAgentDefinitions(definitions: AgentDefinitions, targe
     .filter(item => item !== undefined)
     .map((item): DeclaredItem => ({ ...item, isThere: () => isThere(item.key, targets) }))
   refuseTwins(items, errors)
-  if (errors.length > 0) return { applied: 0, unchanged: 0, removed: 0, errors }
-  const missing = bootstrap.filter(item => item !== undefined && !hasEntry(item.key))
-  const first = await applyAll(missing as DeclaredItem[])
-  const rest = await applyDeclared(items, OWNER, targets)
-  return { ...rest, applied: rest.applied + missing.length - first.length, errors: [...first, ...rest.errors] }
+  if (errors.length > 0) return refusedSet(errors)
+  const missing = bootstrap.filter(item => item?.content.entry !== undefined && !hasEntry(item.content.entry))
+  return applyDeclared(items, OWNER, targets, { unrecorded: missing as DeclaredItem[] })
 
-  function hasEntry(key: string): boolean {
-    const [, kind, ...name] = key.split('/')
-    return entries.get(kind as ConfigEntryKind, name.join('/') || 'global') !== undefined
+  function hasEntry({ Kind, Name }: ConfigEntry): boolean {
+    return entries.get(Kind, Name) !== undefined
   }
 }
 
@@ -70,22 +68,6 @@ export function checkAgentDefinitions(
     if ('errors' in parsed) add(`config_entries.bootstrap[${i}]`, parsed.errors)
   })
   return errors
-}
-
-/** Entries may need each other in any order. */
-async function applyAll(items: readonly DeclaredItem[]): Promise<readonly ConfigError[]> {
-  let pending = items
-  for (;;) {
-    const failures: ConfigError[] = []
-    const next: DeclaredItem[] = []
-    for (const item of pending) {
-      const problems = await item.apply()
-      if (problems.length > 0) next.push(item)
-      for (const { path, reason } of problems) failures.push({ path: path === '' ? item.path : `${item.path}.${path}`, reason })
-    }
-    if (next.length === 0 || next.length === pending.length) return failures
-    pending = next
-  }
 }
 
 /** A service that was deregistered over HTTP is there again after a reload, as with Consul's agent. */

@@ -1,18 +1,35 @@
 // The config entries that are in force: in memory for readers (`ConfigEntryIndex`), in the store for the next start.
 // Written by the HTTP API and the mesh file; read by the chain compiler, the intentions and the snapshot builder.
 // Invariant: an entry is here only if it parsed and every chain that it touches compiled with it; a refused write changes nothing.
+import { type EntryChange, withChanges } from './config-entries/entry-index.js'
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
 import { validateWrite } from './discovery-chain/validate-write.js'
-import type { Commit, Store } from './store/store.js'
+import { type Commit, put, remove, type Store, type StoreWrite } from './store/store.js'
 
 export const MAX_CONFIG_ENTRIES = 20_000
+/** Of more changes at once, errors are told without the change that is at fault: finding it takes a look at each. */
+const MAX_BLAMED_CHANGES = 200
 
-export type WriteResult =
-  | { readonly ok: true; readonly changed: boolean }
-  | { readonly ok: false; readonly errors: readonly ConfigError[] }
-  /** Check-and-set: the entry is not at the given index. */
-  | { readonly ok: false; readonly conflict: true }
+/** Check-and-set: the entry is not at the given index. */
+type Conflict = { readonly ok: false; readonly conflict: true }
+type Refused = { readonly ok: false; readonly errors: readonly ConfigError[] }
+
+export type WriteResult = { readonly ok: true; readonly changed: boolean; readonly entry: ConfigEntry } | Refused | Conflict
+export type DeleteResult = { readonly ok: true } | Refused | Conflict
+
+/** An error of one of several changes; `change` is -1 where none of them alone is at fault. */
+export interface ChangeError extends ConfigError {
+  readonly change: number
+}
+
+/** What several changes come to, judged by the state after all of them. */
+export interface ChangePlan {
+  /** The entries as they would be. */
+  readonly after: ConfigEntryIndex
+  readonly writes: readonly StoreWrite[]
+  readonly errors: readonly ChangeError[]
+}
 
 export interface EntryChangeEvent {
   readonly kind: ConfigEntryKind
@@ -52,6 +69,10 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     return this.entryCount
   }
 
+  get datacenter(): string {
+    return this.scope.datacenter
+  }
+
   get<K extends ConfigEntryKind>(kind: K, name: string): EntryOfKind<K> | undefined {
     return this.kinds.get(kind)?.get(name) as EntryOfKind<K> | undefined
   }
@@ -72,34 +93,85 @@ export class ConfigEntryTable implements ConfigEntryIndex {
   async put(raw: unknown, cas?: number): Promise<WriteResult> {
     const parsed = parseConfigEntry(raw)
     if ('errors' in parsed) return { ok: false, errors: parsed.errors }
-    const { CreateIndex: _create, ModifyIndex: _modify, ...content } = parsed.entry
-    const entry = content as ConfigEntry
+    const { entry } = parsed
     return this.store.exclusive(async () => {
-      const before = this.get(entry.Kind, entry.Name)
-      if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
-      if (before !== undefined && sameEntry(before, entry)) return { ok: true, changed: false }
-      if (before === undefined && this.entryCount >= MAX_CONFIG_ENTRIES)
-        return { ok: false, errors: [{ path: '', reason: `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit` }] }
-      const { datacenter, trustDomain, check } = this.scope
-      const errors = validateWrite({ entries: this, change: { op: 'put', entry }, datacenter, trustDomain })
+      if (!this.isAt(entry.Kind, entry.Name, cas)) return { ok: false, conflict: true }
+      const { writes, errors } = this.plan([{ op: 'put', entry }])
       if (errors.length > 0) return { ok: false, errors }
-      const refusals = check?.(entry, this) ?? []
-      if (refusals.length > 0) return { ok: false, errors: refusals }
-      await this.store.put('config-entry', key(entry.Kind, entry.Name), entry)
-      return { ok: true, changed: true }
+      if (writes.length > 0) await this.store.transaction(writes)
+      return { ok: true, changed: writes.length > 0, entry }
     })
   }
 
-  delete(kind: ConfigEntryKind, name: string, cas?: number): Promise<WriteResult> {
+  /** All of them or none, judged by the state after all of them. */
+  async putAll(raws: readonly unknown[]): Promise<{ readonly entries: readonly ConfigEntry[]; readonly errors: readonly ChangeError[] }> {
+    const parsed = raws.map(parseConfigEntry)
+    const errors = parsed.flatMap((one, change) => ('errors' in one ? one.errors.map(error => ({ ...error, change })) : []))
+    const entries = parsed.flatMap(one => ('entry' in one ? [one.entry] : []))
+    if (errors.length > 0) return { entries, errors }
     return this.store.exclusive(async () => {
-      const before = this.get(kind, name)
-      if (cas !== undefined && cas !== (before?.ModifyIndex ?? 0)) return { ok: false, conflict: true }
-      if (before === undefined) return { ok: true, changed: false }
-      const errors = validateWrite({ entries: this, change: { op: 'delete', kind, name }, ...this.scope })
-      if (errors.length > 0) return { ok: false, errors }
-      await this.store.delete('config-entry', key(kind, name))
-      return { ok: true, changed: true }
+      const plan = this.plan(entries.map(entry => ({ op: 'put', entry })))
+      if (plan.errors.length === 0 && plan.writes.length > 0) await this.store.transaction(plan.writes)
+      return { entries, errors: plan.errors }
     })
+  }
+
+  delete(kind: ConfigEntryKind, name: string, cas?: number): Promise<DeleteResult> {
+    return this.store.exclusive(async () => {
+      if (!this.isAt(kind, name, cas)) return { ok: false, conflict: true }
+      const { writes, errors } = this.plan([{ op: 'delete', kind, name }])
+      if (errors.length > 0) return { ok: false, errors }
+      if (writes.length > 0) await this.store.transaction(writes)
+      return { ok: true }
+    })
+  }
+
+  /** For who writes more in the same transaction; call it, and write, within `store.exclusive`. */
+  plan(changes: readonly EntryChange[]): ChangePlan {
+    const effective = changes.flatMap((change, i) => {
+      const write = this.writeOf(change)
+      return write === undefined ? [] : [{ change, write, i }]
+    })
+    const after = withChanges(this, changes)
+    const writes = effective.map(({ write }) => write)
+    const added = effective.filter(({ change }) => change.op === 'put' && this.get(change.entry.Kind, change.entry.Name) === undefined)
+    if (added.length > 0 && this.entryCount + added.length > MAX_CONFIG_ENTRIES) {
+      const reason = `there are ${MAX_CONFIG_ENTRIES} config entries already, which is the limit`
+      return { after, writes, errors: [{ path: '', reason, change: added.at(-1)!.i }] }
+    }
+    const errors = this.errorsOf(effective.map(({ change }) => change))
+    return { after, writes, errors: errors.map(error => ({ ...error, change: effective[error.change]?.i ?? -1 })) }
+  }
+
+  private errorsOf(changes: readonly EntryChange[]): ChangeError[] {
+    const { datacenter, trustDomain, check } = this.scope
+    const validate = (some: readonly EntryChange[]): ConfigError[] =>
+      validateWrite({ entries: this, change: some, datacenter, trustDomain })
+    const without = (i: number): EntryChange[] => changes.filter((_, j) => j !== i)
+    const errors = validate(changes)
+    if (errors.length > 0) {
+      const others = changes.length > MAX_BLAMED_CHANGES ? [] : changes.map((_, i) => validate(without(i)))
+      // The change without which the error is gone.
+      return errors.map(error => ({ ...error, change: others.findIndex(rest => !rest.some(isSame(error))) }))
+    }
+    return changes.flatMap((change, i) => {
+      if (change.op === 'delete' || check === undefined) return []
+      return check(change.entry, withChanges(this, without(i))).map(error => ({ ...error, change: i }))
+    })
+  }
+
+  private isAt(kind: ConfigEntryKind, name: string, cas: number | undefined): boolean {
+    return cas === undefined || cas === (this.get(kind, name)?.ModifyIndex ?? 0)
+  }
+
+  /** Undefined when the change changes nothing. */
+  private writeOf(change: EntryChange): StoreWrite | undefined {
+    if (change.op === 'delete')
+      return this.get(change.kind, change.name) === undefined ? undefined : remove('config-entry', key(change.kind, change.name))
+    const { CreateIndex: _create, ModifyIndex: _modify, ...entry } = change.entry
+    const before = this.get(change.entry.Kind, change.entry.Name)
+    if (before !== undefined && sameEntry(before, entry as ConfigEntry)) return undefined
+    return put('config-entry', key(change.entry.Kind, change.entry.Name), entry)
   }
 
   /** The only way in which memory changes after the start: what the store has committed. */
@@ -132,6 +204,8 @@ function key(kind: string, name: string): string {
 function indexes(record: { readonly createIndex: number; readonly modifyIndex: number }): { CreateIndex: number; ModifyIndex: number } {
   return { CreateIndex: record.createIndex, ModifyIndex: record.modifyIndex }
 }
+
+const isSame = (a: ConfigError) => (b: ConfigError) => a.path === b.path && a.reason === b.reason
 
 /** Equal as written; order of keys counts, since header lists and routes are ordered and the parser fixes the rest. */
 function sameEntry(before: ConfigEntry, entry: ConfigEntry): boolean {

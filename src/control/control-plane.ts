@@ -27,14 +27,14 @@ import { LeafCertificates } from './certificates/leaf-certificates.js'
 import { followChanges } from './change-topics.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
+import { CONSUL_VERSION } from './consul-version.js'
 import { ControlMetrics } from './control-metrics.js'
 import { openCoordination } from './coordination.js'
-import type { ApplyReport } from './declared-items.js'
+import { type ApplyReport, refusedSet } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
 import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
-import { CONSUL_VERSION } from './http-api/consul-version.js'
 import type { NodeInfo } from './http-api/context.js'
 import { formatAddress, isLoopback, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
@@ -42,7 +42,7 @@ import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
 import { healthEntry, ownNode } from './http-api/shapes.js'
 import { type ControlLogger, LogFeed } from './log-feed.js'
-import { MeshFile } from './mesh-file.js'
+import { knownPolicy, MeshFile } from './mesh-file.js'
 import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
@@ -212,7 +212,7 @@ export class ControlPlane {
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
       sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
       defaultSidecarChecks: options.sidecarChecks === true,
-      checkProxy: proxy => writeCheck.ofProxy(proxy, entries),
+      checkProxy: (proxy, planned) => writeCheck.ofProxy(proxy, planned ?? entries),
     })
     const ca = new CertificateAuthority({
       store: new DatabaseCaStore(store, seal),
@@ -447,8 +447,17 @@ export class ControlPlane {
       metrics.meshFileErrors.inc(report.errors.length)
       this.reportReload(path, report)
     })
-    const report = await file.load()
-    if (report.errors.length > 0) throw new Error(`${path}: ${joinErrors(report.errors)}`)
+    const known = await knownPolicy(parts.store, this.defaultPolicy)
+    const report = await file.load().catch((error: Error): ApplyReport => {
+      if (known === undefined) throw error
+      return refusedSet([{ path: '', reason: error.message }])
+    })
+    if (report.errors.length > 0) {
+      // A mesh that has run before goes on with what it knows; one that begins with a file that is not good does not begin.
+      if (known === undefined) throw new Error(`${path}: ${joinErrors(report.errors)}`)
+      metrics.meshFileErrors.inc(report.errors.length)
+      setDefaultPolicy(known)
+    }
     this.reportReload(path, report)
     file.watch()
     this.meshFile = file
@@ -493,8 +502,10 @@ export class ControlPlane {
   }
 
   private reportReload(path: string, report: ApplyReport): void {
-    const { applied, removed, unchanged, errors } = report
-    if (errors.length > 0) this.log.error({ path, applied, removed }, `mesh file: ${joinErrors(errors)}`)
+    const { applied, removed, unchanged, errors, warnings } = report
+    if (warnings.length > 0) this.log.warn({ path }, `mesh file: ${joinErrors(warnings)}`)
+    if (errors.length > 0)
+      this.log.error({ path, applied, removed }, `mesh file not applied, the state of before serves: ${joinErrors(errors)}`)
     else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')
   }
 

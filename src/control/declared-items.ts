@@ -1,16 +1,20 @@
-// What files of this machine declare (services, node checks, config entries), applied as one set: what is new or changed is written, what has left
+// What files of this machine declare (services, checks, config entries), applied as one set: what is new or changed is written, what has left
 // the files is taken out. Called by the mesh file and by the agent configuration, each with records of its own of what it has applied.
 //
 // The store wins: an item is applied only when it differs from what its file said when it was last applied, so a change made over HTTP
 // outlives a restart, and lasts until the same item is edited in the file.
+// Invariant: a set is one change, judged by the state after all of it, and written in one transaction: whole, or not at all.
 import { createHash } from 'node:crypto'
 import type { Catalog } from './catalog/catalog.js'
-import { parseCheckDefinition } from './catalog/check-definition.js'
-import { parseServiceDefinition } from './catalog/service-definition.js'
+import { type CheckDefinition, parseCheckDefinition } from './catalog/check-definition.js'
+import { parseServiceDefinition, type Registration } from './catalog/service-definition.js'
+import type { EntryChange } from './config-entries/entry-index.js'
+import { entryWarnings } from './config-entries/entry-warnings.js'
 import { isObject } from './config-entries/field-reader.js'
-import type { ConfigEntryKind, ConfigError } from './config-entries/types.js'
+import { parseConfigEntry } from './config-entries/parse-config-entry.js'
+import type { ConfigEntry, ConfigEntryKind, ConfigError } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
-import { put, remove, type Store } from './store/store.js'
+import { put, remove, type Store, type StoreWrite } from './store/store.js'
 
 export interface DeclaredTargets {
   readonly store: Store
@@ -24,124 +28,139 @@ export interface ApplyReport {
   readonly applied: number
   readonly unchanged: number
   readonly removed: number
-  /** Paths begin with `services[i]` or `config_entries[i]`. What has no error has been applied. */
+  /** Paths begin with `services[i]` or `config_entries[i]`. With any of them nothing has been applied. */
   readonly errors: readonly ConfigError[]
+  /** What has no effect. */
+  readonly warnings: readonly ConfigError[]
 }
 
 export interface DeclaredItem {
   readonly key: string
-  /** Of its content; '' = it is to be removed. */
+  /** Of its content. */
   readonly hash: string
   readonly path: string
+  readonly content: DeclaredContent
+  readonly warnings: readonly ConfigError[]
   /** Whether it is still what it was made; without it that is taken for granted. */
   isThere?(): boolean
-  apply(): Promise<readonly ConfigError[]>
+}
+
+interface DeclaredContent {
+  readonly entry?: ConfigEntry
+  readonly registration?: Registration
+  readonly check?: CheckDefinition
+}
+
+export const refusedSet = (errors: readonly ConfigError[]): ApplyReport => ({ applied: 0, unchanged: 0, removed: 0, errors, warnings: [] })
+
+interface Besides {
+  /** Written with the set, if anything of it is good. */
+  readonly records?: readonly StoreWrite[]
+  /** Applied with the set, without a record, so that they are never taken out. */
+  readonly unrecorded?: readonly DeclaredItem[]
 }
 
 /** `owner` stands before the keys of the records that say what was applied: each source knows and removes its own. */
-export async function applyDeclared(items: readonly DeclaredItem[], owner: string, targets: DeclaredTargets): Promise<ApplyReport> {
-  const { store } = targets
-  const records = await store.list('mesh-file')
-  const known = new Map(
-    records.filter(({ key }) => ownerOf(key) === owner).map(({ key, value }) => [key.slice(owner.length), value as string]),
-  )
-  const wanted = new Set(items.map(item => item.key))
-  const stale = [...known.keys()].filter(key => !wanted.has(key))
-  const changed = items.filter(item => known.get(item.key) !== item.hash || item.isThere?.() === false)
-  // Entries may need each other in any order (a splitter its protocol), so what is refused is tried again after the rest.
-  let pending: DeclaredItem[] = [...changed, ...stale.map(key => removal(key, targets))]
-  let failures: ConfigError[] = []
-  const done: DeclaredItem[] = []
-  for (let progress = true; progress && pending.length > 0; ) {
-    progress = false
-    failures = []
-    const next: DeclaredItem[] = []
-    for (const item of pending) {
-      const problems = await item.apply()
-      if (problems.length === 0) {
-        done.push(item)
-        progress = true
-      } else {
-        next.push(item)
-        for (const { path, reason } of problems) failures.push({ path: join(item.path, path), reason })
-      }
-    }
-    pending = next
-  }
-  if (done.length > 0)
-    await store.transaction(
-      done.map(({ key, hash }) => (hash === '' ? remove('mesh-file', owner + key) : put('mesh-file', owner + key, hash))),
+export async function applyDeclared(
+  items: readonly DeclaredItem[],
+  owner: string,
+  { store, entries, catalog }: DeclaredTargets,
+  { records = [], unrecorded = [] }: Besides = {},
+): Promise<ApplyReport> {
+  return store.exclusive(async () => {
+    const known = new Map(
+      (await store.list('mesh-file'))
+        .filter(({ key }) => ownerOf(key) === owner && key.includes('/'))
+        .map(({ key, value }) => [key.slice(owner.length), value as string]),
     )
-  const removed = done.filter(item => item.hash === '').length
-  return { applied: done.length - removed, unchanged: items.length - changed.length, removed, errors: failures }
+    const wanted = new Set(items.map(item => item.key))
+    const stale = [...known.keys()].filter(key => !wanted.has(key))
+    const changed = items.filter(item => known.get(item.key) !== item.hash || item.isThere?.() === false)
+    const applied = [...unrecorded, ...changed]
+    const changedEntries = applied.flatMap(({ content: { entry }, path }) => (entry === undefined ? [] : [{ entry, path }]))
+    const services = applied.flatMap(({ content: { registration }, path }) => (registration === undefined ? [] : [{ registration, path }]))
+    const checks = applied.flatMap(({ content: { check }, path }) => (check === undefined ? [] : [{ check, path }]))
+    const entryPlan = entries.plan([
+      ...changedEntries.map(({ entry }): EntryChange => ({ op: 'put', entry })),
+      ...stale.flatMap(removedEntry).filter(({ kind, name }) => !wanted.has(entryKey(kind, name))),
+    ])
+    const catalogPlan = catalog.planAll({
+      registrations: services.map(({ registration }) => registration),
+      checks: checks.map(({ check }) => check),
+      removedServices: idsOf(stale, 'service/'),
+      removedChecks: idsOf(stale, 'check/'),
+      entries: entryPlan.after,
+    })
+    const errors = [
+      ...entryPlan.errors.map(({ change, ...error }) => at(changedEntries[change]?.path ?? '', error)),
+      ...catalogPlan.registrationErrors.map(({ index, ...error }) => at(services[index]!.path, error)),
+      ...catalogPlan.checkErrors.map(({ index, ...error }) => at(checks[index]!.path, error)),
+    ]
+    if (errors.length > 0) return refusedSet(errors)
+    const writes = [
+      ...entryPlan.writes,
+      ...catalogPlan.writes,
+      ...changed.map(({ key, hash }) => put('mesh-file', owner + key, hash)),
+      ...stale.map(key => remove('mesh-file', owner + key)),
+      ...records,
+    ]
+    if (writes.length > 0) await store.transaction(writes)
+    const warnings = [...unrecorded, ...items].flatMap(item => item.warnings)
+    return { applied: applied.length, unchanged: items.length - changed.length, removed: stale.length, errors: [], warnings }
+  })
 }
+
+function idsOf(keys: readonly string[], type: string): string[] {
+  return keys.filter(key => key.startsWith(type)).map(key => key.slice(type.length))
+}
+
+const entryKey = (kind: string, name: string): string => `entry/${kind}/${name}`
+
+/** The entry of a record that has left the file; none for another's. */
+function removedEntry(key: string): Extract<EntryChange, { op: 'delete' }>[] {
+  const [type, kind, ...name] = key.split('/')
+  return type === 'entry' ? [{ op: 'delete', kind: kind as ConfigEntryKind, name: name.join('/') || (SINGLE_NAMES[kind!] ?? '') }] : []
+}
+
+/** Records of older versions have no name where the file had none. */
+const SINGLE_NAMES: Readonly<Record<string, string>> = { 'proxy-defaults': 'global', mesh: 'mesh', 'exported-services': 'default' }
 
 /** Records of the mesh file begin with the type; those of other sources with a name and a colon. */
 function ownerOf(key: string): string {
   return /^[a-z]+:/.exec(key)?.[0] ?? ''
 }
 
-export function serviceItem(
-  raw: unknown,
-  path: string,
-  { catalog, scripts }: DeclaredTargets,
-  errors: ConfigError[],
-): DeclaredItem | undefined {
+export function serviceItem(raw: unknown, path: string, { scripts }: DeclaredTargets, errors: ConfigError[]): DeclaredItem | undefined {
   const parsed = parseServiceDefinition(raw, { strict: true, scripts: scripts === true })
   if (!parsed.ok) {
-    for (const error of parsed.errors) errors.push({ path: join(path, error.path), reason: error.reason })
+    errors.push(...parsed.errors.map(error => at(path, error)))
     return undefined
   }
-  return {
-    key: `service/${parsed.value.instance.ID}`,
-    hash: hashOf(raw),
-    path,
-    apply: async () => {
-      const result = await catalog.register(parsed.value, true)
-      return result.ok ? [] : result.errors
-    },
-  }
+  const warnings = parsed.value.warnings.map(warning => at(path, warning))
+  return { key: `service/${parsed.value.instance.ID}`, hash: hashOf(raw), path, content: { registration: parsed.value }, warnings }
 }
 
-export function checkItem(
-  raw: unknown,
-  path: string,
-  { catalog, scripts }: DeclaredTargets,
-  errors: ConfigError[],
-): DeclaredItem | undefined {
+export function checkItem(raw: unknown, path: string, { scripts }: DeclaredTargets, errors: ConfigError[]): DeclaredItem | undefined {
   const parsed = parseCheckDefinition(raw, { scripts: scripts === true })
   if (!parsed.ok) {
-    for (const error of parsed.errors) errors.push({ path: join(path, error.path), reason: error.reason })
+    errors.push(...parsed.errors.map(error => at(path, error)))
     return undefined
   }
-  return {
-    key: `check/${parsed.value.CheckID}`,
-    hash: hashOf(raw),
-    path,
-    apply: async () => {
-      const result = await catalog.registerCheck(parsed.value)
-      return result.ok ? [] : result.errors
-    },
-  }
+  return { key: `check/${parsed.value.CheckID}`, hash: hashOf(raw), path, content: { check: parsed.value }, warnings: [] }
 }
 
 export function entryItem(raw: unknown, path: string, { entries }: DeclaredTargets, errors: ConfigError[]): DeclaredItem | undefined {
-  if (!isObject(raw)) {
-    errors.push({ path, reason: 'must be an object' })
+  const parsed = parseConfigEntry(raw)
+  if ('errors' in parsed) {
+    errors.push(...parsed.errors.map(error => at(path, error)))
     return undefined
   }
-  const field = (name: string): unknown => Object.entries(raw).find(([key]) => key.toLowerCase() === name)?.[1]
-  return {
-    key: `entry/${String(field('kind'))}/${String(field('name') ?? '')}`,
-    hash: hashOf(raw),
-    path,
-    apply: async () => {
-      const result = await entries.put(raw)
-      if (result.ok) return []
-      return 'errors' in result ? result.errors : [{ path: '', reason: 'was changed meanwhile' }]
-    },
-  }
+  const { entry } = parsed
+  const warnings = entryWarnings(entry, entries.datacenter).map(warning => at(path, warning))
+  return { key: entryKey(entry.Kind, entry.Name), hash: hashOf(raw), path, content: { entry }, warnings }
 }
+
+const at = (path: string, error: ConfigError): ConfigError => ({ path: join(path, error.path), reason: error.reason })
 
 /** Two items of one name are an error each. */
 export function refuseTwins(items: readonly DeclaredItem[], errors: ConfigError[]): void {
@@ -153,29 +172,8 @@ export function refuseTwins(items: readonly DeclaredItem[], errors: ConfigError[
   }
 }
 
-function removal(key: string, { catalog, entries }: DeclaredTargets): DeclaredItem {
-  const [type, kind, ...name] = key.split('/')
-  return {
-    key,
-    hash: '',
-    path: key,
-    apply: async () => {
-      if (type === 'service') {
-        await catalog.deregister(key.slice('service/'.length))
-        return []
-      }
-      if (type === 'check') {
-        await catalog.deregisterCheck(key.slice('check/'.length))
-        return []
-      }
-      const result = await entries.delete(kind as ConfigEntryKind, name.join('/'))
-      return result.ok || !('errors' in result) ? [] : result.errors
-    },
-  }
-}
-
 function join(path: string, below: string): string {
-  return below === '' ? path : `${path}.${below}`
+  return path === '' || below === '' ? path + below : `${path}.${below}`
 }
 
 /** Hash of the item's content; comments, spacing and the order of its keys don't count. */

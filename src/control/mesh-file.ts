@@ -1,5 +1,6 @@
 // mesh.yaml: `services`, `config_entries` and `default_intention_policy` (deny when absent), read at start and again when it changes.
-// Called by `ControlPlane`; what it declares is applied by declared-items.ts, through the catalog and the config entries like any client.
+// Called by `ControlPlane`; what it declares is applied by declared-items.ts.
+// Invariant: the file is one change, judged by the state after all of it: it is applied whole, or not at all.
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { parseDocument } from 'yaml'
@@ -11,9 +12,11 @@ import {
   type DeclaredItem,
   type DeclaredTargets,
   entryItem,
+  refusedSet,
   refuseTwins,
   serviceItem,
 } from './declared-items.js'
+import { put, type Store } from './store/store.js'
 
 export const MAX_MESH_FILE_BYTES = 16 * 1024 * 1024
 /** Editors write in several steps; the file is read once it has been quiet for this long. */
@@ -25,15 +28,36 @@ export interface MeshFileTargets extends DeclaredTargets {
   setDefaultPolicy(policy: IntentionAction): void
 }
 
-/** Reads and applies the file's text once. Errors of its form (not YAML, unknown key) apply nothing. */
-export async function applyMeshFile(text: string, targets: MeshFileTargets): Promise<ApplyReport> {
-  const errors: ConfigError[] = []
-  const items = readItems(text, targets, errors)
-  if (items === undefined || errors.length > 0) return { applied: 0, unchanged: 0, removed: 0, errors }
-  return applyDeclared(items, '', targets)
+interface FileContent {
+  readonly items: readonly DeclaredItem[]
+  readonly policy: IntentionAction
 }
 
-function readItems(text: string, targets: MeshFileTargets, errors: ConfigError[]): DeclaredItem[] | undefined {
+/** The record of the policy among those of the file's items, whose keys have a slash. */
+const POLICY_KEY = 'default-intention-policy'
+
+/** The policy of a mesh that has run before: what its file said last, `otherwise` if it had none. Undefined: the state is empty. */
+export async function knownPolicy(store: Store, otherwise: IntentionAction): Promise<IntentionAction | undefined> {
+  const record = await store.get('mesh-file', POLICY_KEY)
+  if (record !== undefined) return record.value as IntentionAction
+  for (const collection of ['mesh-file', 'config-entry', 'service'] as const)
+    if ((await store.list(collection)).length > 0) return otherwise
+  return undefined
+}
+
+/** Reads the file's text and applies it, whole or not at all. */
+export async function applyMeshFile(text: string, targets: MeshFileTargets): Promise<ApplyReport> {
+  const errors: ConfigError[] = []
+  const content = readContent(text, targets, errors)
+  if (content === undefined || errors.length > 0) return refusedSet(errors)
+  const known = await targets.store.get('mesh-file', POLICY_KEY)
+  const records = known?.value === content.policy ? [] : [put('mesh-file', POLICY_KEY, content.policy)]
+  const report = await applyDeclared(content.items, '', targets, { records })
+  if (report.errors.length === 0) targets.setDefaultPolicy(content.policy)
+  return report
+}
+
+function readContent(text: string, targets: MeshFileTargets, errors: ConfigError[]): FileContent | undefined {
   const document = parseDocument(text, { uniqueKeys: true })
   const problem = document.errors[0]
   if (problem !== undefined) {
@@ -67,8 +91,7 @@ function readItems(text: string, targets: MeshFileTargets, errors: ConfigError[]
     ...services.map((raw, i) => serviceItem(raw, `services[${i}]`, targets, errors)),
   ].filter(item => item !== undefined)
   refuseTwins(items, errors)
-  if (errors.length === 0) targets.setDefaultPolicy(policy as IntentionAction)
-  return items
+  return { items, policy: policy as IntentionAction }
 }
 
 function list(value: unknown, name: string, errors: ConfigError[]): unknown[] {
@@ -137,7 +160,7 @@ export class MeshFile {
       text = readFileSync(this.path, 'utf8')
     } catch (error) {
       // Being replaced right now, or gone: what was applied stays.
-      this.onReload({ applied: 0, unchanged: 0, removed: 0, errors: [{ path: '', reason: (error as Error).message }] })
+      this.onReload(refusedSet([{ path: '', reason: (error as Error).message }]))
       return
     }
     if (text === this.text) return
@@ -145,7 +168,7 @@ export class MeshFile {
     applyMeshFile(text, this.targets).then(this.onReload, (error: Error) => {
       // Not written, so it is still to be applied.
       this.text = undefined
-      this.onReload({ applied: 0, unchanged: 0, removed: 0, errors: [{ path: '', reason: error.message }] })
+      this.onReload(refusedSet([{ path: '', reason: error.message }]))
     })
   }
 }

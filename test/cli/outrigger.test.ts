@@ -154,26 +154,31 @@ describe('against a control plane', () => {
     expect((await call('proxies')).out).toMatch(/^PROXY .*\nweb-sidecar-proxy +web +no +no +- +- +-\n/)
   })
 
-  it('applies entries in whatever order they stand, and reports the refused ones by their place', async () => {
-    const entries = file(
-      'entries.yaml',
-      `Kind: service-splitter
+  it('applies entries as one change: in whatever order they stand, and none where one is refused, by its place', async () => {
+    const entries = `Kind: service-splitter
 Name: api
 Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
 ---
 - Kind: service-resolver
   Name: api
   Subsets: { v1: { Filter: Service.Meta.version == v1 }, v2: { Filter: Service.Meta.version == v2 } }
-- { kind: service-defaults, name: api, protocol: http }
-- { kind: service-defaults, name: web, bogus: 1 }
----
-`,
-    )
-    const { code, out, err } = await call('apply', '-f', entries)
-    expect(out).toBe('applied service-resolver/api\napplied service-defaults/api\napplied service-splitter/api\n')
-    expect([code, err]).toEqual([1, `outrigger: ${entries}: document 2: [2]: service-defaults/web: bogus: unknown field\n`])
-    const written = await fetch(`http://${plane.httpAddress}/v1/config/service-splitter/api?token=secret`)
-    expect(await written.json()).toMatchObject({ Splits: [{ Weight: 90 }, { Weight: 10 }] })
+- { kind: service-defaults, name: api, protocol: http, mode: transparent }
+`
+    const bad = file('bad.yaml', `${entries}- { kind: service-defaults, name: web, bogus: 1 }\n`)
+    expect(await call('apply', '-f', bad)).toEqual({
+      code: 1,
+      out: '',
+      err: `outrigger: ${bad}: document 2: [2]: service-defaults/web: bogus: unknown field\n`,
+    })
+    const splitter = (): Promise<Response> => fetch(`http://${plane.httpAddress}/v1/config/service-splitter/api?token=secret`)
+    expect((await splitter()).status).toBe(404)
+    const good = file('good.yaml', entries)
+    expect(await call('apply', '-f', good)).toEqual({
+      code: 0,
+      out: 'applied service-splitter/api\napplied service-resolver/api\napplied service-defaults/api\n',
+      err: `warning: ${good}: document 2: [1]: service-defaults/api: Mode: has no effect: there is no transparent proxying here\n`,
+    })
+    expect(await (await splitter()).json()).toMatchObject({ Splits: [{ Weight: 90 }, { Weight: 10 }] })
   })
 
   it.each([

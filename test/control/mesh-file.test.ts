@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Catalog } from '../../src/control/catalog/catalog.js'
 import type { IntentionAction } from '../../src/control/config-entries/types.js'
 import { ConfigEntryTable } from '../../src/control/config-entry-table.js'
+import { ControlPlane } from '../../src/control/control-plane.js'
 import type { ApplyReport } from '../../src/control/declared-items.js'
 import { applyMeshFile, MeshFile, type MeshFileTargets } from '../../src/control/mesh-file.js'
 import { JournalStore } from '../../src/control/store/journal/journal-store.js'
@@ -51,7 +52,7 @@ services:
 
 describe('applyMeshFile', () => {
   it('applies entries in whatever order they stand, in either spelling', async () => {
-    expect(await applyMeshFile(BASE, targets)).toEqual({ applied: 4, unchanged: 0, removed: 0, errors: [] })
+    expect(await applyMeshFile(BASE, targets)).toEqual({ applied: 4, unchanged: 0, removed: 0, errors: [], warnings: [] })
     expect(targets.entries.get('service-splitter', 'api')!.Splits[0]!.Weight).toBe(90)
     expect(targets.catalog.instance('api-sidecar-proxy')!.Port).toBe(21_000)
     expect(policy).toBe('allow')
@@ -76,7 +77,7 @@ describe('applyMeshFile', () => {
     await targets.store.close()
     targets = await open(await JournalStore.open(dir))
     const reformatted = BASE.replace('kind: service-splitter ', '# a comment\n    kind: service-splitter ')
-    expect(await applyMeshFile(reformatted, targets)).toEqual({ applied: 0, unchanged: 4, removed: 0, errors: [] })
+    expect(await applyMeshFile(reformatted, targets)).toEqual({ applied: 0, unchanged: 4, removed: 0, errors: [], warnings: [] })
     expect(targets.entries.get('service-splitter', 'api')!.Splits[0]!.Weight).toBe(50)
     expect(await applyMeshFile(BASE.replace('weight: 90', 'weight: 80').replace('weight: 10', 'weight: 20'), targets)).toMatchObject({
       applied: 1,
@@ -88,25 +89,85 @@ describe('applyMeshFile', () => {
   it('removes what has left the file, and only what the file had brought', async () => {
     await applyMeshFile(BASE, targets)
     await targets.entries.put({ Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] })
-    expect(await applyMeshFile('{}', targets)).toEqual({ applied: 0, unchanged: 0, removed: 4, errors: [] })
+    expect(await applyMeshFile('{}', targets)).toEqual({ applied: 0, unchanged: 0, removed: 4, errors: [], warnings: [] })
     expect([...targets.catalog.instances()]).toEqual([])
     expect(targets.entries.all().map(({ Kind }) => Kind)).toEqual(['service-intentions'])
   })
 
-  it('applies the good entries and names the bad ones', async () => {
+  it('is one change: with one bad entry nothing is applied, and each is named', async () => {
     const text = `
+default_intention_policy: allow
 config_entries:
   - { Kind: service-defaults, Name: api, Protocol: http }
   - { Kind: service-splitter, Name: api, Splits: [{ Weight: 60 }] }
   - { Kind: service-defaults, Name: web, Protokol: http }
+services: [{ name: api, port: 1 }]
 `
     const report = await applyMeshFile(text, targets)
-    expect(report.applied).toBe(1)
-    const paths = report.errors.map(({ path }) => path)
-    expect(paths).toContain('config_entries[2].Protokol')
-    expect(paths.some(path => path.startsWith('config_entries[1]'))).toBe(true)
-    expect(targets.entries.get('service-defaults', 'api')).toBeDefined()
-    expect(targets.entries.get('service-splitter', 'api')).toBeUndefined()
+    expect(report.applied).toBe(0)
+    expect(report.errors.map(({ path }) => path)).toEqual(['config_entries[1].Splits', 'config_entries[2].Protokol'])
+    expect(targets.entries.size).toBe(0)
+    expect(targets.catalog.size).toBe(0)
+    expect(policy).toBeUndefined()
+  })
+
+  it('names the entry that breaks what others make of it', async () => {
+    const text = `
+config_entries:
+  - { Kind: service-defaults, Name: other, Protocol: http }
+  - { Kind: service-splitter, Name: api, Splits: [{ Weight: 100 }] }
+`
+    const { errors } = await applyMeshFile(text, targets)
+    expect(errors).toEqual([
+      { path: 'config_entries[1]', reason: expect.stringContaining('does not permit advanced routing or splitting') },
+    ])
+    expect(targets.entries.size).toBe(0)
+  })
+
+  it('judges by the end state: two services of one chain change their protocol at once', async () => {
+    const chained = (protocol: string): string => `
+config_entries:
+  - { Kind: service-defaults, Name: a, Protocol: ${protocol} }
+  - { Kind: service-defaults, Name: b, Protocol: ${protocol} }
+  - { Kind: service-splitter, Name: a, Splits: [{ Weight: 50 }, { Weight: 50, Service: b }] }
+`
+    expect((await applyMeshFile(chained('http'), targets)).errors).toEqual([])
+    expect(await applyMeshFile(chained('grpc'), targets)).toMatchObject({ applied: 2, errors: [] })
+    expect(targets.entries.get('service-defaults', 'a')!.Protocol).toBe('grpc')
+    // Taken out together, too, which no order of single steps could do the other way round.
+    expect(await applyMeshFile('config_entries: []', targets)).toMatchObject({ removed: 3, errors: [] })
+  })
+
+  it('an unnamed proxy-defaults is global, also when it is taken out', async () => {
+    await applyMeshFile('config_entries: [{ Kind: proxy-defaults, Config: { protocol: http } }]', targets)
+    expect(targets.entries.get('proxy-defaults', 'global')).toBeDefined()
+    // The record of a version that kept the name as it was written.
+    const { value } = (await targets.store.get('mesh-file', 'entry/proxy-defaults/global'))!
+    await targets.store.delete('mesh-file', 'entry/proxy-defaults/global')
+    await targets.store.put('mesh-file', 'entry/proxy-defaults/', value)
+    await applyMeshFile('config_entries: [{ Kind: proxy-defaults, Config: { protocol: http } }]', targets)
+    expect(targets.entries.get('proxy-defaults', 'global')).toBeDefined()
+    expect(await applyMeshFile('{}', targets)).toMatchObject({ removed: 1, errors: [] })
+    expect(targets.entries.get('proxy-defaults', 'global')).toBeUndefined()
+  })
+
+  it('gives automatic ports without two of a kind, and warns of what has no effect', async () => {
+    const text = `
+config_entries: [{ Kind: service-defaults, Name: a, Mode: transparent }]
+services:
+  - { name: a, port: 21000, connect: { sidecar_service: { proxy: { config: { handshake_timeout_ms: 1 } } } } }
+  - { name: b, port: 2, connect: { sidecar_service: {} } }
+  - { name: c, port: 3, connect: { sidecar_service: { port: 21001 } } }
+`
+    const { errors, warnings } = await applyMeshFile(text, targets)
+    expect(errors).toEqual([])
+    expect(['a', 'b', 'c'].map(name => targets.catalog.instance(`${name}-sidecar-proxy`)!.Port)).toEqual([21_002, 21_003, 21_001])
+    const addresses = ['a', 'b', 'c'].map(name => targets.catalog.virtualIps.of(name))
+    expect(new Set(addresses).size).toBe(3)
+    expect(warnings.map(({ path }) => path)).toEqual([
+      'config_entries[0].Mode',
+      'services[0].Connect.SidecarService.Proxy.Config.handshake_timeout_ms',
+    ])
   })
 
   it.each([
@@ -159,6 +220,48 @@ describe('MeshFile', () => {
       expect(targets.catalog.instance('api')!.Port).toBe(9003)
     } finally {
       file.close()
+    }
+  })
+})
+
+describe('a control plane whose file is not good', () => {
+  const start = async (text: string | undefined): Promise<{ control: ControlPlane; lines: string[] }> => {
+    const meshFile = join(dir, 'mesh.yaml')
+    rmSync(meshFile, { force: true })
+    if (text !== undefined) writeFileSync(meshFile, text)
+    const lines: string[] = []
+    const log = (_fields: object, line: string): void => void lines.push(line)
+    const control = new ControlPlane({
+      meshFile,
+      dataDir: join(dir, 'state'),
+      httpAddr: '127.0.0.1:0',
+      grpcAddr: '127.0.0.1:0',
+      log: { debug: () => {}, info: log, warn: log, error: log },
+    })
+    await control.start()
+    return { control, lines }
+  }
+
+  it('does not begin', async () => {
+    await expect(start('services: 1')).rejects.toThrow(/mesh.yaml: services: must be a list/)
+  })
+
+  it.each([
+    ['is gone', undefined, /no such file/],
+    ['is broken', 'services: 1', /services: must be a list/],
+    ['breaks a chain', 'config_entries: [{ Kind: service-splitter, Name: api, Splits: [{ Weight: 100 }] }]', /does not permit/],
+  ])('serves what it knows, with the policy of before, when its file %s', async (_what, text, reason) => {
+    const first = await start('default_intention_policy: allow\nservices: [{ name: api, port: 1 }]')
+    await first.control.stop()
+    const { control, lines } = await start(text)
+    try {
+      const get = async (path: string): Promise<unknown> => (await fetch(`http://${control.httpAddress}${path}`)).json()
+      expect(await get('/v1/agent/services')).toHaveProperty('api')
+      expect(await get('/v1/connect/intentions/check?source=a&destination=api')).toEqual({ Allowed: true })
+      expect(lines).toContainEqual(expect.stringMatching(/^mesh file not applied, the state of before serves: /))
+      expect(lines).toContainEqual(expect.stringMatching(reason))
+    } finally {
+      await control.stop()
     }
   })
 })

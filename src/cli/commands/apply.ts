@@ -1,5 +1,5 @@
 // `outrigger apply -f FILE`: writes config entries. `outrigger register -f FILE`: registers services. Called by program.ts.
-// What is refused is reported line by line with the server's reason; the rest is written, and the command fails at its end.
+// Entries are one change: all of them are written, or none. What is refused is reported line by line with the server's reason.
 import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
@@ -48,8 +48,44 @@ function filesOf({ file = [] }: FileFlags, operands: readonly string[]): readonl
 }
 
 async function apply(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
-  const writes = files.flatMap(file => readObjects(io.readText(file), file)).map(object => entryWrite(object, api))
-  await sendAll(writes, 'applied', io)
+  const objects = files.flatMap(file => readObjects(io.readText(file), file))
+  const writes = objects.map(object => entryWrite(object, api))
+  if (writes.length < 2 || !(await applyTogether(objects, writes, api, io))) await sendAll(writes, 'applied', io)
+}
+
+/** All or none, judged by the state after all of them. False where the server (Consul's) knows only single entries. */
+async function applyTogether(
+  objects: readonly LabelledObject[],
+  writes: readonly Write[],
+  api: ControlApi,
+  io: CommandIo,
+): Promise<boolean> {
+  try {
+    const { warnings } = await api.put(
+      '/v1/outrigger/config-entries',
+      objects.map(({ value }) => value),
+    )
+    for (const { name } of writes) io.out(`applied ${name}\n`)
+    for (const warning of warnings) io.err(`warning: ${named(warning, writes)}\n`)
+    return true
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error
+    if (error.statusCode === 404 || error.statusCode === 405) return false
+    throw new CliError(
+      error.message
+        .split('; ')
+        .map(part => named(part, writes))
+        .join('\n'),
+    )
+  }
+}
+
+/** `[1].Splits: …` by the entry that is meant. */
+function named(text: string, writes: readonly Write[]): string {
+  return text.replace(/^\[(\d+)\]\.?:? ?/, (all, index: string) => {
+    const write = writes[Number(index)]
+    return write === undefined ? all : `${write.label}: ${write.name}: `
+  })
 }
 
 export async function register(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {

@@ -14,7 +14,7 @@ export function addLocal(program: Command, io: CommandIo): void {
     .option(...FORMAT_OPTION)
     .allowExcessArguments(false)
   version.action(async () => {
-    const { CONSUL_VERSION } = await import('../../control/http-api/consul-version.js')
+    const { CONSUL_VERSION } = await import('../../control/consul-version.js')
     const value = { Version: OUTRIGGER_VERSION, Consul: CONSUL_VERSION, Envoy: ENVOY_VERSION, Node: process.versions.node }
     const text = `Outrigger v${value.Version}\nAPI of Consul v${value.Consul}, xDS for Envoy v${value.Envoy}; Node ${value.Node}\n`
     printAs(version.opts<{ format?: string }>().format, value, () => text, io)

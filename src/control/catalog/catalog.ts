@@ -2,7 +2,7 @@
 // server's own node; other nodes, with their services and checks, are registered whole (`change`, catalog-draft.ts).
 // Written by the HTTP API, the mesh file and the health checks; read by the snapshot builder, which listens to `onChange`.
 // Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
-import type { ConfigError } from '../config-entries/types.js'
+import type { ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
 import { CatalogDraft } from './catalog-draft.js'
 import { CatalogIndex } from './catalog-index.js'
@@ -40,7 +40,7 @@ export interface CatalogOptions {
   /** A sidecar whose registration names no checks gets Consul's: it listens, and its service is well. */
   readonly defaultSidecarChecks?: boolean
   /** Would the proxy refuse its own configuration? The errors, with paths in its definition. */
-  readonly checkProxy?: (proxy: ServiceInstance) => readonly ConfigError[]
+  readonly checkProxy?: (proxy: ServiceInstance, entries?: ConfigEntryIndex) => readonly ConfigError[]
 }
 
 export type RegisterResult =
@@ -48,8 +48,40 @@ export type RegisterResult =
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
 type PlannedWrites =
-  | { readonly ok: true; readonly writes: readonly StoreWrite[] }
+  | {
+      readonly ok: true
+      readonly writes: readonly StoreWrite[]
+      readonly added: readonly ServiceInstance[]
+      /** Ids of those that are removed or replaced. */
+      readonly gone: readonly string[]
+    }
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
+
+/** Of several registrations in one transaction. */
+interface Batch {
+  readonly ports: Set<number>
+  readonly entries: ConfigEntryIndex
+}
+
+/** What files declare and what has left them, with the config entries that are in force then. */
+export interface CatalogBatch {
+  readonly registrations: readonly Registration[]
+  readonly checks: readonly CheckDefinition[]
+  readonly removedServices: readonly string[]
+  readonly removedChecks: readonly string[]
+  readonly entries: ConfigEntryIndex
+}
+
+type NumberedError = ConfigError & { readonly index: number }
+
+export interface BatchPlan {
+  readonly writes: readonly StoreWrite[]
+  readonly registrationErrors: readonly NumberedError[]
+  readonly checkErrors: readonly NumberedError[]
+}
+
+const numbered = (plans: readonly PlannedWrites[]): NumberedError[] =>
+  plans.flatMap((plan, index) => (plan.ok ? [] : plan.errors.map(error => ({ ...error, index }))))
 
 export class Catalog extends CatalogIndex {
   private readonly listeners: ((change: CatalogChange) => void)[] = []
@@ -106,15 +138,43 @@ export class Catalog extends CatalogIndex {
     return this.store.exclusive(async () => {
       const plan = this.planRegistration(registration, replaceExistingChecks)
       if (!plan.ok) return plan
-      if (plan.writes.length === 0) return { ok: true, changed: false }
-      await this.store.transaction(plan.writes)
-      return { ok: true, changed: true }
+      const writes = [...plan.writes, ...this.virtualIps.writesFor(this, plan.added, new Set(plan.gone))]
+      if (writes.length > 0) await this.store.transaction(writes)
+      return { ok: true, changed: writes.length > 0 }
     })
   }
 
-  private planRegistration(registration: Registration, replaceExistingChecks: boolean): PlannedWrites {
+  /**
+   * What all of it together would write. For who writes more in the same transaction; call it, and write, within `store.exclusive`.
+   */
+  planAll({ registrations, checks, removedServices, removedChecks, entries }: CatalogBatch): BatchPlan {
+    const ports = new Set(registrations.flatMap(({ instance, sidecar }) => [instance.Port, sidecar?.Port ?? 0]))
+    const ids = new Set(registrations.map(({ instance }) => instance.ID))
+    const plans = registrations.map(registration => this.planRegistration(registration, true, { ports, entries }))
+    const checkPlans = checks.map(check => this.planCheck(check, ids))
+    const removal = this.removalOf(removedServices)
+    const good = [...plans, ...checkPlans].filter(plan => plan.ok)
+    const gone = new Set([...removal.gone, ...good.flatMap(plan => plan.gone)])
+    return {
+      writes: [
+        ...removal.writes,
+        ...removedChecks.map(id => remove('check', id)),
+        ...good.flatMap(plan => plan.writes),
+        // Once for all of them: each new service takes the next address.
+        ...this.virtualIps.writesFor(
+          this,
+          good.flatMap(plan => plan.added),
+          gone,
+        ),
+      ],
+      registrationErrors: numbered(plans),
+      checkErrors: numbered(checkPlans),
+    }
+  }
+
+  private planRegistration(registration: Registration, replaceExistingChecks: boolean, batch?: Batch): PlannedWrites {
     const errors: ConfigError[] = []
-    const sidecar = registration.sidecar === undefined ? undefined : this.withPort(registration.sidecar, errors)
+    const sidecar = registration.sidecar === undefined ? undefined : this.withPort(registration.sidecar, errors, batch?.ports)
     const wanted = sidecar === undefined ? [registration.instance] : [registration.instance, sidecar]
     const added = wanted.filter(instance => this.instance(instance.ID) === undefined).length
     if (this.size + added > MAX_INSTANCES) errors.push({ path: '', reason: `the catalog is full (limit ${MAX_INSTANCES} instances)` })
@@ -135,8 +195,10 @@ export class Catalog extends CatalogIndex {
     const other = sidecar === undefined ? undefined : this.instance(sidecar.ID)
     if (other !== undefined && other.Proxy?.DestinationServiceID !== registration.instance.ID)
       errors.push({ path: 'Connect.SidecarService.ID', reason: `"${other.ID}" is another service` })
-    if (errors.length === 0)
-      errors.push(...this.proxyErrors(sidecar ?? registration.instance, sidecar === undefined ? '' : 'Connect.SidecarService.'))
+    if (errors.length === 0) {
+      const prefix = sidecar === undefined ? '' : 'Connect.SidecarService.'
+      errors.push(...this.proxyErrors(sidecar ?? registration.instance, prefix, batch?.entries))
+    }
     if (errors.length > 0) return { ok: false, errors }
 
     const dropped = this.sidecarsOf(registration.instance.ID).filter(instance => instance.ID !== sidecar?.ID)
@@ -155,8 +217,9 @@ export class Catalog extends CatalogIndex {
         ...staleChecks.map(check => remove('check', check.definition.CheckID)),
         ...instances.map(instance => put('service', instance.ID, instance)),
         ...checks.map(check => put('check', check.CheckID, this.freshCheck(check))),
-        ...this.virtualIps.writesFor(this, instances, new Set([...dropped, ...instances].map(({ ID }) => ID))),
       ],
+      added: instances,
+      gone: [...dropped, ...instances].map(({ ID }) => ID),
     }
   }
 
@@ -165,42 +228,53 @@ export class Catalog extends CatalogIndex {
     return checks.some(({ ServiceID }) => ServiceID === sidecar.ID) ? [] : sidecarChecks(sidecar, instance)
   }
 
-  private proxyErrors(proxy: ServiceInstance, prefix: string): ConfigError[] {
+  private proxyErrors(proxy: ServiceInstance, prefix: string, entries?: ConfigEntryIndex): ConfigError[] {
     if (proxy.Proxy === undefined) return []
-    const errors = [...bindErrors(proxy), ...(this.options.checkProxy?.(proxy) ?? [])]
+    const errors = [...bindErrors(proxy), ...(this.options.checkProxy?.(proxy, entries) ?? [])]
     return errors.map(({ path, reason }) => ({ path: path === '' ? prefix.slice(0, -1) : prefix + path, reason }))
   }
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */
   deregister(id: string): Promise<boolean> {
     return this.store.exclusive(async () => {
-      const instance = this.instance(id)
-      if (instance === undefined) return false
-      const gone = [instance, ...this.sidecarsOf(id)]
-      const checks = gone.flatMap(one => this.checksOfService(OWN_NODE, one.ID))
-      await this.store.transaction([
-        ...gone.map(one => remove('service', one.ID)),
-        ...checks.map(check => remove('check', check.definition.CheckID)),
-        ...this.virtualIps.writesFor(this, [], new Set(gone.map(({ ID }) => ID))),
-      ])
-      return true
+      const { writes, gone } = this.removalOf([id])
+      if (gone.length > 0) await this.store.transaction([...writes, ...this.virtualIps.writesFor(this, [], new Set(gone))])
+      return gone.length > 0
     })
+  }
+
+  private removalOf(ids: readonly string[]): { readonly writes: readonly StoreWrite[]; readonly gone: readonly string[] } {
+    const instances = ids.flatMap(id => [...(this.instance(id) === undefined ? [] : [this.instance(id)!]), ...this.sidecarsOf(id)])
+    const gone = instances.map(({ ID }) => ID)
+    const checks = gone.flatMap(id => this.checksOfService(OWN_NODE, id))
+    return {
+      writes: [...gone.map(id => remove('service', id)), ...checks.map(check => remove('check', check.definition.CheckID))],
+      gone,
+    }
   }
 
   /** Adds one check to a registered instance, or to the node (`ServiceID` ''). */
   registerCheck(check: CheckDefinition): Promise<RegisterResult> {
     return this.store.exclusive(async () => {
-      if (check.ServiceID !== NODE && this.instance(check.ServiceID) === undefined)
-        return { ok: false, errors: [{ path: 'ServiceID', reason: `ServiceID "${check.ServiceID}" does not exist` }] }
-      const before = this.check(check.CheckID)
-      if (before !== undefined && before.definition.ServiceID !== check.ServiceID)
-        return { ok: false, errors: [{ path: 'CheckID', reason: `"${check.CheckID}" belongs to service ${before.definition.ServiceID}` }] }
-      if (before === undefined && this.checksOfService(OWN_NODE, check.ServiceID).length >= MAX_CHECKS_PER_SERVICE)
-        return { ok: false, errors: [{ path: '', reason: `at most ${MAX_CHECKS_PER_SERVICE} checks a service` }] }
-      if (sameContent(before?.definition, check)) return { ok: true, changed: false }
-      await this.store.put('check', check.CheckID, this.freshCheck(check))
-      return { ok: true, changed: true }
+      const plan = this.planCheck(check, new Set())
+      if (!plan.ok) return plan
+      if (plan.writes.length > 0) await this.store.transaction(plan.writes)
+      return { ok: true, changed: plan.writes.length > 0 }
     })
+  }
+
+  /** `planned`: ids of services that are registered in the same batch. */
+  private planCheck(check: CheckDefinition, planned: ReadonlySet<string>): PlannedWrites {
+    const refuse = (path: string, reason: string): PlannedWrites => ({ ok: false, errors: [{ path, reason }] })
+    if (check.ServiceID !== NODE && this.instance(check.ServiceID) === undefined && !planned.has(check.ServiceID))
+      return refuse('ServiceID', `ServiceID "${check.ServiceID}" does not exist`)
+    const before = this.check(check.CheckID)
+    if (before !== undefined && before.definition.ServiceID !== check.ServiceID)
+      return refuse('CheckID', `"${check.CheckID}" belongs to service ${before.definition.ServiceID}`)
+    if (before === undefined && this.checksOfService(OWN_NODE, check.ServiceID).length >= MAX_CHECKS_PER_SERVICE)
+      return refuse('', `at most ${MAX_CHECKS_PER_SERVICE} checks a service`)
+    if (sameContent(before?.definition, check)) return { ok: true, writes: [], added: [], gone: [] }
+    return { ok: true, writes: [put('check', check.CheckID, this.freshCheck(check))], added: [], gone: [] }
   }
 
   deregisterCheck(id: string): Promise<boolean> {
@@ -317,12 +391,22 @@ export class Catalog extends CatalogIndex {
     return this.instancesOf(name).find(({ Service }) => Service !== name)?.Service
   }
 
-  private withPort(sidecar: ServiceInstance, errors: ConfigError[]): ServiceInstance {
+  /** `planned`: ports given out in the same batch. */
+  private withPort(sidecar: ServiceInstance, errors: ConfigError[], planned = new Set<number>()): ServiceInstance {
     if (sidecar.Port !== 0 || sidecar.SocketPath !== '') return sidecar
     const { sidecarMinPort, sidecarMaxPort } = this.options
     const others = this.instancesOn(OWN_NODE)
-    const port = freePort(sidecar, this.instance(sidecar.ID), others, sidecarMinPort, sidecarMaxPort)
-    if (port !== undefined) return { ...sidecar, Port: port }
+    const port = freePort(
+      sidecar,
+      this.instance(sidecar.ID),
+      [...others, ...[...planned].map(Port => ({ Port }))],
+      sidecarMinPort,
+      sidecarMaxPort,
+    )
+    if (port !== undefined) {
+      planned.add(port)
+      return { ...sidecar, Port: port }
+    }
     errors.push({ path: 'Connect.SidecarService.Port', reason: `none left in the range ${sidecarMinPort}-${sidecarMaxPort}` })
     return sidecar
   }

@@ -20,7 +20,7 @@ export function bindErrors(proxy: ServiceInstance): ConfigError[] {
 export function freePort(
   sidecar: ServiceInstance,
   before: ServiceInstance | undefined,
-  others: readonly ServiceInstance[],
+  others: readonly Pick<ServiceInstance, 'Port'>[],
   min: number,
   max: number,
 ): number | undefined {

@@ -3,13 +3,16 @@
 // instance of its own, with Consul's defaults; only its automatic port is left to the catalog, which knows the free ones.
 // Invariant: an instance made here can be turned into Envoy resources without further checks.
 import { isIP } from 'node:net'
+import { EXPOSE_CHECKS } from '../config-entries/entry-fields.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
-import type { ConfigError } from '../config-entries/types.js'
+import { type ConfigKeys, configProblems, PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../config-entries/proxy-config-keys.js'
+import type { ConfigError, Expose, ExposePath } from '../config-entries/types.js'
 import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
 import { checkMeta, checkMetaSize } from './metadata.js'
 
 export const MAX_UPSTREAMS_PER_PROXY = 512
 const MAX_PORTS = 64
+const MAX_EXPOSED_PATHS = 64
 
 export type ServiceKind = '' | 'connect-proxy'
 
@@ -35,6 +38,8 @@ export interface ProxyRegistration {
   readonly LocalServiceSocketPath: string
   readonly Config: Readonly<Record<string, unknown>>
   readonly Upstreams: readonly Upstream[]
+  /** Absent in what older versions have stored. */
+  readonly Expose?: Expose
 }
 
 export interface ServiceInstance {
@@ -65,6 +70,8 @@ export interface Registration {
   /** Port 0: the catalog picks one. */
   readonly sidecar?: ServiceInstance
   readonly checks: readonly CheckDefinition[]
+  /** What has no effect, with its path. */
+  readonly warnings: readonly ConfigError[]
 }
 
 export type ParsedRegistration =
@@ -95,16 +102,16 @@ function readRegistration(fields: FieldReader, readers: FieldReader[], options: 
   const connect = fields.object('Connect')
   const instance = readInstance(fields, readers, undefined, connect?.boolean('Native') ?? false)
   checks.push(...readChecks(fields, readers, instance, options))
-  if (connect === undefined) return { instance, checks }
+  if (connect === undefined) return { instance, checks, warnings: fields.warnings }
   readers.push(connect)
   const sidecarFields = connect.object('SidecarService')
-  if (sidecarFields === undefined) return { instance, checks }
+  if (sidecarFields === undefined) return { instance, checks, warnings: fields.warnings }
   if (instance.Kind !== '') connect.fail('SidecarService', 'a proxy can have no sidecar')
   if (sidecarFields.object('Connect')?.has('SidecarService')) sidecarFields.fail('Connect.SidecarService', 'sidecars cannot be nested')
   const sidecar = readInstance(sidecarFields, readers, instance, false)
   if (sidecar.ID === instance.ID) sidecarFields.fail('ID', `is the ID of the service itself (${instance.ID})`)
   checks.push(...readChecks(sidecarFields, readers, sidecar, options))
-  return { instance, sidecar, checks }
+  return { instance, sidecar, checks, warnings: fields.warnings }
 }
 
 /** A service as `/v1/catalog/register` and transactions have it: its name is `Service`, and it stands for itself. */
@@ -198,7 +205,8 @@ function readProxy(
   readers.push(reader)
   // Kept out on purpose, each with a reason, because ignoring it would change where traffic goes.
   if (reader.string('Mode') === 'transparent') reader.fail('Mode', 'transparent is not supported (only explicit upstreams)')
-  reader.ignore('Mode', 'MeshGateway', 'TransparentProxy', 'Expose', 'MutualTLSMode', 'AccessLogs', 'EnvoyExtensions')
+  reader.ignore('Mode')
+  warnWithoutEffect(reader)
   const destination = reader.string('DestinationServiceName', owner?.Service ?? '')
   if (destination === '') reader.fail('DestinationServiceName', 'must be non-empty for Connect proxy services')
   else if (!SERVICE_NAME.test(destination)) reader.fail('DestinationServiceName', 'is not a service name')
@@ -218,14 +226,55 @@ function readProxy(
     LocalServiceAddress: reader.string('LocalServiceAddress', socketPath === '' ? '127.0.0.1' : ''),
     LocalServicePort: reader.integer('LocalServicePort', 0, 65_535, socketPath === '' ? (owner?.Port ?? 0) : 0),
     LocalServiceSocketPath: socketPath,
-    Config: reader.opaque('Config'),
+    Config: readConfig(reader, PROXY_CONFIG_KEYS),
     Upstreams: upstreams,
+    Expose: readExpose(reader.object('Expose'), readers),
   }
+}
+
+/** What transparent proxies, gateways and the central configuration are for. */
+function warnWithoutEffect(fields: FieldReader): void {
+  fields.ignore('MeshGateway', 'TransparentProxy', 'MutualTLSMode', 'AccessLogs', 'EnvoyExtensions')
+  const mode = fields.object('MeshGateway')?.string('Mode') ?? ''
+  if (mode !== '' && mode !== 'none') fields.warn('MeshGateway.Mode', 'has no effect: there are no gateways here')
+  if (fields.object('TransparentProxy') !== undefined)
+    fields.warn('TransparentProxy', 'has no effect: there is no transparent proxying here')
+  if (fields.string('MutualTLSMode') === 'permissive') fields.warn('MutualTLSMode', 'has no effect: there is no transparent proxying here')
+  for (const name of ['AccessLogs', 'EnvoyExtensions'])
+    if (fields.has(name)) fields.warn(name, 'has no effect here: it belongs into proxy-defaults or service-defaults')
+}
+
+function readConfig(fields: FieldReader, keys: ConfigKeys): Record<string, unknown> {
+  const config = fields.opaque('Config')
+  const { errors, warnings } = configProblems(config, keys, fields.child('Config'))
+  fields.errors.push(...errors)
+  fields.warnings.push(...warnings)
+  return config
+}
+
+function readExpose(fields: FieldReader | undefined, readers: FieldReader[]): Expose {
+  if (fields === undefined) return {}
+  readers.push(fields)
+  if (fields.boolean('Checks')) fields.warn('Checks', EXPOSE_CHECKS)
+  const Paths = fields.objects('Paths', MAX_EXPOSED_PATHS).map((path): ExposePath => {
+    readers.push(path)
+    path.ignore('ParsedFromCheck')
+    const Path = path.string('Path')
+    if (!Path.startsWith('/')) path.fail('Path', 'must begin with "/"')
+    const Protocol = path.string('Protocol') || 'http'
+    if (Protocol !== 'http' && Protocol !== 'http2') path.fail('Protocol', 'must be http or http2')
+    const ListenerPort = path.integer('ListenerPort', 0, 65_535, 0)
+    if (ListenerPort === 0) path.fail('ListenerPort', 'missing')
+    return { Path, LocalPathPort: path.integer('LocalPathPort', 0, 65_535, 0), ListenerPort, Protocol: Protocol as 'http' | 'http2' }
+  })
+  return Paths.length === 0 ? {} : { Paths }
 }
 
 function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
   readers.push(fields)
   fields.ignore('MeshGateway', 'IngressHosts', 'CentrallyConfigured', 'DestinationPeer')
+  const gateway = fields.object('MeshGateway')?.string('Mode') ?? ''
+  if (gateway !== '' && gateway !== 'none') fields.warn('MeshGateway.Mode', 'has no effect: there are no gateways here')
   const type = fields.string('DestinationType', 'service') || 'service'
   if (type !== 'service') fields.fail('DestinationType', `"${type}" is not supported (only service)`)
   if (fields.string('DestinationPeer') !== '') fields.fail('DestinationPeer', 'peering is not supported')
@@ -253,7 +302,7 @@ function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
     LocalBindPort: port,
     LocalBindSocketPath: socketPath,
     LocalBindSocketMode: mode,
-    Config: fields.opaque('Config'),
+    Config: readConfig(fields, UPSTREAM_CONFIG_KEYS),
   }
 }
 

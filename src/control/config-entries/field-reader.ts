@@ -14,6 +14,8 @@ export class FieldReader {
     object: Readonly<Record<string, unknown>>,
     readonly path: string,
     readonly errors: ConfigError[],
+    /** What is taken and has no effect. */
+    readonly warnings: ConfigError[] = [],
   ) {
     for (const key of Object.keys(object)) {
       const folded = fold(key)
@@ -25,6 +27,10 @@ export class FieldReader {
 
   fail(name: string, reason: string): void {
     this.errors.push({ path: this.child(name), reason })
+  }
+
+  warn(name: string, reason: string): void {
+    this.warnings.push({ path: this.child(name), reason })
   }
 
   child(name: string): string {
@@ -103,7 +109,17 @@ export class FieldReader {
     const value = this.take(name)
     if (value === undefined) return undefined
     if (!isObject(value)) return this.wrong(name, 'an object', undefined)
-    return new FieldReader(value, this.child(name), this.errors)
+    return new FieldReader(value, this.child(name), this.errors, this.warnings)
+  }
+
+  /** A reader of nothing in the place of `name`, for who goes on to find what else is missing. */
+  absent(name: string): FieldReader {
+    return new FieldReader({}, this.child(name), this.errors, this.warnings)
+  }
+
+  /** Any value, as it is; undefined when absent or null. */
+  json(name: string): unknown {
+    return this.take(name)
   }
 
   objects(name: string, max: number): FieldReader[] {
@@ -113,7 +129,7 @@ export class FieldReader {
     if (value.length > max) return this.wrong(name, `a list of at most ${max}`, [])
     const readers: FieldReader[] = []
     value.forEach((item, i) => {
-      if (isObject(item)) readers.push(new FieldReader(item, `${this.child(name)}[${i}]`, this.errors))
+      if (isObject(item)) readers.push(new FieldReader(item, `${this.child(name)}[${i}]`, this.errors, this.warnings))
       else this.fail(`${name}[${i}]`, 'must be an object')
     })
     return readers

@@ -2,12 +2,13 @@
 // Called by the HTTP API and the mesh file; calls the shape of the kind (`schemas.ts`), then its rules (`rules-*.ts`).
 // Invariant: an entry that comes out of here parses to itself again.
 import type { z } from 'zod'
+import { refusedFields } from './entry-fields.js'
 import { spelling } from './fields.js'
 import type { Report } from './rules-common.js'
 import { exportedServicesRules, jwtProviderRules, meshRules, proxyDefaultsRules, serviceDefaultsRules } from './rules-defaults.js'
 import { intentionsRules } from './rules-intentions.js'
 import { resolverRules, routerRules, splitterRules } from './rules-routing.js'
-import { SCHEMAS, UNSUPPORTED_KINDS } from './schemas.js'
+import { REFUSED_KINDS, SCHEMAS } from './schemas.js'
 import type { ConfigEntry, ConfigError } from './types.js'
 
 export type ParsedConfigEntry = { readonly entry: ConfigEntry } | { readonly errors: readonly ConfigError[] }
@@ -22,12 +23,14 @@ export function parseConfigEntry(raw: unknown): ParsedConfigEntry {
   if (typeof kind !== 'string' || kind === '') return refuse('Kind', 'is required')
   const schema = SCHEMAS.get(kind)
   if (schema === undefined) {
-    return refuse('Kind', UNSUPPORTED_KINDS.has(kind) ? `kind ${kind} is not supported yet` : `unknown kind ${JSON.stringify(kind)}`)
+    return refuse('Kind', REFUSED_KINDS.get(kind) ?? `unknown kind ${JSON.stringify(kind)}`)
   }
   const shaped = schema.safeParse(raw)
   if (!shaped.success) return { errors: shaped.error.issues.flatMap(toErrors).slice(0, MAX_ERRORS) }
   const errors: ConfigError[] = []
-  const entry = applyRules(dropAbsent(shaped.data) as ConfigEntry, (path, reason) => void errors.push({ path, reason }))
+  const report: Report = (path, reason) => void errors.push({ path, reason })
+  const entry = applyRules(dropAbsent(shaped.data) as ConfigEntry, report)
+  refusedFields(entry, report)
   return errors.length > 0 ? { errors: errors.slice(0, MAX_ERRORS) } : { entry: dropAbsent(entry) as ConfigEntry }
 }
 

@@ -16,7 +16,6 @@ const HTTP_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT',
 
 export function commonRules(entry: EntryCommon, report: Report, options: { wildcard?: boolean } = {}) {
   nameRules('Name', entry.Name, report, options)
-  onlyDefaultTenancy('', entry, report)
   const pairs = Object.entries(entry.Meta ?? {})
   if (pairs.length > META_MAX_PAIRS) report('Meta', `has ${pairs.length} pairs, more than ${META_MAX_PAIRS}`)
   for (const [key, value] of pairs) {
@@ -39,20 +38,6 @@ export function serviceNameRules(path: string, name: string | undefined, report:
   if (name === undefined) return
   if (name.length > MAX_NAME_LENGTH) report(path, `is longer than ${MAX_NAME_LENGTH} characters`)
   if (/[\u0000-\u0020\u007f/\\?#]/.test(name)) report(path, 'contains a space, a control character or one of / \\ ? #')
-}
-
-/** Namespaces and partitions other than `default` exist in Consul Enterprise only; accepting one here would send traffic elsewhere. */
-export function onlyDefaultTenancy(
-  prefix: string,
-  item: { readonly Namespace?: string; readonly Partition?: string; readonly SamenessGroup?: string },
-  report: Report,
-) {
-  const at = (field: string) => (prefix === '' ? field : `${prefix}.${field}`)
-  for (const field of ['Namespace', 'Partition'] as const) {
-    const value = item[field]
-    if (value !== undefined && value !== 'default') report(at(field), `is ${JSON.stringify(value)}; only "default" exists here`)
-  }
-  if (item.SamenessGroup !== undefined) report(at('SamenessGroup'), 'is not supported yet')
 }
 
 export function regexRules(path: string, regex: string | undefined, report: Report) {

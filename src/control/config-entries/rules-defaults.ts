@@ -1,39 +1,23 @@
 // Rules of service-defaults, proxy-defaults, mesh, exported-services and jwt-provider that one entry alone can break.
 // Called by `parse-config-entry.ts`.
 import { isIP } from 'node:net'
-import { commonRules, nameRules, onlyDefaultTenancy, type Report, serviceNameRules } from './rules-common.js'
-import { localityRules, policyRules } from './rules-routing.js'
+import { configProblems, PROXY_CONFIG_KEYS } from './proxy-config-keys.js'
+import { commonRules, nameRules, type Report, serviceNameRules } from './rules-common.js'
 import { PROTOCOLS } from './schemas.js'
-import type {
-  EnvoyExtension,
-  ExportedServices,
-  Expose,
-  JwtProvider,
-  Mesh,
-  MeshTls,
-  ProxyDefaults,
-  ServiceDefaults,
-  UpstreamConfig,
-} from './types.js'
+import type { ExportedServices, Expose, JwtProvider, Mesh, MeshTls, ProxyDefaults, ServiceDefaults, UpstreamConfig } from './types.js'
 
 const HOSTNAME = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i
 
 export function serviceDefaultsRules(entry: ServiceDefaults, report: Report): ServiceDefaults {
   commonRules(entry, report)
   exposeRules(entry.Expose, report)
-  extensionRules(entry.EnvoyExtensions, report)
-  if (entry.RateLimits !== undefined) report('RateLimits', 'is not supported yet')
   const { UpstreamConfig: upstreams, Destination: destination } = entry
   if (upstreams !== undefined && destination !== undefined) report('Destination', 'and UpstreamConfig cannot both be set')
   if (upstreams?.Defaults !== undefined) {
-    for (const field of ['Name', 'Namespace', 'Partition', 'Peer'] as const) {
-      if (upstreams.Defaults[field] !== undefined) report(`UpstreamConfig.Defaults.${field}`, 'must be empty')
-    }
     upstreamRules('UpstreamConfig.Defaults', upstreams.Defaults, report)
   }
   for (const [i, override] of (upstreams?.Overrides ?? []).entries()) {
     nameRules(`UpstreamConfig.Overrides[${i}].Name`, override.Name, report)
-    onlyDefaultTenancy(`UpstreamConfig.Overrides[${i}]`, override, report)
     upstreamRules(`UpstreamConfig.Overrides[${i}]`, override, report)
   }
   if (destination !== undefined) {
@@ -73,54 +57,11 @@ function exposeRules(expose: Expose | undefined, report: Report) {
   }
 }
 
-/** An extension may be what authorises or limits requests, so one that would not run is refused. */
-function extensionRules(extensions: readonly EnvoyExtension[] | undefined, report: Report) {
-  for (const [i, extension] of (extensions ?? []).entries()) {
-    report(`EnvoyExtensions[${i}].Name`, `extension ${JSON.stringify(extension.Name)} is not supported yet`)
-  }
-}
-
-/** Known keys of `Config`; others belong to whoever reads them. */
-const CONFIG_STRINGS = [
-  'bind_address',
-  'balance_inbound_connections',
-  'envoy_public_listener_json',
-  'envoy_listener_json',
-  'envoy_cluster_json',
-  'envoy_local_cluster_json',
-  'envoy_listener_tracing_json',
-  'envoy_statsd_url',
-  'envoy_dogstatsd_url',
-  'envoy_prometheus_bind_addr',
-  'envoy_stats_bind_addr',
-  'envoy_ready_bind_addr',
-  'envoy_telemetry_collector_bind_socket_dir',
-  'envoy_stats_flush_interval',
-  'envoy_bootstrap_json_tpl',
-  'envoy_extra_static_clusters_json',
-  'envoy_extra_static_listeners_json',
-  'envoy_extra_stats_sinks_json',
-  'envoy_stats_config_json',
-  'envoy_tracing_json',
-]
-const CONFIG_INTEGERS = [
-  'bind_port',
-  'local_connect_timeout_ms',
-  'local_request_timeout_ms',
-  'local_idle_timeout_ms',
-  'max_inbound_connections',
-  'xds_fetch_timeout_ms',
-  'max_request_headers_kb',
-]
-
 export function proxyDefaultsRules(entry: ProxyDefaults, report: Report): ProxyDefaults {
   const named = { ...entry, Name: entry.Name ?? 'global' }
   commonRules(named, report)
   if (named.Name !== 'global') report('Name', `must be "global", not ${JSON.stringify(named.Name)}`)
   exposeRules(entry.Expose, report)
-  extensionRules(entry.EnvoyExtensions, report)
-  policyRules('FailoverPolicy', entry.FailoverPolicy, report)
-  localityRules('PrioritizeByLocality', entry.PrioritizeByLocality, report)
   const logs = entry.AccessLogs
   if (logs !== undefined) {
     if (logs.Type === 'file' && logs.Path === undefined) report('AccessLogs.Path', 'is required with Type "file"')
@@ -130,16 +71,10 @@ export function proxyDefaultsRules(entry: ProxyDefaults, report: Report): ProxyD
   }
   const config = entry.Config
   if (config === undefined) return named
-  for (const key of CONFIG_STRINGS) {
-    if (Object.hasOwn(config, key) && typeof config[key] !== 'string') report(`Config.${key}`, 'must be a string')
-  }
-  for (const key of CONFIG_INTEGERS) {
-    if (Object.hasOwn(config, key) && !/^\d{1,10}$/.test(String(config[key]))) report(`Config.${key}`, 'must be a whole number')
-  }
+  for (const { path, reason } of configProblems(config, PROXY_CONFIG_KEYS, 'Config', { strict: true }).errors) report(path, reason)
   if (Object.hasOwn(config, 'protocol')) {
     const protocol = config.protocol
-    if (typeof protocol !== 'string') report('Config.protocol', 'must be a string')
-    else if (protocol !== '' && !(PROTOCOLS as readonly string[]).includes(protocol.toLowerCase())) {
+    if (typeof protocol === 'string' && protocol !== '' && !(PROTOCOLS as readonly string[]).includes(protocol.toLowerCase())) {
       report('Config.protocol', `must be one of ${PROTOCOLS.join(', ')}, not ${JSON.stringify(protocol)}`)
     }
   }
@@ -196,7 +131,6 @@ export function exportedServicesRules(entry: ExportedServices, report: Report): 
     const path = `Services[${i}]`
     nameRules(`${path}.Name`, service.Name, report, { wildcard: true })
     if (service.Namespace === '*' && service.Name !== '*') report(`${path}.Name`, 'must be "*" in the namespace "*"')
-    else if (service.Namespace !== '*') onlyDefaultTenancy(path, service, report)
     const consumers = service.Consumers ?? []
     if (consumers.length === 0) report(`${path}.Consumers`, 'at least one consumer is required')
     for (const [j, consumer] of consumers.entries()) {

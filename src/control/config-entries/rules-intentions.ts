@@ -30,7 +30,6 @@ function sourceRules(path: string, source: SourceIntention, entry: ServiceIntent
   for (const field of ['Partition', 'Peer', 'SamenessGroup'] as const) {
     if (source[field]?.includes('*')) report(`${path}.${field}`, 'the wildcard "*" is not allowed here')
   }
-  if (source.SamenessGroup !== undefined) report(`${path}.SamenessGroup`, 'is not supported yet')
   if (source.Peer !== undefined && source.Partition !== undefined) report(`${path}.Peer`, 'cannot be set with Partition')
   if ((source.Description?.length ?? 0) > MAX_DESCRIPTION_LENGTH) {
     report(`${path}.Description`, `is longer than ${MAX_DESCRIPTION_LENGTH} characters`)

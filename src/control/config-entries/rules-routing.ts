@@ -6,16 +6,13 @@ import {
   headerMatchRules,
   headerModifierRules,
   methodRules,
-  onlyDefaultTenancy,
   pathRules,
   type Report,
   regexRules,
   serviceNameRules,
 } from './rules-common.js'
 import type {
-  FailoverPolicy,
   LoadBalancer,
-  PrioritizeByLocality,
   ResolverFailover,
   ResolverRedirect,
   ServiceResolver,
@@ -63,7 +60,6 @@ function routeRules(path: string, route: ServiceRoute, report: Report): ServiceR
   if (destination !== undefined) {
     const at = `${path}.Destination`
     serviceNameRules(`${at}.Service`, destination.Service, report)
-    onlyDefaultTenancy(at, destination, report)
     if (destination.PrefixRewrite !== undefined && http?.PathExact === undefined && http?.PathPrefix === undefined) {
       report(`${at}.PrefixRewrite`, 'needs PathExact or PathPrefix in the match')
     }
@@ -91,7 +87,6 @@ export function splitterRules(entry: ServiceSplitter, report: Report): ServiceSp
   for (const [i, split] of splits.entries()) {
     const path = `Splits[${i}]`
     serviceNameRules(`${path}.Service`, split.Service, report)
-    onlyDefaultTenancy(path, split, report)
     headerModifierRules(`${path}.RequestHeaders`, split.RequestHeaders, report)
     headerModifierRules(`${path}.ResponseHeaders`, split.ResponseHeaders, report)
     if (!(split.Weight >= 0 && split.Weight <= 100)) report(`${path}.Weight`, `must be from 0 to 100, not ${split.Weight}`)
@@ -132,7 +127,6 @@ export function resolverRules(entry: ServiceResolver, report: Report): ServiceRe
   for (const field of ['ConnectTimeout', 'RequestTimeout'] as const) {
     if (entry[field]?.startsWith('-')) report(field, `must not be negative: ${entry[field]}`)
   }
-  localityRules('PrioritizeByLocality', entry.PrioritizeByLocality, report)
   if (entry.LoadBalancer !== undefined) loadBalancerRules(entry.LoadBalancer, report)
   return entry
 }
@@ -143,7 +137,6 @@ function redirectRules(entry: ServiceResolver, redirect: ResolverRedirect, isSub
     return report('Redirect', 'is empty')
   }
   serviceNameRules('Redirect.Service', Service, report)
-  onlyDefaultTenancy('Redirect', redirect, report)
   if (Peer !== undefined) {
     for (const field of ['ServiceSubset', 'Partition', 'Datacenter'] as const) {
       if (redirect[field] !== undefined) report(`Redirect.${field}`, 'cannot be set with Peer')
@@ -172,8 +165,6 @@ function failoverRules(
     report(path, 'needs one of Service, ServiceSubset, Namespace, Targets and Datacenters')
   }
   serviceNameRules(`${path}.Service`, Service, report)
-  onlyDefaultTenancy(path, failover, report)
-  policyRules(`${path}.Policy`, failover.Policy, report)
   const ownSubset = (at: string, service: string | undefined, name: string | undefined) => {
     if (name !== undefined && (service === undefined || service === entry.Name) && !isSubset(name)) {
       report(`${at}.ServiceSubset`, `${JSON.stringify(name)} is not a subset of ${JSON.stringify(entry.Name)}`)
@@ -188,7 +179,6 @@ function failoverRules(
   for (const [i, target] of (Targets ?? []).entries()) {
     const at = `${path}.Targets[${i}]`
     serviceNameRules(`${at}.Service`, target.Service, report)
-    onlyDefaultTenancy(at, target, report)
     if (target.Peer !== undefined) {
       for (const field of ['ServiceSubset', 'Partition', 'Datacenter'] as const) {
         if (target[field] !== undefined) report(`${at}.${field}`, 'cannot be set with Peer')
@@ -201,14 +191,6 @@ function failoverRules(
   for (const [i, datacenter] of (Datacenters ?? []).entries()) {
     if (datacenter === '') report(`${path}.Datacenters[${i}]`, 'is empty')
   }
-}
-
-export function policyRules(path: string, policy: FailoverPolicy | undefined, report: Report) {
-  if (policy?.Regions !== undefined && policy.Mode !== 'order-by-locality') report(`${path}.Regions`, 'needs Mode "order-by-locality"')
-}
-
-export function localityRules(path: string, locality: PrioritizeByLocality | undefined, report: Report) {
-  if (locality?.Mode === 'failover') report(`${path}.Mode`, '"failover" is not supported yet')
 }
 
 function loadBalancerRules(lb: LoadBalancer, report: Report) {

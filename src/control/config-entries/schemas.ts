@@ -439,17 +439,22 @@ export const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<ConfigEntryKind, 
   ['jwt-provider', jwtProvider],
 ])
 
-/** Kinds that Consul has and this control plane does not. */
-export const UNSUPPORTED_KINDS: ReadonlySet<string> = new Set([
-  'ingress-gateway',
-  'terminating-gateway',
-  'api-gateway',
-  'bound-api-gateway',
-  'http-route',
-  'tcp-route',
-  'inline-certificate',
-  'file-system-certificate',
-  'sameness-group',
-  'control-plane-request-limit',
-  'rate-limit-ip',
-])
+const NO_GATEWAYS = 'there are no gateways here'
+const ENTERPRISE = 'it is of Consul Enterprise'
+
+/** Kinds that Consul has and this control plane refuses, with the reason. */
+export const REFUSED_KINDS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    'ingress-gateway': NO_GATEWAYS,
+    'terminating-gateway': NO_GATEWAYS,
+    'api-gateway': NO_GATEWAYS,
+    'bound-api-gateway': NO_GATEWAYS,
+    'http-route': NO_GATEWAYS,
+    'tcp-route': NO_GATEWAYS,
+    'inline-certificate': NO_GATEWAYS,
+    'file-system-certificate': NO_GATEWAYS,
+    'sameness-group': ENTERPRISE,
+    'control-plane-request-limit': ENTERPRISE,
+    'rate-limit-ip': ENTERPRISE,
+  }).map(([kind, why]) => [kind, `kind ${kind} is not supported: ${why}`]),
+)

@@ -2,7 +2,7 @@
 // Called by the HTTP API and the mesh file before the store is touched; a non-empty answer refuses the write and nothing changes.
 // Looks only at what the change can reach: services whose chain leads through a changed name, intentions on changed services,
 // users of a changed JWT provider. Several changes at once are judged by the state after all of them.
-import { type EntryChange, withChange } from '../config-entries/entry-index.js'
+import { type EntryChange, withChanges } from '../config-entries/entry-index.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, JwtRequirement, ServiceIntentions } from '../config-entries/types.js'
 import { compileDiscoveryChain } from './compile.js'
 import { isHttpLike, serviceProtocol } from './service-protocol.js'
@@ -22,7 +22,7 @@ export interface WriteRequest extends Partial<WriteContext> {
 export function validateWrite({ entries: before, change, datacenter = 'dc1', trustDomain = 'consul' }: WriteRequest): ConfigError[] {
   const context: WriteContext = { datacenter, trustDomain }
   const all: readonly EntryChange[] = 'op' in change ? [change] : change
-  const after = all.reduce(withChange, before)
+  const after = withChanges(before, all)
   const errors: ConfigError[] = []
   const affected = affectedServices(after, all)
   for (const service of affected.chains) {

@@ -2,9 +2,9 @@
 // or leaving a cluster, which a single server can only decline.
 import { arch, cpus, freemem, hostname, platform, release, totalmem, uptime } from 'node:os'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { CONSUL_VERSION } from '../consul-version.js'
 import type { LogLevel, LogLine } from '../log-feed.js'
 import { agentMetrics } from './agent-metrics.js'
-import { CONSUL_VERSION } from './consul-version.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { flag, HttpError, param, query } from './respond.js'

@@ -4,12 +4,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
 import { type HealthStatus, parseCheckDefinition } from '../catalog/check-definition.js'
 import { parseServiceDefinition } from '../catalog/service-definition.js'
+import { CONSUL_VERSION } from '../consul-version.js'
 import { serviceTopic } from '../store/topic-indexes.js'
 import { agentMetrics, agentMetricsText } from './agent-metrics.js'
-import { CONSUL_VERSION } from './consul-version.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
-import { flag, HttpError, hashBlockingRead, joinErrors, param, parseBoolean, query, topicWatch } from './respond.js'
+import { describeError, flag, HttpError, hashBlockingRead, joinErrors, param, parseBoolean, query, topicWatch, warn } from './respond.js'
 import { agentService, checkShape, memberShape, ownChecksShape } from './shapes.js'
 
 export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
@@ -27,6 +27,7 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
       throw new HttpError(400, `Invalid service definition: ${joinErrors(result.errors)}`)
     }
     if (result.changed) context.logs.info({ service: parsed.value.instance.ID }, 'agent: Synced service')
+    warn(reply, parsed.value.warnings.map(describeError))
     return reply.header('X-Consul-Index', String(context.store.index)).send()
   })
 

@@ -1,6 +1,7 @@
 // The Envoy bootstrap of one sidecar, in the form that Consul prints (JSON with the proto's field names): node, stats tags, admin
 // and an ADS cluster. Served by the HTTP API, printed by `outrigger bootstrap`; runs the real Envoy as well as our own proxy.
 // Cluster and stat names keep the shape that the tag regexes need.
+import { bootstrapParts, SELF_ADMIN, socketAddress } from './bootstrap-config.js'
 
 export interface BootstrapOptions {
   readonly proxyId: string
@@ -16,7 +17,8 @@ export interface BootstrapOptions {
   readonly token?: string
   /** PEM bundle that verifies the ADS server; its presence turns TLS on. */
   readonly grpcCaPem?: string
-  readonly config?: Readonly<Record<string, unknown>>
+  /** `Config` of proxy-defaults and of the registration, later ones over earlier ones. */
+  readonly configs?: readonly Readonly<Record<string, unknown>>[]
 }
 
 const ADS_CLUSTER = 'local_agent'
@@ -31,6 +33,7 @@ export interface StatsTag {
 }
 
 export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
+  const parts = bootstrapParts(...(options.configs ?? []))
   return {
     admin: { access_log_path: '/dev/null', address: socketAddress(options.adminHost, options.adminPort) },
     node: {
@@ -39,8 +42,14 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       metadata: { namespace: NAMESPACE, node_name: options.nodeName, partition: PARTITION },
     },
     layered_runtime: { layers: [{ name: 'base', static_layer: { 're2.max_program_size.error_level': 1_048_576 } }] },
-    static_resources: staticResources(options),
-    stats_config: { stats_tags: statsTags(options), use_all_default_tags: true },
+    static_resources: {
+      clusters: [adsCluster(options), ...(parts.needsAdmin ? [selfAdminCluster(options)] : []), ...parts.clusters],
+      ...(parts.listeners.length === 0 ? {} : { listeners: parts.listeners }),
+    },
+    stats_config: parts.statsConfig ?? { stats_tags: [...statsTags(options), ...parts.statsTags], use_all_default_tags: true },
+    ...(parts.statsSinks.length === 0 ? {} : { stats_sinks: parts.statsSinks }),
+    ...(parts.statsFlushInterval === undefined ? {} : { stats_flush_interval: parts.statsFlushInterval }),
+    ...(parts.tracing === undefined ? {} : { tracing: parts.tracing }),
     dynamic_resources: {
       lds_config: adsSource(),
       cds_config: adsSource(),
@@ -56,19 +65,9 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
   }
 }
 
-function staticResources(options: BootstrapOptions): object {
-  const listener = prometheusListener(options)
-  if (listener === undefined) return { clusters: [adsCluster(options)] }
-  return { clusters: [adsCluster(options), selfAdminCluster(options)], listeners: [listener] }
-}
-
 function adsSource(): object {
   // 0 s: a proxy without configuration waits for it, however long; it must not open its listeners half configured.
   return { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' }
-}
-
-function socketAddress(address: string, port: number): object {
-  return { socket_address: { address, port_value: port } }
 }
 
 function adsCluster(options: BootstrapOptions): object {
@@ -103,48 +102,14 @@ function adsCluster(options: BootstrapOptions): object {
   }
 }
 
-/** `envoy_prometheus_bind_addr` of Proxy.Config: a listener that serves `/metrics` from the admin endpoint, and nothing else. */
-function prometheusListener(options: BootstrapOptions): object | undefined {
-  const bind = options.config?.['envoy_prometheus_bind_addr']
-  if (typeof bind !== 'string' || !/^.+:\d{1,5}$/.test(bind)) return undefined
-  const colon = bind.lastIndexOf(':')
-  const name = 'envoy_prometheus_metrics_listener'
-  const hcm = {
-    '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-    stat_prefix: 'envoy_prometheus_metrics',
-    codec_type: 'HTTP1',
-    route_config: {
-      name: 'self_admin_route',
-      virtual_hosts: [
-        {
-          name: 'self_admin',
-          domains: ['*'],
-          routes: [
-            { match: { path: '/metrics' }, route: { cluster: 'self_admin', prefix_rewrite: '/stats/prometheus' } },
-            { match: { prefix: '/' }, direct_response: { status: 404 } },
-          ],
-        },
-      ],
-    },
-    http_filters: [
-      {
-        name: 'envoy.filters.http.router',
-        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
-      },
-    ],
-  }
-  const chain = { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: hcm }] }
-  return { name, address: socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1))), filter_chains: [chain] }
-}
-
 function selfAdminCluster(options: BootstrapOptions): object {
   return {
-    name: 'self_admin',
+    name: SELF_ADMIN,
     ignore_health_on_host_removal: false,
     connect_timeout: '5s',
     type: 'STATIC',
     load_assignment: {
-      cluster_name: 'self_admin',
+      cluster_name: SELF_ADMIN,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(options.adminHost, options.adminPort) } }] }],
     },
   }

@@ -1,11 +1,12 @@
 // `/v1/config`: config entries, in Consul's form. A write that does not parse or would break a chain is refused and changes nothing.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { SCHEMAS } from '../config-entries/schemas.js'
-import type { ConfigEntryKind } from '../config-entries/types.js'
+import { entryWarnings } from '../config-entries/entry-warnings.js'
+import { REFUSED_KINDS, SCHEMAS } from '../config-entries/schemas.js'
+import type { ConfigEntry, ConfigEntryKind } from '../config-entries/types.js'
 import { unknownServiceWarnings } from '../intentions/unknown-services.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
-import { blockingRead, HttpError, joinErrors, param, query, sendIndexed, warn } from './respond.js'
+import { blockingRead, describeError, HttpError, joinErrors, param, query, sendIndexed, warn } from './respond.js'
 
 const CONFIG = 'config'
 
@@ -20,7 +21,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
       metrics.refusedWrites.inc()
       throw new HttpError(400, joinErrors(result.errors))
     }
-    warn(reply, warnings(context, request.body))
+    warn(reply, configWarnings(context, result.entry))
     return sendIndexed(reply, context.store.index, true)
   })
 
@@ -58,7 +59,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
 
 function kindOf(request: FastifyRequest): ConfigEntryKind {
   const kind = param(request, 'kind')
-  if (!SCHEMAS.has(kind)) throw new HttpError(400, `invalid config entry kind: ${kind}`)
+  if (!SCHEMAS.has(kind) && !REFUSED_KINDS.has(kind)) throw new HttpError(400, `invalid config entry kind: ${kind}`)
   return kind as ConfigEntryKind
 }
 
@@ -69,11 +70,8 @@ function casIndex(request: FastifyRequest): number | undefined {
   return Number(text)
 }
 
-/** Intentions that name services nobody has registered: probably a typing mistake, said in a header. */
-function warnings({ catalog, entries }: ApiContext, body: unknown): string[] {
-  const name = (body as { Name?: unknown; name?: unknown } | null)?.Name ?? (body as { name?: unknown } | null)?.name
-  const entry = entries.get('service-intentions', String(name))
-  const kind = (body as { Kind?: unknown; kind?: unknown } | null)?.Kind ?? (body as { kind?: unknown } | null)?.kind
-  if (kind !== 'service-intentions' || entry === undefined) return []
-  return unknownServiceWarnings(entry, new Set(catalog.serviceNames()))
+/** What has no effect, and intentions that name services nobody has registered: probably a typing mistake. Said in headers. */
+export function configWarnings({ catalog, node }: ApiContext, entry: ConfigEntry): string[] {
+  const named = entry.Kind === 'service-intentions' ? unknownServiceWarnings(entry, new Set(catalog.serviceNames())) : []
+  return [...entryWarnings(entry, node.datacenter).map(describeError), ...named]
 }

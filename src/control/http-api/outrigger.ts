@@ -3,13 +3,11 @@
 import type { FastifyInstance } from 'fastify'
 import type { AdsNodeStatus } from '../../xds/server/server.js'
 import { keyOfInstance } from '../catalog/catalog-types.js'
-import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
-import { explainIntention } from '../intentions/explain.js'
-import { intentionsFor } from '../intentions/match.js'
-import { intentionTable } from '../intentions/table.js'
 import { envoyBootstrap } from './bootstrap.js'
+import { configWarnings } from './config.js'
 import type { ApiContext } from './context.js'
-import { HttpError, param, query, requiredQuery } from './respond.js'
+import { explainRequest } from './explain-route.js'
+import { HttpError, joinErrors, param, query, requiredQuery, sendIndexed, warn } from './respond.js'
 import { presentedToken } from './token.js'
 
 const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
@@ -62,26 +60,26 @@ export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void
       adminPort: admin.port,
       ...(grpc.token === undefined || token === undefined ? {} : { token }),
       ...(grpc.caPem === undefined ? {} : { grpcCaPem: grpc.caPem }),
-      config: proxy.Proxy.Config,
+      configs: [context.entries.get('proxy-defaults', 'global')?.Config ?? {}, proxy.Proxy.Config],
     })
   })
 
-  app.get('/v1/outrigger/explain', async request => {
-    const from = requiredQuery(request, 'from')
-    const to = requiredQuery(request, 'to')
-    const method = query(request, 'method')
-    const path = query(request, 'path')
-    const protocol = serviceProtocol(context.entries, to)
-    const policy = { defaultAction: context.defaultPolicy(), http: isHttpLike(protocol) }
-    const table = intentionTable(to, intentionsFor(context.entries, to), policy)
-    const explanation = explainIntention(table, {
-      source: from,
-      ...(method === undefined ? {} : { method: method.toUpperCase() }),
-      ...(path === undefined ? {} : { path }),
-    })
-    const known = new Set(catalog.serviceNames())
-    const warnings = [from, to].filter(name => !known.has(name)).map(name => `service "${name}" is not registered`)
-    return { from, to, protocol, ...explanation, defaultPolicy: policy.defaultAction, warnings }
+  app.get('/v1/outrigger/explain', async request => explainRequest(context, request))
+
+  // Config entries as one change, judged by the state after all of them: what `outrigger apply` does with its files.
+  app.put('/v1/outrigger/config-entries', async (request, reply) => {
+    const { body } = request
+    if (!Array.isArray(body)) throw new HttpError(400, 'Request decode failed: must be a list of config entries')
+    const { entries, errors } = await context.entries.putAll(body)
+    if (errors.length > 0) {
+      context.metrics.refusedWrites.inc()
+      throw new HttpError(400, joinErrors(errors.map(({ change, path, reason }) => ({ path: at(change, path), reason }))))
+    }
+    warn(
+      reply,
+      entries.flatMap((entry, i) => configWarnings(context, entry).map(warning => `[${i}] ${warning}`)),
+    )
+    return sendIndexed(reply, context.store.index, true)
   })
 
   app.get('/v1/outrigger/proxies', async () => {
@@ -99,6 +97,8 @@ export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void
     )
   })
 }
+
+const at = (change: number, path: string): string => (change < 0 ? path : `[${change}]${path === '' ? '' : `.${path}`}`)
 
 function proxyState(context: ApiContext, key: string, status: AdsNodeStatus | undefined): object {
   const proxy = context.catalog.instanceByKey(key)

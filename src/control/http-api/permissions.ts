@@ -376,6 +376,12 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'PUT /v1/config': {
     check: (access, request) => needEntry(access, textField(request.body, 'Kind'), textField(request.body, 'Name'), 'write'),
   },
+  'PUT /v1/outrigger/config-entries': {
+    check: (access, request) => {
+      for (const one of Array.isArray(request.body) ? request.body : [])
+        needEntry(access, textField(one, 'Kind'), textField(one, 'Name'), 'write')
+    },
+  },
   'GET /v1/connect/ca/roots': OPEN,
   'GET /v1/connect/ca/configuration': operator('read'),
   'PUT /v1/connect/ca/configuration': operator('write'),

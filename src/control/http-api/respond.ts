@@ -47,7 +47,11 @@ export function param(request: FastifyRequest, name: string): string {
 }
 
 export function joinErrors(errors: readonly ConfigError[]): string {
-  return errors.map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`)).join('; ')
+  return errors.map(describeError).join('; ')
+}
+
+export function describeError({ path, reason }: ConfigError): string {
+  return path === '' ? reason : `${path}: ${reason}`
 }
 
 export function requiredQuery(request: FastifyRequest, name: string): string {

@@ -6,7 +6,7 @@ import { type CatalogCheck, type CatalogInstance, type CatalogNode, OWN_NODE } f
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { VirtualIps } from '../catalog/virtual-ips.js'
 import { durationFromMs } from '../config-entries/duration.js'
-import { CONSUL_VERSION } from './consul-version.js'
+import { CONSUL_VERSION } from '../consul-version.js'
 import type { NodeInfo } from './context.js'
 
 function upstreamShape(upstream: Upstream): object {
@@ -33,7 +33,7 @@ export function proxyShape(proxy: ProxyRegistration): object {
     Config: proxy.Config,
     Upstreams: proxy.Upstreams.map(upstreamShape),
     MeshGateway: {},
-    Expose: {},
+    Expose: proxy.Expose ?? {},
   }
 }
 

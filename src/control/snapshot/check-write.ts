@@ -7,7 +7,7 @@ import { withChange } from '../config-entries/entry-index.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import type { ProxyKinds } from './build-snapshot.js'
-import { type MeshSources, type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
+import { type MeshSources, type ProxyInstance, RefusedConfig, SnapshotError } from './kinds/proxy-kind.js'
 import type { ResourceErrors } from './resource-errors.js'
 
 export interface WriteCheckSources {
@@ -39,8 +39,9 @@ export class WriteCheck {
   ofEntry(entry: ConfigEntry, before: ConfigEntryIndex): ConfigError[] {
     const proxies = standIns(entry)
     const known = new Set(proxies.flatMap(proxy => this.reasons(proxy, before)))
+    const used = entry.Kind === 'jwt-provider' ? withChange(before, { op: 'put', entry: namingProvider(entry.Name) }) : before
     return errorOf(entry, candidate => {
-      const after = withChange(before, { op: 'put', entry: candidate })
+      const after = withChange(used, { op: 'put', entry: candidate })
       return proxies.flatMap(proxy => this.reasons(proxy, after)).filter(reason => !known.has(reason))
     })
   }
@@ -65,6 +66,7 @@ export class WriteCheck {
         this.sources.errors.of(resource).map(({ path, reason }) => `sidecars would refuse it (${lastOf(path)}: ${reason})`),
       )
     } catch (error) {
+      if (error instanceof RefusedConfig) return [error.message]
       // Chains that don't compile are refused elsewhere, with better words.
       if (error instanceof SnapshotError) return []
       throw error
@@ -103,6 +105,12 @@ function standIns(entry: ConfigEntry): ServiceInstance[] {
     default:
       return [standIn(entry.Name, {})]
   }
+}
+
+/** A provider is part of a sidecar only where intentions name it. */
+function namingProvider(provider: string): ConfigEntry {
+  const source = { Name: '*', Type: 'consul', Action: 'allow', Precedence: 8 } as const
+  return { Kind: 'service-intentions', Name: 'any', Sources: [source], JWT: { Providers: [{ Name: provider }] } }
 }
 
 function standIn(service: string, config: Readonly<Record<string, unknown>>): ServiceInstance {

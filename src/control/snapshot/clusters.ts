@@ -4,20 +4,23 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { CircuitBreakersSchema } from '../../xds/gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
-import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
+import { type Cluster, Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { OutlierDetectionSchema } from '../../xds/gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { ClusterConfigSchema } from '../../xds/gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { HttpProtocolOptionsSchema } from '../../xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE } from '../../xds/type-urls.js'
 import { durationMs } from '../config-entries/duration.js'
-import type { LoadBalancer } from '../config-entries/types.js'
+import type { ExposePath, LoadBalancer } from '../config-entries/types.js'
+import { userCluster } from './escape-hatches.js'
+import { exposedClusterName, exposedPorts } from './exposed-paths.js'
 import { jwksClusters } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS, type UpstreamSettings } from './proxy-config.js'
 import {
   chainClusters,
   isHttp2,
+  LOCAL_APP,
   type ProxyView,
   type ResolverClusters,
   type TargetCluster,
@@ -28,7 +31,6 @@ import { TUNNEL_ALPN, upstreamTls } from './tls.js'
 
 export type ClusterInit = Init<typeof ClusterSchema>
 
-export const LOCAL_APP = 'local_app'
 const HTTP_OPTIONS_KEY = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 /** Retries may be at most this share of the active requests, and always this many: a failing upstream is not buried under retries. */
 const RETRY_BUDGET_PERCENT = 20
@@ -41,6 +43,7 @@ export function buildClusters(view: ProxyView): Resource[] {
     if (!clusters.has(cluster.name!)) clusters.set(cluster.name!, cluster)
   }
   add(localApp(view))
+  for (const exposed of exposedPorts(view)) add(exposedCluster(view, exposed))
   for (const upstream of view.upstreams) {
     for (const resolver of chainClusters(upstream.chain)) {
       for (const target of resolver.targets) add(targetCluster(view, upstream, resolver, target))
@@ -60,6 +63,8 @@ function toResource(init: ClusterInit): Resource {
 }
 
 function localApp(view: ProxyView): ClusterInit {
+  const { localClusterJson } = view.config
+  if (localClusterJson !== undefined) return { ...fieldsOf(userCluster(localClusterJson, 'envoy_local_cluster_json')), name: LOCAL_APP }
   const { Proxy: registration } = view.proxy
   const address =
     registration.LocalServiceSocketPath === ''
@@ -79,9 +84,24 @@ function localApp(view: ProxyView): ClusterInit {
   }
 }
 
+function exposedCluster(view: ProxyView, { LocalPathPort, Protocol }: ExposePath): ClusterInit {
+  const name = exposedClusterName(LocalPathPort)
+  const address = socketAddress(view.proxy.Proxy.LocalServiceAddress || '127.0.0.1', LocalPathPort)
+  return {
+    name,
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+    connectTimeout: duration(view.config.localConnectTimeoutMs),
+    loadAssignment: { clusterName: name, endpoints: [{ lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address } } }] }] },
+    ...(Protocol === 'http2' ? { typedExtensionProtocolOptions: { [HTTP_OPTIONS_KEY]: explicitHttp2() } } : {}),
+  }
+}
+
 function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: ResolverClusters, target: TargetCluster): ClusterInit {
   const { settings, chain } = upstream
   const tunnel = usesTcpTunnel(view, upstream)
+  const transportSocket = upstreamTls(view, target.target, tunnel ? TUNNEL_ALPN : [])
+  if (upstream.clusterJson !== undefined)
+    return { ...fieldsOf(userCluster(upstream.clusterJson, 'envoy_cluster_json')), name: target.name, transportSocket }
   const options = tunnel ? explicitHttp2() : httpOptions(chain.Protocol, settings)
   return {
     name: target.name,
@@ -94,7 +114,7 @@ function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: Resolv
     outlierDetection: outlierDetection(settings),
     ...(options === undefined ? {} : { typedExtensionProtocolOptions: { [HTTP_OPTIONS_KEY]: options } }),
     ...loadBalancing(resolver.node.LoadBalancer),
-    transportSocket: upstreamTls(view, target.target, tunnel ? TUNNEL_ALPN : []),
+    transportSocket,
   }
 }
 
@@ -117,6 +137,11 @@ function aggregateCluster(upstream: UpstreamView, resolver: ResolverClusters): C
 
 function connectTimeoutMs(resolver: ResolverClusters, target: TargetCluster): number {
   return durationMs(target.target.ConnectTimeout) || durationMs(resolver.node.Resolver.ConnectTimeout) || DEFAULT_CONNECT_TIMEOUT_MS
+}
+
+/** A message as what `create` takes. */
+function fieldsOf({ $typeName: _type, $unknown: _unknown, ...fields }: Cluster): ClusterInit {
+  return fields
 }
 
 function explicitHttp2(): Any {

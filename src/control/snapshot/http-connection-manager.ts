@@ -20,10 +20,10 @@ import {
 import type { RequestNormalization } from '../config-entries/types.js'
 import { toRbacProto } from '../intentions/rbac-proto.js'
 import { filterAccessLogs } from './access-logs.js'
-import { LOCAL_APP } from './clusters.js'
+import { userTracing } from './escape-hatches.js'
 import { jwtAuthn } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack } from './protobuf.js'
-import { clusterOfNode, isHttp2, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { clusterOfNode, isHttp2, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
 import { elsewhereRetry, inlineRouteAction, usesRds } from './routes.js'
 
 export const HCM_FILTER = 'envoy.filters.network.http_connection_manager'
@@ -44,8 +44,7 @@ export function publicHcm(view: ProxyView): Any {
   })
   const filters: HttpFilterInit[] = [
     ...grpcFilters(protocol),
-    ...(view.jwtProviders.length > 0 ? [filter('envoy.filters.http.jwt_authn', jwtAuthn(view.jwtProviders))] : []),
-    filter('envoy.filters.http.rbac', pack(HttpRbacSchema, { rules: toRbacProto(view.rbac) })),
+    ...authorization(view),
     ...(forwardsXfcc ? [filter('envoy.filters.http.header_to_metadata', xfccToMetadata())] : []),
   ]
   return pack(HttpConnectionManagerSchema, {
@@ -59,6 +58,34 @@ export function publicHcm(view: ProxyView): Any {
       : {}),
     ...normalization(mesh?.HTTP?.Incoming?.RequestNormalization),
     ...(config.maxRequestHeadersKb === undefined ? {} : { maxRequestHeadersKb: config.maxRequestHeadersKb }),
+  })
+}
+
+/** Tokens are verified, then the intentions decide. */
+export function authorization(view: ProxyView): HttpFilterInit[] {
+  return [
+    ...(view.jwtProviders.length > 0 ? [filter('envoy.filters.http.jwt_authn', jwtAuthn(view.jwtProviders))] : []),
+    filter('envoy.filters.http.rbac', pack(HttpRbacSchema, { rules: toRbacProto(view.rbac) })),
+  ]
+}
+
+/** Of a plain listener that serves one path of the application. */
+export function exposedHcm(exposed: {
+  readonly statPrefix: string
+  readonly path: string
+  readonly protocol: string
+  readonly cluster: string
+  readonly accessLog: ReturnType<typeof filterAccessLogs>
+}): Any {
+  const { statPrefix, path, protocol, cluster, accessLog } = exposed
+  const action = inlineRouteAction(cluster, protocol)
+  return pack(HttpConnectionManagerSchema, {
+    statPrefix,
+    httpFilters: [filter('envoy.filters.http.router', pack(RouterSchema, {}))],
+    tracing: { randomSampling: {} },
+    accessLog,
+    ...(isHttp2(protocol) ? { http2ProtocolOptions: {} } : {}),
+    routeSpecifier: { case: 'routeConfig', value: inlineRoutes(statPrefix, action, { case: 'path', value: path }) },
   })
 }
 
@@ -108,7 +135,7 @@ function common(view: ProxyView, protocol: string, prefix: string, filters: read
   return {
     statPrefix: prefix,
     httpFilters: [...filters, filter('envoy.filters.http.router', pack(RouterSchema, {}))],
-    tracing: { randomSampling: {} },
+    tracing: view.config.tracingJson === undefined ? { randomSampling: {} } : userTracing(view.config.tracingJson),
     upgradeConfigs: [{ upgradeType: 'websocket' }],
     accessLog: filterAccessLogs(view.accessLogs),
     ...(isHttp2(protocol) ? { http2ProtocolOptions: {} } : {}),

@@ -5,7 +5,7 @@ import { create, type JsonObject, toBinary } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import type { FilterSchema } from '../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
-import { ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { type Listener, ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { TlsInspectorSchema } from '../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { ConnectionLimitSchema } from '../../xds/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
 import { RBACSchema as NetworkRbacSchema } from '../../xds/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
@@ -15,10 +15,11 @@ import { LISTENER_TYPE, ROUTE_TYPE } from '../../xds/type-urls.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import { toRbacProto } from '../intentions/rbac-proto.js'
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
-import { LOCAL_APP } from './clusters.js'
-import { HCM_FILTER, publicHcm, statPrefix, tunnelHcm, upstreamHcm } from './http-connection-manager.js'
+import { guardChains, userListener } from './escape-hatches.js'
+import { exposedListeners } from './exposed-paths.js'
+import { authorization, HCM_FILTER, publicHcm, statPrefix, tunnelHcm, upstreamHcm } from './http-connection-manager.js'
 import { type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
-import { clusterOfNode, type ProxyView, type UpstreamView, usesTcpTunnel } from './proxy-view.js'
+import { clusterOfNode, LOCAL_APP, type ProxyView, type UpstreamView, usesTcpTunnel } from './proxy-view.js'
 import { CONNECT_RETRIES, usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
@@ -27,7 +28,11 @@ type FilterInit = Init<typeof FilterSchema>
 type TcpProxyInit = Init<typeof TcpProxySchema>
 
 export function buildListeners(view: ProxyView): Resource[] {
-  return [toResource(publicListener(view)), ...view.upstreams.map(upstream => toResource(upstreamListener(view, upstream), upstream))]
+  return [
+    toResource(publicListener(view)),
+    ...exposedListeners(view).map(listener => toResource(listener)),
+    ...view.upstreams.map(upstream => toResource(upstreamListener(view, upstream), upstream)),
+  ]
 }
 
 function toResource(init: ListenerInit, upstream?: UpstreamView): Resource {
@@ -39,6 +44,9 @@ function publicListener(view: ProxyView): ListenerInit {
   const { proxy, config } = view
   const address = config.bindAddress || proxy.Address || '0.0.0.0'
   const port = config.bindPort || proxy.Port
+  const name = `public_listener:${proxy.SocketPath || `${address}:${port}`}`
+  const metadata = { filterMetadata: { outrigger: { intentions: view.intentionTable as unknown as JsonObject } } }
+  if (config.publicListenerJson !== undefined) return { ...userPublicListener(view, config.publicListenerJson), name, metadata }
   const limit = config.maxInboundConnections
   const connectionLimit: FilterInit[] =
     limit > 0
@@ -54,15 +62,31 @@ function publicListener(view: ProxyView): ListenerInit {
     : [networkRbac(view), ...connectionLimit, tcpProxy(view, LOCAL_APP, 'public_listener')]
   const tunnels = !isHttpLike(view.protocol) && view.config.tcpTunnel !== 'off'
   return {
-    name: `public_listener:${proxy.SocketPath || `${address}:${port}`}`,
+    name,
     address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
     ...(tunnels ? { listenerFilters: [filter('envoy.filters.listener.tls_inspector', pack(TlsInspectorSchema, {}))] } : {}),
     filterChains: [...(tunnels ? [tunnelChain(view)] : []), { filters, transportSocket: downstreamTls(view) }],
     trafficDirection: TrafficDirection.INBOUND,
-    metadata: { filterMetadata: { outrigger: { intentions: view.intentionTable as unknown as JsonObject } } },
+    metadata,
     accessLog: listenerAccessLogs(view.accessLogs),
     ...(config.balanceInboundConnections ? exactBalance() : {}),
   }
+}
+
+/** The user's own, with mesh TLS and the intentions put into every filter chain. */
+function userPublicListener(view: ProxyView, json: string): ListenerInit {
+  const listener = userListener(json, 'envoy_public_listener_json')
+  guardChains(listener, {
+    tls: downstreamTls(view),
+    httpFilters: isHttpLike(view.protocol) ? authorization(view) : undefined,
+    networkFilter: networkRbac(view),
+  })
+  return { ...fieldsOf(listener), trafficDirection: TrafficDirection.INBOUND }
+}
+
+/** A message as what `create` takes. */
+function fieldsOf({ $typeName: _type, $unknown: _unknown, ...fields }: Listener): ListenerInit {
+  return fields
 }
 
 /** Chosen by the ALPN of the ClientHello; a connection in the clear form never offers one on a TCP service. */
@@ -79,6 +103,13 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
   const { upstream, chain, settings } = upstreamView
   const path = upstream.LocalBindSocketPath
   const where = path || `${upstream.LocalBindAddress}:${upstream.LocalBindPort}`
+  const name = `${upstreamView.envoyId}:${where}`
+  if (upstreamView.listenerJson !== undefined)
+    return {
+      ...fieldsOf(userListener(upstreamView.listenerJson, 'envoy_listener_json')),
+      name,
+      trafficDirection: TrafficDirection.OUTBOUND,
+    }
   const filterConfig = isHttpLike(chain.Protocol)
     ? filter(HCM_FILTER, upstreamHcm(view, upstreamView))
     : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView), {
@@ -86,7 +117,7 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
         ...tunnelTo(view, upstreamView),
       })
   return {
-    name: `${upstreamView.envoyId}:${where}`,
+    name,
     address:
       path === ''
         ? socketAddress(upstream.LocalBindAddress, upstream.LocalBindPort)

@@ -5,11 +5,15 @@
 import type { IntentionTable } from '../../model/intention.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
-import type { AccessLogs, JwtProvider, Mesh } from '../config-entries/types.js'
+import type { AccessLogs, ConfigError, ExposePath, JwtProvider, Mesh } from '../config-entries/types.js'
 import { customizedClusterName, failoverClusterName } from '../discovery-chain/names.js'
 import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryTarget, ResolverNode } from '../discovery-chain/types.js'
 import type { CompiledIntentions } from '../intentions/types.js'
+import type { NamedExtension } from './extensions/envoy-extension.js'
 import type { ProxyConfig, UpstreamSettings } from './proxy-config.js'
+
+/** The cluster of the application itself. */
+export const LOCAL_APP = 'local_app'
 
 export interface ProxyIdentity {
   readonly trustDomain: string
@@ -29,6 +33,9 @@ export interface UpstreamView {
   readonly filterName: string
   readonly chain: CompiledDiscoveryChain
   readonly settings: UpstreamSettings
+  /** Escape hatches that apply: only where the chain is the default one. */
+  readonly listenerJson: string | undefined
+  readonly clusterJson: string | undefined
 }
 
 export interface ProxyView {
@@ -43,6 +50,12 @@ export interface ProxyView {
   /** Providers that the intentions name, sorted by name. */
   readonly jwtProviders: readonly JwtProvider[]
   readonly upstreams: readonly UpstreamView[]
+  /** Reached without mesh TLS, each on a port of its own. */
+  readonly exposed: readonly ExposePath[]
+  /** Of the service, in order: they change what the builders have made. */
+  readonly extensions: readonly NamedExtension[]
+  /** Takes what is found to have no effect while resources are made. */
+  readonly problems: ConfigError[]
 }
 
 /** One EDS cluster of a chain: its name and the target it reaches. */

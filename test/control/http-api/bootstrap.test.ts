@@ -49,7 +49,7 @@ describe('envoyBootstrap', () => {
       grpcHost: 'control.internal',
       grpcCaPem: 'PEM',
       token: 't',
-      config: { envoy_prometheus_bind_addr: '0.0.0.0:9102' },
+      configs: [{ envoy_prometheus_bind_addr: '0.0.0.0:9102' }],
     })
     const [cluster] = static_resources.clusters
     expect(cluster.type).toBe('STRICT_DNS')
@@ -60,6 +60,59 @@ describe('envoyBootstrap', () => {
     expect(dynamic.ads_config.grpc_services.initial_metadata).toEqual([{ key: 'x-consul-token', value: 't' }])
     expect(static_resources.clusters[1]).toMatchObject({ name: 'self_admin' })
     expect(static_resources.listeners[0].address.socket_address).toEqual({ address: '0.0.0.0', port_value: 9102 })
+  })
+})
+
+describe('keys of Proxy.Config', () => {
+  it('the registration’s go over those of proxy-defaults', () => {
+    const configs = [
+      { envoy_statsd_url: 'udp://10.0.0.1:8125', envoy_stats_flush_interval: '2s' },
+      { envoy_statsd_url: 'udp://127.0.0.1:9125', ENVOY_STATS_TAGS: ['team=pay', 'canary'] },
+    ]
+    const { stats_sinks, stats_flush_interval, stats_config } = bootstrap({ configs })
+    expect(stats_sinks).toEqual([
+      {
+        name: 'envoy.stat_sinks.statsd',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.config.metrics.v3.StatsdSink',
+          address: { socket_address: { address: '127.0.0.1', port_value: 9125 } },
+        },
+      },
+    ])
+    expect(stats_flush_interval).toBe('2s')
+    expect(stats_config.stats_tags).toEqual(
+      expect.arrayContaining([
+        { tag_name: 'team', fixed_value: 'pay' },
+        { tag_name: 'canary', fixed_value: '1' },
+      ]),
+    )
+  })
+
+  it('serve one page of the admin endpoint each, and carry JSON of the user’s own', () => {
+    const cluster = { name: 'zipkin', type: 'STATIC' }
+    const { static_resources, tracing, stats_config } = bootstrap({
+      configs: [
+        {
+          envoy_stats_bind_addr: '127.0.0.1:9103',
+          envoy_ready_bind_addr: '[::1]:9104',
+          envoy_extra_static_clusters_json: JSON.stringify(cluster),
+          envoy_tracing_json: '{"http":{}}',
+          envoy_stats_config_json: '{"use_all_default_tags":false}',
+        },
+      ],
+    })
+    expect(static_resources.clusters.map(({ name }: { name: string }) => name)).toEqual(['local_agent', 'self_admin', 'zipkin'])
+    expect(static_resources.listeners).toMatchObject([
+      { name: 'envoy_metrics_listener', address: { socket_address: { address: '127.0.0.1', port_value: 9103 } } },
+      { name: 'envoy_ready_listener', address: { socket_address: { address: '::1', port_value: 9104 } } },
+    ])
+    expect(tracing).toEqual({ http: {} })
+    expect(stats_config).toEqual({ use_all_default_tags: false })
+  })
+
+  it('are left out where they are of no use', () => {
+    const configs = [{ envoy_statsd_url: '$STATSD', envoy_prometheus_bind_addr: 'nowhere', envoy_tracing_json: '{' }]
+    expect(bootstrap({ configs })).toEqual(bootstrap())
   })
 })
 

@@ -723,16 +723,11 @@ describe('SnapshotBuilder', () => {
     await register({
       Name: 'web',
       Port: 1,
-      Connect: {
-        SidecarService: {
-          Proxy: { Config: { envoy_public_listener_json: '{}', local_connect_timeout_ms: 'soon', outrigger_tcp_tunnel: 1 } },
-        },
-      },
+      Connect: { SidecarService: { Proxy: { Config: { local_connect_timeout_ms: 'soon', bind_port: 70_000 } } } },
     })
     expect(build('web-sidecar-proxy').settled.problems).toEqual([
-      { path: 'Proxy.Config.envoy_public_listener_json', reason: 'is not supported and has no effect' },
+      { path: 'Proxy.Config.bind_port', reason: 'must be an integer from 1 to 65535' },
       { path: 'Proxy.Config.local_connect_timeout_ms', reason: 'must be an integer from 1 to 2147483647' },
-      { path: 'Proxy.Config.outrigger_tcp_tunnel', reason: 'must be "off" or "accept" or "use"' },
     ])
   })
 

@@ -38,3 +38,6 @@ export interface ProxyKind<View> {
 
 /** The last good snapshot stays. */
 export class SnapshotError extends Error {}
+
+/** Part of the configuration is such that no sidecar could take it: refused when it is written, and never sent. */
+export class RefusedConfig extends SnapshotError {}

@@ -1,7 +1,7 @@
 // The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
 // build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
 import type { Upstream } from '../../catalog/service-definition.js'
-import type { ConfigEntryIndex, JwtProvider, UpstreamConfig } from '../../config-entries/types.js'
+import type { ConfigEntryIndex, ConfigError, Expose, ExposePath, JwtProvider, UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
 import { envoyId, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
@@ -11,6 +11,8 @@ import { intentionTable } from '../../intentions/table.js'
 import type { Intention } from '../../intentions/types.js'
 import { buildClusters } from '../clusters.js'
 import { buildEndpoints } from '../endpoints.js'
+import { extendClusters, extendEndpoints, extendListeners, extendRoutes } from '../extensions/apply-extensions.js'
+import { readExtensions } from '../extensions/read-extensions.js'
 import { buildListeners } from '../listeners.js'
 import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
 import type { ProxyView, UpstreamView } from '../proxy-view.js'
@@ -19,10 +21,10 @@ import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } 
 
 export const SIDECAR: ProxyKind<ProxyView> = {
   view: sidecarView,
-  listeners: buildListeners,
-  clusters: buildClusters,
-  routes: buildRoutes,
-  endpoints: buildEndpoints,
+  listeners: view => extendListeners(view, buildListeners(view)),
+  clusters: view => extendClusters(view, buildClusters(view)),
+  routes: view => extendRoutes(view, buildRoutes(view)),
+  endpoints: (view, lookup) => extendEndpoints(view, buildEndpoints(view, lookup)),
 }
 
 function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
@@ -55,8 +57,25 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     rbac: compileIntentions(intentions, { defaultAction, http, trustDomain, jwtIssuers: jwtIssuers(entries) }),
     intentionTable: intentionTable(service, intentions, { defaultAction, http }),
     jwtProviders: http ? jwtProviders(intentions, entries) : [],
+    extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
+    problems,
+    exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),
     upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, upstreamConfig, context)),
   }
+}
+
+/** The first that names paths has its way, as in Consul; what would bind a port that the proxy has already is left out. */
+function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefined)[], problems: ConfigError[]): readonly ExposePath[] {
+  const paths = sources.find(expose => (expose?.Paths ?? []).length > 0)?.Paths ?? []
+  const taken = new Set([proxy.Port, ...proxy.Proxy.Upstreams.map(({ LocalBindPort }) => LocalBindPort)])
+  return paths.filter(({ ListenerPort }, i) => {
+    if (taken.has(ListenerPort)) {
+      problems.push({ path: `Expose.Paths[${i}].ListenerPort`, reason: `has no effect: the proxy listens on ${ListenerPort} already` })
+      return false
+    }
+    taken.add(ListenerPort)
+    return true
+  })
 }
 
 function upstreamView(
@@ -77,7 +96,17 @@ function upstreamView(
     ...(settings.connectTimeoutMs === undefined ? {} : { overrideConnectTimeoutMs: settings.connectTimeoutMs }),
   })
   if ('errors' in result) throw new SnapshotError(`upstream ${name}: ${result.errors.map(({ reason }) => reason).join('; ')}`)
+  // As in Consul: routes, splits and resolvers could not be carried out by a listener or cluster that they know nothing of.
+  const isPlain = result.chain.Default === true
+  for (const [key, json] of [
+    ['envoy_listener_json', settings.listenerJson],
+    ['envoy_cluster_json', settings.clusterJson],
+  ] as const)
+    if (json !== undefined && !isPlain)
+      problems.push({ path: `Proxy.Upstreams.Config.${key}`, reason: `has no effect: ${name} has a discovery chain of its own` })
   return {
+    listenerJson: isPlain ? settings.listenerJson : undefined,
+    clusterJson: isPlain ? settings.clusterJson : undefined,
     upstream,
     envoyId: envoyId({ name, ...(upstream.Datacenter === '' ? {} : { datacenter: upstream.Datacenter }) }),
     filterName: filterName(name, upstream.DestinationNamespace, upstream.DestinationPartition, datacenter),

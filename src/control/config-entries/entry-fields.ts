@@ -1,0 +1,255 @@
+// What becomes of every field of every kind of config entry: read (`there`), kept and shown only (`kept`), accepted with a warning because
+// what would read it is not here (`warned`), or refused. One table: the rules refuse by it (`refusedFields`), the HTTP API, `apply` and the mesh
+// file warn by it (`fieldWarnings`), docs/consul-compatibility.md shows it, and tests hold it against the schemas and the compiled resources.
+// A path stands for all below it; `[]` is any item of a list, `{}` any value of a map.
+import type { Report } from './rules-common.js'
+import type { ConfigEntry, ConfigEntryKind, ConfigError } from './types.js'
+
+export interface FieldFate {
+  readonly state: 'there' | 'kept' | 'warned' | 'refused'
+  readonly why: string
+  /** A value that asks for nothing but what holds anyway. `own`: the datacenter here. */
+  readonly harmless?: (value: unknown, own: string) => boolean
+}
+
+type FieldTable = Readonly<Record<string, FieldFate>>
+
+const there = (...paths: readonly string[]): FieldTable => fates(paths, { state: 'there', why: '' })
+const kept = (why: string, ...paths: readonly string[]): FieldTable => fates(paths, { state: 'kept', why })
+const fates = (paths: readonly string[], fate: FieldFate): FieldTable => Object.fromEntries(paths.map(path => [path, fate]))
+const below = (prefix: string, table: FieldTable): FieldTable =>
+  Object.fromEntries(Object.entries(table).map(([path, fate]) => [`${prefix}.${path}`, fate]))
+
+const is = (expected: string) => (value: unknown) => value === expected
+
+const ENTERPRISE: FieldFate = { state: 'refused', why: 'is of Consul Enterprise' }
+const ONLY_DEFAULT: FieldFate = { state: 'refused', why: 'is of Consul Enterprise; only "default" exists here', harmless: is('default') }
+const PEERING: FieldFate = { state: 'warned', why: 'has no effect: there is no peering here' }
+const GATEWAYS: FieldFate = { state: 'warned', why: 'has no effect: there are no gateways here' }
+const MESH_GATEWAYS: FieldFate = { ...GATEWAYS, harmless: is('none') }
+const TRANSPARENT: FieldFate = { state: 'warned', why: 'has no effect: there is no transparent proxying here' }
+const ONE_DATACENTER: FieldFate = {
+  state: 'warned',
+  why: 'has no effect: there is one datacenter here, and no other has instances',
+  harmless: (value, own) => value === own,
+}
+const TENANCY: FieldTable = { Namespace: ONLY_DEFAULT, Partition: ONLY_DEFAULT }
+const SHOWN = 'shown with the entry'
+const COMMON: FieldTable = { ...there('Name'), ...kept(SHOWN, 'Meta'), ...TENANCY }
+
+const LOCALITY: FieldTable = {
+  Mode: { ...ENTERPRISE, harmless: is('none') },
+}
+const FAILOVER_POLICY: FieldTable = { Mode: { ...ENTERPRISE, harmless: is('sequential') }, Regions: ENTERPRISE }
+
+const PROXYING: FieldTable = {
+  Mode: { ...TRANSPARENT, harmless: is('direct') },
+  TransparentProxy: TRANSPARENT,
+  MutualTLSMode: { ...TRANSPARENT, harmless: is('strict') },
+  'MeshGateway.Mode': MESH_GATEWAYS,
+}
+export const EXPOSE_CHECKS = 'has no effect: the checks are run here, and reach the application past its sidecar'
+const EXPOSE: FieldTable = {
+  ...there(...under('Expose.Paths[]', 'Path', 'LocalPathPort', 'ListenerPort', 'Protocol')),
+  'Expose.Checks': { state: 'warned', why: EXPOSE_CHECKS },
+}
+const EXTENSIONS = there(...under('EnvoyExtensions[]', 'Name', 'Required', 'Arguments', 'ConsulVersion', 'EnvoyVersion'))
+
+const UPSTREAM: FieldTable = {
+  ...there(
+    'EnvoyListenerJSON',
+    'EnvoyClusterJSON',
+    'Protocol',
+    'ConnectTimeoutMs',
+    ...under('Limits', 'MaxConnections', 'MaxPendingRequests', 'MaxConcurrentRequests'),
+    ...under('PassiveHealthCheck', 'Interval', 'MaxFailures', 'EnforcingConsecutive5xx', 'MaxEjectionPercent', 'BaseEjectionTime'),
+    'BalanceOutboundConnections',
+  ),
+  'MeshGateway.Mode': MESH_GATEWAYS,
+}
+const EMPTY_IN_DEFAULTS: FieldFate = { state: 'refused', why: 'must be empty' }
+
+const HEADERS = (field: string): string[] => [`${field}.Add`, `${field}.Set`, `${field}.Remove`]
+const HEADER_MATCH = ['Name', 'Present', 'Exact', 'Prefix', 'Suffix', 'Contains', 'Regex', 'Invert', 'IgnoreCase']
+const PATH_MATCH = ['PathExact', 'PathPrefix', 'PathRegex']
+
+const MESH_TLS = ['TLSMinVersion', 'TLSMaxVersion', 'CipherSuites', 'ECDHCurves']
+const JWT_REQUIREMENT = ['Providers[].Name', 'Providers[].VerifyClaims[].Path', 'Providers[].VerifyClaims[].Value']
+
+export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
+  'service-defaults': {
+    ...COMMON,
+    ...there('Meta', 'Protocol', 'MaxInboundConnections', 'LocalConnectTimeoutMs', 'LocalRequestTimeoutMs', 'BalanceInboundConnections'),
+    ...there('ExternalSNI'),
+    ...EXPOSE,
+    ...EXTENSIONS,
+    ...below('UpstreamConfig.Overrides[]', { ...there('Name'), ...TENANCY, Peer: PEERING, ...UPSTREAM }),
+    ...below('UpstreamConfig.Defaults', {
+      ...UPSTREAM,
+      ...fates(['Name', 'Namespace', 'Partition', 'Peer'], EMPTY_IN_DEFAULTS),
+    }),
+    ...PROXYING,
+    Destination: { ...GATEWAYS, why: 'has no effect: there are no terminating gateways here' },
+    RateLimits: { ...ENTERPRISE, why: 'is of Consul Enterprise (the extension builtin/http/localratelimit limits requests)' },
+  },
+  'proxy-defaults': {
+    ...COMMON,
+    ...there('Config', ...under('AccessLogs', 'Enabled', 'DisableListenerLogs', 'Type', 'Path', 'JSONFormat', 'TextFormat')),
+    ...EXPOSE,
+    ...EXTENSIONS,
+    ...PROXYING,
+    ...below('FailoverPolicy', FAILOVER_POLICY),
+    ...below('PrioritizeByLocality', LOCALITY),
+  },
+  'service-router': {
+    ...COMMON,
+    ...there(
+      ...under('Routes[].Match.HTTP', ...PATH_MATCH, 'CaseInsensitive', 'Methods'),
+      ...under('Routes[].Match.HTTP.Header[]', ...HEADER_MATCH),
+      ...under('Routes[].Match.HTTP.QueryParam[]', 'Name', 'Present', 'Exact', 'Regex'),
+      ...under('Routes[].Destination', 'Service', 'ServiceSubset', 'PrefixRewrite', 'RequestTimeout', 'IdleTimeout', 'NumRetries'),
+      ...under('Routes[].Destination', 'RetryOnConnectFailure', 'RetryOn', 'RetryOnStatusCodes'),
+      ...under('Routes[].Destination', ...HEADERS('RequestHeaders'), ...HEADERS('ResponseHeaders')),
+    ),
+    ...below('Routes[].Destination', TENANCY),
+  },
+  'service-splitter': {
+    ...COMMON,
+    ...there(...under('Splits[]', 'Weight', 'Service', 'ServiceSubset', ...HEADERS('RequestHeaders'), ...HEADERS('ResponseHeaders'))),
+    ...below('Splits[]', TENANCY),
+  },
+  'service-resolver': {
+    ...COMMON,
+    ...there('DefaultSubset', 'Subsets{}.Filter', 'Subsets{}.OnlyPassing', 'ConnectTimeout', 'RequestTimeout'),
+    ...below('Redirect', {
+      ...there('Service', 'ServiceSubset'),
+      ...TENANCY,
+      Datacenter: ONE_DATACENTER,
+      Peer: PEERING,
+      SamenessGroup: ENTERPRISE,
+    }),
+    ...below('Failover{}', {
+      ...there('Service', 'ServiceSubset', 'Targets[].Service', 'Targets[].ServiceSubset'),
+      Namespace: ONLY_DEFAULT,
+      SamenessGroup: ENTERPRISE,
+      'Datacenters[]': ONE_DATACENTER,
+      ...below('Targets[]', { ...TENANCY, Datacenter: ONE_DATACENTER, Peer: PEERING }),
+      ...below('Policy', FAILOVER_POLICY),
+    }),
+    ...below('PrioritizeByLocality', LOCALITY),
+    ...there(
+      ...under(
+        'LoadBalancer',
+        'Policy',
+        'RingHashConfig.MinimumRingSize',
+        'RingHashConfig.MaximumRingSize',
+        'LeastRequestConfig.ChoiceCount',
+      ),
+      ...under('LoadBalancer.HashPolicies[]', 'Field', 'FieldValue', 'SourceIP', 'Terminal'),
+      ...under('LoadBalancer.HashPolicies[].CookieConfig', 'Session', 'TTL', 'Path'),
+    ),
+  },
+  'service-intentions': {
+    ...COMMON,
+    ...there(
+      ...under('JWT', ...JWT_REQUIREMENT),
+      'Sources[].Name',
+      'Sources[].Action',
+      'Sources[].Permissions[].Action',
+      ...under('Sources[].Permissions[].HTTP', ...PATH_MATCH, 'Methods'),
+      ...under('Sources[].Permissions[].HTTP.Header[]', ...HEADER_MATCH),
+      ...under('Sources[].Permissions[].JWT', ...JWT_REQUIREMENT),
+    ),
+    ...kept('computed; what is given is replaced', 'Sources[].Precedence'),
+    ...kept(SHOWN, 'Sources[].Description'),
+    ...kept('there is no other than "consul"', 'Sources[].Type'),
+    ...below('Sources[]', { ...TENANCY, Peer: PEERING, SamenessGroup: ENTERPRISE }),
+  },
+  mesh: {
+    ...COMMON,
+    ...there('ValidateClusters', ...under('TLS.Incoming', ...MESH_TLS), ...under('TLS.Outgoing', ...MESH_TLS)),
+    ...there(
+      'HTTP.SanitizeXForwardedClientCert',
+      ...under(
+        'HTTP.Incoming.RequestNormalization',
+        'InsecureDisablePathNormalization',
+        'MergeSlashes',
+        'PathWithEscapedSlashesAction',
+        'HeadersWithUnderscoresAction',
+      ),
+    ),
+    ...kept('lets MutualTLSMode be written', 'AllowEnablingPermissiveMutualTLS'),
+    'TransparentProxy.MeshDestinationsOnly': TRANSPARENT,
+    'Peering.PeerThroughMeshGateways': PEERING,
+  },
+  'exported-services': {
+    ...COMMON,
+    Services: { ...PEERING, why: 'has no effect: services are exported to peers, and there is no peering here' },
+    'Services[].Namespace': { ...ONLY_DEFAULT, harmless: value => value === 'default' || value === '*' },
+  },
+  'jwt-provider': {
+    ...COMMON,
+    ...there(
+      'JSONWebKeySet.Local.JWKS',
+      'JSONWebKeySet.Local.Filename',
+      ...under('JSONWebKeySet.Remote', 'URI', 'RequestTimeoutMs', 'CacheDuration', 'FetchAsynchronously', 'RetryPolicy.NumRetries'),
+      ...under('JSONWebKeySet.Remote.RetryPolicy.RetryPolicyBackOff', 'BaseInterval', 'MaxInterval'),
+      ...under('JSONWebKeySet.Remote.JWKSCluster', 'DiscoveryType', 'ConnectTimeout'),
+      ...under(
+        'JSONWebKeySet.Remote.JWKSCluster.TLSCertificates',
+        ...['Filename', 'EnvironmentVariable', 'InlineString', 'InlineBytes'].map(source => `TrustedCA.${source}`),
+      ),
+      'Issuer',
+      'Audiences',
+      ...under('Locations[].Header', 'Name', 'ValuePrefix', 'Forward'),
+      'Locations[].QueryParam.Name',
+      'Locations[].Cookie.Name',
+      'Forwarding.HeaderName',
+      'Forwarding.PadForwardPayloadHeader',
+      'ClockSkewSeconds',
+      'CacheConfig.Size',
+    ),
+    'JSONWebKeySet.Remote.JWKSCluster.TLSCertificates.CaCertificateProviderInstance': {
+      state: 'refused',
+      why: 'is not supported: sidecars have no certificate providers (TrustedCA names the authority)',
+    },
+  },
+}
+
+function under(prefix: string, ...names: readonly string[]): string[] {
+  return names.map(name => `${prefix}.${name}`)
+}
+
+/** Reports each refused field that the entry has. */
+export function refusedFields(entry: ConfigEntry, report: Report): void {
+  for (const { path, reason } of found(entry, 'refused', '')) report(path, reason)
+}
+
+/** Each field that the entry has and that nothing here reads. */
+export function fieldWarnings(entry: ConfigEntry, datacenter: string): ConfigError[] {
+  return found(entry, 'warned', datacenter)
+}
+
+function found(entry: ConfigEntry, state: FieldFate['state'], datacenter: string): ConfigError[] {
+  return Object.entries(ENTRY_FIELDS[entry.Kind]).flatMap(([path, fate]) =>
+    fate.state !== state
+      ? []
+      : valuesAt(entry, path.split('.'), '')
+          .filter(({ value }) => fate.harmless?.(value, datacenter) !== true)
+          .map(({ path: at }) => ({ path: at, reason: fate.why })),
+  )
+}
+
+/** Every value that a path of the table leads to, with its own path. */
+function valuesAt(value: unknown, steps: readonly string[], path: string): { readonly path: string; readonly value: unknown }[] {
+  if (value === undefined) return []
+  const [step, ...rest] = steps
+  if (step === undefined) return [{ path, value }]
+  const name = step.replace(/\[\]|\{\}/, '')
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return []
+  const member = (value as Record<string, unknown>)[name]
+  const at = path === '' ? name : `${path}.${name}`
+  if (step.endsWith('[]')) return (member as unknown[]).flatMap((item, i) => valuesAt(item, rest, `${at}[${i}]`))
+  if (!step.endsWith('{}')) return valuesAt(member, rest, at)
+  return Object.entries(member as object).flatMap(([key, item]) => valuesAt(item, rest, `${at}[${JSON.stringify(key)}]`))
+}

@@ -1,0 +1,99 @@
+// The keys of `Proxy.Config` (and of proxy-defaults, which it goes over) that a proxy starts with, as parts of its bootstrap: listeners that
+// serve one page of the admin endpoint, stats sinks, tags, and JSON of the user's own. Called by bootstrap.ts.
+import { OpaqueConfig } from '../config-entries/opaque-config.js'
+import { PROXY_CONFIG_KEYS } from '../config-entries/proxy-config-keys.js'
+
+export interface BootstrapParts {
+  readonly listeners: readonly object[]
+  readonly clusters: readonly object[]
+  /** Listeners here ask the admin endpoint. */
+  readonly needsAdmin: boolean
+  readonly statsSinks: readonly object[]
+  /** Beside Consul's. */
+  readonly statsTags: readonly { readonly tag_name: string; readonly fixed_value: string }[]
+  /** In place of tags and all. */
+  readonly statsConfig: object | undefined
+  readonly statsFlushInterval: string | undefined
+  readonly tracing: object | undefined
+}
+
+/** The cluster of the proxy's own admin endpoint. */
+export const SELF_ADMIN = 'self_admin'
+
+/** Later maps go over earlier ones. What is of the wrong form is left out: whoever wrote it has been warned. */
+export function bootstrapParts(...configs: readonly Readonly<Record<string, unknown>>[]): BootstrapParts {
+  const config = new OpaqueConfig('Config', PROXY_CONFIG_KEYS, [])
+  for (const each of configs) config.add(each)
+  const pages = [
+    adminPage('envoy_prometheus_metrics', config.get('envoy_prometheus_bind_addr'), { path: '/metrics' }, '/stats/prometheus'),
+    adminPage('envoy_metrics', config.get('envoy_stats_bind_addr'), { prefix: '/stats' }, '/stats'),
+    adminPage('envoy_ready', config.get('envoy_ready_bind_addr'), { path: '/ready' }, '/ready'),
+  ].filter(page => page !== undefined)
+  const flushMs = config.get('envoy_stats_flush_interval')
+  return {
+    listeners: [...jsonItems(config.get('envoy_extra_static_listeners_json')), ...pages],
+    clusters: jsonItems(config.get('envoy_extra_static_clusters_json')),
+    needsAdmin: pages.length > 0,
+    statsSinks: [
+      ...sink('envoy.stat_sinks.statsd', 'StatsdSink', config.get('envoy_statsd_url')),
+      ...sink('envoy.stat_sinks.dog_statsd', 'DogStatsdSink', config.get('envoy_dogstatsd_url')),
+      ...jsonItems(config.get('envoy_extra_stats_sinks_json')),
+    ],
+    statsTags: (config.get('envoy_stats_tags') ?? []).map(tag => {
+      const equals = tag.indexOf('=')
+      // A tag without a value has the value "1".
+      return equals < 0 ? { tag_name: tag, fixed_value: '1' } : { tag_name: tag.slice(0, equals), fixed_value: tag.slice(equals + 1) }
+    }),
+    statsConfig: jsonObject(config.get('envoy_stats_config_json')),
+    statsFlushInterval: flushMs === undefined ? undefined : `${flushMs / 1_000}s`,
+    tracing: jsonObject(config.get('envoy_tracing_json')),
+  }
+}
+
+const jsonItems = (text: string | undefined): object[] => (text === undefined ? [] : JSON.parse(`[${text}]`))
+const jsonObject = (text: string | undefined): object | undefined => (text === undefined ? undefined : JSON.parse(text))
+
+function sink(name: string, type: string, url: string | undefined): object[] {
+  if (url === undefined) return []
+  const colon = url.lastIndexOf(':')
+  const address = url.startsWith('unix://')
+    ? { pipe: { path: url.slice('unix://'.length) } }
+    : socketAddress(url.slice('udp://'.length, colon), Number(url.slice(colon + 1)))
+  return [{ name, typed_config: { '@type': `type.googleapis.com/envoy.config.metrics.v3.${type}`, address } }]
+}
+
+export function socketAddress(address: string, port: number): object {
+  return { socket_address: { address: address.replace(/^\[|\]$/g, ''), port_value: port } }
+}
+
+/** A listener that serves one page of the admin endpoint, and nothing else of it. */
+function adminPage(name: string, bind: string | undefined, match: object, page: string): object | undefined {
+  if (bind === undefined) return undefined
+  const colon = bind.lastIndexOf(':')
+  const hcm = {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+    stat_prefix: name,
+    codec_type: 'HTTP1',
+    route_config: {
+      name: 'self_admin_route',
+      virtual_hosts: [
+        {
+          name: SELF_ADMIN,
+          domains: ['*'],
+          routes: [
+            { match, route: { cluster: SELF_ADMIN, prefix_rewrite: page } },
+            { match: { prefix: '/' }, direct_response: { status: 404 } },
+          ],
+        },
+      ],
+    },
+    http_filters: [
+      {
+        name: 'envoy.filters.http.router',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+      },
+    ],
+  }
+  const chain = { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: hcm }] }
+  return { name: `${name}_listener`, address: socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1))), filter_chains: [chain] }
+}

@@ -1,0 +1,258 @@
+// The table of fields (entry-fields.ts) against the schemas, against what the entries compile to, and against the page that people read.
+// A field that the table calls there is taken out of an example, or changed: then the resources of one of two sidecars must be others.
+// UPDATE_DOCS=1 writes the page's tables.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import type { z } from 'zod'
+import { ENTRY_FIELDS, fieldWarnings } from '../../../src/control/config-entries/entry-fields.js'
+import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
+import { PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../../../src/control/config-entries/proxy-config-keys.js'
+import { REFUSED_KINDS, SCHEMAS } from '../../../src/control/config-entries/schemas.js'
+import type { ConfigEntryKind } from '../../../src/control/config-entries/types.js'
+import { bootstrapParts } from '../../../src/control/http-api/bootstrap-config.js'
+import { SnapshotFixture } from '../snapshot/snapshot-fixture.js'
+import { CONFIG_VALUES, EXAMPLES } from './field-examples.js'
+
+const PAGE = new URL('../../../docs/consul-compatibility.md', import.meta.url)
+const KINDS = [...SCHEMAS.keys()] as ConfigEntryKind[]
+/** Written by the store; what a client sends of them is left out. */
+const READ_ONLY = ['Kind', 'CreateIndex', 'ModifyIndex', 'Hash']
+
+/** Paths of the leaves of a schema, in the table's notation. */
+function leaves(schema: z.ZodType, path = ''): string[] {
+  // biome-ignore lint/suspicious/noExplicitAny: zod's definitions are looked into freely.
+  const def = (schema as any)._zod.def
+  switch (def.type) {
+    case 'pipe':
+      return leaves(def.in._zod.def.type === 'transform' ? def.out : def.in, path)
+    case 'optional':
+      return leaves(def.innerType, path)
+    case 'array':
+      return isScalar(def.element) ? [path] : leaves(def.element, `${path}[]`)
+    case 'record':
+      return isScalar(def.valueType) ? [path] : leaves(def.valueType, `${path}{}`)
+    case 'object':
+      return Object.entries(def.shape as Record<string, z.ZodType>).flatMap(([name, field]) =>
+        path === '' && READ_ONLY.includes(name) ? [] : leaves(field, path === '' ? name : `${path}.${name}`),
+      )
+    default:
+      return [path]
+  }
+}
+
+function isScalar(schema: z.ZodType): boolean {
+  const [only, ...others] = leaves(schema, '?')
+  return only === '?' && others.length === 0
+}
+
+const covers = (row: string, leaf: string): boolean =>
+  row === leaf || row === `${leaf}[]` || leaf.startsWith(`${row}.`) || leaf.startsWith(`${row}[]`) || leaf.startsWith(`${row}{}`)
+
+describe('the table of fields', () => {
+  it.each(KINDS)('has each field of %s once, and none besides', kind => {
+    const all = leaves(SCHEMAS.get(kind)!)
+    const rows = Object.keys(ENTRY_FIELDS[kind])
+    expect(all.filter(leaf => !rows.some(row => covers(row, leaf)))).toEqual([])
+    expect(rows.filter(row => !all.some(leaf => covers(row, leaf)))).toEqual([])
+  })
+})
+
+type Path = readonly (string | number)[]
+
+/** Concrete paths of a row in an example. */
+function pathsOf(value: unknown, steps: readonly string[]): Path[] {
+  const [step, ...rest] = steps
+  if (step === undefined) return value === undefined ? [] : [[]]
+  const name = step.replace(/\[\]|\{\}/, '')
+  const member = (value as Record<string, unknown> | undefined)?.[name]
+  if (member === undefined) return []
+  if (!/\[\]|\{\}/.test(step)) return pathsOf(member, rest).map(path => [name, ...path])
+  return Object.entries(member as object).flatMap(([key, item]) =>
+    pathsOf(item, rest).map(path => [name, Array.isArray(member) ? Number(key) : key, ...path]),
+  )
+}
+
+function changed(value: unknown, path: Path, to: (old: unknown) => unknown): unknown {
+  const [key, ...rest] = path
+  if (key === undefined) return to(value)
+  if (Array.isArray(value)) return value.map((item, i) => (i === key ? changed(item, rest, to) : item))
+  const members = { ...(value as Record<string, unknown>) }
+  members[key] = changed(members[key], rest, to)
+  return members
+}
+
+/** Other values of the same kind. */
+const ALTERATIONS = [(value: unknown) => altered(value, text => `${text}x`), (value: unknown) => altered(value, text => `x${text}`)]
+
+function altered(value: unknown, other: (text: string) => string): unknown {
+  if (typeof value === 'string') return /^\d+m?s$/.test(value) ? `1${value}` : other(value)
+  if (typeof value === 'number') return value + 1
+  if (typeof value === 'boolean') return !value
+  if (Array.isArray(value)) return value.map(item => altered(item, other))
+  return {}
+}
+
+/** What two sidecars, one of which calls the other, would be sent; the first error where the entries are refused. */
+async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | { refused: string }> {
+  const mesh = await SnapshotFixture.open()
+  const { errors } = await mesh.entries.putAll(entries)
+  if (errors.length > 0) return { refused: `${errors[0]!.path}: ${errors[0]!.reason}` }
+  for (const version of ['v1', 'v2'])
+    await mesh.register({
+      Name: 'api',
+      ID: `api-${version}`,
+      Port: 9000,
+      Meta: { version },
+      Check: { TTL: '10s', Status: version === 'v1' ? 'passing' : 'warning' },
+      Connect: { SidecarService: {} },
+    })
+  const Upstreams = [
+    { DestinationName: 'api', LocalBindPort: 9191 },
+    { DestinationName: 'db', LocalBindPort: 9192 },
+  ]
+  await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
+  const config = mesh.entries.get('proxy-defaults', 'global')?.Config ?? {}
+  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy'].map(id =>
+    [...mesh.build(id).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])]),
+  )
+  return { sent: JSON.stringify([sent, bootstrapParts(config)]) }
+}
+
+describe.each(KINDS.filter(kind => kind !== 'exported-services'))('%s: a field that is there has an effect', kind => {
+  const rows = Object.entries(ENTRY_FIELDS[kind]).flatMap(([row, { state }]) => (state === 'there' && row !== 'Name' ? [row] : []))
+  it.each(rows)('%s', async row => {
+    const examples = EXAMPLES.filter(({ entry }) => entry['Kind'] === kind)
+    const places = examples.flatMap(example => pathsOf(example.entry, row.split('.')).map(path => ({ example, path })))
+    expect(places, `no example has ${row}`).not.toEqual([])
+    const seen: string[] = []
+    for (const { example, path } of places) {
+      const before = await outcome([...example.besides, example.entry])
+      expect(before).toHaveProperty('sent')
+      for (const change of [() => undefined, ...ALTERATIONS]) {
+        const after = await outcome([...example.besides, changed(example.entry, path, change)])
+        // Gone or another it changes what is sent; or another one is refused, so that someone has looked at it.
+        if ('sent' in after ? after.sent !== (before as { sent: string }).sent : change === ALTERATIONS[0] || change === ALTERATIONS[1])
+          return
+        seen.push(`${path.join('.')}: ${'refused' in after ? after.refused : 'the same is sent'}`)
+      }
+    }
+    expect.unreachable(seen.join('\n'))
+  })
+})
+
+describe('a field without effect', () => {
+  it('is warned of by its path', () => {
+    const parsed = parseConfigEntry({
+      Kind: 'service-defaults',
+      Name: 'api',
+      Mode: 'transparent',
+      MeshGateway: { Mode: 'local' },
+      UpstreamConfig: { Overrides: [{ Name: 'a' }, { Name: 'db', MeshGateway: { Mode: 'remote' }, Peer: 'p' }] },
+      Expose: { Checks: true },
+    })
+    expect(
+      'entry' in parsed &&
+        fieldWarnings(parsed.entry, 'dc1')
+          .map(({ path }) => path)
+          .sort(),
+    ).toEqual([
+      'Expose.Checks',
+      'MeshGateway.Mode',
+      'Mode',
+      'UpstreamConfig.Overrides[1].MeshGateway.Mode',
+      'UpstreamConfig.Overrides[1].Peer',
+    ])
+  })
+
+  it('is not warned of where it asks for nothing but what holds anyway', () => {
+    const parsed = parseConfigEntry({ Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'b', Datacenter: 'dc1' } })
+    expect('entry' in parsed && fieldWarnings(parsed.entry, 'dc1')).toEqual([])
+    expect('entry' in parsed && fieldWarnings(parsed.entry, 'dc2')).toMatchObject([{ path: 'Redirect.Datacenter' }])
+  })
+})
+
+describe('keys of Proxy.Config', () => {
+  const send = async (Config: Readonly<Record<string, unknown>>, Upstream: object = {}): Promise<string> => {
+    const mesh = await SnapshotFixture.open()
+    // A chain of its own, whose routes travel apart.
+    await mesh.entries.putAll([
+      { Kind: 'service-defaults', Name: 'db', Protocol: 'http' },
+      { Kind: 'service-resolver', Name: 'db', ConnectTimeout: '3s' },
+    ])
+    const Upstreams = [
+      { DestinationName: 'api', LocalBindPort: 9191, Config: Upstream },
+      { DestinationName: 'db', LocalBindPort: 9192 },
+    ]
+    const http = { protocol: 'http', ...Config }
+    expect(await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Config: http, Upstreams } } } })).toEqual(
+      [],
+    )
+    const resources = [...mesh.build('web-sidecar-proxy').snapshot].map(([type, named]) => [
+      type,
+      [...named].map(([name, { version }]) => [name, version]),
+    ])
+    return JSON.stringify([resources, bootstrapParts(Config)])
+  }
+
+  it.each(Object.entries(PROXY_CONFIG_KEYS).filter(([, { reader }]) => reader !== 'nobody'))('%s has an effect', async name => {
+    const { value, besides = {} } = CONFIG_VALUES.proxy[name as keyof typeof CONFIG_VALUES.proxy] ?? {}
+    expect(value, 'no example').toBeDefined()
+    expect(await send({ ...besides, [name]: value })).not.toBe(await send(besides))
+  })
+
+  it.each(Object.entries(UPSTREAM_CONFIG_KEYS).filter(([, { reader }]) => reader !== 'nobody'))(
+    'of an upstream: %s has an effect',
+    async name => {
+      const { value, besides = {} } = CONFIG_VALUES.upstream[name as keyof typeof CONFIG_VALUES.upstream] ?? {}
+      expect(value, 'no example').toBeDefined()
+      expect(await send({}, { ...besides, [name]: value })).not.toBe(await send({}, besides))
+    },
+  )
+})
+
+describe('the page', () => {
+  const sections: readonly (readonly [string, () => string[]])[] = [
+    ['kinds', kindRows],
+    ['fields', fieldRows],
+    ['proxy config', configRows],
+  ]
+  it.each(sections)('shows the table of %s', (name, rows) => {
+    const page = readFileSync(PAGE, 'utf8')
+    const begin = `<!-- ${name} -->`
+    const end = `<!-- /${name} -->`
+    const before = page.slice(0, page.indexOf(begin))
+    const after = page.slice(page.indexOf(end))
+    const wanted = `${before}${begin}\n\n${rows().join('\n')}\n\n${after}`
+    if (process.env['UPDATE_DOCS'] === '1') writeFileSync(PAGE, wanted)
+    else expect(page).toBe(wanted)
+  })
+})
+
+function kindRows(): string[] {
+  return [
+    '| kind | here | |',
+    '|---|---|---|',
+    ...KINDS.map(kind => `| \`${kind}\` | ${kind === 'exported-services' ? 'kept | there is no peering here' : 'there | '} |`),
+    ...[...REFUSED_KINDS].map(([kind, why]) => `| \`${kind}\` | refused | ${why.slice(why.indexOf(': ') + 2)} |`),
+  ]
+}
+
+function fieldRows(): string[] {
+  const rows = KINDS.flatMap(kind =>
+    Object.entries(ENTRY_FIELDS[kind]).map(([path, { state, why }]) => `| ${kind} | \`${path}\` | ${state} | ${why} |`),
+  )
+  return ['| kind | field | here | |', '|---|---|---|---|', ...rows]
+}
+
+function configRows(): string[] {
+  const rows = [
+    ...Object.entries(PROXY_CONFIG_KEYS).map(([key, of]) => ['Proxy.Config', key, of] as const),
+    ...Object.entries(UPSTREAM_CONFIG_KEYS).map(([key, of]) => ['Upstreams[].Config', key, of] as const),
+  ]
+  const state = { xds: 'there', bootstrap: 'there, in the bootstrap', nobody: 'warned' }
+  return [
+    '| map | key | here | |',
+    '|---|---|---|---|',
+    ...rows.map(([map, key, { reader, why }]) => `| ${map} | \`${key}\` | ${state[reader]} | ${why} |`),
+  ]
+}

@@ -1,0 +1,380 @@
+// An example of every field that has an effect, for entry-fields.test.ts: entries as they stand beside what they need, and values of the keys
+// of `Proxy.Config`. `api` (two instances behind sidecars) is called by `web`, which calls `db` too.
+
+export interface Example {
+  readonly entry: Readonly<Record<string, unknown>>
+  /** What the entry needs, or is needed to see its effect. */
+  readonly besides: readonly object[]
+}
+
+const http = (Name: string): object => ({ Kind: 'service-defaults', Name, Protocol: 'http' })
+const EXPOSE = { Paths: [{ Path: '/health', LocalPathPort: 9100, ListenerPort: 9101, Protocol: 'http2' }] }
+const EXTENSIONS = [
+  {
+    Name: 'builtin/ext-authz',
+    Required: true,
+    Arguments: { Config: { GrpcService: { Target: { URI: '127.0.0.1:9191' } } } },
+    ConsulVersion: '>= 1.16',
+    EnvoyVersion: '>= 1.30',
+  },
+]
+const PASSIVE = { Interval: '5s', MaxFailures: 3, EnforcingConsecutive5xx: 40, MaxEjectionPercent: 50, BaseEjectionTime: '20s' }
+const LIMITS = { MaxConnections: 1, MaxPendingRequests: 2, MaxConcurrentRequests: 3 }
+const UPSTREAM = {
+  Protocol: 'http2',
+  ConnectTimeoutMs: 1_234,
+  Limits: LIMITS,
+  PassiveHealthCheck: PASSIVE,
+  BalanceOutboundConnections: 'exact_balance',
+}
+const LISTENER = JSON.stringify({
+  address: { socket_address: { address: '127.0.0.1', port_value: 9999 } },
+  filter_chains: [
+    {
+      filters: [
+        {
+          name: 'tcp',
+          typed_config: {
+            '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+            stat_prefix: 'mine',
+            cluster: 'local_app',
+          },
+        },
+      ],
+    },
+  ],
+})
+const HTTP_LISTENER = JSON.stringify({
+  address: { socket_address: { address: '127.0.0.1', port_value: 9999 } },
+  filter_chains: [
+    {
+      filters: [
+        {
+          name: 'http',
+          typed_config: {
+            '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+            stat_prefix: 'mine',
+            route_config: { virtual_hosts: [{ name: 'v', domains: ['*'] }] },
+            http_filters: [
+              { name: 'router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } },
+            ],
+          },
+        },
+      ],
+    },
+  ],
+})
+const CLUSTER = JSON.stringify({ name: 'mine', type: 'STATIC', connect_timeout: '7s', load_assignment: { cluster_name: 'mine' } })
+const HEADERS = (name: string): object => ({
+  Add: { [`x-add-${name}`]: '1' },
+  Set: { [`x-set-${name}`]: '2' },
+  Remove: [`x-remove-${name}`],
+})
+
+const HEADER_MATCHES = [
+  { Name: 'x-present', Present: true, Invert: true },
+  { Name: 'x-exact', Exact: 'v', IgnoreCase: true },
+  { Name: 'x-prefix', Prefix: 'v' },
+  { Name: 'x-suffix', Suffix: 'v' },
+  { Name: 'x-contains', Contains: 'v' },
+  { Name: 'x-regex', Regex: 'v.*' },
+]
+const SUBSETS = { v1: { Filter: 'Service.Meta.version == v1' }, v2: { Filter: 'Service.Meta.version == v2', OnlyPassing: true } }
+const JWKS = Buffer.from(JSON.stringify({ keys: [{ kty: 'oct', kid: 'a', k: 'AAAA' }] })).toString('base64')
+const JWT = { Providers: [{ Name: 'okta', VerifyClaims: [{ Path: ['role'], Value: 'admin' }] }] }
+const PROVIDER = { Kind: 'jwt-provider', Name: 'okta', JSONWebKeySet: { Local: { JWKS } }, Issuer: 'me' }
+/** Refers to the provider, so that it is made part of the sidecar. */
+const NEEDS_PROVIDER = {
+  Kind: 'service-intentions',
+  Name: 'api',
+  Sources: [{ Name: 'web', Action: 'allow' }],
+  JWT: { Providers: [{ Name: 'okta' }] },
+}
+const withProvider = (entry: object): Example => ({
+  besides: [http('api'), NEEDS_PROVIDER],
+  entry: { Kind: 'jwt-provider', Name: 'okta', ...entry },
+})
+
+export const EXAMPLES: readonly Example[] = [
+  {
+    besides: [],
+    entry: {
+      Kind: 'service-defaults',
+      Name: 'api',
+      Protocol: 'http',
+      Meta: { outrigger_http1_only: 'true' },
+      MaxInboundConnections: 7,
+      LocalConnectTimeoutMs: 700,
+      LocalRequestTimeoutMs: 800,
+      BalanceInboundConnections: 'exact_balance',
+      ExternalSNI: 'api.example.com',
+      Expose: EXPOSE,
+      EnvoyExtensions: EXTENSIONS,
+    },
+  },
+  {
+    besides: [http('api')],
+    entry: {
+      Kind: 'service-defaults',
+      Name: 'web',
+      UpstreamConfig: { Overrides: [{ ...UPSTREAM, Name: 'api', ConnectTimeoutMs: 4_321 }], Defaults: UPSTREAM },
+    },
+  },
+  {
+    besides: [],
+    entry: {
+      Kind: 'service-defaults',
+      Name: 'web',
+      UpstreamConfig: {
+        Overrides: [{ Name: 'api', EnvoyListenerJSON: LISTENER.replace('9999', '9998'), EnvoyClusterJSON: CLUSTER.replace('7s', '8s') }],
+        Defaults: { EnvoyListenerJSON: LISTENER, EnvoyClusterJSON: CLUSTER },
+      },
+    },
+  },
+  {
+    besides: [],
+    entry: {
+      Kind: 'proxy-defaults',
+      Name: 'global',
+      Config: { protocol: 'http' },
+      AccessLogs: { Enabled: true, DisableListenerLogs: true, Type: 'file', Path: '/tmp/access.log', JSONFormat: '{"a":"b"}' },
+      Expose: EXPOSE,
+      EnvoyExtensions: EXTENSIONS,
+    },
+  },
+  { besides: [], entry: { Kind: 'proxy-defaults', Name: 'global', AccessLogs: { Enabled: true, TextFormat: 'hello' } } },
+  {
+    besides: [http('api'), http('db'), { Kind: 'service-resolver', Name: 'api', Subsets: SUBSETS }],
+    entry: {
+      Kind: 'service-router',
+      Name: 'api',
+      Routes: [
+        {
+          Match: { HTTP: { PathPrefix: '/prefix', CaseInsensitive: true, Methods: ['GET'], Header: HEADER_MATCHES } },
+          Destination: {
+            ServiceSubset: 'v1',
+            PrefixRewrite: '/rewritten',
+            RequestTimeout: '3s',
+            IdleTimeout: '4s',
+            NumRetries: 5,
+            RetryOnConnectFailure: true,
+            RetryOn: ['reset'],
+            RetryOnStatusCodes: [502],
+            RequestHeaders: HEADERS('request'),
+            ResponseHeaders: HEADERS('response'),
+          },
+        },
+        {
+          Match: {
+            HTTP: {
+              PathExact: '/exact',
+              QueryParam: [
+                { Name: 'p', Present: true },
+                { Name: 'e', Exact: 'v' },
+                { Name: 'r', Regex: 'v.*' },
+              ],
+            },
+          },
+          Destination: { Service: 'db' },
+        },
+        { Match: { HTTP: { PathRegex: '/regex.*' } } },
+      ],
+    },
+  },
+  {
+    besides: [http('api'), http('db'), { Kind: 'service-resolver', Name: 'api', Subsets: SUBSETS }],
+    entry: {
+      Kind: 'service-splitter',
+      Name: 'api',
+      Splits: [
+        { Weight: 60, ServiceSubset: 'v1', RequestHeaders: HEADERS('request'), ResponseHeaders: HEADERS('response') },
+        { Weight: 40, Service: 'db' },
+      ],
+    },
+  },
+  {
+    besides: [http('api')],
+    entry: {
+      Kind: 'service-resolver',
+      Name: 'api',
+      DefaultSubset: 'v2',
+      Subsets: SUBSETS,
+      ConnectTimeout: '3s',
+      RequestTimeout: '4s',
+      LoadBalancer: {
+        Policy: 'ring_hash',
+        RingHashConfig: { MinimumRingSize: 10, MaximumRingSize: 20 },
+        HashPolicies: [
+          { Field: 'header', FieldValue: 'x-user', Terminal: true },
+          { Field: 'cookie', FieldValue: 'a', CookieConfig: { TTL: '5s', Path: '/' } },
+          { Field: 'cookie', FieldValue: 'b', CookieConfig: { Session: true } },
+          { SourceIP: true },
+        ],
+      },
+    },
+  },
+  {
+    besides: [],
+    entry: { Kind: 'service-resolver', Name: 'api', LoadBalancer: { Policy: 'least_request', LeastRequestConfig: { ChoiceCount: 4 } } },
+  },
+  {
+    besides: [{ Kind: 'service-resolver', Name: 'db', Subsets: SUBSETS }],
+    entry: { Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'db', ServiceSubset: 'v1' } },
+  },
+  {
+    besides: [{ Kind: 'service-resolver', Name: 'db', Subsets: SUBSETS }],
+    entry: {
+      Kind: 'service-resolver',
+      Name: 'api',
+      Subsets: SUBSETS,
+      Failover: {
+        v1: { Service: 'db', ServiceSubset: 'v2' },
+        '*': { Targets: [{ Service: 'db', ServiceSubset: 'v1' }, { Service: 'web' }] },
+      },
+      DefaultSubset: 'v1',
+    },
+  },
+  {
+    besides: [{ Kind: 'service-resolver', Name: 'db', Subsets: SUBSETS }],
+    entry: { Kind: 'service-resolver', Name: 'api', Failover: { '*': { Targets: [{ Service: 'db', ServiceSubset: 'v1' }] } } },
+  },
+  {
+    besides: [http('api'), PROVIDER],
+    entry: {
+      Kind: 'service-intentions',
+      Name: 'api',
+      Sources: [
+        {
+          Name: 'web',
+          Permissions: [
+            { Action: 'allow', HTTP: { PathExact: '/exact', Methods: ['GET'], Header: HEADER_MATCHES }, JWT },
+            { Action: 'allow', HTTP: { PathPrefix: '/prefix' } },
+            { Action: 'allow', HTTP: { PathRegex: '/regex.*' } },
+            { Action: 'deny', HTTP: { PathPrefix: '/' } },
+          ],
+        },
+        { Name: 'db', Action: 'allow' },
+      ],
+      JWT,
+    },
+  },
+  {
+    besides: [http('api')],
+    entry: {
+      Kind: 'mesh',
+      Name: 'mesh',
+      TLS: {
+        Incoming: {
+          TLSMinVersion: 'TLSv1_2',
+          TLSMaxVersion: 'TLSv1_3',
+          CipherSuites: ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+          ECDHCurves: ['P-256'],
+        },
+        Outgoing: {
+          TLSMinVersion: 'TLSv1_2',
+          TLSMaxVersion: 'TLSv1_3',
+          CipherSuites: ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+          ECDHCurves: ['P-256'],
+        },
+      },
+      HTTP: {
+        SanitizeXForwardedClientCert: true,
+        Incoming: {
+          RequestNormalization: {
+            InsecureDisablePathNormalization: true,
+            MergeSlashes: true,
+            PathWithEscapedSlashesAction: 'REJECT_REQUEST',
+            HeadersWithUnderscoresAction: 'DROP_HEADER',
+          },
+        },
+      },
+    },
+  },
+  {
+    besides: [http('api'), { Kind: 'service-resolver', Name: 'api', ConnectTimeout: '3s' }],
+    entry: { Kind: 'mesh', Name: 'mesh', ValidateClusters: true },
+  },
+  withProvider({
+    JSONWebKeySet: { Local: { JWKS } },
+    Issuer: 'me',
+    Audiences: ['all'],
+    Locations: [
+      { Header: { Name: 'x-token', ValuePrefix: 'Bearer ', Forward: true } },
+      { QueryParam: { Name: 'token' } },
+      { Cookie: { Name: 'token' } },
+    ],
+    Forwarding: { HeaderName: 'x-payload', PadForwardPayloadHeader: true },
+    ClockSkewSeconds: 7,
+    CacheConfig: { Size: 9 },
+  }),
+  withProvider({ JSONWebKeySet: { Local: { Filename: 'package.json' } } }),
+  withProvider({
+    JSONWebKeySet: {
+      Remote: {
+        URI: 'https://keys.example.com/jwks',
+        RequestTimeoutMs: 700,
+        CacheDuration: '5m',
+        FetchAsynchronously: true,
+        RetryPolicy: { NumRetries: 3, RetryPolicyBackOff: { BaseInterval: '1s', MaxInterval: '9s' } },
+        JWKSCluster: { DiscoveryType: 'LOGICAL_DNS', ConnectTimeout: '4s', TLSCertificates: { TrustedCA: { Filename: '/etc/ca.pem' } } },
+      },
+    },
+  }),
+  ...[{ EnvironmentVariable: 'PATH' }, { InlineString: 'PEM' }, { InlineBytes: 'UEVN' }].map(TrustedCA =>
+    withProvider({ JSONWebKeySet: { Remote: { URI: 'https://keys.example.com/jwks', JWKSCluster: { TLSCertificates: { TrustedCA } } } } }),
+  ),
+]
+
+interface ConfigValue {
+  readonly value: unknown
+  readonly besides?: Readonly<Record<string, unknown>>
+}
+
+const TCP = { protocol: 'tcp' }
+
+/** By key; `besides` are other keys of the same map. */
+export const CONFIG_VALUES: {
+  readonly proxy: Readonly<Record<string, ConfigValue>>
+  readonly upstream: Readonly<Record<string, ConfigValue>>
+} = {
+  proxy: {
+    protocol: { value: 'grpc' },
+    bind_address: { value: '127.0.0.9' },
+    bind_port: { value: 8123 },
+    local_connect_timeout_ms: { value: 1 },
+    local_request_timeout_ms: { value: 2 },
+    local_idle_timeout_ms: { value: 3 },
+    max_inbound_connections: { value: 4 },
+    balance_inbound_connections: { value: 'exact_balance' },
+    max_request_headers_kb: { value: 5 },
+    xds_fetch_timeout_ms: { value: 6 },
+    envoy_public_listener_json: { value: HTTP_LISTENER },
+    envoy_local_cluster_json: { value: CLUSTER },
+    envoy_listener_tracing_json: { value: '{"random_sampling":{"value":10}}' },
+    outrigger_http1_only: { value: true },
+    outrigger_tcp_tunnel: { value: 'accept', besides: TCP },
+    envoy_prometheus_bind_addr: { value: '0.0.0.0:9102' },
+    envoy_stats_bind_addr: { value: '0.0.0.0:9103' },
+    envoy_ready_bind_addr: { value: '0.0.0.0:9104' },
+    envoy_statsd_url: { value: 'udp://127.0.0.1:8125' },
+    envoy_dogstatsd_url: { value: 'unix:///var/run/dog.sock' },
+    envoy_stats_tags: { value: ['a=b'] },
+    envoy_stats_flush_interval: { value: '12s' },
+    envoy_stats_config_json: { value: '{}' },
+    envoy_extra_stats_sinks_json: { value: '{"name":"x"}' },
+    envoy_extra_static_clusters_json: { value: '{"name":"x"},{"name":"y"}' },
+    envoy_extra_static_listeners_json: { value: '{"name":"x"}' },
+    envoy_tracing_json: { value: '{"http":{"name":"x"}}' },
+  },
+  upstream: {
+    protocol: { value: 'http' },
+    connect_timeout_ms: { value: 1 },
+    limits: { value: { max_connections: 1 } },
+    passive_health_check: { value: { max_failures: 1 } },
+    balance_outbound_connections: { value: 'exact_balance' },
+    envoy_listener_json: { value: LISTENER },
+    envoy_cluster_json: { value: CLUSTER },
+    outrigger_http1_only: { value: true, besides: { protocol: 'http' } },
+    outrigger_tcp_tunnel: { value: 'use' },
+  },
+}

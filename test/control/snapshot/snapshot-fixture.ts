@@ -1,0 +1,67 @@
+// A catalog, config entries and the snapshot builder over them, without servers: for tests of what compiles to what.
+import { Catalog } from '../../../src/control/catalog/catalog.js'
+import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
+import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
+import { healthEntry } from '../../../src/control/http-api/shapes.js'
+import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
+import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
+import type { ProxyInstance } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
+import { ResourceErrors } from '../../../src/control/snapshot/resource-errors.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { OWN } from '../../support/own-node.js'
+
+const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
+const KINDS = { 'connect-proxy': SIDECAR } as const
+
+export class SnapshotFixture {
+  private constructor(
+    readonly catalog: Catalog,
+    readonly entries: ConfigEntryTable,
+  ) {}
+
+  static async open(): Promise<SnapshotFixture> {
+    const store = new MemoryStore()
+    const scope = { datacenter: 'dc1', trustDomain: TRUST_DOMAIN }
+    const check = new WriteCheck({ mesh: { ...scope, defaultPolicy: () => 'deny' }, kinds: KINDS, errors: new ResourceErrors() })
+    const entries = await ConfigEntryTable.open(store, { ...scope, check: (entry, before) => check.ofEntry(entry, before) })
+    const catalog = await Catalog.open(store, {
+      node: OWN,
+      sidecarMinPort: 21_000,
+      sidecarMaxPort: 21_255,
+      checkProxy: (proxy, planned) => check.ofProxy(proxy, planned ?? entries),
+    })
+    return new SnapshotFixture(catalog, entries)
+  }
+
+  /** The errors, as one line each. */
+  async register(definition: object): Promise<string[]> {
+    const parsed = parseServiceDefinition(definition, { strict: true })
+    const result = parsed.ok ? await this.catalog.register(parsed.value) : parsed
+    return result.ok ? [] : result.errors.map(({ path, reason }) => `${path}: ${reason}`)
+  }
+
+  async write(entry: object): Promise<void> {
+    const result = await this.entries.put(entry)
+    if (!result.ok) throw new Error(`${JSON.stringify(entry)}: ${'errors' in result ? JSON.stringify(result.errors) : 'conflict'}`)
+  }
+
+  build(id: string): BuiltSnapshot {
+    const builder = new SnapshotBuilder({
+      catalog: this.catalog,
+      entries: this.entries,
+      datacenter: 'dc1',
+      trustDomain: TRUST_DOMAIN,
+      kinds: KINDS,
+      defaultPolicy: () => 'deny',
+      rootsPem: () => 'ROOTS',
+      leaf: service => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),
+      filterView: instance => healthEntry(this.catalog, instance),
+    })
+    return builder.build(this.catalog.instance(id) as ProxyInstance)
+  }
+
+  cluster(service: string): string {
+    return `${service}.default.dc1.internal.${TRUST_DOMAIN}`
+  }
+}

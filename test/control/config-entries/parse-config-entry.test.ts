@@ -196,7 +196,6 @@ describe('refusals name the path', () => {
     ['destination twice', defaults({ Destination: { Addresses: ['a', 'a'], Port: 1 } }), 'Destination.Addresses[1]', /more than once/],
     ['destination wildcard', defaults({ Destination: { Addresses: ['*.a'], Port: 1 } }), 'Destination.Addresses[0]', /wildcard/],
     ['destination port', defaults({ Destination: { Addresses: ['a'], Port: 0 } }), 'Destination.Port', /65535/],
-    ['extension', defaults({ EnvoyExtensions: [{ Name: 'builtin/ext-authz' }] }), 'EnvoyExtensions[0].Name', /not supported/],
     // proxy-defaults
     ['proxy-defaults name', proxyDefaults({ Name: 'web' }), 'Name', /global/],
     ['config type', proxyDefaults({ Config: { local_connect_timeout_ms: 'x' } }), 'Config.local_connect_timeout_ms', /must be an integer/],

@@ -1,10 +1,12 @@
-// `npm run bench:chart`: docs/performance.svg out of bench/results/peers.json: CPU (or what else the row compares) of Envoy over ours, one
-// bar a row on a scale of doublings, so that twice as good and half as good are equally long.
+// `npm run bench:chart`: out of bench/results/peers.json, docs/performance.svg: CPU (or what else the row compares) of Envoy over ours, one
+// bar a row on a scale of doublings, so that twice as good and half as good are equally long; and the table of docs/performance.md between
+// its two marks, each row beside its target (targets.mjs).
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { MOST_P99_MS, TARGETS } from './targets.mjs'
 
 const at = path => fileURLToPath(new URL(path, import.meta.url))
-const { machine, measured, results } = JSON.parse(readFileSync(at('results/peers.json'), 'utf8'))
+const { machine, measured, rounds, results } = JSON.parse(readFileSync(at('results/peers.json'), 'utf8'))
 const bars = results.filter(({ peer, ratioToEnvoy }) => peer === 'outrigger' && ratioToEnvoy !== null)
 
 const ROW_HEIGHT = 24
@@ -45,3 +47,54 @@ ${[...scale, ...drawn].join('\n')}
 `,
 )
 console.log(`docs/performance.svg: ${bars.length} rows`)
+
+const FROM = '<!-- table: npm run bench:chart -->'
+const TO = '<!-- end of the table -->'
+const WRITTEN = {
+  cpuUs: (value, unit) => `${value >= 1e6 ? `${(value / 1e6).toPrecision(3)} s` : `${value.toPrecision(3)} µs`} a ${unit}`,
+  p99Ms: value => `p99 ${value.toPrecision(3)} ms`,
+  rssMb: value => `${value.toFixed(0)} MB`,
+  startMs: value => `${value.toFixed(0)} ms`,
+}
+
+/** A figure with its quartiles, and the memory or time that stands beside it. */
+function cell(entry) {
+  if (entry === undefined) return ''
+  const { figure, figures, unit } = entry
+  const { median, low, high } = figures[figure]
+  const spread = rounds > 1 ? ` (${low.toPrecision(3)}–${high.toPrecision(3)})` : ''
+  const applied = figures.applyMs?.median
+  const more = typeof applied === 'number' && !Number.isNaN(applied) ? `, in ${(applied / 1000).toPrecision(2)} s` : ''
+  return `${WRITTEN[figure](median, unit)}${spread}${more}`
+}
+
+function reached({ row, figure, figures, ratioToEnvoy }) {
+  const most = MOST_P99_MS[row]
+  if (most !== undefined) return [`p99 ≤ ${most} ms`, figures[figure].median <= most]
+  const target = TARGETS[row]
+  return target === undefined ? ['', true] : [`≥ ${target.toPrecision(2)}`, ratioToEnvoy !== null && ratioToEnvoy >= target]
+}
+
+const rows = [...new Set(results.map(({ row }) => row))].map(row => {
+  const of = name => results.find(entry => entry.row === row && entry.peer === name)
+  const ours = of('outrigger')
+  if (ours === undefined) return ''
+  const [target, met] = reached(ours)
+  const others = results.filter(entry => entry.row === row && entry.peer !== 'outrigger' && entry.peer !== 'envoy')
+  const ratio = ours.ratioToEnvoy === null ? '' : ours.ratioToEnvoy.toFixed(2)
+  const told = others.map(entry => `${entry.peer} ${WRITTEN[entry.figure](entry.figures[entry.figure].median, entry.unit)}`).join(', ')
+  return `| \`${row}\` | ${cell(ours)} | ${cell(of('envoy'))} | ${met ? `**${ratio}**` : ratio} | ${target}${met ? '' : ' ✗'} | ${told} |`
+})
+const table = `${FROM}
+${measured}, Node ${machine.node}, ${machine.cores} cores (${machine.cpu.trim()}), ${rounds} ${rounds === 1 ? 'round' : 'rounds'}: medians (quartiles).
+
+| row | Outrigger | Envoy | Envoy / Outrigger | target | others |
+|---|---|---|---|---|---|
+${rows.filter(line => line !== '').join('\n')}
+${TO}`
+const page = at('../docs/performance.md')
+const pageText = readFileSync(page, 'utf8')
+const [begin, end] = [pageText.indexOf(FROM), pageText.indexOf(TO)]
+if (begin === -1 || end === -1) throw new Error(`docs/performance.md: '${FROM}' and '${TO}' are not both there`)
+writeFileSync(page, pageText.slice(0, begin) + table + pageText.slice(end + TO.length))
+console.log(`docs/performance.md: ${rows.filter(line => line.includes(' ✗ |')).length} targets missed`)

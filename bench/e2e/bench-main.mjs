@@ -94,8 +94,9 @@ async function comparePeers(rows, context, options) {
       results.push({ ...entry, samples: list })
       console.log(line(entry))
     }
+    // After each row: a run that ends early leaves what it has.
+    if (options.out !== '') write(options.out, { rounds: context.rounds, seconds: context.seconds, results })
   }
-  if (options.out !== '') write(options.out, { rounds: context.rounds, seconds: context.seconds, results })
 }
 
 /** Raw results with what they were measured on. */

@@ -4,8 +4,8 @@ import { ROWS } from './rows/rows.mjs'
 export const USAGE = `npm run bench -- [options]
   --row a,b          rows, all without it (--rows is the same)
   --peers a,b        proxies, all installed ones without it
-  --rounds N         samples of each, interleaved (3); with --against fresh processes of each (3), whose samples alternate
-  --seconds N        of load in a sample (4; with --against 1)
+  --rounds N         samples of each, interleaved (3; one of the usual Node proxies, who are there for their order of magnitude); with --against fresh processes of each (3), whose samples alternate
+  --seconds N        of load in a sample (2; with --against 1)
   --against DIST     this build against another one, by its dist folder, in alternating pairs with quartiles
   --quick            only whether every row runs and answers right: seconds, no figures
   --out FILE         raw results as JSON (those of the published table are in bench/results)
@@ -39,7 +39,7 @@ export function parseOptions(argv) {
     rows: ROWS.filter(row => wanted === null || wanted.includes(row.name)),
     peers: peers === '' ? null : peers.split(','),
     rounds: quick ? 1 : Number(read('rounds', '3')),
-    seconds: quick ? 0.3 : Number(read('seconds', against === '' ? '4' : '1')),
+    seconds: quick ? 0.3 : Number(read('seconds', against === '' ? '2' : '1')),
     out: read('out', ''),
   }
 }

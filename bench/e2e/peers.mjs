@@ -39,6 +39,11 @@ export function canDo(peer, row) {
   return able.includes(peer.name) || (NODE_PEERS.includes(peer.name) && able.includes('node'))
 }
 
+/** Judged by figures: sampled in every round. The others are there for their order of magnitude. */
+export function isJudged({ kind, name }) {
+  return kind !== 'node' || name === 'onread-proxy'
+}
+
 /** The command of one of our builds: its own executable beside `dist`, else Node with the options that ours starts with. */
 function outriggerCommand(dist) {
   const own = join(root, 'bin/outrigger-proxy')

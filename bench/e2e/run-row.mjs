@@ -5,7 +5,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { spawnPinned } from './load/run-tool.mjs'
-import { canDo, stopPeer, waitForPort } from './peers.mjs'
+import { canDo, isJudged, stopPeer, waitForPort } from './peers.mjs'
 
 /** The proxy has core 0 for itself; load and origin share core 1. */
 const PROXY_CORE = 0
@@ -37,6 +37,7 @@ export function runRow(row, peers, context, onFailure) {
     const samples = new Map(able.map(peer => [peer.name, []]))
     for (let round = 0; round < context.rounds; round++) {
       for (const peer of inTurn(able, round)) {
+        if (round > 0 && !isJudged(peer)) continue
         try {
           samples.get(peer.name).push(await row.measure(await newRun(), peer))
         } catch (error) {

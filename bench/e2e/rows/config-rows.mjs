@@ -41,7 +41,7 @@ async function underLoad(row, run, peer, endpoints, change) {
     await Promise.race([ready, exited(child)])
     await waitForPort(ports.port, child)
     traffic = await generating('http1Open', { port: ports.port, perSecond: run.quick ? 50 : REQUESTS_PER_SECOND }, run.loadCore)
-    await pause(run.quick ? 200 : 3000)
+    await pause(run.quick ? 200 : 1500)
     const cpuBefore = cpuOf(child.pid)
     const { from, to, applyMs } = await change(server, base, ports)
     const cpuAfter = cpuOf(child.pid)

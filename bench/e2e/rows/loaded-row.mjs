@@ -3,7 +3,7 @@
 import { cpuOf, residentMb } from '../measure/process-cost.mjs'
 import { startPeer, stopPeer } from '../peers.mjs'
 
-const WARM_UP_SECONDS = 2
+const WARM_UP_SECONDS = 1
 
 export function loadedRow({ name, unit = 'request', origin = 'http1', check = () => {}, load, warmUp = true, figure = 'cpuUs', ...row }) {
   /** A started, checked and warm proxy: `sample()` loads it once, `close()` ends it. */

@@ -29,7 +29,7 @@ import { decodeExtensionConfigMessage } from './http-filter.js'
 import { decodeListenerMessage } from './listener.js'
 import { checkMessage } from './message-check.js'
 import { decodeRouteTable, decodeRouteTableInSteps, decodeVirtualHostMessage } from './route.js'
-import { checkedRouteConfiguration } from './route-message.js'
+import { routeConfigurationParts, UnparsedMessage } from './route-message.js'
 import { decodeRuntimeMessage } from './runtime.js'
 import { decodeRouteScope } from './scoped-routes.js'
 import { decodeSecretMessage } from './secret.js'
@@ -75,8 +75,14 @@ export function decodeRouteConfiguration(resource: Resource<RouteConfiguration>,
 export function* decodeRouteConfigurationInSteps(bytes: Uint8Array, options: DecodeOptions = {}): Steps<Decoded<RouteTable>> {
   const sink = new ErrorCollector({ ...DYNAMIC, ...options })
   const ctx = new Ctx(sink)
-  const message = yield* checkedRouteConfiguration(bytes, ctx)
-  return sink.result(message === null ? (null as unknown as RouteTable) : yield* decodeRouteTableInSteps(message, ctx, true))
+  try {
+    const { config, hosts } = yield* routeConfigurationParts(bytes, ctx)
+    return sink.result(yield* decodeRouteTableInSteps(config, hosts, ctx, true))
+  } catch (error) {
+    if (!(error instanceof UnparsedMessage)) throw error
+    ctx.error(error.message)
+    return sink.result(null as unknown as RouteTable)
+  }
 }
 
 /** VHDS. */

@@ -1,43 +1,56 @@
-// A RouteConfiguration from its bytes, parsed and checked (message-check.ts) a virtual host and a route at a time, so that a table of
-// thousands does not keep traffic waiting. Called by decode.ts. The message is the one that parsing in one go gives, the errors are the
-// same; only their order may differ, as a host's own come before those of its routes.
+// A RouteConfiguration from its bytes, parsed and checked (message-check.ts) a virtual host and a route at a time as the decoder asks for
+// them, so that a table of thousands does not keep traffic waiting, nor all of its messages in memory. Called by decode.ts. The errors are
+// those of parsing in one go; only their order may differ.
 
-import { fromBinary } from '@bufbuild/protobuf'
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import type { Steps } from '../../io/slices.js'
-import { RouteSchema, type VirtualHost, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import { finish, type Steps } from '../../io/slices.js'
+import { type Route, RouteSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { type RouteConfiguration, RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import type { Ctx } from './field-path.js'
 import { checkMessage } from './message-check.js'
+import type { HostMessages } from './route.js'
 
 const VIRTUAL_HOSTS = RouteConfigurationSchema.field.virtualHosts.number
 const ROUTES = VirtualHostSchema.field.routes.number
 
-/** Null: it cannot be parsed, and `ctx` has the error. */
-export function* checkedRouteConfiguration(bytes: Uint8Array, ctx: Ctx): Steps<RouteConfiguration | null> {
-  try {
-    const { items, rest } = yield* takeOut(bytes, VIRTUAL_HOSTS)
-    const config = fromBinary(RouteConfigurationSchema, rest)
-    checkMessage(RouteConfigurationSchema, config, ctx)
-    for (const [i, item] of items.entries()) config.virtualHosts.push(yield* checkedHost(item, ctx.at('virtual_hosts', i)))
-    return config
-  } catch (error) {
-    ctx.error(`cannot parse ${RouteConfigurationSchema.typeName}: ${error instanceof Error ? error.message : String(error)}`)
-    return null
+/** The bytes, or some of them, are no message of their type. */
+export class UnparsedMessage extends Error {}
+
+/** The table without its virtual hosts, and those, each parsed when it is asked for. Throws UnparsedMessage, then too. */
+export function* routeConfigurationParts(
+  bytes: Uint8Array,
+  ctx: Ctx,
+): Steps<{ readonly config: RouteConfiguration; readonly hosts: Iterable<HostMessages> }> {
+  const { items, rest } = yield* takeOut(bytes, VIRTUAL_HOSTS)
+  return { config: checked(RouteConfigurationSchema, rest, ctx), hosts: parsedHosts(items, ctx) }
+}
+
+function* parsedHosts(items: readonly Uint8Array[], ctx: Ctx): Iterable<HostMessages> {
+  for (const [i, item] of items.entries()) {
+    const at = ctx.at('virtual_hosts', i)
+    const { items: routes, rest } = finish(takeOut(item, ROUTES))
+    yield { host: checked(VirtualHostSchema, rest, at), routes: parsedRoutes(routes, at) }
   }
 }
 
-function* checkedHost(bytes: Uint8Array, ctx: Ctx): Steps<VirtualHost> {
-  const { items, rest } = yield* takeOut(bytes, ROUTES)
-  const host = fromBinary(VirtualHostSchema, rest)
-  checkMessage(VirtualHostSchema, host, ctx)
-  for (const [i, item] of items.entries()) {
-    const route = fromBinary(RouteSchema, item)
-    checkMessage(RouteSchema, route, ctx.at('routes', i))
-    host.routes.push(route)
-    yield
+function* parsedRoutes(items: readonly Uint8Array[], ctx: Ctx): Iterable<Route> {
+  for (const [i, item] of items.entries()) yield checked(RouteSchema, item, ctx.at('routes', i))
+}
+
+function checked<D extends DescMessage>(desc: D, bytes: Uint8Array, ctx: Ctx): MessageShape<D> {
+  const message = parsing(() => fromBinary(desc, bytes))
+  checkMessage(desc, message, ctx)
+  return message
+}
+
+function parsing<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new UnparsedMessage(`cannot parse ${RouteConfigurationSchema.typeName}: ${reason}`)
   }
-  return host
 }
 
 /** The values of the repeated message field `number`, and the bytes of all the others. */
@@ -45,16 +58,18 @@ function* takeOut(bytes: Uint8Array, number: number): Steps<{ readonly items: Ui
   const items: Uint8Array[] = []
   const others: Uint8Array[] = []
   const reader = new BinaryReader(bytes)
-  while (reader.pos < reader.len) {
+  const readField = (): void => {
     const start = reader.pos
     const [field, wireType] = reader.tag()
-    if (field === number && wireType === WireType.LengthDelimited) {
-      items.push(reader.bytes())
-      yield
-      continue
+    if (field === number && wireType === WireType.LengthDelimited) items.push(reader.bytes())
+    else {
+      reader.skip(wireType, field)
+      others.push(bytes.subarray(start, reader.pos))
     }
-    reader.skip(wireType, field)
-    others.push(bytes.subarray(start, reader.pos))
+  }
+  while (reader.pos < reader.len) {
+    parsing(readField)
+    yield
   }
   return { items, rest: Buffer.concat(others) }
 }

@@ -26,17 +26,36 @@ import { decodeMetadata, enumName } from './values.js'
 const DEFAULT_DIRECT_RESPONSE_BYTES = 4096
 
 export function decodeRouteTable(config: RouteConfiguration, ctx: Ctx, needsName: boolean): RouteTable {
-  return finish(decodeRouteTableInSteps(config, ctx, needsName))
+  return finish(decodeRouteTableInSteps(config, wholeHosts(config), ctx, needsName))
 }
 
-/** The same with pauses, a route at a time. */
-export function* decodeRouteTableInSteps(config: RouteConfiguration, ctx: Ctx, needsName: boolean): Steps<RouteTable> {
+/** A virtual host and its routes, which may be parsed one after the other as they are asked for. */
+export interface HostMessages {
+  readonly host: VirtualHostMessage
+  readonly routes: Iterable<RouteMessage>
+}
+
+function* wholeHosts({ virtualHosts }: RouteConfiguration): Iterable<HostMessages> {
+  for (const host of virtualHosts) yield { host, routes: host.routes }
+}
+
+/** The same with pauses, a route at a time. `hosts` instead of those in `config`. */
+export function* decodeRouteTableInSteps(
+  config: RouteConfiguration,
+  hosts: Iterable<HostMessages>,
+  ctx: Ctx,
+  needsName: boolean,
+): Steps<RouteTable> {
   if (needsName && config.name === '') ctx.at('name').error('value length must be at least 1 characters')
   const maxBody = config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_RESPONSE_BYTES
   const virtualHosts: VirtualHost[] = []
-  for (const [i, host] of config.virtualHosts.entries())
-    virtualHosts.push(yield* decodeVirtualHost(host, ctx.at('virtual_hosts', i), maxBody))
-  checkDomains(config, ctx)
+  const domains: (readonly string[])[] = []
+  for (const messages of hosts) {
+    domains.push(messages.host.domains)
+    virtualHosts.push(yield* decodeVirtualHost(messages, ctx.at('virtual_hosts', virtualHosts.length), maxBody))
+    yield
+  }
+  checkDomains(config.name, domains, ctx)
   return {
     name: config.name,
     virtualHosts,
@@ -66,31 +85,32 @@ function decodeVhds({ vhds }: RouteConfiguration, ctx: Ctx, isDynamic: boolean):
 
 /** VHDS: a virtual host by itself. */
 export function decodeVirtualHostMessage(host: VirtualHostMessage, ctx: Ctx): VirtualHost {
-  return finish(decodeVirtualHost(host, ctx, DEFAULT_DIRECT_RESPONSE_BYTES))
+  return finish(decodeVirtualHost({ host, routes: host.routes }, ctx, DEFAULT_DIRECT_RESPONSE_BYTES))
 }
 
-function checkDomains(config: RouteConfiguration, ctx: Ctx): void {
+/** `hosts`: the domains of each. */
+function checkDomains(table: string, hosts: readonly (readonly string[])[], ctx: Ctx): void {
   const domains = new Set<string>()
-  config.virtualHosts.forEach((host, i) => {
+  hosts.forEach((texts, i) => {
     const at = ctx.at('virtual_hosts', i)
-    host.domains.forEach((raw, j) => {
+    texts.forEach((raw, j) => {
       const domain = raw.toLowerCase()
       if (domains.has(domain)) {
         const reason =
           domain === '*'
             ? 'only a single wildcard domain is permitted'
             : `only unique values for domains are permitted: duplicate entry '${raw}'`
-        at.at('domains', j).error(`${reason} in route '${config.name}'`)
+        at.at('domains', j).error(`${reason} in route '${table}'`)
       }
       domains.add(domain)
     })
   })
 }
 
-function* decodeVirtualHost(host: VirtualHostMessage, ctx: Ctx, maxBody: number): Steps<VirtualHost> {
+function* decodeVirtualHost({ host, routes: messages }: HostMessages, ctx: Ctx, maxBody: number): Steps<VirtualHost> {
   const routes: Route[] = []
-  for (const [i, route] of host.routes.entries()) {
-    routes.push(decodeRoute(route, ctx.at('routes', i), maxBody))
+  for (const message of messages) {
+    routes.push(decodeRoute(message, ctx.at('routes', routes.length), maxBody))
     yield
   }
   return {

@@ -18,6 +18,7 @@ import { Access, lacks } from './acl/access.js'
 import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
+import { AgentLeases, type AgentTerms } from './agents/agent-leases.js'
 import { Catalog } from './catalog/catalog.js'
 import { type CatalogInstance, keyOn, OWN_NODE } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
@@ -33,6 +34,7 @@ import { openCoordination } from './coordination.js'
 import { type ApplyReport, refusedSet } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
 import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
+import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
@@ -109,6 +111,8 @@ export interface ControlPlaneOptions {
   readonly ca?: CaConfig
   /** Without it no DNS is served. */
   readonly dns?: DnsOptions
+  /** How long the agents of other machines keep their nodes. */
+  readonly agents?: AgentTerms
   readonly sidecarMinPort?: number
   readonly sidecarMaxPort?: number
   readonly version?: string
@@ -311,6 +315,7 @@ export class ControlPlane {
     healthChecks.start()
     this.cleanups.push(() => healthChecks.stop())
 
+    const resolveDns: ResolveDns = async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights)
     const servedOverTls: TlsPort[] = [...(plan.https ? (['https'] as const) : []), ...(plan.grpcTls ? (['grpc'] as const) : [])]
     const portTls = await PortTls.open({
       ports: servedOverTls,
@@ -337,7 +342,7 @@ export class ControlPlane {
         servers: () => [
           { id: node.id, address: serverAddress((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
         ],
-        resolveDns: async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights),
+        resolveDns,
         onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
       },
     )
@@ -346,6 +351,14 @@ export class ControlPlane {
     this.cleanups.push(() => grpcPort.close())
     const coordination = await openCoordination({ store, catalog, onProblem: reason => this.log.error({}, reason) })
     this.cleanups.push(() => coordination.sessions.stop())
+    const agents = await AgentLeases.open({
+      store,
+      catalog,
+      ...options.agents,
+      onProblem: reason => this.log.error({}, `agents: ${reason}`),
+      onNotice: (agent, what) => this.log.info({ agent }, `agent of another machine: ${what}`),
+    })
+    this.cleanups.push(() => agents.stop())
     const blocking = new BlockingQueries()
     const api = buildHttpApi({
       store,
@@ -368,6 +381,8 @@ export class ControlPlane {
       version: options.version ?? '0.0.0',
       authorizer: this.authorizer,
       acl,
+      agents,
+      resolveDns,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
       loopbackOnly: [plan.http, plan.https].every(address => address === undefined || isLoopback(address.host)),
       defaultPolicy: () => this.defaultPolicy,

@@ -62,7 +62,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { method: 'GET', path: '/v1/agent/members', state: 'there' },
   { method: 'PUT', path: '/v1/agent/join/x', state: 'refused', note: 'a single server' },
   { method: 'PUT', path: '/v1/agent/leave', state: 'there' },
-  { method: 'PUT', path: '/v1/agent/force-leave/x', state: 'refused', note: 'a single server' },
+  { method: 'PUT', path: '/v1/agent/force-leave/x', state: 'there' },
   { method: 'GET', path: '/v1/agent/health/service/id/x', state: 'there' },
   { method: 'GET', path: '/v1/agent/health/service/name/x', state: 'there' },
   { method: 'PUT', path: '/v1/agent/check/register', state: 'there' },

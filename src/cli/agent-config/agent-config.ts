@@ -11,6 +11,7 @@ export interface TlsSettings {
   readonly key_file?: string
   readonly verify_incoming?: boolean
   readonly verify_outgoing?: boolean
+  readonly verify_server_hostname?: boolean
   readonly tls_min_version?: string
 }
 
@@ -50,10 +51,12 @@ export interface AgentConfig {
   readonly acl?: {
     readonly enabled?: boolean
     readonly default_policy?: string
+    readonly down_policy?: string
     readonly tokens?: {
       readonly initial_management?: string
       readonly agent?: string
       readonly default?: string
+      readonly dns?: string
       readonly config_file_service_registration?: string
     }
   }

@@ -52,14 +52,14 @@ export const AGENT_KEYS: AgentKeys = {
   acl: {
     ...all('both', 'flag', 'enabled'),
     ...all('both', 'text', 'default_policy'),
-    ...all('nobody', 'text', 'down_policy'),
+    ...all('client', 'text', 'down_policy'),
     ...all('nobody', 'duration', 'token_ttl policy_ttl role_ttl'),
     ...all('nobody', 'flag', 'enable_token_persistence enable_key_list_policy enable_token_replication'),
     tokens: {
       ...all('server', 'text', 'initial_management'),
-      ...all('both', 'text', 'agent default'),
+      ...all('both', 'text', 'agent default dns'),
       ...all('client', 'text', 'config_file_service_registration'),
-      ...all('nobody', 'text', 'agent_recovery replication dns'),
+      ...all('nobody', 'text', 'agent_recovery replication'),
     },
   },
   dns_config: {
@@ -77,7 +77,7 @@ export const AGENT_KEYS: AgentKeys = {
     defaults: TLS_FILES,
     https: TLS_FILES,
     grpc: { ...TLS_FILES, use_auto_cert: key('flag', 'nobody') },
-    internal_rpc: { ...TLS_FILES, verify_server_hostname: key('flag', 'nobody') },
+    internal_rpc: { ...TLS_FILES, verify_server_hostname: key('flag', 'client') },
   },
   auto_encrypt: {
     ...all('nobody', 'flag', 'allow_tls tls'),

@@ -48,7 +48,7 @@ export function controlFlagsOf(config: AgentConfig): ControlFlags {
 /** Throws `CliError` that names the file at fault. */
 export function configuredBy(config: AgentConfig, io: CommandIo): Configured {
   const { acl } = config
-  const tokens = present({ default: acl?.tokens?.default, agent: acl?.tokens?.agent })
+  const tokens = present({ default: acl?.tokens?.default, agent: acl?.tokens?.agent, dns: acl?.tokens?.dns })
   return {
     definitions: definitionsOf(config),
     agentTokens: tokens,
@@ -56,7 +56,7 @@ export function configuredBy(config: AgentConfig, io: CommandIo): Configured {
   }
 }
 
-function definitionsOf({ services = [], checks = [], config_entries }: AgentConfig): AgentDefinitions {
+export function definitionsOf({ services = [], checks = [], config_entries }: AgentConfig): AgentDefinitions {
   return { services, checks, configEntries: config_entries?.bootstrap ?? [] }
 }
 
@@ -67,7 +67,7 @@ export function logLevel({ log_level: level, dev }: AgentConfig): string | undef
 }
 
 /** Undefined: nothing is said of it, and the control plane's own default stands. */
-function listener(config: AgentConfig, use: keyof typeof PORTS): string | undefined {
+export function listener(config: AgentConfig, use: keyof typeof PORTS): string | undefined {
   const { ports = {}, addresses = {}, client_addr: client } = config
   const port = (ports as PortSettings)[use]
   const isOn = use !== 'https' && use !== 'grpc_tls'
@@ -81,7 +81,7 @@ function listener(config: AgentConfig, use: keyof typeof PORTS): string | undefi
   return `${first.includes(':') ? `[${first}]` : first}:${port ?? PORTS[use]}`
 }
 
-function nodeAddress({ advertise_addr, bind_addr }: AgentConfig): string | undefined {
+export function nodeAddress({ advertise_addr, bind_addr }: AgentConfig): string | undefined {
   if (advertise_addr !== undefined) return advertise_addr
   return bind_addr === undefined || bind_addr === '0.0.0.0' || bind_addr === '::' ? undefined : bind_addr
 }
@@ -106,7 +106,7 @@ function minVersion(text: string, port: string): 'TLSv1.2' | 'TLSv1.3' {
   throw new CliError(`tls.${port}.tls_min_version "${text}": must be TLSv1_2 or TLSv1_3`)
 }
 
-function folderText(folder: string, io: CommandIo): string {
+export function folderText(folder: string, io: CommandIo): string {
   try {
     return readdirSync(folder)
       .sort()

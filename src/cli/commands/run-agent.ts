@@ -11,5 +11,6 @@ export async function runAgent(flags: AgentFlags, io: CommandIo): Promise<void> 
     const { runConfigured } = await import('./run-control.js')
     return runConfigured({ config, load }, {}, io)
   }
-  throw new CliError('an agent without -server or -dev is that of another machine, and there is none yet: name -server or -dev')
+  const { runClientAgent } = await import('./client-agent.js')
+  return runClientAgent({ config, load }, io)
 }

@@ -1,12 +1,13 @@
 // `outrigger control`: the control plane as a process. Starts it by flags and configuration, reads the configuration again on SIGHUP, stops it on
 // SIGTERM or SIGINT. Called by control.ts and run-agent.ts, which load this file only where it runs: the control plane is most of the program.
-import { rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { ControlPlane } from '../../control/control-plane.js'
 import { type AgentConfig, loadAgentConfig } from '../agent-config/agent-config.js'
 import { configuredBy, controlFlagsOf, logLevel } from '../agent-config/control-settings.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
-import { CONTROL_LOG_LEVELS, type ControlLog, openControlLog } from '../control-log.js'
+import { type ControlLog, openControlLog } from '../control-log.js'
 import { type ControlFlags, configuredOptions, controlOptions } from './control-options.js'
+import { levelOf, stopSignal, writePidFile } from './process-life.js'
 
 /** An agent configuration, and how to read it again. */
 export interface LoadedConfig {
@@ -85,31 +86,4 @@ function printAddresses(plane: ControlPlane, io: CommandIo): void {
     ['dns', plane.dnsAddress],
   ]
   for (const [name, address] of lines) if (address !== '') io.out(`${name} ${address}\n`)
-}
-
-function writePidFile(path: string): void {
-  try {
-    writeFileSync(path, `${process.pid}\n`)
-  } catch (error) {
-    throw new CliError(`pid_file ${path}: ${(error as Error).message}`)
-  }
-}
-
-function levelOf(level = 'info'): string {
-  if (!CONTROL_LOG_LEVELS.includes(level)) throw new CliError(`--log-level "${level}": must be one of ${CONTROL_LOG_LEVELS.join(', ')}`)
-  return level
-}
-
-/** Resolves on the first SIGTERM or SIGINT; a second one ends the process at once. */
-function stopSignal(): Promise<void> {
-  return new Promise(resolve => {
-    let asked = false
-    const stop = (): void => {
-      if (asked) process.exit(1)
-      asked = true
-      resolve()
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
 }

@@ -20,10 +20,16 @@ export interface AclOptions {
   readonly tokens?: Readonly<Record<string, string>>
 }
 
+/** Who a request is, by the token that it shows, or the one that stands for those that show none. */
+export interface TokenJudge {
+  /** Undefined: nobody knows the token. */
+  resolveRequest(secret: string | undefined): ResolvedToken | undefined | Promise<ResolvedToken | undefined>
+}
+
 /** Expired tokens grant nothing at once; they are taken out this often. */
 const REAP_INTERVAL_MS = 30_000
 
-export class AclSystem {
+export class AclSystem implements TokenJudge {
   readonly table: AclTable
   readonly writes: AclWrites
   readonly login: Login
@@ -64,6 +70,11 @@ export class AclSystem {
   /** A request's token, or the agent's default one where it shows none. */
   resolveRequest(secret: string | undefined): ResolvedToken | undefined {
     return this.resolver.resolve(secret ?? this.agentTokens.get('default'))
+  }
+
+  /** The texts of all rules of a token, as an agent judges by them. */
+  ruleTexts({ token }: ResolvedToken): string[] {
+    return token === undefined ? [] : this.resolver.ruleTexts(token)
   }
 
   tokenOf(secret: string | undefined): AclToken | undefined {

@@ -4,9 +4,9 @@
 import { AclError } from './acl-error.js'
 
 /** Those that are read here. */
-export type AgentTokenKind = 'default' | 'dns'
+export type AgentTokenKind = 'default' | 'dns' | 'agent'
 
-/** Consul's names, the older ones too. What is kept and read by nobody here belongs to agents that register nodes or replicate. */
+/** Consul's names, the older ones too. What is kept and read by nobody here belongs to servers that replicate. */
 const KINDS: Readonly<Record<string, string>> = {
   default: 'default',
   acl_token: 'default',

@@ -51,16 +51,20 @@ export class TokenResolver {
     return this.keep(shown, { accessorId: token.AccessorID, rules: this.rulesOf(token), token })
   }
 
-  /** The texts of everything that `grants` gives, its roles' included: what a token's `?expanded` shows. */
-  private rulesOf(token: AclToken): RuleIndex {
+  /** The texts of everything that the token gives, its roles included. */
+  ruleTexts(token: AclToken): string[] {
     const texts = new Set<string>()
     this.collect(token, texts)
     for (const link of token.Roles) {
       const role = this.options.table.get('acl-role', link.ID)
       if (role !== undefined) this.collect(role, texts)
     }
+    return [...texts]
+  }
+
+  private rulesOf(token: AclToken): RuleIndex {
     return new RuleIndex(
-      [...texts].map(text => this.parse(text)),
+      this.ruleTexts(token).map(text => this.parse(text)),
       this.options.defaultPolicy,
     )
   }

@@ -11,11 +11,11 @@ import type { DnsAnswer, DnsAnswers } from './dns-answers.js'
 import type { AskedRights } from './dns-rights.js'
 import { type DnsRecord, MessageWriter, RCODE, TYPE } from './message-writer.js'
 import { type DnsQuery, readQuery } from './query-reader.js'
-import type { Recursors } from './recursors.js'
+import type { Forwarder } from './recursors.js'
 
 export interface DnsServerOptions {
-  readonly answers: DnsAnswers
-  readonly recursors: Recursors
+  readonly answers: Pick<DnsAnswers, 'answer' | 'soa'>
+  readonly recursors: Forwarder
   /** Of whoever asks on the port: DNS carries no token. */
   readonly rights: () => AskedRights
   readonly onProblem: (reason: string) => void
@@ -129,7 +129,7 @@ export class DnsServer {
       const authority = isReverse ? [answers.soa(query.name)] : []
       return send(this.write(query, { rcode: isReverse ? RCODE.NXDOMAIN : RCODE.REFUSED, answers: [], authority, additional: [] }, tcp))
     }
-    const answer = await recursors.forward(bytes, query.question.length)
+    const answer = await recursors.forward(bytes, query.question.length, tcp)
     if (answer === undefined) return send(this.write(query, { rcode: RCODE.SERVFAIL, answers: [], authority: [], additional: [] }, tcp))
     answer.writeUInt16BE(answer.readUInt16BE(2) | RECURSION_AVAILABLE, 2)
     send(answer)
@@ -139,7 +139,7 @@ export class DnsServer {
   private async follow(answer: DnsAnswer, name: string, query: DnsQuery, tcp: boolean, send: Send): Promise<void> {
     const type = query.type === TYPE.AAAA ? 'AAAA' : 'A'
     const question = encodeDnsMessage({ type: 'query', id: query.id, flags: RECURSION_DESIRED, questions: [{ type, name, class: 'IN' }] })
-    const found = await this.options.recursors.forward(question, question.length - 12)
+    const found = await this.options.recursors.forward(question, question.length - 12, true)
     const message = found === undefined ? undefined : decodeDnsMessage(found)
     const records = (message?.answers ?? []).flatMap((record): DnsRecord[] => {
       const ttl = 'ttl' in record ? (record.ttl ?? 0) : 0

@@ -13,7 +13,15 @@ const HEADER_BYTES = 12
 const TRUNCATED = 0x0200
 const MAX_TCP_MESSAGE_BYTES = 65_535
 
-export class Recursors {
+/** Asks somebody else: the recursors, or an agent's control plane. */
+export interface Forwarder {
+  /** Whom there is to ask; 0 = nobody. */
+  readonly size: number
+  /** The answer to `query`, under its id; undefined when there is none. `tcp`: it may be as long as it likes. */
+  forward(query: Buffer, questionBytes: number, tcp: boolean): Promise<Buffer | undefined>
+}
+
+export class Recursors implements Forwarder {
   private readonly servers: readonly HostPort[]
   private pending = 0
 

@@ -5,6 +5,7 @@ import { Access } from '../acl/access.js'
 import { AclError, notFound } from '../acl/acl-error.js'
 import { readObject, text } from '../acl/acl-input.js'
 import type { AclSystem } from '../acl/acl-system.js'
+import type { AgentTokens } from '../acl/agent-tokens.js'
 import { NAMED_RESOURCES, type NamedResource, SINGLE_RESOURCES, type SingleResource } from '../acl/rules.js'
 import { param } from './respond.js'
 import { presentedToken } from './token.js'
@@ -12,11 +13,16 @@ import { presentedToken } from './token.js'
 const MAX_QUESTIONS = 64
 const ACCESSES = ['read', 'list', 'write'] as const
 
-export function aclAuthorizeRoutes(app: FastifyInstance, acl: () => AclSystem): void {
+/** An agent of another machine has it too. */
+export function agentTokenRoute(app: FastifyInstance, tokens: () => AgentTokens): void {
   app.put('/v1/agent/token/:kind', async (request, reply) => {
-    acl().agentTokens.set(param(request, 'kind'), text(readObject(request.body, ['Token']), 'Token'))
+    tokens().set(param(request, 'kind'), text(readObject(request.body, ['Token']), 'Token'))
     return reply.send()
   })
+}
+
+export function aclAuthorizeRoutes(app: FastifyInstance, acl: () => AclSystem): void {
+  agentTokenRoute(app, () => acl().agentTokens)
   app.route({
     method: ['POST', 'PUT'],
     url: '/v1/internal/acl/authorize',

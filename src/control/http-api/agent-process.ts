@@ -1,20 +1,13 @@
-// `/v1/agent` as far as it is about this process and its machine: host, version, reload, log and metrics as streams, members, and joining
-// or leaving a cluster, which a single server can only decline.
+// `/v1/agent` as far as it is about this process and its machine: host, version, reload, leaving, the log as a stream. Served by the control
+// plane and by the agents of other machines.
 import { arch, cpus, freemem, hostname, platform, release, totalmem, uptime } from 'node:os'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { LogLevel, LogLine } from '../log-feed.js'
-import { agentMetrics } from './agent-metrics.js'
-import type { ApiContext } from './context.js'
-import { compileRequestFilter } from './request-filter.js'
-import { flag, HttpError, param, query } from './respond.js'
-import { memberShape } from './shapes.js'
+import type { LocalContext } from './context.js'
+import { flag, HttpError, query } from './respond.js'
+import type { StreamedAnswers } from './streamed-answers.js'
 
-/** Watchers of the log or the metrics at the same time. */
-const MAX_STREAMS = 64
-/** Bytes that a watcher may be behind before it is let go. */
-const MAX_STREAM_BACKLOG_BYTES = 1 << 20
-const METRICS_INTERVAL_MS = 10_000
 const LEVELS: Readonly<Record<string, LogLevel>> = {
   trace: 'trace',
   debug: 'debug',
@@ -24,10 +17,7 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
   error: 'error',
 }
 
-export function agentProcessRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { node } = context
-  let streams = 0
-
+export function agentProcessRoutes(app: FastifyInstance, context: LocalContext, streams: StreamedAnswers): void {
   app.get('/v1/agent/host', async () => hostShape())
   app.get('/v1/agent/version', async () => ({
     SHA: '',
@@ -36,68 +26,26 @@ export function agentProcessRoutes(app: FastifyInstance, context: ApiContext): v
     FIPS: '',
     Outrigger: context.version,
   }))
-  app.get('/v1/agent/members', async request => {
-    const wan = flag(request, 'wan')
-    return [memberShape(node, wan, context.grpc())].filter(compileRequestFilter(request, 'member'))
-  })
 
   app.put('/v1/agent/reload', async (_request, reply) => {
     const problem = await context.reload()
     if (problem !== undefined) throw new HttpError(500, problem)
     return reply.send()
   })
-  app.put('/v1/agent/join/:address', async request => {
-    throw new HttpError(500, `cannot join ${param(request, 'address')}: this control plane is a single server`)
-  })
   app.put('/v1/agent/leave', async (_request, reply) => {
-    if (context.leave === undefined) throw new HttpError(500, 'this control plane is part of another program, which alone ends it')
+    if (context.leave === undefined) throw new HttpError(500, 'this agent is part of another program, which alone ends it')
     void reply.send()
     // Once the answer is on its way.
     setImmediate(context.leave)
     return reply
-  })
-  app.put('/v1/agent/force-leave/:node', async request => {
-    const name = param(request, 'node')
-    if (name === node.name) throw new HttpError(500, 'this is the only server: it cannot be made to leave')
-    throw new HttpError(500, `agent: No node found with name '${name}'`)
   })
 
   app.get('/v1/agent/monitor', (request, reply) => {
     const level = LEVELS[(query(request, 'loglevel') ?? 'info').toLowerCase()]
     if (level === undefined) throw new HttpError(400, `Unknown log level: ${query(request, 'loglevel')}`)
     const print = flag(request, 'logjson') ? jsonLine : textLine
-    return stream(reply, 'text/plain; charset=utf-8', write => context.logs.watch(level, line => write(print(line))))
+    return streams.stream(reply, 'text/plain; charset=utf-8', write => context.logs.watch(level, line => write(print(line))))
   })
-
-  app.get('/v1/agent/metrics/stream', (_request, reply) =>
-    stream(reply, 'application/json', write => {
-      const send = (): void => void agentMetrics(context).then(metrics => write(`${JSON.stringify(metrics)}\n`))
-      send()
-      const timer = setInterval(send, METRICS_INTERVAL_MS)
-      return () => clearInterval(timer)
-    }),
-  )
-
-  /** An answer that goes on until the client goes, or falls too far behind. */
-  function stream(reply: FastifyReply, type: string, start: (write: (text: string) => void) => () => void): FastifyReply {
-    if (streams >= MAX_STREAMS) throw new HttpError(429, `too many streams (limit ${MAX_STREAMS})`)
-    streams++
-    const { raw } = reply.hijack()
-    // The head goes out at once: a client waits for it before it reads lines that may be long in coming.
-    raw.writeHead(200, { 'content-type': type })
-    raw.flushHeaders()
-    const end = start(text => {
-      if (raw.destroyed || raw.writableEnded) return
-      raw.write(text)
-      if (raw.writableLength > MAX_STREAM_BACKLOG_BYTES) raw.destroy()
-    })
-    raw.once('error', () => raw.destroy())
-    raw.once('close', () => {
-      streams--
-      end()
-    })
-    return reply
-  }
 }
 
 function textLine({ level, at, fields, message }: LogLine): string {

@@ -1,18 +1,17 @@
 // `/v1/agent`: registration of services and checks, the agent's own view, health of local services, metrics. Shapes as Consul's.
-// What is about the process and its machine is in `agent-process.ts`.
+// What is about the process and its machine is in `agent-process.ts`, what the control plane says of itself in `agent-self.ts`.
+// Served by the agents of other machines as well.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
 import { type HealthStatus, parseCheckDefinition } from '../catalog/check-definition.js'
 import { parseServiceDefinition } from '../catalog/service-definition.js'
-import { CONSUL_VERSION } from '../consul-version.js'
 import { serviceTopic } from '../store/topic-indexes.js'
-import { agentMetrics, agentMetricsText } from './agent-metrics.js'
-import type { ApiContext } from './context.js'
+import type { LocalContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { describeError, flag, HttpError, hashBlockingRead, joinErrors, param, parseBoolean, query, topicWatch, warn } from './respond.js'
-import { agentService, checkShape, memberShape, ownChecksShape } from './shapes.js'
+import { agentService, checkShape, ownChecksShape } from './shapes.js'
 
-export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
+export function agentRoutes(app: FastifyInstance, context: LocalContext): void {
   const { catalog, node, metrics } = context
 
   app.put('/v1/agent/service/register', async (request, reply) => {
@@ -124,44 +123,6 @@ export function agentRoutes(app: FastifyInstance, context: ApiContext): void {
     if (instances.length === 0) throw new HttpError(404, `ServiceName ${name} Not Found`)
     return localHealth(context, reply, instances, query(request, 'format') === 'text', true)
   })
-
-  app.get('/v1/agent/self', async () => {
-    const grpc = context.grpc()
-    return {
-      Config: {
-        Datacenter: node.datacenter,
-        PrimaryDatacenter: node.datacenter,
-        NodeName: node.name,
-        NodeID: node.id,
-        Revision: '',
-        Server: true,
-        Version: CONSUL_VERSION,
-        VersionMetadata: `outrigger-${context.version}`,
-        BuildDate: '1970-01-01T00:00:01Z',
-      },
-      DebugConfig: {
-        Datacenter: node.datacenter,
-        GRPCPort: grpc.plainPort,
-        GRPCTLSPort: grpc.tlsPort,
-        ConnectEnabled: true,
-      },
-      Stats: { agent: { checks: String(catalog.checksOn(OWN_NODE).length), services: String(catalog.instancesOn(OWN_NODE).length) } },
-      Coord: { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },
-      Member: memberShape(node, false, grpc),
-      Meta: catalog.ownNode.Meta,
-      Outrigger: { Version: context.version },
-      xDS: {
-        SupportedProxies: { envoy: ['1.40.0'] },
-        Port: grpc.port,
-        Ports: { Plaintext: grpc.plainPort, TLS: grpc.tlsPort },
-      },
-    }
-  })
-
-  app.get('/v1/agent/metrics', async (request, reply) => {
-    if (query(request, 'format') === 'prometheus') return reply.type(metrics.registry.contentType).send(await agentMetricsText(context))
-    return agentMetrics(context)
-  })
 }
 
 /** `?enable=`, as Go reads booleans. */
@@ -173,7 +134,7 @@ function enableOf(request: FastifyRequest): boolean {
   return enable
 }
 
-function find(context: ApiContext, id: string): CatalogInstance {
+function find(context: LocalContext, id: string): CatalogInstance {
   const instance = context.catalog.instance(id)
   if (instance === undefined) throw new HttpError(404, `unknown service ID: ${id}`)
   return instance
@@ -184,7 +145,7 @@ function unknownCheck(id: string): string {
 }
 
 async function heartbeat(
-  context: ApiContext,
+  context: LocalContext,
   request: FastifyRequest,
   reply: FastifyReply,
   status: HealthStatus,
@@ -202,7 +163,7 @@ const HEALTH_CODES = { passing: 200, warning: 429, critical: 503, maintenance: 5
 
 /** Status code by the worst (of one instance its own) state, as load balancers poll it. */
 function localHealth(
-  { catalog, node }: ApiContext,
+  { catalog, node }: LocalContext,
   reply: FastifyReply,
   instances: readonly CatalogInstance[],
   text: boolean,

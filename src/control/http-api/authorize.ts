@@ -5,8 +5,8 @@ import assert from 'node:assert/strict'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Access } from '../acl/access.js'
 import { notFound } from '../acl/acl-error.js'
-import type { AclSystem } from '../acl/acl-system.js'
-import type { ApiContext } from './context.js'
+import type { TokenJudge } from '../acl/acl-system.js'
+import type { ApiContext, LocalContext } from './context.js'
 import { permissionOf } from './permissions.js'
 import { presentedToken } from './token.js'
 
@@ -14,17 +14,20 @@ const FILTERED = 'X-Consul-Results-Filtered-By-ACLs'
 /** Asked without a token, or with one that grants nothing: bootstrap, logins, and whether the server is there. */
 const WITHOUT_TOKEN = new Set(['PUT /v1/acl/bootstrap', 'POST /v1/acl/login'])
 
-export function authorizeWith(acl: AclSystem, app: FastifyInstance, context: ApiContext): void {
+/** An agent answers the routes about its machine alone, whose permissions ask for nothing but that. */
+export function authorizeWith(judge: TokenJudge, app: FastifyInstance, local: LocalContext): void {
+  const context = local as ApiContext
   const accesses = new WeakMap<FastifyRequest, Access>()
-  app.addHook('onRoute', ({ method, url }) => {
+  app.addHook('onRoute', ({ method, url, config }) => {
+    if (isForwarded(config)) return
     for (const each of [method].flat()) assert(permissionOf(each, url), `${each} ${url}: no permission says who may use it`)
   })
   app.addHook('preHandler', async request => {
     const { method, routeOptions } = request
     const { url } = routeOptions
     // No such route: 404 is no secret.
-    if (url === undefined || WITHOUT_TOKEN.has(`${method} ${url}`)) return
-    const resolved = acl.resolveRequest(presentedToken(request))
+    if (url === undefined || WITHOUT_TOKEN.has(`${method} ${url}`) || isForwarded(routeOptions.config)) return
+    const resolved = await judge.resolveRequest(presentedToken(request))
     if (resolved === undefined) throw notFound()
     const permission = permissionOf(method, url)!
     const access = new Access(resolved)
@@ -38,6 +41,11 @@ export function authorizeWith(acl: AclSystem, app: FastifyInstance, context: Api
     if (sizeOf(seen) !== sizeOf(payload)) reply.header(FILTERED, 'true')
     return seen
   })
+}
+
+/** Whoever it is forwarded to asks. */
+function isForwarded(config: unknown): boolean {
+  return (config as { readonly forwarded?: boolean } | undefined)?.forwarded === true
 }
 
 function sizeOf(payload: unknown): number {

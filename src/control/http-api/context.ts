@@ -3,6 +3,7 @@ import type { CertificateAuthority } from '../../mtls/ca/authority.js'
 import type { AdsServer } from '../../xds/server/server.js'
 import type { AclSystem } from '../acl/acl-system.js'
 import type { Authorizer } from '../acl/authorizer.js'
+import type { AgentLeases } from '../agents/agent-leases.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
@@ -10,6 +11,7 @@ import type { IntentionAction } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { ControlMetrics } from '../control-metrics.js'
 import type { Coordination } from '../coordination.js'
+import type { ResolveDns } from '../grpc/dns-service.js'
 import type { LogFeed } from '../log-feed.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 import type { Store } from '../store/store.js'
@@ -35,20 +37,31 @@ export interface GrpcReach {
   readonly token: string | undefined
 }
 
-export interface ApiContext extends Coordination {
+/** What the routes about this machine need: the control plane has more, the agent of another machine has this. */
+export interface LocalContext {
   readonly blocking: BlockingQueries
   readonly store: Store
   readonly catalog: Catalog
+  readonly healthChecks: HealthChecks
+  readonly indexes: TopicIndexes
+  readonly metrics: { readonly refusedWrites: { inc(): void } }
+  readonly node: NodeInfo
+  readonly version: string
+  readonly logs: LogFeed
+  /** Reads the files again that were read at the start; the reason when one of them is not good. */
+  reload(): Promise<string | undefined>
+  /** Ends the process; undefined where it is not ours to end. */
+  readonly leave: (() => void) | undefined
+}
+
+export interface ApiContext extends LocalContext, Coordination {
   readonly entries: ConfigEntryTable
   readonly ca: CertificateAuthority
   readonly leaves: LeafCertificates
   readonly publisher: SnapshotPublisher
   readonly ads: AdsServer
-  readonly healthChecks: HealthChecks
-  readonly indexes: TopicIndexes
   readonly metrics: ControlMetrics
-  readonly node: NodeInfo
-  readonly version: string
+  readonly agents: AgentLeases
   readonly authorizer: Authorizer
   /** Undefined: ACLs are off. */
   readonly acl: AclSystem | undefined
@@ -56,14 +69,10 @@ export interface ApiContext extends Coordination {
   readonly tokenRequired: boolean
   /** The listener is on a loopback address: names that only resolve there by trickery are refused. */
   readonly loopbackOnly: boolean
-  readonly logs: LogFeed
-  /** Reads the files again that were read at the start; the reason when one of them is not good. */
-  reload(): Promise<string | undefined>
-  /** Ends the process; undefined where it is not ours to end. */
-  readonly leave: (() => void) | undefined
   /** An API client may configure a CA from files of this host, by their paths. */
   readonly caFilesByApi: boolean
   defaultPolicy(): IntentionAction
   /** Where sidecars reach the ADS server. */
   grpc(): GrpcReach
+  readonly resolveDns: ResolveDns
 }

@@ -3,14 +3,11 @@
 import type { FastifyInstance } from 'fastify'
 import type { AdsNodeStatus } from '../../xds/server/server.js'
 import { keyOfInstance } from '../catalog/catalog-types.js'
-import { envoyBootstrap } from './bootstrap.js'
+import { bootstrapRoute } from './bootstrap-route.js'
 import { configWarnings } from './config.js'
 import type { ApiContext } from './context.js'
 import { explainRequest } from './explain-route.js'
 import { HttpError, joinErrors, param, query, requiredQuery, sendIndexed, warn } from './respond.js'
-import { presentedToken } from './token.js'
-
-const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
 
 export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void {
   const { ca, catalog, leaves } = context
@@ -40,29 +37,7 @@ export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void
     return { ActiveRootID: ca.roots().ActiveRootID, PreviousRootID: before, Index: context.store.index }
   })
 
-  app.get('/v1/outrigger/bootstrap/:proxyId', async request => {
-    const proxyId = param(request, 'proxyId')
-    const proxy = catalog.instance(proxyId)
-    if (proxy?.Proxy === undefined) throw new HttpError(404, `unknown proxy ID: ${proxyId}`)
-    const grpc = context.grpc()
-    const ads = hostPort(query(request, 'grpc_addr'), 'grpc_addr') ?? { host: grpc.host, port: grpc.port }
-    const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN_BIND, 'admin_bind')!
-    // Not the server's secret but the caller's own token goes into the file.
-    const token = presentedToken(request)
-    return envoyBootstrap({
-      proxyId,
-      service: proxy.Proxy.DestinationServiceName,
-      nodeName: context.node.name,
-      datacenter: context.node.datacenter,
-      grpcHost: ads.host,
-      grpcPort: ads.port,
-      adminHost: admin.host,
-      adminPort: admin.port,
-      ...(grpc.token === undefined || token === undefined ? {} : { token }),
-      ...(grpc.caPem === undefined ? {} : { grpcCaPem: grpc.caPem }),
-      configs: [context.entries.get('proxy-defaults', 'global')?.Config ?? {}, proxy.Proxy.Config],
-    })
-  })
+  bootstrapRoute(app, context, context.grpc, () => context.entries.get('proxy-defaults', 'global')?.Config ?? {})
 
   app.get('/v1/outrigger/explain', async request => explainRequest(context, request))
 
@@ -128,12 +103,4 @@ function proxyState(context: ApiContext, key: string, status: AdsNodeStatus | un
       })),
     })),
   }
-}
-
-function hostPort(text: string | undefined, name: string): { readonly host: string; readonly port: number } | undefined {
-  if (text === undefined || text === '') return undefined
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) throw new HttpError(400, `${name} must be host:port`)
-  return { host: match[1] ?? match[2]!, port }
 }

@@ -437,6 +437,21 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'GET /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
   'PUT /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
 
+  // A bootstrap holds nothing secret but the token that was shown; who may not run the proxy has no use for it.
+  'GET /v1/outrigger/bootstrap/:x': {
+    check: (access, request, { catalog }) => {
+      const proxy = catalog.instance(first(request))
+      if (proxy !== undefined) access.need('service', proxy.Proxy?.DestinationServiceName ?? proxy.Service, 'write')
+    },
+  },
+
+  // agents of other machines; what DNS and the rules of a token show, they ask for themselves
+  'GET /v1/outrigger/agents': NODES,
+  'PUT /v1/outrigger/agents/lease': { check: (access, request) => access.need('node', textField(request.body, 'Node'), 'write') },
+  'PUT /v1/outrigger/agents/leave': { check: (access, request) => access.need('node', textField(request.body, 'Node'), 'write') },
+  'GET /v1/outrigger/acl/rules': OPEN,
+  'POST /v1/outrigger/dns': OPEN,
+
   // the server itself
   'GET /v1/status/leader': OPEN,
   'GET /v1/status/peers': OPEN,

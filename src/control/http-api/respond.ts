@@ -5,7 +5,7 @@ import { parseDuration } from '../config-entries/duration.js'
 import type { ConfigError } from '../config-entries/types.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
 import { DEFAULT_WAIT_MS, MAX_BLOCKING_QUERIES, MAX_WAIT_MS, type Watched } from './blocking-queries.js'
-import type { ApiContext } from './context.js'
+import type { LocalContext } from './context.js'
 
 /** An answer other than 200, with Consul's plain-text body. */
 export class HttpError extends Error {
@@ -80,9 +80,11 @@ export function topicWatch(indexes: TopicIndexes, topic: string): Watched {
   return { index: () => indexes.get(topic), watch: wake => indexes.watch(topic, wake) }
 }
 
+type Waiting = Pick<LocalContext, 'blocking' | 'indexes'>
+
 /** Waits as `?index=` asks, then answers with what `read` gives and the index of what it read. `read` runs after the wait. */
 export async function blockingRead(
-  context: ApiContext,
+  context: Waiting,
   request: FastifyRequest,
   reply: FastifyReply,
   /** A topic's name, or what else can be waited for. */
@@ -99,7 +101,7 @@ export async function blockingRead(
 
 /** Waits as `?hash=` asks until `read` gives something else, and answers with it and its hash (agent endpoints). */
 export async function hashBlockingRead(
-  context: ApiContext,
+  context: Waiting,
   request: FastifyRequest,
   reply: FastifyReply,
   watched: Watched,
@@ -125,7 +127,7 @@ function contentHash(value: object): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
 }
 
-async function waitUntil(context: ApiContext, request: FastifyRequest, watched: Watched, isOver: () => boolean): Promise<void> {
+async function waitUntil(context: Waiting, request: FastifyRequest, watched: Watched, isOver: () => boolean): Promise<void> {
   const waitMs = askedWaitMs(request)
   const gone = new AbortController()
   const onClose = (): void => gone.abort()

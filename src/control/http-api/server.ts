@@ -1,11 +1,14 @@
-// The HTTP API as one fastify instance: parsing, authentication, errors; the routes are in the files beside. Made by `ControlPlane`.
+// The HTTP API as one fastify instance: parsing, authentication, errors; the routes are in the files beside. Made by `ControlPlane`; the
+// agents of other machines make theirs with the same frame (`newHttpApi`).
 // JSON is read whatever the content type says, as Consul does. With a token configured every request needs it; without one the API is
 // for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
 import { isIP } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { aclRoutes } from './acl.js'
 import { agentRoutes } from './agent.js'
 import { agentProcessRoutes } from './agent-process.js'
+import { agentSelfRoutes } from './agent-self.js'
+import { agentsRoutes } from './agents.js'
 import { authorizeWith } from './authorize.js'
 import { catalogHealthRoutes } from './catalog-health.js'
 import { catalogRegistrationRoutes } from './catalog-registration.js'
@@ -24,6 +27,7 @@ import { refusedRoutes } from './refused.js'
 import { HttpError, query } from './respond.js'
 import { sessionRoutes } from './session.js'
 import { snapshotRoutes } from './snapshot.js'
+import { StreamedAnswers } from './streamed-answers.js'
 import { requireToken } from './token.js'
 import { txnRoutes } from './txn.js'
 
@@ -35,6 +39,37 @@ const MAX_PARAM_CHARS = 512
 const REQUEST_TIMEOUT_MS = 30_000
 
 export function buildHttpApi(context: ApiContext): FastifyInstance {
+  const app = newHttpApi(request => {
+    if (context.loopbackOnly && !context.tokenRequired) requireLocalHost(request)
+    requireToken(context.authorizer, request)
+    checkCommonParameters(request, context.node)
+  })
+  const streams = new StreamedAnswers()
+  if (context.acl !== undefined) authorizeWith(context.acl, app, context)
+  aclRoutes(app, context)
+  agentRoutes(app, context)
+  agentProcessRoutes(app, context, streams)
+  agentSelfRoutes(app, context, streams)
+  agentsRoutes(app, context)
+  catalogHealthRoutes(app, context)
+  catalogRegistrationRoutes(app, context)
+  configRoutes(app, context)
+  connectRoutes(app, context)
+  eventRoutes(app, context)
+  kvRoutes(app, context)
+  internalRoutes(app, context)
+  operatorRoutes(app, context)
+  snapshotRoutes(app, context)
+  queryRoutes(app, context)
+  sessionRoutes(app, context)
+  refusedRoutes(app)
+  txnRoutes(app, context)
+  outriggerRoutes(app, context)
+  return app
+}
+
+/** The frame without routes. `admit` is asked first of every request, and throws what it refuses. */
+export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyInstance {
   const app = Fastify({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -53,12 +88,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
       done(new HttpError(400, `Request decode failed: ${(error as Error).message}`))
     }
   })
-  app.addHook('onRequest', async request => {
-    if (context.loopbackOnly && !context.tokenRequired && !isLocalHost(request.headers.host))
-      throw new HttpError(403, `this API is served to this machine only, and ${request.headers.host} is not one of its names`)
-    requireToken(context.authorizer, request)
-    checkCommonParameters(request, context.node)
-  })
+  app.addHook('onRequest', async request => admit(request))
   app.addHook('onSend', async (request, reply, payload) => {
     if (query(request, 'pretty') === undefined || typeof payload !== 'string' || payload === '') return payload
     return String(reply.getHeader('content-type')).startsWith('application/json') ? indentJson(payload) : payload
@@ -73,24 +103,6 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
       return reply.code(405).header('Allow', known.join(',')).type('text/plain; charset=utf-8').send(`method ${request.method} not allowed`)
     return reply.code(404).type('text/plain; charset=utf-8').send('Invalid URL path: not a recognized HTTP API endpoint')
   })
-  if (context.acl !== undefined) authorizeWith(context.acl, app, context)
-  aclRoutes(app, context)
-  agentRoutes(app, context)
-  agentProcessRoutes(app, context)
-  catalogHealthRoutes(app, context)
-  catalogRegistrationRoutes(app, context)
-  configRoutes(app, context)
-  connectRoutes(app, context)
-  eventRoutes(app, context)
-  kvRoutes(app, context)
-  internalRoutes(app, context)
-  operatorRoutes(app, context)
-  snapshotRoutes(app, context)
-  queryRoutes(app, context)
-  sessionRoutes(app, context)
-  refusedRoutes(app)
-  txnRoutes(app, context)
-  outriggerRoutes(app, context)
   return app
 }
 
@@ -109,6 +121,11 @@ function isDeeperThan(text: string, depth: number): boolean {
     } else if (c === 0x7d || c === 0x5d) open--
   }
   return false
+}
+
+/** Throws for a Host that is no name of this machine: a web page could have its name point here. */
+export function requireLocalHost({ headers: { host } }: FastifyRequest): void {
+  if (!isLocalHost(host)) throw new HttpError(403, `this API is served to this machine only, and ${host} is not one of its names`)
 }
 
 function isLocalHost(host: string | undefined): boolean {

@@ -1,6 +1,7 @@
 // The catalog in the JSON shapes of Consul's HTTP API (agent, catalog and health endpoints). Pure; used by the route files, and by the
 // snapshot builder for what filter expressions select from.
 import { isIP } from 'node:net'
+import type { AgentLease } from '../agents/agent-leases.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
@@ -109,6 +110,33 @@ export function memberShape(node: NodeInfo, wan: boolean, grpc: { readonly port:
       wan_join_port: String(GOSSIP_PORTS.wan),
     },
     Status: 1,
+    ProtocolMin: 1,
+    ProtocolMax: 5,
+    ProtocolCur: 2,
+    DelegateMin: 2,
+    DelegateMax: 5,
+    DelegateCur: 4,
+  }
+}
+
+/** The agent of another machine as a member: alive, or failed. */
+export function agentMemberShape({ node, nodeId, address, version, alive }: AgentLease, datacenter: string) {
+  return {
+    Name: node,
+    Addr: address,
+    Port: GOSSIP_PORTS.lan,
+    Tags: {
+      build: `${CONSUL_VERSION}:00000000`,
+      dc: datacenter,
+      id: nodeId,
+      outrigger: version,
+      role: 'node',
+      segment: '',
+      vsn: '2',
+      vsn_max: '3',
+      vsn_min: '2',
+    },
+    Status: alive ? 1 : 4,
     ProtocolMin: 1,
     ProtocolMax: 5,
     ProtocolCur: 2,

@@ -32,6 +32,7 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   kv: 'state',
   session: 'state',
   'prepared-query': 'state',
+  'agent-lease': 'state',
 }
 const COLLECTIONS = (Object.keys(ROLES) as Collection[]).filter(collection => ROLES[collection] !== 'own')
 

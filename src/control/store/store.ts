@@ -27,6 +27,7 @@ export type Collection =
   | 'kv'
   | 'session'
   | 'prepared-query'
+  | 'agent-lease'
 
 export interface StoredRecord {
   readonly key: string

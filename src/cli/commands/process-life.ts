@@ -1,0 +1,32 @@
+// What the processes that go on have in common: their pid file, the level of their log, the signal that ends them. Used by run-control.ts and
+// client-agent.ts.
+import { writeFileSync } from 'node:fs'
+import { CliError } from '../command-line/command-io.js'
+import { CONTROL_LOG_LEVELS } from '../control-log.js'
+
+export function writePidFile(path: string): void {
+  try {
+    writeFileSync(path, `${process.pid}\n`)
+  } catch (error) {
+    throw new CliError(`pid_file ${path}: ${(error as Error).message}`)
+  }
+}
+
+export function levelOf(level = 'info'): string {
+  if (!CONTROL_LOG_LEVELS.includes(level)) throw new CliError(`--log-level "${level}": must be one of ${CONTROL_LOG_LEVELS.join(', ')}`)
+  return level
+}
+
+/** Resolves on the first SIGTERM or SIGINT; a second one ends the process at once. */
+export function stopSignal(): Promise<'SIGTERM' | 'SIGINT'> {
+  return new Promise(resolve => {
+    let asked = false
+    const stop = (signal: 'SIGTERM' | 'SIGINT'): void => {
+      if (asked) process.exit(1)
+      asked = true
+      resolve(signal)
+    }
+    process.on('SIGTERM', () => stop('SIGTERM'))
+    process.on('SIGINT', () => stop('SIGINT'))
+  })
+}

@@ -1,0 +1,216 @@
+// Agents of other machines, as the control plane knows them: each holds its node's lease by renewing it, and with it the node's `serfHealth`.
+// Asked by http-api/agents.ts; writes nodes and their checks to the catalog, and who holds what to the store.
+//
+//   take (node, id, secret) -> held: serfHealth passing -> not renewed for TTL_MS: critical -> taken again: passing
+//                                                                            \-> for 72 hours: node and all on it are removed
+//   leave -> node and all on it are removed at once
+//
+// Invariants: a node is held by the secret that took it first, until it has left or was removed; after a restart of the control plane every
+// node has one whole term to come back before it counts as lost.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Catalog } from '../catalog/catalog.js'
+import type { NodeRegistration, StoredCheck } from '../catalog/catalog-types.js'
+import { PLAIN_CHECK } from '../catalog/check-definition.js'
+import { NODE } from '../catalog/maintenance-check.js'
+import type { Store } from '../store/store.js'
+
+export interface AgentLeaseRequest {
+  readonly node: NodeRegistration
+  readonly secret: string
+  readonly version: string
+}
+
+export interface AgentLease {
+  readonly node: string
+  readonly nodeId: string
+  readonly address: string
+  readonly version: string
+  readonly alive: boolean
+}
+
+export interface AgentTerms {
+  /** Default 10 s, in which Consul notices a lost agent. */
+  readonly ttlMs?: number
+  /** Default 72 hours, Consul's `reconnect_timeout`. */
+  readonly reapAfterMs?: number
+}
+
+export interface AgentLeasesOptions extends AgentTerms {
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly onProblem: (reason: string) => void
+  readonly onNotice: (node: string, what: string) => void
+}
+
+/** Why a lease is not given: the status of the HTTP API and one line. */
+export class LeaseError extends Error {
+  constructor(
+    readonly statusCode: 400 | 403 | 404 | 429,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+const TTL_MS = 10_000
+const REAP_AFTER_MS = 72 * 3_600_000
+const MAX_AGENTS = 5_000
+/** The longest that a timer of Node's waits. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+export const SERF_HEALTH = 'serfHealth'
+
+interface StoredLease {
+  readonly node: string
+  readonly nodeId: string
+  readonly address: string
+  readonly version: string
+  readonly secretHash: string
+  /** Since when it is lost, in ms since 1970; 0 = it is not. */
+  readonly lostAtMs: number
+}
+
+interface Held extends StoredLease {
+  /** Ends the term of one that is alive, or the patience with one that is lost. */
+  timer: NodeJS.Timeout | undefined
+}
+
+export class AgentLeases {
+  private readonly options: AgentLeasesOptions
+  /** By node name in lower case. */
+  private readonly held = new Map<string, Held>()
+  private readonly ttl: number
+  private stopped = false
+
+  private constructor(options: AgentLeasesOptions) {
+    this.options = options
+    this.ttl = options.ttlMs ?? TTL_MS
+  }
+
+  static async open(options: AgentLeasesOptions): Promise<AgentLeases> {
+    const leases = new AgentLeases(options)
+    for (const { key, value } of await options.store.list('agent-lease')) leases.keep(key, value as StoredLease)
+    return leases
+  }
+
+  stop(): void {
+    this.stopped = true
+    for (const { timer } of this.held.values()) clearTimeout(timer)
+  }
+
+  /** How long a lease lasts without being renewed. */
+  get ttlMs(): number {
+    return this.ttl
+  }
+
+  list(): AgentLease[] {
+    return [...this.held.values()].map(({ node, nodeId, address, version, lostAtMs }) => ({
+      node,
+      nodeId,
+      address,
+      version,
+      alive: lostAtMs === 0,
+    }))
+  }
+
+  /** Takes or renews. True: it was not held, or lost, before, so its holder has to say again what is on the node. Throws `LeaseError`. */
+  async take({ node, secret, version }: AgentLeaseRequest): Promise<boolean> {
+    const key = node.Node.toLowerCase()
+    const secretHash = hashOf(secret)
+    const before = this.held.get(key)
+    if (before !== undefined && !isSame(before.secretHash, secretHash))
+      throw new LeaseError(
+        403,
+        `node "${node.Node}" is held by another agent (node ID ${before.nodeId}, ${before.address}): an agent with this name must leave first`,
+      )
+    if (before === undefined && this.held.size >= MAX_AGENTS) throw new LeaseError(429, `there are ${MAX_AGENTS} agents already`)
+    const isNew = before === undefined || before.lostAtMs !== 0
+    const lease: StoredLease = { node: node.Node, nodeId: node.ID, address: node.Address, version, secretHash, lostAtMs: 0 }
+    await this.options.catalog.change(draft => {
+      draft.setNode(node)
+      draft.setCheck(node.Node, serfHealth('passing', 'Agent alive and reachable'))
+    })
+    if (before === undefined || !sameLease(before, lease)) await this.options.store.put('agent-lease', key, lease)
+    this.keep(key, lease)
+    if (isNew) this.options.onNotice(node.Node, before === undefined ? 'joined' : 'is back')
+    return isNew
+  }
+
+  /** The agent goes, and its node with all on it. Throws `LeaseError` for another's secret. */
+  async leave(node: string, secret: string): Promise<void> {
+    const lease = this.held.get(node.toLowerCase())
+    if (lease === undefined) throw new LeaseError(404, `no agent holds node "${node}"`)
+    if (!isSame(lease.secretHash, hashOf(secret))) throw new LeaseError(403, `node "${node}" is held by another agent`)
+    await this.remove(lease, 'left')
+  }
+
+  /** What an operator does with an agent that will not come back. False: no agent has this node. */
+  async forceLeave(node: string): Promise<boolean> {
+    const lease = this.held.get(node.toLowerCase())
+    if (lease === undefined) return false
+    await this.remove(lease, 'was made to leave')
+    return true
+  }
+
+  private keep(key: string, lease: StoredLease): void {
+    clearTimeout(this.held.get(key)?.timer)
+    const held: Held = { ...lease, timer: undefined }
+    this.held.set(key, held)
+    if (this.stopped) return
+    if (lease.lostAtMs === 0) this.after(held, this.ttl, () => this.lost(key, held))
+    else {
+      const patience = lease.lostAtMs + (this.options.reapAfterMs ?? REAP_AFTER_MS) - Date.now()
+      this.after(held, Math.max(0, patience), () => this.remove(held, 'was lost for too long'))
+    }
+  }
+
+  private after(held: Held, ms: number, then: () => Promise<void>): void {
+    const run = (): void => void then().catch((error: Error) => this.options.onProblem(`node ${held.node}: ${error.message}`))
+    held.timer = setTimeout(run, Math.min(ms, MAX_TIMER_MS))
+    held.timer.unref()
+  }
+
+  private async lost(key: string, held: Held): Promise<void> {
+    if (this.held.get(key) !== held || this.stopped) return
+    const lease: StoredLease = { ...stored(held), lostAtMs: Date.now() }
+    this.keep(key, lease)
+    this.options.onNotice(held.node, 'is lost')
+    await this.options.catalog.change(draft => {
+      if (draft.node(held.node) !== undefined) draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
+    })
+    await this.options.store.put('agent-lease', key, lease)
+  }
+
+  private async remove(held: StoredLease, what: string): Promise<void> {
+    const key = held.node.toLowerCase()
+    clearTimeout(this.held.get(key)?.timer)
+    this.held.delete(key)
+    await this.options.catalog.change(draft => draft.deleteNode(held.node))
+    await this.options.store.delete('agent-lease', key)
+    this.options.onNotice(held.node, what)
+  }
+}
+
+function serfHealth(status: StoredCheck['status'], output: string): StoredCheck {
+  return {
+    definition: { ...PLAIN_CHECK, Type: 'registered', CheckID: SERF_HEALTH, Name: 'Serf Health Status', ServiceID: NODE },
+    status,
+    output,
+    registered: { Type: '', Interval: '', Timeout: '', ExposedPort: 0, Definition: {} },
+  }
+}
+
+function stored({ node, nodeId, address, version, secretHash, lostAtMs }: StoredLease): StoredLease {
+  return { node, nodeId, address, version, secretHash, lostAtMs }
+}
+
+function sameLease(a: StoredLease, b: StoredLease): boolean {
+  return JSON.stringify(stored(a)) === JSON.stringify(stored(b))
+}
+
+function hashOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex')
+}
+
+function isSame(a: string, b: string): boolean {
+  return timingSafeEqual(Buffer.from(a), Buffer.from(b))
+}

@@ -1,0 +1,51 @@
+// `GET /v1/outrigger/bootstrap/:proxyId`: the bootstrap of a sidecar of this machine, for our proxy and for Envoy. Served by the control plane and
+// by the agents of other machines, each with the gRPC port that its sidecars are to use.
+import type { FastifyInstance } from 'fastify'
+import { envoyBootstrap } from './bootstrap.js'
+import type { GrpcReach, LocalContext } from './context.js'
+import { HttpError, param, query } from './respond.js'
+import { presentedToken } from './token.js'
+
+type Config = Readonly<Record<string, unknown>>
+
+const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
+
+/** `defaults`: what proxy-defaults says, under the registration's own. */
+export function bootstrapRoute(
+  app: FastifyInstance,
+  context: LocalContext,
+  reach: () => Pick<GrpcReach, 'host' | 'port' | 'caPem'>,
+  defaults: () => Config | Promise<Config>,
+): void {
+  app.get('/v1/outrigger/bootstrap/:proxyId', async request => {
+    const proxyId = param(request, 'proxyId')
+    const proxy = context.catalog.instance(proxyId)
+    if (proxy?.Proxy === undefined) throw new HttpError(404, `unknown proxy ID: ${proxyId}`)
+    const grpc = reach()
+    const ads = hostPort(query(request, 'grpc_addr'), 'grpc_addr') ?? { host: grpc.host, port: grpc.port }
+    const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN_BIND, 'admin_bind')!
+    // Not the server's secret but the caller's own token goes into the file.
+    const token = presentedToken(request)
+    return envoyBootstrap({
+      proxyId,
+      service: proxy.Proxy.DestinationServiceName,
+      nodeName: context.node.name,
+      datacenter: context.node.datacenter,
+      grpcHost: ads.host,
+      grpcPort: ads.port,
+      adminHost: admin.host,
+      adminPort: admin.port,
+      ...(token === undefined ? {} : { token }),
+      ...(grpc.caPem === undefined ? {} : { grpcCaPem: grpc.caPem }),
+      configs: [await defaults(), proxy.Proxy.Config],
+    })
+  })
+}
+
+function hostPort(text: string | undefined, name: string): { readonly host: string; readonly port: number } | undefined {
+  if (text === undefined || text === '') return undefined
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535) throw new HttpError(400, `${name} must be host:port`)
+  return { host: match[1] ?? match[2]!, port }
+}

@@ -454,6 +454,13 @@ export function filesystemStats(source: StatSource): FilesystemHandles {
   return source.scope('filesystem').group(tables.FILESYSTEM)
 }
 
+export type GrpcLogHandles = HandlesOf<typeof tables.GRPC_LOG>
+
+/** `access_logs.grpc_access_log.`, of all of them together. */
+export function grpcLogStats(source: StatSource): GrpcLogHandles {
+  return source.scope('access_logs.grpc_access_log').group(tables.GRPC_LOG)
+}
+
 export type CaresHandles = HandlesOf<typeof tables.CARES>
 
 /** `dns.cares.`, from the first name on. */

@@ -508,6 +508,9 @@ export const FILESYSTEM = defineStatGroup({
   gauges: ['write_total_buffered'],
 })
 
+/** `access_logs.grpc_access_log.` */
+export const GRPC_LOG = defineStatGroup({ counters: ['logs_dropped', 'logs_written'] })
+
 /** `dns.cares.` */
 export const CARES = defineStatGroup({
   counters: ['get_addr_failure', 'not_found', 'reinits', 'resolve_total', 'timeouts'],

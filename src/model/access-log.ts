@@ -1,5 +1,6 @@
 // Access loggers (envoy.config.accesslog.v3.AccessLog) of listeners, connection managers and TCP proxies.
 
+import type { GrpcService } from './grpc-service.js'
 import type { HeaderMatcher, MetadataMatcher, RuntimeFraction } from './matcher.js'
 import type { JsonObject } from './metadata.js'
 
@@ -23,9 +24,28 @@ export interface LogFormat {
   readonly omitEmptyValues: boolean
 }
 
+/** Where lines go. */
+export type LogTarget = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'stdout' } | { readonly kind: 'stderr' }
+
+/** Entries of a form of their own, sent to a service; `format` has no meaning for them. */
+export interface GrpcLogTarget {
+  readonly kind: 'grpc'
+  /** HTTP or TCP entries. */
+  readonly protocol: 'http' | 'tcp'
+  readonly logName: string
+  readonly service: GrpcService
+  readonly flushIntervalMs: number
+  /** Entries are sent when they reach this, and beyond it dropped; 0 = each by itself. */
+  readonly bufferBytes: number
+  /** Names, lower case, beside what every entry has. */
+  readonly requestHeaders: readonly string[]
+  readonly responseHeaders: readonly string[]
+  readonly responseTrailers: readonly string[]
+}
+
 export interface AccessLog {
   readonly name: string
-  readonly sink: { readonly kind: 'file'; readonly path: string } | { readonly kind: 'stdout' } | { readonly kind: 'stderr' }
+  readonly sink: LogTarget | GrpcLogTarget
   readonly format: LogFormat
   readonly filter: AccessLogFilter | null
 }

@@ -10,7 +10,16 @@ import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transpor
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
 import { type FlushRule, LogSinks } from '../l7/log/access-log-sink.js'
-import { asyncClientStats, caresStats, clusterStats, filesystemStats, runtimeStats, showWatchdogs } from '../metrics/stat-names.js'
+import { GrpcLoggers } from '../l7/log/grpc-access-log.js'
+import {
+  asyncClientStats,
+  caresStats,
+  clusterStats,
+  filesystemStats,
+  grpcLogStats,
+  runtimeStats,
+  showWatchdogs,
+} from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -50,6 +59,8 @@ export interface ServerOptions {
   readonly accessLogFlush?: FlushRule
   /** Absent: this process does everything. */
   readonly role?: ProcessRole
+  /** envoy.config.core.v3.Node, encoded: who sends access logs to gRPC services. */
+  readonly node?: Uint8Array
 }
 
 /** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
@@ -69,6 +80,7 @@ export class Server {
   readonly secrets: SecretRegistry
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
+  readonly grpcLoggers: GrpcLoggers
   readonly startedAt = Date.now()
   readonly runtime: RuntimeLayers
   /** Takes every change of the config. */
@@ -150,6 +162,14 @@ export class Server {
     this.extensions = new ExtensionRegistry(store)
     const client = new UpstreamAsyncClient(this.clusters, pools, random, asyncClientStats(store))
     this.httpClient = client
+    this.grpcLoggers = new GrpcLoggers({
+      client,
+      clock: systemClock,
+      random,
+      stats: () => grpcLogStats(store),
+      log: message => this.log('warn', message),
+      node: options.node ?? new Uint8Array(),
+    })
     this.listeners = new ListenerRegistry(
       {
         store,
@@ -160,6 +180,7 @@ export class Server {
         scopes: this.scopes,
         extensions: this.extensions,
         sinks: this.sinks,
+        grpcLoggers: this.grpcLoggers,
         runtime: this.runtime,
         random,
         serviceCluster: bootstrap.node.cluster,
@@ -382,6 +403,7 @@ export class Server {
     if (this.flushTimer !== null) clearInterval(this.flushTimer)
     this.stopHearing()
     this.listeners.destroyAll()
+    this.grpcLoggers.close()
     this.clusters.close()
     this.resolver.close()
     this.tlsContexts.close()

@@ -2,7 +2,7 @@
 // and environment and keeps signals and exit codes; an embedding program does the same. Invariant: nothing here touches the process.
 
 import { hostname } from 'node:os'
-import type { Message } from '@bufbuild/protobuf'
+import { type Message, toBinary } from '@bufbuild/protobuf'
 import { compileStringMatchers } from '../l7/match/string-matcher.js'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { type Address, formatAddress } from '../model/address.js'
@@ -14,8 +14,10 @@ import { AdminServer } from '../proxy/admin/admin-server.js'
 import type { PrimaryRole } from '../proxy/process-role.js'
 import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
+import { NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { createConfigDump } from './config-dump.js'
 import type { UserAgent } from './node-message.js'
+import { nodeMessage } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
 import { TrackedResources } from './tracked-resources.js'
 import { Worker, type WorkerOptions } from './workers/worker.js'
@@ -44,7 +46,7 @@ export interface ReadOptions extends Pick<BootstrapOptions, 'serviceNode' | 'ser
   readonly statsTags?: readonly { readonly name: string; readonly value: string }[]
 }
 
-export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store'> {
+export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store' | 'node'> {
   /** What xDS servers are told of the program (`user_agent_name`, `user_agent_build_version`). */
   readonly userAgent: UserAgent
   /** Envoy's five-part version string, for admin. */
@@ -251,10 +253,17 @@ function primaryRole(concurrency: number, pool: () => WorkerPool): PrimaryRole {
   }
 }
 
-function newServer(bootstrap: Bootstrap, options: Omit<ServerOptions, 'bootstrap' | 'store'>): Checked<Server> {
+type OwnServerOptions = Omit<ServerOptions, 'bootstrap' | 'store' | 'node'> & Pick<SidecarOptions, 'userAgent'>
+
+function newServer(bootstrap: Bootstrap, options: OwnServerOptions): Checked<Server> {
   const compiled = compileStatsConfig(bootstrap.stats, ({ name, regex }) => {
     options.log('warn', `stats tag ${name}: the regex '${regex}' takes too long and is not used any more`)
   })
   if (!compiled.ok) return { ok: false, errors: compiled.errors.map(({ path, reason }) => ({ path: `stats_config.${path}`, reason })) }
-  return { ok: true, value: new Server({ ...options, bootstrap, store: new StatsStore(compiled.value) }), warnings: compiled.warnings }
+  const node = toBinary(NodeSchema, nodeMessage(bootstrap.node, options.userAgent))
+  return {
+    ok: true,
+    value: new Server({ ...options, bootstrap, node, store: new StatsStore(compiled.value) }),
+    warnings: compiled.warnings,
+  }
 }

@@ -109,6 +109,11 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   'EDS, RDS or SDS by `api_config_source`': claim(`${GO_CONTROL_PLANE}: a stream of its own for each type`),
   'idle connections to a management': claim(`${FIELDS}: an idle stream is pinged every 330 s`),
   'one message': claim(`${FIELDS}: an ADS message may have 50 MiB`),
+  '`google_grpc` of access logs': claim('xds/resources/access-log.test.ts: refuses google_grpc by name'),
+  'access logs to a gRPC service that is away': claim(
+    'l7/log/grpc-access-log.test.ts: drops what is more than the buffer while the service takes nothing',
+    'l7/log/grpc-access-log.test.ts: opens another stream after one has ended, later each time',
+  ),
   '`google_grpc`': claim(
     `${GO_CONTROL_PLANE}: google_grpc in the clear`,
     'xds/resources/http-filters.test.ts: TLS credentials of google_grpc',

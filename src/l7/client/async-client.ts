@@ -6,11 +6,13 @@ import type { RouterHandles } from '../../metrics/stat-names.js'
 import type { GrpcService } from '../../model/grpc-service.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { PoolProtocol } from '../../upstream/connect/http-pool.js'
+import type { Host } from '../../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { httpToGrpcStatus } from '../grpc/grpc.js'
 import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
 import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
+import { type GrpcStream, OutgoingGrpcStream } from './grpc-stream.js'
 import { sniFor, type UpstreamPools } from './upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
@@ -59,6 +61,8 @@ export type GrpcCallback = (grpcStatus: number, message: Buffer, details: string
 export interface AsyncGrpcClient {
   /** One unary call. `path` is `/package.Service/Method`. */
   unary(service: GrpcService, path: string, request: Buffer, timeoutMs: number, callback: GrpcCallback): AsyncCall
+  /** A stream of messages from us, opened now. `onEnd` once, never from inside, with the reason; not after close(). */
+  stream(service: GrpcService, path: string, onEnd: (reason: string) => void): GrpcStream
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -104,29 +108,41 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
       this.stats.no_cluster.value++
       return call.failLater('no-cluster', `unknown cluster '${clusterName}'`)
     }
-    const host = cluster.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random: this.random, shouldSkip: () => false })
-    if (host === null) {
-      cluster.traffic.main.upstream_cx_none_healthy.value++
-      return call.failLater('no-healthy-upstream', `no healthy host in cluster '${clusterName}'`)
-    }
-    const { headers, body } = request
+    const host = this.pickHost(cluster)
+    if (host === null) return call.failLater('no-healthy-upstream', `no healthy host in cluster '${clusterName}'`)
+    const { method, authority, path, headers, body } = request
     if (body !== null && !headers.has('content-length')) headers.append('content-length', String(body.length))
-    const head: RequestHead = {
-      method: request.method,
-      scheme: host.cluster.config.tls === null ? 'http' : 'https',
-      authority: request.authority,
-      path: request.path,
-      version: 'HTTP/1.1',
-      headers,
-      upgrade: '',
-      contentLength: body === null ? 0 : body.length,
-      hostName: 'host',
-      expectContinue: false,
-    }
+    const scheme = host.cluster.config.tls === null ? 'http' : 'https'
+    const head = requestHead(method, scheme, authority, path, headers, body === null ? 0 : body.length)
     const pool = this.pools.poolFor(host, protocol ?? this.pools.protocolFor(host, head), 'DEFAULT', sniFor(host, request.authority))
     const upstream = new UpstreamRequest(call, host, pool, host.cluster.breakers('DEFAULT'), 1)
     call.start(upstream, head, body, request.timeoutMs)
     return call
+  }
+
+  stream(service: GrpcService, path: string, onEnd: (reason: string) => void): GrpcStream {
+    const headers = HeaderList.of(['content-type', 'application/grpc'], ['te', 'trailers'])
+    for (const { key, value } of service.initialMetadata) headers.append(key, value)
+    const cluster = this.clusters.get(service.cluster)
+    const host = cluster === undefined ? null : this.pickHost(cluster)
+    const scheme = host !== null && host.cluster.config.tls !== null ? 'https' : 'http'
+    const head = requestHead('POST', scheme, service.authority || service.cluster, path, headers, -1)
+    const stream = new OutgoingGrpcStream(head, onEnd)
+    this.stats.rq_total.value++
+    if (cluster === undefined) {
+      this.stats.no_cluster.value++
+      return stream.failLater(`unknown cluster '${service.cluster}'`)
+    }
+    if (host === null) return stream.failLater(`no healthy host in cluster '${service.cluster}'`)
+    const pool = this.pools.poolFor(host, 'http2', 'DEFAULT', sniFor(host, head.authority))
+    stream.start(new UpstreamRequest(stream, host, pool, host.cluster.breakers('DEFAULT'), 1))
+    return stream
+  }
+
+  private pickHost(cluster: UpstreamCluster): Host | null {
+    const host = cluster.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random: this.random, shouldSkip: () => false })
+    if (host === null) cluster.traffic.main.upstream_cx_none_healthy.value++
+    return host
   }
 
   /** The message is not compressed; a compressed answer is refused. */
@@ -153,6 +169,18 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
       }
     })
   }
+}
+
+function requestHead(
+  method: string,
+  scheme: 'http' | 'https',
+  authority: string,
+  path: string,
+  headers: HeaderList,
+  contentLength: number,
+): RequestHead {
+  const fixed = { version: 'HTTP/1.1', upgrade: '', hostName: 'host', expectContinue: false } as const
+  return { ...fixed, method, scheme, authority, path, headers, contentLength }
 }
 
 /** One request under way. WAITING -> (head) -> READING -> DONE; settles once. */

@@ -11,6 +11,7 @@ import { queryParameter } from '../match/query-parameter.js'
 import { responseFlagsLongText, responseFlagsText } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { compileDateFormat } from './date-format.js'
+import { requestHeadBytes, responseHeadBytes } from './header-bytes.js'
 import { distinct, type Operator, type OperatorFactory, orNothing, plain } from './operator.js'
 
 /** Filter-state key under which a local reply's body waits for `%LOCAL_REPLY_BODY%`. */
@@ -251,8 +252,8 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['UPSTREAM_WIRE_BYTES_RECEIVED', plain(info => info.upstreamBytesReceived)],
   ['DOWNSTREAM_WIRE_BYTES_SENT', plain(info => info.bytesSent)],
   ['DOWNSTREAM_WIRE_BYTES_RECEIVED', plain(info => info.bytesReceived)],
-  ['REQUEST_HEADERS_BYTES', plain(info => requestHeadBytes(info.request))],
-  ['RESPONSE_HEADERS_BYTES', plain(info => (info.response === null ? 0 : headersBytes(info.response.headers) + STATUS_BYTES))],
+  ['REQUEST_HEADERS_BYTES', plain(info => (info.request === null ? 0 : requestHeadBytes(info.request)))],
+  ['RESPONSE_HEADERS_BYTES', plain(info => (info.response === null ? 0 : responseHeadBytes(info.response)))],
   ['DURATION', plain(info => whole(endOf(info) - info.startedAt))],
   ['REQUEST_DURATION', plain(between('DS_RX_BEG', 'DS_RX_END', 1))],
   ['REQUEST_TX_DURATION', plain(between('DS_RX_BEG', 'US_TX_END', 1))],
@@ -297,20 +298,3 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
     }),
   ],
 ]
-
-/** `:status` and its three digits. */
-const STATUS_BYTES = 10
-/** `:authority`, `:path`, `:method` and `:scheme`, which Envoy keeps, and counts, among the headers. */
-const REQUEST_PSEUDO_BYTES = 29
-
-function requestHeadBytes(head: StreamInfo['request']): number {
-  if (head === null) return 0
-  const { authority, path, method, scheme } = head
-  return headersBytes(head.headers) + REQUEST_PSEUDO_BYTES + authority.length + path.length + method.length + scheme.length
-}
-
-function headersBytes(headers: HeaderList): number {
-  let bytes = 0
-  for (let i = 0; i < headers.length; i++) bytes += headers.raw[i]!.length + headers.values[i]!.length
-  return bytes
-}

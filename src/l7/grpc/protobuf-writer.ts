@@ -33,6 +33,13 @@ export class ProtobufWriter {
     return this
   }
 
+  /** A number that is written also when it is 0 (a oneof member). */
+  member(field: number, value: number): this {
+    this.varint(field * 8)
+    this.varint(value)
+    return this
+  }
+
   double(field: number, value: number): this {
     this.varint(field * 8 + 1)
     this.reserve(8)

@@ -5,9 +5,7 @@
 
 import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
 import type { FilesystemHandles } from '../../metrics/stat-names.js'
-import type { AccessLog } from '../../model/access-log.js'
-import type { StreamInfo } from '../stream/stream-info.js'
-import type { CompiledAccessLog } from './access-log.js'
+import type { LogTarget } from '../../model/access-log.js'
 
 /** Bytes waiting to be written, beyond which lines are dropped. */
 export const MAX_QUEUED_BYTES = 4 * 1024 * 1024
@@ -21,20 +19,6 @@ export interface FlushRule {
 }
 
 export const DEFAULT_FLUSH: FlushRule = { intervalMs: 1000, minBytes: 64 * 1024 }
-
-/** A compiled access log with the place its lines go to. */
-export interface OpenAccessLog {
-  readonly log: CompiledAccessLog
-  readonly sink: LogSink
-}
-
-/** One line for each log that wants it. HOT: once a request. */
-export function writeAccessLogs(logs: readonly OpenAccessLog[], info: StreamInfo): void {
-  for (let i = 0; i < logs.length; i++) {
-    const { log, sink } = logs[i]!
-    if (log.shouldLog(info)) sink.write(log.format(info))
-  }
-}
 
 export interface LogSink {
   /** `line` is a byte string (latin1) that ends as it should stand in the log. Never blocks or throws. */
@@ -194,7 +178,7 @@ export class LogSinks {
     this.counts = counts
   }
 
-  open(target: AccessLog['sink']): AccessLogSink {
+  open(target: LogTarget): AccessLogSink {
     const path = target.kind === 'file' ? target.path : `/dev/${target.kind}`
     let sink = this.sinks.get(path)
     if (sink === undefined) {
@@ -207,7 +191,7 @@ export class LogSinks {
   }
 
   /** Why lines could not be written there (Envoy refuses such a config); null when they can, or when that can't be known yet. */
-  problem(target: AccessLog['sink']): string | null {
+  problem(target: LogTarget): string | null {
     if (target.kind !== 'file' || this.sinks.has(target.path)) return null
     try {
       // A pipe that nobody reads would block.

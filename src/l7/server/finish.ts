@@ -1,7 +1,7 @@
 // The last step of every request: counters and access logs. Called once by Exchange.finish. HOT: numbers on handles only; log lines
 // are built only where a logger wants this request.
 
-import { writeAccessLogs } from '../log/access-log-sink.js'
+import { writeAccessLogs } from '../log/open-access-log.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { HttpRuntime } from './http-runtime.js'
 

@@ -90,6 +90,10 @@ export class StreamInfo {
     return this.metadata?.get(namespace) as JsonObject | undefined
   }
 
+  metadataNamespaces(): readonly string[] {
+    return this.metadata === null ? [] : [...this.metadata.keys()]
+  }
+
   /** A try got its connection. */
   useConnection(connection: UpstreamConnectionInfo, startedAt: number): void {
     if (this.upstreamConnection !== null) {

@@ -4,8 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
-import { compileAccessLog } from '../../l7/log/access-log.js'
-import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/access-log-sink.js'
+import { type OpenAccessLog, openAccessLog, writeAccessLogs } from '../../l7/log/open-access-log.js'
 import { adminListenerStats, type HcmStats, hcmStats, type ListenerHttpHandles, type ListenerStats } from '../../metrics/stat-names.js'
 import type { Address } from '../../model/address.js'
 import { answer } from './admin-answer.js'
@@ -42,10 +41,8 @@ export class AdminServer implements AdminListenerHost {
     this.counted = hcmStats(store, 'admin')
     this.listenerStats = adminListenerStats(store)
     this.listenerHttp = this.listenerStats.http('admin')
-    this.accessLogs = (server.options.bootstrap.admin?.accessLogs ?? []).map(model => ({
-      log: compileAccessLog(model, { runtime: server.runtime, random: server.options.random }),
-      sink: server.sinks.open(model.sink),
-    }))
+    const logging = { runtime: server.runtime, random: server.options.random }
+    this.accessLogs = (server.options.bootstrap.admin?.accessLogs ?? []).map(model => openAccessLog(model, server, logging))
     this.routes = adminRoutes(options)
     this.listener = new AdminListener(this)
   }

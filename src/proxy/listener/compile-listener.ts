@@ -5,8 +5,9 @@ import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import { DownstreamCodecStats } from '../../l7/codec/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../../l7/filters/compile-filters.js'
 import { formatOrText } from '../../l7/format/header-format.js'
-import { compileAccessLog } from '../../l7/log/access-log.js'
-import type { LogSinks, OpenAccessLog } from '../../l7/log/access-log-sink.js'
+import type { LogSinks } from '../../l7/log/access-log-sink.js'
+import type { GrpcLoggers } from '../../l7/log/grpc-access-log.js'
+import { type OpenAccessLog, openAccessLog } from '../../l7/log/open-access-log.js'
 import type { Runtime } from '../../l7/match/runtime-fraction.js'
 import { compileLocalReplyRewriter } from '../../l7/reply/local-reply-rewriter.js'
 import { compileHeaderMutations } from '../../l7/route/header-mutations.js'
@@ -55,6 +56,7 @@ export interface ListenerEnvironment {
   readonly scopes: ScopeRegistry
   readonly extensions: ExtensionRegistry
   readonly sinks: LogSinks
+  readonly grpcLoggers: GrpcLoggers
   readonly runtime: Runtime
   readonly random: () => number
   readonly serviceCluster: string
@@ -139,7 +141,7 @@ function terminalLogErrors({ filters }: FilterChain, path: string, env: Listener
 
 function logErrors(logs: readonly AccessLog[], prefix: string, env: ListenerEnvironment): ConfigError[] {
   return logs.flatMap((log, i) => {
-    const reason = env.sinks.problem(log.sink)
+    const reason = log.sink.kind === 'grpc' ? null : env.sinks.problem(log.sink)
     return reason === null ? [] : [{ path: `${prefix}access_log[${i}].typed_config.path`, reason }]
   })
 }
@@ -202,10 +204,7 @@ function compileTunneling(model: TcpTunneling | null): Tunneling | null {
 }
 
 function compileLogs(models: readonly AccessLog[], env: ListenerEnvironment): OpenAccessLog[] {
-  return models.map(model => ({
-    log: compileAccessLog(model, { runtime: env.runtime, random: env.random }),
-    sink: env.sinks.open(model.sink),
-  }))
+  return models.map(model => openAccessLog(model, env, { runtime: env.runtime, random: env.random }))
 }
 
 function compileHttp(

@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net'
 import { guardSocket } from '../../io/socket-guard.js'
 import type { AsyncCall } from '../../l7/client/async-client.js'
-import { writeAccessLogs } from '../../l7/log/access-log-sink.js'
+import { writeAccessLogs } from '../../l7/log/open-access-log.js'
 import { DownstreamConnection } from '../../l7/server/downstream-connection.js'
 import type { ConnectionInfo, TlsInfo } from '../../l7/stream/connection-info.js'
 import { ResponseFlag } from '../../l7/stream/response-flags.js'

@@ -1,6 +1,6 @@
 // One version of a listener's config, compiled: made by compile-listener, held by ActiveListener and, for its own life, by each connection.
 
-import type { OpenAccessLog } from '../../l7/log/access-log-sink.js'
+import type { OpenAccessLog } from '../../l7/log/open-access-log.js'
 import type { ListenerFilterStats, ListenerStats } from '../../metrics/stat-names.js'
 import type { Listener } from '../../model/listener.js'
 import type { ChainRuntime } from './chain-runtime.js'

@@ -2,7 +2,7 @@
 // built-in filters. Called by listener.ts, network-filters.ts, http-connection-manager.ts, http-filter.ts, bootstrap.ts.
 
 import type { JsonObject as JsonObjectMessage } from '@bufbuild/protobuf'
-import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-log.js'
+import type { AccessLog, AccessLogFilter, GrpcLogTarget, LogFormat } from '../../model/access-log.js'
 import {
   type AccessLogFilter as AccessLogFilterMessage,
   type AccessLog as AccessLogMessage,
@@ -12,13 +12,19 @@ import {
 import type { SubstitutionFormatString } from '../gen/envoy/config/core/v3/substitution_format_string_pb.js'
 import { AccessLogTypeSchema } from '../gen/envoy/data/accesslog/v3/accesslog_pb.js'
 import type { FileAccessLog } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
+import type {
+  CommonGrpcAccessLogConfig,
+  HttpGrpcAccessLogConfig,
+  TcpGrpcAccessLogConfig,
+} from '../gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js'
 import type { StderrAccessLog, StdoutAccessLog } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { describeType, typeNameOf, unpackAny } from './any.js'
+import { checkApiVersion, decodeGrpcService } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { checkFormat, FORMATTER_TYPES } from './format-string.js'
 import { decodeHeaderMatcher, decodeMetadataMatcher } from './matchers.js'
-import { decodeFraction, enumName, plainJson, plainObject } from './values.js'
+import { decodeFraction, durationMsOr, enumName, plainJson, plainObject } from './values.js'
 
 const DEFAULT_FORMAT: LogFormat = { text: null, json: null, omitEmptyValues: false }
 
@@ -57,10 +63,48 @@ function decodeAccessLog(log: AccessLogMessage, ctx: Ctx): AccessLog | null {
         format: format.case === 'logFormat' ? decodeLogFormat(format.value, configCtx.at('log_format')) : DEFAULT_FORMAT,
       }
     }
+    case 'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': {
+      const http = message as HttpGrpcAccessLogConfig
+      const sink: GrpcLogTarget = {
+        ...decodeGrpcTarget('http', http.commonConfig, configCtx.at('common_config')),
+        requestHeaders: http.additionalRequestHeadersToLog.map(lowerCase),
+        responseHeaders: http.additionalResponseHeadersToLog.map(lowerCase),
+        responseTrailers: http.additionalResponseTrailersToLog.map(lowerCase),
+      }
+      return { name: log.name, filter, sink, format: DEFAULT_FORMAT }
+    }
+    case 'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': {
+      const sink = decodeGrpcTarget('tcp', (message as TcpGrpcAccessLogConfig).commonConfig, configCtx.at('common_config'))
+      return { name: log.name, filter, sink, format: DEFAULT_FORMAT }
+    }
     default:
       configCtx.error(`unknown access logger '${log.name}' (${typeUrl})`)
       return null
   }
+}
+
+const DEFAULT_BUFFER_FLUSH_MS = 1000
+const DEFAULT_BUFFER_BYTES = 16_384
+
+function decodeGrpcTarget(protocol: 'http' | 'tcp', common: CommonGrpcAccessLogConfig | undefined, ctx: Ctx): GrpcLogTarget {
+  if (common !== undefined) checkApiVersion(common.transportApiVersion, ctx, 'transport_api_version')
+  const service = decodeGrpcService(common?.grpcService, ctx.at('grpc_service'))
+  if (service.target !== '') ctx.at('grpc_service').at('google_grpc').error('access logs go to a cluster: use envoy_grpc')
+  return {
+    kind: 'grpc',
+    protocol,
+    logName: common?.logName ?? '',
+    service,
+    flushIntervalMs: durationMsOr(common?.bufferFlushInterval, DEFAULT_BUFFER_FLUSH_MS),
+    bufferBytes: common?.bufferSizeBytes ?? DEFAULT_BUFFER_BYTES,
+    requestHeaders: [],
+    responseHeaders: [],
+    responseTrailers: [],
+  }
+}
+
+function lowerCase(name: string): string {
+  return name.toLowerCase()
 }
 
 function decodeFileFormat(file: FileAccessLog, ctx: Ctx): LogFormat {

@@ -11,6 +11,7 @@ import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
 import { FileAccessLogSchema } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
+import { HttpGrpcAccessLogConfigSchema, TcpGrpcAccessLogConfigSchema } from '../gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js'
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { DnsClusterSchema } from '../gen/envoy/extensions/clusters/dns/v3/dns_cluster_pb.js'
@@ -92,6 +93,8 @@ const SCHEMAS: readonly DescMessage[] = [
   TypedExtensionConfigSchema,
   FilterConfigSchema,
   FileAccessLogSchema,
+  HttpGrpcAccessLogConfigSchema,
+  TcpGrpcAccessLogConfigSchema,
   StderrAccessLogSchema,
   StdoutAccessLogSchema,
   ClusterConfigSchema,

@@ -58,6 +58,7 @@ export class FakeEnvironment {
           this.grpc.push(call)
           return { cancel: () => (call.cancelled = true) }
         },
+        stream: () => ({ send: () => true, close: () => {} }),
       },
       filterConfigs: this.filterConfigs,
       clusters: this.clusters as unknown as FilterEnvironment['clusters'],

@@ -72,6 +72,18 @@ export const LISTENER_SUPPORT: SupportTable = {
     refused: { config_discovery: 'extension config discovery is not supported' },
   },
   'envoy.extensions.access_loggers.file.v3.FileAccessLog': { supported: 'path format json_format typed_json_format log_format' },
+  'envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig': {
+    supported: 'log_name grpc_service transport_api_version buffer_flush_interval buffer_size_bytes',
+    accepted: {
+      filter_state_objects_to_log: '',
+      grpc_stream_retry_policy: 'a stream that ends is always opened again, with backoff',
+      custom_tags: '',
+    },
+  },
+  'envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig': {
+    supported: 'common_config additional_request_headers_to_log additional_response_headers_to_log additional_response_trailers_to_log',
+  },
+  'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': { supported: 'common_config' },
   'envoy.extensions.access_loggers.stream.v3.StderrAccessLog': { supported: 'log_format' },
   'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog': { supported: 'log_format' },
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': { supported: '' },

@@ -83,7 +83,11 @@ const BINDING_RULES: ImportKind<AclItem> = {
   write: (target, { value }) => target.put('/v1/acl/binding-rule', portable(value)),
 }
 
-const token = (value: Fields): AclItem => ({ key: String(value['AccessorID']), content: contentOf(portable(value)), value })
+/** The same for whoever shows it, whatever it is called. */
+function token(value: Fields): AclItem {
+  const { AccessorID, ...rest } = value
+  return { key: String(value['SecretID']), label: String(AccessorID), content: contentOf(portable(rest)), value }
+}
 const readTokens = async (source: Source): Promise<AclItem[]> =>
   (await whole(source, '/v1/acl/tokens', ({ AccessorID }) => `/v1/acl/token/${AccessorID}`)).map(token)
 const TOKENS: ImportKind<AclItem> = {
@@ -101,7 +105,11 @@ const TOKENS: ImportKind<AclItem> = {
     return items
   },
   existing: readTokens,
-  write: (target, { key, value }, before) => target.put(`/v1/acl/token${before === undefined ? '' : `/${key}`}`, portable(value)),
+  write(target, { value }, before) {
+    if (before === undefined) return target.put('/v1/acl/token', portable(value))
+    const { AccessorID } = before.value
+    return target.put(`/v1/acl/token/${AccessorID}`, { ...portable(value), AccessorID })
+  },
 }
 
 /** In the order in which they stand on each other. */

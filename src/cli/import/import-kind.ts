@@ -3,12 +3,14 @@
 import type { ControlApi } from '../command-line/control-api.js'
 
 /** The part of the client that is used: the source is only read. */
-export type Source = Pick<ControlApi, 'getJson' | 'findJson' | 'address'>
+export type Source = Pick<ControlApi, 'get' | 'findJson' | 'address'>
 export type Target = Source & Pick<ControlApi, 'put' | 'call'>
 
 export interface ImportItem {
   /** Equal for the same thing at the source and at the target. */
   readonly key: string
+  /** How it is called where it can't be taken; default: the key. */
+  readonly label?: string
   /** What is compared. */
   readonly content: unknown
 }

@@ -76,7 +76,7 @@ async function importKind(
       else count.updated++
     } catch (error) {
       count.refused++
-      refusals.push(`${kind.name}: ${item.key}: ${(error as Error).message}`)
+      refusals.push(`${kind.name}: ${item.label ?? item.key}: ${(error as Error).message}`)
     }
   }
   // Entries stand on entries before them; pairs on nothing.

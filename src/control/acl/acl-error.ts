@@ -3,7 +3,7 @@
 
 export class AclError extends Error {
   constructor(
-    readonly statusCode: 400 | 401 | 403 | 404 | 500,
+    readonly statusCode: 400 | 401 | 403 | 404 | 429 | 500,
     message: string,
   ) {
     super(message)

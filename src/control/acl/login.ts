@@ -18,11 +18,14 @@ export interface LoginOptions {
 
 type LoginGrants = Grants & { readonly Roles: readonly PolicyLink[] }
 
+/** Each asks a cluster or a key server, and verifies a signature: a storm of them must leave room for everything else. */
+const MAX_UNDER_WAY = 128
 /** `${…}` of a bind name. */
 const VARIABLE = /\$\{([^}]*)\}/g
 
 export class Login {
   private readonly options: LoginOptions
+  private underWay = 0
 
   constructor(options: LoginOptions) {
     this.options = options
@@ -38,10 +41,20 @@ export class Login {
     const { table, writes, verifier } = this.options
     const method = table.get('acl-auth-method', name)
     if (method === undefined) throw new AclError(403, `auth method "${name}" not found: ACL not found`)
-    const identity = await verifier.verify(method, bearerToken)
+    const identity = await this.bounded(() => verifier.verify(method, bearerToken))
     const grants = this.bind(method, identity)
     const meta = input['Meta']
     return writes.loginToken(grants, method, `token created via login${meta ? `: ${JSON.stringify(meta)}` : ''}`)
+  }
+
+  private async bounded<T>(verify: () => Promise<T>): Promise<T> {
+    if (this.underWay >= MAX_UNDER_WAY) throw new AclError(429, `too many logins under way (limit ${MAX_UNDER_WAY})`)
+    this.underWay++
+    try {
+      return await verify()
+    } finally {
+      this.underWay--
+    }
   }
 
   /** Deletes the token that the request showed; only tokens of a login can be logged out. */

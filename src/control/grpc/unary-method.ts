@@ -78,6 +78,8 @@ function statusOf({ statusCode, message }: AclError): GrpcStatus {
       return GrpcStatus.PERMISSION_DENIED
     case 404:
       return GrpcStatus.NOT_FOUND
+    case 429:
+      return GrpcStatus.RESOURCE_EXHAUSTED
     case 500:
       return GrpcStatus.INTERNAL
   }

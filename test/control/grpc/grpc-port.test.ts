@@ -16,6 +16,7 @@ import {
 } from '../../../src/xds/gen/hashicorp/dataplane_pb.js'
 import { Protocol, QueryRequestSchema, QueryResponseSchema } from '../../../src/xds/gen/hashicorp/dns_pb.js'
 import { WatchServersRequestSchema, WatchServersResponseSchema } from '../../../src/xds/gen/hashicorp/serverdiscovery_pb.js'
+import { TestSidecar } from '../test-sidecar.js'
 
 const DATAPLANE = '/hashicorp.consul.dataplane.DataplaneService'
 const planes: ControlPlane[] = []
@@ -226,5 +227,69 @@ describe('what is refused', () => {
     socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
     await closed
     expect((await features(open)).supportedDataplaneFeatures).toHaveLength(3)
+  })
+})
+
+describe('clients that come again and again', () => {
+  it('with tokens that are none are told so each time, and disturb nobody', async () => {
+    const { SecretID } = (await (
+      await fetch(`http://${guarded.httpAddress}/v1/acl/token`, {
+        method: 'PUT',
+        headers: { 'x-consul-token': MANAGEMENT },
+        body: JSON.stringify({ ServiceIdentities: [{ ServiceName: 'web' }] }),
+      })
+    ).json()) as { SecretID: string }
+    const good = new TestSidecar(guarded.grpcAddress, 'web-sidecar-proxy', SecretID)
+    await good.until(() => good.listeners.size > 0)
+    const responses = good.responses.length
+    const refused = ['', SecretID.slice(0, 20), `${SecretID}0`, '00000000-0000-0000-0000-00000000000f', 'x'.repeat(4_000)]
+    for (let round = 0; round < 20; round++)
+      for (const token of refused) {
+        const loop = new TestSidecar(guarded.grpcAddress, 'web-sidecar-proxy', token === '' ? undefined : token)
+        await loop.until(() => loop.error !== undefined)
+        // No token at all is the anonymous one's, which is known and may nothing.
+        expect(loop.error).toMatchObject(token === '' ? { code: 7 } : { code: 16, details: expect.stringContaining('ACL not found') })
+        loop.close()
+      }
+    // Connections that are cut before a word is said, and in the middle of one.
+    for (const bytes of ['', 'PRI * HTTP/2.0\r\n\r\nSM', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'])
+      for (let i = 0; i < 50; i++)
+        await new Promise<void>(resolve => {
+          const [host, port] = guarded.grpcAddress.split(':')
+          const socket = connect(Number(port), host, () => socket.end(bytes))
+          socket.on('error', () => {})
+          socket.once('close', () => resolve())
+          socket.resume()
+          setImmediate(() => socket.destroy())
+        })
+    expect(good.error).toBeUndefined()
+    expect(good.responses.length, 'nothing was sent anew').toBe(responses)
+    const state = (await (
+      await fetch(`http://${guarded.httpAddress}/v1/outrigger/proxies`, { headers: { 'x-consul-token': MANAGEMENT } })
+    ).json()) as { connected: boolean }[]
+    expect(state).toHaveLength(1)
+    good.close()
+  })
+
+  it('a token that expires ends its stream, and a stream without one is not opened again by it', async () => {
+    const { SecretID } = (await (
+      await fetch(`http://${guarded.httpAddress}/v1/acl/token`, {
+        method: 'PUT',
+        headers: { 'x-consul-token': MANAGEMENT },
+        body: JSON.stringify({ ServiceIdentities: [{ ServiceName: 'web' }], ExpirationTTL: '60s' }),
+      })
+    ).json()) as { SecretID: string }
+    const sidecar = new TestSidecar(guarded.grpcAddress, 'web-sidecar-proxy', SecretID)
+    await sidecar.until(() => sidecar.listeners.size > 0)
+    const self = (await (
+      await fetch(`http://${guarded.httpAddress}/v1/acl/token/self`, { headers: { 'x-consul-token': SecretID } })
+    ).json()) as { AccessorID: string }
+    await fetch(`http://${guarded.httpAddress}/v1/acl/token/${self.AccessorID}`, {
+      method: 'DELETE',
+      headers: { 'x-consul-token': MANAGEMENT },
+    })
+    await sidecar.until(() => sidecar.error !== undefined)
+    expect(sidecar.error).toMatchObject({ code: 16 })
+    sidecar.close()
   })
 })

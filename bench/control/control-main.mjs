@@ -1,8 +1,8 @@
-// `npm run bench -- control [--sidecars 1000] [--only acl] [--json FILE]`: the control plane under simulated sidecars. It starts bin/outrigger control
+// `npm run bench -- control [--sidecars 1000] [--only acl|store] [--json FILE]`: the control plane under simulated sidecars. It starts bin/outrigger control
 // with a data directory of its own, registers two instances of each service with ten upstreams, lets simulated-sidecars.mjs (a process of
 // its own) connect all of them, and measures: time until all are configured, time from one write to the last subscriber that has it, bytes
 // that a deploy of 50 instances sends, CPU time and memory of the control plane, and what ACLs cost an answer (acl-row.mjs; alone with
-// `--only acl`). Each row says its unit; nothing here passes or fails.
+// `--only acl`), and what the key/value store, blocking queries and DNS give (store-row.mjs; `--only store`). Each row says its unit; nothing here passes or fails.
 import { fork, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ENDPOINT_TYPE, LISTENER_TYPE } from '../../dist/xds/type-urls.js'
 import { aclRow } from './acl-row.mjs'
+import { storeRows } from './store-row.mjs'
 
 const UPSTREAMS = 10
 const CHANGES = 40
@@ -228,17 +229,20 @@ async function main() {
   let plane
   let simulation
   try {
-    if (values.only !== 'acl') {
+    if (values.only === '') {
       plane = await ControlPlane.start(join(dir, 'sidecars'))
       simulation = new Simulation()
       await measure(plane, simulation, sidecars, report)
     }
-    await aclRow({
+    const others = {
       dir,
       start: (folder, flags) => ControlPlane.start(folder, flags),
       cpuSecondsOf: ({ child }) => usageOf(child.pid).cpuSeconds,
+      freePort,
       report,
-    })
+    }
+    if (values.only !== 'acl') await storeRows(others)
+    if (values.only !== 'store') await aclRow(others)
   } finally {
     simulation?.child.disconnect()
     await plane?.stop()

@@ -107,6 +107,7 @@ describe('control options', () => {
       encryptionKey: 'an encryption key of some length',
       httpToken: 'h',
       grpcToken: 'g',
+      sidecarChecks: true,
       version: '0.1.0',
     })
   })

@@ -59,7 +59,8 @@ describe('CertificateAuthority', () => {
     const [own, intermediate] = certificatePems(leaf.chainPem).map(pem => new X509Certificate(pem))
     const root = new X509Certificate(ca.trustBundlePem())
     expect(leaf.certPem).toBe(certificatePems(leaf.chainPem)[0])
-    expect(own!.subject).toBeUndefined()
+    // Node 24 and later say '' of an empty name.
+    expect(own!.subject || undefined).toBeUndefined()
     expect(own!.subjectAltName).toBe(`URI:${uri('web')}`)
     expect(own!.ca).toBe(false)
     expect([...own!.keyUsage].sort()).toEqual(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'])

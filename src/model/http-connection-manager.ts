@@ -62,6 +62,23 @@ export interface UpgradeConfig {
   readonly enabled: boolean
 }
 
+export type IpDetection =
+  | {
+      readonly kind: 'xff'
+      readonly trustedHops: number
+      /** Not empty: the address before those of these proxies, and `trustedHops` is 0. */
+      readonly trustedCidrs: readonly CidrRange[]
+      readonly skipAppend: boolean
+    }
+  | {
+      readonly kind: 'customHeader'
+      readonly header: string
+      /** The address may make the request internal. */
+      readonly trusted: boolean
+      /** Of the answer where the header has no address; null = the request goes on. */
+      readonly rejectStatus: number | null
+    }
+
 export interface HttpConnectionManager {
   readonly statPrefix: string
   readonly codecType: 'AUTO' | 'HTTP1' | 'HTTP2'
@@ -90,6 +107,8 @@ export interface HttpConnectionManager {
   readonly accessLogs: readonly AccessLog[]
   readonly useRemoteAddress: boolean
   readonly xffNumTrustedHops: number
+  /** Asked in order where use_remote_address is off; the first that finds an address counts. */
+  readonly originalIpDetection: readonly IpDetection[]
   readonly skipXffAppend: boolean
   readonly via: string
   readonly generateRequestId: boolean

@@ -17,11 +17,12 @@ import type { LocalReplyRewriter } from '../reply/local-reply-rewriter.js'
 import type { RouteSource } from '../route/route-holder.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
+import { compileIpDetection, type IpDetector } from './client-address.js'
 
 /** What a runtime is made of; the rest of its fields follow from these. */
 export type HttpRuntimeParts = Omit<
   HttpRuntime,
-  'stats' | 'router' | 'routerConfig' | 'continueHead' | 'internalRanges' | 'explainToPeers'
+  'stats' | 'router' | 'routerConfig' | 'continueHead' | 'internalRanges' | 'ipDetectors' | 'explainToPeers'
 > & {
   /** Swapped where the router comes over ECDS. */
   readonly routerSettings: { readonly current: RouterConfig }
@@ -59,6 +60,9 @@ export class HttpRuntime {
   /** internal_address_config: whether an address is inside; null when no range is configured (nothing is internal then). */
   readonly internalRanges: ((address: string) => boolean) | null
 
+  /** original_ip_detection_extensions; null without any. */
+  readonly ipDetectors: readonly IpDetector[] | null
+
   constructor(parts: HttpRuntimeParts) {
     this.config = parts.config
     this.routerSettings = parts.routerSettings
@@ -79,6 +83,8 @@ export class HttpRuntime {
     const ranges = parts.config.internalCidrRanges
     const checks = ranges.map(compileCidr)
     this.internalRanges = checks.length === 0 ? null : address => checks.some(check => check(address))
+    const detections = parts.config.originalIpDetection
+    this.ipDetectors = detections.length === 0 ? null : detections.map(compileIpDetection)
     this.onDenied = parts.onDenied
     this.codecStats = parts.codecStats
   }

@@ -3,13 +3,12 @@
 // out is in router/upstream-head.ts. HOT: header scans by name only where a feature is on.
 
 import { randomFillSync } from 'node:crypto'
-import { isIP } from 'node:net'
 import type { RequestHead, ServerStream } from '../codec/codec.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
-import { localAddress } from '../stream/local-address.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { applyXfcc } from '../stream/xfcc.js'
+import { setClientAddress } from './client-address.js'
 import type { HttpRuntime } from './http-runtime.js'
 import { appendVia } from './response-headers.js'
 
@@ -67,7 +66,9 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   }
 
   const tls = connection.tls !== null
-  const internal = setClientAddress(incoming) && runtime.internalRanges?.(info.remoteAddress) === true
+  const direct = setClientAddress(incoming)
+  if (typeof direct !== 'boolean') return direct
+  const internal = direct && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
     headers.set('x-forwarded-proto', tls ? 'https' : 'http')
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(connection.localPort))
@@ -136,45 +137,6 @@ function schemeOf(head: RequestHead, tls: boolean): string {
   }
   if (head.scheme === 'http' || head.scheme === 'https') return head.scheme
   return tls ? 'https' : 'http'
-}
-
-/**
- * x-forwarded-for and the trusted client address (Envoy use_remote_address, xff_num_trusted_hops). False when that address may not make
- * the request internal: one that came through other proxies is not, whoever the last of them is (Envoy's x-envoy-internal rules).
- */
-function setClientAddress(incoming: IncomingRequest): boolean {
-  const { request, runtime, info } = incoming
-  const { connection } = info
-  const { config } = runtime
-  const headers = request.headers
-  if (config.useRemoteAddress) {
-    const direct = !headers.has('x-forwarded-for')
-    const trusted = config.xffNumTrustedHops
-    if (trusted > 0) info.remoteAddress = xffAddress(headers.getJoined('x-forwarded-for'), trusted - 1) ?? connection.remoteAddress
-    if (!config.skipXffAppend) {
-      const before = headers.getJoined('x-forwarded-for')
-      // As Envoy: a loopback peer says nothing to the next hop, our own address does.
-      const remote = connection.remoteAddress
-      const address = remote.startsWith('127.') || remote === '::1' ? localAddress() : remote
-      headers.set('x-forwarded-for', before === undefined || before === '' ? address : `${before},${address}`)
-    }
-    return direct
-  }
-  if (!headers.has('x-forwarded-for')) return false
-  const forwarded = headers.getJoined('x-forwarded-for')!
-  const address = xffAddress(forwarded, config.xffNumTrustedHops)
-  if (address === null) return false
-  info.remoteAddress = address
-  return config.xffNumTrustedHops === 0 && !forwarded.includes(',')
-}
-
-/** The address `skip` places from the right, or null when it is not an address. */
-function xffAddress(list: string | undefined, skip: number): string | null {
-  if (list === undefined) return null
-  const parts = list.split(',')
-  const part = parts[parts.length - 1 - skip]?.trim()
-  // Nothing that only looks like one (`010.0.0.1`, `1.2.3.4:80`): no address rule would match it. Nor one with a zone.
-  return part !== undefined && isIP(part) !== 0 && !part.includes('%') ? part : null
 }
 
 const RANDOM_POOL = Buffer.alloc(4096)

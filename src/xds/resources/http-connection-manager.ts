@@ -18,6 +18,7 @@ import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeHttpFilters } from './http-filter.js'
 import { decodeCommonHttp, decodeHttp1, decodeHttp2 } from './http-options.js'
+import { decodeIpDetection } from './ip-detection.js'
 import { decodeRouteTable } from './route.js'
 import { decodeScopedRoutes } from './scoped-routes.js'
 import { decodeHeaderOptions, durationMsOr, enumName } from './values.js'
@@ -71,6 +72,7 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
     accessLogs: decodeAccessLogs(hcm.accessLog, ctx, 'access_log'),
     useRemoteAddress: hcm.useRemoteAddress ?? false,
     xffNumTrustedHops: hcm.xffNumTrustedHops,
+    originalIpDetection: decodeIpDetection(hcm.originalIpDetectionExtensions, ctx, 'original_ip_detection_extensions'),
     skipXffAppend: hcm.skipXffAppend,
     via: hcm.via,
     generateRequestId: hcm.generateRequestId ?? true,

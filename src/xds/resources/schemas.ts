@@ -52,6 +52,8 @@ import { RBACSchema as NetworkRbacSchema } from '../gen/envoy/extensions/filters
 import { SniClusterSchema } from '../gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { PreserveCaseFormatterConfigSchema } from '../gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js'
+import { CustomHeaderConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.js'
+import { XffConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/xff/v3/xff_pb.js'
 import { AllowListedRoutesConfigSchema } from '../gen/envoy/extensions/internal_redirect/allow_listed_routes/v3/allow_listed_routes_config_pb.js'
 import { PreviousRoutesConfigSchema } from '../gen/envoy/extensions/internal_redirect/previous_routes/v3/previous_routes_config_pb.js'
 import { SafeCrossSchemeConfigSchema } from '../gen/envoy/extensions/internal_redirect/safe_cross_scheme/v3/safe_cross_scheme_config_pb.js'
@@ -143,6 +145,8 @@ const SCHEMAS: readonly DescMessage[] = [
   SniClusterSchema,
   TcpProxySchema,
   PreserveCaseFormatterConfigSchema,
+  CustomHeaderConfigSchema,
+  XffConfigSchema,
   AllowListedRoutesConfigSchema,
   PreviousRoutesConfigSchema,
   SafeCrossSchemeConfigSchema,

@@ -6,7 +6,7 @@ import type { SupportTable } from './message-support.js'
 export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
     supported:
-      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
+      'codec_type stat_prefix rds route_config scoped_routes http_filters add_user_agent common_http_protocol_options http_protocol_options http2_protocol_options server_name server_header_transformation scheme_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops original_ip_detection_extensions internal_address_config skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action local_reply_config strip_matching_host_port strip_any_host_port strip_trailing_host_dot append_x_forwarded_port',
     accepted: {
       tracing: 'no spans are made',
       stream_error_on_invalid_http_message: 'HTTP/1 connections end, HTTP/2 streams end',
@@ -27,7 +27,6 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
     },
     refused: {
       forward_client_cert_matcher: 'the matcher API is not supported; use forward_client_cert_details',
-      original_ip_detection_extensions: 'original IP detection extensions are not supported',
       early_header_mutation_extensions: 'early header mutation is not supported',
       path_normalization_options: 'not implemented (nor in Envoy)',
     },
@@ -75,4 +74,11 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
     supported: '',
     accepted: { forward_reason_phrase: '', formatter_type_on_envoy_headers: '' },
   },
+  'envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig': {
+    supported: 'header_name allow_extension_to_set_address_as_trusted reject_with_status',
+  },
+  'envoy.extensions.http.original_ip_detection.xff.v3.XffConfig': {
+    supported: 'xff_num_trusted_hops xff_trusted_cidrs skip_xff_append',
+  },
+  'envoy.extensions.http.original_ip_detection.xff.v3.XffTrustedCidrs': { supported: 'cidrs' },
 }

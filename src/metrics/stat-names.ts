@@ -257,6 +257,21 @@ export class VirtualClusterStats {
 
 // ---- clusters ----
 
+/** `cluster.<name>.zone.<our zone>.<the endpoint's zone>.`: what was answered from where. Made with the first answer. */
+export class ZoneStats {
+  readonly codes: ResponseCodeStats
+  private readonly time: Histogram
+
+  constructor(scope: StatScope) {
+    this.codes = new ResponseCodeStats(scope, 'upstream_rq')
+    this.time = scope.histogram('upstream_rq_time', 'milliseconds')
+  }
+
+  recordTime(ms: number): void {
+    this.time.record(ms)
+  }
+}
+
 /** `cluster.<name>.` (`alt_stat_name` in place of the name where set). */
 export class ClusterStats {
   readonly main: ClusterHandles
@@ -271,8 +286,14 @@ export class ClusterStats {
   readonly retryCodes: ResponseCodeStats
   private lazy: Map<string, unknown> | null = null
   private readonly times: (Histogram | null)[] = [null, null, null, null]
+  private zones: Map<string, ZoneStats> | null = null
 
-  constructor(source: StatSource, name: string) {
+  /** `localZone`: where the proxy runs; '' = unknown. */
+  constructor(
+    source: StatSource,
+    name: string,
+    private readonly localZone: string,
+  ) {
     this.scope = source.scope(`cluster.${sanitizeStatName(name)}`)
     this.main = this.scope.group(tables.CLUSTER)
     const breakers = this.scope.scope('circuit_breakers')
@@ -293,6 +314,19 @@ export class ClusterStats {
     this.codes.charge(status)
     if (internal) this.internalCodes.charge(status)
     else this.externalCodes.charge(status)
+  }
+
+  /** Of answers from `zone`; null where either zone is unknown. As many as endpoints name. */
+  // HOT: once per request where the proxy knows its zone.
+  zone(zone: string): ZoneStats | null {
+    return this.localZone === '' || zone === '' ? null : (this.zones?.get(zone) ?? this.makeZone(zone))
+  }
+
+  private makeZone(zone: string): ZoneStats {
+    const stats = new ZoneStats(this.scope.scope(`zone.${sanitizeStatName(this.localZone)}.${sanitizeStatName(zone)}`))
+    this.zones ??= new Map()
+    this.zones.set(zone, stats)
+    return stats
   }
 
   /** Records the time of a finished upstream request in ms: overall, as external or internal, and of a canary. */
@@ -372,8 +406,8 @@ export class ClusterStats {
   }
 }
 
-export function clusterStats(source: StatSource, name: string): ClusterStats {
-  return new ClusterStats(source, name)
+export function clusterStats(source: StatSource, name: string, localZone = ''): ClusterStats {
+  return new ClusterStats(source, name, localZone)
 }
 
 // ---- codecs: `http1.` and `http2.` of the source itself (the store for listeners, the cluster's scope for clusters) ----

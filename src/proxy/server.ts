@@ -136,7 +136,7 @@ export class Server {
       random,
       defer: step => void setImmediate(step),
       log: (level, message) => this.log(level, message, undefined, 'upstream'),
-      statsOf: name => clusterStats(store, name),
+      statsOf: name => clusterStats(store, name, bootstrap.node.locality.zone),
       resolver: this.resolver,
       healthCheckTransport: healthChecks,
       healthCheckDial: (host, address, listener) =>

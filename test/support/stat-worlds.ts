@@ -82,6 +82,7 @@ export async function richWorld(): Promise<World> {
           route('/dead', 'dead', { retry_policy: { retry_on: 'connect-failure', num_retries: 1 } }),
           route('/http2', 'app2'),
           route('/checked', 'checked'),
+          route('/zoned', 'zoned'),
           { match: { prefix: '/moved' }, redirect: { path_redirect: '/elsewhere' } },
           { match: { prefix: '/here' }, direct_response: { status: 200, body: { inline_string: 'here' } } },
           route('/', 'app'),
@@ -172,7 +173,7 @@ export async function richWorld(): Promise<World> {
       ['proxied', proxied],
     ]),
     traffic: async () => {
-      for (const path of ['/', '/counted', '/dead', '/http2', '/checked', '/moved', '/here']) await ask(front, path)
+      for (const path of ['/', '/counted', '/dead', '/http2', '/checked', '/zoned', '/moved', '/here']) await ask(front, path)
       await askSecurely(secure)
       await throughTcp(tcp, 'PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nhello', 'hello')
       await throughTcp(proxied, 'hello', '')

@@ -539,7 +539,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (upstream?.responseStarted) {
       const { endedAt, requestReceivedAt, startedAt } = this.host.info
       const ms = endedAt - (requestReceivedAt === 0 ? startedAt : requestReceivedAt)
-      upstream.host.cluster.traffic.chargeTime(ms, this.host.info.internal, upstream.canary)
+      const { cluster, locality } = upstream.host
+      cluster.traffic.chargeTime(ms, this.host.info.internal, upstream.canary)
+      cluster.traffic.zone(locality.zone)?.recordTime(ms)
       this.counters?.chargeTime(ms)
     }
     this.cancelAll()

@@ -85,6 +85,7 @@ function chargeResponse(request: JudgedRequest, upstream: UpstreamRequest, head:
     upstream.canary = true
     host.cluster.traffic.canaryCodes.charge(status)
   }
+  chargeZone(request, host, status)
   if (status >= 500) host.stats.rqError++
   else if (!request.isGrpc) host.stats.rqSuccess++
   // Of a gRPC answer the trailers decide, unless there are none to come.
@@ -111,8 +112,14 @@ export function chargeRouteTimeout(request: JudgedRequest): void {
     if (responseStarted) continue
     if (!timedOut) cluster.recordTimeout(host)
     chargeStatus(request, cluster, 504)
+    chargeZone(request, host, 504)
     host.stats.rqError++
   }
+}
+
+/** HOT. */
+function chargeZone(request: JudgedRequest, { cluster, locality }: Host, status: number): void {
+  if (request.countsCodes) cluster.traffic.zone(locality.zone)?.codes.charge(status)
 }
 
 /** Counts a response of `served`, or the answer given in its place. HOT. */

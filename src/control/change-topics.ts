@@ -2,6 +2,7 @@
 // `TopicIndexes` and `SnapshotPublisher`. Called once by `ControlPlane`.
 import type { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { Catalog } from './catalog/catalog.js'
+import type { LeafCertificates } from './certificates/leaf-certificates.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import type { Store } from './store/store.js'
@@ -11,11 +12,12 @@ export function followChanges(parts: {
   readonly catalog: Catalog
   readonly entries: ConfigEntryTable
   readonly ca: CertificateAuthority
+  readonly leaves: LeafCertificates
   readonly indexes: TopicIndexes
   readonly publisher: SnapshotPublisher
   readonly store: Store
 }): void {
-  const { catalog, entries, ca, indexes, publisher, store } = parts
+  const { catalog, entries, ca, leaves, indexes, publisher, store } = parts
   // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
   const registrations = new Map<string, string>()
   for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
@@ -35,7 +37,8 @@ export function followChanges(parts: {
       if (known) indexes.bump(serviceTopic(name), store.index)
       else {
         indexes.remove(serviceTopic(name), store.index)
-        indexes.remove(`leaf:${name}`, store.index)
+        // Also one that a connect-native program asked for: its key and its renewal end with the service.
+        leaves.release(name)
       }
     }
   })

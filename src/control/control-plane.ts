@@ -242,6 +242,9 @@ export class ControlPlane {
       store,
       seal,
       datacenter,
+      isWanted: service =>
+        catalog.instancesOf(service).length + catalog.connectInstancesOf(service).length > 0 || indexes.isWatched(`leaf:${service}`),
+      onEnd: service => indexes.remove(`leaf:${service}`, store.index),
       onLeaf: leaf => {
         metrics.leavesIssued.inc()
         indexes.bump(`leaf:${leaf.service}`, leaf.modifyIndex)
@@ -299,7 +302,7 @@ export class ControlPlane {
       onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
-    followChanges({ catalog, entries, ca, indexes, publisher, store })
+    followChanges({ catalog, entries, ca, leaves, indexes, publisher, store })
 
     this.applyDefinitions = definitions =>
       applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })

@@ -31,7 +31,11 @@ export interface LeafCertificatesOptions {
   readonly datacenter: string
   readonly random?: () => number
   readonly now?: () => number
+  /** Has it instances, or does anybody wait for its next leaf? One that nobody wants ends when it would be renewed. */
+  isWanted?(service: string): boolean
   onLeaf(leaf: Leaf): void
+  /** It has ended, and is told as gone. */
+  onEnd?(service: string): void
   onProblem(service: string, reason: string): void
 }
 
@@ -133,7 +137,8 @@ export class LeafCertificates {
     clearTimeout(this.timers.get(service))
     this.timers.delete(service)
     if (!this.leaves.delete(service)) return
-    const { store, onProblem } = this.options
+    const { store, onProblem, onEnd } = this.options
+    onEnd?.(service)
     store.delete('leaf', service).catch((error: Error) => onProblem(service, error.message))
   }
 
@@ -174,6 +179,7 @@ export class LeafCertificates {
   }
 
   private renew(service: string, attempt: number): void {
+    if (this.options.isWanted?.(service) === false) return this.release(service)
     this.rotate(service).catch((error: Error) => {
       this.options.onProblem(service, error.message)
       this.plan(service, Math.min(RETRY_BASE_MS * 2 ** attempt, RETRY_MAX_MS), attempt + 1)

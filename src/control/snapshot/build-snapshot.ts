@@ -51,6 +51,7 @@ export const serviceKey = (name: string): string => `service:${name.toLowerCase(
 const NO_ENDPOINTS = new EndpointSet([])
 /** Compiled filters kept; a mesh has few distinct ones. */
 const MAX_COMPILED_FILTERS = 10_000
+const MAX_LOOKUPS = 50_000
 
 export class SnapshotBuilder {
   private readonly sources: SnapshotSources
@@ -114,7 +115,11 @@ export class SnapshotBuilder {
     if (target.Datacenter !== datacenter || target.Peer) return NO_ENDPOINTS
     const name = target.Service.toLowerCase()
     let sets = this.lookups.get(name)
-    if (sets === undefined) this.lookups.set(name, (sets = new Map()))
+    if (sets === undefined) {
+      // Upstreams may name services that never are, and go again.
+      if (this.lookups.size >= MAX_LOOKUPS) this.lookups.clear()
+      this.lookups.set(name, (sets = new Map()))
+    }
     const filter = target.Subset.Filter ?? ''
     let set = sets.get(filter)
     if (set === undefined) sets.set(filter, (set = this.lookUp(target)))

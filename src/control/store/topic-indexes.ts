@@ -33,6 +33,10 @@ export class TopicIndexes {
     this.wake(topic)
   }
 
+  isWatched(topic: string): boolean {
+    return this.watchers.has(topic)
+  }
+
   watch(topic: string, wake: () => void): () => void {
     const watchers = this.watchers.get(topic) ?? new Set()
     this.watchers.set(topic, watchers.add(wake))

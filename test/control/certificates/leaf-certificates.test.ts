@@ -75,3 +75,33 @@ it('follows the clock: a leaf that has ended by it, or not begun, is replaced wi
   certificates.stop()
   await ca.close()
 })
+
+it('a leaf that nobody wants any more ends when it would be renewed, with its key and its timer', async () => {
+  const store = new MemoryStore()
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
+  await ca.init()
+  const ended: string[] = []
+  const leaves: Leaf[] = []
+  const certificates = new LeafCertificates({
+    ca,
+    store,
+    seal: undefined,
+    datacenter: 'dc1',
+    isWanted: service => service === 'web',
+    onLeaf: leaf => leaves.push(leaf),
+    onEnd: service => ended.push(service),
+    onProblem: (_service, reason) => expect.fail(reason),
+  })
+  await certificates.start()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  await certificates.ensure('web')
+  await certificates.ensure('nobody')
+  await vi.advanceTimersByTimeAsync(leaves[0]!.notAfter.getTime() - Date.now())
+  vi.useRealTimers()
+  await vi.waitFor(() => expect(leaves.map(({ service }) => service)).toEqual(['web', 'nobody', 'web']))
+  expect(ended).toEqual(['nobody'])
+  expect((await store.list('leaf')).map(({ key }) => key)).toEqual(['web'])
+  certificates.stop()
+  await ca.close()
+  await store.close()
+})

@@ -26,7 +26,7 @@ assert.ok(Number.isInteger(kills) && kills > 0 && Number.isInteger(seed), '--kil
 
 const NAMES = 5
 const STARTS_WITHIN_MS = 60_000
-/** A kill comes this long after the writers began, at most. */
+/** A kill comes this long after the first acknowledged write, at most. */
 const LONGEST_RUN_MS = 200
 
 /** mulberry32 */
@@ -170,6 +170,7 @@ try {
   let n = 0
   while (done < kills) {
     let killed = false
+    const began = acknowledgedWrites
     const writing = WRITERS.map(async ({ put }, w) => {
       for (let i = 0; !killed; i++) {
         const name = `w${w}-${i % NAMES}`
@@ -184,6 +185,8 @@ try {
         }
       }
     })
+    // From the first answer on, so that a slow machine kills under writes too.
+    while (acknowledgedWrites === began) await new Promise(resolve => setTimeout(resolve, 1))
     await new Promise(resolve => setTimeout(resolve, random() * LONGEST_RUN_MS))
     killed = true
     await plane.kill()

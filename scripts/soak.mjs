@@ -224,7 +224,14 @@ function report() {
     halfAppliedTransactions: 0,
     runs: [
       ...(before?.runs ?? []),
-      { seed, kills: done, acknowledgedWrites, startMs: { p50: at(0.5), p99: at(0.99) }, node: process.version, date: new Date().toISOString().slice(0, 10) },
+      {
+        seed,
+        kills: done,
+        acknowledgedWrites,
+        startMs: { p50: at(0.5), p99: at(0.99) },
+        node: process.version,
+        date: new Date().toISOString().slice(0, 10),
+      },
     ],
   }
   if (done < kills) return console.error(`stopped after ${done} kills`)

@@ -64,7 +64,20 @@ try {
   application('api v1', 28002)
   application('api v2', 28003)
 
-  start(bin('outrigger'), 'control', '--data-dir', join(dir, 'state'), '--http-addr', HTTP, '--grpc-addr', GRPC, '--dns-addr', 'off', '--log-level', 'error')
+  start(
+    bin('outrigger'),
+    'control',
+    '--data-dir',
+    join(dir, 'state'),
+    '--http-addr',
+    HTTP,
+    '--grpc-addr',
+    GRPC,
+    '--dns-addr',
+    'off',
+    '--log-level',
+    'error',
+  )
   await until('control plane', () => get(`http://${HTTP}/v1/status/leader`))
   process.stdout.write(await remote('apply', ...filesOf('config-entries')))
   process.stdout.write(await remote('register', ...filesOf('services')))
@@ -88,7 +101,9 @@ try {
   console.log(`\n50 requests of web to api by the split: ${[...counts].map(([text, count]) => `${count} x "${text}"`).join(', ')}`)
   console.log(`with the header x-version: 2: ${(await get(`${UPSTREAM}/`, { 'x-version': '2' })).text}`)
   console.log(`/admin: ${(await get(`${UPSTREAM}/admin`)).status}`)
-  console.log(`/health past the mesh: ${(await get('http://127.0.0.1:28022/health')).text}, anything else there: ${(await get('http://127.0.0.1:28022/')).status}`)
+  console.log(
+    `/health past the mesh: ${(await get('http://127.0.0.1:28022/health')).text}, anything else there: ${(await get('http://127.0.0.1:28022/')).status}`,
+  )
   console.log(await remote('explain', '--from', 'web', '--to', 'api', '--method', 'GET', '--path', '/admin'))
 
   if (!process.argv.includes('--once')) {

@@ -179,7 +179,10 @@ export class LeafCertificates {
   }
 
   private renew(service: string, attempt: number): void {
-    if (this.options.isWanted?.(service) === false) return this.release(service)
+    if (this.options.isWanted?.(service) === false) {
+      this.release(service)
+      return
+    }
     this.rotate(service).catch((error: Error) => {
       this.options.onProblem(service, error.message)
       this.plan(service, Math.min(RETRY_BASE_MS * 2 ** attempt, RETRY_MAX_MS), attempt + 1)

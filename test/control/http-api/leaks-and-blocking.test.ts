@@ -29,7 +29,10 @@ describe('a service that is gone', () => {
 describe('blocking reads', () => {
   it.each([
     ['/v1/config/service-defaults/x', () => api.put('/v1/config', { Kind: 'service-defaults', Name: 'x', Protocol: 'http' })],
-    ['/v1/connect/intentions/exact?source=a&destination=b', () => api.put('/v1/connect/intentions/exact?source=a&destination=b', { Action: 'deny' })],
+    [
+      '/v1/connect/intentions/exact?source=a&destination=b',
+      () => api.put('/v1/connect/intentions/exact?source=a&destination=b', { Action: 'deny' }),
+    ],
     ['/v1/health/service/x', () => api.put('/v1/agent/service/register', { Name: 'x', Port: 1 })],
     ['/v1/catalog/service/x', () => api.put('/v1/agent/service/register', { Name: 'x', Port: 1 })],
     ['/v1/kv/x', () => api.put('/v1/kv/x', 'value')],
@@ -48,7 +51,14 @@ describe('blocking reads', () => {
   })
 
   it('have indexes that never go back, over a restart and a restore', async () => {
-    const paths = ['/v1/catalog/services', '/v1/health/service/x', '/v1/config/service-defaults', '/v1/connect/intentions', '/v1/kv/x', '/v1/catalog/nodes']
+    const paths = [
+      '/v1/catalog/services',
+      '/v1/health/service/x',
+      '/v1/config/service-defaults',
+      '/v1/connect/intentions',
+      '/v1/kv/x',
+      '/v1/catalog/nodes',
+    ]
     const indexes = async (): Promise<number[]> => {
       const found: number[] = []
       for (const path of paths) found.push((await api.get(path)).index)

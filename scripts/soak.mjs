@@ -1,6 +1,6 @@
 // `npm run soak [-- --kills N] [--seed S] [--fresh]`: kill -9 of the control plane at random points under writers, over and over, on one data
 // directory. After each restart every acknowledged write must be there, no transaction half, no index gone back, the CA the same.
-// Adds to bench/results/soak-control.json, so that many short runs make a long one. Stops, with exit code 1, at the first thing that is lost.
+// Adds to a file of results under bench/results, so that many short runs make a long one. Stops, with exit code 1, at the first thing that is lost.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -37,7 +37,7 @@ import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
-import type { NodeInfo } from './http-api/context.js'
+import type { HttpConfig, NodeInfo } from './http-api/context.js'
 import { formatAddress, isLoopback, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
@@ -90,8 +90,11 @@ export interface ControlPlaneOptions {
   readonly meshFile?: string
   /** Sidecars whose registration names no checks get Consul's. */
   readonly sidecarChecks?: boolean
-  /** Script checks run, where the mesh file names them; the HTTP API never takes one. */
+  /** Script checks run, where files of this machine name them. */
   readonly localScriptChecks?: boolean
+  /** The HTTP API takes script checks too, where ACLs deny who has no right to. */
+  readonly scriptChecksByApi?: boolean
+  readonly httpConfig?: HttpConfig
   /** Intention policy when no mesh file says otherwise. Default deny. */
   readonly defaultIntentionPolicy?: IntentionAction
   readonly datacenter?: string
@@ -376,6 +379,8 @@ export class ControlPlane {
       blocking,
       ...coordination,
       logs: this.log,
+      httpConfig: options.httpConfig ?? {},
+      scriptsByApi: options.scriptChecksByApi === true && options.acl?.defaultPolicy === 'deny',
       reload: () => this.reload(),
       leave: options.onLeave,
       caFilesByApi: options.caFilesByApi ?? false,

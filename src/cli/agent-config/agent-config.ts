@@ -33,7 +33,6 @@ export interface AgentConfig {
   /** Keys that are given and mean nothing here, as paths. */
   readonly withoutEffect: readonly string[]
   readonly server?: boolean
-  readonly bootstrap_expect?: number
   readonly datacenter?: string
   readonly node_name?: string
   readonly node_meta?: Readonly<Record<string, string>>

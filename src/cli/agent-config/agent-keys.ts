@@ -26,23 +26,25 @@ export function isAgentKey(entry: AgentKey | AgentKeys): entry is AgentKey {
 
 const TLS_FILES = {
   ...all('both', 'text', 'ca_file ca_path cert_file key_file tls_min_version'),
-  ...all('both', 'flag', 'verify_incoming verify_outgoing'),
+  ...all('both', 'flag', 'verify_incoming'),
+  ...all('client', 'flag', 'verify_outgoing'),
   ...all('nobody', 'text', 'tls_cipher_suites'),
 }
 
 export const AGENT_KEYS: AgentKeys = {
   ...all('both', 'text', 'datacenter node_name data_dir bind_addr client_addr advertise_addr domain alt_domain log_level log_file'),
-  ...all('both', 'flag', 'server log_json enable_script_checks enable_local_script_checks leave_on_terminate'),
+  ...all('both', 'flag', 'server log_json enable_script_checks enable_local_script_checks'),
   ...all('both', 'texts', 'recursors'),
   ...all('both', 'maps', 'services checks service check'),
-  ...all('both', 'text-map', 'node_meta'),
-  ...all('both', 'text', 'default_intention_policy'),
+  ...all('client', 'text-map', 'node_meta'),
+  ...all('client', 'flag', 'leave_on_terminate'),
+  ...all('server', 'text', 'default_intention_policy'),
   ...all('client', 'texts', 'retry_join start_join'),
   ...all('client', 'duration', 'retry_interval'),
   ...all('client', 'number', 'retry_max'),
   pid_file: key('text', 'both'),
-  bootstrap: key('flag', 'server'),
-  bootstrap_expect: key('number', 'server'),
+  bootstrap: key('flag', 'nobody'),
+  bootstrap_expect: key('number', 'nobody'),
   ports: {
     ...all('both', 'number', 'http https grpc grpc_tls dns'),
     ...all('server', 'number', 'sidecar_min_port sidecar_max_port'),
@@ -90,9 +92,9 @@ export const AGENT_KEYS: AgentKeys = {
   },
   config_entries: { bootstrap: key('maps', 'server') },
   http_config: {
-    response_headers: key('text-map', 'both'),
-    block_endpoints: key('texts', 'both'),
-    allow_write_http_from: key('texts', 'both'),
+    response_headers: key('text-map', 'server'),
+    block_endpoints: key('texts', 'server'),
+    allow_write_http_from: key('texts', 'server'),
     ...all('nobody', 'flag', 'use_cache'),
     ...all('nobody', 'number', 'max_header_bytes'),
   },

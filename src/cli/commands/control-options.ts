@@ -62,6 +62,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       allowOpen: flags.allowOpen,
       dataDir: flags.dataDir,
       localScriptChecks: flags.enableLocalScriptChecks,
+      scriptChecksByApi: flags.enableScriptChecks,
       restore: flags.restore,
       acceptLoss: flags.acceptLoss,
       datacenter: flags.datacenter,
@@ -89,6 +90,13 @@ export function configuredOptions(config: AgentConfig, io: CommandIo): Partial<C
   if (policy !== undefined && policy !== 'allow' && policy !== 'deny')
     throw new CliError(`default_intention_policy "${policy}": must be allow or deny`)
   const result: { -readonly [K in keyof ControlPlaneOptions]: ControlPlaneOptions[K] } = {}
+  const http = config.http_config
+  if (http !== undefined)
+    result.httpConfig = {
+      ...(http.response_headers === undefined ? {} : { responseHeaders: http.response_headers }),
+      ...(http.block_endpoints === undefined ? {} : { blockEndpoints: http.block_endpoints }),
+      ...(http.allow_write_http_from === undefined ? {} : { allowWriteFrom: http.allow_write_http_from }),
+    }
   if (policy !== undefined) result.defaultIntentionPolicy = policy
   // As in Consul: without a word on intentions, the default policy of the ACLs is theirs.
   else if (acl?.enabled !== true || (acl.default_policy ?? 'allow') === 'allow') result.defaultIntentionPolicy = 'allow'

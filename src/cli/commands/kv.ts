@@ -10,7 +10,8 @@ interface Pair {
   readonly Key: string
   /** Base64; null where it is empty. */
   readonly Value: string | null
-  readonly Flags: number
+  /** 64 bits, more than a number holds. */
+  readonly Flags: string
   readonly CreateIndex: number
   readonly ModifyIndex: number
   readonly LockIndex: number
@@ -19,7 +20,8 @@ interface Pair {
 
 interface Exported {
   readonly key: string
-  readonly flags: number
+  /** 64 bits; older files have none. */
+  readonly flags?: string
   readonly value: string
 }
 
@@ -37,9 +39,9 @@ export function addKv(program: Command, io: CommandIo): void {
   remote(stopAtOperand(remove), io, (api, flags: CasFlags & { recurse?: boolean }, [key]) => deleteKeys(key ?? '', flags, api, io))
   const exporting = kv.command('export').description('print keys as JSON, for `kv import`').argument('[prefix]', 'all keys, unless given')
   remote(exporting, io, async (api, _flags: object, [prefix]) => {
-    const pairs = (await api.findJson<Pair[]>(`${keyPath(prefix ?? '')}?recurse`)) ?? []
+    const pairs = (await readPairs(`${keyPath(prefix ?? '')}?recurse`, api)) ?? []
     const exported = pairs.map(({ Key, Flags, Value }): Exported => ({ key: Key, flags: Flags, value: Value ?? '' }))
-    io.out(`${JSON.stringify(exported, null, '\t')}\n`)
+    io.out(`${JSON.stringify(exported, null, '\t').replace(/^(\t\t"flags": )"(\d+)"/gm, '$1$2')}\n`)
   })
   const importing = kv
     .command('import')
@@ -69,7 +71,7 @@ function addGet(kv: Command, io: CommandIo): void {
       return
     }
     if (key === '' && flags.recurse !== true) throw new CliError('the name of a key is missing')
-    const pairs = await api.findJson<Pair[]>(`${keyPath(key)}${flags.recurse === true ? '?recurse' : ''}`)
+    const pairs = await readPairs(`${keyPath(key)}${flags.recurse === true ? '?recurse' : ''}`, api)
     if (flags.recurse !== true && pairs === undefined) throw new CliError(`Error! No key exists at: ${key}`)
     const show = (pair: Pair): Buffer | string => (flags.base64 === true ? (pair.Value ?? '') : Buffer.from(pair.Value ?? '', 'base64'))
     for (const pair of pairs ?? []) {
@@ -95,7 +97,7 @@ interface GetFlags {
 function detailed(pair: Pair, value: Buffer | string): string {
   return formatRows([
     ['CreateIndex', String(pair.CreateIndex)],
-    ['Flags', String(pair.Flags)],
+    ['Flags', pair.Flags],
     ['Key', pair.Key],
     ['LockIndex', String(pair.LockIndex)],
     ['ModifyIndex', String(pair.ModifyIndex)],
@@ -183,7 +185,7 @@ function report(done: boolean, success: string, failure: string, io: CommandIo):
 async function importKeys(data: Buffer, prefix: string, api: ControlApi, io: CommandIo): Promise<void> {
   let entries: unknown
   try {
-    entries = JSON.parse(data.toString('utf8'))
+    entries = JSON.parse(data.toString('utf8').replace(/("flags"\s*:\s*)(\d+)/g, '$1"$2"'))
   } catch (error) {
     throw new CliError(`cannot be imported: not JSON: ${(error as Error).message}`)
   }
@@ -191,7 +193,7 @@ async function importKeys(data: Buffer, prefix: string, api: ControlApi, io: Com
   const pairs = (entries as readonly Partial<Exported>[]).map((entry, i) => {
     if (typeof entry?.key !== 'string' || typeof entry.value !== 'string')
       throw new CliError(`cannot be imported: [${i}]: key and value are needed`)
-    return { key: plainKey(prefix + entry.key), flags: entry.flags ?? 0, value: base64Of(entry.value) }
+    return { key: plainKey(prefix + entry.key), flags: entry.flags ?? '0', value: base64Of(entry.value) }
   })
   for (const { key, flags, value } of pairs) {
     try {
@@ -203,6 +205,12 @@ async function importKeys(data: Buffer, prefix: string, api: ControlApi, io: Com
     }
     io.out(`Imported: ${key}\n`)
   }
+}
+
+/** Undefined where there are none. Flags keep all their digits: what is in quotes is escaped, so a bare `"Flags":` is the field itself. */
+async function readPairs(path: string, api: ControlApi): Promise<Pair[] | undefined> {
+  const { text, missing } = await api.call({ method: 'GET', path, allowMissing: true })
+  return missing ? undefined : (JSON.parse(text.replace(/("Flags":\s*)(\d+)/g, '$1"$2"')) as Pair[])
 }
 
 function dataOf(operand: string, io: CommandIo): Buffer {

@@ -76,8 +76,11 @@ async function withLock(prefix: string, words: readonly string[], flags: LockFla
     void held.watch(lost)
     say('Starting handler')
     const code = await runHeld(words, flags, lost.signal, say)
+    const wasLost = lost.signal.aborted
+    // Who watches must not take what is given back for lost.
+    lost.abort()
     await held.release()
-    if (lost.signal.aborted) throw new CliError('the lock was lost: the child was ended')
+    if (wasLost) throw new CliError('the lock was lost: the child was ended')
     if (code !== 0) {
       io.err(`the child ended with exit code ${code}\n`)
       if (flags.childExitCode === true) throw new AnswerCode(CHILD_FAILED)

@@ -15,7 +15,7 @@ export function agentRoutes(app: FastifyInstance, context: LocalContext): void {
   const { catalog, node, metrics } = context
 
   app.put('/v1/agent/service/register', async (request, reply) => {
-    const parsed = parseServiceDefinition(request.body, { strict: false })
+    const parsed = parseServiceDefinition(request.body, { strict: false, scripts: context.scriptsByApi === true })
     if (!parsed.ok) {
       metrics.refusedWrites.inc()
       throw new HttpError(400, `Invalid service definition: ${joinErrors(parsed.errors)}`)
@@ -80,7 +80,7 @@ export function agentRoutes(app: FastifyInstance, context: LocalContext): void {
   })
 
   app.put('/v1/agent/check/register', async (request, reply) => {
-    const parsed = parseCheckDefinition(request.body)
+    const parsed = parseCheckDefinition(request.body, { scripts: context.scriptsByApi === true })
     if (!parsed.ok) throw new HttpError(400, `Invalid check: ${joinErrors(parsed.errors)}`)
     const result = await catalog.registerCheck(parsed.value)
     if (!result.ok) throw new HttpError(400, `Invalid check: ${joinErrors(result.errors)}`)

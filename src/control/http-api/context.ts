@@ -25,6 +25,15 @@ export interface NodeInfo {
   readonly datacenter: string
 }
 
+/** What the agent configuration says of the API as a whole. */
+export interface HttpConfig {
+  readonly responseHeaders?: Readonly<Record<string, string>>
+  /** Paths, and all that begin with them. */
+  readonly blockEndpoints?: readonly string[]
+  /** Networks (`10.0.0.0/8`); empty = everyone. */
+  readonly allowWriteFrom?: readonly string[]
+}
+
 /** Ports are -1 where there is none. */
 export interface GrpcReach {
   readonly host: string
@@ -52,6 +61,8 @@ export interface LocalContext {
   reload(): Promise<string | undefined>
   /** Ends the process; undefined where it is not ours to end. */
   readonly leave: (() => void) | undefined
+  /** Script checks may be registered over HTTP: with ACLs, where the operator says so. */
+  readonly scriptsByApi?: boolean
 }
 
 export interface ApiContext extends LocalContext, Coordination {
@@ -69,6 +80,7 @@ export interface ApiContext extends LocalContext, Coordination {
   readonly tokenRequired: boolean
   /** The listener is on a loopback address: names that only resolve there by trickery are refused. */
   readonly loopbackOnly: boolean
+  readonly httpConfig: HttpConfig
   /** An API client may configure a CA from files of this host, by their paths. */
   readonly caFilesByApi: boolean
   defaultPolicy(): IntentionAction

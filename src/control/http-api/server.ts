@@ -17,6 +17,7 @@ import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
 import type { ApiContext } from './context.js'
 import { eventRoutes } from './event.js'
+import { applyHttpConfig } from './http-config.js'
 import { indentJson } from './indent-json.js'
 import { internalRoutes } from './internal-ui.js'
 import { kvRoutes } from './kv.js'
@@ -44,6 +45,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
     requireToken(context.authorizer, request)
     checkCommonParameters(request, context.node)
   })
+  applyHttpConfig(app, context.httpConfig)
   const streams = new StreamedAnswers()
   if (context.acl !== undefined) authorizeWith(context.acl, app, context)
   aclRoutes(app, context)

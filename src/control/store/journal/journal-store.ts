@@ -8,7 +8,7 @@
 // refused; memory has not changed. One that leaves the file in doubt ends writing until the next start.
 // The files hold private keys, so they are readable by the owner only, and one process at a time may have them open.
 import { randomUUID } from 'node:crypto'
-import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { chmod, type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CommitFeed } from '../commit-feed.js'
 import {
@@ -26,6 +26,7 @@ import {
 import { LineWriter } from './checked-lines.js'
 import { DirectoryLock } from './directory-lock.js'
 import { HeadFile } from './head-file.js'
+import { makeFolder } from './make-folder.js'
 import type { RecordTable, WriteRow } from './record-table.js'
 import { type DirectoryOptions, type DirectoryState, HEAD_FILE, readDirectory } from './state-directory.js'
 import { FORMAT, fileName, type JournalLine, parseFileName, syncDirectory, writeSnapshot } from './state-files.js'
@@ -97,7 +98,7 @@ export class JournalStore implements Store {
   static async open(dir: string, options: JournalStoreOptions = {}): Promise<JournalStore> {
     let lock: DirectoryLock | undefined
     try {
-      await mkdir(dir, { recursive: true, mode: 0o700 })
+      await makeFolder(dir)
       lock = await DirectoryLock.take(dir)
       const state = await readDirectory(dir, options)
       const journal =

@@ -1,0 +1,58 @@
+// docs/consul-compatibility.md says of each of Consul's commands, and of ours, whether it is there: this holds it against the commands.
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { describe, expect, it } from 'vitest'
+import { buildProgram } from '../../src/cli/program.js'
+import { runCommand } from '../support/cli-fixture.js'
+import { testIo } from '../support/command-io.js'
+
+interface Row {
+  readonly name: string
+  readonly state: string
+}
+
+const page = readFileSync(new URL('../../docs/consul-compatibility.md', import.meta.url), 'utf8')
+const table = page.slice(page.indexOf('<!-- commands -->'), page.indexOf('<!-- /commands -->'))
+const rows = [...table.matchAll(/^\| `([a-z -]+)` \| (there|ours|refused|absent) \|/gm)].map(
+  ([, name, state]): Row => ({ name: name!, state: state! }),
+)
+
+function leaves(command: Command, path: readonly string[] = []): Map<string, Command> {
+  if (command.commands.length === 0) return new Map([[path.join(' '), command]])
+  return new Map(command.commands.flatMap(below => [...leaves(below, [...path, below.name()])]))
+}
+
+const commands = leaves(buildProgram(testIo()))
+
+describe('the table of commands', () => {
+  it('names every command that there is', () => {
+    expect(
+      rows
+        .filter(({ state }) => state !== 'absent')
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual([...commands.keys()].sort())
+  })
+
+  it('names as absent only what is not there', () => {
+    expect(rows.filter(({ name, state }) => state === 'absent' && commands.has(name))).toEqual([])
+  })
+
+  it('says of each whether it is refused', () => {
+    const wrong = rows.filter(
+      ({ name, state }) => (commands.get(name)?.description().startsWith('refused:') ?? false) !== (state === 'refused'),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it.each(rows.filter(({ state }) => state === 'refused').map(({ name }) => name))('%s says why', async name => {
+    expect(await runCommand(name.split(' '))).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/^outrigger: \S+/) })
+  })
+})
+
+describe('help', () => {
+  it.each([...commands.keys()])('of %s is there', async name => {
+    const { code, out } = await runCommand([...name.split(' '), '-help'])
+    expect([code, out]).toEqual([0, expect.stringContaining(`Usage: outrigger ${name}`)])
+  })
+})

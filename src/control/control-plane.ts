@@ -51,6 +51,7 @@ import { WriteCheck } from './snapshot/check-write.js'
 import { SIDECAR } from './snapshot/kinds/sidecar.js'
 import { ResourceErrors } from './snapshot/resource-errors.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
+import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
 import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
 import type { Store } from './store/store.js'
@@ -268,8 +269,13 @@ export class ControlPlane {
       rootExpirySeconds: () => (ca.expiries().rootMs - Date.now()) / 1_000,
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
+    const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
     const ads: AdsServer = new AdsServer({
       accept: (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl),
+      onStreamOpen: ({ nodeKey, node }) => {
+        const service = catalog.instanceByKey(nodeKey)?.Proxy?.DestinationServiceName
+        if (service !== undefined) tunnels.streamOpened(nodeKey, service, node.userAgentName)
+      },
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
       onSynced: nodeKey => {
@@ -280,6 +286,7 @@ export class ControlPlane {
     })
     const builder = new SnapshotBuilder({
       catalog,
+      tunnels,
       entries,
       datacenter,
       trustDomain: ca.trustDomain,
@@ -293,6 +300,7 @@ export class ControlPlane {
       catalog,
       builder,
       leaves,
+      tunnels,
       ads,
       index: () => store.index,
       onPropagated: seconds => metrics.propagation.observe(seconds),

@@ -18,7 +18,7 @@ let db: Registered
 let webSidecar: ProxyProcess
 let dbSidecar: ProxyProcess
 
-const CLUSTER = /^cluster\.db\.default\.dc1\.internal\.[^.]+\.consul\.(\w+)$/
+const CLUSTER = /^cluster\.(?:tunnel~)?db\.default\.dc1\.internal\.[^.]+\.consul\.(\w+)$/
 
 async function clusterStat(proxy: ProxyProcess, name: string): Promise<number> {
   for (const [stat, value] of await proxy.stats()) if (CLUSTER.exec(stat)?.[1] === name) return value

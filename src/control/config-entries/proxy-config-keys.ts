@@ -112,7 +112,7 @@ export const HTTP1_ONLY_KEY = 'outrigger_http1_only'
  * public listener takes both forms; `use`: and the proxy's own TCP upstreams are called that way, whose proxies must accept it. Outrigger's own.
  */
 export const TCP_TUNNEL_KEY = 'outrigger_tcp_tunnel'
-const TCP_TUNNEL = oneOf('off', 'accept', 'use')
+const TCP_TUNNEL = oneOf('auto', 'off', 'accept', 'use')
 
 export const PROXY_CONFIG_KEYS = {
   protocol: xds(TEXT),

@@ -12,11 +12,13 @@ import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { EndpointSet } from './endpoint-set.js'
 import type { EndpointLookup } from './endpoints.js'
 import type { MeshSources, ProxyInstance, ProxyKind } from './kinds/proxy-kind.js'
+import type { TunnelReadiness } from './tunnel-readiness.js'
 
 export interface SnapshotSources extends MeshSources {
   readonly catalog: CatalogIndex
   readonly entries: ConfigEntryIndex
   readonly kinds: ProxyKinds
+  readonly tunnels: Pick<TunnelReadiness, 'accepts'>
   /** An instance as filter expressions see it. */
   filterView(instance: CatalogInstance): FilterInstance
 }
@@ -33,6 +35,7 @@ export interface SettledPart {
   /** Parts of the configuration that have no effect, with their path. */
   readonly problems: readonly ConfigError[]
   readonly endpoints: (lookup: EndpointLookup) => readonly Resource[]
+  readonly acceptsTunnels: boolean
 }
 
 export interface BuiltSnapshot {
@@ -45,6 +48,8 @@ export interface BuiltSnapshot {
 export const entryKey = (kind: ConfigEntryKind, name: string): string => `entry:${kind}/${name}`
 /** Depended on by who lists a whole kind. */
 export const kindKey = (kind: ConfigEntryKind): string => `kind:${kind}`
+/** Depended on by who asks whether the service takes tunnels. */
+export const tunnelKey = (service: string): string => `tunnel:${service.toLowerCase()}`
 /** Names of services are the same in any case. */
 export const serviceKey = (name: string): string => `service:${name.toLowerCase()}`
 
@@ -95,9 +100,19 @@ export class SnapshotBuilder {
     const problems: ConfigError[] = []
     const kind = this.sources.kinds[proxy.Kind]
     if (kind === undefined) throw new Error(`proxy ${proxy.ID}: nobody makes resources for kind "${proxy.Kind}"`)
-    const view = kind.view(proxy, { mesh: this.sources, entries: recording(this.sources.entries, dependencies), problems })
+    const acceptsTunnels = (service: string): boolean => {
+      dependencies.add(tunnelKey(service))
+      return this.sources.tunnels.accepts(service)
+    }
+    const view = kind.view(proxy, { mesh: this.sources, entries: recording(this.sources.entries, dependencies), problems, acceptsTunnels })
     const resources = [...kind.clusters(view), ...kind.listeners(view), ...kind.routes(view)]
-    return { resources, dependencies, problems, endpoints: lookup => kind.endpoints(view, lookup) }
+    return {
+      resources,
+      dependencies,
+      problems,
+      endpoints: lookup => kind.endpoints(view, lookup),
+      acceptsTunnels: kind.acceptsTunnels(view),
+    }
   }
 
   private withEndpoints(settled: SettledPart): BuiltSnapshot {

@@ -60,7 +60,7 @@ export class WriteCheck {
     }
     const proxy = { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
     try {
-      const view = kind.view(proxy, { mesh, entries, problems: [] })
+      const view = kind.view(proxy, { mesh, entries, problems: [], acceptsTunnels: () => true })
       const resources = [...kind.listeners(view), ...kind.clusters(view), ...kind.routes(view)]
       return resources.flatMap(resource =>
         this.sources.errors.of(resource).map(({ path, reason }) => `sidecars would refuse it (${lastOf(path)}: ${reason})`),

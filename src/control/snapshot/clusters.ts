@@ -25,7 +25,6 @@ import {
   type ResolverClusters,
   type TargetCluster,
   type UpstreamView,
-  usesTcpTunnel,
 } from './proxy-view.js'
 import { TUNNEL_ALPN, upstreamTls } from './tls.js'
 
@@ -98,7 +97,7 @@ function exposedCluster(view: ProxyView, { LocalPathPort, Protocol }: ExposePath
 
 function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: ResolverClusters, target: TargetCluster): ClusterInit {
   const { settings, chain } = upstream
-  const tunnel = usesTcpTunnel(view, upstream)
+  const { tunnel } = upstream
   const transportSocket = upstreamTls(view, target.target, tunnel ? TUNNEL_ALPN : [])
   if (upstream.clusterJson !== undefined)
     return { ...fieldsOf(userCluster(upstream.clusterJson, 'envoy_cluster_json')), name: target.name, transportSocket }

@@ -19,13 +19,16 @@ import { guardChains, userListener } from './escape-hatches.js'
 import { exposedListeners } from './exposed-paths.js'
 import { authorization, HCM_FILTER, publicHcm, statPrefix, tunnelHcm, upstreamHcm } from './http-connection-manager.js'
 import { type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
-import { clusterOfNode, LOCAL_APP, type ProxyView, type UpstreamView, usesTcpTunnel } from './proxy-view.js'
-import { CONNECT_RETRIES, usesRds } from './routes.js'
+import { acceptsTunnels, clusterOfNode, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
 type ListenerInit = Init<typeof ListenerSchema>
 type FilterInit = Init<typeof FilterSchema>
 type TcpProxyInit = Init<typeof TcpProxySchema>
+
+/** Which instance is tried next is the balancer's choice, and may be the dead one again; after five failures in a row that is ejected. */
+const CONNECT_ATTEMPTS = 6
 
 export function buildListeners(view: ProxyView): Resource[] {
   return [
@@ -60,7 +63,7 @@ function publicListener(view: ProxyView): ListenerInit {
   const filters = isHttpLike(view.protocol)
     ? [...connectionLimit, filter(HCM_FILTER, publicHcm(view))]
     : [networkRbac(view), ...connectionLimit, tcpProxy(view, LOCAL_APP, 'public_listener')]
-  const tunnels = !isHttpLike(view.protocol) && view.config.tcpTunnel !== 'off'
+  const tunnels = acceptsTunnels(view)
   return {
     name,
     address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
@@ -113,8 +116,8 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
   const filterConfig = isHttpLike(chain.Protocol)
     ? filter(HCM_FILTER, upstreamHcm(view, upstreamView))
     : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView), {
-        maxConnectAttempts: 1 + CONNECT_RETRIES,
-        ...tunnelTo(view, upstreamView),
+        maxConnectAttempts: CONNECT_ATTEMPTS,
+        ...tunnelTo(upstreamView),
       })
   return {
     name,
@@ -138,8 +141,8 @@ function networkRbac(view: ProxyView): FilterInit {
 }
 
 /** Nothing: a connection of its own for each client. The host names the service, for the far side's access log. */
-function tunnelTo(view: ProxyView, upstream: UpstreamView): Pick<TcpProxyInit, 'tunnelingConfig'> {
-  return usesTcpTunnel(view, upstream) ? { tunnelingConfig: { hostname: `${upstream.chain.ServiceName}:80` } } : {}
+function tunnelTo({ tunnel, chain }: UpstreamView): Pick<TcpProxyInit, 'tunnelingConfig'> {
+  return tunnel ? { tunnelingConfig: { hostname: `${chain.ServiceName}:80` } } : {}
 }
 
 function tcpProxy(view: ProxyView, cluster: string, prefix: string, more: TcpProxyInit = {}): FilterInit {

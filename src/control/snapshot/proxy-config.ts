@@ -12,7 +12,7 @@ import {
 } from '../config-entries/proxy-config-keys.js'
 import type { ConfigError, ProxyDefaults, ServiceDefaults, UpstreamConfig } from '../config-entries/types.js'
 
-export type TcpTunnelMode = 'off' | 'accept' | 'use'
+export type TcpTunnelMode = 'auto' | 'off' | 'accept' | 'use'
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 5_000
 
@@ -93,7 +93,7 @@ export function readProxyConfig(
     maxRequestHeadersKb: merged.get('max_request_headers_kb'),
     xdsFetchTimeoutMs: merged.get('xds_fetch_timeout_ms'),
     httpMeshProtocol: merged.get(HTTP1_ONLY_KEY) ? 'http1' : 'auto',
-    tcpTunnel: merged.get(TCP_TUNNEL_KEY) ?? 'off',
+    tcpTunnel: merged.get(TCP_TUNNEL_KEY) ?? 'auto',
     publicListenerJson: merged.get('envoy_public_listener_json'),
     localClusterJson: merged.get('envoy_local_cluster_json'),
     tracingJson: merged.get('envoy_listener_tracing_json'),

@@ -7,6 +7,7 @@ import type { CatalogInstance } from '../catalog/catalog-types.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { AccessLogs, ConfigError, ExposePath, JwtProvider, Mesh } from '../config-entries/types.js'
 import { customizedClusterName, failoverClusterName } from '../discovery-chain/names.js'
+import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryTarget, ResolverNode } from '../discovery-chain/types.js'
 import type { CompiledIntentions } from '../intentions/types.js'
 import type { NamedExtension } from './extensions/envoy-extension.js'
@@ -36,6 +37,8 @@ export interface UpstreamView {
   /** Escape hatches that apply: only where the chain is the default one. */
   readonly listenerJson: string | undefined
   readonly clusterJson: string | undefined
+  /** The connections to this TCP upstream travel in CONNECT streams. */
+  readonly tunnel: boolean
 }
 
 export interface ProxyView {
@@ -97,9 +100,13 @@ export function resolverClusters(chain: CompiledDiscoveryChain, node: ResolverNo
   return { name, node, targets: targets.map((target, i) => ({ name: failoverClusterName(i, name), target })), failover: true }
 }
 
-/** Whether the connections to this TCP upstream travel in CONNECT streams. */
-export function usesTcpTunnel(view: ProxyView, { chain, settings }: UpstreamView): boolean {
-  return chain.Protocol === 'tcp' && (settings.tcpTunnel ?? view.config.tcpTunnel) === 'use'
+/**
+ * Whether the public listener takes CONNECT streams beside plain connections. A service with a limit of connections does so only when told
+ * to: a stream beyond the limit waits for another to end, where a connection is refused.
+ */
+export function acceptsTunnels({ protocol, config }: Pick<ProxyView, 'protocol' | 'config'>): boolean {
+  if (isHttpLike(protocol) || config.tcpTunnel === 'off') return false
+  return config.tcpTunnel !== 'auto' || config.maxInboundConnections === 0
 }
 
 /** Every cluster of a chain, in order of node names, so that the order never depends on how the chain was compiled. */

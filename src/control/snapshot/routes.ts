@@ -42,7 +42,7 @@ type StringMatcherInit = Init<typeof StringMatcherSchema>
 /** Weights travel as hundredths of a percent. */
 const WEIGHT_SCALE = 100
 /** Further instances that a request tries when it finds no connection. */
-export const CONNECT_RETRIES = 2
+const CONNECT_RETRIES = 2
 /** How often the balancer is asked again when it names an instance that was tried. */
 const HOST_SELECTION_ATTEMPTS = 5n
 

@@ -10,13 +10,15 @@ import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogInstance, keyOfInstance } from '../catalog/catalog-types.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
-import { type BuiltSnapshot, entryKey, kindKey, type SnapshotBuilder, serviceKey } from './build-snapshot.js'
+import { type BuiltSnapshot, entryKey, kindKey, type SnapshotBuilder, serviceKey, tunnelKey } from './build-snapshot.js'
 import { type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
+import type { TunnelReadiness } from './tunnel-readiness.js'
 
 export interface PublisherOptions {
   readonly catalog: Catalog
   readonly builder: SnapshotBuilder
   readonly leaves: LeafCertificates
+  readonly tunnels: TunnelReadiness
   readonly ads: Pick<AdsServer, 'setSnapshot' | 'removeSnapshot' | 'isSynced'>
   /** The store's index: it names snapshots. */
   index(): number
@@ -65,8 +67,10 @@ export class SnapshotPublisher {
       for (const service of change.services) {
         this.options.builder.serviceChanged(service)
         this.markDependents(serviceKey(service))
+        this.options.tunnels.check(service)
       }
     })
+    this.options.tunnels.onChange = service => this.markDependents(tunnelKey(service))
     this.allChanged()
     this.flush()
   }
@@ -93,6 +97,7 @@ export class SnapshotPublisher {
   /** Every open stream of the proxy has acknowledged its snapshot. */
   synced(proxyId: string): void {
     const record = this.proxies.get(proxyId)
+    if (record !== undefined) this.options.tunnels.synced(proxyId, record.service)
     if (record?.changedAt === undefined || this.dirty.has(proxyId)) return
     this.options.onPropagated((performance.now() - record.changedAt) / 1_000)
     record.changedAt = undefined
@@ -186,6 +191,7 @@ export class SnapshotPublisher {
       record.built = built
       const { settled, endpointDependencies } = built
       this.setDependencies(id, record, new Set([...settled.dependencies, ...endpointDependencies]))
+      this.options.tunnels.offered(id, record.service, settled.acceptsTunnels)
       problems = settled.problems.map(({ path, reason }) => `${path} ${reason}`).join('; ')
       if (this.options.ads.setSnapshot(id, built.snapshot, String(index))) {
         record.builtIndex = index
@@ -222,6 +228,7 @@ export class SnapshotPublisher {
     for (const key of record.dependencies) this.removeDependent(key, id)
     this.proxies.delete(id)
     this.options.ads.removeSnapshot(id)
+    this.options.tunnels.forget(id, record.service)
     this.releaseLeaf(record.service, id)
   }
 

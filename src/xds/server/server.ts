@@ -215,6 +215,8 @@ export class AdsServer implements StreamEvents {
     stream.nodeKey = acceptance.nodeKey ?? node.id
     const record = this.record(stream.nodeKey)
     record.streams.add(stream)
+    // It has acknowledged nothing yet.
+    record.syncedVersion = null
     this.options.logger?.info({ node: stream.nodeKey, peer: stream.peer, protocol: stream.protocol }, 'xds stream opened')
     this.options.onStreamOpen?.(streamInfo(stream, node))
     stream.setSnapshot(record.snapshot, record.version)

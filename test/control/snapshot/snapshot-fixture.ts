@@ -48,6 +48,7 @@ export class SnapshotFixture {
 
   build(id: string): BuiltSnapshot {
     const builder = new SnapshotBuilder({
+      tunnels: { accepts: () => false },
       catalog: this.catalog,
       entries: this.entries,
       datacenter: 'dc1',

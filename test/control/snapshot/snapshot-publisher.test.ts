@@ -8,6 +8,7 @@ import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { SnapshotPublisher } from '../../../src/control/snapshot/snapshot-publisher.js'
+import { TunnelReadiness } from '../../../src/control/snapshot/tunnel-readiness.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { type Resource, resourcesOf, type Snapshot, snapshotsEqual } from '../../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../../src/xds/type-urls.js'
@@ -20,6 +21,7 @@ const COALESCE_MS = 50
 let catalog: Catalog
 let entries: ConfigEntryTable
 let publisher: SnapshotPublisher
+let tunnels: TunnelReadiness
 let snapshots: Map<string, Snapshot>
 /** Proxies whose view was computed, in order. */
 let computed: string[]
@@ -40,10 +42,12 @@ beforeEach(async () => {
     rootsPem: () => 'ROOTS',
     leaf: (service: string) => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),
   }
+  tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
   const builder = new SnapshotBuilder({
     ...mesh,
     catalog,
     entries,
+    tunnels,
     kinds: {
       'connect-proxy': {
         ...SIDECAR,
@@ -58,6 +62,7 @@ beforeEach(async () => {
   publisher = new SnapshotPublisher({
     catalog,
     builder,
+    tunnels,
     leaves: { get: mesh.leaf, ensure: async () => {}, release: () => {} } as never,
     ads: {
       setSnapshot: (id, snapshot) => {

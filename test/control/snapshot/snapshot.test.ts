@@ -41,12 +41,15 @@ const cluster = (name: string): string => `${name}.default.dc1.internal.${TRUST_
 let catalog: Catalog
 let entries: ConfigEntryTable
 let policy: IntentionAction
+/** Services whose sidecars all take tunnels. */
+let tunnelled: Set<string>
 
 beforeEach(async () => {
   const store = new MemoryStore()
   catalog = await Catalog.open(store, { node: ownNode(node), sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
   entries = await ConfigEntryTable.open(store, { datacenter: 'dc1', trustDomain: TRUST_DOMAIN })
   policy = 'deny'
+  tunnelled = new Set()
 })
 
 async function register(definition: object): Promise<void> {
@@ -62,6 +65,7 @@ async function write(entry: object): Promise<void> {
 function build(id: string, leaf: boolean = true): BuiltSnapshot {
   const builder = new SnapshotBuilder({
     catalog,
+    tunnels: { accepts: service => tunnelled.has(service) },
     entries,
     datacenter: 'dc1',
     trustDomain: TRUST_DOMAIN,
@@ -81,7 +85,8 @@ class Decoded {
   listener = (name: string) => this.#message(ListenerSchema, LISTENER_TYPE, name)
   endpoints = (name: string) => this.#message(ClusterLoadAssignmentSchema, ENDPOINT_TYPE, name)
   table = (name: string) => this.#message(RouteConfigurationSchema, ROUTE_TYPE, name)
-  filters = (listener: string) => this.listener(listener).filterChains[0]!.filters
+  /** Of the last chain: the one for tunnels stands before it. */
+  filters = (listener: string) => this.listener(listener).filterChains.at(-1)!.filters
   hcm = (listener: string) => unpack(HttpConnectionManagerSchema, this.filters(listener).at(-1)!.configType)
 
   // biome-ignore lint/suspicious/noExplicitAny: decoded messages are looked into freely.
@@ -198,7 +203,7 @@ describe('public listener', () => {
       statPrefix: 'public_listener',
       clusterSpecifier: { case: 'cluster', value: 'local_app' },
     })
-    const socket = snapshot.listener('public_listener:0.0.0.0:21000').filterChains[0].transportSocket
+    const socket = snapshot.listener('public_listener:0.0.0.0:21000').filterChains.at(-1).transportSocket
     expect(unpack(DownstreamTlsContextSchema, socket.configType).commonTlsContext.alpnProtocols).toEqual([])
   })
 
@@ -251,6 +256,21 @@ describe('public listener', () => {
       connectTimeout: { seconds: 1n, nanos: 500_000_000 },
       circuitBreakers: { thresholds: [{ maxConnections: 42 }] },
     })
+  })
+
+  it('a tcp service takes tunnels unless outrigger_tcp_tunnel is off; and is called by them once all of its sidecars take them', async () => {
+    await meshOf('tcp')
+    const snapshot = () => decode('web-sidecar-proxy')
+    const chains = () => snapshot().listener('public_listener:0.0.0.0:21000').filterChains.length
+    const hostname = () => unpack(TcpProxySchema, snapshot().filters('api:127.0.0.1:9191')[0].configType).tunnelingConfig?.hostname
+    expect([chains(), hostname()]).toEqual([2, undefined])
+    tunnelled.add('api')
+    expect([chains(), hostname()]).toEqual([2, 'api:80'])
+    expect(build('web-sidecar-proxy').settled).toMatchObject({ acceptsTunnels: true })
+    expect([...build('web-sidecar-proxy').settled.dependencies]).toContain('tunnel:api')
+    await write({ Kind: 'proxy-defaults', Name: 'global', Config: { outrigger_tcp_tunnel: 'off' } })
+    expect([chains(), hostname()]).toEqual([1, undefined])
+    expect(build('web-sidecar-proxy').settled).toMatchObject({ acceptsTunnels: false })
   })
 
   it('outrigger_tcp_tunnel on a tcp service: tunnels and plain connections, told apart by ALPN, both authorised', async () => {
@@ -397,7 +417,7 @@ describe('upstreams', () => {
     expect(unpack(TcpProxySchema, proxy.configType)).toMatchObject({
       statPrefix: 'upstream.api.default.default.dc1',
       clusterSpecifier: { case: 'cluster', value: cluster('api') },
-      maxConnectAttempts: 3,
+      maxConnectAttempts: 6,
     })
   })
 
@@ -406,6 +426,8 @@ describe('upstreams', () => {
     ['use', { outrigger_tcp_tunnel: 'off' }, false],
     ['accept', {}, false],
     ['off', { outrigger_tcp_tunnel: 'use' }, true],
+    ['auto', {}, false],
+    ['off', { outrigger_tcp_tunnel: 'auto' }, false],
   ])('of tcp with outrigger_tcp_tunnel %s and the upstream’s own %j: tunnel %s', async (mode, Config, tunnel) => {
     await meshOf('tcp')
     await register({
@@ -419,7 +441,10 @@ describe('upstreams', () => {
     const snapshot = decode('web-sidecar-proxy')
     const [proxy] = snapshot.filters('api:127.0.0.1:9191')
     expect(unpack(TcpProxySchema, proxy.configType).tunnelingConfig?.hostname).toBe(tunnel ? 'api:80' : undefined)
-    const eds = snapshot.cluster(cluster('api'))
+    const name = tunnel ? `tunnel~${cluster('api')}` : cluster('api')
+    expect(snapshot.names(CLUSTER_TYPE)).toEqual(['local_app', name])
+    expect(snapshot.names(ENDPOINT_TYPE)).toEqual([name])
+    const eds = snapshot.cluster(name)
     expect(eds.typedExtensionProtocolOptions[HTTP_OPTIONS] !== undefined).toBe(tunnel)
     const tls = unpack(UpstreamTlsContextSchema, eds.transportSocket.configType)
     expect(tls.commonTlsContext.alpnProtocols).toEqual(tunnel ? ['h2'] : [])

@@ -25,6 +25,8 @@ export interface BuildContext {
   readonly entries: ConfigEntryIndex
   /** Takes parts of the configuration that have no effect, with their path. */
   readonly problems: ConfigError[]
+  /** Whether every sidecar of the service is known to take tunnels. */
+  readonly acceptsTunnels: (service: string) => boolean
 }
 
 export interface ProxyKind<View> {
@@ -34,6 +36,8 @@ export interface ProxyKind<View> {
   clusters(view: View): Resource[]
   routes(view: View): Resource[]
   endpoints(view: View, lookup: EndpointLookup): Resource[]
+  /** Whether what is made takes tunnels of TCP connections. */
+  acceptsTunnels(view: View): boolean
 }
 
 /** The last good snapshot stays. */

@@ -5,6 +5,7 @@ import type { ConfigEntryIndex, ConfigError, Expose, ExposePath, JwtProvider, Up
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
 import { envoyId, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
+import type { CompiledDiscoveryChain } from '../../discovery-chain/types.js'
 import { compileIntentions, jwtIssuers } from '../../intentions/compile.js'
 import { intentionsFor } from '../../intentions/match.js'
 import { intentionTable } from '../../intentions/table.js'
@@ -14,8 +15,8 @@ import { buildEndpoints } from '../endpoints.js'
 import { extendClusters, extendEndpoints, extendListeners, extendRoutes } from '../extensions/apply-extensions.js'
 import { readExtensions } from '../extensions/read-extensions.js'
 import { buildListeners } from '../listeners.js'
-import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
-import type { ProxyView, UpstreamView } from '../proxy-view.js'
+import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode } from '../proxy-config.js'
+import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
 import { buildRoutes } from '../routes.js'
 import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } from './proxy-kind.js'
 
@@ -25,6 +26,7 @@ export const SIDECAR: ProxyKind<ProxyView> = {
   clusters: view => extendClusters(view, buildClusters(view)),
   routes: view => extendRoutes(view, buildRoutes(view)),
   endpoints: (view, lookup) => extendEndpoints(view, buildEndpoints(view, lookup)),
+  acceptsTunnels,
 }
 
 function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
@@ -60,7 +62,7 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
     problems,
     exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),
-    upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, upstreamConfig, context)),
+    upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, upstreamConfig, config.tcpTunnel, context)),
   }
 }
 
@@ -81,8 +83,10 @@ function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefine
 function upstreamView(
   upstream: Upstream,
   config: { readonly Overrides?: readonly UpstreamConfig[]; readonly Defaults?: UpstreamConfig } | undefined,
-  { mesh, entries, problems }: BuildContext,
+  tunnelMode: TcpTunnelMode,
+  context: BuildContext,
 ): UpstreamView {
+  const { mesh, entries, problems } = context
   const name = upstream.DestinationName
   const datacenter = upstream.Datacenter || mesh.datacenter
   const override = config?.Overrides?.find(candidate => candidate.Name === name)
@@ -104,15 +108,40 @@ function upstreamView(
   ] as const)
     if (json !== undefined && !isPlain)
       problems.push({ path: `Proxy.Upstreams.Config.${key}`, reason: `has no effect: ${name} has a discovery chain of its own` })
+  const tunnel = usesTunnel(settings.tcpTunnel ?? tunnelMode, result.chain, context)
   return {
     listenerJson: isPlain ? settings.listenerJson : undefined,
     clusterJson: isPlain ? settings.clusterJson : undefined,
     upstream,
     envoyId: envoyId({ name, ...(upstream.Datacenter === '' ? {} : { datacenter: upstream.Datacenter }) }),
     filterName: filterName(name, upstream.DestinationNamespace, upstream.DestinationPartition, datacenter),
-    chain: result.chain,
+    chain: tunnel ? tunnelledChain(result.chain) : result.chain,
     settings,
+    tunnel,
   }
+}
+
+/**
+ * Clusters for tunnels have names of their own. Listeners and clusters change one after the other, so with one name the old listener would
+ * for a moment send plain bytes to where tunnels are expected, or the other way about.
+ */
+function tunnelledChain(chain: CompiledDiscoveryChain): CompiledDiscoveryChain {
+  const hash = chain.CustomizationHash
+  return { ...chain, CustomizationHash: hash ? `${hash}-${TUNNEL}` : TUNNEL }
+}
+
+/** Before the `~` of a cluster's name, where Consul has a hash of what the upstream overrides. */
+const TUNNEL = 'tunnel'
+
+function usesTunnel(mode: TcpTunnelMode, { Protocol, Targets }: CompiledDiscoveryChain, { acceptsTunnels }: BuildContext): boolean {
+  if (Protocol !== 'tcp' || mode === 'off' || mode === 'accept') return false
+  // Each is asked, as each one's answer is what this snapshot depends on.
+  return (
+    mode === 'use' ||
+    Object.values(Targets)
+      .map(({ Service }) => acceptsTunnels(Service))
+      .every(accepted => accepted)
+  )
 }
 
 function jwtProviders(intentions: readonly Intention[], entries: ConfigEntryIndex): JwtProvider[] {

@@ -105,7 +105,7 @@ export function resolverClusters(chain: CompiledDiscoveryChain, node: ResolverNo
  * to: a stream beyond the limit waits for another to end, where a connection is refused.
  */
 export function acceptsTunnels({ protocol, config }: Pick<ProxyView, 'protocol' | 'config'>): boolean {
-  if (isHttpLike(protocol) || config.tcpTunnel === 'off') return false
+  if (isHttpLike(protocol) || config.tcpTunnel === 'off' || config.publicListenerJson !== undefined) return false
   return config.tcpTunnel !== 'auto' || config.maxInboundConnections === 0
 }
 

@@ -108,7 +108,9 @@ function upstreamView(
   ] as const)
     if (json !== undefined && !isPlain)
       problems.push({ path: `Proxy.Upstreams.Config.${key}`, reason: `has no effect: ${name} has a discovery chain of its own` })
-  const tunnel = usesTunnel(settings.tcpTunnel ?? tunnelMode, result.chain, context)
+  // A listener or cluster of the operator's own knows nothing of tunnels.
+  const isOwn = isPlain && (settings.listenerJson !== undefined || settings.clusterJson !== undefined)
+  const tunnel = !isOwn && usesTunnel(settings.tcpTunnel ?? tunnelMode, result.chain, context)
   return {
     listenerJson: isPlain ? settings.listenerJson : undefined,
     clusterJson: isPlain ? settings.clusterJson : undefined,

@@ -102,11 +102,12 @@ export function resolverClusters(chain: CompiledDiscoveryChain, node: ResolverNo
 
 /**
  * Whether the public listener takes CONNECT streams beside plain connections. A service with a limit of connections does so only when told
- * to: a stream beyond the limit waits for another to end, where a connection is refused.
+ * to: a stream beyond the limit waits for another to end, where a connection is refused. Neither does one with extensions, which add their
+ * filters to the chain of plain connections.
  */
-export function acceptsTunnels({ protocol, config }: Pick<ProxyView, 'protocol' | 'config'>): boolean {
+export function acceptsTunnels({ protocol, config, extensions }: Pick<ProxyView, 'protocol' | 'config' | 'extensions'>): boolean {
   if (isHttpLike(protocol) || config.tcpTunnel === 'off' || config.publicListenerJson !== undefined) return false
-  return config.tcpTunnel !== 'auto' || config.maxInboundConnections === 0
+  return config.tcpTunnel !== 'auto' || (config.maxInboundConnections === 0 && extensions.length === 0)
 }
 
 /** Every cluster of a chain, in order of node names, so that the order never depends on how the chain was compiled. */

@@ -20,7 +20,7 @@ beforeAll(async () => {
   web = await mesh.register('web', { name: 'web', upstreams: ['db'] })
   await mesh.intention('db', [{ Name: 'web', Action: 'allow' }])
   webSidecar = await mesh.sidecar('web')
-}, 60_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await echo.close()
@@ -51,8 +51,6 @@ async function untilForm(form: 'tunnels' | 'plain'): Promise<void> {
   for (const socket of sockets) socket!.destroy()
 }
 
-const deregister = (id: string): Promise<number> => mesh.write(`/v1/agent/service/deregister/${id}`)
-
 describe('outrigger_tcp_tunnel auto, the default', () => {
   it('is plain while no sidecar of the service runs, and tunnels once the only one has acknowledged', async () => {
     expect((await webSidecar.get('/clusters')).body).not.toContain('tunnel~db')
@@ -76,7 +74,7 @@ describe('outrigger_tcp_tunnel auto, the default', () => {
     open.destroy()
     await mesh.sidecar('db-2')
     await untilForm('tunnels')
-    await deregister('db-2')
+    await mesh.deregister('db-2')
   })
 
   it('a service with a limit of connections stays plain', async () => {
@@ -92,7 +90,7 @@ describe('outrigger_tcp_tunnel auto, the default', () => {
     await mesh.register('db-3', { name: 'db', port: echo.port, protocol: 'tcp' })
     const envoy = await mesh.sidecar('db-3', envoyBin!)
     await untilForm('plain')
-    await deregister('db-3')
+    await mesh.deregister('db-3')
     await untilForm('tunnels')
     await envoy.kill()
   })

@@ -96,6 +96,12 @@ export class MeshFixture extends ControlPlaneProcess {
     return proxy
   }
 
+  /** The instance leaves; its sidecar's process stays. */
+  async deregister(id: string): Promise<void> {
+    this.sidecars.delete(id)
+    await this.write(`/v1/agent/service/deregister/${id}`)
+  }
+
   /** Consul's own check of a sidecar, where the registration names no other. */
   private async listening(id: string): Promise<void> {
     let index = 0

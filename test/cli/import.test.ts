@@ -99,7 +99,7 @@ describe('from a control plane of ours', () => {
     const after = await fetch(`http://${target.plane.httpAddress}/v1/config`, { headers: { 'x-consul-token': MANAGEMENT } })
     expect(after.headers.get('x-consul-index')).toBe(index)
 
-    await call(source, 'PUT', '/v1/acl/policy/' + (await policyId(source, 'keys')), {
+    await call(source, 'PUT', `/v1/acl/policy/${await policyId(source, 'keys')}`, {
       Name: 'keys',
       Rules: 'key_prefix "b/" { policy = "read" }',
     })

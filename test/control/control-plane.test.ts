@@ -258,9 +258,10 @@ describe('ControlPlane', () => {
     const plane = await start()
     const sidecar = connect(plane, 'web-sidecar-proxy')
     await mesh(plane)
-    await sidecar.until(() => sidecar.listeners.size === 2)
+    const v2 = () => [...sidecar.clusters.keys()].find(cluster => cluster.startsWith('v2.'))
+    await sidecar.until(() => sidecar.listeners.size === 2 && v2() !== undefined)
     await put(plane, '/v1/agent/service/deregister/api-v2')
-    const name = [...sidecar.clusters.keys()].find(cluster => cluster.startsWith('v2.'))!
+    const name = v2()!
     await sidecar.until(() => sidecar.endpoints.get(name)?.endpoints[0]?.lbEndpoints.length === 0)
     expect((await call(plane, 'GET', '/v1/agent/services')).body).not.toHaveProperty('api-v2-sidecar-proxy')
   })

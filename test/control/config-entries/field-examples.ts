@@ -352,7 +352,7 @@ export const CONFIG_VALUES: {
     envoy_local_cluster_json: { value: CLUSTER },
     envoy_listener_tracing_json: { value: '{"random_sampling":{"value":10}}' },
     outrigger_http1_only: { value: true },
-    outrigger_tcp_tunnel: { value: 'accept', besides: TCP },
+    outrigger_tcp_tunnel: { value: 'off', besides: TCP },
     envoy_prometheus_bind_addr: { value: '0.0.0.0:9102' },
     envoy_stats_bind_addr: { value: '0.0.0.0:9103' },
     envoy_ready_bind_addr: { value: '0.0.0.0:9104' },

@@ -9,6 +9,7 @@ export default defineConfig({
     // Where CI runs beside other work, what fails once is tried again and reported as flaky; locally nothing is.
     retry: Number(process.env['TEST_RETRIES'] ?? 0),
     pool: 'forks',
-    maxWorkers: 2,
+    // Most of an integration test is waiting for processes and timers.
+    maxWorkers: 3,
   },
 })

@@ -167,20 +167,9 @@ describe('flags', () => {
     const bootstrap = { ...(await good()), watchdogs: { main_thread_watchdog: {} }, header_prefix: 'x-mine', bootstrap_extensions: [] }
     const proxy = await ProxyProcess.start({
       bootstrap,
-      flags: [
-        '--concurrency',
-        '2',
-        '--component-log-level',
-        'upstream:debug',
-        '--base-id',
-        '7',
-        '--cpuset-threads',
-        '--log-format',
-        '<%l|%n> %v',
-      ],
+      flags: ['--component-log-level', 'upstream:debug', '--base-id', '7', '--cpuset-threads', '--log-format', '<%l|%n> %v'],
     })
     await proxy.untilLog('<warning|main> flags without a meaning here: --cpuset-threads')
-    await proxy.untilLog(/<warning\|main> --concurrency 2.*one thread/)
     await proxy.untilLog('<warning|main> bootstrap: accepted without effect: watchdogs, header_prefix')
     expect((await proxy.json('/config_unsupported')).bootstrap).toEqual(expect.arrayContaining(['header_prefix', 'watchdogs']))
     expect((await proxy.post('/logging')).body).toContain('  upstream: debug\n')

@@ -134,14 +134,11 @@ describe('explain', () => {
     expect(explainIntention(overTcp, { source: 'web' }).reason).toMatch(/need an HTTP protocol/)
   })
 
-  test('peers and namespaces are apart from local sources', () => {
-    const list = intentionsFor(
-      entries(intentions('api', { Name: '*', Peer: 'east', Action: 'allow' }, { Name: '*', Namespace: 'team', Action: 'allow' })),
-      'api',
-    )
+  test('peers are apart from local sources', () => {
+    const list = intentionsFor(entries(intentions('api', { Name: '*', Peer: 'east', Action: 'allow' })), 'api')
     const peered = intentionTable('api', list, { defaultAction: 'deny', http: true })
     const allowed = (source: string) => explainIntention(peered, { source }).allowed
-    expect([allowed('peer:east/web'), allowed('peer:west/web'), allowed('team/web'), allowed('web')]).toEqual([true, false, true, false])
+    expect([allowed('peer:east/web'), allowed('peer:west/web'), allowed('web')]).toEqual([true, false, false])
   })
 })
 

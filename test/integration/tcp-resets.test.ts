@@ -247,13 +247,17 @@ async function open({ transport, phase, side }: Case): Promise<Opened> {
 
 async function settled(): Promise<void> {
   expect(proxy.child.exitCode).toBeNull()
-  await until('no connection left', async () => {
-    const stats = await proxy.stats()
-    const left = [...stats].filter(
-      ([name, value]) => value > 0 && /(?:^listener\.(?!admin).*\.downstream_cx_active$|^cluster\..*\.upstream_cx_active$)/.test(name),
-    )
-    return left.length === 0 || Promise.reject(new Error(JSON.stringify(left)))
-  })
+  await until(
+    'no connection left',
+    async () => {
+      const stats = await proxy.stats()
+      const left = [...stats].filter(
+        ([name, value]) => value > 0 && /(?:^listener\.(?!admin).*\.downstream_cx_active$|^cluster\..*\.upstream_cx_active$)/.test(name),
+      )
+      return left.length === 0 || Promise.reject(new Error(JSON.stringify(left)))
+    },
+    15_000,
+  )
 }
 
 async function breakOff(each: Case): Promise<void> {

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { join } from 'node:path'
+import { keepAliveClient } from './keep-alive-client.mjs'
 
 const POLICIES = 1_000
 /** Links of one object are bounded: the token has them by way of roles. */
@@ -16,24 +16,11 @@ const WARM_UP = 3_000
 const PATH = '/v1/kv/apps/svc-999/config?raw'
 
 function client(base) {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  const url = new URL(base)
+  const { ask, close } = keepAliveClient(base, 1)
   return {
     ask: (method, path, token, body) =>
-      new Promise((resolve, reject) => {
-        const headers = token === undefined ? {} : { 'x-consul-token': token }
-        const sent = request({ host: url.hostname, port: url.port, method, path, headers, agent }, response => {
-          let text = ''
-          response.setEncoding('utf8')
-          response.on('data', chunk => {
-            text += chunk
-          })
-          response.once('end', () => resolve({ status: response.statusCode, text }))
-        })
-        sent.once('error', reject)
-        sent.end(body === undefined ? undefined : JSON.stringify(body))
-      }),
-    close: () => agent.destroy(),
+      ask(method, path, body === undefined ? undefined : JSON.stringify(body), token === undefined ? {} : { 'x-consul-token': token }),
+    close,
   }
 }
 

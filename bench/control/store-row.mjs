@@ -3,8 +3,8 @@
 // Invariant: every answer is asserted; a write counts once it is acknowledged, that is on the disk.
 import assert from 'node:assert/strict'
 import dgram from 'node:dgram'
-import { Agent, request } from 'node:http'
 import { join } from 'node:path'
+import { keepAliveClient } from './keep-alive-client.mjs'
 
 const WRITERS = 128
 const WRITES = 20_000
@@ -29,27 +29,8 @@ async function timed(count, width, task) {
   return (performance.now() - began) / 1_000
 }
 
-function client(base, maxSockets) {
-  const agent = new Agent({ keepAlive: true, maxSockets })
-  const { hostname, port } = new URL(base)
-  const ask = (method, path, body) =>
-    new Promise((resolve, reject) => {
-      const sent = request({ host: hostname, port, method, path, agent }, response => {
-        let text = ''
-        response.setEncoding('utf8')
-        response.on('data', chunk => {
-          text += chunk
-        })
-        response.once('end', () => resolve({ status: response.statusCode, text, index: response.headers['x-consul-index'] }))
-      })
-      sent.once('error', reject)
-      sent.end(body)
-    })
-  return { ask, close: () => agent.destroy() }
-}
-
 async function keyRows(plane, report) {
-  const writer = client(plane.http, WRITERS)
+  const writer = keepAliveClient(plane.http, WRITERS)
   const cpuBefore = plane.cpuSeconds()
   const wrote = await timed(WRITES, WRITERS, async i => {
     const { status, text } = await writer.ask('PUT', `/v1/kv/bench/${i % 5_000}`, `value ${i}`)
@@ -59,7 +40,7 @@ async function keyRows(plane, report) {
   report('kv-write-cpu', 'µs of CPU a write', ((plane.cpuSeconds() - cpuBefore) * 1e6) / WRITES)
   writer.close()
   // Sixty-four in a transaction share one request.
-  const batches = client(plane.http, 16)
+  const batches = keepAliveClient(plane.http, 16)
   const operations = 64
   const count = 400
   const batched = await timed(count, 16, async i => {
@@ -69,7 +50,7 @@ async function keyRows(plane, report) {
   })
   report('kv-batches', `durable writes a second, transactions of ${operations}`, (count * operations) / batched)
   batches.close()
-  const reader = client(plane.http, READERS)
+  const reader = keepAliveClient(plane.http, READERS)
   const readFrom = plane.cpuSeconds()
   const read = await timed(READS, READERS, async i => {
     const { status } = await reader.ask('GET', `/v1/kv/bench/${i % 5_000}`)
@@ -82,8 +63,8 @@ async function keyRows(plane, report) {
 
 /** They wait for a service each that nobody registers; then one write wakes one of them. */
 async function waitingRow(plane, report) {
-  const waiting = client(plane.http, WAITING)
-  const one = client(plane.http, 1)
+  const waiting = keepAliveClient(plane.http, WAITING)
+  const one = keepAliveClient(plane.http, 1)
   const { index } = await one.ask('GET', '/v1/health/service/absent-0')
   let answered = 0
   const all = Array.from({ length: WAITING }, (_, i) =>

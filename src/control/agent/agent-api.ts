@@ -13,6 +13,7 @@ import { bootstrapRoute } from '../http-api/bootstrap-route.js'
 import type { LocalContext } from '../http-api/context.js'
 import { HttpError, param } from '../http-api/respond.js'
 import { newHttpApi, requireLocalHost } from '../http-api/server.js'
+import { agentConfigShape } from '../http-api/shapes.js'
 import { StreamedAnswers } from '../http-api/streamed-answers.js'
 import { presentedToken } from '../http-api/token.js'
 import type { ForwardedReads } from './forwarded-reads.js'
@@ -145,17 +146,7 @@ function send(reply: FastifyReply, { status, headers, body }: ServerAnswer, orig
 function selfShape(context: AgentApiContext): object {
   const { node, version, catalog } = context
   return {
-    Config: {
-      Datacenter: node.datacenter,
-      PrimaryDatacenter: node.datacenter,
-      NodeName: node.name,
-      NodeID: node.id,
-      Revision: '',
-      Server: false,
-      Version: CONSUL_VERSION,
-      VersionMetadata: `outrigger-${version}`,
-      BuildDate: '1970-01-01T00:00:01Z',
-    },
+    Config: agentConfigShape(node, version, false),
     DebugConfig: { Datacenter: node.datacenter, GRPCPort: context.grpcPort(), GRPCTLSPort: -1, ConnectEnabled: true },
     Stats: {
       agent: { checks: String(catalog.checksOn(OWN_NODE).length), services: String(catalog.instancesOn(OWN_NODE).length) },

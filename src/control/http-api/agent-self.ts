@@ -1,12 +1,11 @@
 // `/v1/agent` as far as it is about the control plane itself: what it is, its metrics, the members of the cluster, joining and forced leaving.
 import type { FastifyInstance } from 'fastify'
 import { OWN_NODE } from '../catalog/catalog-types.js'
-import { CONSUL_VERSION } from '../consul-version.js'
 import { agentMetrics, agentMetricsText } from './agent-metrics.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { flag, HttpError, param, query } from './respond.js'
-import { agentMemberShape, memberShape } from './shapes.js'
+import { agentConfigShape, agentMemberShape, memberShape } from './shapes.js'
 import type { StreamedAnswers } from './streamed-answers.js'
 
 const METRICS_INTERVAL_MS = 10_000
@@ -17,17 +16,7 @@ export function agentSelfRoutes(app: FastifyInstance, context: ApiContext, strea
   app.get('/v1/agent/self', async () => {
     const grpc = context.grpc()
     return {
-      Config: {
-        Datacenter: node.datacenter,
-        PrimaryDatacenter: node.datacenter,
-        NodeName: node.name,
-        NodeID: node.id,
-        Revision: '',
-        Server: true,
-        Version: CONSUL_VERSION,
-        VersionMetadata: `outrigger-${context.version}`,
-        BuildDate: '1970-01-01T00:00:01Z',
-      },
+      Config: agentConfigShape(node, context.version, true),
       DebugConfig: {
         Datacenter: node.datacenter,
         GRPCPort: grpc.plainPort,

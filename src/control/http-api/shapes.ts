@@ -85,6 +85,24 @@ export function nodeShape(node: CatalogNode): Record<string, unknown> {
 export const SERVER_RPC_PORT = 8_300
 const GOSSIP_PORTS = { lan: 8_301, wan: 8_302 } as const
 
+/** Of Consul's gossip, which nobody speaks here. */
+const GOSSIP_VERSIONS = { ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4 } as const
+
+/** `Config` of `/v1/agent/self`; `version` is ours. */
+export function agentConfigShape(node: NodeInfo, version: string, isServer: boolean) {
+  return {
+    Datacenter: node.datacenter,
+    PrimaryDatacenter: node.datacenter,
+    NodeName: node.name,
+    NodeID: node.id,
+    Revision: '',
+    Server: isServer,
+    Version: CONSUL_VERSION,
+    VersionMetadata: `outrigger-${version}`,
+    BuildDate: '1970-01-01T00:00:01Z',
+  }
+}
+
 /** The one member of the cluster, of the LAN or of the WAN. */
 export function memberShape(node: NodeInfo, wan: boolean, grpc: { readonly port: number; readonly caPem: string | undefined }) {
   return {
@@ -110,12 +128,7 @@ export function memberShape(node: NodeInfo, wan: boolean, grpc: { readonly port:
       wan_join_port: String(GOSSIP_PORTS.wan),
     },
     Status: 1,
-    ProtocolMin: 1,
-    ProtocolMax: 5,
-    ProtocolCur: 2,
-    DelegateMin: 2,
-    DelegateMax: 5,
-    DelegateCur: 4,
+    ...GOSSIP_VERSIONS,
   }
 }
 
@@ -137,12 +150,7 @@ export function agentMemberShape({ node, nodeId, address, version, alive }: Agen
       vsn_min: '2',
     },
     Status: alive ? 1 : 4,
-    ProtocolMin: 1,
-    ProtocolMax: 5,
-    ProtocolCur: 2,
-    DelegateMin: 2,
-    DelegateMax: 5,
-    DelegateCur: 4,
+    ...GOSSIP_VERSIONS,
   }
 }
 

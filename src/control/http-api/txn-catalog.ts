@@ -55,11 +55,11 @@ export function readCatalogOperation(fields: FieldReader, datacenter: string): C
 export function attemptCatalog(draft: CatalogDraft, operation: CatalogOperation): CatalogResult[] {
   switch (operation.type) {
     case 'Node':
-      return attemptNode(draft, operation)
+      return attempt(operation, nodeTarget(draft, operation.node))
     case 'Service':
-      return attemptService(draft, operation)
+      return attempt(operation, serviceTarget(draft, operation))
     case 'Check':
-      return attemptCheck(draft, operation)
+      return attempt(operation, checkTarget(draft, operation.registration))
   }
 }
 
@@ -68,83 +68,90 @@ export function catalogResultJson({ type, shape }: CatalogResult, index: number)
   return JSON.stringify({ [type]: { ...shape, CreateIndex: settled(shape['CreateIndex']), ModifyIndex: settled(shape['ModifyIndex']) } })
 }
 
-function attemptNode(draft: CatalogDraft, { verb, index, node }: Extract<CatalogOperation, { type: 'Node' }>): CatalogResult[] {
+/** A record of the catalog as a verb sees it. */
+interface Target {
+  /** As refusals name it. */
+  readonly quoted: string
+  /** What there is of it; undefined: nothing. */
+  readonly before: Indexed | undefined
+  /** What would be deleted: a node is found by its ID, and deleted by its name. */
+  readonly deletable: Indexed | undefined
+  set(): Record<string, unknown> | undefined
+  get(): Record<string, unknown>
+  remove(): void
+}
+
+interface Indexed {
+  readonly ModifyIndex: number
+}
+
+function attempt({ type, verb, index }: CatalogOperation, target: Target): CatalogResult[] {
+  const { quoted, before, deletable } = target
+  const written = (): CatalogResult[] => {
+    const shape = target.set()
+    return shape === undefined ? [] : [{ type, shape }]
+  }
+  switch (verb) {
+    case 'get':
+      if (before === undefined) throw new CatalogError(`${quoted} doesn't exist`)
+      return [{ type, shape: target.get() }]
+    case 'cas':
+      if ((before?.ModifyIndex ?? 0) !== index) throw new CatalogError(`failed to set ${quoted}, index is stale`)
+      return written()
+    case 'set':
+      return written()
+    case 'delete-cas':
+      if (deletable?.ModifyIndex !== index) throw new CatalogError(`failed to delete ${quoted}, index is stale`)
+      target.remove()
+      return []
+    case 'delete':
+      target.remove()
+      return []
+    default:
+      throw new CatalogError(`unknown ${type} verb ${JSON.stringify(verb)}`)
+  }
+}
+
+function nodeTarget(draft: CatalogDraft, node: NodeRegistration): Target {
   const before = node.ID === '' ? draft.node(node.Node) : draft.nodeById(node.ID)
-  const quoted = JSON.stringify(node.Node)
-  const result = (found: typeof before): CatalogResult[] => (found === undefined ? [] : [{ type: 'Node', shape: nodeShape(found) }])
-  switch (verb) {
-    case 'get':
-      if (before === undefined) throw new CatalogError(`node ${quoted} doesn't exist`)
-      return result(before)
-    case 'set':
-      return result(draft.setNode(node))
-    case 'cas':
-      if ((before?.ModifyIndex ?? 0) !== index) throw new CatalogError(`failed to set node ${quoted}, index is stale`)
-      return result(draft.setNode(node))
-    case 'delete':
-      draft.deleteNode(node.Node)
-      return []
-    case 'delete-cas':
-      if (draft.node(node.Node)?.ModifyIndex !== index) throw new CatalogError(`failed to delete node ${quoted}, index is stale`)
-      draft.deleteNode(node.Node)
-      return []
-    default:
-      throw new CatalogError(`unknown Node verb ${JSON.stringify(verb)}`)
+  return {
+    quoted: `node ${JSON.stringify(node.Node)}`,
+    before,
+    deletable: draft.node(node.Node),
+    get: () => nodeShape(before!),
+    set: () => shapeOf(draft.setNode(node), nodeShape),
+    remove: () => draft.deleteNode(node.Node),
   }
 }
 
-function attemptService(draft: CatalogDraft, operation: Extract<CatalogOperation, { type: 'Service' }>): CatalogResult[] {
-  const { verb, index, node, id, service } = operation
+function serviceTarget(draft: CatalogDraft, { node, id, service }: Extract<CatalogOperation, { type: 'Service' }>): Target {
   const before = draft.instance(node, id)
-  const quoted = `service ${JSON.stringify(id)} on node ${JSON.stringify(node)}`
-  const result = (found: typeof before): CatalogResult[] =>
-    found === undefined ? [] : [{ type: 'Service', shape: nodeService(draft, found) }]
-  switch (verb) {
-    case 'get':
-      if (before === undefined) throw new CatalogError(`${quoted} doesn't exist`)
-      return result(before)
-    case 'cas':
-      if ((before?.ModifyIndex ?? 0) !== index) throw new CatalogError(`failed to set ${quoted}, index is stale`)
-      return result(draft.setInstance(node, service!))
-    case 'set':
-      return result(draft.setInstance(node, service!))
-    case 'delete-cas':
-      if (before?.ModifyIndex !== index) throw new CatalogError(`failed to delete ${quoted}, index is stale`)
-      draft.deleteInstance(node, id)
-      return []
-    case 'delete':
-      draft.deleteInstance(node, id)
-      return []
-    default:
-      throw new CatalogError(`unknown Service verb ${JSON.stringify(verb)}`)
+  const shape = (found: NonNullable<typeof before>) => nodeService(draft, found)
+  return {
+    quoted: `service ${JSON.stringify(id)} on node ${JSON.stringify(node)}`,
+    before,
+    deletable: before,
+    get: () => shape(before!),
+    set: () => shapeOf(draft.setInstance(node, service!), shape),
+    remove: () => draft.deleteInstance(node, id),
   }
 }
 
-function attemptCheck(draft: CatalogDraft, operation: Extract<CatalogOperation, { type: 'Check' }>): CatalogResult[] {
-  const { verb, index, registration } = operation
-  const { node, check } = registration
+function checkTarget(draft: CatalogDraft, { node, check }: CheckRegistration): Target {
   const id = check.definition.CheckID
-  const quoted = `check ${JSON.stringify(id)} on node ${JSON.stringify(node)}`
   const before = draft.check(node, id)
-  const result = (found: typeof before): CatalogResult[] =>
-    found === undefined ? [] : [{ type: 'Check', shape: checkShape(draft, found) }]
-  switch (verb) {
-    case 'get':
-      if (before === undefined) throw new CatalogError(`${quoted} doesn't exist`)
-      return result(before)
-    case 'cas':
-      if ((before?.ModifyIndex ?? 0) !== index) throw new CatalogError(`failed to set ${quoted}, index is stale`)
-      return result(setCheck(draft, node, check))
-    case 'set':
-      return result(setCheck(draft, node, check))
-    case 'delete-cas':
-      if (before?.ModifyIndex !== index) throw new CatalogError(`failed to delete ${quoted}, index is stale`)
-      draft.deleteCheck(node, id)
-      return []
-    case 'delete':
-      draft.deleteCheck(node, id)
-      return []
-    default:
-      throw new CatalogError(`unknown Check verb ${JSON.stringify(verb)}`)
+  const shape = (found: NonNullable<typeof before>) => checkShape(draft, found)
+  return {
+    quoted: `check ${JSON.stringify(id)} on node ${JSON.stringify(node)}`,
+    before,
+    deletable: before,
+    get: () => shape(before!),
+    set: () => shapeOf(setCheck(draft, node, check), shape),
+    remove: () => draft.deleteCheck(node, id),
   }
+}
+
+/** Undefined where nothing was written. */
+function shapeOf<Found>(found: Found | undefined, shape: (found: Found) => Record<string, unknown>): Record<string, unknown> | undefined {
+  return found === undefined ? undefined : shape(found)
 }

@@ -9,7 +9,7 @@ import { EXTENSION_CONFIG_TYPE } from '../../xds/type-urls.js'
 import type { NamedResource } from '../named-subscriptions.js'
 import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
-import { showVersion } from './subscription-counts.js'
+import { countEach } from './subscription-counts.js'
 
 export class ExtensionKind implements ResourceKind {
   readonly typeUrl = EXTENSION_CONFIG_TYPE
@@ -56,17 +56,7 @@ export class ExtensionKind implements ResourceKind {
     this.server.extensions.refused(name)
   }
 
-  settled({ update, refused, durationMs }: UpdateOutcome): void {
-    for (const { name, version } of update.resources) {
-      const stats = this.server.extensions.statsOf(name)
-      if (stats === undefined) continue
-      stats.update_attempt.value++
-      if (refused.has(name)) stats.update_rejected.value++
-      else {
-        stats.update_success.value++
-        showVersion(stats, version)
-        stats.update_duration.record(durationMs)
-      }
-    }
+  settled(outcome: UpdateOutcome): void {
+    countEach(outcome, name => this.server.extensions.statsOf(name))
   }
 }

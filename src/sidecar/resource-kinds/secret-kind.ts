@@ -11,7 +11,7 @@ import { SECRET_TYPE } from '../../xds/type-urls.js'
 import { isSameSource, type NamedSubscriptions } from '../named-subscriptions.js'
 import type { Decode } from './dynamic-decoder.js'
 import type { ResourceKind, UpdateOutcome } from './resource-kind.js'
-import { showVersion } from './subscription-counts.js'
+import { countEach } from './subscription-counts.js'
 
 export class SecretKind implements ResourceKind {
   readonly typeUrl = SECRET_TYPE
@@ -64,17 +64,7 @@ export class SecretKind implements ResourceKind {
 
   refused(): void {}
 
-  settled({ update, refused, durationMs }: UpdateOutcome): void {
-    for (const { name, version } of update.resources) {
-      const stats = this.stats.get(name)
-      if (stats === undefined) continue
-      stats.update_attempt.value++
-      if (refused.has(name)) stats.update_rejected.value++
-      else {
-        stats.update_success.value++
-        showVersion(stats, version)
-        stats.update_duration.record(durationMs)
-      }
-    }
+  settled(outcome: UpdateOutcome): void {
+    countEach(outcome, name => this.stats.get(name))
   }
 }

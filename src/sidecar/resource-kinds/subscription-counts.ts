@@ -15,6 +15,21 @@ export function countUpdate(stats: SubscriptionStats, { update, refused, duratio
   stats.update_duration.record(durationMs)
 }
 
+/** Resources that are counted each by itself; `statsOf` undefined: nobody wants that one any more. */
+export function countEach({ update, refused, durationMs }: UpdateOutcome, statsOf: (name: string) => SubscriptionStats | undefined): void {
+  for (const { name, version } of update.resources) {
+    const stats = statsOf(name)
+    if (stats === undefined) continue
+    stats.update_attempt.value++
+    if (refused.has(name)) stats.update_rejected.value++
+    else {
+      stats.update_success.value++
+      showVersion(stats, version)
+      stats.update_duration.record(durationMs)
+    }
+  }
+}
+
 /** `version` is Envoy's: the xxHash64 of the text, as far as a number holds it. */
 export function showVersion(stats: SubscriptionStats, version: string): void {
   stats.update_time.value = Date.now()

@@ -14,6 +14,7 @@ import { addConnect } from './commands/connect.js'
 import { addControl } from './commands/control.js'
 import { addDebug } from './commands/debug.js'
 import { addExplain } from './commands/explain.js'
+import { addGateway } from './commands/gateway.js'
 import { addImport } from './commands/import.js'
 import { addIntention } from './commands/intention.js'
 import { addKv } from './commands/kv.js'
@@ -67,6 +68,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addAcl,
   addNode,
   addConnect,
+  addGateway,
   addSnapshot,
   addLock,
   addWatch,

@@ -3,7 +3,10 @@
 import type { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { Catalog } from './catalog/catalog.js'
 import type { LeafCertificates } from './certificates/leaf-certificates.js'
+import type { TerminatingGateway } from './config-entries/gateway-types.js'
+import type { ConfigEntry } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
+import type { TerminatingLinks } from './gateways/terminating-links.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import type { Store } from './store/store.js'
 import { serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
@@ -11,13 +14,14 @@ import { serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
 export function followChanges(parts: {
   readonly catalog: Catalog
   readonly entries: ConfigEntryTable
+  readonly links: TerminatingLinks
   readonly ca: CertificateAuthority
   readonly leaves: LeafCertificates
   readonly indexes: TopicIndexes
   readonly publisher: SnapshotPublisher
   readonly store: Store
 }): void {
-  const { catalog, entries, ca, leaves, indexes, publisher, store } = parts
+  const { catalog, entries, links, ca, leaves, indexes, publisher, store } = parts
   // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
   const registrations = new Map<string, string>()
   for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
@@ -38,11 +42,12 @@ export function followChanges(parts: {
       else {
         indexes.remove(serviceTopic(name), store.index)
         // Also one that a connect-native program asked for: its key and its renewal end with the service.
-        leaves.release(name)
+        if (!publisher.needsLeaf(name)) leaves.release(name)
       }
     }
   })
-  entries.onChange(({ kind, name }) => {
+  entries.onChange(({ kind, name, before, after }) => {
+    catalog.linksChanged(relinked(links, before, after))
     indexes.bump('config', store.index)
     if (kind === 'service-intentions') indexes.bump('intentions', store.index)
     publisher.entryChanged(kind, name)
@@ -51,6 +56,16 @@ export function followChanges(parts: {
     indexes.bump('roots', store.index)
     publisher.allChanged()
   })
+}
+
+/** Services that other gateways stand before since an entry changed. */
+function relinked(links: TerminatingLinks, before: ConfigEntry | undefined, after: ConfigEntry | undefined): Set<string> {
+  const either = after ?? before
+  if (either?.Kind === 'terminating-gateway')
+    return new Set([before, after].flatMap(entry => links.linkedTo(entry as TerminatingGateway | undefined)))
+  // A `*` takes destinations in.
+  const isDestination = (entry: ConfigEntry | undefined): boolean => entry?.Kind === 'service-defaults' && entry.Destination !== undefined
+  return new Set(isDestination(before) === isDestination(after) ? [] : [either!.Name])
 }
 
 const NO_REGISTRATION = '0:0'

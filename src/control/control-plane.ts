@@ -20,7 +20,7 @@ import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
 import { AgentLeases, type AgentTerms } from './agents/agent-leases.js'
 import { Catalog } from './catalog/catalog.js'
-import { type CatalogInstance, keyOn, OWN_NODE } from './catalog/catalog-types.js'
+import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
 import { DatabaseCaStore } from './certificates/database-ca-store.js'
@@ -34,6 +34,7 @@ import { openCoordination } from './coordination.js'
 import { type ApplyReport, refusedSet } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
 import { type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
+import { TerminatingLinks } from './gateways/terminating-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
@@ -49,6 +50,7 @@ import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './p
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { SIDECAR } from './snapshot/kinds/sidecar.js'
+import { TERMINATING_GATEWAY } from './snapshot/kinds/terminating-gateway.js'
 import { ResourceErrors } from './snapshot/resource-errors.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
@@ -131,7 +133,7 @@ export interface ControlPlaneOptions {
 const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
 const MAX_NODE_ID_CHARS = 256
-const PROXY_KINDS = { 'connect-proxy': SIDECAR } as const
+const PROXY_KINDS = { 'connect-proxy': SIDECAR, 'terminating-gateway': TERMINATING_GATEWAY } as const
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class ControlPlane {
@@ -240,6 +242,8 @@ export class ControlPlane {
       trustDomain: ca.trustDomain,
       check: (entry, before) => writeCheck.ofEntry(entry, before),
     })
+    const links = new TerminatingLinks(entries, catalog)
+    catalog.linkGateways(links)
     const indexes = new TopicIndexes(store.index)
     const leaves = new LeafCertificates({
       ca,
@@ -247,7 +251,9 @@ export class ControlPlane {
       seal,
       datacenter,
       isWanted: service =>
-        catalog.instancesOf(service).length + catalog.connectInstancesOf(service).length > 0 || indexes.isWatched(`leaf:${service}`),
+        catalog.instancesOf(service).length + catalog.connectInstancesOf(service).length > 0 ||
+        publisher.needsLeaf(service) ||
+        indexes.isWatched(`leaf:${service}`),
       onEnd: service => indexes.remove(`leaf:${service}`, store.index),
       onLeaf: leaf => {
         metrics.leavesIssued.inc()
@@ -273,8 +279,8 @@ export class ControlPlane {
     const ads: AdsServer = new AdsServer({
       accept: (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl),
       onStreamOpen: ({ nodeKey, node }) => {
-        const service = catalog.instanceByKey(nodeKey)?.Proxy?.DestinationServiceName
-        if (service !== undefined) tunnels.streamOpened(nodeKey, service, node.userAgentName)
+        const proxy = catalog.instanceByKey(nodeKey)
+        if (proxy?.Proxy !== undefined) tunnels.streamOpened(nodeKey, meshServiceOf(proxy), node.userAgentName)
       },
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
@@ -313,7 +319,7 @@ export class ControlPlane {
       onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
-    followChanges({ catalog, entries, ca, leaves, indexes, publisher, store })
+    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store })
 
     this.applyDefinitions = definitions =>
       applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })
@@ -563,7 +569,7 @@ function refusedProxy(acl: AclSystem, token: string | undefined, proxy: CatalogI
   if (resolved === undefined) return { code: status.UNAUTHENTICATED, message: 'unauthenticated: ACL not found' }
   // With ACLs nobody waits here without a right: Envoy and our sidecar come again until the proxy is registered.
   if (proxy?.Proxy === undefined) return { code: status.PERMISSION_DENIED, message: 'Permission denied: the proxy is not registered' }
-  const service = proxy.Proxy.DestinationServiceName
+  const service = meshServiceOf(proxy)
   if (resolved.rules.allows('service', service, 'write')) return undefined
   return { code: status.PERMISSION_DENIED, message: lacks(resolved.accessorId, 'service:write', service).message }
 }

@@ -96,6 +96,22 @@ export class MeshFixture extends ControlPlaneProcess {
     return proxy
   }
 
+  /** Registers a gateway; resolves with its port. */
+  async registerGateway(kind: string, name: string, config: object = {}): Promise<number> {
+    const Port = await freePort()
+    await this.write('/v1/agent/service/register', { Kind: kind, Name: name, Address: '127.0.0.1', Port, Proxy: { Config: config } })
+    return Port
+  }
+
+  /** Starts a registered gateway and waits until it has all of its config. */
+  async gateway(name: string, bin?: string): Promise<ProxyProcess> {
+    const { admin: _own, ...bootstrap } = await this.read<Record<string, unknown>>(`/v1/outrigger/bootstrap/${name}`)
+    const flags = ['--base-id', String((process.pid % 50_000) + 7)]
+    const proxy = this.keep(await ProxyProcess.start({ bootstrap, ...(bin === undefined ? {} : { bin, flags }) }))
+    await this.proxyAcknowledged(name, 0)
+    return proxy
+  }
+
   /** The instance leaves; its sidecar's process stays. */
   async deregister(id: string): Promise<void> {
     this.sidecars.delete(id)
@@ -120,8 +136,12 @@ export class MeshFixture extends ControlPlaneProcess {
 
   /** Resolves once the sidecar has acknowledged all that was written up to that index. */
   async acknowledged(id: string, index: number): Promise<void> {
-    await until(`${id} acknowledges index ${index}`, async () => {
-      const state = await this.state(id)
+    await this.proxyAcknowledged(`${id}-sidecar-proxy`, index)
+  }
+
+  async proxyAcknowledged(proxyId: string, index: number): Promise<void> {
+    await until(`${proxyId} acknowledges index ${index}`, async () => {
+      const state = await this.read<ProxyState>(`/v1/outrigger/proxies/${proxyId}`)
       return (state.Connected && state.Synced && state.AcknowledgedIndex >= index) || Promise.reject(new Error(JSON.stringify(state)))
     })
   }

@@ -11,10 +11,10 @@ import type { ControlApi } from '../command-line/control-api.js'
 import { writeSecret } from '../command-line/files.js'
 import { formatJson } from '../command-line/print.js'
 import { readObjects } from './documents.js'
+import { addGatewayFlags, GATEWAYS, type GatewayFlags, gatewayId, gatewayKind } from './gateway-registration.js'
 
-interface EnvoyFlags extends ApiFlags {
+export interface EnvoyFlags extends ApiFlags, GatewayFlags {
   readonly sidecarFor?: string
-  readonly proxyId?: string
   readonly bootstrap?: boolean
   readonly envoyBinary?: string
   readonly adminBind?: string
@@ -43,9 +43,11 @@ export function addConnect(program: Command, io: CommandIo): void {
     .option('--grpc-ca-file <file>', 'PEM bundle that verifies it (default: CONSUL_GRPC_CACERT)')
     .option('--grpc-ca-path <dir>', 'refused: name one file by --grpc-ca-file')
     .option('--admin-access-log-path <file>', 'access log of the admin address (default: /dev/null)')
-    .option('--gateway <kind>', 'refused: gateways are run by --proxy-id')
+    .option('--gateway <kind>', `run a gateway: ${Object.keys(GATEWAYS).join(', ')}`)
+    .option('--register', 'register the gateway first')
     .option('--ignore-envoy-compatibility', 'no effect: versions are not compared')
     .option('--no-central-config', 'no effect: central configuration always counts')
+  addGatewayFlags(envoy)
   remote(envoy, io, (api, flags: EnvoyFlags, args) => runEnvoy(flags, args, api, io))
 
   const ca = connect.command('ca').description("the configuration of the mesh's CA")
@@ -68,10 +70,9 @@ export function addConnect(program: Command, io: CommandIo): void {
   })
 }
 
-async function runEnvoy(flags: EnvoyFlags, args: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
-  if (flags.gateway !== undefined) throw new CliError('--gateway: register the gateway and name it by --proxy-id')
+export async function runEnvoy(flags: EnvoyFlags, args: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
   if (flags.grpcCaPath !== undefined) throw new CliError('--grpc-ca-path: name one file by --grpc-ca-file')
-  const proxyId = await proxyIdOf(flags, api)
+  const proxyId = await proxyIdOf(flags, api, io)
   const text = `${JSON.stringify(await bootstrapOf(proxyId, flags, api, io), null, 2)}\n`
   if (flags.bootstrap === true) return io.out(text)
   if (flags.envoyBinary === undefined) {
@@ -82,7 +83,13 @@ async function runEnvoy(flags: EnvoyFlags, args: readonly string[], api: Control
   await runBinary(flags.envoyBinary, text, args)
 }
 
-async function proxyIdOf({ proxyId, sidecarFor }: EnvoyFlags, api: ControlApi): Promise<string> {
+async function proxyIdOf(flags: EnvoyFlags, api: ControlApi, io: CommandIo): Promise<string> {
+  const { proxyId, sidecarFor } = flags
+  if (flags.gateway !== undefined) {
+    if (sidecarFor !== undefined) throw new CliError('--gateway and --sidecar-for exclude each other')
+    return gatewayId(gatewayKind(flags.gateway), flags, api, io)
+  }
+  if (flags.register === true) throw new CliError('--register: only gateways are registered here, by --gateway')
   if ((proxyId === undefined) === (sidecarFor === undefined)) throw new CliError('one of --sidecar-for and --proxy-id is needed')
   if (proxyId !== undefined) return proxyId
   const services =

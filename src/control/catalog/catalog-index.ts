@@ -6,9 +6,20 @@
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, keyOfInstance, keyOn, OWN_NODE } from './catalog-types.js'
 import type { HealthStatus } from './check-definition.js'
 import { NODE } from './maintenance-check.js'
+import type { GatewayKind } from './service-definition.js'
 import type { VirtualIps } from './virtual-ips.js'
 
+/** Which terminating gateways stand before which services; said by the config entries. */
+export interface GatewayLinks {
+  /** Names of the gateways. */
+  gatewaysOf(service: string): readonly string[]
+  servicesOf(gateway: string): readonly string[]
+}
+
+const NO_LINKS: GatewayLinks = { gatewaysOf: () => [], servicesOf: () => [] }
+
 export class CatalogIndex {
+  protected links: GatewayLinks = NO_LINKS
   /** Other nodes, by their keys. */
   private readonly nodesByKey = new Map<string, CatalogNode>()
   private readonly instancesByKey = new Map<string, CatalogInstance>()
@@ -93,16 +104,22 @@ export class CatalogIndex {
     return this.sorted(this.byName.get(name.toLowerCase()))
   }
 
-  /** Proxies that stand before service `name`, and its connect-native instances, in order of their keys. */
+  /** Where the mesh reaches service `name`: its sidecars, connect-native instances and terminating gateways, in order of their keys. */
   connectInstancesOf(name: string): CatalogInstance[] {
     const proxies = this.sorted(this.proxiesByDestination.get(name.toLowerCase()))
     const native = this.instancesOf(name).filter(instance => instance.Native)
-    return native.length === 0 ? proxies : [...proxies, ...native].sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
+    const gateways = this.links.gatewaysOf(name).flatMap(gateway => this.gatewaysNamed(gateway, 'terminating-gateway'))
+    if (native.length + gateways.length === 0) return proxies
+    return [...proxies, ...native, ...gateways].sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
   }
 
-  /** Of every node. */
+  gatewaysNamed(name: string, kind: GatewayKind): CatalogInstance[] {
+    return this.instancesOf(name).filter(({ Kind }) => Kind === kind)
+  }
+
+  /** Sidecars and gateways of every node: what is served with configuration. */
   proxies(): CatalogInstance[] {
-    return [...this.instancesByKey.values()].filter(instance => instance.Kind === 'connect-proxy')
+    return [...this.instancesByKey.values()].filter(instance => instance.Proxy !== undefined)
   }
 
   /** Sidecars that were registered with a service of this node, and leave with it. */
@@ -175,7 +192,8 @@ export class CatalogIndex {
     this.spellings.set(instance.Service, (this.spellings.get(instance.Service) ?? 0) + 1)
     addTo(this.byName, instance.Service.toLowerCase(), key)
     addTo(this.byNode, instance.Node, key)
-    if (instance.Proxy !== undefined) addTo(this.proxiesByDestination, instance.Proxy.DestinationServiceName.toLowerCase(), key)
+    const destination = instance.Proxy?.DestinationServiceName
+    if (destination) addTo(this.proxiesByDestination, destination.toLowerCase(), key)
   }
 
   protected removeInstance(key: string): void {
@@ -187,7 +205,8 @@ export class CatalogIndex {
     else this.spellings.set(instance.Service, others)
     removeFrom(this.byName, instance.Service.toLowerCase(), key)
     removeFrom(this.byNode, instance.Node, key)
-    if (instance.Proxy !== undefined) removeFrom(this.proxiesByDestination, instance.Proxy.DestinationServiceName.toLowerCase(), key)
+    const destination = instance.Proxy?.DestinationServiceName
+    if (destination) removeFrom(this.proxiesByDestination, destination.toLowerCase(), key)
   }
 
   protected checkByKey(key: string): CatalogCheck | undefined {

@@ -81,3 +81,7 @@ export function splitKey(key: string): { readonly node: string; readonly id: str
 }
 
 export const keyOfInstance = ({ Node, ID }: CatalogInstance): string => keyOn(Node, ID)
+
+/** The service whose identity a proxy shows: the one it stands before; a gateway's, and any other instance's, own. */
+export const meshServiceOf = ({ Proxy: proxy, Service }: Pick<ServiceInstance, 'Proxy' | 'Service'>): string =>
+  proxy?.DestinationServiceName || Service

@@ -5,7 +5,7 @@
 import type { ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
 import { CatalogDraft } from './catalog-draft.js'
-import { CatalogIndex } from './catalog-index.js'
+import { CatalogIndex, type GatewayLinks } from './catalog-index.js'
 import {
   type CatalogChange,
   type CatalogCheck,
@@ -14,6 +14,7 @@ import {
   keyOfInstance,
   keyOn,
   MAX_INSTANCES,
+  meshServiceOf,
   type NodeRegistration,
   OWN_NODE,
   type StoredCheck,
@@ -363,6 +364,21 @@ export class Catalog extends CatalogIndex {
         this.healthChanged(this.checkByKey(key), change)
       }
     }
+    for (const service of [...change.services]) for (const linked of this.links.servicesOf(service)) change.services.add(linked)
+    this.tell(change)
+  }
+
+  /** From now on the services behind gateways are reached through these. */
+  linkGateways(links: GatewayLinks): void {
+    this.links = links
+  }
+
+  /** Other gateways stand before these services than did before. */
+  linksChanged(services: ReadonlySet<string>): void {
+    if (services.size > 0) this.tell({ services, proxies: new Set(), nodes: new Set() })
+  }
+
+  private tell(change: CatalogChange): void {
     for (const listener of this.listeners) listener(change)
   }
 
@@ -382,7 +398,7 @@ export class Catalog extends CatalogIndex {
       const instance = this.instanceOn(Node, id)
       if (instance === undefined) continue
       change.services.add(instance.Service)
-      if (instance.Proxy !== undefined) change.services.add(instance.Proxy.DestinationServiceName)
+      change.services.add(meshServiceOf(instance))
     }
   }
 
@@ -421,7 +437,7 @@ class ChangeSet implements CatalogChange {
     if (instance === undefined) return
     this.services.add(instance.Service)
     if (instance.Proxy === undefined) return
-    this.services.add(instance.Proxy.DestinationServiceName)
+    this.services.add(meshServiceOf(instance))
     this.proxies.add(keyOfInstance(instance))
   }
 }

@@ -14,7 +14,11 @@ export const MAX_UPSTREAMS_PER_PROXY = 512
 const MAX_PORTS = 64
 const MAX_EXPOSED_PATHS = 64
 
-export type ServiceKind = '' | 'connect-proxy'
+export const GATEWAY_KINDS = ['terminating-gateway'] as const
+export type GatewayKind = (typeof GATEWAY_KINDS)[number]
+export type ServiceKind = '' | 'connect-proxy' | GatewayKind
+/** Those that stand at an address of their own, which others are told. */
+const ADDRESSED_GATEWAYS: ReadonlySet<string> = new Set<GatewayKind>(['terminating-gateway'])
 
 export interface Upstream {
   readonly DestinationType: 'service'
@@ -31,6 +35,7 @@ export interface Upstream {
 }
 
 export interface ProxyRegistration {
+  /** '' for a gateway, which stands for itself. */
   readonly DestinationServiceName: string
   readonly DestinationServiceID: string
   readonly LocalServiceAddress: string
@@ -55,7 +60,7 @@ export interface ServiceInstance {
   readonly TaggedAddresses: Readonly<Record<string, { readonly Address: string; readonly Port: number }>>
   readonly Weights: { readonly Passing: number; readonly Warning: number }
   readonly EnableTagOverride: boolean
-  /** Set for connect-proxy only. */
+  /** Set for connect-proxy and the gateways. */
   readonly Proxy?: ProxyRegistration
   /** Where the instance stands; kept and printed, since only Consul Enterprise routes by it. */
   readonly Locality?: { readonly Region: string; readonly Zone: string }
@@ -140,25 +145,34 @@ function readInstance(
   const id = fields.string('ID', owner === undefined ? name : `${owner.ID}-sidecar-proxy`) || name
   if (name !== '' && !INSTANCE_ID.test(id)) fields.fail('ID', 'must be 1 to 256 visible ASCII characters')
   const kind = fields.string('Kind', owner === undefined ? '' : 'connect-proxy')
-  if (kind !== '' && kind !== 'connect-proxy') fields.fail('Kind', `"${kind}" is not supported (only connect-proxy, or none)`)
+  const isGateway = (GATEWAY_KINDS as readonly string[]).includes(kind)
+  if (kind !== '' && kind !== 'connect-proxy' && !isGateway)
+    fields.fail('Kind', `"${kind}" is not supported (only a connect-proxy, a gateway, or none)`)
   const tags = fields.strings('Tags')
   const meta = fields.stringMap('Meta')
   if (nameField === 'Name') checkMeta(fields, 'Meta', meta)
   else checkMetaSize(fields, 'Meta', meta)
   const isProxy = kind === 'connect-proxy'
   const proxyFields = fields.object('Proxy')
-  if (!isProxy && proxyFields !== undefined) fields.fail('Proxy', 'only for Kind connect-proxy (or under Connect.SidecarService)')
+  if (!isProxy && !isGateway && proxyFields !== undefined)
+    fields.fail('Proxy', 'only for Kind connect-proxy and gateways (or under Connect.SidecarService)')
   const port = fields.integer('Port', 0, 65_535, 0)
   const socketPath = fields.string('SocketPath')
   const address = fields.string('Address') || (owner?.Address ?? '')
   // Endpoints travel by EDS, which takes addresses and no names.
-  const reached = isProxy || native ? address : ''
+  const reached = isProxy || isGateway || native ? address : ''
   if (reached && isIP(reached) === 0 && socketPath === '')
     fields.fail(
       'Address',
-      `"${reached}" must be an IP address: callers' sidecars reach ${isProxy ? 'a sidecar' : 'a connect-native service'} by it, and can't look up names`,
+      `"${reached}" must be an IP address: callers' sidecars reach ${isProxy ? 'a sidecar' : isGateway ? 'a gateway' : 'a connect-native service'} by it, and can't look up names`,
     )
-  const proxy = isProxy ? readProxy(fields, proxyFields, readers, owner) : undefined
+  const proxy = isProxy
+    ? readProxy(fields, proxyFields, readers, owner)
+    : isGateway
+      ? readGateway(fields, proxyFields, readers, kind)
+      : undefined
+  if (isGateway && native) fields.fail('Connect.Native', `a ${kind} can't be connect-native`)
+  if (ADDRESSED_GATEWAYS.has(kind) && port === 0) fields.fail('Port', `must be non-zero for a ${kind}`)
   if (isProxy && owner === undefined && port === 0 && socketPath === '')
     fields.fail('Port', 'Port or SocketPath must be set for a Connect proxy')
   return {
@@ -229,6 +243,28 @@ function readProxy(
     Config: readConfig(reader, PROXY_CONFIG_KEYS),
     Upstreams: upstreams,
     Expose: readExpose(reader.object('Expose'), readers),
+  }
+}
+
+/** A gateway has nothing of a sidecar but its configuration. */
+function readGateway(fields: FieldReader, proxy: FieldReader | undefined, readers: FieldReader[], kind: string): ProxyRegistration {
+  const reader = proxy ?? new FieldReader({}, fields.child('Proxy'), fields.errors)
+  readers.push(reader)
+  for (const name of ['DestinationServiceName', 'DestinationServiceID', 'LocalServiceAddress', 'LocalServiceSocketPath'])
+    if (reader.string(name) !== '') reader.fail(name, `is invalid for a ${kind}`)
+  if (reader.integer('LocalServicePort', 0, 65_535, 0) !== 0) reader.fail('LocalServicePort', `is invalid for a ${kind}`)
+  if (reader.objects('Upstreams', MAX_UPSTREAMS_PER_PROXY).length > 0) reader.fail('Upstreams', `is invalid for a ${kind}`)
+  if (reader.string('Mode') === 'transparent') reader.fail('Mode', `transparent is invalid for a ${kind}`)
+  reader.ignore('Mode', 'Expose')
+  warnWithoutEffect(reader)
+  return {
+    DestinationServiceName: '',
+    DestinationServiceID: '',
+    LocalServiceAddress: '',
+    LocalServicePort: 0,
+    LocalServiceSocketPath: '',
+    Config: readConfig(reader, PROXY_CONFIG_KEYS),
+    Upstreams: [],
   }
 }
 

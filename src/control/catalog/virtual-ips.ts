@@ -72,6 +72,6 @@ export class VirtualIps {
 
 /** The service that an instance brings into the mesh. */
 function meshName(instance: ServiceInstance): string | undefined {
-  const name = instance.Proxy?.DestinationServiceName ?? (instance.Native ? instance.Service : undefined)
+  const name = instance.Proxy?.DestinationServiceName || (instance.Native ? instance.Service : undefined)
   return name?.toLowerCase()
 }

@@ -89,7 +89,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
       ...fates(['Name', 'Namespace', 'Partition', 'Peer'], EMPTY_IN_DEFAULTS),
     }),
     ...PROXYING,
-    Destination: { ...GATEWAYS, why: 'has no effect: there are no terminating gateways here' },
+    ...there('Destination.Addresses', 'Destination.Port'),
     RateLimits: { ...ENTERPRISE, why: 'is of Consul Enterprise (the extension builtin/http/localratelimit limits requests)' },
   },
   'proxy-defaults': {
@@ -186,6 +186,11 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...COMMON,
     Services: { ...PEERING, why: 'has no effect: services are exported to peers, and there is no peering here' },
     'Services[].Namespace': { ...ONLY_DEFAULT, harmless: value => value === 'default' || value === '*' },
+  },
+  'terminating-gateway': {
+    ...COMMON,
+    ...there(...under('Services[]', 'Name', 'CAFile', 'CertFile', 'KeyFile', 'SNI', 'DisableAutoHostRewrite')),
+    'Services[].Namespace': ONLY_DEFAULT,
   },
   'jwt-provider': {
     ...COMMON,

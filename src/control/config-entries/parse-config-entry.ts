@@ -6,6 +6,7 @@ import { refusedFields } from './entry-fields.js'
 import { spelling } from './fields.js'
 import type { Report } from './rules-common.js'
 import { exportedServicesRules, jwtProviderRules, meshRules, proxyDefaultsRules, serviceDefaultsRules } from './rules-defaults.js'
+import { terminatingGatewayRules } from './rules-gateways.js'
 import { intentionsRules } from './rules-intentions.js'
 import { resolverRules, routerRules, splitterRules } from './rules-routing.js'
 import { REFUSED_KINDS, SCHEMAS } from './schemas.js'
@@ -54,6 +55,8 @@ function applyRules(entry: ConfigEntry, report: Report): ConfigEntry {
       return exportedServicesRules(entry, report)
     case 'jwt-provider':
       return jwtProviderRules(entry, report)
+    case 'terminating-gateway':
+      return terminatingGatewayRules(entry, report)
     default: {
       const never: never = entry
       return never

@@ -2,6 +2,7 @@
 // For each: what a value must look like, and who reads it. Used by snapshot/proxy-config.ts and http-api/bootstrap.ts, which read them, by
 // `configProblems` when a registration or proxy-defaults is written, and by docs/consul-compatibility.md through a test.
 // Invariant: a key of ours (`outrigger_*`) that is unknown or wrong is refused; of others' it is warned of, as Consul's agent logs it.
+import { isIP } from 'node:net'
 import { parseDuration } from './duration.js'
 import { isObject } from './field-reader.js'
 import type { ConfigError } from './types.js'
@@ -14,8 +15,8 @@ export interface ValueShape<T> {
 
 export interface ConfigKey<T> {
   readonly shape: ValueShape<T>
-  /** `xds`: the resources of a running proxy; `bootstrap`: what it starts with; `nobody`: warned of. */
-  readonly reader: 'xds' | 'bootstrap' | 'nobody'
+  /** `xds`: the resources of a running proxy; `gateway`: those of a gateway; `bootstrap`: what it starts with; `nobody`: warned of. */
+  readonly reader: 'xds' | 'gateway' | 'bootstrap' | 'nobody'
   /** A wrong value is refused, not only warned of. */
   readonly strict: boolean
   /** Why nobody reads it. */
@@ -59,6 +60,20 @@ const BIND: ValueShape<string> = {
       ? value
       : undefined,
 }
+export interface NamedBind {
+  readonly name: string
+  readonly address: string
+  readonly port: number
+}
+/** By name, where a gateway listens besides. */
+const BINDS: ValueShape<readonly NamedBind[]> = {
+  expected: 'a map of names to an IP address and a port',
+  read: value => {
+    if (!isObject(value)) return undefined
+    const binds = Object.entries(value).map(([name, at]) => namedBind(name, at))
+    return binds.every(bind => bind !== undefined) ? binds : undefined
+  },
+}
 /** Of a statsd server. Consul's command looks up `$NAME` in its own environment, which a server has no view of. */
 const SINK_URL: ValueShape<string> = {
   expected: 'udp://address:port or unix:///path (environment variables are not looked up)',
@@ -80,6 +95,16 @@ function oneOf<const V extends string>(...values: readonly V[]): ValueShape<V> {
   return { expected: values.map(value => `"${value}"`).join(' or '), read: value => values.find(each => each === value) }
 }
 
+function namedBind(name: string, at: unknown): NamedBind | undefined {
+  if (!isObject(at)) return undefined
+  const fields = new Map(Object.entries(at).map(([key, value]) => [foldKey(key), value]))
+  const address = fields.get('address')
+  const port = Number(fields.get('port'))
+  return typeof address === 'string' && isIP(address) !== 0 && Number.isInteger(port) && port > 0 && port <= 65_535
+    ? { name, address, port }
+    : undefined
+}
+
 const isListOfObjects = (value: unknown): boolean => Array.isArray(value) && value.every(isObject)
 
 function jsonText(value: unknown, isWanted: (parsed: unknown) => boolean): string | undefined {
@@ -94,6 +119,7 @@ function jsonText(value: unknown, isWanted: (parsed: unknown) => boolean): strin
 const xds = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'xds', strict: false, why: '' })
 const strict = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'xds', strict: true, why: '' })
 const bootstrap = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'bootstrap', strict: false, why: '' })
+const gateway = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'gateway', strict: false, why: '' })
 const nobody = (why: string): ConfigKey<unknown> => ({
   shape: { expected: '', read: value => value },
   reader: 'nobody',
@@ -102,7 +128,7 @@ const nobody = (why: string): ConfigKey<unknown> => ({
 })
 
 const OLD_PROXY = 'is of the proxy that Consul once had built in'
-const GATEWAYS = 'is for gateways, which are not here'
+const GATEWAYS = 'is for gateways to other datacenters, which are not here'
 
 /** Keeps a service on HTTP/1.1 between the sidecars, for applications that need the case of header names kept. Outrigger's own. */
 export const HTTP1_ONLY_KEY = 'outrigger_http1_only'
@@ -147,18 +173,18 @@ export const PROXY_CONFIG_KEYS = {
   envoy_hcp_metrics_bind_socket_dir: nobody('is of HCP Consul'),
   envoy_listener_json: nobody('belongs into the Config of an upstream'),
   envoy_cluster_json: nobody('belongs into the Config of an upstream'),
-  connect_timeout_ms: nobody('belongs into the Config of an upstream'),
+  connect_timeout_ms: gateway(integer(1)),
   handshake_timeout_ms: nobody(OLD_PROXY),
   local_service_address: nobody(OLD_PROXY),
   tcp_check_address: nobody(OLD_PROXY),
   disable_tcp_check: nobody(OLD_PROXY),
-  envoy_gateway_bind_addresses: nobody(GATEWAYS),
-  envoy_gateway_bind_tagged_addresses: nobody(GATEWAYS),
-  envoy_gateway_no_default_bind: nobody(GATEWAYS),
-  envoy_mesh_gateway_bind_addresses: nobody(GATEWAYS),
-  envoy_mesh_gateway_bind_tagged_addresses: nobody(GATEWAYS),
-  envoy_mesh_gateway_no_default_bind: nobody(GATEWAYS),
-  envoy_dns_discovery_type: nobody(GATEWAYS),
+  envoy_gateway_bind_addresses: gateway(BINDS),
+  envoy_gateway_bind_tagged_addresses: gateway(FLAG),
+  envoy_gateway_no_default_bind: gateway(FLAG),
+  envoy_mesh_gateway_bind_addresses: gateway(BINDS),
+  envoy_mesh_gateway_bind_tagged_addresses: gateway(FLAG),
+  envoy_mesh_gateway_no_default_bind: gateway(FLAG),
+  envoy_dns_discovery_type: gateway(oneOf('STRICT_DNS', 'LOGICAL_DNS')),
   envoy_gateway_remote_tcp_enable_keepalive: nobody(GATEWAYS),
   envoy_gateway_remote_tcp_keepalive_time: nobody(GATEWAYS),
   envoy_gateway_remote_tcp_keepalive_interval: nobody(GATEWAYS),

@@ -14,6 +14,22 @@ const MAX_NAME_LENGTH = 255
 
 const HTTP_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE'])
 
+/** Conditions on which a request is sent again. */
+export const RETRY_ON: ReadonlySet<string> = new Set([
+  '5xx',
+  'gateway-error',
+  'reset',
+  'connect-failure',
+  'envoy-ratelimited',
+  'retriable-4xx',
+  'refused-stream',
+  'cancelled',
+  'deadline-exceeded',
+  'internal',
+  'resource-exhausted',
+  'unavailable',
+])
+
 export function commonRules(entry: EntryCommon, report: Report, options: { wildcard?: boolean } = {}) {
   nameRules('Name', entry.Name, report, options)
   const pairs = Object.entries(entry.Meta ?? {})

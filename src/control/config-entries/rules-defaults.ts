@@ -3,8 +3,9 @@
 import { isIP } from 'node:net'
 import { configProblems, PROXY_CONFIG_KEYS } from './proxy-config-keys.js'
 import { commonRules, nameRules, type Report, serviceNameRules } from './rules-common.js'
+import { tlsRules } from './rules-tls.js'
 import { PROTOCOLS } from './schemas.js'
-import type { ExportedServices, Expose, JwtProvider, Mesh, MeshTls, ProxyDefaults, ServiceDefaults, UpstreamConfig } from './types.js'
+import type { ExportedServices, Expose, JwtProvider, Mesh, ProxyDefaults, ServiceDefaults, UpstreamConfig } from './types.js'
 
 const HOSTNAME = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i
 
@@ -81,26 +82,6 @@ export function proxyDefaultsRules(entry: ProxyDefaults, report: Report): ProxyD
   return named
 }
 
-const TLS_ORDER = ['TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3']
-
-/** The suites Consul lets one choose, all of TLS 1.2 and before. */
-const CIPHER_SUITES: ReadonlySet<string> = new Set([
-  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
-  'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
-  'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
-  'TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA',
-  'TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA',
-  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
-  'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384',
-  'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256',
-  'TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA',
-  'TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA',
-  'TLS_RSA_WITH_AES_128_GCM_SHA256',
-  'TLS_RSA_WITH_AES_256_GCM_SHA384',
-  'TLS_RSA_WITH_AES_128_CBC_SHA',
-  'TLS_RSA_WITH_AES_256_CBC_SHA',
-])
-
 export function meshRules(entry: Mesh, report: Report): Mesh {
   const named = { ...entry, Name: entry.Name ?? 'mesh' }
   commonRules(named, report)
@@ -108,19 +89,6 @@ export function meshRules(entry: Mesh, report: Report): Mesh {
   tlsRules('TLS.Incoming', entry.TLS?.Incoming, report)
   tlsRules('TLS.Outgoing', entry.TLS?.Outgoing, report)
   return named
-}
-
-function tlsRules(path: string, tls: MeshTls | undefined, report: Report) {
-  if (tls === undefined) return
-  const min = TLS_ORDER.indexOf(tls.TLSMinVersion ?? '')
-  const max = TLS_ORDER.indexOf(tls.TLSMaxVersion ?? '')
-  if (max >= 0 && max < min) report(`${path}.TLSMaxVersion`, `${tls.TLSMaxVersion} is less than TLSMinVersion ${tls.TLSMinVersion}`)
-  if (tls.CipherSuites !== undefined && tls.TLSMinVersion === 'TLSv1_3') {
-    report(`${path}.CipherSuites`, 'applies only up to TLS 1.2, and TLSMinVersion is TLSv1_3')
-  }
-  for (const [i, suite] of (tls.CipherSuites ?? []).entries()) {
-    if (!CIPHER_SUITES.has(suite)) report(`${path}.CipherSuites[${i}]`, `unknown cipher suite ${JSON.stringify(suite)}`)
-  }
 }
 
 export function exportedServicesRules(entry: ExportedServices, report: Report): ExportedServices {

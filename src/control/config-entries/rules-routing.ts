@@ -7,6 +7,7 @@ import {
   headerModifierRules,
   methodRules,
   pathRules,
+  RETRY_ON,
   type Report,
   regexRules,
   serviceNameRules,
@@ -20,21 +21,6 @@ import type {
   ServiceRouter,
   ServiceSplitter,
 } from './types.js'
-
-const RETRY_ON: ReadonlySet<string> = new Set([
-  '5xx',
-  'gateway-error',
-  'reset',
-  'connect-failure',
-  'envoy-ratelimited',
-  'retriable-4xx',
-  'refused-stream',
-  'cancelled',
-  'deadline-exceeded',
-  'internal',
-  'resource-exhausted',
-  'unavailable',
-])
 
 export function routerRules(entry: ServiceRouter, report: Report): ServiceRouter {
   commonRules(entry, report)

@@ -17,31 +17,12 @@ import {
   texts,
   userMap,
 } from './fields.js'
+import { terminatingGateway } from './gateway-schemas.js'
+import { headerModifiers, jwtRequirement, kind, passiveHealthCheck, tlsVersion, upstreamLimits } from './schema-parts.js'
 import type { ConfigEntryKind } from './types.js'
 
 export const PROTOCOLS = ['tcp', 'http', 'http2', 'grpc'] as const
 const protocol = choice(PROTOCOLS, { lowerCase: true })
-
-/** What a round trip through GET brings along; the store writes these itself. */
-const READ_ONLY = ['CreateIndex', 'ModifyIndex', 'Hash'] as const
-
-const common = {
-  Name: optionalText,
-  Namespace: optionalText,
-  Partition: optionalText,
-  Meta: optional(userMap(text)),
-  CreateIndex: z.unknown().optional(),
-  ModifyIndex: z.unknown().optional(),
-  Hash: z.unknown().optional(),
-}
-
-function kind<K extends ConfigEntryKind, S extends Record<string, z.ZodType>>(name: K, shape: S) {
-  return record({ Kind: z.literal(name), ...common, ...shape }).transform(entry => {
-    const kept = { ...(entry as Record<string, unknown>) }
-    for (const key of READ_ONLY) delete kept[key]
-    return kept
-  })
-}
 
 const meshGateway = record({ Mode: choice(['none', 'local', 'remote'], { also: ['default'] }) })
 const transparentProxy = record({ OutboundListenerPort: optionalInteger(0, 65535), DialedDirectly: flag })
@@ -75,22 +56,8 @@ const upstreamConfig = record({
   EnvoyClusterJSON: optionalText,
   Protocol: protocol,
   ConnectTimeoutMs: optionalInteger(0),
-  Limits: optional(
-    record({
-      MaxConnections: optionalInteger(0),
-      MaxPendingRequests: optionalInteger(0),
-      MaxConcurrentRequests: optionalInteger(0),
-    }),
-  ),
-  PassiveHealthCheck: optional(
-    record({
-      Interval: duration,
-      MaxFailures: optionalInteger(0),
-      EnforcingConsecutive5xx: optionalInteger(0, 100),
-      MaxEjectionPercent: optionalInteger(0, 100),
-      BaseEjectionTime: duration,
-    }),
-  ),
+  Limits: optional(upstreamLimits),
+  PassiveHealthCheck: optional(passiveHealthCheck),
   MeshGateway: optional(meshGateway),
   BalanceOutboundConnections: choice(['exact_balance']),
 })
@@ -154,8 +121,6 @@ const proxyDefaults = kind('proxy-defaults', {
   FailoverPolicy: optional(failoverPolicy),
   PrioritizeByLocality: optional(prioritizeByLocality),
 })
-
-const headerModifiers = record({ Add: optional(userMap(text)), Set: optional(userMap(text)), Remove: optional(texts) })
 
 const headerMatch = record({
   Name: optionalText,
@@ -287,10 +252,6 @@ const serviceResolver = kind('service-resolver', {
 
 const intentionAction = choice(['allow', 'deny'])
 
-const jwtRequirement = record({
-  Providers: optional(list(record({ Name: optionalText, VerifyClaims: optional(list(record({ Path: optional(texts), Value: text }))) }))),
-})
-
 const serviceIntentions = kind('service-intentions', {
   Sources: optional(
     list(
@@ -328,8 +289,8 @@ const serviceIntentions = kind('service-intentions', {
 })
 
 const meshTls = record({
-  TLSMinVersion: choice(['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3']),
-  TLSMaxVersion: choice(['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3']),
+  TLSMinVersion: tlsVersion,
+  TLSMaxVersion: tlsVersion,
   CipherSuites: optional(texts),
   ECDHCurves: optional(texts),
 })
@@ -437,6 +398,7 @@ export const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<ConfigEntryKind, 
   ['mesh', mesh],
   ['exported-services', exportedServices],
   ['jwt-provider', jwtProvider],
+  ['terminating-gateway', terminatingGateway],
 ])
 
 const NO_GATEWAYS = 'there are no gateways here'
@@ -446,7 +408,6 @@ const ENTERPRISE = 'it is of Consul Enterprise'
 export const REFUSED_KINDS: ReadonlyMap<string, string> = new Map(
   Object.entries({
     'ingress-gateway': NO_GATEWAYS,
-    'terminating-gateway': NO_GATEWAYS,
     'api-gateway': NO_GATEWAYS,
     'bound-api-gateway': NO_GATEWAYS,
     'http-route': NO_GATEWAYS,

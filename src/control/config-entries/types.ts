@@ -4,20 +4,19 @@
 // entries are `discovery-chain/validate-write.ts`. Maps whose keys are user data (Meta, Config, Subsets, Failover, header Add/Set)
 // may come from JSON, so look them up with `Object.hasOwn`.
 
-/** A Go duration string in canonical form: `5s`, `1m30s`, `250ms`. `durationMs` in `duration.ts` gives milliseconds. */
-export type Duration = string
+import type {
+  Duration,
+  EntryCommon,
+  HeaderModifiers,
+  JwtRequirement,
+  PassiveHealthCheck,
+  TlsVersion,
+  UpstreamLimits,
+  UserMap,
+} from './common-types.js'
+import type { TerminatingGateway } from './gateway-types.js'
 
-export type UserMap<V> = Readonly<Record<string, V>>
-
-export interface EntryCommon {
-  readonly Name: string
-  readonly Namespace?: string
-  readonly Partition?: string
-  readonly Meta?: UserMap<string>
-  /** Set by the store, read-only for clients. */
-  readonly CreateIndex?: number
-  readonly ModifyIndex?: number
-}
+export type { Duration, EntryCommon, HeaderModifiers, JwtRequirement, TlsVersion, UserMap }
 
 export type MeshGatewayMode = 'none' | 'local' | 'remote'
 
@@ -48,20 +47,6 @@ export interface EnvoyExtension {
   readonly Arguments?: UserMap<unknown>
   readonly ConsulVersion?: string
   readonly EnvoyVersion?: string
-}
-
-export interface UpstreamLimits {
-  readonly MaxConnections?: number
-  readonly MaxPendingRequests?: number
-  readonly MaxConcurrentRequests?: number
-}
-
-export interface PassiveHealthCheck {
-  readonly Interval?: Duration
-  readonly MaxFailures?: number
-  readonly EnforcingConsecutive5xx?: number
-  readonly MaxEjectionPercent?: number
-  readonly BaseEjectionTime?: Duration
 }
 
 export interface UpstreamConfig {
@@ -150,12 +135,6 @@ export interface ProxyDefaults extends EntryCommon {
   readonly EnvoyExtensions?: readonly EnvoyExtension[]
   readonly FailoverPolicy?: FailoverPolicy
   readonly PrioritizeByLocality?: PrioritizeByLocality
-}
-
-export interface HeaderModifiers {
-  readonly Add?: UserMap<string>
-  readonly Set?: UserMap<string>
-  readonly Remove?: readonly string[]
 }
 
 export interface HeaderMatch {
@@ -295,15 +274,6 @@ export interface ServiceResolver extends EntryCommon {
 
 export type IntentionAction = 'allow' | 'deny'
 
-export interface JwtClaim {
-  readonly Path: readonly string[]
-  readonly Value: string
-}
-
-export interface JwtRequirement {
-  readonly Providers: readonly { readonly Name: string; readonly VerifyClaims?: readonly JwtClaim[] }[]
-}
-
 export interface IntentionHttpPermission {
   readonly PathExact?: string
   readonly PathPrefix?: string
@@ -340,8 +310,6 @@ export interface ServiceIntentions extends EntryCommon {
   readonly Sources: readonly SourceIntention[]
   readonly JWT?: JwtRequirement
 }
-
-export type TlsVersion = 'TLS_AUTO' | 'TLSv1_0' | 'TLSv1_1' | 'TLSv1_2' | 'TLSv1_3'
 
 export interface MeshTls {
   readonly TLSMinVersion?: TlsVersion
@@ -442,6 +410,7 @@ export type ConfigEntry =
   | Mesh
   | ExportedServices
   | JwtProvider
+  | TerminatingGateway
 
 export type ConfigEntryKind = ConfigEntry['Kind']
 export type EntryOfKind<K extends ConfigEntryKind> = Extract<ConfigEntry, { Kind: K }>

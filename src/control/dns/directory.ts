@@ -4,7 +4,7 @@
 // Invariant: only names of registered services are kept, so questions about others grow nothing.
 import { isIP } from 'node:net'
 import type { Catalog } from '../catalog/catalog.js'
-import type { CatalogInstance } from '../catalog/catalog-types.js'
+import { type CatalogInstance, meshServiceOf } from '../catalog/catalog-types.js'
 import { addressBytes } from './address.js'
 
 /** Where an instance or node is reached: an IP address, or a host name that is to be looked up. */
@@ -118,7 +118,7 @@ export class DnsDirectory {
     const passing = catalog.health(instance) === 'passing'
     const atNode = instance.Address === '' || instance.Address === node.Address
     return {
-      service: instance.Proxy?.DestinationServiceName ?? instance.Service,
+      service: meshServiceOf(instance),
       node: node.Node,
       address: toAddress(instance.Address || node.Address),
       atNode,

@@ -13,7 +13,7 @@ import {
   GetSupportedDataplaneFeaturesResponseSchema,
 } from '../../xds/gen/hashicorp/dataplane_pb.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
-import type { CatalogNode } from '../catalog/catalog-types.js'
+import { type CatalogNode, meshServiceOf } from '../catalog/catalog-types.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { filterAccessLogs } from '../snapshot/access-logs.js'
 import type { CallerAccess } from './caller-access.js'
@@ -64,7 +64,7 @@ export function addDataplane(server: GrpcServer, sources: DataplaneSources): voi
       const node = nodeOf(catalog, request.nodeSpec)
       const proxy = node && catalog.instanceOn(catalog.nodeKey(node.Node), id)
       if (node === undefined || proxy === undefined) throw new GrpcError(GrpcStatus.NOT_FOUND, 'Service not found')
-      const service = proxy.Proxy?.DestinationServiceName ?? proxy.Service
+      const service = meshServiceOf(proxy)
       rights?.need('service', service, 'write')
       const defaults = entries.get('proxy-defaults', 'global')
       return {

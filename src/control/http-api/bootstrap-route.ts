@@ -1,6 +1,7 @@
 // `GET /v1/outrigger/bootstrap/:proxyId`: the bootstrap of a sidecar of this machine, for our proxy and for Envoy. Served by the control plane and
 // by the agents of other machines, each with the gRPC port that its sidecars are to use.
 import type { FastifyInstance } from 'fastify'
+import { meshServiceOf } from '../catalog/catalog-types.js'
 import { envoyBootstrap } from './bootstrap.js'
 import type { GrpcReach, LocalContext } from './context.js'
 import { HttpError, param, query } from './respond.js'
@@ -28,7 +29,7 @@ export function bootstrapRoute(
     const token = presentedToken(request)
     return envoyBootstrap({
       proxyId,
-      service: proxy.Proxy.DestinationServiceName,
+      service: meshServiceOf(proxy),
       nodeName: context.node.name,
       datacenter: context.node.datacenter,
       grpcHost: ads.host,

@@ -2,11 +2,12 @@
 // What writes the catalog by nodes is in catalog-registration.ts.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
+import { linkedServices } from '../gateways/terminating-links.js'
 import { serviceTopic } from '../store/topic-indexes.js'
 import { nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
-import { blockingRead, HttpError, param, parseBoolean, query, queryAll } from './respond.js'
+import { blockingRead, eitherTopic, HttpError, param, parseBoolean, query, queryAll } from './respond.js'
 import {
   catalogService,
   checkShape,
@@ -99,7 +100,11 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
       }
     })
   })
-  app.get('/v1/catalog/gateway-services/:gateway', (request, reply) => blockingRead(context, request, reply, SERVICES, () => []))
+  app.get('/v1/catalog/gateway-services/:gateway', (request, reply) =>
+    blockingRead(context, request, reply, eitherTopic(context.indexes, SERVICES, 'config'), () =>
+      gatewayServices(context, param(request, 'gateway')),
+    ),
+  )
 
   for (const [path, find] of [
     ['/v1/health/service/:name', instancesNamed],
@@ -153,6 +158,22 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
   app.get('/v1/status/leader', async (_request, reply) => jsonText(reply, JSON.stringify(`${node.address}:${SERVER_RPC_PORT}`)))
   app.get('/v1/status/peers', async () => [`${node.address}:${SERVER_RPC_PORT}`])
 }
+
+/** What a gateway stands before, as its config entry says. */
+function gatewayServices({ catalog, entries }: ApiContext, gateway: string): object[] {
+  const entry = entries.get('terminating-gateway', gateway)
+  if (entry === undefined) return []
+  return linkedServices(entry, entries, catalog).map(({ service, link, fromWildcard }) => ({
+    Gateway: { Name: gateway },
+    Service: { Name: service },
+    GatewayKind: entry.Kind,
+    ...present({ CAFile: link.CAFile, CertFile: link.CertFile, KeyFile: link.KeyFile, SNI: link.SNI }),
+    ...(fromWildcard ? { FromWildcard: true } : {}),
+  }))
+}
+
+const present = (fields: Readonly<Record<string, unknown>>): object =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 /** Instances registered under a name; names are looked up without case, as in Consul. */
 function instancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {

@@ -169,19 +169,19 @@ function readAutopilot(request: FastifyRequest): AutopilotConfiguration {
 
 function usage({ catalog }: ApiContext): object {
   const instances = [...catalog.instances()]
-  const proxies = instances.filter(({ Kind }) => Kind === 'connect-proxy').length
+  const ofKind = (kind: string): number => instances.filter(({ Kind }) => Kind === kind).length
   return {
     Nodes: catalog.nodeCount,
     Services: [...catalog.serviceNames()].length + 1,
     ServiceInstances: instances.length + 1,
     ConnectServiceInstances: {
       'connect-native': instances.filter(({ Native }) => Native).length,
-      'connect-proxy': proxies,
+      'connect-proxy': ofKind('connect-proxy'),
       'ingress-gateway': 0,
       'mesh-gateway': 0,
-      'terminating-gateway': 0,
+      'terminating-gateway': ofKind('terminating-gateway'),
       'api-gateway': 0,
     },
-    BillableServiceInstances: instances.length - proxies,
+    BillableServiceInstances: instances.length - ofKind('connect-proxy'),
   }
 }

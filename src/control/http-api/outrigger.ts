@@ -2,7 +2,7 @@
 // why a request would be allowed or refused.
 import type { FastifyInstance } from 'fastify'
 import type { AdsNodeStatus } from '../../xds/server/server.js'
-import { keyOfInstance } from '../catalog/catalog-types.js'
+import { keyOfInstance, meshServiceOf } from '../catalog/catalog-types.js'
 import { bootstrapRoute } from './bootstrap-route.js'
 import { configWarnings } from './config.js'
 import type { ApiContext } from './context.js'
@@ -81,7 +81,7 @@ function proxyState(context: ApiContext, key: string, status: AdsNodeStatus | un
   return {
     ID: proxy?.ID,
     ...(proxy === undefined ? {} : { Node: context.catalog.nodeOf(proxy).Node }),
-    Service: proxy?.Proxy?.DestinationServiceName,
+    Service: proxy && meshServiceOf(proxy),
     Connected: status?.connected === true,
     /** All that the proxy should have is acknowledged, and nothing is being prepared for it. */
     Synced: status?.synced === true && !pending,

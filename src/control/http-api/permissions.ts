@@ -3,6 +3,7 @@
 // Resources and access are those of Consul's API reference ("ACL Required"). Invariant: a route that is not here is refused.
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
+import { meshServiceOf } from '../catalog/catalog-types.js'
 import { intentionWithId } from './connect.js'
 import type { ApiContext } from './context.js'
 import { param } from './respond.js'
@@ -441,7 +442,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'GET /v1/outrigger/bootstrap/:x': {
     check: (access, request, { catalog }) => {
       const proxy = catalog.instance(first(request))
-      if (proxy !== undefined) access.need('service', proxy.Proxy?.DestinationServiceName ?? proxy.Service, 'write')
+      if (proxy !== undefined) access.need('service', meshServiceOf(proxy), 'write')
     },
   },
 

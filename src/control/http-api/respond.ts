@@ -80,6 +80,19 @@ export function topicWatch(indexes: TopicIndexes, topic: string): Watched {
   return { index: () => indexes.get(topic), watch: wake => indexes.watch(topic, wake) }
 }
 
+/** Moved by each of them. */
+export function eitherTopic(indexes: TopicIndexes, ...topics: readonly string[]): Watched {
+  return {
+    index: () => Math.max(...topics.map(topic => indexes.get(topic))),
+    watch: wake => {
+      const ends = topics.map(topic => indexes.watch(topic, wake))
+      return () => {
+        for (const end of ends) end()
+      }
+    },
+  }
+}
+
 type Waiting = Pick<LocalContext, 'blocking' | 'indexes'>
 
 /** Waits as `?index=` asks, then answers with what `read` gives and the index of what it read. `read` runs after the wait. */

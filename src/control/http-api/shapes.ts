@@ -24,6 +24,7 @@ function upstreamShape(upstream: Upstream): object {
 }
 
 export function proxyShape(proxy: ProxyRegistration): object {
+  if (proxy.DestinationServiceName === '') return { Mode: '', Config: proxy.Config, MeshGateway: {}, Expose: {} }
   return {
     DestinationServiceName: proxy.DestinationServiceName,
     ...(proxy.DestinationServiceID === '' ? {} : { DestinationServiceID: proxy.DestinationServiceID }),
@@ -270,7 +271,7 @@ interface VirtualAddresses {
 
 /** With the virtual address of the service that a proxy or connect-native instance stands for. */
 function taggedAddresses({ virtualIps }: VirtualAddresses, instance: CatalogInstance): CatalogInstance['TaggedAddresses'] {
-  const service = instance.Proxy?.DestinationServiceName ?? (instance.Native ? instance.Service : '')
+  const service = instance.Proxy?.DestinationServiceName || (instance.Native ? instance.Service : '')
   const virtual = virtualIps.of(service)
   if (virtual === undefined) return instance.TaggedAddresses
   return { ...instance.TaggedAddresses, 'consul-virtual': { Address: virtual, Port: instance.Port } }

@@ -11,7 +11,7 @@ import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { EndpointSet } from './endpoint-set.js'
 import type { EndpointLookup } from './endpoints.js'
-import type { MeshSources, ProxyInstance, ProxyKind } from './kinds/proxy-kind.js'
+import { type MeshSources, type ProxyInstance, type ProxyKind, type RegisteredServices, SnapshotError } from './kinds/proxy-kind.js'
 import type { TunnelReadiness } from './tunnel-readiness.js'
 
 export interface SnapshotSources extends MeshSources {
@@ -53,6 +53,13 @@ export const tunnelKey = (service: string): string => `tunnel:${service.toLowerC
 /** Names of services are the same in any case. */
 export const serviceKey = (name: string): string => `service:${name.toLowerCase()}`
 
+/** Depended on by who lists the names of all services. */
+export const NAMES_KEY = 'names'
+/** Depended on by who shows the certificate of the service. */
+export const leafKey = (service: string): string => `leaf:${service}`
+/** The other way round; undefined: another key. */
+export const serviceOfLeafKey = (key: string): string | undefined => (key.startsWith('leaf:') ? key.slice('leaf:'.length) : undefined)
+
 const NO_ENDPOINTS = new EndpointSet([])
 /** Compiled filters kept; a mesh has few distinct ones. */
 const MAX_COMPILED_FILTERS = 10_000
@@ -61,7 +68,7 @@ const MAX_LOOKUPS = 50_000
 export class SnapshotBuilder {
   private readonly sources: SnapshotSources
   private readonly filters = new Map<string, CompiledFilter>()
-  /** By service in lower case, then by the subset's filter. */
+  /** By service in lower case, then by the way and the subset's filter. */
   private readonly lookups = new Map<string, Map<string, EndpointSet>>()
   private readonly alike = new Map<string, SettledPart>()
 
@@ -104,7 +111,19 @@ export class SnapshotBuilder {
       dependencies.add(tunnelKey(service))
       return this.sources.tunnels.accepts(service)
     }
-    const view = kind.view(proxy, { mesh: this.sources, entries: recording(this.sources.entries, dependencies), problems, acceptsTunnels })
+    let view: unknown
+    try {
+      view = kind.view(proxy, {
+        mesh: { ...this.sources, leaf: this.recordedLeaf(dependencies) },
+        entries: recording(this.sources.entries, dependencies),
+        catalog: this.recordedCatalog(dependencies),
+        problems,
+        acceptsTunnels,
+      })
+    } catch (error) {
+      if (error instanceof SnapshotError) error.dependencies = dependencies
+      throw error
+    }
     const resources = [...kind.clusters(view), ...kind.listeners(view), ...kind.routes(view)]
     return {
       resources,
@@ -115,16 +134,40 @@ export class SnapshotBuilder {
     }
   }
 
+  private recordedLeaf(dependencies: Set<string>): MeshSources['leaf'] {
+    return service => {
+      dependencies.add(leafKey(service))
+      return this.sources.leaf(service)
+    }
+  }
+
+  private recordedCatalog(dependencies: Set<string>): RegisteredServices {
+    const { catalog } = this.sources
+    return {
+      serviceNames: () => {
+        dependencies.add(NAMES_KEY)
+        return catalog.serviceNames()
+      },
+      instancesOf: service => {
+        dependencies.add(serviceKey(service))
+        return catalog.instancesOf(service)
+      },
+      addressOf: instance => instance.Address || catalog.nodeOf(instance).Address,
+      health: instance => catalog.health(instance),
+      inSubset: (instance, filter) => this.filter(filter)?.(this.sources.filterView(instance)) ?? true,
+    }
+  }
+
   private withEndpoints(settled: SettledPart): BuiltSnapshot {
     const endpointDependencies = new Set<string>()
-    const endpoints = settled.endpoints(target => {
+    const endpoints = settled.endpoints((target, way = 'mesh') => {
       endpointDependencies.add(serviceKey(target.Service))
-      return this.endpoints(target)
+      return this.endpoints(target, way)
     })
     return { snapshot: makeSnapshot([...settled.resources, ...endpoints]), settled, endpointDependencies }
   }
 
-  private endpoints(target: DiscoveryTarget): EndpointSet {
+  private endpoints(target: DiscoveryTarget, way: 'mesh' | 'direct'): EndpointSet {
     const { datacenter } = this.sources
     // There is one datacenter here: what names another has no instances.
     if (target.Datacenter !== datacenter || target.Peer) return NO_ENDPOINTS
@@ -135,17 +178,21 @@ export class SnapshotBuilder {
       if (this.lookups.size >= MAX_LOOKUPS) this.lookups.clear()
       this.lookups.set(name, (sets = new Map()))
     }
-    const filter = target.Subset.Filter ?? ''
-    let set = sets.get(filter)
-    if (set === undefined) sets.set(filter, (set = this.lookUp(target)))
+    const key = `${way} ${target.Subset.Filter ?? ''}`
+    let set = sets.get(key)
+    if (set === undefined) sets.set(key, (set = this.lookUp(target, way)))
     return set
   }
 
-  private lookUp(target: DiscoveryTarget): EndpointSet {
+  private lookUp(target: DiscoveryTarget, way: 'mesh' | 'direct'): EndpointSet {
     const { catalog } = this.sources
-    const instances = catalog.connectInstancesOf(target.Service)
+    const instances = way === 'mesh' ? catalog.connectInstancesOf(target.Service) : catalog.instancesOf(target.Service)
     const filter = this.filter(target.Subset.Filter)
-    const chosen = filter === undefined ? instances : instances.filter(instance => filter(this.sources.filterView(instance)))
+    // A gateway stands before every subset of its services: it chooses of them itself.
+    const chosen =
+      filter === undefined
+        ? instances
+        : instances.filter(instance => instance.Kind === 'terminating-gateway' || filter(this.sources.filterView(instance)))
     return new EndpointSet(
       chosen.map(instance => ({
         instance,

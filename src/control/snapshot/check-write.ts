@@ -2,12 +2,12 @@
 // (resource-errors.ts). Called by the catalog with the proxy that is being registered, and by the config entries with proxies that stand for
 // those the entry reaches: one of the service itself that also calls it, or, where an entry concerns every proxy, one for each protocol.
 // An error is laid at the door of the smallest part of the written object without which it goes away.
-import type { ServiceInstance } from '../catalog/service-definition.js'
+import type { GatewayKind, ServiceInstance } from '../catalog/service-definition.js'
 import { withChange } from '../config-entries/entry-index.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import type { ProxyKinds } from './build-snapshot.js'
-import { type MeshSources, type ProxyInstance, RefusedConfig, SnapshotError } from './kinds/proxy-kind.js'
+import { type MeshSources, type ProxyInstance, RefusedConfig, type RegisteredServices, SnapshotError } from './kinds/proxy-kind.js'
 import type { ResourceErrors } from './resource-errors.js'
 
 export interface WriteCheckSources {
@@ -16,6 +16,14 @@ export interface WriteCheckSources {
   readonly errors: ResourceErrors
 }
 
+/** What an entry comes to must not hang on who is registered. */
+const NOTHING_REGISTERED: RegisteredServices = {
+  serviceNames: () => [],
+  instancesOf: () => [],
+  addressOf: () => '127.0.0.1',
+  health: () => 'passing',
+  inSubset: () => true,
+}
 /** Stand in for a certificate that may not have been issued yet; decoders look at their place, not into them. */
 const PLACEHOLDER_PEM = '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'
 /** Say what an object is; without them it would be another. */
@@ -60,7 +68,7 @@ export class WriteCheck {
     }
     const proxy = { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
     try {
-      const view = kind.view(proxy, { mesh, entries, problems: [], acceptsTunnels: () => true })
+      const view = kind.view(proxy, { mesh, entries, catalog: NOTHING_REGISTERED, problems: [], acceptsTunnels: () => true })
       const resources = [...kind.listeners(view), ...kind.clusters(view), ...kind.routes(view)]
       return resources.flatMap(resource =>
         this.sources.errors.of(resource).map(({ path, reason }) => `sidecars would refuse it (${lastOf(path)}: ${reason})`),
@@ -102,6 +110,8 @@ function standIns(entry: ConfigEntry): ServiceInstance[] {
     case 'mesh':
     case 'jwt-provider':
       return ['http', 'tcp'].map(protocol => standIn('any', { protocol }))
+    case 'terminating-gateway':
+      return [gatewayStandIn(entry.Kind, entry.Name)]
     default:
       return [standIn(entry.Name, {})]
   }
@@ -151,6 +161,12 @@ function standIn(service: string, config: Readonly<Record<string, unknown>>): Se
       ],
     },
   }
+}
+
+function gatewayStandIn(Kind: GatewayKind, name: string): ServiceInstance {
+  const sidecar = standIn(name, {})
+  const none = { DestinationServiceName: '', DestinationServiceID: '', LocalServiceAddress: '', LocalServicePort: 0 }
+  return { ...sidecar, ID: name, Kind, Service: name, Proxy: { ...sidecar.Proxy!, ...none, Upstreams: [] } }
 }
 
 type Judgement = 'good' | 'bad' | 'unknown'

@@ -30,7 +30,7 @@ import { TUNNEL_ALPN, upstreamTls } from './tls.js'
 
 export type ClusterInit = Init<typeof ClusterSchema>
 
-const HTTP_OPTIONS_KEY = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
+export const HTTP_OPTIONS_KEY = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 /** Retries may be at most this share of the active requests, and always this many: a failing upstream is not buried under retries. */
 const RETRY_BUDGET_PERCENT = 20
 const RETRY_BUDGET_MIN = 3
@@ -50,10 +50,10 @@ export function buildClusters(view: ProxyView): Resource[] {
     }
   }
   for (const cluster of jwksClusters(view.jwtProviders)) add(cluster)
-  return [...clusters.values()].map(toResource)
+  return [...clusters.values()].map(clusterResource)
 }
 
-function toResource(init: ClusterInit): Resource {
+export function clusterResource(init: ClusterInit): Resource {
   const cluster = create(ClusterSchema, init)
   const isEds = cluster.clusterDiscoveryType.case === 'type' && cluster.clusterDiscoveryType.value === Cluster_DiscoveryType.EDS
   // A cluster that is sent again warms again and waits for its endpoints (Envoy issue 13009).
@@ -143,7 +143,7 @@ function fieldsOf({ $typeName: _type, $unknown: _unknown, ...fields }: Cluster):
   return fields
 }
 
-function explicitHttp2(): Any {
+export function explicitHttp2(): Any {
   return pack(HttpProtocolOptionsSchema, {
     upstreamProtocolOptions: {
       case: 'explicitHttpConfig',
@@ -179,7 +179,7 @@ function outlierDetection({ passiveHealthCheck: check }: UpstreamSettings): Init
   }
 }
 
-function loadBalancing(lb: LoadBalancer | undefined): Pick<ClusterInit, 'lbPolicy' | 'lbConfig'> {
+export function loadBalancing(lb: LoadBalancer | undefined): Pick<ClusterInit, 'lbPolicy' | 'lbConfig'> {
   switch (lb?.Policy) {
     case undefined:
     case 'round_robin':

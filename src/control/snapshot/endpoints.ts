@@ -6,8 +6,8 @@ import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import type { EndpointSet } from './endpoint-set.js'
 import { chainClusters, type ProxyView } from './proxy-view.js'
 
-/** Endpoints of a target, subset applied. */
-export type EndpointLookup = (target: DiscoveryTarget) => EndpointSet
+/** Endpoints of a target, subset applied: where the mesh reaches it, or (`direct`) the instances themselves. */
+export type EndpointLookup = (target: DiscoveryTarget, way?: 'mesh' | 'direct') => EndpointSet
 
 export function buildEndpoints(view: ProxyView, lookup: EndpointLookup): Resource[] {
   const assignments = new Map<string, Resource>()

@@ -23,7 +23,7 @@ import { filterAccessLogs } from './access-logs.js'
 import { userTracing } from './escape-hatches.js'
 import { jwtAuthn } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack } from './protobuf.js'
-import { clusterOfNode, isHttp2, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { clusterOfNode, type InboundView, isHttp2, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
 import { elsewhereRetry, inlineRouteAction, usesRds } from './routes.js'
 
 export const HCM_FILTER = 'envoy.filters.network.http_connection_manager'
@@ -62,7 +62,7 @@ export function publicHcm(view: ProxyView): Any {
 }
 
 /** Tokens are verified, then the intentions decide. */
-export function authorization(view: ProxyView): HttpFilterInit[] {
+export function authorization(view: Pick<ProxyView, 'jwtProviders' | 'rbac'>): HttpFilterInit[] {
   return [
     ...(view.jwtProviders.length > 0 ? [filter('envoy.filters.http.jwt_authn', jwtAuthn(view.jwtProviders))] : []),
     filter('envoy.filters.http.rbac', pack(HttpRbacSchema, { rules: toRbacProto(view.rbac) })),
@@ -127,11 +127,27 @@ export function upstreamHcm(view: ProxyView, upstream: UpstreamView): Any {
   })
 }
 
+/** Of a terminating gateway towards one service outside: who may call is decided here, as nobody decides behind it. */
+export function terminatingHcm(view: InboundView, prefix: string, routeConfigName: string): Any {
+  const { config, protocol, mesh } = view
+  return pack(HttpConnectionManagerSchema, {
+    ...common(view, protocol, prefix, [...grpcFilters(protocol), ...authorization(view)]),
+    routeSpecifier: { case: 'rds', value: { routeConfigName, configSource: adsConfigSource(config.xdsFetchTimeoutMs) } },
+    ...normalization(mesh?.HTTP?.Incoming?.RequestNormalization),
+    ...(config.maxRequestHeadersKb === undefined ? {} : { maxRequestHeadersKb: config.maxRequestHeadersKb }),
+  })
+}
+
 export function statPrefix(upstream: UpstreamView): string {
   return `upstream.${upstream.filterName.replaceAll(':', '_')}`
 }
 
-function common(view: ProxyView, protocol: string, prefix: string, filters: readonly HttpFilterInit[]): HcmInit {
+function common(
+  view: Pick<ProxyView, 'config' | 'accessLogs'>,
+  protocol: string,
+  prefix: string,
+  filters: readonly HttpFilterInit[],
+): HcmInit {
   return {
     statPrefix: prefix,
     httpFilters: [...filters, filter('envoy.filters.http.router', pack(RouterSchema, {}))],

@@ -23,7 +23,7 @@ import { acceptsTunnels, clusterOfNode, LOCAL_APP, type ProxyView, type Upstream
 import { usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
-type ListenerInit = Init<typeof ListenerSchema>
+export type ListenerInit = Init<typeof ListenerSchema>
 type FilterInit = Init<typeof FilterSchema>
 type TcpProxyInit = Init<typeof TcpProxySchema>
 
@@ -136,7 +136,7 @@ function exactBalance(): Pick<ListenerInit, 'connectionBalanceConfig'> {
   return { connectionBalanceConfig: { balanceType: { case: 'exactBalance', value: {} } } }
 }
 
-function networkRbac(view: ProxyView): FilterInit {
+export function networkRbac(view: Pick<ProxyView, 'rbac'>): FilterInit {
   return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { rules: toRbacProto(view.rbac), statPrefix: 'connect_authz' }))
 }
 
@@ -145,7 +145,7 @@ function tunnelTo({ tunnel, chain }: UpstreamView): Pick<TcpProxyInit, 'tunnelin
   return tunnel ? { tunnelingConfig: { hostname: `${chain.ServiceName}:80` } } : {}
 }
 
-function tcpProxy(view: ProxyView, cluster: string, prefix: string, more: TcpProxyInit = {}): FilterInit {
+export function tcpProxy(view: Pick<ProxyView, 'accessLogs'>, cluster: string, prefix: string, more: TcpProxyInit = {}): FilterInit {
   return filter(
     'envoy.filters.network.tcp_proxy',
     pack(TcpProxySchema, {
@@ -157,6 +157,6 @@ function tcpProxy(view: ProxyView, cluster: string, prefix: string, more: TcpPro
   )
 }
 
-function filter(name: string, config: Any): FilterInit {
+export function filter(name: string, config: Any): FilterInit {
   return { name, configType: { case: 'typedConfig', value: config } }
 }

@@ -61,6 +61,9 @@ export interface ProxyView {
   readonly problems: ConfigError[]
 }
 
+/** What it takes to receive the mesh's connections to one service. */
+export type InboundView = Pick<ProxyView, 'protocol' | 'config' | 'mesh' | 'accessLogs' | 'identity' | 'rbac' | 'jwtProviders'>
+
 /** One EDS cluster of a chain: its name and the target it reaches. */
 export interface TargetCluster {
   readonly name: string

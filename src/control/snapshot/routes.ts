@@ -35,7 +35,7 @@ import type { DiscoveryNode, SplitterNode } from '../discovery-chain/types.js'
 import { duration, type Init, pack } from './protobuf.js'
 import { chainNode, clusterOfNode, type ProxyView, type UpstreamView } from './proxy-view.js'
 
-type RouteInit = Init<typeof RouteSchema>
+export type RouteInit = Init<typeof RouteSchema>
 type RouteActionInit = Init<typeof RouteActionSchema>
 type StringMatcherInit = Init<typeof StringMatcherSchema>
 
@@ -133,7 +133,7 @@ export function inlineRouteAction(
 }
 
 /** A positive timeout as it is, a negative one turns it off, 0 leaves the default. */
-function timeouts(protocol: string, request: string | undefined, idle: string | undefined): RouteActionInit {
+export function timeouts(protocol: string, request: string | undefined, idle: string | undefined): RouteActionInit {
   const requestMs = (parseDuration(request ?? '') ?? 0) / 1e6
   const idleMs = (parseDuration(idle ?? '') ?? 0) / 1e6
   return {
@@ -177,7 +177,7 @@ export function elsewhereRetry(): Init<typeof RetryPolicySchema> {
   }
 }
 
-function hashPolicies(lb: LoadBalancer | undefined): Init<typeof RouteAction_HashPolicySchema>[] {
+export function hashPolicies(lb: LoadBalancer | undefined): Init<typeof RouteAction_HashPolicySchema>[] {
   if (lb?.Policy !== 'ring_hash' && lb?.Policy !== 'maglev') return []
   return (lb.HashPolicies ?? []).flatMap(policy => {
     const policySpecifier = hashSpecifier(policy)

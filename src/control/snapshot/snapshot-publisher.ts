@@ -7,10 +7,20 @@
 // Invariant: a build that fails leaves the proxy's last good snapshot serving.
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'
-import { type CatalogInstance, keyOfInstance } from '../catalog/catalog-types.js'
+import { type CatalogInstance, keyOfInstance, meshServiceOf } from '../catalog/catalog-types.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
-import { type BuiltSnapshot, entryKey, kindKey, type SnapshotBuilder, serviceKey, tunnelKey } from './build-snapshot.js'
+import {
+  type BuiltSnapshot,
+  entryKey,
+  kindKey,
+  leafKey,
+  NAMES_KEY,
+  type SnapshotBuilder,
+  serviceKey,
+  serviceOfLeafKey,
+  tunnelKey,
+} from './build-snapshot.js'
 import { type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
 import type { TunnelReadiness } from './tunnel-readiness.js'
 
@@ -50,6 +60,8 @@ export class SnapshotPublisher {
   private readonly dependents = new Map<string, Set<string>>()
   /** By the key of the proxy (its id, and of another node that before it) -> when the first change that made it dirty came. */
   private readonly dirty = new Map<string, number>()
+  /** Names of the services that have instances. */
+  private readonly names = new Set<string>()
   private turn: NodeJS.Immediate | undefined
   private wait: NodeJS.Timeout | undefined
   /** When a burst was last built, on the performance clock. */
@@ -62,8 +74,10 @@ export class SnapshotPublisher {
 
   /** Follows the catalog and builds every proxy once. */
   start(): void {
+    for (const name of this.options.catalog.serviceNames()) this.names.add(name)
     this.options.catalog.onChange(change => {
       for (const id of change.proxies) this.mark(id)
+      if (this.namesChanged(change.services)) this.markDependents(NAMES_KEY)
       for (const service of change.services) {
         this.options.builder.serviceChanged(service)
         this.markDependents(serviceKey(service))
@@ -73,6 +87,19 @@ export class SnapshotPublisher {
     this.options.tunnels.onChange = service => this.markDependents(tunnelKey(service))
     this.allChanged()
     this.flush()
+  }
+
+  /** Whether a service came or went. */
+  private namesChanged(services: ReadonlySet<string>): boolean {
+    let changed = false
+    for (const service of services) {
+      const known = this.options.catalog.instancesOf(service).length > 0
+      if (known === this.names.has(service)) continue
+      changed = true
+      if (known) this.names.add(service)
+      else this.names.delete(service)
+    }
+    return changed
   }
 
   stop(): void {
@@ -86,7 +113,12 @@ export class SnapshotPublisher {
   }
 
   leafChanged(service: string): void {
-    for (const proxy of this.options.catalog.connectInstancesOf(service)) this.mark(keyOfInstance(proxy))
+    this.markDependents(leafKey(service))
+  }
+
+  /** Some proxy shows, or waits for, the certificate of the service. */
+  needsLeaf(service: string): boolean {
+    return this.dependents.has(leafKey(service))
   }
 
   /** Roots or the default policy changed. */
@@ -162,7 +194,7 @@ export class SnapshotPublisher {
       this.forget(id)
       return
     }
-    const service = proxy.Proxy.DestinationServiceName
+    const service = meshServiceOf(proxy)
     const record = this.proxies.get(id) ?? {
       dependencies: new Set(),
       built: undefined,
@@ -171,14 +203,8 @@ export class SnapshotPublisher {
       builtIndex: 0,
       problems: '',
     }
-    if (record.service !== service) this.releaseLeaf(record.service, id)
     record.service = service
     this.proxies.set(id, record)
-    if (this.options.leaves.get(service) === undefined) {
-      // `onLeaf` marks the proxies of the service once it is there.
-      this.options.leaves.ensure(service).catch((error: Error) => this.options.onProblem(id, error.message))
-      return
-    }
     this.build(id, proxy, record, changedAt)
   }
 
@@ -200,10 +226,23 @@ export class SnapshotPublisher {
       }
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error
+      // What it depended on before it may still be what is served.
+      this.setDependencies(id, record, new Set([...record.dependencies, ...error.dependencies]))
+      // `onLeaf` marks who waits for it once it is there.
+      if (this.ensureLeaves(id, error.dependencies)) return
       problems = `keeps its last configuration: ${error.message}`
     }
     if (problems !== '' && problems !== record.problems) this.options.onProblem(id, problems)
     record.problems = problems
+  }
+
+  /** Whether any is missing, and on its way. */
+  private ensureLeaves(id: string, dependencies: ReadonlySet<string>): boolean {
+    const { leaves, onProblem } = this.options
+    const services = [...dependencies].flatMap(key => serviceOfLeafKey(key) ?? [])
+    const missing = services.filter(service => leaves.get(service) === undefined)
+    for (const service of missing) leaves.ensure(service).catch((error: Error) => onProblem(id, error.message))
+    return missing.length > 0
   }
 
   private setDependencies(id: string, record: ProxyRecord, dependencies: ReadonlySet<string>): void {
@@ -219,7 +258,10 @@ export class SnapshotPublisher {
   private removeDependent(key: string, id: string): void {
     const ids = this.dependents.get(key)
     ids?.delete(id)
-    if (ids?.size === 0) this.dependents.delete(key)
+    if (ids?.size !== 0) return
+    this.dependents.delete(key)
+    const service = serviceOfLeafKey(key)
+    if (service !== undefined && this.options.catalog.connectInstancesOf(service).length === 0) this.options.leaves.release(service)
   }
 
   private forget(id: string): void {
@@ -229,11 +271,5 @@ export class SnapshotPublisher {
     this.proxies.delete(id)
     this.options.ads.removeSnapshot(id)
     this.options.tunnels.forget(id, record.service)
-    this.releaseLeaf(record.service, id)
-  }
-
-  private releaseLeaf(service: string, exceptProxy: string): void {
-    const others = this.options.catalog.connectInstancesOf(service).filter(instance => keyOfInstance(instance) !== exceptProxy)
-    if (others.length === 0) this.options.leaves.release(service)
   }
 }

@@ -17,7 +17,7 @@ import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { type Init, inlineString, pack } from './protobuf.js'
 import { isHttp2, type ProxyIdentity, type ProxyView } from './proxy-view.js'
 
-type TransportSocketInit = Init<typeof TransportSocketSchema>
+export type TransportSocketInit = Init<typeof TransportSocketSchema>
 
 /** A client that asks for it on a TCP service wants a tunnel. */
 export const TUNNEL_ALPN: readonly string[] = ['h2']
@@ -36,7 +36,7 @@ export function publicAlpn(protocol: string, httpMeshProtocol: 'auto' | 'http1')
 
 /** `alpn`: what is offered, by default what the service's protocol asks for. */
 export function downstreamTls(
-  view: ProxyView,
+  view: Pick<ProxyView, 'identity' | 'mesh' | 'protocol' | 'config'>,
   alpn: readonly string[] = publicAlpn(view.protocol, view.config.httpMeshProtocol),
 ): TransportSocketInit {
   return {
@@ -55,7 +55,11 @@ export function downstreamTls(
 }
 
 /** TLS towards `target`: its SNI, and exactly its identity expected. `alpn`: what to ask for; none, and the proxy's pools decide. */
-export function upstreamTls(view: ProxyView, target: DiscoveryTarget, alpn: readonly string[] = []): TransportSocketInit {
+export function upstreamTls(
+  view: Pick<ProxyView, 'identity' | 'mesh'>,
+  target: DiscoveryTarget,
+  alpn: readonly string[] = [],
+): TransportSocketInit {
   const identity = serviceSpiffeId({
     trustDomain: view.identity.trustDomain,
     namespace: target.Namespace,
@@ -104,7 +108,7 @@ const TLS_VERSIONS: Readonly<Record<TlsVersion, TlsParameters_TlsProtocol>> = {
   TLSv1_3: TlsParameters_TlsProtocol.TLSv1_3,
 }
 
-function tlsParameters(params: MeshTls | undefined): Init<typeof TlsParametersSchema> {
+export function tlsParameters(params: MeshTls | undefined): Init<typeof TlsParametersSchema> {
   return {
     tlsMinimumProtocolVersion: TLS_VERSIONS[params?.TLSMinVersion ?? 'TLS_AUTO'],
     tlsMaximumProtocolVersion: TLS_VERSIONS[params?.TLSMaxVersion ?? 'TLS_AUTO'],

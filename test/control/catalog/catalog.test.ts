@@ -96,7 +96,12 @@ describe('parseServiceDefinition', () => {
     [{ Name: 'a', Port: 70_000 }, 'Port: must be an integer from 0 to 65535'],
     [{ Name: 'a', name: 'b' }, 'name: given twice (also as Name)'],
     [{ Name: 'a', Prot: 1 }, 'Prot: unknown field'],
-    [{ Name: 'a', Kind: 'mesh-gateway' }, 'Kind: "mesh-gateway" is not supported (only connect-proxy, or none)'],
+    [{ Name: 'a', Kind: 'proxy' }, 'Kind: "proxy" is not supported (only a connect-proxy, a gateway, or none)'],
+    [{ Name: 'a', Kind: 'terminating-gateway' }, 'Port: must be non-zero for a terminating-gateway'],
+    [
+      { Name: 'a', Kind: 'terminating-gateway', Port: 1, Proxy: { DestinationServiceName: 'b' } },
+      'Proxy.DestinationServiceName: is invalid for a terminating-gateway',
+    ],
     [{ Name: 'a', Kind: 'connect-proxy', Port: 1 }, 'Proxy.DestinationServiceName: must be non-empty for Connect proxy services'],
     [{ Name: 'a', Weights: { Passing: 0 } }, 'Weights.Passing: must be an integer from 1 to 65535'],
     [{ Name: 'a', Ports: [{ Name: 'x', Port: 1 }] }, 'Ports: several ports of one service are not supported'],

@@ -92,7 +92,7 @@ function altered(value: unknown, other: (text: string) => string): unknown {
   return {}
 }
 
-/** What two sidecars, one of which calls the other, would be sent; the first error where the entries are refused. */
+/** What two sidecars, one of which calls the other, and gateways would be sent; the first error where the entries are refused. */
 async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | { refused: string }> {
   const mesh = await SnapshotFixture.open()
   const { errors } = await mesh.entries.putAll(entries)
@@ -111,8 +111,10 @@ async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | 
     { DestinationName: 'db', LocalBindPort: 9192 },
   ]
   await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
+  await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
+  await mesh.register({ Name: 'exit', Kind: 'terminating-gateway', Port: 8443, Address: '127.0.0.1' })
   const config = mesh.entries.get('proxy-defaults', 'global')?.Config ?? {}
-  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy'].map(id =>
+  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', 'exit'].map(id =>
     [...mesh.build(id).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])]),
   )
   return { sent: JSON.stringify([sent, bootstrapParts(config)]) }
@@ -194,11 +196,33 @@ describe('keys of Proxy.Config', () => {
     return JSON.stringify([resources, bootstrapParts(Config)])
   }
 
-  it.each(Object.entries(PROXY_CONFIG_KEYS).filter(([, { reader }]) => reader !== 'nobody'))('%s has an effect', async name => {
-    const { value, besides = {} } = CONFIG_VALUES.proxy[name as keyof typeof CONFIG_VALUES.proxy] ?? {}
-    expect(value, 'no example').toBeDefined()
-    expect(await send({ ...besides, [name]: value })).not.toBe(await send(besides))
-  })
+  const sendGateway = async (Config: Readonly<Record<string, unknown>>): Promise<string> => {
+    const mesh = await SnapshotFixture.open()
+    await mesh.entries.putAll([{ Kind: 'terminating-gateway', Name: 'exit', Services: [{ Name: 'outside' }] }])
+    await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
+    const TaggedAddresses = { wan: { Address: '127.0.0.2', Port: 8444 } }
+    const gateway = { Name: 'exit', Kind: 'terminating-gateway', Port: 8443, Address: '127.0.0.1', TaggedAddresses, Proxy: { Config } }
+    expect(await mesh.register(gateway)).toEqual([])
+    return JSON.stringify([...mesh.build('exit').snapshot].map(([type, named]) => [type, [...named].map(([, { version }]) => version)]))
+  }
+
+  it.each(Object.entries(PROXY_CONFIG_KEYS).filter(([, { reader }]) => reader === 'gateway'))(
+    'of a gateway: %s has an effect',
+    async name => {
+      const { value, besides = {} } = CONFIG_VALUES.proxy[name as keyof typeof CONFIG_VALUES.proxy] ?? {}
+      expect(value, 'no example').toBeDefined()
+      expect(await sendGateway({ ...besides, [name]: value })).not.toBe(await sendGateway(besides))
+    },
+  )
+
+  it.each(Object.entries(PROXY_CONFIG_KEYS).filter(([, { reader }]) => reader === 'xds' || reader === 'bootstrap'))(
+    '%s has an effect',
+    async name => {
+      const { value, besides = {} } = CONFIG_VALUES.proxy[name as keyof typeof CONFIG_VALUES.proxy] ?? {}
+      expect(value, 'no example').toBeDefined()
+      expect(await send({ ...besides, [name]: value })).not.toBe(await send(besides))
+    },
+  )
 
   it.each(Object.entries(UPSTREAM_CONFIG_KEYS).filter(([, { reader }]) => reader !== 'nobody'))(
     'of an upstream: %s has an effect',
@@ -249,7 +273,7 @@ function configRows(): string[] {
     ...Object.entries(PROXY_CONFIG_KEYS).map(([key, of]) => ['Proxy.Config', key, of] as const),
     ...Object.entries(UPSTREAM_CONFIG_KEYS).map(([key, of]) => ['Upstreams[].Config', key, of] as const),
   ]
-  const state = { xds: 'there', bootstrap: 'there, in the bootstrap', nobody: 'warned' }
+  const state = { xds: 'there', gateway: 'there, of gateways', bootstrap: 'there, in the bootstrap', nobody: 'warned' }
   return [
     '| map | key | here | |',
     '|---|---|---|---|',

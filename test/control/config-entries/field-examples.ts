@@ -323,7 +323,28 @@ export const EXAMPLES: readonly Example[] = [
   ...[{ EnvironmentVariable: 'PATH' }, { InlineString: 'PEM' }, { InlineBytes: 'UEVN' }].map(TrustedCA =>
     withProvider({ JSONWebKeySet: { Remote: { URI: 'https://keys.example.com/jwks', JWKSCluster: { TLSCertificates: { TrustedCA } } } } }),
   ),
+  {
+    besides: [http('outside')],
+    entry: {
+      Kind: 'terminating-gateway',
+      Name: 'exit',
+      Services: [
+        { Name: 'outside', CAFile: '/ca.pem', CertFile: '/cert.pem', KeyFile: '/key.pem', SNI: 'outside.example.com' },
+        { Name: '*', DisableAutoHostRewrite: true },
+      ],
+    },
+  },
+  {
+    besides: [http('outside')],
+    entry: { Kind: 'terminating-gateway', Name: 'exit', Services: [{ Name: 'outside', DisableAutoHostRewrite: true }] },
+  },
+  {
+    besides: [{ Kind: 'terminating-gateway', Name: 'exit', Services: [{ Name: 'partner' }] }],
+    entry: { Kind: 'service-defaults', Name: 'partner', Destination: { Addresses: ['partner.example.com'], Port: 443 } },
+  },
 ]
+
+const BINDS = { extra: { address: '127.0.0.7', port: 9443 } }
 
 interface ConfigValue {
   readonly value: unknown
@@ -351,6 +372,14 @@ export const CONFIG_VALUES: {
     envoy_public_listener_json: { value: HTTP_LISTENER },
     envoy_local_cluster_json: { value: CLUSTER },
     envoy_listener_tracing_json: { value: '{"random_sampling":{"value":10}}' },
+    connect_timeout_ms: { value: 1_234 },
+    envoy_gateway_bind_addresses: { value: BINDS },
+    envoy_gateway_bind_tagged_addresses: { value: true },
+    envoy_gateway_no_default_bind: { value: true },
+    envoy_mesh_gateway_bind_addresses: { value: BINDS },
+    envoy_mesh_gateway_bind_tagged_addresses: { value: true },
+    envoy_mesh_gateway_no_default_bind: { value: true },
+    envoy_dns_discovery_type: { value: 'STRICT_DNS' },
     outrigger_http1_only: { value: true },
     outrigger_tcp_tunnel: { value: 'off', besides: TCP },
     envoy_prometheus_bind_addr: { value: '0.0.0.0:9102' },

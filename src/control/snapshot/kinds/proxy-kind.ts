@@ -5,6 +5,7 @@
 // routes come from the view alone, so that a change of endpoints makes none of them anew.
 import type { Resource } from '../../../xds/server/snapshot.js'
 import type { CatalogInstance } from '../../catalog/catalog-types.js'
+import type { HealthStatus } from '../../catalog/check-definition.js'
 import type { ProxyRegistration } from '../../catalog/service-definition.js'
 import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../config-entries/types.js'
 import type { EndpointLookup } from '../endpoints.js'
@@ -20,11 +21,24 @@ export interface MeshSources {
   leaf(service: string): { readonly chainPem: string; readonly keyPem: string } | undefined
 }
 
+/** The catalog as kinds read it. */
+export interface RegisteredServices {
+  serviceNames(): Iterable<string>
+  instancesOf(service: string): readonly CatalogInstance[]
+  /** Its own, or its node's. */
+  addressOf(instance: CatalogInstance): string
+  health(instance: CatalogInstance): HealthStatus
+  /** Whether a subset with this filter has the instance. */
+  inSubset(instance: CatalogInstance, filter: string | undefined): boolean
+}
+
 export interface BuildContext {
   readonly mesh: MeshSources
   readonly entries: ConfigEntryIndex
   /** Takes parts of the configuration that have no effect, with their path. */
   readonly problems: ConfigError[]
+  /** What is registered, for a gateway that stands before it. */
+  readonly catalog: RegisteredServices
   /** Whether every sidecar of the service is known to take tunnels. */
   readonly acceptsTunnels: (service: string) => boolean
 }
@@ -41,7 +55,10 @@ export interface ProxyKind<View> {
 }
 
 /** The last good snapshot stays. */
-export class SnapshotError extends Error {}
+export class SnapshotError extends Error {
+  /** What was read before it was thrown, so that a change of it is another try; set by the builder. */
+  dependencies: ReadonlySet<string> = new Set()
+}
 
 /** Part of the configuration is such that no sidecar could take it: refused when it is written, and never sent. */
 export class RefusedConfig extends SnapshotError {}

@@ -1,19 +1,17 @@
 // The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
 // build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
 import type { Upstream } from '../../catalog/service-definition.js'
-import type { ConfigEntryIndex, ConfigError, Expose, ExposePath, JwtProvider, UpstreamConfig } from '../../config-entries/types.js'
+import type { ConfigError, Expose, ExposePath, UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
 import { envoyId, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import type { CompiledDiscoveryChain } from '../../discovery-chain/types.js'
-import { compileIntentions, jwtIssuers } from '../../intentions/compile.js'
-import { intentionsFor } from '../../intentions/match.js'
 import { intentionTable } from '../../intentions/table.js'
-import type { Intention } from '../../intentions/types.js'
 import { buildClusters } from '../clusters.js'
 import { buildEndpoints } from '../endpoints.js'
 import { extendClusters, extendEndpoints, extendListeners, extendRoutes } from '../extensions/apply-extensions.js'
 import { readExtensions } from '../extensions/read-extensions.js'
+import { authorisationOf, identityOf } from '../inbound.js'
 import { buildListeners } from '../listeners.js'
 import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode } from '../proxy-config.js'
 import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
@@ -32,33 +30,25 @@ export const SIDECAR: ProxyKind<ProxyView> = {
 function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
   const { mesh, entries, problems } = context
   const service = proxy.Proxy.DestinationServiceName
-  const leaf = mesh.leaf(service)
-  if (leaf === undefined) throw new SnapshotError(`service ${service} has no certificate yet`)
+  const identity = identityOf(service, context)
+  if (identity === undefined) throw new SnapshotError(`service ${service} has no certificate yet`)
   const proxyDefaults = entries.get('proxy-defaults', 'global')
   const serviceDefaults = entries.get('service-defaults', service)
   const config = readProxyConfig({ proxyDefaults, serviceDefaults, registration: proxy.Proxy.Config }, problems)
   const protocol = config.protocol ?? serviceProtocol(entries, service)
   const http = isHttpLike(protocol)
-  const defaultAction = mesh.defaultPolicy()
-  const intentions = intentionsFor(entries, service)
+  const { intentions, rbac, jwtProviders } = authorisationOf(service, http, context)
   const upstreamConfig = serviceDefaults?.UpstreamConfig
-  const { trustDomain, datacenter } = mesh
   return {
     proxy,
     protocol,
     config,
     mesh: entries.get('mesh', 'mesh'),
     accessLogs: proxyDefaults?.AccessLogs,
-    identity: {
-      trustDomain,
-      datacenter,
-      certificateChainPem: leaf.chainPem,
-      privateKeyPem: leaf.keyPem,
-      rootsPem: mesh.rootsPem(),
-    },
-    rbac: compileIntentions(intentions, { defaultAction, http, trustDomain, jwtIssuers: jwtIssuers(entries) }),
-    intentionTable: intentionTable(service, intentions, { defaultAction, http }),
-    jwtProviders: http ? jwtProviders(intentions, entries) : [],
+    identity,
+    rbac,
+    intentionTable: intentionTable(service, intentions, { defaultAction: mesh.defaultPolicy(), http }),
+    jwtProviders,
     extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
     problems,
     exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),
@@ -144,15 +134,4 @@ function usesTunnel(mode: TcpTunnelMode, { Protocol, Targets }: CompiledDiscover
       .map(({ Service }) => acceptsTunnels(Service))
       .every(accepted => accepted)
   )
-}
-
-function jwtProviders(intentions: readonly Intention[], entries: ConfigEntryIndex): JwtProvider[] {
-  const names = new Set<string>()
-  for (const { jwt, permissions = [] } of intentions)
-    for (const requirement of [jwt, ...permissions.map(permission => permission.JWT)])
-      for (const provider of requirement?.Providers ?? []) names.add(provider.Name)
-  return [...names]
-    .sort()
-    .map(name => entries.get('jwt-provider', name))
-    .filter(entry => entry !== undefined)
 }

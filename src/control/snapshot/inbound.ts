@@ -1,0 +1,48 @@
+// What it takes to receive the mesh's connections to a service: its identity, and its intentions compiled. Called by the kinds of proxies,
+// of which a sidecar does so for one service and a terminating gateway for each that it stands before.
+import type { ConfigEntryIndex, JwtProvider } from '../config-entries/types.js'
+import { compileIntentions, jwtIssuers } from '../intentions/compile.js'
+import { intentionsFor } from '../intentions/match.js'
+import type { CompiledIntentions, Intention } from '../intentions/types.js'
+import type { BuildContext } from './kinds/proxy-kind.js'
+import type { ProxyIdentity } from './proxy-view.js'
+
+/** Undefined: the service has no certificate yet. */
+export function identityOf(service: string, { mesh }: BuildContext): ProxyIdentity | undefined {
+  const leaf = mesh.leaf(service)
+  if (leaf === undefined) return undefined
+  return {
+    trustDomain: mesh.trustDomain,
+    datacenter: mesh.datacenter,
+    certificateChainPem: leaf.chainPem,
+    privateKeyPem: leaf.keyPem,
+    rootsPem: mesh.rootsPem(),
+  }
+}
+
+export interface Authorisation {
+  readonly intentions: readonly Intention[]
+  readonly rbac: CompiledIntentions
+  readonly jwtProviders: readonly JwtProvider[]
+}
+
+export function authorisationOf(service: string, http: boolean, { mesh, entries }: BuildContext): Authorisation {
+  const intentions = intentionsFor(entries, service)
+  const { trustDomain } = mesh
+  return {
+    intentions,
+    rbac: compileIntentions(intentions, { defaultAction: mesh.defaultPolicy(), http, trustDomain, jwtIssuers: jwtIssuers(entries) }),
+    jwtProviders: http ? jwtProviders(intentions, entries) : [],
+  }
+}
+
+function jwtProviders(intentions: readonly Intention[], entries: ConfigEntryIndex): JwtProvider[] {
+  const names = new Set<string>()
+  for (const { jwt, permissions = [] } of intentions)
+    for (const requirement of [jwt, ...permissions.map(permission => permission.JWT)])
+      for (const provider of requirement?.Providers ?? []) names.add(provider.Name)
+  return [...names]
+    .sort()
+    .map(name => entries.get('jwt-provider', name))
+    .filter(entry => entry !== undefined)
+}

@@ -5,9 +5,11 @@
 // closed, and 'close' follows.
 
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 
 const carrierOf = Symbol('carrier')
+
+type Resettable = Duplex & { resetAndDestroy?(): void }
 
 interface Carried {
   [carrierOf]?: Socket
@@ -18,11 +20,15 @@ export function setCarrier(secured: Duplex, raw: Socket): void {
   ;(secured as Carried)[carrierOf] = raw
 }
 
-/** Reset `stream` towards its peer and destroy it. Idempotent. */
-export function resetSocket(stream: Duplex & { resetAndDestroy?(): void }): void {
+/** Reset `stream` towards its peer and destroy it; over TLS it counts as destroyed when the socket below it is closed. Idempotent. */
+export function resetSocket(stream: Resettable): void {
   const carrier = (stream as Carried)[carrierOf]
-  const target: Duplex & { resetAndDestroy?(): void } = carrier ?? stream
-  if (!target.destroyed && !isShuttingDown(stream)) {
+  const target: Resettable = carrier ?? stream
+  if (target.destroyed) return
+  if (carrier !== undefined) shield(stream, carrier)
+  // libuv resets nothing while a FIN is on its way; Node would then forget the handle without closing it: the descriptor stays, the peer is
+  // told nothing and `close` never comes. All bytes are the kernel's by then, so that an orderly end is the truth.
+  if (!isEnding(stream) && !isEnding(target)) {
     try {
       target.resetAndDestroy?.()
     } catch (error) {
@@ -30,13 +36,19 @@ export function resetSocket(stream: Duplex & { resetAndDestroy?(): void }): void
     }
   }
   target.destroy()
-  stream.destroy()
 }
 
-/**
- * All is sent, and the end is on its way. libuv refuses a reset now (EINVAL), and Node takes a handle that refused for closed: nobody could
- * ever close it, or hear of its close.
- */
-function isShuttingDown(stream: Duplex): boolean {
+/** Its last byte is written, and its FIN asked for. */
+function isEnding(stream: Duplex): boolean {
   return stream.writableEnded && stream.writableLength === 0 && !stream.writableFinished
+}
+
+/** Writing to a TLS socket, or destroying it, in the turn in which the socket below it was destroyed ends the process (SIGSEGV, Node 20 to 26). */
+function shield(secured: Duplex, carrier: Socket): void {
+  secured.cork()
+  secured.destroy = () => secured
+  carrier.once('close', () => {
+    secured.destroy = Duplex.prototype.destroy
+    secured.destroy()
+  })
 }

@@ -76,3 +76,44 @@ describe.each([
     expect(closes).toBe(1)
   })
 })
+
+const DOING: Record<string, (stream: Socket) => unknown> = {
+  nothing: () => {},
+  'sending its end': stream => stream.end('last words'),
+  'sending much to a peer that reads nothing': stream => stream.write(Buffer.alloc(8 * 1024 * 1024)),
+  'sending much, and its end': stream => stream.end(Buffer.alloc(8 * 1024 * 1024)),
+}
+
+describe.each([
+  ['plain', false],
+  ['TLS', true],
+])('whatever a %s socket was doing, and is told in the same turn, both sides are done with it', (_name, secured) => {
+  test.each(Object.keys(DOING))('%s', async doing => {
+    const { client, served, raw } = await pairOf(secured)
+    const ended = [raw, served, client].map(socket => new Promise(resolve => socket.once('close', resolve).once('end', resolve)))
+    DOING[doing]!(served)
+    resetSocket(served)
+    // Over TLS each of these would end the process, were it to reach the session.
+    served.write(Buffer.alloc(20_000))
+    served.end()
+    served.destroy()
+    client.resume()
+    await Promise.all(ended)
+    expect(raw.destroyed).toBe(true)
+  })
+})
+
+// Node's own TLS client calls any end of the socket below it an end.
+test('what is cut off does not look finished', async () => {
+  const { client, served } = await pairOf(false)
+  served.end(Buffer.alloc(8 * 1024 * 1024))
+  resetSocket(served)
+  let ended = false
+  client.on('end', () => {
+    ended = true
+  })
+  const closed = new Promise(resolve => client.once('close', resolve))
+  client.resume()
+  await closed
+  expect(ended).toBe(false)
+})

@@ -213,10 +213,14 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
   private onUpstreamClose(hadError: boolean): void {
     if (this.finished) return
     // A reset is passed on as one: the client must not take it for an orderly end.
-    if (hadError) resetSocket(this.downstream)
+    if (hadError) {
+      resetSocket(this.downstream)
+      this.info.connectionTerminationDetails = 'upstream_connection_reset'
+      this.finish()
+      return
+    }
     if (!this.downstream.writableEnded && !this.downstream.destroyed) this.downstream.end()
-    this.info.connectionTerminationDetails = hadError ? 'upstream_connection_reset' : ''
-    if (this.downstream.readableEnded || hadError) this.finish()
+    if (this.downstream.readableEnded) this.finish()
     else this.downstream.destroySoon?.()
   }
 

@@ -3,10 +3,15 @@
 // at once unless big ones are before them. Used by the TCP relay and by SocketTransport. HOT.
 
 import type { Writable } from 'node:stream'
-import { BULK_BYTES, ownBytes } from './shared-read.js'
+import { BULK_BYTES, isShared, ownBytes } from './shared-read.js'
 
 /** From this size on a chunk is worth a call of its own. */
 const LARGE_BYTES = 32 * 1024
+/**
+ * Most bytes of one connection that wait for its peer, whatever per_connection_buffer_limit_bytes allows: the kernel holds megabytes more,
+ * and what waits here for hundreds of slow readers is memory, and work before any of it can be sent.
+ */
+export const MAX_WAITING_BYTES = 256 * 1024
 
 export class BulkWriter {
   private readonly target: Writable
@@ -16,12 +21,19 @@ export class BulkWriter {
   /** `limitBytes`: with that much waiting, `write` asks for a pause (per_connection_buffer_limit_bytes). */
   constructor(target: Writable, limitBytes: number) {
     this.target = target
-    this.limitBytes = limitBytes
+    this.limitBytes = Math.min(limitBytes, MAX_WAITING_BYTES)
   }
 
   /** False: wait for the target's `drain`. An end() of the target sends what is joined first. */
   write(borrowed: Buffer): boolean {
     const { target } = this
+    if (borrowed.length >= LARGE_BYTES && !this.joining && !isShared(borrowed)) {
+      const more = target.write(borrowed)
+      const waiting = target.writableLength
+      // Else the kernel has taken all of it.
+      if (waiting > 0) ownBytes(borrowed)
+      return more || waiting < this.limitBytes
+    }
     const chunk = ownBytes(borrowed)
     if (chunk.length >= BULK_BYTES && !this.joining) {
       if (chunk.length >= LARGE_BYTES) return target.write(chunk) || target.writableLength < this.limitBytes

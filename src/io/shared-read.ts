@@ -3,10 +3,12 @@
 // a socket that exists already, so that accepted ones have it too. The two slots behind that option are not documented: they are looked
 // for at start, and where they are missing, or the socket is no socket of the kernel's, `data` events are used. Used by the HTTP connections of both sides and the TCP relay.
 // Invariant: the bytes handed out are borrowed until the callback returns. Whoever keeps them takes `ownBytes` of them: a copy of what
-// stands in the shared buffer. Bulk is read into slabs that are given away instead, as copying it would cost more than is saved.
+// stands in the shared buffer. Bulk is read into a slab of the socket's own, which is given away when somebody keeps of it, as copying it
+// would cost more than is saved, and else read into again: an allocation of 64 KiB a read makes V8 collect garbage all the time.
 
 import net from 'node:net'
 import { Duplex } from 'node:stream'
+import { type ReadHandle, ReadTurn } from './read-turn.js'
 import { endAfterException } from './socket-guard.js'
 
 /** From this size on a read is part of a bulk transfer. */
@@ -22,6 +24,9 @@ const shared = Buffer.allocUnsafeSlow(READ_BYTES)
 const sharedMemory = shared.buffer
 /** The last slice of `shared` that was handed out: reads of one length follow each other. */
 let slice = shared
+/** Of the slab that a callback reads in just now; null outside. */
+let lentSlab: ArrayBufferLike | null = null
+let slabKept = false
 
 /** Where a net.Socket keeps its `onread` buffer and callback. */
 interface ReadSlots {
@@ -31,11 +36,12 @@ interface ReadSlots {
   readonly nextBuffer: symbol
 }
 
-interface StreamHandle {
+interface StreamHandle extends ReadHandle {
   useUserBuffer?(buffer: Buffer): void
 }
 
 interface OpenSocket {
+  readonly destroyed: boolean
   readonly _handle?: StreamHandle | null
   [slot: symbol]: unknown
 }
@@ -54,15 +60,20 @@ export const READ_SLOTS = findReadSlots()
 
 /**
  * As `socket.on('data', onBytes)`, for a socket that is open and has no such listener yet: pause, resume and `end` are as ever. Bytes that
- * come while the socket is paused wait in its own buffer, within its own bound, so that a peer that leaves is noticed. `slots` null: by
- * `data` events alone.
+ * come while the socket is paused wait in its own buffer, within its own bound, so that a peer that leaves is noticed. Of one turn of the
+ * event loop it takes its share (read-turn.ts). `slots` null: by `data` events alone.
  */
 export function readShared(socket: Duplex, onBytes: (chunk: Buffer) => void, slots: ReadSlots | null = READ_SLOTS): void {
-  socket.on('data', onBytes)
   const open = socket as unknown as OpenSocket
   const handle = open._handle
+  const turn = new ReadTurn(open)
+  const onData = (chunk: Buffer): void => {
+    if (chunk.length >= BULK_BYTES) turn.took(chunk.length)
+    onBytes(chunk)
+  }
+  socket.on('data', onData)
   if (slots === null || !isPlain(handle)) return
-  const reader = new SharedReader(socket, onBytes)
+  const reader = new SharedReader(socket, onData)
   open[slots.buffer] = shared
   // This callback is no event, so the guard around events (socket-guard.ts) does not see what it throws.
   open[slots.callback] = (length: number) => {
@@ -84,6 +95,7 @@ class SharedReader {
   private target: Buffer = shared
   private small = 0
   private lastLength = 0
+  private lastKept = false
 
   constructor(
     private readonly socket: Duplex,
@@ -92,14 +104,31 @@ class SharedReader {
 
   /** False: the socket holds enough for now, and reads on by itself. */
   onRead(length: number): boolean {
-    const { socket, target } = this
+    const { target } = this
     this.lastLength = length
     const given = target !== shared && length >= BULK_BYTES
     if (target !== shared && !given) target.copy(shared, 0, 0, length)
     const chunk = given ? target.subarray(0, length) : lend(length)
+    if (given) return this.lendSlab(chunk)
+    return this.pass(chunk)
+  }
+
+  private pass(chunk: Buffer): boolean {
+    const { socket } = this
     if (socket.readableFlowing !== true || socket.readableLength > 0) return socket.push(ownBytes(chunk))
     this.onBytes(chunk)
     return true
+  }
+
+  private lendSlab(chunk: Buffer): boolean {
+    lentSlab = chunk.buffer
+    slabKept = false
+    try {
+      return this.pass(chunk)
+    } finally {
+      lentSlab = null
+      this.lastKept = slabKept
+    }
   }
 
   /** Undefined: the same again. */
@@ -110,6 +139,7 @@ class SharedReader {
       return (this.target = shared)
     }
     this.small = 0
+    if (target !== shared && !this.lastKept) return undefined
     const rest = target === shared ? 0 : target.length - lastLength
     return (this.target = rest >= RECORD_BYTES ? target.subarray(lastLength) : Buffer.allocUnsafeSlow(READ_BYTES))
   }
@@ -129,7 +159,14 @@ function isPlain(handle: StreamHandle | null | undefined): handle is StreamHandl
   return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe'
 }
 
-/** `chunk`, or a copy of it where it is only borrowed. */
+/** `chunk`, or a copy of it where it stands in the shared buffer: the caller may keep it. */
 export function ownBytes(chunk: Buffer): Buffer {
-  return chunk.buffer === sharedMemory ? Buffer.from(chunk) : chunk
+  if (chunk.buffer === sharedMemory) return Buffer.from(chunk)
+  if (chunk.buffer === lentSlab) slabKept = true
+  return chunk
+}
+
+/** Must be copied to be kept. */
+export function isShared(chunk: Buffer): boolean {
+  return chunk.buffer === sharedMemory
 }

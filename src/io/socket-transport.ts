@@ -3,7 +3,7 @@
 // bounded time ends, so that a last response is not lost to a reset (RFC 9112 §9.6; Envoy delayed_close_timeout).
 
 import type { Socket } from 'node:net'
-import { BulkWriter } from './bulk-writer.js'
+import { BulkWriter, MAX_WAITING_BYTES } from './bulk-writer.js'
 
 /** Above this much unsent data a write reports backpressure. Envoy's per_connection_buffer_limit_bytes default is 1 MiB. */
 export const DEFAULT_HIGH_WATERMARK_BYTES = 1024 * 1024
@@ -22,7 +22,7 @@ export class SocketTransport {
 
   constructor(socket: Socket, highWatermark = DEFAULT_HIGH_WATERMARK_BYTES, delayedCloseMs = 1000) {
     this.socket = socket
-    this.highWatermark = highWatermark
+    this.highWatermark = Math.min(highWatermark, MAX_WAITING_BYTES)
     this.writer = new BulkWriter(socket, highWatermark)
     this.delayedCloseMs = delayedCloseMs
   }

@@ -1,13 +1,14 @@
 // How connections break, over every transport: who ends (client, application), how (reset, close, half-close) and when. The table is
-// generated; of each case the proxy lives, the other side learns that it is over, and neither side leaves a connection behind.
+// generated; of each case the proxy lives, the other side learns that it is over, and neither side leaves a connection behind. All cases of
+// a phase are opened one after the other and broken off at once, in one process; what hangs is named once, and ends the table.
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http2 from 'node:http2'
 import net, { type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { FullBacklog } from '../support/full-backlog.js'
 import { AnyCa, clientOptions, downstreamTls, spiffe, upstreamTls } from '../support/mesh-certificates.js'
 import { freePort, hcm, listener, ProxyProcess, routesTo, staticCluster, stopAll, tcpProxy, until } from '../support/proxy-process.js'
@@ -40,23 +41,28 @@ const web = ca.service('web')
 const api = ca.service('api')
 const dir = mkdtempSync(join(tmpdir(), 'outrigger-resets-'))
 const pipePath = join(dir, 'app.sock')
-/** Nothing here takes a second; what takes this long never comes, and every case of a fault's kind waits for it. */
-const STUCK_MS = 15_000
 /** Of what an end received: enough for every text that a case waits for. */
 const MAX_KEPT = 4096
 const BULK = Buffer.alloc(256 * 1024, 'b')
+/** For one case to be opened, for all cases of a phase to be told, for the proxy to end what is left: the first that takes longer fails. */
+const STEP_WITHIN_MS = 10_000
+/** What hangs is not tried again. */
+const ONCE = { retry: 0, timeout: 60_000 }
 
 /** One end of a connection: the bytes, the raw socket below, and how it was told of the end. */
 class End {
   readonly stream: Socket
   readonly raw: Socket
+  /** The port that is this connection's alone. */
+  readonly ownPort: number
   readonly closed: Promise<void>
   received = ''
   ended = false
 
-  constructor(stream: Socket, raw: Socket) {
+  constructor(stream: Socket, raw: Socket, ownPort: number | undefined) {
     this.stream = stream
     this.raw = raw
+    this.ownPort = ownPort ?? 0
     raw.on('error', () => {})
     stream.on('error', () => {})
     stream.on('data', chunk => {
@@ -76,7 +82,7 @@ class End {
 
   /** The peer has ended, or the connection is gone. */
   told(): Promise<unknown> {
-    return until('the other side is told', () => this.ended || this.stream.destroyed, STUCK_MS)
+    return until('the other side is told', () => this.ended || this.stream.destroyed, STEP_WITHIN_MS)
   }
 }
 
@@ -93,7 +99,7 @@ function serve(listen: (server: net.Server) => void, secured: boolean): Promise<
     const stream = secured
       ? new tls.TLSSocket(raw, { isServer: true, cert: api.cert, key: api.key, allowHalfOpen: true } as tls.TLSSocketOptions)
       : raw
-    accepted.push(new End(stream, raw))
+    accepted.push(new End(stream, raw, raw.remotePort))
   })
   servers.push(server)
   listen(server)
@@ -133,7 +139,7 @@ beforeAll(async () => {
   ]
   for (const [name] of chains) ports.set(name, await freePort())
   // A close in the middle of a dial is a half-close until something is written: such a dial goes on to its end.
-  const patient = { connect_timeout: '2s' }
+  const patient = { connect_timeout: '1s' }
   proxy = await ProxyProcess.start({
     bootstrap: {
       static_resources: {
@@ -169,14 +175,14 @@ async function dial(name: string, secured: boolean): Promise<End> {
   const raw = net.connect({ host: '127.0.0.1', port: port(name), allowHalfOpen: true })
   raw.on('error', () => {})
   await once(raw, 'connect')
-  if (!secured) return new End(raw, raw)
+  if (!secured) return new End(raw, raw, raw.localPort)
   const stream = tls.connect({
     socket: raw,
     ...clientOptions(web, ca.pem),
     checkServerIdentity: () => undefined,
     allowHalfOpen: true,
   } as tls.ConnectionOptions)
-  const end = new End(stream, raw)
+  const end = new End(stream, raw, raw.localPort)
   await once(stream, 'secureConnect')
   return end
 }
@@ -185,40 +191,56 @@ async function dial(name: string, secured: boolean): Promise<End> {
 async function appOf(begin: () => void): Promise<End> {
   const before = accepted.length
   begin()
-  return until('the application is reached', () => accepted[before], STUCK_MS)
+  return until('the application is reached', () => accepted[before], STEP_WITHIN_MS)
 }
 
-const heard = (end: End, text: string): Promise<unknown> => until(`'${text}' arrives`, () => end.received.includes(text), STUCK_MS)
+const heard = (end: End, text: string): Promise<unknown> => until(`'${text}' arrives`, () => end.received.includes(text), STEP_WITHIN_MS)
 
+/** The proxy has begun to dial: more than it had dialled of `cluster` so far. */
+async function dialling(cluster: string, begin: () => void | Promise<void>): Promise<void> {
+  const name = `cluster.${cluster}.upstream_cx_total`
+  const before = await proxy.stat(name)
+  await begin()
+  await proxy.untilStat(name, total => total > before, STEP_WITHIN_MS)
+}
+
+/** One case, in its phase. */
 interface Opened {
-  readonly client: End
-  /** Null: it has not been reached. */
-  readonly application: End | null
+  readonly ends: readonly End[]
+  /** Done when who has to be told has been told, and both ends are given up. */
+  breakOff(): Promise<void>
 }
 
 const UPGRADE =
   'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'
 const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
 
+interface Connected {
+  readonly client: End
+  /** Null: it has not been reached. */
+  readonly application: End | null
+}
+
 /** A client and its application in the given phase, over anything but HTTP/2. */
-async function open({ transport, phase, side }: Case): Promise<Opened> {
+async function connect({ transport, phase, side }: Case): Promise<Connected> {
   const secured = transport === 'tls'
   if (phase === 'dialling') {
-    const client = await dial(`${transport}-full`, secured)
-    if (transport === 'websocket') client.stream.write(UPGRADE)
-    const cluster = secured ? 'full-tls' : 'full'
-    await proxy.untilStat(`cluster.${cluster}.upstream_cx_active`, active => active > 0)
+    let client!: End
+    await dialling(secured ? 'full-tls' : 'full', async () => {
+      client = await dial(`${transport}-full`, secured)
+      if (transport === 'websocket') client.stream.write(UPGRADE)
+    })
     return { client, application: null }
   }
   if (phase === 'handshake') {
     if (side === 'application') {
       let client: End | null = null
       const application = await appOf(() => void dial('tls-mute', true).then(end => (client = end)))
-      return { client: await until('the client is through', () => client), application }
+      return { client: await until('the client is through', () => client, STEP_WITHIN_MS), application }
     }
     const raw = net.connect({ host: '127.0.0.1', port: port('tls'), allowHalfOpen: true })
     await once(raw, 'connect')
-    const client = new End(raw, raw)
+    const client = new End(raw, raw, raw.localPort)
     raw.write(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]))
     return { client, application: null }
   }
@@ -226,7 +248,7 @@ async function open({ transport, phase, side }: Case): Promise<Opened> {
   const before = accepted.length
   const client = await dial(transport, secured)
   client.stream.write(transport === 'websocket' ? UPGRADE : 'hello')
-  const application = await until('the application is reached', () => accepted[before])
+  const application = await until('the application is reached', () => accepted[before], STEP_WITHIN_MS)
   if (transport === 'tunnel') {
     await heard(application, 'CONNECT app.test:1')
     if (phase !== 'head') application.stream.write('HTTP/1.1 200 OK\r\n\r\n')
@@ -240,61 +262,40 @@ async function open({ transport, phase, side }: Case): Promise<Opened> {
   await heard(client, 'welcome')
   client.stream.write('thanks')
   await heard(application, 'thanks')
-  if (phase === 'body') {
-    client.stream.write(BULK)
-    application.stream.write(BULK)
-  }
   return { client, application }
 }
 
-/** Connections that a failed case left behind: they are that case's fault, and no later one's. */
-const abandoned = new Map<string, number>()
-
-async function settled(): Promise<void> {
-  expect(proxy.child.exitCode).toBeNull()
-  let left: [string, number][] = []
-  await until(
-    'no connection left',
-    async () => {
-      const stats = await proxy.stats()
-      left = [...stats].filter(
-        ([name, value]) =>
-          value > (abandoned.get(name) ?? 0) &&
-          /(?:^listener\.(?!admin).*\.downstream_cx_active$|^cluster\..*\.upstream_cx_active$)/.test(name),
-      )
-      return left.length === 0 || Promise.reject(new Error(JSON.stringify(left)))
-    },
-    STUCK_MS,
-  ).catch(error => {
-    for (const [name, value] of left) abandoned.set(name, value)
-    throw error
-  })
+async function open(each: Case): Promise<Opened> {
+  if (each.transport === 'http2') return openStream(each)
+  const connected = await connect(each)
+  const { client, application } = connected
+  return { ends: application === null ? [client] : [client, application], breakOff: () => breakOff(each, connected) }
 }
 
-async function breakOff(each: Case): Promise<void> {
-  const { client, application } = await open(each)
-  if (each.phase === 'drain') expect((await proxy.post('/drain_listeners?graceful&skip_exit')).status).toBe(200)
-  const [ends, other] = each.side === 'client' ? [client, application] : [application!, client]
-  ends.act(each.act)
+async function breakOff({ transport, phase, side, act }: Case, { client, application }: Connected): Promise<void> {
+  const [ends, other] = side === 'client' ? [client, application] : [application!, client]
+  if (phase === 'body') {
+    client.stream.write(BULK)
+    application!.stream.write(BULK)
+  }
+  ends.act(act)
   if (other === null) {
     // Nobody is there to be told; a half-closed client may still be answered, so it leaves for good.
-    if (each.act === 'half-close') ends.raw.destroy()
-  } else {
-    // What ends before a tunnel is there is told through it, once it is.
-    if (each.transport === 'tunnel' && each.phase === 'head' && each.side === 'client' && each.act !== 'reset')
-      other.stream.write('HTTP/1.1 200 OK\r\n\r\n')
-    await other.told()
-    // The answer to a half-close is one's own.
-    other.stream.end()
-    if (each.act === 'half-close') await until('both are over', () => ends.ended || ends.stream.destroyed)
-    ends.raw.destroy()
-    other.raw.destroy()
+    if (act === 'half-close') ends.raw.destroy()
+    return
   }
-  await settled()
+  // What ends before a tunnel is there is told through it, once it is.
+  if (transport === 'tunnel' && phase === 'head' && side === 'client' && act !== 'reset') other.stream.write('HTTP/1.1 200 OK\r\n\r\n')
+  await other.told()
+  // The answer to a half-close is one's own.
+  other.stream.end()
+  if (act === 'half-close') await until('both are over', () => ends.ended || ends.stream.destroyed, STEP_WITHIN_MS)
+  ends.raw.destroy()
+  other.raw.destroy()
 }
 
 /** The same over one HTTP/2 stream; the application behind it speaks HTTP/1.1. */
-async function breakOffStream({ phase, side, act }: Case): Promise<void> {
+async function openStream({ phase, side, act }: Case): Promise<Opened> {
   const session = http2.connect(`http://127.0.0.1:${port(phase === 'dialling' ? 'http2-full' : 'http2')}`)
   session.on('error', () => {})
   let stream!: http2.ClientHttp2Stream
@@ -303,73 +304,116 @@ async function breakOffStream({ phase, side, act }: Case): Promise<void> {
     stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false })
     stream.on('error', () => {})
     stream.on('data', () => {})
-    stream.on('end', () => {
-      over = true
-    })
-    stream.on('close', () => {
-      over = true
-    })
+    for (const event of ['end', 'close']) {
+      stream.on(event, () => {
+        over = true
+      })
+    }
     stream.write('hello')
   }
   let application: End | null = null
-  if (phase === 'dialling') {
-    begin()
-    await proxy.untilStat('cluster.full.upstream_cx_active', active => active > 0)
-  } else {
+  if (phase === 'dialling') await dialling('full', begin)
+  else {
     application = await appOf(begin)
     await heard(application, 'hello')
     if (phase !== 'head') {
       application.stream.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nwelcome\r\n')
       await once(stream, 'response')
     }
+  }
+  const end = async (): Promise<void> => {
     if (phase === 'body') {
       stream.write(BULK)
-      application.stream.write(`${BULK.length.toString(16)}\r\n`)
-      application.stream.write(BULK)
+      application!.stream.write(`${BULK.length.toString(16)}\r\n`)
+      application!.stream.write(BULK)
     }
-  }
-  if (phase === 'drain') expect((await proxy.post('/drain_listeners?graceful&skip_exit')).status).toBe(200)
-  if (side === 'client') {
-    if (act === 'half-close') stream.end()
-    else if (act === 'reset') stream.close(http2.constants.NGHTTP2_CANCEL)
-    else session.destroy()
-    if (application !== null) {
-      if (act === 'half-close') await heard(application, '0\r\n\r\n')
-      else await application.told()
+    if (side === 'client') {
+      if (act === 'half-close') stream.end()
+      else if (act === 'reset') stream.close(http2.constants.NGHTTP2_CANCEL)
+      else session.destroy()
+      if (application !== null) await (act === 'half-close' ? heard(application, '0\r\n\r\n') : application.told())
+    } else {
+      application!.act(act)
+      await until('the client is told', () => over, STEP_WITHIN_MS)
     }
-  } else {
-    application!.act(act)
-    await until('the client is told', () => over)
+    session.destroy()
+    application?.raw.destroy()
   }
-  session.destroy()
-  application?.raw.destroy()
-  await settled()
+  return { ends: application === null ? [] : [application], breakOff: end }
 }
 
-describe.each(TRANSPORTS)('%s', transport => {
-  it.each(CASES.filter(each => each.transport === transport))('$act by the $side, $phase', async each => {
-    if (transport === 'http2') await breakOffStream(each)
-    else await breakOff(each)
-  })
-})
+/** Fails, with what is left by listener and cluster, unless the proxy ends all of its connections. */
+async function settled(): Promise<void> {
+  expect(proxy.child.exitCode).toBeNull()
+  await until(
+    'no connection left',
+    async () => {
+      const stats = await proxy.stats()
+      const left = [...stats].filter(
+        ([name, value]) => value > 0 && /(?:^listener\.(?!admin).*\.downstream_cx_active$|^cluster\..*\.upstream_cx_active$)/.test(name),
+      )
+      return left.length === 0 || Promise.reject(new Error(JSON.stringify(left)))
+    },
+    STEP_WITHIN_MS,
+  )
+}
 
-describe('a reset by the application', () => {
-  it.each(['plain', 'tls'] as const)('reaches the client as an error, not as an end: %s', async transport => {
-    const { client, application } = await open({ transport, phase: 'idle', side: 'application', act: 'reset' })
-    application!.raw.resetAndDestroy()
-    await client.closed
-    expect(client.ended).toBe(false)
-    await settled()
-  })
-})
+/** The TCP ports with which this machine's processes have a socket open, on either side. */
+function openPorts(): Set<number> {
+  const ports = new Set<number>()
+  for (const row of readFileSync('/proc/net/tcp', 'utf8').trim().split('\n').slice(1)) {
+    const [, local, remote, , , , , , , inode] = row.trim().split(/\s+/)
+    if (inode === '0') continue
+    for (const address of [local!, remote!]) ports.add(Number.parseInt(address.split(':')[1]!, 16))
+  }
+  return ports
+}
 
-it('a burst of 1,000 connections is answered, each of them', async () => {
+const named = ({ transport, phase, side, act }: Case): string => `${transport}: ${act} by the ${side}, ${phase}`
+const why = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+let hung = false
+
+it('a burst of 1,000 connections is answered, each of them', ONCE, async () => {
   const clients = await Promise.all(Array.from({ length: 1000 }, () => dial('http2', false)))
-  await settledTo(1000)
+  await until('all are accepted', async () => (await proxy.stat('listener.http2.downstream_cx_active')) === clients.length, STEP_WITHIN_MS)
   for (const client of clients) client.raw.destroy()
   await settled()
 })
 
-async function settledTo(count: number): Promise<void> {
-  await until(`${count} connections are accepted`, async () => (await proxy.stat('listener.http2.downstream_cx_active')) === count)
-}
+it.each(['plain', 'tls'] as const)(
+  'a reset by the application reaches the client as an error, not as an end: %s',
+  ONCE,
+  async transport => {
+    const { client, application } = await connect({ transport, phase: 'idle', side: 'application', act: 'reset' })
+    application!.raw.resetAndDestroy()
+    await client.closed
+    expect(client.ended).toBe(false)
+    await settled()
+  },
+)
+
+it.for(PHASES)('who leaves during %s is missed by the other side, and nothing stays open', ONCE, async (phase, { skip }) => {
+  skip(hung, 'an earlier phase did not end')
+  hung = true
+  const opened: (Opened & { readonly name: string })[] = []
+  for (const each of CASES.filter(each => each.phase === phase)) {
+    const name = named(each)
+    opened.push({
+      name,
+      ...(await open(each).catch(error => {
+        throw new Error(`${name}: cannot be opened: ${why(error)}`)
+      })),
+    })
+  }
+  if (phase === 'drain') expect((await proxy.post('/drain_listeners?graceful&skip_exit')).status).toBe(200)
+  const failures: string[] = []
+  await Promise.all(opened.map(({ name, breakOff }) => breakOff().catch(error => failures.push(`${name}: ${why(error)}`))))
+  expect(failures).toEqual([])
+  await settled().catch(error => {
+    const ports = openPorts()
+    const left = opened.filter(({ ends }) => ends.some(end => ports.has(end.ownPort))).map(({ name }) => name)
+    throw new Error(`${left.join('; ')}: ${why(error)}`)
+  })
+  hung = false
+})

@@ -5,6 +5,8 @@ import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { afterEach, describe, expect, test } from 'vitest'
+import { BulkWriter, MAX_WAITING_BYTES } from '../../src/io/bulk-writer.js'
+import { TURN_BYTES } from '../../src/io/read-turn.js'
 import { ownBytes, READ_SLOTS, readShared } from '../../src/io/shared-read.js'
 import { AnyCa } from '../mtls/tls/tls-support.js'
 
@@ -51,6 +53,14 @@ function patterned(bytes: number): Buffer {
   const buffer = Buffer.allocUnsafe(bytes)
   for (let i = 0; i < bytes; i++) buffer[i] = (i * 31 + (i >>> 8)) & 0xff
   return buffer
+}
+
+/** Until the kernel and the pipes between are full: then all of it can be read at once. */
+async function allThatFits(client: Duplex): Promise<void> {
+  for (let same = 0, before = -1; same < 100; before = client.writableLength) {
+    await new Promise(resolve => setImmediate(resolve))
+    same = client.writableLength === before ? same + 1 : 0
+  }
 }
 
 async function collect(from: Duplex, slots = READ_SLOTS): Promise<Buffer> {
@@ -142,6 +152,79 @@ describe.each([
     server.resume()
     await once(server, 'end')
     expect(bytes).toBe(whole.length)
+  })
+
+  test('takes only its share of a turn of the event loop, however much has come', async () => {
+    const { client, server } = await connect(secure)
+    const whole = patterned(4_000_000)
+    client.end(whole)
+    await allThatFits(client)
+    const turns = [0]
+    readShared(server, chunk => {
+      turns[turns.length - 1]! += chunk.length
+    })
+    let counting = true
+    const nextTurn = (): void => {
+      turns.push(0)
+      if (counting) setImmediate(nextTurn)
+    }
+    setImmediate(nextTurn)
+    server.resume()
+    await once(server, 'end')
+    counting = false
+    expect(turns.reduce((sum, bytes) => sum + bytes, 0)).toBe(whole.length)
+    // One read more may be on its way when the share is used up, and what was read before anyone listened.
+    expect(Math.max(...turns)).toBeLessThanOrEqual(TURN_BYTES + 2 * 64 * 1024)
+  })
+
+  test('hears one who says little before many others have brought their bulk', async () => {
+    const SENDERS = 10
+    const senders = await Promise.all(Array.from({ length: SENDERS }, () => connect(secure)))
+    const hurried = await connect(secure)
+    const whole = patterned(4_000_000)
+    for (const { client } of senders) {
+      client.end(whole)
+      await allThatFits(client)
+    }
+    hurried.client.write('now')
+    let bulk = 0
+    for (const { server } of senders) {
+      readShared(server, chunk => (bulk += chunk.length))
+      server.resume()
+    }
+    const before = await new Promise<number>(resolve => {
+      readShared(hurried.server, () => resolve(bulk))
+      hurried.server.resume()
+    })
+    expect(before).toBeLessThanOrEqual(SENDERS * TURN_BYTES)
+    await Promise.all(senders.map(({ server }) => once(server, 'end')))
+    expect(bulk).toBe(SENDERS * whole.length)
+  })
+
+  test('relays bulk to a slow reader byte for byte, and holds little of it', async () => {
+    const { client, server } = await connect(secure)
+    const slow = await connect(secure)
+    const whole = patterned(20_000_000)
+    client.end(whole)
+    const writer = new BulkWriter(slow.server as net.Socket, 1024 * 1024)
+    let most = 0
+    readShared(server, chunk => {
+      if (!writer.write(chunk)) server.pause()
+      most = Math.max(most, slow.server.writableLength)
+    })
+    slow.server.on('drain', () => server.resume())
+    server.on('end', () => slow.server.end())
+    server.resume()
+    const parts: Buffer[] = []
+    slow.client.on('data', chunk => {
+      parts.push(chunk)
+      if (parts.length % 16 !== 0) return
+      slow.client.pause()
+      setImmediate(() => slow.client.resume())
+    })
+    await once(slow.client, 'end')
+    expect(Buffer.concat(parts).equals(whole)).toBe(true)
+    expect(most).toBeLessThanOrEqual(MAX_WAITING_BYTES + 64 * 1024)
   })
 
   test('notices during a pause that the peer has left', async () => {

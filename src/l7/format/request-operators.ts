@@ -87,10 +87,10 @@ const TIME_POINTS: ReadonlyMap<string, (info: StreamInfo) => number> = new Map([
   ['US_TX_BEG', info => info.firstUpstreamByteSentAt],
   ['US_TX_END', info => (info.firstUpstreamByteSentAt === 0 ? 0 : Math.max(info.firstUpstreamByteSentAt, info.requestReceivedAt))],
   ['US_RX_BEG', info => info.firstUpstreamByteReceivedAt],
-  ['US_RX_BODY_BEG', info => info.firstUpstreamByteReceivedAt],
+  ['US_RX_BODY_BEG', info => (info.upstreamBytesReceived === 0 ? 0 : info.firstUpstreamByteReceivedAt)],
   ['US_RX_END', info => info.lastUpstreamByteReceivedAt],
   ['DS_TX_BEG', info => info.firstDownstreamByteSentAt],
-  ['DS_TX_END', info => info.endedAt],
+  ['DS_TX_END', info => info.lastDownstreamByteSentAt],
 ])
 
 const PRECISIONS: ReadonlyMap<string, number> = new Map([
@@ -260,7 +260,7 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
   ['RESPONSE_DURATION', plain(between('DS_RX_BEG', 'US_RX_BEG', 1))],
   [
     'RESPONSE_TX_DURATION',
-    plain(info => (info.firstUpstreamByteReceivedAt === 0 ? undefined : whole(endOf(info) - info.firstUpstreamByteReceivedAt))),
+    plain(({ firstUpstreamByteReceivedAt: from, lastDownstreamByteSentAt: to }) => (from === 0 || to === 0 ? undefined : whole(to - from))),
   ],
   ['COMMON_DURATION', commonDuration],
   ['ROUTE_NAME', plain(info => orNothing(toByteString(info.routeName)))],

@@ -82,16 +82,14 @@ function writeCommon(common: ProtobufWriter, info: StreamInfo): void {
     time.uint(1, Math.floor(info.startTimeMs / 1000)).uint(2, (info.startTimeMs % 1000) * 1_000_000)
   })
   const lastUpstreamTx = info.firstUpstreamByteSentAt === 0 ? 0 : Math.max(info.firstUpstreamByteSentAt, info.requestReceivedAt)
-  const { firstUpstreamByteReceivedAt, lastUpstreamByteReceivedAt, endedAt } = info
-  const lastUpstreamRx = lastUpstreamByteReceivedAt !== 0 || firstUpstreamByteReceivedAt === 0 ? lastUpstreamByteReceivedAt : endedAt
   const moments = [
     info.requestReceivedAt,
     info.firstUpstreamByteSentAt,
     lastUpstreamTx,
-    firstUpstreamByteReceivedAt,
-    lastUpstreamRx,
+    info.firstUpstreamByteReceivedAt,
+    info.lastUpstreamByteReceivedAt,
     info.firstDownstreamByteSentAt,
-    info.firstDownstreamByteSentAt === 0 ? 0 : endedAt,
+    info.lastDownstreamByteSentAt,
   ]
   moments.forEach((at, i) => {
     if (at !== 0) writeDuration(common, 6 + i, at - info.startedAt)

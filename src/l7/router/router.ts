@@ -363,8 +363,12 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       upstream.cancel()
       return
     }
-    host.info.firstUpstreamByteReceivedAt = performance.now()
+    const { info } = host
+    info.firstUpstreamByteReceivedAt = performance.now()
+    if (end) info.lastUpstreamByteReceivedAt = info.firstUpstreamByteReceivedAt
     if (judgeHead(this, upstream, head, end) === 'retry') {
+      info.firstUpstreamByteReceivedAt = 0
+      info.lastUpstreamByteReceivedAt = 0
       this.drop(upstream)
       if (!end) upstream.cancel()
       this.retry!.schedule(head, () => this.tryAgain())
@@ -385,12 +389,14 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (this.finished || upstream !== this.upstream) return
     const { host } = this
     host.info.upstreamBytesReceived += chunk.length
+    if (end) host.info.lastUpstreamByteReceivedAt = performance.now()
     host.responseData(chunk, end)
   }
 
   onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
     if (this.finished || upstream !== this.upstream) return
     if (this.isGrpc) chargeGrpcTrailers(upstream, trailers)
+    this.host.info.lastUpstreamByteReceivedAt = performance.now()
     this.host.responseTrailers(trailers)
   }
 

@@ -69,6 +69,7 @@ export class StreamInfo {
   upstreamStartedAt = 0
   firstUpstreamByteSentAt = 0
   firstUpstreamByteReceivedAt = 0
+  /** The response's end; 0 too when it was broken off. */
   lastUpstreamByteReceivedAt = 0
   firstDownstreamByteSentAt = 0
   endedAt = 0
@@ -83,6 +84,12 @@ export class StreamInfo {
     this.startTimeMs = startTimeMs
     this.startedAt = startedAt
     this.remoteAddress = connection.remoteAddress
+  }
+
+  /** The answer is whole; 0: it was broken off, on either side. */
+  get lastDownstreamByteSentAt(): number {
+    const brokenOff = this.firstUpstreamByteReceivedAt !== 0 && this.lastUpstreamByteReceivedAt === 0
+    return brokenOff || this.firstDownstreamByteSentAt === 0 ? 0 : this.endedAt
   }
 
   /** Dynamic metadata of a namespace, or undefined. */

@@ -3,6 +3,7 @@
 
 import { chmodSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
+import { connectionAccepted } from '../../io/read-turn.js'
 import { endAfterException, guardSocket } from '../../io/socket-guard.js'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
@@ -98,6 +99,7 @@ export class ActiveListener {
 
   /** A client's socket: of our own, or handed over by the process that accepts. */
   accept(socket: net.Socket): void {
+    connectionAccepted()
     guardSocket(socket)
     try {
       this.connections.add(

@@ -71,6 +71,8 @@ function full(): StreamInfo {
   made.requestReceivedAt = 1005.9
   made.firstUpstreamByteSentAt = 1006
   made.firstUpstreamByteReceivedAt = 1020.2
+  made.lastUpstreamByteReceivedAt = 1038
+  made.firstDownstreamByteSentAt = 1021
   made.endedAt = 1042.5
   made.routeName = 'main'
   made.upstreamCluster = 'api.default'
@@ -120,6 +122,13 @@ describe('commands', () => {
     }
   })
 
+  it('has no time of the end of a response that was broken off', () => {
+    const broken = full()
+    broken.lastUpstreamByteReceivedAt = 0
+    const ends = '%RESPONSE_TX_DURATION% %COMMON_DURATION(US_RX_BEG:US_RX_END)% %COMMON_DURATION(DS_RX_BEG:DS_TX_END)%'
+    expect(text(ends, broken)).toBe('- - -')
+  })
+
   it.each([
     ['%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%', 'GET /old?q=1 HTTP/2'],
     ['%REQUEST_HEADER(user-agent):4%', 'curl'],
@@ -129,7 +138,8 @@ describe('commands', () => {
     ['%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%', '- -'],
     ['%BYTES_RECEIVED% %BYTES_SENT%', '12 34'],
     ['%DURATION% %REQUEST_DURATION% %RESPONSE_DURATION% %RESPONSE_TX_DURATION%', '42 5 20 22'],
-    ['%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)% %COMMON_DURATION(DS_RX_BEG:US_RX_END:ms)%', '14200 -'],
+    ['%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)% %COMMON_DURATION(DS_RX_BEG:US_RX_END:ms)%', '14200 38'],
+    ['%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)% %COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG)%', '42500 -'],
     [
       '%UPSTREAM_HOST% %UPSTREAM_HOST_NAME% %UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW%',
       '[2001:db8:1234:5678::1]:8080 pod-1.api api_alt api.default',

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { ClientEvents } from '../../../src/l7/codec/codec.js'
+import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { cluster, endpoint, locality, staticCluster } from '../../upstream/fixtures.js'
 import { head } from '../request-fixtures.js'
 import { API, response, retryPolicy, world } from './fake-host.js'
@@ -21,6 +23,20 @@ describe('forwardRequest', () => {
     tries[0]!.answer(200, [], false)
     tries[0]!.events.onData(chunk('ok'), true)
     expect(host.seen).toEqual(['head 200', 'data ok end'])
+  })
+
+  it.each([
+    ['with its head', true, () => {}],
+    ['with its body', false, (events: ClientEvents) => events.onData(chunk('ok'), true)],
+    ['with its trailers', false, (events: ClientEvents) => events.onTrailers(HeaderList.of(['a', 'b']))],
+  ])('knows when a response has ended: %s', (_with, end, finish) => {
+    const { router, host, tries } = world()
+    router.forwardRequest()
+    tries[0]!.answer(200, [], end)
+    expect(host.info.lastUpstreamByteReceivedAt).toBe(end ? host.info.firstUpstreamByteReceivedAt : 0)
+    vi.advanceTimersByTime(5)
+    finish(tries[0]!.events)
+    expect(host.info.lastUpstreamByteReceivedAt - host.info.firstUpstreamByteReceivedAt).toBe(end ? 0 : 5)
   })
 
   it('answers by itself where there is no route, no cluster or no endpoint', () => {

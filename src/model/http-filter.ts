@@ -171,21 +171,78 @@ export interface JwtConfig {
   readonly statPrefix: string
 }
 
-export interface CompressorConfig {
-  readonly library:
-    | { readonly kind: 'gzip'; readonly level: number; readonly windowBits: number; readonly memLevel: number }
-    | { readonly kind: 'brotli'; readonly quality: number; readonly windowBits: number }
+export type CompressorLibrary =
+  | {
+      readonly kind: 'gzip'
+      readonly level: number
+      readonly windowBits: number
+      readonly memLevel: number
+      /** As node:zlib numbers them. */
+      readonly strategy: number
+      readonly chunkBytes: number
+    }
+  | {
+      readonly kind: 'brotli'
+      readonly quality: number
+      readonly windowBits: number
+      /** As node:zlib numbers them. */
+      readonly mode: number
+      /** 0: by the quality. */
+      readonly inputBlockBits: number
+      readonly literalContextModeling: boolean
+      readonly chunkBytes: number
+    }
+  | {
+      readonly kind: 'zstd'
+      readonly level: number
+      readonly checksum: boolean
+      /** 0: by the level. */
+      readonly strategy: number
+      readonly chunkBytes: number
+    }
+
+/** What of one direction is compressed. */
+export interface CompressorDirection {
+  readonly enabled: boolean
   readonly minContentLength: number
   readonly contentTypes: readonly string[]
+  readonly contentTypeMatchers: readonly StringMatcher[]
+}
+
+export interface CompressorConfig {
+  readonly library: CompressorLibrary
+  /** Null: requests are not compressed. */
+  readonly request: CompressorDirection | null
+  readonly response: CompressorDirection
   readonly disableOnEtagHeader: boolean
+  readonly weakenEtag: boolean
   readonly removeAcceptEncodingHeader: boolean
-  readonly responseEnabled: boolean
+  readonly statusHeader: boolean
   readonly chooseFirst: boolean
   readonly uncompressibleResponseCodes: readonly number[]
   /** Name of the compressor library. */
   readonly statPrefix: string
   /** response_direction_config is there. */
   readonly responseDirection: boolean
+}
+
+export type DecompressorLibrary =
+  | { readonly kind: 'gzip'; readonly windowBits: number; readonly chunkBytes: number; readonly maxInflateRatio: number }
+  | { readonly kind: 'brotli' | 'zstd'; readonly chunkBytes: number }
+
+export interface DecompressorDirection {
+  readonly enabled: boolean
+  readonly ignoreNoTransform: boolean
+}
+
+export interface DecompressorConfig {
+  readonly library: DecompressorLibrary
+  readonly request: DecompressorDirection
+  readonly response: DecompressorDirection
+  /** Say upstream, by Accept-Encoding, that answers may be compressed. */
+  readonly advertise: boolean
+  /** Name of the decompressor library. */
+  readonly statPrefix: string
 }
 
 export interface HeaderToMetadataRule {
@@ -257,6 +314,7 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
   | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } }
   | { readonly kind: 'compressor'; readonly config: CompressorConfig }
+  | { readonly kind: 'decompressor'; readonly config: DecompressorConfig }
   | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
   | { readonly kind: 'rateLimit'; readonly config: RateLimitConfig }
   | { readonly kind: 'extAuthz'; readonly config: ExtAuthzConfig }
@@ -309,6 +367,6 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'extAuthz'; readonly contextExtensions: ReadonlyMap<string, string> }
   | { readonly kind: 'jwtAuthn'; readonly requirementName: string }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
-  | { readonly kind: 'compressor' }
+  | { readonly kind: 'compressor'; readonly removeAcceptEncodingHeader: boolean | null }
   | { readonly kind: 'generic' }
 )

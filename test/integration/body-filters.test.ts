@@ -1,6 +1,6 @@
 // The filters that work on bodies and headers, through the real proxy: buffer, compressor, header mutation; the filter's own config and
 // what a route overrides.
-import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Front, Lettered, perFilter, to } from '../support/front-proxy.js'
 import { Http1Client } from '../support/http1-client.js'
@@ -20,6 +20,9 @@ const compressor = (name: string, type: string): object =>
     response_direction_config: { common_config: { min_content_length: 100 }, disable_on_etag_header: true },
     compressor_library: typed(name, type),
   })
+
+/** Switches on, for a route, a filter that is off by default. */
+const enabled = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', config: {} }
 
 const routes = [
   ...(
@@ -42,6 +45,7 @@ const routes = [
       ],
     ] as const
   ).map(([prefix, overrides]) => to(prefix, 'app', {}, { typed_per_filter_config: overrides })),
+  to('/decompress', 'app', {}, { typed_per_filter_config: { decompressor: enabled } }),
   to('/', 'app'),
 ]
 
@@ -54,6 +58,12 @@ beforeAll(async () => {
       typed('envoy.filters.http.buffer', 'filters.http.buffer.v3.Buffer', { max_request_bytes: 5000 }),
       compressor('gzip', 'compression.gzip.compressor.v3.Gzip'),
       compressor('brotli', 'compression.brotli.compressor.v3.Brotli'),
+      {
+        ...typed('decompressor', 'filters.http.decompressor.v3.Decompressor', {
+          decompressor_library: typed('gzip', 'compression.gzip.decompressor.v3.Gzip', { max_inflate_ratio: 50 }),
+        }),
+        disabled: true,
+      },
       typed('envoy.filters.http.header_mutation', 'filters.http.header_mutation.v3.HeaderMutation', {
         mutations: { request_mutations: [append('x-filter', 'chain')] },
       }),
@@ -78,6 +88,52 @@ describe('buffer', () => {
   ])('%s with %i bytes: %i', async (path, length, status) => {
     expect(await front.status(path, { method: 'POST', body: 'x'.repeat(length) })).toBe(status)
     expect(app.requests.map(request => request.body.length)).toEqual(status === 200 ? [length] : [])
+  })
+})
+
+describe('decompressor', () => {
+  const text = 'all work and no play '.repeat(20)
+  const post = async (body: Buffer): Promise<string> => {
+    const client = await Http1Client.connect(front.port)
+    try {
+      const head = `POST /decompress HTTP/1.1\r\nhost: t\r\ncontent-encoding: gzip\r\ncontent-length: ${body.length}\r\n\r\n`
+      const answer = client.send(head)
+      client.socket.write(body.subarray(0, 15))
+      client.socket.write(body.subarray(15))
+      return `${(await answer).status}`
+    } finally {
+      client.destroy()
+    }
+  }
+
+  it('a request reaches the application decoded, with the lengths in its trailers', async () => {
+    expect(await post(gzipSync(text))).toBe('200')
+    const request = app.requests.at(-1)!
+    expect([request.body.toString(), request.headers.get('content-encoding')]).toEqual([text, undefined])
+    expect(request.headers.get('accept-encoding')).toBe('gzip')
+  })
+
+  it('a request that swells too much is 413, a broken one 400', async () => {
+    expect(await post(gzipSync(Buffer.alloc(100_000)))).toBe('413')
+    expect(await post(Buffer.from('no gzip, whatever it says'))).toBe('400')
+  })
+
+  const answered = (body: Buffer): void => {
+    app.respond = (_, socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${body.length}\r\n\r\n`)
+      socket.write(body)
+    }
+  }
+
+  it('a response comes decoded', async () => {
+    answered(gzipSync(text))
+    const answer = await front.ask('/decompress')
+    expect([answer.status, answer.body, answer.headers.get('content-encoding')]).toEqual([200, text, undefined])
+  })
+
+  it('a response that swells too much breaks off', async () => {
+    answered(gzipSync(Buffer.alloc(1_000_000)))
+    await expect(front.ask('/decompress')).rejects.toThrow()
   })
 })
 

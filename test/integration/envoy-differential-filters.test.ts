@@ -3,7 +3,7 @@
 // DELIBERATE with their reason. The requests of one list run in order, since rate limits and breakers remember.
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { assignment, freePort, hcm, httpRbac, listener, ProxyProcess, router, stopAll, typed, until } from '../support/proxy-process.js'
 
@@ -14,7 +14,7 @@ interface Exchange {
   readonly path: string
   readonly host?: string
   readonly headers?: Readonly<Record<string, string | string[]>>
-  readonly body?: string
+  readonly body?: string | Buffer
 }
 
 /** An origin that tells its name and what it saw; `x-reply-*` and the path choose the answer. */
@@ -38,7 +38,9 @@ function startOrigin(name: string): Promise<Server> {
         if (value !== undefined) headers[field] = String(value)
       }
       const status = Number(incoming.headers['x-reply-status'] ?? 200)
-      if (incoming.headers['x-reply-chunked'] === undefined) headers['content-length'] = String(Buffer.byteLength(text))
+      const bytes = incoming.headers['x-reply-gzip'] === undefined ? Buffer.from(text) : gzipSync(text)
+      if (incoming.headers['x-reply-gzip'] !== undefined) headers['content-encoding'] = 'gzip'
+      if (incoming.headers['x-reply-chunked'] === undefined) headers['content-length'] = String(bytes.length)
       setTimeout(
         () => {
           if (incoming.headers['x-reply-reset'] !== undefined) {
@@ -46,7 +48,7 @@ function startOrigin(name: string): Promise<Server> {
             return
           }
           response.writeHead(status, headers)
-          response.end(text)
+          response.end(bytes)
         },
         Number(incoming.headers['x-delay-ms'] ?? 0),
       )
@@ -163,6 +165,8 @@ const cors = (more: object = {}): object =>
 const csrf = (more: object = {}): object =>
   override('csrf', 'csrf.v3.CsrfPolicy', { filter_enabled: fraction(100), additional_origins: [{ suffix: '.friend.test' }], ...more })
 
+/** Switches on, for a route, a filter that is off by default. */
+const enabled = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', config: {} }
 const to = (prefix: string, filters: object = {}, action: object = {}, more: object = {}): object => ({
   match: { prefix },
   route: { cluster: 'origin', ...action },
@@ -225,6 +229,8 @@ const routes = [
   to('/limit', limit({})),
   to('/buffer/small', override('buffer', 'buffer.v3.BufferPerRoute', { buffer: { max_request_bytes: 10 } })),
   to('/buffer/off', override('buffer', 'buffer.v3.BufferPerRoute', { disabled: true })),
+  to('/decompress', { decompressor: enabled, 'decompressor.br': enabled }),
+  to('/compress/all', { 'compressor.all': enabled }),
   to('/compress/off', override('compressor', 'compressor.v3.CompressorPerRoute', { disabled: true })),
   to(
     '/mutate',
@@ -410,6 +416,11 @@ const compressor = (library: string, type: string, more: object = {}): object =>
     ...more,
   })
 
+const decompressor = (name: string, type: string): object => ({
+  ...typed(name, 'filters.http.decompressor.v3.Decompressor', { decompressor_library: typed('lib', type) }),
+  disabled: true,
+})
+
 const filters = [
   typed('envoy.filters.http.header_to_metadata', 'filters.http.header_to_metadata.v3.Config', {
     request_rules: [
@@ -437,6 +448,21 @@ const filters = [
   typed('envoy.filters.http.buffer', 'filters.http.buffer.v3.Buffer', { max_request_bytes: 200_000 }),
   compressor('gzip', 'compression.gzip.compressor.v3.Gzip'),
   compressor('brotli', 'compression.brotli.compressor.v3.Brotli'),
+  {
+    ...compressor('gzip', 'compression.gzip.compressor.v3.Gzip', {
+      request_direction_config: { common_config: { min_content_length: 50, content_type: ['text/plain'] } },
+      response_direction_config: {
+        common_config: { min_content_length: 100, content_type_matcher: [{ suffix: '+json' }] },
+        weaken_etag_on_compress: true,
+        status_header_enabled: true,
+        uncompressible_response_codes: [206],
+      },
+    }),
+    name: 'compressor.all',
+    disabled: true,
+  },
+  decompressor('decompressor', 'compression.gzip.decompressor.v3.Gzip'),
+  decompressor('decompressor.br', 'compression.brotli.decompressor.v3.Brotli'),
   typed('envoy.filters.http.header_mutation', 'filters.http.header_mutation.v3.HeaderMutation', {
     mutations: { request_mutations: [{ append: { header: { key: 'x-filter', value: 'chain' } } }] },
   }),
@@ -647,6 +673,35 @@ const EXCHANGES: readonly Exchange[] = [
     ] as Record<string, string>[]
   ).map(more => ({ path: '/c', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip', ...more } })),
   { path: '/c', headers: { 'accept-encoding': 'gzip' }, method: 'HEAD' },
+  ...(
+    [
+      [{ 'content-encoding': 'gzip' }, gzipSync(long)],
+      [{ 'content-encoding': 'GZip' }, gzipSync(long)],
+      [{ 'content-encoding': 'x-gzip' }, Buffer.from('left as it is')],
+      [{ 'content-encoding': 'br' }, brotliCompressSync(long)],
+      [{ 'content-encoding': 'gzip', 'cache-control': 'no-transform' }, Buffer.from('left as it is')],
+      [{ 'content-encoding': 'gzip', 'x-reply-gzip': '1' }, gzipSync(long)],
+      [{ 'x-reply-gzip': '1', 'x-reply-cache-control': 'no-transform' }, Buffer.from('x')],
+      [{ 'x-reply-gzip': '1', 'x-reply-chunked': '1', 'accept-encoding': 'deflate' }, Buffer.from('x')],
+    ] as [Record<string, string>, Buffer][]
+  ).map(([headers, body]) => ({ path: '/decompress', method: 'POST', headers, body })),
+  { path: '/decompress', headers: { 'accept-encoding': 'identity' } },
+  { path: '/decompress', method: 'HEAD', headers: { 'x-reply-gzip': '1' } },
+  ...(
+    [
+      { 'content-type': 'text/plain' },
+      { 'content-type': 'application/json' },
+      { 'content-type': 'text/plain', 'content-encoding': 'br' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'gzip' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'gzip', 'x-reply-etag': '"a"' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'gzip', 'x-reply-etag': 'W/"a"' },
+      { 'x-reply-type': 'application/json', 'accept-encoding': 'gzip' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'gzip', 'x-reply-status': '206' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'gzip', 'x-reply-cache-control': 'no-transform' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'br' },
+      { 'x-reply-type': 'application/x+json', 'accept-encoding': 'gzip', 'x-reply-chunked': '1' },
+    ] as Record<string, string>[]
+  ).map(headers => ({ path: '/compress/all', method: 'POST', body: 'y'.repeat(200), headers })),
   { path: '/compress/off', method: 'POST', body: long, headers: { 'accept-encoding': 'gzip' } },
   { path: '/direct', headers: { 'accept-encoding': 'gzip' } },
   { path: '/mutate', headers: { 'x-gone': '1', 'x-new': 'old', 'x-over': 'old', 'x-if': 'old' } },
@@ -713,7 +768,7 @@ const DELIBERATE: readonly { readonly field: RegExp; readonly why: string; reado
   },
   { field: /^\/headers\/vary$/, why: '`*` says it all (RFC 9110 §12.5.5)', only: ({ headers }) => headers?.['x-reply-vary'] === '*' },
   { field: /^\/headers\/accept-ranges$/, why: 'ranges of a body compressed on the fly cannot be served' },
-  { field: /^\/log\/sent$/, why: 'another compressor', only: ({ path }) => path === '/c' },
+  { field: /^\/log\/sent$/, why: 'another compressor', only: ({ path }) => path === '/c' || path === '/compress/all' },
   {
     field: /^\/(log\/sent|headers\/(content-length|vary|grpc-message)|log\/details)$/,
     why: 'our text names the limit that was met and its value',

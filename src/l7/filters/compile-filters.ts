@@ -7,6 +7,7 @@ import type { Encoding } from './compressor/accept-encoding.js'
 import { compressorFilter, encodingOf } from './compressor/compressor.js'
 import { corsFilter } from './cors.js'
 import { csrfFilter } from './csrf.js'
+import { decompressorFilter } from './decompressor/decompressor.js'
 import { DiscoveredFilter } from './discovered-filter.js'
 import { extAuthzFilter } from './ext-authz/ext-authz.js'
 import { faultFilter } from './fault.js'
@@ -115,6 +116,8 @@ function compileFilter(
       return headerMutationFilter(name, disabled, filter.config)
     case 'compressor':
       return compressorFilter(name, disabled, filter.config, encodings, ctx)
+    case 'decompressor':
+      return decompressorFilter(name, disabled, filter.config, ctx)
     case 'grpcStats':
       return grpcStatsFilter(name, disabled, filter.config, ctx)
     case 'grpcHttp1Bridge':

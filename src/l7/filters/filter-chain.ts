@@ -2,8 +2,9 @@
 // order, passed by the response in reverse. Made by the exchange where its connection manager has filters; it is the call that filters
 // get. Behind the last filter comes FilterChainHost: requestPassed() towards the router, relay*() towards the client.
 //
-// A filter may stop the request head (resume), the response head (resumeResponse; its body waits in `heldResponse`, the upstream
-// paused), or ask for a whole body first (bufferRequest, bufferResponse: bounded by what the filter says).
+// A filter may stop the request head (resume; the body that came waits in `host.body`, past the filters before it), the response head
+// (resumeResponse; its body waits in `heldResponse`, the upstream paused), keep body bytes back and send them on itself (emit*), or ask
+// for a whole body first (bufferRequest, bufferResponse: bounded by what the filter says).
 
 import { ownBytes } from '../../io/shared-read.js'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
@@ -14,6 +15,7 @@ import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
 import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import type { RequestControl } from './request-control.js'
 import type { ResponseControl } from './response-control.js'
 
 /** The request that the filters stand in. Exchange implements it. */
@@ -26,8 +28,10 @@ export interface FilterChainHost {
   readonly ended: boolean
   /** Match the route again. */
   clearRouteCache(): void
-  /** The last filter has let the request pass. */
+  /** The last filter has let the request pass; what comes of its body from now on follows by the next two. */
   requestPassed(): void
+  requestDataPassed(chunk: Buffer, end: boolean): void
+  requestTrailersPassed(trailers: HeaderList): void
   reply(reply: LocalReply, headers: HeaderList | null): void
   replyWithHead(status: number, details: string, headers: HeaderList): void
   requestTooLarge(limit: string): void
@@ -43,7 +47,10 @@ export interface FilterChainHost {
   relayTrailers(trailers: HeaderList): void
 }
 
-export class FilterChain implements ResponseControl {
+/** Of a body whose end came alone, after its head had been told that a body follows. */
+const END_ALONE: readonly Buffer[] = [Buffer.alloc(0)]
+
+export class FilterChain implements RequestControl, ResponseControl {
   /** The last filter has let the request pass: its body goes through the filters as it comes. */
   passed = false
   private readonly host: FilterChainHost
@@ -51,6 +58,11 @@ export class FilterChain implements ResponseControl {
   private readonly filters: (StreamFilter | null)[] = []
   private next = 0
   private running = false
+  /** Of the body of a request that waits at a filter. */
+  private readonly holdLimitBytes: number
+  /** The filter that the head waits at was told that no body follows. */
+  private stoppedAtEnd = false
+  private requestPauses = 0
   /** Some filter looks at the request's body or trailers. */
   private requestDataFilters = false
   /** Some filter looks at the response's body or trailers. */
@@ -68,8 +80,9 @@ export class FilterChain implements ResponseControl {
   private responseBuffer: ResponseBuffer | null = null
   private pauses = 0
 
-  constructor(host: FilterChainHost, factories: readonly FilterFactory[]) {
+  constructor(host: FilterChainHost, factories: readonly FilterFactory[], holdLimitBytes: number) {
     this.host = host
+    this.holdLimitBytes = holdLimitBytes
     this.factories = factories
   }
 
@@ -122,7 +135,8 @@ export class FilterChain implements ResponseControl {
     this.running = true
     const { factories, host } = this
     const { body } = host
-    while (this.next < factories.length) {
+    if (this.next > 0) this.passHeld(this.next - 1, this.stoppedAtEnd)
+    while (this.next < factories.length && !host.ended) {
       const factory = factories[this.next]!
       const index = this.next++
       const override = this.overrideFor(factory.name)
@@ -132,57 +146,138 @@ export class FilterChain implements ResponseControl {
       if (filter === null) continue
       if (filter.requestData !== undefined || filter.requestTrailers !== undefined) this.requestDataFilters = true
       if (filter.responseData !== undefined || filter.responseTrailers !== undefined) this.responseDataFilters = true
-      if (filter.requestHead === undefined) continue
-      const status: FilterStatus = filter.requestHead(this, host.request, body.ended && body.bytes === 0)
-      if (host.ended || status === 'stop') {
-        this.running = false
-        // A filter that asked for the body needs it to come.
-        if (!host.ended && this.collector === null) host.pauseRequest()
-        return
+      const end = body.complete && body.bytes === 0 && body.trailers === null
+      if (filter.requestHead !== undefined) {
+        const status: FilterStatus = filter.requestHead(this, host.request, end)
+        if (host.ended || status === 'stop') {
+          this.running = false
+          this.stoppedAtEnd = end
+          // A filter that asked for the body needs it to come.
+          if (!host.ended && this.collector === null) host.pauseRequest()
+          return
+        }
       }
+      this.passHeld(index, end)
     }
     this.running = false
+    if (host.ended) return
     this.passed = true
-    if (this.requestDataFilters && body.bytes > 0) this.filterHeld()
-    if (!host.ended) host.requestPassed()
+    host.requestPassed()
   }
 
   resume(): void {
     if (!this.host.ended && !this.passed) this.run()
   }
 
-  /** Body bytes that came while a filter was thinking have not been through the filters yet. */
-  private filterHeld(): void {
+  /** What waited before a filter that has let the head go on: through that filter. `toldEnd`: it knows that nothing follows. */
+  private passHeld(index: number, toldEnd: boolean): void {
+    const filter = this.filters[index]
     const { body } = this.host
-    const { chunks } = body
-    const last = body.ended && body.trailers === null ? chunks.length - 1 : -1
-    for (let i = 0; i < chunks.length; i++) {
-      body.replace(i, this.passRequestData(chunks[i]!, i === last))
-      if (this.host.ended) return
+    if (!this.requestDataFilters || toldEnd || filter === null || filter === undefined) return
+    const { trailers, complete } = body
+    if (filter.requestData !== undefined) {
+      const chunks = body.bytes === 0 && complete && trailers === null ? END_ALONE : body.take()
+      const last = complete && trailers === null ? chunks.length - 1 : -1
+      for (let i = 0; i < chunks.length; i++) {
+        const out = filter.requestData(this, chunks[i]!, i === last)
+        if (this.host.ended) return
+        if (out !== null) body.add(out)
+        else if (i === last) body.withheld = true
+      }
     }
+    if (complete && trailers !== null && filter.requestTrailers !== undefined && filter.requestTrailers(this, trailers) === null)
+      body.withheld = true
   }
 
-  /** Before the request has passed: kept, within `limitBytes`, unless a filter collects it within a limit of its own. */
-  holdRequestData(chunk: Buffer, end: boolean, limitBytes: number): void {
+  /** HOT. Body bytes of the client: through the filters that have let the head go on, then to the router, or into what waits. */
+  requestData(chunk: Buffer, end: boolean): void {
+    if (this.requestDataFilters) this.passRequestData(0, ownBytes(chunk), end)
+    else this.requestDataArrived(chunk, end)
+  }
+
+  private passRequestData(from: number, chunk: Buffer, end: boolean): void {
+    // The filter that the head waits at is not asked before the head has gone on.
+    const to = this.passed ? this.filters.length : this.next - 1
+    for (let i = from; i < to; i++) {
+      const filter = this.filters[i]
+      if (filter?.requestData === undefined) continue
+      const out = filter.requestData(this, chunk, end)
+      if (this.host.ended) return
+      if (out === null) {
+        if (end) this.host.body.withheld = true
+        return
+      }
+      chunk = out
+    }
+    this.requestDataArrived(chunk, end)
+  }
+
+  private requestDataArrived(chunk: Buffer, end: boolean): void {
     const { host } = this
+    if (this.passed) {
+      host.requestDataPassed(chunk, end)
+      return
+    }
     host.body.add(chunk)
+    // Kept within the limit, unless a filter collects it within a limit of its own.
     if (this.collector !== null) this.collect()
-    else if (host.body.exceeds(limitBytes)) host.requestTooLarge(`${limitBytes} bytes (per_connection_buffer_limit_bytes)`)
+    else if (host.body.exceeds(this.holdLimitBytes))
+      host.requestTooLarge(`${this.holdLimitBytes} bytes (per_connection_buffer_limit_bytes)`)
     if (!end && !host.ended && !this.passed && this.collector === null) host.pauseRequest()
   }
 
-  /** HOT. What goes on to the router. */
-  passRequestData(chunk: Buffer, end: boolean): Buffer {
-    if (!this.requestDataFilters) return chunk
-    chunk = ownBytes(chunk)
-    for (const filter of this.filters) if (filter?.requestData !== undefined) chunk = filter.requestData(this, chunk, end)
-    return chunk
+  /** They end the request; `host.body` has them. */
+  requestTrailers(trailers: HeaderList): void {
+    this.passRequestTrailers(0, trailers)
   }
 
-  /** They end the request. */
-  passRequestTrailers(trailers: HeaderList): void {
-    if (this.requestDataFilters) for (const filter of this.filters) filter?.requestTrailers?.(this, trailers)
-    if (this.collector !== null) this.collect()
+  private passRequestTrailers(from: number, trailers: HeaderList): void {
+    const { host } = this
+    if (this.requestDataFilters) {
+      const to = this.passed ? this.filters.length : this.next - 1
+      for (let i = from; i < to; i++) {
+        const filter = this.filters[i]
+        if (filter?.requestTrailers === undefined) continue
+        const out = filter.requestTrailers(this, trailers)
+        if (host.ended) return
+        if (out === null) {
+          host.body.withheld = true
+          return
+        }
+        trailers = out
+      }
+    }
+    host.body.trailers = trailers
+    if (this.passed) host.requestTrailersPassed(trailers)
+    else if (this.collector !== null) this.collect()
+  }
+
+  // ---- RequestControl -------------------------------------------------------------------------------------------------------------
+
+  emitRequestData(filter: StreamFilter, chunk: Buffer, end: boolean): void {
+    if (this.host.ended) return
+    if (end) this.host.body.withheld = false
+    this.passRequestData(this.filters.indexOf(filter) + 1, chunk, end)
+  }
+
+  emitRequestTrailers(filter: StreamFilter, trailers: HeaderList): void {
+    if (this.host.ended) return
+    this.host.body.withheld = false
+    this.passRequestTrailers(this.filters.indexOf(filter) + 1, trailers)
+  }
+
+  pauseRequestBody(): void {
+    this.requestPauses++
+    this.host.pauseRequest()
+  }
+
+  unpauseRequestBody(): void {
+    if (this.requestPauses > 0 && --this.requestPauses === 0) this.host.resumeRequest()
+  }
+
+  /** A filter has more of the request than it wants. */
+  get holdsClient(): boolean {
+    return this.requestPauses > 0
   }
 
   bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void {
@@ -197,7 +292,7 @@ export class FilterChain implements ResponseControl {
     const { body } = host
     if (collector === null) return
     const over = body.bytes > collector.maxBytes
-    if (!body.ended && !over) return
+    if (!body.complete && !over) return
     this.collector = null
     if (over && !collector.allowPartial) {
       host.requestTooLarge(`${collector.maxBytes} bytes`)
@@ -205,7 +300,7 @@ export class FilterChain implements ResponseControl {
     }
     const whole = body.whole()
     if (!body.ended) host.pauseRequest()
-    collector.done(over ? whole.subarray(0, collector.maxBytes) : whole, !over && body.ended)
+    collector.done(over ? whole.subarray(0, collector.maxBytes) : whole, !over && body.complete)
   }
 
   /** The request has its answer: nobody waits for its body. */

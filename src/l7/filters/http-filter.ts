@@ -38,9 +38,11 @@ export interface FilterCall {
 
 export interface StreamFilter {
   requestHead?(call: FilterCall, head: RequestHead, end: boolean): FilterStatus
-  /** Sees (and may replace) body bytes on their way upstream. */
-  requestData?(call: FilterCall, chunk: Buffer, end: boolean): Buffer
-  requestTrailers?(call: FilterCall, trailers: HeaderList): void
+  /** Returns what goes on upstream: the chunk, another one, or null to keep it back for now. Called once the filter's own head hook has
+   * let the head go on. */
+  requestData?(call: FilterCall, chunk: Buffer, end: boolean): Buffer | null
+  /** Returns null to keep them back. */
+  requestTrailers?(call: FilterCall, trailers: HeaderList): HeaderList | null
   /** 1xx are not shown. Not called for local replies with `local` false only. */
   responseHead?(call: FilterCall, head: ResponseHead, end: boolean, local: boolean): FilterStatus
   /** Returns what goes on downstream: the chunk, another one, or null to keep it back for now. */

@@ -23,10 +23,10 @@ export function sendHeld(upstream: UpstreamRequest, body: HeldBody): boolean {
   const stream = upstream.stream!
   const { chunks } = body
   const last = chunks.length - 1
-  const endWithData = body.ended && body.trailers === null
+  const endWithData = body.complete && body.trailers === null
   for (let i = 0; i <= last && !upstream.done; i++) stream.sendData(chunks[i]!, endWithData && i === last)
   if (upstream.done) return false
-  if (!body.ended) return true
+  if (!body.complete) return true
   if (body.trailers !== null) stream.sendTrailers(body.trailers)
   else if (last === -1) stream.sendData(EMPTY, true)
   return true

@@ -186,7 +186,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     this.retry?.remember(request)
     prepareUpstreamHead(request, info, route, forward, choice, runtime.routerConfig.suppressEnvoyHeaders)
     this.mirrors = startMirrors(request, forward, runtime)
-    if (body.ended && this.mirrors !== null) this.sendMirrors()
+    if (body.complete && this.mirrors !== null) this.sendMirrors()
     this.sendToCluster(hash.hash)
   }
 
@@ -226,7 +226,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(forward.priority), attempt)
     this.upstream = upstream
     // Envoy's route timeout counts the wait for a connection too.
-    if ((client.body.ended || asksForTunnel(request)) && !this.tunnel) this.timeouts!.armRoute()
+    if ((client.body.complete || asksForTunnel(request)) && !this.tunnel) this.timeouts!.armRoute()
     this.attempts.push(upstream)
     retry?.tried(host)
     upstream.armPerTry(retry?.perTryTimeoutMs ?? null, retry?.perTryIdleTimeoutMs ?? null)
@@ -334,16 +334,16 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     info.useConnection(connection, upstream.startedAt)
     info.upstreamProtocol = connection.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
     upstream.headSent = true
-    if (body.ended && body.bytes === 0 && body.trailers === null) {
+    if (body.complete && body.bytes === 0 && body.trailers === null) {
       stream.sendHead(request, true)
     } else {
       stream.sendHead(request, false)
       if (sendHeld(upstream, body)) {
         info.upstreamBytesSent += body.bytes
-        if (!body.ended && body.bytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors === null) body.abandon()
+        if (!body.complete && body.bytes > MAX_REPLAY_BYTES && !this.keepsBody && this.mirrors === null) body.abandon()
       }
     }
-    if (body.ended) this.timeouts?.armRoute()
+    if (body.complete) this.timeouts?.armRoute()
     host.resumeRequest()
   }
 
@@ -488,7 +488,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   private redirectedHead(policy: InternalRedirectPolicy, head: ResponseHead): RequestHead | null {
     const { body } = this.host
     // A body that is not complete, or was too long to keep, cannot be sent again.
-    if (!body.ended || !body.replayable || this.tunnel) return null
+    if (!body.complete || !body.replayable || this.tunnel) return null
     this.redirects ??= new RedirectTrail()
     return redirectedHead(this, policy, head, this.redirects)
   }

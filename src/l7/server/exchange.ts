@@ -86,7 +86,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.info.request = request
     if (end) this.info.requestReceivedAt = this.info.startedAt
     this.timers = new StreamTimers(this)
-    this.chain = runtime.filters.length === 0 ? null : new FilterChain(this, runtime.filters)
+    this.chain = runtime.filters.length === 0 ? null : new FilterChain(this, runtime.filters, runtime.bufferLimitBytes)
     this.router = new Router(this, runtime, previous === null ? null : previous.router.redirects)
   }
 
@@ -146,6 +146,15 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.router.forwardRequest()
   }
 
+  /** HOT. */
+  requestDataPassed(chunk: Buffer, end: boolean): void {
+    this.router.requestData(chunk, end)
+  }
+
+  requestTrailersPassed(trailers: HeaderList): void {
+    this.router.requestTrailers(trailers)
+  }
+
   pauseRequest(): void {
     if (!this.pausedRequest && !this.body.ended) {
       this.pausedRequest = true
@@ -154,7 +163,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   }
 
   resumeRequest(): void {
-    if (this.pausedRequest) {
+    if (this.pausedRequest && (this.chain === null || !this.chain.holdsClient)) {
       this.pausedRequest = false
       this.stream.resume()
     }
@@ -168,8 +177,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     if (end) this.endOfRequest()
     const { chain, router } = this
     if (chain === null) router.requestData(chunk, end)
-    else if (chain.passed) router.requestData(chain.passRequestData(chunk, end), end)
-    else chain.holdRequestData(chunk, end, this.runtime.bufferLimitBytes)
+    else chain.requestData(chunk, end)
     if (end && router.tunnel) this.tunnelSideEnded()
   }
 
@@ -178,10 +186,8 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.timers.touch()
     this.endOfRequest()
     this.body.trailers = trailers
-    const { chain } = this
-    const passed = chain === null || chain.passed
-    chain?.passRequestTrailers(trailers)
-    if (passed && !this.ended) this.router.requestTrailers(trailers)
+    if (this.chain === null) this.router.requestTrailers(trailers)
+    else this.chain.requestTrailers(trailers)
   }
 
   private endOfRequest(): void {

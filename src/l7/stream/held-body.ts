@@ -17,6 +17,8 @@ export class HeldBody {
   replayable = true
   /** The client has sent the last of it. */
   ended: boolean
+  /** A filter has its end, and what of it the filter has not passed on yet. */
+  withheld = false
   trailers: HeaderList | null = null
   private list: Buffer[] = NONE
 
@@ -28,6 +30,11 @@ export class HeldBody {
     return this.list
   }
 
+  /** Its end has passed the filters so far: `chunks` and `trailers` are the rest of it. */
+  get complete(): boolean {
+    return this.ended && !this.withheld
+  }
+
   add(chunk: Buffer): void {
     if (chunk.length === 0) return
     const kept = ownBytes(chunk)
@@ -36,10 +43,11 @@ export class HeldBody {
     this.bytes += chunk.length
   }
 
-  /** A filter put another chunk in the place of one. */
-  replace(index: number, chunk: Buffer): void {
-    this.bytes += chunk.length - this.list[index]!.length
-    this.list[index] = chunk
+  /** All that is held, which a filter takes to put other chunks in its place. */
+  take(): readonly Buffer[] {
+    const taken = this.list
+    this.clear()
+    return taken
   }
 
   /** Too long to be kept, or sent and not needed again. */

@@ -17,6 +17,7 @@ import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/
 import { describeType, unpackAny } from './any.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
+import { decodeCompressorOverride } from './http-filters/compression.js'
 import { decodeMutations } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
 import { decodeFault, decodeLocalRateLimit } from './http-filters/traffic.js'
@@ -82,7 +83,7 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
       config: decodeMutations((m as HeaderMutationPerRoute).mutations, ctx.at('mutations')),
     }),
   ],
-  ['compressor.v3.CompressorPerRoute', m => ({ disabled: (m as CompressorPerRoute).override.case === 'disabled', kind: 'compressor' })],
+  ['compressor.v3.CompressorPerRoute', m => decodeCompressorOverride(m as CompressorPerRoute)],
 ])
 
 export function decodeFilterOverrides(configs: { [name: string]: Any }, ctx: Ctx): ReadonlyMap<string, HttpFilterOverride> {

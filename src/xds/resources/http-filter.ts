@@ -7,6 +7,7 @@ import type { TypedExtensionConfig } from '../gen/envoy/config/core/v3/extension
 import type { Buffer as BufferMessage } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import type { Decompressor } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
 import type { ExtAuthz } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { Config as GrpcHttp1Bridge } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
@@ -24,7 +25,8 @@ import { describeType, typeNameOf, unpackAny } from './any.js'
 import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
-import { decodeCompressor, decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
+import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
+import { decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
 import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
 
 type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig
@@ -44,6 +46,7 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
   ['csrf.v3.CsrfPolicy', (m, ctx) => ({ kind: 'csrf', config: decodeCsrf(m as CsrfPolicy, ctx) })],
   ['buffer.v3.Buffer', m => ({ kind: 'buffer', config: { maxRequestBytes: (m as BufferMessage).maxRequestBytes ?? 0 } })],
   ['compressor.v3.Compressor', (m, ctx) => ({ kind: 'compressor', config: decodeCompressor(m as Compressor, ctx) })],
+  ['decompressor.v3.Decompressor', (m, ctx) => ({ kind: 'decompressor', config: decodeDecompressor(m as Decompressor, ctx) })],
   [
     'local_ratelimit.v3.LocalRateLimit',
     (m, ctx) => ({ kind: 'localRateLimit', config: decodeLocalRateLimit(m as LocalRateLimit, ctx, false) }),

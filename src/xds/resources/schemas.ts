@@ -16,11 +16,16 @@ import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/exten
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { DnsClusterSchema } from '../gen/envoy/extensions/clusters/dns/v3/dns_cluster_pb.js'
 import { BrotliSchema } from '../gen/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js'
+import { BrotliSchema as BrotliDecompressorSchema } from '../gen/envoy/extensions/compression/brotli/decompressor/v3/brotli_pb.js'
 import { GzipSchema } from '../gen/envoy/extensions/compression/gzip/compressor/v3/gzip_pb.js'
+import { GzipSchema as GzipDecompressorSchema } from '../gen/envoy/extensions/compression/gzip/decompressor/v3/gzip_pb.js'
+import { ZstdSchema } from '../gen/envoy/extensions/compression/zstd/compressor/v3/zstd_pb.js'
+import { ZstdSchema as ZstdDecompressorSchema } from '../gen/envoy/extensions/compression/zstd/decompressor/v3/zstd_pb.js'
 import { BufferPerRouteSchema, BufferSchema } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import { CompressorPerRouteSchema, CompressorSchema } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import { CorsPolicySchema, CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
 import { CsrfPolicySchema } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import { DecompressorSchema } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
 import { ExtAuthzPerRouteSchema, ExtAuthzSchema } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import { ConfigSchema as GrpcHttp1BridgeSchema } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
@@ -104,7 +109,11 @@ const SCHEMAS: readonly DescMessage[] = [
   CaresDnsResolverConfigSchema,
   GetAddrInfoDnsResolverConfigSchema,
   BrotliSchema,
+  BrotliDecompressorSchema,
   GzipSchema,
+  GzipDecompressorSchema,
+  ZstdSchema,
+  ZstdDecompressorSchema,
   BufferPerRouteSchema,
   BufferSchema,
   CompressorPerRouteSchema,
@@ -112,6 +121,7 @@ const SCHEMAS: readonly DescMessage[] = [
   CorsPolicySchema,
   CorsSchema,
   CsrfPolicySchema,
+  DecompressorSchema,
   ExtAuthzPerRouteSchema,
   ExtAuthzSchema,
   HTTPFaultSchema,

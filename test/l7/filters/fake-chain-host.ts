@@ -1,6 +1,7 @@
 // What stands around a filter chain, without client, router and sockets. `seen` is what left the chain, one line a call.
 
 import type { RequestHead, ResponseHead } from '../../../src/l7/codec/codec.js'
+import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { FilterChain, type FilterChainHost } from '../../../src/l7/filters/filter-chain.js'
 import type { FilterFactory } from '../../../src/l7/filters/http-filter.js'
 import type { LocalReply } from '../../../src/l7/reply/local-reply.js'
@@ -21,16 +22,20 @@ export class FakeChainHost implements FilterChainHost {
   /** The head that went to the client. */
   response: ResponseHead | null = null
   responseBytes = 0
+  /** Written behind the last bytes that go upstream. */
+  endMark = ''
 
   constructor(request: RequestHead, ended: boolean, factories: readonly FilterFactory[]) {
     this.request = request
     this.info = info(request)
     this.body = new HeldBody(ended)
-    this.chain = new FilterChain(this, factories)
+    this.chain = new FilterChain(this, factories, 1024)
   }
 
   clearRouteCache = () => {}
   requestPassed = () => void this.seen.push('passed')
+  requestDataPassed = (chunk: Buffer, end: boolean) => void this.seen.push(`up ${chunk.toString('latin1')}${end ? this.endMark : ''}`)
+  requestTrailersPassed = () => void this.seen.push('up trailers')
   requestTooLarge = () => void this.seen.push('too large')
   responseTooLarge = () => void this.seen.push('response too large')
   pauseRequest = () => void this.seen.push('pause')
@@ -78,8 +83,12 @@ export class FakeChainHost implements FilterChainHost {
 
   data(text: string, end: boolean): void {
     if (end) this.body.ended = true
-    const chunk = Buffer.from(text)
-    if (this.chain.passed) this.seen.push(`up ${this.chain.passRequestData(chunk, end).toString('latin1')}`)
-    else this.chain.holdRequestData(chunk, end, 1024)
+    this.chain.requestData(Buffer.from(text), end)
+  }
+
+  trailers(): void {
+    this.body.ended = true
+    this.body.trailers = HeaderList.of(['x-t', '1'])
+    this.chain.requestTrailers(this.body.trailers)
   }
 }

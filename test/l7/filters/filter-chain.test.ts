@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import type { FilterCall, FilterFactory, StreamFilter } from '../../../src/l7/filters/http-filter.js'
+import { requestControl } from '../../../src/l7/filters/request-control.js'
 import { responseControl } from '../../../src/l7/filters/response-control.js'
 import { requestHead, responseHead } from './fake-call.js'
 import { FakeChainHost } from './fake-chain-host.js'
@@ -101,6 +102,87 @@ describe('the request', () => {
       expect(host.seen.includes('too large')).toBe(limit === 3 && !partial)
     }
     expect(bodies).toEqual(['abcd true', 'abc false'])
+  })
+})
+
+describe("a filter that keeps the request's body back", () => {
+  /** Keeps every chunk; the test sends them on. */
+  const keeping = () => {
+    const filter: StreamFilter = { requestData: () => null, requestTrailers: () => null }
+    const made = seeing(filter)
+    const emit = (text: string, end: boolean) => requestControl(made.call).emitRequestData(filter, Buffer.from(text), end)
+    return Object.assign(made, { filter, emit })
+  }
+  const upper = factory({ requestData: (_call, chunk) => Buffer.from(chunk.toString().toUpperCase()) })
+
+  it('ends the request itself, through the filters behind it', () => {
+    const own = keeping()
+    const host = start(false, own.factory, upper)
+    host.endMark = ' end'
+    host.data('abc', true)
+    expect([host.seen, host.body.complete]).toEqual([['passed'], false])
+    own.emit('x', false)
+    expect(host.body.complete).toBe(false)
+    own.emit('y', true)
+    expect([host.seen, host.body.complete]).toEqual([['passed', 'up X', 'up Y end'], true])
+  })
+
+  it('keeps trailers back, and gives others', () => {
+    const own = keeping()
+    const host = start(false, own.factory)
+    host.data('a', false)
+    host.trailers()
+    expect([host.seen, host.body.complete]).toEqual([['passed'], false])
+    requestControl(own.call).emitRequestTrailers(own.filter, HeaderList.of(['x-t', '2']))
+    expect([host.seen, host.body.complete, host.body.trailers?.get('x-t')]).toEqual([['passed', 'up trailers'], true, '2'])
+  })
+
+  it('is what a filter behind it collects from', () => {
+    const own = keeping()
+    const bodies: string[] = []
+    const collector = factory({
+      requestHead(call) {
+        call.bufferRequest(10, false, (body, complete) => {
+          bodies.push(`${body.toString()} ${complete}`)
+          call.resume()
+        })
+        return 'stop'
+      },
+    })
+    const host = start(false, own.factory, collector)
+    host.data('zip', true)
+    expect(bodies).toEqual([])
+    own.emit('plain', true)
+    expect([bodies, host.seen, host.body.whole().toString()]).toEqual([['plain true'], ['passed'], 'plain'])
+  })
+
+  it('sees what waited while it held the head, and an end that came alone', () => {
+    const seen: string[] = []
+    const own = seeing({
+      requestHead: () => 'stop',
+      requestData: (_call, chunk, end) => {
+        seen.push(`${chunk.toString()}${end ? ' end' : ''}`)
+        return chunk
+      },
+    })
+    const host = start(false, own.factory)
+    host.data('a', false)
+    host.data('', true)
+    own.call.resume()
+    expect([seen, host.body.whole().toString(), host.seen.at(-1)]).toEqual([['a end'], 'a', 'passed'])
+    const empty = start(false, own.factory)
+    empty.data('', true)
+    own.call.resume()
+    expect(seen).toEqual(['a end', ' end'])
+  })
+
+  it('may pause the client, whom an upstream that drains does not wake', () => {
+    const own = keeping()
+    const host = start(false, own.factory)
+    requestControl(own.call).pauseRequestBody()
+    expect([host.seen.at(-1), host.chain.holdsClient]).toEqual(['pause', true])
+    requestControl(own.call).unpauseRequestBody()
+    expect(host.chain.holdsClient).toBe(false)
   })
 })
 

@@ -122,7 +122,7 @@ describe('grpc_web filter', () => {
         const text = Buffer.from(Buffer.from(bytes).toString('base64'))
         const decoded: Buffer[] = []
         for (let i = 0; i < text.length; i += size)
-          decoded.push(Buffer.from(filter!.requestData!(call, text.subarray(i, i + size), i + size >= text.length)))
+          decoded.push(Buffer.from(filter!.requestData!(call, text.subarray(i, i + size), i + size >= text.length)!))
         expect(Buffer.concat(decoded).equals(Buffer.from(bytes))).toBe(true)
         filter!.responseHead!(call, responseHead(200, GRPC), false, false)
         const out: Buffer[] = []
@@ -139,7 +139,7 @@ describe('grpc_web filter', () => {
   it('takes separately padded pieces, and refuses what is no base64', () => {
     const call = new FakeCall(requestHead({}, { 'content-type': 'application/grpc-web-text' }))
     const { filter } = runHead(factory(), call, false)
-    expect(filter!.requestData!(call, Buffer.from('QQ==QkI='), false).toString()).toBe('ABB')
+    expect(filter!.requestData!(call, Buffer.from('QQ==QkI='), false)!.toString()).toBe('ABB')
     filter!.requestData!(call, Buffer.from('!!!!'), true)
     expect(call.reply?.status).toBe(400)
   })

@@ -17,10 +17,20 @@ it('shares no list between bodies', () => {
   expect([held().chunks, held().whole().length]).toEqual([[], 0])
 })
 
-it('counts a chunk that a filter changed', () => {
+it('hands out what it holds, to be put back changed', () => {
   const body = held('ab', 'c')
-  body.replace(0, Buffer.from('abcd'))
-  expect([body.bytes, body.whole().toString()]).toEqual([5, 'abcdc'])
+  expect([body.take().map(String), body.bytes, body.replayable]).toEqual([['ab', 'c'], 0, true])
+  body.add(Buffer.from('abcd'))
+  expect(body.whole().toString()).toBe('abcd')
+})
+
+it('is complete only once no filter keeps its end back', () => {
+  const body = held('ab')
+  body.ended = true
+  body.withheld = true
+  expect(body.complete).toBe(false)
+  body.withheld = false
+  expect(body.complete).toBe(true)
 })
 
 it('once abandoned is empty and cannot be sent again', () => {

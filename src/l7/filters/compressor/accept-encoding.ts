@@ -1,6 +1,6 @@
 // Accept-Encoding (RFC 9110 §12.5.3): which of our encodings a client likes best. Called by compressor.ts.
 
-export type Encoding = 'gzip' | 'br'
+export type Encoding = 'gzip' | 'br' | 'zstd'
 
 export type EncodingChoice =
   | { readonly kind: 'encoding'; readonly encoding: Encoding; readonly wildcard: boolean }

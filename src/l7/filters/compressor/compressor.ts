@@ -1,19 +1,20 @@
-// envoy.filters.http.compressor, response direction: gzip or brotli where the client accepts it and the answer is of a kind and
-// length worth it. Several compressors in one chain agree by the same rule (accept-encoding.ts) on which of them acts.
-// Requests are never decompressed or compressed: there is nothing here that a compressed bomb could blow up.
+// envoy.filters.http.compressor: gzip, Brotli or zstd, of answers where the client accepts it and the answer is of a kind and length worth
+// it, and of requests where the config says so. Several compressors in one chain agree by the same rule (accept-encoding.ts) on which of
+// them acts on an answer.
 
-import type { CompressorConfig } from '../../../model/http-filter.js'
+import type { CompressorConfig, CompressorDirection } from '../../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import type { HeaderList } from '../../codec/header-list.js'
+import { type BodyFlow, RequestFlow, ResponseFlow } from '../body-flow.js'
 import type { FilterContext } from '../filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
-import { responseControl } from '../response-control.js'
 import { chooseEncoding, type Encoding } from './accept-encoding.js'
-import { BrotliEncoder, type BrotliEvents, GzipEncoder } from './content-encoder.js'
+import { type BodyEncoder, bodyEncoder, type EncoderCounters } from './body-encoder.js'
+import { compileContentTypes } from './content-types.js'
 
 /** Filter state: Accept-Encoding as it came, for compressors after one that removed it. */
 const ACCEPT_ENCODING_STATE = 'outrigger.compressor.accept_encoding'
-const EMPTY = Buffer.alloc(0)
+const STATUS_HEADER = 'x-envoy-compression-status'
 
 const HEADER_COUNTERS = [
   'no_accept_header',
@@ -31,9 +32,13 @@ const DIRECTION_COUNTERS = [
   'total_compressed_bytes',
   'content_length_too_small',
 ] as const
+const ENCODINGS: Record<CompressorConfig['library']['kind'], Encoding> = { gzip: 'gzip', brotli: 'br', zstd: 'zstd' }
+
+/** Why an answer stays as it is; the names that the status header has for it. */
+type Obstacle = 'ContentLengthTooSmall' | 'ContentTypeNotAllowed' | 'EtagNotAllowed' | 'StatusCodeNotAllowed' | 'other'
 
 export function encodingOf(config: CompressorConfig): Encoding {
-  return config.library.kind === 'gzip' ? 'gzip' : 'br'
+  return ENCODINGS[config.library.kind]
 }
 
 /** `offered`: the encodings of all compressors of the chain, in order. */
@@ -50,8 +55,11 @@ export function compressorFilter(
     disabled,
     seesLocalReplies: true,
     create(call: FilterCall): StreamFilter | null {
-      if (!config.responseEnabled || call.request.upgrade !== '' || call.request.method === 'CONNECT') return null
-      return new CompressorFilter(compiled)
+      if (call.request.upgrade !== '' || call.request.method === 'CONNECT') return null
+      if (!config.response.enabled && config.request?.enabled !== true) return null
+      const override = call.overrideFor(name)
+      const removes = override?.kind === 'compressor' ? override.removeAcceptEncodingHeader : null
+      return new CompressorFilter(compiled, removes ?? config.removeAcceptEncodingHeader)
     },
   }
 }
@@ -60,17 +68,18 @@ class CompiledCompressor {
   readonly config: CompressorConfig
   readonly offered: readonly Encoding[]
   readonly encoding: Encoding
-  readonly contentTypes: ReadonlySet<string>
   readonly stats
-  /** Requests are never compressed. */
   readonly requestStats
+  private readonly responseType: (header: string | undefined) => boolean
+  private readonly requestType: (header: string | undefined) => boolean
 
   constructor(config: CompressorConfig, offered: readonly Encoding[], ctx: FilterContext) {
     this.config = config
     this.offered = offered
     this.encoding = encodingOf(config)
-    this.contentTypes = new Set(config.contentTypes)
-    // `compressor.<name of the library>.<gzip|brotli>.`, and below it `response.` where the config has a response direction.
+    this.responseType = compileContentTypes(config.response)
+    this.requestType = compileContentTypes(config.request ?? config.response)
+    // `compressor.<name of the library>.<gzip|brotli|zstd>.`, and below it `response.` where the config has a response direction.
     const base = `compressor.${config.statPrefix === '' ? '' : `${config.statPrefix}.`}${config.library.kind}`
     this.stats = {
       ...ctx.httpCounters(base, HEADER_COUNTERS),
@@ -79,30 +88,33 @@ class CompiledCompressor {
     this.requestStats = ctx.httpCounters(`${base}.request`, DIRECTION_COUNTERS)
   }
 
-  /** All that must hold besides the client's wish. */
-  compressible(head: ResponseHead): boolean {
-    const { headers } = head
-    if (head.upgraded || head.status === 204 || head.status === 304 || this.config.uncompressibleResponseCodes.includes(head.status))
-      return false
-    if (headers.has('content-encoding') || headers.has('content-range')) return false
-    const type = headers.get('content-type')
-    if (type !== undefined && type !== '') {
-      const semicolon = type.indexOf(';')
-      if (!this.contentTypes.has((semicolon === -1 ? type : type.slice(0, semicolon)).trim().toLowerCase())) return false
-    }
-    if (headers.getJoined('cache-control')?.toLowerCase().includes('no-transform') === true) return false
-    if (this.config.disableOnEtagHeader && headers.has('etag')) {
-      this.stats.not_compressed_etag.value++
+  takesRequest({ headers }: RequestHead): boolean {
+    const direction = this.config.request
+    if (direction?.enabled !== true) return false
+    if (!longEnough(headers, direction)) {
+      this.requestStats.content_length_too_small.value++
       return false
     }
-    return true
+    return this.requestType(headers.get('content-type')) && !headers.has('content-encoding')
   }
 
-  longEnough(head: ResponseHead): boolean {
-    const length = head.headers.get('content-length')
-    if (length === undefined || Number(length) >= this.config.minContentLength) return true
-    this.stats.content_length_too_small.value++
-    return false
+  /** What stands against compressing it, besides the client's wish; null: nothing. */
+  obstacle(head: ResponseHead): Obstacle | null {
+    const { config, stats } = this
+    const { headers } = head
+    if (head.upgraded || head.status === 204 || head.status === 304) return 'other'
+    if (!longEnough(headers, config.response)) {
+      stats.content_length_too_small.value++
+      return 'ContentLengthTooSmall'
+    }
+    if (headers.has('content-encoding') || headers.has('content-range')) return 'other'
+    if (headers.getJoined('cache-control')?.toLowerCase().includes('no-transform') === true) return 'other'
+    if (!this.responseType(headers.get('content-type'))) return 'ContentTypeNotAllowed'
+    if (config.disableOnEtagHeader && headers.has('etag')) {
+      stats.not_compressed_etag.value++
+      return 'EtagNotAllowed'
+    }
+    return config.uncompressibleResponseCodes.includes(head.status) ? 'StatusCodeNotAllowed' : null
   }
 
   /** The client's wish; counted only where the answer could be compressed. */
@@ -131,113 +143,92 @@ class CompiledCompressor {
   }
 }
 
-class CompressorFilter implements StreamFilter, BrotliEvents {
-  private readonly compiled: CompiledCompressor
-  private gzip: GzipEncoder | null = null
-  private brotli: BrotliEncoder | null = null
-  private call: FilterCall | null = null
-  private trailers: HeaderList | null = null
-  private paused = false
+function longEnough(headers: HeaderList, direction: CompressorDirection): boolean {
+  const length = headers.get('content-length')
+  return length === undefined || Number(length) >= direction.minContentLength
+}
 
-  constructor(compiled: CompiledCompressor) {
+class CompressorFilter implements StreamFilter {
+  private readonly compiled: CompiledCompressor
+  private readonly removesAcceptEncoding: boolean
+  private request: BodyEncoder | null = null
+  private response: BodyEncoder | null = null
+
+  constructor(compiled: CompiledCompressor, removesAcceptEncoding: boolean) {
     this.compiled = compiled
+    this.removesAcceptEncoding = removesAcceptEncoding
   }
 
-  requestHead(call: FilterCall, head: RequestHead): FilterStatus {
-    this.compiled.requestStats.not_compressed.value++
-    const accept = head.headers.getJoined('accept-encoding')
+  requestHead(call: FilterCall, head: RequestHead, end: boolean): FilterStatus {
+    const { compiled } = this
+    const { headers } = head
+    const accept = headers.getJoined('accept-encoding')
     if (accept !== undefined) {
       call.info.setFilterState(ACCEPT_ENCODING_STATE, accept)
-      if (this.compiled.config.removeAcceptEncodingHeader) head.headers.remove('accept-encoding')
+      if (this.removesAcceptEncoding) headers.remove('accept-encoding')
     }
+    if (!end && compiled.takesRequest(head)) {
+      headers.remove('content-length')
+      head.contentLength = -1
+      headers.set('content-encoding', compiled.encoding)
+      this.request = this.encode(new RequestFlow(call, this), compiled.requestStats)
+    } else compiled.requestStats.not_compressed.value++
     return 'continue'
+  }
+
+  requestData(_call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {
+    return this.request === null ? chunk : this.request.write(chunk, end)
+  }
+
+  requestTrailers(_call: FilterCall, trailers: HeaderList): HeaderList | null {
+    return this.request === null ? trailers : this.request.endWith(trailers)
   }
 
   responseHead(call: FilterCall, head: ResponseHead, end: boolean): FilterStatus {
     const { compiled } = this
+    const { config, encoding, stats } = compiled
+    if (!config.response.enabled) return 'continue'
     const { headers } = head
-    const compressible = compiled.longEnough(head) && compiled.compressible(head)
+    const obstacle = compiled.obstacle(head)
     const accept = call.info.filterState(ACCEPT_ENCODING_STATE) as string | undefined
-    const wanted = compressible && compiled.wanted(accept)
-    if (!wanted || end) compiled.stats.not_compressed.value++
+    const wanted = obstacle === null && compiled.wanted(accept)
+    if (config.statusHeader && !end && (wanted || (obstacle !== null && obstacle !== 'other')))
+      headers.append(STATUS_HEADER, `${encoding};${obstacle ?? `Compressed;OriginalLength=${headers.get('content-length') ?? ''}`}`)
+    if (!wanted || end) stats.not_compressed.value++
     else {
-      compiled.stats.compressed.value++
       const etag = headers.get('etag')
       // A strong validator names the bytes of the uncompressed answer (RFC 9110 §8.8.1).
-      if (etag !== undefined && !etag.startsWith('W/') && !etag.startsWith('w/')) headers.remove('etag')
+      if (etag !== undefined && !etag.startsWith('W/') && !etag.startsWith('w/')) {
+        if (config.weakenEtag) headers.set('etag', `W/${etag}`)
+        else headers.remove('etag')
+      }
       headers.remove('content-length')
       headers.remove('accept-ranges')
       head.contentLength = -1
-      headers.set('content-encoding', compiled.encoding)
-      this.start(call)
+      headers.set('content-encoding', encoding)
+      this.response = this.encode(new ResponseFlow(call, this), stats)
     }
     // Also where this client got it plain: a cache must know that others would not.
-    if (compressible) addVary(headers)
+    if (obstacle === null) addVary(headers)
     return 'continue'
   }
 
-  responseData(call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {
-    const { stats } = this.compiled
-    if (this.gzip !== null) {
-      stats.total_uncompressed_bytes.value += chunk.length
-      const out = this.gzip.encode(chunk, end)
-      stats.total_compressed_bytes.value += out.length
-      return out
-    }
-    if (this.brotli === null) return chunk
-    stats.total_uncompressed_bytes.value += chunk.length
-    if (!this.brotli.write(chunk) && !this.paused) {
-      this.paused = true
-      responseControl(call).pauseResponse()
-    }
-    if (end) this.brotli.end()
-    return null
+  responseData(_call: FilterCall, chunk: Buffer, end: boolean): Buffer | null {
+    return this.response === null ? chunk : this.response.write(chunk, end)
   }
 
-  responseTrailers(call: FilterCall, trailers: HeaderList): HeaderList | null {
-    if (this.gzip !== null) {
-      const out = this.gzip.encode(EMPTY, true)
-      this.compiled.stats.total_compressed_bytes.value += out.length
-      responseControl(call).emitResponseData(this, out, false)
-      return trailers
-    }
-    if (this.brotli === null) return trailers
-    this.trailers = trailers
-    this.brotli.end()
-    return null
+  responseTrailers(_call: FilterCall, trailers: HeaderList): HeaderList | null {
+    return this.response === null ? trailers : this.response.endWith(trailers)
   }
 
   finished(): void {
-    this.brotli?.destroy()
-    this.call = null
+    this.request?.destroy()
+    this.response?.destroy()
   }
 
-  onCompressed(bytes: Buffer): void {
-    if (this.call === null || this.call.ended) return
-    this.compiled.stats.total_compressed_bytes.value += bytes.length
-    responseControl(this.call).emitResponseData(this, bytes, false)
-  }
-
-  onCompressedEnd(): void {
-    if (this.call === null || this.call.ended) return
-    const control = responseControl(this.call)
-    if (this.trailers !== null) control.emitResponseTrailers(this, this.trailers)
-    else control.emitResponseData(this, EMPTY, true)
-  }
-
-  onWritable(): void {
-    if (!this.paused || this.call === null || this.call.ended) return
-    this.paused = false
-    responseControl(this.call).unpauseResponse()
-  }
-
-  private start(call: FilterCall): void {
-    const { library } = this.compiled.config
-    if (library.kind === 'gzip') this.gzip = new GzipEncoder(library.level, library.windowBits, library.memLevel)
-    else {
-      this.call = call
-      this.brotli = new BrotliEncoder(library.quality, library.windowBits, this)
-    }
+  private encode(flow: BodyFlow, counters: EncoderCounters): BodyEncoder {
+    counters.compressed.value++
+    return bodyEncoder(this.compiled.config.library, flow, counters)
   }
 }
 

@@ -1,16 +1,17 @@
-// Compression of a response as it streams: bytes in, bytes out, flushed per chunk so that a streamed answer is never held back.
-// Used by compressor.ts.
+// gzip of a body as it streams: bytes in, bytes out, flushed per chunk so that a streamed answer is never held back. Used by
+// compressor.ts.
 //
-// GzipEncoder is synchronous: each chunk becomes its own run of deflate blocks, ended by a sync flush, with the bytes before it as
-// dictionary (so references reach back as in one stream). BrotliEncoder has no such mode and goes through node:zlib's stream.
+// Synchronous: each chunk becomes its own run of deflate blocks, ended by a sync flush, with the bytes before it as dictionary (so
+// references reach back as in one stream). Brotli and zstd have no such mode and go through node:zlib's streams (stream-coder.ts).
 
 import zlib from 'node:zlib'
+import type { CompressorLibrary } from '../../../model/http-filter.js'
+
+type GzipSettings = Extract<CompressorLibrary, { kind: 'gzip' }>
 
 const EMPTY = Buffer.alloc(0)
 /** RFC 1952 §2.3: deflate, no flags, no time, Unix. */
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 3])
-/** Input that the brotli stream may hold before the upstream is paused. */
-export const MAX_BROTLI_PENDING_BYTES = 256 * 1024
 
 export class GzipEncoder {
   private readonly options: zlib.ZlibOptions
@@ -20,10 +21,10 @@ export class GzipEncoder {
   private size = 0
   private started = false
 
-  constructor(level: number, windowBits: number, memLevel: number) {
+  constructor({ level, windowBits, memLevel, strategy, chunkBytes }: GzipSettings) {
     // zlib cannot make raw streams with a window of 256 bytes.
     const bits = Math.max(windowBits, 9)
-    this.options = { level, windowBits: bits, memLevel }
+    this.options = { level, windowBits: bits, memLevel, strategy, chunkSize: chunkBytes }
     this.windowBytes = 1 << bits
   }
 
@@ -56,42 +57,5 @@ export class GzipEncoder {
       const kept = this.window.subarray(Math.max(0, this.window.length + chunk.length - this.windowBytes))
       this.window = Buffer.concat([kept, chunk])
     }
-  }
-}
-
-export interface BrotliEvents {
-  onCompressed(bytes: Buffer): void
-  onCompressedEnd(): void
-  onWritable(): void
-}
-
-export class BrotliEncoder {
-  private readonly stream: zlib.BrotliCompress
-
-  constructor(quality: number, windowBits: number, events: BrotliEvents) {
-    this.stream = zlib.createBrotliCompress({
-      params: { [zlib.constants.BROTLI_PARAM_QUALITY]: quality, [zlib.constants.BROTLI_PARAM_LGWIN]: windowBits },
-    })
-    this.stream.on('data', (bytes: Buffer) => events.onCompressed(bytes))
-    this.stream.on('end', () => events.onCompressedEnd())
-    this.stream.on('drain', () => events.onWritable())
-    // Compressing cannot fail but for lack of memory; the request's own timeouts then end it.
-    this.stream.on('error', () => this.stream.destroy())
-  }
-
-  /** False: too much is waiting; onWritable follows. `chunk` is copied. */
-  write(chunk: Buffer): boolean {
-    if (chunk.length === 0) return true
-    const ok = this.stream.write(Buffer.from(chunk))
-    this.stream.flush(zlib.constants.BROTLI_OPERATION_FLUSH)
-    return ok || this.stream.writableLength < MAX_BROTLI_PENDING_BYTES
-  }
-
-  end(): void {
-    this.stream.end()
-  }
-
-  destroy(): void {
-    this.stream.destroy()
   }
 }

@@ -12,12 +12,23 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry': { supported: 'key value' },
   'envoy.extensions.compression.brotli.compressor.v3.Brotli': {
-    supported: 'quality window_bits',
-    accepted: { encoder_mode: '', input_block_bits: '', chunk_size: '', disable_literal_context_modeling: '' },
+    supported: 'quality encoder_mode window_bits input_block_bits chunk_size disable_literal_context_modeling',
+  },
+  'envoy.extensions.compression.brotli.decompressor.v3.Brotli': {
+    supported: 'chunk_size',
+    accepted: { disable_ring_buffer_reallocation: '' },
   },
   'envoy.extensions.compression.gzip.compressor.v3.Gzip': {
-    supported: 'memory_level compression_level window_bits',
-    accepted: { compression_strategy: '', chunk_size: '' },
+    supported: 'memory_level compression_level compression_strategy window_bits chunk_size',
+  },
+  'envoy.extensions.compression.gzip.decompressor.v3.Gzip': { supported: 'window_bits chunk_size max_inflate_ratio' },
+  'envoy.extensions.compression.zstd.compressor.v3.Zstd': {
+    supported: 'compression_level enable_checksum strategy chunk_size',
+    refused: { dictionary: 'zstd dictionaries are not supported' },
+  },
+  'envoy.extensions.compression.zstd.decompressor.v3.Zstd': {
+    supported: 'chunk_size',
+    refused: { dictionaries: 'zstd dictionaries are not supported' },
   },
   'envoy.extensions.filters.common.fault.v3.FaultDelay': { supported: 'fixed_delay header_delay percentage' },
   'envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay': { supported: '' },
@@ -28,24 +39,33 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { supported: 'disabled buffer' },
   'envoy.extensions.filters.http.compressor.v3.Compressor': {
     supported:
-      'content_length content_type disable_on_etag_header remove_accept_encoding_header runtime_enabled compressor_library response_direction_config choose_first',
-    accepted: { request_direction_config: 'requests are not compressed' },
+      'content_length content_type disable_on_etag_header remove_accept_encoding_header runtime_enabled compressor_library request_direction_config response_direction_config choose_first',
   },
   'envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig': {
-    supported: 'enabled min_content_length content_type',
-    accepted: { content_type_matcher: '' },
+    supported: 'enabled min_content_length content_type content_type_matcher',
   },
+  'envoy.extensions.filters.http.compressor.v3.Compressor.RequestDirectionConfig': { supported: 'common_config' },
   'envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig': {
-    supported: 'common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes',
-    accepted: { weaken_etag_on_compress: '', status_header_enabled: '' },
+    supported:
+      'common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes weaken_etag_on_compress status_header_enabled',
   },
-  'envoy.extensions.filters.http.compressor.v3.CompressorPerRoute': { supported: 'disabled', accepted: { overrides: '' } },
+  'envoy.extensions.filters.http.compressor.v3.CompressorOverrides': { supported: 'response_direction_config' },
+  'envoy.extensions.filters.http.compressor.v3.CompressorPerRoute': { supported: 'disabled overrides' },
+  'envoy.extensions.filters.http.compressor.v3.ResponseDirectionOverrides': { supported: 'remove_accept_encoding_header' },
   'envoy.extensions.filters.http.cors.v3.Cors': { supported: '' },
   'envoy.extensions.filters.http.cors.v3.CorsPolicy': {
     supported:
       'allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled shadow_enabled allow_private_network_access forward_not_matching_preflights',
   },
   'envoy.extensions.filters.http.csrf.v3.CsrfPolicy': { supported: 'filter_enabled shadow_enabled additional_origins' },
+  'envoy.extensions.filters.http.decompressor.v3.Decompressor': {
+    supported: 'decompressor_library request_direction_config response_direction_config',
+  },
+  'envoy.extensions.filters.http.decompressor.v3.Decompressor.CommonDirectionConfig': { supported: 'enabled ignore_no_transform_header' },
+  'envoy.extensions.filters.http.decompressor.v3.Decompressor.RequestDirectionConfig': {
+    supported: 'common_config advertise_accept_encoding',
+  },
+  'envoy.extensions.filters.http.decompressor.v3.Decompressor.ResponseDirectionConfig': { supported: 'common_config' },
   'envoy.extensions.filters.http.ext_authz.v3.AuthorizationRequest': { supported: 'allowed_headers headers_to_add' },
   'envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse': {
     supported: 'allowed_upstream_headers allowed_upstream_headers_to_append allowed_client_headers allowed_client_headers_on_success',

@@ -1,11 +1,8 @@
 // HTTP filters that look at or change headers and bodies: router, grpc_stats, grpc_http1_bridge, header_to_metadata,
-// header_mutation, compressor -> model. Called by http-filter.ts and http-filter-override.ts.
+// header_mutation -> model. Called by http-filter.ts and http-filter-override.ts.
 
-import type { CompressorConfig, HeaderMutationConfig, HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
+import type { HeaderMutationConfig, HeaderToMetadataRule, RouterConfig } from '../../../model/http-filter.js'
 import type { HeaderMutation as HeaderMutationMessage } from '../../gen/envoy/config/common/mutation_rules/v3/mutation_rules_pb.js'
-import type { Brotli } from '../../gen/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js'
-import type { Gzip } from '../../gen/envoy/extensions/compression/gzip/compressor/v3/gzip_pb.js'
-import type { Compressor } from '../../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { FilterConfig as GrpcStats } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
 import type { Mutations } from '../../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import {
@@ -16,7 +13,7 @@ import {
   type Config as HeaderToMetadata,
 } from '../../gen/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata_pb.js'
 import type { Router } from '../../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
-import { describeType, unpackAny } from '../any.js'
+import { describeType } from '../any.js'
 import type { Ctx } from '../field-path.js'
 import { decodeHeaderOption, decodeRegexRewrite, enumName, isHeaderName } from '../values.js'
 
@@ -124,59 +121,4 @@ function decodeMutation(mutation: HeaderMutationMessage, ctx: Ctx): HeaderMutati
     default:
       return null // the missing oneof has been reported
   }
-}
-
-const COMPRESSIBLE_TYPES = [
-  'application/javascript',
-  'application/json',
-  'application/xhtml+xml',
-  'image/svg+xml',
-  'text/css',
-  'text/html',
-  'text/plain',
-  'text/xml',
-]
-
-export function decodeCompressor(config: Compressor, ctx: Ctx): CompressorConfig {
-  const response = config.responseDirectionConfig
-  const common = response?.commonConfig
-  const types = common?.contentType.length ? common.contentType : config.contentType
-  return {
-    library: decodeCompressorLibrary(config, ctx.at('compressor_library')),
-    minContentLength: common?.minContentLength ?? config.contentLength ?? 30,
-    contentTypes: (types.length > 0 ? types : COMPRESSIBLE_TYPES).map(type => type.toLowerCase()),
-    disableOnEtagHeader: response?.disableOnEtagHeader ?? config.disableOnEtagHeader,
-    removeAcceptEncodingHeader: response?.removeAcceptEncodingHeader ?? config.removeAcceptEncodingHeader,
-    responseEnabled: common?.enabled?.defaultValue ?? config.runtimeEnabled?.defaultValue ?? true,
-    chooseFirst: config.chooseFirst,
-    uncompressibleResponseCodes: response?.uncompressibleResponseCodes ?? [],
-    statPrefix: config.compressorLibrary?.name ?? '',
-    responseDirection: response !== undefined,
-  }
-}
-
-/** zlib's default level, which DEFAULT_COMPRESSION (0) stands for. */
-const ZLIB_DEFAULT_LEVEL = 6
-
-function decodeCompressorLibrary(config: Compressor, ctx: Ctx): CompressorConfig['library'] {
-  const fallback = { kind: 'gzip', level: ZLIB_DEFAULT_LEVEL, windowBits: 12, memLevel: 5 } as const
-  const extension = config.compressorLibrary
-  if (extension?.typedConfig === undefined) return fallback // the constraint has reported it
-  const at = ctx.at('typed_config')
-  const { typeName, typeUrl, message, known } = unpackAny(extension.typedConfig, at)
-  if (message !== null && typeName === 'envoy.extensions.compression.gzip.compressor.v3.Gzip') {
-    const gzip = message as Gzip
-    return {
-      kind: 'gzip',
-      level: gzip.compressionLevel === 0 ? ZLIB_DEFAULT_LEVEL : gzip.compressionLevel,
-      windowBits: gzip.windowBits ?? 12,
-      memLevel: gzip.memoryLevel ?? 5,
-    }
-  }
-  if (message !== null && typeName === 'envoy.extensions.compression.brotli.compressor.v3.Brotli') {
-    const brotli = message as Brotli
-    return { kind: 'brotli', quality: brotli.quality ?? 3, windowBits: brotli.windowBits ?? 18 }
-  }
-  if (message !== null || !known) at.error(`unknown compressor library '${extension.name}' (${describeType(typeUrl)})`)
-  return fallback
 }

@@ -7,19 +7,30 @@ import { GzipEncoder } from '../../../../src/l7/filters/compressor/content-encod
 import type { CompressorConfig } from '../../../../src/model/http-filter.js'
 import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from '../fake-call.js'
 
-const GZIP = { kind: 'gzip' as const, level: 6, windowBits: 12, memLevel: 5 }
-const BROTLI = { kind: 'brotli' as const, quality: 3, windowBits: 18 }
+const GZIP = { kind: 'gzip' as const, level: 6, windowBits: 12, memLevel: 5, strategy: 0, chunkBytes: 4096 }
+const BROTLI = {
+  kind: 'brotli' as const,
+  quality: 3,
+  windowBits: 18,
+  mode: 0,
+  inputBlockBits: 0,
+  literalContextModeling: true,
+  chunkBytes: 4096,
+}
+
+const TEXTS = { enabled: true, minContentLength: 30, contentTypes: ['text/plain', 'application/json'], contentTypeMatchers: [] }
 
 function filter(fields: Partial<CompressorConfig> = {}) {
   return {
     kind: 'compressor',
     config: {
       library: GZIP,
-      minContentLength: 30,
-      contentTypes: ['text/plain', 'application/json'],
+      request: null,
+      response: TEXTS,
       disableOnEtagHeader: false,
+      weakenEtag: false,
       removeAcceptEncodingHeader: false,
-      responseEnabled: true,
+      statusHeader: false,
       chooseFirst: false,
       uncompressibleResponseCodes: [],
       statPrefix: 'text',
@@ -121,10 +132,64 @@ describe('compressor filter', () => {
     expect(zlib.brotliDecompressSync(Buffer.concat(call.emitted.map(part => part.chunk))).toString()).toBe('hello world')
   })
 
-  it('decompression bombs: a compressed request body is none of its business', () => {
-    const world = new FakeEnvironment()
-    const call = new FakeCall(requestHead({ method: 'POST' }, { 'content-encoding': 'gzip' }))
-    expect(runHead(world.factory(filter()), call, false).filter!.requestData).toBeUndefined()
+  it('requests stay as they are unless their direction is configured', () => {
+    const post = { 'content-type': 'text/plain', 'content-length': '100' }
+    const sent = (request: CompressorConfig['request'], more: Record<string, string> = {}) => {
+      const call = new FakeCall(requestHead({ method: 'POST', contentLength: 100 }, { ...post, ...more }))
+      const made = runHead(new FakeEnvironment().factory(filter({ request })), call, false).filter!
+      const out = made.requestData!(call, Buffer.from('x'.repeat(100)), true)!
+      return [call.request.headers.get('content-encoding'), call.request.headers.get('content-length'), out.length === 100]
+    }
+    expect(sent(null)).toEqual([undefined, '100', true])
+    expect(sent({ ...TEXTS, enabled: false })).toEqual([undefined, '100', true])
+    expect(sent(TEXTS)).toEqual(['gzip', undefined, false])
+    expect(sent(TEXTS, { 'content-type': 'image/png' })).toEqual([undefined, '100', true])
+    expect(sent(TEXTS, { 'content-encoding': 'br' })).toEqual(['br', '100', true])
+    expect(sent({ ...TEXTS, minContentLength: 101 })).toEqual([undefined, '100', true])
+  })
+
+  it('says in a header what it did and why not', () => {
+    const status = (headers: Record<string, string>, accept = 'gzip', code = 200) =>
+      run(
+        headers,
+        { 'accept-encoding': accept },
+        { statusHeader: true, disableOnEtagHeader: true, uncompressibleResponseCodes: [206] },
+        code,
+      ).head.headers.get('x-envoy-compression-status')
+    expect(status(TEXT)).toBe('gzip;Compressed;OriginalLength=1000')
+    expect(status({ 'content-type': 'text/plain' })).toBe('gzip;Compressed;OriginalLength=')
+    expect(status({ ...TEXT, 'content-length': '5' })).toBe('gzip;ContentLengthTooSmall')
+    expect(status({ ...TEXT, 'content-type': 'image/png' })).toBe('gzip;ContentTypeNotAllowed')
+    expect(status({ ...TEXT, etag: '"a"' })).toBe('gzip;EtagNotAllowed')
+    expect(status(TEXT, 'gzip', 206)).toBe('gzip;StatusCodeNotAllowed')
+    expect([status(TEXT, 'br'), status({ ...TEXT, 'content-encoding': 'br' })]).toEqual([undefined, undefined])
+  })
+
+  it('a strong validator may be made weak in place of being dropped', () => {
+    const etag = (value: string) => run({ ...TEXT, etag: value }, undefined, { weakenEtag: true }).head.headers.get('etag')
+    expect([etag('"a"'), etag('W/"b"')]).toEqual(['W/"a"', 'W/"b"'])
+  })
+
+  it('a matcher of content types stands beside the list, and alone without one', () => {
+    const matchers = [{ kind: 'suffix', value: '+json', ignoreCase: false }] as const
+    const types = (contentTypes: string[]) => {
+      const response = { ...TEXTS, contentTypes, contentTypeMatchers: matchers }
+      return ['text/plain', 'application/x+json; charset=utf-8'].map(
+        type => run({ ...TEXT, 'content-type': type }, undefined, { response }).encoding,
+      )
+    }
+    expect(types(['text/plain'])).toEqual(['gzip', 'gzip'])
+    expect(types([])).toEqual([undefined, 'gzip'])
+  })
+
+  it('a route may keep Accept-Encoding, or take it off', () => {
+    const kept = (own: boolean, route: boolean | null) => {
+      const override = { disabled: false, kind: 'compressor' as const, removeAcceptEncodingHeader: route }
+      const call = new FakeCall(requestHead({}, { 'accept-encoding': 'gzip' }), undefined, { overrides: { f: override } })
+      runHead(new FakeEnvironment().factory(filter({ removeAcceptEncodingHeader: own })), call)
+      return call.request.headers.has('accept-encoding')
+    }
+    expect([kept(true, null), kept(true, false), kept(false, true)]).toEqual([false, true, false])
   })
 })
 
@@ -135,7 +200,7 @@ describe('GzipEncoder', () => {
         fc.array(fc.uint8Array({ maxLength: 3000 }), { maxLength: 12 }),
         fc.integer({ min: 8, max: 15 }),
         (chunks, windowBits) => {
-          const encoder = new GzipEncoder(6, windowBits, 5)
+          const encoder = new GzipEncoder({ ...GZIP, windowBits })
           const out = chunks.map(chunk => encoder.encode(Buffer.from(chunk), false))
           out.push(encoder.encode(Buffer.alloc(0), true))
           expect(zlib.gunzipSync(Buffer.concat(out)).equals(Buffer.concat(chunks))).toBe(true)
@@ -146,7 +211,7 @@ describe('GzipEncoder', () => {
   })
 
   it('refers back to earlier chunks', () => {
-    const encoder = new GzipEncoder(6, 15, 8)
+    const encoder = new GzipEncoder({ ...GZIP, windowBits: 15, memLevel: 8 })
     const noise = Buffer.from(Array.from({ length: 4000 }, (_unused, i) => (i * i * 31 + i * 7) % 251))
     encoder.encode(noise, false)
     expect(encoder.encode(noise, false).length).toBeLessThan(noise.length / 10)

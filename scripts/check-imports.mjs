@@ -26,6 +26,7 @@ const LAYERS = {
 /** Inside a layer: folder -> the folders and files of the same layer that it may import. A request reads forwards through l7. */
 const FOLDERS = {
   l7: {
+    explain: ['server', 'filters', 'router', 'client', 'reply', 'log', 'route', 'format', 'rbac', 'match', 'grpc', 'stream', 'codec'],
     server: ['filters', 'router', 'client', 'reply', 'log', 'route', 'format', 'rbac', 'match', 'grpc', 'stream', 'codec'],
     filters: ['router', 'client', 'reply', 'log', 'route', 'format', 'rbac', 'match', 'grpc', 'stream', 'codec'],
     router: ['client', 'reply', 'log', 'route', 'format', 'match', 'grpc', 'stream', 'codec'],

@@ -5,11 +5,15 @@
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { type ConfigError, Sidecar, type SidecarBootstrap, type SidecarOptions } from '../sidecar/sidecar.js'
+import { describe, inBrief, LocatedErrors } from './located-errors.js'
 import { createLogger, type ProxyLogger } from './logger.js'
 import { bootstrapTexts, readTexts, sidecarOptions } from './proxy-config.js'
 import type { ProxyFlags } from './proxy-flags.js'
 import { envoyVersionString } from './version.js'
 import { spawnWorker, WORKER_VARIABLE } from './worker-channel.js'
+
+/** The exit code of `--mode validate` for a bootstrap that is good, but for what is in it without effect. */
+const WARNINGS_ONLY = 2
 
 /** POST /quitquitquit ends the process at once; log lines that a slow disk does not take by then are lost. */
 const MAX_QUIT_MS = 1000
@@ -32,16 +36,12 @@ export async function runProxy(flags: ProxyFlags): Promise<void> {
   for (const warning of flags.warnings) logger.log('warn', warning)
   const texts = bootstrapTexts(flags)
   if (!texts.ok) return fail(texts.errors.map(describe))
+  const located = new LocatedErrors(flags, texts.value)
   const loaded = readTexts(flags, texts.value)
-  if (!loaded.ok) return fail(loaded.errors.map(describe))
-  for (const warning of loaded.warnings) logger.log('warn', `bootstrap: ${describe(warning)}`)
-  const bootstrap = loaded.value
-  if (flags.mode === 'validate') return validate(bootstrap, flags, logger)
-  await serve(bootstrap, texts.value, flags, logger)
-}
-
-function describe(error: ConfigError): string {
-  return error.path === '' ? error.reason : `${error.path}: ${error.reason}`
+  if (!loaded.ok) return fail(loaded.errors.map(error => located.describe(error)))
+  if (flags.mode === 'validate') return validate(loaded.value, loaded.warnings, flags, logger, located)
+  for (const line of inBrief(loaded.warnings)) logger.log('warn', `bootstrap: ${line}`)
+  await serve(loaded.value, texts.value, flags, logger)
 }
 
 function fail(lines: readonly string[]): void {
@@ -64,16 +64,25 @@ function workersOf({ concurrency }: ProxyFlags): number {
   return concurrency === 0 ? availableParallelism() : concurrency
 }
 
-function validate(bootstrap: SidecarBootstrap, flags: ProxyFlags, logger: ProxyLogger): void {
+/** What is good but does not do all that it says has an exit code of its own. */
+function validate(
+  bootstrap: SidecarBootstrap,
+  warnings: readonly ConfigError[],
+  flags: ProxyFlags,
+  logger: ProxyLogger,
+  located: LocatedErrors,
+): void {
   const errors = Sidecar.check(
     bootstrap,
     primaryOptions(flags, logger, () => {}),
   )
   if (errors.length > 0) {
-    fail(errors.map(describe))
+    fail(errors.map(error => located.describe(error)))
     return
   }
+  for (const warning of warnings) process.stderr.write(`outrigger-proxy: warning: ${located.describe(warning)}\n`)
   process.stdout.write(`configuration '${flags.configPath || '--config-yaml'}' OK\n`)
+  if (warnings.length > 0) process.exitCode = WARNINGS_ONLY
 }
 
 async function serve(bootstrap: SidecarBootstrap, texts: readonly string[], flags: ProxyFlags, logger: ProxyLogger): Promise<void> {

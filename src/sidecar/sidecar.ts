@@ -16,6 +16,7 @@ import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
 import { NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { createConfigDump } from './config-dump.js'
+import { configStatus } from './config-status.js'
 import type { UserAgent } from './node-message.js'
 import { nodeMessage } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
@@ -26,8 +27,16 @@ import { WorkerPool } from './workers/worker-pool.js'
 import { XdsBridge } from './xds-bridge.js'
 
 export { handleOf, socketOf } from '../io/socket-handoff.js'
+export type {
+  ExplainedCluster,
+  ExplainedFilter,
+  ExplainedListener,
+  ExplainedRequest,
+  Explanation,
+} from '../l7/explain/explanation.js'
 export type { Checked, ConfigError } from '../model/config-error.js'
 export type { LogSeverity } from '../proxy/server.js'
+export { BootstrapPositions, type Position } from '../xds/bootstrap-positions.js'
 export type { FromWorker, SpawnWorker, ToWorker, WorkerStart } from './workers/worker-messages.js'
 
 /** A bootstrap as the proxy runs it, and as it came, for /config_dump. */
@@ -89,9 +98,11 @@ export function readBootstrap(texts: readonly string[], options: ReadOptions): C
   }
 }
 
-/** One line with everything that is configured and does nothing here. */
+/** The reason of a warning about a field that is configured and does nothing here. */
+export const WITHOUT_EFFECT = 'accepted without effect'
+
 function ignoredFields(paths: readonly string[]): ConfigError[] {
-  return paths.length === 0 ? [] : [{ path: '', reason: `accepted without effect: ${paths.join(', ')}` }]
+  return paths.map(path => ({ path, reason: WITHOUT_EFFECT }))
 }
 
 function unknown(fields: number): ConfigError[] {
@@ -158,6 +169,7 @@ export class Sidecar {
             server,
             store,
             configDump,
+            configStatus: query => configStatus({ bootstrap: model, server, tracked }, query),
             rules: adminRules(model.admin, model.node),
             version,
             commandLine,

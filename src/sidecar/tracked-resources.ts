@@ -1,5 +1,5 @@
-// What came over xDS, raw, for /config_dump: accepted versions with their time, and the last refused one with its errors.
-// Written by XdsBridge, read by the admin's dump. Bounded by what is subscribed.
+// What came over xDS, raw, for /config_dump and /config_status: accepted versions with their time, and the last refused one with its errors.
+// Written by XdsBridge, read by the admin. Bounded by what is subscribed.
 
 import type { ConfigError } from '../model/config-error.js'
 
@@ -18,6 +18,8 @@ export interface TrackedResource {
 export class TrackedResources {
   private readonly types = new Map<string, Map<string, TrackedResource>>()
   private readonly versions = new Map<string, string>()
+  /** Fields of a resource that were accepted without effect. */
+  private readonly idleFields = new WeakMap<RawResource, readonly string[]>()
 
   /** The version that the server gave to all of a type's resources together. */
   versionOf(typeUrl: string): string {
@@ -39,12 +41,25 @@ export class TrackedResources {
     this.entry(typeUrl, resource.name).refused = { resource, at: new Date(), errors }
   }
 
+  /** Said by the decoder, before the resource is accepted or refused. */
+  noteWithoutEffect(resource: RawResource, fields: readonly string[]): void {
+    if (fields.length > 0) this.idleFields.set(resource, fields)
+  }
+
+  withoutEffect(resource: RawResource): readonly string[] {
+    return this.idleFields.get(resource) ?? []
+  }
+
   remove(typeUrl: string, name: string): void {
     this.types.get(typeUrl)?.delete(name)
   }
 
   clear(typeUrl: string): void {
     this.types.delete(typeUrl)
+  }
+
+  typeUrls(): Iterable<string> {
+    return this.types.keys()
   }
 
   of(typeUrl: string): readonly TrackedResource[] {

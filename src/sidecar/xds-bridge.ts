@@ -114,7 +114,7 @@ export class XdsBridge {
       ...(followers === undefined ? {} : { onUnsubscribed: (...what) => followers.forget(...what) }),
     })
     const { bootstrap, server, store } = options
-    const decode = dynamicDecoder(options.unknownFields, server.gauges.stats, options.log)
+    const decode = dynamicDecoder(options.unknownFields, server.gauges.stats, options.log, options.tracked)
     this.secrets = new SecretKind(server, decode, this.named, this.stats)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
     this.extensions = new ExtensionKind(server, decode, (ms, run) => this.after(ms, run))

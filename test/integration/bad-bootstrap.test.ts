@@ -120,6 +120,21 @@ describe('a bad bootstrap', () => {
     expect(withoutFile(validated.stderr)).toEqual(withoutFile(served.stderr))
   })
 
+  it('is told with the line and column of the field', async () => {
+    const yaml = `
+static_resources:
+  clusters:
+    - name: a
+      type: STATIC
+      connectTimeout: soon
+    - { name: b, type: STATIC, lb_policy: SOMEHOW }
+`
+    const { code, stderr } = await ProxyProcess.run({ bootstrap: yaml, flags: ['--mode', 'validate'] })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/bootstrap\.yaml:6:7: static_resources\.clusters\[0\]\.connect_timeout: /)
+    expect(stderr).toMatch(/bootstrap\.yaml:7:32: static_resources\.clusters\[1\]\.lb_policy: /)
+  })
+
   it('a file that is not there', async () => {
     const run = await ProxyProcess.run({ bootstrap: {}, flags: ['-c', '/no/such/file.yaml'] })
     expect(run.code).toBe(1)
@@ -174,7 +189,10 @@ describe('flags', () => {
     expect((await proxy.json('/config_unsupported')).bootstrap).toEqual(expect.arrayContaining(['header_prefix', 'watchdogs']))
     expect((await proxy.post('/logging')).body).toContain('  upstream: debug\n')
     const validated = await ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] })
-    expect(validated.stdout + validated.stderr).toContain('accepted without effect: watchdogs, header_prefix')
+    expect(validated.code).toBe(2)
+    expect(validated.stdout).toMatch(/^configuration '.+' OK$/m)
+    expect(validated.stderr).toMatch(/^outrigger-proxy: warning: \S+bootstrap\.json:1:\d+: watchdogs: accepted without effect$/m)
+    expect(validated.stderr).toMatch(/:1:\d+: header_prefix: accepted without effect$/m)
     expect((await proxy.stop()).code).toBe(0)
   })
 

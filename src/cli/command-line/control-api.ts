@@ -49,6 +49,8 @@ export interface Call {
   /** May hold a query of its own. */
   readonly path: string
   readonly body?: string | Buffer
+  /** Of the body; JSON by default. */
+  readonly contentType?: string
   /** 0 = the answer may take as long as it likes (blocking reads, streams). */
   readonly timeoutMs?: number
   /** 404 is an answer, not a refusal: blocking reads of what is not there. */
@@ -124,6 +126,12 @@ export class ControlApi {
     return this.parse<T>(await this.call({ method: 'POST', path, body: JSON.stringify(body) }), `POST ${path}`)
   }
 
+  /** The parameters travel as a form. */
+  async postForm<T>(path: string, form: URLSearchParams): Promise<T> {
+    const call: Call = { method: 'POST', path, body: form.toString(), contentType: 'application/x-www-form-urlencoded' }
+    return this.parse<T>(await this.call(call), `POST ${path}`)
+  }
+
   delete(path: string): Promise<ControlAnswer> {
     return this.call({ method: 'DELETE', path })
   }
@@ -154,18 +162,25 @@ export class ControlApi {
     try {
       return JSON.parse(text) as T
     } catch {
-      throw new CliError(`${this.address}: ${what} was not answered with JSON: is this a control plane?`)
+      throw new CliError(`${this.address}: ${what} was not answered with JSON: is this ${this.subject}?`)
     }
   }
 
-  private send({ method, path, body, timeoutMs = REQUEST_TIMEOUT_MS, signal }: Call): Promise<IncomingMessage> {
+  private send({
+    method,
+    path,
+    body,
+    contentType = 'application/json',
+    timeoutMs = REQUEST_TIMEOUT_MS,
+    signal,
+  }: Call): Promise<IncomingMessage> {
     const options: HttpsOptions = {
       ...this.target,
       method,
       path: this.parameters === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${this.parameters}`,
       headers: {
         ...this.headers,
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }),
+        ...(body === undefined ? {} : { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) }),
       },
       timeout: timeoutMs,
       ...(signal === undefined ? {} : { signal }),

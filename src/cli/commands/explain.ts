@@ -1,10 +1,13 @@
 // `outrigger explain` and `intention list --effective`: who may call whom, and which rule says so. The control plane answers from the code
-// that compiles what sidecars enforce; here it is only printed. Declared for program.ts.
+// that compiles what sidecars enforce; here it is only printed. With --admin a running sidecar is asked instead (sidecar/explain-sidecar.ts).
+// Declared for program.ts.
 import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
-import { AnswerCode, type CommandIo } from '../command-line/command-io.js'
+import { collect } from '../command-line/collect.js'
+import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
 import { formatTable } from '../command-line/print.js'
+import { type ExplainSidecarOptions, explainSidecar } from './sidecar/explain-sidecar.js'
 
 interface ExplainAnswer {
   readonly allowed: boolean
@@ -22,8 +25,8 @@ interface ExplainAnswer {
 }
 
 interface ExplainOptions {
-  readonly from: string
-  readonly to: string
+  readonly from?: string
+  readonly to?: string
   readonly method?: string
   readonly path?: string
   readonly json?: boolean
@@ -36,17 +39,31 @@ const DENIED = 2
 export function addExplain(program: Command, io: CommandIo): void {
   const command = program
     .command('explain')
-    .description('would this request be allowed, and by which intention')
-    .requiredOption('--from <service>', 'the caller')
-    .requiredOption('--to <service>', 'the service called')
+    .description('would this request be allowed, and by which intention; with --admin: where would a running sidecar send it, and why')
+    .option('--from <service>', 'the caller (with --admin also a SPIFFE id)')
+    .option('--to <service>', 'the service called')
     .option('--method <method>', 'HTTP method')
     .option('--path <path>', 'HTTP path')
     .option('--exit-code', 'exit with 2 where it is denied (without: 0 for either answer)')
     .option('--json', 'print JSON')
-  remote(command, io, (api, flags: ExplainOptions) => explain(flags, api, io))
+    .option('--admin <host:port>', 'the admin address of the sidecar that is asked')
+    .option('--host <host>', 'with --admin: the host that the request asks for')
+    .option('--header <name:value>', 'with --admin: a header of the request; may be repeated', collect)
+    .option('--listener <name>', 'with --admin: this listener alone')
+    .option('--port <port>', 'with --admin: the listener at this port alone')
+    .option('--sni <name>', 'with --admin: the server name of a TLS client')
+    .option('--source-address <ip>', 'with --admin: the address of the client')
+  remote(command, io, (api, flags: ExplainOptions & ExplainSidecarOptions) => {
+    if (flags.admin !== undefined) return explainSidecar(flags, io)
+    const { from, to } = flags
+    if (from === undefined || to === undefined) throw new CliError('explain needs --from and --to, or --admin and --host')
+    return explain({ ...flags, from, to }, api, io)
+  })
 }
 
-async function explain(options: ExplainOptions, api: ControlApi, io: CommandIo): Promise<void> {
+type Pair = ExplainOptions & { readonly from: string; readonly to: string }
+
+async function explain(options: Pair, api: ControlApi, io: CommandIo): Promise<void> {
   const answer = await ask(options, api)
   if (options.json) io.out(`${JSON.stringify(answer, null, 2)}\n`)
   else print(answer, options, io)
@@ -94,7 +111,7 @@ export async function listEffective(json: boolean, api: ControlApi, io: CommandI
   io.out(formatTable(['DESTINATION', 'SOURCE', 'ACTION', 'PRECEDENCE'], rows))
 }
 
-function ask({ from, to, method, path }: ExplainOptions, api: ControlApi): Promise<ExplainAnswer> {
+function ask({ from, to, method, path }: Pair, api: ControlApi): Promise<ExplainAnswer> {
   const query = new URLSearchParams({ from, to, ...(method === undefined ? {} : { method }), ...(path === undefined ? {} : { path }) })
   return api.getJson<ExplainAnswer>(`/v1/outrigger/explain?${query}`)
 }

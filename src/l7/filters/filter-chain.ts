@@ -11,7 +11,7 @@ import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { LocalReply } from '../reply/local-reply.js'
-import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
+import { type ClusterChoice, type CompiledRoute, filterOverride } from '../route/compiled-route.js'
 import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
@@ -118,13 +118,7 @@ export class FilterChain implements RequestControl, ResponseControl {
 
   overrideFor(filterName: string): HttpFilterOverride | undefined {
     const { route, choice } = this.host
-    if (route === null) return undefined
-    const weighted = choice === null ? null : choice.weighted
-    if (weighted !== null && weighted.overrides.size > 0) {
-      const override = weighted.overrides.get(filterName)
-      if (override !== undefined) return override
-    }
-    return route.hasOverrides ? route.overrideFor(filterName) : undefined
+    return route === null ? undefined : filterOverride(route, choice, filterName)
   }
 
   // ---- request --------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { CompiledHeaderOption } from './header-options.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 export function headerMutationFilter(name: string, disabled: boolean, config: HeaderMutationConfig): FilterFactory {
   const own = new CompiledMutations(config)
@@ -64,6 +64,11 @@ class HeaderMutationFilter implements StreamFilter {
     run(this.own.request, head.headers, call.info, head)
     if (this.route !== null) run(this.route.request, head.headers, call.info, head)
     return 'continue'
+  }
+
+  explain(call: FilterCall, head: RequestHead): FilterExplanation {
+    this.requestHead(call, head)
+    return { verdict: 'passes', reason: 'its header mutations are applied' }
   }
 
   responseHead(call: FilterCall, head: ResponseHead): FilterStatus {

@@ -8,7 +8,7 @@ import type { HeaderList } from '../codec/header-list.js'
 import { decodeValue } from '../grpc/protobuf-struct.js'
 import { cookieValue } from '../match/cookie.js'
 import { compileSubstitution } from '../match/regex.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 /** Envoy's bound. */
 export const MAX_METADATA_VALUE_BYTES = 8 * 1024
@@ -23,6 +23,10 @@ export function headerToMetadataFilter(name: string, disabled: boolean, config: 
     requestHead(call: FilterCall, head: RequestHead): FilterStatus {
       for (const rule of request) rule.apply(call, head.headers, head)
       return 'continue'
+    },
+    explain(call: FilterCall, head: RequestHead): FilterExplanation {
+      for (const rule of request) rule.apply(call, head.headers, head)
+      return { verdict: 'passes', reason: 'its rules are applied' }
     },
     responseHead(call: FilterCall, head: ResponseHead): FilterStatus {
       for (const rule of response) rule.apply(call, head.headers, null)

@@ -36,6 +36,17 @@ export interface FilterCall {
   bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void
 }
 
+/** What a filter would do to a request. */
+export interface FilterExplanation {
+  /** `unknown`: only a real request shows it. */
+  readonly verdict: 'passes' | 'denies' | 'unknown'
+  readonly reason: string
+  /** The policy, intention or rule that decided. */
+  readonly rule?: string
+  /** Of the answer, where it denies. */
+  readonly status?: number
+}
+
 export interface StreamFilter {
   requestHead?(call: FilterCall, head: RequestHead, end: boolean): FilterStatus
   /** Returns what goes on upstream: the chunk, another one, or null to keep it back for now. Called once the filter's own head hook has
@@ -51,6 +62,11 @@ export interface StreamFilter {
   responseTrailers?(call: FilterCall, trailers: HeaderList): HeaderList | null
   /** The request is over, however it ended. */
   finished?(call: FilterCall): void
+  /**
+   * In the place of requestHead, for a request that is only imagined: decided by the same code, with nothing counted, kept or asked
+   * elsewhere. The head may be changed as requestHead would. Absent: only a real request shows what it does.
+   */
+  explain?(call: FilterCall, head: RequestHead): FilterExplanation | Promise<FilterExplanation>
 }
 
 export interface FilterFactory {

@@ -9,12 +9,12 @@ import { OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { RbacConfig } from '../../model/rbac.js'
 import type { RequestHead } from '../codec/codec.js'
 import { DenialCounters } from '../rbac/denial-counters.js'
-import { explainDenial, intentionTableOf } from '../rbac/explain.js'
+import { explainDecision, explainDenial, intentionTableOf } from '../rbac/explain.js'
 import { compileRbac, type RbacEngine, type RbacInput } from '../rbac/rbac-engine.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterContext } from './filter-environment.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
+import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
 const METADATA_NAMESPACE = 'envoy.filters.http.rbac'
 const COMMON_NAMESPACE = 'envoy.common'
@@ -126,6 +126,20 @@ class RbacFilter implements StreamFilter {
     }
     this.deny(call, policy)
     return 'stop'
+  }
+
+  explain({ info }: FilterCall, head: RequestHead): FilterExplanation {
+    const asked: RbacInput = { connection: info.connection, head, info }
+    const { engine, shadowEngine, table } = this
+    const shadow = shadowEngine === null ? '' : `; its shadow rules: ${explainDecision(shadowEngine, null, asked).reason}`
+    if (engine === null) return { verdict: 'passes', reason: `no rules are enforced${shadow}` }
+    const { allowed, intention, reason } = explainDecision(engine, table, asked)
+    return {
+      verdict: allowed ? 'passes' : 'denies',
+      reason: `${reason}${shadow}`,
+      ...(intention === '' ? {} : { rule: intention }),
+      ...(allowed ? {} : { status: 403 }),
+    }
   }
 
   private shadow(engine: RbacEngine, info: StreamInfo): void {

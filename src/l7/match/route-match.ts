@@ -28,6 +28,18 @@ export function withoutPathParameters(path: string): string {
   return path.includes(';') ? path.replace(/;[^/]*/g, '') : path
 }
 
+/** What a route can ask of a request, in the order in which it is looked at. */
+export type RouteCondition =
+  | 'method'
+  | 'path'
+  | 'headers'
+  | 'query parameters'
+  | 'cookies'
+  | 'runtime fraction'
+  | 'gRPC'
+  | 'TLS context'
+  | 'dynamic metadata'
+
 interface CookieTest {
   readonly name: string
   readonly test: (value: string) => boolean
@@ -61,19 +73,27 @@ export class CompiledRouteMatch {
     this.metadata = model.dynamicMetadata.length === 0 ? null : model.dynamicMetadata.map(matcher => compileMetadataMatcher(matcher))
   }
 
-  /** `path`: pathOnly(head.path), with path parameters removed where the table says so. `random` is uniform in [0, 1). */
   matches(head: RequestHead, path: string, info: StreamInfo, random: number): boolean {
+    return this.missed(head, path, info, random) === null
+  }
+
+  /**
+   * The first condition that the request does not meet; null: it matches. `path`: pathOnly(head.path), with path parameters removed where
+   * the table says so. `random` is uniform in [0, 1).
+   */
+  missed(head: RequestHead, path: string, info: StreamInfo, random: number): RouteCondition | null {
     if (this.connect) {
-      if (head.method !== 'CONNECT') return false
-    } else if (path === '' || this.matchPath(path) === -1) return false
-    if (this.headers !== null && !this.headers(head, info)) return false
-    if (this.query !== null && !this.query(head.path)) return false
-    if (this.cookies !== null && !this.matchesCookies(head)) return false
-    if (this.fraction !== null && !this.fraction(random)) return false
-    if (this.grpc && !isGrpcRequest(head)) return false
-    if (this.tlsContext !== null && !this.matchesTls(info)) return false
-    if (this.metadata !== null) for (const test of this.metadata) if (!test(namespace => info.dynamicMetadata(namespace))) return false
-    return true
+      if (head.method !== 'CONNECT') return 'method'
+    } else if (path === '' || this.matchPath(path) === -1) return 'path'
+    if (this.headers !== null && !this.headers(head, info)) return 'headers'
+    if (this.query !== null && !this.query(head.path)) return 'query parameters'
+    if (this.cookies !== null && !this.matchesCookies(head)) return 'cookies'
+    if (this.fraction !== null && !this.fraction(random)) return 'runtime fraction'
+    if (this.grpc && !isGrpcRequest(head)) return 'gRPC'
+    if (this.tlsContext !== null && !this.matchesTls(info)) return 'TLS context'
+    if (this.metadata !== null)
+      for (const test of this.metadata) if (!test(namespace => info.dynamicMetadata(namespace))) return 'dynamic metadata'
+    return null
   }
 
   /** A cookie that is not there matches nothing, unless inverted. */

@@ -28,6 +28,29 @@ export function explainDenial(table: IntentionTable | null, rules: RbacRules, in
   return table === null ? explainRules(rules, input) : explainTable(table, input)
 }
 
+/** Why the request passes: `policy` is the one that matched, or null. */
+export function explainAllowed(table: IntentionTable | null, rules: RbacRules, input: RbacInput, policy: string | null): DenialReason {
+  if (table !== null) {
+    const source = sourceOf(input)
+    const intention = source === null ? undefined : table.intentions.find(candidate => sourceMatches(candidate.source, source))
+    if (intention === undefined) return { intention: '', reason: `no intention matched; default ${table.defaultAction}` }
+    return { intention: intention.name, reason: `intention "${intention.name}" allows` }
+  }
+  if (rules.action === 'DENY') return { intention: '', reason: 'no policy denies' }
+  return { intention: policy ?? '', reason: policy === null ? 'these rules only log' : `policy "${policy}" allows` }
+}
+
+/** The decision of `engine` in words, and the rule behind it. Nothing is counted. */
+export function explainDecision(
+  engine: RbacEngine,
+  table: IntentionTable | null,
+  input: RbacInput,
+): DenialReason & { readonly allowed: boolean } {
+  const { allowed, policy } = engine.decide(input)
+  const why = allowed ? explainAllowed(table, engine.rules, input, policy) : explainDenial(table, engine.rules, input)
+  return { allowed, intention: why.intention === '' && table === null ? (policy ?? '') : why.intention, reason: why.reason }
+}
+
 // ---- by intentions ----
 
 function explainTable(table: IntentionTable, input: RbacInput): DenialReason {

@@ -343,4 +343,14 @@ export class CompiledRoute {
   }
 }
 
+/** The most specific override of all: the chosen leg's, then the route's. HOT. */
+export function filterOverride(route: CompiledRoute, choice: ClusterChoice | null, filterName: string): HttpFilterOverride | undefined {
+  const weighted = choice === null ? null : choice.weighted
+  if (weighted !== null && weighted.overrides.size > 0) {
+    const override = weighted.overrides.get(filterName)
+    if (override !== undefined) return override
+  }
+  return route.hasOverrides ? route.overrideFor(filterName) : undefined
+}
+
 export { NO_MUTATORS }

@@ -45,6 +45,10 @@ export function retryOnBits(tokens: readonly string[]): number {
   return bits
 }
 
+export function retryOnNames(bits: number): string[] {
+  return [...TOKENS].filter(([, bit]) => (bits & bit) !== 0).map(([name]) => name)
+}
+
 /** `x-envoy-retry-on` and `x-envoy-retry-grpc-on`: the latter knows gRPC tokens only. */
 export function retryOnHeaderBits(value: string | undefined, grpc: boolean): number {
   if (value === undefined) return 0

@@ -9,7 +9,7 @@ import type { Route, RouteTable, VirtualHost } from '../../model/route.js'
 import { asciiLower, toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
-import { pathOnly, withoutPathParameters } from '../match/route-match.js'
+import { pathOnly, type RouteCondition, withoutPathParameters } from '../match/route-match.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { CompiledRoute, type CompiledVirtualCluster, type CompiledVirtualHost, inOrder, NO_MUTATORS } from './compiled-route.js'
@@ -28,6 +28,11 @@ export type RouteMatchResult =
   | { readonly kind: 'route'; readonly route: CompiledRoute }
   | { readonly kind: 'no-virtual-host' }
   | { readonly kind: 'no-route'; readonly virtualHost: string }
+
+/** Hears of the routes before the one that matched. */
+export interface RouteTrace {
+  passedOver(route: CompiledRoute, missed: RouteCondition): void
+}
 
 const NO_VIRTUAL_HOST: RouteMatchResult = { kind: 'no-virtual-host' }
 
@@ -94,7 +99,7 @@ export class CompiledRouteTable {
   }
 
   /** HOT. `random` is called at most once, for runtime fractions: all routes see the same number, as in Envoy. */
-  match(head: RequestHead, info: StreamInfo, random: () => number): RouteMatchResult {
+  match(head: RequestHead, info: StreamInfo, random: () => number, trace: RouteTrace | null = null): RouteMatchResult {
     const entry = this.findHost(head.authority)
     if (entry === null) return NO_VIRTUAL_HOST
     if (entry.tlsRedirect !== null && needsTls(entry.model, head)) return entry.tlsRedirect
@@ -103,8 +108,9 @@ export class CompiledRouteTable {
     const roll = this.usesRandom ? random() : 0
     const { routes } = entry
     for (let i = 0; i < routes.length; i++) {
-      if (!routes[i]!.match.matches(head, path, info, roll)) continue
-      return entry.results[i]!
+      const missed = routes[i]!.match.missed(head, path, info, roll)
+      if (missed === null) return entry.results[i]!
+      if (trace !== null) trace.passedOver(routes[i]!, missed)
     }
     return entry.noRoute
   }

@@ -18,6 +18,7 @@ import {
   type CompiledRetryPolicy,
   type RetryConditions,
   retryOnHeaderBits,
+  retryOnNames,
   wantsRetryOnFailure,
   wantsRetryOnResponse,
 } from '../route/retry-policy.js'
@@ -124,6 +125,11 @@ export class RetryState {
     this.repickSplit = forward.retryRepick
     this.nextIntervalMs = policy?.baseIntervalMs ?? DEFAULT_BASE_MS
     this.maxIntervalMs = policy?.maxIntervalMs ?? DEFAULT_BASE_MS * 10
+  }
+
+  /** How often it may still try, and on what: for explanations. */
+  get left(): { readonly tries: number; readonly on: readonly string[] } {
+    return { tries: this.remaining, on: retryOnNames(this.conditions.bits) }
   }
 
   // ---- decisions ----

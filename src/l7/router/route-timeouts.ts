@@ -11,25 +11,13 @@ const DEFAULT_ROUTE_TIMEOUT_MS = 15_000
 const TIMEOUT_HEADER = 'x-envoy-upstream-rq-timeout-ms'
 const EXPECTED_HEADER = 'x-envoy-expected-rq-timeout-ms'
 
-/** x-envoy-expected-rq-timeout-ms where the router respects it, x-envoy-upstream-rq-timeout-ms (taken off the head), grpc-timeout where the route allows it, the route's, or 15 s. 0: none. */
-export function takeRouteTimeout(request: RequestHead, forward: CompiledForward, isGrpc: boolean, respectExpected: boolean): number {
-  // max_stream_duration stands in for the route timeout (Envoy RouteEntry::usingNewTimeouts).
-  let timeoutMs = forward.limitsDuration ? 0 : (forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS)
-  if (isGrpc && !forward.limitsDuration) {
-    const clamped = clampGrpcTimeout(request.headers, forward)
-    if (clamped !== null) timeoutMs = clamped
-  }
-  // With respect_expected_rq_timeout what the proxy before us set goes before what its client asked for.
-  const expected = respectExpected ? request.headers.get(EXPECTED_HEADER) : undefined
-  const header = request.headers.get(TIMEOUT_HEADER)
-  if (expected !== undefined) timeoutMs = parseMs(expected) ?? timeoutMs
-  else if (header !== undefined) {
-    const ms = parseMs(header)
-    if (ms !== null) timeoutMs = ms
-    request.headers.remove(TIMEOUT_HEADER)
-  }
-  return request.upgrade !== '' || request.method === 'CONNECT' ? (forward.timeoutMs ?? 0) : timeoutMs
-}
+/** Where a route timeout is set. */
+export type TimeoutOrigin =
+  | 'route'
+  | 'default'
+  | 'header grpc-timeout'
+  | 'header x-envoy-expected-rq-timeout-ms'
+  | 'header x-envoy-upstream-rq-timeout-ms'
 
 /**
  * How long the whole stream may last where the route says so, else null: a route's max_stream_duration replaces the connection
@@ -70,13 +58,40 @@ function parseMs(text: string): number | null {
 export class RouteTimeouts {
   /** Runs from the end of the request; 0: none. */
   readonly routeMs: number
+  readonly origin: TimeoutOrigin
   private readonly target: StreamTimerTarget
   private route: StreamTimer | null = null
   private upstreamMax: StreamTimer | null = null
 
-  constructor(target: StreamTimerTarget, routeMs: number) {
+  /**
+   * x-envoy-expected-rq-timeout-ms where the router respects it, x-envoy-upstream-rq-timeout-ms (taken off the head), grpc-timeout where the
+   * route allows it, the route's, or 15 s.
+   */
+  constructor(target: StreamTimerTarget, request: RequestHead, forward: CompiledForward, isGrpc: boolean, respectExpected: boolean) {
     this.target = target
-    this.routeMs = routeMs
+    // max_stream_duration stands in for the route timeout (Envoy RouteEntry::usingNewTimeouts).
+    let routeMs = forward.limitsDuration ? 0 : (forward.timeoutMs ?? DEFAULT_ROUTE_TIMEOUT_MS)
+    let origin: TimeoutOrigin = forward.timeoutMs === null && !forward.limitsDuration ? 'default' : 'route'
+    if (isGrpc && !forward.limitsDuration) {
+      const clamped = clampGrpcTimeout(request.headers, forward)
+      if (clamped !== null) {
+        routeMs = clamped
+        origin = 'header grpc-timeout'
+      }
+    }
+    // With respect_expected_rq_timeout what the proxy before us set goes before what its client asked for.
+    const expected = respectExpected ? request.headers.get(EXPECTED_HEADER) : undefined
+    const header = request.headers.get(TIMEOUT_HEADER)
+    const asked = expected ?? header
+    const ms = asked === undefined ? null : parseMs(asked)
+    if (ms !== null) {
+      routeMs = ms
+      origin = expected === undefined ? 'header x-envoy-upstream-rq-timeout-ms' : 'header x-envoy-expected-rq-timeout-ms'
+    }
+    if (expected === undefined && header !== undefined) request.headers.remove(TIMEOUT_HEADER)
+    const isTunnel = request.upgrade !== '' || request.method === 'CONNECT'
+    this.routeMs = isTunnel ? (forward.timeoutMs ?? 0) : routeMs
+    this.origin = isTunnel ? 'route' : origin
   }
 
   armRoute(): void {

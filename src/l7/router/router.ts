@@ -26,7 +26,7 @@ import { PickContext } from './pick-context.js'
 import { keepForReplay, MAX_REPLAY_BYTES, sendHeld } from './replay-body.js'
 import { type RetriedRequest, RetryState } from './retry-state.js'
 import { RouteCounters } from './route-counters.js'
-import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, takeRouteTimeout, tellExpectedTimeout } from './route-timeouts.js'
+import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, tellExpectedTimeout } from './route-timeouts.js'
 import type { RouterHost, RouterRuntime } from './router-host.js'
 import { prepareUpstreamHead } from './upstream-head.js'
 import { chargeGrpcTrailers, chargeRouteTimeout, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
@@ -196,11 +196,11 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { isGrpc } = this
     const duration = streamDuration(request, forward, isGrpc, runtime.config.common.maxStreamDurationMs)
     if (duration !== null) host.limitDuration(duration)
-    const timeoutMs = takeRouteTimeout(request, forward, isGrpc, runtime.routerConfig.respectExpectedRqTimeout)
-    this.timeouts = new RouteTimeouts(this, timeoutMs)
+    const timeouts = new RouteTimeouts(this, request, forward, isGrpc, runtime.routerConfig.respectExpectedRqTimeout)
+    this.timeouts = timeouts
     const { maxStreamDurationMs } = cluster.config.http.common
-    if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) this.timeouts.armUpstreamMax(maxStreamDurationMs)
-    tellExpectedTimeout(request, forward, timeoutMs, runtime.routerConfig.suppressEnvoyHeaders)
+    if (maxStreamDurationMs !== null && maxStreamDurationMs > 0) timeouts.armUpstreamMax(maxStreamDurationMs)
+    tellExpectedTimeout(request, forward, timeouts.routeMs, runtime.routerConfig.suppressEnvoyHeaders)
   }
 
   /** pick -> acquire: choose an endpoint and ask its pool for a connection. Also the way of every retry and hedge. HOT. */

@@ -3,6 +3,7 @@
 // out is in router/upstream-head.ts. HOT: header scans by name only where a feature is on.
 
 import { randomFillSync } from 'node:crypto'
+import type { HcmHandles } from '../../metrics/stat-names.js'
 import type { RequestHead, ServerStream } from '../codec/codec.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
@@ -116,17 +117,16 @@ export function normalizeTarget(
   normalizeHost(head, config, info.connection.localPort)
   if (head.method !== 'CONNECT' || head.path !== '') {
     const refused = normalizePath(head, config)
-    if (refused !== null) {
-      if ('redirect' in refused) {
-        runtime.stats.downstream_rq_redirected_with_normalized_path.value++
-        return refused
-      }
-      if (refused.details === 'absolute_path_rejected') runtime.stats.downstream_rq_non_relative_path.value++
-      else runtime.stats.downstream_rq_failed_path_normalization.value++
-      return { status: refused.status, body: '', flag: 0, details: refused.details }
-    }
+    if (refused !== null) return 'redirect' in refused ? refused : { status: refused.status, body: '', flag: 0, details: refused.details }
   }
   return null
+}
+
+/** Paths that were refused, or sent back in another form. */
+export function countRefusedTarget(stats: HcmHandles, refused: LocalReply | { readonly redirect: string }): void {
+  if ('redirect' in refused) stats.downstream_rq_redirected_with_normalized_path.value++
+  else if (refused.details === 'absolute_path_rejected') stats.downstream_rq_non_relative_path.value++
+  else if (refused.details === 'path_normalization_failed') stats.downstream_rq_failed_path_normalization.value++
 }
 
 function schemeOf(head: RequestHead, tls: boolean): string {

@@ -12,7 +12,7 @@ import { localReply } from '../reply/local-reply.js'
 import { answerDirectly } from '../route/route-answers.js'
 import { Exchange, type ExchangeOwner } from './exchange.js'
 import type { HttpRuntime } from './http-runtime.js'
-import { normalizeTarget, prepareRequest } from './request-headers.js'
+import { countRefusedTarget, normalizeTarget, prepareRequest } from './request-headers.js'
 
 /** A request head has arrived on a downstream stream. Sets `stream.events`. */
 export function handleRequest(runtime: HttpRuntime, owner: ExchangeOwner, stream: ServerStream, head: RequestHead, end: boolean): Exchange {
@@ -47,6 +47,7 @@ export function handleRedirected(previous: Exchange, head: RequestHead, dropBody
 /** Make the head what routing and authorisation may trust: version, host, path, trust headers, request id, XFCC. */
 function normalise(exchange: Exchange, refused: ReturnType<typeof prepareRequest>): void {
   if (refused !== null) {
+    countRefusedTarget(exchange.runtime.stats, refused)
     if ('redirect' in refused) answerDirectly(exchange, 307, '', 'path_normalization_redirect', [['location', refused.redirect]])
     else {
       // What follows an invalid head on this connection cannot be trusted to be a new message.

@@ -12,6 +12,9 @@ export interface ConfigDump {
   dump(query: URLSearchParams): Promise<{ readonly status: number; readonly body: string }>
 }
 
+/** Answers /config_status; made by the sidecar, which knows what came over xDS. */
+export type ConfigStatus = (query: URLSearchParams) => object
+
 export interface AdminLogging {
   /** The names of levels, least severe first. */
   readonly levelNames: readonly string[]
@@ -25,6 +28,7 @@ export interface AdminOptions {
   readonly server: Server
   readonly store: StatsStore
   readonly configDump: ConfigDump
+  readonly configStatus: ConfigStatus
   readonly rules: AdminRules
   /** Envoy's five-part version string. */
   readonly version: string

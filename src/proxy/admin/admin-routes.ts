@@ -1,11 +1,12 @@
-// The paths of the admin API, each with its help, parameters and handler: Envoy's, with its verbs and answers, and three of ours (/live,
-// /xds, /config_unsupported). Made once by AdminServer. Only what is marked as a POST changes anything.
+// The paths of the admin API, each with its help, parameters and handler: Envoy's, with its verbs and answers, and those of ours (/live,
+// /xds, /config_unsupported, /config_status, /explain). Made once by AdminServer. Only what is marked as a POST changes anything.
 
 import { compileRegex } from '../../l7/match/regex.js'
 import { PrometheusExposition } from '../../metrics/prometheus.js'
 import { PROTOBUF_CONTENT_TYPE } from '../../metrics/prometheus-protobuf.js'
 import { statsJson, statsText } from '../../metrics/stats-page.js'
 import { KINDS_BY_TYPE, parseStatsQuery } from '../../metrics/stats-query.js'
+import { EXPLAIN_PARAMETERS } from '../explain/explain-query.js'
 import type { MemoryUse } from '../process-role.js'
 import type { Server } from '../server.js'
 import { answer, answerJson, answerPage, answerPieces, TEXT } from './admin-answer.js'
@@ -13,6 +14,7 @@ import type { AdminOptions } from './admin-options.js'
 import { homePage } from './admin-page.js'
 import { type AdminHandler, type AdminParameter, type AdminRequest, type AdminRoute, helpText } from './admin-route.js'
 import { clustersJson, clustersText } from './clusters-page.js'
+import { answerExplanation } from './explain-page.js'
 import { initDump } from './init-dump-page.js'
 import { listenersJson, listenersText } from './listeners-page.js'
 import { activeLoggers, changeLogLevels, loggingUsage } from './logging-page.js'
@@ -102,6 +104,16 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     ({ query, response }) => answerJson(response, initDump(server, query.get('mask') ?? '')),
   )
   get('/xds', 'state of the connection to the control plane', [], ({ response }) => answerJson(response, options.adsStatus() ?? {}))
+  get(
+    '/config_status',
+    'what became of each resource: accepted, warming or rejected, since when and why; and what was accepted without effect',
+    [
+      { name: 'type', help: 'Resources of this type alone, for example Cluster', kind: 'text' },
+      { name: 'name', help: 'The resource of this name alone', kind: 'text' },
+      { name: 'state', help: 'Resources in this state alone', kind: ['accepted', 'warming', 'rejected', 'requested'] },
+    ],
+    ({ query, response }) => answerJson(response, options.configStatus(query)),
+  )
   get('/config_unsupported', 'config that was accepted without effect', [], ({ response }) => answerJson(response, unsupported(server)))
   get('/stats/recentlookups', 'stat names that were looked up: none, they are resolved when config is compiled', [], ({ response }) =>
     answer(response, 200, 'Stat names are resolved when configuration is compiled, so nothing is looked up.\n\ntotal: 0\n'),
@@ -150,6 +162,12 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
         skipExit: query.has('skip_exit'),
       }),
     ),
+  )
+  post(
+    '/explain',
+    'where a request would go, and why: nothing is sent',
+    EXPLAIN_PARAMETERS.map(parameter => ({ ...parameter, kind: 'text' })),
+    request => answerExplanation(server, request),
   )
   post(
     '/quitquitquit',

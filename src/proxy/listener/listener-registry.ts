@@ -265,6 +265,13 @@ export class ListenerRegistry {
     return [...this.entries].filter(([, entry]) => entry.warming !== null).map(([name]) => name)
   }
 
+  /** What each warming listener waits for. */
+  get warmingReasons(): { readonly name: string; readonly waitsFor: readonly string[] }[] {
+    return [...this.entries].flatMap(([name, { warming }]) =>
+      warming === null ? [] : [{ name, waitsFor: warming.awaited.filter(({ ready }) => !ready).map(awaited => awaited.name) }],
+    )
+  }
+
   /** Listeners whose last version could not be bound, each with the reason. */
   get bindProblems(): string[] {
     return [...this.bindFailures].map(([name, reason]) => `listener ${name}: ${reason}`)

@@ -28,6 +28,8 @@ export interface PreFilter {
   ask?(info: ConnectionInfo, done: (denial: Denial | null) => void): AsyncCall
   /** For a live connection after a config change: only rules, not limits. */
   recheck?(info: ConnectionInfo): Denial | null
+  /** What check() would say of a connection that is only imagined; nothing is counted. Absent: only a real one shows it. */
+  explain?(info: ConnectionInfo): { readonly allowed: boolean; readonly rule: string; readonly reason: string }
 }
 
 export interface FilterState {

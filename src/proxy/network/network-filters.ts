@@ -4,7 +4,7 @@
 import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
 import { compileRuntimeFraction, type FractionTest, type Runtime } from '../../l7/match/runtime-fraction.js'
 import { DenialCounters } from '../../l7/rbac/denial-counters.js'
-import { explainDenial, intentionTableOf } from '../../l7/rbac/explain.js'
+import { explainDecision, explainDenial, intentionTableOf } from '../../l7/rbac/explain.js'
 import { compileRbac, type RbacEngine } from '../../l7/rbac/rbac-engine.js'
 import type { RbacInput } from '../../l7/rbac/rbac-input.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
@@ -56,6 +56,14 @@ class NetworkRbac implements PreFilter {
     const input = { connection: info, head: null, info: null }
     const { allowed, policy } = this.engine.decide(input)
     return allowed ? null : this.denial(input, policy)
+  }
+
+  explain(info: ConnectionInfo): ReturnType<NonNullable<PreFilter['explain']>> {
+    const input = { connection: info, head: null, info: null }
+    const shadow = this.shadow === null ? '' : `; its shadow rules: ${explainDecision(this.shadow, null, input).reason}`
+    if (this.engine === null) return { allowed: true, rule: '', reason: `no rules are enforced${shadow}` }
+    const { allowed, intention, reason } = explainDecision(this.engine, this.table, input)
+    return { allowed, rule: intention, reason: `${reason}${shadow}` }
   }
 
   private denial(input: RbacInput, policy: string | null): Denial {
@@ -145,6 +153,15 @@ class SniCluster implements PreFilter {
 
   constructor(name: string) {
     this.name = name
+  }
+
+  explain(info: ConnectionInfo): ReturnType<NonNullable<PreFilter['explain']>> {
+    const { requestedServerName: name } = info
+    return {
+      allowed: true,
+      rule: '',
+      reason: name === '' ? 'no server name: the cluster of the TCP proxy stays' : `the cluster is ${name}`,
+    }
   }
 
   check(info: ConnectionInfo, state: FilterState): Denial | null {

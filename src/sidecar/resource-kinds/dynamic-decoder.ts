@@ -7,6 +7,7 @@ import type { Checked } from '../../model/config-error.js'
 import type { ServerLog } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'
 import type { Decoded, DecodeOptions } from '../../xds/resources/field-path.js'
+import type { TrackedResources } from '../tracked-resources.js'
 
 export type UnknownFields = 'count' | 'ignore' | 'refuse'
 
@@ -16,9 +17,16 @@ export interface Decode {
   inSteps<T>(decoder: (value: Uint8Array, options: DecodeOptions) => Steps<Decoded<T>>, resource: XdsResource): Steps<Checked<T>>
 }
 
-export function dynamicDecoder(unknownFields: UnknownFields, stats: Pick<ServerHandles, 'dynamic_unknown_fields'>, log: ServerLog): Decode {
+export function dynamicDecoder(
+  unknownFields: UnknownFields,
+  stats: Pick<ServerHandles, 'dynamic_unknown_fields'>,
+  log: ServerLog,
+  tracked: TrackedResources,
+): Decode {
   const options: DecodeOptions = { unknownFields: unknownFields === 'refuse' ? 'refuse' : 'count' }
-  const counted = <T>(decoded: Decoded<T>, { name, any }: XdsResource): Checked<T> => {
+  const counted = <T>(decoded: Decoded<T>, resource: XdsResource): Checked<T> => {
+    const { name, any } = resource
+    tracked.noteWithoutEffect(resource, decoded.unsupported)
     if (decoded.unknownFields > 0 && unknownFields === 'count') {
       stats.dynamic_unknown_fields.value++
       log('warn', `${name}: ${decoded.unknownFields} fields that are not known are ignored`, { typeUrl: any.typeUrl }, 'config')

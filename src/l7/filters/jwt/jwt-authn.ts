@@ -6,7 +6,7 @@ import type { RequestHead } from '../../codec/codec.js'
 import { HeaderList } from '../../codec/header-list.js'
 import { CompiledRouteMatch, pathOnly } from '../../match/route-match.js'
 import type { FilterContext } from '../filter-environment.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import { type JwtStatus, jwtStatusText } from './jwt-status.js'
 import { JwtVerifier } from './jwt-verifier.js'
 
@@ -55,9 +55,7 @@ class JwtAuthnFilter implements StreamFilter {
     const requirement = this.requirementOf(call, head)
     if (requirement === undefined) {
       this.stats.denied.value++
-      const known = [...this.config.requirementMap.keys()].sort().join(',')
-      const wanted = call.overrideFor(this.name)
-      const reason = `Wrong requirement_name: ${wanted?.kind === 'jwtAuthn' ? wanted.requirementName : ''}. It should be one of [${known}]`
+      const reason = this.wrongRequirement(call)
       call.sendReply(403, `Failed JWT authentication: ${reason}`, `jwt_authn_access_denied{${reason.replace(/\s+/g, '_')}}`, 0)
       return 'stop'
     }
@@ -81,6 +79,24 @@ class JwtAuthnFilter implements StreamFilter {
     return 'stop'
   }
 
+  async explain(call: FilterCall, head: RequestHead): Promise<FilterExplanation> {
+    if (this.config.bypassCorsPreflight && isPreflight(head)) return { verdict: 'passes', reason: 'a CORS preflight needs no token' }
+    const requirement = this.requirementOf(call, head)
+    if (requirement === undefined) return { verdict: 'denies', status: 403, reason: this.wrongRequirement(call) }
+    if (requirement === null) return { verdict: 'passes', reason: 'no rule matches: no token is required' }
+    const rule = describeRequirement(requirement)
+    if (requirement.kind === 'none') return { verdict: 'passes', rule, reason: 'no token is required' }
+    const status = await this.verifier.verify(requirement, call, head, false)
+    if (status === 'ok') return { verdict: 'passes', rule, reason: 'the token is good' }
+    return { verdict: 'denies', rule, status: statusOf(status), reason: jwtStatusText(status) }
+  }
+
+  private wrongRequirement(call: FilterCall): string {
+    const known = [...this.config.requirementMap.keys()].sort().join(',')
+    const wanted = call.overrideFor(this.name)
+    return `Wrong requirement_name: ${wanted?.kind === 'jwtAuthn' ? wanted.requirementName : ''}. It should be one of [${known}]`
+  }
+
   /** Null: nothing is required. Undefined: the route names a requirement that is not there. */
   private requirementOf(call: FilterCall, head: RequestHead): JwtRequirement | null | undefined {
     const override = call.overrideFor(this.name)
@@ -98,7 +114,7 @@ class JwtAuthnFilter implements StreamFilter {
     }
     this.stats.denied.value++
     const text = jwtStatusText(status)
-    const code = status === 'audienceNotAllowed' ? 403 : 401
+    const code = statusOf(status)
     const details = `jwt_authn_access_denied{${text.replace(/\s+/g, '_')}}`
     if (this.config.stripFailureResponse) {
       call.sendReply(code, '', details, 0)
@@ -107,6 +123,27 @@ class JwtAuthnFilter implements StreamFilter {
     const challenge = `Bearer realm="${uri.replaceAll('"', '%22')}"${status === 'missed' ? '' : ', error="invalid_token"'}`
     call.sendReply(code, text, details, 0, HeaderList.of(['www-authenticate', challenge]))
     return false
+  }
+}
+
+function statusOf(status: JwtStatus): number {
+  return status === 'audienceNotAllowed' ? 403 : 401
+}
+
+function describeRequirement(requirement: JwtRequirement): string {
+  switch (requirement.kind) {
+    case 'none':
+      return 'nothing'
+    case 'provider':
+      return `provider ${requirement.provider}`
+    case 'all':
+      return `all of (${requirement.requirements.map(describeRequirement).join(', ')})`
+    case 'any':
+      return `any of (${requirement.requirements.map(describeRequirement).join(', ')})`
+    case 'allowMissing':
+      return 'a missing token'
+    case 'allowMissingOrFailed':
+      return 'a missing or failed token'
   }
 }
 

@@ -33,6 +33,8 @@ export interface JwtVerifierStats {
 interface Run {
   readonly call: FilterCall
   readonly head: RequestHead
+  /** A real request: it counts, and what it proves is remembered. */
+  readonly real: boolean
   clearRouteCache: boolean
 }
 
@@ -64,10 +66,10 @@ export class JwtVerifier {
     }
   }
 
-  /** `ok`, or why the request must be refused. The request head is changed as the providers say. */
-  verify(requirement: JwtRequirement, call: FilterCall, head: RequestHead): Later<JwtStatus> {
+  /** `ok`, or why the request must be refused. The request head is changed as the providers say. `real`: not one that is only explained. */
+  verify(requirement: JwtRequirement, call: FilterCall, head: RequestHead, real = true): Later<JwtStatus> {
     for (const provider of this.involved(requirement)) sanitize(provider.model, head)
-    const run: Run = { call, head, clearRouteCache: false }
+    const run: Run = { call, head, real, clearRouteCache: false }
     return then(this.evaluate(requirement, run, []), status => {
       if (run.clearRouteCache && !call.ended) call.clearRouteCache()
       return status
@@ -170,7 +172,7 @@ export class JwtVerifier {
 
   private verifyToken(found: FoundToken, provider: Provider, audiences: readonly string[], run: Run): Later<JwtStatus> {
     return then(provider.source.keys(), keys => {
-      const cached = isKeySet(keys) && provider.model.cacheSize > 0 ? this.cached(keys, found.token) : undefined
+      const cached = isKeySet(keys) && provider.model.cacheSize > 0 ? this.cached(keys, found.token, run) : undefined
       const jwt = cached ?? parseJwt(found.token)
       if ('status' in jwt) return jwt.status
       const refused = this.checkClaims(jwt, provider, audiences)
@@ -179,14 +181,15 @@ export class JwtVerifier {
       if (!isKeySet(keys)) return keys.status
       return verifySignature(jwt, keys).then(status => {
         if (status !== 'ok') return status
-        if (provider.model.cacheSize > 0) remember(keys, jwt, provider.model.cacheSize)
+        if (run.real && provider.model.cacheSize > 0) remember(keys, jwt, provider.model.cacheSize)
         return this.accept(jwt, found, provider, run)
       })
     })
   }
 
-  private cached(keys: KeySet, token: string): ParsedJwt | undefined {
+  private cached(keys: KeySet, token: string, { real }: Run): ParsedJwt | undefined {
     const known = keys.verified.get(token)
+    if (!real) return known
     if (known === undefined) {
       this.stats.jwt_cache_miss.value++
       return undefined

@@ -1,0 +1,67 @@
+// Why a request got no answer from its upstream, in one line with the host, the limit or timer, its value and where that is set: for our own
+// log, and for clients who may know (HttpRuntime.tells). What everybody is told is Envoy's (failure-reply.ts). Called by the router. Pure.
+
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
+import { HealthFlag, type Host } from '../../upstream/host/host.js'
+import type { CompiledRoute } from '../route/compiled-route.js'
+import type { UpstreamFailure } from '../stream/upstream-failure.js'
+import type { RetryState } from './retry-state.js'
+import type { RouteTimeouts } from './route-timeouts.js'
+
+/** The try that failed, as far as it is told. */
+export interface FailedTry {
+  readonly host: Host
+  readonly headSent: boolean
+}
+
+export function failureReason(failure: UpstreamFailure, { host, headSent }: FailedTry, route: CompiledRoute, retry: RetryState | null): string {
+  const { name, config } = host.cluster
+  switch (failure.kind) {
+    case 'overflow':
+      return `limit ${failure.why} is reached, set by the circuit breakers of cluster ${name}`
+    case 'connect-timeout':
+      return `no connection to ${host.addressText} within ${config.connectTimeoutMs} ms, the connect_timeout of cluster ${name}`
+    case 'connect-failure':
+      return `no connection to ${host.addressText}: ${failure.why}`
+    case 'per-try-timeout':
+      return `no answer from ${host.addressText} within ${retry?.perTryTimeoutMs ?? 0} ms, the per-try timeout, set by ${perTryOrigin(route, retry)}`
+    case 'per-try-idle-timeout':
+      return `silence of ${host.addressText} for ${retry?.perTryIdleTimeoutMs ?? 0} ms, the per-try idle timeout, set by ${retryOwner(route)}`
+    case 'reset': {
+      const how = failure.reset.code === 'connection-closed' ? 'closed the connection' : `broke the request off (${failure.reset.code})`
+      const details = failure.reset.details === '' ? '' : `: ${failure.reset.details}`
+      return `${host.addressText} ${how}${headSent ? ' after the request was sent' : ''}${details}`
+    }
+  }
+}
+
+export function timeoutReason({ routeMs, origin }: RouteTimeouts, host: Host | null, route: CompiledRoute): string {
+  const from = host === null ? 'no answer' : `no answer from ${host.addressText}`
+  const owner = origin === 'route' ? routeName(route) : origin === 'default' ? "Envoy's default" : origin
+  return `${from} within ${routeMs} ms, the request timeout, set by ${owner}`
+}
+
+/** Nobody could be picked. */
+export function noHostReason({ name, hosts }: UpstreamCluster): string {
+  if (hosts.length === 0) return `cluster ${name} has no endpoints`
+  const count = (flag: number): number => hosts.filter(host => host.hasFlag(flag)).length
+  const reasons = [
+    [count(HealthFlag.FAILED_ACTIVE_HC), 'fail their health checks'],
+    [count(HealthFlag.FAILED_OUTLIER_CHECK), 'are ejected by outlier detection'],
+    [count(HealthFlag.FAILED_EDS_HEALTH) + count(HealthFlag.EDS_STATUS_DRAINING), 'are out by the control plane'],
+  ] as const
+  const told = reasons.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`)
+  return `none of the ${hosts.length} endpoints of cluster ${name} may be used${told.length === 0 ? '' : `: ${told.join(', ')}`}`
+}
+
+function perTryOrigin(route: CompiledRoute, retry: RetryState | null): string {
+  return route.forward?.retry?.perTryTimeoutMs === retry?.perTryTimeoutMs ? retryOwner(route) : 'header x-envoy-upstream-rq-per-try-timeout-ms'
+}
+
+function retryOwner(route: CompiledRoute): string {
+  return route.forward?.model.retry === null ? `the retry policy of virtual host ${route.virtualHost.name}` : `the retry policy of ${routeName(route)}`
+}
+
+function routeName({ model, virtualHost }: CompiledRoute): string {
+  return model.name !== '' ? `route ${model.name}` : `route ${virtualHost.model.routes.indexOf(model)} of virtual host ${virtualHost.name}`
+}

@@ -25,6 +25,8 @@ import { addOperator } from './commands/operator.js'
 import { addProxies } from './commands/proxies.js'
 import { addRefused } from './commands/refused.js'
 import { addServices } from './commands/services.js'
+import { addProxyConfig } from './commands/sidecar/proxy-config.js'
+import { addWhy } from './commands/sidecar/why.js'
 import { addSnapshot } from './commands/snapshot.js'
 import { addTls } from './commands/tls.js'
 import { addTroubleshoot } from './commands/troubleshoot.js'
@@ -58,6 +60,8 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addApply,
   addProxies,
   addExplain,
+  addWhy,
+  addProxyConfig,
   addImport,
   addIntention,
   addCa,

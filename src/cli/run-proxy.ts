@@ -41,7 +41,7 @@ export async function runProxy(flags: ProxyFlags): Promise<void> {
   if (!loaded.ok) return fail(loaded.errors.map(error => located.describe(error)))
   if (flags.mode === 'validate') return validate(loaded.value, loaded.warnings, flags, logger, located)
   for (const line of inBrief(loaded.warnings)) logger.log('warn', `bootstrap: ${line}`)
-  await serve(loaded.value, texts.value, flags, logger)
+  await serve(loaded.value, texts.value, flags, logger, located)
 }
 
 function fail(lines: readonly string[]): void {
@@ -49,13 +49,13 @@ function fail(lines: readonly string[]): void {
   process.exitCode = 1
 }
 
-function primaryOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => void): SidecarOptions {
+function primaryOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => void, located: LocatedErrors): SidecarOptions {
   return {
     ...sidecarOptions(flags, logger),
     version: envoyVersionString(),
     commandLine: flags,
     onQuit,
-    onFailure: errors => exitWith(errors.map(describe)),
+    onFailure: errors => exitWith(errors.map(error => located.describe(error))),
   }
 }
 
@@ -74,7 +74,7 @@ function validate(
 ): void {
   const errors = Sidecar.check(
     bootstrap,
-    primaryOptions(flags, logger, () => {}),
+    primaryOptions(flags, logger, () => {}, located),
   )
   if (errors.length > 0) {
     fail(errors.map(error => located.describe(error)))
@@ -85,7 +85,13 @@ function validate(
   if (warnings.length > 0) process.exitCode = WARNINGS_ONLY
 }
 
-async function serve(bootstrap: SidecarBootstrap, texts: readonly string[], flags: ProxyFlags, logger: ProxyLogger): Promise<void> {
+async function serve(
+  bootstrap: SidecarBootstrap,
+  texts: readonly string[],
+  flags: ProxyFlags,
+  logger: ProxyLogger,
+  located: LocatedErrors,
+): Promise<void> {
   let sidecar: Sidecar | null = null
   let stopping = false
   const stop = (): void => {
@@ -106,11 +112,11 @@ async function serve(bootstrap: SidecarBootstrap, texts: readonly string[], flag
     logger.reopen()
   })
   process.on('SIGHUP', () => {})
-  const options = primaryOptions(flags, logger, quit)
+  const options = primaryOptions(flags, logger, quit, located)
   const count = workersOf(flags)
   const workers = count === 1 ? {} : { workers: { count, spawn: spawnWorker, bootstrap: texts } }
   const started = await Sidecar.start(bootstrap, { ...options, ...workers })
-  if (!started.ok) return exitWith(started.errors.map(describe))
+  if (!started.ok) return exitWith(started.errors.map(error => located.describe(error)))
   sidecar = started.value
   if (flags.mode === 'init_only') process.exit(0)
   const { adminAddress } = sidecar

@@ -416,6 +416,8 @@ export class ControlPlane {
           plainPort: grpcPort.plain?.port ?? -1,
           tlsPort: grpcPort.tls?.port ?? -1,
           caPem: grpcPort.tls === undefined ? undefined : portTls.caPem('grpc'),
+          // Whoever asks has shown the token of the HTTP API; without one there, anybody may ask.
+          sidecarToken: options.httpToken === undefined ? undefined : options.grpcToken,
           token: options.grpcToken,
         }
       },

@@ -401,6 +401,7 @@ export const SERVER = defineStatGroup({
     'memory_allocated',
     'memory_heap_size',
     'memory_physical_size',
+    'own_certificates_ending',
     'parent_connections',
     'seconds_until_first_ocsp_response_expiring',
     'state',

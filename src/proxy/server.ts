@@ -10,7 +10,9 @@ import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transpor
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
 import { type FlushRule, LogSinks } from '../l7/log/access-log-sink.js'
+import { FailureLog } from '../l7/log/failure-log.js'
 import { GrpcLoggers } from '../l7/log/grpc-access-log.js'
+import { RecentRequests } from '../l7/log/recent-requests.js'
 import {
   asyncClientStats,
   caresStats,
@@ -30,6 +32,7 @@ import { TlsContexts } from '../mtls/tls/tls-contexts.js'
 import { ClusterRegistry } from '../upstream/cluster/cluster-registry.js'
 import { Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
+import { CertificateWatch } from './certificate-watch.js'
 import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ExceptionLog } from './exception-log.js'
@@ -63,9 +66,6 @@ export interface ServerOptions {
   readonly node?: Uint8Array
 }
 
-/** Leaves live 72 h and are renewed at 60–90 % of that: less than this left means that renewal does not work. */
-const CERTIFICATE_WARNING_DAYS = 0
-
 export class Server {
   readonly options: ServerOptions
   readonly store: StatsStore
@@ -81,6 +81,7 @@ export class Server {
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
   readonly grpcLoggers: GrpcLoggers
+  readonly recent = new RecentRequests()
   readonly startedAt = Date.now()
   readonly runtime: RuntimeLayers
   /** Takes every change of the config. */
@@ -95,6 +96,7 @@ export class Server {
   onStartFailure: ((errors: readonly ConfigError[]) => void) | null = null
   private readonly log: ServerLog
   readonly gauges: ServerGauges
+  private readonly certificateWatch: CertificateWatch
   private readonly stopHearing: () => void
   private ldsSeen: boolean
   private cdsSeen: boolean
@@ -128,6 +130,10 @@ export class Server {
       ...(role?.kind === 'worker' ? { ticketSeed: role.ticketSeed } : {}),
       log: (level, message, fields) => this.log(level, message, fields, 'connection'),
     })
+    this.certificateWatch = new CertificateWatch(
+      () => this.tlsContexts.ownEndings(),
+      (level, message) => this.log(level, message, undefined, 'connection'),
+    )
     const pools = new UpstreamPools(this.tlsContexts)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
     this.resolver = new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) })
@@ -181,6 +187,8 @@ export class Server {
         extensions: this.extensions,
         sinks: this.sinks,
         grpcLoggers: this.grpcLoggers,
+        recent: this.recent,
+        failures: new FailureLog(systemClock, (message, fields) => this.log('warn', message, fields, 'upstream')),
         runtime: this.runtime,
         random,
         serviceCluster: bootstrap.node.cluster,
@@ -314,17 +322,17 @@ export class Server {
     return false
   }
 
-  /** Served certificates that end soon without a successor: for /ready's detail and the log. */
+  /** Our own certificates that end soon without a successor: for /ready's detail. */
   expiryWarnings(): string[] {
-    const days = this.tlsContexts.daysUntilFirstCertExpiring()
-    if (days === null || days > CERTIFICATE_WARNING_DAYS) return []
-    return ['a served certificate ends within a day and no successor has come']
+    return this.certificateWatch.warnings()
   }
 
   // ---- stats ------------------------------------------------------------------------------------------------------------------
 
   private flush(): void {
     this.refreshGauges()
+    // Each worker has the same certificates: the primary says it.
+    if (this.options.role?.kind !== 'worker') this.gauges.stats.own_certificates_ending.value = this.certificateWatch.check()
     // A worker's histograms are taken from it by the primary.
     if (this.options.role?.kind !== 'worker') this.store.flush()
   }

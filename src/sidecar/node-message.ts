@@ -1,13 +1,25 @@
-// The node as control planes are told of it, and as /config_dump shows it: what the bootstrap says, with the program that runs.
+// The node as control planes are told of it, and as /config_dump shows it: what the bootstrap says, with the program that runs. Our own control
+// plane is also told where the admin listens, so that commands find it (`outrigger why`).
 
 import { create, type JsonObject } from '@bufbuild/protobuf'
-import type { NodeInfo } from '../model/bootstrap.js'
+import { formatAddress } from '../model/address.js'
+import type { Bootstrap, NodeInfo } from '../model/bootstrap.js'
 import { type Node, NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 
 export interface UserAgent {
   readonly name: string
   /** major.minor.patch */
   readonly version: string
+}
+
+/** In the node's metadata: where the admin listens. */
+const ADMIN_KEY = 'outrigger_admin'
+
+/** As control planes are told of it: `/config_dump` and access logs have the node without this. */
+export function subscribingNode({ node, admin }: Bootstrap, userAgent: UserAgent): Node {
+  const address = admin?.address
+  if (address?.kind !== 'socket' || address.port === 0) return nodeMessage(node, userAgent)
+  return nodeMessage({ ...node, metadata: { ...node.metadata, [ADMIN_KEY]: formatAddress(address) } }, userAgent)
 }
 
 export function nodeMessage(node: NodeInfo, userAgent: UserAgent): Node {

@@ -34,6 +34,7 @@ export type {
   ExplainedRequest,
   Explanation,
 } from '../l7/explain/explanation.js'
+export type { RecentRequest } from '../l7/log/recent-requests.js'
 export type { Checked, ConfigError } from '../model/config-error.js'
 export type { LogSeverity } from '../proxy/server.js'
 export { BootstrapPositions, type Position } from '../xds/bootstrap-positions.js'

@@ -36,7 +36,7 @@ import {
 } from '../xds/type-urls.js'
 import { metadataOf, targetsOfCluster } from './grpc-target.js'
 import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
-import { nodeMessage, type UserAgent } from './node-message.js'
+import { subscribingNode, type UserAgent } from './node-message.js'
 import { postJson } from './post-json.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
 import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-decoder.js'
@@ -101,7 +101,7 @@ export class XdsBridge {
     this.options = options
     this.server = options.server
     this.stats = adsStats(options.store)
-    this.node = nodeMessage(options.bootstrap.node, options.userAgent)
+    this.node = subscribingNode(options.bootstrap, options.userAgent)
     const { onWanted, followers } = options
     const isFed = onWanted !== undefined
     this.named = new NamedSubscriptions({

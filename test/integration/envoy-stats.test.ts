@@ -13,6 +13,7 @@ const REMAINING: readonly (readonly [name: RegExp, reason: string])[] = [
   [/^(envoy_)?(envoy[._])?overload/, 'there is no overload manager'],
   [/http2[._](nghttp2|oghttp2)_(down|up)stream_connections/, "which of Envoy's two HTTP/2 libraries serves a connection; ours is neither"],
   [/server_?\.?connection_exceptions/, 'connections that an error of our own has ended: ours alone'],
+  [/server_?\.?own_certificates_ending/, 'our own certificates near their end: ours alone'],
   [/[._]ssl[._](curves|sigalgs)\b/, 'Node tells a server neither the curve nor the signature algorithm of TLS 1.3'],
   [/[._]ssl[._]ciphers\b/, "which cipher is taken: OpenSSL's and BoringSSL's preferences differ"],
 ]

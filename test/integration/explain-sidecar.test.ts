@@ -61,7 +61,7 @@ beforeAll(async () => {
           },
         },
       },
-      to('/gone', 'nowhere'),
+      { match: { prefix: '/gone' }, route: { cluster_header: 'x-cluster' } },
     ],
     clusters: [localities('a', [{ lb_endpoints: endpoints }]), staticCluster('b', b)],
     listeners: [
@@ -70,7 +70,7 @@ beforeAll(async () => {
         securePort,
         [networkRbac(allowOnly(spiffe('web'))), hcm({ route_config: routesTo('b') }, [router])],
         {},
-        { name: 'mutual', ...downstreamTls(ca.service('api'), ca.pem) },
+        { name: 'mutual', transport_socket: downstreamTls(ca.service('api'), ca.pem) },
       ),
     ],
   })
@@ -116,7 +116,11 @@ describe('the route', () => {
         { name: 'connect', ms: 1000, set_by: 'cluster a' },
       ]),
     )
-    expect((await atFront('--path', '/gone')).http.timeouts[0]).toEqual({ name: 'request', ms: 15_000, set_by: 'default' })
+    expect((await atFront('--path', '/gone', '--header', 'x-cluster: nowhere')).http.timeouts[0]).toEqual({
+      name: 'request',
+      ms: 15_000,
+      set_by: 'default',
+    })
   })
 
   it('may split, answer by itself, lead nowhere or not be there', async () => {
@@ -126,7 +130,7 @@ describe('the route', () => {
       ['b', 10, 100],
     ])
     expect((await atFront('--path', '/old')).outcome).toBe('answered 301: a redirect')
-    expect((await atFront('--path', '/gone')).http.clusters).toEqual([
+    expect((await atFront('--path', '/gone', '--header', 'x-cluster: nowhere')).http.clusters).toEqual([
       { name: 'nowhere', state: 'unknown', detail: 'there is no such cluster' },
     ])
     expect((await atFront('--path', '/nope')).outcome).toBe('answered 404: no route of virtual host all matches')
@@ -223,4 +227,19 @@ it('a client of that name meets the same rule', async () => {
       await refused.send('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
     })(),
   ).rejects.toThrow()
+})
+
+describe('proxy-config', () => {
+  const config = async (view: string, ...more: string[]) => (await runCommand(['proxy-config', view, '--admin', admin, ...more])).out
+
+  it('shows clusters, endpoints, listeners, routes, secrets and log levels', async () => {
+    expect(await config('clusters')).toMatch(/^a +2 +bootstrap$/m)
+    expect(await config('endpoints')).toMatch(new RegExp(`^a +127\\.0\\.0\\.1:${apps.ports[0]} +HEALTHY +- +1$`, 'm'))
+    expect(await config('listeners')).toMatch(new RegExp(`^secure +127\\.0\\.0\\.1:${securePort}$`, 'm'))
+    expect(await config('routes')).toMatch(/^r +all +canary +prefix \/api, headers +b$/m)
+    expect(await config('routes')).toMatch(/^r +all +routes\[4\] +prefix \/split +a \(90\), b \(10\)$/m)
+    expect(await config('secrets')).toMatch(/^own +spiffe:\/\/\S+\/svc\/api +\S+ +\S+ +0$/m)
+    expect(await config('log', '--level', 'upstream:debug')).toContain('  upstream: debug\n')
+    expect(JSON.parse(await config('listeners', '--json')).listener_statuses).toHaveLength(2)
+  })
 })

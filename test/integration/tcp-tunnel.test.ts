@@ -226,7 +226,7 @@ describe('over HTTP/2', () => {
     const third = await dial('limited')
     await closing(third)
     await proxy.untilLog('LOG limited UO')
-    await proxy.untilLog(/limited is at its limit: .*max_requests.*2/)
+    await proxy.untilLog(/upstream limited: limit max_requests 2 is reached/)
     for (const client of held) client.destroy()
     await proxy.untilStat('cluster.limited.upstream_rq_active', value => value === 0)
   })

@@ -152,6 +152,10 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/explain.test.ts: x-outrigger-denied-by',
     'integration/ads.test.ts: x-outrigger-detail',
     'integration/bad-bootstrap.test.ts: /config_unsupported',
+    'integration/failure-reasons.test.ts: is said once in the log, however many requests fail',
+    'integration/failure-reasons.test.ts: leaves response flags and details as Envoy has them',
+    'integration/why-mesh.test.ts: x-outrigger-reason',
+    'integration/config-status.test.ts: lists the fields of a resource that were accepted without effect',
   ),
   'Not there': claim(
     'integration/admin-probes.test.ts: tools of its allocator',

@@ -15,7 +15,7 @@ const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
 export function bootstrapRoute(
   app: FastifyInstance,
   context: LocalContext,
-  reach: () => Pick<GrpcReach, 'host' | 'port' | 'caPem'>,
+  reach: () => Pick<GrpcReach, 'host' | 'port' | 'caPem' | 'sidecarToken'>,
   defaults: () => Config | Promise<Config>,
 ): void {
   app.get('/v1/outrigger/bootstrap/:proxyId', async request => {
@@ -25,8 +25,8 @@ export function bootstrapRoute(
     const grpc = reach()
     const ads = hostPort(query(request, 'grpc_addr'), 'grpc_addr') ?? { host: grpc.host, port: grpc.port }
     const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN_BIND, 'admin_bind')!
-    // Not the server's secret but the caller's own token goes into the file.
-    const token = presentedToken(request)
+    // The caller's own token goes into the file, but where the gRPC port has one of its own.
+    const token = grpc.sidecarToken ?? presentedToken(request)
     return envoyBootstrap({
       proxyId,
       service: meshServiceOf(proxy),

@@ -44,6 +44,8 @@ export interface GrpcReach {
   /** What the port over TLS is verified with. */
   readonly caPem: string | undefined
   readonly token: string | undefined
+  /** What sidecars show there, where that is another token than the HTTP API's; absent: what the caller shows. */
+  readonly sidecarToken?: string | undefined
 }
 
 /** What the routes about this machine need: the control plane has more, the agent of another machine has this. */

@@ -92,6 +92,7 @@ function proxyState(context: ApiContext, key: string, status: AdsNodeStatus | un
       Peer: stream.peer,
       Protocol: stream.protocol,
       OpenedAt: new Date(stream.openedAt).toISOString(),
+      Admin: stream.admin,
       Types: stream.types.map(type => ({
         TypeURL: type.typeUrl,
         InFlight: type.inFlight,

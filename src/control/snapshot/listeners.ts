@@ -30,6 +30,9 @@ type TcpProxyInit = Init<typeof TcpProxySchema>
 /** Which instance is tried next is the balancer's choice, and may be the dead one again; after five failures in a row that is ejected. */
 const CONNECT_ATTEMPTS = 6
 
+/** The application beside the sidecar is told why its request failed, with host and limit; Envoy ignores it. */
+const EXPLAINS = { filterMetadata: { outrigger: { explain: true } } }
+
 export function buildListeners(view: ProxyView): Resource[] {
   return [
     toResource(publicListener(view)),
@@ -126,6 +129,7 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
         ? socketAddress(upstream.LocalBindAddress, upstream.LocalBindPort)
         : pipeAddress(path, Number.parseInt(upstream.LocalBindSocketMode || '0', 8)),
     filterChains: [{ filters: [filterConfig] }],
+    metadata: EXPLAINS,
     trafficDirection: TrafficDirection.OUTBOUND,
     accessLog: listenerAccessLogs(view.accessLogs),
     ...(settings.balanceOutboundConnections ? exactBalance() : {}),

@@ -93,7 +93,7 @@ class ImaginedRequest implements FilterCall, RouteTrace {
     this.passedCount++
     const { model } = route
     this.passed.push({
-      route: routeName(route),
+      route: route.label,
       match: describeMatch(model.match),
       missed: describeMiss(model.match, missed, this.request, this.info),
     })
@@ -222,12 +222,8 @@ function legsOf(
   }))
 }
 
-function routeName({ model, virtualHost }: CompiledRoute): string {
-  return model.name !== '' ? model.name : `routes[${virtualHost.model.routes.indexOf(model)}]`
-}
-
 function explainRoute(route: CompiledRoute): ExplainedRoute {
-  return { name: routeName(route), match: describeMatch(route.model.match), action: describeAction(route) }
+  return { name: route.label, match: describeMatch(route.model.match), action: describeAction(route) }
 }
 
 function describeAction({ model: { action } }: CompiledRoute): string {
@@ -265,9 +261,7 @@ function timeoutsOf(
   }: { readonly runtime: HttpRuntime; readonly route: CompiledRoute | null; readonly choice: ClusterChoice | null },
   clusters: ClusterRegistry,
 ): ExplainedTimeout[] {
-  const timeouts: ExplainedTimeout[] = [
-    { name: 'request', ms: routeMs, set_by: origin === 'route' ? `route ${routeName(route!)}` : origin },
-  ]
+  const timeouts: ExplainedTimeout[] = [{ name: 'request', ms: routeMs, set_by: origin === 'route' ? `route ${route!.label}` : origin }]
   if (retry !== null && retry.perTryTimeoutMs !== null) {
     const own = forward.retry?.perTryTimeoutMs === retry.perTryTimeoutMs
     timeouts.push({

@@ -1,6 +1,7 @@
 // A local reply as a response: plain text with a length, or trailers-only where the request is gRPC (Envoy Utility::sendLocalReply),
 // changed by the connection manager's local_reply_config.
 
+import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { grpcLocalReply, grpcStatusOf } from '../grpc/grpc.js'
@@ -51,6 +52,11 @@ export function prepareLocalReply(
   // A status of gRPC says nothing to other clients (Envoy keeps it to gRPC requests).
   headers.remove('grpc-status')
   return { head: responseHead(status, headers, bytes.length), body: bytes }
+}
+
+/** With the reason, for a client who may know. */
+export function explained(reply: LocalReply, reason: string): LocalReply {
+  return { ...reply, body: `${reply.body}${reply.body === '' ? '' : '; '}${toByteString(reason)}` }
 }
 
 function addOverloadHeaders(headers: HeaderList, flag: number): void {

@@ -287,6 +287,7 @@ export class CompiledRoute {
   readonly stats: VirtualClusterStats | null
   private readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   private readonly rewritePath: PathRewriter | null
+  private shownLabel = ''
 
   constructor(model: Route, virtualHost: CompiledVirtualHost, runtime: Runtime, stats: StatSource | null = null) {
     const wins = virtualHost.table.mostSpecificHeaderMutationsWins
@@ -307,6 +308,15 @@ export class CompiledRoute {
         action.cluster.clusters.some(cluster => cluster.overrides.size > 0))
     this.rewritePath =
       action.kind === 'redirect' ? compilePathRewrite(action.prefixRewrite, action.regexRewrite, this.match.matchPath) : null
+  }
+
+  /** What people know it by. HOT from its first use on: a request's record has it. */
+  get label(): string {
+    if (this.shownLabel === '') {
+      const { model, virtualHost } = this
+      this.shownLabel = model.name !== '' ? model.name : `routes[${virtualHost.model.routes.indexOf(model)}]`
+    }
+    return this.shownLabel
   }
 
   /** The most specific override: route, virtual host, table. A weighted cluster's own are in CompiledWeightedCluster.overrides. */

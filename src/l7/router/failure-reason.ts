@@ -14,7 +14,12 @@ export interface FailedTry {
   readonly headSent: boolean
 }
 
-export function failureReason(failure: UpstreamFailure, { host, headSent }: FailedTry, route: CompiledRoute, retry: RetryState | null): string {
+export function failureReason(
+  failure: UpstreamFailure,
+  { host, headSent }: FailedTry,
+  route: CompiledRoute,
+  retry: RetryState | null,
+): string {
   const { name, config } = host.cluster
   switch (failure.kind) {
     case 'overflow':
@@ -22,7 +27,7 @@ export function failureReason(failure: UpstreamFailure, { host, headSent }: Fail
     case 'connect-timeout':
       return `no connection to ${host.addressText} within ${config.connectTimeoutMs} ms, the connect_timeout of cluster ${name}`
     case 'connect-failure':
-      return `no connection to ${host.addressText}: ${failure.why}`
+      return connectReason(host, failure.why)
     case 'per-try-timeout':
       return `no answer from ${host.addressText} within ${retry?.perTryTimeoutMs ?? 0} ms, the per-try timeout, set by ${perTryOrigin(route, retry)}`
     case 'per-try-idle-timeout':
@@ -33,6 +38,11 @@ export function failureReason(failure: UpstreamFailure, { host, headSent }: Fail
       return `${host.addressText} ${how}${headSent ? ' after the request was sent' : ''}${details}`
     }
   }
+}
+
+/** The layer that dialled may have named the host itself. */
+export function connectReason({ addressText }: Host, why: string): string {
+  return `no connection to ${why.startsWith(addressText) ? why : `${addressText}: ${why}`}`
 }
 
 export function timeoutReason({ routeMs, origin }: RouteTimeouts, host: Host | null, route: CompiledRoute): string {
@@ -55,13 +65,17 @@ export function noHostReason({ name, hosts }: UpstreamCluster): string {
 }
 
 function perTryOrigin(route: CompiledRoute, retry: RetryState | null): string {
-  return route.forward?.retry?.perTryTimeoutMs === retry?.perTryTimeoutMs ? retryOwner(route) : 'header x-envoy-upstream-rq-per-try-timeout-ms'
+  return route.forward?.retry?.perTryTimeoutMs === retry?.perTryTimeoutMs
+    ? retryOwner(route)
+    : 'header x-envoy-upstream-rq-per-try-timeout-ms'
 }
 
 function retryOwner(route: CompiledRoute): string {
-  return route.forward?.model.retry === null ? `the retry policy of virtual host ${route.virtualHost.name}` : `the retry policy of ${routeName(route)}`
+  return route.forward?.model.retry === null
+    ? `the retry policy of virtual host ${route.virtualHost.name}`
+    : `the retry policy of ${routeName(route)}`
 }
 
-function routeName({ model, virtualHost }: CompiledRoute): string {
-  return model.name !== '' ? `route ${model.name}` : `route ${virtualHost.model.routes.indexOf(model)} of virtual host ${virtualHost.name}`
+function routeName({ label, virtualHost }: CompiledRoute): string {
+  return `route ${label} of virtual host ${virtualHost.name}`
 }

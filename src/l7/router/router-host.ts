@@ -7,6 +7,7 @@ import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { UpstreamPools } from '../client/upstream-pools.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import type { UpstreamFailures } from '../log/failure-log.js'
 import type { LocalReply } from '../reply/local-reply.js'
 import type { RouteSource } from '../route/route-holder.js'
 import type { HeldBody } from '../stream/held-body.js'
@@ -46,6 +47,7 @@ export interface RouterRuntime {
   readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
   readonly router: RouterHandles
   readonly bufferLimitBytes: number
+  readonly failures: UpstreamFailures
   /** Uniform in [0, 1). */
   readonly random: () => number
 }

@@ -19,6 +19,7 @@ import type { StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
+import { failureReason, noHostReason, timeoutReason } from './failure-reason.js'
 import { brokenResponseDetails, failureFlag, failureReply } from './failure-reply.js'
 import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
@@ -30,6 +31,9 @@ import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, tellExpectedTimeo
 import type { RouterHost, RouterRuntime } from './router-host.js'
 import { prepareUpstreamHead } from './upstream-head.js'
 import { chargeGrpcTrailers, chargeRouteTimeout, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
+
+/** Of a reason that the callee's sidecar tells. */
+const MAX_HEARD = 500
 
 /** An upgrade or CONNECT: its request does not end before it is answered. */
 function asksForTunnel(request: RequestHead): boolean {
@@ -152,6 +156,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     }
     if (route === null) {
       runtime.router.no_route.value++
+      host.info.noteFailure(this.noRouteReason())
       host.reply(localReply(this.noRoute, ''))
       return
     }
@@ -172,6 +177,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const cluster = runtime.clusters.get(choice.name)
     if (cluster === undefined) {
       runtime.router.no_cluster.value++
+      info.noteFailure(`route ${route.label} leads to cluster ${choice.name}, which is not there`)
       host.reply({ ...localReply('cluster-not-found', choice.name), status: forward.clusterNotFoundStatus })
       return
     }
@@ -213,6 +219,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (host === null) {
       cluster.traffic.main.upstream_cx_none_healthy.value++
       chargeStatus(this, cluster, 503)
+      this.noteFailure(cluster.name, 'no endpoint', noHostReason(cluster))
       client.reply(localReply('no-healthy-upstream', ''))
       return
     }
@@ -366,6 +373,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { info } = host
     info.firstUpstreamByteReceivedAt = performance.now()
     if (end) info.lastUpstreamByteReceivedAt = info.firstUpstreamByteReceivedAt
+    if (head.status >= 400) this.hearReason(upstream, head)
     if (judgeHead(this, upstream, head, end) === 'retry') {
       info.firstUpstreamByteReceivedAt = 0
       info.lastUpstreamByteReceivedAt = 0
@@ -402,6 +410,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   onUpstreamFailure(upstream: UpstreamRequest, failure: UpstreamFailure): void {
     if (this.finished) return
+    const reason = failureReason(failure, upstream, this.route!, this.retry)
+    // Not a failure of the upstream: it closed an idle connection while we took it.
+    if (failure.kind !== 'reset' || !failure.reuseRace) this.noteFailure(upstream.host.cluster.name, failure.kind, reason)
     switch (judgeFailure(this, upstream, failure)) {
       case 'pass':
         return
@@ -503,6 +514,8 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   private onRouteTimeout(): void {
     const { host } = this
+    const cluster = this.upstream?.host.cluster ?? this.cluster!
+    this.noteFailure(cluster.name, 'request timeout', timeoutReason(this.timeouts!, this.upstream?.host ?? null, this.route!))
     chargeRouteTimeout(this)
     if (host.responseStarted) host.abort(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
     else host.reply(localReply('upstream-request-timeout', ''))
@@ -510,9 +523,37 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   private onUpstreamMaxDuration(): void {
     const { host } = this
-    this.cluster!.traffic.main.upstream_rq_max_duration_reached.value++
+    const { name, config, traffic } = this.cluster!
+    traffic.main.upstream_rq_max_duration_reached.value++
+    this.noteFailure(
+      name,
+      'max_stream_duration',
+      `the stream lasted ${config.http.common.maxStreamDurationMs} ms, the max_stream_duration of cluster ${name}`,
+    )
     if (host.responseStarted) host.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
     else host.reply(localReply('upstream-max-stream-duration', ''))
+  }
+
+  // ---- why ------------------------------------------------------------------------------------------------------------------------
+
+  private noteFailure(cluster: string, cause: string, reason: string): void {
+    this.host.info.noteFailure(reason)
+    this.runtime.failures.record(cluster, cause, reason)
+  }
+
+  private noRouteReason(): string {
+    const { request } = this.host
+    const { model } = this.runtime.routes.tableFor(request)
+    const table = model.name === '' ? 'the route config' : `route config ${model.name}`
+    return this.noRoute === 'no-virtual-host' ? `no virtual host of ${table} takes this host` : `no route of ${table} matches`
+  }
+
+  /** What the sidecar of the callee says of its answer; believed of validated peers alone. */
+  private hearReason({ host, connection }: UpstreamRequest, head: ResponseHead): void {
+    const reason = head.headers.get('x-outrigger-reason') ?? head.headers.get('x-outrigger-denied-by')
+    if (reason === undefined || connection?.peer?.validated !== true) return
+    const text = reason.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_HEARD)
+    this.noteFailure(host.cluster.name, `answer ${head.status}`, `${host.addressText} answered ${head.status}: ${text}`)
   }
 
   // ---- AnswerTarget ---------------------------------------------------------------------------------------------------------------

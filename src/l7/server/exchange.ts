@@ -12,7 +12,7 @@ import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset }
 import type { HeaderList } from '../codec/header-list.js'
 import { FilterChain, type FilterChainHost } from '../filters/filter-chain.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
-import { prepareLocalReply, responseHead } from '../reply/local-reply-response.js'
+import { explained, prepareLocalReply, responseHead } from '../reply/local-reply-response.js'
 import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
 import { Router } from '../router/router.js'
 import type { RouterHost } from '../router/router-host.js'
@@ -350,7 +350,8 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
       this.abort(reply.flag, reply.details)
       return
     }
-    const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, this.isGrpc, reply, headers)
+    const told = info.failure !== '' && this.runtime.explainsTo(info.connection) ? explained(reply, info.failure) : reply
+    const { head, body } = prepareLocalReply(this.request, info, this.runtime.localReplyRewriter, this.isGrpc, told, headers)
     if (!this.body.ended && this.request.contentLength !== 0) this.stream.closeAfter()
     this.showResponse(head)
     if (chain !== null) chain.startLocalResponse(head, body)
@@ -401,6 +402,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     if (this.upgrade) this.runtime.stats.downstream_cx_upgrades_active.value--
     this.body.clear()
     finishStats(this.runtime, this.info)
+    this.runtime.recent.record(this.info, this.router.route)
     this.owner.onExchangeEnd(this)
   }
 }

@@ -11,7 +11,9 @@ import type { ResponseHead } from '../codec/codec.js'
 import type { DownstreamCodecStats } from '../codec/codec-stats.js'
 import { HeaderList } from '../codec/header-list.js'
 import type { FilterFactory } from '../filters/http-filter.js'
+import type { UpstreamFailures } from '../log/failure-log.js'
 import type { OpenAccessLog } from '../log/open-access-log.js'
+import type { RecentRequests } from '../log/recent-requests.js'
 import { compileCidr } from '../match/cidr.js'
 import type { LocalReplyRewriter } from '../reply/local-reply-rewriter.js'
 import type { RouteSource } from '../route/route-holder.js'
@@ -22,7 +24,7 @@ import { compileIpDetection, type IpDetector } from './client-address.js'
 /** What a runtime is made of; the rest of its fields follow from these. */
 export type HttpRuntimeParts = Omit<
   HttpRuntime,
-  'stats' | 'router' | 'routerConfig' | 'continueHead' | 'internalRanges' | 'ipDetectors' | 'explainToPeers'
+  'stats' | 'router' | 'routerConfig' | 'continueHead' | 'internalRanges' | 'ipDetectors' | 'explainToPeers' | 'explainsTo'
 > & {
   /** Swapped where the router comes over ECDS. */
   readonly routerSettings: { readonly current: RouterConfig }
@@ -47,6 +49,10 @@ export class HttpRuntime {
   readonly random: () => number
   /** The listener's metadata asks for reasons to be told to mesh peers. */
   readonly explainDenials: boolean
+  /** What became of the requests of late. */
+  readonly recent: RecentRequests
+  /** Where failing upstreams are said. */
+  readonly failures: UpstreamFailures
   readonly onDenied: (info: StreamInfo) => void
   readonly codecStats: DownstreamCodecStats
   readonly continueHead: ResponseHead = {
@@ -86,6 +92,8 @@ export class HttpRuntime {
     const detections = parts.config.originalIpDetection
     this.ipDetectors = detections.length === 0 ? null : detections.map(compileIpDetection)
     this.onDenied = parts.onDenied
+    this.failures = parts.failures
+    this.recent = parts.recent
     this.codecStats = parts.codecStats
   }
 
@@ -97,4 +105,14 @@ export class HttpRuntime {
   explainToPeers(connection: ConnectionInfo): boolean {
     return this.explainDenials && connection.tls?.peer?.validated === true
   }
+
+  /** Reasons in bodies: for those peers, and for the application beside us. */
+  explainsTo(connection: ConnectionInfo): boolean {
+    if (this.explainToPeers(connection)) return true
+    return this.explainDenials && connection.tls === null && isLoopback(connection.directRemoteAddress)
+  }
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1'
 }

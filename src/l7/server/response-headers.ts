@@ -24,6 +24,9 @@ export interface AnsweredRequest {
   }
 }
 
+/** Of the header that tells a mesh peer why. */
+const MAX_REASON = 500
+
 let dateText = ''
 let dateSecond = 0
 
@@ -72,6 +75,8 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
   }
   if (config.via !== '') appendVia(headers, config.via)
   if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('x-request-id', info.requestId)
+  if (info.failure !== '' && upstream === null && runtime.explainToPeers(info.connection))
+    headers.set('x-outrigger-reason', info.failure.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_REASON))
   if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) headers.set('x-outrigger-denied-by', info.deniedBy)
   if (request.owner.draining && !head.upgraded) {
     request.stream.closeAfter()

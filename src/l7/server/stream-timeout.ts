@@ -2,13 +2,15 @@
 // stream. Called by Exchange.onStreamTimer; the timers are StreamTimers', the route's own the router's.
 
 import type { HcmHandles } from '../../metrics/stat-names.js'
+import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { ResponseFlag } from '../stream/response-flags.js'
 import type { StreamTimerKind } from '../stream/stream-timer.js'
 
 /** The request whose time is up. */
 export interface TimedRequest {
-  readonly runtime: { readonly stats: HcmHandles }
+  readonly runtime: { readonly stats: HcmHandles; readonly config: Pick<HttpConnectionManager, 'requestTimeoutMs'> }
+  readonly info: { noteFailure(reason: string): void }
   readonly body: { readonly ended: boolean }
   readonly responseStarted: boolean
   reply(reply: LocalReply): void
@@ -16,20 +18,25 @@ export interface TimedRequest {
 }
 
 export function onStreamTimeout(request: TimedRequest, kind: StreamTimerKind): void {
-  const { stats } = request.runtime
+  const { stats, config } = request.runtime
   const complete = request.body.ended
   switch (kind) {
     case 'idle':
+      request.info.noteFailure('silence for longer than stream_idle_timeout, set by the route or the connection manager')
       stats.downstream_rq_idle_timeout.value++
       if (request.responseStarted) request.abort(ResponseFlag.StreamIdleTimeout, 'stream_idle_timeout')
       else request.reply({ ...localReply('stream-idle-timeout', ''), ...(complete ? null : { status: 408 }) })
       return
     case 'request':
+      request.info.noteFailure(
+        `the request did not end within ${config.requestTimeoutMs} ms, the request_timeout of the connection manager`,
+      )
       stats.downstream_rq_timeout.value++
       if (request.responseStarted) request.abort(0, 'request_overall_timeout')
       else request.reply(localReply('request-timeout', ''))
       return
     default:
+      request.info.noteFailure('the stream lasted longer than max_stream_duration, set by the route or the connection manager')
       stats.downstream_rq_max_duration_reached.value++
       if (request.responseStarted) request.abort(0, 'max_duration_timeout')
       // Envoy Utility::maybeRequestTimeoutCode: whose fault it is depends on whether the request is all here.

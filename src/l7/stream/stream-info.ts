@@ -2,7 +2,7 @@
 // record. Made by the request path, passed by reference; every field is set in the constructor. HOT: one per request.
 
 import type { Socket } from 'node:net'
-import type { JsonObject, Metadata } from '../../model/metadata.js'
+import { type JsonObject, type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
@@ -76,6 +76,8 @@ export class StreamInfo {
   grpcStatus = -1
   /** The RBAC policy or intention that decided, for logs and the denied-by header. */
   deniedBy = ''
+  /** Why the newest try failed, or why there was none; '' = nothing failed. For those who may know: it names hosts and limits. */
+  failure = ''
   private metadata: Map<string, Record<string, unknown>> | null = null
   private state: Map<string, unknown> | null = null
 
@@ -124,6 +126,12 @@ export class StreamInfo {
       this.metadata.set(namespace, struct)
     }
     struct[key] = value
+  }
+
+  /** Failing path only. */
+  noteFailure(reason: string): void {
+    this.failure = reason
+    this.setDynamicMetadata(OUTRIGGER_METADATA, 'failure', reason)
   }
 
   filterState(key: string): unknown {

@@ -9,6 +9,7 @@ import { CertificateIdentity } from '../peer/certificate-identity.js'
 import { TrustHistory } from '../peer/trust-history.js'
 import { SecretRegistry } from '../secrets/secret-registry.js'
 import { DownstreamTlsContext, type DownstreamTlsOwner } from './downstream-tls.js'
+import { endingOf, type OwnEnding } from './own-ending.js'
 import { SessionCache } from './session-cache.js'
 import { checkTlsModel } from './tls-checks.js'
 import type { TlsContext, TlsContextDeps } from './tls-context.js'
@@ -109,6 +110,19 @@ export class TlsContexts {
       if (material.trustedCa !== null) first = Math.min(first, identityOf(material.trustedCa.certificate).notAfterMs)
     }
     return first === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.floor((first - this.deps.nowMs()) / DAY_MS))
+  }
+
+  /** Our own certificates in use that have expired or are near their end, each once. */
+  ownEndings(): readonly OwnEnding[] {
+    const endings = new Map<string, OwnEnding>()
+    const nowMs = this.deps.nowMs()
+    for (const { own } of this.liveMaterial()) {
+      for (const item of own) {
+        const ending = endingOf(item, nowMs)
+        if (ending !== null) endings.set(ending.sha256, ending)
+      }
+    }
+    return [...endings.values()]
   }
 
   close(): void {

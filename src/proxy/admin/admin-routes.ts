@@ -1,5 +1,5 @@
 // The paths of the admin API, each with its help, parameters and handler: Envoy's, with its verbs and answers, and those of ours (/live,
-// /xds, /config_unsupported, /config_status, /explain). Made once by AdminServer. Only what is marked as a POST changes anything.
+// /xds, /config_unsupported, /config_status, /recent_requests, /explain). Made once by AdminServer. Only what is marked as a POST changes anything.
 
 import { compileRegex } from '../../l7/match/regex.js'
 import { PrometheusExposition } from '../../metrics/prometheus.js'
@@ -18,6 +18,7 @@ import { answerExplanation } from './explain-page.js'
 import { initDump } from './init-dump-page.js'
 import { listenersJson, listenersText } from './listeners-page.js'
 import { activeLoggers, changeLogLevels, loggingUsage } from './logging-page.js'
+import { answerRecentRequests } from './recent-requests-page.js'
 import { modifyRuntime, showRuntime } from './runtime-page.js'
 import { serverInfo } from './server-info.js'
 import { activeStatsPage, statsPage } from './stats-html-page.js'
@@ -113,6 +114,15 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
       { name: 'state', help: 'Resources in this state alone', kind: ['accepted', 'warming', 'rejected', 'requested'] },
     ],
     ({ query, response }) => answerJson(response, options.configStatus(query)),
+  )
+  get(
+    '/recent_requests',
+    'what became of the requests of late, newest first; failed ones are kept longest',
+    [
+      { name: 'id', help: 'Requests with this x-request-id alone', kind: 'text' },
+      { name: 'limit', help: 'How many at most (100)', kind: 'text' },
+    ],
+    request => answerRecentRequests(options, request),
   )
   get('/config_unsupported', 'config that was accepted without effect', [], ({ response }) => answerJson(response, unsupported(server)))
   get('/stats/recentlookups', 'stat names that were looked up: none, they are resolved when config is compiled', [], ({ response }) =>

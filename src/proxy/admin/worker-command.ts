@@ -1,6 +1,7 @@
 // What an operator asked the admin for and each worker must do too. The admin carries it out in its own process and gives it to the
 // workers as it is; WorkerPool repeats it to workers that start later.
 
+import type { RecentRequest } from '../../l7/log/recent-requests.js'
 import type { Server } from '../server.js'
 
 export type WorkerCommand =
@@ -15,6 +16,8 @@ export interface AdminWorkers {
   /** Resolves once the counts of this process hold those of every worker, up to now; with those of hosts, where asked. */
   collect(hosts: boolean): Promise<void>
   tell(command: WorkerCommand): void
+  /** Records of requests that they served, newest first of each; `id` '' = of any. */
+  recent(id: string, limit: number): Promise<readonly RecentRequest[]>
 }
 
 interface LogLevels {

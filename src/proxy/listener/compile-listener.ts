@@ -6,8 +6,10 @@ import { DownstreamCodecStats } from '../../l7/codec/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../../l7/filters/compile-filters.js'
 import { formatOrText } from '../../l7/format/header-format.js'
 import type { LogSinks } from '../../l7/log/access-log-sink.js'
+import type { UpstreamFailures } from '../../l7/log/failure-log.js'
 import type { GrpcLoggers } from '../../l7/log/grpc-access-log.js'
 import { type OpenAccessLog, openAccessLog } from '../../l7/log/open-access-log.js'
+import type { RecentRequests } from '../../l7/log/recent-requests.js'
 import type { Runtime } from '../../l7/match/runtime-fraction.js'
 import { compileLocalReplyRewriter } from '../../l7/reply/local-reply-rewriter.js'
 import { compileHeaderMutations } from '../../l7/route/header-mutations.js'
@@ -57,6 +59,8 @@ export interface ListenerEnvironment {
   readonly extensions: ExtensionRegistry
   readonly sinks: LogSinks
   readonly grpcLoggers: GrpcLoggers
+  readonly failures: UpstreamFailures
+  readonly recent: RecentRequests
   readonly runtime: Runtime
   readonly random: () => number
   readonly serviceCluster: string
@@ -181,7 +185,7 @@ function compileTerminal(
           tunneling: compileTunneling(config.tunneling),
           bufferLimitBytes: listener.perConnectionBufferLimitBytes,
           hash: tcpHashPolicy(config.hashPolicy),
-          log: message => env.log('info', message),
+          failures: env.failures,
         },
       }
     }
@@ -245,6 +249,8 @@ function compileHttp(
     serviceCluster: env.serviceCluster,
     random: env.random,
     explainDenials: outrigger !== undefined,
+    failures: env.failures,
+    recent: env.recent,
     onDenied: info => logDenied(info, env),
     codecStats: new DownstreamCodecStats(env.store, hcm.main),
   })

@@ -9,7 +9,9 @@ import { resetSocket } from '../../io/reset-socket.js'
 import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { readShared } from '../../io/shared-read.js'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
+import type { UpstreamFailures } from '../../l7/log/failure-log.js'
 import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/open-access-log.js'
+import { connectReason, noHostReason } from '../../l7/router/failure-reason.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
 import { ResponseFlag } from '../../l7/stream/response-flags.js'
 import { StreamInfo, type UpstreamConnectionInfo } from '../../l7/stream/stream-info.js'
@@ -41,7 +43,7 @@ export interface TcpProxyRuntime {
   readonly bufferLimitBytes: number
   readonly random: () => number
   readonly hash: ((info: ConnectionInfo) => bigint | null) | null
-  readonly log: (message: string) => void
+  readonly failures: UpstreamFailures
 }
 
 /** Read of a client while its upstream is dialled. */
@@ -126,6 +128,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     if (host === null) {
       cluster.traffic.main.upstream_cx_none_healthy.value++
       info.responseFlags |= ResponseFlag.NoHealthyUpstream
+      runtime.failures.record(cluster.name, 'no endpoint', noHostReason(cluster))
       this.close()
       return
     }
@@ -142,11 +145,16 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     this.releaseAttempt()
     if (kind === 'overflow') {
       info.responseFlags |= ResponseFlag.UpstreamOverflow
-      runtime.log(`tcp_proxy ${runtime.config.statPrefix}: ${host!.cluster.config.name} is at its limit: ${why}`)
+      runtime.failures.record(
+        host!.cluster.name,
+        kind,
+        `limit ${why} is reached, set by the circuit breakers of cluster ${host!.cluster.name}`,
+      )
       this.close()
       return
     }
     host!.cluster.recordConnectFailure(host!)
+    runtime.failures.record(host!.cluster.name, 'connect-failure', connectReason(host!, why))
     info.responseFlags |= ResponseFlag.UpstreamConnectionFailure
     info.upstreamTransportFailureReason = why
     this.connect()

@@ -3,6 +3,7 @@
 // go to another worker when this one ends.
 
 import type { Socket } from 'node:net'
+import type { RecentRequest } from '../../l7/log/recent-requests.js'
 import type { WorkerStats } from '../../metrics/stats-import.js'
 import type { HostReport } from '../../upstream/health/health-verdicts.js'
 import type { FedUpdate } from './fed-resources.js'
@@ -47,6 +48,7 @@ export class WorkerLink {
   /** By serial: who waits for the answer. */
   private readonly applied = new Map<number, () => void>()
   private readonly collected = new Map<number, () => void>()
+  private readonly asked = new Map<number, (requests: readonly RecentRequest[]) => void>()
 
   constructor(spawn: SpawnWorker, index: number, stats: WorkerStats, events: WorkerLinkEvents) {
     this.index = index
@@ -87,6 +89,13 @@ export class WorkerLink {
     return new Promise(resolve => this.collected.set(serial, resolve))
   }
 
+  recent(id: string, limit: number): Promise<readonly RecentRequest[]> {
+    if (!this.ready || this.ended) return Promise.resolve([])
+    const serial = ++this.collects
+    this.send({ kind: 'recent', serial, id, limit })
+    return new Promise(resolve => this.asked.set(serial, resolve))
+  }
+
   hand(listener: string, socket: Socket): void {
     this.queue.push({ listener, socket })
     if (this.underWay === null) this.sendNext()
@@ -112,8 +121,10 @@ export class WorkerLink {
     this.ended = true
     this.ready = false
     for (const done of [...this.applied.values(), ...this.collected.values()]) done()
+    for (const answer of this.asked.values()) answer([])
     this.applied.clear()
     this.collected.clear()
+    this.asked.clear()
     this.stats.release()
     const left = [...(this.underWay === null ? [] : [this.underWay]), ...this.queue.splice(0)]
     this.underWay = null
@@ -154,6 +165,10 @@ export class WorkerLink {
         this.stats.apply(message.counts.stats)
         this.events.onCounts(message.counts)
         settle(this.collected, message.serial)
+        return
+      case 'recent':
+        this.asked.get(message.serial)?.(message.requests)
+        this.asked.delete(message.serial)
     }
   }
 }

@@ -1,9 +1,10 @@
 // What the primary process and its workers say to each other over Node's IPC channel (structured clones; order is kept). Types only.
 //
 //   primary ─ start, update…, verdicts…, command…, synced ─▶ worker ─ ready ─▶ (from here on it is handed sockets)
-//   primary ─ socket, update, forget, verdicts, command, collect, stop ─▶ worker ─ serving, applied, report, counts ─▶ primary
+//   primary ─ socket, update, forget, verdicts, command, collect, recent, stop ─▶ worker ─ serving, applied, report, counts, recent ─▶ primary
 
 import type { Socket } from 'node:net'
+import type { RecentRequest } from '../../l7/log/recent-requests.js'
 import type { StatsChanges } from '../../metrics/stats-export.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { WorkerCommand } from '../../proxy/admin/worker-command.js'
@@ -23,6 +24,7 @@ export type ToWorker =
   /** The handle comes with the message. */
   | { readonly kind: 'socket'; readonly listener: string }
   | { readonly kind: 'collect'; readonly serial: number; readonly hosts: boolean }
+  | { readonly kind: 'recent'; readonly serial: number; readonly id: string; readonly limit: number }
   /** Finish what runs within the grace, then exit; 0 = at once. */
   | { readonly kind: 'stop'; readonly graceMs: number }
 
@@ -46,6 +48,7 @@ export type FromWorker =
   | { readonly kind: 'applied'; readonly serial: number; readonly refused: number }
   | { readonly kind: 'report'; readonly report: HostReport }
   | { readonly kind: 'counts'; readonly serial: number; readonly counts: WorkerCounts }
+  | { readonly kind: 'recent'; readonly serial: number; readonly requests: readonly RecentRequest[] }
 
 export interface WorkerCounts {
   readonly stats: StatsChanges

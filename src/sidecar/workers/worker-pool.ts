@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
+import type { RecentRequest } from '../../l7/log/recent-requests.js'
 import { workerStats } from '../../metrics/stat-names.js'
 import { StatsImport } from '../../metrics/stats-import.js'
 import type { ConfigSource } from '../../model/config-source.js'
@@ -187,6 +188,10 @@ export class WorkerPool implements XdsFollowers, AdminWorkers {
     }, graceMs + EXIT_MS)
     await gone
     clearTimeout(timer)
+  }
+
+  async recent(id: string, limit: number): Promise<readonly RecentRequest[]> {
+    return (await Promise.all(this.links().map(link => link.recent(id, limit)))).flat()
   }
 
   private links(): WorkerLink[] {

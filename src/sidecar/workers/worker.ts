@@ -100,6 +100,9 @@ export class Worker {
       case 'collect':
         this.options.send({ kind: 'counts', serial: message.serial, counts: this.counts(message.hosts) })
         return
+      case 'recent':
+        this.options.send({ kind: 'recent', serial: message.serial, requests: this.parts.server.recent.find(message.id, message.limit) })
+        return
       case 'stop':
         void this.stop(message.graceMs)
         return

@@ -99,6 +99,8 @@ export interface AdsNodeStatus {
     readonly peer: string
     readonly protocol: XdsProtocol
     readonly openedAt: number
+    /** `host:port` of the proxy's admin, as it says itself; '' = it does not. */
+    readonly admin: string
     readonly types: readonly AdsTypeStatus[]
   }[]
 }
@@ -173,6 +175,7 @@ export class AdsServer implements StreamEvents {
         peer: stream.peer,
         protocol: stream.protocol,
         openedAt: stream.openedAt,
+        admin: adminOf(stream.node),
         types: [...stream.types.values()].map(state => ({
           typeUrl: state.typeUrl,
           wildcard: state.wildcard,
@@ -279,4 +282,10 @@ function recordSynced(record: NodeRecord): boolean {
 
 function streamInfo(stream: AdsStream, node: Node): AdsStreamInfo {
   return { nodeKey: stream.nodeKey, node, peer: stream.peer, protocol: stream.protocol }
+}
+
+/** What our own sidecar says in its node's metadata; a text of bounded length, or nothing. */
+function adminOf(node: Node | null): string {
+  const said = node?.metadata?.['outrigger_admin']
+  return typeof said === 'string' && said.length <= 300 ? said : ''
 }

@@ -326,6 +326,26 @@ describe('access', () => {
     const { body } = await call('GET', '/v1/outrigger/bootstrap/api-v1-sidecar-proxy', undefined, { 'x-consul-token': 'secret' })
     expect(body.dynamic_resources.ads_config.grpc_services.initial_metadata).toEqual([{ key: 'x-consul-token', value: 'secret' }])
   })
+
+  it("gives sidecars the gRPC port's own token where it has one, but only to those who have shown the other", async () => {
+    for (const [httpToken, expected] of [
+      ['http-secret', 'grpc-secret'],
+      [undefined, 'shown'],
+    ] as const) {
+      await plane.stop()
+      plane = new ControlPlane({
+        httpAddr: '127.0.0.1:0',
+        grpcAddr: '127.0.0.1:0',
+        ...(httpToken === undefined ? {} : { httpToken }),
+        grpcToken: 'grpc-secret',
+      })
+      await plane.start()
+      const shown = { 'x-consul-token': httpToken ?? 'shown' }
+      await call('PUT', '/v1/agent/service/register', API, shown)
+      const { body } = await call('GET', '/v1/outrigger/bootstrap/api-v1-sidecar-proxy', undefined, shown)
+      expect(body.dynamic_resources.ads_config.grpc_services.initial_metadata).toEqual([{ key: 'x-consul-token', value: expected }])
+    }
+  })
 })
 
 // Nothing listens where the sidecar would: a check of its own stands for it.

@@ -162,6 +162,7 @@ export function world(options: WorldOptions = {}) {
     pools: pools as never,
     router: stats.router,
     bufferLimitBytes: 1024 * 1024,
+    failures: { record: () => {} },
     random: () => 0,
   }
   const host = new FakeHost(options.request ?? head(), options.open !== true)

@@ -17,6 +17,7 @@ import { RuntimeKind } from '../../../src/sidecar/resource-kinds/runtime-kind.js
 import { ScopedRouteKind } from '../../../src/sidecar/resource-kinds/scoped-route-kind.js'
 import { SecretKind } from '../../../src/sidecar/resource-kinds/secret-kind.js'
 import { VirtualHostKind } from '../../../src/sidecar/resource-kinds/virtual-host-kind.js'
+import { TrackedResources } from '../../../src/sidecar/tracked-resources.js'
 import type { XdsResource } from '../../../src/xds/client/client.js'
 import { RuntimeSchema } from '../../../src/xds/gen/envoy/service/runtime/v3/rtds_pb.js'
 import { decodeRuntime } from '../../../src/xds/resources/decode.js'
@@ -44,7 +45,7 @@ function setUp() {
   const bootstrap = { clusters: [] } as unknown as Bootstrap
   const ads = adsStats(store)
   const timers: (() => void)[] = []
-  const decode = dynamicDecoder('count', serverStats(store), () => {})
+  const decode = dynamicDecoder('count', serverStats(store), () => {}, new TrackedResources())
   return {
     store,
     told,
@@ -171,7 +172,7 @@ describe('fields that are not known', () => {
   ] as const)('%s', (rule, counted, taken) => {
     const store = new StatsStore()
     const said: string[] = []
-    const decode = dynamicDecoder(rule, serverStats(store), (_level, message) => said.push(message))
+    const decode = dynamicDecoder(rule, serverStats(store), (_level, message) => said.push(message), new TrackedResources())
     const decoded = decode(decodeRuntime, resource('layer', bytes))
     expect(decoded.ok).toBe(taken)
     expect(store.counter('server.dynamic_unknown_fields').value).toBe(counted)

@@ -1,0 +1,188 @@
+// `outrigger proxy-config clusters|endpoints|listeners|routes|secrets|log PROXY`: what a running proxy has, from one place. Asks its admin, so
+// it works on the real Envoy too (by --admin). Declared for program.ts.
+import type { Command } from 'commander'
+import { remote } from '../../command-line/api-flags.js'
+import type { CommandIo } from '../../command-line/command-io.js'
+import type { ControlApi } from '../../command-line/control-api.js'
+import { formatTable } from '../../command-line/print.js'
+import { findAdmin } from './find-admin.js'
+
+interface View {
+  readonly name: string
+  readonly description: string
+  readonly path: string
+  readonly head: readonly string[]
+  // biome-ignore lint/suspicious/noExplicitAny: the admin's JSON, of which a table needs a few fields.
+  rows(answer: any): string[][]
+}
+
+interface Flags {
+  readonly admin?: string
+  readonly json?: boolean
+  readonly level?: string
+}
+
+const text = (value: unknown): string => (value === undefined || value === null || value === '' ? '-' : String(value))
+
+// biome-ignore lint/suspicious/noExplicitAny: the same.
+const address = (of: any): string => {
+  const socket = of?.socket_address
+  return socket === undefined ? text(of?.pipe?.path) : `${socket.address}:${socket.port_value}`
+}
+
+/** Resources of a dump, static and dynamic, whatever they are called there. */
+// biome-ignore lint/suspicious/noExplicitAny: the same.
+function routeConfigs(answer: any): any[] {
+  return (answer.configs ?? []).flatMap((dump: Record<string, unknown>) =>
+    [dump['static_route_configs'], dump['dynamic_route_configs']].flatMap(list =>
+      ((list as { route_config?: unknown }[] | undefined) ?? []).flatMap(({ route_config: config }) => config ?? []),
+    ),
+  )
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the same.
+function routeTarget({ route, redirect, direct_response: direct }: any): string {
+  if (redirect !== undefined) return 'redirect'
+  if (direct !== undefined) return `answer ${text(direct.status)}`
+  const legs: { name: string; weight?: number }[] | undefined = route?.weighted_clusters?.clusters
+  if (legs !== undefined) return legs.map(({ name, weight = 0 }) => `${name} (${weight})`).join(', ')
+  return text(route?.cluster ?? route?.cluster_header)
+}
+
+function routeMatch(match: Readonly<Record<string, unknown>> = {}): string {
+  const { headers, query_parameters: query, ...path } = match
+  const [kind] = Object.entries(path).map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  return `${kind ?? '-'}${headers === undefined ? '' : ', headers'}${query === undefined ? '' : ', query'}`
+}
+
+const HEALTH_FLAGS = ['failed_active_health_check', 'failed_outlier_check', 'pending_dynamic_removal', 'pending_active_hc']
+
+const VIEWS: readonly View[] = [
+  {
+    name: 'clusters',
+    description: 'the clusters of a proxy',
+    path: '/clusters?format=json',
+    head: ['CLUSTER', 'ENDPOINTS', 'FROM'],
+    rows: ({ cluster_statuses: clusters = [] }) =>
+      clusters.map(
+        ({
+          name,
+          host_statuses: hosts = [],
+          added_via_api: dynamic,
+        }: {
+          name: string
+          host_statuses?: unknown[]
+          added_via_api?: boolean
+        }) => [name, String(hosts.length), dynamic === true ? 'xDS' : 'bootstrap'],
+      ),
+  },
+  {
+    name: 'endpoints',
+    description: 'the endpoints of a proxy, with their health',
+    path: '/clusters?format=json',
+    head: ['CLUSTER', 'ENDPOINT', 'HEALTH', 'OUT BY', 'WEIGHT'],
+    rows: ({ cluster_statuses: clusters = [] }) =>
+      // biome-ignore lint/suspicious/noExplicitAny: the same.
+      clusters.flatMap(({ name, host_statuses: hosts = [] }: any) =>
+        // biome-ignore lint/suspicious/noExplicitAny: the same.
+        hosts.map((host: any) => [
+          name,
+          address(host.address),
+          text(host.health_status?.eds_health_status),
+          HEALTH_FLAGS.filter(flag => host.health_status?.[flag] === true).join(', ') || '-',
+          text(host.weight),
+        ]),
+      ),
+  },
+  {
+    name: 'listeners',
+    description: 'the listeners of a proxy',
+    path: '/listeners?format=json',
+    head: ['LISTENER', 'ADDRESS'],
+    rows: ({ listener_statuses: listeners = [] }) =>
+      listeners.map(({ name, local_address: local }: { name: string; local_address: unknown }) => [name, address(local)]),
+  },
+  {
+    name: 'routes',
+    description: 'the routes of a proxy, in order',
+    path: '/config_dump',
+    head: ['ROUTE CONFIG', 'VIRTUAL HOST', 'ROUTE', 'MATCH', 'TO'],
+    rows: answer =>
+      routeConfigs(answer).flatMap(({ name, virtual_hosts: hosts = [] }) =>
+        // biome-ignore lint/suspicious/noExplicitAny: the same.
+        hosts.flatMap((host: any) =>
+          // biome-ignore lint/suspicious/noExplicitAny: the same.
+          (host.routes ?? []).map((route: any, i: number) => [
+            text(name),
+            host.name,
+            route.name || `routes[${i}]`,
+            routeMatch(route.match),
+            routeTarget(route),
+          ]),
+        ),
+      ),
+  },
+  {
+    name: 'secrets',
+    description: 'the certificates that a proxy uses, and when they end',
+    path: '/certs',
+    head: ['KIND', 'NAME', 'SERIAL', 'UNTIL', 'DAYS'],
+    rows: ({ certificates = [] }) =>
+      certificates.flatMap(({ ca_cert: roots = [], cert_chain: chain = [] }: { ca_cert?: Certificate[]; cert_chain?: Certificate[] }) => [
+        ...roots.map(each => certificateRow('CA', each)),
+        ...chain.map(each => certificateRow('own', each)),
+      ]),
+  },
+]
+
+interface Certificate {
+  readonly path?: string
+  readonly serial_number?: string
+  readonly expiration_time?: string
+  readonly days_until_expiration?: string
+  readonly subject_alt_names?: readonly { readonly uri?: string; readonly dns?: string }[]
+}
+
+function certificateRow(
+  kind: string,
+  { path, serial_number: serial, expiration_time: until, days_until_expiration: days, subject_alt_names: names }: Certificate,
+): string[] {
+  const [name] = names ?? []
+  return [kind, text(name?.uri ?? name?.dns ?? path), text(serial), text(until), text(days ?? 0)]
+}
+
+export function addProxyConfig(program: Command, io: CommandIo): void {
+  const group = program
+    .command('proxy-config')
+    .description('what a running proxy has: clusters, endpoints, listeners, routes, secrets, log levels')
+  for (const view of VIEWS) {
+    const command = proxyCommand(group, view.name, view.description).option('--json', 'print JSON, as the proxy answers')
+    remote(command, io, (api, flags: Flags, [proxy]) => show(view, proxy, flags, api, io))
+  }
+  const log = proxyCommand(group, 'log', 'the log levels of a proxy, and how they are changed').option(
+    '--level <level>',
+    'sets every logger, or one by name:level',
+  )
+  remote(log, io, (api, flags: Flags, [proxy]) => logLevels(proxy, flags, api, io))
+}
+
+function proxyCommand(group: Command, name: string, description: string): Command {
+  return group
+    .command(name)
+    .description(description)
+    .argument('[proxy]', 'as `outrigger proxies` names it, for example web-sidecar-proxy')
+    .option('--admin <host:port>', 'its admin address, in place of its name')
+}
+
+async function show(view: View, proxy: string | undefined, flags: Flags, api: ControlApi, io: CommandIo): Promise<void> {
+  const admin = await findAdmin(proxy, flags.admin, api)
+  const answer = await admin.getJson<object>(view.path)
+  io.out(flags.json ? `${JSON.stringify(answer, null, 2)}\n` : formatTable(view.head, view.rows(answer)))
+}
+
+async function logLevels(proxy: string | undefined, { admin: address, level }: Flags, api: ControlApi, io: CommandIo): Promise<void> {
+  const admin = await findAdmin(proxy, address, api)
+  const [logger, of] = level?.includes(':') ? level.split(':', 2) : ['level', level]
+  const query = of === undefined ? '' : `?${encodeURIComponent(logger!)}=${encodeURIComponent(of)}`
+  io.out((await admin.call({ method: 'POST', path: `/logging${query}` })).text)
+}

@@ -25,6 +25,7 @@ import { addOperator } from './commands/operator.js'
 import { addProxies } from './commands/proxies.js'
 import { addRefused } from './commands/refused.js'
 import { addServices } from './commands/services.js'
+import { addCheck } from './commands/sidecar/check.js'
 import { addProxyConfig } from './commands/sidecar/proxy-config.js'
 import { addWhy } from './commands/sidecar/why.js'
 import { addSnapshot } from './commands/snapshot.js'
@@ -62,6 +63,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addExplain,
   addWhy,
   addProxyConfig,
+  addCheck,
   addImport,
   addIntention,
   addCa,

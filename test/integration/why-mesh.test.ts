@@ -78,6 +78,21 @@ it('a denial is told by its rule', async () => {
   await webSidecar.untilLog(/answered 403: intention \\?"web -> api/)
 })
 
+it('check finds what is wrong, each with a hint', async () => {
+  await mesh.intention('old', [{ Name: 'web', Action: 'allow' }])
+  await mesh.register('idle', { name: 'idle' })
+  const failed = await mesh.outrigger('check').then(
+    () => null,
+    (error: { code: number; stdout: string }) => error,
+  )
+  expect(failed).toMatchObject({ code: 2 })
+  const { stdout } = failed!
+  for (const good of ['clock', 'configuration', 'admin addresses', 'certificates', 'versions']) expect(stdout).toContain(`✓ ${good}\n`)
+  expect(stdout).toContain('✗ sidecars: idle-sidecar-proxy is not connected\n    start it: outrigger connect envoy -sidecar-for idle\n')
+  expect(stdout).toContain('✗ intentions: they name the service "old", which is not registered\n')
+  expect(stdout).toContain(`✗ applications: api-sidecar-proxy does not reach its application at 127.0.0.1:${deadPort}\n`)
+})
+
 it('a proxy is looked into by its name', async () => {
   expect(await mesh.outrigger('proxy-config', 'listeners', 'api-sidecar-proxy')).toContain('public_listener:127.0.0.1:')
   await expect(mesh.outrigger('proxy-config', 'listeners', 'nobody')).rejects.toThrow(/unknown proxy ID: nobody/)

@@ -42,6 +42,10 @@ export interface ControlAnswer {
   readonly missing: boolean
   /** `X-Consul-Warning` lines. */
   readonly warnings: readonly string[]
+  /** When it was given, by the other's clock; null where it does not say. */
+  readonly dateMs: number | null
+  /** `X-Outrigger-Detail`, '' when absent. */
+  readonly detail: string
 }
 
 export interface Call {
@@ -255,6 +259,8 @@ async function readAnswer(response: IncomingMessage, { path, allowMissing }: Cal
     missing,
     // node joins what is given several times.
     warnings: warning === undefined ? [] : [warning].flat(),
+    dateMs: response.headers.date === undefined ? null : Date.parse(response.headers.date),
+    detail: String(response.headers['x-outrigger-detail'] ?? ''),
   }
 }
 

@@ -4,7 +4,6 @@
 
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import type { RequestHead } from '../codec/codec.js'
-import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall } from '../filters/http-filter.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import type { RouteCondition } from '../match/route-match.js'
@@ -13,7 +12,7 @@ import type { RouteTrace } from '../route/route-table.js'
 import { RetryState } from '../router/retry-state.js'
 import { RouteTimeouts } from '../router/route-timeouts.js'
 import type { HttpRuntime } from '../server/http-runtime.js'
-import { prepareRequest } from '../server/request-headers.js'
+import { type IncomingRequest, prepareRequest } from '../server/request-headers.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import { StreamInfo } from '../stream/stream-info.js'
 import { explainCluster } from './explain-cluster.js'
@@ -37,10 +36,9 @@ export function explainRequest(runtime: HttpRuntime, connection: ConnectionInfo,
   return new ImaginedRequest(runtime, connection, head).explain()
 }
 
-class ImaginedRequest implements FilterCall, RouteTrace {
+class ImaginedRequest implements IncomingRequest, RouteTrace {
   readonly request: RequestHead
   readonly info: StreamInfo
-  readonly ended = false
   readonly body = { ended: true }
   readonly stream = { sendInformational: (): void => {} }
   readonly runtime: HttpRuntime
@@ -104,6 +102,7 @@ class ImaginedRequest implements FilterCall, RouteTrace {
 
   private async runFilters(): Promise<ExplainedFilter[]> {
     const explained: ExplainedFilter[] = []
+    const call = this.filterCall()
     for (const factory of this.runtime.filters) {
       const { name } = factory
       const override = this.overrideFor(name)
@@ -111,9 +110,9 @@ class ImaginedRequest implements FilterCall, RouteTrace {
         explained.push({ name, verdict: 'disabled', reason: override === undefined ? 'by its config' : 'by the route' })
         continue
       }
-      const filter = factory.create(this)
+      const filter = factory.create(call)
       if (filter === null) explained.push({ name, verdict: 'passes', reason: 'it has nothing to do for this request' })
-      else if (filter.explain !== undefined) explained.push({ name, ...(await filter.explain(this, this.request)) })
+      else if (filter.explain !== undefined) explained.push({ name, ...(await filter.explain(call, this.request)) })
       else if (filter.requestHead === undefined)
         explained.push({ name, verdict: 'passes', reason: 'it looks at bodies or responses alone' })
       else explained.push({ name, verdict: 'unknown', reason: 'it decides when a request comes' })
@@ -122,25 +121,29 @@ class ImaginedRequest implements FilterCall, RouteTrace {
     return explained
   }
 
-  // ---- FilterCall -----------------------------------------------------------------------------------------------------------------
-
-  overrideFor(filterName: string): ReturnType<FilterCall['overrideFor']> {
+  private overrideFor(filterName: string): ReturnType<FilterCall['overrideFor']> {
     return this.route === null ? undefined : filterOverride(this.route, this.choice, filterName)
   }
 
-  clearRouteCache(): void {
-    this.match()
+  /** What filters get: it knows the request, and does nothing to it. */
+  private filterCall(): FilterCall {
+    const route = (): CompiledRoute | null => this.route
+    return {
+      info: this.info,
+      request: this.request,
+      ended: false,
+      get route() {
+        return route()
+      },
+      overrideFor: name => this.overrideFor(name),
+      clearRouteCache: () => this.match(),
+      sendReply: () => {},
+      sendHead: () => {},
+      resume: () => {},
+      resumeResponse: () => {},
+      bufferRequest: () => {},
+    }
   }
-
-  sendReply(): void {}
-
-  sendHead(_status: number, _details: string, _headers: HeaderList): void {}
-
-  resume(): void {}
-
-  resumeResponse(): void {}
-
-  bufferRequest(): void {}
 
   // ---- what comes of it -------------------------------------------------------------------------------------------------------------
 

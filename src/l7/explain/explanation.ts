@@ -1,11 +1,16 @@
 // What an explanation says, in the form in which the admin gives it as JSON (names as Envoy's: snake_case). Made by explain-request and, for
-// what comes before HTTP, by proxy/explain; printed as a tree by `outrigger explain`. Types only.
+// what comes before HTTP, by proxy/explain; printed as a tree by `outrigger explain`. Types only, and importing nothing: they are
+// part of the public interface.
 
-import type { FilterExplanation } from '../filters/http-filter.js'
-
-export interface ExplainedFilter extends Omit<FilterExplanation, 'verdict'> {
+export interface ExplainedFilter {
   readonly name: string
-  readonly verdict: FilterExplanation['verdict'] | 'disabled'
+  /** `unknown`: only a real request shows it. */
+  readonly verdict: 'passes' | 'denies' | 'unknown' | 'disabled'
+  readonly reason: string
+  /** The policy, intention or rule that decided. */
+  readonly rule?: string
+  /** Of the answer, where it denies. */
+  readonly status?: number
 }
 
 /** A route that was looked at and not taken. */

@@ -39,7 +39,7 @@ import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { HttpConfig, NodeInfo } from './http-api/context.js'
-import { formatAddress, isLoopback, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
+import { areLoopback, formatAddress, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
@@ -406,7 +406,7 @@ export class ControlPlane {
       agents,
       resolveDns,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
-      loopbackOnly: [plan.http, plan.https].every(address => address === undefined || isLoopback(address.host)),
+      loopbackOnly: areLoopback([plan.http, plan.https]),
       defaultPolicy: () => this.defaultPolicy,
       grpc: () => {
         const address = grpcPort.tls ?? grpcPort.plain
@@ -526,7 +526,7 @@ export class ControlPlane {
     await attempt('CA files', async () => this.ca?.checkFiles())
     await attempt('configuration', async () => {
       const configured = this.options.configured?.()
-      for (const [kind, secret] of Object.entries(configured?.agentTokens ?? {})) this.acl?.agentTokens.set(kind, secret)
+      this.acl?.agentTokens.configure(configured?.agentTokens ?? {})
       if (configured?.definitions !== undefined) await this.loadDefinitions(configured.definitions)
     })
     await attempt('TLS', async () => this.portTls?.reload())

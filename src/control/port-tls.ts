@@ -87,8 +87,8 @@ export class PortTls {
   }
 }
 
-/** Throws one line that begins with the port's name. */
-function secureOptions(tls: ServerTls, issued: ServerCertificate | undefined, port: TlsPort): SecureOptions {
+/** Throws one line that begins with the port's name. `issued` stands in where the operator gives no certificate. */
+export function secureOptions(tls: ServerTls, issued: ServerCertificate | undefined, port: TlsPort): SecureOptions {
   const options: SecureOptions = {
     ...(tls.certPem === undefined
       ? { cert: issued!.pem.certPem, key: issued!.pem.keyPem }

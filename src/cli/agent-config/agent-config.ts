@@ -49,6 +49,7 @@ export interface AgentConfig {
   readonly retry_max?: number
   readonly acl?: {
     readonly enabled?: boolean
+    readonly enable_token_persistence?: boolean
     readonly default_policy?: string
     readonly down_policy?: string
     readonly tokens?: {

@@ -52,11 +52,11 @@ export const AGENT_KEYS: AgentKeys = {
   },
   addresses: all('both', 'text', 'http https grpc grpc_tls dns'),
   acl: {
-    ...all('both', 'flag', 'enabled'),
+    ...all('both', 'flag', 'enabled enable_token_persistence'),
     ...all('both', 'text', 'default_policy'),
     ...all('client', 'text', 'down_policy'),
     ...all('nobody', 'duration', 'token_ttl policy_ttl role_ttl'),
-    ...all('nobody', 'flag', 'enable_token_persistence enable_key_list_policy enable_token_replication'),
+    ...all('nobody', 'flag', 'enable_key_list_policy enable_token_replication'),
     tokens: {
       ...all('server', 'text', 'initial_management'),
       ...all('both', 'text', 'agent default dns'),

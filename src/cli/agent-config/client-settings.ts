@@ -5,10 +5,11 @@ import type { DownPolicy } from '../../control/agent/remote-rules.js'
 import type { ServerTls } from '../../control/agent/server-link.js'
 import { parseDuration } from '../../control/config-entries/duration.js'
 import { type HostPort, parseAddress } from '../../control/http-api/listen-addresses.js'
+import type { ServerTls as HttpsTls } from '../../control/port-tls.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { dnsOptions } from '../commands/dns-flags.js'
 import type { AgentConfig } from './agent-config.js'
-import { folderText, listener, nodeAddress } from './control-settings.js'
+import { folderText, listener, nodeAddress, serverTls } from './control-settings.js'
 
 const HTTP_PORT = 8500
 const HTTPS_PORT = 8501
@@ -23,9 +24,11 @@ export function clientOptions(config: AgentConfig, io: CommandIo): ClientAgentOp
   const tls = clientTls(config, io)
   const { acl, retry_interval: retryInterval } = config
   const http = listener(config, 'http')
-  if (http === 'off') throw new CliError('ports.http: an agent without its HTTP API is of no use')
-  if (listener(config, 'https') !== undefined || listener(config, 'grpc_tls') !== undefined)
-    throw new CliError('ports.https and ports.grpc_tls: an agent serves this machine, in clear text on its loopback')
+  const httpsAddr = listener(config, 'https')
+  const https = httpsAddr === 'off' ? undefined : httpsAddr
+  if (http === 'off' && https === undefined) throw new CliError('ports.http: an agent without its HTTP API is of no use')
+  if (![undefined, 'off'].includes(listener(config, 'grpc_tls')))
+    throw new CliError('ports.grpc_tls: the sidecars of a machine reach its agent in clear text on its loopback (ports.grpc)')
   const grpc = listener(config, 'grpc') ?? DEFAULT_GRPC_ADDR
   const dns = dnsOptions(
     present({ dnsAddr: listener(config, 'dns'), domain: config.domain, altDomain: config.alt_domain, recursor: config.recursors }),
@@ -34,6 +37,8 @@ export function clientOptions(config: AgentConfig, io: CommandIo): ClientAgentOp
     servers: serversOf(config, tls !== undefined),
     serverTls: tls,
     httpAddr: http,
+    httpsAddr: https,
+    httpsTls: https === undefined ? undefined : httpsTls(config, io),
     grpcAddr: grpc === 'off' ? undefined : parseAddress(grpc, 'ports.grpc'),
     dns: dns && { address: dns.address, recursors: dns.recursors ?? [], isDefault: dns.isDefault === true },
     nodeName: config.node_name,
@@ -43,10 +48,19 @@ export function clientOptions(config: AgentConfig, io: CommandIo): ClientAgentOp
     dataDir: config.data_dir,
     tokens: tokensOf(config),
     aclEnabled: acl?.enabled,
+    keepTokens: acl?.enable_token_persistence,
     downPolicy: downPolicy(acl?.down_policy),
     retryMs: retryInterval === undefined ? undefined : durationMs(retryInterval, 'retry_interval'),
     retryMax: config.retry_max,
   }) as ClientAgentOptions
+}
+
+/** The certificates of the mesh are the control plane's to issue: an agent is given its own. */
+export function httpsTls(config: AgentConfig, io: CommandIo): HttpsTls {
+  const tls = serverTls(config, 'https', io)
+  if (tls.certPem === undefined)
+    throw new CliError('ports.https: an agent needs a certificate of its own: tls.https.cert_file and key_file')
+  return tls
 }
 
 export function tokensOf({ acl }: AgentConfig): Record<string, string> {

@@ -76,8 +76,10 @@ export function listener(config: AgentConfig, use: keyof typeof PORTS): string |
   const host = addresses[use] ?? client
   if (port === undefined && host === undefined) return undefined
   const [first, ...more] = (host ?? LOOPBACK).trim().split(/\s+/)
-  if (more.length > 0 || first === undefined || first.includes('{{') || first.startsWith('unix:'))
-    throw new CliError(`${use} is to listen on "${host}": one IP address is taken, no list, no template, no socket file`)
+  const isSocket = first?.startsWith('unix:') === true
+  if (more.length > 0 || first === undefined || first.includes('{{') || (isSocket && use !== 'http'))
+    throw new CliError(`${use} is to listen on "${host}": one IP address is taken (for http also unix:///path), no list, no template`)
+  if (isSocket) return first
   return `${first.includes(':') ? `[${first}]` : first}:${port ?? PORTS[use]}`
 }
 
@@ -87,7 +89,7 @@ export function nodeAddress({ advertise_addr, bind_addr }: AgentConfig): string 
 }
 
 /** `tls.defaults`, and over it what is said of the port. Without a certificate the mesh's CA issues one. */
-function serverTls(config: AgentConfig, port: 'https' | 'grpc', io: CommandIo): ServerTls {
+export function serverTls(config: AgentConfig, port: 'https' | 'grpc', io: CommandIo): ServerTls {
   const { ca_file, ca_path, cert_file, key_file, verify_incoming, tls_min_version } = { ...config.tls?.defaults, ...config.tls?.[port] }
   if ((cert_file === undefined) !== (key_file === undefined)) throw new CliError(`tls.${port}: cert_file and key_file go together`)
   const caPem = ca_file !== undefined ? io.readText(ca_file) : ca_path !== undefined ? folderText(ca_path, io) : undefined

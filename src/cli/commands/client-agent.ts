@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs'
 import { ClientAgent } from '../../control/agent/client-agent.js'
 import { joinErrors } from '../../control/http-api/respond.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
-import { clientOptions, tokensOf } from '../agent-config/client-settings.js'
+import { clientOptions, httpsTls, tokensOf } from '../agent-config/client-settings.js'
 import { definitionsOf, logLevel } from '../agent-config/control-settings.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { openControlLog } from '../control-log.js'
@@ -39,11 +39,12 @@ export async function runClientAgent({ config, load }: LoadedConfig, io: Command
     let next: AgentConfig
     try {
       next = load()
+      if (options.httpsAddr !== undefined) agent.useCertificate(httpsTls(next, io))
       log.setLevel(levelOf(logLevel(next)))
     } catch (error) {
       return (error as Error).message
     }
-    for (const [kind, secret] of Object.entries(tokensOf(next))) agent.tokens.set(kind, secret)
+    agent.tokens.configure(tokensOf(next))
     const { errors } = await agent.applyDefinitions(definitionsOf(next))
     return errors.length === 0 ? undefined : joinErrors(errors)
   }
@@ -53,6 +54,7 @@ export async function runClientAgent({ config, load }: LoadedConfig, io: Command
   if (config.pid_file !== undefined) writePidFile(config.pid_file)
   for (const [name, address] of [
     ['http', agent.httpAddress],
+    ['https', agent.httpsAddress],
     ['grpc', agent.grpcAddress],
     ['dns', agent.dnsAddress],
   ])

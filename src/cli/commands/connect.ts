@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { resolveSinks } from '../../control/http-api/bootstrap-config.js'
 import { type ApiFlags, remote } from '../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
@@ -118,6 +119,8 @@ async function bootstrapOf(proxyId: string, flags: EnvoyFlags, api: ControlApi, 
   })
   const bootstrap = await api.getJson<Bootstrap>(`/v1/outrigger/bootstrap/${encodeURIComponent(proxyId)}?${query}`)
   if (flags.adminAccessLogPath !== undefined) bootstrap.admin.access_log_path = flags.adminAccessLogPath
+  const problem = resolveSinks(bootstrap, io.env)
+  if (problem !== undefined) throw new CliError(problem)
   const caFile = flags.grpcCaFile ?? io.env('CONSUL_GRPC_CACERT')
   const cluster = bootstrap.static_resources.clusters[0]!
   if (address?.startsWith('http://')) delete cluster['transport_socket']

@@ -110,6 +110,7 @@ export function configuredOptions(config: AgentConfig, io: CommandIo): Partial<C
     result.acl = {
       defaultPolicy,
       ...(initialManagement === undefined ? {} : { initialManagement }),
+      ...(acl.enable_token_persistence === true ? { keepTokens: true } : {}),
       tokens: { ...(tokens?.default === undefined ? {} : { default: tokens.default }) },
     }
   }

@@ -1,8 +1,9 @@
 // `outrigger proxies` (which sidecars are connected and what they have acknowledged) and `outrigger bootstrap` (the Envoy bootstrap of
 // one of them). Declared for program.ts.
 import type { Command } from 'commander'
+import { resolveSinks } from '../../control/http-api/bootstrap-config.js'
 import { remote } from '../command-line/api-flags.js'
-import type { CommandIo } from '../command-line/command-io.js'
+import { CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
 import { formatTable } from '../command-line/print.js'
 
@@ -67,5 +68,7 @@ async function printBootstrap(options: BootstrapFlags, api: ControlApi, io: Comm
     ...(options.adminBind === undefined ? {} : { admin_bind: options.adminBind }),
   })
   const bootstrap = await api.getJson<object>(`/v1/outrigger/bootstrap/${encodeURIComponent(options.proxyId)}?${query}`)
+  const problem = resolveSinks(bootstrap, io.env)
+  if (problem !== undefined) throw new CliError(problem)
   io.out(`${JSON.stringify(bootstrap, null, 2)}\n`)
 }

@@ -18,6 +18,8 @@ export interface AclOptions {
   readonly initialManagement?: string
   /** `acl.tokens`: what this process uses where a request shows no token, by Consul's names. */
   readonly tokens?: Readonly<Record<string, string>>
+  /** Those that the API sets outlive a restart. */
+  readonly keepTokens?: boolean
 }
 
 /** Who a request is, by the token that it shows, or the one that stands for those that show none. */
@@ -51,6 +53,7 @@ export class AclSystem implements TokenJudge {
   static async start(store: Store, options: AclOptions, datacenter: string, onProblem: (reason: string) => void): Promise<AclSystem> {
     const system = new AclSystem(store, await AclTable.load(store), options, datacenter)
     await system.writes.ensure(options.initialManagement)
+    if (options.keepTokens === true) await system.agentTokens.keepIn(store)
     system.timer = setInterval(() => {
       system.writes.reap().catch((error: Error) => onProblem(`expired ACL tokens: ${error.message}`))
     }, REAP_INTERVAL_MS)

@@ -1,6 +1,8 @@
 // The tokens that this process uses where a request shows none of its own: `acl.tokens` of Consul's agent configuration. Made by `AclSystem`
 // from its options, changed by `PUT /v1/agent/token/:kind`; read by the HTTP API and by DNS.
+// With `enable_token_persistence` what the API sets outlives a restart, and goes over the configuration then, as in Consul.
 // Invariant: a kind without a token of its own uses the default one, and without that the anonymous token's rights.
+import type { Store } from '../store/store.js'
 import { AclError } from './acl-error.js'
 
 /** Those that are read here. */
@@ -21,18 +23,45 @@ const KINDS: Readonly<Record<string, string>> = {
   dns: 'dns',
 }
 const MAX_TOKEN_CHARS = 4096
+const RECORD = 'agent-tokens'
 
 export class AgentTokens {
   private readonly secrets = new Map<string, string>()
+  /** Set by the API, to be kept in `store`. */
+  private readonly kept = new Map<string, string>()
+  private store: Store | undefined
 
   constructor(initial: Readonly<Record<string, string>> = {}) {
-    for (const [kind, secret] of Object.entries(initial)) this.set(kind, secret)
+    this.configure(initial)
+  }
+
+  /** What the configuration says, at the start and whenever it is read again. */
+  configure(tokens: Readonly<Record<string, string>>): void {
+    for (const [name, secret] of Object.entries(tokens)) if (!this.kept.has(kindOf(name))) this.set(name, secret)
+  }
+
+  /** Takes what was set by the API before, and keeps what will be. */
+  async keepIn(store: Store): Promise<void> {
+    const record = await store.get('meta', RECORD)
+    for (const [kind, secret] of Object.entries((record?.value ?? {}) as Record<string, string>)) {
+      this.kept.set(kind, secret)
+      this.secrets.set(kind, secret)
+    }
+    this.store = store
+  }
+
+  /** From the API. Resolves once it is kept where it is to be. */
+  async write(name: string, secret: string): Promise<void> {
+    this.set(name, secret)
+    const kind = kindOf(name)
+    if (secret === '') this.kept.delete(kind)
+    else this.kept.set(kind, secret)
+    await this.store?.put('meta', RECORD, Object.fromEntries(this.kept))
   }
 
   /** An empty secret takes the token away. Throws `AclError` for a kind that nobody knows. */
-  set(name: string, secret: string): void {
-    const kind = Object.hasOwn(KINDS, name) ? KINDS[name]! : undefined
-    if (kind === undefined) throw new AclError(404, `Token "${name}" is unknown`)
+  private set(name: string, secret: string): void {
+    const kind = kindOf(name)
     if (secret.length > MAX_TOKEN_CHARS) throw new AclError(400, `Token: longer than ${MAX_TOKEN_CHARS} characters`)
     if (secret === '') this.secrets.delete(kind)
     else this.secrets.set(kind, secret)
@@ -41,4 +70,9 @@ export class AgentTokens {
   get(kind: AgentTokenKind): string | undefined {
     return this.secrets.get(kind) ?? this.secrets.get('default')
   }
+}
+
+function kindOf(name: string): string {
+  if (!Object.hasOwn(KINDS, name)) throw new AclError(404, `Token "${name}" is unknown`)
+  return KINDS[name]!
 }

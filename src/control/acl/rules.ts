@@ -7,7 +7,7 @@ import { type HclObject, type HclValue, readHcl } from '../hcl/read-hcl.js'
 export type RuleAccess = 'deny' | 'read' | 'list' | 'write'
 
 /** Resources whose rules carry a name: `service "web"`, `service_prefix "we"`. */
-export const NAMED_RESOURCES = ['agent', 'event', 'key', 'node', 'query', 'service', 'session'] as const
+export const NAMED_RESOURCES = ['agent', 'event', 'identity', 'key', 'node', 'query', 'service', 'session'] as const
 /** Resources that exist once: `operator = "read"`. */
 export const SINGLE_RESOURCES = ['acl', 'keyring', 'mesh', 'operator', 'peering'] as const
 

@@ -47,6 +47,7 @@ const TEMPLATES: readonly PolicyTemplate[] = [
     rule('service_prefix', '', 'write'),
     rule('key_prefix', '', 'read'),
   ]),
+  template('workload-identity', 'What names a workload identity, which nothing here asks for', [rule('identity', NAME, 'write')]),
   template('api-gateway', 'What an API gateway needs', ['mesh = "read"', ...SEE_ALL, rule('service', NAME, 'write')]),
 ]
 

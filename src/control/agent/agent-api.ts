@@ -12,7 +12,7 @@ import { authorizeWith } from '../http-api/authorize.js'
 import { bootstrapRoute } from '../http-api/bootstrap-route.js'
 import type { LocalContext } from '../http-api/context.js'
 import { HttpError, param } from '../http-api/respond.js'
-import { newHttpApi, requireLocalHost } from '../http-api/server.js'
+import { LocalHosts, newHttpApi } from '../http-api/server.js'
 import { agentConfigShape } from '../http-api/shapes.js'
 import { StreamedAnswers } from '../http-api/streamed-answers.js'
 import { presentedToken } from '../http-api/token.js'
@@ -53,8 +53,9 @@ const NOT_PASSED_ON = new Set([
 
 export function buildAgentApi(context: AgentApiContext): FastifyInstance {
   const { tokens } = context
+  const localHosts = new LocalHosts()
   const app = newHttpApi(request => {
-    if (context.loopbackOnly) requireLocalHost(request)
+    if (context.loopbackOnly) localHosts.require(request)
   })
   authorizeWith(context.rules, app, context)
   agentRoutes(app, context)
@@ -87,6 +88,11 @@ async function proxyDefaults({ reads, tokens }: AgentApiContext): Promise<Record
 const tokenOf = ({ tokens }: AgentApiContext, request: FastifyRequest): string | undefined =>
   presentedToken(request) ?? tokens.get('default')
 
+/** `?near=_agent` is near to this agent, not to the server that answers. */
+function nearThisNode(url: string, node: string): string {
+  return url.replace(/([?&]near=)_agent(?=&|$)/, (_all, before: string) => before + encodeURIComponent(node))
+}
+
 async function forwardRead(context: AgentApiContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const gone = new AbortController()
   const onClose = (): void => gone.abort()
@@ -94,7 +100,7 @@ async function forwardRead(context: AgentApiContext, request: FastifyRequest, re
   const maxAge = /(?:^|[\s,])max-age=(\d{1,9})/.exec(request.headers['cache-control'] ?? '')?.[1]
   try {
     const answer = await context.reads.read({
-      path: request.url,
+      path: nearThisNode(request.url, context.node.name),
       token: tokenOf(context, request),
       headers: passedOn(request.headers),
       signal: gone.signal,

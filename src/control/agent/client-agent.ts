@@ -17,11 +17,20 @@ import { DnsServer } from '../dns/dns-server.js'
 import { Recursors } from '../dns/recursors.js'
 import { BlockingQueries } from '../http-api/blocking-queries.js'
 import type { NodeInfo } from '../http-api/context.js'
-import { bindReason, formatAddress, type HostPort, isLoopback, parseAddress } from '../http-api/listen-addresses.js'
+import {
+  areLoopback,
+  bindReason,
+  formatAddress,
+  type HostPort,
+  isLoopback,
+  parseAddress,
+  parseHttpAddress,
+} from '../http-api/listen-addresses.js'
 import { listenHttp } from '../http-api/listen-http.js'
 import { joinErrors } from '../http-api/respond.js'
 import { ownNode } from '../http-api/shapes.js'
 import { type ControlLogger, LogFeed } from '../log-feed.js'
+import { type ServerTls as PortTls, type SecureOptions, secureOptions } from '../port-tls.js'
 import { JournalStore } from '../store/journal/journal-store.js'
 import { MemoryStore } from '../store/memory-store.js'
 import type { Store } from '../store/store.js'
@@ -53,6 +62,9 @@ export interface ClientAgentOptions {
     /** The address is only the default: when it is taken the agent serves without DNS. */
     readonly isDefault?: boolean
   }
+  /** The HTTP API over TLS, with the operator's certificate. */
+  readonly httpsAddr?: string | undefined
+  readonly httpsTls?: PortTls | undefined
   readonly nodeName?: string
   /** Where this machine is reached. Default: its first address. */
   readonly nodeAddress?: string
@@ -63,6 +75,8 @@ export interface ClientAgentOptions {
   readonly dataDir?: string
   /** `acl.tokens`, by Consul's names. */
   readonly tokens?: Readonly<Record<string, string>>
+  /** Those that the API sets outlive a restart. */
+  readonly keepTokens?: boolean
   /** `acl.enabled`. */
   readonly aclEnabled?: boolean
   readonly downPolicy?: DownPolicy
@@ -96,6 +110,8 @@ export class ClientAgent {
   readonly tokens: AgentTokens
   private grpcTarget: GrpcTarget | undefined
   private httpListening: HostPort | undefined
+  private httpsListening: HostPort | undefined
+  private replaceCertificate: (secure: SecureOptions) => void = () => {}
   private grpcListening: HostPort | undefined
   private dnsListening: HostPort | undefined
 
@@ -107,6 +123,16 @@ export class ClientAgent {
 
   get httpAddress(): string {
     return formatAddress(this.httpListening)
+  }
+
+  /** '' where none is served. */
+  get httpsAddress(): string {
+    return formatAddress(this.httpsListening)
+  }
+
+  /** New connections over TLS get this certificate. Throws one line when it can't be used; nothing has changed then. */
+  useCertificate(tls: PortTls): void {
+    if (this.httpsListening !== undefined) this.replaceCertificate(secureOptions(tls, undefined, 'https'))
   }
 
   /** '' where none is served. */
@@ -145,9 +171,12 @@ export class ClientAgent {
 
   private async open(): Promise<void> {
     const { options, log, tokens } = this
-    const http = parseAddress(options.httpAddr ?? DEFAULT_HTTP_ADDR, '-client, -http-port')
+    const http = options.httpAddr === 'off' ? undefined : parseHttpAddress(options.httpAddr ?? DEFAULT_HTTP_ADDR, '-client, -http-port')
+    const https = options.httpsAddr === undefined ? undefined : parseAddress(options.httpsAddr, '-https-port')
+    const secure = options.httpsTls === undefined ? undefined : secureOptions(options.httpsTls, undefined, 'https')
     const store = await this.openStore()
     this.cleanups.push(() => store.close())
+    if (options.keepTokens === true) await tokens.keepIn(store)
     const { id, secret } = await agentIdentity(store)
     const name = options.nodeName ?? hostname()
     const address = options.nodeAddress ?? firstAddress()
@@ -230,7 +259,7 @@ export class ClientAgent {
       reads,
       rules,
       tokens,
-      loopbackOnly: isLoopback(http.host),
+      loopbackOnly: areLoopback([http, https]),
       leaseState: () => lease.state,
       grpcPort: () => this.grpcListening?.port ?? -1,
     })
@@ -241,12 +270,15 @@ export class ClientAgent {
     })
     await this.serveGrpc()
     await this.serveDns(link, tokens)
-    this.httpListening = (await listenHttp(api, { http, https: undefined, secure: undefined })).http
+    const listeners = await listenHttp(api, { http, https, secure })
+    this.httpListening = listeners.http
+    this.httpsListening = listeners.https
+    this.replaceCertificate = listeners.replaceCertificate
     sync.start()
     this.cleanups.push(() => sync.stop())
     await lease.start()
     this.cleanups.push(() => lease.stop())
-    log.info({ http: this.httpAddress, grpc: this.grpcAddress, dns: this.dnsAddress, node: name }, 'agent ready')
+    log.info({ http: this.httpAddress, https: this.httpsAddress, grpc: this.grpcAddress, dns: this.dnsAddress, node: name }, 'agent ready')
   }
 
   private keepLease(

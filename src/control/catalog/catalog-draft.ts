@@ -127,8 +127,8 @@ export class CatalogDraft {
     if (before !== undefined && sameContent(before, instance)) return before
     if (before === undefined && this.catalog.size + this.instances.size >= MAX_INSTANCES)
       throw new CatalogError(`the catalog is full (limit ${MAX_INSTANCES} instances)`)
-    const other = this.catalog.instancesOf(instance.Service).find(({ Service }) => Service !== instance.Service)
-    if (other !== undefined) throw new CatalogError(`"${instance.Service}" differs from the service "${other.Service}" in case alone`)
+    const other = otherSpelling(instance.Service, [...this.catalog.instancesOf(instance.Service), ...present(this.instances)])
+    if (other !== undefined) throw new CatalogError(`"${instance.Service}" differs from the service "${other}" in case alone`)
     const errors = this.proxyErrors(instance)
     if (errors.length > 0) throw new CatalogError(errors.map(({ path, reason }) => `Service.${path}: ${reason}`).join('; '))
     const after = { ...instance, Node: node, ...indexes(before) }
@@ -192,6 +192,12 @@ export class CatalogDraft {
 
 function present<T>(changed: ReadonlyMap<string, T | undefined>): T[] {
   return [...changed.values()].filter((item): item is T & {} => item !== undefined)
+}
+
+/** Names are looked up without case: two that differ in nothing else would be one service. */
+export function otherSpelling(name: string, others: readonly ServiceInstance[]): string | undefined {
+  const folded = name.toLowerCase()
+  return others.find(({ Service }) => Service !== name && Service.toLowerCase() === folded)?.Service
 }
 
 function indexes(before: { readonly CreateIndex: number } | undefined): { CreateIndex: number; ModifyIndex: number } {

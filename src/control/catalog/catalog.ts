@@ -4,7 +4,7 @@
 // Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
 import type { ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
-import { CatalogDraft } from './catalog-draft.js'
+import { CatalogDraft, otherSpelling } from './catalog-draft.js'
 import { CatalogIndex, type GatewayLinks } from './catalog-index.js'
 import {
   type CatalogChange,
@@ -61,6 +61,7 @@ type PlannedWrites =
 /** Of several registrations in one transaction. */
 interface Batch {
   readonly ports: Set<number>
+  readonly instances: readonly ServiceInstance[]
   readonly entries: ConfigEntryIndex
 }
 
@@ -151,7 +152,8 @@ export class Catalog extends CatalogIndex {
   planAll({ registrations, checks, removedServices, removedChecks, entries }: CatalogBatch): BatchPlan {
     const ports = new Set(registrations.flatMap(({ instance, sidecar }) => [instance.Port, sidecar?.Port ?? 0]))
     const ids = new Set(registrations.map(({ instance }) => instance.ID))
-    const plans = registrations.map(registration => this.planRegistration(registration, true, { ports, entries }))
+    const instances = registrations.flatMap(({ instance, sidecar }) => (sidecar === undefined ? [instance] : [instance, sidecar]))
+    const plans = registrations.map(registration => this.planRegistration(registration, true, { ports, instances, entries }))
     const checkPlans = checks.map(check => this.planCheck(check, ids))
     const removal = this.removalOf(removedServices)
     const good = [...plans, ...checkPlans].filter(plan => plan.ok)
@@ -180,7 +182,7 @@ export class Catalog extends CatalogIndex {
     const added = wanted.filter(instance => this.instance(instance.ID) === undefined).length
     if (this.size + added > MAX_INSTANCES) errors.push({ path: '', reason: `the catalog is full (limit ${MAX_INSTANCES} instances)` })
     for (const [i, { Service }] of wanted.entries()) {
-      const other = this.otherSpelling(Service)
+      const other = otherSpelling(Service, [...this.instancesOf(Service), ...(batch?.instances ?? [])])
       if (other !== undefined)
         errors.push({
           path: i === 0 ? 'Name' : 'Connect.SidecarService.Name',
@@ -403,10 +405,6 @@ export class Catalog extends CatalogIndex {
   }
 
   /** A registered name that is the same but for its case: nobody could tell the two apart in DNS and server names. */
-  private otherSpelling(name: string): string | undefined {
-    return this.instancesOf(name).find(({ Service }) => Service !== name)?.Service
-  }
-
   /** `planned`: ports given out in the same batch. */
   private withPort(sidecar: ServiceInstance, errors: ConfigError[], planned = new Set<number>()): ServiceInstance {
     if (sidecar.Port !== 0 || sidecar.SocketPath !== '') return sidecar

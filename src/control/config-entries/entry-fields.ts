@@ -161,7 +161,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
       ...under('Sources[].Permissions[].JWT', ...JWT_REQUIREMENT),
     ),
     ...kept('computed; what is given is replaced', 'Sources[].Precedence'),
-    ...kept(SHOWN, 'Sources[].Description'),
+    ...kept(SHOWN, 'Sources[].Description', 'Sources[].LegacyCreateTime', 'Sources[].LegacyUpdateTime'),
     ...kept('there is no other than "consul"', 'Sources[].Type'),
     ...below('Sources[]', { ...TENANCY, Peer: PEERING, SamenessGroup: ENTERPRISE }),
   },

@@ -74,11 +74,12 @@ const BINDS: ValueShape<readonly NamedBind[]> = {
     return binds.every(bind => bind !== undefined) ? binds : undefined
   },
 }
-/** Of a statsd server. Consul's command looks up `$NAME` in its own environment, which a server has no view of. */
+/** Of a statsd server. `$NAME` and `${NAME}` are looked up in the environment of the command that starts the proxy. */
 const SINK_URL: ValueShape<string> = {
-  expected: 'udp://address:port or unix:///path (environment variables are not looked up)',
-  read: value => (typeof value === 'string' && /^(udp:\/\/[^\s/]+:\d{1,5}|unix:\/\/\/\S+)$/.test(value) ? value : undefined),
+  expected: 'udp://address:port, unix:///path, or either from $NAME of the environment',
+  read: value => (typeof value === 'string' && (SINK.test(value) || /^\S*\$(?:\w+|\{\w+\})\S*$/.test(value)) ? value : undefined),
 }
+export const SINK = /^(?:udp:\/\/[^\s/]+:\d{1,5}|unix:\/\/\/\S+)$/
 const MAX_INTEGER = 2_147_483_647
 
 function integer(min: number, max = MAX_INTEGER): ValueShape<number> {

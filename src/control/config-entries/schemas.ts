@@ -282,6 +282,8 @@ const serviceIntentions = kind('service-intentions', {
         ),
         Precedence: z.unknown().optional(),
         Description: optionalText,
+        LegacyCreateTime: optionalText,
+        LegacyUpdateTime: optionalText,
       }),
     ),
   ),

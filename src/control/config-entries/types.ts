@@ -302,6 +302,9 @@ export interface SourceIntention {
   /** Computed, 9 to 1; larger wins. */
   readonly Precedence: number
   readonly Description?: string
+  /** When `/v1/connect/intentions` made it, and when that wrote it last: RFC 3339. Whoever writes the entry whole says nothing of them. */
+  readonly LegacyCreateTime?: string
+  readonly LegacyUpdateTime?: string
 }
 
 export interface ServiceIntentions extends EntryCommon {

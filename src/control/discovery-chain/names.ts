@@ -12,12 +12,23 @@ export interface TargetName {
   readonly peer?: string
 }
 
+/** Stands in the place of a subset, and is the name of none. */
+const NO_SUBSET = '_'
+
+/**
+ * The labels that say which service and subset. A service without dots in its name has Consul's form, `[subset.]svc`. One with dots
+ * says also that it is asked for without a subset, so that `v1.api` is never taken for the subset `v1` of `api`.
+ */
+function serviceLabels(service: string, subset: string | undefined): string {
+  if (subset) return `${subset}.${service}`
+  return service.includes('.') ? `${NO_SUBSET}.${service}` : service
+}
+
 /** `[subset.]svc.ns.ap.dc`, for a peer `svc.ns.default.external.<peer>`. */
 export function targetId({ service, subset, namespace, partition, datacenter, peer }: TargetName): string {
   const ns = namespace || DEFAULT_TENANCY
   if (peer) return `${service}.${ns}.default.external.${peer}`
-  const id = `${service}.${ns}.${partition || DEFAULT_TENANCY}.${datacenter}`
-  return subset ? `${subset}.${id}` : id
+  return `${serviceLabels(service, subset)}.${ns}.${partition || DEFAULT_TENANCY}.${datacenter}`
 }
 
 /**
@@ -25,7 +36,7 @@ export function targetId({ service, subset, namespace, partition, datacenter, pe
  * `[subset.]svc.ns.ap.dc.internal-v1.<td>`.
  */
 export function clusterSni({ service, subset, namespace, partition, datacenter }: Omit<TargetName, 'peer'>, trustDomain: string): string {
-  const head = subset ? `${subset}.${service}` : service
+  const head = serviceLabels(service, subset)
   const ns = namespace || DEFAULT_TENANCY
   const inDefault = !partition || partition === DEFAULT_TENANCY
   return inDefault

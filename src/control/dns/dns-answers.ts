@@ -231,16 +231,14 @@ export class DnsAnswers {
     const answers: DnsRecord[] = []
     const additional: DnsRecord[] = []
     const seen = new Set<string>()
-    const glued = new Set<string>()
     for (const { node, address, atNode, port, weight } of instances) {
       const target = this.srvTarget(node, address, atNode, domain)
       const key = `${target}:${port}`
       if (seen.has(key)) continue
       seen.add(key)
       answers.push({ type: TYPE.SRV, name, ttl, weight, port, target })
-      if (address.family === 0 || glued.has(target)) continue
-      glued.add(target)
-      additional.push(...this.addressRecords(target, TYPE.ANY, address, ttl))
+      // One for each record, also of the same name, as Consul gives them: HAProxy's resolvers take an address from the list for one of them alone.
+      if (address.family !== 0) additional.push(...this.addressRecords(target, TYPE.ANY, address, ttl))
     }
     return this.found(answers, domain, additional)
   }

@@ -60,7 +60,13 @@ export class DnsServer {
       this.tcp!.listen(port, host, resolve)
     })
     const bound = (this.tcp.address() as net.AddressInfo).port
-    const udp = dgram.createSocket({ type: net.isIPv6(host) ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 })
+    const family = net.isIPv6(host) ? 6 : 4
+    const udp = dgram.createSocket({
+      type: family === 6 ? 'udp6' : 'udp4',
+      recvBufferSize: 1 << 20,
+      // Who asked is an address already: nothing is to be looked up, and no turn to be waited for.
+      lookup: (address, _options, callback) => callback(null, address, family),
+    })
     this.udp = udp
     await new Promise<void>((resolve, reject) => {
       udp.once('error', reject)

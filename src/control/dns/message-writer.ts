@@ -40,6 +40,7 @@ const OPT_BYTES = 11
 /** Offsets that a compression pointer can name. */
 const MAX_POINTER = 0x3fff
 const POINTER = 0xc000
+const DOT = 0x2e
 const SRV_PRIORITY = 1
 const SOA_REFRESH_SECONDS = 3_600
 const SOA_RETRY_SECONDS = 600
@@ -50,6 +51,9 @@ const MAX_TXT_BYTES = 255
 
 export class MessageWriter {
   private readonly buffer = Buffer.alloc(65_535)
+  /** The question's name, a byte a character: where its parts are written need not be remembered. */
+  private question = ''
+  /** Where the other names of the message are written. */
   private readonly offsets = new Map<string, number>()
   private at = 0
   private limit = 0
@@ -67,12 +71,12 @@ export class MessageWriter {
     this.limit = limit - (hasOpt ? OPT_BYTES : 0)
     this.hasOpt = hasOpt
     this.counts.fill(0)
-    this.offsets.clear()
+    if (this.offsets.size > 0) this.offsets.clear()
+    this.question = question.length > 0 ? name : ''
     buffer.writeUInt16BE(id, 0)
     buffer.writeUInt16BE(question.length === 0 ? 0 : 1, 4)
     question.copy(buffer, HEADER_BYTES)
     this.at = HEADER_BYTES + question.length
-    if (question.length > 0) this.remember(name, HEADER_BYTES)
   }
 
   /** Adds a record to the answer (0), authority (1) or additional (2) section, in this order of sections. False: it does not fit. */
@@ -163,12 +167,12 @@ export class MessageWriter {
         buffer.writeUInt8(0, this.at++)
         return true
       }
-      const known = this.offsets.get(rest)
-      if (known !== undefined && compress) {
+      const known = compress ? this.offsetOf(rest) : undefined
+      if (known !== undefined) {
         this.at = buffer.writeUInt16BE(POINTER | known, this.at)
         return true
       }
-      if (known === undefined && this.at <= MAX_POINTER) this.offsets.set(rest, this.at)
+      if (this.at <= MAX_POINTER && !this.offsets.has(rest)) this.offsets.set(rest, this.at)
       const dot = rest.indexOf('.')
       const label = dot < 0 ? rest : rest.slice(0, dot)
       const bytes = buffer.write(label, this.at + 1)
@@ -179,16 +183,11 @@ export class MessageWriter {
     }
   }
 
-  /** The question's name and its parents, which the records can point to. */
-  private remember(name: string, offset: number): void {
-    let rest = name
-    let at = offset
-    while (rest !== '') {
-      this.offsets.set(rest, at)
-      const dot = rest.indexOf('.')
-      if (dot < 0) return
-      at += 1 + Buffer.byteLength(rest.slice(0, dot))
-      rest = rest.slice(dot + 1)
-    }
+  /** Where a name is already written, by itself or as the end of the question's. */
+  private offsetOf(name: string): number | undefined {
+    const { question } = this
+    const start = question.length - name.length
+    if (start >= 0 && question.endsWith(name) && (start === 0 || question.charCodeAt(start - 1) === DOT)) return HEADER_BYTES + start
+    return this.offsets.get(name)
   }
 }

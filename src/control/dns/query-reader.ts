@@ -30,6 +30,11 @@ const MAX_NAME_BYTES = 255
 const CLASS_IN = 1
 const CLASS_ANY = 255
 const DOT = 0x2e
+const UPPER_A = 0x41
+const UPPER_Z = 0x5a
+const LOWER = 0x20
+/** The name while it is read, in lower case, its labels with dots between them. */
+const NAME = Buffer.alloc(2 * MAX_NAME_BYTES)
 
 export function readQuery(bytes: Buffer): ReadQuery {
   if (bytes.length < HEADER_BYTES) return undefined
@@ -39,7 +44,7 @@ export function readQuery(bytes: Buffer): ReadQuery {
   const refuse = (rcode: number): ReadQuery => ({ ok: false, rcode, id, flags })
   if ((flags & OPCODE) !== 0) return refuse(RCODE.NOTIMP)
   if (bytes.readUInt16BE(4) !== 1) return refuse(RCODE.FORMERR)
-  const labels: string[] = []
+  let nameBytes = 0
   let at = HEADER_BYTES
   for (;;) {
     const length = bytes[at]
@@ -47,9 +52,13 @@ export function readQuery(bytes: Buffer): ReadQuery {
     if (length === undefined || length > 63 || at - HEADER_BYTES > MAX_NAME_BYTES) return refuse(RCODE.FORMERR)
     at++
     if (length === 0) break
-    if (at + length > bytes.length || bytes.subarray(at, at + length).includes(DOT)) return refuse(RCODE.FORMERR)
-    labels.push(bytes.toString('latin1', at, at + length))
-    at += length
+    if (at + length > bytes.length) return refuse(RCODE.FORMERR)
+    if (nameBytes > 0) NAME[nameBytes++] = DOT
+    for (const end = at + length; at < end; at++) {
+      const byte = bytes[at]!
+      if (byte === DOT) return refuse(RCODE.FORMERR)
+      NAME[nameBytes++] = byte >= UPPER_A && byte <= UPPER_Z ? byte | LOWER : byte
+    }
   }
   if (at + 4 > bytes.length) return refuse(RCODE.FORMERR)
   const type = bytes.readUInt16BE(at)
@@ -60,7 +69,7 @@ export function readQuery(bytes: Buffer): ReadQuery {
   if (edns === undefined) return refuse(RCODE.FORMERR)
   if (edns.version !== 0) return refuse(RCODE.BADVERS)
   const question = bytes.subarray(HEADER_BYTES, at)
-  return { ok: true, query: { id, flags, name: labels.join('.').toLowerCase(), type, question, ednsBytes: edns.bytes } }
+  return { ok: true, query: { id, flags, name: NAME.latin1Slice(0, nameBytes), type, question, ednsBytes: edns.bytes } }
 }
 
 function readEdns(bytes: Buffer): { readonly bytes: number; readonly version: number } | undefined {

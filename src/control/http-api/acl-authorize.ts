@@ -16,7 +16,7 @@ const ACCESSES = ['read', 'list', 'write'] as const
 /** An agent of another machine has it too. */
 export function agentTokenRoute(app: FastifyInstance, tokens: () => AgentTokens): void {
   app.put('/v1/agent/token/:kind', async (request, reply) => {
-    tokens().set(param(request, 'kind'), text(readObject(request.body, ['Token']), 'Token'))
+    await tokens().write(param(request, 'kind'), text(readObject(request.body, ['Token']), 'Token'))
     return reply.send()
   })
 }

@@ -6,46 +6,65 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Access } from '../acl/access.js'
 import { notFound } from '../acl/acl-error.js'
 import type { TokenJudge } from '../acl/acl-system.js'
+import type { ResolvedToken } from '../acl/token-resolver.js'
 import type { ApiContext, LocalContext } from './context.js'
-import { permissionOf } from './permissions.js'
+import { permissionOf, type RoutePermission } from './permissions.js'
 import { presentedToken } from './token.js'
 
 const FILTERED = 'X-Consul-Results-Filtered-By-ACLs'
 /** Asked without a token, or with one that grants nothing: bootstrap, logins, and whether the server is there. */
 const WITHOUT_TOKEN = new Set(['PUT /v1/acl/bootstrap', 'POST /v1/acl/login'])
 
+interface RouteConfig {
+  /** Whoever it is forwarded to asks. */
+  readonly forwarded?: boolean
+  /** By method, found once when the route is made; undefined where no token is asked for. */
+  readonly permissions?: ReadonlyMap<string, RoutePermission | undefined>
+}
+
 /** An agent answers the routes about its machine alone, whose permissions ask for nothing but that. */
 export function authorizeWith(judge: TokenJudge, app: FastifyInstance, local: LocalContext): void {
   const context = local as ApiContext
   const accesses = new WeakMap<FastifyRequest, Access>()
-  app.addHook('onRoute', ({ method, url, config }) => {
-    if (isForwarded(config)) return
-    for (const each of [method].flat()) assert(permissionOf(each, url), `${each} ${url}: no permission says who may use it`)
+  app.addHook('onRoute', route => {
+    const config = route.config as RouteConfig | undefined
+    if (config?.forwarded === true) return
+    const permissions = new Map<string, RoutePermission | undefined>()
+    for (const method of [route.method].flat()) {
+      const permission = permissionOf(method, route.url)
+      assert(permission, `${method} ${route.url}: no permission says who may use it`)
+      permissions.set(method, WITHOUT_TOKEN.has(`${method} ${route.url}`) ? undefined : permission)
+    }
+    route.config = { ...config, permissions } as RouteConfig
   })
-  app.addHook('preHandler', async request => {
-    const { method, routeOptions } = request
-    const { url } = routeOptions
-    // No such route: 404 is no secret.
-    if (url === undefined || WITHOUT_TOKEN.has(`${method} ${url}`) || isForwarded(routeOptions.config)) return
-    const resolved = await judge.resolveRequest(presentedToken(request))
+  // No such route, or one that is forwarded, has no permission: 404 is no secret.
+  const permissionFor = ({ method, routeOptions }: FastifyRequest): RoutePermission | undefined =>
+    (routeOptions.config as RouteConfig).permissions?.get(method)
+
+  const admit = (request: FastifyRequest, permission: RoutePermission, resolved: ResolvedToken | undefined): void => {
     if (resolved === undefined) throw notFound()
-    const permission = permissionOf(method, url)!
     const access = new Access(resolved)
     permission.check?.(access, request, context)
     if (permission.filter !== undefined) accesses.set(request, access)
+  }
+  app.addHook('preHandler', (request, _reply, done) => {
+    const permission = permissionFor(request)
+    if (permission === undefined) return done()
+    const resolved = judge.resolveRequest(presentedToken(request))
+    if (resolved instanceof Promise) {
+      resolved.then(token => admit(request, permission, token)).then(() => done(), done)
+      return
+    }
+    admit(request, permission, resolved)
+    done()
   })
-  app.addHook('preSerialization', async (request, reply, payload) => {
+  app.addHook('preSerialization', (request, reply, payload, done) => {
     const access = accesses.get(request)
-    if (access === undefined || reply.statusCode !== 200) return payload
-    const seen = permissionOf(request.method, request.routeOptions.url!)!.filter!(access, payload, context)
+    if (access === undefined || reply.statusCode !== 200) return done(null, payload)
+    const seen = permissionFor(request)!.filter!(access, payload, context)
     if (sizeOf(seen) !== sizeOf(payload)) reply.header(FILTERED, 'true')
-    return seen
+    done(null, seen)
   })
-}
-
-/** Whoever it is forwarded to asks. */
-function isForwarded(config: unknown): boolean {
-  return (config as { readonly forwarded?: boolean } | undefined)?.forwarded === true
 }
 
 function sizeOf(payload: unknown): number {

@@ -1,7 +1,7 @@
 // The keys of `Proxy.Config` (and of proxy-defaults, which it goes over) that a proxy starts with, as parts of its bootstrap: listeners that
 // serve one page of the admin endpoint, stats sinks, tags, and JSON of the user's own. Called by bootstrap.ts.
 import { OpaqueConfig } from '../config-entries/opaque-config.js'
-import { PROXY_CONFIG_KEYS } from '../config-entries/proxy-config-keys.js'
+import { PROXY_CONFIG_KEYS, SINK } from '../config-entries/proxy-config-keys.js'
 
 export interface BootstrapParts {
   readonly listeners: readonly object[]
@@ -55,11 +55,39 @@ const jsonObject = (text: string | undefined): object | undefined => (text === u
 
 function sink(name: string, type: string, url: string | undefined): object[] {
   if (url === undefined) return []
+  const address = url.includes('$') ? { pipe: { path: url } } : sinkAddress(url)
+  return [{ name, typed_config: { '@type': `type.googleapis.com/envoy.config.metrics.v3.${type}`, address } }]
+}
+
+/** Of `udp://address:port` or `unix:///path`. */
+function sinkAddress(url: string): object {
   const colon = url.lastIndexOf(':')
-  const address = url.startsWith('unix://')
+  return url.startsWith('unix://')
     ? { pipe: { path: url.slice('unix://'.length) } }
     : socketAddress(url.slice('udp://'.length, colon), Number(url.slice(colon + 1)))
-  return [{ name, typed_config: { '@type': `type.googleapis.com/envoy.config.metrics.v3.${type}`, address } }]
+}
+
+type Sink = { readonly typed_config?: { address?: { readonly pipe?: { readonly path: string } } } }
+
+/**
+ * Fills in where statsd servers are that stand in the environment of who starts the proxy: the server, which has no view of it, leaves the
+ * text in the place of a pipe. The reason why it can't be done, or undefined.
+ */
+export function resolveSinks(bootstrap: object, env: (name: string) => string | undefined): string | undefined {
+  for (const { typed_config: config } of (bootstrap as { readonly stats_sinks?: readonly Sink[] }).stats_sinks ?? []) {
+    const text = config?.address?.pipe?.path
+    if (config === undefined || text === undefined || !text.includes('$')) continue
+    let missing = ''
+    const url = text.replace(/\$(?:(\w+)|\{(\w+)\})/g, (_all, plain?: string, braced?: string) => {
+      const value = env(plain ?? braced!)
+      if (value === undefined) missing = plain ?? braced!
+      return value ?? ''
+    })
+    if (missing !== '') return `statsd address "${text}": $${missing} is not set in the environment`
+    if (!SINK.test(url)) return `statsd address "${text}": "${url}" is neither udp://address:port nor unix:///path`
+    config.address = sinkAddress(url)
+  }
+  return undefined
 }
 
 export function socketAddress(address: string, port: number): object {

@@ -1,13 +1,13 @@
 // `/v1/catalog`, `/v1/health` and `/v1/status`: what is registered and how it is, with tags, filters and blocking queries as in Consul.
 // What writes the catalog by nodes is in catalog-registration.ts.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type CatalogInstance, OWN_NODE } from '../catalog/catalog-types.js'
+import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import { linkedServices } from '../gateways/terminating-links.js'
 import { serviceTopic } from '../store/topic-indexes.js'
-import { nodeMetaMatches } from './common-parameters.js'
+import { nearestFirst, nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
-import { blockingRead, eitherTopic, HttpError, param, parseBoolean, query, queryAll } from './respond.js'
+import { type Answered, blockingRead, eitherTopic, HttpError, param, parseBoolean, query, queryAll } from './respond.js'
 import {
   catalogService,
   checkShape,
@@ -27,9 +27,15 @@ const STATES = ['any', 'passing', 'warning', 'critical']
 
 export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node } = context
-  /** What `?node-meta=` leaves. */
-  const onWantedNodes = (request: FastifyRequest, instances: Iterable<CatalogInstance>): CatalogInstance[] =>
-    [...instances].filter(instance => nodeMetaMatches(request, catalog.nodeOf(instance).Meta))
+  /** What `?node-meta=` leaves, in the order of `?near=`. */
+  const onWantedNodes = (request: FastifyRequest, instances: Iterable<CatalogInstance>): CatalogInstance[] => {
+    const wanted = [...instances].filter(instance => nodeMetaMatches(request, catalog.nodeOf(instance).Meta))
+    return nearestFirst(wanted, query(request, 'near') ?? '', catalog, ({ Node }) => Node)
+  }
+  const wantedNodes = (request: FastifyRequest): CatalogNode[] => {
+    const wanted = catalog.nodes().filter(({ Meta }) => nodeMetaMatches(request, Meta))
+    return nearestFirst(wanted, query(request, 'near') ?? '', catalog, ({ Node }) => catalog.nodeKey(Node))
+  }
   const servicesOn = (nodeKey: string): CatalogInstance[] => [
     ...(nodeKey === OWN_NODE ? [serverInstance()] : []),
     ...catalog.instancesOn(nodeKey),
@@ -67,13 +73,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
   app.get('/v1/catalog/datacenters', async () => [node.datacenter])
   app.get('/v1/catalog/nodes', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'node')
-    return blockingRead(context, request, reply, NODES, () =>
-      catalog
-        .nodes()
-        .filter(({ Meta }) => nodeMetaMatches(request, Meta))
-        .map(nodeShape)
-        .filter(isWanted),
-    )
+    return blockingRead(context, request, reply, NODES, () => wantedNodes(request).map(nodeShape).filter(isWanted))
   })
   app.get('/v1/catalog/node/:node', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'service')
@@ -147,9 +147,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     if (!STATES.includes(state)) throw new HttpError(400, `Unsupported state: ${state}`)
     const isWanted = compileRequestFilter(request, 'check')
     return blockingRead(context, request, reply, HEALTH, () =>
-      catalog
-        .nodes()
-        .filter(({ Meta }) => nodeMetaMatches(request, Meta))
+      wantedNodes(request)
         .flatMap(({ Node }) => nodeChecksShape(catalog, catalog.nodeKey(Node)))
         .filter(check => (state === 'any' || check['Status'] === state) && isWanted(check)),
     )
@@ -185,12 +183,7 @@ function connectInstancesNamed({ catalog }: ApiContext, name: string): CatalogIn
 }
 
 /** Waits for the service of the path and answers with what `read` gives of it. */
-function ofService(
-  context: ApiContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  read: (name: string) => unknown,
-): Promise<FastifyReply> {
+function ofService(context: ApiContext, request: FastifyRequest, reply: FastifyReply, read: (name: string) => unknown): Answered {
   const name = param(request, 'name')
   return blockingRead(context, request, reply, serviceTopic(name), () => read(name))
 }

@@ -7,7 +7,7 @@ import { meshIdentityOf, parseSpiffeId } from '../../mtls/spiffe.js'
 import { SERVICE_NAME } from '../catalog/service-definition.js'
 import { parseDuration } from '../config-entries/duration.js'
 import { FieldReader } from '../config-entries/field-reader.js'
-import type { ConfigError, MeshGatewayMode, ServiceIntentions } from '../config-entries/types.js'
+import type { ConfigError, MeshGatewayMode, ServiceIntentions, SourceIntention } from '../config-entries/types.js'
 import { compileDiscoveryChain } from '../discovery-chain/compile.js'
 import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
 import { decide } from '../intentions/decide.js'
@@ -107,7 +107,8 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
     if (source === '' || destination === '') throw new HttpError(400, 'SourceName and DestinationName must be set')
     const exists = entries.get('service-intentions', destination)?.Sources.some(({ Name }) => Name === source) === true
     if (exists) throw new HttpError(500, 'duplicate intention found: it is the pair of names that counts')
-    await writeIntention(context, source, destination, body)
+    const now = new Date().toISOString()
+    await writeIntention(context, source, destination, body, { LegacyCreateTime: now, LegacyUpdateTime: now })
     return { ID: intentionId(source, destination) }
   })
   app.get('/v1/connect/intentions/:id', (request, reply) =>
@@ -118,7 +119,10 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
   )
   app.put('/v1/connect/intentions/:id', async request => {
     const { intention } = intentionOfId(context, param(request, 'id'))
-    await writeIntention(context, intention.source, intention.destination, bodyObject(request))
+    const { source, destination } = intention
+    const { LegacyCreateTime } = sourceOf(entries.get('service-intentions', destination), source) ?? {}
+    const times = { ...(LegacyCreateTime === undefined ? {} : { LegacyCreateTime }), LegacyUpdateTime: new Date().toISOString() }
+    await writeIntention(context, source, destination, bodyObject(request), times)
     return { ID: param(request, 'id') }
   })
   app.delete('/v1/connect/intentions/:id', async request => {
@@ -256,8 +260,18 @@ async function write(context: ApiContext, entry: object): Promise<true> {
   throw new HttpError(400, 'errors' in result ? joinErrors(result.errors) : 'the entry was changed meanwhile')
 }
 
-/** Sets what an entry says of one source; the other sources stay. */
-function writeIntention(context: ApiContext, source: string, destination: string, body: Record<string, unknown>): Promise<true> {
+function sourceOf(entry: ServiceIntentions | undefined, name: string): SourceIntention | undefined {
+  return entry?.Sources.find(source => source.Name === name)
+}
+
+/** Sets what an entry says of one source; the other sources stay. `times`: only the endpoints by id keep them, as in Consul. */
+function writeIntention(
+  context: ApiContext,
+  source: string,
+  destination: string,
+  body: Record<string, unknown>,
+  times: Pick<SourceIntention, 'LegacyCreateTime' | 'LegacyUpdateTime'> = {},
+): Promise<true> {
   const entry = context.entries.get('service-intentions', destination)
   const others = (entry?.Sources ?? []).filter(candidate => candidate.Name !== source)
   const changed = {
@@ -266,6 +280,7 @@ function writeIntention(context: ApiContext, source: string, destination: string
     ...(body['Action'] === undefined || body['Action'] === '' ? {} : { Action: body['Action'] }),
     ...(body['Permissions'] === undefined || body['Permissions'] === null ? {} : { Permissions: body['Permissions'] }),
     ...(body['Description'] === undefined ? {} : { Description: body['Description'] }),
+    ...times,
   }
   return write(context, { ...(entry ?? { Kind: 'service-intentions', Name: destination }), Sources: [...others, changed] })
 }
@@ -292,6 +307,9 @@ function plainName(name: string): string {
 function allIntentions({ entries }: ApiContext): { readonly intention: Intention; readonly entry: ServiceIntentions }[] {
   return entries.list('service-intentions').flatMap(entry => flattenEntry(entry).map(intention => ({ intention, entry })))
 }
+
+/** Entries have indexes, not times; Go's zero time is how Consul says so. */
+const NO_TIME = '0001-01-01T00:00:00Z'
 
 /** A UUID made of the pair of names. */
 function intentionId(source: string, destination: string): string {
@@ -327,6 +345,7 @@ function matching(context: ApiContext, by: 'source' | 'destination', name: strin
 }
 
 function intentionShape(intention: Intention, entry: ServiceIntentions) {
+  const { LegacyCreateTime, LegacyUpdateTime } = sourceOf(entry, intention.source) ?? {}
   return {
     ID: intentionId(intention.source, intention.destination),
     ...(intention.description === undefined ? {} : { Description: intention.description }),
@@ -339,9 +358,8 @@ function intentionShape(intention: Intention, entry: ServiceIntentions) {
     DestinationPartition: 'default',
     SourceType: 'consul',
     Meta: entry.Meta ?? {},
-    // Entries have indexes, not times; Go's zero time is how Consul says so.
-    CreatedAt: '0001-01-01T00:00:00Z',
-    UpdatedAt: '0001-01-01T00:00:00Z',
+    CreatedAt: LegacyCreateTime ?? NO_TIME,
+    UpdatedAt: LegacyUpdateTime ?? NO_TIME,
     ...(intention.action === undefined ? {} : { Action: intention.action }),
     ...(intention.permissions === undefined ? {} : { Permissions: intention.permissions }),
     Precedence: intention.precedence,

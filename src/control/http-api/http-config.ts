@@ -11,18 +11,19 @@ export function applyHttpConfig(
   { responseHeaders = {}, blockEndpoints = [], allowWriteFrom = [] }: HttpConfig,
 ): void {
   const writers = allowWriteFrom.length === 0 ? undefined : networks(allowWriteFrom)
-  app.addHook('onRequest', async request => {
-    const path = request.url.split('?')[0]!
-    if (blockEndpoints.some(blocked => path.startsWith(blocked))) throw new HttpError(403, 'Endpoint is blocked by agent configuration')
-    if (writers !== undefined && request.method !== 'GET' && request.method !== 'HEAD' && !isIn(writers, request.socket.remoteAddress))
-      throw new HttpError(403, 'Access is restricted')
-  })
   if (Object.keys(responseHeaders).length > 0) {
     app.addHook('onSend', async (_request, reply, payload) => {
       reply.headers(responseHeaders)
       return payload
     })
   }
+  if (blockEndpoints.length === 0 && writers === undefined) return
+  app.addHook('onRequest', async request => {
+    const path = request.url.split('?')[0]!
+    if (blockEndpoints.some(blocked => path.startsWith(blocked))) throw new HttpError(403, 'Endpoint is blocked by agent configuration')
+    if (writers !== undefined && request.method !== 'GET' && request.method !== 'HEAD' && !isIn(writers, request.socket.remoteAddress))
+      throw new HttpError(403, 'Access is restricted')
+  })
 }
 
 function networks(texts: readonly string[]): BlockList {

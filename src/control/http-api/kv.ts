@@ -6,7 +6,7 @@ import type { KvChange } from '../kv/kv-change.js'
 import type { KvPair } from '../kv/kv-table.js'
 import type { Watched } from './blocking-queries.js'
 import type { ApiContext } from './context.js'
-import { blockingRead, HttpError, param, query } from './respond.js'
+import { type Answered, blockingRead, HttpError, param, query } from './respond.js'
 
 /** Consul's `kv_max_value_size`. */
 export const MAX_KV_VALUE_BYTES = 512 * 1024
@@ -79,7 +79,7 @@ export function kvRoutes(app: FastifyInstance, context: ApiContext): void {
   })
 }
 
-function keys(context: ApiContext, request: FastifyRequest, reply: FastifyReply, prefix: string): Promise<FastifyReply> {
+function keys(context: ApiContext, request: FastifyRequest, reply: FastifyReply, prefix: string): Answered {
   const { kv } = context
   const separator = query(request, 'separator') ?? ''
   const watched: Watched = { index: () => kv.prefixIndex(prefix), watch: wake => kv.watchPrefix(prefix, wake) }

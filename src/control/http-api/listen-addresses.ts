@@ -3,6 +3,7 @@
 // has said that it may be otherwise.
 
 export interface HostPort {
+  /** Of a socket file, which the HTTP API may listen on: `unix:///path`, and port 0. */
   readonly host: string
   readonly port: number
 }
@@ -34,6 +35,9 @@ export interface ListenPlan {
 
 const DEFAULT_HTTP_ADDR = '127.0.0.1:8500'
 const DEFAULT_GRPC_ADDR = '127.0.0.1:8502'
+const UNIX = 'unix://'
+/** The kernel's room for the path of a socket. */
+const MAX_SOCKET_PATH_BYTES = 107
 
 /** Throws one line that names the option: what is no address, or one that is open to more than this machine. */
 export function planListeners(options: ListenOptions): ListenPlan {
@@ -41,7 +45,7 @@ export function planListeners(options: ListenOptions): ListenPlan {
     text === undefined || text === 'off' ? undefined : parseAddress(text, option)
   const grpc = read(options.grpcAddr ?? DEFAULT_GRPC_ADDR, '--grpc-addr')
   const plan = {
-    http: read(options.httpAddr ?? DEFAULT_HTTP_ADDR, '--http-addr'),
+    http: options.httpAddr === 'off' ? undefined : parseHttpAddress(options.httpAddr ?? DEFAULT_HTTP_ADDR, '--http-addr'),
     https: read(options.httpsAddr, '--https-addr'),
     // Without an address of its own for TLS, a certificate is for this one.
     ...(options.grpcTls !== undefined && options.grpcTlsAddr === undefined
@@ -77,6 +81,20 @@ function refuseOpenAddresses({ http, https, grpc, grpcTls }: ListenPlan, options
   )
 }
 
+/** An address of the HTTP API in clear text, which may be a socket file. Throws one line that names the option. */
+export function parseHttpAddress(text: string, option: string): HostPort {
+  const path = text.startsWith(UNIX) ? text.slice(UNIX.length) : undefined
+  if (path === undefined) return parseAddress(text, option)
+  if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+    throw new Error(`${option} "${text}": must be unix:///path, of at most ${MAX_SOCKET_PATH_BYTES} bytes`)
+  return { host: text, port: 0 }
+}
+
+/** The path of a socket file; undefined for an address of the network. */
+export function socketPath({ host }: HostPort): string | undefined {
+  return host.startsWith(UNIX) ? host.slice(UNIX.length) : undefined
+}
+
 /** Throws one line that names the option. IPv6 in brackets. */
 export function parseAddress(text: string, option: string): HostPort {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
@@ -87,11 +105,18 @@ export function parseAddress(text: string, option: string): HostPort {
 
 export function formatAddress(address: HostPort | undefined): string {
   if (address === undefined) return ''
+  if (socketPath(address) !== undefined) return address.host
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
 
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
+  return host.startsWith(UNIX) || host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
+}
+
+/** Whether all of them are of the network and none is beyond loopback. A socket file alone is neither: no web page reaches it. */
+export function areLoopback(addresses: readonly (HostPort | undefined)[]): boolean {
+  const ports = addresses.filter(address => address !== undefined && socketPath(address) === undefined)
+  return ports.length > 0 && ports.every(address => isLoopback(address!.host))
 }
 
 /** An address that listens on all interfaces is reached on this machine by its loopback. */

@@ -1,9 +1,10 @@
 // The HTTP API on its addresses: in clear text (8500) and over TLS (8501), one set of routes. Called by `ControlPlane`.
+import { chmodSync, lstatSync, rmSync } from 'node:fs'
 import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { SecureOptions } from '../port-tls.js'
-import { bindReason, formatAddress, type HostPort } from './listen-addresses.js'
+import { bindReason, formatAddress, type HostPort, socketPath } from './listen-addresses.js'
 
 export interface HttpListeners {
   /** As bound; undefined where there is none. */
@@ -39,11 +40,16 @@ export async function listenHttp(app: FastifyInstance, { http, https, secure }: 
   if (http === undefined) await app.ready()
   else {
     try {
-      await app.listen({ host: http.host, port: http.port })
+      const path = socketPath(http)
+      if (path !== undefined) await removeDeadSocket(path)
+      await app.listen(path === undefined ? { host: http.host, port: http.port } : { path })
+      // Who may write to the file may use the API: its owner, until the operator says more.
+      if (path !== undefined) chmodSync(path, 0o600)
     } catch (error) {
       throw new Error(`--http-addr ${formatAddress(http)}: ${bindReason(error as Error)}`)
     }
-    bound = { host: http.host, port: (app.server.address() as AddressInfo).port }
+    const address = app.server.address() as AddressInfo | string
+    bound = { host: http.host, port: typeof address === 'string' ? 0 : address.port }
   }
   if (tlsServer === undefined) return { http: bound, https: undefined, replaceCertificate: () => {} }
   await new Promise<void>((resolve, reject) => {
@@ -55,4 +61,18 @@ export async function listenHttp(app: FastifyInstance, { http, https, secure }: 
     https: { host: https!.host, port: (tlsServer.address() as AddressInfo).port },
     replaceCertificate: options => tlsServer.setSecureContext(options),
   }
+}
+
+/** A socket file that nobody listens on any more, after a crash: it would keep its path. Anything else stays where it is. */
+async function removeDeadSocket(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return
+  const isDead = await new Promise<boolean>(resolve => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(false)
+    })
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+  })
+  if (isDead) rmSync(path, { force: true })
 }

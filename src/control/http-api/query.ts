@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { executeQuery } from '../query/execute.js'
 import { type PreparedQueryRecord, parsePreparedQuery } from '../query/prepared-query.js'
+import { nearestFirst } from './common-parameters.js'
 import type { ApiContext } from './context.js'
 import { blockingRead, bodyObject, flag, HttpError, param, query } from './respond.js'
 import { healthEntry } from './shapes.js'
@@ -41,7 +42,8 @@ export function queryRoutes(app: FastifyInstance, context: ApiContext): void {
     const limit = query(request, 'limit') ?? ''
     if (limit !== '' && !/^\d{1,9}$/.test(limit)) throw new HttpError(400, 'Bad limit')
     const connect = flag(request, 'connect') || found.Service.Connect
-    const instances = executeQuery({ catalog, random: Math.random }, found.Service, connect)
+    const any = executeQuery({ catalog, random: Math.random }, found.Service, connect)
+    const instances = nearestFirst(any, nearOf(context, request, found), catalog, ({ Node }) => Node)
     const most = limit === '' || Number(limit) === 0 ? instances.length : Number(limit)
     return {
       Service: found.Service.Service,
@@ -53,6 +55,14 @@ export function queryRoutes(app: FastifyInstance, context: ApiContext): void {
   })
 
   app.get('/v1/query/:id/explain', async request => ({ Query: resolve(context, request) }))
+}
+
+/** What the request says goes over what the query does; `_ip` is the node that asks, by its address. */
+function nearOf({ catalog }: ApiContext, request: FastifyRequest, { Service }: PreparedQueryRecord): string {
+  const near = query(request, 'near') || Service.Near
+  if (near !== '_ip') return near
+  const address = request.ip.replace(/^::ffff:/, '')
+  return catalog.nodes().find(({ Address }) => Address === address)?.Node ?? ''
 }
 
 function parse(request: FastifyRequest): Omit<PreparedQueryRecord, 'ID'> {

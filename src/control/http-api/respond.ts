@@ -19,7 +19,8 @@ export class HttpError extends Error {
 
 /** The last value of a query parameter, undefined when absent. */
 export function query(request: FastifyRequest, name: string): string | undefined {
-  return queryAll(request, name).at(-1)
+  const value = (request.query as Record<string, string | readonly string[] | undefined>)[name]
+  return typeof value === 'object' ? value.at(-1) : value
 }
 
 /** Every value of a query parameter, in order. */
@@ -95,21 +96,26 @@ export function eitherTopic(indexes: TopicIndexes, ...topics: readonly string[])
 
 type Waiting = Pick<LocalContext, 'blocking' | 'indexes'>
 
+/** At once, or after a wait. */
+export type Answered = FastifyReply | Promise<FastifyReply>
+
 /** Waits as `?index=` asks, then answers with what `read` gives and the index of what it read. `read` runs after the wait. */
-export async function blockingRead(
+export function blockingRead(
   context: Waiting,
   request: FastifyRequest,
   reply: FastifyReply,
   /** A topic's name, or what else can be waited for. */
   what: string | Watched,
   read: () => unknown,
-): Promise<FastifyReply> {
+): Answered {
   const watched = typeof what === 'string' ? topicWatch(context.indexes, what) : what
+  const answer = (): FastifyReply => {
+    indexHeaders(reply, watched.index(), request)
+    return reply.send(read())
+  }
   const index = askedIndex(request)
   // An index from the future is one of another data directory: it is answered at once, as after a reset.
-  if (index > 0) await waitUntil(context, request, watched, () => watched.index() !== index)
-  indexHeaders(reply, watched.index(), request)
-  return reply.send(read())
+  return index === 0 ? answer() : waitUntil(context, request, watched, () => watched.index() !== index).then(answer)
 }
 
 /** Waits as `?hash=` asks until `read` gives something else, and answers with it and its hash (agent endpoints). */

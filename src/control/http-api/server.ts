@@ -40,8 +40,9 @@ const MAX_PARAM_CHARS = 512
 const REQUEST_TIMEOUT_MS = 30_000
 
 export function buildHttpApi(context: ApiContext): FastifyInstance {
+  const localHosts = new LocalHosts()
   const app = newHttpApi(request => {
-    if (context.loopbackOnly && !context.tokenRequired) requireLocalHost(request)
+    if (context.loopbackOnly && !context.tokenRequired) localHosts.require(request)
     requireToken(context.authorizer, request)
     checkCommonParameters(request, context.node)
   })
@@ -90,10 +91,14 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
       done(new HttpError(400, `Request decode failed: ${(error as Error).message}`))
     }
   })
-  app.addHook('onRequest', async request => admit(request))
-  app.addHook('onSend', async (request, reply, payload) => {
-    if (query(request, 'pretty') === undefined || typeof payload !== 'string' || payload === '') return payload
-    return String(reply.getHeader('content-type')).startsWith('application/json') ? indentJson(payload) : payload
+  // Hooks with a callback cost an answer no turns of promises; what they throw is answered all the same.
+  app.addHook('onRequest', (request, _reply, done) => {
+    admit(request)
+    done()
+  })
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const isIndented = typeof payload === 'string' && payload !== '' && query(request, 'pretty') !== undefined
+    done(null, isIndented && String(reply.getHeader('content-type')).startsWith('application/json') ? indentJson(payload) : payload)
   })
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500
@@ -126,8 +131,15 @@ function isDeeperThan(text: string, depth: number): boolean {
 }
 
 /** Throws for a Host that is no name of this machine: a web page could have its name point here. */
-export function requireLocalHost({ headers: { host } }: FastifyRequest): void {
-  if (!isLocalHost(host)) throw new HttpError(403, `this API is served to this machine only, and ${host} is not one of its names`)
+export class LocalHosts {
+  /** Clients say the same name again and again. */
+  private last: string | undefined
+
+  require({ headers: { host } }: FastifyRequest): void {
+    if (host !== undefined && host === this.last) return
+    if (!isLocalHost(host)) throw new HttpError(403, `this API is served to this machine only, and ${host} is not one of its names`)
+    this.last = host
+  }
 }
 
 function isLocalHost(host: string | undefined): boolean {

@@ -8,7 +8,8 @@ import { HttpError, query } from './respond.js'
 export function presentedToken(request: FastifyRequest): string | undefined {
   const header = request.headers['x-consul-token']
   if (typeof header === 'string' && header !== '') return header
-  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')
+  const { authorization } = request.headers
+  const bearer = authorization === undefined ? null : /^Bearer (.+)$/i.exec(authorization)
   return bearer?.[1]?.trim() ?? query(request, 'token')
 }
 

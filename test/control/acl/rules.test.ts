@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { BUILTIN_POLICIES } from '../../../src/control/acl/acl-types.js'
 import { type DefaultPolicy, RuleIndex } from '../../../src/control/acl/rule-index.js'
 import { parseRules } from '../../../src/control/acl/rules.js'
+import { rendered, templates } from '../../../src/control/acl/templated-policies.js'
 
 function index(texts: readonly string[], defaultPolicy: DefaultPolicy = 'deny'): RuleIndex {
   return new RuleIndex(
@@ -40,6 +41,15 @@ describe('which rule decides', () => {
     expect(index([read, list]).allows('key', 'p', 'list')).toBe(true)
     expect(index([read, list]).allows('key', 'p', 'write')).toBe(false)
     expect(index([read]).allows('key', 'p', 'list')).toBe(false)
+  })
+
+  it('every template of Consul makes rules', () => {
+    const made = templates().map(({ TemplateName }) => [TemplateName, parseRules(rendered(TemplateName, 'web'))] as const)
+    expect(made.map(([name]) => name).sort()).toEqual(
+      ['api-gateway', 'dns', 'node', 'nomad-client', 'nomad-server', 'service', 'workload-identity'].map(name => `builtin/${name}`),
+    )
+    for (const [name, rules] of made) expect(rules, name).not.toHaveProperty('problems')
+    expect(index([rendered('builtin/workload-identity', 'web')]).allows('identity', 'web', 'write')).toBe(true)
   })
 
   it('what no rule speaks of is left to the default policy', () => {

@@ -3,6 +3,7 @@
 
 import { Resolver } from 'node:dns/promises'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -431,5 +432,30 @@ describe('over TLS', () => {
     await untilPassing(plane.httpAddress, 'web', ['a1'])
     const { log } = await startAgent(plane.httpsAddress, { nodeName: 'a2', serverTls: { caPem: new AnyCa('others').pem, serverName } })
     expect(log.join('\n')).toMatch(/no server: .*(certificate|signature)/)
+  })
+
+  it('its own API is served with the operator’s certificate, and with the next one from a reload on; a bad one changes nothing', async () => {
+    const plane = await startPlane()
+    const ca = new AnyCa('machine')
+    const tlsOf = (name: string) => {
+      const { cert, key } = ca.leaf({ dns: [name], usages: ['serverAuth'] })
+      return { certPem: cert, keyPem: key }
+    }
+    const { agent } = await startAgent(plane.httpAddress, { httpAddr: 'off', httpsAddr: '127.0.0.1:0', httpsTls: tlsOf('first') })
+    expect(agent.httpAddress).toBe('')
+    const { host, port } = parseAddress(agent.httpsAddress, 'https')
+    const ask = (servername: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const options = { host, port, servername, ca: ca.pem, path: '/v1/agent/self', agent: false as const }
+        get(options, response => {
+          response.resume().once('end', () => resolve(String(response.statusCode)))
+        }).once('error', reject)
+      })
+    expect(await ask('first')).toBe('200')
+    expect(() => agent.useCertificate({ ...tlsOf('second'), keyPem: tlsOf('other').keyPem })).toThrow('TLS of https')
+    expect(await ask('first')).toBe('200')
+    agent.useCertificate(tlsOf('second'))
+    expect(await ask('second')).toBe('200')
+    await expect(ask('first')).rejects.toThrow(/altnames|does not match/)
   })
 })

@@ -13,6 +13,8 @@ const TD = '11111111-2222-3333-4444-555555555555.consul'
 test.each([
   [clusterSni({ service: 'web', subset: 'v2', datacenter: 'dc1' }, TD), `v2.web.default.dc1.internal.${TD}`],
   [clusterSni({ service: 'web', datacenter: 'dc1' }, TD), `web.default.dc1.internal.${TD}`],
+  [clusterSni({ service: 'v1.api', datacenter: 'dc1' }, TD), `_.v1.api.default.dc1.internal.${TD}`],
+  [clusterSni({ service: 'v1.api', subset: 'v2', datacenter: 'dc1' }, TD), `v2.v1.api.default.dc1.internal.${TD}`],
   [clusterSni({ service: 'web', namespace: 'n', partition: 'p', datacenter: 'dc1' }, TD), `web.n.p.dc1.internal-v1.${TD}`],
   [customizedClusterName('0a1b2c3d', 'web'), '0a1b2c3d~web'],
   [customizedClusterName(undefined, 'web'), 'web'],
@@ -28,4 +30,12 @@ test.each([
   [filterName('web', 'default', 'default', 'dc1'), 'web.default.default.dc1'],
 ])('%s', (name, expected) => {
   expect(name).toBe(expected)
+})
+
+test('no two pairs of service and subset have one name', () => {
+  const labels = ['a', 'v1', 'api', 'default']
+  const services = [...labels, ...labels.flatMap(x => labels.map(y => `${x}.${y}`)), ...labels.map(x => `v1.${x}.api`)]
+  const pairs = services.flatMap(service => ['', ...labels].map(subset => ({ service, subset, datacenter: 'dc1' })))
+  expect(new Set(pairs.map(targetId)).size).toBe(pairs.length)
+  expect(new Set(pairs.map(pair => clusterSni(pair, TD))).size).toBe(pairs.length)
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { envoyBootstrap, statsTags } from '../../../src/control/http-api/bootstrap.js'
+import { resolveSinks } from '../../../src/control/http-api/bootstrap-config.js'
 
 const OPTIONS = {
   proxyId: 'web-sidecar-proxy',
@@ -111,8 +112,35 @@ describe('keys of Proxy.Config', () => {
   })
 
   it('are left out where they are of no use', () => {
-    const configs = [{ envoy_statsd_url: '$STATSD', envoy_prometheus_bind_addr: 'nowhere', envoy_tracing_json: '{' }]
+    const configs = [{ envoy_statsd_url: 'nowhere', envoy_prometheus_bind_addr: 'nowhere', envoy_tracing_json: '{' }]
     expect(bootstrap({ configs })).toEqual(bootstrap())
+  })
+})
+
+// Consul's own form of a variable, not JavaScript's.
+const HOST_URL = 'udp://$' + '{HOST_IP}:8125'
+
+describe('a statsd server of the environment', () => {
+  const sinkOf = (url: string, environment: Record<string, string>) => {
+    const made = bootstrap({ configs: [{ envoy_dogstatsd_url: url }] })
+    const problem = resolveSinks(made, name => environment[name])
+    return problem ?? made.stats_sinks[0].typed_config.address
+  }
+
+  it.each([
+    ['$STATSD', { STATSD: 'udp://10.0.0.1:8125' }],
+    [HOST_URL, { HOST_IP: '10.0.0.1' }],
+    ['udp://$HOST_IP:$PORT', { HOST_IP: '10.0.0.1', PORT: '8125' }],
+  ])('%s is where whoever starts the proxy says', (url, environment) => {
+    expect(sinkOf(url, environment)).toEqual({ socket_address: { address: '10.0.0.1', port_value: 8125 } })
+  })
+
+  it('may be a socket; without the variable, or with one that says no address, nothing is started', () => {
+    expect(sinkOf('$STATSD', { STATSD: 'unix:///run/dog.sock' })).toEqual({ pipe: { path: '/run/dog.sock' } })
+    expect(sinkOf(HOST_URL, {})).toBe(`statsd address "${HOST_URL}": $HOST_IP is not set in the environment`)
+    expect(sinkOf('$STATSD', { STATSD: 'localhost' })).toBe(
+      'statsd address "$STATSD": "localhost" is neither udp://address:port nor unix:///path',
+    )
   })
 })
 

@@ -95,6 +95,28 @@ describe('PUT /v1/catalog/register', () => {
     expect((await api.get('/v1/agent/service/Rack-7%00db-1')).status).toBe(404)
   })
 
+  it('near a node comes what is on it; the rest keeps its order', async () => {
+    const on = (Node: string, ID: string) => ({
+      Node,
+      Address: '192.0.2.9',
+      Service: { ID, Service: 'cache' },
+      Check: { Node, Name: `c-${Node}`, Status: 'passing' },
+    })
+    for (const node of ['b', 'a', 'c']) await register(on(node, `cache-${node}`))
+    await api.put('/v1/agent/service/register', { Name: 'cache' })
+    const order = async (path: string, field = 'Node') => (await names(path, field)).join()
+    expect(await order('/v1/catalog/service/cache')).toBe('a,b,c,node-1')
+    expect(await order('/v1/catalog/service/cache?near=B')).toBe('b,a,c,node-1')
+    expect(await order('/v1/catalog/service/cache?near=_agent')).toBe('node-1,a,b,c')
+    expect(await order('/v1/catalog/service/cache?near=nobody')).toBe('a,b,c,node-1')
+    expect(await order('/v1/catalog/nodes?near=c')).toBe('c,a,b,node-1')
+    expect((await api.get('/v1/health/service/cache?near=c')).body[0].Node.Node).toBe('c')
+    expect((await api.get('/v1/health/state/any?near=c')).body[0].Node).toBe('c')
+    const { ID } = (await api.call('POST', '/v1/query', { Name: 'nearest', Service: { Service: 'cache', Near: 'b' } })).body
+    const first = async (query: string) => (await api.get(`/v1/query/${ID}/execute${query}`)).body.Nodes[0].Node.Node
+    expect([await first(''), await first('?near=c'), await first('?near=_agent')]).toEqual(['b', 'c', 'node-1'])
+  })
+
   it.each([
     [{ Address: '1.2.3.4' }, 500, 'Must provide node'],
     [{ Node: 'a' }, 500, 'Must provide address if SkipNodeUpdate is not set'],

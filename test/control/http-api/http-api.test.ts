@@ -272,6 +272,18 @@ describe('/v1/connect', () => {
     expect((await get('/v1/connect/intentions')).body).toHaveLength(3)
   })
 
+  it('knows when an intention was made and changed by its id; one of an entry has no time', async () => {
+    const { ID } = (await call('POST', '/v1/connect/intentions', { SourceName: 'batch', DestinationName: 'api', Action: 'allow' })).body
+    const made = (await get(`/v1/connect/intentions/${ID}`)).body
+    expect(Math.abs(Date.parse(made.CreatedAt) - Date.now())).toBeLessThan(60_000)
+    expect(made.UpdatedAt).toBe(made.CreatedAt)
+    await put(`/v1/connect/intentions/${ID}`, { Action: 'deny' })
+    const changed = (await get(`/v1/connect/intentions/${ID}`)).body
+    expect(changed).toMatchObject({ Action: 'deny', CreatedAt: made.CreatedAt })
+    expect(Date.parse(changed.UpdatedAt)).toBeGreaterThanOrEqual(Date.parse(made.UpdatedAt))
+    expect((await get('/v1/connect/intentions/exact?source=web&destination=api')).body.CreatedAt).toBe('0001-01-01T00:00:00Z')
+  })
+
   it('authorises a client certificate’s identity', async () => {
     const { TrustDomain } = (await get('/v1/connect/ca/roots')).body
     const authorize = async (uri: string) =>

@@ -143,6 +143,21 @@ export class Histogram implements StatState {
   }
 }
 
+/** A histogram where a sink wants to hear of each value: made in place of the plain one, which pays nothing for it. */
+export class ObservedHistogram extends Histogram {
+  private readonly observe: (histogram: Histogram, value: number) => void
+
+  constructor(name: string, unit: HistogramUnit, buckets: readonly number[], observe: (histogram: Histogram, value: number) => void) {
+    super(name, unit, buckets)
+    this.observe = observe
+  }
+
+  override record(value: number): void {
+    super.record(value)
+    this.observe(this, value)
+  }
+}
+
 /**
  * Approximate values at SUPPORTED_QUANTILES; NaN for each when there are no values. The k-th of n values of a bin is taken
  * to lie k/(n+1) of the way through it, as Envoy's histogram library does.

@@ -1,18 +1,19 @@
 // One family as `io.prometheus.client.MetricFamily`, length-delimited: the form that Prometheus asks for by `Accept` where it wants native
-// histograms. Called by prometheus.ts. The message has a dozen fields, so they are written by hand: no protobuf runtime in the proxy.
+// histograms. Called by prometheus.ts; the metrics service's sink sends the same messages.
 // https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto
 import { approximateSum, cumulativeBuckets, type Histogram, quantilesOf, SUPPORTED_QUANTILES, sampleCountOf } from './histogram.js'
 import { nativeHistogram } from './native-histogram.js'
 import { type Family, type Member, sanitizeMetricName } from './prometheus-layout.js'
+import { ProtoWriter } from './proto-writer.js'
 import type { Counter, Gauge, StatKind, TextReadout } from './stat.js'
 import type { StatsQuery } from './stats-query.js'
 import type { StatsStore } from './stats-store.js'
 
 export const PROTOBUF_CONTENT_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited'
 
-const FAMILY = { name: 1, type: 3, metric: 4 } as const
-const METRIC = { label: 1, gauge: 2, counter: 3, summary: 4, histogram: 7 } as const
-const TYPE = { counter: 0, gauge: 1, summary: 2, histogram: 4 } as const
+export const FAMILY = { name: 1, type: 3, metric: 4 } as const
+export const METRIC = { label: 1, gauge: 2, counter: 3, summary: 4, timestamp: 6, histogram: 7 } as const
+export const TYPE = { counter: 0, gauge: 1, summary: 2, histogram: 4 } as const
 /** Values below it are zero: the smallest that a histogram counts is one, of a percentage one millionth. */
 const ZERO_THRESHOLD = 0.5
 const PERCENT_ZERO_THRESHOLD = ZERO_THRESHOLD / 1e6
@@ -45,7 +46,7 @@ function metricOf(member: Member, kind: StatKind, store: StatsStore, query: Stat
     case 'histogram': {
       const histogram = member.statOf(kind, store) as Histogram
       if (query.view === 'quantiles') return metric.message(METRIC.summary, summary(histogram))
-      return metric.message(METRIC.histogram, query.view === 'native' ? native(histogram, query.nativeBuckets) : classic(histogram))
+      return metric.message(METRIC.histogram, query.view === 'native' ? native(histogram, query.nativeBuckets) : classic(histogram, false))
     }
     default:
       return kind satisfies never
@@ -58,12 +59,12 @@ function labelsOf(member: Member, store: StatsStore): ProtoWriter {
   return labels
 }
 
-function label(name: string, value: string): ProtoWriter {
+export function label(name: string, value: string): ProtoWriter {
   return new ProtoWriter().string(1, name).string(2, value)
 }
 
 /** Of the last finished interval, as the text form. */
-function summary(histogram: Histogram): ProtoWriter {
+export function summary(histogram: Histogram): ProtoWriter {
   const bins = histogram.bins(true)
   const message = new ProtoWriter().varint(1, sampleCountOf(bins)).double(2, approximateSum(bins))
   quantilesOf(bins).forEach((value, i) => {
@@ -72,9 +73,10 @@ function summary(histogram: Histogram): ProtoWriter {
   return message
 }
 
-function classic(histogram: Histogram): ProtoWriter {
-  const bins = histogram.bins(false)
-  const message = new ProtoWriter().varint(1, histogram.sampleCount).double(2, approximateSum(bins))
+/** `interval`: of the last finished one alone. */
+export function classic(histogram: Histogram, interval: boolean): ProtoWriter {
+  const bins = histogram.bins(interval)
+  const message = new ProtoWriter().varint(1, sampleCountOf(bins)).double(2, approximateSum(bins))
   cumulativeBuckets(bins, histogram.buckets).forEach((count, i) => {
     message.message(3, new ProtoWriter().varint(1, count).double(2, histogram.buckets[i]!))
   })
@@ -95,53 +97,4 @@ function native(histogram: Histogram, maxBuckets: number): ProtoWriter {
   // A span of nothing says to Prometheus that this is a native histogram, if an empty one.
   if (spans.length === 0) message.message(12, new ProtoWriter().signed(1, 0).varint(2, 0))
   return message
-}
-
-/** Protobuf's wire format, as far as it is needed here. */
-class ProtoWriter {
-  private readonly parts: Uint8Array[] = []
-
-  varint(field: number, value: number): this {
-    return this.raw(varintBytes(field * 8), varintBytes(value))
-  }
-
-  /** sint32 and sint64: zigzag. */
-  signed(field: number, value: number): this {
-    return this.varint(field, value < 0 ? -2 * value - 1 : 2 * value)
-  }
-
-  double(field: number, value: number): this {
-    const bytes = Buffer.alloc(8)
-    bytes.writeDoubleLE(value)
-    return this.raw(varintBytes(field * 8 + 1), bytes)
-  }
-
-  string(field: number, value: string): this {
-    return this.raw(varintBytes(field * 8 + 2)).delimited(Buffer.from(value))
-  }
-
-  message(field: number, inner: ProtoWriter): this {
-    return this.raw(varintBytes(field * 8 + 2)).delimited(inner.bytes())
-  }
-
-  delimited(bytes: Uint8Array): this {
-    return this.raw(varintBytes(bytes.length), bytes)
-  }
-
-  raw(...parts: Uint8Array[]): this {
-    this.parts.push(...parts)
-    return this
-  }
-
-  bytes(): Uint8Array {
-    return Buffer.concat(this.parts)
-  }
-}
-
-function varintBytes(value: number): Uint8Array {
-  const bytes: number[] = []
-  let rest = value
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80)
-  bytes.push(rest)
-  return Uint8Array.from(bytes)
 }

@@ -495,6 +495,11 @@ export function grpcLogStats(source: StatSource): GrpcLogHandles {
   return source.scope('access_logs.grpc_access_log').group(tables.GRPC_LOG)
 }
 
+/** `statsd.`, of the sinks over TCP together. */
+export function statsdStats(source: StatSource): HandlesOf<typeof tables.STATSD> {
+  return source.scope('statsd').group(tables.STATSD)
+}
+
 export type CaresHandles = HandlesOf<typeof tables.CARES>
 
 /** `dns.cares.`, from the first name on. */

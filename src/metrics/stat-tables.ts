@@ -512,6 +512,9 @@ export const FILESYSTEM = defineStatGroup({
 /** `access_logs.grpc_access_log.` */
 export const GRPC_LOG = defineStatGroup({ counters: ['logs_dropped', 'logs_written'] })
 
+/** `statsd.`: of its TCP form. */
+export const STATSD = defineStatGroup({ counters: ['cx_overflow'] })
+
 /** `dns.cares.` */
 export const CARES = defineStatGroup({
   counters: ['get_addr_failure', 'not_found', 'reinits', 'resolve_total', 'timeouts'],

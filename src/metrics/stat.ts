@@ -14,6 +14,8 @@ export class Counter implements StatState {
   exposed = true
   standalone = false
   private wasReset = false
+  /** `value` at the last flush; below 0 where a reset came since. */
+  private flushed = 0
 
   constructor(readonly name: string) {}
 
@@ -24,7 +26,15 @@ export class Counter implements StatState {
 
   reset(): void {
     this.wasReset ||= this.value > 0
+    this.flushed -= this.value
     this.value = 0
+  }
+
+  /** Growth since it was last asked for; a reset takes nothing off. */
+  takeGrowth(): number {
+    const growth = this.value - this.flushed
+    this.flushed = this.value
+    return growth
   }
 }
 

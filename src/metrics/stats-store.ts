@@ -4,7 +4,8 @@
 // Invariants: one live stat per kind and name; never more than maxStats names, whatever the network or the config does.
 import type { StatsConfig, StatsTag } from '../model/bootstrap.js'
 import type { Checked } from '../model/config-error.js'
-import { Histogram, type HistogramUnit } from './histogram.js'
+import { Histogram, type HistogramUnit, ObservedHistogram } from './histogram.js'
+import type { FlushedStats } from './sinks/stats-sink.js'
 import { Counter, Gauge, type Stat, type StatKind, TextReadout } from './stat.js'
 import { type GroupHost, StatGroup, type StatGroupType, type StatHandles } from './stat-group.js'
 import { compileStatsRules, DEFAULT_RULES, type StatsRules } from './stats-matcher.js'
@@ -101,6 +102,8 @@ export interface StatsStoreOptions {
   readonly rules?: StatsRules
   /** Most names that may exist, untouched group members included. Default DEFAULT_MAX_STATS. */
   readonly maxStats?: number
+  /** Each value of a histogram is told to `onValue`. */
+  readonly observed?: boolean
 }
 
 export const DEFAULT_MAX_STATS = 1_000_000
@@ -120,6 +123,9 @@ export function compileStatsConfig(
 export class StatsStore implements StatSource, GroupHost {
   readonly tags: TagProducer
   readonly maxStats: number
+  /** A value was recorded. Called only where the store was made `observed`. */
+  onValue: ((histogram: Histogram, value: number) => void) | null = null
+  private readonly observed: boolean
   /** Changes whenever a name comes or goes; expositions keep their sorted layout until then. */
   generation = 0
   private readonly rules: StatsRules
@@ -142,6 +148,7 @@ export class StatsStore implements StatSource, GroupHost {
     this.tags = options.tags ?? defaultTagProducer()
     this.rules = options.rules ?? DEFAULT_RULES
     this.maxStats = options.maxStats ?? DEFAULT_MAX_STATS
+    this.observed = options.observed ?? false
     this.sinks = {
       counter: new Counter(''),
       gauge: new Gauge(''),
@@ -177,6 +184,16 @@ export class StatsStore implements StatSource, GroupHost {
   /** Ends the interval of every histogram. Called once per `stats_flush_interval`. */
   flush(): void {
     for (const histogram of this.byName.histogram.values()) (histogram as Histogram).flush()
+  }
+
+  /** For the sinks, after flush(): what was ever touched, with the growth of counters since this was last asked. */
+  takeFlushed(): FlushedStats {
+    const { counter, gauge, histogram } = this.byName
+    return {
+      counters: ([...counter.values()] as Counter[]).filter(isUsed).map(each => ({ counter: each, delta: each.takeGrowth() })),
+      gauges: ([...gauge.values()] as Gauge[]).filter(isUsed),
+      histograms: ([...histogram.values()] as Histogram[]).filter(isUsed),
+    }
   }
 
   /** POST /reset_counters. */
@@ -291,6 +308,8 @@ export class StatsStore implements StatSource, GroupHost {
       case 'gauge':
         return new Gauge(name)
       case 'histogram':
+        if (this.observed)
+          return new ObservedHistogram(name, unit, this.rules.bucketsFor(name), (each, value) => this.onValue?.(each, value))
         return new Histogram(name, unit, this.rules.bucketsFor(name))
       case 'text':
         return new TextReadout(name)
@@ -298,6 +317,10 @@ export class StatsStore implements StatSource, GroupHost {
         return kind satisfies never
     }
   }
+}
+
+function isUsed(stat: { readonly used: boolean }): boolean {
+  return stat.used
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Locality } from './endpoint.js'
 import type { Listener } from './listener.js'
 import type { StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
+import type { StatsSinkConfig } from './stats-sink.js'
 import type { Secret } from './tls.js'
 
 export interface NodeInfo {
@@ -67,7 +68,9 @@ export interface Bootstrap {
   readonly cds: DynamicSource | null
   readonly admin: AdminConfig | null
   readonly stats: StatsConfig
+  /** 0: when the admin shows stats. */
   readonly statsFlushIntervalMs: number
+  readonly statsSinks: readonly StatsSinkConfig[]
   /** In order; later ones win. */
   readonly runtime: readonly RuntimeLayer[]
   /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */

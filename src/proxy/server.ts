@@ -44,6 +44,7 @@ import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
 import { ScopeRegistry } from './scope-registry.js'
 import { ServerGauges, type ServerState } from './server-gauges.js'
+import { StatsFlush } from './stats-flush.js'
 
 export type LogSeverity = 'trace' | 'debug' | 'info' | 'warn' | 'error'
 
@@ -64,6 +65,8 @@ export interface ServerOptions {
   readonly role?: ProcessRole
   /** envoy.config.core.v3.Node, encoded: who sends access logs to gRPC services. */
   readonly node?: Uint8Array
+  /** Envoy's five-part version string. */
+  readonly version?: string
 }
 
 export class Server {
@@ -101,7 +104,7 @@ export class Server {
   private ldsSeen: boolean
   private cdsSeen: boolean
   private listenersStarted = false
-  private flushTimer: NodeJS.Timeout | null = null
+  readonly statsFlush: StatsFlush
   /** Clusters are initialised: Envoy asks for listeners from then on. Called once. */
   onClustersInitialised: (() => void) | null = null
   private stopping = false
@@ -210,6 +213,17 @@ export class Server {
       },
       { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate, sharing: sharingOf(role) },
     )
+    this.statsFlush = new StatsFlush(bootstrap.statsSinks, bootstrap.statsFlushIntervalMs, role?.kind === 'worker', {
+      store,
+      grpcClient: client,
+      clusters: this.clusters,
+      pools,
+      random,
+      node: options.node ?? new Uint8Array(),
+      version: options.version ?? '',
+      log: message => this.log('warn', message),
+      beforeFlush: () => this.beforeFlush(),
+    })
     this.config = new ConfigChanges(this)
     this.gauges = new ServerGauges(this)
     const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, (message, fields) => this.log('error', message, fields))
@@ -227,8 +241,7 @@ export class Server {
     const errors = await this.config.applyStatic(bootstrap)
     if (errors.length > 0) return errors
     this.state = 'INITIALIZING'
-    this.flushTimer = setInterval(() => this.flush(), bootstrap.statsFlushIntervalMs)
-    this.flushTimer.unref()
+    this.statsFlush.start()
     this.refreshGauges()
     return this.initialise()
   }
@@ -329,12 +342,10 @@ export class Server {
 
   // ---- stats ------------------------------------------------------------------------------------------------------------------
 
-  private flush(): void {
+  private beforeFlush(): void {
     this.refreshGauges()
     // Each worker has the same certificates: the primary says it.
     if (this.options.role?.kind !== 'worker') this.gauges.stats.own_certificates_ending.value = this.certificateWatch.check()
-    // A worker's histograms are taken from it by the primary.
-    if (this.options.role?.kind !== 'worker') this.store.flush()
   }
 
   /** Gauges that are read from the process; also called before each scrape. */
@@ -408,7 +419,7 @@ export class Server {
   }
 
   async close(): Promise<void> {
-    if (this.flushTimer !== null) clearInterval(this.flushTimer)
+    this.statsFlush.close()
     this.stopHearing()
     this.listeners.destroyAll()
     this.grpcLoggers.close()

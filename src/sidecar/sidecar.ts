@@ -276,7 +276,12 @@ function newServer(bootstrap: Bootstrap, options: OwnServerOptions): Checked<Ser
   const node = toBinary(NodeSchema, nodeMessage(bootstrap.node, options.userAgent))
   return {
     ok: true,
-    value: new Server({ ...options, bootstrap, node, store: new StatsStore(compiled.value) }),
+    value: new Server({
+      ...options,
+      bootstrap,
+      node,
+      store: new StatsStore({ ...compiled.value, observed: bootstrap.statsSinks.some(sink => sink.kind === 'statsd') }),
+    }),
     warnings: compiled.warnings,
   }
 }

@@ -31,6 +31,7 @@ import { checkMessage } from './resources/message-check.js'
 import { decodeRuntimeLayer } from './resources/runtime.js'
 import { decodeSecretMessage } from './resources/secret.js'
 import { unreachableClusterSources, unreachableListenerSources } from './resources/source-references.js'
+import { decodeStatsSinks } from './resources/stats-sink.js'
 import { durationMsOr, plainObject } from './resources/values.js'
 
 /** Largest bootstrap text taken. */
@@ -148,7 +149,8 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     cds: decodeSource(dynamic?.cdsConfig, at.at('cds_config')),
     admin: decodeAdmin(message.admin, ctx.at('admin')),
     stats: decodeStats(message.statsConfig, ctx.at('stats_config')),
-    statsFlushIntervalMs: durationMsOr(message.statsFlushInterval, 5000),
+    statsFlushIntervalMs: message.statsFlush.case === 'statsFlushOnAdmin' ? 0 : durationMsOr(message.statsFlushInterval, 5000),
+    statsSinks: decodeStatsSinks(message.statsSinks, ctx),
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     localClusterName: message.clusterManager?.localClusterName ?? '',
     ...(dnsResolver === null ? {} : { dnsResolver }),
@@ -291,6 +293,20 @@ function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
     ctx.at('cluster_manager').at('local_cluster_name').error(`local cluster '${local}' must be defined`)
   }
   checkApiClusters(bootstrap, clusters, ctx.at('dynamic_resources'))
+  checkSinkClusters(bootstrap, clusters, ctx)
+}
+
+/** Sinks are opened before anything dynamic comes. */
+function checkSinkClusters({ statsSinks }: Bootstrap, clusters: ReadonlyMap<string, unknown>, ctx: Ctx): void {
+  statsSinks.forEach((sink, i) => {
+    const at = ctx.at('stats_sinks', i).at('typed_config')
+    if (sink.kind !== 'statsd') checkSinkCluster(sink.service.cluster, clusters, at.at('grpc_service').at('envoy_grpc').at('cluster_name'))
+    else if (sink.to.kind === 'tcp') checkSinkCluster(sink.to.cluster, clusters, at.at('tcp_cluster_name'))
+  })
+}
+
+function checkSinkCluster(cluster: string, clusters: ReadonlyMap<string, unknown>, ctx: Ctx): void {
+  if (!clusters.has(cluster)) ctx.error(`unknown cluster '${cluster}': a sink's cluster has to be static`)
 }
 
 /** The cluster of an xDS server has to be there before xDS is: static, and not fed by EDS. */

@@ -244,6 +244,7 @@ function statsHandler({ server, store }: AdminOptions): AdminHandler {
       return
     }
     server.refreshGauges()
+    server.statsFlush.onAdmin()
     const { query } = parsed
     switch (query.format) {
       case 'text':

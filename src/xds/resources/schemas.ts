@@ -7,6 +7,8 @@ import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { TypedExtensionConfigSchema } from '../gen/envoy/config/core/v3/extension_pb.js'
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
+import { MetricsServiceConfigSchema } from '../gen/envoy/config/metrics/v3/metrics_service_pb.js'
+import { DogStatsdSinkSchema, StatsdSinkSchema } from '../gen/envoy/config/metrics/v3/stats_pb.js'
 import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
@@ -78,6 +80,7 @@ import { OmitCanaryHostsPredicateSchema } from '../gen/envoy/extensions/retry/ho
 import { OmitHostMetadataConfigSchema } from '../gen/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config_pb.js'
 import { PreviousHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
 import { PreviousPrioritiesConfigSchema } from '../gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js'
+import { SinkConfigSchema as OpenTelemetrySinkSchema } from '../gen/envoy/extensions/stat_sinks/open_telemetry/v3/open_telemetry_pb.js'
 import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import { SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
@@ -104,6 +107,10 @@ const SCHEMAS: readonly DescMessage[] = [
   TcpGrpcAccessLogConfigSchema,
   StderrAccessLogSchema,
   StdoutAccessLogSchema,
+  StatsdSinkSchema,
+  DogStatsdSinkSchema,
+  MetricsServiceConfigSchema,
+  OpenTelemetrySinkSchema,
   ClusterConfigSchema,
   DnsClusterSchema,
   CaresDnsResolverConfigSchema,

@@ -10,17 +10,15 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
     supported:
-      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config',
+      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config',
     accepted: {
       header_prefix: 'header names begin with x-envoy-',
-      stats_eviction_interval: '',
+      stats_eviction_interval: 'a stat goes with what it counts, not with time',
       enable_worker_cpu_affinity: '',
       node_context_params: '',
       hds_config: '',
       flags_path: '',
-      stats_sinks: '',
-      deferred_stat_options: '',
-      stats_flush_on_admin: '',
+      deferred_stat_options: 'a stat takes memory from its first use on, always',
       watchdog: '',
       watchdogs: '',
       tracing: '',
@@ -60,12 +58,21 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },
   'envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer': { supported: '' },
   'envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer': { supported: 'name rtds_config' },
+  'envoy.config.metrics.v3.DogStatsdSink': { supported: 'address prefix max_bytes_per_datagram' },
   'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets', accepted: { bins: '' } },
+  'envoy.config.metrics.v3.MetricsServiceConfig': {
+    supported: 'grpc_service transport_api_version report_counters_as_deltas emit_tags_as_labels histogram_emit_mode',
+  },
   'envoy.config.metrics.v3.StatsConfig': {
     supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings',
     accepted: { allow_default_tag_overrides: '' },
   },
   'envoy.config.metrics.v3.StatsMatcher': { supported: 'reject_all exclusion_list inclusion_list' },
+  'envoy.config.metrics.v3.StatsSink': { supported: 'name typed_config' },
+  'envoy.config.metrics.v3.StatsdSink': { supported: 'address tcp_cluster_name prefix' },
   'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
+  'envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig': {
+    supported: 'grpc_service report_counters_as_deltas report_histograms_as_deltas emit_tags_as_attributes use_tag_extracted_name prefix',
+  },
   'envoy.service.runtime.v3.Runtime': { supported: 'name layer' },
 }

@@ -3,6 +3,18 @@
 
 import { LOG_COMPONENTS, LOG_LEVELS } from './logger.js'
 
+export interface RestartFlags {
+  readonly enabled: boolean
+  readonly epoch: number
+  readonly baseId: number
+  readonly dynamicBaseId: boolean
+  /** '' = where Outrigger keeps it. */
+  readonly socketPath: string
+  readonly socketMode: number
+  readonly skipOnNoParent: boolean
+  readonly skipParentStats: boolean
+}
+
 export interface ProxyFlags {
   readonly configPath: string
   readonly configYaml: string
@@ -33,6 +45,9 @@ export interface ProxyFlags {
   readonly statsTags: readonly { readonly name: string; readonly value: string }[]
   readonly version: boolean
   readonly hotRestartVersion: boolean
+  readonly restart: RestartFlags
+  /** --disable-hot-restart. */
+  readonly restartOff: boolean
   readonly help: boolean
   readonly warnings: readonly string[]
   readonly errors: readonly string[]
@@ -75,19 +90,19 @@ const KNOWN: Readonly<Record<string, Kind>> = {
   '--stats-tag': 'list',
   '--hot-restart-version': 'switch',
   '--disable-hot-restart': 'switch',
+  '--restart-epoch': 'number',
+  '--base-id': 'number',
+  '--use-dynamic-base-id': 'switch',
+  '--skip-hot-restart-on-no-parent': 'switch',
+  '--skip-hot-restart-parent-stats': 'switch',
+  '--socket-path': 'text',
+  '--socket-mode': 'text',
   '--version': 'switch',
   '--help': 'switch',
 }
 
 /** Of Envoy, and nothing that this program has: they are named in a warning, but for those that ask for what is so anyway. */
 const WITHOUT_MEANING: Readonly<Record<string, Kind>> = {
-  '--base-id': 'number',
-  '--use-dynamic-base-id': 'switch',
-  '--restart-epoch': 'number',
-  '--skip-hot-restart-on-no-parent': 'switch',
-  '--skip-hot-restart-parent-stats': 'switch',
-  '--socket-path': 'text',
-  '--socket-mode': 'text',
   '--disable-extensions': 'text',
   '--enable-mutex-tracing': 'switch',
   '--enable-fine-grain-logging': 'switch',
@@ -96,14 +111,10 @@ const WITHOUT_MEANING: Readonly<Record<string, Kind>> = {
   '--log-stacktrace-single-entry': 'switch',
   '--skip-deprecated-logs': 'switch',
 }
-/** One process has no other to be told apart from, logs a stack as one entry, and warns of no deprecated field. */
-const SO_ANYWAY: ReadonlySet<string> = new Set([
-  '--base-id',
-  '--use-dynamic-base-id',
-  '--skip-hot-restart-on-no-parent',
-  '--log-stacktrace-single-entry',
-  '--skip-deprecated-logs',
-])
+/** A stack is logged as one entry, and no deprecated field is warned of. */
+const SO_ANYWAY: ReadonlySet<string> = new Set(['--log-stacktrace-single-entry', '--skip-deprecated-logs'])
+/** A process started without any of them is found by no other. */
+const RESTART_FLAGS = ['--restart-epoch', '--base-id', '--use-dynamic-base-id', '--base-id-path', '--socket-path']
 
 const MAX_UINT32 = 2 ** 32 - 1
 /** Each is a process with a heap of its own. */
@@ -123,6 +134,10 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
     return chosen ?? fallback
   }
   const idle = Object.keys(WITHOUT_MEANING).filter(name => isSet(name) && !SO_ANYWAY.has(name))
+  const epoch = number('--restart-epoch', 0)
+  const restartOff = isSet('--disable-hot-restart')
+  const dynamicBaseId = isSet('--use-dynamic-base-id')
+  if (epoch > 0 && dynamicBaseId) errors.push(`cannot use --restart-epoch=${epoch} with --use-dynamic-base-id`)
   const logLevel = oneOf('--log-level', [...LOG_LEVELS, 'warn'], 'info')
   return {
     configPath: text('--config-path'),
@@ -155,6 +170,17 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
     statsTags: statsTags(given.get('--stats-tag') ?? [], errors),
     version: isSet('--version'),
     hotRestartVersion: isSet('--hot-restart-version'),
+    restartOff,
+    restart: {
+      enabled: !restartOff && RESTART_FLAGS.some(isSet),
+      epoch,
+      baseId: number('--base-id', 0),
+      dynamicBaseId,
+      socketPath: text('--socket-path'),
+      socketMode: socketMode(text('--socket-mode'), errors),
+      skipOnNoParent: isSet('--skip-hot-restart-on-no-parent'),
+      skipParentStats: isSet('--skip-hot-restart-parent-stats'),
+    },
     help: isSet('--help'),
     warnings: idle.length === 0 ? [] : [`flags without a meaning here: ${idle.join(', ')}`],
     errors,
@@ -192,6 +218,14 @@ function readArguments(argv: readonly string[], errors: string[]): Map<string, s
     else values.push(value)
   }
   return given
+}
+
+const DEFAULT_SOCKET_MODE = 0o600
+
+function socketMode(value: string, errors: string[]): number {
+  if (value === '') return DEFAULT_SOCKET_MODE
+  if (!/^[0-7]{1,4}$/.test(value)) errors.push(`--socket-mode: '${value}' is no mode in octal digits`)
+  return Number.parseInt(value, 8)
 }
 
 function workers(value: string, errors: string[]): number {
@@ -242,7 +276,11 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --file-flush-interval-msec N  access log lines are written at most so often (default 1000)
       --file-flush-min-size-kb N    or when so much is waiting (default 64)
       --concurrency N         N processes serve (default 1; 0 or auto: one a core), with one admin and one xDS stream
-      --admin-address-path F  the bound admin address is written there; --base-id-path F: 0, there is no hot restart
+      --admin-address-path F  the bound admin address is written there; --base-id-path F: the base id
+      --restart-epoch N       take the listening sockets of the process of epoch N - 1 with the same --base-id; 0 for the first
+      --base-id N, --use-dynamic-base-id, --socket-path P, --socket-mode M  which processes belong together
+      --parent-shutdown-time-s N  the process before this one ends after so long (default 900); --disable-hot-restart
+      --skip-hot-restart-on-no-parent, --skip-hot-restart-parent-stats
       --version               one line with version: <rev>/<version>/<status>/<build>/<ssl>
 Envoy's other flags are accepted; those without a meaning here are named in a warning.
 `

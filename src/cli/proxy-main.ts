@@ -1,6 +1,7 @@
 // outrigger-proxy: flags first, and only when there is something to run the rest of the program: `--version` and `--help` load none of it.
 // Launchers ask for the version on every start of theirs.
 
+import { HOT_RESTART_VERSION } from '../sidecar/restart/restart-messages.js'
 import { PROXY_HELP, parseProxyFlags } from './proxy-flags.js'
 import { ENVOY_VERSION, envoyVersionString, OUTRIGGER_VERSION } from './version.js'
 
@@ -17,7 +18,7 @@ export async function proxyMain(argv: readonly string[]): Promise<void> {
     return
   }
   if (flags.errors.length === 0 && flags.hotRestartVersion) {
-    process.stdout.write('disabled\n')
+    process.stdout.write(`${flags.restartOff ? 'disabled' : HOT_RESTART_VERSION}\n`)
     return
   }
   const { runProxy } = await import('./run-proxy.js')

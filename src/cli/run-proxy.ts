@@ -9,6 +9,7 @@ import { describe, inBrief, LocatedErrors } from './located-errors.js'
 import { createLogger, type ProxyLogger } from './logger.js'
 import { bootstrapTexts, readTexts, sidecarOptions } from './proxy-config.js'
 import type { ProxyFlags } from './proxy-flags.js'
+import { HotRestart } from './restart/hot-restart.js'
 import { envoyVersionString } from './version.js'
 import { spawnWorker, WORKER_VARIABLE } from './worker-channel.js'
 
@@ -113,15 +114,25 @@ async function serve(
   })
   process.on('SIGHUP', () => {})
   const options = primaryOptions(flags, logger, quit, located)
+  const hotRestart = await HotRestart.begin(flags, logger)
+  if (typeof hotRestart === 'string') return exitWith([hotRestart])
   const count = workersOf(flags)
   const workers = count === 1 ? {} : { workers: { count, spawn: spawnWorker, bootstrap: texts } }
-  const started = await Sidecar.start(bootstrap, { ...options, ...workers })
+  const started = await Sidecar.start(bootstrap, { ...options, ...workers, ...restartOptions(hotRestart, flags) })
   if (!started.ok) return exitWith(started.errors.map(error => located.describe(error)))
   sidecar = started.value
   if (flags.mode === 'init_only') process.exit(0)
-  const { adminAddress } = sidecar
-  if (flags.baseIdPath !== '') writeFileSync(flags.baseIdPath, '0')
-  if (flags.adminAddressPath !== '' && adminAddress !== null) writeFileSync(flags.adminAddressPath, adminAddress)
+  const serving = sidecar
+  hotRestart?.offer(serving, shutdownMs => void setTimeout(stop, shutdownMs))
+  if (flags.baseIdPath !== '') writeFileSync(flags.baseIdPath, String(hotRestart?.baseId ?? 0))
+  if (flags.adminAddressPath !== '') void serving.adminListens.then(() => writeFileSync(flags.adminAddressPath, serving.adminAddress ?? ''))
+}
+
+function restartOptions(hotRestart: HotRestart | null, flags: ProxyFlags): Pick<SidecarOptions, 'restart'> {
+  if (hotRestart === null) return {}
+  const { epoch, baseId, old } = hotRestart
+  const parentShutdownMs = flags.parentShutdownTimeS * 1000
+  return { restart: { epoch, baseId, old, parentShutdownMs, withStats: !flags.restart.skipParentStats } }
 }
 
 function exitWith(lines: readonly string[]): never {

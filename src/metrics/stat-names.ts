@@ -495,6 +495,11 @@ export function grpcLogStats(source: StatSource): GrpcLogHandles {
   return source.scope('access_logs.grpc_access_log').group(tables.GRPC_LOG)
 }
 
+/** `server.hot_restart_generation`: how many processes there were, this one included. Absent where there is no hot restart. */
+export function restartGeneration(source: StatSource): Gauge {
+  return source.scope('server').gauge('hot_restart_generation')
+}
+
 /** `statsd.`, of the sinks over TCP together. */
 export function statsdStats(source: StatSource): HandlesOf<typeof tables.STATSD> {
   return source.scope('statsd').group(tables.STATSD)

@@ -30,6 +30,11 @@ export class Counter implements StatState {
     this.value = 0
   }
 
+  /** What `value` was at the last flush. */
+  get flushedValue(): number {
+    return this.flushed
+  }
+
   /** Growth since it was last asked for; a reset takes nothing off. */
   takeGrowth(): number {
     const growth = this.value - this.flushed

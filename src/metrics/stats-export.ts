@@ -1,5 +1,6 @@
 // What has changed in a worker's stats since it was last asked, small enough to be sent each second: handles get a number when their name
-// is first told, then numbers alone are sent. Made by a worker; the primary process adds what is told to its own (stats-import.ts).
+// is first told, then numbers alone are sent. Made by a worker, whose primary adds what is told to its own (stats-import.ts), and by the
+// old process of a hot restart for the new one.
 // Invariant: what config changes count (updates, members, listeners) is not told: the primary applies the same config and counts it itself.
 
 import type { Histogram, HistogramUnit } from './histogram.js'
@@ -62,13 +63,23 @@ const LOAD_GAUGE =
   /(?:_active|_buffered|_open|_soft_drain|\.active|\.active_connections|\.remaining_(?:cx|cx_pools|pending|retries|rq)|upstream_queue_overloaded|deferred_stream_close|pending_send_bytes)$/
 const CONFIG_GAUGE = /(?:\.ejections_active|\.lb_subsets_active|_listeners_active|\.admin_overrides_active)$/
 
+export interface ExportRule {
+  readonly tells: (kind: StatKind, name: string) => boolean
+  /** What counters are told from: the start, or the last flush, as what went before was told to the sinks. */
+  readonly since: 'start' | 'flush'
+}
+
+const OF_A_WORKER: ExportRule = { tells: isOfWorkers, since: 'start' }
+
 export class StatsExport {
   private readonly store: StatsStore
+  private readonly rule: ExportRule
   private readonly told = new Map<Stat, Told | null>()
   private nextId = 1
 
-  constructor(store: StatsStore) {
+  constructor(store: StatsStore, rule: ExportRule = OF_A_WORKER) {
     this.store = store
+    this.rule = rule
   }
 
   /** Everything since the last call. */
@@ -109,12 +120,19 @@ export class StatsExport {
   private toldOf(stat: Exclude<Stat, { kind: 'text' }>, added: NewStat[]): Told | null {
     const known = this.told.get(stat)
     if (known !== undefined) return known
-    const told = isOfWorkers(stat.kind, stat.name) ? { id: this.nextId++, value: 0 } : null
+    const { tells, since } = this.rule
+    const from = stat.kind === 'counter' && since === 'flush' ? stat.flushedValue : 0
+    const told = tells(stat.kind, stat.name) ? { id: this.nextId++, value: from } : null
     this.told.set(stat, told)
     if (told !== null)
       added.push({ id: told.id, kind: stat.kind, name: stat.name, unit: stat.kind === 'histogram' ? stat.unit : 'unspecified' })
     return told
   }
+}
+
+/** Whether a process that takes over goes on from it: every counter, and gauges of what is in hand. */
+export function isCarriedOver(kind: StatKind, name: string): boolean {
+  return kind === 'counter' || (kind === 'gauge' && LOAD_GAUGE.test(name) && !CONFIG_GAUGE.test(name))
 }
 
 /** Whether workers count it, each its part. */

@@ -186,6 +186,11 @@ export class StatsStore implements StatSource, GroupHost {
     for (const histogram of this.byName.histogram.values()) (histogram as Histogram).flush()
   }
 
+  /** Where no sink asks: what was counted up to now belongs to the interval that ends. */
+  markFlushed(): void {
+    for (const counter of this.byName.counter.values()) (counter as Counter).takeGrowth()
+  }
+
   /** For the sinks, after flush(): what was ever touched, with the growth of counters since this was last asked. */
   takeFlushed(): FlushedStats {
     const { counter, gauge, histogram } = this.byName

@@ -3,6 +3,7 @@
 import { type ServerHandles, serverStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { TlsContexts } from '../mtls/tls/tls-contexts.js'
+import type { Predecessor } from './predecessor.js'
 import type { MemoryUse } from './process-role.js'
 
 /** Envoy's value of the gauge while there is no certificate. */
@@ -18,6 +19,8 @@ interface GaugeSource {
   readonly reportedState: ServerState
   readonly connectionCount: number
   readonly concurrency: number
+  readonly predecessor: Predecessor | null
+  readonly restartEpoch: number
   memoryUse(): MemoryUse
   readonly tlsContexts: Pick<TlsContexts, 'daysUntilFirstCertExpiring'>
 }
@@ -33,13 +36,16 @@ export class ServerGauges {
 
   refresh(): void {
     const { stats, source } = this
-    stats.uptime.value = Math.floor((Date.now() - source.startedAt) / 1000)
+    const { predecessor } = source
+    stats.uptime.value = Math.floor((Date.now() - (predecessor?.firstStartedAt ?? source.startedAt)) / 1000)
     const { heapUsed, heapTotal, external, rss } = source.memoryUse()
-    stats.memory_allocated.value = heapUsed + external
+    stats.memory_allocated.value = heapUsed + external + (predecessor?.allocatedBytes ?? 0)
+    stats.hot_restart_epoch.value = source.restartEpoch
+    stats.parent_connections.value = predecessor?.connections ?? 0
     stats.memory_heap_size.value = heapTotal
     stats.memory_physical_size.value = rss
     stats.concurrency.value = source.concurrency
-    stats.total_connections.value = source.connectionCount
+    stats.total_connections.value = source.connectionCount + (predecessor?.connections ?? 0)
     stats.live.value = source.reportedState === 'LIVE' ? 1 : 0
     stats.state.value = STATE_NUMBERS[source.reportedState]
     stats.days_until_first_cert_expiring.value = source.tlsContexts.daysUntilFirstCertExpiring() ?? NO_CERTIFICATE_DAYS

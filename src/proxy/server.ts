@@ -19,6 +19,7 @@ import {
   clusterStats,
   filesystemStats,
   grpcLogStats,
+  restartGeneration,
   runtimeStats,
   showWatchdogs,
 } from '../metrics/stat-names.js'
@@ -39,6 +40,7 @@ import { ExceptionLog } from './exception-log.js'
 import { ExtensionRegistry } from './extension-registry.js'
 import type { SocketSharing } from './listener/active-listener.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
+import type { Predecessor } from './predecessor.js'
 import type { MemoryUse, ProcessRole } from './process-role.js'
 import { RouteRegistry } from './route-registry.js'
 import { RuntimeLayers } from './runtime-layers.js'
@@ -67,6 +69,12 @@ export interface ServerOptions {
   readonly node?: Uint8Array
   /** Envoy's five-part version string. */
   readonly version?: string
+  /** The process that served before this one; absent: none. */
+  readonly predecessor?: Predecessor
+  /** Of hot restarts; absent: there are none. */
+  readonly restartEpoch?: number
+  /** What the processes of one chain of hot restarts share. */
+  readonly baseId?: number
 }
 
 export class Server {
@@ -95,6 +103,8 @@ export class Server {
   /** SDS: a TLS context needs a secret, or no longer does. Set by whoever fetches secrets. */
   onSecretWanted: ((ref: SdsSecretRef) => void) | null = null
   onSecretUnwanted: ((ref: SdsSecretRef) => void) | null = null
+  /** All is initialised. Called once. */
+  onLive: (() => void) | null = null
   /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
   onStartFailure: ((errors: readonly ConfigError[]) => void) | null = null
   private readonly log: ServerLog
@@ -211,7 +221,12 @@ export class Server {
         drainClose: model => this.drainClose(model),
         log: (level, message, fields) => this.log(level, message, fields, 'conn_handler'),
       },
-      { drainTimeMs: () => options.drainTimeMs, immediateDrain: immediate, sharing: sharingOf(role) },
+      {
+        drainTimeMs: () => options.drainTimeMs,
+        immediateDrain: immediate,
+        sharing: sharingOf(role),
+        predecessor: options.predecessor ?? null,
+      },
     )
     this.statsFlush = new StatsFlush(bootstrap.statsSinks, bootstrap.statsFlushIntervalMs, role?.kind === 'worker', {
       store,
@@ -223,9 +238,11 @@ export class Server {
       version: options.version ?? '',
       log: message => this.log('warn', message),
       beforeFlush: () => this.beforeFlush(),
+      restartable: options.restartEpoch !== undefined,
     })
     this.config = new ConfigChanges(this)
     this.gauges = new ServerGauges(this)
+    if (options.restartEpoch !== undefined) restartGeneration(store).value = (options.predecessor?.generation ?? 0) + 1
     const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, (message, fields) => this.log('error', message, fields))
     this.stopHearing = onConnectionException(error => exceptions.record(error))
     // What a worker is given has come to the primary already.
@@ -286,6 +303,7 @@ export class Server {
     this.gauges.stats.state.value = 0
     this.gauges.stats.initialization_time_ms.record(Date.now() - this.startedAt)
     if (role?.kind !== 'worker') this.log('info', 'all dependencies initialized. starting workers')
+    this.onLive?.()
   }
 
   /** The state that admin shows: a failed health check is Envoy's DRAINING. */
@@ -390,6 +408,21 @@ export class Server {
     const deadline = performance.now() + graceMs
     while (this.listeners.connectionCount > 0 && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 20))
     await this.close()
+  }
+
+  /** Another process serves now: this one accepts nothing more, asks its clients to leave over the drain time, and reports to that one. */
+  handOver(): void {
+    this.state = 'DRAINING'
+    this.statsFlush.close()
+    this.listeners.handOver()
+  }
+
+  get predecessor(): Predecessor | null {
+    return this.options.predecessor ?? null
+  }
+
+  get restartEpoch(): number {
+    return this.options.restartEpoch ?? 0
   }
 
   /** Clients' connections: of the workers too. */

@@ -34,6 +34,8 @@ export interface StatsFlushEnvironment {
   readonly log: (message: string) => void
   /** What is looked at so often, too: gauges that are read from the process, certificates near their end. */
   readonly beforeFlush: () => void
+  /** A process that takes over goes on from what was counted since the last flush. */
+  readonly restartable: boolean
 }
 
 export class StatsFlush {
@@ -78,7 +80,10 @@ export class StatsFlush {
     this.env.beforeFlush()
     if (this.ofWorker) return
     store.flush()
-    if (this.sinks.length === 0) return
+    if (this.sinks.length === 0) {
+      if (this.env.restartable) store.markFlushed()
+      return
+    }
     const flushed = store.takeFlushed()
     for (const sink of this.sinks) sink.flush(flushed)
   }

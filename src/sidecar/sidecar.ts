@@ -20,6 +20,9 @@ import { configStatus } from './config-status.js'
 import type { UserAgent } from './node-message.js'
 import { nodeMessage } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
+import { NewProcess } from './restart/new-process.js'
+import { OldProcess } from './restart/old-process.js'
+import type { OpenChannel, ToNewProcess, ToOldProcess } from './restart/restart-messages.js'
 import { TrackedResources } from './tracked-resources.js'
 import { Worker, type WorkerOptions } from './workers/worker.js'
 import type { SpawnWorker } from './workers/worker-messages.js'
@@ -38,7 +41,9 @@ export type { RecentRequest } from '../l7/log/recent-requests.js'
 export type { Checked, ConfigError } from '../model/config-error.js'
 export type { LogSeverity } from '../proxy/server.js'
 export { BootstrapPositions, type Position } from '../xds/bootstrap-positions.js'
+export type { OpenChannel, ToNewProcess, ToOldProcess } from './restart/restart-messages.js'
 export type { FromWorker, SpawnWorker, ToWorker, WorkerStart } from './workers/worker-messages.js'
+export { OldProcess }
 
 /** A bootstrap as the proxy runs it, and as it came, for /config_dump. */
 export interface SidecarBootstrap {
@@ -72,6 +77,19 @@ export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store
   readonly onFailure: (errors: readonly ConfigError[]) => void
   /** Processes that serve in the place of this one; absent: it does all itself. */
   readonly workers?: WorkersOptions
+  /** Absent: there is no hot restart. */
+  readonly restart?: RestartOptions
+}
+
+export interface RestartOptions {
+  readonly epoch: number
+  readonly baseId: number
+  /** The process that serves until this one does. */
+  readonly old: OldProcess | null
+  /** That process drains so long. */
+  readonly parentShutdownMs: number
+  /** What it counts is counted on here. */
+  readonly withStats: boolean
 }
 
 export interface WorkersOptions {
@@ -82,7 +100,7 @@ export interface WorkersOptions {
 }
 
 /** What a worker process needs of its own: it has no admin. */
-export type WorkerSidecarOptions = Omit<SidecarOptions, 'workers' | 'commandLine' | 'version' | 'onQuit' | 'onFailure'> &
+export type WorkerSidecarOptions = Omit<SidecarOptions, 'workers' | 'restart' | 'commandLine' | 'version' | 'onQuit' | 'onFailure'> &
   Pick<WorkerOptions, 'start' | 'send' | 'exit' | 'reopenLog'>
 
 /** `texts`: the bootstrap file, then --config-yaml; later ones are merged over earlier ones. */
@@ -116,13 +134,27 @@ export class Sidecar {
   private readonly admin: AdminServer | null
   private readonly pool: WorkerPool | null
   private readonly log: ServerLog
+  private readonly restart: RestartOptions | null
+  /** The admin listens, if there is one: at once, or when the process before this one has left its address. */
+  readonly adminListens: Promise<void>
+  private onAdminListens: () => void = () => {}
 
-  private constructor(server: Server, bridge: XdsBridge, admin: AdminServer | null, pool: WorkerPool | null, log: ServerLog) {
+  private constructor(
+    server: Server,
+    bridge: XdsBridge,
+    admin: AdminServer | null,
+    pool: WorkerPool | null,
+    { log, restart }: Pick<SidecarOptions, 'log' | 'restart'>,
+  ) {
     this.server = server
     this.bridge = bridge
     this.admin = admin
     this.pool = pool
     this.log = log
+    this.restart = restart ?? null
+    this.adminListens = new Promise(resolve => {
+      this.onAdminListens = resolve
+    })
   }
 
   /** What start() would refuse; nothing is bound or dialled. */
@@ -137,7 +169,7 @@ export class Sidecar {
 
   /** Resolves once the admin listens and the static resources are in use; with errors, nothing is left open. */
   static async start({ model, message, unknownFields }: SidecarBootstrap, options: SidecarOptions): Promise<Checked<Sidecar>> {
-    const { workers } = options
+    const { workers, restart } = options
     // The server and the pool need each other.
     const pools: WorkerPool[] = []
     const made = newServer(model, workers === undefined ? options : { ...options, role: primaryRole(workers.count, () => pools[0]!) })
@@ -179,9 +211,12 @@ export class Sidecar {
             stop: onQuit,
             ...(pool === null ? {} : { workers: pool }),
           })
-    const sidecar = new Sidecar(server, bridge, admin, pool, log)
+    const sidecar = new Sidecar(server, bridge, admin, pool, options)
     server.onStartFailure = options.onFailure
-    const errors = [...(await sidecar.listen(model.admin?.address ?? null))]
+    const adminAddress = model.admin?.address ?? null
+    const waitsForAdmin = adminAddress !== null && restart?.old?.has(adminAddress) === true
+    server.onLive = () => void sidecar.takeOver(waitsForAdmin ? adminAddress : null)
+    const errors = waitsForAdmin ? [] : [...(await sidecar.listen(adminAddress))]
     if (errors.length === 0) pool?.start()
     if (errors.length === 0) errors.push(...(await server.start()))
     if (errors.length > 0) {
@@ -206,6 +241,37 @@ export class Sidecar {
       const tracked = new TrackedResources()
       const bridge = new XdsBridge({ bootstrap: model, server, store, tracked, userAgent, log, random, unknownFields, onWanted })
       return { server, bridge }
+    })
+  }
+
+  /** This process serves: the one before it leaves the rest to it. */
+  private async takeOver(adminAddress: Address | null): Promise<void> {
+    const { restart } = this
+    for (const { path, reason } of await this.listen(adminAddress)) this.log('error', `${path}: ${reason}`)
+    restart?.old?.takeOver(this.server.store, { shutdownMs: restart.parentShutdownMs, withStats: restart.withStats })
+  }
+
+  /** Another process is here to serve after this one; `onHandedOver` when it does, and with how long this one has to drain. */
+  offer(open: OpenChannel<ToNewProcess, ToOldProcess>, onHandedOver: (shutdownMs: number) => void): void {
+    const { server, admin, pool, restart, log } = this
+    const { predecessor, store } = server
+    new NewProcess(open, {
+      store,
+      epoch: restart?.epoch ?? 0,
+      offer: { firstStartedAt: predecessor?.firstStartedAt ?? server.startedAt, generation: (predecessor?.generation ?? 0) + 1 },
+      sockets: () => [...server.listeners.offeredSockets(), ...(admin?.offeredSockets() ?? [])],
+      handOver: shutdownMs => {
+        log('info', `another process serves now: draining, and ending in ${shutdownMs / 1000} s`)
+        admin?.handOver()
+        server.handOver()
+        pool?.tell({ command: 'drain', inboundOnly: false, graceful: false, skipExit: false })
+        onHandedOver(shutdownMs)
+      },
+      counts: () => {
+        const { heapUsed, external } = server.memoryUse()
+        return { connections: server.connectionCount, allocatedBytes: heapUsed + external }
+      },
+      log: message => log('info', message),
     })
   }
 
@@ -242,6 +308,7 @@ export class Sidecar {
       return [{ path: 'admin.address', reason: `cannot bind '${formatAddress(address)}': ${(error as Error).message}` }]
     }
     this.log('info', `admin address: ${formatAddress(this.admin.address)}`)
+    this.onAdminListens()
     return []
   }
 }
@@ -266,7 +333,13 @@ function primaryRole(concurrency: number, pool: () => WorkerPool): PrimaryRole {
   }
 }
 
-type OwnServerOptions = Omit<ServerOptions, 'bootstrap' | 'store' | 'node'> & Pick<SidecarOptions, 'userAgent'>
+function restartParts(restart: RestartOptions | undefined): Pick<ServerOptions, 'restartEpoch' | 'baseId' | 'predecessor'> {
+  if (restart === undefined) return {}
+  const { epoch, baseId, old } = restart
+  return { restartEpoch: epoch, baseId, ...(old === null ? {} : { predecessor: old }) }
+}
+
+type OwnServerOptions = Omit<ServerOptions, 'bootstrap' | 'store' | 'node'> & Pick<SidecarOptions, 'userAgent' | 'restart'>
 
 function newServer(bootstrap: Bootstrap, options: OwnServerOptions): Checked<Server> {
   const compiled = compileStatsConfig(bootstrap.stats, ({ name, regex }) => {
@@ -278,6 +351,7 @@ function newServer(bootstrap: Bootstrap, options: OwnServerOptions): Checked<Ser
     ok: true,
     value: new Server({
       ...options,
+      ...restartParts(options.restart),
       bootstrap,
       node,
       store: new StatsStore({ ...compiled.value, observed: bootstrap.statsSinks.some(sink => sink.kind === 'statsd') }),

@@ -84,12 +84,10 @@ describe('flags', () => {
 
   it('those of Envoy that mean nothing here are named in one warning', () => {
     const { warnings, errors } = parseProxyFlags([
-      ...['--restart-epoch', '0', '--socket-path', '@x', '--cpuset-threads', '--enable-mutex-tracing', '--enable-core-dump'],
+      ...['--cpuset-threads', '--enable-mutex-tracing', '--enable-core-dump'],
       ...['--disable-hot-restart', '--base-id', '3', '--skip-deprecated-logs'],
     ])
     expect(errors).toEqual([])
-    expect(warnings).toEqual([
-      'flags without a meaning here: --restart-epoch, --socket-path, --enable-mutex-tracing, --enable-core-dump, --cpuset-threads',
-    ])
+    expect(warnings).toEqual(['flags without a meaning here: --enable-mutex-tracing, --enable-core-dump, --cpuset-threads'])
   })
 })

@@ -16,6 +16,7 @@ const ATTACKS = 'integration/attack-differential.test.ts'
 const GO_CONTROL_PLANE = 'integration/go-control-plane.test.ts'
 const XDS_CLIENT = 'xds/client/client.test.ts'
 const TLS = 'mtls/tls/tls-handshake.test.ts'
+const RESTART = 'integration/hot-restart.test.ts'
 const WORKERS = 'integration/workers.test.ts'
 const DRAIN = 'integration/drain.test.ts'
 
@@ -157,6 +158,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/why-mesh.test.ts: x-outrigger-reason',
     'integration/config-status.test.ts: lists the fields of a resource that were accepted without effect',
   ),
+  'Hot restart': claim(`${RESTART}: changes nothing where the new process cannot start`, `${RESTART}: picks a base id of its own`),
   'Not there': claim(
     'integration/admin-probes.test.ts: tools of its allocator',
     'xds/resources/listener.test.ts: transparent proxying is not supported yet',

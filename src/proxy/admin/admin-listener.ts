@@ -2,10 +2,12 @@
 // clear, as Envoy's admin takes it). Made by AdminServer, which counts and answers. node's own servers are good enough here: they are not
 // on any request's path. Invariant: a connection that says nothing is closed after SILENT_MS.
 
+import type { SendHandle } from 'node:child_process'
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createHttp2Server, type Http2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Address } from '../../model/address.js'
+import type { ListeningHandle } from '../predecessor.js'
 
 /** Admin connections at once: scrapes are few, and each costs memory. */
 const MAX_CONNECTIONS = 100
@@ -42,19 +44,31 @@ export class AdminListener {
     })
   }
 
-  /** Resolves with what was bound. */
-  async listen(address: Address): Promise<Address> {
+  /** Resolves with what was bound. `inherited`: the same, bound by the process before this one. */
+  async listen(address: Address, inherited: ListeningHandle | null): Promise<Address> {
     await new Promise<void>((resolve, reject) => {
       this.http1.once('error', reject)
       const done = (): void => {
         this.http1.off('error', reject)
         resolve()
       }
-      if (address.kind === 'pipe') this.http1.listen(address.path, done)
+      if (inherited !== null) this.http1.listen(inherited, done)
+      else if (address.kind === 'pipe') this.http1.listen(address.path, done)
       else this.http1.listen(address.port, address.host, done)
     })
     const bound = this.http1.address()
     return bound !== null && typeof bound === 'object' ? { kind: 'socket', host: bound.address, port: bound.port } : address
+  }
+
+  /** Null: it does not listen. */
+  get handle(): SendHandle | null {
+    return (this.http1 as HttpServer & { readonly _handle?: SendHandle | null })._handle ?? null
+  }
+
+  /** Another process answers from now on; what is being answered goes on. */
+  leave(): void {
+    this.http1.close()
+    this.http1.closeIdleConnections()
   }
 
   async close(): Promise<void> {

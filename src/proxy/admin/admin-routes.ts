@@ -20,7 +20,7 @@ import { listenersJson, listenersText } from './listeners-page.js'
 import { activeLoggers, changeLogLevels, loggingUsage } from './logging-page.js'
 import { answerRecentRequests } from './recent-requests-page.js'
 import { modifyRuntime, showRuntime } from './runtime-page.js'
-import { serverInfo } from './server-info.js'
+import { hotRestartVersion, serverInfo } from './server-info.js'
 import { activeStatsPage, statsPage } from './stats-html-page.js'
 import { carryOut, type WorkerCommand } from './worker-command.js'
 
@@ -97,7 +97,9 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
     gathered(options, false, ({ response }) => answerJson(response, memory(server.memoryUse()))),
   )
   get('/runtime', 'print runtime values', [], request => showRuntime(server.runtime, request))
-  get('/hot_restart_version', 'print the hot restart compatibility version', [], ({ response }) => answer(response, 200, 'disabled\n'))
+  get('/hot_restart_version', 'print the hot restart compatibility version', [], ({ response }) =>
+    answer(response, 200, `${hotRestartVersion(server)}\n`),
+  )
   get(
     '/init_dump',
     'dump current Envoy init manager information',

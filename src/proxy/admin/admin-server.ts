@@ -6,7 +6,8 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import { type OpenAccessLog, openAccessLog, writeAccessLogs } from '../../l7/log/open-access-log.js'
 import { adminListenerStats, type HcmStats, hcmStats, type ListenerHttpHandles, type ListenerStats } from '../../metrics/stat-names.js'
-import type { Address } from '../../model/address.js'
+import { type Address, formatAddress } from '../../model/address.js'
+import type { OfferedSocket } from '../predecessor.js'
 import { answer } from './admin-answer.js'
 import { adminRefusal } from './admin-guard.js'
 import { AdminListener, type AdminListenerHost } from './admin-listener.js'
@@ -34,6 +35,7 @@ export class AdminServer implements AdminListenerHost {
   private readonly listenerHttp: ListenerHttpHandles
   private readonly accessLogs: readonly OpenAccessLog[]
   address: Address = { kind: 'socket', host: '', port: 0 }
+  private configured: Address | null = null
 
   constructor(options: AdminOptions) {
     this.options = options
@@ -48,7 +50,18 @@ export class AdminServer implements AdminListenerHost {
   }
 
   async listen(address: Address): Promise<void> {
-    this.address = await this.listener.listen(address)
+    this.configured = address
+    this.address = await this.listener.listen(address, this.options.server.predecessor?.take(address) ?? null)
+  }
+
+  /** For the process that is to serve after this one. */
+  offeredSockets(): OfferedSocket[] {
+    const { handle } = this.listener
+    return handle === null || this.configured?.kind !== 'socket' ? [] : [{ address: formatAddress(this.configured), handle }]
+  }
+
+  handOver(): void {
+    this.listener.leave()
   }
 
   close(): Promise<void> {

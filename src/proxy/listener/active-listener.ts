@@ -1,12 +1,14 @@
 // A bound listener: its server sockets, the version of its config in use, its live connections. Made by ListenerRegistry; a new
 // config version is swapped in under the open socket, and every live connection is told.
 
-import { chmodSync, unlinkSync } from 'node:fs'
+import type { SendHandle } from 'node:child_process'
+import { chmodSync, linkSync, renameSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import { connectionAccepted } from '../../io/read-turn.js'
 import { endAfterException, guardSocket } from '../../io/socket-guard.js'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
+import type { OfferedSocket, Predecessor } from '../predecessor.js'
 import { Connection } from './connection.js'
 import type { ListenerVersion } from './listener-version.js'
 
@@ -21,14 +23,18 @@ export type SocketSharing =
 export class ActiveListener {
   version: ListenerVersion
   private readonly servers: net.Server[] = []
+  /** What each server listens on, as the config wrote it. */
+  private readonly addressOf = new Map<net.Server, Address>()
   private readonly connections = new Set<Connection>()
   private readonly sharing: SocketSharing | null
+  private readonly predecessor: Predecessor | null
   private closing = false
   private sequence: DrainSequence | null = null
 
-  constructor(version: ListenerVersion, sharing: SocketSharing | null) {
+  constructor(version: ListenerVersion, sharing: SocketSharing | null, predecessor: Predecessor | null) {
     this.version = version
     this.sharing = sharing
+    this.predecessor = predecessor
   }
 
   /** Bind all addresses. Rejects with the address in the message; nothing stays bound then. */
@@ -46,6 +52,9 @@ export class ActiveListener {
 
   /** Bind all addresses and give them back: can this listener be had? Whoever connects meanwhile is turned away. */
   async tryBind(): Promise<void> {
+    const { address, additionalAddresses } = this.version.model
+    // What comes from the process before this one can be had.
+    if ([address, ...additionalAddresses].every(each => this.predecessor?.has(each) === true)) return
     this.closing = true
     await this.bind()
     this.stopAccepting()
@@ -65,6 +74,7 @@ export class ActiveListener {
     // pauseOnConnect: not a byte is read before the connection's filter chain says who reads it.
     const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, socket => this.onConnection(socket))
     this.servers.push(server)
+    this.addressOf.set(server, address)
     return new Promise((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         const why = error.code === 'EADDRINUSE' ? 'the address is already in use' : error.message
@@ -75,6 +85,11 @@ export class ActiveListener {
         resolve()
       }
       const backlog = this.version.model.tcpBacklogSize ?? SYSTEM_MAXIMUM_BACKLOG
+      const inherited = this.closing ? null : (this.predecessor?.take(address) ?? null)
+      if (inherited !== null) {
+        server.listen(inherited, backlog, done)
+        return
+      }
       if (address.kind === 'pipe') {
         if (!address.path.startsWith('@')) {
           try {
@@ -123,6 +138,31 @@ export class ActiveListener {
 
   get connectionCount(): number {
     return this.connections.size
+  }
+
+  /** Its TCP sockets. Those of the file system are bound anew by whoever comes next, as their paths are. */
+  offeredSockets(): OfferedSocket[] {
+    return this.servers.flatMap(server => {
+      const address = this.addressOf.get(server)!
+      const { _handle: handle } = server as net.Server & { readonly _handle?: SendHandle | null }
+      return address.kind === 'pipe' || handle == null ? [] : [{ address: formatAddress(address), handle }]
+    })
+  }
+
+  /** Another process has bound the paths anew: Node must not take them away when the servers here close. */
+  keepPaths(): void {
+    for (const server of this.servers) {
+      const address = this.addressOf.get(server)!
+      if (address.kind !== 'pipe' || address.path.startsWith('@')) continue
+      const kept = `${address.path}.restart`
+      try {
+        linkSync(address.path, kept)
+        server.close()
+        renameSync(kept, address.path)
+      } catch (error) {
+        this.version.log('warn', `listener ${this.version.name}: ${(error as Error).message}`)
+      }
+    }
   }
 
   /** Stop accepting; open connections stay. */

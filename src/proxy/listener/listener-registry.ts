@@ -10,6 +10,7 @@ import { formatAddress } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Listener } from '../../model/listener.js'
 import { DrainSequence } from '../drain-sequence.js'
+import type { OfferedSocket, Predecessor } from '../predecessor.js'
 import { ActiveListener, type SocketSharing } from './active-listener.js'
 import { type CompiledListener, compileListener, type ListenerEnvironment } from './compile-listener.js'
 
@@ -18,6 +19,8 @@ export interface ListenerRegistryOptions {
   /** Strategy `immediate` asks every client to leave at once; `gradual` spreads it over the drain time. */
   readonly immediateDrain: boolean
   readonly sharing: SocketSharing | null
+  /** Whose sockets are taken where a listener has the same address. */
+  readonly predecessor: Predecessor | null
 }
 
 interface Entry {
@@ -42,6 +45,8 @@ export class ListenerRegistry {
   /** Listeners are bound when the clusters are initialised (Envoy starts its workers then). */
   private started = false
   private onReadyChange: (() => void) | null = null
+  /** Another process serves: what changes from now on is for the connections that are left. */
+  private handedOver = false
   /** Listeners began or ceased to serve, or may have. */
   onChange: (() => void) | null = null
 
@@ -84,10 +89,15 @@ export class ListenerRegistry {
     return refused === null ? [] : [{ path: 'address', reason: refused }]
   }
 
+  private newActive({ version }: CompiledListener): ActiveListener {
+    const { sharing, predecessor } = this.options
+    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor)
+  }
+
   private async tryBind(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
     const { active } = entry
     if (active !== null && sameAddress(active.version.model, compiled.version.model)) return null
-    const trial = new ActiveListener(compiled.version, this.options.sharing).tryBind()
+    const trial = this.newActive(compiled).tryBind()
     entry.trial = trial.catch(() => {})
     try {
       await trial
@@ -116,14 +126,25 @@ export class ListenerRegistry {
   async start(): Promise<{ readonly name: string; readonly reason: string }[]> {
     this.started = true
     const failures: { name: string; reason: string }[] = []
-    await Promise.all(
-      [...this.entries].map(async ([name, entry]) => {
-        const reason = entry.warming === null ? null : await this.warm(name, entry)
-        if (reason !== null && entry.isStatic) failures.push({ name, reason })
-      }),
-    )
+    const waiting = [...this.entries].filter(([, { warming }]) => warming !== null)
+    const inherits = ([, { warming }]: (typeof waiting)[number]): boolean => this.inheritsSockets(warming!.version.model)
+    // Those that may fail first: a start that fails must not have taken a client from the process before this one.
+    for (const each of [waiting.filter(entry => !inherits(entry)), waiting.filter(inherits)]) {
+      if (failures.length > 0) break
+      await Promise.all(
+        each.map(async ([name, entry]) => {
+          const reason = entry.warming === null ? null : await this.warm(name, entry)
+          if (reason !== null && entry.isStatic) failures.push({ name, reason })
+        }),
+      )
+    }
     this.stats.workers_started.value = 1
     return failures
+  }
+
+  private inheritsSockets({ address, additionalAddresses }: Listener): boolean {
+    const { predecessor } = this.options
+    return predecessor !== null && [address, ...additionalAddresses].some(each => each.kind === 'pipe' || predecessor.has(each))
   }
 
   private warm(name: string, entry: Entry): Promise<string | null> | null {
@@ -175,7 +196,7 @@ export class ListenerRegistry {
       return null
     }
     if (entry.trial !== null) await entry.trial
-    const next = new ActiveListener(compiled.version, this.options.sharing)
+    const next = this.newActive(compiled)
     try {
       if (entry.warming === compiled) await next.bind()
     } catch (error) {
@@ -319,6 +340,18 @@ export class ListenerRegistry {
       listener.drainBy(this.newDrainSequence())
       this.stats.listener_stopped.value++
     }
+  }
+
+  /** For the process that is to serve after this one. */
+  offeredSockets(): OfferedSocket[] {
+    return this.active.flatMap(listener => listener.offeredSockets())
+  }
+
+  /** That process serves: nothing is accepted or bound here any more, and clients are asked to leave over the drain time. */
+  handOver(): void {
+    this.handedOver = true
+    for (const listener of this.active) listener.keepPaths()
+    this.stopAll(false)
   }
 
   destroyAll(): void {

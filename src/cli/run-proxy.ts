@@ -18,6 +18,8 @@ const WARNINGS_ONLY = 2
 
 /** POST /quitquitquit ends the process at once; log lines that a slow disk does not take by then are lost. */
 const MAX_QUIT_MS = 1000
+/** The longest that a timer of Node's can be set for: some 24 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 export async function runProxy(flags: ProxyFlags): Promise<void> {
   if (flags.errors.length > 0) return fail(flags.errors)
@@ -123,7 +125,7 @@ async function serve(
   sidecar = started.value
   if (flags.mode === 'init_only') process.exit(0)
   const serving = sidecar
-  hotRestart?.offer(serving, shutdownMs => void setTimeout(stop, shutdownMs))
+  hotRestart?.offer(serving, shutdownMs => void setTimeout(stop, Math.min(shutdownMs, MAX_TIMER_MS)))
   if (flags.baseIdPath !== '') writeFileSync(flags.baseIdPath, String(hotRestart?.baseId ?? 0))
   if (flags.adminAddressPath !== '') void serving.adminListens.then(() => writeFileSync(flags.adminAddressPath, serving.adminAddress ?? ''))
 }

@@ -24,7 +24,7 @@ import {
 } from '../support/proxy-process.js'
 import { SteadyTraffic } from '../support/steady-traffic.js'
 
-const RESTARTS = Number(process.env['RESTARTS'] ?? 3)
+const RESTARTS = Number(process.env['RESTARTS'] ?? 2)
 const DRAIN_S = 1
 const PARENT_SHUTDOWN_S = 2
 

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { http2Upstream } from '../support/grpc-services.js'
 import { fetchOnce } from '../support/http1-client.js'
+import { MeshFixture } from '../support/mesh-fixture.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { freePort, hcm, listener, ProxyProcess, routesTo, socketAddress, staticCluster, stopAll, until } from '../support/proxy-process.js'
 import { MetricsCollector, TcpStatsd, type ToldMetric, UdpStatsd } from '../support/stats-collectors.js'
@@ -173,6 +174,21 @@ describe('stats sinks', () => {
     expect(udp.lines.filter(line => line.endsWith('|c'))).toEqual([])
     await proxy.get('/stats')
     await until('a flush', () => sum(udp.lines, 'envoy.cluster.app.upstream_rq_total', '|c') === 1)
+  })
+
+  it('are those of proxy-defaults in the mesh', async () => {
+    const mesh = new MeshFixture()
+    try {
+      await mesh.start()
+      const urls = { envoy_statsd_url: `udp://127.0.0.1:${udp.port}`, envoy_dogstatsd_url: `udp://127.0.0.1:${dog.port}` }
+      await mesh.write('/v1/config', { Kind: 'proxy-defaults', Name: 'global', Config: { ...urls, envoy_stats_flush_interval: '200ms' } })
+      await mesh.register('web-1', { name: 'web' })
+      await mesh.sidecar('web-1')
+      await until('both were told', () => [udp, dog].every(each => each.lines.some(line => line.startsWith('envoy.server.live:1|g'))))
+      expect(dog.lines.some(line => line.includes('|#') && line.includes('local_cluster:web'))).toBe(true)
+    } finally {
+      await mesh.stop()
+    }
   })
 
   it.skipIf(envoyBin === undefined)('write lines as the real Envoy does', { timeout: 60_000 }, async () => {

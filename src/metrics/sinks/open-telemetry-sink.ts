@@ -46,14 +46,14 @@ export class OpenTelemetrySink implements StatsSink {
     const at = nanoseconds(this.env.now())
     const scope = new ProtoWriter()
     for (const { name, value } of gauges) {
-      const point = new ProtoWriter().fixed64(3, at).fixed64(6, BigInt(Math.trunc(value)))
+      const point = new ProtoWriter().fixed64(3, at).fixed64(6, integer(value))
       scope.message(2, this.metric(name, METRIC.gauge, point, 7, new ProtoWriter()))
     }
     for (const { counter, delta } of counters) {
       const value = config.countersAsDeltas ? delta : counter.value
       // Without growth there is nothing to say.
       if (config.countersAsDeltas && delta === 0) continue
-      const point = new ProtoWriter().fixed64(2, this.since(config.countersAsDeltas)).fixed64(3, at).fixed64(6, BigInt(value))
+      const point = new ProtoWriter().fixed64(2, this.since(config.countersAsDeltas)).fixed64(3, at).fixed64(6, integer(value))
       const kind = new ProtoWriter().varint(2, config.countersAsDeltas ? DELTA : CUMULATIVE).varint(3, 1)
       scope.message(2, this.metric(counter.name, METRIC.sum, point, 7, kind))
     }
@@ -104,6 +104,11 @@ export class OpenTelemetrySink implements StatsSink {
 /** KeyValue with a string value. */
 function attribute(key: string, value: string): ProtoWriter {
   return new ProtoWriter().string(1, key).message(2, new ProtoWriter().string(1, value))
+}
+
+/** `as_int`; a number that is none is 0. */
+function integer(value: number): bigint {
+  return Number.isFinite(value) ? BigInt(Math.trunc(value)) : 0n
 }
 
 function nanoseconds(ms: number): bigint {

@@ -3,10 +3,11 @@
 import type { CertificateAuthority } from '../mtls/ca/authority.js'
 import type { Catalog } from './catalog/catalog.js'
 import type { LeafCertificates } from './certificates/leaf-certificates.js'
+import type { IngressGateway } from './config-entries/edge-types.js'
 import type { TerminatingGateway } from './config-entries/gateway-types.js'
 import type { ConfigEntry } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
-import type { TerminatingLinks } from './gateways/terminating-links.js'
+import type { EntryLinks } from './gateways/gateway-links.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import type { Store } from './store/store.js'
 import { serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
@@ -14,7 +15,7 @@ import { serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
 export function followChanges(parts: {
   readonly catalog: Catalog
   readonly entries: ConfigEntryTable
-  readonly links: TerminatingLinks
+  readonly links: EntryLinks
   readonly ca: CertificateAuthority
   readonly leaves: LeafCertificates
   readonly indexes: TopicIndexes
@@ -48,6 +49,7 @@ export function followChanges(parts: {
   })
   entries.onChange(({ kind, name, before, after }) => {
     catalog.linksChanged(relinked(links, before, after))
+    if (kind === 'ingress-gateway') leaves.namesChanged(name)
     indexes.bump('config', store.index)
     if (kind === 'service-intentions') indexes.bump('intentions', store.index)
     publisher.entryChanged(kind, name)
@@ -59,10 +61,10 @@ export function followChanges(parts: {
 }
 
 /** Services that other gateways stand before since an entry changed. */
-function relinked(links: TerminatingLinks, before: ConfigEntry | undefined, after: ConfigEntry | undefined): Set<string> {
+function relinked(links: EntryLinks, before: ConfigEntry | undefined, after: ConfigEntry | undefined): Set<string> {
   const either = after ?? before
-  if (either?.Kind === 'terminating-gateway')
-    return new Set([before, after].flatMap(entry => links.linkedTo(entry as TerminatingGateway | undefined)))
+  if (either?.Kind === 'terminating-gateway' || either?.Kind === 'ingress-gateway')
+    return new Set([before, after].flatMap(entry => links.linkedTo(entry as TerminatingGateway | IngressGateway | undefined)))
   // A `*` takes destinations in.
   const isDestination = (entry: ConfigEntry | undefined): boolean => entry?.Kind === 'service-defaults' && entry.Destination !== undefined
   return new Set(isDestination(before) === isDestination(after) ? [] : [either!.Name])

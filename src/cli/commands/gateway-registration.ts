@@ -18,7 +18,12 @@ export interface GatewayFlags {
 /** By the word of the flag. */
 export const GATEWAYS: Readonly<Record<string, string>> = {
   terminating: 'terminating-gateway',
+  api: 'api-gateway',
+  ingress: 'ingress-gateway',
+  mesh: 'mesh-gateway',
 }
+/** Others listen where their entries say: of them only a given address is checked. */
+const ADDRESSED: ReadonlySet<string> = new Set(['terminating-gateway', 'mesh-gateway'])
 const DEFAULT_PORT = 8_443
 const DEFAULT_DEREGISTER_AFTER = '6h'
 
@@ -69,16 +74,20 @@ async function register(kind: string, flags: GatewayFlags, api: ControlApi, io: 
     Port: lan.Port,
     TaggedAddresses: { lan, ...(wan === undefined ? {} : { wan }) },
     Proxy: { Config: own },
-    Check: {
-      Name: `${kind} listening`,
-      TCP: `${lan.Address.includes(':') ? `[${lan.Address}]` : lan.Address}:${lan.Port}`,
-      Interval: '10s',
-      DeregisterCriticalServiceAfter: flags.deregisterAfterCritical ?? DEFAULT_DEREGISTER_AFTER,
-    },
+    ...(flags.address === undefined && !ADDRESSED.has(kind) ? {} : { Check: listeningCheck(kind, lan, flags) }),
   })
   for (const warning of warnings) io.err(`warning: ${warning}\n`)
   io.err(`Registered service: ${name}\n`)
   return id
+}
+
+function listeningCheck(kind: string, { Address, Port }: { Address: string; Port: number }, flags: GatewayFlags): object {
+  return {
+    Name: `${kind} listening`,
+    TCP: `${Address.includes(':') ? `[${Address}]` : Address}:${Port}`,
+    Interval: '10s',
+    DeregisterCriticalServiceAfter: flags.deregisterAfterCritical ?? DEFAULT_DEREGISTER_AFTER,
+  }
 }
 
 async function nodeAddress(api: ControlApi): Promise<{ Address: string; Port: number }> {

@@ -9,14 +9,17 @@ import { NODE } from './maintenance-check.js'
 import type { GatewayKind } from './service-definition.js'
 import type { VirtualIps } from './virtual-ips.js'
 
-/** Which terminating gateways stand before which services; said by the config entries. */
+/** Which gateways stand before which services; said by the config entries. */
 export interface GatewayLinks {
-  /** Names of the gateways. */
+  /** Names of the terminating gateways. */
   gatewaysOf(service: string): readonly string[]
+  /** Names of the ingress gateways. */
+  ingressesOf(service: string): readonly string[]
+  /** Of gateways of both kinds. */
   servicesOf(gateway: string): readonly string[]
 }
 
-const NO_LINKS: GatewayLinks = { gatewaysOf: () => [], servicesOf: () => [] }
+const NO_LINKS: GatewayLinks = { gatewaysOf: () => [], ingressesOf: () => [], servicesOf: () => [] }
 
 export class CatalogIndex {
   protected links: GatewayLinks = NO_LINKS
@@ -111,6 +114,16 @@ export class CatalogIndex {
     const gateways = this.links.gatewaysOf(name).flatMap(gateway => this.gatewaysNamed(gateway, 'terminating-gateway'))
     if (native.length + gateways.length === 0) return proxies
     return [...proxies, ...native, ...gateways].sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
+  }
+
+  /** Ingress gateways by which service `name` is reached from outside. */
+  ingressInstancesOf(name: string): CatalogInstance[] {
+    return this.links.ingressesOf(name).flatMap(gateway => this.gatewaysNamed(gateway, 'ingress-gateway'))
+  }
+
+  /** The mesh reaches it: by sidecars, by itself or by a terminating gateway. A gateway itself is no service of the mesh. */
+  isInMesh(name: string): boolean {
+    return this.connectInstancesOf(name).length > 0
   }
 
   gatewaysNamed(name: string, kind: GatewayKind): CatalogInstance[] {

@@ -233,8 +233,22 @@ export class Catalog extends CatalogIndex {
 
   private proxyErrors(proxy: ServiceInstance, prefix: string, entries?: ConfigEntryIndex): ConfigError[] {
     if (proxy.Proxy === undefined) return []
-    const errors = [...bindErrors(proxy), ...(this.options.checkProxy?.(proxy, entries) ?? [])]
+    const errors = [...bindErrors(proxy), ...this.foreignUpstreams(proxy), ...(this.options.checkProxy?.(proxy, entries) ?? [])]
     return errors.map(({ path, reason }) => ({ path: path === '' ? prefix.slice(0, -1) : prefix + path, reason }))
+  }
+
+  private foreignUpstreams(proxy: ServiceInstance): ConfigError[] {
+    const own = this.ownNode.Datacenter
+    return (proxy.Proxy?.Upstreams ?? []).flatMap(({ Datacenter }, i) =>
+      Datacenter === '' || Datacenter === own
+        ? []
+        : [
+            {
+              path: `Proxy.Upstreams[${i}].Datacenter`,
+              reason: `${JSON.stringify(Datacenter)} is another datacenter: only peering leads out of ${own}, and there is none here`,
+            },
+          ],
+    )
   }
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */

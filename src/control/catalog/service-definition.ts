@@ -10,15 +10,16 @@ import type { ConfigError, Expose, ExposePath } from '../config-entries/types.js
 import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
 import { checkMeta, checkMetaSize } from './metadata.js'
 
+const MESH_GATEWAY_MODE = 'has no effect: it is of targets in other datacenters and of peers, and there are none here'
 export const MAX_UPSTREAMS_PER_PROXY = 512
 const MAX_PORTS = 64
 const MAX_EXPOSED_PATHS = 64
 
-export const GATEWAY_KINDS = ['terminating-gateway'] as const
+export const GATEWAY_KINDS = ['terminating-gateway', 'api-gateway', 'ingress-gateway', 'mesh-gateway'] as const
 export type GatewayKind = (typeof GATEWAY_KINDS)[number]
 export type ServiceKind = '' | 'connect-proxy' | GatewayKind
 /** Those that stand at an address of their own, which others are told. */
-const ADDRESSED_GATEWAYS: ReadonlySet<string> = new Set<GatewayKind>(['terminating-gateway'])
+const ADDRESSED_GATEWAYS: ReadonlySet<string> = new Set<GatewayKind>(['terminating-gateway', 'mesh-gateway'])
 
 export interface Upstream {
   readonly DestinationType: 'service'
@@ -272,7 +273,7 @@ function readGateway(fields: FieldReader, proxy: FieldReader | undefined, reader
 function warnWithoutEffect(fields: FieldReader): void {
   fields.ignore('MeshGateway', 'TransparentProxy', 'MutualTLSMode', 'AccessLogs', 'EnvoyExtensions')
   const mode = fields.object('MeshGateway')?.string('Mode') ?? ''
-  if (mode !== '' && mode !== 'none') fields.warn('MeshGateway.Mode', 'has no effect: there are no gateways here')
+  if (mode !== '' && mode !== 'none') fields.warn('MeshGateway.Mode', MESH_GATEWAY_MODE)
   if (fields.object('TransparentProxy') !== undefined)
     fields.warn('TransparentProxy', 'has no effect: there is no transparent proxying here')
   if (fields.string('MutualTLSMode') === 'permissive') fields.warn('MutualTLSMode', 'has no effect: there is no transparent proxying here')
@@ -310,7 +311,7 @@ function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
   readers.push(fields)
   fields.ignore('MeshGateway', 'IngressHosts', 'CentrallyConfigured', 'DestinationPeer')
   const gateway = fields.object('MeshGateway')?.string('Mode') ?? ''
-  if (gateway !== '' && gateway !== 'none') fields.warn('MeshGateway.Mode', 'has no effect: there are no gateways here')
+  if (gateway !== '' && gateway !== 'none') fields.warn('MeshGateway.Mode', MESH_GATEWAY_MODE)
   const type = fields.string('DestinationType', 'service') || 'service'
   if (type !== 'service') fields.fail('DestinationType', `"${type}" is not supported (only service)`)
   if (fields.string('DestinationPeer') !== '') fields.fail('DestinationPeer', 'peering is not supported')

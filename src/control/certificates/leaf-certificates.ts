@@ -18,6 +18,7 @@ export interface Leaf {
   readonly serial: string
   readonly notBefore: Date
   readonly notAfter: Date
+  readonly dnsSans?: readonly string[]
   /** The root that it was issued under. */
   readonly rootId: string
   readonly createIndex: number
@@ -34,6 +35,8 @@ export interface LeafCertificatesOptions {
   /** Has it instances, or does anybody wait for its next leaf? One that nobody wants ends when it would be renewed. */
   isWanted?(service: string): boolean
   onLeaf(leaf: Leaf): void
+  /** Host names that it holds besides its identity: an ingress gateway's. */
+  dnsSans?(service: string): readonly string[]
   /** It has ended, and is told as gone. */
   onEnd?(service: string): void
   onProblem(service: string, reason: string): void
@@ -52,6 +55,8 @@ const MAX_TIMER_MS = 2_147_483_647
 type StoredLeaf = Omit<IssuedLeaf, 'notBefore' | 'notAfter'> & {
   readonly notBefore: string
   readonly notAfter: string
+  /** Absent where there are none. */
+  readonly dnsSans?: readonly string[]
 }
 type SealedLeaf = { readonly sealed: ReturnType<StateSeal['seal']> }
 
@@ -123,6 +128,16 @@ export class LeafCertificates {
     }
   }
 
+  /** The host names that the certificate should hold may be others now: then it is replaced. */
+  namesChanged(service: string): void {
+    const leaf = this.leaves.get(service)
+    if (leaf !== undefined && !sameNames(leaf.dnsSans ?? [], this.wantedNames(service))) this.renew(service, 0)
+  }
+
+  private wantedNames(service: string): readonly string[] {
+    return this.options.dnsSans?.(service) ?? []
+  }
+
   /** Issues a new leaf now; calls at the same time share one. Rejects with the CA's error, the old leaf stays then. */
   rotate(service: string): Promise<Leaf> {
     const underWay = this.underWay.get(service)
@@ -144,11 +159,14 @@ export class LeafCertificates {
 
   private async issue(service: string): Promise<Leaf> {
     const { ca, store, seal } = this.options
-    const issued = await ca.issueLeaf({ uri: this.uri(service), maxWaitMs: SIGN_WAIT_MS })
-    const stored: StoredLeaf = { ...issued, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
+    const dnsSans = this.wantedNames(service)
+    const issued = await ca.issueLeaf({ uri: this.uri(service), dnsSans, maxWaitMs: SIGN_WAIT_MS })
+    const names: Pick<Leaf, 'dnsSans'> = dnsSans.length === 0 ? {} : { dnsSans }
+    const stored: StoredLeaf = { ...issued, ...names, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
     const index = await store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
     const leaf = {
       ...issued,
+      ...names,
       service,
       createIndex: this.leaves.get(service)?.createIndex ?? index,
       modifyIndex: index,
@@ -216,4 +234,8 @@ export class LeafCertificates {
       return undefined
     }
   }
+}
+
+function sameNames(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i])
 }

@@ -10,6 +10,8 @@ export interface FieldFate {
   readonly why: string
   /** A value that asks for nothing but what holds anyway. `own`: the datacenter here. */
   readonly harmless?: (value: unknown, own: string) => boolean
+  /** Judged where the datacenter here is known. */
+  readonly atWrite?: boolean
 }
 
 type FieldTable = Readonly<Record<string, FieldFate>>
@@ -25,13 +27,17 @@ const is = (expected: string) => (value: unknown) => value === expected
 const ENTERPRISE: FieldFate = { state: 'refused', why: 'is of Consul Enterprise' }
 const ONLY_DEFAULT: FieldFate = { state: 'refused', why: 'is of Consul Enterprise; only "default" exists here', harmless: is('default') }
 const PEERING: FieldFate = { state: 'warned', why: 'has no effect: there is no peering here' }
-const GATEWAYS: FieldFate = { state: 'warned', why: 'has no effect: there are no gateways here' }
-const MESH_GATEWAYS: FieldFate = { ...GATEWAYS, harmless: is('none') }
+const MESH_GATEWAYS: FieldFate = {
+  state: 'warned',
+  why: 'has no effect: it is of targets in other datacenters and of peers, and there are none here',
+  harmless: is('none'),
+}
 const TRANSPARENT: FieldFate = { state: 'warned', why: 'has no effect: there is no transparent proxying here' }
 const ONE_DATACENTER: FieldFate = {
-  state: 'warned',
-  why: 'has no effect: there is one datacenter here, and no other has instances',
+  state: 'refused',
+  why: 'is another datacenter: only peering leads out of this one, and there is none here',
   harmless: (value, own) => value === own,
+  atWrite: true,
 }
 const TENANCY: FieldTable = { Namespace: ONLY_DEFAULT, Partition: ONLY_DEFAULT }
 const SHOWN = 'shown with the entry'
@@ -73,6 +79,20 @@ const HEADERS = (field: string): string[] => [`${field}.Add`, `${field}.Set`, `$
 const HEADER_MATCH = ['Name', 'Present', 'Exact', 'Prefix', 'Suffix', 'Contains', 'Regex', 'Invert', 'IgnoreCase']
 const PATH_MATCH = ['PathExact', 'PathPrefix', 'PathRegex']
 
+const routeFilters = (of: string): string[] => [
+  ...HEADERS(`${of}.Filters.Headers[]`),
+  `${of}.Filters.URLRewrite.Path`,
+  ...HEADERS(`${of}.ResponseFilters.Headers[]`),
+]
+const PASSIVE = ['Interval', 'MaxFailures', 'EnforcingConsecutive5xx', 'MaxEjectionPercent', 'BaseEjectionTime']
+const INGRESS_LIMITS = [
+  'MaxConnections',
+  'MaxPendingRequests',
+  'MaxConcurrentRequests',
+  ...PASSIVE.map(field => `PassiveHealthCheck.${field}`),
+]
+const INGRESS_TLS = (of: string): string[] =>
+  ['Enabled', 'SDS.ClusterName', 'SDS.CertResource', 'TLSMinVersion', 'TLSMaxVersion', 'CipherSuites'].map(field => `${of}.${field}`)
 const MESH_TLS = ['TLSMinVersion', 'TLSMaxVersion', 'CipherSuites', 'ECDHCurves']
 const JWT_REQUIREMENT = ['Providers[].Name', 'Providers[].VerifyClaims[].Path', 'Providers[].VerifyClaims[].Value']
 
@@ -192,6 +212,65 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...there(...under('Services[]', 'Name', 'CAFile', 'CertFile', 'KeyFile', 'SNI', 'DisableAutoHostRewrite')),
     'Services[].Namespace': ONLY_DEFAULT,
   },
+  'ingress-gateway': {
+    ...COMMON,
+    ...there(...INGRESS_TLS('TLS'), ...under('Defaults', ...INGRESS_LIMITS)),
+    ...there(...under('Listeners[]', 'Port', 'Protocol'), ...INGRESS_TLS('Listeners[].TLS')),
+    ...there(
+      ...under('Listeners[].Services[]', 'Name', 'Hosts', 'TLS.SDS.ClusterName', 'TLS.SDS.CertResource', ...INGRESS_LIMITS),
+      ...HEADERS('Listeners[].Services[].RequestHeaders'),
+      ...HEADERS('Listeners[].Services[].ResponseHeaders'),
+    ),
+    ...below('Listeners[].Services[]', TENANCY),
+  },
+  'api-gateway': {
+    ...COMMON,
+    ...there(
+      ...under('Listeners[]', 'Name', 'Hostname', 'Port', 'Protocol', 'MaxRequestHeadersKB'),
+      ...under('Listeners[].TLS', 'Certificates[].Kind', 'Certificates[].Name', 'MinVersion', 'MaxVersion', 'CipherSuites'),
+      ...under('Listeners[].Override.JWT', ...JWT_REQUIREMENT),
+      ...under('Listeners[].Default.JWT', ...JWT_REQUIREMENT),
+      ...under('Defaults', 'MaxConnections', 'MaxPendingRequests', 'MaxConcurrentRequests'),
+    ),
+    ...kept('listeners have no sections', 'Listeners[].TLS.Certificates[].SectionName'),
+    ...below('Listeners[].TLS.Certificates[]', TENANCY),
+    'TLS.Enabled': { state: 'refused', why: 'is of ingress gateways: certificates are named by Listeners[].TLS' },
+    ...kept('computed; what is given is left out', 'Status'),
+  },
+  'http-route': {
+    ...COMMON,
+    ...there(
+      ...under('Parents[]', 'Name', 'SectionName'),
+      'Hostnames',
+      ...routeFilters('Rules[]'),
+      ...under('Rules[].Filters', 'RetryFilter.NumRetries', 'RetryFilter.RetryOn', 'RetryFilter.RetryOnStatusCodes'),
+      ...under('Rules[].Filters', 'RetryFilter.RetryOnConnectFailure', 'TimeoutFilter.RequestTimeout', 'TimeoutFilter.IdleTimeout'),
+      ...under('Rules[].Filters.JWT', ...JWT_REQUIREMENT),
+      ...under('Rules[].Matches[]', 'Path.Match', 'Path.Value', 'Method'),
+      ...under('Rules[].Matches[].Headers[]', 'Match', 'Name', 'Value'),
+      ...under('Rules[].Matches[].Query[]', 'Match', 'Name', 'Value'),
+      ...under('Rules[].Services[]', 'Name', 'Weight'),
+      ...routeFilters('Rules[].Services[]'),
+    ),
+    ...kept('there is no other than "api-gateway"', 'Parents[].Kind'),
+    ...below('Parents[]', TENANCY),
+    ...below('Rules[].Services[]', TENANCY),
+    ...fates(['Rules[].Services[].Filters.RetryFilter', 'Rules[].Services[].Filters.TimeoutFilter', 'Rules[].Services[].Filters.JWT'], {
+      state: 'refused',
+      why: 'is for a rule as a whole only',
+    }),
+    ...kept('computed; what is given is left out', 'Status'),
+  },
+  'tcp-route': {
+    ...COMMON,
+    ...there('Parents[].Name', 'Parents[].SectionName', 'Services[].Name'),
+    ...kept('there is no other than "api-gateway"', 'Parents[].Kind'),
+    ...below('Parents[]', TENANCY),
+    ...below('Services[]', TENANCY),
+    ...kept('computed; what is given is left out', 'Status'),
+  },
+  'inline-certificate': { ...COMMON, ...there('Certificate', 'PrivateKey') },
+  'file-system-certificate': { ...COMMON, ...there('Certificate', 'PrivateKey') },
   'jwt-provider': {
     ...COMMON,
     ...there(
@@ -227,17 +306,22 @@ function under(prefix: string, ...names: readonly string[]): string[] {
 
 /** Reports each refused field that the entry has. */
 export function refusedFields(entry: ConfigEntry, report: Report): void {
-  for (const { path, reason } of found(entry, 'refused', '')) report(path, reason)
+  for (const { path, reason } of found(entry, 'refused', '', false)) report(path, reason)
+}
+
+/** Each field that leads to another datacenter. */
+export function foreignFields(entry: ConfigEntry, datacenter: string): ConfigError[] {
+  return found(entry, 'refused', datacenter, true)
 }
 
 /** Each field that the entry has and that nothing here reads. */
 export function fieldWarnings(entry: ConfigEntry, datacenter: string): ConfigError[] {
-  return found(entry, 'warned', datacenter)
+  return found(entry, 'warned', datacenter, false)
 }
 
-function found(entry: ConfigEntry, state: FieldFate['state'], datacenter: string): ConfigError[] {
+function found(entry: ConfigEntry, state: FieldFate['state'], datacenter: string, atWrite: boolean): ConfigError[] {
   return Object.entries(ENTRY_FIELDS[entry.Kind]).flatMap(([path, fate]) =>
-    fate.state !== state
+    fate.state !== state || (fate.atWrite === true) !== atWrite
       ? []
       : valuesAt(entry, path.split('.'), '')
           .filter(({ value }) => fate.harmless?.(value, datacenter) !== true)

@@ -6,7 +6,9 @@ import { refusedFields } from './entry-fields.js'
 import { spelling } from './fields.js'
 import type { Report } from './rules-common.js'
 import { exportedServicesRules, jwtProviderRules, meshRules, proxyDefaultsRules, serviceDefaultsRules } from './rules-defaults.js'
+import { apiGatewayRules, fileSystemCertificateRules, httpRouteRules, inlineCertificateRules, tcpRouteRules } from './rules-edge.js'
 import { terminatingGatewayRules } from './rules-gateways.js'
+import { ingressGatewayRules } from './rules-ingress.js'
 import { intentionsRules } from './rules-intentions.js'
 import { resolverRules, routerRules, splitterRules } from './rules-routing.js'
 import { REFUSED_KINDS, SCHEMAS } from './schemas.js'
@@ -57,6 +59,18 @@ function applyRules(entry: ConfigEntry, report: Report): ConfigEntry {
       return jwtProviderRules(entry, report)
     case 'terminating-gateway':
       return terminatingGatewayRules(entry, report)
+    case 'ingress-gateway':
+      return ingressGatewayRules(entry, report)
+    case 'api-gateway':
+      return apiGatewayRules(entry, report)
+    case 'http-route':
+      return httpRouteRules(entry, report)
+    case 'tcp-route':
+      return tcpRouteRules(entry, report)
+    case 'inline-certificate':
+      return inlineCertificateRules(entry, report)
+    case 'file-system-certificate':
+      return fileSystemCertificateRules(entry, report)
     default: {
       const never: never = entry
       return never

@@ -68,7 +68,7 @@ function permissionRules(path: string, permission: IntentionPermission, report: 
   return methods === undefined ? permission : { ...permission, HTTP: { ...http, Methods: methods } }
 }
 
-function jwtRules(path: string, jwt: JwtRequirement | undefined, report: Report) {
+export function jwtRules(path: string, jwt: JwtRequirement | undefined, report: Report) {
   if (jwt === undefined) return
   if ((jwt.Providers ?? []).length === 0) report(`${path}.Providers`, 'at least one provider is required')
   for (const [i, provider] of (jwt.Providers ?? []).entries()) {

@@ -1,6 +1,7 @@
 // The shape of each kind of config entry as a zod schema: field names, types and enums, nothing else.
 // Used by `parse-config-entry.ts`; what depends on more than one field is in `rules-*.ts`.
 import { z } from 'zod'
+import { apiGateway, fileSystemCertificate, httpRoute, ingressGateway, inlineCertificate, tcpRoute } from './edge-schemas.js'
 import {
   choice,
   duration,
@@ -401,21 +402,20 @@ export const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<ConfigEntryKind, 
   ['exported-services', exportedServices],
   ['jwt-provider', jwtProvider],
   ['terminating-gateway', terminatingGateway],
+  ['ingress-gateway', ingressGateway],
+  ['api-gateway', apiGateway],
+  ['http-route', httpRoute],
+  ['tcp-route', tcpRoute],
+  ['inline-certificate', inlineCertificate],
+  ['file-system-certificate', fileSystemCertificate],
 ])
 
-const NO_GATEWAYS = 'there are no gateways here'
 const ENTERPRISE = 'it is of Consul Enterprise'
 
 /** Kinds that Consul has and this control plane refuses, with the reason. */
 export const REFUSED_KINDS: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    'ingress-gateway': NO_GATEWAYS,
-    'api-gateway': NO_GATEWAYS,
-    'bound-api-gateway': NO_GATEWAYS,
-    'http-route': NO_GATEWAYS,
-    'tcp-route': NO_GATEWAYS,
-    'inline-certificate': NO_GATEWAYS,
-    'file-system-certificate': NO_GATEWAYS,
+    'bound-api-gateway': 'it is made here, of gateways and their routes, and only read',
     'sameness-group': ENTERPRISE,
     'control-plane-request-limit': ENTERPRISE,
     'rate-limit-ip': ENTERPRISE,

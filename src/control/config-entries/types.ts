@@ -14,6 +14,7 @@ import type {
   UpstreamLimits,
   UserMap,
 } from './common-types.js'
+import type { EdgeEntry } from './edge-types.js'
 import type { TerminatingGateway } from './gateway-types.js'
 
 export type { Duration, EntryCommon, HeaderModifiers, JwtRequirement, TlsVersion, UserMap }
@@ -315,9 +316,9 @@ export interface ServiceIntentions extends EntryCommon {
 }
 
 export interface MeshTls {
-  readonly TLSMinVersion?: TlsVersion
-  readonly TLSMaxVersion?: TlsVersion
-  readonly CipherSuites?: readonly string[]
+  readonly TLSMinVersion?: TlsVersion | undefined
+  readonly TLSMaxVersion?: TlsVersion | undefined
+  readonly CipherSuites?: readonly string[] | undefined
   readonly ECDHCurves?: readonly string[]
 }
 
@@ -414,6 +415,7 @@ export type ConfigEntry =
   | ExportedServices
   | JwtProvider
   | TerminatingGateway
+  | EdgeEntry
 
 export type ConfigEntryKind = ConfigEntry['Kind']
 export type EntryOfKind<K extends ConfigEntryKind> = Extract<ConfigEntry, { Kind: K }>

@@ -2,6 +2,7 @@
 // Called by the HTTP API and the mesh file before the store is touched; a non-empty answer refuses the write and nothing changes.
 // Looks only at what the change can reach: services whose chain leads through a changed name, intentions on changed services,
 // users of a changed JWT provider. Several changes at once are judged by the state after all of them.
+import { foreignFields } from '../config-entries/entry-fields.js'
 import { type EntryChange, withChanges } from '../config-entries/entry-index.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, JwtRequirement, ServiceIntentions } from '../config-entries/types.js'
 import { compileDiscoveryChain } from './compile.js'
@@ -35,7 +36,7 @@ export function validateWrite({ entries: before, change, datacenter = 'dc1', tru
     if (entry !== undefined) errors.push(...intentionErrors(entry, after))
   }
   for (const change of all) {
-    if (change.op === 'put') errors.push(...mutualTlsErrors(change.entry, after))
+    if (change.op === 'put') errors.push(...foreignFields(change.entry, datacenter), ...mutualTlsErrors(change.entry, after))
     else if (change.kind === 'jwt-provider') errors.push(...providerInUse(change.name, after))
   }
   return errors.filter((error, i) => errors.findIndex(other => other.path === error.path && other.reason === error.reason) === i)

@@ -35,12 +35,21 @@ export interface DnsNode {
 export interface DirectorySource {
   readonly catalog: Pick<
     Catalog,
-    'instances' | 'instancesOf' | 'connectInstancesOf' | 'health' | 'onChange' | 'ownNode' | 'node' | 'nodes' | 'nodeOf'
+    | 'instances'
+    | 'instancesOf'
+    | 'connectInstancesOf'
+    | 'ingressInstancesOf'
+    | 'health'
+    | 'onChange'
+    | 'ownNode'
+    | 'node'
+    | 'nodes'
+    | 'nodeOf'
   >
   readonly onlyPassing: boolean
 }
 
-type Lookup = 'service' | 'connect'
+type Lookup = 'service' | 'connect' | 'ingress'
 
 /** Of one service: all that may be answered, and by tag. The lists are shuffled in place by who answers. */
 interface Kept {
@@ -50,7 +59,7 @@ interface Kept {
 
 export class DnsDirectory {
   private readonly source: DirectorySource
-  private readonly kept = { service: new Map<string, Kept>(), connect: new Map<string, Kept>() }
+  private readonly kept = { service: new Map<string, Kept>(), connect: new Map<string, Kept>(), ingress: new Map<string, Kept>() }
 
   constructor(source: DirectorySource) {
     this.source = source
@@ -59,6 +68,7 @@ export class DnsDirectory {
         const name = service.toLowerCase()
         this.kept.service.delete(name)
         this.kept.connect.delete(name)
+        this.kept.ingress.delete(name)
       }
     })
   }
@@ -103,6 +113,7 @@ export class DnsDirectory {
 
   private find(lookup: Lookup, name: string): CatalogInstance[] {
     const { catalog } = this.source
+    if (lookup === 'ingress') return catalog.ingressInstancesOf(name)
     return lookup === 'service' ? catalog.instancesOf(name) : catalog.connectInstancesOf(name)
   }
 

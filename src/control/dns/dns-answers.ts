@@ -191,11 +191,7 @@ export class DnsAnswers {
   }
 
   private service(question: ServiceQuestion, name: string, type: number, domain: string): DnsAnswer {
-    const lookup = question.kind === 'service' ? 'service' : 'connect'
-    const known =
-      question.kind !== 'ingress' && this.isHere(question.locality)
-        ? this.options.directory.instances(lookup, question.name, question.tag)
-        : undefined
+    const known = this.isHere(question.locality) ? this.options.directory.instances(question.kind, question.name, question.tag) : undefined
     const seen = known === undefined ? [] : this.visible(known)
     if (seen.length === 0) return this.nothing(RCODE.NXDOMAIN, domain)
     return this.instances(seen, name, type, domain, this.serviceTtl(question.name))

@@ -2,7 +2,7 @@
 // What writes the catalog by nodes is in catalog-registration.ts.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
-import { linkedServices } from '../gateways/terminating-links.js'
+import { ingressServices, linkedServices } from '../gateways/gateway-links.js'
 import { serviceTopic } from '../store/topic-indexes.js'
 import { nearestFirst, nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
@@ -109,8 +109,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
   for (const [path, find] of [
     ['/v1/health/service/:name', instancesNamed],
     ['/v1/health/connect/:name', connectInstancesNamed],
-    // No gateway stands before any service.
-    ['/v1/health/ingress/:name', () => []],
+    ['/v1/health/ingress/:name', ingressInstancesNamed],
   ] as const)
     app.get(path, (request, reply) => {
       const passing = passingFlag(request)
@@ -159,6 +158,17 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
 
 /** What a gateway stands before, as its config entry says. */
 function gatewayServices({ catalog, entries }: ApiContext, gateway: string): object[] {
+  const ingress = entries.get('ingress-gateway', gateway)
+  if (ingress !== undefined)
+    return ingressServices(ingress, entries, catalog).map(({ service, listener, hosts, fromWildcard }) => ({
+      Gateway: { Name: gateway },
+      Service: { Name: service },
+      GatewayKind: ingress.Kind,
+      Port: listener.Port,
+      Protocol: listener.Protocol,
+      ...(hosts.length === 0 ? {} : { Hosts: hosts }),
+      ...(fromWildcard ? { FromWildcard: true } : {}),
+    }))
   const entry = entries.get('terminating-gateway', gateway)
   if (entry === undefined) return []
   return linkedServices(entry, entries, catalog).map(({ service, link, fromWildcard }) => ({
@@ -176,6 +186,10 @@ const present = (fields: Readonly<Record<string, unknown>>): object =>
 /** Instances registered under a name; names are looked up without case, as in Consul. */
 function instancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
   return name.toLowerCase() === CONSUL ? [serverInstance()] : catalog.instancesOf(name)
+}
+
+function ingressInstancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
+  return catalog.ingressInstancesOf(name)
 }
 
 function connectInstancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {

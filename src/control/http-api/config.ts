@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { entryWarnings } from '../config-entries/entry-warnings.js'
 import { REFUSED_KINDS, SCHEMAS } from '../config-entries/schemas.js'
 import type { ConfigEntry, ConfigEntryKind } from '../config-entries/types.js'
+import { BOUND_API_GATEWAY, EntryStatus } from '../gateways/entry-status.js'
 import { unknownServiceWarnings } from '../intentions/unknown-services.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
@@ -12,6 +13,8 @@ const CONFIG = 'config'
 
 export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   const { entries, metrics } = context
+  const status = new EntryStatus(entries)
+  const all = (): object[] => [...entries.all().map(entry => status.shown(entry)), ...status.bound()]
 
   app.put('/v1/config', async (request, reply) => {
     const cas = casIndex(request)
@@ -25,13 +28,18 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
     return sendIndexed(reply, context.store.index, true)
   })
 
-  app.get('/v1/config', (request, reply) => blockingRead(context, request, reply, CONFIG, () => entries.all()))
+  app.get('/v1/config', (request, reply) => blockingRead(context, request, reply, CONFIG, all))
 
   app.get('/v1/config/:kind', (request, reply) => {
     const kind = kindOf(request)
     const isWanted = compileRequestFilter(request, 'config-entry')
     return blockingRead(context, request, reply, CONFIG, () =>
-      [...entries.list(kind)].filter(isWanted).sort((a, b) => (a.Name < b.Name ? -1 : 1)),
+      kind === BOUND_API_GATEWAY
+        ? status.bound().filter(isWanted)
+        : [...entries.list(kind)]
+            .sort((a, b) => (a.Name < b.Name ? -1 : 1))
+            .map(entry => status.shown(entry))
+            .filter(isWanted),
     )
   })
 
@@ -39,7 +47,8 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
     const kind = kindOf(request)
     const name = param(request, '*')
     return blockingRead(context, request, reply, CONFIG, () => {
-      const entry = entries.get(kind, name)
+      const found = kind === BOUND_API_GATEWAY ? undefined : entries.get(kind, name)
+      const entry = kind === BOUND_API_GATEWAY ? status.boundNamed(name) : found && status.shown(found)
       if (entry === undefined) throw new HttpError(404, `Config entry not found for "${kind}" / "${name}"`)
       return entry
     })
@@ -47,7 +56,9 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.delete('/v1/config/:kind/*', async (request, reply) => {
     const cas = casIndex(request)
-    const result = await entries.delete(kindOf(request), param(request, '*'), cas)
+    const kind = kindOf(request)
+    if (kind === BOUND_API_GATEWAY) throw new HttpError(400, REFUSED_KINDS.get(kind)!)
+    const result = await entries.delete(kind, param(request, '*'), cas)
     if (!result.ok && 'conflict' in result) return sendIndexed(reply, context.indexes.get(CONFIG), false)
     if (!result.ok) {
       metrics.refusedWrites.inc()
@@ -57,7 +68,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   })
 }
 
-function kindOf(request: FastifyRequest): ConfigEntryKind {
+function kindOf(request: FastifyRequest): ConfigEntryKind | typeof BOUND_API_GATEWAY {
   const kind = param(request, 'kind')
   if (!SCHEMAS.has(kind) && !REFUSED_KINDS.has(kind)) throw new HttpError(400, `invalid config entry kind: ${kind}`)
   return kind as ConfigEntryKind

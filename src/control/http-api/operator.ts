@@ -177,10 +177,10 @@ function usage({ catalog }: ApiContext): object {
     ConnectServiceInstances: {
       'connect-native': instances.filter(({ Native }) => Native).length,
       'connect-proxy': ofKind('connect-proxy'),
-      'ingress-gateway': 0,
-      'mesh-gateway': 0,
+      'ingress-gateway': ofKind('ingress-gateway'),
+      'mesh-gateway': ofKind('mesh-gateway'),
       'terminating-gateway': ofKind('terminating-gateway'),
-      'api-gateway': 0,
+      'api-gateway': ofKind('api-gateway'),
     },
     BillableServiceInstances: instances.length - ofKind('connect-proxy'),
   }

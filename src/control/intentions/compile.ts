@@ -31,6 +31,7 @@ export interface CompileOptions {
 
 const L4_POLICY = 'consul-intentions-layer4'
 const L7_POLICY = 'consul-intentions-layer7-'
+const JWT_POLICY = 'consul-gateway-jwt'
 const JWT_FILTER = 'envoy.filters.http.jwt_authn'
 
 export function compileIntentions(intentions: readonly Intention[], options: CompileOptions): CompiledIntentions {
@@ -221,6 +222,12 @@ function jwtMetadata(jwt: JwtRequirement, options: CompileOptions) {
         : { namespace: JWT_FILTER, path: [payload], value: { kind: 'present', value: true } as const, invert: false }
     return [first, ...(provider.VerifyClaims ?? []).map(claim => at(claim.Path, claim.Value))]
   })
+}
+
+/** What a token must hold where no intention decides: at a gateway. */
+export function compileJwt(jwt: JwtRequirement, issuers: ReadonlyMap<string, string>): CompiledIntentions {
+  const permissions = [jwtPermission(jwt, { defaultAction: 'deny', http: true, trustDomain: '', jwtIssuers: issuers })]
+  return { action: 'ALLOW', policies: [{ name: JWT_POLICY, principals: [{ kind: 'any' }], permissions }] }
 }
 
 function jwtPermission(jwt: JwtRequirement, options: CompileOptions): RbacPermission {

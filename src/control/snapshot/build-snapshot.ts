@@ -152,6 +152,10 @@ export class SnapshotBuilder {
         dependencies.add(serviceKey(service))
         return catalog.instancesOf(service)
       },
+      isInMesh: service => {
+        dependencies.add(serviceKey(service))
+        return catalog.isInMesh(service)
+      },
       addressOf: instance => instance.Address || catalog.nodeOf(instance).Address,
       health: instance => catalog.health(instance),
       inSubset: (instance, filter) => this.filter(filter)?.(this.sources.filterView(instance)) ?? true,

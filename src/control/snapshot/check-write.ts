@@ -20,6 +20,7 @@ export interface WriteCheckSources {
 const NOTHING_REGISTERED: RegisteredServices = {
   serviceNames: () => [],
   instancesOf: () => [],
+  isInMesh: () => false,
   addressOf: () => '127.0.0.1',
   health: () => 'passing',
   inSubset: () => true,
@@ -110,6 +111,14 @@ function standIns(entry: ConfigEntry): ServiceInstance[] {
     case 'mesh':
     case 'jwt-provider':
       return ['http', 'tcp'].map(protocol => standIn('any', { protocol }))
+    case 'http-route':
+    case 'tcp-route':
+      return entry.Parents.map(({ Name }) => gatewayStandIn('api-gateway', Name))
+    case 'inline-certificate':
+    case 'file-system-certificate':
+      return []
+    case 'api-gateway':
+    case 'ingress-gateway':
     case 'terminating-gateway':
       return [gatewayStandIn(entry.Kind, entry.Name)]
     default:

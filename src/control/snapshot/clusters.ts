@@ -43,14 +43,19 @@ export function buildClusters(view: ProxyView): Resource[] {
   }
   add(localApp(view))
   for (const exposed of exposedPorts(view)) add(exposedCluster(view, exposed))
-  for (const upstream of view.upstreams) {
-    for (const resolver of chainClusters(upstream.chain)) {
-      for (const target of resolver.targets) add(targetCluster(view, upstream, resolver, target))
-      if (resolver.failover) add(aggregateCluster(upstream, resolver))
-    }
-  }
+  for (const upstream of view.upstreams) for (const cluster of chainClusterInits(view, upstream)) add(cluster)
   for (const cluster of jwksClusters(view.jwtProviders)) add(cluster)
   return [...clusters.values()].map(clusterResource)
+}
+
+type ChainOwner = Pick<UpstreamView, 'chain' | 'settings' | 'tunnel' | 'clusterJson' | 'protocolOf'>
+
+/** Of one chain: a cluster a target, and one over those of a failover. */
+export function chainClusterInits(view: Pick<ProxyView, 'identity' | 'mesh'>, upstream: ChainOwner): ClusterInit[] {
+  return chainClusters(upstream.chain).flatMap(resolver => [
+    ...resolver.targets.map(target => targetCluster(view, upstream, resolver, target)),
+    ...(resolver.failover ? [aggregateCluster(upstream, resolver)] : []),
+  ])
 }
 
 export function clusterResource(init: ClusterInit): Resource {
@@ -95,13 +100,18 @@ function exposedCluster(view: ProxyView, { LocalPathPort, Protocol }: ExposePath
   }
 }
 
-function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: ResolverClusters, target: TargetCluster): ClusterInit {
+function targetCluster(
+  view: Pick<ProxyView, 'identity' | 'mesh'>,
+  upstream: ChainOwner,
+  resolver: ResolverClusters,
+  target: TargetCluster,
+): ClusterInit {
   const { settings, chain } = upstream
   const { tunnel } = upstream
   const transportSocket = upstreamTls(view, target.target, tunnel ? TUNNEL_ALPN : [])
   if (upstream.clusterJson !== undefined)
     return { ...fieldsOf(userCluster(upstream.clusterJson, 'envoy_cluster_json')), name: target.name, transportSocket }
-  const options = tunnel ? explicitHttp2() : httpOptions(chain.Protocol, settings)
+  const options = tunnel ? explicitHttp2() : httpOptions(upstream.protocolOf?.(target.target.Service) ?? chain.Protocol, settings)
   return {
     name: target.name,
     altStatName: target.name,
@@ -117,7 +127,7 @@ function targetCluster(view: ProxyView, upstream: UpstreamView, resolver: Resolv
   }
 }
 
-function aggregateCluster(upstream: UpstreamView, resolver: ResolverClusters): ClusterInit {
+function aggregateCluster(upstream: ChainOwner, resolver: ResolverClusters): ClusterInit {
   return {
     name: resolver.name,
     altStatName: resolver.name,

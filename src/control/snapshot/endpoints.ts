@@ -4,12 +4,12 @@
 import type { Resource } from '../../xds/server/snapshot.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import type { EndpointSet } from './endpoint-set.js'
-import { chainClusters, type ProxyView } from './proxy-view.js'
+import { chainClusters, type UpstreamView } from './proxy-view.js'
 
 /** Endpoints of a target, subset applied: where the mesh reaches it, or (`direct`) the instances themselves. */
 export type EndpointLookup = (target: DiscoveryTarget, way?: 'mesh' | 'direct') => EndpointSet
 
-export function buildEndpoints(view: ProxyView, lookup: EndpointLookup): Resource[] {
+export function buildEndpoints(view: { readonly upstreams: readonly Pick<UpstreamView, 'chain'>[] }, lookup: EndpointLookup): Resource[] {
   const assignments = new Map<string, Resource>()
   for (const { chain } of view.upstreams) {
     for (const resolver of chainClusters(chain)) {

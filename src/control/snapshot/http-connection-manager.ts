@@ -21,7 +21,7 @@ import type { RequestNormalization } from '../config-entries/types.js'
 import { toRbacProto } from '../intentions/rbac-proto.js'
 import { filterAccessLogs } from './access-logs.js'
 import { userTracing } from './escape-hatches.js'
-import { jwtAuthn } from './jwt.js'
+import { type EdgeTokens, edgeJwtAuthn, jwtAuthn } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack } from './protobuf.js'
 import { clusterOfNode, type InboundView, isHttp2, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
 import { elsewhereRetry, inlineRouteAction, usesRds } from './routes.js'
@@ -124,6 +124,29 @@ export function upstreamHcm(view: ProxyView, upstream: UpstreamView): Any {
             retryPolicy: elsewhereRetry(),
           }),
         },
+  })
+}
+
+/** Of a gateway by which traffic comes in. Its clients are of no mesh: what they say of certificates is not passed on (Envoy's default). */
+export function edgeHcm(
+  view: Pick<ProxyView, 'config' | 'accessLogs' | 'mesh'> & EdgeTokens,
+  route: { readonly table: string; readonly protocol: string; readonly maxRequestHeadersKb: number | undefined },
+): Any {
+  const { config, mesh, jwtProviders, requirements } = view
+  // Each route says what it asks of a token; the others pass both filters as they are.
+  const tokens =
+    jwtProviders.length === 0
+      ? []
+      : [
+          filter('envoy.filters.http.jwt_authn', edgeJwtAuthn(jwtProviders, requirements)),
+          filter('envoy.filters.http.rbac', pack(HttpRbacSchema, {})),
+        ]
+  const maxRequestHeadersKb = route.maxRequestHeadersKb ?? config.maxRequestHeadersKb
+  return pack(HttpConnectionManagerSchema, {
+    ...common(view, route.protocol, `ingress_upstream_${route.table}`, [...grpcFilters(route.protocol), ...tokens]),
+    routeSpecifier: { case: 'rds', value: { routeConfigName: route.table, configSource: adsConfigSource(config.xdsFetchTimeoutMs) } },
+    ...normalization(mesh?.HTTP?.Incoming?.RequestNormalization),
+    ...(maxRequestHeadersKb === undefined ? {} : { maxRequestHeadersKb }),
   })
 }
 

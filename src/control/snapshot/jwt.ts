@@ -3,10 +3,18 @@
 import type { Any } from '@bufbuild/protobuf/wkt'
 import { Cluster_DiscoveryType, type ClusterSchema } from '../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { DataSourceSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
-import { JwtAuthenticationSchema, type JwtProviderSchema } from '../../xds/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
+import {
+  JwtAuthenticationSchema,
+  type JwtProviderSchema,
+  type JwtRequirementSchema,
+  PerRouteConfigSchema,
+} from '../../xds/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
+import { RBACPerRouteSchema } from '../../xds/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { UpstreamTlsContextSchema } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { durationMs } from '../config-entries/duration.js'
-import type { JwksCluster, JwtProvider } from '../config-entries/types.js'
+import type { JwksCluster, JwtProvider, JwtRequirement } from '../config-entries/types.js'
+import { compileJwt } from '../intentions/compile.js'
+import { toRbacProto } from '../intentions/rbac-proto.js'
 import { duration, type Init, inlineString, pack, socketAddress } from './protobuf.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from './proxy-config.js'
 
@@ -37,6 +45,46 @@ export function jwtAuthn(providers: readonly JwtProvider[]): Any {
       },
     ],
   })
+}
+
+/** What routes of a gateway ask of tokens. */
+export interface EdgeTokens {
+  readonly jwtProviders: readonly JwtProvider[]
+  readonly requirements: readonly JwtRequirement[]
+}
+
+/** The filter of a gateway: a route names its requirement, and is refused with 401 without a token that is good. */
+export function edgeJwtAuthn(providers: readonly JwtProvider[], requirements: readonly JwtRequirement[]): Any {
+  return pack(JwtAuthenticationSchema, {
+    providers: Object.fromEntries(providers.map(provider => [provider.Name, jwtProvider(provider)])),
+    requirementMap: Object.fromEntries(
+      requirements.map(requirement => [requirementName(requirement), anyOf(requirement.Providers.map(({ Name }) => Name))]),
+    ),
+  })
+}
+
+/** `typed_per_filter_config` of a route: a token of one of the providers, with the claims that are asked of that one (else 403). */
+export function perRouteJwt(requirement: JwtRequirement, providers: readonly JwtProvider[]): Record<string, Any> {
+  const issuers = new Map(providers.flatMap(({ Name, Issuer }) => (Issuer ? [[Name, Issuer] as const] : [])))
+  return {
+    'envoy.filters.http.jwt_authn': pack(PerRouteConfigSchema, {
+      requirementSpecifier: { case: 'requirementName', value: requirementName(requirement) },
+    }),
+    'envoy.filters.http.rbac': pack(RBACPerRouteSchema, { rbac: { rules: toRbacProto(compileJwt(requirement, issuers)) } }),
+  }
+}
+
+const requirementName = ({ Providers }: JwtRequirement): string => Providers.map(({ Name }) => Name).join(',')
+
+function anyOf(names: readonly string[]): Init<typeof JwtRequirementSchema> {
+  const [only] = names
+  if (names.length === 1) return { requiresType: { case: 'providerName' as const, value: only! } }
+  return {
+    requiresType: {
+      case: 'requiresAny',
+      value: { requirements: names.map(name => ({ requiresType: { case: 'providerName' as const, value: name } })) },
+    },
+  }
 }
 
 function jwtProvider(provider: JwtProvider): Init<typeof JwtProviderSchema> {

@@ -5,7 +5,15 @@ import type { Any, Duration } from '@bufbuild/protobuf/wkt'
 import { AnySchema, DurationSchema } from '@bufbuild/protobuf/wkt'
 import { type Address, AddressSchema } from '../../xds/gen/envoy/config/core/v3/address_pb.js'
 import { type DataSource, DataSourceSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
-import { ApiVersion, type ConfigSource, ConfigSourceSchema } from '../../xds/gen/envoy/config/core/v3/config_source_pb.js'
+import {
+  ApiConfigSource_ApiType,
+  ApiVersion,
+  type ConfigSource,
+  ConfigSourceSchema,
+} from '../../xds/gen/envoy/config/core/v3/config_source_pb.js'
+
+/** Consul's. */
+const SDS_TIMEOUT_MS = 5_000
 
 /** What `create` takes for a message: plain objects with optional fields, and not the message itself, so that it can be spread. */
 export type Init<S extends DescMessage> = Exclude<MessageInitShape<S>, MessageShape<S>>
@@ -31,6 +39,26 @@ export function pipeAddress(path: string, mode = 0): Address {
 
 export function inlineString(value: string): DataSource {
   return create(DataSourceSchema, { specifier: { case: 'inlineString', value } })
+}
+
+/** Of the proxy's own machine. */
+export function fileSource(filename: string): DataSource {
+  return create(DataSourceSchema, { specifier: { case: 'filename', value: filename } })
+}
+
+/** Of a server of the operator's, by a cluster of the proxy's bootstrap. */
+export function grpcConfigSource(clusterName: string): ConfigSource {
+  return create(ConfigSourceSchema, {
+    configSourceSpecifier: {
+      case: 'apiConfigSource',
+      value: {
+        apiType: ApiConfigSource_ApiType.GRPC,
+        transportApiVersion: ApiVersion.V3,
+        grpcServices: [{ targetSpecifier: { case: 'envoyGrpc', value: { clusterName } }, timeout: duration(SDS_TIMEOUT_MS) }],
+      },
+    },
+    resourceApiVersion: ApiVersion.V3,
+  })
 }
 
 export function adsConfigSource(initialFetchTimeoutMs?: number): ConfigSource {

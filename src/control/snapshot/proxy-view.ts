@@ -37,6 +37,8 @@ export interface UpstreamView {
   /** Escape hatches that apply: only where the chain is the default one. */
   readonly listenerJson: string | undefined
   readonly clusterJson: string | undefined
+  /** Of a service of the chain, where they are not all the chain's. */
+  readonly protocolOf?: (service: string) => string
   /** The connections to this TCP upstream travel in CONNECT streams. */
   readonly tunnel: boolean
 }

@@ -65,7 +65,7 @@ export function buildRoutes(view: ProxyView): Resource[] {
   return [...tables.values()]
 }
 
-function chainRoutes(upstream: UpstreamView): RouteInit[] {
+export function chainRoutes(upstream: Pick<UpstreamView, 'chain'>): RouteInit[] {
   const { chain } = upstream
   const start = chainNode(chain, chain.StartNode)
   if (start.Type !== 'router') {
@@ -81,7 +81,7 @@ type DestinationOptions = { readonly [K in keyof RouteDestination]?: RouteDestin
 
 function route(
   match: Init<typeof RouteMatchSchema>,
-  upstream: UpstreamView,
+  upstream: Pick<UpstreamView, 'chain'>,
   node: DiscoveryNode,
   destination: DestinationOptions = {},
 ): RouteInit {
@@ -101,12 +101,12 @@ function route(
   }
 }
 
-function clusterSpecifier(upstream: UpstreamView, node: DiscoveryNode): NonNullable<RouteActionInit['clusterSpecifier']> {
+function clusterSpecifier(upstream: Pick<UpstreamView, 'chain'>, node: DiscoveryNode): NonNullable<RouteActionInit['clusterSpecifier']> {
   if (node.Type === 'splitter') return { case: 'weightedClusters', value: { clusters: splits(upstream, node) } }
   return { case: 'cluster', value: clusterOfNode(upstream.chain, nodeKey(node)) }
 }
 
-function splits(upstream: UpstreamView, node: SplitterNode): Init<typeof WeightedCluster_ClusterWeightSchema>[] {
+function splits(upstream: Pick<UpstreamView, 'chain'>, node: SplitterNode): Init<typeof WeightedCluster_ClusterWeightSchema>[] {
   return node.Splits.map(split => ({
     name: clusterOfNode(upstream.chain, split.NextNode),
     // Truncated as Consul does, so the sum may be a hundredth short; a weight of 0 stays, as the way back of a canary.
@@ -262,7 +262,7 @@ interface HeaderChanges {
   readonly responseHeadersToRemove: string[]
 }
 
-function headerChanges(request: HeaderModifiers | undefined, response: HeaderModifiers | undefined): HeaderChanges {
+export function headerChanges(request: HeaderModifiers | undefined, response: HeaderModifiers | undefined): HeaderChanges {
   return {
     requestHeadersToAdd: headersToAdd(request),
     requestHeadersToRemove: [...(request?.Remove ?? [])],

@@ -14,7 +14,7 @@ import {
 } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import type { MeshTls, TlsVersion } from '../config-entries/types.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
-import { type Init, inlineString, pack } from './protobuf.js'
+import { fileSource, grpcConfigSource, type Init, inlineString, pack } from './protobuf.js'
 import { isHttp2, type ProxyIdentity, type ProxyView } from './proxy-view.js'
 
 export type TransportSocketInit = Init<typeof TransportSocketSchema>
@@ -49,6 +49,39 @@ export function downstreamTls(
           alpnProtocols: [...alpn],
         },
         requireClientCertificate: true,
+      }),
+    },
+  }
+}
+
+/** Shown to clients from outside; files are the gateway's own. */
+export type ShownCertificate =
+  | { readonly chainPem: string; readonly keyPem: string }
+  | { readonly chainFile: string; readonly keyFile: string }
+  | { readonly sdsCluster: string; readonly secret: string }
+
+/** TLS of clients from outside, who show no certificate: which one they are shown, their server name decides. */
+export function edgeTls(certificates: readonly ShownCertificate[], params: MeshTls, alpn: readonly string[]): TransportSocketInit {
+  return {
+    name: 'tls',
+    configType: {
+      case: 'typedConfig',
+      value: pack(DownstreamTlsContextSchema, {
+        commonTlsContext: {
+          tlsParams: tlsParameters(params),
+          tlsCertificates: certificates.flatMap(shown =>
+            'sdsCluster' in shown
+              ? []
+              : 'chainPem' in shown
+                ? { certificateChain: inlineString(shown.chainPem), privateKey: inlineString(shown.keyPem) }
+                : { certificateChain: fileSource(shown.chainFile), privateKey: fileSource(shown.keyFile) },
+          ),
+          tlsCertificateSdsSecretConfigs: certificates.flatMap(shown =>
+            'sdsCluster' in shown ? { name: shown.secret, sdsConfig: grpcConfigSource(shown.sdsCluster) } : [],
+          ),
+          alpnProtocols: [...alpn],
+        },
+        requireClientCertificate: false,
       }),
     },
   }

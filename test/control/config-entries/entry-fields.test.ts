@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { z } from 'zod'
-import { ENTRY_FIELDS, fieldWarnings } from '../../../src/control/config-entries/entry-fields.js'
+import { ENTRY_FIELDS, fieldWarnings, foreignFields } from '../../../src/control/config-entries/entry-fields.js'
 import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
 import { PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../../../src/control/config-entries/proxy-config-keys.js'
 import { REFUSED_KINDS, SCHEMAS } from '../../../src/control/config-entries/schemas.js'
@@ -113,8 +113,13 @@ async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | 
   await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
   await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
   await mesh.register({ Name: 'exit', Kind: 'terminating-gateway', Port: 8443, Address: '127.0.0.1' })
+  for (const [name, Kind] of [
+    ['edge', 'api-gateway'],
+    ['door', 'ingress-gateway'],
+  ] as const)
+    await mesh.register({ Name: name, Kind, Address: '127.0.0.1' })
   const config = mesh.entries.get('proxy-defaults', 'global')?.Config ?? {}
-  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', 'exit'].map(id =>
+  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', 'exit', 'edge', 'door'].map(id =>
     [...mesh.build(id).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])]),
   )
   return { sent: JSON.stringify([sent, bootstrapParts(config)]) }
@@ -166,10 +171,16 @@ describe('a field without effect', () => {
     ])
   })
 
-  it('is not warned of where it asks for nothing but what holds anyway', () => {
-    const parsed = parseConfigEntry({ Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'b', Datacenter: 'dc1' } })
-    expect('entry' in parsed && fieldWarnings(parsed.entry, 'dc1')).toEqual([])
-    expect('entry' in parsed && fieldWarnings(parsed.entry, 'dc2')).toMatchObject([{ path: 'Redirect.Datacenter' }])
+  it('is refused where it leads to another datacenter, and is not where it names this one', () => {
+    const parsed = parseConfigEntry({
+      Kind: 'service-resolver',
+      Name: 'api',
+      Redirect: { Service: 'b', Datacenter: 'dc1' },
+    })
+    expect('entry' in parsed && foreignFields(parsed.entry, 'dc1')).toEqual([])
+    expect('entry' in parsed && foreignFields(parsed.entry, 'dc2')).toEqual([
+      { path: 'Redirect.Datacenter', reason: 'is another datacenter: only peering leads out of this one, and there is none here' },
+    ])
   })
 })
 

@@ -1,5 +1,6 @@
 // An example of every field that has an effect, for entry-fields.test.ts: entries as they stand beside what they need, and values of the keys
 // of `Proxy.Config`. `api` (two instances behind sidecars) is called by `web`, which calls `db` too.
+import { AnyCa } from '../../support/mesh-certificates.js'
 
 export interface Example {
   readonly entry: Readonly<Record<string, unknown>>
@@ -95,7 +96,143 @@ const withProvider = (entry: object): Example => ({
   entry: { Kind: 'jwt-provider', Name: 'okta', ...entry },
 })
 
+const ca = new AnyCa()
+const leaf = ca.leaf({ dns: ['example.com'] })
+const CERTIFICATE = { Kind: 'inline-certificate', Name: 'c', Certificate: leaf.cert, PrivateKey: leaf.key }
+const TLS_12 = { MinVersion: 'TLSv1_2', MaxVersion: 'TLSv1_2', CipherSuites: ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'] }
+const INGRESS_TLS = {
+  TLSMinVersion: 'TLSv1_2',
+  TLSMaxVersion: 'TLSv1_2',
+  CipherSuites: ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+}
+const SDS = { ClusterName: 'secrets', CertResource: 'cert' }
+const INGRESS_LIMITS = { MaxConnections: 4, MaxPendingRequests: 5, MaxConcurrentRequests: 6, PassiveHealthCheck: PASSIVE }
+const EDGE = {
+  Kind: 'api-gateway',
+  Name: 'edge',
+  Listeners: [
+    { Name: 'l', Port: 8080 },
+    { Name: 't', Port: 8081, Protocol: 'tcp' },
+    { Name: 's', Port: 8443, TLS: { Certificates: [{ Name: 'c' }] } },
+  ],
+}
+const ROUTE = { Kind: 'http-route', Name: 'r', Parents: [{ Name: 'edge' }], Rules: [{ Services: [{ Name: 'api' }] }] }
+const SHOWN = (Kind: string): object => ({ ...EDGE, Listeners: [{ Name: 's', Port: 8443, TLS: { Certificates: [{ Kind, Name: 'c' }] } }] })
+
 export const EXAMPLES: readonly Example[] = [
+  {
+    besides: [http('api'), PROVIDER, CERTIFICATE, ROUTE],
+    entry: {
+      Kind: 'api-gateway',
+      Name: 'edge',
+      Listeners: [
+        {
+          Name: 'l',
+          Hostname: 'example.com',
+          Port: 8080,
+          Protocol: 'http',
+          MaxRequestHeadersKB: 9,
+          TLS: { Certificates: [{ Kind: 'inline-certificate', Name: 'c' }], ...TLS_12 },
+          Override: { JWT },
+        },
+        { Name: 'm', Port: 8082, Default: { JWT } },
+      ],
+      Defaults: LIMITS,
+    },
+  },
+  {
+    besides: [http('api'), http('db'), PROVIDER, CERTIFICATE, EDGE],
+    entry: {
+      Kind: 'http-route',
+      Name: 'r',
+      Parents: [{ Name: 'edge', SectionName: 'l' }],
+      Hostnames: ['example.com'],
+      Rules: [
+        {
+          Matches: [
+            {
+              Path: { Match: 'exact', Value: '/exact' },
+              Method: 'GET',
+              Headers: [{ Match: 'prefix', Name: 'x-prefix', Value: 'v' }],
+              Query: [{ Match: 'regex', Name: 'q', Value: 'v.*' }],
+            },
+          ],
+          Filters: {
+            Headers: [HEADERS('request')],
+            URLRewrite: { Path: '/other' },
+            RetryFilter: { NumRetries: 2, RetryOn: ['reset'], RetryOnStatusCodes: [503], RetryOnConnectFailure: true },
+            TimeoutFilter: { RequestTimeout: '3s', IdleTimeout: '4s' },
+            JWT,
+          },
+          ResponseFilters: { Headers: [HEADERS('response')] },
+          Services: [
+            { Name: 'api', Weight: 3, Filters: { Headers: [HEADERS('one')] }, ResponseFilters: { Headers: [HEADERS('one')] } },
+            { Name: 'db', Weight: 1 },
+          ],
+        },
+        { Services: [{ Name: 'api', Filters: { URLRewrite: { Path: '/only' } } }] },
+      ],
+    },
+  },
+  {
+    besides: [EDGE],
+    entry: { Kind: 'tcp-route', Name: 't', Parents: [{ Name: 'edge', SectionName: 't' }], Services: [{ Name: 'db' }] },
+  },
+  { besides: [http('api'), ROUTE, SHOWN('inline-certificate')], entry: CERTIFICATE },
+  {
+    besides: [http('api'), ROUTE, SHOWN('file-system-certificate')],
+    entry: { Kind: 'file-system-certificate', Name: 'c', Certificate: '/cert.pem', PrivateKey: '/key.pem' },
+  },
+  {
+    besides: [http('api'), http('web')],
+    entry: {
+      Kind: 'ingress-gateway',
+      Name: 'door',
+      TLS: { SDS, ...INGRESS_TLS },
+      Defaults: INGRESS_LIMITS,
+      Listeners: [
+        {
+          Port: 8085,
+          Protocol: 'http',
+          Services: [{ Name: 'api', Hosts: ['api.example.com'], RequestHeaders: HEADERS('request'), ResponseHeaders: HEADERS('response') }],
+        },
+      ],
+    },
+  },
+  {
+    besides: [http('api'), http('web')],
+    entry: {
+      Kind: 'ingress-gateway',
+      Name: 'door',
+      TLS: { Enabled: true },
+      Listeners: [
+        { Port: 8085, Protocol: 'http', TLS: { SDS, ...INGRESS_TLS }, Services: [{ Name: 'api', ...INGRESS_LIMITS }] },
+        {
+          Port: 8086,
+          Protocol: 'http',
+          TLS: { Enabled: true },
+          Services: [{ Name: 'web', Hosts: ['web.example.com'], TLS: { SDS } }, { Name: 'api' }],
+        },
+      ],
+    },
+  },
+  {
+    besides: [http('api')],
+    entry: {
+      Kind: 'ingress-gateway',
+      Name: 'door',
+      TLS: { Enabled: true },
+      Listeners: [{ Port: 8085, Protocol: 'http', Services: [{ Name: 'api' }] }],
+    },
+  },
+  {
+    besides: [http('api')],
+    entry: {
+      Kind: 'ingress-gateway',
+      Name: 'door',
+      Listeners: [{ Port: 8085, Protocol: 'http', TLS: { Enabled: true }, Services: [{ Name: 'api' }] }],
+    },
+  },
   {
     besides: [],
     entry: {

@@ -85,6 +85,13 @@ describe('a write that would break something is refused with the reason', () => 
       /still named by .* "api"/,
     ],
     ['permissive mTLS without leave', [], put({ Kind: 'service-defaults', Name: 'api', MutualTLSMode: 'permissive' }), /AllowEnabling/],
+    ['a redirect to another datacenter', [], put(resolver('db', { Redirect: { Service: 'db', Datacenter: 'dc2' } })), /only peering leads/],
+    [
+      'a failover to another datacenter',
+      [],
+      put(resolver('db', { Failover: { '*': { Datacenters: ['dc1', 'dc2'] } } })),
+      /only peering leads/,
+    ],
     [
       'an exported chain that leaves the datacenter',
       [exported],

@@ -210,7 +210,7 @@ describe('/v1/config', () => {
     [{ Kind: 'service-splitter', Name: 'api', Splits: [{ Weight: 100, ServiceSubset: 'missing' }] }, /missing/],
     [{ Kind: 'service-splitter', Name: 'tcp-service', Splits: [{ Weight: 100 }] }, /tcp-service|protocol/],
     [{ Kind: 'service-defaults', Name: 'api', Protokol: 'http' }, /Protokol: unknown field/],
-    [{ Kind: 'ingress-gateway', Name: 'x' }, /not supported/],
+    [{ Kind: 'bound-api-gateway', Name: 'x' }, /only read/],
   ])('refuses %j with the reason, and changes nothing', async (entry, message) => {
     await put('/v1/config', defaults)
     const before = (await get('/v1/config')).body

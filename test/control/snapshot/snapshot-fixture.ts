@@ -2,10 +2,13 @@
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
-import { TerminatingLinks } from '../../../src/control/gateways/terminating-links.js'
+import { EntryLinks } from '../../../src/control/gateways/gateway-links.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
+import { API_GATEWAY } from '../../../src/control/snapshot/kinds/api-gateway.js'
+import { INGRESS_GATEWAY } from '../../../src/control/snapshot/kinds/ingress-gateway.js'
+import { MESH_GATEWAY } from '../../../src/control/snapshot/kinds/mesh-gateway.js'
 import type { ProxyInstance } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { TERMINATING_GATEWAY } from '../../../src/control/snapshot/kinds/terminating-gateway.js'
@@ -14,7 +17,13 @@ import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { OWN } from '../../support/own-node.js'
 
 const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
-const KINDS = { 'connect-proxy': SIDECAR, 'terminating-gateway': TERMINATING_GATEWAY } as const
+const KINDS = {
+  'connect-proxy': SIDECAR,
+  'terminating-gateway': TERMINATING_GATEWAY,
+  'api-gateway': API_GATEWAY,
+  'ingress-gateway': INGRESS_GATEWAY,
+  'mesh-gateway': MESH_GATEWAY,
+} as const
 
 export class SnapshotFixture {
   private constructor(
@@ -33,7 +42,7 @@ export class SnapshotFixture {
       sidecarMaxPort: 21_255,
       checkProxy: (proxy, planned) => check.ofProxy(proxy, planned ?? entries),
     })
-    catalog.linkGateways(new TerminatingLinks(entries, catalog))
+    catalog.linkGateways(new EntryLinks(entries, catalog))
     return new SnapshotFixture(catalog, entries)
   }
 

@@ -23,7 +23,7 @@ import type { EndpointLookup } from '../endpoints.js'
 import { HCM_FILTER, terminatingHcm } from '../http-connection-manager.js'
 import { jwksClusters } from '../jwt.js'
 import { filter, type ListenerInit, networkRbac, tcpProxy } from '../listeners.js'
-import { adsConfigSource, duration, pack, socketAddress } from '../protobuf.js'
+import { adsConfigSource, duration, fileSource, pack, socketAddress } from '../protobuf.js'
 import { isHttp2 } from '../proxy-view.js'
 import { hashPolicies, type RouteInit, timeouts } from '../routes.js'
 import { downstreamTls, type TransportSocketInit } from '../tls.js'
@@ -140,7 +140,6 @@ function discovery({ sni, places }: OutsideCluster, dns: 'STRICT_DNS' | 'LOGICAL
 
 /** Files are the gateway's: it reads them itself. */
 function outsideTls({ CAFile, CertFile, KeyFile, SNI }: LinkedService): TransportSocketInit {
-  const file = (filename: string) => ({ specifier: { case: 'filename' as const, value: filename } })
   const sanType = SNI === undefined ? undefined : isIP(SNI) !== 0 ? SanType.IP_ADDRESS : SNI.includes('://') ? SanType.URI : SanType.DNS
   return {
     name: 'tls',
@@ -149,11 +148,13 @@ function outsideTls({ CAFile, CertFile, KeyFile, SNI }: LinkedService): Transpor
       value: pack(UpstreamTlsContextSchema, {
         commonTlsContext: {
           tlsParams: {},
-          ...(CertFile === undefined ? {} : { tlsCertificates: [{ certificateChain: file(CertFile), privateKey: file(KeyFile!) }] }),
+          ...(CertFile === undefined
+            ? {}
+            : { tlsCertificates: [{ certificateChain: fileSource(CertFile), privateKey: fileSource(KeyFile!) }] }),
           validationContextType: {
             case: 'validationContext',
             value: {
-              trustedCa: file(CAFile!),
+              trustedCa: fileSource(CAFile!),
               ...(sanType === undefined
                 ? {}
                 : { matchTypedSubjectAltNames: [{ sanType, matcher: { matchPattern: { case: 'exact', value: SNI! } } }] }),

@@ -2,19 +2,18 @@
 // is. Made for `kinds/terminating-gateway.ts`, read by the builders beside this file.
 // Invariant: a service whose protocol, subsets and intentions are what they are for its callers: the gateway is their sidecar.
 import { isIP } from 'node:net'
-import { durationFromMs } from '../../config-entries/duration.js'
 import type { LinkedService } from '../../config-entries/gateway-types.js'
 import type { ServiceDefaults, ServiceResolver } from '../../config-entries/types.js'
-import { clusterSni, DEFAULT_TENANCY, filterName, targetId } from '../../discovery-chain/names.js'
+import { DEFAULT_TENANCY, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
-import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../discovery-chain/target-table.js'
 import type { DiscoveryTarget } from '../../discovery-chain/types.js'
-import { linkedServices } from '../../gateways/terminating-links.js'
+import { linkedServices } from '../../gateways/gateway-links.js'
 import { authorisationOf, identityOf } from '../inbound.js'
 import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/proxy-kind.js'
 import { readProxyConfig } from '../proxy-config.js'
 import type { InboundView } from '../proxy-view.js'
 import { type GatewayConfig, readGatewayConfig } from './gateway-config.js'
+import { serviceTarget } from './service-target.js'
 
 /** Where connections to a service, or to one subset of it, go. */
 export interface OutsideCluster {
@@ -87,27 +86,13 @@ function outsideCluster(
   defaults: ServiceDefaults | undefined,
   { mesh, catalog }: BuildContext,
 ): OutsideCluster {
-  const name = { service, datacenter: mesh.datacenter, ...(subset === undefined ? {} : { subset }) }
-  const sni = clusterSni(name, mesh.trustDomain)
-  const definition = subset === undefined ? {} : resolver!.Subsets![subset]!
-  const target: DiscoveryTarget = {
-    ID: targetId(name),
-    Service: service,
-    Namespace: DEFAULT_TENANCY,
-    Partition: DEFAULT_TENANCY,
-    Datacenter: mesh.datacenter,
-    MeshGateway: {},
-    Subset: definition,
-    ConnectTimeout: resolver?.ConnectTimeout ?? durationFromMs(DEFAULT_CONNECT_TIMEOUT_MS),
-    SNI: sni,
-    Name: sni,
-    TransparentProxy: {},
-  }
+  const target = serviceTarget(service, subset, resolver, mesh)
+  const sni = target.SNI
   const destination = defaults?.Destination
   if (destination !== undefined) return { sni, target, places: destination.Addresses.map(host => ({ host, port: destination.Port })) }
   const instances = catalog.instancesOf(service).filter(({ Kind, Port }) => Kind === '' && Port !== 0)
   if (instances.every(instance => isIP(catalog.addressOf(instance)) !== 0)) return { sni, target, places: undefined }
-  const chosen = instances.filter(instance => catalog.inSubset(instance, definition.Filter))
+  const chosen = instances.filter(instance => catalog.inSubset(instance, target.Subset.Filter))
   const alive = chosen.filter(instance => catalog.health(instance) !== 'critical')
   // With none that is well it is better to try than to have nobody to ask.
   const places = (alive.length > 0 ? alive : chosen).map(instance => ({ host: catalog.addressOf(instance), port: instance.Port }))

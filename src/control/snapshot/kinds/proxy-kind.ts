@@ -25,6 +25,8 @@ export interface MeshSources {
 export interface RegisteredServices {
   serviceNames(): Iterable<string>
   instancesOf(service: string): readonly CatalogInstance[]
+  /** The mesh reaches it. */
+  isInMesh(service: string): boolean
   /** Its own, or its node's. */
   addressOf(instance: CatalogInstance): string
   health(instance: CatalogInstance): HealthStatus

@@ -1,0 +1,5 @@
+Kind = "api-gateway"
+Name = "edge"
+Listeners = [
+  { Name = "web", Port = 28680, Protocol = "http" }
+]

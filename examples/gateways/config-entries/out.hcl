@@ -1,0 +1,5 @@
+Kind = "terminating-gateway"
+Name = "exit"
+Services = [
+  { Name = "partner" }
+]

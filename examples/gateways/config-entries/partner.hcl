@@ -1,0 +1,7 @@
+Kind = "service-defaults"
+Name = "partner"
+Protocol = "http"
+Destination = {
+  Addresses = ["localhost"]
+  Port = 28003
+}

@@ -1,0 +1,3 @@
+Kind = "service-intentions"
+Name = "partner"
+Sources = [{ Name = "shop", Action = "allow" }]

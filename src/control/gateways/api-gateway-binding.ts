@@ -1,0 +1,227 @@
+// What an API gateway, its routes and its certificates come to together: which route is bound to which listener under which host names, and
+// the conditions that the status of each entry says of it. Pure over the config entries; asked by the gateway's snapshot and by whoever shows
+// an entry. Nothing of it is stored, so that a status costs no write and moves no index.
+// Invariant: what is not bound here is not served, and some condition says why.
+import { X509Certificate } from 'node:crypto'
+import type { JwtRequirement } from '../config-entries/common-types.js'
+import type {
+  ApiGateway,
+  ApiGatewayListener,
+  FileSystemCertificate,
+  HttpRoute,
+  InlineCertificate,
+  ResourceReference,
+  TcpRoute,
+} from '../config-entries/edge-types.js'
+import type { ConfigEntryIndex } from '../config-entries/types.js'
+import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
+import { intersectHosts } from './host-names.js'
+
+export type Certificate = InlineCertificate | FileSystemCertificate
+export type Route = HttpRoute | TcpRoute
+
+export interface Condition {
+  readonly Type: 'Accepted' | 'Bound' | 'Conflicted' | 'ResolvedRefs'
+  readonly Status: 'True' | 'False'
+  readonly Reason: string
+  readonly Message: string
+  readonly Resource?: ResourceReference
+}
+
+export interface BoundHttpRoute {
+  readonly route: HttpRoute
+  /** Those of the listener that the route is for; `*`: every one. */
+  readonly hosts: readonly string[]
+}
+
+export interface BoundListener {
+  readonly listener: ApiGatewayListener
+  readonly certificates: readonly Certificate[]
+  readonly httpRoutes: readonly BoundHttpRoute[]
+  readonly tcpRoute: TcpRoute | undefined
+}
+
+export interface GatewayBinding {
+  readonly listeners: readonly BoundListener[]
+  readonly conditions: readonly Condition[]
+}
+
+type Resources = Pick<ConfigEntryIndex, 'get' | 'list'>
+
+export function bindGateway(gateway: ApiGateway, entries: Resources, nowMs = Date.now()): GatewayBinding {
+  const routes = acceptedRoutes(gateway, entries)
+  const bound: BoundListener[] = []
+  const ofListeners: Condition[] = []
+  let invalid = ''
+  for (const listener of gateway.Listeners) {
+    const Resource: ResourceReference = { Kind: gateway.Kind, Name: gateway.Name, SectionName: listener.Name }
+    const tcpRoutes = routes.filter(route => route.Kind === 'tcp-route' && isFor(route, gateway, listener)) as TcpRoute[]
+    const conflicted = tcpRoutes.length > 1
+    ofListeners.push(
+      conflicted
+        ? {
+            ...condition(
+              'Conflicted',
+              true,
+              'RouteConflict',
+              `${tcpRoutes.map(({ Name }) => Name).join(', ')}: a TCP listener takes one route`,
+            ),
+            Resource,
+          }
+        : { ...condition('Conflicted', false, 'NoConflict', 'the routes of the listener go together'), Resource },
+    )
+    const problems = referenceProblems(listener, entries, nowMs)
+    ofListeners.push(
+      ...problems.map(({ reason, message, Resource: at }) => ({
+        ...condition('ResolvedRefs', false, reason, message),
+        Resource: at ?? Resource,
+      })),
+    )
+    if (problems.length === 0)
+      ofListeners.push({ ...condition('ResolvedRefs', true, 'ResolvedRefs', 'all that the listener refers to is there'), Resource })
+    const certificates = certificatesOf(listener, entries)
+    const [problem] = problems
+    if (problem !== undefined) invalid ||= problem.reason === 'InvalidCertificateRef' ? 'InvalidCertificates' : 'InvalidJWTProviders'
+    // Without any certificate a listener over TLS has nothing to show; in clear text it must not be served.
+    if (certificates.length === 0 && (listener.TLS?.Certificates ?? []).length > 0) continue
+    // What it is guarded by is not there.
+    if (problems.some(({ reason }) => reason === 'InvalidJWTProviderRef')) continue
+    bound.push({
+      listener,
+      certificates,
+      httpRoutes: routes.flatMap(route => {
+        if (route.Kind !== 'http-route' || !isFor(route, gateway, listener)) return []
+        const hosts = intersectHosts(listener.Hostname, route.Hostnames)
+        return hosts.length === 0 ? [] : [{ route, hosts }]
+      }),
+      // The oldest stays: a later one takes nothing from it.
+      tcpRoute: tcpRoutes[0],
+    })
+  }
+  const accepted =
+    invalid === ''
+      ? condition('Accepted', true, 'Accepted', 'the gateway is served')
+      : condition('Accepted', false, invalid, 'some of what its listeners refer to is not there, or not good')
+  return { listeners: bound, conditions: [accepted, ...ofListeners] }
+}
+
+/** Oldest first; of one age by name. */
+function acceptedRoutes(gateway: ApiGateway, entries: Resources): Route[] {
+  const all: Route[] = [...entries.list('http-route'), ...entries.list('tcp-route')]
+  return all
+    .filter(route => route.Parents.some(({ Name }) => Name === gateway.Name) && routeProblem(route, entries) === undefined)
+    .sort((a, b) => (a.CreateIndex ?? 0) - (b.CreateIndex ?? 0) || (a.Name < b.Name ? -1 : 1))
+}
+
+function isFor(route: Route, gateway: ApiGateway, listener: ApiGatewayListener): boolean {
+  return (
+    (route.Kind === 'tcp-route') === (listener.Protocol === 'tcp') &&
+    route.Parents.some(({ Name, SectionName }) => Name === gateway.Name && (SectionName === undefined || SectionName === listener.Name))
+  )
+}
+
+/** The conditions of a route: whether it is good at all, then one for each gateway or listener that it names. */
+export function routeConditions(route: Route, entries: Resources): Condition[] {
+  const problem = routeProblem(route, entries)
+  const accepted =
+    problem === undefined
+      ? condition('Accepted', true, 'Accepted', 'the route is served where it is bound')
+      : condition('Accepted', false, problem.reason, problem.message)
+  return [accepted, ...route.Parents.map(parent => ({ ...boundTo(route, parent, problem, entries), Resource: parent }))]
+}
+
+interface Problem {
+  readonly reason: string
+  readonly message: string
+}
+
+function routeProblem(route: Route, entries: Resources): Problem | undefined {
+  const services = route.Kind === 'tcp-route' ? route.Services : route.Rules.flatMap(({ Services }) => Services)
+  if (services.length === 0) return { reason: 'NoUpstreamServicesTargeted', message: 'the route names no service' }
+  for (const { Name } of services) {
+    const protocol = serviceProtocol(entries, Name)
+    if (isHttpLike(protocol) === (route.Kind === 'http-route')) continue
+    const wanted = route.Kind === 'http-route' ? 'http, http2 or grpc' : 'tcp'
+    return {
+      reason: 'InvalidDiscoveryChain',
+      message: `service ${JSON.stringify(Name)} has protocol ${protocol}, a ${route.Kind} needs ${wanted}`,
+    }
+  }
+  if (route.Kind === 'tcp-route') return undefined
+  const missing = missingProvider(
+    route.Rules.map(({ Filters }) => Filters?.JWT),
+    entries,
+  )
+  return missing === undefined
+    ? undefined
+    : { reason: 'JWTProvidersNotFound', message: `JWT provider ${JSON.stringify(missing)} does not exist` }
+}
+
+function boundTo(route: Route, parent: ResourceReference, problem: Problem | undefined, entries: Resources): Condition {
+  const gateway = entries.get('api-gateway', parent.Name)
+  if (gateway === undefined) return condition('Bound', false, 'GatewayNotFound', `there is no api-gateway ${JSON.stringify(parent.Name)}`)
+  const failed = (why: string): Condition => condition('Bound', false, 'FailedToBind', why)
+  if (problem !== undefined)
+    return problem.reason === 'JWTProvidersNotFound' ? condition('Bound', false, problem.reason, problem.message) : failed(problem.message)
+  const wanted = gateway.Listeners.filter(({ Name }) => parent.SectionName === undefined || Name === parent.SectionName)
+  if (wanted.length === 0) return failed(`the gateway has no listener ${JSON.stringify(parent.SectionName)}`)
+  const sameKind = wanted.filter(({ Protocol }) => (Protocol === 'tcp') === (route.Kind === 'tcp-route'))
+  if (sameKind.length === 0) return failed(`a ${route.Kind} does not go with a listener of protocol ${wanted[0]!.Protocol}`)
+  const { listeners } = bindGateway(gateway, entries)
+  const served = listeners.filter(({ listener }) => sameKind.includes(listener))
+  if (served.length === 0) return failed('the listener is not served: see the status of the gateway')
+  const isBound = served.some(({ httpRoutes, tcpRoute }) =>
+    route.Kind === 'tcp-route' ? tcpRoute?.Name === route.Name : httpRoutes.some(bound => bound.route.Name === route.Name),
+  )
+  if (isBound) return condition('Bound', true, 'Bound', 'the route is served by the gateway')
+  return failed(
+    route.Kind === 'tcp-route'
+      ? 'an older tcp-route has the listener'
+      : `none of its host names is one of the listener's (${sameKind[0]!.Hostname ?? '*'})`,
+  )
+}
+
+function certificatesOf({ TLS: tls }: ApiGatewayListener, entries: Resources): Certificate[] {
+  return (tls?.Certificates ?? []).flatMap(({ Kind, Name }) => certificateOf(Kind, Name, entries) ?? [])
+}
+
+function certificateOf(kind: string, name: string, entries: Resources): Certificate | undefined {
+  return kind === 'file-system-certificate' ? entries.get('file-system-certificate', name) : entries.get('inline-certificate', name)
+}
+
+function referenceProblems(
+  listener: ApiGatewayListener,
+  entries: Resources,
+  nowMs: number,
+): (Problem & { readonly Resource?: ResourceReference })[] {
+  const certificates = (listener.TLS?.Certificates ?? []).flatMap(reference => {
+    const { Kind, Name } = reference
+    const why = certificateProblem(certificateOf(Kind, Name, entries), nowMs)
+    return why === undefined
+      ? []
+      : [{ reason: 'InvalidCertificateRef', message: `${Kind} ${JSON.stringify(Name)} ${why}`, Resource: reference }]
+  })
+  const missing = missingProvider([listener.Override?.JWT, listener.Default?.JWT], entries)
+  if (missing === undefined) return certificates
+  return [...certificates, { reason: 'InvalidJWTProviderRef', message: `JWT provider ${JSON.stringify(missing)} does not exist` }]
+}
+
+/** One that has ended is still shown: some clients go on with it, and none is served better without. */
+function certificateProblem(certificate: Certificate | undefined, nowMs: number): string | undefined {
+  if (certificate === undefined) return 'does not exist'
+  if (certificate.Kind === 'file-system-certificate') return undefined
+  const { validTo, validFrom } = new X509Certificate(certificate.Certificate)
+  if (Date.parse(validTo) <= nowMs) return `has ended: it was valid to ${validTo}`
+  return Date.parse(validFrom) > nowMs ? `is not valid before ${validFrom}` : undefined
+}
+
+function missingProvider(requirements: readonly (JwtRequirement | undefined)[], entries: Resources): string | undefined {
+  return requirements
+    .flatMap(requirement => requirement?.Providers ?? [])
+    .map(({ Name }) => Name)
+    .find(name => entries.get('jwt-provider', name) === undefined)
+}
+
+function condition(Type: Condition['Type'], is: boolean, Reason: string, Message: string): Condition {
+  return { Type, Status: is ? 'True' : 'False', Reason, Message }
+}

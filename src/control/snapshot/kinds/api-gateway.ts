@@ -1,0 +1,15 @@
+// An API gateway (`Kind` api-gateway): traffic from outside by http-routes and tcp-routes. Called by build-snapshot.ts; the files under
+// `gateways/` gather its view and make its resources.
+import { apiGatewayView } from '../gateways/api-gateway-view.js'
+import { edgeClusters, edgeEndpoints, edgeListeners, edgeRoutes } from '../gateways/edge-resources.js'
+import type { EdgeView } from '../gateways/edge-view.js'
+import type { ProxyKind } from './proxy-kind.js'
+
+export const API_GATEWAY: ProxyKind<EdgeView> = {
+  view: apiGatewayView,
+  listeners: edgeListeners,
+  clusters: edgeClusters,
+  routes: edgeRoutes,
+  endpoints: edgeEndpoints,
+  acceptsTunnels: () => false,
+}

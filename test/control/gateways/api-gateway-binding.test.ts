@@ -1,0 +1,196 @@
+// Which routes bind to which listeners, and what the status of each entry says of it.
+import { describe, expect, it } from 'vitest'
+import type { ApiGateway } from '../../../src/control/config-entries/edge-types.js'
+import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
+import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
+import { bindGateway, type Condition, type Route, routeConditions } from '../../../src/control/gateways/api-gateway-binding.js'
+import { intersectHosts } from '../../../src/control/gateways/host-names.js'
+import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { AnyCa } from '../../support/mesh-certificates.js'
+
+const ca = new AnyCa()
+const certificate = (name: string, shape = {}): object => {
+  const { cert, key } = ca.leaf({ dns: ['*.example.com'], ...shape })
+  return { Kind: 'inline-certificate', Name: name, Certificate: cert, PrivateKey: key }
+}
+const http = (Name: string): object => ({ Kind: 'service-defaults', Name, Protocol: 'http' })
+const gateway = (...Listeners: object[]): object => ({ Kind: 'api-gateway', Name: 'edge', Listeners })
+const route = (Name: string, more: object = {}): object => ({
+  Kind: 'http-route',
+  Name,
+  Parents: [{ Name: 'edge' }],
+  Rules: [{ Services: [{ Name: 'web' }] }],
+  ...more,
+})
+const tcpRoute = (Name: string, service: string): object => ({
+  Kind: 'tcp-route',
+  Name,
+  Parents: [{ Name: 'edge' }],
+  Services: [{ Name: service }],
+})
+
+async function table(...entries: object[]): Promise<ConfigEntryTable> {
+  const made = await ConfigEntryTable.open(new MemoryStore(), { datacenter: 'dc1', trustDomain: 'td.consul' })
+  for (const entry of entries) expect(await made.put(entry)).toMatchObject({ ok: true })
+  return made
+}
+
+const said = (conditions: readonly Condition[]): string[] =>
+  conditions.map(({ Type, Status, Reason, Resource }) =>
+    [Type, Status, Reason, Resource?.SectionName ?? Resource?.Name ?? ''].join(' ').trim(),
+  )
+
+function ofRoute(entries: ConfigEntryTable, name: string, kind: 'http-route' | 'tcp-route' = 'http-route'): Condition[] {
+  return routeConditions(entries.get(kind, name) as Route, entries)
+}
+const ofGateway = (entries: ConfigEntryTable) => bindGateway(entries.get('api-gateway', 'edge') as ApiGateway, entries)
+
+describe('host names of a listener and a route', () => {
+  it.each([
+    [undefined, undefined, ['*']],
+    ['a.example.com', undefined, ['a.example.com']],
+    [undefined, ['a.example.com'], ['a.example.com']],
+    ['*.example.com', ['a.example.com', 'a.other.com'], ['a.example.com']],
+    ['*.example.com', ['example.com'], []],
+    ['*.example.com', ['deep.a.example.com'], ['deep.a.example.com']],
+    ['a.example.com', ['*.example.com'], ['a.example.com']],
+    ['*.example.com', ['*.a.example.com'], ['*.a.example.com']],
+    ['*.a.example.com', ['*.example.com'], ['*.a.example.com']],
+    ['A.example.com', ['a.Example.com'], ['a.example.com']],
+    ['a.example.com', ['b.example.com'], []],
+  ])('%s and %j have in common %j', (listener, hosts, common) => {
+    expect(intersectHosts(listener, hosts)).toEqual(common)
+  })
+})
+
+describe('conditions', () => {
+  it('say that a gateway and its route are served', async () => {
+    const entries = await table(gateway({ Name: 'l', Port: 80 }), http('web'), route('r'))
+    expect(said(ofGateway(entries).conditions)).toEqual([
+      'Accepted True Accepted',
+      'Conflicted False NoConflict l',
+      'ResolvedRefs True ResolvedRefs l',
+    ])
+    expect(said(ofRoute(entries, 'r'))).toEqual(['Accepted True Accepted', 'Bound True Bound edge'])
+  })
+
+  it('name a gateway that is not there', async () => {
+    const entries = await table(http('web'), route('r'))
+    expect(said(ofRoute(entries, 'r'))).toEqual(['Accepted True Accepted', 'Bound False GatewayNotFound edge'])
+  })
+
+  it('name a service of another protocol, which is not bound', async () => {
+    const entries = await table(gateway({ Name: 'l', Port: 80 }), route('r'))
+    expect(said(ofRoute(entries, 'r'))).toEqual(['Accepted False InvalidDiscoveryChain', 'Bound False FailedToBind edge'])
+    expect(ofRoute(entries, 'r')[0]!.Message).toBe('service "web" has protocol tcp, a http-route needs http, http2 or grpc')
+    expect(ofGateway(entries).listeners[0]!.httpRoutes).toEqual([])
+  })
+
+  it('name a route without services, and one whose host names are not those of the listener', async () => {
+    const entries = await table(
+      gateway({ Name: 'l', Port: 80, Hostname: '*.example.com' }),
+      http('web'),
+      route('empty', { Rules: [] }),
+      route('elsewhere', { Hostnames: ['web.other.com'] }),
+      route('nowhere', { Parents: [{ Name: 'edge', SectionName: 'x' }] }),
+    )
+    expect(said(ofRoute(entries, 'empty'))).toEqual(['Accepted False NoUpstreamServicesTargeted', 'Bound False FailedToBind edge'])
+    expect(said(ofRoute(entries, 'elsewhere'))).toEqual(['Accepted True Accepted', 'Bound False FailedToBind edge'])
+    expect(ofRoute(entries, 'nowhere')[1]!.Message).toBe('the gateway has no listener "x"')
+  })
+
+  it('name a second route of a TCP listener; the first stays', async () => {
+    const entries = await table(gateway({ Name: 'l', Port: 80, Protocol: 'tcp' }), tcpRoute('one', 'db'), tcpRoute('two', 'db'))
+    expect(said(ofGateway(entries).conditions)[1]).toBe('Conflicted True RouteConflict l')
+    expect(said(ofRoute(entries, 'one', 'tcp-route'))[1]).toBe('Bound True Bound edge')
+    expect(said(ofRoute(entries, 'two', 'tcp-route'))[1]).toBe('Bound False FailedToBind edge')
+  })
+
+  it('name a certificate that is not there, whose listener is then not served in clear text', async () => {
+    const entries = await table(gateway({ Name: 'l', Port: 443, TLS: { Certificates: [{ Name: 'c' }] } }), http('web'), route('r'))
+    expect(said(ofGateway(entries).conditions)).toEqual([
+      'Accepted False InvalidCertificates',
+      'Conflicted False NoConflict l',
+      'ResolvedRefs False InvalidCertificateRef c',
+    ])
+    expect(ofGateway(entries).listeners).toEqual([])
+    expect(ofRoute(entries, 'r')[1]!.Message).toBe('the listener is not served: see the status of the gateway')
+  })
+
+  it('name a certificate that has ended, and go on serving it', async () => {
+    const ended = certificate('c', { fromMs: Date.now() - 7_200_000, untilMs: Date.now() - 3_600_000 })
+    const entries = await table(gateway({ Name: 'l', Port: 443, TLS: { Certificates: [{ Name: 'c' }] } }), ended)
+    expect(ofGateway(entries).conditions.at(-1)).toMatchObject({
+      Type: 'ResolvedRefs',
+      Reason: 'InvalidCertificateRef',
+      Message: expect.stringMatching(/^inline-certificate "c" has ended: it was valid to /),
+    })
+    expect(ofGateway(entries).listeners[0]!.certificates).toHaveLength(1)
+  })
+
+  it('name a JWT provider that is not there, without which the listener is not served', async () => {
+    const JWT = { Providers: [{ Name: 'idp' }] }
+    const entries = await table(gateway({ Name: 'l', Port: 80, Override: { JWT } }), http('web'), route('r'))
+    expect(said(ofGateway(entries).conditions)).toContain('ResolvedRefs False InvalidJWTProviderRef l')
+    expect(ofGateway(entries).listeners).toEqual([])
+  })
+})
+
+describe('an entry that is wrong by itself', () => {
+  const reasons = (entry: object): string[] => {
+    const parsed = parseConfigEntry(entry)
+    return 'errors' in parsed ? parsed.errors.map(({ path, reason }) => `${path}: ${reason}`) : []
+  }
+  it.each([
+    [gateway(), 'Listeners: at least one is required'],
+    [
+      gateway({ Name: 'a', Port: 80 }, { Name: 'b', Port: 80 }),
+      'Listeners[1].Hostname: every host on port 80 is taken by Listeners[0] already',
+    ],
+    [
+      gateway({ Name: 'a', Port: 80 }, { Name: 'b', Port: 80, Protocol: 'tcp' }),
+      'Listeners[1].Protocol: is tcp on port 80, on which Listeners[0] has http',
+    ],
+    [
+      gateway({ Name: 'a', Port: 80, Protocol: 'tcp' }, { Name: 'b', Port: 80, Protocol: 'tcp' }),
+      'Listeners[1].Port: 80 is the port of Listeners[0] already',
+    ],
+    [
+      gateway(
+        { Name: 'a', Port: 80, Hostname: 'a.com' },
+        { Name: 'b', Port: 80, Hostname: 'b.com', TLS: { Certificates: [{ Name: 'c' }] } },
+      ),
+      'Listeners[1].TLS: port 80 has TLS in one of this and Listeners[0] only',
+    ],
+    [gateway({ Name: 'a', Port: 80 }, { Name: 'a', Port: 81 }), 'Listeners[1].Name: "a" occurs more than once'],
+    [
+      gateway({ Name: 'a', Port: 80, Hostname: '*.consul' }),
+      `Listeners[0].Hostname: "*.consul" would catch the control plane's own names (consul.)`,
+    ],
+    [
+      gateway({ Name: 'a', Port: 80, Hostname: 'a.*.com' }),
+      'Listeners[0].Hostname: "a.*.com" is no host name (a wildcard stands for the first label alone)',
+    ],
+    [gateway({ Name: 'a', Port: 80, Protocol: 'tcp', Hostname: 'a.com' }), 'Listeners[0].Hostname: is for protocol http only'],
+    [
+      gateway({ Name: 'a', Port: 443, TLS: { MinVersion: 'TLSv1_3', MaxVersion: 'TLSv1_2' } }),
+      'Listeners[0].TLS.MaxVersion: TLSv1_2 is less than MinVersion TLSv1_3',
+    ],
+    [{ ...certificate('c'), PrivateKey: ca.leaf({ dns: ['x'] }).key }, 'PrivateKey: does not belong to the certificate'],
+    [
+      { Kind: 'file-system-certificate', Name: 'f', Certificate: 'c.pem', PrivateKey: '/k.pem' },
+      'Certificate: must be an absolute path on the machine of the gateway',
+    ],
+    [
+      route('r', { Rules: [{ Matches: [{ Path: { Value: 'x' } }], Services: [{ Name: 'web' }] }] }),
+      'Rules[0].Matches[0].Path.Value: does not start with "/": "x"',
+    ],
+    [
+      gateway({ Name: 'a', Port: 80, Override: { JWT: { Providers: [{ Name: 'idp', VerifyClaims: [{ Value: 'x' }] }] } } }),
+      'Listeners[0].Override.JWT.Providers[0].VerifyClaims[0].Path: is required',
+    ],
+    [{ ...tcpRoute('t', 'db'), Services: [{ Name: 'a' }, { Name: 'b' }] }, 'Services: at most one: a connection has no rules to choose by'],
+  ])('%j', (entry, reason) => {
+    expect(reasons(entry)).toContain(reason)
+  })
+})

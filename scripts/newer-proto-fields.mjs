@@ -18,6 +18,8 @@ const FORMAT = 'envoy/config/core/v3/substitution_format_string.proto'
 const GRPC = 'envoy/config/core/v3/grpc_service.proto'
 const ROUTE = 'envoy/config/route/v3/route_components.proto'
 const BACKOFF = 'envoy/config/core/v3/backoff.proto'
+const HTTP_SERVICE = 'envoy/config/core/v3/http_service.proto'
+const CUSTOM_TAG = 'envoy/type/tracing/v3/custom_tag.proto'
 
 const bool = 'google.protobuf.BoolValue'
 const uint32 = 'google.protobuf.UInt32Value'
@@ -27,7 +29,10 @@ const percent = 'envoy.type.v3.Percent'
 const extension = 'envoy.config.core.v3.TypedExtensionConfig'
 const fraction = 'envoy.config.core.v3.RuntimeFractionalPercent'
 
-/** file -> { imports, messages added at its end, message path -> field declarations }. */
+/**
+ * file -> { imports, messages and enums added at its end, options that are gone by now, path of a message (or a oneof in it) -> field
+ * declarations }.
+ */
 export const NEWER_FIELDS = {
   'envoy/config/bootstrap/v3/bootstrap.proto': {
     imports: [MATCHER, DURATION],
@@ -91,6 +96,10 @@ export const NEWER_FIELDS = {
       ],
     },
   },
+  'envoy/config/core/v3/http_service.proto': {
+    imports: [EXTENSION],
+    fields: { HttpService: [`repeated ${extension} formatters = 3`] },
+  },
   'envoy/config/endpoint/v3/endpoint_components.proto': { fields: { Endpoint: ['string observability_name = 5'] } },
   'envoy/config/listener/v3/listener.proto': {
     imports: [STATS, DURATION, ADDRESS],
@@ -132,12 +141,58 @@ export const NEWER_FIELDS = {
       ],
       RetryPolicy: ['bool refresh_cluster_on_retry = 14'],
       RedirectAction: ['string path_rewrite = 10'],
+      Tracing: ['string operation = 5', 'string upstream_operation = 6'],
       DirectResponseAction: ['envoy.config.core.v3.SubstitutionFormatString body_format = 3'],
       RateLimit: ['bool apply_on_stream_done = 6', 'uint32 x_ratelimit_option = 7'],
       'RateLimit.Action.GenericKey': ['string default_value = 3'],
       'RateLimit.Action.HeaderValueMatch': ['string default_value = 5'],
       'RateLimit.Action.QueryParameterValueMatch': ['string default_value = 5'],
     },
+  },
+  'envoy/config/trace/v3/opentelemetry.proto': {
+    imports: [WRAPPERS, EXTENSION],
+    fields: {
+      OpenTelemetryConfig: [
+        `${uint32} max_cache_size = 6`,
+        `${bool} set_telemetry_sdk_resource_attributes = 7`,
+        `${bool} set_service_name_resource_attribute = 8`,
+        `${bool} set_instrumentation_scope = 9`,
+        `${extension} exporter = 10`,
+      ],
+    },
+  },
+  'envoy/config/trace/v3/zipkin.proto': {
+    imports: [HTTP_SERVICE],
+    // Either of the two forms of a collector is enough since collector_service is there.
+    dropped: [' [(validate.rules).string = {min_len: 1}]'],
+    messages: ['enum TraceContextOption {\n  USE_B3 = 0;\n  USE_B3_WITH_W3C_PROPAGATION = 1;\n}'],
+    fields: {
+      ZipkinConfig: [
+        'TraceContextOption trace_context_option = 8',
+        'envoy.config.core.v3.HttpService collector_service = 9',
+        'bool timestamp_trace_ids = 10',
+      ],
+    },
+  },
+  'envoy/extensions/access_loggers/open_telemetry/v3/logs_service.proto': {
+    imports: [EXTENSION, GRPC, HTTP_SERVICE, CUSTOM_TAG, DURATION, WRAPPERS],
+    dropped: [' [(validate.rules).message = {required: true}]'],
+    fields: {
+      OpenTelemetryAccessLogConfig: [
+        'envoy.config.core.v3.HttpService http_service = 8',
+        'envoy.config.core.v3.GrpcService grpc_service = 9',
+        'string log_name = 10',
+        `${duration} buffer_flush_interval = 11`,
+        `${uint32} buffer_size_bytes = 12`,
+        'repeated string filter_state_objects_to_log = 13',
+        'repeated envoy.type.tracing.v3.CustomTag custom_tags = 14',
+        `repeated ${extension} resource_detectors = 15`,
+      ],
+    },
+  },
+  [CUSTOM_TAG]: {
+    messages: ['enum CustomTagValueType {\n  UNSPECIFIED = 0;\n  STRING = 1;\n  INT = 2;\n  DOUBLE = 3;\n  BOOL = 4;\n}'],
+    fields: { 'CustomTag.type': ['string value = 6'], CustomTag: ['CustomTagValueType value_type = 7'] },
   },
   'envoy/extensions/common/ratelimit/v3/ratelimit.proto': { fields: { LocalRateLimitDescriptor: ['bool shadow_mode = 3'] } },
   'envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.proto': {
@@ -324,8 +379,46 @@ export const NEWER_FIELDS = {
   [XDS_MATCHER]: { fields: { 'Matcher.OnMatch': ['bool keep_matching = 3'] } },
 }
 
-/** Files that are younger as a whole, by path. */
+/** Files that are younger as a whole (or of another project, and not shipped), by path. */
 export const NEWER_FILES = {
+  'envoy/extensions/tracers/opentelemetry/samplers/v3/parent_based_sampler.proto': `syntax = "proto3";
+package envoy.extensions.tracers.opentelemetry.samplers.v3;
+import "${EXTENSION}";
+message ParentBasedSamplerConfig {
+  ${extension} wrapped_sampler = 1;
+}
+`,
+  'envoy/extensions/tracers/opentelemetry/samplers/v3/trace_id_ratio_based_sampler.proto': `syntax = "proto3";
+package envoy.extensions.tracers.opentelemetry.samplers.v3;
+import "${PERCENT}";
+message TraceIdRatioBasedSamplerConfig {
+  envoy.type.v3.FractionalPercent sampling_percentage = 1;
+}
+`,
+  'opentelemetry/proto/common/v1/common.proto': `syntax = "proto3";
+package opentelemetry.proto.common.v1;
+message AnyValue {
+  oneof value {
+    string string_value = 1;
+    bool bool_value = 2;
+    int64 int_value = 3;
+    double double_value = 4;
+    ArrayValue array_value = 5;
+    KeyValueList kvlist_value = 6;
+    bytes bytes_value = 7;
+  }
+}
+message ArrayValue {
+  repeated AnyValue values = 1;
+}
+message KeyValueList {
+  repeated KeyValue values = 1;
+}
+message KeyValue {
+  string key = 1;
+  AnyValue value = 2;
+}
+`,
   'envoy/extensions/clusters/common/dns/v3/dns.proto': `syntax = "proto3";
 package envoy.extensions.clusters.common.dns.v3;
 enum DnsLookupFamily {
@@ -365,10 +458,14 @@ export function withNewerFields(file, text) {
   const newer = NEWER_FIELDS[file]
   if (newer === undefined) return text
   let out = text.replaceAll('\r\n', '\n')
+  for (const option of newer.dropped ?? []) {
+    if (!out.includes(option)) throw new Error(`${file} has no ${option} any more`)
+    out = out.replaceAll(option, '')
+  }
   for (const [path, fields] of Object.entries(newer.fields)) {
     let at = 0
     for (const name of path.split('.')) {
-      const found = new RegExp(`^ *message ${name} \\{\\n`, 'gm')
+      const found = new RegExp(`^ *(?:message|oneof) ${name} \\{\\n`, 'gm')
       found.lastIndex = at
       if (found.exec(out) === null) throw new Error(`${file} has no message ${path}`)
       at = found.lastIndex

@@ -15,7 +15,13 @@ const MAX_EXAMPLE_LINES = 110
 const envoy = process.env['ENVOY_BIN']
 const example = (name: string): string => `${import.meta.dirname}/../examples/${name}`
 
-it.each(['mesh.yaml', 'config-entries.yaml', 'static-bootstrap.yaml'])('%s fits on a page or two', name => {
+it.each([
+  'mesh.yaml',
+  'config-entries.yaml',
+  'static-bootstrap.yaml',
+  'observability/tracing/bootstrap.yaml',
+  'observability/tracing/proxy-defaults.yaml',
+])('%s fits on a page or two', name => {
   expect(readFileSync(example(name), 'utf8').split('\n').length).toBeLessThan(MAX_EXAMPLE_LINES)
 })
 
@@ -45,8 +51,8 @@ describe('examples/mesh.yaml', () => {
   })
 })
 
-describe('examples/static-bootstrap.yaml', () => {
-  const path = example('static-bootstrap.yaml')
+describe.each(['static-bootstrap.yaml', 'observability/tracing/bootstrap.yaml'])('examples/%s', name => {
+  const path = example(name)
 
   it('is a bootstrap that our proxy reads', () => {
     const parsed = parseBootstrap(readFileSync(path, 'utf8'))

@@ -505,6 +505,24 @@ export function statsdStats(source: StatSource): HandlesOf<typeof tables.STATSD>
   return source.scope('statsd').group(tables.STATSD)
 }
 
+/** `access_logs.open_telemetry_access_log.[<prefix>.]` */
+export function otlpLogStats(source: StatSource, prefix: string): GrpcLogHandles {
+  return source.scope(joinNames('access_logs.open_telemetry_access_log', prefix)).group(tables.GRPC_LOG)
+}
+
+export type OpenTelemetryTracerHandles = HandlesOf<typeof tables.OPENTELEMETRY_TRACER>
+export type ZipkinTracerHandles = HandlesOf<typeof tables.ZIPKIN_TRACER>
+
+/** `tracing.opentelemetry.`, of all its tracers together. */
+export function openTelemetryTracerStats(source: StatSource): OpenTelemetryTracerHandles {
+  return source.scope('tracing.opentelemetry').group(tables.OPENTELEMETRY_TRACER)
+}
+
+/** `tracing.zipkin.` */
+export function zipkinTracerStats(source: StatSource): ZipkinTracerHandles {
+  return source.scope('tracing.zipkin').group(tables.ZIPKIN_TRACER)
+}
+
 export type CaresHandles = HandlesOf<typeof tables.CARES>
 
 /** `dns.cares.`, from the first name on. */

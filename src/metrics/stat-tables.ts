@@ -148,6 +148,14 @@ export const TRACING = defineStatGroup({
   counters: ['client_enabled', 'health_check', 'not_traceable', 'random_sampling', 'service_forced'],
 })
 
+/** `tracing.opentelemetry.` */
+export const OPENTELEMETRY_TRACER = defineStatGroup({ counters: ['spans_dropped', 'spans_sent', 'timer_flushed'] })
+
+/** `tracing.zipkin.` */
+export const ZIPKIN_TRACER = defineStatGroup({
+  counters: ['reports_dropped', 'reports_failed', 'reports_sent', 'reports_skipped_no_cluster', 'spans_sent', 'timer_flushed'],
+})
+
 /** `http.<prefix>.rbac.` or `<prefix>.rbac.` */
 export const RBAC = defineStatGroup({ counters: ['allowed', 'denied', 'shadow_allowed', 'shadow_denied'] })
 

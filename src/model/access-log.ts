@@ -3,6 +3,7 @@
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderMatcher, MetadataMatcher, RuntimeFraction } from './matcher.js'
 import type { JsonObject } from './metadata.js'
+import type { CustomTag, OtlpTarget, ResourceDetector } from './tracing.js'
 
 export type AccessLogFilter =
   | { readonly kind: 'statusCode' | 'duration'; readonly op: 'EQ' | 'GE' | 'LE' | 'NE'; readonly value: number }
@@ -43,9 +44,33 @@ export interface GrpcLogTarget {
   readonly responseTrailers: readonly string[]
 }
 
+/** Strings hold `%COMMAND%` operators. */
+export type OtlpTemplate =
+  | string
+  | { readonly kind: 'list'; readonly items: readonly OtlpTemplate[] }
+  | { readonly kind: 'map'; readonly entries: readonly (readonly [string, OtlpTemplate])[] }
+
+/** Records sent to an OpenTelemetry collector; `format` has no meaning for them. */
+export interface OtlpLogTarget {
+  readonly kind: 'opentelemetry'
+  readonly service: OtlpTarget
+  readonly logName: string
+  readonly statPrefix: string
+  /** log_name, zone_name, cluster_name, node_name. */
+  readonly builtinLabels: boolean
+  readonly resourceAttributes: readonly (readonly [string, string])[]
+  readonly resourceDetectors: readonly ResourceDetector[]
+  readonly body: OtlpTemplate | null
+  readonly attributes: readonly (readonly [string, OtlpTemplate])[]
+  readonly customTags: readonly CustomTag[]
+  readonly flushIntervalMs: number
+  /** Records are sent when they reach this, and beyond it dropped; 0 = each by itself. */
+  readonly bufferBytes: number
+}
+
 export interface AccessLog {
   readonly name: string
-  readonly sink: LogTarget | GrpcLogTarget
+  readonly sink: LogTarget | GrpcLogTarget | OtlpLogTarget
   readonly format: LogFormat
   readonly filter: AccessLogFilter | null
 }

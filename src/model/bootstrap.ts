@@ -11,6 +11,7 @@ import type { StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
 import type { StatsSinkConfig } from './stats-sink.js'
 import type { Secret } from './tls.js'
+import type { TracerConfig } from './tracing.js'
 
 export interface NodeInfo {
   readonly id: string
@@ -77,5 +78,7 @@ export interface Bootstrap {
   readonly localClusterName?: string
   /** Of clusters that have none of their own; absent = Envoy's default. */
   readonly dnsResolver?: DnsResolverConfig
+  /** Of connection managers whose tracing names no provider. */
+  readonly tracer?: TracerConfig
   readonly unsupported: readonly string[]
 }

@@ -7,6 +7,7 @@ import type { HeaderOption } from './header-option.js'
 import type { HttpFilter } from './http-filter.js'
 import type { RouteTable } from './route.js'
 import type { ScopedRoutes } from './scoped-routes.js'
+import type { RequestIdOptions, Tracing } from './tracing.js'
 
 export type XfccMode = 'SANITIZE' | 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY'
 
@@ -127,6 +128,8 @@ export interface HttpConnectionManager {
   readonly localReply: LocalReplyConfig | null
   readonly internalCidrRanges: readonly CidrRange[]
   readonly appendXForwardedPort: boolean
+  readonly tracing: Tracing | null
+  readonly requestId: RequestIdOptions
 }
 
 /** envoy LocalReplyConfig, limited to what can be done without changing who answers. */

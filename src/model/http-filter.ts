@@ -285,6 +285,8 @@ export interface HealthCheckFilterConfig {
 
 export interface RouterConfig {
   readonly dynamicStats: boolean
+  /** Each try of a traced request has a span of its own. */
+  readonly startChildSpan: boolean
   readonly suppressEnvoyHeaders: boolean
   readonly respectExpectedRqTimeout: boolean
   readonly strictCheckHeaders: readonly string[]

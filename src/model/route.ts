@@ -6,6 +6,7 @@ import type { HttpFilterOverride } from './http-filter.js'
 import type { HeaderMatcher, QueryParameterMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RouteMatch } from './route-match.js'
+import type { Decorator, RouteTracing } from './tracing.js'
 
 export type HashPolicy =
   | { readonly kind: 'header'; readonly name: string; readonly regexRewrite: RegexRewrite | null; readonly terminal: boolean }
@@ -184,6 +185,10 @@ export interface Route {
   readonly metadata: Metadata
   readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   readonly statPrefix: string
+  /** Absent: the connection manager's. */
+  readonly tracing?: RouteTracing
+  /** Name of the requests' spans; absent: none of the route. */
+  readonly decorator?: Decorator
 }
 
 export interface VirtualHost {

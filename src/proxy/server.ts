@@ -8,20 +8,27 @@ import { onConnectionException } from '../io/socket-guard.js'
 import { type AsyncHttpClient, UpstreamAsyncClient } from '../l7/client/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
+import { toByteString } from '../l7/codec/byte-string.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
 import { type FlushRule, LogSinks } from '../l7/log/access-log-sink.js'
 import { FailureLog } from '../l7/log/failure-log.js'
 import { GrpcLoggers } from '../l7/log/grpc-access-log.js'
+import { OtlpLoggers } from '../l7/log/otlp-access-log.js'
 import { RecentRequests } from '../l7/log/recent-requests.js'
+import { otlpUserAgent } from '../l7/otlp/otlp-client.js'
+import { Tracers } from '../l7/tracing/tracers.js'
 import {
   asyncClientStats,
   caresStats,
   clusterStats,
   filesystemStats,
   grpcLogStats,
+  openTelemetryTracerStats,
+  otlpLogStats,
   restartGeneration,
   runtimeStats,
   showWatchdogs,
+  zipkinTracerStats,
 } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'
@@ -75,6 +82,8 @@ export interface ServerOptions {
   readonly restartEpoch?: number
   /** What the processes of one chain of hot restarts share. */
   readonly baseId?: number
+  /** Name and version of the program, as collectors of spans are told. */
+  readonly program?: { readonly name: string; readonly version: string }
 }
 
 export class Server {
@@ -93,6 +102,8 @@ export class Server {
   readonly sinks: LogSinks
   readonly grpcLoggers: GrpcLoggers
   readonly recent = new RecentRequests()
+  readonly otlpLoggers: OtlpLoggers
+  private readonly tracers: Tracers
   readonly startedAt = Date.now()
   readonly runtime: RuntimeLayers
   /** Takes every change of the config. */
@@ -189,6 +200,30 @@ export class Server {
       log: message => this.log('warn', message),
       node: options.node ?? new Uint8Array(),
     })
+    const program = options.program ?? { name: 'outrigger', version: '' }
+    const { node } = bootstrap
+    this.otlpLoggers = new OtlpLoggers({
+      transport: client,
+      clock: systemClock,
+      stats: prefix => otlpLogStats(store, prefix),
+      log: message => this.log('warn', message),
+      node: { id: node.id, cluster: node.cluster, zone: node.locality.zone },
+      userAgent: otlpUserAgent(program),
+    })
+    this.tracers = new Tracers(
+      {
+        transport: client,
+        clusters: this.clusters,
+        clock: systemClock,
+        runtime: this.runtime,
+        program,
+        serviceCluster: bootstrap.node.cluster,
+        openTelemetryStats: () => openTelemetryTracerStats(store),
+        zipkinStats: () => zipkinTracerStats(store),
+        log: message => this.log('warn', message, undefined, 'tracing'),
+      },
+      bootstrap.tracer ?? null,
+    )
     this.listeners = new ListenerRegistry(
       {
         store,
@@ -202,6 +237,9 @@ export class Server {
         grpcLoggers: this.grpcLoggers,
         recent: this.recent,
         failures: new FailureLog(systemClock, (message, fields) => this.log('warn', message, fields, 'upstream')),
+        otlpLoggers: this.otlpLoggers,
+        tracers: this.tracers,
+        spanNames: { nodeId: toByteString(node.id), zone: toByteString(node.locality.zone) },
         runtime: this.runtime,
         random,
         serviceCluster: bootstrap.node.cluster,
@@ -456,6 +494,8 @@ export class Server {
     this.stopHearing()
     this.listeners.destroyAll()
     this.grpcLoggers.close()
+    this.otlpLoggers.close()
+    await this.tracers.close()
     this.clusters.close()
     this.resolver.close()
     this.tlsContexts.close()

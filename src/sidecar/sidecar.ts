@@ -354,6 +354,7 @@ function newServer(bootstrap: Bootstrap, options: OwnServerOptions): Checked<Ser
       ...restartParts(options.restart),
       bootstrap,
       node,
+      program: options.userAgent,
       store: new StatsStore({ ...compiled.value, observed: bootstrap.statsSinks.some(sink => sink.kind === 'statsd') }),
     }),
     warnings: compiled.warnings,

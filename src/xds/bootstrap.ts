@@ -32,6 +32,7 @@ import { decodeRuntimeLayer } from './resources/runtime.js'
 import { decodeSecretMessage } from './resources/secret.js'
 import { unreachableClusterSources, unreachableListenerSources } from './resources/source-references.js'
 import { decodeStatsSinks } from './resources/stats-sink.js'
+import { decodeTracer } from './resources/tracing.js'
 import { durationMsOr, plainObject } from './resources/values.js'
 
 /** Largest bootstrap text taken. */
@@ -139,6 +140,8 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
   const dynamic = message.dynamicResources
   const at = ctx.at('dynamic_resources')
   const dnsResolver = decodeBootstrapResolver(message, ctx)
+  const http = message.tracing?.http
+  const tracer = http === undefined ? null : decodeTracer(http, ctx.at('tracing').at('http'))
   const bootstrap: Bootstrap = {
     node: decodeNode(message),
     listeners: withOwnUnsupported(listeners, statics, 'listeners'),
@@ -154,6 +157,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     localClusterName: message.clusterManager?.localClusterName ?? '',
     ...(dnsResolver === null ? {} : { dnsResolver }),
+    ...(tracer === null ? {} : { tracer }),
     unsupported: ctx.sink.unsupported,
   }
   checkReferences(bootstrap, ctx)

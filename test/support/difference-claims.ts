@@ -135,6 +135,12 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
 
   'a delta server that first says': claim('integration/extension-configs.test.ts: when the time is over, requests get 500'),
 
+  'spans on their way to a collector that is slow': claim(
+    'l7/tracing/span-queue.test.ts: gets few batches; then spans wait, and beyond the limit they are dropped',
+  ),
+  '`%SPAN_ID%` with Zipkin': claim('integration/tracing.test.ts: is used by who names no provider, where the bootstrap does'),
+  "span ids in Zipkin's protobuf": claim('integration/tracing.test.ts: as protobuf, with ids of 128 bits and a span a try'),
+
   // More than one core.
   'circuit breakers, `connection_limit`, local rate limits': claim(`${OWN}: each has the whole limit of a breaker`),
   '`consecutive_5xx` and its kin': claim(`${WORKERS}: a host that one worker finds failing is banned by every one`),
@@ -160,6 +166,8 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   ),
   'Hot restart': claim(`${RESTART}: changes nothing where the new process cannot start`, `${RESTART}: picks a base id of its own`),
   'Not there': claim(
+    'xds/resources/tracing.test.ts: another tracer',
+    'integration/tracing.test.ts: says everything of a request',
     'integration/admin-probes.test.ts: tools of its allocator',
     'xds/resources/listener.test.ts: transparent proxying is not supported yet',
   ),

@@ -10,6 +10,7 @@ import type { Breakers } from '../../upstream/host/breakers.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { ClientEvents, ClientStream, ResponseHead, StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import type { TryTrace } from '../stream/stream-trace.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import type { UpstreamConnection } from './upstream-connection.js'
 
@@ -39,6 +40,8 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
   tunnel = false
   /** A per-try timeout passed and hedging keeps this try alive. */
   timedOut = false
+  /** Null: it has no span. */
+  trace: TryTrace | null = null
   private readonly owner: UpstreamRequestOwner
   private readonly pool: HttpPool<UpstreamConnection>
   private readonly breakers: Breakers
@@ -124,6 +127,7 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
 
   onHead(head: ResponseHead, end: boolean): void {
     this.responseStarted = true
+    this.trace?.responded(head)
     this.perTry?.clear()
     this.perTryIdle?.set(this.perTryIdleMs)
     this.tunnel = head.upgraded
@@ -167,6 +171,7 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
     if (this.done) return
     const { stream } = this
     if (stream === null) this.pool.cancel(this)
+    this.trace?.canceled()
     this.settle()
     if (stream !== null) {
       this.host.cluster.traffic.main.upstream_rq_tx_reset.value++
@@ -176,6 +181,7 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
 
   private fail(failure: UpstreamFailure): void {
     if (this.done) return
+    this.trace?.failed(failure)
     if (failure.kind === 'per-try-timeout' || failure.kind === 'per-try-idle-timeout') {
       // The exchange decides: it cancels this try, or lets it run on beside a hedge.
       this.timedOut = true
@@ -190,6 +196,7 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
   private settle(): void {
     if (this.done) return
     this.done = true
+    this.trace?.end()
     this.perTry?.dispose()
     this.perTryIdle?.dispose()
     if (!this.counted) return

@@ -42,6 +42,7 @@ export interface CompiledFilters {
 /** Envoy's defaults, for a chain without a router (which validation refuses). */
 const DEFAULT_ROUTER: RouterConfig = {
   dynamicStats: true,
+  startChildSpan: false,
   suppressEnvoyHeaders: false,
   respectExpectedRqTimeout: false,
   strictCheckHeaders: [],

@@ -11,7 +11,7 @@ import type { Operator, OperatorFactory, OperatorValue } from './operator.js'
 import { REQUEST_OPERATORS } from './request-operators.js'
 import { TLS_OPERATORS, UNAVAILABLE_OPERATORS, ZERO_OPERATORS } from './tls-operators.js'
 
-export { accessLogType, LOCAL_REPLY_BODY_STATE, provideEnvironment } from './request-operators.js'
+export { accessLogType, LOCAL_REPLY_BODY_STATE, provideEnvironment, readEnvironment } from './request-operators.js'
 
 export type FormatFunction = (info: StreamInfo) => string
 export type CompiledFormat = { readonly ok: true; readonly format: FormatFunction } | { readonly ok: false; readonly reason: string }

@@ -193,6 +193,11 @@ export function provideEnvironment(read: (name: string) => string | undefined): 
   environment = read
 }
 
+/** Undefined: it is not set. */
+export function readEnvironment(name: string): string | undefined {
+  return environment(name)
+}
+
 /** As Envoy, the value is that of the time of the config. */
 function environmentVariable(name: string): Operator | { reason: string } {
   if (name === '') return { reason: 'needs (NAME)' }
@@ -212,6 +217,8 @@ const time =
   }
 
 export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
+  ['TRACE_ID', plain(info => orNothing(info.trace?.traceId ?? ''))],
+  ['SPAN_ID', plain(info => orNothing(info.trace?.spanId ?? ''))],
   ['REQ', requestHeader(true)],
   ['REQUEST_HEADER', requestHeader(true)],
   ['REQ_WITHOUT_QUERY', requestHeader(false)],

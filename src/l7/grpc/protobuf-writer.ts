@@ -48,6 +48,24 @@ export class ProtobufWriter {
     return this
   }
 
+  /** fixed64, written also when it is 0. */
+  fixed64(field: number, value: bigint): this {
+    this.varint(field * 8 + 1)
+    this.reserve(8)
+    this.buffer.writeBigUInt64LE(value, this.length)
+    this.length += 8
+    return this
+  }
+
+  /** fixed32, written also when it is 0. */
+  fixed32(field: number, value: number): this {
+    this.varint(field * 8 + 5)
+    this.reserve(4)
+    this.buffer.writeUInt32LE(value, this.length)
+    this.length += 4
+    return this
+  }
+
   /** A bool that is written also when false (a oneof member). */
   bool(field: number, value: boolean): this {
     this.varint(field * 8)

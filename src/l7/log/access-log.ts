@@ -72,8 +72,7 @@ export function compileAccessLogFilter(
       // Health checks of ours are answered by a filter, which leaves a mark; without one nothing is a health check.
       return info => info.filterState('outrigger.health_check') !== true
     case 'traceable':
-      return info =>
-        info.request !== null && (info.request.headers.has('x-client-trace-id') || info.request.headers.has('x-envoy-force-trace'))
+      return info => info.trace?.traced === true
     case 'runtime': {
       const test = compileRuntimeFraction(filter.fraction, options.runtime)
       return test === null ? () => true : () => test(options.random())

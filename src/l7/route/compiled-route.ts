@@ -29,6 +29,7 @@ import { compileRequestMutations, compileResponseMutations, type HeaderMutator }
 import { compileHostRewrite, compilePathRewrite, type PathRewriter, updateAuthority } from './path-rewrite.js'
 import { CompiledRetryPolicy } from './retry-policy.js'
 import { type AnswerTarget, answerDirectly, answerDirectResponse, answerRedirect } from './route-answers.js'
+import { type CompiledDecorator, CompiledRouteTracing, compileDecorator } from './route-tracing.js'
 
 /** Which cluster a request goes to. `name` may be one that does not exist (cluster_header). */
 export interface ClusterChoice {
@@ -285,6 +286,9 @@ export class CompiledRoute {
   readonly responseMutators: readonly HeaderMutator[]
   /** `vhost.<name>.route.<stat_prefix>.`, where the route has one. */
   readonly stats: VirtualClusterStats | null
+  /** Null: the connection manager's. */
+  readonly tracing: CompiledRouteTracing | null
+  readonly decorator: CompiledDecorator | null
   private readonly overrides: ReadonlyMap<string, HttpFilterOverride>
   private readonly rewritePath: PathRewriter | null
   private shownLabel = ''
@@ -298,6 +302,8 @@ export class CompiledRoute {
     this.overrides = model.overrides.size === 0 ? virtualHost.overrides : new Map([...virtualHost.overrides, ...model.overrides])
     this.requestMutators = inOrder(compileRequestMutations(model.mutations), virtualHost.requestMutators, wins)
     this.responseMutators = inOrder(compileResponseMutations(model.mutations), virtualHost.responseMutators, wins)
+    this.tracing = model.tracing === undefined ? null : new CompiledRouteTracing(model.tracing)
+    this.decorator = compileDecorator(model.decorator)
     this.stats =
       model.statPrefix === '' || stats === null ? null : new VirtualClusterStats(stats, virtualHost.name, 'route', model.statPrefix)
     this.forward = action.kind === 'forward' ? new CompiledForward(action, this, runtime) : null

@@ -232,6 +232,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     info.selectedHost = host
     const upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(forward.priority), attempt)
     this.upstream = upstream
+    if (info.trace !== null) upstream.trace = info.trace.startTry(host, attempt)
     // Envoy's route timeout counts the wait for a connection too.
     if ((client.body.complete || asksForTunnel(request)) && !this.tunnel) this.timeouts!.armRoute()
     this.attempts.push(upstream)
@@ -340,6 +341,10 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     info.upstreamLocalAddress = connection.localAddress
     info.useConnection(connection, upstream.startedAt)
     info.upstreamProtocol = connection.protocol === 'http2' ? 'HTTP/2' : 'HTTP/1.1'
+    if (info.trace !== null) {
+      upstream.trace?.sent(info.upstreamProtocol)
+      info.trace.inject(request, upstream.trace)
+    }
     upstream.headSent = true
     if (body.complete && body.bytes === 0 && body.trailers === null) {
       stream.sendHead(request, true)

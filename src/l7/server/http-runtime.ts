@@ -19,6 +19,7 @@ import type { LocalReplyRewriter } from '../reply/local-reply-rewriter.js'
 import type { RouteSource } from '../route/route-holder.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
+import type { TracingRuntime } from '../tracing/tracing-runtime.js'
 import { compileIpDetection, type IpDetector } from './client-address.js'
 
 /** What a runtime is made of; the rest of its fields follow from these. */
@@ -55,6 +56,8 @@ export class HttpRuntime {
   readonly failures: UpstreamFailures
   readonly onDenied: (info: StreamInfo) => void
   readonly codecStats: DownstreamCodecStats
+  /** Null: nothing is traced. */
+  readonly tracing: TracingRuntime | null
   readonly continueHead: ResponseHead = {
     status: 100,
     reason: '',
@@ -95,6 +98,7 @@ export class HttpRuntime {
     this.failures = parts.failures
     this.recent = parts.recent
     this.codecStats = parts.codecStats
+    this.tracing = parts.tracing
   }
 
   get routerConfig(): RouterConfig {

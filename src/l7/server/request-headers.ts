@@ -9,6 +9,7 @@ import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { applyXfcc } from '../stream/xfcc.js'
+import { withReason } from '../tracing/trace-reason.js'
 import { setClientAddress } from './client-address.js'
 import type { HttpRuntime } from './http-runtime.js'
 import { appendVia } from './response-headers.js'
@@ -98,8 +99,13 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
 
   if (config.generateRequestId) {
     const given = headers.get('x-request-id')
-    if (given === undefined || given === '' || (config.useRemoteAddress && !config.preserveExternalRequestId)) {
+    const fromOutside = config.useRemoteAddress && !internal
+    if (given === undefined || given === '' || (fromOutside && !config.preserveExternalRequestId)) {
       info.requestId = requestId()
+      headers.set('x-request-id', info.requestId)
+    } else if (fromOutside && config.requestId.packTraceReason) {
+      // It is kept, but whether a trace is made is not for the outside to say.
+      info.requestId = withReason(given, 'not-traceable')
       headers.set('x-request-id', info.requestId)
     } else info.requestId = given
   } else info.requestId = headers.get('x-request-id') ?? ''

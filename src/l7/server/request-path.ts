@@ -10,6 +10,7 @@ import type { RequestHead, ServerStream } from '../codec/codec.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import { localReply } from '../reply/local-reply.js'
 import { answerDirectly } from '../route/route-answers.js'
+import { RequestTrace } from '../tracing/request-trace.js'
 import { Exchange, type ExchangeOwner } from './exchange.js'
 import type { HttpRuntime } from './http-runtime.js'
 import { countRefusedTarget, normalizeTarget, prepareRequest } from './request-headers.js'
@@ -59,6 +60,7 @@ function normalise(exchange: Exchange, refused: ReturnType<typeof prepareRequest
   // The route is matched before the filters, which look at its overrides, and again where a filter asks for it.
   exchange.matchRoute()
   const { request, runtime } = exchange
+  if (runtime.tracing !== null) exchange.info.trace = new RequestTrace(runtime.tracing, request, exchange.info, exchange.route)
   if (request.upgrade !== '' || request.method === 'CONNECT') {
     if (!upgradeAllowed(exchange)) {
       runtime.stats.downstream_rq_ws_on_non_ws_route.value++

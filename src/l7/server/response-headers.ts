@@ -74,6 +74,7 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
       break
   }
   if (config.via !== '') appendVia(headers, config.via)
+  if (info.trace !== null) info.trace.onResponseHead(headers)
   if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('x-request-id', info.requestId)
   if (info.failure !== '' && upstream === null && runtime.explainToPeers(info.connection))
     headers.set('x-outrigger-reason', info.failure.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_REASON))

@@ -8,6 +8,7 @@ import type { Host } from '../../upstream/host/host.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { ConnectionInfo } from './connection-info.js'
+import type { StreamTrace } from './stream-trace.js'
 
 /** The upstream connection in use, as formatters see it. */
 export interface UpstreamConnectionInfo {
@@ -61,6 +62,8 @@ export class StreamInfo {
   /** Client address after XFF rules (use_remote_address, trusted hops). */
   remoteAddress: string
   requestId = ''
+  /** Null: it is not traced. */
+  trace: StreamTrace | null = null
   /** x-envoy-internal: it comes from one of the configured internal ranges. */
   internal = false
   /** performance.now() marks; 0 = not reached. */

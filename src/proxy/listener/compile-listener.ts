@@ -9,6 +9,7 @@ import type { LogSinks } from '../../l7/log/access-log-sink.js'
 import type { UpstreamFailures } from '../../l7/log/failure-log.js'
 import type { GrpcLoggers } from '../../l7/log/grpc-access-log.js'
 import { type OpenAccessLog, openAccessLog } from '../../l7/log/open-access-log.js'
+import type { OtlpLoggers } from '../../l7/log/otlp-access-log.js'
 import type { RecentRequests } from '../../l7/log/recent-requests.js'
 import type { Runtime } from '../../l7/match/runtime-fraction.js'
 import { compileLocalReplyRewriter } from '../../l7/reply/local-reply-rewriter.js'
@@ -19,6 +20,9 @@ import { compileRouteTable } from '../../l7/route/route-table.js'
 import { tcpHashPolicy } from '../../l7/route/tcp-hash-policy.js'
 import { HttpRuntime } from '../../l7/server/http-runtime.js'
 import type { StreamInfo } from '../../l7/stream/stream-info.js'
+import type { OwnNames } from '../../l7/tracing/span-tags.js'
+import type { Tracers } from '../../l7/tracing/tracers.js'
+import { TracingRuntime } from '../../l7/tracing/tracing-runtime.js'
 import {
   adsStats,
   hcmStats,
@@ -61,6 +65,10 @@ export interface ListenerEnvironment {
   readonly grpcLoggers: GrpcLoggers
   readonly failures: UpstreamFailures
   readonly recent: RecentRequests
+  readonly otlpLoggers: OtlpLoggers
+  readonly tracers: Tracers
+  /** Node id and zone, as spans say them. */
+  readonly spanNames: OwnNames
   readonly runtime: Runtime
   readonly random: () => number
   readonly serviceCluster: string
@@ -145,7 +153,7 @@ function terminalLogErrors({ filters }: FilterChain, path: string, env: Listener
 
 function logErrors(logs: readonly AccessLog[], prefix: string, env: ListenerEnvironment): ConfigError[] {
   return logs.flatMap((log, i) => {
-    const reason = log.sink.kind === 'grpc' ? null : env.sinks.problem(log.sink)
+    const reason = log.sink.kind === 'grpc' || log.sink.kind === 'opentelemetry' ? null : env.sinks.problem(log.sink)
     return reason === null ? [] : [{ path: `${prefix}access_log[${i}].typed_config.path`, reason }]
   })
 }
@@ -219,8 +227,6 @@ function compileHttp(
   collected: Collected,
 ): HttpRuntime {
   const hcm = hcmStats(env.store, config.statPrefix)
-  // Shown from the start, as in Envoy, traced or not.
-  void hcm.tracing
   collected.releases.push(() => hcm.release())
   const routes = openRoutes(config, env, collected)
   const outrigger = listener.metadata.get(OUTRIGGER_METADATA)
@@ -234,6 +240,10 @@ function compileHttp(
     serviceCluster: env.serviceCluster,
   })
   if (release !== undefined) collected.releases.push(release)
+  const used = config.tracing === null ? null : env.tracers.use(config.tracing.provider)
+  if (used !== null) collected.releases.push(() => used.release())
+  // Shown from the start, as in Envoy, traced or not.
+  void hcm.tracing
   return new HttpRuntime({
     config,
     routerSettings: router,
@@ -253,6 +263,20 @@ function compileHttp(
     recent: env.recent,
     onDenied: info => logDenied(info, env),
     codecStats: new DownstreamCodecStats(env.store, hcm.main),
+    tracing:
+      used === null
+        ? null
+        : new TracingRuntime(config.tracing!, {
+            tracer: used.tracer,
+            stats: hcm.tracing,
+            runtime: env.runtime,
+            random: env.random,
+            names: env.spanNames,
+            clusters: env.clusters,
+            requestId: config.requestId,
+            egress: listener.trafficDirection === 'OUTBOUND',
+            routerSpans: () => router.current.startChildSpan,
+          }),
   })
 }
 

@@ -17,6 +17,7 @@ import type {
   HttpGrpcAccessLogConfig,
   TcpGrpcAccessLogConfig,
 } from '../gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js'
+import type { OpenTelemetryAccessLogConfig } from '../gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.js'
 import type { StderrAccessLog, StdoutAccessLog } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { describeType, typeNameOf, unpackAny } from './any.js'
 import { checkApiVersion, decodeGrpcService } from './config-source.js'
@@ -24,6 +25,7 @@ import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { checkFormat, FORMATTER_TYPES } from './format-string.js'
 import { decodeHeaderMatcher, decodeMetadataMatcher } from './matchers.js'
+import { decodeOtlpLog } from './otlp-access-log.js'
 import { decodeFraction, durationMsOr, enumName, plainJson, plainObject } from './values.js'
 
 const DEFAULT_FORMAT: LogFormat = { text: null, json: null, omitEmptyValues: false }
@@ -76,6 +78,10 @@ function decodeAccessLog(log: AccessLogMessage, ctx: Ctx): AccessLog | null {
     case 'envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig': {
       const sink = decodeGrpcTarget('tcp', (message as TcpGrpcAccessLogConfig).commonConfig, configCtx.at('common_config'))
       return { name: log.name, filter, sink, format: DEFAULT_FORMAT }
+    }
+    case 'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': {
+      const sink = decodeOtlpLog(message as OpenTelemetryAccessLogConfig, configCtx)
+      return sink === null ? null : { name: log.name, filter, sink, format: DEFAULT_FORMAT }
     }
     default:
       configCtx.error(`unknown access logger '${log.name}' (${typeUrl})`)

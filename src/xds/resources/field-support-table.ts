@@ -12,6 +12,7 @@ import { LOAD_BALANCING_SUPPORT } from './field-support/load-balancing.js'
 import type { MessageSupport, SupportTable } from './field-support/message-support.js'
 import { NETWORK_FILTER_SUPPORT } from './field-support/network-filter.js'
 import { ROUTE_SUPPORT } from './field-support/route.js'
+import { TRACING_SUPPORT } from './field-support/tracing.js'
 import { TRANSPORT_SOCKET_SUPPORT } from './field-support/transport-socket.js'
 import { TYPE_SUPPORT } from './field-support/type.js'
 
@@ -26,6 +27,7 @@ export const SUPPORT_TABLES: Readonly<Record<string, SupportTable>> = {
   'load-balancing': LOAD_BALANCING_SUPPORT,
   'network-filter': NETWORK_FILTER_SUPPORT,
   route: ROUTE_SUPPORT,
+  tracing: TRACING_SUPPORT,
   'transport-socket': TRANSPORT_SOCKET_SUPPORT,
   type: TYPE_SUPPORT,
 }

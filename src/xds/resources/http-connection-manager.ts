@@ -21,6 +21,7 @@ import { decodeCommonHttp, decodeHttp1, decodeHttp2 } from './http-options.js'
 import { decodeIpDetection } from './ip-detection.js'
 import { decodeRouteTable } from './route.js'
 import { decodeScopedRoutes } from './scoped-routes.js'
+import { decodeRequestId, decodeTracing } from './tracing.js'
 import { decodeHeaderOptions, durationMsOr, enumName } from './values.js'
 
 const CODECS: Record<HttpConnectionManager_CodecType, HttpConnectionManager['codecType']> = {
@@ -97,6 +98,8 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
     localReply: hcm.localReplyConfig === undefined ? null : decodeLocalReply(hcm.localReplyConfig, ctx.at('local_reply_config')),
     internalCidrRanges: decodeCidrs(hcm.internalAddressConfig?.cidrRanges ?? [], ctx.at('internal_address_config'), 'cidr_ranges'),
     appendXForwardedPort: hcm.appendXForwardedPort,
+    tracing: hcm.tracing === undefined ? null : decodeTracing(hcm.tracing, ctx.at('tracing')),
+    requestId: decodeRequestId(hcm.requestIdExtension, ctx.at('request_id_extension')),
   }
 }
 

@@ -21,6 +21,7 @@ import { decodeRateLimits } from './rate-limit-action.js'
 import { decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
 import { decodeDirectResponse, decodeForwardAction, decodeMirrors, decodeRedirect } from './route-action.js'
 import { decodeRouteMatch } from './route-match.js'
+import { decodeDecorator, decodeRouteTracing } from './tracing.js'
 import { decodeMetadata, enumName } from './values.js'
 
 const DEFAULT_DIRECT_RESPONSE_BYTES = 4096
@@ -155,6 +156,8 @@ function decodeRoute(route: RouteMessage, ctx: Ctx, maxBody: number): Route {
     metadata: decodeMetadata(route.metadata),
     overrides: withRouteCors(decodeFilterOverrides(route.typedPerFilterConfig, ctx), cors, ctx.at('route').at('cors')),
     statPrefix: route.statPrefix,
+    ...(route.tracing === undefined ? {} : { tracing: decodeRouteTracing(route.tracing, ctx.at('tracing')) }),
+    ...(route.decorator === undefined ? {} : { decorator: decodeDecorator(route.decorator) }),
   }
 }
 

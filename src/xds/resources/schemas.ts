@@ -12,8 +12,11 @@ import { DogStatsdSinkSchema, StatsdSinkSchema } from '../gen/envoy/config/metri
 import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
+import { OpenTelemetryConfigSchema } from '../gen/envoy/config/trace/v3/opentelemetry_pb.js'
+import { ZipkinConfigSchema } from '../gen/envoy/config/trace/v3/zipkin_pb.js'
 import { FileAccessLogSchema } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
 import { HttpGrpcAccessLogConfigSchema, TcpGrpcAccessLogConfigSchema } from '../gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js'
+import { OpenTelemetryAccessLogConfigSchema } from '../gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.js'
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { DnsClusterSchema } from '../gen/envoy/extensions/clusters/dns/v3/dns_cluster_pb.js'
@@ -81,6 +84,11 @@ import { OmitHostMetadataConfigSchema } from '../gen/envoy/extensions/retry/host
 import { PreviousHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
 import { PreviousPrioritiesConfigSchema } from '../gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js'
 import { SinkConfigSchema as OpenTelemetrySinkSchema } from '../gen/envoy/extensions/stat_sinks/open_telemetry/v3/open_telemetry_pb.js'
+import { EnvironmentResourceDetectorConfigSchema } from '../gen/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector_pb.js'
+import { StaticConfigResourceDetectorConfigSchema } from '../gen/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/static_config_resource_detector_pb.js'
+import { AlwaysOnSamplerConfigSchema } from '../gen/envoy/extensions/tracers/opentelemetry/samplers/v3/always_on_sampler_pb.js'
+import { ParentBasedSamplerConfigSchema } from '../gen/envoy/extensions/tracers/opentelemetry/samplers/v3/parent_based_sampler_pb.js'
+import { TraceIdRatioBasedSamplerConfigSchema } from '../gen/envoy/extensions/tracers/opentelemetry/samplers/v3/trace_id_ratio_based_sampler_pb.js'
 import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import { SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
@@ -102,9 +110,12 @@ const SCHEMAS: readonly DescMessage[] = [
   RuntimeSchema,
   TypedExtensionConfigSchema,
   FilterConfigSchema,
+  OpenTelemetryConfigSchema,
+  ZipkinConfigSchema,
   FileAccessLogSchema,
   HttpGrpcAccessLogConfigSchema,
   TcpGrpcAccessLogConfigSchema,
+  OpenTelemetryAccessLogConfigSchema,
   StderrAccessLogSchema,
   StdoutAccessLogSchema,
   StatsdSinkSchema,
@@ -181,6 +192,11 @@ const SCHEMAS: readonly DescMessage[] = [
   OmitHostMetadataConfigSchema,
   PreviousHostsPredicateSchema,
   PreviousPrioritiesConfigSchema,
+  EnvironmentResourceDetectorConfigSchema,
+  StaticConfigResourceDetectorConfigSchema,
+  AlwaysOnSamplerConfigSchema,
+  ParentBasedSamplerConfigSchema,
+  TraceIdRatioBasedSamplerConfigSchema,
   RawBufferSchema,
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,

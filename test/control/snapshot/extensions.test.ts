@@ -6,9 +6,11 @@ import { meetsConstraint } from '../../../src/control/snapshot/extensions/versio
 import { ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
+import { OpenTelemetryAccessLogConfigSchema } from '../../../src/xds/gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.js'
 import { ExtAuthzSchema } from '../../../src/xds/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import { LocalRateLimitSchema } from '../../../src/xds/gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { HttpConnectionManagerSchema } from '../../../src/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { TcpProxySchema } from '../../../src/xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../../src/xds/type-urls.js'
 import { SnapshotFixture } from './snapshot-fixture.js'
 
@@ -162,15 +164,66 @@ describe('builtin/property-override', () => {
   })
 })
 
+describe('builtin/otel-access-logging', () => {
+  const logging = (more: object = {}, config: object = {}): object => ({
+    Name: 'builtin/otel-access-logging',
+    Arguments: {
+      ProxyType: 'connect-proxy',
+      ...more,
+      Config: {
+        LogName: 'requests',
+        GrpcService: { Target: { URI: '127.0.0.1:4317', Timeout: '1s' } },
+        BufferFlushInterval: '2s',
+        Body: '%REQ(:PATH)%',
+        Attributes: { code: '%RESPONSE_CODE%', more: { list: ['a', 1] } },
+        ...config,
+      },
+    },
+  })
+  const logsOf = (hcm: ReturnType<typeof publicHcm>) =>
+    hcm.accessLog.map(log => fromBinary(OpenTelemetryAccessLogConfigSchema, typed(log).value))
+
+  it('adds a log to the public listener, and a cluster for a collector of this machine', async () => {
+    expect(await errorsWith('http', logging())).toEqual([])
+    expect(logsOf(publicHcm())).toMatchObject([
+      {
+        logName: 'requests',
+        bufferFlushInterval: { seconds: 2n },
+        grpcService: { targetSpecifier: { value: { clusterName: 'local_access_log' } }, timeout: { seconds: 1n } },
+        body: { value: { case: 'stringValue', value: '%REQ(:PATH)%' } },
+        attributes: { values: [{ key: 'code' }, { key: 'more', value: { value: { case: 'kvlistValue' } } }] },
+      },
+    ])
+    expect(resource(ClusterSchema, CLUSTER_TYPE, 'local_access_log').typedExtensionProtocolOptions).not.toEqual({})
+    expect(mesh.build('web-sidecar-proxy').settled.problems).toEqual([])
+  })
+
+  it('outbound: on the listeners of upstreams, and of TCP services too', async () => {
+    expect(await errorsWith('http', logging({ ListenerType: 'outbound' }))).toEqual([])
+    expect(publicHcm().accessLog).toEqual([])
+    const listeners = mesh.build('web-sidecar-proxy').snapshot.get(LISTENER_TYPE)!
+    const upstream = [...listeners.values()].find(({ name }) => name.startsWith('api:'))!
+    const [filter] = fromBinary(ListenerSchema, upstream.any.value).filterChains[0]!.filters
+    expect(fromBinary(TcpProxySchema, typed(filter!).value).accessLog).toHaveLength(1)
+  })
+
+  it.each([
+    [logging({ ListenerType: 'both' }), /ListenerType: must be inbound or outbound/],
+    [logging({}, { GrpcService: undefined }), /Config.GrpcService: is required/],
+    [logging({}, { BufferFlushInterval: 'soon' }), /BufferFlushInterval: "soon" is no duration/],
+    [logging({}, { Body: '%NOPE%' }), /NOPE/],
+    [logging({}, { Nobody: 1 }), /Config.Nobody: unknown field/],
+  ])('refuses %j', async (extension, reason) => {
+    expect(await errorsWith('http', extension)).toEqual([expect.stringMatching(reason)])
+  })
+})
+
 describe('extensions', () => {
   const LIMIT = { Name: 'builtin/http/localratelimit', Arguments: { ProxyType: 'connect-proxy', MaxTokens: 5, FillInterval: 2 } }
 
-  it.each(['builtin/lua', 'builtin/wasm', 'builtin/aws/lambda', 'builtin/otel-access-logging', 'builtin/ext-proc', 'mine'])(
-    'refuses %s by name',
-    async Name => {
-      expect(await errorsWith('http', { Name })).toEqual([expect.stringMatching(`extension "${Name}" is not supported`)])
-    },
-  )
+  it.each(['builtin/lua', 'builtin/wasm', 'builtin/aws/lambda', 'builtin/ext-proc', 'mine'])('refuses %s by name', async Name => {
+    expect(await errorsWith('http', { Name })).toEqual([expect.stringMatching(`extension "${Name}" is not supported`)])
+  })
 
   it('are left out, and said, for a version that they are not for; a required one is refused then', async () => {
     expect(await errorsWith('http', { ...LIMIT, EnvoyVersion: '< 1.0' })).toEqual([])

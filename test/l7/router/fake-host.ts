@@ -153,6 +153,7 @@ export function world(options: WorldOptions = {}) {
     config: { common: { maxStreamDurationMs: null } } as RouterRuntime['config'],
     routerConfig: {
       dynamicStats: options.dynamicStats ?? true,
+      startChildSpan: false,
       suppressEnvoyHeaders: false,
       respectExpectedRqTimeout: options.respectExpectedRqTimeout ?? false,
       strictCheckHeaders: options.strictCheckHeaders ?? [],

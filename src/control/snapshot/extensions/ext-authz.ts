@@ -1,8 +1,6 @@
 // `builtin/ext-authz`: asks an authorization service, over gRPC or HTTP, before a request (or, of a TCP service, a connection) reaches the
 // application. The service is one of the proxy's upstreams, or one beside it on this machine, which gets a cluster of its own.
 // A service that can't be asked lets requests pass unless the extension is `Required` (Consul's rule).
-import { create } from '@bufbuild/protobuf'
-import { type Cluster, Cluster_DiscoveryType, ClusterSchema } from '../../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ApiVersion } from '../../../xds/gen/envoy/config/core/v3/config_source_pb.js'
 import type { GrpcServiceSchema } from '../../../xds/gen/envoy/config/core/v3/grpc_service_pb.js'
 import {
@@ -12,27 +10,16 @@ import {
   type HttpServiceSchema,
 } from '../../../xds/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import { ExtAuthzSchema as NetworkExtAuthzSchema } from '../../../xds/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.js'
-import { HttpProtocolOptionsSchema } from '../../../xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import type { ListStringMatcherSchema } from '../../../xds/gen/envoy/type/matcher/v3/string_pb.js'
-import { parseDuration } from '../../config-entries/duration.js'
 import type { FieldReader } from '../../config-entries/field-reader.js'
 import { isHttpLike } from '../../discovery-chain/service-protocol.js'
-import { duration, type Init, pack, socketAddress } from '../protobuf.js'
-import { type EnvoyExtension, ExtensionError, type ExtensionView } from './envoy-extension.js'
+import { duration, type Init, pack } from '../protobuf.js'
+import { type EnvoyExtension, ExtensionError } from './envoy-extension.js'
+import { localCluster, MAX_ITEMS, readMetadata, readTarget, type Target, targetCluster } from './extension-target.js'
 import { type InsertOptions, insertFilter, LOCATIONS } from './insert-filter.js'
 
 const LOCAL_CLUSTER = 'local_ext_authz'
-const HTTP_OPTIONS_KEY = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 const DEFAULT_STAT_PREFIX = 'response'
-const MAX_ITEMS = 100
-const LOCAL_HOSTS: Readonly<Record<string, string>> = { localhost: '127.0.0.1', '127.0.0.1': '127.0.0.1', '::1': '::1' }
-
-/** Where the authorization service is: an upstream's name, or a port of this machine. */
-interface Target {
-  readonly service: string
-  readonly local: { readonly address: string; readonly port: number } | undefined
-  readonly timeoutMs: number | undefined
-}
 
 interface Config {
   readonly target: Target
@@ -53,7 +40,7 @@ export function readExtAuthz(args: FieldReader, required: boolean): EnvoyExtensi
   return {
     listener(listener, place, view) {
       if (!place.isPublic) return
-      const cluster = clusterName(config.target, view)
+      const cluster = targetCluster(config.target, LOCAL_CLUSTER, view)
       const isHttp = isHttpLike(view.protocol)
       const options = insert ?? {
         Location: 'BeforeFirstMatch',
@@ -62,7 +49,7 @@ export function readExtAuthz(args: FieldReader, required: boolean): EnvoyExtensi
       if (isHttp) insertFilter(listener, 'http', { name: 'envoy.filters.http.ext_authz', config: httpFilter(config, cluster) }, options)
       else insertFilter(listener, 'network', { name: 'envoy.filters.network.ext_authz', config: networkFilter(config, cluster) }, options)
     },
-    clusters: () => (config.target.local === undefined ? [] : [localCluster(config)]),
+    clusters: () => (config.target.local === undefined ? [] : [localCluster(LOCAL_CLUSTER, config.target, config.isGrpc)]),
   }
 }
 
@@ -85,38 +72,6 @@ function networkFilter(config: Config, cluster: string) {
     failureModeAllow: config.failureModeAllow,
     includePeerCertificate: config.includePeerCertificate,
     grpcService: config.grpc(cluster),
-  })
-}
-
-function clusterName({ service, local }: Target, view: ExtensionView): string {
-  if (local !== undefined) return LOCAL_CLUSTER
-  const cluster = view.clusterOf(service)
-  if (cluster === undefined) throw new ExtensionError(`Target.Service: ${service} is no upstream of this proxy`)
-  return cluster
-}
-
-function localCluster({ target, isGrpc }: Config): Cluster {
-  const { address, port } = target.local!
-  return create(ClusterSchema, {
-    name: LOCAL_CLUSTER,
-    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
-    ...(target.timeoutMs === undefined ? {} : { connectTimeout: duration(target.timeoutMs) }),
-    loadAssignment: {
-      clusterName: LOCAL_CLUSTER,
-      endpoints: [{ lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address: socketAddress(address, port) } } }] }],
-    },
-    ...(isGrpc
-      ? {
-          typedExtensionProtocolOptions: {
-            [HTTP_OPTIONS_KEY]: pack(HttpProtocolOptionsSchema, {
-              upstreamProtocolOptions: {
-                case: 'explicitHttpConfig',
-                value: { protocolConfig: { case: 'http2ProtocolOptions', value: {} } },
-              },
-            }),
-          },
-        }
-      : {}),
   })
 }
 
@@ -145,7 +100,7 @@ function readConfig(args: FieldReader, required: boolean): Config {
   const target = readTarget(service)
   const timeout = target.timeoutMs === undefined ? {} : { timeout: duration(target.timeoutMs) }
   const authority = grpc?.string('Authority') ?? ''
-  const initialMetadata = headers(grpc, 'InitialMetadata')
+  const initialMetadata = readMetadata(grpc, 'InitialMetadata')
   const pathPrefix = http?.string('PathPrefix') ?? ''
   const request = http && readRequest(http)
   const response = http && readResponse(http)
@@ -186,36 +141,10 @@ function readConfig(args: FieldReader, required: boolean): Config {
   return config
 }
 
-function readTarget(service: FieldReader): Target {
-  const fields = service.object('Target')
-  if (fields === undefined) {
-    service.fail('Target', 'is required')
-    return { service: '', local: undefined, timeoutMs: undefined }
-  }
-  const named = fields.object('Service')
-  named?.ignore('Namespace', 'Partition')
-  const name = named?.string('Name') ?? ''
-  const uri = fields.string('URI')
-  if ((name === '') === (uri === '')) fields.fail('', 'exactly one of Service.Name and URI must be set')
-  const match = /^(?:[a-z]+:\/\/)?(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(uri)
-  const host = LOCAL_HOSTS[match?.[1] ?? match?.[2] ?? ''] ?? (match !== null && match[2] === '' ? '127.0.0.1' : undefined)
-  if (uri !== '' && (host === undefined || Number(match![3]) > 65_535))
-    fields.fail('URI', 'must be a port of localhost, 127.0.0.1 or [::1]')
-  const timeout = fields.string('Timeout')
-  const timeoutNs = timeout === '' ? undefined : parseDuration(timeout)
-  if (timeout !== '' && (timeoutNs === undefined || timeoutNs <= 0)) fields.fail('Timeout', `"${timeout}" is no duration`)
-  fields.refuseUnknown()
-  return {
-    service: name,
-    local: host === undefined ? undefined : { address: host, port: Number(match![3]) },
-    timeoutMs: timeoutNs === undefined ? undefined : timeoutNs / 1e6,
-  }
-}
-
 function readRequest(http: FieldReader): Init<typeof AuthorizationRequestSchema> | undefined {
   const fields = http.object('AuthorizationRequest')
   if (fields === undefined) return undefined
-  const request = { ...matchers(fields, 'AllowedHeaders', 'allowedHeaders'), headersToAdd: headers(fields, 'HeadersToAdd') }
+  const request = { ...matchers(fields, 'AllowedHeaders', 'allowedHeaders'), headersToAdd: readMetadata(fields, 'HeadersToAdd') }
   fields.refuseUnknown()
   return request
 }
@@ -232,10 +161,6 @@ function readResponse(http: FieldReader): Init<typeof AuthorizationResponseSchem
   }
   fields.refuseUnknown()
   return response
-}
-
-function headers(fields: FieldReader | undefined, name: string): { readonly key: string; readonly value: string }[] {
-  return (fields?.objects(name, MAX_ITEMS) ?? []).map(header => ({ key: header.string('Key'), value: header.string('Value') }))
 }
 
 function matchers<K extends string>(fields: FieldReader, name: string, key: K): { [key in K]?: Init<typeof ListStringMatcherSchema> } {

@@ -1,14 +1,15 @@
-// Puts a filter into every filter chain of a listener, or into the HTTP connection managers of them, at a place that the extension names.
-// Called by the extensions that bring filters.
+// Puts a filter into every filter chain of a listener, or into the HTTP connection managers of them, at a place that the extension names;
+// lets an extension edit what is there. Called by the extensions.
 import { create, fromBinary } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
-import { type Filter, FilterSchema } from '../../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
+import { type Filter, type FilterChain, FilterSchema } from '../../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
 import type { Listener } from '../../../xds/gen/envoy/config/listener/v3/listener_pb.js'
 import {
   type HttpConnectionManager,
   HttpConnectionManagerSchema,
   HttpFilterSchema,
 } from '../../../xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { type TcpProxy, TcpProxySchema } from '../../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { pack } from '../protobuf.js'
 import { ExtensionError } from './envoy-extension.js'
 
@@ -43,8 +44,7 @@ export function insertFilter(listener: Listener, kind: 'network' | 'http', filte
 
 /** Lets `change` edit each HTTP connection manager of the listener. */
 export function eachHcm(listener: Listener, change: (hcm: HttpConnectionManager) => void): void {
-  const chains = [...listener.filterChains, ...(listener.defaultFilterChain === undefined ? [] : [listener.defaultFilterChain])]
-  for (const filter of chains.flatMap(chain => chain.filters)) {
+  for (const filter of chainsOf(listener).flatMap(chain => chain.filters)) {
     const config = hcmConfig(filter)
     if (config === undefined) continue
     const hcm = fromBinary(HttpConnectionManagerSchema, config.value)
@@ -56,6 +56,21 @@ export function eachHcm(listener: Listener, change: (hcm: HttpConnectionManager)
 function hcmConfig({ configType }: Filter): Any | undefined {
   if (configType.case !== 'typedConfig') return undefined
   return configType.value.typeUrl.endsWith(`/${HttpConnectionManagerSchema.typeName}`) ? configType.value : undefined
+}
+
+/** Lets `change` edit each TCP proxy of the listener. */
+export function eachTcpProxy(listener: Listener, change: (proxy: TcpProxy) => void): void {
+  for (const filter of chainsOf(listener).flatMap(chain => chain.filters)) {
+    const { configType } = filter
+    if (configType.case !== 'typedConfig' || !configType.value.typeUrl.endsWith(`/${TcpProxySchema.typeName}`)) continue
+    const proxy = fromBinary(TcpProxySchema, configType.value.value)
+    change(proxy)
+    filter.configType = { case: 'typedConfig', value: pack(TcpProxySchema, proxy) }
+  }
+}
+
+function chainsOf({ filterChains, defaultFilterChain }: Listener): FilterChain[] {
+  return [...filterChains, ...(defaultFilterChain === undefined ? [] : [defaultFilterChain])]
 }
 
 function placeOf(filters: readonly { readonly name: string }[], { Location, FilterName }: InsertOptions): number {

@@ -7,6 +7,7 @@ import { RefusedConfig } from '../kinds/proxy-kind.js'
 import type { EnvoyExtension, NamedExtension } from './envoy-extension.js'
 import { readExtAuthz } from './ext-authz.js'
 import { readLocalRateLimit } from './local-ratelimit.js'
+import { readOtelAccessLogging } from './otel-access-logging.js'
 import { readPropertyOverride } from './property-override.js'
 import { meetsConstraint } from './version-constraint.js'
 
@@ -16,6 +17,7 @@ const ENVOY_VERSION = '1.40.0'
 const READERS: Readonly<Record<string, (args: FieldReader, required: boolean) => EnvoyExtension>> = {
   'builtin/ext-authz': readExtAuthz,
   'builtin/http/localratelimit': readLocalRateLimit,
+  'builtin/otel-access-logging': readOtelAccessLogging,
   'builtin/property-override': readPropertyOverride,
 }
 const REFUSED: Readonly<Record<string, string>> = {
@@ -23,7 +25,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   'builtin/wasm': 'sidecars run no modules',
   'builtin/aws/lambda': 'sidecars do not call AWS',
   'builtin/ext-proc': 'sidecars have no external processing',
-  'builtin/otel-access-logging': 'sidecars have no OpenTelemetry access logs',
 }
 
 /** Those whose version constraints hold, in order; `problems` takes those whose don't. */

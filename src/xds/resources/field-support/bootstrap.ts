@@ -10,7 +10,7 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
     supported:
-      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config',
+      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config tracing',
     accepted: {
       header_prefix: 'header names begin with x-envoy-',
       stats_eviction_interval: 'a stat goes with what it counts, not with time',
@@ -21,7 +21,6 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
       deferred_stat_options: 'a stat takes memory from its first use on, always',
       watchdog: '',
       watchdogs: '',
-      tracing: '',
       overload_manager: '',
       enable_dispatcher_stats: '',
       stats_server_version_override: '',

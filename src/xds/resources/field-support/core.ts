@@ -120,6 +120,10 @@ export const CORE_SUPPORT: SupportTable = {
       'idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action max_requests_per_connection max_response_headers_kb',
     accepted: { max_connection_duration_jitter: '' },
   },
+  'envoy.config.core.v3.HttpService': {
+    supported: 'http_uri request_headers_to_add',
+    refused: { formatters: 'formatter extensions are not supported here' },
+  },
   'envoy.config.core.v3.HttpUri': { supported: 'uri cluster timeout' },
   'envoy.config.core.v3.JsonFormatOptions': { supported: 'sort_properties' },
   'envoy.config.core.v3.KeepaliveSettings': {

@@ -207,9 +207,9 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { supported: 'rbac' },
   'envoy.extensions.filters.http.router.v3.Router': {
-    supported: 'dynamic_stats suppress_envoy_headers strict_check_headers respect_expected_rq_timeout upstream_http_filters',
+    supported:
+      'dynamic_stats start_child_span suppress_envoy_headers strict_check_headers respect_expected_rq_timeout upstream_http_filters',
     accepted: {
-      start_child_span: 'no spans are made',
       suppress_grpc_request_failure_code_stats: 'a gRPC failure counts by its HTTP status',
       reject_connect_request_early_data: '',
       upstream_log: '',

@@ -70,12 +70,10 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RetryPolicy.RetryPriority': { supported: 'name typed_config' },
   'envoy.config.route.v3.Route': {
     supported:
-      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove stat_prefix',
+      'name match route redirect direct_response non_forwarding_action metadata typed_per_filter_config request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove stat_prefix decorator tracing',
     accepted: {
       per_request_buffer_limit_bytes: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
       request_body_buffer_limit: 'per_connection_buffer_limit_bytes bounds what is kept for a retry',
-      decorator: '',
-      tracing: '',
     },
     refused: { route_specifiers: 'route specifiers are not supported', filter_action: 'not implemented (nor in Envoy)' },
   },

@@ -28,6 +28,7 @@ export function decodeRouter(router: Router, ctx: Ctx): RouterConfig {
   })
   return {
     dynamicStats: router.dynamicStats ?? true,
+    startChildSpan: router.startChildSpan,
     suppressEnvoyHeaders: router.suppressEnvoyHeaders,
     respectExpectedRqTimeout: router.respectExpectedRqTimeout,
     strictCheckHeaders: router.strictCheckHeaders.map(name => name.toLowerCase()),

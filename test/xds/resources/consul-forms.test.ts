@@ -109,7 +109,7 @@ describe.each([true, false])('Consul’s resources, older form: %s', older => {
         ),
       ),
     )
-    expect(listener).toMatchObject({ trafficDirection: 'INBOUND', unsupported: ['filter_chains[0].filters[0].typed_config.tracing'] })
+    expect(listener).toMatchObject({ trafficDirection: 'INBOUND', unsupported: [] })
     const chain = listener.filterChains[0]!
     expect(chain.tls).toMatchObject({ requireClientCertificate: true, common: { alpnProtocols: ['http/1.1'], minVersion: 'TLSv1.2' } })
     expect(chain.filters[0]).toMatchObject({

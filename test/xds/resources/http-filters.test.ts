@@ -378,14 +378,14 @@ describe('access logs', () => {
   })
 
   it('list a logger that is unknown, and refuse a format that is broken', () => {
-    const otel = {
-      name: 'otel',
+    const fluentd = {
+      name: 'fluentd',
       typed_config: {
         '@type': `${TYPE}xds.type.v3.TypedStruct`,
-        type_url: `${TYPE}envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig`,
+        type_url: `${TYPE}envoy.extensions.access_loggers.fluentd.v3.FluentdAccessLogConfig`,
       },
     }
-    expect(decoded(logs(otel))).toMatchObject({ accessLogs: [], unsupported: ['access_log[0].typed_config'] })
+    expect(decoded(logs(fluentd))).toMatchObject({ accessLogs: [], unsupported: ['access_log[0].typed_config'] })
     expect(errorsOf(logs(stdout({ log_format: { text_format_source: { inline_string: '%FOO%' } } })))).toEqual([
       'access_log[0].typed_config.log_format.text_format_source: format string names the unknown command %FOO%',
     ])

@@ -306,14 +306,14 @@ describe('decodeListener reads', () => {
   it('fields without effect as a list of paths', () => {
     const result = decodeListenerJson(
       listenerJson(
-        { filters: [hcm({ tracing: { verbose: true } })] },
+        { filters: [hcm({ proxy_status_config: { remove_details: true } })] },
         { connection_balance_config: { exact_balance: {} }, freebind: true },
       ),
     )
     expect(decoded(result).unsupported).toEqual([
       'freebind',
       'connection_balance_config',
-      'filter_chains[0].filters[0].typed_config.tracing',
+      'filter_chains[0].filters[0].typed_config.proxy_status_config',
     ])
   })
 

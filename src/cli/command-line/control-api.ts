@@ -132,7 +132,9 @@ export class ControlApi {
 
   /** The parameters travel as a form. */
   async postForm<T>(path: string, form: URLSearchParams): Promise<T> {
-    const call: Call = { method: 'POST', path, body: form.toString(), contentType: 'application/x-www-form-urlencoded' }
+    // Envoy's admin, and ours, take a plus for what it is.
+    const body = form.toString().replaceAll('+', '%20')
+    const call: Call = { method: 'POST', path, body, contentType: 'application/x-www-form-urlencoded' }
     return this.parse<T>(await this.call(call), `POST ${path}`)
   }
 

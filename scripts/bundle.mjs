@@ -1,8 +1,8 @@
-// Bundles the executables and the demo: dist/bundle/*.js with what they import, in few files, since loading hundreds of modules one by one is
+// Bundles the library, the executables and the demo: dist/bundle/*.js with what they import, in few files, since loading hundreds of modules one by one is
 // most of what a start costs. Called by build.mjs after tsc; bin/* run what comes out. Native packages stay outside, so they are all that an
 // installed package depends on; the licences of the others go into THIRD-PARTY.txt beside the bundle.
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 
 /** CommonJS packages in an ES module want `require` for Node's own modules. */
@@ -11,7 +11,7 @@ const require = createBundleRequire(import.meta.url)`
 
 const NATIVE_PACKAGES = ['libsql']
 
-const ENTRIES = ['proxy-main', 'outrigger-main', 'demo/demo-main', 'demo/application', 'demo/guard']
+const ENTRIES = ['index', 'cli/proxy-main', 'cli/outrigger-main', 'cli/demo/demo-main', 'cli/demo/application', 'cli/demo/guard']
 
 /**
  * The runtime of the generated code looks through everything that a file imports, and what that imports, for each file anew: exponential in
@@ -39,7 +39,7 @@ export async function bundle(root) {
   rmSync(outdir, { recursive: true, force: true })
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: ENTRIES.map(name => join(root, `dist/cli/${name}.js`)),
+    entryPoints: ENTRIES.map(name => join(root, `dist/${name}.js`)),
     entryNames: '[name]',
     metafile: true,
     bundle: true,
@@ -55,6 +55,22 @@ export async function bundle(root) {
     plugins: [directImportsOnly],
   })
   writeFileSync(join(outdir, 'THIRD-PARTY.txt'), notices(root, Object.keys(metafile.inputs)))
+  copyTypes(join(root, 'dist'), join(root, 'dist/types'))
+}
+
+/** The declarations of index.ts and of what they name: the public types, and nothing of the inside. */
+function copyTypes(from, to) {
+  rmSync(to, { recursive: true, force: true })
+  const wanted = ['index.d.ts']
+  for (const file of wanted) {
+    const text = readFileSync(join(from, file), 'utf8').replace(/^\/\/# sourceMappingURL=.*\n?/m, '')
+    mkdirSync(dirname(join(to, file)), { recursive: true })
+    writeFileSync(join(to, file), text)
+    for (const [, name] of text.matchAll(/from '(\.[^']*)\.js'/g)) {
+      const next = join(dirname(file), `${name}.d.ts`)
+      if (!wanted.includes(next)) wanted.push(next)
+    }
+  }
 }
 
 /** Name, version and licence text of each package that has a file in the bundle. */

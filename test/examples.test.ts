@@ -1,5 +1,5 @@
 // The files under examples/ are what a new user runs first: each is read by the code that it is meant for.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
@@ -65,5 +65,22 @@ describe.each(['static-bootstrap.yaml', 'observability/tracing/bootstrap.yaml'])
 
   it.skipIf(!envoy)('is one that the real Envoy takes (needs ENVOY_BIN)', () => {
     execFileSync(envoy!, ['--mode', 'validate', '-c', path, '-l', 'error'], { stdio: 'pipe' })
+  })
+})
+
+describe('examples/embed', () => {
+  it.each([
+    ['sidecar.mjs', [], '200 hello\n200 hello\n200 hello\nretries: 3\n'],
+    [
+      'http-filter.mjs',
+      [],
+      '401 a key is needed\n200 acme pays with **** **** **** 4444\n200 nobody pays with 1111 2222 3333 4444\nrefused: 1, acme: 1\n',
+    ],
+    ['control-plane.test.mjs', ['--test', '--test-reporter=tap'], /# pass 2\n# fail 0\n/],
+  ])('%s runs to its end', (name, flags, shown) => {
+    const { stdout, stderr, status } = spawnSync(process.execPath, [...flags, example(`embed/${name}`)], { encoding: 'utf8' })
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
+    if (typeof shown === 'string') expect(stdout).toBe(shown)
+    else expect(stdout).toMatch(shown)
   })
 })

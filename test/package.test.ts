@@ -1,9 +1,20 @@
 // What a user installs: the files that `npm pack` takes, run where nothing else is.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 const root = join(import.meta.dirname, '..')
 const NOBODY = 65534
@@ -38,10 +49,18 @@ const manifest = () => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8
 
 test('the package holds executables, their bundle and documents, and nothing that points outside of it', () => {
   const paths = packed.files.map(file => file.path)
-  for (const path of ['LICENSE', 'README.md', 'CHANGELOG.md', 'bin/outrigger', 'bin/outrigger-proxy', 'dist/bundle/THIRD-PARTY.txt'])
+  for (const path of [
+    'LICENSE',
+    'README.md',
+    'CHANGELOG.md',
+    'bin/outrigger',
+    'bin/outrigger-proxy',
+    'dist/bundle/THIRD-PARTY.txt',
+    'dist/bundle/index.js',
+  ])
     expect(paths).toContain(path)
   expect(
-    paths.filter(path => !/^(bin|dist\/bundle|docs|examples)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path)),
+    paths.filter(path => !/^(bin|dist\/bundle|dist\/types|docs|examples)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path)),
   ).toEqual([])
   for (const path of paths.filter(name => name.endsWith('.js')))
     expect(readFileSync(join(root, path), 'utf8')).not.toContain('sourceMappingURL')
@@ -75,6 +94,11 @@ test.each([
   expect(stdout).toMatch(version)
 })
 
+test.each(['outrigger', 'outrigger-proxy'])('%s runs by node itself where there is no shell', name => {
+  const { status, stdout } = spawnSync(process.execPath, [join(folder, 'bin', name), '--version'], { encoding: 'utf8', env: { PATH: '' } })
+  expect([status, stdout.includes('0.1.0')]).toEqual([0, true])
+})
+
 test.each(['outrigger', 'outrigger-proxy'])('%s without its bundle says what makes it', name => {
   const bare = mkdtempSync(join(folder, 'bare-'))
   cpSync(join(root, 'bin'), join(bare, 'bin'), { recursive: true })
@@ -96,3 +120,118 @@ test('an install without development packages keeps dist/, or is told in one lin
   expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' })
   expect(existsSync(join(bare, 'dist/bundle/proxy-main.js'))).toBe(true)
 })
+
+describe('as a dependency of a TypeScript project', () => {
+  let project: string
+  beforeAll(() => {
+    project = join(folder, 'project')
+    mkdirSync(join(project, 'node_modules/@types'), { recursive: true })
+    symlinkSync(folder, join(project, 'node_modules/outrigger'))
+    for (const name of ['@types/node', 'undici-types', 'libsql']) {
+      if (existsSync(join(root, 'node_modules', name))) symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name))
+    }
+    writeFileSync(join(project, 'package.json'), '{"type":"module"}')
+    writeFileSync(join(project, 'main.ts'), PROGRAM)
+    const compilerOptions = { module: 'node16', moduleResolution: 'node16', target: 'es2022', strict: true, types: ['node'] }
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.ts'] }))
+  })
+
+  test('its types compile under strict rules, and the program runs', () => {
+    const tsc = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', project], { encoding: 'utf8' })
+    expect({ stdout: tsc.stdout, status: tsc.status }).toEqual({ stdout: '', status: 0 })
+    const run = spawnSync(process.execPath, [join(project, 'main.js')], { encoding: 'utf8' })
+    expect({ stdout: run.stdout, stderr: run.stderr, status: run.status }).toEqual({ stdout: 'tagged 1 acme\n', stderr: '', status: 0 })
+  })
+
+  test('its types are the public ones, and name nothing else', () => {
+    const types = packed.files.map(file => file.path).filter(path => path.startsWith('dist/types/'))
+    expect(types.sort()).toEqual([
+      'dist/types/embed/config-refused-error.d.ts',
+      'dist/types/embed/control-plane.d.ts',
+      'dist/types/embed/log-line.d.ts',
+      'dist/types/embed/register-http-filter.d.ts',
+      'dist/types/embed/sidecar.d.ts',
+      'dist/types/embed/xds-bootstrap.d.ts',
+      'dist/types/index.d.ts',
+      'dist/types/l7/filters/custom/custom-filter.d.ts',
+    ])
+    for (const path of types) {
+      const code = readFileSync(join(root, path), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+      expect([path, /\bany\b/.test(code)]).toEqual([path, false])
+    }
+  })
+
+  test.each(['outrigger/dist/bundle/index.js', 'outrigger/dist/bundle/proxy-main.js', 'outrigger/src/index.ts', 'outrigger/package.json'])(
+    '%s cannot be imported',
+    name => {
+      const code = `await import('${name}').then(() => console.log('reached'), error => console.log(error.code))`
+      const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', cwd: project })
+      expect(stdout).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED\n')
+    },
+  )
+
+  test('importing it starts nothing and loads neither proxy nor control plane', () => {
+    const code = `await import('outrigger'); console.log(process.getActiveResourcesInfo().join(), process.memoryUsage().heapUsed < 12e6)`
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', cwd: project })
+    expect(stdout).toBe(' true\n')
+  })
+})
+
+const PROGRAM = `
+import { ConfigRefusedError, ControlPlane, type HttpFilter, registerHttpFilter, Sidecar, type SidecarOptions } from 'outrigger'
+
+interface Tags { readonly tenant: string }
+const tags: HttpFilter<Tags, { readonly off: boolean }> = {
+  typeUrl: 'test.Tags',
+  parseConfig({ tenant }) {
+    if (typeof tenant !== 'string') throw new Error('tenant: must be text')
+    return { tenant }
+  },
+  parseRouteConfig: ({ off }) => ({ off: off === true }),
+  create: ({ tenant }, context) => call =>
+    call.routeConfig?.off === true
+      ? null
+      : {
+          async onRequest(request) {
+            request.headers.set('x-tenant', tenant)
+            context.counter(tenant).add()
+            call.reply({ status: 200, body: 'tagged ' + String((await call.readRequestBody(10)).length) + ' ' + tenant })
+          },
+          onResponseData: (chunk, end) => (end ? chunk : undefined),
+        },
+}
+registerHttpFilter(tags)
+registerHttpFilter({ typeUrl: 'test.Inferred', parseConfig: json => ({ size: Object.keys(json).length }), create: ({ size }) => () => (size > 0 ? {} : null) })
+const manager = {
+  '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+  stat_prefix: 'in',
+  http_filters: [
+    { name: 'tags', typed_config: { '@type': 'a/test.Tags', tenant: 'acme' } },
+    { name: 'router', typed_config: { '@type': 'a/envoy.extensions.filters.http.router.v3.Router' } },
+  ],
+  route_config: { virtual_hosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, direct_response: { status: 204 } }] }] },
+}
+const options: SidecarOptions = {
+  bootstrap: {
+    static_resources: {
+      listeners: [
+        {
+          name: 'in',
+          address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
+          filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
+        },
+      ],
+    },
+  },
+  httpFilters: [{ ...tags, typeUrl: 'test.Other' }],
+}
+const sidecar = await Sidecar.start(options)
+await sidecar.ready()
+const response = await fetch('http://' + sidecar.listeners().get('in')![0], { method: 'POST', body: 'x' })
+console.log(await response.text())
+const control: ControlPlane = await ControlPlane.start()
+const refused: unknown = await control.apply({ services: [{}] }).catch((error: unknown) => error)
+if (!(refused instanceof ConfigRefusedError) || refused.problems.length === 0) throw new Error('applied')
+await control.close()
+await sidecar.drain({ graceMs: 1000 })
+`

@@ -1,12 +1,18 @@
-// The proxy's and the control plane's log: on stderr or in --log-path, as pino's JSON, or as text where --log-format asks for it. Levels by
-// Envoy's names and for each of Envoy's components; changeable at run time (/logging). The file can be opened anew (SIGUSR1).
+// The proxy's log, on stderr or in --log-path: readable lines on a terminal, JSON elsewhere (both as the control plane's), text by
+// --log-format where that is given. Levels by Envoy's names and for each of Envoy's components; changeable at run time (/logging). The file
+// can be opened anew (SIGUSR1). The lines are pino's, but pino itself would be a tenth of what a start costs.
 
-import pino from 'pino'
+import { SonicBoom } from 'sonic-boom'
 import type { LogSeverity, SidecarOptions } from '../sidecar/sidecar.js'
 import { compileLogFormat } from './log-format.js'
+import { LOG_COMPONENTS, LOG_LEVELS } from './log-levels.js'
+import { PINO_LEVELS, readableLine } from './log-lines.js'
 
 type Log = SidecarOptions['log']
 type Logging = SidecarOptions['logging']
+
+/** Lines above it are lost while nobody reads the log. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 export interface ProxyLogger extends Logging {
   readonly log: Log
@@ -26,20 +32,6 @@ export interface LoggerOptions {
   readonly componentLevels: ReadonlyMap<string, string>
 }
 
-/** Envoy's levels, least severe first. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const
-
-/** Envoy's loggers, as its /logging lists them. Those that nothing here writes to can be set all the same. */
-export const LOG_COMPONENTS: ReadonlySet<string> = new Set(
-  (
-    'a2a admin ai_protocol_manager alternate_protocols_cache aws assert backtrace basic_auth cache_filter client config connection ' +
-    'conn_handler compression credential_injector decompression dns dubbo envoy_bug ext_authz ext_proc rocketmq file filter forward_proxy ' +
-    'geolocation grpc happy_eyeballs hc health_checker http http2 hystrix init io jwt json_rpc kafka key_value_store lua local_rate_limit ' +
-    'main matcher mcp misc mongo multi_connection notification oauth2 quic quic_stream pool rate_limit_quota rbac rds redis router runtime ' +
-    'stats secret sse tap testing thrift tracing upstream udp wasm websocket golang stats_sinks dynamic_modules ip_tagging'
-  ).split(' '),
-)
-
 const ENVOY_LEVELS: Readonly<Record<LogSeverity, string>> = {
   trace: 'trace',
   debug: 'debug',
@@ -51,8 +43,8 @@ const RANKS = new Map<string, number>([...LOG_LEVELS.map((level, rank) => [level
 
 export function createLogger(options: LoggerOptions): ProxyLogger {
   const { name, level, path } = options
-  const destination = pino.destination({ dest: path === '' ? 2 : path, sync: false })
-  const write = options.format === '' && !options.escaped ? jsonWriter(name, destination) : textWriter(options, destination)
+  const destination = openDestination(path)
+  const write = options.format === '' && !options.escaped ? lineWriter(name, path === '', destination) : textWriter(options, destination)
   const levels = new Map<string, string>([...LOG_COMPONENTS].map(component => [component, level]))
   for (const [component, own] of options.componentLevels) levels.set(component, own)
   return {
@@ -78,15 +70,15 @@ export function createLogger(options: LoggerOptions): ProxyLogger {
 
 type Write = (severity: LogSeverity, component: string, message: string, fields: Record<string, unknown> | undefined) => void
 
-function jsonWriter(name: string, destination: ReturnType<typeof pino.destination>): Write {
-  const logger = pino({ name, level: 'trace', base: { name }, timestamp: pino.stdTimeFunctions.isoTime }, destination)
+function lineWriter(name: string, onStderr: boolean, destination: SonicBoom): Write {
+  const readable = onStderr && process.stderr.isTTY === true
   return (severity, _component, message, fields) => {
-    if (fields === undefined) logger[severity](message)
-    else logger[severity](fields, message)
+    const record = { level: PINO_LEVELS[severity], time: new Date().toISOString(), name, ...fields, msg: message }
+    destination.write(readable ? readableLine(record) : `${JSON.stringify(record)}\n`)
   }
 }
 
-function textWriter({ format, escaped }: LoggerOptions, destination: ReturnType<typeof pino.destination>): Write {
+function textWriter({ format, escaped }: LoggerOptions, destination: SonicBoom): Write {
   const print = compileLogFormat(format === '' ? ENVOY_FORMAT : format)
   return (severity, component, message, fields) => {
     const text = fields === undefined ? message : `${message} ${JSON.stringify(fields)}`
@@ -97,3 +89,17 @@ function textWriter({ format, escaped }: LoggerOptions, destination: ReturnType<
 
 /** What Envoy prints when nobody asks for another; here it stands for text instead of JSON. */
 const ENVOY_FORMAT = '[%Y-%m-%d %T.%e][%t][%l][%n] %v'
+
+function openDestination(path: string): SonicBoom {
+  const destination = new SonicBoom({ dest: path === '' ? 2 : path, sync: false, maxLength: MAX_WAITING_BYTES })
+  // Its reader has gone, or the disk is full: there is nobody to tell, and the traffic goes on.
+  destination.on('error', () => {})
+  process.on('exit', () => {
+    try {
+      destination.flushSync()
+    } catch {
+      // Not open yet, or as above.
+    }
+  })
+  return destination
+}

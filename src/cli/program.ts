@@ -2,6 +2,7 @@
 // scripts, and by the test that compares it with docs/consul-compatibility.md.
 // Invariant: building it loads no part of the control plane; a command's own file does that when it runs.
 import { Command } from 'commander'
+import { OUTRIGGER_VERSION } from '../sidecar/version.js'
 import type { CommandIo } from './command-line/command-io.js'
 import { addAcl } from './commands/acl/acl.js'
 import { addAgent } from './commands/agent.js'
@@ -32,7 +33,6 @@ import { addSnapshot } from './commands/snapshot.js'
 import { addTls } from './commands/tls.js'
 import { addTroubleshoot } from './commands/troubleshoot.js'
 import { addWatch } from './commands/watch.js'
-import { OUTRIGGER_VERSION } from './version.js'
 
 export function buildProgram(io: CommandIo): Command {
   const program = new Command('outrigger')

@@ -3,9 +3,9 @@
 
 import { readFileSync } from 'node:fs'
 import { type Checked, readBootstrap, type SidecarBootstrap, type SidecarOptions } from '../sidecar/sidecar.js'
+import { ENVOY_VERSION, USER_AGENT_NAME } from '../sidecar/version.js'
 import type { ProxyLogger } from './logger.js'
 import type { ProxyFlags } from './proxy-flags.js'
-import { ENVOY_VERSION, USER_AGENT_NAME } from './version.js'
 
 /** The file, then --config-yaml. */
 export function bootstrapTexts({ configPath, configYaml }: ProxyFlags): Checked<readonly string[]> {

@@ -1,7 +1,8 @@
 // Envoy's command line. Every flag of Envoy 1.40 is known: it does what Envoy's does, or, where that has no meaning here, is named in one
 // warning. As in Envoy a malformed value, a flag given twice and a flag that is none are errors, all of them said before exit 1.
 
-import { LOG_COMPONENTS, LOG_LEVELS } from './logger.js'
+import { closestName } from './closest-name.js'
+import { LOG_COMPONENTS, LOG_LEVELS } from './log-levels.js'
 
 export interface RestartFlags {
   readonly enabled: boolean
@@ -201,7 +202,7 @@ function readArguments(argv: readonly string[], errors: string[]): Map<string, s
     const name = ALIASES[written] ?? written
     const kind = KNOWN[name] ?? WITHOUT_MEANING[name]
     if (kind === undefined || (kind === 'switch' && raw[delimiter] === ' ')) {
-      errors.push(raw.startsWith('-') ? `${written}: there is no such flag` : `unexpected argument '${raw}'`)
+      errors.push(raw.startsWith('-') ? `${written}: there is no such flag${suggestion(name)}` : `unexpected argument '${raw}'`)
       // Its value, most likely: one error is enough.
       if (raw.startsWith('-') && delimiter === -1 && argv[i + 1]?.startsWith('-') === false) i++
       continue
@@ -226,6 +227,12 @@ function socketMode(value: string, errors: string[]): number {
   if (value === '') return DEFAULT_SOCKET_MODE
   if (!/^[0-7]{1,4}$/.test(value)) errors.push(`--socket-mode: '${value}' is no mode in octal digits`)
   return Number.parseInt(value, 8)
+}
+
+function suggestion(written: string): string {
+  const name = closestName(written, [...Object.keys(KNOWN), ...Object.keys(WITHOUT_MEANING)])
+  // A switch that was given a value is spelled right.
+  return name === undefined || name === written ? '' : ` (did you mean ${name}?)`
 }
 
 function workers(value: string, errors: string[]): number {
@@ -266,7 +273,7 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --mode serve|validate   validate: check the bootstrap, print what is wrong, exit
   -l, --log-level LEVEL       trace, debug, info (default), warning, error, critical, off
       --component-log-level C:L,...  levels of single components (POST /logging lists them)
-      --log-format PATTERN    lines of text by spdlog's pattern instead of JSON; --log-path FILE in place of stderr
+      --log-format PATTERN    lines by spdlog's pattern (else JSON; readable on a terminal); --log-path FILE in place of stderr
       --drain-time-s N        how long connections of a removed listener may last (default 600)
       --drain-strategy S      gradual (default) or immediate
       --shutdown-grace-s N    ours: how long running requests may finish after SIGTERM (default 5); a second SIGTERM exits at once
@@ -282,5 +289,12 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --parent-shutdown-time-s N  the process before this one ends after so long (default 900); --disable-hot-restart
       --skip-hot-restart-on-no-parent, --skip-hot-restart-parent-stats
       --version               one line with version: <rev>/<version>/<status>/<build>/<ssl>
+
+Examples:
+  outrigger-proxy -c bootstrap.yaml --mode validate              what is wrong with a bootstrap, by path
+  outrigger-proxy -c bootstrap.yaml -l debug                     serve it, and say much
+  outrigger-proxy -c bootstrap.yaml --config-yaml 'node: { id: web-1, cluster: web }'
+  outrigger bootstrap --proxy-id web-sidecar-proxy > web.json && outrigger-proxy -c web.json
+
 Envoy's other flags are accepted; those without a meaning here are named in a warning.
 `

@@ -2,8 +2,8 @@
 // Launchers ask for the version on every start of theirs.
 
 import { HOT_RESTART_VERSION } from '../sidecar/restart/restart-messages.js'
+import { ENVOY_VERSION, envoyVersionString, OUTRIGGER_VERSION } from '../sidecar/version.js'
 import { PROXY_HELP, parseProxyFlags } from './proxy-flags.js'
-import { ENVOY_VERSION, envoyVersionString, OUTRIGGER_VERSION } from './version.js'
 
 export async function proxyMain(argv: readonly string[]): Promise<void> {
   const flags = parseProxyFlags(argv)

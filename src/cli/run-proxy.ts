@@ -5,12 +5,12 @@
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { type ConfigError, Sidecar, type SidecarBootstrap, type SidecarOptions } from '../sidecar/sidecar.js'
+import { envoyVersionString } from '../sidecar/version.js'
 import { describe, inBrief, LocatedErrors } from './located-errors.js'
 import { createLogger, type ProxyLogger } from './logger.js'
 import { bootstrapTexts, readTexts, sidecarOptions } from './proxy-config.js'
 import type { ProxyFlags } from './proxy-flags.js'
 import { HotRestart } from './restart/hot-restart.js'
-import { envoyVersionString } from './version.js'
 import { spawnWorker, WORKER_VARIABLE } from './worker-channel.js'
 
 /** The exit code of `--mode validate` for a bootstrap that is good, but for what is in it without effect. */

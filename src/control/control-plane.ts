@@ -31,7 +31,7 @@ import { ConfigEntryTable } from './config-entry-table.js'
 import { CONSUL_VERSION } from './consul-version.js'
 import { ControlMetrics } from './control-metrics.js'
 import { openCoordination } from './coordination.js'
-import { type ApplyReport, refusedSet } from './declared-items.js'
+import { type ApplyReport, applyOnce, refusedSet } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
 import { DEFAULT_DNS_DOMAIN, type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
@@ -157,6 +157,7 @@ export class ControlPlane {
   private grpcListening: GrpcPort | undefined
   private portTls: PortTls | undefined
   private applyDefinitions: ((definitions: AgentDefinitions) => Promise<ApplyReport>) | undefined
+  private applyItems: ((items: Parameters<typeof applyOnce>[0]) => Promise<ApplyReport>) | undefined
   private acl: AclSystem | undefined
   private ca: CertificateAuthority | undefined
   private dns: RunningDns | undefined
@@ -333,6 +334,7 @@ export class ControlPlane {
 
     this.applyDefinitions = definitions =>
       applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })
+    this.applyItems = items => applyOnce(items, { store, catalog, entries })
     await this.loadMeshFile({ store, catalog, entries, publisher, metrics })
     if (configured.definitions !== undefined) await this.loadDefinitions(configured.definitions)
     acl?.table.onChange(() => ads.reauthorize())
@@ -511,6 +513,11 @@ export class ControlPlane {
     file.watch()
     this.meshFile = file
     this.cleanups.push(() => file.close())
+  }
+
+  /** Services and config entries as one change, whole or not at all; only after `start`. */
+  apply(items: Parameters<typeof applyOnce>[0]): Promise<ApplyReport> {
+    return this.applyItems!(items)
   }
 
   /** Reads the files of this machine again. Resolves with what is wrong with them; what is good of them is in force. */

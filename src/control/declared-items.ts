@@ -110,6 +110,20 @@ export async function applyDeclared(
   })
 }
 
+/** Items without a record of where they come from: they are written as they are, and stay until somebody changes them. */
+export async function applyOnce(
+  { services = [], configEntries = [] }: { readonly services?: readonly object[]; readonly configEntries?: readonly object[] },
+  targets: DeclaredTargets,
+): Promise<ApplyReport> {
+  const errors: ConfigError[] = []
+  const items = [
+    ...configEntries.map((raw, i) => entryItem(raw, `configEntries[${i}]`, targets, errors)),
+    ...services.map((raw, i) => serviceItem(raw, `services[${i}]`, targets, errors)),
+  ].filter(item => item !== undefined)
+  refuseTwins(items, errors)
+  return errors.length > 0 ? refusedSet(errors) : applyDeclared([], 'once:', targets, { unrecorded: items })
+}
+
 function idsOf(keys: readonly string[], type: string): string[] {
   return keys.filter(key => key.startsWith(type)).map(key => key.slice(type.length))
 }

@@ -121,7 +121,7 @@ export function untouchedStat(store: StatsStore, kind: StatKind, name: string): 
 export function* selectStats(
   store: StatsStore,
   kind: StatKind,
-  query: StatsQuery,
+  query: Pick<StatsQuery, 'usedOnly' | 'filter'>,
 ): Generator<{ readonly name: string; readonly stat: Stat }> {
   const { usedOnly, filter } = query
   for (const stat of store.allStats(kind)) {

@@ -1,6 +1,7 @@
 // HTTP filters of the connection manager, as model. One variant per filter that Outrigger runs or accepts.
 
 import type { ConfigSource } from './config-source.js'
+import type { CustomFilterConfig } from './custom-filter.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
@@ -323,6 +324,7 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'jwtAuthn'; readonly config: JwtConfig }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
+  | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'discovered'; readonly discovery: FilterDiscovery }
 )
 
@@ -370,5 +372,6 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'jwtAuthn'; readonly requirementName: string }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
   | { readonly kind: 'compressor'; readonly removeAcceptEncodingHeader: boolean | null }
+  | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'generic' }
 )

@@ -9,6 +9,7 @@ import { type AsyncHttpClient, UpstreamAsyncClient } from '../l7/client/async-cl
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { toByteString } from '../l7/codec/byte-string.js'
+import type { HttpFilter } from '../l7/filters/custom/custom-filter.js'
 import { provideEnvironment } from '../l7/format/header-format.js'
 import { type FlushRule, LogSinks } from '../l7/log/access-log-sink.js'
 import { FailureLog } from '../l7/log/failure-log.js'
@@ -17,6 +18,7 @@ import { OtlpLoggers } from '../l7/log/otlp-access-log.js'
 import { RecentRequests } from '../l7/log/recent-requests.js'
 import { otlpUserAgent } from '../l7/otlp/otlp-client.js'
 import { Tracers } from '../l7/tracing/tracers.js'
+import { ExceptionLog } from '../metrics/exception-log.js'
 import {
   asyncClientStats,
   caresStats,
@@ -43,7 +45,6 @@ import { DnsResolver } from '../upstream/dns/dns-resolver.js'
 import { CertificateWatch } from './certificate-watch.js'
 import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
-import { ExceptionLog } from './exception-log.js'
 import { ExtensionRegistry } from './extension-registry.js'
 import type { SocketSharing } from './listener/active-listener.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
@@ -70,6 +71,8 @@ export interface ServerOptions {
   readonly env: (name: string) => string | undefined
   /** When access log lines are written; absent: DEFAULT_FLUSH. */
   readonly accessLogFlush?: FlushRule
+  /** HTTP filters of the embedding program, by full message name. */
+  readonly customFilters?: ReadonlyMap<string, HttpFilter>
   /** Absent: this process does everything. */
   readonly role?: ProcessRole
   /** envoy.config.core.v3.Node, encoded: who sends access logs to gRPC services. */
@@ -251,6 +254,7 @@ export class Server {
           httpClient: client,
           grpcClient: client,
           filterConfigs: this.extensions,
+          customFilters: options.customFilters ?? new Map(),
           clusters: this.clusters,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
@@ -281,7 +285,9 @@ export class Server {
     this.config = new ConfigChanges(this)
     this.gauges = new ServerGauges(this)
     if (options.restartEpoch !== undefined) restartGeneration(store).value = (options.predecessor?.generation ?? 0) + 1
-    const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, (message, fields) => this.log('error', message, fields))
+    const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, stack =>
+      this.log('error', 'an exception ended a connection; this is a bug, and further ones of this cause are only counted', { stack }),
+    )
     this.stopHearing = onConnectionException(error => exceptions.record(error))
     // What a worker is given has come to the primary already.
     this.ldsSeen = bootstrap.lds === null || role?.kind === 'worker'

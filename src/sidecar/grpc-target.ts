@@ -6,7 +6,6 @@ import type { Cluster } from '../model/cluster.js'
 import type { GrpcService } from '../model/grpc-service.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client/client.js'
-import { SidecarCredentials } from './sidecar-credentials.js'
 
 /** One target per endpoint, in the order of the config; a cluster without endpoints gives none. */
 export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: () => UpstreamTlsContext | null): AdsTarget[] {
@@ -16,7 +15,10 @@ export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: ()
   const common = {
     metadata: metadataOf(service),
     channelOptions: channelOptions(cluster, service),
-    credentials: new SidecarCredentials(cluster.tls !== null, tls, keepaliveSeconds === null ? null : keepaliveSeconds * 1000),
+    credentials: async () => {
+      const { SidecarCredentials } = await import('./sidecar-credentials.js')
+      return new SidecarCredentials(cluster.tls !== null, tls, keepaliveSeconds === null ? null : keepaliveSeconds * 1000)
+    },
   }
   const targets: AdsTarget[] = []
   for (const locality of discovery.assignment.localities) {

@@ -4,6 +4,8 @@
 import { hostname } from 'node:os'
 import { type Message, toBinary } from '@bufbuild/protobuf'
 import { compileStringMatchers } from '../l7/match/string-matcher.js'
+import type { Counter, Gauge } from '../metrics/stat.js'
+import { selectStats } from '../metrics/stats-query.js'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { type Address, formatAddress } from '../model/address.js'
 import type { AdminConfig, Bootstrap, NodeInfo } from '../model/bootstrap.js'
@@ -17,6 +19,7 @@ import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
 import { NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { createConfigDump } from './config-dump.js'
 import { configStatus } from './config-status.js'
+import { filterReaders } from './custom-filters.js'
 import type { UserAgent } from './node-message.js'
 import { nodeMessage } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
@@ -54,7 +57,7 @@ export interface SidecarBootstrap {
 }
 
 /** What the command line says of a bootstrap. */
-export interface ReadOptions extends Pick<BootstrapOptions, 'serviceNode' | 'serviceCluster' | 'serviceZone'> {
+export interface ReadOptions extends Pick<BootstrapOptions, 'serviceNode' | 'serviceCluster' | 'serviceZone' | 'customFilters'> {
   /** Fields that our protos do not know are ignored, and said, instead of refused. */
   readonly allowUnknownFields?: boolean
   /** Tags of every metric. */
@@ -75,6 +78,8 @@ export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store
   readonly onQuit: () => void
   /** A static listener that had to wait for clusters could not be bound: as fatal as an error of start(). */
   readonly onFailure: (errors: readonly ConfigError[]) => void
+  /** Everything that it waited for at the start is there. */
+  readonly onLive?: () => void
   /** Processes that serve in the place of this one; absent: it does all itself. */
   readonly workers?: WorkersOptions
   /** Absent: there is no hot restart. */
@@ -192,6 +197,7 @@ export class Sidecar {
       log,
       random,
       unknownFields: unknownDynamicFields,
+      ...(options.customFilters === undefined ? {} : { customFilters: filterReaders(options.customFilters) }),
       ...(pool === null ? {} : { followers: pool }),
     })
     const configDump = createConfigDump({ bootstrap: message, node: model.node, userAgent, tracked, server })
@@ -215,7 +221,10 @@ export class Sidecar {
     server.onStartFailure = options.onFailure
     const adminAddress = model.admin?.address ?? null
     const waitsForAdmin = adminAddress !== null && restart?.old?.has(adminAddress) === true
-    server.onLive = () => void sidecar.takeOver(waitsForAdmin ? adminAddress : null)
+    server.onLive = () => {
+      options.onLive?.()
+      void sidecar.takeOver(waitsForAdmin ? adminAddress : null)
+    }
     const errors = waitsForAdmin ? [] : [...(await sidecar.listen(adminAddress))]
     if (errors.length === 0) pool?.start()
     if (errors.length === 0) errors.push(...(await server.start()))
@@ -280,6 +289,22 @@ export class Sidecar {
     return this.admin === null ? null : formatAddress(this.admin.address)
   }
 
+  /** Where listeners are bound now, by name: port 0 is resolved. */
+  get listenerAddresses(): ReadonlyMap<string, readonly string[]> {
+    return new Map(this.server.listeners.active.map(({ version, addresses }) => [version.name, addresses.map(formatAddress)]))
+  }
+
+  /** Every counter and gauge by its name, as they are now. */
+  stats(): ReadonlyMap<string, number> {
+    this.server.refreshGauges()
+    const { store } = this.server
+    const values = new Map<string, number>()
+    for (const kind of ['counter', 'gauge'] as const)
+      for (const { name, stat } of selectStats(store, kind, { usedOnly: false, filter: null }))
+        values.set(name, (stat as Counter | Gauge).value)
+    return values
+  }
+
   /** SIGUSR1: log files are opened anew, after whoever rotates them has moved the old ones. */
   reopenLogs(): void {
     this.server.sinks.reopen()
@@ -291,6 +316,11 @@ export class Sidecar {
     this.bridge.close()
     await Promise.all([this.server.shutdown(graceMs), this.pool?.stop(graceMs)])
     await this.admin?.close()
+  }
+
+  /** Ends a stop() that waits for what runs. */
+  cut(): void {
+    this.server.listeners.destroyAll()
   }
 
   /** Cuts everything, now; log lines that wait are written. */

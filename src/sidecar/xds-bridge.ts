@@ -39,7 +39,7 @@ import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subs
 import { subscribingNode, type UserAgent } from './node-message.js'
 import { postJson } from './post-json.js'
 import { ClusterKind } from './resource-kinds/cluster-kind.js'
-import { dynamicDecoder, type UnknownFields } from './resource-kinds/dynamic-decoder.js'
+import { type DecodingRules, dynamicDecoder } from './resource-kinds/dynamic-decoder.js'
 import { EndpointKind } from './resource-kinds/endpoint-kind.js'
 import { ExtensionKind } from './resource-kinds/extension-kind.js'
 import { ListenerKind } from './resource-kinds/listener-kind.js'
@@ -52,7 +52,7 @@ import { VirtualHostKind } from './resource-kinds/virtual-host-kind.js'
 import type { TrackedResources } from './tracked-resources.js'
 import type { FedUpdate } from './workers/fed-resources.js'
 
-export interface XdsBridgeOptions {
+export interface XdsBridgeOptions extends DecodingRules {
   readonly bootstrap: Bootstrap
   readonly server: Server
   readonly store: StatsStore
@@ -60,8 +60,6 @@ export interface XdsBridgeOptions {
   readonly userAgent: UserAgent
   readonly log: ServerLog
   readonly random: () => number
-  /** Fields of dynamic resources that our protos do not know. */
-  readonly unknownFields: UnknownFields
   /** Processes that take what this one accepts. */
   readonly followers?: XdsFollowers
   /** In a worker process, which opens no source: names of which nothing had been wanted so far. What comes is put in by take(). */
@@ -114,7 +112,7 @@ export class XdsBridge {
       ...(followers === undefined ? {} : { onUnsubscribed: (...what) => followers.forget(...what) }),
     })
     const { bootstrap, server, store } = options
-    const decode = dynamicDecoder(options.unknownFields, server.gauges.stats, options.log, options.tracked)
+    const decode = dynamicDecoder(options, server.gauges.stats, options.log, options.tracked)
     this.secrets = new SecretKind(server, decode, this.named, this.stats)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
     this.extensions = new ExtensionKind(server, decode, (ms, run) => this.after(ms, run))

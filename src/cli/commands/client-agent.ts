@@ -3,12 +3,12 @@
 import { rmSync } from 'node:fs'
 import { ClientAgent } from '../../control/agent/client-agent.js'
 import { joinErrors } from '../../control/http-api/respond.js'
+import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
 import { clientOptions, httpsTls, tokensOf } from '../agent-config/client-settings.js'
 import { definitionsOf, logLevel } from '../agent-config/control-settings.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { openControlLog } from '../control-log.js'
-import { OUTRIGGER_VERSION } from '../version.js'
 import { levelOf, stopSignal, writePidFile } from './process-life.js'
 import type { LoadedConfig } from './run-control.js'
 

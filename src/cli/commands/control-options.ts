@@ -1,9 +1,9 @@
 // The flags of `outrigger control`, with environment and files, as `ControlPlaneOptions`. Called by run-control.ts.
 // Secrets come by file or environment: a command line is for everyone to read.
 import { type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
+import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
-import { OUTRIGGER_VERSION } from '../version.js'
 import { type DnsFlags, dnsOptions } from './dns-flags.js'
 import { readObjects } from './documents.js'
 

@@ -58,7 +58,7 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory (or OUTRIGGER_CA_KEY)')
     .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')
     .option('--sidecar-max-port <port>', 'last of them (default: 21255)')
-    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal, silent (default: info)')
+    .option('--log-level <level>', 'trace, debug, info, warning, error, critical, off (default: info)')
     .allowExcessArguments(false)
   command.action(async () => {
     const { configDir: _, ...flags } = command.opts<ControlFlags & { configDir?: unknown }>()

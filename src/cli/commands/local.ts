@@ -1,9 +1,9 @@
 // Commands that ask nobody: version, keygen, validate. Declared for program.ts.
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
+import { ENVOY_VERSION, OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { CommandIo } from '../command-line/command-io.js'
 import { FORMAT_OPTION, printAs } from '../command-line/print.js'
-import { ENVOY_VERSION, OUTRIGGER_VERSION } from '../version.js'
 
 const KEY_BYTES = 32
 

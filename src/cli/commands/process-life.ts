@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { CliError } from '../command-line/command-io.js'
 import { CONTROL_LOG_LEVELS } from '../control-log.js'
+import { LOG_LEVELS } from '../log-levels.js'
 
 export function writePidFile(path: string): void {
   try {
@@ -12,8 +13,15 @@ export function writePidFile(path: string): void {
   }
 }
 
-export function levelOf(level = 'info'): string {
-  if (!CONTROL_LOG_LEVELS.includes(level)) throw new CliError(`--log-level "${level}": must be one of ${CONTROL_LOG_LEVELS.join(', ')}`)
+/** By Envoy's names, which the sidecar has. */
+const ENVOY_LEVELS: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal', off: 'silent' }
+
+export function levelOf(given = 'info'): string {
+  const level = ENVOY_LEVELS[given] ?? given
+  if (!CONTROL_LOG_LEVELS.includes(level))
+    throw new CliError(
+      `--log-level "${given}": must be one of ${[...LOG_LEVELS, ...CONTROL_LOG_LEVELS.filter(name => !LOG_LEVELS.some(known => known === name))].join(', ')}`,
+    )
   return level
 }
 

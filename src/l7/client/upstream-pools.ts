@@ -19,6 +19,8 @@ export interface UpstreamTlsSource {
 }
 
 export class UpstreamPools implements UpstreamTlsSource {
+  /** Shadow requests under way. */
+  readonly mirrors = { active: 0 }
   private readonly tlsContexts: TlsContexts
 
   constructor(tlsContexts: TlsContexts) {

@@ -7,6 +7,7 @@ import type { Encoding } from './compressor/accept-encoding.js'
 import { compressorFilter, encodingOf } from './compressor/compressor.js'
 import { corsFilter } from './cors.js'
 import { csrfFilter } from './csrf.js'
+import { customFilter } from './custom/guarded-filter.js'
 import { decompressorFilter } from './decompressor/decompressor.js'
 import { DiscoveredFilter } from './discovered-filter.js'
 import { extAuthzFilter } from './ext-authz/ext-authz.js'
@@ -127,6 +128,8 @@ function compileFilter(
       return grpcWebFilter(name, disabled)
     case 'healthCheck':
       return healthCheckFilter(name, disabled, filter.config, ctx)
+    case 'custom':
+      return customFilter(name, disabled, filter.config, ctx)
     default: {
       const unreachable: never = filter
       throw new Error(`no such filter: ${JSON.stringify(unreachable)}`)

@@ -280,6 +280,15 @@ export class FilterChain implements RequestControl, ResponseControl {
     this.collect()
   }
 
+  replaceRequestBody(whole: Buffer): void {
+    const { body, request } = this.host
+    body.clear()
+    body.add(whole)
+    if (body.trailers !== null) return
+    request.contentLength = whole.length
+    request.headers.set('content-length', String(whole.length))
+  }
+
   /** The collected body is handed over when it is complete or has passed its limit. */
   private collect(): void {
     const { collector, host } = this

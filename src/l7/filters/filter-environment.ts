@@ -11,6 +11,7 @@ import type { DataSource } from '../../model/tls.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { AsyncGrpcClient, AsyncHttpClient } from '../client/async-client.js'
 import type { Runtime } from '../match/runtime-fraction.js'
+import type { HttpFilter } from './custom/custom-filter.js'
 import type { FilterConfigs } from './discovered-filter.js'
 
 export interface FilterEnvironment {
@@ -24,6 +25,8 @@ export interface FilterEnvironment {
   readonly httpClient: AsyncHttpClient
   readonly grpcClient: AsyncGrpcClient
   readonly filterConfigs: FilterConfigs
+  /** Of the embedding program, by full message name. */
+  readonly customFilters: ReadonlyMap<string, HttpFilter>
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
   /** Text of a DataSource, or null (or undefined) when it cannot be read now. */
   readonly readSource: (source: DataSource) => string | null | undefined

@@ -34,6 +34,8 @@ export interface FilterCall {
   readonly ended: boolean
   /** Ask for the whole request body to be held (up to `maxBytes`, else 413 unless `allowPartial`) before `done(body, complete)`. */
   bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void
+  /** In the place of a whole body that was held. Its length is known then. */
+  replaceRequestBody(body: Buffer): void
 }
 
 /** What a filter would do to a request. */

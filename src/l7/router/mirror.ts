@@ -12,17 +12,15 @@ import { localAddress } from '../stream/local-address.js'
 
 const EMPTY = Buffer.alloc(0)
 const PRIORITY: Priority = 'DEFAULT'
-/** Shadow requests under way at once, over all routes; more are not sent. */
+/** Shadow requests under way at once, over all routes of a server; more are not sent. */
 const MAX_ACTIVE_MIRRORS = 1024
 /** A shadow that has not answered by then is dropped. */
 const MIRROR_TIMEOUT_MS = 15_000
 
-let activeMirrors = 0
-
 /** Where shadows go. */
 export interface MirrorUpstreams {
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
-  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
+  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor' | 'mirrors'>
   readonly random: () => number
 }
 
@@ -32,7 +30,7 @@ export function startMirrors(request: RequestHead, forward: CompiledForward, ups
   const { clusters, pools, random } = upstreams
   const started: Mirror[] = []
   for (const mirror of forward.mirrors) {
-    if (activeMirrors >= MAX_ACTIVE_MIRRORS || !mirror.wants(random)) continue
+    if (pools.mirrors.active >= MAX_ACTIVE_MIRRORS || !mirror.wants(random)) continue
     const name = mirror.model.cluster !== '' ? mirror.model.cluster : (request.headers.get(mirror.model.clusterHeader) ?? '')
     const host = clusters.get(name)?.pick({ hash: null, metadataMatch: null, maxAttempts: 1, random, shouldSkip: () => false }) ?? null
     if (host !== null) started.push(new Mirror(request, host, pools, mirror.model.disableShadowHostSuffix))
@@ -43,11 +41,13 @@ export function startMirrors(request: RequestHead, forward: CompiledForward, ups
 export class Mirror implements UpstreamRequestOwner {
   private readonly head: RequestHead
   private readonly upstream: UpstreamRequest
+  private readonly running: MirrorUpstreams['pools']['mirrors']
   private readonly timer: NodeJS.Timeout
   private body: Buffer = EMPTY
   private finished = false
 
   constructor(request: RequestHead, host: Host, pools: MirrorUpstreams['pools'], keepHost: boolean) {
+    this.running = pools.mirrors
     this.head = { ...request, headers: request.headers.clone() }
     // As every request of our own in Envoy: we are the one it comes from, and inside.
     const { headers } = this.head
@@ -59,7 +59,7 @@ export class Mirror implements UpstreamRequestOwner {
     this.upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(PRIORITY), 1)
     this.timer = setTimeout(() => this.end(), MIRROR_TIMEOUT_MS)
     this.timer.unref()
-    activeMirrors++
+    this.running.active++
   }
 
   /** The request is complete: send the copy. */
@@ -99,7 +99,7 @@ export class Mirror implements UpstreamRequestOwner {
   end(): void {
     if (this.finished) return
     this.finished = true
-    activeMirrors--
+    this.running.active--
     clearTimeout(this.timer)
     this.upstream.cancel()
   }

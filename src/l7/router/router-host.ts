@@ -44,7 +44,7 @@ export interface RouterRuntime {
   readonly routerConfig: RouterConfig
   readonly routes: RouteSource
   readonly clusters: { get(name: string): UpstreamCluster | undefined }
-  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor'>
+  readonly pools: Pick<UpstreamPools, 'poolFor' | 'protocolFor' | 'mirrors'>
   readonly router: RouterHandles
   readonly bufferLimitBytes: number
   readonly failures: UpstreamFailures

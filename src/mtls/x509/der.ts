@@ -2,9 +2,10 @@
 // Called by x509.ts and csr.ts. node-forge's own certificate and CSR classes know only RSA keys; its ASN.1 layer carries any key,
 // as the SubjectPublicKeyInfo comes ready-made from node:crypto. Invariant: what `readDer` returns writes back to the very bytes
 // it was read from, so what was parsed is what was signed; anything in another encoding is refused.
-import forge from 'node-forge'
+// The ASN.1 file alone is loaded: the whole of node-forge is 600 KB of ciphers that nothing here asks for.
+import type forge from 'node-forge'
+import asn1 from 'node-forge/lib/asn1.js'
 
-const { asn1 } = forge
 export type Asn1 = forge.asn1.Asn1
 
 /** Nesting allowed; certificates need about ten levels. */

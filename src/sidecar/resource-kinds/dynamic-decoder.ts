@@ -4,6 +4,7 @@
 import type { Steps } from '../../io/slices.js'
 import type { ServerHandles } from '../../metrics/stat-names.js'
 import type { Checked } from '../../model/config-error.js'
+import type { FilterSettingsReaders } from '../../model/custom-filter.js'
 import type { ServerLog } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'
 import type { Decoded, DecodeOptions } from '../../xds/resources/field-path.js'
@@ -17,13 +18,22 @@ export interface Decode {
   inSteps<T>(decoder: (value: Uint8Array, options: DecodeOptions) => Steps<Decoded<T>>, resource: XdsResource): Steps<Checked<T>>
 }
 
+export interface DecodingRules {
+  readonly unknownFields: UnknownFields
+  /** HTTP filters of the embedding program. */
+  readonly customFilters?: FilterSettingsReaders
+}
+
 export function dynamicDecoder(
-  unknownFields: UnknownFields,
+  { unknownFields, customFilters }: DecodingRules,
   stats: Pick<ServerHandles, 'dynamic_unknown_fields'>,
   log: ServerLog,
   tracked: TrackedResources,
 ): Decode {
-  const options: DecodeOptions = { unknownFields: unknownFields === 'refuse' ? 'refuse' : 'count' }
+  const options: DecodeOptions = {
+    unknownFields: unknownFields === 'refuse' ? 'refuse' : 'count',
+    ...(customFilters === undefined ? {} : { customFilters }),
+  }
   const counted = <T>(decoded: Decoded<T>, resource: XdsResource): Checked<T> => {
     const { name, any } = resource
     tracked.noteWithoutEffect(resource, decoded.unsupported)

@@ -13,7 +13,7 @@ export interface AdsTarget {
   /** `host:port`, `unix:/path`, or any target of grpc-js (`ipv4:10.0.0.1:8502,10.0.0.2:8502`). */
   readonly address: string
   /** TLS or plain text; plain text if absent. */
-  readonly credentials?: ChannelCredentials
+  readonly credentials?: () => Promise<ChannelCredentials>
   readonly channelOptions?: ChannelOptions
   /** Metadata of each stream (`x-consul-token`); a function is asked anew for each stream, so that a rotated token takes effect. */
   readonly metadata?: readonly (readonly [key: string, value: string])[] | (() => readonly (readonly [key: string, value: string])[])

@@ -1,6 +1,15 @@
 // How an AdsClient tells how it fares: its connection, its last failure by kind, its control_plane.* numbers.
 
-import { status } from '@grpc/grpc-js'
+/** gRPC's status codes; those of grpc-js would load all of it. */
+export const GRPC_STATUS = {
+  OK: 0,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+} as const
 
 /** Why the last attempt failed: `exhausted` asks for another server, the two auth kinds for another token. */
 export type AdsFailureKind = 'unauthenticated' | 'permission-denied' | 'exhausted' | 'unavailable' | 'unimplemented' | 'closed' | 'other'
@@ -30,17 +39,17 @@ export interface ControlPlaneStats {
 
 export function failureKind(code: number): AdsFailureKind {
   switch (code) {
-    case status.OK:
+    case GRPC_STATUS.OK:
       return 'closed'
-    case status.UNAUTHENTICATED:
+    case GRPC_STATUS.UNAUTHENTICATED:
       return 'unauthenticated'
-    case status.PERMISSION_DENIED:
+    case GRPC_STATUS.PERMISSION_DENIED:
       return 'permission-denied'
-    case status.RESOURCE_EXHAUSTED:
+    case GRPC_STATUS.RESOURCE_EXHAUSTED:
       return 'exhausted'
-    case status.UNAVAILABLE:
+    case GRPC_STATUS.UNAVAILABLE:
       return 'unavailable'
-    case status.UNIMPLEMENTED:
+    case GRPC_STATUS.UNIMPLEMENTED:
       return 'unimplemented'
     default:
       return 'other'

@@ -6,8 +6,7 @@
 //   stopped --start--> connecting --READY--> connected --stream ends--> waiting (backoff, next target) --timer--> connecting
 
 import { create } from '@bufbuild/protobuf'
-import type { ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
-import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js'
+import type { Client, ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
 import { fullJitterMs } from '../../io/backoff.js'
 import { heldClock, NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
 import { TokenBucket } from '../../io/token-bucket.js'
@@ -22,7 +21,7 @@ import { StatusSchema } from '../gen/google/rpc/status_pb.js'
 import { deltaMethod, stateOfTheWorldMethod } from '../grpc-service.js'
 import { ADS_METHODS, compareTypes, methodsForType } from '../type-urls.js'
 import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS, type DiscoveryClient } from './client-options.js'
-import { type AdsClientStatus, type ControlPlaneStats, failureKind } from './client-status.js'
+import { type AdsClientStatus, type ControlPlaneStats, failureKind, GRPC_STATUS } from './client-status.js'
 import { ClientTypeState, type PendingAck } from './client-type-state.js'
 import {
   type DecodedResponse,
@@ -43,6 +42,8 @@ const NACK_WAIT_MS = 25
 const MAX_NACK_WAIT_MS = 1000
 
 type Call = ClientDuplexStream<unknown, unknown>
+/** Loaded with the first connection: a proxy without a management server starts faster, and smaller. */
+type Grpc = typeof import('@grpc/grpc-js')
 
 export class AdsClient implements DiscoveryClient {
   readonly controlPlane: ControlPlaneStats = { connectedState: 0, rateLimitEnforced: 0, pendingRequests: 0, ignoredResponses: 0 }
@@ -62,6 +63,7 @@ export class AdsClient implements DiscoveryClient {
   private dispatching = 0
   private flushQueued = false
   private targetIndex = 0
+  private grpc: Grpc | null = null
   private client: Client | null = null
   private clientTarget: AdsTarget | null = null
   private call: Call | null = null
@@ -166,15 +168,25 @@ export class AdsClient implements DiscoveryClient {
     const target = this.target
     if (this.client && this.clientTarget !== target) this.dropConnection()
     this.clientTarget = target
-    this.client ??= new Client(target.address, target.credentials ?? credentials.createInsecure(), {
-      ...CHANNEL_DEFAULTS,
-      ...target.channelOptions,
-    })
+    if (this.client === null) void this.dial(target)
+    else this.openCall(target, this.client, this.grpc!)
+  }
+
+  private async dial(target: AdsTarget): Promise<void> {
+    const grpc = await import('@grpc/grpc-js')
+    const credentials = (await target.credentials?.()) ?? grpc.credentials.createInsecure()
+    if (!this.running || this.client !== null) return
+    this.grpc = grpc
+    this.client = new grpc.Client(target.address, credentials, { ...CHANNEL_DEFAULTS, ...target.channelOptions })
+    this.openCall(target, this.client, grpc)
+  }
+
+  private openCall(target: AdsTarget, client: Client, { Metadata }: Grpc): void {
     const metadata = new Metadata()
     const pairs = typeof target.metadata === 'function' ? target.metadata() : (target.metadata ?? [])
     for (const [key, value] of pairs) metadata.add(key, value)
     const { path, requestSerialize, responseDeserialize } = this.method
-    const call: Call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata)
+    const call: Call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata)
     this.call = call
     this.nodeSent = false
     this.timedOut = false
@@ -198,8 +210,9 @@ export class AdsClient implements DiscoveryClient {
     if (this.call !== call || !this.client) return
     const channel = this.client.getChannel()
     const state = channel.getConnectivityState(false)
-    if (state === connectivityState.READY) this.setConnected(call)
-    else if (state !== connectivityState.SHUTDOWN) {
+    const { READY, SHUTDOWN } = this.grpc!.connectivityState
+    if (state === READY) this.setConnected(call)
+    else if (state !== SHUTDOWN) {
       channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, () => this.watchConnection(call))
     }
   }
@@ -236,12 +249,12 @@ export class AdsClient implements DiscoveryClient {
     const target = this.target.address
     this.endStream()
     const message = this.timedOut ? `not connected within ${this.options.connectTimeoutMs ?? 20_000} ms` : end.details
-    const code = this.timedOut ? status.UNAVAILABLE : end.code
+    const code = this.timedOut ? GRPC_STATUS.UNAVAILABLE : end.code
     this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.wallNow() }
     this.targetIndex = (this.targetIndex + 1) % this.options.targets.length
     // "Try another server" behind one address needs another connection, and a dead one should not wait for grpc's own backoff.
-    const alive = this.client?.getChannel().getConnectivityState(false) === connectivityState.READY
-    if (!alive || code === status.RESOURCE_EXHAUSTED) this.dropConnection()
+    const alive = this.client?.getChannel().getConnectivityState(false) === this.grpc?.connectivityState.READY
+    if (!alive || code === GRPC_STATUS.RESOURCE_EXHAUSTED) this.dropConnection()
     const { baseMs = 500, maxMs = 30_000 } = this.options.backoff ?? {}
     const waitMs = fullJitterMs(this.failedAttempts++, baseMs, maxMs, this.random)
     this.retryTimer = this.clock.after(waitMs, () => {
@@ -320,7 +333,7 @@ export class AdsClient implements DiscoveryClient {
       this.flush()
       return
     }
-    const error = rejected.length === 0 ? null : create(StatusSchema, { code: status.INTERNAL, message: rejectionMessage(rejected) })
+    const error = rejected.length === 0 ? null : create(StatusSchema, { code: GRPC_STATUS.INTERNAL, message: rejectionMessage(rejected) })
     this.acks.push({ typeUrl: state.typeUrl, nonce, error })
     this.flush()
     if (this.acks.length > this.limits.maxPendingAcks) call.pause()

@@ -4,6 +4,7 @@
 // so that one pass finds every problem.
 
 import type { Checked, ConfigError } from '../../model/config-error.js'
+import type { FilterSettingsReaders } from '../../model/custom-filter.js'
 
 /** A response that is wrong everywhere should not produce an unbounded NACK. */
 export const MAX_ERRORS_PER_RESOURCE = 64
@@ -15,6 +16,8 @@ export interface DecodeOptions {
   readonly readFile?: (path: string) => Uint8Array
   /** `refuse` in the bootstrap, `count` in dynamic config, as Envoy's default flags do. */
   readonly unknownFields?: 'refuse' | 'count'
+  /** HTTP filters of the embedding program. */
+  readonly customFilters?: FilterSettingsReaders
 }
 
 export type Decoded<T> = Checked<T> & {

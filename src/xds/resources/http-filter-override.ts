@@ -15,6 +15,7 @@ import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_au
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { describeType, unpackAny } from './any.js'
+import { customOverrideOf, isCustomFilter } from './custom-filter.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
 import { decodeCompressorOverride } from './http-filters/compression.js'
@@ -96,7 +97,12 @@ export function decodeFilterOverrides(configs: { [name: string]: Any }, ctx: Ctx
 }
 
 function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): HttpFilterOverride | null {
-  const { typeName, typeUrl, message, known } = unpackAny(any, ctx)
+  const unpacked = unpackAny(any, ctx)
+  const { typeName, typeUrl, message, known } = unpacked
+  if (isCustomFilter(unpacked, ctx)) {
+    const config = customOverrideOf(unpacked, ctx)
+    return config === null ? null : { disabled: false, kind: 'custom', config }
+  }
   if (typeName === FILTER_CONFIG && message !== null && !optional) return decodeFilterConfig(name, message as FilterConfig, ctx)
   if (typeName === RATE_LIMIT_PER_ROUTE) {
     ctx.unsupported()

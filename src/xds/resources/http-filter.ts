@@ -21,8 +21,9 @@ import type { RateLimit } from '../gen/envoy/extensions/filters/http/ratelimit/v
 import type { RBAC } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { Router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import type { HttpFilter as HttpFilterMessage } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { describeType, typeNameOf, unpackAny } from './any.js'
+import { describeType, typeNameOf, type Unpacked, unpackAny } from './any.js'
 import { decodeConfigSource, initialFetchTimeoutMs } from './config-source.js'
+import { customFilterOf, isCustomFilter } from './custom-filter.js'
 import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
@@ -67,33 +68,46 @@ function decoderOf(typeName: string): FilterDecoder | undefined {
   return typeName.startsWith(HTTP_FILTER_PACKAGE) ? FILTERS.get(typeName.slice(HTTP_FILTER_PACKAGE.length)) : undefined
 }
 
+/** null after an error was recorded. */
+function decodeFilterConfig(unpacked: Unpacked, at: Ctx): HttpFilterConfig | 'unknown' | null {
+  const { typeName, message, known } = unpacked
+  if (isCustomFilter(unpacked, at)) {
+    const config = customFilterOf(unpacked, at)
+    return config === null ? null : { kind: 'custom', config }
+  }
+  const decoder = decoderOf(typeName)
+  if (decoder === undefined || !known) return 'unknown'
+  return message === null ? null : decoder(message, at)
+}
+
 /** ECDS. null after an error was recorded. */
 export function decodeExtensionConfigMessage({ name, typedConfig }: TypedExtensionConfig, ctx: Ctx): ExtensionConfig | null {
   if (typedConfig === undefined) return null // reported
   const at = ctx.at('typed_config')
-  const { typeName, typeUrl, message, known } = unpackAny(typedConfig, at)
-  const decoder = decoderOf(typeName)
-  if (decoder === undefined || !known) {
-    at.error(`unknown filter '${name}' (${describeType(typeUrl)})`)
-    return null
-  }
-  return message === null ? null : { name, typeName, filter: decoder(message, at) }
+  const unpacked = unpackAny(typedConfig, at)
+  const filter = decodeFilterConfig(unpacked, at)
+  if (filter === 'unknown') at.error(`unknown filter '${name}' (${describeType(unpacked.typeUrl)})`)
+  return filter === null || filter === 'unknown' ? null : { name, typeName: unpacked.typeName, filter }
 }
 
 function decodeDiscovery(name: string, discovery: ExtensionConfigSource, ctx: Ctx, isLast: boolean): FilterDiscovery | null {
   const source = decodeConfigSource(discovery.configSource, ctx.at('config_source'))
   const typeNames = discovery.typeUrls.map(typeNameOf)
   typeNames.forEach((typeName, i) => {
-    if (decoderOf(typeName) === undefined) ctx.at('type_urls', i).error(`no HTTP filter is of type '${typeName}'`)
+    if (decoderOf(typeName) === undefined && ctx.sink.options.customFilters?.has(typeName) !== true)
+      ctx.at('type_urls', i).error(`no HTTP filter is of type '${typeName}'`)
   })
   const { defaultConfig } = discovery
   let fallback: HttpFilterConfig | null = null
   if (defaultConfig !== undefined) {
     const at = ctx.at('default_config')
-    const { typeName, message } = unpackAny(defaultConfig, at)
-    const decoder = decoderOf(typeName)
+    const unpacked = unpackAny(defaultConfig, at)
+    const { typeName } = unpacked
     if (!typeNames.includes(typeName)) at.error(`the filter has type ${typeName}, but type_urls has ${typeNames.join(', ')}`)
-    else if (message !== null && decoder !== undefined) fallback = decoder(message, at)
+    else {
+      const filter = decodeFilterConfig(unpacked, at)
+      if (filter !== 'unknown') fallback = filter
+    }
   } else if (discovery.applyDefaultConfigWithoutWarming) {
     ctx.at('apply_default_config_without_warming').error(`filter '${name}' applied without warming has no default_config`)
   }
@@ -121,15 +135,14 @@ function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx, isLast: boolean):
     else ctx.error(`unknown filter '${filter.name}' (no typed_config)`)
     return null
   }
-  const { typeName, typeUrl, message, known } = unpackAny(filter.configType.value, at)
-  const decoder = decoderOf(typeName)
-  if (decoder === undefined || !known) {
+  const unpacked = unpackAny(filter.configType.value, at)
+  const decoded = decodeFilterConfig(unpacked, at)
+  if (decoded === 'unknown') {
     if (filter.isOptional) ctx.unsupported()
-    else at.error(`unknown filter '${filter.name}' (${describeType(typeUrl)})`)
+    else at.error(`unknown filter '${filter.name}' (${describeType(unpacked.typeUrl)})`)
     return null
   }
-  if (message === null) return null
-  return { name, disabled, ...decoder(message, at) } as HttpFilter
+  return decoded === null ? null : ({ name, disabled, ...decoded } as HttpFilter)
 }
 
 /** Filters in order; the last must be the router, and only the last. What is discovered is judged when it comes. */

@@ -4,6 +4,7 @@
 
 import { create, type DescField, type DescMessage, fromJson, type JsonValue, type Message, ScalarType, toBinary } from '@bufbuild/protobuf'
 import { type Any, AnySchema, isWrapperDesc } from '@bufbuild/protobuf/wkt'
+import { type TypedStruct, TypedStructSchema } from '../gen/xds/type/v3/typed_struct_pb.js'
 import { isWalked } from './constraint.js'
 import { Ctx } from './field-path.js'
 import { schemaOf } from './schemas.js'
@@ -158,7 +159,10 @@ function timeText(field: DescField, value: object): unknown {
   return part < 0 || Number.isNaN(date.getTime()) ? value : date.toISOString().replace(/\.\d+Z$/, `.${fraction}Z`)
 }
 
-/** An unknown `@type` becomes an Any without content: whoever reads the field says whether that is an error. */
+/**
+ * An unknown `@type` becomes an Any without content: whoever reads the field says whether that is an error. That of a filter of the embedding
+ * program becomes a TypedStruct.
+ */
 function anyFromJson(json: unknown, ctx: Ctx, depth: number): Any {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     ctx.error(`expected an object with an @type, got ${jsonKind(json)}`)
@@ -169,8 +173,15 @@ function anyFromJson(json: unknown, ctx: Ctx, depth: number): Any {
     if (Object.keys(rest).length > 0) ctx.at('@type').error('value is required')
     return create(AnySchema)
   }
-  const desc = schemaOf(typeUrl.slice(typeUrl.lastIndexOf('/') + 1))
-  if (desc === undefined) return create(AnySchema, { typeUrl })
+  const typeName = typeUrl.slice(typeUrl.lastIndexOf('/') + 1)
+  const desc = schemaOf(typeName)
+  if (desc === undefined)
+    return ctx.sink.options.customFilters?.has(typeName) ? typedStruct(typeUrl, rest, ctx) : create(AnySchema, { typeUrl })
   const message = messageFromJson(desc, rest, ctx, depth)
   return create(AnySchema, { typeUrl, value: toBinary(desc, message) })
+}
+
+function typedStruct(typeUrl: string, value: object, ctx: Ctx): Any {
+  const struct = messageFromJson(TypedStructSchema, { type_url: typeUrl, value }, ctx) as TypedStruct
+  return create(AnySchema, { typeUrl: `type.googleapis.com/${TypedStructSchema.typeName}`, value: toBinary(TypedStructSchema, struct) })
 }

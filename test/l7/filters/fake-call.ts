@@ -4,6 +4,7 @@ import type { AsyncRequest, AsyncResult, GrpcCallback } from '../../../src/l7/cl
 import type { RequestHead, ResponseHead } from '../../../src/l7/codec/codec.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
 import { compileFilters, type FilterEnvironment } from '../../../src/l7/filters/compile-filters.js'
+import type { HttpFilter as CustomHttpFilter } from '../../../src/l7/filters/custom/custom-filter.js'
 import type { FilterConfigs, FilterConfigUser } from '../../../src/l7/filters/discovered-filter.js'
 import type { FilterFactory, StreamFilter } from '../../../src/l7/filters/http-filter.js'
 import type { ResponseControl } from '../../../src/l7/filters/response-control.js'
@@ -33,6 +34,7 @@ export class FakeEnvironment {
   clusters = new Map<string, unknown>()
   /** Who wants which extension config. */
   readonly users = new Map<string, FilterConfigUser>()
+  readonly customFilters = new Map<string, CustomHttpFilter>()
   private readonly filterConfigs: FilterConfigs = {
     hold: (name, _, user) => void this.users.set(name, user),
     drop: name => void this.users.delete(name),
@@ -61,6 +63,7 @@ export class FakeEnvironment {
         stream: () => ({ send: () => true, close: () => {} }),
       },
       filterConfigs: this.filterConfigs,
+      customFilters: this.customFilters,
       clusters: this.clusters as unknown as FilterEnvironment['clusters'],
       readSource: source => (source.kind === 'inline' ? source.text : undefined),
       healthFailed: () => this.failing,
@@ -189,6 +192,7 @@ export class FakeCall implements ResponseControl {
   routeCleared = 0
   emitted: { chunk: Buffer; end: boolean }[] = []
   emittedTrailers: HeaderList | null = null
+  replacedBody: Buffer | null = null
   buffering: { maxBytes: number; allowPartial: boolean; done: (body: Buffer, complete: boolean) => void } | null = null
   responseBuffering: Parameters<ResponseControl['bufferResponse']>[1] | null = null
   paused = false
@@ -242,6 +246,10 @@ export class FakeCall implements ResponseControl {
 
   bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void {
     this.buffering = { maxBytes, allowPartial, done }
+  }
+
+  replaceRequestBody(body: Buffer): void {
+    this.replacedBody = body
   }
 
   emitResponseData(_filter: StreamFilter, chunk: Buffer, end: boolean): void {

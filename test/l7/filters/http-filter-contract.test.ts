@@ -1,6 +1,7 @@
 // The contract of HTTP filters, run against each filter that can be compiled: what every one of them must do whatever it is for.
 import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
+import type { HttpFilter as CustomHttpFilter } from '../../../src/l7/filters/custom/custom-filter.js'
 import type { HttpFilter } from '../../../src/model/http-filter.js'
 import { FakeEnvironment, NEVER, requestHead, responseHead } from './fake-call.js'
 import { FakeChainHost } from './fake-chain-host.js'
@@ -117,16 +118,39 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     cacheTimeMs: null,
     clusterMinHealthyPercentages: new Map(),
   },
+  custom: { typeName: 'test.Quiet', config: {} },
 }
 
 /** Filters that ask another service first, so that a request can be left while they wait. */
 const ASKING: { readonly [K in Kind]?: ConfigOf<K> } = {
   extAuthz: { ...NEUTRAL.extAuthz, filterEnabled: null },
+  custom: { typeName: 'test.Slow', config: {} },
   fault: { ...NEUTRAL.fault, delay: { fixedMs: 1000, fromHeader: false, fraction: { numerator: 100, denominator: 100, runtimeKey: '' } } },
+}
+
+/** Filters of the embedding program: one with every hook, which does nothing in any; one that thinks about a request. */
+const QUIET: CustomHttpFilter = {
+  typeUrl: 'test.Quiet',
+  parseConfig: json => json,
+  create: () => () => ({
+    onRequest() {},
+    onRequestData() {},
+    onRequestTrailers() {},
+    onResponse() {},
+    onResponseData() {},
+    onResponseTrailers() {},
+    onEnd() {},
+  }),
+}
+const SLOW: CustomHttpFilter = {
+  typeUrl: 'test.Slow',
+  parseConfig: json => json,
+  create: () => () => ({ onRequest: () => new Promise(() => {}) }),
 }
 
 const world = (kind: Kind, config: unknown, ended: boolean, name = 'f') => {
   const env = new FakeEnvironment()
+  env.customFilters.set('test.Quiet', QUIET).set('test.Slow', SLOW)
   const request = requestHead({ method: ended ? 'GET' : 'POST', contentLength: ended ? 0 : -1 }, { 'x-own': '1' })
   const host = new FakeChainHost(request, ended, env.factories([{ kind, config, name }]))
   return { env, host, request }

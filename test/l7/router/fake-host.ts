@@ -126,6 +126,7 @@ export function world(options: WorldOptions = {}) {
   const tries: Try[] = []
   const waiting: (() => void)[] = []
   const pools = {
+    mirrors: { active: 0 },
     protocolFor: () => 'http1',
     poolFor: (host: { addressText: string; cluster: { name: string } }) => ({
       acquire(waiter: { onPoolReady(connection: unknown): void }) {

@@ -45,7 +45,7 @@ function setUp() {
   const bootstrap = { clusters: [] } as unknown as Bootstrap
   const ads = adsStats(store)
   const timers: (() => void)[] = []
-  const decode = dynamicDecoder('count', serverStats(store), () => {}, new TrackedResources())
+  const decode = dynamicDecoder({ unknownFields: 'count' }, serverStats(store), () => {}, new TrackedResources())
   return {
     store,
     told,
@@ -172,7 +172,12 @@ describe('fields that are not known', () => {
   ] as const)('%s', (rule, counted, taken) => {
     const store = new StatsStore()
     const said: string[] = []
-    const decode = dynamicDecoder(rule, serverStats(store), (_level, message) => said.push(message), new TrackedResources())
+    const decode = dynamicDecoder(
+      { unknownFields: rule },
+      serverStats(store),
+      (_level, message) => said.push(message),
+      new TrackedResources(),
+    )
     const decoded = decode(decodeRuntime, resource('layer', bytes))
     expect(decoded.ok).toBe(taken)
     expect(store.counter('server.dynamic_unknown_fields').value).toBe(counted)

@@ -15,7 +15,7 @@ const READ_ELSEWHERE = new Set([
 ])
 
 /** What programs import: its members are read by them. */
-const PUBLIC = /^embed\/|^index\.ts$/
+const PUBLIC = /^index\.ts$|^embed\/|^l7\/filters\/custom\/(filter-call|header-view)\.ts$/
 
 const { api, checker, sources, directReads, readsOf } = sourceGraph()
 

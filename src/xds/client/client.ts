@@ -42,8 +42,8 @@ const NACK_WAIT_MS = 25
 const MAX_NACK_WAIT_MS = 1000
 
 type Call = ClientDuplexStream<unknown, unknown>
-/** Loaded with the first connection: a proxy without a management server starts faster, and smaller. */
-type Grpc = typeof import('@grpc/grpc-js')
+/** Loaded with the first connection. */
+type Grpc = typeof import('./grpc-client.js')
 
 export class AdsClient implements DiscoveryClient {
   readonly controlPlane: ControlPlaneStats = { connectedState: 0, rateLimitEnforced: 0, pendingRequests: 0, ignoredResponses: 0 }
@@ -173,7 +173,7 @@ export class AdsClient implements DiscoveryClient {
   }
 
   private async dial(target: AdsTarget): Promise<void> {
-    const grpc = await import('@grpc/grpc-js')
+    const grpc = await import('./grpc-client.js')
     const credentials = (await target.credentials?.()) ?? grpc.credentials.createInsecure()
     if (!this.running || this.client !== null) return
     this.grpc = grpc

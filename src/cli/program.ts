@@ -16,6 +16,7 @@ import { addControl } from './commands/control.js'
 import { addDebug } from './commands/debug.js'
 import { addExplain } from './commands/explain.js'
 import { addGateway } from './commands/gateway.js'
+import { addHelpExamples } from './commands/help-examples.js'
 import { addImport } from './commands/import.js'
 import { addIntention } from './commands/intention.js'
 import { addKv } from './commands/kv.js'
@@ -52,6 +53,7 @@ export function buildProgram(io: CommandIo): Command {
     })
     .showSuggestionAfterError(true)
   for (const add of GROUPS) add(program, io)
+  addHelpExamples(program)
   return program
 }
 

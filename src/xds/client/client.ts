@@ -168,6 +168,11 @@ export class AdsClient implements DiscoveryClient {
     const target = this.target
     if (this.client && this.clientTarget !== target) this.dropConnection()
     this.clientTarget = target
+    this.timedOut = false
+    this.connectTimer = this.clock.after(this.options.connectTimeoutMs ?? 20_000, () => {
+      this.timedOut = true
+      this.call?.cancel()
+    })
     if (this.client === null) void this.dial(target)
     else this.openCall(target, this.client, this.grpc!)
   }
@@ -189,7 +194,6 @@ export class AdsClient implements DiscoveryClient {
     const call: Call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata)
     this.call = call
     this.nodeSent = false
-    this.timedOut = false
     for (const [typeUrl, state] of this.types) {
       state.resetStream()
       if (state.wanted) this.dirty.add(typeUrl)
@@ -199,11 +203,9 @@ export class AdsClient implements DiscoveryClient {
     call.on('error', () => {}) // the status event says the same
     call.on('status', (end: StatusObject) => this.onStreamEnd(call, end))
     this.watchConnection(call)
-    this.connectTimer = this.clock.after(this.options.connectTimeoutMs ?? 20_000, () => {
-      this.timedOut = true
-      call.cancel()
-    })
     this.flush()
+    // Its time was up before there was a call to end.
+    if (this.timedOut) call.cancel()
   }
 
   private watchConnection(call: Call): void {

@@ -43,7 +43,7 @@ const MAX_NACK_WAIT_MS = 1000
 
 type Call = ClientDuplexStream<unknown, unknown>
 /** Loaded with the first connection. */
-type Grpc = typeof import('./grpc-client.js')
+type Grpc = Pick<typeof import('./grpc-client.js'), 'Metadata' | 'connectivityState'>
 
 export class AdsClient implements DiscoveryClient {
   readonly controlPlane: ControlPlaneStats = { connectedState: 0, rateLimitEnforced: 0, pendingRequests: 0, ignoredResponses: 0 }
@@ -178,12 +178,12 @@ export class AdsClient implements DiscoveryClient {
   }
 
   private async dial(target: AdsTarget): Promise<void> {
-    const grpc = await import('./grpc-client.js')
-    const credentials = (await target.credentials?.()) ?? grpc.credentials.createInsecure()
+    const { Client, Metadata, connectivityState, credentials } = await import('./grpc-client.js')
+    const own = (await target.credentials?.()) ?? credentials.createInsecure()
     if (!this.running || this.client !== null) return
-    this.grpc = grpc
-    this.client = new grpc.Client(target.address, credentials, { ...CHANNEL_DEFAULTS, ...target.channelOptions })
-    this.openCall(target, this.client, grpc)
+    this.grpc = { Metadata, connectivityState }
+    this.client = new Client(target.address, own, { ...CHANNEL_DEFAULTS, ...target.channelOptions })
+    this.openCall(target, this.client, this.grpc)
   }
 
   private openCall(target: AdsTarget, client: Client, { Metadata }: Grpc): void {

@@ -115,7 +115,7 @@ describe('hooks', () => {
       }),
     ])
     host.chain.run()
-    host.chain.passRequestTrailers(HeaderList.of(['x-t', '1']))
+    host.trailers()
     host.chain.startResponse(responseHead(200), false)
     const trailers = HeaderList.of(['grpc-status', '0'])
     host.chain.responseTrailers(trailers)
@@ -234,7 +234,7 @@ describe('what would break the message is refused', () => {
     const { host, errors } = chainOf([() => ({ onRequestData: () => Buffer.from('longer') })])
     host.chain.run()
     host.data('x', true)
-    expect([host.seen, errors()]).toEqual([['passed', 'head 500', "data HTTP filter 'f0' failed", 'end', 'up x'], 1])
+    expect([host.seen, errors()]).toEqual([['passed', 'head 500', "data HTTP filter 'f0' failed", 'end'], 1])
   })
 
   it('a response that would lose or gain its body by its status', () => {

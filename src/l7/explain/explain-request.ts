@@ -142,6 +142,7 @@ class ImaginedRequest implements IncomingRequest, RouteTrace {
       resume: () => {},
       resumeResponse: () => {},
       bufferRequest: () => {},
+      replaceRequestBody: () => {},
     }
   }
 

@@ -4,7 +4,7 @@
 
 import type { HttpFilter } from '../l7/filters/custom/custom-filter.js'
 import { filtersByType } from '../l7/filters/custom/filters-by-type.js'
-import type { Sidecar as RunningSidecar, SidecarOptions as RunningOptions } from '../sidecar/sidecar.js'
+import type { SidecarOptions as RunningOptions, Sidecar as RunningSidecar } from '../sidecar/sidecar.js'
 import { ENVOY_VERSION, envoyVersionString, USER_AGENT_NAME } from '../sidecar/version.js'
 import { ConfigRefusedError } from './config-refused-error.js'
 import type { Log } from './log-line.js'

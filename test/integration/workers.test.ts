@@ -98,6 +98,7 @@ describe('a static configuration', () => {
     const prometheus = (await proxy.get('/stats/prometheus')).body
     expect(prometheus).toMatch(/envoy_http_downstream_rq_time_count\{envoy_http_conn_manager_prefix="ingress"\} 40\n/)
     expect((await proxy.get('/clusters')).body).toMatch(/app::127\.0\.0\.1:\d+::rq_total::40\n/)
+    expect((await proxy.json('/recent_requests')).requests).toHaveLength(40)
     expect((await proxy.json('/server_info')).command_line_options.concurrency).toBe(2)
     const resident = workersOf(proxy).map(pid => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024)
     expect(Number((await proxy.json('/memory')).total_physical_bytes)).toBeGreaterThan(resident[0]! + resident[1]!)

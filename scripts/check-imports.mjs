@@ -9,8 +9,8 @@ const src = join(dirname(fileURLToPath(import.meta.url)), '../src')
 
 /** Layer -> what it may import: layers, or folders of one. A file at the root of src is a layer of its own. */
 const LAYERS = {
-  'index.ts': ['embed', 'l7/filters/custom'],
-  embed: ['sidecar', 'control', 'l7/filters/custom', 'io', 'model'],
+  'index.ts': ['embed', 'l7/explain', 'l7/filters/custom'],
+  embed: ['sidecar', 'control', 'l7/explain', 'l7/filters/custom', 'io', 'model'],
   cli: ['sidecar', 'control'],
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   control: ['xds', 'mtls', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],

@@ -11,8 +11,21 @@ export {
 } from './embed/control-plane.js'
 export type { Log, LogLine } from './embed/log-line.js'
 export { registerHttpFilter } from './embed/register-http-filter.js'
-export { type DrainOptions, Sidecar, type SidecarOptions } from './embed/sidecar.js'
+export { type DrainOptions, type ExplainQuestion, Sidecar, type SidecarOptions } from './embed/sidecar.js'
 export type { XdsOptions } from './embed/xds-bootstrap.js'
+export type {
+  ExplainedChain,
+  ExplainedCluster,
+  ExplainedEndpoint,
+  ExplainedFilter,
+  ExplainedListener,
+  ExplainedRequest,
+  ExplainedRetry,
+  ExplainedRoute,
+  ExplainedTimeout,
+  Explanation,
+  PassedRoute,
+} from './l7/explain/explanation.js'
 export type {
   HttpFilter,
   HttpFilterCall,

@@ -153,6 +153,7 @@ describe('as a dependency of a TypeScript project', () => {
       'dist/types/embed/sidecar.d.ts',
       'dist/types/embed/xds-bootstrap.d.ts',
       'dist/types/index.d.ts',
+      'dist/types/l7/explain/explanation.d.ts',
       'dist/types/l7/filters/custom/custom-filter.d.ts',
     ])
     for (const path of types) {

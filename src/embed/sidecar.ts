@@ -2,6 +2,7 @@
 // close(); nothing of the process is touched: no signal handler, no exit, no output but access logs that the configuration sends to
 // /dev/stdout. `%ENVIRONMENT()%` reads the process's environment.
 
+import type { Explanation } from '../l7/explain/explanation.js'
 import type { HttpFilter } from '../l7/filters/custom/custom-filter.js'
 import { filtersByType } from '../l7/filters/custom/filters-by-type.js'
 import type { SidecarOptions as RunningOptions, Sidecar as RunningSidecar } from '../sidecar/sidecar.js'
@@ -29,6 +30,24 @@ export interface SidecarOptions {
 export interface DrainOptions {
   /** How long what runs may go on. Default 5,000. */
   readonly graceMs?: number
+}
+
+/** An imagined request, and from whom. */
+export interface ExplainQuestion {
+  readonly host: string
+  /** Default GET. */
+  readonly method?: string
+  /** With its query. Default /. */
+  readonly path?: string
+  readonly headers?: readonly (readonly [name: string, value: string])[]
+  /** The listener that is asked about, by its name or its port; absent: every one. */
+  readonly listener?: string
+  readonly port?: number
+  /** The client: a SPIFFE id, the name of a service of the mesh; absent: one without a certificate. */
+  readonly source?: string
+  readonly sourceAddress?: string
+  /** The server name of its TLS. */
+  readonly sni?: string
 }
 
 const DRAIN_TIME_MS = 600_000
@@ -108,6 +127,15 @@ export class Sidecar {
   /** Every counter and gauge by Envoy's name, as they are now. */
   stats(): ReadonlyMap<string, number> {
     return this.running.stats()
+  }
+
+  /** Where a request would go and why: filter chain, filters, route and those before it, cluster, endpoints, timeouts. Nothing is sent or counted. */
+  async explain({ headers = [], sourceAddress, ...question }: ExplainQuestion): Promise<Explanation> {
+    const parameters = new URLSearchParams()
+    for (const [name, value] of Object.entries({ ...question, source_address: sourceAddress }))
+      if (value !== undefined) parameters.set(name, String(value))
+    for (const [name, value] of headers) parameters.append('header', `${name}:${value}`)
+    return this.running.explain(parameters)
   }
 
   /** Takes no new connections, lets what runs finish within `graceMs`, cuts the rest, and closes. */

@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os'
 import { type Message, toBinary } from '@bufbuild/protobuf'
+import type { Explanation } from '../l7/explain/explanation.js'
 import { compileStringMatchers } from '../l7/match/string-matcher.js'
 import type { Counter, Gauge } from '../metrics/stat.js'
 import { selectStats } from '../metrics/stats-query.js'
@@ -13,6 +14,8 @@ import type { Checked, ConfigError } from '../model/config-error.js'
 import type { AdminRules } from '../proxy/admin/admin-guard.js'
 import type { AdminLogging } from '../proxy/admin/admin-options.js'
 import { AdminServer } from '../proxy/admin/admin-server.js'
+import { explain } from '../proxy/explain/explain.js'
+import { parseExplainQuestion } from '../proxy/explain/explain-query.js'
 import type { PrimaryRole } from '../proxy/process-role.js'
 import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
@@ -292,6 +295,13 @@ export class Sidecar {
   /** Where listeners are bound now, by name: port 0 is resolved. */
   get listenerAddresses(): ReadonlyMap<string, readonly string[]> {
     return new Map(this.server.listeners.active.map(({ version, addresses }) => [version.name, addresses.map(formatAddress)]))
+  }
+
+  /** Where a request would go: the parameters and the answer of the admin's POST /explain. Throws what is wrong with a question. */
+  explain(parameters: URLSearchParams): Promise<Explanation> {
+    const parsed = parseExplainQuestion(parameters)
+    if (!parsed.ok) throw new TypeError(parsed.reason)
+    return explain(this.server, parsed.question)
   }
 
   /** Every counter and gauge by its name, as they are now. */

@@ -188,6 +188,14 @@ describe('a sidecar in process', () => {
     expect(process.exitCode).toBeUndefined()
   })
 
+  it('explains where a request would go, and sends nothing', async () => {
+    const sidecar = await start({ bootstrap: bootstrap() })
+    const { listeners } = await sidecar.explain({ host: 'a', path: '/x', headers: [['x-a', 'b']], listener: 'in' })
+    expect(listeners).toMatchObject([{ listener: 'in', outcome: expect.stringContaining('origin') }])
+    expect(sidecar.stats().get('http.in.downstream_rq_total')).toBe(0)
+    await expect(sidecar.explain({ host: '' })).rejects.toThrow('host: a host name is needed')
+  })
+
   it('says what it is given wrong, and leaves nothing open', async () => {
     const taken = await start({ bootstrap: bootstrap() })
     const port = Number(taken.listeners().get('in')![0]!.split(':')[1])

@@ -131,13 +131,24 @@ describe('envoy_local_cluster_json and envoy_listener_tracing_json', () => {
     expect(hcm.tracing!.randomSampling!.value).toBe(10)
   })
 
-  it('refuses a provider whose content could not be carried over', async () => {
+  const tracedBy = async (type: string, content: object): Promise<string[]> => {
     await mesh.write({ Kind: 'service-defaults', Name: 'web', Protocol: 'http' })
-    const provider = {
-      name: 'z',
-      typed_config: { '@type': 'type.googleapis.com/envoy.config.trace.v3.ZipkinConfig', collector_cluster: 'c' },
-    }
-    const errors = await mesh.register(web({ Config: { envoy_listener_tracing_json: JSON.stringify({ provider }) } }))
-    expect(errors).toEqual([expect.stringMatching(/ZipkinConfig is not known here/)])
+    const provider = { name: 'z', typed_config: { '@type': `type.googleapis.com/envoy.config.trace.v3.${type}`, ...content } }
+    return mesh.register(web({ Config: { envoy_listener_tracing_json: JSON.stringify({ provider }) } }))
+  }
+  const zipkin = { collector_cluster: 'c', collector_endpoint: '/api/v2/spans', collector_endpoint_version: 'HTTP_JSON' }
+
+  it('carry a provider over', async () => {
+    expect(await tracedBy('ZipkinConfig', zipkin)).toEqual([])
+    const [chain] = resource(ListenerSchema, LISTENER_TYPE, 'public_listener:0.0.0.0:21000').filterChains
+    const hcm = fromBinary(HttpConnectionManagerSchema, typed(chain!.filters.at(-1)!.configType).value)
+    expect(hcm.tracing!.provider).toMatchObject({ name: 'z', configType: { value: { typeUrl: expect.stringMatching(/ZipkinConfig$/) } } })
+  })
+
+  it('refuse a provider that sidecars have not, or would refuse', async () => {
+    expect(await tracedBy('DatadogConfig', { collector_cluster: 'c' })).toEqual([expect.stringMatching(/DatadogConfig is not known here/)])
+    expect(await tracedBy('ZipkinConfig', { ...zipkin, collector_endpoint_version: 'GRPC' })).toEqual([
+      expect.stringMatching(/envoy_listener_tracing_json: .*must be HTTP_JSON or HTTP_PROTO/),
+    ])
   })
 })

@@ -5,6 +5,11 @@ import type { CustomTag_Metadata, CustomTag as CustomTagMessage } from '../gen/e
 import type { Ctx } from './field-path.js'
 import { checkFormat } from './format-string.js'
 
+type MetadataSource = (CustomTag & { kind: 'metadata' })['source']
+
+/** Whose metadata it is. */
+const SOURCES: Record<MetadataSource, MetadataSource> = { request: 'request', route: 'route', cluster: 'cluster', host: 'host' }
+
 export function decodeCustomTags(tags: readonly CustomTagMessage[], ctx: Ctx, field: string): CustomTag[] {
   return tags.map((tag, i) => decodeCustomTag(tag, ctx.at(field, i))).filter(tag => tag !== null)
 }
@@ -28,11 +33,11 @@ function decodeCustomTag({ tag, type }: CustomTagMessage, ctx: Ctx): CustomTag |
 }
 
 function decodeMetadataTag(tag: string, { kind, metadataKey, defaultValue }: CustomTag_Metadata, ctx: Ctx): CustomTag | null {
-  const source = kind?.kind.case
-  if (source === undefined) {
+  const of = kind?.kind.case
+  if (of === undefined) {
     ctx.at('kind').error('one of request, route, cluster, host is required')
     return null
   }
   const path = (metadataKey?.path ?? []).flatMap(({ segment }) => (segment.case === 'key' ? [segment.value] : []))
-  return { tag, kind: 'metadata', source, namespace: metadataKey?.key ?? '', path, defaultValue }
+  return { tag, kind: 'metadata', source: SOURCES[of], namespace: metadataKey?.key ?? '', path, defaultValue }
 }

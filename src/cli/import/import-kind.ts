@@ -28,7 +28,7 @@ export interface ImportKind<Item extends ImportItem = ImportItem> {
 export type Fields = Readonly<Record<string, unknown>>
 
 /** Of the place where it is, not of what it says. */
-const OWN_FIELDS = new Set(['CreateIndex', 'ModifyIndex', 'Hash', 'Namespace', 'Partition', 'CreateTime', 'Legacy'])
+const OWN_FIELDS = new Set(['CreateIndex', 'ModifyIndex', 'Hash', 'Namespace', 'Partition', 'CreateTime', 'Legacy', 'Status'])
 
 /** What is said, without what only says the default: the same content has one text wherever it was written. */
 export function contentOf(value: unknown): unknown {

@@ -17,6 +17,7 @@ export type AccessLogFilter =
   /** Names of envoy.data.accesslog.v3.AccessLogType; lines of ours are DownstreamEnd or TcpConnectionEnd. */
   | { readonly kind: 'logType'; readonly types: readonly string[]; readonly exclude: boolean }
   | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher; readonly matchIfMissing: boolean }
+  | { readonly kind: 'cel'; readonly expression: string }
 
 /** `text` null and `json` null = Envoy's default text format. Strings hold `%COMMAND%` operators. */
 export interface LogFormat {

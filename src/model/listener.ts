@@ -5,6 +5,7 @@ import type { Address, CidrRange } from './address.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
 import type { HttpConnectionManager } from './http-connection-manager.js'
+import type { MatchTree } from './match-tree.js'
 import type { RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
@@ -106,6 +107,8 @@ export interface Listener {
   readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
   readonly filterChains: readonly FilterChain[]
   readonly defaultFilterChain: FilterChain | null
+  /** Names the chain of a connection, in place of the chains' own matches. */
+  readonly filterChainMatcher: MatchTree<string> | null
   readonly tlsInspector: boolean
   readonly httpInspector: boolean
   readonly proxyProtocol: { readonly allowWithout: boolean } | null

@@ -1,6 +1,7 @@
 // envoy.config.rbac.v3.RBAC as model. The same value serves the network filter, the HTTP filter and `explain`.
 
 import type { CidrRange } from './address.js'
+import type { MatchTree } from './match-tree.js'
 import type { HeaderMatcher, MetadataMatcher, StringMatcher } from './matcher.js'
 
 export type RbacPermission =
@@ -35,6 +36,8 @@ export interface RbacPolicy {
   /** OR-ed; a policy matches when one permission and one principal match. */
   readonly permissions: readonly RbacPermission[]
   readonly principals: readonly RbacPrincipal[]
+  /** CEL; where there is one, it must hold too. */
+  readonly condition?: string
 }
 
 /** `null` where a filter has no `rules`: not enforced. A value with no policies is enforced: ALLOW denies all, DENY allows all. */
@@ -43,10 +46,18 @@ export interface RbacRules {
   readonly policies: readonly RbacPolicy[]
 }
 
-/** Settings of the network and the HTTP filter. */
+/** What a matcher tree ends in. */
+export interface RbacAction {
+  readonly name: string
+  readonly action: 'ALLOW' | 'DENY' | 'LOG'
+}
+
+/** Settings of the network and the HTTP filter. A matcher stands above the rules. */
 export interface RbacConfig {
   readonly rules: RbacRules | null
   readonly shadowRules: RbacRules | null
+  readonly matcher: MatchTree<RbacAction> | null
+  readonly shadowMatcher: MatchTree<RbacAction> | null
   readonly rulesStatPrefix: string
   readonly shadowRulesStatPrefix: string
   /** HTTP filter: counters of each policy too. */

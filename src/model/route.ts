@@ -129,8 +129,11 @@ export interface ForwardAction {
   readonly metadataMatch: Metadata | null
   readonly prefixRewrite: string
   readonly regexRewrite: RegexRewrite | null
+  /** Holds %COMMANDS%; '' = none. */
+  readonly pathFormat: string
   readonly hostRewrite: {
-    readonly kind: 'literal' | 'header' | 'auto' | 'pathRegex'
+    /** `format` holds %COMMANDS%. */
+    readonly kind: 'literal' | 'header' | 'auto' | 'pathRegex' | 'format'
     readonly value: string
     readonly regex: RegexRewrite | null
   } | null
@@ -165,6 +168,7 @@ export interface RedirectAction {
   readonly pathRedirect: string
   readonly prefixRewrite: string
   readonly regexRewrite: RegexRewrite | null
+  readonly pathFormat: string
   readonly status: 301 | 302 | 303 | 307 | 308
   readonly stripQuery: boolean
 }

@@ -123,6 +123,7 @@ export function forwardAction(fields: Partial<ForwardAction> = {}): ForwardActio
     metadataMatch: null,
     prefixRewrite: '',
     regexRewrite: null,
+    pathFormat: '',
     hostRewrite: null,
     appendXForwardedHost: false,
     timeoutMs: null,

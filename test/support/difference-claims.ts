@@ -68,6 +68,10 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/body-filters.test.ts: a response that swells too much breaks off',
   ),
   'several content codings': claim('l7/filters/decompressor/decompressor.test.ts: of several codings lose the outer one'),
+  '`host_rewrite` and `path_rewrite` by a format': claim(
+    'l7/route/compiled-route.test.ts: the query stays, what no path may hold is encoded, what is no host is not taken',
+  ),
+  'SANs and subjects that a matcher tree reads': claim('l7/rbac/matcher-rbac.test.ts: reads the names of a validated certificate only'),
   'an exception out of one connection': claim('io/socket-guard.test.ts: whose event throws is closed, and the exception is told once'),
   'TLS floor': claim(`${TLS}: speaks no version below the floor`),
 

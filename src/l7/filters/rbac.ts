@@ -9,8 +9,9 @@ import { OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { RbacConfig } from '../../model/rbac.js'
 import type { RequestHead } from '../codec/codec.js'
 import { DenialCounters } from '../rbac/denial-counters.js'
-import { explainDecision, explainDenial, intentionTableOf } from '../rbac/explain.js'
-import { compileRbac, type RbacEngine, type RbacInput } from '../rbac/rbac-engine.js'
+import { intentionTableOf } from '../rbac/intention-table.js'
+import { type RbacDecider, rbacDecider } from '../rbac/rbac-decider.js'
+import type { RbacInput } from '../rbac/rbac-input.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterContext } from './filter-environment.js'
@@ -30,7 +31,7 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
   const table = intentionTableOf(ctx.env.listenerMetadata)
   const denials = new DenialCounters(enforced)
   const compile = (model: RbacConfig): RbacFilter | null =>
-    model.rules === null && model.shadowRules === null
+    model.rules === null && model.matcher === null && model.shadowRules === null && model.shadowMatcher === null
       ? null
       : new RbacFilter(model, table, enforced.main, shadow.main, denials, model === config && config.trackPerRuleStats ? policies : null)
   const own = compile(config)
@@ -85,8 +86,8 @@ const input = new RequestInput()
 class RbacFilter implements StreamFilter {
   private readonly config: RbacConfig
   private readonly table: IntentionTable | null
-  private readonly engine: RbacEngine | null
-  private readonly shadowEngine: RbacEngine | null
+  private readonly engine: RbacDecider | null
+  private readonly shadowEngine: RbacDecider | null
   private readonly stats: RbacHandles
   private readonly shadowStats: RbacHandles
   private readonly denials: DenialCounters
@@ -102,8 +103,8 @@ class RbacFilter implements StreamFilter {
   ) {
     this.config = config
     this.table = table
-    this.engine = config.rules === null ? null : compileRbac(config.rules)
-    this.shadowEngine = config.shadowRules === null ? null : compileRbac(config.shadowRules)
+    this.engine = rbacDecider(config.rules, config.matcher)
+    this.shadowEngine = rbacDecider(config.shadowRules, config.shadowMatcher)
     this.stats = stats
     this.shadowStats = shadowStats
     this.denials = denials
@@ -117,23 +118,23 @@ class RbacFilter implements StreamFilter {
     input.info = info
     if (this.shadowEngine !== null) this.shadow(this.shadowEngine, info)
     if (this.engine === null) return 'continue'
-    const { allowed, policy } = this.engine.decide(input)
+    const { allowed, policy, logHint } = this.engine.decide(input)
     if (policy !== null) this.policies?.count(this.config.rulesStatPrefix, policy, allowed ? 'allowed' : 'denied')
-    if (this.config.rules!.action === 'LOG') info.setDynamicMetadata(COMMON_NAMESPACE, 'access_log_hint', policy !== null)
+    if (logHint !== undefined) info.setDynamicMetadata(COMMON_NAMESPACE, 'access_log_hint', logHint)
     if (allowed) {
       this.stats.allowed.value++
       return 'continue'
     }
-    this.deny(call, policy)
+    this.deny(call, policy, this.engine)
     return 'stop'
   }
 
   explain({ info }: FilterCall, head: RequestHead): FilterExplanation {
     const asked: RbacInput = { connection: info.connection, head, info }
     const { engine, shadowEngine, table } = this
-    const shadow = shadowEngine === null ? '' : `; its shadow rules: ${explainDecision(shadowEngine, null, asked).reason}`
+    const shadow = shadowEngine === null ? '' : `; its shadow rules: ${shadowEngine.tell(null, asked).reason}`
     if (engine === null) return { verdict: 'passes', reason: `no rules are enforced${shadow}` }
-    const { allowed, intention, reason } = explainDecision(engine, table, asked)
+    const { allowed, intention, reason } = engine.tell(table, asked)
     return {
       verdict: allowed ? 'passes' : 'denies',
       reason: `${reason}${shadow}`,
@@ -142,7 +143,7 @@ class RbacFilter implements StreamFilter {
     }
   }
 
-  private shadow(engine: RbacEngine, info: StreamInfo): void {
+  private shadow(engine: RbacDecider, info: StreamInfo): void {
     const { allowed, policy } = engine.decide(input)
     const prefix = this.config.shadowRulesStatPrefix
     if (allowed) this.shadowStats.shadow_allowed.value++
@@ -152,13 +153,13 @@ class RbacFilter implements StreamFilter {
     info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}shadow_engine_result`, allowed ? 'allowed' : 'denied')
   }
 
-  private deny(call: FilterCall, policy: string | null): void {
+  private deny(call: FilterCall, policy: string | null, engine: RbacDecider): void {
     const { info } = call
     this.stats.denied.value++
     const prefix = this.config.rulesStatPrefix
     if (policy !== null) info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}enforced_effective_policy_id`, policy)
     info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}enforced_engine_result`, 'denied')
-    const { intention, reason } = explainDenial(this.table, this.config.rules!, input)
+    const { intention, reason } = engine.explain(this.table, input)
     // It may become a header value: names in the config are any Unicode text.
     info.deniedBy = reason.replace(/[^\x20-\x7e]/g, '?')
     info.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_by', intention)

@@ -5,6 +5,7 @@ import type { AccessLog, AccessLogFilter, LogFormat } from '../../model/access-l
 import type { Metadata } from '../../model/metadata.js'
 import { accessLogType, compileJsonFormat, compileTextFormat, type FormatFunction } from '../format/header-format.js'
 import { grpcStatusOf, httpToGrpcStatus } from '../grpc/grpc.js'
+import { compileCel } from '../match/cel-test.js'
 import { compileHeaderMatcher } from '../match/header-matcher.js'
 import { compileMetadataMatcher, metadataValue } from '../match/metadata-matcher.js'
 import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime } from '../match/runtime-fraction.js'
@@ -111,6 +112,10 @@ export function compileAccessLogFilter(
         if (metadataValue(source(matcher.namespace), matcher.path) === undefined) return matchIfMissing
         return test(source)
       }
+    }
+    case 'cel': {
+      const test = compileCel(filter.expression)
+      return info => test(info.connection, info)
     }
   }
 }

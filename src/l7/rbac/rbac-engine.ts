@@ -9,6 +9,7 @@
 
 import type { RbacPolicy, RbacRules } from '../../model/rbac.js'
 import type { PeerIdentity } from '../../mtls/peer/peer-identity.js'
+import { type CelTest, compileCel } from '../match/cel-test.js'
 import type { Certainty } from '../match/header-matcher.js'
 import { IdentityIndex } from './identity-index.js'
 import { compilePermissions } from './permission.js'
@@ -21,6 +22,8 @@ export interface RbacDecision {
   readonly allowed: boolean
   /** Name of the policy that matched, or null. */
   readonly policy: string | null
+  /** For the access log, where the rules are LOG rules: did one match? */
+  readonly logHint?: boolean
 }
 
 interface CompiledPolicy {
@@ -28,6 +31,8 @@ interface CompiledPolicy {
   readonly order: number
   readonly permits: RbacTest
   readonly applies: RbacTest
+  /** Null: no condition. */
+  readonly condition: CelTest | null
   readonly decision: RbacDecision
 }
 
@@ -54,7 +59,8 @@ export class RbacEngine {
     this.rules = rules
     // What allows must match for certain, what denies must not be dodged.
     this.certainty = rules.action === 'DENY' ? 'possible' : 'certain'
-    this.unmatched = { allowed: rules.action !== 'ALLOW', policy: null }
+    const logs = rules.action === 'LOG'
+    this.unmatched = { allowed: rules.action !== 'ALLOW', policy: null, ...(logs ? { logHint: false } : {}) }
     const sorted = [...rules.policies].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
     const open: CompiledPolicy[] = []
     this.policies = sorted.map((policy, order) => {
@@ -63,7 +69,8 @@ export class RbacEngine {
         order,
         permits: compilePermissions(policy.permissions, this.certainty),
         applies: compilePrincipals(policy.principals, this.certainty, options),
-        decision: { allowed: rules.action !== 'DENY', policy: policy.name },
+        condition: policy.condition === undefined ? null : compileCel(policy.condition),
+        decision: { allowed: rules.action !== 'DENY', policy: policy.name, ...(logs ? { logHint: true } : {}) },
       }
       const needed = options.tables ? neededIdentities(policy.principals) : null
       if (needed === null) open.push(compiled)
@@ -78,7 +85,8 @@ export class RbacEngine {
     const candidates = peer === null || this.index.empty ? this.open : this.candidatesFor(peer)
     for (let i = 0; i < candidates.length; i++) {
       const policy = candidates[i]!
-      if (policy.permits(input) && policy.applies(input)) return policy.decision
+      if (!policy.permits(input) || !policy.applies(input)) continue
+      if (policy.condition === null || policy.condition(input.connection, input.info)) return policy.decision
     }
     return this.unmatched
   }

@@ -196,7 +196,7 @@ export class CompiledForward {
         : []
     this.fixedChoice = model.cluster.kind === 'cluster' ? { name: model.cluster.name, weighted: null } : null
     this.hashOf = compileHashPolicies(model.hashPolicy)
-    this.rewritePath = compilePathRewrite(model.prefixRewrite, model.regexRewrite, route.match.matchPath)
+    this.rewritePath = compilePathRewrite(model, route.match.matchPath)
     this.hostOf = compileHostRewrite(model.hostRewrite)
     this.autoHost = model.hostRewrite?.kind === 'auto'
   }
@@ -221,9 +221,9 @@ export class CompiledForward {
   }
 
   /** Host, then path, as the route says (Envoy finalizeRequestHeaders). Once a request, not per try. */
-  rewrite(head: RequestHead, suppressEnvoyHeaders = false): void {
+  rewrite(head: RequestHead, info: StreamInfo, suppressEnvoyHeaders = false): void {
     if (this.hostOf !== null) {
-      const host = this.hostOf(head)
+      const host = this.hostOf(head, info)
       if (host !== '') {
         if (!suppressEnvoyHeaders) head.headers.set('x-envoy-original-host', head.authority)
         updateAuthority(head, host, this.model.appendXForwardedHost)
@@ -232,7 +232,7 @@ export class CompiledForward {
     if (this.rewritePath === null || head.path === '') return
     const before = head.path
     if (!suppressEnvoyHeaders) head.headers.set('x-envoy-original-path', before)
-    head.path = this.rewritePath(before)
+    head.path = this.rewritePath(before, info)
   }
 
   /** auto_host_rewrite: the endpoint's name becomes the host. Called per try; only the first try's host goes to x-forwarded-host. */
@@ -312,8 +312,7 @@ export class CompiledRoute {
       (action.kind === 'forward' &&
         action.cluster.kind === 'weighted' &&
         action.cluster.clusters.some(cluster => cluster.overrides.size > 0))
-    this.rewritePath =
-      action.kind === 'redirect' ? compilePathRewrite(action.prefixRewrite, action.regexRewrite, this.match.matchPath) : null
+    this.rewritePath = action.kind === 'redirect' ? compilePathRewrite(action, this.match.matchPath) : null
   }
 
   /** What people know it by. HOT from its first use on: a request's record has it. */

@@ -1,23 +1,23 @@
-// prefix_rewrite, regex_rewrite and the host rewrites of a route, compiled. Called by CompiledForward before a request is sent, and by
+// prefix_rewrite, regex_rewrite, path_rewrite and the host rewrites of a route, compiled. Called by CompiledForward before a request is sent, and by
 // redirects, which rewrite the path in the same way. The query is kept.
 
-import type { RegexRewrite } from '../../model/matcher.js'
 import type { ForwardAction } from '../../model/route.js'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { compileSubstitution } from '../match/regex.js'
 import { pathOnly, withoutPathParameters } from '../match/route-match.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+import { compileHostFormat, compilePathFormat } from './rewrite-format.js'
 
 /** The new path, with its query; the old one when nothing changes. */
-export type PathRewriter = (path: string) => string
+export type PathRewriter = (path: string, info: StreamInfo) => string
 
 /**
  * `matchPath`: how much of a path the route's match consumes (CompiledRouteMatch.matchPath): that is what a prefix rewrite replaces,
- * the whole path for exact and regex matches. Null when neither rewrite is set.
+ * the whole path for exact and regex matches. Null when no rewrite is set.
  */
 export function compilePathRewrite(
-  prefixRewrite: string,
-  regexRewrite: RegexRewrite | null,
+  { prefixRewrite, regexRewrite, pathFormat }: Pick<ForwardAction, 'prefixRewrite' | 'regexRewrite' | 'pathFormat'>,
   matchPath: (path: string) => number,
 ): PathRewriter | null {
   if (prefixRewrite !== '') {
@@ -31,6 +31,10 @@ export function compilePathRewrite(
       return replacement + stripped.slice(Math.max(0, matchPath(stripped))) + path.slice(plain.length)
     }
   }
+  if (pathFormat !== '') {
+    const format = compilePathFormat(pathFormat)
+    return (path, info) => format(info) + path.slice(pathOnly(path).length)
+  }
   if (regexRewrite === null) return null
   const substitute = compileSubstitution(regexRewrite.pattern, regexRewrite.substitution)
   return path => {
@@ -40,7 +44,7 @@ export function compilePathRewrite(
 }
 
 /** The new host, or '' to keep the request's. Null: the route rewrites no host (or only for the endpoint: auto_host_rewrite). */
-export function compileHostRewrite(rewrite: ForwardAction['hostRewrite']): ((head: RequestHead) => string) | null {
+export function compileHostRewrite(rewrite: ForwardAction['hostRewrite']): ((head: RequestHead, info: StreamInfo) => string) | null {
   if (rewrite === null || rewrite.kind === 'auto') return null
   if (rewrite.kind === 'literal') {
     const host = toByteString(rewrite.value)
@@ -49,6 +53,10 @@ export function compileHostRewrite(rewrite: ForwardAction['hostRewrite']): ((hea
   if (rewrite.kind === 'header') {
     const name = rewrite.value
     return head => head.headers.get(name) ?? ''
+  }
+  if (rewrite.kind === 'format') {
+    const format = compileHostFormat(rewrite.value)
+    return (_head, info) => format(info)
   }
   const { pattern, substitution } = rewrite.regex ?? { pattern: '', substitution: '' }
   const substitute = compileSubstitution(pattern, substitution)

@@ -32,7 +32,7 @@ export function answerDirectly(
 export function answerRedirect(exchange: AnswerTarget, action: RedirectAction, rewritePath: PathRewriter | null): void {
   // Envoy's router counts a redirect as what it answers by itself.
   exchange.runtime.router.rq_direct_response.value++
-  const location = redirectLocation(exchange.request, action, rewritePath)
+  const location = redirectLocation(exchange, action, rewritePath)
   answerDirectly(exchange, action.status, '', DIRECT_RESPONSE, [['location', location]])
 }
 
@@ -55,11 +55,15 @@ export function answerTlsRedirect(exchange: AnswerTarget): void {
 }
 
 /** Envoy's newUri: each part is the action's, or the request's. A path_redirect with a query of its own keeps that query. */
-export function redirectLocation(head: RequestHead, action: RedirectAction, rewritePath: PathRewriter | null): string {
+export function redirectLocation(
+  { request: head, info }: Pick<AnswerTarget, 'request' | 'info'>,
+  action: RedirectAction,
+  rewritePath: PathRewriter | null,
+): string {
   const scheme = action.schemeRedirect !== '' ? action.schemeRedirect : action.httpsRedirect ? 'https' : head.scheme || 'http'
   const port = action.portRedirect === 0 ? '' : `:${action.portRedirect}`
   const host = action.hostRedirect !== '' ? toByteString(action.hostRedirect) : requestHost(head, scheme, port !== '')
-  let path = rewritePath === null ? head.path : rewritePath(head.path)
+  let path = rewritePath === null ? head.path : rewritePath(head.path, info)
   if (action.pathRedirect !== '') {
     const query = path.indexOf('?')
     const keepsQuery = query !== -1 && !action.stripQuery && !action.pathRedirect.includes('?')

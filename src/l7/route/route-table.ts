@@ -261,6 +261,7 @@ function tlsRedirectRoute(): Route {
       pathRedirect: '',
       prefixRewrite: '',
       regexRewrite: null,
+      pathFormat: '',
       status: 301,
       stripQuery: false,
     },

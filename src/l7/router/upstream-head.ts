@@ -14,5 +14,5 @@ export function prepareUpstreamHead(
   suppressEnvoyHeaders: boolean,
 ): void {
   route.applyRequestMutations(request, info, choice.weighted)
-  forward.rewrite(request, suppressEnvoyHeaders)
+  forward.rewrite(request, info, suppressEnvoyHeaders)
 }

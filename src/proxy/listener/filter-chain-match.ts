@@ -1,23 +1,11 @@
 // Which filter chain a new connection takes (envoy.config.listener.v3.FilterChainMatch). Criteria are looked at in Envoy's order,
-// the most specific value of each wins, and there is no way back: a chain that loses at one step is out.
+// the most specific value of each wins, and there is no way back: a chain that loses at one step is out. Or a filter_chain_matcher names it.
 // Pure; compiled once per listener version. HOT only for listeners with many chains: one pass over the chains per connection.
 
 import net from 'node:net'
 import type { FilterChain, Listener } from '../../model/listener.js'
-
-/** What is known of a connection when its chain is chosen. */
-export interface ChainMatchInput {
-  readonly localAddress: string
-  readonly localPort: number
-  /** Lower case, '' when the inspector saw none. */
-  readonly serverName: string
-  /** `tls`, `raw_buffer`, or '' when nothing looked. */
-  readonly transportProtocol: string
-  readonly applicationProtocols: readonly string[]
-  readonly directSourceAddress: string
-  readonly sourceAddress: string
-  readonly sourcePort: number
-}
+import { type ChainMatchInput, isLoopback } from './chain-match-input.js'
+import { compileChainMatchTree } from './chain-match-tree.js'
 
 type Score = (input: ChainMatchInput) => number
 
@@ -30,6 +18,9 @@ interface CompiledMatch<T> {
 export class FilterChainMatcher<T> {
   private readonly chains: readonly CompiledMatch<T>[]
   private readonly fallback: T | null
+  /** Names the chain; null: the chains' own matches count. */
+  private readonly nameOf: ((input: ChainMatchInput) => string | null) | null
+  private readonly byName: ReadonlyMap<string, T>
   /**
    * The ClientHello must be read before anything else: a chain is chosen by it, or a chain leaves TLS to others, and its sni_cluster,
    * its rules and its logs want the server name all the same (Consul's mesh gateway: one chain that matches everything).
@@ -41,20 +32,28 @@ export class FilterChainMatcher<T> {
   constructor(listener: Listener, make: (chain: FilterChain) => T) {
     this.chains = listener.filterChains.map(chain => ({ value: make(chain), scores: compileScores(chain) }))
     this.fallback = listener.defaultFilterChain === null ? null : make(listener.defaultFilterChain)
-    const { filterChains, defaultFilterChain } = listener
+    const { filterChains, defaultFilterChain, filterChainMatcher } = listener
+    this.nameOf = filterChainMatcher === null ? null : compileChainMatchTree(filterChainMatcher)
+    this.byName = new Map(filterChains.map(({ name }, i) => [name, this.chains[i]!.value]))
     this.needsClientHello =
       listener.tlsInspector &&
-      (defaultFilterChain?.tls === null ||
+      (filterChainMatcher !== null ||
+        defaultFilterChain?.tls === null ||
         filterChains.some(
           ({ match, tls }) =>
             tls === null || match.serverNames.length > 0 || match.applicationProtocols.length > 0 || match.transportProtocol !== '',
         ))
-    this.needsHttpHello = listener.httpInspector && filterChains.some(({ match }) => match.applicationProtocols.length > 0)
+    this.needsHttpHello =
+      listener.httpInspector && (filterChainMatcher !== null || filterChains.some(({ match }) => match.applicationProtocols.length > 0))
   }
 
   /** Null: no chain matches; the connection is closed (stat no_filter_chain_match). */
   find(input: ChainMatchInput): T | null {
     const { chains } = this
+    if (this.nameOf !== null) {
+      const name = this.nameOf(input)
+      return name === null ? this.fallback : (this.byName.get(name) ?? null)
+    }
     if (chains.length === 1 && chains[0]!.scores === null) return chains[0]!.value
     let candidates: readonly CompiledMatch<T>[] = chains
     for (let criterion = 0; criterion < CRITERIA && candidates.length > 0; criterion++) {
@@ -129,8 +128,4 @@ function rangeScore(ranges: FilterChain['match']['prefixRanges'], address: (inpu
     for (const { list, length } of lists) if (length > best && list.check(text, family)) best = length
     return best
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
 }

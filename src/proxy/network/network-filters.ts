@@ -4,8 +4,8 @@
 import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
 import { compileRuntimeFraction, type FractionTest, type Runtime } from '../../l7/match/runtime-fraction.js'
 import { DenialCounters } from '../../l7/rbac/denial-counters.js'
-import { explainDecision, explainDenial, intentionTableOf } from '../../l7/rbac/explain.js'
-import { compileRbac, type RbacEngine } from '../../l7/rbac/rbac-engine.js'
+import { intentionTableOf } from '../../l7/rbac/intention-table.js'
+import { type RbacDecider, rbacDecider } from '../../l7/rbac/rbac-decider.js'
 import type { RbacInput } from '../../l7/rbac/rbac-input.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
 import { connectionLimitStats, type RbacStats, rbacStats } from '../../metrics/stat-names.js'
@@ -19,18 +19,16 @@ import type { Denial, FilterState, PreFilter } from './network-filter.js'
 
 class NetworkRbac implements PreFilter {
   readonly name: string
-  private readonly config: RbacConfig
-  private readonly engine: RbacEngine | null
-  private readonly shadow: RbacEngine | null
+  private readonly engine: RbacDecider | null
+  private readonly shadow: RbacDecider | null
   private readonly stats: RbacStats
   private readonly denials: DenialCounters
   private readonly table: IntentionTable | null
 
   constructor(name: string, config: RbacConfig, store: StatsStore, listenerMetadata: Metadata) {
     this.name = name
-    this.config = config
-    this.engine = config.rules === null ? null : compileRbac(config.rules)
-    this.shadow = config.shadowRules === null ? null : compileRbac(config.shadowRules)
+    this.engine = rbacDecider(config.rules, config.matcher)
+    this.shadow = rbacDecider(config.shadowRules, config.shadowMatcher)
     this.stats = rbacStats(store, config.statPrefix)
     this.denials = new DenialCounters(this.stats)
     this.table = intentionTableOf(listenerMetadata)
@@ -43,32 +41,32 @@ class NetworkRbac implements PreFilter {
       else this.stats.main.shadow_denied.value++
     }
     if (this.engine === null) return null
-    const decision = this.engine.decide(input)
-    if (decision.allowed) {
+    const { allowed, policy } = this.engine.decide(input)
+    if (allowed) {
       this.stats.main.allowed.value++
       return null
     }
-    return this.denial(input, decision.policy)
+    return this.denial(this.engine, input, policy)
   }
 
   recheck(info: ConnectionInfo): Denial | null {
     if (this.engine === null) return null
     const input = { connection: info, head: null, info: null }
     const { allowed, policy } = this.engine.decide(input)
-    return allowed ? null : this.denial(input, policy)
+    return allowed ? null : this.denial(this.engine, input, policy)
   }
 
   explain(info: ConnectionInfo): ReturnType<NonNullable<PreFilter['explain']>> {
     const input = { connection: info, head: null, info: null }
-    const shadow = this.shadow === null ? '' : `; its shadow rules: ${explainDecision(this.shadow, null, input).reason}`
+    const shadow = this.shadow === null ? '' : `; its shadow rules: ${this.shadow.tell(null, input).reason}`
     if (this.engine === null) return { allowed: true, rule: '', reason: `no rules are enforced${shadow}` }
-    const { allowed, intention, reason } = explainDecision(this.engine, this.table, input)
+    const { allowed, intention, reason } = this.engine.tell(this.table, input)
     return { allowed, rule: intention, reason: `${reason}${shadow}` }
   }
 
-  private denial(input: RbacInput, policy: string | null): Denial {
+  private denial(engine: RbacDecider, input: RbacInput, policy: string | null): Denial {
     this.stats.main.denied.value++
-    const { intention, reason } = explainDenial(this.table, this.config.rules!, input)
+    const { intention, reason } = engine.explain(this.table, input)
     const decider = this.table === null ? (policy ?? '') : intention
     if (this.table !== null || decider !== '') this.denials.count(decider)
     const name = decider === '' ? 'none' : decider.replace(/[^\x21-\x7e]+/g, '_')

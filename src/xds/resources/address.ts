@@ -52,8 +52,11 @@ export function canonicalIp(text: string): string | null {
   return zone === undefined ? host : `${host}%${zone}`
 }
 
+/** Envoy's message and that of the xds package are alike. */
+type AnyCidrRange = Pick<CidrRangeMessage, 'addressPrefix' | 'prefixLen'>
+
 /** An absent prefix length is 0, as in Envoy: the whole address space. */
-export function decodeCidr(range: CidrRangeMessage, ctx: Ctx): CidrRange {
+export function decodeCidr(range: AnyCidrRange, ctx: Ctx): CidrRange {
   const address = canonicalIp(range.addressPrefix)
   if (address === null) {
     if (range.addressPrefix !== '') ctx.at('address_prefix').error(`malformed IP address: ${range.addressPrefix}`)
@@ -64,6 +67,6 @@ export function decodeCidr(range: CidrRangeMessage, ctx: Ctx): CidrRange {
   return { address, prefixLength: Math.min(range.prefixLen ?? 0, bits) }
 }
 
-export function decodeCidrs(ranges: readonly CidrRangeMessage[], ctx: Ctx, field: string): CidrRange[] {
+export function decodeCidrs(ranges: readonly AnyCidrRange[], ctx: Ctx, field: string): CidrRange[] {
   return ranges.map((range, i) => decodeCidr(range, ctx.at(field, i)))
 }

@@ -1,6 +1,7 @@
 // envoy.config.listener.v3.Listener -> model: addresses, listener filters, filter chains and their matches. Called by decode.ts (LDS)
 // and bootstrap.ts (static listeners). Two chains that could both take a connection equally well are an error, as in Envoy.
 
+import { StringValueSchema } from '@bufbuild/protobuf/wkt'
 import type { Address } from '../../model/address.js'
 import { formatAddress } from '../../model/address.js'
 import type { FilterChain, FilterChainMatch, Listener } from '../../model/listener.js'
@@ -14,8 +15,9 @@ import { Listener_DrainType, type Listener as ListenerMessage } from '../gen/env
 import type { ProxyProtocol } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { decodeAddress, decodeCidrs } from './address.js'
-import { describeType, unpackAny } from './any.js'
+import { describeType, unpackAny, unpackAs } from './any.js'
 import type { Ctx } from './field-path.js'
+import { decodeMatchTree, type MatchPlace } from './match-tree.js'
 import { decodeNetworkFilters } from './network-filters.js'
 import { decodeDownstreamSocket } from './transport-socket.js'
 import { decodeMetadata, durationMsOr, enumName } from './values.js'
@@ -40,7 +42,8 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
   if (filterChains.length === 0 && defaultFilterChain === null) {
     ctx.at('filter_chains').error('no filter chains specified for connection-oriented listener')
   }
-  checkDuplicateMatches(filterChains, ctx)
+  if (listener.filterChainMatcher === undefined) checkDuplicateMatches(filterChains, ctx)
+  else checkChainNames(filterChains, ctx)
   return {
     name: listener.name || formatAddress(address),
     statPrefix: listener.statPrefix,
@@ -52,6 +55,10 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     trafficDirection: DIRECTIONS[listener.trafficDirection] ?? 'UNSPECIFIED',
     filterChains,
     defaultFilterChain,
+    filterChainMatcher:
+      listener.filterChainMatcher === undefined
+        ? null
+        : decodeMatchTree(listener.filterChainMatcher, CHAIN_PLACE, ctx.at('filter_chain_matcher')),
     // Envoy adds the inspector by itself where a chain match needs the ClientHello.
     tlsInspector: inspectors.tlsInspector || filterChains.some(chain => needsTlsInspector(chain.match)),
     httpInspector: inspectors.httpInspector,
@@ -65,6 +72,36 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     metadata: decodeMetadata(listener.metadata),
     unsupported: ctx.sink.unsupported,
   }
+}
+
+/** What a chain may be chosen by: nothing of the certificate, which comes later. */
+const CHAIN_PLACE: MatchPlace<string> = {
+  inputs: new Set([
+    'destinationIp',
+    'destinationPort',
+    'sourceIp',
+    'sourcePort',
+    'directSourceIp',
+    'sourceType',
+    'serverName',
+    'transportProtocol',
+    'applicationProtocol',
+  ]),
+  action(config, ctx) {
+    const chain = unpackAs(config.typedConfig, StringValueSchema, ctx.at('typed_config'))
+    return chain === null ? null : chain.value
+  },
+}
+
+/** A matcher finds its chains by their names. */
+function checkChainNames(chains: readonly FilterChain[], ctx: Ctx): void {
+  const names = new Set<string>()
+  chains.forEach(({ name }, i) => {
+    const at = ctx.at('filter_chains', i).at('name')
+    if (name === '') at.error('value is required where the listener has a filter_chain_matcher')
+    else if (names.has(name)) at.error(`'${name}' is the name of an earlier chain; a filter_chain_matcher needs names of their own`)
+    names.add(name)
+  })
 }
 
 type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'proxyProtocol'>

@@ -23,7 +23,7 @@ import type { Ctx } from './field-path.js'
 import { checkFormat } from './format-string.js'
 import { decodeHttpConnectionManager } from './http-connection-manager.js'
 import { decodeTokenBucket } from './http-filters/traffic.js'
-import { decodeRbacRules } from './rbac.js'
+import { decodeRbacMatcher, decodeRbacRules, NETWORK_RBAC_INPUTS } from './rbac.js'
 import { decodeHeaderOptions, decodeMetadata, durationMsOr } from './values.js'
 
 const HOUR_MS = 3_600_000
@@ -99,6 +99,8 @@ function decodeNetworkRbac(rbac: RBAC, ctx: Ctx) {
   return {
     rules: decodeRbacRules(rbac.rules, ctx.at('rules')),
     shadowRules: decodeRbacRules(rbac.shadowRules, ctx.at('shadow_rules')),
+    matcher: decodeRbacMatcher(rbac.matcher, NETWORK_RBAC_INPUTS, ctx.at('matcher')),
+    shadowMatcher: decodeRbacMatcher(rbac.shadowMatcher, NETWORK_RBAC_INPUTS, ctx.at('shadow_matcher')),
     rulesStatPrefix: '',
     shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
     trackPerRuleStats: false,

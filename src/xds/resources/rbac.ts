@@ -1,19 +1,28 @@
 // envoy.config.rbac.v3.RBAC -> model, for the network filter, the HTTP filter and per-route overrides. Called by network-filters.ts
 // and http-filters/authorization.ts. Anything that would widen who may pass if it were skipped is an error (see field-support.ts).
 
-import type { RbacPermission, RbacPolicy, RbacPrincipal, RbacRules } from '../../model/rbac.js'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import type { MatchInput, MatchTree } from '../../model/match-tree.js'
+import type { RbacAction, RbacPermission, RbacPolicy, RbacPrincipal, RbacRules } from '../../model/rbac.js'
 import {
+  ActionSchema,
   type Permission,
   type Permission_Set,
+  type Policy,
   type Principal,
   type Principal_Set,
   type RBAC,
   RBAC_ActionSchema,
 } from '../gen/envoy/config/rbac/v3/rbac_pb.js'
 import type { PathMatcher } from '../gen/envoy/type/matcher/v3/path_pb.js'
+import type { Matcher } from '../gen/xds/type/matcher/v3/matcher_pb.js'
 import { decodeCidr } from './address.js'
+import { unpackAs } from './any.js'
+import { decodeCelTree } from './cel.js'
 import type { Ctx } from './field-path.js'
+import { decodeMatchTree } from './match-tree.js'
 import { decodeHeaderMatcher, decodeMetadataMatcher, decodeStringMatcher } from './matchers.js'
+import { decodeTemplateMatch } from './uri-template.js'
 import { enumName } from './values.js'
 
 /** Stand-ins after an error was recorded: match nothing. */
@@ -33,9 +42,45 @@ export function decodeRbacRules(rules: RBAC | undefined, ctx: Ctx): RbacRules | 
         name,
         permissions: policy.permissions.map((permission, i) => decodePermission(permission, at.at('permissions', i))),
         principals: policy.principals.map((principal, i) => decodePrincipal(principal, at.at('principals', i))),
+        ...decodeCondition(policy, at),
       }
     }),
   }
+}
+
+const CONNECTION_INPUTS: readonly MatchInput['kind'][] = [
+  'destinationIp',
+  'destinationPort',
+  'sourceIp',
+  'sourcePort',
+  'directSourceIp',
+  'serverName',
+  'uriSan',
+  'dnsSan',
+  'subject',
+]
+/** What the network filter's matchers may read, and the HTTP filter's. */
+export const NETWORK_RBAC_INPUTS: ReadonlySet<MatchInput['kind']> = new Set(CONNECTION_INPUTS)
+export const HTTP_RBAC_INPUTS: ReadonlySet<MatchInput['kind']> = new Set([...CONNECTION_INPUTS, 'requestHeader' as const])
+
+export function decodeRbacMatcher(
+  matcher: Matcher | undefined,
+  inputs: ReadonlySet<MatchInput['kind']>,
+  ctx: Ctx,
+): MatchTree<RbacAction> | null {
+  if (matcher === undefined) return null
+  const action = (config: { typedConfig?: Any }, at: Ctx): RbacAction | null => {
+    const message = unpackAs(config.typedConfig, ActionSchema, at.at('typed_config'))
+    return message === null ? null : { name: message.name, action: enumName(RBAC_ActionSchema, message.action) as RbacAction['action'] }
+  }
+  return decodeMatchTree(matcher, { inputs, action }, ctx)
+}
+
+function decodeCondition({ condition, checkedCondition }: Policy, ctx: Ctx): Pick<RbacPolicy, 'condition'> {
+  if (condition !== undefined && checkedCondition !== undefined) ctx.error('only one of condition and checked_condition may be set')
+  if (condition !== undefined) return { condition: decodeCelTree(condition, ctx.at('condition')) }
+  if (checkedCondition?.expr === undefined) return {}
+  return { condition: decodeCelTree(checkedCondition.expr, ctx.at('checked_condition').at('expr')) }
 }
 
 function permissionSet(set: Permission_Set, ctx: Ctx): RbacPermission[] {
@@ -70,9 +115,12 @@ function decodePermission(permission: Permission, ctx: Ctx): RbacPermission {
       return { kind: 'requestedServerName', matcher: decodeStringMatcher(rule.value, ctx.at('requested_server_name')) }
     case 'metadata':
       return { kind: 'metadata', matcher: decodeMetadataMatcher(rule.value, ctx.at('metadata')) }
+    case 'uriTemplate': {
+      const template = decodeTemplateMatch(rule.value.typedConfig, ctx.at('uri_template').at('typed_config'))
+      return template === null ? NO_PERMISSION : { kind: 'urlPath', matcher: { kind: 'regex', value: template.pattern } }
+    }
     case undefined:
     case 'matcher':
-    case 'uriTemplate':
       return NO_PERMISSION // reported: the missing oneof by message-check, the extensions by field-support
   }
 }

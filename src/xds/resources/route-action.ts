@@ -11,15 +11,18 @@ import {
   type RouteAction,
   RouteAction_ClusterNotFoundResponseCode,
   type RouteAction_RequestMirrorPolicy,
+  type RouteMatch,
   type WeightedCluster,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { readDataSource } from './data-source.js'
-import type { Ctx } from './field-path.js'
+import { Ctx, ErrorCollector } from './field-path.js'
+import { checkFormat, modernFormat } from './format-string.js'
 import { decodeHeaderMutations } from './header-mutations.js'
 import { decodeFilterOverrides } from './http-filter-override.js'
 import { decodeInternalRedirect } from './internal-redirect.js'
 import { decodeRateLimits } from './rate-limit-action.js'
 import { decodeHashPolicies, decodeHedgePolicy, decodeRetryPolicy } from './retry-policy.js'
+import { decodeTemplateMatch, decodeTemplateRewrite } from './uri-template.js'
 import { decodeMetadata, decodeRegexRewrite, decodeRuntimeFraction, durationMsOr } from './values.js'
 
 const MAX_UINT32 = 0xffff_ffff
@@ -30,10 +33,13 @@ const NOT_FOUND_STATUS: Record<RouteAction_ClusterNotFoundResponseCode, 404 | 50
   [RouteAction_ClusterNotFoundResponseCode.INTERNAL_SERVER_ERROR]: 500,
 }
 
-export function decodeForwardAction(action: RouteAction, ctx: Ctx): ForwardAction {
-  if (action.prefixRewrite !== '' && action.regexRewrite !== undefined) {
-    ctx.at('regex_rewrite').error('only one of prefix_rewrite and regex_rewrite may be set')
+/** `match` is the route's: a path template may be what a rewrite refers to. */
+export function decodeForwardAction(action: RouteAction, match: RouteMatch | undefined, ctx: Ctx): ForwardAction {
+  const rewrites = [action.prefixRewrite !== '', action.regexRewrite !== undefined, action.pathRewritePolicy !== undefined]
+  if ([...rewrites, action.pathRewrite !== ''].filter(Boolean).length > 1) {
+    ctx.error('only one of prefix_rewrite, regex_rewrite, path_rewrite_policy and path_rewrite may be set')
   }
+  checkFormat(action.pathRewrite, ctx.at('path_rewrite'))
   const duration = action.maxStreamDuration
   return {
     kind: 'forward',
@@ -41,7 +47,8 @@ export function decodeForwardAction(action: RouteAction, ctx: Ctx): ForwardActio
     clusterNotFoundStatus: NOT_FOUND_STATUS[action.clusterNotFoundResponseCode] ?? 503,
     metadataMatch: action.metadataMatch === undefined ? null : decodeMetadata(action.metadataMatch),
     prefixRewrite: action.prefixRewrite,
-    regexRewrite: action.regexRewrite === undefined ? null : decodeRegexRewrite(action.regexRewrite, ctx.at('regex_rewrite')),
+    regexRewrite: decodePathRegex(action, match, ctx),
+    pathFormat: modernFormat(action.pathRewrite),
     hostRewrite: decodeHostRewrite(action, ctx),
     appendXForwardedHost: action.appendXForwardedHost,
     timeoutMs: durationMsOr(action.timeout, null),
@@ -139,8 +146,29 @@ function isPlain(lists: {
   )
 }
 
+function decodePathRegex(action: RouteAction, match: RouteMatch | undefined, ctx: Ctx): ForwardAction['regexRewrite'] {
+  if (action.regexRewrite !== undefined) return decodeRegexRewrite(action.regexRewrite, ctx.at('regex_rewrite'))
+  if (action.pathRewritePolicy === undefined) return null
+  const at = ctx.at('path_rewrite_policy')
+  const path = match?.pathSpecifier
+  if (path?.case !== 'pathMatchPolicy') {
+    at.error('a path template to rewrite by needs a path_match_policy in the match')
+    return null
+  }
+  // What is wrong with the match has been reported there.
+  const template = decodeTemplateMatch(path.value.typedConfig, new Ctx(new ErrorCollector()))
+  if (template === null) return null
+  const substitution = decodeTemplateRewrite(action.pathRewritePolicy.typedConfig, template, at.at('typed_config'))
+  return substitution === null ? null : { pattern: `^${template.pattern}$`, substitution }
+}
+
 function decodeHostRewrite(action: RouteAction, ctx: Ctx): ForwardAction['hostRewrite'] {
   const specifier = action.hostRewriteSpecifier
+  if (action.hostRewrite !== '') {
+    if (specifier.case !== undefined) ctx.at('host_rewrite').error('only one kind of host rewrite may be set')
+    checkFormat(action.hostRewrite, ctx.at('host_rewrite'))
+    return { kind: 'format', value: modernFormat(action.hostRewrite), regex: null }
+  }
   switch (specifier.case) {
     case 'hostRewriteLiteral':
       return specifier.value === '' ? null : { kind: 'literal', value: specifier.value, regex: null }
@@ -184,6 +212,10 @@ export function decodeRedirect(redirect: RedirectActionMessage, ctx: Ctx): Redir
     ctx.at('strip_query').warn('path_redirect carries a query of its own, which stays')
   }
   if (redirect.portRedirect > 65_535) ctx.at('port_redirect').error('value must be at most 65535')
+  if (redirect.pathRewrite !== '' && path.case !== undefined) {
+    ctx.at('path_rewrite').error('only one of path_redirect, prefix_rewrite, regex_rewrite and path_rewrite may be set')
+  }
+  checkFormat(redirect.pathRewrite, ctx.at('path_rewrite'))
   return {
     kind: 'redirect',
     httpsRedirect: scheme.case === 'httpsRedirect' && scheme.value,
@@ -193,6 +225,7 @@ export function decodeRedirect(redirect: RedirectActionMessage, ctx: Ctx): Redir
     pathRedirect: path.case === 'pathRedirect' ? path.value : '',
     prefixRewrite: path.case === 'prefixRewrite' ? path.value : '',
     regexRewrite: path.case === 'regexRewrite' ? decodeRegexRewrite(path.value, ctx.at('regex_rewrite')) : null,
+    pathFormat: modernFormat(redirect.pathRewrite),
     status: REDIRECT_STATUS[redirect.responseCode] ?? 301,
     stripQuery: redirect.stripQuery,
   }

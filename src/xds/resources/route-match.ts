@@ -4,6 +4,7 @@ import type { PathMatch, RouteMatch } from '../../model/route-match.js'
 import type { RouteMatch as RouteMatchMessage } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMatchers, decodeMetadataMatcher, decodeQueryParameters, decodeRegex, decodeStringMatcher } from './matchers.js'
+import { decodeTemplateMatch } from './uri-template.js'
 import { decodeRuntimeFraction } from './values.js'
 
 /** Stand-in where there is no match: the constraint has reported it. */
@@ -52,7 +53,11 @@ function decodePathMatch(match: RouteMatchMessage, ctx: Ctx): PathMatch {
       return { kind: 'regex', value: decodeRegex(specifier.value, ctx.at('safe_regex')) }
     case 'connectMatcher':
       return { kind: 'connect' }
+    case 'pathMatchPolicy': {
+      const template = decodeTemplateMatch(specifier.value.typedConfig, ctx.at('path_match_policy').at('typed_config'))
+      return template === null ? NO_MATCH.path : { kind: 'regex', value: template.pattern }
+    }
     default:
-      return NO_MATCH.path // the missing oneof, or an extension: reported
+      return NO_MATCH.path // the missing oneof: reported
   }
 }

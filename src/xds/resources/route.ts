@@ -165,7 +165,7 @@ function decodeAction(route: RouteMessage, ctx: Ctx, maxBody: number): RouteActi
   const action = route.action
   switch (action.case) {
     case 'route':
-      return decodeForwardAction(action.value, ctx.at('route'))
+      return decodeForwardAction(action.value, route.match, ctx.at('route'))
     case 'redirect':
       return decodeRedirect(action.value, ctx.at('redirect'))
     case 'directResponse':

@@ -2,6 +2,7 @@
 // `@type` objects of a bootstrap, and by config-dump.ts to print. A type that is missing here is an unknown extension.
 
 import type { DescMessage } from '@bufbuild/protobuf'
+import { StringValueSchema } from '@bufbuild/protobuf/wkt'
 import { BootstrapSchema } from '../gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { TypedExtensionConfigSchema } from '../gen/envoy/config/core/v3/extension_pb.js'
@@ -9,12 +10,14 @@ import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/end
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { MetricsServiceConfigSchema } from '../gen/envoy/config/metrics/v3/metrics_service_pb.js'
 import { DogStatsdSinkSchema, StatsdSinkSchema } from '../gen/envoy/config/metrics/v3/stats_pb.js'
+import { ActionSchema } from '../gen/envoy/config/rbac/v3/rbac_pb.js'
 import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { ScopedRouteConfigurationSchema } from '../gen/envoy/config/route/v3/scoped_route_pb.js'
 import { OpenTelemetryConfigSchema } from '../gen/envoy/config/trace/v3/opentelemetry_pb.js'
 import { ZipkinConfigSchema } from '../gen/envoy/config/trace/v3/zipkin_pb.js'
 import { FileAccessLogSchema } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
+import { ExpressionFilterSchema } from '../gen/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.js'
 import { HttpGrpcAccessLogConfigSchema, TcpGrpcAccessLogConfigSchema } from '../gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js'
 import { OpenTelemetryAccessLogConfigSchema } from '../gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.js'
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
@@ -76,8 +79,27 @@ import { RingHashSchema } from '../gen/envoy/extensions/load_balancing_policies/
 import { RoundRobinSchema } from '../gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js'
 import { SubsetSchema } from '../gen/envoy/extensions/load_balancing_policies/subset/v3/subset_pb.js'
 import { WrrLocalitySchema } from '../gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality_pb.js'
+import {
+  ApplicationProtocolInputSchema,
+  DestinationIPInputSchema,
+  DestinationPortInputSchema,
+  DirectSourceIPInputSchema,
+  ServerNameInputSchema,
+  SourceIPInputSchema,
+  SourcePortInputSchema,
+  SourceTypeInputSchema,
+  TransportProtocolInputSchema,
+} from '../gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js'
+import {
+  DnsSanInputSchema,
+  SubjectInputSchema,
+  UriSanInputSchema,
+} from '../gen/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js'
+import { IpSchema } from '../gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.js'
 import { CaresDnsResolverConfigSchema } from '../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js'
 import { GetAddrInfoDnsResolverConfigSchema } from '../gen/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver_pb.js'
+import { UriTemplateMatchConfigSchema } from '../gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.js'
+import { UriTemplateRewriteConfigSchema } from '../gen/envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite_pb.js'
 import { UuidRequestIdConfigSchema } from '../gen/envoy/extensions/request_id/uuid/v3/uuid_pb.js'
 import { OmitCanaryHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts_pb.js'
 import { OmitHostMetadataConfigSchema } from '../gen/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config_pb.js'
@@ -95,7 +117,10 @@ import { DownstreamTlsContextSchema, UpstreamTlsContextSchema } from '../gen/env
 import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import { RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
+import { HttpRequestHeaderMatchInputSchema } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
 import { TypedStructSchema as UdpaTypedStructSchema } from '../gen/udpa/type/v1/typed_struct_pb.js'
+import { ServerNameMatcherSchema } from '../gen/xds/type/matcher/v3/domain_pb.js'
+import { IPMatcherSchema } from '../gen/xds/type/matcher/v3/ip_pb.js'
 import { TypedStructSchema } from '../gen/xds/type/v3/typed_struct_pb.js'
 
 const SCHEMAS: readonly DescMessage[] = [
@@ -113,6 +138,7 @@ const SCHEMAS: readonly DescMessage[] = [
   OpenTelemetryConfigSchema,
   ZipkinConfigSchema,
   FileAccessLogSchema,
+  ExpressionFilterSchema,
   HttpGrpcAccessLogConfigSchema,
   TcpGrpcAccessLogConfigSchema,
   OpenTelemetryAccessLogConfigSchema,
@@ -202,6 +228,26 @@ const SCHEMAS: readonly DescMessage[] = [
   UpstreamTlsContextSchema,
   SPIFFECertValidatorConfigSchema,
   HttpProtocolOptionsSchema,
+  UriTemplateMatchConfigSchema,
+  UriTemplateRewriteConfigSchema,
+  ActionSchema,
+  DestinationIPInputSchema,
+  DestinationPortInputSchema,
+  SourceIPInputSchema,
+  SourcePortInputSchema,
+  DirectSourceIPInputSchema,
+  SourceTypeInputSchema,
+  ServerNameInputSchema,
+  TransportProtocolInputSchema,
+  ApplicationProtocolInputSchema,
+  DnsSanInputSchema,
+  SubjectInputSchema,
+  UriSanInputSchema,
+  IpSchema,
+  HttpRequestHeaderMatchInputSchema,
+  ServerNameMatcherSchema,
+  IPMatcherSchema,
+  StringValueSchema,
   UdpaTypedStructSchema,
   TypedStructSchema,
 ]

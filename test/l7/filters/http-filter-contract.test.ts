@@ -13,7 +13,15 @@ const GRPC = { cluster: 'asked', target: '', authority: '', timeoutMs: 200, init
 
 /** A config of each kind that asks for nothing: plain requests are none of its business. The type asks for every kind. */
 const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
-  rbac: { rules: null, shadowRules: null, rulesStatPrefix: '', shadowRulesStatPrefix: '', trackPerRuleStats: false } as ConfigOf<'rbac'>,
+  rbac: {
+    rules: null,
+    shadowRules: null,
+    matcher: null,
+    shadowMatcher: null,
+    rulesStatPrefix: '',
+    shadowRulesStatPrefix: '',
+    trackPerRuleStats: false,
+  } as ConfigOf<'rbac'>,
   grpcStats: { emitFilterState: false, statsForAllMethods: true, individualMethods: [], enableUpstreamStats: false },
   grpcHttp1Bridge: { upgradeProtobufToGrpc: false },
   grpcWeb: null,

@@ -27,6 +27,8 @@ function config(fields: Partial<RbacConfig>): RbacConfig {
     shadowRules: null,
     rulesStatPrefix: '',
     shadowRulesStatPrefix: '',
+    matcher: null,
+    shadowMatcher: null,
     trackPerRuleStats: false,
     statPrefix: '',
     ...fields,

@@ -94,7 +94,7 @@ describe('selectCluster', () => {
 
 describe('rewrites', () => {
   const rewritten = (action: Partial<ForwardAction>, path: string, match: Parameters<typeof route>[1] = {}, request = head(path)) => {
-    forward(action, match).rewrite(request)
+    forward(action, match).rewrite(request, info(request))
     return { path: request.path, original: request.headers.get('x-envoy-original-path') }
   }
   it('replaces the matched prefix and keeps the query', () => {
@@ -119,7 +119,7 @@ describe('rewrites', () => {
 
   it('rewrites the host and can keep the old one', () => {
     const host = (hostRewrite: ForwardAction['hostRewrite'], request = head('/tenant-a/x'), appendXForwardedHost = true) => {
-      forward({ hostRewrite, appendXForwardedHost }).rewrite(request)
+      forward({ hostRewrite, appendXForwardedHost }).rewrite(request, info(request))
       return [request.authority, request.headers.get('x-forwarded-host')]
     }
     expect(host({ kind: 'literal', value: 'new.example', regex: null })).toEqual(['new.example', 'api.example.com'])
@@ -138,10 +138,32 @@ describe('rewrites', () => {
     ])
   })
 
+  it('rewrites by a format of the request: the query stays, what no path may hold is encoded, what is no host is not taken', () => {
+    const at = (value: string) => head('/old/x?q=1', {}, [['x-a', value]])
+    const path = (pathFormat: string, value: string) => rewritten({ pathFormat }, '', {}, at(value)).path
+    expect([path('/new/%REQ(x-a)%', 'A'), path('/new/%REQ(x-none)%', ''), path('/new%PATH(NQ)%', '')]).toEqual([
+      '/new/A?q=1',
+      '/new/?q=1',
+      '/new/old/x?q=1',
+    ])
+    expect(path('/%REQ(x-a)%', 'a b#c\x80')).toBe('/a%20b%23c%80?q=1')
+    const host = (value: string) => {
+      const request = at(value)
+      forward({ hostRewrite: { kind: 'format', value: '%REQ(x-a)%', regex: null } }).rewrite(request, info(request))
+      return request.authority
+    }
+    expect([host('svc.internal:80'), host('[::1]:80'), host('two words'), host('a/b')]).toEqual([
+      'svc.internal:80',
+      '[::1]:80',
+      'api.example.com',
+      'api.example.com',
+    ])
+  })
+
   it('takes the endpoint’s name with auto_host_rewrite, on every try, and appends x-forwarded-host once', () => {
     const f = forward({ hostRewrite: { kind: 'auto', value: '', regex: null }, appendXForwardedHost: true })
     const request = head()
-    f.rewrite(request)
+    f.rewrite(request, info(request))
     expect(request.authority).toBe('api.example.com')
     f.rewriteHostForEndpoint(request, 'one.internal')
     f.rewriteHostForEndpoint(request, 'two.internal')
@@ -300,6 +322,7 @@ describe('answers', () => {
     pathRedirect: '',
     prefixRewrite: '',
     regexRewrite: null,
+    pathFormat: '',
     status: 301,
     stripQuery: false,
   }

@@ -31,6 +31,7 @@ describe('decodeListener fills in Envoy’s defaults', () => {
       tcpBacklogSize: null,
       drainType: 'DEFAULT',
       defaultFilterChain: null,
+      filterChainMatcher: null,
       tlsInspector: false,
       unsupported: [],
     })

@@ -235,6 +235,7 @@ describe('decodeRouteConfiguration reads', () => {
       pathRedirect: '/x',
       prefixRewrite: '',
       regexRewrite: null,
+      pathFormat: '',
       status: 308,
       stripQuery: true,
     })

@@ -201,9 +201,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     accepted: { vh_rate_limits: '', override_option: '', rate_limits: '', domain: '' },
   },
   'envoy.extensions.filters.http.rbac.v3.RBAC': {
-    supported: 'rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats',
-    accepted: { shadow_matcher: '' },
-    refused: { matcher: 'the matcher API is not supported; use rules' },
+    supported: 'rules rules_stat_prefix matcher shadow_rules shadow_matcher shadow_rules_stat_prefix track_per_rule_stats',
   },
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { supported: 'rbac' },
   'envoy.extensions.filters.http.router.v3.Router': {

@@ -7,12 +7,12 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.accesslog.v3.AccessLog': { supported: 'name filter typed_config' },
   'envoy.config.accesslog.v3.AccessLogFilter': {
     supported:
-      'status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter or_filter header_filter response_flag_filter grpc_status_filter metadata_filter log_type_filter',
-    accepted: { extension_filter: 'nothing passes an unknown filter' },
+      'status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter or_filter header_filter response_flag_filter grpc_status_filter metadata_filter log_type_filter extension_filter',
   },
   'envoy.config.accesslog.v3.AndFilter': { supported: 'filters' },
   'envoy.config.accesslog.v3.ComparisonFilter': { supported: 'op value' },
   'envoy.config.accesslog.v3.DurationFilter': { supported: 'comparison' },
+  'envoy.config.accesslog.v3.ExtensionFilter': { supported: 'typed_config', accepted: { name: '' } },
   'envoy.config.accesslog.v3.GrpcStatusFilter': { supported: 'statuses exclude' },
   'envoy.config.accesslog.v3.HeaderFilter': { supported: 'header' },
   'envoy.config.accesslog.v3.LogTypeFilter': { supported: 'types exclude' },
@@ -40,7 +40,7 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.listener.v3.Listener': {
     supported:
-      'name address additional_addresses stat_prefix filter_chains default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port',
+      'name address additional_addresses stat_prefix filter_chains filter_chain_matcher default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port',
     accepted: {
       enable_reuse_port: 'one process accepts',
       ignore_global_conn_limit: 'there is no global limit',
@@ -57,7 +57,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       bypass_overload_manager: 'there is no overload manager',
     },
     refused: {
-      filter_chain_matcher: 'the matcher API is not supported; use filter_chain_match',
       use_original_dst: 'transparent proxying is not supported yet',
       transparent: 'transparent proxying is not supported yet',
       udp_listener_config: 'UDP listeners are not supported',
@@ -72,6 +71,7 @@ export const LISTENER_SUPPORT: SupportTable = {
     refused: { config_discovery: 'extension config discovery is not supported' },
   },
   'envoy.extensions.access_loggers.file.v3.FileAccessLog': { supported: 'path format json_format typed_json_format log_format' },
+  'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter': { supported: 'expression' },
   'envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig': {
     supported: 'log_name grpc_service transport_api_version buffer_flush_interval buffer_size_bytes',
     accepted: {

@@ -5,15 +5,15 @@
 import type { SupportTable } from './message-support.js'
 
 export const NETWORK_FILTER_SUPPORT: SupportTable = {
+  'envoy.config.rbac.v3.Action': { supported: 'name action' },
   'envoy.config.rbac.v3.Permission': {
     supported:
-      'and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name',
-    refused: { matcher: 'RBAC matcher extensions are not supported', uri_template: 'URI template matchers are not supported' },
+      'and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name uri_template',
+    refused: { matcher: 'RBAC matcher extensions are not supported' },
   },
   'envoy.config.rbac.v3.Permission.Set': { supported: 'rules' },
   'envoy.config.rbac.v3.Policy': {
-    supported: 'permissions principals',
-    refused: { condition: 'CEL conditions are not supported', checked_condition: 'CEL conditions are not supported' },
+    supported: 'permissions principals condition checked_condition',
   },
   'envoy.config.rbac.v3.Principal': {
     supported: 'and_ids or_ids any authenticated source_ip direct_remote_ip remote_ip header url_path metadata not_id',
@@ -36,13 +36,11 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
     accepted: { share_key: '' },
   },
   'envoy.extensions.filters.network.rbac.v3.RBAC': {
-    supported: 'rules shadow_rules shadow_rules_stat_prefix stat_prefix',
+    supported: 'rules shadow_rules matcher shadow_matcher shadow_rules_stat_prefix stat_prefix',
     accepted: {
       delay_deny: 'denied connections are closed at once',
-      shadow_matcher: '',
       enforcement_type: 'enforced before the first byte and on every change',
     },
-    refused: { matcher: 'the matcher API is not supported; use rules' },
   },
   'envoy.extensions.filters.network.sni_cluster.v3.SniCluster': { supported: '' },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': {

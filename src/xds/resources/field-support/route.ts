@@ -55,8 +55,7 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RateLimit.Action.SourceCluster': { supported: '' },
   'envoy.config.route.v3.RedirectAction': {
     supported:
-      'https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code strip_query',
-    refused: { path_rewrite: 'path formats are not supported; use path_redirect, prefix_rewrite or regex_rewrite' },
+      'https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite path_rewrite response_code strip_query',
   },
   'envoy.config.route.v3.RetryPolicy': {
     supported:
@@ -79,18 +78,15 @@ export const ROUTE_SUPPORT: SupportTable = {
   },
   'envoy.config.route.v3.RouteAction': {
     supported:
-      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs hedge_policy max_stream_duration internal_redirect_policy internal_redirect_action max_internal_redirects',
+      'cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite_policy path_rewrite host_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority rate_limits include_vh_rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs hedge_policy max_stream_duration internal_redirect_policy internal_redirect_action max_internal_redirects',
     accepted: {
       flush_timeout: '',
       early_data_policy: '',
       retry_policy_typed_config: '',
     },
     refused: {
-      path_rewrite: 'path formats are not supported; use prefix_rewrite or regex_rewrite',
-      host_rewrite: 'host formats are not supported; use host_rewrite_literal or host_rewrite_header',
       cluster_specifier_plugin: 'cluster specifier plugins are not supported',
       inline_cluster_specifier_plugin: 'cluster specifier plugins are not supported',
-      path_rewrite_policy: 'path rewrite extensions are not supported',
     },
   },
   'envoy.config.route.v3.RouteAction.HashPolicy': {
@@ -131,8 +127,8 @@ export const ROUTE_SUPPORT: SupportTable = {
   },
   'envoy.config.route.v3.RouteMatch': {
     supported:
-      'prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata cookies',
-    refused: { filter_state: 'matching filter state is not supported', path_match_policy: 'path match extensions are not supported' },
+      'prefix path safe_regex connect_matcher path_separated_prefix path_match_policy case_sensitive runtime_fraction headers query_parameters grpc tls_context dynamic_metadata cookies',
+    refused: { filter_state: 'matching filter state is not supported' },
   },
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': { supported: '' },
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': { supported: '' },
@@ -167,6 +163,8 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig': { supported: 'allowed_route_names' },
   'envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig': { supported: '' },
   'envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig': { supported: '' },
+  'envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig': { supported: 'path_template' },
+  'envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig': { supported: 'path_template_rewrite' },
   'envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate': { supported: '' },
   'envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig': { supported: 'metadata_match' },
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': { supported: '' },

@@ -15,7 +15,7 @@ import { checkApiVersion, decodeGrpcService } from '../config-source.js'
 import { decodeDataSource } from '../data-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeStringMatcher, decodeStringMatchers } from '../matchers.js'
-import { decodeRbacRules } from '../rbac.js'
+import { decodeRbacMatcher, decodeRbacRules, HTTP_RBAC_INPUTS } from '../rbac.js'
 import { decodeRouteMatch } from '../route-match.js'
 import { decodeRuntimeFraction, durationMsOr } from '../values.js'
 
@@ -23,6 +23,8 @@ export function decodeHttpRbac(rbac: RBAC, ctx: Ctx): RbacConfig {
   return {
     rules: decodeRbacRules(rbac.rules, ctx.at('rules')),
     shadowRules: decodeRbacRules(rbac.shadowRules, ctx.at('shadow_rules')),
+    matcher: decodeRbacMatcher(rbac.matcher, HTTP_RBAC_INPUTS, ctx.at('matcher')),
+    shadowMatcher: decodeRbacMatcher(rbac.shadowMatcher, HTTP_RBAC_INPUTS, ctx.at('shadow_matcher')),
     rulesStatPrefix: rbac.rulesStatPrefix,
     shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
     trackPerRuleStats: rbac.trackPerRuleStats,

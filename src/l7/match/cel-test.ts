@@ -1,0 +1,42 @@
+// A CEL expression as a test of a connection or request. Called by RBAC (a policy's condition) and by access logs. What an expression asks for
+// and is not there makes it false, as in Envoy; only the attributes that it names are read.
+
+import { type CelContext, parseCel } from '../../model/cel-expression.js'
+import type { ConnectionInfo } from '../stream/connection-info.js'
+import type { StreamInfo } from '../stream/stream-info.js'
+import { celAttributes } from './cel-attributes.js'
+import { compileRegex } from './regex.js'
+
+export type CelTest = (connection: ConnectionInfo, info: StreamInfo | null) => boolean
+
+/** Patterns that are kept compiled; they are literals of the config but for expressions that build them. */
+const MAX_PATTERNS = 256
+const patterns = new Map<string, ReturnType<typeof compileRegex>>()
+
+export function compileCel(text: string): CelTest {
+  const parsed = parseCel(text, matchesRe2)
+  // One that does not parse was refused with the config.
+  if (!parsed.ok) return () => false
+  const { roots, evaluate } = parsed
+  return (connection, info) => {
+    const context: CelContext = {}
+    for (const root of roots) context[root] = celAttributes(root, connection, info)
+    try {
+      return evaluate(context) === true
+    } catch {
+      return false
+    }
+  }
+}
+
+/** Anywhere in the value, as CEL says; a pattern that RE2 does not take is an error of the expression. */
+function matchesRe2(value: string, pattern: string): boolean {
+  let regex = patterns.get(pattern)
+  if (regex === undefined) {
+    if (patterns.size >= MAX_PATTERNS) patterns.clear()
+    regex = compileRegex(pattern)
+    patterns.set(pattern, regex)
+  }
+  if (regex === null) throw new Error(`invalid regex '${pattern}'`)
+  return regex.matcher(value).find()
+}

@@ -1,0 +1,49 @@
+// xds.type.matcher.v3.Matcher as model: a tree that reads inputs of a connection or request and ends in an action. Filter chains (the
+// action is a chain's name) and RBAC (the action is a verdict) hold one; l7/match/match-tree.ts compiles it.
+
+import type { CidrRange } from './address.js'
+import type { StringMatcher } from './matcher.js'
+
+export type MatchInput =
+  | {
+      readonly kind:
+        | 'destinationIp'
+        | 'destinationPort'
+        | 'sourceIp'
+        | 'sourcePort'
+        | 'directSourceIp'
+        | 'sourceType'
+        | 'serverName'
+        | 'transportProtocol'
+        | 'applicationProtocol'
+        | 'uriSan'
+        | 'dnsSan'
+        | 'subject'
+    }
+  /** Lower case. */
+  | { readonly kind: 'requestHeader'; readonly name: string }
+
+export type MatchPredicate =
+  | { readonly kind: 'value'; readonly input: MatchInput; readonly matcher: StringMatcher }
+  | { readonly kind: 'ip'; readonly input: MatchInput; readonly ranges: readonly CidrRange[] }
+  | { readonly kind: 'and' | 'or'; readonly predicates: readonly MatchPredicate[] }
+  | { readonly kind: 'not'; readonly predicate: MatchPredicate }
+
+export type OnMatch<A> = { readonly kind: 'action'; readonly action: A } | { readonly kind: 'matcher'; readonly matcher: MatchTree<A> }
+
+export type MatchTree<A> = { readonly onNoMatch: OnMatch<A> | null } & (
+  | { readonly kind: 'list'; readonly matchers: readonly { readonly predicate: MatchPredicate; readonly onMatch: OnMatch<A> }[] }
+  | { readonly kind: 'exact' | 'prefix'; readonly input: MatchInput; readonly map: ReadonlyMap<string, OnMatch<A>> }
+  /** The longest range that holds the address; an `exclusive` one stops the search even where nothing below it matches. */
+  | {
+      readonly kind: 'ranges'
+      readonly input: MatchInput
+      readonly ranges: readonly { readonly ranges: readonly CidrRange[]; readonly onMatch: OnMatch<A>; readonly exclusive: boolean }[]
+    }
+  /** Exact names, `*.` before a suffix, `*`. */
+  | {
+      readonly kind: 'domains'
+      readonly input: MatchInput
+      readonly domains: readonly { readonly domains: readonly string[]; readonly onMatch: OnMatch<A> }[]
+    }
+)

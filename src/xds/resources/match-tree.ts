@@ -1,0 +1,205 @@
+// xds.type.matcher.v3.Matcher -> model, for filter chains and RBAC. Called by listener.ts and rbac.ts, which say what an action is and
+// which inputs there are at their place. An input, matcher or action that is not known there is refused by name.
+
+import type { MatchInput, MatchPredicate, MatchTree, OnMatch } from '../../model/match-tree.js'
+import type { StringMatcher } from '../../model/matcher.js'
+import type { Ip } from '../gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.js'
+import type { HttpRequestHeaderMatchInput } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
+import type { TypedExtensionConfig } from '../gen/xds/core/v3/extension_pb.js'
+import type { ServerNameMatcher } from '../gen/xds/type/matcher/v3/domain_pb.js'
+import type { IPMatcher } from '../gen/xds/type/matcher/v3/ip_pb.js'
+import type {
+  Matcher,
+  Matcher_MatcherList_Predicate,
+  Matcher_MatcherList_Predicate_SinglePredicate,
+  Matcher_MatcherTree,
+  Matcher_OnMatch,
+} from '../gen/xds/type/matcher/v3/matcher_pb.js'
+import type { StringMatcher as StringMatcherMessage } from '../gen/xds/type/matcher/v3/string_pb.js'
+import { decodeCidrs } from './address.js'
+import { describeType, unpackAny } from './any.js'
+import type { Ctx } from './field-path.js'
+import { checkRegex, isHeaderName } from './values.js'
+
+/** Deeper trees are refused. */
+const MAX_DEPTH = 16
+
+const NETWORK_INPUTS = 'envoy.extensions.matching.common_inputs.network.v3.'
+const SSL_INPUTS = 'envoy.extensions.matching.common_inputs.ssl.v3.'
+const INPUTS: ReadonlyMap<string, Exclude<MatchInput['kind'], 'requestHeader'>> = new Map([
+  [`${NETWORK_INPUTS}DestinationIPInput`, 'destinationIp'],
+  [`${NETWORK_INPUTS}DestinationPortInput`, 'destinationPort'],
+  [`${NETWORK_INPUTS}SourceIPInput`, 'sourceIp'],
+  [`${NETWORK_INPUTS}SourcePortInput`, 'sourcePort'],
+  [`${NETWORK_INPUTS}DirectSourceIPInput`, 'directSourceIp'],
+  [`${NETWORK_INPUTS}SourceTypeInput`, 'sourceType'],
+  [`${NETWORK_INPUTS}ServerNameInput`, 'serverName'],
+  [`${NETWORK_INPUTS}TransportProtocolInput`, 'transportProtocol'],
+  [`${NETWORK_INPUTS}ApplicationProtocolInput`, 'applicationProtocol'],
+  [`${SSL_INPUTS}UriSanInput`, 'uriSan'],
+  [`${SSL_INPUTS}DnsSanInput`, 'dnsSan'],
+  [`${SSL_INPUTS}SubjectInput`, 'subject'],
+])
+const HEADER_INPUT = 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput'
+
+/** Stand-ins after an error was recorded. */
+const NO_INPUT: MatchInput = { kind: 'destinationPort' }
+const NO_PREDICATE: MatchPredicate = { kind: 'or', predicates: [] }
+
+/** Where a matcher stands: its inputs, and what its actions are. */
+export interface MatchPlace<A> {
+  readonly inputs: ReadonlySet<MatchInput['kind']>
+  /** Null after an error was recorded. */
+  readonly action: (config: TypedExtensionConfig, ctx: Ctx) => A | null
+}
+
+export function decodeMatchTree<A>(matcher: Matcher, place: MatchPlace<A>, ctx: Ctx): MatchTree<A> {
+  return new MatchTreeDecoder(place).tree(matcher, ctx, 0)
+}
+
+class MatchTreeDecoder<A> {
+  constructor(private readonly place: MatchPlace<A>) {}
+
+  tree(matcher: Matcher, ctx: Ctx, depth: number): MatchTree<A> {
+    const onNoMatch = matcher.onNoMatch === undefined ? null : this.onMatch(matcher.onNoMatch, ctx.at('on_no_match'), depth)
+    const type = matcher.matcherType
+    if (type.case === 'matcherTree') return this.branches(type.value, onNoMatch, ctx.at('matcher_tree'), depth)
+    const at = ctx.at('matcher_list')
+    const matchers = (type.case === 'matcherList' ? type.value.matchers : []).flatMap(({ predicate, onMatch }, i) => {
+      const end = onMatch === undefined ? null : this.onMatch(onMatch, at.at('matchers', i).at('on_match'), depth)
+      if (predicate === undefined || end === null) return []
+      return [{ predicate: this.predicate(predicate, at.at('matchers', i).at('predicate'), depth), onMatch: end }]
+    })
+    return { kind: 'list', matchers, onNoMatch }
+  }
+
+  private onMatch({ onMatch }: Matcher_OnMatch, ctx: Ctx, depth: number): OnMatch<A> | null {
+    if (onMatch.case === 'action') {
+      const action = this.place.action(onMatch.value, ctx.at('action'))
+      return action === null ? null : { kind: 'action', action }
+    }
+    if (onMatch.case === undefined) return null // reported
+    const at = ctx.at('matcher')
+    if (depth < MAX_DEPTH) return { kind: 'matcher', matcher: this.tree(onMatch.value, at, depth + 1) }
+    at.error(`matchers may be nested ${MAX_DEPTH} deep at most`)
+    return null
+  }
+
+  private branches(tree: Matcher_MatcherTree, onNoMatch: OnMatch<A> | null, ctx: Ctx, depth: number): MatchTree<A> {
+    const input = this.input(tree.input, ctx.at('input'))
+    const type = tree.treeType
+    if (type.case === 'customMatch') return this.customBranches(type.value, input, onNoMatch, ctx.at('custom_match'), depth)
+    const kind = type.case === 'prefixMatchMap' ? 'prefix' : 'exact'
+    const map = new Map<string, OnMatch<A>>()
+    for (const [key, onMatch] of Object.entries(type.value?.map ?? {})) {
+      const end = this.onMatch(onMatch, ctx.at(`${kind}_match_map`).at('map', key), depth)
+      if (end !== null) map.set(key, end)
+    }
+    return { kind, input, map, onNoMatch }
+  }
+
+  private customBranches(
+    config: TypedExtensionConfig,
+    input: MatchInput,
+    onNoMatch: OnMatch<A> | null,
+    ctx: Ctx,
+    depth: number,
+  ): MatchTree<A> {
+    const at = ctx.at('typed_config')
+    const ends = <T extends { onMatch?: Matcher_OnMatch }, R>(
+      list: readonly T[],
+      field: string,
+      make: (one: T, end: OnMatch<A>, at: Ctx) => R,
+    ): R[] =>
+      list.flatMap((one, i) => {
+        const end = one.onMatch === undefined ? null : this.onMatch(one.onMatch, at.at(field, i).at('on_match'), depth)
+        return end === null ? [] : [make(one, end, at.at(field, i))]
+      })
+    const { typeName, typeUrl, message } = unpackAny(config.typedConfig!, at)
+    if (message !== null && typeName === 'xds.type.matcher.v3.IPMatcher') {
+      const ranges = ends((message as IPMatcher).rangeMatchers, 'range_matchers', (one, onMatch, place) => ({
+        ranges: decodeCidrs(one.ranges, place, 'ranges'),
+        exclusive: one.exclusive,
+        onMatch,
+      }))
+      return { kind: 'ranges', input, ranges, onNoMatch }
+    }
+    if (message !== null && typeName === 'xds.type.matcher.v3.ServerNameMatcher') {
+      const domains = ends((message as ServerNameMatcher).domainMatchers, 'domain_matchers', (one, onMatch, place) => {
+        one.domains.forEach((domain, i) => {
+          if (domain.replace(/^\*(?=$|\.)/, '').includes('*'))
+            place.at('domains', i).error(`'${domain}' is no name, '*' or '*.' before a suffix`)
+        })
+        return { domains: one.domains.map(domain => domain.toLowerCase()), onMatch }
+      })
+      return { kind: 'domains', input, domains, onNoMatch }
+    }
+    at.error(`unknown matcher '${config.name}' (${describeType(typeUrl)})`)
+    return { kind: 'list', matchers: [], onNoMatch }
+  }
+
+  private predicate({ matchType }: Matcher_MatcherList_Predicate, ctx: Ctx, depth: number): MatchPredicate {
+    if (depth >= MAX_DEPTH) {
+      ctx.error(`predicates may be nested ${MAX_DEPTH} deep at most`)
+      return NO_PREDICATE
+    }
+    switch (matchType.case) {
+      case 'singlePredicate':
+        return this.single(matchType.value, ctx.at('single_predicate'))
+      case 'orMatcher':
+      case 'andMatcher': {
+        const kind = matchType.case === 'orMatcher' ? 'or' : 'and'
+        const at = ctx.at(`${kind}_matcher`)
+        return { kind, predicates: matchType.value.predicate.map((one, i) => this.predicate(one, at.at('predicate', i), depth + 1)) }
+      }
+      case 'notMatcher':
+        return { kind: 'not', predicate: this.predicate(matchType.value, ctx.at('not_matcher'), depth + 1) }
+      default:
+        return NO_PREDICATE // reported
+    }
+  }
+
+  private single(single: Matcher_MatcherList_Predicate_SinglePredicate, ctx: Ctx): MatchPredicate {
+    const input = this.input(single.input, ctx.at('input'))
+    const { matcher } = single
+    if (matcher.case === 'valueMatch')
+      return { kind: 'value', input, matcher: decodeXdsStringMatcher(matcher.value, ctx.at('value_match')) }
+    if (matcher.case === undefined) return NO_PREDICATE // reported
+    const at = ctx.at('custom_match').at('typed_config')
+    const { typeName, typeUrl, message } = unpackAny(matcher.value.typedConfig!, at)
+    if (message !== null && typeName === 'envoy.extensions.matching.input_matchers.ip.v3.Ip')
+      return { kind: 'ip', input, ranges: decodeCidrs((message as Ip).cidrRanges, at, 'cidr_ranges') }
+    at.error(`unknown matcher '${matcher.value.name}' (${describeType(typeUrl)})`)
+    return NO_PREDICATE
+  }
+
+  private input(config: TypedExtensionConfig | undefined, ctx: Ctx): MatchInput {
+    if (config?.typedConfig === undefined) return NO_INPUT // reported
+    const at = ctx.at('typed_config')
+    const { typeName, typeUrl, message } = unpackAny(config.typedConfig, at)
+    const kind = typeName === HEADER_INPUT ? 'requestHeader' : INPUTS.get(typeName)
+    if (kind === undefined || message === null || !this.place.inputs.has(kind)) {
+      at.error(`no input '${config.name}' here (${describeType(typeUrl)})`)
+      return NO_INPUT
+    }
+    if (kind !== 'requestHeader') return { kind }
+    const name = (message as HttpRequestHeaderMatchInput).headerName.toLowerCase()
+    if (!isHeaderName(name)) at.at('header_name').error(`'${name}' is not a valid header name`)
+    return { kind, name }
+  }
+}
+
+function decodeXdsStringMatcher({ matchPattern, ignoreCase }: StringMatcherMessage, ctx: Ctx): StringMatcher {
+  switch (matchPattern.case) {
+    case 'exact':
+    case 'prefix':
+    case 'suffix':
+    case 'contains':
+      return { kind: matchPattern.case, value: matchPattern.value, ignoreCase }
+    case 'safeRegex':
+      checkRegex(matchPattern.value.regex, ctx.at('safe_regex').at('regex'))
+      return { kind: 'regex', value: matchPattern.value.regex }
+    default:
+      return { kind: 'exact', value: '\0', ignoreCase: false } // reported
+  }
+}

@@ -1,6 +1,7 @@
 // prefix_rewrite, regex_rewrite, path_rewrite and the host rewrites of a route, compiled. Called by CompiledForward before a request is sent, and by
 // redirects, which rewrite the path in the same way. The query is kept.
 
+import type { RegexRewrite } from '../../model/matcher.js'
 import type { ForwardAction } from '../../model/route.js'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
@@ -8,6 +9,13 @@ import { compileSubstitution } from '../match/regex.js'
 import { pathOnly, withoutPathParameters } from '../match/route-match.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { compileHostFormat, compilePathFormat } from './rewrite-format.js'
+
+/** What a forwarding route and a redirect may say of the path. */
+interface PathRewrites {
+  readonly prefixRewrite: string
+  readonly regexRewrite: RegexRewrite | null
+  readonly pathFormat: string
+}
 
 /** The new path, with its query; the old one when nothing changes. */
 export type PathRewriter = (path: string, info: StreamInfo) => string
@@ -17,7 +25,7 @@ export type PathRewriter = (path: string, info: StreamInfo) => string
  * the whole path for exact and regex matches. Null when no rewrite is set.
  */
 export function compilePathRewrite(
-  { prefixRewrite, regexRewrite, pathFormat }: Pick<ForwardAction, 'prefixRewrite' | 'regexRewrite' | 'pathFormat'>,
+  { prefixRewrite, regexRewrite, pathFormat }: PathRewrites,
   matchPath: (path: string) => number,
 ): PathRewriter | null {
   if (prefixRewrite !== '') {

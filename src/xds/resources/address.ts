@@ -2,12 +2,7 @@
 
 import { isIP, isIPv4 } from 'node:net'
 import type { Address, CidrRange } from '../../model/address.js'
-import {
-  type Address as AddressMessage,
-  type CidrRange as CidrRangeMessage,
-  type SocketAddress,
-  SocketAddress_Protocol,
-} from '../gen/envoy/config/core/v3/address_pb.js'
+import { type Address as AddressMessage, type SocketAddress, SocketAddress_Protocol } from '../gen/envoy/config/core/v3/address_pb.js'
 import type { Ctx } from './field-path.js'
 
 /** Stand-in after an error was recorded. */
@@ -53,7 +48,10 @@ export function canonicalIp(text: string): string | null {
 }
 
 /** Envoy's message and that of the xds package are alike. */
-type AnyCidrRange = Pick<CidrRangeMessage, 'addressPrefix' | 'prefixLen'>
+interface AnyCidrRange {
+  readonly addressPrefix: string
+  readonly prefixLen?: number | undefined
+}
 
 /** An absent prefix length is 0, as in Envoy: the whole address space. */
 export function decodeCidr(range: AnyCidrRange, ctx: Ctx): CidrRange {

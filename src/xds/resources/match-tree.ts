@@ -44,6 +44,7 @@ const HEADER_INPUT = 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput'
 
 /** Stand-ins after an error was recorded. */
 const NO_INPUT: MatchInput = { kind: 'destinationPort' }
+const NO_STRING: StringMatcher = { kind: 'exact', value: '\0', ignoreCase: false }
 const NO_PREDICATE: MatchPredicate = { kind: 'or', predicates: [] }
 
 /** Where a matcher stands: its inputs, and what its actions are. */
@@ -197,9 +198,11 @@ function decodeXdsStringMatcher({ matchPattern, ignoreCase }: StringMatcherMessa
     case 'contains':
       return { kind: matchPattern.case, value: matchPattern.value, ignoreCase }
     case 'safeRegex':
+      // RE2 is the only engine there is; its absence has been reported.
+      if (matchPattern.value.engineType.case === undefined) return NO_STRING
       checkRegex(matchPattern.value.regex, ctx.at('safe_regex').at('regex'))
       return { kind: 'regex', value: matchPattern.value.regex }
     default:
-      return { kind: 'exact', value: '\0', ignoreCase: false } // reported
+      return NO_STRING // reported
   }
 }

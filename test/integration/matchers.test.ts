@@ -247,6 +247,8 @@ const envoyBin = process.env['ENVOY_BIN']
 const sides: [name: string, bin: string | undefined][] = [['Outrigger', undefined]]
 if (envoyBin !== undefined) sides.push(['Envoy', envoyBin])
 
+beforeAll(() => origin.listen())
+
 afterAll(async () => {
   await stopAll()
   await origin.close()
@@ -256,7 +258,6 @@ describe.each(sides)('%s', (_name, bin) => {
   let side: Side
 
   beforeAll(async () => {
-    if (origin.port === 0) await origin.listen()
     origin.respond = (request, socket) => void socket.write(http(`${request.method} ${request.path} host ${request.headers.get('host')}`))
     side = await Side.start(bin)
   })

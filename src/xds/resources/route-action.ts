@@ -37,7 +37,8 @@ const NOT_FOUND_STATUS: Record<RouteAction_ClusterNotFoundResponseCode, 404 | 50
 export function decodeForwardAction(action: RouteAction, match: RouteMatch | undefined, ctx: Ctx): ForwardAction {
   const rewrites = [action.prefixRewrite !== '', action.regexRewrite !== undefined, action.pathRewritePolicy !== undefined]
   if ([...rewrites, action.pathRewrite !== ''].filter(Boolean).length > 1) {
-    ctx.error('only one of prefix_rewrite, regex_rewrite, path_rewrite_policy and path_rewrite may be set')
+    const at = ctx.at(action.regexRewrite !== undefined ? 'regex_rewrite' : 'path_rewrite')
+    at.error('only one of prefix_rewrite, regex_rewrite, path_rewrite_policy and path_rewrite may be set')
   }
   checkFormat(action.pathRewrite, ctx.at('path_rewrite'))
   const duration = action.maxStreamDuration

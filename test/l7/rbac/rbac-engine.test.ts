@@ -41,7 +41,7 @@ describe('actions', () => {
     const all = [policy('b', [ANYONE]), policy('a', [ANYONE]), policy('c', [ANYONE])]
     expect(decide(rules('ALLOW', ...all), network())).toEqual({ allowed: true, policy: 'a' })
     expect(decide(rules('DENY', ...all), network())).toEqual({ allowed: false, policy: 'a' })
-    expect(decide(rules('LOG', ...all), network())).toEqual({ allowed: true, policy: 'a' })
+    expect(decide(rules('LOG', ...all), network())).toEqual({ allowed: true, policy: 'a', logHint: true })
   })
 
   it('deny by default when the only intention is an L7 deny (CVE-2021-36213)', () => {

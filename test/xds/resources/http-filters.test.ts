@@ -61,7 +61,11 @@ describe('HTTP filters', () => {
       jwks: { kind: 'remote', timeoutMs: 5000, cacheMs: 600_000, asyncFetch: false, failedRefetchMs: 1000, retries: 0 },
     })
     expect(compressor).toMatchObject({
-      config: { library: { kind: 'gzip', level: 6, windowBits: 12, memLevel: 5 }, minContentLength: 30, responseEnabled: true },
+      config: {
+        library: { kind: 'gzip', level: 6, windowBits: 12, memLevel: 5 },
+        request: null,
+        response: { enabled: true, minContentLength: 30 },
+      },
     })
     expect(stats).toMatchObject({ config: { statsForAllMethods: false, individualMethods: [] } })
     expect(last).toMatchObject({ name: 'r', kind: 'router', disabled: false, config: { dynamicStats: true, suppressEnvoyHeaders: false } })
@@ -109,13 +113,17 @@ describe('HTTP filters', () => {
   })
 
   const refused: [what: string, filter: Json, error: RegExp][] = [
-    ['rbac by a matcher tree', httpFilter('rbac.v3.RBAC', { matcher: {} }), /typed_config\.matcher: the matcher API is not supported/],
     [
-      'rbac with a CEL condition',
+      'rbac by a matcher that goes on after a match',
+      httpFilter('rbac.v3.RBAC', { matcher: { on_no_match: { keep_matching: true, matcher: {} } } }),
+      /on_no_match\.keep_matching: going on/,
+    ],
+    [
+      'rbac with a CEL condition that is none',
       httpFilter('rbac.v3.RBAC', {
         rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: {} } } },
       }),
-      /policies\["p"\]\.condition: CEL conditions/,
+      /policies\["p"\]\.condition: the CEL expression is not complete/,
     ],
     [
       'rbac with a filter state principal',
@@ -318,7 +326,7 @@ describe('access logs', () => {
     expect(decoded(logs(stdout())).accessLogs[0]!.format).toEqual({ text: null, json: null, omitEmptyValues: false })
   })
 
-  it('read filters, and take none for an unknown filter', () => {
+  it('read filters, and refuse an unknown one', () => {
     const filter = (json: Json) => decoded(logs({ ...stdout(), filter: json })).accessLogs[0]!.filter
     expect(filter({ response_flag_filter: { flags: ['NR'] } })).toEqual({ kind: 'responseFlag', flags: ['NR'] })
     expect(
@@ -339,14 +347,15 @@ describe('access logs', () => {
       types: ['TcpConnectionEnd'],
       exclude: true,
     })
-    expect(
-      filter({
-        extension_filter: { name: 'x', typed_config: { '@type': `${TYPE}xds.type.v3.TypedStruct`, type_url: `${TYPE}no.such.Filter` } },
-      }),
-    ).toEqual({
-      kind: 'or',
-      filters: [],
-    })
+    const extension = (config: Json) => logs({ ...stdout(), filter: { extension_filter: { name: 'x', typed_config: config } } })
+    const unknown = { '@type': `${TYPE}xds.type.v3.TypedStruct`, type_url: `${TYPE}no.such.Filter` }
+    expect(errorsOf(extension(unknown))[0]).toContain(
+      'extension_filter.typed_config: expected envoy.extensions.access_loggers.filters.cel.v3',
+    )
+    const cel = (expression: string) =>
+      extension({ '@type': `${TYPE}envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter`, expression })
+    expect(decoded(cel('response.code >= 400')).accessLogs[0]!.filter).toEqual({ kind: 'cel', expression: 'response.code >= 400' })
+    expect(errorsOf(cel('no.such == 1'))[0]).toContain('expression: invalid CEL expression')
   })
 
   it('sort JSON keys at every depth where asked, and take the commands of formatter extensions', () => {

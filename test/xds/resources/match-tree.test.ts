@@ -50,7 +50,10 @@ describe('filter_chain_matcher', () => {
   it.each([
     ['a header', map(header('x-a'), chain('x'))],
     ['a certificate', map(input('ssl.v3.UriSanInput'), chain('x'))],
-    ['filter state', map({ ...input('FilterState') }, chain('x'))],
+    [
+      'filter state',
+      map({ name: 'f', typed_config: { '@type': `${TYPE}xds.type.v3.TypedStruct`, type_url: `${TYPE}x.FilterStateInput` } }, chain('x')),
+    ],
   ])('reads no %s', (_what, matcher) => {
     expect(errorsOf(decodeListenerJson(withChains(matcher))).join()).toMatch(
       /filter_chain_matcher\.matcher_tree\.input.*(no input|is required|unknown)/,

@@ -34,7 +34,7 @@ export type OnMatch<A> = { readonly kind: 'action'; readonly action: A } | { rea
 export type MatchTree<A> = { readonly onNoMatch: OnMatch<A> | null } & (
   | { readonly kind: 'list'; readonly matchers: readonly { readonly predicate: MatchPredicate; readonly onMatch: OnMatch<A> }[] }
   | { readonly kind: 'exact' | 'prefix'; readonly input: MatchInput; readonly map: ReadonlyMap<string, OnMatch<A>> }
-  /** The longest range that holds the address; an `exclusive` one stops the search even where nothing below it matches. */
+  /** The longest range that holds the address, and the next where it leads nowhere; an `exclusive` one only if there is no longer one. */
   | {
       readonly kind: 'ranges'
       readonly input: MatchInput

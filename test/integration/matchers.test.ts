@@ -44,12 +44,11 @@ const chainMatcher = {
       typed_config: {
         '@type': 'type.googleapis.com/xds.type.matcher.v3.IPMatcher',
         range_matchers: [
-          { ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }], on_match: toChain('loopback') },
+          { ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }], on_match: toChain('loopback'), exclusive: true },
           { ranges: [{ address_prefix: '127.0.0.2', prefix_len: 32 }], on_match: toChain('second') },
           { ranges: [{ address_prefix: '127.0.0.3', prefix_len: 32 }], on_match: toChain('gone') },
           {
             ranges: [{ address_prefix: '127.0.0.4', prefix_len: 32 }],
-            exclusive: true,
             on_match: {
               matcher: {
                 matcher_list: { matchers: [{ predicate: single(input('DestinationPort'), { exact: '1' }), on_match: toChain('second') }] },
@@ -63,8 +62,8 @@ const chainMatcher = {
                 matcher_list: {
                   matchers: [
                     {
-                      predicate: { not_matcher: single(input('SourceType'), { exact: 'local' }) },
-                      on_match: toChain('loopback'),
+                      predicate: { not_matcher: single(input('DestinationIP'), { exact: '127.0.0.1' }) },
+                      on_match: toChain('second'),
                     },
                     { predicate: single(input('TransportProtocol'), { exact: 'raw_buffer' }), on_match: toChain('plain') },
                   ],
@@ -205,7 +204,7 @@ class Side {
           },
           listener('web', web, [manager]),
           listener('routed', routed, [routing]),
-          { ...listener('guarded', guarded, [networkRbac, ...(chain('guarded') as { filters: object[] }).filters]) },
+          { ...listener('guarded', guarded, [networkRbac, typed('echo', 'filters.network.echo.v3.Echo')]) },
         ],
         clusters: [staticCluster('app', origin.port)],
       },

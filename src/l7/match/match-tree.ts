@@ -107,10 +107,12 @@ function firstOf<S, A>(read: (subject: S) => string | null, branches: readonly B
   return subject => {
     const value = read(subject)
     if (value === null) return null
+    let first = true
     for (const { holds, follow, exclusive } of branches) {
-      if (!holds(value)) continue
+      if (!holds(value) || (exclusive && !first)) continue
+      first = false
       const found = follow(subject)
-      if (found !== null || exclusive) return found
+      if (found !== null) return found
     }
     return null
   }

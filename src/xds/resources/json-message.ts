@@ -159,6 +159,17 @@ function timeText(field: DescField, value: object): unknown {
   return part < 0 || Number.isNaN(date.getTime()) ? value : date.toISOString().replace(/\.\d+Z$/, `.${fraction}Z`)
 }
 
+/** A wrapper in an Any stands under `value` (ProtoJSON). */
+function wrapperFromJson(desc: DescMessage, { value, ...rest }: { [field: string]: unknown }, ctx: Ctx): Message {
+  for (const name of Object.keys(rest)) ctx.at(name).error('no such field')
+  try {
+    return fromJson(desc, value as JsonValue)
+  } catch (error) {
+    ctx.at('value').error(error instanceof Error ? error.message.slice(0, 300) : String(error))
+    return create(desc)
+  }
+}
+
 /**
  * An unknown `@type` becomes an Any without content: whoever reads the field says whether that is an error. That of a filter of the embedding
  * program becomes a TypedStruct.
@@ -177,7 +188,7 @@ function anyFromJson(json: unknown, ctx: Ctx, depth: number): Any {
   const desc = schemaOf(typeName)
   if (desc === undefined)
     return ctx.sink.options.customFilters?.has(typeName) ? typedStruct(typeUrl, rest, ctx) : create(AnySchema, { typeUrl })
-  const message = messageFromJson(desc, rest, ctx, depth)
+  const message = isWrapperDesc(desc) ? wrapperFromJson(desc, rest, ctx) : messageFromJson(desc, rest, ctx, depth)
   return create(AnySchema, { typeUrl, value: toBinary(desc, message) })
 }
 

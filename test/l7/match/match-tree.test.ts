@@ -86,8 +86,8 @@ describe('ranges', () => {
     input: IP,
     ranges: [
       { ranges: [{ address: '0.0.0.0', prefixLength: 0 }], onMatch: end('any'), exclusive: false },
-      { ranges: [{ address: '10.1.0.0', prefixLength: 16 }], onMatch: below(list([is(PORT, '1'), end('deep')])), exclusive },
-      { ranges: [{ address: '10.0.0.0', prefixLength: 8 }], onMatch: end('ten'), exclusive: false },
+      { ranges: [{ address: '10.1.0.0', prefixLength: 16 }], onMatch: below(list([is(PORT, '1'), end('deep')])), exclusive: false },
+      { ranges: [{ address: '10.0.0.0', prefixLength: 8 }], onMatch: end('ten'), exclusive },
     ],
     onNoMatch: null,
   })
@@ -102,8 +102,9 @@ describe('ranges', () => {
     ])
   })
 
-  it('an exclusive one ends the search', () => {
-    expect(compiled(tree(true))('2', '10.1.2.3')).toBeNull()
+  it('an exclusive one counts only where no longer one holds the address', () => {
+    const decide = compiled(tree(true))
+    expect([decide('2', '10.1.2.3'), decide('2', '10.2.2.3')]).toEqual(['any', 'ten'])
   })
 })
 

@@ -92,6 +92,15 @@ function altered(value: unknown, other: (text: string) => string): unknown {
   return {}
 }
 
+/** Of each kind that has entries of its own, by the name that the examples give it. */
+const GATEWAYS: readonly (readonly [name: string, kind: string])[] = [
+  ['exit', 'terminating-gateway'],
+  ['edge', 'api-gateway'],
+  ['door', 'ingress-gateway'],
+]
+/** Only entries of these kinds show themselves in a gateway's resources: for the others none is made. */
+const GATEWAY_ENTRIES: ReadonlySet<string> = new Set(GATEWAYS.map(([, kind]) => kind))
+
 /** What two sidecars, one of which calls the other, and gateways would be sent; the first error where the entries are refused. */
 async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | { refused: string }> {
   const mesh = await SnapshotFixture.open()
@@ -111,15 +120,11 @@ async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | 
     { DestinationName: 'db', LocalBindPort: 9192 },
   ]
   await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
-  await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
-  await mesh.register({ Name: 'exit', Kind: 'terminating-gateway', Port: 8443, Address: '127.0.0.1' })
-  for (const [name, Kind] of [
-    ['edge', 'api-gateway'],
-    ['door', 'ingress-gateway'],
-  ] as const)
-    await mesh.register({ Name: name, Kind, Address: '127.0.0.1' })
+  const gateways = mesh.entries.all().some(({ Kind }) => GATEWAY_ENTRIES.has(Kind)) ? GATEWAYS : []
+  if (gateways.length > 0) await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
+  for (const [name, Kind] of gateways) await mesh.register({ Name: name, Kind, Port: 8443, Address: '127.0.0.1' })
   const config = mesh.entries.get('proxy-defaults', 'global')?.Config ?? {}
-  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', 'exit', 'edge', 'door'].map(id =>
+  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', ...gateways.map(([name]) => name)].map(id =>
     [...mesh.build(id).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])]),
   )
   return { sent: JSON.stringify([sent, bootstrapParts(config)]) }

@@ -1,6 +1,7 @@
 // envoy.stat_sinks.metrics_service: at each flush one StreamMetricsMessage of Prometheus' MetricFamily messages, on a stream that stays
 // open. Opened by proxy/stats-flush.ts, which gives it the way to a gRPC service. What each metric says is as Envoy 1.40 sends it.
-// Invariant: nothing is kept: a stream that cannot take a message now loses it, and one that ended is opened again at the next flush.
+// Invariant: what waits while the stream takes nothing is bounded by MAX_WAITING_FLUSHES, the oldest goes first; a stream that ended is
+// opened again at the next flush.
 
 import type { MetricsServiceSinkConfig } from '../../model/stats-sink.js'
 import { classic, FAMILY, label, METRIC, summary, TYPE } from '../prometheus-protobuf.js'
@@ -9,6 +10,8 @@ import type { TagProducer } from '../tags.js'
 import type { FlushedStats, StatsSink } from './stats-sink.js'
 
 export const STREAM_METRICS = '/envoy.service.metrics.v3.MetricsService/StreamMetrics'
+/** So many flushes wait while the stream is being opened, or its server reads slowly. */
+const MAX_WAITING_FLUSHES = 12
 const MESSAGE = { identifier: 1, metrics: 2 } as const
 
 export interface MetricsStream {
@@ -33,6 +36,7 @@ export class MetricsServiceSink implements StatsSink {
   private stream: MetricsStream | null = null
   /** The stream has carried a message: later ones need no identifier. */
   private introduced = false
+  private waiting: Buffer[] = []
 
   constructor(config: MetricsServiceSinkConfig, env: MetricsServiceEnvironment) {
     this.config = config
@@ -48,7 +52,12 @@ export class MetricsServiceSink implements StatsSink {
         env.log(`stats sink: the stream to ${this.config.service.cluster} ended: ${reason}`)
       })
     }
-    if (this.stream.send(this.message(stats))) this.introduced = true
+    this.waiting.push(this.metrics(stats))
+    if (this.waiting.length > MAX_WAITING_FLUSHES) this.waiting.shift()
+    while (this.waiting.length > 0 && this.stream.send(this.message(this.waiting[0]!))) {
+      this.introduced = true
+      this.waiting.shift()
+    }
   }
 
   close(): void {
@@ -56,10 +65,18 @@ export class MetricsServiceSink implements StatsSink {
     this.stream = null
   }
 
-  private message({ counters, gauges, histograms }: FlushedStats): Buffer {
+  /** The first of a stream says who sends. */
+  private message(metrics: Buffer): Buffer {
+    if (this.introduced) return metrics
+    return new ProtoWriter()
+      .message(MESSAGE.identifier, new ProtoWriter().raw(nodeField(this.env.node)))
+      .raw(metrics)
+      .bytes()
+  }
+
+  private metrics({ counters, gauges, histograms }: FlushedStats): Buffer {
     const { config, env } = this
     const message = new ProtoWriter()
-    if (!this.introduced) message.message(MESSAGE.identifier, new ProtoWriter().raw(nodeField(env.node)))
     const at = env.now()
     for (const { counter, delta } of counters) {
       const value = config.countersAsDeltas ? delta : counter.value

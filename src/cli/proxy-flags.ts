@@ -294,7 +294,7 @@ Examples:
   outrigger-proxy -c bootstrap.yaml --mode validate              what is wrong with a bootstrap, by path
   outrigger-proxy -c bootstrap.yaml -l debug                     serve it, and say much
   outrigger-proxy -c bootstrap.yaml --config-yaml 'node: { id: web-1, cluster: web }'
-  outrigger bootstrap --proxy-id web-sidecar-proxy > web.json && outrigger-proxy -c web.json
+  outrigger-proxy -c bootstrap.yaml --service-node web-1 --service-cluster web
 
 Envoy's other flags are accepted; those without a meaning here are named in a warning.
 `

@@ -157,9 +157,9 @@ describe('refusals name the path', () => {
     ['no kind', { Name: 'x' }, 'Kind', /required/],
     [
       'unsupported kind',
-      { Kind: 'ingress-gateway', Name: 'x' },
+      { Kind: 'bound-api-gateway', Name: 'x' },
       'Kind',
-      /kind ingress-gateway is not supported: there are no gateways here/,
+      /kind bound-api-gateway is not supported: it is made here, of gateways and their routes, and only read/,
     ],
     ['unknown kind', { Kind: 'service-magic', Name: 'x' }, 'Kind', /unknown kind/],
     ['unknown field', defaults({ Protocoll: 'http' }), 'Protocoll', /unknown field/],

@@ -1,4 +1,4 @@
-// `npm run bench -- control [--sidecars 1000] [--only acl|store] [--json FILE]`: the control plane under simulated sidecars. It starts bin/outrigger control
+// `npm run bench -- control [--sidecars 1000] [--only acl|sidecars|store] [--json FILE]`: the control plane under simulated sidecars. It starts bin/outrigger control
 // with a data directory of its own, registers two instances of each service with ten upstreams, lets simulated-sidecars.mjs (a process of
 // its own) connect all of them, and measures: time until all are configured, time from one write to the last subscriber that has it, bytes
 // that a deploy of 50 instances sends, CPU time and memory of the control plane, and what ACLs cost an answer (acl-row.mjs; alone with
@@ -226,6 +226,7 @@ async function main() {
   const sidecars = Number(values.sidecars)
   if (!Number.isInteger(sidecars) || sidecars < 24 || sidecars % 2 !== 0)
     throw new Error('--sidecars must be an even number of at least 24')
+  if (!['', 'acl', 'sidecars', 'store'].includes(values.only)) throw new Error('--only must be acl, sidecars or store')
   const dir = mkdtempSync(join(tmpdir(), 'outrigger-bench-control-'))
   const results = []
   const report = (row, unit, value) => {
@@ -235,7 +236,7 @@ async function main() {
   let plane
   let simulation
   try {
-    if (values.only === '') {
+    if (values.only === '' || values.only === 'sidecars') {
       plane = await ControlPlane.start(join(dir, 'sidecars'))
       simulation = new Simulation()
       await measure(plane, simulation, sidecars, report)
@@ -248,8 +249,8 @@ async function main() {
       freePort,
       report,
     }
-    if (values.only !== 'acl') await storeRows(others)
-    if (values.only !== 'store') await aclRow(others)
+    if (values.only === '' || values.only === 'store') await storeRows(others)
+    if (values.only === '' || values.only === 'acl') await aclRow(others)
   } finally {
     simulation?.child.disconnect()
     await plane?.stop()

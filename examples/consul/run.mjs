@@ -31,6 +31,11 @@ const filesOf = folder => readdirSync(join(here, folder)).map(name => join(here,
 function application(name, port) {
   const server = createServer((request, response) => response.end(`${name} ${request.url}\n`))
   servers.push(server.listen(port, '127.0.0.1'))
+  server.once('error', error => {
+    console.error(error.message)
+    stop()
+    process.exit(1)
+  })
 }
 
 function start(...argv) {

@@ -32,6 +32,11 @@ const filesOf = folder => readdirSync(join(here, folder)).map(name => join(here,
 function application(port, answer) {
   const server = createServer(async (request, response) => response.end(await answer(request)))
   servers.push(server.listen(port, '127.0.0.1'))
+  server.once('error', error => {
+    console.error(error.message)
+    stop()
+    process.exit(1)
+  })
 }
 
 function start(...argv) {
@@ -66,9 +71,9 @@ const expectOk = answer => {
 
 try {
   // Somebody else's service: no sidecar, no certificate of ours.
-  application(28003, request => `partner got ${request.url}\n`)
+  application(28605, request => `partner got ${request.url}\n`)
   // Ours asks it by the port of its own sidecar.
-  application(28002, async request => {
+  application(28606, async request => {
     if (!request.url.startsWith('/offers')) return `shop ${request.url}\n`
     const { status, text } = await get(`${PARTNER}${request.url}`)
     return `shop: ${status} ${text}\n`

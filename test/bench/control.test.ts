@@ -13,7 +13,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }))
 it('measures every row with 24 sidecars, and tells each of them of each change', async () => {
   const script = fileURLToPath(new URL('../../bench/control/control-main.mjs', import.meta.url))
   const file = join(dir, 'rows.json')
-  await promisify(execFile)(process.execPath, [script, '--sidecars', '24', '--json', file])
+  await promisify(execFile)(process.execPath, [script, '--only', 'sidecars', '--sidecars', '24', '--json', file])
   const rows = JSON.parse(readFileSync(file, 'utf8')) as { row: string; value: number }[]
   expect(rows.map(({ row }) => row)).toEqual([
     'connect',

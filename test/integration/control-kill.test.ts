@@ -59,6 +59,10 @@ it('survives kill -9 at any moment: state intact, sidecars reconnect, no request
   let rotations = 0
   for (let kill = 0; kill < kills; kill++) {
     let stopped = false
+    let oneWritten = (): void => {}
+    const written = new Promise<void>(resolve => {
+      oneWritten = resolve
+    })
     const writer = (async () => {
       for (let i = 0; !stopped; i++) {
         const name = `svc-${i % 7}`
@@ -66,6 +70,7 @@ it('survives kill -9 at any moment: state intact, sidecars reconnect, no request
         try {
           await mesh.write('/v1/config', { Kind: 'service-defaults', Name: name, Protocol: 'http', Meta: { value } })
           acknowledged.set(name, value)
+          oneWritten()
         } catch {
           // Not acknowledged: it may or may not be there.
           acknowledged.delete(name)
@@ -83,6 +88,7 @@ it('survives kill -9 at any moment: state intact, sidecars reconnect, no request
         // Cut off in the middle: that is the point.
       }
     })()
+    await written
     await new Promise(resolve => setTimeout(resolve, 20 + random() * 400))
     await mesh.kill()
     stopped = true

@@ -3,5 +3,5 @@ Name = "partner"
 Protocol = "http"
 Destination = {
   Addresses = ["localhost"]
-  Port = 28003
+  Port = 28605
 }

@@ -1,6 +1,6 @@
 service {
   name = "shop"
-  port = 28002
+  port = 28606
   connect {
     sidecar_service {
       address = "127.0.0.1"

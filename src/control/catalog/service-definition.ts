@@ -186,7 +186,7 @@ function readInstance(
     Port: port,
     SocketPath: socketPath,
     TaggedAddresses: withFamilies(readTaggedAddresses(fields, readers), nameField === 'Name' ? address : '', port),
-    Weights: readWeights(fields, readers),
+    Weights: readWeights(fields, readers, nameField === 'Name'),
     EnableTagOverride: fields.boolean('EnableTagOverride'),
     ...(proxy === undefined ? {} : { Proxy: proxy }),
     Native: native,
@@ -348,11 +348,14 @@ function requireDefault(fields: FieldReader, name: string): void {
   if (value !== '' && value !== 'default') fields.fail(name, `"${value}" is not supported (only default)`)
 }
 
-function readWeights(fields: FieldReader, readers: FieldReader[]): ServiceInstance['Weights'] {
+/** Agents refuse a `Passing` of 0. In the catalog two zeros are weights that nobody set: Consul's Go client sends them with every service. */
+function readWeights(fields: FieldReader, readers: FieldReader[], ofAgent: boolean): ServiceInstance['Weights'] {
+  const unset = { Passing: 1, Warning: 1 }
   const weights = fields.object('Weights')
-  if (weights === undefined) return { Passing: 1, Warning: 1 }
+  if (weights === undefined) return unset
   readers.push(weights)
-  return { Passing: weights.integer('Passing', 1, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) }
+  const read = { Passing: weights.integer('Passing', ofAgent ? 1 : 0, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) }
+  return !ofAgent && read.Passing === 0 && read.Warning === 0 ? unset : read
 }
 
 function readTaggedAddresses(fields: FieldReader, readers: FieldReader[]): ServiceInstance['TaggedAddresses'] {

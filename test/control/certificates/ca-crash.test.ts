@@ -28,7 +28,7 @@ beforeAll(() => {
       outDir: join(directory, 'out'),
       typeRoots: [join(repository, 'node_modules/@types')],
     },
-    include: [join(repository, 'test/control/certificates/rotation-child.ts')],
+    include: [join(repository, 'test/control/certificates/rotation-child.ts'), join(repository, 'src/**/*.d.ts')],
   }
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
   execFileSync(join(repository, 'node_modules/.bin/tsc'), ['-p', join(directory, 'tsconfig.json')], { stdio: 'inherit' })

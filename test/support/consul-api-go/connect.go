@@ -31,7 +31,7 @@ func connectCalls() []call {
 		{"config.Set service-resolver", set(&api.ServiceResolverConfigEntry{Kind: api.ServiceResolver, Name: "ce-web", DefaultSubset: "v1", Subsets: map[string]api.ServiceResolverSubset{"v1": {Filter: "Service.Meta.version == v1"}}})},
 		{"config.Set service-intentions", set(&api.ServiceIntentionsConfigEntry{Kind: api.ServiceIntentions, Name: "ce-db", Sources: []*api.SourceIntention{{Name: "ce-web", Action: api.IntentionActionAllow, Description: "reads"}}})},
 		{"config.Set mesh", set(&api.MeshConfigEntry{HTTP: &api.MeshHTTPConfig{SanitizeXForwardedClientCert: true}})},
-		{"config.Set jwt-provider", set(&api.JWTProviderConfigEntry{Kind: api.JWTProvider, Name: "ce-okta", Issuer: "https://okta", JSONWebKeySet: &api.JSONWebKeySet{Local: &api.LocalJWKS{JWKS: "eyJrZXlzIjogW119"}}})},
+		{"config.Set jwt-provider", set(&api.JWTProviderConfigEntry{Kind: api.JWTProvider, Name: "ce-okta", Issuer: "https://okta", JSONWebKeySet: &api.JSONWebKeySet{Local: &api.LocalJWKS{JWKS: "eyJrZXlzIjpbeyJrdHkiOiJFQyIsIngiOiJOWW1iZThmcEZ0OGt3dE1hN0VvaFNCMjJKMG5BS0t3ZHV0Q002b3cwYjRNIiwieSI6Im5mTjRhVWhWZms0R0RGYk1BOVNyVnBkeGpFZk1QN1MwTmdqUG1UNmxUeW8iLCJjcnYiOiJQLTI1NiIsImtpZCI6ImEiLCJhbGciOiJFUzI1NiJ9XX0="}}})},
 		{"config.Set exported-services", set(&api.ExportedServicesConfigEntry{Name: "default", Services: []api.ExportedService{{Name: "ce-web", Consumers: []api.ServiceConsumer{{Peer: "east"}}}}})},
 		{"config.Set invalid", func() error {
 			_, _, err := entries.Set(&api.ServiceSplitterConfigEntry{Kind: api.ServiceSplitter, Name: "ce-web", Splits: []api.ServiceSplit{{Weight: 50}}}, nil)

@@ -7,9 +7,13 @@ import { fetchOnce } from '../support/http1-client.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { freePort, hcm, listener, socketAddress, staticCluster, stopAll } from '../support/proxy-process.js'
 
+/** What the sidecar of a callee says. */
+const TOLD = ['x-outrigger-reason', 'x-outrigger-denied-by']
 const origin = new HttpOrigin(({ path }, socket) => {
   if (path.startsWith('/slow')) return
   if (path.startsWith('/cut')) socket.destroy()
+  else if (path.startsWith('/told'))
+    socket.write(`HTTP/1.1 503 No\r\n${TOLD.map(name => `${name}: inner\r\n`).join('')}Content-Length: 0\r\n\r\n`)
   else socket.write(http('fine'))
 })
 let front: Front
@@ -26,6 +30,7 @@ const routes = [
   to('/sick', 'sick'),
   { match: { prefix: '/nowhere' }, route: { cluster_header: 'x-cluster' } },
   to('/fine', 'app'),
+  to('/told', 'app'),
 ]
 
 beforeAll(async () => {
@@ -95,6 +100,13 @@ describe('the reason', () => {
     expect(other.body).not.toContain(String(origin.port))
     // Neither learns more from the headers, as neither is a mesh peer.
     expect([beside.headers.get('x-outrigger-reason'), other.headers.get('x-outrigger-reason')]).toEqual([undefined, undefined])
+  })
+
+  it('that the callee’s sidecar gave goes on to the application beside us, and to nobody else', async () => {
+    const beside = await front.ask('/told')
+    expect(TOLD.map(name => beside.headers.get(name))).toEqual(['inner', 'inner'])
+    const other = await fetchOnce(plainPort, '/told')
+    expect([other.status, ...TOLD.map(name => other.headers.get(name))]).toEqual([503, undefined, undefined])
   })
 
   it('is said once in the log, however many requests fail', async () => {

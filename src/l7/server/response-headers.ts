@@ -76,6 +76,11 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
   if (config.via !== '') appendVia(headers, config.via)
   if (info.trace !== null) info.trace.onResponseHead(headers)
   if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('x-request-id', info.requestId)
+  // What the callee's sidecar told us is for the mesh, and for the application beside us: not for who comes in by a gateway.
+  if (upstream !== null && head.status >= 400 && !runtime.explainsTo(info.connection)) {
+    headers.remove('x-outrigger-reason')
+    headers.remove('x-outrigger-denied-by')
+  }
   if (info.failure !== '' && upstream === null && runtime.explainToPeers(info.connection))
     headers.set('x-outrigger-reason', info.failure.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_REASON))
   if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) headers.set('x-outrigger-denied-by', info.deniedBy)

@@ -8,7 +8,8 @@
 import { responseFlagsText } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 
-const GOOD_SLOTS = 1024
+/** Few: each request walks over its slot, and what is walked over falls out of the caches of the rest. */
+const GOOD_SLOTS = 128
 const FAILED_SLOTS = 1024
 const ID_BYTES = 64
 const AUTHORITY_BYTES = 128

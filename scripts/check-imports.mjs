@@ -48,7 +48,7 @@ const FOLDERS = {
     router: ['client', 'reply', 'log', 'route', 'format', 'match', 'grpc', 'stream', 'codec'],
     client: ['reply', 'log', 'route', 'format', 'match', 'grpc', 'stream', 'codec'],
     reply: ['log', 'route', 'format', 'match', 'grpc', 'stream', 'codec'],
-    tracing: ['otlp', 'route', 'format', 'match', 'grpc', 'stream', 'codec'],
+    tracing: ['otlp', 'reply', 'route', 'format', 'match', 'grpc', 'stream', 'codec'],
     log: ['otlp', 'format', 'match', 'grpc', 'stream', 'codec'],
     route: ['format', 'match', 'grpc', 'stream', 'codec'],
     format: ['match', 'grpc', 'stream', 'codec'],

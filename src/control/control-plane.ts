@@ -33,7 +33,7 @@ import { ControlMetrics } from './control-metrics.js'
 import { openCoordination } from './coordination.js'
 import { type ApplyReport, applyOnce, refusedSet } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
-import { DEFAULT_DNS_DOMAIN, type DnsOptions, type RunningDns, startDns } from './dns/start-dns.js'
+import { type DnsOptions, dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
@@ -49,11 +49,7 @@ import { knownPolicy, MeshFile } from './mesh-file.js'
 import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
-import { API_GATEWAY } from './snapshot/kinds/api-gateway.js'
-import { INGRESS_GATEWAY } from './snapshot/kinds/ingress-gateway.js'
-import { MESH_GATEWAY } from './snapshot/kinds/mesh-gateway.js'
-import { SIDECAR } from './snapshot/kinds/sidecar.js'
-import { TERMINATING_GATEWAY } from './snapshot/kinds/terminating-gateway.js'
+import { PROXY_KINDS } from './snapshot/kinds/proxy-kinds.js'
 import { ResourceErrors } from './snapshot/resource-errors.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
@@ -136,13 +132,6 @@ export interface ControlPlaneOptions {
 const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
 const MAX_NODE_ID_CHARS = 256
-const PROXY_KINDS = {
-  'connect-proxy': SIDECAR,
-  'terminating-gateway': TERMINATING_GATEWAY,
-  'api-gateway': API_GATEWAY,
-  'ingress-gateway': INGRESS_GATEWAY,
-  'mesh-gateway': MESH_GATEWAY,
-} as const
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class ControlPlane {
@@ -580,11 +569,6 @@ export class ControlPlane {
     // A proxy that is not registered (yet) is kept waiting, as Consul's agent does: it may start before its registration.
     return { ok: true, nodeKey: keyOn(on, node.id) }
   }
-}
-
-/** Those of the mesh's names. */
-function dnsDomains(dns: DnsOptions | undefined): string[] {
-  return [dns?.domain ?? DEFAULT_DNS_DOMAIN, ...(dns?.altDomain === undefined ? [] : [dns.altDomain])]
 }
 
 /** A proxy gets the private key of its service: its token must be able to write that service (Consul's rule for xDS). */

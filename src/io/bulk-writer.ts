@@ -27,16 +27,16 @@ export class BulkWriter {
   /** False: wait for the target's `drain`. An end() of the target sends what is joined first. */
   write(borrowed: Buffer): boolean {
     const { target } = this
-    if (borrowed.length >= LARGE_BYTES && !this.joining && !isShared(borrowed)) {
-      const more = target.write(borrowed)
+    if (borrowed.length >= LARGE_BYTES && !this.joining) {
+      const chunk = isShared(borrowed) ? ownBytes(borrowed) : borrowed
+      const more = target.write(chunk)
       const waiting = target.writableLength
-      // Else the kernel has taken all of it.
-      if (waiting > 0) ownBytes(borrowed)
+      // Else the kernel has taken all of it, and a slab may be read into again.
+      if (waiting > 0) ownBytes(chunk)
       return more || waiting < this.limitBytes
     }
     const chunk = ownBytes(borrowed)
     if (chunk.length >= BULK_BYTES && !this.joining) {
-      if (chunk.length >= LARGE_BYTES) return target.write(chunk) || target.writableLength < this.limitBytes
       this.joining = true
       target.cork()
       setImmediate(flush, this)

@@ -106,11 +106,11 @@ class SharedReader {
   onRead(length: number): boolean {
     const { target } = this
     this.lastLength = length
-    const given = target !== shared && length >= BULK_BYTES
-    if (target !== shared && !given) target.copy(shared, 0, 0, length)
-    const chunk = given ? target.subarray(0, length) : lend(length)
-    if (given) return this.lendSlab(chunk)
-    return this.pass(chunk)
+    if (target !== shared) {
+      if (length >= BULK_BYTES) return this.lendSlab(target.subarray(0, length))
+      target.copy(shared, 0, 0, length)
+    }
+    return this.pass(lend(length))
   }
 
   private pass(chunk: Buffer): boolean {
@@ -150,10 +150,7 @@ function lend(length: number): Buffer {
   return slice
 }
 
-/**
- * A handle of the kernel's own. TLS keeps to `data` events: with a buffer of ours below it, the end of a peer that left in the middle of a bulk
- * transfer was not always heard (tcp-resets.test.ts).
- */
+/** A handle of the kernel's own. TLS keeps to `data` events: what a buffer of ours would save there is not measured yet. */
 function isPlain(handle: StreamHandle | null | undefined): handle is StreamHandle {
   if (handle === null || handle === undefined || typeof handle.useUserBuffer !== 'function') return false
   return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe'

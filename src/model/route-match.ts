@@ -17,3 +17,15 @@ export interface RouteMatch {
   readonly tlsContext: { readonly presented: boolean | null; readonly validated: boolean | null } | null
   readonly dynamicMetadata: readonly MetadataMatcher[]
 }
+
+/** Nothing is asked. */
+export const NO_CONDITIONS: RouteMatch = {
+  path: { kind: 'prefix', value: '', caseSensitive: true },
+  headers: [],
+  queryParameters: [],
+  cookies: [],
+  runtimeFraction: null,
+  grpc: false,
+  tlsContext: null,
+  dynamicMetadata: [],
+}

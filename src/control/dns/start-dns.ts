@@ -9,7 +9,7 @@ import type { AskedRights } from './dns-rights.js'
 import { DnsServer } from './dns-server.js'
 import { Recursors } from './recursors.js'
 
-export const DEFAULT_DNS_DOMAIN = 'consul'
+const DEFAULT_DNS_DOMAIN = 'consul'
 
 export interface DnsOptions {
   readonly address: HostPort
@@ -47,7 +47,7 @@ export async function startDns(options: DnsOptions, sources: DnsSources): Promis
   const directory = new DnsDirectory({ catalog: sources.catalog, onlyPassing: options.onlyPassing ?? false })
   const answers = new DnsAnswers({
     directory,
-    domains: [options.domain ?? DEFAULT_DNS_DOMAIN, ...(options.altDomain === undefined ? [] : [options.altDomain])].map(domainName),
+    domains: dnsDomains(options),
     datacenter: sources.datacenter,
     nodeTtlSeconds: options.nodeTtlSeconds ?? 0,
     serviceTtlSeconds: options.serviceTtlSeconds ?? new Map(),
@@ -69,6 +69,12 @@ export async function startDns(options: DnsOptions, sources: DnsSources): Promis
     sources.onProblem(`${reason}; DNS is not served`)
     return { address: undefined, resolve, close: async () => {} }
   }
+}
+
+/** Those that the mesh's names end with, as questions are compared with them. */
+export function dnsDomains(options: Pick<DnsOptions, 'domain' | 'altDomain'> | undefined): string[] {
+  const { domain = DEFAULT_DNS_DOMAIN, altDomain } = options ?? {}
+  return [domain, ...(altDomain === undefined ? [] : [altDomain])].map(domainName)
 }
 
 function domainName(text: string): string {

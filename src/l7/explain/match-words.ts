@@ -2,7 +2,7 @@
 // always the compiled matcher's answer (match/route-match.ts), asked once more for one condition alone; here it only gets its name.
 
 import type { HeaderMatcher, QueryParameterMatcher, StringMatcher } from '../../model/matcher.js'
-import type { PathMatch, RouteMatch } from '../../model/route-match.js'
+import { NO_CONDITIONS, type PathMatch, type RouteMatch } from '../../model/route-match.js'
 import type { RequestHead } from '../codec/codec.js'
 import { CompiledRouteMatch, pathOnly, type RouteCondition } from '../match/route-match.js'
 import { EMPTY_RUNTIME } from '../match/runtime-fraction.js'
@@ -53,17 +53,6 @@ export function describeMiss(match: RouteMatch, missed: RouteCondition, head: Re
     default:
       return missed
   }
-}
-
-const NO_CONDITIONS: RouteMatch = {
-  path: { kind: 'prefix', value: '', caseSensitive: true },
-  headers: [],
-  queryParameters: [],
-  cookies: [],
-  runtimeFraction: null,
-  grpc: false,
-  tlsContext: null,
-  dynamicMetadata: [],
 }
 
 function describePath(path: PathMatch): string {

@@ -6,6 +6,7 @@ import { finish, type Steps } from '../../io/slices.js'
 import { VirtualClusterStats } from '../../metrics/stat-names.js'
 import type { StatSource } from '../../metrics/stats-store.js'
 import type { Route, RouteTable, VirtualHost } from '../../model/route.js'
+import { NO_CONDITIONS } from '../../model/route-match.js'
 import { asciiLower, toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
@@ -242,16 +243,7 @@ function tlsRedirectRoute(): Route {
   const none = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }
   return {
     name: '',
-    match: {
-      path: { kind: 'prefix', value: '/', caseSensitive: true },
-      headers: [],
-      queryParameters: [],
-      cookies: [],
-      runtimeFraction: null,
-      grpc: false,
-      tlsContext: null,
-      dynamicMetadata: [],
-    },
+    match: { ...NO_CONDITIONS, path: { kind: 'prefix', value: '/', caseSensitive: true } },
     action: {
       kind: 'redirect',
       httpsRedirect: true,

@@ -1,8 +1,9 @@
 // Why a request got no answer from its upstream, in one line with the host, the limit or timer, its value and where that is set: for our own
-// log, and for clients who may know (HttpRuntime.tells). What everybody is told is Envoy's (failure-reply.ts). Called by the router. Pure.
+// log, and for clients who may know (HttpRuntime.explainsTo). What everybody is told is Envoy's (failure-reply.ts). Called by the router. Pure.
 
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { HealthFlag, type Host } from '../../upstream/host/host.js'
+import type { LocalReplyCode } from '../reply/local-reply.js'
 import type { CompiledRoute } from '../route/compiled-route.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import type { RetryState } from './retry-state.js'
@@ -49,6 +50,20 @@ export function timeoutReason({ routeMs, origin }: RouteTimeouts, host: Host | n
   const from = host === null ? 'no answer' : `no answer from ${host.addressText}`
   const owner = origin === 'route' ? routeName(route) : origin === 'default' ? "Envoy's default" : origin
   return `${from} within ${routeMs} ms, the request timeout, set by ${owner}`
+}
+
+/** `table`: the route config's name, '' where it stands in its listener. */
+export function noRouteReason(code: LocalReplyCode, table: string): string {
+  const where = table === '' ? 'the route config' : `route config ${table}`
+  return code === 'no-virtual-host' ? `no virtual host of ${where} takes this host` : `no route of ${where} matches`
+}
+
+export function noClusterReason({ label }: CompiledRoute, cluster: string): string {
+  return `route ${label} leads to cluster ${cluster}, which is not there`
+}
+
+export function maxDurationReason({ name, config }: UpstreamCluster): string {
+  return `the stream lasted ${config.http.common.maxStreamDurationMs} ms, the max_stream_duration of cluster ${name}`
 }
 
 /** Nobody could be picked. */

@@ -10,7 +10,9 @@ import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-r
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
+import { failureFlag } from '../reply/failure-code.js'
 import { type LocalReplyCode, localReply } from '../reply/local-reply.js'
+import { toldReason } from '../reply/peer-reason.js'
 import type { ClusterChoice, CompiledForward, CompiledRoute } from '../route/compiled-route.js'
 import type { AnswerTarget } from '../route/route-answers.js'
 import type { HeldBody } from '../stream/held-body.js'
@@ -19,8 +21,8 @@ import type { StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
-import { failureReason, noHostReason, timeoutReason } from './failure-reason.js'
-import { brokenResponseDetails, failureFlag, failureReply } from './failure-reply.js'
+import { failureReason, maxDurationReason, noClusterReason, noHostReason, noRouteReason, timeoutReason } from './failure-reason.js'
+import { brokenResponseDetails, failureReply } from './failure-reply.js'
 import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
 import { PickContext } from './pick-context.js'
@@ -31,9 +33,6 @@ import { RouteTimeouts, shrinkExpectedTimeout, streamDuration, tellExpectedTimeo
 import type { RouterHost, RouterRuntime } from './router-host.js'
 import { prepareUpstreamHead } from './upstream-head.js'
 import { chargeGrpcTrailers, chargeRouteTimeout, chargeStatus, type JudgedRequest, judgeFailure, judgeHead } from './upstream-outcome.js'
-
-/** Of a reason that the callee's sidecar tells. */
-const MAX_HEARD = 500
 
 /** An upgrade or CONNECT: its request does not end before it is answered. */
 function asksForTunnel(request: RequestHead): boolean {
@@ -156,7 +155,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     }
     if (route === null) {
       runtime.router.no_route.value++
-      host.info.noteFailure(this.noRouteReason())
+      host.info.noteFailure(noRouteReason(this.noRoute, runtime.routes.tableFor(host.request).model.name))
       host.reply(localReply(this.noRoute, ''))
       return
     }
@@ -177,7 +176,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const cluster = runtime.clusters.get(choice.name)
     if (cluster === undefined) {
       runtime.router.no_cluster.value++
-      info.noteFailure(`route ${route.label} leads to cluster ${choice.name}, which is not there`)
+      info.noteFailure(noClusterReason(route, choice.name))
       host.reply({ ...localReply('cluster-not-found', choice.name), status: forward.clusterNotFoundStatus })
       return
     }
@@ -528,13 +527,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   private onUpstreamMaxDuration(): void {
     const { host } = this
-    const { name, config, traffic } = this.cluster!
-    traffic.main.upstream_rq_max_duration_reached.value++
-    this.noteFailure(
-      name,
-      'max_stream_duration',
-      `the stream lasted ${config.http.common.maxStreamDurationMs} ms, the max_stream_duration of cluster ${name}`,
-    )
+    const cluster = this.cluster!
+    cluster.traffic.main.upstream_rq_max_duration_reached.value++
+    this.noteFailure(cluster.name, 'max_stream_duration', maxDurationReason(cluster))
     if (host.responseStarted) host.abort(ResponseFlag.UpstreamMaxStreamDurationReached, 'upstream_max_stream_duration_reached')
     else host.reply(localReply('upstream-max-stream-duration', ''))
   }
@@ -546,19 +541,11 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     this.runtime.failures.record(cluster, cause, reason)
   }
 
-  private noRouteReason(): string {
-    const { request } = this.host
-    const { model } = this.runtime.routes.tableFor(request)
-    const table = model.name === '' ? 'the route config' : `route config ${model.name}`
-    return this.noRoute === 'no-virtual-host' ? `no virtual host of ${table} takes this host` : `no route of ${table} matches`
-  }
-
   /** What the sidecar of the callee says of its answer; believed of validated peers alone. */
   private hearReason({ host, connection }: UpstreamRequest, head: ResponseHead): void {
-    const reason = head.headers.get('x-outrigger-reason') ?? head.headers.get('x-outrigger-denied-by')
+    const reason = toldReason(head.headers)
     if (reason === undefined || connection?.peer?.validated !== true) return
-    const text = reason.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_HEARD)
-    this.noteFailure(host.cluster.name, `answer ${head.status}`, `${host.addressText} answered ${head.status}: ${text}`)
+    this.noteFailure(host.cluster.name, `answer ${head.status}`, `${host.addressText} answered ${head.status}: ${reason}`)
   }
 
   // ---- AnswerTarget ---------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 import type { ResponseHead, ServerStream } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import { dropReasons, tellDenial, tellFailure } from '../reply/peer-reason.js'
 import type { ClusterChoice, CompiledRoute } from '../route/compiled-route.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { HttpRuntime } from './http-runtime.js'
@@ -23,9 +24,6 @@ export interface AnsweredRequest {
     readonly hashCookie: string | null
   }
 }
-
-/** Of the header that tells a mesh peer why. */
-const MAX_REASON = 500
 
 let dateText = ''
 let dateSecond = 0
@@ -77,13 +75,9 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
   if (info.trace !== null) info.trace.onResponseHead(headers)
   if (config.alwaysSetRequestIdInResponse && info.requestId !== '') headers.set('x-request-id', info.requestId)
   // What the callee's sidecar told us is for the mesh, and for the application beside us: not for who comes in by a gateway.
-  if (upstream !== null && head.status >= 400 && !runtime.explainsTo(info.connection)) {
-    headers.remove('x-outrigger-reason')
-    headers.remove('x-outrigger-denied-by')
-  }
-  if (info.failure !== '' && upstream === null && runtime.explainToPeers(info.connection))
-    headers.set('x-outrigger-reason', info.failure.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_REASON))
-  if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) headers.set('x-outrigger-denied-by', info.deniedBy)
+  if (upstream !== null && head.status >= 400 && !runtime.explainsTo(info.connection)) dropReasons(headers)
+  if (info.failure !== '' && upstream === null && runtime.explainToPeers(info.connection)) tellFailure(headers, info.failure)
+  if (info.deniedBy !== '' && runtime.explainToPeers(info.connection)) tellDenial(headers, info.deniedBy)
   if (request.owner.draining && !head.upgraded) {
     request.stream.closeAfter()
     runtime.stats.downstream_cx_drain_close.value++

@@ -1,43 +1,38 @@
-// How a try without an answer is told in its span: Envoy's words and response flag. Called by RequestTrace.
+// How a try without an answer is told in its span, in Envoy's words. Called by RequestTrace; the flag that goes with it is the reply's
+// (reply/failure-code.ts).
 
 import type { StreamReset } from '../codec/codec.js'
-import { ResponseFlag } from '../stream/response-flags.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 
-/** `reason` '': the span says `canceled` instead. */
-export interface FailureWords {
-  readonly reason: string
-  readonly flag: number
-}
-
-export function failureWords(failure: UpstreamFailure): FailureWords {
+/** '': the span says `canceled` instead. */
+export function failureWords(failure: UpstreamFailure): string {
   switch (failure.kind) {
     case 'overflow':
-      return { reason: 'overflow', flag: ResponseFlag.UpstreamOverflow }
+      return 'overflow'
     case 'connect-failure':
-      return { reason: 'remote connection failure', flag: ResponseFlag.UpstreamConnectionFailure }
+      return 'remote connection failure'
     case 'connect-timeout':
-      return { reason: 'connection timeout', flag: ResponseFlag.UpstreamConnectionFailure }
+      return 'connection timeout'
     case 'per-try-timeout':
     case 'per-try-idle-timeout':
-      return { reason: '', flag: ResponseFlag.UpstreamRequestTimeout }
+      return ''
     case 'reset':
       return resetWords(failure.reset)
   }
 }
 
-function resetWords({ code }: StreamReset): FailureWords {
+function resetWords({ code }: StreamReset): string {
   switch (code) {
     case 'connection-closed':
-      return { reason: 'connection termination', flag: ResponseFlag.UpstreamConnectionTermination }
+      return 'connection termination'
     case 'remote-reset':
-      return { reason: 'remote reset', flag: ResponseFlag.UpstreamRemoteReset }
+      return 'remote reset'
     case 'refused':
-      return { reason: 'remote refused stream reset', flag: ResponseFlag.UpstreamRemoteReset }
+      return 'remote refused stream reset'
     case 'protocol-error':
     case 'overflow':
-      return { reason: 'protocol error', flag: ResponseFlag.UpstreamProtocolError }
+      return 'protocol error'
     default:
-      return { reason: 'local reset', flag: ResponseFlag.LocalReset }
+      return 'local reset'
   }
 }

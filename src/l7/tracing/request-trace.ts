@@ -8,6 +8,7 @@ import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
 import type { FormatFunction } from '../format/header-format.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
+import { failureFlag } from '../reply/failure-code.js'
 import type { CompiledRoute } from '../route/compiled-route.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { StreamTrace, TryTrace } from '../stream/stream-trace.js'
@@ -198,8 +199,8 @@ class SpanOfTry implements TryTrace {
   }
 
   failed(failure: UpstreamFailure): void {
-    const { reason, flag } = failureWords(failure)
-    this.responseFlags |= flag
+    this.responseFlags |= failureFlag(failure)
+    const reason = failureWords(failure)
     if (reason === '') return
     this.span.tag('error', 'true')
     this.span.tag('error.reason', reason)

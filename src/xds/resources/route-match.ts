@@ -1,26 +1,15 @@
 // envoy.config.route.v3.RouteMatch -> model. Called by route.ts and by the JWT filter's rules, which match requests the same way.
 
-import type { PathMatch, RouteMatch } from '../../model/route-match.js'
+import { NO_CONDITIONS, type PathMatch, type RouteMatch } from '../../model/route-match.js'
 import type { RouteMatch as RouteMatchMessage } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { Ctx } from './field-path.js'
 import { decodeHeaderMatchers, decodeMetadataMatcher, decodeQueryParameters, decodeRegex, decodeStringMatcher } from './matchers.js'
 import { decodeTemplateMatch } from './uri-template.js'
 import { decodeRuntimeFraction } from './values.js'
 
-/** Stand-in where there is no match: the constraint has reported it. */
-const NO_MATCH: RouteMatch = {
-  path: { kind: 'prefix', value: '', caseSensitive: true },
-  headers: [],
-  queryParameters: [],
-  cookies: [],
-  runtimeFraction: null,
-  grpc: false,
-  tlsContext: null,
-  dynamicMetadata: [],
-}
-
 export function decodeRouteMatch(match: RouteMatchMessage | undefined, ctx: Ctx): RouteMatch {
-  if (match === undefined) return NO_MATCH
+  // The constraint has reported that there is none.
+  if (match === undefined) return NO_CONDITIONS
   return {
     path: decodePathMatch(match, ctx),
     headers: decodeHeaderMatchers(match.headers, ctx, 'headers'),
@@ -55,9 +44,9 @@ function decodePathMatch(match: RouteMatchMessage, ctx: Ctx): PathMatch {
       return { kind: 'connect' }
     case 'pathMatchPolicy': {
       const template = decodeTemplateMatch(specifier.value.typedConfig, ctx.at('path_match_policy').at('typed_config'))
-      return template === null ? NO_MATCH.path : { kind: 'regex', value: template.pattern }
+      return template === null ? NO_CONDITIONS.path : { kind: 'regex', value: template.pattern }
     }
     default:
-      return NO_MATCH.path // the missing oneof: reported
+      return NO_CONDITIONS.path // the missing oneof: reported
   }
 }

@@ -6,24 +6,13 @@ import { EntryLinks } from '../../../src/control/gateways/gateway-links.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
-import { API_GATEWAY } from '../../../src/control/snapshot/kinds/api-gateway.js'
-import { INGRESS_GATEWAY } from '../../../src/control/snapshot/kinds/ingress-gateway.js'
-import { MESH_GATEWAY } from '../../../src/control/snapshot/kinds/mesh-gateway.js'
 import type { ProxyInstance } from '../../../src/control/snapshot/kinds/proxy-kind.js'
-import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
-import { TERMINATING_GATEWAY } from '../../../src/control/snapshot/kinds/terminating-gateway.js'
+import { PROXY_KINDS } from '../../../src/control/snapshot/kinds/proxy-kinds.js'
 import { ResourceErrors } from '../../../src/control/snapshot/resource-errors.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { OWN } from '../../support/own-node.js'
 
 const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
-const KINDS = {
-  'connect-proxy': SIDECAR,
-  'terminating-gateway': TERMINATING_GATEWAY,
-  'api-gateway': API_GATEWAY,
-  'ingress-gateway': INGRESS_GATEWAY,
-  'mesh-gateway': MESH_GATEWAY,
-} as const
 
 export class SnapshotFixture {
   private constructor(
@@ -34,7 +23,7 @@ export class SnapshotFixture {
   static async open(): Promise<SnapshotFixture> {
     const store = new MemoryStore()
     const scope = { datacenter: 'dc1', trustDomain: TRUST_DOMAIN }
-    const check = new WriteCheck({ mesh: { ...scope, defaultPolicy: () => 'deny' }, kinds: KINDS, errors: new ResourceErrors() })
+    const check = new WriteCheck({ mesh: { ...scope, defaultPolicy: () => 'deny' }, kinds: PROXY_KINDS, errors: new ResourceErrors() })
     const entries = await ConfigEntryTable.open(store, { ...scope, check: (entry, before) => check.ofEntry(entry, before) })
     const catalog = await Catalog.open(store, {
       node: OWN,
@@ -65,7 +54,7 @@ export class SnapshotFixture {
       entries: this.entries,
       datacenter: 'dc1',
       trustDomain: TRUST_DOMAIN,
-      kinds: KINDS,
+      kinds: PROXY_KINDS,
       defaultPolicy: () => 'deny',
       rootsPem: () => 'ROOTS',
       leaf: service => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),

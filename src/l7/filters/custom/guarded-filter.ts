@@ -126,19 +126,35 @@ class GuardedFilter implements StreamFilter {
   }
 
   private takeRequestData(call: FilterCall, chunk: Buffer, end: boolean): Buffer {
+    return this.takeData(call, 'onRequestData', chunk, end)
+  }
+
+  private takeResponseData(call: FilterCall, chunk: Buffer, end: boolean): Buffer {
+    return this.takeData(call, 'onResponseData', chunk, end)
+  }
+
+  private takeRequestTrailers(call: FilterCall, trailers: HeaderList): HeaderList {
+    return this.takeTrailers(call, 'onRequestTrailers', trailers)
+  }
+
+  private takeResponseTrailers(call: FilterCall, trailers: HeaderList): HeaderList {
+    return this.takeTrailers(call, 'onResponseTrailers', trailers)
+  }
+
+  private takeData(call: FilterCall, hook: 'onRequestData' | 'onResponseData', chunk: Buffer, end: boolean): Buffer {
     if (this.failed) return chunk
     try {
-      return this.checked(chunk, this.hooks.onRequestData!(chunk, end, this.view))
+      return this.checked(chunk, this.hooks[hook]!(chunk, end, this.view))
     } catch (error) {
       this.fail(call, error)
       return chunk
     }
   }
 
-  private takeRequestTrailers(call: FilterCall, trailers: HeaderList): HeaderList {
+  private takeTrailers(call: FilterCall, hook: 'onRequestTrailers' | 'onResponseTrailers', trailers: HeaderList): HeaderList {
     if (this.failed) return trailers
     try {
-      this.hooks.onRequestTrailers!(new HeaderView(trailers), this.view)
+      this.hooks[hook]!(new HeaderView(trailers), this.view)
     } catch (error) {
       this.fail(call, error)
     }
@@ -165,26 +181,6 @@ class GuardedFilter implements StreamFilter {
       view.phase = null
       return this.fail(call, error)
     }
-  }
-
-  private takeResponseData(call: FilterCall, chunk: Buffer, end: boolean): Buffer {
-    if (this.failed) return chunk
-    try {
-      return this.checked(chunk, this.hooks.onResponseData!(chunk, end, this.view))
-    } catch (error) {
-      this.fail(call, error)
-      return chunk
-    }
-  }
-
-  private takeResponseTrailers(call: FilterCall, trailers: HeaderList): HeaderList {
-    if (this.failed) return trailers
-    try {
-      this.hooks.onResponseTrailers!(new HeaderView(trailers), this.view)
-    } catch (error) {
-      this.fail(call, error)
-    }
-    return trailers
   }
 
   finished(): void {

@@ -236,3 +236,9 @@ if (!(refused instanceof ConfigRefusedError) || refused.problems.length === 0) t
 await control.close()
 await sidecar.drain({ graceMs: 1000 })
 `
+
+// `npm run bench -- --against` and a debugger run the compiled modules as they are; only there Node looks for the names that CommonJS packages export.
+test.each(['cli/run-proxy.js', 'cli/program.js', 'index.js'])('dist/%s loads without being bundled', name => {
+  const module = new URL(`../dist/${name}`, import.meta.url).href
+  execFileSync(process.execPath, ['--input-type=module', '-e', `await import(${JSON.stringify(module)})`], { stdio: 'pipe' })
+})

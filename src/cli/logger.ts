@@ -2,7 +2,7 @@
 // --log-format where that is given. Levels by Envoy's names and for each of Envoy's components; changeable at run time (/logging). The file
 // can be opened anew (SIGUSR1). The lines are pino's, but pino itself would be a tenth of what a start costs.
 
-import { SonicBoom } from 'sonic-boom'
+import sonicBoom, { type SonicBoom } from 'sonic-boom'
 import type { LogSeverity, SidecarOptions } from '../sidecar/sidecar.js'
 import { compileLogFormat } from './log-format.js'
 import { LOG_COMPONENTS, LOG_LEVELS } from './log-levels.js'
@@ -91,7 +91,7 @@ function textWriter({ format, escaped }: LoggerOptions, destination: SonicBoom):
 const ENVOY_FORMAT = '[%Y-%m-%d %T.%e][%t][%l][%n] %v'
 
 function openDestination(path: string): SonicBoom {
-  const destination = new SonicBoom({ dest: path === '' ? 2 : path, sync: false, maxLength: MAX_WAITING_BYTES })
+  const destination = new sonicBoom.SonicBoom({ dest: path === '' ? 2 : path, sync: false, maxLength: MAX_WAITING_BYTES })
   // Its reader has gone, or the disk is full: there is nobody to tell, and the traffic goes on.
   destination.on('error', () => {})
   process.on('exit', () => {

@@ -1,5 +1,5 @@
 // One direction of a body as a filter sees it that keeps bytes back and sends others in their place: the same four calls for requests
-// and responses, over RequestControl and ResponseControl. Used by the compressor, the decompressor and ext_proc.
+// and responses, over RequestControl and ResponseControl. Used by the compressor and the decompressor.
 
 import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, StreamFilter } from './http-filter.js'

@@ -1,5 +1,5 @@
 // What the deployments of these examples have in common: applications, a control plane with the files of a folder, the commands of
-// bin/outrigger against it, and an end that leaves nothing behind. Used by consul/run.mjs and gateways/run.mjs.
+// bin/outrigger against it, and an end that leaves nothing behind. Used by consul/run.mjs, gateways/run.mjs and gateways/across.mjs.
 import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -39,9 +39,9 @@ export class Deployment {
   children = []
   servers = []
 
-  /** `folder` has the config entries and services; `http` and `grpc` are the control plane's addresses. */
-  constructor({ folder, http, grpc }) {
-    Object.assign(this, { folder, http, grpc })
+  /** `folder` has the config entries and services; `http` and `grpc` are the control plane's addresses, `flags` what else it is started with. */
+  constructor({ folder, http, grpc, flags = [] }) {
+    Object.assign(this, { folder, http, grpc, flags })
   }
 
   /** `answer` gives a request's text. */
@@ -67,7 +67,7 @@ export class Deployment {
 
   /** The control plane with all that the folder has. */
   async control() {
-    const addresses = ['--http-addr', this.http, '--grpc-addr', this.grpc, '--dns-addr', 'off']
+    const addresses = ['--http-addr', this.http, '--grpc-addr', this.grpc, '--dns-addr', 'off', ...this.flags]
     this.start(bin('outrigger'), 'control', '--data-dir', join(this.dir, 'state'), ...addresses, '--log-level', 'error')
     await until('control plane', () => get(`http://${this.http}/v1/status/leader`))
     const filesOf = name => readdirSync(join(this.folder, name)).map(file => join(this.folder, name, file))

@@ -24,6 +24,7 @@ import { addLocal } from './commands/local.js'
 import { addLock } from './commands/lock.js'
 import { addNode } from './commands/node.js'
 import { addOperator } from './commands/operator.js'
+import { addPeering } from './commands/peering.js'
 import { addProxies } from './commands/proxies.js'
 import { addRefused } from './commands/refused.js'
 import { addServices } from './commands/services.js'
@@ -71,6 +72,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addCa,
   addCatalog,
   addServices,
+  addPeering,
   addConfig,
   addKv,
   addAcl,

@@ -8,9 +8,11 @@ import type { TerminatingGateway } from './config-entries/gateway-types.js'
 import type { ConfigEntry } from './config-entries/types.js'
 import type { ConfigEntryTable } from './config-entry-table.js'
 import type { EntryLinks } from './gateways/gateway-links.js'
+import type { PeeringTable } from './peering/peering-table.js'
+import type { Peerings } from './peering/peerings.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import type { Store } from './store/store.js'
-import { serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
+import { importTopic, serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
 
 export function followChanges(parts: {
   readonly catalog: Catalog
@@ -21,13 +23,16 @@ export function followChanges(parts: {
   readonly indexes: TopicIndexes
   readonly publisher: SnapshotPublisher
   readonly store: Store
+  readonly peeringTable: PeeringTable
+  readonly peerings: Peerings
 }): void {
-  const { catalog, entries, links, ca, leaves, indexes, publisher, store } = parts
+  const { catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings } = parts
   // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
   const registrations = new Map<string, string>()
   for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
   catalog.onChange(({ services, nodes }) => {
     indexes.bump('health', store.index)
+    peerings.changed()
     if (nodes.size > 0) indexes.bump('nodes', store.index)
     let registered = nodes.size > 0
     for (const name of services) {
@@ -53,10 +58,23 @@ export function followChanges(parts: {
     indexes.bump('config', store.index)
     if (kind === 'service-intentions') indexes.bump('intentions', store.index)
     publisher.entryChanged(kind, name)
+    peerings.changed()
   })
   ca.onChange(() => {
     indexes.bump('roots', store.index)
     publisher.allChanged()
+    peerings.changed()
+  })
+  peeringTable.onChange(({ peerings: names, imports }) => {
+    indexes.bump('peerings', store.index)
+    for (const name of names) {
+      publisher.peeringChanged(name)
+      peerings.recordChanged(name)
+    }
+    for (const change of imports) {
+      indexes.bump(importTopic(change.peer, change.service), store.index)
+      publisher.importChanged(change)
+    }
   })
 }
 

@@ -46,6 +46,10 @@ import { buildHttpApi } from './http-api/server.js'
 import { healthEntry, ownNode } from './http-api/shapes.js'
 import { type ControlLogger, LogFeed } from './log-feed.js'
 import { knownPolicy, MeshFile } from './mesh-file.js'
+import { ExportedServices } from './peering/exported-services.js'
+import { PeeringTable } from './peering/peering-table.js'
+import { peeringServerName } from './peering/peering-token.js'
+import { Peerings } from './peering/peerings.js'
 import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
@@ -275,6 +279,8 @@ export class ControlPlane {
       rootExpirySeconds: () => (ca.expiries().rootMs - Date.now()) / 1_000,
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
+    const peeringTable = await PeeringTable.open(store, catalog.virtualIps)
+    const exports = new ExportedServices({ catalog, entries, datacenter, trustDomain: ca.trustDomain })
     const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
     const ads: AdsServer = new AdsServer({
       accept: (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl),
@@ -301,6 +307,22 @@ export class ControlPlane {
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),
       filterView: instance => healthEntry(catalog, instance),
+      peers: {
+        bundle: peer => peeringTable.bundle(peer),
+        imported: (peer, service) => peeringTable.imported(peer, service),
+        imports: () => peeringTable.list().flatMap(({ Name }) => peeringTable.importsOf(Name)),
+        dialled: () =>
+          peeringTable
+            .list()
+            .flatMap(({ PeerServerName: serverName, PeerServerAddresses: addresses }) =>
+              addresses.length === 0 ? [] : [{ serverName, addresses }],
+            ),
+        server: () => {
+          const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
+          if (tls === undefined) return undefined
+          return { serverName: peeringServerName(datacenter, ca.trustDomain), host: serverAddress(tls.host, node.address), port: tls.port }
+        },
+      },
     })
     const publisher: SnapshotPublisher = new SnapshotPublisher({
       catalog,
@@ -319,7 +341,8 @@ export class ControlPlane {
       onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
-    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store })
+    const peerings = this.peeringsOf({ table: peeringTable, exports, catalog, entries, ca, seal, datacenter, node })
+    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings })
 
     this.applyDefinitions = definitions =>
       applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })
@@ -345,6 +368,7 @@ export class ControlPlane {
       datacenter,
       domain: options.dns?.domain ?? 'consul',
       nodeName: node.name,
+      peeringName: peeringServerName(datacenter, ca.trustDomain),
       addresses: [node.address, ...[plan.https, plan.grpcTls].map(address => address?.host ?? '')],
       onProblem: reason => this.log.warn({}, reason),
     })
@@ -364,10 +388,13 @@ export class ControlPlane {
           { id: node.id, address: serverAddress((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
         ],
         resolveDns,
+        peerings,
         onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
       },
     )
     this.grpcListening = grpcPort
+    await peerings.start()
+    this.cleanups.push(() => peerings.stop())
     portTls.onChange('grpc', secure => grpcPort.replaceCertificate(secure))
     this.cleanups.push(() => grpcPort.close())
     const coordination = await openCoordination({ store, catalog, onProblem: reason => this.log.error({}, reason) })
@@ -393,6 +420,9 @@ export class ControlPlane {
       indexes,
       blocking,
       ...coordination,
+      peerings,
+      peeringTable,
+      exports,
       logs: this.log,
       httpConfig: options.httpConfig ?? {},
       scriptsByApi: options.scriptChecksByApi === true && options.acl?.defaultPolicy === 'deny',
@@ -434,7 +464,8 @@ export class ControlPlane {
         catalog,
         datacenter,
         executeQuery: (name, directory) => queryInstances(coordination.queries, catalog, name, directory),
-        virtualIp: service => catalog.virtualIps.of(service),
+        peers: peeringTable,
+        virtualIp: (service, peer) => (peer === undefined ? catalog.virtualIps.of(service) : peeringTable.virtualIp(peer, service)),
         rights: () => {
           if (acl === undefined) return undefined
           const token = acl.resolve(acl.agentTokens.get('dns'))
@@ -465,6 +496,38 @@ export class ControlPlane {
       acceptLoss: acceptLoss === true,
       onNotice: text => this.log.warn({ dataDir }, text),
       onProblem: reason => this.log.error({ dataDir }, reason),
+    })
+  }
+
+  private peeringsOf(parts: {
+    readonly table: PeeringTable
+    readonly exports: ExportedServices
+    readonly catalog: Catalog
+    readonly entries: ConfigEntryTable
+    readonly ca: CertificateAuthority
+    readonly seal: StateSeal | undefined
+    readonly datacenter: string
+    readonly node: NodeInfo
+  }): Peerings {
+    const { catalog, entries, ca, node } = parts
+    const throughGateways = (): boolean => entries.get('mesh', 'mesh')?.Peering?.PeerThroughMeshGateways === true
+    return new Peerings({
+      ...parts,
+      bundle: () => ({ trustDomain: ca.trustDomain, rootPems: ca.roots().Roots.map(({ RootCert }) => RootCert) }),
+      servers: () => {
+        const tls = this.grpcListening?.tls
+        if (tls === undefined) throw new Error('peers dial gRPC over TLS, which is not served here (--grpc-tls-addr, ports.grpc_tls)')
+        if (this.portTls?.refusesPeers === true)
+          throw new Error('peers show no certificate, and the gRPC port asks every client for one (tls.grpc.verify_incoming)')
+        if (!throughGateways()) return [formatAddress({ host: serverAddress(tls.host, node.address), port: tls.port })]
+        const gateways = catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'wan'))
+        if (gateways.length === 0) throw new Error('the mesh entry has peers come through mesh gateways, and none is registered')
+        return gateways
+      },
+      dialAddresses: addresses =>
+        throughGateways() ? catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'lan')) : addresses,
+      onProblem: (peer, reason) => this.log.warn({ peer }, `peering: ${reason}`),
+      onNotice: (peer, what) => this.log.info({ peer }, `peering: ${what}`),
     })
   }
 
@@ -585,6 +648,13 @@ function refusedProxy(acl: AclSystem, token: string | undefined, proxy: CatalogI
 /** Where clients of other machines reach this one: what listens on every address has the node's. */
 function serverAddress(listening: string, nodeAddress: string): string {
   return listening === '0.0.0.0' || listening === '::' ? nodeAddress : listening
+}
+
+/** `wan`: as it is reached from elsewhere. */
+function gatewayAddress(gateway: CatalogInstance, catalog: Catalog, from: 'lan' | 'wan'): string {
+  const tagged = from === 'wan' ? gateway.TaggedAddresses['wan'] : undefined
+  const host = tagged?.Address || gateway.Address || catalog.nodeOf(gateway).Address
+  return formatAddress({ host, port: tagged?.Port || gateway.Port })
 }
 
 async function nodeId(store: Store): Promise<string> {

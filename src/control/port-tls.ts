@@ -1,7 +1,7 @@
 // TLS of the control plane's own ports (HTTP API, gRPC): what the operator gives as files, or a certificate of the mesh's own CA, as Node's
 // options. Made by `ControlPlane`; the files are read again at a reload, an issued certificate is replaced by itself.
 // Invariant: a certificate and a key that do not go together are refused before anything is replaced.
-import { createSecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls'
+import { createSecureContext, type SecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls'
 import { ServerCertificate, type ServerCertificateOptions } from './certificates/server-certificate.js'
 
 /** PEM throughout. */
@@ -32,6 +32,8 @@ export class PortTls {
   private readonly options: PortTlsOptions
   private settings: PortTlsSettings
   private issued: ServerCertificate | undefined
+  /** What peers are shown, made anew with each certificate. */
+  private peering: { readonly pem: ServerCertificate['pem']; readonly context: SecureContext } | undefined
   private readonly listeners = new Map<TlsPort, (options: SecureOptions) => void>()
 
   private constructor(options: PortTlsOptions) {
@@ -48,7 +50,21 @@ export class PortTls {
   }
 
   secureOptions(port: TlsPort): SecureOptions {
-    return secureOptions(this.settings[port], this.issued, port)
+    const options = secureOptions(this.settings[port], this.issued, port)
+    return port === 'grpc' ? { ...options, SNICallback: (name, done) => done(null, this.peeringContext(name)) } : options
+  }
+
+  /** Clients of the port must show a certificate, which peers have none of. */
+  get refusesPeers(): boolean {
+    return this.settings.grpc.clientCaPem !== undefined
+  }
+
+  /** Undefined: the port's own. A peer verifies by the mesh's CA, whoever signed what the operator has given. */
+  private peeringContext(name: string): SecureContext | undefined {
+    if (name !== this.options.peeringName || this.issued === undefined) return undefined
+    const { pem } = this.issued
+    if (this.peering?.pem !== pem) this.peering = { pem, context: createSecureContext({ cert: pem.certPem, key: pem.keyPem }) }
+    return this.peering.context
   }
 
   /** `replace` is called with what new connections of the port are to get. */
@@ -76,7 +92,9 @@ export class PortTls {
   }
 
   private async issueWhereNeeded(settings: PortTlsSettings): Promise<void> {
-    if (this.issued !== undefined || this.options.ports.every(port => settings[port].certPem !== undefined)) return
+    // One for peers stands beside the operator's.
+    const isWanted = this.options.ports.some(port => port === 'grpc' || settings[port].certPem === undefined)
+    if (this.issued !== undefined || !isWanted) return
     const issued = new ServerCertificate({ ...this.options, onChange: () => this.tell() })
     await issued.start()
     this.issued = issued

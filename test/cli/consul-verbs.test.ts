@@ -41,7 +41,9 @@ describe('flags', () => {
     const { httpAddress } = cli.plane
     for (const argv of [['-http-addr', httpAddress], [`-http-addr=http://${httpAddress}`]])
       expect(await runCommand(['catalog', 'datacenters', ...argv])).toEqual(success('dc1\n'))
-    expect(await cli.call('catalog', 'datacenters', '-datacenter', 'dc9')).toEqual(failure('No path to datacenter'))
+    expect(await cli.call('catalog', 'datacenters', '-datacenter', 'dc9')).toEqual(
+      failure('No path to datacenter: there is only dc1, and peering leads out of it (?peer=)'),
+    )
     expect(await cli.call('catalog', 'nodes', '-namespace', 'team')).toMatchObject({ code: 1 })
     expect(await runCommand(['catalog', 'datacenters', '-client-cert', cli.file('c.pem', 'x')], cli.env)).toEqual(
       failure('--client-cert and --client-key go together'),

@@ -229,8 +229,6 @@ describe('completion', () => {
 describe('what is not here', () => {
   it.each([
     [['exec', '-node=x', 'uptime'], 'exec: commands are not run on other machines'],
-    [['peering', 'list'], 'peering: this control plane has no peering'],
-    [['peering', 'generate-token', '-name', 'x'], 'no peering'],
     [['namespace', 'list'], 'Consul Enterprise'],
     [['connect', 'redirect-traffic'], 'not redirected'],
   ])('%j says why', async (argv, reason) => {

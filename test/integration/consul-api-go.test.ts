@@ -10,7 +10,7 @@ describe.skipIf(consulApiGoMissing !== '')(`github.com/hashicorp/consul/api ${co
   let verdicts: Verdict[]
   beforeAll(async () => {
     await buildJudge()
-    plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0' })
+    plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', grpcTlsAddr: '127.0.0.1:0' })
     await plane.start()
     verdicts = await judge(plane.httpAddress)
   }, BUILD_WITHIN_MS + RUN_WITHIN_MS)

@@ -5,17 +5,9 @@ import { CliError } from '../command-line/command-io.js'
 
 const REASONS: Readonly<Record<string, string>> = {
   exec: 'exec: commands are not run on other machines by the control plane',
-  'peering delete': 'peering: this control plane has no peering',
-  'peering establish': 'peering: this control plane has no peering',
-  'peering exported-services': 'peering: this control plane has no peering',
-  'peering generate-token': 'peering: this control plane has no peering',
-  'peering list': 'peering: this control plane has no peering',
-  'peering read': 'peering: this control plane has no peering',
   'connect proxy': 'connect proxy: Consul’s built-in proxy is for tests; "outrigger connect envoy" runs a real one',
   'connect redirect-traffic':
     'connect redirect-traffic: traffic is not redirected by the control plane; name upstreams in the registration',
-  'services export': 'services export: services are exported to peers, and this control plane has no peering',
-  'services exported-services': 'services exported-services: services are exported to peers, and this control plane has no peering',
   namespace: 'namespaces are of Consul Enterprise',
   partition: 'admin partitions are of Consul Enterprise',
   license: 'there is no licence: Apache-2.0 for all of it',

@@ -130,6 +130,12 @@ export class CatalogIndex {
     return this.instancesOf(name).filter(({ Kind }) => Kind === kind)
   }
 
+  /** Of every node, in order of their keys. */
+  meshGateways(): CatalogInstance[] {
+    const gateways = [...this.instancesByKey.values()].filter(({ Kind }) => Kind === 'mesh-gateway')
+    return gateways.sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
+  }
+
   /** Sidecars and gateways of every node: what is served with configuration. */
   proxies(): CatalogInstance[] {
     return [...this.instancesByKey.values()].filter(instance => instance.Proxy !== undefined)

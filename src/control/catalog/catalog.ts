@@ -245,7 +245,7 @@ export class Catalog extends CatalogIndex {
         : [
             {
               path: `Proxy.Upstreams[${i}].Datacenter`,
-              reason: `${JSON.stringify(Datacenter)} is another datacenter: only peering leads out of ${own}, and there is none here`,
+              reason: `${JSON.stringify(Datacenter)} is another datacenter: only peering leads out of ${own} (DestinationPeer)`,
             },
           ],
     )

@@ -6,11 +6,12 @@ import { isIP } from 'node:net'
 import { EXPOSE_CHECKS } from '../config-entries/entry-fields.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import { type ConfigKeys, configProblems, PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../config-entries/proxy-config-keys.js'
-import type { ConfigError, Expose, ExposePath } from '../config-entries/types.js'
+import type { ConfigError, Expose, ExposePath, MeshGatewayMode } from '../config-entries/types.js'
+import { PEER_NAME } from '../peering/peer-name.js'
 import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
 import { checkMeta, checkMetaSize } from './metadata.js'
 
-const MESH_GATEWAY_MODE = 'has no effect: it is of targets in other datacenters and of peers, and there are none here'
+const MESH_GATEWAY_MODES: readonly string[] = ['', 'none', 'local', 'remote'] satisfies ('' | MeshGatewayMode)[]
 export const MAX_UPSTREAMS_PER_PROXY = 512
 const MAX_PORTS = 64
 const MAX_EXPOSED_PATHS = 64
@@ -26,12 +27,16 @@ export interface Upstream {
   readonly DestinationName: string
   readonly DestinationNamespace: 'default'
   readonly DestinationPartition: 'default'
+  /** The peer that exports it; absent: a service of ours. */
+  readonly DestinationPeer?: string
   /** Empty: the proxy's own datacenter. */
   readonly Datacenter: string
   readonly LocalBindAddress: string
   readonly LocalBindPort: number
   readonly LocalBindSocketPath: string
   readonly LocalBindSocketMode: string
+  /** Absent: as the proxy's, and the entries', say. */
+  readonly MeshGateway?: MeshGatewayMode
   readonly Config: Readonly<Record<string, unknown>>
 }
 
@@ -44,6 +49,8 @@ export interface ProxyRegistration {
   readonly LocalServiceSocketPath: string
   readonly Config: Readonly<Record<string, unknown>>
   readonly Upstreams: readonly Upstream[]
+  /** Absent: as the upstreams, and the entries, say. */
+  readonly MeshGateway?: MeshGatewayMode
   /** Absent in what older versions have stored. */
   readonly Expose?: Expose
 }
@@ -243,6 +250,7 @@ function readProxy(
     LocalServiceSocketPath: socketPath,
     Config: readConfig(reader, PROXY_CONFIG_KEYS),
     Upstreams: upstreams,
+    ...readMeshGateway(reader),
     Expose: readExpose(reader.object('Expose'), readers),
   }
 }
@@ -272,13 +280,18 @@ function readGateway(fields: FieldReader, proxy: FieldReader | undefined, reader
 /** What transparent proxies, gateways and the central configuration are for. */
 function warnWithoutEffect(fields: FieldReader): void {
   fields.ignore('MeshGateway', 'TransparentProxy', 'MutualTLSMode', 'AccessLogs', 'EnvoyExtensions')
-  const mode = fields.object('MeshGateway')?.string('Mode') ?? ''
-  if (mode !== '' && mode !== 'none') fields.warn('MeshGateway.Mode', MESH_GATEWAY_MODE)
   if (fields.object('TransparentProxy') !== undefined)
     fields.warn('TransparentProxy', 'has no effect: there is no transparent proxying here')
   if (fields.string('MutualTLSMode') === 'permissive') fields.warn('MutualTLSMode', 'has no effect: there is no transparent proxying here')
   for (const name of ['AccessLogs', 'EnvoyExtensions'])
     if (fields.has(name)) fields.warn(name, 'has no effect here: it belongs into proxy-defaults or service-defaults')
+}
+
+function readMeshGateway(fields: FieldReader): { readonly MeshGateway?: MeshGatewayMode } {
+  const gateway = fields.object('MeshGateway')
+  const mode = gateway?.string('Mode') ?? ''
+  if (!MESH_GATEWAY_MODES.includes(mode)) gateway!.fail('Mode', `"${mode}" must be none, local or remote`)
+  return mode === '' ? {} : { MeshGateway: mode as MeshGatewayMode }
 }
 
 function readConfig(fields: FieldReader, keys: ConfigKeys): Record<string, unknown> {
@@ -309,12 +322,12 @@ function readExpose(fields: FieldReader | undefined, readers: FieldReader[]): Ex
 
 function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
   readers.push(fields)
-  fields.ignore('MeshGateway', 'IngressHosts', 'CentrallyConfigured', 'DestinationPeer')
-  const gateway = fields.object('MeshGateway')?.string('Mode') ?? ''
-  if (gateway !== '' && gateway !== 'none') fields.warn('MeshGateway.Mode', MESH_GATEWAY_MODE)
+  fields.ignore('IngressHosts', 'CentrallyConfigured')
   const type = fields.string('DestinationType', 'service') || 'service'
   if (type !== 'service') fields.fail('DestinationType', `"${type}" is not supported (only service)`)
-  if (fields.string('DestinationPeer') !== '') fields.fail('DestinationPeer', 'peering is not supported')
+  const peer = fields.string('DestinationPeer')
+  if (peer !== '' && !PEER_NAME.test(peer)) fields.fail('DestinationPeer', 'is not the name of a peer')
+  if (peer !== '' && fields.string('Datacenter') !== '') fields.fail('Datacenter', 'excludes DestinationPeer')
   requireDefault(fields, 'DestinationNamespace')
   requireDefault(fields, 'DestinationPartition')
   const name = fields.string('DestinationName')
@@ -334,11 +347,13 @@ function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {
     DestinationName: name,
     DestinationNamespace: 'default',
     DestinationPartition: 'default',
+    ...(peer === '' ? {} : { DestinationPeer: peer }),
     Datacenter: fields.string('Datacenter'),
     LocalBindAddress: address,
     LocalBindPort: port,
     LocalBindSocketPath: socketPath,
     LocalBindSocketMode: mode,
+    ...readMeshGateway(fields),
     Config: readConfig(fields, UPSTREAM_CONFIG_KEYS),
   }
 }

@@ -49,8 +49,13 @@ export class VirtualIps {
       if (name !== undefined && !joining.has(name) && catalog.connectInstancesOf(name).every(other => gone.has(keyOfInstance(other))))
         leaving.add(name)
     }
-    const writes = [...leaving].filter(name => this.offsets.has(name)).map(name => remove('virtual-ip', name))
-    const missing = [...joining].filter(name => !this.offsets.has(name)).slice(0, LAST_OFFSET - this.last)
+    return this.writesForNames([...joining], [...leaving])
+  }
+
+  /** Of names that are no instances': services of peers. Names in lower case. */
+  writesForNames(joining: readonly string[], leaving: readonly string[]): StoreWrite[] {
+    const writes = leaving.filter(name => this.offsets.has(name)).map(name => remove('virtual-ip', name))
+    const missing = joining.filter(name => !this.offsets.has(name)).slice(0, LAST_OFFSET - this.last)
     if (missing.length === 0) return writes
     writes.push(...missing.map((name, i) => put('virtual-ip', name, this.last + 1 + i)))
     writes.push(put('virtual-ip', LAST_GIVEN, this.last + missing.length))

@@ -1,5 +1,6 @@
 // The certificate that the control plane's own TLS ports show where the operator has given none: issued by the mesh's CA for
-// `server.<datacenter>.<domain>`, `localhost` and the node's names and addresses (Consul's server identity). Made by `ControlPlane`.
+// `server.<datacenter>.<domain>`, `localhost` and the node's names and addresses (Consul's server identity), and for the name that peers dial.
+// Made by `ControlPlane`.
 // Replaced in the second half of its life and after a change of the root; whoever holds it is told.
 // Invariant: there is a certificate from `start` on; a failed renewal leaves the old one and is tried again.
 import { isIP } from 'node:net'
@@ -14,6 +15,8 @@ export interface ServerCertificateOptions {
   readonly nodeName: string
   /** Addresses that clients may name; those that are no IP addresses are left out. */
   readonly addresses: readonly string[]
+  /** What peers ask for; undefined: nobody dials this port as a peer. */
+  readonly peeringName?: string
   readonly onChange: () => void
   readonly onProblem: (reason: string) => void
 }
@@ -74,8 +77,14 @@ export class ServerCertificate {
   }
 
   private async issue(): Promise<void> {
-    const { ca, datacenter, domain, nodeName, addresses } = this.options
-    const names = [`server.${datacenter}.${domain}`, `${nodeName}.server.${datacenter}.${domain}`, 'localhost', nodeName]
+    const { ca, datacenter, domain, nodeName, addresses, peeringName } = this.options
+    const names = [
+      `server.${datacenter}.${domain}`,
+      `${nodeName}.server.${datacenter}.${domain}`,
+      'localhost',
+      nodeName,
+      ...(peeringName === undefined ? [] : [peeringName]),
+    ]
     const leaf = await ca.issueLeaf({
       uri: formatMeshIdentity({ kind: 'server', trustDomain: ca.trustDomain, datacenter }),
       dnsSans: [...new Set(names.map(name => name.toLowerCase()).filter(name => DNS_NAME.test(name)))],

@@ -26,16 +26,10 @@ const is = (expected: string) => (value: unknown) => value === expected
 
 const ENTERPRISE: FieldFate = { state: 'refused', why: 'is of Consul Enterprise' }
 const ONLY_DEFAULT: FieldFate = { state: 'refused', why: 'is of Consul Enterprise; only "default" exists here', harmless: is('default') }
-const PEERING: FieldFate = { state: 'warned', why: 'has no effect: there is no peering here' }
-const MESH_GATEWAYS: FieldFate = {
-  state: 'warned',
-  why: 'has no effect: it is of targets in other datacenters and of peers, and there are none here',
-  harmless: is('none'),
-}
 const TRANSPARENT: FieldFate = { state: 'warned', why: 'has no effect: there is no transparent proxying here' }
 const ONE_DATACENTER: FieldFate = {
   state: 'refused',
-  why: 'is another datacenter: only peering leads out of this one, and there is none here',
+  why: 'is another datacenter: only peering leads out of this one (Peer)',
   harmless: (value, own) => value === own,
   atWrite: true,
 }
@@ -52,7 +46,7 @@ const PROXYING: FieldTable = {
   Mode: { ...TRANSPARENT, harmless: is('direct') },
   TransparentProxy: TRANSPARENT,
   MutualTLSMode: { ...TRANSPARENT, harmless: is('strict') },
-  'MeshGateway.Mode': MESH_GATEWAYS,
+  ...there('MeshGateway.Mode'),
 }
 export const EXPOSE_CHECKS = 'has no effect: the checks are run here, and reach the application past its sidecar'
 const EXPOSE: FieldTable = {
@@ -71,7 +65,7 @@ const UPSTREAM: FieldTable = {
     ...under('PassiveHealthCheck', 'Interval', 'MaxFailures', 'EnforcingConsecutive5xx', 'MaxEjectionPercent', 'BaseEjectionTime'),
     'BalanceOutboundConnections',
   ),
-  'MeshGateway.Mode': MESH_GATEWAYS,
+  ...there('MeshGateway.Mode'),
 }
 const EMPTY_IN_DEFAULTS: FieldFate = { state: 'refused', why: 'must be empty' }
 
@@ -103,7 +97,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...there('ExternalSNI'),
     ...EXPOSE,
     ...EXTENSIONS,
-    ...below('UpstreamConfig.Overrides[]', { ...there('Name'), ...TENANCY, Peer: PEERING, ...UPSTREAM }),
+    ...below('UpstreamConfig.Overrides[]', { ...there('Name', 'Peer'), ...TENANCY, ...UPSTREAM }),
     ...below('UpstreamConfig.Defaults', {
       ...UPSTREAM,
       ...fates(['Name', 'Namespace', 'Partition', 'Peer'], EMPTY_IN_DEFAULTS),
@@ -142,18 +136,17 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...COMMON,
     ...there('DefaultSubset', 'Subsets{}.Filter', 'Subsets{}.OnlyPassing', 'ConnectTimeout', 'RequestTimeout'),
     ...below('Redirect', {
-      ...there('Service', 'ServiceSubset'),
+      ...there('Service', 'ServiceSubset', 'Peer'),
       ...TENANCY,
       Datacenter: ONE_DATACENTER,
-      Peer: PEERING,
       SamenessGroup: ENTERPRISE,
     }),
     ...below('Failover{}', {
-      ...there('Service', 'ServiceSubset', 'Targets[].Service', 'Targets[].ServiceSubset'),
+      ...there('Service', 'ServiceSubset', 'Targets[].Service', 'Targets[].ServiceSubset', 'Targets[].Peer'),
       Namespace: ONLY_DEFAULT,
       SamenessGroup: ENTERPRISE,
       'Datacenters[]': ONE_DATACENTER,
-      ...below('Targets[]', { ...TENANCY, Datacenter: ONE_DATACENTER, Peer: PEERING }),
+      ...below('Targets[]', { ...TENANCY, Datacenter: ONE_DATACENTER }),
       ...below('Policy', FAILOVER_POLICY),
     }),
     ...below('PrioritizeByLocality', LOCALITY),
@@ -174,6 +167,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...there(
       ...under('JWT', ...JWT_REQUIREMENT),
       'Sources[].Name',
+      'Sources[].Peer',
       'Sources[].Action',
       'Sources[].Permissions[].Action',
       ...under('Sources[].Permissions[].HTTP', ...PATH_MATCH, 'Methods'),
@@ -183,7 +177,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...kept('computed; what is given is replaced', 'Sources[].Precedence'),
     ...kept(SHOWN, 'Sources[].Description', 'Sources[].LegacyCreateTime', 'Sources[].LegacyUpdateTime'),
     ...kept('there is no other than "consul"', 'Sources[].Type'),
-    ...below('Sources[]', { ...TENANCY, Peer: PEERING, SamenessGroup: ENTERPRISE }),
+    ...below('Sources[]', { ...TENANCY, SamenessGroup: ENTERPRISE }),
   },
   mesh: {
     ...COMMON,
@@ -200,11 +194,13 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ),
     ...kept('lets MutualTLSMode be written', 'AllowEnablingPermissiveMutualTLS'),
     'TransparentProxy.MeshDestinationsOnly': TRANSPARENT,
-    'Peering.PeerThroughMeshGateways': PEERING,
+    ...there('Peering.PeerThroughMeshGateways'),
   },
   'exported-services': {
     ...COMMON,
-    Services: { ...PEERING, why: 'has no effect: services are exported to peers, and there is no peering here' },
+    ...there('Services[].Name', 'Services[].Consumers[].Peer'),
+    'Services[].Consumers[].Partition': ONLY_DEFAULT,
+    'Services[].Consumers[].SamenessGroup': ENTERPRISE,
     'Services[].Namespace': { ...ONLY_DEFAULT, harmless: value => value === 'default' || value === '*' },
   },
   'terminating-gateway': {

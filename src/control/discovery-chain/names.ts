@@ -44,6 +44,14 @@ export function clusterSni({ service, subset, namespace, partition, datacenter }
     : `${head}.${ns}.${partition}.${datacenter}.internal-v1.${trustDomain}`
 }
 
+/** SNI of a service for a peer, by the exporter's own name of that peer and in its own trust domain. */
+export const peeredSni = (service: string, peer: string, trustDomain: string): string =>
+  `${service}.${DEFAULT_TENANCY}.${DEFAULT_TENANCY}.${peer}.external.${trustDomain}`
+
+/** Cluster of a service of a peer, by our name of that peer and in its trust domain. */
+export const peeredClusterName = (service: string, peer: string, trustDomain: string): string =>
+  `${service}.${DEFAULT_TENANCY}.${peer}.external.${trustDomain}`
+
 /** A chain that overrides changed gets clusters of its own: `<hash>~<name>`. */
 export const customizedClusterName = (hash: string | undefined, name: string) => (hash ? `${hash}~${name}` : name)
 

@@ -5,6 +5,8 @@
 import { isIP } from 'node:net'
 import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogInstance, meshServiceOf } from '../catalog/catalog-types.js'
+import type { PeeringTable } from '../peering/peering-table.js'
+import type { PeerInstance } from '../peering/peering-types.js'
 import { addressBytes } from './address.js'
 
 /** Where an instance or node is reached: an IP address, or a host name that is to be looked up. */
@@ -46,6 +48,7 @@ export interface DirectorySource {
     | 'nodes'
     | 'nodeOf'
   >
+  readonly peers: Pick<PeeringTable, 'imported'>
   readonly onlyPassing: boolean
 }
 
@@ -88,6 +91,16 @@ export class DnsDirectory {
     const tagged = kept.all.filter(({ tags }) => tags.includes(tag))
     if (tagged.length > 0) kept.byTag.set(tag, tagged)
     return tagged
+  }
+
+  /** The same of a service that a peer exports. */
+  peerInstances(lookup: Lookup, name: string, tag: string, peer: string): DnsInstance[] | undefined {
+    const imported = this.source.peers.imported(peer, name)
+    if (imported === undefined || lookup === 'ingress') return undefined
+    const all = lookup === 'service' ? imported.instances : imported.ways
+    const answered = all.filter(({ status }) => status !== 'critical' && (!this.source.onlyPassing || status === 'passing'))
+    const instances = answered.map(instance => peerInstance(instance, imported.name))
+    return tag === '' ? instances : instances.filter(({ tags }) => tags.includes(tag))
   }
 
   node(name: string): DnsNode | undefined {
@@ -138,6 +151,21 @@ export class DnsDirectory {
       passing,
       tags: instance.Tags.map(tag => tag.toLowerCase()),
     }
+  }
+}
+
+/** Its node is none of ours, so that SRV records never name it. */
+function peerInstance({ node, address, port, weights, status, tags }: PeerInstance, service: string): DnsInstance {
+  const passing = status === 'passing'
+  return {
+    service,
+    node: node.name,
+    address: toAddress(address),
+    atNode: false,
+    port,
+    weight: passing ? weights.Passing : weights.Warning,
+    passing,
+    tags: tags.map(each => each.toLowerCase()),
   }
 }
 

@@ -36,7 +36,7 @@ export interface DnsAnswersOptions {
   /** Undefined: there is no such query. */
   readonly executeQuery: (name: string) => QueryInstances | undefined
   /** Text of the address; undefined: the service has none. */
-  readonly virtualIp: (service: string) => string | undefined
+  readonly virtualIp: (service: string, peer: string | undefined) => string | undefined
   readonly now: () => number
   readonly random: () => number
 }
@@ -115,6 +115,11 @@ export class DnsAnswers {
     return peer === undefined && (datacenter === undefined || datacenter === this.datacenter)
   }
 
+  /** A label that is no datacenter of ours may as well be a peer's name, as in Consul. */
+  private peerOf({ datacenter, peer }: Locality): string | undefined {
+    return peer ?? (datacenter === this.datacenter ? undefined : datacenter)
+  }
+
   private apex(type: number, domain: string): DnsAnswer {
     const records: DnsRecord[] = []
     const glue: DnsRecord[] = []
@@ -183,15 +188,24 @@ export class DnsAnswers {
   }
 
   private virtual(service: string, name: string, type: number, domain: string, locality: Locality): DnsAnswer {
-    const mayAsk = this.isHere(locality) && this.rights?.may('service', service, 'read') !== false
-    const text = mayAsk ? this.options.virtualIp(service) : undefined
+    const peer = this.peerOf(locality)
+    const mayAsk = (peer !== undefined || this.isHere(locality)) && this.rights?.may('service', service, 'read') !== false
+    const text = mayAsk ? this.options.virtualIp(service, peer) : undefined
     const bytes = text === undefined ? undefined : addressBytes(text)
     if (bytes === undefined) return this.nothing(RCODE.NXDOMAIN, domain)
     return this.found(this.addressRecords(name, type, { family: 4, bytes, host: text! }, this.serviceTtl(service)), domain)
   }
 
   private service(question: ServiceQuestion, name: string, type: number, domain: string): DnsAnswer {
-    const known = this.isHere(question.locality) ? this.options.directory.instances(question.kind, question.name, question.tag) : undefined
+    const { directory } = this.options
+    const { kind, name: asked, tag, locality } = question
+    const peer = this.peerOf(locality)
+    const known =
+      peer !== undefined
+        ? directory.peerInstances(kind, asked, tag, peer)
+        : this.isHere(locality)
+          ? directory.instances(kind, asked, tag)
+          : undefined
     const seen = known === undefined ? [] : this.visible(known)
     if (seen.length === 0) return this.nothing(RCODE.NXDOMAIN, domain)
     return this.instances(seen, name, type, domain, this.serviceTtl(question.name))

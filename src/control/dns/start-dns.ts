@@ -30,7 +30,8 @@ export interface DnsSources {
   readonly catalog: DirectorySource['catalog']
   readonly datacenter: string
   readonly executeQuery: (name: string, directory: DnsDirectory) => QueryInstances | undefined
-  readonly virtualIp: (service: string) => string | undefined
+  readonly peers: DirectorySource['peers']
+  readonly virtualIp: (service: string, peer: string | undefined) => string | undefined
   /** Of questions on the port. */
   readonly rights: () => AskedRights
   readonly onProblem: (reason: string) => void
@@ -44,7 +45,7 @@ export interface RunningDns {
 
 /** Rejects with one line that names the option. */
 export async function startDns(options: DnsOptions, sources: DnsSources): Promise<RunningDns> {
-  const directory = new DnsDirectory({ catalog: sources.catalog, onlyPassing: options.onlyPassing ?? false })
+  const directory = new DnsDirectory({ catalog: sources.catalog, peers: sources.peers, onlyPassing: options.onlyPassing ?? false })
   const answers = new DnsAnswers({
     directory,
     domains: dnsDomains(options),

@@ -6,6 +6,8 @@ import type { Authorizer } from '../acl/authorizer.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { bindReason, formatAddress, type HostPort } from '../http-api/listen-addresses.js'
+import { addPeerStreams } from '../peering/peer-service.js'
+import type { Peerings } from '../peering/peerings.js'
 import type { SecureOptions } from '../port-tls.js'
 import { addAcl } from './acl-service.js'
 import { addAds } from './ads-service.js'
@@ -24,6 +26,7 @@ export interface GrpcPortSources {
   readonly datacenter: string
   servers(): readonly KnownServer[]
   readonly resolveDns: ResolveDns
+  readonly peerings: Peerings
   readonly onProblem: (reason: string) => void
 }
 
@@ -53,6 +56,7 @@ export async function openGrpcPort({ plain, tls, secure }: GrpcAddresses, source
   addServerDiscovery(server, { ...sources, access })
   addAcl(server, acl, onProblem)
   addDns(server, sources.resolveDns, access, onProblem)
+  addPeerStreams(server, sources.peerings, onProblem)
   const listen = async (address: HostPort | undefined, options: SecureOptions | undefined): Promise<HostPort | undefined> => {
     if (address === undefined) return undefined
     try {

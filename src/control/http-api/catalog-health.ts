@@ -3,9 +3,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
 import { ingressServices, linkedServices } from '../gateways/gateway-links.js'
-import { serviceTopic } from '../store/topic-indexes.js'
+import type { ImportedService, PeerInstance } from '../peering/peering-types.js'
+import { importTopic, serviceTopic } from '../store/topic-indexes.js'
 import { nearestFirst, nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
+import { importedCatalogService, importedHealthEntry } from './import-shapes.js'
+import { askedPeer } from './peering.js'
 import { compileRequestFilter } from './request-filter.js'
 import { type Answered, blockingRead, eitherTopic, HttpError, param, parseBoolean, query, queryAll } from './respond.js'
 import {
@@ -62,6 +65,14 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     app.get(path, (request, reply) => {
       const hasTags = tagMatcher(request)
       const isWanted = compileRequestFilter(request, 'catalog')
+      const peer = askedPeer(context, request)
+      if (peer !== undefined)
+        return ofImport(context, request, reply, peer, path.includes('/connect/'), instances =>
+          instances
+            .filter(({ tags }) => hasTags({ Tags: tags }))
+            .map(instance => importedCatalogService(instance, peer))
+            .filter(isWanted),
+        )
       return ofService(context, request, reply, name =>
         onWantedNodes(request, find(context, name))
           .filter(hasTags)
@@ -115,6 +126,14 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
       const passing = passingFlag(request)
       const hasTags = tagMatcher(request)
       const isWanted = compileRequestFilter(request, 'health')
+      const peer = askedPeer(context, request)
+      if (peer !== undefined)
+        return ofImport(context, request, reply, peer, path.includes('/connect/'), (instances, service) =>
+          instances
+            .filter(instance => hasTags({ Tags: instance.tags }) && (!passing || instance.status === 'passing'))
+            .map(instance => importedHealthEntry(instance, service))
+            .filter(isWanted),
+        )
       return ofService(context, request, reply, name =>
         onWantedNodes(request, find(context, name))
           .filter(instance => hasTags(instance) && (!passing || catalog.health(instance) === 'passing'))
@@ -202,8 +221,24 @@ function ofService(context: ApiContext, request: FastifyRequest, reply: FastifyR
   return blockingRead(context, request, reply, serviceTopic(name), () => read(name))
 }
 
+/** The same of a service that a peer exports; `ways`: where the mesh reaches it. */
+function ofImport(
+  context: ApiContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  peer: string,
+  ways: boolean,
+  read: (instances: readonly PeerInstance[], service: ImportedService) => unknown,
+): Answered {
+  const name = param(request, 'name')
+  return blockingRead(context, request, reply, importTopic(peer, name), () => {
+    const imported = context.peeringTable.imported(peer, name)
+    return imported === undefined ? [] : read(ways ? imported.ways : imported.instances, imported)
+  })
+}
+
 /** `?tag=` (all given), without case. */
-function tagMatcher(request: FastifyRequest): (instance: CatalogInstance) => boolean {
+function tagMatcher(request: FastifyRequest): (instance: { readonly Tags: readonly string[] }) => boolean {
   const wanted = queryAll(request, 'tag')
     .filter(tag => tag !== '')
     .map(tag => tag.toLowerCase())

@@ -25,7 +25,8 @@ export function checkCommonParameters(request: FastifyRequest, node: NodeInfo): 
       throw new HttpError(400, `Invalid query parameter: "${parameter}" - ${feature} a Consul Enterprise feature`)
   }
   const datacenter = query(request, 'dc') ?? ''
-  if (datacenter !== '' && datacenter !== node.datacenter) throw new HttpError(500, 'No path to datacenter')
+  if (datacenter !== '' && datacenter !== node.datacenter)
+    throw new HttpError(500, `No path to datacenter: there is only ${node.datacenter}, and peering leads out of it (?peer=)`)
   if (query(request, 'stale') !== undefined && query(request, 'consistent') !== undefined)
     throw new HttpError(400, 'Cannot specify ?stale with ?consistent, conflicting semantics.')
   const maxStale = query(request, 'max_stale')

@@ -13,6 +13,9 @@ import type { ControlMetrics } from '../control-metrics.js'
 import type { Coordination } from '../coordination.js'
 import type { ResolveDns } from '../grpc/dns-service.js'
 import type { LogFeed } from '../log-feed.js'
+import type { ExportedServices } from '../peering/exported-services.js'
+import type { PeeringTable } from '../peering/peering-table.js'
+import type { Peerings } from '../peering/peerings.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 import type { Store } from '../store/store.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
@@ -75,6 +78,10 @@ export interface ApiContext extends LocalContext, Coordination {
   readonly ads: AdsServer
   readonly metrics: ControlMetrics
   readonly agents: AgentLeases
+  readonly peerings: Peerings
+  readonly peeringTable: PeeringTable
+  /** What peers are told of. */
+  readonly exports: ExportedServices
   readonly authorizer: Authorizer
   /** Undefined: ACLs are off. */
   readonly acl: AclSystem | undefined

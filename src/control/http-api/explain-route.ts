@@ -74,8 +74,12 @@ function unique(destinations: readonly Destination[]): Destination[] {
 }
 
 function explainTarget(context: ApiContext, from: string, method: string | undefined, destination: Destination): ExplainedTarget {
-  const service = destination.target.Service
+  const { Service: service, Peer: peer } = destination.target
   const { path, via, isFailover } = destination
+  if (peer) {
+    const reason = `the intentions of peer ${JSON.stringify(peer)} decide, which are not known here`
+    return { service, via: [...via, `peer ${peer}`], failover: isFailover, allowed: true, reason, precedence: [] }
+  }
   const policy = { defaultAction: context.defaultPolicy(), http: isHttpLike(serviceProtocol(context.entries, service)) }
   const table = intentionTable(service, intentionsFor(context.entries, service), policy)
   const explanation = explainIntention(table, {

@@ -88,19 +88,6 @@ export function internalRoutes(app: FastifyInstance, context: ApiContext): void 
       }
     })
   })
-
-  // Peers have no imported services here, and partitions no consumers: what is exported reaches nobody, and is listed all the same.
-  app.get('/v1/exported-services', (request, reply) =>
-    blockingRead(context, request, reply, 'config', () =>
-      entries
-        .list('exported-services')
-        .flatMap(entry => entry.Services.map(({ Name, Consumers }) => ({ Service: Name, Consumers: consumersOf(Consumers) }))),
-    ),
-  )
-}
-
-function consumersOf(consumers: readonly object[]): { readonly Peers: string[] } {
-  return { Peers: consumers.flatMap(consumer => ('Peer' in consumer && typeof consumer.Peer === 'string' ? [consumer.Peer] : [])) }
 }
 
 function nodeDump({ catalog }: ApiContext, node: CatalogNode): object {

@@ -23,6 +23,7 @@ import { internalRoutes } from './internal-ui.js'
 import { kvRoutes } from './kv.js'
 import { operatorRoutes } from './operator.js'
 import { outriggerRoutes } from './outrigger.js'
+import { peeringRoutes } from './peering.js'
 import { queryRoutes } from './query.js'
 import { refusedRoutes } from './refused.js'
 import { HttpError, query } from './respond.js'
@@ -63,6 +64,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   internalRoutes(app, context)
   operatorRoutes(app, context)
   snapshotRoutes(app, context)
+  peeringRoutes(app, context)
   queryRoutes(app, context)
   sessionRoutes(app, context)
   refusedRoutes(app)

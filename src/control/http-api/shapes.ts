@@ -10,16 +10,19 @@ import { durationFromMs } from '../config-entries/duration.js'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { NodeInfo } from './context.js'
 
+const meshGateway = ({ MeshGateway: Mode }: Pick<Upstream, 'MeshGateway'>): object => (Mode === undefined ? {} : { Mode })
+
 function upstreamShape(upstream: Upstream): object {
   return {
     DestinationType: upstream.DestinationType,
     DestinationName: upstream.DestinationName,
+    ...(upstream.DestinationPeer === undefined ? {} : { DestinationPeer: upstream.DestinationPeer }),
     ...(upstream.Datacenter === '' ? {} : { Datacenter: upstream.Datacenter }),
     ...(upstream.LocalBindSocketPath === ''
       ? { LocalBindAddress: upstream.LocalBindAddress, LocalBindPort: upstream.LocalBindPort }
       : { LocalBindSocketPath: upstream.LocalBindSocketPath, LocalBindSocketMode: upstream.LocalBindSocketMode }),
     Config: upstream.Config,
-    MeshGateway: {},
+    MeshGateway: meshGateway(upstream),
   }
 }
 
@@ -34,7 +37,7 @@ export function proxyShape(proxy: ProxyRegistration): object {
     Mode: '',
     Config: proxy.Config,
     Upstreams: proxy.Upstreams.map(upstreamShape),
-    MeshGateway: {},
+    MeshGateway: meshGateway(proxy),
     Expose: proxy.Expose ?? {},
   }
 }

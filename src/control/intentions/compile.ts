@@ -4,12 +4,13 @@
 // Envoy's RBAC is a set of policies of one action, without order; intentions are an ordered list. So precedence is compiled away:
 // from each source the overlapping sources above it are subtracted (`not`), from each permission the permissions before it; then what
 // only says the default again is left out. Invariant: for every request the result decides as `decide` does.
-// Consul's differs in one point on purpose: under default allow a JWT requirement still denies (there it is dropped with its intention).
+// Consul's differs on purpose: under default allow a JWT requirement still denies (there it is dropped with its intention), and a peer's HTTP
+// callers are known by their own certificates, not by what a gateway says of them in a header.
 import type { HeaderMatcher, StringMatcher } from '../../model/matcher.js'
 import type { RbacPermission, RbacPolicy, RbacPrincipal } from '../../model/rbac.js'
 import type { ConfigEntryIndex, HeaderMatch, IntentionAction, IntentionPermission, JwtRequirement } from '../config-entries/types.js'
 import { sortIntentions, withoutShadowed } from './match.js'
-import { meshGatewaySpiffePattern, type ServicePattern, serviceSpiffePattern, xfccSpiffePattern } from './spiffe-pattern.js'
+import { type ServicePattern, serviceSpiffePattern } from './spiffe-pattern.js'
 import type { CompiledIntentions, Intention } from './types.js'
 
 /** A peer's trust bundle facts; sources of an unknown peer match nobody. */
@@ -23,7 +24,6 @@ export interface CompileOptions {
   /** The destination speaks http, http2 or grpc. */
   readonly http: boolean
   readonly trustDomain: string
-  readonly partition?: string
   readonly peers?: ReadonlyMap<string, PeerIdentity>
   /** JWT provider name → issuer that its tokens must have; a provider without an issuer has none to check. */
   readonly jwtIssuers?: ReadonlyMap<string, string>
@@ -120,15 +120,10 @@ function compilePrincipal(intention: Intention, above: readonly Intention[], opt
   const wide = inside.filter(other => wildcards(other) > 0)
   const needed = inside.filter(other => !wide.some(wider => liesWithin(other, wider)))
   const excluded = needed.map(other => sourcePattern(other, options)).filter(pattern => pattern !== null)
-  const viaGateway = options.http && intention.sourcePeer !== undefined
-  const principal = (pattern: ServicePattern): RbacPrincipal =>
-    viaGateway
-      ? { kind: 'header', header: headerMatcher('x-forwarded-client-cert', { kind: 'regex', value: xfccSpiffePattern(pattern) }) }
-      : authenticated(serviceSpiffePattern(pattern))
+  // Also a peer's, over HTTP: gateways pass TLS on untouched, so callers show their own certificates.
+  const principal = (pattern: ServicePattern): RbacPrincipal => authenticated(serviceSpiffePattern(pattern))
   const source = andIds([principal(id), ...excluded.map((pattern): RbacPrincipal => ({ kind: 'not', id: principal(pattern) }))])
   const all = [source]
-  // Only our own mesh gateway may speak for somebody else in a header.
-  if (viaGateway) all.unshift(authenticated(meshGatewaySpiffePattern(options.trustDomain, options.partition ?? 'default')))
   // Under default allow the token is asked for by the (denying) permissions instead.
   if (intention.jwt !== undefined && options.defaultAction === 'deny') all.push(jwtPrincipal(intention.jwt, options))
   return andIds(all)

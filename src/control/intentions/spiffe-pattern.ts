@@ -19,21 +19,9 @@ export interface ServicePattern {
 
 /** `^spiffe://<td>[/ap/<ap>]/ns/<ns>/dc/[^/]+/svc/<svc>$`; the datacenter is never checked. */
 export function serviceSpiffePattern(pattern: ServicePattern): string {
-  return `^${serviceSpiffeBody(pattern)}$`
-}
-
-/** The same within the XFCC header, for sources behind a mesh gateway: the last element is who the gateway speaks for. */
-export function xfccSpiffePattern(pattern: ServicePattern): string {
-  return `^[^,]+;URI=${serviceSpiffeBody(pattern)}(?:,.*)?$`
-}
-
-export function meshGatewaySpiffePattern(trustDomain: string, partition: string): string {
-  return `^spiffe://${quoteMeta(trustDomain)}${partitionPart(partition)}/gateway/mesh/dc/${ANY_SEGMENT}$`
-}
-
-function serviceSpiffeBody({ trustDomain, partition, namespace, service }: ServicePattern): string {
+  const { trustDomain, partition, namespace, service } = pattern
   const segment = (name: string) => (name === '*' ? ANY_SEGMENT : quoteMeta(name))
-  return `spiffe://${quoteMeta(trustDomain)}${partitionPart(partition)}/ns/${segment(namespace)}/dc/${ANY_SEGMENT}/svc/${segment(service)}`
+  return `^spiffe://${quoteMeta(trustDomain)}${partitionPart(partition)}/ns/${segment(namespace)}/dc/${ANY_SEGMENT}/svc/${segment(service)}$`
 }
 
 const partitionPart = (partition: string) => (partition === 'default' || partition === '' ? '' : `/ap/${quoteMeta(partition)}`)

@@ -10,8 +10,15 @@ import { type CompiledFilter, compileFilter, type FilterInstance } from '../conf
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { EndpointSet } from './endpoint-set.js'
-import type { EndpointLookup } from './endpoints.js'
-import { type MeshSources, type ProxyInstance, type ProxyKind, type RegisteredServices, SnapshotError } from './kinds/proxy-kind.js'
+import type { EndpointLookup, Way } from './endpoints.js'
+import {
+  type MeshSources,
+  type PeerSources,
+  type ProxyInstance,
+  type ProxyKind,
+  type RegisteredServices,
+  SnapshotError,
+} from './kinds/proxy-kind.js'
 import type { TunnelReadiness } from './tunnel-readiness.js'
 
 export interface SnapshotSources extends MeshSources {
@@ -55,6 +62,17 @@ export const serviceKey = (name: string): string => `service:${name.toLowerCase(
 
 /** Depended on by who lists the names of all services. */
 export const NAMES_KEY = 'names'
+/** Depended on by who trusts a peer. */
+export const peerKey = (peer: string): string => `peer:${peer}`
+/** Depended on by who knows a peer's service by name and identity. */
+export const importKey = (peer: string, service: string): string => `import:${peer}/${service.toLowerCase()}`
+/** Depended on by who connects to a peer's service. */
+export const importWaysKey = (peer: string, service: string): string => `ways:${peer}/${service.toLowerCase()}`
+/** Depended on by who lists all that is imported, and all peers. */
+export const PEERS_KEY = 'peers'
+/** Depended on by who goes out by our own mesh gateways. */
+export const GATEWAYS_KEY = 'mesh-gateways'
+
 /** Depended on by who shows the certificate of the service. */
 export const leafKey = (service: string): string => `leaf:${service}`
 /** The other way round; undefined: another key. */
@@ -71,6 +89,8 @@ export class SnapshotBuilder {
   /** By service in lower case, then by the way and the subset's filter. */
   private readonly lookups = new Map<string, Map<string, EndpointSet>>()
   private readonly alike = new Map<string, SettledPart>()
+  private readonly imports = new Map<string, EndpointSet>()
+  private gateways: EndpointSet | undefined
 
   constructor(sources: SnapshotSources) {
     this.sources = sources
@@ -97,6 +117,16 @@ export class SnapshotBuilder {
     this.lookups.delete(name.toLowerCase())
   }
 
+  /** Instances of a peer's service, or the ways to it, are others now. */
+  importChanged(peer: string, service: string): void {
+    this.imports.delete(importWaysKey(peer, service))
+  }
+
+  /** Our own mesh gateways, or their health, are others now. */
+  gatewaysChanged(): void {
+    this.gateways = undefined
+  }
+
   /** Anything that views are made from is another now: what was made for one proxy is no longer right for those that are alike. */
   inputsChanged(): void {
     this.alike.clear()
@@ -114,7 +144,7 @@ export class SnapshotBuilder {
     let view: unknown
     try {
       view = kind.view(proxy, {
-        mesh: { ...this.sources, leaf: this.recordedLeaf(dependencies) },
+        mesh: { ...this.sources, leaf: this.recordedLeaf(dependencies), peers: this.recordedPeers(dependencies) },
         entries: recording(this.sources.entries, dependencies),
         catalog: this.recordedCatalog(dependencies),
         problems,
@@ -138,6 +168,29 @@ export class SnapshotBuilder {
     return service => {
       dependencies.add(leafKey(service))
       return this.sources.leaf(service)
+    }
+  }
+
+  private recordedPeers(dependencies: Set<string>): PeerSources {
+    const { peers } = this.sources
+    return {
+      bundle: peer => {
+        dependencies.add(peerKey(peer))
+        return peers.bundle(peer)
+      },
+      imported: (peer, service) => {
+        dependencies.add(importKey(peer, service))
+        return peers.imported(peer, service)
+      },
+      imports: () => {
+        dependencies.add(PEERS_KEY)
+        return peers.imports()
+      },
+      dialled: () => {
+        dependencies.add(PEERS_KEY)
+        return peers.dialled()
+      },
+      server: () => peers.server(),
     }
   }
 
@@ -165,16 +218,19 @@ export class SnapshotBuilder {
   private withEndpoints(settled: SettledPart): BuiltSnapshot {
     const endpointDependencies = new Set<string>()
     const endpoints = settled.endpoints((target, way = 'mesh') => {
-      endpointDependencies.add(serviceKey(target.Service))
+      if (way === 'gateways') endpointDependencies.add(GATEWAYS_KEY)
+      else endpointDependencies.add(target.Peer ? importWaysKey(target.Peer, target.Service) : serviceKey(target.Service))
       return this.endpoints(target, way)
     })
     return { snapshot: makeSnapshot([...settled.resources, ...endpoints]), settled, endpointDependencies }
   }
 
-  private endpoints(target: DiscoveryTarget, way: 'mesh' | 'direct'): EndpointSet {
+  private endpoints(target: DiscoveryTarget, way: Way): EndpointSet {
     const { datacenter } = this.sources
+    if (way === 'gateways') return (this.gateways ??= this.ownGateways())
+    if (target.Peer) return this.waysTo(target.Peer, target.Service)
     // There is one datacenter here: what names another has no instances.
-    if (target.Datacenter !== datacenter || target.Peer) return NO_ENDPOINTS
+    if (target.Datacenter !== datacenter) return NO_ENDPOINTS
     const name = target.Service.toLowerCase()
     let sets = this.lookups.get(name)
     if (sets === undefined) {
@@ -188,7 +244,34 @@ export class SnapshotBuilder {
     return set
   }
 
-  private lookUp(target: DiscoveryTarget, way: 'mesh' | 'direct'): EndpointSet {
+  private waysTo(peer: string, service: string): EndpointSet {
+    const key = importWaysKey(peer, service)
+    const known = this.imports.get(key)
+    if (known !== undefined) return known
+    const imported = this.sources.peers.imported(peer, service)
+    if (imported === undefined) return NO_ENDPOINTS
+    const set = new EndpointSet(
+      imported.ways.map(({ address, port, weights, status }) => ({
+        instance: { SocketPath: '', Port: port, Weights: weights },
+        address,
+        health: status,
+      })),
+    )
+    this.imports.set(key, set)
+    return set
+  }
+
+  private ownGateways(): EndpointSet {
+    const { catalog } = this.sources
+    const gateways = catalog.meshGateways().map(instance => ({
+      instance,
+      address: instance.Address || catalog.nodeOf(instance).Address,
+      health: catalog.health(instance),
+    }))
+    return new EndpointSet(gateways)
+  }
+
+  private lookUp(target: DiscoveryTarget, way: Way): EndpointSet {
     const { catalog } = this.sources
     const instances = way === 'mesh' ? catalog.connectInstancesOf(target.Service) : catalog.instancesOf(target.Service)
     const filter = this.filter(target.Subset.Filter)

@@ -7,7 +7,14 @@ import { withChange } from '../config-entries/entry-index.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import type { ProxyKinds } from './build-snapshot.js'
-import { type MeshSources, type ProxyInstance, RefusedConfig, type RegisteredServices, SnapshotError } from './kinds/proxy-kind.js'
+import {
+  type MeshSources,
+  NO_PEERS,
+  type ProxyInstance,
+  RefusedConfig,
+  type RegisteredServices,
+  SnapshotError,
+} from './kinds/proxy-kind.js'
 import type { ResourceErrors } from './resource-errors.js'
 
 export interface WriteCheckSources {
@@ -66,6 +73,7 @@ export class WriteCheck {
       defaultPolicy,
       rootsPem: () => PLACEHOLDER_PEM,
       leaf: () => ({ chainPem: PLACEHOLDER_PEM, keyPem: PLACEHOLDER_PEM }),
+      peers: NO_PEERS,
     }
     const proxy = { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
     try {

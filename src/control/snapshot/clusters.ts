@@ -48,7 +48,7 @@ export function buildClusters(view: ProxyView): Resource[] {
   return [...clusters.values()].map(clusterResource)
 }
 
-type ChainOwner = Pick<UpstreamView, 'chain' | 'settings' | 'tunnel' | 'clusterJson' | 'protocolOf'>
+type ChainOwner = Pick<UpstreamView, 'chain' | 'settings' | 'tunnel' | 'clusterJson' | 'protocolOf' | 'peers'>
 
 /** Of one chain: a cluster a target, and one over those of a failover. */
 export function chainClusterInits(view: Pick<ProxyView, 'identity' | 'mesh'>, upstream: ChainOwner): ClusterInit[] {
@@ -108,7 +108,7 @@ function targetCluster(
 ): ClusterInit {
   const { settings, chain } = upstream
   const { tunnel } = upstream
-  const transportSocket = upstreamTls(view, target.target, tunnel ? TUNNEL_ALPN : [])
+  const transportSocket = upstreamTls(view, target.target, upstream.peers.get(target.target.ID), tunnel ? TUNNEL_ALPN : [])
   if (upstream.clusterJson !== undefined)
     return { ...fieldsOf(userCluster(upstream.clusterJson, 'envoy_cluster_json')), name: target.name, transportSocket }
   const options = tunnel ? explicitHttp2() : httpOptions(upstream.protocolOf?.(target.target.Service) ?? chain.Protocol, settings)
@@ -128,6 +128,11 @@ function targetCluster(
 }
 
 function aggregateCluster(upstream: ChainOwner, resolver: ResolverClusters): ClusterInit {
+  return { ...aggregate(resolver), outlierDetection: outlierDetection(upstream.settings) }
+}
+
+/** Over the clusters of a failover, in its order. */
+export function aggregate(resolver: ResolverClusters): ClusterInit {
   return {
     name: resolver.name,
     altStatName: resolver.name,
@@ -140,7 +145,6 @@ function aggregateCluster(upstream: ChainOwner, resolver: ResolverClusters): Clu
     },
     connectTimeout: duration(connectTimeoutMs(resolver, resolver.targets[0]!)),
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-    outlierDetection: outlierDetection(upstream.settings),
   }
 }
 

@@ -16,7 +16,7 @@ import { type Init, pipeAddress, socketAddress } from './protobuf.js'
 const MAX_WEIGHT = 128
 
 export interface TargetEndpoint {
-  readonly instance: ServiceInstance
+  readonly instance: Pick<ServiceInstance, 'SocketPath' | 'Port' | 'Weights'>
   /** Where the instance listens, the node's address filled in. */
   readonly address: string
   readonly health: HealthStatus

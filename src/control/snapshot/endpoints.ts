@@ -6,17 +6,24 @@ import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import type { EndpointSet } from './endpoint-set.js'
 import { chainClusters, type UpstreamView } from './proxy-view.js'
 
-/** Endpoints of a target, subset applied: where the mesh reaches it, or (`direct`) the instances themselves. */
-export type EndpointLookup = (target: DiscoveryTarget, way?: 'mesh' | 'direct') => EndpointSet
+/** Where the mesh reaches a target; the instances themselves; our own mesh gateways, which know the way to a peer's. */
+export type Way = 'mesh' | 'direct' | 'gateways'
+
+/** Endpoints of a target, subset applied. */
+export type EndpointLookup = (target: DiscoveryTarget, way?: Way) => EndpointSet
 
 export function buildEndpoints(view: { readonly upstreams: readonly Pick<UpstreamView, 'chain'>[] }, lookup: EndpointLookup): Resource[] {
   const assignments = new Map<string, Resource>()
   for (const { chain } of view.upstreams) {
     for (const resolver of chainClusters(chain)) {
       for (const { name, target } of resolver.targets) {
-        if (!assignments.has(name)) assignments.set(name, lookup(target).assignment(name, target.Subset.OnlyPassing === true))
+        if (!assignments.has(name))
+          assignments.set(name, lookup(target, wayTo(target)).assignment(name, target.Subset.OnlyPassing === true))
       }
     }
   }
   return [...assignments.values()]
 }
+
+/** A peer's service with `MeshGateway.Mode` local is asked for at our own gateways. */
+const wayTo = ({ Peer, MeshGateway }: DiscoveryTarget): Way => (Peer && MeshGateway.Mode === 'local' ? 'gateways' : 'mesh')

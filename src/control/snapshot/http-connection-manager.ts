@@ -162,7 +162,8 @@ export function terminatingHcm(view: InboundView, prefix: string, routeConfigNam
 }
 
 export function statPrefix(upstream: UpstreamView): string {
-  return `upstream.${upstream.filterName.replaceAll(':', '_')}`
+  const kind = upstream.upstream.DestinationPeer === undefined ? 'upstream' : 'upstream_peered'
+  return `${kind}.${upstream.filterName.replaceAll(':', '_')}`
 }
 
 function common(

@@ -1,9 +1,11 @@
 // What it takes to receive the mesh's connections to a service: its identity, and its intentions compiled. Called by the kinds of proxies,
 // of which a sidecar does so for one service and a terminating gateway for each that it stands before.
 import type { ConfigEntryIndex, JwtProvider } from '../config-entries/types.js'
-import { compileIntentions, jwtIssuers } from '../intentions/compile.js'
+import { DEFAULT_TENANCY } from '../discovery-chain/names.js'
+import { compileIntentions, jwtIssuers, type PeerIdentity } from '../intentions/compile.js'
 import { intentionsFor } from '../intentions/match.js'
 import type { CompiledIntentions, Intention } from '../intentions/types.js'
+import { consumersOf } from '../peering/exported-services.js'
 import type { BuildContext } from './kinds/proxy-kind.js'
 import type { ProxyIdentity } from './proxy-view.js'
 
@@ -17,7 +19,16 @@ export function identityOf(service: string, { mesh }: BuildContext): ProxyIdenti
     certificateChainPem: leaf.chainPem,
     privateKeyPem: leaf.keyPem,
     rootsPem: mesh.rootsPem(),
+    peerBundles: [],
   }
+}
+
+/** The same for who is called by it: also by the peers that the service is exported to. */
+export function inboundIdentityOf(service: string, context: BuildContext): ProxyIdentity | undefined {
+  const identity = identityOf(service, context)
+  if (identity === undefined) return undefined
+  const { peers } = context.mesh
+  return { ...identity, peerBundles: consumersOf(service, context.entries).flatMap(peer => peers.bundle(peer) ?? []) }
 }
 
 export interface Authorisation {
@@ -29,9 +40,14 @@ export interface Authorisation {
 export function authorisationOf(service: string, http: boolean, { mesh, entries }: BuildContext): Authorisation {
   const intentions = intentionsFor(entries, service)
   const { trustDomain } = mesh
+  const peers = new Map<string, PeerIdentity>()
+  for (const { sourcePeer } of intentions) {
+    const bundle = sourcePeer === undefined ? undefined : mesh.peers.bundle(sourcePeer)
+    if (bundle !== undefined) peers.set(sourcePeer!, { trustDomain: bundle.trustDomain, exportedPartition: DEFAULT_TENANCY })
+  }
   return {
     intentions,
-    rbac: compileIntentions(intentions, { defaultAction: mesh.defaultPolicy(), http, trustDomain, jwtIssuers: jwtIssuers(entries) }),
+    rbac: compileIntentions(intentions, { defaultAction: mesh.defaultPolicy(), http, trustDomain, peers, jwtIssuers: jwtIssuers(entries) }),
     jwtProviders: http ? jwtProviders(intentions, entries) : [],
   }
 }

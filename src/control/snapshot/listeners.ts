@@ -28,7 +28,7 @@ type FilterInit = Init<typeof FilterSchema>
 type TcpProxyInit = Init<typeof TcpProxySchema>
 
 /** Which instance is tried next is the balancer's choice, and may be the dead one again; after five failures in a row that is ejected. */
-const CONNECT_ATTEMPTS = 6
+export const CONNECT_ATTEMPTS = 6
 
 /** The application beside the sidecar is told why its request failed, with host and limit; Envoy ignores it. */
 const EXPLAINS = { filterMetadata: { outrigger: { explain: true } } }

@@ -10,6 +10,7 @@ import { customizedClusterName, failoverClusterName } from '../discovery-chain/n
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import type { CompiledDiscoveryChain, DiscoveryNode, DiscoveryTarget, ResolverNode } from '../discovery-chain/types.js'
 import type { CompiledIntentions } from '../intentions/types.js'
+import type { PeerBundle } from '../peering/peering-types.js'
 import type { NamedExtension } from './extensions/envoy-extension.js'
 import type { ProxyConfig, UpstreamSettings } from './proxy-config.js'
 
@@ -24,7 +25,19 @@ export interface ProxyIdentity {
   readonly privateKeyPem: string
   /** All trusted roots. */
   readonly rootsPem: string
+  /** Of the peers that may call the service, in order of their trust domains. */
+  readonly peerBundles: readonly PeerBundle[]
 }
+
+/** Whom to expect at a target of a peer. */
+export interface TargetPeer {
+  readonly spiffeIds: readonly string[]
+  /** Undefined: not known; the identities are nobody's then. */
+  readonly rootsPem: string | undefined
+}
+
+/** By the target's ID; of our own targets there are none. */
+export type TargetPeers = ReadonlyMap<string, TargetPeer>
 
 export interface UpstreamView {
   readonly upstream: Upstream
@@ -39,6 +52,8 @@ export interface UpstreamView {
   readonly clusterJson: string | undefined
   /** Of a service of the chain, where they are not all the chain's. */
   readonly protocolOf?: (service: string) => string
+  /** Whom to expect at targets of peers. */
+  readonly peers: TargetPeers
   /** The connections to this TCP upstream travel in CONNECT streams. */
   readonly tunnel: boolean
 }

@@ -7,15 +7,21 @@
 // Invariant: a build that fails leaves the proxy's last good snapshot serving.
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'
-import { type CatalogInstance, keyOfInstance, meshServiceOf } from '../catalog/catalog-types.js'
+import { type CatalogChange, type CatalogInstance, keyOfInstance, meshServiceOf } from '../catalog/catalog-types.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntryKind } from '../config-entries/types.js'
+import type { ImportChange } from '../peering/peering-table.js'
 import {
   type BuiltSnapshot,
   entryKey,
+  GATEWAYS_KEY,
+  importKey,
+  importWaysKey,
   kindKey,
   leafKey,
   NAMES_KEY,
+  PEERS_KEY,
+  peerKey,
   type SnapshotBuilder,
   serviceKey,
   serviceOfLeafKey,
@@ -62,6 +68,8 @@ export class SnapshotPublisher {
   private readonly dirty = new Map<string, number>()
   /** Names of the services that have instances. */
   private readonly names = new Set<string>()
+  /** Names that our own mesh gateways are registered under. */
+  private readonly gateways = new Set<string>()
   private turn: NodeJS.Immediate | undefined
   private wait: NodeJS.Timeout | undefined
   /** When a burst was last built, on the performance clock. */
@@ -75,9 +83,14 @@ export class SnapshotPublisher {
   /** Follows the catalog and builds every proxy once. */
   start(): void {
     for (const name of this.options.catalog.serviceNames()) this.names.add(name)
+    for (const { Service } of this.options.catalog.meshGateways()) this.gateways.add(Service)
     this.options.catalog.onChange(change => {
       for (const id of change.proxies) this.mark(id)
       if (this.namesChanged(change.services)) this.markDependents(NAMES_KEY)
+      if (this.gatewaysChanged(change)) {
+        this.options.builder.gatewaysChanged()
+        this.markDependents(GATEWAYS_KEY)
+      }
       for (const service of change.services) {
         this.options.builder.serviceChanged(service)
         this.markDependents(serviceKey(service))
@@ -102,6 +115,18 @@ export class SnapshotPublisher {
     return changed
   }
 
+  private gatewaysChanged({ services }: CatalogChange): boolean {
+    let changed = false
+    for (const service of services) {
+      const isGateway = this.options.catalog.instancesOf(service).some(({ Kind }) => Kind === 'mesh-gateway')
+      if (!isGateway && !this.gateways.has(service)) continue
+      changed = true
+      if (isGateway) this.gateways.add(service)
+      else this.gateways.delete(service)
+    }
+    return changed
+  }
+
   stop(): void {
     this.stopped = true
     this.unschedule()
@@ -110,6 +135,20 @@ export class SnapshotPublisher {
   entryChanged(kind: ConfigEntryKind, name: string): void {
     this.markDependents(entryKey(kind, name))
     this.markDependents(kindKey(kind))
+  }
+
+  /** It was made, has told of itself, is trusted no more. */
+  peeringChanged(name: string): void {
+    this.markDependents(peerKey(name))
+    this.markDependents(PEERS_KEY)
+  }
+
+  importChanged({ peer, service, identity }: ImportChange): void {
+    this.options.builder.importChanged(peer, service)
+    this.markDependents(importWaysKey(peer, service))
+    if (!identity) return
+    this.markDependents(importKey(peer, service))
+    this.markDependents(PEERS_KEY)
   }
 
   leafChanged(service: string): void {

@@ -3,6 +3,7 @@
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import type { TransportSocketSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import {
+  type CertificateValidationContextSchema,
   SubjectAltNameMatcher_SanType,
   TlsParameters_TlsProtocol,
   type TlsParametersSchema,
@@ -12,11 +13,14 @@ import {
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
+import { SPIFFECertValidatorConfigSchema } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import type { MeshTls, TlsVersion } from '../config-entries/types.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
+import type { PeerBundle } from '../peering/peering-types.js'
 import { fileSource, grpcConfigSource, type Init, inlineString, pack } from './protobuf.js'
-import { isHttp2, type ProxyIdentity, type ProxyView } from './proxy-view.js'
+import { isHttp2, type ProxyIdentity, type ProxyView, type TargetPeer } from './proxy-view.js'
 
+type ValidationInit = Init<typeof CertificateValidationContextSchema>
 export type TransportSocketInit = Init<typeof TransportSocketSchema>
 
 /** A client that asks for it on a TCP service wants a tunnel. */
@@ -45,7 +49,7 @@ export function downstreamTls(
       case: 'typedConfig',
       value: pack(DownstreamTlsContextSchema, {
         commonTlsContext: {
-          ...commonTls(view.identity, view.mesh?.TLS?.Incoming, []),
+          ...commonTls(view.identity, view.mesh?.TLS?.Incoming, inboundValidation(view.identity)),
           alpnProtocols: [...alpn],
         },
         requireClientCertificate: true,
@@ -87,48 +91,62 @@ export function edgeTls(certificates: readonly ShownCertificate[], params: MeshT
   }
 }
 
-/** TLS towards `target`: its SNI, and exactly its identity expected. `alpn`: what to ask for; none, and the proxy's pools decide. */
+/**
+ * TLS towards `target`: its SNI, and exactly its identity expected; of a peer's target, whoever the peer has said, by the peer's own roots.
+ * `alpn`: what to ask for; none, and the proxy's pools decide.
+ */
 export function upstreamTls(
   view: Pick<ProxyView, 'identity' | 'mesh'>,
   target: DiscoveryTarget,
+  peer: TargetPeer | undefined,
   alpn: readonly string[] = [],
 ): TransportSocketInit {
-  const identity = serviceSpiffeId({
+  const own = {
     trustDomain: view.identity.trustDomain,
     namespace: target.Namespace,
     partition: target.Partition,
     datacenter: target.Datacenter,
     service: target.Service,
-  })
+  }
+  const expected = peer?.spiffeIds ?? [serviceSpiffeId(own)]
+  const trustedCa = inlineString(peer?.rootsPem ?? view.identity.rootsPem)
   return {
     name: 'tls',
     configType: {
       case: 'typedConfig',
       value: pack(UpstreamTlsContextSchema, {
-        commonTlsContext: { ...commonTls(view.identity, view.mesh?.TLS?.Outgoing, [identity]), alpnProtocols: [...alpn] },
+        commonTlsContext: {
+          ...commonTls(view.identity, view.mesh?.TLS?.Outgoing, { trustedCa, matchTypedSubjectAltNames: uriMatchers(expected) }),
+          alpnProtocols: [...alpn],
+        },
         sni: target.SNI,
       }),
     },
   }
 }
 
-function commonTls(
-  identity: ProxyIdentity,
-  params: MeshTls | undefined,
-  expectedUris: readonly string[],
-): Init<typeof CommonTlsContextSchema> {
+function commonTls(identity: ProxyIdentity, params: MeshTls | undefined, validation: ValidationInit): Init<typeof CommonTlsContextSchema> {
   return {
     tlsParams: tlsParameters(params),
     tlsCertificates: [{ certificateChain: inlineString(identity.certificateChainPem), privateKey: inlineString(identity.privateKeyPem) }],
-    validationContextType: {
-      case: 'validationContext',
-      value: {
-        trustedCa: inlineString(identity.rootsPem),
-        matchTypedSubjectAltNames: expectedUris.map(uri => ({
-          sanType: SubjectAltNameMatcher_SanType.URI,
-          matcher: { matchPattern: { case: 'exact', value: uri } },
-        })),
-      },
+    validationContextType: { case: 'validationContext', value: validation },
+  }
+}
+
+const uriMatchers = (uris: readonly string[]): NonNullable<ValidationInit['matchTypedSubjectAltNames']> =>
+  uris.map(uri => ({ sanType: SubjectAltNameMatcher_SanType.URI, matcher: { matchPattern: { case: 'exact', value: uri } } }))
+
+/** Callers of our own mesh, and of the peers that may call: each by the roots of its own trust domain. */
+function inboundValidation({ trustDomain, rootsPem, peerBundles }: ProxyIdentity): ValidationInit {
+  if (peerBundles.length === 0) return { trustedCa: inlineString(rootsPem) }
+  const bundles: PeerBundle[] = [{ trustDomain, rootPems: [rootsPem] }, ...peerBundles]
+  const sorted = bundles.sort((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1))
+  return {
+    customValidatorConfig: {
+      name: 'envoy.tls.cert_validator.spiffe',
+      typedConfig: pack(SPIFFECertValidatorConfigSchema, {
+        trustDomains: sorted.map(bundle => ({ name: bundle.trustDomain, trustBundle: inlineString(bundle.rootPems.join('\n')) })),
+      }),
     },
   }
 }

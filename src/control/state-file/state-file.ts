@@ -33,6 +33,8 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   session: 'state',
   'prepared-query': 'state',
   'agent-lease': 'state',
+  peering: 'state',
+  'peering-import': 'state',
 }
 const COLLECTIONS = (Object.keys(ROLES) as Collection[]).filter(collection => ROLES[collection] !== 'own')
 

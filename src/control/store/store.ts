@@ -28,6 +28,8 @@ export type Collection =
   | 'session'
   | 'prepared-query'
   | 'agent-lease'
+  | 'peering'
+  | 'peering-import'
 
 export interface StoredRecord {
   readonly key: string

@@ -1,10 +1,14 @@
 // The last index at which each kind of state changed, and who is to be told of the next change. Bumped by `change-topics.ts`, watched by
 // the blocking queries of the HTTP API.
-// Topics: `services`, `health`, `service:<name in lower case>`, `config`, `intentions`, `roots`, `ca-config`, `nodes`, `leaf:<service>`, `queries`.
+// Topics: `services`, `health`, `service:<name in lower case>`, `config`, `intentions`, `roots`, `ca-config`, `nodes`, `leaf:<service>`, `queries`,
+// `peerings`, `import:<peer>/<service in lower case>`.
 // Invariant: an index never goes back, also over a restart: what is not known stands at the index of the start or of the last removal.
 
 /** What changes with a service, by its name in any case. */
 export const serviceTopic = (name: string): string => `service:${name.toLowerCase()}`
+
+/** What changes with a service of a peer, by its name in any case. */
+export const importTopic = (peer: string, service: string): string => `import:${peer}/${service.toLowerCase()}`
 
 export class TopicIndexes {
   private readonly indexes = new Map<string, number>()

@@ -10,6 +10,7 @@ import { PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../../../src/control/co
 import { REFUSED_KINDS, SCHEMAS } from '../../../src/control/config-entries/schemas.js'
 import type { ConfigEntryKind } from '../../../src/control/config-entries/types.js'
 import { bootstrapParts } from '../../../src/control/http-api/bootstrap-config.js'
+import type { PeerSources } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SnapshotFixture } from '../snapshot/snapshot-fixture.js'
 import { CONFIG_VALUES, EXAMPLES } from './field-examples.js'
 
@@ -101,9 +102,44 @@ const GATEWAYS: readonly (readonly [name: string, kind: string])[] = [
 /** Only entries of these kinds show themselves in a gateway's resources: for the others none is made. */
 const GATEWAY_ENTRIES: ReadonlySet<string> = new Set(GATEWAYS.map(([, kind]) => kind))
 
+const PEERED = {
+  name: 'db',
+  protocol: 'http',
+  sni: 'db.default.default.here.external.east',
+  spiffeIds: ['spiffe://east/ns/default/dc/dc2/svc/db'],
+  instances: [],
+  peer: 'p',
+  hash: 'h',
+  CreateIndex: 1,
+  ModifyIndex: 1,
+  ways: [
+    {
+      id: 'gateway',
+      kind: 'mesh-gateway',
+      name: 'gateway',
+      tags: [],
+      meta: {},
+      address: '192.0.2.1',
+      port: 8443,
+      weights: { Passing: 1, Warning: 1 },
+      status: 'passing' as const,
+      node: { id: '', name: 'n', address: '192.0.2.1' },
+    },
+  ],
+}
+/** One peer that exports `db`, and that dials this control plane. */
+const PEERS: PeerSources = {
+  bundle: peer => (peer === 'p' ? { trustDomain: 'east', rootPems: ['EAST'] } : undefined),
+  imported: (peer, service) => (peer === 'p' && service === 'db' ? PEERED : undefined),
+  imports: () => [PEERED],
+  dialled: () => [],
+  server: () => ({ serverName: 'server.dc1.peering.here', host: '127.0.0.1', port: 8503 }),
+}
+
 /** What two sidecars, one of which calls the other, and gateways would be sent; the first error where the entries are refused. */
 async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | { refused: string }> {
   const mesh = await SnapshotFixture.open()
+  mesh.peers = PEERS
   const { errors } = await mesh.entries.putAll(entries)
   if (errors.length > 0) return { refused: `${errors[0]!.path}: ${errors[0]!.reason}` }
   for (const version of ['v1', 'v2'])
@@ -118,13 +154,15 @@ async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | 
   const Upstreams = [
     { DestinationName: 'api', LocalBindPort: 9191 },
     { DestinationName: 'db', LocalBindPort: 9192 },
+    { DestinationName: 'db', DestinationPeer: 'p', LocalBindPort: 9193 },
   ]
   await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
   const gateways = mesh.entries.all().some(({ Kind }) => GATEWAY_ENTRIES.has(Kind)) ? GATEWAYS : []
   if (gateways.length > 0) await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
   for (const [name, Kind] of gateways) await mesh.register({ Name: name, Kind, Port: 8443, Address: '127.0.0.1' })
+  await mesh.register({ Name: 'through', Kind: 'mesh-gateway', Port: 9443, Address: '127.0.0.1' })
   const config = mesh.entries.get('proxy-defaults', 'global')?.Config ?? {}
-  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', ...gateways.map(([name]) => name)].map(id =>
+  const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', 'through', ...gateways.map(([name]) => name)].map(id =>
     [...mesh.build(id).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])]),
   )
   return { sent: JSON.stringify([sent, bootstrapParts(config)]) }
@@ -139,7 +177,7 @@ function outcomeOf(example: (typeof EXAMPLES)[number]): ReturnType<typeof outcom
   return known
 }
 
-describe.each(KINDS.filter(kind => kind !== 'exported-services'))('%s: a field that is there has an effect', kind => {
+describe.each(KINDS)('%s: a field that is there has an effect', kind => {
   const rows = Object.entries(ENTRY_FIELDS[kind]).flatMap(([row, { state }]) => (state === 'there' && row !== 'Name' ? [row] : []))
   it.each(rows)('%s', async row => {
     const examples = EXAMPLES.filter(({ entry }) => entry['Kind'] === kind)
@@ -167,8 +205,6 @@ describe('a field without effect', () => {
       Kind: 'service-defaults',
       Name: 'api',
       Mode: 'transparent',
-      MeshGateway: { Mode: 'local' },
-      UpstreamConfig: { Overrides: [{ Name: 'a' }, { Name: 'db', MeshGateway: { Mode: 'remote' }, Peer: 'p' }] },
       Expose: { Checks: true },
     })
     expect(
@@ -176,13 +212,7 @@ describe('a field without effect', () => {
         fieldWarnings(parsed.entry, 'dc1')
           .map(({ path }) => path)
           .sort(),
-    ).toEqual([
-      'Expose.Checks',
-      'MeshGateway.Mode',
-      'Mode',
-      'UpstreamConfig.Overrides[1].MeshGateway.Mode',
-      'UpstreamConfig.Overrides[1].Peer',
-    ])
+    ).toEqual(['Expose.Checks', 'Mode'])
   })
 
   it('is refused where it leads to another datacenter, and is not where it names this one', () => {
@@ -193,7 +223,7 @@ describe('a field without effect', () => {
     })
     expect('entry' in parsed && foreignFields(parsed.entry, 'dc1')).toEqual([])
     expect('entry' in parsed && foreignFields(parsed.entry, 'dc2')).toEqual([
-      { path: 'Redirect.Datacenter', reason: 'is another datacenter: only peering leads out of this one, and there is none here' },
+      { path: 'Redirect.Datacenter', reason: 'is another datacenter: only peering leads out of this one (Peer)' },
     ])
   })
 })
@@ -281,7 +311,7 @@ function kindRows(): string[] {
   return [
     '| kind | here | |',
     '|---|---|---|',
-    ...KINDS.map(kind => `| \`${kind}\` | ${kind === 'exported-services' ? 'kept | there is no peering here' : 'there | '} |`),
+    ...KINDS.map(kind => `| \`${kind}\` | there |  |`),
     ...[...REFUSED_KINDS].map(([kind, why]) => `| \`${kind}\` | refused | ${why.slice(why.indexOf(': ') + 2)} |`),
   ]
 }

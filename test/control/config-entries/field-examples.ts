@@ -120,6 +120,31 @@ const ROUTE = { Kind: 'http-route', Name: 'r', Parents: [{ Name: 'edge' }], Rule
 const SHOWN = (Kind: string): object => ({ ...EDGE, Listeners: [{ Name: 's', Port: 8443, TLS: { Certificates: [{ Kind, Name: 'c' }] } }] })
 
 export const EXAMPLES: readonly Example[] = [
+  // Peers: `p` exports `db`.
+  {
+    besides: [],
+    entry: {
+      Kind: 'service-defaults',
+      Name: 'web',
+      MeshGateway: { Mode: 'local' },
+      UpstreamConfig: { Overrides: [{ Name: 'db', Peer: 'p', ConnectTimeoutMs: 77 }] },
+    },
+  },
+  {
+    besides: [],
+    entry: {
+      Kind: 'service-defaults',
+      Name: 'web',
+      UpstreamConfig: { Overrides: [{ Name: 'db', Peer: 'p', MeshGateway: { Mode: 'local' } }] },
+    },
+  },
+  { besides: [], entry: { Kind: 'service-defaults', Name: 'web', UpstreamConfig: { Defaults: { MeshGateway: { Mode: 'local' } } } } },
+  { besides: [], entry: { Kind: 'proxy-defaults', Name: 'global', MeshGateway: { Mode: 'local' } } },
+  { besides: [], entry: { Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'db', Peer: 'p' } } },
+  { besides: [], entry: { Kind: 'service-resolver', Name: 'api', Failover: { '*': { Targets: [{ Service: 'db', Peer: 'p' }] } } } },
+  { besides: [], entry: { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Peer: 'p', Action: 'allow' }] } },
+  { besides: [], entry: { Kind: 'mesh', Name: 'mesh', Peering: { PeerThroughMeshGateways: true } } },
+  { besides: [], entry: { Kind: 'exported-services', Name: 'default', Services: [{ Name: 'api', Consumers: [{ Peer: 'p' }] }] } },
   {
     besides: [http('api'), PROVIDER, CERTIFICATE, ROUTE],
     entry: {

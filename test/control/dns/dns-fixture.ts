@@ -38,7 +38,7 @@ const NODE = { ...OWN, Node: 'Node-1', Address: '10.0.0.1', Meta: { rack: 'r1' }
 
 export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixture> {
   const catalog = await Catalog.open(new MemoryStore(), { node: NODE, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
-  const directory = new DnsDirectory({ catalog, onlyPassing: options.onlyPassing ?? false })
+  const directory = new DnsDirectory({ catalog, peers: { imported: () => undefined }, onlyPassing: options.onlyPassing ?? false })
   let seed = 1
   const answers = new DnsAnswers({
     directory,

@@ -161,6 +161,7 @@ GET /v1/health/ingress/x                             empty empty
 GET /v1/health/node/x                                empty open
 GET /v1/health/service/x                             empty open
 GET /v1/health/state/any                             empty open
+GET /v1/imported-services                            denied empty
 GET /v1/internal/federation-state/x                  open open
 GET /v1/internal/federation-states                   empty empty
 GET /v1/internal/federation-states/mesh-gateways     empty empty
@@ -181,7 +182,7 @@ GET /v1/operator/keyring                             denied open
 GET /v1/operator/raft/configuration                  denied open
 GET /v1/operator/usage                               denied open
 GET /v1/peering/x                                    denied open
-GET /v1/peerings                                     denied open
+GET /v1/peerings                                     denied empty
 GET /v1/query                                        empty open
 GET /v1/query/x                                      open open
 GET /v1/query/x/execute                              open open

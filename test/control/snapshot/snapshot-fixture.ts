@@ -6,7 +6,7 @@ import { EntryLinks } from '../../../src/control/gateways/gateway-links.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
-import type { ProxyInstance } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { NO_PEERS, type PeerSources, type ProxyInstance } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { PROXY_KINDS } from '../../../src/control/snapshot/kinds/proxy-kinds.js'
 import { ResourceErrors } from '../../../src/control/snapshot/resource-errors.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
@@ -15,6 +15,8 @@ import { OWN } from '../../support/own-node.js'
 const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
 
 export class SnapshotFixture {
+  peers: PeerSources = NO_PEERS
+
   private constructor(
     readonly catalog: Catalog,
     readonly entries: ConfigEntryTable,
@@ -57,6 +59,7 @@ export class SnapshotFixture {
       kinds: PROXY_KINDS,
       defaultPolicy: () => 'deny',
       rootsPem: () => 'ROOTS',
+      peers: this.peers,
       leaf: service => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),
       filterView: instance => healthEntry(this.catalog, instance),
     })

@@ -7,7 +7,7 @@ import type { IntentionAction } from '../../../src/control/config-entries/types.
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { healthEntry, ownNode } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
-import { type ProxyInstance, SnapshotError } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { NO_PEERS, type ProxyInstance, SnapshotError } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
@@ -72,6 +72,7 @@ function build(id: string, leaf: boolean = true): BuiltSnapshot {
     kinds: { 'connect-proxy': SIDECAR },
     defaultPolicy: () => policy,
     rootsPem: () => 'ROOTS',
+    peers: NO_PEERS,
     leaf: service => (leaf ? { chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` } : undefined),
     filterView: instance => healthEntry(catalog, instance),
   })

@@ -13,6 +13,7 @@ func defaults(name, protocol string) error {
 
 func connectCalls() []call {
 	entries, connect := client.ConfigEntries(), client.Connect()
+	var peeringToken string
 	set := func(entry api.ConfigEntry) func() error {
 		return func() error {
 			ok, _, err := entries.Set(entry, nil)
@@ -169,16 +170,39 @@ func connectCalls() []call {
 			return err
 		}},
 		{"peering.List", func() error {
-			_, _, err := client.Peerings().List(context.Background(), nil)
-			return wantError(err, "eering")
+			all, _, err := client.Peerings().List(context.Background(), nil)
+			return first(err, want("peerings", len(all), 0))
 		}},
 		{"peering.GenerateToken", func() error {
-			_, _, err := client.Peerings().GenerateToken(context.Background(), api.PeeringGenerateTokenRequest{PeerName: "east"}, nil)
-			return wantError(err, "eering")
+			made, _, err := client.Peerings().GenerateToken(context.Background(), api.PeeringGenerateTokenRequest{PeerName: "east", Meta: map[string]string{"env": "test"}}, nil)
+			if err != nil {
+				return err
+			}
+			peeringToken = made.PeeringToken
+			return want("a token", peeringToken != "", true)
 		}},
 		{"peering.Read", func() error {
-			_, _, err := client.Peerings().Read(context.Background(), "east", nil)
-			return wantError(err, "eering")
+			east, _, err := client.Peerings().Read(context.Background(), "east", nil)
+			if err != nil {
+				return err
+			}
+			return first(want("state", east.State, api.PeeringStatePending), want("meta", east.Meta["env"], "test"), want("exported", len(east.StreamStatus.ExportedServices), 1))
+		}},
+		{"peering.Read of none", func() error {
+			none, _, err := client.Peerings().Read(context.Background(), "nobody", nil)
+			return first(err, want("a peering", none == nil, true))
+		}},
+		{"peering.Establish own token", func() error {
+			_, _, err := client.Peerings().Establish(context.Background(), api.PeeringEstablishRequest{PeerName: "self", PeeringToken: peeringToken}, nil)
+			return wantError(err, "400", "of this control plane")
+		}},
+		{"importedServices", func() error {
+			imported, _, err := client.ImportedServices(nil)
+			return first(err, want("imported", len(imported), 0))
+		}},
+		{"peering.Delete", func() error {
+			_, err := client.Peerings().Delete(context.Background(), "east", nil)
+			return err
 		}},
 		{"internal.AssignServiceVirtualIP", func() error {
 			_, _, err := client.Internal().AssignServiceVirtualIP(context.Background(), "ag-web", []string{"240.9.9.9"}, nil)

@@ -8,6 +8,7 @@ import { serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import { type BoundListener, bindGateway, type Certificate } from '../../gateways/api-gateway-binding.js'
 import { identityOf } from '../inbound.js'
 import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/proxy-kind.js'
+import { withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
 import { edgeTls, type ShownCertificate } from '../tls.js'
 import type { BehindView, EdgeChain, EdgeHost, EdgeListener, EdgeTable, EdgeView } from './edge-view.js'
@@ -111,9 +112,10 @@ function edgeHost(
   }
 }
 
-function behindView(entry: ApiGateway, chain: BehindView['chain'], { mesh, entries, problems }: BuildContext): BehindView {
+function behindView(entry: ApiGateway, chain: BehindView['chain'], context: BuildContext): BehindView {
+  const { mesh, entries, problems } = context
   return {
-    chain,
+    ...withPeers(chain, context),
     settings: readUpstreamSettings(entry.Defaults === undefined ? undefined : { Limits: entry.Defaults }, undefined, {}, problems),
     tunnel: false,
     clusterJson: undefined,

@@ -7,7 +7,7 @@ import type { ProxyView, UpstreamView } from '../proxy-view.js'
 import type { TransportSocketInit } from '../tls.js'
 
 /** A service behind the gateway, as far as clusters, endpoints and routes go. */
-export type BehindView = Pick<UpstreamView, 'chain' | 'settings' | 'tunnel' | 'clusterJson' | 'filterName' | 'protocolOf'>
+export type BehindView = Pick<UpstreamView, 'chain' | 'settings' | 'tunnel' | 'clusterJson' | 'filterName' | 'protocolOf' | 'peers'>
 
 export interface EdgeHost {
   readonly name: string

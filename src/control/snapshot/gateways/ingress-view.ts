@@ -7,6 +7,7 @@ import { DEFAULT_TENANCY, filterName } from '../../discovery-chain/names.js'
 import { serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import { identityOf } from '../inbound.js'
 import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/proxy-kind.js'
+import { withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
 import type { ProxyIdentity } from '../proxy-view.js'
 import { edgeTls, type ShownCertificate, type TransportSocketInit } from '../tls.js'
@@ -103,8 +104,9 @@ function serve(
   listener: IngressListener,
   service: IngressService,
   name: string,
-  { mesh, entries, problems }: BuildContext,
+  context: BuildContext,
 ): Served | undefined {
+  const { mesh, entries, problems } = context
   const result = compileDiscoveryChain({ service: name, datacenter: mesh.datacenter, trustDomain: mesh.trustDomain, entries })
   const why = 'errors' in result ? result.errors.map(({ reason }) => reason).join('; ') : protocolProblem(result.chain.Protocol, listener)
   if ('errors' in result || why !== undefined) {
@@ -112,7 +114,7 @@ function serve(
     return undefined
   }
   const behind: BehindView = {
-    chain: result.chain,
+    ...withPeers(result.chain, context),
     settings: readUpstreamSettings(limitsOf({ ...entry.Defaults, ...service }), undefined, {}, problems),
     tunnel: false,
     clusterJson: undefined,

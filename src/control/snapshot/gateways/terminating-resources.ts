@@ -52,11 +52,11 @@ export function terminatingListeners({ gateway, services }: TerminatingView): Re
       })
 }
 
-function filterChain(service: OutsideService, { sni }: OutsideCluster): FilterChainInit {
+function filterChain(service: OutsideService, { sni, peerNames }: OutsideCluster): FilterChainInit {
   const filters = isHttpLike(service.protocol)
     ? [filter(HCM_FILTER, terminatingHcm(service, service.statPrefix, sni))]
     : [networkRbac(service), tcpProxy(service, sni, service.statPrefix)]
-  return { name: sni, filterChainMatch: { serverNames: [sni] }, filters, transportSocket: downstreamTls(service) }
+  return { name: sni, filterChainMatch: { serverNames: [sni, ...peerNames] }, filters, transportSocket: downstreamTls(service) }
 }
 
 export function terminatingRoutes({ services }: TerminatingView): Resource[] {

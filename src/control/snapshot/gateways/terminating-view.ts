@@ -4,11 +4,12 @@
 import { isIP } from 'node:net'
 import type { LinkedService } from '../../config-entries/gateway-types.js'
 import type { ServiceDefaults, ServiceResolver } from '../../config-entries/types.js'
-import { DEFAULT_TENANCY, filterName } from '../../discovery-chain/names.js'
+import { DEFAULT_TENANCY, filterName, peeredSni } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import type { DiscoveryTarget } from '../../discovery-chain/types.js'
 import { linkedServices } from '../../gateways/gateway-links.js'
-import { authorisationOf, identityOf } from '../inbound.js'
+import { consumersOf } from '../../peering/exported-services.js'
+import { authorisationOf, inboundIdentityOf } from '../inbound.js'
 import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/proxy-kind.js'
 import { readProxyConfig } from '../proxy-config.js'
 import type { InboundView } from '../proxy-view.js'
@@ -19,6 +20,8 @@ import { serviceTarget } from './service-target.js'
 export interface OutsideCluster {
   /** Its name, and the server name that callers' sidecars ask for. */
   readonly sni: string
+  /** Server names that peers ask for. */
+  readonly peerNames: readonly string[]
   readonly target: DiscoveryTarget
   /** Undefined: instances with IP addresses, which travel as endpoints. */
   readonly places: readonly Place[] | undefined
@@ -55,7 +58,7 @@ export function terminatingView(proxy: ProxyInstance, context: BuildContext): Te
 
 function outsideService(service: string, link: LinkedService, proxy: ProxyInstance, context: BuildContext): OutsideService | undefined {
   const { mesh, entries, problems } = context
-  const identity = identityOf(service, context)
+  const identity = inboundIdentityOf(service, context)
   if (identity === undefined) return undefined
   const proxyDefaults = entries.get('proxy-defaults', 'global')
   const serviceDefaults = entries.get('service-defaults', service)
@@ -84,17 +87,19 @@ function outsideCluster(
   subset: string | undefined,
   resolver: ServiceResolver | undefined,
   defaults: ServiceDefaults | undefined,
-  { mesh, catalog }: BuildContext,
+  { mesh, catalog, entries }: BuildContext,
 ): OutsideCluster {
   const target = serviceTarget(service, subset, resolver, mesh)
   const sni = target.SNI
+  const peerNames = subset === undefined ? consumersOf(service, entries).map(peer => peeredSni(service, peer, mesh.trustDomain)) : []
   const destination = defaults?.Destination
-  if (destination !== undefined) return { sni, target, places: destination.Addresses.map(host => ({ host, port: destination.Port })) }
+  if (destination !== undefined)
+    return { sni, peerNames, target, places: destination.Addresses.map(host => ({ host, port: destination.Port })) }
   const instances = catalog.instancesOf(service).filter(({ Kind, Port }) => Kind === '' && Port !== 0)
-  if (instances.every(instance => isIP(catalog.addressOf(instance)) !== 0)) return { sni, target, places: undefined }
+  if (instances.every(instance => isIP(catalog.addressOf(instance)) !== 0)) return { sni, peerNames, target, places: undefined }
   const chosen = instances.filter(instance => catalog.inSubset(instance, target.Subset.Filter))
   const alive = chosen.filter(instance => catalog.health(instance) !== 'critical')
   // With none that is well it is better to try than to have nobody to ask.
   const places = (alive.length > 0 ? alive : chosen).map(instance => ({ host: catalog.addressOf(instance), port: instance.Port }))
-  return { sni, target, places }
+  return { sni, peerNames, target, places }
 }

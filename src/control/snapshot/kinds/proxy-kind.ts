@@ -8,6 +8,7 @@ import type { CatalogInstance } from '../../catalog/catalog-types.js'
 import type { HealthStatus } from '../../catalog/check-definition.js'
 import type { ProxyRegistration } from '../../catalog/service-definition.js'
 import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../config-entries/types.js'
+import type { ImportedService, PeerBundle } from '../../peering/peering-types.js'
 import type { EndpointLookup } from '../endpoints.js'
 
 export type ProxyInstance = CatalogInstance & { readonly Proxy: ProxyRegistration }
@@ -19,6 +20,28 @@ export interface MeshSources {
   defaultPolicy(): IntentionAction
   rootsPem(): string
   leaf(service: string): { readonly chainPem: string; readonly keyPem: string } | undefined
+  readonly peers: PeerSources
+}
+
+/** What is known of peers. */
+export interface PeerSources {
+  /** Undefined: nothing of it is trusted (yet, or any more). */
+  bundle(peer: string): PeerBundle | undefined
+  imported(peer: string, service: string): ImportedService | undefined
+  /** Everything that peers export to us. */
+  imports(): readonly ImportedService[]
+  /** Control planes that we dial. */
+  dialled(): readonly { readonly serverName: string; readonly addresses: readonly string[] }[]
+  /** Where peers reach our own control plane, for a gateway that hands them on; undefined: they don't. */
+  server(): { readonly serverName: string; readonly host: string; readonly port: number } | undefined
+}
+
+export const NO_PEERS: PeerSources = {
+  bundle: () => undefined,
+  imported: () => undefined,
+  imports: () => [],
+  dialled: () => [],
+  server: () => undefined,
 }
 
 /** The catalog as kinds read it. */

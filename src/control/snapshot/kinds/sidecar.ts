@@ -1,9 +1,9 @@
 // The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
 // build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
 import type { Upstream } from '../../catalog/service-definition.js'
-import type { ConfigError, Expose, ExposePath, UpstreamConfig } from '../../config-entries/types.js'
+import type { ConfigError, Expose, ExposePath, MeshGatewayMode, UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
-import { envoyId, filterName } from '../../discovery-chain/names.js'
+import { DEFAULT_TENANCY, envoyId, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import type { CompiledDiscoveryChain } from '../../discovery-chain/types.js'
 import { intentionTable } from '../../intentions/table.js'
@@ -11,9 +11,10 @@ import { buildClusters } from '../clusters.js'
 import { buildEndpoints } from '../endpoints.js'
 import { extendClusters, extendEndpoints, extendListeners, extendRoutes } from '../extensions/apply-extensions.js'
 import { readExtensions } from '../extensions/read-extensions.js'
-import { authorisationOf, identityOf } from '../inbound.js'
+import { authorisationOf, inboundIdentityOf } from '../inbound.js'
 import { buildListeners } from '../listeners.js'
-import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode } from '../proxy-config.js'
+import { peerChain, withPeers } from '../peer-targets.js'
+import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode, type UpstreamSettings } from '../proxy-config.js'
 import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
 import { buildRoutes } from '../routes.js'
 import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } from './proxy-kind.js'
@@ -30,7 +31,7 @@ export const SIDECAR: ProxyKind<ProxyView> = {
 function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
   const { mesh, entries, problems } = context
   const service = proxy.Proxy.DestinationServiceName
-  const identity = identityOf(service, context)
+  const identity = inboundIdentityOf(service, context)
   if (identity === undefined) throw new SnapshotError(`service ${service} has no certificate yet`)
   const proxyDefaults = entries.get('proxy-defaults', 'global')
   const serviceDefaults = entries.get('service-defaults', service)
@@ -38,7 +39,11 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
   const protocol = config.protocol ?? serviceProtocol(entries, service)
   const http = isHttpLike(protocol)
   const { intentions, rbac, jwtProviders } = authorisationOf(service, http, context)
-  const upstreamConfig = serviceDefaults?.UpstreamConfig
+  const own: OwnDefaults = {
+    upstreams: serviceDefaults?.UpstreamConfig,
+    tunnelMode: config.tcpTunnel,
+    meshGateway: proxy.Proxy.MeshGateway ?? serviceDefaults?.MeshGateway?.Mode ?? proxyDefaults?.MeshGateway?.Mode,
+  }
   return {
     proxy,
     protocol,
@@ -52,7 +57,7 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
     problems,
     exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),
-    upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, upstreamConfig, config.tcpTunnel, context)),
+    upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, own, context)),
   }
 }
 
@@ -70,17 +75,22 @@ function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefine
   })
 }
 
-function upstreamView(
-  upstream: Upstream,
-  config: { readonly Overrides?: readonly UpstreamConfig[]; readonly Defaults?: UpstreamConfig } | undefined,
-  tunnelMode: TcpTunnelMode,
-  context: BuildContext,
-): UpstreamView {
+/** What the proxy says of all its upstreams. */
+interface OwnDefaults {
+  readonly upstreams: { readonly Overrides?: readonly UpstreamConfig[]; readonly Defaults?: UpstreamConfig } | undefined
+  readonly tunnelMode: TcpTunnelMode
+  readonly meshGateway: MeshGatewayMode | undefined
+}
+
+function upstreamView(upstream: Upstream, own: OwnDefaults, context: BuildContext): UpstreamView {
   const { mesh, entries, problems } = context
   const name = upstream.DestinationName
   const datacenter = upstream.Datacenter || mesh.datacenter
-  const override = config?.Overrides?.find(candidate => candidate.Name === name)
-  const settings = readUpstreamSettings(config?.Defaults, override, upstream.Config, problems)
+  const { Overrides, Defaults } = own.upstreams ?? {}
+  const override = Overrides?.find(candidate => candidate.Name === name && (candidate.Peer ?? '') === (upstream.DestinationPeer ?? ''))
+  const settings = readUpstreamSettings(Defaults, override, upstream.Config, problems)
+  const meshGateway = upstream.MeshGateway ?? override?.MeshGateway?.Mode ?? Defaults?.MeshGateway?.Mode ?? own.meshGateway
+  if (upstream.DestinationPeer !== undefined) return peerUpstream(upstream, upstream.DestinationPeer, settings, meshGateway, context)
   const result = compileDiscoveryChain({
     service: name,
     datacenter,
@@ -88,6 +98,7 @@ function upstreamView(
     entries,
     ...(settings.protocol === undefined ? {} : { overrideProtocol: settings.protocol }),
     ...(settings.connectTimeoutMs === undefined ? {} : { overrideConnectTimeoutMs: settings.connectTimeoutMs }),
+    ...(meshGateway === undefined ? {} : { overrideMeshGateway: meshGateway }),
   })
   if ('errors' in result) throw new SnapshotError(`upstream ${name}: ${result.errors.map(({ reason }) => reason).join('; ')}`)
   // As in Consul: routes, splits and resolvers could not be carried out by a listener or cluster that they know nothing of.
@@ -100,16 +111,45 @@ function upstreamView(
       problems.push({ path: `Proxy.Upstreams.Config.${key}`, reason: `has no effect: ${name} has a discovery chain of its own` })
   // A listener or cluster of the operator's own knows nothing of tunnels.
   const isOwn = isPlain && (settings.listenerJson !== undefined || settings.clusterJson !== undefined)
-  const tunnel = !isOwn && usesTunnel(settings.tcpTunnel ?? tunnelMode, result.chain, context)
+  const tunnel = !isOwn && usesTunnel(settings.tcpTunnel ?? own.tunnelMode, result.chain, context)
+  const { chain, peers } = withPeers(result.chain, context)
   return {
     listenerJson: isPlain ? settings.listenerJson : undefined,
     clusterJson: isPlain ? settings.clusterJson : undefined,
     upstream,
     envoyId: envoyId({ name, ...(upstream.Datacenter === '' ? {} : { datacenter: upstream.Datacenter }) }),
     filterName: filterName(name, upstream.DestinationNamespace, upstream.DestinationPartition, datacenter),
-    chain: tunnel ? tunnelledChain(result.chain) : result.chain,
+    chain: tunnel ? tunnelledChain(chain) : chain,
+    peers,
     settings,
     tunnel,
+  }
+}
+
+/** A service of a peer by the name that the peer exports it under. Listeners and clusters of the operator's own know nothing of peers. */
+function peerUpstream(
+  upstream: Upstream,
+  peer: string,
+  settings: UpstreamSettings,
+  mode: MeshGatewayMode | undefined,
+  context: BuildContext,
+): UpstreamView {
+  const service = upstream.DestinationName
+  for (const [key, json] of [
+    ['envoy_listener_json', settings.listenerJson],
+    ['envoy_cluster_json', settings.clusterJson],
+  ] as const)
+    if (json !== undefined)
+      context.problems.push({ path: `Proxy.Upstreams.Config.${key}`, reason: `has no effect: ${service} is of a peer` })
+  return {
+    listenerJson: undefined,
+    clusterJson: undefined,
+    upstream,
+    envoyId: envoyId({ name: service, peer }),
+    filterName: `${service}.${DEFAULT_TENANCY}.${peer}`,
+    ...peerChain({ service, peer, connectTimeoutMs: settings.connectTimeoutMs, mode }, context),
+    settings,
+    tunnel: false,
   }
 }
 
@@ -131,7 +171,7 @@ function usesTunnel(mode: TcpTunnelMode, { Protocol, Targets }: CompiledDiscover
   return (
     mode === 'use' ||
     Object.values(Targets)
-      .map(({ Service }) => acceptsTunnels(Service))
+      .map(({ Service, Peer }) => !Peer && acceptsTunnels(Service))
       .every(accepted => accepted)
   )
 }

@@ -1,0 +1,191 @@
+// One open stream to a peer, the same for who dialled and who was dialled. Made by peerings.ts over a transport; says what we export, takes
+// what the peer does.
+//
+//   hello (with the hashes of what is known) both ways -> bundle, servers, services, and each service that is not known as it is
+//   -> the same again for whatever changes -> heartbeats -> the transport ends, or `terminated`
+//
+// Invariants: what is received is taken in order, one after the other; what the other side has by its hash is not said again, so a stream that
+// comes back tells just what has changed meanwhile, and nothing of it is missed.
+import { hashOf } from './exported-services.js'
+import { type PeerMessage, readMessage } from './peer-messages.js'
+import type { ExportedService, PeerBundle } from './peering-types.js'
+
+export interface PeerTransport {
+  send(message: PeerMessage): void
+  /** The owner of the session then calls `closed`. */
+  end(reason: string): void
+}
+
+export interface SessionSource {
+  readonly datacenter: string
+  /** Ours. */
+  bundle(): PeerBundle
+  exports(): readonly ExportedService[]
+  /** Where we are reached; undefined: we have dialled. */
+  servers(): readonly string[] | undefined
+  /** Hashes of what is imported of the peer. */
+  have(): Readonly<Record<string, string>>
+  /** The other side speaks. */
+  greeted(hello: Extract<PeerMessage, { readonly kind: 'hello' }>): void
+  /** Resolves once it is kept. Rejects with a reason that the peer is told. */
+  take(message: PeerMessage): Promise<void>
+  onProblem(reason: string): void
+}
+
+/** Of Consul's peering streams. */
+const HEARTBEAT_MS = 15_000
+const SILENCE_MS = 60_000
+/** Changes come in bursts. */
+const COALESCE_MS = 50
+/** Messages that wait to be kept. */
+const MAX_WAITING = 20_000
+const MAX_REASON_CHARS = 300
+
+export class PeerSession {
+  lastHeartbeatMs = 0
+  lastReceiveMs = 0
+  lastSendMs = 0
+  /** Of services, as the other side was last told. */
+  exported: readonly string[] = []
+  private readonly transport: PeerTransport
+  private readonly source: SessionSource
+  private readonly heartbeat: NodeJS.Timeout
+  /** Hash by service; undefined before the peer's hello. */
+  private told: Map<string, string> | undefined
+  private readonly toldRest = new Map<string, string>()
+  private burst: NodeJS.Timeout | undefined
+  private taking: Promise<void> = Promise.resolve()
+  private waiting = 0
+  private over = false
+
+  constructor(transport: PeerTransport, source: SessionSource) {
+    this.transport = transport
+    this.source = source
+    this.lastReceiveMs = Date.now()
+    this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS)
+    this.heartbeat.unref()
+    this.send({ kind: 'hello', clockMs: Date.now(), datacenter: source.datacenter, have: source.have() })
+  }
+
+  /** Exports, roots or addresses may be others now. */
+  changed(): void {
+    if (this.told === undefined || this.over || this.burst !== undefined) return
+    this.burst = setTimeout(() => {
+      this.burst = undefined
+      this.tell()
+    }, COALESCE_MS)
+    this.burst.unref()
+  }
+
+  receive(json: unknown): void {
+    if (this.over) return
+    this.lastReceiveMs = Date.now()
+    let message: PeerMessage | undefined
+    try {
+      message = readMessage(json)
+    } catch (error) {
+      const service = nameIn(json)
+      if (service === undefined) this.end(`a message that is not understood: ${(error as Error).message}`)
+      else this.refuse(service, (error as Error).message)
+      return
+    }
+    if (message === undefined) return
+    switch (message.kind) {
+      case 'heartbeat':
+        this.lastHeartbeatMs = Date.now()
+        return
+      case 'hello':
+        this.told = new Map(Object.entries(message.have))
+        this.source.greeted(message)
+        this.tell()
+        return
+      case 'refused':
+        this.source.onProblem(`does not take service "${message.service}": ${message.reason.slice(0, MAX_REASON_CHARS)}`)
+        return
+      default:
+        this.take(message)
+    }
+  }
+
+  /** Tells the peer that there is no peering any more. */
+  terminate(): void {
+    this.send({ kind: 'terminated' })
+    this.end('')
+  }
+
+  end(reason: string): void {
+    if (this.over) return
+    this.closed()
+    this.transport.end(reason)
+  }
+
+  /** The transport is gone. */
+  closed(): void {
+    this.over = true
+    clearInterval(this.heartbeat)
+    clearTimeout(this.burst)
+  }
+
+  private take(message: PeerMessage): void {
+    if (++this.waiting > MAX_WAITING) {
+      this.end(`more than ${MAX_WAITING} messages wait to be kept`)
+      return
+    }
+    this.taking = this.taking
+      .then(() => this.source.take(message))
+      .catch((error: Error) => {
+        if (message.kind === 'service') this.refuse(message.service.name, error.message)
+        // Without it the two would not agree; the next stream says it again.
+        else this.end(error.message)
+      })
+      .finally(() => this.waiting--)
+  }
+
+  private refuse(service: string, reason: string): void {
+    this.source.onProblem(`service "${service}" is not taken: ${reason}`)
+    this.send({ kind: 'refused', service, reason: reason.slice(0, MAX_REASON_CHARS) })
+  }
+
+  private tell(): void {
+    const { told } = this
+    if (told === undefined || this.over) return
+    this.tellIfOther({ kind: 'bundle', bundle: this.source.bundle() })
+    const addresses = this.source.servers()
+    if (addresses !== undefined && addresses.length > 0) this.tellIfOther({ kind: 'servers', addresses })
+    const services = this.source.exports()
+    this.exported = services.map(({ name }) => name)
+    this.tellIfOther({ kind: 'services', names: this.exported })
+    const names = new Set(this.exported)
+    for (const name of told.keys()) if (!names.has(name)) told.delete(name)
+    for (const service of services) {
+      const hash = hashOf(service)
+      if (told.get(service.name) === hash) continue
+      told.set(service.name, hash)
+      this.send({ kind: 'service', service, hash })
+    }
+  }
+
+  private tellIfOther(message: PeerMessage): void {
+    const text = JSON.stringify(message)
+    if (this.toldRest.get(message.kind) === text) return
+    this.toldRest.set(message.kind, text)
+    this.send(message)
+  }
+
+  private send(message: PeerMessage): void {
+    if (this.over) return
+    this.lastSendMs = Date.now()
+    this.transport.send(message)
+  }
+
+  private beat(): void {
+    if (Date.now() - this.lastReceiveMs > SILENCE_MS) this.end(`nothing was heard for ${SILENCE_MS / 1_000} s`)
+    else this.send({ kind: 'heartbeat' })
+  }
+}
+
+/** The service that a message is of, where it is of one. */
+function nameIn(json: unknown): string | undefined {
+  const { kind, service } = json as { readonly kind?: unknown; readonly service?: { readonly name?: unknown } | null }
+  return kind === 'service' && typeof service?.name === 'string' ? service.name : undefined
+}

@@ -1,0 +1,470 @@
+// Peerings from their token to their end: what the HTTP API asks for, what a dialling peer asks for, and the streams of both. Made by
+// `ControlPlane`; the records are in peering-table.ts, what is said on a stream in peer-session.ts.
+//
+//   here: generateToken -> PENDING -> exchange by the peer -> accept its streams: ACTIVE, without a stream FAILING
+//   there: establish (exchange with the token) -> ESTABLISHING -> dials -> ACTIVE, without a stream FAILING
+//   delete -> DELETING (a tombstone, until all that was imported is gone) -> no record; at the other side: TERMINATED
+//
+// Invariants: a token serves once; a secret is kept as a hash by the side that asks for it; a peering that ends is trusted no more at once.
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import type { StateSeal } from '../../mtls/ca/store.js'
+import { BACKDATE_MS } from '../../mtls/x509/x509.js'
+import { GrpcStatus } from '../grpc/grpc-status.js'
+import type { ExportedServices } from './exported-services.js'
+import { askPeer, PeerError, type PeerServers } from './peer-dialer.js'
+import { PeerLink } from './peer-link.js'
+import {
+  EXCHANGE_METHOD,
+  type ExchangeAnswer,
+  type ExchangeRequest,
+  type PeerMessage,
+  readExchangeAnswer,
+  type StreamOpening,
+} from './peer-messages.js'
+import { PEER_NAME } from './peer-name.js'
+import { PeerSession, type PeerTransport, type SessionSource } from './peer-session.js'
+import { MAX_PEERINGS, type PeeringTable } from './peering-table.js'
+import { decodeToken, encodeToken, peeringServerName, serverAddress } from './peering-token.js'
+import type { PeerBundle, Peering, PeeringRecord, PeeringState } from './peering-types.js'
+
+export interface PeeringsOptions {
+  readonly table: PeeringTable
+  readonly exports: ExportedServices
+  readonly datacenter: string
+  readonly seal: StateSeal | undefined
+  /** Ours. */
+  bundle(): PeerBundle
+  /** Where peers reach us. Throws one line where they can't. */
+  servers(): readonly string[]
+  /** By which way we dial: our own mesh gateways, where the mesh entry says so; else the addresses as they are. */
+  dialAddresses(addresses: readonly string[]): readonly string[]
+  onProblem(peer: string, reason: string): void
+  onNotice(peer: string, what: string): void
+  readonly now?: () => number
+}
+
+/** What an operator has asked wrongly, or what can't be done now: the status of the HTTP API and one line. */
+export class PeeringError extends Error {
+  constructor(
+    readonly statusCode: 400 | 404 | 429 | 500,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+/** A peer that is not let in. */
+export class RefusedPeer extends Error {
+  constructor(
+    readonly status: GrpcStatus,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+export interface PeeringStatus {
+  readonly peering: Peering
+  readonly state: PeeringState
+  readonly session: PeerSession | undefined
+}
+
+/** More, and a certificate that was issued on one side just now is not valid yet on the other. */
+const MAX_CLOCK_SKEW_MS = BACKDATE_MS
+
+export class Peerings {
+  private readonly options: PeeringsOptions
+  private readonly sessions = new Map<string, PeerSession>()
+  private readonly links = new Map<string, PeerLink>()
+  /** Last problem told of each, so that it is told once. */
+  private readonly problems = new Map<string, string>()
+  private stopped = false
+
+  constructor(options: PeeringsOptions) {
+    this.options = options
+  }
+
+  /** Goes on where it was before: dials, and ends what was being deleted. */
+  async start(): Promise<void> {
+    for (const peering of this.options.table.list()) {
+      if (peering.State === 'DELETING') await this.clean(peering.Name)
+      else this.dial(peering)
+    }
+  }
+
+  stop(): void {
+    this.stopped = true
+    for (const session of this.sessions.values()) session.end('the control plane stops')
+    for (const link of this.links.values()) link.stop()
+  }
+
+  /** Exports, roots or addresses may be others now. */
+  changed(): void {
+    for (const session of this.sessions.values()) session.changed()
+  }
+
+  status(name: string): PeeringStatus | undefined {
+    const peering = this.options.table.get(name)
+    return peering && this.statusOf(peering)
+  }
+
+  list(): PeeringStatus[] {
+    return this.options.table.list().map(peering => this.statusOf(peering))
+  }
+
+  private statusOf(peering: Peering): PeeringStatus {
+    const session = this.sessions.get(peering.Name)
+    return { peering, session, state: peering.State === 'ACTIVE' && session === undefined ? 'FAILING' : peering.State }
+  }
+
+  // ---- what operators ask for ----
+
+  /** Throws `PeeringError`. A token that was made before for the same name, and not used, is good no more. */
+  async generateToken(name: string, meta: Readonly<Record<string, string>>, manual: readonly string[]): Promise<string> {
+    const { table, datacenter } = this.options
+    checkName(name)
+    const { addresses, bundle } = this.reachedAt(manual)
+    const before = table.get(name)
+    this.checkRoom(before)
+    if (before?.State === 'DELETING') throw new PeeringError(400, `peering "${name}" is being deleted`)
+    if (before?.streamSecret !== undefined && before.State !== 'TERMINATED')
+      throw new PeeringError(400, `peering "${name}" was established with a token of the peer: delete it first`)
+    const secret = randomUUID()
+    const kept = before?.State === 'TERMINATED' ? undefined : before
+    const record: PeeringRecord = {
+      ID: kept?.ID ?? randomUUID(),
+      Name: name,
+      Meta: meta,
+      State: kept?.State ?? 'PENDING',
+      PeerID: kept?.PeerID ?? '',
+      Datacenter: kept?.Datacenter ?? '',
+      PeerServerName: '',
+      PeerServerAddresses: [],
+      PeerCAPems: [],
+      establishmentHash: hashOf(secret),
+      ...(kept?.streamHash === undefined ? {} : { streamHash: kept.streamHash }),
+      ...(kept?.bundle === undefined ? {} : { bundle: kept.bundle }),
+      ...(manual.length === 0 ? {} : { manualAddresses: manual }),
+    }
+    await table.putPeering(record)
+    const ServerName = peeringServerName(datacenter, bundle.trustDomain)
+    const token = { CA: bundle.rootPems, ServerAddresses: addresses, ServerName, PeerID: record.ID }
+    return encodeToken({ ...token, EstablishmentSecret: secret, Datacenter: datacenter }, manual.length > 0)
+  }
+
+  private reachedAt(manual: readonly string[]): { readonly addresses: readonly string[]; readonly bundle: PeerBundle } {
+    try {
+      // Also where the addresses are given: without a port over TLS nobody answers at them.
+      const served = this.options.servers()
+      for (const address of manual) serverAddress(address)
+      return { addresses: manual.length > 0 ? manual : served, bundle: this.options.bundle() }
+    } catch (error) {
+      throw new PeeringError(400, (error as Error).message)
+    }
+  }
+
+  /** Throws `PeeringError`: with the token's fault, or the peer's reason. */
+  async establish(name: string, text: string, meta: Readonly<Record<string, string>>): Promise<void> {
+    const { table, datacenter, seal } = this.options
+    checkName(name)
+    const token = checked(() => decodeToken(text))
+    const bundle = this.options.bundle()
+    if (table.byId(token.PeerID) !== undefined || token.ServerName === peeringServerName(datacenter, bundle.trustDomain))
+      throw new PeeringError(400, 'the peering token is one of this control plane: it is for the other one')
+    const before = table.get(name)
+    this.checkRoom(before)
+    if (before !== undefined && before.State !== 'TERMINATED' && before.PeerID !== token.PeerID)
+      throw new PeeringError(400, `peering "${name}" exists, and is not with the peer of this token: delete it first`)
+    const servers = { addresses: token.ServerAddresses, serverName: token.ServerName, caPems: token.CA }
+    const ID = before !== undefined && before.State !== 'TERMINATED' ? before.ID : randomUUID()
+    let answer: ExchangeAnswer
+    try {
+      const request: ExchangeRequest = {
+        peerId: token.PeerID,
+        secret: token.EstablishmentSecret,
+        id: ID,
+        datacenter,
+        clockMs: this.now(),
+        bundle,
+      }
+      const dialled = { ...servers, addresses: this.options.dialAddresses(servers.addresses) }
+      answer = readExchangeAnswer(await askPeer(dialled, EXCHANGE_METHOD, request))
+    } catch (error) {
+      throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
+    }
+    this.checkTrustDomain(name, answer.bundle)
+    const record: PeeringRecord = {
+      ID,
+      Name: name,
+      Meta: meta,
+      State: 'ESTABLISHING',
+      PeerID: token.PeerID,
+      Datacenter: answer.datacenter,
+      PeerServerName: servers.serverName,
+      PeerServerAddresses: servers.addresses,
+      PeerCAPems: servers.caPems,
+      streamSecret: seal === undefined ? answer.secret : { sealed: seal.seal(answer.secret) },
+      bundle: answer.bundle,
+    }
+    this.hangUp(name)
+    await table.putPeering(record)
+  }
+
+  /** Of one that is not there: nothing. */
+  async delete(name: string): Promise<void> {
+    const { table } = this.options
+    if (table.get(name) === undefined) return
+    await table.updatePeering(name, before => ({ ...ended(before), State: 'DELETING', DeletedAt: new Date(this.now()).toISOString() }))
+    this.sessions.get(name)?.terminate()
+    await this.clean(name)
+  }
+
+  private async clean(name: string): Promise<void> {
+    this.hangUp(name)
+    await this.options.table.keepImports(name, new Set())
+    await this.options.table.remove(name)
+    this.problems.delete(name)
+    this.options.onNotice(name, 'deleted')
+  }
+
+  private checkRoom(before: Peering | undefined): void {
+    if (before === undefined && this.options.table.list().length >= MAX_PEERINGS)
+      throw new PeeringError(429, `there are ${MAX_PEERINGS} peerings already, which is the limit`)
+  }
+
+  /** Two peerings with one trust domain could not be told apart by their certificates. */
+  private checkTrustDomain(name: string, { trustDomain }: PeerBundle): void {
+    if (trustDomain === this.options.bundle().trustDomain)
+      throw new PeeringError(400, `the peer has our own trust domain ${trustDomain}: its services could not be told from ours`)
+    const other = this.options.table.list().find(peering => peering.Name !== name && peering.bundle?.trustDomain === trustDomain)
+    if (other !== undefined) throw new PeeringError(400, `there is a peering with this peer already, by the name "${other.Name}"`)
+  }
+
+  // ---- what peers ask for ----
+
+  /** The first use of a token: gives the secret of the streams for it. Throws `RefusedPeer`. */
+  async exchange(request: ExchangeRequest): Promise<ExchangeAnswer> {
+    const { table, datacenter } = this.options
+    const found = table.byId(request.peerId)
+    if (found === undefined || found.State === 'DELETING')
+      throw new RefusedPeer(GrpcStatus.NOT_FOUND, 'there is no such peering (any more): generate another token')
+    const skewMs = Math.abs(request.clockMs - this.now())
+    if (skewMs > MAX_CLOCK_SKEW_MS)
+      throw new RefusedPeer(
+        GrpcStatus.FAILED_PRECONDITION,
+        `the clocks of the two are ${Math.round(skewMs / 1_000)} s apart, the limit is ${MAX_CLOCK_SKEW_MS / 1_000} s: certificates of one would not be valid yet at the other`,
+      )
+    try {
+      this.checkTrustDomain(found.Name, request.bundle)
+    } catch (error) {
+      throw new RefusedPeer(GrpcStatus.FAILED_PRECONDITION, (error as Error).message)
+    }
+    const secret = randomUUID()
+    let refusal: RefusedPeer | undefined
+    await table.updatePeering(found.Name, before => {
+      const { establishmentHash, ...rest } = before
+      if (establishmentHash === undefined || !isSame(establishmentHash, hashOf(request.secret))) {
+        const why = establishmentHash === undefined ? 'has been used already' : 'is not the newest of its peering'
+        refusal = new RefusedPeer(GrpcStatus.PERMISSION_DENIED, `this peering token ${why}: generate another`)
+        return before
+      }
+      return { ...rest, PeerID: request.id, Datacenter: request.datacenter, bundle: request.bundle, streamHash: hashOf(secret) }
+    })
+    if (refusal !== undefined) throw refusal
+    return { secret, datacenter, bundle: this.options.bundle() }
+  }
+
+  /** A stream of a peer that dials us. Throws `RefusedPeer`. */
+  accept({ peerId, secret }: StreamOpening, transport: PeerTransport): PeerSession {
+    const found = this.options.table.byId(peerId)
+    if (found === undefined || found.State === 'DELETING' || found.State === 'TERMINATED')
+      throw new RefusedPeer(GrpcStatus.NOT_FOUND, 'there is no such peering: it was deleted')
+    if (found.streamHash === undefined || !isSame(found.streamHash, hashOf(secret)))
+      throw new RefusedPeer(GrpcStatus.PERMISSION_DENIED, 'the secret of the stream is not that of the peering')
+    return this.open(found.Name, transport, () => found.manualAddresses ?? this.servedAt())
+  }
+
+  private servedAt(): readonly string[] {
+    try {
+      return this.options.servers()
+    } catch {
+      return []
+    }
+  }
+
+  /** The stream has ended. */
+  left(session: PeerSession): void {
+    session.closed()
+    for (const [name, open] of this.sessions) {
+      if (open !== session) continue
+      this.sessions.delete(name)
+      this.options.onNotice(name, 'the stream has ended')
+    }
+  }
+
+  // ---- streams ----
+
+  /** A record is there, or gone, by whatever way: also by a snapshot that was restored. */
+  recordChanged(name: string): void {
+    const record = this.options.table.get(name)
+    if (record === undefined) this.hangUp(name)
+    else this.dial(record)
+  }
+
+  private hangUp(name: string): void {
+    this.links.get(name)?.stop()
+    this.links.delete(name)
+    this.sessions.get(name)?.end('')
+    this.sessions.delete(name)
+  }
+
+  private dial(record: PeeringRecord): void {
+    const { Name: name, PeerID: peerId, streamSecret } = record
+    if (streamSecret === undefined || isOver(record) || this.stopped || this.links.has(name)) return
+    const link = new PeerLink({
+      servers: () => this.serversOf(name),
+      opening: { peerId, secret: this.opened(streamSecret) },
+      open: transport => this.open(name, transport, () => undefined),
+      refused: ({ status, message }) => {
+        if (status !== GrpcStatus.NOT_FOUND) return false
+        this.problem(name, message)
+        void this.terminated(name)
+        return true
+      },
+      onLost: (session, reason) => {
+        if (session !== undefined) this.left(session)
+        this.problem(name, reason)
+      },
+    })
+    this.links.set(name, link)
+  }
+
+  /** What signs the peer's certificates now may be what the token knew, or what its bundle has told since. */
+  private serversOf(name: string): PeerServers {
+    const peering = this.options.table.get(name)
+    if (peering === undefined) throw new PeerError('the peering has ended')
+    const { PeerServerAddresses, PeerServerName, PeerCAPems, bundle } = peering
+    return {
+      addresses: this.options.dialAddresses(PeerServerAddresses),
+      serverName: PeerServerName,
+      caPems: [...new Set([...PeerCAPems, ...(bundle?.rootPems ?? [])])],
+    }
+  }
+
+  private opened(secret: unknown): string {
+    const { seal } = this.options
+    if (typeof secret === 'string') return secret
+    return seal === undefined ? '' : seal.open((secret as { readonly sealed: Parameters<StateSeal['open']>[0] }).sealed)
+  }
+
+  private open(name: string, transport: PeerTransport, servers: () => readonly string[] | undefined): PeerSession {
+    const { table, exports, datacenter } = this.options
+    const source: SessionSource = {
+      datacenter,
+      servers,
+      bundle: () => this.options.bundle(),
+      exports: () => exports.to(name),
+      have: () => Object.fromEntries(table.importsOf(name).map(service => [service.name, service.hash])),
+      greeted: hello => this.greeted(name, hello),
+      take: message => this.take(name, message),
+      onProblem: reason => this.problem(name, reason),
+    }
+    this.sessions.get(name)?.end('another stream takes its place')
+    const session = new PeerSession(transport, source)
+    this.sessions.set(name, session)
+    return session
+  }
+
+  private greeted(name: string, { clockMs, datacenter }: Extract<PeerMessage, { readonly kind: 'hello' }>): void {
+    this.problems.delete(name)
+    this.options.onNotice(name, 'the stream is open')
+    const skewMs = Math.abs(clockMs - this.now())
+    if (skewMs > MAX_CLOCK_SKEW_MS) this.problem(name, `the clocks of the two are ${Math.round(skewMs / 1_000)} s apart`)
+    this.options.table
+      .updatePeering(name, before => (isOver(before) ? before : { ...before, State: 'ACTIVE', Datacenter: datacenter }))
+      .catch((error: Error) => this.problem(name, error.message))
+  }
+
+  private async take(name: string, message: PeerMessage): Promise<void> {
+    const { table } = this.options
+    const peering = table.get(name)
+    if (peering === undefined || isOver(peering)) return
+    switch (message.kind) {
+      case 'bundle': {
+        const known = peering.bundle?.trustDomain ?? message.bundle.trustDomain
+        if (message.bundle.trustDomain !== known)
+          throw new Error(`the trust domain was ${known}, and is said to be ${message.bundle.trustDomain}`)
+        return table.updatePeering(name, before => (isOver(before) ? before : { ...before, bundle: message.bundle }))
+      }
+      case 'servers':
+        return table.updatePeering(name, before =>
+          before.streamSecret === undefined ? before : { ...before, PeerServerAddresses: message.addresses },
+        )
+      case 'services':
+        return table.keepImports(name, new Set(message.names.map(service => service.toLowerCase())))
+      case 'service': {
+        const domain = `spiffe://${peering.bundle?.trustDomain}/`
+        if (!message.service.spiffeIds.every(id => id.startsWith(domain)))
+          throw new Error('its identity is not of the trust domain of the peer')
+        if (!(await table.putImport(name, message.service, message.hash))) throw new Error('more services than one peering may import')
+        return
+      }
+      case 'terminated':
+        return this.terminated(name)
+      default:
+        return
+    }
+  }
+
+  /** The other side has deleted the peering: what came of it ends here too, and the record says so until it is deleted. */
+  private async terminated(name: string): Promise<void> {
+    this.hangUp(name)
+    await this.options.table.updatePeering(name, before => (isOver(before) ? before : { ...ended(before), State: 'TERMINATED' }))
+    await this.options.table.keepImports(name, new Set())
+    this.options.onNotice(name, 'the peer has deleted the peering')
+  }
+
+  private problem(name: string, reason: string): void {
+    if (this.stopped || this.problems.get(name) === reason) return
+    this.problems.set(name, reason)
+    this.options.onProblem(name, reason)
+  }
+
+  private now(): number {
+    return this.options.now?.() ?? Date.now()
+  }
+}
+
+const isOver = ({ State }: PeeringRecord): boolean => State === 'DELETING' || State === 'TERMINATED'
+
+/** Without what it was trusted by, and what it lets in. */
+function ended({
+  bundle: _bundle,
+  establishmentHash: _token,
+  streamHash: _hash,
+  streamSecret: _secret,
+  ...rest
+}: PeeringRecord): PeeringRecord {
+  return rest
+}
+
+function checkName(name: string): void {
+  if (!PEER_NAME.test(name))
+    throw new PeeringError(400, `peer name "${name}": must be 1 to 63 lower case letters, digits and "-", with no "-" at its ends`)
+}
+
+function checked<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new PeeringError(400, (error as Error).message)
+  }
+}
+
+function hashOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex')
+}
+
+function isSame(a: string, b: string): boolean {
+  return timingSafeEqual(Buffer.from(a), Buffer.from(b))
+}

@@ -1,0 +1,88 @@
+// Targets of a chain that are services of peers: their names, which are known only with the peer's trust domain, and how their certificates are
+// verified. Called by the kinds of proxies for each chain, and for upstreams that name a peer themselves.
+// Invariant: a peer that is not known (yet) leaves a cluster without endpoints, which expects an identity that nobody has.
+
+import { durationFromMs } from '../config-entries/duration.js'
+import type { MeshGatewayMode } from '../config-entries/types.js'
+import { DEFAULT_TENANCY, peeredClusterName, targetId } from '../discovery-chain/names.js'
+import { DEFAULT_CONNECT_TIMEOUT_MS } from '../discovery-chain/target-table.js'
+import type { CompiledDiscoveryChain, DiscoveryTarget } from '../discovery-chain/types.js'
+import type { BuildContext } from './kinds/proxy-kind.js'
+import type { TargetPeer, TargetPeers } from './proxy-view.js'
+
+export interface PeeredChain {
+  readonly chain: CompiledDiscoveryChain
+  readonly peers: TargetPeers
+}
+
+const NO_PEERS: TargetPeers = new Map()
+/** Ends no trust domain. */
+const UNKNOWN_DOMAIN = 'unknown.invalid'
+
+export function withPeers(chain: CompiledDiscoveryChain, context: BuildContext): PeeredChain {
+  const targets = Object.values(chain.Targets)
+  if (targets.every(({ Peer }) => !Peer)) return { chain, peers: NO_PEERS }
+  const peers = new Map<string, TargetPeer>()
+  const named = targets.map(target => {
+    if (!target.Peer) return target
+    const { sni, name, ...peer } = peerNames(target.Service, target.Peer, context)
+    peers.set(target.ID, peer)
+    return { ...target, SNI: sni, Name: name }
+  })
+  const Targets = Object.assign(Object.create(null), Object.fromEntries(named.map(target => [target.ID, target])))
+  return { chain: { ...chain, Targets }, peers }
+}
+
+function peerNames(service: string, peer: string, { mesh }: BuildContext): TargetPeer & { readonly sni: string; readonly name: string } {
+  const bundle = mesh.peers.bundle(peer)
+  const imported = mesh.peers.imported(peer, service)
+  const name = peeredClusterName(service, peer, bundle?.trustDomain ?? UNKNOWN_DOMAIN)
+  return {
+    name,
+    sni: imported?.sni ?? name,
+    spiffeIds: imported?.spiffeIds ?? [`spiffe://${UNKNOWN_DOMAIN}/svc/${service}`],
+    rootsPem: bundle?.rootPems.join('\n'),
+  }
+}
+
+/** Of an upstream that names the peer: there is nothing to route by here, its exporter does that. */
+export function peerChain(
+  upstream: {
+    readonly service: string
+    readonly peer: string
+    readonly connectTimeoutMs: number | undefined
+    readonly mode: MeshGatewayMode | undefined
+  },
+  context: BuildContext,
+): PeeredChain {
+  const { service, peer, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, mode } = upstream
+  const { mesh } = context
+  const ID = targetId({ service, peer, datacenter: '' })
+  const ConnectTimeout = durationFromMs(connectTimeoutMs)
+  const target: DiscoveryTarget = {
+    ID,
+    Service: service,
+    Namespace: DEFAULT_TENANCY,
+    Partition: DEFAULT_TENANCY,
+    Datacenter: '',
+    Peer: peer,
+    MeshGateway: mode === undefined ? {} : { Mode: mode },
+    Subset: {},
+    ConnectTimeout,
+    SNI: '',
+    Name: '',
+    TransparentProxy: {},
+  }
+  const chain: CompiledDiscoveryChain = {
+    ServiceName: service,
+    Namespace: DEFAULT_TENANCY,
+    Partition: DEFAULT_TENANCY,
+    Datacenter: mesh.datacenter,
+    Default: true,
+    Protocol: mesh.peers.imported(peer, service)?.protocol ?? 'tcp',
+    StartNode: `resolver:${ID}`,
+    Nodes: { [`resolver:${ID}`]: { Type: 'resolver', Name: ID, Resolver: { Default: true, ConnectTimeout, Target: ID } } },
+    Targets: { [ID]: target },
+  }
+  return withPeers(chain, context)
+}

@@ -1,5 +1,5 @@
 // What the deployments of these examples have in common: applications, a control plane with the files of a folder, the commands of
-// bin/outrigger against it, and an end that leaves nothing behind. Used by consul/run.mjs, gateways/run.mjs and gateways/across.mjs.
+// bin/outrigger against it, and an end that leaves nothing behind. Used by consul/run.mjs, rollout/run.mjs, gateways/run.mjs and gateways/across.mjs.
 import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -44,9 +44,9 @@ export class Deployment {
     Object.assign(this, { folder, http, grpc, flags })
   }
 
-  /** `answer` gives a request's text. */
+  /** `answer` gives a request's text, and may set the response's status. */
   application(port, answer) {
-    const server = createServer(async (request, response) => response.end(await answer(request)))
+    const server = createServer(async (request, response) => response.end(await answer(request, response)))
     this.servers.push(server.listen(port, '127.0.0.1'))
     server.once('error', error => {
       console.error(error.message)

@@ -27,6 +27,7 @@ import { addOperator } from './commands/operator.js'
 import { addPeering } from './commands/peering.js'
 import { addProxies } from './commands/proxies.js'
 import { addRefused } from './commands/refused.js'
+import { addRollout } from './commands/rollout.js'
 import { addServices } from './commands/services.js'
 import { addCheck } from './commands/sidecar/check.js'
 import { addProxyConfig } from './commands/sidecar/proxy-config.js'
@@ -70,6 +71,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addImport,
   addIntention,
   addCa,
+  addRollout,
   addCatalog,
   addServices,
   addPeering,

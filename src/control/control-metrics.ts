@@ -1,6 +1,7 @@
 // The control plane's own metrics in a prom-client registry, served as `/v1/agent/metrics?format=prometheus`. Made by `ControlPlane`;
 // gauges are read when scraped, so nothing here runs per request of the mesh.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Phase } from './rollouts/transitions.js'
 
 export interface ControlGauges {
   instances(): number
@@ -8,6 +9,7 @@ export interface ControlGauges {
   connectedProxies(): number
   syncedProxies(): number
   configEntries(): number
+  activeRollouts(): number
   storeIndex(): number
   /** Seconds until the end of the leaf that ends first; NaN when there is none. */
   firstLeafExpirySeconds(): number
@@ -39,6 +41,16 @@ export class ControlMetrics {
     'Snapshots that could not be built, or only without a part of the configuration',
   )
   readonly leavesIssued = this.counter('leaves_issued_total', 'Leaf certificates issued')
+  readonly rolloutMoves = this.counter('rollout_moves_total', 'Writes of splitters and routers by rollouts')
+  private readonly rolloutsSucceeded = this.counter('rollouts_succeeded_total', 'Rollouts that ended with all requests at the new version')
+  private readonly rolloutsRolledBack = this.counter(
+    'rollouts_rolled_back_total',
+    'Rollouts that ended with all requests at the old version',
+  )
+  private readonly rolloutsConflicted = this.counter(
+    'rollouts_conflicted_total',
+    'Rollouts that stopped because another writer had changed what they move',
+  )
 
   constructor(gauges: ControlGauges) {
     this.gauge('service_instances', 'Registered instances, sidecars included', gauges.instances)
@@ -46,6 +58,7 @@ export class ControlMetrics {
     this.gauge('proxies_connected', 'Sidecars with an open xDS stream', gauges.connectedProxies)
     this.gauge('proxies_synced', 'Connected sidecars that have acknowledged all they should have', gauges.syncedProxies)
     this.gauge('config_entries', 'Config entries in force', gauges.configEntries)
+    this.gauge('rollouts_active', 'Rollouts that run', gauges.activeRollouts)
     this.gauge('store_index', 'Index of the last write', gauges.storeIndex)
     this.gauge('leaf_first_expiry_seconds', 'Seconds until the first leaf certificate ends', gauges.firstLeafExpirySeconds)
     this.gauge('root_expiry_seconds', 'Seconds until the active root certificate ends', gauges.rootExpirySeconds)
@@ -54,6 +67,12 @@ export class ControlMetrics {
       'Seconds until the intermediate certificate that signs leaves ends',
       gauges.intermediateExpirySeconds,
     )
+  }
+
+  rolloutEnded(phase: Phase): void {
+    if (phase === 'Succeeded') this.rolloutsSucceeded.inc()
+    else if (phase === 'RolledBack') this.rolloutsRolledBack.inc()
+    else if (phase === 'Conflicted') this.rolloutsConflicted.inc()
   }
 
   private counter(name: string, help: string): Counter {

@@ -51,6 +51,8 @@ import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
 import { Peerings } from './peering/peerings.js'
 import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
+import { NO_TRAFFIC } from './rollouts/no-traffic.js'
+import { openRollouts } from './rollouts/open-rollouts.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { PROXY_KINDS } from './snapshot/kinds/proxy-kinds.js'
@@ -274,6 +276,7 @@ export class ControlPlane {
       connectedProxies: () => ads.status().filter(({ connected }) => connected).length,
       syncedProxies: () => ads.status().filter(({ connected, synced }) => connected && synced).length,
       configEntries: () => entries.size,
+      activeRollouts: () => rollouts.table.active,
       storeIndex: () => store.index,
       firstLeafExpirySeconds: () => firstExpirySeconds(leaves),
       rootExpirySeconds: () => (ca.expiries().rootMs - Date.now()) / 1_000,
@@ -407,6 +410,19 @@ export class ControlPlane {
       onNotice: (agent, what) => this.log.info({ agent }, `agent of another machine: ${what}`),
     })
     this.cleanups.push(() => agents.stop())
+    const rollouts = await openRollouts({
+      store,
+      catalog,
+      entries,
+      publisher,
+      ads,
+      traffic: NO_TRAFFIC,
+      reportIntervalMs: 0,
+      metrics,
+      onProblem: reason => this.log.error({}, reason),
+    })
+    rollouts.engine.start()
+    this.cleanups.push(() => rollouts.engine.stop())
     const blocking = new BlockingQueries()
     const api = buildHttpApi({
       store,
@@ -435,6 +451,7 @@ export class ControlPlane {
       authorizer: this.authorizer,
       acl,
       agents,
+      rollouts,
       resolveDns,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
       loopbackOnly: areLoopback([plan.http, plan.https]),

@@ -18,6 +18,7 @@ export interface ServiceShape {
   readonly port?: number
   readonly upstreams?: readonly string[]
   readonly protocol?: 'http' | 'http2' | 'grpc' | 'tcp'
+  readonly meta?: Readonly<Record<string, string>>
 }
 
 export interface Registered {
@@ -66,7 +67,7 @@ export class MeshFixture extends ControlPlaneProcess {
     return JSON.parse((await this.request('GET', path)).text) as T
   }
 
-  async register(id: string, { name, port, upstreams = [], protocol = 'http' }: ServiceShape): Promise<Registered> {
+  async register(id: string, { name, port, upstreams = [], protocol = 'http', meta = {} }: ServiceShape): Promise<Registered> {
     const publicPort = await freePort()
     const binds = new Map<string, number>()
     for (const upstream of upstreams) binds.set(upstream, await freePort())
@@ -75,6 +76,7 @@ export class MeshFixture extends ControlPlaneProcess {
       ID: id,
       Name: name,
       Port: port ?? 1,
+      Meta: meta,
       Connect: {
         SidecarService: {
           Address: '127.0.0.1',

@@ -22,12 +22,15 @@ const CONFIG_ENTRY_KINDS = new Set(
   ).split(' '),
 )
 
+const ROLLOUT = 'rollout'
+const isRollout = ({ value }: LabelledObject): boolean => field(value, 'Kind') === ROLLOUT
+
 interface FileFlags {
   readonly file?: readonly string[]
 }
 
 export function addApply(program: Command, io: CommandIo): void {
-  const applying = program.command('apply').description('write config entries (YAML, JSON or HCL; several documents, lists)')
+  const applying = program.command('apply').description('write config entries and rollouts (YAML, JSON or HCL; several documents, lists)')
   remote(fileOption(applying), io, (api, flags: FileFlags, operands) => apply(filesOf(flags, operands), api, io))
   const registering = program.command('register').description("register services (Consul's service definitions; YAML, JSON or HCL)")
   remote(fileOption(registering), io, (api, flags: FileFlags, operands) => register(filesOf(flags, operands), api, io))
@@ -48,9 +51,16 @@ function filesOf({ file = [] }: FileFlags, operands: readonly string[]): readonl
 }
 
 async function apply(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
-  const objects = files.flatMap(file => readObjects(io.readText(file), file))
+  const all = files.flatMap(file => readObjects(io.readText(file), file))
+  const [rollouts, objects] = [all.filter(isRollout), all.filter(object => !isRollout(object))]
   const writes = objects.map(object => entryWrite(object, api))
   if (writes.length < 2 || !(await applyTogether(objects, writes, api, io))) await sendAll(writes, 'applied', io)
+  // They are no config entries, and judged by those that are there.
+  await sendAll(
+    rollouts.map(object => entryWrite(object, api)),
+    'applied',
+    io,
+  )
 }
 
 /** All or none, judged by the state after all of them. False where the server (Consul's) knows only single entries. */
@@ -101,10 +111,12 @@ function entryWrite({ label, value }: LabelledObject, api: ControlApi): Write {
   const kind = field(value, 'Kind')
   if (typeof kind !== 'string')
     throw new CliError(`${label}: Kind: missing (a config entry is expected; services go to "outrigger register")`)
+  const name = entryName(kind, value)
   return {
     label,
-    name: `${kind}/${entryName(kind, value)}`,
-    send: async () => (await api.put('/v1/config', value)).warnings,
+    name: `${kind}/${name}`,
+    send: async () =>
+      (await api.put(kind === ROLLOUT ? `/v1/outrigger/rollout/${encodeURIComponent(name)}` : '/v1/config', value)).warnings,
   }
 }
 

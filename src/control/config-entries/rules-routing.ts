@@ -12,6 +12,7 @@ import {
   regexRules,
   serviceNameRules,
 } from './rules-common.js'
+import { MIRROR_META, mirrorProblem } from './splitter-mirror.js'
 import type {
   LoadBalancer,
   ResolverFailover,
@@ -84,6 +85,8 @@ export function splitterRules(entry: ServiceSplitter, report: Report): ServiceSp
     split.Weight = scaleWeight(split.Weight) / 100
   }
   if (splits.length > 0 && sum !== FULL_WEIGHT_SCALED) report('Splits', `the sum of all weights must be 100, not ${sum / 100}`)
+  const mirror = mirrorProblem({ ...entry, Splits: splits })
+  if (mirror !== undefined) report(`Meta.${MIRROR_META}`, mirror)
   return { ...entry, Splits: splits }
 }
 

@@ -6,6 +6,7 @@
 // Invariant: a chain that comes out has no cycles, every reference resolves, and all its services speak one protocol.
 import { createHash } from 'node:crypto'
 import { durationFromMs, durationMs } from '../config-entries/duration.js'
+import { mirrorOf } from '../config-entries/splitter-mirror.js'
 import type {
   ConfigEntryIndex,
   ConfigError,
@@ -172,7 +173,13 @@ class ChainCompiler {
       if (balancer === undefined && next?.Type === 'resolver' && isHashBased(next.LoadBalancer)) balancer = next.LoadBalancer
     }
     this.depth--
-    return this.record({ Type: 'splitter', Name, Splits, ...(balancer && { LoadBalancer: balancer }) })
+    const mirror = mirrorOf(entry)
+    const isCopied = ({ Definition }: DiscoverySplit): boolean =>
+      Definition.ServiceSubset === mirror?.subset && (Definition.Service ?? service) === service
+    // One of the legs, so that its node is there.
+    const copied = Splits.find(isCopied)
+    const Mirror = mirror && copied && { NextNode: copied.NextNode, Percent: mirror.percent }
+    return this.record({ Type: 'splitter', Name, Splits, ...(Mirror && { Mirror }), ...(balancer && { LoadBalancer: balancer }) })
   }
 
   /** Key of the resolver node for `wanted`, redirects and the default subset applied. */

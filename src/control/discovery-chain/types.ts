@@ -51,6 +51,8 @@ export interface SplitterNode {
   readonly Type: 'splitter'
   readonly Name: string
   readonly Splits: readonly DiscoverySplit[]
+  /** Ours: copies of that many percent of the requests go to this node too (splitter-mirror.ts). */
+  readonly Mirror?: { readonly NextNode: string; readonly Percent: number }
   readonly LoadBalancer?: LoadBalancer
 }
 

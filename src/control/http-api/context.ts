@@ -16,6 +16,7 @@ import type { LogFeed } from '../log-feed.js'
 import type { ExportedServices } from '../peering/exported-services.js'
 import type { PeeringTable } from '../peering/peering-table.js'
 import type { Peerings } from '../peering/peerings.js'
+import type { Rollouts } from '../rollouts/open-rollouts.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 import type { Store } from '../store/store.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
@@ -82,6 +83,7 @@ export interface ApiContext extends LocalContext, Coordination {
   readonly peeringTable: PeeringTable
   /** What peers are told of. */
   readonly exports: ExportedServices
+  readonly rollouts: Rollouts
   readonly authorizer: Authorizer
   /** Undefined: ACLs are off. */
   readonly acl: AclSystem | undefined

@@ -174,6 +174,16 @@ const entry = (wanted: 'read' | 'write'): RoutePermission => ({
   check: (access, request) => needEntry(access, param(request, 'kind'), param(request, '*') || param(request, 'name'), wanted),
 })
 
+/** The service of the rollout as it is; one that is not there is the handler's to answer. */
+function needRollout(access: Access, request: FastifyRequest, { rollouts }: ApiContext, wanted: 'read' | 'write'): void {
+  const found = rollouts.table.get(first(request))
+  if (found !== undefined) access.need('service', found.rollout.Service, wanted)
+}
+
+const rollout = (wanted: 'read' | 'write'): RoutePermission => ({
+  check: (access, request, context) => needRollout(access, request, context, wanted),
+})
+
 function needRegistration(access: Access, body: unknown): void {
   access.need('service', textField(body, 'Name') || textField(body, 'Service'), 'write')
   const sidecar = field(field(body, 'Connect'), 'SidecarService')
@@ -445,6 +455,20 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
       if (proxy !== undefined) access.need('service', meshServiceOf(proxy), 'write')
     },
   },
+
+  // rollouts: by the service that they move
+  'GET /v1/outrigger/rollouts': {
+    filter: (access, payload) => items(payload, ({ Service }) => access.may('service', String(Service), 'read')),
+  },
+  'GET /v1/outrigger/rollout/:x': rollout('read'),
+  'PUT /v1/outrigger/rollout/:x': {
+    check: (access, request, context) => {
+      access.need('service', textField(request.body, 'Service'), 'write')
+      needRollout(access, request, context, 'write')
+    },
+  },
+  'DELETE /v1/outrigger/rollout/:x': rollout('write'),
+  'PUT /v1/outrigger/rollout/:x/:x': rollout('write'),
 
   // agents of other machines; what DNS and the rules of a token show, they ask for themselves
   'GET /v1/outrigger/agents': NODES,

@@ -27,6 +27,7 @@ import { peeringRoutes } from './peering.js'
 import { queryRoutes } from './query.js'
 import { refusedRoutes } from './refused.js'
 import { HttpError, query } from './respond.js'
+import { rolloutRoutes } from './rollouts.js'
 import { sessionRoutes } from './session.js'
 import { snapshotRoutes } from './snapshot.js'
 import { StreamedAnswers } from './streamed-answers.js'
@@ -70,6 +71,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   refusedRoutes(app)
   txnRoutes(app, context)
   outriggerRoutes(app, context)
+  rolloutRoutes(app, context)
   return app
 }
 

@@ -18,6 +18,7 @@ import type {
 import { RouteConfigurationSchema } from '../../xds/gen/envoy/config/route/v3/route_pb.js'
 import { PreviousHostsPredicateSchema } from '../../xds/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
 import type { StringMatcherSchema } from '../../xds/gen/envoy/type/matcher/v3/string_pb.js'
+import { FractionalPercent_DenominatorType as Denominator } from '../../xds/gen/envoy/type/v3/percent_pb.js'
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { ROUTE_TYPE } from '../../xds/type-urls.js'
 import { parseDuration } from '../config-entries/duration.js'
@@ -41,6 +42,8 @@ type StringMatcherInit = Init<typeof StringMatcherSchema>
 
 /** Weights travel as hundredths of a percent. */
 const WEIGHT_SCALE = 100
+/** Of a percent. */
+const PER_MILLION = 10_000
 /** Further instances that a request tries when it finds no connection. */
 const CONNECT_RETRIES = 2
 /** How often the balancer is asked again when it names an instance that was tried. */
@@ -91,6 +94,7 @@ function route(
     ...(destination.PrefixRewrite ? { prefixRewrite: destination.PrefixRewrite } : {}),
     ...retries(destination),
     ...(node.Type === 'router' ? {} : { hashPolicy: hashPolicies(node.LoadBalancer) }),
+    ...(node.Type === 'splitter' ? mirrors(upstream, node) : {}),
   }
   return {
     match,
@@ -113,6 +117,20 @@ function splits(upstream: Pick<UpstreamView, 'chain'>, node: SplitterNode): Init
     weight: Math.trunc(split.Weight * WEIGHT_SCALE),
     ...headerChanges(split.Definition.RequestHeaders, split.Definition.ResponseHeaders),
   }))
+}
+
+/** A copy of the request goes to the mirrored leg, and its answer nowhere. */
+function mirrors(upstream: Pick<UpstreamView, 'chain'>, { Mirror }: SplitterNode): RouteActionInit {
+  if (Mirror === undefined || Mirror.Percent === 0) return {}
+  const numerator = Math.round(Mirror.Percent * PER_MILLION)
+  return {
+    requestMirrorPolicies: [
+      {
+        cluster: clusterOfNode(upstream.chain, Mirror.NextNode),
+        runtimeFraction: { defaultValue: { numerator, denominator: Denominator.MILLION } },
+      },
+    ],
+  }
 }
 
 function nodeKey(node: DiscoveryNode): string {

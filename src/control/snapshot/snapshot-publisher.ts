@@ -182,6 +182,11 @@ export class SnapshotPublisher {
     return this.dirty.has(proxyId) ? record.builtIndex : this.options.index()
   }
 
+  /** Keys of the proxies that are made from the entry, or would be if it were there. */
+  dependentsOf(kind: ConfigEntryKind, name: string): readonly string[] {
+    return [...(this.dependents.get(entryKey(kind, name)) ?? [])]
+  }
+
   isPending(proxyId: string): boolean {
     return this.dirty.has(proxyId)
   }

@@ -35,6 +35,8 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   'agent-lease': 'state',
   peering: 'state',
   'peering-import': 'state',
+  rollout: 'state',
+  'rollout-status': 'state',
 }
 const COLLECTIONS = (Object.keys(ROLES) as Collection[]).filter(collection => ROLES[collection] !== 'own')
 

@@ -30,6 +30,8 @@ export type Collection =
   | 'agent-lease'
   | 'peering'
   | 'peering-import'
+  | 'rollout'
+  | 'rollout-status'
 
 export interface StoredRecord {
   readonly key: string

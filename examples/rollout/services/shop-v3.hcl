@@ -1,0 +1,12 @@
+service {
+  id   = "shop-v3"
+  name = "shop"
+  port = 28703
+  meta = { version = "v3" }
+  connect {
+    sidecar_service {
+      address = "127.0.0.1"
+      port = 28723
+    }
+  }
+}

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { bin, Deployment, expectOk, get, until } from '../deployment.mjs'
 
 const SHOP = 'http://127.0.0.1:28791'
-const deployment = new Deployment({ folder: import.meta.dirname, http: '127.0.0.1:28750', grpc: '127.0.0.1:28752', flags: ['--load-report-interval', '1s'] })
+const deployment = new Deployment({
+  folder: import.meta.dirname,
+  http: '127.0.0.1:28750',
+  grpc: '127.0.0.1:28752',
+  flags: ['--load-report-interval', '1s'],
+})
 const answers = new Map()
 let stopped = false
 

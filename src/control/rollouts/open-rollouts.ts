@@ -12,13 +12,8 @@ import type { Store } from '../store/store.js'
 import type { TrafficReader } from '../traffic/traffic.js'
 import { outsideCalls } from './outside-calls.js'
 import { proxyAcceptance } from './proxy-acceptance.js'
-import { RolloutEngine } from './rollout-engine.js'
+import { RolloutEngine, type Rollouts } from './rollout-engine.js'
 import { RolloutTable } from './rollout-table.js'
-
-export interface Rollouts {
-  readonly table: RolloutTable
-  readonly engine: RolloutEngine
-}
 
 export async function openRollouts(parts: {
   readonly store: Store

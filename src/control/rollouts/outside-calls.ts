@@ -3,8 +3,7 @@
 
 import { durationMs } from '../config-entries/duration.js'
 import { isObject } from '../config-entries/field-reader.js'
-import type { PrometheusQuery, Webhook } from './rollout-types.js'
-import type { Verdict } from './verdict.js'
+import type { PrometheusQuery, Verdict, Webhook } from './rollout-types.js'
 
 /** What the receiver is told. */
 export interface Notice {

@@ -12,7 +12,7 @@ import { intrusion } from './owned-entries.js'
 import type { AskAcceptance } from './proxy-acceptance.js'
 import { intervalMs, type JudgeParts, judge, noticeOf } from './rollout-judge.js'
 import { END, mirrorPosition, type Position, pauseMs, positionOf, START, stepsOf } from './rollout-plan.js'
-import { READY, type RolloutRecord } from './rollout-table.js'
+import { READY, type RolloutRecord, type RolloutTable } from './rollout-table.js'
 import type { Rollout, Webhook } from './rollout-types.js'
 import { type Change, RolloutError, RolloutWriter, type WriterParts } from './rollout-writer.js'
 import { isActive, type Phase, TRANSITIONS } from './transitions.js'
@@ -24,6 +24,12 @@ export interface EngineParts extends WriterParts, JudgeParts {
   readonly acceptance: AskAcceptance
   onEnd(phase: Phase): void
   onProblem(rollout: string, reason: string): void
+}
+
+/** What a control plane has of rollouts. */
+export interface Rollouts {
+  readonly table: RolloutTable
+  readonly engine: RolloutEngine
 }
 
 export const MAX_ROLLOUTS = 1_000

@@ -4,8 +4,8 @@ import { durationMs } from '../config-entries/duration.js'
 import type { TrafficReader } from '../traffic/traffic.js'
 import type { Notice, OutsideCalls } from './outside-calls.js'
 import type { RolloutRecord } from './rollout-table.js'
-import type { Analysis, Webhook } from './rollout-types.js'
-import { judgeTraffic, type Verdict, worstOf } from './verdict.js'
+import type { Analysis, Verdict, Webhook } from './rollout-types.js'
+import { judgeTraffic, worstOf } from './verdict.js'
 
 export interface JudgeParts {
   readonly traffic: TrafficReader

@@ -2,7 +2,6 @@
 // the HTTP API. Types alone, and the phases that end one.
 import type { Duration } from '../config-entries/types.js'
 import type { Event, Phase } from './transitions.js'
-import type { Verdict } from './verdict.js'
 
 /** Requests that always go to the new version while the rollout runs: by a header, or by a cookie. */
 export interface Cohort {
@@ -68,6 +67,12 @@ export interface Rollout {
   readonly Webhooks: readonly Webhook[]
   /** How long the sidecars may take to accept a move. */
   readonly AcceptTimeout: Duration
+}
+
+/** What an interval comes to. */
+export interface Verdict {
+  readonly kind: 'good' | 'hold' | 'bad'
+  readonly reason: string
 }
 
 export interface AuditRecord {

@@ -3,12 +3,7 @@
 // metrics that are asked for, is a hold: the rollout does not go on, and after a limit it goes back.
 import { durationMs } from '../config-entries/duration.js'
 import type { TrafficTotals } from '../traffic/traffic.js'
-import type { Analysis } from './rollout-types.js'
-
-export interface Verdict {
-  readonly kind: 'good' | 'hold' | 'bad'
-  readonly reason: string
-}
+import type { Analysis, Verdict } from './rollout-types.js'
 
 export interface Observed {
   readonly totals: TrafficTotals

@@ -107,6 +107,24 @@ describe('failover to a peer', () => {
   })
 })
 
+describe('a rotation of roots', () => {
+  it.each([
+    ['exporter', () => east],
+    ['caller', () => west],
+  ])('of the %s costs no request', async (_side, whose) => {
+    const load = new SteadyLoad(ports.api)
+    const before = (await whose().leaf(whose() === east ? 'api' : 'web')).cert
+    await whose().write('/v1/outrigger/ca/rotate-root?force=true')
+    const service = whose() === east ? 'api' : 'web'
+    await whose().write(`/v1/outrigger/ca/rotate-leaf?service=${service}`)
+    expect((await whose().leaf(service)).cert).not.toBe(before)
+    await whose().acknowledged(service, 0)
+    await answers('east /x')
+    await load.stop()
+    expect(load.failures).toEqual([])
+  })
+})
+
 describe('a control plane that is killed', () => {
   it('is missed by nobody who calls, and tells what has changed when it is back', async () => {
     const load = new SteadyLoad(ports.api)

@@ -4,7 +4,7 @@ import net from 'node:net'
 import type { DecodedPacket, RecordType } from 'dns-packet'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
-import { DnsDirectory } from '../../../src/control/dns/directory.js'
+import { type DirectorySource, DnsDirectory } from '../../../src/control/dns/directory.js'
 import { DnsAnswers, type QueryInstances } from '../../../src/control/dns/dns-answers.js'
 import type { AskedRights } from '../../../src/control/dns/dns-rights.js'
 import { DnsServer } from '../../../src/control/dns/dns-server.js'
@@ -30,7 +30,8 @@ export interface DnsFixtureOptions {
   readonly onlyPassing?: boolean
   readonly serviceTtlSeconds?: ReadonlyMap<string, number>
   readonly executeQuery?: (name: string, directory: DnsDirectory) => QueryInstances | undefined
-  readonly virtualIp?: (service: string) => string | undefined
+  readonly virtualIp?: (service: string, peer: string | undefined) => string | undefined
+  readonly peers?: DirectorySource['peers']
   readonly rights?: () => AskedRights
 }
 
@@ -38,7 +39,11 @@ const NODE = { ...OWN, Node: 'Node-1', Address: '10.0.0.1', Meta: { rack: 'r1' }
 
 export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixture> {
   const catalog = await Catalog.open(new MemoryStore(), { node: NODE, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
-  const directory = new DnsDirectory({ catalog, peers: { imported: () => undefined }, onlyPassing: options.onlyPassing ?? false })
+  const directory = new DnsDirectory({
+    catalog,
+    peers: options.peers ?? { imported: () => undefined },
+    onlyPassing: options.onlyPassing ?? false,
+  })
   let seed = 1
   const answers = new DnsAnswers({
     directory,
@@ -47,7 +52,7 @@ export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixt
     nodeTtlSeconds: 0,
     serviceTtlSeconds: options.serviceTtlSeconds ?? new Map(),
     executeQuery: name => options.executeQuery?.(name, directory),
-    virtualIp: service => options.virtualIp?.(service),
+    virtualIp: (service, peer) => options.virtualIp?.(service, peer),
     now: () => 1_700_000_000_000,
     random: () => {
       seed = (seed * 48_271) % 2_147_483_647

@@ -169,6 +169,50 @@ describe('other names', () => {
   })
 })
 
+describe('services of peers', () => {
+  const instance = (id: string, address: string, status: 'passing' | 'critical') => ({
+    id,
+    kind: '',
+    name: 'api',
+    tags: ['v1'],
+    meta: {},
+    address,
+    port: 9000,
+    weights: { Passing: 3, Warning: 1 },
+    status,
+    node: { id: '', name: 'far', address: '192.0.2.1' },
+  })
+  const api = {
+    name: 'api',
+    peer: 'east',
+    protocol: 'http',
+    sni: 'x',
+    spiffeIds: [],
+    hash: '',
+    CreateIndex: 1,
+    ModifyIndex: 1,
+    instances: [instance('a', '192.0.2.7', 'passing'), instance('b', '192.0.2.8', 'critical')],
+    ways: [{ ...instance('g', '192.0.2.9', 'passing'), port: 443 }],
+  }
+
+  it('are answered by the name of the peer, without those that are critical', async () => {
+    await dns.close()
+    dns = await startDns({
+      peers: { imported: (peer, service) => (peer === 'east' && service === 'api' ? api : undefined) },
+      virtualIp: (service, peer) => (service === 'api' && peer === 'east' ? '240.0.0.9' : undefined),
+    })
+    expect(data(await dns.ask('api.service.east.peer.consul', 'A'))).toEqual(['192.0.2.7'])
+    expect(data(await dns.ask('api.service.east.consul', 'A'))).toEqual(['192.0.2.7'])
+    expect(data(await dns.ask('api.service.east.peer.consul', 'SRV'))).toMatchObject([
+      { port: 9000, weight: 3, target: 'c0000207.addr.dc1.consul' },
+    ])
+    expect(data(await dns.ask('api.connect.east.peer.consul', 'A'))).toEqual(['192.0.2.9'])
+    expect(data(await dns.ask('api.virtual.east.peer.consul', 'A'))).toEqual(['240.0.0.9'])
+    for (const name of ['api.service.consul', 'api.service.west.peer.consul', 'v2.api.service.east.peer.consul', 'api.virtual.consul'])
+      expect(codeOf(await dns.ask(name, 'A')), name).toMatch(/NXDOMAIN/)
+  })
+})
+
 describe('sizes', () => {
   beforeEach(async () => {
     for (let i = 0; i < 100; i++) await dns.register({ ID: `big-${i}`, Name: 'big', Port: 1, Address: `10.1.0.${i}` })

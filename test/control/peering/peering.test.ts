@@ -1,5 +1,6 @@
 // Two control planes in one process, peered over their real gRPC ports: tokens and what is wrong with them, what is told on the stream and how it
 // is read, deletes, and what becomes of it in DNS and in the resources of sidecars and gateways.
+import net from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { askPeer } from '../../../src/control/peering/peer-dialer.js'
 import { EXCHANGE_METHOD } from '../../../src/control/peering/peer-messages.js'
@@ -210,6 +211,58 @@ describe('a peering that is deleted', () => {
     await until('it imports', async () => (await imports()).join() === 'api')
   })
 })
+
+describe('a link that is cut', () => {
+  it('heals: what changed meanwhile is told when it is there again', async () => {
+    await west.call('DELETE', '/v1/peering/east')
+    await east.call('DELETE', '/v1/peering/west')
+    const link = new CutLink(east.plane.grpcTlsAddress)
+    const address = await link.open()
+    expect(await establish(west, 'east', await token(east, 'west', { ServerExternalAddresses: [address] }))).toMatchObject({ status: 200 })
+    await until('it imports', async () => (await imports()).join() === 'api')
+    await link.cut()
+    await until('both sides know', async () => (await state(west, 'east')) === 'FAILING' && (await state(east, 'west')) === 'FAILING')
+    // What was told last holds.
+    expect(await imports()).toEqual(['api'])
+    await exportServices('secret')
+    await link.open()
+    await until('it imports again', async () => (await imports()).join() === 'secret')
+    expect([await state(west, 'east'), await state(east, 'west')]).toEqual(['ACTIVE', 'ACTIVE'])
+    expect((await west.get('/v1/peering/east')).body.PeerServerAddresses).toEqual([address])
+    await link.cut()
+  })
+})
+
+/** Between the two control planes: carries bytes, or nothing. */
+class CutLink {
+  private readonly sockets = new Set<net.Socket>()
+  private server: net.Server | undefined
+  private port = 0
+
+  constructor(private readonly to: string) {}
+
+  async open(): Promise<string> {
+    const server = net.createServer(socket => {
+      const [host, port] = this.to.split(':')
+      const far = net.connect(Number(port), host)
+      for (const each of [socket, far]) {
+        this.sockets.add(each)
+        each.on('error', () => {})
+      }
+      socket.pipe(far).pipe(socket)
+    })
+    this.server = server
+    await new Promise<void>(resolve => server.listen(this.port, '127.0.0.1', resolve))
+    this.port = (server.address() as net.AddressInfo).port
+    return `127.0.0.1:${this.port}`
+  }
+
+  async cut(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy()
+    this.sockets.clear()
+    await new Promise(resolve => this.server?.close(resolve))
+  }
+}
 
 describe('a control plane', () => {
   it('that serves no gRPC over TLS makes no token, and says why', async () => {

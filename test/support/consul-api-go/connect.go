@@ -196,10 +196,6 @@ func connectCalls() []call {
 			_, _, err := client.Peerings().Establish(context.Background(), api.PeeringEstablishRequest{PeerName: "self", PeeringToken: peeringToken}, nil)
 			return wantError(err, "400", "of this control plane")
 		}},
-		{"importedServices", func() error {
-			imported, _, err := client.ImportedServices(nil)
-			return first(err, want("imported", len(imported), 0))
-		}},
 		{"peering.Delete", func() error {
 			_, err := client.Peerings().Delete(context.Background(), "east", nil)
 			return err

@@ -116,6 +116,9 @@ export const NEWER_FIELDS = {
     imports: [WRAPPERS],
     fields: { StatsConfig: [`${bool} allow_default_tag_overrides = 5`], HistogramBucketSettings: [`${uint32} bins = 3`] },
   },
+  'envoy/config/overload/v3/overload.proto': {
+    fields: { 'ScaleTimersOverloadActionConfig.TimerType': ['HTTP_DOWNSTREAM_CONNECTION_MAX = 4', 'HTTP_DOWNSTREAM_STREAM_FLUSH = 5'] },
+  },
   'envoy/config/route/v3/route.proto': {
     imports: [EXTENSION],
     fields: { RouteConfiguration: ['string vhost_header = 18', `repeated ${extension} route_specifiers = 19`] },
@@ -239,6 +242,24 @@ export const NEWER_FIELDS = {
       HttpService: ['string path_override = 10', 'envoy.config.core.v3.RetryPolicy retry_policy = 9'],
       CheckSettings: ['envoy.config.core.v3.GrpcService grpc_service = 4', 'HttpService http_service = 5', `${bool} emit_client_span = 6`],
     },
+  },
+  'envoy/extensions/filters/http/ext_proc/v3/ext_proc.proto': {
+    imports: [EXTENSION, HTTP_SERVICE, WRAPPERS, 'envoy/type/v3/http_status.proto'],
+    messages: ['message ExtProcHttpService {\n  envoy.config.core.v3.HttpService http_service = 1;\n}'],
+    fields: {
+      ExternalProcessor: [
+        'ExtProcHttpService http_service = 20',
+        'bool send_body_without_waiting_for_header_response = 21',
+        'repeated ProcessingMode allowed_override_modes = 22',
+        `${extension} on_processing_response = 23`,
+        'envoy.type.v3.HttpStatus status_on_error = 24',
+        `${extension} processing_request_modifier = 25`,
+      ],
+      ExtProcOverrides: [`${bool} failure_mode_allow = 8`, `${extension} processing_request_modifier = 9`],
+    },
+  },
+  'envoy/extensions/filters/http/ext_proc/v3/processing_mode.proto': {
+    fields: { 'ProcessingMode.BodySendMode': ['FULL_DUPLEX_STREAMED = 4', 'GRPC = 5'] },
   },
   'envoy/extensions/filters/http/fault/v3/fault.proto': { fields: { FaultAbort: ['string response_body = 6'] } },
   'envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto': {
@@ -381,6 +402,13 @@ export const NEWER_FIELDS = {
 
 /** Files that are younger as a whole (or of another project, and not shipped), by path. */
 export const NEWER_FILES = {
+  'envoy/extensions/resource_monitors/cgroup_memory/v3/cgroup_memory.proto': `syntax = "proto3";
+package envoy.extensions.resource_monitors.cgroup_memory.v3;
+import "validate/validate.proto";
+message CgroupMemoryConfig {
+  optional uint64 max_memory_bytes = 1 [(validate.rules).uint64 = {gt: 0}];
+}
+`,
   'envoy/extensions/tracers/opentelemetry/samplers/v3/parent_based_sampler.proto': `syntax = "proto3";
 package envoy.extensions.tracers.opentelemetry.samplers.v3;
 import "${EXTENSION}";
@@ -465,13 +493,15 @@ export function withNewerFields(file, text) {
   for (const [path, fields] of Object.entries(newer.fields)) {
     let at = 0
     for (const name of path.split('.')) {
-      const found = new RegExp(`^ *(?:message|oneof) ${name} \\{\\n`, 'gm')
+      const found = new RegExp(`^ *(?:message|oneof|enum) ${name} \\{\\n`, 'gm')
       found.lastIndex = at
       if (found.exec(out) === null) throw new Error(`${file} has no message ${path}`)
       at = found.lastIndex
     }
     // A field that the file has by now is left alone.
     const missing = fields.filter(field => !new RegExp(`\\b${/\w+ = \d+(?= \[|$)/.exec(field)[0]}\\b`).test(messageAt(out, at)))
+    // Of an enum the zero comes first.
+    if (/\benum \w+ \{\n$/.test(out.slice(0, at))) at = out.indexOf(' = 0;\n', at) + ' = 0;\n'.length
     out = `${out.slice(0, at)}${missing.map(field => `  ${field};\n`).join('')}${out.slice(at)}`
   }
   const imports = (newer.imports ?? []).filter(name => !out.includes(`import "${name}"`)).map(name => `import "${name}";\n`)

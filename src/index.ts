@@ -31,6 +31,7 @@ export type {
   HttpFilterCall,
   HttpFilterContext,
   HttpFilterCounter,
+  HttpFilterExplanation,
   HttpFilterRequest,
   HttpFilterResponse,
   HttpHeaders,

@@ -4,10 +4,11 @@
 // Invariant: what Envoy always shows is shown with 0 from the start (groups); what it makes on first use is a lazy getter here.
 import type { Histogram } from './histogram.js'
 import { ResponseCodeStats } from './response-codes.js'
-import type { Counter, Gauge, TextReadout } from './stat.js'
+import type { Counter, Gauge } from './stat.js'
 import type { StatGroupType, StatHandles } from './stat-group.js'
 import * as tables from './stat-tables.js'
 import { type StatScope, type StatSource, sanitizeStatName } from './stats-store.js'
+import type { SubscriptionStats } from './subscription-stats.js'
 
 type HandlesOf<T> = T extends { readonly handles: new (...args: never[]) => infer H } ? H : never
 
@@ -29,7 +30,6 @@ export type ServerHandles = HandlesOf<typeof tables.SERVER>
 export type ListenerManagerHandles = HandlesOf<typeof tables.LISTENER_MANAGER>
 export type ClusterManagerHandles = HandlesOf<typeof tables.CLUSTER_MANAGER>
 export type RuntimeHandles = HandlesOf<typeof tables.RUNTIME>
-export type ControlPlaneHandles = HandlesOf<typeof tables.CONTROL_PLANE>
 export type VirtualClusterHandles = HandlesOf<typeof tables.VIRTUAL_CLUSTER>
 
 /** Handles of one table that own nothing else: read a handle, release() at the end. */
@@ -37,6 +37,9 @@ export interface Released<H> {
   readonly main: H
   release(): void
 }
+
+/** Zones whose endpoints are counted apart under one cluster. */
+export const MAX_ZONES = 256
 
 /** Distinct TLS versions, ciphers, curves, ... counted by name under one `ssl.` scope; the rest count as `other`. */
 export const MAX_TLS_NAMES = 64
@@ -322,7 +325,8 @@ export class ClusterStats {
     return this.localZone === '' || zone === '' ? null : (this.zones?.get(zone) ?? this.makeZone(zone))
   }
 
-  private makeZone(zone: string): ZoneStats {
+  private makeZone(zone: string): ZoneStats | null {
+    if (this.zones !== null && this.zones.size >= MAX_ZONES) return null
     const stats = new ZoneStats(this.scope.scope(`zone.${sanitizeStatName(this.localZone)}.${sanitizeStatName(zone)}`))
     this.zones ??= new Map()
     this.zones.set(zone, stats)
@@ -550,127 +554,6 @@ export function workerStats(
 /** Envoy has these names beside `server.<thread>.watchdog_*`. */
 export function showWatchdogs(source: StatSource): void {
   for (const threads of ['main_thread', 'workers']) source.scope(threads).group(tables.WATCHDOG)
-}
-
-// ---- xDS ----
-
-/** `version` is a hash of the version text, `update_time` Unix ms of the last accepted update. */
-export interface SubscriptionStats {
-  readonly init_fetch_timeout: Counter
-  readonly update_attempt: Counter
-  readonly update_failure: Counter
-  readonly update_rejected: Counter
-  readonly update_success: Counter
-  readonly update_time: Gauge
-  readonly version: Gauge
-  readonly update_duration: Histogram
-  readonly version_text: TextReadout
-  release(): void
-}
-
-export interface ReloadableSubscriptionStats extends SubscriptionStats {
-  readonly config_reload: Counter
-  readonly config_reload_time_ms: Gauge
-}
-
-/** `control_plane.` with its text readout, and the wildcard subscriptions. */
-export class AdsStats {
-  private readonly source: StatSource
-  private known: { readonly controlPlane: ControlPlaneHandles; readonly identifier: TextReadout } | null = null
-  private ldsStats: SubscriptionStats | null = null
-  private cdsStats: ReloadableSubscriptionStats | null = null
-
-  constructor(source: StatSource) {
-    this.source = source
-  }
-
-  /** `control_plane.`, from the first stream on. */
-  get controlPlane(): ControlPlaneHandles {
-    return this.ofControlPlane.controlPlane
-  }
-
-  get identifier(): TextReadout {
-    return this.ofControlPlane.identifier
-  }
-
-  /** `listener_manager.lds.`, where listeners are subscribed to. */
-  get lds(): SubscriptionStats {
-    return (this.ldsStats ??= subscriptionStats(this.source, 'listener_manager.lds'))
-  }
-
-  /** `cluster_manager.cds.`, where clusters are. */
-  get cds(): ReloadableSubscriptionStats {
-    return (this.cdsStats ??= reloadableSubscriptionStats(this.source, 'cluster_manager.cds'))
-  }
-
-  private get ofControlPlane() {
-    if (this.known === null) {
-      const scope = this.source.scope('control_plane')
-      this.known = { controlPlane: scope.group(tables.CONTROL_PLANE), identifier: scope.textReadout('identifier') }
-    }
-    return this.known
-  }
-
-  /** `http.<hcmPrefix>.rds.<routeConfig>.`; release() it with its last user. */
-  rds(hcmPrefix: string, routeConfig: string): ReloadableSubscriptionStats & { readonly update_empty: Counter } {
-    return rdsStats(this.source, hcmPrefix, routeConfig)
-  }
-
-  /** `sds.<secret>.` */
-  sds(secret: string): SubscriptionStats {
-    const scope = this.source.scope(`sds.${secret}`)
-    scope.group(tables.SECRET_ROTATION)
-    return subscription(scope)
-  }
-}
-
-export function adsStats(source: StatSource): AdsStats {
-  return new AdsStats(source)
-}
-
-export function subscriptionStats(source: StatSource, prefix: string): SubscriptionStats {
-  return subscription(source.scope(prefix))
-}
-
-export interface ExtensionConfigStats extends SubscriptionStats {
-  readonly config_conflict: Counter
-  readonly config_fail: Counter
-  readonly config_reload: Counter
-}
-
-/** `extension_config_discovery.http_filter.<name>.` */
-export function extensionConfigStats(source: StatSource, name: string): ExtensionConfigStats {
-  const scope = source.scope(`extension_config_discovery.http_filter.${name}`)
-  const { config_conflict, config_fail, config_reload } = scope.group(tables.EXTENSION_CONFIG)
-  return { ...subscription(scope), config_conflict, config_fail, config_reload }
-}
-
-function reloadableSubscriptionStats(source: StatSource, prefix: string): ReloadableSubscriptionStats {
-  const scope = source.scope(prefix)
-  const { config_reload, config_reload_time_ms } = scope.group(tables.CONFIG_RELOAD)
-  return { ...subscription(scope), config_reload, config_reload_time_ms }
-}
-
-function rdsStats(source: StatSource, hcmPrefix: string, routeConfig: string) {
-  const scope = source.scope(`http.${hcmPrefix}.rds.${routeConfig}`)
-  const { config_reload, config_reload_time_ms } = scope.group(tables.CONFIG_RELOAD)
-  return { ...subscription(scope), config_reload, config_reload_time_ms, update_empty: scope.counter('update_empty') }
-}
-
-function subscription(scope: StatScope): SubscriptionStats {
-  const group = scope.group(tables.SUBSCRIPTION)
-  return {
-    init_fetch_timeout: group.init_fetch_timeout,
-    update_attempt: group.update_attempt,
-    update_failure: group.update_failure,
-    update_rejected: group.update_rejected,
-    update_success: group.update_success,
-    update_time: group.update_time,
-    version: group.version,
-    update_duration: group.update_duration,
-    version_text: scope.textReadout('version_text'),
-    release: () => scope.release(),
-  }
 }
 
 function released<C extends string, G extends string, H extends string>(

@@ -9,6 +9,7 @@ import type { Locality } from './endpoint.js'
 import type { Listener } from './listener.js'
 import type { StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
+import type { OverloadConfig } from './overload.js'
 import type { StatsSinkConfig } from './stats-sink.js'
 import type { Secret } from './tls.js'
 import type { TracerConfig } from './tracing.js'
@@ -80,5 +81,7 @@ export interface Bootstrap {
   readonly dnsResolver?: DnsResolverConfig
   /** Of connection managers whose tracing names no provider. */
   readonly tracer?: TracerConfig
+  /** Absent: nothing is done about overload. */
+  readonly overload?: OverloadConfig
   readonly unsupported: readonly string[]
 }

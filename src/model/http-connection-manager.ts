@@ -128,6 +128,8 @@ export interface HttpConnectionManager {
   readonly localReply: LocalReplyConfig | null
   readonly internalCidrRanges: readonly CidrRange[]
   readonly appendXForwardedPort: boolean
+  /** Requests that overload refuses are told so in a header. */
+  readonly appendLocalOverload?: boolean
   readonly tracing: Tracing | null
   readonly requestId: RequestIdOptions
 }

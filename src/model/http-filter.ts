@@ -246,6 +246,49 @@ export interface DecompressorConfig {
   readonly statPrefix: string
 }
 
+/** Which parts of a message an external processor gets. */
+export interface ProcessingMode {
+  readonly requestHeaders: boolean
+  readonly responseHeaders: boolean
+  readonly requestBody: 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
+  readonly responseBody: 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
+  readonly requestTrailers: boolean
+  readonly responseTrailers: boolean
+}
+
+/** Which fields an outside service may change (envoy.config.common.mutation_rules.v3.HeaderMutationRules). */
+export interface HeaderMutationRules {
+  readonly allowAllRouting: boolean
+  readonly allowEnvoy: boolean
+  readonly disallowSystem: boolean
+  readonly disallowAll: boolean
+  /** Whole names, over everything but the next. */
+  readonly allowExpression: string | null
+  readonly disallowExpression: string | null
+  readonly disallowIsError: boolean
+}
+
+export interface ExtProcConfig {
+  readonly service: GrpcService
+  readonly failureModeAllow: boolean
+  /** Of the answer to a request that fails over its processor. */
+  readonly statusOnError: number
+  readonly mode: ProcessingMode
+  readonly messageTimeoutMs: number
+  /** 0: timeouts are not prolonged. */
+  readonly maxMessageTimeoutMs: number
+  readonly statPrefix: string
+  readonly allowedHeaders: readonly StringMatcher[]
+  readonly disallowedHeaders: readonly StringMatcher[]
+  readonly allowModeOverride: boolean
+  readonly disableImmediateResponse: boolean
+  readonly mutationRules: HeaderMutationRules
+  readonly routeCache: 'default' | 'clear' | 'retain'
+  /** Namespaces of dynamic metadata that the processor gets, and may set. */
+  readonly forwardedNamespaces: readonly string[]
+  readonly receivedNamespaces: readonly string[]
+}
+
 export interface HeaderToMetadataRule {
   readonly header: string
   readonly cookie: string
@@ -321,6 +364,7 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
   | { readonly kind: 'rateLimit'; readonly config: RateLimitConfig }
   | { readonly kind: 'extAuthz'; readonly config: ExtAuthzConfig }
+  | { readonly kind: 'extProc'; readonly config: ExtProcConfig }
   | { readonly kind: 'jwtAuthn'; readonly config: JwtConfig }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
@@ -368,6 +412,13 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
   | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } | null }
   | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
+  /** null: as the filter's own. */
+  | {
+      readonly kind: 'extProc'
+      readonly mode: ProcessingMode | null
+      readonly service: GrpcService | null
+      readonly failureModeAllow: boolean | null
+    }
   | { readonly kind: 'extAuthz'; readonly contextExtensions: ReadonlyMap<string, string> }
   | { readonly kind: 'jwtAuthn'; readonly requirementName: string }
   | { readonly kind: 'headerMutation'; readonly config: HeaderMutationConfig }

@@ -120,6 +120,10 @@ export interface Listener {
   /** Null: the system's maximum. */
   readonly tcpBacklogSize: number | null
   readonly metadata: Metadata
+  /** The most connections of the whole proxy are no limit here. */
+  readonly ignoreGlobalConnLimit?: boolean
+  /** Connections are taken whatever the overload manager says. */
+  readonly bypassOverload?: boolean
   /** What was accepted without effect, for admin and the gauge: field paths. */
   readonly unsupported: readonly string[]
 }

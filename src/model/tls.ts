@@ -2,13 +2,10 @@
 // watched by the secret registry, so that the model stays a value.
 
 import type { ConfigSource } from './config-source.js'
+import type { DataSource } from './data-source.js'
 import type { StringMatcher } from './matcher.js'
 
-/** Where bytes come from (envoy.config.core.v3.DataSource). `watchedDirectory` '' = watch the file itself; `base64`: bytes that are no text. */
-export type DataSource =
-  | { readonly kind: 'inline'; readonly text: string; readonly base64?: string }
-  | { readonly kind: 'file'; readonly path: string; readonly watchedDirectory: string }
-  | { readonly kind: 'env'; readonly name: string }
+export type { DataSource }
 
 export type TlsVersion = 'TLSv1.0' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
 

@@ -3,8 +3,8 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { FilterConfigs, FilterConfigUser } from '../l7/filters/discovered-filter.js'
-import { type ExtensionConfigStats, extensionConfigStats } from '../metrics/stat-names.js'
 import type { StatSource } from '../metrics/stats-store.js'
+import { type ExtensionConfigStats, extensionConfigStats } from '../metrics/subscription-stats.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { ConfigSource } from '../model/config-source.js'
 import type { ExtensionConfig, FilterDiscovery } from '../model/http-filter.js'

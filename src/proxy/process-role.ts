@@ -3,6 +3,7 @@
 // the sidecar. Who carries what between them: src/sidecar/workers.
 
 import type { Socket } from 'node:net'
+import type { LoadShedPoint, OverloadAction } from '../model/overload.js'
 import type { RemoteHealth } from '../upstream/health/health-verdicts.js'
 
 /** What the workers have together. */
@@ -21,6 +22,8 @@ export interface PrimaryRole {
   /** Every worker has the config and serves. */
   ready(): boolean
   totals(): WorkerTotals
+  /** How overloaded the proxy is, which this process measures. */
+  tellOverload(name: OverloadAction | LoadShedPoint, value: number): void
 }
 
 export interface WorkerRole {

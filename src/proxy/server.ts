@@ -19,6 +19,7 @@ import { RecentRequests } from '../l7/log/recent-requests.js'
 import { otlpUserAgent } from '../l7/otlp/otlp-client.js'
 import { Tracers } from '../l7/tracing/tracers.js'
 import { ExceptionLog } from '../metrics/exception-log.js'
+import { refreshIntervalDelay, resetStreamCount } from '../metrics/overload-stats.js'
 import {
   asyncClientStats,
   caresStats,
@@ -36,6 +37,7 @@ import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { Listener } from '../model/listener.js'
+import type { OverloadConfig } from '../model/overload.js'
 import type { DataSource, SdsSecretRef } from '../model/tls.js'
 import { SecretRegistry } from '../mtls/secrets/secret-registry.js'
 import { TlsContexts } from '../mtls/tls/tls-contexts.js'
@@ -46,8 +48,11 @@ import { CertificateWatch } from './certificate-watch.js'
 import { ConfigChanges } from './config-changes.js'
 import { DrainSequence } from './drain-sequence.js'
 import { ExtensionRegistry } from './extension-registry.js'
+import { AcceptGate } from './listener/accept-gate.js'
 import type { SocketSharing } from './listener/active-listener.js'
 import { ListenerRegistry } from './listener/listener-registry.js'
+import { OverloadActions } from './overload/overload-actions.js'
+import { OverloadWatch } from './overload/overload-watch.js'
 import type { Predecessor } from './predecessor.js'
 import type { MemoryUse, ProcessRole } from './process-role.js'
 import { RouteRegistry } from './route-registry.js'
@@ -131,6 +136,10 @@ export class Server {
   readonly statsFlush: StatsFlush
   /** Clusters are initialised: Envoy asks for listeners from then on. Called once. */
   onClustersInitialised: (() => void) | null = null
+  /** Null without an overload manager. */
+  readonly overloadActions: OverloadActions | null
+  /** Null, too, in a worker: it is told. */
+  private readonly overloadWatch: OverloadWatch | null
   private stopping = false
   private readonly drainSequence: DrainSequence
   private readonly inboundDrain: DrainSequence
@@ -145,6 +154,8 @@ export class Server {
     this.inboundDrain = new DrainSequence(options.drainTimeMs, immediate, random)
     this.runtime = new RuntimeLayers(bootstrap.runtime, runtimeStats(store))
     showWatchdogs(store)
+    resetStreamCount(store)
+    refreshIntervalDelay(store)
     provideEnvironment(options.env)
     this.sinks = new LogSinks(options.accessLogFlush, filesystemStats(store))
     this.secrets = new SecretRegistry({
@@ -161,6 +172,8 @@ export class Server {
       () => this.tlsContexts.ownEndings(),
       (level, message) => this.log(level, message, undefined, 'connection'),
     )
+    const { overload } = bootstrap
+    this.overloadActions = overload === undefined ? null : new OverloadActions(overload, { store, random })
     const pools = new UpstreamPools(this.tlsContexts)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
     this.resolver = new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) })
@@ -247,6 +260,7 @@ export class Server {
         random,
         serviceCluster: bootstrap.node.cluster,
         thread: `worker_${role?.kind === 'worker' ? role.index : 0}`,
+        overload: this.overloadActions?.overload ?? null,
         filterEnvironment: {
           store,
           runtime: this.runtime,
@@ -267,6 +281,8 @@ export class Server {
         drainTimeMs: () => options.drainTimeMs,
         immediateDrain: immediate,
         sharing: sharingOf(role),
+        gate:
+          overload === undefined ? null : new AcceptGate(this.overloadActions!.overload, overload, () => this.listeners.connectionCount),
         predecessor: options.predecessor ?? null,
       },
     )
@@ -282,6 +298,8 @@ export class Server {
       beforeFlush: () => this.beforeFlush(),
       restartable: options.restartEpoch !== undefined,
     })
+    if (this.overloadActions !== null) this.overloadActions.listeners = this.listeners
+    this.overloadWatch = overload === undefined || role?.kind === 'worker' ? null : this.watchOverload(overload)
     this.config = new ConfigChanges(this)
     this.gauges = new ServerGauges(this)
     if (options.restartEpoch !== undefined) restartGeneration(store).value = (options.predecessor?.generation ?? 0) + 1
@@ -296,6 +314,19 @@ export class Server {
     this.clusters.onWarm(() => this.checkInit())
   }
 
+  private watchOverload(config: OverloadConfig): OverloadWatch {
+    const { role, store } = this.options
+    return new OverloadWatch(config, {
+      store,
+      measured: this,
+      log: (level, message) => this.log(level, message),
+      onLevel: (name, value) => {
+        this.overloadActions?.set(name, value)
+        if (role?.kind === 'primary') role.tellOverload(name, value)
+      },
+    })
+  }
+
   /** Take the static resources; the rest comes by `config`. Errors name the resource by its bootstrap path. */
   async start(): Promise<ConfigError[]> {
     const { bootstrap } = this.options
@@ -303,6 +334,7 @@ export class Server {
     if (errors.length > 0) return errors
     this.state = 'INITIALIZING'
     this.statsFlush.start()
+    this.overloadWatch?.start()
     this.refreshGauges()
     return this.initialise()
   }
@@ -497,6 +529,8 @@ export class Server {
 
   async close(): Promise<void> {
     this.statsFlush.close()
+    this.overloadWatch?.close()
+    this.overloadActions?.close()
     this.stopHearing()
     this.listeners.destroyAll()
     this.grpcLoggers.close()

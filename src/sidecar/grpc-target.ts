@@ -1,9 +1,11 @@
-// A management server as a static cluster of the bootstrap -> what grpc-js dials: addresses, credentials, authority, keepalive.
+// A management server, as a static cluster of the bootstrap or a target of google_grpc -> what grpc-js dials: addresses, credentials,
+// authority, keepalive. Called by XdsBridge.
 
-import type { ChannelOptions } from '@grpc/grpc-js'
+import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js'
 import { formatAddress } from '../model/address.js'
 import type { Cluster } from '../model/cluster.js'
 import type { GrpcService } from '../model/grpc-service.js'
+import type { DataSource } from '../model/tls.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client/client.js'
 
@@ -36,7 +38,24 @@ export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: ()
   return targets
 }
 
-export function metadataOf(service: GrpcService): (readonly [key: string, value: string])[] {
+/** google_grpc: a target by its own URI, with credentials of its own. Files are read at each dial: they may have rotated. */
+export function targetOfGoogle(service: GrpcService, read: (source: DataSource) => string | null): AdsTarget {
+  const { target: address, ssl } = service
+  const metadata = metadataOf(service)
+  if (ssl === undefined) return { address, metadata }
+  const bytes = (source: DataSource | null): Buffer | null => {
+    const text = source === null ? null : read(source)
+    if (source !== null && text === null) throw new Error(`${address}: a file of its ssl_credentials cannot be read`)
+    return text === null ? null : Buffer.from(text)
+  }
+  const credentials = async (): Promise<ChannelCredentials> => {
+    const { credentials: made } = await import('../xds/client/grpc-client.js')
+    return made.createSsl(bytes(ssl.rootCerts), bytes(ssl.privateKey), bytes(ssl.certChain))
+  }
+  return { address, metadata, credentials }
+}
+
+function metadataOf(service: GrpcService): (readonly [key: string, value: string])[] {
   return service.initialMetadata.map(entry => [entry.key, entry.value] as const)
 }
 

@@ -370,6 +370,7 @@ function primaryRole(concurrency: number, pool: () => WorkerPool): PrimaryRole {
     handOff: (listener, socket) => pool().handOff(listener, socket),
     ready: () => pool().ready,
     totals: () => pool().totals(),
+    tellOverload: (name, value) => pool().tell({ command: 'overload', name, value }),
   }
 }
 

@@ -15,6 +15,9 @@ export interface TrackedResource {
   refused: { readonly resource: RawResource; readonly at: Date; readonly errors: readonly ConfigError[] } | null
 }
 
+/** Of one type. Accepted ones are bounded by the xDS client; refused names beyond this are in the log alone. */
+export const MAX_TRACKED = 250_000
+
 export class TrackedResources {
   private readonly types = new Map<string, Map<string, TrackedResource>>()
   private readonly versions = new Map<string, string>()
@@ -38,6 +41,8 @@ export class TrackedResources {
   }
 
   refuse(typeUrl: string, resource: RawResource, errors: readonly ConfigError[]): void {
+    const known = this.types.get(typeUrl)
+    if (known !== undefined && known.size >= MAX_TRACKED && !known.has(resource.name)) return
     this.entry(typeUrl, resource.name).refused = { resource, at: new Date(), errors }
   }
 

@@ -4,8 +4,8 @@
 
 import { systemClock } from '../io/clock.js'
 import { inSlices, type Steps } from '../io/slices.js'
-import { adsStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
+import { adsStats } from '../metrics/subscription-stats.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
@@ -34,7 +34,7 @@ import {
   SCOPED_ROUTE_TYPE,
   VIRTUAL_HOST_TYPE,
 } from '../xds/type-urls.js'
-import { metadataOf, targetsOfCluster } from './grpc-target.js'
+import { targetOfGoogle, targetsOfCluster } from './grpc-target.js'
 import { EVERYTHING, type NamedResource, NamedSubscriptions } from './named-subscriptions.js'
 import { subscribingNode, type UserAgent } from './node-message.js'
 import { postJson } from './post-json.js'
@@ -271,7 +271,7 @@ export class XdsBridge {
   private openClient(api: ApiConfigSource, onlyType: string | undefined, source: ConfigSource): AdsClient | null {
     const targets: AdsTarget[] = []
     for (const service of api.services) {
-      if (service.target !== '') targets.push({ address: service.target, metadata: metadataOf(service) })
+      if (service.target !== '') targets.push(targetOfGoogle(service, source => this.server.readSource(source)))
       else {
         const cluster = this.options.bootstrap.clusters.find(candidate => candidate.name === service.cluster)
         if (cluster !== undefined) targets.push(...targetsOfCluster(cluster, service, () => this.tlsOf(service.cluster)))

@@ -28,6 +28,7 @@ import { messageFromJson } from './resources/json-message.js'
 import { decodeListenerMessage } from './resources/listener.js'
 import { decodeListStringMatcher, decodeStringMatcher } from './resources/matchers.js'
 import { checkMessage } from './resources/message-check.js'
+import { decodeOverload } from './resources/overload.js'
 import { decodeRuntimeLayer } from './resources/runtime.js'
 import { decodeSecretMessage } from './resources/secret.js'
 import { unreachableClusterSources, unreachableListenerSources } from './resources/source-references.js'
@@ -142,6 +143,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
   const dnsResolver = decodeBootstrapResolver(message, ctx)
   const http = message.tracing?.http
   const tracer = http === undefined ? null : decodeTracer(http, ctx.at('tracing').at('http'))
+  const overload = message.overloadManager === undefined ? null : decodeOverload(message.overloadManager, ctx.at('overload_manager'))
   const bootstrap: Bootstrap = {
     node: decodeNode(message),
     listeners: withOwnUnsupported(listeners, statics, 'listeners'),
@@ -158,6 +160,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     localClusterName: message.clusterManager?.localClusterName ?? '',
     ...(dnsResolver === null ? {} : { dnsResolver }),
     ...(tracer === null ? {} : { tracer }),
+    ...(overload === null ? {} : { overload }),
     unsupported: ctx.sink.unsupported,
   }
   checkReferences(bootstrap, ctx)

@@ -10,7 +10,6 @@ const envoyBin = process.env['ENVOY_BIN']
 
 /** Names that only one of the two has. */
 const REMAINING: readonly (readonly [name: RegExp, reason: string])[] = [
-  [/^(envoy_)?(envoy[._])?overload/, 'there is no overload manager'],
   [/http2[._](nghttp2|oghttp2)_(down|up)stream_connections/, "which of Envoy's two HTTP/2 libraries serves a connection; ours is neither"],
   [/server_?\.?connection_exceptions/, 'connections that an error of our own has ended: ours alone'],
   [/server_?\.?own_certificates_ending/, 'our own certificates near their end: ours alone'],

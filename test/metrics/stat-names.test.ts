@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import {
-  adsStats,
   clusterManagerStats,
   clusterStats,
   hcmStats,
@@ -18,6 +17,7 @@ import {
 import { statsText } from '../../src/metrics/stats-page.js'
 import { parseStatsQuery } from '../../src/metrics/stats-query.js'
 import { StatsStore } from '../../src/metrics/stats-store.js'
+import { adsStats } from '../../src/metrics/subscription-stats.js'
 
 function used(store: StatsStore): string[] {
   return page(store, 'usedonly')

@@ -21,6 +21,11 @@ const WORKERS = 'integration/workers.test.ts'
 const DRAIN = 'integration/drain.test.ts'
 
 export const CLAIMS: Readonly<Record<string, Claim>> = {
+  'a whole body that an `ext_proc` processor': claim('integration/ext-proc.test.ts: a body may be replaced by one of another length'),
+  Overload: claim(
+    'integration/overload.test.ts: lets clients wait while nobody is accepted, and serves them afterwards',
+    'proxy/overload/overload-watch.test.ts: measures the heap and the connections against their maximum',
+  ),
   // Stricter.
   'HTTP/1 requests: bare CR or LF': claim(`${ATTACKS}: HTTP/1 requests`),
   '`Content-Length` and chunk sizes beyond': claim(`${ATTACKS}: HTTP/1 requests`, `${ATTACKS}: answers of a hostile origin`),
@@ -126,7 +131,8 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   ),
   '`google_grpc`': claim(
     `${GO_CONTROL_PLANE}: google_grpc in the clear`,
-    'xds/resources/http-filters.test.ts: TLS credentials of google_grpc',
+    'integration/xds-google-grpc.test.ts: TLS and a token by ssl_credentials and access_token',
+    'xds/resources/http-filters.test.ts: a target of google_grpc',
   ),
   REST: claim('l7/client/async-client.test.ts: gives up on an answer that is too long'),
   'two scopes with one key': claim('integration/route-sources.test.ts: Two scopes with one key are refused'),

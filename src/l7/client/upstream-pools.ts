@@ -60,6 +60,8 @@ export class UpstreamPools implements UpstreamTlsSource {
         localAddress: bindHostOf(config),
         sni,
         key,
+        // Clients choose those names: a pool of one that nobody asks for any more must not stay.
+        ...(sni === '' ? {} : { onEmpty: empty => void (host.pools.get(slot) === empty && host.pools.delete(slot)) }),
         createConnection: (socket, spoken, owner, peer) =>
           new UpstreamConnection(
             socket,

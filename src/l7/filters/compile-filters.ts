@@ -11,6 +11,7 @@ import { customFilter } from './custom/guarded-filter.js'
 import { decompressorFilter } from './decompressor/decompressor.js'
 import { DiscoveredFilter } from './discovered-filter.js'
 import { extAuthzFilter } from './ext-authz/ext-authz.js'
+import { extProcFilter } from './ext-proc/ext-proc.js'
 import { faultFilter } from './fault.js'
 import { FilterContext, type FilterEnvironment } from './filter-environment.js'
 import { grpcHttp1BridgeFilter } from './grpc-http1-bridge.js'
@@ -100,6 +101,8 @@ function compileFilter(
       return jwtAuthnFilter(name, disabled, filter.config, ctx)
     case 'extAuthz':
       return extAuthzFilter(name, disabled, filter.config, ctx)
+    case 'extProc':
+      return extProcFilter(name, disabled, filter.config, ctx)
     case 'fault':
       return faultFilter(name, disabled, filter.config, ctx)
     case 'cors':

@@ -16,7 +16,7 @@ import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import type { RequestControl } from './request-control.js'
-import type { ResponseControl } from './response-control.js'
+import type { HeldResponse, ResponseControl } from './response-control.js'
 
 /** The request that the filters stand in. Exchange implements it. */
 export interface FilterChainHost {
@@ -59,7 +59,7 @@ export class FilterChain implements RequestControl, ResponseControl {
   private next = 0
   private running = false
   /** Of the body of a request that waits at a filter. */
-  private readonly holdLimitBytes: number
+  readonly bufferLimitBytes: number
   /** The filter that the head waits at was told that no body follows. */
   private stoppedAtEnd = false
   private requestPauses = 0
@@ -80,9 +80,9 @@ export class FilterChain implements RequestControl, ResponseControl {
   private responseBuffer: ResponseBuffer | null = null
   private pauses = 0
 
-  constructor(host: FilterChainHost, factories: readonly FilterFactory[], holdLimitBytes: number) {
+  constructor(host: FilterChainHost, factories: readonly FilterFactory[], bufferLimitBytes: number) {
     this.host = host
-    this.holdLimitBytes = holdLimitBytes
+    this.bufferLimitBytes = bufferLimitBytes
     this.factories = factories
   }
 
@@ -215,13 +215,13 @@ export class FilterChain implements RequestControl, ResponseControl {
     host.body.add(chunk)
     // Kept within the limit, unless a filter collects it within a limit of its own.
     if (this.collector !== null) this.collect()
-    else if (host.body.exceeds(this.holdLimitBytes))
-      host.requestTooLarge(`${this.holdLimitBytes} bytes (per_connection_buffer_limit_bytes)`)
+    else if (host.body.exceeds(this.bufferLimitBytes))
+      host.requestTooLarge(`${this.bufferLimitBytes} bytes (per_connection_buffer_limit_bytes)`)
     if (!end && !host.ended && !this.passed && this.collector === null) host.pauseRequest()
   }
 
   /** They end the request; `host.body` has them. */
-  requestTrailers(trailers: HeaderList): void {
+  requestTrailersCame(trailers: HeaderList): void {
     this.passRequestTrailers(0, trailers)
   }
 
@@ -258,6 +258,10 @@ export class FilterChain implements RequestControl, ResponseControl {
     if (this.host.ended) return
     this.host.body.withheld = false
     this.passRequestTrailers(this.filters.indexOf(filter) + 1, trailers)
+  }
+
+  get requestTrailers(): HeaderList | null {
+    return this.host.body.trailers
   }
 
   pauseRequestBody(): void {
@@ -391,13 +395,18 @@ export class FilterChain implements RequestControl, ResponseControl {
     this.heldResponse.push(ownBytes(chunk))
     this.heldResponseBytes += chunk.length
     this.heldResponseEnd = end
-    const buffer = this.responseBuffer
-    if (buffer === null) {
-      if (!end) this.host.pauseUpstream()
-    } else if (this.heldResponseBytes > buffer.maxBytes) {
+    if (this.responseBuffer !== null) this.checkResponseBuffer()
+    else if (!end) this.host.pauseUpstream()
+  }
+
+  /** What is held for a filter that asked for a body is whole, or too long. */
+  private checkResponseBuffer(): void {
+    const { maxBytes, allowPartial } = this.responseBuffer!
+    const over = this.heldResponseBytes > maxBytes
+    if (over && !allowPartial) {
       this.responseBuffer = null
       this.host.responseTooLarge()
-    } else if (end) this.completeResponseBuffer()
+    } else if (over || this.heldResponseEnd) this.completeResponseBuffer()
   }
 
   private holdResponseTrailers(trailers: HeaderList): void {
@@ -409,10 +418,18 @@ export class FilterChain implements RequestControl, ResponseControl {
   private completeResponseBuffer(): void {
     const buffer = this.responseBuffer!
     this.responseBuffer = null
-    const { body, trailers } = buffer.done(Buffer.concat(this.heldResponse), this.heldResponseTrailers)
-    this.heldResponse = body.length === 0 ? [] : [body]
-    this.heldResponseTrailers = trailers
-    this.heldResponseEnd = true
+    const body = Buffer.concat(this.heldResponse)
+    this.heldResponse = []
+    if (!this.heldResponseEnd) this.host.pauseUpstream()
+    const trailers = this.heldResponseTrailers
+    this.heldResponseTrailers = null
+    const done = buffer.done(body, trailers)
+    if (done !== null) this.resumeResponseWith(done.body, done.trailers)
+  }
+
+  resumeResponseWith(body: Buffer, trailers: HeaderList | null): void {
+    if (body.length > 0) this.heldResponse.unshift(body)
+    if (trailers !== null) this.heldResponseTrailers = trailers
     this.resumeResponse()
   }
 
@@ -465,11 +482,12 @@ export class FilterChain implements RequestControl, ResponseControl {
 
   // ---- ResponseControl ----------------------------------------------------------------------------------------------------------
 
-  bufferResponse(
-    maxBytes: number,
-    done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null },
-  ): void {
-    this.responseBuffer = { maxBytes, done }
+  bufferResponse(maxBytes: number, done: (body: Buffer, trailers: HeaderList | null) => HeldResponse | null, allowPartial = false): void {
+    this.responseBuffer = { maxBytes, allowPartial, done }
+    // Asked for late, while the head waits: some of the body may be here.
+    if (!this.responseStopped) return
+    this.checkResponseBuffer()
+    if (this.responseBuffer !== null) this.host.resumeUpstream()
   }
 
   emitResponseData(filter: StreamFilter, chunk: Buffer, end: boolean): void {
@@ -507,7 +525,8 @@ export class FilterChain implements RequestControl, ResponseControl {
 
 interface ResponseBuffer {
   readonly maxBytes: number
-  readonly done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null }
+  readonly allowPartial: boolean
+  readonly done: (body: Buffer, trailers: HeaderList | null) => HeldResponse | null
 }
 
 interface BodyCollector {

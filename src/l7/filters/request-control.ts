@@ -8,6 +8,10 @@ import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, StreamFilter } from './http-filter.js'
 
 export interface RequestControl extends FilterCall {
+  /** Of what waits at a filter (per_connection_buffer_limit_bytes). */
+  readonly bufferLimitBytes: number
+  /** Those that came with the body, once it has ended. */
+  readonly requestTrailers: HeaderList | null
   /** Bytes on their way upstream from `filter`: the filters after it (nearer the router) see them. */
   emitRequestData(filter: StreamFilter, chunk: Buffer, end: boolean): void
   /** The trailers, after the last bytes. They end the request. */

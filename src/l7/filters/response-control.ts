@@ -7,17 +7,23 @@
 import type { HeaderList } from '../codec/header-list.js'
 import type { FilterCall, StreamFilter } from './http-filter.js'
 
+/** A whole response body with its trailers. */
+export interface HeldResponse {
+  readonly body: Buffer
+  readonly trailers: HeaderList | null
+}
+
 export interface ResponseControl extends FilterCall {
   /** Bytes on their way downstream from `filter`: the filters after it (nearer the client) see them. */
   emitResponseData(filter: StreamFilter, chunk: Buffer, end: boolean): void
   /** The trailers that `filter` kept back, after its last bytes. Ends the response. */
   emitResponseTrailers(filter: StreamFilter, trailers: HeaderList): void
   /** Hold the whole response body, with its trailers, before the head goes on; called from responseHead, which then returns `stop`.
-   * Above `maxBytes` the client gets a 500. `done` gives what is sent instead; the head may be changed until it returns. */
-  bufferResponse(
-    maxBytes: number,
-    done: (body: Buffer, trailers: HeaderList | null) => { readonly body: Buffer; readonly trailers: HeaderList | null },
-  ): void
+   * Above `maxBytes` the client gets a 500, unless `allowPartial`: then what came so far is given, and the rest follows what is sent
+   * instead. `done` gives that, or null: resumeResponseWith will. The head may be changed until then. */
+  bufferResponse(maxBytes: number, done: (body: Buffer, trailers: HeaderList | null) => HeldResponse | null, allowPartial?: boolean): void
+  /** What the client gets after `done` gave null. */
+  resumeResponseWith(body: Buffer, trailers: HeaderList | null): void
   /** Ask the upstream to stop or go on sending while a filter holds bytes back. */
   pauseResponse(): void
   unpauseResponse(): void

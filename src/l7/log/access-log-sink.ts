@@ -4,6 +4,7 @@
 // memory or a request's time. reopen() (SIGUSR1, log rotation) opens the path anew; what is under way goes to the old file.
 
 import { closeSync, constants, createWriteStream, openSync, type WriteStream } from 'node:fs'
+import { SharedWhileUsed } from '../../io/shared-while-used.js'
 import type { FilesystemHandles } from '../../metrics/stat-names.js'
 import type { LogTarget } from '../../model/access-log.js'
 
@@ -38,7 +39,8 @@ export class AccessLogSink implements LogSink {
   private readonly rule: FlushRule
   /** `filesystem.` of all logs together; null: nobody counts. */
   private readonly counts: FilesystemHandles | null
-  private output: LogOutput | null = null
+  /** What is open now. Apart from the sink: it has to be closed when the sink is no more. */
+  readonly place: { output: LogOutput | null } = { output: null }
   private lines: string[] = []
   private queuedBytes = 0
   private inFlightBytes = 0
@@ -99,15 +101,16 @@ export class AccessLogSink implements LogSink {
       }
       if (this.inFlightBytes === 0) for (const resolve of this.idle.splice(0)) resolve()
     }
-    this.output ??= this.openOutput()
-    this.output.write(data, done)
+    this.place.output ??= this.openOutput()
+    this.place.output.write(data, done)
   }
 
   private openOutput(): LogOutput {
+    const { place, counts } = this
     const output = this.open(() => {
       // A failed output is given up; the next flush tries to open it again.
-      if (this.counts !== null) this.counts.write_failed.value++
-      if (this.output === output) this.output = null
+      if (counts !== null) counts.write_failed.value++
+      if (place.output === output) place.output = null
     })
     return output
   }
@@ -115,8 +118,8 @@ export class AccessLogSink implements LogSink {
   /** Write to a newly opened output from here on. */
   reopen(): void {
     this.flush()
-    const old = this.output
-    this.output = null
+    const old = this.place.output
+    this.place.output = null
     old?.end?.(() => undefined)
   }
 
@@ -125,8 +128,8 @@ export class AccessLogSink implements LogSink {
     this.flush()
     this.closed = true
     if (this.inFlightBytes > 0) await new Promise<void>(resolve => this.idle.push(resolve))
-    const { output } = this
-    this.output = null
+    const { output } = this.place
+    this.place.output = null
     if (output?.end !== undefined) await new Promise<void>(resolve => output.end!(resolve))
   }
 }
@@ -167,9 +170,14 @@ function openStandard(stream: NodeJS.WriteStream): OpenOutput {
   return () => ({ write: (data, done) => stream.write(data, () => done()) })
 }
 
-/** All sinks of the process, by path. */
+/** When nobody writes there any more. */
+function closing(place: AccessLogSink['place']): () => void {
+  return () => place.output?.end?.(() => undefined)
+}
+
+/** All sinks that are used, by path. */
 export class LogSinks {
-  private readonly sinks = new Map<string, AccessLogSink>()
+  private readonly sinks = new SharedWhileUsed<AccessLogSink>()
   private readonly rule: FlushRule
   private readonly counts: FilesystemHandles | null
 
@@ -185,14 +193,14 @@ export class LogSinks {
       const open =
         path === '/dev/stdout' ? openStandard(process.stdout) : path === '/dev/stderr' ? openStandard(process.stderr) : openFile(path)
       sink = new AccessLogSink(open, this.rule, this.counts)
-      this.sinks.set(path, sink)
+      this.sinks.put(path, sink, closing(sink.place))
     }
     return sink
   }
 
   /** Why lines could not be written there (Envoy refuses such a config); null when they can, or when that can't be known yet. */
   problem(target: LogTarget): string | null {
-    if (target.kind !== 'file' || this.sinks.has(target.path)) return null
+    if (target.kind !== 'file' || this.sinks.get(target.path) !== undefined) return null
     try {
       // A pipe that nobody reads would block.
       closeSync(openSync(target.path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK, 0o644))

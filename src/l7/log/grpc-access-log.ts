@@ -5,6 +5,7 @@
 
 import { fullJitterMs } from '../../io/backoff.js'
 import type { Clock, Timer } from '../../io/clock.js'
+import { SharedWhileUsed } from '../../io/shared-while-used.js'
 import type { GrpcLogHandles } from '../../metrics/stat-names.js'
 import type { GrpcLogTarget } from '../../model/access-log.js'
 import type { GrpcService } from '../../model/grpc-service.js'
@@ -43,7 +44,8 @@ export class GrpcLogger {
   private readonly stats: GrpcLogHandles
   private entries: Buffer[] = []
   private bytes = 0
-  private stream: LogStream | null = null
+  /** Apart from the logger: it has to be closed when the logger is no more. */
+  readonly open: { stream: LogStream | null } = { stream: null }
   /** Has carried a message: later ones need no identifier. */
   private introduced = false
   private timer: Timer | null = null
@@ -77,8 +79,8 @@ export class GrpcLogger {
     this.flush()
     this.closed = true
     this.timer?.cancel()
-    const { stream } = this
-    this.stream = null
+    const { stream } = this.open
+    this.open.stream = null
     stream?.close()
   }
 
@@ -93,12 +95,12 @@ export class GrpcLogger {
   private flush(): void {
     const { env, target } = this
     if (this.closed || this.entries.length === 0) return
-    if (this.stream === null) {
+    if (this.open.stream === null) {
       if (env.clock.now() < this.retryAt) return
       this.introduced = false
-      this.stream = env.client.stream(target.service, STREAM_ACCESS_LOGS, reason => this.streamEnded(reason))
+      this.open.stream = env.client.stream(target.service, STREAM_ACCESS_LOGS, whenEnded(new WeakRef(this)))
     }
-    if (!this.stream.send(this.message())) return
+    if (!this.open.stream.send(this.message())) return
     this.introduced = true
     this.entries = []
     this.bytes = 0
@@ -115,9 +117,10 @@ export class GrpcLogger {
     return writer.finish()
   }
 
-  private streamEnded(reason: string): void {
+  /** Called by its stream. */
+  streamEnded(reason: string): void {
     const { env, target } = this
-    this.stream = null
+    this.open.stream = null
     // A stream that has carried entries is no failure in a row.
     if (this.introduced) this.failures = 0
     this.retryAt = env.clock.now() + fullJitterMs(this.failures++, RECONNECT_BASE_MS, RECONNECT_MAX_MS, env.random)
@@ -125,10 +128,19 @@ export class GrpcLogger {
   }
 }
 
-/** All loggers of the process; equal targets share one. */
+/** A stream that is open must not keep a logger that nobody uses. */
+function whenEnded(logger: WeakRef<GrpcLogger>): (reason: string) => void {
+  return reason => logger.deref()?.streamEnded(reason)
+}
+
+function closing(open: GrpcLogger['open']): () => void {
+  return () => open.stream?.close()
+}
+
+/** All loggers that are used; equal targets share one. */
 export class GrpcLoggers {
   private readonly env: GrpcLogEnvironment
-  private readonly loggers = new Map<string, GrpcLogger>()
+  private readonly loggers = new SharedWhileUsed<GrpcLogger>()
 
   constructor(env: GrpcLogEnvironment) {
     this.env = env
@@ -140,7 +152,7 @@ export class GrpcLoggers {
     let logger = this.loggers.get(key)
     if (logger === undefined) {
       logger = new GrpcLogger(target, this.env)
-      this.loggers.set(key, logger)
+      this.loggers.put(key, logger, closing(logger.open))
     }
     return logger
   }

@@ -3,6 +3,7 @@
 // Invariant: what waits is bounded by the configured buffer, and so are exports under way; beyond both records are dropped and counted.
 
 import type { Clock, Timer } from '../../io/clock.js'
+import { SharedWhileUsed } from '../../io/shared-while-used.js'
 import type { GrpcLogHandles } from '../../metrics/stat-names.js'
 import type { OtlpLogTarget } from '../../model/access-log.js'
 import { toByteString } from '../codec/byte-string.js'
@@ -105,10 +106,10 @@ export class OtlpLogger {
   }
 }
 
-/** All of the process; equal targets share one. */
+/** All that are used; equal targets share one. */
 export class OtlpLoggers {
   private readonly env: OtlpLogEnvironment
-  private readonly loggers = new Map<string, OtlpLogger>()
+  private readonly loggers = new SharedWhileUsed<OtlpLogger>()
 
   constructor(env: OtlpLogEnvironment) {
     this.env = env
@@ -120,7 +121,7 @@ export class OtlpLoggers {
     let logger = this.loggers.get(key)
     if (logger === undefined) {
       logger = new OtlpLogger(target, this.env)
-      this.loggers.set(key, logger)
+      this.loggers.put(key, logger, () => {})
     }
     return logger
   }

@@ -60,7 +60,7 @@ export function explained(reply: LocalReply, reason: string): LocalReply {
 }
 
 function addOverloadHeaders(headers: HeaderList, flag: number): void {
-  if ((flag & (ResponseFlag.UpstreamOverflow | ResponseFlag.OverloadManager)) !== 0) headers.append('x-envoy-overloaded', 'true')
+  if ((flag & ResponseFlag.UpstreamOverflow) !== 0) headers.append('x-envoy-overloaded', 'true')
   if ((flag & ResponseFlag.DropOverload) !== 0) headers.append('x-envoy-drop-overload', 'true')
   if ((flag & ResponseFlag.UnconditionalDropOverload) !== 0) headers.append('x-envoy-unconditional-drop-overload', 'true')
   if ((flag & ResponseFlag.RateLimited) !== 0) headers.append('x-envoy-ratelimited', 'true')

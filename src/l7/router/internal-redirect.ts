@@ -4,9 +4,11 @@
 
 import type { RouterHandles } from '../../metrics/stat-names.js'
 import type { InternalRedirectPolicy, InternalRedirectPredicate } from '../../model/route.js'
+import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
-import type { CompiledRoute } from '../route/compiled-route.js'
+import type { CompiledForward, CompiledRoute } from '../route/compiled-route.js'
 import type { RouteSource } from '../route/route-holder.js'
+import type { HeldBody } from '../stream/held-body.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 
 /** What the requests of one downstream request know of its redirects so far. */
@@ -16,7 +18,7 @@ export class RedirectTrail {
   readonly visited: Map<string, Set<string>> = new Map()
 }
 
-/** The request that was answered with a redirect. Router implements it. */
+/** The request that was answered with a redirect. */
 export interface RedirectedRequest {
   readonly request: RequestHead
   readonly info: StreamInfo
@@ -26,6 +28,41 @@ export interface RedirectedRequest {
     readonly routes: RouteSource
     readonly random: () => number
   }
+}
+
+/** The same with what it takes to follow the redirect. Router implements it. */
+export interface RedirectingRequest extends RedirectedRequest {
+  readonly forward: CompiledForward | null
+  readonly cluster: UpstreamCluster | null
+  readonly body: HeldBody
+  readonly tunnel: boolean
+  redirects: RedirectTrail | null
+}
+
+/** The head of the next request, with this one's outcome noted and counted; null: the response goes to the client. */
+export function followRedirect(of: RedirectingRequest, head: ResponseHead): RequestHead | null {
+  const policy = of.forward!.model.internalRedirect
+  if (policy === null || !policy.statuses.includes(head.status)) return null
+  const { info, body } = of
+  const stats = of.cluster!.traffic.main
+  let next: RequestHead | null = null
+  // A body that is not complete, or was too long to keep, cannot be sent again.
+  if (body.complete && body.replayable && !of.tunnel) {
+    of.redirects ??= new RedirectTrail()
+    next = redirectedHead(of, policy, head, of.redirects)
+  }
+  if (next === null) {
+    stats.upstream_internal_redirect_failed_total.value++
+    return null
+  }
+  stats.upstream_internal_redirect_succeeded_total.value++
+  of.redirects!.count++
+  // As in Envoy, the log line of this leg shows the head that its redirect led to.
+  info.request = next
+  info.response = head
+  info.responseCode = head.status
+  info.responseCodeDetails = 'internal_redirect'
+  return next
 }
 
 /** The head of the next request, or null. Nothing is changed but what previous_routes remembers. */

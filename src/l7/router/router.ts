@@ -3,7 +3,6 @@
 // it tells its RouterHost what came back. Calls route/ (what to do), client/ (one UpstreamRequest a try), upstream-outcome (a try's
 // judge). Invariant: it names no client stream; after finish() or abandon() no try of it runs.
 
-import type { InternalRedirectPolicy } from '../../model/route.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { sniFor } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
@@ -23,7 +22,7 @@ import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
 import { failureReason, maxDurationReason, noClusterReason, noHostReason, noRouteReason, timeoutReason } from './failure-reason.js'
 import { brokenResponseDetails, failureReply } from './failure-reply.js'
-import { type RedirectedRequest, RedirectTrail, redirectedHead, seesOther } from './internal-redirect.js'
+import { followRedirect, type RedirectingRequest, type RedirectTrail, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
 import { PickContext } from './pick-context.js'
 import { keepForReplay, MAX_REPLAY_BYTES, sendHeld } from './replay-body.js'
@@ -39,7 +38,7 @@ function asksForTunnel(request: RequestHead): boolean {
   return request.upgrade !== '' || request.method === 'CONNECT'
 }
 
-export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectedRequest, AnswerTarget, StreamTimerTarget {
+export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedRequest, RedirectingRequest, AnswerTarget, StreamTimerTarget {
   readonly runtime: RouterRuntime
   route: CompiledRoute | null = null
   forward: CompiledForward | null = null
@@ -479,33 +478,11 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
 
   /** True when the response is swallowed: the request has ended and another took its stream. */
   private followsRedirect(upstream: UpstreamRequest, head: ResponseHead): boolean {
-    const policy = this.forward!.model.internalRedirect
-    if (policy === null || !policy.statuses.includes(head.status)) return false
-    const stats = this.cluster!.traffic.main
-    const next = this.redirectedHead(policy, head)
-    if (next === null) {
-      stats.upstream_internal_redirect_failed_total.value++
-      return false
-    }
-    stats.upstream_internal_redirect_succeeded_total.value++
-    this.redirects!.count++
+    const next = followRedirect(this, head)
+    if (next === null) return false
     this.upstream = upstream
-    const { info, request } = this.host
-    // As in Envoy, the log line of this leg shows the head that its redirect led to.
-    info.request = next
-    info.response = head
-    info.responseCode = head.status
-    info.responseCodeDetails = 'internal_redirect'
-    this.host.redirected(next, seesOther(request, head))
+    this.host.redirected(next, seesOther(this.host.request, head))
     return true
-  }
-
-  private redirectedHead(policy: InternalRedirectPolicy, head: ResponseHead): RequestHead | null {
-    const { body } = this.host
-    // A body that is not complete, or was too long to keep, cannot be sent again.
-    if (!body.complete || !body.replayable || this.tunnel) return null
-    this.redirects ??= new RedirectTrail()
-    return redirectedHead(this, policy, head, this.redirects)
   }
 
   // ---- timeouts -------------------------------------------------------------------------------------------------------------------

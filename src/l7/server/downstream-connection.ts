@@ -21,6 +21,7 @@ import { ResponseFlag } from '../stream/response-flags.js'
 import { StreamInfo } from '../stream/stream-info.js'
 import type { Exchange, ExchangeOwner } from './exchange.js'
 import type { HttpRuntime } from './http-runtime.js'
+import type { Overload } from './overload.js'
 import { handleRedirected, handleRequest } from './request-path.js'
 import { httpDate } from './response-headers.js'
 
@@ -38,8 +39,13 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   private readonly exchanges = new Set<Exchange>()
   private readonly idleTimer: LazyTimer
   private headTimer: LazyTimer | null = null
-  private ageTimer: NodeJS.Timeout | null = null
+  private ageTimer: LazyTimer | null = null
+  /** What both timers are set to. */
+  private idleMs = 0
+  private maxAgeMs = 0
   private requests = 0
+  /** Overload has been asked whether this connection may begin. */
+  private judged = false
   private bytesRead = 0
   /** Of what was read and written, so much is in the counters. */
   private reportedRead = 0
@@ -78,11 +84,12 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
       this.leave()
     })
     if (config.common.maxConnectionDurationMs !== null && config.common.maxConnectionDurationMs > 0) {
-      this.ageTimer = setTimeout(() => {
+      this.ageTimer = new LazyTimer(() => {
         stats.downstream_cx_max_duration_reached.value++
         this.drain()
-      }, config.common.maxConnectionDurationMs)
-      this.ageTimer.unref()
+      })
+      this.maxAgeMs = this.scaled('connection-max', config.common.maxConnectionDurationMs)
+      this.ageTimer.set(this.maxAgeMs)
     }
     const alpn = info.tls?.alpn ?? ''
     if (config.codecType === 'HTTP2' || (config.codecType === 'AUTO' && alpn === 'h2')) this.startCodec('http2')
@@ -97,6 +104,28 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     readShared(socket, chunk => this.feed(chunk))
     // Accepted sockets are paused until now (ActiveListener.listen).
     socket.resume()
+  }
+
+  private scaled(kind: 'connection-idle' | 'connection-max', ms: number): number {
+    const { overload } = this.runtime
+    return overload === null ? ms : overload.timeoutMs(kind, ms)
+  }
+
+  /** Overload shortens timeouts more, or less, than it did. */
+  rescaleTimeouts(): void {
+    const { common } = this.runtime.config
+    const idleMs = this.scaled('connection-idle', common.idleTimeoutMs)
+    const maxAgeMs = this.scaled('connection-max', common.maxConnectionDurationMs ?? 0)
+    this.idleTimer.shift(idleMs - this.idleMs)
+    this.ageTimer?.shift(maxAgeMs - this.maxAgeMs)
+    this.idleMs = idleMs
+    this.maxAgeMs = maxAgeMs
+    for (const exchange of this.exchanges) exchange.rescaleTimeouts()
+  }
+
+  /** What is in progress. */
+  get streams(): Iterable<Exchange> {
+    return this.exchanges
   }
 
   private startCodec(protocol: 'http1' | 'http2'): Codec {
@@ -129,8 +158,20 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   /** HOT. */
   private feed(chunk: Buffer): void {
     this.bytesRead += chunk.length
+    if (this.requests === 0 && this.refusedForOverload()) return
     if (this.codec !== null) this.codec.feed(chunk)
     else this.sniff(chunk)
+  }
+
+  /** The first bytes of a client that gets no codec. */
+  private refusedForOverload(): boolean {
+    const { overload, stats } = this.runtime
+    if (overload === null || this.judged) return false
+    this.judged = true
+    if (!overload.refusesCodec()) return false
+    stats.downstream_rq_overload_close.value++
+    this.destroy()
+    return true
   }
 
   /** codec_type AUTO in the clear: the HTTP/2 preface, or HTTP/1. */
@@ -168,8 +209,19 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
         stream.closeAfter()
       }
     }
+    if (this.runtime.overload !== null && !this.draining) this.endForOverload(stream, this.runtime.overload)
     const exchange = handleRequest(this.runtime, this, stream, head, end)
     this.onExchange(exchange)
+  }
+
+  /** This request is the last one here, where overload says so. */
+  private endForOverload(stream: ServerStream, overload: Overload): void {
+    const http2 = stream.version === 'HTTP/2'
+    if (overload.endsKeepalive()) {
+      this.runtime.stats.downstream_cx_overload_disable_keepalive.value++
+      if (http2) this.drain()
+      else stream.closeAfter()
+    } else if (http2 && overload.sendsGoaway()) this.drain()
   }
 
   onExchange(exchange: Exchange): void {
@@ -219,7 +271,9 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
       return
     }
     const idleMs = this.runtime.config.common.idleTimeoutMs
-    if (idleMs > 0) this.idleTimer.set(idleMs)
+    if (idleMs <= 0) return
+    this.idleMs = this.scaled('connection-idle', idleMs)
+    this.idleTimer.set(this.idleMs)
   }
 
   onHeadPending(pending: boolean): void {
@@ -304,7 +358,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.closed = true
     this.idleTimer.dispose()
     this.headTimer?.dispose()
-    if (this.ageTimer !== null) clearTimeout(this.ageTimer)
+    this.ageTimer?.dispose()
     const { stats } = this.runtime
     const active = this.exchanges.size > 0
     this.codec?.onTransportClose({

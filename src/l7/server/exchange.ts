@@ -85,7 +85,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.info = new StreamInfo(owner.info, Date.now(), performance.now())
     this.info.request = request
     if (end) this.info.requestReceivedAt = this.info.startedAt
-    this.timers = new StreamTimers(this)
+    this.timers = new StreamTimers(this, runtime.overload)
     this.chain = runtime.filters.length === 0 ? null : new FilterChain(this, runtime.filters, runtime.bufferLimitBytes)
     this.router = new Router(this, runtime, previous === null ? null : previous.router.redirects)
   }
@@ -187,7 +187,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.endOfRequest()
     this.body.trailers = trailers
     if (this.chain === null) this.router.requestTrailers(trailers)
-    else this.chain.requestTrailers(trailers)
+    else this.chain.requestTrailersCame(trailers)
   }
 
   private endOfRequest(): void {
@@ -320,6 +320,21 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   /** How long the whole stream may last; replaces the connection manager's limit. 0: no limit. */
   limitDuration(ms: number): void {
     this.timers.limitDuration(ms, this.info.startedAt)
+  }
+
+  /** Overload shortens timeouts more, or less, than it did. */
+  rescaleTimeouts(): void {
+    this.timers.rescale()
+  }
+
+  /** Bytes that this process holds for it: of the request for another try or a filter, of the response for a slow client. */
+  get heldBytes(): number {
+    return this.body.bytes + this.stream.bufferedBytes
+  }
+
+  /** The process runs out of memory, and this stream holds much of it. */
+  resetForMemory(): void {
+    this.abort(ResponseFlag.OverloadManager, 'overload_manager_reset')
   }
 
   // ---- endings --------------------------------------------------------------------------------------------------------------

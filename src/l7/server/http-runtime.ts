@@ -21,6 +21,7 @@ import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { TracingRuntime } from '../tracing/tracing-runtime.js'
 import { compileIpDetection, type IpDetector } from './client-address.js'
+import type { Overload } from './overload.js'
 
 /** What a runtime is made of; the rest of its fields follow from these. */
 export type HttpRuntimeParts = Omit<
@@ -58,6 +59,8 @@ export class HttpRuntime {
   readonly codecStats: DownstreamCodecStats
   /** Null: nothing is traced. */
   readonly tracing: TracingRuntime | null
+  /** Null: nothing is refused or shortened for overload. */
+  readonly overload: Overload | null
   readonly continueHead: ResponseHead = {
     status: 100,
     reason: '',
@@ -99,6 +102,7 @@ export class HttpRuntime {
     this.recent = parts.recent
     this.codecStats = parts.codecStats
     this.tracing = parts.tracing
+    this.overload = parts.overload
   }
 
   get routerConfig(): RouterConfig {

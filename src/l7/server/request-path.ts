@@ -7,6 +7,7 @@
 // Each failure leaves through exchange.reply with an entry of local-reply.ts; everything ends in exchange.finish.
 
 import type { RequestHead, ServerStream } from '../codec/codec.js'
+import { HeaderList } from '../codec/header-list.js'
 import { isGrpcRequest } from '../grpc/grpc.js'
 import { localReply } from '../reply/local-reply.js'
 import { answerDirectly } from '../route/route-answers.js'
@@ -20,7 +21,8 @@ export function handleRequest(runtime: HttpRuntime, owner: ExchangeOwner, stream
   const exchange = new Exchange(runtime, owner, stream, head, end, isGrpcRequest(head), null)
   stream.events = exchange
   start(exchange)
-  normalise(exchange, prepareRequest(exchange))
+  if (runtime.overload?.refusesRequest() === true) refuseForOverload(exchange)
+  else normalise(exchange, prepareRequest(exchange))
   return exchange
 }
 
@@ -31,6 +33,17 @@ function start(exchange: Exchange): void {
   if (exchange.request.version === 'HTTP/2') stats.downstream_rq_http2_total.value++
   else stats.downstream_rq_http1_total.value++
   exchange.startTimers()
+}
+
+const LOCALLY_OVERLOADED = ['x-envoy-local-overloaded', 'true'] as const
+
+/** Before anything is done for it: neither filters nor routes have seen it. */
+function refuseForOverload(exchange: Exchange): void {
+  exchange.runtime.stats.downstream_rq_overload_close.value++
+  exchange.reply(
+    localReply('overload', ''),
+    exchange.runtime.config.appendLocalOverload === true ? HeaderList.of(LOCALLY_OVERLOADED) : null,
+  )
 }
 
 /** An internal redirect: `head` follows on the stream of `previous`, past filters and routes once more. What it says of the client stays. */

@@ -5,20 +5,29 @@
 import type { HttpConnectionManager } from '../../model/http-connection-manager.js'
 import { acquireStreamTimer, releaseStreamTimer, type StreamTimer, type StreamTimerTarget } from './stream-timer.js'
 
+/** What is left of the idle timeout of a stream now. */
+export interface StreamTimeoutScale {
+  timeoutMs(kind: 'stream-idle', ms: number): number
+}
+
 export class StreamTimers {
   private readonly target: StreamTimerTarget
+  private readonly scale: StreamTimeoutScale | null
+  /** As configured, and as it is set: less, where overload shortens it. */
+  private configuredIdleMs = 0
   private idleMs = 0
   private idle: StreamTimer | null = null
   private maxDuration: StreamTimer | null = null
   private request: StreamTimer | null = null
 
-  constructor(target: StreamTimerTarget) {
+  constructor(target: StreamTimerTarget, scale: StreamTimeoutScale | null = null) {
     this.target = target
+    this.scale = scale
   }
 
   /** The connection manager's own. `requestOpen`: more of the request is still to come. */
   start(config: HttpConnectionManager, requestOpen: boolean): void {
-    this.idleMs = config.streamIdleTimeoutMs
+    this.takeIdle(config.streamIdleTimeoutMs)
     if (this.idleMs > 0) this.idle = acquireStreamTimer('idle', this.target, this.idleMs)
     const maxDuration = config.common.maxStreamDurationMs
     if (maxDuration !== null && maxDuration > 0) this.maxDuration = acquireStreamTimer('max-duration', this.target, maxDuration)
@@ -27,11 +36,23 @@ export class StreamTimers {
 
   /** A route's own idle timeout replaces the connection manager's; 0 turns it off. */
   setIdle(ms: number): void {
-    this.idleMs = ms
+    this.takeIdle(ms)
     if (ms > 0) {
-      if (this.idle === null) this.idle = acquireStreamTimer('idle', this.target, ms)
-      else this.idle.set(ms)
+      if (this.idle === null) this.idle = acquireStreamTimer('idle', this.target, this.idleMs)
+      else this.idle.set(this.idleMs)
     } else this.idle?.clear()
+  }
+
+  private takeIdle(ms: number): void {
+    this.configuredIdleMs = ms
+    this.idleMs = this.scale === null ? ms : this.scale.timeoutMs('stream-idle', ms)
+  }
+
+  /** Overload shortens timeouts more, or less, than it did. */
+  rescale(): void {
+    const before = this.idleMs
+    this.takeIdle(this.configuredIdleMs)
+    this.idle?.shift(this.idleMs - before)
   }
 
   /** Something moved in either direction. */

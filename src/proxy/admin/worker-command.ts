@@ -1,7 +1,8 @@
-// What an operator asked the admin for and each worker must do too. The admin carries it out in its own process and gives it to the
+// What an operator asked the admin for, or the primary found (overload), and each worker must do too. The admin carries it out in its own process and gives it to the
 // workers as it is; WorkerPool repeats it to workers that start later.
 
 import type { RecentRequest } from '../../l7/log/recent-requests.js'
+import type { LoadShedPoint, OverloadAction } from '../../model/overload.js'
 import type { Server } from '../server.js'
 
 export type WorkerCommand =
@@ -9,6 +10,7 @@ export type WorkerCommand =
   | { readonly command: 'drain'; readonly inboundOnly: boolean; readonly graceful: boolean; readonly skipExit: boolean }
   | { readonly command: 'runtime'; readonly values: readonly (readonly [key: string, value: string])[] }
   | { readonly command: 'log-levels'; readonly levels: readonly (readonly [component: string, level: string])[] }
+  | { readonly command: 'overload'; readonly name: OverloadAction | LoadShedPoint; readonly value: number }
   | { readonly command: 'reopen-logs' }
 
 /** The processes that serve, where the admin's does not. */
@@ -37,6 +39,9 @@ export function carryOut(command: WorkerCommand, server: Server, logging: LogLev
       return
     case 'log-levels':
       logging.setLevels(command.levels)
+      return
+    case 'overload':
+      server.overloadActions?.set(command.name, command.value)
       return
     case 'reopen-logs':
       server.sinks.reopen()

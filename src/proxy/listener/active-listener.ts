@@ -8,12 +8,17 @@ import { connectionAccepted } from '../../io/read-turn.js'
 import { endAfterException, guardSocket } from '../../io/socket-guard.js'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
+import type { HeldStream } from '../overload/overload-actions.js'
 import type { OfferedSocket, Predecessor } from '../predecessor.js'
+import type { AcceptGate } from './accept-gate.js'
 import { Connection } from './connection.js'
 import type { ListenerVersion } from './listener-version.js'
 
 /** Envoy's default: what the kernel allows (net.core.somaxconn), which it takes for every larger number. */
 const SYSTEM_MAXIMUM_BACKLOG = 2 ** 31 - 1
+
+/** Clients that a listener keeps waiting while overload lets nobody in; those beyond are turned away. The kernel would queue as many. */
+const MAX_HELD_CLIENTS = 1024
 
 /** Where a listener's sockets come from and go to. Absent: it binds, accepts and serves. */
 export type SocketSharing =
@@ -28,13 +33,17 @@ export class ActiveListener {
   private readonly connections = new Set<Connection>()
   private readonly sharing: SocketSharing | null
   private readonly predecessor: Predecessor | null
+  private readonly gate: AcceptGate | null
+  /** Clients that wait until the overload is over. */
+  private held: net.Socket[] = []
   private closing = false
   private sequence: DrainSequence | null = null
 
-  constructor(version: ListenerVersion, sharing: SocketSharing | null, predecessor: Predecessor | null) {
+  constructor(version: ListenerVersion, sharing: SocketSharing | null, predecessor: Predecessor | null, gate: AcceptGate | null) {
     this.version = version
     this.sharing = sharing
     this.predecessor = predecessor
+    this.gate = gate
   }
 
   /** Bind all addresses. Rejects with the address in the message; nothing stays bound then. */
@@ -108,12 +117,48 @@ export class ActiveListener {
 
   private onConnection(socket: net.Socket): void {
     if (this.closing) socket.destroy()
-    else if (this.sharing?.kind === 'hand-off') this.sharing.handOff(this.version.name, socket)
+    else if (this.gate === null || this.mayEnter(this.gate, socket)) this.enter(socket)
+  }
+
+  /** False: the client is turned away, or waits. */
+  private mayEnter(gate: AcceptGate, socket: net.Socket): boolean {
+    const { model, stats } = this.version
+    if (model.bypassOverload === true) return true
+    if (gate.holds) {
+      if (this.held.length < MAX_HELD_CLIENTS) {
+        socket.on('error', () => {})
+        this.held.push(socket)
+        return false
+      }
+    } else if (!gate.rejects()) return true
+    stats.main.downstream_cx_overload_reject.value++
+    socket.destroy()
+    return false
+  }
+
+  /** The overload is over. */
+  acceptHeld(): void {
+    const { held } = this
+    this.held = []
+    for (const socket of held) {
+      if (this.closing) socket.destroy()
+      else if (!socket.destroyed) this.enter(socket)
+    }
+  }
+
+  private enter(socket: net.Socket): void {
+    if (this.sharing?.kind === 'hand-off') this.sharing.handOff(this.version.name, socket)
     else this.accept(socket)
   }
 
   /** A client's socket: of our own, or handed over by the process that accepts. */
   accept(socket: net.Socket): void {
+    const { model, stats } = this.version
+    if (this.gate?.full() === true && model.ignoreGlobalConnLimit !== true) {
+      stats.main.downstream_global_cx_overflow.value++
+      socket.destroy()
+      return
+    }
     connectionAccepted()
     guardSocket(socket)
     try {
@@ -134,6 +179,16 @@ export class ActiveListener {
   update(version: ListenerVersion): void {
     this.version = version
     for (const connection of this.connections) connection.update(version)
+  }
+
+  /** Overload shortens timeouts more, or less, than it did. */
+  rescaleTimeouts(): void {
+    for (const connection of this.connections) connection.rescaleTimeouts()
+  }
+
+  /** What is in progress on its HTTP connections. */
+  *streams(): IterableIterator<HeldStream> {
+    for (const connection of this.connections) yield* connection.streams
   }
 
   get connectionCount(): number {
@@ -170,6 +225,7 @@ export class ActiveListener {
     this.closing = true
     for (const server of this.servers) server.close()
     this.servers.length = 0
+    this.acceptHeld()
   }
 
   /** The listener goes away: its HTTP clients are asked to leave with their answers. */

@@ -19,12 +19,12 @@ import { RouteScopes } from '../../l7/route/route-scopes.js'
 import { compileRouteTable } from '../../l7/route/route-table.js'
 import { tcpHashPolicy } from '../../l7/route/tcp-hash-policy.js'
 import { HttpRuntime } from '../../l7/server/http-runtime.js'
+import type { Overload } from '../../l7/server/overload.js'
 import type { StreamInfo } from '../../l7/stream/stream-info.js'
 import type { OwnNames } from '../../l7/tracing/span-tags.js'
 import type { Tracers } from '../../l7/tracing/tracers.js'
 import { TracingRuntime } from '../../l7/tracing/tracing-runtime.js'
 import {
-  adsStats,
   hcmStats,
   ListenerFilterStats,
   type ListenerStats,
@@ -33,6 +33,7 @@ import {
   tcpProxyStats,
 } from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
+import { adsStats } from '../../metrics/subscription-stats.js'
 import type { AccessLog } from '../../model/access-log.js'
 import type { Checked, ConfigError } from '../../model/config-error.js'
 import type { ConfigSource } from '../../model/config-source.js'
@@ -74,6 +75,8 @@ export interface ListenerEnvironment {
   readonly serviceCluster: string
   /** `worker_<n>`, in stat names. */
   readonly thread: string
+  /** Null: the bootstrap has no overload manager. */
+  readonly overload: Overload | null
   readonly filterEnvironment: Omit<FilterEnvironment, 'stats' | 'listenerMetadata'>
   readonly drainClose: (model: Listener) => boolean
   readonly log: ListenerVersion['log']
@@ -125,11 +128,25 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
   if (model.httpInspector) void filterStats.httpInspector
   if (model.proxyProtocol !== null) void filterStats.proxyProtocol
   const drainClose = (): boolean => env.drainClose(model)
-  const version: ListenerVersion = { name: model.name, model, matcher, stats, filterStats, drainClose, accessLogs, log }
+  const version: ListenerVersion = {
+    name: model.name,
+    model,
+    matcher,
+    stats,
+    filterStats,
+    drainClose,
+    accessLogs,
+    log,
+    overload: overloadOf(model, env),
+  }
   const release = (): void => {
     for (const giveBack of releases) giveBack()
   }
   return { ok: true, value: { version, awaited, clusterNames, release }, warnings: [] }
+}
+
+function overloadOf({ bypassOverload }: Listener, { overload }: ListenerEnvironment): Overload | null {
+  return bypassOverload === true ? null : overload
 }
 
 function statNameOf({ statPrefix, address }: Listener): string {
@@ -263,6 +280,7 @@ function compileHttp(
     recent: env.recent,
     onDenied: info => logDenied(info, env),
     codecStats: new DownstreamCodecStats(env.store, hcm.main),
+    overload: overloadOf(listener, env),
     tracing:
       used === null
         ? null

@@ -13,6 +13,7 @@ import type { ListenerStats } from '../../metrics/stat-names.js'
 import { type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { DownstreamTlsContext } from '../../mtls/tls/downstream-tls.js'
 import type { Denial, FilterState } from '../network/network-filter.js'
+import type { HeldStream } from '../overload/overload-actions.js'
 import { TcpProxySession } from '../tcp/tcp-proxy.js'
 import type { ChainRuntime } from './chain-runtime.js'
 import { FirstBytes, type Inspector } from './first-bytes.js'
@@ -49,6 +50,8 @@ export class Connection {
   private timer: NodeJS.Timeout | null = null
   private readonly state: FilterState = { cluster: '', releases: [] }
   private inspecting = false
+  /** When the TLS handshake began; 0: it has not. */
+  private handshakeSince = 0
   /** The ClientHello is whole among the bytes that the listener filters read. */
   private helloRead = false
   private first: FirstBytes | null = null
@@ -179,8 +182,8 @@ export class Connection {
       this.socket.destroy()
       return
     }
-    const limit = chain.model.transportSocketConnectTimeoutMs
-    this.timer = setTimeout(() => this.onHandshakeTimeout(), limit > 0 ? limit : DEFAULT_HANDSHAKE_TIMEOUT_MS)
+    this.timer = setTimeout(() => this.onHandshakeTimeout(), this.handshakeTimeoutMs(chain))
+    this.handshakeSince = performance.now()
     if (this.helloRead) {
       this.secure(tls, early)
       return
@@ -188,6 +191,12 @@ export class Connection {
     // ALPN without overlap must not end the handshake, and Node can only be told before it starts.
     const inspector = tls.wantsClientHello ? new HelloInspector() : new FirstRecordInspector()
     this.readFirst(early, [inspector], read => this.secure(tls, read))
+  }
+
+  private handshakeTimeoutMs({ model }: ChainRuntime): number {
+    const ms = model.transportSocketConnectTimeoutMs > 0 ? model.transportSocketConnectTimeoutMs : DEFAULT_HANDSHAKE_TIMEOUT_MS
+    const { overload } = this.version
+    return overload === null ? ms : overload.timeoutMs('handshake', ms)
   }
 
   private onHandshakeTimeout(): void {
@@ -370,6 +379,21 @@ export class Connection {
 
   announceDrain(): void {
     this.http?.announceDrain()
+  }
+
+  /** Overload shortens timeouts more, or less, than it did. */
+  rescaleTimeouts(): void {
+    if (this.http !== null) this.http.rescaleTimeouts()
+    else if (this.info === null && this.timer !== null && this.handshakeSince > 0) {
+      clearTimeout(this.timer)
+      const leftMs = this.handshakeSince + this.handshakeTimeoutMs(this.chain!) - performance.now()
+      this.timer = setTimeout(() => this.onHandshakeTimeout(), Math.max(0, leftMs))
+    }
+  }
+
+  /** HTTP requests in progress. */
+  get streams(): Iterable<HeldStream> {
+    return this.http === null ? [] : this.http.streams
   }
 
   destroy(): void {

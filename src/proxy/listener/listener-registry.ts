@@ -10,7 +10,9 @@ import { formatAddress } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Listener } from '../../model/listener.js'
 import { DrainSequence } from '../drain-sequence.js'
+import type { HeldStream, OverloadedListeners } from '../overload/overload-actions.js'
 import type { OfferedSocket, Predecessor } from '../predecessor.js'
+import type { AcceptGate } from './accept-gate.js'
 import { ActiveListener, type SocketSharing } from './active-listener.js'
 import { type CompiledListener, compileListener, type ListenerEnvironment } from './compile-listener.js'
 
@@ -19,6 +21,8 @@ export interface ListenerRegistryOptions {
   /** Strategy `immediate` asks every client to leave at once; `gradual` spreads it over the drain time. */
   readonly immediateDrain: boolean
   readonly sharing: SocketSharing | null
+  /** Null: every client is taken. */
+  readonly gate: AcceptGate | null
   /** Whose sockets are taken where a listener has the same address. */
   readonly predecessor: Predecessor | null
 }
@@ -34,7 +38,7 @@ interface Entry {
   timer: NodeJS.Timeout | null
 }
 
-export class ListenerRegistry {
+export class ListenerRegistry implements OverloadedListeners {
   private readonly env: ListenerEnvironment
   private readonly options: ListenerRegistryOptions
   private readonly entries = new Map<string, Entry>()
@@ -90,8 +94,8 @@ export class ListenerRegistry {
   }
 
   private newActive({ version }: CompiledListener): ActiveListener {
-    const { sharing, predecessor } = this.options
-    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor)
+    const { sharing, predecessor, gate } = this.options
+    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor, gate)
   }
 
   private async tryBind(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
@@ -321,6 +325,21 @@ export class ListenerRegistry {
     let count = 0
     for (const listener of [...this.active, ...this.draining]) count += listener.connectionCount
     return count
+  }
+
+  // ---- overload ---------------------------------------------------------------------------------------------------------------
+
+  /** Clients that were made to wait are let in. */
+  acceptHeld(): void {
+    for (const listener of this.active) listener.acceptHeld()
+  }
+
+  rescaleTimeouts(): void {
+    for (const listener of [...this.active, ...this.draining]) listener.rescaleTimeouts()
+  }
+
+  *streams(): IterableIterator<HeldStream> {
+    for (const listener of [...this.active, ...this.draining]) yield* listener.streams()
   }
 
   /** The process ends: every connection ends after what is in progress. */

@@ -1,6 +1,7 @@
 // One version of a listener's config, compiled: made by compile-listener, held by ActiveListener and, for its own life, by each connection.
 
 import type { OpenAccessLog } from '../../l7/log/open-access-log.js'
+import type { Overload } from '../../l7/server/overload.js'
 import type { ListenerFilterStats, ListenerStats } from '../../metrics/stat-names.js'
 import type { Listener } from '../../model/listener.js'
 import type { ChainRuntime } from './chain-runtime.js'
@@ -17,5 +18,7 @@ export interface ListenerVersion {
   readonly drainClose: () => boolean
   /** The listener's own: one line a connection, where those of its filters have one a request. */
   readonly accessLogs: readonly OpenAccessLog[]
+  /** Null: the bootstrap has no overload manager, or the listener goes round it. */
+  readonly overload: Overload | null
   readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>) => void
 }

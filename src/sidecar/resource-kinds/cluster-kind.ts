@@ -1,6 +1,6 @@
 // CDS. The bridge holds the update's ACK while clusters have no endpoints yet (`onSettled`).
 
-import type { AdsStats } from '../../metrics/stat-names.js'
+import type { AdsStats } from '../../metrics/subscription-stats.js'
 import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Server } from '../../proxy/server.js'

@@ -1,6 +1,6 @@
 // LDS. A listener that cannot be bound is refused like one that cannot be decoded, so its verdict may come a moment later.
 
-import type { AdsStats } from '../../metrics/stat-names.js'
+import type { AdsStats } from '../../metrics/subscription-stats.js'
 import type { Bootstrap } from '../../model/bootstrap.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Server } from '../../proxy/server.js'

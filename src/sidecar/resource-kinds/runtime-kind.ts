@@ -1,8 +1,8 @@
 // RTDS: the layers of the runtime that come over xDS. Envoy asks for them before all else, so the start waits until each came or its
 // initial_fetch_timeout is over.
 
-import { type SubscriptionStats, subscriptionStats } from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
+import { type SubscriptionStats, subscriptionStats } from '../../metrics/subscription-stats.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { Server } from '../../proxy/server.js'
 import type { XdsResource } from '../../xds/client/client.js'

@@ -1,6 +1,6 @@
 // SDS. Says which secrets are wanted (TLS contexts come and go) and counts each under `sds.<name>.`.
 
-import type { AdsStats, SubscriptionStats } from '../../metrics/stat-names.js'
+import type { AdsStats, SubscriptionStats } from '../../metrics/subscription-stats.js'
 import type { ConfigError } from '../../model/config-error.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { SdsSecretRef } from '../../model/tls.js'

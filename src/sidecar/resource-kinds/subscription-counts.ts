@@ -1,6 +1,6 @@
 // What an update counts in a subscription's statistics (`cluster_manager.cds.`, `sds.<secret>.` and the like), as Envoy shows them.
 
-import type { SubscriptionStats } from '../../metrics/stat-names.js'
+import type { SubscriptionStats } from '../../metrics/subscription-stats.js'
 import { xxHash64 } from '../../upstream/hash/xx-hash.js'
 import type { UpdateOutcome } from './resource-kind.js'
 

@@ -25,6 +25,8 @@ const COLLECT_INTERVAL_MS = 1000
 const MAX_ANSWER_MS = 5000
 /** Clients accepted while no worker serves their listener; those beyond are turned away. */
 const MAX_WAITING_SOCKETS = 1024
+/** Listeners whose turn is remembered. */
+const MAX_TURNS = 4096
 /** A worker that ends again and again is started again after ever longer waits, up to this. */
 const MAX_RESTART_DELAY_MS = 10_000
 const FIRST_RESTART_DELAY_MS = 100
@@ -207,6 +209,8 @@ export class WorkerPool implements XdsFollowers, AdminWorkers {
       const at = (turn + i) % this.places.length
       const { link } = this.places[at]!
       if (link?.serves(listener) !== true) continue
+      // Listeners come and go: a turn that is forgotten begins with the first worker.
+      if (this.turns.size >= MAX_TURNS) this.turns.clear()
       this.turns.set(listener, at + 1)
       link.hand(listener, socket)
       return
@@ -239,6 +243,7 @@ export class WorkerPool implements XdsFollowers, AdminWorkers {
   tell(command: WorkerCommand): void {
     if (command.command === 'runtime') for (const [key, value] of command.values) this.runtime.set(key, value)
     else if (command.command === 'log-levels') this.commands.set('log-levels', command)
+    else if (command.command === 'overload') this.commands.set(`overload ${command.name}`, command)
     else if (command.command === 'drain') this.commands.set(`drain ${command.inboundOnly}`, command)
     for (const link of this.links()) link.send({ kind: 'command', command })
   }

@@ -49,6 +49,8 @@ export interface PoolOptions<C extends PooledConnection> {
   readonly sni: string
   /** What a connection was verified against; a different key means a different pool. */
   readonly key: string
+  /** It has no connection, dial or waiter any more. Absent: it stays, for the next request. */
+  readonly onEmpty?: (pool: HttpPool<C>) => void
   createConnection(socket: net.Socket, protocol: 'http1' | 'http2', pool: HttpPool<C>, peer: PeerIdentity | null): C
 }
 
@@ -93,6 +95,7 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     }
     const { breakers } = this.options
     if (!this.counted && !this.takePlace()) {
+      this.leavePlace()
       waiter.onPoolFailure({ kind: 'overflow', limit: 'max_connection_pools' })
       return
     }
@@ -132,9 +135,10 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
   }
 
   private leavePlace(): void {
-    if (!this.counted || this.connections.length + this.dials.size + this.waiters.length > 0) return
+    if (this.connections.length + this.dials.size + this.waiters.length > 0) return
+    if (this.counted) this.options.breakers.releaseConnectionPool()
     this.counted = false
-    this.options.breakers.releaseConnectionPool()
+    this.options.onEmpty?.(this)
   }
 
   closeIdle(): boolean {

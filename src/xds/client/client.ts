@@ -6,7 +6,7 @@
 //   stopped --start--> connecting --READY--> connected --stream ends--> waiting (backoff, next target) --timer--> connecting
 
 import { create } from '@bufbuild/protobuf'
-import type { Client, ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
+import type { ChannelCredentials, Client, ClientDuplexStream, MethodDefinition, StatusObject } from '@grpc/grpc-js'
 import { fullJitterMs } from '../../io/backoff.js'
 import { heldClock, NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
 import { TokenBucket } from '../../io/token-bucket.js'
@@ -179,7 +179,15 @@ export class AdsClient implements DiscoveryClient {
 
   private async dial(target: AdsTarget): Promise<void> {
     const { Client, Metadata, connectivityState, credentials } = await import('./grpc-client.js')
-    const own = (await target.credentials?.()) ?? credentials.createInsecure()
+    let own: ChannelCredentials
+    try {
+      own = (await target.credentials?.()) ?? credentials.createInsecure()
+    } catch (error) {
+      if (!this.running || this.client !== null) return
+      this.endStream()
+      this.attemptFailed(GRPC_STATUS.UNAVAILABLE, (error as Error).message)
+      return
+    }
     if (!this.running || this.client !== null) return
     this.grpc = { Metadata, connectivityState }
     this.client = new Client(target.address, own, { ...CHANNEL_DEFAULTS, ...target.channelOptions })
@@ -248,10 +256,14 @@ export class AdsClient implements DiscoveryClient {
 
   private onStreamEnd(call: Call, end: StatusObject): void {
     if (this.call !== call) return
-    const target = this.target.address
     this.endStream()
     const message = this.timedOut ? `not connected within ${this.options.connectTimeoutMs ?? 20_000} ms` : end.details
-    const code = this.timedOut ? GRPC_STATUS.UNAVAILABLE : end.code
+    this.attemptFailed(this.timedOut ? GRPC_STATUS.UNAVAILABLE : end.code, message)
+  }
+
+  /** The stream has ended, or could not be opened: the next target, after a while. */
+  private attemptFailed(code: number, message: string): void {
+    const target = this.target.address
     this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.wallNow() }
     this.targetIndex = (this.targetIndex + 1) % this.options.targets.length
     // "Try another server" behind one address needs another connection, and a dead one should not wait for grpc's own backoff.
@@ -380,7 +392,9 @@ export class AdsClient implements DiscoveryClient {
       state.hold(name, version)
       state.expiries.delete(name)
     }
-    for (const { name } of resources) if (refused.has(name) && !state.versions.has(name)) state.refused.add(name)
+    for (const { name } of resources) {
+      if (refused.has(name) && !state.versions.has(name) && state.refused.size < this.limits.maxResourcesPerType) state.refused.add(name)
+    }
     for (const name of removed) if (!refused.has(name)) state.forget(name)
     if (decoded.ttlsMs.size > 0) {
       const now = this.clock.now()

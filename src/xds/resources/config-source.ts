@@ -3,14 +3,15 @@
 
 import { existsSync } from 'node:fs'
 import type { ApiConfigSource, ConfigSource } from '../../model/config-source.js'
-import type { GrpcService } from '../../model/grpc-service.js'
+import type { GoogleSsl, GrpcService } from '../../model/grpc-service.js'
 import {
   ApiConfigSource_ApiType,
   type ApiConfigSource as ApiConfigSourceMessage,
   ApiVersion,
   type ConfigSource as ConfigSourceMessage,
 } from '../gen/envoy/config/core/v3/config_source_pb.js'
-import type { GrpcService as GrpcServiceMessage } from '../gen/envoy/config/core/v3/grpc_service_pb.js'
+import type { GrpcService_GoogleGrpc, GrpcService as GrpcServiceMessage } from '../gen/envoy/config/core/v3/grpc_service_pb.js'
+import { decodeDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { durationMsOr } from './values.js'
 
@@ -22,16 +23,50 @@ export const NO_GRPC_SERVICE: GrpcService = { cluster: '', target: '', authority
 export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: Ctx): GrpcService {
   if (service === undefined) return NO_GRPC_SERVICE // a constraint reports it where it is required
   const target = service.targetSpecifier
+  const google = target.case === 'googleGrpc' ? decodeGoogle(target.value, ctx.at('google_grpc')) : null
   return {
     cluster: target.case === 'envoyGrpc' ? target.value.clusterName : '',
     target: target.case === 'googleGrpc' ? target.value.targetUri : '',
     authority: target.case === 'envoyGrpc' ? target.value.authority : '',
     timeoutMs: durationMsOr(service.timeout, null),
-    initialMetadata: service.initialMetadata.map((header, i) => {
-      if (header.key.startsWith(':')) ctx.at('initial_metadata', i).at('key').error('pseudo-headers may not be set')
-      return { key: header.key.toLowerCase(), value: header.value }
-    }),
+    initialMetadata: [
+      ...service.initialMetadata.map((header, i) => {
+        if (header.key.startsWith(':')) ctx.at('initial_metadata', i).at('key').error('pseudo-headers may not be set')
+        return { key: header.key.toLowerCase(), value: header.value }
+      }),
+      ...(google?.tokens ?? []).map(token => ({ key: 'authorization', value: `Bearer ${token}` })),
+    ],
+    ...(google === null || google.ssl === null ? {} : { ssl: google.ssl }),
   }
+}
+
+/** Credentials of a target by its own URI: TLS, and tokens that go with every call. */
+function decodeGoogle(google: GrpcService_GoogleGrpc, ctx: Ctx): { readonly ssl: GoogleSsl | null; readonly tokens: readonly string[] } {
+  const channel = google.channelCredentials?.credentialSpecifier
+  const at = ctx.at('channel_credentials').at('ssl_credentials')
+  let ssl: GoogleSsl | null = null
+  if (channel?.case === 'sslCredentials') {
+    const { rootCerts, privateKey, certChain } = channel.value
+    ssl = {
+      rootCerts: decodeDataSource(rootCerts, at.at('root_certs')),
+      privateKey: decodeDataSource(privateKey, at.at('private_key')),
+      certChain: decodeDataSource(certChain, at.at('cert_chain')),
+    }
+    if ((privateKey === undefined) !== (certChain === undefined)) at.error('private_key and cert_chain go together')
+  }
+  const tokens = google.callCredentials.flatMap(({ credentialSpecifier: call }, i) => {
+    if (call.case !== 'accessToken') return []
+    if (ssl === null) ctx.at('call_credentials', i).error('a token is not sent in the clear: set ssl_credentials')
+    return call.value
+  })
+  return { ssl, tokens }
+}
+
+/** Of what asks through the clusters of the proxy, whose breakers, health and TLS it has: filters. */
+export function decodeClusterService(service: GrpcServiceMessage | undefined, ctx: Ctx): GrpcService {
+  const decoded = decodeGrpcService(service, ctx)
+  if (decoded.target !== '') ctx.at('google_grpc').error('a filter asks through a cluster: use envoy_grpc')
+  return decoded
 }
 
 /** Envoy 1.40 takes AUTO as V3; V2 is gone. */

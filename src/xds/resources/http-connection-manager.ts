@@ -97,6 +97,7 @@ export function decodeHttpConnectionManager(hcm: HcmMessage, ctx: Ctx): HttpConn
     stripTrailingHostDot: hcm.stripTrailingHostDot,
     localReply: hcm.localReplyConfig === undefined ? null : decodeLocalReply(hcm.localReplyConfig, ctx.at('local_reply_config')),
     internalCidrRanges: decodeCidrs(hcm.internalAddressConfig?.cidrRanges ?? [], ctx.at('internal_address_config'), 'cidr_ranges'),
+    ...(hcm.appendLocalOverload ? { appendLocalOverload: true } : {}),
     appendXForwardedPort: hcm.appendXForwardedPort,
     tracing: hcm.tracing === undefined ? null : decodeTracing(hcm.tracing, ctx.at('tracing')),
     requestId: decodeRequestId(hcm.requestIdExtension, ctx.at('request_id_extension')),

@@ -9,6 +9,7 @@ import type { CompressorPerRoute } from '../gen/envoy/extensions/filters/http/co
 import type { CorsPolicy } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
 import type { ExtAuthzPerRoute } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
+import type { ExtProcPerRoute } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
 import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { HeaderMutationPerRoute } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
@@ -21,6 +22,7 @@ import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
 import { decodeCompressorOverride } from './http-filters/compression.js'
 import { decodeMutations } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
+import { decodeExtProcOverride } from './http-filters/ext-proc.js'
 import { decodeFault, decodeLocalRateLimit } from './http-filters/traffic.js'
 
 export const CORS_FILTER_NAME = 'envoy.filters.http.cors'
@@ -65,6 +67,7 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
       return { disabled: override.case === 'disabled', kind: 'extAuthz', contextExtensions: new Map(extensions) }
     },
   ],
+  ['ext_proc.v3.ExtProcPerRoute', (m, ctx) => decodeExtProcOverride(m as ExtProcPerRoute, ctx)],
   [
     'jwt_authn.v3.PerRouteConfig',
     m => {

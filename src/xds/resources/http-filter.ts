@@ -9,6 +9,7 @@ import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
 import type { Decompressor } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
 import type { ExtAuthz } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
+import type { ExternalProcessor } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
 import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { Config as GrpcHttp1Bridge } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
 import type { FilterConfig as GrpcStats } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
@@ -28,6 +29,7 @@ import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
 import { decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
+import { decodeExtProc } from './http-filters/ext-proc.js'
 import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
 
 type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig
@@ -54,6 +56,7 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
   ],
   ['ratelimit.v3.RateLimit', (m, ctx) => ({ kind: 'rateLimit', config: decodeRateLimit(m as RateLimit, ctx) })],
   ['ext_authz.v3.ExtAuthz', (m, ctx) => ({ kind: 'extAuthz', config: decodeExtAuthz(m as ExtAuthz, ctx) })],
+  ['ext_proc.v3.ExternalProcessor', (m, ctx) => ({ kind: 'extProc', config: decodeExtProc(m as ExternalProcessor, ctx) })],
   ['jwt_authn.v3.JwtAuthentication', (m, ctx) => ({ kind: 'jwtAuthn', config: decodeJwtAuthn(m as JwtAuthentication, ctx) })],
   [
     'header_mutation.v3.HeaderMutation',

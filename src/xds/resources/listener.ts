@@ -70,6 +70,8 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     drainType: listener.drainType === Listener_DrainType.MODIFY_ONLY ? 'MODIFY_ONLY' : 'DEFAULT',
     tcpBacklogSize: listener.tcpBacklogSize ?? null,
     metadata: decodeMetadata(listener.metadata),
+    ...(listener.ignoreGlobalConnLimit ? { ignoreGlobalConnLimit: true } : {}),
+    ...(listener.bypassOverloadManager ? { bypassOverload: true } : {}),
     unsupported: ctx.sink.unsupported,
   }
 }

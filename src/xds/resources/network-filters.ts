@@ -17,7 +17,7 @@ import type {
 import type { HashPolicy as TcpHashPolicy } from '../gen/envoy/type/v3/hash_policy_pb.js'
 import { decodeAccessLogs } from './access-log.js'
 import { describeType, unpackAny } from './any.js'
-import { checkApiVersion, decodeGrpcService } from './config-source.js'
+import { checkApiVersion, decodeClusterService } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
 import { checkFormat } from './format-string.js'
@@ -142,7 +142,7 @@ function decodeNetworkExtAuthz(name: string, config: ExtAuthz, ctx: Ctx): Networ
     return null
   }
   checkApiVersion(config.transportApiVersion, ctx, 'transport_api_version')
-  const service = decodeGrpcService(config.grpcService, ctx.at('grpc_service'))
+  const service = decodeClusterService(config.grpcService, ctx.at('grpc_service'))
   return {
     kind: 'extAuthz',
     name,

@@ -10,6 +10,7 @@ import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/end
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { MetricsServiceConfigSchema } from '../gen/envoy/config/metrics/v3/metrics_service_pb.js'
 import { DogStatsdSinkSchema, StatsdSinkSchema } from '../gen/envoy/config/metrics/v3/stats_pb.js'
+import { ScaleTimersOverloadActionConfigSchema } from '../gen/envoy/config/overload/v3/overload_pb.js'
 import { ActionSchema } from '../gen/envoy/config/rbac/v3/rbac_pb.js'
 import { FilterConfigSchema, VirtualHostSchema } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
@@ -35,6 +36,7 @@ import { CorsPolicySchema, CorsSchema } from '../gen/envoy/extensions/filters/ht
 import { CsrfPolicySchema } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
 import { DecompressorSchema } from '../gen/envoy/extensions/filters/http/decompressor/v3/decompressor_pb.js'
 import { ExtAuthzPerRouteSchema, ExtAuthzSchema } from '../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
+import { ExternalProcessorSchema, ExtProcPerRouteSchema } from '../gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js'
 import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import { ConfigSchema as GrpcHttp1BridgeSchema } from '../gen/envoy/extensions/filters/http/grpc_http1_bridge/v3/config_pb.js'
 import { FilterConfigSchema as GrpcStatsSchema } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
@@ -101,6 +103,10 @@ import { GetAddrInfoDnsResolverConfigSchema } from '../gen/envoy/extensions/netw
 import { UriTemplateMatchConfigSchema } from '../gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.js'
 import { UriTemplateRewriteConfigSchema } from '../gen/envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite_pb.js'
 import { UuidRequestIdConfigSchema } from '../gen/envoy/extensions/request_id/uuid/v3/uuid_pb.js'
+import { CgroupMemoryConfigSchema } from '../gen/envoy/extensions/resource_monitors/cgroup_memory/v3/cgroup_memory_pb.js'
+import { DownstreamConnectionsConfigSchema } from '../gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.js'
+import { FixedHeapConfigSchema } from '../gen/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap_pb.js'
+import { InjectedResourceConfigSchema } from '../gen/envoy/extensions/resource_monitors/injected_resource/v3/injected_resource_pb.js'
 import { OmitCanaryHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts_pb.js'
 import { OmitHostMetadataConfigSchema } from '../gen/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config_pb.js'
 import { PreviousHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
@@ -148,6 +154,11 @@ const SCHEMAS: readonly DescMessage[] = [
   DogStatsdSinkSchema,
   MetricsServiceConfigSchema,
   OpenTelemetrySinkSchema,
+  FixedHeapConfigSchema,
+  CgroupMemoryConfigSchema,
+  DownstreamConnectionsConfigSchema,
+  InjectedResourceConfigSchema,
+  ScaleTimersOverloadActionConfigSchema,
   ClusterConfigSchema,
   DnsClusterSchema,
   CaresDnsResolverConfigSchema,
@@ -168,6 +179,8 @@ const SCHEMAS: readonly DescMessage[] = [
   DecompressorSchema,
   ExtAuthzPerRouteSchema,
   ExtAuthzSchema,
+  ExtProcPerRouteSchema,
+  ExternalProcessorSchema,
   HTTPFaultSchema,
   GrpcHttp1BridgeSchema,
   GrpcStatsSchema,

@@ -61,6 +61,7 @@ export class FakeEnvironment {
           return { cancel: () => (call.cancelled = true) }
         },
         stream: () => ({ send: () => true, close: () => {} }),
+        exchange: () => ({ send: () => true, close: () => {} }),
       },
       filterConfigs: this.filterConfigs,
       customFilters: this.customFilters,
@@ -262,6 +263,10 @@ export class FakeCall implements ResponseControl {
 
   bufferResponse(_maxBytes: number, done: Parameters<ResponseControl['bufferResponse']>[1]): void {
     this.responseBuffering = done
+  }
+
+  resumeResponseWith(): void {
+    this.resumeResponse()
   }
 
   pauseResponse(): void {

@@ -89,6 +89,6 @@ export class FakeChainHost implements FilterChainHost {
   trailers(): void {
     this.body.ended = true
     this.body.trailers = HeaderList.of(['x-t', '1'])
-    this.chain.requestTrailers(this.body.trailers)
+    this.chain.requestTrailersCame(this.body.trailers)
   }
 }

@@ -154,7 +154,7 @@ describe('grpc_http1_bridge filter', () => {
     const { filter } = runHead(factory(), call, false)
     const head = responseHead(200, GRPC)
     expect(filter!.responseHead!(call, head, false, false)).toBe('stop')
-    const { body, trailers } = call.responseBuffering!(frame('x'), HeaderList.of(['grpc-status', '7'], ['grpc-message', 'no']))
+    const { body, trailers } = call.responseBuffering!(frame('x'), HeaderList.of(['grpc-status', '7'], ['grpc-message', 'no']))!
     expect([head.status, head.headers.get('grpc-status'), head.headers.get('grpc-message'), head.contentLength]).toEqual([
       503,
       '7',
@@ -173,7 +173,7 @@ describe('grpc_http1_bridge filter', () => {
     expect(filter!.requestData!(call, Buffer.from('ab'), false)).toEqual(Buffer.concat([Buffer.from([0, 0, 0, 0, 3]), Buffer.from('ab')]))
     const head = responseHead(200, GRPC)
     filter!.responseHead!(call, head, false, false)
-    const { body } = call.responseBuffering!(frame('xyz'), HeaderList.of(['grpc-status', '0']))
+    const { body } = call.responseBuffering!(frame('xyz'), HeaderList.of(['grpc-status', '0']))!
     expect([body.toString(), head.status, head.headers.get('content-type'), head.headers.get('content-length')]).toEqual([
       'xyz',
       200,

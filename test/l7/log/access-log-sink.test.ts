@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, describe, expect, it } from 'vitest'
 import { AccessLogSink, LogSinks, MAX_QUEUED_BYTES } from '../../../src/l7/log/access-log-sink.js'
 import { filesystemStats } from '../../../src/metrics/stat-names.js'
@@ -141,4 +143,40 @@ describe('the flush rule', () => {
     await sink.close()
     expect(batches[2]).toBe('last\n')
   })
+})
+
+/** Files of that folder that this process has open. */
+function openIn(dir: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap(fd => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`)
+      return path.startsWith(dir) ? [path] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+it.runIf(process.platform === 'linux')('files that no log uses any more are closed, with every line in them', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const dir = folder()
+  const sinks = new LogSinks({ intervalMs: 1, minBytes: 1 })
+  const kept = sinks.open({ kind: 'file', path: join(dir, 'kept.log') })
+  kept.write('one\n')
+  for (let i = 0; i < 20; i++) sinks.open({ kind: 'file', path: join(dir, `${i}.log`) }).write(`line ${i}\n`)
+  const left = (): string[] => openIn(dir)
+  for (let i = 0; i < 200 && !(left().length === 1 && readdirSync(dir).length === 21); i++) {
+    collect()
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  expect(left()).toEqual([join(dir, 'kept.log')])
+  expect(
+    readdirSync(dir)
+      .map(name => readFileSync(join(dir, name), 'utf8'))
+      .every(text => text.endsWith('\n')),
+  ).toBe(true)
+  kept.write('two\n')
+  await sinks.close()
+  expect(readFileSync(join(dir, 'kept.log'), 'utf8')).toBe('one\ntwo\n')
 })

@@ -75,7 +75,7 @@ async function world(limits: Partial<BreakerThresholds> = {}) {
   const cluster = registry.get('c')!
   const host = cluster.hosts[0]!
   const connections: Connection[] = []
-  const pool = (protocol: PoolProtocol): HttpPool<Connection> => {
+  const pool = (protocol: PoolProtocol, onEmpty?: (empty: HttpPool<Connection>) => void): HttpPool<Connection> => {
     const made = new HttpPool<Connection>(
       {
         host,
@@ -86,6 +86,7 @@ async function world(limits: Partial<BreakerThresholds> = {}) {
         localAddress: '',
         sni: '',
         key: '',
+        ...(onEmpty === undefined ? {} : { onEmpty }),
         createConnection: (socket, spoken, owner) => {
           const connection = new Connection(socket, spoken, owner)
           connections.push(connection)
@@ -214,5 +215,26 @@ describe('max_connection_pools', () => {
     const [waiter] = acquire(pool('http1'), 1)
     await until('the failure', () => waiter!.failure !== null)
     expect([waiter!.failure?.kind, cluster.breakers('DEFAULT').connectionPools]).toEqual(['connect', 0])
+  })
+})
+
+describe('a pool that says when it is empty', () => {
+  it('says so with its last connection, with a waiter that gave up, and with a request that the limit refused', async () => {
+    const { connections, pool } = await world({ maxConnectionPools: 2 })
+    let empty = 0
+    const counting = () => void empty++
+    acquire(pool('http1', counting), 1)
+    await until('a connection', () => connections.length === 1)
+    connections[0]!.end()
+    expect(empty).toBe(0)
+    connections[0]!.close(true)
+    expect(empty).toBe(1)
+
+    const busy = pool('http1')
+    acquire(busy, 1)
+    acquire(pool('http2'), 1)
+    await until('both', () => connections.length === 3)
+    const [refused] = acquire(pool('http1', counting), 1)
+    expect([refused!.failure?.kind, empty]).toEqual(['overflow', 2])
   })
 })

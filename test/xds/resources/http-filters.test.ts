@@ -185,12 +185,12 @@ describe('HTTP filters', () => {
       /cache_time: cache_time must not be set/,
     ],
     [
-      'TLS credentials of google_grpc',
+      'a target of google_grpc',
       httpFilter('ext_authz.v3.ExtAuthz', {
         transport_api_version: 'V3',
         grpc_service: { google_grpc: { target_uri: 'a', stat_prefix: 'a', channel_credentials: { ssl_credentials: {} } } },
       }),
-      /google_grpc\.channel_credentials: TLS for google_grpc is not supported/,
+      /google_grpc: a filter asks through a cluster: use envoy_grpc/,
     ],
   ]
   for (const [what, filter, error] of refused) {

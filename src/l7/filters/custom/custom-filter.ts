@@ -89,6 +89,17 @@ export interface HttpFilterCall<RouteConfig = unknown> {
   setMetadata(namespace: string, key: string, value: JsonValue): void
 }
 
+/** What a filter would do to a request that is only imagined. */
+export interface HttpFilterExplanation {
+  /** `unknown`: only a real request shows it. */
+  readonly verdict: 'passes' | 'denies' | 'unknown'
+  readonly reason: string
+  /** The rule of yours that decided. */
+  readonly rule?: string
+  /** Of the answer, where it denies. */
+  readonly status?: number
+}
+
 /** The hooks of one request. A filter without state may be one object for all. */
 export interface HttpStreamFilter<RouteConfig = unknown> {
   /** Before anything goes upstream. `end`: it has no body. */
@@ -102,6 +113,11 @@ export interface HttpStreamFilter<RouteConfig = unknown> {
   // biome-ignore lint/suspicious/noConfusingVoidType: as above.
   onResponseData?(chunk: Buffer, end: boolean, call: HttpFilterCall<RouteConfig>): Buffer | undefined | void
   onResponseTrailers?(trailers: HttpHeaders, call: HttpFilterCall<RouteConfig>): void
+  /**
+   * In the place of onRequest, where `explain` imagines a request: what it would decide. Nothing is counted, kept or asked elsewhere; the head
+   * may be changed as onRequest would. Absent: `explain` says that only a real request shows it.
+   */
+  onExplain?(request: HttpFilterRequest, call: HttpFilterCall<RouteConfig>): HttpFilterExplanation | Promise<HttpFilterExplanation>
   /** The request is over, however it ended. */
   onEnd?(call: HttpFilterCall<RouteConfig>): void
   /** Its data hooks return pieces of another length: messages go on without `content-length`. */

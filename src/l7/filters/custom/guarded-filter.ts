@@ -7,7 +7,7 @@ import type { CustomFilterConfig } from '../../../model/custom-filter.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import type { HeaderList } from '../../codec/header-list.js'
 import type { FilterContext } from '../filter-environment.js'
-import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
+import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from '../http-filter.js'
 import type { HttpStreamFilter, OpenStreamFilter } from './custom-filter.js'
 import { CustomFilterCall, ResponseView } from './filter-call.js'
 import { HeaderView } from './header-view.js'
@@ -68,6 +68,7 @@ class GuardedFilter implements StreamFilter {
   readonly responseHead: StreamFilter['responseHead']
   readonly responseData: StreamFilter['responseData']
   readonly responseTrailers: StreamFilter['responseTrailers']
+  readonly explain: StreamFilter['explain']
   private readonly kind: FilterKind
   private readonly hooks: HttpStreamFilter
   private readonly view: CustomFilterCall
@@ -86,6 +87,7 @@ class GuardedFilter implements StreamFilter {
     this.responseHead = hooks.onResponse === undefined && hooks.onResponseData === undefined ? undefined : this.takeResponseHead
     this.responseData = hooks.onResponseData === undefined ? undefined : this.takeResponseData
     this.responseTrailers = hooks.onResponseTrailers === undefined ? undefined : this.takeResponseTrailers
+    this.explain = hooks.onExplain === undefined ? undefined : this.takeExplain
   }
 
   /** Null: it has nothing to do for this request. */
@@ -180,6 +182,16 @@ class GuardedFilter implements StreamFilter {
     } catch (error) {
       view.phase = null
       return this.fail(call, error)
+    }
+  }
+
+  /** An exception here ends no request: there is none. */
+  private async takeExplain(): Promise<FilterExplanation> {
+    const { hooks, view } = this
+    try {
+      return await hooks.onExplain!(view.request, view)
+    } catch (error) {
+      return { verdict: 'unknown', reason: `its onExplain failed: ${asError(error).message}` }
     }
   }
 

@@ -10,7 +10,7 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
     supported:
-      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config tracing',
+      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks overload_manager layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config tracing',
     accepted: {
       header_prefix: 'header names begin with x-envoy-',
       stats_eviction_interval: 'a stat goes with what it counts, not with time',
@@ -21,7 +21,6 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
       deferred_stat_options: 'a stat takes memory from its first use on, always',
       watchdog: '',
       watchdogs: '',
-      overload_manager: '',
       enable_dispatcher_stats: '',
       stats_server_version_override: '',
       bootstrap_extensions: '',
@@ -70,6 +69,24 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.metrics.v3.StatsSink': { supported: 'name typed_config' },
   'envoy.config.metrics.v3.StatsdSink': { supported: 'address tcp_cluster_name prefix' },
   'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
+  'envoy.config.overload.v3.BufferFactoryConfig': { supported: 'minimum_account_to_track_power_of_two' },
+  'envoy.config.overload.v3.LoadShedPoint': { supported: 'name triggers' },
+  'envoy.config.overload.v3.OverloadAction': { supported: 'name triggers typed_config' },
+  'envoy.config.overload.v3.OverloadManager': {
+    supported: 'refresh_interval resource_monitors actions loadshed_points buffer_factory_config',
+  },
+  'envoy.config.overload.v3.ResourceMonitor': { supported: 'name typed_config' },
+  'envoy.config.overload.v3.ScaleTimersOverloadActionConfig': { supported: 'timer_scale_factors' },
+  'envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer': { supported: 'timer min_timeout min_scale' },
+  'envoy.config.overload.v3.ScaledTrigger': { supported: 'scaling_threshold saturation_threshold' },
+  'envoy.config.overload.v3.ThresholdTrigger': { supported: 'value' },
+  'envoy.config.overload.v3.Trigger': { supported: 'name threshold scaled' },
+  'envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig': { supported: 'max_memory_bytes' },
+  'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig': {
+    supported: 'max_active_downstream_connections',
+  },
+  'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': { supported: 'max_heap_size_bytes' },
+  'envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig': { supported: 'filename' },
   'envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig': {
     supported: 'grpc_service report_counters_as_deltas report_histograms_as_deltas emit_tags_as_attributes use_tag_extracted_name prefix',
   },

@@ -6,6 +6,9 @@ import type { SupportTable } from './message-support.js'
 
 export const CORE_SUPPORT: SupportTable = {
   'envoy.config.common.mutation_rules.v3.HeaderMutation': { supported: 'remove append' },
+  'envoy.config.common.mutation_rules.v3.HeaderMutationRules': {
+    supported: 'allow_all_routing allow_envoy disallow_system disallow_all allow_expression disallow_expression disallow_is_error',
+  },
   'envoy.config.core.v3.Address': {
     supported: 'socket_address pipe',
     refused: { envoy_internal_address: 'internal listeners are not supported' },
@@ -47,15 +50,30 @@ export const CORE_SUPPORT: SupportTable = {
     accepted: { retry_policy: '', max_receive_message_length: 'bounded by our own limit', skip_envoy_headers: '' },
   },
   'envoy.config.core.v3.GrpcService.GoogleGrpc': {
-    supported: 'target_uri',
+    supported: 'target_uri channel_credentials call_credentials',
     accepted: { stat_prefix: '', credentials_factory_name: '', config: '', per_stream_buffer_limit_bytes: '', channel_args: '' },
     refused: {
-      channel_credentials_plugin: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
+      channel_credentials_plugin: 'credentials by a plugin are not supported; use ssl_credentials',
       call_credentials_plugin: 'call credentials are not supported; use initial_metadata',
-      channel_credentials: 'TLS for google_grpc is not supported; use envoy_grpc with a TLS cluster',
-      call_credentials: 'call credentials are not supported; use initial_metadata',
     },
   },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials': {
+    supported: 'access_token',
+    refused: {
+      google_compute_engine: 'of call credentials there is access_token',
+      google_refresh_token: 'of call credentials there is access_token',
+      service_account_jwt_access: 'of call credentials there is access_token',
+      google_iam: 'of call credentials there is access_token',
+      from_plugin: 'of call credentials there is access_token',
+      sts_service: 'of call credentials there is access_token',
+    },
+  },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials': {
+    supported: 'ssl_credentials local_credentials',
+    refused: { google_default: 'there are ssl_credentials and local_credentials' },
+  },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials': { supported: '' },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials': { supported: 'root_certs private_key cert_chain' },
   'envoy.config.core.v3.HeaderValue': { supported: 'key value raw_value' },
   'envoy.config.core.v3.HeaderValueOption': { supported: 'header append append_action keep_empty_value' },
   'envoy.config.core.v3.HealthCheck': {

@@ -109,6 +109,42 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     accepted: { retry_policy: '' },
     refused: { path_override: 'another path for the check is not supported; use path_prefix' },
   },
+  'envoy.extensions.filters.http.ext_proc.v3.ExtProcOverrides': {
+    supported: 'processing_mode grpc_service failure_mode_allow',
+    refused: {
+      processing_request_modifier: 'modifiers of what the processor gets are not supported',
+      async_mode: 'not implemented (nor in Envoy)',
+      request_attributes: 'attributes are not sent to the processor',
+      response_attributes: 'attributes are not sent to the processor',
+      metadata_options: 'those of the filter count',
+      grpc_initial_metadata: "the service's initial_metadata is sent",
+    },
+  },
+  'envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute': { supported: 'disabled overrides' },
+  'envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor': {
+    supported:
+      'grpc_service failure_mode_allow processing_mode message_timeout stat_prefix max_message_timeout forward_rules allow_mode_override disable_immediate_response mutation_rules metadata_options disable_clear_route_cache route_cache_action status_on_error',
+    accepted: { filter_metadata: '', deferred_close_timeout: '' },
+    refused: {
+      http_service: 'the processor is asked by gRPC; use grpc_service',
+      send_body_without_waiting_for_header_response: 'a body waits for the answer to its head',
+      allowed_override_modes: 'every mode_override is taken, or none; use allow_mode_override',
+      on_processing_response: 'extensions of ext_proc are not supported',
+      processing_request_modifier: 'modifiers of what the processor gets are not supported',
+      request_attributes: 'attributes are not sent to the processor',
+      response_attributes: 'attributes are not sent to the processor',
+      observability_mode: 'observability mode is not supported',
+    },
+  },
+  'envoy.extensions.filters.http.ext_proc.v3.HeaderForwardingRules': { supported: 'allowed_headers disallowed_headers' },
+  'envoy.extensions.filters.http.ext_proc.v3.MetadataOptions': { supported: 'forwarding_namespaces receiving_namespaces' },
+  'envoy.extensions.filters.http.ext_proc.v3.MetadataOptions.MetadataNamespaces': {
+    supported: 'untyped',
+    refused: { typed: 'typed metadata is not sent to the processor' },
+  },
+  'envoy.extensions.filters.http.ext_proc.v3.ProcessingMode': {
+    supported: 'request_header_mode response_header_mode request_body_mode response_body_mode request_trailer_mode response_trailer_mode',
+  },
   'envoy.extensions.filters.http.fault.v3.FaultAbort': { supported: 'http_status grpc_status header_abort percentage response_body' },
   'envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort': { supported: '' },
   'envoy.extensions.filters.http.fault.v3.HTTPFault': {

@@ -40,10 +40,9 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.listener.v3.Listener': {
     supported:
-      'name address additional_addresses stat_prefix filter_chains filter_chain_matcher default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port',
+      'name address additional_addresses stat_prefix filter_chains filter_chain_matcher default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port ignore_global_conn_limit bypass_overload_manager',
     accepted: {
       enable_reuse_port: 'one process accepts',
-      ignore_global_conn_limit: 'there is no global limit',
       stats_matcher: '',
       per_connection_buffer_high_watermark_timeout: '',
       tcp_keepalive: '',
@@ -54,7 +53,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       reuse_port: 'deprecated; enable_reuse_port is read',
       max_connections_to_accept_per_socket_event: '',
       enable_mptcp: '',
-      bypass_overload_manager: 'there is no overload manager',
     },
     refused: {
       use_original_dst: 'transparent proxying is not supported yet',

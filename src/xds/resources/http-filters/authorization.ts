@@ -11,7 +11,7 @@ import type {
   JwtRequirement as JwtRequirementMessage,
 } from '../../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { RBAC } from '../../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
-import { checkApiVersion, decodeGrpcService } from '../config-source.js'
+import { checkApiVersion, decodeClusterService } from '../config-source.js'
 import { decodeDataSource } from '../data-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeListStringMatcher, decodeStringMatcher, decodeStringMatchers } from '../matchers.js'
@@ -69,7 +69,7 @@ function decodeAuthzService(config: ExtAuthz, ctx: Ctx): ExtAuthzConfig['service
   const service = config.services
   if (service.case === 'httpService') return decodeAuthzHttpService(service.value, ctx.at('http_service'))
   if (service.case === undefined) ctx.error('one of grpc_service, http_service is required')
-  const grpc = decodeGrpcService(service.value, ctx.at('grpc_service'))
+  const grpc = decodeClusterService(service.value, ctx.at('grpc_service'))
   return { kind: 'grpc', grpc: { ...grpc, timeoutMs: grpc.timeoutMs ?? AUTHZ_TIMEOUT_MS } }
 }
 

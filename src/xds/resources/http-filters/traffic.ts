@@ -11,7 +11,7 @@ import {
   RateLimit_XRateLimitHeadersRFCVersion,
 } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
-import { checkApiVersion, decodeGrpcService } from '../config-source.js'
+import { checkApiVersion, decodeClusterService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeHeaderMatchers } from '../matchers.js'
 import { decodeFraction, decodeHeaderOptions, decodeRuntimeFraction, durationMs, durationMsOr, plainObject } from '../values.js'
@@ -135,7 +135,7 @@ export function decodeRateLimit(config: RateLimit, ctx: Ctx): RateLimitConfig {
     timeoutMs: durationMsOr(config.timeout, RATE_LIMIT_TIMEOUT_MS),
     failureModeDeny: config.failureModeDeny,
     rateLimitedAsResourceExhausted: config.rateLimitedAsResourceExhausted,
-    service: decodeGrpcService(service?.grpcService, ctx.at('rate_limit_service').at('grpc_service')),
+    service: decodeClusterService(service?.grpcService, ctx.at('rate_limit_service').at('grpc_service')),
     enableXRateLimitHeaders: config.enableXRatelimitHeaders === RateLimit_XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
     disableXEnvoyRateLimitedHeader: config.disableXEnvoyRatelimitedHeader,
     rateLimitedStatus: config.rateLimitedStatus !== undefined && config.rateLimitedStatus.code >= 400 ? config.rateLimitedStatus.code : 429,

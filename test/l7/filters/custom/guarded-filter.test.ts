@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../../../../src/l7/codec/header-list.js'
 import type { HttpFilterCall, HttpStreamFilter } from '../../../../src/l7/filters/custom/custom-filter.js'
 import type { HttpFilter } from '../../../../src/model/http-filter.js'
-import { FakeEnvironment, requestHead, responseHead } from '../fake-call.js'
+import { FakeCall, FakeEnvironment, requestHead, responseHead } from '../fake-call.js'
 import { FakeChainHost } from '../fake-chain-host.js'
 
 type Open = (call: HttpFilterCall) => HttpStreamFilter | null
@@ -293,5 +293,26 @@ describe('a filter that throws ends its request alone', () => {
     host.chain.run()
     host.chain.startResponse(responseHead(200), true)
     expect([host.seen, errors()]).toEqual([['passed', 'head 200 end'], 1])
+  })
+})
+
+describe('onExplain', () => {
+  it('says what would be decided of an imagined request; an exception in it is no more than unknown', async () => {
+    const explain = async (onExplain: NonNullable<HttpStreamFilter['onExplain']>) => {
+      const env = new FakeEnvironment()
+      env.customFilters.set('test.F', { typeUrl: 'test.F', parseConfig: json => json, create: () => () => ({ onExplain }) })
+      const [factory] = env.factories([{ kind: 'custom', name: 'f', config: { typeName: 'test.F', config: {} } }])
+      const call = new FakeCall(requestHead({ path: '/x' }))
+      return factory!.create(call)!.explain!(call, call.request)
+    }
+    expect(await explain(({ path }) => ({ verdict: 'denies', reason: `not ${path}`, status: 403 }))).toEqual({
+      verdict: 'denies',
+      reason: 'not /x',
+      status: 403,
+    })
+    const broken = await explain(() => {
+      throw new Error('oh')
+    })
+    expect(broken).toEqual({ verdict: 'unknown', reason: 'its onExplain failed: oh' })
   })
 })

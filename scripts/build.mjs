@@ -60,6 +60,8 @@ async function main() {
   })
   const { bundle } = await import('./bundle.mjs')
   await bundle(root)
+  const { bundleConsole } = await import('./bundle-console.mjs')
+  await bundleConsole(root)
 }
 
 await main()

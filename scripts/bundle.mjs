@@ -74,7 +74,7 @@ function copyTypes(from, to) {
 }
 
 /** Name, version and licence text of each package that has a file in the bundle. */
-function notices(root, inputs) {
+export function notices(root, inputs) {
   const folders = new Set()
   for (const input of inputs) {
     const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)

@@ -12,6 +12,8 @@ const LAYERS = {
   'index.ts': ['embed', 'l7/explain', 'l7/filters/custom'],
   embed: ['sidecar', 'control', 'l7/explain', 'l7/filters/custom', 'io', 'model'],
   cli: ['sidecar', 'control'],
+  // Runs in browsers: it meets the control plane over HTTP alone.
+  console: [],
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   control: ['xds', 'mtls', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
@@ -90,7 +92,7 @@ function* sources(folder) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) {
       if (path !== join(src, 'xds/gen')) yield* sources(path)
-    } else if (path.endsWith('.ts')) yield path
+    } else if (/\.tsx?$/.test(path)) yield path
   }
 }
 
@@ -129,10 +131,11 @@ for (const path of sources(src)) {
         offences.set(`${file} -> ${target}`, `${layer} may not see protobuf`)
       continue
     }
-    const to = relative(src, join(dirname(path), target))
+    const named = relative(src, join(dirname(path), target))
       .split(sep)
       .join('/')
-      .replace(/\.js$/, '.ts')
+    const [ts, tsx] = ['.ts', '.tsx'].map(ending => named.replace(/\.js$/, ending))
+    const to = existsSync(join(src, tsx)) ? tsx : ts
     if (existsSync(join(src, to))) targets.push(to)
     const why = whyForbidden(file, to)
     if (why !== '') offences.set(`${file} -> ${to}`, why)

@@ -31,6 +31,11 @@ export interface ChangePlan {
   readonly errors: readonly ChangeError[]
 }
 
+interface Judged {
+  readonly entries: readonly ConfigEntry[]
+  readonly errors: readonly ChangeError[]
+}
+
 export interface EntryChangeEvent {
   readonly kind: ConfigEntryKind
   readonly name: string
@@ -104,14 +109,25 @@ export class ConfigEntryTable implements ConfigEntryIndex {
   }
 
   /** All of them or none, judged by the state after all of them. */
-  async putAll(raws: readonly unknown[]): Promise<{ readonly entries: readonly ConfigEntry[]; readonly errors: readonly ChangeError[] }> {
+  putAll(raws: readonly unknown[]): Promise<Judged> {
+    return this.judge(raws, async ({ errors, writes }) => {
+      if (errors.length === 0 && writes.length > 0) await this.store.transaction(writes)
+    })
+  }
+
+  /** What `putAll` would say; nothing is written. */
+  tryAll(raws: readonly unknown[]): Promise<Judged> {
+    return this.judge(raws, async () => {})
+  }
+
+  private async judge(raws: readonly unknown[], act: (plan: ChangePlan) => Promise<void>): Promise<Judged> {
     const parsed = raws.map(parseConfigEntry)
     const errors = parsed.flatMap((one, change) => ('errors' in one ? one.errors.map(error => ({ ...error, change })) : []))
     const entries = parsed.flatMap(one => ('entry' in one ? [one.entry] : []))
     if (errors.length > 0) return { entries, errors }
     return this.store.exclusive(async () => {
       const plan = this.plan(entries.map(entry => ({ op: 'put', entry })))
-      if (plan.errors.length === 0 && plan.writes.length > 0) await this.store.transaction(plan.writes)
+      await act(plan)
       return { entries, errors: plan.errors }
     })
   }

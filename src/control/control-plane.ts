@@ -19,6 +19,7 @@ import { type AclOptions, AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
 import { AgentLeases, type AgentTerms } from './agents/agent-leases.js'
+import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
 import { Catalog } from './catalog/catalog.js'
 import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
@@ -103,6 +104,8 @@ export interface ControlPlaneOptions {
   /** The HTTP API takes script checks too, where ACLs deny who has no right to. */
   readonly scriptChecksByApi?: boolean
   readonly httpConfig?: HttpConfig
+  /** Folder of the built web console, served at `/ui/`; without it there is none. */
+  readonly consoleFolder?: string
   /** Intention policy when no mesh file says otherwise. Default deny. */
   readonly defaultIntentionPolicy?: IntentionAction
   readonly datacenter?: string
@@ -146,6 +149,7 @@ export class ControlPlane {
   private meshFile: MeshFile | undefined
   private readonly cleanups: (() => Promise<void> | void)[] = []
   private readonly authorizer: Authorizer
+  private readonly audit = new AuditLog()
   private defaultPolicy: IntentionAction
   private settling: BundleSettling | undefined
   private httpListening: HttpListeners | undefined
@@ -237,6 +241,9 @@ export class ControlPlane {
       onProblem: reason => this.log.warn({}, reason),
     })
     this.ca = ca
+    ca.onChange(({ kind, activeRootId }) => {
+      if (kind === 'roots') this.note('ca', 'rotate', `active root ${activeRootId}`, 'certificate authority')
+    })
     await ca.init()
     ca.start()
     this.cleanups.push(() => ca.close())
@@ -341,7 +348,10 @@ export class ControlPlane {
       },
     })
     const healthChecks: HealthChecks = new HealthChecks(catalog, {
-      onDeregister: (service, check) => this.log.warn({ service, check }, 'deregistered: critical for too long'),
+      onDeregister: (service, check) => {
+        this.log.warn({ service, check }, 'deregistered: critical for too long')
+        this.note('services', 'remove', `${service}: ${check} was critical for too long`, 'health checks')
+      },
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
     const peerings = this.peeringsOf({ table: peeringTable, exports, catalog, entries, ca, seal, datacenter, node })
@@ -407,7 +417,10 @@ export class ControlPlane {
       catalog,
       ...options.agents,
       onProblem: reason => this.log.error({}, `agents: ${reason}`),
-      onNotice: (agent, what) => this.log.info({ agent }, `agent of another machine: ${what}`),
+      onNotice: (agent, what) => {
+        this.log.info({ agent }, `agent of another machine: ${what}`)
+        this.note('services', 'agent', `${agent}: ${what}`, 'agent leases')
+      },
     })
     this.cleanups.push(() => agents.stop())
     const rollouts = await openRollouts({
@@ -452,6 +465,8 @@ export class ControlPlane {
       acl,
       agents,
       rollouts,
+      audit: this.audit,
+      consoleFolder: options.consoleFolder,
       resolveDns,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
       loopbackOnly: areLoopback([plan.http, plan.https]),
@@ -626,9 +641,16 @@ export class ControlPlane {
     this.log.info({ applied, removed, unchanged }, 'definitions of the configuration read')
   }
 
+  /** What nobody asked for by the API. */
+  private note(area: string, action: string, subject: string, by: string, outcome: AuditOutcome = 'done'): void {
+    this.audit.add({ area, action, subject, outcome, by, byName: '', from: '' })
+  }
+
   private reportReload(path: string, report: ApplyReport): void {
     const { applied, removed, unchanged, errors, warnings } = report
     if (warnings.length > 0) this.log.warn({ path }, `mesh file: ${joinErrors(warnings)}`)
+    if (errors.length > 0) this.note('config', 'reload', `${path}: ${joinErrors(errors)}`, 'mesh file', 'refused')
+    else if (applied + removed > 0) this.note('config', 'reload', `${path}: ${applied} applied, ${removed} removed`, 'mesh file')
     if (errors.length > 0)
       this.log.error({ path, applied, removed }, `mesh file not applied, the state of before serves: ${joinErrors(errors)}`)
     else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')

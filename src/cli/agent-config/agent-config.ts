@@ -81,6 +81,9 @@ export interface AgentConfig {
     readonly block_endpoints?: readonly string[]
     readonly allow_write_http_from?: readonly string[]
   }
+  /** The older word for `ui_config.enabled`. */
+  readonly ui?: boolean
+  readonly ui_config?: { readonly enabled?: boolean }
   readonly leave_on_terminate?: boolean
   readonly log_level?: string
   readonly log_json?: boolean

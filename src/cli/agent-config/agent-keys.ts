@@ -39,6 +39,7 @@ export const AGENT_KEYS: AgentKeys = {
   ...all('client', 'text-map', 'node_meta'),
   ...all('client', 'flag', 'leave_on_terminate'),
   ...all('server', 'text', 'default_intention_policy'),
+  ...all('server', 'flag', 'ui'),
   ...all('client', 'texts', 'retry_join start_join'),
   ...all('client', 'duration', 'retry_interval'),
   ...all('client', 'number', 'retry_max'),
@@ -99,7 +100,7 @@ export const AGENT_KEYS: AgentKeys = {
     ...all('nobody', 'number', 'max_header_bytes'),
   },
   ui_config: {
-    ...all('nobody', 'flag', 'enabled'),
+    ...all('server', 'flag', 'enabled'),
     ...all('nobody', 'text', 'dir content_path metrics_provider metrics_provider_options_json'),
     metrics_provider_files: key('texts', 'nobody'),
     metrics_proxy: key('map', 'nobody'),
@@ -153,5 +154,5 @@ export const AGENT_KEYS: AgentKeys = {
   ...all('nobody', 'flag', 'disable_anonymous_signature disable_update_check disable_host_node_id disable_remote_exec disable_coordinates'),
   ...all('nobody', 'flag', 'disable_keyring_file disable_http_unprintable_char_filter enable_debug enable_central_service_config'),
   ...all('nobody', 'flag', 'enable_agent_tls_for_checks translate_wan_addrs non_voting_server read_replica use_streaming_backend'),
-  ...all('nobody', 'flag', 'auto_reload_config allow_write_http_from ui'),
+  ...all('nobody', 'flag', 'auto_reload_config allow_write_http_from'),
 }

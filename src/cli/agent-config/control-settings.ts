@@ -41,6 +41,7 @@ export function controlFlagsOf(config: AgentConfig): ControlFlags {
     acl: acl?.enabled,
     // Consul's own default is to allow.
     aclDefaultPolicy: acl?.enabled === true ? (acl.default_policy ?? 'allow') : undefined,
+    ui: config.ui ?? config.ui_config?.enabled,
     logLevel: logLevel(config),
   })
 }

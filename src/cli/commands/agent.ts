@@ -36,7 +36,7 @@ const CONFIG_FLAGS: readonly (readonly [flag: string, placeholder: string, key: 
   ['pid-file', 'file', 'pid_file', 'write the process ID there'],
   ['encrypt', 'key', 'encrypt', 'no effect: there is no gossip'],
   ['bootstrap', '', 'bootstrap', 'the only server; so it is'],
-  ['ui', '', 'ui', 'no effect: the web interface is not switched'],
+  ['ui', '', 'ui', 'serve the web console at /ui/ (with -dev it is served anyway)'],
   ['rejoin', '', 'rejoin_after_leave', 'no effect: there is no gossip'],
   ['node-id', 'id', 'node_id', 'no effect: the node has an ID of its own'],
   ['serf-lan-port', 'port', 'ports.serf_lan', 'no effect: there is no gossip'],

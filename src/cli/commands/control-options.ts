@@ -1,9 +1,12 @@
 // The flags of `outrigger control`, with environment and files, as `ControlPlaneOptions`. Called by run-control.ts.
 // Secrets come by file or environment: a command line is for everyone to read.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
 import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
+import { packageRoot } from '../package-root.js'
 import { type DnsFlags, dnsOptions } from './dns-flags.js'
 import { readObjects } from './documents.js'
 
@@ -40,6 +43,8 @@ export interface ControlFlags extends DnsFlags {
   readonly caFilesByApi?: boolean
   readonly sidecarMinPort?: string
   readonly sidecarMaxPort?: string
+  /** The web console; absent: it is served. */
+  readonly ui?: boolean
   readonly logLevel?: string
 }
 
@@ -78,10 +83,17 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       ca: caConfig(flags.caConfig, io),
       dns: dnsOptions(flags),
       caFilesByApi: flags.caFilesByApi,
+      consoleFolder: flags.ui === false ? undefined : builtConsole(),
     }),
     sidecarChecks: true,
     version: OUTRIGGER_VERSION,
   }
+}
+
+/** Undefined where it has not been built. */
+function builtConsole(): string | undefined {
+  const folder = join(packageRoot(), 'dist/console')
+  return existsSync(folder) ? folder : undefined
 }
 
 /** What no flag says: the CA's configuration and the tokens. */

@@ -58,10 +58,13 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory (or OUTRIGGER_CA_KEY)')
     .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')
     .option('--sidecar-max-port <port>', 'last of them (default: 21255)')
+    .option('--no-ui', 'serve no web console (default: at /ui/ of the HTTP API)')
     .option('--log-level <level>', 'trace, debug, info, warning, error, critical, off (default: info)')
     .allowExcessArguments(false)
   command.action(async () => {
-    const { configDir: _, ...flags } = command.opts<ControlFlags & { configDir?: unknown }>()
+    const { configDir: _, ui, ...given } = command.opts<ControlFlags & { configDir?: unknown }>()
+    // What the command line does not say is the configuration's to say.
+    const flags = ui === false ? { ...given, ui } : given
     await (await import('./run-control.js')).control(files.length === 0 ? flags : { ...flags, configFile: files }, io)
   })
 }

@@ -9,7 +9,9 @@ export async function runAgent(flags: AgentFlags, io: CommandIo): Promise<void> 
     if (!config.dev && config.data_dir === undefined)
       throw new CliError('data_dir cannot be empty: -data-dir names it (-dev keeps the state in memory)')
     const { runConfigured } = await import('./run-control.js')
-    return runConfigured({ config, load }, {}, io)
+    // As in Consul: on by -dev, else by `ui_config` or -ui alone.
+    const ui = config.ui ?? config.ui_config?.enabled ?? config.dev
+    return runConfigured({ config, load }, { ui }, io)
   }
   const { runClientAgent } = await import('./client-agent.js')
   return runClientAgent({ config, load }, io)

@@ -11,7 +11,17 @@ import { Mesh } from './mesh-processes.js'
 import { DEMO_HOST, INSTANCE_IDS, type InstanceId, MAX_PORT_BASE, PORT_SPAN, portsInUse, portTable } from './port-table.js'
 import { Processes } from './processes.js'
 import { Progress } from './progress.js'
-import { linesToTry, moveCanary, refusedCall, rotateLeaves, type Stage, showMetrics, splitTraffic } from './steps.js'
+import {
+  consoleUrl,
+  keepCalling,
+  linesToTry,
+  moveCanary,
+  refusedCall,
+  rotateLeaves,
+  type Stage,
+  showMetrics,
+  splitTraffic,
+} from './steps.js'
 
 interface DemoFlags {
   readonly once?: boolean
@@ -70,6 +80,7 @@ async function show(stage: Stage, once: boolean): Promise<void> {
   const started = performance.now()
   progress.line(`Outrigger demo: control plane, ${INSTANCE_IDS.length} applications, a sidecar beside each, all on ${DEMO_HOST}`)
   await mesh.startControlPlane()
+  progress.line(`Watch it at ${consoleUrl(stage)}topology`)
   await mesh.startApplications()
   await mesh.startSidecars(ready => progress.bar('sidecars ready', ready, INSTANCE_IDS.length))
   const kinds = INSTANCE_IDS.map(id => `${id} (${mesh.isEnvoy(id) ? 'the real Envoy' : 'Outrigger'})`).join(', ')
@@ -78,7 +89,8 @@ async function show(stage: Stage, once: boolean): Promise<void> {
   progress.line(facts.failed.length === 0 ? 'Every fact held.' : `${facts.failed.length} of the facts did not hold.`)
   if (once) return
   const outrigger = relative(process.cwd(), join(packageRoot(), 'bin/outrigger'))
-  progress.line('\nIt stays up. Try, in another terminal:')
+  keepCalling(stage)
+  progress.line(`\nIt stays up, with a little traffic: ${consoleUrl(stage)} shows it. Try, in another terminal:`)
   for (const line of linesToTry(stage, outrigger)) progress.line(`  ${line}`)
   progress.line('Ctrl-C stops everything.')
 }

@@ -16,6 +16,8 @@ const SHARE_REQUESTS = 6_000
 const EXACT_REQUESTS = 1_000
 const ROTATION_REQUESTS = 500
 const TOLERANCE_POINTS = 3
+const WEB_CALL_MS = 40
+const BATCH_CALL_MS = 1_000
 const API_INSTANCES = ['api-v1', 'api-v2'] as const
 
 export interface Stage {
@@ -179,6 +181,17 @@ function sampleValue(line: string): number {
 }
 
 /** Lines to paste into a shell. */
+/** A little traffic until the demo ends: something to see in the console. */
+export function keepCalling({ mesh }: Stage): void {
+  const { web, batch } = mesh.table.instances
+  setInterval(() => void call(web.application, '/hello'), WEB_CALL_MS)
+  setInterval(() => void call(batch.application, '/hello'), BATCH_CALL_MS)
+}
+
+export function consoleUrl({ mesh }: Stage): string {
+  return `http://${DEMO_HOST}:${mesh.table.http}/ui/`
+}
+
 export function linesToTry({ mesh }: Stage, outrigger: string): string[] {
   const { table } = mesh
   const { web, batch } = table.instances

@@ -18,6 +18,8 @@ const WITHOUT_TOKEN = new Set(['PUT /v1/acl/bootstrap', 'POST /v1/acl/login'])
 interface RouteConfig {
   /** Whoever it is forwarded to asks. */
   readonly forwarded?: boolean
+  /** Nobody needs a token for it. */
+  readonly isPublic?: boolean
   /** By method, found once when the route is made; undefined where no token is asked for. */
   readonly permissions?: ReadonlyMap<string, RoutePermission | undefined>
 }
@@ -28,7 +30,7 @@ export function authorizeWith(judge: TokenJudge, app: FastifyInstance, local: Lo
   const accesses = new WeakMap<FastifyRequest, Access>()
   app.addHook('onRoute', route => {
     const config = route.config as RouteConfig | undefined
-    if (config?.forwarded === true) return
+    if (config?.forwarded === true || config?.isPublic === true) return
     const permissions = new Map<string, RoutePermission | undefined>()
     for (const method of [route.method].flat()) {
       const permission = permissionOf(method, route.url)

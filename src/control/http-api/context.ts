@@ -4,6 +4,7 @@ import type { AdsServer } from '../../xds/server/server.js'
 import type { AclSystem } from '../acl/acl-system.js'
 import type { Authorizer } from '../acl/authorizer.js'
 import type { AgentLeases } from '../agents/agent-leases.js'
+import type { AuditLog } from '../audit/audit-log.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
@@ -84,6 +85,7 @@ export interface ApiContext extends LocalContext, Coordination {
   /** What peers are told of. */
   readonly exports: ExportedServices
   readonly rollouts: Rollouts
+  readonly audit: AuditLog
   readonly authorizer: Authorizer
   /** Undefined: ACLs are off. */
   readonly acl: AclSystem | undefined
@@ -92,6 +94,8 @@ export interface ApiContext extends LocalContext, Coordination {
   /** The listener is on a loopback address: names that only resolve there by trickery are refused. */
   readonly loopbackOnly: boolean
   readonly httpConfig: HttpConfig
+  /** Folder of the built web console; undefined: there is none. */
+  readonly consoleFolder: string | undefined
   /** An API client may configure a CA from files of this host, by their paths. */
   readonly caFilesByApi: boolean
   defaultPolicy(): IntentionAction

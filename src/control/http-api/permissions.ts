@@ -393,6 +393,28 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
         needEntry(access, textField(one, 'Kind'), textField(one, 'Name'), 'write')
     },
   },
+  // What the web console needs before it knows a token, and asks before it writes.
+  'GET /v1/outrigger/console': OPEN,
+  'GET /v1/outrigger/topology': {
+    filter: (access, payload) => {
+      const { Services, Edges } = payload as Item
+      const sees = (name: unknown): boolean => access.may('service', String(name), 'read')
+      return {
+        Services: items(Services, ({ Name }) => sees(Name)),
+        Edges: items(Edges, ({ Source, Destination }) => sees(Source) && sees(Destination)),
+      }
+    },
+  },
+  'PUT /v1/outrigger/config-entries/check': {
+    check: (access, request) => needEntry(access, textField(request.body, 'Kind'), textField(request.body, 'Name'), 'read'),
+  },
+  'PUT /v1/outrigger/intentions/preview': {
+    check: (access, request) => access.need('intention', textField(field(request.body, 'Entry'), 'Name'), 'read'),
+    filter: (access, payload) => {
+      const answer = payload as { Edges?: unknown }
+      return { ...answer, Edges: items(answer.Edges, ({ Destination }) => access.may('intention', String(Destination), 'read')) }
+    },
+  },
   'GET /v1/connect/ca/roots': OPEN,
   'GET /v1/connect/ca/configuration': operator('read'),
   'PUT /v1/connect/ca/configuration': operator('write'),

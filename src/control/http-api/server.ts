@@ -9,12 +9,14 @@ import { agentRoutes } from './agent.js'
 import { agentProcessRoutes } from './agent-process.js'
 import { agentSelfRoutes } from './agent-self.js'
 import { agentsRoutes } from './agents.js'
+import { auditWrites } from './audit-hook.js'
 import { authorizeWith } from './authorize.js'
 import { catalogHealthRoutes } from './catalog-health.js'
 import { catalogRegistrationRoutes } from './catalog-registration.js'
 import { checkCommonParameters } from './common-parameters.js'
 import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
+import { consoleApiRoutes } from './console-api.js'
 import type { ApiContext } from './context.js'
 import { eventRoutes } from './event.js'
 import { applyHttpConfig } from './http-config.js'
@@ -33,6 +35,7 @@ import { snapshotRoutes } from './snapshot.js'
 import { StreamedAnswers } from './streamed-answers.js'
 import { requireToken } from './token.js'
 import { txnRoutes } from './txn.js'
+import { consoleRoutes, isPublic } from './ui/console-routes.js'
 
 /** Largest body: a service definition or config entry. */
 const MAX_BODY_BYTES = 1024 * 1024
@@ -45,11 +48,12 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   const localHosts = new LocalHosts()
   const app = newHttpApi(request => {
     if (context.loopbackOnly && !context.tokenRequired) localHosts.require(request)
-    requireToken(context.authorizer, request)
+    if (!isPublic(request)) requireToken(context.authorizer, request)
     checkCommonParameters(request, context.node)
   })
   applyHttpConfig(app, context.httpConfig)
   const streams = new StreamedAnswers()
+  auditWrites(app, context)
   if (context.acl !== undefined) authorizeWith(context.acl, app, context)
   aclRoutes(app, context)
   agentRoutes(app, context)
@@ -72,6 +76,8 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   txnRoutes(app, context)
   outriggerRoutes(app, context)
   rolloutRoutes(app, context)
+  consoleApiRoutes(app, context)
+  consoleRoutes(app, context.consoleFolder)
   return app
 }
 

@@ -1,0 +1,139 @@
+// Where each service of the topology stands: in columns from callers to called, ordered within a column so that few edges cross. Pure.
+// Loops are cut where the walk meets itself, so every service has a column; services without edges stand apart, below.
+
+export interface LayoutEdge {
+  readonly source: string
+  readonly destination: string
+}
+
+export interface PlacedNode {
+  readonly name: string
+  readonly x: number
+  readonly y: number
+}
+
+export interface TopologyLayout {
+  readonly nodes: ReadonlyMap<string, PlacedNode>
+  readonly width: number
+  readonly height: number
+}
+
+export const NODE_WIDTH = 176
+export const NODE_HEIGHT = 64
+const COLUMN_GAP = 150
+const ROW_GAP = 34
+const MARGIN = 24
+/** Passes in which a column is sorted by the middle of its neighbours. */
+const SWEEPS = 6
+/** A column of more services than this takes a second one beside it. */
+const MAX_PER_COLUMN = 14
+
+export function layoutTopology(names: readonly string[], edges: readonly LayoutEdge[]): TopologyLayout {
+  const known = new Set(names)
+  const real = edges.filter(({ source, destination }) => source !== destination && known.has(source) && known.has(destination))
+  const connected = new Set(real.flatMap(({ source, destination }) => [source, destination]))
+  const columns = inColumns([...connected].sort(), real)
+  sweep(columns, real)
+  const alone = names.filter(name => !connected.has(name)).sort()
+  return place(columns.flatMap(broken), alone)
+}
+
+/** The longest way that leads to a service, without the edges that close a loop. */
+function inColumns(names: readonly string[], edges: readonly LayoutEdge[]): string[][] {
+  const out = new Map<string, string[]>()
+  for (const { source, destination } of edges) out.set(source, [...(out.get(source) ?? []), destination])
+  const state = new Map<string, 'open' | 'done'>()
+  const order: string[] = []
+  const forward = new Map<string, string[]>()
+  const visit = (name: string): void => {
+    state.set(name, 'open')
+    for (const next of (out.get(name) ?? []).sort()) {
+      if (state.get(next) === 'open') continue
+      forward.set(name, [...(forward.get(name) ?? []), next])
+      if (!state.has(next)) visit(next)
+    }
+    state.set(name, 'done')
+    order.push(name)
+  }
+  const called = new Set(edges.map(({ destination }) => destination))
+  for (const name of [...names].sort((a, b) => Number(called.has(a)) - Number(called.has(b)) || (a < b ? -1 : 1)))
+    if (!state.has(name)) visit(name)
+  const depth = new Map<string, number>()
+  for (const name of order.reverse()) {
+    const own = depth.get(name) ?? 0
+    depth.set(name, own)
+    for (const next of forward.get(name) ?? []) depth.set(next, Math.max(depth.get(next) ?? 0, own + 1))
+  }
+  const columns: string[][] = []
+  for (const name of names) (columns[depth.get(name)!] ??= []).push(name)
+  return Array.from(columns, column => column ?? [])
+}
+
+function sweep(columns: readonly string[][], edges: readonly LayoutEdge[]): void {
+  const neighbours = new Map<string, string[]>()
+  for (const { source, destination } of edges) {
+    neighbours.set(source, [...(neighbours.get(source) ?? []), destination])
+    neighbours.set(destination, [...(neighbours.get(destination) ?? []), source])
+  }
+  for (let pass = 0; pass < SWEEPS; pass++) {
+    const position = new Map<string, number>()
+    for (const column of columns) column.forEach((name, i) => void position.set(name, (i + 0.5) / column.length))
+    const middle = new Map<string, number>()
+    for (const column of columns) {
+      for (const name of column) {
+        const around = (neighbours.get(name) ?? []).map(other => position.get(other)!)
+        middle.set(name, around.length === 0 ? position.get(name)! : around.reduce((a, b) => a + b, 0) / around.length)
+      }
+      column.sort((a, b) => middle.get(a)! - middle.get(b)! || (a < b ? -1 : 1))
+    }
+  }
+}
+
+function broken(column: readonly string[]): string[][] {
+  const parts: string[][] = []
+  const size = Math.ceil(column.length / Math.ceil(column.length / MAX_PER_COLUMN))
+  for (let i = 0; i < column.length; i += size) parts.push(column.slice(i, i + size))
+  return parts
+}
+
+function place(columns: readonly (readonly string[])[], alone: readonly string[]): TopologyLayout {
+  const nodes = new Map<string, PlacedNode>()
+  const tallest = Math.max(1, ...columns.map(column => column.length))
+  const step = NODE_HEIGHT + ROW_GAP
+  columns.forEach((column, c) => {
+    const top = MARGIN + ((tallest - column.length) * step) / 2
+    column.forEach((name, r) => {
+      nodes.set(name, { name, x: MARGIN + c * (NODE_WIDTH + COLUMN_GAP), y: top + r * step })
+    })
+  })
+  const perRow = Math.max(3, columns.length * 2 - 1)
+  const below = columns.length === 0 ? MARGIN : MARGIN + tallest * step
+  alone.forEach((name, i) => {
+    nodes.set(name, { name, x: MARGIN + (i % perRow) * (NODE_WIDTH + 24), y: below + Math.floor(i / perRow) * step })
+  })
+  const placed = [...nodes.values()]
+  return {
+    nodes,
+    width: Math.max(NODE_WIDTH, ...placed.map(({ x }) => x + NODE_WIDTH)) + MARGIN,
+    height: Math.max(NODE_HEIGHT, ...placed.map(({ y }) => y + NODE_HEIGHT)) + MARGIN,
+  }
+}
+
+/** The path of an edge from the right of one box to the left of another; one that goes back swings below. */
+export function edgePath(from: PlacedNode, to: PlacedNode): { readonly path: string; readonly midX: number; readonly midY: number } {
+  const y1 = from.y + NODE_HEIGHT / 2
+  const y2 = to.y + NODE_HEIGHT / 2
+  if (to.x > from.x) {
+    const x1 = from.x + NODE_WIDTH
+    const bend = (to.x - x1) / 2
+    return { path: `M${x1},${y1} C${x1 + bend},${y1} ${to.x - bend},${y2} ${to.x},${y2}`, midX: (x1 + to.x) / 2, midY: (y1 + y2) / 2 }
+  }
+  const x1 = from.x + NODE_WIDTH / 2
+  const x2 = to.x + NODE_WIDTH / 2
+  const low = Math.max(from.y, to.y) + NODE_HEIGHT + ROW_GAP
+  return {
+    path: `M${x1},${from.y + NODE_HEIGHT} C${x1},${low} ${x2},${low} ${x2},${to.y + NODE_HEIGHT}`,
+    midX: (x1 + x2) / 2,
+    midY: low - ROW_GAP / 3,
+  }
+}

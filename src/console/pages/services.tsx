@@ -1,0 +1,145 @@
+// All services: health, instances, tags and the traffic of the last minute.
+import type { JSX } from 'preact'
+import { useMemo, useState } from 'preact/hooks'
+import type { ServiceSummary, TrafficTotals } from '../api/answers.js'
+import { useLive, useTraffic } from '../api/live.js'
+import { count, plural } from '../logic/figures.js'
+import { intoServices } from '../logic/traffic-figures.js'
+import { to } from '../navigation.js'
+import { Badge, HealthBar } from '../parts/badge.js'
+import { Empty, Loading, PageHead, Problem, Search } from '../parts/notice.js'
+import { Latency, Rate, Success } from '../parts/traffic-cells.js'
+import { type Column, VirtualTable } from '../parts/virtual-table.js'
+
+interface Row extends ServiceSummary {
+  readonly totals: TrafficTotals | undefined
+}
+
+const worstFirst = ({ ChecksCritical, ChecksWarning }: ServiceSummary): number => ChecksCritical * 1_000_000 + ChecksWarning
+
+const COLUMNS: readonly Column<Row>[] = [
+  {
+    title: 'Service',
+    width: 1.6,
+    sort: ({ Name }) => Name,
+    cell: ({ Name, Kind }) => (
+      <>
+        <a class="row-link" href={to('services', Name)}>
+          {Name}
+        </a>
+        {Kind !== '' && <Badge tone="accent">{Kind.replace('-', ' ')}</Badge>}
+      </>
+    ),
+  },
+  {
+    title: 'Health',
+    width: 1.5,
+    sort: worstFirst,
+    cell: row => <HealthBar passing={row.ChecksPassing} warning={row.ChecksWarning} critical={row.ChecksCritical} />,
+  },
+  { title: 'Instances', isNumber: true, width: 0.7, sort: row => row.InstanceCount, cell: row => count(row.InstanceCount) },
+  {
+    title: 'Requests',
+    isNumber: true,
+    width: 0.75,
+    sort: row => row.totals?.RequestsPerSecond ?? -1,
+    cell: row => <Rate totals={row.totals} />,
+  },
+  {
+    title: 'Success',
+    isNumber: true,
+    width: 0.75,
+    sort: row => row.totals?.SuccessRate ?? 2,
+    cell: row => <Success totals={row.totals} />,
+  },
+  {
+    title: 'p99',
+    isNumber: true,
+    isMinor: true,
+    width: 0.7,
+    sort: row => row.totals?.P99 ?? -1,
+    cell: row => <Latency value={row.totals?.P99} />,
+  },
+  {
+    title: 'Mesh',
+    isMinor: true,
+    width: 0.7,
+    sort: row => Number(row.ConnectedWithProxy || row.ConnectNative),
+    cell: row =>
+      row.ConnectedWithProxy ? (
+        <Badge tone="good">mTLS</Badge>
+      ) : row.ConnectNative ? (
+        <Badge tone="good">native</Badge>
+      ) : (
+        <span class="muted">–</span>
+      ),
+  },
+  { title: 'Tags', isMinor: true, width: 1.2, cell: row => <Tags tags={row.Tags} /> },
+]
+
+export function Tags({ tags }: { readonly tags: readonly string[] }): JSX.Element {
+  if (tags.length === 0) return <span class="muted">–</span>
+  return (
+    <span class="tags" title={tags.join(', ')}>
+      {tags.slice(0, 3).map(tag => (
+        <span key={tag} class="tag">
+          {tag}
+        </span>
+      ))}
+      {tags.length > 3 && <span class="muted">+{tags.length - 3}</span>}
+    </span>
+  )
+}
+
+const HEALTH_FILTERS = ['all', 'failing', 'in the mesh'] as const
+
+export function Services(): JSX.Element {
+  const { data, errors } = useLive<{ services: readonly ServiceSummary[] }>({ services: '/v1/internal/ui/services' }, { watch: 'services' })
+  const traffic = useTraffic()
+  const [text, setText] = useState('')
+  const [only, setOnly] = useState<(typeof HEALTH_FILTERS)[number]>('all')
+  const totals = useMemo(() => intoServices(traffic?.Edges ?? [], traffic?.Inbound ?? []), [traffic])
+  // Sidecars are shown with the service that they stand beside.
+  const services = useMemo(() => (data.services ?? []).filter(({ Kind }) => Kind !== 'connect-proxy'), [data.services])
+  const wanted = text.toLowerCase()
+  const rows = useMemo(
+    () =>
+      services
+        .filter(
+          ({ Name, Tags: tags }) =>
+            wanted === '' || Name.toLowerCase().includes(wanted) || tags.some(tag => tag.toLowerCase().includes(wanted)),
+        )
+        .filter(row => only === 'all' || (only === 'failing' ? row.ChecksCritical > 0 : row.ConnectedWithProxy || row.ConnectNative))
+        .map(row => ({ ...row, totals: totals.get(row.Name) })),
+    [services, wanted, only, totals],
+  )
+  const instances = services.reduce((sum, { InstanceCount }) => sum + InstanceCount, 0)
+  return (
+    <>
+      <PageHead title="Services" lead={data.services && `${plural(services.length, 'service')}, ${plural(instances, 'instance')}`}>
+        <fieldset class="segments">
+          <legend class="hidden">Show</legend>
+          {HEALTH_FILTERS.map(name => (
+            <label key={name} class={only === name ? 'chosen' : ''}>
+              <input type="radio" name="only" checked={only === name} onChange={() => setOnly(name)} />
+              {name}
+            </label>
+          ))}
+        </fieldset>
+        <Search value={text} change={setText} label="Name or tag" />
+      </PageHead>
+      <Problem error={errors.services} />
+      {data.services === undefined ? (
+        errors.services === undefined && <Loading />
+      ) : (
+        <VirtualTable
+          label="Services"
+          rows={rows}
+          columns={COLUMNS}
+          rowKey={({ Name }) => Name}
+          empty={<Empty title={services.length === 0 ? 'No service is registered' : 'No service fits'} />}
+        />
+      )}
+    </>
+  )
+}

@@ -1,0 +1,287 @@
+// The web console in a real Chromium before a real control plane: every page, by mouse and by keyboard, light and dark, narrow and wide,
+// with ACLs and with more services than anybody scrolls through. Skipped where there is no Chromium.
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ConsoleBrowser, hasChromium } from '../support/console-browser.js'
+import { backgroundColor, faintTexts, keptOutsideOfTheTab, namelessControls, overflowPx } from '../support/console-page-checks.js'
+
+const MANAGEMENT = '8a1f0a3e-7f0b-4a70-9d0b-9b5f5a2b7c11'
+const totals = (RequestsPerSecond: number, SuccessRate = 1) => ({
+  Requests: RequestsPerSecond * 60,
+  Failures: Math.round(RequestsPerSecond * 60 * (1 - SuccessRate)),
+  RequestsPerSecond,
+  SuccessRate,
+  P50: 1.2,
+  P90: 4.5,
+  P99: 12.3,
+  Active: 1,
+})
+const TRAFFIC = {
+  Edges: [
+    { Source: 'web', Destination: 'api', Subset: 'v1', Totals: totals(90) },
+    { Source: 'web', Destination: 'api', Subset: 'v2', Totals: totals(10, 0.9) },
+  ],
+  Inbound: [
+    { Proxy: 'api-1-sidecar-proxy', Node: 'node-1', Service: 'api', Totals: totals(90) },
+    { Proxy: 'api-2-sidecar-proxy', Node: 'node-1', Service: 'api', Totals: totals(10, 0.9) },
+  ],
+}
+
+/** What is measured is tested where it is measured; here it is what is drawn of it. */
+async function withTraffic(page: Page): Promise<void> {
+  await page.route('**/v1/outrigger/traffic?*', route => route.fulfill({ json: TRAFFIC }))
+  await page.route('**/v1/outrigger/traffic/series?*', route =>
+    route.fulfill({
+      json: [90, 95, 100].map((perSecond, i) => ({
+        At: new Date(1_800_000_000_000 + i * 10_000).toISOString(),
+        Totals: totals(perSecond),
+      })),
+    }),
+  )
+}
+
+describe.skipIf(!hasChromium)('the console', () => {
+  let mesh: ConsoleBrowser
+  beforeAll(async () => {
+    mesh = await ConsoleBrowser.start()
+    const instance = (id: string, name: string, version: string, upstreams: readonly string[] = []) => ({
+      ID: id,
+      Name: name,
+      Port: 80,
+      Tags: ['http', version],
+      Meta: { version },
+      Check: { CheckID: `alive:${id}`, Name: 'alive', TTL: '10m', Status: id === 'api-2' ? 'critical' : 'passing' },
+      Connect: {
+        SidecarService: { Proxy: { Upstreams: upstreams.map((DestinationName, i) => ({ DestinationName, LocalBindPort: 9_100 + i })) } },
+      },
+    })
+    for (const service of [
+      instance('web', 'web', 'v1', ['api']),
+      instance('api-1', 'api', 'v1'),
+      instance('api-2', 'api', 'v2'),
+      instance('batch', 'batch', 'v1', ['api']),
+    ])
+      await mesh.put('/v1/agent/service/register', service)
+    const Subsets = { v1: { Filter: 'Service.Meta.version == v1' }, v2: { Filter: 'Service.Meta.version == v2' } }
+    const Splits = [
+      { Weight: 90, ServiceSubset: 'v1' },
+      { Weight: 10, ServiceSubset: 'v2' },
+    ]
+    await mesh.put('/v1/config', { Kind: 'service-defaults', Name: 'api', Protocol: 'http' })
+    await mesh.put('/v1/config', { Kind: 'service-resolver', Name: 'api', Subsets })
+    await mesh.put('/v1/config', { Kind: 'service-splitter', Name: 'api', Splits })
+    await mesh.put('/v1/config', { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] })
+    await mesh.put('/v1/kv/app/config/colour', 'blue')
+  })
+  afterAll(() => mesh?.stop())
+
+  const open = async (path: string, options = {}): Promise<Page> => {
+    const page = await mesh.open('/ui/favicon.svg', options)
+    await withTraffic(page)
+    await page.goto(path)
+    return page
+  }
+
+  it.each([
+    ['services', 'Services', '4 services'],
+    ['services/api', 'api', 'By version'],
+    ['topology', 'Topology', '100/s'],
+    ['intentions', 'Intentions', 'what none speaks of is denied'],
+    ['diagnose?from=batch&to=api', 'Why 403 or 503?', 'a request gets 403'],
+    ['proxies', 'Proxies', 'not connected'],
+    ['nodes', 'Nodes', 'node-1'],
+    ['nodes/node-1', 'node-1', 'About this node'],
+    ['certificates', 'Certificates', 'Trusted roots'],
+    ['config', 'Configuration', 'service-splitter'],
+    ['kv/app/config', 'Key/Value', 'colour'],
+    ['access', 'Access', 'ACLs are off'],
+    ['events', 'Events', 'service-intentions/api'],
+  ])('shows %s, with a name for everything that is pressed, and nothing that breaks its policy', async (path, title, text) => {
+    const page = await open(`/ui/${path}`)
+    await page.getByRole('heading', { level: 1, name: title }).waitFor()
+    await page.getByText(text).first().waitFor()
+    expect(await page.evaluate(namelessControls)).toEqual([])
+    expect(mesh.problems).toEqual([])
+    await page.context().close()
+  })
+
+  it('draws the chain of a service, and its versions with their share', async () => {
+    const page = await open('/ui/services/api')
+    await page.getByRole('img', { name: /Discovery chain: .*\(90 %\)/ }).waitFor()
+    await page.getByRole('row', { name: /^v1 .*90 %/ }).waitFor()
+    await page.getByRole('row', { name: /^v2 .*10 %.*90\.0 %/ }).waitFor()
+    await page.context().close()
+  })
+
+  it('leads from a denied edge to its reason in two clicks', async () => {
+    const page = await open('/ui/topology')
+    await page.getByRole('button', { name: /batch calls api: denied/ }).click({ position: { x: 2, y: 2 }, force: true })
+    await page.getByRole('link', { name: 'Why?' }).click()
+    await page.getByText('no intention matched batch -> api; the default is deny').waitFor()
+    await page.context().close()
+  })
+
+  it('lets an intention be made by the keyboard alone, with a look at its effect before', async () => {
+    const page = await open('/ui/intentions')
+    // The matrix is one stop of the tab key; arrows walk it.
+    await page.getByRole('button', { name: /^api to api/ }).focus()
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Home')
+    await page
+      .getByRole('button', { name: /^batch to api: denied by default/ })
+      .and(page.locator(':focus'))
+      .waitFor()
+    await page.keyboard.press('Enter')
+    await page.getByText('no intention matched batch -> api').waitFor()
+    await page.getByRole('radio', { name: 'none' }).focus()
+    await page.keyboard.press('ArrowUp')
+    await page.keyboard.press('ArrowUp')
+    await page.getByText(/batch → api.*allowed from now on/).waitFor()
+    await page.getByRole('button', { name: 'Save' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: /^batch to api: allowed by its own intention/ }).waitFor()
+    await page.context().close()
+  })
+
+  it('checks a config entry while it is typed, and saves it', async () => {
+    const page = await open('/ui/config?new=service-defaults')
+    await page.getByText('the server would take it').waitFor()
+    const field = page.getByLabel('Entry, in JSON')
+    await field.fill('{"Kind": "service-defaults", "Name": "billing", "Protocol": "carrier-pigeon"}')
+    await page.getByText('Protocol', { exact: true }).waitFor()
+    expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
+    await field.fill('{"Kind": "service-defaults", "Name": "billing", "Protocol": "grpc"}')
+    await page.getByText('the server would take it').waitFor()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('heading', { name: 'service-defaults/billing' }).waitFor()
+    await page.context().close()
+  })
+
+  it('edits a key', async () => {
+    const page = await open('/ui/kv/app/config')
+    await page.getByRole('link', { name: 'colour' }).click()
+    await page.getByLabel('Value').fill('green')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved.').waitFor()
+    const stored = await fetch(`http://${mesh.plane.httpAddress}/v1/kv/app/config/colour?raw`)
+    expect(await stored.text()).toBe('green')
+    await page.context().close()
+  })
+
+  it('hears of what changes without being asked', async () => {
+    const page = await open('/ui/services')
+    await page.getByRole('link', { name: 'web', exact: true }).waitFor()
+    await mesh.put('/v1/agent/service/register', { Name: 'newcomer', Port: 1 })
+    await page.getByRole('link', { name: 'newcomer' }).waitFor()
+    await page.context().close()
+  })
+
+  it('is dark where the system is, light where it is chosen, and keeps the choice', async () => {
+    const page = await open('/ui/services', { colorScheme: 'dark' })
+    const background = () => page.evaluate(backgroundColor)
+    const dark = await background()
+    await page.getByRole('button', { name: 'Switch to light colours' }).click()
+    const light = await background()
+    expect(light).not.toBe(dark)
+    await page.reload()
+    expect(await background()).toBe(light)
+    await page.context().close()
+  })
+
+  it.each(['light', 'dark'] as const)('has text that can be read, in %s colours', async colorScheme => {
+    for (const path of ['services', 'services/api', 'intentions?source=web&destination=api', 'proxies', 'events']) {
+      const page = await open(`/ui/${path}`, { colorScheme })
+      await page.locator('main table, main .panel').first().waitFor()
+      expect({ path, faint: await page.evaluate(faintTexts) }).toEqual({ path, faint: [] })
+      await page.context().close()
+    }
+  })
+
+  it('fits a phone: no page is wider than the screen, and the navigation opens', async () => {
+    for (const path of [
+      'services',
+      'services/api',
+      'topology',
+      'intentions',
+      'diagnose?from=batch&to=api',
+      'proxies',
+      'certificates',
+      'config?new=mesh',
+      'kv',
+      'events',
+    ]) {
+      const page = await open(`/ui/${path}`, { viewport: { width: 390, height: 844 }, isMobile: true })
+      await page.getByRole('heading', { level: 1 }).waitFor()
+      await page.waitForLoadState('networkidle').catch(() => {})
+      expect({ path, wider: await page.evaluate(overflowPx) }).toEqual({ path, wider: 0 })
+      await page.context().close()
+    }
+    const page = await open('/ui/services', { viewport: { width: 390, height: 844 }, isMobile: true })
+    await page.getByRole('button', { name: 'Menu' }).click()
+    await page.getByRole('link', { name: 'Certificates' }).click()
+    await page.getByRole('heading', { level: 1, name: 'Certificates' }).waitFor()
+    await page.context().close()
+  })
+})
+
+describe.skipIf(!hasChromium)('the console behind ACLs', () => {
+  let mesh: ConsoleBrowser
+  beforeAll(async () => {
+    mesh = await ConsoleBrowser.start({ acl: { defaultPolicy: 'deny', initialManagement: MANAGEMENT } })
+    await mesh.put('/v1/agent/service/register', { Name: 'web', Port: 1 }, MANAGEMENT)
+  })
+  afterAll(() => mesh?.stop())
+
+  it('shows nothing of the mesh without a token, refuses one that nobody knows, and keeps a good one for its tab', async () => {
+    const page = await mesh.open('/ui/services')
+    await page.getByText('No service is registered').waitFor()
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByLabel('Token').fill('nobody-knows-it')
+    await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('Nobody knows this token.').waitFor()
+    await page.getByLabel('Token').fill(MANAGEMENT)
+    await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('link', { name: 'web' }).waitFor()
+    await page.reload()
+    await page.getByRole('link', { name: 'web' }).waitFor()
+    expect(await page.evaluate(keptOutsideOfTheTab)).toEqual([])
+    expect(page.url()).not.toContain(MANAGEMENT)
+    await page.getByRole('link', { name: 'Access' }).click()
+    await page.getByText('global-management').first().waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByText('This token may not see it').first().waitFor()
+    expect(mesh.problems).toEqual([])
+    await page.context().close()
+  })
+})
+
+describe.skipIf(!hasChromium)('the console of 500 services and 5,000 instances', () => {
+  let mesh: ConsoleBrowser
+  beforeAll(async () => {
+    mesh = await ConsoleBrowser.start()
+    const services = Array.from({ length: 5_000 }, (_, i) => ({
+      Name: `service-${String(i % 500).padStart(3, '0')}`,
+      ID: `instance-${i}`,
+      Port: 1_000 + i,
+      Tags: ['http'],
+    }))
+    expect((await mesh.plane.apply({ services })).errors).toEqual([])
+  })
+  afterAll(() => mesh?.stop())
+
+  it('has few rows in the document wherever it is scrolled to', async () => {
+    const page = await mesh.open('/ui/services')
+    await page.getByText('501 services, 5,001 instances').waitFor()
+    const rows = () => page.locator('tbody tr').count()
+    expect(await rows()).toBeLessThanOrEqual(200)
+    await page.locator('.table-view').evaluate(view => {
+      view.scrollTop = view.scrollHeight
+    })
+    await page.getByRole('link', { name: 'service-499' }).waitFor()
+    expect(await rows()).toBeLessThanOrEqual(200)
+    await page.getByLabel('Name or tag').fill('service-25')
+    await page.getByRole('link', { name: 'service-259' }).waitFor()
+    expect(await page.locator('tbody tr').count()).toBe(10)
+    await page.context().close()
+  })
+})

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { DiscoveryChain } from '../../src/console/api/answers.js'
 import { BOX_HEIGHT, BOX_WIDTH, describeMatch, layoutChain } from '../../src/console/logic/chain-layout.js'
-import { edgePath, layoutTopology, NODE_HEIGHT, NODE_WIDTH } from '../../src/console/logic/topology-layout.js'
+import { edgePath, LABEL_HEIGHT, layoutTopology, NODE_HEIGHT, NODE_WIDTH, placeLabels } from '../../src/console/logic/topology-layout.js'
 
 const edge = (source: string, destination: string) => ({ source, destination })
 
@@ -43,8 +43,29 @@ describe('the topology', () => {
   })
 
   it('leads an edge that goes back below its boxes', () => {
-    const back = edgePath({ name: 'b', x: 400, y: 20 }, { name: 'a', x: 20, y: 20 })
-    expect(back.midY).toBeGreaterThan(20 + NODE_HEIGHT)
+    const [b, a] = [
+      { name: 'b', x: 400, y: 20 },
+      { name: 'a', x: 20, y: 20 },
+    ]
+    expect(edgePath(b, a)).toMatch(/^M488,84 C488,118 108,118 108,84$/)
+    const nodes = new Map([a, b].map(node => [node.name, node]))
+    const [[, y]] = placeLabels([{ ...edge('b', 'a'), width: 60 }], nodes) as [readonly [number, number]]
+    expect(y).toBeGreaterThan(20 + NODE_HEIGHT)
+  })
+
+  it('puts no label upon another where edges cross', () => {
+    const edges = [edge('a', 'd'), edge('b', 'c')]
+    const nodes = new Map([
+      ['a', { name: 'a', x: 0, y: 0 }],
+      ['b', { name: 'b', x: 0, y: 100 }],
+      ['c', { name: 'c', x: 326, y: 0 }],
+      ['d', { name: 'd', x: 326, y: 100 }],
+    ])
+    const [first, second] = placeLabels(
+      edges.map(one => ({ ...one, width: 50 })),
+      nodes,
+    )
+    expect(Math.abs(first![0] - second![0]) >= 50 || Math.abs(first![1] - second![1]) >= LABEL_HEIGHT).toBe(true)
   })
 })
 

@@ -75,7 +75,14 @@ describe.skipIf(!hasChromium)('the console', () => {
   })
   afterAll(() => mesh?.stop())
 
-  const open = async (path: string, options = {}): Promise<Page> => {
+  /** One for all cases that need none of their own: a new one costs more than most of them. */
+  let shared: Page | undefined
+  const open = async (path: string): Promise<Page> => {
+    shared ??= await own('/ui/favicon.svg')
+    await shared.goto(path)
+    return shared
+  }
+  const own = async (path: string, options = {}): Promise<Page> => {
     const page = await mesh.open('/ui/favicon.svg', options)
     await withTraffic(page)
     await page.goto(path)
@@ -102,7 +109,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByText(text).first().waitFor()
     expect(await page.evaluate(namelessControls)).toEqual([])
     expect(mesh.problems).toEqual([])
-    await page.context().close()
   })
 
   it('draws the chain of a service, and its versions with their share', async () => {
@@ -110,7 +116,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByRole('img', { name: /Discovery chain: .*\(90 %\)/ }).waitFor()
     await page.getByRole('row', { name: /^v1 .*90 %/ }).waitFor()
     await page.getByRole('row', { name: /^v2 .*10 %.*90\.0 %/ }).waitFor()
-    await page.context().close()
   })
 
   it('leads from a denied edge to its reason in two clicks', async () => {
@@ -118,7 +123,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByRole('button', { name: /batch calls api: denied/ }).click({ position: { x: 2, y: 2 }, force: true })
     await page.getByRole('link', { name: 'Why?' }).click()
     await page.getByText('no intention matched batch -> api; the default is deny').waitFor()
-    await page.context().close()
   })
 
   it('lets an intention be made by the keyboard alone, with a look at its effect before', async () => {
@@ -140,7 +144,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByRole('button', { name: 'Save' }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('button', { name: /^batch to api: allowed by its own intention/ }).waitFor()
-    await page.context().close()
   })
 
   it('checks a config entry while it is typed, and saves it', async () => {
@@ -154,7 +157,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByText('the server would take it').waitFor()
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByRole('heading', { name: 'service-defaults/billing' }).waitFor()
-    await page.context().close()
   })
 
   it('edits a key', async () => {
@@ -165,7 +167,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByText('Saved.').waitFor()
     const stored = await fetch(`http://${mesh.plane.httpAddress}/v1/kv/app/config/colour?raw`)
     expect(await stored.text()).toBe('green')
-    await page.context().close()
   })
 
   it('hears of what changes without being asked', async () => {
@@ -173,11 +174,10 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByRole('link', { name: 'web', exact: true }).waitFor()
     await mesh.put('/v1/agent/service/register', { Name: 'newcomer', Port: 1 })
     await page.getByRole('link', { name: 'newcomer' }).waitFor()
-    await page.context().close()
   })
 
   it('is dark where the system is, light where it is chosen, and keeps the choice', async () => {
-    const page = await open('/ui/services', { colorScheme: 'dark' })
+    const page = await own('/ui/services', { colorScheme: 'dark' })
     const background = () => page.evaluate(backgroundColor)
     const dark = await background()
     await page.getByRole('button', { name: 'Switch to light colours' }).click()
@@ -189,34 +189,33 @@ describe.skipIf(!hasChromium)('the console', () => {
   })
 
   it.each(['light', 'dark'] as const)('has text that can be read, in %s colours', async colorScheme => {
+    const page = await own('/ui/services', { colorScheme })
     for (const path of ['services', 'services/api', 'intentions?source=web&destination=api', 'proxies', 'events']) {
-      const page = await open(`/ui/${path}`, { colorScheme })
+      await page.goto(`/ui/${path}`)
       await page.locator('main table, main .panel').first().waitFor()
       expect({ path, faint: await page.evaluate(faintTexts) }).toEqual({ path, faint: [] })
-      await page.context().close()
     }
+    await page.context().close()
   })
 
   it('fits a phone: no page is wider than the screen, and the navigation opens', async () => {
+    const page = await own('/ui/services', { viewport: { width: 390, height: 844 }, isMobile: true })
     for (const path of [
-      'services',
       'services/api',
       'topology',
-      'intentions',
+      'intentions?source=web&destination=api',
       'diagnose?from=batch&to=api',
       'proxies',
       'certificates',
       'config?new=mesh',
       'kv',
       'events',
+      'services',
     ]) {
-      const page = await open(`/ui/${path}`, { viewport: { width: 390, height: 844 }, isMobile: true })
-      await page.getByRole('heading', { level: 1 }).waitFor()
-      await page.waitForLoadState('networkidle').catch(() => {})
+      await page.goto(`/ui/${path}`)
+      await page.locator('main table, main svg, main form, main .empty').first().waitFor()
       expect({ path, wider: await page.evaluate(overflowPx) }).toEqual({ path, wider: 0 })
-      await page.context().close()
     }
-    const page = await open('/ui/services', { viewport: { width: 390, height: 844 }, isMobile: true })
     await page.getByRole('button', { name: 'Menu' }).click()
     await page.getByRole('link', { name: 'Certificates' }).click()
     await page.getByRole('heading', { level: 1, name: 'Certificates' }).waitFor()

@@ -22,9 +22,17 @@ export async function ask<T>(path: string, signal?: AbortSignal): Promise<Answer
   return send<T>('GET', path, undefined, signal)
 }
 
+/** Throws where nobody knows the token. */
+export async function tryToken(token: string): Promise<void> {
+  await request('GET', '/v1/outrigger/console', token)
+}
+
 /** Text goes as it is, everything else as JSON. */
-export async function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
-  const token = currentToken()
+export function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+  return request<T>(method, path, currentToken(), body, signal)
+}
+
+async function request<T>(method: string, path: string, token: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
   const response = await fetch(path, {
     method,
     headers: token === '' ? {} : { 'X-Consul-Token': token },

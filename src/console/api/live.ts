@@ -1,6 +1,6 @@
 // What keeps a page's data fresh: one loop per page, and one for traffic that all share. Used by pages through `useLive` and `useTraffic`.
 //
-//   read all -> rest -> one blocking query (`?index=`) until something changes -> read the others again -> rest -> ...
+//   read all -> one blocking query (`?index=`) until something changes -> read the others again -> rest -> the next blocking query -> ...
 //
 // Invariants: a tab has at most one blocking query and one poll under way, and none while it is hidden (browsers give a server six
 // connections for all tabs); the rest is RESTS_PER_READ times as long as the reading took, so that ten browsers cost the control plane
@@ -73,19 +73,28 @@ class LiveLoop<T> {
 
   private async run(): Promise<void> {
     let fresh: keyof T | undefined
+    let readingMs = 0
     while (!this.ended) {
       if (document.hidden) {
         await this.rest(MAX_REST_MS)
+        fresh = undefined
         continue
       }
       this.pending = new AbortController()
-      const started = performance.now()
-      await Promise.all((Object.keys(this.paths) as (keyof T)[]).filter(key => key !== fresh).map(key => this.read(key, this.paths[key])))
+      const others = (Object.keys(this.paths) as (keyof T)[]).filter(key => key !== fresh)
+      if (others.length > 0) {
+        const started = performance.now()
+        await Promise.all(others.map(key => this.read(key, this.paths[key])))
+        readingMs = performance.now() - started
+      }
       if (this.ended) return
       this.publish(this.data, this.errors)
+      const isChange = fresh !== undefined
+      fresh = undefined
       if (this.pending.signal.aborted) continue
-      const isFailing = Object.keys(this.errors).length > 0
-      await this.rest(Math.max(this.everyMs, isFailing ? RETRY_MS : restAfter(performance.now() - started)))
+      if (Object.keys(this.errors).length > 0) await this.rest(Math.max(this.everyMs, RETRY_MS))
+      // The first change is heard at once; the rest is for those that follow it.
+      else if (isChange || this.watched === undefined) await this.rest(Math.max(this.everyMs, restAfter(readingMs)))
       fresh = await this.change()
     }
   }

@@ -30,7 +30,7 @@ export function diagnose({ explanation, instances, proxies, traffic }: Evidence)
       : { level: 'problem', status: 403, title: 'Intentions deny it', detail: explanation.reason },
   )
   findings.push(healthFinding(to, instances))
-  for (const warning of explanation.warnings) findings.push({ level: 'warning', title: 'Look at this', detail: warning })
+  for (const warning of explanation.warnings) findings.push({ level: 'warning', title: 'Worth knowing', detail: warning })
   if (traffic !== undefined && traffic.Requests > 0)
     findings.push({
       level: traffic.Failures > 0 ? 'warning' : 'ok',
@@ -62,7 +62,13 @@ function sidecarFindings(service: string, role: string, proxies: readonly ProxyS
     ]
   const away = own.filter(({ Connected }) => !Connected)
   if (away.length === own.length)
-    return [{ level: 'problem', status: 503, title: `No sidecar of ${service} is connected`, detail: away.map(({ ID }) => ID).join(', ') }]
+    return [
+      {
+        level: 'problem',
+        title: `No sidecar of ${service} is connected`,
+        detail: `${away.map(({ ID }) => ID).join(', ')}: one that runs goes on with what it had; one that does not run takes no request.`,
+      },
+    ]
   const behind = own.filter(({ Connected, Synced }) => Connected && !Synced)
   if (behind.length > 0)
     return [

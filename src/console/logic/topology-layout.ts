@@ -119,21 +119,58 @@ function place(columns: readonly (readonly string[])[], alone: readonly string[]
   }
 }
 
-/** The path of an edge from the right of one box to the left of another; one that goes back swings below. */
-export function edgePath(from: PlacedNode, to: PlacedNode): { readonly path: string; readonly midX: number; readonly midY: number } {
+/** A cubic curve by its four points. */
+type Curve = readonly [number, number, number, number, number, number, number, number]
+
+/** From the right of one box to the left of another; an edge that goes back swings below both. */
+function curveOf(from: PlacedNode, to: PlacedNode): Curve {
   const y1 = from.y + NODE_HEIGHT / 2
   const y2 = to.y + NODE_HEIGHT / 2
   if (to.x > from.x) {
     const x1 = from.x + NODE_WIDTH
     const bend = (to.x - x1) / 2
-    return { path: `M${x1},${y1} C${x1 + bend},${y1} ${to.x - bend},${y2} ${to.x},${y2}`, midX: (x1 + to.x) / 2, midY: (y1 + y2) / 2 }
+    return [x1, y1, x1 + bend, y1, to.x - bend, y2, to.x, y2]
   }
-  const x1 = from.x + NODE_WIDTH / 2
-  const x2 = to.x + NODE_WIDTH / 2
+  const [x1, x2] = [from.x + NODE_WIDTH / 2, to.x + NODE_WIDTH / 2]
   const low = Math.max(from.y, to.y) + NODE_HEIGHT + ROW_GAP
-  return {
-    path: `M${x1},${from.y + NODE_HEIGHT} C${x1},${low} ${x2},${low} ${x2},${to.y + NODE_HEIGHT}`,
-    midX: (x1 + x2) / 2,
-    midY: low - ROW_GAP / 3,
-  }
+  return [x1, from.y + NODE_HEIGHT, x1, low, x2, low, x2, to.y + NODE_HEIGHT]
+}
+
+export function edgePath(from: PlacedNode, to: PlacedNode): string {
+  const [x1, y1, x2, y2, x3, y3, x4, y4] = curveOf(from, to)
+  return `M${x1},${y1} C${x2},${y2} ${x3},${y3} ${x4},${y4}`
+}
+
+function pointAt([x1, y1, x2, y2, x3, y3, x4, y4]: Curve, t: number): readonly [number, number] {
+  const u = 1 - t
+  const along = (a: number, b: number, c: number, d: number): number =>
+    u * u * u * a + 3 * u * u * t * b + 3 * u * t * t * c + t * t * t * d
+  return [along(x1, x2, x3, x4), along(y1, y2, y3, y4)]
+}
+
+export const LABEL_HEIGHT = 22
+/** Where along its edge a label may stand, best first. */
+const LABEL_PLACES = [0.5, 0.4, 0.6, 0.32, 0.68, 0.25, 0.75]
+
+export interface EdgeLabel extends LayoutEdge {
+  readonly width: number
+}
+
+/** The middle of each label, in their order: on its edge, and on no other label or box while there is such a place. */
+export function placeLabels(labels: readonly EdgeLabel[], nodes: ReadonlyMap<string, PlacedNode>): (readonly [number, number])[] {
+  const taken = [...nodes.values()].map(({ x, y }) => ({
+    x: x + NODE_WIDTH / 2,
+    y: y + NODE_HEIGHT / 2,
+    width: NODE_WIDTH,
+    height: NODE_HEIGHT,
+  }))
+  return labels.map(({ source, destination, width }) => {
+    const curve = curveOf(nodes.get(source)!, nodes.get(destination)!)
+    const hits = ([x, y]: readonly [number, number]): number =>
+      taken.filter(box => Math.abs(box.x - x) < (box.width + width) / 2 && Math.abs(box.y - y) < (box.height + LABEL_HEIGHT) / 2).length
+    const places = LABEL_PLACES.map(t => pointAt(curve, t))
+    const best = places.find(place => hits(place) === 0) ?? places.reduce((a, b) => (hits(b) < hits(a) ? b : a))
+    taken.push({ x: best[0], y: best[1], width, height: LABEL_HEIGHT })
+    return best
+  })
 }

@@ -29,7 +29,8 @@ function grants({ Policies, Roles, ServiceIdentities, NodeIdentities }: AclToken
 }
 
 export function Access({ rest: [view, id], server }: PageProps): JSX.Element {
-  if (server?.ACLsEnabled === false)
+  if (server === undefined) return <Loading />
+  if (!server.ACLsEnabled)
     return (
       <>
         <PageHead title="Access" />

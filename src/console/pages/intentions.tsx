@@ -35,6 +35,7 @@ export function Intentions({ query, server }: PageProps): JSX.Element {
   const source = query.get('source') ?? ''
   const destination = query.get('destination') ?? ''
   const isNew = query.has('new')
+  const isPair = source !== '' && destination !== '' && !isNew
   const choose = (from: string, called: string): void =>
     go(`${to('intentions')}?source=${encodeURIComponent(from)}&destination=${encodeURIComponent(called)}`, true)
   const matrix = useMemo(
@@ -82,29 +83,31 @@ export function Intentions({ query, server }: PageProps): JSX.Element {
       ) : names.length === 0 ? (
         <Empty title="No service is in the mesh">A service is in the mesh once a sidecar is registered for it.</Empty>
       ) : (
-        <Matrix
-          matrix={matrix}
-          rows={callers.slice(0, MAX_ROWS)}
-          columns={called.slice(0, MAX_COLUMNS)}
-          source={source}
-          destination={destination}
-          choose={choose}
-        />
+        <div class={isPair ? 'beside' : ''}>
+          <Matrix
+            matrix={matrix}
+            rows={callers.slice(0, MAX_ROWS)}
+            columns={called.slice(0, MAX_COLUMNS)}
+            source={source}
+            destination={destination}
+            choose={choose}
+          />
+          {isPair && (
+            <Pair
+              key={`${source} ${destination}`}
+              names={names}
+              source={source}
+              destination={destination}
+              decision={matrix.decide(source, destination)}
+              refresh={refresh}
+            />
+          )}
+        </div>
       )}
       {(callers.length > MAX_ROWS || called.length > MAX_COLUMNS) && (
         <p class="muted">
           The first {MAX_ROWS} callers and {MAX_COLUMNS} called services of {names.length} are shown; the search shows others.
         </p>
-      )}
-      {source !== '' && destination !== '' && !isNew && (
-        <Pair
-          key={`${source} ${destination}`}
-          names={names}
-          source={source}
-          destination={destination}
-          decision={matrix.decide(source, destination)}
-          refresh={refresh}
-        />
       )}
       {data.intentions !== undefined && data.intentions.length > 0 && <IntentionList intentions={data.intentions} choose={choose} />}
     </>

@@ -5,7 +5,7 @@ import { useMemo, useState } from 'preact/hooks'
 import type { Topology, TopologyEdge, TopologyService, TrafficTotals } from '../api/answers.js'
 import { useLive, useTraffic } from '../api/live.js'
 import { percent, plural, rate } from '../logic/figures.js'
-import { edgePath, layoutTopology, NODE_HEIGHT, NODE_WIDTH } from '../logic/topology-layout.js'
+import { edgePath, LABEL_HEIGHT, layoutTopology, NODE_HEIGHT, NODE_WIDTH, placeLabels } from '../logic/topology-layout.js'
 import { byPair, intoServices, pairKey } from '../logic/traffic-figures.js'
 import { go, to, whyLink } from '../navigation.js'
 import { Empty, Loading, PageHead, Problem, Search } from '../parts/notice.js'
@@ -138,6 +138,11 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
   // Traffic that changes moves no box.
   const shape = JSON.stringify([[...shown].sort(), edges.map(({ source, destination }) => [source, destination])])
   const layout = useMemo(() => layoutTopology([...shown].sort(), edges), [shape])
+  const visible = edges.filter(({ source, destination }) => layout.nodes.has(source) && layout.nodes.has(destination))
+  const places = placeLabels(
+    visible.map(edge => ({ ...edge, width: labelWidth(edge) })),
+    layout.nodes,
+  )
   const byName = new Map(services.map(service => [service.Name, service]))
   const into = intoServices(
     edges.flatMap(({ source, destination, totals }) =>
@@ -168,11 +173,12 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
             </marker>
           ))}
         </defs>
-        {edges.map(edge => (
+        {visible.map((edge, i) => (
           <EdgeLine
             key={pairKey(edge.source, edge.destination)}
             edge={edge}
-            layout={layout}
+            path={edgePath(layout.nodes.get(edge.source)!, layout.nodes.get(edge.destination)!)}
+            labelAt={places[i]!}
             isChosen={pairKey(edge.source, edge.destination) === chosen}
             choose={choose}
           />
@@ -213,29 +219,34 @@ function describe(service: TopologyService | undefined): string {
   return `${service.Passing}/${service.Instances} healthy${service.Proxies === 0 ? ', no sidecar' : ''}`
 }
 
+/** What stands on an edge: its rate, and what fails of it. */
+function labelOf({ totals, declared }: Edge): string {
+  const perSecond = totals?.RequestsPerSecond ?? 0
+  if (perSecond === 0) return declared !== undefined && !declared.Allowed && !declared.ByRequest ? 'denied' : ''
+  const failed = totals!.Requests === 0 ? 0 : totals!.Failures / totals!.Requests
+  return `${rate(perSecond)}/s${failed > 0 ? ` · ${percent(failed)} fail` : ''}`
+}
+
+const LOCK_PX = 18
+const CHAR_PX = 7
+const hasLock = (edge: Edge): boolean => edge.isMtls && stateOf(edge) !== 'denied'
+const labelWidth = (edge: Edge): number => labelOf(edge).length * CHAR_PX + (hasLock(edge) ? LOCK_PX : 0) + 12
+
 interface EdgeLineProps {
   readonly edge: Edge
-  readonly layout: ReturnType<typeof layoutTopology>
+  readonly path: string
+  readonly labelAt: readonly [number, number]
   readonly isChosen: boolean
   choose(key: string): void
 }
 
-function EdgeLine({ edge, layout, isChosen, choose }: EdgeLineProps): JSX.Element | null {
-  const from = layout.nodes.get(edge.source)
-  const destination = layout.nodes.get(edge.destination)
-  if (from === undefined || destination === undefined) return null
+function EdgeLine({ edge, path, labelAt: [labelX, labelY], isChosen, choose }: EdgeLineProps): JSX.Element {
   const key = pairKey(edge.source, edge.destination)
-  const { path, midX, midY } = edgePath(from, destination)
   const state = stateOf(edge)
   const perSecond = edge.totals?.RequestsPerSecond ?? 0
-  const width = state === 'idle' ? 1.5 : Math.min(7, 1.8 + Math.log10(1 + perSecond) * 1.5)
-  const failed = edge.totals === undefined || edge.totals.Requests === 0 ? 0 : edge.totals.Failures / edge.totals.Requests
-  const label =
-    state === 'denied' && perSecond === 0
-      ? 'denied'
-      : perSecond === 0
-        ? ''
-        : `${rate(perSecond)}/s${failed > 0 ? ` · ${percent(failed)} fail` : ''}`
+  const strokeWidth = state === 'idle' ? 1.5 : Math.min(7, 1.8 + Math.log10(1 + perSecond) * 1.5)
+  const label = labelOf(edge)
+  const width = labelWidth(edge)
   const isMoving = state === 'active' || state === 'failing'
   return (
     <g
@@ -252,20 +263,16 @@ function EdgeLine({ edge, layout, isChosen, choose }: EdgeLineProps): JSX.Elemen
       }}
     >
       <path class="hit" d={path} />
-      <path class="line" d={path} stroke-width={width} marker-end={`url(#arrow-${state})`} />
-      {isMoving && <path class="flow" d={path} stroke-width={Math.max(2, width - 1)} />}
-      {(label !== '' || edge.isMtls) && (
-        <g class="edge-label" transform={`translate(${midX},${midY})`}>
-          <rect x={-labelWidth(label, edge.isMtls) / 2} y="-11" width={labelWidth(label, edge.isMtls)} height="22" rx="11" />
-          {edge.isMtls && (
-            <path
-              class="lock"
-              transform={`translate(${-labelWidth(label, true) / 2 + 5},-8) scale(.8)`}
-              d="M5 9h10v8H5zM7 9V6a3 3 0 016 0v3"
-            />
+      <path class="line" d={path} stroke-width={strokeWidth} marker-end={`url(#arrow-${state})`} />
+      {isMoving && <path class="flow" d={path} stroke-width={Math.max(2, strokeWidth - 1)} />}
+      {(label !== '' || hasLock(edge)) && (
+        <g class="edge-label" transform={`translate(${labelX},${labelY})`}>
+          <rect x={-width / 2} y={-LABEL_HEIGHT / 2} width={width} height={LABEL_HEIGHT} rx={LABEL_HEIGHT / 2} />
+          {hasLock(edge) && (
+            <path class="lock" transform={`translate(${-width / 2 + 6},-8) scale(.8)`} d="M5 9h10v8H5zM7 9V6a3 3 0 016 0v3" />
           )}
           {label !== '' && (
-            <text x={edge.isMtls ? 8 : 0} y="4" text-anchor="middle">
+            <text x={hasLock(edge) ? LOCK_PX / 2 : 0} y="4" text-anchor="middle">
               {label}
             </text>
           )}
@@ -274,8 +281,6 @@ function EdgeLine({ edge, layout, isChosen, choose }: EdgeLineProps): JSX.Elemen
     </g>
   )
 }
-
-const labelWidth = (label: string, isMtls: boolean): number => label.length * 6.6 + (isMtls ? 26 : 16)
 
 function Legend(): JSX.Element {
   return (

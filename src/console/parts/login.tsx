@@ -1,22 +1,19 @@
 // Where a token is entered. It is tried at once: one that nobody knows is not kept.
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
-import { ApiError, ask } from '../api/client.js'
-import { currentToken, setToken } from '../api/session.js'
+import { ApiError, tryToken } from '../api/client.js'
+import { setToken } from '../api/session.js'
 
 export function Login({ reason, done }: { readonly reason: string; done(): void }): JSX.Element {
   const [token, setEntered] = useState('')
   const [problem, setProblem] = useState('')
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault()
-    const before = currentToken()
-    setToken(token.trim())
     try {
-      await ask('/v1/outrigger/console')
-      setProblem('')
+      await tryToken(token.trim())
+      setToken(token.trim())
       done()
     } catch (error) {
-      setToken(before)
       setProblem(error instanceof ApiError && error.status === 403 ? 'Nobody knows this token.' : (error as Error).message)
     }
   }

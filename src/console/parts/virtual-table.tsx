@@ -49,6 +49,7 @@ export function VirtualTable<Row>({ label, rows, columns, rowKey, empty, sortedB
   }, [rows.length === 0])
   const sorted = useMemo(() => inOrder(rows, columns, order), [rows, order])
   if (rows.length === 0) return <div class="empty">{empty}</div>
+  const allWidths = columns.reduce((sum, { width = 1 }) => sum + width, 0)
   const { start, end, abovePx, belowPx } = rowWindow(sorted.length, ROW_PX, scrolled.topPx, scrolled.heightPx)
   const onScroll = (): void => {
     const element = view.current!
@@ -60,7 +61,7 @@ export function VirtualTable<Row>({ label, rows, columns, rowKey, empty, sortedB
       <table aria-rowcount={sorted.length + 1}>
         <colgroup>
           {columns.map(({ title, width = 1, isMinor }) => (
-            <col key={title} class={isMinor === true ? 'minor' : ''} style={{ width: `${width * 10}rem` }} />
+            <col key={title} class={isMinor === true ? 'minor' : ''} style={{ width: `${(width / allWidths) * 100}%` }} />
           ))}
         </colgroup>
         <thead>

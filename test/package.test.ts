@@ -62,7 +62,10 @@ test('the package holds executables, their bundle and documents, and nothing tha
   ])
     expect(paths).toContain(path)
   expect(
-    paths.filter(path => !/^(bin|dist\/bundle|dist\/console|dist\/types|docs|examples)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path)),
+    paths.filter(
+      path =>
+        !/^(bin|dist\/bundle|dist\/console|dist\/types|docs|examples)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path),
+    ),
   ).toEqual([])
   for (const path of paths.filter(name => name.endsWith('.js')))
     expect(readFileSync(join(root, path), 'utf8')).not.toContain('sourceMappingURL')

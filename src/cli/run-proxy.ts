@@ -11,6 +11,7 @@ import { createLogger, type ProxyLogger } from './logger.js'
 import { bootstrapTexts, readTexts, sidecarOptions } from './proxy-config.js'
 import type { ProxyFlags } from './proxy-flags.js'
 import { HotRestart } from './restart/hot-restart.js'
+import { serviceManager } from './service-manager.js'
 import { spawnWorker, WORKER_VARIABLE } from './worker-channel.js'
 
 /** The exit code of `--mode validate` for a bootstrap that is good, but for what is in it without effect. */
@@ -97,9 +98,14 @@ async function serve(
 ): Promise<void> {
   let sidecar: Sidecar | null = null
   let stopping = false
+  const manager = serviceManager(
+    name => process.env[name],
+    reason => logger.log('warn', reason),
+  )
   const stop = (): void => {
     if (stopping || sidecar === null) process.exit(0)
     stopping = true
+    manager.stopping()
     logger.log('info', 'shutting down')
     void sidecar.stop(flags.shutdownGraceS * 1000).then(() => process.exit(0))
   }
@@ -115,7 +121,7 @@ async function serve(
     logger.reopen()
   })
   process.on('SIGHUP', () => {})
-  const options = primaryOptions(flags, logger, quit, located)
+  const options = { ...primaryOptions(flags, logger, quit, located), onLive: () => manager.ready() }
   const hotRestart = await HotRestart.begin(flags, logger)
   if (typeof hotRestart === 'string') return exitWith([hotRestart])
   const count = workersOf(flags)

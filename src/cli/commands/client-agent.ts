@@ -9,6 +9,7 @@ import { clientOptions, httpsTls, tokensOf } from '../agent-config/client-settin
 import { definitionsOf, logLevel } from '../agent-config/control-settings.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { openControlLog } from '../control-log.js'
+import { serviceManager } from '../service-manager.js'
 import { levelOf, stopSignal, writePidFile } from './process-life.js'
 import type { LoadedConfig } from './run-control.js'
 
@@ -59,6 +60,8 @@ export async function runClientAgent({ config, load }: LoadedConfig, io: Command
     ['dns', agent.dnsAddress],
   ])
     if (address !== '') io.out(`${name} ${address}\n`)
+  const manager = serviceManager(io.env, reason => log.logger.warn({}, reason))
+  manager.ready()
   process.on(
     'SIGHUP',
     () =>
@@ -67,6 +70,7 @@ export async function runClientAgent({ config, load }: LoadedConfig, io: Command
       }),
   )
   const how = await Promise.race([stopSignal(), ended])
+  manager.stopping()
   const leaves = how === 'SIGINT' || (how === 'SIGTERM' && config.leave_on_terminate === true)
   if (leaves) await agent.leave().catch((error: Error) => log.logger.error({}, `agent: cannot leave: ${error.message}`))
   await agent.stop()

@@ -6,6 +6,7 @@ import { type AgentConfig, loadAgentConfig } from '../agent-config/agent-config.
 import { configuredBy, controlFlagsOf, logLevel } from '../agent-config/control-settings.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { type ControlLog, openControlLog } from '../control-log.js'
+import { serviceManager } from '../service-manager.js'
 import { type ControlFlags, configuredOptions, controlOptions } from './control-options.js'
 import { levelOf, stopSignal, writePidFile } from './process-life.js'
 
@@ -60,8 +61,11 @@ async function serve(flags: ControlFlags, loaded: LoadedConfig | undefined, io: 
   const pidFile = loaded?.config.pid_file
   if (pidFile !== undefined) writePidFile(pidFile)
   printAddresses(plane, io)
+  const manager = serviceManager(io.env, reason => log.logger.warn({}, reason))
+  manager.ready()
   process.on('SIGHUP', () => void plane.reload())
   await Promise.race([stopSignal(), left])
+  manager.stopping()
   await plane.stop()
   if (pidFile !== undefined) rmSync(pidFile, { force: true })
 }

@@ -123,7 +123,7 @@ function addExports(program: Command, io: CommandIo): void {
     .requiredOption('--consumer-peers <peers>', 'names of peers, with commas between')
   remote(exportTo, io, async (api, { name, consumerPeers }: { name: string; consumerPeers: string }) => {
     const peers = consumerPeers.split(',').map(peer => peer.trim())
-    await exportService(name, peers, api)
+    for (const warning of await exportService(name, peers, api)) io.err(`warning: ${warning}\n`)
     io.out(`Successfully exported service ${JSON.stringify(name)} to cluster peers ${JSON.stringify(peers.join(','))}\n`)
   })
   const list = services
@@ -150,7 +150,7 @@ interface ExportedServicesEntry {
 }
 
 /** Checked against the entry that was read: of two at the same time one is told. */
-async function exportService(name: string, peers: readonly string[], api: ControlApi): Promise<void> {
+async function exportService(name: string, peers: readonly string[], api: ControlApi): Promise<readonly string[]> {
   const before: ExportedServicesEntry = (await api.findJson<ExportedServicesEntry>('/v1/config/exported-services/default')) ?? {
     Kind: 'exported-services',
     Name: 'default',
@@ -161,8 +161,9 @@ async function exportService(name: string, peers: readonly string[], api: Contro
   const added = peers.filter(peer => !consumers.some(consumer => consumer.Peer === peer)).map(Peer => ({ Peer }))
   const after = { ...known, Name: name, Consumers: [...consumers, ...added] }
   const Services = [...before.Services.filter(service => service !== known), after]
-  const { text } = await api.put(`/v1/config?cas=${before.ModifyIndex ?? 0}`, { Kind: before.Kind, Name: before.Name, Services })
+  const { text, warnings } = await api.put(`/v1/config?cas=${before.ModifyIndex ?? 0}`, { Kind: before.Kind, Name: before.Name, Services })
   if (text.trim() !== 'true') throw new CliError('the exported-services entry was changed by somebody else meanwhile: try again')
+  return warnings
 }
 
 async function read(name: string, api: ControlApi): Promise<Peering> {

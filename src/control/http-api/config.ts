@@ -5,6 +5,7 @@ import { REFUSED_KINDS, SCHEMAS } from '../config-entries/schemas.js'
 import type { ConfigEntry, ConfigEntryKind } from '../config-entries/types.js'
 import { BOUND_API_GATEWAY, EntryStatus } from '../gateways/entry-status.js'
 import { unknownServiceWarnings } from '../intentions/unknown-services.js'
+import { unknownPeerWarnings } from '../peering/unknown-peers.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { blockingRead, describeError, HttpError, joinErrors, param, query, sendIndexed, warn } from './respond.js'
@@ -81,8 +82,9 @@ function casIndex(request: FastifyRequest): number | undefined {
   return Number(text)
 }
 
-/** What has no effect, and intentions that name services nobody has registered: probably a typing mistake. Said in headers. */
-export function configWarnings({ catalog, node }: ApiContext, entry: ConfigEntry): string[] {
+/** What has no effect, and names of services and peers that nobody knows: probably typing mistakes. Said in headers. */
+export function configWarnings({ catalog, node, peeringTable }: ApiContext, entry: ConfigEntry): string[] {
   const named = entry.Kind === 'service-intentions' ? unknownServiceWarnings(entry, new Set(catalog.serviceNames())) : []
-  return [...entryWarnings(entry, node.datacenter).map(describeError), ...named]
+  const peers = unknownPeerWarnings(entry, peer => peeringTable.get(peer) !== undefined)
+  return [...entryWarnings(entry, node.datacenter).map(describeError), ...named, ...peers]
 }

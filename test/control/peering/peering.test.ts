@@ -183,6 +183,18 @@ describe('what is exported', () => {
 })
 
 describe('what leads to a peer', () => {
+  it.each([
+    { Kind: 'service-resolver', Name: 'x', Redirect: { Service: 'api', Peer: 'nobody' } },
+    { Kind: 'service-resolver', Name: 'x', Failover: { '*': { Targets: [{ Service: 'api', Peer: 'nobody' }] } } },
+    { Kind: 'service-intentions', Name: 'secret', Sources: [{ Name: 'web', Peer: 'nobody', Action: 'allow' }] },
+    { Kind: 'service-defaults', Name: 'x', UpstreamConfig: { Overrides: [{ Name: 'api', Peer: 'nobody' }] } },
+    { Kind: 'exported-services', Name: 'default', Services: [{ Name: 'secret', Consumers: [{ Peer: 'nobody' }] }] },
+  ])('is taken with a warning where there is no such peering: $Kind', async entry => {
+    const { status, headers } = await west.put('/v1/config', entry)
+    expect([status, headers.get('x-consul-warning')]).toEqual([200, expect.stringContaining('there is no peering "nobody"')])
+    await west.call('DELETE', `/v1/config/${entry.Kind}/${entry.Name}`)
+  })
+
   it('is refused where it names a datacenter instead, with a word on peering', async () => {
     const resolver = { Kind: 'service-resolver', Name: 'x', Redirect: { Service: 'api', Datacenter: 'east' } }
     expect(await west.put('/v1/config', resolver)).toMatchObject({ status: 400, body: expect.stringContaining('peering') })

@@ -1,5 +1,5 @@
 // What the deployments of these examples have in common: applications, a control plane with the files of a folder, the commands of
-// bin/outrigger against it, and an end that leaves nothing behind. Used by consul/run.mjs, rollout/run.mjs, gateways/run.mjs and gateways/across.mjs.
+// bin/outrigger against it, and an end that leaves nothing behind. Used by the run.mjs of each folder.
 import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -39,15 +39,18 @@ export class Deployment {
   children = []
   servers = []
 
-  /** `folder` has the config entries and services; `http` and `grpc` are the control plane's addresses, `flags` what else it is started with. */
-  constructor({ folder, http, grpc, flags = [] }) {
-    Object.assign(this, { folder, http, grpc, flags })
+  /**
+   * `folder` has the config entries and services; `http`, `grpc` and `dns` are the control plane's addresses, `flags` what else it is started
+   * with.
+   */
+  constructor({ folder, http, grpc, dns = 'off', flags = [] }) {
+    Object.assign(this, { folder, http, grpc, dns, flags })
   }
 
   /** `answer` gives a request's text, and may set the response's status. */
-  application(port, answer) {
+  application(port, answer, host = '127.0.0.1') {
     const server = createServer(async (request, response) => response.end(await answer(request, response)))
-    this.servers.push(server.listen(port, '127.0.0.1'))
+    this.servers.push(server.listen(port, host))
     server.once('error', error => {
       console.error(error.message)
       this.stop()
@@ -67,7 +70,7 @@ export class Deployment {
 
   /** The control plane with all that the folder has. */
   async control() {
-    const addresses = ['--http-addr', this.http, '--grpc-addr', this.grpc, '--dns-addr', 'off', ...this.flags]
+    const addresses = ['--http-addr', this.http, '--grpc-addr', this.grpc, '--dns-addr', this.dns, ...this.flags]
     this.start(bin('outrigger'), 'control', '--data-dir', join(this.dir, 'state'), ...addresses, '--log-level', 'error')
     await until('control plane', () => get(`http://${this.http}/v1/status/leader`))
     const filesOf = name => readdirSync(join(this.folder, name)).map(file => join(this.folder, name, file))

@@ -9,7 +9,7 @@ import { build } from 'esbuild'
 const REQUIRE = `import { createRequire as createBundleRequire } from 'node:module'
 const require = createBundleRequire(import.meta.url)`
 
-const NATIVE_PACKAGES = ['libsql']
+const NATIVE_PACKAGES = ['libsql', 'koffi']
 
 const ENTRIES = ['index', 'cli/proxy-main', 'cli/outrigger-main', 'cli/demo/demo-main', 'cli/demo/application', 'cli/demo/guard']
 

@@ -70,12 +70,16 @@ test('the package holds executables, their bundle and documents, and nothing tha
   for (const path of paths.filter(name => name.endsWith('.js')))
     expect(readFileSync(join(root, path), 'utf8')).not.toContain('sourceMappingURL')
   expect(readFileSync(join(root, 'LICENSE'), 'utf8')).toContain('Apache License')
-  expect(manifest()).toMatchObject({ license: 'Apache-2.0', dependencies: { libsql: expect.any(String) } })
+  expect(manifest()).toMatchObject({
+    license: 'Apache-2.0',
+    dependencies: { libsql: expect.any(String) },
+    optionalDependencies: { koffi: expect.any(String) },
+  })
   expect(manifest().private).toBeUndefined()
 })
 
 test('package and what it depends on stay below 60 MB', () => {
-  const native = ['@libsql', 'libsql', '@neon-rs', 'detect-libc']
+  const native = ['@libsql', 'libsql', '@neon-rs', 'detect-libc', 'koffi', '@koromix']
     .map(name => bytesBelow(join(root, 'node_modules', name)))
     .reduce((a, b) => a + b)
   expect(packed.unpackedSize + native).toBeLessThan(MAX_INSTALLED_BYTES)

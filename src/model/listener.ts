@@ -111,6 +111,12 @@ export interface Listener {
   readonly filterChainMatcher: MatchTree<string> | null
   readonly tlsInspector: boolean
   readonly httpInspector: boolean
+  /** The connection's local address is where the client wanted to go before the kernel redirected it. */
+  readonly originalDst: boolean
+  /** Redirected connections are served by the listener whose address they were for, where there is one. */
+  readonly handsOffRedirected: boolean
+  /** Takes connections to addresses that are not the host's (TPROXY). */
+  readonly transparent: boolean
   readonly proxyProtocol: { readonly allowWithout: boolean } | null
   readonly listenerFiltersTimeoutMs: number
   readonly continueOnListenerFiltersTimeout: boolean

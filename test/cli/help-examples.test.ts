@@ -6,7 +6,7 @@ import { testIo } from '../support/command-io.js'
 
 /** Consul's commands that have no meaning here: they say so, and their help has nothing to show. */
 const REFUSED =
-  /^(exec|peering .*|namespace|partition|license|keyring|services export(ed-services)?|connect (proxy|redirect-traffic)|operator raft (remove-peer|transfer-leader)|operator autopilot set-config)$/
+  /^(exec|peering .*|namespace|partition|license|keyring|services export(ed-services)?|connect proxy|operator raft (remove-peer|transfer-leader)|operator autopilot set-config)$/
 
 const commands: [string, Command][] = []
 const walk = (command: Command, words: readonly string[]): void => {

@@ -230,7 +230,6 @@ describe('what is not here', () => {
   it.each([
     [['exec', '-node=x', 'uptime'], 'exec: commands are not run on other machines'],
     [['namespace', 'list'], 'Consul Enterprise'],
-    [['connect', 'redirect-traffic'], 'not redirected'],
   ])('%j says why', async (argv, reason) => {
     expect(await cli.call(...argv)).toMatchObject({ code: 1, err: expect.stringContaining(reason) })
   })

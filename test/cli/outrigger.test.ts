@@ -163,7 +163,7 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
 - Kind: service-resolver
   Name: api
   Subsets: { v1: { Filter: Service.Meta.version == v1 }, v2: { Filter: Service.Meta.version == v2 } }
-- { kind: service-defaults, name: api, protocol: http, mode: transparent }
+- { kind: service-defaults, name: api, protocol: http, expose: { checks: true } }
 `
     const bad = file('bad.yaml', `${entries}- { kind: service-defaults, name: web, bogus: 1 }\n`)
     expect(await call('apply', '-f', bad)).toEqual({
@@ -177,7 +177,7 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
     expect(await call('apply', '-f', good)).toEqual({
       code: 0,
       out: 'applied service-splitter/api\napplied service-resolver/api\napplied service-defaults/api\n',
-      err: `warning: ${good}: document 2: [1]: service-defaults/api: Mode: has no effect: there is no transparent proxying here\n`,
+      err: `warning: ${good}: document 2: [1]: service-defaults/api: Expose.Checks: has no effect: the checks are run here, and reach the application past its sidecar\n`,
     })
     expect(await (await splitter()).json()).toMatchObject({ Splits: [{ Weight: 90 }, { Weight: 10 }] })
   })

@@ -79,6 +79,7 @@ export function connection(fields: Partial<ConnectionInfo> = {}): ConnectionInfo
     trafficDirection: 'INBOUND',
     localAddress: '10.0.0.1',
     localPort: 443,
+    localAddressRestored: false,
     remoteAddress: '10.1.10.23',
     remotePort: 5555,
     directRemoteAddress: '10.1.10.23',

@@ -121,7 +121,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { method: 'GET', path: '/v1/internal/ui/gateway-intentions/x', state: 'there' },
   { method: 'GET', path: '/v1/internal/ui/service-topology/x', state: 'there' },
   { method: 'POST', path: '/v1/internal/acl/authorize', state: 'there', note: 'with --acl' },
-  { method: 'PUT', path: '/v1/internal/service-virtual-ip', state: 'absent', note: 'own addresses are for transparent proxies' },
+  { method: 'PUT', path: '/v1/internal/service-virtual-ip', state: 'there' },
   { method: 'GET', path: '/v1/discovery-chain/x', state: 'there' },
   { method: 'POST', path: '/v1/discovery-chain/x', state: 'there' },
   { method: 'GET', path: '/v1/exported-services', state: 'there' },

@@ -179,6 +179,5 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'xds/resources/tracing.test.ts: another tracer',
     'integration/tracing.test.ts: says everything of a request',
     'integration/admin-probes.test.ts: tools of its allocator',
-    'xds/resources/listener.test.ts: transparent proxying is not supported yet',
   ),
 }

@@ -1,5 +1,5 @@
-// `outrigger connect envoy` and `connect ca get-config|set-config`: a sidecar's bootstrap printed or run, and the mesh CA's configuration.
-// Declared for program.ts. Invariant: a bootstrap with a token in it reaches the proxy by a file of its owner alone, or not by a file at all.
+// `outrigger connect envoy` and `connect ca get-config|set-config`: a sidecar's bootstrap printed or run, and the mesh CA's configuration;
+// `connect redirect-traffic` stands in a file of its own. Declared for program.ts. Invariant: a bootstrap with a token in it reaches the proxy by a file of its owner alone, or not by a file at all.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,7 @@ import { writeSecret } from '../command-line/files.js'
 import { formatJson } from '../command-line/print.js'
 import { readObjects } from './documents.js'
 import { addGatewayFlags, GATEWAYS, type GatewayFlags, gatewayId, gatewayKind } from './gateway-registration.js'
+import { addRedirectTraffic } from './redirect-traffic.js'
 
 export interface EnvoyFlags extends ApiFlags, GatewayFlags {
   readonly sidecarFor?: string
@@ -50,6 +51,7 @@ export function addConnect(program: Command, io: CommandIo): void {
     .option('--no-central-config', 'no effect: central configuration always counts')
   addGatewayFlags(envoy)
   remote(envoy, io, (api, flags: EnvoyFlags, args) => runEnvoy(flags, args, api, io))
+  addRedirectTraffic(connect, io)
 
   const ca = connect.command('ca').description("the configuration of the mesh's CA")
   remote(ca.command('get-config').description('print it'), io, async api => {

@@ -110,6 +110,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   event: ['-name deploy -service web v42'],
   rtt: ['node-1 node-2'],
   'connect envoy': ['-sidecar-for web', '-sidecar-for web -bootstrap > web.json', '-sidecar-for web -- -l debug'],
+  'connect redirect-traffic': [
+    '-proxy-id web-sidecar-proxy -proxy-uid 5995',
+    '-proxy-uid 5995 -proxy-inbound-port 20000 -exclude-inbound-port 22 -consul-dns-port 8600 -dry-run',
+    '-undo',
+  ],
   'connect ca get-config': [''],
   'connect ca set-config': ['-config-file ca.json'],
   'gateway api': ['-service public -address 10.0.0.5:8080'],

@@ -6,8 +6,6 @@ import { CliError } from '../command-line/command-io.js'
 const REASONS: Readonly<Record<string, string>> = {
   exec: 'exec: commands are not run on other machines by the control plane',
   'connect proxy': 'connect proxy: Consul’s built-in proxy is for tests; "outrigger connect envoy" runs a real one',
-  'connect redirect-traffic':
-    'connect redirect-traffic: traffic is not redirected by the control plane; name upstreams in the registration',
   namespace: 'namespaces are of Consul Enterprise',
   partition: 'admin partitions are of Consul Enterprise',
   license: 'there is no licence: Apache-2.0 for all of it',

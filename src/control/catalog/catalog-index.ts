@@ -3,6 +3,7 @@
 // Names of services are looked up without case, as in Consul.
 // Invariant: an instance or a check is there only while its node is.
 
+import { isIP } from 'node:net'
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, keyOfInstance, keyOn, OWN_NODE } from './catalog-types.js'
 import type { HealthStatus } from './check-definition.js'
 import { NODE } from './maintenance-check.js'
@@ -124,6 +125,36 @@ export class CatalogIndex {
   /** The mesh reaches it: by sidecars, by itself or by a terminating gateway. A gateway itself is no service of the mesh. */
   isInMesh(name: string): boolean {
     return this.connectInstancesOf(name).length > 0
+  }
+
+  /** Services that transparent proxies may be asked for, as they are spelled, by name. */
+  virtualServiceNames(): string[] {
+    // With a `/` they are of peers.
+    const own = this.virtualIps.names().filter(name => !name.includes('/'))
+    return own.map(name => {
+      const instance = this.connectInstancesOf(name).find(({ Kind }) => Kind === '' || Kind === 'connect-proxy')
+      return instance?.Proxy?.DestinationServiceName || instance?.Service || name
+    })
+  }
+
+  /** By which a service is asked for: the one given to it, those chosen for it, and what its instances are tagged with as `virtual`. Sorted. */
+  virtualAddressesOf(name: string): string[] {
+    const tagged = [...this.connectInstancesOf(name), ...this.instancesOf(name)].flatMap(({ Kind, TaggedAddresses }) =>
+      Kind === '' || Kind === 'connect-proxy' ? (TaggedAddresses['virtual']?.Address ?? []) : [],
+    )
+    const given = this.virtualIps.of(name)
+    return [
+      ...new Set([
+        ...(given === undefined ? [] : [given]),
+        ...this.virtualIps.chosenFor(name),
+        ...tagged.filter(address => isIP(address) !== 0),
+      ]),
+    ].sort()
+  }
+
+  /** Some of its sidecars were registered so. */
+  isDialledDirectly(name: string): boolean {
+    return this.connectInstancesOf(name).some(({ Proxy: proxy }) => proxy?.TransparentProxy?.DialedDirectly === true)
   }
 
   gatewaysNamed(name: string, kind: GatewayKind): CatalogInstance[] {

@@ -10,6 +10,7 @@ import type { ConfigError, Expose, ExposePath, MeshGatewayMode } from '../config
 import { PEER_NAME } from '../peering/peer-name.js'
 import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
 import { checkMeta, checkMetaSize } from './metadata.js'
+import { readTransparentFields, type TransparentRegistration } from './transparent-fields.js'
 
 const MESH_GATEWAY_MODES: readonly string[] = ['', 'none', 'local', 'remote'] satisfies ('' | MeshGatewayMode)[]
 export const MAX_UPSTREAMS_PER_PROXY = 512
@@ -40,7 +41,7 @@ export interface Upstream {
   readonly Config: Readonly<Record<string, unknown>>
 }
 
-export interface ProxyRegistration {
+export interface ProxyRegistration extends TransparentRegistration {
   /** '' for a gateway, which stands for itself. */
   readonly DestinationServiceName: string
   readonly DestinationServiceID: string
@@ -225,9 +226,6 @@ function readProxy(
 ): ProxyRegistration {
   const reader = proxy ?? new FieldReader({}, fields.child('Proxy'), fields.errors)
   readers.push(reader)
-  // Kept out on purpose, each with a reason, because ignoring it would change where traffic goes.
-  if (reader.string('Mode') === 'transparent') reader.fail('Mode', 'transparent is not supported (only explicit upstreams)')
-  reader.ignore('Mode')
   warnWithoutEffect(reader)
   const destination = reader.string('DestinationServiceName', owner?.Service ?? '')
   if (destination === '') reader.fail('DestinationServiceName', 'must be non-empty for Connect proxy services')
@@ -251,6 +249,7 @@ function readProxy(
     Config: readConfig(reader, PROXY_CONFIG_KEYS),
     Upstreams: upstreams,
     ...readMeshGateway(reader),
+    ...readTransparentFields(reader, readers),
     Expose: readExpose(reader.object('Expose'), readers),
   }
 }
@@ -265,6 +264,7 @@ function readGateway(fields: FieldReader, proxy: FieldReader | undefined, reader
   if (reader.objects('Upstreams', MAX_UPSTREAMS_PER_PROXY).length > 0) reader.fail('Upstreams', `is invalid for a ${kind}`)
   if (reader.string('Mode') === 'transparent') reader.fail('Mode', `transparent is invalid for a ${kind}`)
   reader.ignore('Mode', 'Expose')
+  for (const name of ['TransparentProxy', 'MutualTLSMode']) if (reader.has(name)) reader.warn(name, `has no effect for a ${kind}`)
   warnWithoutEffect(reader)
   return {
     DestinationServiceName: '',
@@ -277,12 +277,9 @@ function readGateway(fields: FieldReader, proxy: FieldReader | undefined, reader
   }
 }
 
-/** What transparent proxies, gateways and the central configuration are for. */
+/** What gateways and the central configuration are for. */
 function warnWithoutEffect(fields: FieldReader): void {
-  fields.ignore('MeshGateway', 'TransparentProxy', 'MutualTLSMode', 'AccessLogs', 'EnvoyExtensions')
-  if (fields.object('TransparentProxy') !== undefined)
-    fields.warn('TransparentProxy', 'has no effect: there is no transparent proxying here')
-  if (fields.string('MutualTLSMode') === 'permissive') fields.warn('MutualTLSMode', 'has no effect: there is no transparent proxying here')
+  fields.ignore('MeshGateway', 'AccessLogs', 'EnvoyExtensions')
   for (const name of ['AccessLogs', 'EnvoyExtensions'])
     if (fields.has(name)) fields.warn(name, 'has no effect here: it belongs into proxy-defaults or service-defaults')
 }

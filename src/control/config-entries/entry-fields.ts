@@ -26,7 +26,6 @@ const is = (expected: string) => (value: unknown) => value === expected
 
 const ENTERPRISE: FieldFate = { state: 'refused', why: 'is of Consul Enterprise' }
 const ONLY_DEFAULT: FieldFate = { state: 'refused', why: 'is of Consul Enterprise; only "default" exists here', harmless: is('default') }
-const TRANSPARENT: FieldFate = { state: 'warned', why: 'has no effect: there is no transparent proxying here' }
 const ONE_DATACENTER: FieldFate = {
   state: 'refused',
   why: 'is another datacenter: only peering leads out of this one (Peer)',
@@ -43,10 +42,7 @@ const LOCALITY: FieldTable = {
 const FAILOVER_POLICY: FieldTable = { Mode: { ...ENTERPRISE, harmless: is('sequential') }, Regions: ENTERPRISE }
 
 const PROXYING: FieldTable = {
-  Mode: { ...TRANSPARENT, harmless: is('direct') },
-  TransparentProxy: TRANSPARENT,
-  MutualTLSMode: { ...TRANSPARENT, harmless: is('strict') },
-  ...there('MeshGateway.Mode'),
+  ...there('Mode', 'TransparentProxy.OutboundListenerPort', 'TransparentProxy.DialedDirectly', 'MutualTLSMode', 'MeshGateway.Mode'),
 }
 export const EXPOSE_CHECKS = 'has no effect: the checks are run here, and reach the application past its sidecar'
 const EXPOSE: FieldTable = {
@@ -193,8 +189,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
       ),
     ),
     ...kept('lets MutualTLSMode be written', 'AllowEnablingPermissiveMutualTLS'),
-    'TransparentProxy.MeshDestinationsOnly': TRANSPARENT,
-    ...there('Peering.PeerThroughMeshGateways'),
+    ...there('TransparentProxy.MeshDestinationsOnly', 'Peering.PeerThroughMeshGateways'),
   },
   'exported-services': {
     ...COMMON,

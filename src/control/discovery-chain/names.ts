@@ -1,7 +1,7 @@
 // The names Consul gives to what a chain compiles to: target ids, SNI and cluster names, Envoy ids.
 // Used by the chain compiler and by the snapshot. Stock dashboards and stats tags parse these names, so their shape is fixed.
 
-export const DEFAULT_TENANCY = 'default'
+export const DEFAULT_TENANCY = 'default' as const
 
 export interface TargetName {
   readonly service: string
@@ -51,6 +51,9 @@ export const peeredSni = (service: string, peer: string, trustDomain: string): s
 /** Cluster of a service of a peer, by our name of that peer and in its trust domain. */
 export const peeredClusterName = (service: string, peer: string, trustDomain: string): string =>
   `${service}.${DEFAULT_TENANCY}.${peer}.external.${trustDomain}`
+
+/** Of one address of a `Destination`: `destination.<address with dashes>.<sni>`; `sni` is the service's. */
+export const destinationSni = (address: string, sni: string) => `destination.${address.replaceAll(/[.:]/g, '-')}.${sni}`
 
 /** A chain that overrides changed gets clusters of its own: `<hash>~<name>`. */
 export const customizedClusterName = (hash: string | undefined, name: string) => (hash ? `${hash}~${name}` : name)

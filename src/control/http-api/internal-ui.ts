@@ -1,13 +1,17 @@
 // `/v1/internal`: what Consul's web interface and its Kubernetes and Nomad integrations read beside the public API, in its shapes.
+import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { worst } from '../catalog/catalog-index.js'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
+import { MAX_CHOSEN_PER_SERVICE } from '../catalog/virtual-ips.js'
+import { FieldReader } from '../config-entries/field-reader.js'
+import type { ConfigError } from '../config-entries/types.js'
 import { serviceProtocol } from '../discovery-chain/service-protocol.js'
 import { decide } from '../intentions/decide.js'
 import { intentionsFor } from '../intentions/match.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
-import { blockingRead, HttpError, param } from './respond.js'
+import { blockingRead, bodyObject, HttpError, joinErrors, param, sendIndexed } from './respond.js'
 import { nodeChecksShape, nodeService, nodeShape, serverInstance } from './shapes.js'
 
 const HEALTH = 'health'
@@ -45,6 +49,23 @@ export function internalRoutes(app: FastifyInstance, context: ApiContext): void 
     '/v1/internal/federation-states',
   ])
     app.get(url, (request, reply) => blockingRead(context, request, reply, 'config', () => []))
+  app.put('/v1/internal/service-virtual-ip', async (request, reply) => {
+    const errors: ConfigError[] = []
+    const fields = new FieldReader(bodyObject(request), '', errors)
+    const service = fields.string('Service')
+    const addresses = fields.strings('ManualVIPs')
+    if (service === '') fields.fail('Service', 'is required')
+    if (addresses.length > MAX_CHOSEN_PER_SERVICE) fields.fail('ManualVIPs', `at most ${MAX_CHOSEN_PER_SERVICE} addresses`)
+    addresses.forEach((address, i) => {
+      if (isIP(address) === 0) fields.fail(`ManualVIPs[${i}]`, `"${address}" is no IP address`)
+    })
+    if (errors.length > 0) throw new HttpError(400, joinErrors(errors))
+    const losing = await context.catalog.virtualIps.assign(service, addresses)
+    return sendIndexed(reply, context.store.index, {
+      Found: losing !== undefined,
+      UnassignedFrom: (losing ?? []).map(Name => ({ ServiceName: { Name } })),
+    })
+  })
   app.get('/v1/internal/federation-states/mesh-gateways', (request, reply) => blockingRead(context, request, reply, 'config', () => ({})))
   app.get('/v1/internal/federation-state/:datacenter', () =>
     Promise.reject(new HttpError(404, 'Federation state not found: there is one datacenter')),

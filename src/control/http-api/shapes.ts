@@ -34,7 +34,9 @@ export function proxyShape(proxy: ProxyRegistration): object {
     ...(proxy.LocalServiceSocketPath === ''
       ? { LocalServiceAddress: proxy.LocalServiceAddress, LocalServicePort: proxy.LocalServicePort }
       : { LocalServiceSocketPath: proxy.LocalServiceSocketPath }),
-    Mode: '',
+    Mode: proxy.Mode ?? '',
+    ...(proxy.TransparentProxy === undefined ? {} : { TransparentProxy: proxy.TransparentProxy }),
+    ...(proxy.MutualTLSMode === undefined ? {} : { MutualTLSMode: proxy.MutualTLSMode }),
     Config: proxy.Config,
     Upstreams: proxy.Upstreams.map(upstreamShape),
     MeshGateway: meshGateway(proxy),

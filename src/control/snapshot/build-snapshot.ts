@@ -72,7 +72,8 @@ export const importWaysKey = (peer: string, service: string): string => `ways:${
 export const PEERS_KEY = 'peers'
 /** Depended on by who goes out by our own mesh gateways. */
 export const GATEWAYS_KEY = 'mesh-gateways'
-
+/** Depended on by who lists services with their virtual addresses. */
+export const VIRTUAL_KEY = 'virtual'
 /** Depended on by who shows the certificate of the service. */
 export const leafKey = (service: string): string => `leaf:${service}`
 /** The other way round; undefined: another key. */
@@ -209,7 +210,19 @@ export class SnapshotBuilder {
         dependencies.add(serviceKey(service))
         return catalog.isInMesh(service)
       },
-      addressOf: instance => instance.Address || catalog.nodeOf(instance).Address,
+      connectInstancesOf: service => {
+        dependencies.add(serviceKey(service))
+        return catalog.connectInstancesOf(service)
+      },
+      virtualServices: () => {
+        dependencies.add(VIRTUAL_KEY)
+        return catalog.virtualServiceNames().map(service => ({
+          service,
+          addresses: catalog.virtualAddressesOf(service),
+          dialledDirectly: catalog.isDialledDirectly(service),
+        }))
+      },
+      addressOf: instance => addressOf(catalog, instance),
       health: instance => catalog.health(instance),
       inSubset: (instance, filter) => this.filter(filter)?.(this.sources.filterView(instance)) ?? true,
     }
@@ -283,8 +296,7 @@ export class SnapshotBuilder {
     return new EndpointSet(
       chosen.map(instance => ({
         instance,
-        // A sidecar registered without an address stands beside its service.
-        address: instance.Address || behind(catalog, instance)?.Address || catalog.nodeOf(instance).Address,
+        address: addressOf(catalog, instance),
         health: catalog.health(instance),
       })),
     )
@@ -301,6 +313,11 @@ export class SnapshotBuilder {
     // Entries with a filter that does not compile are refused when written; should one be here, its subset is empty, not everything.
     return 'predicate' in compiled ? compiled.predicate : () => false
   }
+}
+
+/** A sidecar registered without an address stands beside its service. */
+function addressOf(catalog: CatalogIndex, instance: CatalogInstance): string {
+  return instance.Address || behind(catalog, instance)?.Address || catalog.nodeOf(instance).Address
 }
 
 function behind(catalog: CatalogIndex, instance: CatalogInstance): CatalogInstance | undefined {

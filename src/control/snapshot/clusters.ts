@@ -12,9 +12,12 @@ import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE } from '../../xds/type-urls.js'
 import { durationMs } from '../config-entries/duration.js'
 import type { ExposePath, LoadBalancer } from '../config-entries/types.js'
+import { destinationClusters } from './destinations.js'
 import { userCluster } from './escape-hatches.js'
 import { exposedClusterName, exposedPorts } from './exposed-paths.js'
+import { explicitHttp2, HTTP_OPTIONS_KEY } from './http-options.js'
 import { jwksClusters } from './jwt.js'
+import { passthroughClusters } from './outbound-listener.js'
 import { adsConfigSource, duration, type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS, type UpstreamSettings } from './proxy-config.js'
 import {
@@ -30,7 +33,6 @@ import { TUNNEL_ALPN, upstreamTls } from './tls.js'
 
 export type ClusterInit = Init<typeof ClusterSchema>
 
-export const HTTP_OPTIONS_KEY = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 /** Retries may be at most this share of the active requests, and always this many: a failing upstream is not buried under retries. */
 const RETRY_BUDGET_PERCENT = 20
 const RETRY_BUDGET_MIN = 3
@@ -44,6 +46,7 @@ export function buildClusters(view: ProxyView): Resource[] {
   add(localApp(view))
   for (const exposed of exposedPorts(view)) add(exposedCluster(view, exposed))
   for (const upstream of view.upstreams) for (const cluster of chainClusterInits(view, upstream)) add(cluster)
+  for (const cluster of [...passthroughClusters(view), ...destinationClusters(view)]) add(cluster)
   for (const cluster of jwksClusters(view.jwtProviders)) add(cluster)
   return [...clusters.values()].map(clusterResource)
 }
@@ -155,15 +158,6 @@ function connectTimeoutMs(resolver: ResolverClusters, target: TargetCluster): nu
 /** A message as what `create` takes. */
 function fieldsOf({ $typeName: _type, $unknown: _unknown, ...fields }: Cluster): ClusterInit {
   return fields
-}
-
-export function explicitHttp2(): Any {
-  return pack(HttpProtocolOptionsSchema, {
-    upstreamProtocolOptions: {
-      case: 'explicitHttpConfig',
-      value: { protocolConfig: { case: 'http2ProtocolOptions', value: {} } },
-    },
-  })
 }
 
 function httpOptions(protocol: string, settings: UpstreamSettings): Any | undefined {

@@ -1,6 +1,7 @@
 // The HTTP connection manager of mesh listeners, inbound and outbound: filter order, XFCC, path normalisation and upgrades as Consul
 // sends them. Called by `listeners.ts`.
 // Invariant: on the public listener, authorisation comes before anything that acts on the request.
+import { isIP } from 'node:net'
 import { create } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import { BoolValueSchema } from '@bufbuild/protobuf/wkt'
@@ -23,7 +24,15 @@ import { filterAccessLogs } from './access-logs.js'
 import { userTracing } from './escape-hatches.js'
 import { type EdgeTokens, edgeJwtAuthn, jwtAuthn } from './jwt.js'
 import { adsConfigSource, duration, type Init, pack } from './protobuf.js'
-import { clusterOfNode, type InboundView, isHttp2, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
+import {
+  clusterOfNode,
+  type DestinationService,
+  type InboundView,
+  isHttp2,
+  LOCAL_APP,
+  type ProxyView,
+  type UpstreamView,
+} from './proxy-view.js'
 import { elsewhereRetry, inlineRouteAction, usesRds } from './routes.js'
 
 export const HCM_FILTER = 'envoy.filters.network.http_connection_manager'
@@ -158,6 +167,32 @@ export function terminatingHcm(view: InboundView, prefix: string, routeConfigNam
     routeSpecifier: { case: 'rds', value: { routeConfigName, configSource: adsConfigSource(config.xdsFetchTimeoutMs) } },
     ...normalization(mesh?.HTTP?.Incoming?.RequestNormalization),
     ...(config.maxRequestHeadersKb === undefined ? {} : { maxRequestHeadersKb: config.maxRequestHeadersKb }),
+  })
+}
+
+/** Of a transparent proxy towards services outside that share a port: each by its hosts. */
+export function destinationHcm(view: ProxyView, name: string, destinations: readonly DestinationService[]): Any {
+  const [first] = destinations
+  return pack(HttpConnectionManagerSchema, {
+    ...common(view, first!.protocol, `upstream.${name}`, grpcFilters(first!.protocol)),
+    routeSpecifier: {
+      case: 'routeConfig',
+      value: {
+        name,
+        virtualHosts: destinations.flatMap(({ addresses, port, protocol }) =>
+          addresses.map(({ address, cluster }) => ({
+            name: cluster,
+            domains: [address, `${address}:${port}`].map(host => (isIP(address) === 6 ? host.replace(address, `[${address}]`) : host)),
+            routes: [
+              {
+                match: { pathSpecifier: { case: 'prefix' as const, value: '/' } },
+                action: { case: 'route' as const, value: inlineRouteAction(cluster, protocol) },
+              },
+            ],
+          })),
+        ),
+      },
+    },
   })
 }
 

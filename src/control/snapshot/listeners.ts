@@ -2,47 +2,50 @@
 // Names, filters and their order as the newest Consul sends them. Beyond that, the public listener's metadata
 // carries the intention table, from which our sidecar names the intention that decided; Envoy ignores it.
 import { create, type JsonObject, toBinary } from '@bufbuild/protobuf'
-import type { Any } from '@bufbuild/protobuf/wkt'
 import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
-import type { FilterSchema } from '../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
 import { type Listener, ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
-import { TlsInspectorSchema } from '../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { ConnectionLimitSchema } from '../../xds/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
-import { RBACSchema as NetworkRbacSchema } from '../../xds/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
-import { TcpProxySchema } from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { makeResource, type Resource } from '../../xds/server/snapshot.js'
 import { LISTENER_TYPE, ROUTE_TYPE } from '../../xds/type-urls.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
-import { toRbacProto } from '../intentions/rbac-proto.js'
-import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
+import { listenerAccessLogs } from './access-logs.js'
 import { guardChains, userListener } from './escape-hatches.js'
 import { exposedListeners } from './exposed-paths.js'
-import { authorization, HCM_FILTER, publicHcm, statPrefix, tunnelHcm, upstreamHcm } from './http-connection-manager.js'
-import { type Init, pack, pipeAddress, socketAddress } from './protobuf.js'
-import { acceptsTunnels, clusterOfNode, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
+import { authorization, HCM_FILTER, publicHcm, tunnelHcm } from './http-connection-manager.js'
+import {
+  EXPLAINS,
+  type FilterInit,
+  filter,
+  type ListenerInit,
+  networkRbac,
+  tcpProxy,
+  tlsInspector,
+  upstreamFilter,
+} from './network-filters.js'
+import { originalDstFilter, outboundListener, virtualUpstreams } from './outbound-listener.js'
+import { pack, pipeAddress, socketAddress } from './protobuf.js'
+import { acceptsTunnels, LOCAL_APP, type ProxyView, type UpstreamView } from './proxy-view.js'
 import { usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
-export type ListenerInit = Init<typeof ListenerSchema>
-type FilterInit = Init<typeof FilterSchema>
-type TcpProxyInit = Init<typeof TcpProxySchema>
-
-/** Which instance is tried next is the balancer's choice, and may be the dead one again; after five failures in a row that is ejected. */
-export const CONNECT_ATTEMPTS = 6
-
-/** The application beside the sidecar is told why its request failed, with host and limit; Envoy ignores it. */
-const EXPLAINS = { filterMetadata: { outrigger: { explain: true } } }
-
 export function buildListeners(view: ProxyView): Resource[] {
+  const outbound = outboundListener(view)
   return [
     toResource(publicListener(view)),
     ...exposedListeners(view).map(listener => toResource(listener)),
-    ...view.upstreams.map(upstream => toResource(upstreamListener(view, upstream), upstream)),
+    ...view.upstreams.filter(hasListener).map(upstream => toResource(upstreamListener(view, upstream), [upstream])),
+    ...(outbound === undefined ? [] : [toResource(outbound, virtualUpstreams(view))]),
   ]
 }
 
-function toResource(init: ListenerInit, upstream?: UpstreamView): Resource {
-  const children = upstream !== undefined && usesRds(upstream) ? [{ typeUrl: ROUTE_TYPE, names: [upstream.envoyId] }] : []
+/** Others are asked for by their virtual addresses alone. */
+function hasListener({ upstream }: UpstreamView): boolean {
+  return upstream.LocalBindPort !== 0 || upstream.LocalBindSocketPath !== ''
+}
+
+function toResource(init: ListenerInit, upstreams: readonly UpstreamView[] = []): Resource {
+  const tables = upstreams.filter(usesRds).map(({ envoyId }) => envoyId)
+  const children = tables.length > 0 ? [{ typeUrl: ROUTE_TYPE, names: tables }] : []
   return makeResource(init.name!, LISTENER_TYPE, toBinary(ListenerSchema, create(ListenerSchema, init)), children)
 }
 
@@ -70,8 +73,13 @@ function publicListener(view: ProxyView): ListenerInit {
   return {
     name,
     address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
-    ...(tunnels ? { listenerFilters: [filter('envoy.filters.listener.tls_inspector', pack(TlsInspectorSchema, {}))] } : {}),
-    filterChains: [...(tunnels ? [tunnelChain(view)] : []), { filters, transportSocket: downstreamTls(view) }],
+    ...(tunnels ? { listenerFilters: [tlsInspector()] } : {}),
+    ...(view.permissive ? { listenerFilters: [originalDstFilter()] } : {}),
+    filterChains: [
+      ...(tunnels ? [tunnelChain(view)] : []),
+      ...(view.permissive ? [permissiveChain(view)] : []),
+      { filters, transportSocket: downstreamTls(view) },
+    ],
     trafficDirection: TrafficDirection.INBOUND,
     metadata,
     accessLog: listenerAccessLogs(view.accessLogs),
@@ -105,8 +113,17 @@ function tunnelChain(view: ProxyView): NonNullable<ListenerInit['filterChains']>
   }
 }
 
+/** Clients of no mesh dial the application's own port, and the kernel brings them here: nobody asks who they are. */
+function permissiveChain(view: ProxyView): NonNullable<ListenerInit['filterChains']>[number] {
+  return {
+    name: 'permissive',
+    filterChainMatch: { destinationPort: view.proxy.Proxy.LocalServicePort },
+    filters: [tcpProxy(view, LOCAL_APP, 'permissive_public_listener')],
+  }
+}
+
 function upstreamListener(view: ProxyView, upstreamView: UpstreamView): ListenerInit {
-  const { upstream, chain, settings } = upstreamView
+  const { upstream, settings } = upstreamView
   const path = upstream.LocalBindSocketPath
   const where = path || `${upstream.LocalBindAddress}:${upstream.LocalBindPort}`
   const name = `${upstreamView.envoyId}:${where}`
@@ -116,19 +133,13 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
       name,
       trafficDirection: TrafficDirection.OUTBOUND,
     }
-  const filterConfig = isHttpLike(chain.Protocol)
-    ? filter(HCM_FILTER, upstreamHcm(view, upstreamView))
-    : tcpProxy(view, clusterOfNode(chain, chain.StartNode), statPrefix(upstreamView), {
-        maxConnectAttempts: CONNECT_ATTEMPTS,
-        ...tunnelTo(upstreamView),
-      })
   return {
     name,
     address:
       path === ''
         ? socketAddress(upstream.LocalBindAddress, upstream.LocalBindPort)
         : pipeAddress(path, Number.parseInt(upstream.LocalBindSocketMode || '0', 8)),
-    filterChains: [{ filters: [filterConfig] }],
+    filterChains: [{ filters: [upstreamFilter(view, upstreamView)] }],
     metadata: EXPLAINS,
     trafficDirection: TrafficDirection.OUTBOUND,
     accessLog: listenerAccessLogs(view.accessLogs),
@@ -138,29 +149,4 @@ function upstreamListener(view: ProxyView, upstreamView: UpstreamView): Listener
 
 function exactBalance(): Pick<ListenerInit, 'connectionBalanceConfig'> {
   return { connectionBalanceConfig: { balanceType: { case: 'exactBalance', value: {} } } }
-}
-
-export function networkRbac(view: Pick<ProxyView, 'rbac'>): FilterInit {
-  return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { rules: toRbacProto(view.rbac), statPrefix: 'connect_authz' }))
-}
-
-/** Nothing: a connection of its own for each client. The host names the service, for the far side's access log. */
-function tunnelTo({ tunnel, chain }: UpstreamView): Pick<TcpProxyInit, 'tunnelingConfig'> {
-  return tunnel ? { tunnelingConfig: { hostname: `${chain.ServiceName}:80` } } : {}
-}
-
-export function tcpProxy(view: Pick<ProxyView, 'accessLogs'>, cluster: string, prefix: string, more: TcpProxyInit = {}): FilterInit {
-  return filter(
-    'envoy.filters.network.tcp_proxy',
-    pack(TcpProxySchema, {
-      statPrefix: prefix,
-      clusterSpecifier: { case: 'cluster', value: cluster },
-      accessLog: filterAccessLogs(view.accessLogs),
-      ...more,
-    }),
-  )
-}
-
-export function filter(name: string, config: Any): FilterInit {
-  return { name, configType: { case: 'typedConfig', value: config } }
 }

@@ -56,6 +56,34 @@ export interface UpstreamView {
   readonly peers: TargetPeers
   /** The connections to this TCP upstream travel in CONNECT streams. */
   readonly tunnel: boolean
+  /** By which a transparent proxy's application asks for it. An upstream with none of them and no port of its own has no listener. */
+  readonly virtualAddresses: readonly string[]
+}
+
+/** Of a proxy that its application knows nothing of: the kernel hands it every connection. */
+export interface TransparentView {
+  readonly outboundPort: number
+  /** What goes to no service of the mesh is let through (it is cut off where the mesh entry says `MeshDestinationsOnly`). */
+  readonly passesOthers: boolean
+  /** Instances that are dialled by their own addresses. */
+  readonly direct: readonly DirectService[]
+  /** What is reached through a terminating gateway, by the addresses that it has outside. */
+  readonly destinations: readonly DestinationService[]
+}
+
+/** A service of `Destination`s. Each address has a cluster of its own, whose name is also the server name that the gateway goes by. */
+export interface DestinationService {
+  readonly target: DiscoveryTarget
+  readonly protocol: string
+  readonly filterName: string
+  readonly port: number
+  readonly addresses: readonly { readonly address: string; readonly cluster: string }[]
+}
+
+export interface DirectService {
+  readonly target: DiscoveryTarget
+  readonly filterName: string
+  readonly addresses: readonly string[]
 }
 
 export interface ProxyView {
@@ -70,6 +98,10 @@ export interface ProxyView {
   /** Providers that the intentions name, sorted by name. */
   readonly jwtProviders: readonly JwtProvider[]
   readonly upstreams: readonly UpstreamView[]
+  /** Undefined: in mode `direct` the application dials the listener of each upstream. */
+  readonly transparent: TransparentView | undefined
+  /** Clients without mesh TLS reach the application by its own port (`MutualTLSMode`). */
+  readonly permissive: boolean
   /** Reached without mesh TLS, each on a port of its own. */
   readonly exposed: readonly ExposePath[]
   /** Of the service, in order: they change what the builders have made. */
@@ -120,13 +152,16 @@ export function resolverClusters(chain: CompiledDiscoveryChain, node: ResolverNo
   return { name, node, targets: targets.map((target, i) => ({ name: failoverClusterName(i, name), target })), failover: true }
 }
 
+type TunnelEnd = Pick<ProxyView, 'protocol' | 'config' | 'extensions' | 'permissive'>
+
 /**
  * Whether the public listener takes CONNECT streams beside plain connections. A service with a limit of connections does so only when told
  * to: a stream beyond the limit waits for another to end, where a connection is refused. Neither does one with extensions, which add their
  * filters to the chain of plain connections.
  */
-export function acceptsTunnels({ protocol, config, extensions }: Pick<ProxyView, 'protocol' | 'config' | 'extensions'>): boolean {
-  if (isHttpLike(protocol) || config.tcpTunnel === 'off' || config.publicListenerJson !== undefined) return false
+export function acceptsTunnels({ protocol, config, extensions, permissive }: TunnelEnd): boolean {
+  // To tell tunnels from connections the ClientHello is awaited, and a client in the clear may wait for the server to speak first.
+  if (permissive || isHttpLike(protocol) || config.tcpTunnel === 'off' || config.publicListenerJson !== undefined) return false
   return config.tcpTunnel !== 'auto' || (config.maxInboundConnections === 0 && extensions.length === 0)
 }
 

@@ -26,6 +26,7 @@ import {
   serviceKey,
   serviceOfLeafKey,
   tunnelKey,
+  VIRTUAL_KEY,
 } from './build-snapshot.js'
 import { type ProxyInstance, SnapshotError } from './kinds/proxy-kind.js'
 import type { TunnelReadiness } from './tunnel-readiness.js'
@@ -70,6 +71,8 @@ export class SnapshotPublisher {
   private readonly names = new Set<string>()
   /** Names that our own mesh gateways are registered under. */
   private readonly gateways = new Set<string>()
+  /** Of services in lower case: what `VIRTUAL_KEY` stands for. */
+  private readonly virtualAddresses = new Map<string, string>()
   private turn: NodeJS.Immediate | undefined
   private wait: NodeJS.Timeout | undefined
   /** When a burst was last built, on the performance clock. */
@@ -82,11 +85,14 @@ export class SnapshotPublisher {
 
   /** Follows the catalog and builds every proxy once. */
   start(): void {
-    for (const name of this.options.catalog.serviceNames()) this.names.add(name)
-    for (const { Service } of this.options.catalog.meshGateways()) this.gateways.add(Service)
-    this.options.catalog.onChange(change => {
+    const { catalog } = this.options
+    for (const name of catalog.serviceNames()) this.names.add(name)
+    for (const { Service } of catalog.meshGateways()) this.gateways.add(Service)
+    this.virtualAddressesChanged(catalog.virtualServiceNames())
+    catalog.onChange(change => {
       for (const id of change.proxies) this.mark(id)
       if (this.namesChanged(change.services)) this.markDependents(NAMES_KEY)
+      if (this.virtualAddressesChanged(change.services)) this.markDependents(VIRTUAL_KEY)
       if (this.gatewaysChanged(change)) {
         this.options.builder.gatewaysChanged()
         this.markDependents(GATEWAYS_KEY)
@@ -97,6 +103,9 @@ export class SnapshotPublisher {
         this.options.tunnels.check(service)
       }
     })
+    catalog.virtualIps.onChosen = service => {
+      if (this.virtualAddressesChanged([service])) this.markDependents(VIRTUAL_KEY)
+    }
     this.options.tunnels.onChange = service => this.markDependents(tunnelKey(service))
     this.allChanged()
     this.flush()
@@ -111,6 +120,20 @@ export class SnapshotPublisher {
       changed = true
       if (known) this.names.add(service)
       else this.names.delete(service)
+    }
+    return changed
+  }
+
+  private virtualAddressesChanged(services: Iterable<string>): boolean {
+    let changed = false
+    for (const service of services) {
+      const name = service.toLowerCase()
+      const { catalog } = this.options
+      const now = [...catalog.virtualAddressesOf(name), ...(catalog.isDialledDirectly(name) ? ['direct'] : [])].join(' ')
+      if (now === (this.virtualAddresses.get(name) ?? '')) continue
+      changed = true
+      if (now === '') this.virtualAddresses.delete(name)
+      else this.virtualAddresses.set(name, now)
     }
     return changed
   }

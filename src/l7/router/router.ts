@@ -213,7 +213,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (cluster === null || forward === null) return
     const { request, info } = client
     const attempt = ++info.upstreamRequestAttemptCount
-    const host = cluster.pick(new PickContext(request, forward, this.choice, cluster, retry, hash, runtime.random))
+    const host = cluster.pick(new PickContext(request, forward, this.choice, cluster, retry, hash, info.connection, runtime.random))
     if (host === null) {
       cluster.traffic.main.upstream_cx_none_healthy.value++
       chargeStatus(this, cluster, 503)

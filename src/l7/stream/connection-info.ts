@@ -17,6 +17,8 @@ export interface ConnectionInfo {
   /** IP literal without brackets, or the pipe's path with port 0. */
   readonly localAddress: string
   readonly localPort: number
+  /** The local address is where the client wanted to go, not where the kernel redirected it: ORIGINAL_DST clusters forward to it. */
+  readonly localAddressRestored: boolean
   /** The socket's peer, or what the PROXY protocol said. */
   readonly remoteAddress: string
   readonly remotePort: number

@@ -23,6 +23,7 @@ export function adminStream(
     trafficDirection: 'UNSPECIFIED',
     localAddress: socket.localAddress ?? '',
     localPort: socket.localPort ?? 0,
+    localAddressRestored: false,
     remoteAddress: remote,
     remotePort: socket.remotePort ?? 0,
     directRemoteAddress: remote,

@@ -140,6 +140,7 @@ function imaginedConnection(
     trafficDirection: model.trafficDirection,
     localAddress: input.localAddress,
     localPort: input.localPort,
+    localAddressRestored: false,
     remoteAddress: input.sourceAddress,
     remotePort: 0,
     directRemoteAddress: input.sourceAddress,

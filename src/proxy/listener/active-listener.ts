@@ -6,6 +6,7 @@ import { chmodSync, linkSync, renameSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import { connectionAccepted } from '../../io/read-turn.js'
 import { endAfterException, guardSocket } from '../../io/socket-guard.js'
+import type { SocketDestination } from '../../io/socket-options.js'
 import { type Address, formatAddress } from '../../model/address.js'
 import type { DrainSequence } from '../drain-sequence.js'
 import type { HeldStream } from '../overload/overload-actions.js'
@@ -34,13 +35,22 @@ export class ActiveListener {
   private readonly sharing: SocketSharing | null
   private readonly predecessor: Predecessor | null
   private readonly gate: AcceptGate | null
+  private readonly listenerAt: (destination: SocketDestination) => ActiveListener | null
   /** Clients that wait until the overload is over. */
   private held: net.Socket[] = []
   private closing = false
   private sequence: DrainSequence | null = null
 
-  constructor(version: ListenerVersion, sharing: SocketSharing | null, predecessor: Predecessor | null, gate: AcceptGate | null) {
+  /** `listenerAt`: who serves an address, for listeners that hand redirected connections over. */
+  constructor(
+    version: ListenerVersion,
+    sharing: SocketSharing | null,
+    predecessor: Predecessor | null,
+    gate: AcceptGate | null,
+    listenerAt: (destination: SocketDestination) => ActiveListener | null,
+  ) {
     this.version = version
+    this.listenerAt = listenerAt
     this.sharing = sharing
     this.predecessor = predecessor
     this.gate = gate
@@ -90,6 +100,14 @@ export class ActiveListener {
         reject(new Error(`cannot bind '${formatAddress(address)}': ${why}`))
       })
       const done = (): void => {
+        if (this.version.model.transparent) {
+          try {
+            this.version.socketOptions!.makeTransparent(server)
+          } catch (error) {
+            reject(new Error(`cannot bind '${formatAddress(address)}': ${(error as Error).message}`))
+            return
+          }
+        }
         server.on('error', error => this.version.log('warn', `listener ${this.version.name}: ${error.message}`))
         resolve()
       }
@@ -161,11 +179,19 @@ export class ActiveListener {
     }
     connectionAccepted()
     guardSocket(socket)
+    const { version } = this
+    const destination = version.model.originalDst ? version.socketOptions!.originalDestination(socket) : null
+    const owner = destination !== null && version.model.handsOffRedirected ? (this.listenerAt(destination) ?? this) : this
+    owner.serve(socket, destination)
+  }
+
+  private serve(socket: net.Socket, destination: SocketDestination | null): void {
     try {
       this.connections.add(
         new Connection(
           socket,
           this.version,
+          destination,
           () => this.shouldDrainClose(),
           connection => this.connections.delete(connection),
         ),

@@ -1,6 +1,7 @@
 // Listener model -> the version that runs: matcher, TLS contexts, filters, routes, stats handles. Called by ListenerRegistry for each
 // accepted config, never per connection. Errors are collected by path: they make the NACK, and nothing of a refused listener is kept.
 
+import { socketOptions } from '../../io/socket-options.js'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import { DownstreamCodecStats } from '../../l7/codec/codec-stats.js'
 import { compileFilters, type FilterEnvironment } from '../../l7/filters/compile-filters.js'
@@ -97,6 +98,8 @@ const ADS: ConfigSource = { kind: 'ads' }
 export function compileListener(model: Listener, env: ListenerEnvironment): Checked<CompiledListener> {
   const stats = listenerStats(env.store, statNameOf(model), env.thread)
   const errors = logErrors(model.accessLogs, '', env)
+  const kernel = model.originalDst || model.transparent ? socketOptions() : null
+  if (kernel?.ok === false) errors.push({ path: model.originalDst ? 'listener_filters' : 'transparent', reason: kernel.reason })
   const tlsOf = new Map<FilterChain, DownstreamTlsContext>()
   for (const [path, chain] of chainsOf(model)) {
     errors.push(...terminalLogErrors(chain, path, env))
@@ -134,6 +137,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
     matcher,
     stats,
     filterStats,
+    socketOptions: kernel?.ok === true ? kernel.value : null,
     drainClose,
     accessLogs,
     log,

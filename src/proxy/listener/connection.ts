@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import { guardSocket } from '../../io/socket-guard.js'
+import { type SocketDestination, unmapped } from '../../io/socket-options.js'
 import type { AsyncCall } from '../../l7/client/async-client.js'
 import { writeAccessLogs } from '../../l7/log/open-access-log.js'
 import { DownstreamConnection } from '../../l7/server/downstream-connection.js'
@@ -39,6 +40,7 @@ export class Connection {
   private version: ListenerVersion
   /** The version at accept: its stats are the ones that this connection counts in to the end. */
   private readonly accepted: ListenerVersion
+  private readonly redirected: boolean
   private readonly drainClose: () => boolean
   private readonly onGone: (connection: Connection) => void
   private readonly matchInput: FoundOnConnection
@@ -63,11 +65,19 @@ export class Connection {
   private logged = false
   private readonly startedAt = performance.now()
 
-  constructor(socket: Socket, version: ListenerVersion, drainClose: () => boolean, onGone: (connection: Connection) => void) {
+  /** `destination`: where the kernel says the client wanted to go, where that is another address than the socket's. */
+  constructor(
+    socket: Socket,
+    version: ListenerVersion,
+    destination: SocketDestination | null,
+    drainClose: () => boolean,
+    onGone: (connection: Connection) => void,
+  ) {
     this.socket = socket
     this.secured = socket
     this.version = version
     this.accepted = version
+    this.redirected = destination !== null
     this.drainClose = drainClose
     this.onGone = onGone
     const main = version.stats.main
@@ -76,8 +86,8 @@ export class Connection {
     version.stats.worker.downstream_cx_total.value++
     version.stats.worker.downstream_cx_active.value++
     this.matchInput = {
-      localAddress: unmapped(socket.localAddress ?? ''),
-      localPort: socket.localPort ?? 0,
+      localAddress: destination?.host ?? unmapped(socket.localAddress ?? ''),
+      localPort: destination?.port ?? socket.localPort ?? 0,
       serverName: '',
       transportProtocol: '',
       applicationProtocols: [],
@@ -301,6 +311,7 @@ export class Connection {
       trafficDirection: model.trafficDirection,
       localAddress: matchInput.localAddress || (model.address.kind === 'pipe' ? model.address.path : ''),
       localPort: matchInput.localPort,
+      localAddressRestored: this.redirected,
       remoteAddress: matchInput.sourceAddress,
       remotePort: matchInput.sourcePort,
       directRemoteAddress: matchInput.directSourceAddress,
@@ -449,9 +460,4 @@ function noteDenial(stream: StreamInfo, denial: Denial): void {
   stream.deniedBy = denial.reason
   stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_by', denial.decider)
   stream.setDynamicMetadata(OUTRIGGER_METADATA, 'denied_reason', denial.reason)
-}
-
-/** `::ffff:1.2.3.4` -> `1.2.3.4`: one spelling per address for rules and logs. */
-function unmapped(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

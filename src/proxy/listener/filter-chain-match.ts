@@ -11,6 +11,8 @@ type Score = (input: ChainMatchInput) => number
 
 interface CompiledMatch<T> {
   readonly value: T
+  /** The addresses that it serves, where they are single ones and no port comes before them: found by a look-up. Null: looked at each time. */
+  readonly addresses: readonly string[] | null
   /** One score per criterion, in order: -1 no match, 0 matches anything, higher = more specific. Null = no criteria at all. */
   readonly scores: readonly (Score | null)[] | null
 }
@@ -28,9 +30,18 @@ export class FilterChainMatcher<T> {
   readonly needsClientHello: boolean
   /** A chain is chosen by the HTTP that a client speaks in clear text. */
   readonly needsHttpHello: boolean
+  /** Those looked at for a destination among `addresses` of a chain, and for any other: a transparent proxy has a chain for every service. */
+  private readonly byAddress: ReadonlyMap<string, readonly CompiledMatch<T>[]>
+  private readonly elsewhere: readonly CompiledMatch<T>[]
 
   constructor(listener: Listener, make: (chain: FilterChain) => T) {
-    this.chains = listener.filterChains.map(chain => ({ value: make(chain), scores: compileScores(chain) }))
+    this.chains = listener.filterChains.map(chain => ({
+      value: make(chain),
+      addresses: singleAddresses(chain),
+      scores: compileScores(chain),
+    }))
+    this.elsewhere = this.chains.filter(({ addresses }) => addresses === null)
+    this.byAddress = this.indexed()
     this.fallback = listener.defaultFilterChain === null ? null : make(listener.defaultFilterChain)
     const { filterChains, defaultFilterChain, filterChainMatcher } = listener
     this.nameOf = filterChainMatcher === null ? null : compileChainMatchTree(filterChainMatcher)
@@ -55,7 +66,7 @@ export class FilterChainMatcher<T> {
       return name === null ? this.fallback : (this.byName.get(name) ?? null)
     }
     if (chains.length === 1 && chains[0]!.scores === null) return chains[0]!.value
-    let candidates: readonly CompiledMatch<T>[] = chains
+    let candidates = this.byAddress.get(input.localAddress) ?? this.elsewhere
     for (let criterion = 0; criterion < CRITERIA && candidates.length > 0; criterion++) {
       let best = -1
       let next: CompiledMatch<T>[] = []
@@ -72,9 +83,32 @@ export class FilterChainMatcher<T> {
     }
     return candidates[0]?.value ?? this.fallback
   }
+
+  private indexed(): Map<string, CompiledMatch<T>[]> {
+    const index = new Map<string, CompiledMatch<T>[]>()
+    for (const chain of this.chains) {
+      for (const address of chain.addresses ?? []) {
+        const others = index.get(address)
+        if (others === undefined) index.set(address, [...this.elsewhere, chain])
+        else others.push(chain)
+      }
+    }
+    return index
+  }
 }
 
 const CRITERIA = 9
+const IPV4_BITS = 32
+
+/**
+ * A chain that is left out loses at the second criterion whatever comes in; it must not have been able to beat others at the first. IPv6 has
+ * many spellings: not looked up.
+ */
+function singleAddresses({ match: { destinationPort, prefixRanges } }: FilterChain): readonly string[] | null {
+  if (destinationPort !== null || prefixRanges.length === 0) return null
+  if (!prefixRanges.every(({ address, prefixLength }) => prefixLength === IPV4_BITS && net.isIPv4(address))) return null
+  return prefixRanges.map(({ address }) => address)
+}
 
 function compileScores(chain: FilterChain): readonly (Score | null)[] | null {
   const { match } = chain

@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
+import type { SocketDestination } from '../../io/socket-options.js'
 import { listenerManagerStats } from '../../metrics/stat-names.js'
 import { formatAddress } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
@@ -37,6 +38,10 @@ interface Entry {
   stopWaiting: (() => void)[]
   timer: NodeJS.Timeout | null
 }
+
+const ANY_IPV6: ReadonlySet<string> = new Set(['::'])
+/** A socket of IPv6 takes both. */
+const ANY_IPV4: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 export class ListenerRegistry implements OverloadedListeners {
   private readonly env: ListenerEnvironment
@@ -95,7 +100,9 @@ export class ListenerRegistry implements OverloadedListeners {
 
   private newActive({ version }: CompiledListener): ActiveListener {
     const { sharing, predecessor, gate } = this.options
-    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor, gate)
+    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor, gate, destination =>
+      this.listenerAt(destination),
+    )
   }
 
   private async tryBind(name: string, entry: Entry, compiled: CompiledListener): Promise<string | null> {
@@ -306,6 +313,19 @@ export class ListenerRegistry implements OverloadedListeners {
     return [...this.entries.values()].flatMap(entry => (entry.active === null ? [] : [entry.active]))
   }
 
+  /** Whose address a redirected connection was for: exactly, or every address with that port. */
+  private listenerAt({ host, port }: SocketDestination): ActiveListener | null {
+    const every = host.includes(':') ? ANY_IPV6 : ANY_IPV4
+    let wildcard: ActiveListener | null = null
+    for (const { active } of this.entries.values()) {
+      const address = active?.version.model.address
+      if (active == null || address?.kind !== 'socket' || address.port !== port) continue
+      if (address.host === host) return active
+      if (every.has(address.host)) wildcard = active
+    }
+    return wildcard
+  }
+
   /** Of a worker: a client of that listener. */
   take(name: string, socket: Socket): void {
     const active = this.entries.get(name)?.active
@@ -380,7 +400,7 @@ export class ListenerRegistry implements OverloadedListeners {
 
 function sameAddress(a: Listener, b: Listener): boolean {
   const text = (listener: Listener): string => [listener.address, ...listener.additionalAddresses].map(formatAddress).join()
-  return text(a) === text(b) && a.bindToPort === b.bindToPort
+  return text(a) === text(b) && a.bindToPort === b.bindToPort && a.transparent === b.transparent
 }
 
 function initialFetchTimeout(compiled: CompiledListener): number {

@@ -1,5 +1,6 @@
 // One version of a listener's config, compiled: made by compile-listener, held by ActiveListener and, for its own life, by each connection.
 
+import type { SocketOptions } from '../../io/socket-options.js'
 import type { OpenAccessLog } from '../../l7/log/open-access-log.js'
 import type { Overload } from '../../l7/server/overload.js'
 import type { ListenerFilterStats, ListenerStats } from '../../metrics/stat-names.js'
@@ -14,6 +15,8 @@ export interface ListenerVersion {
   readonly matcher: FilterChainMatcher<ChainRuntime>
   readonly stats: ListenerStats
   readonly filterStats: ListenerFilterStats
+  /** Null: the listener neither wants to know where its clients wanted to go, nor is it transparent. */
+  readonly socketOptions: SocketOptions | null
   /** The server wants this listener's HTTP clients to leave: POST /healthcheck/fail, a graceful drain. */
   readonly drainClose: () => boolean
   /** The listener's own: one line a connection, where those of its filters have one a request. */

@@ -12,6 +12,7 @@ import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import type { UpstreamFailures } from '../../l7/log/failure-log.js'
 import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/open-access-log.js'
 import { connectReason, noHostReason } from '../../l7/router/failure-reason.js'
+import { originalDestination } from '../../l7/router/pick-context.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
 import { ResponseFlag } from '../../l7/stream/response-flags.js'
 import { StreamInfo, type UpstreamConnectionInfo } from '../../l7/stream/stream-info.js'
@@ -124,6 +125,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
       shouldSkip: () => false,
       maxAttempts: 1,
       random: runtime.random,
+      originalDst: originalDestination(cluster, info.connection, null),
     })
     if (host === null) {
       cluster.traffic.main.upstream_cx_none_healthy.value++

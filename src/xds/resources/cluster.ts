@@ -137,7 +137,7 @@ function decodeBuiltIn(cluster: ClusterMessage, type: Cluster_DiscoveryType, ctx
     case Cluster_DiscoveryType.EDS:
       return decodeEds(cluster, ctx)
     case Cluster_DiscoveryType.ORIGINAL_DST:
-      return decodeOriginalDst(cluster, ctx)
+      return decodeOriginalDst(cluster)
     default:
       return { kind: 'static', assignment: assignmentOf(cluster, ctx, 'ip') }
   }
@@ -167,11 +167,8 @@ function decodeEds(cluster: ClusterMessage, ctx: Ctx): Discovery {
   return { ...discovery, source: decodeConfigSource(config.edsConfig, at.at('eds_config')) ?? { kind: 'ads' } }
 }
 
-function decodeOriginalDst(cluster: ClusterMessage, ctx: Ctx): Discovery {
+function decodeOriginalDst(cluster: ClusterMessage): Discovery {
   const config = cluster.lbConfig.case === 'originalDstLbConfig' ? cluster.lbConfig.value : undefined
-  if (!(config?.useHttpHeader ?? false)) {
-    ctx.at('type').error('ORIGINAL_DST is not supported without use_http_header: the original destination of the socket is not available')
-  }
   return {
     kind: 'originalDst',
     useHttpHeader: config?.useHttpHeader ?? false,

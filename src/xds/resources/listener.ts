@@ -23,7 +23,6 @@ import { decodeDownstreamSocket } from './transport-socket.js'
 import { decodeMetadata, durationMsOr, enumName } from './values.js'
 
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024
-const TRANSPARENT = 'transparent proxying is not supported yet'
 
 const DIRECTIONS: Record<TrafficDirection, Listener['trafficDirection']> = {
   [TrafficDirection.UNSPECIFIED]: 'UNSPECIFIED',
@@ -62,6 +61,10 @@ export function decodeListenerMessage(listener: ListenerMessage, ctx: Ctx, isSta
     // Envoy adds the inspector by itself where a chain match needs the ClientHello.
     tlsInspector: inspectors.tlsInspector || filterChains.some(chain => needsTlsInspector(chain.match)),
     httpInspector: inspectors.httpInspector,
+    // use_original_dst brings the filter with it, as in Envoy.
+    originalDst: inspectors.originalDst,
+    handsOffRedirected: listener.useOriginalDst === true,
+    transparent: listener.transparent === true,
     proxyProtocol: inspectors.proxyProtocol,
     listenerFiltersTimeoutMs: durationMsOr(listener.listenerFiltersTimeout, 15_000),
     continueOnListenerFiltersTimeout: listener.continueOnListenerFiltersTimeout,
@@ -106,10 +109,15 @@ function checkChainNames(chains: readonly FilterChain[], ctx: Ctx): void {
   })
 }
 
-type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'proxyProtocol'>
+type Inspectors = Pick<Listener, 'tlsInspector' | 'httpInspector' | 'originalDst' | 'proxyProtocol'>
 
 function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors {
-  const found = { tlsInspector: false, httpInspector: false, proxyProtocol: null as Listener['proxyProtocol'] }
+  const found = {
+    tlsInspector: false,
+    httpInspector: false,
+    originalDst: listener.useOriginalDst === true,
+    proxyProtocol: null as Listener['proxyProtocol'],
+  }
   listener.listenerFilters.forEach((filter, i) => {
     const at = ctx.at('listener_filters', i)
     if (filter.configType.case === 'configDiscovery') return // refused by field-support
@@ -130,7 +138,7 @@ function decodeListenerFilters(listener: ListenerMessage, ctx: Ctx): Inspectors 
         found.proxyProtocol = { allowWithout: (message as ProxyProtocol | null)?.allowRequestsWithoutProxyProtocol ?? false }
         return
       case 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst':
-        config.error(`listener filter '${filter.name}': ${TRANSPARENT}`)
+        found.originalDst = true
         return
       default:
         if (message !== null || !known) config.error(`unknown listener filter '${filter.name}' (${describeType(typeUrl)})`)

@@ -143,8 +143,8 @@ describe('parseServiceDefinition', () => {
       'Connect.SidecarService.Proxy.Upstreams[1]: binds 127.0.0.1:1, which Upstreams[0] has already',
     ],
     [
-      { Name: 'a', Connect: { SidecarService: { Proxy: { Mode: 'transparent' } } } },
-      'Connect.SidecarService.Proxy.Mode: transparent is not supported (only explicit upstreams)',
+      { Name: 'a', Connect: { SidecarService: { Proxy: { Mode: 'hidden', MutualTLSMode: 'loose' } } } },
+      'Connect.SidecarService.Proxy.Mode: must be direct or transparent',
     ],
   ])('refuses %j', (definition, message) => {
     expect(errorsOf(definition)).toContain(message)

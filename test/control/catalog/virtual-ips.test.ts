@@ -76,3 +76,22 @@ describe('virtual addresses', () => {
     expect((await open()).virtualIps.of('a')).toBe('240.0.0.2')
   })
 })
+
+describe('addresses of its own choice', () => {
+  it('go to services of the mesh alone, move from one to another, and are forgotten with the service', async () => {
+    await withSidecar('a')
+    await withSidecar('b')
+    expect(await catalog.virtualIps.assign('plain', ['10.96.0.1'])).toBeUndefined()
+    expect(await catalog.virtualIps.assign('A', ['10.96.0.2', '10.96.0.1'])).toEqual([])
+    expect(catalog.virtualAddressesOf('a')).toEqual(['10.96.0.1', '10.96.0.2', '240.0.0.1'])
+    expect(await catalog.virtualIps.assign('b', ['10.96.0.2'])).toEqual(['a'])
+    catalog = await open()
+    expect(['a', 'b'].map(name => catalog.virtualAddressesOf(name))).toEqual([
+      ['10.96.0.1', '240.0.0.1'],
+      ['10.96.0.2', '240.0.0.2'],
+    ])
+    await catalog.deregister('b')
+    await withSidecar('b')
+    expect(catalog.virtualAddressesOf('b')).toEqual(['240.0.0.3'])
+  })
+})

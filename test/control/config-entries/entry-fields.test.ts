@@ -204,7 +204,6 @@ describe('a field without effect', () => {
     const parsed = parseConfigEntry({
       Kind: 'service-defaults',
       Name: 'api',
-      Mode: 'transparent',
       Expose: { Checks: true },
     })
     expect(
@@ -212,7 +211,7 @@ describe('a field without effect', () => {
         fieldWarnings(parsed.entry, 'dc1')
           .map(({ path }) => path)
           .sort(),
-    ).toEqual(['Expose.Checks', 'Mode'])
+    ).toEqual(['Expose.Checks'])
   })
 
   it('is refused where it leads to another datacenter, and is not where it names this one', () => {

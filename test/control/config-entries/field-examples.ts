@@ -119,6 +119,9 @@ const EDGE = {
 const ROUTE = { Kind: 'http-route', Name: 'r', Parents: [{ Name: 'edge' }], Rules: [{ Services: [{ Name: 'api' }] }] }
 const SHOWN = (Kind: string): object => ({ ...EDGE, Listeners: [{ Name: 's', Port: 8443, TLS: { Certificates: [{ Kind, Name: 'c' }] } }] })
 
+const PERMITTING = { Kind: 'mesh', Name: 'mesh', AllowEnablingPermissiveMutualTLS: true }
+const CALLED = { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Action: 'allow' }] }
+
 export const EXAMPLES: readonly Example[] = [
   // Peers: `p` exports `db`.
   {
@@ -145,6 +148,34 @@ export const EXAMPLES: readonly Example[] = [
   { besides: [], entry: { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Peer: 'p', Action: 'allow' }] } },
   { besides: [], entry: { Kind: 'mesh', Name: 'mesh', Peering: { PeerThroughMeshGateways: true } } },
   { besides: [], entry: { Kind: 'exported-services', Name: 'default', Services: [{ Name: 'api', Consumers: [{ Peer: 'p' }] }] } },
+  {
+    besides: [PERMITTING],
+    entry: {
+      Kind: 'service-defaults',
+      Name: 'web',
+      Mode: 'transparent',
+      TransparentProxy: { OutboundListenerPort: 15_009 },
+      MutualTLSMode: 'permissive',
+    },
+  },
+  {
+    besides: [{ Kind: 'proxy-defaults', Name: 'global', Mode: 'transparent' }, CALLED],
+    entry: { Kind: 'service-defaults', Name: 'api', TransparentProxy: { DialedDirectly: true } },
+  },
+  {
+    besides: [PERMITTING, CALLED],
+    entry: {
+      Kind: 'proxy-defaults',
+      Name: 'global',
+      Mode: 'transparent',
+      TransparentProxy: { OutboundListenerPort: 15_009, DialedDirectly: true },
+      MutualTLSMode: 'permissive',
+    },
+  },
+  {
+    besides: [{ Kind: 'proxy-defaults', Name: 'global', Mode: 'transparent' }],
+    entry: { Kind: 'mesh', Name: 'mesh', TransparentProxy: { MeshDestinationsOnly: true } },
+  },
   {
     besides: [http('api'), PROVIDER, CERTIFICATE, ROUTE],
     entry: {

@@ -153,6 +153,7 @@ export function connectionInfo(uriSan: string | null, fields: Partial<Connection
     trafficDirection: 'INBOUND',
     localAddress: '10.0.0.2',
     localPort: 8080,
+    localAddressRestored: false,
     remoteAddress: '10.0.0.1',
     remotePort: 5555,
     directRemoteAddress: '10.0.0.1',

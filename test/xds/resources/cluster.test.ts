@@ -334,6 +334,14 @@ describe('decodeCluster reads', () => {
       portOverride: null,
       cleanupIntervalMs: 5000,
     })
+    expect(
+      clusterOf({
+        load_assignment: null,
+        type: 'ORIGINAL_DST',
+        lb_policy: 'CLUSTER_PROVIDED',
+        original_dst_lb_config: { upstream_port_override: 9000 },
+      }).discovery,
+    ).toMatchObject({ kind: 'originalDst', useHttpHeader: false, portOverride: 9000 })
   })
 
   it('the first balancing policy it knows, and nested ones', () => {
@@ -404,11 +412,6 @@ describe('decodeCluster refuses, with the path', () => {
       /lb_endpoints\[0\]\.load_balancing_weight: value must be greater than or equal to 1/,
     ],
     ['EDS without a source', { type: 'EDS', load_assignment: null }, /^eds_cluster_config: value is required/],
-    [
-      'the original destination of the socket',
-      { type: 'ORIGINAL_DST', load_assignment: null, lb_policy: 'CLUSTER_PROVIDED' },
-      /^type: ORIGINAL_DST .*: the original destination of the socket is not available$/,
-    ],
     [
       'LOGICAL_DNS with two endpoints',
       { type: 'LOGICAL_DNS', load_assignment: { cluster_name: 'c', endpoints: [{ lb_endpoints: [endpointJson(), endpointJson()] }] } },

@@ -163,19 +163,6 @@ describe('decodeListener refuses, with the path', () => {
       /^address\.socket_address\.protocol: UDP is not supported/,
     ],
     ['a UDP listener', listenerJson({}, { udp_listener_config: {} }), /^udp_listener_config: UDP listeners are not supported/],
-    ['use_original_dst', listenerJson({}, { use_original_dst: true }), /^use_original_dst: transparent proxying is not supported yet$/],
-    [
-      'the original_dst filter',
-      listenerJson(
-        {},
-        {
-          listener_filters: [
-            { name: 'od', typed_config: { '@type': `${TYPE}envoy.extensions.filters.listener.original_dst.v3.OriginalDst` } },
-          ],
-        },
-      ),
-      /^listener_filters\[0\]\.typed_config: listener filter 'od': transparent proxying is not supported yet$/,
-    ],
     [
       'a listener filter without config',
       listenerJson({}, { listener_filters: [{ name: 'envoy.filters.listener.tls_inspector' }] }),
@@ -318,8 +305,17 @@ describe('decodeListener reads', () => {
     ])
   })
 
-  it('a false wrapper of a refused field as not asked for', () => {
-    expect(errorsOf(decodeListenerJson(listenerJson(undefined, { use_original_dst: false, transparent: false })))).toEqual([])
+  it('what a listener wants to know of redirected connections: the filter, or use_original_dst, which brings it', () => {
+    const filter = { name: 'od', typed_config: { '@type': `${TYPE}envoy.extensions.filters.listener.original_dst.v3.OriginalDst` } }
+    const wanted = (listener: Json): object => {
+      const { originalDst, handsOffRedirected, transparent } = decoded(decodeListenerJson(listenerJson(undefined, listener)))
+      return { originalDst, handsOffRedirected, transparent }
+    }
+    const nothing = { originalDst: false, handsOffRedirected: false, transparent: false }
+    expect(wanted({ use_original_dst: false, transparent: false })).toEqual(nothing)
+    expect(wanted({ listener_filters: [filter] })).toEqual({ ...nothing, originalDst: true })
+    expect(wanted({ use_original_dst: true })).toEqual({ ...nothing, originalDst: true, handsOffRedirected: true })
+    expect(wanted({ transparent: true })).toEqual({ ...nothing, transparent: true })
   })
 
   it('RDS by name, with its source and its wait', () => {

@@ -9,6 +9,7 @@ import { RouteConfigurationSchema } from '../../../xds/gen/envoy/config/route/v3
 import { makeResource, type Resource } from '../../../xds/server/snapshot.js'
 import { CLUSTER_TYPE } from '../../../xds/type-urls.js'
 import { SnapshotError } from '../kinds/proxy-kind.js'
+import { virtualUpstreams } from '../outbound-listener.js'
 import { chainClusters, type ProxyView } from '../proxy-view.js'
 import { type EnvoyExtension, ExtensionError, type ExtensionView, type Place } from './envoy-extension.js'
 
@@ -70,6 +71,8 @@ function placeOf(view: ProxyView, name: string): Place {
         if (name === target.name || name === aggregate) services.add(upstream.DestinationName).add(target.target.Service)
     }
   }
+  if (name.startsWith('outbound_listener:'))
+    return { direction: 'outbound', services: virtualUpstreams(view).map(({ upstream }) => upstream.DestinationName), isPublic: false }
   const direction = services.size > 0 ? 'outbound' : 'inbound'
   return { direction, services: [...services], isPublic: name.startsWith('public_listener:') }
 }

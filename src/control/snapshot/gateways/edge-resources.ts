@@ -13,7 +13,7 @@ import { type ClusterInit, chainClusterInits, clusterResource } from '../cluster
 import { buildEndpoints, type EndpointLookup } from '../endpoints.js'
 import { edgeHcm, HCM_FILTER } from '../http-connection-manager.js'
 import { jwksClusters, perRouteJwt } from '../jwt.js'
-import { filter, type ListenerInit, tcpProxy } from '../listeners.js'
+import { filter, type ListenerInit, tcpProxy } from '../network-filters.js'
 import { pack, socketAddress } from '../protobuf.js'
 import { clusterOfNode } from '../proxy-view.js'
 import { chainRoutes, headerChanges, type RouteInit } from '../routes.js'

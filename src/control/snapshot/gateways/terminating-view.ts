@@ -4,7 +4,7 @@
 import { isIP } from 'node:net'
 import type { LinkedService } from '../../config-entries/gateway-types.js'
 import type { ServiceDefaults, ServiceResolver } from '../../config-entries/types.js'
-import { DEFAULT_TENANCY, filterName, peeredSni } from '../../discovery-chain/names.js'
+import { DEFAULT_TENANCY, destinationSni, filterName, peeredSni } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import type { DiscoveryTarget } from '../../discovery-chain/types.js'
 import { linkedServices } from '../../gateways/gateway-links.js'
@@ -78,8 +78,28 @@ function outsideService(service: string, link: LinkedService, proxy: ProxyInstan
     accessLogs: proxyDefaults?.AccessLogs,
     config: readProxyConfig({ proxyDefaults, serviceDefaults: undefined, registration: proxy.Proxy.Config }, problems),
     statPrefix: `upstream.${filterName(service, DEFAULT_TENANCY, DEFAULT_TENANCY, mesh.datacenter)}`,
-    clusters: subsets.map(subset => outsideCluster(service, subset, resolver, serviceDefaults, context)),
+    clusters: [
+      ...subsets.map(subset => outsideCluster(service, subset, resolver, serviceDefaults, context)),
+      ...destinationClusters(service, resolver, serviceDefaults, context),
+    ],
   }
+}
+
+/** One for each address: transparent proxies ask for that which was dialled. */
+function destinationClusters(
+  service: string,
+  resolver: ServiceResolver | undefined,
+  defaults: ServiceDefaults | undefined,
+  { mesh }: BuildContext,
+): OutsideCluster[] {
+  const target = serviceTarget(service, undefined, resolver, mesh)
+  const { Addresses = [], Port = 0 } = defaults?.Destination ?? {}
+  return [...new Set(Addresses)].map(host => ({
+    sni: destinationSni(host, target.SNI),
+    peerNames: [],
+    target,
+    places: [{ host, port: Port }],
+  }))
 }
 
 function outsideCluster(

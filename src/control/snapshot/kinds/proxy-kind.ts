@@ -44,13 +44,24 @@ export const NO_PEERS: PeerSources = {
   server: () => undefined,
 }
 
+export interface VirtualService {
+  readonly service: string
+  readonly addresses: readonly string[]
+  /** Registrations of its sidecars let each be dialled by its own address. */
+  readonly dialledDirectly: boolean
+}
+
 /** The catalog as kinds read it. */
 export interface RegisteredServices {
   serviceNames(): Iterable<string>
   instancesOf(service: string): readonly CatalogInstance[]
   /** The mesh reaches it. */
   isInMesh(service: string): boolean
-  /** Its own, or its node's. */
+  /** Where the mesh reaches the service: its sidecars, connect-native instances and terminating gateways. */
+  connectInstancesOf(service: string): readonly CatalogInstance[]
+  /** Services that transparent proxies may be asked for, with the addresses that stand for each. */
+  virtualServices(): readonly VirtualService[]
+  /** Its own; of a sidecar without one that of the service behind it; else its node's. */
   addressOf(instance: CatalogInstance): string
   health(instance: CatalogInstance): HealthStatus
   /** Whether a subset with this filter has the instance. */

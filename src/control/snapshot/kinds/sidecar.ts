@@ -1,13 +1,14 @@
 // The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
 // build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
 import type { Upstream } from '../../catalog/service-definition.js'
-import type { ConfigError, Expose, ExposePath, MeshGatewayMode, UpstreamConfig } from '../../config-entries/types.js'
+import type { ConfigError, Expose, ExposePath, Mesh, MeshGatewayMode, UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
 import { DEFAULT_TENANCY, envoyId, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
 import type { CompiledDiscoveryChain } from '../../discovery-chain/types.js'
 import { intentionTable } from '../../intentions/table.js'
 import { buildClusters } from '../clusters.js'
+import { destinationEndpoints } from '../destinations.js'
 import { buildEndpoints } from '../endpoints.js'
 import { extendClusters, extendEndpoints, extendListeners, extendRoutes } from '../extensions/apply-extensions.js'
 import { readExtensions } from '../extensions/read-extensions.js'
@@ -17,14 +18,15 @@ import { peerChain, withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode, type UpstreamSettings } from '../proxy-config.js'
 import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
 import { buildRoutes } from '../routes.js'
-import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } from './proxy-kind.js'
+import { intendedServices, transparentSettings, transparentView } from '../transparent-view.js'
+import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError, type VirtualService } from './proxy-kind.js'
 
 export const SIDECAR: ProxyKind<ProxyView> = {
   view: sidecarView,
   listeners: view => extendListeners(view, buildListeners(view)),
   clusters: view => extendClusters(view, buildClusters(view)),
   routes: view => extendRoutes(view, buildRoutes(view)),
-  endpoints: (view, lookup) => extendEndpoints(view, buildEndpoints(view, lookup)),
+  endpoints: (view, lookup) => extendEndpoints(view, [...buildEndpoints(view, lookup), ...destinationEndpoints(view, lookup)]),
   acceptsTunnels,
 }
 
@@ -44,6 +46,11 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     tunnelMode: config.tcpTunnel,
     meshGateway: proxy.Proxy.MeshGateway ?? serviceDefaults?.MeshGateway?.Mode ?? proxyDefaults?.MeshGateway?.Mode,
   }
+  const settings = transparentSettings(proxy, serviceDefaults, proxyDefaults)
+  const isTransparent = settings.mode === 'transparent'
+  const toView = (upstream: Upstream): UpstreamView => upstreamView(upstream, own, context)
+  const explicit = proxy.Proxy.Upstreams.map(toView)
+  const upstreams = isTransparent ? withVirtualAddresses(explicit, intendedServices(service, context), toView, problems) : explicit
   return {
     proxy,
     protocol,
@@ -57,8 +64,62 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
     problems,
     exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),
-    upstreams: proxy.Proxy.Upstreams.map(upstream => upstreamView(upstream, own, context)),
+    upstreams,
+    transparent: isTransparent ? transparentView(service, settings.outboundPort, upstreams, context) : undefined,
+    permissive: settings.mutualTls === 'permissive' && mayBePermissive(proxy, entries.get('mesh', 'mesh'), problems),
   }
+}
+
+/** Those of the registration as they are, and after them the services that have no other way in. */
+function withVirtualAddresses(
+  explicit: readonly UpstreamView[],
+  intended: readonly Pick<VirtualService, 'service' | 'addresses'>[],
+  toView: (upstream: Upstream) => UpstreamView,
+  problems: ConfigError[],
+): UpstreamView[] {
+  const views = [...explicit]
+  for (const { service, addresses } of intended) {
+    const own = views.findIndex(
+      ({ upstream }) => upstream.DestinationName === service && upstream.Datacenter === '' && upstream.DestinationPeer === undefined,
+    )
+    if (own >= 0) {
+      views[own] = { ...views[own]!, virtualAddresses: addresses }
+      continue
+    }
+    try {
+      views.push({ ...toView(implicitUpstream(service)), virtualAddresses: addresses })
+    } catch (error) {
+      // Nobody asked for this one by name: the others go on.
+      if (!(error instanceof SnapshotError)) throw error
+      problems.push({ path: 'Mode', reason: `transparent: ${error.message}` })
+    }
+  }
+  return views
+}
+
+function implicitUpstream(service: string): Upstream {
+  return {
+    DestinationType: 'service',
+    DestinationName: service,
+    DestinationNamespace: DEFAULT_TENANCY,
+    DestinationPartition: DEFAULT_TENANCY,
+    Datacenter: '',
+    LocalBindAddress: '',
+    LocalBindPort: 0,
+    LocalBindSocketPath: '',
+    LocalBindSocketMode: '',
+    Config: {},
+  }
+}
+
+/** What a config entry says was checked when it was written; a registration is checked here. */
+function mayBePermissive({ Proxy: proxy }: ProxyInstance, mesh: Mesh | undefined, problems: ConfigError[]): boolean {
+  if (proxy.MutualTLSMode !== 'permissive' || mesh?.AllowEnablingPermissiveMutualTLS === true) return true
+  problems.push({
+    path: 'Proxy.MutualTLSMode',
+    reason: 'has no effect: "permissive" needs AllowEnablingPermissiveMutualTLS in the mesh config entry',
+  })
+  return false
 }
 
 /** The first that names paths has its way, as in Consul; what would bind a port that the proxy has already is left out. */
@@ -123,6 +184,7 @@ function upstreamView(upstream: Upstream, own: OwnDefaults, context: BuildContex
     peers,
     settings,
     tunnel,
+    virtualAddresses: [],
   }
 }
 
@@ -150,6 +212,7 @@ function peerUpstream(
     ...peerChain({ service, peer, connectTimeoutMs: settings.connectTimeoutMs, mode }, context),
     settings,
     tunnel: false,
+    virtualAddresses: [],
   }
 }
 

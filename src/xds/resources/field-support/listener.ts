@@ -40,7 +40,7 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.listener.v3.Listener': {
     supported:
-      'name address additional_addresses stat_prefix filter_chains filter_chain_matcher default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port ignore_global_conn_limit bypass_overload_manager',
+      'name address additional_addresses stat_prefix filter_chains filter_chain_matcher default_filter_chain per_connection_buffer_limit_bytes metadata deprecated_v1 drain_type listener_filters listener_filters_timeout continue_on_listener_filters_timeout traffic_direction access_log tcp_backlog_size bind_to_port ignore_global_conn_limit bypass_overload_manager use_original_dst transparent',
     accepted: {
       enable_reuse_port: 'one process accepts',
       stats_matcher: '',
@@ -55,8 +55,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       enable_mptcp: '',
     },
     refused: {
-      use_original_dst: 'transparent proxying is not supported yet',
-      transparent: 'transparent proxying is not supported yet',
       udp_listener_config: 'UDP listeners are not supported',
       api_listener: 'API listeners are not supported',
       internal_listener: 'internal listeners are not supported',

@@ -1,0 +1,3 @@
+Kind = "service-intentions"
+Name = "*"
+Sources = [{ Name = "*", Action = "deny" }]

@@ -1,0 +1,3 @@
+Kind = "service-intentions"
+Name = "shop"
+Sources = [{ Name = "web", Action = "allow" }]

@@ -1,0 +1,5 @@
+Kind = "mesh"
+Name = "mesh"
+TransparentProxy {
+  MeshDestinationsOnly = true
+}

@@ -28,10 +28,10 @@ it.runIf(process.platform === 'linux').each(['127.0.0.1', '::1', '::'])(
     const options = socketOptions()
     if (!options.ok) throw new Error(options.reason)
     const server = net.createServer()
-  const accepted = new Promise<net.Socket>(resolve => {
+    const accepted = new Promise<net.Socket>(resolve => {
       server.once('connection', resolve)
     })
-      await new Promise<void>(resolve => server.listen(0, host, resolve))
+    await new Promise<void>(resolve => server.listen(0, host, resolve))
     const client = net.connect((server.address() as net.AddressInfo).port, host === '::' ? '127.0.0.1' : host)
     const socket = await accepted
     expect(options.value.originalDestination(socket)).toBeNull()

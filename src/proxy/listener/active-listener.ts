@@ -171,7 +171,7 @@ export class ActiveListener {
 
   /** A client's socket: of our own, or handed over by the process that accepts. */
   accept(socket: net.Socket): void {
-    const { model, stats } = this.version
+    const { model, stats, socketOptions } = this.version
     if (this.gate?.full() === true && model.ignoreGlobalConnLimit !== true) {
       stats.main.downstream_global_cx_overflow.value++
       socket.destroy()
@@ -179,9 +179,8 @@ export class ActiveListener {
     }
     connectionAccepted()
     guardSocket(socket)
-    const { version } = this
-    const destination = version.model.originalDst ? version.socketOptions!.originalDestination(socket) : null
-    const owner = destination !== null && version.model.handsOffRedirected ? (this.listenerAt(destination) ?? this) : this
+    const destination = model.originalDst ? socketOptions!.originalDestination(socket) : null
+    const owner = destination !== null && model.handsOffRedirected ? (this.listenerAt(destination) ?? this) : this
     owner.serve(socket, destination)
   }
 

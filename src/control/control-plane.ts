@@ -10,15 +10,15 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
-import { type CaConfig, decodeCaConfig } from '../mtls/ca/config.js'
+import { decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { type Acceptance, AdsServer } from '../xds/server/server.js'
 import { Access, lacks } from './acl/access.js'
-import { type AclOptions, AclSystem } from './acl/acl-system.js'
+import { AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
-import { AgentLeases, type AgentTerms } from './agents/agent-leases.js'
+import { AgentLeases } from './agents/agent-leases.js'
 import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
 import { Catalog } from './catalog/catalog.js'
 import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from './catalog/catalog-types.js'
@@ -31,15 +31,16 @@ import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
 import { CONSUL_VERSION } from './consul-version.js'
 import { ControlMetrics } from './control-metrics.js'
+import type { Configured, ControlPlaneOptions } from './control-plane-options.js'
 import { openCoordination } from './coordination.js'
 import { type ApplyReport, applyOnce, refusedSet } from './declared-items.js'
 import { queryInstances } from './dns/query-instances.js'
-import { type DnsOptions, dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
+import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
-import type { HttpConfig, NodeInfo } from './http-api/context.js'
+import type { NodeInfo } from './http-api/context.js'
 import { areLoopback, formatAddress, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
@@ -51,7 +52,7 @@ import { ExportedServices } from './peering/exported-services.js'
 import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
 import { Peerings } from './peering/peerings.js'
-import { PortTls, type PortTlsSettings, type ServerTls, type TlsPort } from './port-tls.js'
+import { PortTls, type PortTlsSettings, type TlsPort } from './port-tls.js'
 import { NO_TRAFFIC } from './rollouts/no-traffic.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
 import { SnapshotBuilder } from './snapshot/build-snapshot.js'
@@ -65,77 +66,9 @@ import { MemoryStore } from './store/memory-store.js'
 import type { Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
 
+export type { Configured, ControlPlaneOptions }
 /** For a launcher that reads the CA's settings from a file: the option `ca`. */
 export { decodeCaConfig }
-
-/** What a reload reads again. */
-export interface Configured {
-  readonly definitions?: AgentDefinitions
-  readonly tls?: PortTlsSettings
-  /** By Consul's names (`acl.tokens`). */
-  readonly agentTokens?: Readonly<Record<string, string>>
-}
-
-export interface ControlPlaneOptions {
-  /** `host:port`, or `off`; port 0 picks a free one. Default 127.0.0.1:8500. */
-  readonly httpAddr?: string
-  /** The same over TLS; not served unless given. */
-  readonly httpsAddr?: string
-  /** `host:port`, or `off`; port 0 picks a free one. Default 127.0.0.1:8502. */
-  readonly grpcAddr?: string
-  /** gRPC over TLS beside it; not served unless given. */
-  readonly grpcTlsAddr?: string
-  /** Addresses beyond loopback are served although clients come unknown or in clear text. */
-  readonly allowOpen?: boolean
-  /** Files of this machine, read at the start and at each reload. Throws one line. */
-  readonly configured?: () => Configured
-  /** Where the state lives; without it in memory only. */
-  readonly dataDir?: string
-  /** A snapshot file: the state goes back to it, the files of before are kept aside. */
-  readonly restore?: string
-  /** Starts with what can be read of a damaged state. */
-  readonly acceptLoss?: boolean
-  /** Path of mesh.yaml. */
-  readonly meshFile?: string
-  /** Sidecars whose registration names no checks get Consul's. */
-  readonly sidecarChecks?: boolean
-  /** Script checks run, where files of this machine name them. */
-  readonly localScriptChecks?: boolean
-  /** The HTTP API takes script checks too, where ACLs deny who has no right to. */
-  readonly scriptChecksByApi?: boolean
-  readonly httpConfig?: HttpConfig
-  /** Folder of the built web console, served at `/ui/`; without it there is none. */
-  readonly consoleFolder?: string
-  /** Intention policy when no mesh file says otherwise. Default deny. */
-  readonly defaultIntentionPolicy?: IntentionAction
-  readonly datacenter?: string
-  readonly nodeName?: string
-  /** Where instances without an address of their own are reached. Default 127.0.0.1. */
-  readonly nodeAddress?: string
-  /** Required of HTTP clients when set. */
-  readonly httpToken?: string
-  /** Required of sidecars (`x-consul-token`) when set. */
-  readonly grpcToken?: string
-  /** TLS of `grpcTlsAddr`, or of `grpcAddr` where that is not given. `configured` stands over it. */
-  readonly grpcTls?: ServerTls
-  /** Without it ACLs are off. */
-  readonly acl?: AclOptions
-  /** Seals the private keys in the data directory. */
-  readonly encryptionKey?: string
-  readonly ca?: CaConfig
-  /** Without it no DNS is served. */
-  readonly dns?: DnsOptions
-  /** How long the agents of other machines keep their nodes. */
-  readonly agents?: AgentTerms
-  readonly sidecarMinPort?: number
-  readonly sidecarMaxPort?: number
-  readonly version?: string
-  readonly log?: ControlLogger
-  /** Called when a client asks the agent to leave (`/v1/agent/leave`): to end the process. Without it the request is refused. */
-  readonly onLeave?: () => void
-  /** Lets API clients name paths of this host for the CA's provider `files`. */
-  readonly caFilesByApi?: boolean
-}
 
 /** Consul's range for automatic sidecar ports. */
 const SIDECAR_MIN_PORT = 21_000

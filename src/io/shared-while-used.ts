@@ -25,10 +25,6 @@ export class SharedWhileUsed<V extends object> {
     this.collected.register(value, { key, ref, atEnd })
   }
 
-  get size(): number {
-    return this.live.size
-  }
-
   values(): V[] {
     return [...this.live.values()].flatMap(ref => ref.deref() ?? [])
   }

@@ -114,12 +114,13 @@ const origin = new HttpOrigin((request, socket) => {
 const extProc = (config: object): object =>
   typed('ext_proc', 'filters.http.ext_proc.v3.ExternalProcessor', {
     grpc_service: { envoy_grpc: { cluster_name: 'processor' }, timeout: '5s' },
-    message_timeout: '0.3s',
+    message_timeout: '10s',
     ...config,
   })
 const LISTENERS = {
   heads: {},
-  open: { failure_mode_allow: true },
+  hasty: { message_timeout: '0.2s' },
+  open: { failure_mode_allow: true, message_timeout: '0.2s' },
   buffered: { processing_mode: { request_body_mode: 'BUFFERED', response_body_mode: 'BUFFERED' } },
   streamed: { processing_mode: { request_body_mode: 'STREAMED', response_body_mode: 'STREAMED' } },
   partial: { processing_mode: { request_body_mode: 'BUFFERED_PARTIAL', response_header_mode: 'SKIP' } },
@@ -256,17 +257,17 @@ describe.each(sides)('%s', (_name, bin) => {
   })
 
   it.each([
-    ['silent', 504],
-    ['fail', 500],
-    ['confuse', 500],
-  ])('a processor that is %s costs the request, unless failures are allowed', async (todo, status) => {
-    expect((await ask('heads', { 'x-do': todo })).status).toBe(status)
+    ['silent', 'hasty', 504],
+    ['fail', 'heads', 500],
+    ['confuse', 'heads', 500],
+  ] as const)('a processor that is %s costs the request, unless failures are allowed', async (todo, mode, status) => {
+    expect((await ask(mode, { 'x-do': todo })).status).toBe(status)
     expect((await ask('open', { 'x-do': todo })).body).toContain('GET /a')
   })
 
   it('counts its streams and timeouts', async () => {
     expect(await proxy.stat('http.heads.ext_proc.streams_started')).toBeGreaterThan(5)
-    expect(await proxy.stat('http.heads.ext_proc.message_timeouts')).toBe(1)
+    expect(await proxy.stat('http.hasty.ext_proc.message_timeouts')).toBe(1)
     expect(await proxy.stat('http.open.ext_proc.failure_mode_allowed')).toBeGreaterThan(0)
   })
 })

@@ -27,6 +27,6 @@ describe('SharedWhileUsed', () => {
     const ended: string[] = []
     for (let i = 0; i < 100; i++) shared.put(`name ${i}`, { i }, () => ended.push(`name ${i}`))
     await collected(() => ended.length === 100)
-    expect([ended.length, shared.size]).toEqual([100, 0])
+    expect([ended.length, shared.values()]).toEqual([100, []])
   })
 })

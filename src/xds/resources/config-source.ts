@@ -40,11 +40,16 @@ export function decodeGrpcService(service: GrpcServiceMessage | undefined, ctx: 
   }
 }
 
+/** What local_credentials, which encrypt nothing, may reach. */
+const LOCAL_TARGET = /^(?:unix:|(?:(?:dns|ipv4|ipv6):\/*)?(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]):)/
+
 /** Credentials of a target by its own URI: TLS, and tokens that go with every call. */
 function decodeGoogle(google: GrpcService_GoogleGrpc, ctx: Ctx): { readonly ssl: GoogleSsl | null; readonly tokens: readonly string[] } {
   const channel = google.channelCredentials?.credentialSpecifier
   const at = ctx.at('channel_credentials').at('ssl_credentials')
   let ssl: GoogleSsl | null = null
+  if (channel?.case === 'localCredentials' && !LOCAL_TARGET.test(google.targetUri))
+    ctx.at('channel_credentials').at('local_credentials').error(`'${google.targetUri}' is not on this host`)
   if (channel?.case === 'sslCredentials') {
     const { rootCerts, privateKey, certChain } = channel.value
     ssl = {

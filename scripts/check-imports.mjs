@@ -11,10 +11,12 @@ const src = join(dirname(fileURLToPath(import.meta.url)), '../src')
 const LAYERS = {
   'index.ts': ['embed', 'l7/explain', 'l7/filters/custom'],
   embed: ['sidecar', 'control', 'l7/explain', 'l7/filters/custom', 'io', 'model'],
-  cli: ['sidecar', 'control'],
   // Runs in browsers: it meets the control plane over HTTP alone.
   console: [],
+  cli: ['sidecar', 'control', 'kubernetes', 'io'],
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
+  // A client of the control plane's HTTP API, like any other.
+  kubernetes: ['io'],
   control: ['xds', 'mtls', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
   proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],

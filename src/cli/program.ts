@@ -19,6 +19,7 @@ import { addGateway } from './commands/gateway.js'
 import { addHelpExamples } from './commands/help-examples.js'
 import { addImport } from './commands/import.js'
 import { addIntention } from './commands/intention.js'
+import { addK8s } from './commands/k8s/k8s.js'
 import { addKv } from './commands/kv.js'
 import { addLocal } from './commands/local.js'
 import { addLock } from './commands/lock.js'
@@ -81,6 +82,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addNode,
   addConnect,
   addGateway,
+  addK8s,
   addSnapshot,
   addLock,
   addWatch,

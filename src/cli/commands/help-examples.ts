@@ -24,6 +24,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'proxy-config log': ['web-sidecar-proxy --level debug'],
   check: ['', '--json'],
   import: ['--from http://127.0.0.1:8500 --dry-run', '--from http://consul.internal:8500'],
+  'k8s webhook': [
+    '-tls-cert tls.crt -tls-key tls.key -image outrigger:1.0 -sidecar-http-addr outrigger:8500 -sidecar-grpc-addr outrigger:8502 -default-inject',
+  ],
+  'k8s sidecar': ['-admin-bind 127.0.0.1:19000', '-auth-method kubernetes -- --log-level debug'],
+  'k8s leave': ['-admin 127.0.0.1:19000 -wait 5'],
   'intention list': ['', '--effective'],
   'intention check': ['web api'],
   'intention match': ['api', '-source web'],

@@ -1,0 +1,60 @@
+// `outrigger k8s`: what runs in a Kubernetes cluster beside the control plane, and in its pods. Declared for program.ts; what a command does is
+// in a file of its own, loaded when it runs.
+import type { Command } from 'commander'
+import { remote } from '../../command-line/api-flags.js'
+import { collect } from '../../command-line/collect.js'
+import type { CommandIo } from '../../command-line/command-io.js'
+import { type LeaveFlags, leave, type PodSidecarFlags, runPodSidecar, writePodCa } from './pod-sidecar.js'
+import type { WebhookFlags } from './run-webhook.js'
+
+export function addK8s(program: Command, io: CommandIo): void {
+  const k8s = program.command('k8s').description('what runs in a Kubernetes cluster')
+  addWebhook(k8s, io)
+  const sidecar = k8s
+    .command('sidecar')
+    .description('in an injected pod: register its service, and run its sidecar; what stands after -- are flags of the proxy')
+    .argument('[args...]')
+    .option('--admin-bind <host:port>', "the proxy's admin address (default: 127.0.0.1:19000)")
+    .option('--auth-method <name>', 'log in by this auth method, with the token of the service account')
+  remote(sidecar, io, (_, flags: PodSidecarFlags, args) => runPodSidecar(flags, args, io))
+  sidecar.hook('preAction', () => writePodCa(io))
+  const leaving = k8s
+    .command('leave')
+    .description('in an injected pod, before it ends: deregister its service, and let its sidecar drain')
+    .option('--admin <host:port>', "the proxy's admin address (default: 127.0.0.1:19000)")
+    .option('--wait <seconds>', 'how long callers have to learn of it (default: 5)')
+  remote(leaving, io, (_, flags: LeaveFlags) => leave(flags, io))
+}
+
+function addWebhook(k8s: Command, io: CommandIo): void {
+  const webhook = k8s
+    .command('webhook')
+    .description('the HTTPS server that gives pods their sidecars: a mutating admission webhook')
+    .option('--listen <host:port>', 'where it listens (default: 0.0.0.0:8443)')
+    .requiredOption('--tls-cert <file>', 'its certificate (PEM), read again when it changes')
+    .requiredOption('--tls-key <file>', 'its private key (PEM)')
+    .requiredOption('--image <image>', 'image of the sidecar')
+    .requiredOption('--sidecar-http-addr <address>', "the control plane's HTTP API, as sidecars reach it: CONSUL_HTTP_ADDR")
+    .requiredOption('--sidecar-grpc-addr <address>', 'its xDS, as sidecars reach it: CONSUL_GRPC_ADDR')
+    .option('--sidecar-ca-file <file>', 'PEM bundle by which sidecars verify both')
+    .option('--auth-method <name>', 'auth method (of type kubernetes) by which sidecars log in')
+    .option('--default-inject', 'pods that say nothing get a sidecar as well')
+    .option('--allow-namespace <name>', 'namespace whose pods may get one; may be given several times (default: *)', collect)
+    .option(
+      '--deny-namespace <name>',
+      'namespace whose pods get none; may be given several times (default: kube-system and kube-public)',
+      collect,
+    )
+    .option('--transparent-proxy', 'pods that say nothing of it are transparent')
+    .option('--keep-probes', 'HTTP probes of transparent pods stay as they are')
+    .option('--metrics', 'sidecars serve their metrics, with the annotations by which Prometheus finds them')
+    .option('--metrics-port <port>', 'default: 20200')
+    .option('--cpu-request <quantity>', 'of a sidecar (default: 50m)')
+    .option('--cpu-limit <quantity>', 'default: none')
+    .option('--memory-request <quantity>', 'default: 96Mi')
+    .option('--memory-limit <quantity>', 'default: 256Mi')
+    .option('--sidecar-log-level <level>', 'of the sidecars (default: info)')
+    .option('--log-level <level>', 'of the webhook (default: info)')
+    .allowExcessArguments(false)
+  webhook.action(async () => (await import('./run-webhook.js')).runWebhook(webhook.opts<WebhookFlags>(), io))
+}

@@ -94,6 +94,8 @@ function processor(stream: Stream): void {
           bodyMutation: { mutation: { case: 'body', value: bytes(text(request.value.body).toUpperCase()) } },
         }),
       )
+    else if (todo === 'whole' && part === 'requestHeaders')
+      answer({ ...goOn(part), modeOverride: { requestBodyMode: 2, responseHeaderMode: 2 } } as Answer)
     else if (todo === 'clear' && part === 'requestBody')
       answer(goOn(part, { bodyMutation: { mutation: { case: 'clearBody', value: true } } }))
     else answer(goOn(part))
@@ -102,12 +104,14 @@ function processor(stream: Stream): void {
   stream.on('end', () => stream.end())
 }
 
+const LONG_BODY = 400_000
 const server = new grpc.Server()
 let processorPort = 0
 const origin = new HttpOrigin((request, socket) => {
   const names = ['x-new', 'x-old', 'x-gone', 'x-body', 'x-envoy-secret', 'content-length']
   const fields = names.flatMap(name => (request.headers.has(name) ? [`${name}=${request.headers.get(name)}`] : []))
-  const body = `${request.method} ${request.path} [${fields.join(' ')}] ${request.body.toString()}`
+  const body =
+    request.path === '/long' ? 'x'.repeat(LONG_BODY) : `${request.method} ${request.path} [${fields.join(' ')}] ${request.body.toString()}`
   socket.write(http(body, '200 OK', { 'x-origin': 'yes' }))
 })
 
@@ -126,6 +130,10 @@ const LISTENERS = {
   partial: { processing_mode: { request_body_mode: 'BUFFERED_PARTIAL', response_header_mode: 'SKIP' } },
   skip: { processing_mode: { request_header_mode: 'SKIP', response_header_mode: 'SEND' } },
   quiet: { disable_immediate_response: true },
+  modes: { allow_mode_override: true },
+  rest: { processing_mode: { response_body_mode: 'BUFFERED_PARTIAL' } },
+  trailers: { processing_mode: { request_body_mode: 'STREAMED', request_trailer_mode: 'SEND' } },
+  strict: { mutation_rules: { disallow_is_error: true } },
 } as const
 type Mode = keyof typeof LISTENERS
 
@@ -170,14 +178,32 @@ describe.each(sides)('%s', (_name, bin) => {
 
   beforeAll(async () => {
     for (const mode of Object.keys(LISTENERS) as Mode[]) ports.set(mode, await freePort())
-    const route_config = {
-      name: 'r',
-      virtual_hosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
-    }
+    const own = (config: object): object => ({
+      typed_per_filter_config: {
+        ext_proc: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute', ...config },
+      },
+    })
+    const route = { cluster: 'app' }
+    const routes = [
+      { match: { prefix: '/off' }, route, ...own({ disabled: true }) },
+      { match: { prefix: '/whole' }, route, ...own({ overrides: { processing_mode: { request_body_mode: 'BUFFERED' } } }) },
+      { match: { prefix: '/' }, route },
+    ]
+    const route_config = { name: 'r', virtual_hosts: [{ name: 'v', domains: ['*'], routes }] }
     const bootstrap = {
       static_resources: {
         listeners: [...ports].map(([mode, port]) =>
-          listener(mode, port, [hcm({ stat_prefix: mode, route_config }, [extProc(LISTENERS[mode]), router])]),
+          listener(
+            mode,
+            port,
+            [
+              hcm({ stat_prefix: mode, route_config, http_protocol_options: { enable_trailers: true } }, [
+                extProc(LISTENERS[mode]),
+                router,
+              ]),
+            ],
+            mode === 'rest' ? { per_connection_buffer_limit_bytes: 4096 } : {},
+          ),
         ),
         clusters: [staticCluster('app', origin.port), staticCluster('processor', processorPort, http2Upstream)],
       },
@@ -189,12 +215,13 @@ describe.each(sides)('%s', (_name, bin) => {
     mode: Mode,
     headers: Record<string, string>,
     body?: string,
+    path = '/a',
   ): Promise<{ status: number; body: string; headers: ReadonlyMap<string, string> }> => {
     const client = await Http1Client.connect(ports.get(mode)!)
     const length = body === undefined ? {} : { 'content-length': String(body.length) }
     const lines = Object.entries({ host: 'h', ...length, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
     try {
-      return await client.send(`${body === undefined ? 'GET' : 'POST'} /a HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`)
+      return await client.send(`${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`)
     } finally {
       client.destroy()
     }
@@ -263,6 +290,52 @@ describe.each(sides)('%s', (_name, bin) => {
   ] as const)('a processor that is %s costs the request, unless failures are allowed', async (todo, mode, status) => {
     expect((await ask(mode, { 'x-do': todo })).status).toBe(status)
     expect((await ask('open', { 'x-do': todo })).body).toContain('GET /a')
+  })
+
+  it('an answer changes which parts follow, where it may', async () => {
+    await ask('modes', { 'x-do': 'whole' }, 'hello')
+    expect(seen).toEqual(['request head', 'request body hello end'])
+    await ask('heads', { 'x-do': 'whole' }, 'hello')
+    expect(seen).toEqual(['request head', 'response head'])
+  })
+
+  it('a route may do without it, or in another mode', async () => {
+    seen = []
+    expect((await ask('heads', {}, undefined, '/off')).status).toBe(200)
+    expect(seen).toEqual([])
+    await ask('heads', {}, 'hello', '/whole')
+    expect(seen).toEqual(['request head', 'request body hello end', 'response head'])
+  })
+
+  it('trailers follow the streamed body', async () => {
+    const client = await Http1Client.connect(ports.get('trailers')!)
+    const head = 'POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n'
+    const answer = await client.send(`${head}5\r\nhello\r\n0\r\nx-trailer: 1\r\n\r\n`)
+    client.destroy()
+    expect([answer.status, seen[0], seen[1], seen.at(-2), seen.at(-1)]).toEqual([
+      200,
+      'request head',
+      'request body hello',
+      'request trailers',
+      'response head',
+    ])
+  })
+
+  it('of a long response the first part goes to the processor, and the rest follows unseen', async () => {
+    const { body } = await ask('rest', { 'x-do': 'bodies' }, undefined, '/long')
+    const changed = /^X*/.exec(body)![0].length
+    expect([body.length, changed > 0, /^X+x*$/.test(body)]).toEqual([LONG_BODY, true, true])
+    // Envoy's buffer of a response may take all of it, whatever the listener's limit.
+    if (bin === undefined) expect(changed).toBeLessThan(LONG_BODY)
+    expect(seen.filter(line => line.startsWith('response body'))).toHaveLength(1)
+  })
+
+  it('a change that the rules forbid costs the request where they say so', async () => {
+    expect((await ask('strict', { 'x-do': 'heads' })).status).toBe(500)
+  })
+
+  it('an immediate response that is not allowed is a failure', async () => {
+    expect((await ask('quiet', { 'x-do': 'deny' })).status).toBe(500)
   })
 
   it('counts its streams and timeouts', async () => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Http1Client } from '../support/http1-client.js'
-import { freePort, hcm, listener, ProxyProcess, stopAll } from '../support/proxy-process.js'
+import { freePort, hcm, listener, ProxyProcess, stopAll, until } from '../support/proxy-process.js'
 
 const envoyBin = process.env['ENVOY_BIN']
 const TYPES = 'type.googleapis.com/envoy'
@@ -27,14 +27,14 @@ class World {
   proxy!: ProxyProcess
   readonly clients: Http1Client[] = []
 
-  async start(bin: string | null): Promise<void> {
+  async start(bin: string | null, flags: readonly string[] = []): Promise<void> {
     writeFileSync(join(this.folder, 'pressure'), '0.0')
     this.port = await freePort()
     const answers = {
       virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }] }],
     }
     this.proxy = await ProxyProcess.start({
-      ...(bin === null ? {} : { bin, flags: ['--concurrency', '1', '-l', 'error'] }),
+      ...(bin === null ? { flags } : { bin, flags: ['--concurrency', '1', '-l', 'error'] }),
       bootstrap: {
         static_resources: { listeners: [listener('in', this.port, [hcm({ route_config: answers, append_local_overload: true })])] },
         overload_manager: {
@@ -218,6 +218,23 @@ describe('the overload manager', () => {
       const answer = await (await world.connect()).get('/')
       return [answer.status, answer.headers.get('connection')]
     })
+  })
+
+  it('is measured by one process for all workers', async () => {
+    const world = new World()
+    worlds.set('workers', world)
+    await world.start(null, ['--concurrency', '2'])
+    const statuses = async (): Promise<number[]> => {
+      const clients = await Promise.all(Array.from({ length: 4 }, () => world.connect()))
+      return (await Promise.all(clients.map(client => client.get('/')))).map(({ status }) => status)
+    }
+    expect(await statuses()).toEqual([200, 200, 200, 200])
+    await world.leave()
+    await world.press(0.7)
+    await until('both workers refuse', async () => (await statuses()).every(status => status === 503))
+    await until('what they refused is counted', async () => (await world.stat('http.ingress.downstream_rq_overload_close')) >= 4)
+    await world.press(0)
+    await until('both serve', async () => (await statuses()).every(status => status === 200))
   })
 
   it('shows the same stats as Envoy', async () => {

@@ -410,7 +410,7 @@ class ExtProcFilter implements StreamFilter {
     const { config, stats } = this.compiled
     if (config.disableImmediateResponse) {
       stats.spurious_msgs_received.value++
-      this.letGo()
+      this.fail('ext_proc_error_immediate_response_disabled')
       return
     }
     this.over = true

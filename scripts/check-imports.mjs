@@ -84,6 +84,7 @@ const FOLDERS = {
     server: ['gen', 'grpc-service.ts', 'type-urls.ts'],
     dump: ['resources', 'gen', 'type-urls.ts'],
     resources: ['gen', 'type-urls.ts'],
+    'load-reports': ['gen'],
   },
 }
 

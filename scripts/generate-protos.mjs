@@ -120,6 +120,7 @@ const ENTRY_FILES = [
   'envoy/service/auth/v3/external_auth.proto',
   'envoy/service/discovery/v3/ads.proto',
   'envoy/service/ext_proc/v3/external_processor.proto',
+  'envoy/service/load_stats/v3/lrs.proto',
   'envoy/service/ratelimit/v3/rls.proto',
   'envoy/service/runtime/v3/rtds.proto',
   'envoy/service/status/v3/csds.proto',

@@ -14,6 +14,8 @@ import { addConfig } from './commands/config.js'
 import { addConnect } from './commands/connect.js'
 import { addControl } from './commands/control.js'
 import { addDebug } from './commands/debug.js'
+import { addDev } from './commands/dev/add-dev.js'
+import { addRun } from './commands/dev/run.js'
 import { addExplain } from './commands/explain.js'
 import { addGateway } from './commands/gateway.js'
 import { addHelpExamples } from './commands/help-examples.js'
@@ -21,11 +23,15 @@ import { addImport } from './commands/import.js'
 import { addIntention } from './commands/intention.js'
 import { addK8s } from './commands/k8s/k8s.js'
 import { addKv } from './commands/kv.js'
+import { addTap } from './commands/live/tap.js'
+import { addTraffic } from './commands/live/traffic.js'
+import { addWait } from './commands/live/wait.js'
 import { addLocal } from './commands/local.js'
 import { addLock } from './commands/lock.js'
 import { addNode } from './commands/node.js'
 import { addOperator } from './commands/operator.js'
 import { addPeering } from './commands/peering.js'
+import { addPlan } from './commands/plan.js'
 import { addProxies } from './commands/proxies.js'
 import { addRefused } from './commands/refused.js'
 import { addRollout } from './commands/rollout.js'
@@ -64,11 +70,17 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addControl,
   addAgent,
   addApply,
+  addPlan,
   addProxies,
   addExplain,
   addWhy,
   addProxyConfig,
   addCheck,
+  addRun,
+  addDev,
+  addTraffic,
+  addTap,
+  addWait,
   addImport,
   addIntention,
   addCa,

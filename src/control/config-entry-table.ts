@@ -132,6 +132,17 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     })
   }
 
+  /** The same with the entries as they would be, and those of `raws` that differ from what is there. */
+  async preview(
+    raws: readonly unknown[],
+  ): Promise<Judged & { readonly after: ConfigEntryIndex; readonly changes: readonly ConfigEntry[] }> {
+    let after: ConfigEntryIndex = this
+    const judged = await this.judge(raws, async plan => {
+      after = plan.after
+    })
+    return { ...judged, after, changes: judged.entries.filter(entry => this.writeOf({ op: 'put', entry }) !== undefined) }
+  }
+
   delete(kind: ConfigEntryKind, name: string, cas?: number): Promise<DeleteResult> {
     return this.store.exclusive(async () => {
       if (!this.isAt(kind, name, cas)) return { ok: false, conflict: true }

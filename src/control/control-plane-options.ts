@@ -68,6 +68,8 @@ export interface ControlPlaneOptions {
   readonly ca?: CaConfig
   /** Without it no DNS is served. */
   readonly dns?: DnsOptions
+  /** How often proxies report what load they had. Default 10 s. */
+  readonly loadReportIntervalMs?: number
   /** How long the agents of other machines keep their nodes. */
   readonly agents?: AgentTerms
   readonly sidecarMinPort?: number

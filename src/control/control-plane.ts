@@ -13,7 +13,7 @@ import { CertificateAuthority } from '../mtls/ca/authority.js'
 import { decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { type Acceptance, AdsServer } from '../xds/server/server.js'
+import { type Acceptance, AdsServer, type AdsServerOptions } from '../xds/server/server.js'
 import { Access, lacks } from './acl/access.js'
 import { AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
@@ -34,6 +34,7 @@ import { ControlMetrics } from './control-metrics.js'
 import type { Configured, ControlPlaneOptions } from './control-plane-options.js'
 import { openCoordination } from './coordination.js'
 import { type ApplyReport, applyOnce, refusedSet } from './declared-items.js'
+import { isHttpLike, serviceProtocol } from './discovery-chain/service-protocol.js'
 import { queryInstances } from './dns/query-instances.js'
 import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
@@ -53,11 +54,11 @@ import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
 import { Peerings } from './peering/peerings.js'
 import { PortTls, type PortTlsSettings, type TlsPort } from './port-tls.js'
-import { NO_TRAFFIC } from './rollouts/no-traffic.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
-import { SnapshotBuilder } from './snapshot/build-snapshot.js'
+import { SnapshotBuilder, type SnapshotSources } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { PROXY_KINDS } from './snapshot/kinds/proxy-kinds.js'
+import { plannedChanges } from './snapshot/planned-changes.js'
 import { ResourceErrors } from './snapshot/resource-errors.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
@@ -65,6 +66,7 @@ import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
 import type { Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
+import { ObservedTraffic } from './traffic/observed-traffic.js'
 
 export type { Configured, ControlPlaneOptions }
 /** For a launcher that reads the CA's settings from a file: the option `ca`. */
@@ -225,8 +227,9 @@ export class ControlPlane {
     const peeringTable = await PeeringTable.open(store, catalog.virtualIps)
     const exports = new ExportedServices({ catalog, entries, datacenter, trustDomain: ca.trustDomain })
     const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
+    const accept: AdsServerOptions['accept'] = (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl)
     const ads: AdsServer = new AdsServer({
-      accept: (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl),
+      accept,
       onStreamOpen: ({ nodeKey, node }) => {
         const proxy = catalog.instanceByKey(nodeKey)
         if (proxy?.Proxy !== undefined) tunnels.streamOpened(nodeKey, meshServiceOf(proxy), node.userAgentName)
@@ -239,7 +242,7 @@ export class ControlPlane {
       },
       logger: this.log,
     })
-    const builder = new SnapshotBuilder({
+    const snapshotSources: SnapshotSources = {
       catalog,
       tunnels,
       entries,
@@ -266,7 +269,8 @@ export class ControlPlane {
           return { serverName: peeringServerName(datacenter, ca.trustDomain), host: serverAddress(tls.host, node.address), port: tls.port }
         },
       },
-    })
+    }
+    const builder = new SnapshotBuilder(snapshotSources)
     const publisher: SnapshotPublisher = new SnapshotPublisher({
       catalog,
       builder,
@@ -320,6 +324,10 @@ export class ControlPlane {
     })
     this.portTls = portTls
     this.cleanups.push(() => portTls.stop())
+    const traffic = new ObservedTraffic({
+      ...(options.loadReportIntervalMs === undefined ? {} : { intervalMs: options.loadReportIntervalMs }),
+      onFull: () => this.log.warn({}, 'observed traffic: no more edges and instances are kept than there are'),
+    })
     const grpcSecure = plan.grpcTls && portTls.secureOptions('grpc')
     const grpcPort = await openGrpcPort(
       { plain: plan.grpc, tls: plan.grpcTls, secure: grpcSecure },
@@ -335,6 +343,13 @@ export class ControlPlane {
         ],
         resolveDns,
         peerings,
+        loadReports: {
+          traffic,
+          trustDomain: ca.trustDomain,
+          accept,
+          proxy: key => catalog.instanceByKey(key),
+          isTcp: service => !isHttpLike(serviceProtocol(entries, service)),
+        },
         onProblem: reason => this.log.warn({}, `grpc: ${reason}`),
       },
     )
@@ -362,8 +377,8 @@ export class ControlPlane {
       entries,
       publisher,
       ads,
-      traffic: NO_TRAFFIC,
-      reportIntervalMs: 0,
+      traffic,
+      reportIntervalMs: traffic.intervalMs,
       metrics,
       onProblem: reason => this.log.error({}, reason),
     })
@@ -377,7 +392,9 @@ export class ControlPlane {
       ca,
       leaves,
       publisher,
+      plannedChanges: (after, changed) => plannedChanges(snapshotSources, catalog.proxies(), after, changed),
       ads,
+      traffic,
       healthChecks,
       indexes,
       blocking,

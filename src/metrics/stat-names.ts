@@ -342,6 +342,11 @@ export class ClusterStats {
     if (canary) (this.times[3] ?? this.timeHistogram(3, 'canary.upstream_rq_time')).record(ms)
   }
 
+  /** Of the requests that have finished, in all processes; null while none has. */
+  get requestTimes(): Histogram | null {
+    return (this.times[0] ??= this.scope.knownHistogram('upstream_rq_time'))
+  }
+
   /** Only with `track_remaining`. */
   breakersRemaining(priority: 'default' | 'high'): CircuitBreakerRemainingHandles {
     return this.once(`remaining.${priority}`, () =>
@@ -502,6 +507,13 @@ export function grpcLogStats(source: StatSource): GrpcLogHandles {
 /** `server.hot_restart_generation`: how many processes there were, this one included. Absent where there is no hot restart. */
 export function restartGeneration(source: StatSource): Gauge {
   return source.scope('server').gauge('hot_restart_generation')
+}
+
+export type LoadReporterHandles = HandlesOf<typeof tables.LOAD_REPORTER>
+
+/** `load_reporter.`; absent without load_stats_config. */
+export function loadReporterStats(source: StatSource): LoadReporterHandles {
+  return source.scope('load_reporter').group(tables.LOAD_REPORTER)
 }
 
 /** `statsd.`, of the sinks over TCP together. */

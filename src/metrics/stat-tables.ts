@@ -517,6 +517,9 @@ export const FILESYSTEM = defineStatGroup({
   gauges: ['write_total_buffered'],
 })
 
+/** `load_reporter.`: LRS. */
+export const LOAD_REPORTER = defineStatGroup({ counters: ['errors', 'requests', 'responses', 'retries'] })
+
 /** `access_logs.grpc_access_log.` */
 export const GRPC_LOG = defineStatGroup({ counters: ['logs_dropped', 'logs_written'] })
 

@@ -44,6 +44,11 @@ export class StatScope implements StatSource {
     return this.own('histogram', name, unit) as Histogram
   }
 
+  /** Null: nothing has been recorded under this name yet. */
+  knownHistogram(name: string): Histogram | null {
+    return this.store.has('histogram', this.prefix + name) ? this.histogram(name) : null
+  }
+
   textReadout(name: string): TextReadout {
     return this.own('text', name) as TextReadout
   }

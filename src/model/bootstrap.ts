@@ -6,6 +6,7 @@ import type { Cluster } from './cluster.js'
 import type { ApiConfigSource, ConfigSource } from './config-source.js'
 import type { DnsResolverConfig } from './dns-resolver.js'
 import type { Locality } from './endpoint.js'
+import type { GrpcService } from './grpc-service.js'
 import type { Listener } from './listener.js'
 import type { StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
@@ -77,6 +78,8 @@ export interface Bootstrap {
   readonly runtime: readonly RuntimeLayer[]
   /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */
   readonly localClusterName?: string
+  /** cluster_manager.load_stats_config: who is told what load the clusters have. */
+  readonly loadStats?: GrpcService
   /** Of clusters that have none of their own; absent = Envoy's default. */
   readonly dnsResolver?: DnsResolverConfig
   /** Of connection managers whose tracing names no provider. */

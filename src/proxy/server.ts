@@ -5,7 +5,7 @@
 
 import { systemClock } from '../io/clock.js'
 import { onConnectionException } from '../io/socket-guard.js'
-import { type AsyncHttpClient, UpstreamAsyncClient } from '../l7/client/async-client.js'
+import { type AsyncGrpcClient, type AsyncHttpClient, UpstreamAsyncClient } from '../l7/client/async-client.js'
 import { UpstreamHealthCheckTransport } from '../l7/client/health-check-transport.js'
 import { UpstreamPools } from '../l7/client/upstream-pools.js'
 import { toByteString } from '../l7/codec/byte-string.js'
@@ -105,6 +105,7 @@ export class Server {
   readonly extensions: ExtensionRegistry
   /** Requests of our own to the clusters. */
   readonly httpClient: AsyncHttpClient
+  readonly grpcClient: AsyncGrpcClient
   readonly secrets: SecretRegistry
   readonly tlsContexts: TlsContexts
   readonly sinks: LogSinks
@@ -208,6 +209,7 @@ export class Server {
     this.extensions = new ExtensionRegistry(store)
     const client = new UpstreamAsyncClient(this.clusters, pools, random, asyncClientStats(store))
     this.httpClient = client
+    this.grpcClient = client
     this.grpcLoggers = new GrpcLoggers({
       client,
       clock: systemClock,
@@ -272,6 +274,7 @@ export class Server {
           clusters: this.clusters,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
+          shadowDenials: new FailureLog(systemClock, (message, fields) => this.log('info', message, fields, 'rbac'), 'intention'),
           log: (level, message) => this.log(level, message, undefined, 'filter'),
         },
         drainClose: model => this.drainClose(model),

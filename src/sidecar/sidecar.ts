@@ -3,9 +3,11 @@
 
 import { hostname } from 'node:os'
 import { type Message, toBinary } from '@bufbuild/protobuf'
+import { systemClock } from '../io/clock.js'
 import type { Explanation } from '../l7/explain/explanation.js'
 import { compileStringMatchers } from '../l7/match/string-matcher.js'
 import type { Counter, Gauge } from '../metrics/stat.js'
+import { loadReporterStats } from '../metrics/stat-names.js'
 import { selectStats } from '../metrics/stats-query.js'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { type Address, formatAddress } from '../model/address.js'
@@ -23,6 +25,7 @@ import { NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { createConfigDump } from './config-dump.js'
 import { configStatus } from './config-status.js'
 import { filterReaders } from './custom-filters.js'
+import { LoadReporter } from './load-reports/load-reporter.js'
 import type { UserAgent } from './node-message.js'
 import { nodeMessage } from './node-message.js'
 import type { UnknownFields } from './resource-kinds/dynamic-decoder.js'
@@ -141,6 +144,7 @@ export class Sidecar {
   private readonly bridge: XdsBridge
   private readonly admin: AdminServer | null
   private readonly pool: WorkerPool | null
+  private readonly loadReporter: LoadReporter | null
   private readonly log: ServerLog
   private readonly restart: RestartOptions | null
   /** The admin listens, if there is one: at once, or when the process before this one has left its address. */
@@ -152,12 +156,14 @@ export class Sidecar {
     bridge: XdsBridge,
     admin: AdminServer | null,
     pool: WorkerPool | null,
+    loadReporter: LoadReporter | null,
     { log, restart }: Pick<SidecarOptions, 'log' | 'restart'>,
   ) {
     this.server = server
     this.bridge = bridge
     this.admin = admin
     this.pool = pool
+    this.loadReporter = loadReporter
     this.log = log
     this.restart = restart ?? null
     this.adminListens = new Promise(resolve => {
@@ -220,7 +226,8 @@ export class Sidecar {
             stop: onQuit,
             ...(pool === null ? {} : { workers: pool }),
           })
-    const sidecar = new Sidecar(server, bridge, admin, pool, options)
+    const loadReporter = newLoadReporter(model, server, pool, options)
+    const sidecar = new Sidecar(server, bridge, admin, pool, loadReporter, options)
     server.onStartFailure = options.onFailure
     const adminAddress = model.admin?.address ?? null
     const waitsForAdmin = adminAddress !== null && restart?.old?.has(adminAddress) === true
@@ -236,6 +243,7 @@ export class Sidecar {
       return { ok: false, errors }
     }
     bridge.start()
+    void loadReporter?.start()
     return { ok: true, value: sidecar, warnings: made.warnings }
   }
 
@@ -325,6 +333,7 @@ export class Sidecar {
   async stop(graceMs: number): Promise<void> {
     this.bridge.close()
     await Promise.all([this.server.shutdown(graceMs), this.pool?.stop(graceMs)])
+    this.loadReporter?.close()
     await this.admin?.close()
   }
 
@@ -336,6 +345,7 @@ export class Sidecar {
   /** Cuts everything, now; log lines that wait are written. */
   async close(): Promise<void> {
     this.bridge.close()
+    this.loadReporter?.close()
     await this.admin?.close()
     await Promise.all([this.server.close(), this.pool?.stop(0)])
   }
@@ -361,6 +371,26 @@ function adminRules({ address, allowPaths }: AdminConfig, { metadata }: NodeInfo
     allowsPath: compileStringMatchers(allowPaths),
     ownNames: anyHost ? null : [...named, hostname().toLowerCase()],
   }
+}
+
+function newLoadReporter(
+  model: Bootstrap,
+  server: Server,
+  pool: WorkerPool | null,
+  { userAgent, log }: Pick<SidecarOptions, 'userAgent' | 'log'>,
+): LoadReporter | null {
+  const { loadStats } = model
+  if (loadStats === undefined) return null
+  return new LoadReporter({
+    service: loadStats,
+    node: nodeMessage(model.node, userAgent),
+    clusters: server.clusters,
+    client: server.grpcClient,
+    stats: loadReporterStats(server.store),
+    clock: systemClock,
+    log,
+    ...(pool === null ? {} : { collect: () => pool.collect(true) }),
+  })
 }
 
 function primaryRole(concurrency: number, pool: () => WorkerPool): PrimaryRole {

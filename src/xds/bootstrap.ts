@@ -8,6 +8,7 @@ import { DEFAULT_TAG_RULES } from '../metrics/default-tags.js'
 import { compileTagRegex } from '../metrics/tag-regex.js'
 import type { Bootstrap, DynamicSource, NodeInfo, StatsConfig } from '../model/bootstrap.js'
 import type { ConfigError } from '../model/config-error.js'
+import type { GrpcService } from '../model/grpc-service.js'
 import {
   type Admin,
   type Bootstrap as BootstrapMessage,
@@ -15,7 +16,7 @@ import {
   type LayeredRuntime,
 } from './gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
 import { LocalitySchema, NodeSchema } from './gen/envoy/config/core/v3/base_pb.js'
-import type { ConfigSource } from './gen/envoy/config/core/v3/config_source_pb.js'
+import type { ApiConfigSource, ConfigSource } from './gen/envoy/config/core/v3/config_source_pb.js'
 import type { StatsConfig as StatsConfigMessage } from './gen/envoy/config/metrics/v3/stats_pb.js'
 import { decodeAccessLogs } from './resources/access-log.js'
 import { decodeAddress } from './resources/address.js'
@@ -141,6 +142,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
   const dynamic = message.dynamicResources
   const at = ctx.at('dynamic_resources')
   const dnsResolver = decodeBootstrapResolver(message, ctx)
+  const loadStats = decodeLoadStats(message.clusterManager?.loadStatsConfig, ctx.at('cluster_manager').at('load_stats_config'))
   const http = message.tracing?.http
   const tracer = http === undefined ? null : decodeTracer(http, ctx.at('tracing').at('http'))
   const overload = message.overloadManager === undefined ? null : decodeOverload(message.overloadManager, ctx.at('overload_manager'))
@@ -158,6 +160,7 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     statsSinks: decodeStatsSinks(message.statsSinks, ctx),
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     localClusterName: message.clusterManager?.localClusterName ?? '',
+    ...(loadStats === null ? {} : { loadStats }),
     ...(dnsResolver === null ? {} : { dnsResolver }),
     ...(tracer === null ? {} : { tracer }),
     ...(overload === null ? {} : { overload }),
@@ -207,6 +210,17 @@ function decodeSource(source: ConfigSource | undefined, ctx: Ctx): DynamicSource
   if (source === undefined) return null
   const decoded = decodeConfigSource(source, ctx)
   return decoded === null ? null : { source: decoded, initialFetchTimeoutMs: initialFetchTimeoutMs(source) }
+}
+
+/** Its server is a gRPC service, whichever form of xDS the field would name. */
+function decodeLoadStats(source: ApiConfigSource | undefined, ctx: Ctx): GrpcService | null {
+  if (source === undefined) return null
+  const { services } = decodeApiConfigSource(source, ctx)
+  if (services.length > 1) ctx.at('grpc_services').error('load reports go to one service')
+  const [service] = services
+  if (service === undefined) return null
+  if (service.target !== '') ctx.at('grpc_services', 0).at('google_grpc').error('load reports go to a static cluster: use envoy_grpc')
+  return service
 }
 
 /** Without an address there is no admin endpoint, as in Envoy. */
@@ -298,6 +312,10 @@ function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
   const local = bootstrap.localClusterName ?? ''
   if (local !== '' && !clusters.has(local)) {
     ctx.at('cluster_manager').at('local_cluster_name').error(`local cluster '${local}' must be defined`)
+  }
+  if (bootstrap.loadStats !== undefined) {
+    const at = ctx.at('cluster_manager').at('load_stats_config').at('grpc_services', 0).at('envoy_grpc').at('cluster_name')
+    checkApiCluster(bootstrap.loadStats.cluster, clusters, at)
   }
   checkApiClusters(bootstrap, clusters, ctx.at('dynamic_resources'))
   checkSinkClusters(bootstrap, clusters, ctx)

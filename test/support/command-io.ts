@@ -14,6 +14,7 @@ export function testIo(env: Readonly<Record<string, string>> = {}, answer?: bool
     err: part => void (text.err += part),
     readText,
     readBytes,
+    terminal: () => undefined,
     confirm: async () => answer,
   }
 }

@@ -10,6 +10,8 @@ export interface CommandIo {
   /** Text of a file; `-` is standard input. Throws `CliError` with one line. */
   readText(path: string): string
   readBytes(path: string): Buffer
+  /** What stands at the other end of the output; undefined: no terminal, so no colours and nothing that is drawn again. */
+  terminal(): { readonly columns: number; readonly rows: number } | undefined
   /** Asks the person at the terminal; undefined where there is none. */
   confirm(question: string): Promise<boolean | undefined>
 }
@@ -33,6 +35,7 @@ export function processIo(): CommandIo {
     err: text => void process.stderr.write(text),
     readText,
     readBytes,
+    terminal: () => (process.stdout.isTTY ? { columns: process.stdout.columns, rows: process.stdout.rows } : undefined),
     confirm,
   }
 }

@@ -25,7 +25,7 @@ const CONFIG_ENTRY_KINDS = new Set(
 const ROLLOUT = 'rollout'
 const isRollout = ({ value }: LabelledObject): boolean => field(value, 'Kind') === ROLLOUT
 
-interface FileFlags {
+export interface FileFlags {
   readonly file?: readonly string[]
 }
 
@@ -36,7 +36,7 @@ export function addApply(program: Command, io: CommandIo): void {
   remote(fileOption(registering), io, (api, flags: FileFlags, operands) => register(filesOf(flags, operands), api, io))
 }
 
-function fileOption(command: Command): Command {
+export function fileOption(command: Command): Command {
   return command
     .argument('[files...]', 'files, as with -f')
     .option('-f, --file <file>', 'file, or - for standard input; may be given several times', (file: string, before: string[] = []) => [
@@ -45,7 +45,7 @@ function fileOption(command: Command): Command {
     ])
 }
 
-function filesOf({ file = [] }: FileFlags, operands: readonly string[]): readonly string[] {
+export function filesOf({ file = [] }: FileFlags, operands: readonly string[]): readonly string[] {
   if (file.length + operands.length === 0) throw new CliError('name a file: -f FILE, or - for standard input')
   return [...file, ...operands]
 }

@@ -2,6 +2,7 @@
 // Secrets come by file or environment: a command line is for everyone to read.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseDuration } from '../../control/config-entries/duration.js'
 import { type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
 import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
@@ -41,12 +42,17 @@ export interface ControlFlags extends DnsFlags {
   readonly caConfig?: string
   readonly caKeyFile?: string
   readonly caFilesByApi?: boolean
+  readonly loadReportInterval?: string
   readonly sidecarMinPort?: string
   readonly sidecarMaxPort?: string
   /** The web console; absent: it is served. */
   readonly ui?: boolean
   readonly logLevel?: string
 }
+
+/** More often is no statistic, and seldomer would leave the windows of a minute empty. */
+const MIN_REPORT_MS = 100
+const MAX_REPORT_MS = 60_000
 
 /** Throws `CliError` that names the flag or file at fault. */
 export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions {
@@ -76,6 +82,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       encryptionKey,
       httpToken,
       grpcToken,
+      loadReportIntervalMs: intervalMs(flags.loadReportInterval),
       sidecarMinPort: port(flags.sidecarMinPort, '--sidecar-min-port'),
       sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
       grpcTls: grpcTls(flags, io),
@@ -173,6 +180,14 @@ function decodedCa(value: Readonly<Record<string, unknown>>, where: string): Con
   const result = decodeCaConfig(value)
   if (!result.ok) throw new CliError(`${where}: ${result.problems.map(({ path, reason }) => `${path}: ${reason}`).join('; ')}`)
   return result.config
+}
+
+function intervalMs(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const ms = (parseDuration(text) ?? Number.NaN) / 1e6
+  if (!(ms >= MIN_REPORT_MS && ms <= MAX_REPORT_MS))
+    throw new CliError(`--load-report-interval "${text}": must be a duration from 100ms to 1m, such as 10s`)
+  return Math.round(ms)
 }
 
 function port(text: string | undefined, flag: string): number | undefined {

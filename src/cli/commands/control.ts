@@ -56,6 +56,7 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--ca-files-by-api', 'let API clients name paths of this host for the CA provider files')
     .option('--ca-config <file>', "the mesh CA's configuration in Consul's form (Provider, Config; YAML or JSON)")
     .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory (or OUTRIGGER_CA_KEY)')
+    .option('--load-report-interval <duration>', 'how often sidecars report their traffic (default: 10s)')
     .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')
     .option('--sidecar-max-port <port>', 'last of them (default: 21255)')
     .option('--no-ui', 'serve no web console (default: at /ui/ of the HTTP API)')

@@ -8,6 +8,7 @@ import { type ControlApi, RefusedError } from '../command-line/control-api.js'
 import { FORMAT_OPTION, formatFields, formatJson, formatTable, printAs } from '../command-line/print.js'
 import { field, readObjects } from './documents.js'
 import { listEffective } from './explain.js'
+import { previewIntention } from './intention-preview.js'
 
 interface Intention {
   readonly ID: string
@@ -56,6 +57,7 @@ export function addIntention(program: Command, io: CommandIo): void {
     .option('--meta <key=value>', 'refused: an intention has no notes of its own; its service-intentions entry has', collect)
     .option('--description <text>', 'note of your own')
     .option('--replace', 'in place of what there is for the same pair')
+    .option('--dry-run', 'write nothing: which calls would be allowed or refused, and how many of them there were in the last hour')
   remote(create, io, (api, flags: CreateFlags, operands) => createIntentions(flags, operands, api, io))
 
   for (const action of ['allow', 'deny'] as const) {
@@ -142,10 +144,11 @@ interface CreateFlags {
   readonly meta?: readonly string[]
   readonly description?: string
   readonly replace?: boolean
+  readonly dryRun?: boolean
 }
 
 async function createIntentions(flags: CreateFlags, operands: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
-  const { allow, deny, file, meta, description, replace } = flags
+  const { allow, deny, file, meta, description, replace, dryRun } = flags
   if (meta !== undefined) throw new CliError('--meta: an intention has no notes of its own: set Meta of its service-intentions entry')
   if (allow === true && deny === true) throw new CliError('--allow and --deny exclude each other')
   const Action = deny === true ? 'deny' : 'allow'
@@ -158,6 +161,10 @@ async function createIntentions(flags: CreateFlags, operands: readonly string[],
       ...(description === undefined ? {} : { Description: description }),
     }
     const pair = { source, destination }
+    if (dryRun === true) {
+      await previewIntention(pair, body, api, io)
+      continue
+    }
     if (replace !== true && (await exact(pair, api)) !== undefined)
       throw new CliError(`an intention ${source} => ${destination} exists: --replace writes over it`)
     const { warnings } = await api.put(exactPath(pair), body)

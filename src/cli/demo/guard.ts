@@ -1,6 +1,6 @@
-// A process beside the demo that outlives it by a moment: when the demo is gone, however it went (`kill -9` included), it ends the
-// demo's processes and removes its folder. Started by processes.ts; told by messages which processes run.
-// Only processes that the demo reported and has not reported as ended are killed.
+// A process beside the demo (or `outrigger run` and `dev`) that outlives it by a moment: when that is gone, however it went (`kill -9`
+// included), it ends its processes and removes its folder. Started by start-guard.ts; told by messages which processes run.
+// Only processes that were reported and have not been reported as ended are killed; a negative id is a group.
 import { rmSync } from 'node:fs'
 
 export interface GuardMessage {

@@ -1,10 +1,10 @@
 // The demo's child processes: start, logs, ends that nobody asked for, stop. Used by demo-main.ts.
 // Invariant: no child outlives the demo. `stop` ends them in order; if the demo dies without it, guard.ts does.
-import { type ChildProcess, execFile, fork, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { GuardMessage } from './guard.js'
+import { startGuard } from './start-guard.js'
 
 /** Between SIGTERM and SIGKILL. */
 const STOP_GRACE_MS = 3_000
@@ -32,10 +32,7 @@ export class Processes {
     this.folder = folder
     this.env = env
     mkdirSync(join(folder, 'logs'))
-    this.guard = fork(fileURLToPath(new URL('./guard.js', import.meta.url)), [folder], {
-      detached: true,
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    })
+    this.guard = startGuard(folder)
     this.crashed = new Promise((_resolve, reject) => {
       this.crash = reject
     })

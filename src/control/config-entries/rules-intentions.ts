@@ -4,6 +4,8 @@ import { commonRules, headerMatchRules, methodRules, nameRules, pathRules, type 
 import type { IntentionPermission, JwtRequirement, ServiceIntentions, SourceIntention } from './types.js'
 
 const MAX_DESCRIPTION_LENGTH = 512
+/** In the Meta of an entry: `true`, or names of its sources with commas between. They are counted and logged, not enforced. */
+export const SHADOW_META = 'outrigger-shadow'
 
 export function intentionsRules(entry: ServiceIntentions, report: Report): ServiceIntentions {
   commonRules(entry, report, { wildcard: true })
@@ -18,6 +20,11 @@ export function intentionsRules(entry: ServiceIntentions, report: Report): Servi
     seen.add(key)
     return sourceRules(path, source, entry, report)
   })
+  const shadow = entry.Meta?.[SHADOW_META]
+  if (shadow !== undefined && shadow !== 'true')
+    for (const name of shadow.split(',').map(text => text.trim()))
+      if (!sources.some(source => source.Name === name))
+        report(`Meta.${SHADOW_META}`, `must be true, or names of its Sources: ${JSON.stringify(name)} is none`)
   checked.sort((a, b) => b.Precedence - a.Precedence)
   return { ...entry, Sources: checked }
 }

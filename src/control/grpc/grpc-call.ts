@@ -31,6 +31,7 @@ export class GrpcCall implements BodyEvents {
   private readonly stream: ServerStream
   private readonly requestHeaders: HeaderList
   private readonly maxMessageBytes: number
+  private readonly headFields = HeaderList.of(['content-type', 'application/grpc'])
   private pending: Buffer[] = []
   private pendingBytes = 0
   private headSent = false
@@ -47,6 +48,11 @@ export class GrpcCall implements BodyEvents {
   /** The last value of a metadata key, lower case; undefined when absent. */
   metadata(key: string): string | undefined {
     return this.requestHeaders.get(key)
+  }
+
+  /** Goes with the head, before the first message. */
+  addMetadata(key: string, value: string): void {
+    this.headFields.append(key, value)
   }
 
   /** Ignored once the call is over. */
@@ -68,7 +74,7 @@ export class GrpcCall implements BodyEvents {
   end(status: GrpcStatus, message = ''): void {
     if (this.over) return
     this.over = true
-    const fields = this.headSent ? new HeaderList() : HeaderList.of(['content-type', 'application/grpc'])
+    const fields = this.headSent ? new HeaderList() : this.headFields
     fields.append('grpc-status', String(status))
     if (message !== '') fields.append('grpc-message', percentEncoded(message))
     if (this.headSent) this.stream.sendTrailers(fields)
@@ -80,7 +86,7 @@ export class GrpcCall implements BodyEvents {
   private sendHead(): void {
     if (this.headSent) return
     this.headSent = true
-    this.stream.sendHead(responseHead(HeaderList.of(['content-type', 'application/grpc'])), false)
+    this.stream.sendHead(responseHead(this.headFields), false)
   }
 
   private finish(): void {

@@ -15,6 +15,7 @@ import { CallerAccess } from './caller-access.js'
 import { addDataplane } from './dataplane-service.js'
 import { addDns, type ResolveDns } from './dns-service.js'
 import { GrpcServer } from './grpc-server.js'
+import { addLoadReports, type LoadReportSources } from './load-report-service.js'
 import { addServerDiscovery, type KnownServer } from './server-discovery-service.js'
 
 export interface GrpcPortSources {
@@ -27,6 +28,7 @@ export interface GrpcPortSources {
   servers(): readonly KnownServer[]
   readonly resolveDns: ResolveDns
   readonly peerings: Peerings
+  readonly loadReports: LoadReportSources
   readonly onProblem: (reason: string) => void
 }
 
@@ -52,6 +54,7 @@ export async function openGrpcPort({ plain, tls, secure }: GrpcAddresses, source
   const server = new GrpcServer({ maxMessageBytes: MAX_MESSAGE_BYTES, onProblem })
   const access = new CallerAccess(sources.authorizer, acl)
   addAds(server, ads)
+  addLoadReports(server, sources.loadReports)
   addDataplane(server, { ...sources, access })
   addServerDiscovery(server, { ...sources, access })
   addAcl(server, acl, onProblem)

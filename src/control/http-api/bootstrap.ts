@@ -56,12 +56,18 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       ads_config: {
         api_type: 'DELTA_GRPC',
         transport_api_version: 'V3',
-        grpc_services: {
-          ...(options.token === undefined ? {} : { initial_metadata: [{ key: 'x-consul-token', value: options.token }] }),
-          envoy_grpc: { cluster_name: ADS_CLUSTER },
-        },
+        grpc_services: adsService(options),
       },
     },
+    // What load its clusters have, the proxy tells the control plane: the traffic that console and command line show.
+    cluster_manager: { load_stats_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: adsService(options) } },
+  }
+}
+
+function adsService({ token }: BootstrapOptions): object {
+  return {
+    ...(token === undefined ? {} : { initial_metadata: [{ key: 'x-consul-token', value: token }] }),
+    envoy_grpc: { cluster_name: ADS_CLUSTER },
   }
 }
 

@@ -8,7 +8,7 @@ import type { AuditLog } from '../audit/audit-log.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
-import type { IntentionAction } from '../config-entries/types.js'
+import type { ConfigEntry, ConfigEntryIndex, IntentionAction } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { ControlMetrics } from '../control-metrics.js'
 import type { Coordination } from '../coordination.js'
@@ -18,9 +18,11 @@ import type { ExportedServices } from '../peering/exported-services.js'
 import type { PeeringTable } from '../peering/peering-table.js'
 import type { Peerings } from '../peering/peerings.js'
 import type { Rollouts } from '../rollouts/rollout-engine.js'
+import type { ProxyChange } from '../snapshot/planned-changes.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 import type { Store } from '../store/store.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
+import type { TrafficReader } from '../traffic/traffic.js'
 import type { BlockingQueries } from './blocking-queries.js'
 
 export interface NodeInfo {
@@ -77,7 +79,10 @@ export interface ApiContext extends LocalContext, Coordination {
   readonly ca: CertificateAuthority
   readonly leaves: LeafCertificates
   readonly publisher: SnapshotPublisher
+  /** What entries that are not written would change in which proxy. */
+  plannedChanges(after: ConfigEntryIndex, changed: readonly ConfigEntry[]): readonly ProxyChange[]
   readonly ads: AdsServer
+  readonly traffic: TrafficReader
   readonly metrics: ControlMetrics
   readonly agents: AgentLeases
   readonly peerings: Peerings

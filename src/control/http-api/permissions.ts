@@ -4,9 +4,11 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
+import { HOUR_MS } from '../traffic/observed-traffic.js'
 import { intentionWithId } from './connect.js'
 import type { ApiContext } from './context.js'
 import { param } from './respond.js'
+import { askedEdge } from './traffic.js'
 
 export interface RoutePermission {
   /** Throws `AclError` 403. */
@@ -415,6 +417,17 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
       return { ...answer, Edges: items(answer.Edges, ({ Destination }) => access.may('intention', String(Destination), 'read')) }
     },
   },
+  // As if they were written; of the proxies those that may be seen.
+  'PUT /v1/outrigger/plan': {
+    check: (access, request) => {
+      for (const one of Array.isArray(request.body) ? request.body : [])
+        needEntry(access, textField(one, 'Kind'), textField(one, 'Name'), 'write')
+    },
+    filter: (access, payload) => {
+      const { Proxies, ...rest } = payload as { readonly Proxies: unknown }
+      return { ...rest, Proxies: items(Proxies, ({ Service }) => access.may('service', String(Service), 'read')) }
+    },
+  },
   'GET /v1/connect/ca/roots': OPEN,
   'GET /v1/connect/ca/configuration': operator('read'),
   'PUT /v1/connect/ca/configuration': operator('write'),
@@ -491,6 +504,31 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   },
   'DELETE /v1/outrigger/rollout/:x': rollout('write'),
   'PUT /v1/outrigger/rollout/:x/:x': rollout('write'),
+  'GET /v1/outrigger/traffic': {
+    filter: (access, payload) => {
+      const { Edges, Services, Inbound, ...rest } = payload as Readonly<Record<'Edges' | 'Services' | 'Inbound', unknown>>
+      const reads = (name: unknown): boolean => access.may('service', String(name), 'read')
+      return {
+        ...rest,
+        Edges: items(Edges, ({ Source, Destination }) => reads(Source) && reads(Destination)),
+        Services: items(Services, ({ Service }) => reads(Service)),
+        Inbound: items(Inbound, ({ Service }) => reads(Service)),
+      }
+    },
+  },
+  'GET /v1/outrigger/traffic/series': {
+    // A sum is for who may read all that is in it.
+    check: (access, request, { traffic }) => {
+      const { source, destination, subset } = askedEdge(request)
+      for (const service of [source, destination]) if (service !== undefined) access.need('service', service, 'read')
+      for (const edge of traffic.edges(HOUR_MS)) {
+        if ((source ?? edge.source) !== edge.source || (destination ?? edge.destination) !== edge.destination) continue
+        if ((subset ?? edge.subset) !== edge.subset) continue
+        access.need('service', edge.source, 'read')
+        access.need('service', edge.destination, 'read')
+      }
+    },
+  },
 
   // agents of other machines; what DNS and the rules of a token show, they ask for themselves
   'GET /v1/outrigger/agents': NODES,

@@ -26,6 +26,7 @@ import { kvRoutes } from './kv.js'
 import { operatorRoutes } from './operator.js'
 import { outriggerRoutes } from './outrigger.js'
 import { peeringRoutes } from './peering.js'
+import { planRoutes } from './plan.js'
 import { queryRoutes } from './query.js'
 import { refusedRoutes } from './refused.js'
 import { HttpError, query } from './respond.js'
@@ -34,6 +35,7 @@ import { sessionRoutes } from './session.js'
 import { snapshotRoutes } from './snapshot.js'
 import { StreamedAnswers } from './streamed-answers.js'
 import { requireToken } from './token.js'
+import { trafficRoutes } from './traffic.js'
 import { txnRoutes } from './txn.js'
 import { consoleRoutes, isPublic } from './ui/console-routes.js'
 
@@ -78,6 +80,8 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   rolloutRoutes(app, context)
   consoleApiRoutes(app, context)
   consoleRoutes(app, context.consoleFolder)
+  planRoutes(app, context)
+  trafficRoutes(app, context)
   return app
 }
 

@@ -1,16 +1,28 @@
 // Which intentions speak of a destination, in which order, and which of them speak of a given source.
 // Used by the RBAC compiler, `decide`, the intention table and the HTTP API's match endpoint.
 // Invariant: the list is in order of precedence; the first intention whose source matches decides, the rest are shadowed.
+import { SHADOW_META } from '../config-entries/rules-intentions.js'
 import type { ConfigEntryIndex, ServiceIntentions } from '../config-entries/types.js'
 import type { Intention, SourceIdentity } from './types.js'
 
 const DEFAULT_TENANCY = 'default'
 
-/** All intentions for the service `destination`: those of its own entry and of the wildcard entry. */
+/** The intentions that are enforced for the service `destination`: those of its own entry and of the wildcard entry. */
 export function intentionsFor(entries: ConfigEntryIndex, destination: string): Intention[] {
+  return withShadowsFor(entries, destination).filter(({ shadow }) => shadow !== true)
+}
+
+/** Those that are only counted and logged, too: what would be, if they were enforced. */
+export function withShadowsFor(entries: ConfigEntryIndex, destination: string): Intention[] {
   const own = entries.get('service-intentions', destination)
   const wildcard = destination === '*' ? undefined : entries.get('service-intentions', '*')
   return sortIntentions([...(own ? flattenEntry(own) : []), ...(wildcard ? flattenEntry(wildcard) : [])])
+}
+
+/** Whether this source of the entry is in shadow. */
+function isShadow({ Meta }: ServiceIntentions, source: string): boolean {
+  const shadow = Meta?.[SHADOW_META]
+  return shadow !== undefined && (shadow === 'true' || shadow.split(',').some(name => name.trim() === source))
 }
 
 export function flattenEntry(entry: ServiceIntentions): Intention[] {
@@ -29,6 +41,7 @@ export function flattenEntry(entry: ServiceIntentions): Intention[] {
       ...(source.Permissions !== undefined && { permissions: source.Permissions }),
       ...(entry.JWT !== undefined && { jwt: entry.JWT }),
       ...(source.Description !== undefined && { description: source.Description }),
+      ...(isShadow(entry, source.Name) && { shadow: true as const }),
     }
   })
 }

@@ -31,6 +31,11 @@ export function toRbacProto(compiled: CompiledIntentions): RBAC {
   })
 }
 
+/** What the RBAC filters enforce, and what they only count. */
+export function rbacRules({ rbac, shadowRbac }: { readonly rbac: CompiledIntentions; readonly shadowRbac?: CompiledIntentions }) {
+  return { rules: toRbacProto(rbac), ...(shadowRbac === undefined ? {} : { shadowRules: toRbacProto(shadowRbac) }) }
+}
+
 function permissionProto(permission: RbacPermission): Permission {
   return create(PermissionSchema, { rule: rule(permission) })
 }

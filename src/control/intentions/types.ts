@@ -23,6 +23,8 @@ export interface Intention {
   /** The entry's JWT requirement: nothing of this entry allows without it. */
   readonly jwt?: JwtRequirement
   readonly description?: string
+  /** Counted and logged, not enforced. */
+  readonly shadow?: true
 }
 
 /** Who calls, as read from a SPIFFE id. */

@@ -19,7 +19,7 @@ import {
   type HttpFilterSchema,
 } from '../../xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import type { RequestNormalization } from '../config-entries/types.js'
-import { toRbacProto } from '../intentions/rbac-proto.js'
+import { rbacRules } from '../intentions/rbac-proto.js'
 import { filterAccessLogs } from './access-logs.js'
 import { userTracing } from './escape-hatches.js'
 import { type EdgeTokens, edgeJwtAuthn, jwtAuthn } from './jwt.js'
@@ -71,10 +71,10 @@ export function publicHcm(view: ProxyView): Any {
 }
 
 /** Tokens are verified, then the intentions decide. */
-export function authorization(view: Pick<ProxyView, 'jwtProviders' | 'rbac'>): HttpFilterInit[] {
+export function authorization(view: Pick<ProxyView, 'jwtProviders' | 'rbac' | 'shadowRbac'>): HttpFilterInit[] {
   return [
     ...(view.jwtProviders.length > 0 ? [filter('envoy.filters.http.jwt_authn', jwtAuthn(view.jwtProviders))] : []),
-    filter('envoy.filters.http.rbac', pack(HttpRbacSchema, { rules: toRbacProto(view.rbac) })),
+    filter('envoy.filters.http.rbac', pack(HttpRbacSchema, rbacRules(view))),
   ]
 }
 

@@ -3,7 +3,7 @@
 import type { ConfigEntryIndex, JwtProvider } from '../config-entries/types.js'
 import { DEFAULT_TENANCY } from '../discovery-chain/names.js'
 import { compileIntentions, jwtIssuers, type PeerIdentity } from '../intentions/compile.js'
-import { intentionsFor } from '../intentions/match.js'
+import { withShadowsFor } from '../intentions/match.js'
 import type { CompiledIntentions, Intention } from '../intentions/types.js'
 import { consumersOf } from '../peering/exported-services.js'
 import type { BuildContext } from './kinds/proxy-kind.js'
@@ -32,23 +32,29 @@ export function inboundIdentityOf(service: string, context: BuildContext): Proxy
 }
 
 export interface Authorisation {
+  /** Those that are enforced. */
   readonly intentions: readonly Intention[]
   readonly rbac: CompiledIntentions
+  /** As it would be with those that are in shadow; absent: none is. */
+  readonly shadowRbac?: CompiledIntentions
   readonly jwtProviders: readonly JwtProvider[]
 }
 
 export function authorisationOf(service: string, http: boolean, { mesh, entries }: BuildContext): Authorisation {
-  const intentions = intentionsFor(entries, service)
+  const all = withShadowsFor(entries, service)
+  const intentions = all.filter(({ shadow }) => shadow !== true)
   const { trustDomain } = mesh
   const peers = new Map<string, PeerIdentity>()
-  for (const { sourcePeer } of intentions) {
+  for (const { sourcePeer } of all) {
     const bundle = sourcePeer === undefined ? undefined : mesh.peers.bundle(sourcePeer)
     if (bundle !== undefined) peers.set(sourcePeer!, { trustDomain: bundle.trustDomain, exportedPartition: DEFAULT_TENANCY })
   }
+  const options = { defaultAction: mesh.defaultPolicy(), http, trustDomain, peers, jwtIssuers: jwtIssuers(entries) }
   return {
     intentions,
-    rbac: compileIntentions(intentions, { defaultAction: mesh.defaultPolicy(), http, trustDomain, peers, jwtIssuers: jwtIssuers(entries) }),
-    jwtProviders: http ? jwtProviders(intentions, entries) : [],
+    rbac: compileIntentions(intentions, options),
+    ...(all.length === intentions.length ? {} : { shadowRbac: compileIntentions(all, options) }),
+    jwtProviders: http ? jwtProviders(all, entries) : [],
   }
 }
 

@@ -7,7 +7,7 @@ import { TlsInspectorSchema } from '../../xds/gen/envoy/extensions/filters/liste
 import { RBACSchema as NetworkRbacSchema } from '../../xds/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
 import { TcpProxySchema } from '../../xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { isHttpLike } from '../discovery-chain/service-protocol.js'
-import { toRbacProto } from '../intentions/rbac-proto.js'
+import { rbacRules } from '../intentions/rbac-proto.js'
 import { filterAccessLogs } from './access-logs.js'
 import { HCM_FILTER, statPrefix, upstreamHcm } from './http-connection-manager.js'
 import { type Init, pack } from './protobuf.js'
@@ -33,8 +33,8 @@ export function upstreamFilter(view: ProxyView, upstream: UpstreamView): FilterI
   })
 }
 
-export function networkRbac(view: Pick<ProxyView, 'rbac'>): FilterInit {
-  return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { rules: toRbacProto(view.rbac), statPrefix: 'connect_authz' }))
+export function networkRbac(view: Pick<ProxyView, 'rbac' | 'shadowRbac'>): FilterInit {
+  return filter('envoy.filters.network.rbac', pack(NetworkRbacSchema, { ...rbacRules(view), statPrefix: 'connect_authz' }))
 }
 
 /** Nothing: a connection of its own for each client. The host names the service, for the far side's access log. */

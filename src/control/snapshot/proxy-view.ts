@@ -94,6 +94,7 @@ export interface ProxyView {
   readonly accessLogs: AccessLogs | undefined
   readonly identity: ProxyIdentity
   readonly rbac: CompiledIntentions
+  readonly shadowRbac?: CompiledIntentions
   readonly intentionTable: IntentionTable
   /** Providers that the intentions name, sorted by name. */
   readonly jwtProviders: readonly JwtProvider[]
@@ -111,7 +112,10 @@ export interface ProxyView {
 }
 
 /** What it takes to receive the mesh's connections to one service. */
-export type InboundView = Pick<ProxyView, 'protocol' | 'config' | 'mesh' | 'accessLogs' | 'identity' | 'rbac' | 'jwtProviders'>
+export type InboundView = Pick<
+  ProxyView,
+  'protocol' | 'config' | 'mesh' | 'accessLogs' | 'identity' | 'rbac' | 'shadowRbac' | 'jwtProviders'
+>
 
 /** One EDS cluster of a chain: its name and the target it reaches. */
 export interface TargetCluster {

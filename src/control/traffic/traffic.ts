@@ -39,6 +39,13 @@ export interface InboundTraffic {
   readonly totals: TrafficTotals
 }
 
+/** Traffic into all instances of a service that report. */
+export interface ServiceTraffic {
+  readonly service: string
+  readonly instances: number
+  readonly totals: TrafficTotals
+}
+
 /** One interval of a series; `at` is its end, milliseconds since the epoch. */
 export interface TrafficPoint {
   readonly at: number
@@ -49,6 +56,8 @@ export interface TrafficReader {
   /** Edges with a report in the last `windowMs`; `service` keeps those that start or end there. */
   edges(windowMs: number, service?: string): EdgeTraffic[]
   inbound(windowMs: number, service?: string): InboundTraffic[]
+  /** The same by service, since percentiles do not add up. */
+  services(windowMs: number, service?: string): ServiceTraffic[]
   /** Oldest first; intervals without a report are missing. */
   series(filter: Partial<EdgeId>, windowMs: number): TrafficPoint[]
   /** Sums of all edges that fit: what a rollout judges by. */

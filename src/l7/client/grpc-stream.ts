@@ -1,4 +1,5 @@
-// A call of our own that sends gRPC messages for as long as it lives, and may be answered message by message (access logs, ext_proc): one
+// A call of our own that sends gRPC messages for as long as it lives, and may be answered message by message (access logs, ext_proc, load reports):
+// one
 // stream on one host of a cluster. Made by UpstreamAsyncClient; its owner hears once that it has ended, and opens another when it likes.
 // Invariant: what waits to be sent is bounded: before the stream is open one message (with answers: MAX_WAITING_MESSAGES), and what the
 // codec takes afterwards.
@@ -16,12 +17,16 @@ import type { UpstreamRequest, UpstreamRequestOwner } from './upstream-request.j
 export interface GrpcStream {
   /** False, and nothing is taken, while an earlier message waits to be sent, and once the stream has ended. */
   send(message: Buffer): boolean
+  /** What was sent waits for the other side to read: a sender that has time waits too. */
+  readonly full: boolean
   /** Ends it; its owner does not hear of it. */
   close(): void
 }
 
 /** What a stream that is answered tells its owner; never from inside a call of it. */
 export interface GrpcExchangeEvents {
+  /** The metadata before the first message. */
+  onMetadata?(metadata: HeaderList): void
   onMessage(message: Buffer): void
   /** Once, not after close(). 14 (unavailable) where the transport failed. */
   onEnd(status: number, reason: string): void
@@ -38,6 +43,7 @@ export class GrpcExchange implements GrpcStream, UpstreamRequestOwner {
   private readonly reader = new GrpcMessageReader()
   private readonly waiting: Buffer[] = []
   private upstream: UpstreamRequest | null = null
+  full = false
   private ended = false
 
   constructor(head: RequestHead, events: GrpcExchangeEvents) {
@@ -58,7 +64,7 @@ export class GrpcExchange implements GrpcStream, UpstreamRequestOwner {
   send(message: Buffer): boolean {
     if (this.ended) return false
     const stream = this.upstream?.stream ?? null
-    if (stream !== null && this.upstream!.headSent) stream.sendData(grpcFrame(message), false)
+    if (stream !== null && this.upstream!.headSent) this.full = !stream.sendData(grpcFrame(message), false)
     else if (this.waiting.length < MAX_WAITING_MESSAGES) this.waiting.push(grpcFrame(message))
     else return false
     return true
@@ -82,7 +88,9 @@ export class GrpcExchange implements GrpcStream, UpstreamRequestOwner {
   onUpstreamHead(request: UpstreamRequest, head: ResponseHead, end: boolean): void {
     request.host.cluster.traffic.chargeResponse(head.status, true)
     const status = grpcStatusOf(head.headers)
-    if (end || head.status !== 200) this.end(status === -1 ? UNAVAILABLE : status, `the answer is HTTP ${head.status}`)
+    if (end || head.status !== 200)
+      this.end(status === -1 ? UNAVAILABLE : status, head.headers.get('grpc-message') ?? `the answer is HTTP ${head.status}`)
+    else this.events.onMetadata?.(head.headers)
   }
 
   onUpstreamData(_request: UpstreamRequest, chunk: Buffer, end: boolean): void {
@@ -104,7 +112,9 @@ export class GrpcExchange implements GrpcStream, UpstreamRequestOwner {
     setImmediate(() => this.end(UNAVAILABLE, failureText(failure)))
   }
 
-  onUpstreamDrain(): void {}
+  onUpstreamDrain(): void {
+    this.full = false
+  }
 
   private end(status: number, reason: string): void {
     if (this.ended) return
@@ -137,8 +147,12 @@ export class OutgoingGrpcStream implements GrpcStream, UpstreamRequestOwner {
     return this
   }
 
+  get full(): boolean {
+    return this.blocked || this.waiting !== null
+  }
+
   send(message: Buffer): boolean {
-    if (this.ended || this.blocked || this.waiting !== null) return false
+    if (this.ended || this.full) return false
     const stream = this.upstream?.stream ?? null
     if (stream === null || !this.upstream!.headSent) this.waiting = grpcFrame(message)
     else this.blocked = !stream.sendData(grpcFrame(message), false)

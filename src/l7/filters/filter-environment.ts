@@ -10,6 +10,7 @@ import type { Metadata } from '../../model/metadata.js'
 import type { DataSource } from '../../model/tls.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { AsyncGrpcClient, AsyncHttpClient } from '../client/async-client.js'
+import type { UpstreamFailures } from '../log/failure-log.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 import type { HttpFilter } from './custom/custom-filter.js'
 import type { FilterConfigs } from './discovered-filter.js'
@@ -33,6 +34,8 @@ export interface FilterEnvironment {
   /** POST /healthcheck/fail was called, or the server drains. */
   readonly healthFailed: () => boolean
   readonly log: (level: 'debug' | 'info' | 'warn', message: string) => void
+  /** Requests that intentions in shadow would refuse are said there; absent: nowhere. */
+  readonly shadowDenials?: UpstreamFailures
   /** Monotonic time and timers; the system's by default. */
   readonly clock?: Clock
   /** Milliseconds since the epoch (token lifetimes); Date.now by default. */

@@ -8,6 +8,7 @@ import type { IntentionTable } from '../../model/intention.js'
 import { OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { RbacConfig } from '../../model/rbac.js'
 import type { RequestHead } from '../codec/codec.js'
+import type { UpstreamFailures } from '../log/failure-log.js'
 import { DenialCounters } from '../rbac/denial-counters.js'
 import { intentionTableOf } from '../rbac/intention-table.js'
 import { type RbacDecider, rbacDecider } from '../rbac/rbac-decider.js'
@@ -33,7 +34,11 @@ export function rbacFilter(name: string, disabled: boolean, config: RbacConfig, 
   const compile = (model: RbacConfig): RbacFilter | null =>
     model.rules === null && model.matcher === null && model.shadowRules === null && model.shadowMatcher === null
       ? null
-      : new RbacFilter(model, table, enforced.main, shadow.main, denials, model === config && config.trackPerRuleStats ? policies : null)
+      : new RbacFilter(model, table, enforced.main, shadow.main, denials, {
+          policies: model === config && config.trackPerRuleStats ? policies : null,
+          // What is in shadow is known by the table of our own control plane.
+          shadowDenials: table === null ? null : (ctx.env.shadowDenials ?? null),
+        })
   const own = compile(config)
   const byOverride = new WeakMap<HttpFilterOverride, RbacFilter>()
   return {
@@ -92,6 +97,7 @@ class RbacFilter implements StreamFilter {
   private readonly shadowStats: RbacHandles
   private readonly denials: DenialCounters
   private readonly policies: PolicyCounters | null
+  private readonly shadowDenials: UpstreamFailures | null
 
   constructor(
     config: RbacConfig,
@@ -99,7 +105,7 @@ class RbacFilter implements StreamFilter {
     stats: RbacHandles,
     shadowStats: RbacHandles,
     denials: DenialCounters,
-    policies: PolicyCounters | null,
+    { policies, shadowDenials }: { readonly policies: PolicyCounters | null; readonly shadowDenials: UpstreamFailures | null },
   ) {
     this.config = config
     this.table = table
@@ -109,6 +115,7 @@ class RbacFilter implements StreamFilter {
     this.shadowStats = shadowStats
     this.denials = denials
     this.policies = policies
+    this.shadowDenials = shadowDenials
   }
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
@@ -116,13 +123,14 @@ class RbacFilter implements StreamFilter {
     input.connection = info.connection
     input.head = head
     input.info = info
-    if (this.shadowEngine !== null) this.shadow(this.shadowEngine, info)
+    const refusedInShadow = this.shadowEngine !== null && !this.shadow(this.shadowEngine, info)
     if (this.engine === null) return 'continue'
     const { allowed, policy, logHint } = this.engine.decide(input)
     if (policy !== null) this.policies?.count(this.config.rulesStatPrefix, policy, allowed ? 'allowed' : 'denied')
     if (logHint !== undefined) info.setDynamicMetadata(COMMON_NAMESPACE, 'access_log_hint', logHint)
     if (allowed) {
       this.stats.allowed.value++
+      if (refusedInShadow && this.shadowDenials !== null) this.sayShadow(this.shadowDenials, info, head)
       return 'continue'
     }
     this.deny(call, policy, this.engine)
@@ -143,7 +151,8 @@ class RbacFilter implements StreamFilter {
     }
   }
 
-  private shadow(engine: RbacDecider, info: StreamInfo): void {
+  /** Its verdict is counted, and nothing else. */
+  private shadow(engine: RbacDecider, info: StreamInfo): boolean {
     const { allowed, policy } = engine.decide(input)
     const prefix = this.config.shadowRulesStatPrefix
     if (allowed) this.shadowStats.shadow_allowed.value++
@@ -151,6 +160,14 @@ class RbacFilter implements StreamFilter {
     if (policy !== null) this.policies?.count(prefix, policy, allowed ? 'shadow_allowed' : 'shadow_denied')
     if (policy !== null) info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}shadow_effective_policy_id`, policy)
     info.setDynamicMetadata(METADATA_NAMESPACE, `${prefix}shadow_engine_result`, allowed ? 'allowed' : 'denied')
+    return allowed
+  }
+
+  private sayShadow(log: UpstreamFailures, { connection }: StreamInfo, { method, path }: RequestHead): void {
+    const source = connection.tls?.peer?.uriSans[0] ?? connection.remoteAddress
+    const query = path.indexOf('?')
+    const shown = query < 0 ? path : path.slice(0, query)
+    log.record(this.table?.destination ?? '', source, `in shadow: ${method} ${shown} from ${source} would be refused`)
   }
 
   private deny(call: FilterCall, policy: string | null, engine: RbacDecider): void {

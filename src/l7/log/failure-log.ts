@@ -1,6 +1,7 @@
 // Failing upstreams, said once: the first failure of a cluster and cause at once, what follows of it as one line with a count, as long as it
-// goes on. Made by the server; told by the router and the TCP proxy. Failing path only. Invariant: a line a minute for each cluster and cause,
-// however many requests fail, and no more of those kept than MAX_KEPT.
+// goes on. The same for requests that intentions in shadow would refuse. Made by the server; told by the router, the TCP proxy and the RBAC
+// filters. Failing path only. Invariant: a line a minute for each subject and cause, however many requests fail, and no more of those kept
+// than MAX_KEPT.
 
 import type { Clock } from '../../io/clock.js'
 
@@ -8,6 +9,9 @@ export interface UpstreamFailures {
   /** `cause`: a word for what is alike; `text`: this one, with host and limit. */
   record(cluster: string, cause: string, text: string): void
 }
+
+/** What a line is about. */
+export type FailureSubject = 'upstream' | 'intention'
 
 export type SayFailure = (message: string, fields: Record<string, unknown>) => void
 
@@ -28,11 +32,13 @@ interface Repeated {
 export class FailureLog implements UpstreamFailures {
   private readonly clock: Clock
   private readonly say: SayFailure
+  private readonly subject: FailureSubject
   private readonly kept = new Map<string, Repeated>()
 
-  constructor(clock: Clock, say: SayFailure) {
+  constructor(clock: Clock, say: SayFailure, subject: FailureSubject = 'upstream') {
     this.clock = clock
     this.say = say
+    this.subject = subject
   }
 
   record(cluster: string, cause: string, text: string): void {
@@ -46,7 +52,7 @@ export class FailureLog implements UpstreamFailures {
     }
     const repeated: Repeated = key === OTHERS ? { cluster: OTHERS, cause: OTHERS, more: 0, text } : { cluster, cause, more: 0, text }
     this.kept.set(key, repeated)
-    this.say(`upstream ${cluster}: ${text}`, { cluster, cause, count: 1 })
+    this.say(`${this.subject} ${cluster}: ${text}`, this.fields(cluster, cause, 1))
     this.rest(key, repeated)
   }
 
@@ -59,8 +65,12 @@ export class FailureLog implements UpstreamFailures {
         return
       }
       repeated.more = 0
-      this.say(`upstream ${cluster}: ${text} (${more} more in ${QUIET_MS / 1000} s)`, { cluster, cause, count: more })
+      this.say(`${this.subject} ${cluster}: ${text} (${more} more in ${QUIET_MS / 1000} s)`, this.fields(cluster, cause, more))
       this.rest(key, repeated)
     })
+  }
+
+  private fields(name: string, cause: string, count: number): Record<string, unknown> {
+    return { [this.subject === 'upstream' ? 'cluster' : 'intention']: name, cause, count }
   }
 }

@@ -22,6 +22,16 @@ export interface RecordedRoute {
   readonly virtualHost: { readonly name: string }
 }
 
+/** Which records are asked for. */
+export interface RecentQuery {
+  /** '' = of any request. */
+  readonly id: string
+  /** At most so many. */
+  readonly limit: number
+  /** That ended then or later, milliseconds since the epoch; 0 = whenever. */
+  readonly sinceMs: number
+}
+
 /** A record, as the admin shows it. */
 export interface RecentRequest {
   readonly request_id: string
@@ -129,13 +139,14 @@ class Ring {
     slot.durationMs = info.endedAt - startedAt
   }
 
-  /** Newest first; `id` '' = all of them. */
-  *read(id: string): Generator<RecentRequest> {
+  /** Newest first. */
+  *read({ id, sinceMs }: RecentQuery): Generator<RecentRequest> {
     const { slots, texts } = this
     for (let i = 1; i <= slots.length; i++) {
       const at = (this.next - i + slots.length) % slots.length
       const slot = slots[at]!
       if (slot.startTimeMs === 0) return
+      if (slot.startTimeMs + slot.durationMs < sinceMs) continue
       const base = at * SLOT_BYTES
       const requestId = texts.latin1Slice(base, base + slot.idLength)
       if (id === '' || requestId === id.slice(0, ID_BYTES)) yield shown(slot, requestId, texts.subarray(base + ID_BYTES, base + SLOT_BYTES))
@@ -198,13 +209,13 @@ export class RecentRequests {
     }
   }
 
-  /** At most `limit`, newest first, the failed ones before the good ones; `id` '' = of any. */
-  find(id: string, limit: number): RecentRequest[] {
+  /** Newest first, the failed ones before the good ones. */
+  find(query: RecentQuery): RecentRequest[] {
     const found: RecentRequest[] = []
     for (const ring of [this.failed, this.good]) {
       if (ring === null) continue
-      for (const record of ring.read(id)) {
-        if (found.length >= limit) return found
+      for (const record of ring.read(query)) {
+        if (found.length >= query.limit) return found
         found.push(record)
       }
     }

@@ -180,7 +180,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       return
     }
     this.cluster = cluster
-    if (cluster.dropCategory(runtime.random()) !== null) {
+    const dropped = cluster.dropCategory(runtime.random())
+    if (dropped !== null) {
+      cluster.countDrops(dropped)
       chargeStatus(this, cluster, 503)
       host.reply(localReply(cluster.dropsAll ? 'unconditional-drop-overload' : 'drop-overload', ''))
       return

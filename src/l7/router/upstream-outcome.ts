@@ -158,9 +158,11 @@ function chargeFailure(info: StreamInfo, upstream: UpstreamRequest, failure: Ups
     case 'connect-failure':
       cluster.recordConnectFailure(host)
       info.upstreamTransportFailureReason = failure.why
+      host.stats.rqError++
       break
     case 'connect-timeout':
       cluster.recordConnectFailure(host)
+      host.stats.rqError++
       break
     case 'reset':
       cluster.recordReset(host)
@@ -169,10 +171,14 @@ function chargeFailure(info: StreamInfo, upstream: UpstreamRequest, failure: Ups
     case 'per-try-timeout':
       cluster.traffic.main.upstream_rq_per_try_timeout.value++
       cluster.recordTimeout(host)
+      host.stats.rqTimeout++
+      host.stats.rqError++
       break
     case 'per-try-idle-timeout':
       cluster.traffic.main.upstream_rq_per_try_idle_timeout.value++
       cluster.recordTimeout(host)
+      host.stats.rqTimeout++
+      host.stats.rqError++
       break
     case 'overflow':
       break

@@ -14,14 +14,19 @@ export function answerRecentRequests({ server, workers }: AdminOptions, { query,
     answer(response, 400, `limit: must be a number from 1 to ${MAX_LIMIT}\n`)
     return
   }
-  const id = query.get('id') ?? ''
-  const own = server.recent.find(id, limit)
+  const sinceMs = Number(query.get('since') ?? 0)
+  if (!Number.isSafeInteger(sinceMs) || sinceMs < 0) {
+    answer(response, 400, 'since: must be milliseconds since the epoch\n')
+    return
+  }
+  const wanted = { id: query.get('id') ?? '', limit, sinceMs }
+  const own = server.recent.find(wanted)
   if (workers === undefined) {
     answerJson(response, { requests: own })
     return
   }
   workers
-    .recent(id, limit)
+    .recent(wanted)
     .then(theirs => {
       const all = [...own, ...theirs].sort((a, b) => (a.started < b.started ? 1 : a.started > b.started ? -1 : 0))
       answerJson(response, { requests: all.slice(0, limit) })

@@ -1,7 +1,7 @@
 // What an operator asked the admin for, or the primary found (overload), and each worker must do too. The admin carries it out in its own process and gives it to the
 // workers as it is; WorkerPool repeats it to workers that start later.
 
-import type { RecentRequest } from '../../l7/log/recent-requests.js'
+import type { RecentQuery, RecentRequest } from '../../l7/log/recent-requests.js'
 import type { LoadShedPoint, OverloadAction } from '../../model/overload.js'
 import type { Server } from '../server.js'
 
@@ -19,7 +19,7 @@ export interface AdminWorkers {
   collect(hosts: boolean): Promise<void>
   tell(command: WorkerCommand): void
   /** Records of requests that they served, newest first of each; `id` '' = of any. */
-  recent(id: string, limit: number): Promise<readonly RecentRequest[]>
+  recent(query: RecentQuery): Promise<readonly RecentRequest[]>
 }
 
 interface LogLevels {

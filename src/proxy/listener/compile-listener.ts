@@ -119,7 +119,7 @@ export function compileListener(model: Listener, env: ListenerEnvironment): Chec
     return {
       model: chain,
       tls: tlsOf.get(chain) ?? null,
-      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment.grpcClient, env),
+      preFilters: compilePreFilters(chain.filters, env.store, model.metadata, env.filterEnvironment, env),
       terminal: compileTerminal(chain, model, stats, env, { awaited, clusterNames, releases }),
     }
   })

@@ -1,7 +1,8 @@
 // The network filters before the terminal one, one class each (ext_authz has a file of its own), and what makes them of a chain's config.
 // Made by compile-listener for each accepted listener version; the connection walks them in order (network-filter.ts is their contract).
 
-import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
+import type { FilterEnvironment } from '../../l7/filters/filter-environment.js'
+import type { UpstreamFailures } from '../../l7/log/failure-log.js'
 import { compileRuntimeFraction, type FractionTest, type Runtime } from '../../l7/match/runtime-fraction.js'
 import { DenialCounters } from '../../l7/rbac/denial-counters.js'
 import { intentionTableOf } from '../../l7/rbac/intention-table.js'
@@ -24,29 +25,37 @@ class NetworkRbac implements PreFilter {
   private readonly stats: RbacStats
   private readonly denials: DenialCounters
   private readonly table: IntentionTable | null
+  private readonly shadowDenials: UpstreamFailures | null
 
-  constructor(name: string, config: RbacConfig, store: StatsStore, listenerMetadata: Metadata) {
+  constructor(name: string, config: RbacConfig, store: StatsStore, listenerMetadata: Metadata, shadowDenials: UpstreamFailures | null) {
     this.name = name
     this.engine = rbacDecider(config.rules, config.matcher)
     this.shadow = rbacDecider(config.shadowRules, config.shadowMatcher)
     this.stats = rbacStats(store, config.statPrefix)
     this.denials = new DenialCounters(this.stats)
     this.table = intentionTableOf(listenerMetadata)
+    // What is in shadow is known by the table of our own control plane.
+    this.shadowDenials = this.table === null ? null : shadowDenials
   }
 
   check(info: ConnectionInfo): Denial | null {
     const input = { connection: info, head: null, info: null }
-    if (this.shadow !== null) {
-      if (this.shadow.decide(input).allowed) this.stats.main.shadow_allowed.value++
-      else this.stats.main.shadow_denied.value++
-    }
+    const refusedInShadow = this.shadow !== null && !this.shadow.decide(input).allowed
+    if (refusedInShadow) this.stats.main.shadow_denied.value++
+    else if (this.shadow !== null) this.stats.main.shadow_allowed.value++
     if (this.engine === null) return null
     const { allowed, policy } = this.engine.decide(input)
     if (allowed) {
       this.stats.main.allowed.value++
+      if (refusedInShadow) this.sayShadow(info)
       return null
     }
     return this.denial(this.engine, input, policy)
+  }
+
+  private sayShadow(info: ConnectionInfo): void {
+    const source = info.tls?.peer?.uriSans[0] ?? info.remoteAddress
+    this.shadowDenials?.record(this.table?.destination ?? '', source, `in shadow: a connection of ${source} would be refused`)
   }
 
   recheck(info: ConnectionInfo): Denial | null {
@@ -173,14 +182,14 @@ export function compilePreFilters(
   filters: readonly NetworkFilter[],
   store: StatsStore,
   listenerMetadata: Metadata,
-  grpcClient: AsyncGrpcClient,
+  { grpcClient, shadowDenials }: Pick<FilterEnvironment, 'grpcClient' | 'shadowDenials'>,
   env: DrawEnvironment,
 ): PreFilter[] {
   const compiled: PreFilter[] = []
   for (const filter of filters) {
     switch (filter.kind) {
       case 'rbac':
-        compiled.push(new NetworkRbac(filter.name, filter.rbac, store, listenerMetadata))
+        compiled.push(new NetworkRbac(filter.name, filter.rbac, store, listenerMetadata, shadowDenials ?? null))
         break
       case 'connectionLimit':
         compiled.push(new ConnectionLimit(filter, store))

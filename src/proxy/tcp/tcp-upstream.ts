@@ -106,6 +106,7 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     main.upstream_rq_total.value++
     main.upstream_rq_active.value++
     this.host.stats.rqTotal++
+    this.host.activeRequests++
     main.upstream_cx_connect_ms.record(performance.now() - this.startedAt)
     this.listener.onUpstreamOpen(socket, { id: nextUpstreamConnectionId(), host: this.host, peer, socket })
   }
@@ -171,7 +172,10 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     this.connecting?.cancel()
     this.connecting = null
     this.leavePending()
-    if (this.request === 'active') this.host.cluster.traffic.main.upstream_rq_active.value--
+    if (this.request === 'active') {
+      this.host.cluster.traffic.main.upstream_rq_active.value--
+      this.host.activeRequests--
+    }
     this.request = 'none'
     if (!this.counted) return
     this.counted = false

@@ -3,7 +3,7 @@
 // go to another worker when this one ends.
 
 import type { Socket } from 'node:net'
-import type { RecentRequest } from '../../l7/log/recent-requests.js'
+import type { RecentQuery, RecentRequest } from '../../l7/log/recent-requests.js'
 import type { WorkerStats } from '../../metrics/stats-import.js'
 import type { HostReport } from '../../upstream/health/health-verdicts.js'
 import type { FedUpdate } from './fed-resources.js'
@@ -89,10 +89,10 @@ export class WorkerLink {
     return new Promise(resolve => this.collected.set(serial, resolve))
   }
 
-  recent(id: string, limit: number): Promise<readonly RecentRequest[]> {
+  recent(query: RecentQuery): Promise<readonly RecentRequest[]> {
     if (!this.ready || this.ended) return Promise.resolve([])
     const serial = ++this.collects
-    this.send({ kind: 'recent', serial, id, limit })
+    this.send({ kind: 'recent', serial, query })
     return new Promise(resolve => this.asked.set(serial, resolve))
   }
 

@@ -4,7 +4,7 @@
 //   primary ─ socket, update, forget, verdicts, command, collect, recent, stop ─▶ worker ─ serving, applied, report, counts, recent ─▶ primary
 
 import type { Socket } from 'node:net'
-import type { RecentRequest } from '../../l7/log/recent-requests.js'
+import type { RecentQuery, RecentRequest } from '../../l7/log/recent-requests.js'
 import type { StatsChanges } from '../../metrics/stats-export.js'
 import type { ConfigSource } from '../../model/config-source.js'
 import type { WorkerCommand } from '../../proxy/admin/worker-command.js'
@@ -24,7 +24,7 @@ export type ToWorker =
   /** The handle comes with the message. */
   | { readonly kind: 'socket'; readonly listener: string }
   | { readonly kind: 'collect'; readonly serial: number; readonly hosts: boolean }
-  | { readonly kind: 'recent'; readonly serial: number; readonly id: string; readonly limit: number }
+  | { readonly kind: 'recent'; readonly serial: number; readonly query: RecentQuery }
   /** Finish what runs within the grace, then exit; 0 = at once. */
   | { readonly kind: 'stop'; readonly graceMs: number }
 
@@ -55,8 +55,16 @@ export interface WorkerCounts {
   readonly connections: number
   readonly memory: MemoryUse
   readonly rates: readonly HostRates[]
+  readonly drops: readonly ClusterDrops[]
   /** Empty unless asked for. */
   readonly hosts: readonly CountedHost[]
+}
+
+/** Requests that drop_overloads dropped since the last time. */
+export interface ClusterDrops {
+  readonly cluster: string
+  readonly category: string
+  readonly count: number
 }
 
 /** Requests since the last time, for the ejection by success rates. */

@@ -5,7 +5,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { RecentRequest } from '../../l7/log/recent-requests.js'
+import type { RecentQuery, RecentRequest } from '../../l7/log/recent-requests.js'
 import { workerStats } from '../../metrics/stat-names.js'
 import { StatsImport } from '../../metrics/stats-import.js'
 import type { ConfigSource } from '../../model/config-source.js'
@@ -192,8 +192,8 @@ export class WorkerPool implements XdsFollowers, AdminWorkers {
     clearTimeout(timer)
   }
 
-  async recent(id: string, limit: number): Promise<readonly RecentRequest[]> {
-    return (await Promise.all(this.links().map(link => link.recent(id, limit)))).flat()
+  async recent(query: RecentQuery): Promise<readonly RecentRequest[]> {
+    return (await Promise.all(this.links().map(link => link.recent(query)))).flat()
   }
 
   private links(): WorkerLink[] {
@@ -276,8 +276,9 @@ export class WorkerPool implements XdsFollowers, AdminWorkers {
   }
 
   /** The link has taken the stats themselves. */
-  private takeCounts({ rates }: WorkerCounts): void {
+  private takeCounts({ rates, drops }: WorkerCounts): void {
     const { clusters } = this.options.server
+    for (const { cluster, category, count } of drops) clusters.get(cluster)?.countDrops(category, count)
     for (const { cluster, host, external, localOrigin } of rates) {
       const monitor = clusters.get(cluster)?.host(host)?.outlier
       monitor?.external.add(...external)

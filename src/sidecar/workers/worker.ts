@@ -13,7 +13,7 @@ import type { Server, ServerLog } from '../../proxy/server.js'
 import { RemoteHealth } from '../../upstream/health/health-verdicts.js'
 import type { XdsBridge } from '../xds-bridge.js'
 import { FedResources, type FedUpdate } from './fed-resources.js'
-import type { CountedHost, FromWorker, HostRates, ToWorker, WorkerCounts, WorkerStart } from './worker-messages.js'
+import type { ClusterDrops, CountedHost, FromWorker, HostRates, ToWorker, WorkerCounts, WorkerStart } from './worker-messages.js'
 
 /** What serves in the worker, made by the sidecar. */
 export interface WorkerParts {
@@ -101,7 +101,7 @@ export class Worker {
         this.options.send({ kind: 'counts', serial: message.serial, counts: this.counts(message.hosts) })
         return
       case 'recent':
-        this.options.send({ kind: 'recent', serial: message.serial, requests: this.parts.server.recent.find(message.id, message.limit) })
+        this.options.send({ kind: 'recent', serial: message.serial, requests: this.parts.server.recent.find(message.query) })
         return
       case 'stop':
         void this.stop(message.graceMs)
@@ -149,7 +149,10 @@ export class Worker {
     const { server } = this.parts
     const rates: HostRates[] = []
     const hosts: CountedHost[] = []
+    const drops: ClusterDrops[] = []
     for (const cluster of server.clusters.clusters()) {
+      for (const [category, count] of cluster.drops) drops.push({ cluster: cluster.name, category, count })
+      cluster.drops.clear()
       if (!withHosts && !cluster.isJudged) continue
       for (const host of cluster.hosts) {
         const place = { cluster: cluster.name, host: host.key }
@@ -161,7 +164,7 @@ export class Worker {
         if (withHosts) hosts.push({ ...place, counts: host.counts() })
       }
     }
-    return { stats: this.exported.take(), connections: server.connectionCount, memory: process.memoryUsage(), rates, hosts }
+    return { stats: this.exported.take(), connections: server.connectionCount, memory: process.memoryUsage(), rates, drops, hosts }
   }
 
   private async stop(graceMs: number): Promise<void> {

@@ -38,6 +38,8 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   warm = false
   /** No longer in the config; it serves on while routes name it, or until its grace ends. */
   removed = false
+  /** Requests that drop_overloads dropped, by category. */
+  readonly drops: Map<string, number> = new Map()
   /** Called when a host's health or the set of hosts changed. */
   onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
   private readonly deps: ClusterDeps
@@ -148,6 +150,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
       roll = (roll - share) / (1 - share)
     }
     return null
+  }
+
+  /** A request of this category was dropped, here or in a worker. */
+  countDrops(category: string, count = 1): void {
+    this.drops.set(category, (this.drops.get(category) ?? 0) + count)
   }
 
   // ---- protection ----

@@ -150,6 +150,7 @@ export class Lab {
     return {
       edges: () => [],
       inbound: () => [],
+      services: () => [],
       series: () => [],
       totals: ({ destination, subset }) => lab.totals(destination === 'api' && subset === 'v2'),
       get newestReport() {

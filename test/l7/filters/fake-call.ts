@@ -60,8 +60,8 @@ export class FakeEnvironment {
           this.grpc.push(call)
           return { cancel: () => (call.cancelled = true) }
         },
-        stream: () => ({ send: () => true, close: () => {} }),
-        exchange: () => ({ send: () => true, close: () => {} }),
+        stream: () => ({ send: () => true, full: false, close: () => {} }),
+        exchange: () => ({ send: () => true, full: false, close: () => {} }),
       },
       filterConfigs: this.filterConfigs,
       customFilters: this.customFilters,

@@ -64,7 +64,7 @@ function outsideService(service: string, link: LinkedService, proxy: ProxyInstan
   const serviceDefaults = entries.get('service-defaults', service)
   const resolver = entries.get('service-resolver', service)
   const protocol = serviceProtocol(entries, service)
-  const { rbac, jwtProviders } = authorisationOf(service, isHttpLike(protocol), context)
+  const { intentions: _, ...authorisation } = authorisationOf(service, isHttpLike(protocol), context)
   const subsets = [undefined, ...Object.keys(resolver?.Subsets ?? {}).sort()]
   return {
     service,
@@ -72,8 +72,7 @@ function outsideService(service: string, link: LinkedService, proxy: ProxyInstan
     resolver,
     identity,
     protocol,
-    rbac,
-    jwtProviders,
+    ...authorisation,
     mesh: entries.get('mesh', 'mesh'),
     accessLogs: proxyDefaults?.AccessLogs,
     config: readProxyConfig({ proxyDefaults, serviceDefaults: undefined, registration: proxy.Proxy.Config }, problems),

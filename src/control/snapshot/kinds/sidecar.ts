@@ -40,7 +40,7 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
   const config = readProxyConfig({ proxyDefaults, serviceDefaults, registration: proxy.Proxy.Config }, problems)
   const protocol = config.protocol ?? serviceProtocol(entries, service)
   const http = isHttpLike(protocol)
-  const { intentions, rbac, jwtProviders } = authorisationOf(service, http, context)
+  const { intentions, ...authorisation } = authorisationOf(service, http, context)
   const own: OwnDefaults = {
     upstreams: serviceDefaults?.UpstreamConfig,
     tunnelMode: config.tcpTunnel,
@@ -58,9 +58,8 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
     mesh: entries.get('mesh', 'mesh'),
     accessLogs: proxyDefaults?.AccessLogs,
     identity,
-    rbac,
+    ...authorisation,
     intentionTable: intentionTable(service, intentions, { defaultAction: mesh.defaultPolicy(), http }),
-    jwtProviders,
     extensions: readExtensions([...(proxyDefaults?.EnvoyExtensions ?? []), ...(serviceDefaults?.EnvoyExtensions ?? [])], problems),
     problems,
     exposed: exposedPaths(proxy, [proxy.Proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose], problems),

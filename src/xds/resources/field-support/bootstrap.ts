@@ -49,8 +49,8 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.bootstrap.v3.Bootstrap.StaticResources': { supported: 'listeners clusters secrets' },
   'envoy.config.bootstrap.v3.ClusterManager': {
-    supported: 'local_cluster_name',
-    accepted: { outlier_detection: '', upstream_bind_config: '', load_stats_config: '', enable_deferred_cluster_creation: '' },
+    supported: 'local_cluster_name load_stats_config',
+    accepted: { outlier_detection: '', upstream_bind_config: '', enable_deferred_cluster_creation: '' },
   },
   'envoy.config.bootstrap.v3.LayeredRuntime': { supported: 'layers' },
   'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },

@@ -1,0 +1,84 @@
+// `/v1/outrigger/traffic`: what the sidecars have reported of the mesh's traffic, as sums over a window and as a series. Who may read a
+// service sees its traffic (permissions.ts). Read by the command line, the console and whoever likes.
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { serviceSpiffeId } from '../../mtls/spiffe.js'
+import { splitKey } from '../catalog/catalog-types.js'
+import { parseDuration } from '../config-entries/duration.js'
+import { HOUR_MS } from '../traffic/observed-traffic.js'
+import type { EdgeId, TrafficTotals } from '../traffic/traffic.js'
+import type { ApiContext } from './context.js'
+import { HttpError, query } from './respond.js'
+
+const DEFAULT_WINDOW_MS = 60_000
+
+export function trafficRoutes(app: FastifyInstance, { traffic, catalog, ca, node }: ApiContext): void {
+  app.get('/v1/outrigger/traffic', request => {
+    const windowMs = askedWindowMs(request)
+    const service = query(request, 'service') || undefined
+    return {
+      WindowMs: windowMs,
+      NewestReport: traffic.newestReport === 0 ? null : new Date(traffic.newestReport).toISOString(),
+      Edges: traffic.edges(windowMs, service).map(({ source, destination, subset, totals }) => ({
+        Source: source,
+        Destination: destination,
+        Subset: subset,
+        Identity: serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter: node.datacenter, service: source }),
+        Totals: totalsShape(totals),
+      })),
+      Services: traffic
+        .services(windowMs, service)
+        .map(({ service: name, instances, totals }) => ({ Service: name, Instances: instances, Totals: totalsShape(totals) })),
+      Inbound: traffic.inbound(windowMs, service).map(({ proxy, service: name, totals }) => {
+        const instance = catalog.instanceByKey(proxy)
+        return {
+          Proxy: splitKey(proxy).id,
+          ...(instance === undefined ? {} : { Node: catalog.nodeOf(instance).Node }),
+          Service: name,
+          Totals: totalsShape(totals),
+        }
+      }),
+    }
+  })
+
+  app.get('/v1/outrigger/traffic/series', request =>
+    traffic
+      .series(askedEdge(request), askedWindowMs(request))
+      .map(({ at, totals }) => ({ At: new Date(at).toISOString(), Totals: totalsShape(totals) })),
+  )
+}
+
+/** What is not named is summed up. */
+export function askedEdge(request: FastifyRequest): Partial<EdgeId> {
+  const source = query(request, 'source')
+  const destination = query(request, 'destination')
+  const subset = query(request, 'subset')
+  return {
+    ...(source === undefined ? {} : { source }),
+    ...(destination === undefined ? {} : { destination }),
+    ...(subset === undefined ? {} : { subset }),
+  }
+}
+
+function askedWindowMs(request: FastifyRequest): number {
+  const text = query(request, 'window') ?? ''
+  if (text === '') return DEFAULT_WINDOW_MS
+  const ms = (parseDuration(text) ?? Number.NaN) / 1e6
+  if (!(ms > 0 && ms <= HOUR_MS))
+    throw new HttpError(400, `window must be a duration of up to an hour, such as 60s, not "${text.slice(0, 64)}"`)
+  return ms
+}
+
+function totalsShape({ requests, failures, requestsPerSecond, successRate, p50, p90, p99, active }: TrafficTotals) {
+  return {
+    Requests: requests,
+    Failures: failures,
+    RequestsPerSecond: round(requestsPerSecond),
+    SuccessRate: successRate === null ? null : round(successRate, 5),
+    P50: p50 === null ? null : round(p50),
+    P90: p90 === null ? null : round(p90),
+    P99: p99 === null ? null : round(p99),
+    Active: active,
+  }
+}
+
+const round = (value: number, digits = 2): number => Math.round(value * 10 ** digits) / 10 ** digits

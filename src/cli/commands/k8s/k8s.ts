@@ -4,12 +4,26 @@ import type { Command } from 'commander'
 import { remote } from '../../command-line/api-flags.js'
 import { collect } from '../../command-line/collect.js'
 import type { CommandIo } from '../../command-line/command-io.js'
+import { addClusterFlags } from './leading.js'
 import { type LeaveFlags, leave, type PodSidecarFlags, runPodSidecar, writePodCa } from './pod-sidecar.js'
+import type { ControllerFlags } from './run-controller.js'
+import type { SyncFlags } from './run-sync.js'
 import type { WebhookFlags } from './run-webhook.js'
 
 export function addK8s(program: Command, io: CommandIo): void {
   const k8s = program.command('k8s').description('what runs in a Kubernetes cluster')
   addWebhook(k8s, io)
+  addSync(k8s, io)
+  const controller = k8s
+    .command('controller')
+    .description('config entries as custom resources: writes them to the control plane, and whether it took them into their status')
+  addClusterFlags(controller)
+  remote(controller, io, async (api, flags: ControllerFlags) => (await import('./run-controller.js')).runController(flags, api, io))
+  k8s
+    .command('crds')
+    .description('print the CustomResourceDefinitions of those (YAML)')
+    .allowExcessArguments(false)
+    .action(async () => (await import('./crds.js')).printCrds(io))
   const sidecar = k8s
     .command('sidecar')
     .description('in an injected pod: register its service, and run its sidecar; what stands after -- are flags of the proxy')
@@ -57,4 +71,29 @@ function addWebhook(k8s: Command, io: CommandIo): void {
     .option('--log-level <level>', 'of the webhook (default: info)')
     .allowExcessArguments(false)
   webhook.action(async () => (await import('./run-webhook.js')).runWebhook(webhook.opts<WebhookFlags>(), io))
+}
+
+function addSync(k8s: Command, io: CommandIo): void {
+  const sync = k8s
+    .command('sync')
+    .description("Kubernetes' Services into the catalog, and the catalog's services into Kubernetes, as they change")
+    .option('--to-catalog', 'only the former')
+    .option('--to-kubernetes', 'only the latter')
+    .option('--node-name <name>', 'node of the catalog that they stand under; one a cluster (default: k8s-sync)')
+    .option('--tag <tag>', 'of all that comes from Kubernetes (default: k8s)')
+    .option('--explicit-only', 'only Services with the annotation consul.hashicorp.com/service-sync: "true"')
+    .option('--allow-namespace <name>', 'namespace whose Services are taken; may be given several times (default: *)', collect)
+    .option(
+      '--deny-namespace <name>',
+      'namespace whose Services are not; may be given several times (default: kube-system and kube-public)',
+      collect,
+    )
+    .option('--without-cluster-ips', 'not those of type ClusterIP: addresses of pods lead nowhere outside of the cluster')
+    .option('--node-port-address <which>', 'of a node: ExternalOnly (default), ExternalFirst or InternalOnly')
+    .option('--namespace-suffix', 'the namespace stands behind the name: web-shop')
+    .option('--write-namespace <name>', "where the catalog's services become Services (default: default)")
+    .option('--service-prefix <prefix>', 'before the names of those')
+    .option('--domain <name>', "the domain of the control plane's DNS (default: consul)")
+  addClusterFlags(sync)
+  remote(sync, io, async (api, flags: SyncFlags) => (await import('./run-sync.js')).runSync(flags, api, io))
 }

@@ -1,0 +1,83 @@
+// What `k8s sync` and `k8s controller` have in common: flags that say which cluster, a client of its API, and work that runs only while this
+// process holds the Lease. Called by run-sync.ts and run-controller.ts. Invariant: what was started is stopped before the Lease is given back.
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Command } from 'commander'
+import { type ClusterConfig, inClusterConfig, kubeconfigOf } from '../../../kubernetes/api/cluster-config.js'
+import { KubeClient } from '../../../kubernetes/api/kube-client.js'
+import { LEASE_TIMES, LeaderLease } from '../../../kubernetes/api/leader-lease.js'
+import { CliError, type CommandIo } from '../../command-line/command-io.js'
+import { openControlLog } from '../../control-log.js'
+import { levelOf, stopSignal } from '../process-life.js'
+
+export interface ClusterFlags {
+  readonly kubeconfig?: string
+  readonly context?: string
+  readonly leaseNamespace?: string
+  readonly logLevel?: string
+}
+
+export interface Leading {
+  readonly client: KubeClient
+  readonly info: (message: string, fields?: Readonly<Record<string, unknown>>) => void
+  readonly problem: (message: string) => void
+}
+
+interface Stoppable {
+  stop(): Promise<void>
+}
+
+export function addClusterFlags(command: Command): Command {
+  return command
+    .option('--kubeconfig <file>', 'how the cluster is reached (default: the service account of the pod, else KUBECONFIG)')
+    .option('--context <name>', 'of the kubeconfig (default: its current-context)')
+    .option('--lease-namespace <name>', 'where the Lease is, by which one of several acts (default: that of the pod)')
+    .option('--log-level <level>', 'default: info')
+}
+
+/** Until SIGTERM: `start` at each time that this process becomes the one that acts. */
+export async function runLeading(
+  leaseName: string,
+  flags: ClusterFlags,
+  io: CommandIo,
+  start: (leading: Leading) => readonly Stoppable[],
+): Promise<void> {
+  const cluster = clusterOf(flags, io)
+  const { logger } = openControlLog({ level: levelOf(flags.logLevel), json: false })
+  const client = new KubeClient(cluster)
+  const problem = (message: string): void => logger.warn({}, message)
+  const info: Leading['info'] = (message, fields = {}) => logger.info(fields, message)
+  let started: readonly Stoppable[] = []
+  const lease = new LeaderLease(client, {
+    namespace: flags.leaseNamespace ?? cluster.namespace,
+    name: leaseName,
+    identity: `${hostname()}_${randomUUID()}`,
+    times: LEASE_TIMES,
+    onLeading: () => {
+      info('leading')
+      started = start({ client, info, problem })
+    },
+    onLost: async () => {
+      info('no longer leading')
+      await Promise.all(started.map(each => each.stop()))
+      started = []
+    },
+    onProblem: problem,
+  })
+  io.out(`Kubernetes: ${cluster.server}\n`)
+  await stopSignal()
+  await lease.stop()
+  client.close()
+}
+
+function clusterOf({ kubeconfig, context }: ClusterFlags, io: CommandIo): ClusterConfig {
+  try {
+    const inCluster = kubeconfig === undefined ? inClusterConfig(io.env) : undefined
+    if (inCluster !== undefined) return inCluster
+    const file = kubeconfig ?? io.env('KUBECONFIG')
+    if (file === undefined) throw new Error('this is no pod: name a kubeconfig by --kubeconfig or KUBECONFIG')
+    return kubeconfigOf(file, context)
+  } catch (error) {
+    throw new CliError((error as Error).message)
+  }
+}

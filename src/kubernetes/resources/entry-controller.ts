@@ -1,0 +1,183 @@
+// Custom resources of one kind into config entries: each is written by `PUT /v1/config`, and its status says whether the control plane took it.
+// One for each kind, run by commands/k8s while it leads.
+//
+//   created ──> finalizer ──> entry written ──> Synced=True          refused ──> Synced=False with the reason
+//   deleted ──> entry deleted ──> finalizer taken off (the API server then forgets the resource)
+//
+// Invariant: an entry that the API, or another resource, wrote is neither changed nor deleted: the Meta says whose it is.
+import type { KubeClient } from '../api/kube-client.js'
+import { KubeError } from '../api/kube-client.js'
+import { ObjectWatch } from '../api/object-watch.js'
+import { ReconcileLoop } from '../api/reconcile-loop.js'
+import type { ControlPlaneApi } from '../sync/control-plane-api.js'
+import { eachAtOnce } from '../sync/each-at-once.js'
+import {
+  type Condition,
+  type EntryResource,
+  entryKeyOf,
+  entryOf,
+  GROUP,
+  OWNER,
+  ownerOf,
+  type ResourceKind,
+  VERSION,
+} from './resource-kinds.js'
+
+export interface EntryControllerOptions {
+  readonly client: KubeClient
+  readonly api: ControlPlaneApi
+  readonly kind: ResourceKind
+  readonly everyMs: number
+  readonly onProblem: (message: string) => void
+  /** Whether a rejection is the control plane's own no, which another try does not change. */
+  readonly isRefusal: (error: unknown) => boolean
+}
+
+/** consul-k8s'. */
+const FINALIZER = `finalizers.${GROUP}`
+
+interface StoredEntry {
+  readonly Meta?: Readonly<Record<string, string>> | null
+}
+
+export class EntryController {
+  private readonly watch: ObjectWatch<EntryResource>
+  private readonly loop: ReconcileLoop
+  /** Owner -> generation that was written, and when the entry is looked at again. */
+  private readonly written = new Map<string, { readonly generation: number; readonly atMs: number }>()
+
+  constructor(private readonly options: EntryControllerOptions) {
+    const { client, kind, everyMs, onProblem } = options
+    this.loop = new ReconcileLoop({
+      reconcile: () => this.reconcile(),
+      everyMs,
+      onProblem: message => onProblem(`${kind.kind}: ${message}`),
+    })
+    this.watch = new ObjectWatch<EntryResource>(client, {
+      path: `/apis/${GROUP}/${VERSION}/${kind.plural}`,
+      onChange: () => this.loop.ask(),
+      onProblem,
+    })
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.watch.stop(), this.loop.stop()])
+  }
+
+  private async reconcile(): Promise<void> {
+    if (!this.watch.synced) return
+    await eachAtOnce([...this.watch.objects.values()], async resource => {
+      try {
+        await (resource.metadata.deletionTimestamp === undefined ? this.write(resource) : this.remove(resource))
+      } catch (error) {
+        // Changed under our hands, or gone: the watch brings the newer one, or its end.
+        if (!(error instanceof KubeError && (error.statusCode === 409 || error.statusCode === 404))) throw error
+      }
+    })
+  }
+
+  private async write(resource: EntryResource): Promise<void> {
+    const { metadata } = resource
+    const owner = ownerOf(resource)
+    const { generation = 0, finalizers = [] } = metadata
+    const before = this.written.get(owner)
+    if (before?.generation === generation && performance.now() - before.atMs < this.options.everyMs && hasStatus(resource)) return
+    if (!finalizers.includes(FINALIZER)) {
+      await this.put(resource, { ...resource, metadata: { ...metadata, finalizers: [...finalizers, FINALIZER] } })
+      // The watch brings it back with its new version.
+      return
+    }
+    const problem = await this.apply(resource)
+    await this.say(resource, problem)
+    this.written.set(owner, { generation, atMs: performance.now() })
+  }
+
+  /** '' = it is in force. What might work the next time is thrown. */
+  private async apply(resource: EntryResource): Promise<Refusal | undefined> {
+    const { api, kind, isRefusal } = this.options
+    const made = entryOf(kind, resource)
+    if ('problem' in made) return { reason: 'InvalidResource', message: made.problem }
+    const present = await api.findJson<StoredEntry>(this.entryPath(resource))
+    const stranger = present === undefined ? undefined : strangerOf(present, ownerOf(resource))
+    if (stranger !== undefined) return { reason: 'EntryOfAnother', message: stranger }
+    try {
+      await api.put('/v1/config', made.entry)
+      return undefined
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      return { reason: 'ConsulAgentError', message: (error as Error).message }
+    }
+  }
+
+  private async remove(resource: EntryResource): Promise<void> {
+    const { api } = this.options
+    const { metadata } = resource
+    const { finalizers = [] } = metadata
+    if (!finalizers.includes(FINALIZER)) return
+    const present = await api.findJson<StoredEntry>(this.entryPath(resource))
+    if (present !== undefined && strangerOf(present, ownerOf(resource)) === undefined) {
+      try {
+        await api.delete(this.entryPath(resource))
+      } catch (error) {
+        // A router that still needs it, say: why it stays is said, and it is tried again.
+        await this.say(resource, { reason: 'DeletionRefused', message: (error as Error).message })
+        throw error
+      }
+    }
+    await this.put(resource, { ...resource, metadata: { ...metadata, finalizers: finalizers.filter(each => each !== FINALIZER) } })
+    this.written.delete(ownerOf(resource))
+  }
+
+  private async say(resource: EntryResource, refusal: Refusal | undefined): Promise<void> {
+    const { generation } = resource.metadata
+    const before = resource.status?.conditions?.find(({ type }) => type === 'Synced')
+    const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
+    const status = refusal === undefined ? 'True' : 'False'
+    const condition: Condition = {
+      type: 'Synced',
+      status,
+      ...refusal,
+      lastTransitionTime: before?.status === status ? before.lastTransitionTime : now,
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+    }
+    if (before !== undefined && sameCondition(before, condition)) return
+    const others = (resource.status?.conditions ?? []).filter(({ type }) => type !== 'Synced')
+    const lastSyncedTime = refusal === undefined ? now : resource.status?.lastSyncedTime
+    const next = { conditions: [...others, condition], ...(lastSyncedTime === undefined ? {} : { lastSyncedTime }) }
+    await this.options.client.update(`${this.path(resource)}/status`, { ...resource, status: next })
+  }
+
+  private put(resource: EntryResource, body: EntryResource): Promise<unknown> {
+    return this.options.client.update(this.path(resource), body)
+  }
+
+  private path({ metadata: { namespace = '', name } }: EntryResource): string {
+    return `/apis/${GROUP}/${VERSION}/namespaces/${namespace}/${this.options.kind.plural}/${name}`
+  }
+
+  private entryPath(resource: EntryResource): string {
+    const { kind, name } = entryKeyOf(this.options.kind, resource)
+    return `/v1/config/${kind}/${encodeURIComponent(name)}`
+  }
+}
+
+interface Refusal {
+  readonly reason: string
+  readonly message: string
+}
+
+function strangerOf({ Meta }: StoredEntry, owner: string): string | undefined {
+  const other = Meta?.[OWNER]
+  if (other === owner) return undefined
+  return other === undefined
+    ? 'the config entry is there already, and was not written by a resource: delete it, and this one takes its place'
+    : `the config entry is that of the resource ${other}`
+}
+
+function hasStatus({ metadata: { generation }, status }: EntryResource): boolean {
+  return status?.conditions?.some(each => each.type === 'Synced' && each.observedGeneration === generation) === true
+}
+
+function sameCondition(a: Condition, b: Condition): boolean {
+  return a.status === b.status && a.reason === b.reason && a.message === b.message && a.observedGeneration === b.observedGeneration
+}

@@ -1,0 +1,67 @@
+// List and watch against an API server with the real protocol.
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { KubeClient, type KubeObject } from '../../../src/kubernetes/api/kube-client.js'
+import { ObjectWatch } from '../../../src/kubernetes/api/object-watch.js'
+import { FakeKubeApi } from '../../support/fake-kube-api.js'
+import { until } from '../../support/proxy-process.js'
+
+const PATH = '/api/v1/services'
+const service = (name: string, port = 80): object => ({ metadata: { name, namespace: 'shop' }, spec: { ports: [{ port }] } })
+
+let kube: FakeKubeApi
+let client: KubeClient
+let watch: ObjectWatch<KubeObject & { readonly spec: { readonly ports: readonly { readonly port: number }[] } }>
+let problems: string[]
+
+beforeEach(async () => {
+  kube = await FakeKubeApi.start(2)
+  for (const name of ['a', 'b', 'c', 'd', 'e']) kube.put(PATH, service(name))
+  client = new KubeClient(kube.config)
+  problems = []
+  watch = new ObjectWatch(client, { path: PATH, onChange: () => {}, onProblem: message => problems.push(message), random: () => 0 })
+})
+
+afterEach(async () => {
+  await watch.stop()
+  client.close()
+  await kube.stop()
+})
+
+const names = (): string => [...watch.objects.keys()].map(key => key.slice('shop/'.length)).join('')
+const lists = (): number =>
+  kube.requests.filter(line => line.startsWith('GET') && !line.includes('watch=1') && !line.includes('continue')).length
+const watches = (): string[] => kube.requests.filter(line => line.includes('watch=1'))
+
+it('lists by pages, and then follows what is added, changed and deleted', async () => {
+  await until('names', () => names() === 'abcde')
+  kube.put(PATH, service('f'))
+  kube.put(PATH, service('a', 81))
+  kube.delete(PATH, 'b', 'shop')
+  await until('names', () => names() === 'acdef')
+  expect(watch.objects.get('shop/a')!.spec.ports[0]!.port).toBe(81)
+  expect([lists(), problems]).toEqual([1, []])
+})
+
+it('goes on from a bookmark when the watch ends, without a new list', async () => {
+  await until('kube.watching', () => kube.watching === 1)
+  kube.bookmark()
+  await new Promise(resolve => setImmediate(resolve))
+  kube.put(PATH, service('f'))
+  await until('names', () => names() === 'abcdef')
+  const before = watches().length
+  kube.endWatches()
+  kube.put(PATH, service('g'))
+  await until('names', () => names() === 'abcdefg')
+  expect(watches().at(before)).toMatch(/resourceVersion=107&allowWatchBookmarks=true/)
+  expect(lists()).toBe(1)
+})
+
+it('lists anew when its version is gone, and keeps what it knew until then', async () => {
+  await until('kube.watching', () => kube.watching === 1)
+  kube.failures.push({ match: `GET ${PATH}?limit`, status: 500 })
+  kube.delete(PATH, 'a', 'shop')
+  kube.compact()
+  await until('lists', () => lists() === 3)
+  await until('names', () => names() === 'bcde')
+  expect(problems).toEqual([`${PATH}: etcdserver: leader changed`])
+})

@@ -1,0 +1,130 @@
+// Custom resources become config entries of a real control plane, and say so.
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ControlApi, RefusedError } from '../../../src/cli/command-line/control-api.js'
+import { KubeClient } from '../../../src/kubernetes/api/kube-client.js'
+import { EntryController } from '../../../src/kubernetes/resources/entry-controller.js'
+import { RESOURCE_KINDS } from '../../../src/kubernetes/resources/resource-kinds.js'
+import type { Json } from '../../support/admission-reviews.js'
+import { CliFixture } from '../../support/cli-fixture.js'
+import { FakeKubeApi } from '../../support/fake-kube-api.js'
+import { until } from '../../support/proxy-process.js'
+
+const of = (plural: string): string => `/apis/consul.hashicorp.com/v1alpha1/${plural}`
+const USED = new Set(['ServiceDefaults', 'ServiceIntentions', 'ServiceSplitter', 'ProxyDefaults'])
+const fixture = new CliFixture()
+let kube: FakeKubeApi
+let client: KubeClient
+let api: ControlApi
+let controllers: EntryController[]
+
+beforeAll(async () => {
+  await fixture.start()
+  kube = await FakeKubeApi.start()
+  client = new KubeClient(kube.config)
+  api = new ControlApi({ address: fixture.plane.httpAddress })
+  controllers = RESOURCE_KINDS.filter(({ kind }) => USED.has(kind)).map(
+    kind =>
+      new EntryController({
+        client,
+        api,
+        kind,
+        everyMs: 200,
+        onProblem: () => {},
+        isRefusal: error => error instanceof RefusedError && error.statusCode === 400,
+      }),
+  )
+})
+
+afterAll(async () => {
+  await Promise.all(controllers.map(controller => controller.stop()))
+  client.close()
+  await kube.stop()
+  await fixture.stop()
+})
+
+const put = (plural: string, name: string, spec: object): void =>
+  void kube.put(of(plural), {
+    ...kube.get(of(plural), name, 'shop'),
+    metadata: { ...kube.get(of(plural), name, 'shop')?.metadata, name, namespace: 'shop' },
+    spec,
+  })
+
+/** Of the generation that is asked for. */
+async function synced(plural: string, name: string): Promise<Json> {
+  const found = await until(`the status of ${name}`, () => {
+    const { metadata, status } = kube.get(of(plural), name, 'shop') ?? {}
+    const condition = status?.conditions?.[0]
+    return condition?.observedGeneration === metadata?.generation ? { ...condition, lastSyncedTime: status?.lastSyncedTime } : undefined
+  })
+  return found
+}
+
+const entry = (path: string): Promise<Json> => api.findJson(`/v1/config/${path}`)
+
+it('a resource becomes an entry, has a finalizer and says that it is in force', async () => {
+  put('servicedefaults', 'api', { protocol: 'http', upstreamConfig: { defaults: { connectTimeoutMs: 3000 } } })
+  expect(await synced('servicedefaults', 'api')).toMatchObject({
+    type: 'Synced',
+    status: 'True',
+    lastSyncedTime: expect.stringMatching(/^\d{4}-.*Z$/),
+  })
+  expect(await entry('service-defaults/api')).toMatchObject({
+    Protocol: 'http',
+    UpstreamConfig: { Defaults: { ConnectTimeoutMs: 3000 } },
+    Meta: { 'external-source': 'kubernetes', 'k8s-namespace': 'shop', 'k8s-resource': 'shop/api' },
+  })
+  expect(kube.get(of('servicedefaults'), 'api', 'shop').metadata.finalizers).toEqual(['finalizers.consul.hashicorp.com'])
+})
+
+it('a change of it is a change of the entry', async () => {
+  put('servicedefaults', 'api', { protocol: 'grpc' })
+  await synced('servicedefaults', 'api')
+  expect((await entry('service-defaults/api')).Protocol).toBe('grpc')
+})
+
+it('an entry that is refused is said with the reason, and what was in force stays', async () => {
+  put('servicedefaults', 'api', { protocol: 'udp' })
+  await until('the refusal', async () => (await synced('servicedefaults', 'api')).status === 'False')
+  expect(await synced('servicedefaults', 'api')).toMatchObject({ reason: 'ConsulAgentError', message: expect.stringContaining('Protocol') })
+  expect((await entry('service-defaults/api')).Protocol).toBe('grpc')
+  put('servicedefaults', 'api', { protocol: 'http' })
+  await until('the cure', async () => (await synced('servicedefaults', 'api')).status === 'True')
+})
+
+it('intentions are of the service that their spec names', async () => {
+  put('serviceintentions', 'web-to-api', { destination: { name: 'api' }, sources: [{ name: 'web', action: 'allow' }] })
+  await synced('serviceintentions', 'web-to-api')
+  expect((await entry('service-intentions/api')).Sources).toMatchObject([{ Name: 'web', Action: 'allow' }])
+})
+
+it('a kind of which there is one has one name', async () => {
+  put('proxydefaults', 'mine', { config: { protocol: 'http' } })
+  expect(await synced('proxydefaults', 'mine')).toMatchObject({
+    status: 'False',
+    reason: 'InvalidResource',
+    message: 'metadata.name: must be "global": there is one ProxyDefaults',
+  })
+})
+
+it('an entry that the API wrote, or another resource, is not taken', async () => {
+  await api.put('/v1/config', { Kind: 'service-defaults', Name: 'hand', Protocol: 'tcp' })
+  put('servicedefaults', 'hand', { protocol: 'http' })
+  expect(await synced('servicedefaults', 'hand')).toMatchObject({ status: 'False', reason: 'EntryOfAnother' })
+  kube.delete(of('servicedefaults'), 'hand', 'shop')
+  await until('the resource is gone', () => kube.get(of('servicedefaults'), 'hand', 'shop') === undefined)
+  expect((await entry('service-defaults/hand')).Protocol).toBe('tcp')
+})
+
+it('the end of a resource is the end of its entry, once the control plane lets it go', async () => {
+  put('servicesplitters', 'api', { splits: [{ weight: 100 }] })
+  await until('in force', async () => (await synced('servicesplitters', 'api')).status === 'True')
+  // The splitter needs the protocol that this entry says.
+  kube.delete(of('servicedefaults'), 'api', 'shop')
+  await until('why not is said', () => kube.get(of('servicedefaults'), 'api', 'shop').status.conditions[0].reason === 'DeletionRefused')
+  kube.delete(of('servicesplitters'), 'api', 'shop')
+  await until(
+    'both are gone',
+    () => !kube.names(of('servicedefaults')).includes('shop/api') && kube.names(of('servicesplitters')).length === 0,
+  )
+  expect([await entry('service-defaults/api'), await entry('service-splitter/api')]).toEqual([undefined, undefined])
+})

@@ -1,5 +1,5 @@
-// The shapes of config entries as OpenAPI schemas, in the structural form that Kubernetes asks of custom resources: what scripts/crds.mjs writes
-// into examples/deploy/kubernetes/crds.yaml. Made from the zod schemas that read the entries, so there is one description of them.
+// The shapes of config entries as OpenAPI schemas, in the structural form that Kubernetes asks of custom resources: what `outrigger k8s crds` prints
+// (cli/commands/k8s/crds.ts). Made from the zod schemas that read the entries, so there is one description of them.
 // Invariant: every field that an entry has stands there, in camel case; what is free-form is kept as it is.
 import type { z } from 'zod'
 import { SCHEMAS } from './schemas.js'

@@ -1,5 +1,5 @@
 // The kinds of custom resources that stand for config entries, by consul-k8s' names (consul.hashicorp.com/v1alpha1), and what entry each
-// becomes. Read by entry-controller.ts and by scripts/crds.mjs. Invariant: an entry belongs to one resource: which one stands in its Meta.
+// becomes. Read by entry-controller.ts and cli/commands/k8s/. Invariant: an entry belongs to one resource: which one stands in its Meta.
 import type { KubeObject } from '../api/kube-client.js'
 
 export const GROUP = 'consul.hashicorp.com'

@@ -1,4 +1,4 @@
-// The proxy's log, on stderr or in --log-path: readable lines on a terminal, JSON elsewhere (both as the control plane's), text by
+// The proxy's log, on stderr or in --log-path: readable lines on a terminal and in the journal, JSON elsewhere (all as the control plane's), text by
 // --log-format where that is given. Levels by Envoy's names and for each of Envoy's components; changeable at run time (/logging). The file
 // can be opened anew (SIGUSR1). The lines are pino's, but pino itself would be a tenth of what a start costs.
 
@@ -6,7 +6,7 @@ import sonicBoom, { type SonicBoom } from 'sonic-boom'
 import type { LogSeverity, SidecarOptions } from '../sidecar/sidecar.js'
 import { compileLogFormat } from './log-format.js'
 import { LOG_COMPONENTS, LOG_LEVELS } from './log-levels.js'
-import { PINO_LEVELS, readableLine } from './log-lines.js'
+import { linesFor, PINO_LEVELS } from './log-lines.js'
 
 type Log = SidecarOptions['log']
 type Logging = SidecarOptions['logging']
@@ -71,10 +71,10 @@ export function createLogger(options: LoggerOptions): ProxyLogger {
 type Write = (severity: LogSeverity, component: string, message: string, fields: Record<string, unknown> | undefined) => void
 
 function lineWriter(name: string, onStderr: boolean, destination: SonicBoom): Write {
-  const readable = onStderr && process.stderr.isTTY === true
+  const readable = onStderr ? linesFor(process.stderr.isTTY === true) : null
   return (severity, _component, message, fields) => {
     const record = { level: PINO_LEVELS[severity], time: new Date().toISOString(), name, ...fields, msg: message }
-    destination.write(readable ? readableLine(record) : `${JSON.stringify(record)}\n`)
+    destination.write(readable === null ? `${JSON.stringify(record)}\n` : readable(record))
   }
 }
 

@@ -38,6 +38,7 @@ import { addRollout } from './commands/rollout.js'
 import { addServices } from './commands/services.js'
 import { addCheck } from './commands/sidecar/check.js'
 import { addProxyConfig } from './commands/sidecar/proxy-config.js'
+import { addReady } from './commands/sidecar/ready.js'
 import { addWhy } from './commands/sidecar/why.js'
 import { addSnapshot } from './commands/snapshot.js'
 import { addTls } from './commands/tls.js'
@@ -81,6 +82,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addTraffic,
   addTap,
   addWait,
+  addReady,
   addImport,
   addIntention,
   addCa,

@@ -70,6 +70,32 @@ describe('connect', () => {
     expect((await cli.call('connect', 'envoy', '-bootstrap')).err).toBe('outrigger: one of --sidecar-for and --proxy-id is needed\n')
   })
 
+  it('prints what Nomad asks for: the socket of its allocation, and an -address that is for gateways', async () => {
+    const args = ['-grpc-addr', 'unix://alloc/tmp/consul_grpc.sock', '-admin-bind', '127.0.0.2:19001', '-address', '127.0.0.1:19101']
+    const wrong = await cli.call('connect', 'envoy', ...args, '-proxy-id', 'web-1-sidecar-proxy', '-bootstrap')
+    expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('the path of a unix socket must be absolute') })
+    args[1] = 'unix:///alloc/tmp/consul_grpc.sock'
+    const ready = ['-envoy-ready-bind-address', '0.0.0.0', '-envoy-ready-bind-port', '19100']
+    const { static_resources, admin } = JSON.parse(
+      await cli.out('connect', 'envoy', ...args, ...ready, '-proxy-id', 'web-1-sidecar-proxy', '-bootstrap'),
+    )
+    expect(admin.address.socket_address).toEqual({ address: '127.0.0.2', port_value: 19_001 })
+    expect(JSON.stringify(static_resources.clusters[0])).toContain('"pipe":{"path":"/alloc/tmp/consul_grpc.sock"}')
+    expect(static_resources.listeners[0]).toMatchObject({
+      name: 'envoy_ready_listener',
+      address: { socket_address: { address: '0.0.0.0', port_value: 19_100 } },
+    })
+    expect(await cli.call('connect', 'envoy', '-envoy-ready-bind-port=1', '-proxy-id=web-1-sidecar-proxy', '-bootstrap')).toMatchObject({
+      code: 1,
+      err: 'outrigger: --envoy-ready-bind-address and --envoy-ready-bind-port need each other\n',
+    })
+  })
+
+  it('says whether the control plane, or a sidecar, serves', async () => {
+    expect(await cli.out('ready')).toBe('LIVE\n')
+    expect(await cli.call('ready', '--admin', '127.0.0.1:1')).toMatchObject({ code: 1, err: expect.stringContaining('the sidecar') })
+  })
+
   it('runs another executable with the bootstrap in a file of its owner alone, and ends as it does', async () => {
     const program = cli.file(
       'envoy',

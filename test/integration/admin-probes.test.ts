@@ -34,7 +34,7 @@ const BUCKETS = ['', 'none', 'summary', 'cumulative', 'disjoint', 'detailed', 'p
 const FORMATS = ['text', 'json', 'html', 'active-html', 'prometheus', '', 'xml']
 
 const PROBES: readonly Probe[] = [
-  ...words(`/ /help /nosuch /ready /live /server_info /stats /clusters /listeners /config_dump /certs /memory /memory/tcmalloc /runtime
+  ...words(`/ /help /nosuch /ready /live /startup /server_info /stats /clusters /listeners /config_dump /certs /memory /memory/tcmalloc /runtime
     /init_dump /hot_restart_version /contention /cpuprofiler /heapprofiler /allocprofiler /heap_dump /peak_heap_dump /logging
     /healthcheck/fail /drain_listeners /quitquitquit /reset_counters /reopen_logs /runtime_modify /stats/prometheus /stats/recentlookups
     /stats/recentlookups/enable /stats/recentlookups/clear /stats/recentlookups/disable // /stats/ /Stats /stats#x /%73tats /clusters/ /?x
@@ -114,7 +114,7 @@ const DIFFERENT: readonly (readonly [probe: RegExp, what: 'answer' | 'body', rea
     'answer',
     'tools of its allocator',
   ],
-  [/ \/live$/, 'answer', 'ours alone'],
+  [/ \/(live|startup)$/, 'answer', 'ours alone'],
   [/(invalid path|\/help|\/nosuch|\/\/|\/stats\/|\/Stats|\/clusters\/)$/, 'body', 'the list of commands has ours and its own words'],
   [/ \/stats\/recentlookups$/, 'body', 'names are resolved when configuration is compiled'],
   [/filter=\(|name_regex=\(/, 'body', "another library's words for a bad regex"],

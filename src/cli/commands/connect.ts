@@ -24,6 +24,8 @@ export interface EnvoyFlags extends ApiFlags, GatewayFlags {
   readonly grpcCaFile?: string
   readonly grpcCaPath?: string
   readonly adminAccessLogPath?: string
+  readonly envoyReadyBindAddress?: string
+  readonly envoyReadyBindPort?: string
   readonly gateway?: string
 }
 
@@ -40,11 +42,13 @@ export function addConnect(program: Command, io: CommandIo): void {
     .option('--admin-bind <host:port>', "the proxy's admin address (default: 127.0.0.1:19000)")
     .option(
       '--grpc-addr <address>',
-      'where the proxy reaches the control plane: host:port, with https:// over TLS (default: CONSUL_GRPC_ADDR)',
+      'where the proxy reaches the control plane: host:port, with https:// over TLS, or unix:///path (default: CONSUL_GRPC_ADDR)',
     )
     .option('--grpc-ca-file <file>', 'PEM bundle that verifies it (default: CONSUL_GRPC_CACERT)')
     .option('--grpc-ca-path <dir>', 'refused: name one file by --grpc-ca-file')
     .option('--admin-access-log-path <file>', 'access log of the admin address (default: /dev/null)')
+    .option('--envoy-ready-bind-address <address>', 'where /ready of the admin answers others too, for probes (with the port)')
+    .option('--envoy-ready-bind-port <port>', 'its port')
     .option('--gateway <kind>', `run a gateway: ${Object.keys(GATEWAYS).join(', ')}`)
     .option('--register', 'register the gateway first')
     .option('--ignore-envoy-compatibility', 'no effect: versions are not compared')
@@ -118,6 +122,7 @@ async function bootstrapOf(proxyId: string, flags: EnvoyFlags, api: ControlApi, 
   const query = new URLSearchParams({
     ...(address === undefined ? {} : { grpc_addr: address.replace(/^https?:\/\//, '') }),
     ...(flags.adminBind === undefined ? {} : { admin_bind: flags.adminBind }),
+    ...readyBind(flags),
   })
   const bootstrap = await api.getJson<Bootstrap>(`/v1/outrigger/bootstrap/${encodeURIComponent(proxyId)}?${query}`)
   if (flags.adminAccessLogPath !== undefined) bootstrap.admin.access_log_path = flags.adminAccessLogPath
@@ -128,6 +133,14 @@ async function bootstrapOf(proxyId: string, flags: EnvoyFlags, api: ControlApi, 
   if (address?.startsWith('http://')) delete cluster['transport_socket']
   else if (caFile !== undefined) cluster['transport_socket'] = tlsSocket(io.readText(caFile))
   return bootstrap
+}
+
+/** As in Consul both are given, or neither. */
+function readyBind({ envoyReadyBindAddress: address, envoyReadyBindPort: port }: EnvoyFlags): { readonly ready_bind?: string } {
+  if (address === undefined && port === undefined) return {}
+  if (address === undefined || port === undefined)
+    throw new CliError('--envoy-ready-bind-address and --envoy-ready-bind-port need each other')
+  return { ready_bind: `${address.includes(':') && !address.startsWith('[') ? `[${address}]` : address}:${port}` }
 }
 
 function tlsSocket(caPem: string): object {

@@ -32,6 +32,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   top: ['', 'api --interval 1'],
   tap: ['api', 'api --status 5xx --identity web', '--path /v1 --json --count 10'],
   wait: ['--for=synced', '--for=synced web-sidecar-proxy --timeout 30s'],
+  ready: ['', '--admin 127.0.0.1:19000'],
   import: ['--from http://127.0.0.1:8500 --dry-run', '--from http://consul.internal:8500'],
   'k8s webhook': [
     '-tls-cert tls.crt -tls-key tls.key -image outrigger:1.0 -sidecar-http-addr outrigger:8500 -sidecar-grpc-addr outrigger:8502 -default-inject',

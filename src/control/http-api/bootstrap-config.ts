@@ -20,14 +20,21 @@ export interface BootstrapParts {
 /** The cluster of the proxy's own admin endpoint. */
 export const SELF_ADMIN = 'self_admin'
 
+/** What orchestrators ask; Envoy has the first alone. */
+const PROBES = ['/ready', '/live', '/startup']
+
 /** Later maps go over earlier ones. What is of the wrong form is left out: whoever wrote it has been warned. */
 export function bootstrapParts(...configs: readonly Readonly<Record<string, unknown>>[]): BootstrapParts {
   const config = new OpaqueConfig('Config', PROXY_CONFIG_KEYS, [])
   for (const each of configs) config.add(each)
   const pages = [
-    adminPage('envoy_prometheus_metrics', config.get('envoy_prometheus_bind_addr'), { path: '/metrics' }, '/stats/prometheus'),
-    adminPage('envoy_metrics', config.get('envoy_stats_bind_addr'), { prefix: '/stats' }, '/stats'),
-    adminPage('envoy_ready', config.get('envoy_ready_bind_addr'), { path: '/ready' }, '/ready'),
+    adminPages('envoy_prometheus_metrics', config.get('envoy_prometheus_bind_addr'), [[{ path: '/metrics' }, '/stats/prometheus']]),
+    adminPages('envoy_metrics', config.get('envoy_stats_bind_addr'), [[{ prefix: '/stats' }, '/stats']]),
+    adminPages(
+      'envoy_ready',
+      config.get('envoy_ready_bind_addr'),
+      PROBES.map(path => [{ path }, path]),
+    ),
   ].filter(page => page !== undefined)
   const flushMs = config.get('envoy_stats_flush_interval')
   return {
@@ -94,8 +101,12 @@ export function socketAddress(address: string, port: number): object {
   return { socket_address: { address: address.replace(/^\[|\]$/g, ''), port_value: port } }
 }
 
-/** A listener that serves one page of the admin endpoint, and nothing else of it. */
-function adminPage(name: string, bind: string | undefined, match: object, page: string): object | undefined {
+/** A listener that serves these pages of the admin endpoint, and nothing else of it. */
+function adminPages(
+  name: string,
+  bind: string | undefined,
+  pages: readonly (readonly [match: object, page: string])[],
+): object | undefined {
   if (bind === undefined) return undefined
   const colon = bind.lastIndexOf(':')
   const hcm = {
@@ -109,7 +120,7 @@ function adminPage(name: string, bind: string | undefined, match: object, page: 
           name: SELF_ADMIN,
           domains: ['*'],
           routes: [
-            { match, route: { cluster: SELF_ADMIN, prefix_rewrite: page } },
+            ...pages.map(([match, page]) => ({ match, route: { cluster: SELF_ADMIN, prefix_rewrite: page } })),
             { match: { prefix: '/' }, direct_response: { status: 404 } },
           ],
         },

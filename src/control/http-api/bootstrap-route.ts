@@ -23,7 +23,10 @@ export function bootstrapRoute(
     const proxy = context.catalog.instance(proxyId)
     if (proxy?.Proxy === undefined) throw new HttpError(404, `unknown proxy ID: ${proxyId}`)
     const grpc = reach()
-    const ads = hostPort(query(request, 'grpc_addr'), 'grpc_addr') ?? { host: grpc.host, port: grpc.port }
+    const grpcAddr = query(request, 'grpc_addr')
+    const path = socketPath(grpcAddr)
+    const ads = (path === undefined ? hostPort(grpcAddr, 'grpc_addr') : undefined) ?? { host: grpc.host, port: grpc.port }
+    const ready = hostPort(query(request, 'ready_bind'), 'ready_bind')
     const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN_BIND, 'admin_bind')!
     // The caller's own token goes into the file, but where the gRPC port has one of its own.
     const token = grpc.sidecarToken ?? presentedToken(request)
@@ -34,19 +37,38 @@ export function bootstrapRoute(
       datacenter: context.node.datacenter,
       grpcHost: ads.host,
       grpcPort: ads.port,
+      ...(path === undefined ? {} : { grpcPath: path }),
       adminHost: admin.host,
       adminPort: admin.port,
       ...(token === undefined ? {} : { token }),
       ...(grpc.caPem === undefined ? {} : { grpcCaPem: grpc.caPem }),
-      configs: [await defaults(), proxy.Proxy.Config],
+      configs: [
+        await defaults(),
+        proxy.Proxy.Config,
+        ...(ready === undefined
+          ? []
+          : [{ envoy_ready_bind_addr: `${ready.host.includes(':') ? `[${ready.host}]` : ready.host}:${ready.port}` }]),
+      ],
     })
   })
+}
+
+/** Linux takes no longer ones. */
+const MAX_SOCKET_PATH = 107
+
+function socketPath(text: string | undefined): string | undefined {
+  if (text === undefined || !text.startsWith('unix:')) return undefined
+  const path = text.replace(/^unix:(\/\/)?/, '')
+  if (!path.startsWith('/') || path.length > MAX_SOCKET_PATH)
+    throw new HttpError(400, `grpc_addr: the path of a unix socket must be absolute, of at most ${MAX_SOCKET_PATH} bytes`)
+  return path
 }
 
 function hostPort(text: string | undefined, name: string): { readonly host: string; readonly port: number } | undefined {
   if (text === undefined || text === '') return undefined
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
-  if (match === null || port > 65_535) throw new HttpError(400, `${name} must be host:port`)
+  if (match === null || port > 65_535)
+    throw new HttpError(400, `${name} must be host:port${name === 'grpc_addr' ? ' or unix:///path' : ''}`)
   return { host: match[1] ?? match[2]!, port }
 }

@@ -11,6 +11,8 @@ export interface BootstrapOptions {
   readonly datacenter: string
   readonly grpcHost: string
   readonly grpcPort: number
+  /** A unix socket in the place of host and port: Nomad puts one into an allocation's network. */
+  readonly grpcPath?: string
   readonly adminHost: string
   readonly adminPort: number
   /** Sent as `x-consul-token` on the ADS stream. */
@@ -77,7 +79,8 @@ function adsSource(): object {
 }
 
 function adsCluster(options: BootstrapOptions): object {
-  const isIp = /^[\d.]+$|:/.test(options.grpcHost)
+  const isIp = options.grpcPath !== undefined || /^[\d.]+$|:/.test(options.grpcHost)
+  const address = options.grpcPath === undefined ? socketAddress(options.grpcHost, options.grpcPort) : { pipe: { path: options.grpcPath } }
   return {
     name: ADS_CLUSTER,
     ignore_health_on_host_removal: false,
@@ -103,7 +106,7 @@ function adsCluster(options: BootstrapOptions): object {
     },
     load_assignment: {
       cluster_name: ADS_CLUSTER,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(options.grpcHost, options.grpcPort) } }] }],
+      endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
     },
   }
 }

@@ -60,6 +60,10 @@ export function adminRoutes(options: AdminOptions): ReadonlyMap<string, AdminRou
   })
   get('/ready', 'print server state, return 200 if LIVE, otherwise return 503', [], request => ready(server, request))
   get('/live', 'return 200 while the process runs', [], ({ response }) => answer(response, 200, 'LIVE\n'))
+  get('/startup', 'return 200 once all that the start waits for has come, 503 before', [], ({ response }) => {
+    const isUp = server.state === 'LIVE' || server.state === 'DRAINING'
+    answer(response, isUp ? 200 : 503, `${isUp ? 'STARTED' : server.reportedState}\n`)
+  })
   get('/server_info', 'print server version/status information', [], ({ response }) => answerJson(response, serverInfo(options)))
   get('/stats', 'print server stats', STATS, showStats)
   get('/stats/prometheus', 'print server stats in prometheus format', PROMETHEUS, showStats)

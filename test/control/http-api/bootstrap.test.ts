@@ -62,6 +62,20 @@ describe('envoyBootstrap', () => {
     expect(static_resources.clusters[1]).toMatchObject({ name: 'self_admin' })
     expect(static_resources.listeners[0].address.socket_address).toEqual({ address: '0.0.0.0', port_value: 9102 })
   })
+
+  it('reaches the control plane by a unix socket, without a name to verify', () => {
+    const [cluster] = bootstrap({ grpcPath: '/alloc/tmp/consul_grpc.sock', grpcCaPem: 'PEM' }).static_resources.clusters
+    expect(cluster.type).toBe('STATIC')
+    expect(cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address).toEqual({ pipe: { path: '/alloc/tmp/consul_grpc.sock' } })
+    expect(cluster.transport_socket.typed_config.sni).toBeUndefined()
+  })
+
+  it('the listener for probes serves /ready, /live and /startup, and nothing else of the admin', () => {
+    const [listener] = bootstrap({ configs: [{ envoy_ready_bind_addr: '0.0.0.0:19100' }] }).static_resources.listeners
+    const routes = listener.filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes
+    expect(routes.map(({ match }: any) => match)).toEqual([{ path: '/ready' }, { path: '/live' }, { path: '/startup' }, { prefix: '/' }])
+    expect(routes.at(-1)).toMatchObject({ direct_response: { status: 404 } })
+  })
 })
 
 describe('keys of Proxy.Config', () => {

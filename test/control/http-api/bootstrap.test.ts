@@ -73,7 +73,12 @@ describe('envoyBootstrap', () => {
   it('the listener for probes serves /ready, /live and /startup, and nothing else of the admin', () => {
     const [listener] = bootstrap({ configs: [{ envoy_ready_bind_addr: '0.0.0.0:19100' }] }).static_resources.listeners
     const routes = listener.filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes
-    expect(routes.map(({ match }: any) => match)).toEqual([{ path: '/ready' }, { path: '/live' }, { path: '/startup' }, { prefix: '/' }])
+    expect(routes.map((route: { match: object }) => route.match)).toEqual([
+      { path: '/ready' },
+      { path: '/live' },
+      { path: '/startup' },
+      { prefix: '/' },
+    ])
     expect(routes.at(-1)).toMatchObject({ direct_response: { status: 404 } })
   })
 })

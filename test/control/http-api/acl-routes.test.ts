@@ -238,6 +238,7 @@ PUT /v1/connect/intentions/exact                     denied denied
 PUT /v1/connect/intentions/x                         denied denied
 PUT /v1/coordinate/update                            denied denied
 PUT /v1/event/fire/x                                 denied denied
+PUT /v1/internal/service-virtual-ip                  denied denied
 PUT /v1/kv/x                                         denied denied
 PUT /v1/operator/autopilot/configuration             denied denied
 PUT /v1/operator/keyring                             denied denied

@@ -506,8 +506,7 @@ export class ControlPlane {
         if (gateways.length === 0) throw new Error('the mesh entry has peers come through mesh gateways, and none is registered')
         return gateways
       },
-      dialAddresses: addresses =>
-        throughGateways() ? catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'lan')) : addresses,
+      ownGateways: () => (throughGateways() ? catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'lan')) : []),
       onProblem: (peer, reason) => this.log.warn({ peer }, `peering: ${reason}`),
       onNotice: (peer, what) => this.log.info({ peer }, `peering: ${what}`),
     })

@@ -36,8 +36,8 @@ export interface PeeringsOptions {
   bundle(): PeerBundle
   /** Where peers reach us. Throws one line where they can't. */
   servers(): readonly string[]
-  /** By which way we dial: our own mesh gateways, where the mesh entry says so; else the addresses as they are. */
-  dialAddresses(addresses: readonly string[]): readonly string[]
+  /** By which we dial, before the addresses of the peer itself; empty unless the mesh entry says so. */
+  ownGateways(): readonly string[]
   onProblem(peer: string, reason: string): void
   onNotice(peer: string, what: string): void
   readonly now?: () => number
@@ -71,6 +71,9 @@ export interface PeeringStatus {
 
 /** More, and a certificate that was issued on one side just now is not valid yet on the other. */
 const MAX_CLOCK_SKEW_MS = BACKDATE_MS
+/** Mesh gateways know the way to a new peer's control plane within moments; where they don't, the operator is told. */
+const GATEWAYS_LEARN_MS = 5_000
+const GATEWAYS_RETRY_MS = 200
 
 export class Peerings {
   private readonly options: PeeringsOptions
@@ -177,37 +180,54 @@ export class Peerings {
       throw new PeeringError(400, `peering "${name}" exists, and is not with the peer of this token: delete it first`)
     const servers = { addresses: token.ServerAddresses, serverName: token.ServerName, caPems: token.CA }
     const ID = before !== undefined && before.State !== 'TERMINATED' ? before.ID : randomUUID()
-    let answer: ExchangeAnswer
-    try {
-      const request: ExchangeRequest = {
-        peerId: token.PeerID,
-        secret: token.EstablishmentSecret,
-        id: ID,
-        datacenter,
-        clockMs: this.now(),
-        bundle,
-      }
-      const dialled = { ...servers, addresses: this.options.dialAddresses(servers.addresses) }
-      answer = readExchangeAnswer(await askPeer(dialled, EXCHANGE_METHOD, request))
-    } catch (error) {
-      throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
-    }
-    this.checkTrustDomain(name, answer.bundle)
     const record: PeeringRecord = {
       ID,
       Name: name,
       Meta: meta,
       State: 'ESTABLISHING',
       PeerID: token.PeerID,
-      Datacenter: answer.datacenter,
+      Datacenter: token.Datacenter,
       PeerServerName: servers.serverName,
       PeerServerAddresses: servers.addresses,
       PeerCAPems: servers.caPems,
-      streamSecret: seal === undefined ? answer.secret : { sealed: seal.seal(answer.secret) },
-      bundle: answer.bundle,
     }
-    this.hangUp(name)
-    await table.putPeering(record)
+    // Gateways learn the way to the peer from its record.
+    const isEarly = before === undefined && this.options.ownGateways().length > 0
+    if (isEarly) await table.putPeering(record)
+    try {
+      const question = { peerId: token.PeerID, secret: token.EstablishmentSecret, id: ID, datacenter, bundle }
+      const answer = await this.exchangeWith(servers, question, isEarly)
+      this.checkTrustDomain(name, answer.bundle)
+      this.hangUp(name)
+      const streamSecret = seal === undefined ? answer.secret : { sealed: seal.seal(answer.secret) }
+      await table.putPeering({ ...record, Datacenter: answer.datacenter, streamSecret, bundle: answer.bundle })
+    } catch (error) {
+      if (isEarly) await table.remove(name)
+      throw error
+    }
+  }
+
+  /** `patiently`: gateways may still be on their way to know the peer. */
+  private async exchangeWith(
+    servers: PeerServers,
+    question: Omit<ExchangeRequest, 'clockMs'>,
+    patiently: boolean,
+  ): Promise<ExchangeAnswer> {
+    const endMs = Date.now() + (patiently ? GATEWAYS_LEARN_MS : 0)
+    for (;;) {
+      try {
+        const request: ExchangeRequest = { ...question, clockMs: this.now() }
+        return readExchangeAnswer(await askPeer(this.dialled(servers), EXCHANGE_METHOD, request))
+      } catch (error) {
+        const isReached = !(error instanceof PeerError) || error.status !== undefined
+        if (isReached || Date.now() >= endMs) throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
+        await new Promise(resolve => setTimeout(resolve, GATEWAYS_RETRY_MS))
+      }
+    }
+  }
+
+  private dialled(servers: PeerServers): PeerServers {
+    return { ...servers, addresses: [...this.options.ownGateways(), ...servers.addresses] }
   }
 
   /** Of one that is not there: nothing. */
@@ -344,11 +364,11 @@ export class Peerings {
     const peering = this.options.table.get(name)
     if (peering === undefined) throw new PeerError('the peering has ended')
     const { PeerServerAddresses, PeerServerName, PeerCAPems, bundle } = peering
-    return {
-      addresses: this.options.dialAddresses(PeerServerAddresses),
+    return this.dialled({
+      addresses: PeerServerAddresses,
       serverName: PeerServerName,
       caPems: [...new Set([...PeerCAPems, ...(bundle?.rootPems ?? [])])],
-    }
+    })
   }
 
   private opened(secret: unknown): string {

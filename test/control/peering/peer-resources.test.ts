@@ -127,12 +127,43 @@ describe('a service that is exported', () => {
   })
 })
 
+describe('other gateways', () => {
+  it('a terminating gateway answers to the names by which peers ask for what it stands before', async () => {
+    expect(await mesh.register({ Name: 'outside', Port: 1, Address: '192.0.2.20' })).toEqual([])
+    expect(await mesh.register({ Name: 'exit', Kind: 'terminating-gateway', Address: '192.0.2.10', Port: 8443 })).toEqual([])
+    await mesh.write({ Kind: 'terminating-gateway', Name: 'exit', Services: [{ Name: 'outside' }] })
+    await mesh.write({
+      Kind: 'exported-services',
+      Name: 'default',
+      Services: [
+        { Name: 'web', Consumers: [{ Peer: 'east' }, { Peer: 'nobody' }] },
+        { Name: 'outside', Consumers: [{ Peer: 'east' }] },
+      ],
+    })
+    const { filterChains } = decoded(mesh.build('exit'), ListenerSchema, LISTENER_TYPE, 'default:192.0.2.10:8443')
+    const domain = '11111111-2222-3333-4444-555555555555.consul'
+    expect(filterChains.map(({ filterChainMatch }) => filterChainMatch?.serverNames)).toEqual([
+      [`outside.default.dc1.internal.${domain}`, `outside.default.default.east.external.${domain}`],
+    ])
+  })
+
+  it('an ingress gateway reaches a peer by a resolver', async () => {
+    await mesh.write({ Kind: 'service-resolver', Name: 'far', Redirect: { Service: 'db', Peer: 'east' } })
+    await mesh.write({ Kind: 'ingress-gateway', Name: 'door', Listeners: [{ Port: 5432, Protocol: 'tcp', Services: [{ Name: 'far' }] }] })
+    expect(await mesh.register({ Name: 'door', Kind: 'ingress-gateway', Address: '192.0.2.11' })).toEqual([])
+    const built = mesh.build('door')
+    expect(socketOf(UpstreamTlsContextSchema, decoded(built, ClusterSchema, CLUSTER_TYPE, CLUSTER)).sni).toBe(IMPORTED.sni)
+    expect(hosts(built, CLUSTER)).toEqual(['192.0.2.9'])
+  })
+})
+
 describe('a mesh gateway', () => {
   it('knows our exported services by the names of the peers, and theirs by the names that they told', () => {
     const built = mesh.build('through')
     const { filterChains } = decoded(built, ListenerSchema, LISTENER_TYPE, 'default:192.0.2.9:8443')
     const domain = '11111111-2222-3333-4444-555555555555.consul'
     expect(filterChains.map(({ filterChainMatch }) => filterChainMatch?.serverNames ?? [])).toEqual([
+      [`outside.default.default.east.external.${domain}`],
       [`web.default.default.east.external.${domain}`, `web.default.default.nobody.external.${domain}`],
       [IMPORTED.sni],
       [],

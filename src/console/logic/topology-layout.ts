@@ -20,7 +20,7 @@ export interface TopologyLayout {
 
 export const NODE_WIDTH = 176
 export const NODE_HEIGHT = 64
-const COLUMN_GAP = 150
+const COLUMN_GAP = 184
 const ROW_GAP = 34
 const MARGIN = 24
 /** Passes in which a column is sorted by the middle of its neighbours. */
@@ -150,7 +150,7 @@ function pointAt([x1, y1, x2, y2, x3, y3, x4, y4]: Curve, t: number): readonly [
 
 export const LABEL_HEIGHT = 22
 /** Where along its edge a label may stand, best first. */
-const LABEL_PLACES = [0.5, 0.4, 0.6, 0.32, 0.68, 0.25, 0.75]
+const LABEL_PLACES = [0.5, 0.42, 0.58, 0.36, 0.64, 0.3, 0.7, 0.24, 0.76]
 
 export interface EdgeLabel extends LayoutEdge {
   readonly width: number

@@ -37,7 +37,7 @@ const COLUMNS: readonly Column<Row>[] = [
     sort: worstFirst,
     cell: row => <HealthBar passing={row.ChecksPassing} warning={row.ChecksWarning} critical={row.ChecksCritical} />,
   },
-  { title: 'Instances', isNumber: true, width: 0.7, sort: row => row.InstanceCount, cell: row => count(row.InstanceCount) },
+  { title: 'Instances', isNumber: true, isMinor: true, width: 0.7, sort: row => row.InstanceCount, cell: row => count(row.InstanceCount) },
   {
     title: 'Requests',
     isNumber: true,

@@ -173,15 +173,17 @@ function Picture({ services, shown, edges, chosen, choose }: PictureProps): JSX.
             </marker>
           ))}
         </defs>
-        {visible.map((edge, i) => (
+        {visible.map(edge => (
           <EdgeLine
             key={pairKey(edge.source, edge.destination)}
             edge={edge}
             path={edgePath(layout.nodes.get(edge.source)!, layout.nodes.get(edge.destination)!)}
-            labelAt={places[i]!}
             isChosen={pairKey(edge.source, edge.destination) === chosen}
             choose={choose}
           />
+        ))}
+        {visible.map((edge, i) => (
+          <EdgeLabel key={pairKey(edge.source, edge.destination)} edge={edge} at={places[i]!} />
         ))}
         {[...layout.nodes.values()].map(({ name, x, y }) => {
           const service = byName.get(name)
@@ -235,18 +237,16 @@ const labelWidth = (edge: Edge): number => labelOf(edge).length * CHAR_PX + (has
 interface EdgeLineProps {
   readonly edge: Edge
   readonly path: string
-  readonly labelAt: readonly [number, number]
   readonly isChosen: boolean
   choose(key: string): void
 }
 
-function EdgeLine({ edge, path, labelAt: [labelX, labelY], isChosen, choose }: EdgeLineProps): JSX.Element {
+function EdgeLine({ edge, path, isChosen, choose }: EdgeLineProps): JSX.Element {
   const key = pairKey(edge.source, edge.destination)
   const state = stateOf(edge)
   const perSecond = edge.totals?.RequestsPerSecond ?? 0
   const strokeWidth = state === 'idle' ? 1.5 : Math.min(7, 1.8 + Math.log10(1 + perSecond) * 1.5)
   const label = labelOf(edge)
-  const width = labelWidth(edge)
   const isMoving = state === 'active' || state === 'failing'
   return (
     <g
@@ -265,18 +265,23 @@ function EdgeLine({ edge, path, labelAt: [labelX, labelY], isChosen, choose }: E
       <path class="hit" d={path} />
       <path class="line" d={path} stroke-width={strokeWidth} marker-end={`url(#arrow-${state})`} />
       {isMoving && <path class="flow" d={path} stroke-width={Math.max(2, strokeWidth - 1)} />}
-      {(label !== '' || hasLock(edge)) && (
-        <g class="edge-label" transform={`translate(${labelX},${labelY})`}>
-          <rect x={-width / 2} y={-LABEL_HEIGHT / 2} width={width} height={LABEL_HEIGHT} rx={LABEL_HEIGHT / 2} />
-          {hasLock(edge) && (
-            <path class="lock" transform={`translate(${-width / 2 + 6},-8) scale(.8)`} d="M5 9h10v8H5zM7 9V6a3 3 0 016 0v3" />
-          )}
-          {label !== '' && (
-            <text x={hasLock(edge) ? LOCK_PX / 2 : 0} y="4" text-anchor="middle">
-              {label}
-            </text>
-          )}
-        </g>
+    </g>
+  )
+}
+
+/** Above all lines, so that none crosses it out; what it says is in the name of its edge. */
+function EdgeLabel({ edge, at: [x, y] }: { readonly edge: Edge; readonly at: readonly [number, number] }): JSX.Element | null {
+  const label = labelOf(edge)
+  if (label === '' && !hasLock(edge)) return null
+  const width = labelWidth(edge)
+  return (
+    <g class={`edge-label ${stateOf(edge)}`} transform={`translate(${x},${y})`} aria-hidden="true">
+      <rect x={-width / 2} y={-LABEL_HEIGHT / 2} width={width} height={LABEL_HEIGHT} rx={LABEL_HEIGHT / 2} />
+      {hasLock(edge) && <path class="lock" transform={`translate(${-width / 2 + 6},-8) scale(.8)`} d="M5 9h10v8H5zM7 9V6a3 3 0 016 0v3" />}
+      {label !== '' && (
+        <text x={hasLock(edge) ? LOCK_PX / 2 : 0} y="4" text-anchor="middle">
+          {label}
+        </text>
       )}
     </g>
   )

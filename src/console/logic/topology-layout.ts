@@ -164,13 +164,18 @@ export function placeLabels(labels: readonly EdgeLabel[], nodes: ReadonlyMap<str
     width: NODE_WIDTH,
     height: NODE_HEIGHT,
   }))
-  return labels.map(({ source, destination, width }) => {
-    const curve = curveOf(nodes.get(source)!, nodes.get(destination)!)
+  const curves = labels.map(({ source, destination }) => curveOf(nodes.get(source)!, nodes.get(destination)!))
+  const rise = (i: number): number => Math.abs(curves[i]![7] - curves[i]![1])
+  const placed: (readonly [number, number])[] = []
+  // A flat edge has the fewest places for its label: it chooses first.
+  for (const i of [...labels.keys()].sort((a, b) => rise(a) - rise(b))) {
+    const { width } = labels[i]!
     const hits = ([x, y]: readonly [number, number]): number =>
       taken.filter(box => Math.abs(box.x - x) < (box.width + width) / 2 && Math.abs(box.y - y) < (box.height + LABEL_HEIGHT) / 2).length
-    const places = LABEL_PLACES.map(t => pointAt(curve, t))
+    const places = LABEL_PLACES.map(t => pointAt(curves[i]!, t))
     const best = places.find(place => hits(place) === 0) ?? places.reduce((a, b) => (hits(b) < hits(a) ? b : a))
     taken.push({ x: best[0], y: best[1], width, height: LABEL_HEIGHT })
-    return best
-  })
+    placed[i] = best
+  }
+  return placed
 }

@@ -47,9 +47,9 @@ export function HealthBar({
 }): JSX.Element {
   const all = passing + warning + critical
   const words = [
-    [passing, 'passing'],
-    [warning, 'warning'],
     [critical, 'critical'],
+    [warning, 'warning'],
+    [passing, 'passing'],
   ]
     .filter(([n]) => n !== 0)
     .map(([n, name]) => `${n} ${name}`)

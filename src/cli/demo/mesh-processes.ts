@@ -14,6 +14,8 @@ import type { Processes } from './processes.js'
 const READY_TIMEOUT_MS = 30_000
 const POLL_MS = 20
 const HTTP_TIMEOUT_MS = 5_000
+/** Often, so that the console shows the canary as it moves. */
+const REPORT_INTERVAL = '2s'
 
 export interface MeshOptions {
   readonly table: PortTable
@@ -48,7 +50,7 @@ export class Mesh {
     processes.start('control', process.execPath, [
       executable('outrigger'),
       'control',
-      ...['-c', meshFile, '--data-dir', join(folder, 'state'), ...addresses],
+      ...['-c', meshFile, '--data-dir', join(folder, 'state'), '--load-report-interval', REPORT_INTERVAL, ...addresses],
     ])
     await this.until('the control plane answers', async () => (await this.api.get('/v1/status/leader')).text !== '')
   }

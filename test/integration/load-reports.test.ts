@@ -202,6 +202,7 @@ it('of the clusters that are named alone; ours adds latencies and failed connect
 describe('a mesh', () => {
   const mesh = new MeshFixture(['--load-report-interval', '200ms'])
   let web: Registered
+  let api: ProxyProcess
 
   interface Totals {
     readonly Requests: number
@@ -226,7 +227,7 @@ describe('a mesh', () => {
     web = await mesh.register('web', { name: 'web', upstreams: ['api', 'db'] })
     await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
     await mesh.intention('db', [{ Name: 'web', Action: 'allow' }])
-    await Promise.all([mesh.sidecar('api'), mesh.sidecar('db', envoyBin), mesh.sidecar('web')])
+    api = (await Promise.all([mesh.sidecar('api'), mesh.sidecar('db', envoyBin), mesh.sidecar('web')]))[0]
     // The clusters of a new sidecar are reported from its second interval on.
     await until('the sidecars report', async () => {
       await fetchOnce(web.upstreams.get('api')!, '/warm')
@@ -263,6 +264,28 @@ describe('a mesh', () => {
     })
     socket.destroy()
     await until('it is gone', async () => (await edge('web', 'db'))!.Active === 0)
+  })
+
+  it('an intention in shadow is counted and logged by the callee, and refuses nobody', async () => {
+    const Sources = [
+      { Name: 'web', Action: 'deny' },
+      { Name: '*', Action: 'allow' },
+    ]
+    const shadowed = await mesh.write('/v1/config', {
+      Kind: 'service-intentions',
+      Name: 'api',
+      Sources,
+      Meta: { 'outrigger-shadow': 'web' },
+    })
+    await mesh.acknowledged('api', shadowed)
+    expect((await fetchOnce(web.upstreams.get('api')!, '/v1?secret=1')).status).toBe(200)
+    expect((await api.get('/stats?filter=rbac.shadow_denied')).body).toMatch(/shadow_denied: 1\n/)
+    await until('the log says it', () => api.log.includes('in shadow: GET /v1 from spiffe://'))
+    expect(api.log).not.toContain('secret')
+    const enforced = await mesh.write('/v1/config', { Kind: 'service-intentions', Name: 'api', Sources })
+    await mesh.acknowledged('api', enforced)
+    expect((await fetchOnce(web.upstreams.get('api')!, '/v1')).status).toBe(403)
+    await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
   })
 
   it('refuses a window that is none', async () => {

@@ -30,7 +30,9 @@ interface Checked {
 export function addCheck(program: Command, io: CommandIo): void {
   const command = program
     .command('check')
-    .description('what is wrong in the mesh: clock, sidecars, refused configuration, certificates, versions, intentions, applications')
+    .description(
+      'what is wrong in the mesh: clock, ports, sidecars, refused configuration, certificates, versions, intentions, applications',
+    )
     .option('--json', 'print JSON')
   remote(command, io, (api, flags: { readonly json?: boolean }) => check(flags, api, io))
 }
@@ -39,6 +41,7 @@ async function check({ json }: { readonly json?: boolean }, api: ControlApi, io:
   const proxies = await api.getJson<readonly Proxy[]>('/v1/outrigger/proxies')
   const checked: Checked[] = [
     await clock(api),
+    await ports(proxies, api),
     sidecars(proxies),
     refusedConfig(proxies),
     await intentions(api),
@@ -64,6 +67,21 @@ async function clock(api: ControlApi): Promise<Checked> {
   if (skewMs <= MAX_SKEW_MS) return result('clock', [])
   const wrong = `this machine and the control plane are ${Math.round(skewMs / 1000)} s apart`
   return result('clock', [{ wrong, hint: 'certificates are judged by the clock: keep it by NTP on every machine' }])
+}
+
+/** Of sidecars that are there: those that are not are said below. */
+async function ports(proxies: readonly Proxy[], api: ControlApi): Promise<Checked> {
+  const critical = await api.getJson<readonly { readonly ServiceID: string; readonly Output: string }[]>('/v1/health/state/critical')
+  const running = new Set(proxies.flatMap(({ ID, Connected }) => (Connected ? [ID] : [])))
+  return result(
+    'ports',
+    critical
+      .filter(({ ServiceID }) => running.has(ServiceID))
+      .map(({ ServiceID, Output }) => ({
+        wrong: `${ServiceID} does not answer where it is registered: ${Output.split('\n')[0]}`,
+        hint: 'the port is taken by somebody else, closed by a firewall, or another one than its listener has',
+      })),
+  )
 }
 
 function sidecars(proxies: readonly Proxy[]): Checked {

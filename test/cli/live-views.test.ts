@@ -101,7 +101,7 @@ describe('traffic', () => {
       Totals: { ...totals, RequestsPerSecond: i },
     }))
     const services = edges.map(({ Destination: Service, Totals }) => ({ Service, Instances: 1, Totals }))
-    const lines = screen({ NewestReport: 'x', Edges: edges, Services: services, Inbound: [] }, 40, 21).split('\n')
+    const lines = screen({ NewestReport: 'x', Edges: edges, Services: services, Inbound: [] }, 40, 21).trimEnd().split('\n')
     expect(lines.length).toBeLessThanOrEqual(21)
     expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(40)
     expect(lines[1]).toMatch(/^s49 /)

@@ -153,7 +153,7 @@ it('Ctrl-C ends all of it', async () => {
   const pid = Number(/api listens, pid (\d+)(?![\s\S]*api listens)/.exec(dev.log)![1])
   dev.child.kill('SIGINT')
   expect(await dev.end()).toBe(0)
-  expect(isAlive(pid)).toBe(false)
+  await until('the application is gone', () => !isAlive(pid))
 })
 
 const JOB = `

@@ -161,7 +161,8 @@ export class WorkerLink {
         this.events.onReport(message.report)
         return
       case 'counts':
-        this.last = message.counts
+        // Counts that were not asked for with hosts keep those of before: a fall to nothing would be taken for a worker that died.
+        this.last = message.counts.hosts.length > 0 || this.last === null ? message.counts : { ...message.counts, hosts: this.last.hosts }
         this.stats.apply(message.counts.stats)
         this.events.onCounts(message.counts)
         settle(this.collected, message.serial)

@@ -295,7 +295,9 @@ export class RolloutEngine {
     }
     const position = positionOf(rollout, next)
     if (position.weight > status.Weight && !this.parts.isHealthy(rollout.Service, rollout.To)) {
-      if (said.by !== undefined) throw new RolloutError('refused', `subset ${rollout.To} has no instance that is not critical`)
+      const reason = `subset ${rollout.To} has no instance that is not critical`
+      if (said.by !== undefined) throw new RolloutError('refused', reason)
+      if (status.VerdictReason !== reason) await this.writer.note(record, { Verdict: 'hold', VerdictReason: reason })
       return
     }
     const { reason = stepReason(rollout, next) } = said

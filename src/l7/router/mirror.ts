@@ -7,6 +7,7 @@ import type { Priority, UpstreamPools } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
 import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
+import { grpcStatusOf, grpcToHttpStatus, isGrpcRequest } from '../grpc/grpc.js'
 import type { CompiledForward } from '../route/compiled-route.js'
 import { localAddress } from '../stream/local-address.js'
 
@@ -45,10 +46,15 @@ export class Mirror implements UpstreamRequestOwner {
   private readonly timer: NodeJS.Timeout
   private body: Buffer = EMPTY
   private finished = false
+  private counted = false
+  private answered = false
+  private sentAt = 0
+  private readonly isGrpc: boolean
 
   constructor(request: RequestHead, host: Host, pools: MirrorUpstreams['pools'], keepHost: boolean) {
     this.running = pools.mirrors
     this.head = { ...request, headers: request.headers.clone() }
+    this.isGrpc = isGrpcRequest(request)
     // As every request of our own in Envoy: we are the one it comes from, and inside.
     const { headers } = this.head
     const before = headers.getJoined('x-forwarded-for')
@@ -57,7 +63,7 @@ export class Mirror implements UpstreamRequestOwner {
     if (!keepHost) this.head.authority = shadowHost(this.head.authority)
     const pool = pools.poolFor(host, pools.protocolFor(host, this.head), PRIORITY, '')
     this.upstream = new UpstreamRequest(this, host, pool, host.cluster.breakers(PRIORITY), 1)
-    this.timer = setTimeout(() => this.end(), MIRROR_TIMEOUT_MS)
+    this.timer = setTimeout(() => this.timedOut(), MIRROR_TIMEOUT_MS)
     this.timer.unref()
     this.running.active++
   }
@@ -71,6 +77,7 @@ export class Mirror implements UpstreamRequestOwner {
   onUpstreamReady(request: UpstreamRequest): void {
     const { body } = this
     request.headSent = true
+    this.sentAt = performance.now()
     request.stream!.sendHead(this.head, body.length === 0)
     if (body.length > 0) request.stream!.sendData(body, true)
   }
@@ -79,6 +86,10 @@ export class Mirror implements UpstreamRequestOwner {
 
   onUpstreamHead(_request: UpstreamRequest, head: ResponseHead, end: boolean): void {
     this.upstream.host.cluster.traffic.chargeResponse(head.status, false)
+    this.answered = true
+    if (head.status >= 500) this.judged(false)
+    else if (!this.isGrpc) this.judged(true)
+    else if (end) this.judgedByGrpc(head.headers)
     if (end) this.end()
   }
 
@@ -86,19 +97,44 @@ export class Mirror implements UpstreamRequestOwner {
     if (end) this.end()
   }
 
-  onUpstreamTrailers(_request: UpstreamRequest, _trailers: HeaderList): void {
+  onUpstreamTrailers(_request: UpstreamRequest, trailers: HeaderList): void {
+    if (this.isGrpc) this.judgedByGrpc(trailers)
     this.end()
   }
 
   onUpstreamFailure(): void {
+    this.judged(false)
     this.end()
   }
 
   onUpstreamDrain(): void {}
 
+  private timedOut(): void {
+    this.upstream.host.stats.rqTimeout++
+    this.judged(false)
+    this.end()
+  }
+
+  private judgedByGrpc(headers: HeaderList): void {
+    const status = grpcStatusOf(headers)
+    this.judged(status >= 0 && grpcToHttpStatus(status) < 500)
+  }
+
+  /** Among the host's requests, as in Envoy: what copies come to is seen in load reports, and a rollout goes by it. */
+  private judged(good: boolean): void {
+    if (this.finished || this.counted) return
+    this.counted = true
+    const { stats } = this.upstream.host
+    if (good) stats.rqSuccess++
+    else stats.rqError++
+  }
+
   end(): void {
     if (this.finished) return
     this.finished = true
+    const { host } = this.upstream
+    // What was answered took its time; what was cut off says nothing of it.
+    if (this.answered) host.cluster.traffic.chargeTime(performance.now() - this.sentAt, true, false)
     this.running.active--
     clearTimeout(this.timer)
     this.upstream.cancel()

@@ -46,6 +46,17 @@ const WAYS: readonly Way[] = [
 /** Both phases in which the old version is back, or on its way. */
 const isBack = ({ Phase }: { readonly Phase: string }): boolean => Phase === 'RollingBack' || Phase === 'RolledBack'
 
+it('a version without a healthy instance gets no more requests, and the status says so', async () => {
+  const lab = await Lab.open({ ...CANARY, Analysis: undefined })
+  await lab.act('start')
+  await lab.run(1_000)
+  lab.healthy = false
+  await lab.run(60_000)
+  expect(lab.status).toMatchObject({ Step: 0, Verdict: 'hold', VerdictReason: 'subset v2 has no instance that is not critical' })
+  lab.healthy = true
+  await lab.runUntil(({ Phase }) => Phase === 'Succeeded')
+})
+
 describe('a canary that is good', () => {
   it('gets all requests, step by step', async () => {
     const lab = await Lab.open()

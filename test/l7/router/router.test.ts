@@ -404,6 +404,20 @@ describe('mirrors', () => {
     expect(host.seen).toEqual(['head 200 end'])
   })
 
+  it.each([
+    [200, { rqSuccess: 1, rqError: 0 }],
+    [404, { rqSuccess: 1, rqError: 0 }],
+    [503, { rqSuccess: 0, rqError: 1 }],
+  ])('counts a copy that is answered %i among the requests of its host, as Envoy does', (status, counted) => {
+    const { router, tries, registry } = world({ clusters, action: { mirrors: [MIRROR as never] } })
+    router.forwardRequest()
+    tries.find(of => of.cluster === 'shadow')!.answer(status)
+    tries.find(of => of.cluster === 'api')!.answer(200)
+    expect(registry.get('shadow')!.hosts[0]!.stats).toMatchObject({ rqTotal: 1, ...counted })
+    router.finish()
+    expect(registry.get('shadow')!.hosts[0]!.stats).toMatchObject({ rqTotal: 1, ...counted })
+  })
+
   it('is dropped with a request that ends before it is whole', () => {
     const { router, tries } = world({
       open: true,

@@ -13,7 +13,7 @@ interface Row {
 
 const page = readFileSync(new URL('../../docs/consul-compatibility.md', import.meta.url), 'utf8')
 const table = page.slice(page.indexOf('<!-- commands -->'), page.indexOf('<!-- /commands -->'))
-const rows = [...table.matchAll(/^\| `([a-z -]+)` \| (there|ours|refused|absent) \|/gm)].map(
+const rows = [...table.matchAll(/^\| `([a-z0-9 -]+)` \| (there|ours|refused|absent) \|/gm)].map(
   ([, name, state]): Row => ({ name: name!, state: state! }),
 )
 

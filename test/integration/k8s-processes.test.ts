@@ -85,10 +85,7 @@ it('what is injected registers the pod, becomes ready, and takes the pod out at 
     NODE_NAME: 'n1',
   }
   const admin = `127.0.0.1:${await freePort()}`
-  const sidecar = new Running(
-    ['k8s', 'sidecar', '-admin-bind', admin, '--', '--log-level', 'warning', '--shutdown-grace-s', '1'],
-    env,
-  )
+  const sidecar = new Running(['k8s', 'sidecar', '-admin-bind', admin, '--', '--log-level', 'warning', '--shutdown-grace-s', '1'], env)
   await until('the sidecar is ready', async () => (await fetch(`http://127.0.0.1:${READY_PORT}/ready`)).status === 200)
   expect(await fixture.out('catalog', 'services')).toContain('web-sidecar-proxy')
   const leaving = new Running(['k8s', 'leave', '-wait', '0', '-admin', admin], env)

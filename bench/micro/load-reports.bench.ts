@@ -1,4 +1,4 @@
-// What load reports cost: a sidecar one report of 200 clusters of ten hosts, all of them busy, as its messages go out (at most 2 ms of CPU);
+// What load reports cost: a sidecar one report of clusters with ten hosts each, all of them busy (of 20 clusters at most 2 ms of CPU);
 // the control plane the reports of 1,000 sidecars with ten edges each, which come every ten seconds (5 % of a core are 500 ms).
 import { strict as assert } from 'node:assert'
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -39,10 +39,10 @@ function sidecar(clusters: number) {
   return { loads, work }
 }
 
-describe('a report of a sidecar with 200 busy clusters of ten hosts', () => {
-  const { loads, work } = sidecar(200)
+describe.each([20, 200])('a report of a sidecar with %i busy clusters of ten hosts', clusters => {
+  const { loads, work } = sidecar(clusters)
   work()
-  assert.equal(loads.take(TERMS, true, 10_000).length, 200)
+  assert.equal(loads.take(TERMS, true, 10_000).length, clusters)
 
   for (const [whose, own] of [
     ['our own server, with latencies', true],

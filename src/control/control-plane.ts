@@ -8,20 +8,18 @@
 // its private key.
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { status } from '@grpc/grpc-js'
 import { CertificateAuthority } from '../mtls/ca/authority.js'
 import { decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
-import type { Node } from '../xds/gen/envoy/config/core/v3/base_pb.js'
-import { type Acceptance, AdsServer, type AdsServerOptions } from '../xds/server/server.js'
-import { Access, lacks } from './acl/access.js'
+import { AdsServer } from '../xds/server/server.js'
+import { Access } from './acl/access.js'
 import { AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
 import { AgentLeases } from './agents/agent-leases.js'
 import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
 import { Catalog } from './catalog/catalog.js'
-import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from './catalog/catalog-types.js'
+import { meshServiceOf } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
 import { DatabaseCaStore } from './certificates/database-ca-store.js'
@@ -40,9 +38,10 @@ import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
+import { proxyAcceptance } from './grpc/proxy-acceptance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
-import { areLoopback, formatAddress, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
+import { areLoopback, formatAddress, hostForOthers, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
@@ -52,7 +51,7 @@ import { knownPolicy, MeshFile } from './mesh-file.js'
 import { ExportedServices } from './peering/exported-services.js'
 import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
-import { Peerings } from './peering/peerings.js'
+import { snapshotPeers, wirePeerings } from './peering/wire-peerings.js'
 import { PortTls, type PortTlsSettings, type TlsPort } from './port-tls.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
 import { SnapshotBuilder, type SnapshotSources } from './snapshot/build-snapshot.js'
@@ -75,7 +74,6 @@ export { decodeCaConfig }
 /** Consul's range for automatic sidecar ports. */
 const SIDECAR_MIN_PORT = 21_000
 const SIDECAR_MAX_PORT = 21_255
-const MAX_NODE_ID_CHARS = 256
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class ControlPlane {
@@ -227,7 +225,7 @@ export class ControlPlane {
     const peeringTable = await PeeringTable.open(store, catalog.virtualIps)
     const exports = new ExportedServices({ catalog, entries, datacenter, trustDomain: ca.trustDomain })
     const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
-    const accept: AdsServerOptions['accept'] = (proxy, metadata) => this.accept(proxy, metadata('x-consul-token'), catalog, acl)
+    const accept = proxyAcceptance({ authorizer: this.authorizer, catalog, acl })
     const ads: AdsServer = new AdsServer({
       accept,
       onStreamOpen: ({ nodeKey, node }) => {
@@ -253,22 +251,11 @@ export class ControlPlane {
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),
       filterView: instance => healthEntry(catalog, instance),
-      peers: {
-        bundle: peer => peeringTable.bundle(peer),
-        imported: (peer, service) => peeringTable.imported(peer, service),
-        imports: () => peeringTable.list().flatMap(({ Name }) => peeringTable.importsOf(Name)),
-        dialled: () =>
-          peeringTable
-            .list()
-            .flatMap(({ PeerServerName: serverName, PeerServerAddresses: addresses }) =>
-              addresses.length === 0 ? [] : [{ serverName, addresses }],
-            ),
-        server: () => {
-          const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
-          if (tls === undefined) return undefined
-          return { serverName: peeringServerName(datacenter, ca.trustDomain), host: serverAddress(tls.host, node.address), port: tls.port }
-        },
-      },
+      peers: snapshotPeers(peeringTable, () => {
+        const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
+        if (tls === undefined) return undefined
+        return { serverName: peeringServerName(datacenter, ca.trustDomain), host: hostForOthers(tls.host, node.address), port: tls.port }
+      }),
     }
     const builder = new SnapshotBuilder(snapshotSources)
     const publisher: SnapshotPublisher = new SnapshotPublisher({
@@ -291,7 +278,12 @@ export class ControlPlane {
       },
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
-    const peerings = this.peeringsOf({ table: peeringTable, exports, catalog, entries, ca, seal, datacenter, node })
+    const peerings = wirePeerings({
+      ...{ table: peeringTable, exports, catalog, entries, ca, seal, datacenter, node },
+      grpcTls: () => this.grpcListening?.tls,
+      refusesPeers: () => this.portTls?.refusesPeers === true,
+      log: this.log,
+    })
     followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings })
 
     this.applyDefinitions = definitions =>
@@ -339,7 +331,7 @@ export class ControlPlane {
         entries,
         datacenter,
         servers: () => [
-          { id: node.id, address: serverAddress((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
+          { id: node.id, address: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
         ],
         resolveDns,
         peerings,
@@ -481,37 +473,6 @@ export class ControlPlane {
     })
   }
 
-  private peeringsOf(parts: {
-    readonly table: PeeringTable
-    readonly exports: ExportedServices
-    readonly catalog: Catalog
-    readonly entries: ConfigEntryTable
-    readonly ca: CertificateAuthority
-    readonly seal: StateSeal | undefined
-    readonly datacenter: string
-    readonly node: NodeInfo
-  }): Peerings {
-    const { catalog, entries, ca, node } = parts
-    const throughGateways = (): boolean => entries.get('mesh', 'mesh')?.Peering?.PeerThroughMeshGateways === true
-    return new Peerings({
-      ...parts,
-      bundle: () => ({ trustDomain: ca.trustDomain, rootPems: ca.roots().Roots.map(({ RootCert }) => RootCert) }),
-      servers: () => {
-        const tls = this.grpcListening?.tls
-        if (tls === undefined) throw new Error('peers dial gRPC over TLS, which is not served here (--grpc-tls-addr, ports.grpc_tls)')
-        if (this.portTls?.refusesPeers === true)
-          throw new Error('peers show no certificate, and the gRPC port asks every client for one (tls.grpc.verify_incoming)')
-        if (!throughGateways()) return [formatAddress({ host: serverAddress(tls.host, node.address), port: tls.port })]
-        const gateways = catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'wan'))
-        if (gateways.length === 0) throw new Error('the mesh entry has peers come through mesh gateways, and none is registered')
-        return gateways
-      },
-      ownGateways: () => (throughGateways() ? catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'lan')) : []),
-      onProblem: (peer, reason) => this.log.warn({ peer }, `peering: ${reason}`),
-      onNotice: (peer, what) => this.log.info({ peer }, `peering: ${what}`),
-    })
-  }
-
   private async loadMeshFile(parts: {
     readonly store: Store
     readonly catalog: Catalog
@@ -604,45 +565,6 @@ export class ControlPlane {
       this.log.error({ path, applied, removed }, `mesh file not applied, the state of before serves: ${joinErrors(errors)}`)
     else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')
   }
-
-  private accept(node: Node, token: string | undefined, catalog: Catalog, acl: AclSystem | undefined): Acceptance {
-    const verdict = this.authorizer.verdict('xds', token)
-    if (verdict === 'token-missing') return { code: status.UNAUTHENTICATED, message: 'a token is required (x-consul-token)' }
-    if (verdict === 'token-unknown') return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
-    if (node.id === '' || node.id.length > MAX_NODE_ID_CHARS)
-      return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
-    const name = node.metadata?.['node_name']
-    const on = typeof name === 'string' && catalog.node(name) !== undefined ? catalog.nodeKey(name) : OWN_NODE
-    if (acl !== undefined) {
-      const refused = refusedProxy(acl, token, catalog.instanceOn(on, node.id))
-      if (refused !== undefined) return refused
-    }
-    // A proxy that is not registered (yet) is kept waiting, as Consul's agent does: it may start before its registration.
-    return { ok: true, nodeKey: keyOn(on, node.id) }
-  }
-}
-
-/** A proxy gets the private key of its service: its token must be able to write that service (Consul's rule for xDS). */
-function refusedProxy(acl: AclSystem, token: string | undefined, proxy: CatalogInstance | undefined): Acceptance | undefined {
-  const resolved = acl.resolve(token)
-  if (resolved === undefined) return { code: status.UNAUTHENTICATED, message: 'unauthenticated: ACL not found' }
-  // With ACLs nobody waits here without a right: Envoy and our sidecar come again until the proxy is registered.
-  if (proxy?.Proxy === undefined) return { code: status.PERMISSION_DENIED, message: 'Permission denied: the proxy is not registered' }
-  const service = meshServiceOf(proxy)
-  if (resolved.rules.allows('service', service, 'write')) return undefined
-  return { code: status.PERMISSION_DENIED, message: lacks(resolved.accessorId, 'service:write', service).message }
-}
-
-/** Where clients of other machines reach this one: what listens on every address has the node's. */
-function serverAddress(listening: string, nodeAddress: string): string {
-  return listening === '0.0.0.0' || listening === '::' ? nodeAddress : listening
-}
-
-/** `wan`: as it is reached from elsewhere. */
-function gatewayAddress(gateway: CatalogInstance, catalog: Catalog, from: 'lan' | 'wan'): string {
-  const tagged = from === 'wan' ? gateway.TaggedAddresses['wan'] : undefined
-  const host = tagged?.Address || gateway.Address || catalog.nodeOf(gateway).Address
-  return formatAddress({ host, port: tagged?.Port || gateway.Port })
 }
 
 async function nodeId(store: Store): Promise<string> {

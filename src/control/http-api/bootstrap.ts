@@ -2,6 +2,7 @@
 // and an ADS cluster. Served by the HTTP API, printed by `outrigger bootstrap`; runs the real Envoy as well as our own proxy.
 // Cluster and stat names keep the shape that the tag regexes need.
 import { bootstrapParts, SELF_ADMIN, socketAddress } from './bootstrap-config.js'
+import { HttpError } from './respond.js'
 
 export interface BootstrapOptions {
   readonly proxyId: string
@@ -34,8 +35,11 @@ export interface StatsTag {
   readonly regex?: string
 }
 
+/** Throws `HttpError` where the parts cannot be joined. */
 export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
   const parts = bootstrapParts(...(options.configs ?? []))
+  if (parts.needsAdmin && options.adminPort === 0)
+    throw new HttpError(400, 'admin_bind: port 0 is known to nobody, and a listener that serves pages of the admin endpoint asks it')
   return {
     admin: { access_log_path: '/dev/null', address: socketAddress(options.adminHost, options.adminPort) },
     node: {

@@ -124,6 +124,11 @@ export function reachableHost(host: string): string {
   return host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
 }
 
+/** Where other machines reach what listens here: on all interfaces, the node's own address. */
+export function hostForOthers(listening: string, nodeAddress: string): string {
+  return listening === '0.0.0.0' || listening === '::' ? nodeAddress : listening
+}
+
 export function bindReason(error: Error): string {
   return /EADDRINUSE/.test(error.message) ? 'the address is already in use' : error.message
 }

@@ -1,6 +1,6 @@
-// A call of our own that sends gRPC messages for as long as it lives, and may be answered message by message (access logs, ext_proc, load reports):
-// one
-// stream on one host of a cluster. Made by UpstreamAsyncClient; its owner hears once that it has ended, and opens another when it likes.
+// A call of our own that sends gRPC messages for as long as it lives, and may be answered message by message (access logs, ext_proc, load
+// reports): one stream on one host of a cluster. Made by UpstreamAsyncClient; its owner hears once that it has ended, and opens another when
+// it likes.
 // Invariant: what waits to be sent is bounded: before the stream is open one message (with answers: MAX_WAITING_MESSAGES), and what the
 // codec takes afterwards.
 //

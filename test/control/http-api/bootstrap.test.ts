@@ -70,6 +70,11 @@ describe('envoyBootstrap', () => {
     expect(cluster.transport_socket.typed_config.sni).toBeUndefined()
   })
 
+  it('an admin port that nobody knows before cannot be asked by such a listener', () => {
+    expect(() => bootstrap({ adminPort: 0, configs: [{ envoy_ready_bind_addr: '0.0.0.0:19100' }] })).toThrow('admin_bind: port 0')
+    expect(bootstrap({ adminPort: 0 }).admin.address.socket_address.port_value).toBe(0)
+  })
+
   it('the listener for probes serves /ready, /live and /startup, and nothing else of the admin', () => {
     const [listener] = bootstrap({ configs: [{ envoy_ready_bind_addr: '0.0.0.0:19100' }] }).static_resources.listeners
     const routes = listener.filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes

@@ -108,8 +108,10 @@ describe('control options', () => {
       httpToken: 'h',
       grpcToken: 'g',
       sidecarChecks: true,
+      consoleFolder: expect.stringMatching(/dist[/\\]console$/),
       version: '0.1.0',
     })
+    expect(controlOptions({ ui: false }, testIo({})).consoleFolder).toBeUndefined()
   })
 
   it("reads the CA's configuration, and names what is wrong in it", () => {

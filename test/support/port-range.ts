@@ -9,6 +9,12 @@ import { join } from 'node:path'
 const FIRST = 10_400
 const SIZE = 100
 const RANGES = 219
+/** What always listens at the same ports: a pod's sidecar, sidecars whose ports the catalog chooses, the examples. */
+const FIXED: readonly (readonly [from: number, below: number])[] = [
+  [20_000, 20_200],
+  [21_000, 21_300],
+  [28_000, 28_900],
+]
 
 const held: string[] = []
 let next = 0
@@ -42,6 +48,8 @@ function takeRange(): void {
   mkdirSync(root, { recursive: true })
   for (let i = 0; i < RANGES; i++) {
     const range = (process.pid + i) % RANGES
+    const first = FIRST + range * SIZE
+    if (FIXED.some(([from, below]) => first < below && first + SIZE > from)) continue
     const folder = join(root, String(range))
     if (!claim(folder)) {
       if (isTaken(folder)) continue
@@ -49,7 +57,7 @@ function takeRange(): void {
       rmSync(folder, { recursive: true, force: true })
       if (!claim(folder)) continue
     }
-    next = FIRST + range * SIZE
+    next = first
     end = next + SIZE
     return
   }

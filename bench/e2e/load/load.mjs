@@ -60,6 +60,7 @@ request = function() n = n % #made + 1; return made[n] end
   const wrong = /Non-2xx or 3xx responses: (\d+)/.exec(out) ?? /Socket errors: .*read ([1-9]\d*)/.exec(out)
   if (wrong) throw new Error(`wrk: ${wrong[0]}`)
   const total = /(\d+) requests in ([\d.]+)s/.exec(out)
+  if (!total || Number(total[1]) === 0) throw new Error('wrk: no request was answered')
   return {
     units: Number(total[1]),
     seconds: Number(total[2]),

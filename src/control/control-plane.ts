@@ -38,7 +38,7 @@ import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
-import { proxyAcceptance } from './grpc/proxy-acceptance.js'
+import { proxyAdmission } from './grpc/proxy-admission.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
 import { areLoopback, formatAddress, hostForOthers, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
@@ -225,7 +225,7 @@ export class ControlPlane {
     const peeringTable = await PeeringTable.open(store, catalog.virtualIps)
     const exports = new ExportedServices({ catalog, entries, datacenter, trustDomain: ca.trustDomain })
     const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
-    const accept = proxyAcceptance({ authorizer: this.authorizer, catalog, acl })
+    const accept = proxyAdmission({ authorizer: this.authorizer, catalog, acl })
     const ads: AdsServer = new AdsServer({
       accept,
       onStreamOpen: ({ nodeKey, node }) => {

@@ -10,7 +10,7 @@ import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from '../catalog
 
 const MAX_NODE_ID_CHARS = 256
 
-export function proxyAcceptance(parts: {
+export function proxyAdmission(parts: {
   readonly authorizer: Authorizer
   readonly catalog: Catalog
   readonly acl: AclSystem | undefined

@@ -2,7 +2,7 @@
 // health checks (`ControlPlane`); read by `/v1/outrigger/audit`.
 // Invariants: secrets never get here, a token is its accessor; each area has a ring of its own, so that a busy key-value store does not push
 // out who changed an intention, and so have writes that were refused; the same change by the same hand again and again is one event.
-import type { Watched } from '../http-api/blocking-queries.js'
+import { WatchedIndex } from '../store/watched-index.js'
 
 export type AuditOutcome = 'done' | 'refused' | 'denied' | 'failed'
 
@@ -32,13 +32,12 @@ export interface AuditEvent extends AuditEntry {
 const MAX_EVENTS_PER_RING = 250
 const MAX_TEXT_CHARS = 300
 
-export class AuditLog implements Watched {
+export class AuditLog extends WatchedIndex {
   private readonly rings = new Map<string, AuditEvent[]>()
-  private readonly watchers = new Set<() => void>()
   private readonly now: () => number
-  private last = 1
 
   constructor(now: () => number = Date.now) {
+    super()
     this.now = now
   }
 
@@ -51,22 +50,14 @@ export class AuditLog implements Watched {
     const repeated = before !== undefined && isSame(before, entry)
     if (repeated) ring.pop()
     else if (ring.length === MAX_EVENTS_PER_RING) ring.shift()
-    ring.push({ ...entry, index: ++this.last, at: this.now(), times: repeated ? before.times + 1 : 1 })
-    for (const wake of [...this.watchers]) wake()
+    const index = this.index() + 1
+    ring.push({ ...entry, index, at: this.now(), times: repeated ? before.times + 1 : 1 })
+    this.advance(index)
   }
 
   /** Newest first. */
   events(): AuditEvent[] {
     return [...this.rings.values()].flat().sort((a, b) => b.index - a.index)
-  }
-
-  index(): number {
-    return this.last
-  }
-
-  watch(wake: () => void): () => void {
-    this.watchers.add(wake)
-    return () => void this.watchers.delete(wake)
   }
 }
 

@@ -4,6 +4,7 @@
 // number that JavaScript holds exactly.
 import { randomBytes } from 'node:crypto'
 import { RE2JS } from 're2js'
+import { WatchedIndex } from '../store/watched-index.js'
 
 export interface UserEvent {
   readonly ID: string
@@ -29,21 +30,12 @@ export const MAX_EVENTS = 256
 /** Events of one millisecond; the index counts on after that. */
 const EVENTS_PER_MS = 1_024
 
-export class UserEvents {
+export class UserEvents extends WatchedIndex {
   private readonly kept: UserEvent[] = []
-  private readonly watchers = new Set<() => void>()
-  private lastIndex = 1
   private clock = 0
 
-  constructor(private readonly target: EventTarget) {}
-
-  index(): number {
-    return this.lastIndex
-  }
-
-  watch(wake: () => void): () => void {
-    this.watchers.add(wake)
-    return () => void this.watchers.delete(wake)
+  constructor(private readonly target: EventTarget) {
+    super()
   }
 
   /** Oldest first. */
@@ -54,13 +46,12 @@ export class UserEvents {
   /** Throws when a filter is no regular expression. What is not meant for this agent is made and not kept. */
   fire(name: string, payload: string | null, filters: EventFilters): UserEvent {
     const wanted = this.isForUs(filters)
-    const index = Math.max(Date.now() * EVENTS_PER_MS, this.lastIndex + 1)
+    const index = Math.max(Date.now() * EVENTS_PER_MS, this.index() + 1)
     const event: UserEvent = { ID: idOfIndex(index), Name: name, Payload: payload, ...filters, Version: 1, LTime: ++this.clock }
     if (!wanted) return event
     this.kept.push(event)
     if (this.kept.length > MAX_EVENTS) this.kept.shift()
-    this.lastIndex = index
-    for (const wake of [...this.watchers]) wake()
+    this.advance(index)
     return event
   }
 

@@ -2,6 +2,7 @@
 // DNS (`.query`), written through `put` and `delete` here.
 // Invariant: a name is one query's, and no query's name is another's id; a query bound to a session goes with it.
 import { type Commit, put, remove, type Store, type StoredRecord } from '../store/store.js'
+import { WatchedIndex } from '../store/watched-index.js'
 import { fillIn, type PreparedQueryRecord } from './prepared-query.js'
 
 export interface PreparedQuery extends PreparedQueryRecord {
@@ -11,17 +12,15 @@ export interface PreparedQuery extends PreparedQueryRecord {
 
 export const MAX_QUERIES = 10_000
 
-export class QueryTable {
+export class QueryTable extends WatchedIndex {
   private readonly queries = new Map<string, PreparedQuery>()
   private readonly byName = new Map<string, string>()
-  private readonly watchers = new Set<() => void>()
-  private lastIndex: number
 
   private constructor(
     private readonly store: Store,
     private readonly onProblem: (reason: string) => void,
   ) {
-    this.lastIndex = Math.max(store.index, 1)
+    super(store.index)
   }
 
   static async open(store: Store, onProblem: (reason: string) => void): Promise<QueryTable> {
@@ -29,15 +28,6 @@ export class QueryTable {
     store.subscribe(['prepared-query', 'session'], commit => table.follow(commit))
     for (const record of await store.list('prepared-query')) table.add(record)
     return table
-  }
-
-  index(): number {
-    return this.lastIndex
-  }
-
-  watch(wake: () => void): () => void {
-    this.watchers.add(wake)
-    return () => void this.watchers.delete(wake)
   }
 
   list(): PreparedQuery[] {
@@ -100,8 +90,7 @@ export class QueryTable {
       if (record !== undefined) this.add(record)
     }
     if (!changed) return
-    this.lastIndex = index
-    for (const wake of [...this.watchers]) wake()
+    this.advance(index)
   }
 
   private add({ value, createIndex, modifyIndex }: StoredRecord): void {

@@ -1,8 +1,8 @@
 // The rollouts in memory: what their authors wrote, and where each stands. Fed by the store's commits alone; written by rollout-engine.ts, read
-// by it and by the HTTP API, which can wait for changes (`Watched`).
+// by it and by the HTTP API, which can wait for changes.
 // Invariant: an index that a record says of itself (OWN_INDEX) is the real one here.
-import type { Watched } from '../http-api/blocking-queries.js'
 import type { Commit, Store, StoredRecord } from '../store/store.js'
+import { WatchedIndex } from '../store/watched-index.js'
 import { NOT_OWNED, OWN_INDEX, type Rollout, type RolloutStatus } from './rollout-types.js'
 import { isActive } from './transitions.js'
 
@@ -35,31 +35,20 @@ export const READY: RolloutStatus = {
   Audit: [],
 }
 
-export class RolloutTable implements Watched {
+export class RolloutTable extends WatchedIndex {
   private readonly rollouts = new Map<string, StoredRecord>()
   private readonly statuses = new Map<string, RolloutStatus & { readonly index: number }>()
-  private readonly watchers = new Set<() => void>()
-  private lastIndex: number
 
-  private constructor(store: Store) {
-    this.lastIndex = Math.max(store.index, 1)
+  private constructor(index: number) {
+    super(index)
   }
 
   static async open(store: Store): Promise<RolloutTable> {
-    const table = new RolloutTable(store)
+    const table = new RolloutTable(store.index)
     store.subscribe(['rollout', 'rollout-status'], commit => table.follow(commit))
     for (const record of await store.list('rollout')) table.rollouts.set(record.key, record)
     for (const record of await store.list('rollout-status')) table.setStatus(record)
     return table
-  }
-
-  index(): number {
-    return this.lastIndex
-  }
-
-  watch(wake: () => void): () => void {
-    this.watchers.add(wake)
-    return () => void this.watchers.delete(wake)
   }
 
   get size(): number {
@@ -92,8 +81,7 @@ export class RolloutTable implements Watched {
       } else if (record === undefined) this.statuses.delete(key)
       else this.setStatus(record)
     }
-    this.lastIndex = index
-    for (const wake of [...this.watchers]) wake()
+    this.advance(index)
   }
 
   private setStatus({ key, value, modifyIndex }: StoredRecord): void {

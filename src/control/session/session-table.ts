@@ -11,6 +11,7 @@ import type { KvChange } from '../kv/kv-change.js'
 import type { KvTable } from '../kv/kv-table.js'
 import type { Committed, KvWriter } from '../kv/kv-writer.js'
 import { type Commit, put, remove, type Store, type StoredRecord, type StoreWrite } from '../store/store.js'
+import { WatchedIndex } from '../store/watched-index.js'
 
 export type SessionBehavior = 'release' | 'delete'
 
@@ -39,13 +40,11 @@ export const MAX_SESSIONS = 10_000
 /** Consul waits twice the TTL, so that a renewal that was late by one is no loss. */
 const TTL_MULTIPLIER = 2
 
-export class SessionTable {
+export class SessionTable extends WatchedIndex {
   private readonly sessions = new Map<string, Session>()
   private readonly timers = new Map<string, NodeJS.Timeout>()
   /** Until when a key's lock can't be taken (ms of `now`). One timer a key takes it out again. */
   private readonly delays = new Map<string, NodeJS.Timeout>()
-  private readonly waiters = new Set<() => void>()
-  private lastIndex: number
   private writer: KvWriter | undefined
   private stopped = false
 
@@ -54,7 +53,7 @@ export class SessionTable {
     index: number,
     private readonly onProblem: (reason: string) => void,
   ) {
-    this.lastIndex = Math.max(index, 1)
+    super(index)
   }
 
   static async open(store: Store, table: KvTable, onProblem: (reason: string) => void): Promise<SessionTable> {
@@ -94,15 +93,6 @@ export class SessionTable {
   list(node?: string): Session[] {
     const all = [...this.sessions.values()].filter(session => node === undefined || session.Node.toLowerCase() === node.toLowerCase())
     return all.sort((a, b) => (a.ID < b.ID ? -1 : 1))
-  }
-
-  index(): number {
-    return this.lastIndex
-  }
-
-  watch(wake: () => void): () => void {
-    this.waiters.add(wake)
-    return () => void this.waiters.delete(wake)
   }
 
   /** Throws why not. */
@@ -149,7 +139,6 @@ export class SessionTable {
   }
 
   private follow({ index, changes }: Commit): void {
-    this.lastIndex = index
     for (const { key, record } of changes) {
       if (record !== undefined) this.add(record)
       else {
@@ -158,7 +147,7 @@ export class SessionTable {
         this.sessions.delete(key)
       }
     }
-    for (const wake of [...this.waiters]) wake()
+    this.advance(index)
   }
 
   private add({ value, createIndex, modifyIndex }: StoredRecord): void {

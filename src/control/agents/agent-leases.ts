@@ -7,11 +7,11 @@
 //
 // Invariants: a node is held by the secret that took it first, until it has left or was removed; after a restart of the control plane every
 // node has one whole term to come back before it counts as lost.
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Catalog } from '../catalog/catalog.js'
 import type { NodeRegistration, StoredCheck } from '../catalog/catalog-types.js'
 import { PLAIN_CHECK } from '../catalog/check-definition.js'
 import { NODE } from '../catalog/maintenance-check.js'
+import { hashOf, isSameHash } from '../secret-hash.js'
 import type { Store } from '../store/store.js'
 
 export interface AgentLeaseRequest {
@@ -117,7 +117,7 @@ export class AgentLeases {
     const key = node.Node.toLowerCase()
     const secretHash = hashOf(secret)
     const before = this.held.get(key)
-    if (before !== undefined && !isSame(before.secretHash, secretHash))
+    if (before !== undefined && !isSameHash(before.secretHash, secretHash))
       throw new LeaseError(
         403,
         `node "${node.Node}" is held by another agent (node ID ${before.nodeId}, ${before.address}): an agent with this name must leave first`,
@@ -139,7 +139,7 @@ export class AgentLeases {
   async leave(node: string, secret: string): Promise<void> {
     const lease = this.held.get(node.toLowerCase())
     if (lease === undefined) throw new LeaseError(404, `no agent holds node "${node}"`)
-    if (!isSame(lease.secretHash, hashOf(secret))) throw new LeaseError(403, `node "${node}" is held by another agent`)
+    if (!isSameHash(lease.secretHash, hashOf(secret))) throw new LeaseError(403, `node "${node}" is held by another agent`)
     await this.remove(lease, 'left')
   }
 
@@ -205,12 +205,4 @@ function stored({ node, nodeId, address, version, secretHash, lostAtMs }: Stored
 
 function sameLease(a: StoredLease, b: StoredLease): boolean {
   return JSON.stringify(stored(a)) === JSON.stringify(stored(b))
-}
-
-function hashOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex')
-}
-
-function isSame(a: string, b: string): boolean {
-  return timingSafeEqual(Buffer.from(a), Buffer.from(b))
 }

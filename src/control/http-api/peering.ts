@@ -1,6 +1,6 @@
 // `/v1/peering…`, `/v1/exported-services` and `/v1/imported-services`: peerings by their operators, in Consul's shapes, and what goes through them.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { exportedNames, plainServices } from '../peering/exported-services.js'
+import { consumingPeers, exportedNames, plainServices } from '../peering/exported-services.js'
 import { PeeringError, type PeeringStatus } from '../peering/peerings.js'
 import type { ApiContext } from './context.js'
 import { blockingRead, bodyObject, eitherTopic, HttpError, param, query } from './respond.js'
@@ -63,12 +63,7 @@ export function peeringRoutes(app: FastifyInstance, context: ApiContext): void {
 /** Each service that is exported, with the names a `*` takes in, and to whom. */
 function exported({ entries, catalog }: ApiContext): object[] {
   const consumers = new Map<string, Set<string>>()
-  const peers = new Set(
-    entries
-      .list('exported-services')
-      .flatMap(entry => entry.Services.flatMap(({ Consumers }) => Consumers.flatMap(({ Peer }) => Peer ?? []))),
-  )
-  for (const peer of peers)
+  for (const peer of consumingPeers(entries))
     for (const name of exportedNames(peer, entries, () => plainServices(catalog)))
       consumers.set(name, (consumers.get(name) ?? new Set()).add(peer))
   return [...consumers]

@@ -7,6 +7,7 @@ import { isIP } from 'node:net'
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
+import { addressOf } from '../catalog/instance-address.js'
 import type { ConfigEntryIndex, ExportedServices as ExportedServicesEntry } from '../config-entries/types.js'
 import { compileDiscoveryChain } from '../discovery-chain/compile.js'
 import { peeredSni } from '../discovery-chain/names.js'
@@ -29,6 +30,11 @@ function exportedTo(entries: ConfigEntryIndex): readonly Exported[] {
 }
 
 const peersOf = ({ Consumers }: Exported): string[] => Consumers.flatMap(({ Peer }) => (Peer === undefined ? [] : [Peer]))
+
+/** Names of the peers that anything is exported to, each once. */
+export function consumingPeers(entries: ConfigEntryIndex): ReadonlySet<string> {
+  return new Set(exportedTo(entries).flatMap(peersOf))
+}
 
 /** Names of the peers that may call the service, each once, sorted. */
 export function consumersOf(service: string, entries: ConfigEntryIndex): string[] {
@@ -85,11 +91,7 @@ export class ExportedServices {
       ways:
         gateways.length > 0
           ? gateways
-          : catalog.connectInstancesOf(name).map(instance => {
-              const id = instance.Proxy?.DestinationServiceID
-              const behind = id ? catalog.instanceOn(instance.Node, id) : undefined
-              return this.instance(instance, instance.Address || (behind?.Address ?? ''), instance.Port)
-            }),
+          : catalog.connectInstancesOf(name).map(instance => this.instance(instance, addressOf(catalog, instance), instance.Port)),
     }
   }
 

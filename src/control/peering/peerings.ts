@@ -6,10 +6,11 @@
 //   delete -> DELETING (a tombstone, until all that was imported is gone) -> no record; at the other side: TERMINATED
 //
 // Invariants: a token serves once; a secret is kept as a hash by the side that asks for it; a peering that ends is trusted no more at once.
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import { BACKDATE_MS } from '../../mtls/x509/x509.js'
 import { GrpcStatus } from '../grpc/grpc-status.js'
+import { hashOf, isSameHash } from '../secret-hash.js'
 import type { ExportedServices } from './exported-services.js'
 import { askPeer, PeerError, type PeerServers } from './peer-dialer.js'
 import { PeerLink } from './peer-link.js'
@@ -283,7 +284,7 @@ export class Peerings {
     let refusal: RefusedPeer | undefined
     await table.updatePeering(found.Name, before => {
       const { establishmentHash, ...rest } = before
-      if (establishmentHash === undefined || !isSame(establishmentHash, hashOf(request.secret))) {
+      if (establishmentHash === undefined || !isSameHash(establishmentHash, hashOf(request.secret))) {
         const why = establishmentHash === undefined ? 'has been used already' : 'is not the newest of its peering'
         refusal = new RefusedPeer(GrpcStatus.PERMISSION_DENIED, `this peering token ${why}: generate another`)
         return before
@@ -299,7 +300,7 @@ export class Peerings {
     const found = this.options.table.byId(peerId)
     if (found === undefined || found.State === 'DELETING' || found.State === 'TERMINATED')
       throw new RefusedPeer(GrpcStatus.NOT_FOUND, 'there is no such peering: it was deleted')
-    if (found.streamHash === undefined || !isSame(found.streamHash, hashOf(secret)))
+    if (found.streamHash === undefined || !isSameHash(found.streamHash, hashOf(secret)))
       throw new RefusedPeer(GrpcStatus.PERMISSION_DENIED, 'the secret of the stream is not that of the peering')
     return this.open(found.Name, transport, () => found.manualAddresses ?? this.servedAt())
   }
@@ -479,12 +480,4 @@ function checked<T>(read: () => T): T {
   } catch (error) {
     throw new PeeringError(400, (error as Error).message)
   }
-}
-
-function hashOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex')
-}
-
-function isSame(a: string, b: string): boolean {
-  return timingSafeEqual(Buffer.from(a), Buffer.from(b))
 }

@@ -4,6 +4,7 @@ import type { CertificateAuthority } from '../../mtls/ca/authority.js'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
+import { addressOf } from '../catalog/instance-address.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { NodeInfo } from '../http-api/context.js'
 import { formatAddress, type HostPort, hostForOthers } from '../http-api/listen-addresses.js'
@@ -70,6 +71,6 @@ export function snapshotPeers(table: PeeringTable, server: SnapshotSources['peer
 /** `wan`: as it is reached from elsewhere. */
 function gatewayAddress(gateway: CatalogInstance, catalog: Catalog, from: 'lan' | 'wan'): string {
   const tagged = from === 'wan' ? gateway.TaggedAddresses['wan'] : undefined
-  const host = tagged?.Address || gateway.Address || catalog.nodeOf(gateway).Address
+  const host = tagged?.Address || addressOf(catalog, gateway)
   return formatAddress({ host, port: tagged?.Port || gateway.Port })
 }

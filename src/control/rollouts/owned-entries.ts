@@ -4,6 +4,7 @@
 import type { EntryChange } from '../config-entries/entry-index.js'
 import { MIRROR_META, mirrorText } from '../config-entries/splitter-mirror.js'
 import type { ConfigEntryIndex, HeaderMatch, ServiceRouter, ServiceSplit, ServiceSplitter } from '../config-entries/types.js'
+import { quoteMeta } from '../intentions/spiffe-pattern.js'
 import type { Position } from './rollout-plan.js'
 import { type Cohort, NOT_OWNED, type Rollout, type RolloutStatus } from './rollout-types.js'
 
@@ -55,11 +56,8 @@ function cohortRouter({ Name, Service, To, Cohorts }: Rollout): ServiceRouter {
 
 function headerOf({ Header, Cookie, ...match }: Cohort): HeaderMatch {
   if (Cookie === undefined) return { Name: Header!, ...match }
-  return { Name: 'cookie', Regex: `(.*;\\s*)?${quoted(Cookie)}=${quoted(match.Exact!)}(\\s*;.*)?` }
+  return { Name: 'cookie', Regex: `(.*;\\s*)?${quoteMeta(Cookie)}=${quoteMeta(match.Exact!)}(\\s*;.*)?` }
 }
-
-/** RE2's own characters as themselves. */
-const quoted = (text: string): string => text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&')
 
 /** Why the rollout may not begin with the entries as they are; undefined where it may. */
 export function takeOverProblem(rollout: Rollout, entries: ConfigEntryIndex): string | undefined {

@@ -9,7 +9,7 @@ import type { Timer } from '../../io/clock.js'
 import { durationMs } from '../config-entries/duration.js'
 import { put, remove } from '../store/store.js'
 import { intrusion } from './owned-entries.js'
-import type { AskAcceptance } from './proxy-acceptance.js'
+import type { Acceptance, AskAcceptance } from './proxy-acceptance.js'
 import { intervalMs, type JudgeParts, judge, noticeOf } from './rollout-judge.js'
 import { END, mirrorPosition, type Position, pauseMs, positionOf, START, stepsOf } from './rollout-plan.js'
 import { READY, type RolloutRecord, type RolloutTable } from './rollout-table.js'
@@ -222,11 +222,12 @@ export class RolloutEngine {
 
   private async watch(record: RolloutRecord, signal: AbortSignal): Promise<void> {
     const { status } = record
-    const refusal = this.refusal(record)
+    const taken = this.acceptance(record)
+    const refusal = this.refusal(record, taken)
     if (refusal !== undefined) return this.goBack(record, { event: 'fail', reason: refusal })
     let known = record
     if (status.AcceptedAt === 0) {
-      if (this.pending(record).length > 0) return
+      if (taken.pending.length > 0) return
       const now = this.now()
       known = await this.writer.note(record, { AcceptedAt: now, AnalysedAt: now })
     }
@@ -234,13 +235,13 @@ export class RolloutEngine {
     if (judged !== undefined) await this.goOn(judged)
   }
 
-  private pending({ rollout, status }: RolloutRecord): readonly string[] {
-    return this.parts.acceptance(rollout.Service, status.SplitterIndex, status.MovedAt).pending
+  /** Of the last move. */
+  private acceptance({ rollout, status }: RolloutRecord): Acceptance {
+    return this.parts.acceptance(rollout.Service, status.SplitterIndex, status.MovedAt)
   }
 
   /** Of the sidecars: who said no, or nothing for too long. */
-  private refusal({ rollout, status }: RolloutRecord): string | undefined {
-    const { pending, refused } = this.parts.acceptance(rollout.Service, status.SplitterIndex, status.MovedAt)
+  private refusal({ rollout, status }: RolloutRecord, { pending, refused }: Acceptance): string | undefined {
     const [first] = refused
     if (first !== undefined) return `proxies: ${first.proxy} refuses the configuration: ${first.message}`
     if (status.AcceptedAt !== 0 || pending.length === 0 || !this.isOverdue({ rollout, status })) return undefined
@@ -325,7 +326,7 @@ export class RolloutEngine {
 
   /** The last move is out: waits until the sidecars have it, tells who wants to know, and is done. */
   private async settle(record: RolloutRecord, change: Change, signal: AbortSignal): Promise<void> {
-    const pending = this.pending(record)
+    const { pending } = this.acceptance(record)
     if (pending.length > 0 && !this.isOverdue(record)) return
     const late = pending.length === 0 ? [] : [`not yet taken by ${pending.slice(0, 3).join(', ')}`]
     const failures = await this.notifyAll('after', record, signal)

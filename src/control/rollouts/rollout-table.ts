@@ -57,7 +57,9 @@ export class RolloutTable extends WatchedIndex {
 
   /** How many run. */
   get active(): number {
-    return this.list().filter(({ status }) => isActive(status.Phase)).length
+    let active = 0
+    for (const name of this.rollouts.keys()) if (isActive((this.statuses.get(name) ?? READY).Phase)) active++
+    return active
   }
 
   get(name: string): RolloutRecord | undefined {

@@ -5,6 +5,7 @@
 import { makeSnapshot, type Resource, type Snapshot } from '../../xds/server/snapshot.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
+import { addressOf } from '../catalog/instance-address.js'
 import type { ServiceKind } from '../catalog/service-definition.js'
 import { type CompiledFilter, compileFilter, type FilterInstance } from '../config-entries/filter-expression.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
@@ -18,6 +19,7 @@ import {
   type ProxyKind,
   type RegisteredServices,
   SnapshotError,
+  type VirtualService,
 } from './kinds/proxy-kind.js'
 import type { TunnelReadiness } from './tunnel-readiness.js'
 
@@ -197,6 +199,7 @@ export class SnapshotBuilder {
 
   private recordedCatalog(dependencies: Set<string>): RegisteredServices {
     const { catalog } = this.sources
+    let virtual: readonly VirtualService[] | undefined
     return {
       serviceNames: () => {
         dependencies.add(NAMES_KEY)
@@ -216,11 +219,12 @@ export class SnapshotBuilder {
       },
       virtualServices: () => {
         dependencies.add(VIRTUAL_KEY)
-        return catalog.virtualServiceNames().map(service => ({
+        virtual ??= catalog.virtualServiceNames().map(service => ({
           service,
           addresses: catalog.virtualAddressesOf(service),
           dialledDirectly: catalog.isDialledDirectly(service),
         }))
+        return virtual
       },
       addressOf: instance => addressOf(catalog, instance),
       health: instance => catalog.health(instance),
@@ -278,7 +282,7 @@ export class SnapshotBuilder {
     const { catalog } = this.sources
     const gateways = catalog.meshGateways().map(instance => ({
       instance,
-      address: instance.Address || catalog.nodeOf(instance).Address,
+      address: addressOf(catalog, instance),
       health: catalog.health(instance),
     }))
     return new EndpointSet(gateways)
@@ -313,16 +317,6 @@ export class SnapshotBuilder {
     // Entries with a filter that does not compile are refused when written; should one be here, its subset is empty, not everything.
     return 'predicate' in compiled ? compiled.predicate : () => false
   }
-}
-
-/** A sidecar registered without an address stands beside its service. */
-function addressOf(catalog: CatalogIndex, instance: CatalogInstance): string {
-  return instance.Address || behind(catalog, instance)?.Address || catalog.nodeOf(instance).Address
-}
-
-function behind(catalog: CatalogIndex, instance: CatalogInstance): CatalogInstance | undefined {
-  const id = instance.Proxy?.DestinationServiceID
-  return id ? catalog.instanceOn(instance.Node, id) : undefined
 }
 
 /** Equal for proxies that get the same: all that is registered but whose it is. */

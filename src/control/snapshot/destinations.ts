@@ -8,13 +8,11 @@ import { isHttpLike } from '../discovery-chain/service-protocol.js'
 import type { EndpointLookup } from './endpoints.js'
 import { destinationHcm, HCM_FILTER } from './http-connection-manager.js'
 import { explicitHttp2, HTTP_OPTIONS_KEY } from './http-options.js'
-import { filter, type ListenerInit, tcpProxy } from './network-filters.js'
-import { adsConfigSource, duration, type Init } from './protobuf.js'
+import { type FilterChainInit, filter, tcpProxy } from './network-filters.js'
+import { adsConfigSource, duration, type Init, singleAddress } from './protobuf.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from './proxy-config.js'
 import { type DestinationService, isHttp2, type ProxyView } from './proxy-view.js'
 import { upstreamTls } from './tls.js'
-
-type FilterChainInit = NonNullable<ListenerInit['filterChains']>[number]
 
 export function destinationChains(view: ProxyView): FilterChainInit[] {
   const destinations = view.transparent?.destinations ?? []
@@ -40,16 +38,14 @@ export function needServerNames(view: ProxyView): boolean {
 }
 
 function tcpChains(view: ProxyView, { port, addresses, filterName }: DestinationService): FilterChainInit[] {
-  return addresses.map(({ address, cluster }) => {
-    const family = isIP(address)
-    const where =
-      family === 0 ? { serverNames: [address] } : { prefixRanges: [{ addressPrefix: address, prefixLen: family === 6 ? 128 : 32 }] }
-    return {
-      name: cluster,
-      filterChainMatch: { destinationPort: port, ...where },
-      filters: [tcpProxy(view, cluster, `upstream.${filterName}`)],
-    }
-  })
+  return addresses.map(({ address, cluster }) => ({
+    name: cluster,
+    filterChainMatch: {
+      destinationPort: port,
+      ...(isIP(address) === 0 ? { serverNames: [address] } : { prefixRanges: [singleAddress(address)] }),
+    },
+    filters: [tcpProxy(view, cluster, `upstream.${filterName}`)],
+  }))
 }
 
 function httpChain(view: ProxyView, port: number, destinations: readonly DestinationService[]): FilterChainInit {

@@ -15,6 +15,7 @@ import { clusterOfNode, type ProxyView, type UpstreamView } from './proxy-view.j
 
 export type ListenerInit = Init<typeof ListenerSchema>
 export type FilterInit = Init<typeof FilterSchema>
+export type FilterChainInit = NonNullable<ListenerInit['filterChains']>[number]
 type TcpProxyInit = Init<typeof TcpProxySchema>
 
 /** Which instance is tried next is the balancer's choice, and may be the dead one again; after five failures in a row that is ejected. */

@@ -2,13 +2,21 @@
 // only it has. A connection takes the chain of the virtual address it was made to, or of the instance that is dialled directly; what is of
 // the mesh in neither way passes as it is. Called by `listeners.ts` and `clusters.ts`. Names and fields as Consul sends them.
 import { Cluster_DiscoveryType, Cluster_LbPolicy, type ClusterSchema } from '../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
-import type { CidrRangeSchema } from '../../xds/gen/envoy/config/core/v3/address_pb.js'
 import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import { OriginalDstSchema } from '../../xds/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js'
 import { listenerAccessLogs } from './access-logs.js'
 import { destinationChains, needServerNames } from './destinations.js'
-import { EXPLAINS, type FilterInit, filter, type ListenerInit, tcpProxy, tlsInspector, upstreamFilter } from './network-filters.js'
-import { duration, type Init, pack, socketAddress } from './protobuf.js'
+import {
+  EXPLAINS,
+  type FilterChainInit,
+  type FilterInit,
+  filter,
+  type ListenerInit,
+  tcpProxy,
+  tlsInspector,
+  upstreamFilter,
+} from './network-filters.js'
+import { duration, type Init, pack, singleAddress, socketAddress } from './protobuf.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from './proxy-config.js'
 import type { DirectService, ProxyView, UpstreamView } from './proxy-view.js'
 import { upstreamTls } from './tls.js'
@@ -57,12 +65,8 @@ export function outboundListener(view: ProxyView): ListenerInit | undefined {
   }
 }
 
-function chainFor(name: string, addresses: readonly string[], served: FilterInit): NonNullable<ListenerInit['filterChains']>[number] {
+function chainFor(name: string, addresses: readonly string[], served: FilterInit): FilterChainInit {
   return { name, filterChainMatch: { prefixRanges: addresses.map(singleAddress) }, filters: [served] }
-}
-
-function singleAddress(address: string): Init<typeof CidrRangeSchema> {
-  return { addressPrefix: address, prefixLen: address.includes(':') ? 128 : 32 }
 }
 
 function passthroughName({ target }: DirectService): string {

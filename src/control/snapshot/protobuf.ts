@@ -3,7 +3,7 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import type { Any, Duration } from '@bufbuild/protobuf/wkt'
 import { AnySchema, DurationSchema } from '@bufbuild/protobuf/wkt'
-import { type Address, AddressSchema } from '../../xds/gen/envoy/config/core/v3/address_pb.js'
+import { type Address, AddressSchema, type CidrRangeSchema } from '../../xds/gen/envoy/config/core/v3/address_pb.js'
 import { type DataSource, DataSourceSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import {
   ApiConfigSource_ApiType,
@@ -31,6 +31,11 @@ export function socketAddress(address: string, port: number): Address {
   return create(AddressSchema, {
     address: { case: 'socketAddress', value: { address, portSpecifier: { case: 'portValue', value: port } } },
   })
+}
+
+/** The range of one IP address. */
+export function singleAddress(address: string): Init<typeof CidrRangeSchema> {
+  return { addressPrefix: address, prefixLen: address.includes(':') ? 128 : 32 }
 }
 
 export function pipeAddress(path: string, mode = 0): Address {

@@ -5,7 +5,6 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { TrafficDirection } from '../../../xds/gen/envoy/config/core/v3/base_pb.js'
 import { ListenerSchema } from '../../../xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '../../../xds/gen/envoy/config/route/v3/route_pb.js'
-import { TlsInspectorSchema } from '../../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { makeResource, type Resource } from '../../../xds/server/snapshot.js'
 import { LISTENER_TYPE, ROUTE_TYPE } from '../../../xds/type-urls.js'
 import { listenerAccessLogs } from '../access-logs.js'
@@ -13,13 +12,11 @@ import { type ClusterInit, chainClusterInits, clusterResource } from '../cluster
 import { buildEndpoints, type EndpointLookup } from '../endpoints.js'
 import { edgeHcm, HCM_FILTER } from '../http-connection-manager.js'
 import { jwksClusters, perRouteJwt } from '../jwt.js'
-import { filter, type ListenerInit, tcpProxy } from '../network-filters.js'
-import { pack, socketAddress } from '../protobuf.js'
+import { type FilterChainInit, filter, tcpProxy, tlsInspector } from '../network-filters.js'
+import { socketAddress } from '../protobuf.js'
 import { clusterOfNode } from '../proxy-view.js'
 import { chainRoutes, headerChanges, type RouteInit } from '../routes.js'
 import type { EdgeChain, EdgeHost, EdgeView } from './edge-view.js'
-
-type FilterChainInit = NonNullable<ListenerInit['filterChains']>[number]
 
 export function edgeListeners(view: EdgeView): Resource[] {
   return view.listeners.map(listener => {
@@ -28,7 +25,7 @@ export function edgeListeners(view: EdgeView): Resource[] {
     const message = create(ListenerSchema, {
       name: `${label}:${address}:${port}`,
       address: socketAddress(address, port),
-      ...(hasTls ? { listenerFilters: [filter('envoy.filters.listener.tls_inspector', pack(TlsInspectorSchema, {}))] } : {}),
+      ...(hasTls ? { listenerFilters: [tlsInspector()] } : {}),
       filterChains: chains.map(chain => filterChain(view, chain)),
       trafficDirection: TrafficDirection.OUTBOUND,
       accessLog: listenerAccessLogs(view.accessLogs),

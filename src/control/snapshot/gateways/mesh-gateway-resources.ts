@@ -5,7 +5,6 @@ import { isIP } from 'node:net'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { Cluster_DiscoveryType } from '../../../xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ListenerSchema } from '../../../xds/gen/envoy/config/listener/v3/listener_pb.js'
-import { TlsInspectorSchema } from '../../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { SniClusterSchema } from '../../../xds/gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
 import { makeResource, type Resource } from '../../../xds/server/snapshot.js'
 import { LISTENER_TYPE } from '../../../xds/type-urls.js'
@@ -14,12 +13,10 @@ import type { ServiceResolver } from '../../config-entries/types.js'
 import { listenerAccessLogs } from '../access-logs.js'
 import { aggregate, type ClusterInit, clusterResource, loadBalancing } from '../clusters.js'
 import { buildEndpoints, type EndpointLookup } from '../endpoints.js'
-import { CONNECT_ATTEMPTS, filter, type ListenerInit, tcpProxy } from '../network-filters.js'
+import { CONNECT_ATTEMPTS, type FilterChainInit, filter, tcpProxy, tlsInspector } from '../network-filters.js'
 import { adsConfigSource, duration, pack, socketAddress } from '../protobuf.js'
 import { chainClusters, clusterOfNode } from '../proxy-view.js'
 import type { MeshGatewayView, ServerView } from './mesh-gateway-view.js'
-
-type FilterChainInit = NonNullable<ListenerInit['filterChains']>[number]
 
 export function meshGatewayListeners(view: MeshGatewayView): Resource[] {
   const { gateway, accessLogs } = view
@@ -27,7 +24,7 @@ export function meshGatewayListeners(view: MeshGatewayView): Resource[] {
     const listener = create(ListenerSchema, {
       name: `${name}:${address}:${port}`,
       address: socketAddress(address, port),
-      listenerFilters: [filter('envoy.filters.listener.tls_inspector', pack(TlsInspectorSchema, {}))],
+      listenerFilters: [tlsInspector()],
       filterChains: [
         ...namedChains(view),
         {

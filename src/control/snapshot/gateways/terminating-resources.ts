@@ -9,7 +9,6 @@ import { Cluster_DiscoveryType, Cluster_DnsLookupFamily } from '../../../xds/gen
 import { TrafficDirection } from '../../../xds/gen/envoy/config/core/v3/base_pb.js'
 import { ListenerSchema } from '../../../xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '../../../xds/gen/envoy/config/route/v3/route_pb.js'
-import { TlsInspectorSchema } from '../../../xds/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { SubjectAltNameMatcher_SanType as SanType } from '../../../xds/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
 import { UpstreamTlsContextSchema } from '../../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { makeResource, type Resource } from '../../../xds/server/snapshot.js'
@@ -23,14 +22,12 @@ import type { EndpointLookup } from '../endpoints.js'
 import { HCM_FILTER, terminatingHcm } from '../http-connection-manager.js'
 import { explicitHttp2, HTTP_OPTIONS_KEY } from '../http-options.js'
 import { jwksClusters } from '../jwt.js'
-import { filter, type ListenerInit, networkRbac, tcpProxy } from '../network-filters.js'
+import { type FilterChainInit, filter, networkRbac, tcpProxy, tlsInspector } from '../network-filters.js'
 import { adsConfigSource, duration, fileSource, pack, socketAddress } from '../protobuf.js'
 import { isHttp2 } from '../proxy-view.js'
 import { hashPolicies, type RouteInit, timeouts } from '../routes.js'
 import { downstreamTls, type TransportSocketInit } from '../tls.js'
 import type { OutsideCluster, OutsideService, TerminatingView } from './terminating-view.js'
-
-type FilterChainInit = NonNullable<ListenerInit['filterChains']>[number]
 
 /** How often names outside are looked up again: Consul's. */
 const DNS_REFRESH_MS = 10_000
@@ -44,7 +41,7 @@ export function terminatingListeners({ gateway, services }: TerminatingView): Re
         const listener = create(ListenerSchema, {
           name: `${name}:${address}:${port}`,
           address: socketAddress(address, port),
-          listenerFilters: [filter('envoy.filters.listener.tls_inspector', pack(TlsInspectorSchema, {}))],
+          listenerFilters: [tlsInspector()],
           filterChains,
           trafficDirection: TrafficDirection.INBOUND,
           accessLog: listenerAccessLogs(services[0]!.accessLogs),

@@ -3,8 +3,6 @@
 import pino from 'pino'
 import { linesFor } from './log-lines.js'
 
-export const CONTROL_LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
-
 export interface ControlLog {
   readonly logger: pino.Logger
   setLevel(level: string): void

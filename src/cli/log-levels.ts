@@ -1,7 +1,11 @@
-// Envoy's log levels and loggers, by name. Apart from logger.ts, because reading flags needs them and `--version` loads nothing else.
+// Envoy's log levels and loggers by name, and the control plane's levels. Apart from logger.ts and control-log.ts, because reading flags needs
+// them and `--version` loads nothing else.
 
 /** Envoy's levels, least severe first. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const
+
+/** pino's levels, and none. */
+export const CONTROL_LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 /** Envoy's loggers, as its /logging lists them. Those that nothing here writes to can be set all the same. */
 export const LOG_COMPONENTS: ReadonlySet<string> = new Set(

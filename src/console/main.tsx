@@ -1,4 +1,4 @@
-// The web console's beginning: mounts the application and follows its links. Built by scripts/bundle.mjs, served below /ui/.
+// The web console's beginning: mounts the application and follows its links. Built by scripts/bundle-console.mjs, served below /ui/.
 import './style.css'
 import { render } from 'preact'
 import { App } from './app.js'

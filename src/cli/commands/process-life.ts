@@ -1,9 +1,8 @@
-// What the processes that go on have in common: their pid file, the level of their log, the signal that ends them. Used by run-control.ts and
-// client-agent.ts.
+// What the processes that go on have in common: their pid file, the level of their log, the signal that ends them. Used by run-control.ts,
+// client-agent.ts and the commands that show something until they are stopped; loads nothing.
 import { writeFileSync } from 'node:fs'
 import { CliError } from '../command-line/command-io.js'
-import { CONTROL_LOG_LEVELS } from '../control-log.js'
-import { LOG_LEVELS } from '../log-levels.js'
+import { CONTROL_LOG_LEVELS, LOG_LEVELS } from '../log-levels.js'
 
 export function writePidFile(path: string): void {
   try {

@@ -17,8 +17,9 @@ export class OverloadLevel {
   /** 0: no overload; 1: all of it; between: the share of the cases that it takes. */
   value = 0
   private readonly random: () => number
-  /** Made with the first case. */
   private readonly count: (() => Counter) | null
+  /** Made with the first case. */
+  private counter: Counter | null = null
 
   constructor(random: () => number, count: (() => Counter) | null) {
     this.random = random
@@ -29,7 +30,7 @@ export class OverloadLevel {
   takes(): boolean {
     const { value } = this
     if (value <= 0 || (value < 1 && this.random() >= value)) return false
-    if (this.count !== null) this.count().value++
+    if (this.count !== null) (this.counter ??= this.count()).value++
     return true
   }
 }

@@ -1,21 +1,14 @@
-// What `k8s sync` and `k8s controller` have in common: flags that say which cluster, a client of its API, and work that runs only while this
-// process holds the Lease. Called by run-sync.ts and run-controller.ts. Invariant: what was started is stopped before the Lease is given back.
+// What `k8s sync` and `k8s controller` have in common: a client of the cluster's API, and work that runs only while this process holds the
+// Lease. Called by run-sync.ts and run-controller.ts. Invariant: what was started is stopped before the Lease is given back.
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { Command } from 'commander'
 import { type ClusterConfig, inClusterConfig, kubeconfigOf } from '../../../kubernetes/api/cluster-config.js'
 import { KubeClient } from '../../../kubernetes/api/kube-client.js'
 import { LEASE_TIMES, LeaderLease } from '../../../kubernetes/api/leader-lease.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
 import { openControlLog } from '../../control-log.js'
 import { levelOf, stopSignal } from '../process-life.js'
-
-export interface ClusterFlags {
-  readonly kubeconfig?: string
-  readonly context?: string
-  readonly leaseNamespace?: string
-  readonly logLevel?: string
-}
+import type { ClusterFlags } from './cluster-flags.js'
 
 export interface Leading {
   readonly client: KubeClient
@@ -25,14 +18,6 @@ export interface Leading {
 
 interface Stoppable {
   stop(): Promise<void>
-}
-
-export function addClusterFlags(command: Command): Command {
-  return command
-    .option('--kubeconfig <file>', 'how the cluster is reached (default: the service account of the pod, else KUBECONFIG)')
-    .option('--context <name>', 'of the kubeconfig (default: its current-context)')
-    .option('--lease-namespace <name>', 'where the Lease is, by which one of several acts (default: that of the pod)')
-    .option('--log-level <level>', 'default: info')
 }
 
 /** Until SIGTERM: `start` at each time that this process becomes the one that acts. */

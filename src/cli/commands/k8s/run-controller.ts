@@ -4,7 +4,8 @@ import { RESOURCE_KINDS } from '../../../kubernetes/resources/resource-kinds.js'
 import type { ApiFlags } from '../../command-line/api-flags.js'
 import type { CommandIo } from '../../command-line/command-io.js'
 import { type ControlApi, RefusedError } from '../../command-line/control-api.js'
-import { type ClusterFlags, runLeading } from './leading.js'
+import type { ClusterFlags } from './cluster-flags.js'
+import { runLeading } from './leading.js'
 
 export interface ControllerFlags extends ApiFlags, ClusterFlags {}
 

@@ -5,7 +5,8 @@ import { ServiceWriter } from '../../../kubernetes/sync/service-writer.js'
 import type { ApiFlags } from '../../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
 import type { ControlApi } from '../../command-line/control-api.js'
-import { type ClusterFlags, runLeading } from './leading.js'
+import type { ClusterFlags } from './cluster-flags.js'
+import { runLeading } from './leading.js'
 
 export interface SyncFlags extends ApiFlags, ClusterFlags {
   readonly toCatalog?: boolean

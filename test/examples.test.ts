@@ -1,6 +1,6 @@
 // The files under examples/ are what a new user runs first: each is read by the code that it is meant for.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { demoMesh } from '../src/cli/demo/mesh.js'
@@ -82,5 +82,27 @@ describe('examples/embed', () => {
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
     if (typeof shown === 'string') expect(stdout).toBe(shown)
     else expect(stdout).toMatch(shown)
+  })
+})
+
+describe('the ports of the examples', () => {
+  const folders = readdirSync(example(''), { withFileTypes: true }).filter(entry => entry.isDirectory())
+  const fixedPorts = (folder: string): Set<number> => {
+    const texts = readdirSync(example(folder), { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile())
+      .map(entry => readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8'))
+    return new Set(texts.flatMap(text => [...text.matchAll(/\b28\d{3}\b/g)].map(([port]) => Number(port))))
+  }
+
+  it('are of one example alone, so that two can run side by side', () => {
+    // A deployment counts up from the hundreds that it is given, so the hundreds are compared.
+    const owners = new Map<number, Set<string>>()
+    for (const { name } of folders)
+      for (const port of fixedPorts(name)) {
+        const hundred = Math.floor(port / 100) * 100
+        owners.set(hundred, (owners.get(hundred) ?? new Set()).add(name))
+      }
+    expect(owners.size).toBeGreaterThan(4)
+    expect([...owners].filter(([, names]) => names.size > 1)).toEqual([])
   })
 })

@@ -3,11 +3,11 @@
 import { join } from 'node:path'
 import { bin, Deployment, expectOk, get, until } from '../deployment.mjs'
 
-const SHOP = 'http://127.0.0.1:28791'
+const SHOP = 'http://127.0.0.1:28991'
 const deployment = new Deployment({
   folder: import.meta.dirname,
-  http: '127.0.0.1:28750',
-  grpc: '127.0.0.1:28752',
+  http: '127.0.0.1:28950',
+  grpc: '127.0.0.1:28952',
   flags: ['--load-report-interval', '1s'],
 })
 const answers = new Map()
@@ -35,10 +35,10 @@ async function roll(file, name) {
 
 await deployment.run(async () => {
   let asked = 0
-  deployment.application(28706, () => 'web')
-  deployment.application(28701, () => 'version 1')
-  deployment.application(28702, () => 'version 2')
-  deployment.application(28703, (_request, response) => {
+  deployment.application(28906, () => 'web')
+  deployment.application(28901, () => 'version 1')
+  deployment.application(28902, () => 'version 2')
+  deployment.application(28903, (_request, response) => {
     if (++asked % 3 === 0) response.statusCode = 500
     return 'version 3'
   })

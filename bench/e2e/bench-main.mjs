@@ -21,6 +21,11 @@ async function main() {
     await import('../control/control-main.mjs')
     return
   }
+  if (process.argv[2] === 'scale') {
+    const { scaleMain } = await import('../scale/scale-main.mjs')
+    await scaleMain(process.argv.slice(3))
+    return
+  }
   const options = parseOptions(process.argv.slice(2))
   if (options.help) {
     process.stdout.write(USAGE)

@@ -39,6 +39,8 @@ import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { proxyAdmission } from './grpc/proxy-admission.js'
+import type { KnownServer } from './grpc/server-discovery-service.js'
+import { StreamBalance } from './grpc/stream-balance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
 import { areLoopback, formatAddress, hostForOthers, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
@@ -213,8 +215,8 @@ export class ControlPlane {
     const metrics: ControlMetrics = new ControlMetrics({
       instances: () => catalog.size,
       proxies: () => catalog.proxies().length,
-      connectedProxies: () => ads.status().filter(({ connected }) => connected).length,
-      syncedProxies: () => ads.status().filter(({ connected, synced }) => connected && synced).length,
+      connectedProxies: () => ads.counts().connected,
+      syncedProxies: () => ads.counts().synced,
       configEntries: () => entries.size,
       activeRollouts: () => rollouts.table.active,
       storeIndex: () => store.index,
@@ -231,6 +233,7 @@ export class ControlPlane {
       onStreamOpen: ({ nodeKey, node }) => {
         const proxy = catalog.instanceByKey(nodeKey)
         if (proxy?.Proxy !== undefined) tunnels.streamOpened(nodeKey, meshServiceOf(proxy), node.userAgentName)
+        publisher.connected(nodeKey)
       },
       onAck: () => metrics.acks.inc(),
       onNack: () => metrics.nacks.inc(),
@@ -320,6 +323,17 @@ export class ControlPlane {
       ...(options.loadReportIntervalMs === undefined ? {} : { intervalMs: options.loadReportIntervalMs }),
       onFull: () => this.log.warn({}, 'observed traffic: no more edges and instances are kept than there are'),
     })
+    const servers = (): readonly KnownServer[] => [
+      { id: node.id, address: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
+    ]
+    const balance = new StreamBalance({
+      ads,
+      proxies: () => catalog.proxies().length,
+      servers: () => servers().length,
+      onShed: (shed, most) => this.log.info({ shed, most }, 'xds streams ended, so that their proxies go to other servers'),
+    })
+    balance.start()
+    this.cleanups.push(() => balance.stop())
     const grpcSecure = plan.grpcTls && portTls.secureOptions('grpc')
     const grpcPort = await openGrpcPort(
       { plain: plan.grpc, tls: plan.grpcTls, secure: grpcSecure },
@@ -330,9 +344,7 @@ export class ControlPlane {
         catalog,
         entries,
         datacenter,
-        servers: () => [
-          { id: node.id, address: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
-        ],
+        servers,
         resolveDns,
         peerings,
         loadReports: {

@@ -1,5 +1,6 @@
 // The ADS server on a grpc-js server, as control planes in Node have it: the tests' peer beside the product's own gRPC port.
 import * as grpc from '@grpc/grpc-js'
+import type { DeltaDiscoveryRequest, DiscoveryRequest } from '../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
 import { deltaMethod, MAX_MESSAGE_BYTES, stateOfTheWorldMethod } from '../../src/xds/grpc-service.js'
 import type { DiscoveryStream } from '../../src/xds/server/discovery-stream.js'
 import type { AdsServer } from '../../src/xds/server/server.js'
@@ -44,21 +45,21 @@ export function attachAds(ads: AdsServer, server: grpc.Server, { singleType = fa
 }
 
 function addService(ads: AdsServer, server: grpc.Server, methods: DiscoveryMethods, onlyType: string | null): void {
-  const delta = deltaMethod(methods.delta)
-  const stateOfTheWorld = stateOfTheWorldMethod(methods.stateOfTheWorld)
+  const responseSerialize = (bytes: Uint8Array): Buffer => Buffer.from(bytes)
+  const delta = { ...deltaMethod(methods.delta), responseSerialize }
+  const stateOfTheWorld = { ...stateOfTheWorldMethod(methods.stateOfTheWorld), responseSerialize }
   server.addService(
     { delta, stateOfTheWorld },
     {
-      delta: (stream: Duplex<typeof delta>) => ads.serve({ protocol: 'delta', stream: streamOf(stream) }, onlyType),
-      stateOfTheWorld: (stream: Duplex<typeof stateOfTheWorld>) => ads.serve({ protocol: 'sotw', stream: streamOf(stream) }, onlyType),
+      delta: (stream: Duplex<DeltaDiscoveryRequest>) => ads.serve({ protocol: 'delta', stream: streamOf(stream) }, onlyType),
+      stateOfTheWorld: (stream: Duplex<DiscoveryRequest>) => ads.serve({ protocol: 'sotw', stream: streamOf(stream) }, onlyType),
     },
   )
 }
 
-type Duplex<Method> =
-  Method extends grpc.MethodDefinition<infer Request, infer Response> ? grpc.ServerDuplexStream<Request, Response> : never
+type Duplex<Request> = grpc.ServerDuplexStream<Request, Uint8Array>
 
-function streamOf<Request, Response>(stream: grpc.ServerDuplexStream<Request, Response>): DiscoveryStream<Request, Response> {
+function streamOf<Request>(stream: Duplex<Request>): DiscoveryStream<Request> {
   return {
     peer: stream.getPeer(),
     metadata(key) {

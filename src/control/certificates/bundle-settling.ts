@@ -23,11 +23,12 @@ export class BundleSettling {
    * only where no cross-sign helps it over: it may be about to come back.
    */
   async settled(crossSigned: boolean): Promise<void> {
-    this.publisher.flush()
     const deadline = performance.now() + BUNDLE_SETTLE_MS
-    const settled = (): boolean =>
-      this.ads.status().every(({ connected, synced }) => !connected || synced) &&
-      (crossSigned || this.catalog.proxies().every(proxy => this.ads.isSynced(keyOfInstance(proxy))))
+    const settled = (): boolean => {
+      if (!this.publisher.isIdle) return false
+      const { connected, synced } = this.ads.counts()
+      return connected === synced && (crossSigned || this.catalog.proxies().every(proxy => this.ads.isSynced(keyOfInstance(proxy))))
+    }
     while (!this.stopped && !settled() && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, BUNDLE_POLL_MS))
   }
 

@@ -42,8 +42,10 @@ export interface LeafCertificatesOptions {
   onProblem(service: string, reason: string): void
 }
 
-/** Many services may ask at once when the control plane starts with a large mesh file; the CA signs some dozens a second. */
-const SIGN_WAIT_MS = 120_000
+/** Many services may ask at once when the control plane starts with a large mesh file; the CA signs some dozens a second (`CSRMaxPerSecond`). */
+const SIGN_WAIT_MS = 600_000
+/** Of `CSRMaxPerSecond`, while every leaf is replaced: the rest is for who asks now. */
+const REISSUE_SHARE = 0.8
 /** After a failed attempt, doubled with each further one. */
 const RETRY_BASE_MS = 1_000
 const RETRY_MAX_MS = 60_000
@@ -84,11 +86,11 @@ export class LeafCertificates {
       const leaf = this.decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
       if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || !this.isValid(leaf)) continue
       this.leaves.set(leaf.service, leaf)
-      this.plan(leaf.service, leaf.rootId === activeRoot ? this.renewalDelay(leaf) : reissueDelayMs(this.random))
+      this.plan(leaf.service, leaf.rootId === activeRoot ? this.renewalDelay(leaf) : this.reissueDelay())
     }
     this.clockTimer = setInterval(() => this.followClock(), CLOCK_CHECK_MS).unref()
     ca.onChange(event => {
-      if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.plan(service, reissueDelayMs(this.random))
+      if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.plan(service, this.reissueDelay())
     })
   }
 
@@ -111,6 +113,11 @@ export class LeafCertificates {
   ensure(service: string): Promise<Leaf> {
     const leaf = this.leaves.get(service)
     return leaf === undefined || !this.isValid(leaf) ? this.rotate(service) : Promise.resolve(leaf)
+  }
+
+  /** Sees to it that the service has one, for who waits for `onLeaf`: what the CA can't give now is asked for again. */
+  prepare(service: string): void {
+    if (!this.leaves.has(service) && !this.underWay.has(service) && !this.timers.has(service)) this.renew(service, 0)
   }
 
   private isValid({ notBefore, notAfter }: Leaf): boolean {
@@ -173,13 +180,20 @@ export class LeafCertificates {
     }
     this.leaves.set(service, leaf)
     // The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life.
-    this.plan(service, leaf.rootId === ca.roots().ActiveRootID ? this.renewalDelay(leaf) : reissueDelayMs(this.random))
+    this.plan(service, leaf.rootId === ca.roots().ActiveRootID ? this.renewalDelay(leaf) : this.reissueDelay())
     this.options.onLeaf(leaf)
     return leaf
   }
 
   private renewalDelay(leaf: Leaf): number {
     return Math.max(renewAt(leaf, this.random) - this.now(), RETRY_BASE_MS)
+  }
+
+  /** After a root rotation, so that no more are asked for at once than the CA signs. */
+  private reissueDelay(): number {
+    const { csrMaxPerSecond } = this.options.ca.config
+    const leastWindowMs = csrMaxPerSecond > 0 ? (1_000 * this.leaves.size) / (csrMaxPerSecond * REISSUE_SHARE) : 0
+    return reissueDelayMs(this.random, leastWindowMs)
   }
 
   private plan(service: string, delayMs: number, attempt = 0): void {

@@ -21,6 +21,8 @@ export interface GrpcServerOptions {
 
 /** Sidecars, agents and dataplanes of a mesh; each has one connection or two. */
 const MAX_CONNECTIONS = 20_000
+/** Connections that wait to be accepted, when all come back at once; the kernel has a limit of its own (net.core.somaxconn). */
+const BACKLOG = 4_096
 const HANDSHAKE_TIMEOUT_MS = 10_000
 /** A client that is silent for this long is asked whether it is still there, and has as long to answer. */
 const KEEPALIVE_MS = 30_000
@@ -64,7 +66,7 @@ export class GrpcServer {
     server.maxConnections = MAX_CONNECTIONS
     return new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen(port, host, () => {
+      server.listen({ port, host, backlog: BACKLOG }, () => {
         server.removeListener('error', reject)
         server.on('error', error => this.options.onProblem(error.message))
         resolve((server.address() as net.AddressInfo).port)

@@ -28,7 +28,7 @@ function consulGauges(context: ApiContext): readonly (readonly [string, string, 
     ['consul.state.connect_instances', 'Sidecars in the catalog', catalog.proxies().length],
     ['consul.session_ttl.active', 'Sessions', sessions.size],
     ['consul.prepared_queries', 'Prepared queries', queries.list().length],
-    ['consul.xds.server.streams', 'Open xDS streams', context.ads.status().filter(({ connected }) => connected).length],
+    ['consul.xds.server.streams', 'Open xDS streams', context.ads.counts().connected],
     ['consul.mesh.active-root-ca.expiry', 'Seconds until the root ends', (context.ca.expiries().rootMs - Date.now()) / 1_000],
     [
       'consul.mesh.active-signing-ca.expiry',

@@ -65,11 +65,7 @@ export function outriggerRoutes(app: FastifyInstance, context: ApiContext): void
   app.get('/v1/outrigger/proxies/:id', async request => {
     const id = param(request, 'id')
     if (catalog.instance(id)?.Proxy === undefined) throw new HttpError(404, `unknown proxy ID: ${id}`)
-    return proxyState(
-      context,
-      id,
-      context.ads.status().find(status => status.nodeKey === id),
-    )
+    return proxyState(context, id, context.ads.statusOf(id))
   })
 }
 

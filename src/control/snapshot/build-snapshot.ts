@@ -2,7 +2,7 @@
 // that a change concerns; what a proxy is made of, its kind says (`kinds/`).
 // What was read is recorded while it is read, so the publisher knows exactly which later change concerns which proxy. What several proxies
 // share is made and encoded once: the assignment of a cluster for all that have it, everything for proxies that are alike.
-import { makeSnapshot, type Resource, type Snapshot } from '../../xds/server/snapshot.js'
+import { makeSnapshot, type Resource, resourcesOf, type Snapshot } from '../../xds/server/snapshot.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
 import { addressOf } from '../catalog/instance-address.js'
@@ -38,7 +38,8 @@ export type ProxyKinds = Readonly<Partial<Record<ServiceKind, ProxyKind<any>>>>
 
 /** What changes only with the proxy's configuration, and the way to its endpoints. */
 export interface SettledPart {
-  readonly resources: readonly Resource[]
+  /** Shared by every snapshot that has them, so that two of them are compared at a glance. */
+  readonly resources: Snapshot
   /** Keys of `entryKey` and `kindKey`: what it was made from. */
   readonly dependencies: ReadonlySet<string>
   /** Parts of the configuration that have no effect, with their path. */
@@ -91,7 +92,9 @@ export class SnapshotBuilder {
   private readonly filters = new Map<string, CompiledFilter>()
   /** By service in lower case, then by the way and the subset's filter. */
   private readonly lookups = new Map<string, Map<string, EndpointSet>>()
-  private readonly alike = new Map<string, SettledPart>()
+  private readonly alike = new Map<string, { readonly settled: SettledPart; readonly view: unknown }>()
+  /** What those were made from. */
+  private readonly alikeDependencies = new Set<string>()
   private readonly imports = new Map<string, EndpointSet>()
   private gateways: EndpointSet | undefined
 
@@ -101,13 +104,18 @@ export class SnapshotBuilder {
 
   /** Throws `SnapshotError` when the proxy can't be served yet, or not as configured. */
   build(proxy: ProxyInstance): BuiltSnapshot {
-    const key = alikeKey(proxy)
-    let settled = this.alike.get(key)
-    if (settled === undefined) {
-      settled = this.settle(proxy)
-      this.alike.set(key, settled)
+    const kind = this.sources.kinds[proxy.Kind]
+    if (kind === undefined) throw new Error(`proxy ${proxy.ID}: nobody makes resources for kind "${proxy.Kind}"`)
+    const { placed } = kind
+    const key = alikeKey(placed === undefined ? proxy : placed.unplaced(proxy))
+    let alike = this.alike.get(key)
+    if (alike === undefined) {
+      alike = this.settle(proxy, kind)
+      this.alike.set(key, alike)
+      for (const dependency of alike.settled.dependencies) this.alikeDependencies.add(dependency)
     }
-    return this.withEndpoints(settled)
+    const { settled, view } = alike
+    return this.withEndpoints(placed === undefined ? settled : withOwnListeners(settled, problems => placed.own(view, proxy, problems)))
   }
 
   /** The snapshot of before with its endpoints looked up anew: for a change that concerns nothing else of it. */
@@ -130,16 +138,30 @@ export class SnapshotBuilder {
     this.gateways = undefined
   }
 
-  /** Anything that views are made from is another now: what was made for one proxy is no longer right for those that are alike. */
-  inputsChanged(): void {
-    this.alike.clear()
+  /** What the key stands for is another now: what was made for one proxy may no longer be right for those that are alike. */
+  inputChanged(key: string): void {
+    if (this.alikeDependencies.has(key)) this.forgetAlike()
   }
 
-  private settle(proxy: ProxyInstance): SettledPart {
+  /** What no key stands for: roots, the default policy. */
+  everythingChanged(): void {
+    this.forgetAlike()
+  }
+
+  /** Those that are alike have had their turn. */
+  burstEnded(): void {
+    this.forgetAlike()
+  }
+
+  private forgetAlike(): void {
+    this.alike.clear()
+    this.alikeDependencies.clear()
+  }
+
+  /** All of it but listeners of its own place. */
+  private settle(proxy: ProxyInstance, kind: NonNullable<ProxyKinds[ServiceKind]>): { settled: SettledPart; view: unknown } {
     const dependencies = new Set<string>()
     const problems: ConfigError[] = []
-    const kind = this.sources.kinds[proxy.Kind]
-    if (kind === undefined) throw new Error(`proxy ${proxy.ID}: nobody makes resources for kind "${proxy.Kind}"`)
     const acceptsTunnels = (service: string): boolean => {
       dependencies.add(tunnelKey(service))
       return this.sources.tunnels.accepts(service)
@@ -157,14 +179,15 @@ export class SnapshotBuilder {
       if (error instanceof SnapshotError) error.dependencies = dependencies
       throw error
     }
-    const resources = [...kind.clusters(view), ...kind.listeners(view), ...kind.routes(view)]
-    return {
-      resources,
+    const listeners = kind.placed === undefined ? kind.listeners(view) : kind.placed.shared(view)
+    const settled = {
+      resources: makeSnapshot([...kind.clusters(view), ...listeners, ...kind.routes(view)]),
       dependencies,
       problems,
-      endpoints: lookup => kind.endpoints(view, lookup),
+      endpoints: (lookup: EndpointLookup) => kind.endpoints(view, lookup),
       acceptsTunnels: kind.acceptsTunnels(view),
     }
+    return { settled, view }
   }
 
   private recordedLeaf(dependencies: Set<string>): MeshSources['leaf'] {
@@ -239,7 +262,7 @@ export class SnapshotBuilder {
       else endpointDependencies.add(target.Peer ? importWaysKey(target.Peer, target.Service) : serviceKey(target.Service))
       return this.endpoints(target, way)
     })
-    return { snapshot: makeSnapshot([...settled.resources, ...endpoints]), settled, endpointDependencies }
+    return { snapshot: new Map([...settled.resources, ...makeSnapshot(endpoints)]), settled, endpointDependencies }
   }
 
   private endpoints(target: DiscoveryTarget, way: Way): EndpointSet {
@@ -317,6 +340,14 @@ export class SnapshotBuilder {
     // Entries with a filter that does not compile are refused when written; should one be here, its subset is empty, not everything.
     return 'predicate' in compiled ? compiled.predicate : () => false
   }
+}
+
+function withOwnListeners(settled: SettledPart, own: (problems: ConfigError[]) => readonly Resource[]): SettledPart {
+  const problems = [...settled.problems]
+  const resources = new Map(settled.resources)
+  for (const [typeUrl, byName] of makeSnapshot(own(problems)))
+    resources.set(typeUrl, new Map([...byName, ...resourcesOf(resources, typeUrl)]))
+  return { ...settled, resources, problems }
 }
 
 /** Equal for proxies that get the same: all that is registered but whose it is. */

@@ -28,11 +28,14 @@ import { acceptsTunnels, LOCAL_APP, type ProxyView, type UpstreamView } from './
 import { usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
-export function buildListeners(view: ProxyView): Resource[] {
+/** At the proxy's own address. */
+export function buildInboundListeners(view: ProxyView): Resource[] {
+  return [toResource(publicListener(view)), ...exposedListeners(view).map(listener => toResource(listener))]
+}
+
+export function buildOutboundListeners(view: ProxyView): Resource[] {
   const outbound = outboundListener(view)
   return [
-    toResource(publicListener(view)),
-    ...exposedListeners(view).map(listener => toResource(listener)),
     ...view.upstreams.filter(hasListener).map(upstream => toResource(upstreamListener(view, upstream), [upstream])),
     ...(outbound === undefined ? [] : [toResource(outbound, virtualUpstreams(view))]),
   ]

@@ -1,10 +1,11 @@
-// From a change to the proxies it concerns: keeps for each proxy what its snapshot was made from, rebuilds the affected ones once per
-// burst of changes, and gives the results to the ADS server. Made by `ControlPlane`, driven by the catalog's, entries', leaves'
-// and CA's changes. The time from a write to its acknowledgement by a proxy goes to a histogram.
+// From a change to the proxies it concerns: keeps for each connected proxy what its snapshot was made from, rebuilds the affected ones once
+// per burst of changes, and gives the results to the ADS server. Made by `ControlPlane`, driven by the catalog's, entries', leaves'
+// and CA's changes and by the streams that open. The time from a write to its acknowledgement by a proxy goes to a histogram.
 //
-//   change -> dirty proxies -> (at once, or 50 ms after the last time) build -> AdsServer.setSnapshot -> ... -> onSynced -> histogram
+//   change, or a stream opens -> dirty proxies -> (at once, or 50 ms after the last time) build -> AdsServer.setSnapshot -> onSynced -> histogram
 //
-// Invariant: a build that fails leaves the proxy's last good snapshot serving.
+// Invariants: a build that fails leaves the proxy's last good snapshot serving; a proxy without a stream is not built: what it had last is kept
+// until a change concerns it, so that one which comes back to an unchanged mesh costs nothing.
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogChange, type CatalogInstance, keyOfInstance, meshServiceOf } from '../catalog/catalog-types.js'
@@ -36,7 +37,7 @@ export interface PublisherOptions {
   readonly builder: SnapshotBuilder
   readonly leaves: LeafCertificates
   readonly tunnels: TunnelReadiness
-  readonly ads: Pick<AdsServer, 'setSnapshot' | 'removeSnapshot' | 'isSynced'>
+  readonly ads: Pick<AdsServer, 'setSnapshot' | 'removeSnapshot' | 'isConnected' | 'isSynced'>
   /** The store's index: it names snapshots. */
   index(): number
   onPropagated(seconds: number): void
@@ -47,11 +48,14 @@ export interface PublisherOptions {
 const TURN_BUDGET_MS = 10
 /** The first change after a pause goes out at once; those that follow within this time go out together at its end. */
 const COALESCE_MS = 50
+const NO_KEYS: ReadonlySet<string> = new Set()
 
 interface ProxyRecord {
   dependencies: ReadonlySet<string>
   /** What was built last, while nothing but its endpoints has changed. */
   built: BuiltSnapshot | undefined
+  /** What the ADS server has for it is what it should have, unless it is dirty. */
+  current: boolean
   service: string
   /** Set while a pushed snapshot waits for its acknowledgement: when the oldest write in it came, on the performance clock. */
   changedAt: number | undefined
@@ -83,7 +87,7 @@ export class SnapshotPublisher {
     this.options = options
   }
 
-  /** Follows the catalog and builds every proxy once. */
+  /** Follows the catalog. */
   start(): void {
     const { catalog } = this.options
     for (const name of catalog.serviceNames()) this.names.add(name)
@@ -107,8 +111,17 @@ export class SnapshotPublisher {
       if (this.virtualAddressesChanged([service])) this.markDependents(VIRTUAL_KEY)
     }
     this.options.tunnels.onChange = service => this.markDependents(tunnelKey(service))
-    this.allChanged()
-    this.flush()
+    for (const proxy of catalog.proxies()) this.prepareLeaf(proxy)
+  }
+
+  /** A stream of the proxy is open: it is given what it should have, unless that is there. */
+  connected(id: string): void {
+    if (this.proxies.get(id)?.current !== true && this.options.catalog.instanceByKey(id)?.Proxy !== undefined) this.mark(id)
+  }
+
+  /** Nothing waits to be built. */
+  get isIdle(): boolean {
+    return this.dirty.size === 0
   }
 
   /** Whether a service came or went. */
@@ -185,6 +198,7 @@ export class SnapshotPublisher {
 
   /** Roots or the default policy changed. */
   allChanged(): void {
+    this.options.builder.everythingChanged()
     for (const proxy of this.options.catalog.proxies()) this.mark(keyOfInstance(proxy))
   }
 
@@ -214,34 +228,59 @@ export class SnapshotPublisher {
     return this.dirty.has(proxyId)
   }
 
-  /** Builds what is dirty now, without waiting for the end of this turn; after `budgetMs` the rest is left for the next turn. */
-  flush(budgetMs = Number.POSITIVE_INFINITY): void {
+  /** Builds what is dirty; what does not come to its turn within the budget is left for the next one. */
+  private readonly flush = (): void => {
     this.unschedule()
-    const end = performance.now() + budgetMs
-    for (const [id, changedAt] of [...this.dirty]) {
+    const end = performance.now() + TURN_BUDGET_MS
+    for (const [id, changedAt] of this.dirty) {
       this.dirty.delete(id)
       this.publish(id, changedAt)
       if (performance.now() >= end) break
     }
+    this.unschedule()
     this.flushedAt = performance.now()
-    if (this.dirty.size === 0) this.options.builder.inputsChanged()
-    else if (!this.stopped) this.turn = setImmediate(() => this.flush(TURN_BUDGET_MS))
+    if (this.dirty.size === 0) this.options.builder.burstEnded()
+    else if (!this.stopped) this.turn = setImmediate(this.flush)
   }
 
   /** `onlyEndpoints`: what was built before stays, but for its endpoints. */
   private mark(id: string, onlyEndpoints = false): void {
     if (this.stopped) return
-    if (!onlyEndpoints) {
-      this.options.builder.inputsChanged()
-      const record = this.proxies.get(id)
-      if (record !== undefined) record.built = undefined
+    if (!this.options.ads.isConnected(id)) {
+      this.outdate(id)
+      return
     }
+    const record = this.proxies.get(id)
+    if (!onlyEndpoints && record !== undefined) record.built = undefined
     if (!this.dirty.has(id)) this.dirty.set(id, performance.now())
     if (this.turn !== undefined || this.wait !== undefined) return
     const waitMs = this.flushedAt + COALESCE_MS - performance.now()
-    const flush = (): void => this.flush(TURN_BUDGET_MS)
-    if (waitMs <= 0) this.turn = setImmediate(flush)
-    else this.wait = setTimeout(flush, waitMs)
+    if (waitMs <= 0) this.turn = setImmediate(this.flush)
+    else this.wait = setTimeout(this.flush, waitMs)
+  }
+
+  /** Nobody waits for what the proxy should have: it is made when a stream opens. Its certificate, which takes time, is there by then. */
+  private outdate(id: string): void {
+    this.dirty.delete(id)
+    const proxy = this.options.catalog.instanceByKey(id)
+    if (proxy?.Proxy === undefined) {
+      this.forget(id)
+      return
+    }
+    this.prepareLeaf(proxy)
+    const record = this.proxies.get(id)
+    if (record?.current !== true) return
+    record.current = false
+    record.built = undefined
+    record.changedAt = undefined
+    // Certificates that it will show again are renewed as long as it is registered.
+    this.setDependencies(id, record, new Set([...record.dependencies].filter(key => serviceOfLeafKey(key) !== undefined)))
+    this.options.ads.removeSnapshot(id)
+  }
+
+  private prepareLeaf(proxy: CatalogInstance): void {
+    const service = meshServiceOf(proxy)
+    if (this.options.leaves.get(service) === undefined) this.options.leaves.prepare(service)
   }
 
   private unschedule(): void {
@@ -252,6 +291,7 @@ export class SnapshotPublisher {
   }
 
   private markDependents(key: string): void {
+    this.options.builder.inputChanged(key)
     for (const id of this.dependents.get(key) ?? []) this.mark(id, this.proxies.get(id)?.built?.settled.dependencies.has(key) === false)
   }
 
@@ -261,10 +301,15 @@ export class SnapshotPublisher {
       this.forget(id)
       return
     }
+    if (!this.options.ads.isConnected(id)) {
+      this.outdate(id)
+      return
+    }
     const service = meshServiceOf(proxy)
     const record = this.proxies.get(id) ?? {
-      dependencies: new Set(),
+      dependencies: NO_KEYS,
       built: undefined,
+      current: false,
       service,
       changedAt: undefined,
       builtIndex: 0,
@@ -277,6 +322,7 @@ export class SnapshotPublisher {
 
   private build(id: string, proxy: CatalogInstance, record: ProxyRecord, changedAt: number): void {
     const index = this.options.index()
+    record.current = true
     let problems: string
     try {
       const { builder } = this.options
@@ -296,7 +342,7 @@ export class SnapshotPublisher {
       // What it depended on before it may still be what is served.
       this.setDependencies(id, record, new Set([...record.dependencies, ...error.dependencies]))
       // `onLeaf` marks who waits for it once it is there.
-      if (this.ensureLeaves(id, error.dependencies)) return
+      if (this.prepareLeaves(error.dependencies)) return
       problems = `keeps its last configuration: ${error.message}`
     }
     if (problems !== '' && problems !== record.problems) this.options.onProblem(id, problems)
@@ -304,11 +350,11 @@ export class SnapshotPublisher {
   }
 
   /** Whether any is missing, and on its way. */
-  private ensureLeaves(id: string, dependencies: ReadonlySet<string>): boolean {
-    const { leaves, onProblem } = this.options
+  private prepareLeaves(dependencies: ReadonlySet<string>): boolean {
+    const { leaves } = this.options
     const services = [...dependencies].flatMap(key => serviceOfLeafKey(key) ?? [])
     const missing = services.filter(service => leaves.get(service) === undefined)
-    for (const service of missing) leaves.ensure(service).catch((error: Error) => onProblem(id, error.message))
+    for (const service of missing) leaves.prepare(service)
     return missing.length > 0
   }
 
@@ -334,8 +380,8 @@ export class SnapshotPublisher {
   private forget(id: string): void {
     const record = this.proxies.get(id)
     if (record === undefined) return
-    for (const key of record.dependencies) this.removeDependent(key, id)
     this.proxies.delete(id)
+    this.setDependencies(id, record, NO_KEYS)
     this.options.ads.removeSnapshot(id)
     this.options.tunnels.forget(id, record.service)
   }

@@ -7,7 +7,7 @@ import type { CaConfig } from './config.js'
 
 /** The earliest and latest moment, as parts of a leaf's lifetime. */
 const WINDOW = { from: 0.6, to: 0.9 } as const
-/** After a root change every leaf is replaced within this time. */
+/** After a root change every leaf is replaced within this time, where there are not so many that signing them takes longer. */
 const REISSUE_WINDOW_MS = 30_000
 
 /** Epoch ms at which to replace a leaf: a random point of 60-90 % of its lifetime. `random` gives [0, 1). */
@@ -17,9 +17,9 @@ export function renewAt(leaf: { readonly notBefore: Date; readonly notAfter: Dat
   return Math.round(start + lifetimeMs * (WINDOW.from + random() * (WINDOW.to - WINDOW.from)))
 }
 
-/** How long to wait, after `leaf-reissue`, before replacing a leaf: 0-30 s. */
-export function reissueDelayMs(random: () => number): number {
-  return Math.floor(random() * REISSUE_WINDOW_MS)
+/** How long to wait, after `leaf-reissue`, before replacing a leaf: 0-30 s, or up to `leastWindowMs` where that is more. */
+export function reissueDelayMs(random: () => number, leastWindowMs = 0): number {
+  return Math.floor(random() * Math.max(REISSUE_WINDOW_MS, leastWindowMs))
 }
 
 export type CaRenewal =

@@ -15,14 +15,15 @@ export interface DiscoveryStreamEvents<Request> {
   onClosed(): void
 }
 
-export interface DiscoveryStream<Request, Response> {
+export interface DiscoveryStream<Request> {
   /** `address:port` of the client. */
   readonly peer: string
   /** Value of a metadata key, lower case; undefined when absent. */
   metadata(key: string): string | undefined
   /** Called once, before anything is read. */
   listen(events: DiscoveryStreamEvents<Request>): void
-  send(response: Response): void
+  /** The bytes of one response message. */
+  send(response: Uint8Array): void
   /** Null: OK. */
   end(end: StreamEnd | null): void
 }

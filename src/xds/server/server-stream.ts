@@ -4,18 +4,15 @@
 // acknowledges Clusters once they are warm), removals until Listeners and Routes are, and a refused Listener or Route keeps the clusters
 // that its predecessor uses. All other types (secrets, runtime, extension configs) wait for nothing, since warming waits for them.
 
-import { create } from '@bufbuild/protobuf'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { AnySchema } from '@bufbuild/protobuf/wkt'
 import { status } from '@grpc/grpc-js'
 import { ControlPlaneSchema, type Node } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   type DeltaDiscoveryRequest,
-  type DeltaDiscoveryResponse,
-  DeltaDiscoveryResponseSchema,
   type DiscoveryRequest,
-  type DiscoveryResponse,
   DiscoveryResponseSchema,
-  ResourceSchema,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, VIRTUAL_HOST_TYPE } from '../type-urls.js'
@@ -28,8 +25,8 @@ import { SotwTypeState } from './sotw-type-state.js'
 export type XdsProtocol = 'delta' | 'sotw'
 
 export type DiscoveryCall =
-  | { readonly protocol: 'delta'; readonly stream: DiscoveryStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> }
-  | { readonly protocol: 'sotw'; readonly stream: DiscoveryStream<DiscoveryRequest, DiscoveryResponse> }
+  | { readonly protocol: 'delta'; readonly stream: DiscoveryStream<DeltaDiscoveryRequest> }
+  | { readonly protocol: 'sotw'; readonly stream: DiscoveryStream<DiscoveryRequest> }
 
 /** What the stream tells the server. Names of resources come along so that a log can say what was refused. */
 export interface StreamEvents {
@@ -235,29 +232,27 @@ export class AdsStream {
   }
 
   private write(typeUrl: string, nonce: string, push: Push): void {
-    const controlPlane = this.limits.identifier === '' ? undefined : create(ControlPlaneSchema, { identifier: this.limits.identifier })
+    const { identifier } = this.limits
     if (this.call.protocol === 'delta') {
-      const resources = push.resources.map(resource =>
-        create(ResourceSchema, { name: resource.name, version: resource.version, resource: pack(resource) }),
-      )
-      const systemVersionInfo = this.snapshotVersion
-      this.call.stream.send(
-        create(DeltaDiscoveryResponseSchema, {
-          typeUrl,
-          nonce,
-          resources,
-          removedResources: [...push.removed],
-          systemVersionInfo,
-          controlPlane,
-        }),
-      )
+      this.call.stream.send(deltaResponse(typeUrl, nonce, this.snapshotVersion, identifier, push))
       return
     }
-    const versionInfo = push.version
-    this.call.stream.send(
-      create(DiscoveryResponseSchema, { typeUrl, nonce, versionInfo, resources: push.resources.map(pack), controlPlane }),
-    )
+    const controlPlane = identifier === '' ? undefined : create(ControlPlaneSchema, { identifier })
+    const init = { typeUrl, nonce, versionInfo: push.version, resources: push.resources.map(pack), controlPlane }
+    this.call.stream.send(toBinary(DiscoveryResponseSchema, create(DiscoveryResponseSchema, init)))
   }
+}
+
+/** A DeltaDiscoveryResponse, put together of resources that are written already. */
+function deltaResponse(typeUrl: string, nonce: string, systemVersion: string, identifier: string, push: Push): Uint8Array {
+  const writer = new BinaryWriter()
+  const field = (number: number, text: string): void => void writer.tag(number, WireType.LengthDelimited).string(text)
+  if (systemVersion !== '') field(1, systemVersion)
+  field(4, typeUrl)
+  field(5, nonce)
+  for (const name of push.removed) field(6, name)
+  if (identifier !== '') writer.tag(7, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(identifier).join()
+  return Buffer.concat([writer.finish(), ...push.resources.map(resource => resource.deltaField)])
 }
 
 function pack(resource: Resource) {

@@ -19,7 +19,7 @@ export interface XdsLogger {
 }
 
 export interface AdsServerLimits {
-  /** Open streams, all nodes together; above it: RESOURCE_EXHAUSTED, as Consul does. Default 10,000. */
+  /** Open streams, all nodes together; above it: RESOURCE_EXHAUSTED, as Consul does. Default 20,000. */
   readonly maxStreams: number
   /** Explicit resource names of one stream, all types together. Default 100,000. */
   readonly maxSubscriptions: number
@@ -32,11 +32,17 @@ export interface AdsServerLimits {
 }
 
 const DEFAULT_LIMITS: AdsServerLimits = {
-  maxStreams: 10_000,
+  maxStreams: 20_000,
   maxSubscriptions: 100_000,
   maxTypes: 32,
   maxResponseBytes: 48 * 1024 * 1024,
   firstRequestTimeoutMs: 30_000,
+}
+
+/** Consul's words: existing clients and operators look for them. */
+const TOO_MANY_STREAMS: StreamEnd = {
+  code: status.RESOURCE_EXHAUSTED,
+  message: 'this server has too many xDS streams open, please try another',
 }
 
 /** `nodeKey` is the key that snapshots are set under; it defaults to `node.id`. */
@@ -117,9 +123,11 @@ export class AdsServer implements StreamEvents {
   private readonly limits: AdsServerLimits
   private readonly streams = new Set<AdsStream>()
   private readonly nodes = new Map<string, NodeRecord>()
+  private mostStreams: number
 
   constructor(private readonly options: AdsServerOptions) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.mostStreams = this.limits.maxStreams
   }
 
   /**
@@ -159,33 +167,52 @@ export class AdsServer implements StreamEvents {
     }
   }
 
+  isConnected(nodeKey: string): boolean {
+    const record = this.nodes.get(nodeKey)
+    return record !== undefined && record.streams.size > 0
+  }
+
   /** Whether the node is connected and all its streams have acknowledged the current snapshot. */
   isSynced(nodeKey: string): boolean {
     const record = this.nodes.get(nodeKey)
     return record !== undefined && recordSynced(record)
   }
 
+  /** How many nodes have a stream open, and how many of those have acknowledged all that they should have. */
+  counts(): { readonly connected: number; readonly synced: number } {
+    let connected = 0
+    let synced = 0
+    for (const record of this.nodes.values()) {
+      if (record.streams.size === 0) continue
+      connected++
+      if (recordSynced(record)) synced++
+    }
+    return { connected, synced }
+  }
+
   status(): AdsNodeStatus[] {
-    return [...this.nodes].map(([nodeKey, record]) => ({
-      nodeKey,
-      connected: record.streams.size > 0,
-      synced: recordSynced(record),
-      snapshotVersion: record.snapshot ? record.version : null,
-      streams: [...record.streams].map(stream => ({
-        peer: stream.peer,
-        protocol: stream.protocol,
-        openedAt: stream.openedAt,
-        admin: adminOf(stream.node),
-        types: [...stream.types.values()].map(state => ({
-          typeUrl: state.typeUrl,
-          wildcard: state.wildcard,
-          subscribed: state.subscriptionCount,
-          acked: state.ackedVersions(),
-          inFlight: state.pendingNonce !== null,
-          lastNack: record.lastNacks.get(state.typeUrl) ?? null,
-        })),
-      })),
-    }))
+    return [...this.nodes].map(([nodeKey, record]) => nodeStatus(nodeKey, record))
+  }
+
+  /** Undefined: it has neither a snapshot nor a stream. */
+  statusOf(nodeKey: string): AdsNodeStatus | undefined {
+    const record = this.nodes.get(nodeKey)
+    return record && nodeStatus(nodeKey, record)
+  }
+
+  get streamCount(): number {
+    return this.streams.size
+  }
+
+  /** Beyond `most` new streams are refused (those that are open stay); undefined: beyond `maxStreams` alone. */
+  limitStreams(most: number | undefined): void {
+    this.mostStreams = Math.min(most ?? Number.POSITIVE_INFINITY, this.limits.maxStreams)
+  }
+
+  /** Ends the oldest stream, so that its client looks for another server. */
+  shedStream(): void {
+    const [oldest] = this.streams
+    oldest?.close(TOO_MANY_STREAMS)
   }
 
   /** Ends every stream with UNAVAILABLE, so that clients go elsewhere; the port is the caller's to close. */
@@ -197,9 +224,8 @@ export class AdsServer implements StreamEvents {
   serve(call: DiscoveryCall, onlyType: string | null): void {
     const limits = { ...this.limits, identifier: this.options.identifier ?? 'outrigger' }
     const stream = new AdsStream(call, onlyType, limits, this)
-    if (this.streams.size >= this.limits.maxStreams) {
-      // Consul's words: existing clients and operators look for them.
-      stream.close({ code: status.RESOURCE_EXHAUSTED, message: 'this server has too many xDS streams open, please try another' })
+    if (this.streams.size >= this.mostStreams) {
+      stream.close(TOO_MANY_STREAMS)
       return
     }
     this.streams.add(stream)
@@ -278,6 +304,29 @@ function recordSynced(record: NodeRecord): boolean {
   if (record.streams.size === 0) return false
   for (const stream of record.streams) if (!stream.synced) return false
   return true
+}
+
+function nodeStatus(nodeKey: string, record: NodeRecord): AdsNodeStatus {
+  return {
+    nodeKey,
+    connected: record.streams.size > 0,
+    synced: recordSynced(record),
+    snapshotVersion: record.snapshot ? record.version : null,
+    streams: [...record.streams].map(stream => ({
+      peer: stream.peer,
+      protocol: stream.protocol,
+      openedAt: stream.openedAt,
+      admin: adminOf(stream.node),
+      types: [...stream.types.values()].map(state => ({
+        typeUrl: state.typeUrl,
+        wildcard: state.wildcard,
+        subscribed: state.subscriptionCount,
+        acked: state.ackedVersions(),
+        inFlight: state.pendingNonce !== null,
+        lastNack: record.lastNacks.get(state.typeUrl) ?? null,
+      })),
+    })),
+  }
 }
 
 function streamInfo(stream: AdsStream, node: Node): AdsStreamInfo {

@@ -3,6 +3,7 @@
 // here or in the server ever compares bytes or decodes a message.
 
 import { createHash } from 'node:crypto'
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 
 /** Resources that a parent makes the client (re)warm: a Cluster's endpoints (its name or EDS service name), a Listener's route tables. */
 export interface ResourceChildren {
@@ -16,6 +17,8 @@ export interface Resource {
   /** Hex SHA-256 of the bytes. The caller serialises deterministically: the same meaning gives the same bytes. */
   readonly version: string
   readonly any: { readonly typeUrl: string; readonly value: Uint8Array }
+  /** The resource as it stands in a delta response, field and length before it: written once, however many clients get it. Holds `any.value`. */
+  readonly deltaField: Uint8Array
   /** Resent by the server after this resource is sent, even when unchanged (a re-warmed cluster waits for its endpoints again, Envoy issue 13009). */
   readonly children: readonly ResourceChildren[]
 }
@@ -25,7 +28,28 @@ export type Snapshot = ReadonlyMap<string, ReadonlyMap<string, Resource>>
 
 /** Packs the serialised message `bytes` as a resource; the version is computed here. */
 export function makeResource(name: string, typeUrl: string, bytes: Uint8Array, children: readonly ResourceChildren[] = []): Resource {
-  return { name, version: createHash('sha256').update(bytes).digest('hex'), any: { typeUrl, value: bytes }, children }
+  const version = createHash('sha256').update(bytes).digest('hex')
+  const deltaField = writeDeltaField(name, version, typeUrl, bytes)
+  return { name, version, any: { typeUrl, value: deltaField.subarray(deltaField.length - bytes.length) }, deltaField, children }
+}
+
+/** Field `resources` of a DeltaDiscoveryResponse: a Resource of name, version and Any. The bytes come last, so that they are copied once. */
+function writeDeltaField(name: string, version: string, typeUrl: string, bytes: Uint8Array): Uint8Array {
+  const any = new BinaryWriter().tag(1, WireType.LengthDelimited).string(typeUrl)
+  const anyHead = any.tag(2, WireType.LengthDelimited).uint32(bytes.length).finish()
+  const resource = new BinaryWriter().tag(1, WireType.LengthDelimited).string(version).tag(3, WireType.LengthDelimited).string(name)
+  const resourceHead = resource
+    .tag(2, WireType.LengthDelimited)
+    .uint32(anyHead.length + bytes.length)
+    .finish()
+  const length = resourceHead.length + anyHead.length + bytes.length
+  const head = new BinaryWriter().tag(2, WireType.LengthDelimited).uint32(length).finish()
+  const field = new Uint8Array(head.length + length)
+  field.set(head)
+  field.set(resourceHead, head.length)
+  field.set(anyHead, head.length + resourceHead.length)
+  field.set(bytes, field.length - bytes.length)
+  return field
 }
 
 /** Groups resources by their type URL; of two with one type and name the later wins. */

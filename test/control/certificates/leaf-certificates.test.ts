@@ -44,6 +44,56 @@ it('a leaf that is being signed while the root rotates is replaced soon after, a
   await store.close()
 })
 
+it('what the CA cannot sign when it is asked for in advance is asked for again by itself', async () => {
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
+  await ca.init()
+  const leaves: Leaf[] = []
+  const problems: string[] = []
+  const certificates = new LeafCertificates({
+    ca,
+    store: new MemoryStore(),
+    seal: undefined,
+    datacenter: 'dc1',
+    onLeaf: leaf => leaves.push(leaf),
+    onProblem: (_service, reason) => problems.push(reason),
+  })
+  const issue = vi.spyOn(ca, 'issueLeaf').mockRejectedValueOnce(new Error('not now'))
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  certificates.prepare('web')
+  certificates.prepare('web')
+  await vi.waitFor(() => expect(problems).toEqual(['not now']))
+  certificates.prepare('web')
+  expect(issue).toHaveBeenCalledTimes(1)
+  await vi.advanceTimersByTimeAsync(1_000)
+  vi.useRealTimers()
+  await vi.waitFor(() => expect(leaves).toHaveLength(1))
+  certificates.stop()
+  await ca.close()
+})
+
+it('a rotation asks for no more certificates a second than the CA signs', async () => {
+  const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: { ...testConfig, csrMaxPerSecond: 0.01 } })
+  await ca.init()
+  const certificates = new LeafCertificates({
+    ca,
+    store: new MemoryStore(),
+    seal: undefined,
+    datacenter: 'dc1',
+    random: () => 0.999,
+    onLeaf: () => {},
+    onProblem: (_service, reason) => expect.fail(reason),
+  })
+  await certificates.start()
+  await certificates.ensure('web')
+  const timer = vi.spyOn(globalThis, 'setTimeout')
+  await ca.rotateRoot()
+  // One in 100 s, and a fifth of that for who asks meanwhile.
+  expect(timer.mock.calls.map(([, delayMs]) => delayMs)).toContain(Math.floor(0.999 * 125_000))
+  timer.mockRestore()
+  certificates.stop()
+  await ca.close()
+})
+
 it('follows the clock: a leaf that has ended by it, or not begun, is replaced within a minute and at every use, and said', async () => {
   const ca = new CertificateAuthority({ store: new MemoryCaStore(), config: testConfig })
   await ca.init()

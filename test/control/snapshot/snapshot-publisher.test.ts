@@ -27,6 +27,10 @@ let snapshots: Map<string, Snapshot>
 /** Proxies whose view was computed, in order. */
 let computed: string[]
 let pushed: string[]
+/** Services whose certificate was asked for. */
+let prepared: string[]
+/** Proxies without a stream; every other has one. */
+let away: Set<string>
 
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] })
@@ -36,6 +40,8 @@ beforeEach(async () => {
   snapshots = new Map()
   computed = []
   pushed = []
+  prepared = []
+  away = new Set()
   const mesh = {
     datacenter: 'dc1',
     trustDomain: TRUST_DOMAIN,
@@ -65,7 +71,11 @@ beforeEach(async () => {
     catalog,
     builder,
     tunnels,
-    leaves: { get: mesh.leaf, ensure: async () => {}, release: () => {} } as never,
+    leaves: {
+      get: (service: string) => (away.size === 0 ? mesh.leaf(service) : undefined),
+      prepare: (service: string) => prepared.push(service),
+      release: () => {},
+    } as never,
     ads: {
       setSnapshot: (id, snapshot) => {
         const before = snapshots.get(id)
@@ -75,6 +85,7 @@ beforeEach(async () => {
         return isNew
       },
       removeSnapshot: id => void snapshots.delete(id),
+      isConnected: id => !away.has(id),
       isSynced: () => false,
     },
     index: () => store.index,
@@ -148,6 +159,33 @@ describe('what is computed and encoded', () => {
     expect(resource('web-3-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER)).toBe(changed)
   })
 
+  it('of instances that differ by their address alone: once, and for each the listener at its own', async () => {
+    for (const i of [1, 2])
+      await register({
+        ID: `web-${i}`,
+        Name: 'web',
+        Address: `10.1.1.${i}`,
+        Port: 80,
+        Tags: [`rack-${i}`],
+        Connect: {
+          SidecarService: {
+            Address: `10.1.1.${i}`,
+            Port: 20_000,
+            Proxy: { Upstreams: [{ DestinationName: 'api', LocalBindPort: 9_000 }] },
+          },
+        },
+      })
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    await settle()
+    publisher.allChanged()
+    await vi.advanceTimersByTimeAsync(COALESCE_MS)
+    expect(computed).toEqual(['web-1-sidecar-proxy'])
+    const [one, two] = ['web-1-sidecar-proxy', 'web-2-sidecar-proxy'].map(id => resourcesOf(snapshots.get(id), LISTENER_TYPE))
+    expect([...one!.keys()].toSorted()).toEqual(['api:127.0.0.1:9000', 'public_listener:10.1.1.1:20000'])
+    expect([...two!.keys()].toSorted()).toEqual(['api:127.0.0.1:9000', 'public_listener:10.1.1.2:20000'])
+    expect(two!.get('api:127.0.0.1:9000'), 'the same object').toBe(one!.get('api:127.0.0.1:9000'))
+  })
+
   it('of a proxy that stops being like the others, for it alone', async () => {
     await webs(3)
     await settle()
@@ -170,6 +208,71 @@ describe('what is computed and encoded', () => {
     await vi.advanceTimersByTimeAsync(COALESCE_MS)
     expect(computed).toContain('web-1-sidecar-proxy')
     expect(resource('web-1-sidecar-proxy', ENDPOINT_TYPE, API_CLUSTER)).toBeDefined()
+  })
+})
+
+describe('of a proxy without a stream', () => {
+  const WEB = 'web-1-sidecar-proxy'
+  const changes = async (): Promise<void> => {
+    await register({ Name: 'api', Port: 2, Connect: { SidecarService: { Port: 20_002 } } })
+    await entries.put({ Kind: 'service-resolver', Name: 'api', ConnectTimeout: '7s' })
+    publisher.allChanged()
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+  }
+
+  it('nothing is computed, whatever changes; its certificate is there when it comes', async () => {
+    away.add(WEB).add('api-sidecar-proxy')
+    await webs(1)
+    await changes()
+    expect({ computed, pushed, pending: publisher.isPending(WEB) }).toEqual({ computed: [], pushed: [], pending: false })
+    expect(new Set(prepared)).toEqual(new Set(['web', 'api']))
+    away.clear()
+    publisher.connected(WEB)
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    expect(pushed).toEqual([WEB])
+    expect(resource(WEB, ENDPOINT_TYPE, API_CLUSTER)).toBeDefined()
+  })
+
+  it('what it had is kept until a change concerns it, then it is dropped and made anew when it comes back', async () => {
+    await webs(1)
+    await settle()
+    away.add(WEB)
+    publisher.connected(WEB)
+    await register({ Name: 'other', Port: 1, Connect: { SidecarService: { Port: 20_001 } } })
+    await settle()
+    expect(snapshots.has(WEB), 'nothing of it has changed').toBe(true)
+    publisher.connected(WEB)
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    expect(computed).toEqual([])
+    away.add(WEB)
+    await changes()
+    expect(snapshots.has(WEB)).toBe(false)
+    expect(computed).not.toContain(WEB)
+    away.clear()
+    publisher.connected(WEB)
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    expect(computed).toContain(WEB)
+    expect(resource(WEB, ENDPOINT_TYPE, API_CLUSTER)).toBeDefined()
+  })
+
+  it('that goes while it waits for its turn: it is not built', async () => {
+    await webs(1)
+    await settle()
+    publisher.allChanged()
+    away.add(WEB)
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    expect(computed).toEqual([])
+    expect(snapshots.has(WEB)).toBe(false)
+    expect(publisher.isIdle).toBe(true)
+  })
+
+  it('that nobody has registered: it is built once it is', async () => {
+    publisher.connected(WEB)
+    await settle()
+    expect(publisher.isIdle).toBe(true)
+    await webs(1)
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    expect(pushed).toEqual([WEB])
   })
 })
 

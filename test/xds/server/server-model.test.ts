@@ -1,16 +1,18 @@
 // Random walks of AdsStream against a model of a client: whatever snapshots come, however late and whether or not the client accepts,
 // the client ends with exactly what it is subscribed to, and never holds a route to a cluster that it does not have.
 
-import { create } from '@bufbuild/protobuf'
+import { create, fromBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
   type DeltaDiscoveryResponse,
+  DeltaDiscoveryResponseSchema,
   type DiscoveryRequest,
   DiscoveryRequestSchema,
   type DiscoveryResponse,
+  DiscoveryResponseSchema,
 } from '../../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
 import { StatusSchema } from '../../../src/xds/gen/google/rpc/status_pb.js'
 import type { DiscoveryStream, DiscoveryStreamEvents } from '../../../src/xds/server/discovery-stream.js'
@@ -62,14 +64,15 @@ class ModelClient {
   private readonly lastNonce = new Map<string, string>()
 
   constructor(readonly protocol: XdsProtocol) {
-    const call: DiscoveryStream<Request, Response> = {
+    const call: DiscoveryStream<Request> = {
       peer: 'model',
       metadata: () => undefined,
       listen: heard => {
         this.events = heard
       },
-      send: message => {
+      send: bytes => {
         this.sent++
+        const message = fromBinary(protocol === 'delta' ? DeltaDiscoveryResponseSchema : DiscoveryResponseSchema, bytes)
         const same = this.unanswered.filter(one => one.typeUrl === message.typeUrl)
         expect(same, 'one response in flight a type').toHaveLength(0)
         this.unanswered.push(message)

@@ -393,6 +393,29 @@ describe('delta stream', () => {
   })
 })
 
+it('tells who is connected, and of one node alone', async () => {
+  const { ads, port } = await serve()
+  expect(ads.counts()).toEqual({ connected: 0, synced: 0 })
+  expect(ads.isConnected('web-1')).toBe(false)
+  ads.setSnapshot('web-1', makeSnapshot(web()), 'v1')
+  ads.setSnapshot('away', makeSnapshot(web()), 'v1')
+  const client = connect(port)
+  client.send({ node, typeUrl: CLUSTER_TYPE })
+  const response = await client.next()
+  expect(ads.counts()).toEqual({ connected: 1, synced: 0 })
+  ack(client, response)
+  client.send({ typeUrl: ENDPOINT_TYPE, resourceNamesSubscribe: ['api'] })
+  ack(client, await client.next())
+  client.send({ typeUrl: LISTENER_TYPE })
+  ack(client, await client.next())
+  await nothingMore(client)
+  await vi.waitFor(() => expect(ads.counts()).toEqual({ connected: 1, synced: 1 }))
+  expect([ads.isConnected('web-1'), ads.isConnected('away'), ads.isConnected('nobody')]).toEqual([true, false, false])
+  expect(ads.statusOf('web-1')).toEqual(ads.status().find(({ nodeKey }) => nodeKey === 'web-1'))
+  expect(ads.statusOf('web-1')).toMatchObject({ connected: true, snapshotVersion: 'v1' })
+  expect(ads.statusOf('nobody')).toBeUndefined()
+})
+
 describe('state-of-the-world stream', () => {
   function connectSotw(port: number) {
     const client = sotwClient(port)
@@ -504,6 +527,25 @@ describe('admission', () => {
       details: expect.stringContaining('too many xDS streams open'),
     })
     await nothingMore(first)
+  })
+
+  it('takes only so many streams as it is told to, and ends the oldest when asked to give one away', async () => {
+    const { ads, port } = await serve()
+    ads.setSnapshot('web-1', new Map())
+    const [first, second] = [connect(port), connect(port)]
+    await nothingMore(first)
+    await nothingMore(second)
+    expect(ads.streamCount).toBe(2)
+    ads.limitStreams(1)
+    const late = connect(port)
+    late.send({ node, typeUrl: CLUSTER_TYPE })
+    const told = { code: grpc.status.RESOURCE_EXHAUSTED, details: expect.stringContaining('please try another') }
+    expect(await late.ended).toMatchObject(told)
+    ads.shedStream()
+    expect(await first.ended).toMatchObject(told)
+    await nothingMore(second)
+    ads.limitStreams(undefined)
+    await nothingMore(connect(port))
   })
 
   it('ends a stream with too many names or types', async () => {

@@ -88,6 +88,18 @@ export interface ProxyKind<View> {
   endpoints(view: View, lookup: EndpointLookup): Resource[]
   /** Whether what is made takes tunnels of TCP connections. */
   acceptsTunnels(view: View): boolean
+  /** Of a kind of which many proxies differ by their place alone: what has the place in it is made for each, the rest once for all of them. */
+  readonly placed?: PlacedListeners<View>
+}
+
+/** `listeners` in two parts. */
+export interface PlacedListeners<View> {
+  /** Without them, or with others, the rest would be the same. */
+  unplaced(proxy: ProxyInstance): ProxyInstance
+  /** Those without the proxy's place. */
+  shared(view: View): Resource[]
+  /** Those with it; `view` is that of a proxy which is the same but for its place. */
+  own(view: View, proxy: ProxyInstance, problems: ConfigError[]): Resource[]
 }
 
 /** The last good snapshot stays. */

@@ -13,7 +13,7 @@ import { buildEndpoints } from '../endpoints.js'
 import { extendClusters, extendEndpoints, extendListeners, extendRoutes } from '../extensions/apply-extensions.js'
 import { readExtensions } from '../extensions/read-extensions.js'
 import { authorisationOf, inboundIdentityOf } from '../inbound.js'
-import { buildListeners } from '../listeners.js'
+import { buildInboundListeners, buildOutboundListeners } from '../listeners.js'
 import { peerChain, withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode, type UpstreamSettings } from '../proxy-config.js'
 import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
@@ -23,11 +23,20 @@ import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError, t
 
 export const SIDECAR: ProxyKind<ProxyView> = {
   view: sidecarView,
-  listeners: view => extendListeners(view, buildListeners(view)),
+  listeners: view => extendListeners(view, [...buildInboundListeners(view), ...buildOutboundListeners(view)]),
   clusters: view => extendClusters(view, buildClusters(view)),
   routes: view => extendRoutes(view, buildRoutes(view)),
   endpoints: (view, lookup) => extendEndpoints(view, [...buildEndpoints(view, lookup), ...destinationEndpoints(view, lookup)]),
   acceptsTunnels,
+  placed: {
+    // Where others reach it is for others to know; what it listens on is in `Address` alone.
+    unplaced: proxy => ({ ...proxy, Address: '', TaggedAddresses: {}, Tags: [], Meta: {} }),
+    shared: view => extendListeners(view, buildOutboundListeners(view)),
+    own: (shared, proxy, problems) => {
+      const view = { ...shared, proxy, problems }
+      return extendListeners(view, buildInboundListeners(view))
+    },
+  },
 }
 
 function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {

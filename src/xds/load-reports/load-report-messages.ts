@@ -5,10 +5,10 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { Duration } from '@bufbuild/protobuf/wkt'
 import type { Address } from '../../model/address.js'
 import type { ConfigError } from '../../model/config-error.js'
-import { BackwardWriter } from '../backward-writer.js'
 import { AddressSchema } from '../gen/envoy/config/core/v3/address_pb.js'
 import { type Node, NodeSchema } from '../gen/envoy/config/core/v3/base_pb.js'
 import { type LoadStatsResponse, LoadStatsResponseSchema } from '../gen/envoy/service/load_stats/v3/lrs_pb.js'
+import { BackwardWriter } from './backward-writer.js'
 import type { ClusterLoad, EndpointLoad, LocalityLoad, ReportTerms } from './load-report.js'
 
 /** Clusters that a server may name. */

@@ -1,5 +1,5 @@
 // Generates src/xds/gen from the .proto files that @grpc/grpc-js-xds ships (Envoy's v3 API, xds, googleapis, validate), and from our own of
-// src/control/grpc/proto (Consul's services, in gen/hashicorp).
+// src/control/grpc/proto (Consul's services, in gen/hashicorp, and etcd's, in gen/etcd).
 // Called by scripts/build.mjs when src/xds/gen is missing or older than this file. Needs no network and no installed
 // tool: buf and protoc-gen-es come from npm. Only ENTRY_FILES and what they import are generated.
 import { execFileSync } from 'node:child_process'
@@ -13,6 +13,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const deps = join(root, 'node_modules/@grpc/grpc-js-xds/deps')
 const outDir = join(root, 'src/xds/gen')
 const ownProtos = join(root, 'src/control/grpc/proto')
+const ownFolder = name => (name === 'etcd.proto' ? 'etcd' : 'hashicorp')
 
 const ENTRY_FILES = [
   'envoy/admin/v3/certs.proto',
@@ -182,8 +183,10 @@ export function generateProtos() {
       mkdirSync(dirname(join(all, name)), { recursive: true })
       writeFileSync(join(all, name), text)
     }
-    cpSync(ownProtos, join(all, 'hashicorp'), { recursive: true })
-    const own = readdirSync(ownProtos).map(name => `hashicorp/${name}`)
+    const own = readdirSync(ownProtos).map(name => {
+      cpSync(join(ownProtos, name), join(all, ownFolder(name), name))
+      return `${ownFolder(name)}/${name}`
+    })
     for (const file of importClosure(all, [...ENTRY_FILES, ...own])) {
       mkdirSync(dirname(join(used, file)), { recursive: true })
       cpSync(join(all, file), join(used, file))

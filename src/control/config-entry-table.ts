@@ -5,7 +5,7 @@ import { type EntryChange, withChanges } from './config-entries/entry-index.js'
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
 import { validateWrite } from './discovery-chain/validate-write.js'
-import { type Commit, put, remove, type Store, type StoreWrite } from './store/store.js'
+import { type Commit, put, remove, type Store, type StoreWrite, type Turn } from './store/store.js'
 
 export const MAX_CONFIG_ENTRIES = 20_000
 /** Of more changes at once, errors are told without the change that is at fault: finding it takes a look at each. */
@@ -99,19 +99,19 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     const parsed = parseConfigEntry(raw)
     if ('errors' in parsed) return { ok: false, errors: parsed.errors }
     const { entry } = parsed
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       if (!this.isAt(entry.Kind, entry.Name, cas)) return { ok: false, conflict: true }
       const { writes, errors } = this.plan([{ op: 'put', entry }])
       if (errors.length > 0) return { ok: false, errors }
-      if (writes.length > 0) await this.store.transaction(writes)
+      if (writes.length > 0) await turn.transaction(writes)
       return { ok: true, changed: writes.length > 0, entry }
     })
   }
 
   /** All of them or none, judged by the state after all of them. */
   putAll(raws: readonly unknown[]): Promise<Judged> {
-    return this.judge(raws, async ({ errors, writes }) => {
-      if (errors.length === 0 && writes.length > 0) await this.store.transaction(writes)
+    return this.judge(raws, async ({ errors, writes }, turn) => {
+      if (errors.length === 0 && writes.length > 0) await turn.transaction(writes)
     })
   }
 
@@ -120,14 +120,14 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     return this.judge(raws, async () => {})
   }
 
-  private async judge(raws: readonly unknown[], act: (plan: ChangePlan) => Promise<void>): Promise<Judged> {
+  private async judge(raws: readonly unknown[], act: (plan: ChangePlan, turn: Turn) => Promise<void>): Promise<Judged> {
     const parsed = raws.map(parseConfigEntry)
     const errors = parsed.flatMap((one, change) => ('errors' in one ? one.errors.map(error => ({ ...error, change })) : []))
     const entries = parsed.flatMap(one => ('entry' in one ? [one.entry] : []))
     if (errors.length > 0) return { entries, errors }
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const plan = this.plan(entries.map(entry => ({ op: 'put', entry })))
-      await act(plan)
+      await act(plan, turn)
       return { entries, errors: plan.errors }
     })
   }
@@ -144,16 +144,16 @@ export class ConfigEntryTable implements ConfigEntryIndex {
   }
 
   delete(kind: ConfigEntryKind, name: string, cas?: number): Promise<DeleteResult> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       if (!this.isAt(kind, name, cas)) return { ok: false, conflict: true }
       const { writes, errors } = this.plan([{ op: 'delete', kind, name }])
       if (errors.length > 0) return { ok: false, errors }
-      if (writes.length > 0) await this.store.transaction(writes)
+      if (writes.length > 0) await turn.transaction(writes)
       return { ok: true }
     })
   }
 
-  /** For who writes more in the same transaction; call it, and write, within `store.exclusive`. */
+  /** For who writes more in the same transaction; call it, and write, in one turn of `store.exclusive`. */
   plan(changes: readonly EntryChange[]): ChangePlan {
     const effective = changes.flatMap((change, i) => {
       const write = this.writeOf(change)

@@ -10,6 +10,7 @@ import type { DnsOptions } from './dns/start-dns.js'
 import type { HttpConfig } from './http-api/context.js'
 import type { ControlLogger } from './log-feed.js'
 import type { PortTlsSettings, ServerTls } from './port-tls.js'
+import type { EtcdStoreOptions } from './store/etcd/etcd-options.js'
 
 /** What a reload reads again. */
 export interface Configured {
@@ -34,6 +35,8 @@ export interface ControlPlaneOptions {
   readonly configured?: () => Configured
   /** Where the state lives; without it in memory only. */
   readonly dataDir?: string
+  /** The state lives in etcd, shared with every control plane that names the same; in place of `dataDir`. */
+  readonly store?: EtcdStoreOptions
   /** A snapshot file: the state goes back to it, the files of before are kept aside. */
   readonly restore?: string
   /** Starts with what can be read of a damaged state. */

@@ -65,7 +65,7 @@ import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
 import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
-import type { Store } from './store/store.js'
+import { put, type Store } from './store/store.js'
 import { TopicIndexes } from './store/topic-indexes.js'
 import { ObservedTraffic } from './traffic/observed-traffic.js'
 
@@ -475,7 +475,11 @@ export class ControlPlane {
   }
 
   private async openStore(): Promise<Store> {
-    const { dataDir, restore, acceptLoss } = this.options
+    const { dataDir, restore, acceptLoss, store } = this.options
+    if (store !== undefined) {
+      const { EtcdStore } = await import('./store/etcd/etcd-store.js')
+      return EtcdStore.open(store, reason => this.log.warn({}, `etcd: ${reason}`))
+    }
     if (dataDir === undefined) return new MemoryStore()
     return JournalStore.open(dataDir, {
       ...(restore === undefined ? {} : { restore }),
@@ -580,11 +584,13 @@ export class ControlPlane {
 }
 
 async function nodeId(store: Store): Promise<string> {
-  const record = await store.get('meta', 'node-id')
-  if (record !== undefined) return record.value as string
-  const id = randomUUID()
-  await store.put('meta', 'node-id', id)
-  return id
+  return store.exclusive(async turn => {
+    const record = await store.get('meta', 'node-id')
+    if (record !== undefined) return record.value as string
+    const id = randomUUID()
+    await turn.transaction([put('meta', 'node-id', id)])
+    return id
+  })
 }
 
 function firstExpirySeconds(leaves: LeafCertificates): number {

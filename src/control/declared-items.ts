@@ -67,7 +67,7 @@ export async function applyDeclared(
   { store, entries, catalog }: DeclaredTargets,
   { records = [], unrecorded = [] }: Besides = {},
 ): Promise<ApplyReport> {
-  return store.exclusive(async () => {
+  return store.exclusive(async turn => {
     const known = new Map(
       (await store.list('mesh-file'))
         .filter(({ key }) => ownerOf(key) === owner && key.includes('/'))
@@ -104,7 +104,7 @@ export async function applyDeclared(
       ...stale.map(key => remove('mesh-file', owner + key)),
       ...records,
     ]
-    if (writes.length > 0) await store.transaction(writes)
+    if (writes.length > 0) await turn.transaction(writes)
     const warnings = [...unrecorded, ...items].flatMap(item => item.warnings)
     return { applied: applied.length, unchanged: items.length - changed.length, removed: stale.length, errors: [], warnings }
   })

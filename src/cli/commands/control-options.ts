@@ -23,6 +23,12 @@ export interface ControlFlags extends DnsFlags {
   readonly dataDir?: string
   readonly enableLocalScriptChecks?: boolean
   readonly enableScriptChecks?: boolean
+  readonly store?: string
+  readonly storePrefix?: string
+  readonly storeCacert?: string
+  readonly storeCert?: string
+  readonly storeKey?: string
+  readonly storeUserFile?: string
   readonly restore?: string
   readonly acceptLoss?: boolean
   readonly datacenter?: string
@@ -74,6 +80,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       dataDir: flags.dataDir,
       localScriptChecks: flags.enableLocalScriptChecks,
       scriptChecksByApi: flags.enableScriptChecks,
+      store: storeOptions(flags),
       restore: flags.restore,
       acceptLoss: flags.acceptLoss,
       datacenter: flags.datacenter,
@@ -140,6 +147,18 @@ function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>
   }
+}
+
+function storeOptions(flags: ControlFlags): ControlPlaneOptions['store'] {
+  const { store, storePrefix: prefix, storeCacert: caFile, storeCert: certFile, storeKey: keyFile, storeUserFile: userFile } = flags
+  const besides = present({ prefix, caFile, certFile, keyFile, userFile })
+  if (store === undefined) {
+    if (Object.keys(besides).length > 0)
+      throw new CliError('--store-prefix, --store-cacert, --store-cert, --store-key and --store-user-file need --store')
+    return undefined
+  }
+  if (flags.dataDir !== undefined) throw new CliError('--store and --data-dir: the state lives in one of them')
+  return { store, ...besides }
 }
 
 function grpcTls(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['grpcTls'] {

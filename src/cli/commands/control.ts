@@ -34,6 +34,15 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--dns-service-ttl <name=duration>', 'TTL of answers about a service, prefix* or *; may be given more than once', collect)
     .option('--enable-local-script-checks', 'run script checks that the mesh file names (never those of the HTTP API)')
     .option('--data-dir <dir>', 'where the state lives (default: in memory only)')
+    .option(
+      '--store <etcd://host:port,…>',
+      'keep the state in etcd v3, shared by every control plane that names the same; etcds:// over TLS',
+    )
+    .option('--store-prefix <path>', 'before every key of it (default: /outrigger)')
+    .option('--store-cacert <file>', 'CA bundle that etcd is verified with (PEM; default: those of Node)')
+    .option('--store-cert <file>', 'client certificate for etcd (PEM)')
+    .option('--store-key <file>', 'its private key (PEM)')
+    .option('--store-user-file <file>', 'holds one line, name:password, where etcd has users')
     .option('--restore <file>', 'go back to this snapshot file of the state; the files of before are kept aside')
     .option('--accept-loss', 'start with what can be read of a damaged state; the damaged files are kept aside')
     .option('--datacenter <name>', 'default: dc1')

@@ -4,7 +4,11 @@ import type { Command } from 'commander'
 
 /** By the command's words; an example begins behind them. Single dashes where the flags are Consul's, as in its own documentation. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
-  control: ['-c mesh.yaml --data-dir ./data', '--http-addr 0.0.0.0:8500 --https-addr off --acl --data-dir ./data --log-level warning'],
+  control: [
+    '-c mesh.yaml --data-dir ./data',
+    '--store etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379 --node-name control-1',
+    '--http-addr 0.0.0.0:8500 --https-addr off --acl --data-dir ./data --log-level warning',
+  ],
   agent: ['-dev', '-server -config-dir /etc/outrigger.d -data-dir /var/lib/outrigger', '-retry-join 10.0.0.5 -data-dir ./agent'],
   apply: ['-f split.yaml', '-f - < entries.json'],
   analyze: ['-f split.yaml', '--strict entries/*.yaml'],

@@ -38,7 +38,7 @@ export class AclSystem implements TokenJudge {
   readonly defaultPolicy: DefaultPolicy
   readonly agentTokens: AgentTokens
   private readonly resolver: TokenResolver
-  private timer: NodeJS.Timeout | undefined
+  private release: (() => Promise<void>) | undefined
 
   private constructor(store: Store, table: AclTable, options: AclOptions, datacenter: string) {
     const nowMs = (): number => Date.now()
@@ -54,15 +54,18 @@ export class AclSystem implements TokenJudge {
     const system = new AclSystem(store, await AclTable.load(store), options, datacenter)
     await system.writes.ensure(options.initialManagement)
     if (options.keepTokens === true) await system.agentTokens.keepIn(store)
-    system.timer = setInterval(() => {
-      system.writes.reap().catch((error: Error) => onProblem(`expired ACL tokens: ${error.message}`))
-    }, REAP_INTERVAL_MS)
-    system.timer.unref()
+    system.release = store.leases.contend('acl-token-reaper', lease => {
+      const timer = setInterval(() => {
+        system.writes.reap(lease).catch((error: Error) => onProblem(`expired ACL tokens: ${error.message}`))
+      }, REAP_INTERVAL_MS)
+      timer.unref()
+      lease.signal.addEventListener('abort', () => clearInterval(timer), { once: true })
+    })
     return system
   }
 
-  stop(): void {
-    clearInterval(this.timer)
+  async stop(): Promise<void> {
+    await this.release?.()
   }
 
   /** Undefined: there is no such token, or it has expired. */

@@ -1,9 +1,10 @@
-// Creates, changes and deletes what the ACL system keeps: judged against what is there, then one transaction of the store. Called by
+// Creates, changes and deletes what the ACL system keeps: judged against what is there, in one turn of the store. Called by
 // http-api/acl.ts and login.ts. Invariants: nothing refers to what is not there (a deleted policy or role leaves its links with it), what is
 // built in stays as it is, and the bootstrap happens once.
 import { randomUUID } from 'node:crypto'
 import { formatDuration, parseDuration } from '../config-entries/duration.js'
-import { put, remove, type Store, type StoreWrite } from '../store/store.js'
+import { put, remove, type Store, type StoreWrite, type Turn } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 import { AclError } from './acl-error.js'
 import { flagOf, GRANT_FIELDS, type Input, invalid, readGrants, readLinks, readObject, text, texts } from './acl-input.js'
 import { type AclCollection, type AclTable, MAX_ACL_OBJECTS } from './acl-table.js'
@@ -79,114 +80,134 @@ export class AclWrites {
   }
 
   /** Tokens that the configuration names (`initial_management`) and the anonymous one exist from the start. */
-  async ensure(initialManagement: string | undefined): Promise<void> {
-    const { store, table } = this.options
-    const writes: StoreWrite[] = []
-    const fixed = (accessor: string, secret: string, description: string, policies: AclToken['Policies']): void => {
-      const token: AclToken = {
-        ...NO_GRANTS,
-        AccessorID: accessor,
-        SecretID: secret,
-        Description: description,
-        Policies: policies,
-        Roles: [],
-        Local: false,
-        CreateTime: this.now(),
+  ensure(initialManagement: string | undefined): Promise<void> {
+    return this.options.store.exclusive(async turn => {
+      const { table } = this.options
+      const writes: StoreWrite[] = []
+      const fixed = (accessor: string, secret: string, description: string, policies: AclToken['Policies']): void => {
+        const token: AclToken = {
+          ...NO_GRANTS,
+          AccessorID: accessor,
+          SecretID: secret,
+          Description: description,
+          Policies: policies,
+          Roles: [],
+          Local: false,
+          CreateTime: this.now(),
+        }
+        writes.push(put('acl-token', accessor, token))
       }
-      writes.push(put('acl-token', accessor, token))
-    }
-    if (table.get('acl-token', ANONYMOUS_ACCESSOR_ID) === undefined)
-      fixed(ANONYMOUS_ACCESSOR_ID, ANONYMOUS_SECRET_ID, 'Anonymous Token', [])
-    if (initialManagement !== undefined && table.tokenOfSecret(initialManagement) === undefined) {
-      fixed(randomUUID(), initialManagement, 'Initial Management Token', [{ ID: GLOBAL_MANAGEMENT_ID, Name: 'global-management' }])
-      writes.push(put('meta', BOOTSTRAP_KEY, 'configured'))
-    }
-    if (writes.length > 0) await store.transaction(writes)
+      if (table.get('acl-token', ANONYMOUS_ACCESSOR_ID) === undefined)
+        fixed(ANONYMOUS_ACCESSOR_ID, ANONYMOUS_SECRET_ID, 'Anonymous Token', [])
+      if (initialManagement !== undefined && table.tokenOfSecret(initialManagement) === undefined) {
+        fixed(randomUUID(), initialManagement, 'Initial Management Token', [{ ID: GLOBAL_MANAGEMENT_ID, Name: 'global-management' }])
+        writes.push(put('meta', BOOTSTRAP_KEY, 'configured'))
+      }
+      if (writes.length > 0) await turn.transaction(writes)
+    })
   }
 
   // ---- tokens -------------------------------------------------------------------------------------------------------------------
 
   createToken(body: unknown): Promise<Indexed<AclToken>> {
-    const { table } = this.options
-    const input = readObject(body ?? {}, TOKEN_FIELDS)
-    const accessor = text(input, 'AccessorID')
-    const secret = text(input, 'SecretID')
-    for (const [name, value] of [
-      ['AccessorID', accessor],
-      ['SecretID', secret],
-    ] as const)
-      if (value !== '' && !UUID.test(value)) throw invalid(`Invalid Token: ${name}: must be a UUID`)
-    if (accessor !== '' && table.get('acl-token', accessor) !== undefined) throw invalid('Invalid Token: AccessorID is already in use')
-    if (secret !== '' && table.tokenOfSecret(secret) !== undefined) throw invalid('Invalid Token: SecretID is already in use')
-    if (text(input, 'AuthMethod') !== '') throw invalid('AuthMethod field is disallowed outside of Login')
-    const token: AclToken = {
-      ...this.tokenBody(input),
-      AccessorID: accessor || randomUUID(),
-      SecretID: secret || randomUUID(),
-      Local: flagOf(input, 'Local'),
-      CreateTime: this.now(),
-      ...this.expiry(input),
-    }
-    return this.keep('acl-token', token.AccessorID, token)
+    return this.options.store.exclusive(async turn => {
+      const { table } = this.options
+      const input = readObject(body ?? {}, TOKEN_FIELDS)
+      const accessor = text(input, 'AccessorID')
+      const secret = text(input, 'SecretID')
+      for (const [name, value] of [
+        ['AccessorID', accessor],
+        ['SecretID', secret],
+      ] as const)
+        if (value !== '' && !UUID.test(value)) throw invalid(`Invalid Token: ${name}: must be a UUID`)
+      if (accessor !== '' && table.get('acl-token', accessor) !== undefined) throw invalid('Invalid Token: AccessorID is already in use')
+      if (secret !== '' && table.tokenOfSecret(secret) !== undefined) throw invalid('Invalid Token: SecretID is already in use')
+      if (text(input, 'AuthMethod') !== '') throw invalid('AuthMethod field is disallowed outside of Login')
+      const token: AclToken = {
+        ...this.tokenBody(input),
+        AccessorID: accessor || randomUUID(),
+        SecretID: secret || randomUUID(),
+        Local: flagOf(input, 'Local'),
+        CreateTime: this.now(),
+        ...this.expiry(input),
+      }
+      return this.keep(turn, 'acl-token', token.AccessorID, token)
+    })
   }
 
   updateToken(accessor: string, body: unknown): Promise<Indexed<AclToken>> {
-    const before = this.there('acl-token', accessor)
-    const input = readObject(body ?? {}, TOKEN_FIELDS)
-    const own = text(input, 'AccessorID', accessor)
-    if (own !== '' && own !== accessor) throw invalid('Token Accessor ID in URL and payload do not match')
-    const secret = text(input, 'SecretID', before.SecretID)
-    if (secret !== '' && secret !== before.SecretID) throw invalid('Changing a tokens SecretID is not permitted')
-    if (flagOf(input, 'Local', before.Local) !== before.Local) throw invalid(`cannot toggle local mode of ${accessor}`)
-    const method = text(input, 'AuthMethod', before.AuthMethod ?? '')
-    if (method !== '' && method !== (before.AuthMethod ?? '')) throw invalid('Cannot change AuthMethod of a token')
-    const expires = text(input, 'ExpirationTime', before.ExpirationTime ?? '')
-    if (Date.parse(expires) !== Date.parse(before.ExpirationTime ?? '') && (expires !== '' || before.ExpirationTime !== undefined))
-      throw invalid('Cannot change expiration time of a token')
-    const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
-    return this.keep('acl-token', accessor, { ...kept, ...this.tokenBody(input) })
+    return this.options.store.exclusive(async turn => {
+      const before = this.there('acl-token', accessor)
+      const input = readObject(body ?? {}, TOKEN_FIELDS)
+      const own = text(input, 'AccessorID', accessor)
+      if (own !== '' && own !== accessor) throw invalid('Token Accessor ID in URL and payload do not match')
+      const secret = text(input, 'SecretID', before.SecretID)
+      if (secret !== '' && secret !== before.SecretID) throw invalid('Changing a tokens SecretID is not permitted')
+      if (flagOf(input, 'Local', before.Local) !== before.Local) throw invalid(`cannot toggle local mode of ${accessor}`)
+      const method = text(input, 'AuthMethod', before.AuthMethod ?? '')
+      if (method !== '' && method !== (before.AuthMethod ?? '')) throw invalid('Cannot change AuthMethod of a token')
+      const expires = text(input, 'ExpirationTime', before.ExpirationTime ?? '')
+      if (Date.parse(expires) !== Date.parse(before.ExpirationTime ?? '') && (expires !== '' || before.ExpirationTime !== undefined))
+        throw invalid('Cannot change expiration time of a token')
+      const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
+      return this.keep(turn, 'acl-token', accessor, { ...kept, ...this.tokenBody(input) })
+    })
   }
 
   cloneToken(accessor: string, body: unknown): Promise<Indexed<AclToken>> {
-    const before = this.there('acl-token', accessor)
-    if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Cannot clone the anonymous token')
-    if (before.AuthMethod !== undefined) throw invalid('Cannot clone a token created from an auth method')
-    const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
-    const description = text(readObject(body ?? {}, ['Description']), 'Description', before.Description)
-    const token: AclToken = { ...kept, Description: description, AccessorID: randomUUID(), SecretID: randomUUID(), CreateTime: this.now() }
-    return this.keep('acl-token', token.AccessorID, token)
+    return this.options.store.exclusive(async turn => {
+      const before = this.there('acl-token', accessor)
+      if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Cannot clone the anonymous token')
+      if (before.AuthMethod !== undefined) throw invalid('Cannot clone a token created from an auth method')
+      const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
+      const description = text(readObject(body ?? {}, ['Description']), 'Description', before.Description)
+      const token: AclToken = {
+        ...kept,
+        Description: description,
+        AccessorID: randomUUID(),
+        SecretID: randomUUID(),
+        CreateTime: this.now(),
+      }
+      return this.keep(turn, 'acl-token', token.AccessorID, token)
+    })
   }
 
-  async deleteToken(accessor: string): Promise<void> {
-    if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Delete operation not permitted on the anonymous token')
-    if (this.options.table.get('acl-token', accessor) === undefined) return
-    await this.options.store.delete('acl-token', accessor)
+  deleteToken(accessor: string): Promise<void> {
+    return this.options.store.exclusive(async turn => {
+      if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Delete operation not permitted on the anonymous token')
+      if (this.options.table.get('acl-token', accessor) === undefined) return
+      await turn.transaction([remove('acl-token', accessor)])
+    })
   }
 
   /** A token of a login: what the binding rules gave, for as long as the method allows. */
   loginToken(grants: Grants & { readonly Roles: AclToken['Roles'] }, method: AuthMethod, description: string): Promise<Indexed<AclToken>> {
-    const ttlMs = durationMsOf(method.MaxTokenTTL)
-    const token: AclToken = {
-      ...grants,
-      AccessorID: randomUUID(),
-      SecretID: randomUUID(),
-      Description: description,
-      AuthMethod: method.Name,
-      Local: method.TokenLocality !== 'global',
-      CreateTime: this.now(),
-      ...(ttlMs > 0 ? { ExpirationTime: new Date(this.options.nowMs() + ttlMs).toISOString() } : {}),
-    }
-    return this.keep('acl-token', token.AccessorID, token)
+    return this.options.store.exclusive(async turn => {
+      const ttlMs = durationMsOf(method.MaxTokenTTL)
+      const token: AclToken = {
+        ...grants,
+        AccessorID: randomUUID(),
+        SecretID: randomUUID(),
+        Description: description,
+        AuthMethod: method.Name,
+        Local: method.TokenLocality !== 'global',
+        CreateTime: this.now(),
+        ...(ttlMs > 0 ? { ExpirationTime: new Date(this.options.nowMs() + ttlMs).toISOString() } : {}),
+      }
+      return this.keep(turn, 'acl-token', token.AccessorID, token)
+    })
   }
 
-  /** Deletes what has expired; called now and then. Returns how many there were. */
-  async reap(): Promise<number> {
+  /** Deletes what has expired; called now and then by who holds the lease. Returns how many there were. */
+  reap(lease: HeldLease): Promise<number> {
     const { table, store, nowMs } = this.options
-    const expired = table
-      .list('acl-token')
-      .filter(({ ExpirationTime }) => ExpirationTime !== undefined && Date.parse(ExpirationTime) <= nowMs())
-    if (expired.length > 0) await store.transaction(expired.map(({ AccessorID }) => remove('acl-token', AccessorID)))
-    return expired.length
+    return store.exclusive(async turn => {
+      const expired = table
+        .list('acl-token')
+        .filter(({ ExpirationTime }) => ExpirationTime !== undefined && Date.parse(ExpirationTime) <= nowMs())
+      if (expired.length > 0) await turn.transaction(expired.map(({ AccessorID }) => remove('acl-token', AccessorID)))
+      return expired.length
+    }, lease)
   }
 
   private tokenBody(input: Input): Pick<AclToken, 'Description' | 'Roles' | keyof Grants> {
@@ -212,23 +233,27 @@ export class AclWrites {
   // ---- policies and roles ---------------------------------------------------------------------------------------------------------
 
   createPolicy(body: unknown): Promise<Indexed<AclPolicy>> {
-    const input = readObject(body, POLICY_FIELDS)
-    if (text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new policy')
-    const policy: AclPolicy = { ID: randomUUID(), ...this.policyBody(input, undefined) }
-    return this.keep('acl-policy', policy.ID, policy)
+    return this.options.store.exclusive(async turn => {
+      const input = readObject(body, POLICY_FIELDS)
+      if (text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new policy')
+      const policy: AclPolicy = { ID: randomUUID(), ...this.policyBody(input, undefined) }
+      return this.keep(turn, 'acl-policy', policy.ID, policy)
+    })
   }
 
   updatePolicy(id: string, body: unknown): Promise<Indexed<AclPolicy>> {
-    const before = this.there('acl-policy', id)
-    refuseBuiltin(id, 'Changing')
-    const input = readObject(body, POLICY_FIELDS)
-    if (text(input, 'ID', id) !== id && text(input, 'ID') !== '') throw invalid('Policy ID in URL and payload do not match')
-    return this.keep('acl-policy', id, { ID: id, ...this.policyBody({ ...input, Name: input['Name'] ?? before.Name }, id) })
+    return this.options.store.exclusive(async turn => {
+      const before = this.there('acl-policy', id)
+      refuseBuiltin(id, 'Changing')
+      const input = readObject(body, POLICY_FIELDS)
+      if (text(input, 'ID', id) !== id && text(input, 'ID') !== '') throw invalid('Policy ID in URL and payload do not match')
+      return this.keep(turn, 'acl-policy', id, { ID: id, ...this.policyBody({ ...input, Name: input['Name'] ?? before.Name }, id) })
+    })
   }
 
   async deletePolicy(id: string): Promise<void> {
     refuseBuiltin(id, 'Delete')
-    if (this.options.table.get('acl-policy', id) !== undefined) await this.deleteLinked('acl-policy', id)
+    await this.deleteLinked('acl-policy', id)
   }
 
   private policyBody(input: Input, id: string | undefined): Omit<AclPolicy, 'ID'> {
@@ -246,21 +271,25 @@ export class AclWrites {
   }
 
   createRole(body: unknown): Promise<Indexed<AclRole>> {
-    const input = readObject(body, ROLE_FIELDS)
-    if (text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new role')
-    const role: AclRole = { ID: randomUUID(), ...this.roleBody(input, undefined) }
-    return this.keep('acl-role', role.ID, role)
+    return this.options.store.exclusive(async turn => {
+      const input = readObject(body, ROLE_FIELDS)
+      if (text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new role')
+      const role: AclRole = { ID: randomUUID(), ...this.roleBody(input, undefined) }
+      return this.keep(turn, 'acl-role', role.ID, role)
+    })
   }
 
   updateRole(id: string, body: unknown): Promise<Indexed<AclRole>> {
-    const before = this.there('acl-role', id)
-    const input = readObject(body, ROLE_FIELDS)
-    if (text(input, 'ID', id) !== id && text(input, 'ID') !== '') throw invalid('Role ID in URL and payload do not match')
-    return this.keep('acl-role', id, { ID: id, ...this.roleBody({ ...input, Name: input['Name'] ?? before.Name }, id) })
+    return this.options.store.exclusive(async turn => {
+      const before = this.there('acl-role', id)
+      const input = readObject(body, ROLE_FIELDS)
+      if (text(input, 'ID', id) !== id && text(input, 'ID') !== '') throw invalid('Role ID in URL and payload do not match')
+      return this.keep(turn, 'acl-role', id, { ID: id, ...this.roleBody({ ...input, Name: input['Name'] ?? before.Name }, id) })
+    })
   }
 
-  async deleteRole(id: string): Promise<void> {
-    if (this.options.table.get('acl-role', id) !== undefined) await this.deleteLinked('acl-role', id)
+  deleteRole(id: string): Promise<void> {
+    return this.deleteLinked('acl-role', id)
   }
 
   private roleBody(input: Input, id: string | undefined): Omit<AclRole, 'ID'> {
@@ -274,112 +303,124 @@ export class AclWrites {
   }
 
   /** The object and every link to it, in one transaction. */
-  private async deleteLinked(collection: 'acl-policy' | 'acl-role', id: string): Promise<void> {
-    const { table, store } = this.options
-    const field = collection === 'acl-policy' ? 'Policies' : 'Roles'
-    const writes: StoreWrite[] = [remove(collection, id)]
-    const unlink = (from: AclCollection, key: string, value: Indexed<Partial<AclToken & AclRole>>): void => {
-      const links = value[field as 'Policies'] ?? []
-      if (!links.some(link => link.ID === id)) return
-      const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = value
-      writes.push(put(from, key, { ...kept, [field]: links.filter(link => link.ID !== id) }))
-    }
-    for (const token of table.list('acl-token')) unlink('acl-token', token.AccessorID, token)
-    if (collection === 'acl-policy') for (const role of table.list('acl-role')) unlink('acl-role', role.ID, role)
-    await store.transaction(writes)
+  private deleteLinked(collection: 'acl-policy' | 'acl-role', id: string): Promise<void> {
+    return this.options.store.exclusive(async turn => {
+      const { table } = this.options
+      if (table.get(collection, id) === undefined) return
+      const field = collection === 'acl-policy' ? 'Policies' : 'Roles'
+      const writes: StoreWrite[] = [remove(collection, id)]
+      const unlink = (from: AclCollection, key: string, value: Indexed<Partial<AclToken & AclRole>>): void => {
+        const links = value[field as 'Policies'] ?? []
+        if (!links.some(link => link.ID === id)) return
+        const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = value
+        writes.push(put(from, key, { ...kept, [field]: links.filter(link => link.ID !== id) }))
+      }
+      for (const token of table.list('acl-token')) unlink('acl-token', token.AccessorID, token)
+      if (collection === 'acl-policy') for (const role of table.list('acl-role')) unlink('acl-role', role.ID, role)
+      await turn.transaction(writes)
+    })
   }
 
   // ---- auth methods and binding rules -----------------------------------------------------------------------------------------------
 
   putMethod(name: string | undefined, body: unknown): Promise<Indexed<AuthMethod>> {
-    const { table, methodProblem } = this.options
-    const input = readObject(body, METHOD_FIELDS)
-    const before = name === undefined ? undefined : this.there('acl-auth-method', name)
-    const own = text(input, 'Name', name ?? '')
-    if (name !== undefined && own !== name) throw invalid('Cannot change the name of an auth method')
-    if (!METHOD_NAME.test(own)) throw invalid("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
-    if (name === undefined && table.get('acl-auth-method', own) !== undefined)
-      throw invalid(`Invalid Auth Method: one with name "${own}" already exists`)
-    const type = text(input, 'Type', before?.Type ?? '')
-    if (before !== undefined && type !== before.Type)
-      throw invalid(`Changing an auth method's type from "${before.Type}" to "${type}" is not permitted.`)
-    const config = input['Config'] ?? {}
-    if (typeof config !== 'object' || config === null || Array.isArray(config)) throw invalid('Config: must be an object')
-    const problem = methodProblem(type, config as Readonly<Record<string, unknown>>)
-    if (problem !== null) throw invalid(`Invalid Auth Method: ${problem}`)
-    const locality = text(input, 'TokenLocality')
-    if (locality !== '' && locality !== 'local' && locality !== 'global')
-      throw invalid(`Invalid Auth Method: TokenLocality "${locality}" must be "local" or "global"`)
-    const method: AuthMethod = {
-      Name: own,
-      Type: type,
-      DisplayName: text(input, 'DisplayName'),
-      Description: description(input),
-      MaxTokenTTL: ttlOf(input),
-      TokenLocality: locality,
-      Config: config as Readonly<Record<string, unknown>>,
-    }
-    return this.keep('acl-auth-method', own, method)
+    return this.options.store.exclusive(async turn => {
+      const { table, methodProblem } = this.options
+      const input = readObject(body, METHOD_FIELDS)
+      const before = name === undefined ? undefined : this.there('acl-auth-method', name)
+      const own = text(input, 'Name', name ?? '')
+      if (name !== undefined && own !== name) throw invalid('Cannot change the name of an auth method')
+      if (!METHOD_NAME.test(own)) throw invalid("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+      if (name === undefined && table.get('acl-auth-method', own) !== undefined)
+        throw invalid(`Invalid Auth Method: one with name "${own}" already exists`)
+      const type = text(input, 'Type', before?.Type ?? '')
+      if (before !== undefined && type !== before.Type)
+        throw invalid(`Changing an auth method's type from "${before.Type}" to "${type}" is not permitted.`)
+      const config = input['Config'] ?? {}
+      if (typeof config !== 'object' || config === null || Array.isArray(config)) throw invalid('Config: must be an object')
+      const problem = methodProblem(type, config as Readonly<Record<string, unknown>>)
+      if (problem !== null) throw invalid(`Invalid Auth Method: ${problem}`)
+      const locality = text(input, 'TokenLocality')
+      if (locality !== '' && locality !== 'local' && locality !== 'global')
+        throw invalid(`Invalid Auth Method: TokenLocality "${locality}" must be "local" or "global"`)
+      const method: AuthMethod = {
+        Name: own,
+        Type: type,
+        DisplayName: text(input, 'DisplayName'),
+        Description: description(input),
+        MaxTokenTTL: ttlOf(input),
+        TokenLocality: locality,
+        Config: config as Readonly<Record<string, unknown>>,
+      }
+      return this.keep(turn, 'acl-auth-method', own, method)
+    })
   }
 
   /** With its binding rules and the tokens that came from it. */
-  async deleteMethod(name: string): Promise<void> {
-    const { table, store } = this.options
-    if (table.get('acl-auth-method', name) === undefined) return
-    const rules = table.list('acl-binding-rule').filter(({ AuthMethod: method }) => method === name)
-    const tokens = table.list('acl-token').filter(({ AuthMethod: method }) => method === name)
-    await store.transaction([
-      remove('acl-auth-method', name),
-      ...rules.map(({ ID }) => remove('acl-binding-rule', ID)),
-      ...tokens.map(({ AccessorID }) => remove('acl-token', AccessorID)),
-    ])
+  deleteMethod(name: string): Promise<void> {
+    return this.options.store.exclusive(async turn => {
+      const { table } = this.options
+      if (table.get('acl-auth-method', name) === undefined) return
+      const rules = table.list('acl-binding-rule').filter(({ AuthMethod: method }) => method === name)
+      const tokens = table.list('acl-token').filter(({ AuthMethod: method }) => method === name)
+      await turn.transaction([
+        remove('acl-auth-method', name),
+        ...rules.map(({ ID }) => remove('acl-binding-rule', ID)),
+        ...tokens.map(({ AccessorID }) => remove('acl-token', AccessorID)),
+      ])
+    })
   }
 
   putBindingRule(id: string | undefined, body: unknown): Promise<Indexed<BindingRule>> {
-    const { table, selectorProblem } = this.options
-    const before = id === undefined ? undefined : this.there('acl-binding-rule', id)
-    const input = readObject(body, BINDING_FIELDS)
-    if (id === undefined && text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new binding rule')
-    const methodName = text(input, 'AuthMethod', before?.AuthMethod ?? '')
-    if (before !== undefined && methodName !== before.AuthMethod) throw invalid('the AuthMethod field of a Binding Rule is immutable')
-    const method = table.get('acl-auth-method', methodName)
-    if (method === undefined) throw invalid(`cannot find auth method with name "${methodName}"`)
-    const selector = text(input, 'Selector')
-    const problem = selector === '' ? null : selectorProblem(method.Type, selector)
-    if (problem !== null) throw invalid(`invalid Binding Rule: Selector is invalid: ${problem}`)
-    const bindType = text(input, 'BindType')
-    if (!(BIND_TYPES as readonly string[]).includes(bindType)) throw invalid(`Invalid Binding Rule: unknown BindType "${bindType}"`)
-    const bindName = text(input, 'BindName')
-    if (bindName === '') throw invalid('Invalid Binding Rule: no BindName is set')
-    const variables =
-      input['BindVars'] === undefined || input['BindVars'] === null ? '' : text(readObject(input['BindVars'], ['Name']), 'Name')
-    const rule: BindingRule = {
-      ID: id ?? randomUUID(),
-      Description: description(input),
-      AuthMethod: methodName,
-      Selector: selector,
-      BindType: bindType as BindType,
-      BindName: bindName,
-      ...(variables === '' ? {} : { BindVars: { Name: variables } }),
-    }
-    return this.keep('acl-binding-rule', rule.ID, rule)
+    return this.options.store.exclusive(async turn => {
+      const { table, selectorProblem } = this.options
+      const before = id === undefined ? undefined : this.there('acl-binding-rule', id)
+      const input = readObject(body, BINDING_FIELDS)
+      if (id === undefined && text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new binding rule')
+      const methodName = text(input, 'AuthMethod', before?.AuthMethod ?? '')
+      if (before !== undefined && methodName !== before.AuthMethod) throw invalid('the AuthMethod field of a Binding Rule is immutable')
+      const method = table.get('acl-auth-method', methodName)
+      if (method === undefined) throw invalid(`cannot find auth method with name "${methodName}"`)
+      const selector = text(input, 'Selector')
+      const problem = selector === '' ? null : selectorProblem(method.Type, selector)
+      if (problem !== null) throw invalid(`invalid Binding Rule: Selector is invalid: ${problem}`)
+      const bindType = text(input, 'BindType')
+      if (!(BIND_TYPES as readonly string[]).includes(bindType)) throw invalid(`Invalid Binding Rule: unknown BindType "${bindType}"`)
+      const bindName = text(input, 'BindName')
+      if (bindName === '') throw invalid('Invalid Binding Rule: no BindName is set')
+      const variables =
+        input['BindVars'] === undefined || input['BindVars'] === null ? '' : text(readObject(input['BindVars'], ['Name']), 'Name')
+      const rule: BindingRule = {
+        ID: id ?? randomUUID(),
+        Description: description(input),
+        AuthMethod: methodName,
+        Selector: selector,
+        BindType: bindType as BindType,
+        BindName: bindName,
+        ...(variables === '' ? {} : { BindVars: { Name: variables } }),
+      }
+      return this.keep(turn, 'acl-binding-rule', rule.ID, rule)
+    })
   }
 
-  async deleteBindingRule(id: string): Promise<void> {
-    if (this.options.table.get('acl-binding-rule', id) !== undefined) await this.options.store.delete('acl-binding-rule', id)
+  deleteBindingRule(id: string): Promise<void> {
+    return this.options.store.exclusive(async turn => {
+      if (this.options.table.get('acl-binding-rule', id) !== undefined) await turn.transaction([remove('acl-binding-rule', id)])
+    })
   }
 
   // ---- shared -------------------------------------------------------------------------------------------------------------------
 
   private async keep<C extends AclCollection>(
+    turn: Turn,
     collection: C,
     key: string,
     value: object,
   ): Promise<NonNullable<ReturnType<AclTable['get']>> & never> {
-    const { store, table } = this.options
+    const { table } = this.options
     if (table.get(collection, key) === undefined && table.size(collection) >= MAX_ACL_OBJECTS)
       throw new AclError(500, `there are ${MAX_ACL_OBJECTS} already, which is the limit`)
-    await store.put(collection, key, value)
+    await turn.transaction([put(collection, key, value)])
     return table.get(collection, key) as never
   }
 

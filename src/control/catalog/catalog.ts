@@ -122,11 +122,11 @@ export class Catalog extends CatalogIndex {
 
   /** Decides about nodes, services and checks, and commits. Rejects with what `decide` throws; nothing is changed then. */
   change<T>(decide: (draft: CatalogDraft) => T): Promise<T> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const draft = this.draft()
       const value = decide(draft)
       const writes = draft.writes()
-      if (writes.length > 0) await this.store.transaction(writes)
+      if (writes.length > 0) await turn.transaction(writes)
       return value
     })
   }
@@ -137,17 +137,17 @@ export class Catalog extends CatalogIndex {
    * Refused (nothing changes) when no sidecar port is left, ids or ports collide, or the catalog is full.
    */
   register(registration: Registration, replaceExistingChecks = false): Promise<RegisterResult> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const plan = this.planRegistration(registration, replaceExistingChecks)
       if (!plan.ok) return plan
       const writes = [...plan.writes, ...this.virtualIps.writesFor(this, plan.added, new Set(plan.gone))]
-      if (writes.length > 0) await this.store.transaction(writes)
+      if (writes.length > 0) await turn.transaction(writes)
       return { ok: true, changed: writes.length > 0 }
     })
   }
 
   /**
-   * What all of it together would write. For who writes more in the same transaction; call it, and write, within `store.exclusive`.
+   * What all of it together would write. For who writes more in the same transaction; call it, and write, in one turn of `store.exclusive`.
    */
   planAll({ registrations, checks, removedServices, removedChecks, entries }: CatalogBatch): BatchPlan {
     const ports = new Set(registrations.flatMap(({ instance, sidecar }) => [instance.Port, sidecar?.Port ?? 0]))
@@ -253,9 +253,9 @@ export class Catalog extends CatalogIndex {
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */
   deregister(id: string): Promise<boolean> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const { writes, gone } = this.removalOf([id])
-      if (gone.length > 0) await this.store.transaction([...writes, ...this.virtualIps.writesFor(this, [], new Set(gone))])
+      if (gone.length > 0) await turn.transaction([...writes, ...this.virtualIps.writesFor(this, [], new Set(gone))])
       return gone.length > 0
     })
   }
@@ -272,10 +272,10 @@ export class Catalog extends CatalogIndex {
 
   /** Adds one check to a registered instance, or to the node (`ServiceID` ''). */
   registerCheck(check: CheckDefinition): Promise<RegisterResult> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const plan = this.planCheck(check, new Set())
       if (!plan.ok) return plan
-      if (plan.writes.length > 0) await this.store.transaction(plan.writes)
+      if (plan.writes.length > 0) await turn.transaction(plan.writes)
       return { ok: true, changed: plan.writes.length > 0 }
     })
   }
@@ -295,9 +295,9 @@ export class Catalog extends CatalogIndex {
   }
 
   deregisterCheck(id: string): Promise<boolean> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       if (this.check(id) === undefined) return false
-      await this.store.delete('check', id)
+      await turn.transaction([remove('check', id)])
       return true
     })
   }
@@ -307,20 +307,20 @@ export class Catalog extends CatalogIndex {
    * False when there is no such instance.
    */
   startMaintenance(serviceId: string, reason: string): Promise<boolean> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       if (serviceId !== NODE && this.instance(serviceId) === undefined) return false
       const id = maintenanceCheckId(serviceId)
-      if (this.check(id) === undefined) await this.store.put('check', id, this.freshCheck(maintenanceCheck(serviceId, reason)))
+      if (this.check(id) === undefined) await turn.transaction([put('check', id, this.freshCheck(maintenanceCheck(serviceId, reason)))])
       return true
     })
   }
 
   /** False when there is no such instance; true also when it was not in maintenance. */
   endMaintenance(serviceId: string): Promise<boolean> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       if (serviceId !== NODE && this.instance(serviceId) === undefined) return false
       const id = maintenanceCheckId(serviceId)
-      if (this.check(id) !== undefined) await this.store.delete('check', id)
+      if (this.check(id) !== undefined) await turn.transaction([remove('check', id)])
       return true
     })
   }
@@ -334,17 +334,13 @@ export class Catalog extends CatalogIndex {
       this.setOutput(check, text)
       return true
     }
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const current = this.checkOn(node, id)
       if (current === undefined) return false
       if (current.status === status) return true
       const { definition, registered } = current
-      await this.store.put('check', keyOn(node, id), {
-        definition,
-        status,
-        output: text,
-        ...(registered && { registered }),
-      } satisfies StoredCheck)
+      const after: StoredCheck = { definition, status, output: text, ...(registered && { registered }) }
+      await turn.transaction([put('check', keyOn(node, id), after)])
       return true
     })
   }

@@ -32,6 +32,24 @@ interface Job {
   reject(error: Error): void
 }
 
+interface Answered {
+  readonly job: Job
+  readonly value: unknown
+}
+
+interface Refused {
+  readonly job: Job
+  readonly error: Error
+}
+
+/** What becomes of the jobs of one commit. */
+interface Decided {
+  readonly answered: readonly Answered[]
+  readonly refused: readonly Refused[]
+  readonly later: readonly Job[]
+  readonly writes: readonly StoreWrite[]
+}
+
 export class KvWriter {
   private queue: Job[] = []
   private isRunning = false
@@ -54,46 +72,52 @@ export class KvWriter {
     this.isRunning = true
     // Requests that were read in the same tick are queued before the first commit begins.
     await new Promise(resolve => setImmediate(resolve))
-    while (this.queue.length > 0) await this.store.exclusive(() => this.commit())
+    while (this.queue.length > 0) await this.commit(this.queue.splice(0, MAX_BATCH))
     this.isRunning = false
   }
 
-  private async commit(): Promise<void> {
+  private async commit(jobs: readonly Job[]): Promise<void> {
+    // Those that nothing can be decided for share the failure.
+    let decided: Decided = { answered: jobs.map(job => ({ job, value: undefined })), refused: [], later: [], writes: [] }
+    let failure: Error | undefined
+    try {
+      await this.store.exclusive(async turn => {
+        decided = this.decide(jobs)
+        if (decided.writes.length > 0) await turn.transaction(decided.writes)
+      })
+    } catch (error) {
+      failure = error as Error
+    }
+    const { index } = this.store
+    this.queue.unshift(...decided.later)
+    for (const { job, error } of decided.refused) job.reject(error)
+    for (const { job, value } of decided.answered) {
+      if (failure === undefined) job.resolve({ value, index })
+      else job.reject(failure)
+    }
+  }
+
+  /** Of those that fit in one commit; the others come later, in their order. Nothing has happened yet, so that it can be done again. */
+  private decide(jobs: readonly Job[]): Decided {
     const taken = new Set<string>()
-    const writes: StoreWrite[] = []
-    const done: { readonly job: Job; readonly value: unknown }[] = []
-    const later: Job[] = []
-    const jobs = this.queue.splice(0, MAX_BATCH)
-    for (const job of jobs) {
-      // Once one has to wait, what came after it waits too: a client's writes keep their order.
-      if (later.length > 0) {
-        later.push(job)
-        continue
-      }
+    const decided = { answered: [] as Answered[], refused: [] as Refused[], later: [] as Job[], writes: [] as StoreWrite[] }
+    for (const [i, job] of jobs.entries()) {
       const change = new KvChange(this.table, this.sessions, taken)
       try {
         const decision = job.decide(change)
         // What touches other collections stands in a commit of its own.
-        if (decision.writes !== undefined && done.length > 0) throw new Blocked()
-        done.push({ job, value: decision.value })
+        if (decision.writes !== undefined && decided.answered.length > 0) throw new Blocked()
+        decided.answered.push({ job, value: decision.value })
         if (decision.abandoned === true) continue
-        writes.push(...change.writes(), ...(decision.writes ?? []))
+        decided.writes.push(...change.writes(), ...(decision.writes ?? []))
         for (const key of change.keys) taken.add(key)
-        if (decision.writes !== undefined) {
-          later.push(...jobs.slice(jobs.indexOf(job) + 1))
-          break
-        }
+        if (decision.writes !== undefined) return { ...decided, later: jobs.slice(i + 1) }
       } catch (error) {
-        if (error instanceof Blocked) later.push(job)
-        else job.reject(error as Error)
+        // What came after one that has to wait waits too: a client's writes keep their order.
+        if (error instanceof Blocked) return { ...decided, later: jobs.slice(i) }
+        decided.refused.push({ job, error: error as Error })
       }
     }
-    this.queue.unshift(...later)
-    try {
-      if (writes.length > 0) await this.store.transaction(writes)
-      for (const { job, value } of done) job.resolve({ value, index: this.store.index })
-    } catch (error) {
-      for (const { job } of done) job.reject(error as Error)
-    }
+    return decided
   }
 }

@@ -98,21 +98,21 @@ export class PeeringTable {
 
   /** Of a peering that may have ended meanwhile: then nothing. */
   updatePeering(name: string, change: (before: PeeringRecord) => PeeringRecord): Promise<void> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const before = this.peerings.get(name)
       if (before === undefined) return
       const { CreateIndex: _create, ModifyIndex: _modify, ...record } = before
       const after = change(record)
-      if (JSON.stringify(after) !== JSON.stringify(record)) await this.putPeering(after)
+      if (JSON.stringify(after) !== JSON.stringify(record)) await turn.transaction([put('peering', name, after)])
     })
   }
 
   /** False: the peering imports as much as it may. */
   putImport(peer: string, service: ExportedService, hash: string): Promise<boolean> {
-    return this.store.exclusive(async () => {
+    return this.store.exclusive(async turn => {
       const known = this.imports.get(peer)
       if (known !== undefined && known.size >= MAX_IMPORTS && !known.has(service.name.toLowerCase())) return false
-      await this.store.transaction([
+      await turn.transaction([
         put('peering-import', importKey(peer, service.name), { hash, service } satisfies StoredImport),
         ...this.virtualIps.writesForNames([virtualName(peer, service.name)], []),
       ])
@@ -127,7 +127,7 @@ export class PeeringTable {
       const some = gone.slice(i, i + REMOVED_AT_ONCE)
       const ends = some.map((name): StoreWrite => remove('peering-import', importKey(peer, name)))
       const leaving = some.map(name => virtualName(peer, name))
-      await this.store.exclusive(async () => this.store.transaction([...ends, ...this.virtualIps.writesForNames([], leaving)]))
+      await this.store.exclusive(turn => turn.transaction([...ends, ...this.virtualIps.writesForNames([], leaving)]))
     }
   }
 

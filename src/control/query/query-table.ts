@@ -53,7 +53,7 @@ export class QueryTable extends WatchedIndex {
 
   /** Throws why not. `isNew`: an id that is there is none of the caller's to write. */
   async put(query: PreparedQueryRecord, isNew: boolean): Promise<void> {
-    await this.store.exclusive(async () => {
+    await this.store.exclusive(async turn => {
       if (!isNew && !this.queries.has(query.ID)) throw new Error(`Cannot modify non-existent prepared query: '${query.ID}'`)
       if (isNew && this.queries.size >= MAX_QUERIES)
         throw new Error(`there are ${MAX_QUERIES} prepared queries already, which is the limit`)
@@ -68,7 +68,7 @@ export class QueryTable extends WatchedIndex {
       const catchAll = [...this.queries.values()].find(other => other.Template.Type !== '' && other.Name === '' && other.ID !== query.ID)
       if (query.Template.Type !== '' && query.Name === '' && catchAll !== undefined)
         throw new Error("query template with name '' already exists")
-      await this.store.transaction([put('prepared-query', query.ID, query)])
+      await turn.transaction([put('prepared-query', query.ID, query)])
     })
   }
 

@@ -76,24 +76,24 @@ export class RolloutEngine {
   /** Writes what the author wants. Resolves with what stands against a start today. Throws `RolloutError` while the rollout runs. */
   async put(rollout: Rollout): Promise<readonly string[]> {
     const { store, table } = this.parts
-    await store.exclusive(async () => {
+    await store.exclusive(async turn => {
       const before = table.get(rollout.Name)
       if (before !== undefined && JSON.stringify(before.rollout) === JSON.stringify(rollout)) return
       if (before !== undefined && isActive(before.status.Phase)) throw busy(before, 'changed')
       if (before === undefined && table.size >= MAX_ROLLOUTS)
         throw new RolloutError('refused', `there are ${MAX_ROLLOUTS} rollouts already, which is the limit`)
-      await store.transaction([put('rollout', rollout.Name, rollout)])
+      await turn.transaction([put('rollout', rollout.Name, rollout)])
     })
     return this.writer.startErrors(rollout, firstPosition(rollout)).map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`))
   }
 
   async delete(name: string): Promise<void> {
     const { store, table } = this.parts
-    await store.exclusive(async () => {
+    await store.exclusive(async turn => {
       const before = table.get(name)
       if (before === undefined) return
       if (isActive(before.status.Phase)) throw busy(before, 'deleted')
-      await store.transaction([remove('rollout', name), remove('rollout-status', name)])
+      await turn.transaction([remove('rollout', name), remove('rollout-status', name)])
     })
   }
 

@@ -8,7 +8,7 @@ import type { EntryChange } from '../config-entries/entry-index.js'
 import { parseConfigEntry } from '../config-entries/parse-config-entry.js'
 import type { ConfigError } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
-import { put, type Store, type StoreWrite } from '../store/store.js'
+import { put, type Store, type StoreWrite, type Turn } from '../store/store.js'
 import { entriesAt, intrusion, takeOverProblem } from './owned-entries.js'
 import type { Position } from './rollout-plan.js'
 import type { RolloutRecord, RolloutTable } from './rollout-table.js'
@@ -52,7 +52,7 @@ export class RolloutWriter {
   /** Resolves with the record as it is then: conflicted, where others have written the entries. Throws `RolloutError`; nothing has changed then. */
   apply({ rollout }: RolloutRecord, change: Change): Promise<RolloutRecord> {
     const { store, table, entries } = this.parts
-    return store.exclusive(async () => {
+    return store.exclusive(async turn => {
       const { status } = table.get(rollout.Name)!
       const { event, to, position } = change
       if (!isAllowed(status.Phase, event, to))
@@ -60,12 +60,12 @@ export class RolloutWriter {
       const intruder = event === 'start' || event === 'conflict' ? undefined : intrusion(rollout, status, entries)
       if (intruder !== undefined) {
         const conflict = { event: 'conflict', to: 'Conflicted', reason: intruder } as const
-        await this.write(rollout, this.after(status, conflict), [])
+        await this.write(turn, rollout, this.after(status, conflict), [])
         return table.get(rollout.Name)!
       }
       const writes = position === undefined ? [] : this.entryWrites(rollout, status, position)
       const moved = position === undefined ? {} : this.movedTo(rollout, position, writes)
-      await this.write(rollout, this.after({ ...status, ...moved }, change, status), writes)
+      await this.write(turn, rollout, this.after({ ...status, ...moved }, change, status), writes)
       if (writes.length > 0) this.parts.onMove()
       return table.get(rollout.Name)!
     })
@@ -73,12 +73,12 @@ export class RolloutWriter {
 
   /** Changes what is known of the phase, not the phase. */
   note({ rollout }: RolloutRecord, patch: Partial<RolloutStatus>, told?: Pick<AuditRecord, 'Event' | 'Reason'>): Promise<RolloutRecord> {
-    return this.parts.store.exclusive(async () => {
+    return this.parts.store.exclusive(async turn => {
       const { status } = this.parts.table.get(rollout.Name)!
       const next = { ...status, ...patch }
       const { Phase, Weight } = next
       const record = told && { At: this.parts.clock.wallNow(), From: Phase, To: Phase, Weight, By: '', ...told }
-      await this.write(rollout, { ...next, Audit: record === undefined ? next.Audit : bounded([...next.Audit, record]) }, [])
+      await this.write(turn, rollout, { ...next, Audit: record === undefined ? next.Audit : bounded([...next.Audit, record]) }, [])
       return this.parts.table.get(rollout.Name)!
     })
   }
@@ -136,8 +136,8 @@ export class RolloutWriter {
     return { ...next, Audit: bounded([...moved.Audit, record]) }
   }
 
-  private async write({ Name }: Rollout, status: RolloutStatus, writes: readonly StoreWrite[]): Promise<void> {
-    await this.parts.store.transaction([...writes, put('rollout-status', Name, status)])
+  private async write(turn: Turn, { Name }: Rollout, status: RolloutStatus, writes: readonly StoreWrite[]): Promise<void> {
+    await turn.transaction([...writes, put('rollout-status', Name, status)])
   }
 }
 

@@ -57,7 +57,7 @@ export async function saveState(store: Store): Promise<{ readonly file: Buffer; 
 /** Rejects with one line that says what is wrong with the file; nothing has changed then. */
 export async function restoreState(store: Store, file: Buffer): Promise<void> {
   const { lines } = await readState(file)
-  await store.exclusive(async () => {
+  await store.exclusive(async turn => {
     const wanted = new Map(lines.map(([collection, key, value]) => [JSON.stringify([collection, key]), { collection, key, value }]))
     const writes: StoreWrite[] = []
     for (const collection of COLLECTIONS)
@@ -73,7 +73,7 @@ export async function restoreState(store: Store, file: Buffer): Promise<void> {
       if (ROLES[collection] === 'identity') throw otherCa()
       writes.push(put(collection, key, value))
     }
-    if (writes.length > 0) await store.transaction(writes)
+    if (writes.length > 0) await turn.transaction(writes)
   })
 }
 

@@ -1,6 +1,7 @@
 // Who is told of a store's commits, and the line in which exclusive tasks wait: what every store in this process needs and does the
-// same way. Held by `SqliteStore` and `MemoryStore`.
-import type { Collection, Commit, RecordChange } from './store.js'
+// same way. Held by each `Store`.
+import type { Collection, Commit, RecordChange, Turn } from './store.js'
+import { type HeldLease, LeaseLost } from './task-leases.js'
 
 interface Subscriber {
   readonly collections: ReadonlySet<Collection>
@@ -29,5 +30,15 @@ export class CommitFeed {
     const run = this.last.then(task)
     this.last = run.catch(() => {})
     return run
+  }
+}
+
+/** The turn of a task in this process: as long as the lease is held, where there is one. */
+export function leasedTurn(store: Turn, lease: HeldLease | undefined): Turn {
+  if (lease === undefined) return store
+  return {
+    transaction(writes, compares) {
+      return lease.signal.aborted ? Promise.reject(new LeaseLost(lease)) : store.transaction(writes, compares)
+    },
   }
 }

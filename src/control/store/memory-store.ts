@@ -1,7 +1,9 @@
 // A store that lives as long as its process: for tests, and for a control plane without a data directory.
-import { CommitFeed } from './commit-feed.js'
+import { CommitFeed, leasedTurn } from './commit-feed.js'
 import { RecordTable } from './journal/record-table.js'
+import { NoReplicas } from './replica-notes.js'
 import {
+  ALONE,
   type Collection,
   type Commit,
   put,
@@ -11,11 +13,16 @@ import {
   type StoredRecord,
   type StoreWrite,
   type TransactionResult,
+  type Turn,
 } from './store.js'
+import { type HeldLease, LocalLeases } from './task-leases.js'
 
 export class MemoryStore implements Store {
   private readonly records = new RecordTable()
   private readonly feed = new CommitFeed()
+  readonly leases = new LocalLeases()
+  readonly notes = new NoReplicas()
+  readonly contact = ALONE
 
   get index(): number {
     return this.records.index
@@ -53,9 +60,12 @@ export class MemoryStore implements Store {
     return this.records.index
   }
 
-  exclusive<T>(task: () => Promise<T>): Promise<T> {
-    return this.feed.exclusive(task)
+  exclusive<T>(task: (turn: Turn) => Promise<T>, lease?: HeldLease): Promise<T> {
+    return this.feed.exclusive(() => task(leasedTurn(this, lease)))
   }
+
+  /** Nobody else writes. */
+  async catchUp(): Promise<void> {}
 
   subscribe(collections: readonly Collection[], listener: (commit: Commit) => void): () => void {
     return this.feed.subscribe(collections, listener)

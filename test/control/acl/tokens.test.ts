@@ -96,7 +96,7 @@ describe('what a token may do', () => {
     expect(can(token.SecretID, 'a')).toBe(true)
     now += HOUR
     expect(resolver.resolve(token.SecretID)).toBeUndefined()
-    expect(await writes.reap()).toBe(1)
+    expect(await writes.reap({ task: 'reaper', signal: new AbortController().signal })).toBe(1)
     expect(table.get('acl-token', token.AccessorID)).toBeUndefined()
     expect(resolver.resolve('b7f0a1de-0000-0000-0000-000000000000')).toBeUndefined()
   })

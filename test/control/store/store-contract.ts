@@ -1,6 +1,9 @@
-// What every `Store` keeps: the same cases run against each implementation (memory-store.test.ts, journal-store.test.ts).
+// What every `Store` keeps: the same cases run against each implementation (memory-store.test.ts, journal-store.test.ts,
+// etcd-store.test.ts).
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Commit, put, remove, type Store } from '../../../src/control/store/store.js'
+import { type Commit, put, remove, type Store, type Turn } from '../../../src/control/store/store.js'
+import { type HeldLease, LeaseLost } from '../../../src/control/store/task-leases.js'
+import { until } from '../../support/proxy-process.js'
 
 export function storeContract(name: string, open: () => Promise<Store>): void {
   describe(`${name} as a Store`, () => {
@@ -96,9 +99,9 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     it('runs exclusive tasks one after another, also after one that failed', async () => {
       const order: string[] = []
-      const task = (name: string) => async () => {
+      const task = (name: string) => async (turn: Turn) => {
         order.push(`${name} begins`)
-        await store.put('service', name, 1)
+        await turn.transaction([put('service', name, 1)])
         order.push(`${name} ends`)
         if (name === 'a') throw new Error('refused')
         return name
@@ -108,6 +111,38 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await expect(first).rejects.toThrow('refused')
       expect(await second).toBe('b')
       expect(order).toEqual(['a begins', 'a ends', 'b begins', 'b ends'])
+    })
+
+    it('judges the compares of a turn too, and gives back what the task says', async () => {
+      await store.put('service', 'a', 1)
+      const compare = (modifyIndex: number) => [{ collection: 'service', key: 'a', modifyIndex }] as const
+      const result = await store.exclusive(turn => turn.transaction([put('service', 'a', 2)], compare(7)))
+      expect(result).toEqual({ ok: false, conflict: compare(7)[0] })
+      expect((await store.exclusive(turn => turn.transaction([put('service', 'a', 2)], compare(1)))).ok).toBe(true)
+      expect(await store.exclusive(async () => 'nothing written')).toBe('nothing written')
+    })
+
+    it('gives a task to one that contends for it, and refuses its writes once it is given up', async () => {
+      let lease: HeldLease | undefined
+      const giveUp = store.leases.contend('backup', held => {
+        lease = held
+      })
+      await until('the task is held', () => lease)
+      await store.exclusive(turn => turn.transaction([put('kv', 'a', 1)]), lease)
+      await giveUp()
+      expect(lease!.signal.aborted).toBe(true)
+      await expect(store.exclusive(turn => turn.transaction([put('kv', 'b', 1)]), lease)).rejects.toThrow(LeaseLost)
+      await store.catchUp()
+      expect(await store.list('kv')).toHaveLength(1)
+    })
+
+    it('keeps a transaction of thousands of records, and one key written twice in it', async () => {
+      const writes = Array.from({ length: 3_000 }, (_, i) => put('kv', `key${i}`, i))
+      expect(await store.transaction([put('kv', 'key7', 'first'), ...writes, remove('kv', 'key8')])).toEqual({ ok: true, index: 1 })
+      expect(await store.list('kv')).toHaveLength(2_999)
+      expect((await store.get('kv', 'key7'))!.value).toBe(7)
+      expect(await store.put('kv', 'key8', 'again')).toBe(2)
+      expect(await store.get('kv', 'key8')).toMatchObject({ createIndex: 2 })
     })
   })
 }

@@ -10,8 +10,10 @@
 import { randomUUID } from 'node:crypto'
 import { chmod, type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CommitFeed } from '../commit-feed.js'
+import { CommitFeed, leasedTurn } from '../commit-feed.js'
+import { NoReplicas } from '../replica-notes.js'
 import {
+  ALONE,
   type Collection,
   type Commit,
   put,
@@ -22,7 +24,9 @@ import {
   type StoredRecord,
   type StoreWrite,
   type TransactionResult,
+  type Turn,
 } from '../store.js'
+import { type HeldLease, LocalLeases } from '../task-leases.js'
 import { LineWriter } from './checked-lines.js'
 import { DirectoryLock } from './directory-lock.js'
 import { HeadFile } from './head-file.js'
@@ -65,6 +69,9 @@ interface Journal {
 }
 
 export class JournalStore implements Store {
+  readonly leases = new LocalLeases()
+  readonly notes = new NoReplicas()
+  readonly contact = ALONE
   private readonly feed = new CommitFeed()
   private readonly queue: Waiting[] = []
   private readonly records: RecordTable
@@ -149,9 +156,12 @@ export class JournalStore implements Store {
     return this.write(remove(collection, key))
   }
 
-  exclusive<T>(task: () => Promise<T>): Promise<T> {
-    return this.feed.exclusive(task)
+  exclusive<T>(task: (turn: Turn) => Promise<T>, lease?: HeldLease): Promise<T> {
+    return this.feed.exclusive(() => task(leasedTurn(this, lease)))
   }
+
+  /** Nobody else writes. */
+  async catchUp(): Promise<void> {}
 
   subscribe(collections: readonly Collection[], listener: (commit: Commit) => void): () => void {
     return this.feed.subscribe(collections, listener)

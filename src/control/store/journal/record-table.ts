@@ -48,7 +48,14 @@ export class RecordTable {
   }
 
   restore([collection, key, value, createIndex, modifyIndex]: RecordRow): void {
-    this.of(collection).set(key, { text: JSON.stringify(value), createIndex, modifyIndex })
+    this.keep(collection, key, { text: JSON.stringify(value), createIndex, modifyIndex })
+  }
+
+  /** As it was kept elsewhere, with its indexes; undefined: it is gone. */
+  keep(collection: Collection, key: string, kept: Kept | undefined): RecordChange {
+    if (kept === undefined) this.of(collection).delete(key)
+    else this.of(collection).set(key, kept)
+    return { collection, key, record: kept && toRecord(key, kept) }
   }
 
   /** `text`: of what a put writes. Undefined where nothing changed. */

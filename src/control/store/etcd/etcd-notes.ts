@@ -1,0 +1,99 @@
+// Notes between replicas, as keys under the lease of who says them (etcd-session.ts). Made by `EtcdStore`, whose mirror tells of the keys.
+// Invariant: what is said is written soon, not more often than each `PAUSE_MS` a topic, and again under another lease when one is over.
+import type { ReplicaNotes } from '../replica-notes.js'
+import type { EtcdClient } from './etcd-client.js'
+import { bytesOf, type EtcdLayout, putOp, textOf } from './etcd-layout.js'
+import type { EtcdSession, SessionUser } from './etcd-session.js'
+import type { OtherKey } from './load-state.js'
+
+const PAUSE_MS = 250
+const RETRY_MS = 1_000
+
+interface Said {
+  readonly note: unknown
+  isWritten: boolean
+}
+
+interface Listener {
+  readonly topic: string
+  readonly tell: (replica: string, note: unknown) => void
+}
+
+export class EtcdNotes implements ReplicaNotes, SessionUser {
+  private readonly said = new Map<string, Said>()
+  private readonly heard = new Map<string, { readonly topic: string; readonly replica: string; readonly note: unknown }>()
+  private readonly listeners = new Set<Listener>()
+  private timer: NodeJS.Timeout | undefined
+  private writing = false
+
+  constructor(
+    readonly replica: string,
+    private readonly client: EtcdClient,
+    private readonly layout: EtcdLayout,
+    private readonly session: EtcdSession,
+    private readonly onProblem: (reason: string) => void,
+  ) {
+    session.use(this)
+  }
+
+  say(topic: string, note: unknown): void {
+    this.said.set(topic, { note, isWritten: false })
+    this.plan(0)
+  }
+
+  hear(topic: string, tell: (replica: string, note: unknown) => void): () => void {
+    const listener = { topic, tell }
+    this.listeners.add(listener)
+    for (const { topic: other, replica, note } of this.heard.values()) if (other === topic) tell(replica, note)
+    return () => void this.listeners.delete(listener)
+  }
+
+  /** A note's key has come or gone at etcd. */
+  keyChanged(key: string, other: OtherKey | undefined): void {
+    const [topic = '', replica = ''] = key.slice(this.layout.note.length).split('/')
+    if (replica === this.replica) return
+    const note = other === undefined ? undefined : (JSON.parse(textOf(other.value)) as unknown)
+    if (other === undefined) this.heard.delete(key)
+    else this.heard.set(key, { topic, replica, note })
+    for (const listener of this.listeners) if (listener.topic === topic) listener.tell(replica, note)
+  }
+
+  onBegin(): void {
+    for (const said of this.said.values()) said.isWritten = false
+    this.plan(0)
+  }
+
+  onOver(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+  }
+
+  private plan(afterMs: number): void {
+    if (this.writing || this.timer !== undefined || this.session.id === undefined) return
+    this.timer = setTimeout(() => void this.write(), afterMs)
+    this.timer.unref()
+  }
+
+  private async write(): Promise<void> {
+    this.timer = undefined
+    this.writing = true
+    let pauseMs = PAUSE_MS
+    try {
+      for (const [topic, said] of this.said) {
+        const lease = this.session.id
+        if (said.isWritten || lease === undefined) continue
+        const key = `${this.layout.note}${topic}/${this.replica}`
+        said.isWritten = true
+        await this.client.txn({ success: [putOp(key, bytesOf(JSON.stringify(said.note)), lease)] }).catch((error: Error) => {
+          said.isWritten = false
+          throw error
+        })
+      }
+    } catch (error) {
+      pauseMs = RETRY_MS
+      if (this.session.id !== undefined) this.onProblem(`note: ${(error as Error).message}`)
+    }
+    this.writing = false
+    if ([...this.said.values()].some(({ isWritten }) => !isWritten)) this.plan(pauseMs)
+  }
+}

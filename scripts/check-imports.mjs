@@ -17,12 +17,14 @@ const LAYERS = {
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   // A client of the control plane's HTTP API, like any other.
   kubernetes: ['io'],
-  control: ['xds', 'mtls', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
+  control: ['xds', 'mtls', 'vault', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
   proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   l7: ['upstream', 'mtls', 'metrics', 'io', 'model'],
   upstream: ['mtls', 'metrics', 'io', 'model'],
-  mtls: ['metrics', 'io', 'model'],
+  mtls: ['vault', 'metrics', 'io', 'model'],
+  // A client of Vault's HTTP API.
+  vault: ['io'],
   metrics: ['io', 'model'],
   io: [],
   model: [],

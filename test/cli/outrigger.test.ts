@@ -117,8 +117,8 @@ describe('control options', () => {
   it("reads the CA's configuration, and names what is wrong in it", () => {
     const good = file('ca.yaml', 'Provider: consul\nConfig: { LeafCertTTL: 24h }\n')
     expect(controlOptions({ caConfig: good }, testIo({})).ca?.leafCertTtlMs).toBe(24 * 3_600_000)
-    const bad = file('bad-ca.yaml', 'Provider: vault\n')
-    expect(() => controlOptions({ caConfig: bad }, testIo({}))).toThrow(/bad-ca\.yaml: Provider: must be "consul" or "files"/)
+    const bad = file('bad-ca.yaml', 'Provider: acm-pca\n')
+    expect(() => controlOptions({ caConfig: bad }, testIo({}))).toThrow(/bad-ca\.yaml: Provider: "acm-pca" is not offered here/)
   })
 })
 

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type CaConfig, decodeCaConfig, encodeCaConfig } from '../../mtls/ca/config.js'
+import { filesOfVault, withKnownLogin } from '../../mtls/ca/vault/vault-config.js'
 import { meshIdentityOf, parseSpiffeId } from '../../mtls/spiffe.js'
 import { SERVICE_NAME } from '../catalog/service-definition.js'
 import { parseDuration } from '../config-entries/duration.js'
@@ -48,11 +49,11 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
     const { body } = request
     if (typeof body !== 'object' || body === null || Array.isArray(body))
       throw new HttpError(400, 'Request decode failed: must be an object')
-    const decoded = decodeCaConfig(withKnownKey(body as Record<string, unknown>, ca.config))
+    const decoded = decodeCaConfig(withKnownSecret(body as Record<string, unknown>, ca.config))
     if (!decoded.ok) throw new HttpError(400, joinErrors(decoded.problems))
     const { provider } = decoded.config
-    if (provider.kind === 'files' && !context.caFilesByApi && JSON.stringify(provider) !== JSON.stringify(ca.config.provider))
-      throw new HttpError(403, 'Provider: "files" names paths of this host, which the API may do only with --ca-files-by-api')
+    if (!context.caFilesByApi && filesOf(decoded.config).some(file => !filesOf(ca.config).includes(file)))
+      throw new HttpError(403, `Provider: "${provider.kind}" names paths of this host, which the API may do only with --ca-files-by-api`)
     try {
       await ca.updateConfig(decoded.config)
     } catch (error) {
@@ -229,10 +230,17 @@ function isRegistered({ catalog }: ApiContext, service: string): boolean {
   return catalog.instancesOf(service).length + catalog.connectInstancesOf(service).length > 0
 }
 
-/** Private keys are never shown, so what was read may be written back without the one that is in force. */
-function withKnownKey(body: Record<string, unknown>, { provider }: CaConfig): Record<string, unknown> {
+function filesOf({ provider }: CaConfig): readonly string[] {
+  if (provider.kind === 'vault') return filesOfVault(provider)
+  return provider.kind === 'files' ? [provider.rootFile, provider.intermediateFile, provider.keyFile] : []
+}
+
+/** Private keys and tokens are never shown, so what was read may be written back without the one that is in force. */
+function withKnownSecret(body: Record<string, unknown>, { provider }: CaConfig): Record<string, unknown> {
   const config = body['Config'] as Record<string, unknown> | null | undefined
-  if (provider.kind !== 'consul' || provider.rootCertPem === '' || typeof config !== 'object' || config === null) return body
+  if (typeof config !== 'object' || config === null) return body
+  if (provider.kind === 'vault') return { ...body, Config: withKnownLogin(config, provider) }
+  if (provider.kind !== 'consul' || provider.rootCertPem === '') return body
   if (config['RootCert'] !== provider.rootCertPem || (config['PrivateKey'] ?? '') !== '') return body
   return { ...body, Config: { ...config, PrivateKey: provider.privateKeyPem } }
 }

@@ -9,16 +9,16 @@
 //   A crash before save 1 leaves no trace; one between the saves is finished by `init`; after save 2 there is nothing to finish.
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { heldClock, type WallClock } from '../../io/clock.js'
+import { heldClock, systemClock, type WallClock } from '../../io/clock.js'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { checkCsr, createCsr } from '../x509/csr.js'
 import { colonHex, generateKey, privateKeyPem } from '../x509/keys.js'
-import { BACKDATE_MS, type Certificate, isIssuedBy, issueLeafCertificate, readCertificate } from '../x509/x509.js'
+import { BACKDATE_MS, type Certificate, isIssuedBy, readCertificate } from '../x509/x509.js'
 import { BuiltinProvider } from './builtin-provider.js'
 import { type CaConfig, type ConfigProblem, checkCaConfig, DEFAULT_CA_CONFIG, type ProviderConfig } from './config.js'
 import { FileProvider } from './file-provider.js'
 import { checkAuthorisation } from './identity.js'
-import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
+import type { CaProvider, LeafToSign, ProviderChain, ProviderContext } from './provider.js'
 import { caRenewal } from './renewal.js'
 import {
   activateRotation,
@@ -28,6 +28,7 @@ import {
   type IndexedCaRoots,
   indexedRoots,
   pruneRoots,
+  readIntermediate,
   readRoot,
   rootIdOf,
   stageRotation,
@@ -37,6 +38,7 @@ import {
 } from './roots.js'
 import { DEFAULT_SIGN_WAIT_MS, SignLimiter } from './sign-limiter.js'
 import type { CaState, CaStore } from './store.js'
+import { VaultProvider } from './vault/vault-provider.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
 export interface CaEvent {
@@ -65,7 +67,7 @@ export interface SignRequest {
   readonly uri: string
   /** DNS SANs that the request may hold; none unless given. */
   readonly dnsSans?: readonly string[]
-  /** IP SANs that the certificate gets besides; no request may ask for one. */
+  /** IP SANs that the request may hold; none unless given. */
   readonly ipSans?: readonly string[]
   /** At most LeafCertTTL, which it is unless given. */
   readonly ttlMs?: number
@@ -217,28 +219,26 @@ export class CertificateAuthority {
     const ttlMs = request.ttlMs ?? config.leafCertTtlMs
     if (!(ttlMs > 0 && ttlMs <= config.leafCertTtlMs))
       throw new CaError('ttl', `the leaf TTL must be above 0 and at most LeafCertTTL (${config.leafCertTtlMs} ms), is ${ttlMs} ms`)
-    const csr = checkCsr(csrPem, { uri: request.uri, trustDomain: this.trustDomain, dnsSans })
-    return this.limiter.run(config, request.maxWaitMs ?? DEFAULT_SIGN_WAIT_MS, () => {
-      const names = request.ipSans === undefined ? csr.names : { ...csr.names, ips: request.ipSans }
-      return this.signNow({ ...csr, names }, request.uri, ttlMs)
+    const { publicKey, names } = checkCsr(csrPem, {
+      uri: request.uri,
+      trustDomain: this.trustDomain,
+      dnsSans,
+      ipSans: request.ipSans ?? [],
     })
+    return this.limiter.run(config, request.maxWaitMs ?? DEFAULT_SIGN_WAIT_MS, () =>
+      this.signNow({ csrPem, publicKey, names }, request.uri, ttlMs),
+    )
   }
 
-  private signNow(csr: ReturnType<typeof checkCsr>, uri: string, ttlMs: number): SignedLeaf {
+  private async signNow(csr: Pick<LeafToSign, 'csrPem' | 'publicKey' | 'names'>, uri: string, ttlMs: number): Promise<SignedLeaf> {
     const state = this.current()
-    const signer = this.provider!.signer(state.chain)
     const nowMs = this.clock.wallNow()
     const root = readRoot(activeRoot(state)).certificate
     if (nowMs >= root.notAfterMs)
       throw new CaError('root-expired', `the active root has expired at ${new Date(root.notAfterMs).toISOString()}; rotate it`)
-    const endMs = Math.min(signer.certificate.notAfterMs, root.notAfterMs)
+    const endMs = Math.min(readIntermediate(state.chain).notAfterMs, root.notAfterMs)
     if (nowMs >= endMs) throw new CaError('intermediate-expired', `the intermediate has expired at ${new Date(endMs).toISOString()}`)
-    const leaf = issueLeafCertificate(signer, {
-      publicKey: csr.publicKey,
-      names: csr.names,
-      notBeforeMs: nowMs - BACKDATE_MS,
-      notAfterMs: Math.min(nowMs + ttlMs, endMs),
-    })
+    const leaf = await this.provider!.signLeaf(state.chain, { ...csr, nowMs, notAfterMs: Math.min(nowMs + ttlMs, endMs) })
     return {
       certPem: leaf.pem,
       chainPem: leaf.pem + chainBehindLeaf(state, nowMs),
@@ -253,7 +253,7 @@ export class CertificateAuthority {
   /** Key (EC P-256), request and certificate in one, by the same rules and limits as `sign`. */
   async issueLeaf(identity: SignRequest): Promise<IssuedLeaf> {
     const key = await generateKey({ type: 'ec', bits: 256 })
-    const csr = createCsr(key, { uris: [identity.uri], dns: identity.dnsSans ?? [] })
+    const csr = createCsr(key, { uris: [identity.uri], dns: identity.dnsSans ?? [], ips: identity.ipSans ?? [] })
     return { ...(await this.sign(csr, identity)), keyPem: privateKeyPem(key) }
   }
 
@@ -266,9 +266,20 @@ export class CertificateAuthority {
       refuseProblems(checkCaConfig(config))
       const state = await this.settled()
       if (sameProvider(state.config, config)) return this.save(withConfig(state, config))
-      const provider = this.createProvider(config.provider)
-      await this.rotateTo(provider, await provider.chain(this.context(state.clusterId, config)), config)
+      await this.rotateToNew(config, state.config.provider.kind === config.provider.kind ? state.chain : undefined)
     })
+  }
+
+  /** Runs inside `exclusive`. `current`: what the provider may keep. */
+  private async rotateToNew(config: CaConfig, current: ProviderChain | undefined, force?: boolean): Promise<void> {
+    const provider = this.createProvider(config.provider)
+    try {
+      const context = this.context(this.clusterId, config)
+      const chain = await provider.chain(current === undefined ? context : { ...context, current })
+      await this.rotateTo(provider, chain, config, force)
+    } finally {
+      if (provider !== this.provider && provider !== this.staged) provider.close()
+    }
   }
 
   /**
@@ -286,21 +297,24 @@ export class CertificateAuthority {
           `the root comes from ${config.provider.rootFile}: replace root, intermediate and key there to rotate`,
         )
       }
+      if (config.provider.kind === 'vault') {
+        const before = activeRoot(this.current()).id
+        // Its default issuer may be another since.
+        await this.rotateToNew(config, this.current().chain, options.force)
+        if (activeRoot(this.current()).id !== before) return
+        throw new CaError(
+          'rotation-not-possible',
+          `the root is that of ${config.provider.rootPath}/ in Vault: choose another RootPKIPath, or make another issuer the default there, to rotate`,
+        )
+      }
       if (config.provider.rootCertPem !== '') {
         throw new CaError(
           'rotation-not-possible',
           'the root is given in the configuration (RootCert): change RootCert and PrivateKey there to rotate',
         )
       }
-      await this.rotateOwnRoot(options.force)
+      await this.rotateToNew(config, undefined, options.force)
     })
-  }
-
-  /** Runs inside `exclusive`; the root is one of the built-in provider's own. */
-  private async rotateOwnRoot(force: boolean | undefined): Promise<void> {
-    const { clusterId, config } = this.current()
-    const provider = this.createProvider(config.provider)
-    await this.rotateTo(provider, await provider.chain(this.context(clusterId, config)), config, force)
   }
 
   /** Drops roots whose time is over (RotatedOutAt + 2 x LeafCertTTL). `start` does it every ten minutes. */
@@ -325,7 +339,7 @@ export class CertificateAuthority {
       const state = this.current()
       const nowMs = this.clock.wallNow()
       const root = readCertificate(state.chain.rootPem)
-      const renewal = caRenewal({ root, intermediate: readCertificate(state.chain.intermediatePem), config: state.config, nowMs })
+      const renewal = caRenewal({ root, intermediate: readIntermediate(state.chain), config: state.config, nowMs })
       if (renewal.kind === 'root') return this.rotateDueRoot(root, nowMs)
       if (renewal.kind === 'intermediate') {
         const chain = await this.provider!.renewIntermediate(state.chain, this.context(state.clusterId, state.config))
@@ -340,13 +354,13 @@ export class CertificateAuthority {
   /** An expired root can't cross-sign its successor; nobody trusts anything under it any more, so nothing is lost by doing without. */
   private async rotateDueRoot(root: Certificate, nowMs: number): Promise<void> {
     this.problem(`the root ends at ${new Date(root.notAfterMs).toISOString()}: rotating to a new one`)
-    await this.rotateOwnRoot(nowMs >= root.notAfterMs ? true : undefined)
+    await this.rotateToNew(this.current().config, undefined, nowMs >= root.notAfterMs ? true : undefined)
   }
 
   /** When the active root and the certificate that signs leaves end, epoch ms: for metrics. */
   expiries(): { readonly rootMs: number; readonly intermediateMs: number } {
     const { chain } = this.current()
-    return { rootMs: readCertificate(chain.rootPem).notAfterMs, intermediateMs: readCertificate(chain.intermediatePem).notAfterMs }
+    return { rootMs: readCertificate(chain.rootPem).notAfterMs, intermediateMs: readIntermediate(chain).notAfterMs }
   }
 
   /** Maintains every ten minutes and watches the operator's files. `close` ends it. */
@@ -370,10 +384,14 @@ export class CertificateAuthority {
     clearInterval(this.timer)
     this.provider?.close()
     await this.queue
+    this.staged?.close()
   }
 
   private createProvider(config: ProviderConfig): CaProvider {
-    return config.kind === 'files' ? new FileProvider(config, this.clock) : new BuiltinProvider()
+    if (config.kind === 'files') return new FileProvider(config, this.clock)
+    if (config.kind === 'consul') return new BuiltinProvider()
+    const clock = this.options.clock ?? systemClock
+    return new VaultProvider(config, clock, reason => this.problem(`CA provider "vault": ${reason}`))
   }
 
   private watchProvider(): void {
@@ -417,7 +435,7 @@ export class CertificateAuthority {
       await this.save(withConfig({ ...state, chain }, config))
       return this.useProvider(provider)
     }
-    const crossSign = this.crossSign(state, root, force)
+    const crossSign = await this.crossSign(state, root, force)
     const nowMs = this.clock.wallNow()
     const crossSigned = crossSign !== undefined || bringsCrossSign(chain, root, readRoot(activeRoot(state)).certificate)
     await this.save(stageRotation(state, { certificate: root, chain, config, crossSign, crossSigned }, nowMs))
@@ -426,13 +444,13 @@ export class CertificateAuthority {
     await this.finishLocked(true)
   }
 
-  private crossSign(state: CaState, root: Certificate, force: boolean): Certificate | undefined {
+  private async crossSign(state: CaState, root: Certificate, force: boolean): Promise<Certificate | undefined> {
     const nowMs = this.clock.wallNow()
     const old = readCertificate(state.chain.rootPem)
     try {
       if (nowMs >= old.notAfterMs) throw new CaError('cross-sign-unsupported', 'the active root has expired')
       const notAfterMs = Math.min(nowMs + Math.max(MIN_CROSS_SIGN_MS, 2 * state.config.leafCertTtlMs), old.notAfterMs, root.notAfterMs)
-      return this.provider!.crossSign(state.chain, root, { notBeforeMs: nowMs - BACKDATE_MS, notAfterMs })
+      return await this.provider!.crossSign(state.chain, root, { notBeforeMs: nowMs - BACKDATE_MS, notAfterMs })
     } catch (error) {
       if (force && error instanceof CaError && (error.code === 'cross-sign-unsupported' || error.code === 'signer-unavailable'))
         return undefined
@@ -462,23 +480,18 @@ export class CertificateAuthority {
     this.emit('leaf-reissue')
   }
 
-  /** For a rotation staged before a crash: the current provider where it has the key, else a new one. */
+  /** For a rotation staged before a crash: the operator's files are read, unless the current provider has done so. */
   private async providerFor(chain: ProviderChain, config: ProviderConfig): Promise<CaProvider> {
     const provider = this.provider!
-    if (config.kind === 'consul') return provider.kind === 'consul' ? provider : this.createProvider(config)
+    if (config.kind === 'files' && provider.kind === 'files' && provider.canSign(chain)) return provider
+    const next = this.createProvider(config)
+    if (next.kind !== 'files') return next
     try {
-      provider.signer(chain)
-      if (provider.kind === 'files') return provider
-    } catch {
-      // Another provider's chain: read the files below.
-    }
-    const files = this.createProvider(config)
-    try {
-      await files.chain(this.context(this.clusterId, this.config))
+      await next.chain(this.context(this.clusterId, this.config))
     } catch (error) {
       this.problem(`CA files: ${reasonOf(error)}`)
     }
-    return files
+    return next
   }
 
   private useProvider(provider: CaProvider): void {
@@ -533,6 +546,8 @@ export class CertificateAuthority {
 /** The same root follows from both: compared as Consul's provider id is made. */
 function sameProvider(a: CaConfig, b: CaConfig): boolean {
   if (JSON.stringify(a.provider) !== JSON.stringify(b.provider)) return false
+  // Its role and its mounts hold lifetimes too.
+  if (a.provider.kind === 'vault') return isDeepStrictEqual(a, b)
   if (a.provider.kind === 'files' || a.provider.rootCertPem !== '') return true
   return a.privateKey.type === b.privateKey.type && a.privateKey.bits === b.privateKey.bits
 }

@@ -4,16 +4,26 @@
 import { createPublicKey, randomInt } from 'node:crypto'
 import { CaError } from '../x509/certificate-error.js'
 import { generateKey, privateKeyPem, readPrivateKey } from '../x509/keys.js'
-import { BACKDATE_MS, type Certificate, crossSign, issueIntermediate, issueRoot, readCertificate, type Signer } from '../x509/x509.js'
-import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
+import {
+  BACKDATE_MS,
+  type Certificate,
+  crossSign,
+  type Issued,
+  issueIntermediate,
+  issueLeafCertificate,
+  issueRoot,
+  readCertificate,
+  type Signer,
+} from '../x509/x509.js'
+import type { CaProvider, LeafToSign, ProviderChain, ProviderContext } from './provider.js'
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
 
 /** Consul's form of a CA's common name: `pri-<7 random characters>.<provider>.ca.<first 8 of the cluster id>.consul`. */
-function caName(kind: 'root' | 'int', clusterId: string): string {
+export function caName(provider: 'consul' | 'vault', kind: 'root' | 'int', clusterId: string): string {
   let unique = ''
   for (let i = 0; i < 7; i++) unique += LETTERS[randomInt(LETTERS.length)]
-  return `pri-${unique}.consul.${kind === 'root' ? 'ca' : 'int'}.${clusterId.slice(0, 8)}.consul`
+  return `pri-${unique}.${provider}.${kind === 'root' ? 'ca' : 'int'}.${clusterId.slice(0, 8)}.consul`
 }
 
 export class BuiltinProvider implements CaProvider {
@@ -34,7 +44,7 @@ export class BuiltinProvider implements CaProvider {
     const certificate = issueRoot({
       key,
       trustDomain,
-      name: caName('root', clusterId),
+      name: caName('consul', 'root', clusterId),
       notBeforeMs: nowMs - BACKDATE_MS,
       notAfterMs: nowMs + config.rootCertTtlMs,
     })
@@ -46,7 +56,7 @@ export class BuiltinProvider implements CaProvider {
     const key = await generateKey(config.privateKey)
     const intermediate = issueIntermediate(root, {
       publicKey: createPublicKey(key),
-      name: caName('int', clusterId),
+      name: caName('consul', 'int', clusterId),
       trustDomain,
       notBeforeMs: Math.max(nowMs - BACKDATE_MS, root.certificate.notBeforeMs),
       notAfterMs: Math.min(nowMs + config.intermediateCertTtlMs, root.certificate.notAfterMs),
@@ -61,7 +71,7 @@ export class BuiltinProvider implements CaProvider {
     }
   }
 
-  crossSign(chain: ProviderChain, root: Certificate, validity: { notBeforeMs: number; notAfterMs: number }): Certificate {
+  async crossSign(chain: ProviderChain, root: Certificate, validity: { notBeforeMs: number; notAfterMs: number }): Promise<Certificate> {
     const issuer = rootSigner(chain)
     // Below the cross-signed root stands one more CA, the intermediate.
     if (issuer.certificate.pathLength !== undefined && issuer.certificate.pathLength < 2) {
@@ -77,7 +87,15 @@ export class BuiltinProvider implements CaProvider {
     return this.withIntermediate(rootSigner(chain), context)
   }
 
-  signer(chain: ProviderChain): Signer {
+  canSign(chain: ProviderChain): boolean {
+    return chain.intermediateKeyPem !== undefined
+  }
+
+  async signLeaf(chain: ProviderChain, leaf: LeafToSign): Promise<Issued> {
+    return signWith(this.signer(chain), leaf)
+  }
+
+  private signer(chain: ProviderChain): Signer {
     if (this.cached?.chain === chain) return this.cached.signer
     if (chain.intermediateKeyPem === undefined)
       throw new CaError('signer-unavailable', 'the key of the intermediate is not in the CA state')
@@ -94,6 +112,11 @@ export class BuiltinProvider implements CaProvider {
   async check(): Promise<void> {}
 
   close(): void {}
+}
+
+/** By a key that is at hand. */
+export function signWith(signer: Signer, { publicKey, names, nowMs, notAfterMs }: LeafToSign): Issued {
+  return issueLeafCertificate(signer, { publicKey, names, notBeforeMs: nowMs - BACKDATE_MS, notAfterMs })
 }
 
 function rootSigner(chain: ProviderChain): Signer {

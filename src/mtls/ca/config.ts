@@ -2,6 +2,7 @@
 // Called by the authority (checks every update) and by the control plane (config file, `PUT /v1/connect/ca/configuration`).
 // Invariant: a `CaConfig` that came from here is within all limits; problems are a list of `{path, reason}`, never a throw.
 import { checkKeySpec, type KeySpec, type KeyType } from '../x509/keys.js'
+import { encodeVaultConfig, readVaultConfig, type VaultProviderConfig, vaultConfigProblems } from './vault/vault-config.js'
 
 export type ProviderConfig =
   | {
@@ -19,6 +20,7 @@ export type ProviderConfig =
       /** PEM: the intermediate's private key. */
       readonly keyFile: string
     }
+  | VaultProviderConfig
 
 export interface CaConfig {
   readonly provider: ProviderConfig
@@ -55,6 +57,8 @@ export const DEFAULT_CA_CONFIG: CaConfig = {
   forceWithoutCrossSigning: false,
 }
 
+/** CAs that other control planes know. */
+const NOT_OFFERED: ReadonlySet<string> = new Set(['aws-pca', 'acm-pca', 'cert-manager'])
 const minLeafTtlMs = HOUR_MS
 const MAX_LEAF_TTL_MS = 8760 * HOUR_MS
 const MIN_INTERMEDIATE_TTL_MS = 3 * HOUR_MS
@@ -91,6 +95,8 @@ export function checkCaConfig(config: CaConfig): ConfigProblem[] {
   const { provider } = config
   if (provider.kind === 'consul') {
     if ((provider.privateKeyPem === '') !== (provider.rootCertPem === '')) add('RootCert', 'RootCert and PrivateKey must be given together')
+  } else if (provider.kind === 'vault') {
+    problems.push(...vaultConfigProblems(provider))
   } else {
     for (const [path, value] of [
       ['RootFile', provider.rootFile],
@@ -125,15 +131,19 @@ function durationMs(value: unknown): number | undefined {
 /**
  * Reads Consul's JSON form: `{Provider, Config: {LeafCertTTL, ...}, ForceWithoutCrossSigning}`. Field names are matched without
  * regard to case and underscores (`LeafCertTTL`, `leaf_cert_ttl`); unknown ones are refused by name. What is left out keeps its default.
- * The provider "files" takes RootFile, IntermediateFile and KeyFile; "vault" and "aws-pca" are not offered.
+ * The provider "files" takes RootFile, IntermediateFile and KeyFile, "vault" what Consul's takes; "aws-pca" and others are not offered.
  */
 export function decodeCaConfig(raw: { readonly [field: string]: unknown }): ConfigResult {
   const problems: ConfigProblem[] = []
   const top = fold(raw)
   const name = top.get('provider') ?? 'consul'
   const body = top.get('config') ?? {}
-  if (name !== 'consul' && name !== 'files') {
-    problems.push({ path: 'Provider', reason: `must be "consul" or "files", is ${JSON.stringify(name)}` })
+  if (name !== 'consul' && name !== 'files' && name !== 'vault') {
+    const known = typeof name === 'string' && NOT_OFFERED.has(name) ? `${JSON.stringify(name)} is not offered here; ` : ''
+    return {
+      ok: false,
+      problems: [{ path: 'Provider', reason: `${known}must be "consul", "files" or "vault", is ${JSON.stringify(name)}` }],
+    }
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     return { ok: false, problems: [...problems, { path: 'Config', reason: 'must be an object' }] }
@@ -149,19 +159,29 @@ export function decodeCaConfig(raw: { readonly [field: string]: unknown }): Conf
     return result ?? fallback
   }
   const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
+  const flag = (value: unknown) => (typeof value === 'boolean' ? value : undefined)
   const number = (value: unknown) => (typeof value === 'number' ? value : undefined)
   const duration = 'a duration such as "72h"'
+  const readProvider = (): ProviderConfig => {
+    if (name === 'files')
+      return {
+        kind: 'files',
+        rootFile: take('RootFile', text, 'a path', ''),
+        intermediateFile: take('IntermediateFile', text, 'a path', ''),
+        keyFile: take('KeyFile', text, 'a path', ''),
+      }
+    if (name === 'consul')
+      return { kind: 'consul', privateKeyPem: take('PrivateKey', text, 'PEM', ''), rootCertPem: take('RootCert', text, 'PEM', '') }
+    taken.add('authmethod')
+    const readers = {
+      text: (path: string) => take(path, text, 'a string', ''),
+      flag: (path: string) => take(path, flag, 'true or false', false),
+    }
+    return readVaultConfig(readers, fields.get('authmethod'), problems)
+  }
   const type = take('PrivateKeyType', text, 'a string', DEFAULT_CA_CONFIG.privateKey.type)
   const config: CaConfig = {
-    provider:
-      name === 'files'
-        ? {
-            kind: 'files',
-            rootFile: take('RootFile', text, 'a path', ''),
-            intermediateFile: take('IntermediateFile', text, 'a path', ''),
-            keyFile: take('KeyFile', text, 'a path', ''),
-          }
-        : { kind: 'consul', privateKeyPem: take('PrivateKey', text, 'PEM', ''), rootCertPem: take('RootCert', text, 'PEM', '') },
+    provider: readProvider(),
     leafCertTtlMs: take('LeafCertTTL', durationMs, duration, DEFAULT_CA_CONFIG.leafCertTtlMs),
     intermediateCertTtlMs: take('IntermediateCertTTL', durationMs, duration, DEFAULT_CA_CONFIG.intermediateCertTtlMs),
     rootCertTtlMs: take('RootCertTTL', durationMs, duration, DEFAULT_CA_CONFIG.rootCertTtlMs),
@@ -174,7 +194,8 @@ export function decodeCaConfig(raw: { readonly [field: string]: unknown }): Conf
   for (const accepted of ['rotationperiod', 'forcewithoutcrosssigning']) taken.add(accepted)
   for (const key of Object.keys(body))
     if (!taken.has(foldName(key))) problems.push({ path: key.slice(0, 64), reason: 'is not a field of this provider' })
-  problems.push(...checkCaConfig(config))
+  // A login that can't be read has been told of already.
+  problems.push(...checkCaConfig(config).filter(({ path }) => !problems.some(known => known.path === path)))
   return problems.length === 0 ? { ok: true, config } : { ok: false, problems }
 }
 
@@ -190,9 +211,11 @@ export function encodeCaConfig(config: CaConfig): {
     Config: {
       ...(provider.kind === 'files'
         ? { RootFile: provider.rootFile, IntermediateFile: provider.intermediateFile, KeyFile: provider.keyFile }
-        : provider.rootCertPem === ''
-          ? {}
-          : { RootCert: provider.rootCertPem }),
+        : provider.kind === 'vault'
+          ? encodeVaultConfig(provider)
+          : provider.rootCertPem === ''
+            ? {}
+            : { RootCert: provider.rootCertPem }),
       LeafCertTTL: goDuration(config.leafCertTtlMs),
       IntermediateCertTTL: goDuration(config.intermediateCertTtlMs),
       RootCertTTL: goDuration(config.rootCertTtlMs),

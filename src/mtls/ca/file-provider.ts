@@ -9,10 +9,10 @@ import type { WallClock } from '../../io/clock.js'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
 import { certificatePems } from '../x509/der.js'
 import { readPrivateKey } from '../x509/keys.js'
-import { type Certificate, isIssuedBy, readCertificate, type Signer } from '../x509/x509.js'
-import { checkRoot } from './builtin-provider.js'
+import { type Certificate, type Issued, isIssuedBy, readCertificate, type Signer } from '../x509/x509.js'
+import { checkRoot, signWith } from './builtin-provider.js'
 import type { CaConfig } from './config.js'
-import type { CaProvider, ProviderChain } from './provider.js'
+import type { CaProvider, LeafToSign, ProviderChain } from './provider.js'
 
 const POLL_INTERVAL_MS = 5_000
 /** Longest file read. */
@@ -52,7 +52,7 @@ export class FileProvider implements CaProvider {
     return this.good!.chain
   }
 
-  crossSign(): Certificate {
+  async crossSign(): Promise<Certificate> {
     throw new CaError('cross-sign-unsupported', 'the provider "files" does not hold the key of its root and cannot cross-sign another')
   }
 
@@ -60,7 +60,15 @@ export class FileProvider implements CaProvider {
     return undefined
   }
 
-  signer(chain: ProviderChain): Signer {
+  canSign(chain: ProviderChain): boolean {
+    return this.signers.has(chain.intermediatePem)
+  }
+
+  async signLeaf(chain: ProviderChain, leaf: LeafToSign): Promise<Issued> {
+    return signWith(this.signer(chain), leaf)
+  }
+
+  private signer(chain: ProviderChain): Signer {
     const signer = this.signers.get(chain.intermediatePem)
     if (signer === undefined) {
       throw new CaError(

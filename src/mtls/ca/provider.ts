@@ -1,8 +1,9 @@
-// What a source of root and intermediate can do: the interface that the authority drives, with two implementations
-// (builtin-provider.ts, file-provider.ts). A provider holds no state of its own that must outlive the process: it returns a
-// `ProviderChain`, the authority persists it and hands it back. Keys that belong to the operator's files are never in it.
+// What a source of root and intermediate can do: the interface that the authority drives, with three implementations
+// (builtin-provider.ts, file-provider.ts, vault/vault-provider.ts). A provider holds no state of its own that must outlive the process: it
+// returns a `ProviderChain`, the authority persists it and hands it back. Keys that belong to the operator's files or to Vault are never in it.
 
-import type { Certificate, Signer } from '../x509/x509.js'
+import type { KeyObject } from 'node:crypto'
+import type { Certificate, Issued, Names } from '../x509/x509.js'
 import type { CaConfig } from './config.js'
 
 /** The certificates (PEM) that sign, and the private keys (PKCS#8 PEM) where they are ours to keep. */
@@ -15,6 +16,18 @@ export interface ProviderChain {
   readonly intermediateKeyPem?: string
   /** Certificates to send after the intermediate, besides our own cross-signs. */
   readonly extraChainPems: readonly string[]
+  /** Where the intermediate's key is elsewhere: by which name it is signed with there. */
+  readonly issuerId?: string
+}
+
+/** A leaf that the authority has checked and wants signed. Times are epoch ms. */
+export interface LeafToSign {
+  readonly csrPem: string
+  readonly publicKey: KeyObject
+  /** Exactly the request's. */
+  readonly names: Names
+  readonly nowMs: number
+  readonly notAfterMs: number
 }
 
 export interface ProviderContext {
@@ -22,6 +35,8 @@ export interface ProviderContext {
   readonly clusterId: string
   readonly trustDomain: string
   readonly config: CaConfig
+  /** What is in force: a provider that finds it good still keeps its intermediate. */
+  readonly current?: ProviderChain
 }
 
 export interface CaProvider {
@@ -31,13 +46,16 @@ export interface CaProvider {
   chain(context: ProviderContext): Promise<ProviderChain>
 
   /** Signs `root` with this provider's own root. Throws `CaError` `cross-sign-unsupported` where it can't, saying why. */
-  crossSign(chain: ProviderChain, root: Certificate, validity: { notBeforeMs: number; notAfterMs: number }): Certificate
+  crossSign(chain: ProviderChain, root: Certificate, validity: { notBeforeMs: number; notAfterMs: number }): Promise<Certificate>
 
   /** A new intermediate under the same root; `undefined` where renewing it is the operator's. */
   renewIntermediate(chain: ProviderChain, context: ProviderContext): Promise<ProviderChain | undefined>
 
-  /** What signs leaves. Throws `CaError` `signer-unavailable` when its key isn't at hand. */
-  signer(chain: ProviderChain): Signer
+  /** Whether it has, or can reach, the key of the chain's intermediate. */
+  canSign(chain: ProviderChain): boolean
+
+  /** Signs by the chain's intermediate. Throws `CaError` `signer-unavailable` when its key isn't at hand. */
+  signLeaf(chain: ProviderChain, leaf: LeafToSign): Promise<Issued>
 
   /**
    * Starts to watch for changes made outside: `onChange` gets each new good chain, again later when it rejects; `onProblem` gets a problem

@@ -48,10 +48,11 @@ export function caRenewal(state: {
     const days = Math.floor((certificate.notAfterMs - nowMs) / DAY_MS)
     return `ends at ${new Date(certificate.notAfterMs).toISOString()} (${days < 0 ? 'over' : `days left: ${days}`})`
   }
-  if (provider.kind === 'consul') {
+  if (provider.kind !== 'files') {
     // Under the same end of the root nothing would be gained.
     if (due && intermediate.notAfterMs < root.notAfterMs && nowMs < root.notAfterMs) return { kind: 'intermediate' }
-    return rootEnds ? { kind: 'operator', reason: `the root ${ends(root)}; give a new RootCert and PrivateKey` } : { kind: 'none' }
+    const remedy = provider.kind === 'vault' ? 'RootPKIPath' : 'RootCert and PrivateKey'
+    return rootEnds ? { kind: 'operator', reason: `the root ${ends(root)}; give a new ${remedy}` } : { kind: 'none' }
   }
   const reasons: string[] = []
   if (nowMs > (root.notBeforeMs + 9 * root.notAfterMs) / 10)

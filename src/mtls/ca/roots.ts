@@ -45,7 +45,7 @@ export const trustDomainOf = (clusterId: string): string => `${clusterId}.consul
 /** RFC 3339 as Go prints a time of whole seconds. */
 export const rfc3339 = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 
-const ROOT_NAMES = { consul: 'Consul CA Primary Cert', files: 'External CA Primary Cert' } as const
+const ROOT_NAMES = { consul: 'Consul CA Primary Cert', files: 'External CA Primary Cert', vault: 'Vault CA Primary Cert' } as const
 
 export function rootRecord(
   certificate: Certificate,
@@ -76,6 +76,18 @@ export function readRoot(root: RootRecord): ReadRoot {
   if (read === undefined) {
     read = { certificate: readCertificate(root.certPem), crossSigns: root.crossSignPems.map(readCertificate) }
     readRoots.set(root, read)
+  }
+  return read
+}
+
+const readIntermediates = new WeakMap<ProviderChain, Certificate>()
+
+/** What signs leaves; a chain never changes either. */
+export function readIntermediate(chain: ProviderChain): Certificate {
+  let read = readIntermediates.get(chain)
+  if (read === undefined) {
+    read = readCertificate(chain.intermediatePem)
+    readIntermediates.set(chain, read)
   }
   return read
 }
@@ -114,7 +126,7 @@ export function indexedRoots(state: CaState): IndexedCaRoots {
 function caRoot(root: RootRecord, state: CaState): CaRoot {
   const { certificate } = readRoot(root)
   const chain = root.active ? state.chain : state.rotation?.rootId === root.id ? state.rotation.chain : undefined
-  const signing = chain === undefined ? certificate : readCertificate(chain.intermediatePem)
+  const signing = chain === undefined ? certificate : readIntermediate(chain)
   const low64 = BigInt(`0x${certificate.serial.toString('hex') || '0'}`) & 0xffff_ffff_ffff_ffffn
   const key: Partial<KeySpec> = certificate.keySpec ?? {}
   return {

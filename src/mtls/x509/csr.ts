@@ -29,6 +29,7 @@ import {
 } from './der.js'
 import { CURVE_OIDS, keySpecOf, SIGNATURE_ALGORITHMS, signatureAlgorithmOf, signDer, spkiDer } from './keys.js'
 import {
+  canonicalIp,
   EXTENSION_OIDS,
   emptyName,
   type Names,
@@ -52,7 +53,7 @@ const RSA_ENCRYPTION = oidHex('1.2.840.113549.1.1.1')
 export interface Csr {
   readonly publicKey: KeyObject
   readonly names: Names
-  /** Names of other types than URI and DNS. */
+  /** Names of other types than URI, DNS and IP address. */
   readonly otherNames: number
   readonly caRequested: boolean
 }
@@ -144,7 +145,7 @@ export function readCsr(pem: string): Csr {
     const usage = extensions.get(EXTENSION_OIDS.keyUsage)
     return {
       publicKey,
-      names: { uris: names.uris, dns: names.dns },
+      names: { uris: names.uris, dns: names.dns, ...(names.ips.length === 0 ? {} : { ips: names.ips }) },
       otherNames: names.others,
       caRequested:
         readBasicConstraints(extensions.get(EXTENSION_OIDS.basicConstraints)).ca || (usage !== undefined && readsAsCertSigner(usage)),
@@ -160,13 +161,18 @@ export interface AuthorisedIdentity {
   readonly uri: string
   readonly trustDomain: string
   readonly dnsSans: readonly string[]
+  /** Of a server's certificate made here; nobody else is given one. */
+  readonly ipSans?: readonly string[]
 }
 
 /** Reads a request and holds it against the authorised identity. Throws `CaError` with a `csr-` code, the first rule broken. */
 export function checkCsr(pem: string, authorised: AuthorisedIdentity): Csr {
   const csr = readCsr(pem)
   if (csr.caRequested) throw new CaError('csr-ca-requested', 'the request asks for a CA certificate')
-  if (csr.otherNames > 0) throw new CaError('csr-san-type', 'the request holds a SAN that is neither a URI nor a DNS name')
+  const { ips = [] } = csr.names
+  const allowedIps = new Set(authorised.ipSans?.map(canonicalIp))
+  if (csr.otherNames > 0 || ips.some(ip => !allowedIps.has(ip)))
+    throw new CaError('csr-san-type', 'the request holds a SAN that is neither a URI nor a DNS name')
   const { uris, dns } = csr.names
   if (uris.length === 0) throw new CaError('csr-no-uri-san', 'the request holds no URI SAN')
   if (uris.length > 1) throw new CaError('csr-several-uri-sans', `the request holds ${uris.length} URI SANs, exactly one is allowed`)

@@ -143,6 +143,14 @@ function ipBytes(ip: string): Buffer {
   return Buffer.from([...before, ...zeros, ...after].map(group => group.padStart(4, '0')).join(''), 'hex')
 }
 
+/** One spelling for each address. */
+export const canonicalIp = (ip: string): string => ipText(ipBytes(ip))
+
+function ipText(bytes: Buffer): string {
+  if (bytes.length === 4) return bytes.join('.')
+  return bytes.toString('hex').replace(/....(?!$)/g, '$&:')
+}
+
 function basicConstraints(ca: boolean, pathLength: number | undefined): Asn1 {
   const items = ca ? [bool(true)] : []
   if (pathLength !== undefined) items.push(integer(Buffer.from([pathLength])))
@@ -295,11 +303,12 @@ export function readExtensions(items: readonly Asn1[]): Map<string, Asn1> {
 }
 
 /** Names of a SubjectAltName from its DER, by type; `others` counts names of types the mesh has no use for. */
-export function readNames(san: Asn1 | undefined): { uris: string[]; dns: string[]; others: number } {
-  const names = { uris: [] as string[], dns: [] as string[], others: 0 }
+export function readNames(san: Asn1 | undefined): { uris: string[]; dns: string[]; ips: string[]; others: number } {
+  const names = { uris: [] as string[], dns: [] as string[], ips: [] as string[], others: 0 }
   for (const item of san === undefined ? [] : itemsOf(san)) {
     if (isTagged(item, 6)) names.uris.push(bytesOf(item).toString('latin1'))
     else if (isTagged(item, 2)) names.dns.push(bytesOf(item).toString('latin1'))
+    else if (isTagged(item, 7) && [4, 16].includes(bytesOf(item).length)) names.ips.push(ipText(bytesOf(item)))
     else names.others++
   }
   return names

@@ -464,7 +464,8 @@ describe('/v1/connect/ca/configuration', () => {
   it('refuses in one line that names the field, and changes nothing', async () => {
     const before = (await get(path)).body
     for (const [body, text] of [
-      [{ Provider: 'vault', Config: {} }, 'Provider: must be "consul" or "files"'],
+      [{ Provider: 'aws-pca', Config: {} }, 'Provider: "aws-pca" is not offered here; must be "consul", "files" or "vault"'],
+      [{ Provider: 'vault', Config: {} }, 'must provide a Vault token or configure a Vault auth method'],
       [{ Config: { LeafCertTTL: '1m' } }, 'LeafCertTTL: must be at least 1h'],
       [{ Config: { LeafTTL: '1h' } }, 'LeafTTL: is not a field of this provider'],
       [[], 'Request decode failed'],

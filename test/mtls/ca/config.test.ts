@@ -73,15 +73,16 @@ describe('CA configuration', () => {
     })
   })
 
+  it.each(['aws-pca', 'acm-pca', 'cert-manager'])('refuses the provider %s by name', name => {
+    expect(decodeCaConfig({ Provider: name, Config: { ExistingARN: 'x' } })).toEqual({
+      ok: false,
+      problems: [{ path: 'Provider', reason: `"${name}" is not offered here; must be "consul", "files" or "vault", is "${name}"` }],
+    })
+  })
+
   it('lists every problem with its field', () => {
-    const result = decodeCaConfig({ Provider: 'vault', Config: { LeafCertTTL: 'soon', CSRMaxPerSecond: '50', __proto__x: 1, Tokn: 'x' } })
-    expect(!result.ok && result.problems.map(({ path }) => path)).toEqual([
-      'Provider',
-      'LeafCertTTL',
-      'CSRMaxPerSecond',
-      '__proto__x',
-      'Tokn',
-    ])
+    const result = decodeCaConfig({ Provider: 'consul', Config: { LeafCertTTL: 'soon', CSRMaxPerSecond: '50', __proto__x: 1, Tokn: 'x' } })
+    expect(!result.ok && result.problems.map(({ path }) => path)).toEqual(['LeafCertTTL', 'CSRMaxPerSecond', '__proto__x', 'Tokn'])
     expect(decodeCaConfig({ Config: [] })).toMatchObject({ ok: false, problems: [{ path: 'Config' }] })
     expect(decodeCaConfig(JSON.parse('{"Config":{"__proto__":{"LeafCertTTL":"1h"},"constructor":1}}'))).toMatchObject({
       ok: false,

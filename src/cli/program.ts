@@ -7,6 +7,7 @@ import type { CommandIo } from './command-line/command-io.js'
 import { addAcl } from './commands/acl/acl.js'
 import { addAgent } from './commands/agent.js'
 import { addApply } from './commands/apply.js'
+import { addBackup } from './commands/backup.js'
 import { addCa } from './commands/ca.js'
 import { addCatalog } from './commands/catalog.js'
 import { addCompletion } from './commands/completion.js'
@@ -98,6 +99,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addGateway,
   addK8s,
   addSnapshot,
+  addBackup,
   addLock,
   addWatch,
   addOperator,

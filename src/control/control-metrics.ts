@@ -1,6 +1,7 @@
 // The control plane's own metrics in a prom-client registry, served as `/v1/agent/metrics?format=prometheus`. Made by `ControlPlane`;
 // gauges are read when scraped, so nothing here runs per request of the mesh.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { BackupStatus } from './backup/backups.js'
 import type { Phase } from './rollouts/transitions.js'
 
 export interface ControlGauges {
@@ -42,6 +43,8 @@ export class ControlMetrics {
   )
   readonly leavesIssued = this.counter('leaves_issued_total', 'Leaf certificates issued')
   readonly rolloutMoves = this.counter('rollout_moves_total', 'Writes of splitters and routers by rollouts')
+  readonly backupsMade = this.counter('backups_total', 'Backups made')
+  readonly backupFailures = this.counter('backup_failures_total', 'Backups, or removals of old ones, that failed')
   private readonly rolloutsSucceeded = this.counter('rollouts_succeeded_total', 'Rollouts that ended with all requests at the new version')
   private readonly rolloutsRolledBack = this.counter(
     'rollouts_rolled_back_total',
@@ -67,6 +70,18 @@ export class ControlMetrics {
       'Seconds until the intermediate certificate that signs leaves ends',
       gauges.intermediateExpirySeconds,
     )
+  }
+
+  /** Only where backups are made: a gauge that is 0 is then an alarm. */
+  followBackups(status: () => BackupStatus): void {
+    this.gauge(
+      'backup_last_success_timestamp_seconds',
+      'When the newest known backup was made; 0 = never',
+      () => (status().lastAtMs ?? 0) / 1_000,
+    )
+    this.gauge('backup_last_size_bytes', 'Size of the last backup that this process made', () => status().lastMade?.bytes ?? 0)
+    this.gauge('backup_last_duration_seconds', 'How long it took', () => status().lastMade?.seconds ?? 0)
+    this.gauge('backup_failures_in_a_row', 'Failures since the last success', () => status().failuresInARow)
   }
 
   rolloutEnded(phase: Phase): void {

@@ -5,6 +5,7 @@ import type { CaConfig } from '../mtls/ca/config.js'
 import type { AclOptions } from './acl/acl-system.js'
 import type { AgentDefinitions } from './agent-definitions.js'
 import type { AgentTerms } from './agents/agent-leases.js'
+import type { BackupOptions } from './backup/open-backups.js'
 import type { IntentionAction } from './config-entries/types.js'
 import type { DnsOptions } from './dns/start-dns.js'
 import type { HttpConfig } from './http-api/context.js'
@@ -37,8 +38,11 @@ export interface ControlPlaneOptions {
   readonly dataDir?: string
   /** The state lives in etcd, shared with every control plane that names the same; in place of `dataDir`. */
   readonly store?: EtcdStoreOptions
-  /** A snapshot file: the state goes back to it, the files of before are kept aside. */
+  /** A snapshot, a state file or a backup: the state goes back to it, the files of before are kept aside. */
   readonly restore?: string
+  readonly backups?: BackupOptions
+  /** Serves what it has and touches nothing outside: no checks, no peers, no rollouts, no leases that end. For a look at a backup. */
+  readonly inert?: boolean
   /** Starts with what can be read of a damaged state. */
   readonly acceptLoss?: boolean
   /** Path of mesh.yaml. */

@@ -18,6 +18,8 @@ import { type Authorizer, SharedTokens } from './acl/authorizer.js'
 import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
 import { AgentLeases } from './agents/agent-leases.js'
 import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
+import { keysOf, openBackups } from './backup/open-backups.js'
+import { readRestorable } from './backup/read-restorable.js'
 import { Catalog } from './catalog/catalog.js'
 import { meshServiceOf } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
@@ -180,7 +182,7 @@ export class ControlPlane {
       if (kind === 'roots') this.note('ca', 'rotate', `active root ${activeRootId}`, 'certificate authority')
     })
     await ca.init()
-    ca.start()
+    if (options.inert !== true) ca.start()
     this.cleanups.push(() => ca.close())
     const mesh = { datacenter, trustDomain: ca.trustDomain, defaultPolicy: () => this.defaultPolicy }
     const writeCheck: WriteCheck = new WriteCheck({ mesh, kinds: PROXY_KINDS, errors: new ResourceErrors() })
@@ -301,7 +303,7 @@ export class ControlPlane {
     })
     publisher.start()
     this.cleanups.push(() => publisher.stop())
-    healthChecks.start()
+    if (options.inert !== true) healthChecks.start()
     this.cleanups.push(() => healthChecks.stop())
 
     const resolveDns: ResolveDns = async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights)
@@ -358,7 +360,7 @@ export class ControlPlane {
       },
     )
     this.grpcListening = grpcPort
-    await peerings.start()
+    if (options.inert !== true) await peerings.start()
     this.cleanups.push(() => peerings.stop())
     portTls.onChange('grpc', secure => grpcPort.replaceCertificate(secure))
     this.cleanups.push(() => grpcPort.close())
@@ -375,6 +377,10 @@ export class ControlPlane {
       },
     })
     this.cleanups.push(() => agents.stop())
+    if (options.inert === true) {
+      agents.stop()
+      coordination.sessions.stop()
+    }
     const rollouts = await openRollouts({
       store,
       catalog,
@@ -386,8 +392,23 @@ export class ControlPlane {
       metrics,
       onProblem: reason => this.log.error({}, reason),
     })
-    rollouts.engine.start()
+    if (options.inert !== true) rollouts.engine.start()
     this.cleanups.push(() => rollouts.engine.stop())
+    const backups =
+      options.backups &&
+      (await openBackups(options.backups, {
+        store,
+        datacenter,
+        trustDomain: ca.trustDomain,
+        log: this.log,
+        onMade: () => metrics.backupsMade.inc(),
+        onFailure: () => metrics.backupFailures.inc(),
+      }))
+    if (backups !== undefined) {
+      metrics.followBackups(() => backups.status)
+      backups.start()
+      this.cleanups.push(() => backups.stop())
+    }
     const blocking = new BlockingQueries()
     const api = buildHttpApi({
       store,
@@ -419,6 +440,7 @@ export class ControlPlane {
       acl,
       agents,
       rollouts,
+      backups,
       audit: this.audit,
       consoleFolder: options.consoleFolder,
       resolveDns,
@@ -475,14 +497,14 @@ export class ControlPlane {
   }
 
   private async openStore(): Promise<Store> {
-    const { dataDir, restore, acceptLoss, store } = this.options
+    const { dataDir, restore, acceptLoss, store, backups } = this.options
     if (store !== undefined) {
       const { EtcdStore } = await import('./store/etcd/etcd-store.js')
       return EtcdStore.open(store, reason => this.log.warn({}, `etcd: ${reason}`))
     }
     if (dataDir === undefined) return new MemoryStore()
     return JournalStore.open(dataDir, {
-      ...(restore === undefined ? {} : { restore }),
+      ...(restore === undefined ? {} : { restore, readRestored: path => readRestorable(path, backups && keysOf(backups)) }),
       acceptLoss: acceptLoss === true,
       onNotice: text => this.log.warn({ dataDir }, text),
       onProblem: reason => this.log.error({ dataDir }, reason),

@@ -70,6 +70,7 @@ export interface AgentConfig {
   }
   readonly tls?: Readonly<Partial<Record<'defaults' | 'https' | 'grpc' | 'internal_rpc', TlsSettings>>>
   readonly connect?: { readonly ca_provider?: string; readonly ca_config?: ConfigObject }
+  readonly backup?: Readonly<Partial<Record<'to' | 'every' | 'keep' | 'key_file' | 's3_credentials_file', string>>>
   readonly config_entries?: { readonly bootstrap?: readonly ConfigObject[] }
   readonly default_intention_policy?: string
   readonly services?: readonly ConfigObject[]

@@ -91,6 +91,8 @@ export const AGENT_KEYS: AgentKeys = {
     ca_provider: key('text', 'server'),
     ca_config: key('map', 'server'),
   },
+  // Ours: Consul keeps backups by its `snapshot agent`.
+  backup: all('server', 'text', 'to every keep key_file s3_credentials_file'),
   config_entries: { bootstrap: key('maps', 'server') },
   http_config: {
     response_headers: key('text-map', 'server'),

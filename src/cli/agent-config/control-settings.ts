@@ -17,7 +17,7 @@ const LOG_LEVELS: Readonly<Record<string, string>> = { err: 'error', warning: 'w
 
 /** Only what the configuration says; a flag of the command line stands over it. */
 export function controlFlagsOf(config: AgentConfig): ControlFlags {
-  const { acl, dns_config: dns, ports = {} } = config
+  const { acl, backup, dns_config: dns, ports = {} } = config
   return present({
     domain: config.domain,
     altDomain: config.alt_domain,
@@ -27,6 +27,11 @@ export function controlFlagsOf(config: AgentConfig): ControlFlags {
     grpcTlsAddr: listener(config, 'grpc_tls'),
     dnsAddr: listener(config, 'dns'),
     dataDir: config.dev ? undefined : config.data_dir,
+    backupTo: backup?.to,
+    backupEvery: backup?.every,
+    backupKeep: backup?.keep,
+    backupKeyFile: backup?.key_file,
+    backupS3CredentialsFile: backup?.s3_credentials_file,
     datacenter: config.datacenter,
     nodeName: config.node_name,
     nodeAddress: nodeAddress(config),

@@ -31,6 +31,11 @@ export interface ControlFlags extends DnsFlags {
   readonly storeUserFile?: string
   readonly restore?: string
   readonly acceptLoss?: boolean
+  readonly backupTo?: string
+  readonly backupEvery?: string
+  readonly backupKeep?: string
+  readonly backupKeyFile?: string
+  readonly backupS3CredentialsFile?: string
   readonly datacenter?: string
   readonly nodeName?: string
   readonly nodeAddress?: string
@@ -83,6 +88,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       store: storeOptions(flags),
       restore: flags.restore,
       acceptLoss: flags.acceptLoss,
+      backups: backupOptions(flags, io),
       datacenter: flags.datacenter,
       nodeName: flags.nodeName,
       nodeAddress: flags.nodeAddress,
@@ -174,6 +180,14 @@ function grpcTls(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['grpcT
     ...(ca === undefined ? {} : { caPem: io.readText(ca) }),
     ...(clientCa === undefined ? {} : { clientCaPem: io.readText(clientCa) }),
   }
+}
+
+function backupOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions['backups'] {
+  const { backupTo: to, backupEvery: every, backupKeep: keep, backupKeyFile: keyFile, backupS3CredentialsFile: file } = flags
+  if (to === undefined && (every !== undefined || keep !== undefined || file !== undefined))
+    throw new CliError('--backup-every, --backup-keep and --backup-s3-credentials-file need --backup-to')
+  if (to === undefined && keyFile === undefined) return undefined
+  return { ...present({ to, every, keep, keyFile }), sources: { env: io.env, readText: io.readText, file } }
 }
 
 function aclOptions(flags: ControlFlags, initialManagement: string | undefined): ControlPlaneOptions['acl'] {

@@ -43,8 +43,16 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--store-cert <file>', 'client certificate for etcd (PEM)')
     .option('--store-key <file>', 'its private key (PEM)')
     .option('--store-user-file <file>', 'holds one line, name:password, where etcd has users')
-    .option('--restore <file>', 'go back to this snapshot file of the state; the files of before are kept aside')
+    .option('--restore <file>', 'go back to this snapshot, state file or backup; the files of before are kept aside')
     .option('--accept-loss', 'start with what can be read of a damaged state; the damaged files are kept aside')
+    .option('--backup-to <place>', 'keep backups of the state in a folder or s3://bucket/prefix?endpoint=…')
+    .option('--backup-every <when>', 'make one so often (6h), or by a cron pattern in UTC ("0 3 * * *"); without it, when asked for')
+    .option('--backup-keep <rule>', 'how many stay: a number, or last=4,within=48h,daily=7,weekly=4,monthly=12 (default: 30)')
+    .option(
+      '--backup-key-file <file>',
+      'encrypt them with the first key of this file (outrigger keygen); --restore opens them with any of it',
+    )
+    .option('--backup-s3-credentials-file <file>', 'credentials for S3 (default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)')
     .option('--datacenter <name>', 'default: dc1')
     .option('--node-name <name>', 'default: the host name')
     .option('--node-address <ip>', 'where services without an address of their own are reached (default: 127.0.0.1)')

@@ -22,6 +22,7 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
   [/\/v1\/(session|query|event)/, 'coordination'],
   [/\/v1\/outrigger\/rollout/, 'rollouts'],
   [/\/v1\/peering/, 'peering'],
+  [/\/v1\/outrigger\/backup/, 'backups'],
 ]
 
 const accessors = new WeakMap<FastifyRequest, { readonly id: string; readonly name: string }>()

@@ -5,6 +5,7 @@ import type { AclSystem } from '../acl/acl-system.js'
 import type { Authorizer } from '../acl/authorizer.js'
 import type { AgentLeases } from '../agents/agent-leases.js'
 import type { AuditLog } from '../audit/audit-log.js'
+import type { Backups } from '../backup/backups.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
@@ -90,6 +91,8 @@ export interface ApiContext extends LocalContext, Coordination {
   /** What peers are told of. */
   readonly exports: ExportedServices
   readonly rollouts: Rollouts
+  /** Undefined: none are made. */
+  readonly backups: Backups | undefined
   readonly audit: AuditLog
   readonly authorizer: Authorizer
   /** Undefined: ACLs are off. */

@@ -482,6 +482,11 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   },
   'GET /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
   'PUT /v1/snapshot': { check: access => access.needSingle('acl', 'write') },
+  // The list tells nothing of what is in them; putting one back replaces the tokens too.
+  'GET /v1/outrigger/backups': operator('read'),
+  'GET /v1/outrigger/backups/status': operator('read'),
+  'PUT /v1/outrigger/backups': operator('write'),
+  'PUT /v1/outrigger/backups/:x/restore': { check: access => access.needSingle('acl', 'write') },
 
   // A bootstrap holds nothing secret but the token that was shown; who may not run the proxy has no use for it.
   'GET /v1/outrigger/bootstrap/:x': {

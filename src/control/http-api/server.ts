@@ -11,6 +11,7 @@ import { agentSelfRoutes } from './agent-self.js'
 import { agentsRoutes } from './agents.js'
 import { auditWrites } from './audit-hook.js'
 import { authorizeWith } from './authorize.js'
+import { backupRoutes } from './backups.js'
 import { catalogHealthRoutes } from './catalog-health.js'
 import { catalogRegistrationRoutes } from './catalog-registration.js'
 import { checkCommonParameters } from './common-parameters.js'
@@ -71,6 +72,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   internalRoutes(app, context)
   operatorRoutes(app, context)
   snapshotRoutes(app, context)
+  backupRoutes(app, context)
   peeringRoutes(app, context)
   queryRoutes(app, context)
   sessionRoutes(app, context)

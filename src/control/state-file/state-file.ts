@@ -1,7 +1,9 @@
 // The whole state in one file and back (`/v1/snapshot`): gzipped lines of JSON, the first of which has a count and a checksum of the rest.
-// Called by http-api/snapshot.ts, and by the command line that looks into a file; reads and writes the store, whose subscribers follow as with any other commit.
+// Called by http-api/snapshot.ts, by backups, and by the command line that looks into a file; reads and writes the store, whose subscribers
+// follow as with any other commit.
 // Invariants: a file is read whole and judged before anything is written; it is restored in one transaction, all of it or nothing.
 import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { type Collection, put, remove, type Store, type StoreWrite } from '../store/store.js'
@@ -40,18 +42,39 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
 }
 const COLLECTIONS = (Object.keys(ROLES) as Collection[]).filter(collection => ROLES[collection] !== 'own')
 
-type Line = readonly [collection: Collection, key: string, value: unknown]
+/** One record as a state file has it. */
+export type StateLine = readonly [collection: Collection, key: string, value: unknown]
 
-export async function saveState(store: Store): Promise<{ readonly file: Buffer; readonly index: number }> {
-  const { lines, index } = await store.exclusive(async () => {
-    const all: string[] = []
-    for (const collection of COLLECTIONS)
-      for (const { key, value } of await store.list(collection)) all.push(JSON.stringify([collection, key, value] satisfies Line))
-    return { lines: all, index: store.index }
+/** Records by what they are of. */
+export type StateCounts = Readonly<Record<string, number>>
+
+export interface SavedState {
+  readonly file: Buffer
+  readonly index: number
+  readonly counts: StateCounts
+}
+
+/** Lines made into text at once; then other work has its turn. */
+const LINES_PER_TURN = 1_000
+
+export async function saveState(store: Store): Promise<SavedState> {
+  const { records, index } = await store.exclusive(async () => {
+    // All asked for before the first is waited for: a store answers from one moment, whoever writes meanwhile.
+    const lists = COLLECTIONS.map(collection => store.list(collection))
+    const at = store.index
+    return { records: await Promise.all(lists), index: at }
   })
-  const body = lines.map(line => `${line}\n`).join('')
+  const lines: string[] = []
+  const counts: Record<string, number> = {}
+  for (const [i, collection] of COLLECTIONS.entries())
+    for (const { key, value } of records[i]!) {
+      counts[collection] = (counts[collection] ?? 0) + 1
+      lines.push(`${JSON.stringify([collection, key, value] satisfies StateLine)}\n`)
+      if (lines.length % LINES_PER_TURN === 0) await setImmediate()
+    }
+  const body = lines.join('')
   const head = JSON.stringify({ format: FORMAT, version: VERSION, index, records: lines.length, sha256: checksum(body) })
-  return { file: await promisify(gzip)(`${head}\n${body}`), index }
+  return { file: await promisify(gzip)(`${head}\n${body}`), index, counts }
 }
 
 /** Rejects with one line that says what is wrong with the file; nothing has changed then. */
@@ -85,8 +108,7 @@ export interface StateSummary {
   readonly Version: number
   readonly Index: number
   readonly Size: number
-  /** Records by what they are of. */
-  readonly Counts: Readonly<Record<string, number>>
+  readonly Counts: StateCounts
 }
 
 /** What a file holds. Rejects like `restoreState` where it is damaged. */
@@ -97,7 +119,8 @@ export async function inspectState(file: Buffer): Promise<StateSummary> {
   return { Version: VERSION, Index: index, Size: file.length, Counts: counts }
 }
 
-async function readState(file: Buffer): Promise<{ readonly index: number; readonly lines: Line[] }> {
+/** Rejects with one line that says what is wrong with the file. */
+export async function readState(file: Buffer): Promise<{ readonly index: number; readonly lines: StateLine[] }> {
   let text: string
   try {
     text = (await promisify(gunzip)(file, { maxOutputLength: MAX_STATE_BYTES })).toString('utf8')
@@ -115,7 +138,7 @@ async function readState(file: Buffer): Promise<{ readonly index: number; readon
   const lines = body
     .split('\n')
     .slice(0, -1)
-    .map(line => parse(line) as Line)
+    .map(line => parse(line) as StateLine)
   if (lines.length !== head.records) throw new Error('state file is damaged: records are missing')
   for (const line of lines)
     if (!Array.isArray(line) || line.length !== 3 || !Object.hasOwn(ROLES, String(line[0])) || ROLES[line[0]] === 'own')

@@ -30,6 +30,8 @@ export const HEAD_FILE = 'head'
 export interface DirectoryOptions {
   /** A snapshot file to go back to. */
   readonly restore?: string
+  /** Reads that file where it may be of another form than a snapshot. */
+  readonly readRestored?: (path: string) => Promise<{ readonly records: RecordTable } | { readonly problem: string }>
   /** Go on with what can be read. */
   readonly acceptLoss?: boolean
   /** What was found and mended without loss, and what a way out has done. */
@@ -173,7 +175,7 @@ function apply(records: RecordTable, { transactions }: ReadJournal): string | un
 }
 
 async function restore(dir: string, file: string, head: Head | undefined, options: DirectoryOptions): Promise<DirectoryState> {
-  const snapshot = await readSnapshot(resolve(file)).catch((error: Error) => ({ problem: error.message }))
+  const snapshot = await (options.readRestored ?? readSnapshot)(resolve(file)).catch((error: Error) => ({ problem: error.message }))
   if ('problem' in snapshot) throw new Error(`--restore ${file}: ${snapshot.problem}`)
   const { records } = snapshot
   if (head?.ca === true && !records.has('ca'))

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ownProtoPaths } from './own-protos.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const gen = join(root, 'src/xds/gen')
@@ -30,8 +31,7 @@ function generatorDigest() {
   const { version: protos } = createRequire(import.meta.url)('@grpc/grpc-js-xds/package.json')
   const { version: plugin } = JSON.parse(readFileSync(join(root, 'node_modules/@bufbuild/protoc-gen-es/package.json'), 'utf8'))
   const digest = createHash('sha256').update(`${protos} ${plugin}`)
-  const own = readdirSync(join(root, 'src/control/grpc/proto')).map(name => `src/control/grpc/proto/${name}`)
-  for (const name of ['scripts/generate-protos.mjs', 'scripts/newer-proto-fields.mjs', ...own.sort()])
+  for (const name of ['scripts/generate-protos.mjs', 'scripts/newer-proto-fields.mjs', 'scripts/own-protos.mjs', ...ownProtoPaths(root)])
     digest.update(name).update(readFileSync(join(root, name)))
   return digest.digest('hex')
 }

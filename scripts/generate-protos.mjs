@@ -1,5 +1,5 @@
-// Generates src/xds/gen from the .proto files that @grpc/grpc-js-xds ships (Envoy's v3 API, xds, googleapis, validate), and from our own of
-// src/control/grpc/proto (Consul's services, in gen/hashicorp, and etcd's, in gen/etcd).
+// Generates src/xds/gen from the .proto files that @grpc/grpc-js-xds ships (Envoy's v3 API, xds, googleapis, validate), and from our own
+// (own-protos.mjs: Consul's services, etcd's, the SPIFFE Workload API).
 // Called by scripts/build.mjs when src/xds/gen is missing or older than this file. Needs no network and no installed
 // tool: buf and protoc-gen-es come from npm. Only ENTRY_FILES and what they import are generated.
 import { execFileSync } from 'node:child_process'
@@ -8,12 +8,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NEWER_FILES, withNewerFields } from './newer-proto-fields.mjs'
+import { OWN_PROTO_FOLDERS } from './own-protos.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const deps = join(root, 'node_modules/@grpc/grpc-js-xds/deps')
 const outDir = join(root, 'src/xds/gen')
-const ownProtos = join(root, 'src/control/grpc/proto')
-const ownFolder = name => (name === 'etcd.proto' ? 'etcd' : 'hashicorp')
 
 const ENTRY_FILES = [
   'envoy/admin/v3/certs.proto',
@@ -183,9 +182,9 @@ export function generateProtos() {
       mkdirSync(dirname(join(all, name)), { recursive: true })
       writeFileSync(join(all, name), text)
     }
-    const own = readdirSync(ownProtos).map(name => {
-      cpSync(join(ownProtos, name), join(all, ownFolder(name), name))
-      return `${ownFolder(name)}/${name}`
+    const own = Object.entries(OWN_PROTO_FOLDERS).flatMap(([folder, target]) => {
+      cpSync(join(root, folder), join(all, target), { recursive: true })
+      return readdirSync(join(root, folder)).map(name => `${target}/${name}`)
     })
     for (const file of importClosure(all, [...ENTRY_FILES, ...own])) {
       mkdirSync(dirname(join(used, file)), { recursive: true })

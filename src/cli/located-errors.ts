@@ -40,7 +40,8 @@ export class LocatedErrors {
     let best: (Position & { readonly name: string }) | null = null
     this.positions.forEach((positions, i) => {
       const found = positions.find(path)
-      if (found !== null && (best === null || found.depth >= best.depth)) best = { ...found, name: this.names[i] ?? '' }
+      if (found !== null && (best === null || found.depth >= best.depth))
+        best = { ...found, name: this.names[i] ?? '--spiffe-endpoint-socket' }
     })
     const place = best as (Position & { readonly name: string }) | null
     return place === null ? '' : `${place.name}:${place.line}:${place.column}`

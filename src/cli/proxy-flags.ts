@@ -38,6 +38,8 @@ export interface ProxyFlags {
   readonly serviceNode: string
   readonly serviceCluster: string
   readonly serviceZone: string
+  /** Ours: '' = what SPIFFE_ENDPOINT_SOCKET says. */
+  readonly spiffeEndpointSocket: string
   readonly adminAddressPath: string
   readonly baseIdPath: string
   readonly localAddressIpVersion: string
@@ -82,6 +84,7 @@ const KNOWN: Readonly<Record<string, Kind>> = {
   '--service-node': 'text',
   '--service-cluster': 'text',
   '--service-zone': 'text',
+  '--spiffe-endpoint-socket': 'text',
   '--admin-address-path': 'text',
   '--base-id-path': 'text',
   '--local-address-ip-version': 'text',
@@ -159,6 +162,7 @@ export function parseProxyFlags(argv: readonly string[]): ProxyFlags {
     serviceNode: text('--service-node'),
     serviceCluster: text('--service-cluster'),
     serviceZone: text('--service-zone'),
+    spiffeEndpointSocket: text('--spiffe-endpoint-socket'),
     adminAddressPath: text('--admin-address-path'),
     baseIdPath: text('--base-id-path'),
     localAddressIpVersion: oneOf('--local-address-ip-version', ['v4', 'v6'], 'v4'),
@@ -278,6 +282,7 @@ export const PROXY_HELP = `outrigger-proxy: a service-mesh sidecar that takes En
       --drain-strategy S      gradual (default) or immediate
       --shutdown-grace-s N    ours: how long running requests may finish after SIGTERM (default 5); a second SIGTERM exits at once
       --service-node ID       node id, --service-cluster NAME node cluster, --service-zone ZONE (over the bootstrap's)
+      --spiffe-endpoint-socket URI  ours: where the SPIFFE Workload API is (default: $SPIFFE_ENDPOINT_SOCKET)
       --stats-tag TAG:VALUE   a tag of every metric; may be given several times
       --allow-unknown-static-fields, --reject-unknown-dynamic-fields, --ignore-unknown-dynamic-fields
       --file-flush-interval-msec N  access log lines are written at most so often (default 1000)

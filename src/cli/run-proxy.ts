@@ -40,6 +40,7 @@ export async function runProxy(flags: ProxyFlags): Promise<void> {
   for (const warning of flags.warnings) logger.log('warn', warning)
   const texts = bootstrapTexts(flags)
   if (!texts.ok) return fail(texts.errors.map(describe))
+  for (const warning of texts.warnings) logger.log('warn', describe(warning))
   const located = new LocatedErrors(flags, texts.value)
   const loaded = readTexts(flags, texts.value)
   if (!loaded.ok) return fail(loaded.errors.map(error => located.describe(error)))

@@ -1,6 +1,6 @@
 // The resources that are asked for by name (EDS, RDS, SDS), or as all that a source has (SRDS, VHDS), each from the source that its user
 // names: the ADS stream, a stream or a poll of that type alone, or a file. XdsBridge says what is wanted; names of one type and source share a stream or a file watch, which ends with the
-// last of them. Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
+// last of them (but for sources whose names are kept apart). Invariant: a source is open exactly while something of it is wanted, so what is open is bounded by the config.
 
 import { type ConfigSource, sourceKey } from '../model/config-source.js'
 import type { AdsClient } from '../xds/client/client.js'
@@ -20,8 +20,10 @@ export interface NamedSubscriptionsOptions {
   /** Null when the bootstrap has no `ads_config`. */
   readonly ads: () => AdsClient | null
   /** Not started yet; null when the source cannot be reached. */
-  readonly openClient: (source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string) => AdsClient | null
+  readonly openClient: (source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string) => DiscoveryClient | null
   readonly closeClient: (client: DiscoveryClient) => void
+  /** Each name has a stream of its own. */
+  readonly isApart: (typeUrl: string, source: ConfigSource) => boolean
   /** Not started yet. */
   readonly openPoll: (source: Extract<ConfigSource, { kind: 'rest' }>, typeUrl: string) => DiscoveryClient | null
   /** Not started yet. */
@@ -55,7 +57,7 @@ export class NamedSubscriptions {
     const all = new Set<string>()
     for (const { name, source } of wanted) {
       all.add(name)
-      const key = groupKey(typeUrl, source)
+      const key = this.groupKey(typeUrl, source, name)
       const known = next.get(key)
       if (known === undefined) next.set(key, { source, names: new Set([name]) })
       else known.names.add(name)
@@ -75,18 +77,22 @@ export class NamedSubscriptions {
   }
 
   add(typeUrl: string, { name, source }: NamedResource): void {
-    const key = groupKey(typeUrl, source)
+    const key = this.groupKey(typeUrl, source, name)
     if (this.groups.get(key)?.names.has(name) !== true) this.subscribe(key, typeUrl, source, [name])
   }
 
   remove(typeUrl: string, { name, source }: NamedResource): void {
-    const key = groupKey(typeUrl, source)
+    const key = this.groupKey(typeUrl, source, name)
     if (this.groups.get(key)?.names.has(name) === true) this.unsubscribe(key, [name])
   }
 
   close(): void {
     for (const { file } of this.groups.values()) file?.close()
     this.groups.clear()
+  }
+
+  private groupKey(typeUrl: string, source: ConfigSource, name: string): string {
+    return `${typeUrl} ${sourceKey(source)}${this.options.isApart(typeUrl, source) ? ` ${name}` : ''}`
   }
 
   private subscribe(key: string, typeUrl: string, source: ConfigSource, names: readonly string[]): void {
@@ -135,10 +141,6 @@ export class NamedSubscriptions {
 
 function whatOf(names: readonly string[]): readonly string[] | { readonly wildcard: true } {
   return names.includes(EVERYTHING) ? { wildcard: true } : names
-}
-
-function groupKey(typeUrl: string, source: ConfigSource): string {
-  return `${typeUrl} ${sourceKey(source)}`
 }
 
 /** Whether both are one stream, or one file; `static` secrets come from the bootstrap and from no source. */

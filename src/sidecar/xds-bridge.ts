@@ -7,6 +7,7 @@ import { inSlices, type Steps } from '../io/slices.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import { adsStats } from '../metrics/subscription-stats.js'
 import type { Bootstrap, DynamicSource } from '../model/bootstrap.js'
+import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
 import type { ApiConfigSource, ConfigSource } from '../model/config-source.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
@@ -32,6 +33,7 @@ import {
   LISTENER_TYPE,
   ROUTE_TYPE,
   SCOPED_ROUTE_TYPE,
+  SECRET_TYPE,
   VIRTUAL_HOST_TYPE,
 } from '../xds/type-urls.js'
 import { targetOfGoogle, targetsOfCluster } from './grpc-target.js'
@@ -51,6 +53,8 @@ import { SecretKind } from './resource-kinds/secret-kind.js'
 import { VirtualHostKind } from './resource-kinds/virtual-host-kind.js'
 import type { TrackedResources } from './tracked-resources.js'
 import type { FedUpdate } from './workers/fed-resources.js'
+import { isWorkloadApi } from './workload-api/endpoint-socket.js'
+import { WorkloadApiClient } from './workload-api/workload-api-client.js'
 
 export interface XdsBridgeOptions extends DecodingRules {
   readonly bootstrap: Bootstrap
@@ -104,8 +108,12 @@ export class XdsBridge {
     const isFed = onWanted !== undefined
     this.named = new NamedSubscriptions({
       ads: () => this.ads,
-      openClient: (source, typeUrl) => (isFed ? null : this.openClient(source.api, typeUrl, source)),
+      openClient: (source, typeUrl) =>
+        isFed ? null : (this.openWorkloadApi(source, typeUrl) ?? this.openClient(source.api, typeUrl, source)),
       closeClient: client => this.closeClient(client),
+      // A server of the whole state ends the stream for one name that it does not give (SPIRE's agent), and what else was asked on it with it.
+      isApart: (typeUrl, source) =>
+        typeUrl === SECRET_TYPE && source.kind === 'api' && source.api.apiType === 'GRPC' && this.workloadApiOf(source) === undefined,
       openPoll: (source, typeUrl) => (isFed ? null : this.openPoll(source, typeUrl)),
       openFile: (source, typeUrl) => (isFed ? null : this.openFile(source, typeUrl)),
       ...(onWanted === undefined ? {} : { onSubscribed: onWanted }),
@@ -113,7 +121,7 @@ export class XdsBridge {
     })
     const { bootstrap, server, store } = options
     const decode = dynamicDecoder(options, server.gauges.stats, options.log, options.tracked)
-    this.secrets = new SecretKind(server, decode, this.named, this.stats)
+    this.secrets = new SecretKind(server, decode, this.named, this.stats, source => this.workloadApiOf(source) !== undefined)
     this.runtime = new RuntimeKind(server, decode, this.named, store, (ms, run) => this.after(ms, run))
     this.extensions = new ExtensionKind(server, decode, (ms, run) => this.after(ms, run))
     const kinds = [
@@ -291,6 +299,29 @@ export class XdsBridge {
       logger: this.logger(),
     })
     this.clients.push(client)
+    this.open.add(client)
+    return client
+  }
+
+  /** The static cluster that a source asks, where it is a SPIFFE Workload API. */
+  private workloadApiOf(source: ConfigSource): Cluster | undefined {
+    const service = source.kind === 'api' ? source.api.services[0] : undefined
+    return this.options.bootstrap.clusters.find(cluster => cluster.name === service?.cluster && isWorkloadApi(cluster))
+  }
+
+  /** Null: the source is none, or not asked for secrets. */
+  private openWorkloadApi(source: Extract<ConfigSource, { kind: 'api' }>, typeUrl: string): WorkloadApiClient | null {
+    const cluster = typeUrl === SECRET_TYPE ? this.workloadApiOf(source) : undefined
+    if (cluster === undefined) return null
+    const targets = targetsOfCluster(cluster, source.api.services[0]!, () => this.tlsOf(cluster.name))
+    if (targets.length === 0) return null
+    const client = new WorkloadApiClient({
+      targets,
+      onUpdate: update => this.onUpdate(update, source),
+      clock: systemClock,
+      random: this.options.random,
+      logger: this.logger(),
+    })
     this.open.add(client)
     return client
   }

@@ -98,10 +98,19 @@ export class SecretRegistry {
     this.notify(this.secrets.get(secretKey({ name: secret.name, source: { kind: 'static' } }))?.listeners)
   }
 
-  /** What SDS delivered for a wanted reference; null: it was removed, the last one stays in use (as Envoy keeps it). */
-  setSecret(ref: SdsSecretRef, secret: Secret | null): void {
+  /** What SDS delivered for a wanted reference. */
+  setSecret(ref: SdsSecretRef, secret: Secret): void {
+    this.replace(ref, secret)
+  }
+
+  /** Whoever gave the secret has taken it back: contexts that name it are without it until another comes. */
+  withdraw(ref: SdsSecretRef): void {
+    this.replace(ref, null)
+  }
+
+  private replace(ref: SdsSecretRef, secret: Secret | null): void {
     const entry = this.secrets.get(secretKey(ref))
-    if (entry === undefined || secret === null) return
+    if (entry === undefined) return
     entry.secret = secret
     this.notify(entry.listeners)
   }

@@ -1,6 +1,7 @@
 // What upstream and downstream TLS contexts share: the material of a model, swapped when a secret changes, and the few facts of Node's TLS
 // sockets that its public interface does not give. Extended by UpstreamTlsContext and DownstreamTlsContext. Invariant: a handshake keeps the
-// material it began with, and is judged by that; a change that can't be built leaves the last good material in use.
+// material it began with, and is judged by that; a change that can't be built leaves the last good material in use, and a secret that is taken
+// back leaves none.
 
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
@@ -75,7 +76,10 @@ export abstract class TlsContext implements SecretListener {
     const { registry } = this.deps
     const result = built ?? buildMaterial(this.input, registry, this.deps.sessions)
     if (!result.ok) {
-      if (result.missing.length > 0) return
+      if (result.missing.length > 0) {
+        this.withdraw(result.missing)
+        return
+      }
       const [first] = result.errors
       if (!this.failing) {
         const message = this.current === null ? 'TLS context is not usable' : 'TLS secrets are not usable, the last good ones stay'
@@ -90,6 +94,14 @@ export abstract class TlsContext implements SecretListener {
     this.onMaterial(result.material)
     this.current = result.material
     this.showExpiry(result.material)
+  }
+
+  /** Secrets that were there have been taken back: no handshake begins any more. Connections that are open stay. */
+  private withdraw(missing: readonly string[]): void {
+    if (this.current === null) return
+    this.current = null
+    const message = 'TLS secrets have been taken back: no handshakes until they come again'
+    this.deps.refusals.warn(message, { owner: this.ownerName, path: '', reason: missing.join(', ') })
   }
 
   /** Gauges by the SDS name of the certificate; Envoy calls all others by the digest of no name. */

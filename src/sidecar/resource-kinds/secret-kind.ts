@@ -20,10 +20,13 @@ export class SecretKind implements ResourceKind {
   private readonly decode: Decode
   private readonly named: NamedSubscriptions
   private readonly ads: AdsStats
+  private readonly takesBack: (source: ConfigSource) => boolean
   /** By the name of a wanted secret. */
   private readonly stats = new Map<string, SubscriptionStats>()
 
-  constructor(server: Server, decode: Decode, named: NamedSubscriptions, ads: AdsStats) {
+  /** `takesBack`: what such a source removes is used no longer. */
+  constructor(server: Server, decode: Decode, named: NamedSubscriptions, ads: AdsStats, takesBack: (source: ConfigSource) => boolean) {
+    this.takesBack = takesBack
     this.server = server
     this.decode = decode
     this.named = named
@@ -54,13 +57,22 @@ export class SecretKind implements ResourceKind {
   apply(resource: XdsResource, source: ConfigSource): readonly ConfigError[] {
     const decoded = this.decode(decodeSecret, resource)
     if (!decoded.ok) return decoded.errors
-    // The same name from another source is another secret.
-    const refs = this.server.secrets.wanted().filter(ref => ref.name === resource.name && isSameSource(ref.source, source))
-    return refs.map(ref => this.server.config.applySecret(ref, decoded.value)).find(errors => errors.length > 0) ?? []
+    return (
+      this.wanted(resource.name, source)
+        .map(ref => this.server.config.applySecret(ref, decoded.value))
+        .find(errors => errors.length > 0) ?? []
+    )
   }
 
-  /** A secret that is gone stays in use: its TLS contexts have no other. */
-  remove(): void {}
+  /** A secret that an SDS server removes stays in use, as in Envoy: its TLS contexts have no other. */
+  remove(name: string, source: ConfigSource): void {
+    if (this.takesBack(source)) for (const ref of this.wanted(name, source)) this.server.secrets.withdraw(ref)
+  }
+
+  /** The same name from another source is another secret. */
+  private wanted(name: string, source: ConfigSource): SdsSecretRef[] {
+    return this.server.secrets.wanted().filter(ref => ref.name === name && isSameSource(ref.source, source))
+  }
 
   refused(): void {}
 

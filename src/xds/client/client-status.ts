@@ -3,6 +3,7 @@
 /** gRPC's status codes; those of grpc-js would load all of it. */
 export const GRPC_STATUS = {
   OK: 0,
+  INVALID_ARGUMENT: 3,
   PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   UNIMPLEMENTED: 12,

@@ -57,7 +57,7 @@ function setUp() {
     routes: new RouteKind(server, decode, bootstrap),
     scopes: new ScopedRouteKind(server, decode),
     virtualHosts: new VirtualHostKind(server, decode),
-    secrets: new SecretKind(server, decode, named, ads),
+    secrets: new SecretKind(server, decode, named, ads, () => false),
     runtime: new RuntimeKind(server, decode, named, store, (_ms, run) => timers.push(run)),
   }
 }

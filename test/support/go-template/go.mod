@@ -1,0 +1,3 @@
+module outrigger/go-template
+
+go 1.23

@@ -13,10 +13,12 @@ const LAYERS = {
   embed: ['sidecar', 'control', 'l7/explain', 'l7/filters/custom', 'io', 'model'],
   // Runs in browsers: it meets the control plane over HTTP alone.
   console: [],
-  cli: ['sidecar', 'control', 'kubernetes', 'io'],
+  cli: ['sidecar', 'control', 'kubernetes', 'automation', 'io'],
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   // A client of the control plane's HTTP API, like any other.
   kubernetes: ['io'],
+  // The same; durations are read as everywhere.
+  automation: ['control/config-entries/duration.ts', 'io'],
   control: ['xds', 'mtls', 'vault', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
   proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],

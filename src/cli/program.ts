@@ -42,6 +42,7 @@ import { addProxyConfig } from './commands/sidecar/proxy-config.js'
 import { addReady } from './commands/sidecar/ready.js'
 import { addWhy } from './commands/sidecar/why.js'
 import { addSnapshot } from './commands/snapshot.js'
+import { addSync } from './commands/sync/sync.js'
 import { addTls } from './commands/tls.js'
 import { addTroubleshoot } from './commands/troubleshoot.js'
 import { addWatch } from './commands/watch.js'
@@ -98,6 +99,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addConnect,
   addGateway,
   addK8s,
+  addSync,
   addSnapshot,
   addBackup,
   addLock,

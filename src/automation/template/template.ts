@@ -1,5 +1,5 @@
 // A template in consul-template's language: Go's text/template with functions that ask the catalog. Made by the template driver, and for the
-// values of a configuration that hold one. See docs/decisions/0018-template-engine.md.
+// values of a configuration that hold one. See docs/decisions/0020-template-engine.md.
 // Invariant: rendering has no effect but its text: it asks `answers`, and says whether all that it asked was known.
 import { BUILTIN_FUNCTIONS } from './builtin-functions.js'
 import { catalogFunctions, REFUSED_FUNCTIONS, type TemplateAnswers } from './catalog-functions.js'

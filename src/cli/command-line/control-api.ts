@@ -49,7 +49,7 @@ export interface ControlAnswer {
 }
 
 export interface Call {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
   /** May hold a query of its own. */
   readonly path: string
   readonly body?: string | Buffer

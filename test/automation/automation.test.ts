@@ -1,0 +1,265 @@
+// Tasks against our own control plane, in one process: conditions, buffer, status API, two that share the work by a lock.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { Automation, readingOf } from '../../src/automation/automation.js'
+import type { Plain } from '../../src/automation/config/config-fields.js'
+import { readSyncConfig } from '../../src/automation/config/read-sync-config.js'
+import type { TaskEvent } from '../../src/automation/tasks/task-event.js'
+import { ControlApi } from '../../src/cli/command-line/control-api.js'
+import { ControlPlane } from '../../src/control/control-plane.js'
+import { heldClock } from '../../src/io/clock.js'
+
+let plane: ControlPlane
+let api: ControlApi
+let dir: string
+const started: Automation[] = []
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'outrigger-automation-'))
+  plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: '127.0.0.1:0', grpcTlsAddr: '127.0.0.1:0' })
+  await plane.start()
+  api = new ControlApi({ address: plane.httpAddress })
+})
+afterEach(async () => {
+  await Promise.all(started.splice(0).map(each => each.stop()))
+})
+afterAll(async () => {
+  await plane?.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+interface Running {
+  readonly automation: Automation
+  readonly status: ControlApi
+  readonly events: [string, TaskEvent][]
+  /** The next run of a task that has not been looked at. */
+  next(task: string): Promise<TaskEvent>
+  readonly leading: boolean[]
+}
+
+let count = 0
+async function run(config: Plain, name = `w${count++}`): Promise<Running> {
+  const events: [string, TaskEvent][] = []
+  const leading: boolean[] = []
+  const waiting: (() => void)[] = []
+  const world = {
+    clock: heldClock,
+    random: () => 0,
+    env: () => undefined,
+    readFile: (path: string) => readFileSync(path, 'utf8'),
+    wallNow: () => Date.now(),
+    environment: { PATH: process.env['PATH'] },
+    onOutput() {},
+  }
+  const whole = { port: 0, working_dir: join(dir, name), id: name, buffer_period: { enabled: false }, ...config }
+  const automation = new Automation({
+    config: readSyncConfig([whole], name, readingOf(world)).config,
+    api,
+    clock: heldClock,
+    world,
+    onEvent: (task, event) => {
+      events.push([task, event])
+      for (const resolve of waiting.splice(0)) resolve()
+    },
+    onLeading: is => {
+      leading.push(is)
+      for (const resolve of waiting.splice(0)) resolve()
+    },
+    onProblem() {},
+  })
+  started.push(automation)
+  const status = new ControlApi({ address: await automation.start() })
+  const looked = new Set<TaskEvent>()
+  const next = async (task: string): Promise<TaskEvent> => {
+    for (;;) {
+      const found = events.find(([of, event]) => of === task && !looked.has(event))
+      if (found !== undefined) {
+        looked.add(found[1])
+        return found[1]
+      }
+      await new Promise<void>(resolve => waiting.push(resolve))
+    }
+  }
+  return { automation, status, events, next, leading }
+}
+
+const register = (name: string, port: number, more: object = {}): Promise<unknown> =>
+  api.put('/v1/agent/service/register', { ID: `${name}-${port}`, Name: name, Port: port, ...more })
+const at = (file: string): string => join(dir, file)
+const read = (file: string): string => readFileSync(at(file), 'utf8')
+const fileTask = (name: string, contents: string, more: object = {}): Plain => ({
+  name,
+  template: { destination: at(`${name}.out`), contents },
+  ...more,
+})
+
+describe('tasks', () => {
+  it('a template follows what it asks, and is not written before all of it is there', async () => {
+    await register('follow', 1)
+    const { next, events } = await run({
+      task: [fileTask('follow', '{{ range service "follow" }}{{ .Port }} {{ end }}{{ key "follow/key" }}')],
+    })
+    await api.put('/v1/kv/follow/key', 'x')
+    expect(await next('follow')).toMatchObject({ success: true, changed: true, trigger: 'start' })
+    expect(read('follow.out')).toBe('1 "x"')
+    await register('follow', 2)
+    expect(await next('follow')).toMatchObject({ success: true, trigger: 'template' })
+    expect([read('follow.out'), events.length]).toEqual(['1 2 "x"', 2])
+  })
+
+  it('a condition of services with a regexp, a tag and a filter hands their instances on', async () => {
+    await register('re-a', 1, { Tags: ['v1'], Meta: { m: '1' } })
+    await register('re-b', 2, { Tags: ['v2'] })
+    const condition = { services: { regexp: '^re-', tag: 'v1', filter: 'Service.Meta.m == "1"', cts_user_defined_meta: { own: 'x' } } }
+    const { status, next } = await run({
+      task: [fileTask('plain', 'x'), { name: 'hook', enabled: false, condition, webhook: { url: 'http://127.0.0.1:1' } }],
+    })
+    await next('plain')
+    const { text } = await status.call({ method: 'PATCH', path: '/v1/tasks/hook?run=inspect', body: '{}' })
+    const { plan } = (JSON.parse(text) as { inspect: { plan: string } }).inspect
+    const { services } = JSON.parse(plan.slice(plan.indexOf('\n'))) as { services: Record<string, Record<string, unknown>> }
+    expect(Object.values(services)).toMatchObject([
+      { id: 're-a-1', name: 're-a', port: 1, tags: ['v1'], meta: { m: '1' }, status: 'passing', cts_user_defined_meta: { own: 'x' } },
+    ])
+    expect(Object.keys(services)[0]).toMatch(/^re-a-1\..+\.dc1$/)
+  })
+
+  it('a key triggers, intentions trigger, and the schedule does by the clock', async () => {
+    await api.put('/v1/kv/cond/a', 1)
+    const { next } = await run({
+      task: [
+        fileTask('kv', '{{ timestamp "unix" | len }}', { condition: { 'consul-kv': { path: 'cond', recurse: true } } }),
+        fileTask('int', 'x', {
+          condition: { intentions: { source_services: { names: ['web'] }, destination_services: { regexp: '^api$' } } },
+        }),
+        fileTask('cron', 'x', { condition: { schedule: { cron: '* * * * * * *' } } }),
+      ],
+    })
+    await Promise.all([next('kv'), next('int'), next('cron')])
+    await api.put('/v1/kv/cond/b', 2)
+    expect(await next('kv')).toMatchObject({ trigger: 'consul-kv', changed: false })
+    await api.put('/v1/connect/intentions/exact?source=web&destination=api', { Action: 'deny' })
+    expect(await next('int')).toMatchObject({ trigger: 'intentions' })
+    expect(await next('cron')).toMatchObject({ trigger: 'schedule' })
+  })
+
+  it('one that fails harms no other, is tried again, and keeps what it wrote before', async () => {
+    const bad = fileTask('bad', 'x', {
+      template: { destination: at('bad.out'), contents: '{{ keyOrDefault "bad/key" "1" }}', check: ['grep', '1', '{file}'] },
+    })
+    const { next, status } = await run({ task: [bad, fileTask('good', '{{ keyOrDefault "bad/key" "1" }}')] })
+    await Promise.all([next('bad'), next('good')])
+    await api.put('/v1/kv/bad/key', 7)
+    expect(await next('good')).toMatchObject({ success: true })
+    expect(await next('bad')).toMatchObject({ success: false, attempts: 3, error: 'check grep: exit code 1' })
+    expect([read('bad.out'), read('good.out')]).toEqual(['1', '7'])
+    expect(await status.getJson('/v1/status')).toMatchObject({
+      task_summary: { status: { successful: 1, errored: 1, critical: 0, unknown: 0 }, enabled: { true: 2, false: 0 } },
+    })
+    expect(await status.getJson('/v1/status/tasks/bad?include=events')).toMatchObject({
+      bad: {
+        task_name: 'bad',
+        status: 'errored',
+        events: [
+          { success: false, error: { message: 'check grep: exit code 1' } },
+          { success: true, error: null },
+        ],
+      },
+    })
+  })
+
+  it('the audit says who did what, why and from what', async () => {
+    await api.put('/v1/kv/audit', 1)
+    const { next } = await run({ task: [fileTask('audit', '{{ key "audit" }}')] }, 'audited')
+    await next('audit')
+    const [line] = read('audited/audit.jsonl').trim().split('\n')
+    expect(JSON.parse(line!)).toMatchObject({
+      actor: 'audited',
+      task: 'audit',
+      action: 'run',
+      driver: 'template',
+      trigger: 'start',
+      success: true,
+      asked: ['/v1/kv/audit'],
+      files: [{ path: at('audit.out'), before: '', after: expect.stringMatching(/^[0-9a-f]{64}$/) }],
+    })
+  })
+})
+
+describe('the API', () => {
+  it('makes, shows, turns off and on, runs and deletes tasks, and remembers them', async () => {
+    const first = await run({ task: [fileTask('given', '1')] }, 'kept')
+    await first.next('given')
+    const { status } = first
+    const patch = (path: string, body: object) => status.call({ method: 'PATCH', path, body: JSON.stringify(body) })
+    const task = fileTask('made', '{{ keyOrDefault "made" "0" }}')
+    expect(await status.postJson('/v1/tasks?run=inspect', { task })).toMatchObject({
+      run: { changes_present: true, plan: expect.stringContaining('+0') },
+    })
+    await expect(status.getJson('/v1/tasks/made')).rejects.toThrow(/does not exist/)
+    expect(await status.postJson('/v1/tasks', { task })).toMatchObject({ task: { name: 'made', enabled: true } })
+    await first.next('made')
+    await patch('/v1/tasks/made', { enabled: false })
+    await api.put('/v1/kv/made', 5)
+    expect(await status.getJson('/v1/tasks/made')).toMatchObject({ task: { enabled: false } })
+    await patch('/v1/tasks/made?run=now', {})
+    expect(await first.next('made')).toMatchObject({ trigger: expect.stringContaining('api 127.0.0.1'), changed: true })
+    expect(read('made.out')).toBe('5')
+    await first.automation.stop()
+    started.splice(started.indexOf(first.automation), 1)
+    const again = await run({ task: [fileTask('given', '1')] }, 'kept')
+    expect(await again.status.getJson('/v1/tasks')).toMatchObject({
+      tasks: [
+        { name: 'given', enabled: true },
+        { name: 'made', enabled: false },
+      ],
+    })
+    await again.status.delete('/v1/tasks/made')
+    await expect(again.status.getJson('/v1/tasks/made')).rejects.toThrow(/does not exist/)
+    expect(await again.status.getJson('/v1/health')).toEqual({})
+  })
+
+  it.each([
+    [
+      'POST',
+      '/v1/tasks',
+      { task: { name: 'x', colour: 1, template: { destination: '/x', contents: '' } } },
+      /task.colour: is no field of this block/,
+    ],
+    ['POST', '/v1/tasks', {}, /task: is needed/],
+    ['PATCH', '/v1/tasks/here', { name: 'y' }, /name: is no field that can be changed/],
+    ['PATCH', '/v1/tasks/here', {}, /enabled: is needed/],
+    ['PATCH', '/v1/tasks/here?run=later', { enabled: true }, /unsupported run parameter 'later'/],
+    ['PATCH', '/v1/tasks/nowhere', { enabled: true }, /a task with the name 'nowhere' does not exist/],
+    ['GET', '/v1/status/tasks?status=ill', undefined, /unsupported status parameter 'ill'/],
+    ['GET', '/v1/nothing', undefined, /no such path/],
+    ['GET', '/v1/status/cluster', undefined, /high availability is not configured/],
+  ] as const)('%s %s is refused', async (method, path, body, reason) => {
+    const { status } = await run({ task: [fileTask('here', '1', { enabled: false })] })
+    await expect(status.call({ method, path, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })).rejects.toThrow(reason)
+  })
+
+  it('answers loopback alone', async () => {
+    const { status } = await run({ task: [] })
+    const answer = await fetch(`${status.address}/v1/status`, { headers: { 'X-Other': '1' } })
+    expect(answer.status).toBe(200)
+  })
+})
+
+it('of two with a lock one acts, and the other when it is gone', async () => {
+  const config = { high_availability: { cluster: { name: 'c1', storage: { consul: { session_ttl: '10s' } } } } }
+  const one = await run({ ...config, task: [fileTask('ha', '{{ keyOrDefault "ha" "0" }}')] }, 'ha-1')
+  await one.next('ha')
+  const two = await run({ ...config, task: [fileTask('ha', '{{ keyOrDefault "ha" "0" }}')] }, 'ha-2')
+  expect([one.leading, two.leading]).toEqual([[true], []])
+  await api.put('/v1/kv/ha', 1)
+  await one.next('ha')
+  expect(two.events).toEqual([])
+  await one.automation.stop()
+  started.splice(started.indexOf(one.automation), 1)
+  expect(await two.next('ha')).toMatchObject({ trigger: 'start', changed: false })
+  expect([one.leading, two.leading]).toEqual([[true, false], [true]])
+  expect(await two.status.getJson('/v1/status/cluster')).toMatchObject({ cluster_name: 'c1', members: [{ id: 'ha-2', leader: true }] })
+})

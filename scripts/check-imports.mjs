@@ -1,5 +1,5 @@
 // The import direction of the design. Each layer imports only what stands below it, and so does each folder of the layers that FOLDERS
-// names; no file imports itself by way of others (types count); only cli, sidecar, control and xds see protobuf. Part of `npm test`.
+// names; no file imports itself by way of others (types count); only cli, dataplane, sidecar, control and xds see protobuf. Part of `npm test`.
 // Prints every offence and exits 1.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
@@ -13,7 +13,16 @@ const LAYERS = {
   embed: ['sidecar', 'control', 'l7/explain', 'l7/filters/custom', 'io', 'model'],
   // Runs in browsers: it meets the control plane over HTTP alone.
   console: [],
-  cli: ['sidecar', 'control', 'kubernetes', 'automation', 'io'],
+  cli: ['dataplane', 'sidecar', 'control', 'kubernetes', 'automation', 'io'],
+  // consul-dataplane's job. The bootstrap's form is one with that of our own control plane.
+  dataplane: [
+    'control/http-api/bootstrap.ts',
+    'control/http-api/bootstrap-config.ts',
+    'control/config-entries/duration.ts',
+    'xds/client',
+    'xds/gen',
+    'io',
+  ],
   sidecar: ['proxy', 'xds', 'l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],
   // A client of the control plane's HTTP API, like any other.
   kubernetes: ['io'],
@@ -92,7 +101,7 @@ const FOLDERS = {
   },
 }
 
-const SEES_PROTOBUF = new Set(['cli', 'sidecar', 'control', 'xds'])
+const SEES_PROTOBUF = new Set(['cli', 'dataplane', 'sidecar', 'control', 'xds'])
 
 function* sources(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

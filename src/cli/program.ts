@@ -40,6 +40,7 @@ import { addServices } from './commands/services.js'
 import { addCheck } from './commands/sidecar/check.js'
 import { addProxyConfig } from './commands/sidecar/proxy-config.js'
 import { addReady } from './commands/sidecar/ready.js'
+import { addSidecar } from './commands/sidecar/sidecar.js'
 import { addWhy } from './commands/sidecar/why.js'
 import { addSnapshot } from './commands/snapshot.js'
 import { addSync } from './commands/sync/sync.js'
@@ -85,6 +86,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addTap,
   addWait,
   addReady,
+  addSidecar,
   addImport,
   addIntention,
   addCa,

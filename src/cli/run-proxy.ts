@@ -1,6 +1,6 @@
 // outrigger-proxy with its flags read: bootstrap -> Sidecar -> signals -> exit code. Everything that is the process's (env, files named by
 // flags, signals) is here; the sidecar itself knows none of it. Called by proxy-main.ts.
-// Bad input ends here: one line per problem on stderr with its path, exit 1, and `--mode validate` says the same.
+// A host (ProxyHost) is told of beginning and end. Bad input ends here: one line per problem on stderr with its path, exit 1, and `--mode validate` says the same.
 
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -22,7 +22,17 @@ const MAX_QUIT_MS = 1000
 /** The longest that a timer of Node's can be set for: some 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-export async function runProxy(flags: ProxyFlags): Promise<void> {
+/** Who runs the proxy as a part of more (`outrigger sidecar`). */
+export interface ProxyHost extends Pick<SidecarOptions, 'managementServers'> {
+  /** The proxy runs; `end` ends it, and the process. Rejected, it ends at once with that line. */
+  readonly onStarted: (sidecar: Pick<Sidecar, 'isConnected'>, end: () => void) => Promise<void>
+  /** The first SIGTERM or SIGINT, once it runs: in the place of its end. */
+  readonly onTerm: () => void
+  /** Awaited before the process ends, for whatever reason. */
+  readonly onEnd: () => Promise<void>
+}
+
+export async function runProxy(flags: ProxyFlags, host?: ProxyHost): Promise<void> {
   if (flags.errors.length > 0) return fail(flags.errors)
   const logger = createLogger({
     name: 'outrigger-proxy',
@@ -39,19 +49,31 @@ export async function runProxy(flags: ProxyFlags): Promise<void> {
   }
   for (const warning of flags.warnings) logger.log('warn', warning)
   const texts = bootstrapTexts(flags)
-  if (!texts.ok) return fail(texts.errors.map(describe))
+  if (!texts.ok) return failBefore(texts.errors.map(describe), host)
   for (const warning of texts.warnings) logger.log('warn', describe(warning))
   const located = new LocatedErrors(flags, texts.value)
   const loaded = readTexts(flags, texts.value)
-  if (!loaded.ok) return fail(loaded.errors.map(error => located.describe(error)))
+  if (!loaded.ok)
+    return failBefore(
+      loaded.errors.map(error => located.describe(error)),
+      host,
+    )
   if (flags.mode === 'validate') return validate(loaded.value, loaded.warnings, flags, logger, located)
   for (const line of inBrief(loaded.warnings)) logger.log('warn', `bootstrap: ${line}`)
-  await serve(loaded.value, texts.value, flags, logger, located)
+  await serve(loaded.value, texts.value, flags, logger, located, host)
 }
 
 function fail(lines: readonly string[]): void {
   for (const line of lines) process.stderr.write(`outrigger-proxy: ${line}\n`)
   process.exitCode = 1
+}
+
+/** There is no proxy; what its host has begun would go on alone. */
+async function failBefore(lines: readonly string[], host: ProxyHost | undefined): Promise<void> {
+  fail(lines)
+  if (host === undefined) return
+  await host.onEnd()
+  process.exit(1)
 }
 
 function primaryOptions(flags: ProxyFlags, logger: ProxyLogger, onQuit: () => void, located: LocatedErrors): SidecarOptions {
@@ -96,6 +118,7 @@ async function serve(
   flags: ProxyFlags,
   logger: ProxyLogger,
   located: LocatedErrors,
+  host: ProxyHost | undefined,
 ): Promise<void> {
   let sidecar: Sidecar | null = null
   let stopping = false
@@ -103,38 +126,55 @@ async function serve(
     name => process.env[name],
     reason => logger.log('warn', reason),
   )
+  const leave = (code: number): void => void (host?.onEnd() ?? Promise.resolve()).finally(() => process.exit(code))
+  const refuse = (lines: readonly string[]): void => {
+    fail(lines)
+    leave(1)
+  }
   const stop = (): void => {
     if (stopping || sidecar === null) process.exit(0)
     stopping = true
     manager.stopping()
     logger.log('info', 'shutting down')
-    void sidecar.stop(flags.shutdownGraceS * 1000).then(() => process.exit(0))
+    void sidecar.stop(flags.shutdownGraceS * 1000).then(() => leave(0))
   }
   const quit = (): void => {
     if (sidecar === null) process.exit(0)
     setTimeout(() => process.exit(0), MAX_QUIT_MS).unref()
-    void sidecar.close().then(() => process.exit(0))
+    void sidecar.close().then(() => leave(0))
   }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
+  let asked = host === undefined
+  const onSignal = (): void => {
+    if (asked || sidecar === null) stop()
+    else host?.onTerm()
+    asked = true
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
   process.on('SIGUSR1', () => {
     sidecar?.reopenLogs()
     logger.reopen()
   })
   process.on('SIGHUP', () => {})
-  const options = { ...primaryOptions(flags, logger, quit, located), onLive: () => manager.ready() }
+  const managementServers = host?.managementServers
+  const options = {
+    ...primaryOptions(flags, logger, quit, located),
+    onLive: () => manager.ready(),
+    ...(managementServers === undefined ? {} : { managementServers }),
+  }
   const hotRestart = await HotRestart.begin(flags, logger)
   if (typeof hotRestart === 'string') return exitWith([hotRestart])
   const count = workersOf(flags)
   const workers = count === 1 ? {} : { workers: { count, spawn: spawnWorker, bootstrap: texts } }
   const started = await Sidecar.start(bootstrap, { ...options, ...workers, ...restartOptions(hotRestart, flags) })
-  if (!started.ok) return exitWith(started.errors.map(error => located.describe(error)))
+  if (!started.ok) return refuse(started.errors.map(error => located.describe(error)))
   sidecar = started.value
   if (flags.mode === 'init_only') process.exit(0)
   const serving = sidecar
   hotRestart?.offer(serving, shutdownMs => void setTimeout(stop, Math.min(shutdownMs, MAX_TIMER_MS)))
   if (flags.baseIdPath !== '') writeFileSync(flags.baseIdPath, String(hotRestart?.baseId ?? 0))
   if (flags.adminAddressPath !== '') void serving.adminListens.then(() => writeFileSync(flags.adminAddressPath, serving.adminAddress ?? ''))
+  await host?.onStarted(serving, stop).catch((error: Error) => refuse([error.message]))
 }
 
 function restartOptions(hotRestart: HotRestart | null, flags: ProxyFlags): Pick<SidecarOptions, 'restart'> {

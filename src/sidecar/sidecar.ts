@@ -21,6 +21,7 @@ import { parseExplainQuestion } from '../proxy/explain/explain-query.js'
 import type { PrimaryRole } from '../proxy/process-role.js'
 import { Server, type ServerLog, type ServerOptions } from '../proxy/server.js'
 import { type BootstrapOptions, parseBootstrap } from '../xds/bootstrap.js'
+import type { AdsTargetSource } from '../xds/client/client.js'
 import { NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { createConfigDump } from './config-dump.js'
 import { configStatus } from './config-status.js'
@@ -50,6 +51,7 @@ export type { RecentRequest } from '../l7/log/recent-requests.js'
 export type { Checked, ConfigError } from '../model/config-error.js'
 export type { LogSeverity } from '../proxy/server.js'
 export { BootstrapPositions, type Position } from '../xds/bootstrap-positions.js'
+export type { AdsTarget, AdsTargetSource } from '../xds/client/client.js'
 export type { OpenChannel, ToNewProcess, ToOldProcess } from './restart/restart-messages.js'
 export type { FromWorker, SpawnWorker, ToWorker, WorkerStart } from './workers/worker-messages.js'
 export { OldProcess }
@@ -86,6 +88,8 @@ export interface SidecarOptions extends Omit<ServerOptions, 'bootstrap' | 'store
   readonly onFailure: (errors: readonly ConfigError[]) => void
   /** Everything that it waited for at the start is there. */
   readonly onLive?: () => void
+  /** By the target URI of a google_grpc service: management servers that whoever runs this proxy chooses. */
+  readonly managementServers?: ReadonlyMap<string, AdsTargetSource>
   /** Processes that serve in the place of this one; absent: it does all itself. */
   readonly workers?: WorkersOptions
   /** Absent: there is no hot restart. */
@@ -111,7 +115,10 @@ export interface WorkersOptions {
 }
 
 /** What a worker process needs of its own: it has no admin. */
-export type WorkerSidecarOptions = Omit<SidecarOptions, 'workers' | 'restart' | 'commandLine' | 'version' | 'onQuit' | 'onFailure'> &
+export type WorkerSidecarOptions = Omit<
+  SidecarOptions,
+  'workers' | 'restart' | 'managementServers' | 'commandLine' | 'version' | 'onQuit' | 'onFailure'
+> &
   Pick<WorkerOptions, 'start' | 'send' | 'exit' | 'reopenLog'>
 
 /** `texts`: the bootstrap file, then --config-yaml; later ones are merged over earlier ones. */
@@ -207,6 +214,7 @@ export class Sidecar {
       random,
       unknownFields: unknownDynamicFields,
       ...(options.customFilters === undefined ? {} : { customFilters: filterReaders(options.customFilters) }),
+      ...(options.managementServers === undefined ? {} : { managementServers: options.managementServers }),
       ...(pool === null ? {} : { followers: pool }),
     })
     const configDump = createConfigDump({ bootstrap: message, node: model.node, userAgent, tracked, server })
@@ -298,6 +306,11 @@ export class Sidecar {
   /** `address:port` that the admin listens on; null without one. */
   get adminAddress(): string | null {
     return this.admin === null ? null : formatAddress(this.admin.address)
+  }
+
+  /** Whether the stream of configuration is there. */
+  get isConnected(): boolean {
+    return this.bridge.adsStatus?.connected ?? false
   }
 
   /** Where listeners are bound now, by name: port 0 is resolved. */

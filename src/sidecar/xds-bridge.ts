@@ -16,6 +16,7 @@ import {
   AdsClient,
   type AdsClientStatus,
   type AdsTarget,
+  type AdsTargetSource,
   type Rejection,
   type XdsResource,
   type XdsUpdate,
@@ -64,6 +65,8 @@ export interface XdsBridgeOptions extends DecodingRules {
   readonly userAgent: UserAgent
   readonly log: ServerLog
   readonly random: () => number
+  /** By the target URI of a google_grpc service: servers that whoever runs this proxy chooses. */
+  readonly managementServers?: ReadonlyMap<string, AdsTargetSource>
   /** Processes that take what this one accepts. */
   readonly followers?: XdsFollowers
   /** In a worker process, which opens no source: names of which nothing had been wanted so far. What comes is put in by take(). */
@@ -277,6 +280,16 @@ export class XdsBridge {
   }
 
   private openClient(api: ApiConfigSource, onlyType: string | undefined, source: ConfigSource): AdsClient | null {
+    const chosen = api.services.map(({ target }) => this.options.managementServers?.get(target)).find(source => source !== undefined)
+    const targets = chosen ?? this.targetsOf(api)
+    if (Array.isArray(targets) && targets.length === 0) return null
+    const client = this.newClient(targets, api, onlyType, source)
+    this.clients.push(client)
+    this.open.add(client)
+    return client
+  }
+
+  private targetsOf(api: ApiConfigSource): AdsTarget[] {
     const targets: AdsTarget[] = []
     for (const service of api.services) {
       if (service.target !== '') targets.push(targetOfGoogle(service, source => this.server.readSource(source)))
@@ -285,8 +298,16 @@ export class XdsBridge {
         if (cluster !== undefined) targets.push(...targetsOfCluster(cluster, service, () => this.tlsOf(service.cluster)))
       }
     }
-    if (targets.length === 0) return null
-    const client = new AdsClient({
+    return targets
+  }
+
+  private newClient(
+    targets: readonly AdsTarget[] | AdsTargetSource,
+    api: ApiConfigSource,
+    onlyType: string | undefined,
+    source: ConfigSource,
+  ): AdsClient {
+    return new AdsClient({
       targets,
       node: this.node,
       apiType: api.apiType,
@@ -298,9 +319,6 @@ export class XdsBridge {
       random: this.options.random,
       logger: this.logger(),
     })
-    this.clients.push(client)
-    this.open.add(client)
-    return client
   }
 
   /** The static cluster that a source asks, where it is a SPIFFE Workload API. */

@@ -37,6 +37,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   top: ['', 'api --interval 1'],
   tap: ['api', 'api --status 5xx --identity web', '--path /v1 --json --count 10'],
   wait: ['--for=synced', '--for=synced web-sidecar-proxy --timeout 30s'],
+  sidecar: [
+    '--consul consul.internal:8502 -proxy-id web-sidecar-proxy -proxy-node-name n1 -ca-certs ca.pem',
+    '--consul 127.0.0.1:8502 -tls-disabled -proxy-id web-sidecar-proxy -proxy-node-name n1 -- --log-level debug',
+    '-addresses "exec=discover -q addrs provider=aws" -mode dns-proxy -consul-dns-bind-port 8600 -config-file dataplane.json',
+  ],
   ready: ['', '--admin 127.0.0.1:19000'],
   import: ['--from http://127.0.0.1:8500 --dry-run', '--from http://consul.internal:8500'],
   'k8s webhook': [

@@ -1,10 +1,9 @@
-// The DNS server (`--dns-addr`, 8600): UDP and TCP on one port. Reads queries, asks `DnsAnswers`, leaves foreign names to the recursors,
+// The DNS server (`--dns-addr`, 8600): reads queries of its port (io/dns-port.ts), asks `DnsAnswers`, leaves foreign names to the recursors,
 // writes what fits. Made by `ControlPlane`.
-// Invariants: every query has one answer or, when it is none (a response, a stump), silence; connections and what they may hold are bounded.
+// Invariant: every query has one answer or, when it is none (a response, a stump), silence.
 // HOT: a UDP answer costs about 40 µs of one core, most of it in the two system calls.
-import dgram from 'node:dgram'
-import net from 'node:net'
 import { decodeDnsMessage, encodeDnsMessage } from '../../io/dns-message.js'
+import { DnsPort, type SendDns } from '../../io/dns-port.js'
 import type { HostPort } from '../http-api/listen-addresses.js'
 import { addressBytes } from './address.js'
 import type { DnsAnswer, DnsAnswers } from './dns-answers.js'
@@ -28,64 +27,29 @@ const MAX_UDP_BYTES = 4_096
 const MAX_TCP_BYTES = 65_535
 /** Without EDNS Consul gives no more than three addresses, so that old resolvers, which cannot ask again, get an answer. */
 const PLAIN_UDP_ANSWERS = 3
-const MAX_TCP_CONNECTIONS = 1_024
-const TCP_IDLE_MS = 30_000
-/** Queries of one TCP connection that wait for recursors; it is not read from beyond that. */
-const MAX_PIPELINED = 64
 const AUTHORITATIVE = 0x0400
 const RECURSION_DESIRED = 0x0100
 const RECURSION_AVAILABLE = 0x0080
 const RESPONSE = 0x8000
 const EMPTY = Buffer.alloc(0)
 
-type Send = (message: Buffer) => void
-
 export class DnsServer {
   private readonly options: DnsServerOptions
   private readonly writer = new MessageWriter()
-  private readonly connections = new Set<net.Socket>()
-  private udp: dgram.Socket | undefined
-  private tcp: net.Server | undefined
+  private readonly port: DnsPort
 
   constructor(options: DnsServerOptions) {
     this.options = options
+    this.port = new DnsPort((bytes, tcp, send) => this.handle(bytes, tcp, options.rights(), send), options.onProblem)
   }
 
   /** Resolves with the port as bound, the same for UDP and TCP. Rejects with the reason when it can't be had. */
   async listen({ host, port }: HostPort): Promise<HostPort> {
-    this.tcp = net.createServer(socket => this.accept(socket))
-    this.tcp.maxConnections = MAX_TCP_CONNECTIONS
-    await new Promise<void>((resolve, reject) => {
-      this.tcp!.once('error', reject)
-      this.tcp!.listen(port, host, resolve)
-    })
-    const bound = (this.tcp.address() as net.AddressInfo).port
-    const family = net.isIPv6(host) ? 6 : 4
-    const udp = dgram.createSocket({
-      type: family === 6 ? 'udp6' : 'udp4',
-      recvBufferSize: 1 << 20,
-      // Who asked is an address already: nothing is to be looked up, and no turn to be waited for.
-      lookup: (address, _options, callback) => callback(null, address, family),
-    })
-    this.udp = udp
-    await new Promise<void>((resolve, reject) => {
-      udp.once('error', reject)
-      udp.bind(bound, host, resolve)
-    })
-    udp.removeAllListeners('error')
-    udp.on('error', error => this.options.onProblem(error.message))
-    udp.on('message', (bytes, from) =>
-      // The socket's send copies nothing: the message must not be written over before it is gone.
-      this.handle(bytes, false, this.options.rights(), message => udp.send(Buffer.from(message), from.port, from.address)),
-    )
-    return { host, port: bound }
+    return { host, port: await this.port.listen(host, port) }
   }
 
-  async close(): Promise<void> {
-    for (const socket of this.connections) socket.destroy()
-    await new Promise<void>(resolve => (this.udp === undefined ? resolve() : this.udp.close(() => resolve())))
-    await new Promise<void>(resolve => (this.tcp?.listening ? this.tcp.close(() => resolve()) : resolve()))
-    this.udp = undefined
+  close(): Promise<void> {
+    return this.port.close()
   }
 
   /** The answer to one message that came another way (gRPC); undefined where there is none to be given. */
@@ -97,7 +61,7 @@ export class DnsServer {
     return answer
   }
 
-  private handle(bytes: Buffer, tcp: boolean, rights: AskedRights, send: Send): void | Promise<void> {
+  private handle(bytes: Buffer, tcp: boolean, rights: AskedRights, send: SendDns): void | Promise<void> {
     const read = readQuery(bytes)
     if (read === undefined) return
     if (!read.ok) {
@@ -128,7 +92,7 @@ export class DnsServer {
     return writer.end(answer.rcode, truncated, MAX_UDP_BYTES)
   }
 
-  private async recurse(bytes: Buffer, query: DnsQuery, tcp: boolean, send: Send): Promise<void> {
+  private async recurse(bytes: Buffer, query: DnsQuery, tcp: boolean, send: SendDns): Promise<void> {
     const { answers, recursors } = this.options
     const isReverse = query.name.endsWith('.arpa')
     if (recursors.size === 0) {
@@ -142,7 +106,7 @@ export class DnsServer {
   }
 
   /** Adds what recursors know of the host name that an instance is registered with. */
-  private async follow(answer: DnsAnswer, name: string, query: DnsQuery, tcp: boolean, send: Send): Promise<void> {
+  private async follow(answer: DnsAnswer, name: string, query: DnsQuery, tcp: boolean, send: SendDns): Promise<void> {
     const type = query.type === TYPE.AAAA ? 'AAAA' : 'A'
     const question = encodeDnsMessage({ type: 'query', id: query.id, flags: RECURSION_DESIRED, questions: [{ type, name, class: 'IN' }] })
     const found = await this.options.recursors.forward(question, question.length - 12, true)
@@ -155,44 +119,6 @@ export class DnsServer {
       return [{ type: address.length === 4 ? TYPE.A : TYPE.AAAA, name: record.name, ttl, address }]
     })
     send(this.write(query, { ...answer, answers: [...answer.answers, ...records] }, tcp))
-  }
-
-  private accept(socket: net.Socket): void {
-    this.connections.add(socket)
-    socket.setTimeout(TCP_IDLE_MS, () => socket.destroy())
-    socket.on('error', () => socket.destroy())
-    socket.once('close', () => this.connections.delete(socket))
-    let received = EMPTY
-    let pending = 0
-    const send: Send = message => {
-      if (!socket.writable) return
-      const framed = Buffer.allocUnsafe(2 + message.length)
-      framed.writeUInt16BE(message.length)
-      message.copy(framed, 2)
-      socket.write(framed)
-    }
-    const drain = (): void => {
-      while (pending < MAX_PIPELINED && received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
-        const end = 2 + received.readUInt16BE(0)
-        const message = received.subarray(2, end)
-        received = received.subarray(end)
-        const waiting = this.handle(message, true, this.options.rights(), send)
-        if (waiting === undefined) continue
-        pending++
-        void waiting.then(() => {
-          pending--
-          drain()
-        })
-      }
-      // A client that does not read its answers is not read from either.
-      if (pending < MAX_PIPELINED && !socket.writableNeedDrain) socket.resume()
-      else socket.pause()
-    }
-    socket.on('drain', drain)
-    socket.on('data', chunk => {
-      received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
-      drain()
-    })
   }
 }
 

@@ -17,30 +17,47 @@ export interface BootstrapParts {
   readonly tracing: object | undefined
 }
 
+/** What the listener for Prometheus serves in the place of the proxy's own metrics: those of a dataplane, merged with others. */
+export interface MetricsPage {
+  readonly path: string
+  readonly backend: { readonly host: string; readonly port: number }
+  readonly tls?: { readonly caPem: string; readonly certFile: string; readonly keyFile: string }
+}
+
 /** The cluster of the proxy's own admin endpoint. */
 export const SELF_ADMIN = 'self_admin'
+export const METRICS_BACKEND = 'prometheus_backend'
 
 /** What orchestrators ask; Envoy has the first alone. */
 const PROBES = ['/ready', '/live', '/startup']
 
 /** Later maps go over earlier ones. What is of the wrong form is left out: whoever wrote it has been warned. */
-export function bootstrapParts(...configs: readonly Readonly<Record<string, unknown>>[]): BootstrapParts {
+export function bootstrapParts(configs: readonly Readonly<Record<string, unknown>>[], metrics?: MetricsPage): BootstrapParts {
   const config = new OpaqueConfig('Config', PROXY_CONFIG_KEYS, [])
   for (const each of configs) config.add(each)
-  const pages = [
-    adminPages('envoy_prometheus_metrics', config.get('envoy_prometheus_bind_addr'), [[{ path: '/metrics' }, '/stats/prometheus']]),
-    adminPages('envoy_metrics', config.get('envoy_stats_bind_addr'), [[{ prefix: '/stats' }, '/stats']]),
-    adminPages(
-      'envoy_ready',
+  const metricsPage = pages(
+    { name: 'envoy_prometheus_metrics', cluster: metrics === undefined ? SELF_ADMIN : METRICS_BACKEND, tls: metrics?.tls },
+    config.get('envoy_prometheus_bind_addr'),
+    [[{ path: metrics?.path ?? '/metrics' }, '/stats/prometheus']],
+  )
+  const adminPages = [
+    pages({ name: 'envoy_metrics', cluster: SELF_ADMIN }, config.get('envoy_stats_bind_addr'), [[{ prefix: '/stats' }, '/stats']]),
+    pages(
+      { name: 'envoy_ready', cluster: SELF_ADMIN },
       config.get('envoy_ready_bind_addr'),
       PROBES.map(path => [{ path }, path]),
     ),
-  ].filter(page => page !== undefined)
+  ].flat()
   const flushMs = config.get('envoy_stats_flush_interval')
   return {
-    listeners: [...jsonItems(config.get('envoy_extra_static_listeners_json')), ...pages],
-    clusters: jsonItems(config.get('envoy_extra_static_clusters_json')),
-    needsAdmin: pages.length > 0,
+    listeners: [...jsonItems(config.get('envoy_extra_static_listeners_json')), ...metricsPage, ...adminPages],
+    clusters: [
+      ...(metrics === undefined || metricsPage.length === 0
+        ? []
+        : [pageCluster(METRICS_BACKEND, metrics.backend.host, metrics.backend.port)]),
+      ...jsonItems(config.get('envoy_extra_static_clusters_json')),
+    ],
+    needsAdmin: adminPages.length > 0 || (metrics === undefined && metricsPage.length > 0),
     statsSinks: [
       ...sink('envoy.stat_sinks.statsd', 'StatsdSink', config.get('envoy_statsd_url')),
       ...sink('envoy.stat_sinks.dog_statsd', 'DogStatsdSink', config.get('envoy_dogstatsd_url')),
@@ -49,7 +66,8 @@ export function bootstrapParts(...configs: readonly Readonly<Record<string, unkn
     statsTags: (config.get('envoy_stats_tags') ?? []).map(tag => {
       const equals = tag.indexOf('=')
       // A tag without a value has the value "1".
-      return equals < 0 ? { tag_name: tag, fixed_value: '1' } : { tag_name: tag.slice(0, equals), fixed_value: tag.slice(equals + 1) }
+      const [name, value] = equals < 0 ? [tag, '1'] : [tag.slice(0, equals), tag.slice(equals + 1)]
+      return { tag_name: name.toLowerCase(), fixed_value: value }
     }),
     statsConfig: jsonObject(config.get('envoy_stats_config_json')),
     statsFlushInterval: flushMs === undefined ? undefined : `${flushMs / 1_000}s`,
@@ -101,13 +119,30 @@ export function socketAddress(address: string, port: number): object {
   return { socket_address: { address: address.replace(/^\[|\]$/g, ''), port_value: port } }
 }
 
-/** A listener that serves these pages of the admin endpoint, and nothing else of it. */
-function adminPages(
-  name: string,
+/** The cluster that the pages of a listener come from. */
+export function pageCluster(name: string, host: string, port: number): object {
+  return {
+    name,
+    ignore_health_on_host_removal: false,
+    connect_timeout: '5s',
+    type: 'STATIC',
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(host, port) } }] }] },
+  }
+}
+
+interface PageListener {
+  readonly name: string
+  readonly cluster: string
+  readonly tls?: MetricsPage['tls']
+}
+
+/** A listener that serves these pages of a cluster, and nothing else of it; none where it has no address. */
+function pages(
+  { name, cluster, tls }: PageListener,
   bind: string | undefined,
-  pages: readonly (readonly [match: object, page: string])[],
-): object | undefined {
-  if (bind === undefined) return undefined
+  served: readonly (readonly [match: object, page: string])[],
+): object[] {
+  if (bind === undefined) return []
   const colon = bind.lastIndexOf(':')
   const hcm = {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
@@ -120,7 +155,7 @@ function adminPages(
           name: SELF_ADMIN,
           domains: ['*'],
           routes: [
-            ...pages.map(([match, page]) => ({ match, route: { cluster: SELF_ADMIN, prefix_rewrite: page } })),
+            ...served.map(([match, page]) => ({ match, route: { cluster, prefix_rewrite: page } })),
             { match: { prefix: '/' }, direct_response: { status: 404 } },
           ],
         },
@@ -133,6 +168,23 @@ function adminPages(
       },
     ],
   }
-  const chain = { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: hcm }] }
-  return { name: `${name}_listener`, address: socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1))), filter_chains: [chain] }
+  const chain = {
+    filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: hcm }],
+    ...(tls === undefined ? {} : { transport_socket: metricsTls(tls) }),
+  }
+  const address = socketAddress(bind.slice(0, colon), Number(bind.slice(colon + 1)))
+  return [{ name: `${name}_listener`, address, filter_chains: [chain] }]
+}
+
+function metricsTls({ caPem, certFile, keyFile }: NonNullable<MetricsPage['tls']>): object {
+  return {
+    name: 'tls',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+      common_tls_context: {
+        tls_certificates: [{ certificate_chain: { filename: certFile }, private_key: { filename: keyFile } }],
+        validation_context: { trusted_ca: { inline_string: caPem } },
+      },
+    },
+  }
 }

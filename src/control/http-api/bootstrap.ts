@@ -1,7 +1,7 @@
 // The Envoy bootstrap of one sidecar, in the form that Consul prints (JSON with the proto's field names): node, stats tags, admin
 // and an ADS cluster. Served by the HTTP API, printed by `outrigger bootstrap`; runs the real Envoy as well as our own proxy.
 // Cluster and stat names keep the shape that the tag regexes need.
-import { bootstrapParts, SELF_ADMIN, socketAddress } from './bootstrap-config.js'
+import { bootstrapParts, type MetricsPage, pageCluster, SELF_ADMIN, socketAddress } from './bootstrap-config.js'
 import { HttpError } from './respond.js'
 
 export interface BootstrapOptions {
@@ -10,8 +10,13 @@ export interface BootstrapOptions {
   readonly service: string
   readonly nodeName: string
   readonly datacenter: string
-  readonly grpcHost: string
-  readonly grpcPort: number
+  /** Consul Enterprise; absent or empty: default. */
+  readonly namespace?: string
+  readonly partition?: string
+  readonly grpcHost?: string
+  readonly grpcPort?: number
+  /** In their place a target of google_grpc, which whoever runs the proxy resolves (src/dataplane). Its server takes no load reports. */
+  readonly adsTarget?: string
   /** A unix socket in the place of host and port: Nomad puts one into an allocation's network. */
   readonly grpcPath?: string
   readonly adminHost: string
@@ -22,6 +27,10 @@ export interface BootstrapOptions {
   readonly grpcCaPem?: string
   /** `Config` of proxy-defaults and of the registration, later ones over earlier ones. */
   readonly configs?: readonly Readonly<Record<string, unknown>>[]
+  /** Envoy's access logs of the admin endpoint; without any there is none. */
+  readonly adminAccessLogs?: readonly object[]
+  /** What `envoy_prometheus_bind_addr` serves; absent: the proxy's own metrics, at /metrics. */
+  readonly metricsPage?: MetricsPage
 }
 
 const ADS_CLUSTER = 'local_agent'
@@ -37,22 +46,31 @@ export interface StatsTag {
 
 /** Throws `HttpError` where the parts cannot be joined. */
 export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
-  const parts = bootstrapParts(...(options.configs ?? []))
+  const { namespace, partition } = tenancyOf(options)
+  const parts = bootstrapParts(options.configs ?? [], options.metricsPage)
+  const logs = options.adminAccessLogs ?? []
   if (parts.needsAdmin && options.adminPort === 0)
     throw new HttpError(400, 'admin_bind: port 0 is known to nobody, and a listener that serves pages of the admin endpoint asks it')
   return {
-    admin: { access_log_path: '/dev/null', address: socketAddress(options.adminHost, options.adminPort) },
+    admin: {
+      ...(logs.length === 0 ? { access_log_path: '/dev/null' } : { access_log: logs }),
+      address: socketAddress(options.adminHost, options.adminPort),
+    },
     node: {
       cluster: options.service,
       id: options.proxyId,
-      metadata: { namespace: NAMESPACE, node_name: options.nodeName, partition: PARTITION },
+      metadata: { namespace, node_name: options.nodeName, partition },
     },
     layered_runtime: { layers: [{ name: 'base', static_layer: { 're2.max_program_size.error_level': 1_048_576 } }] },
     static_resources: {
-      clusters: [adsCluster(options), ...(parts.needsAdmin ? [selfAdminCluster(options)] : []), ...parts.clusters],
+      clusters: [
+        ...(options.adsTarget === undefined ? [adsCluster(options)] : []),
+        ...(parts.needsAdmin ? [pageCluster(SELF_ADMIN, options.adminHost, options.adminPort)] : []),
+        ...parts.clusters,
+      ],
       ...(parts.listeners.length === 0 ? {} : { listeners: parts.listeners }),
     },
-    stats_config: parts.statsConfig ?? { stats_tags: [...statsTags(options), ...parts.statsTags], use_all_default_tags: true },
+    stats_config: parts.statsConfig ?? { stats_tags: allTags(parts.statsTags, statsTags(options)), use_all_default_tags: true },
     ...(parts.statsSinks.length === 0 ? {} : { stats_sinks: parts.statsSinks }),
     ...(parts.statsFlushInterval === undefined ? {} : { stats_flush_interval: parts.statsFlushInterval }),
     ...(parts.tracing === undefined ? {} : { tracing: parts.tracing }),
@@ -66,11 +84,21 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       },
     },
     // What load its clusters have, the proxy tells the control plane: the traffic that console and command line show.
-    cluster_manager: { load_stats_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: adsService(options) } },
+    ...(options.adsTarget === undefined
+      ? { cluster_manager: { load_stats_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: adsService(options) } } }
+      : {}),
   }
 }
 
-function adsService({ token }: BootstrapOptions): object {
+function tenancyOf({ namespace, partition }: Pick<BootstrapOptions, 'namespace' | 'partition'>): {
+  readonly namespace: string
+  readonly partition: string
+} {
+  return { namespace: namespace || NAMESPACE, partition: partition || PARTITION }
+}
+
+function adsService({ token, adsTarget }: BootstrapOptions): object {
+  if (adsTarget !== undefined) return { google_grpc: { target_uri: adsTarget, stat_prefix: 'consul' } }
   return {
     ...(token === undefined ? {} : { initial_metadata: [{ key: 'x-consul-token', value: token }] }),
     envoy_grpc: { cluster_name: ADS_CLUSTER },
@@ -83,8 +111,9 @@ function adsSource(): object {
 }
 
 function adsCluster(options: BootstrapOptions): object {
-  const isIp = options.grpcPath !== undefined || /^[\d.]+$|:/.test(options.grpcHost)
-  const address = options.grpcPath === undefined ? socketAddress(options.grpcHost, options.grpcPort) : { pipe: { path: options.grpcPath } }
+  const { grpcHost = '', grpcPort = 0, grpcPath } = options
+  const isIp = grpcPath !== undefined || /^[\d.]+$|:/.test(grpcHost)
+  const address = grpcPath === undefined ? socketAddress(grpcHost, grpcPort) : { pipe: { path: grpcPath } }
   return {
     name: ADS_CLUSTER,
     ignore_health_on_host_removal: false,
@@ -98,7 +127,7 @@ function adsCluster(options: BootstrapOptions): object {
             typed_config: {
               '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
               common_tls_context: { validation_context: { trusted_ca: { inline_string: options.grpcCaPem } } },
-              ...(isIp ? {} : { sni: options.grpcHost }),
+              ...(isIp ? {} : { sni: grpcHost }),
             },
           },
         }),
@@ -111,19 +140,6 @@ function adsCluster(options: BootstrapOptions): object {
     load_assignment: {
       cluster_name: ADS_CLUSTER,
       endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
-    },
-  }
-}
-
-function selfAdminCluster(options: BootstrapOptions): object {
-  return {
-    name: SELF_ADMIN,
-    ignore_health_on_host_removal: false,
-    connect_timeout: '5s',
-    type: 'STATIC',
-    load_assignment: {
-      cluster_name: SELF_ADMIN,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(options.adminHost, options.adminPort) } }] }],
     },
   }
 }
@@ -144,8 +160,15 @@ function upstreamTag(prefix: string, inner: string): string {
   return `^(?:tcp|http)\\.${prefix}\\.(${inner}\\.)`
 }
 
+/** Those of the user come first, and stand in the place of Consul's fixed ones. */
+function allTags(own: readonly StatsTag[], consuls: readonly StatsTag[]): StatsTag[] {
+  const names = new Set(own.map(({ tag_name }) => tag_name))
+  return [...own, ...consuls.filter(({ tag_name, fixed_value }) => fixed_value === undefined || !names.has(tag_name))]
+}
+
 /** Consul's tags: existing dashboards and its UI select by them. */
-export function statsTags(options: Pick<BootstrapOptions, 'service' | 'datacenter'>): StatsTag[] {
+export function statsTags(options: Pick<BootstrapOptions, 'service' | 'datacenter' | 'namespace' | 'partition'>): StatsTag[] {
+  const { namespace, partition } = tenancyOf(options)
   const capture = `(${PART})`
   const service = `${HASH}${OPTIONAL}`
   const tail = `${ROUTING}\\.${PART}`
@@ -153,8 +176,8 @@ export function statsTags(options: Pick<BootstrapOptions, 'service' | 'datacente
   const fixed: readonly (readonly [string, string])[] = [
     ['local_cluster', options.service],
     ['consul.source.service', options.service],
-    ['consul.source.namespace', NAMESPACE],
-    ['consul.source.partition', PARTITION],
+    ['consul.source.namespace', namespace],
+    ['consul.source.partition', partition],
     ['consul.source.datacenter', options.datacenter],
   ]
   const regexes: readonly (readonly [string, string])[] = [
@@ -167,7 +190,8 @@ export function statsTags(options: Pick<BootstrapOptions, 'service' | 'datacente
     ['consul.destination.namespace', clusterTag(`${service}${PART}\\.${capture}\\.${OPTIONAL}${PART}\\.${PART}\\.${PART}`)],
     ['consul.destination.partition', clusterTag(`${service}${PART}\\.${PART}\\.(?:${capture}\\.)?${PART}\\.${tail}`)],
     ['consul.destination.datacenter', clusterTag(`${service}${PART}\\.${PART}\\.${OPTIONAL}${capture}\\.${tail}`)],
-    ['consul.destination.peer', clusterTag(`${PART}\\.${OPTIONAL}${capture}\\.external\\.${PART}`)],
+    // Nobody's passthrough cluster is a peer's.
+    ['consul.destination.peer', `^cluster\\.(${PART}\\.${OPTIONAL}${capture}\\.external\\.${PART}\\.consul\\.)`],
     ['consul.destination.routing_type', clusterTag(`${service}${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${capture}\\.${PART}`)],
     ['consul.destination.trust_domain', clusterTag(`${service}${PART}\\.${PART}\\.${OPTIONAL}${PART}\\.${PART}\\.${capture}`)],
     ['consul.destination.target', clusterTag(`(${service}${PART}\\.${PART}\\.${OPTIONAL}${PART})\\.${PART}\\.${PART}`)],

@@ -19,6 +19,16 @@ export interface AdsTarget {
   readonly metadata?: readonly (readonly [key: string, value: string])[] | (() => readonly (readonly [key: string, value: string])[])
 }
 
+/** Management servers that come and go while the client runs, and are chosen by someone else (src/dataplane). */
+export interface AdsTargetSource {
+  /** Where the next stream goes: the same object as long as it is the same server. */
+  current(): AdsTarget
+  /** A stream to `target` has ended, or could not be opened, with this gRPC status. */
+  failed(target: AdsTarget, code: number): void
+  /** The listener is called when streams are to go elsewhere, at once. Returns what ends that. */
+  subscribe(listener: () => void): () => void
+}
+
 /** What subscribes: a gRPC stream (AdsClient), or a poll of one type (RestClient). */
 export interface DiscoveryClient {
   /** Adds names, or the wildcard, to what is wanted of a type. */
@@ -31,8 +41,8 @@ export interface DiscoveryClient {
 }
 
 export interface AdsClientOptions {
-  /** Tried in order, the next after each failure. At least one. */
-  readonly targets: readonly AdsTarget[]
+  /** A list is tried in order, the next after each failure; it holds at least one. */
+  readonly targets: readonly AdsTarget[] | AdsTargetSource
   readonly node: Node
   /** `ApiConfigSource.api_type`. */
   readonly apiType: 'DELTA_GRPC' | 'GRPC'

@@ -20,7 +20,14 @@ import type {
 import { StatusSchema } from '../gen/google/rpc/status_pb.js'
 import { deltaMethod, stateOfTheWorldMethod } from '../grpc-service.js'
 import { ADS_METHODS, compareTypes, methodsForType } from '../type-urls.js'
-import { type AdsClientLimits, type AdsClientOptions, type AdsTarget, CHANNEL_DEFAULTS, type DiscoveryClient } from './client-options.js'
+import {
+  type AdsClientLimits,
+  type AdsClientOptions,
+  type AdsTarget,
+  type AdsTargetSource,
+  CHANNEL_DEFAULTS,
+  type DiscoveryClient,
+} from './client-options.js'
 import { type AdsClientStatus, type ControlPlaneStats, failureKind, GRPC_STATUS } from './client-status.js'
 import { ClientTypeState, type PendingAck } from './client-type-state.js'
 import {
@@ -32,8 +39,9 @@ import {
   type XdsResource,
   type XdsUpdate,
 } from './decode-response.js'
+import { TargetList } from './target-list.js'
 
-export type { AdsClientOptions, AdsTarget } from './client-options.js'
+export type { AdsClientOptions, AdsTarget, AdsTargetSource } from './client-options.js'
 export type { AdsClientStatus } from './client-status.js'
 export type { FieldError, Rejection, XdsResource, XdsUpdate, XdsUpdateHandler, XdsVerdict } from './decode-response.js'
 
@@ -53,6 +61,7 @@ export class AdsClient implements DiscoveryClient {
   private readonly types = new Map<string, ClientTypeState>()
   private readonly dirty = new Set<string>()
   private readonly paused = new Map<string, number>()
+  private readonly targets: AdsTargetSource
   private readonly clock: WallClock
   private readonly random: () => number
   private readonly limits: AdsClientLimits
@@ -62,10 +71,10 @@ export class AdsClient implements DiscoveryClient {
   /** Updates whose verdict is not there yet: nothing is sent meanwhile. */
   private dispatching = 0
   private flushQueued = false
-  private targetIndex = 0
   private grpc: Grpc | null = null
   private client: Client | null = null
   private clientTarget: AdsTarget | null = null
+  private unsubscribeTargets: () => void = () => {}
   private call: Call | null = null
   private nodeSent = false
   private timedOut = false
@@ -82,7 +91,7 @@ export class AdsClient implements DiscoveryClient {
     this.delta = options.apiType === 'DELTA_GRPC'
     const methods = options.onlyType === undefined ? ADS_METHODS : methodsForType(options.onlyType)
     if (!methods) throw new RangeError(`no discovery service for the single type ${options.onlyType}`)
-    if (options.targets.length === 0) throw new RangeError('targets: at least one is needed')
+    this.targets = 'current' in options.targets ? options.targets : new TargetList(options.targets)
     this.method = (this.delta ? deltaMethod(methods.delta) : stateOfTheWorldMethod(methods.stateOfTheWorld)) as unknown as MethodDefinition<
       unknown,
       unknown
@@ -136,12 +145,14 @@ export class AdsClient implements DiscoveryClient {
   start(): void {
     if (this.running) return
     this.running = true
+    this.unsubscribeTargets = this.targets.subscribe(() => this.moveOn())
     this.openStream()
   }
 
   /** Ends the stream and the connection. The client cannot be started again. */
   close(): void {
     this.running = false
+    this.unsubscribeTargets()
     this.retryTimer.cancel()
     this.expiryTimer.cancel()
     this.endStream()?.cancel()
@@ -152,7 +163,7 @@ export class AdsClient implements DiscoveryClient {
   status(): AdsClientStatus {
     return {
       connected: this.controlPlane.connectedState === 1,
-      target: this.target.address,
+      target: this.targets.current().address,
       identifier: this.identifier,
       lastUpdateAt: this.lastUpdateAt,
       lastFailure: this.lastFailure,
@@ -160,12 +171,16 @@ export class AdsClient implements DiscoveryClient {
     }
   }
 
-  private get target(): AdsTarget {
-    return this.options.targets[this.targetIndex % this.options.targets.length]!
+  /** Another server is to be used: at once, however long the next try would have waited. */
+  private moveOn(): void {
+    if (!this.running || this.clientTarget === this.targets.current()) return
+    this.retryTimer.cancel()
+    this.endStream()?.cancel()
+    this.openStream()
   }
 
   private openStream(): void {
-    const target = this.target
+    const target = this.targets.current()
     if (this.client && this.clientTarget !== target) this.dropConnection()
     this.clientTarget = target
     this.timedOut = false
@@ -183,12 +198,12 @@ export class AdsClient implements DiscoveryClient {
     try {
       own = (await target.credentials?.()) ?? credentials.createInsecure()
     } catch (error) {
-      if (!this.running || this.client !== null) return
+      if (!this.running || this.client !== null || this.clientTarget !== target) return
       this.endStream()
       this.attemptFailed(GRPC_STATUS.UNAVAILABLE, (error as Error).message)
       return
     }
-    if (!this.running || this.client !== null) return
+    if (!this.running || this.client !== null || this.clientTarget !== target) return
     this.grpc = { Metadata, connectivityState }
     this.client = new Client(target.address, own, { ...CHANNEL_DEFAULTS, ...target.channelOptions })
     this.openCall(target, this.client, this.grpc)
@@ -231,7 +246,7 @@ export class AdsClient implements DiscoveryClient {
     if (this.call !== call || this.controlPlane.connectedState === 1) return
     this.connectTimer.cancel()
     this.controlPlane.connectedState = 1
-    this.options.logger?.info({ target: this.target.address }, 'connected to the control plane')
+    this.options.logger?.info({ target: this.clientTarget!.address }, 'connected to the control plane')
     this.options.onStatus?.(this.status())
   }
 
@@ -263,9 +278,9 @@ export class AdsClient implements DiscoveryClient {
 
   /** The stream has ended, or could not be opened: the next target, after a while. */
   private attemptFailed(code: number, message: string): void {
-    const target = this.target.address
+    const target = this.clientTarget!
     this.lastFailure = { kind: failureKind(code), code, message, at: this.clock.wallNow() }
-    this.targetIndex = (this.targetIndex + 1) % this.options.targets.length
+    this.targets.failed(target, code)
     // "Try another server" behind one address needs another connection, and a dead one should not wait for grpc's own backoff.
     const alive = this.client?.getChannel().getConnectivityState(false) === this.grpc?.connectivityState.READY
     if (!alive || code === GRPC_STATUS.RESOURCE_EXHAUSTED) this.dropConnection()
@@ -275,7 +290,7 @@ export class AdsClient implements DiscoveryClient {
       if (this.running) this.openStream()
     })
     this.options.logger?.warn(
-      { target, code, kind: this.lastFailure.kind, retryInMs: Math.round(waitMs) },
+      { target: target.address, code, kind: this.lastFailure.kind, retryInMs: Math.round(waitMs) },
       `control plane stream ended: ${message || 'closed by the server'}`,
     )
     this.options.onStatus?.(this.status())

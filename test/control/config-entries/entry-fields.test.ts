@@ -165,7 +165,7 @@ async function outcome(entries: readonly unknown[]): Promise<{ sent: string } | 
   const sent = ['web-sidecar-proxy', 'api-v1-sidecar-proxy', 'through', ...gateways.map(([name]) => name)].map(id =>
     [...mesh.build(id).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])]),
   )
-  return { sent: JSON.stringify([sent, bootstrapParts(config)]) }
+  return { sent: JSON.stringify([sent, bootstrapParts([config])]) }
 }
 
 /** Of the examples as they are: each is what many of its fields are compared with. */
@@ -247,7 +247,7 @@ describe('keys of Proxy.Config', () => {
       type,
       [...named].map(([name, { version }]) => [name, version]),
     ])
-    return JSON.stringify([resources, bootstrapParts(Config)])
+    return JSON.stringify([resources, bootstrapParts([Config])])
   }
 
   const sendGateway = async (Config: Readonly<Record<string, unknown>>): Promise<string> => {

@@ -17,7 +17,7 @@ export class ProtobufWriter {
     this.varint(field * 8 + 2)
     this.varint(length)
     this.reserve(length)
-    this.length += this.buffer.utf8Write(value, this.length)
+    this.length += this.buffer.write(value, this.length)
     return this
   }
 

@@ -191,6 +191,7 @@ export class ControlPlane {
       trustDomain: ca.trustDomain,
       check: (entry, before) => writeCheck.ofEntry(entry, before),
     })
+    entries.onChange(() => writeCheck.entriesChanged())
     const links = new EntryLinks(entries, catalog)
     catalog.linkGateways(links)
     const indexes = new TopicIndexes(store.index)

@@ -74,10 +74,6 @@ export class TaskRunner {
     this.buffer = new BufferTimer(config.buffer, context.clock, () => this.consider())
   }
 
-  get isEnabled(): boolean {
-    return this.isActive
-  }
-
   get status(): TaskStatus {
     const [last] = this.events
     if (last === undefined) return 'unknown'

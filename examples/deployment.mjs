@@ -58,8 +58,15 @@ export class Deployment {
     })
   }
 
+  /** A script; its process. */
   start(...argv) {
-    this.children.push(spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] }))
+    return this.program(process.execPath, ...argv)
+  }
+
+  program(file, ...argv) {
+    const child = spawn(file, argv, { stdio: ['ignore', 'ignore', 'inherit'] })
+    this.children.push(child)
+    return child
   }
 
   /** A command of bin/outrigger; what it prints. */
@@ -73,6 +80,10 @@ export class Deployment {
     const addresses = ['--http-addr', this.http, '--grpc-addr', this.grpc, '--dns-addr', this.dns, ...this.flags]
     this.start(bin('outrigger'), 'control', '--data-dir', join(this.dir, 'state'), ...addresses, '--log-level', 'error')
     await until('control plane', () => get(`http://${this.http}/v1/status/leader`))
+    await this.applyFolder()
+  }
+
+  async applyFolder() {
     const filesOf = name => readdirSync(join(this.folder, name)).map(file => join(this.folder, name, file))
     process.stdout.write(await this.remote('apply', ...filesOf('config-entries')))
     process.stdout.write(await this.remote('register', ...filesOf('services')))

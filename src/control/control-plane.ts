@@ -57,6 +57,7 @@ import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
 import { snapshotPeers, wirePeerings } from './peering/wire-peerings.js'
 import { PortTls, type PortTlsSettings, type TlsPort } from './port-tls.js'
+import { Replicas } from './replicas/replicas.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
 import { SnapshotBuilder, type SnapshotSources } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
@@ -157,12 +158,9 @@ export class ControlPlane {
     const acl = options.acl && (await AclSystem.start(store, options.acl, datacenter, reason => this.log.warn({}, reason)))
     this.acl = acl
     this.cleanups.push(() => acl?.stop())
-    const node: NodeInfo = {
-      id: await nodeId(store),
-      name: options.nodeName ?? hostname(),
-      address: options.nodeAddress ?? '127.0.0.1',
-      datacenter,
-    }
+    const ownName = options.nodeName ?? hostname()
+    const ownAddress = options.nodeAddress ?? '127.0.0.1'
+    const node: NodeInfo = { ...(await serverNode(store, { name: ownName, address: ownAddress })), datacenter }
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
@@ -170,8 +168,9 @@ export class ControlPlane {
       defaultSidecarChecks: options.sidecarChecks === true,
       checkProxy: (proxy, planned) => writeCheck.ofProxy(proxy, planned ?? entries),
     })
+    const caStore = new DatabaseCaStore(store, seal)
     const ca = new CertificateAuthority({
-      store: new DatabaseCaStore(store, seal),
+      store: caStore,
       datacenter,
       ...(options.ca === undefined ? {} : { config: options.ca }),
       bundleSettled: async (_root, crossSigned) => this.settling?.settled(crossSigned),
@@ -182,8 +181,16 @@ export class ControlPlane {
       if (kind === 'roots') this.note('ca', 'rotate', `active root ${activeRootId}`, 'certificate authority')
     })
     await ca.init()
-    if (options.inert !== true) ca.start()
-    this.cleanups.push(() => ca.close())
+    const caFailed = (error: Error): void => this.log.warn({}, `certificate authority: ${error.message}`)
+    if (store.isShared) this.cleanups.push(caStore.onChange(() => void ca.followStore().catch(caFailed)))
+    const endMaintenance = store.leases.contend('certificate-authority', lease => {
+      if (options.inert !== true) ca.start()
+      lease.signal.addEventListener('abort', () => ca.stopMaintenance(), { once: true })
+    })
+    this.cleanups.push(async () => {
+      await endMaintenance()
+      await ca.close()
+    })
     const mesh = { datacenter, trustDomain: ca.trustDomain, defaultPolicy: () => this.defaultPolicy }
     const writeCheck: WriteCheck = new WriteCheck({ mesh, kinds: PROXY_KINDS, errors: new ResourceErrors() })
     const entries: ConfigEntryTable = await ConfigEntryTable.open(store, {
@@ -191,7 +198,6 @@ export class ControlPlane {
       trustDomain: ca.trustDomain,
       check: (entry, before) => writeCheck.ofEntry(entry, before),
     })
-    entries.onChange(() => writeCheck.entriesChanged())
     const links = new EntryLinks(entries, catalog)
     catalog.linkGateways(links)
     const indexes = new TopicIndexes(store.index)
@@ -260,7 +266,7 @@ export class ControlPlane {
       peers: snapshotPeers(peeringTable, () => {
         const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
         if (tls === undefined) return undefined
-        return { serverName: peeringServerName(datacenter, ca.trustDomain), host: hostForOthers(tls.host, node.address), port: tls.port }
+        return { serverName: peeringServerName(datacenter, ca.trustDomain), host: hostForOthers(tls.host, ownAddress), port: tls.port }
       }),
     }
     const builder = new SnapshotBuilder(snapshotSources)
@@ -278,6 +284,7 @@ export class ControlPlane {
       },
     })
     const healthChecks: HealthChecks = new HealthChecks(catalog, {
+      store,
       onDeregister: (service, check) => {
         this.log.warn({ service, check }, 'deregistered: critical for too long')
         this.note('services', 'remove', `${service}: ${check} was critical for too long`, 'health checks')
@@ -285,7 +292,18 @@ export class ControlPlane {
       onProblem: (check, reason) => this.log.error({ check }, `check: ${reason}`),
     })
     const peerings = wirePeerings({
-      ...{ table: peeringTable, exports, catalog, entries, ca, seal, datacenter, node },
+      ...{
+        table: peeringTable,
+        exports,
+        catalog,
+        entries,
+        ca,
+        seal,
+        datacenter,
+        address: ownAddress,
+        leases: store.leases,
+        notes: store.notes,
+      },
       grpcTls: () => this.grpcListening?.tls,
       refusesPeers: () => this.portTls?.refusesPeers === true,
       log: this.log,
@@ -315,9 +333,9 @@ export class ControlPlane {
       ca,
       datacenter,
       domain: options.dns?.domain ?? 'consul',
-      nodeName: node.name,
+      nodeName: ownName,
       peeringName: peeringServerName(datacenter, ca.trustDomain),
-      addresses: [node.address, ...[plan.https, plan.grpcTls].map(address => address?.host ?? '')],
+      addresses: [ownAddress, ...[plan.https, plan.grpcTls].map(address => address?.host ?? '')],
       onProblem: reason => this.log.warn({}, reason),
     })
     this.portTls = portTls
@@ -326,9 +344,18 @@ export class ControlPlane {
       ...(options.loadReportIntervalMs === undefined ? {} : { intervalMs: options.loadReportIntervalMs }),
       onFull: () => this.log.warn({}, 'observed traffic: no more edges and instances are kept than there are'),
     })
-    const servers = (): readonly KnownServer[] => [
-      { id: node.id, address: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', node.address), version: CONSUL_VERSION },
-    ]
+    const grpcHost = hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', ownAddress)
+    const replicas = new Replicas(store, {
+      id: store.isShared ? store.notes.replica : node.id,
+      name: ownName,
+      address: ownAddress,
+      grpcAddress: grpcHost,
+      grpcPort: -1,
+      grpcTlsPort: -1,
+      version: CONSUL_VERSION,
+    })
+    const servers = (): readonly KnownServer[] =>
+      replicas.list().map(({ id, grpcAddress, version }) => ({ id, address: grpcAddress, version }))
     const balance = new StreamBalance({
       ads,
       proxies: () => catalog.proxies().length,
@@ -348,6 +375,7 @@ export class ControlPlane {
         entries,
         datacenter,
         servers,
+        onServersChange: listener => replicas.onChange(listener),
         resolveDns,
         peerings,
         loadReports: {
@@ -361,6 +389,8 @@ export class ControlPlane {
       },
     )
     this.grpcListening = grpcPort
+    replicas.start({ grpcPort: grpcPort.plain?.port ?? -1, grpcTlsPort: grpcPort.tls?.port ?? -1 })
+    this.cleanups.push(() => replicas.stop())
     if (options.inert !== true) await peerings.start()
     this.cleanups.push(() => peerings.stop())
     portTls.onChange('grpc', secure => grpcPort.replaceCertificate(secure))
@@ -442,6 +472,7 @@ export class ControlPlane {
       agents,
       rollouts,
       backups,
+      replicas,
       audit: this.audit,
       consoleFolder: options.consoleFolder,
       resolveDns,
@@ -453,6 +484,7 @@ export class ControlPlane {
         return {
           host: reachableHost(address?.host ?? ''),
           port: address?.port ?? -1,
+          others: replicas.reachable(grpcPort.tls !== undefined),
           plainPort: grpcPort.plain?.port ?? -1,
           tlsPort: grpcPort.tls?.port ?? -1,
           caPem: grpcPort.tls === undefined ? undefined : portTls.caPem('grpc'),
@@ -606,13 +638,22 @@ export class ControlPlane {
   }
 }
 
-async function nodeId(store: Store): Promise<string> {
+/**
+ * The node that the agent API registers on. Replicas serve it together, so it has one name and address for all of them: what the first of them
+ * was started with.
+ */
+async function serverNode(store: Store, own: Omit<NodeInfo, 'id' | 'datacenter'>): Promise<Omit<NodeInfo, 'datacenter'>> {
+  const id = await madeOnce(store, 'node-id', randomUUID())
+  return store.isShared ? { id, ...(await madeOnce(store, 'server-node', own)) } : { id, ...own }
+}
+
+/** What the first one has made. */
+function madeOnce<T>(store: Store, key: string, value: T): Promise<T> {
   return store.exclusive(async turn => {
-    const record = await store.get('meta', 'node-id')
-    if (record !== undefined) return record.value as string
-    const id = randomUUID()
-    await turn.transaction([put('meta', 'node-id', id)])
-    return id
+    const record = await store.get('meta', key)
+    if (record !== undefined) return record.value as T
+    await turn.transaction([put('meta', key, value)])
+    return value
   })
 }
 

@@ -246,14 +246,12 @@ export interface DecompressorConfig {
   readonly statPrefix: string
 }
 
-export type BodyMode = 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
-
 /** Which parts of a message an external processor gets. */
 export interface ProcessingMode {
   readonly requestHeaders: boolean
   readonly responseHeaders: boolean
-  readonly requestBody: BodyMode
-  readonly responseBody: BodyMode
+  readonly requestBody: 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
+  readonly responseBody: 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
   readonly requestTrailers: boolean
   readonly responseTrailers: boolean
 }

@@ -2,11 +2,9 @@
 // Asked by task-runner.ts for answers, told by it what a task has asked. Invariant: the number of watches, and of first reads at one time, is
 // bounded; what goes over the bound is a problem of the task that asked last, and of no other.
 import type { Clock } from '../../io/clock.js'
-import { SECRET_PREFIX, type TemplateAnswers } from '../template/catalog-functions.js'
+import type { TemplateAnswers } from '../template/catalog-functions.js'
 import { BlockingWatch } from './blocking-watch.js'
 import type { ConsulApi } from './consul-reads.js'
-import type { SecretReads } from './secret-reads.js'
-import { TimedRead, type Watch } from './timed-read.js'
 
 export const MAX_WATCHES = 1_000
 const MAX_FIRST_READS = 16
@@ -24,7 +22,7 @@ export interface AskedAnswers extends TemplateAnswers {
 }
 
 export class WatchHub {
-  private readonly watches = new Map<string, Watch>()
+  private readonly watches = new Map<string, BlockingWatch>()
   private readonly owned = new Map<WatchOwner, ReadonlySet<string>>()
   private readonly waiting: (() => void)[] = []
   private reading = 0
@@ -33,7 +31,6 @@ export class WatchHub {
     private readonly api: ConsulApi,
     private readonly clock: Clock,
     private readonly random: () => number,
-    private readonly secrets: SecretReads,
   ) {}
 
   /** For one evaluation. */
@@ -86,19 +83,15 @@ export class WatchHub {
     this.owned.clear()
   }
 
-  private start(path: string): Watch {
-    const { clock, random } = this
-    const onChange = (): void => {
-      for (const [owner, paths] of this.owned) if (paths.has(path)) owner.onChange()
-    }
-    if (path.startsWith(SECRET_PREFIX))
-      return new TimedRead({ clock, random, onChange, read: () => this.secrets.read(path.slice(SECRET_PREFIX.length)) })
+  private start(path: string): BlockingWatch {
     return new BlockingWatch(path, {
       api: this.api,
-      clock,
-      random,
+      clock: this.clock,
+      random: this.random,
       turn: read => this.turn(read),
-      onChange,
+      onChange: changed => {
+        for (const [owner, paths] of this.owned) if (paths.has(changed)) owner.onChange()
+      },
     })
   }
 

@@ -12,7 +12,9 @@ import type { NodeRegistration, StoredCheck } from '../catalog/catalog-types.js'
 import { PLAIN_CHECK } from '../catalog/check-definition.js'
 import { NODE } from '../catalog/maintenance-check.js'
 import { hashOf, isSameHash } from '../secret-hash.js'
-import type { Store } from '../store/store.js'
+import { Renewals } from '../store/renewals.js'
+import { put, type Store, type StoredRecord } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 
 export interface AgentLeaseRequest {
   readonly node: NodeRegistration
@@ -70,6 +72,7 @@ interface StoredLease {
 }
 
 interface Held extends StoredLease {
+  readonly modifyIndex: number
   /** Ends the term of one that is alive, or the patience with one that is lost. */
   timer: NodeJS.Timeout | undefined
 }
@@ -80,21 +83,36 @@ export class AgentLeases {
   private readonly held = new Map<string, Held>()
   private readonly ttl: number
   private stopped = false
+  private readonly renewals: Renewals
+  /** Of who counts agents as lost; other replicas only hear of it. */
+  private lease: HeldLease | undefined
+  private release: (() => Promise<void>) | undefined
 
   private constructor(options: AgentLeasesOptions) {
     this.options = options
     this.ttl = options.ttlMs ?? TTL_MS
+    this.renewals = new Renewals(options.store, 'agents', key => this.rearm(key))
   }
 
   static async open(options: AgentLeasesOptions): Promise<AgentLeases> {
+    const { store } = options
     const leases = new AgentLeases(options)
-    for (const { key, value } of await options.store.list('agent-lease')) leases.keep(key, value as StoredLease)
+    store.subscribe(['agent-lease'], ({ changes }) => {
+      for (const { key, record } of changes) leases.follow(key, record)
+    })
+    for (const record of await store.list('agent-lease')) leases.follow(record.key, record)
+    leases.release = store.leases.contend('agents', lease => {
+      leases.lease = lease
+      for (const key of [...leases.held.keys()]) leases.rearm(key)
+    })
     return leases
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.stopped = true
+    this.renewals.stop()
     for (const { timer } of this.held.values()) clearTimeout(timer)
+    await this.release?.()
   }
 
   /** How long a lease lasts without being renewed. */
@@ -129,8 +147,12 @@ export class AgentLeases {
       draft.setNode(node)
       draft.setCheck(node.Node, serfHealth('passing', 'Agent alive and reachable'))
     })
-    if (before === undefined || !sameLease(before, lease)) await this.options.store.put('agent-lease', key, lease)
-    this.keep(key, lease)
+    if (before === undefined || !sameLease(before, lease)) {
+      const compare = { collection: 'agent-lease', key, modifyIndex: before?.modifyIndex ?? 0 } as const
+      const { ok } = await this.options.store.transaction([put('agent-lease', key, lease)], [compare])
+      if (!ok) throw new LeaseError(403, `node "${node.Node}" was taken by another agent, or removed, at the same time: try again`)
+    } else this.rearm(key)
+    this.renewals.renewed(key)
     if (isNew) this.options.onNotice(node.Node, before === undefined ? 'joined' : 'is back')
     return isNew
   }
@@ -151,9 +173,22 @@ export class AgentLeases {
     return true
   }
 
-  private keep(key: string, lease: StoredLease): void {
+  private rearm(key: string): void {
+    const held = this.held.get(key)
+    if (held !== undefined) this.keep(key, held, held.modifyIndex)
+  }
+
+  private follow(key: string, record: StoredRecord | undefined): void {
+    if (record !== undefined) this.keep(key, record.value as StoredLease, record.modifyIndex)
+    else {
+      clearTimeout(this.held.get(key)?.timer)
+      this.held.delete(key)
+    }
+  }
+
+  private keep(key: string, lease: StoredLease, modifyIndex: number): void {
     clearTimeout(this.held.get(key)?.timer)
-    const held: Held = { ...lease, timer: undefined }
+    const held: Held = { ...stored(lease), modifyIndex, timer: undefined }
     this.held.set(key, held)
     if (this.stopped) return
     if (lease.lostAtMs === 0) this.after(held, this.ttl, () => this.lost(key, held))
@@ -164,7 +199,10 @@ export class AgentLeases {
   }
 
   private after(held: Held, ms: number, then: () => Promise<void>): void {
-    const run = (): void => void then().catch((error: Error) => this.options.onProblem(`node ${held.node}: ${error.message}`))
+    const run = (): void => {
+      if (this.lease?.signal.aborted === false)
+        then().catch((error: Error) => this.options.onProblem(`node ${held.node}: ${error.message}`))
+    }
     held.timer = setTimeout(run, Math.min(ms, MAX_TIMER_MS))
     held.timer.unref()
   }
@@ -172,18 +210,19 @@ export class AgentLeases {
   private async lost(key: string, held: Held): Promise<void> {
     if (this.held.get(key) !== held || this.stopped) return
     const lease: StoredLease = { ...stored(held), lostAtMs: Date.now() }
-    this.keep(key, lease)
+    // It may have come back meanwhile.
+    const compare = { collection: 'agent-lease', key, modifyIndex: held.modifyIndex } as const
+    const { ok } = await this.options.store.transaction([put('agent-lease', key, lease)], [compare])
+    if (!ok) return
     this.options.onNotice(held.node, 'is lost')
     await this.options.catalog.change(draft => {
-      if (draft.node(held.node) !== undefined) draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
+      if (draft.node(held.node) === undefined || this.held.get(key)?.lostAtMs === 0) return
+      draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
     })
-    await this.options.store.put('agent-lease', key, lease)
   }
 
   private async remove(held: StoredLease, what: string): Promise<void> {
     const key = held.node.toLowerCase()
-    clearTimeout(this.held.get(key)?.timer)
-    this.held.delete(key)
     await this.options.catalog.change(draft => draft.deleteNode(held.node))
     await this.options.store.delete('agent-lease', key)
     this.options.onNotice(held.node, what)

@@ -106,8 +106,10 @@ export class Catalog extends CatalogIndex {
     for (const { key, value, createIndex, modifyIndex } of await store.list('check'))
       catalog.addCheck({ ...storedCheck(value), Node: splitKey(key).node, CreateIndex: createIndex, ModifyIndex: modifyIndex })
     // Those of a state that is older than virtual addresses.
-    const missing = catalog.virtualIps.writesFor(catalog, [...catalog.instances()], new Set())
-    if (missing.length > 0) await store.transaction(missing)
+    await store.exclusive(async turn => {
+      const missing = catalog.virtualIps.writesFor(catalog, [...catalog.instances()], new Set())
+      if (missing.length > 0) await turn.transaction(missing)
+    })
     return catalog
   }
 
@@ -368,7 +370,6 @@ export class Catalog extends CatalogIndex {
           this.addInstance(instanceFrom(key, record.value as ServiceInstance, record.createIndex, record.modifyIndex))
         change.add(this.instanceByKey(key))
       } else {
-        change.checks.add(key)
         const before = this.checkByKey(key)
         this.healthChanged(before, change)
         this.removeCheck(key)
@@ -388,7 +389,7 @@ export class Catalog extends CatalogIndex {
 
   /** Other gateways stand before these services than did before. */
   linksChanged(services: ReadonlySet<string>): void {
-    if (services.size > 0) this.tell({ services, proxies: NONE, nodes: NONE, instances: NONE, checks: NONE })
+    if (services.size > 0) this.tell({ services, proxies: new Set(), nodes: new Set() })
   }
 
   private tell(change: CatalogChange): void {
@@ -410,7 +411,6 @@ export class Catalog extends CatalogIndex {
     for (const id of ids) {
       const instance = this.instanceOn(Node, id)
       if (instance === undefined) continue
-      change.instances.add(keyOfInstance(instance))
       change.services.add(instance.Service)
       change.services.add(meshServiceOf(instance))
     }
@@ -438,18 +438,13 @@ export class Catalog extends CatalogIndex {
   }
 }
 
-const NONE: ReadonlySet<string> = new Set()
-
 class ChangeSet implements CatalogChange {
   readonly services = new Set<string>()
   readonly proxies = new Set<string>()
   readonly nodes = new Set<string>()
-  readonly instances = new Set<string>()
-  readonly checks = new Set<string>()
 
   add(instance: CatalogInstance | undefined): void {
     if (instance === undefined) return
-    this.instances.add(keyOfInstance(instance))
     this.services.add(instance.Service)
     if (instance.Proxy === undefined) return
     this.services.add(meshServiceOf(instance))

@@ -57,21 +57,23 @@ export class VirtualIps {
   }
 
   /** In place of what was chosen for it before. Resolves with those that lose an address by it; undefined: there is no such service. */
-  async assign(service: string, addresses: readonly string[]): Promise<string[] | undefined> {
+  assign(service: string, addresses: readonly string[]): Promise<string[] | undefined> {
     const name = service.toLowerCase()
-    if (!this.offsets.has(name)) return undefined
-    const losing = [...this.chosen].filter(([other, own]) => other !== name && own.some(address => addresses.includes(address)))
-    await this.store.transaction([
-      ...losing.map(([other, own]) =>
-        put(
-          'virtual-ip',
-          CHOSEN + other,
-          own.filter(address => !addresses.includes(address)),
+    return this.store.exclusive(async turn => {
+      if (!this.offsets.has(name)) return undefined
+      const losing = [...this.chosen].filter(([other, own]) => other !== name && own.some(address => addresses.includes(address)))
+      await turn.transaction([
+        ...losing.map(([other, own]) =>
+          put(
+            'virtual-ip',
+            CHOSEN + other,
+            own.filter(address => !addresses.includes(address)),
+          ),
         ),
-      ),
-      put('virtual-ip', CHOSEN + name, [...new Set(addresses)].sort()),
-    ])
-    return losing.map(([other]) => other)
+        put('virtual-ip', CHOSEN + name, [...new Set(addresses)].sort()),
+      ])
+      return losing.map(([other]) => other)
+    })
   }
 
   /** What a change of instances does to the addresses: `gone` are keys of those that are removed, or replaced by one of `added`. */

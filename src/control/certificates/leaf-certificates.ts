@@ -7,7 +7,7 @@ import type { CertificateAuthority, IssuedLeaf } from '../../mtls/ca/authority.j
 import { reissueDelayMs, renewAt } from '../../mtls/ca/renewal.js'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
-import type { Store } from '../store/store.js'
+import type { Store, StoredRecord } from '../store/store.js'
 
 export interface Leaf {
   readonly service: string
@@ -70,6 +70,7 @@ export class LeafCertificates {
   private readonly timers = new Map<string, NodeJS.Timeout>()
   private readonly underWay = new Map<string, Promise<Leaf>>()
   private clockTimer: NodeJS.Timeout | undefined
+  private unsubscribe: (() => void) | undefined
   private stopped = false
 
   constructor(options: LeafCertificatesOptions) {
@@ -81,13 +82,12 @@ export class LeafCertificates {
   /** Reads what was kept, and plans renewals. */
   async start(): Promise<void> {
     const { ca, store } = this.options
-    const activeRoot = ca.roots().ActiveRootID
-    for (const record of await store.list('leaf')) {
-      const leaf = this.decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
-      if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || !this.isValid(leaf)) continue
-      this.leaves.set(leaf.service, leaf)
-      this.plan(leaf.service, leaf.rootId === activeRoot ? this.renewalDelay(leaf) : this.reissueDelay())
-    }
+    // One that another replica has issued, or dropped.
+    if (store.isShared)
+      this.unsubscribe = store.subscribe(['leaf'], ({ changes }) => {
+        for (const { key, record } of changes) this.follow(key, record)
+      })
+    for (const record of await store.list('leaf')) this.adopt(record)
     this.clockTimer = setInterval(() => this.followClock(), CLOCK_CHECK_MS).unref()
     ca.onChange(event => {
       if (event.kind === 'leaf-reissue') for (const service of this.leaves.keys()) this.plan(service, this.reissueDelay())
@@ -96,9 +96,42 @@ export class LeafCertificates {
 
   stop(): void {
     this.stopped = true
+    this.unsubscribe?.()
     clearInterval(this.clockTimer)
     for (const timer of this.timers.values()) clearTimeout(timer)
     this.timers.clear()
+  }
+
+  /** What was kept, if it is still good. */
+  private adopt(record: StoredRecord): Leaf | undefined {
+    const leaf = this.decode(record.key, record.value as StoredLeaf | SealedLeaf, record)
+    if (leaf === undefined || leaf.uri !== this.uri(leaf.service) || !this.isValid(leaf)) return undefined
+    this.leaves.set(leaf.service, leaf)
+    this.planRenewal(leaf)
+    return leaf
+  }
+
+  private follow(service: string, record: StoredRecord | undefined): void {
+    if (record === undefined) this.forget(service)
+    else {
+      const leaf = this.adopt(record)
+      if (leaf !== undefined) this.options.onLeaf(leaf)
+    }
+  }
+
+  /** False: there was none. */
+  private forget(service: string): boolean {
+    clearTimeout(this.timers.get(service))
+    this.timers.delete(service)
+    if (!this.leaves.delete(service)) return false
+    this.options.onEnd?.(service)
+    return true
+  }
+
+  /** The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life. */
+  private planRenewal(leaf: Leaf): void {
+    const isCurrent = leaf.rootId === this.options.ca.roots().ActiveRootID
+    this.plan(leaf.service, isCurrent ? this.renewalDelay(leaf) : this.reissueDelay())
   }
 
   get(service: string): Leaf | undefined {
@@ -156,11 +189,8 @@ export class LeafCertificates {
 
   /** Drops the leaf of a service that has no sidecar any more. */
   release(service: string): void {
-    clearTimeout(this.timers.get(service))
-    this.timers.delete(service)
-    if (!this.leaves.delete(service)) return
-    const { store, onProblem, onEnd } = this.options
-    onEnd?.(service)
+    if (!this.forget(service)) return
+    const { store, onProblem } = this.options
     store.delete('leaf', service).catch((error: Error) => onProblem(service, error.message))
   }
 
@@ -171,6 +201,9 @@ export class LeafCertificates {
     const names: Pick<Leaf, 'dnsSans'> = dnsSans.length === 0 ? {} : { dnsSans }
     const stored: StoredLeaf = { ...issued, ...names, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
     const index = await store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })
+    // Told already, by the store's commit, or by that of another replica since.
+    const known = this.leaves.get(service)
+    if (known !== undefined && known.modifyIndex >= index) return known
     const leaf = {
       ...issued,
       ...names,
@@ -179,8 +212,7 @@ export class LeafCertificates {
       modifyIndex: index,
     }
     this.leaves.set(service, leaf)
-    // The root may have changed while it was being signed: the plan made then must not be replaced by that of a whole life.
-    this.plan(service, leaf.rootId === ca.roots().ActiveRootID ? this.renewalDelay(leaf) : this.reissueDelay())
+    this.planRenewal(leaf)
     this.options.onLeaf(leaf)
     return leaf
   }

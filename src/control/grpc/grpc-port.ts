@@ -26,6 +26,7 @@ export interface GrpcPortSources {
   readonly entries: ConfigEntryIndex
   readonly datacenter: string
   servers(): readonly KnownServer[]
+  onServersChange(listener: () => void): () => void
   readonly resolveDns: ResolveDns
   readonly peerings: Peerings
   readonly loadReports: LoadReportSources

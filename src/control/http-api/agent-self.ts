@@ -54,7 +54,12 @@ export function agentSelfRoutes(app: FastifyInstance, context: ApiContext, strea
     const wan = flag(request, 'wan')
     // Agents are of the LAN.
     const others = wan ? [] : agents.list().map(agent => agentMemberShape(agent, node.datacenter))
-    return [memberShape(node, wan, context.grpc()), ...others].filter(compileRequestFilter(request, 'member'))
+    const { caPem } = context.grpc()
+    const servers = context.replicas.list().map(({ id, name, address, grpcPort, grpcTlsPort }) => {
+      const member = { id, name, address, datacenter: node.datacenter }
+      return memberShape(member, wan, { port: grpcTlsPort > 0 ? grpcTlsPort : grpcPort, caPem })
+    })
+    return [...servers, ...others].filter(compileRequestFilter(request, 'member'))
   })
   app.put('/v1/agent/join/:address', async request => {
     throw new HttpError(500, `cannot join ${param(request, 'address')}: this control plane is a single server`)

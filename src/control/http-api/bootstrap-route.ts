@@ -15,7 +15,7 @@ const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
 export function bootstrapRoute(
   app: FastifyInstance,
   context: LocalContext,
-  reach: () => Pick<GrpcReach, 'host' | 'port' | 'caPem' | 'sidecarToken'>,
+  reach: () => Pick<GrpcReach, 'host' | 'port' | 'others' | 'caPem' | 'sidecarToken'>,
   defaults: () => Config | Promise<Config>,
 ): void {
   app.get('/v1/outrigger/bootstrap/:proxyId', async request => {
@@ -25,7 +25,8 @@ export function bootstrapRoute(
     const grpc = reach()
     const grpcAddr = query(request, 'grpc_addr')
     const path = socketPath(grpcAddr)
-    const ads = (path === undefined ? hostPort(grpcAddr, 'grpc_addr') : undefined) ?? { host: grpc.host, port: grpc.port }
+    const named = path === undefined ? hostPort(grpcAddr, 'grpc_addr') : undefined
+    const ads = named ?? { host: grpc.host, port: grpc.port }
     const ready = hostPort(query(request, 'ready_bind'), 'ready_bind')
     const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN_BIND, 'admin_bind')!
     // The caller's own token goes into the file, but where the gRPC port has one of its own.
@@ -37,6 +38,8 @@ export function bootstrapRoute(
       datacenter: context.node.datacenter,
       grpcHost: ads.host,
       grpcPort: ads.port,
+      // Whoever names one means that one.
+      ...(named === undefined && path === undefined ? { grpcOthers: grpc.others ?? [] } : {}),
       ...(path === undefined ? {} : { grpcPath: path }),
       adminHost: admin.host,
       adminPort: admin.port,

@@ -15,6 +15,8 @@ export interface BootstrapOptions {
   readonly partition?: string
   readonly grpcHost?: string
   readonly grpcPort?: number
+  /** Further servers that share the state, asked when that one is gone. */
+  readonly grpcOthers?: readonly { readonly host: string; readonly port: number }[]
   /** In their place a target of google_grpc, which whoever runs the proxy resolves (src/dataplane). Its server takes no load reports. */
   readonly adsTarget?: string
   /** A unix socket in the place of host and port: Nomad puts one into an allocation's network. */
@@ -111,9 +113,10 @@ function adsSource(): object {
 }
 
 function adsCluster(options: BootstrapOptions): object {
-  const { grpcHost = '', grpcPort = 0, grpcPath } = options
-  const isIp = grpcPath !== undefined || /^[\d.]+$|:/.test(grpcHost)
-  const address = grpcPath === undefined ? socketAddress(grpcHost, grpcPort) : { pipe: { path: grpcPath } }
+  const { grpcHost = '', grpcPort = 0, grpcOthers = [], grpcPath } = options
+  const servers = [{ host: grpcHost, port: grpcPort }, ...grpcOthers]
+  const isIp = grpcPath !== undefined || servers.every(({ host }) => /^[\d.]+$|:/.test(host))
+  const addresses = grpcPath === undefined ? servers.map(({ host, port }) => socketAddress(host, port)) : [{ pipe: { path: grpcPath } }]
   return {
     name: ADS_CLUSTER,
     ignore_health_on_host_removal: false,
@@ -139,7 +142,7 @@ function adsCluster(options: BootstrapOptions): object {
     },
     load_assignment: {
       cluster_name: ADS_CLUSTER,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
+      endpoints: [{ lb_endpoints: addresses.map(address => ({ endpoint: { address } })) }],
     },
   }
 }

@@ -171,8 +171,12 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     )
   })
 
-  app.get('/v1/status/leader', async (_request, reply) => jsonText(reply, JSON.stringify(`${node.address}:${SERVER_RPC_PORT}`)))
-  app.get('/v1/status/peers', async () => [`${node.address}:${SERVER_RPC_PORT}`])
+  const { replicas } = context
+  app.get('/v1/status/leader', async (_request, reply) => {
+    const leader = replicas.leader()
+    return jsonText(reply, JSON.stringify(leader === undefined ? '' : `${leader.address}:${SERVER_RPC_PORT}`))
+  })
+  app.get('/v1/status/peers', async () => replicas.list().map(({ address }) => `${address}:${SERVER_RPC_PORT}`))
 }
 
 /** What a gateway stands before, as its config entry says. */
@@ -203,7 +207,7 @@ const present = (fields: Readonly<Record<string, unknown>>): object =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 /** Instances registered under a name; names are looked up without case, as in Consul. */
-function instancesNamed({ catalog }: ApiContext, name: string): readonly CatalogInstance[] {
+function instancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
   return name.toLowerCase() === CONSUL ? [serverInstance()] : catalog.instancesOf(name)
 }
 
@@ -211,7 +215,7 @@ function ingressInstancesNamed({ catalog }: ApiContext, name: string): CatalogIn
   return catalog.ingressInstancesOf(name)
 }
 
-function connectInstancesNamed({ catalog }: ApiContext, name: string): readonly CatalogInstance[] {
+function connectInstancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
   return catalog.connectInstancesOf(name)
 }
 

@@ -18,6 +18,7 @@ import type { LogFeed } from '../log-feed.js'
 import type { ExportedServices } from '../peering/exported-services.js'
 import type { PeeringTable } from '../peering/peering-table.js'
 import type { Peerings } from '../peering/peerings.js'
+import type { Replicas } from '../replicas/replicas.js'
 import type { Rollouts } from '../rollouts/rollout-engine.js'
 import type { ProxyChange } from '../snapshot/planned-changes.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
@@ -47,6 +48,8 @@ export interface GrpcReach {
   readonly host: string
   /** Over TLS where that is served. */
   readonly port: number
+  /** Of the replicas beside: where a sidecar goes when this one is gone. */
+  readonly others?: readonly { readonly host: string; readonly port: number }[]
   readonly plainPort: number
   readonly tlsPort: number
   /** What the port over TLS is verified with. */
@@ -93,6 +96,7 @@ export interface ApiContext extends LocalContext, Coordination {
   readonly rollouts: Rollouts
   /** Undefined: none are made. */
   readonly backups: Backups | undefined
+  readonly replicas: Replicas
   readonly audit: AuditLog
   readonly authorizer: Authorizer
   /** Undefined: ACLs are off. */

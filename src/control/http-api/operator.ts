@@ -1,5 +1,5 @@
-// `/v1/operator` and `/v1/coordinate` for the one server that there is: it leads, it votes, it has no peers, no gossip keys and no
-// distances to others. Shapes as Consul's.
+// `/v1/operator` and `/v1/coordinate` for the servers that share the state: all of them vote as far as clients are told (the votes are etcd's own
+// matter), there are no gossip keys and no distances to others. Shapes as Consul's.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parseDuration } from '../config-entries/duration.js'
 import { FieldReader } from '../config-entries/field-reader.js'
@@ -36,13 +36,21 @@ const ORIGIN = { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Heigh
 const NO_KEYRING = 'keyring: encryption is not enabled, since a single server has no gossip'
 
 export function operatorRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { node, store } = context
+  const { node, store, replicas } = context
   const address = `${node.address}:${SERVER_RPC_PORT}`
   const startedAt = new Date().toISOString()
 
   app.get('/v1/operator/raft/configuration', async () => ({
     Index: store.index,
-    Servers: [{ ID: node.id, Node: node.name, Address: address, Leader: true, ProtocolVersion: '3', Voter: true, LastIndex: store.index }],
+    Servers: replicas.list().map(replica => ({
+      ID: replica.id,
+      Node: replica.name,
+      Address: `${replica.address}:${SERVER_RPC_PORT}`,
+      Leader: replica.id === replicas.leader()?.id,
+      ProtocolVersion: '3',
+      Voter: true,
+      LastIndex: store.index,
+    })),
   }))
   app.post('/v1/operator/raft/transfer-leader', () => Promise.reject(new HttpError(500, 'cannot find peer: this is the only server')))
   app.delete('/v1/operator/raft/peer', async request => {

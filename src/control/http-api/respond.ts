@@ -94,7 +94,7 @@ export function eitherTopic(indexes: TopicIndexes, ...topics: readonly string[])
   }
 }
 
-type Waiting = Pick<LocalContext, 'blocking' | 'indexes'>
+type Waiting = Pick<LocalContext, 'blocking' | 'indexes' | 'store'>
 
 /** At once, or after a wait. */
 export type Answered = FastifyReply | Promise<FastifyReply>
@@ -109,13 +109,17 @@ export function blockingRead(
   read: () => unknown,
 ): Answered {
   const watched = typeof what === 'string' ? topicWatch(context.indexes, what) : what
+  const index = askedIndex(request)
+  const { store } = context
+  // Replicas that began at different times know the last change of a thing more or less exactly: one index is before, of, or after it.
+  const isOfOurs = (): boolean => store.isShared && index <= store.index
   const answer = (): FastifyReply => {
-    indexHeaders(reply, watched.index(), request)
+    indexHeaders(reply, isOfOurs() ? Math.max(index, watched.index()) : watched.index(), request)
     return reply.send(read())
   }
-  const index = askedIndex(request)
   // An index from the future is one of another data directory: it is answered at once, as after a reset.
-  return index === 0 ? answer() : waitUntil(context, request, watched, () => watched.index() !== index).then(answer)
+  const isOver = (): boolean => (isOfOurs() ? watched.index() > index : watched.index() !== index)
+  return index === 0 ? answer() : waitUntil(context, request, watched, isOver).then(answer)
 }
 
 /** Waits as `?hash=` asks until `read` gives something else, and answers with it and its hash (agent endpoints). */

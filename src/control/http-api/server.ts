@@ -17,6 +17,7 @@ import { catalogRegistrationRoutes } from './catalog-registration.js'
 import { checkCommonParameters } from './common-parameters.js'
 import { configRoutes } from './config.js'
 import { connectRoutes } from './connect.js'
+import { consistentReads } from './consistency.js'
 import { consoleApiRoutes } from './console-api.js'
 import type { ApiContext } from './context.js'
 import { eventRoutes } from './event.js'
@@ -56,6 +57,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   })
   applyHttpConfig(app, context.httpConfig)
   const streams = new StreamedAnswers()
+  if (context.store.isShared) consistentReads(app, context.store)
   auditWrites(app, context)
   if (context.acl !== undefined) authorizeWith(context.acl, app, context)
   aclRoutes(app, context)

@@ -109,7 +109,7 @@ export function agentConfigShape(node: NodeInfo, version: string, isServer: bool
   }
 }
 
-/** The one member of the cluster, of the LAN or of the WAN. */
+/** A server as a member of the cluster, of the LAN or of the WAN. */
 export function memberShape(node: NodeInfo, wan: boolean, grpc: { readonly port: number; readonly caPem: string | undefined }) {
   return {
     Name: wan ? `${node.name}.${node.datacenter}` : node.name,

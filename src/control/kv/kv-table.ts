@@ -30,6 +30,8 @@ export class KvTable {
   private readonly keyWaiters = new Map<string, Set<() => void>>()
   private readonly prefixWaiters = new Map<string, Set<() => void>>()
   private readonly heldBy = new Map<string, Set<string>>()
+  /** What the last commit took from whom. */
+  private readonly freed = new Map<string, string[]>()
   private floor: number
   private lastIndex: number
 
@@ -76,6 +78,11 @@ export class KvTable {
     return this.heldBy.get(session) ?? new Set()
   }
 
+  /** Keys that a session lost by the commit of this index, which is the last one. */
+  freedAt(index: number, session: string): readonly string[] {
+    return this.lastIndex === index ? (this.freed.get(session) ?? []) : []
+  }
+
   /** Of a key that is not there: that of the last change of any. */
   keyIndex(key: string): number {
     return this.pairs.get(key)?.modifyIndex ?? this.lastIndex
@@ -100,6 +107,7 @@ export class KvTable {
 
   private follow({ index, changes }: Commit): void {
     this.lastIndex = index
+    this.freed.clear()
     for (const { key, record } of changes) {
       if (record === undefined) this.delete(key, index)
       else this.set(toPair(record))
@@ -111,7 +119,7 @@ export class KvTable {
     const { key } = pair
     const before = this.pairs.get(key)
     if (before === undefined) this.sorted.splice(lowerBound(this.sorted, key), 0, key)
-    this.release(before)
+    if (pair.session !== before?.session) this.release(before)
     this.pairs.set(key, pair)
     this.tombstones.delete(key)
     if (pair.session === '') return
@@ -137,6 +145,9 @@ export class KvTable {
     if (pair === undefined || pair.session === '') return
     const held = this.heldBy.get(pair.session)
     held?.delete(pair.key)
+    const freed = this.freed.get(pair.session)
+    if (freed === undefined) this.freed.set(pair.session, [pair.key])
+    else freed.push(pair.key)
     if (held?.size === 0) this.heldBy.delete(pair.session)
   }
 

@@ -11,6 +11,8 @@ import type { StateSeal } from '../../mtls/ca/store.js'
 import { BACKDATE_MS } from '../../mtls/x509/x509.js'
 import { GrpcStatus } from '../grpc/grpc-status.js'
 import { hashOf, isSameHash } from '../secret-hash.js'
+import type { ReplicaNotes } from '../store/replica-notes.js'
+import type { TaskLeases } from '../store/task-leases.js'
 import type { ExportedServices } from './exported-services.js'
 import { askPeer, PeerError, type PeerServers } from './peer-dialer.js'
 import { PeerLink } from './peer-link.js'
@@ -28,11 +30,15 @@ import { MAX_PEERINGS, type PeeringTable } from './peering-table.js'
 import { decodeToken, encodeToken, peeringServerName, serverAddress } from './peering-token.js'
 import type { PeerBundle, Peering, PeeringRecord, PeeringState } from './peering-types.js'
 
+const TOPIC = 'peering-streams'
+
 export interface PeeringsOptions {
   readonly table: PeeringTable
   readonly exports: ExportedServices
   readonly datacenter: string
   readonly seal: StateSeal | undefined
+  readonly leases: TaskLeases
+  readonly notes: ReplicaNotes
   /** Ours. */
   bundle(): PeerBundle
   /** Where peers reach us. Throws one line where they can't. */
@@ -82,24 +88,42 @@ export class Peerings {
   private readonly links = new Map<string, PeerLink>()
   /** Last problem told of each, so that it is told once. */
   private readonly problems = new Map<string, string>()
+  /** Peers whose streams other replicas hold. */
+  private readonly elsewhere = new Map<string, readonly string[]>()
   private stopped = false
+  /** Of replicas that share the state one dials; all of them are dialled. */
+  private dials = false
+  private release: (() => Promise<void>) | undefined
 
   constructor(options: PeeringsOptions) {
     this.options = options
+    options.notes.hear(TOPIC, (replica, names) => {
+      if (names === undefined) this.elsewhere.delete(replica)
+      else this.elsewhere.set(replica, names as readonly string[])
+    })
   }
 
   /** Goes on where it was before: dials, and ends what was being deleted. */
   async start(): Promise<void> {
-    for (const peering of this.options.table.list()) {
-      if (peering.State === 'DELETING') await this.clean(peering.Name)
-      else this.dial(peering)
-    }
+    for (const { Name, State } of this.options.table.list()) if (State === 'DELETING') await this.clean(Name)
+    this.release = this.options.leases.contend('peering-links', lease => {
+      this.dials = true
+      for (const peering of this.options.table.list()) if (peering.State !== 'DELETING') this.dial(peering)
+      lease.signal.addEventListener('abort', () => this.hangUpAll(), { once: true })
+    })
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.stopped = true
     for (const session of this.sessions.values()) session.end('the control plane stops')
+    this.hangUpAll()
+    await this.release?.()
+  }
+
+  private hangUpAll(): void {
+    this.dials = false
     for (const link of this.links.values()) link.stop()
+    this.links.clear()
   }
 
   /** Exports, roots or addresses may be others now. */
@@ -118,7 +142,8 @@ export class Peerings {
 
   private statusOf(peering: Peering): PeeringStatus {
     const session = this.sessions.get(peering.Name)
-    return { peering, session, state: peering.State === 'ACTIVE' && session === undefined ? 'FAILING' : peering.State }
+    const isOpen = session !== undefined || [...this.elsewhere.values()].some(names => names.includes(peering.Name))
+    return { peering, session, state: peering.State === 'ACTIVE' && !isOpen ? 'FAILING' : peering.State }
   }
 
   // ---- what operators ask for ----
@@ -319,6 +344,7 @@ export class Peerings {
     for (const [name, open] of this.sessions) {
       if (open !== session) continue
       this.sessions.delete(name)
+      this.tellReplicas()
       this.options.onNotice(name, 'the stream has ended')
     }
   }
@@ -336,12 +362,12 @@ export class Peerings {
     this.links.get(name)?.stop()
     this.links.delete(name)
     this.sessions.get(name)?.end('')
-    this.sessions.delete(name)
+    if (this.sessions.delete(name)) this.tellReplicas()
   }
 
   private dial(record: PeeringRecord): void {
     const { Name: name, PeerID: peerId, streamSecret } = record
-    if (streamSecret === undefined || isOver(record) || this.stopped || this.links.has(name)) return
+    if (streamSecret === undefined || isOver(record) || this.stopped || !this.dials || this.links.has(name)) return
     const link = new PeerLink({
       servers: () => this.serversOf(name),
       opening: { peerId, secret: this.opened(streamSecret) },
@@ -393,7 +419,13 @@ export class Peerings {
     this.sessions.get(name)?.end('another stream takes its place')
     const session = new PeerSession(transport, source)
     this.sessions.set(name, session)
+    this.tellReplicas()
     return session
+  }
+
+  /** Whose streams are open here. */
+  private tellReplicas(): void {
+    this.options.notes.say(TOPIC, [...this.sessions.keys()])
   }
 
   private greeted(name: string, { clockMs, datacenter }: Extract<PeerMessage, { readonly kind: 'hello' }>): void {

@@ -6,10 +6,11 @@ import type { Catalog } from '../catalog/catalog.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
 import { addressOf } from '../catalog/instance-address.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
-import type { NodeInfo } from '../http-api/context.js'
 import { formatAddress, type HostPort, hostForOthers } from '../http-api/listen-addresses.js'
 import type { ControlLogger } from '../log-feed.js'
 import type { SnapshotSources } from '../snapshot/build-snapshot.js'
+import type { ReplicaNotes } from '../store/replica-notes.js'
+import type { TaskLeases } from '../store/task-leases.js'
 import type { ExportedServices } from './exported-services.js'
 import type { PeeringTable } from './peering-table.js'
 import { Peerings } from './peerings.js'
@@ -22,7 +23,10 @@ interface Parts {
   readonly ca: CertificateAuthority
   readonly seal: StateSeal | undefined
   readonly datacenter: string
-  readonly node: NodeInfo
+  readonly leases: TaskLeases
+  readonly notes: ReplicaNotes
+  /** Of this server, for others. */
+  readonly address: string
   /** Where gRPC is served over TLS, once it is. */
   grpcTls(): HostPort | undefined
   /** That port asks every client for a certificate, and peers show none. */
@@ -31,7 +35,7 @@ interface Parts {
 }
 
 export function wirePeerings({ grpcTls, refusesPeers, log, ...parts }: Parts): Peerings {
-  const { catalog, entries, ca, node } = parts
+  const { catalog, entries, ca, address } = parts
   const throughGateways = (): boolean => entries.get('mesh', 'mesh')?.Peering?.PeerThroughMeshGateways === true
   return new Peerings({
     ...parts,
@@ -41,7 +45,7 @@ export function wirePeerings({ grpcTls, refusesPeers, log, ...parts }: Parts): P
       if (tls === undefined) throw new Error('peers dial gRPC over TLS, which is not served here (--grpc-tls-addr, ports.grpc_tls)')
       if (refusesPeers())
         throw new Error('peers show no certificate, and the gRPC port asks every client for one (tls.grpc.verify_incoming)')
-      if (!throughGateways()) return [formatAddress({ host: hostForOthers(tls.host, node.address), port: tls.port })]
+      if (!throughGateways()) return [formatAddress({ host: hostForOthers(tls.host, address), port: tls.port })]
       const gateways = catalog.meshGateways().map(gateway => gatewayAddress(gateway, catalog, 'wan'))
       if (gateways.length === 0) throw new Error('the mesh entry has peers come through mesh gateways, and none is registered')
       return gateways

@@ -53,6 +53,10 @@ export class RolloutEngine {
   private readonly running = new Map<string, { readonly done: Promise<unknown>; readonly abort: AbortController }>()
   private timer: Timer | undefined
   private stopped = false
+  /** One replica moves the rollouts. */
+  private isOurTask = false
+  private unsubscribe: (() => void) | undefined
+  private release: (() => Promise<void>) | undefined
   /** Before it nothing could be heard of the sidecars. */
   private startedAt = 0
 
@@ -63,13 +67,31 @@ export class RolloutEngine {
 
   /** Goes on with what ran when the control plane ended. */
   start(): void {
-    this.startedAt = this.now()
-    this.arm()
+    const { store } = this.parts
+    // Another replica may have been told to start one.
+    this.unsubscribe = store.subscribe(['rollout-status'], () => {
+      if (this.timer === undefined) this.arm()
+    })
+    this.release = store.leases.contend('rollouts', lease => {
+      this.isOurTask = true
+      this.startedAt = this.now()
+      this.arm()
+      lease.signal.addEventListener('abort', () => this.pauseAll(), { once: true })
+    })
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.stopped = true
+    this.unsubscribe?.()
+    this.pauseAll()
+    await this.release?.()
+  }
+
+  /** Whoever has the task now goes on from what is written. */
+  private pauseAll(): void {
+    this.isOurTask = false
     this.timer?.cancel()
+    this.timer = undefined
     for (const { abort } of this.running.values()) abort.abort()
   }
 
@@ -168,7 +190,7 @@ export class RolloutEngine {
   }
 
   private arm(afterMs = TICK_MS): void {
-    if (this.stopped || this.parts.table.active === 0) return
+    if (this.stopped || !this.isOurTask || this.parts.table.active === 0) return
     this.timer?.cancel()
     this.timer = this.parts.clock.after(afterMs, () => {
       this.timer = undefined

@@ -10,7 +10,9 @@ import { parseDuration } from '../config-entries/duration.js'
 import type { KvChange } from '../kv/kv-change.js'
 import type { KvTable } from '../kv/kv-table.js'
 import type { Committed, KvWriter } from '../kv/kv-writer.js'
+import { Renewals } from '../store/renewals.js'
 import { type Commit, put, remove, type Store, type StoredRecord, type StoreWrite } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 import { WatchedIndex } from '../store/watched-index.js'
 
 export type SessionBehavior = 'release' | 'delete'
@@ -47,17 +49,22 @@ export class SessionTable extends WatchedIndex {
   private readonly delays = new Map<string, NodeJS.Timeout>()
   private writer: KvWriter | undefined
   private stopped = false
+  private readonly renewals: Renewals
+  /** Of who ends sessions; the timers of other replicas end none. */
+  private lease: HeldLease | undefined
+  private release: (() => Promise<void>) | undefined
 
   private constructor(
+    private readonly store: Store,
     private readonly table: KvTable,
-    index: number,
     private readonly onProblem: (reason: string) => void,
   ) {
-    super(index)
+    super(store.index)
+    this.renewals = new Renewals(store, 'sessions', id => this.rearm(id))
   }
 
   static async open(store: Store, table: KvTable, onProblem: (reason: string) => void): Promise<SessionTable> {
-    const sessions = new SessionTable(table, store.index, onProblem)
+    const sessions = new SessionTable(store, table, onProblem)
     store.subscribe(['session'], commit => sessions.follow(commit))
     for (const record of await store.list('session')) sessions.add(record)
     return sessions
@@ -66,10 +73,17 @@ export class SessionTable extends WatchedIndex {
   /** The writer needs the sessions to decide, and they need it to end. */
   start(writer: KvWriter): void {
     this.writer = writer
+    this.release = this.store.leases.contend('sessions', lease => {
+      this.lease = lease
+      // As after a change of Consul's leader: each has its whole time again.
+      for (const session of this.sessions.values()) this.arm(session)
+    })
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.stopped = true
+    this.renewals.stop()
+    await this.release?.()
     for (const timer of [...this.timers.values(), ...this.delays.values()]) clearTimeout(timer)
   }
 
@@ -107,7 +121,9 @@ export class SessionTable extends WatchedIndex {
   /** Undefined: there is no such session. */
   renew(id: string): Session | undefined {
     const session = this.sessions.get(id)
-    if (session !== undefined) this.arm(session)
+    if (session === undefined) return undefined
+    this.arm(session)
+    this.renewals.renewed(id)
     return session
   }
 
@@ -123,14 +139,13 @@ export class SessionTable extends WatchedIndex {
   endIn(change: KvChange, id: string): StoreWrite | undefined {
     const session = this.sessions.get(id)
     if (session === undefined) return undefined
-    const keys = [...this.table.heldKeys(id)]
-    change.endSession(keys, session.Behavior)
-    this.delay(keys, session.LockDelay / 1e6)
+    change.endSession(this.table.heldKeys(id), session.Behavior)
     return remove('session', id)
   }
 
   /** Ends those whose checks are no longer well. Called at each change of the catalog's health. */
   judge(judge: CheckJudge): void {
+    if (!this.endsSessions) return
     for (const session of this.sessions.values()) if (judge(session) !== undefined) this.end(session.ID)
   }
 
@@ -142,6 +157,7 @@ export class SessionTable extends WatchedIndex {
     for (const { key, record } of changes) {
       if (record !== undefined) this.add(record)
       else {
+        this.delay(this.table.freedAt(index, key), (this.sessions.get(key)?.LockDelay ?? 0) / 1e6)
         clearTimeout(this.timers.get(key))
         this.timers.delete(key)
         this.sessions.delete(key)
@@ -156,11 +172,22 @@ export class SessionTable extends WatchedIndex {
     this.arm(session)
   }
 
+  private get endsSessions(): boolean {
+    return this.lease?.signal.aborted === false
+  }
+
+  private rearm(id: string): void {
+    const session = this.sessions.get(id)
+    if (session !== undefined) this.arm(session)
+  }
+
   private arm(session: Session): void {
     clearTimeout(this.timers.get(session.ID))
     const ttlMs = (parseDuration(session.TTL || '0s') ?? 0) / 1e6
     if (ttlMs === 0 || this.stopped) return
-    const timer = setTimeout(() => this.end(session.ID), ttlMs * TTL_MULTIPLIER)
+    const timer = setTimeout(() => {
+      if (this.endsSessions) this.end(session.ID)
+    }, ttlMs * TTL_MULTIPLIER)
     timer.unref()
     this.timers.set(session.ID, timer)
   }

@@ -23,6 +23,7 @@ export class MemoryStore implements Store {
   readonly leases = new LocalLeases()
   readonly notes = new NoReplicas()
   readonly contact = ALONE
+  readonly isShared = false
 
   get index(): number {
     return this.records.index

@@ -96,6 +96,8 @@ export interface Store {
   readonly index: number
   readonly leases: TaskLeases
   readonly notes: ReplicaNotes
+  /** Other replicas may write to it. */
+  readonly isShared: boolean
   readonly contact: Contact
   get(collection: Collection, key: string): Promise<StoredRecord | undefined>
   /** All records of a collection, or those whose key begins with `prefix`; in order of the keys' bytes. */

@@ -4,7 +4,6 @@
 //   WAITING ──connection──▶ OPEN ──response head──▶ RESPONDING ──end──▶ DONE
 //      └── pool failure ──▶ DONE      any ──reset, cancel──▶ DONE
 
-import { eventNow } from '../../io/event-clock.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import type { HttpPool, PoolFailure, PoolWaiter } from '../../upstream/connect/http-pool.js'
 import type { Breakers } from '../../upstream/host/breakers.js'
@@ -30,7 +29,7 @@ export interface UpstreamRequestOwner {
 export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEvents {
   readonly host: Host
   readonly attempt: number
-  readonly startedAt = eventNow()
+  readonly startedAt = performance.now()
   stream: ClientStream | null = null
   connection: UpstreamConnection | null = null
   headSent = false

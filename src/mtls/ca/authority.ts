@@ -37,7 +37,7 @@ import {
   withOtherRoots,
 } from './roots.js'
 import { DEFAULT_SIGN_WAIT_MS, SignLimiter } from './sign-limiter.js'
-import type { CaState, CaStore } from './store.js'
+import { type CaState, CaStateChanged, type CaStore } from './store.js'
 import { VaultProvider } from './vault/vault-provider.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
@@ -133,13 +133,38 @@ export class CertificateAuthority {
     if (this.state !== undefined) return
     await this.exclusive(async () => {
       const loaded = await this.options.store.load()
-      if (loaded === undefined) await this.createState()
+      if (loaded === undefined) await this.beginState()
       else await this.resumeState(loaded)
       this.watchProvider()
     })
     await this.resumeRotation()
     // A CA that was down for long may have an intermediate to renew before it can sign. Not while a hook is waited for.
     if (this.current().rotation === undefined) await this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))
+  }
+
+  /** Of several that begin with the same store, all go on with what the first one made. */
+  private async beginState(): Promise<void> {
+    try {
+      await this.createState()
+    } catch (error) {
+      const made = error instanceof CaStateChanged ? await this.options.store.load() : undefined
+      if (made === undefined) throw error
+      await this.resumeState(made)
+    }
+  }
+
+  /** Another process may have changed what the store has: from now on it is what this one goes by. */
+  followStore(): Promise<void> {
+    return this.exclusive(async () => {
+      const loaded = await this.options.store.load()
+      const before = this.current()
+      if (loaded === undefined || isDeepStrictEqual(loaded, before)) return
+      this.state = loaded
+      this.staged = undefined
+      if (!isDeepStrictEqual(loaded.config.provider, before.config.provider)) this.useProvider(this.createProvider(loaded.config.provider))
+      this.emit('roots')
+      if (activeRoot(loaded).id !== activeRoot(before).id) this.emit('leaf-reissue')
+    })
   }
 
   private async createState(): Promise<void> {
@@ -369,6 +394,12 @@ export class CertificateAuthority {
       this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))
     }, MAINTENANCE_INTERVAL_MS)
     this.timer.unref()
+  }
+
+  /** Leaves maintenance to another process. */
+  stopMaintenance(): void {
+    clearInterval(this.timer)
+    this.timer = undefined
   }
 
   /** Reads the operator's files now (provider "files"), and waits until what follows from it is done. */

@@ -46,8 +46,17 @@ export interface CaState {
 export interface CaStore {
   /** The last state saved, `undefined` when there has never been one. Throws `CaError` `state-corrupt`, `state-locked`, `encryption-key`. */
   load(): Promise<CaState | undefined>
-  /** Saves atomically and durably: after a crash at any point `load` gives this state or the one before. */
+  /**
+   * Saves atomically and durably: after a crash at any point `load` gives this state or the one before. Throws `CaStateChanged` where
+   * another process has saved since.
+   */
   save(state: CaState): Promise<void>
+}
+
+export class CaStateChanged extends Error {
+  constructor() {
+    super('the CA was changed by another control plane at the same time; nothing was changed here, try again')
+  }
 }
 
 const FORMAT = 'outrigger-ca'

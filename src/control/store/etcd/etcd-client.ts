@@ -37,6 +37,11 @@ export class EtcdError extends Error {
     super(message)
   }
 
+  /** There is no room, or too much to do. etcd carries out the request that crosses its quota, and says this of it all the same. */
+  get isExhausted(): boolean {
+    return this.code === status.RESOURCE_EXHAUSTED
+  }
+
   /** What was asked for is of before the oldest revision that etcd still has, or of after the newest. */
   get isOutsideHistory(): boolean {
     return this.code === status.OUT_OF_RANGE
@@ -305,6 +310,6 @@ function isNeverSent(details: string | undefined): boolean {
 function reasonOf(details: string | undefined): string {
   const reason = (details ?? 'no answer').replace(/^etcdserver: /, '').replace(/\. Resolution note:.*$/s, '')
   return reason.includes('database space exceeded')
-    ? 'its database is full (quota): compact and defragment it, then `etcdctl alarm disarm`; reads go on, nothing was written'
+    ? 'its database is full (quota): compact and defragment it, then `etcdctl alarm disarm`; reads go on'
     : reason
 }

@@ -10,6 +10,7 @@ import type { EtcdSession, SessionUser } from './etcd-session.js'
 import type { OtherKey } from './load-state.js'
 
 const RETRY_MS = 500
+const RELEASE_MS = 500
 
 interface Contest {
   readonly task: string
@@ -49,7 +50,9 @@ export class EtcdLeases implements TaskLeases, SessionUser {
       await contest.attempt
       const since = contest.held?.since
       this.lose(contest)
-      if (since !== undefined) await this.client.txn({ compare: [isSince(key, since)], success: [deleteOp(key)] }).catch(() => {})
+      // Where etcd does not answer, the lease ends it.
+      if (since !== undefined && this.session.id !== undefined)
+        await this.client.txn({ compare: [isSince(key, since)], success: [deleteOp(key)] }, RELEASE_MS).catch(() => {})
     }
   }
 

@@ -79,6 +79,8 @@ export class EtcdMirror implements Contact {
   private asking: Promise<bigint> | undefined
   private askingNext: Promise<bigint> | undefined
   private contactAt = Number.NEGATIVE_INFINITY
+  /** The last question whether memory is current was not answered. */
+  private isSilent = false
   private heartbeatTimer: NodeJS.Timeout | undefined
   private closed = false
   /** Times that memory was read anew: what was committed in between is not known one by one. */
@@ -127,6 +129,12 @@ export class EtcdMirror implements Contact {
     return this.lastContactMs < LEADER_LOST_MS
   }
 
+  /** Throws one line where there has been none for too long: who asks need not wait to be told so. */
+  requireContact(): void {
+    if (!this.knowsLeader && this.isSilent)
+      throw new Error(`etcd ${this.client.endpoint}: no contact for ${Math.round(this.lastContactMs / 1_000)} s; nothing was written`)
+  }
+
   /** Index of a transaction of the last few thousand. */
   indexOf(id: string): number | undefined {
     return this.remembered.get(id)
@@ -139,6 +147,7 @@ export class EtcdMirror implements Contact {
 
   /** Resolves once memory holds what was committed anywhere before the call. Rejects where that can't be proven. */
   async catchUp(): Promise<void> {
+    this.requireContact()
     const asked = performance.now()
     await this.reached(await this.askHead())
     this.contactAt = Math.max(this.contactAt, asked)
@@ -390,7 +399,10 @@ export class EtcdMirror implements Contact {
   private beat(): void {
     this.heartbeatTimer = setTimeout(() => {
       this.proveContact()
-        .catch(() => this.stream?.close())
+        .catch(() => {
+          this.isSilent = true
+          this.stream?.close()
+        })
         .finally(() => {
           if (!this.closed) this.beat()
         })
@@ -402,6 +414,7 @@ export class EtcdMirror implements Contact {
     const asked = performance.now()
     await this.reached(await this.askQuorum(HEARTBEAT_TIMEOUT_MS))
     this.contactAt = Math.max(this.contactAt, asked)
+    this.isSilent = false
   }
 
   /** Who asks while a question is under way shares the next one: that one may have been answered before they came. */

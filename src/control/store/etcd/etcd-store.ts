@@ -54,6 +54,7 @@ class Outrun extends Error {}
 export class EtcdStore implements Store {
   readonly leases: EtcdLeases
   readonly notes: EtcdNotes
+  readonly isShared = true
   private readonly feed = new CommitFeed()
   private readonly client: EtcdClient
   private readonly layout: EtcdLayout
@@ -203,6 +204,7 @@ export class EtcdStore implements Store {
     for (const end = performance.now() + WRITE_MS; ; ) {
       const { mirror } = this
       await mirror.settled()
+      mirror.requireContact()
       if (write.lease?.signal.aborted) throw new LeaseLost(write.lease)
       if (write.basis !== undefined && this.index !== write.basis) throw new Outrun()
       const { compares } = write
@@ -233,8 +235,8 @@ export class EtcdStore implements Store {
     const staged = isLarge ? await layDownParts(client, layout, id, writes, texts) : 0
     const next = makeHead({ index, id, staged, ...mirror.etcd })
     const heldKey = lease === undefined ? undefined : this.leases.keyOf(lease)
-    const response = await this.honest(
-      client.txn({
+    const response = await client
+      .txn({
         compare: [
           isAt(layout.head, headRevision),
           ...(heldKey === undefined ? [] : [isSince(heldKey.key, heldKey.since)]),
@@ -245,8 +247,9 @@ export class EtcdStore implements Store {
           ...(isLarge ? [] : [...records].map(([key, kept]) => (kept === undefined ? deleteOp(key) : putOp(key, encodeRecord(kept))))),
         ],
         failure: [getOp(layout.head), ...(heldKey === undefined ? [] : [getOp(heldKey.key)])],
-      }),
-    )
+      })
+      .catch(error => this.afterFailure(error, id))
+    if (typeof response === 'number') return response
     if (response.succeeded) {
       const { revision } = response.header!
       mirror.committed(revision, next, writes, texts)
@@ -283,18 +286,26 @@ export class EtcdStore implements Store {
     const { mirror } = this
     const { head, headRevision } = mirror
     if (head.staged === 0) return true
-    const done = await this.honest(putInPlace(this.client, this.layout, head, headRevision, mirror.table))
+    const done = await putInPlace(this.client, this.layout, head, headRevision, mirror.table).catch(error => {
+      throw honest(error)
+    })
     if (done === undefined) await mirror.catchUp()
     else mirror.unstaged(done.revision, done.head)
     return done !== undefined
   }
 
-  private async honest<T>(request: Promise<T>): Promise<T> {
-    try {
-      return await request
-    } catch (error) {
-      if (!(error instanceof EtcdError)) throw error
-      throw new Error(`${error.message}${error.isOutcomeUnknown ? '; whether it was written is not known' : ''}`)
+  /** Resolves with the index where it was written although etcd has said otherwise; rejects with one line that says what is known. */
+  private async afterFailure(error: unknown, id: string): Promise<number> {
+    if (error instanceof EtcdError && error.isExhausted) {
+      await this.mirror.catchUp()
+      const index = this.mirror.indexOf(id)
+      if (index !== undefined) return index
     }
+    throw honest(error)
   }
+}
+
+function honest(error: unknown): unknown {
+  if (!(error instanceof EtcdError)) return error
+  return new Error(`${error.message}; ${error.isOutcomeUnknown ? 'whether it was written is not known' : 'nothing was written'}`)
 }

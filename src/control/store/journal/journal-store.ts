@@ -72,6 +72,7 @@ export class JournalStore implements Store {
   readonly leases = new LocalLeases()
   readonly notes = new NoReplicas()
   readonly contact = ALONE
+  readonly isShared = false
   private readonly feed = new CommitFeed()
   private readonly queue: Waiting[] = []
   private readonly records: RecordTable

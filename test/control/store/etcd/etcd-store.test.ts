@@ -82,7 +82,7 @@ describe.skipIf(etcdBin === undefined)('with a real etcd (none is installed here
     it('write a transaction of any size whole, also in the eyes of who comes later or follows', async () => {
       const [one, two] = await pair()
       await one.put('kv', 'gone', 1)
-      const large = 'x'.repeat(400_000)
+      const large = 'x'.repeat(150_000)
       const seen: Commit[] = []
       two.subscribe(['kv'], commit => seen.push(commit))
       const writes = Array.from({ length: 1_500 }, (_, i) => put('kv', `key${i}`, i % 100 === 0 ? large : i))

@@ -1,0 +1,8 @@
+Kind = "service-intentions"
+Name = "shop"
+Sources = [
+  {
+    Name   = "web"
+    Action = "allow"
+  }
+]

@@ -17,9 +17,9 @@ task "nginx" {
     check       = ["nginx", "-t", "-q", "-c", "{file}"]
   }
 
-  # Before the first start there is nobody to tell.
+  # Before the first start there is nobody to tell (nginx -t leaves an empty pid file).
   reload {
-    command = "test ! -e /etc/nginx/nginx.pid || nginx -c /etc/nginx/nginx.conf -s reload"
+    command = "test ! -s /etc/nginx/nginx.pid || nginx -c /etc/nginx/nginx.conf -s reload"
     shell   = true
   }
 }

@@ -11,6 +11,6 @@ it.skipIf(missing !== '')(`examples/network-automation runs by one command ${mis
   const { stdout } = await promisify(execFile)(process.execPath, [script, '--once'], { timeout: 110_000 })
   expect(stdout).toMatch(/nginx asks web-1\n/)
   expect(stdout).toMatch(/nginx asks web-1 and web-2\n/)
-  expect(stdout).toMatch(/nginx +template +on +errored .* check nginx: exit code 1\n/)
+  expect(stdout).toMatch(/nginx +template +on +errored .* check nginx: exit code 1: .*max_body_size/)
   expect(stdout).toMatch(/nginx still asks web-1 and web-2\n/)
 })

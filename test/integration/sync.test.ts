@@ -38,7 +38,7 @@ async function run(...args: readonly string[]): Promise<Outcome> {
 /** Resolves with the port of its status API. */
 async function start(config: string, ...flags: readonly string[]): Promise<{ child: ChildProcess; port: string }> {
   const child = spawn(process.execPath, [bin, 'sync', '-config', at(config), '-http-addr', mesh.url, '-port', '0', ...flags], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
   })
   children.push(child)
   let out = ''
@@ -109,6 +109,9 @@ it('of two that share the work the other goes on after kill -9', async () => {
   const second = await start(write('ha-2.hcl', template('ha.out'), shared))
   expect((await run('sync', 'task', 'list', '--port', second.port)).out).toMatch(/^web +template +on +unknown /m)
   first.child.kill('SIGKILL')
+  // What the server does when the session has not been renewed for so long.
+  const [{ Session }] = await mesh.read<[{ Session: string }]>('/v1/kv/consul-terraform-sync/cts/leader')
+  await mesh.write(`/v1/session/destroy/${Session}`)
   await mesh.write('/v1/kv/k', { x: 2 })
   await until('the second leads', async () => expect(read('ha.out')).toContain('"x":2'), 60_000)
 }, 90_000)

@@ -17,6 +17,8 @@ import { lookUpGroup, lookUpUser } from './owners.js'
 import { MAX_OUTPUT_BYTES, runCommand } from './run-command.js'
 import { textDiff } from './text-diff.js'
 
+const MAX_SHOWN = 200
+
 interface Rendered {
   readonly file: TemplateFile
   readonly content: Buffer
@@ -119,7 +121,7 @@ export class TemplateDriver implements Driver {
     const env: Record<string, string> = file === '' ? {} : { OUTRIGGER_FILE: file, OUTRIGGER_DESTINATION: destination }
     const result = await runCommand({ words: filled, shell, timeoutMs, signal, env }, this.env)
     if (result.output !== '') output.push(result.output)
-    if (result.failure !== '') throw new DriverError(`${what} ${result.failure}`, { output: result.output })
+    if (result.failure !== '') throw new DriverError(`${what} ${result.failure}${firstLine(result.output)}`, { output: result.output })
   }
 
   private async rollBack(swapped: readonly Candidate[], cause: DriverError): Promise<DriverError> {
@@ -154,6 +156,12 @@ function ownershipOf({ mode, owner, group }: TemplateFile): FileOwnership {
 
 function isOwned(before: FileBefore, { mode, uid, gid }: FileOwnership): boolean {
   return (mode ?? before.mode) === before.mode && (uid ?? before.uid) === before.uid && (gid ?? before.gid) === before.gid
+}
+
+/** Of what a program has said, what fits into a message. */
+function firstLine(output: string): string {
+  const [line = ''] = output.split('\n')
+  return line === '' ? '' : `: ${line.trim().slice(0, MAX_SHOWN)}`
 }
 
 function asDriverError(error: unknown): DriverError {

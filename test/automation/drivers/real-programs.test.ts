@@ -123,7 +123,7 @@ for (const { name, skip, check, text, wanted } of PROGRAMS)
         () => expect.fail('it was taken'),
         (failure: DriverError) => failure,
       )
-      expect(error.message).toMatch(/^check \w+: exit code \d+$/)
+      expect(error.message).toMatch(/^check \w+: exit code \d+/)
       expect(readFileSync(join(dir, name), 'utf8')).not.toContain('no configuration')
     })
   })

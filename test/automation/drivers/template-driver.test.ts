@@ -88,7 +88,7 @@ it('puts all files back and reloads again when the reload fails', async () => {
   const reload = sh(`cat ${dir}/a >> ${dir}/log; echo oops; grep -q old ${dir}/a`)
   const failure = await failureOf(apply([fileOf('a', 'new'), fileOf('fresh', 'x')], reload))
   expect(failure).toMatchObject({ rolledBack: true, output: expect.stringContaining('oops') })
-  expect(failure.message).toMatch(/^reload .*: exit code 1: the old files are back$/)
+  expect(failure.message).toMatch(/^reload .*: exit code 1: oops: the old files are back$/)
   expect([read('a'), existsSync(join(dir, 'fresh')), read('log')]).toEqual(['old', false, 'newold'])
 })
 

@@ -11,6 +11,7 @@ import type { DnsOptions } from './dns/start-dns.js'
 import type { HttpConfig } from './http-api/context.js'
 import type { ControlLogger } from './log-feed.js'
 import type { PortTlsSettings, ServerTls } from './port-tls.js'
+import type { VaultOptions } from './secrets/vault-options.js'
 import type { EtcdStoreOptions } from './store/etcd/etcd-options.js'
 
 /** What a reload reads again. */
@@ -70,8 +71,10 @@ export interface ControlPlaneOptions {
   readonly grpcTls?: ServerTls
   /** Without it ACLs are off. */
   readonly acl?: AclOptions
-  /** Seals the private keys in the data directory. */
+  /** Seals the private keys in the data directory: the key itself, or where it is in Vault (`vault://secret/data/mesh#key`). */
   readonly encryptionKey?: string
+  /** Where references to secrets lead. */
+  readonly vault?: VaultOptions
   readonly ca?: CaConfig
   /** Without it no DNS is served. */
   readonly dns?: DnsOptions

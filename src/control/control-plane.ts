@@ -59,6 +59,8 @@ import { snapshotPeers, wirePeerings } from './peering/wire-peerings.js'
 import { PortTls, type PortTlsSettings, type TlsPort } from './port-tls.js'
 import { Replicas } from './replicas/replicas.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
+import { GatewayCertificates } from './secrets/gateway-certificates.js'
+import { openVault, readKey } from './secrets/open-vault.js'
 import { SnapshotBuilder, type SnapshotSources } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { PROXY_KINDS } from './snapshot/kinds/proxy-kinds.js'
@@ -151,7 +153,9 @@ export class ControlPlane {
       grpcVerifiesClients: tlsSettings(configured).grpc.clientCaPem !== undefined,
     }
     const plan = planListeners(listen)
-    const seal = options.encryptionKey === undefined ? undefined : new StateSeal(options.encryptionKey)
+    const vault = options.vault && openVault(options.vault, reason => this.log.warn({}, reason))
+    this.cleanups.push(() => vault?.session.close())
+    const seal = options.encryptionKey === undefined ? undefined : new StateSeal(await readKey(options.encryptionKey, vault?.session))
     const store = await this.openStore()
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
@@ -196,7 +200,15 @@ export class ControlPlane {
     const entries: ConfigEntryTable = await ConfigEntryTable.open(store, {
       datacenter,
       trustDomain: ca.trustDomain,
-      check: (entry, before) => writeCheck.ofEntry(entry, before),
+      check: (entry, before) => [...certificates.check(entry), ...writeCheck.ofEntry(entry, before)],
+    })
+    const certificates: GatewayCertificates = new GatewayCertificates({
+      ...{ entries, store, seal, vault },
+      onChange: name => publisher.entryChanged('inline-certificate', name),
+      onProblem: reason => this.log.warn({}, reason),
+    })
+    entries.onChange(({ kind }) => {
+      if (kind === 'inline-certificate') certificates.entriesChanged()
     })
     const links = new EntryLinks(entries, catalog)
     catalog.linkGateways(links)
@@ -255,7 +267,7 @@ export class ControlPlane {
     const snapshotSources: SnapshotSources = {
       catalog,
       tunnels,
-      entries,
+      entries: certificates.index,
       datacenter,
       trustDomain: ca.trustDomain,
       kinds: PROXY_KINDS,
@@ -320,6 +332,8 @@ export class ControlPlane {
     catalog.onChange(({ nodes }) => {
       if (nodes.size > 0) ads.reauthorize()
     })
+    await certificates.start()
+    this.cleanups.push(() => certificates.stop())
     publisher.start()
     this.cleanups.push(() => publisher.stop())
     if (options.inert !== true) healthChecks.start()
@@ -445,10 +459,11 @@ export class ControlPlane {
       store,
       catalog,
       entries,
+      resolvedEntries: certificates.index,
       ca,
       leaves,
       publisher,
-      plannedChanges: (after, changed) => plannedChanges(snapshotSources, catalog.proxies(), after, changed),
+      plannedChanges: (after, changed) => plannedChanges(snapshotSources, catalog.proxies(), certificates.over(after), changed),
       ads,
       traffic,
       healthChecks,

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseDuration } from '../../control/config-entries/duration.js'
 import { type ControlPlaneOptions, decodeCaConfig } from '../../control/control-plane.js'
+import { decodeVaultOptions } from '../../control/secrets/vault-options.js'
 import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
@@ -52,6 +53,7 @@ export interface ControlFlags extends DnsFlags {
   readonly aclInitialManagementFile?: string
   readonly caConfig?: string
   readonly caKeyFile?: string
+  readonly vaultConfig?: string
   readonly caFilesByApi?: boolean
   readonly loadReportInterval?: string
   readonly sidecarMinPort?: string
@@ -71,7 +73,8 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
     throw new CliError('--restore and --accept-loss need --data-dir')
   const secret = (text: string | undefined, file: string | undefined, variable: string): string | undefined =>
     text ?? (file === undefined ? io.env(variable) : io.readText(file).trim())
-  const encryptionKey = secret(undefined, flags.caKeyFile, 'OUTRIGGER_CA_KEY')
+  const keyInVault = flags.caKeyFile?.startsWith('vault://') === true
+  const encryptionKey = keyInVault ? flags.caKeyFile : secret(undefined, flags.caKeyFile, 'OUTRIGGER_CA_KEY')
   const httpToken = secret(flags.token, flags.tokenFile, 'OUTRIGGER_HTTP_TOKEN')
   const grpcToken = secret(flags.grpcToken, flags.grpcTokenFile, 'OUTRIGGER_GRPC_TOKEN')
   return {
@@ -101,6 +104,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       grpcTls: grpcTls(flags, io),
       acl: aclOptions(flags, secret(undefined, flags.aclInitialManagementFile, 'OUTRIGGER_ACL_INITIAL_MANAGEMENT')),
       ca: caConfig(flags.caConfig, io),
+      vault: vaultOptions(flags.vaultConfig, io),
       dns: dnsOptions(flags),
       caFilesByApi: flags.caFilesByApi,
       consoleFolder: flags.ui === false ? undefined : builtConsole(),
@@ -207,6 +211,15 @@ function caConfig(file: string | undefined, io: CommandIo): ControlPlaneOptions[
   const [object, ...rest] = readObjects(io.readText(file), file)
   if (object === undefined || rest.length > 0) throw new CliError(`${file}: must be one object with Provider and Config`)
   return decodedCa(object.value, file)
+}
+
+function vaultOptions(file: string | undefined, io: CommandIo): ControlPlaneOptions['vault'] {
+  if (file === undefined) return undefined
+  const [object, ...rest] = readObjects(io.readText(file), file)
+  if (object === undefined || rest.length > 0) throw new CliError(`${file}: must be one object with Address, Token or AuthMethod, …`)
+  const options = decodeVaultOptions(object.value)
+  if ('settings' in options) return options
+  throw new CliError(`${file}: ${options.map(({ path, reason }) => `${path}: ${reason}`).join('; ')}`)
 }
 
 function decodedCa(value: Readonly<Record<string, unknown>>, where: string): ControlPlaneOptions['ca'] {

@@ -1,6 +1,7 @@
 // Rules of the entries by which traffic comes in that one entry alone can break, and their defaults. Called by `parse-config-entry.ts`.
 // What depends on other entries is no error but a condition of the entry's status (`gateways/api-gateway-binding.ts`).
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { isKvReference, parseKvReference } from '../../vault/kv-secrets.js'
 import { durationMs } from './duration.js'
 import type {
   ApiGateway,
@@ -188,24 +189,33 @@ export function tcpRouteRules(entry: TcpRoute, report: Report): TcpRoute {
 
 export function inlineCertificateRules(entry: InlineCertificate, report: Report): InlineCertificate {
   commonRules(entry, report)
-  const certificate = attempt(
-    () => new X509Certificate(entry.Certificate),
-    reason => report('Certificate', `is no PEM certificate: ${reason}`),
+  const certificate = pemOf(
+    entry.Certificate,
+    text => new X509Certificate(text),
+    reason => report('Certificate', reason),
+    'certificate',
   )
-  const key = attempt(
-    () => createPrivateKey(entry.PrivateKey),
-    reason => report('PrivateKey', `is no PEM private key: ${reason}`),
+  const key = pemOf(
+    entry.PrivateKey,
+    text => createPrivateKey(text),
+    reason => report('PrivateKey', reason),
+    'private key',
   )
   if (certificate !== undefined && key !== undefined && !certificate.checkPrivateKey(key))
     report('PrivateKey', 'does not belong to the certificate')
   return entry
 }
 
-function attempt<T>(make: () => T, fail: (reason: string) => void): T | undefined {
+/** `undefined` too for a reference to a secret, which holds nothing yet. */
+function pemOf<T>(text: string, make: (text: string) => T, fail: (reason: string) => void, what: string): T | undefined {
+  if (isKvReference(text)) {
+    if (parseKvReference(text) === undefined) fail('must have the form vault://<mount>/data/<path>#<field>')
+    return undefined
+  }
   try {
-    return make()
+    return make(text)
   } catch (error) {
-    fail((error as Error).message)
+    fail(`is no PEM ${what}: ${(error as Error).message}`)
     return undefined
   }
 }

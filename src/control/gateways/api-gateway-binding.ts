@@ -3,6 +3,7 @@
 // an entry. Nothing of it is stored, so that a status costs no write and moves no index.
 // Invariant: what is not bound here is not served, and some condition says why.
 import { X509Certificate } from 'node:crypto'
+import { isKvReference } from '../../vault/kv-secrets.js'
 import type { JwtRequirement } from '../config-entries/common-types.js'
 import type {
   ApiGateway,
@@ -182,7 +183,9 @@ function boundTo(route: Route, parent: ResourceReference, problem: Problem | und
 }
 
 function certificatesOf({ TLS: tls }: ApiGatewayListener, entries: Resources): Certificate[] {
-  return (tls?.Certificates ?? []).flatMap(({ Kind, Name }) => certificateOf(Kind, Name, entries) ?? [])
+  return (tls?.Certificates ?? [])
+    .flatMap(({ Kind, Name }) => certificateOf(Kind, Name, entries) ?? [])
+    .filter(certificate => !isInVault(certificate))
 }
 
 function certificateOf(kind: string, name: string, entries: Resources): Certificate | undefined {
@@ -206,10 +209,13 @@ function referenceProblems(
   return [...certificates, { reason: 'InvalidJWTProviderRef', message: `JWT provider ${JSON.stringify(missing)} does not exist` }]
 }
 
+const isInVault = ({ Certificate: chain, PrivateKey: key }: Certificate): boolean => isKvReference(chain) || isKvReference(key)
+
 /** One that has ended is still shown: some clients go on with it, and none is served better without. */
 function certificateProblem(certificate: Certificate | undefined, nowMs: number): string | undefined {
   if (certificate === undefined) return 'does not exist'
   if (certificate.Kind === 'file-system-certificate') return undefined
+  if (isInVault(certificate)) return 'is in Vault, and has not been read from there yet'
   const { validTo, validFrom } = new X509Certificate(certificate.Certificate)
   if (Date.parse(validTo) <= nowMs) return `has ended: it was valid to ${validTo}`
   return Date.parse(validFrom) > nowMs ? `is not valid before ${validFrom}` : undefined

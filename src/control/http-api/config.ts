@@ -14,7 +14,7 @@ const CONFIG = 'config'
 
 export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   const { entries, metrics } = context
-  const status = new EntryStatus(entries)
+  const status = new EntryStatus(context.resolvedEntries)
   const all = (): object[] => [...entries.all().map(entry => status.shown(entry)), ...status.bound()]
 
   app.put('/v1/config', async (request, reply) => {

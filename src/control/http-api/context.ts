@@ -80,6 +80,8 @@ export interface LocalContext {
 
 export interface ApiContext extends LocalContext, Coordination {
   readonly entries: ConfigEntryTable
+  /** The same as gateways get them: with certificates in the place of references to Vault. */
+  readonly resolvedEntries: ConfigEntryIndex
   readonly ca: CertificateAuthority
   readonly leaves: LeafCertificates
   readonly publisher: SnapshotPublisher

@@ -39,6 +39,7 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   'peering-import': 'state',
   rollout: 'state',
   'rollout-status': 'state',
+  'gateway-certificate': 'own',
 }
 const COLLECTIONS = (Object.keys(ROLES) as Collection[]).filter(collection => ROLES[collection] !== 'own')
 

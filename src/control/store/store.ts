@@ -36,6 +36,7 @@ export type Collection =
   | 'peering-import'
   | 'rollout'
   | 'rollout-status'
+  | 'gateway-certificate'
 
 export interface StoredRecord {
   readonly key: string

@@ -43,6 +43,7 @@ import { addReady } from './commands/sidecar/ready.js'
 import { addSidecar } from './commands/sidecar/sidecar.js'
 import { addWhy } from './commands/sidecar/why.js'
 import { addSnapshot } from './commands/snapshot.js'
+import { addSpiffe } from './commands/spiffe.js'
 import { addSync } from './commands/sync/sync.js'
 import { addTls } from './commands/tls.js'
 import { addTroubleshoot } from './commands/troubleshoot.js'
@@ -94,6 +95,7 @@ const GROUPS: readonly ((program: Command, io: CommandIo) => void)[] = [
   addCatalog,
   addServices,
   addPeering,
+  addSpiffe,
   addConfig,
   addKv,
   addAcl,

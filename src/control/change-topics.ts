@@ -11,6 +11,7 @@ import type { EntryLinks } from './gateways/gateway-links.js'
 import type { PeeringTable } from './peering/peering-table.js'
 import type { Peerings } from './peering/peerings.js'
 import type { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
+import type { FederationTable } from './spiffe/federation-table.js'
 import type { Store } from './store/store.js'
 import { importTopic, serviceTopic, type TopicIndexes } from './store/topic-indexes.js'
 
@@ -25,8 +26,9 @@ export function followChanges(parts: {
   readonly store: Store
   readonly peeringTable: PeeringTable
   readonly peerings: Peerings
+  readonly federationTable: FederationTable
 }): void {
-  const { catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings } = parts
+  const { catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable } = parts
   // What is registered moves `services`; how it is moves `health` alone, so that who reads names is not woken by every check.
   const registrations = new Map<string, string>()
   for (const name of catalog.serviceNames()) registrations.set(name, registrationsOf(catalog, name))
@@ -65,6 +67,7 @@ export function followChanges(parts: {
     publisher.allChanged()
     peerings.changed()
   })
+  federationTable.onChange(() => publisher.federationsChanged())
   peeringTable.onChange(({ peerings: names, imports }) => {
     indexes.bump('peerings', store.index)
     for (const name of names) {

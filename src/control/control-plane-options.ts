@@ -31,6 +31,8 @@ export interface ControlPlaneOptions {
   readonly grpcAddr?: string
   /** gRPC over TLS beside it; not served unless given. */
   readonly grpcTlsAddr?: string
+  /** Our trust domain's bundle for others, over TLS; not served unless given. */
+  readonly spiffeBundleAddr?: string
   /** Addresses beyond loopback are served although clients come unknown or in clear text. */
   readonly allowOpen?: boolean
   /** Files of this machine, read at the start and at each reload. Throws one line. */

@@ -26,6 +26,7 @@ import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
 import { DatabaseCaStore } from './certificates/database-ca-store.js'
 import { LeafCertificates } from './certificates/leaf-certificates.js'
+import { ServerCertificate } from './certificates/server-certificate.js'
 import { followChanges } from './change-topics.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
@@ -45,7 +46,15 @@ import type { KnownServer } from './grpc/server-discovery-service.js'
 import { StreamBalance } from './grpc/stream-balance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
-import { areLoopback, formatAddress, hostForOthers, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
+import {
+  areLoopback,
+  formatAddress,
+  hostForOthers,
+  type ListenOptions,
+  parseAddress,
+  planListeners,
+  reachableHost,
+} from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
 import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
@@ -68,6 +77,9 @@ import { plannedChanges } from './snapshot/planned-changes.js'
 import { ResourceErrors } from './snapshot/resource-errors.js'
 import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
+import { FederationTable } from './spiffe/federation-table.js'
+import { Federations } from './spiffe/federations.js'
+import { BundleEndpoint, OwnBundle } from './spiffe/own-bundle.js'
 import { JournalStore } from './store/journal/journal-store.js'
 import { MemoryStore } from './store/memory-store.js'
 import { put, type Store } from './store/store.js'
@@ -100,6 +112,7 @@ export class ControlPlane {
   private acl: AclSystem | undefined
   private ca: CertificateAuthority | undefined
   private dns: RunningDns | undefined
+  private bundleEndpoint: BundleEndpoint | undefined
 
   constructor(options: ControlPlaneOptions) {
     this.options = options
@@ -126,6 +139,11 @@ export class ControlPlane {
   /** '' when gRPC is not served over TLS. */
   get grpcTlsAddress(): string {
     return formatAddress(this.grpcListening?.tls)
+  }
+
+  /** '' when the bundle has no endpoint of its own. */
+  get spiffeBundleAddress(): string {
+    return formatAddress(this.bundleEndpoint?.address)
   }
 
   /** '' when no DNS is served. */
@@ -246,6 +264,7 @@ export class ControlPlane {
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
     const peeringTable = await PeeringTable.open(store, catalog.virtualIps)
+    const federationTable = await FederationTable.open(store)
     const exports = new ExportedServices({ catalog, entries, datacenter, trustDomain: ca.trustDomain })
     const tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))
     const accept = proxyAdmission({ authorizer: this.authorizer, catalog, acl })
@@ -274,6 +293,7 @@ export class ControlPlane {
       defaultPolicy: () => this.defaultPolicy,
       rootsPem: () => ca.trustBundlePem(),
       leaf: service => leaves.get(service),
+      federations: federationTable,
       filterView: instance => healthEntry(catalog, instance),
       peers: snapshotPeers(peeringTable, () => {
         const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
@@ -294,6 +314,14 @@ export class ControlPlane {
         metrics.buildFailures.inc()
         this.log.warn({ proxy }, `snapshot: ${reason}`)
       },
+    })
+    const federations = new Federations({
+      table: federationTable,
+      leases: store.leases,
+      trustDomain: ca.trustDomain,
+      peers: () => peeringTable.list().map(({ Name, bundle }) => ({ name: Name, trustDomain: bundle?.trustDomain })),
+      onProblem: (federation, reason) => this.log.warn({ federation }, `federation: ${reason}`),
+      onNotice: (federation, what) => this.log.info({ federation }, `federation: ${what}`),
     })
     const healthChecks: HealthChecks = new HealthChecks(catalog, {
       store,
@@ -320,7 +348,7 @@ export class ControlPlane {
       refusesPeers: () => this.portTls?.refusesPeers === true,
       log: this.log,
     })
-    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings })
+    followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable })
 
     this.applyDefinitions = definitions =>
       applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })
@@ -405,7 +433,11 @@ export class ControlPlane {
     this.grpcListening = grpcPort
     replicas.start({ grpcPort: grpcPort.plain?.port ?? -1, grpcTlsPort: grpcPort.tls?.port ?? -1 })
     this.cleanups.push(() => replicas.stop())
-    if (options.inert !== true) await peerings.start()
+    if (options.inert !== true) {
+      federations.start()
+      await peerings.start()
+    }
+    this.cleanups.push(() => federations.stop())
     this.cleanups.push(() => peerings.stop())
     portTls.onChange('grpc', secure => grpcPort.replaceCertificate(secure))
     this.cleanups.push(() => grpcPort.close())
@@ -455,6 +487,8 @@ export class ControlPlane {
       this.cleanups.push(() => backups.stop())
     }
     const blocking = new BlockingQueries()
+    const ownBundle = new OwnBundle(ca, store)
+    await this.openBundleEndpoint(ownBundle, ca, node)
     const api = buildHttpApi({
       store,
       catalog,
@@ -472,6 +506,9 @@ export class ControlPlane {
       ...coordination,
       peerings,
       peeringTable,
+      federations,
+      federationTable,
+      ownBundle,
       exports,
       logs: this.log,
       httpConfig: options.httpConfig ?? {},
@@ -536,6 +573,26 @@ export class ControlPlane {
     portTls.onChange('https', secure => listening.replaceCertificate(secure))
     this.httpListening = listening
     this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
+  }
+
+  /** Where other trust domains fetch our bundle, with the identity of the control plane. */
+  private async openBundleEndpoint(bundle: OwnBundle, ca: CertificateAuthority, node: NodeInfo): Promise<void> {
+    const { spiffeBundleAddr, inert, dns } = this.options
+    if (spiffeBundleAddr === undefined || inert === true) return
+    const address = parseAddress(spiffeBundleAddr, '--spiffe-bundle-addr')
+    const certificate: ServerCertificate = new ServerCertificate({
+      ca,
+      datacenter: node.datacenter,
+      domain: dns?.domain ?? 'consul',
+      nodeName: node.name,
+      addresses: [node.address, address.host],
+      onChange: () => this.bundleEndpoint?.refresh(),
+      onProblem: reason => this.log.warn({}, reason),
+    })
+    await certificate.start()
+    const endpoint = await BundleEndpoint.listen(address, bundle, certificate)
+    this.bundleEndpoint = endpoint
+    this.cleanups.push(() => endpoint.close())
   }
 
   /** Stops serving and closes the store; safe to call more than once. */

@@ -20,6 +20,7 @@ export interface ControlFlags extends DnsFlags {
   readonly httpsAddr?: string
   readonly grpcAddr?: string
   readonly grpcTlsAddr?: string
+  readonly spiffeBundleAddr?: string
   readonly allowOpen?: boolean
   readonly dataDir?: string
   readonly enableLocalScriptChecks?: boolean
@@ -84,6 +85,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       httpsAddr: flags.httpsAddr,
       grpcAddr: flags.grpcAddr,
       grpcTlsAddr: flags.grpcTlsAddr,
+      spiffeBundleAddr: flags.spiffeBundleAddr,
       allowOpen: flags.allowOpen,
       dataDir: flags.dataDir,
       localScriptChecks: flags.enableLocalScriptChecks,

@@ -24,6 +24,7 @@ export function addControl(program: Command, io: CommandIo): void {
     )
     .option('--grpc-addr <host:port>', 'xDS for the sidecars, or off (default: 127.0.0.1:8502)')
     .option('--grpc-tls-addr <host:port>', 'the same over TLS, beside it (Consul: 8503)')
+    .option('--spiffe-bundle-addr <host:port>', 'the SPIFFE bundle of our trust domain for others to federate with, over TLS')
     .option('--allow-open', 'serve addresses beyond loopback without tokens or TLS')
     .option('--dns-addr <host:port>', 'DNS by UDP and TCP, or off (default: 127.0.0.1:8600)')
     .option('--domain <name>', 'the domain that DNS answers for (default: consul)')

@@ -88,6 +88,7 @@ function printAddresses(plane: ControlPlane, io: CommandIo): void {
     ['grpc', plane.grpcAddress],
     ['grpc_tls', plane.grpcTlsAddress === plane.grpcAddress ? '' : plane.grpcTlsAddress],
     ['dns', plane.dnsAddress],
+    ['spiffe_bundle', plane.spiffeBundleAddress],
   ]
   for (const [name, address] of lines) if (address !== '') io.out(`${name} ${address}\n`)
 }

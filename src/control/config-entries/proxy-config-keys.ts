@@ -3,6 +3,7 @@
 // `configProblems` when a registration or proxy-defaults is written, and by docs/consul-compatibility.md through a test.
 // Invariant: a key of ours (`outrigger_*`) that is unknown or wrong is refused; of others' it is warned of, as Consul's agent logs it.
 import { isIP } from 'node:net'
+import { templateProblem } from '../spiffe/id-template.js'
 import { parseDuration } from './duration.js'
 import { isObject } from './field-reader.js'
 import type { ConfigError } from './types.js'
@@ -15,8 +16,11 @@ export interface ValueShape<T> {
 
 export interface ConfigKey<T> {
   readonly shape: ValueShape<T>
-  /** `xds`: the resources of a running proxy; `gateway`: those of a gateway; `bootstrap`: what it starts with; `nobody`: warned of. */
-  readonly reader: 'xds' | 'gateway' | 'bootstrap' | 'nobody'
+  /**
+   * `xds`: the resources of a running proxy; `gateway`: those of a gateway; `bootstrap`: what it starts with; `mesh`: the resources of other
+   * proxies too, so that no registration may say it; `nobody`: warned of.
+   */
+  readonly reader: 'xds' | 'gateway' | 'bootstrap' | 'mesh' | 'nobody'
   /** A wrong value is refused, not only warned of. */
   readonly strict: boolean
   /** Why nobody reads it. */
@@ -52,6 +56,10 @@ const JSON_OBJECT: ValueShape<string> = { expected: 'a JSON object in a string',
 const JSON_ITEMS: ValueShape<string> = {
   expected: 'JSON objects in a string, with commas between them',
   read: value => (typeof value === 'string' && jsonText(`[${value}]`, isListOfObjects) !== undefined ? value : undefined),
+}
+const ID_TEMPLATE: ValueShape<string> = {
+  expected: 'a SPIFFE id in which {service} stands for the name of the service',
+  read: value => (typeof value === 'string' && templateProblem(value, true) === undefined ? value : undefined),
 }
 const BIND: ValueShape<string> = {
   expected: 'host:port in a string',
@@ -121,6 +129,7 @@ const xds = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'xds', 
 const strict = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'xds', strict: true, why: '' })
 const bootstrap = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'bootstrap', strict: false, why: '' })
 const gateway = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'gateway', strict: false, why: '' })
+const mesh = <T>(shape: ValueShape<T>): ConfigKey<T> => ({ shape, reader: 'mesh', strict: true, why: '' })
 const nobody = (why: string): ConfigKey<unknown> => ({
   shape: { expected: '', read: value => value },
   reader: 'nobody',
@@ -141,6 +150,12 @@ export const HTTP1_ONLY_KEY = 'outrigger_http1_only'
 export const TCP_TUNNEL_KEY = 'outrigger_tcp_tunnel'
 const TCP_TUNNEL = oneOf('auto', 'off', 'accept', 'use')
 
+/**
+ * Services have their certificates from a SPIFFE Workload API, under this id: a template in proxy-defaults, or in the Meta of a
+ * service-defaults entry the id itself (empty: the mesh's own CA). Outrigger's own.
+ */
+export const SPIFFE_ID_KEY = 'outrigger_spiffe_id'
+
 export const PROXY_CONFIG_KEYS = {
   protocol: xds(TEXT),
   bind_address: xds(TEXT),
@@ -157,6 +172,7 @@ export const PROXY_CONFIG_KEYS = {
   envoy_listener_tracing_json: strict(JSON_OBJECT),
   [HTTP1_ONLY_KEY]: strict(FLAG),
   [TCP_TUNNEL_KEY]: strict(TCP_TUNNEL),
+  [SPIFFE_ID_KEY]: mesh(ID_TEMPLATE),
   envoy_prometheus_bind_addr: bootstrap(BIND),
   envoy_stats_bind_addr: bootstrap(BIND),
   envoy_ready_bind_addr: bootstrap(BIND),
@@ -244,6 +260,8 @@ export function configProblems(
     const key = known.get(foldKey(name))
     const isOurs = foldKey(name).startsWith('outrigger')
     if (key === undefined) (isOurs ? errors : warnings).push({ path: at, reason: 'unknown key, has no effect' })
+    else if (key.reader === 'mesh' && !options.strict)
+      errors.push({ path: at, reason: 'belongs into proxy-defaults, or into the Meta of service-defaults: other proxies have to know it' })
     else if (key.reader === 'nobody') warnings.push({ path: at, reason: `has no effect: ${key.why}` })
     else if (value !== null && value !== '' && key.shape.read(value) === undefined)
       (key.strict || options.strict ? errors : warnings).push({ path: at, reason: `must be ${key.shape.expected}` })

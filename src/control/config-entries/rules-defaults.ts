@@ -1,7 +1,8 @@
 // Rules of service-defaults, proxy-defaults, mesh, exported-services and jwt-provider that one entry alone can break.
 // Called by `parse-config-entry.ts`.
 import { isIP } from 'node:net'
-import { configProblems, PROXY_CONFIG_KEYS } from './proxy-config-keys.js'
+import { templateProblem } from '../spiffe/id-template.js'
+import { configProblems, PROXY_CONFIG_KEYS, SPIFFE_ID_KEY } from './proxy-config-keys.js'
 import { commonRules, nameRules, type Report, serviceNameRules } from './rules-common.js'
 import { tlsRules } from './rules-tls.js'
 import { PROTOCOLS } from './schemas.js'
@@ -11,6 +12,7 @@ const HOSTNAME = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0
 
 export function serviceDefaultsRules(entry: ServiceDefaults, report: Report): ServiceDefaults {
   commonRules(entry, report)
+  serviceMetaRules(entry.Meta, report)
   exposeRules(entry.Expose, report)
   const { UpstreamConfig: upstreams, Destination: destination } = entry
   if (upstreams !== undefined && destination !== undefined) report('Destination', 'and UpstreamConfig cannot both be set')
@@ -56,6 +58,13 @@ function exposeRules(expose: Expose | undefined, report: Report) {
   for (const [i, exposed] of (expose?.Paths ?? []).entries()) {
     if (!exposed.Path.startsWith('/')) report(`Expose.Paths[${i}].Path`, `does not start with "/": ${JSON.stringify(exposed.Path)}`)
   }
+}
+
+/** What the mesh itself reads of the Meta of a service. */
+function serviceMetaRules(meta: ServiceDefaults['Meta'], report: Report): void {
+  const id = meta?.[SPIFFE_ID_KEY] ?? ''
+  const problem = id === '' ? undefined : templateProblem(id, false)
+  if (problem !== undefined) report(`Meta.${SPIFFE_ID_KEY}`, problem)
 }
 
 export function proxyDefaultsRules(entry: ProxyDefaults, report: Report): ProxyDefaults {

@@ -22,6 +22,9 @@ import type { Replicas } from '../replicas/replicas.js'
 import type { Rollouts } from '../rollouts/rollout-engine.js'
 import type { ProxyChange } from '../snapshot/planned-changes.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
+import type { FederationTable } from '../spiffe/federation-table.js'
+import type { Federations } from '../spiffe/federations.js'
+import type { OwnBundle } from '../spiffe/own-bundle.js'
 import type { Store } from '../store/store.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
 import type { TrafficReader } from '../traffic/traffic.js'
@@ -95,6 +98,9 @@ export interface ApiContext extends LocalContext, Coordination {
   readonly peeringTable: PeeringTable
   /** What peers are told of. */
   readonly exports: ExportedServices
+  readonly federations: Federations
+  readonly federationTable: FederationTable
+  readonly ownBundle: OwnBundle
   readonly rollouts: Rollouts
   /** Undefined: none are made. */
   readonly backups: Backups | undefined

@@ -509,6 +509,13 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   },
   'DELETE /v1/outrigger/rollout/:x': rollout('write'),
   'PUT /v1/outrigger/rollout/:x/:x': rollout('write'),
+  // Public by its nature: other trust domains verify our workloads by it.
+  'GET /v1/outrigger/spiffe/bundle': OPEN,
+  'GET /v1/outrigger/spiffe/federations': peering('read'),
+  'GET /v1/outrigger/spiffe/federation/:x': peering('read'),
+  'PUT /v1/outrigger/spiffe/federation/:x': peering('write'),
+  'PUT /v1/outrigger/spiffe/federation/:x/refresh': peering('write'),
+  'DELETE /v1/outrigger/spiffe/federation/:x': peering('write'),
   'GET /v1/outrigger/traffic': {
     filter: (access, payload) => {
       const { Edges, Services, Inbound, ...rest } = payload as Readonly<Record<'Edges' | 'Services' | 'Inbound', unknown>>

@@ -35,6 +35,7 @@ import { HttpError, query } from './respond.js'
 import { rolloutRoutes } from './rollouts.js'
 import { sessionRoutes } from './session.js'
 import { snapshotRoutes } from './snapshot.js'
+import { spiffeRoutes } from './spiffe.js'
 import { StreamedAnswers } from './streamed-answers.js'
 import { requireToken } from './token.js'
 import { trafficRoutes } from './traffic.js'
@@ -82,6 +83,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   txnRoutes(app, context)
   outriggerRoutes(app, context)
   rolloutRoutes(app, context)
+  spiffeRoutes(app, context)
   consoleApiRoutes(app, context)
   consoleRoutes(app, context.consoleFolder)
   planRoutes(app, context)

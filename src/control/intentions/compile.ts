@@ -17,6 +17,15 @@ import type { CompiledIntentions, Intention } from './types.js'
 export interface PeerIdentity {
   readonly trustDomain: string
   readonly exportedPartition: string
+  /** An anchored regex of the ids of its services, where they are not Consul's; `*` of all. */
+  readonly idPattern?: (service: string) => string
+}
+
+/** Ids that services of our own have besides those that the mesh's CA gives them. */
+export interface WorkloadIds {
+  of(service: string): string | undefined
+  /** Of every service. */
+  all(): readonly StringMatcher[]
 }
 
 export interface CompileOptions {
@@ -25,6 +34,7 @@ export interface CompileOptions {
   readonly http: boolean
   readonly trustDomain: string
   readonly peers?: ReadonlyMap<string, PeerIdentity>
+  readonly workloadIds?: WorkloadIds
   /** JWT provider name → issuer that its tokens must have; a provider without an issuer has none to check. */
   readonly jwtIssuers?: ReadonlyMap<string, string>
 }
@@ -113,27 +123,40 @@ function jwtRules(requirements: readonly (JwtRequirement | undefined)[], options
 
 /** The intention's source without the sources of `above` that lie within it; null for a source that cannot exist. */
 function compilePrincipal(intention: Intention, above: readonly Intention[], options: CompileOptions): RbacPrincipal | null {
-  const id = sourcePattern(intention, options)
+  const id = sourceIds(intention, options)
   if (id === null) return null
   const inside = above.filter(other => liesWithin(other, intention))
   // `web` needs no `not` of its own where a wildcard that covers it is subtracted as well.
   const wide = inside.filter(other => wildcards(other) > 0)
   const needed = inside.filter(other => !wide.some(wider => liesWithin(other, wider)))
-  const excluded = needed.map(other => sourcePattern(other, options)).filter(pattern => pattern !== null)
+  const excluded = needed.map(other => sourceIds(other, options)).filter(ids => ids !== null)
   // Also a peer's, over HTTP: gateways pass TLS on untouched, so callers show their own certificates.
-  const principal = (pattern: ServicePattern): RbacPrincipal => authenticated(serviceSpiffePattern(pattern))
-  const source = andIds([principal(id), ...excluded.map((pattern): RbacPrincipal => ({ kind: 'not', id: principal(pattern) }))])
+  const source = andIds([anyOf(id), ...excluded.map((ids): RbacPrincipal => ({ kind: 'not', id: anyOf(ids) }))])
   const all = [source]
   // Under default allow the token is asked for by the (denying) permissions instead.
   if (intention.jwt !== undefined && options.defaultAction === 'deny') all.push(jwtPrincipal(intention.jwt, options))
   return andIds(all)
 }
 
-function sourcePattern(intention: Intention, options: CompileOptions): ServicePattern | null {
-  const names = { namespace: intention.sourceNamespace, service: intention.source }
-  if (intention.sourcePeer === undefined) return { trustDomain: options.trustDomain, partition: intention.sourcePartition, ...names }
-  const peer = options.peers?.get(intention.sourcePeer)
-  return peer === undefined ? null : { trustDomain: peer.trustDomain, partition: peer.exportedPartition, ...names }
+/** Whoever has one of them is the source; null: nobody can be. */
+function sourceIds(intention: Intention, options: CompileOptions): readonly StringMatcher[] | null {
+  const { source, sourcePeer } = intention
+  const names = { namespace: intention.sourceNamespace, service: source }
+  const consuls = (pattern: ServicePattern): StringMatcher => ({ kind: 'regex', value: serviceSpiffePattern(pattern) })
+  if (sourcePeer === undefined) {
+    const own = consuls({ trustDomain: options.trustDomain, partition: intention.sourcePartition, ...names })
+    return [own, ...(options.workloadIds === undefined ? [] : idsFromElsewhere(source, options.workloadIds))]
+  }
+  const peer = options.peers?.get(sourcePeer)
+  if (peer === undefined) return null
+  if (peer.idPattern !== undefined) return [{ kind: 'regex', value: peer.idPattern(source) }]
+  return [consuls({ trustDomain: peer.trustDomain, partition: peer.exportedPartition, ...names })]
+}
+
+function idsFromElsewhere(source: string, ids: WorkloadIds): readonly StringMatcher[] {
+  if (source === '*') return ids.all()
+  const id = ids.of(source)
+  return id === undefined ? [] : [{ kind: 'exact', value: id, ignoreCase: false }]
 }
 
 /** Every source that `inner` matches is matched by `outer` too, and `outer` is the wider one. */
@@ -189,7 +212,10 @@ const headerMatcher = (name: string, matcher: StringMatcher, invert = false): He
   treatMissingAsEmpty: false,
 })
 
-const authenticated = (regex: string): RbacPrincipal => ({ kind: 'authenticated', matcher: { kind: 'regex', value: regex } })
+function anyOf(matchers: readonly StringMatcher[]): RbacPrincipal {
+  const ids = matchers.map((matcher): RbacPrincipal => ({ kind: 'authenticated', matcher }))
+  return ids.length === 1 ? ids[0]! : { kind: 'or', ids }
+}
 
 function and(rules: readonly RbacPermission[]): RbacPermission {
   if (rules.length === 0) return { kind: 'any' }

@@ -13,6 +13,7 @@ import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import { EndpointSet } from './endpoint-set.js'
 import type { EndpointLookup, Way } from './endpoints.js'
 import {
+  type FederationSources,
   type MeshSources,
   type PeerSources,
   type ProxyInstance,
@@ -75,6 +76,8 @@ export const importWaysKey = (peer: string, service: string): string => `ways:${
 export const PEERS_KEY = 'peers'
 /** Depended on by who goes out by our own mesh gateways. */
 export const GATEWAYS_KEY = 'mesh-gateways'
+/** Depended on by who trusts federated trust domains. */
+export const FEDERATIONS_KEY = 'federations'
 /** Depended on by who lists services with their virtual addresses. */
 export const VIRTUAL_KEY = 'virtual'
 /** Depended on by who shows the certificate of the service. */
@@ -169,7 +172,12 @@ export class SnapshotBuilder {
     let view: unknown
     try {
       view = kind.view(proxy, {
-        mesh: { ...this.sources, leaf: this.recordedLeaf(dependencies), peers: this.recordedPeers(dependencies) },
+        mesh: {
+          ...this.sources,
+          leaf: this.recordedLeaf(dependencies),
+          peers: this.recordedPeers(dependencies),
+          federations: this.recordedFederations(dependencies),
+        },
         entries: recording(this.sources.entries, dependencies),
         catalog: this.recordedCatalog(dependencies),
         problems,
@@ -194,6 +202,20 @@ export class SnapshotBuilder {
     return service => {
       dependencies.add(leafKey(service))
       return this.sources.leaf(service)
+    }
+  }
+
+  /** A mesh has few, and they change seldom: whoever trusts one is made anew with each. */
+  private recordedFederations(dependencies: Set<string>): FederationSources {
+    const { federations } = this.sources
+    const read = (): FederationSources => {
+      dependencies.add(FEDERATIONS_KEY)
+      return federations
+    }
+    return {
+      named: name => read().named(name),
+      bundleOf: trustDomain => read().bundleOf(trustDomain),
+      ofMesh: () => read().ofMesh(),
     }
   }
 

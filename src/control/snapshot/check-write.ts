@@ -9,6 +9,7 @@ import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entri
 import type { ProxyKinds } from './build-snapshot.js'
 import {
   type MeshSources,
+  NO_FEDERATIONS,
   NO_PEERS,
   type ProxyInstance,
   RefusedConfig,
@@ -76,6 +77,7 @@ export class WriteCheck {
       rootsPem: () => PLACEHOLDER_PEM,
       leaf: () => ({ chainPem: PLACEHOLDER_PEM, keyPem: PLACEHOLDER_PEM }),
       peers: NO_PEERS,
+      federations: NO_FEDERATIONS,
     }
     const proxy = { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
     try {

@@ -79,7 +79,7 @@ export function passthroughClusters(view: ProxyView): ClusterInit[] {
   if (transparent === undefined) return []
   const direct = transparent.direct.map(service => ({
     ...originalDestination(passthroughName(service)),
-    transportSocket: upstreamTls(view, service.target, undefined),
+    transportSocket: upstreamTls(view, service.target, service.peer),
   }))
   return transparent.passesOthers ? [originalDestination(ORIGINAL_DESTINATION), ...direct] : direct
 }

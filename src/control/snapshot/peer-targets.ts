@@ -1,12 +1,14 @@
-// Targets of a chain that are services of peers: their names, which are known only with the peer's trust domain, and how their certificates are
-// verified. Called by the kinds of proxies for each chain, and for upstreams that name a peer themselves.
+// Targets of a chain that are known by other certificates than our own CA's: services of peers, with their names, which are known only with the
+// peer's trust domain, and services that have an id from a Workload API; and how those certificates are verified. Called by the kinds of proxies for each chain, and for upstreams that name a peer themselves.
 // Invariant: a peer that is not known (yet) leaves a cluster without endpoints, which expects an identity that nobody has.
 
+import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import { durationFromMs } from '../config-entries/duration.js'
 import type { MeshGatewayMode } from '../config-entries/types.js'
 import { DEFAULT_TENANCY, peeredClusterName, targetId } from '../discovery-chain/names.js'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from '../discovery-chain/target-table.js'
 import type { CompiledDiscoveryChain, DiscoveryTarget } from '../discovery-chain/types.js'
+import { trustDomainOf, workloadIdOf } from '../spiffe/workload-ids.js'
 import type { BuildContext } from './kinds/proxy-kind.js'
 import type { TargetPeer, TargetPeers } from './proxy-view.js'
 
@@ -21,8 +23,12 @@ const UNKNOWN_DOMAIN = 'unknown.invalid'
 
 export function withPeers(chain: CompiledDiscoveryChain, context: BuildContext): PeeredChain {
   const targets = Object.values(chain.Targets)
-  if (targets.every(({ Peer }) => !Peer)) return { chain, peers: NO_PEERS }
   const peers = new Map<string, TargetPeer>()
+  for (const target of targets) {
+    const known = target.Peer ? undefined : knownElsewhere(target.Service, context)
+    if (known !== undefined) peers.set(target.ID, known)
+  }
+  if (targets.every(({ Peer }) => !Peer)) return { chain, peers: peers.size === 0 ? NO_PEERS : peers }
   const named = targets.map(target => {
     if (!target.Peer) return target
     const { sni, name, ...peer } = peerNames(target.Service, target.Peer, context)
@@ -41,7 +47,28 @@ function peerNames(service: string, peer: string, { mesh }: BuildContext): Targe
     name,
     sni: imported?.sni ?? name,
     spiffeIds: imported?.spiffeIds ?? [`spiffe://${UNKNOWN_DOMAIN}/svc/${service}`],
-    rootsPem: bundle?.rootPems.join('\n'),
+    bundles: bundle === undefined ? [] : [bundle],
+    ours: false,
+  }
+}
+
+/**
+ * A service that has an id from a Workload API: by that, and by the one that our own CA would give it, since its instances do not change from
+ * one to the other in the same moment. Undefined: it has none.
+ */
+export function knownElsewhere(service: string, { mesh, entries, problems }: BuildContext): TargetPeer | undefined {
+  const { datacenter, trustDomain, federations } = mesh
+  const id = workloadIdOf(service, entries, datacenter)
+  if (id === undefined) return undefined
+  const theirs = trustDomainOf(id)
+  const bundle = theirs === trustDomain ? undefined : federations.bundleOf(theirs)
+  if (bundle === undefined && theirs !== trustDomain)
+    problems.push({ path: 'Upstreams', reason: `${service} is ${id}, and the bundle of ${theirs} is not known: federate with it` })
+  const own = { trustDomain, rootPems: [mesh.rootsPem()] }
+  return {
+    spiffeIds: [serviceSpiffeId({ trustDomain, datacenter, service }), id],
+    bundles: bundle === undefined ? [own] : [own, bundle],
+    ours: true,
   }
 }
 

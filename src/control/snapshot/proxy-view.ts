@@ -20,23 +20,28 @@ export const LOCAL_APP = 'local_app'
 export interface ProxyIdentity {
   readonly trustDomain: string
   readonly datacenter: string
-  /** Leaf, then intermediates. */
-  readonly certificateChainPem: string
-  readonly privateKeyPem: string
+  readonly certificate: ProxyCertificate
   /** All trusted roots. */
   readonly rootsPem: string
-  /** Of the peers that may call the service, in order of their trust domains. */
-  readonly peerBundles: readonly PeerBundle[]
+  /** Of other trust domains whose workloads may call the service: peers', and federated ones. */
+  readonly otherBundles: readonly PeerBundle[]
 }
 
-/** Whom to expect at a target of a peer. */
+/** Issued by the mesh's CA (leaf, then intermediates), or asked by the proxy itself of the Workload API under this id. */
+export type ProxyCertificate =
+  | { readonly kind: 'issued'; readonly chainPem: string; readonly keyPem: string }
+  | { readonly kind: 'workload'; readonly id: string }
+
+/** Whom to expect at a target that is known by more, or others, than what our own CA issues: one of a peer, or one that SPIRE knows. */
 export interface TargetPeer {
   readonly spiffeIds: readonly string[]
-  /** Undefined: not known; the identities are nobody's then. */
-  readonly rootsPem: string | undefined
+  /** Each trust domain's certificates by its own roots alone. Empty: nothing is known; the identities are nobody's then. */
+  readonly bundles: readonly PeerBundle[]
+  /** A service of our own mesh. */
+  readonly ours: boolean
 }
 
-/** By the target's ID; of our own targets there are none. */
+/** By the target's ID; of our own targets those alone that have an id from a Workload API. */
 export type TargetPeers = ReadonlyMap<string, TargetPeer>
 
 export interface UpstreamView {
@@ -82,6 +87,7 @@ export interface DestinationService {
 
 export interface DirectService {
   readonly target: DiscoveryTarget
+  readonly peer: TargetPeer | undefined
   readonly filterName: string
   readonly addresses: readonly string[]
 }

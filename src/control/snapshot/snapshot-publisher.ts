@@ -15,6 +15,7 @@ import type { ImportChange } from '../peering/peering-table.js'
 import {
   type BuiltSnapshot,
   entryKey,
+  FEDERATIONS_KEY,
   GATEWAYS_KEY,
   importKey,
   importWaysKey,
@@ -177,6 +178,10 @@ export class SnapshotPublisher {
   peeringChanged(name: string): void {
     this.markDependents(peerKey(name))
     this.markDependents(PEERS_KEY)
+  }
+
+  federationsChanged(): void {
+    this.markDependents(FEDERATIONS_KEY)
   }
 
   importChanged({ peer, service, identity }: ImportChange): void {

@@ -1,5 +1,6 @@
 // TLS contexts of the mesh, with certificates inline as Consul sends them: the public listener's DownstreamTlsContext (client
 // certificate required) and the clusters' UpstreamTlsContext (server's URI SAN matched).
+import { ALL_BUNDLES, WORKLOAD_API_CLUSTER } from '../../model/workload-api.js'
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import type { TransportSocketSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import {
@@ -8,7 +9,9 @@ import {
   TlsParameters_TlsProtocol,
   type TlsParametersSchema,
 } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
+import type { SdsSecretConfigSchema } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
+  type CommonTlsContext_CombinedCertificateValidationContextSchema,
   type CommonTlsContextSchema,
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
@@ -49,7 +52,7 @@ export function downstreamTls(
       case: 'typedConfig',
       value: pack(DownstreamTlsContextSchema, {
         commonTlsContext: {
-          ...commonTls(view.identity, view.mesh?.TLS?.Incoming, inboundValidation(view.identity)),
+          ...commonTls(view.identity, view.mesh?.TLS?.Incoming, inboundValidation(view.identity), true),
           alpnProtocols: [...alpn],
         },
         requireClientCertificate: true,
@@ -108,15 +111,20 @@ export function upstreamTls(
     datacenter: target.Datacenter,
     service: target.Service,
   }
-  const expected = peer?.spiffeIds ?? [serviceSpiffeId(own)]
-  const trustedCa = inlineString(peer?.rootsPem ?? view.identity.rootsPem)
+  const matchTypedSubjectAltNames = uriMatchers(peer?.spiffeIds ?? [serviceSpiffeId(own)])
+  const bundles = peer?.bundles ?? [{ trustDomain: view.identity.trustDomain, rootPems: [view.identity.rootsPem] }]
   return {
     name: 'tls',
     configType: {
       case: 'typedConfig',
       value: pack(UpstreamTlsContextSchema, {
         commonTlsContext: {
-          ...commonTls(view.identity, view.mesh?.TLS?.Outgoing, { trustedCa, matchTypedSubjectAltNames: uriMatchers(expected) }),
+          ...commonTls(
+            view.identity,
+            view.mesh?.TLS?.Outgoing,
+            { ...verifiedBy(bundles, view.identity.rootsPem), matchTypedSubjectAltNames },
+            peer === undefined || peer.ours,
+          ),
           alpnProtocols: [...alpn],
         },
         sni: target.SNI,
@@ -125,22 +133,57 @@ export function upstreamTls(
   }
 }
 
-function commonTls(identity: ProxyIdentity, params: MeshTls | undefined, validation: ValidationInit): Init<typeof CommonTlsContextSchema> {
+/**
+ * `ofMesh`: the other side is of our own mesh. A proxy that has its identity from a Workload API has from there also whom to trust; of peers
+ * that knows nothing.
+ */
+function commonTls(
+  { certificate }: ProxyIdentity,
+  params: MeshTls | undefined,
+  validation: ValidationInit,
+  ofMesh: boolean,
+): Init<typeof CommonTlsContextSchema> {
+  const tlsParams = tlsParameters(params)
+  if (certificate.kind === 'issued') {
+    return {
+      tlsParams,
+      tlsCertificates: [{ certificateChain: inlineString(certificate.chainPem), privateKey: inlineString(certificate.keyPem) }],
+      validationContextType: { case: 'validationContext', value: validation },
+    }
+  }
   return {
-    tlsParams: tlsParameters(params),
-    tlsCertificates: [{ certificateChain: inlineString(identity.certificateChainPem), privateKey: inlineString(identity.privateKeyPem) }],
-    validationContextType: { case: 'validationContext', value: validation },
+    tlsParams,
+    tlsCertificateSdsSecretConfigs: [workloadSecret(certificate.id)],
+    validationContextType: ofMesh
+      ? { case: 'combinedValidationContext', value: byWorkloadApi(validation) }
+      : { case: 'validationContext', value: validation },
+  }
+}
+
+const workloadSecret = (name: string): Init<typeof SdsSecretConfigSchema> => ({ name, sdsConfig: grpcConfigSource(WORKLOAD_API_CLUSTER) })
+
+function byWorkloadApi({
+  matchTypedSubjectAltNames,
+}: ValidationInit): Init<typeof CommonTlsContext_CombinedCertificateValidationContextSchema> {
+  return {
+    defaultValidationContext: matchTypedSubjectAltNames === undefined ? {} : { matchTypedSubjectAltNames },
+    validationContextSdsSecretConfig: workloadSecret(ALL_BUNDLES),
   }
 }
 
 const uriMatchers = (uris: readonly string[]): NonNullable<ValidationInit['matchTypedSubjectAltNames']> =>
   uris.map(uri => ({ sanType: SubjectAltNameMatcher_SanType.URI, matcher: { matchPattern: { case: 'exact', value: uri } } }))
 
-/** Callers of our own mesh, and of the peers that may call: each by the roots of its own trust domain. */
-function inboundValidation({ trustDomain, rootsPem, peerBundles }: ProxyIdentity): ValidationInit {
-  if (peerBundles.length === 0) return { trustedCa: inlineString(rootsPem) }
-  const bundles: PeerBundle[] = [{ trustDomain, rootPems: [rootsPem] }, ...peerBundles]
-  const sorted = bundles.sort((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1))
+/** Callers of our own mesh, and of the other trust domains that may call: each by the roots of its own. */
+function inboundValidation({ trustDomain, rootsPem, otherBundles }: ProxyIdentity): ValidationInit {
+  return verifiedBy([{ trustDomain, rootPems: [rootsPem] }, ...otherBundles], rootsPem)
+}
+
+/** None: by our own roots, which vouch for nobody of another trust domain. */
+function verifiedBy(bundles: readonly PeerBundle[], rootsPem: string): ValidationInit {
+  const [only] = bundles
+  if (bundles.length < 2) return { trustedCa: inlineString(only?.rootPems.join('\n') ?? rootsPem) }
+  const sorted = [...bundles].sort((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1))
   return {
     customValidatorConfig: {
       name: 'envoy.tls.cert_validator.spiffe',

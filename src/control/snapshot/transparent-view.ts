@@ -115,7 +115,7 @@ function directServices(upstreams: readonly UpstreamView[], { catalog }: BuildCo
   const registered = new Set(
     catalog.virtualServices().flatMap(({ service, dialledDirectly }) => (dialledDirectly ? [service.toLowerCase()] : [])),
   )
-  for (const { chain, filterName, virtualAddresses } of upstreams) {
+  for (const { chain, filterName, virtualAddresses, peers } of upstreams) {
     if (virtualAddresses.length === 0) continue
     for (const target of Object.values(chain.Targets)) {
       const isDirect = target.TransparentProxy.DialedDirectly === true
@@ -128,7 +128,7 @@ function directServices(upstreams: readonly UpstreamView[], { catalog }: BuildCo
         .filter(address => isIP(address) !== 0 && !taken.has(address))
       if (addresses.length === 0) continue
       for (const address of addresses) taken.add(address)
-      services.set(target.ID, { target, filterName, addresses: [...new Set(addresses)].sort() })
+      services.set(target.ID, { target, peer: peers.get(target.ID), filterName, addresses: [...new Set(addresses)].sort() })
     }
   }
   return [...services.values()]

@@ -37,6 +37,7 @@ const ROLES: Readonly<Record<Collection, 'state' | 'identity' | 'own'>> = {
   'agent-lease': 'state',
   peering: 'state',
   'peering-import': 'state',
+  federation: 'state',
   rollout: 'state',
   'rollout-status': 'state',
   'gateway-certificate': 'own',

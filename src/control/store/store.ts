@@ -34,6 +34,7 @@ export type Collection =
   | 'agent-lease'
   | 'peering'
   | 'peering-import'
+  | 'federation'
   | 'rollout'
   | 'rollout-status'
   | 'gateway-certificate'

@@ -327,7 +327,13 @@ function configRows(): string[] {
     ...Object.entries(PROXY_CONFIG_KEYS).map(([key, of]) => ['Proxy.Config', key, of] as const),
     ...Object.entries(UPSTREAM_CONFIG_KEYS).map(([key, of]) => ['Upstreams[].Config', key, of] as const),
   ]
-  const state = { xds: 'there', gateway: 'there, of gateways', bootstrap: 'there, in the bootstrap', nobody: 'warned' }
+  const state = {
+    xds: 'there',
+    gateway: 'there, of gateways',
+    bootstrap: 'there, in the bootstrap',
+    mesh: 'there, in proxy-defaults alone',
+    nobody: 'warned',
+  }
   return [
     '| map | key | here | |',
     '|---|---|---|---|',

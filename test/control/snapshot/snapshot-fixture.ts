@@ -6,7 +6,13 @@ import { EntryLinks } from '../../../src/control/gateways/gateway-links.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
-import { NO_PEERS, type PeerSources, type ProxyInstance } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import {
+  type FederationSources,
+  NO_FEDERATIONS,
+  NO_PEERS,
+  type PeerSources,
+  type ProxyInstance,
+} from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { PROXY_KINDS } from '../../../src/control/snapshot/kinds/proxy-kinds.js'
 import { ResourceErrors } from '../../../src/control/snapshot/resource-errors.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
@@ -16,6 +22,7 @@ const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
 
 export class SnapshotFixture {
   peers: PeerSources = NO_PEERS
+  federations: FederationSources = NO_FEDERATIONS
 
   private constructor(
     readonly catalog: Catalog,
@@ -60,6 +67,7 @@ export class SnapshotFixture {
       defaultPolicy: () => 'deny',
       rootsPem: () => 'ROOTS',
       peers: this.peers,
+      federations: this.federations,
       leaf: service => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),
       filterView: instance => healthEntry(this.catalog, instance),
     })

@@ -6,7 +6,7 @@ import { parseServiceDefinition } from '../../../src/control/catalog/service-def
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
-import { NO_PEERS } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { NO_FEDERATIONS, NO_PEERS } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { SnapshotPublisher } from '../../../src/control/snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from '../../../src/control/snapshot/tunnel-readiness.js'
@@ -48,6 +48,7 @@ beforeEach(async () => {
     defaultPolicy: () => 'allow' as const,
     rootsPem: () => 'ROOTS',
     peers: NO_PEERS,
+    federations: NO_FEDERATIONS,
     leaf: (service: string) => ({ chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` }),
   }
   tunnels = new TunnelReadiness(service => catalog.connectInstancesOf(service))

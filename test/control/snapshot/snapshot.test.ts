@@ -7,7 +7,7 @@ import type { IntentionAction } from '../../../src/control/config-entries/types.
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { healthEntry, ownNode } from '../../../src/control/http-api/shapes.js'
 import { type BuiltSnapshot, SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
-import { NO_PEERS, type ProxyInstance, SnapshotError } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { NO_FEDERATIONS, NO_PEERS, type ProxyInstance, SnapshotError } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { Cluster_DiscoveryType, Cluster_LbPolicy, ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
@@ -73,6 +73,7 @@ function build(id: string, leaf: boolean = true): BuiltSnapshot {
     defaultPolicy: () => policy,
     rootsPem: () => 'ROOTS',
     peers: NO_PEERS,
+    federations: NO_FEDERATIONS,
     leaf: service => (leaf ? { chainPem: `CHAIN ${service}`, keyPem: `KEY ${service}` } : undefined),
     filterView: instance => healthEntry(catalog, instance),
   })

@@ -1,5 +1,6 @@
 // An ingress gateway's view from its entry: a listener a port, the services that are reached by it under their host names. Called by
 // `kinds/ingress-gateway.ts`. Route tables, stat prefixes and host names are Consul's.
+import { WORKLOAD_API_CLUSTER } from '../../../model/workload-api.js'
 import type { IngressGateway, IngressListener, IngressService, IngressTls } from '../../config-entries/edge-types.js'
 import type { UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
@@ -168,7 +169,9 @@ function certificateOf(
     return { sdsCluster: cluster, secret: resource }
   }
   const enabled = listener.TLS?.Enabled ?? entry.TLS?.Enabled
-  return enabled ? { chainPem: identity.certificateChainPem, keyPem: identity.privateKeyPem } : undefined
+  if (enabled !== true) return undefined
+  const { certificate } = identity
+  return certificate.kind === 'issued' ? certificate : { sdsCluster: WORKLOAD_API_CLUSTER, secret: certificate.id }
 }
 
 function transportSocket(

@@ -9,7 +9,7 @@ import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-proto
 import type { DiscoveryTarget } from '../../discovery-chain/types.js'
 import { linkedServices } from '../../gateways/gateway-links.js'
 import { consumersOf } from '../../peering/exported-services.js'
-import { authorisationOf, inboundIdentityOf } from '../inbound.js'
+import { authorisationOf, inboundIssuedIdentityOf } from '../inbound.js'
 import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/proxy-kind.js'
 import { readProxyConfig } from '../proxy-config.js'
 import type { InboundView } from '../proxy-view.js'
@@ -58,7 +58,7 @@ export function terminatingView(proxy: ProxyInstance, context: BuildContext): Te
 
 function outsideService(service: string, link: LinkedService, proxy: ProxyInstance, context: BuildContext): OutsideService | undefined {
   const { mesh, entries, problems } = context
-  const identity = inboundIdentityOf(service, context)
+  const identity = inboundIssuedIdentityOf(service, context)
   if (identity === undefined) return undefined
   const proxyDefaults = entries.get('proxy-defaults', 'global')
   const serviceDefaults = entries.get('service-defaults', service)

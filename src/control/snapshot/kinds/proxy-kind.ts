@@ -9,6 +9,7 @@ import type { HealthStatus } from '../../catalog/check-definition.js'
 import type { ProxyRegistration } from '../../catalog/service-definition.js'
 import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../config-entries/types.js'
 import type { ImportedService, PeerBundle } from '../../peering/peering-types.js'
+import type { Federation } from '../../spiffe/federation-types.js'
 import type { EndpointLookup } from '../endpoints.js'
 
 export type ProxyInstance = CatalogInstance & { readonly Proxy: ProxyRegistration }
@@ -21,6 +22,16 @@ export interface MeshSources {
   rootsPem(): string
   leaf(service: string): { readonly chainPem: string; readonly keyPem: string } | undefined
   readonly peers: PeerSources
+  readonly federations: FederationSources
+}
+
+/** What is known of federated trust domains. */
+export interface FederationSources {
+  /** Undefined: there is none of that name, or its bundle has not come. */
+  named(name: string): Federation | undefined
+  bundleOf(trustDomain: string): PeerBundle | undefined
+  /** Of the trust domains whose workloads are services of this mesh. */
+  ofMesh(): readonly PeerBundle[]
 }
 
 /** What is known of peers. */
@@ -43,6 +54,8 @@ export const NO_PEERS: PeerSources = {
   dialled: () => [],
   server: () => undefined,
 }
+
+export const NO_FEDERATIONS: FederationSources = { named: () => undefined, bundleOf: () => undefined, ofMesh: () => [] }
 
 export interface VirtualService {
   readonly service: string

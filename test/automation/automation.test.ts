@@ -1,5 +1,7 @@
 // Tasks against our own control plane, in one process: conditions, buffer, status API, two that share the work by a lock.
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -243,8 +245,17 @@ describe('the API', () => {
 
   it('answers loopback alone', async () => {
     const { status } = await run({ task: [] })
-    const answer = await fetch(`${status.address}/v1/status`, { headers: { 'X-Other': '1' } })
-    expect(answer.status).toBe(200)
+    const statusOf = async (host: string): Promise<number | undefined> => {
+      const [response] = (await once(get(`${status.address}/v1/status`, { headers: { Host: host } }), 'response')) as [IncomingMessage]
+      response.resume()
+      return response.statusCode
+    }
+    expect([
+      await statusOf('localhost:8558'),
+      await statusOf('127.0.0.1'),
+      await statusOf('evil.example'),
+      await statusOf('localhost.evil'),
+    ]).toEqual([200, 200, 403, 403])
   })
 })
 

@@ -16,6 +16,9 @@ export interface WatchContext {
 }
 
 const WAIT = '5m'
+/** The server adds a sixteenth; a connection that has died in silence is not waited for any longer. */
+const WAITED_FOR_MS = 340_000
+const FIRST_READ_MS = 30_000
 const BACKOFF_BASE_MS = 500
 const BACKOFF_MAX_MS = 60_000
 /** Of the few paths that know no index: the datacenters. */
@@ -69,7 +72,7 @@ export class BlockingWatch {
     const call = {
       method: 'GET' as const,
       path: index === 0n ? path : `${path}${path.includes('?') ? '&' : '?'}index=${index}&wait=${WAIT}`,
-      timeoutMs: index === 0n ? 30_000 : 0,
+      timeoutMs: index === 0n ? FIRST_READ_MS : WAITED_FOR_MS,
       allowMissing: true,
       signal: this.stopping.signal,
     }

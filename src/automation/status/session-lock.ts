@@ -28,6 +28,7 @@ interface Holder {
 const RETRY_MS = 1_000
 const NOT_FOUND = 404
 const WAIT = '10s'
+const WAITED_FOR_MS = 15_000
 /** Consul lets nobody take a key for so long after its holder was lost; here the holder ends its work before. */
 const LOCK_DELAY = '1s'
 
@@ -125,7 +126,7 @@ export class SessionLock {
         const { text, indexText } = await api.call({
           method: 'GET',
           path: index === '0' ? key : `${key}?index=${index}&wait=${WAIT}`,
-          timeoutMs: 0,
+          timeoutMs: WAITED_FOR_MS,
           allowMissing: true,
           signal: over.signal,
         })

@@ -27,7 +27,7 @@ const LAYERS = {
   // A client of the control plane's HTTP API, like any other.
   kubernetes: ['io'],
   // The same; durations are read as everywhere.
-  automation: ['control/config-entries/duration.ts', 'io'],
+  automation: ['control/config-entries/duration.ts', 'vault', 'io'],
   control: ['xds', 'mtls', 'vault', 'l7/rbac', 'l7/codec', 'metrics', 'io', 'model'],
   xds: ['metrics', 'io', 'model'],
   proxy: ['l7', 'upstream', 'mtls', 'metrics', 'io', 'model'],

@@ -2,10 +2,13 @@
 // simulated sidecars and the shape of the run. What every phase has in common is measured around it (`measured`): CPU of all control planes,
 // what was sent, and how long an unrelated request waited meanwhile, which is how long the control plane's thread was away.
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../dist/xds/type-urls.js'
-import { nativeRegistration, quantile, registration } from '../control/control-process.mjs'
+import { nativeOperation, quantile, registration } from '../control/control-process.mjs'
 
 const REGISTRANTS = 24
 const CHANGES = 20
+/** Of a transaction. */
+const OPERATIONS = 128
+const NATIVE_NODE = 'bench-native'
 const PROBE_MS = 100
 const QUIET_MS = 3_000
 const IDLE_MS = 10_000
@@ -111,7 +114,7 @@ async function changes(mesh, change) {
 }
 
 export const PHASES = {
-  /** Nobody is connected: instances with sidecars, then endpoints without. */
+  /** Nobody is connected: instances with sidecars one by one, then endpoints without by transactions. */
   async register(mesh) {
     const { sidecars, services, endpoints } = mesh.run
     const plane = mesh.planes[0]
@@ -122,9 +125,14 @@ export const PHASES = {
       await each(sidecars, i =>
         plane.put('/v1/agent/service/register', registration(i % services, Math.floor(i / services), services, mesh.upstreams)),
       )
-      await each(endpoints - sidecars, i => {
-        const k = (sidecars + i) / services
-        return plane.put('/v1/agent/service/register', nativeRegistration((sidecars + i) % services, Math.floor(k)))
+      await plane.put('/v1/catalog/register', { Node: NATIVE_NODE, Address: '10.255.0.1' })
+      const native = Array.from({ length: endpoints - sidecars }, (_, i) => sidecars + i)
+      await each(Math.ceil(native.length / OPERATIONS), batch => {
+        const some = native.slice(batch * OPERATIONS, (batch + 1) * OPERATIONS)
+        return plane.put(
+          '/v1/txn',
+          some.map(i => nativeOperation(NATIVE_NODE, i % services, Math.floor(i / services))),
+        )
       })
       return {}
     })

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { WallClock } from '../io/clock.js'
 import type { ConsulApi } from './answers/consul-reads.js'
+import { NO_SECRETS, type SecretReads, vaultSecrets } from './answers/secret-reads.js'
 import { WatchHub } from './answers/watch-hub.js'
 import { ConfigFields, type ConfigNotes } from './config/config-fields.js'
 import type { DriverReading } from './config/read-drivers.js'
@@ -38,6 +39,7 @@ export interface OnceResult {
 
 export class Automation {
   private readonly hub: WatchHub
+  private readonly secrets: SecretReads
   private readonly tasks: TaskTable
   private readonly reading: DriverReading
   private api: StatusApi | undefined
@@ -46,7 +48,9 @@ export class Automation {
   /** Throws with one line: a state that can't be read, a task of the API that is none any more. */
   constructor(private readonly options: AutomationOptions) {
     const { config, api, clock, world, onEvent, onProblem } = options
-    this.hub = new WatchHub(api, clock, world.random)
+    const { vault: settings } = config
+    this.secrets = settings === null ? NO_SECRETS : vaultSecrets({ settings, clock, onProblem })
+    this.hub = new WatchHub(api, clock, world.random, this.secrets)
     this.reading = readingOf(world)
     const state = new StateFile(join(config.workingDir, 'state.json'))
     const audit = new AuditLog(join(config.workingDir, 'audit.jsonl'), config.id, () => clock.wallNow())
@@ -133,11 +137,13 @@ export class Automation {
     if (this.lock === undefined) await this.tasks.yield()
     else await this.lock.stop()
     this.hub.stop()
+    this.secrets.close()
   }
 }
 
 export function readingOf(world: TemplateWorld): DriverReading {
   return {
+    env: name => world.env(name),
     readText: path => world.readFile(path),
     templateFault: ({ text, name, left, right }) => {
       try {

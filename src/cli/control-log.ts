@@ -9,18 +9,20 @@ export interface ControlLog {
 }
 
 export interface ControlLogOptions {
+  /** Whose lines they are. Default: the control plane's. */
+  readonly name?: string
   readonly level: string
   /** JSON on a terminal and in the journal as well. */
   readonly json: boolean
   readonly file?: string
 }
 
-const NAME = 'outrigger-control'
+const CONTROL = 'outrigger-control'
 
-export function openControlLog({ level, json, file }: ControlLogOptions): ControlLog {
+export function openControlLog({ name = CONTROL, level, json, file }: ControlLogOptions): ControlLog {
   const destination = pino.destination({ dest: file ?? 2, sync: false, append: true, mkdir: true })
   const readable = file === undefined && !json ? linesFor(process.stderr.isTTY) : null
-  const options = { name: NAME, level, base: { name: NAME }, timestamp: pino.stdTimeFunctions.isoTime }
+  const options = { name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime }
   const logger = pino(options, readable === null ? destination : { write: line => void destination.write(readable(JSON.parse(line))) })
   return {
     logger,

@@ -228,6 +228,7 @@ export class ControlPlane {
     entries.onChange(({ kind }) => {
       if (kind === 'inline-certificate') certificates.entriesChanged()
     })
+    entries.onChange(() => writeCheck.entriesChanged())
     const links = new EntryLinks(entries, catalog)
     catalog.linkGateways(links)
     const indexes = new TopicIndexes(store.index)

@@ -1,8 +1,10 @@
 // A timeout that is set and cleared per request but touches Node's timers rarely: setting it later only moves a number; the
 // underlying Timeout is re-armed when it fires too early. HOT: two stores a request.
-// Used for route, idle and stream timeouts by l7, the pools and the listeners. Resolution 1 ms, never early.
+// Used for route, idle and stream timeouts by l7, the pools and the listeners. Resolution 1 ms; early by no more than
+// the read took in which it was set.
 
 import { MAX_TIMER_MS } from './clock.js'
+import { eventNow } from './event-clock.js'
 
 export class LazyTimer {
   private deadline = 0
@@ -17,7 +19,7 @@ export class LazyTimer {
 
   /** Fire once after `ms` from now, replacing an earlier deadline. */
   set(ms: number): void {
-    const now = performance.now()
+    const now = eventNow()
     this.deadline = now + ms
     if (this.handle === null) this.arm(now)
     else if (this.armedUntil > this.deadline) {

@@ -1,13 +1,15 @@
 // Reads a socket into one buffer that all sockets share, where `data` events would cost a buffer of 64 KiB a read, its garbage and the
 // machinery of Readable (3 µs a hop, docs/performance.md). What Node documents as `onread` is an option of net.connect; here it is set on
-// a socket that exists already, so that accepted ones have it too. The two slots behind that option are not documented: they are looked
-// for at start, and where they are missing, or the socket is no socket of the kernel's, `data` events are used. Used by the HTTP connections of both sides and the TCP relay.
+// a socket that exists already, so that accepted and TLS sockets have it too (a TLSSocket over a connected socket drops the option). The
+// two slots behind that option are not documented: they are looked for at start, and where they are missing `data` events are used. Used
+// by the HTTP connections of both sides and the TCP relay.
 // Invariant: the bytes handed out are borrowed until the callback returns. Whoever keeps them takes `ownBytes` of them: a copy of what
 // stands in the shared buffer. Bulk is read into a slab of the socket's own, which is given away when somebody keeps of it, as copying it
 // would cost more than is saved, and else read into again: an allocation of 64 KiB a read makes V8 collect garbage all the time.
 
 import net from 'node:net'
 import { Duplex } from 'node:stream'
+import { beginRead, endRead } from './event-clock.js'
 import { type ReadHandle, ReadTurn } from './read-turn.js'
 import { endAfterException } from './socket-guard.js'
 
@@ -37,6 +39,8 @@ interface ReadSlots {
 }
 
 interface StreamHandle extends ReadHandle {
+  /** Of TLS: what it reads from. */
+  readonly _parent?: StreamHandle
   useUserBuffer?(buffer: Buffer): void
 }
 
@@ -69,10 +73,15 @@ export function readShared(socket: Duplex, onBytes: (chunk: Buffer) => void, slo
   const turn = new ReadTurn(open)
   const onData = (chunk: Buffer): void => {
     if (chunk.length >= BULK_BYTES) turn.took(chunk.length)
-    onBytes(chunk)
+    beginRead()
+    try {
+      onBytes(chunk)
+    } finally {
+      endRead()
+    }
   }
   socket.on('data', onData)
-  if (slots === null || !isPlain(handle)) return
+  if (slots === null || !readsAlone(handle)) return
   const reader = new SharedReader(socket, onData)
   open[slots.buffer] = shared
   // This callback is no event, so the guard around events (socket-guard.ts) does not see what it throws.
@@ -150,10 +159,15 @@ function lend(length: number): Buffer {
   return slice
 }
 
-/** A handle of the kernel's own. TLS keeps to `data` events: what a buffer of ours would save there is not measured yet. */
-function isPlain(handle: StreamHandle | null | undefined): handle is StreamHandle {
+/**
+ * Does reading happen from the event loop alone? TLS over a stream of JavaScript (a tunnel) decrypts inside another socket's callback and
+ * would overwrite that one's bytes.
+ */
+function readsAlone(handle: StreamHandle | null | undefined): handle is StreamHandle {
   if (handle === null || handle === undefined || typeof handle.useUserBuffer !== 'function') return false
-  return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe'
+  let lowest = handle
+  while (lowest._parent !== undefined) lowest = lowest._parent
+  return lowest.constructor.name === 'TCP' || lowest.constructor.name === 'Pipe'
 }
 
 /** `chunk`, or a copy of it where it stands in the shared buffer: the caller may keep it. */

@@ -5,7 +5,8 @@
 // Linux only; the first needs no privilege, the second CAP_NET_ADMIN. HOT: once a connection, about 5 µs.
 
 import { createRequire } from 'node:module'
-import { type Server, type Socket, SocketAddress } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { ipText } from './ip-text.js'
 
 /** `::ffff:1.2.3.4` -> `1.2.3.4`: one spelling per address for rules and logs. */
 export function unmapped(address: string): string {
@@ -99,7 +100,7 @@ class LibcSocketOptions implements SocketOptions {
       return this.isTransparent(fd, isV4) ? { host: local, port: localPort } : null
     }
     const port = address.readUInt16BE(PORT_OFFSET)
-    const host = isV4 ? ipv4Text(address) : ipv6Text(address)
+    const host = ipText(isV4 ? address.subarray(IPV4_OFFSET, IPV4_OFFSET + 4) : address.subarray(IPV6_OFFSET, IPV6_OFFSET + 16))
     // Of a connection that nobody redirected. To forward it to there would be to forward it to ourselves, for ever.
     if (port === localPort && host === local) return null
     return { host, port }
@@ -131,15 +132,4 @@ class LibcSocketOptions implements SocketOptions {
 /** -1: closed meanwhile. */
 function fdOf(socket: Socket | Server): number {
   return (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1
-}
-
-function ipv4Text(address: Buffer): string {
-  return `${address[IPV4_OFFSET]}.${address[IPV4_OFFSET + 1]}.${address[IPV4_OFFSET + 2]}.${address[IPV4_OFFSET + 3]}`
-}
-
-/** As Node writes addresses: `2001:db8::1`. */
-function ipv6Text(address: Buffer): string {
-  const groups: string[] = []
-  for (let at = IPV6_OFFSET; at < IPV6_OFFSET + 16; at += 2) groups.push(address.readUInt16BE(at).toString(16))
-  return new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address
 }

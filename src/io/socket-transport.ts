@@ -4,6 +4,8 @@
 
 import type { Socket } from 'node:net'
 import { BulkWriter, MAX_WAITING_BYTES } from './bulk-writer.js'
+import { DirectWriter } from './direct-write.js'
+import { ownBytes } from './shared-read.js'
 
 /** Above this much unsent data a write reports backpressure. Envoy's per_connection_buffer_limit_bytes default is 1 MiB. */
 export const DEFAULT_HIGH_WATERMARK_BYTES = 1024 * 1024
@@ -13,6 +15,7 @@ export class SocketTransport {
   bytesWritten = 0
   private readonly highWatermark: number
   private readonly writer: BulkWriter
+  private readonly direct: DirectWriter | null
   private readonly delayedCloseMs: number
   private pauses = 0
   /** Our FIN went out before the peer's came. */
@@ -24,18 +27,20 @@ export class SocketTransport {
     this.socket = socket
     this.highWatermark = Math.min(highWatermark, MAX_WAITING_BYTES)
     this.writer = new BulkWriter(socket, highWatermark)
+    this.direct = DirectWriter.of(socket)
     this.delayedCloseMs = delayedCloseMs
   }
 
   get writableLength(): number {
-    return this.socket.writableLength
+    return this.socket.writableLength + (this.direct === null ? 0 : this.direct.waitingBytes)
   }
 
   /** HOT. True while less than the high watermark waits in user space. */
   write(data: Buffer | string): boolean {
-    const socket = this.socket
+    const { socket, direct } = this
     if (socket.destroyed || this.ended) return true
     this.bytesWritten += data.length
+    if (direct?.takes(data.length) === true) return direct.write(typeof data === 'string' ? data : ownBytes(data), this.highWatermark)
     if (typeof data === 'string') return socket.write(data, 'latin1') || socket.writableLength < this.highWatermark
     return this.writer.write(data)
   }

@@ -246,12 +246,14 @@ export interface DecompressorConfig {
   readonly statPrefix: string
 }
 
+export type BodyMode = 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
+
 /** Which parts of a message an external processor gets. */
 export interface ProcessingMode {
   readonly requestHeaders: boolean
   readonly responseHeaders: boolean
-  readonly requestBody: 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
-  readonly responseBody: 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
+  readonly requestBody: BodyMode
+  readonly responseBody: BodyMode
   readonly requestTrailers: boolean
   readonly responseTrailers: boolean
 }

@@ -12,6 +12,7 @@ import type { TaskEvent } from '../../src/automation/tasks/task-event.js'
 import { ControlApi } from '../../src/cli/command-line/control-api.js'
 import { ControlPlane } from '../../src/control/control-plane.js'
 import { heldClock } from '../../src/io/clock.js'
+import { FakeVault } from '../support/fake-vault/fake-vault.js'
 
 let plane: ControlPlane
 let api: ControlApi
@@ -170,6 +171,25 @@ describe('tasks', () => {
         ],
       },
     })
+  })
+
+  it('a secret of Vault is read under its token, and a task without a Vault says so', async () => {
+    const vault = new FakeVault({ clock: heldClock })
+    await vault.start()
+    try {
+      vault.mountKv('kv')
+      vault.putSecret('kv', 'app', { password: 's3cret' })
+      const task = fileTask('secret', '{{ with secret "kv/data/app" }}{{ .Data.data.password }}{{ end }}')
+      const { next } = await run({ vault: { address: vault.address, token: 'root' }, task: [task] })
+      expect(await next('secret')).toMatchObject({ success: true })
+      expect([read('secret.out'), vault.violations]).toEqual(['s3cret', []])
+      const { status } = await run({ task: [{ ...task, enabled: false }] })
+      await expect(status.call({ method: 'PATCH', path: '/v1/tasks/secret?run=inspect', body: '{}' })).rejects.toThrow(
+        /no Vault is configured/,
+      )
+    } finally {
+      await vault.stop()
+    }
   })
 
   it('the audit says who did what, why and from what', async () => {

@@ -107,7 +107,7 @@ it('of two that share the work the other goes on after kill -9', async () => {
   const first = await start(write('ha-1.hcl', template('ha.out'), shared))
   await until('the first leads', async () => expect(read('ha.out')).not.toBe(''))
   const second = await start(write('ha-2.hcl', template('ha.out'), shared))
-  expect((await run('sync', 'task', 'list', '--port', second.port)).out).toMatch(/^web +template +on +unknown /m)
+  expect((await run('sync', 'task', 'list', '--port', second.port)).out).toMatch(/^web +template +on +unknown$/m)
   first.child.kill('SIGKILL')
   // What the server does when the session has not been renewed for so long.
   const [{ Session }] = await mesh.read<[{ Session: string }]>('/v1/kv/consul-terraform-sync/cts/leader')

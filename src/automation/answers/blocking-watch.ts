@@ -5,6 +5,7 @@ import { fullJitterMs } from '../../io/backoff.js'
 import type { Clock } from '../../io/clock.js'
 import { pause } from '../pause.js'
 import type { ConsulApi } from './consul-reads.js'
+import type { Watch } from './timed-read.js'
 
 export interface WatchContext {
   readonly api: ConsulApi
@@ -12,7 +13,7 @@ export interface WatchContext {
   readonly random: () => number
   /** Of reads that do not wait at the server. */
   readonly turn: <T>(read: () => Promise<T>) => Promise<T>
-  onChange(path: string): void
+  onChange(): void
 }
 
 const WAIT = '5m'
@@ -24,7 +25,7 @@ const BACKOFF_MAX_MS = 60_000
 /** Of the few paths that know no index: the datacenters. */
 const WITHOUT_INDEX_MS = 60_000
 
-export class BlockingWatch {
+export class BlockingWatch implements Watch {
   /** The JSON of the last answer; undefined until there is one. */
   value: unknown
   /** Why there is no newer answer; '' = all is well. */
@@ -60,7 +61,7 @@ export class BlockingWatch {
         const { message } = error as Error
         const isNew = this.problem === ''
         this.problem = message
-        if (isNew) this.context.onChange(this.path)
+        if (isNew) this.context.onChange()
         index = 0n
         await pause(fullJitterMs(failures++, BACKOFF_BASE_MS, BACKOFF_MAX_MS, random), clock, signal)
       }
@@ -84,7 +85,7 @@ export class BlockingWatch {
       this.value = text === '' ? null : JSON.parse(text)
       this.text = text
       this.problem = ''
-      if (!this.stopping.signal.aborted) this.context.onChange(path)
+      if (!this.stopping.signal.aborted) this.context.onChange()
     }
     return BigInt(answer.indexText)
   }

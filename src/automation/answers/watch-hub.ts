@@ -2,9 +2,11 @@
 // Asked by task-runner.ts for answers, told by it what a task has asked. Invariant: the number of watches, and of first reads at one time, is
 // bounded; what goes over the bound is a problem of the task that asked last, and of no other.
 import type { Clock } from '../../io/clock.js'
-import type { TemplateAnswers } from '../template/catalog-functions.js'
+import { SECRET_PREFIX, type TemplateAnswers } from '../template/catalog-functions.js'
 import { BlockingWatch } from './blocking-watch.js'
 import type { ConsulApi } from './consul-reads.js'
+import type { SecretReads } from './secret-reads.js'
+import { TimedRead, type Watch } from './timed-read.js'
 
 export const MAX_WATCHES = 1_000
 const MAX_FIRST_READS = 16
@@ -22,7 +24,7 @@ export interface AskedAnswers extends TemplateAnswers {
 }
 
 export class WatchHub {
-  private readonly watches = new Map<string, BlockingWatch>()
+  private readonly watches = new Map<string, Watch>()
   private readonly owned = new Map<WatchOwner, ReadonlySet<string>>()
   private readonly waiting: (() => void)[] = []
   private reading = 0
@@ -31,6 +33,7 @@ export class WatchHub {
     private readonly api: ConsulApi,
     private readonly clock: Clock,
     private readonly random: () => number,
+    private readonly secrets: SecretReads,
   ) {}
 
   /** For one evaluation. */
@@ -83,15 +86,19 @@ export class WatchHub {
     this.owned.clear()
   }
 
-  private start(path: string): BlockingWatch {
+  private start(path: string): Watch {
+    const { clock, random } = this
+    const onChange = (): void => {
+      for (const [owner, paths] of this.owned) if (paths.has(path)) owner.onChange()
+    }
+    if (path.startsWith(SECRET_PREFIX))
+      return new TimedRead({ clock, random, onChange, read: () => this.secrets.read(path.slice(SECRET_PREFIX.length)) })
     return new BlockingWatch(path, {
       api: this.api,
-      clock: this.clock,
-      random: this.random,
+      clock,
+      random,
       turn: read => this.turn(read),
-      onChange: changed => {
-        for (const [owner, paths] of this.owned) if (paths.has(changed)) owner.onChange()
-      },
+      onChange,
     })
   }
 

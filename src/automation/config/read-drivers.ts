@@ -15,6 +15,7 @@ import type {
 } from './sync-config.js'
 
 export interface DriverReading {
+  env(name: string): string | undefined
   /** Throws with one line. */
   readText(path: string): string
   /** What is wrong with a template, or undefined. */

@@ -3,6 +3,7 @@
 import { ConfigError, type ConfigFields, type ConfigNotes, ConfigFields as Fields, isPlain, type Plain } from './config-fields.js'
 import type { DriverReading } from './read-drivers.js'
 import { readBuffer, readTask, taskBlocks } from './read-task.js'
+import { readVault } from './read-vault.js'
 import type { ConsulSettings, HighAvailability, SyncConfig, TaskConfig, TerraformSettings } from './sync-config.js'
 
 /** CTS's. */
@@ -30,6 +31,7 @@ export function readSyncConfig(files: readonly Plain[], defaultId: string, readi
     workingDir: fields.text('working_dir', DEFAULT_WORKING_DIR),
     consul: readConsul(fields.object('consul'), notes),
     terraform: readTerraform(fields),
+    vault: readVault(fields.object('vault'), reading.env),
     highAvailability: readHighAvailability(fields.object('high_availability')),
     buffer,
     tasks: readTasks(fields, buffer, reading),
@@ -37,7 +39,6 @@ export function readSyncConfig(files: readonly Plain[], defaultId: string, readi
   fields.ignored('syslog')
   fields.refused('license_path', 'is of an enterprise product')
   fields.refused('license', 'is of an enterprise product')
-  fields.refused('vault', 'is not there: no value is read from Vault')
   fields.refused('tls', 'is not there: the status API listens on loopback alone')
   fields.refused('service', 'is a condition "services" since CTS 0.7')
   fields.refused('provider', 'is named terraform_provider')

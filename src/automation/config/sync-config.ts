@@ -1,5 +1,6 @@
 // A configuration of `outrigger sync` once it is read: what CTS's files say, and the drivers that are ours. Types only; made by
 // read-sync-config.ts, used by everything in automation/. Invariant: plain and readonly; durations in milliseconds.
+import type { VaultSettings } from '../../vault/vault-settings.js'
 import type { CronSchedule } from './cron.js'
 
 export interface SyncConfig {
@@ -11,6 +12,8 @@ export interface SyncConfig {
   readonly workingDir: string
   readonly consul: ConsulSettings
   readonly terraform: TerraformSettings
+  /** null: templates that ask for secrets are not ready. */
+  readonly vault: VaultSettings | null
   readonly highAvailability: HighAvailability | null
   /** For tasks that are created later as well. */
   readonly buffer: BufferPeriod | null

@@ -1,4 +1,4 @@
-// One run of a task, as CTS's status API shows it and as the audit keeps it. Made by task-runner.ts. Types only.
+// One run of a task, as CTS's status API shows it and as the audit keeps it, and what CTS calls the state of a task. Made by task-runner.ts.
 export interface TaskEvent {
   readonly id: string
   readonly success: boolean
@@ -18,5 +18,13 @@ export interface TaskEvent {
 
 export type TaskStatus = 'successful' | 'errored' | 'critical' | 'unknown'
 
-/** CTS's: of the last five, all failed is critical, the last failed is errored. */
+/** CTS's. */
 export const KEPT_EVENTS = 5
+
+/** Of the kept runs, the latest first: one that failed behind others that did not is errored, with another failure among them critical. */
+export function taskStatusOf(events: readonly Pick<TaskEvent, 'success'>[]): TaskStatus {
+  const [last] = events
+  if (last === undefined) return 'unknown'
+  if (last.success) return 'successful'
+  return events.filter(({ success }) => !success).length > 1 ? 'critical' : 'errored'
+}

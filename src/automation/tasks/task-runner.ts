@@ -15,7 +15,7 @@ import type { TaskConfig } from '../config/sync-config.js'
 import { type Applied, type Change, type Driver, DriverError, type Preview } from '../drivers/driver.js'
 import { pause } from '../pause.js'
 import { BufferTimer } from './buffer-timer.js'
-import { KEPT_EVENTS, type TaskEvent, type TaskStatus } from './task-event.js'
+import { KEPT_EVENTS, type TaskEvent, type TaskStatus, taskStatusOf } from './task-event.js'
 
 export interface TaskContext {
   readonly hub: WatchHub
@@ -74,15 +74,8 @@ export class TaskRunner {
     this.buffer = new BufferTimer(config.buffer, context.clock, () => this.consider())
   }
 
-  get isEnabled(): boolean {
-    return this.isActive
-  }
-
   get status(): TaskStatus {
-    const [last] = this.events
-    if (last === undefined) return 'unknown'
-    if (last.success) return 'successful'
-    return this.events.some(({ success }) => success) || this.events.length === 1 ? 'errored' : 'critical'
+    return taskStatusOf(this.events)
   }
 
   /** Begins to follow its inputs; runs as soon as they are there. */

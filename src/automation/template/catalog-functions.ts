@@ -1,6 +1,7 @@
 // consul-template's functions that ask the catalog, the key/value store and the CA. Part of every template's functions (template.ts).
-// Each is a blocking read of the HTTP API, named by its path: what the answers do not hold yet is empty, and the template counts as not ready.
+// Each is a blocking read of the HTTP API, named by its path (of Vault's with `vault:` before it): what the answers do not hold yet is empty, and the template counts as not ready.
 // Invariant: a template that asked for something unanswered is never used; order and fields are consul-template's.
+import { isVaultPath } from '../../vault/vault-settings.js'
 import { compareTexts, fromJson, type GoFunction, GoMap, GoStruct, type GoValue, structOf, TemplateError } from './go-value.js'
 
 /** What the functions ask; answers come from blocking reads of the same paths. */
@@ -15,6 +16,9 @@ const SERVICE = /^(?:([\w=:.-]+)\.)?([\w-]+)(?:\?([\w\-=&]+))?(?:@([\w.-]+))?(?:
 const KEY = /^\/?([^@?]+)(?:\?([\w\-=&]+))?(?:@([\w.-]+))?$/
 const NODE = /^([\w.-]+)(?:\?([\w\-=&]+))?(?:@([\w.-]+))?$/
 const SCOPE = /^(?:\?([\w\-=&]+))?(?:@([\w.-]+))?(?:~([\w.-]+))?$/
+/** Of paths that are Vault's. */
+export const SECRET_PREFIX = 'vault:'
+
 const STATES = ['any', 'passing', 'warning', 'critical', 'maintenance']
 const QUERIES = new Set(['ns', 'partition', 'peer', 'sameness-group'])
 
@@ -26,9 +30,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   nomadVarExists: 'there is no Nomad here',
   nomadVarList: 'there is no Nomad here',
   nomadVarListSafe: 'there is no Nomad here',
-  secret: 'secrets of Vault are not read by templates',
-  secrets: 'secrets of Vault are not read by templates',
-  pkiCert: 'certificates of Vault are not read by templates',
+  secrets: 'secrets of Vault are not listed',
+  pkiCert: 'certificates of Vault are not asked for',
   partitions: 'partitions are Consul Enterprise',
   exportedServices: 'is not there',
   importedServices: 'is not there',
@@ -106,6 +109,17 @@ export function catalogFunctions(answers: TemplateAnswers): Readonly<Record<stri
       call: ([service]) => {
         const leaf = ask<object>(`/v1/agent/connect/ca/leaf/${encodeURIComponent(service as string)}`)
         return leaf === undefined || leaf === null ? null : jsonStruct('api.LeafCert', leaf)
+      },
+    },
+    secret: {
+      params: ['string'],
+      rest: 'string',
+      call: ([path, ...writes]) => {
+        if (writes.length > 0) fail('secrets are read and never written')
+        if (!isVaultPath(path as string)) fail(`${JSON.stringify(path)} is no path of a secret`)
+        const found = ask<object>(SECRET_PREFIX + path)
+        if (found === null) answers.wants(SECRET_PREFIX + path)
+        return found === undefined || found === null ? null : structOf('dependency.Secret', { Data: fromJson(found, true) })
       },
     },
     key: {

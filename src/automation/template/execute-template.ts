@@ -125,6 +125,7 @@ export class TemplateExecutor {
     const { pipe } = node
     const over = this.pipeline({ ...pipe, variables: [] }, dot)
     const [first, second] = pipe.variables
+    if (typeof over === 'bigint' && second !== undefined) throw this.fail(`can't use ${over} to iterate over more than one variable`)
     const bind = (name: string, value: GoValue): void => {
       if (pipe.declares) this.variables.push({ name, value })
       else this.set(name, value)
@@ -181,6 +182,7 @@ export class TemplateExecutor {
     if (first.kind === 'function') return this.callNamed(first.name, rest, dot, piped)
     const args = (): GoValue[] => [...rest.map(operand => this.operand(operand, dot)), ...piped]
     const hasArgs = rest.length + piped.length > 0
+    if (first.kind === 'nil') throw this.fail('nil is not a command')
     if (first.kind === 'field') return this.path(dot, first.path, hasArgs ? args() : [])
     if (first.kind === 'chain') return this.path(this.operand(first.of, dot), first.path, hasArgs ? args() : [])
     if (first.kind === 'variable' && first.path.length > 0) return this.path(this.variable(first.name), first.path, hasArgs ? args() : [])

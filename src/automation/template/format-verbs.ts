@@ -145,21 +145,22 @@ class Formatter {
 function formatOne(verb: string, flags: Flags, value: GoValue): string {
   if (verb === 'T') return pad(typeName(value), flags)
   if (value === undefined || value === null) return verb === 'v' ? pad('<nil>', flags) : `%!${verb}(<nil>)`
-  if (typeof value === 'boolean') return verb === 't' || verb === 'v' ? pad(String(value), flags) : misfit(verb, value)
+  if (typeof value === 'boolean') return verb === 't' || verb === 'v' ? pad(String(value), flags) : misfit(verb, flags, value)
   if (typeof value === 'bigint') return formatInt(verb, flags, value)
   if (typeof value === 'number') return formatFloat(verb, flags, value)
   if (typeof value === 'string') return formatText(verb, flags, value)
   return formatMany(verb, flags, value)
 }
 
-function misfit(verb: string, value: GoValue): string {
-  return `%!${verb}(${typeName(value)}=${printValue(value)})`
+/** What stands there is printed as `%v` would, by the same flags. */
+function misfit(verb: string, flags: Flags, value: GoValue): string {
+  return `%!${verb}(${typeName(value)}=${formatOne('v', flags, value)})`
 }
 
 /** Each of its members by the same verb. */
 function formatMany(verb: string, flags: Flags, value: GoValue): string {
   if (verb === 'v' && flags.sharp) return goSyntax(value)
-  const each = (member: GoValue): string => formatOne(verb, flags, member)
+  const each = (member: GoValue): string => (member === undefined || member === null ? pad('<nil>', flags) : formatOne(verb, flags, member))
   if (isList(value)) return `[${value.map(each).join(' ')}]`
   if (value instanceof GoMap)
     return `map[${value
@@ -186,14 +187,14 @@ const RADIX: Readonly<Record<string, number>> = { b: 2, o: 8, O: 8, d: 10, v: 10
 
 function formatInt(verb: string, flags: Flags, value: bigint): string {
   if (verb === 'c') return pad(character(value), { ...flags, zero: false })
-  if (verb === 'q') return pad(`'${character(value).replace(/['\\]/g, '\\$&')}'`, { ...flags, zero: false })
+  if (verb === 'q') return pad(quoteCharacter(character(value)), { ...flags, zero: false })
   if (verb === 'U')
     return pad(`U+${value.toString(16).toUpperCase().padStart(4, '0')}${flags.sharp ? ` '${character(value)}'` : ''}`, {
       ...flags,
       zero: false,
     })
   const radix = RADIX[verb]
-  if (radix === undefined) return misfit(verb, value)
+  if (radix === undefined) return misfit(verb, flags, value)
   let digits = (value < 0n ? -value : value).toString(radix)
   if (verb === 'X') digits = digits.toUpperCase()
   const sign = value < 0n ? '-' : flags.plus ? '+' : flags.space ? ' ' : ''
@@ -224,7 +225,7 @@ function character(value: bigint): string {
 
 function formatFloat(verb: string, flags: Flags, value: number): string {
   const text = floatText(verb, flags, Math.abs(value))
-  if (text === undefined) return misfit(verb, value)
+  if (text === undefined) return misfit(verb, flags, value)
   const negative = value < 0 || Object.is(value, -0)
   const sign = negative ? '-' : flags.plus || text === '+Inf' ? '+' : flags.space ? ' ' : ''
   const body = text.replace(/^\+/, '')
@@ -304,7 +305,7 @@ function formatText(verb: string, flags: Flags, value: string): string {
       return pad(verb === 'X' ? hex.toUpperCase() : hex, flags)
     }
     default:
-      return misfit(verb, value)
+      return misfit(verb, flags, value)
   }
 }
 
@@ -332,6 +333,11 @@ function quote(text: string): string {
     else quoted += code < 0x10000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`
   }
   return `"${quoted}"`
+}
+
+/** strconv.QuoteRune */
+function quoteCharacter(char: string): string {
+  return `'${char === "'" ? "\\'" : char === '"' ? '"' : quote(char).slice(1, -1)}'`
 }
 
 /** Widths count characters. */

@@ -260,7 +260,6 @@ class Parser {
     }
     const [first, ...rest] = operands
     if (first === undefined) throw this.fail('empty command')
-    if (first.kind === 'nil') throw this.fail('nil is not a command')
     return [first, ...rest]
   }
 

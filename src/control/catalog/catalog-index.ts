@@ -20,6 +20,14 @@ export interface GatewayLinks {
   servicesOf(gateway: string): readonly string[]
 }
 
+/** The instances of one name or node. */
+interface Group {
+  readonly keys: Set<string>
+  /** In order of their keys; made when first asked for, until one comes or goes. */
+  sorted: readonly CatalogInstance[] | undefined
+}
+
+const NO_INSTANCES: readonly CatalogInstance[] = []
 const NO_LINKS: GatewayLinks = { gatewaysOf: () => [], ingressesOf: () => [], servicesOf: () => [] }
 
 export class CatalogIndex {
@@ -27,10 +35,10 @@ export class CatalogIndex {
   /** Other nodes, by their keys. */
   private readonly nodesByKey = new Map<string, CatalogNode>()
   private readonly instancesByKey = new Map<string, CatalogInstance>()
-  private readonly byName = new Map<string, Set<string>>()
-  private readonly byNode = new Map<string, Set<string>>()
+  private readonly byName = new Map<string, Group>()
+  private readonly byNode = new Map<string, Group>()
   /** Connect proxies by the name of the service they stand before. */
-  private readonly proxiesByDestination = new Map<string, Set<string>>()
+  private readonly proxiesByDestination = new Map<string, Group>()
   private readonly checksByKey = new Map<string, CatalogCheck>()
   /** By the key of the service they are of; of a node, by the key of the service without a name. */
   private readonly checksByService = new Map<string, Set<string>>()
@@ -90,7 +98,7 @@ export class CatalogIndex {
   }
 
   /** Those of one node, in order of their ids. */
-  instancesOn(nodeKey: string): CatalogInstance[] {
+  instancesOn(nodeKey: string): readonly CatalogInstance[] {
     return this.sorted(this.byNode.get(nodeKey))
   }
 
@@ -104,12 +112,12 @@ export class CatalogIndex {
   }
 
   /** Instances registered under `name`, in order of their keys. */
-  instancesOf(name: string): CatalogInstance[] {
+  instancesOf(name: string): readonly CatalogInstance[] {
     return this.sorted(this.byName.get(name.toLowerCase()))
   }
 
   /** Where the mesh reaches service `name`: its sidecars, connect-native instances and terminating gateways, in order of their keys. */
-  connectInstancesOf(name: string): CatalogInstance[] {
+  connectInstancesOf(name: string): readonly CatalogInstance[] {
     const proxies = this.sorted(this.proxiesByDestination.get(name.toLowerCase()))
     const native = this.instancesOf(name).filter(instance => instance.Native)
     const gateways = this.links.gatewaysOf(name).flatMap(gateway => this.gatewaysNamed(gateway, 'terminating-gateway'))
@@ -240,10 +248,10 @@ export class CatalogIndex {
     const key = keyOfInstance(instance)
     this.instancesByKey.set(key, instance)
     this.spellings.set(instance.Service, (this.spellings.get(instance.Service) ?? 0) + 1)
-    addTo(this.byName, instance.Service.toLowerCase(), key)
-    addTo(this.byNode, instance.Node, key)
+    join(this.byName, instance.Service.toLowerCase(), key)
+    join(this.byNode, instance.Node, key)
     const destination = instance.Proxy?.DestinationServiceName
-    if (destination) addTo(this.proxiesByDestination, destination.toLowerCase(), key)
+    if (destination) join(this.proxiesByDestination, destination.toLowerCase(), key)
   }
 
   protected removeInstance(key: string): void {
@@ -253,13 +261,13 @@ export class CatalogIndex {
     const others = this.spellings.get(instance.Service)! - 1
     if (others === 0) this.spellings.delete(instance.Service)
     else this.spellings.set(instance.Service, others)
-    removeFrom(this.byName, instance.Service.toLowerCase(), key)
-    removeFrom(this.byNode, instance.Node, key)
+    leave(this.byName, instance.Service.toLowerCase(), key)
+    leave(this.byNode, instance.Node, key)
     const destination = instance.Proxy?.DestinationServiceName
-    if (destination) removeFrom(this.proxiesByDestination, destination.toLowerCase(), key)
+    if (destination) leave(this.proxiesByDestination, destination.toLowerCase(), key)
   }
 
-  protected checkByKey(key: string): CatalogCheck | undefined {
+  checkByKey(key: string): CatalogCheck | undefined {
     return this.checksByKey.get(key)
   }
 
@@ -281,14 +289,34 @@ export class CatalogIndex {
     this.checksByKey.set(keyOn(check.Node, check.definition.CheckID), { ...check, output })
   }
 
-  private sorted(keys: ReadonlySet<string> | undefined): CatalogInstance[] {
-    return keys === undefined ? [] : [...keys].sort().map(key => this.instancesByKey.get(key)!)
+  private sorted(group: Group | undefined): readonly CatalogInstance[] {
+    if (group === undefined) return NO_INSTANCES
+    group.sorted ??= [...group.keys].sort().map(key => this.instancesByKey.get(key)!)
+    return group.sorted
   }
 }
 
 export function worst(statuses: readonly HealthStatus[]): HealthStatus {
   if (statuses.includes('critical')) return 'critical'
   return statuses.includes('warning') ? 'warning' : 'passing'
+}
+
+function join(groups: Map<string, Group>, name: string, key: string): void {
+  const group = groups.get(name)
+  if (group === undefined) {
+    groups.set(name, { keys: new Set([key]), sorted: undefined })
+    return
+  }
+  group.keys.add(key)
+  group.sorted = undefined
+}
+
+function leave(groups: Map<string, Group>, name: string, key: string): void {
+  const group = groups.get(name)
+  if (group === undefined) return
+  group.keys.delete(key)
+  group.sorted = undefined
+  if (group.keys.size === 0) groups.delete(name)
 }
 
 function addTo(map: Map<string, Set<string>>, key: string, id: string): void {

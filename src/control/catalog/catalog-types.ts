@@ -19,7 +19,7 @@ export interface NodeRegistration {
 }
 
 /** Of all nodes, sidecars included. */
-export const MAX_INSTANCES = 20_000
+export const MAX_INSTANCES = 250_000
 
 interface Indexed {
   readonly CreateIndex: number
@@ -64,6 +64,10 @@ export interface CatalogChange {
   readonly proxies: ReadonlySet<string>
   /** Keys of nodes that were added, changed or removed. */
   readonly nodes: ReadonlySet<string>
+  /** Keys of instances that were added, changed or removed, or of which a check, or the node, was. */
+  readonly instances: ReadonlySet<string>
+  /** Keys of checks that were added, changed or removed. */
+  readonly checks: ReadonlySet<string>
 }
 
 /** No id and no name has this character in it. */

@@ -370,6 +370,7 @@ export class Catalog extends CatalogIndex {
           this.addInstance(instanceFrom(key, record.value as ServiceInstance, record.createIndex, record.modifyIndex))
         change.add(this.instanceByKey(key))
       } else {
+        change.checks.add(key)
         const before = this.checkByKey(key)
         this.healthChanged(before, change)
         this.removeCheck(key)
@@ -389,7 +390,7 @@ export class Catalog extends CatalogIndex {
 
   /** Other gateways stand before these services than did before. */
   linksChanged(services: ReadonlySet<string>): void {
-    if (services.size > 0) this.tell({ services, proxies: new Set(), nodes: new Set() })
+    if (services.size > 0) this.tell({ services, proxies: NONE, nodes: NONE, instances: NONE, checks: NONE })
   }
 
   private tell(change: CatalogChange): void {
@@ -411,6 +412,7 @@ export class Catalog extends CatalogIndex {
     for (const id of ids) {
       const instance = this.instanceOn(Node, id)
       if (instance === undefined) continue
+      change.instances.add(keyOfInstance(instance))
       change.services.add(instance.Service)
       change.services.add(meshServiceOf(instance))
     }
@@ -438,13 +440,18 @@ export class Catalog extends CatalogIndex {
   }
 }
 
+const NONE: ReadonlySet<string> = new Set()
+
 class ChangeSet implements CatalogChange {
   readonly services = new Set<string>()
   readonly proxies = new Set<string>()
   readonly nodes = new Set<string>()
+  readonly instances = new Set<string>()
+  readonly checks = new Set<string>()
 
   add(instance: CatalogInstance | undefined): void {
     if (instance === undefined) return
+    this.instances.add(keyOfInstance(instance))
     this.services.add(instance.Service)
     if (instance.Proxy === undefined) return
     this.services.add(meshServiceOf(instance))

@@ -5,7 +5,7 @@
 import { Renewals } from '../store/renewals.js'
 import type { Store } from '../store/store.js'
 import type { Catalog } from './catalog.js'
-import { type CatalogCheck, keyOn, OWN_NODE } from './catalog-types.js'
+import { type CatalogChange, type CatalogCheck, keyOn, OWN_NODE, splitKey } from './catalog-types.js'
 import { type CheckDefinition, type CheckType, type HealthStatus, SIDECAR_LISTENING } from './check-definition.js'
 import type { CheckOutcome, CheckRunner } from './checks/check-outcome.js'
 import { httpCheck } from './checks/http-check.js'
@@ -51,6 +51,10 @@ export class HealthChecks {
   private readonly random: () => number
   private readonly options: HealthChecksOptions
   private readonly running = new Map<string, RunningCheck>()
+  /** Alias checks by the key of what they follow: an instance, or without an id a node. */
+  private readonly aliases = new Map<string, Set<RunningCheck>>()
+  /** Checks of sidecars that have not listened yet, by the sidecar's id. */
+  private readonly starting = new Map<string, Set<RunningCheck>>()
   private readonly line: RunningCheck[] = []
   private active = 0
   private stopped = false
@@ -66,16 +70,16 @@ export class HealthChecks {
   }
 
   start(): void {
-    this.catalog.onChange(() => this.reconcile())
+    this.catalog.onChange(change => this.follow(change))
     const { store } = this.options
     if (store === undefined) {
-      this.reconcile()
+      this.reconcileAll()
       return
     }
     this.isOurTask = false
     this.release = store.leases.contend('health-checks', lease => {
       this.isOurTask = true
-      this.reconcile()
+      this.reconcileAll()
       lease.signal.addEventListener('abort', () => this.drop(), { once: true })
     })
   }
@@ -92,6 +96,8 @@ export class HealthChecks {
     this.isOurTask = false
     for (const check of this.running.values()) this.end(check)
     this.running.clear()
+    this.aliases.clear()
+    this.starting.clear()
     this.line.length = 0
   }
 
@@ -112,24 +118,47 @@ export class HealthChecks {
     return this.catalog.setCheckStatus(id, status, output)
   }
 
-  private reconcile(): void {
+  /** All that there are: at the start, and when they have become ours. */
+  private reconcileAll(): void {
     if (this.stopped || !this.isOurTask) return
-    const seen = new Set<string>()
-    for (const check of this.catalog.checks()) {
-      if (!this.isOurs(check)) continue
-      const key = keyOn(check.Node, check.definition.CheckID)
-      seen.add(key)
-      const running = this.running.get(key)
-      if (running?.definition === check.definition) continue
-      if (running !== undefined) this.end(running)
-      this.begin(check)
+    for (const check of this.catalog.checks()) this.reconcile(keyOn(check.Node, check.definition.CheckID), check)
+    for (const all of this.aliases.values()) for (const alias of all) this.followAlias(alias)
+  }
+
+  /** Looks at what has changed alone: a mesh has many checks, and one of them changes at a time. */
+  private follow({ nodes, instances, checks }: CatalogChange): void {
+    if (this.stopped || !this.isOurTask) return
+    const changed = new Set(instances)
+    for (const key of checks) {
+      const check = this.catalog.checkByKey(key)
+      this.reconcile(key, check)
+      // It may have been one of the node itself.
+      changed.add(keyOn(splitKey(key).node, NODE))
+      if (check?.definition.Type === 'alias') changed.add(followedBy(check.definition, this.catalog))
     }
-    for (const [id, running] of this.running) {
-      if (seen.has(id)) continue
+    for (const node of nodes) {
+      for (const check of this.catalog.checksOn(node)) this.reconcile(keyOn(node, check.definition.CheckID), check)
+      changed.add(keyOn(node, NODE))
+    }
+    for (const key of changed) for (const alias of this.aliases.get(key) ?? []) this.followAlias(alias)
+  }
+
+  private reconcile(key: string, check: CatalogCheck | undefined): void {
+    const running = this.running.get(key)
+    const wanted = check !== undefined && this.isOurs(check) ? check : undefined
+    if (running !== undefined && running.definition === wanted?.definition) return
+    if (running !== undefined) {
       this.end(running)
-      this.running.delete(id)
+      this.running.delete(key)
+      this.index(running, removeFrom)
     }
-    this.followAliases()
+    if (wanted !== undefined) this.begin(wanted)
+  }
+
+  private index(running: RunningCheck, change: (map: Map<string, Set<RunningCheck>>, key: string, check: RunningCheck) => void): void {
+    const { node, definition } = running
+    if (definition.Type === 'alias') change(this.aliases, followedBy(definition, this.catalog), running)
+    if (node === OWN_NODE && definition.Name === SIDECAR_LISTENING) change(this.starting, definition.ServiceID, running)
   }
 
   /** What was registered with the catalog is watched by who registered it, unless its node says that nobody does. */
@@ -153,6 +182,7 @@ export class HealthChecks {
       deregisterTimer: undefined,
     }
     this.running.set(keyOn(node, definition.CheckID), running)
+    this.index(running, addTo)
     this.watchCritical(running, check.status)
     if (definition.Type === 'ttl') this.armTtl(running)
     else if (RUNNERS[definition.Type] !== undefined)
@@ -166,21 +196,18 @@ export class HealthChecks {
     check.waiting = false
   }
 
-  private followAliases(): void {
-    for (const check of this.running.values()) {
-      if (check.definition.Type !== 'alias') continue
-      const { CheckID: id, AliasService: service, AliasNode: node } = check.definition
-      const on = node === '' ? OWN_NODE : this.catalog.nodeKey(node)
-      const target = this.catalog.instanceOn(on, service)
-      if (node !== '' && this.catalog.node(node) === undefined) this.record(check, 'critical', `Node ${node} could not be found`)
-      else if (service !== '' && target === undefined) this.record(check, 'critical', `Service ${service} could not be found`)
-      else {
-        const all = target === undefined ? this.catalog.checksOfService(on, NODE) : this.catalog.checksOf(target)
-        // An alias of its own service would never leave the status that it has.
-        const others = all.filter(({ Node, definition }) => Node !== OWN_NODE || definition.CheckID !== id)
-        const bad = others.find(({ status }) => status === 'critical') ?? others.find(({ status }) => status === 'warning')
-        this.record(check, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
-      }
+  private followAlias(check: RunningCheck): void {
+    const { CheckID: id, AliasService: service, AliasNode: node } = check.definition
+    const on = node === '' ? OWN_NODE : this.catalog.nodeKey(node)
+    const target = this.catalog.instanceOn(on, service)
+    if (node !== '' && this.catalog.node(node) === undefined) this.record(check, 'critical', `Node ${node} could not be found`)
+    else if (service !== '' && target === undefined) this.record(check, 'critical', `Service ${service} could not be found`)
+    else {
+      const all = target === undefined ? this.catalog.checksOfService(on, NODE) : this.catalog.checksOf(target)
+      // An alias of its own service would never leave the status that it has.
+      const others = all.filter(({ Node, definition }) => Node !== OWN_NODE || definition.CheckID !== id)
+      const bad = others.find(({ status }) => status === 'critical') ?? others.find(({ status }) => status === 'warning')
+      this.record(check, bad?.status ?? 'passing', bad === undefined ? 'All checks passing.' : bad.output)
     }
   }
 
@@ -240,17 +267,11 @@ export class HealthChecks {
 
   /** Soon after a proxy has taken its configuration: a listener that was not there may be now. */
   proxySynced(proxyId: string): void {
-    for (const check of this.running.values())
-      if (
-        check.node === OWN_NODE &&
-        check.definition.ServiceID === proxyId &&
-        check.definition.Name === SIDECAR_LISTENING &&
-        !check.everPassed &&
-        check.abort === undefined
-      ) {
-        clearTimeout(check.timer)
-        if (!check.waiting) this.due(check)
-      }
+    for (const check of this.starting.get(proxyId) ?? []) {
+      if (check.everPassed || check.abort !== undefined) continue
+      clearTimeout(check.timer)
+      if (!check.waiting) this.due(check)
+    }
   }
 
   private intervalOf({ definition, everPassed }: RunningCheck): number {
@@ -301,6 +322,22 @@ export class HealthChecks {
   private unwritten(id: string): (error: Error) => void {
     return error => this.options.onProblem?.(id, error.message)
   }
+}
+
+/** What an alias check is about. A node that is not there (yet) has the key that it will have. */
+function followedBy({ AliasService, AliasNode }: CheckDefinition, catalog: Catalog): string {
+  return keyOn(AliasNode === '' ? OWN_NODE : catalog.nodeKey(AliasNode), AliasService)
+}
+
+function addTo(map: Map<string, Set<RunningCheck>>, key: string, check: RunningCheck): void {
+  const checks = map.get(key)
+  if (checks === undefined) map.set(key, new Set([check]))
+  else checks.add(check)
+}
+
+function removeFrom(map: Map<string, Set<RunningCheck>>, key: string, check: RunningCheck): void {
+  const checks = map.get(key)
+  if (checks?.delete(check) && checks.size === 0) map.delete(key)
 }
 
 function reasonOf(error: Error, signal: AbortSignal): string {

@@ -124,7 +124,7 @@ export class DnsDirectory {
     return [this.node(this.source.catalog.ownNode.Node)!]
   }
 
-  private find(lookup: Lookup, name: string): CatalogInstance[] {
+  private find(lookup: Lookup, name: string): readonly CatalogInstance[] {
     const { catalog } = this.source
     if (lookup === 'ingress') return catalog.ingressInstancesOf(name)
     return lookup === 'service' ? catalog.instancesOf(name) : catalog.connectInstancesOf(name)

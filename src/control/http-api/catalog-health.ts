@@ -207,7 +207,7 @@ const present = (fields: Readonly<Record<string, unknown>>): object =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 /** Instances registered under a name; names are looked up without case, as in Consul. */
-function instancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
+function instancesNamed({ catalog }: ApiContext, name: string): readonly CatalogInstance[] {
   return name.toLowerCase() === CONSUL ? [serverInstance()] : catalog.instancesOf(name)
 }
 
@@ -215,7 +215,7 @@ function ingressInstancesNamed({ catalog }: ApiContext, name: string): CatalogIn
   return catalog.ingressInstancesOf(name)
 }
 
-function connectInstancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {
+function connectInstancesNamed({ catalog }: ApiContext, name: string): readonly CatalogInstance[] {
   return catalog.connectInstancesOf(name)
 }
 

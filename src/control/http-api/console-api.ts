@@ -83,7 +83,9 @@ function certificates({ ca, catalog, leaves }: ApiContext): object {
   const holders = new Map<string, string[]>()
   for (const proxy of catalog.proxies()) {
     const service = meshServiceOf(proxy)
-    holders.set(service, [...(holders.get(service) ?? []), proxy.ID])
+    const held = holders.get(service)
+    if (held === undefined) holders.set(service, [proxy.ID])
+    else held.push(proxy.ID)
   }
   const all = [...leaves.all()].sort((a, b) => (a.service < b.service ? -1 : 1))
   return {

@@ -119,7 +119,7 @@ function nodeDump({ catalog }: ApiContext, node: CatalogNode): object {
 
 function serviceSummary(context: ApiContext, name: string) {
   const { catalog, node } = context
-  const instances: CatalogInstance[] = name === 'consul' ? [serverInstance()] : catalog.instancesOf(name)
+  const instances: readonly CatalogInstance[] = name === 'consul' ? [serverInstance()] : catalog.instancesOf(name)
   const isProxied = catalog.connectInstancesOf(name).some(({ Kind }) => Kind === 'connect-proxy')
   return {
     Kind: instances[0]?.Kind ?? '',

@@ -373,7 +373,7 @@ function withOwnListeners(settled: SettledPart, own: (problems: ConfigError[]) =
 }
 
 /** Equal for proxies that get the same: all that is registered but whose it is. */
-function alikeKey(proxy: ProxyInstance): string {
+export function alikeKey(proxy: ProxyInstance): string {
   const { ID: _id, Node: _node, CreateIndex: _created, ModifyIndex: _modified, ...rest } = proxy
   return JSON.stringify({ ...rest, Proxy: { ...proxy.Proxy, DestinationServiceID: '' } })
 }

@@ -2,11 +2,12 @@
 // (resource-errors.ts). Called by the catalog with the proxy that is being registered, and by the config entries with proxies that stand for
 // those the entry reaches: one of the service itself that also calls it, or, where an entry concerns every proxy, one for each protocol.
 // An error is laid at the door of the smallest part of the written object without which it goes away.
+import { isIP } from 'node:net'
 import type { GatewayKind, ServiceInstance } from '../catalog/service-definition.js'
 import { withChange } from '../config-entries/entry-index.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
-import type { ProxyKinds } from './build-snapshot.js'
+import { alikeKey, type ProxyKinds } from './build-snapshot.js'
 import {
   type MeshSources,
   NO_FEDERATIONS,
@@ -41,9 +42,13 @@ const PLACEHOLDER_PEM = '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\
 const IDENTITY: ReadonlySet<string> = new Set(['Kind', 'Name', 'ID', 'Service', 'Proxy.DestinationServiceName'])
 /** Steps of the search for the part at fault; a larger object is blamed as a whole. */
 const MAX_BLAME_STEPS = 400
+const MAX_KNOWN_GOOD = 10_000
 
 export class WriteCheck {
   private readonly sources: WriteCheckSources
+  /** Proxies that were found good, by what is made of them: most that are registered are like another but for their place. */
+  private readonly good = new Set<string>()
+  private goodWith: ConfigEntryIndex | undefined
 
   constructor(sources: WriteCheckSources) {
     this.sources = sources
@@ -51,7 +56,27 @@ export class WriteCheck {
 
   /** Errors of the proxy that is about to be registered, with paths in its definition. */
   ofProxy(instance: ServiceInstance, entries: ConfigEntryIndex): ConfigError[] {
-    return errorOf(instance, candidate => this.reasons(candidate, entries))
+    if (this.goodWith !== entries) this.entriesChanged()
+    this.goodWith = entries
+    const key = this.likeness(instance)
+    if (this.good.has(key)) return []
+    const errors = errorOf(instance, candidate => this.reasons(candidate, entries))
+    if (this.good.size >= MAX_KNOWN_GOOD) this.good.clear()
+    if (errors.length === 0) this.good.add(key)
+    return errors
+  }
+
+  /** What was good with the entries of before may not be with these. */
+  entriesChanged(): void {
+    this.good.clear()
+  }
+
+  private likeness(instance: ServiceInstance): string {
+    const proxy = asProxy(instance)
+    const { placed } = this.sources.kinds[instance.Kind] ?? {}
+    if (placed === undefined) return alikeKey(proxy)
+    // One IP address is as good as another.
+    return `${isIP(instance.Address) === 0 ? instance.Address : 'ip'} ${this.sources.mesh.defaultPolicy()} ${alikeKey(placed.unplaced(proxy))}`
   }
 
   /** Errors that come with `entry`, with paths in it. */
@@ -79,7 +104,7 @@ export class WriteCheck {
       peers: NO_PEERS,
       federations: NO_FEDERATIONS,
     }
-    const proxy = { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
+    const proxy = asProxy(instance)
     try {
       const view = kind.view(proxy, { mesh, entries, catalog: NOTHING_REGISTERED, problems: [], acceptsTunnels: () => true })
       const resources = [...kind.listeners(view), ...kind.clusters(view), ...kind.routes(view)]
@@ -93,6 +118,10 @@ export class WriteCheck {
       throw error
     }
   }
+}
+
+function asProxy(instance: ServiceInstance): ProxyInstance {
+  return { ...instance, CreateIndex: 0, ModifyIndex: 0 } as ProxyInstance
 }
 
 function errorOf<T extends object>(value: T, reasons: (candidate: T) => readonly string[]): ConfigError[] {

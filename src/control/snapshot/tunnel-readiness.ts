@@ -40,6 +40,7 @@ export class TunnelReadiness {
   /** A snapshot for the proxy has been made. */
   offered(proxy: string, service: string, accepts: boolean): void {
     const known = this.known(proxy)
+    if (known.offered === accepts) return
     known.offered = accepts
     if (!accepts) known.acknowledged = false
     this.check(service)
@@ -48,6 +49,7 @@ export class TunnelReadiness {
   /** The proxy has acknowledged its snapshot. */
   synced(proxy: string, service: string): void {
     const known = this.known(proxy)
+    if (known.acknowledged === known.offered) return
     known.acknowledged = known.offered
     this.check(service)
   }

@@ -12,7 +12,7 @@ import { HeaderList } from '../codec/header-list.js'
 import { httpToGrpcStatus } from '../grpc/grpc.js'
 import { grpcFrame, grpcMessageOf } from '../grpc/grpc-frame.js'
 import { failureText, type UpstreamFailure } from '../stream/upstream-failure.js'
-import { GrpcExchange, type GrpcExchangeEvents, type GrpcStream, OutgoingGrpcStream } from './grpc-stream.js'
+import { type GrpcExchangeEvents, type GrpcStream, type GrpcStreamEvents, OutgoingGrpcStream } from './grpc-stream.js'
 import { sniFor, type UpstreamPools } from './upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from './upstream-request.js'
 
@@ -123,21 +123,21 @@ export class UpstreamAsyncClient implements AsyncHttpClient, AsyncGrpcClient {
   }
 
   stream(service: GrpcService, path: string, onEnd: (reason: string) => void): GrpcStream {
-    return this.open(service, path, head => new OutgoingGrpcStream(head, onEnd))
+    return this.open(service, path, { onEnd: (_status, reason) => onEnd(reason) })
   }
 
   exchange(service: GrpcService, path: string, events: GrpcExchangeEvents): GrpcStream {
-    return this.open(service, path, head => new GrpcExchange(head, events))
+    return this.open(service, path, events)
   }
 
-  private open(service: GrpcService, path: string, make: (head: RequestHead) => OutgoingGrpcStream | GrpcExchange): GrpcStream {
+  private open(service: GrpcService, path: string, events: GrpcStreamEvents): GrpcStream {
     const headers = HeaderList.of(['content-type', 'application/grpc'], ['te', 'trailers'])
     for (const { key, value } of service.initialMetadata) headers.append(key, value)
     const cluster = this.clusters.get(service.cluster)
     const host = cluster === undefined ? null : this.pickHost(cluster)
     const scheme = host !== null && host.cluster.config.tls !== null ? 'https' : 'http'
     const head = requestHead('POST', scheme, service.authority || service.cluster, path, headers, -1)
-    const stream = make(head)
+    const stream = new OutgoingGrpcStream(head, events)
     this.stats.rq_total.value++
     if (cluster === undefined) {
       this.stats.no_cluster.value++

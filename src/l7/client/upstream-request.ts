@@ -4,6 +4,7 @@
 //   WAITING ──connection──▶ OPEN ──response head──▶ RESPONDING ──end──▶ DONE
 //      └── pool failure ──▶ DONE      any ──reset, cancel──▶ DONE
 
+import { eventNow } from '../../io/event-clock.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import type { HttpPool, PoolFailure, PoolWaiter } from '../../upstream/connect/http-pool.js'
 import type { Breakers } from '../../upstream/host/breakers.js'
@@ -29,7 +30,7 @@ export interface UpstreamRequestOwner {
 export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEvents {
   readonly host: Host
   readonly attempt: number
-  readonly startedAt = performance.now()
+  readonly startedAt = eventNow()
   stream: ClientStream | null = null
   connection: UpstreamConnection | null = null
   headSent = false

@@ -49,6 +49,8 @@ export interface FilterChainHost {
 
 /** Of a body whose end came alone, after its head had been told that a body follows. */
 const END_ALONE: readonly Buffer[] = [Buffer.alloc(0)]
+/** Nothing is held: nearly always. Never pushed to. */
+const NONE: Buffer[] = []
 
 export class FilterChain implements RequestControl, ResponseControl {
   /** The last filter has let the request pass: its body goes through the filters as it comes. */
@@ -73,7 +75,7 @@ export class FilterChain implements RequestControl, ResponseControl {
   private responseIndex = -1
   /** A filter holds the response back: what follows its head waits in `heldResponse`. */
   private responseStopped = false
-  private heldResponse: Buffer[] = []
+  private heldResponse: Buffer[] = NONE
   private heldResponseBytes = 0
   private heldResponseEnd = false
   private heldResponseTrailers: HeaderList | null = null
@@ -334,7 +336,7 @@ export class FilterChain implements RequestControl, ResponseControl {
   startLocalResponse(head: ResponseHead, body: Buffer): void {
     this.responseStopped = false
     this.responseBuffer = null
-    this.heldResponse = []
+    this.heldResponse = NONE
     this.heldResponseBytes = 0
     this.heldResponseTrailers = null
     this.beginResponse(head, body.length === 0, true)
@@ -380,7 +382,7 @@ export class FilterChain implements RequestControl, ResponseControl {
     const data = this.heldResponse
     const trailers = this.heldResponseTrailers
     const end = this.heldResponseEnd
-    this.heldResponse = []
+    this.heldResponse = NONE
     this.heldResponseBytes = 0
     this.heldResponseTrailers = null
     this.continueResponse(end && data.length === 0 && trailers === null)
@@ -392,11 +394,16 @@ export class FilterChain implements RequestControl, ResponseControl {
 
   /** Body bytes while a filter holds the head back. */
   private holdResponse(chunk: Buffer, end: boolean): void {
-    this.heldResponse.push(ownBytes(chunk))
+    this.keepResponse(ownBytes(chunk))
     this.heldResponseBytes += chunk.length
     this.heldResponseEnd = end
     if (this.responseBuffer !== null) this.checkResponseBuffer()
     else if (!end) this.host.pauseUpstream()
+  }
+
+  private keepResponse(chunk: Buffer): void {
+    if (this.heldResponse === NONE) this.heldResponse = [chunk]
+    else this.heldResponse.push(chunk)
   }
 
   /** What is held for a filter that asked for a body is whole, or too long. */
@@ -419,7 +426,7 @@ export class FilterChain implements RequestControl, ResponseControl {
     const buffer = this.responseBuffer!
     this.responseBuffer = null
     const body = Buffer.concat(this.heldResponse)
-    this.heldResponse = []
+    this.heldResponse = NONE
     if (!this.heldResponseEnd) this.host.pauseUpstream()
     const trailers = this.heldResponseTrailers
     this.heldResponseTrailers = null
@@ -428,7 +435,7 @@ export class FilterChain implements RequestControl, ResponseControl {
   }
 
   resumeResponseWith(body: Buffer, trailers: HeaderList | null): void {
-    if (body.length > 0) this.heldResponse.unshift(body)
+    if (body.length > 0) this.heldResponse = [body, ...this.heldResponse]
     if (trailers !== null) this.heldResponseTrailers = trailers
     this.resumeResponse()
   }
@@ -519,7 +526,7 @@ export class FilterChain implements RequestControl, ResponseControl {
   /** The request is over. */
   finish(): void {
     for (const filter of this.filters) filter?.finished?.(this)
-    this.heldResponse = []
+    this.heldResponse = NONE
   }
 }
 

@@ -13,7 +13,7 @@ import { DenialCounters } from '../rbac/denial-counters.js'
 import { intentionTableOf } from '../rbac/intention-table.js'
 import { type RbacDecider, rbacDecider } from '../rbac/rbac-decider.js'
 import type { RbacInput } from '../rbac/rbac-input.js'
-import type { ConnectionInfo } from '../stream/connection-info.js'
+import { type ConnectionInfo, sourceOf } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
@@ -164,7 +164,7 @@ class RbacFilter implements StreamFilter {
   }
 
   private sayShadow(log: UpstreamFailures, { connection }: StreamInfo, { method, path }: RequestHead): void {
-    const source = connection.tls?.peer?.uriSans[0] ?? connection.remoteAddress
+    const source = sourceOf(connection)
     const query = path.indexOf('?')
     const shown = query < 0 ? path : path.slice(0, query)
     log.record(this.table?.destination ?? '', source, `in shadow: ${method} ${shown} from ${source} would be refused`)

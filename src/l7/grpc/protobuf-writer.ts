@@ -12,7 +12,22 @@ export class ProtobufWriter {
 
   /** A string field; the default '' is not written (proto3). */
   string(field: number, value: string): this {
-    return value === '' ? this : this.bytes(field, Buffer.from(value, 'utf8'))
+    if (value === '') return this
+    const length = Buffer.byteLength(value)
+    this.varint(field * 8 + 2)
+    this.varint(length)
+    this.reserve(length)
+    this.length += this.buffer.write(value, this.length)
+    return this
+  }
+
+  /** A bytes field of that Latin-1 text, written even when empty. */
+  latin1(field: number, value: string): this {
+    this.varint(field * 8 + 2)
+    this.varint(value.length)
+    this.reserve(value.length)
+    this.length += this.buffer.latin1Write(value, this.length)
+    return this
   }
 
   /** A length-delimited field, written even when empty. */

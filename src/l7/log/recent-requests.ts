@@ -5,6 +5,7 @@
 // HOT: once a request. The slots are made once and written over. What a client sent is copied into one buffer, since a slice of its head would
 // hold the whole head for as long as the record lives; everything else is a number, or a text that the config or the connection holds anyway.
 
+import { sourceOf } from '../stream/connection-info.js'
 import { responseFlagsText } from '../stream/response-flags.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 
@@ -117,7 +118,7 @@ class Ring {
     slot.listener = connection.listenerName
     slot.filterChain = connection.filterChainName
     slot.direction = connection.trafficDirection
-    slot.source = connection.tls?.peer?.uriSans[0] ?? connection.remoteAddress
+    slot.source = sourceOf(connection)
     slot.method = request === null ? '' : request.method
     slot.protocol = request === null ? '' : request.version
     slot.status = info.responseCode

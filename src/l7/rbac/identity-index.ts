@@ -68,6 +68,8 @@ function segmentsOf(peer: PeerIdentity): readonly (readonly string[])[] {
 export class IdentityIndex<T> {
   private readonly shapes: Shape<T>[] = []
   private readonly shapeOf = new Map<string, Shape<T>>()
+  /** What `valuesOf` found: a connection's peer asks once, its requests have the answer. */
+  private readonly found = new WeakMap<PeerIdentity, readonly T[]>()
 
   get empty(): boolean {
     return this.shapes.length === 0
@@ -88,17 +90,23 @@ export class IdentityIndex<T> {
     else values.push(value)
   }
 
-  /** Calls `visit` with the values of every pattern that some URI SAN of the peer matches, until it returns true. */
-  find(peer: PeerIdentity, visit: (value: T) => boolean): boolean {
+  /** The values of every pattern that some URI SAN of the peer matches. Nothing may be added any more. HOT. */
+  valuesOf(peer: PeerIdentity): readonly T[] {
+    let values = this.found.get(peer)
+    if (values === undefined) this.found.set(peer, (values = this.find(peer)))
+    return values
+  }
+
+  private find(peer: PeerIdentity): readonly T[] {
+    const found: T[] = []
     for (const segments of segmentsOf(peer)) {
       for (const { wildcards, entries } of this.shapes) {
         const key = keyOf(segments, wildcards)
         const values = key === null ? undefined : entries.get(key)
-        if (values === undefined) continue
-        for (const value of values) if (visit(value)) return true
+        for (const value of values ?? []) found.push(value)
       }
     }
-    return false
+    return found
   }
 }
 

@@ -40,7 +40,13 @@ export function compilePrincipals(principals: readonly RbacPrincipal[], certaint
   if (index.empty) return others.length === 1 ? others[0]! : input => others.some(test => test(input))
   return input => {
     const peer = peerFor(input, certainty)
-    if (peer !== null && index.find(peer, rest => rest === null || rest(input))) return true
+    if (peer !== null) {
+      const rests = index.valuesOf(peer)
+      for (let i = 0; i < rests.length; i++) {
+        const rest = rests[i]!
+        if (rest === null || rest(input)) return true
+      }
+    }
     for (let i = 0; i < others.length; i++) if (others[i]!(input)) return true
     return false
   }

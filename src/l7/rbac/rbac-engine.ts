@@ -94,12 +94,7 @@ export class RbacEngine {
   private candidatesFor(peer: PeerIdentity): readonly CompiledPolicy[] {
     let candidates = this.candidates.get(peer)
     if (candidates === undefined) {
-      const found = new Set<CompiledPolicy>(this.open)
-      this.index.find(peer, policy => {
-        found.add(policy)
-        return false
-      })
-      candidates = [...found].sort((a, b) => a.order - b.order)
+      candidates = [...new Set([...this.open, ...this.index.valuesOf(peer)])].sort((a, b) => a.order - b.order)
       this.candidates.set(peer, candidates)
     }
     return candidates

@@ -3,6 +3,7 @@
 // it tells its RouterHost what came back. Calls route/ (what to do), client/ (one UpstreamRequest a try), upstream-outcome (a try's
 // judge). Invariant: it names no client stream; after finish() or abandon() no try of it runs.
 
+import { eventNow } from '../../io/event-clock.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import { sniFor } from '../client/upstream-pools.js'
 import { UpstreamRequest, type UpstreamRequestOwner } from '../client/upstream-request.js'
@@ -335,7 +336,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { host } = this
     const { info, body, request } = host
     const connection = upstream.connection!
-    info.firstUpstreamByteSentAt = performance.now()
+    info.firstUpstreamByteSentAt = eventNow()
     this.counters?.count('upstream_rq_total')
     info.upstreamHost = upstream.host
     info.upstreamLocalAddress = connection.localAddress
@@ -376,7 +377,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       return
     }
     const { info } = host
-    info.firstUpstreamByteReceivedAt = performance.now()
+    info.firstUpstreamByteReceivedAt = eventNow()
     if (end) info.lastUpstreamByteReceivedAt = info.firstUpstreamByteReceivedAt
     if (head.status >= 400) this.hearReason(upstream, head)
     if (judgeHead(this, upstream, head, end) === 'retry') {
@@ -402,14 +403,14 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (this.finished || upstream !== this.upstream) return
     const { host } = this
     host.info.upstreamBytesReceived += chunk.length
-    if (end) host.info.lastUpstreamByteReceivedAt = performance.now()
+    if (end) host.info.lastUpstreamByteReceivedAt = eventNow()
     host.responseData(chunk, end)
   }
 
   onUpstreamTrailers(upstream: UpstreamRequest, trailers: HeaderList): void {
     if (this.finished || upstream !== this.upstream) return
     if (this.isGrpc) chargeGrpcTrailers(upstream, trailers)
-    this.host.info.lastUpstreamByteReceivedAt = performance.now()
+    this.host.info.lastUpstreamByteReceivedAt = eventNow()
     this.host.responseTrailers(trailers)
   }
 

@@ -44,8 +44,6 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   private idleMs = 0
   private maxAgeMs = 0
   private requests = 0
-  /** Overload has been asked whether this connection may begin. */
-  private judged = false
   private bytesRead = 0
   /** Of what was read and written, so much is in the counters. */
   private reportedRead = 0
@@ -157,8 +155,9 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
 
   /** HOT. */
   private feed(chunk: Buffer): void {
+    const begins = this.bytesRead === 0
     this.bytesRead += chunk.length
-    if (this.requests === 0 && this.refusedForOverload()) return
+    if (begins && this.refusedForOverload()) return
     if (this.codec !== null) this.codec.feed(chunk)
     else this.sniff(chunk)
   }
@@ -166,9 +165,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   /** The first bytes of a client that gets no codec. */
   private refusedForOverload(): boolean {
     const { overload, stats } = this.runtime
-    if (overload === null || this.judged) return false
-    this.judged = true
-    if (!overload.refusesCodec()) return false
+    if (overload === null || !overload.refusesCodec()) return false
     stats.downstream_rq_overload_close.value++
     this.destroy()
     return true

@@ -6,7 +6,7 @@
 //
 // HOT: a plain request allocates the exchange, its info, body, timers and router, and nothing else here.
 
-import { performance } from 'node:perf_hooks'
+import { eventNow } from '../../io/event-clock.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import type { BodyEvents, RequestHead, ResponseHead, ServerStream, StreamReset } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'
@@ -82,7 +82,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     this.isGrpc = isGrpc
     // A tunnel to be: what follows the head is its first direction, which has not ended.
     this.body = new HeldBody(end && request.upgrade === '' && request.method !== 'CONNECT')
-    this.info = new StreamInfo(owner.info, Date.now(), performance.now())
+    this.info = new StreamInfo(owner.info, Date.now(), eventNow())
     this.info.request = request
     if (end) this.info.requestReceivedAt = this.info.startedAt
     this.timers = new StreamTimers(this, runtime.overload)
@@ -192,7 +192,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
 
   private endOfRequest(): void {
     this.body.ended = true
-    this.info.requestReceivedAt = performance.now()
+    this.info.requestReceivedAt = eventNow()
     this.timers.dropRequest()
   }
 
@@ -236,7 +236,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
     finishResponseHead(this, head)
     this.responseStarted = true
     this.info.responseCode = head.status
-    this.info.firstDownstreamByteSentAt = performance.now()
+    this.info.firstDownstreamByteSentAt = eventNow()
     this.stream.sendHead(head, end)
     if (end) this.finish()
   }
@@ -406,7 +406,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   finish(): void {
     if (this.ended) return
     this.ended = true
-    this.info.endedAt = performance.now()
+    this.info.endedAt = eventNow()
     this.timers.release()
     this.halfClosed?.dispose()
     this.router.finish()

@@ -28,3 +28,8 @@ export interface ConnectionInfo {
   readonly requestedServerName: string
   readonly tls: TlsInfo | null
 }
+
+/** Who it is from, as logs and denials name it: the identity, else the address. */
+export function sourceOf({ tls, remoteAddress }: Pick<ConnectionInfo, 'tls' | 'remoteAddress'>): string {
+  return tls?.peer?.uriSans[0] ?? remoteAddress
+}

@@ -4,7 +4,7 @@
 // nowhere else); everything that only a formatter asks for is made on first use and kept.
 
 import type { X509Certificate } from 'node:crypto'
-import { isIPv6 } from 'node:net'
+import { ipText } from '../../io/ip-text.js'
 import { type Asn1, bytesOf, isBool, isTagged, itemsOf, octetsOf, oidHex, oidHexOf, readDer, readTime, setItemsOf } from '../x509/der.js'
 import type { PeerIdentity } from './peer-identity.js'
 
@@ -177,27 +177,6 @@ function otherNameText(item: Asn1): string | null {
 
 /** UTF8String, PrintableString, T61String, IA5String, VisibleString, BMPString. */
 const STRING_TYPES = new Set([12, 19, 20, 22, 26, 30])
-
-/** An iPAddress SAN: dotted, RFC 5952, or '' when it is neither 4 nor 16 bytes long (which no matcher should name). */
-export function ipText(bytes: Buffer): string {
-  if (bytes.length === 4) return Array.from(bytes).join('.')
-  if (bytes.length !== 16) return ''
-  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i))
-  let best = 0
-  let bestAt = -1
-  for (let i = 0; i < 8; i++) {
-    let end = i
-    while (end < 8 && groups[end] === 0) end++
-    if (end - i > best && end - i > 1) {
-      best = end - i
-      bestAt = i
-    }
-    if (end > i) i = end - 1
-  }
-  const hex = groups.map(group => group.toString(16))
-  const text = bestAt === -1 ? hex.join(':') : `${hex.slice(0, bestAt).join(':')}::${hex.slice(bestAt + best).join(':')}`
-  return isIPv6(text) ? text : ''
-}
 
 /** RFC 2253: last RDN first; control characters and bytes outside ASCII as `\XX`, as OpenSSL's XN_FLAG_RFC2253 does. */
 export function nameText(name: Asn1): string {

@@ -26,6 +26,11 @@ export type SocketSharing =
   | { readonly kind: 'hand-off'; readonly handOff: (listener: string, socket: net.Socket) => void }
   | { readonly kind: 'handed' }
 
+/** Connections of all listeners of a process together. */
+export interface ConnectionTally {
+  open: number
+}
+
 export class ActiveListener {
   version: ListenerVersion
   private readonly servers: net.Server[] = []
@@ -35,6 +40,7 @@ export class ActiveListener {
   private readonly sharing: SocketSharing | null
   private readonly predecessor: Predecessor | null
   private readonly gate: AcceptGate | null
+  private readonly tally: ConnectionTally
   private readonly listenerAt: (destination: SocketDestination) => ActiveListener | null
   /** Clients that wait until the overload is over. */
   private held: net.Socket[] = []
@@ -47,6 +53,7 @@ export class ActiveListener {
     sharing: SocketSharing | null,
     predecessor: Predecessor | null,
     gate: AcceptGate | null,
+    tally: ConnectionTally,
     listenerAt: (destination: SocketDestination) => ActiveListener | null,
   ) {
     this.version = version
@@ -54,6 +61,7 @@ export class ActiveListener {
     this.sharing = sharing
     this.predecessor = predecessor
     this.gate = gate
+    this.tally = tally
   }
 
   /** Bind all addresses. Rejects with the address in the message; nothing stays bound then. */
@@ -186,18 +194,22 @@ export class ActiveListener {
 
   private serve(socket: net.Socket, destination: SocketDestination | null): void {
     try {
-      this.connections.add(
-        new Connection(
-          socket,
-          this.version,
-          destination,
-          () => this.shouldDrainClose(),
-          connection => this.connections.delete(connection),
-        ),
+      const connection = new Connection(
+        socket,
+        this.version,
+        destination,
+        () => this.shouldDrainClose(),
+        gone => this.onGone(gone),
       )
+      this.connections.add(connection)
+      this.tally.open++
     } catch (error) {
       endAfterException(error, socket)
     }
+  }
+
+  private onGone(connection: Connection): void {
+    if (this.connections.delete(connection)) this.tally.open--
   }
 
   /** Swap the config under the open socket. */
@@ -214,10 +226,6 @@ export class ActiveListener {
   /** What is in progress on its HTTP connections. */
   *streams(): IterableIterator<HeldStream> {
     for (const connection of this.connections) yield* connection.streams
-  }
-
-  get connectionCount(): number {
-    return this.connections.size
   }
 
   /** Its TCP sockets. Those of the file system are bound anew by whoever comes next, as their paths are. */

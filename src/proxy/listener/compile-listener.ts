@@ -21,6 +21,7 @@ import { compileRouteTable } from '../../l7/route/route-table.js'
 import { tcpHashPolicy } from '../../l7/route/tcp-hash-policy.js'
 import { HttpRuntime } from '../../l7/server/http-runtime.js'
 import type { Overload } from '../../l7/server/overload.js'
+import { sourceOf } from '../../l7/stream/connection-info.js'
 import type { StreamInfo } from '../../l7/stream/stream-info.js'
 import type { OwnNames } from '../../l7/tracing/span-tags.js'
 import type { Tracers } from '../../l7/tracing/tracers.js'
@@ -339,7 +340,7 @@ function openScopes(statPrefix: string, scopedRoutes: ScopedRoutes, env: Listene
 function logDenied(info: StreamInfo, env: ListenerEnvironment): void {
   env.log('info', `request denied: ${info.deniedBy}`, {
     listener: info.connection.listenerName,
-    source: info.connection.tls?.peer?.uriSans[0] ?? info.connection.remoteAddress,
+    source: sourceOf(info.connection),
     method: info.request?.method,
     path: info.request?.path,
     details: info.responseCodeDetails,

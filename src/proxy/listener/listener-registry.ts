@@ -14,7 +14,7 @@ import { DrainSequence } from '../drain-sequence.js'
 import type { HeldStream, OverloadedListeners } from '../overload/overload-actions.js'
 import type { OfferedSocket, Predecessor } from '../predecessor.js'
 import type { AcceptGate } from './accept-gate.js'
-import { ActiveListener, type SocketSharing } from './active-listener.js'
+import { ActiveListener, type ConnectionTally, type SocketSharing } from './active-listener.js'
 import { type CompiledListener, compileListener, type ListenerEnvironment } from './compile-listener.js'
 
 export interface ListenerRegistryOptions {
@@ -48,6 +48,9 @@ export class ListenerRegistry implements OverloadedListeners {
   private readonly options: ListenerRegistryOptions
   private readonly entries = new Map<string, Entry>()
   private readonly draining = new Set<ActiveListener>()
+  private readonly tally: ConnectionTally = { open: 0 }
+  /** Of `active`, by the port that each is configured for; null: to be made anew. */
+  private byPort: ReadonlyMap<number, readonly ActiveListener[]> | null = null
   /** Why the last version of a listener could not be bound, by its name. */
   private readonly bindFailures = new Map<string, string>()
   readonly stats
@@ -100,7 +103,7 @@ export class ListenerRegistry implements OverloadedListeners {
 
   private newActive({ version }: CompiledListener): ActiveListener {
     const { sharing, predecessor, gate } = this.options
-    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor, gate, destination =>
+    return new ActiveListener(version, this.handedOver ? { kind: 'handed' } : sharing, predecessor, gate, this.tally, destination =>
       this.listenerAt(destination),
     )
   }
@@ -265,6 +268,7 @@ export class ListenerRegistry implements OverloadedListeners {
   }
 
   private changed(): void {
+    this.byPort = null
     this.refreshGauges()
     this.onReadyChange?.()
     this.onChange?.()
@@ -317,9 +321,10 @@ export class ListenerRegistry implements OverloadedListeners {
   private listenerAt({ host, port }: SocketDestination): ActiveListener | null {
     const every = host.includes(':') ? ANY_IPV6 : ANY_IPV4
     let wildcard: ActiveListener | null = null
-    for (const { active } of this.entries.values()) {
-      const address = active?.version.model.address
-      if (active == null || address?.kind !== 'socket' || address.port !== port) continue
+    this.byPort ??= listenersByPort(this.active)
+    for (const active of this.byPort.get(port) ?? []) {
+      const { address } = active.version.model
+      if (address.kind !== 'socket') continue
       if (address.host === host) return active
       if (every.has(address.host)) wildcard = active
     }
@@ -342,9 +347,7 @@ export class ListenerRegistry implements OverloadedListeners {
   }
 
   get connectionCount(): number {
-    let count = 0
-    for (const listener of [...this.active, ...this.draining]) count += listener.connectionCount
-    return count
+    return this.tally.open
   }
 
   // ---- overload ---------------------------------------------------------------------------------------------------------------
@@ -396,6 +399,18 @@ export class ListenerRegistry implements OverloadedListeners {
   destroyAll(): void {
     for (const listener of [...this.active, ...this.draining]) listener.destroy()
   }
+}
+
+function listenersByPort(listeners: readonly ActiveListener[]): Map<number, ActiveListener[]> {
+  const byPort = new Map<number, ActiveListener[]>()
+  for (const listener of listeners) {
+    const { address } = listener.version.model
+    if (address.kind !== 'socket') continue
+    const same = byPort.get(address.port)
+    if (same === undefined) byPort.set(address.port, [listener])
+    else same.push(listener)
+  }
+  return byPort
 }
 
 function sameAddress(a: Listener, b: Listener): boolean {

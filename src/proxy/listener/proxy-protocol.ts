@@ -2,7 +2,7 @@
 // proxy_protocol listener filter reads. Pure: bytes to addresses. Called by Connection before anything else looks at the bytes.
 
 import { isIP } from 'node:net'
-import { ipText } from '../../mtls/peer/certificate-identity.js'
+import { ipText } from '../../io/ip-text.js'
 
 export interface ProxiedAddresses {
   readonly sourceAddress: string

@@ -8,7 +8,7 @@ import { DenialCounters } from '../../l7/rbac/denial-counters.js'
 import { intentionTableOf } from '../../l7/rbac/intention-table.js'
 import { type RbacDecider, rbacDecider } from '../../l7/rbac/rbac-decider.js'
 import type { RbacInput } from '../../l7/rbac/rbac-input.js'
-import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
+import { type ConnectionInfo, sourceOf } from '../../l7/stream/connection-info.js'
 import { connectionLimitStats, type RbacStats, rbacStats } from '../../metrics/stat-names.js'
 import type { StatsStore } from '../../metrics/stats-store.js'
 import type { IntentionTable } from '../../model/intention.js'
@@ -54,7 +54,7 @@ class NetworkRbac implements PreFilter {
   }
 
   private sayShadow(info: ConnectionInfo): void {
-    const source = info.tls?.peer?.uriSans[0] ?? info.remoteAddress
+    const source = sourceOf(info)
     this.shadowDenials?.record(this.table?.destination ?? '', source, `in shadow: a connection of ${source} would be refused`)
   }
 

@@ -1,6 +1,7 @@
 // Blocking watches: shared, ended, bounded; an index that goes back, an answer that says the same, a server that fails.
 import { expect, it } from 'vitest'
 import type { ConsulApi } from '../../../src/automation/answers/consul-reads.js'
+import { NO_SECRETS } from '../../../src/automation/answers/secret-reads.js'
 import { MAX_WATCHES, WatchHub } from '../../../src/automation/answers/watch-hub.js'
 import { ManualClock } from '../../support/manual-clock.js'
 
@@ -54,7 +55,7 @@ const known = (hub: WatchHub, path: string): unknown => hub.answers().answer(pat
 
 it('waits at the server for the next change, and tells of new answers alone', async () => {
   const { api, next } = fakeApi()
-  const hub = new WatchHub(api, new ManualClock(), () => 0)
+  const hub = new WatchHub(api, new ManualClock(), () => 0, NO_SECRETS)
   const one = owner()
   expect(hub.hold(one, new Set(['/a?x']))).toBe('')
   expect(known(hub, '/a?x')).toBeUndefined()
@@ -73,7 +74,7 @@ it('waits at the server for the next change, and tells of new answers alone', as
 
 it('shares a watch, and ends it when nobody asks any more', async () => {
   const { api, waiting } = fakeApi()
-  const hub = new WatchHub(api, new ManualClock(), () => 0)
+  const hub = new WatchHub(api, new ManualClock(), () => 0, NO_SECRETS)
   const [one, two] = [owner(), owner()]
   hub.hold(one, new Set(['/a', '/b']))
   hub.hold(two, new Set(['/b']))
@@ -90,7 +91,7 @@ it('shares a watch, and ends it when nobody asks any more', async () => {
 it('says what fails, keeps the last answer, and asks again later', async () => {
   const clock = new ManualClock()
   const { api, next, waiting } = fakeApi()
-  const hub = new WatchHub(api, clock, () => 1)
+  const hub = new WatchHub(api, clock, () => 1, NO_SECRETS)
   const one = owner()
   hub.hold(one, new Set(['/a']))
   await next('/a').answer('1', '1')
@@ -109,7 +110,7 @@ it('says what fails, keeps the last answer, and asks again later', async () => {
 
 it('reads few at one time at first, and no more than so many in all', async () => {
   const { api, waiting } = fakeApi()
-  const hub = new WatchHub(api, new ManualClock(), () => 0)
+  const hub = new WatchHub(api, new ManualClock(), () => 0, NO_SECRETS)
   const paths = Array.from({ length: MAX_WATCHES + 1 }, (_, i) => `/p${i}`)
   expect(hub.hold(owner(), new Set(paths))).toBe(`more than ${MAX_WATCHES} paths are watched: /p${MAX_WATCHES} is not`)
   await new Promise(resolve => setImmediate(resolve))

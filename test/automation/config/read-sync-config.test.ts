@@ -307,7 +307,9 @@ it.each<[string, Plain, string]>([
   ['max under min', { buffer_period: { min: '5s', max: '1s' } }, 'buffer_period.max: must be min or more'],
   ['a duration that is none', { buffer_period: { min: 'soon' } }, 'buffer_period.min: must be a duration such as 10s'],
   ['a port that is none', { port: 70_000 }, 'port: must be a whole number between 0 and 65535'],
-  ['Vault', { vault: {} }, 'vault: is not there: no value is read from Vault'],
+  ['a Vault without a token', { vault: { address: 'http://v' } }, 'vault.token: is needed, or vault_agent_token_file, or VAULT_TOKEN'],
+  ['a Vault without an address', { vault: { token: 'x' } }, 'vault.address: is required'],
+  ['a wrapped token', { vault: { address: 'http://v', token: 'x', unwrap_token: true } }, 'vault.unwrap_token: is not there'],
   ['a licence', { license_path: 'x' }, 'license_path: is of an enterprise product'],
   [
     'registration',

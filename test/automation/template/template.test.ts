@@ -136,7 +136,8 @@ describe('consul-template’s functions', () => {
     ['{{ toUpper 1 }}', /wrong type for value; expected string; got int/],
     ['{{ file "/nowhere" }}', /\/nowhere: no such file/],
     ['{{ plugin "x" }}', /templates start no programs/],
-    ['{{ secret "x" }}', /Vault/],
+    ['{{ secret "x" "a=b" }}', /secrets are read and never written/],
+    ['{{ secret "../x" }}', /is no path of a secret/],
     ['{{ service "a b" }}', /is no service/],
     ['{{ service "a|sick" }}', /"sick" is no state/],
     ['{{ key "a?x=1" }}', /"x" is no query parameter/],
@@ -174,6 +175,7 @@ describe('questions to the catalog', () => {
       Services: { a: { ID: 'a', Service: 'api', Port: 1, Address: '' } },
     },
     '/v1/catalog/datacenters': ['dc1', 'dc2'],
+    'vault:kv/app': { data: { password: 's3cret', n: 5 }, metadata: {} },
   }
   it.each([
     [
@@ -215,6 +217,7 @@ describe('questions to the catalog', () => {
       'n2 2 api',
     ],
     ['{{ datacenters | join "," }}', 'dc1,dc2'],
+    ['{{ with secret "kv/app" }}{{ .Data.data.password }} {{ .Data.data.n }}{{ end }}', 's3cret 5'],
   ])('%s', (text, want) => {
     const answers = answersOf(known)
     expect(new Template(text, world, { name: 't' }).render(answers)).toBe(want)

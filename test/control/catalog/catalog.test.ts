@@ -210,6 +210,10 @@ describe('Catalog', () => {
       [['a', 'a-sidecar-proxy'], ['a-sidecar-proxy']],
       [['a', 'a-sidecar-proxy'], []],
     ])
+    expect(changes.map(({ instances, checks }) => [[...instances], [...checks]])).toEqual([
+      [['a', 'a-sidecar-proxy'], ['c']],
+      [['a', 'a-sidecar-proxy'], ['c']],
+    ])
   })
 
   it('takes the worst of an instance’s checks, and of its sidecar’s those of the service as well', async () => {

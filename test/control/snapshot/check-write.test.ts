@@ -39,6 +39,38 @@ async function refusal(definition: object): Promise<string[]> {
   return result.ok ? [] : result.errors.map(({ path, reason }) => `${path}: ${reason}`)
 }
 
+describe('proxies that are alike', () => {
+  const web = (i: number, address: string, config: object): object => ({
+    ID: `web-${i}`,
+    Name: 'web',
+    Port: 80,
+    Connect: { SidecarService: { Address: address, Port: 20_000 + i, Proxy: { Config: config } } },
+  })
+
+  it('are looked at once, but for what sets them apart, and again when an entry changes', async () => {
+    const check = new WriteCheck({
+      mesh: { ...scope, defaultPolicy: () => 'deny' },
+      kinds: { 'connect-proxy': { ...SIDECAR, view: (...of) => (views++, SIDECAR.view(...of)) } },
+      errors: new ResourceErrors(),
+    })
+    let views = 0
+    const errors = (i: number, address: string, config: object = {}): string[] => {
+      const parsed = parseServiceDefinition(web(i, address, config), { strict: true })
+      if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors))
+      return check.ofProxy({ ...parsed.value.sidecar!, Port: 20_000 }, entries).map(({ path }) => path)
+    }
+    expect([errors(1, '10.0.0.1'), errors(2, '10.0.0.2'), errors(3, '')]).toEqual([[], [], []])
+    expect(views).toBe(2)
+    const bad = { bind_address: 'web.internal' }
+    expect(errors(4, '10.0.0.4', bad)).toEqual(['Proxy.Config.bind_address'])
+    expect(errors(5, '10.0.0.5', bad), 'what is bad is not taken for good').toEqual(['Proxy.Config.bind_address'])
+    views = 0
+    check.entriesChanged()
+    errors(1, '10.0.0.1')
+    expect(views).toBe(1)
+  })
+})
+
 describe('config entries', () => {
   beforeEach(async () => {
     expect(await errorsOf({ Kind: 'service-defaults', Name: 'api', Protocol: 'http' })).toEqual([])

@@ -41,7 +41,11 @@ export async function runAutomation(flags: SyncFlags, io: CommandIo): Promise<vo
     onOutput: (task, line) => logger.info({ task }, line),
   }
   const { config, warnings } = readConfig(flags, world, io)
-  const { logger } = openControlLog({ level: levelOf(flags.logLevel ?? config.logLevel), json: flags.logJson === true })
+  const { logger } = openControlLog({
+    name: 'outrigger-sync',
+    level: levelOf(flags.logLevel ?? config.logLevel),
+    json: flags.logJson === true,
+  })
   for (const warning of warnings) logger.warn({}, warning)
   const isOnce = flags.once === true || flags.inspect === true || flags.dryRun === true
   const options: AutomationOptions = {
@@ -50,6 +54,8 @@ export async function runAutomation(flags: SyncFlags, io: CommandIo): Promise<vo
     clock: heldClock,
     world,
     onEvent: (task, { success, summary, error, trigger, changed }) => {
+      // Said by the command itself.
+      if (isOnce) return
       if (success) logger.info({ task, trigger, changed }, summary)
       else logger.error({ task, trigger }, error)
     },

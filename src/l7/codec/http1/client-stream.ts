@@ -56,7 +56,7 @@ export class Http1ClientStream implements ClientStream {
   private blocked = false
   private due = 0
   private ended = false
-  private early: Buffer[] = []
+  private early: Buffer[] | null = null
   private earlyBytes = 0
   private earlyEnd = false
 
@@ -177,7 +177,7 @@ export class Http1ClientStream implements ClientStream {
       this.failMidway('http1.early_tunnel_data')
       return true
     }
-    if (chunk.length > 0) this.early.push(Buffer.from(chunk))
+    if (chunk.length > 0) (this.early ??= []).push(Buffer.from(chunk))
     this.earlyEnd = end
     this.blocked = true
     return false
@@ -187,9 +187,9 @@ export class Http1ClientStream implements ClientStream {
   openTunnel(): void {
     this.tunnel = true
     const { early, earlyEnd } = this
-    this.early = []
+    this.early = null
     let ok = true
-    for (const chunk of early) ok = this.codec.output.writeChunk('', chunk, '')
+    for (const chunk of early ?? []) ok = this.codec.output.writeChunk('', chunk, '')
     if (earlyEnd) this.sendTunnelData(EMPTY, true)
     else if (ok) this.drained()
   }

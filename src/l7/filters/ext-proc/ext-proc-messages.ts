@@ -59,7 +59,7 @@ export function trailersMessage(part: Part, trailers: HeaderList, metadata: Read
 }
 
 function writeFields(map: ProtobufWriter, fields: NamedFields): void {
-  for (const [name, value] of fields) map.message(1, field => field.string(1, name).bytes(3, Buffer.from(value, 'latin1')))
+  for (const [name, value] of fields) map.message(1, field => field.string(1, name).latin1(3, value))
 }
 
 function finish(writer: ProtobufWriter, metadata: Readonly<Record<string, object>>): Buffer {

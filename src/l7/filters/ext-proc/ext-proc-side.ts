@@ -1,11 +1,11 @@
 // One direction of a message under an external processor: what waits for its answer, and what waits behind that. Two per request, owned by
 // ext-proc.ts. One part at a time is with the processor; the sender is paused meanwhile.
 
+import { NO_TIMER, type Timer } from '../../../io/clock.js'
+import type { BodyMode } from '../../../model/http-filter.js'
 import type { HeaderList } from '../../codec/header-list.js'
 import type { BodyFlow } from '../body-flow.js'
 import type { Part } from './ext-proc-messages.js'
-
-export type BodyMode = 'NONE' | 'STREAMED' | 'BUFFERED' | 'BUFFERED_PARTIAL'
 
 export class Side {
   bodyMode: BodyMode
@@ -15,7 +15,7 @@ export class Side {
   /** What the processor has, not answered yet. */
   awaiting: Part | null = null
   /** Its message's timer. */
-  timer: { cancel(): void } | null = null
+  timer: Timer = NO_TIMER
   /** The head waits for us. */
   holdsHead = false
   readonly queue: { readonly chunk: Buffer; readonly end: boolean }[] = []

@@ -5,7 +5,7 @@
 //                    ├─ immediate response ──▶ reply
 //                    └─ timeout, error, an answer to something else ──▶ reply, or (failure_mode_allow) all goes on as it is
 
-import type { ExtProcConfig, ProcessingMode } from '../../../model/http-filter.js'
+import type { BodyMode, ExtProcConfig, ProcessingMode } from '../../../model/http-filter.js'
 import type { GrpcStream } from '../../client/grpc-stream.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import { HeaderList } from '../../codec/header-list.js'
@@ -27,10 +27,10 @@ import {
   trailersMessage,
 } from './ext-proc-messages.js'
 import type { MutatedHead } from './ext-proc-mutations.js'
-import { type BodyMode, Side } from './ext-proc-side.js'
+import { Side } from './ext-proc-side.js'
 
 const PROCESS = '/envoy.service.ext_proc.v3.ExternalProcessor/Process'
-const BODY_MODES = ['NONE', 'STREAMED', 'BUFFERED', 'BUFFERED_PARTIAL'] as const
+const BODY_MODES: readonly BodyMode[] = ['NONE', 'STREAMED', 'BUFFERED', 'BUFFERED_PARTIAL']
 
 export function extProcFilter(name: string, disabled: boolean, config: ExtProcConfig, ctx: FilterContext): FilterFactory {
   const compiled = new CompiledExtProc(config, ctx)
@@ -177,8 +177,8 @@ class ExtProcFilter implements StreamFilter {
 
   finished(): void {
     this.over = true
-    this.request.timer?.cancel()
-    this.response.timer?.cancel()
+    this.request.timer.cancel()
+    this.response.timer.cancel()
     this.closeStream()
   }
 
@@ -240,7 +240,7 @@ class ExtProcFilter implements StreamFilter {
   }
 
   private startTimer(side: Side, ms: number): void {
-    side.timer?.cancel()
+    side.timer.cancel()
     side.timer = this.compiled.ctx.clock.after(ms, () => this.onTimeout())
   }
 
@@ -280,7 +280,7 @@ class ExtProcFilter implements StreamFilter {
         return
       }
       side.awaiting = null
-      side.timer?.cancel()
+      side.timer.cancel()
       if (mode !== null && config.allowModeOverride && isHeadPart(answer.part)) this.overrideMode(mode)
       this.onAnswer(side, answer)
     }
@@ -466,8 +466,8 @@ class ExtProcFilter implements StreamFilter {
     this.over = true
     this.closeStream()
     const { request, response } = this
-    request.timer?.cancel()
-    response.timer?.cancel()
+    request.timer.cancel()
+    response.timer.cancel()
     if (request.holdsHead) this.resumeRequest()
     else request.flush()
     if (this.call.ended || !response.holdsHead) {

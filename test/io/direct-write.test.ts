@@ -1,0 +1,110 @@
+// Small writes past Writable: the same bytes in the same order as by `write`, whatever waits for the kernel. Run it with each Node that is
+// supported: what it relies on is not documented, and where it is missing the transport behaves alike.
+import { once } from 'node:events'
+import net, { type Socket } from 'node:net'
+import { afterEach, expect, test } from 'vitest'
+import { DirectWriter, WRITE_REQUEST } from '../../src/io/direct-write.js'
+import { SocketTransport } from '../../src/io/socket-transport.js'
+
+const direct = WRITE_REQUEST !== null
+const opened: Socket[] = []
+afterEach(() => {
+  for (const socket of opened.splice(0)) socket.destroy()
+})
+
+async function connect(): Promise<{ readonly near: Socket; readonly far: Socket }> {
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const near = net.connect({ port: (server.address() as net.AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
+  const [[far]] = (await Promise.all([once(server, 'connection'), once(near, 'connect')])) as [[Socket], unknown]
+  server.close()
+  for (const socket of [near, far]) socket.on('error', () => {})
+  opened.push(near, far)
+  return { near, far }
+}
+
+async function received(socket: Socket): Promise<string> {
+  const parts: Buffer[] = []
+  socket.on('data', (part: Buffer) => parts.push(part))
+  socket.resume()
+  await once(socket, 'end')
+  return Buffer.concat(parts).toString('latin1')
+}
+
+test('Node 20 and 22 have what it relies on; later ones write as before', () => {
+  expect(direct).toBe(Number(process.versions.node.split('.')[0]) < 24)
+})
+
+test('text and bytes arrive in order, before the end', async () => {
+  const { near, far } = await connect()
+  const transport = new SocketTransport(near)
+  const all = received(far)
+  transport.write('one ')
+  transport.write(Buffer.from('two '))
+  transport.write('\xe9 ')
+  transport.write('x'.repeat(100_000))
+  transport.write(Buffer.from(' last'))
+  transport.end()
+  expect(await all).toBe(`one two \xe9 ${'x'.repeat(100_000)} last`)
+  expect(transport.bytesWritten).toBe(100_015)
+})
+
+test('what a slow peer has not taken counts as waiting, asks for a pause and drains; the order stays', async () => {
+  const { near, far } = await connect()
+  const transport = new SocketTransport(near, 1024)
+  let sent = ''
+  const text = (i: number): string => `${i} `.padEnd(4096, '.')
+  for (let i = 0; i < 8192; i++) {
+    sent += text(i)
+    if (!transport.write(text(i))) break
+  }
+  expect(transport.writableLength).toBeGreaterThanOrEqual(1024)
+  const drained = new Promise(resolve => near.once('drain', resolve))
+  // Behind it: small and large.
+  for (const more of ['small', Buffer.from('bytes'), Buffer.alloc(50_000, 'z'), 'last']) {
+    sent += more.toString('latin1')
+    transport.write(more)
+  }
+  const all = received(far)
+  await drained
+  transport.end()
+  expect((await all) === sent).toBe(true)
+  expect(transport.writableLength).toBe(0)
+})
+
+test('a peer that has reset the connection ends the socket with an error', async () => {
+  const { near, far } = await connect()
+  const transport = new SocketTransport(near)
+  const closed = new Promise(resolve => near.once('close', resolve))
+  const gone = new Promise(resolve => far.once('close', resolve))
+  far.resetAndDestroy()
+  await gone
+  for (let i = 0; i < 3; i++) transport.write('nobody reads this')
+  await closed
+  expect(near.destroyed).toBe(true)
+  expect(transport.write('later')).toBe(true)
+})
+
+test('bytes that wait when the socket is destroyed are lost without a word', async () => {
+  const { near } = await connect()
+  const transport = new SocketTransport(near, 1024)
+  const text = 'x'.repeat(4096)
+  for (let i = 0; i < 8192 && transport.write(text); i++);
+  const closed = new Promise(resolve => near.once('close', resolve))
+  transport.destroy()
+  await closed
+  expect(transport.writableLength).toBe(0)
+})
+
+test.skipIf(!direct)('is not for what waits behind bytes of the socket, nor for bulk', async () => {
+  const { near } = await connect()
+  const writer = DirectWriter.of(near)!
+  expect([writer.takes(100), writer.takes(100_000)]).toEqual([true, false])
+  near.cork()
+  expect(writer.takes(100)).toBe(false)
+  near.write('x')
+  near.uncork()
+  near.destroy()
+  expect(writer.takes(100)).toBe(false)
+})

@@ -37,6 +37,10 @@ export function to(...steps: readonly string[]): string {
 export const whyLink = (from: string, destination: string): string =>
   `${to('diagnose')}?from=${encodeURIComponent(from)}&to=${encodeURIComponent(destination)}`
 
+/** The intention of a pair, or all that are about a destination. */
+export const intentionLink = (destination: string, source?: string): string =>
+  `${to('intentions')}?${new URLSearchParams({ ...(source === undefined ? {} : { source }), destination })}`
+
 const listeners = new Set<() => void>()
 const moved = (): void => {
   for (const listener of [...listeners]) listener()

@@ -17,6 +17,7 @@ const WAIT_SECONDS = 50
 const RETRY_MS = 3_000
 const TRAFFIC_MS = 5_000
 const SERIES_MS = 10_000
+const NO_POINTS: readonly TrafficPoint[] = []
 /** Where the server has no figures of traffic, it is asked for them again now and then. */
 const ABSENT_MS = 60_000
 
@@ -200,27 +201,11 @@ export function useTraffic(): Traffic | undefined {
   return traffic
 }
 
-/** The last hour of what fits `query` (`destination=api`), oldest first. */
+/** The last hour of what fits `query` (`destination=api`), oldest first; none where there are no figures (yet). */
 export function useSeries(query: string): readonly TrafficPoint[] {
-  const [points, setPoints] = useState<readonly TrafficPoint[]>([])
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    let ended = false
-    const read = async (): Promise<void> => {
-      const started = performance.now()
-      if (!document.hidden) {
-        const answer = await ask<readonly TrafficPoint[]>(`/v1/outrigger/traffic/series?window=1h&${query}`).catch(() => undefined)
-        if (ended) return
-        if (answer !== undefined) setPoints(answer.value)
-      }
-      timer = setTimeout(() => void read(), Math.max(SERIES_MS, restAfter(performance.now() - started)))
-    }
-    setPoints([])
-    void read()
-    return () => {
-      ended = true
-      clearTimeout(timer)
-    }
-  }, [query])
-  return points
+  const { data } = useLive<{ readonly points: readonly TrafficPoint[] }>(
+    { points: `/v1/outrigger/traffic/series?window=1h&${query}` },
+    { everyMs: SERIES_MS },
+  )
+  return data.points ?? NO_POINTS
 }

@@ -31,3 +31,8 @@ export function rejection({ Streams }: ProxyState): string {
 
 /** `type.googleapis.com/envoy.config.cluster.v3.Cluster` -> `Cluster`. */
 export const shortType = (typeUrl: string): string => typeUrl.slice(typeUrl.lastIndexOf('.') + 1)
+
+/** Intentions refuse every call; where permissions decide, some pass. */
+export function isDenied(verdict: { readonly Allowed: boolean; readonly ByRequest: boolean } | undefined): boolean {
+  return verdict !== undefined && !verdict.Allowed && !verdict.ByRequest
+}

@@ -8,6 +8,7 @@ import { plural, span } from '../logic/figures.js'
 import { to } from '../navigation.js'
 import { Badge } from '../parts/badge.js'
 import { Empty, Loading, PageHead, Problem } from '../parts/notice.js'
+import { Tags } from '../parts/tags.js'
 import { type Column, VirtualTable } from '../parts/virtual-table.js'
 import type { PageProps } from './page-props.js'
 
@@ -59,7 +60,7 @@ function Lists(): JSX.Element {
       sort: ({ Description }) => Description,
       cell: ({ Description, AccessorID }) => <span title={AccessorID}>{Description === '' ? AccessorID : Description}</span>,
     },
-    { title: 'May', width: 2, cell: token => <Grants names={grants(token)} /> },
+    { title: 'May', width: 2, cell: token => <Tags tags={grants(token)} none="nothing of its own" /> },
     {
       title: 'Ends',
       width: 0.8,
@@ -117,20 +118,6 @@ function Lists(): JSX.Element {
         </section>
       )}
     </>
-  )
-}
-
-function Grants({ names }: { readonly names: readonly string[] }): JSX.Element {
-  if (names.length === 0) return <span class="muted">nothing of its own</span>
-  return (
-    <span class="tags" title={names.join(', ')}>
-      {names.slice(0, 3).map(name => (
-        <span key={name} class="tag">
-          {name}
-        </span>
-      ))}
-      {names.length > 3 && <span class="muted">+{names.length - 3}</span>}
-    </span>
   )
 }
 

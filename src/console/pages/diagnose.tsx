@@ -6,8 +6,9 @@ import type { Explanation, HealthEntry, ProxyState, Topology } from '../api/answ
 import { segment } from '../api/client.js'
 import { useLive, useTraffic } from '../api/live.js'
 import { diagnose, type Finding } from '../logic/diagnosis.js'
+import { isDenied } from '../logic/states.js'
 import { byPair, pairKey } from '../logic/traffic-figures.js'
-import { go, to } from '../navigation.js'
+import { go, intentionLink, to } from '../navigation.js'
 import { Badge, type Tone } from '../parts/badge.js'
 import { Loading, PageHead, Problem } from '../parts/notice.js'
 import type { PageProps } from './page-props.js'
@@ -24,9 +25,7 @@ export function Diagnose({ query }: PageProps): JSX.Element {
   const failing = [...byPair(traffic?.Edges ?? [])]
     .filter(([, { Failures }]) => Failures > 0)
     .map(([key]) => JSON.parse(key) as [string, string])
-  const denied = (data.topology?.Edges ?? [])
-    .filter(({ Allowed, ByRequest }) => !Allowed && !ByRequest)
-    .map(({ Source, Destination }) => [Source, Destination] as const)
+  const denied = (data.topology?.Edges ?? []).filter(isDenied).map(({ Source, Destination }) => [Source, Destination] as const)
   const suspects = [...new Map([...failing, ...denied].map(pair => [pairKey(...pair), pair])).values()]
   return (
     <>
@@ -177,7 +176,7 @@ function Answer({
         </>
       )}
       <p class="panel-actions">
-        <a class="button" href={`${to('intentions')}?source=${encodeURIComponent(from)}&destination=${encodeURIComponent(destination)}`}>
+        <a class="button" href={intentionLink(destination, from)}>
           Change the intention
         </a>
         <a class="button" href={to('services', destination)}>

@@ -7,7 +7,7 @@ import { type ApiError, ask } from '../api/client.js'
 import { useLive } from '../api/live.js'
 import { plural } from '../logic/figures.js'
 import { type Decision, IntentionMatrix, movedCell } from '../logic/intention-matrix.js'
-import { go, to, whyLink } from '../navigation.js'
+import { go, intentionLink, to, whyLink } from '../navigation.js'
 import { Badge } from '../parts/badge.js'
 import { Icon } from '../parts/icon.js'
 import { IntentionEditor } from '../parts/intention-editor.js'
@@ -36,8 +36,7 @@ export function Intentions({ query, server }: PageProps): JSX.Element {
   const destination = query.get('destination') ?? ''
   const isNew = query.has('new')
   const isPair = source !== '' && destination !== '' && !isNew
-  const choose = (from: string, called: string): void =>
-    go(`${to('intentions')}?source=${encodeURIComponent(from)}&destination=${encodeURIComponent(called)}`, true)
+  const choose = (from: string, called: string): void => go(intentionLink(called, from), true)
   const matrix = useMemo(
     () => new IntentionMatrix(data.intentions ?? [], server?.DefaultIntentionPolicy ?? 'deny'),
     [data.intentions, server],

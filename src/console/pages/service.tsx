@@ -5,17 +5,17 @@ import type { DiscoveryChain, HealthEntry, InboundTraffic, Topology, Traffic, Tr
 import { segment } from '../api/client.js'
 import { useLive, useSeries, useTraffic } from '../api/live.js'
 import { millis, plural, rate } from '../logic/figures.js'
-import { healthOf } from '../logic/states.js'
+import { healthOf, isDenied } from '../logic/states.js'
 import { byPair, byVersion, intoServices, outlierReason, pairKey, sidecarKey } from '../logic/traffic-figures.js'
-import { to, whyLink } from '../navigation.js'
+import { intentionLink, to, whyLink } from '../navigation.js'
 import { Badge, HealthBadge } from '../parts/badge.js'
 import { ChainPicture } from '../parts/chain-picture.js'
 import { Icon } from '../parts/icon.js'
 import { Empty, Loading, PageHead, Problem } from '../parts/notice.js'
 import { SeriesChart } from '../parts/series-chart.js'
+import { Tags } from '../parts/tags.js'
 import { Latency, Rate, StatCards, Success } from '../parts/traffic-cells.js'
 import { type Column, VirtualTable } from '../parts/virtual-table.js'
-import { Tags } from './services.js'
 
 interface Reads {
   readonly instances: readonly HealthEntry[]
@@ -131,7 +131,7 @@ export function ServicePage({ name }: { readonly name: string }): JSX.Element {
         }
         lead={`${plural(rows.length, 'instance')}${data.chain === undefined ? '' : `, speaks ${data.chain.Chain.Protocol}`}${(data.sidecars ?? []).length > 0 ? ', in the mesh' : ', without a sidecar'}`}
       >
-        <a class="button" href={`${to('intentions')}?destination=${encodeURIComponent(name)}`}>
+        <a class="button" href={intentionLink(name)}>
           Who may call it
         </a>
       </PageHead>
@@ -231,15 +231,15 @@ function Neighbours({ title, name, end, traffic, topology }: NeighbourProps): JS
             const [source, destination] = end === 'Source' ? [name, each] : [each, name]
             const row = totals.get(pairKey(source, destination))
             const verdict = declared.find(edge => edge[other] === each)
-            const isDenied = verdict !== undefined && !verdict.Allowed && !verdict.ByRequest
+            const denied = isDenied(verdict)
             return (
               <li key={each}>
                 <a href={to('services', each)}>{each}</a>
                 <span class="neighbour-figures">
                   <Rate totals={row} /> <Success totals={row} /> <Latency value={row?.P99} />
                 </span>
-                <a class={isDenied ? 'why danger-text' : 'why'} href={whyLink(source, destination)}>
-                  {isDenied ? 'denied, why?' : 'why?'}
+                <a class={denied ? 'why danger-text' : 'why'} href={whyLink(source, destination)}>
+                  {denied ? 'denied, why?' : 'why?'}
                   <span class="hidden">{` ${source} to ${destination}`}</span>
                 </a>
               </li>

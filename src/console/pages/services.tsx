@@ -8,6 +8,7 @@ import { intoServices } from '../logic/traffic-figures.js'
 import { to } from '../navigation.js'
 import { Badge, HealthBar } from '../parts/badge.js'
 import { Empty, Loading, PageHead, Problem, Search } from '../parts/notice.js'
+import { Tags } from '../parts/tags.js'
 import { Latency, Rate, Success } from '../parts/traffic-cells.js'
 import { type Column, VirtualTable } from '../parts/virtual-table.js'
 
@@ -76,20 +77,6 @@ const COLUMNS: readonly Column<Row>[] = [
   },
   { title: 'Tags', isMinor: true, width: 1.2, cell: row => <Tags tags={row.Tags} /> },
 ]
-
-export function Tags({ tags }: { readonly tags: readonly string[] }): JSX.Element {
-  if (tags.length === 0) return <span class="muted">–</span>
-  return (
-    <span class="tags" title={tags.join(', ')}>
-      {tags.slice(0, 3).map(tag => (
-        <span key={tag} class="tag">
-          {tag}
-        </span>
-      ))}
-      {tags.length > 3 && <span class="muted">+{tags.length - 3}</span>}
-    </span>
-  )
-}
 
 const HEALTH_FILTERS = ['all', 'failing', 'in the mesh'] as const
 

@@ -5,9 +5,10 @@ import { useMemo, useState } from 'preact/hooks'
 import type { Topology, TopologyEdge, TopologyService, TrafficTotals } from '../api/answers.js'
 import { useLive, useTraffic } from '../api/live.js'
 import { percent, plural, rate } from '../logic/figures.js'
+import { isDenied } from '../logic/states.js'
 import { edgePath, LABEL_HEIGHT, layoutTopology, NODE_HEIGHT, NODE_WIDTH, placeLabels } from '../logic/topology-layout.js'
 import { byPair, intoServices, pairKey } from '../logic/traffic-figures.js'
-import { go, to, whyLink } from '../navigation.js'
+import { go, intentionLink, to, whyLink } from '../navigation.js'
 import { Empty, Loading, PageHead, Problem, Search } from '../parts/notice.js'
 import { Latency, Rate, Success } from '../parts/traffic-cells.js'
 import { type Column, VirtualTable } from '../parts/virtual-table.js'
@@ -29,7 +30,7 @@ interface Edge {
 type EdgeState = 'denied' | 'failing' | 'active' | 'idle'
 
 function stateOf({ totals, declared }: Edge): EdgeState {
-  if (declared !== undefined && !declared.Allowed && !declared.ByRequest) return 'denied'
+  if (isDenied(declared)) return 'denied'
   if (totals === undefined || totals.Requests === 0) return 'idle'
   return totals.Failures / totals.Requests >= FAILING_SHARE ? 'failing' : 'active'
 }
@@ -224,7 +225,7 @@ function describe(service: TopologyService | undefined): string {
 /** What stands on an edge: its rate, and what fails of it. */
 function labelOf({ totals, declared }: Edge): string {
   const perSecond = totals?.RequestsPerSecond ?? 0
-  if (perSecond === 0) return declared !== undefined && !declared.Allowed && !declared.ByRequest ? 'denied' : ''
+  if (perSecond === 0) return isDenied(declared) ? 'denied' : ''
   const failed = totals!.Requests === 0 ? 0 : totals!.Failures / totals!.Requests
   return `${rate(perSecond)}/s${failed > 0 ? ` · ${percent(failed)} fail` : ''}`
 }
@@ -331,7 +332,7 @@ function EdgePanel({ edge, close }: { readonly edge: Edge; close(): void }): JSX
         <dt>Encryption</dt>
         <dd>{isMtls ? 'mTLS between two sidecars' : 'one end has no sidecar'}</dd>
         <dt>Intentions</dt>
-        <dd class={declared !== undefined && !declared.Allowed && !declared.ByRequest ? 'danger-text' : ''}>
+        <dd class={isDenied(declared) ? 'danger-text' : ''}>
           {declared === undefined ? 'no sidecar declares this edge' : declared.Reason}
         </dd>
       </dl>
@@ -339,11 +340,7 @@ function EdgePanel({ edge, close }: { readonly edge: Edge; close(): void }): JSX
         <a class="button primary" href={whyLink(source, destination)}>
           Why?
         </a>
-        <button
-          type="button"
-          class="button"
-          onClick={() => go(`${to('intentions')}?source=${encodeURIComponent(source)}&destination=${encodeURIComponent(destination)}`)}
-        >
+        <button type="button" class="button" onClick={() => go(intentionLink(destination, source))}>
           Change the intention
         </button>
         <button type="button" class="button" onClick={close}>

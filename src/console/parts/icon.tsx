@@ -23,7 +23,6 @@ const PATHS = {
   cross: 'M5.500 5.500l9 9M14.500 5.500l-9 9',
   warning: 'M10 3l8 14H2zM10 8v4M10 14.300v.1',
   lock: 'M5 9h10v8H5zM7 9V6a3 3 0 016 0v3',
-  arrow: 'M4 10h12M11 5l5 5-5 5',
   plus: 'M10 4v12M4 10h12',
   search: 'M9 15A6 6 0 109 3a6 6 0 000 12zM13.500 13.500L18 18',
   request: 'M4 4h12v12H4zM7 10h6M10 7v6',

@@ -1,4 +1,5 @@
-// Whether a proxy may open a stream (xDS, load reports), and which instance of the catalog it is: by its token and by the node that it names.
+// Whether a proxy may open a stream (xDS, load reports), and which instance of the catalog it is: by its token, by the node that it names,
+// and by the version that it has.
 // Made by the control plane. Invariant: who is served here receives the private key of its service.
 import { status } from '@grpc/grpc-js'
 import type { Acceptance, AdsServerOptions } from '../../xds/server/server.js'
@@ -7,6 +8,7 @@ import type { AclSystem } from '../acl/acl-system.js'
 import type { Authorizer } from '../acl/authorizer.js'
 import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from '../catalog/catalog-types.js'
+import { tooOldEnvoy } from './envoy-version.js'
 
 const MAX_NODE_ID_CHARS = 256
 
@@ -23,6 +25,8 @@ export function proxyAdmission(parts: {
     if (verdict === 'token-unknown') return { code: status.PERMISSION_DENIED, message: 'Permission denied' }
     if (node.id === '' || node.id.length > MAX_NODE_ID_CHARS)
       return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
+    const tooOld = tooOldEnvoy(node)
+    if (tooOld !== undefined) return { code: status.INVALID_ARGUMENT, message: tooOld }
     const name = node.metadata?.['node_name']
     const on = typeof name === 'string' && catalog.node(name) !== undefined ? catalog.nodeKey(name) : OWN_NODE
     if (acl !== undefined) {

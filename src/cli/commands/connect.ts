@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { DEFAULT_ADMIN } from '../../control/default-admin.js'
 import { resolveSinks } from '../../control/http-api/bootstrap-config.js'
 import { type ApiFlags, remote } from '../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
@@ -39,7 +40,7 @@ export function addConnect(program: Command, io: CommandIo): void {
     .option('--proxy-id <id>', 'ID of the proxy itself')
     .option('--bootstrap', 'print the bootstrap (JSON) and run nothing')
     .option('--envoy-binary <file>', 'run this executable instead of our own proxy')
-    .option('--admin-bind <host:port>', "the proxy's admin address (default: 127.0.0.1:19000)")
+    .option('--admin-bind <host:port>', `the proxy's admin address (default: ${DEFAULT_ADMIN})`)
     .option(
       '--grpc-addr <address>',
       'where the proxy reaches the control plane: host:port, with https:// over TLS, or unix:///path (default: CONSUL_GRPC_ADDR)',

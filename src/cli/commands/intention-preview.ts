@@ -1,7 +1,8 @@
 // `outrigger intention create … --dry-run`: which calls of the mesh, declared or seen in the last hour, an intention would allow or refuse that it
 // does not today. Called by intention.ts. Nothing is written.
-import { CliError, type CommandIo } from '../command-line/command-io.js'
-import { type ControlApi, RefusedError } from '../command-line/control-api.js'
+import type { CommandIo } from '../command-line/command-io.js'
+import type { ControlApi } from '../command-line/control-api.js'
+import { ofOurs } from '../command-line/of-ours.js'
 import { formatTable } from '../command-line/print.js'
 import { readTraffic } from './live/traffic-answer.js'
 
@@ -44,23 +45,20 @@ export async function previewIntention(
   const changed = edges.filter(({ Changed }) => Changed)
   io.out(`${source} => ${destination}: ${changed.length === 0 ? 'no call that is declared or was seen would change' : 'would change'}\n`)
   if (changed.length === 0) return
-  const rows = changed.map(({ Source, Destination, Before, After }) => {
-    const requests = seen
-      .filter(edge => edge.Source === Source && edge.Destination === Destination)
-      .reduce((sum, { Totals }) => sum + Totals.Requests, 0)
-    return [Source, Destination, word(Before), word(After), String(requests), After.Reason]
+  // Of all subsets.
+  const requests = new Map<string, number>()
+  for (const edge of seen) requests.set(pair(edge), (requests.get(pair(edge)) ?? 0) + edge.Totals.Requests)
+  const rows = changed.map(edge => {
+    const { Source, Destination, Before, After } = edge
+    return [Source, Destination, word(Before), word(After), String(requests.get(pair(edge)) ?? 0), After.Reason]
   })
   io.out(formatTable(['SOURCE', 'DESTINATION', 'NOW', 'THEN', 'REQUESTS (1h)', 'REASON'], rows))
 }
 
+const pair = ({ Source, Destination }: { readonly Source: string; readonly Destination: string }): string => `${Source}\0${Destination}`
+
 const word = ({ Allowed, ByRequest }: Verdict): string => (ByRequest ? 'by request' : Allowed ? 'allowed' : 'refused')
 
-async function preview(Entry: object, Edges: readonly object[], api: ControlApi): Promise<{ readonly Edges: readonly PreviewedEdge[] }> {
-  try {
-    return await api.putJson('/v1/outrigger/intentions/preview', { Entry, Edges })
-  } catch (error) {
-    if (error instanceof RefusedError && error.statusCode === 404)
-      throw new CliError('this control plane cannot preview: it is not one of ours, or an older one')
-    throw error
-  }
+function preview(Entry: object, Edges: readonly object[], api: ControlApi): Promise<{ readonly Edges: readonly PreviewedEdge[] }> {
+  return ofOurs('cannot preview', api.putJson('/v1/outrigger/intentions/preview', { Entry, Edges }))
 }

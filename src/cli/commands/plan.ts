@@ -4,7 +4,8 @@
 import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
-import { type ControlApi, RefusedError } from '../command-line/control-api.js'
+import type { ControlApi } from '../command-line/control-api.js'
+import { ofOurs } from '../command-line/of-ours.js'
 import { formatJson } from '../command-line/print.js'
 import { entryName, type FileFlags, fileOption, filesOf } from './apply.js'
 import { field, type LabelledObject, readObjects } from './documents.js'
@@ -90,17 +91,8 @@ async function planOf(
   const objects = filesOf(flags, operands).flatMap(file => readObjects(io.readText(file), file))
   for (const { label, value } of objects)
     if (typeof field(value, 'Kind') !== 'string') throw new CliError(`${label}: Kind: missing (a config entry is expected)`)
-  try {
-    const plan = await api.putJson<Plan>(
-      '/v1/outrigger/plan',
-      objects.map(({ value }) => value),
-    )
-    return { objects, plan }
-  } catch (error) {
-    if (error instanceof RefusedError && (error.statusCode === 404 || error.statusCode === 405))
-      throw new CliError('this control plane cannot plan: it is not one of ours, or an older one')
-    throw error
-  }
+  const entries = objects.map(({ value }) => value)
+  return { objects, plan: await ofOurs('cannot plan', api.putJson<Plan>('/v1/outrigger/plan', entries)) }
 }
 
 function placed({ Entry, Path, Reason }: Finding, objects: readonly LabelledObject[]): string {

@@ -1,6 +1,7 @@
 // `outrigger proxies` (which sidecars are connected and what they have acknowledged) and `outrigger bootstrap` (the Envoy bootstrap of
 // one of them). Declared for program.ts.
 import type { Command } from 'commander'
+import { DEFAULT_ADMIN } from '../../control/default-admin.js'
 import { resolveSinks } from '../../control/http-api/bootstrap-config.js'
 import { remote } from '../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
@@ -32,7 +33,7 @@ export function addProxies(program: Command, io: CommandIo): void {
     .description('print the Envoy bootstrap (JSON) of a sidecar')
     .requiredOption('--proxy-id <id>', 'for example web-sidecar-proxy')
     .option('--grpc-addr <host:port>', 'where the sidecar reaches the control plane (default: as the control plane says)')
-    .option('--admin-bind <host:port>', "the sidecar's admin address (default: 127.0.0.1:19000)")
+    .option('--admin-bind <host:port>', `the sidecar's admin address (default: ${DEFAULT_ADMIN})`)
   remote(bootstrap, io, (api, flags: BootstrapFlags) => printBootstrap(flags, api, io))
   const proxies = program.command('proxies').description('state of the sidecars').option('--json', 'print JSON')
   remote(proxies, io, (api, flags: object) => showProxies(flags, api, io))

@@ -1,4 +1,5 @@
-// Programs that commands start (`lock`, `watch`): by a shell, or as they are, with Consul's rules. Used by lock.ts and watch.ts.
+// Programs that commands start (`lock`, `watch`, `run`, `dev`): by a shell, or as they are, with Consul's rules. Used by lock.ts, watch.ts and
+// dev/children.ts.
 // Invariant: signals that end us reach the child first.
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 

@@ -6,6 +6,7 @@ import { CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
 import { readServices } from './apply.js'
 import { field } from './documents.js'
+import { addServiceExports } from './service-exports.js'
 
 interface RegisterFlags {
   readonly id?: string
@@ -55,6 +56,7 @@ export function addServices(program: Command, io: CommandIo): void {
         : [id]
     for (const each of ids) await deregisterOne(each, api, io)
   })
+  addServiceExports(services, io)
 }
 
 async function deregisterOne(id: string, api: ControlApi, io: CommandIo): Promise<void> {

@@ -2,10 +2,10 @@
 // ports of a control plane can be reached. Works on ours and on Envoy alike. Declared for program.ts.
 import { connect } from 'node:net'
 import type { Command } from 'commander'
+import { DEFAULT_ADMIN } from '../../control/default-admin.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import { ControlApi } from '../command-line/control-api.js'
 
-const DEFAULT_ADMIN = '127.0.0.1:19000'
 const DEFAULT_PORTS = '8500,8501,8502,8503,8600'
 const DIAL_TIMEOUT_MS = 5_000
 

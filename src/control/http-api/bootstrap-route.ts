@@ -2,14 +2,13 @@
 // by the agents of other machines, each with the gRPC port that its sidecars are to use.
 import type { FastifyInstance } from 'fastify'
 import { meshServiceOf } from '../catalog/catalog-types.js'
+import { DEFAULT_ADMIN } from '../default-admin.js'
 import { envoyBootstrap } from './bootstrap.js'
 import type { GrpcReach, LocalContext } from './context.js'
 import { HttpError, param, query } from './respond.js'
 import { presentedToken } from './token.js'
 
 type Config = Readonly<Record<string, unknown>>
-
-const DEFAULT_ADMIN_BIND = '127.0.0.1:19000'
 
 /** `defaults`: what proxy-defaults says, under the registration's own. */
 export function bootstrapRoute(
@@ -28,7 +27,7 @@ export function bootstrapRoute(
     const named = path === undefined ? hostPort(grpcAddr, 'grpc_addr') : undefined
     const ads = named ?? { host: grpc.host, port: grpc.port }
     const ready = hostPort(query(request, 'ready_bind'), 'ready_bind')
-    const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN_BIND, 'admin_bind')!
+    const admin = hostPort(query(request, 'admin_bind') || DEFAULT_ADMIN, 'admin_bind')!
     // The caller's own token goes into the file, but where the gRPC port has one of its own.
     const token = grpc.sidecarToken ?? presentedToken(request)
     return envoyBootstrap({

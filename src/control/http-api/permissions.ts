@@ -4,7 +4,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
-import { HOUR_MS } from '../traffic/observed-traffic.js'
 import { intentionWithId } from './connect.js'
 import type { ApiContext } from './context.js'
 import { param } from './respond.js'
@@ -533,7 +532,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
     check: (access, request, { traffic }) => {
       const { source, destination, subset } = askedEdge(request)
       for (const service of [source, destination]) if (service !== undefined) access.need('service', service, 'read')
-      for (const edge of traffic.edges(HOUR_MS)) {
+      for (const edge of traffic.edgeIds()) {
         if ((source ?? edge.source) !== edge.source || (destination ?? edge.destination) !== edge.destination) continue
         if ((subset ?? edge.subset) !== edge.subset) continue
         access.need('service', edge.source, 'read')

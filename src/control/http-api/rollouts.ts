@@ -57,7 +57,7 @@ export function rolloutRoutes(app: FastifyInstance, context: ApiContext): void {
 const isAction = (text: string): text is Action => (ACTIONS as readonly string[]).includes(text)
 
 function whoAsks({ acl }: ApiContext, request: FastifyRequest): string {
-  return acl?.resolve(presentedToken(request))?.accessorId ?? ''
+  return acl?.resolveRequest(presentedToken(request))?.accessorId ?? ''
 }
 
 async function orRefused<T>(task: Promise<T>): Promise<T> {

@@ -84,6 +84,11 @@ export class ObservedTraffic implements TrafficReader {
     return found
   }
 
+  *edgeIds(): Iterable<EdgeId> {
+    const oldest = this.now() - HOUR_MS
+    for (const { id, lastAt } of this.edgesById.values()) if (lastAt >= oldest) yield id
+  }
+
   inbound(windowMs: number, service?: string): InboundTraffic[] {
     const found: InboundTraffic[] = []
     for (const series of this.inboundByProxy.values()) {

@@ -55,6 +55,8 @@ export interface TrafficPoint {
 export interface TrafficReader {
   /** Edges with a report in the last `windowMs`; `service` keeps those that start or end there. */
   edges(windowMs: number, service?: string): EdgeTraffic[]
+  /** Those with a report in the last hour, without their sums. */
+  edgeIds(): Iterable<EdgeId>
   inbound(windowMs: number, service?: string): InboundTraffic[]
   /** The same by service, since percentiles do not add up. */
   services(windowMs: number, service?: string): ServiceTraffic[]

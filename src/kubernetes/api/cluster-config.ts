@@ -1,9 +1,9 @@
 // How the API server of a cluster is reached: from inside of a pod (the service account's files), or by a kubeconfig with a server, a CA and
 // a token or client certificate. Called by commands/k8s; read by kube-client.ts. Invariant: a token that stands in a file is read from it
 // again and again, since the kubelet renews it; what a kubeconfig asks for and this does not do (exec, auth-provider) is refused by name.
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
+import { readText } from './read-file.js'
 
 export interface ClusterConfig {
   /** `https://host:port`, without a slash at its end. */
@@ -93,14 +93,6 @@ function tokenOfFile(file: string): () => string {
       // The old one is good for a while yet.
     }
     return token
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new Error(`${file}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message}`)
   }
 }
 

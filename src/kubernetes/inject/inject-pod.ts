@@ -1,6 +1,7 @@
 // Whether a pod gets a sidecar, and the JSON patch that gives it one. Pure; called by webhook/admission-review.ts for each pod that is created.
 // Invariant: a pod that has been injected is left as it is; one that asks for what cannot be is denied with every reason at once.
 
+import { type NamespaceRules, namespaceExcludes } from '../namespace-rules.js'
 import type { Container, Pod, PodSpec, Probe, VolumeMount } from './pod.js'
 import {
   booleanOf,
@@ -23,13 +24,9 @@ import {
   sidecarContainer,
 } from './sidecar-container.js'
 
-export interface InjectionPolicy extends InjectionDefaults {
+export interface InjectionPolicy extends InjectionDefaults, NamespaceRules {
   /** Whether pods that say nothing are injected. */
   readonly byDefault: boolean
-  /** `*` = all. */
-  readonly allowNamespaces: readonly string[]
-  /** Goes over `allowNamespaces`. */
-  readonly denyNamespaces: readonly string[]
   readonly sidecar: SidecarSettings
   /** What is wrong with arguments of the proxy. */
   readonly checkProxyArgs: (args: readonly string[]) => readonly string[]
@@ -64,11 +61,6 @@ export function reviewPod(pod: Pod, namespace: string, policy: InjectionPolicy):
     return asked === undefined ? withoutSidecar(why) : denied([`${PREFIX}connect-inject: ${why}`], [])
   }
   return inject(pod, policy)
-}
-
-function namespaceExcludes(namespace: string, { allowNamespaces, denyNamespaces }: InjectionPolicy): string | undefined {
-  if (denyNamespaces.includes(namespace) || denyNamespaces.includes('*')) return `the namespace "${namespace}" is denied`
-  return allowNamespaces.includes('*') || allowNamespaces.includes(namespace) ? undefined : `the namespace "${namespace}" is not allowed`
 }
 
 function denied(problems: readonly string[], warnings: readonly string[]): Review {

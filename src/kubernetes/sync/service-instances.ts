@@ -1,15 +1,14 @@
 // What a Kubernetes Service is in the catalog: its instances, by consul-k8s' rules for each type and consul-k8s' annotations. Pure; called by
 // catalog-writer.ts. Invariant: the same objects give the same instances under the same IDs, whatever order they came in.
 import { booleanOf, PREFIX, splitTags } from '../inject/pod-annotations.js'
+import { type NamespaceRules, namespaceExcludes } from '../namespace-rules.js'
 import type { EndpointSlice, KubeNode, KubeService, ServicePort } from './kube-objects.js'
 
 /** Which of a node's addresses stand for a NodePort service. */
 export type NodePortAddress = 'ExternalOnly' | 'ExternalFirst' | 'InternalOnly'
 
-export interface InstanceRules {
+export interface InstanceRules extends NamespaceRules {
   readonly byDefault: boolean
-  readonly allowNamespaces: readonly string[]
-  readonly denyNamespaces: readonly string[]
   readonly clusterIps: boolean
   readonly nodePortAddress: NodePortAddress
   /** Tag of all that is synced. */
@@ -50,8 +49,7 @@ export function instancesOf(
   const { namespace = '', annotations = {}, labels = {} } = metadata
   const none: InstancesOf = { instances: [], problem: '' }
   if (labels[SYNCED_LABEL] !== undefined) return none
-  if (rules.denyNamespaces.includes(namespace)) return none
-  if (!rules.allowNamespaces.includes('*') && !rules.allowNamespaces.includes(namespace)) return none
+  if (namespaceExcludes(namespace, rules) !== undefined) return none
   const where = `service ${namespace}/${metadata.name}`
   const asked = annotations[`${PREFIX}service-sync`]?.trim()
   const wanted = asked === undefined ? rules.byDefault : booleanOf(asked)

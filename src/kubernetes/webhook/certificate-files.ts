@@ -1,7 +1,7 @@
 // The webhook's certificate and key, from files that someone renews: a Secret's folder, where the kubelet swaps a link. Used by
 // webhook-server.ts. Invariant: a pair is used only whole; one that does not fit leaves the last good one in use, and is said in the log.
-import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import { readText } from '../api/read-file.js'
 
 export interface CertificatePair {
   readonly cert: string
@@ -53,19 +53,11 @@ export class CertificateFiles {
 }
 
 function readPair(certFile: string, keyFile: string): CertificatePair {
-  const pair = { cert: readPem(certFile), key: readPem(keyFile) }
+  const pair = { cert: readText(certFile), key: readText(keyFile) }
   try {
     createSecureContext(pair)
   } catch (error) {
     throw new Error(`${certFile} and ${keyFile} are no certificate and its key: ${(error as Error).message}`)
   }
   return pair
-}
-
-function readPem(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new Error(`${file}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message}`)
-  }
 }

@@ -168,6 +168,20 @@ describe('a statsd server of the environment', () => {
   })
 })
 
+describe("the user's own tags", () => {
+  it('are lower case, come first, and stand in the place of those of Consul', () => {
+    const { stats_config } = bootstrap({ configs: [{ envoy_stats_tags: ['Team=mesh', 'canary', 'local_cluster=mine'] }] })
+    const tags: { tag_name: string; fixed_value?: string }[] = stats_config.stats_tags
+    expect(tags.slice(0, 3)).toEqual([
+      { tag_name: 'team', fixed_value: 'mesh' },
+      { tag_name: 'canary', fixed_value: '1' },
+      { tag_name: 'local_cluster', fixed_value: 'mine' },
+    ])
+    expect(tags.filter(({ tag_name }) => tag_name === 'local_cluster')).toHaveLength(1)
+    expect(tags).toContainEqual({ tag_name: 'consul.source.datacenter', fixed_value: 'dc1' })
+  })
+})
+
 describe('statsTags', () => {
   it('take a mesh cluster’s name apart', () => {
     const { rest, tags } = extract(`cluster.v2.api.default.dc1.internal.${TD}.upstream_rq_total`)

@@ -149,6 +149,7 @@ export class Lab {
     const lab = this
     return {
       edges: () => [],
+      edgeIds: () => [],
       inbound: () => [],
       services: () => [],
       series: () => [],

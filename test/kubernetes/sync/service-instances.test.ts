@@ -63,6 +63,8 @@ describe('a Service', () => {
   it.each<[string, KubeService, Partial<InstanceRules>, string[]]>([
     ['of type ClusterIP is its pods', service(), {}, ['10.1.0.2:8080', '10.1.0.3:8080 not ready']],
     ['of type ClusterIP is left out where that is said', service(), { clusterIps: false }, []],
+    ['of a denied namespace is left out', service(), { denyNamespaces: ['shop'] }, []],
+    ['is left out where all namespaces are denied', service(), { denyNamespaces: ['*'] }, []],
     [
       'without an address of its own is its pods all the same',
       service({ clusterIP: 'None' }),

@@ -20,3 +20,14 @@ it('takes nothing that is compressed or too long', () => {
   long.writeUInt32BE(MAX_GRPC_MESSAGE_BYTES + 1, 1)
   expect(new GrpcMessageReader().push(long)).toBeNull()
 })
+
+it('holds a long message that comes in many pieces, and the beginning of the next', () => {
+  const long = Buffer.alloc(100_000, 'x')
+  const all = Buffer.concat([grpcFrame(long), grpcFrame(Buffer.from('next'))])
+  const reader = new GrpcMessageReader()
+  const found: Buffer[] = []
+  for (let i = 0; i < all.length; i += 3) found.push(...reader.push(all.subarray(i, i + 3))!)
+  expect(found.map(message => message.length)).toEqual([long.length, 4])
+  // What was handed out is not written over by what came after it.
+  expect([found[0]!.equals(long), found[1]!.toString()]).toEqual([true, 'next'])
+})

@@ -1,9 +1,10 @@
 // The processes that `outrigger run` and `outrigger dev` start: sidecars and applications. Used by run.ts and dev.ts.
 // Invariant: none outlives us. stop() ends them; if we go without it (kill -9), the guard process does.
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import type { ChildProcess, SpawnOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import type { GuardMessage } from '../../demo/guard.js'
 import { startGuard } from '../../demo/start-guard.js'
+import { startChild } from '../run-child.js'
 
 /** Between SIGTERM and SIGKILL. */
 const STOP_GRACE_MS = 5_000
@@ -63,7 +64,7 @@ export class Children {
 
   /** `command`: a program and its arguments, or a line for the shell. With `detached` it is a group of its own. */
   start(command: readonly string[] | string, options: SpawnOptions): Child {
-    const child = typeof command === 'string' ? spawn(command, { ...options, shell: true }) : spawn(command[0]!, command.slice(1), options)
+    const child = typeof command === 'string' ? startChild([command], true, options) : startChild(command, false, options)
     const isGroup = options.detached === true
     const started = new Child(child, isGroup)
     const id = child.pid === undefined ? undefined : isGroup ? -child.pid : child.pid

@@ -1,6 +1,7 @@
 // `outrigger k8s`: what runs in a Kubernetes cluster beside the control plane, and in its pods. Declared for program.ts; what a command does is
 // in a file of its own, loaded when it runs.
 import type { Command } from 'commander'
+import { DEFAULT_ADMIN } from '../../../control/default-admin.js'
 import { remote } from '../../command-line/api-flags.js'
 import { collect } from '../../command-line/collect.js'
 import type { CommandIo } from '../../command-line/command-io.js'
@@ -28,14 +29,14 @@ export function addK8s(program: Command, io: CommandIo): void {
     .command('sidecar')
     .description('in an injected pod: register its service, and run its sidecar; what stands after -- are flags of the proxy')
     .argument('[args...]')
-    .option('--admin-bind <host:port>', "the proxy's admin address (default: 127.0.0.1:19000)")
+    .option('--admin-bind <host:port>', `the proxy's admin address (default: ${DEFAULT_ADMIN})`)
     .option('--auth-method <name>', 'log in by this auth method, with the token of the service account')
   remote(sidecar, io, (_, flags: PodSidecarFlags, args) => runPodSidecar(flags, args, io))
   sidecar.hook('preAction', () => writePodCa(io))
   const leaving = k8s
     .command('leave')
     .description('in an injected pod, before it ends: deregister its service, and let its sidecar drain')
-    .option('--admin <host:port>', "the proxy's admin address (default: 127.0.0.1:19000)")
+    .option('--admin <host:port>', `the proxy's admin address (default: ${DEFAULT_ADMIN})`)
     .option('--wait <seconds>', 'how long callers have to learn of it (default: 5)')
   remote(leaving, io, (_, flags: LeaveFlags) => leave(flags, io))
 }

@@ -3,6 +3,7 @@
 // Called by k8s.ts. Invariant: the login's token stands in a file that only the sidecar's user reads, in memory.
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DEFAULT_ADMIN } from '../../../control/default-admin.js'
 import { fullJitterMs } from '../../../io/backoff.js'
 import {
   POD_SERVICE_VARIABLE,
@@ -30,7 +31,6 @@ export interface LeaveFlags extends ApiFlags {
   readonly wait?: string
 }
 
-const DEFAULT_ADMIN = '127.0.0.1:19000'
 const TOKEN_FILE = `${DATA_VOLUME.mountPath}/acl-token`
 const SERVICE_ACCOUNT_TOKEN = `${TOKEN_VOLUME.mountPath}/token`
 const LOOK_EVERY_MS = 30_000

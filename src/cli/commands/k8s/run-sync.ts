@@ -1,4 +1,5 @@
 // `outrigger k8s sync` as a process: Kubernetes' Services into the catalog, and the catalog's services into Kubernetes. Called by k8s.ts.
+import { namespaceRules } from '../../../kubernetes/namespace-rules.js'
 import { CatalogWriter } from '../../../kubernetes/sync/catalog-writer.js'
 import type { NodePortAddress } from '../../../kubernetes/sync/service-instances.js'
 import { ServiceWriter } from '../../../kubernetes/sync/service-writer.js'
@@ -26,7 +27,6 @@ export interface SyncFlags extends ApiFlags, ClusterFlags {
 
 const LEASE = 'outrigger-k8s-sync'
 const RESYNC_MS = 30_000
-const DENIED = ['kube-system', 'kube-public']
 
 export function runSync(flags: SyncFlags, api: ControlApi, io: CommandIo): Promise<void> {
   const { tag = 'k8s', toCatalog, toKubernetes } = flags
@@ -41,8 +41,7 @@ export function runSync(flags: SyncFlags, api: ControlApi, io: CommandIo): Promi
             node: flags.nodeName ?? 'k8s-sync',
             rules: {
               byDefault: flags.explicitOnly !== true,
-              allowNamespaces: flags.allowNamespace ?? ['*'],
-              denyNamespaces: flags.denyNamespace ?? DENIED,
+              ...namespaceRules(flags.allowNamespace, flags.denyNamespace),
               clusterIps: flags.withoutClusterIps !== true,
               nodePortAddress,
               tag,

@@ -1,4 +1,5 @@
 // `outrigger k8s webhook` as a process: flags to policy, the server until SIGTERM. Called by k8s.ts, which loads this file only where it runs.
+import { namespaceRules } from '../../../kubernetes/namespace-rules.js'
 import { WebhookServer } from '../../../kubernetes/webhook/webhook-server.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
 import { openControlLog } from '../../control-log.js'
@@ -32,7 +33,6 @@ export interface WebhookFlags {
 
 const DEFAULT_LISTEN = '0.0.0.0:8443'
 const DEFAULT_METRICS_PORT = '20200'
-const DENIED = ['kube-system', 'kube-public']
 
 export async function runWebhook(flags: WebhookFlags, io: CommandIo): Promise<void> {
   const { host, port } = addressOf('--listen', flags.listen ?? DEFAULT_LISTEN)
@@ -44,8 +44,7 @@ export async function runWebhook(flags: WebhookFlags, io: CommandIo): Promise<vo
     keyFile: flags.tlsKey,
     policy: {
       byDefault: flags.defaultInject === true,
-      allowNamespaces: flags.allowNamespace ?? ['*'],
-      denyNamespaces: flags.denyNamespace ?? DENIED,
+      ...namespaceRules(flags.allowNamespace, flags.denyNamespace),
       transparentProxy: flags.transparentProxy === true,
       overwriteProbes: flags.keepProbes !== true,
       metrics: flags.metrics === true,

@@ -1,6 +1,6 @@
 // `GET /v1/outrigger/traffic` as the commands read it, and how its numbers are printed. Used by traffic.ts.
-import { CliError } from '../../command-line/command-io.js'
-import { type ControlApi, RefusedError } from '../../command-line/control-api.js'
+import type { ControlApi } from '../../command-line/control-api.js'
+import { ofOurs } from '../../command-line/of-ours.js'
 
 export interface Totals {
   readonly Requests: number
@@ -49,13 +49,7 @@ export const WINDOW_OPTION = ['--window <duration>', 'sums over so long, up to 1
 
 export async function readTraffic({ window = '60s' }: TrafficFlags, service: string | undefined, api: ControlApi): Promise<Traffic> {
   const query = new URLSearchParams({ window, ...(service === undefined ? {} : { service }) })
-  try {
-    return await api.getJson<Traffic>(`/v1/outrigger/traffic?${query}`)
-  } catch (error) {
-    if (error instanceof RefusedError && error.statusCode === 404)
-      throw new CliError('this control plane keeps no traffic: it is not one of ours, or an older one')
-    throw error
-  }
+  return ofOurs('keeps no traffic', api.getJson<Traffic>(`/v1/outrigger/traffic?${query}`))
 }
 
 export const TOTALS_HEAD: readonly string[] = ['SUCCESS', 'RPS', 'P50', 'P90', 'P99', 'ACTIVE']

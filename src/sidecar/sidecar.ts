@@ -51,7 +51,6 @@ export type { RecentRequest } from '../l7/log/recent-requests.js'
 export type { Checked, ConfigError } from '../model/config-error.js'
 export type { LogSeverity } from '../proxy/server.js'
 export { BootstrapPositions, type Position } from '../xds/bootstrap-positions.js'
-export type { AdsTarget, AdsTargetSource } from '../xds/client/client.js'
 export type { OpenChannel, ToNewProcess, ToOldProcess } from './restart/restart-messages.js'
 export type { FromWorker, SpawnWorker, ToWorker, WorkerStart } from './workers/worker-messages.js'
 export { OldProcess }

@@ -6,9 +6,9 @@ export type FlagKind = 'text' | 'integer' | 'flag' | 'duration' | 'map'
 
 export interface DataplaneFlag {
   readonly kind: FlagKind
-  /** '' = none. Of a map, the beginning of the names that end with 1 to 9. */
+  /** Of a map, the beginning of the names that end with 1 to 9. */
   readonly env: string
-  /** Path in the configuration file; '' = the command line's alone. */
+  /** Path in the configuration file. */
   readonly key: string
   readonly help: string
   /** As text. */

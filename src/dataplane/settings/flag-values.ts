@@ -64,7 +64,7 @@ function flagValue(name: FlagName, flag: DataplaneFlag, { flags, env }: SaidBy):
   const given = flags.get(name)
   if (flag.kind === 'map') return pairs(name, flag, given, env)
   if (typeof given === 'string') return parse(flag, given, `-${name}`)
-  const inEnv = flag.env === '' ? undefined : env(flag.env)
+  const inEnv = env(flag.env)
   return inEnv === undefined || inEnv === '' ? undefined : parse(flag, inEnv, flag.env)
 }
 
@@ -111,7 +111,7 @@ function fileValues(text: string, path: string): Map<FlagName, Value> {
   } catch (error) {
     throw new SettingsError(`${path}: ${(error as Error).message}`)
   }
-  const byKey = new Map(FLAGS.filter(([, { key }]) => key !== '').map(entry => [entry[1].key.toLowerCase(), entry]))
+  const byKey = new Map(FLAGS.map(entry => [entry[1].key.toLowerCase(), entry]))
   const found = new Map<FlagName, Value>()
   const walk = (node: unknown, at: string): void => {
     const known = byKey.get(at.toLowerCase())

@@ -18,7 +18,9 @@ export function addSidecar(program: Command, io: CommandIo): void {
     .option('--version', 'print the version')
   const options = new Map<string, string>()
   for (const [name, flag] of Object.entries<DataplaneFlag>(DATAPLANE_FLAGS)) {
-    const option = command.createOption(`--${name} ${PLACEHOLDERS[flag.kind]}`, help(flag)).helpGroup("consul-dataplane's:")
+    const option = command
+      .createOption(`--${name} ${PLACEHOLDERS[flag.kind]}`, help(flag))
+      .helpGroup(flag.ours === true ? 'Ours:' : "consul-dataplane's:")
     command.addOption(flag.kind === 'map' ? option.argParser(collect) : option)
     options.set(name, option.attributeName())
   }

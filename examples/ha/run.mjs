@@ -61,7 +61,7 @@ function startControl(i) {
 const answers = new Map()
 const written = new Map()
 let stopped = false
-let lastWriteAt = Date.now()
+let lastWriteAt = 0
 let longestMs = 0
 
 async function shop() {
@@ -75,6 +75,7 @@ async function shop() {
 
 /** To any replica that takes it. What was acknowledged is asked for in the end. */
 async function write() {
+  lastWriteAt = Date.now()
   for (let n = 0; !stopped; n++) {
     const key = `orders/${n}`
     for (let i = n; !written.has(key) && !stopped; i++) {

@@ -14,6 +14,7 @@ const FIXED: readonly (readonly [from: number, below: number])[] = [
   [20_000, 20_200],
   [21_000, 21_300],
   [28_000, 29_000],
+  [29_000, 29_100],
 ]
 
 const held: string[] = []

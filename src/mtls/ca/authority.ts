@@ -160,6 +160,7 @@ export class CertificateAuthority {
       const before = this.current()
       if (loaded === undefined || isDeepStrictEqual(loaded, before)) return
       this.state = loaded
+      this.staged?.close()
       this.staged = undefined
       if (!isDeepStrictEqual(loaded.config.provider, before.config.provider)) this.useProvider(this.createProvider(loaded.config.provider))
       this.emit('roots')
@@ -172,9 +173,13 @@ export class CertificateAuthority {
     refuseProblems(checkCaConfig(config))
     const clusterId = randomUUID()
     const provider = this.createProvider(config.provider)
-    const chain = await provider.chain(this.context(clusterId, config))
-    await this.save(firstState(clusterId, config, chain))
-    this.provider = provider
+    try {
+      const chain = await provider.chain(this.context(clusterId, config))
+      await this.save(firstState(clusterId, config, chain))
+      this.provider = provider
+    } finally {
+      if (this.provider !== provider) provider.close()
+    }
   }
 
   private async resumeState(loaded: CaState): Promise<void> {

@@ -4,11 +4,11 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fromJson } from '../../../src/automation/template/go-value.js'
-import { Template } from '../../../src/automation/template/template.js'
-import { TEMPLATE_CORPUS, type TemplateCase } from '../../support/template-corpus.js'
+import { fromJson } from '../../src/automation/template/go-value.js'
+import { Template } from '../../src/automation/template/template.js'
+import { TEMPLATE_CORPUS, type TemplateCase } from '../support/template-corpus.js'
 
-const judge = fileURLToPath(new URL('../../support/go-template', import.meta.url))
+const judge = fileURLToPath(new URL('../support/go-template', import.meta.url))
 const missing = spawnSync('go', ['version']).status === 0 ? '' : '(go is not installed)'
 const ERROR = 'an error'
 

@@ -5,8 +5,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { DriverError } from '../../../src/automation/drivers/driver.js'
-import { TemplateDriver } from '../../../src/automation/drivers/template-driver.js'
+import type { DriverError } from '../../src/automation/drivers/driver.js'
+import { TemplateDriver } from '../../src/automation/drivers/template-driver.js'
 
 const PATH = `${process.env['PATH']}:/usr/sbin:/sbin`
 const missing = (program: string): string =>

@@ -6,6 +6,7 @@ import type { AclOptions } from './acl/acl-system.js'
 import type { AgentDefinitions } from './agent-definitions.js'
 import type { AgentTerms } from './agents/agent-leases.js'
 import type { BackupOptions } from './backup/open-backups.js'
+import type { Locality } from './catalog/locality.js'
 import type { IntentionAction } from './config-entries/types.js'
 import type { DnsOptions } from './dns/start-dns.js'
 import type { HttpConfig } from './http-api/context.js'
@@ -65,6 +66,8 @@ export interface ControlPlaneOptions {
   readonly nodeName?: string
   /** Where instances without an address of their own are reached. Default 127.0.0.1. */
   readonly nodeAddress?: string
+  /** Where this machine is: of its node, and of the services on it that say nothing else. */
+  readonly locality?: Locality
   /** Required of HTTP clients when set. */
   readonly httpToken?: string
   /** Required of sidecars (`x-consul-token`) when set. */

@@ -182,7 +182,7 @@ export class ControlPlane {
     this.cleanups.push(() => acl?.stop())
     const ownName = options.nodeName ?? hostname()
     const ownAddress = options.nodeAddress ?? '127.0.0.1'
-    const node: NodeInfo = { ...(await serverNode(store, { name: ownName, address: ownAddress })), datacenter }
+    const node: NodeInfo = { ...(await serverNode(store, { name: ownName, address: ownAddress })), datacenter, locality: options.locality }
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,

@@ -36,6 +36,7 @@ export interface AgentConfig {
   readonly datacenter?: string
   readonly node_name?: string
   readonly node_meta?: Readonly<Record<string, string>>
+  readonly locality?: { readonly region?: string; readonly zone?: string }
   readonly data_dir?: string
   readonly bind_addr?: string
   readonly client_addr?: string

@@ -37,6 +37,7 @@ export const AGENT_KEYS: AgentKeys = {
   ...all('both', 'texts', 'recursors'),
   ...all('both', 'maps', 'services checks service check'),
   ...all('client', 'text-map', 'node_meta'),
+  locality: all('both', 'text', 'region zone'),
   ...all('client', 'flag', 'leave_on_terminate'),
   ...all('server', 'text', 'default_intention_policy'),
   ...all('server', 'flag', 'ui'),

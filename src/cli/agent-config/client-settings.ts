@@ -10,6 +10,7 @@ import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { dnsOptions } from '../commands/dns-flags.js'
 import type { AgentConfig } from './agent-config.js'
 import { folderText, listener, nodeAddress, serverTls } from './control-settings.js'
+import { localityOf } from './locality-setting.js'
 
 const HTTP_PORT = 8500
 const HTTPS_PORT = 8501
@@ -44,6 +45,7 @@ export function clientOptions(config: AgentConfig, io: CommandIo): ClientAgentOp
     nodeName: config.node_name,
     nodeAddress: nodeAddress(config),
     nodeMeta: config.node_meta,
+    locality: localityOf(config.locality?.region, config.locality?.zone, 'locality'),
     datacenter: config.datacenter,
     dataDir: config.data_dir,
     tokens: tokensOf(config),

@@ -35,6 +35,8 @@ export function controlFlagsOf(config: AgentConfig): ControlFlags {
     datacenter: config.datacenter,
     nodeName: config.node_name,
     nodeAddress: nodeAddress(config),
+    region: config.locality?.region,
+    zone: config.locality?.zone,
     sidecarMinPort: ports.sidecar_min_port?.toString(),
     sidecarMaxPort: ports.sidecar_max_port?.toString(),
     recursor: config.recursors,

@@ -7,6 +7,7 @@ import { type ControlPlaneOptions, decodeCaConfig } from '../../control/control-
 import { decodeVaultOptions } from '../../control/secrets/vault-options.js'
 import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
+import { localityOf } from '../agent-config/locality-setting.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { packageRoot } from '../package-root.js'
 import { type DnsFlags, dnsOptions } from './dns-flags.js'
@@ -41,6 +42,8 @@ export interface ControlFlags extends DnsFlags {
   readonly datacenter?: string
   readonly nodeName?: string
   readonly nodeAddress?: string
+  readonly region?: string
+  readonly zone?: string
   readonly token?: string
   readonly tokenFile?: string
   readonly grpcToken?: string
@@ -97,6 +100,7 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       datacenter: flags.datacenter,
       nodeName: flags.nodeName,
       nodeAddress: flags.nodeAddress,
+      locality: localityOf(flags.region, flags.zone, '--region and --zone'),
       encryptionKey,
       httpToken,
       grpcToken,

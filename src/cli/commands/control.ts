@@ -57,6 +57,8 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--datacenter <name>', 'default: dc1')
     .option('--node-name <name>', 'default: the host name')
     .option('--node-address <ip>', 'where services without an address of their own are reached (default: 127.0.0.1)')
+    .option('--region <name>', 'where this machine is: the region of its node and of the services on it')
+    .option('--zone <name>', 'the zone of that region')
     .option('--token <token>', 'required of HTTP clients; better by --token-file or OUTRIGGER_HTTP_TOKEN')
     .option('--token-file <file>', 'the same, read from a file')
     .option('--grpc-token <token>', 'required of sidecars; better by --grpc-token-file or OUTRIGGER_GRPC_TOKEN')

@@ -15,6 +15,8 @@ interface ExplainAnswer {
   readonly protocol: string
   readonly defaultPolicy: string
   readonly warnings: readonly string[]
+  /** Absent: from an older control plane. */
+  readonly localities?: readonly string[]
   readonly precedence: readonly {
     readonly name: string
     readonly precedence: number
@@ -76,7 +78,9 @@ function print(answer: ExplainAnswer, options: ExplainOptions, io: CommandIo): v
   io.out(
     `${answer.allowed ? 'allowed' : 'denied'}: ${options.from} -> ${options.to}${what === '' ? '' : ` ${what}`} (${answer.protocol})\n`,
   )
-  io.out(`reason: ${answer.reason}\n\n`)
+  io.out(`reason: ${answer.reason}\n`)
+  for (const line of answer.localities ?? []) io.out(`nearest first: ${line}\n`)
+  io.out('\n')
   const rows = answer.precedence.map(row => [
     row.decides ? '=>' : '',
     String(row.precedence),

@@ -10,6 +10,7 @@ import { AgentTokens } from '../acl/agent-tokens.js'
 import { type AgentDefinitions, applyAgentDefinitions } from '../agent-definitions.js'
 import { Catalog } from '../catalog/catalog.js'
 import { HealthChecks } from '../catalog/health-checks.js'
+import type { Locality } from '../catalog/locality.js'
 import { ConfigEntryTable } from '../config-entry-table.js'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { ApplyReport, DeclaredTargets } from '../declared-items.js'
@@ -69,6 +70,7 @@ export interface ClientAgentOptions {
   /** Where this machine is reached. Default: its first address. */
   readonly nodeAddress?: string
   readonly nodeMeta?: Readonly<Record<string, string>>
+  readonly locality?: Locality
   /** '' or undefined: that of the control plane. */
   readonly datacenter?: string
   /** Where services, checks and the identity live; without it in memory only. */
@@ -188,10 +190,14 @@ export class ClientAgent {
       address,
       version,
       datacenter: options.datacenter ?? '',
+      locality: options.locality,
       meta: { ...options.nodeMeta, 'consul-network-segment': '', 'consul-version': CONSUL_VERSION },
     }
     // The datacenter is the control plane's, which says it when the lease is taken.
-    const node: { -readonly [K in keyof NodeInfo]: NodeInfo[K] } = { id, name, address, datacenter: options.datacenter ?? 'dc1' }
+    const node: { -readonly [K in keyof NodeInfo]: NodeInfo[K] } = {
+      ...{ id, name, address, datacenter: options.datacenter ?? 'dc1' },
+      locality: options.locality,
+    }
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
       sidecarMinPort: SIDECAR_MIN_PORT,

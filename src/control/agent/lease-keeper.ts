@@ -3,6 +3,7 @@
 //
 //   away -> (taken) -> held -> (a renewal fails) -> away          refused: another agent has the node; asked again, more seldom
 //
+import type { Locality } from '../catalog/locality.js'
 import type { HostPort } from '../http-api/listen-addresses.js'
 import type { ServerLink } from './server-link.js'
 
@@ -12,6 +13,7 @@ export interface AgentIdentity {
   readonly secret: string
   readonly address: string
   readonly meta: Readonly<Record<string, string>>
+  readonly locality: Locality | undefined
   readonly version: string
   /** '' = that of the servers. */
   readonly datacenter: string
@@ -97,6 +99,7 @@ export class LeaseKeeper {
       Secret: identity.secret,
       Address: identity.address,
       NodeMeta: identity.meta,
+      Locality: identity.locality,
       Version: identity.version,
       Datacenter: identity.datacenter,
     }

@@ -119,6 +119,7 @@ export class StateSync {
       ID: identity.id,
       Address: identity.address,
       NodeMeta: identity.meta,
+      Locality: identity.locality,
     }
     const registrations = new Map<string, Registration>()
     const checks = catalog.checksOn(OWN_NODE)

@@ -204,8 +204,8 @@ function indexes(before: { readonly CreateIndex: number } | undefined): { Create
   return { CreateIndex: before?.CreateIndex ?? PENDING, ModifyIndex: PENDING }
 }
 
-function storedNode({ ID, Node, Address, TaggedAddresses, Meta }: CatalogNode): NodeRegistration {
-  return { ID, Node, Address, TaggedAddresses, Meta }
+function storedNode({ ID, Node, Address, TaggedAddresses, Meta, Locality }: CatalogNode): NodeRegistration {
+  return { ID, Node, Address, TaggedAddresses, Meta, ...(Locality && { Locality }) }
 }
 
 function storedInstance({ Node: _node, CreateIndex: _create, ModifyIndex: _modify, ...instance }: CatalogInstance): ServiceInstance {

@@ -3,6 +3,7 @@
 // Invariant: `Node` is '' for this server's own node and the name in lower case for any other, so that what the agent API registers keeps
 // its bare id as its key, and a name never meets another that differs in case alone.
 import type { CheckDefinition, HealthStatus } from './check-definition.js'
+import type { Locality } from './locality.js'
 import type { ServiceInstance } from './service-definition.js'
 
 /** The node of this process. */
@@ -16,6 +17,8 @@ export interface NodeRegistration {
   readonly Address: string
   readonly TaggedAddresses: Readonly<Record<string, string>> | null
   readonly Meta: Readonly<Record<string, string>> | null
+  /** Of its services too, where they say nothing else. */
+  readonly Locality?: Locality
 }
 
 /** Of all nodes, sidecars included. */

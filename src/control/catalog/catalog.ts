@@ -364,11 +364,18 @@ export class Catalog extends CatalogIndex {
         // Where its services are without an address of their own, and who they are shown with.
         for (const instance of this.instancesOn(key)) change.add(instance)
       } else if (collection === 'service') {
-        change.add(this.instanceByKey(key))
+        const before = this.instanceByKey(key)
+        change.add(before)
         this.removeInstance(key)
         if (record !== undefined)
           this.addInstance(instanceFrom(key, record.value as ServiceInstance, record.createIndex, record.modifyIndex))
-        change.add(this.instanceByKey(key))
+        const after = this.instanceByKey(key)
+        change.add(after)
+        // A sidecar that says nothing else is where its service is.
+        if (before?.Locality?.Region !== after?.Locality?.Region || before?.Locality?.Zone !== after?.Locality?.Zone) {
+          const { node, id } = splitKey(key)
+          for (const sidecar of this.instancesOn(node)) if (sidecar.Proxy?.DestinationServiceID === id) change.add(sidecar)
+        }
       } else {
         change.checks.add(key)
         const before = this.checkByKey(key)

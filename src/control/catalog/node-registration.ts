@@ -16,6 +16,7 @@ import {
   PLAIN_CHECK,
   readDuration,
 } from './check-definition.js'
+import { readLocality } from './locality.js'
 import { checkMetaSize } from './metadata.js'
 import { readCatalogService, type ServiceInstance } from './service-definition.js'
 
@@ -73,7 +74,8 @@ export function readNode(fields: FieldReader, metaField = 'NodeMeta'): NodeRegis
   checkMetaSize(fields, metaField, meta ?? {})
   const tagged = fields.has('TaggedAddresses') ? fields.stringMap('TaggedAddresses') : null
   if (Object.keys(tagged ?? {}).length > MAX_TAGGED_ADDRESSES) fields.fail('TaggedAddresses', `at most ${MAX_TAGGED_ADDRESSES}`)
-  return { ID: id, Node: name, Address: address, TaggedAddresses: tagged, Meta: meta }
+  const locality = readLocality(fields)
+  return { ID: id, Node: name, Address: address, TaggedAddresses: tagged, Meta: meta, ...(locality && { Locality: locality }) }
 }
 
 export function readRegisteredCheck(fields: FieldReader): CheckRegistration {

@@ -9,6 +9,7 @@ import { type ConfigKeys, configProblems, PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEY
 import type { ConfigError, Expose, ExposePath, MeshGatewayMode } from '../config-entries/types.js'
 import { PEER_NAME } from '../peering/peer-name.js'
 import { type CheckDefinition, type CheckOptions, readChecks } from './check-definition.js'
+import { type Locality, readLocality } from './locality.js'
 import { checkMeta, checkMetaSize } from './metadata.js'
 import { readTransparentFields, type TransparentRegistration } from './transparent-fields.js'
 
@@ -71,8 +72,8 @@ export interface ServiceInstance {
   readonly EnableTagOverride: boolean
   /** Set for connect-proxy and the gateways. */
   readonly Proxy?: ProxyRegistration
-  /** Where the instance stands; kept and printed, since only Consul Enterprise routes by it. */
-  readonly Locality?: { readonly Region: string; readonly Zone: string }
+  /** Absent: that of its node. */
+  readonly Locality?: Locality
   /** The service speaks mesh TLS itself. */
   readonly Native: boolean
   /** Made from another service's `SidecarService`: leaves the catalog with it. */
@@ -182,6 +183,7 @@ function readInstance(
       : undefined
   if (isGateway && native) fields.fail('Connect.Native', `a ${kind} can't be connect-native`)
   if (ADDRESSED_GATEWAYS.has(kind) && port === 0) fields.fail('Port', `must be non-zero for a ${kind}`)
+  const locality = readLocality(fields, readers) ?? owner?.Locality
   if (isProxy && owner === undefined && port === 0 && socketPath === '')
     fields.fail('Port', 'Port or SocketPath must be set for a Connect proxy')
   return {
@@ -198,16 +200,9 @@ function readInstance(
     EnableTagOverride: fields.boolean('EnableTagOverride'),
     ...(proxy === undefined ? {} : { Proxy: proxy }),
     Native: native,
-    ...readLocality(fields, readers),
+    ...(locality === undefined ? {} : { Locality: locality }),
     LocallyRegisteredAsSidecar: owner !== undefined,
   }
-}
-
-function readLocality(fields: FieldReader, readers: FieldReader[]): Pick<ServiceInstance, 'Locality'> {
-  const locality = fields.object('Locality')
-  if (locality === undefined) return {}
-  readers.push(locality)
-  return { Locality: { Region: locality.string('Region'), Zone: locality.string('Zone') } }
 }
 
 /** An agent names an address by its family too, for the LAN and the WAN, unless the registration does. */

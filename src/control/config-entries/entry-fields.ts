@@ -36,9 +36,6 @@ const TENANCY: FieldTable = { Namespace: ONLY_DEFAULT, Partition: ONLY_DEFAULT }
 const SHOWN = 'shown with the entry'
 const COMMON: FieldTable = { ...there('Name'), ...kept(SHOWN, 'Meta'), ...TENANCY }
 
-const LOCALITY: FieldTable = {
-  Mode: { ...ENTERPRISE, harmless: is('none') },
-}
 const FAILOVER_POLICY: FieldTable = { Mode: { ...ENTERPRISE, harmless: is('sequential') }, Regions: ENTERPRISE }
 
 const PROXYING: FieldTable = {
@@ -109,7 +106,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
     ...EXTENSIONS,
     ...PROXYING,
     ...below('FailoverPolicy', FAILOVER_POLICY),
-    ...below('PrioritizeByLocality', LOCALITY),
+    ...there('PrioritizeByLocality.Mode'),
   },
   'service-router': {
     ...COMMON,
@@ -145,7 +142,7 @@ export const ENTRY_FIELDS: Readonly<Record<ConfigEntryKind, FieldTable>> = {
       ...below('Targets[]', { ...TENANCY, Datacenter: ONE_DATACENTER }),
       ...below('Policy', FAILOVER_POLICY),
     }),
-    ...below('PrioritizeByLocality', LOCALITY),
+    ...there('PrioritizeByLocality.Mode'),
     ...there(
       ...under(
         'LoadBalancer',

@@ -235,7 +235,8 @@ class ChainCompiler {
     }
     target.ConnectTimeout = durationFromMs(timeoutMs)
     if (subset) target.Subset = entry!.Subsets![subset]!
-    if (entry?.PrioritizeByLocality) target.PrioritizeByLocality = entry.PrioritizeByLocality
+    const prioritized = entry?.PrioritizeByLocality ?? entries.get('proxy-defaults', 'global')?.PrioritizeByLocality
+    if (prioritized) target.PrioritizeByLocality = prioritized
     const defaults = inDefaultTenancy(target.Namespace, target.Partition) ? entries.get('service-defaults', target.Service) : undefined
     if (defaults?.ExternalSNI) {
       target.SNI = defaults.ExternalSNI

@@ -2,6 +2,7 @@
 // by the agents of other machines, each with the gRPC port that its sidecars are to use.
 import type { FastifyInstance } from 'fastify'
 import { meshServiceOf } from '../catalog/catalog-types.js'
+import { localityOf } from '../catalog/instance-locality.js'
 import { DEFAULT_ADMIN } from '../default-admin.js'
 import { envoyBootstrap } from './bootstrap.js'
 import type { GrpcReach, LocalContext } from './context.js'
@@ -35,6 +36,7 @@ export function bootstrapRoute(
       service: meshServiceOf(proxy),
       nodeName: context.node.name,
       datacenter: context.node.datacenter,
+      locality: localityOf(context.catalog, proxy),
       grpcHost: ads.host,
       grpcPort: ads.port,
       // Whoever names one means that one.

@@ -1,6 +1,7 @@
 // The Envoy bootstrap of one sidecar, in the form that Consul prints (JSON with the proto's field names): node, stats tags, admin
 // and an ADS cluster. Served by the HTTP API, printed by `outrigger bootstrap`; runs the real Envoy as well as our own proxy.
 // Cluster and stat names keep the shape that the tag regexes need.
+import type { Locality } from '../catalog/locality.js'
 import { bootstrapParts, type MetricsPage, pageCluster, SELF_ADMIN, socketAddress } from './bootstrap-config.js'
 import { HttpError } from './respond.js'
 
@@ -13,6 +14,7 @@ export interface BootstrapOptions {
   /** Consul Enterprise; absent or empty: default. */
   readonly namespace?: string
   readonly partition?: string
+  readonly locality?: Locality | undefined
   readonly grpcHost?: string
   readonly grpcPort?: number
   /** Further servers that share the state, asked when that one is gone. */
@@ -62,6 +64,8 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       cluster: options.service,
       id: options.proxyId,
       metadata: { namespace, node_name: options.nodeName, partition },
+      // The proxy counts by zones (`zone.<its own>.<that of the endpoint>.*`), and prefers its own where a cluster asks for that.
+      ...(options.locality && { locality: { region: options.locality.Region, zone: options.locality.Zone } }),
     },
     layered_runtime: { layers: [{ name: 'base', static_layer: { 're2.max_program_size.error_level': 1_048_576 } }] },
     static_resources: {

@@ -8,6 +8,7 @@ import type { AuditLog } from '../audit/audit-log.js'
 import type { Backups } from '../backup/backups.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { HealthChecks } from '../catalog/health-checks.js'
+import type { Locality } from '../catalog/locality.js'
 import type { LeafCertificates } from '../certificates/leaf-certificates.js'
 import type { ConfigEntry, ConfigEntryIndex, IntentionAction } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
@@ -35,6 +36,7 @@ export interface NodeInfo {
   readonly name: string
   readonly address: string
   readonly datacenter: string
+  readonly locality?: Locality | undefined
 }
 
 /** What the agent configuration says of the API as a whole. */

@@ -9,6 +9,7 @@ import { type Explanation, explainIntention } from '../intentions/explain.js'
 import { intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
 import type { ApiContext } from './context.js'
+import { explainLocality } from './explain-locality.js'
 import { query, requiredQuery } from './respond.js'
 
 interface ExplainedTarget extends Explanation {
@@ -35,7 +36,16 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
   const common = { from, to, defaultPolicy: context.defaultPolicy() }
   if ('errors' in compiled) {
     const reason = `the discovery chain of ${to} does not compile: ${compiled.errors.map(error => error.reason).join('; ')}`
-    return { ...common, protocol: serviceProtocol(entries, to), allowed: false, reason, precedence: [], targets: [], warnings: [] }
+    return {
+      ...common,
+      protocol: serviceProtocol(entries, to),
+      allowed: false,
+      reason,
+      precedence: [],
+      targets: [],
+      localities: [],
+      warnings: [],
+    }
   }
   const { chain } = compiled
   const asked = { ...(method === undefined ? {} : { method }), ...(path === undefined ? {} : { path: path.replace(/[?#].*$/, '') }) }
@@ -53,6 +63,7 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
     ...deciding,
     reason: led + deciding.reason,
     targets: targets.map(({ precedence: _precedence, ...target }) => target),
+    localities: [...new Set(destinations.flatMap(({ target }) => explainLocality(catalog, from, target)))],
     warnings: [
       ...unregistered.map(name => `service "${name}" is not registered`),
       ...targets

@@ -199,7 +199,11 @@ function needCatalogRegistration(access: Access, body: unknown, { catalog }: Api
   const name = textField(body, 'Node')
   const node = catalog.node(name)
   const address = textField(body, 'Address')
-  if (node === undefined || (field(body, 'SkipNodeUpdate') !== true && (node.Address !== address || field(body, 'NodeMeta') !== undefined)))
+  if (
+    node === undefined ||
+    (field(body, 'SkipNodeUpdate') !== true &&
+      (node.Address !== address || field(body, 'NodeMeta') !== undefined || field(body, 'Locality') !== undefined))
+  )
     access.need('node', name, 'write')
   const service = field(body, 'Service')
   if (service !== undefined && service !== null) {

@@ -77,14 +77,15 @@ export function ownNode(node: NodeInfo): CatalogNode {
     Datacenter: node.datacenter,
     TaggedAddresses: tagged,
     Meta: { 'consul-network-segment': '', 'consul-version': CONSUL_VERSION },
+    ...(node.locality && { Locality: node.locality }),
     CreateIndex: 1,
     ModifyIndex: 1,
   }
 }
 
 export function nodeShape(node: CatalogNode): Record<string, unknown> {
-  const { ID, Node, Address, Datacenter, TaggedAddresses, Meta, CreateIndex, ModifyIndex } = node
-  return { ID, Node, Address, Datacenter, TaggedAddresses, Meta, CreateIndex, ModifyIndex }
+  const { ID, Node, Address, Datacenter, TaggedAddresses, Meta, Locality, CreateIndex, ModifyIndex } = node
+  return { ID, Node, Address, Datacenter, TaggedAddresses, Meta, ...(Locality && { Locality }), CreateIndex, ModifyIndex }
 }
 
 /** A server's port for Consul's RPC, which nothing answers here; clients read it out of addresses and show it. */

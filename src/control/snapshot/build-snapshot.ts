@@ -6,6 +6,8 @@ import { makeSnapshot, type Resource, resourcesOf, type Snapshot } from '../../x
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
 import { addressOf } from '../catalog/instance-address.js'
+import { localityOf } from '../catalog/instance-locality.js'
+import type { Locality } from '../catalog/locality.js'
 import type { ServiceKind } from '../catalog/service-definition.js'
 import { type CompiledFilter, compileFilter, type FilterInstance } from '../config-entries/filter-expression.js'
 import type { ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
@@ -54,6 +56,8 @@ export interface BuiltSnapshot {
   readonly settled: SettledPart
   /** Keys of `serviceKey`. */
   readonly endpointDependencies: ReadonlySet<string>
+  /** Where the proxy is; undefined: nobody says. */
+  readonly locality: Locality | undefined
 }
 
 export const entryKey = (kind: ConfigEntryKind, name: string): string => `entry:${kind}/${name}`
@@ -118,12 +122,15 @@ export class SnapshotBuilder {
       for (const dependency of alike.settled.dependencies) this.alikeDependencies.add(dependency)
     }
     const { settled, view } = alike
-    return this.withEndpoints(placed === undefined ? settled : withOwnListeners(settled, problems => placed.own(view, proxy, problems)))
+    return this.withEndpoints(
+      placed === undefined ? settled : withOwnListeners(settled, problems => placed.own(view, proxy, problems)),
+      localityOf(this.sources.catalog, proxy),
+    )
   }
 
   /** The snapshot of before with its endpoints looked up anew: for a change that concerns nothing else of it. */
   refresh(before: BuiltSnapshot): BuiltSnapshot {
-    return this.withEndpoints(before.settled)
+    return this.withEndpoints(before.settled, before.locality)
   }
 
   /** Instances of the service, or their health, are others now. */
@@ -277,14 +284,15 @@ export class SnapshotBuilder {
     }
   }
 
-  private withEndpoints(settled: SettledPart): BuiltSnapshot {
+  private withEndpoints(settled: SettledPart, locality: Locality | undefined): BuiltSnapshot {
     const endpointDependencies = new Set<string>()
     const endpoints = settled.endpoints((target, way = 'mesh') => {
       if (way === 'gateways') endpointDependencies.add(GATEWAYS_KEY)
       else endpointDependencies.add(target.Peer ? importWaysKey(target.Peer, target.Service) : serviceKey(target.Service))
-      return this.endpoints(target, way)
+      const set = this.endpoints(target, way)
+      return locality !== undefined && target.PrioritizeByLocality?.Mode === 'failover' ? set.nearestFirst(locality) : set
     })
-    return { snapshot: new Map([...settled.resources, ...makeSnapshot(endpoints)]), settled, endpointDependencies }
+    return { snapshot: new Map([...settled.resources, ...makeSnapshot(endpoints)]), settled, endpointDependencies, locality }
   }
 
   private endpoints(target: DiscoveryTarget, way: Way): EndpointSet {
@@ -329,6 +337,7 @@ export class SnapshotBuilder {
       instance,
       address: addressOf(catalog, instance),
       health: catalog.health(instance),
+      locality: localityOf(catalog, instance),
     }))
     return new EndpointSet(gateways)
   }
@@ -347,6 +356,7 @@ export class SnapshotBuilder {
         instance,
         address: addressOf(catalog, instance),
         health: catalog.health(instance),
+        locality: localityOf(catalog, instance),
       })),
     )
   }
@@ -374,7 +384,7 @@ function withOwnListeners(settled: SettledPart, own: (problems: ConfigError[]) =
 
 /** Equal for proxies that get the same: all that is registered but whose it is. */
 export function alikeKey(proxy: ProxyInstance): string {
-  const { ID: _id, Node: _node, CreateIndex: _created, ModifyIndex: _modified, ...rest } = proxy
+  const { ID: _id, Node: _node, Locality: _locality, CreateIndex: _created, ModifyIndex: _modified, ...rest } = proxy
   return JSON.stringify({ ...rest, Proxy: { ...proxy.Proxy, DestinationServiceID: '' } })
 }
 

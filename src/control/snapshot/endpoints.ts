@@ -3,14 +3,14 @@
 // a missing one would keep the cluster, and with it the listener, waiting for ever.
 import type { Resource } from '../../xds/server/snapshot.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
-import type { EndpointSet } from './endpoint-set.js'
+import type { Assignments } from './endpoint-set.js'
 import { chainClusters, type UpstreamView } from './proxy-view.js'
 
 /** Where the mesh reaches a target; the instances themselves; our own mesh gateways, which know the way to a peer's. */
 export type Way = 'mesh' | 'direct' | 'gateways'
 
-/** Endpoints of a target, subset applied. */
-export type EndpointLookup = (target: DiscoveryTarget, way?: Way) => EndpointSet
+/** Endpoints of a target, subset applied; the nearest to the proxy first where the target asks for that. */
+export type EndpointLookup = (target: DiscoveryTarget, way?: Way) => Assignments
 
 export function buildEndpoints(view: { readonly upstreams: readonly Pick<UpstreamView, 'chain'>[] }, lookup: EndpointLookup): Resource[] {
   const assignments = new Map<string, Resource>()

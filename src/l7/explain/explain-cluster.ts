@@ -59,10 +59,13 @@ function stateDetail({ dropsAll }: UpstreamCluster, hosts: readonly Host[]): { r
 
 function explainEndpoint(host: Host): ExplainedEndpoint {
   const reasons = REASONS.filter(([flag]) => host.hasFlag(flag)).map(([, reason]) => reason)
+  const { region, zone, subZone } = host.locality
+  const locality = [region, zone, subZone].filter(Boolean).join('/')
   const eligible = host.health !== 'unhealthy' && !host.excluded
   return {
     address: host.addressText,
     priority: host.priority,
+    ...(locality === '' ? {} : { locality }),
     weight: host.weight,
     eligible,
     health: healthStatusOf(host),

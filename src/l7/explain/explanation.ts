@@ -39,6 +39,8 @@ export interface ExplainedTimeout {
 export interface ExplainedEndpoint {
   readonly address: string
   readonly priority: number
+  /** region/zone/sub-zone, as far as they are said; absent: nothing is. */
+  readonly locality?: string
   readonly weight: number
   /** Traffic may go to it. */
   readonly eligible: boolean

@@ -144,6 +144,8 @@ export const EXAMPLES: readonly Example[] = [
   { besides: [], entry: { Kind: 'service-defaults', Name: 'web', UpstreamConfig: { Defaults: { MeshGateway: { Mode: 'local' } } } } },
   { besides: [], entry: { Kind: 'proxy-defaults', Name: 'global', MeshGateway: { Mode: 'local' } } },
   { besides: [], entry: { Kind: 'service-resolver', Name: 'api', Redirect: { Service: 'db', Peer: 'p' } } },
+  { besides: [], entry: { Kind: 'proxy-defaults', Name: 'global', PrioritizeByLocality: { Mode: 'failover' } } },
+  { besides: [], entry: { Kind: 'service-resolver', Name: 'api', PrioritizeByLocality: { Mode: 'failover' } } },
   { besides: [], entry: { Kind: 'service-resolver', Name: 'api', Failover: { '*': { Targets: [{ Service: 'db', Peer: 'p' }] } } } },
   { besides: [], entry: { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'web', Peer: 'p', Action: 'allow' }] } },
   { besides: [], entry: { Kind: 'mesh', Name: 'mesh', Peering: { PeerThroughMeshGateways: true } } },

@@ -107,15 +107,15 @@ function clusterBranch(cluster: ExplainedCluster): Branch {
   const left = cluster.endpoints_left_out
   return {
     text: `cluster ${cluster.name}${share}${cluster.state === 'ready' ? '' : `, ${cluster.state}`}${detail}`,
-    below: [
-      ...endpoints.map(({ address, health, eligible, reason, priority }) =>
-        leaf(
-          `${eligible ? 'in ' : 'out'} ${address} ${health}${priority === 0 ? '' : `, priority ${priority}`}${eligible ? '' : `: ${reason}`}`,
-        ),
-      ),
-      ...(left === undefined ? [] : [leaf(`… and ${left} endpoints more`)]),
-    ],
+    below: [...endpoints.map(endpointLeaf), ...(left === undefined ? [] : [leaf(`… and ${left} endpoints more`)])],
   }
+}
+
+type ExplainedEndpoint = NonNullable<ExplainedCluster['endpoints']>[number]
+
+function endpointLeaf({ address, health, eligible, reason, priority, locality }: ExplainedEndpoint): Branch {
+  const place = `${locality === undefined ? '' : `, in ${locality}`}${priority === 0 ? '' : `, priority ${priority}`}`
+  return leaf(`${eligible ? 'in ' : 'out'} ${address} ${health}${place}${eligible ? '' : `: ${reason}`}`)
 }
 
 function span(ms: number): string {

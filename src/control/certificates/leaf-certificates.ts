@@ -3,7 +3,8 @@
 // `CertificateAuthority`; tells its listener which service has a new leaf. All instances of a service share one identity and leaf.
 // Invariant: a leaf that was issued under a root that is active no more, or for another trust domain, is never served after a restart
 // without a replacement being under way.
-import type { CertificateAuthority, IssuedLeaf } from '../../mtls/ca/authority.js'
+import type { CertificateAuthority } from '../../mtls/ca/authority.js'
+import type { IssuedLeaf } from '../../mtls/ca/leaf-signer.js'
 import { reissueDelayMs, renewAt } from '../../mtls/ca/renewal.js'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import { serviceSpiffeId } from '../../mtls/spiffe.js'

@@ -11,19 +11,16 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { heldClock, systemClock, type WallClock } from '../../io/clock.js'
 import { CaError, reasonOf } from '../x509/certificate-error.js'
-import { checkCsr, createCsr } from '../x509/csr.js'
-import { colonHex, generateKey, privateKeyPem } from '../x509/keys.js'
 import { BACKDATE_MS, type Certificate, isIssuedBy, readCertificate } from '../x509/x509.js'
 import { BuiltinProvider } from './builtin-provider.js'
 import { type CaConfig, type ConfigProblem, checkCaConfig, DEFAULT_CA_CONFIG, type ProviderConfig } from './config.js'
 import { FileProvider } from './file-provider.js'
-import { checkAuthorisation } from './identity.js'
-import type { CaProvider, LeafToSign, ProviderChain, ProviderContext } from './provider.js'
+import { type IssuedLeaf, LeafSigner, type SignedLeaf, type SignRequest } from './leaf-signer.js'
+import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
 import { caRenewal } from './renewal.js'
 import {
   activateRotation,
   activeRoot,
-  chainBehindLeaf,
   firstState,
   type IndexedCaRoots,
   indexedRoots,
@@ -36,7 +33,6 @@ import {
   trustDomainOf,
   withOtherRoots,
 } from './roots.js'
-import { DEFAULT_SIGN_WAIT_MS, SignLimiter } from './sign-limiter.js'
 import { type CaState, CaStateChanged, type CaStore } from './store.js'
 import { VaultProvider } from './vault/vault-provider.js'
 
@@ -62,37 +58,6 @@ export interface CertificateAuthorityOptions {
   readonly onProblem?: (reason: string) => void
 }
 
-export interface SignRequest {
-  /** The identity that the caller has authorised. */
-  readonly uri: string
-  /** DNS SANs that the request may hold; none unless given. */
-  readonly dnsSans?: readonly string[]
-  /** IP SANs that the request may hold; none unless given. */
-  readonly ipSans?: readonly string[]
-  /** At most LeafCertTTL, which it is unless given. */
-  readonly ttlMs?: number
-  /** How long to wait for a turn before `rate-limited`; 500 unless given. */
-  readonly maxWaitMs?: number
-}
-
-export interface SignedLeaf {
-  readonly certPem: string
-  /** Leaf, intermediate, cross-signs: what a TLS endpoint sends. */
-  readonly chainPem: string
-  /** Lower-case hex pairs joined by colons, Consul's SerialNumber. */
-  readonly serial: string
-  readonly notBefore: Date
-  readonly notAfter: Date
-  readonly uri: string
-  /** The root that was active when it was signed. */
-  readonly rootId: string
-}
-
-export interface IssuedLeaf extends SignedLeaf {
-  /** PKCS#8. */
-  readonly keyPem: string
-}
-
 /** How often `start` prunes and renews: well below half the shortest life of an intermediate (3 h). */
 const MAINTENANCE_INTERVAL_MS = 600_000
 /** Shortest validity of a cross-sign (Consul's): longer when leaves live longer. */
@@ -101,7 +66,7 @@ const MIN_CROSS_SIGN_MS = 7 * 24 * 3_600_000
 export class CertificateAuthority {
   private readonly options: CertificateAuthorityOptions
   private readonly clock: WallClock
-  private readonly limiter: SignLimiter
+  private readonly signer: LeafSigner
   private readonly listeners = new Set<(event: CaEvent) => void>()
   private state: CaState | undefined
   private provider: CaProvider | undefined
@@ -119,7 +84,12 @@ export class CertificateAuthority {
   constructor(options: CertificateAuthorityOptions) {
     this.options = options
     this.clock = options.clock ?? heldClock
-    this.limiter = new SignLimiter(this.clock)
+    this.signer = new LeafSigner({
+      state: () => this.current(),
+      provider: () => this.provider!,
+      clock: this.clock,
+      datacenter: options.datacenter,
+    })
     this.closing = new Promise(resolve => {
       this.endClosing = resolve
     })
@@ -238,53 +208,14 @@ export class CertificateAuthority {
     return () => this.listeners.delete(listener)
   }
 
-  /**
-   * Signs a request for one authorised identity. Throws `CaError`: `csr-*` for what is wrong with the request, `identity-*`, `dns-name`
-   * and `ttl` for what is wrong with the authorisation, `rate-limited`, `root-expired`, `intermediate-expired`, `signer-unavailable`.
-   */
-  async sign(csrPem: string, request: SignRequest): Promise<SignedLeaf> {
-    const config = this.config
-    const dnsSans = request.dnsSans ?? []
-    checkAuthorisation({ uri: request.uri, dnsSans, trustDomain: this.trustDomain, datacenter: this.options.datacenter })
-    const ttlMs = request.ttlMs ?? config.leafCertTtlMs
-    if (!(ttlMs > 0 && ttlMs <= config.leafCertTtlMs))
-      throw new CaError('ttl', `the leaf TTL must be above 0 and at most LeafCertTTL (${config.leafCertTtlMs} ms), is ${ttlMs} ms`)
-    const { publicKey, names } = checkCsr(csrPem, {
-      uri: request.uri,
-      trustDomain: this.trustDomain,
-      dnsSans,
-      ipSans: request.ipSans ?? [],
-    })
-    return this.limiter.run(config, request.maxWaitMs ?? DEFAULT_SIGN_WAIT_MS, () =>
-      this.signNow({ csrPem, publicKey, names }, request.uri, ttlMs),
-    )
+  /** `LeafSigner.sign`. */
+  sign(csrPem: string, request: SignRequest): Promise<SignedLeaf> {
+    return this.signer.sign(csrPem, request)
   }
 
-  private async signNow(csr: Pick<LeafToSign, 'csrPem' | 'publicKey' | 'names'>, uri: string, ttlMs: number): Promise<SignedLeaf> {
-    const state = this.current()
-    const nowMs = this.clock.wallNow()
-    const root = readRoot(activeRoot(state)).certificate
-    if (nowMs >= root.notAfterMs)
-      throw new CaError('root-expired', `the active root has expired at ${new Date(root.notAfterMs).toISOString()}; rotate it`)
-    const endMs = Math.min(readIntermediate(state.chain).notAfterMs, root.notAfterMs)
-    if (nowMs >= endMs) throw new CaError('intermediate-expired', `the intermediate has expired at ${new Date(endMs).toISOString()}`)
-    const leaf = await this.provider!.signLeaf(state.chain, { ...csr, nowMs, notAfterMs: Math.min(nowMs + ttlMs, endMs) })
-    return {
-      certPem: leaf.pem,
-      chainPem: leaf.pem + chainBehindLeaf(state, nowMs),
-      serial: colonHex(leaf.serial),
-      notBefore: new Date(leaf.notBeforeMs),
-      notAfter: new Date(leaf.notAfterMs),
-      uri,
-      rootId: activeRoot(state).id,
-    }
-  }
-
-  /** Key (EC P-256), request and certificate in one, by the same rules and limits as `sign`. */
-  async issueLeaf(identity: SignRequest): Promise<IssuedLeaf> {
-    const key = await generateKey({ type: 'ec', bits: 256 })
-    const csr = createCsr(key, { uris: [identity.uri], dns: identity.dnsSans ?? [], ips: identity.ipSans ?? [] })
-    return { ...(await this.sign(csr, identity)), keyPem: privateKeyPem(key) }
+  /** `LeafSigner.issue`. */
+  issueLeaf(identity: SignRequest): Promise<IssuedLeaf> {
+    return this.signer.issue(identity)
   }
 
   /**

@@ -83,8 +83,8 @@ function casIndex(request: FastifyRequest): number | undefined {
 }
 
 /** What has no effect, and names of services and peers that nobody knows: probably typing mistakes. Said in headers. */
-export function configWarnings({ catalog, node, peeringTable }: ApiContext, entry: ConfigEntry): string[] {
+export function configWarnings({ catalog, node, peeringTable, federationTable }: ApiContext, entry: ConfigEntry): string[] {
   const named = entry.Kind === 'service-intentions' ? unknownServiceWarnings(entry, new Set(catalog.serviceNames())) : []
-  const peers = unknownPeerWarnings(entry, peer => peeringTable.get(peer) !== undefined)
+  const peers = unknownPeerWarnings(entry, peer => (peeringTable.get(peer) ?? federationTable.get(peer)) !== undefined)
   return [...entryWarnings(entry, node.datacenter).map(describeError), ...named, ...peers]
 }

@@ -59,6 +59,15 @@ describe('two control planes', () => {
     expect((await call(west, 'GET', 'federations')).json).toHaveLength(1)
   })
 
+  it('name it as a peer: intentions on it are no typing mistakes, and no peering takes the name', async () => {
+    const intentions = { Kind: 'service-intentions', Name: 'api', Sources: [{ Name: 'billing', Peer: 'east', Action: 'allow' }] }
+    const written = await fetch(`http://${west.httpAddress}/v1/config`, { method: 'PUT', body: JSON.stringify(intentions) })
+    expect(written.status).toBe(200)
+    expect(JSON.stringify([...written.headers])).not.toContain('there is no peering')
+    const taken = await fetch(`http://${west.httpAddress}/v1/peering/token`, { method: 'POST', body: JSON.stringify({ PeerName: 'east' }) })
+    expect([taken.status, await taken.text()]).toEqual([409, 'there is a federation "east": a peering needs another name'])
+  })
+
   it('refuse an endpoint that another serves, or that the bundle does not vouch for; what is held stays', async () => {
     const wrongId = federation({ EndpointSPIFFEID: `spiffe://${trustDomain}/agent/server/dc/dc9` })
     await call(west, 'PUT', 'federation/east', wrongId)

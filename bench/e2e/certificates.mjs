@@ -10,8 +10,8 @@ export async function benchCertificates(dir) {
   const ca = new CertificateAuthority({ store })
   await ca.init()
   const uri = service => `spiffe://${ca.trustDomain}/ns/default/dc/dc1/svc/${service}`
-  const server = await ca.issueLeaf({ uri: uri('api'), maxWaitMs: 60_000 })
-  const client = await ca.issueLeaf({ uri: uri('web'), maxWaitMs: 60_000 })
+  const server = await ca.signer.issue({ uri: uri('api'), maxWaitMs: 60_000 })
+  const client = await ca.signer.issue({ uri: uri('web'), maxWaitMs: 60_000 })
   const certs = {
     dir,
     ca: ca.trustBundlePem(),

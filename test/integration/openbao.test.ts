@@ -97,7 +97,7 @@ describe.skipIf(BINARY === undefined)('a real OpenBao (OPENBAO_BIN)', () => {
     let ca = await open()
     const party = async (): Promise<Party> => {
       const uri = serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter: 'dc1', service: 'web' })
-      const leaf = await ca.issueLeaf({ uri, dnsSans: ['*.ingress.consul', 'a_b.example'], ipSans: ['127.0.0.1', '::1'] })
+      const leaf = await ca.signer.issue({ uri, dnsSans: ['*.ingress.consul', 'a_b.example'], ipSans: ['127.0.0.1', '::1'] })
       return { leaf, bundlePem: ca.trustBundlePem() }
     }
     const trustEachOther = async (a: Party, b: Party): Promise<void> => {

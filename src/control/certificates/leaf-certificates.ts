@@ -198,7 +198,7 @@ export class LeafCertificates {
   private async issue(service: string): Promise<Leaf> {
     const { ca, store, seal } = this.options
     const dnsSans = this.wantedNames(service)
-    const issued = await ca.issueLeaf({ uri: this.uri(service), dnsSans, maxWaitMs: SIGN_WAIT_MS })
+    const issued = await ca.signer.issue({ uri: this.uri(service), dnsSans, maxWaitMs: SIGN_WAIT_MS })
     const names: Pick<Leaf, 'dnsSans'> = dnsSans.length === 0 ? {} : { dnsSans }
     const stored: StoredLeaf = { ...issued, ...names, notBefore: issued.notBefore.toISOString(), notAfter: issued.notAfter.toISOString() }
     const index = await store.put('leaf', service, seal === undefined ? stored : { sealed: seal.seal(JSON.stringify(stored)) })

@@ -85,7 +85,7 @@ export class ServerCertificate {
       nodeName,
       ...(peeringName === undefined ? [] : [peeringName]),
     ]
-    const leaf = await ca.issueLeaf({
+    const leaf = await ca.signer.issue({
       uri: formatMeshIdentity({ kind: 'server', trustDomain: ca.trustDomain, datacenter }),
       dnsSans: [...new Set(names.map(name => name.toLowerCase()).filter(name => DNS_NAME.test(name)))],
       ipSans: [...new Set(['127.0.0.1', '::1', ...addresses.filter(address => isIP(address) !== 0)])],

@@ -15,7 +15,7 @@ import { BACKDATE_MS, type Certificate, isIssuedBy, readCertificate } from '../x
 import { BuiltinProvider } from './builtin-provider.js'
 import { type CaConfig, type ConfigProblem, checkCaConfig, DEFAULT_CA_CONFIG, type ProviderConfig } from './config.js'
 import { FileProvider } from './file-provider.js'
-import { type IssuedLeaf, LeafSigner, type SignedLeaf, type SignRequest } from './leaf-signer.js'
+import { LeafSigner } from './leaf-signer.js'
 import type { CaProvider, ProviderChain, ProviderContext } from './provider.js'
 import { caRenewal } from './renewal.js'
 import {
@@ -64,9 +64,10 @@ const MAINTENANCE_INTERVAL_MS = 600_000
 const MIN_CROSS_SIGN_MS = 7 * 24 * 3_600_000
 
 export class CertificateAuthority {
+  /** Of leaves, by the root that is active. */
+  readonly signer: LeafSigner
   private readonly options: CertificateAuthorityOptions
   private readonly clock: WallClock
-  private readonly signer: LeafSigner
   private readonly listeners = new Set<(event: CaEvent) => void>()
   private state: CaState | undefined
   private provider: CaProvider | undefined
@@ -206,16 +207,6 @@ export class CertificateAuthority {
   onChange(listener: (event: CaEvent) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
-  }
-
-  /** `LeafSigner.sign`. */
-  sign(csrPem: string, request: SignRequest): Promise<SignedLeaf> {
-    return this.signer.sign(csrPem, request)
-  }
-
-  /** `LeafSigner.issue`. */
-  issueLeaf(identity: SignRequest): Promise<IssuedLeaf> {
-    return this.signer.issue(identity)
   }
 
   /**

@@ -23,9 +23,9 @@ it('a leaf that is being signed while the root rotates is replaced soon after, a
   })
   await certificates.start()
   const before = ca.roots().ActiveRootID
-  const signed = ca.issueLeaf.bind(ca)
+  const signed = ca.signer.issue.bind(ca.signer)
   let rotate = true
-  vi.spyOn(ca, 'issueLeaf').mockImplementation(async identity => {
+  vi.spyOn(ca.signer, 'issue').mockImplementation(async identity => {
     const leaf = await signed(identity)
     if (rotate) {
       rotate = false
@@ -57,7 +57,7 @@ it('what the CA cannot sign when it is asked for in advance is asked for again b
     onLeaf: leaf => leaves.push(leaf),
     onProblem: (_service, reason) => problems.push(reason),
   })
-  const issue = vi.spyOn(ca, 'issueLeaf').mockRejectedValueOnce(new Error('not now'))
+  const issue = vi.spyOn(ca.signer, 'issue').mockRejectedValueOnce(new Error('not now'))
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   certificates.prepare('web')
   certificates.prepare('web')

@@ -28,7 +28,7 @@ const kept = new DatabaseCaStore(await JournalStore.open(dir), new StateSeal(enc
 const ca = new CertificateAuthority({ store: new ReportingStore(kept), config: { ...DEFAULT_CA_CONFIG, csrMaxPerSecond: 0 } })
 await ca.init()
 for (;;) {
-  const leaf = await ca.issueLeaf({ uri: serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter: 'dc1', service: 'web' }) })
+  const leaf = await ca.signer.issue({ uri: serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter: 'dc1', service: 'web' }) })
   report({
     done: {
       clusterId: ca.clusterId,

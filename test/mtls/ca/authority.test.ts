@@ -24,7 +24,7 @@ describe('CertificateAuthority', () => {
   it('refuses everything before init', async () => {
     const { ca } = makeCa()
     expect(() => ca.roots()).toThrow('the CA is not initialised')
-    await expect(ca.sign('', { uri: 'spiffe://a/b' })).rejects.toMatchObject({ code: 'not-initialised' })
+    await expect(ca.signer.sign('', { uri: 'spiffe://a/b' })).rejects.toMatchObject({ code: 'not-initialised' })
   })
 
   it('shows its roots as Consul does', async () => {
@@ -55,7 +55,7 @@ describe('CertificateAuthority', () => {
   it('signs a leaf as Consul does: extensions, times, serial, chain', async () => {
     const { ca, clock, uri } = makeCa({ clock: new ManualClock(Date.UTC(2026, 0, 1, 12, 0, 0, 500)) })
     await ca.init()
-    const leaf = await ca.issueLeaf({ uri: uri('web') })
+    const leaf = await ca.signer.issue({ uri: uri('web') })
     const [own, intermediate] = certificatePems(leaf.chainPem).map(pem => new X509Certificate(pem))
     const root = new X509Certificate(ca.trustBundlePem())
     expect(leaf.certPem).toBe(certificatePems(leaf.chainPem)[0])
@@ -120,24 +120,24 @@ describe('CertificateAuthority', () => {
   it('carries authorised DNS SANs for gateways', async () => {
     const { ca, uri } = makeCa()
     await ca.init()
-    const leaf = await ca.issueLeaf({ uri: uri('ingress'), dnsSans: ['*.ingress.consul', 'a.example'] })
+    const leaf = await ca.signer.issue({ uri: uri('ingress'), dnsSans: ['*.ingress.consul', 'a.example'] })
     expect(new X509Certificate(leaf.certPem).subjectAltName).toBe(`DNS:*.ingress.consul, DNS:a.example, URI:${uri('ingress')}`)
   })
 
   it('bounds a leaf by LeafCertTTL and by its intermediate', async () => {
     const { ca, clock, uri } = makeCa()
     await ca.init()
-    expect((await ca.issueLeaf({ uri: uri('web'), ttlMs: 5_000 })).notAfter.getTime()).toBe(
+    expect((await ca.signer.issue({ uri: uri('web'), ttlMs: 5_000 })).notAfter.getTime()).toBe(
       Math.floor((clock.wallNow() + 5_000) / 1000) * 1000,
     )
     for (const ttlMs of [0, -1, Number.NaN, 72 * hourMs + 1]) {
-      await expect(ca.issueLeaf({ uri: uri('web'), ttlMs })).rejects.toMatchObject({ code: 'ttl' })
+      await expect(ca.signer.issue({ uri: uri('web'), ttlMs })).rejects.toMatchObject({ code: 'ttl' })
     }
     await clock.settle(8760 * hourMs - 10_000)
-    const late = await ca.issueLeaf({ uri: uri('web') })
+    const late = await ca.signer.issue({ uri: uri('web') })
     expect(late.notAfter.getTime()).toBeLessThanOrEqual(clock.wallNow() + 10_000)
     await clock.settle(20_000)
-    await expect(ca.issueLeaf({ uri: uri('web') })).rejects.toMatchObject({ code: 'intermediate-expired' })
+    await expect(ca.signer.issue({ uri: uri('web') })).rejects.toMatchObject({ code: 'intermediate-expired' })
   })
 
   it('renews the intermediate past half its life; old leaves stay trusted', async () => {
@@ -171,7 +171,7 @@ describe('CertificateAuthority', () => {
     const { ca, clock, uri } = makeCa()
     await ca.init()
     await clock.settle(87_600 * hourMs + 1000)
-    await expect(ca.issueLeaf({ uri: uri('web') })).rejects.toMatchObject({ code: 'root-expired' })
+    await expect(ca.signer.issue({ uri: uri('web') })).rejects.toMatchObject({ code: 'root-expired' })
   })
 
   it('signs under a root and key that the operator gives', async () => {
@@ -206,7 +206,7 @@ describe('CertificateAuthority', () => {
     const id = ca.roots().ActiveRootID
     await ca.updateConfig({ ...testConfig, leafCertTtlMs: hourMs })
     expect(ca.roots().ActiveRootID).toBe(id)
-    expect((await ca.issueLeaf({ uri: uri('web') })).notAfter.getTime()).toBeLessThanOrEqual(clock.wallNow() + hourMs)
+    expect((await ca.signer.issue({ uri: uri('web') })).notAfter.getTime()).toBeLessThanOrEqual(clock.wallNow() + hourMs)
     const bad: CaConfig = { ...testConfig, leafCertTtlMs: 1, privateKey: { type: 'rsa', bits: 1024 } }
     await expect(ca.updateConfig(bad)).rejects.toThrow(/LeafCertTTL must be at least 1h.*PrivateKeyBits an rsa key has 2048 or 4096 bits/)
     expect(ca.config.leafCertTtlMs).toBe(hourMs)
@@ -235,14 +235,14 @@ describe('authorised identities', () => {
   ])('are refused with %s', async (code, uri) => {
     const { ca } = makeCa({ datacenter: 'dc1' })
     await ca.init()
-    await expect(ca.issueLeaf({ uri: uri(ca.trustDomain) })).rejects.toMatchObject({ code })
+    await expect(ca.signer.issue({ uri: uri(ca.trustDomain) })).rejects.toMatchObject({ code })
   })
 
   it('refuses what is no DNS name (CVE-2026-48930: NUL in a name)', async () => {
     const { ca, uri } = makeCa()
     await ca.init()
     for (const name of ['', 'a b', 'a\0.example', 'a..b', '-a.example', 'a.*.example', `${'a'.repeat(64)}.example`, '\uff10.example']) {
-      await expect(ca.issueLeaf({ uri: uri('gw'), dnsSans: [name] })).rejects.toMatchObject({ code: 'dns-name' })
+      await expect(ca.signer.issue({ uri: uri('gw'), dnsSans: [name] })).rejects.toMatchObject({ code: 'dns-name' })
     }
   })
 })
@@ -256,7 +256,7 @@ describe('rate-limited signing', () => {
     const csr = createCsr(await generateKey({ type: 'ec', bits: 256 }), { uris: [uri('web')], dns: [] })
     let signed = 0
     const attempts = Array.from({ length: 40 }, () =>
-      ca.sign(csr, { uri: uri('web') }).then(
+      ca.signer.sign(csr, { uri: uri('web') }).then(
         () => {
           signed++
           return ''
@@ -275,24 +275,24 @@ describe('rate-limited signing', () => {
     expect(refused).toHaveLength(14)
     expect(refused[0]).toMatch(/^rate-limited: rate limited: .*CSRMaxPerSecond 50.*try again later$/)
     await clock.settle(20)
-    await ca.sign(csr, { uri: uri('web') })
+    await ca.signer.sign(csr, { uri: uri('web') })
   })
 
   it('spends no turn on a request that is refused anyway', async () => {
     const { ca, uri } = makeCa({ config: limited(0.001) })
     await ca.init()
     const csr = createCsr(await generateKey({ type: 'ec', bits: 256 }), { uris: [uri('web')], dns: [] })
-    for (let i = 0; i < 5; i++) await expect(ca.sign(csr, { uri: uri('api') })).rejects.toMatchObject({ code: 'csr-identity' })
-    await ca.sign(csr, { uri: uri('web') })
-    await expect(ca.sign(csr, { uri: uri('web') })).rejects.toMatchObject({ code: 'rate-limited' })
+    for (let i = 0; i < 5; i++) await expect(ca.signer.sign(csr, { uri: uri('api') })).rejects.toMatchObject({ code: 'csr-identity' })
+    await ca.signer.sign(csr, { uri: uri('web') })
+    await expect(ca.signer.sign(csr, { uri: uri('web') })).rejects.toMatchObject({ code: 'rate-limited' })
   })
 
   it('lets a caller that knows better wait longer', async () => {
     const { ca, clock, uri } = makeCa({ config: limited(1) })
     await ca.init()
     const csr = createCsr(await generateKey({ type: 'ec', bits: 256 }), { uris: [uri('web')], dns: [] })
-    await ca.sign(csr, { uri: uri('web') })
-    const patient = ca.sign(csr, { uri: uri('web'), maxWaitMs: 60_000 })
+    await ca.signer.sign(csr, { uri: uri('web') })
+    const patient = ca.signer.sign(csr, { uri: uri('web'), maxWaitMs: 60_000 })
     await new Promise(resolve => setImmediate(resolve))
     await clock.settle(1000)
     expect((await patient).uri).toBe(uri('web'))

@@ -103,7 +103,7 @@ describe.each(Object.keys(WORLDS))('the provider "%s"', name => {
 
   it('signs leaves that hold exactly what was asked for, under its own root', async () => {
     const { ca, uri, clock } = await start()
-    const leaf = await ca.issueLeaf({ uri: uri('web'), dnsSans: ['web.example'], ipSans: ['127.0.0.1'], ttlMs: 2 * hourMs })
+    const leaf = await ca.signer.issue({ uri: uri('web'), dnsSans: ['web.example'], ipSans: ['127.0.0.1'], ttlMs: 2 * hourMs })
     const [own, intermediate] = certificatePems(leaf.chainPem).map(readCertificate)
     expect(own!.names).toMatchObject({ uris: [uri('web')], dns: ['web.example'], ips: ['127.0.0.1'] })
     expect(own!.canSignCertificates).toBe(false)

@@ -21,7 +21,7 @@ describe('root rotation', () => {
           [true, false],
         ])
         expect(ca.roots().ActiveRootID).toBe(old)
-        const leaf = await ca.issueLeaf({ uri: uri('web') })
+        const leaf = await ca.signer.issue({ uri: uri('web') })
         expect(new X509Certificate(certificatePems(leaf.chainPem)[1]!).verify(new X509Certificate(oldRoot).publicKey)).toBe(true)
       },
     })

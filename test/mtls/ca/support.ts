@@ -79,7 +79,7 @@ export function makeCa(options: Partial<CertificateAuthorityOptions> & { clock?:
   })
   ca.onChange(event => events.push(event.kind))
   const uri = (service: string) => serviceSpiffeId({ trustDomain: ca.trustDomain, datacenter: 'dc1', service })
-  return { ca, clock, events, problems, uri, leaf: service => ca.issueLeaf({ uri: uri(service) }) }
+  return { ca, clock, events, problems, uri, leaf: service => ca.signer.issue({ uri: uri(service) }) }
 }
 
 export interface Party {

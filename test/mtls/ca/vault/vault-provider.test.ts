@@ -144,7 +144,7 @@ describe('the provider "vault" of a new CA', () => {
 describe('signing by Vault', () => {
   it('carries DNS names and addresses of gateways and servers', async () => {
     const { ca, uri } = await started()
-    const leaf = await ca.issueLeaf({ uri: uri('web'), dnsSans: ['*.ingress.consul', 'a_b.example'], ipSans: ['10.0.0.7', '::1'] })
+    const leaf = await ca.signer.issue({ uri: uri('web'), dnsSans: ['*.ingress.consul', 'a_b.example'], ipSans: ['10.0.0.7', '::1'] })
     const san = new X509Certificate(leaf.certPem).subjectAltName
     expect(san).toBe(`DNS:*.ingress.consul, DNS:a_b.example, URI:${uri('web')}, IP Address:10.0.0.7, IP Address:0:0:0:0:0:0:0:1`)
   })

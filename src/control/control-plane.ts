@@ -6,27 +6,22 @@
 //
 // Invariant: an address other than loopback is served only with a token (gRPC: or TLS), because whoever names a proxy there receives
 // its private key.
-import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { CertificateAuthority } from '../mtls/ca/authority.js'
 import { decodeCaConfig } from '../mtls/ca/config.js'
 import { StateSeal } from '../mtls/ca/store.js'
 import { AdsServer } from '../xds/server/server.js'
 import { Access } from './acl/access.js'
 import { AclSystem } from './acl/acl-system.js'
 import { type Authorizer, SharedTokens } from './acl/authorizer.js'
-import { type AgentDefinitions, applyAgentDefinitions } from './agent-definitions.js'
 import { AgentLeases } from './agents/agent-leases.js'
 import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
-import { keysOf, openBackups } from './backup/open-backups.js'
-import { readRestorable } from './backup/read-restorable.js'
+import { openBackups } from './backup/open-backups.js'
 import { Catalog } from './catalog/catalog.js'
 import { meshServiceOf } from './catalog/catalog-types.js'
 import { HealthChecks } from './catalog/health-checks.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
-import { DatabaseCaStore } from './certificates/database-ca-store.js'
 import { LeafCertificates } from './certificates/leaf-certificates.js'
-import { ServerCertificate } from './certificates/server-certificate.js'
+import { openAuthority } from './certificates/open-authority.js'
 import { followChanges } from './change-topics.js'
 import type { IntentionAction } from './config-entries/types.js'
 import { ConfigEntryTable } from './config-entry-table.js'
@@ -34,7 +29,7 @@ import { CONSUL_VERSION } from './consul-version.js'
 import { ControlMetrics } from './control-metrics.js'
 import type { Configured, ControlPlaneOptions } from './control-plane-options.js'
 import { openCoordination } from './coordination.js'
-import { type ApplyReport, applyOnce, refusedSet } from './declared-items.js'
+import { type ApplyReport, applyOnce } from './declared-items.js'
 import { isHttpLike, serviceProtocol } from './discovery-chain/service-protocol.js'
 import { queryInstances } from './dns/query-instances.js'
 import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
@@ -46,21 +41,13 @@ import type { KnownServer } from './grpc/server-discovery-service.js'
 import { StreamBalance } from './grpc/stream-balance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
-import {
-  areLoopback,
-  formatAddress,
-  hostForOthers,
-  type ListenOptions,
-  parseAddress,
-  planListeners,
-  reachableHost,
-} from './http-api/listen-addresses.js'
+import { areLoopback, formatAddress, hostForOthers, type ListenOptions, planListeners, reachableHost } from './http-api/listen-addresses.js'
 import { type HttpListeners, listenHttp } from './http-api/listen-http.js'
-import { joinErrors } from './http-api/respond.js'
 import { buildHttpApi } from './http-api/server.js'
 import { healthEntry, ownNode } from './http-api/shapes.js'
+import { LocalFiles } from './local-files.js'
 import { type ControlLogger, LogFeed } from './log-feed.js'
-import { knownPolicy, MeshFile } from './mesh-file.js'
+import { openStore } from './open-store.js'
 import { ExportedServices } from './peering/exported-services.js'
 import { PeeringTable } from './peering/peering-table.js'
 import { peeringServerName } from './peering/peering-token.js'
@@ -70,6 +57,7 @@ import { Replicas } from './replicas/replicas.js'
 import { openRollouts } from './rollouts/open-rollouts.js'
 import { GatewayCertificates } from './secrets/gateway-certificates.js'
 import { openVault, readKey } from './secrets/open-vault.js'
+import { serverNode } from './server-node.js'
 import { SnapshotBuilder, type SnapshotSources } from './snapshot/build-snapshot.js'
 import { WriteCheck } from './snapshot/check-write.js'
 import { PROXY_KINDS } from './snapshot/kinds/proxy-kinds.js'
@@ -79,10 +67,8 @@ import { SnapshotPublisher } from './snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from './snapshot/tunnel-readiness.js'
 import { FederationTable } from './spiffe/federation-table.js'
 import { Federations } from './spiffe/federations.js'
-import { BundleEndpoint, OwnBundle } from './spiffe/own-bundle.js'
-import { JournalStore } from './store/journal/journal-store.js'
-import { MemoryStore } from './store/memory-store.js'
-import { put, type Store } from './store/store.js'
+import { openBundleEndpoint } from './spiffe/open-bundle-endpoint.js'
+import { type BundleEndpoint, OwnBundle } from './spiffe/own-bundle.js'
 import { TopicIndexes } from './store/topic-indexes.js'
 import { ObservedTraffic } from './traffic/observed-traffic.js'
 
@@ -98,7 +84,7 @@ const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {},
 export class ControlPlane {
   private readonly options: ControlPlaneOptions
   private readonly log: LogFeed
-  private meshFile: MeshFile | undefined
+  private files: LocalFiles | undefined
   private readonly cleanups: (() => Promise<void> | void)[] = []
   private readonly authorizer: Authorizer
   private readonly audit = new AuditLog()
@@ -107,10 +93,7 @@ export class ControlPlane {
   private httpListening: HttpListeners | undefined
   private grpcListening: GrpcPort | undefined
   private portTls: PortTls | undefined
-  private applyDefinitions: ((definitions: AgentDefinitions) => Promise<ApplyReport>) | undefined
   private applyItems: ((items: Parameters<typeof applyOnce>[0]) => Promise<ApplyReport>) | undefined
-  private acl: AclSystem | undefined
-  private ca: CertificateAuthority | undefined
   private dns: RunningDns | undefined
   private bundleEndpoint: BundleEndpoint | undefined
 
@@ -173,12 +156,14 @@ export class ControlPlane {
     const plan = planListeners(listen)
     const vault = options.vault && openVault(options.vault, reason => this.log.warn({}, reason))
     this.cleanups.push(() => vault?.session.close())
-    const seal = options.encryptionKey === undefined ? undefined : new StateSeal(await readKey(options.encryptionKey, vault?.session))
-    const store = await this.openStore()
+    const seal =
+      options.encryptionKey === undefined
+        ? undefined
+        : new StateSeal(await readKey(options.encryptionKey, 'the encryption key', vault?.session))
+    const store = await openStore(options, vault?.session, this.log)
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
     const acl = options.acl && (await AclSystem.start(store, options.acl, datacenter, reason => this.log.warn({}, reason)))
-    this.acl = acl
     this.cleanups.push(() => acl?.stop())
     const ownName = options.nodeName ?? hostname()
     const ownAddress = options.nodeAddress ?? '127.0.0.1'
@@ -190,29 +175,17 @@ export class ControlPlane {
       defaultSidecarChecks: options.sidecarChecks === true,
       checkProxy: (proxy, planned) => writeCheck.ofProxy(proxy, planned ?? entries),
     })
-    const caStore = new DatabaseCaStore(store, seal)
-    const ca = new CertificateAuthority({
-      store: caStore,
-      datacenter,
+    const { ca, stop: stopCa } = await openAuthority({
+      ...{ store, seal, datacenter },
       ...(options.ca === undefined ? {} : { config: options.ca }),
+      maintains: options.inert !== true,
+      onChange: ({ kind, activeRootId }) => {
+        if (kind === 'roots') this.note('ca', 'rotate', `active root ${activeRootId}`, 'certificate authority')
+      },
       bundleSettled: async (_root, crossSigned) => this.settling?.settled(crossSigned),
       onProblem: reason => this.log.warn({}, reason),
     })
-    this.ca = ca
-    ca.onChange(({ kind, activeRootId }) => {
-      if (kind === 'roots') this.note('ca', 'rotate', `active root ${activeRootId}`, 'certificate authority')
-    })
-    await ca.init()
-    const caFailed = (error: Error): void => this.log.warn({}, `certificate authority: ${error.message}`)
-    if (store.isShared) this.cleanups.push(caStore.onChange(() => void ca.followStore().catch(caFailed)))
-    const endMaintenance = store.leases.contend('certificate-authority', lease => {
-      if (options.inert !== true) ca.start()
-      lease.signal.addEventListener('abort', () => ca.stopMaintenance(), { once: true })
-    })
-    this.cleanups.push(async () => {
-      await endMaintenance()
-      await ca.close()
-    })
+    this.cleanups.push(stopCa)
     const mesh = { datacenter, trustDomain: ca.trustDomain, defaultPolicy: () => this.defaultPolicy }
     const writeCheck: WriteCheck = new WriteCheck({ mesh, kinds: PROXY_KINDS, errors: new ResourceErrors() })
     const entries: ConfigEntryTable = await ConfigEntryTable.open(store, {
@@ -260,7 +233,7 @@ export class ControlPlane {
       configEntries: () => entries.size,
       activeRollouts: () => rollouts.table.active,
       storeIndex: () => store.index,
-      firstLeafExpirySeconds: () => firstExpirySeconds(leaves),
+      firstLeafExpirySeconds: () => leaves.firstExpirySeconds(),
       rootExpirySeconds: () => (ca.expiries().rootMs - Date.now()) / 1_000,
       intermediateExpirySeconds: () => (ca.expiries().intermediateMs - Date.now()) / 1_000,
     })
@@ -351,11 +324,28 @@ export class ControlPlane {
     })
     followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable })
 
-    this.applyDefinitions = definitions =>
-      applyAgentDefinitions(definitions, { store, catalog, entries, scripts: options.localScriptChecks === true })
-    this.applyItems = items => applyOnce(items, { store, catalog, entries })
-    await this.loadMeshFile({ store, catalog, entries, publisher, metrics })
-    if (configured.definitions !== undefined) await this.loadDefinitions(configured.definitions)
+    const targets = { store, catalog, entries }
+    this.applyItems = items => applyOnce(items, targets)
+    const files = new LocalFiles({
+      targets: { ...targets, scripts: options.localScriptChecks === true },
+      meshFile: options.meshFile,
+      configured: options.configured,
+      ca,
+      acl,
+      portTls: () => this.portTls,
+      defaultPolicy: () => this.defaultPolicy,
+      setDefaultPolicy: policy => {
+        if (policy === this.defaultPolicy) return
+        this.defaultPolicy = policy
+        publisher.allChanged()
+      },
+      note: (subject, outcome) => this.note('config', 'reload', subject, 'mesh file', outcome),
+      onMeshFileErrors: count => metrics.meshFileErrors.inc(count),
+      log: this.log,
+    })
+    this.files = files
+    this.cleanups.push(() => files.close())
+    await files.open(configured.definitions)
     acl?.table.onChange(() => ads.reauthorize())
     // A stream is served under the node that it names once that is registered.
     catalog.onChange(({ nodes }) => {
@@ -474,7 +464,7 @@ export class ControlPlane {
     this.cleanups.push(() => rollouts.engine.stop())
     const backups =
       options.backups &&
-      (await openBackups(options.backups, {
+      (await openBackups(options.backups, vault?.session, {
         store,
         datacenter,
         trustDomain: ca.trustDomain,
@@ -489,7 +479,18 @@ export class ControlPlane {
     }
     const blocking = new BlockingQueries()
     const ownBundle = new OwnBundle(ca, store)
-    await this.openBundleEndpoint(ownBundle, ca, node)
+    if (options.spiffeBundleAddr !== undefined && options.inert !== true) {
+      const endpoint = await openBundleEndpoint(options.spiffeBundleAddr, ownBundle, {
+        ca,
+        datacenter,
+        domain: options.dns?.domain ?? 'consul',
+        nodeName: node.name,
+        addresses: [node.address],
+        onProblem: reason => this.log.warn({}, reason),
+      })
+      this.bundleEndpoint = endpoint
+      this.cleanups.push(() => endpoint.close())
+    }
     const api = buildHttpApi({
       store,
       catalog,
@@ -576,81 +577,10 @@ export class ControlPlane {
     this.log.info({ http: this.httpAddress, grpc: this.grpcAddress, trustDomain: ca.trustDomain }, 'control plane ready')
   }
 
-  /** Where other trust domains fetch our bundle, with the identity of the control plane. */
-  private async openBundleEndpoint(bundle: OwnBundle, ca: CertificateAuthority, node: NodeInfo): Promise<void> {
-    const { spiffeBundleAddr, inert, dns } = this.options
-    if (spiffeBundleAddr === undefined || inert === true) return
-    const address = parseAddress(spiffeBundleAddr, '--spiffe-bundle-addr')
-    const certificate: ServerCertificate = new ServerCertificate({
-      ca,
-      datacenter: node.datacenter,
-      domain: dns?.domain ?? 'consul',
-      nodeName: node.name,
-      addresses: [node.address, address.host],
-      onChange: () => this.bundleEndpoint?.refresh(),
-      onProblem: reason => this.log.warn({}, reason),
-    })
-    await certificate.start()
-    const endpoint = await BundleEndpoint.listen(address, bundle, certificate)
-    this.bundleEndpoint = endpoint
-    this.cleanups.push(() => endpoint.close())
-  }
-
   /** Stops serving and closes the store; safe to call more than once. */
   async stop(): Promise<void> {
     this.settling?.stop()
     for (const cleanup of this.cleanups.splice(0).reverse()) await cleanup()
-  }
-
-  private async openStore(): Promise<Store> {
-    const { dataDir, restore, acceptLoss, store, backups } = this.options
-    if (store !== undefined) {
-      const { EtcdStore } = await import('./store/etcd/etcd-store.js')
-      return EtcdStore.open(store, reason => this.log.warn({}, `etcd: ${reason}`))
-    }
-    if (dataDir === undefined) return new MemoryStore()
-    return JournalStore.open(dataDir, {
-      ...(restore === undefined ? {} : { restore, readRestored: path => readRestorable(path, backups && keysOf(backups)) }),
-      acceptLoss: acceptLoss === true,
-      onNotice: text => this.log.warn({ dataDir }, text),
-      onProblem: reason => this.log.error({ dataDir }, reason),
-    })
-  }
-
-  private async loadMeshFile(parts: {
-    readonly store: Store
-    readonly catalog: Catalog
-    readonly entries: ConfigEntryTable
-    readonly publisher: SnapshotPublisher
-    readonly metrics: ControlMetrics
-  }): Promise<void> {
-    const path = this.options.meshFile
-    if (path === undefined) return
-    const { publisher, metrics } = parts
-    const setDefaultPolicy = (policy: IntentionAction): void => {
-      if (policy === this.defaultPolicy) return
-      this.defaultPolicy = policy
-      publisher.allChanged()
-    }
-    const file = new MeshFile(path, { ...parts, scripts: this.options.localScriptChecks === true, setDefaultPolicy }, report => {
-      metrics.meshFileErrors.inc(report.errors.length)
-      this.reportReload(path, report)
-    })
-    const known = await knownPolicy(parts.store, this.defaultPolicy)
-    const report = await file.load().catch((error: Error): ApplyReport => {
-      if (known === undefined) throw error
-      return refusedSet([{ path: '', reason: error.message }])
-    })
-    if (report.errors.length > 0) {
-      // A mesh that has run before goes on with what it knows; one that begins with a file that is not good does not begin.
-      if (known === undefined) throw new Error(`${path}: ${joinErrors(report.errors)}`)
-      metrics.meshFileErrors.inc(report.errors.length)
-      setDefaultPolicy(known)
-    }
-    this.reportReload(path, report)
-    file.watch()
-    this.meshFile = file
-    this.cleanups.push(() => file.close())
   }
 
   /** Services and config entries as one change, whole or not at all; only after `start`. */
@@ -658,79 +588,13 @@ export class ControlPlane {
     return this.applyItems!(items)
   }
 
-  /** Reads the files of this machine again. Resolves with what is wrong with them; what is good of them is in force. */
+  /** `LocalFiles.reload`. */
   async reload(): Promise<string | undefined> {
-    const problems: string[] = []
-    const attempt = async (what: string, task: () => Promise<void>): Promise<void> => {
-      try {
-        await task()
-      } catch (error) {
-        problems.push((error as Error).message)
-        this.log.error({}, `reload: ${what}: ${(error as Error).message}`)
-      }
-    }
-    const { meshFile: path } = this.options
-    const file = this.meshFile
-    if (path !== undefined && file !== undefined) {
-      await attempt(path, async () => {
-        const report = await file.load()
-        this.reportReload(path, report)
-        if (report.errors.length > 0) problems.push(`${path}: ${joinErrors(report.errors)}`)
-      })
-    }
-    await attempt('CA files', async () => this.ca?.checkFiles())
-    await attempt('configuration', async () => {
-      const configured = this.options.configured?.()
-      this.acl?.agentTokens.configure(configured?.agentTokens ?? {})
-      if (configured?.definitions !== undefined) await this.loadDefinitions(configured.definitions)
-    })
-    await attempt('TLS', async () => this.portTls?.reload())
-    return problems.length === 0 ? undefined : problems.join('; ')
-  }
-
-  /** Rejects with one line when one of them is wrong. */
-  private async loadDefinitions(definitions: AgentDefinitions): Promise<void> {
-    const { applied, removed, unchanged, errors } = await this.applyDefinitions!(definitions)
-    if (errors.length > 0) throw new Error(joinErrors(errors))
-    this.log.info({ applied, removed, unchanged }, 'definitions of the configuration read')
+    return this.files?.reload()
   }
 
   /** What nobody asked for by the API. */
   private note(area: string, action: string, subject: string, by: string, outcome: AuditOutcome = 'done'): void {
     this.audit.add({ area, action, subject, outcome, by, byName: '', from: '' })
   }
-
-  private reportReload(path: string, report: ApplyReport): void {
-    const { applied, removed, unchanged, errors, warnings } = report
-    if (warnings.length > 0) this.log.warn({ path }, `mesh file: ${joinErrors(warnings)}`)
-    if (errors.length > 0) this.note('config', 'reload', `${path}: ${joinErrors(errors)}`, 'mesh file', 'refused')
-    else if (applied + removed > 0) this.note('config', 'reload', `${path}: ${applied} applied, ${removed} removed`, 'mesh file')
-    if (errors.length > 0)
-      this.log.error({ path, applied, removed }, `mesh file not applied, the state of before serves: ${joinErrors(errors)}`)
-    else this.log.info({ path, applied, removed, unchanged }, 'mesh file read')
-  }
-}
-
-/**
- * The node that the agent API registers on. Replicas serve it together, so it has one name and address for all of them: what the first of them
- * was started with.
- */
-async function serverNode(store: Store, own: Omit<NodeInfo, 'id' | 'datacenter'>): Promise<Omit<NodeInfo, 'datacenter'>> {
-  const id = await madeOnce(store, 'node-id', randomUUID())
-  return store.isShared ? { id, ...(await madeOnce(store, 'server-node', own)) } : { id, ...own }
-}
-
-/** What the first one has made. */
-function madeOnce<T>(store: Store, key: string, value: T): Promise<T> {
-  return store.exclusive(async turn => {
-    const record = await store.get('meta', key)
-    if (record !== undefined) return record.value as T
-    await turn.transaction([put('meta', key, value)])
-    return value
-  })
-}
-
-function firstExpirySeconds(leaves: LeafCertificates): number {
-  const ends = [...leaves.all()].map(leaf => leaf.notAfter.getTime())
-  return ends.length === 0 ? Number.NaN : (Math.min(...ends) - Date.now()) / 1_000
 }

@@ -48,7 +48,7 @@ export async function drillPlace(
   const { maxAge, caKeyFile, mesh } = flags
   const maxAgeMs = maxAge === undefined ? undefined : (parseDuration(maxAge) ?? Number.NaN) / 1e6
   if (maxAgeMs !== undefined && !(maxAgeMs > 0)) throw new CliError(`--max-age "${maxAge}": must be a duration such as 26h`)
-  const encryptionKey = caKeyFile === undefined ? io.env('OUTRIGGER_CA_KEY') : io.readText(caKeyFile).trim()
+  const encryptionKey = caKeyFile === undefined ? io.env('OUTRIGGER_CA_KEY') : readFileOnly('--ca-key-file', caKeyFile, io).trim()
   return restoreDrill({
     ...(await open(flags, io)),
     ...(name === undefined ? {} : { name }),
@@ -63,13 +63,19 @@ async function open(flags: PlaceFlags, io: CommandIo): Promise<Place> {
   const { from, keyFile } = flags
   if (from === undefined) throw new CliError('--from must name the place where the backups are')
   try {
-    const keys = keyFile === undefined ? undefined : parseBackupKeys(io.readText(keyFile), keyFile)
+    const keys = keyFile === undefined ? undefined : parseBackupKeys(readFileOnly('--key-file', keyFile, io), keyFile)
     const sources = { env: io.env, readText: io.readText, file: flags.s3CredentialsFile }
     // What is read here was encrypted, or not, when it was written.
     return { keys, target: await openTarget(from, sources, true) }
   } catch (error) {
     throw error instanceof CliError ? error : new CliError((error as Error).message)
   }
+}
+
+/** What the control plane would take from Vault must be at hand here. */
+function readFileOnly(flag: string, path: string, io: CommandIo): string {
+  if (path.startsWith('vault://')) throw new CliError(`${flag} "${path}": Vault is asked by the control plane alone; name a file`)
+  return io.readText(path)
 }
 
 async function orRefused<T>(task: Promise<T>): Promise<T> {

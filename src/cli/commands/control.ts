@@ -51,7 +51,7 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--backup-keep <rule>', 'how many stay: a number, or last=4,within=48h,daily=7,weekly=4,monthly=12 (default: 30)')
     .option(
       '--backup-key-file <file>',
-      'encrypt them with the first key of this file (outrigger keygen); --restore opens them with any of it',
+      'encrypt them with the first key of this file or vault://… (outrigger keygen); --restore opens them with any of it',
     )
     .option('--backup-s3-credentials-file <file>', 'credentials for S3 (default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)')
     .option('--datacenter <name>', 'default: dc1')

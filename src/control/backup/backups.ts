@@ -22,7 +22,7 @@ export interface BackupParts {
   readonly trustDomain: string
   readonly target: BackupTarget
   /** Undefined: backups are not encrypted. */
-  readonly keys: (() => BackupKeys) | undefined
+  readonly keys: (() => Promise<BackupKeys>) | undefined
   /** Undefined: only when asked for. */
   readonly schedule: BackupSchedule | undefined
   readonly retention: Retention
@@ -133,7 +133,7 @@ export class Backups {
     const name = asked === 'latest' ? (await this.list())[0]?.name : asked
     if (name === undefined) throw new Error('there is no backup of this mesh')
     if (parseBackupName(name) === undefined) throw new Error(`"${name}" is no name of a backup`)
-    const { state } = await openBackup(await this.parts.target.read(name), this.parts.keys?.()).catch((error: Error) => {
+    const { state } = await openBackup(await this.parts.target.read(name), await this.parts.keys?.()).catch((error: Error) => {
       throw new Error(`${name}: ${error.message}`)
     })
     await restoreState(this.parts.store, state)
@@ -172,7 +172,7 @@ export class Backups {
     const { store, datacenter, trustDomain, target, keys, clock, log } = this.parts
     const start = clock.now()
     const atMs = Math.floor(clock.wallNow() / 1_000) * 1_000
-    const key = keys?.().current
+    const key = (await keys?.())?.current
     const { file: state, index, counts } = await saveState(store)
     const createdAt = new Date(atMs).toISOString()
     const file = await makeBackup({ createdAt, datacenter, trustDomain, index, counts }, state, key)

@@ -1,5 +1,8 @@
 // The backups of a control plane as its options ask for them. Called once by `ControlPlane`, when the CA and the store are open.
 import { systemClock } from '../../io/clock.js'
+import { isKvReference } from '../../vault/kv-secrets.js'
+import type { VaultSession } from '../../vault/vault-session.js'
+import { readKey } from '../secrets/open-vault.js'
 import { type BackupKeys, parseBackupKeys } from './backup-keys.js'
 import { parseSchedule } from './backup-schedule.js'
 import { type BackupParts, Backups } from './backups.js'
@@ -13,7 +16,7 @@ export interface BackupOptions {
   readonly every?: string
   /** How many stay. */
   readonly keep?: string
-  /** A file of keys; without it backups are not encrypted. */
+  /** A file of keys, or `vault://…` for a secret that holds what such a file does; without it backups are not encrypted. */
   readonly keyFile?: string
   readonly sources: TargetSources
 }
@@ -23,11 +26,12 @@ const DEFAULT_KEEP = 'last=30'
 /** Rejects with one line that names the option. */
 export async function openBackups(
   options: BackupOptions,
+  vault: VaultSession | undefined,
   parts: Pick<BackupParts, 'store' | 'datacenter' | 'trustDomain' | 'log' | 'onMade' | 'onFailure'>,
 ): Promise<Backups | undefined> {
   const { to, every, keep, sources } = options
   if (to === undefined) return undefined
-  const keys = keysOf(options)
+  const keys = keysOf(options, vault)
   await named('--backup-key-file', () => keys?.())
   const target = await named('--backup-to', () => openTarget(to, sources, keys !== undefined))
   if (keys === undefined) parts.log.warn({ target: target.description }, 'backups are not encrypted: --backup-key-file names a key')
@@ -41,8 +45,11 @@ export async function openBackups(
   })
 }
 
-export function keysOf({ keyFile, sources }: BackupOptions): (() => BackupKeys) | undefined {
-  return keyFile === undefined ? undefined : () => parseBackupKeys(sources.readText(keyFile), keyFile)
+/** Read anew for each backup and each restore. Undefined: there are none. */
+export function keysOf({ keyFile, sources }: BackupOptions, vault: VaultSession | undefined): (() => Promise<BackupKeys>) | undefined {
+  if (keyFile === undefined) return undefined
+  const text = async (): Promise<string> => (isKvReference(keyFile) ? readKey(keyFile, 'the backup key', vault) : sources.readText(keyFile))
+  return async () => parseBackupKeys(await text(), keyFile)
 }
 
 async function named<T>(option: string, task: () => T | Promise<T>): Promise<T> {

@@ -12,10 +12,10 @@ const GZIP_MAGIC = 0x1f8b
 /** Rejects, or says in `problem`, what is wrong with the file. */
 export async function readRestorable(
   path: string,
-  keys: (() => BackupKeys) | undefined,
+  keys: (() => Promise<BackupKeys>) | undefined,
 ): Promise<{ readonly records: RecordTable } | { readonly problem: string }> {
   const file = await readFile(path)
-  if (isBackup(file)) return recordsOf((await openBackup(file, keys?.())).state)
+  if (isBackup(file)) return recordsOf((await openBackup(file, await keys?.())).state)
   return file.length > 1 && file.readUInt16BE(0) === GZIP_MAGIC ? recordsOf(file) : readSnapshot(path)
 }
 

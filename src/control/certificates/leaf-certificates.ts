@@ -149,6 +149,14 @@ export class LeafCertificates {
     return leaf === undefined || !this.isValid(leaf) ? this.rotate(service) : Promise.resolve(leaf)
   }
 
+  /** NaN while there is none. */
+  firstExpirySeconds(): number {
+    if (this.leaves.size === 0) return Number.NaN
+    let first = Number.POSITIVE_INFINITY
+    for (const { notAfter } of this.leaves.values()) first = Math.min(first, notAfter.getTime())
+    return (first - this.now()) / 1_000
+  }
+
   /** Sees to it that the service has one, for who waits for `onLeaf`: what the CA can't give now is asked for again. */
   prepare(service: string): void {
     if (!this.leaves.has(service) && !this.underWay.has(service) && !this.timers.has(service)) this.renew(service, 0)

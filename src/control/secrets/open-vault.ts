@@ -13,15 +13,15 @@ export function openVault(
   return { session: new VaultSession({ settings, clock: systemClock, onProblem }), pollMs, clock: systemClock }
 }
 
-/** The key itself, or what a reference to one leads to. Rejects with one line. */
-export async function readKey(text: string, session: VaultSession | undefined): Promise<string> {
+/** The key itself, or what a reference to one leads to. Rejects with one line that begins with `what`. */
+export async function readKey(text: string, what: string, session: VaultSession | undefined): Promise<string> {
   if (!isKvReference(text)) return text
   const reference = parseKvReference(text)
-  if (reference === undefined) throw new Error('the encryption key: must have the form vault://<mount>/data/<path>#<field>')
-  if (session === undefined) throw new Error('the encryption key is in Vault, and no --vault-config says where Vault is')
+  if (reference === undefined) throw new Error(`${what}: must have the form vault://<mount>/data/<path>#<field>`)
+  if (session === undefined) throw new Error(`${what} is in Vault, and no --vault-config says where Vault is`)
   try {
     return await readField(session, reference)
   } catch (error) {
-    throw new Error(`the encryption key: ${(error as Error).message}`)
+    throw new Error(`${what}: ${(error as Error).message}`)
   }
 }

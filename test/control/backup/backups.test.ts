@@ -63,7 +63,7 @@ async function backups(every?: string, more: Partial<BackupParts> = {}): Promise
     datacenter: 'dc1',
     trustDomain: 'a.consul',
     target,
-    keys: () => keys,
+    keys: async () => keys,
     schedule: every === undefined ? undefined : await parseSchedule(every),
     retention: parseRetention('3'),
     clock,

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { controlOptions } from '../../../src/cli/commands/control-options.js'
+import { keysOf } from '../../../src/control/backup/open-backups.js'
 import { ControlPlane } from '../../../src/control/control-plane.js'
-import { decodeVaultOptions } from '../../../src/control/secrets/vault-options.js'
+import { openVault } from '../../../src/control/secrets/open-vault.js'
+import { decodeVaultOptions, type VaultOptions } from '../../../src/control/secrets/vault-options.js'
 import { heldClock } from '../../../src/io/clock.js'
 import { testIo } from '../../support/command-io.js'
 import { FakeVault } from '../../support/fake-vault/fake-vault.js'
@@ -44,6 +47,36 @@ describe('--vault-config', () => {
     [{ Token: 'x' }, 'Address: is required'],
   ])('refuses %j', (raw, expected) => {
     expect(problems(raw)).toContain(expected)
+  })
+})
+
+describe('backup keys in Vault', () => {
+  it('are read anew for each backup, and refused by name where they are none', async () => {
+    const vault = new FakeVault({ clock: heldClock })
+    await vault.start()
+    vault.mountKv('secret')
+    const first = randomBytes(32).toString('base64')
+    vault.putSecret('secret', 'mesh', { backup_keys: first })
+    const { session } = openVault(decodeVaultOptions({ address: vault.address, token: 'root' }) as VaultOptions, () => {})
+    const sources = { env: () => undefined, readText: () => '', file: undefined }
+    const keys = keysOf({ keyFile: 'vault://secret/data/mesh#backup_keys', sources }, session)!
+    try {
+      expect((await keys()).current.secret.toString('base64')).toBe(first)
+      const second = randomBytes(32).toString('base64')
+      vault.putSecret('secret', 'mesh', { backup_keys: `${second}\n${first}\n` })
+      const rotated = await keys()
+      expect(rotated.current.secret.toString('base64')).toBe(second)
+      expect(rotated.all.size).toBe(2)
+      vault.putSecret('secret', 'mesh', { backup_keys: 'a password' })
+      await expect(keys()).rejects.toThrow('vault://secret/data/mesh#backup_keys: line 1 is no key')
+      await expect(keysOf({ keyFile: 'vault://secret/data/mesh#x', sources }, undefined)!()).rejects.toThrow(
+        'the backup key is in Vault, and no --vault-config says where Vault is',
+      )
+      expect(vault.violations).toEqual([])
+    } finally {
+      session.close()
+      await vault.stop()
+    }
   })
 })
 

@@ -1,0 +1,26 @@
+// Where the state lives, as the options say: in etcd, in a data directory, or in memory alone. Called by `ControlPlane`; etcd's client is loaded
+// only for who asks for it.
+import type { VaultSession } from '../vault/vault-session.js'
+import { keysOf } from './backup/open-backups.js'
+import { readRestorable } from './backup/read-restorable.js'
+import type { ControlPlaneOptions } from './control-plane-options.js'
+import type { ControlLogger } from './log-feed.js'
+import { JournalStore } from './store/journal/journal-store.js'
+import { MemoryStore } from './store/memory-store.js'
+import type { Store } from './store/store.js'
+
+/** Rejects with one line that names the place and what is wrong with it. */
+export async function openStore(options: ControlPlaneOptions, vault: VaultSession | undefined, log: ControlLogger): Promise<Store> {
+  const { dataDir, restore, acceptLoss, store, backups } = options
+  if (store !== undefined) {
+    const { EtcdStore } = await import('./store/etcd/etcd-store.js')
+    return EtcdStore.open(store, reason => log.warn({}, `etcd: ${reason}`))
+  }
+  if (dataDir === undefined) return new MemoryStore()
+  return JournalStore.open(dataDir, {
+    ...(restore === undefined ? {} : { restore, readRestored: path => readRestorable(path, backups && keysOf(backups, vault)) }),
+    acceptLoss: acceptLoss === true,
+    onNotice: text => log.warn({ dataDir }, text),
+    onProblem: reason => log.error({ dataDir }, reason),
+  })
+}

@@ -91,7 +91,7 @@ describe('the ports of the examples', () => {
     const texts = readdirSync(example(folder), { recursive: true, withFileTypes: true })
       .filter(entry => entry.isFile())
       .map(entry => readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8'))
-    return new Set(texts.flatMap(text => [...text.matchAll(/\b28\d{3}\b/g)].map(([port]) => Number(port))))
+    return new Set(texts.flatMap(text => [...text.matchAll(/\b2[89]\d{3}\b/g)].map(([port]) => Number(port))))
   }
 
   it('are of one example alone, so that two can run side by side', () => {
@@ -103,6 +103,7 @@ describe('the ports of the examples', () => {
         owners.set(hundred, (owners.get(hundred) ?? new Set()).add(name))
       }
     expect(owners.size).toBeGreaterThan(4)
+    expect([...owners.keys()]).toContain(29_000)
     expect([...owners].filter(([, names]) => names.size > 1)).toEqual([])
   })
 })

@@ -13,6 +13,7 @@ async function startReplica(name: string, store = etcd.url): Promise<ControlPlan
   const plane = new ControlPlane({
     httpAddr: '127.0.0.1:0',
     grpcAddr: '127.0.0.1:0',
+    grpcTlsAddr: '127.0.0.1:0',
     nodeName: name,
     store: { store, prefix: '/replicas' },
   })
@@ -119,7 +120,17 @@ describe.skipIf(etcdBin === undefined)('three replicas on a real etcd (none is i
     expect((await write(cutOff, `kv/lock?acquire=${other.ID}`, 'theirs')).body).toBe(false)
   })
 
-  it('refuse reads and writes while they are cut off, say so, and still give what they know to who takes it stale', async () => {
+  it('make one peering where two of them are asked for it at the same time', async () => {
+    const made = await Promise.all(
+      [one, two].map(plane => ask(plane, 'peering/token', { method: 'POST', body: JSON.stringify({ PeerName: 'far' }) })),
+    )
+    expect(made.map(({ status }) => status)).toEqual([200, 200])
+    const tokens = made.map(({ body }) => JSON.parse(Buffer.from((body as { PeeringToken: string }).PeeringToken, 'base64').toString()))
+    expect(tokens[1].PeerID).toBe(tokens[0].PeerID)
+  })
+
+  it('refuse reads, writes and renewals while they are cut off, say so, and still give what they know to who takes it stale', async () => {
+    const session = (await write(cutOff, 'session/create', { TTL: '3600s' })).body as { ID: string }
     relay.cut()
     await until('it is noticed', async () => (await ask(cutOff, 'kv/once')).status === 500)
     expect((await ask(cutOff, 'kv/once')).body).toBe('No cluster leader')
@@ -131,6 +142,8 @@ describe.skipIf(etcdBin === undefined)('three replicas on a real etcd (none is i
     const refused = await write(cutOff, 'kv/refused', 1)
     expect(refused.status).toBe(500)
     expect(refused.body).toMatch(/^etcd 127\.0\.0\.1:\d+: no contact for \d+ s; nothing was written/)
+    const renewal = await ask(cutOff, `session/renew/${session.ID}`, { method: 'PUT' })
+    expect([renewal.status, renewal.body]).toEqual([500, 'No cluster leader'])
     expect((await write(one, 'kv/meanwhile', 1)).body).toBe(true)
     relay.breakConnections()
     relay.heal()

@@ -2,7 +2,7 @@
 // from its options, changed by `PUT /v1/agent/token/:kind`; read by the HTTP API and by DNS.
 // With `enable_token_persistence` what the API sets outlives a restart, and goes over the configuration then, as in Consul.
 // Invariant: a kind without a token of its own uses the default one, and without that the anonymous token's rights.
-import type { Store } from '../store/store.js'
+import { put, type Store } from '../store/store.js'
 import { AclError } from './acl-error.js'
 
 /** Those that are read here. */
@@ -56,7 +56,12 @@ export class AgentTokens {
     const kind = kindOf(name)
     if (secret === '') this.kept.delete(kind)
     else this.kept.set(kind, secret)
-    await this.store?.put('meta', RECORD, Object.fromEntries(this.kept))
+    const { store } = this
+    // Other replicas keep theirs in the same record.
+    await store?.exclusive(async turn => {
+      const { [kind]: _before, ...others } = ((await store.get('meta', RECORD))?.value ?? {}) as Record<string, string>
+      await turn.transaction([put('meta', RECORD, secret === '' ? others : { ...others, [kind]: secret })])
+    })
   }
 
   /** An empty secret takes the token away. Throws `AclError` for a kind that nobody knows. */

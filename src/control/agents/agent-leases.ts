@@ -191,39 +191,41 @@ export class AgentLeases {
     const held: Held = { ...stored(lease), modifyIndex, timer: undefined }
     this.held.set(key, held)
     if (this.stopped) return
-    if (lease.lostAtMs === 0) this.after(held, this.ttl, () => this.lost(key, held))
+    if (lease.lostAtMs === 0) this.after(held, this.ttl, lease => this.lost(key, held, lease))
     else {
       const patience = lease.lostAtMs + (this.options.reapAfterMs ?? REAP_AFTER_MS) - Date.now()
-      this.after(held, Math.max(0, patience), () => this.remove(held, 'was lost for too long'))
+      this.after(held, Math.max(0, patience), lease => this.remove(held, 'was lost for too long', lease))
     }
   }
 
-  private after(held: Held, ms: number, then: () => Promise<void>): void {
+  private after(held: Held, ms: number, then: (lease: HeldLease) => Promise<void>): void {
     const run = (): void => {
       if (this.lease?.signal.aborted === false)
-        then().catch((error: Error) => this.options.onProblem(`node ${held.node}: ${error.message}`))
+        then(this.lease).catch((error: Error) => {
+          if (!this.stopped) this.options.onProblem(`node ${held.node}: ${error.message}`)
+        })
     }
     held.timer = setTimeout(run, Math.min(ms, MAX_TIMER_MS))
     held.timer.unref()
   }
 
-  private async lost(key: string, held: Held): Promise<void> {
+  private async lost(key: string, held: Held, task: HeldLease): Promise<void> {
     if (this.held.get(key) !== held || this.stopped) return
     const lease: StoredLease = { ...stored(held), lostAtMs: Date.now() }
     // It may have come back meanwhile.
     const compare = { collection: 'agent-lease', key, modifyIndex: held.modifyIndex } as const
-    const { ok } = await this.options.store.transaction([put('agent-lease', key, lease)], [compare])
+    const { ok } = await this.options.store.exclusive(turn => turn.transaction([put('agent-lease', key, lease)], [compare]), task)
     if (!ok) return
     this.options.onNotice(held.node, 'is lost')
     await this.options.catalog.change(draft => {
       if (draft.node(held.node) === undefined || this.held.get(key)?.lostAtMs === 0) return
       draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
-    })
+    }, task)
   }
 
-  private async remove(held: StoredLease, what: string): Promise<void> {
+  private async remove(held: StoredLease, what: string, task?: HeldLease): Promise<void> {
     const key = held.node.toLowerCase()
-    await this.options.catalog.change(draft => draft.deleteNode(held.node))
+    await this.options.catalog.change(draft => draft.deleteNode(held.node), task)
     await this.options.store.delete('agent-lease', key)
     this.options.onNotice(held.node, what)
   }

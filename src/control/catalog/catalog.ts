@@ -4,6 +4,7 @@
 // Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
 import type { ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 import { CatalogDraft, otherSpelling } from './catalog-draft.js'
 import { CatalogIndex, type GatewayLinks } from './catalog-index.js'
 import {
@@ -122,15 +123,18 @@ export class Catalog extends CatalogIndex {
     return new CatalogDraft(this, proxy => this.proxyErrors(proxy, ''))
   }
 
-  /** Decides about nodes, services and checks, and commits. Rejects with what `decide` throws; nothing is changed then. */
-  change<T>(decide: (draft: CatalogDraft) => T): Promise<T> {
+  /**
+   * Decides about nodes, services and checks, and commits. Rejects with what `decide` throws; nothing is changed then. `lease`: of who decides
+   * on its own, here and below: nothing is written once that is another's.
+   */
+  change<T>(decide: (draft: CatalogDraft) => T, lease?: HeldLease): Promise<T> {
     return this.store.exclusive(async turn => {
       const draft = this.draft()
       const value = decide(draft)
       const writes = draft.writes()
       if (writes.length > 0) await turn.transaction(writes)
       return value
-    })
+    }, lease)
   }
 
   /**
@@ -254,12 +258,12 @@ export class Catalog extends CatalogIndex {
   }
 
   /** Removes an instance, the sidecar registered with it, and their checks. False when the id is unknown. */
-  deregister(id: string): Promise<boolean> {
+  deregister(id: string, lease?: HeldLease): Promise<boolean> {
     return this.store.exclusive(async turn => {
       const { writes, gone } = this.removalOf([id])
       if (gone.length > 0) await turn.transaction([...writes, ...this.virtualIps.writesFor(this, [], new Set(gone))])
       return gone.length > 0
-    })
+    }, lease)
   }
 
   private removalOf(ids: readonly string[]): { readonly writes: readonly StoreWrite[]; readonly gone: readonly string[] } {
@@ -328,7 +332,7 @@ export class Catalog extends CatalogIndex {
   }
 
   /** Records the outcome of a check run. The store is written only when the status changes. False when the check is gone. */
-  async setCheckStatus(id: string, status: HealthStatus, output: string, node = OWN_NODE): Promise<boolean> {
+  async setCheckStatus(id: string, status: HealthStatus, output: string, node = OWN_NODE, lease?: HeldLease): Promise<boolean> {
     const check = this.checkOn(node, id)
     if (check === undefined) return false
     const text = output.slice(0, MAX_CHECK_OUTPUT_CHARS)
@@ -344,7 +348,7 @@ export class Catalog extends CatalogIndex {
       const after: StoredCheck = { definition, status, output: text, ...(registered && { registered }) }
       await turn.transaction([put('check', keyOn(node, id), after)])
       return true
-    })
+    }, lease)
   }
 
   /** Before a re-registered check has run again it keeps what its last run said, so that a restart takes no one out of service. */

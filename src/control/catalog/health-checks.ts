@@ -4,6 +4,7 @@
 // Invariant: a check that is gone never reports.
 import { Renewals } from '../store/renewals.js'
 import type { Store } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 import type { Catalog } from './catalog.js'
 import { type CatalogChange, type CatalogCheck, keyOn, OWN_NODE, splitKey } from './catalog-types.js'
 import { type CheckDefinition, type CheckType, type HealthStatus, SIDECAR_LISTENING } from './check-definition.js'
@@ -59,6 +60,7 @@ export class HealthChecks {
   private active = 0
   private stopped = false
   private isOurTask = true
+  private lease: HeldLease | undefined
   private readonly heartbeats: Renewals | undefined
   private release: (() => Promise<void>) | undefined
 
@@ -79,6 +81,7 @@ export class HealthChecks {
     this.isOurTask = false
     this.release = store.leases.contend('health-checks', lease => {
       this.isOurTask = true
+      this.lease = lease
       this.reconcileAll()
       lease.signal.addEventListener('abort', () => this.drop(), { once: true })
     })
@@ -310,17 +313,19 @@ export class HealthChecks {
     }
     check.deregisterTimer ??= setTimeout(() => {
       this.options.onDeregister?.(check.definition.ServiceID, check.definition.CheckID)
-      this.catalog.deregister(check.definition.ServiceID).catch(this.unwritten(check.definition.CheckID))
+      this.catalog.deregister(check.definition.ServiceID, this.lease).catch(this.unwritten(check.definition.CheckID))
     }, after).unref()
   }
 
   /** An outcome that can't be written is found again by the next run. */
   private record({ node, definition }: RunningCheck, status: HealthStatus, output: string): void {
-    this.catalog.setCheckStatus(definition.CheckID, status, output, node).catch(this.unwritten(definition.CheckID))
+    this.catalog.setCheckStatus(definition.CheckID, status, output, node, this.lease).catch(this.unwritten(definition.CheckID))
   }
 
   private unwritten(id: string): (error: Error) => void {
-    return error => this.options.onProblem?.(id, error.message)
+    return error => {
+      if (!this.stopped) this.options.onProblem?.(id, error.message)
+    }
   }
 }
 

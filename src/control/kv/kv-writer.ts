@@ -6,6 +6,7 @@
 // Invariants: a decision sees all that was acknowledged before it came, and is answered after its own commit; two decisions about one key
 // are never in one commit.
 import type { Store, StoreWrite } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 import { Blocked, KvChange, type Sessions } from './kv-change.js'
 import type { KvTable } from './kv-table.js'
 
@@ -27,6 +28,7 @@ export interface Decision<T> {
 }
 
 interface Job {
+  readonly lease: HeldLease | undefined
   decide(change: KvChange): Decision<unknown>
   resolve(committed: Committed<unknown>): void
   reject(error: Error): void
@@ -60,10 +62,13 @@ export class KvWriter {
     private readonly sessions: Sessions,
   ) {}
 
-  /** Decides and commits. Rejects with what `decide` throws, and when the state can't be written. */
-  run<T>(decide: (change: KvChange) => Decision<T>): Promise<Committed<T>> {
+  /**
+   * Decides and commits. Rejects with what `decide` throws, and when the state can't be written. `lease`: nothing is written once that is
+   * another's.
+   */
+  run<T>(decide: (change: KvChange) => Decision<T>, lease?: HeldLease): Promise<Committed<T>> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ decide, resolve: resolve as Job['resolve'], reject })
+      this.queue.push({ decide, lease, resolve: resolve as Job['resolve'], reject })
       if (!this.isRunning) void this.work()
     })
   }
@@ -84,7 +89,7 @@ export class KvWriter {
       await this.store.exclusive(async turn => {
         decided = this.decide(jobs)
         if (decided.writes.length > 0) await turn.transaction(decided.writes)
-      })
+      }, jobs[0]!.lease)
     } catch (error) {
       failure = error as Error
     }
@@ -102,6 +107,8 @@ export class KvWriter {
     const taken = new Set<string>()
     const decided = { answered: [] as Answered[], refused: [] as Refused[], later: [] as Job[], writes: [] as StoreWrite[] }
     for (const [i, job] of jobs.entries()) {
+      // A commit is of one lease, or of none.
+      if (job.lease !== jobs[0]!.lease) return { ...decided, later: jobs.slice(i) }
       const change = new KvChange(this.table, this.sessions, taken)
       try {
         const decision = job.decide(change)

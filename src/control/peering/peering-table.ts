@@ -92,8 +92,12 @@ export class PeeringTable {
     return this.virtualIps.of(virtualName(peer, service))
   }
 
-  async putPeering(record: PeeringRecord): Promise<void> {
-    await this.store.put('peering', record.Name, record)
+  /** `decide` gives the record from what is there now, undefined where nothing is to be written; what it throws is passed on. */
+  change(name: string, decide: (before: Peering | undefined) => PeeringRecord | undefined): Promise<void> {
+    return this.store.exclusive(async turn => {
+      const record = decide(this.peerings.get(name))
+      if (record !== undefined) await turn.transaction([put('peering', name, record)])
+    })
   }
 
   /** Of a peering that may have ended meanwhile: then nothing. */

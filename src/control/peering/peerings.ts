@@ -153,31 +153,32 @@ export class Peerings {
     const { table, datacenter } = this.options
     checkName(name)
     const { addresses, bundle } = this.reachedAt(manual)
-    const before = table.get(name)
-    this.checkRoom(before)
-    if (before?.State === 'DELETING') throw new PeeringError(400, `peering "${name}" is being deleted`)
-    if (before?.streamSecret !== undefined && before.State !== 'TERMINATED')
-      throw new PeeringError(400, `peering "${name}" was established with a token of the peer: delete it first`)
     const secret = randomUUID()
-    const kept = before?.State === 'TERMINATED' ? undefined : before
-    const record: PeeringRecord = {
-      ID: kept?.ID ?? randomUUID(),
-      Name: name,
-      Meta: meta,
-      State: kept?.State ?? 'PENDING',
-      PeerID: kept?.PeerID ?? '',
-      Datacenter: kept?.Datacenter ?? '',
-      PeerServerName: '',
-      PeerServerAddresses: [],
-      PeerCAPems: [],
-      establishmentHash: hashOf(secret),
-      ...(kept?.streamHash === undefined ? {} : { streamHash: kept.streamHash }),
-      ...(kept?.bundle === undefined ? {} : { bundle: kept.bundle }),
-      ...(manual.length === 0 ? {} : { manualAddresses: manual }),
-    }
-    await table.putPeering(record)
+    let PeerID = ''
+    await table.change(name, before => {
+      this.checkRoom(name, before)
+      if (before?.streamSecret !== undefined && before.State !== 'TERMINATED')
+        throw new PeeringError(400, `peering "${name}" was established with a token of the peer: delete it first`)
+      const kept = before?.State === 'TERMINATED' ? undefined : before
+      PeerID = kept?.ID ?? randomUUID()
+      return {
+        ID: PeerID,
+        Name: name,
+        Meta: meta,
+        State: kept?.State ?? 'PENDING',
+        PeerID: kept?.PeerID ?? '',
+        Datacenter: kept?.Datacenter ?? '',
+        PeerServerName: '',
+        PeerServerAddresses: [],
+        PeerCAPems: [],
+        establishmentHash: hashOf(secret),
+        ...(kept?.streamHash === undefined ? {} : { streamHash: kept.streamHash }),
+        ...(kept?.bundle === undefined ? {} : { bundle: kept.bundle }),
+        ...(manual.length === 0 ? {} : { manualAddresses: manual }),
+      }
+    })
     const ServerName = peeringServerName(datacenter, bundle.trustDomain)
-    const token = { CA: bundle.rootPems, ServerAddresses: addresses, ServerName, PeerID: record.ID }
+    const token = { CA: bundle.rootPems, ServerAddresses: addresses, ServerName, PeerID }
     return encodeToken({ ...token, EstablishmentSecret: secret, Datacenter: datacenter }, manual.length > 0)
   }
 
@@ -200,13 +201,10 @@ export class Peerings {
     const bundle = this.options.bundle()
     if (table.byId(token.PeerID) !== undefined || token.ServerName === peeringServerName(datacenter, bundle.trustDomain))
       throw new PeeringError(400, 'the peering token is one of this control plane: it is for the other one')
-    const before = table.get(name)
-    this.checkRoom(before)
-    if (before !== undefined && before.State !== 'TERMINATED' && before.PeerID !== token.PeerID)
-      throw new PeeringError(400, `peering "${name}" exists, and is not with the peer of this token: delete it first`)
     const servers = { addresses: token.ServerAddresses, serverName: token.ServerName, caPems: token.CA }
-    const ID = before !== undefined && before.State !== 'TERMINATED' ? before.ID : randomUUID()
-    const record: PeeringRecord = {
+    let ID = ''
+    let isEarly = false
+    const record = (): PeeringRecord => ({
       ID,
       Name: name,
       Meta: meta,
@@ -216,19 +214,30 @@ export class Peerings {
       PeerServerName: servers.serverName,
       PeerServerAddresses: servers.addresses,
       PeerCAPems: servers.caPems,
-    }
-    // Gateways learn the way to the peer from its record.
-    const isEarly = before === undefined && this.options.ownGateways().length > 0
-    if (isEarly) await table.putPeering(record)
+    })
+    await table.change(name, before => {
+      this.checkRoom(name, before)
+      if (before !== undefined && before.State !== 'TERMINATED' && before.PeerID !== token.PeerID)
+        throw new PeeringError(400, `peering "${name}" exists, and is not with the peer of this token: delete it first`)
+      ID = before !== undefined && before.State !== 'TERMINATED' ? before.ID : randomUUID()
+      // Gateways learn the way to the peer from its record.
+      isEarly = before === undefined && this.options.ownGateways().length > 0
+      return isEarly ? record() : undefined
+    })
     try {
       const question = { peerId: token.PeerID, secret: token.EstablishmentSecret, id: ID, datacenter, bundle }
       const answer = await this.exchangeWith(servers, question, isEarly)
-      this.checkTrustDomain(name, answer.bundle)
-      this.hangUp(name)
       const streamSecret = seal === undefined ? answer.secret : { sealed: seal.seal(answer.secret) }
-      await table.putPeering({ ...record, Datacenter: answer.datacenter, streamSecret, bundle: answer.bundle })
+      await table.change(name, now => {
+        this.checkRoom(name, now)
+        this.checkTrustDomain(name, answer.bundle)
+        if (now !== undefined && now.State !== 'TERMINATED' && now.ID !== ID)
+          throw new PeeringError(400, `another peering "${name}" was made at the same time: generate another token at the peer`)
+        this.hangUp(name)
+        return { ...record(), Datacenter: answer.datacenter, streamSecret, bundle: answer.bundle }
+      })
     } catch (error) {
-      if (isEarly) await table.remove(name)
+      if (isEarly && table.get(name)?.ID === ID) await table.remove(name)
       throw error
     }
   }
@@ -273,7 +282,8 @@ export class Peerings {
     this.options.onNotice(name, 'deleted')
   }
 
-  private checkRoom(before: Peering | undefined): void {
+  private checkRoom(name: string, before: Peering | undefined): void {
+    if (before?.State === 'DELETING') throw new PeeringError(400, `peering "${name}" is being deleted`)
     if (before === undefined && this.options.table.list().length >= MAX_PEERINGS)
       throw new PeeringError(429, `there are ${MAX_PEERINGS} peerings already, which is the limit`)
   }
@@ -375,7 +385,7 @@ export class Peerings {
       refused: ({ status, message }) => {
         if (status !== GrpcStatus.NOT_FOUND) return false
         this.problem(name, message)
-        void this.terminated(name)
+        this.terminated(name).catch((error: Error) => this.problem(name, error.message))
         return true
       },
       onLost: (session, reason) => {

@@ -127,12 +127,12 @@ export class SessionTable extends WatchedIndex {
     return session
   }
 
-  /** Ends a session, if there is one. */
-  destroy(id: string): Promise<Committed<boolean>> {
+  /** Ends a session, if there is one. `lease`: of who ends it by a timer or a check. */
+  destroy(id: string, lease?: HeldLease): Promise<Committed<boolean>> {
     return this.writer!.run(change => {
       const write = this.endIn(change, id)
       return write === undefined ? { value: false } : { value: true, writes: [write] }
-    })
+    }, lease)
   }
 
   /** As part of a decision about keys: releases or deletes those that the session holds. Undefined: there is no such session. */
@@ -150,7 +150,9 @@ export class SessionTable extends WatchedIndex {
   }
 
   private end(id: string): void {
-    this.destroy(id).catch((error: Error) => this.onProblem(`session ${id} could not be ended: ${error.message}`))
+    this.destroy(id, this.lease).catch((error: Error) => {
+      if (!this.stopped) this.onProblem(`session ${id} could not be ended: ${error.message}`)
+    })
   }
 
   private follow({ index, changes }: Commit): void {

@@ -21,6 +21,17 @@ it('tokens set by the API outlive a restart where they are to be kept, and go ov
   expect(third.get('default')).toBe('from-file')
 })
 
+it('keep what another replica has set of another kind', async () => {
+  const store = new MemoryStore()
+  const replicas = [new AgentTokens(), new AgentTokens()]
+  for (const replica of replicas) await replica.keepIn(store)
+  await replicas[0]!.write('default', 'one')
+  await replicas[1]!.write('dns', 'two')
+  const later = new AgentTokens()
+  await later.keepIn(store)
+  expect([later.get('default'), later.get('dns')]).toEqual(['one', 'two'])
+})
+
 it('without that they are of this process alone', async () => {
   const tokens = new AgentTokens({ agent: 'a' })
   await tokens.write('agent', 'b')

@@ -78,20 +78,17 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
     this.timer = undefined
     this.writing = true
     let pauseMs = PAUSE_MS
-    try {
-      for (const [topic, said] of this.said) {
-        const lease = this.session.id
-        if (said.isWritten || lease === undefined) continue
-        const key = `${this.layout.note}${topic}/${this.replica}`
-        said.isWritten = true
-        await this.client.txn({ success: [putOp(key, bytesOf(JSON.stringify(said.note)), lease)] }).catch((error: Error) => {
-          said.isWritten = false
-          throw error
-        })
-      }
-    } catch (error) {
-      pauseMs = RETRY_MS
-      if (this.session.id !== undefined) this.onProblem(`note: ${(error as Error).message}`)
+    for (const [topic, said] of this.said) {
+      const lease = this.session.id
+      if (said.isWritten || lease === undefined) continue
+      const key = `${this.layout.note}${topic}/${this.replica}`
+      said.isWritten = true
+      // One that etcd does not take holds up none of the others.
+      await this.client.txn({ success: [putOp(key, bytesOf(JSON.stringify(said.note)), lease)] }).catch((error: Error) => {
+        said.isWritten = false
+        pauseMs = RETRY_MS
+        if (this.session.id !== undefined) this.onProblem(`note "${topic}": ${error.message}`)
+      })
     }
     this.writing = false
     if ([...this.said.values()].some(({ isWritten }) => !isWritten)) this.plan(pauseMs)

@@ -148,18 +148,20 @@ export class EtcdStore implements Store {
       await this.mirror.settled()
       let basis = this.index
       let isOutrun = false
-      let hasWritten = false
+      // Written, or not for certain: not to be done a second time.
+      let isSettled = false
       const turn: Turn = {
         transaction: async (writes, compares = []) => {
           try {
             const result = await this.write(writes, compares, basis, lease)
             if (result.ok) {
               basis = result.index
-              hasWritten = true
+              isSettled = true
             }
             return result
           } catch (error) {
-            isOutrun ||= error instanceof Outrun
+            if (error instanceof Outrun) isOutrun = true
+            else isSettled = true
             throw error
           }
         },
@@ -171,8 +173,8 @@ export class EtcdStore implements Store {
         },
       )
       // What was looked at may have been behind although nothing came of it.
-      if (!isOutrun && !hasWritten) await this.mirror.catchUp()
-      if (!isOutrun && (hasWritten || this.index === basis)) return outcome()
+      if (!isOutrun && !isSettled) await this.mirror.catchUp()
+      if (!isOutrun && (isSettled || this.index === basis)) return outcome()
       if (performance.now() > end)
         throw new Error(`other replicas have written all the time for ${WRITE_MS / 1_000} s; nothing was written`)
     }
@@ -230,7 +232,7 @@ export class EtcdStore implements Store {
     const { head, headRevision, gaps } = mirror
     const index = head.index + 1
     const records = this.encode(writes, texts, index)
-    const bytes = [...records].reduce((sum, [key, kept]) => sum + 2 * key.length + (kept?.text.length ?? 0), 0)
+    const bytes = [...records].reduce((sum, [key, kept]) => sum + 2 * Buffer.byteLength(key) + Buffer.byteLength(kept?.text ?? ''), 0)
     const isLarge = records.size > MAX_OPERATIONS || bytes > MAX_REQUEST_BYTES
     const staged = isLarge ? await layDownParts(client, layout, id, writes, texts) : 0
     const next = makeHead({ index, id, staged, ...mirror.etcd })

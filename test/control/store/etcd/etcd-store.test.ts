@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type EtcdClient, EtcdError } from '../../../../src/control/store/etcd/etcd-client.js'
 import { EtcdStore } from '../../../../src/control/store/etcd/etcd-store.js'
 import { type Commit, put, remove, type Store } from '../../../../src/control/store/store.js'
 import { type HeldLease, LeaseLost } from '../../../../src/control/store/task-leases.js'
@@ -77,6 +78,33 @@ describe.skipIf(etcdBin === undefined)('with a real etcd (none is installed here
         const { modifyIndex } = (await one.get('kv', 'a'))!
         expect((await two.transaction([put('kv', 'b', i)], [{ collection: 'kv', key: 'a', modifyIndex }])).ok).toBe(true)
       }
+    })
+
+    it('do a task once where nobody knows whether it was written', async () => {
+      const [one, two] = await pair()
+      const { client } = one as unknown as { readonly client: EtcdClient }
+      const txn = client.txn.bind(client)
+      client.txn = async request => {
+        client.txn = txn
+        await txn(request)
+        throw new EtcdError('etcd 127.0.0.1:2379: no answer', true, 14)
+      }
+      let runs = 0
+      const task = one.exclusive(turn => turn.transaction([put('kv', `made-by-run-${++runs}`, 1)]))
+      await expect(task).rejects.toThrow('no answer; whether it was written is not known')
+      await Promise.all([one.catchUp(), two.catchUp()])
+      expect(runs).toBe(1)
+      for (const store of [one, two]) expect((await store.list('kv')).map(({ key }) => key)).toEqual(['made-by-run-1'])
+    })
+
+    it('hear a note also while another one is refused', async () => {
+      const [one, two] = await pair()
+      const heard = new Map<string, unknown>()
+      for (const topic of ['large', 'small']) two.notes.hear(topic, (_replica, note) => heard.set(topic, note))
+      one.notes.say('large', 'x'.repeat(2_000_000))
+      one.notes.say('small', 'here')
+      await until('the small one is heard', () => heard.size > 0)
+      expect([...heard]).toEqual([['small', 'here']])
     })
 
     it('write a transaction of any size whole, also in the eyes of who comes later or follows', async () => {

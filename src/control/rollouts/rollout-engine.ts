@@ -247,13 +247,13 @@ export class RolloutEngine {
     const taken = this.acceptance(record)
     const refusal = this.refusal(record, taken)
     if (refusal !== undefined) return this.goBack(record, { event: 'fail', reason: refusal })
-    let known = record
+    let known: RolloutRecord | undefined = record
     if (status.AcceptedAt === 0) {
       if (taken.pending.length > 0) return
       const now = this.now()
       known = await this.writer.note(record, { AcceptedAt: now, AnalysedAt: now })
     }
-    const judged = await this.analyse(known, signal)
+    const judged = known && (await this.analyse(known, signal))
     if (judged !== undefined) await this.goOn(judged)
   }
 

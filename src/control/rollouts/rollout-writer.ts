@@ -71,10 +71,16 @@ export class RolloutWriter {
     })
   }
 
-  /** Changes what is known of the phase, not the phase. */
-  note({ rollout }: RolloutRecord, patch: Partial<RolloutStatus>, told?: Pick<AuditRecord, 'Event' | 'Reason'>): Promise<RolloutRecord> {
+  /** Changes what is known of the phase, not the phase. Undefined: another replica has moved it meanwhile; nothing is changed. */
+  note(
+    { rollout, status: judged }: RolloutRecord,
+    patch: Partial<RolloutStatus>,
+    told?: Pick<AuditRecord, 'Event' | 'Reason'>,
+  ): Promise<RolloutRecord | undefined> {
     return this.parts.store.exclusive(async turn => {
-      const { status } = this.parts.table.get(rollout.Name)!
+      const status = this.parts.table.get(rollout.Name)?.status
+      if (status === undefined || status.Since !== judged.Since || status.Phase !== judged.Phase || status.Step !== judged.Step)
+        return undefined
       const next = { ...status, ...patch }
       const { Phase, Weight } = next
       const record = told && { At: this.parts.clock.wallNow(), From: Phase, To: Phase, Weight, By: '', ...told }

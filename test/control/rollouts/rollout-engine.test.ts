@@ -1,6 +1,6 @@
 // Rollouts that go well, and that go badly in every way at every step, in a mesh made of numbers and a clock moved by hand.
 import { describe, expect, it } from 'vitest'
-import { MAX_AUDIT_RECORDS } from '../../../src/control/rollouts/rollout-writer.js'
+import { MAX_AUDIT_RECORDS, RolloutWriter } from '../../../src/control/rollouts/rollout-writer.js'
 import { CANARY, FAIR, INTERVAL_MS, Lab, REPORT_MS } from './rollout-lab.js'
 
 /** §1.7 of what users ask: what goes wrong elsewhere is rolled back within this. */
@@ -422,6 +422,20 @@ describe('a rollout that has ended', () => {
     await lab.runUntil(({ Phase }) => Phase === 'Succeeded')
     await expect(lab.act('start')).rejects.toThrow('service-splitter api sends 100 % to v2')
   })
+})
+
+it('what was found of a step counts for no other one, where another replica has moved the rollout meanwhile', async () => {
+  const lab = await Lab.open()
+  await lab.act('start')
+  await lab.runUntil(({ AcceptedAt }) => AcceptedAt > 0)
+  const { store, entries, table, clock } = lab
+  const writer = new RolloutWriter({ store, entries, table, clock, onMove: () => {} })
+  const record = table.get('canary')!
+  await lab.act('promote')
+  const promoted = lab.status
+  expect(promoted.Step).toBe(record.status.Step + 1)
+  expect(await writer.note(record, { AcceptedAt: 1, Verdict: 'good' })).toBeUndefined()
+  expect(lab.status).toEqual(promoted)
 })
 
 it('a control plane that is killed after any write goes on where it was', async () => {

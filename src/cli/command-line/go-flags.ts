@@ -34,8 +34,8 @@ export function normalizeGoFlags(program: Command, argv: readonly string[]): str
     const option = command.options.find(({ long, short }) => long === `--${name}` || short === `-${name}`)
     if (name === 'help' || name === 'h') result.push('--help')
     else if (option === undefined) result.push(`${name.length === 1 ? '-' : '--'}${name}${value === undefined ? '' : `=${value}`}`)
-    // One that may be said to be false, over an environment or a file that say otherwise.
-    else if (option.optional) result.push(`${option.long}=${value ?? 'true'}`)
+    // One that may be said to be false, over an environment or a file that say otherwise. (A value of the form <host[:port]> counts as both.)
+    else if (option.optional && !option.required) result.push(`${option.long}=${value ?? 'true'}`)
     else if (!option.required) result.push(...booleanFlag(option, value))
     else if (value !== undefined) result.push(`${option.long}=${value}`)
     else if (i + 1 < argv.length) result.push(`${option.long}=${argv[++i]}`)

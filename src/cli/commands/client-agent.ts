@@ -52,6 +52,15 @@ export async function runClientAgent({ config, load }: LoadedConfig, io: Command
   await agent.start().catch((error: Error) => {
     throw new CliError(error.message)
   })
+  // Before anything tells others that it runs: whoever reads that may signal at once.
+  const stopped = stopSignal()
+  process.on(
+    'SIGHUP',
+    () =>
+      void reload().then(problem => {
+        if (problem !== undefined) log.logger.error({}, `reload: ${problem}`)
+      }),
+  )
   if (config.pid_file !== undefined) writePidFile(config.pid_file)
   for (const [name, address] of [
     ['http', agent.httpAddress],
@@ -62,14 +71,7 @@ export async function runClientAgent({ config, load }: LoadedConfig, io: Command
     if (address !== '') io.out(`${name} ${address}\n`)
   const manager = serviceManager(io.env, reason => log.logger.warn({}, reason))
   manager.ready()
-  process.on(
-    'SIGHUP',
-    () =>
-      void reload().then(problem => {
-        if (problem !== undefined) log.logger.error({}, `reload: ${problem}`)
-      }),
-  )
-  const how = await Promise.race([stopSignal(), ended])
+  const how = await Promise.race([stopped, ended])
   manager.stopping()
   const leaves = how === 'SIGINT' || (how === 'SIGTERM' && config.leave_on_terminate === true)
   if (leaves) await agent.leave().catch((error: Error) => log.logger.error({}, `agent: cannot leave: ${error.message}`))

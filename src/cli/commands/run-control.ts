@@ -58,13 +58,15 @@ async function serve(flags: ControlFlags, loaded: LoadedConfig | undefined, io: 
   await plane.start().catch((error: Error) => {
     throw new CliError(error.message)
   })
+  // Before anything tells others that it runs: whoever reads that may signal at once.
+  const stopped = stopSignal()
+  process.on('SIGHUP', () => void plane.reload())
   const pidFile = loaded?.config.pid_file
   if (pidFile !== undefined) writePidFile(pidFile)
   printAddresses(plane, io)
   const manager = serviceManager(io.env, reason => log.logger.warn({}, reason))
   manager.ready()
-  process.on('SIGHUP', () => void plane.reload())
-  await Promise.race([stopSignal(), left])
+  await Promise.race([stopped, left])
   manager.stopping()
   await plane.stop()
   if (pidFile !== undefined) rmSync(pidFile, { force: true })

@@ -49,8 +49,10 @@ export async function runLeading(
     },
     onProblem: problem,
   })
+  // Before it is told: whoever reads that may signal at once.
+  const stopped = stopSignal()
   io.out(`Kubernetes: ${cluster.server}\n`)
-  await stopSignal()
+  await stopped
   await lease.stop()
   client.close()
 }

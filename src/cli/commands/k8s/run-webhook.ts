@@ -67,8 +67,10 @@ export async function runWebhook(flags: WebhookFlags, io: CommandIo): Promise<vo
   }).catch((error: Error) => {
     throw new CliError(error.message)
   })
+  // Before it is told: whoever reads that may signal at once.
+  const stopped = stopSignal()
   io.out(`Webhook: https://${host.includes(':') ? `[${host}]` : host}:${server.port}/mutate\n`)
-  await stopSignal()
+  await stopped
   await server.close()
 }
 

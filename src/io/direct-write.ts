@@ -16,6 +16,8 @@ const KINDS: ReadonlySet<string> = new Set(['TCP', 'Pipe'])
 
 /** What libuv tells of a write that it could not finish at once. */
 interface WriteRequest {
+  /** -1: libuv does not have it (yet). */
+  getAsyncId(): number
   oncomplete: ((this: WriteRequest, status: number) => void) | null
   /** Kept until it is written. */
   buffer: Buffer | null
@@ -40,7 +42,7 @@ function findWriteRequest(): (new () => WriteRequest) | null {
     getAsyncId: () => 0,
     readStart: () => 0,
     writeLatin1String(request: WriteRequest) {
-      found = request.constructor as new () => WriteRequest
+      if (typeof request.getAsyncId === 'function') found = request.constructor as new () => WriteRequest
       return 0
     },
   }
@@ -72,6 +74,8 @@ function onComplete(this: WriteRequest, status: number): void {
 export class DirectWriter {
   /** Bytes of a write of ours that the kernel has not taken yet. */
   waitingBytes = 0
+  /** libuv has a write of ours. */
+  private pending = false
   private readonly socket: Socket
   private readonly handle: WriteHandle
   private owesDrain = false
@@ -93,7 +97,7 @@ export class DirectWriter {
     const { socket } = this
     return (
       length <= DIRECT_BYTES &&
-      this.waitingBytes === 0 &&
+      !this.pending &&
       socket.writableLength === 0 &&
       socket.writableCorked === 0 &&
       (socket as unknown as OpenSocket)._handle === this.handle
@@ -112,20 +116,23 @@ export class DirectWriter {
       this.socket.destroy(writeError(error))
       return true
     }
-    const waitingBytes = handle.writeQueueSize
-    if (waitingBytes === 0) return true
+    // The bytes that wait do not say it: what the first call left, the second one of libuv may have written, which tells us of it later.
+    // A request that libuv still has must not be written with again: Node ends the process.
+    if (request.getAsyncId() === -1) return true
     spare = null
     request.oncomplete = onComplete
     request.writer = this
     if (typeof data !== 'string') request.buffer = data
-    this.waitingBytes = waitingBytes
-    this.owesDrain = waitingBytes >= limitBytes
+    this.pending = true
+    this.waitingBytes = handle.writeQueueSize
+    this.owesDrain = this.waitingBytes >= limitBytes
     return !this.owesDrain
   }
 
   /** Called by libuv: what waited is written, or lost. */
   onComplete(status: number): void {
     const { socket } = this
+    this.pending = false
     this.waitingBytes = 0
     if (socket.destroyed) return
     if (status !== 0) socket.destroy(writeError(status))

@@ -97,6 +97,29 @@ test('bytes that wait when the socket is destroyed are lost without a word', asy
   expect(transport.writableLength).toBe(0)
 })
 
+test.skipIf(!direct)('a request that libuv still has is not written with again, though none of its bytes waits any more', async () => {
+  const { near } = await connect()
+  const transport = new SocketTransport(near, 1024)
+  const text = 'x'.repeat(4096)
+  for (let i = 0; i < 8192 && transport.write(text); i++);
+  const real = (near as unknown as { _handle: { writeLatin1String(request: object, text: string): number } })._handle
+  let again = 0
+  // As where the peer reads between the two calls with which libuv writes: all is written, and the request is told of it later.
+  class TCP {
+    readonly writeQueueSize = 0
+    writeLatin1String(request: { getAsyncId(): number }, data: string): number {
+      if (request.getAsyncId() === -1) return real.writeLatin1String(request, data)
+      again++
+      return 0
+    }
+  }
+  const socket = { _handle: new TCP(), writableLength: 0, writableCorked: 0, destroyed: true } as unknown as Socket
+  const writers = [DirectWriter.of(socket)!, DirectWriter.of(socket)!]
+  for (const writer of writers) expect(writer.write('more', 1024)).toBe(true)
+  expect(again, 'requests used twice, at which Node aborts').toBe(0)
+  expect(writers.map(writer => writer.takes(1))).toEqual([false, false])
+})
+
 test.skipIf(!direct)('is not for what waits behind bytes of the socket, nor for bulk', async () => {
   const { near } = await connect()
   const writer = DirectWriter.of(near)!

@@ -122,15 +122,17 @@ export class SnapshotBuilder {
       for (const dependency of alike.settled.dependencies) this.alikeDependencies.add(dependency)
     }
     const { settled, view } = alike
-    return this.withEndpoints(
-      placed === undefined ? settled : withOwnListeners(settled, problems => placed.own(view, proxy, problems)),
-      localityOf(this.sources.catalog, proxy),
+    return madeFrom(settled.dependencies, () =>
+      this.withEndpoints(
+        placed === undefined ? settled : withOwnListeners(settled, problems => placed.own(view, proxy, problems)),
+        localityOf(this.sources.catalog, proxy),
+      ),
     )
   }
 
   /** The snapshot of before with its endpoints looked up anew: for a change that concerns nothing else of it. */
   refresh(before: BuiltSnapshot): BuiltSnapshot {
-    return this.withEndpoints(before.settled, before.locality)
+    return madeFrom(before.settled.dependencies, () => this.withEndpoints(before.settled, before.locality))
   }
 
   /** Instances of the service, or their health, are others now. */
@@ -176,9 +178,8 @@ export class SnapshotBuilder {
       dependencies.add(tunnelKey(service))
       return this.sources.tunnels.accepts(service)
     }
-    let view: unknown
-    try {
-      view = kind.view(proxy, {
+    return madeFrom(dependencies, () => {
+      const view: unknown = kind.view(proxy, {
         mesh: {
           ...this.sources,
           leaf: this.recordedLeaf(dependencies),
@@ -190,19 +191,16 @@ export class SnapshotBuilder {
         problems,
         acceptsTunnels,
       })
-    } catch (error) {
-      if (error instanceof SnapshotError) error.dependencies = dependencies
-      throw error
-    }
-    const listeners = kind.placed === undefined ? kind.listeners(view) : kind.placed.shared(view)
-    const settled = {
-      resources: makeSnapshot([...kind.clusters(view), ...listeners, ...kind.routes(view)]),
-      dependencies,
-      problems,
-      endpoints: (lookup: EndpointLookup) => kind.endpoints(view, lookup),
-      acceptsTunnels: kind.acceptsTunnels(view),
-    }
-    return { settled, view }
+      const listeners = kind.placed === undefined ? kind.listeners(view) : kind.placed.shared(view)
+      const settled = {
+        resources: makeSnapshot([...kind.clusters(view), ...listeners, ...kind.routes(view)]),
+        dependencies,
+        problems,
+        endpoints: (lookup: EndpointLookup) => kind.endpoints(view, lookup),
+        acceptsTunnels: kind.acceptsTunnels(view),
+      }
+      return { settled, view }
+    })
   }
 
   private recordedLeaf(dependencies: Set<string>): MeshSources['leaf'] {
@@ -371,6 +369,16 @@ export class SnapshotBuilder {
     }
     // Entries with a filter that does not compile are refused when written; should one be here, its subset is empty, not everything.
     return 'predicate' in compiled ? compiled.predicate : () => false
+  }
+}
+
+/** What can't be made says what it was to be made from: a change of that is another try. */
+function madeFrom<T>(dependencies: ReadonlySet<string>, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    if (error instanceof SnapshotError) error.dependencies = dependencies
+    throw error
   }
 }
 

@@ -50,7 +50,7 @@ export class EndpointSet implements Assignments {
 
   /** The instances of the same zone before those of the same region, and these before all others. */
   nearestFirst(from: Locality): Assignments {
-    const key = `${from.Region}/${from.Zone}`
+    const key = JSON.stringify([from.Region, from.Zone])
     let ordered = this.ordered.get(key)
     if (ordered === undefined) this.ordered.set(key, (ordered = new OrderedEndpoints(groupsOf(this.endpoints, from))))
     return ordered

@@ -31,6 +31,8 @@ let pushed: string[]
 let prepared: string[]
 /** Proxies without a stream; every other has one. */
 let away: Set<string>
+/** What was reported: nothing, but where a test takes it out. */
+let problems: string[]
 
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] })
@@ -42,6 +44,7 @@ beforeEach(async () => {
   pushed = []
   prepared = []
   away = new Set()
+  problems = []
   const mesh = {
     datacenter: 'dc1',
     trustDomain: TRUST_DOMAIN,
@@ -91,7 +94,7 @@ beforeEach(async () => {
     },
     index: () => store.index,
     onPropagated: () => {},
-    onProblem: (id, reason) => expect.unreachable(`${id}: ${reason}`),
+    onProblem: (id, reason) => problems.push(`${id}: ${reason}`),
   })
   entries.onChange(({ kind, name }) => publisher.entryChanged(kind, name))
   publisher.start()
@@ -99,6 +102,7 @@ beforeEach(async () => {
 afterEach(() => {
   publisher.stop()
   vi.useRealTimers()
+  expect(problems).toEqual([])
 })
 
 async function register(definition: object): Promise<void> {
@@ -209,6 +213,21 @@ describe('what is computed and encoded', () => {
     await vi.advanceTimersByTimeAsync(COALESCE_MS)
     expect(computed).toContain('web-1-sidecar-proxy')
     expect(resource('web-1-sidecar-proxy', ENDPOINT_TYPE, API_CLUSTER)).toBeDefined()
+  })
+})
+
+describe('of a proxy that can’t be made', () => {
+  it('for an extension that it requires: it is made once the entry is another', async () => {
+    const Target = { Service: { Name: 'nobody' } }
+    const authz = { Name: 'builtin/ext-authz', Required: true, Arguments: { Config: { GrpcService: { Target } } } }
+    await entries.put({ Kind: 'service-defaults', Name: 'web', Protocol: 'tcp', EnvoyExtensions: [authz] })
+    await webs(1)
+    await settle()
+    expect(problems.splice(0)).toEqual([expect.stringMatching(/web-1-sidecar-proxy: keeps its last .* nobody is no upstream/)])
+    expect(snapshots.size).toBe(0)
+    await entries.put({ Kind: 'service-defaults', Name: 'web', Protocol: 'tcp' })
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    expect(pushed).toEqual(['web-1-sidecar-proxy'])
   })
 })
 

@@ -45,7 +45,7 @@ export interface ControlPlaneOptions {
   /** A snapshot, a state file or a backup: the state goes back to it, the files of before are kept aside. */
   readonly restore?: string
   readonly backups?: BackupOptions
-  /** Serves what it has and touches nothing outside: no checks, no peers, no rollouts, no leases that end. For a look at a backup. */
+  /** Serves what it has and touches nothing outside: no checks, no peers, no rollouts, no leases that end, no renewal of the CA. For a look at a backup. */
   readonly inert?: boolean
   /** Starts with what can be read of a damaged state. */
   readonly acceptLoss?: boolean

@@ -178,7 +178,7 @@ export class ControlPlane {
     const { ca, stop: stopCa } = await openAuthority({
       ...{ store, seal, datacenter },
       ...(options.ca === undefined ? {} : { config: options.ca }),
-      maintains: options.inert !== true,
+      inert: options.inert === true,
       onChange: ({ kind, activeRootId }) => {
         if (kind === 'roots') this.note('ca', 'rotate', `active root ${activeRootId}`, 'certificate authority')
       },

@@ -115,7 +115,7 @@ class Params {
 
   required(name: string): string {
     const value = this.text(name)
-    if (value === '' && this.values[name] === undefined) this.add(`Params.${name}`, 'is required')
+    if (this.values[name] === undefined || this.values[name] === '') this.add(`Params.${name}`, 'is required')
     return value
   }
 

@@ -1,7 +1,7 @@
 // A client of one Vault under one identity: logs in when first needed, keeps the token alive, and sends requests with it.
 // Used by the CA's provider and by the secret sources. Invariant: at most one login is under way; a token is renewed, or replaced by a new
-// login, when two thirds of its lease are over; a request that is denied although the token was good a moment ago logs in anew once a minute
-// at most.
+// login, when two thirds of its lease are over; where a request is denied, Vault is asked once a minute at most whether the token is still good,
+// and only another login follows if it is not: each leaves a token behind.
 //
 //   [no token] --first request: login, or lookup-self--> [token] --2/3 of the lease: renew-self--> [token]
 //                                                           '--not renewable, refused, or near its last end--> [no token] and login
@@ -39,15 +39,18 @@ const RENEW_AT = 2 / 3
 const MIN_RENEW_MS = 1_000
 /** After a renewal that failed for want of Vault. */
 const RETRY_MS = 5_000
-/** No sooner is a denied request taken as a sign that the token is gone. */
-const RELOGIN_MS = 60_000
+/** No sooner is a denied request taken as a sign that a good token is gone. */
+const CONFIRMED_MS = 60_000
 
 export class VaultSession {
   private readonly transport: VaultTransport
   private held: Held | undefined
   private underWay: Promise<Held> | undefined
   private renewal: Timer = NO_TIMER
-  private loggedInAtMs = Number.NEGATIVE_INFINITY
+  /** When Vault last said that the token is good, by granting it or when asked. */
+  private confirmedAtMs = Number.NEGATIVE_INFINITY
+  private confirming: Promise<boolean> | undefined
+  private lastProblem = ''
   private closed = false
 
   constructor(private readonly options: VaultSessionOptions) {
@@ -92,16 +95,32 @@ export class VaultSession {
     try {
       return await this.transport.send({ ...request, token })
     } catch (error) {
-      if (!(error instanceof VaultError) || error.status !== 403 || !this.mayLogInAgain(token)) throw error
-      this.held = undefined
+      if (!(error instanceof VaultError) || error.status !== 403 || !(await this.isGone(token))) throw error
+      if (this.held?.token === token) this.held = undefined
       return this.transport.send({ ...request, token: (await this.token()).token })
     }
   }
 
-  /** Another request may have logged in meanwhile: then that token is tried. */
-  private mayLogInAgain(token: string): boolean {
+  /** Whether another token may help where this one was denied. Another request may have logged in meanwhile: then that token is tried. */
+  private async isGone(token: string): Promise<boolean> {
     if (this.options.settings.login.kind === 'token') return false
-    return this.held?.token !== token || this.options.clock.now() - this.loggedInAtMs >= RELOGIN_MS
+    if (this.held?.token !== token) return true
+    if (this.options.clock.now() - this.confirmedAtMs < CONFIRMED_MS) return false
+    this.confirming ??= this.isUnknown(token).finally(() => {
+      this.confirming = undefined
+    })
+    return this.confirming
+  }
+
+  /** A policy that forbids to ask counts as a no: then a login finds out. */
+  private async isUnknown(token: string): Promise<boolean> {
+    try {
+      await this.transport.send({ method: 'GET', path: 'auth/token/lookup-self', token })
+      this.confirmedAtMs = this.options.clock.now()
+      return false
+    } catch (error) {
+      return error instanceof VaultError && error.status === 403
+    }
   }
 
   private token(): Promise<Held> {
@@ -119,7 +138,7 @@ export class VaultSession {
 
   private async newToken(): Promise<Held> {
     const { login } = this.options.settings
-    this.loggedInAtMs = this.options.clock.now()
+    this.confirmedAtMs = this.options.clock.now()
     if (login.kind === 'token') return this.hold(await this.lookUp(login.token))
     if (login.kind === 'token-file') return this.hold(await this.lookUp(await this.fromFiles(() => readToken(login.path))))
     const request = await this.fromFiles(() => loginRequest(login))
@@ -158,6 +177,7 @@ export class VaultSession {
 
   private hold(held: Held): Held {
     this.held = held
+    this.lastProblem = ''
     this.renewal.cancel()
     if (!this.closed && held.leaseMs > 0)
       this.renewal = this.options.clock.after(Math.max(MIN_RENEW_MS, held.leaseMs * RENEW_AT), () => void this.renew(held))
@@ -174,17 +194,18 @@ export class VaultSession {
       if (renewed.leaseMs < held.firstLeaseMs / 2) return await this.replace(held, 'has come near the end of its longest life')
       this.hold({ ...renewed, firstLeaseMs: held.firstLeaseMs })
     } catch (error) {
-      const { message, status } = error as VaultError
-      this.options.onProblem(`the token could not be renewed: ${message}`)
       // A token that Vault does not know any more is of no use to the next request either.
-      if (status === 403 && this.options.settings.login.kind !== 'token') this.held = undefined
-      else this.again(held)
+      if ((error as VaultError).status === 403 && this.options.settings.login.kind !== 'token') this.held = undefined
+      this.failed(held, error as VaultError)
     }
   }
 
-  /** Until it has ended: after that the next request logs in. */
-  private again(held: Held): void {
-    if (this.closed || this.options.clock.now() + RETRY_MS >= held.endsAtMs) return
+  /** Tried again until it has ended: after that the next request logs in. Told once until the reason changes. */
+  private failed(held: Held, { message }: VaultError): void {
+    if (this.closed) return
+    if (message !== this.lastProblem) this.options.onProblem(`the token could not be renewed: ${message}`)
+    this.lastProblem = message
+    if (this.held !== held || this.options.clock.now() + RETRY_MS >= held.endsAtMs) return
     this.renewal = this.options.clock.after(RETRY_MS, () => void this.renew(held))
   }
 
@@ -194,6 +215,7 @@ export class VaultSession {
       this.options.onProblem(`the token of the configuration ${why} and ends in ${seconds} s: give another one`)
       return
     }
-    await this.logIn()
+    // A login that is refused says nothing of the token that there is.
+    await this.logIn().catch((error: VaultError) => this.failed(held, error))
   }
 }

@@ -210,6 +210,41 @@ describe('the token', () => {
     expect(vault.paths.filter(path => path.includes('login'))).toHaveLength(2)
   })
 
+  it('that is good is kept where a path is denied, however often: each login would leave a token behind', async () => {
+    const clock = new ManualClock()
+    const vault = await startVault({ clock })
+    const session = open(vault, appRole, clock)
+    await word(session)
+    vault.denied = /^secret\/data\/other/
+    for (let round = 0; round < 3; round++) {
+      clock.advance(60_000)
+      await Promise.all([1, 2].map(() => expect(session.read('secret/data/other')).rejects.toMatchObject({ status: 403 })))
+    }
+    expect(vault.paths.filter(path => path.includes('login'))).toHaveLength(1)
+    expect(vault.paths.filter(path => path.includes('lookup-self')).length).toBeLessThanOrEqual(6)
+    expect(await word(session)).toBe('one')
+  })
+
+  it('is used on while its successor is refused, which is told once', async () => {
+    const clock = new ManualClock()
+    const vault = await startVault({ clock, leaseS: 600, renewable: false })
+    const session = open(vault, appRole, clock)
+    await word(session)
+    const login = vault.logins.get('approle')!
+    vault.logins.delete('approle')
+    clock.advance(400_000)
+    await settled(vault, 'POST auth/approle/login', 2)
+    expect(await word(session)).toBe('one')
+    clock.advance(5_000)
+    await settled(vault, 'POST auth/approle/login', 3)
+    expect(problems).toEqual(['the token could not be renewed: Vault: POST auth/approle/login: HTTP 403: permission denied'])
+    vault.logins.set('approle', login)
+    clock.advance(5_000)
+    await settled(vault, 'POST auth/approle/login', 4)
+    expect(await word(session)).toBe('one')
+    expect(vault.seen.at(-1)!.token).toBe('hvs.granted-2')
+  })
+
   it('from a file that somebody else keeps fresh is read again', async () => {
     const clock = new ManualClock()
     const vault = await startVault({ clock })

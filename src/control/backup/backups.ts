@@ -59,6 +59,8 @@ export interface BackupStatus {
 const LOOK_MS = 15_000
 const FIRST_RETRY_MS = 60_000
 const MAX_RETRY_MS = 900_000
+/** A time that is further ahead was told by a clock that was wrong; those of replicas differ by less. */
+const AHEAD_MS = 300_000
 
 export class Backups {
   private readonly mesh: string
@@ -95,7 +97,7 @@ export class Backups {
   get status(): BackupStatus {
     const { target, schedule, retention, keys, clock } = this.parts
     const { running, lastMade, lastAtMs, lastFailure, failuresInARow } = this
-    const dueMs = schedule && Math.max(schedule.dueMs(lastAtMs), this.retryAtMs, clock.wallNow())
+    const dueMs = schedule && Math.max(schedule.dueMs(this.credible(lastAtMs)), this.retryAtMs, clock.wallNow())
     return {
       target: target.description,
       schedule: schedule?.text,
@@ -152,12 +154,17 @@ export class Backups {
 
   private isDue(): boolean {
     const now = this.parts.clock.wallNow()
-    return now >= this.retryAtMs && now >= this.parts.schedule!.dueMs(this.lastAtMs)
+    return now >= this.retryAtMs && now >= this.parts.schedule!.dueMs(this.credible(this.lastAtMs))
+  }
+
+  /** Else one backup from a wrong clock's future would end the schedule until then. */
+  private credible(atMs: number | undefined): number | undefined {
+    return atMs !== undefined && atMs <= this.parts.clock.wallNow() + AHEAD_MS ? atMs : undefined
   }
 
   private async makeWhereMissing({ signal }: HeldLease): Promise<void> {
     // Another replica may have made it, or this one before it was started anew.
-    this.lastAtMs = await this.counted(async () => (await this.list())[0]?.atMs)
+    this.lastAtMs = await this.counted(async () => (await this.list()).find(({ atMs }) => this.credible(atMs) !== undefined)?.atMs)
     if (!signal.aborted && this.isDue()) await this.now()
   }
 
@@ -185,14 +192,15 @@ export class Backups {
     this.retryAtMs = 0
     this.parts.onMade()
     log.info({ name, index, bytes: made.bytes, seconds: made.seconds, key: key?.id }, 'backup made')
-    const removed = await this.removeExpired()
+    const removed = await this.removeExpired(name)
     if (removed > 0) log.info({ removed }, `backups removed, ${this.parts.retention.text} stay`)
     return made
   }
 
-  private async removeExpired(): Promise<number> {
+  /** What was made just now stays, even where the names of others say that they are newer. */
+  private async removeExpired(made: string): Promise<number> {
     const { target, retention, clock } = this.parts
-    const gone = expired(await this.list(), retention, clock.wallNow())
+    const gone = expired(await this.list(), retention, clock.wallNow()).filter(({ name }) => name !== made)
     for (const { name } of gone) await target.remove(name)
     return gone.length
   }

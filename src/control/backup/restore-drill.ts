@@ -1,6 +1,6 @@
 // Is a backup worth something? Takes one, opens it, starts a throw-away control plane with it in a folder of its own and on loopback alone,
 // and compares what that one serves with what the backup says. Run by `outrigger backup drill`, beside the mesh and not in it.
-// Invariants: the throw-away control plane is inert, so a drill speaks to nobody but the target; the folder is gone at the end.
+// Invariants: the throw-away control plane is inert, so a drill speaks to nobody but the target (and not to a CA in Vault); the folder is gone at the end.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

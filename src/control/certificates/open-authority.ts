@@ -1,5 +1,5 @@
 // The mesh's certificate authority over the store: loaded or made at the start, followed where other replicas change it, maintained by the one
-// replica that holds the task. Opened by `ControlPlane`.
+// replica that holds the task, unless it is inert. Opened by `ControlPlane`.
 import { type CaEvent, CertificateAuthority, type CertificateAuthorityOptions } from '../../mtls/ca/authority.js'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import type { Store } from '../store/store.js'
@@ -8,8 +8,6 @@ import { DatabaseCaStore } from './database-ca-store.js'
 export interface AuthorityOptions extends Omit<CertificateAuthorityOptions, 'store'> {
   readonly store: Store
   readonly seal: StateSeal | undefined
-  /** Renews and rotates where this replica holds the task. */
-  readonly maintains: boolean
   /** Told of what the start changes, too. */
   readonly onChange: (event: CaEvent) => void
   readonly onProblem: (reason: string) => void
@@ -21,7 +19,7 @@ export interface OpenAuthority {
 }
 
 /** Rejects with `CaError`. */
-export async function openAuthority({ store, seal, maintains, onChange, ...options }: AuthorityOptions): Promise<OpenAuthority> {
+export async function openAuthority({ store, seal, onChange, ...options }: AuthorityOptions): Promise<OpenAuthority> {
   const caStore = new DatabaseCaStore(store, seal)
   const ca = new CertificateAuthority({ ...options, store: caStore })
   ca.onChange(onChange)
@@ -29,7 +27,7 @@ export async function openAuthority({ store, seal, maintains, onChange, ...optio
   const failed = (error: Error): void => options.onProblem(`certificate authority: ${error.message}`)
   const unfollow = store.isShared ? caStore.onChange(() => void ca.followStore().catch(failed)) : () => {}
   const endMaintenance = store.leases.contend('certificate-authority', lease => {
-    if (maintains) ca.start()
+    if (options.inert !== true) ca.start()
     lease.signal.addEventListener('abort', () => ca.stopMaintenance(), { once: true })
   })
   return {

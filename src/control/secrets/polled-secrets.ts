@@ -15,7 +15,7 @@ export interface PolledSecretsOptions {
 }
 
 /** Of each secret, a request an interval. */
-export const MAX_POLLED_SECRETS = 1_000
+const MAX_POLLED_SECRETS = 1_000
 
 interface Polled {
   readonly reference: KvReference
@@ -50,6 +50,9 @@ export class PolledSecrets {
   use(references: readonly KvReference[]): void {
     const wanted = new Map(references.map(reference => [secretKey(reference), reference]))
     for (const key of this.secrets.keys()) if (!wanted.has(key)) this.secrets.delete(key)
+    const left = wanted.size - MAX_POLLED_SECRETS
+    if (left > 0)
+      this.options.onProblem(`${left} of ${wanted.size} secrets of Vault that are named are not read: the limit is ${MAX_POLLED_SECRETS}`)
     const added: Polled[] = []
     for (const [key, reference] of wanted) {
       if (this.secrets.has(key) || this.secrets.size >= MAX_POLLED_SECRETS) continue
@@ -79,7 +82,7 @@ export class PolledSecrets {
     const { session, onChange, onProblem } = this.options
     const { reference } = polled
     try {
-      // A token that may not read the metadata reads the secret itself each time.
+      // The metadata tells of another version without a secret leaving Vault each time.
       const version = polled.secret === undefined ? undefined : await readVersion(session, reference)
       if (version !== undefined && version === polled.secret?.version) {
         polled.problem = ''

@@ -48,6 +48,8 @@ export interface CertificateAuthorityOptions {
   readonly config?: CaConfig
   /** When given, identities of other datacenters are refused. */
   readonly datacenter?: string
+  /** Serves the state as it is: nothing is renewed, rotated or pruned, and no file of the operator's and no Vault is asked, whoever wants a leaf. */
+  readonly inert?: boolean
   readonly clock?: WallClock
   /**
    * Called between the two steps of a rotation: resolve when the grown bundle has reached the mesh (or enough time has passed).
@@ -108,6 +110,7 @@ export class CertificateAuthority {
       else await this.resumeState(loaded)
       this.watchProvider()
     })
+    if (this.options.inert === true) return
     await this.resumeRotation()
     // A CA that was down for long may have an intermediate to renew before it can sign. Not while a hook is waited for.
     if (this.current().rotation === undefined) await this.maintain().catch(error => this.problem(`CA maintenance: ${reasonOf(error)}`))
@@ -161,7 +164,7 @@ export class CertificateAuthority {
         'the CA configuration given at the start differs from the one in force, which stays (as in Consul, it is for the first start)',
       )
     this.provider = this.createProvider(loaded.config.provider)
-    if (loaded.config.provider.kind !== 'files') return
+    if (loaded.config.provider.kind !== 'files' || this.options.inert === true) return
     try {
       // The operator's key is not in the state: read it; the files may also have changed while nobody looked.
       await this.adopt(await this.provider.chain(this.context(loaded.clusterId, loaded.config)))
@@ -346,8 +349,9 @@ export class CertificateAuthority {
   }
 
   private createProvider(config: ProviderConfig): CaProvider {
+    // The built-in one signs by keys that are in the state, and says of others that they are not.
+    if (config.kind === 'consul' || this.options.inert === true) return new BuiltinProvider()
     if (config.kind === 'files') return new FileProvider(config, this.clock)
-    if (config.kind === 'consul') return new BuiltinProvider()
     const clock = this.options.clock ?? systemClock
     return new VaultProvider(config, clock, reason => this.problem(`CA provider "vault": ${reason}`))
   }

@@ -111,6 +111,23 @@ describe('the schedule', () => {
     await each.stop()
   })
 
+  it('goes on where a wrong clock has left a backup from the future, and keeps what it made', async () => {
+    const future = backupName('dc1', 'a.consul', NOW + 24 * 60 * MINUTE_MS, 9)
+    target.files.set(future, Buffer.from('x'))
+    const each = await backups('10m', { retention: parseRetention('1') })
+    each.start()
+    await until(() => counts.made === 1)
+    await until(() => !each.status.running)
+    const first = each.status.lastMade!.name
+    expect([...target.files.keys()]).toEqual([future, first])
+    for (let at = 0; at < 10 * 4; at++) await clock.settle(15_000)
+    await until(() => counts.made === 2)
+    await until(() => !each.status.running)
+    expect([...target.files.keys()]).toEqual([future, each.status.lastMade!.name])
+    expect(each.status.lastMade!.name).not.toBe(first)
+    await each.stop()
+  })
+
   it('counts, logs and tries again with growing pauses when the place fails, and goes on when it is back', async () => {
     const each = await backups('10m')
     target.failure = 'the disk is gone'

@@ -2,6 +2,7 @@ import dns from 'node:dns'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { backupName } from '../../../src/control/backup/backup-name.js'
 import type { BackupTarget } from '../../../src/control/backup/backup-target.js'
+import { readList } from '../../../src/control/backup/s3/s3-answers.js'
 import { S3Client } from '../../../src/control/backup/s3/s3-client.js'
 import { s3Credentials } from '../../../src/control/backup/s3/s3-credentials.js'
 import { parseS3Settings } from '../../../src/control/backup/s3/s3-settings.js'
@@ -96,6 +97,12 @@ describe('an S3 bucket', () => {
     await expect(targetOf(fake.place()).list()).rejects.toThrow('is this an S3 endpoint?')
     fake.objects.set('big', Buffer.alloc(2_000))
     await expect(new S3Client(optionsOf(fake.place())).get('big', 1_000)).rejects.toThrow('more than 1000 bytes')
+  })
+
+  it('takes no list that is cut and does not say how it goes on: the newest backups would be missing', () => {
+    const list = (more: string) => `<ListBucketResult><IsTruncated>true</IsTruncated>${more}</ListBucketResult>`
+    expect(readList(list('<NextContinuationToken>a&amp;b</NextContinuationToken>'))).toEqual({ objects: [], nextToken: 'a&b' })
+    expect(readList(list('<NextMarker>a</NextMarker>'))).toBeUndefined()
   })
 
   it('ends what it waits for when it is closed', async () => {

@@ -93,6 +93,7 @@ export class FakePki {
       const known = [...this.issuers].find(([, issuer]) => issuer.certificate.pem === certificate.pem)
       if (known !== undefined) {
         existing.push(known[0])
+        mapping[known[0]] = known[1].keyId ?? ''
         continue
       }
       const key = [...this.keys].find(([, candidate]) => certificate.publicKey.equals(createPublicKey(candidate)))

@@ -7,7 +7,7 @@ export interface ListedObjects {
   readonly nextToken: string | undefined
 }
 
-/** Undefined: it is no list. */
+/** Undefined: it is no list, or a cut one that does not say how it goes on: the newest backups would be missing in it. */
 export function readList(xml: string): ListedObjects | undefined {
   if (!/<ListBucketResult[\s>]/.test(xml)) return undefined
   const objects: { key: string; bytes: number }[] = []
@@ -17,7 +17,8 @@ export function readList(xml: string): ListedObjects | undefined {
     if (key !== '' && /^\d+$/.test(size)) objects.push({ key, bytes: Number(size) })
   }
   const isCut = element(xml, 'IsTruncated') === 'true'
-  return { objects, nextToken: (isCut && element(xml, 'NextContinuationToken')) || undefined }
+  const nextToken = isCut ? element(xml, 'NextContinuationToken') : undefined
+  return nextToken === '' ? undefined : { objects, nextToken }
 }
 
 /** Empty texts where it says nothing. */

@@ -73,7 +73,8 @@ export class S3Client {
       const query = { 'list-type': '2', delimiter: '/', prefix, ...(token === undefined ? {} : { 'continuation-token': token }) }
       const text = (await this.call({ method: 'GET', key: '', query, maxBytes: MAX_LIST_BYTES })).toString('utf8')
       const read = readList(text)
-      if (read === undefined) throw new Error(`${this.where}: the answer is no list of objects: is this an S3 endpoint?`)
+      if (read === undefined)
+        throw new Error(`${this.where}: the answer is no whole list of objects (ListObjectsV2): is this an S3 endpoint?`)
       objects.push(...read.objects)
       token = read.nextToken
       if (token === undefined) return objects

@@ -59,16 +59,25 @@ export class PkiMount {
     }
   }
 
+  async hasIssuers(): Promise<boolean> {
+    return (await this.issuers()).length > 0
+  }
+
   /** The default issuer first, then what signed it, as far as the mount knows; none: there is no CA in it yet. */
   async caChain(): Promise<string[]> {
-    if ((await this.issuers()).length === 0) return []
+    if (!(await this.hasIssuers())) return []
     const answer = await this.session.read(`${this.path}/cert/ca_chain`, this.where)
     const pem = answer?.data['certificate']
     if (typeof pem !== 'string') throw new VaultError(`GET ${this.path}/cert/ca_chain`, 200, ['the answer holds no certificate'], [])
     return certificatePems(pem)
   }
 
+  /** `undefined`: it is no issuer of the mount; asked for such a one, Vault answers 500, as if it were at fault itself. */
   async certificateOf(issuerId: string): Promise<string | undefined> {
+    return (await this.issuers()).includes(issuerId) ? this.readIssuer(issuerId) : undefined
+  }
+
+  private async readIssuer(issuerId: string): Promise<string | undefined> {
     const pem = (await this.session.read(`${this.path}/issuer/${issuerId}/json`, this.where))?.data['certificate']
     return typeof pem === 'string' ? pem : undefined
   }
@@ -98,14 +107,14 @@ export class PkiMount {
   async setSigned(bundlePem: string): Promise<string> {
     const path = 'intermediate/set-signed'
     const { data } = await this.write(path, { certificate: bundlePem })
-    const mapping = Object.entries((data['mapping'] ?? {}) as JsonObject).filter(([, keyId]) => typeof keyId === 'string' && keyId !== '')
+    const withKey = Object.entries((data['mapping'] ?? {}) as JsonObject)
+      .filter(([, keyId]) => typeof keyId === 'string' && keyId !== '')
+      .map(([issuerId]) => issuerId)
     const imported = Array.isArray(data['imported_issuers']) ? data['imported_issuers'] : []
-    const own = mapping.map(([issuerId]) => issuerId).find(issuerId => imported.includes(issuerId))
+    // Sent twice, because the first answer was lost, it is there already and no new one any more.
+    const own = withKey.find(issuerId => imported.includes(issuerId)) ?? (withKey.length === 1 ? withKey[0] : undefined)
     if (own === undefined || !ISSUER_ID.test(own))
-      throw new CaError(
-        'config',
-        `Vault: POST ${this.path}/${path}: the answer names no new issuer with a key; Vault 1.11 or later is needed`,
-      )
+      throw new CaError('config', `Vault: POST ${this.path}/${path}: the answer names no issuer with a key; Vault 1.11 or later is needed`)
     return own
   }
 
@@ -154,7 +163,7 @@ export class PkiMount {
 
   private async issuerOf(pem: string): Promise<string | undefined> {
     for (const issuerId of (await this.issuers()).slice(0, MAX_ISSUERS)) {
-      const found = await this.certificateOf(issuerId)
+      const found = await this.readIssuer(issuerId)
       if (found !== undefined && certificatePems(found)[0] === pem) return issuerId
     }
     return undefined

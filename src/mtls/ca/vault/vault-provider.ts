@@ -39,6 +39,7 @@ export class VaultProvider implements CaProvider {
 
   async chain(context: ProviderContext): Promise<ProviderChain> {
     return asCaError(async () => {
+      await this.makeRootCa(context)
       const ca = await this.rootCa(context)
       const kept = context.current
       await this.intermediateMount.ensure({
@@ -51,16 +52,18 @@ export class VaultProvider implements CaProvider {
     })
   }
 
-  private async rootCa({ config, clusterId, trustDomain, nowMs }: ProviderContext): Promise<RootCa> {
+  /** Where there is none: for a new configuration, and never to renew what is in force. */
+  private async makeRootCa({ config, clusterId, trustDomain }: ProviderContext): Promise<void> {
     const mount = this.rootMount
     await mount.ensure({ description: 'root CA of the service mesh', maxLeaseMs: config.rootCertTtlMs, tune: false })
-    let pems = await mount.caChain()
-    if (pems.length === 0) {
-      const names = { commonName: caName('vault', 'root', clusterId), uri: `spiffe://${trustDomain}`, key: config.privateKey }
-      await mount.generateRoot(names, config.rootCertTtlMs)
-      pems = await mount.caChain()
-    }
-    const [signing, ...above] = pems.map(readCertificate)
+    if (await mount.hasIssuers()) return
+    const names = { commonName: caName('vault', 'root', clusterId), uri: `spiffe://${trustDomain}`, key: config.privateKey }
+    await mount.generateRoot(names, config.rootCertTtlMs)
+  }
+
+  private async rootCa({ config, nowMs }: ProviderContext): Promise<RootCa> {
+    const mount = this.rootMount
+    const [signing, ...above] = (await mount.caChain()).map(readCertificate)
     if (signing === undefined) throw new CaError('root-invalid', `${mount.path}/ in Vault holds no CA`)
     const { keySpec } = signing
     for (const [field, found, wanted] of [

@@ -112,6 +112,7 @@ describe('the configuration of the provider "vault"', () => {
     [method('approle', {}), 'AuthMethod.Params.role_id: role_id or role_id_file_path is required'],
     [method('approle', { role_id: 'a', role_id_file_path: '/a' }), 'AuthMethod.Params.role_id_file_path: excludes role_id'],
     [method('kubernetes', {}), 'AuthMethod.Params.role: is required'],
+    [method('kubernetes', { role: '' }), 'AuthMethod.Params.role: is required'],
     [method('jwt', { role: 'a', path: '/j', audience: 'x' }), 'AuthMethod.Params.audience: is no parameter of this method'],
     [method('jwt', { role: 'a', path: '/j' }, { Mount: 'x' }), 'AuthMethod.mount: is no field of an auth method'],
     [method('jwt', { role: 'a', path: '/j' }, { MountPath: 'x y' }), 'AuthMethod.MountPath: "x y" is no path of an auth method'],

@@ -1,9 +1,11 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { CertificateAuthorityOptions } from '../../../../src/mtls/ca/authority.js'
+import { PkiMount } from '../../../../src/mtls/ca/vault/pki-mount.js'
 import { certificatePems } from '../../../../src/mtls/x509/der.js'
 import { generateKey, privateKeyPem } from '../../../../src/mtls/x509/keys.js'
 import { crossSign, issueIntermediate, issueRoot, readCertificate } from '../../../../src/mtls/x509/x509.js'
+import type { VaultSession } from '../../../../src/vault/vault-session.js'
 import { FakePki } from '../../../support/fake-vault/fake-pki.js'
 import { FaultyStore, handshake, hourMs, MemoryCaStore, makeCa, type Party, type TestCa, testConfig, trusted } from '../support.js'
 import { startVaultWorld, type VaultWorld } from './vault-ca.js'
@@ -232,6 +234,44 @@ describe('changes', () => {
     expect(ca.roots().Roots[0]!.SigningKeyID).not.toBe(signing)
     const after = { leaf: await leaf('web'), bundlePem: before.bundlePem }
     expect(certificatePems(after.leaf.chainPem)).toHaveLength(2)
+  })
+
+  it('goes over to another intermediate mount, which knows nothing of the issuer in force', async () => {
+    const { ca, leaf } = await started()
+    const before = ca.roots()
+    await ca.updateConfig(world.config({ IntermediatePKIPath: 'connect_other' }))
+    expect(ca.roots().ActiveRootID).toBe(before.ActiveRootID)
+    await leaf('web')
+    expect(world.vault.paths.at(-1)).toMatch(/^POST connect_other\/issuer\/.*\/sign\/leaf-cert$/)
+  })
+
+  it('to renew the intermediate makes no new root where the old one is gone', async () => {
+    const { ca, leaf } = await started()
+    const emptied = new FakePki(0, () => world.clock.wallNow())
+    world.vault.pki.set('/connect_root', emptied)
+    await world.clock.settle(4400 * hourMs)
+    await expect(ca.maintain()).rejects.toThrow('connect_root/ in Vault holds no CA')
+    expect(emptied.issuers.size).toBe(0)
+    await leaf('web')
+  })
+
+  it('inert serves what is in the state and says no word to Vault, also where the intermediate is due', async () => {
+    const store = new MemoryCaStore()
+    const first = await started({ store })
+    const state = await store.load()
+    await world.clock.settle(4400 * hourMs)
+    const seen = world.vault.seen.length
+    const second = await started({ store, inert: true })
+    expect(second.ca.roots()).toEqual(first.ca.roots())
+    await expect(second.leaf('web')).rejects.toMatchObject({ code: 'signer-unavailable' })
+    expect(await store.load()).toEqual(state)
+    expect(world.vault.seen).toHaveLength(seen)
+  })
+
+  it('an intermediate that was taken over although the answer was lost is found by the second request', async () => {
+    const data = { mapping: { own: 'key', above: '' }, imported_issuers: null, existing_issuers: ['own', 'above'] }
+    const session = { write: async () => ({ data, auth: undefined, warnings: [] }) } as unknown as VaultSession
+    expect(await new PkiMount(session, 'connect_inter', undefined, () => {}).setSigned('pem')).toBe('own')
   })
 
   it('a mount whose longest lease is short is told of', async () => {

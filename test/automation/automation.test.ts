@@ -1,7 +1,7 @@
 // Tasks against our own control plane, in one process: conditions, buffer, status API, two that share the work by a lock.
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { get, type IncomingMessage } from 'node:http'
+import { get, type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -276,6 +276,16 @@ describe('the API', () => {
       await statusOf('evil.example'),
       await statusOf('localhost.evil'),
     ]).toEqual([200, 200, 403, 403])
+  })
+
+  it('makes no task for a page of a browser, which needs nobody’s permission to send a form', async () => {
+    const { status } = await run({ task: [] })
+    const body = JSON.stringify({ task: fileTask('evil', 'x', { reload: ['true'] }) })
+    const headers = { Origin: 'https://evil.example', 'Content-Type': 'text/plain' }
+    const asked = request(`${status.address}/v1/tasks`, { method: 'POST', headers }).end(body)
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    response.resume()
+    expect([response.statusCode, await status.getJson('/v1/status/tasks')]).toEqual([403, {}])
   })
 })
 

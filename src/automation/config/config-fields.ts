@@ -92,7 +92,7 @@ export class ConfigFields {
     const value = this.raw(name)
     if (value === undefined) return otherwise
     const ns = typeof value === 'number' ? value * 1e9 : typeof value === 'string' ? parseDuration(value) : undefined
-    return ns === undefined || ns < 0 ? (this.problem(name, 'must be a duration such as 10s') ?? otherwise) : ns / 1e6
+    return ns === undefined || !(ns >= 0) ? (this.problem(name, 'must be a duration such as 10s') ?? otherwise) : ns / 1e6
   }
 
   texts(name: string): readonly string[] {

@@ -3,9 +3,9 @@
 // Invariant: a reader of the destination sees the old content or the new one, whole; after `restore` what was there before is there again.
 import { randomBytes } from 'node:crypto'
 import {
-  chownSync,
   closeSync,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
@@ -67,7 +67,7 @@ export function writeCandidate(
     while (at < content.length) at += writeSync(file, content, at)
     const own = fstatSync(file)
     const [uid, gid] = [wanted.uid ?? before?.uid ?? own.uid, wanted.gid ?? before?.gid ?? own.gid]
-    if (uid !== own.uid || gid !== own.gid) chownSync(candidate, uid, gid)
+    if (uid !== own.uid || gid !== own.gid) fchownSync(file, uid, gid)
     fchmodSync(file, wanted.mode ?? before?.mode ?? DEFAULT_MODE)
     fsyncSync(file)
   } catch (error) {

@@ -25,6 +25,8 @@ export const MAX_OUTPUT_BYTES = 16 * 1024
 const KILL_AFTER_MS = 5_000
 /** For the rest of its output; a daemon that it has started may keep the pipes for ever. */
 const DRAIN_MS = 250
+/** How often it is looked whether all of a program that was told to end have ended. */
+const GROUP_STEP_MS = 50
 
 export function runCommand(
   { words, shell, timeoutMs, signal, cwd, env }: CommandRun,
@@ -35,6 +37,7 @@ export function runCommand(
     const chunks: Buffer[] = []
     let length = 0
     let why = ''
+    let isKilled = false
     let kill: NodeJS.Timeout | undefined
     let drain: NodeJS.Timeout | undefined
     const child = spawn(program!, args, {
@@ -47,7 +50,10 @@ export function runCommand(
       if (why !== '') return
       why = reason
       signalGroup(child.pid, 'SIGTERM')
-      kill = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS)
+      kill = setTimeout(() => {
+        isKilled = true
+        signalGroup(child.pid, 'SIGKILL')
+      }, KILL_AFTER_MS)
     }
     const timer = setTimeout(() => end(`did not end within ${timeoutMs / 1000} s`), timeoutMs)
     const abort = (): void => end('was stopped')
@@ -68,8 +74,11 @@ export function runCommand(
       resolve({ code, output, failure: failure === '' ? '' : `${shell ? words[0] : program}: ${failure}` })
     }
     child.once('error', (error: NodeJS.ErrnoException) => finish(-1, error.code === 'ENOENT' ? 'no such program' : error.message))
-    const ended = (code: number | null, by: NodeJS.Signals | null): void =>
+    const ended = (code: number | null, by: NodeJS.Signals | null): void => {
+      // It was told to end: what it has started gets the same time, and is waited for.
+      if (why !== '' && !isKilled && signalGroup(child.pid, 0)) return void setTimeout(() => ended(code, by), GROUP_STEP_MS)
       finish(code ?? -1, why !== '' ? why : code === 0 ? '' : code === null ? `ended by ${by}` : `exit code ${code}`)
+    }
     child.once('close', ended)
     child.once('exit', (code, by) => {
       drain = setTimeout(() => {
@@ -81,10 +90,11 @@ export function runCommand(
   })
 }
 
-function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+/** Whether there is somebody to get it. */
+function signalGroup(pid: number | undefined, signal: NodeJS.Signals | 0): boolean {
   try {
-    if (pid !== undefined) process.kill(-pid, signal)
+    return pid !== undefined && process.kill(-pid, signal)
   } catch {
-    // It has ended meanwhile.
+    return false
   }
 }

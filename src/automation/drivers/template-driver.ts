@@ -87,8 +87,9 @@ export class TemplateDriver implements Driver {
         const { file, path, target, before } = candidate
         const backup = `${file.destination}.bak`
         if (file.backup && before !== null) swapIn(writeCandidate(backup, before.content, null, before, false), backup)
-        swapIn(path, target)
+        // Counted before: it may be in its place, and flushing its folder fail.
         swapped.push(candidate)
+        swapIn(path, target)
       }
       if (this.config.reload !== null) await this.run('reload', this.config.reload, '', '', signal, output)
     } catch (error) {

@@ -79,11 +79,14 @@ export class SessionLock {
   private async compete(signal: AbortSignal): Promise<void> {
     const { api, ttlMs, id, clock } = this.options
     const body = { Name: `outrigger sync ${id}`, TTL: `${ttlMs / 1000}s`, LockDelay: LOCK_DELAY, Behavior: 'release' }
+    const askedAt = clock.now()
     const { ID } = await api.putJson<{ ID: string }>('/v1/session/create', body)
     this.session = ID
-    this.renewedAt = clock.now()
+    // Its life began before the answer was here.
+    this.renewedAt = askedAt
+    if (signal.aborted) return
     const over = new AbortController()
-    signal.addEventListener('abort', () => over.abort(), { once: true })
+    signal.addEventListener('abort', () => over.abort(), { signal: over.signal })
     await Promise.all([this.renew(over), this.hold(over)])
   }
 

@@ -1,6 +1,6 @@
 // CTS's status and task API on loopback: what the tasks are and how they went; on, off, now; new ones and those that go. Started by
-// automation.ts. Invariant: it listens on loopback and takes requests addressed to loopback alone (no page of a browser reaches it by a name of
-// its own); bodies are bounded; a request that changes something is in the audit with who asked.
+// automation.ts. Invariant: it listens on loopback and takes requests addressed to loopback alone, and none of a page in a browser (which could
+// reach it by a name of its own, or send a form without being asked for permission); bodies are bounded; a request that changes something is in the audit with who asked.
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -82,6 +82,7 @@ export class StatusApi {
     let answer: Answer
     try {
       if (!LOOPBACK.test(request.headers.host ?? '')) throw new ApiError(403, 'this API is for loopback alone')
+      if (request.headers.origin !== undefined) throw new ApiError(403, 'this API is not for pages of a browser')
       answer = await this.route(request)
     } catch (error) {
       answer = { status: error instanceof ApiError ? error.status : 500, body: { error: { message: (error as Error).message } } }

@@ -2,7 +2,7 @@
 // Kept by task-table.ts. Invariant: the file is replaced in one step; a file that is not ours to read is an error, not an empty state.
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Plain } from '../config/config-fields.js'
+import { isPlain, type Plain } from '../config/config-fields.js'
 
 export interface SyncState {
   /** By the name of the task: what the API has set. */
@@ -21,7 +21,8 @@ export class StateFile {
   /** Throws with one line. */
   constructor(private readonly path: string) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    this.state = { enabled: {}, created: {}, applied: {}, ...readState(path) }
+    const { enabled, created, applied } = readState(path)
+    this.state = { enabled: named(enabled), created: named(created), applied: named(applied) }
   }
 
   save(): void {
@@ -39,9 +40,21 @@ function readState(path: string): Partial<SyncState> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
     throw error
   }
-  try {
-    return JSON.parse(text) as Partial<SyncState>
-  } catch {
+  const state = parsed(text)
+  if (!isPlain(state) || [state['enabled'], state['created'], state['applied']].some(part => part !== undefined && !isPlain(part)))
     throw new Error(`${path}: is no state of outrigger sync: remove it to begin anew`)
+  return state as Partial<SyncState>
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
+}
+
+/** By the names of tasks, which may be those of an object's own methods. */
+function named<V>(entries: Record<string, V> = {}): Record<string, V> {
+  return Object.assign(Object.create(null) as Record<string, V>, entries)
 }

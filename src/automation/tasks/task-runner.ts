@@ -4,8 +4,8 @@
 //        ^                                          ^                          |  failed: again, later each time, then idle
 //        '------------------------------------------'---- a change ------------'
 //
-// Invariant: at most one run at a time; what changes meanwhile is looked at when it has ended. A task that fails, throws or hangs on its
-// programs harms no other: everything of it is caught here and shown in its status.
+// Invariant: at most one run or dry run at a time, whoever asked for it; what changes meanwhile is looked at when it has ended, and stop()
+// ends all of them. A task that fails, throws or hangs on its programs harms no other: everything of it is caught here and shown in its status.
 import { createHash, randomUUID } from 'node:crypto'
 import { fullJitterMs } from '../../io/backoff.js'
 import { NO_TIMER, type Timer, type WallClock } from '../../io/clock.js'
@@ -24,8 +24,8 @@ export interface TaskContext {
   /** Runs of all tasks; waits for a place among them. */
   readonly place: <T>(run: () => Promise<T>) => Promise<T>
   readonly onRun: (task: TaskRunner, event: TaskEvent, more: RunDetails) => void
-  /** Fingerprint of what was applied last, by an earlier process. */
-  readonly applied: string | undefined
+  /** Fingerprint of what was applied last, by this process or an earlier one. */
+  readonly applied: () => string | undefined
   readonly setApplied: (fingerprint: string) => void
 }
 
@@ -82,23 +82,23 @@ export class TaskRunner {
   start(): void {
     if (this.isActive) return
     this.isActive = true
-    this.stopping = new AbortController()
+    this.liveSignal()
     this.lastTrigger = undefined
     this.nextReason = 'start'
     this.armSchedule()
     this.consider()
   }
 
-  /** Follows nothing any more; resolves when a run that goes on has ended. */
+  /** Follows nothing any more; resolves when a run that goes on, by hand too, has ended. */
   async stop(): Promise<void> {
-    if (!this.isActive) return
     this.isActive = false
     this.buffer.cancel()
     this.schedule.cancel()
     this.stopping.abort()
     this.isReady = false
     await this.whenIdle()
-    this.context.hub.hold(this, new Set())
+    // It may have been started again meanwhile.
+    if (!this.isActive) this.context.hub.hold(this, new Set())
   }
 
   /** A watch has news. */
@@ -111,14 +111,25 @@ export class TaskRunner {
 
   /** By hand or by the API: now, whatever has changed. */
   async runNow(reason: string): Promise<TaskEvent> {
-    await this.whenIdle()
-    const prepared = await this.prepareWhenKnown()
-    return await this.run(prepared, reason, new AbortController().signal)
+    const signal = this.liveSignal()
+    return await this.run(await this.claim(signal), reason, signal)
   }
 
+  /** Never beside a run: what some drivers look at, and the plan they make of it, is what a run works on. */
   async inspect(): Promise<Preview> {
-    const { change } = await this.prepareWhenKnown()
-    return await change.preview(AbortSignal.timeout(INSPECT_MS))
+    const signal = this.liveSignal()
+    const { change } = await this.claim(signal)
+    try {
+      return await change.preview(AbortSignal.any([signal, AbortSignal.timeout(INSPECT_MS)]))
+    } finally {
+      this.ended()
+    }
+  }
+
+  /** Aborted by the next stop(). */
+  private liveSignal(): AbortSignal {
+    if (this.stopping.signal.aborted) this.stopping = new AbortController()
+    return this.stopping.signal
   }
 
   private armSchedule(): void {
@@ -153,8 +164,10 @@ export class TaskRunner {
     this.nextReason = this.config.condition?.kind ?? 'template'
     this.lastTrigger = prepared.trigger
     // As an earlier process has left it; a driver finds out by itself whether something is to be done, but a webhook would be told again.
-    if (reason === 'start' && prepared.fingerprint === this.context.applied && this.config.driver.kind === 'webhook') return
-    void this.run(prepared, reason, this.stopping.signal).catch(() => {})
+    if (reason === 'start' && prepared.fingerprint === this.context.applied() && this.config.driver.kind === 'webhook') return
+    this.run(prepared, reason, this.stopping.signal).catch((error: Error) => {
+      this.problem = error.message
+    })
   }
 
   /** Undefined: something is missing, or wrong; `problem` says what. */
@@ -187,17 +200,27 @@ export class TaskRunner {
     return { change, trigger, fingerprint, asked: [...answers.asked] }
   }
 
-  private async prepareWhenKnown(): Promise<Prepared> {
-    const { clock } = this.context
-    for (let waited = 0; ; waited += ANSWER_STEP_MS) {
-      const prepared = this.prepare()
-      if (prepared !== undefined) {
-        // What a task that is off has asked, nobody follows.
-        if (!this.isActive) this.context.hub.hold(this, new Set())
-        return prepared
+  /** Waits for what it asks and until nothing of it runs; from then on nothing else will, before the caller's has ended. */
+  private async claim(signal: AbortSignal): Promise<Prepared> {
+    try {
+      for (let waitedMs = 0; ; ) {
+        if (signal.aborted) throw new DriverError('was stopped before anything changed')
+        if (this.isRunning) {
+          await this.whenIdle()
+          continue
+        }
+        const prepared = this.prepare()
+        if (prepared !== undefined) {
+          this.isRunning = true
+          return prepared
+        }
+        if (waitedMs >= ANSWERS_WITHIN_MS) throw new DriverError(`is not ready: ${this.problem}`)
+        await pause(ANSWER_STEP_MS, this.context.clock, signal)
+        waitedMs += ANSWER_STEP_MS
       }
-      if (waited >= ANSWERS_WITHIN_MS) throw new DriverError(`is not ready: ${this.problem}`)
-      await new Promise<void>(resolve => clock.after(ANSWER_STEP_MS, resolve))
+    } finally {
+      // What a task that is off has asked, nobody follows.
+      if (!this.isActive) this.context.hub.hold(this, new Set())
     }
   }
 
@@ -228,6 +251,8 @@ export class TaskRunner {
         if (attempts < MAX_ATTEMPTS && !failure.isFinal && !signal.aborted) {
           await pause(fullJitterMs(attempts - 1, RETRY_BASE_MS, RETRY_MAX_MS, random), clock, signal)
           if (!signal.aborted && !this.hasChanged) continue
+          // What has changed may be nothing that it sees: then, too, this was not its last attempt.
+          this.lastTrigger = undefined
         }
         outcome = {
           success: false,
@@ -249,14 +274,20 @@ export class TaskRunner {
     }
     this.events.unshift(event)
     this.events.length = Math.min(this.events.length, KEPT_EVENTS)
-    this.isRunning = false
-    this.context.onRun(this, event, { fingerprint: prepared.fingerprint, asked: prepared.asked, files })
-    for (const resolve of this.idle.splice(0)) resolve()
-    if (this.hasChanged) {
-      this.hasChanged = false
-      this.onChange()
+    try {
+      this.context.onRun(this, event, { fingerprint: prepared.fingerprint, asked: prepared.asked, files })
+    } finally {
+      this.ended()
     }
     return event
+  }
+
+  private ended(): void {
+    this.isRunning = false
+    for (const resolve of this.idle.splice(0)) resolve()
+    if (!this.hasChanged) return
+    this.hasChanged = false
+    this.onChange()
   }
 
   private async whenIdle(): Promise<void> {

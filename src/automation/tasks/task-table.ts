@@ -55,7 +55,7 @@ export class TaskTable {
       random,
       place: run => this.place(run),
       onRun: (task, event, more) => this.ran(task, event, more),
-      applied: state.state.applied[config.name],
+      applied: () => state.state.applied[config.name],
       setApplied: fingerprint => {
         state.state.applied[config.name] = fingerprint
       },
@@ -114,18 +114,21 @@ export class TaskTable {
   private ran({ config }: TaskRunner, event: TaskEvent, { fingerprint, asked, files }: RunDetails): void {
     const { audit, state, onEvent } = this.context
     const { startTime: _start, endTime: _end, ...shown } = event
-    audit.write({
-      task: config.name,
-      action: 'run',
-      driver: config.driver.kind,
-      ...shown,
-      durationMs: Date.parse(event.endTime) - Date.parse(event.startTime),
-      inputs: fingerprint,
-      asked,
-      ...(files === undefined ? {} : { files }),
-    })
-    state.save()
-    onEvent(config.name, event)
+    try {
+      audit.write({
+        task: config.name,
+        action: 'run',
+        driver: config.driver.kind,
+        ...shown,
+        durationMs: Date.parse(event.endTime) - Date.parse(event.startTime),
+        inputs: fingerprint,
+        asked,
+        ...(files === undefined ? {} : { files }),
+      })
+      state.save()
+    } finally {
+      onEvent(config.name, event)
+    }
   }
 
   private async place<T>(run: () => Promise<T>): Promise<T> {

@@ -176,7 +176,7 @@ function parsed(name: string, parse: () => GoValue): GoValue {
 
 /** What YAML would take for something else than a text: as Go's package sees it. */
 const NO_TEXT =
-  /^(?:|~|null|y|n|yes|no|on|off|true|false|[-+]?\.inf|\.nan|[-+]?(?:\d[\d_]*)?\.?\d*(?:e[-+]?\d+)?|0[xob][\da-f_]+|\d{4}-\d\d?-\d\d?.*)$/i
+  /^(?:|~|null|y|n|yes|no|on|off|true|false|[-+]?\.inf|\.nan|[-+]?(?:\d[\d_]*(?:\.\d*)?|\.?\d*)(?:e[-+]?\d+)?|0[xob][\da-f_]+|\d{4}-\d\d?-\d\d?.*)$/i
 
 /** Go's package quotes those twice, and others that need it once. */
 function yamlText(value: GoValue): string {

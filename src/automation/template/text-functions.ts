@@ -128,7 +128,7 @@ function decodeBase64(text: string, form: RegExp): string {
 
 function parseFloating(text: string): number {
   const plain = text.replace(/^\+/, '')
-  if (/^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(plain)) return Number(plain)
+  if (/^-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(plain)) return Number(plain)
   if (/^[+-]?inf(inity)?$/i.test(text)) return text.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   return /^nan$/i.test(text) ? Number.NaN : fail(`parseFloat: ${JSON.stringify(text)}: invalid syntax`)
 }

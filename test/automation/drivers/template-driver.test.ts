@@ -101,6 +101,16 @@ it('names a program that is not there, and ends one that hangs', async () => {
   expect(existsSync(join(dir, 'a'))).toBe(false)
 })
 
+it('what a program has started gets the time to end too, and is waited for', async () => {
+  const child = `(trap "sleep 0.6; touch ${dir}/ended; exit" TERM; touch ${dir}/ready; while :; do sleep 0.02; done) > /dev/null 2>&1 &`
+  const stop = new AbortController()
+  const applied = failureOf(apply([fileOf('a', 'x', { check: sh(`${child} wait`) })], null, stop.signal))
+  while (!existsSync(join(dir, 'ready'))) await new Promise(resolve => setTimeout(resolve, 5))
+  stop.abort()
+  expect((await applied).message).toMatch(/was stopped$/)
+  expect(existsSync(join(dir, 'ended'))).toBe(true)
+})
+
 it('runs no shell unless that is asked, and keeps only the end of long outputs', async () => {
   await apply([fileOf('a', 'x', { check: program('echo', `; touch ${dir}/injected`) })])
   expect(existsSync(join(dir, 'injected'))).toBe(false)

@@ -102,6 +102,8 @@ module "test" {
   ]
   f = {}
 }`)
+    expect(hclValue({ for: 1, null: 2, format: 3 })).toBe('{\n  "for" = 1\n  "null" = 2\n  format = 3\n}')
+    expect(hclText('\b\b\f\f')).toBe('"\\u0008\\u0008\\u000c\\u000c"')
     expect(hclText('\b\f\\b\u2028')).toBe('"\\u0008\\u000c\\\\b\\u2028"')
   })
 })
@@ -133,6 +135,9 @@ resource "terraform_data" "services" { input = { for key, s in var.services : ke
     })
     const change = (port: number) => driver.prepare({ answer: () => [], wants() {} }, { services: { 'api.worker-01.dc1': service(port) } })
     const context = { signal: new AbortController().signal, idempotencyKey: '', trigger: '' }
+    // Of a configuration that had values in files.
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'input.0.auto.tfvars'), 'gone = 1\nand no file of Terraform')
     const { changes, plan } = await change(8080).preview(context.signal)
     expect([changes, plan.includes('1 to add')]).toEqual([true, true])
     expect(await change(8080).apply(context)).toMatchObject({ changed: true, summary: expect.stringContaining('1 added') })

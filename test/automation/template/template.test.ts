@@ -61,6 +61,13 @@ describe('as Go’s text/template', () => {
   ])('%s ends', (text, reason) => {
     expect(() => render(text)).toThrow(reason)
   })
+
+  it('a long text that is nearly a number is read in one pass', () => {
+    const text = `${'1'.repeat(500_000)}x`
+    const known = { '/v1/kv/x': [{ Key: 'x', Value: Buffer.from(text).toString('base64') }] }
+    expect(render('{{ key "x" | toYAML }}', known)).toBe(text)
+    expect(() => render('{{ key "x" | parseFloat }}', known)).toThrow(/invalid syntax/)
+  })
 })
 
 describe('consul-template’s functions', () => {

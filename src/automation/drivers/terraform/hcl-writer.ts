@@ -2,6 +2,8 @@
 // Invariant: a text of the catalog is a text there too: `${` and `%{` in it are escaped, so nothing of it is evaluated.
 
 const NAME = /^[A-Za-z_][\w-]*$/
+/** Names that mean something where a key of an object stands. */
+const WORDS = new Set(['for', 'null', 'true', 'false'])
 const STEP = '  '
 
 /** A value as an expression; objects over several lines. */
@@ -23,13 +25,12 @@ export function hclText(text: string): string {
   const escaped = JSON.stringify(text).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')
   // HCL has none of these two escapes of JSON.
   return escaped
-    .replaceAll(/(^|[^\\])((?:\\\\)*)\\b/g, '$1$2\\u0008')
-    .replaceAll(/(^|[^\\])((?:\\\\)*)\\f/g, '$1$2\\u000c')
+    .replaceAll(/\\./g, pair => (pair === '\\b' ? '\\u0008' : pair === '\\f' ? '\\u000c' : pair))
     .replaceAll(/([$%])\{/g, '$1$1{')
 }
 
 function hclKey(name: string): string {
-  return NAME.test(name) ? name : hclText(name)
+  return NAME.test(name) && !WORDS.has(name) ? name : hclText(name)
 }
 
 /** The body of a block as it is configured: objects are blocks, everything else attributes. */

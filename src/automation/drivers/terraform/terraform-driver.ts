@@ -1,7 +1,7 @@
 // Runs Terraform or OpenTofu for a task as CTS does: a folder with a root module of its own, a workspace by the task's name, init, plan, apply
 // of that plan. Made by drivers.ts. Invariant: what is applied is the plan that was made; one that changes nothing is not applied; two
 // runs of a task never overlap (the runner sees to it), and the state is never touched but by the binary.
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { TaskInputs } from '../../answers/data-sources.js'
 import type { TerraformSettings } from '../../config/sync-config.js'
@@ -16,6 +16,8 @@ const TIMEOUT_MS = 1_800_000
 const HAS_CHANGES = 2
 const PLAN_FILE = 'task.tfplan'
 const OWNER_ONLY = 0o600
+/** Files that Terraform reads whether or not this configuration has made them. */
+const OWN_VALUES = /^(?:variables|input\.\d+)\.auto\.tfvars$/
 
 export interface TerraformContext {
   readonly task: WorkspaceTask
@@ -75,6 +77,7 @@ export class TerraformDriver implements Driver {
   private write(files: ReadonlyMap<string, string>): void {
     const { folder } = this.context
     mkdirSync(folder, { recursive: true, mode: 0o700 })
+    for (const name of readdirSync(folder)) if (OWN_VALUES.test(name) && !files.has(name)) rmSync(join(folder, name))
     for (const [name, text] of files) {
       const path = join(folder, name)
       if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileSync(path, text, { mode: OWNER_ONLY })

@@ -132,8 +132,12 @@ async function serve(
     leave(1)
   }
   const stop = (): void => {
-    if (stopping || sidecar === null) process.exit(0)
+    if (stopping) process.exit(0)
     stopping = true
+    if (sidecar === null) {
+      leave(0)
+      return
+    }
     manager.stopping()
     logger.log('info', 'shutting down')
     void sidecar.stop(flags.shutdownGraceS * 1000).then(() => leave(0))
@@ -163,7 +167,7 @@ async function serve(
     ...(managementServers === undefined ? {} : { managementServers }),
   }
   const hotRestart = await HotRestart.begin(flags, logger)
-  if (typeof hotRestart === 'string') return exitWith([hotRestart])
+  if (typeof hotRestart === 'string') return refuse([hotRestart])
   const count = workersOf(flags)
   const workers = count === 1 ? {} : { workers: { count, spawn: spawnWorker, bootstrap: texts } }
   const started = await Sidecar.start(bootstrap, { ...options, ...workers, ...restartOptions(hotRestart, flags) })

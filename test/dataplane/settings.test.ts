@@ -178,7 +178,10 @@ describe('settings', () => {
   })
 
   it('refuse a file that is no JSON', () => {
-    expect(() => settings({ file: '{' })).toThrow(/^dp\.json: /)
+    expect(() => settings({ file: '{' })).toThrow(/^dp\.json: is no JSON: /)
+    expect(() => settings({ file: '{"consul":{"credentials":{"static":{"token":s3cr3t-token}}}}' })).toThrow(
+      /^dp\.json: is no JSON: Unexpected token 's'$/,
+    )
   })
 })
 

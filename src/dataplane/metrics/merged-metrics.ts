@@ -4,6 +4,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AdminClient } from '../proxy/admin-client.js'
 import { listenOn } from '../proxy/listen-on.js'
+import { requestTarget } from '../proxy/request-target.js'
 import type { TelemetrySettings } from '../settings/settings.js'
 
 export interface MergedMetricsOptions {
@@ -26,9 +27,9 @@ export class MergedMetrics {
   constructor(options: MergedMetricsOptions) {
     this.options = options
     this.server = createServer((request, response) => {
-      const { pathname, search } = new URL(request.url ?? '/', 'http://localhost')
-      if (pathname !== PATH) return answer(response, 404, 'not found\n')
-      void this.merge(search).then(
+      const target = requestTarget(request)
+      if (target?.pathname !== PATH) return answer(response, 404, 'not found\n')
+      void this.merge(target.search).then(
         text => answer(response, 200, text),
         (error: Error) => {
           options.log('warn', `merged metrics: ${error.message}`)

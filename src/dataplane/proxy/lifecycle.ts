@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { LifecycleSettings } from '../settings/settings.js'
 import type { AdminClient } from './admin-client.js'
 import { listenOn } from './listen-on.js'
+import { requestTarget } from './request-target.js'
 
 export interface LifecycleOptions {
   readonly settings: LifecycleSettings
@@ -29,7 +30,7 @@ export class Lifecycle {
     const { startupPath, shutdownPath } = options.settings
     this.options = options
     this.server = createServer((request, response) => {
-      const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+      const pathname = requestTarget(request)?.pathname
       if (pathname === shutdownPath) {
         void this.shutDown()
         response.end()

@@ -109,7 +109,8 @@ function fileValues(text: string, path: string): Map<FlagName, Value> {
   try {
     tree = JSON.parse(text)
   } catch (error) {
-    throw new SettingsError(`${path}: ${(error as Error).message}`)
+    // Behind the token that is in the way stands a piece of the file, which may be one of another kind.
+    throw new SettingsError(`${path}: is no JSON: ${(error as Error).message.replace(/, (?:\.\.\.)?".*$/s, '')}`)
   }
   const byKey = new Map(FLAGS.map(entry => [entry[1].key.toLowerCase(), entry]))
   const found = new Map<FlagName, Value>()

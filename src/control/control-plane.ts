@@ -320,6 +320,7 @@ export class ControlPlane {
       },
       grpcTls: () => this.grpcListening?.tls,
       refusesPeers: () => this.portTls?.refusesPeers === true,
+      federated: trustDomain => federationTable.ofTrustDomain(trustDomain)?.Name,
       log: this.log,
     })
     followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable })

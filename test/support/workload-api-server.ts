@@ -88,6 +88,14 @@ export class WorkloadApiServer {
       for (const call of calls) call.emit('error', { code: status.UNAVAILABLE, details: 'restarting' })
   }
 
+  /** The streams of bundles end as where there are none. */
+  endBundles(): void {
+    for (const call of [...this.streams.FetchX509Bundles]) {
+      this.streams.FetchX509Bundles.delete(call)
+      call.emit('error', { code: status.UNIMPLEMENTED, details: 'unknown method' })
+    }
+  }
+
   close(): void {
     this.server.forceShutdown()
     rmSync(this.dir, { recursive: true, force: true })

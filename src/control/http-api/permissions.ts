@@ -4,6 +4,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
+import { SPIFFE_ID_KEY } from '../config-entries/proxy-config-keys.js'
 import { intentionWithId } from './connect.js'
 import type { ApiContext } from './context.js'
 import { param } from './respond.js'
@@ -168,12 +169,33 @@ function needEntry(access: Access, kind: string, name: string, wanted: 'read' | 
   access.need('service', name, wanted)
 }
 
+/**
+ * By which SPIFFE id the mesh knows a service is the mesh's to say: whoever may write the service may register it, and would choose whom
+ * intentions take it for. `id` = as it is to be; undefined: nothing is said.
+ */
+function needSameId(access: Access, kind: string, name: string, id: unknown, { entries }: ApiContext): void {
+  if (kind !== 'service-defaults') return
+  if (id !== entries.get('service-defaults', name)?.Meta?.[SPIFFE_ID_KEY]) access.needSingle('mesh', 'write')
+}
+
+function needWrite(access: Access, body: unknown, context: ApiContext): void {
+  const [kind, name] = [textField(body, 'Kind'), textField(body, 'Name')]
+  needEntry(access, kind, name, 'write')
+  const meta = field(body, 'Meta')
+  const id = typeof meta === 'object' && meta !== null ? (meta as Item)[SPIFFE_ID_KEY] : undefined
+  needSameId(access, kind, name, id, context)
+}
+
+function needWrites(access: Access, { body }: FastifyRequest, context: ApiContext): void {
+  for (const one of Array.isArray(body) ? body : []) needWrite(access, one, context)
+}
+
 const ENTRIES: RoutePermission = {
   filter: (access, payload) => items(payload, ({ Kind, Name }) => mayEntry(access, String(Kind), String(Name), 'read')),
 }
-const entry = (wanted: 'read' | 'write'): RoutePermission => ({
-  check: (access, request) => needEntry(access, param(request, 'kind'), param(request, '*') || param(request, 'name'), wanted),
-})
+const ONE_ENTRY: RoutePermission = {
+  check: (access, request) => needEntry(access, param(request, 'kind'), param(request, '*') || param(request, 'name'), 'read'),
+}
 
 /** The service of the rollout as it is; one that is not there is the handler's to answer. */
 function needRollout(access: Access, request: FastifyRequest, { rollouts }: ApiContext, wanted: 'read' | 'write'): void {
@@ -387,17 +409,16 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   // configuration and connect
   'GET /v1/config': ENTRIES,
   'GET /v1/config/:x': ENTRIES,
-  'GET /v1/config/:x/*': entry('read'),
-  'DELETE /v1/config/:x/*': entry('write'),
-  'PUT /v1/config': {
-    check: (access, request) => needEntry(access, textField(request.body, 'Kind'), textField(request.body, 'Name'), 'write'),
-  },
-  'PUT /v1/outrigger/config-entries': {
-    check: (access, request) => {
-      for (const one of Array.isArray(request.body) ? request.body : [])
-        needEntry(access, textField(one, 'Kind'), textField(one, 'Name'), 'write')
+  'GET /v1/config/:x/*': ONE_ENTRY,
+  'DELETE /v1/config/:x/*': {
+    check: (access, request, context) => {
+      const [kind, name] = [param(request, 'kind'), param(request, '*')]
+      needEntry(access, kind, name, 'write')
+      needSameId(access, kind, name, undefined, context)
     },
   },
+  'PUT /v1/config': { check: (access, request, context) => needWrite(access, request.body, context) },
+  'PUT /v1/outrigger/config-entries': { check: needWrites },
   // What the web console needs before it knows a token, and asks before it writes.
   'GET /v1/outrigger/console': OPEN,
   'GET /v1/outrigger/topology': {
@@ -422,10 +443,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   },
   // As if they were written; of the proxies those that may be seen.
   'PUT /v1/outrigger/plan': {
-    check: (access, request) => {
-      for (const one of Array.isArray(request.body) ? request.body : [])
-        needEntry(access, textField(one, 'Kind'), textField(one, 'Name'), 'write')
-    },
+    check: needWrites,
     filter: (access, payload) => {
       const { Proxies, ...rest } = payload as { readonly Proxies: unknown }
       return { ...rest, Proxies: items(Proxies, ({ Service }) => access.may('service', String(Service), 'read')) }

@@ -24,8 +24,12 @@ export interface PeerIdentity {
 /** Ids that services of our own have besides those that the mesh's CA gives them. */
 export interface WorkloadIds {
   of(service: string): string | undefined
+  /** The same, and the one that everybody has whom nothing else is said of: who gave it to the service may not know of the other. */
+  everyOf(service: string): readonly string[]
   /** Of every service. */
   all(): readonly StringMatcher[]
+  /** Every id of the trust domains that give them, also of workloads that are no service. */
+  everybody(): readonly StringMatcher[]
 }
 
 export interface CompileOptions {
@@ -53,7 +57,7 @@ export function compileIntentions(intentions: readonly Intention[], options: Com
     const permissions = compileIntention(intention, options)
     if (permissions === null) continue
     const index = retained++
-    const principal = compilePrincipal(intention, ordered.slice(0, wildcards(intention) === 0 ? 0 : i), options)
+    const principal = compilePrincipal(intention, wildcards(intention) === 0 ? [] : ordered.slice(0, i), ordered, options)
     if (principal === null) continue
     if (permissions === 'any') layer4.push(principal)
     else policies.push({ name: `${L7_POLICY}${index}`, principals: [principal], permissions })
@@ -122,30 +126,38 @@ function jwtRules(requirements: readonly (JwtRequirement | undefined)[], options
 }
 
 /** The intention's source without the sources of `above` that lie within it; null for a source that cannot exist. */
-function compilePrincipal(intention: Intention, above: readonly Intention[], options: CompileOptions): RbacPrincipal | null {
-  const id = sourceIds(intention, options)
+function compilePrincipal(
+  intention: Intention,
+  above: readonly Intention[],
+  all: readonly Intention[],
+  options: CompileOptions,
+): RbacPrincipal | null {
+  // What denies reaches every id that the source may have, what lets in only those that it is known by.
+  const denies = options.defaultAction === 'allow'
+  const id = sourceIds(intention, options, denies)
   if (id === null) return null
   const inside = above.filter(other => liesWithin(other, intention))
   // `web` needs no `not` of its own where a wildcard that covers it is subtracted as well.
   const wide = inside.filter(other => wildcards(other) > 0)
   const needed = inside.filter(other => !wide.some(wider => liesWithin(other, wider)))
-  const excluded = needed.map(other => sourceIds(other, options)).filter(ids => ids !== null)
+  const others = denies && isEverybody(intention, options) ? all.filter(({ sourcePeer }) => sourcePeer !== undefined) : []
+  const excluded = [...needed, ...others].map(other => sourceIds(other, options, !denies)).filter(ids => ids !== null)
   // Also a peer's, over HTTP: gateways pass TLS on untouched, so callers show their own certificates.
   const source = andIds([anyOf(id), ...excluded.map((ids): RbacPrincipal => ({ kind: 'not', id: anyOf(ids) }))])
-  const all = [source]
+  const required = [source]
   // Under default allow the token is asked for by the (denying) permissions instead.
-  if (intention.jwt !== undefined && options.defaultAction === 'deny') all.push(jwtPrincipal(intention.jwt, options))
-  return andIds(all)
+  if (intention.jwt !== undefined && options.defaultAction === 'deny') required.push(jwtPrincipal(intention.jwt, options))
+  return andIds(required)
 }
 
-/** Whoever has one of them is the source; null: nobody can be. */
-function sourceIds(intention: Intention, options: CompileOptions): readonly StringMatcher[] | null {
+/** Whoever has one of them is the source; null: nobody can be. `wide`: also those by which nobody is let in. */
+function sourceIds(intention: Intention, options: CompileOptions, wide: boolean): readonly StringMatcher[] | null {
   const { source, sourcePeer } = intention
   const names = { namespace: intention.sourceNamespace, service: source }
   const consuls = (pattern: ServicePattern): StringMatcher => ({ kind: 'regex', value: serviceSpiffePattern(pattern) })
   if (sourcePeer === undefined) {
     const own = consuls({ trustDomain: options.trustDomain, partition: intention.sourcePartition, ...names })
-    return [own, ...(options.workloadIds === undefined ? [] : idsFromElsewhere(source, options.workloadIds))]
+    return [own, ...(options.workloadIds === undefined ? [] : idsFromElsewhere(source, options.workloadIds, wide))]
   }
   const peer = options.peers?.get(sourcePeer)
   if (peer === undefined) return null
@@ -153,10 +165,15 @@ function sourceIds(intention: Intention, options: CompileOptions): readonly Stri
   return [consuls({ trustDomain: peer.trustDomain, partition: peer.exportedPartition, ...names })]
 }
 
-function idsFromElsewhere(source: string, ids: WorkloadIds): readonly StringMatcher[] {
-  if (source === '*') return ids.all()
-  const id = ids.of(source)
-  return id === undefined ? [] : [{ kind: 'exact', value: id, ignoreCase: false }]
+/** What denies it reaches whole trust domains, of which other intentions may name workloads as a peer's. */
+function isEverybody({ source, sourcePeer }: Intention, { workloadIds }: CompileOptions): boolean {
+  return source === '*' && sourcePeer === undefined && workloadIds !== undefined && workloadIds.everybody().length > 0
+}
+
+function idsFromElsewhere(source: string, ids: WorkloadIds, wide: boolean): readonly StringMatcher[] {
+  if (source === '*') return wide ? ids.everybody() : ids.all()
+  const known = wide ? ids.everyOf(source) : [ids.of(source)].filter(id => id !== undefined)
+  return known.map(value => ({ kind: 'exact', value, ignoreCase: false }))
 }
 
 /** Every source that `inner` matches is matched by `outer` too, and `outer` is the wider one. */

@@ -45,6 +45,8 @@ export interface PeeringsOptions {
   servers(): readonly string[]
   /** By which we dial, before the addresses of the peer itself; empty unless the mesh entry says so. */
   ownGateways(): readonly string[]
+  /** Name of the federation with a trust domain. */
+  federated(trustDomain: string): string | undefined
   onProblem(peer: string, reason: string): void
   onNotice(peer: string, what: string): void
   readonly now?: () => number
@@ -294,6 +296,9 @@ export class Peerings {
       throw new PeeringError(400, `the peer has our own trust domain ${trustDomain}: its services could not be told from ours`)
     const other = this.options.table.list().find(peering => peering.Name !== name && peering.bundle?.trustDomain === trustDomain)
     if (other !== undefined) throw new PeeringError(400, `there is a peering with this peer already, by the name "${other.Name}"`)
+    const federation = this.options.federated(trustDomain)
+    if (federation !== undefined)
+      throw new PeeringError(400, `the trust domain ${trustDomain} of the peer is that of the federation "${federation}"`)
   }
 
   // ---- what peers ask for ----

@@ -31,6 +31,8 @@ interface Parts {
   grpcTls(): HostPort | undefined
   /** That port asks every client for a certificate, and peers show none. */
   refusesPeers(): boolean
+  /** Name of the federation with a trust domain. */
+  federated(trustDomain: string): string | undefined
   readonly log: ControlLogger
 }
 

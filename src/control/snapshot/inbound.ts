@@ -47,8 +47,14 @@ function withCallers(service: string, identity: ProxyIdentity | undefined, conte
   if (identity === undefined) return undefined
   const { mesh, entries } = context
   const { peers, federations } = mesh
-  const exportedTo = consumersOf(service, entries).flatMap(peer => peers.bundle(peer) ?? federations.named(peer)?.bundle ?? [])
-  const bundles = [...exportedTo, ...federations.ofMesh(), ...callersFromElsewhere(service, context)]
+  const consumers = consumersOf(service, entries)
+  // A trust domain has one bundle: what an operator has federated with goes over what a peer says of itself.
+  const bundles = [
+    ...consumers.flatMap(peer => peers.bundle(peer) ?? []),
+    ...consumers.flatMap(name => federations.named(name)?.bundle ?? []),
+    ...federations.ofMesh(),
+    ...callersFromElsewhere(service, context),
+  ].filter(({ trustDomain }) => trustDomain !== mesh.trustDomain)
   return { ...identity, otherBundles: [...new Map(bundles.map(bundle => [bundle.trustDomain, bundle])).values()] }
 }
 
@@ -83,7 +89,11 @@ export function authorisationOf(service: string, http: boolean, { mesh, entries 
     http,
     trustDomain,
     peers,
-    workloadIds: workloadIds(entries, mesh.datacenter),
+    workloadIds: workloadIds(
+      entries,
+      mesh.datacenter,
+      mesh.federations.ofMesh().map(bundle => bundle.trustDomain),
+    ),
     jwtIssuers: jwtIssuers(entries),
   }
   return {

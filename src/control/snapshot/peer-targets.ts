@@ -56,7 +56,7 @@ function peerNames(service: string, peer: string, { mesh }: BuildContext): Targe
  * A service that has an id from a Workload API: by that, and by the one that our own CA would give it, since its instances do not change from
  * one to the other in the same moment. Undefined: it has none.
  */
-export function knownElsewhere(service: string, { mesh, entries, problems }: BuildContext): TargetPeer | undefined {
+function knownElsewhere(service: string, { mesh, entries, problems }: BuildContext): TargetPeer | undefined {
   const { datacenter, trustDomain, federations } = mesh
   const id = workloadIdOf(service, entries, datacenter)
   if (id === undefined) return undefined

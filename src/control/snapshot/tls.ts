@@ -111,8 +111,8 @@ export function upstreamTls(
     datacenter: target.Datacenter,
     service: target.Service,
   }
-  const matchTypedSubjectAltNames = uriMatchers(peer?.spiffeIds ?? [serviceSpiffeId(own)])
   const bundles = peer?.bundles ?? [{ trustDomain: view.identity.trustDomain, rootPems: [view.identity.rootsPem] }]
+  const matchTypedSubjectAltNames = uriMatchers(expectedIds(view.identity, peer) ?? [serviceSpiffeId(own)])
   return {
     name: 'tls',
     configType: {
@@ -131,6 +131,12 @@ export function upstreamTls(
       }),
     },
   }
+}
+
+/** Of our own services none whose trust domain has no bundle: the mesh's roots, which stay, do not vouch for it. */
+function expectedIds({ certificate }: ProxyIdentity, peer: TargetPeer | undefined): readonly string[] | undefined {
+  if (peer === undefined || !peer.ours || certificate.kind === 'workload') return peer?.spiffeIds
+  return peer.spiffeIds.filter(id => peer.bundles.some(({ trustDomain }) => id.startsWith(`spiffe://${trustDomain}/`)))
 }
 
 /**

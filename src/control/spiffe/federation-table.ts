@@ -55,8 +55,12 @@ export class FederationTable extends WatchedIndex implements FederationSources {
   }
 
   bundleOf(trustDomain: string): PeerBundle | undefined {
-    const record = [...this.records.values()].find(({ TrustDomain }) => TrustDomain === trustDomain)
+    const record = this.ofTrustDomain(trustDomain)
     return record && bundleOf(record)
+  }
+
+  ofTrustDomain(trustDomain: string): StoredFederation | undefined {
+    return [...this.records.values()].find(({ TrustDomain }) => TrustDomain === trustDomain)
   }
 
   ofMesh(): readonly PeerBundle[] {

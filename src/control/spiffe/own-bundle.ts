@@ -39,7 +39,7 @@ export class BundleEndpoint {
   /** `certificate`: started already; `refresh` is to be called when it is another. */
   static async listen({ host, port }: HostPort, bundle: OwnBundle, certificate: ServerCertificate): Promise<BundleEndpoint> {
     const server = createServer(
-      { ...pair(certificate), minVersion: 'TLSv1.2', requestTimeout: REQUEST_TIMEOUT_MS },
+      { ...pair(certificate), minVersion: 'TLSv1.2', requestTimeout: REQUEST_TIMEOUT_MS, handshakeTimeout: REQUEST_TIMEOUT_MS },
       (request, response) => {
         const isAsked = request.method === 'GET' || request.method === 'HEAD'
         if (!isAsked) {

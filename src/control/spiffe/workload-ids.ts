@@ -9,6 +9,7 @@ import { SPIFFE_ID_KEY } from '../config-entries/proxy-config-keys.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { DEFAULT_TENANCY } from '../discovery-chain/names.js'
 import type { WorkloadIds } from '../intentions/compile.js'
+import { quoteMeta } from '../intentions/spiffe-pattern.js'
 import { idFromTemplate, patternOfTemplate } from './id-template.js'
 
 /** Undefined: the service's certificate is one of the mesh's own CA. */
@@ -20,10 +21,23 @@ export function workloadIdOf(service: string, entries: ConfigEntryIndex, datacen
   return idFromTemplate(template, { service, namespace: DEFAULT_TENANCY, datacenter })
 }
 
-export function workloadIds(entries: ConfigEntryIndex, datacenter: string): WorkloadIds {
+/** `meshDomains`: federated trust domains whose workloads are services of the mesh. */
+export function workloadIds(entries: ConfigEntryIndex, datacenter: string, meshDomains: readonly string[]): WorkloadIds {
   return {
     of: service => workloadIdOf(service, entries, datacenter),
-    all: () => [...commonPattern(entries, datacenter), ...ownIds(entries)],
+    everyOf: service => {
+      const common = idFromTemplate(templateOf(entries) ?? '', { service, namespace: DEFAULT_TENANCY, datacenter })
+      return [...new Set([workloadIdOf(service, entries, datacenter), common])].filter(id => id !== undefined)
+    },
+    all: () => [
+      ...commonPattern(entries, datacenter),
+      ...ownIds(entries, datacenter).map((value): StringMatcher => ({ kind: 'exact', value, ignoreCase: false })),
+    ],
+    everybody: () => {
+      const common = templateOf(entries) ?? ''
+      const given = [...(common === '' ? [] : [common.replace(/\{\w+\}/g, 'x')]), ...ownIds(entries, datacenter)].map(trustDomainOf)
+      return [...new Set([...given, ...meshDomains])].sort().map(domain => ({ kind: 'regex', value: `^spiffe://${quoteMeta(domain)}/.+$` }))
+    },
   }
 }
 
@@ -43,10 +57,10 @@ function commonPattern(entries: ConfigEntryIndex, datacenter: string): StringMat
   return [{ kind: 'regex', value: patternOfTemplate(template, { namespace: DEFAULT_TENANCY, datacenter }) }]
 }
 
-function ownIds(entries: ConfigEntryIndex): StringMatcher[] {
+/** Of the services that say their own. */
+function ownIds(entries: ConfigEntryIndex, datacenter: string): string[] {
   return entries
     .list('service-defaults')
-    .flatMap(({ Meta }) => Meta?.[SPIFFE_ID_KEY] || [])
+    .flatMap(({ Name, Meta }) => (Meta?.[SPIFFE_ID_KEY] ? (workloadIdOf(Name, entries, datacenter) ?? []) : []))
     .sort()
-    .map(value => ({ kind: 'exact', value, ignoreCase: false }))
 }

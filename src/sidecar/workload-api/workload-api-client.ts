@@ -130,6 +130,8 @@ export class WorkloadApiClient implements DiscoveryClient {
     this.said('FetchX509Bundles', end)
     if (end.final) {
       this.bundlesWithSvids = true
+      // Nothing renews them: who is taken back would be trusted for ever.
+      this.bundles = null
       this.openStreams()
       this.give()
     } else if (end.denied && this.bundles !== null) {

@@ -86,6 +86,25 @@ describe('who is refused', () => {
     expect(await put({ Kind: 'proxy-defaults', Name: 'global' })).toBe(403)
     expect(await put({ Kind: 'mesh' })).toBe(403)
   })
+
+  it('whoever may write a service, and chooses the SPIFFE id that others know it by', async () => {
+    const token = await tokenWith('service "web" { policy = "write" }')
+    const of = async (by: string, method: string, path: string, body?: unknown): Promise<number> =>
+      (await call(method, path, by, body)).status
+    const entry = (id?: string) => ({
+      Kind: 'service-defaults',
+      Name: 'web',
+      ...(id === undefined ? {} : { Meta: { outrigger_spiffe_id: id } }),
+    })
+    expect(await of(token, 'PUT', '/v1/config', entry('spiffe://example.org/api'))).toBe(403)
+    expect(await of(token, 'PUT', '/v1/config', { kind: 'service-defaults', name: 'web', meta: { outrigger_spiffe_id: '' } })).toBe(403)
+    expect(await of(token, 'PUT', '/v1/outrigger/config-entries', [entry('spiffe://example.org/api')])).toBe(403)
+    expect(await of(MANAGEMENT, 'PUT', '/v1/config', entry('spiffe://example.org/web'))).toBe(200)
+    expect(await of(token, 'PUT', '/v1/config', { ...entry('spiffe://example.org/web'), Protocol: 'http' })).toBe(200)
+    expect(await of(token, 'PUT', '/v1/config', entry())).toBe(403)
+    expect(await of(token, 'DELETE', '/v1/config/service-defaults/web')).toBe(403)
+    expect(await of(MANAGEMENT, 'DELETE', '/v1/config/service-defaults/web')).toBe(200)
+  })
 })
 
 describe('what lists show', () => {

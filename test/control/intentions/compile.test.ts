@@ -8,6 +8,7 @@ import { explainIntention } from '../../../src/control/intentions/explain.js'
 import { intentionsFor } from '../../../src/control/intentions/match.js'
 import { toRbacProto } from '../../../src/control/intentions/rbac-proto.js'
 import { intentionTable } from '../../../src/control/intentions/table.js'
+import { workloadIds } from '../../../src/control/spiffe/workload-ids.js'
 import { RBACSchema } from '../../../src/xds/gen/envoy/config/rbac/v3/rbac_pb.js'
 import { entries, entry, intentions } from '../discovery-chain/entries.js'
 import { rbacAllows } from './rbac-evaluator.js'
@@ -39,6 +40,63 @@ const admits = (index: ConfigEntryIndex, options: CompileOptions, service: strin
 
 const l7 = (...Permissions: Record<string, unknown>[]) => intentions('api', { Name: 'web', Permissions })
 const perm = (Action: string, HTTP: Record<string, unknown>) => ({ Action, HTTP })
+
+describe('a service that a Workload API knows by another id', () => {
+  const template = 'spiffe://spire.test/mesh/{service}'
+  const knows = (...services: [name: string, id: string][]) => [
+    { Kind: 'proxy-defaults', Name: 'global', Config: { outrigger_spiffe_id: template } },
+    ...services.map(([Name, outrigger_spiffe_id]) => ({ Kind: 'service-defaults', Name, Meta: { outrigger_spiffe_id } })),
+  ]
+  const admitsId = (options: CompileOptions, uri: string, sources: Record<string, unknown>[], others: ReturnType<typeof knows>) => {
+    const index = entries(intentions('api', ...sources), ...others)
+    return rbacAllows(rbac(index, { ...options, workloadIds: workloadIds(index, 'dc1', ['partner.test']) }), { uri, headers: new Map() })
+  }
+  const exceptBatch = [
+    { Name: '*', Action: 'allow' },
+    { Name: 'batch', Action: 'deny' },
+  ]
+
+  test.each(['', 'spiffe://spire.test/jobs/batch'])('is denied by either, also where its entry says %j', own => {
+    const others = knows(['batch', own])
+    for (const uri of [spiffe('batch'), 'spiffe://spire.test/mesh/batch', ...(own === '' ? [] : [own])]) {
+      expect([uri, admitsId(deny, uri, exceptBatch, others)]).toEqual([uri, false])
+      expect([uri, admitsId(allow, uri, exceptBatch.slice(1), others)]).toEqual([uri, false])
+    }
+    expect(admitsId(deny, 'spiffe://spire.test/mesh/web', exceptBatch, others)).toBe(true)
+  })
+
+  test('is let in by those that it is known by alone', () => {
+    const others = knows(['web', 'spiffe://spire.test/web'])
+    const web = [{ Name: 'web', Action: 'allow' }]
+    const nobodyElse = [...web, { Name: '*', Action: 'deny' }]
+    for (const [options, sources] of [
+      [deny, web],
+      [allow, nobodyElse],
+    ] as const) {
+      expect(admitsId(options, 'spiffe://spire.test/web', [...sources], others)).toBe(true)
+      expect(admitsId(options, 'spiffe://spire.test/mesh/web', [...sources], others)).toBe(false)
+    }
+  })
+
+  test('* denies every workload of its trust domains where all else is let in, and lets in services alone', () => {
+    const all = (Action: string) => [{ Name: '*', Action }]
+    for (const uri of ['spiffe://spire.test/mesh/web', 'spiffe://spire.test/other/thing', 'spiffe://partner.test/anything'])
+      expect([uri, admitsId(allow, uri, all('deny'), knows())]).toEqual([uri, false])
+    expect(admitsId(deny, 'spiffe://spire.test/mesh/web', all('allow'), knows())).toBe(true)
+    expect(admitsId(deny, 'spiffe://spire.test/other/thing', all('allow'), knows())).toBe(false)
+  })
+
+  test('* denies no workload that is named by its federation', () => {
+    const sources = [
+      { Name: '*', Action: 'deny' },
+      { Name: '*', Peer: 'partner', Action: 'allow' },
+    ]
+    const partner = { trustDomain: 'partner.test', exportedPartition: 'default', idPattern: () => '^spiffe://partner\\.test/.+$' }
+    const options = { ...allow, peers: new Map([['partner', partner]]) }
+    expect(admitsId(options, 'spiffe://partner.test/billing', sources, knows())).toBe(true)
+    expect(admitsId(options, 'spiffe://spire.test/other/thing', sources, knows())).toBe(false)
+  })
+})
 
 describe('RBAC in Consul’s form', () => {
   test('default deny and no intentions: ALLOW without policies, which denies everything', () => {

@@ -87,6 +87,25 @@ describe('a token', () => {
     await expect(askPeer(servers, EXCHANGE_METHOD, question)).rejects.toThrow(/the clocks of the two are 300 s apart/)
   })
 
+  it('is not taken of a peer whose trust domain an operator has federated with: its roots would vouch for that', async () => {
+    const { CA, ServerAddresses, ServerName, PeerID, EstablishmentSecret } = decoded(await token(east, 'west'))
+    const federation = { TrustDomain: 'other.test', TrustBundle: new AnyCa().pem }
+    expect((await east.put('/v1/outrigger/spiffe/federation/partner', federation)).status).toBe(200)
+    const question = {
+      peerId: PeerID,
+      secret: EstablishmentSecret,
+      id: 'x',
+      datacenter: 'west',
+      clockMs: Date.now(),
+      bundle: { trustDomain: 'other.test', rootPems: CA },
+    }
+    const servers = { addresses: ServerAddresses, serverName: ServerName, caPems: CA }
+    await expect(askPeer(servers, EXCHANGE_METHOD, question)).rejects.toThrow(
+      /the trust domain other.test of the peer is that of the federation "partner"/,
+    )
+    expect((await east.call('DELETE', '/v1/outrigger/spiffe/federation/partner')).status).toBe(200)
+  })
+
   it('serves once', async () => {
     const good = await token(east, 'west')
     expect(await establish(west, 'east', good)).toMatchObject({ status: 200 })

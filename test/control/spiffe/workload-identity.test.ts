@@ -3,6 +3,7 @@
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { BuiltSnapshot } from '../../../src/control/snapshot/build-snapshot.js'
+import { NO_PEERS } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { idFromTemplate, patternOfTemplate, templateProblem } from '../../../src/control/spiffe/id-template.js'
 import { ClusterSchema } from '../../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ListenerSchema } from '../../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
@@ -131,6 +132,7 @@ describe('the Meta of one service', () => {
       { reason: expect.stringContaining('the bundle of example.org is not known: federate with it') },
     ])
     expect(validation(upstream(web)).context.trustedCa?.specifier.value).toBe('ROOTS')
+    expect(names(upstream(web))).toEqual([consulId('api')])
   })
 
   it('empty keeps a service with the mesh’s CA against the template', async () => {
@@ -152,6 +154,20 @@ describe('a federated trust domain', () => {
     mesh.federations = { ...mesh.federations, named: () => ({ bundle: federated, idTemplate: undefined }) }
     await mesh.write({ Kind: 'service-intentions', Name: 'api', Sources: [{ Name: '*', Peer: 'spire', Action: 'allow' }] })
     expect(principals(mesh.build('api-sidecar-proxy'))).toContain('^spiffe://example\\.org/.+$')
+  })
+})
+
+describe('a peer', () => {
+  it('that says it is of a federated trust domain, or of ours, vouches for neither', async () => {
+    const federation = { bundle: federated, idTemplate: undefined }
+    mesh.federations = { named: name => (name === 'spire' ? federation : undefined), bundleOf: () => federated, ofMesh: () => [] }
+    mesh.peers = {
+      ...NO_PEERS,
+      bundle: peer => (peer === 'spire' ? undefined : { trustDomain: peer === 'liar' ? 'example.org' : OURS, rootPems: ['LIAR'] }),
+    }
+    const Consumers = [{ Peer: 'spire' }, { Peer: 'liar' }, { Peer: 'twin' }]
+    await mesh.write({ Kind: 'exported-services', Name: 'default', Services: [{ Name: 'api', Consumers }] })
+    expect(domains(downstream(mesh.build('api-sidecar-proxy')))).toEqual({ [OURS]: 'ROOTS', 'example.org': 'SPIRE' })
   })
 })
 

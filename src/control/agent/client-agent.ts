@@ -108,6 +108,7 @@ export class ClientAgent {
   private readonly log: LogFeed
   private readonly cleanups: (() => Promise<void> | void)[] = []
   private lease: LeaseKeeper | undefined
+  private sync: StateSync | undefined
   private declared: DeclaredTargets | undefined
   readonly tokens: AgentTokens
   private grpcTarget: GrpcTarget | undefined
@@ -163,6 +164,8 @@ export class ClientAgent {
 
   /** Gives the node up, with all that is on it. Rejects when no server has taken it. */
   async leave(): Promise<void> {
+    // What is said of the node after it is gone would make it anew.
+    await this.sync?.stop()
     await this.lease?.leave()
   }
 
@@ -280,6 +283,7 @@ export class ClientAgent {
     this.httpListening = listeners.http
     this.httpsListening = listeners.https
     this.replaceCertificate = listeners.replaceCertificate
+    this.sync = sync
     sync.start()
     this.cleanups.push(() => sync.stop())
     await lease.start()

@@ -49,6 +49,7 @@ export class LeaseKeeper {
   private current: LeaseState = 'away'
   private reason = ''
   private attempts = 0
+  private underWay: Promise<unknown> = Promise.resolve()
 
   constructor(options: LeaseKeeperOptions) {
     this.options = options
@@ -71,6 +72,8 @@ export class LeaseKeeper {
   /** Gives the node up, with all that is on it. Rejects with one line when no server has taken it. */
   async leave(): Promise<void> {
     this.stop()
+    // One that is on its way must not take it again afterwards.
+    await this.underWay
     const { link, identity, token } = this.options
     const body = Buffer.from(JSON.stringify({ Node: identity.name, Secret: identity.secret }))
     const answer = await link.request({
@@ -84,7 +87,9 @@ export class LeaseKeeper {
   }
 
   private async turn(): Promise<void> {
-    const nextMs = await this.take()
+    const taking = this.take()
+    this.underWay = taking
+    const nextMs = await taking
     if (this.stopped) return
     this.timer = setTimeout(() => void this.turn(), nextMs)
     this.timer.unref()

@@ -41,6 +41,7 @@ export class StateSync {
   private running = false
   private again = false
   private stopped = false
+  private underWay: Promise<void> = Promise.resolve()
 
   constructor(options: StateSyncOptions) {
     this.options = options
@@ -50,9 +51,11 @@ export class StateSync {
     this.options.catalog.onChange(() => this.soon(false, GATHER_MS))
   }
 
-  stop(): void {
+  /** Resolves once nothing more is said, whatever was under way. */
+  stop(): Promise<void> {
     this.stopped = true
     clearTimeout(this.timer)
+    return this.underWay
   }
 
   /** All of it, now: after the lease was taken anew. */
@@ -68,7 +71,9 @@ export class StateSync {
       return
     }
     clearTimeout(this.timer)
-    this.timer = setTimeout(() => void this.run(), delayMs)
+    this.timer = setTimeout(() => {
+      this.underWay = this.run()
+    }, delayMs)
     this.timer.unref()
   }
 
@@ -101,6 +106,7 @@ export class StateSync {
       isDone = await this.takeOut(wanted)
     } else for (const id of [...this.said.keys()]) if (!wanted.has(id)) isDone = (await this.deregister({ ServiceID: id }, id)) && isDone
     for (const [id, registration] of wanted) {
+      if (this.stopped) return false
       const before = this.said.get(id)
       if (before?.text === registration.text) continue
       const kept = new Set(registration.body.Checks.map(({ CheckID }) => CheckID))

@@ -83,6 +83,8 @@ export class AgentLeases {
   private readonly held = new Map<string, Held>()
   private readonly ttl: number
   private stopped = false
+  /** By node: the last of what changes its lease, so that a lease and its node come and go together. */
+  private readonly turns = new Map<string, Promise<void>>()
   private readonly renewals: Renewals
   /** Of who counts agents as lost; other replicas only hear of it. */
   private lease: HeldLease | undefined
@@ -131,8 +133,11 @@ export class AgentLeases {
   }
 
   /** Takes or renews. True: it was not held, or lost, before, so its holder has to say again what is on the node. Throws `LeaseError`. */
-  async take({ node, secret, version }: AgentLeaseRequest): Promise<boolean> {
-    const key = node.Node.toLowerCase()
+  take(request: AgentLeaseRequest): Promise<boolean> {
+    return this.inTurn(request.node.Node, key => this.takeNow(key, request))
+  }
+
+  private async takeNow(key: string, { node, secret, version }: AgentLeaseRequest): Promise<boolean> {
     const secretHash = hashOf(secret)
     const before = this.held.get(key)
     if (before !== undefined && !isSameHash(before.secretHash, secretHash))
@@ -158,19 +163,37 @@ export class AgentLeases {
   }
 
   /** The agent goes, and its node with all on it. Throws `LeaseError` for another's secret. */
-  async leave(node: string, secret: string): Promise<void> {
-    const lease = this.held.get(node.toLowerCase())
-    if (lease === undefined) throw new LeaseError(404, `no agent holds node "${node}"`)
-    if (!isSameHash(lease.secretHash, hashOf(secret))) throw new LeaseError(403, `node "${node}" is held by another agent`)
-    await this.remove(lease, 'left')
+  leave(node: string, secret: string): Promise<void> {
+    return this.inTurn(node, async key => {
+      const lease = this.held.get(key)
+      if (lease === undefined) throw new LeaseError(404, `no agent holds node "${node}"`)
+      if (!isSameHash(lease.secretHash, hashOf(secret))) throw new LeaseError(403, `node "${node}" is held by another agent`)
+      await this.remove(lease, 'left')
+    })
   }
 
   /** What an operator does with an agent that will not come back. False: no agent has this node. */
-  async forceLeave(node: string): Promise<boolean> {
-    const lease = this.held.get(node.toLowerCase())
-    if (lease === undefined) return false
-    await this.remove(lease, 'was made to leave')
-    return true
+  forceLeave(node: string): Promise<boolean> {
+    return this.inTurn(node, async key => {
+      const lease = this.held.get(key)
+      if (lease === undefined) return false
+      await this.remove(lease, 'was made to leave')
+      return true
+    })
+  }
+
+  private inTurn<T>(node: string, task: (key: string) => Promise<T>): Promise<T> {
+    const key = node.toLowerCase()
+    const run = (this.turns.get(key) ?? Promise.resolve()).then(() => task(key))
+    const ended = run.then(
+      () => {},
+      () => {},
+    )
+    this.turns.set(key, ended)
+    void ended.then(() => {
+      if (this.turns.get(key) === ended) this.turns.delete(key)
+    })
+    return run
   }
 
   private rearm(key: string): void {
@@ -191,10 +214,15 @@ export class AgentLeases {
     const held: Held = { ...stored(lease), modifyIndex, timer: undefined }
     this.held.set(key, held)
     if (this.stopped) return
-    if (lease.lostAtMs === 0) this.after(held, this.ttl, lease => this.lost(key, held, lease))
+    if (lease.lostAtMs === 0) this.after(held, this.ttl, lease => this.inTurn(held.node, () => this.lost(key, held, lease)))
     else {
       const patience = lease.lostAtMs + (this.options.reapAfterMs ?? REAP_AFTER_MS) - Date.now()
-      this.after(held, Math.max(0, patience), lease => this.remove(held, 'was lost for too long', lease))
+      this.after(held, Math.max(0, patience), lease =>
+        this.inTurn(held.node, async () => {
+          // It may have come back meanwhile.
+          if (this.held.get(key) === held) await this.remove(held, 'was lost for too long', lease)
+        }),
+      )
     }
   }
 

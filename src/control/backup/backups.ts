@@ -73,6 +73,7 @@ export class Backups {
   private lastAtMs: number | undefined
   private lastFailure: BackupStatus['lastFailure']
   private failuresInARow = 0
+  /** On the monotonic clock: a pause does not grow where the date is set back. */
   private retryAtMs = 0
 
   constructor(private readonly parts: BackupParts) {
@@ -97,7 +98,8 @@ export class Backups {
   get status(): BackupStatus {
     const { target, schedule, retention, keys, clock } = this.parts
     const { running, lastMade, lastAtMs, lastFailure, failuresInARow } = this
-    const dueMs = schedule && Math.max(schedule.dueMs(this.credible(lastAtMs)), this.retryAtMs, clock.wallNow())
+    const now = clock.wallNow()
+    const dueMs = schedule && Math.max(schedule.dueMs(this.credible(lastAtMs)), now + Math.max(0, this.retryAtMs - clock.now()))
     return {
       target: target.description,
       schedule: schedule?.text,
@@ -153,8 +155,8 @@ export class Backups {
   }
 
   private isDue(): boolean {
-    const now = this.parts.clock.wallNow()
-    return now >= this.retryAtMs && now >= this.parts.schedule!.dueMs(this.credible(this.lastAtMs))
+    const { clock, schedule } = this.parts
+    return clock.now() >= this.retryAtMs && clock.wallNow() >= schedule!.dueMs(this.credible(this.lastAtMs))
   }
 
   /** Else one backup from a wrong clock's future would end the schedule until then. */
@@ -215,7 +217,7 @@ export class Backups {
       const reason = (error as Error).message
       const atMs = clock.wallNow()
       this.parts.onFailure()
-      this.retryAtMs = atMs + Math.min(FIRST_RETRY_MS * 2 ** this.failuresInARow, MAX_RETRY_MS)
+      this.retryAtMs = clock.now() + Math.min(FIRST_RETRY_MS * 2 ** this.failuresInARow, MAX_RETRY_MS)
       this.failuresInARow++
       this.lastFailure = { atMs, reason }
       const last = this.lastAtMs === undefined ? 'none is known' : `the last good one is of ${new Date(this.lastAtMs).toISOString()}`

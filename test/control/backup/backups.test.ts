@@ -128,6 +128,20 @@ describe('the schedule', () => {
     await each.stop()
   })
 
+  it('tries again in time although the date is set back meanwhile', async () => {
+    const each = await backups('10m')
+    target.failure = 'the disk is gone'
+    each.start()
+    await until(() => counts.failed === 1)
+    const wallNow = clock.wallNow.bind(clock)
+    clock.wallNow = () => wallNow() - 24 * 60 * MINUTE_MS
+    target.failure = undefined
+    expect(each.status.nextMs).toBe(clock.wallNow() + MINUTE_MS)
+    for (let at = 0; at < 4; at++) await clock.settle(15_000)
+    await until(() => counts.made === 1)
+    await each.stop()
+  })
+
   it('counts, logs and tries again with growing pauses when the place fails, and goes on when it is back', async () => {
     const each = await backups('10m')
     target.failure = 'the disk is gone'

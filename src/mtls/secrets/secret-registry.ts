@@ -32,16 +32,18 @@ export interface SecretRegistryOptions {
   readonly onUnwanted?: (ref: SdsSecretRef) => void
 }
 
+type Listeners = Set<WeakRef<SecretListener>>
+
 interface FileEntry {
   readonly directory: string
   text: string | null
-  readonly listeners: Set<WeakRef<SecretListener>>
+  readonly listeners: Listeners
 }
 
 interface SecretEntry {
   readonly ref: SdsSecretRef | null
   secret: Secret | null
-  readonly listeners: Set<WeakRef<SecretListener>>
+  readonly listeners: Listeners
 }
 
 export class SecretRegistry {
@@ -49,6 +51,10 @@ export class SecretRegistry {
   private readonly files = new Map<string, FileEntry>()
   private readonly secrets = new Map<string, SecretEntry>()
   private readonly statics = new Map<string, Secret>()
+  private readonly dependents = new WeakMap<
+    SecretListener,
+    { readonly weak: WeakRef<SecretListener>; readonly named: ReadonlySet<Listeners> }
+  >()
   private readonly watchers = new Map<string, FSWatcher | null>()
   private readonly retries = new Map<SecretListener, { timer: NodeJS.Timeout; delayMs: number }>()
   private readonly gone = new FinalizationRegistry<null>(() => this.prune())
@@ -120,21 +126,26 @@ export class SecretRegistry {
     return [...this.secrets.values()].flatMap(entry => (entry.ref === null || entry.ref.source.kind === 'static' ? [] : [entry.ref]))
   }
 
-  /** Tells `listener` when one of these changes. Sources that never change (inline, env) are ignored. */
+  /**
+   * Tells `listener`, once, whenever one of these changes, and of nothing that it has named before. Sources that never change (inline, env) are
+   * ignored.
+   */
   depend(listener: SecretListener, sources: readonly DataSource[], refs: readonly SdsSecretRef[]): void {
     if (this.closed) return
-    const weak = new WeakRef(listener)
-    let any = false
-    for (const source of sources) {
-      if (source.kind !== 'file') continue
-      any = true
-      this.fileEntry(source.path, source.watchedDirectory).listeners.add(weak)
-    }
-    for (const ref of refs) {
-      any = true
-      this.secretEntry(ref).listeners.add(weak)
-    }
-    if (any) this.gone.register(listener, null)
+    const files = sources.filter(source => source.kind === 'file')
+    const named = new Set([
+      ...files.map(({ path, watchedDirectory }) => this.fileEntry(path, watchedDirectory).listeners),
+      ...refs.map(ref => this.secretEntry(ref).listeners),
+    ])
+    const before = this.dependents.get(listener)
+    // One for each listener: a set knows two of them as two.
+    const weak = before?.weak ?? new WeakRef(listener)
+    if (before === undefined) this.gone.register(listener, null)
+    this.dependents.set(listener, { weak, named })
+    for (const listeners of named) listeners.add(weak)
+    const dropped = [...(before?.named ?? [])].filter(listeners => !named.has(listeners))
+    for (const listeners of dropped) listeners.delete(weak)
+    if (dropped.length > 0) this.prune()
   }
 
   /** The listener found its sources unusable (half-written): it is told again soon, later each time until `settled`. */
@@ -250,7 +261,7 @@ export class SecretRegistry {
   }
 }
 
-function dropDead(listeners: Set<WeakRef<SecretListener>>): boolean {
+function dropDead(listeners: Listeners): boolean {
   for (const weak of listeners) if (weak.deref() === undefined) listeners.delete(weak)
   return listeners.size === 0
 }

@@ -1,13 +1,12 @@
 // A Vault's settings as operators write them, by Consul's names of the fields: address, TLS, token or auth method. Called for the CA's provider
 // and for `--vault-config`. Invariant: what is refused is named by its field; a method or parameter that is not known is refused, never ignored.
+import { isJsonObject, type JsonObject } from './json-object.js'
 import { NO_TLS, SERVICE_ACCOUNT_TOKEN_FILE, trimSlashes, type VaultLogin, type VaultSettings } from './vault-settings.js'
 
 interface Problem {
   readonly path: string
   readonly reason: string
 }
-
-type Fields = Readonly<Record<string, unknown>>
 
 /** Each reads one field and counts it as known; '' and false where it is left out. */
 export interface FieldReaders {
@@ -45,7 +44,7 @@ function readLogin(raw: unknown, token: string, problems: Problem[]): VaultLogin
   }
   const add = (path: string, reason: string) => problems.push({ path: `AuthMethod${path === '' ? '' : `.${path}`}`, reason })
   if (token !== '') add('', 'only one of Vault token or Vault auth method can be provided, but not both')
-  if (!isObject(value)) {
+  if (!isJsonObject(value)) {
     add('', 'must be an object')
     return none
   }
@@ -55,8 +54,8 @@ function readLogin(raw: unknown, token: string, problems: Problem[]): VaultLogin
   const type = method.get('type')
   const given = method.get('params') ?? {}
   const first: unknown = Array.isArray(given) && given.length === 1 ? given[0] : given
-  if (!isObject(first)) add('Params', 'must be an object')
-  const params = new Params(isObject(first) ? first : {}, add)
+  if (!isJsonObject(first)) add('Params', 'must be an object')
+  const params = new Params(isJsonObject(first) ? first : {}, add)
   const mount = method.get('mountpath')
   if (mount !== undefined && typeof mount !== 'string') add('MountPath', 'must be a string')
   const mountPath = typeof mount === 'string' && mount !== '' ? trimSlashes(mount) : String(type)
@@ -100,7 +99,7 @@ class Params {
   private readonly taken = new Set<string>()
 
   constructor(
-    private readonly values: Fields,
+    private readonly values: JsonObject,
     private readonly add: (path: string, reason: string) => void,
   ) {}
 
@@ -136,5 +135,3 @@ class Params {
     for (const name of Object.keys(this.values)) this.taken.add(name)
   }
 }
-
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -7,10 +7,11 @@
 //                                                           '--not renewable, refused, or near its last end--> [no token] and login
 //   A token from the configuration can't be replaced: its end is told, and requests go on to fail by Vault's word.
 import { type Clock, NO_TIMER, type Timer } from '../io/clock.js'
+import type { JsonObject } from './json-object.js'
 import { VaultError } from './vault-error.js'
 import { loginRequest, readToken } from './vault-login.js'
 import type { VaultSettings } from './vault-settings.js'
-import { type JsonObject, type VaultAnswer, VaultTransport } from './vault-transport.js'
+import { type VaultAnswer, VaultTransport } from './vault-transport.js'
 
 export interface VaultSessionOptions {
   readonly settings: VaultSettings

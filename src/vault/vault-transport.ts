@@ -5,11 +5,10 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../io/clock.js'
+import { isJsonObject, type JsonObject } from './json-object.js'
 import { readTlsFiles, type TlsOptions } from './tls-files.js'
 import { VaultError } from './vault-error.js'
 import type { VaultSettings } from './vault-settings.js'
-
-export type JsonObject = Readonly<Record<string, unknown>>
 
 export interface VaultRequest {
   readonly method: 'GET' | 'POST'
@@ -97,8 +96,8 @@ export class VaultTransport {
     const body = status === 204 || text.trim() === '' ? {} : parsed(text)
     if (status >= 200 && status < 300 && body !== undefined) {
       return {
-        data: isObject(body['data']) ? body['data'] : {},
-        auth: isObject(body['auth']) ? body['auth'] : undefined,
+        data: isJsonObject(body['data']) ? body['data'] : {},
+        auth: isJsonObject(body['auth']) ? body['auth'] : undefined,
         warnings: strings(body['warnings']),
       }
     }
@@ -194,12 +193,10 @@ function collect(response: IncomingMessage, done: (outcome: RawAnswer | Error) =
 function parsed(text: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : undefined
+    return isJsonObject(value) ? value : undefined
   } catch {
     return undefined
   }
 }
-
-const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter(item => typeof item === 'string') : [])

@@ -2,6 +2,7 @@
 // Asked by task-runner.ts for answers, told by it what a task has asked. Invariant: the number of watches, and of first reads at one time, is
 // bounded; what goes over the bound is a problem of the task that asked last, and of no other.
 import type { Clock } from '../../io/clock.js'
+import { Places } from '../places.js'
 import { SECRET_PREFIX, type TemplateAnswers } from '../template/catalog-functions.js'
 import { BlockingWatch } from './blocking-watch.js'
 import type { ConsulApi } from './consul-reads.js'
@@ -26,8 +27,7 @@ export interface AskedAnswers extends TemplateAnswers {
 export class WatchHub {
   private readonly watches = new Map<string, Watch>()
   private readonly owned = new Map<WatchOwner, ReadonlySet<string>>()
-  private readonly waiting: (() => void)[] = []
-  private reading = 0
+  private readonly firstReads = new Places(MAX_FIRST_READS)
 
   constructor(
     private readonly api: ConsulApi,
@@ -97,20 +97,8 @@ export class WatchHub {
       api: this.api,
       clock,
       random,
-      turn: read => this.turn(read),
+      turn: read => this.firstReads.run(read),
       onChange,
     })
-  }
-
-  private async turn<T>(read: () => Promise<T>): Promise<T> {
-    if (this.reading >= MAX_FIRST_READS) await new Promise<void>(resolve => this.waiting.push(resolve))
-    else this.reading++
-    try {
-      return await read()
-    } finally {
-      const next = this.waiting.shift()
-      if (next === undefined) this.reading--
-      else next()
-    }
   }
 }

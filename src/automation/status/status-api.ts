@@ -1,9 +1,11 @@
 // CTS's status and task API on loopback: what the tasks are and how they went; on, off, now; new ones and those that go. Started by
 // automation.ts. Invariant: it listens on loopback and takes requests addressed to loopback alone, and none of a page in a browser (which could
 // reach it by a name of its own, or send a form without being asked for permission); bodies are bounded; a request that changes something is in the audit with who asked.
+
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { readBoundedBody } from '../../io/bounded-body.js'
 import { ConfigFields, type ConfigNotes, isPlain, type Plain } from '../config/config-fields.js'
 import type { DriverReading } from '../config/read-drivers.js'
 import { readTask } from '../config/read-task.js'
@@ -211,14 +213,8 @@ function runOf(query: URLSearchParams): string {
 }
 
 async function readBody(request: IncomingMessage): Promise<Plain> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_BODY_BYTES) throw new ApiError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  const text = Buffer.concat(chunks).toString('utf8')
+  const tooLarge = (): Error => new ApiError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
+  const text = (await readBoundedBody(request, MAX_BODY_BYTES, tooLarge)).toString('utf8')
   if (text.trim() === '') return {}
   let value: unknown
   try {

@@ -7,6 +7,7 @@ import type { Plain } from '../config/config-fields.js'
 import { MAX_TASKS } from '../config/read-sync-config.js'
 import type { TaskConfig } from '../config/sync-config.js'
 import type { Driver } from '../drivers/driver.js'
+import { Places } from '../places.js'
 import type { AuditLog } from './audit-log.js'
 import type { StateFile } from './sync-state.js'
 import type { TaskEvent } from './task-event.js'
@@ -26,8 +27,7 @@ export interface TaskTableContext {
 
 export class TaskTable {
   private readonly runners = new Map<string, TaskRunner>()
-  private readonly waiting: (() => void)[] = []
-  private running = 0
+  private readonly places = new Places(MAX_RUNS)
   private isLeading = false
 
   constructor(private readonly context: TaskTableContext) {}
@@ -53,7 +53,7 @@ export class TaskTable {
       hub,
       clock,
       random,
-      place: run => this.place(run),
+      place: run => this.places.run(run),
       onRun: (task, event, more) => this.ran(task, event, more),
       applied: () => state.state.applied[config.name],
       setApplied: fingerprint => {
@@ -128,18 +128,6 @@ export class TaskTable {
       state.save()
     } finally {
       onEvent(config.name, event)
-    }
-  }
-
-  private async place<T>(run: () => Promise<T>): Promise<T> {
-    if (this.running >= MAX_RUNS) await new Promise<void>(resolve => this.waiting.push(resolve))
-    else this.running++
-    try {
-      return await run()
-    } finally {
-      const next = this.waiting.shift()
-      if (next === undefined) this.running--
-      else next()
     }
   }
 }

@@ -1,8 +1,10 @@
 // HTTP client of a control plane (ours, or any agent with Consul's API), as the commands use it. Made by api-flags.ts. On `node:http` rather
 // than `fetch`, because Consul's addresses may be unix sockets, and its certificates of a private CA.
 // Every failure is a `CliError` of one line that names the address, or carries the server's own reason.
+
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { type RequestOptions as HttpsOptions, request as httpsRequest } from 'node:https'
+import { readAnswerBody } from '../../io/bounded-body.js'
 import { CliError } from './command-io.js'
 
 const REQUEST_TIMEOUT_MS = 30_000
@@ -238,14 +240,7 @@ function isGood({ statusCode = 0 }: IncomingMessage): boolean {
 }
 
 async function readAnswer(response: IncomingMessage, { path, allowMissing }: Call): Promise<ControlAnswer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  const bytes = Buffer.concat(chunks)
+  const bytes = await readAnswerBody(response, MAX_ANSWER_BYTES)
   const status = response.statusCode ?? 0
   const missing = allowMissing === true && status === 404
   const text = missing ? '' : bytes.toString('utf8')

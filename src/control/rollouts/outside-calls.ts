@@ -1,6 +1,7 @@
 // What a rollout asks of the world outside: its webhooks, and a Prometheus. One request each, bounded in time and size, without redirects; a
 // webhook that fails is tried once more. Called by rollout-engine.ts, whose signal ends them at once when the rollout is aborted.
 
+import { readAnswerBody } from '../../io/bounded-body.js'
 import { durationMs } from '../config-entries/duration.js'
 import { isObject } from '../config-entries/field-reader.js'
 import type { PrometheusQuery, Verdict, Webhook } from './rollout-types.js'
@@ -79,15 +80,9 @@ function singleValue(text: string): number {
 async function call(url: string, request: RequestInit, timeoutMs: number, signal: AbortSignal): Promise<string> {
   const timeout = AbortSignal.timeout(timeoutMs)
   const answer = await fetch(url, { ...request, redirect: 'manual', signal: AbortSignal.any([signal, timeout]) })
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
+  const body = answer.body === null ? '' : (await readAnswerBody(answer.body, MAX_ANSWER_BYTES)).toString('utf8')
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`)
-  return Buffer.concat(chunks).toString('utf8')
+  return body
 }
 
 /** `fetch` wraps what happened in an error that says nothing. */

@@ -2,6 +2,7 @@
 // other as consul-dataplane puts them. The proxy's metrics listener asks for it. Invariant: it is whole or an error that names the part which
 // is missing, so that no scrape mistakes half for all; parts are bounded in time and size.
 import { createServer, type Server, type ServerResponse } from 'node:http'
+import { readBoundedBody } from '../../io/bounded-body.js'
 import type { AdminClient } from '../proxy/admin-client.js'
 import { listenOn } from '../proxy/listen-on.js'
 import { requestTarget } from '../proxy/request-target.js'
@@ -73,14 +74,8 @@ async function named(what: string, part: Promise<string>): Promise<string> {
 async function page(url: string): Promise<string> {
   const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })
   if (!response.ok) throw new Error(`status ${response.status}`)
-  const parts: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    if (bytes > MAX_PART_BYTES) throw new Error(`more than ${MAX_PART_BYTES} bytes`)
-    parts.push(chunk)
-  }
-  return Buffer.concat(parts).toString()
+  if (response.body === null) return ''
+  return (await readBoundedBody(response.body, MAX_PART_BYTES, () => new Error(`more than ${MAX_PART_BYTES} bytes`))).toString()
 }
 
 function answer(response: ServerResponse, status: number, text: string): void {

@@ -1,7 +1,9 @@
 // HTTP client of a Kubernetes API server: objects read and written as JSON, and the stream of a watch. Used by object-watch.ts, leader-lease.ts,
 // sync/ and resources/. Invariant: an answer other than 2xx is a `KubeError` with the server's reason and message; answers are bounded.
+
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { readAnswerBody } from '../../io/bounded-body.js'
 import type { ClusterConfig } from './cluster-config.js'
 
 export interface KubeObject {
@@ -143,14 +145,7 @@ export class KubeClient {
 }
 
 async function readAnswer(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  const text = Buffer.concat(chunks).toString('utf8')
+  const text = (await readAnswerBody(response, MAX_ANSWER_BYTES)).toString('utf8')
   const { statusCode = 0 } = response
   if (statusCode >= 200 && statusCode <= 299) return text
   throw errorOf(statusCode, text)

@@ -4,6 +4,7 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { fullJitterMs } from '../../../io/backoff.js'
+import { readAnswerBody } from '../../../io/bounded-body.js'
 import type { WallClock } from '../../../io/clock.js'
 import type { HttpTarget } from '../../config/sync-config.js'
 import { pause } from '../../pause.js'
@@ -98,12 +99,6 @@ async function callOnce(
     request.on('error', (error: NodeJS.ErrnoException) => reject(new Error(error.message || (error.code ?? 'no connection'))))
     request.end(body)
   })
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  return { status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(chunks).toString('utf8') }
+  const text = (await readAnswerBody(response, MAX_ANSWER_BYTES)).toString('utf8')
+  return { status: response.statusCode ?? 0, headers: response.headers, text }
 }

@@ -1,4 +1,5 @@
 // JSON that templates have made: checked, and in a form in which two of the same meaning are the same text. Called by the drivers of this folder.
+import { isPlain } from '../../config/config-fields.js'
 import { DriverError } from '../driver.js'
 
 export function parseJsonBody(text: string, name: string): unknown {
@@ -11,7 +12,7 @@ export function parseJsonBody(text: string, name: string): unknown {
 
 /** Keys in order, indented. */
 export function canonicalJson(value: unknown): string {
-  return `${JSON.stringify(value, (_, each: unknown) => (isObject(each) ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1))) : each), 2)}\n`
+  return `${JSON.stringify(value, (_, each: unknown) => (isPlain(each) ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1))) : each), 2)}\n`
 }
 
 /** As `canonicalJson`, or the text itself where it is no JSON. */
@@ -21,8 +22,4 @@ export function canonicalText(text: string): string {
   } catch {
     return text
   }
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,5 +1,6 @@
 // Terraform's language, written: values, blocks, and the files that CTS makes of a task. Called by workspace-files.ts.
 // Invariant: a text of the catalog is a text there too: `${` and `%{` in it are escaped, so nothing of it is evaluated.
+import { isPlain } from '../../config/config-fields.js'
 
 const NAME = /^[A-Za-z_][\w-]*$/
 /** Names that mean something where a key of an object stands. */
@@ -37,13 +38,9 @@ function hclKey(name: string): string {
 export function hclBody(fields: Readonly<Record<string, unknown>>, indent = STEP): string {
   return Object.entries(fields)
     .map(([name, value]) => {
-      const blocks = Array.isArray(value) && value.length > 0 && value.every(isObject) ? value : isObject(value) ? [value] : undefined
+      const blocks = Array.isArray(value) && value.length > 0 && value.every(isPlain) ? value : isPlain(value) ? [value] : undefined
       if (blocks === undefined) return `${indent}${name} = ${hclValue(value, indent)}\n`
       return blocks.map(block => `${indent}${name} {\n${hclBody(block as Record<string, unknown>, indent + STEP)}${indent}}\n`).join('')
     })
     .join('')
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

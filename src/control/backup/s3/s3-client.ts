@@ -1,9 +1,11 @@
 // The four calls that backups need of an S3-compatible store: put, get, list, delete. Used by `S3Target`.
 // Each call is one signed request over a connection of its own, tried again with growing pauses where the store or the network was at fault.
 // An object is sent with its length and hash, so the store takes it whole or not at all; a part of 5 GB goes in one piece, so no multipart.
+
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { readBoundedBody } from '../../../io/bounded-body.js'
 import { type ListedObjects, readError, readList } from './s3-answers.js'
 import type { S3Settings } from './s3-settings.js'
 import { encodePart, encodeQuery, type S3Credentials, signRequest } from './sigv4.js'
@@ -131,7 +133,8 @@ export class S3Client {
     })
     const { statusCode = 0 } = response
     const isGood = statusCode >= 200 && statusCode <= 299
-    const bytes = await readBody(response, isGood ? maxBytes : MAX_ERROR_BYTES)
+    const mostBytes = isGood ? maxBytes : MAX_ERROR_BYTES
+    const bytes = await readBoundedBody(response, mostBytes, () => new S3Error(`an answer of more than ${mostBytes} bytes`, false))
     if (isGood || (method === 'DELETE' && statusCode === 404)) return bytes
     throw this.refusal(statusCode, response, bytes.toString('utf8'), key)
   }
@@ -151,15 +154,4 @@ export class S3Client {
     const said = code === '' ? `answered ${status}` : `answered ${status} ${code}${message === '' ? '' : `: ${message}`}`
     return new S3Error(said, status >= 500 || status === 429 || code === 'SlowDown' || code === 'RequestTimeout')
   }
-}
-
-async function readBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new S3Error(`an answer of more than ${maxBytes} bytes`, false)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }

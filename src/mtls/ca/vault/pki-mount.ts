@@ -1,9 +1,11 @@
 // One mount of Vault's PKI secrets engine: made where it is absent, its issuers, its role for leaves, and what it signs. Used by
 // vault-provider.ts. Published API: `sys/mounts` and the PKI engine's paths as of Vault 1.11 (several issuers in a mount) and OpenBao.
 // Invariant: an answer that lacks what it must hold is an error that names request and field, never an empty certificate.
+
+import type { JsonObject } from '../../../vault/json-object.js'
 import { VaultError } from '../../../vault/vault-error.js'
 import type { VaultSession } from '../../../vault/vault-session.js'
-import type { JsonObject, VaultAnswer } from '../../../vault/vault-transport.js'
+import type { VaultAnswer } from '../../../vault/vault-transport.js'
 import { CaError } from '../../x509/certificate-error.js'
 import { certificatePems } from '../../x509/der.js'
 import type { KeySpec } from '../../x509/keys.js'

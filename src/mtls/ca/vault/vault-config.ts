@@ -1,6 +1,7 @@
 // The fields of Consul's Vault provider: read from its JSON or agent configuration, checked, and shown again without the token.
 // Called by config.ts. The words of Consul's own refusals are kept where they are known. Invariant: what passes can be dialled, and names two
 // different mounts; a secret is never shown.
+import { isJsonObject, type JsonObject } from '../../../vault/json-object.js'
 import { type FieldReaders, readVaultSettings } from '../../../vault/read-settings.js'
 import { isVaultPath, trimSlashes, type VaultLogin, type VaultSettings, vaultProblems } from '../../../vault/vault-settings.js'
 
@@ -20,7 +21,6 @@ interface Problem {
   readonly reason: string
 }
 
-type Fields = Readonly<Record<string, unknown>>
 /** Reads what is Vault's. Problems are added to `problems`. */
 export function readVaultConfig(fields: FieldReaders, method: unknown, problems: Problem[]): VaultProviderConfig {
   const path = (name: string): string => trimSlashes(fields.text(name))
@@ -51,8 +51,6 @@ export function vaultConfigProblems(config: VaultProviderConfig): Problem[] {
     problems.push({ path: 'IntermediatePKIPath', reason: 'must be another mount than RootPKIPath' })
   return problems
 }
-
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** As it is read, in Consul's names, without secrets. */
 export function encodeVaultConfig(config: VaultProviderConfig): Record<string, unknown> {
@@ -110,7 +108,7 @@ export function filesOfVault({ vault: { tls, login } }: VaultProviderConfig): st
  * Consul's fields as they were shown, with the secret that was left out of them. Only for the same address and the same way to check it:
  * who may change the configuration must not have the secret sent to a place of his own.
  */
-export function withKnownLogin(config: Fields, { vault }: VaultProviderConfig): Fields {
+export function withKnownLogin(config: JsonObject, { vault }: VaultProviderConfig): JsonObject {
   const { address, tls, login } = vault
   const same =
     config['Address'] === address &&
@@ -124,7 +122,7 @@ export function withKnownLogin(config: Fields, { vault }: VaultProviderConfig): 
     const given = config['Token'] ?? ''
     return given === '' && method === undefined ? { ...config, Token: login.token } : config
   }
-  if (!isObject(method) || method['Type'] !== login.kind || !isObject(method['Params'])) return config
+  if (!isJsonObject(method) || method['Type'] !== login.kind || !isJsonObject(method['Params'])) return config
   const hidden =
     login.kind === 'approle' && login.secretId !== '' && login.roleId === method['Params']['role_id']
       ? { secret_id: login.secretId }

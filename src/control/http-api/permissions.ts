@@ -4,9 +4,10 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
-import { SPIFFE_ID_KEY } from '../config-entries/proxy-config-keys.js'
 import { intentionWithId } from './connect.js'
 import type { ApiContext } from './context.js'
+import { mayEntry, needEntry, needSameId, needWrite, needWrites } from './entry-permissions.js'
+import { entries, field, first, type Item, items, nodeOf, seesService, serviceOf, textField } from './permission-subjects.js'
 import { param } from './respond.js'
 import { askedEdge } from './traffic.js'
 
@@ -17,56 +18,9 @@ export interface RoutePermission {
   filter?(access: Access, payload: unknown, context: ApiContext): unknown
 }
 
-type Item = Readonly<Record<string, unknown>>
-
 /** A route's text without the names of its parameters. */
 export function routeKey(method: string, url: string): string {
   return `${method === 'HEAD' ? 'GET' : method} ${url.replace(/:[A-Za-z]+/g, ':x')}`
-}
-
-// ---- reading requests and answers ------------------------------------------------------------------------------------------------------
-
-const first = (request: FastifyRequest): string => Object.values(request.params as Record<string, string>)[0] ?? ''
-
-/** A field of a body in any of Consul's spellings. */
-function field(body: unknown, name: string): unknown {
-  if (typeof body !== 'object' || body === null) return undefined
-  const wanted = name.toLowerCase()
-  return Object.entries(body).find(([key]) => key.replaceAll('_', '').toLowerCase() === wanted)?.[1]
-}
-
-const textField = (body: unknown, name: string): string => {
-  const value = field(body, name)
-  return typeof value === 'string' ? value : ''
-}
-
-/** The service that an item of an answer is about: catalog entries, health entries, checks, agent services. '' = none. */
-function serviceOf(item: Item): string {
-  const { ServiceName, Service, Name } = item
-  if (typeof ServiceName === 'string') return ServiceName
-  if (typeof Service === 'string') return Service
-  if (typeof Service === 'object' && Service !== null) return String((Service as Item)['Service'] ?? '')
-  return typeof Name === 'string' ? Name : ''
-}
-
-function nodeOf(item: Item): string {
-  const { Node } = item
-  if (typeof Node === 'string') return Node
-  return typeof Node === 'object' && Node !== null ? String((Node as Item)['Node'] ?? '') : ''
-}
-
-const items = (payload: unknown, keep: (item: Item) => boolean): unknown =>
-  Array.isArray(payload) ? payload.filter(item => keep(item as Item)) : payload
-
-function entries(payload: unknown, keep: (key: string, item: Item) => boolean): unknown {
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return payload
-  return Object.fromEntries(Object.entries(payload).filter(([key, item]) => keep(key, item as Item)))
-}
-
-const seesService = (access: Access, item: Item): boolean => {
-  const node = nodeOf(item)
-  const service = serviceOf(item)
-  return (node === '' || access.may('node', node, 'read')) && (service === '' || access.may('service', service, 'read'))
 }
 
 // ---- kinds of permission -----------------------------------------------------------------------------------------------------------------
@@ -137,58 +91,6 @@ const intentionById = (wanted: 'read' | 'write'): RoutePermission => ({
     else access.needSingle('operator', wanted)
   },
 })
-
-/** Kinds of config entries by what they ask; all others ask for the service of their name. */
-const MESH_KINDS = new Set([
-  'mesh',
-  'exported-services',
-  'api-gateway',
-  'http-route',
-  'tcp-route',
-  'inline-certificate',
-  'file-system-certificate',
-  'bound-api-gateway',
-  'jwt-provider',
-  'sameness-group',
-])
-const OPERATOR_KINDS = new Set(['ingress-gateway', 'terminating-gateway', 'control-plane-request-limit'])
-
-function mayEntry(access: Access, kind: string, name: string, wanted: 'read' | 'write'): boolean {
-  if (kind === 'service-intentions') return access.may('intention', name, wanted)
-  // Everyone reads proxy-defaults and mesh: each proxy is made from them.
-  if (kind === 'proxy-defaults') return wanted === 'read' || access.maySingle('mesh', 'write')
-  if (MESH_KINDS.has(kind)) return wanted === 'read' && kind === 'mesh' ? true : access.maySingle('mesh', wanted)
-  if (OPERATOR_KINDS.has(kind)) return wanted === 'read' ? access.may('service', name, 'read') : access.maySingle('mesh', 'write')
-  return access.may('service', name, wanted)
-}
-
-function needEntry(access: Access, kind: string, name: string, wanted: 'read' | 'write'): void {
-  if (mayEntry(access, kind, name, wanted)) return
-  if (kind === 'service-intentions') access.need('intention', name, wanted)
-  else if (kind === 'proxy-defaults' || MESH_KINDS.has(kind) || OPERATOR_KINDS.has(kind)) access.needSingle('mesh', wanted)
-  access.need('service', name, wanted)
-}
-
-/**
- * By which SPIFFE id the mesh knows a service is the mesh's to say: whoever may write the service may register it, and would choose whom
- * intentions take it for. `id` = as it is to be; undefined: nothing is said.
- */
-function needSameId(access: Access, kind: string, name: string, id: unknown, { entries }: ApiContext): void {
-  if (kind !== 'service-defaults') return
-  if (id !== entries.get('service-defaults', name)?.Meta?.[SPIFFE_ID_KEY]) access.needSingle('mesh', 'write')
-}
-
-function needWrite(access: Access, body: unknown, context: ApiContext): void {
-  const [kind, name] = [textField(body, 'Kind'), textField(body, 'Name')]
-  needEntry(access, kind, name, 'write')
-  const meta = field(body, 'Meta')
-  const id = typeof meta === 'object' && meta !== null ? (meta as Item)[SPIFFE_ID_KEY] : undefined
-  needSameId(access, kind, name, id, context)
-}
-
-function needWrites(access: Access, { body }: FastifyRequest, context: ApiContext): void {
-  for (const one of Array.isArray(body) ? body : []) needWrite(access, one, context)
-}
 
 const ENTRIES: RoutePermission = {
   filter: (access, payload) => items(payload, ({ Kind, Name }) => mayEntry(access, String(Kind), String(Name), 'read')),

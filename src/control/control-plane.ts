@@ -37,7 +37,6 @@ import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
 import { proxyAdmission } from './grpc/proxy-admission.js'
-import type { KnownServer } from './grpc/server-discovery-service.js'
 import { StreamBalance } from './grpc/stream-balance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
@@ -378,22 +377,17 @@ export class ControlPlane {
       ...(options.loadReportIntervalMs === undefined ? {} : { intervalMs: options.loadReportIntervalMs }),
       onFull: () => this.log.warn({}, 'observed traffic: no more edges and instances are kept than there are'),
     })
-    const grpcHost = hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', ownAddress)
     const replicas = new Replicas(store, {
       id: store.isShared ? store.notes.replica : node.id,
       name: ownName,
       address: ownAddress,
-      grpcAddress: grpcHost,
-      grpcPort: -1,
-      grpcTlsPort: -1,
+      grpcAddress: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', ownAddress),
       version: CONSUL_VERSION,
     })
-    const servers = (): readonly KnownServer[] =>
-      replicas.list().map(({ id, grpcAddress, version }) => ({ id, address: grpcAddress, version }))
     const balance = new StreamBalance({
       ads,
       proxies: () => catalog.proxies().length,
-      servers: () => servers().length,
+      servers: () => replicas.list().length,
       onShed: (shed, most) => this.log.info({ shed, most }, 'xds streams ended, so that their proxies go to other servers'),
     })
     balance.start()
@@ -408,7 +402,7 @@ export class ControlPlane {
         catalog,
         entries,
         datacenter,
-        servers,
+        servers: () => replicas.servers(),
         onServersChange: listener => replicas.onChange(listener),
         resolveDns,
         peerings,

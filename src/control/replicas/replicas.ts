@@ -2,6 +2,7 @@
 // note (store/replica-notes.ts) and hears of the others. Asked by the HTTP API (`status`, `members`, `operator`) and the list of servers that
 // sidecars and agents follow. Leading means nothing but to be named as leader: each task has a lease of its own.
 // Invariant: this replica is always in the list; one that is gone leaves it when its lease at etcd ends.
+import type { KnownServer } from '../grpc/server-discovery-service.js'
 import type { Store } from '../store/store.js'
 
 export interface Replica {
@@ -16,6 +17,8 @@ export interface Replica {
   readonly grpcAddress: string
 }
 
+type Ports = Pick<Replica, 'grpcPort' | 'grpcTlsPort'>
+
 interface Note extends Replica {
   readonly leads: boolean
 }
@@ -29,13 +32,17 @@ export class Replicas {
   private readonly ends: (() => void)[] = []
   private release: (() => Promise<void>) | undefined
 
+  private self: Replica
+
+  /** `self`: as it is known before its ports are bound. */
   constructor(
     private readonly store: Store,
-    /** As it is known before its ports are bound. */
-    private self: Replica,
-  ) {}
+    self: Omit<Replica, keyof Ports>,
+  ) {
+    this.self = { ...self, grpcPort: -1, grpcTlsPort: -1 }
+  }
 
-  start(ports: Pick<Replica, 'grpcPort' | 'grpcTlsPort'>): void {
+  start(ports: Ports): void {
     const { leases, notes } = this.store
     this.self = { ...this.self, ...ports }
     notes.say(TOPIC, { ...this.self, leads: false } satisfies Note)
@@ -60,6 +67,11 @@ export class Replicas {
   /** By name; this one is among them. */
   list(): readonly Replica[] {
     return [this.self, ...this.others.values()].sort((a, b) => (a.name + a.id < b.name + b.id ? -1 : 1))
+  }
+
+  /** As clients of the gRPC port know them. */
+  servers(): KnownServer[] {
+    return this.list().map(({ id, grpcAddress, version }) => ({ id, address: grpcAddress, version }))
   }
 
   /** Undefined: nobody, as far as is known here. */

@@ -82,6 +82,26 @@ describe('container', () => {
       })
       const control = 'import("/opt/outrigger/node_modules/libsql/index.js").then(({ default: D }) => console.log(new D("/tmp/a.db").open))'
       expect(inside('-e', control)).toMatchObject({ status: 0, stdout: 'true\n' })
+      // By its name alone, as commands and hooks of pods have it.
+      const byName = (user: string, ...words: string[]) =>
+        spawnSync('chroot', [`--userspec=${user}`, image, ...words], { encoding: 'utf8', env: { PATH: '/usr/local/bin:/usr/sbin' } })
+      expect(byName('5995:5995', 'outrigger', 'k8s', 'leave')).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('OUTRIGGER_POD_SERVICE is not set'),
+      })
+      expect(byName('5995:5995', 'outrigger-proxy', '--version')).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining('Outrigger '),
+      })
+      if (spawnSync('nft', ['--version']).status === 0) {
+        const rules = byName(
+          '0:0',
+          'outrigger',
+          ...['connect', 'redirect-traffic', '-proxy-uid', '5995', '-proxy-inbound-port', '20000', '-dry-run'],
+        )
+        expect(rules).toMatchObject({ status: 0, stdout: expect.stringContaining('redirect to :20000') })
+        expect(byName('0:0', 'nft', '--version')).toMatchObject({ status: 0 })
+      }
       expect(inside('/opt/outrigger/bin/outrigger', 'ready', '--admin', '127.0.0.1:1')).toMatchObject({
         status: 1,
         stderr: expect.stringContaining('the sidecar'),

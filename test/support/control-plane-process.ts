@@ -47,12 +47,21 @@ export class ControlPlaneProcess {
   }
 
   /** kill -9: nothing is flushed, nobody is told. start() brings it back. */
-  async kill(): Promise<void> {
+  kill(): Promise<void> {
+    return this.end('SIGKILL')
+  }
+
+  /** As an orchestrator ends it. start() brings it back. */
+  terminate(): Promise<void> {
+    return this.end('SIGTERM')
+  }
+
+  private async end(signal: NodeJS.Signals): Promise<void> {
     const { child } = this
     this.child = null
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
     const gone = once(child, 'exit')
-    child.kill('SIGKILL')
+    child.kill(signal)
     await gone
   }
 

@@ -47,6 +47,10 @@ export class FakeKubeApi {
   readonly requests: string[] = []
   /** Answers of this status for the next requests whose method and path contain the text. */
   failures: { readonly match: string; readonly status: number }[] = []
+  /** Requests whose method and path contain it are never answered; '' = none. */
+  silent = ''
+  /** Tokens of service accounts, and whose they are: `system:serviceaccount:shop:web`. */
+  readonly accounts = new Map<string, string>()
   private readonly objects = new Map<string, Stored>()
   private readonly watchers = new Set<Watcher>()
   private events: Event[] = []
@@ -164,13 +168,22 @@ export class FakeKubeApi {
     const target = targetOf(pathname)
     let text = ''
     for await (const chunk of request) text += String(chunk)
+    if (this.silent !== '' && `${method} ${url}`.includes(this.silent)) return
     const failure = this.failures.findIndex(({ match }) => `${method} ${url}`.includes(match))
     if (failure >= 0) answer(response, failed(this.failures.splice(failure, 1)[0]!.status, 'InternalError', 'etcdserver: leader changed'))
     else if (request.headers.authorization !== 'Bearer secret') answer(response, failed(401, 'Unauthorized', 'Unauthorized'))
+    else if (pathname.endsWith('/tokenreviews')) answer(response, this.review(JSON.parse(text)))
     else if (target.name !== '' || method !== 'GET')
       answer(response, this.single(method, target, text === '' ? undefined : JSON.parse(text)))
     else if (query.get('watch') === '1') this.watch(target, query, response)
     else answer(response, this.list(target, query))
+  }
+
+  private review({ spec: { token } }: Json): Answer {
+    const username = this.accounts.get(token)
+    const status =
+      username === undefined ? { authenticated: false } : { authenticated: true, user: { username, uid: `uid of ${username}` } }
+    return [201, { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', spec: { token }, status }]
   }
 
   private list({ collection, namespace }: Target, query: URLSearchParams): Answer {

@@ -43,10 +43,11 @@ export class MeshFixture extends ControlPlaneProcess {
     this.flags = flags
   }
 
-  async start(): Promise<this> {
+  /** `bin`: of another release. */
+  async start(bin = outriggerBin): Promise<this> {
     await this.choosePorts()
     const addresses = ['--http-addr', `127.0.0.1:${this.httpPort}`, '--grpc-addr', `127.0.0.1:${this.grpcPort}`]
-    const argv = [outriggerBin, 'control', '--data-dir', join(this.dir, 'state'), '--log-level', 'warn', ...addresses, ...this.flags]
+    const argv = [bin, 'control', '--data-dir', join(this.dir, 'state'), '--log-level', 'warn', ...addresses, ...this.flags]
     await this.run(process.execPath, argv, '/v1/status/leader', STARTS_WITHIN_MS)
     return this
   }

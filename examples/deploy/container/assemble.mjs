@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -47,6 +48,23 @@ for (const [name, folder] of productionPackages()) {
 copy(process.execPath, join(root, 'usr/local/bin/node'))
 chmodSync(join(root, 'usr/local/bin/node'), 0o755)
 copyLibraries(process.execPath)
+// Without a shell and env, what starts a program by its name is its first line alone.
+for (const [name, flags] of [
+  ['outrigger', ''],
+  ['outrigger-proxy', ' --max-semi-space-size=32'],
+]) {
+  const program = join(app, 'bin', name)
+  writeFileSync(program, readFileSync(program, 'utf8').replace(/^#!.*$/m, `#!/usr/local/bin/node${flags}`), { mode: 0o755 })
+  symlinkSync(`/opt/outrigger/bin/${name}`, join(root, 'usr/local/bin', name))
+}
+// Of transparent pods: what `connect redirect-traffic` tells the kernel's rules by.
+const nft = programOf('nft')
+if (nft === undefined) console.log('no nft here: this image cannot redirect the traffic of transparent pods')
+else {
+  copy(nft, join(root, 'usr/sbin/nft'))
+  chmodSync(join(root, 'usr/sbin/nft'), 0o755)
+  copyLibraries(nft)
+}
 mkdirSync(join(root, 'etc'), { recursive: true })
 writeFileSync(join(root, 'etc/passwd'), `outrigger:x:${UID}:${UID}:Outrigger:/var/lib/outrigger:/nonexistent\n`)
 writeFileSync(join(root, 'etc/group'), `outrigger:x:${UID}:\n`)
@@ -55,6 +73,11 @@ mkdirSync(join(root, 'tmp'), { recursive: true })
 chmodSync(join(root, 'tmp'), 0o1777)
 mkdirSync(join(root, 'var/lib/outrigger'), { recursive: true, mode: 0o700 })
 if (process.getuid() === 0) chownSync(join(root, 'var/lib/outrigger'), UID, UID)
+
+function programOf(name) {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin']
+  return folders.map(folder => join(folder, name)).find(file => existsSync(file))
+}
 
 /** Name and folder of each package that the bundles load at run time, with theirs. */
 function productionPackages() {

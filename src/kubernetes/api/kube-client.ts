@@ -43,7 +43,10 @@ export class KubeClient {
   private readonly agent: HttpAgent
   private readonly secure: boolean
 
-  constructor(private readonly config: ClusterConfig) {
+  constructor(
+    private readonly config: ClusterConfig,
+    private readonly timeoutMs = REQUEST_TIMEOUT_MS,
+  ) {
     this.secure = config.server.startsWith('https:')
     this.agent = this.secure
       ? new HttpsAgent({
@@ -88,9 +91,9 @@ export class KubeClient {
     }
   }
 
-  /** Hands on each line of the stream until the server ends it, or `signal` does. */
-  async watch(path: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void> {
-    const response = await this.send('GET', path, undefined, 0, signal)
+  /** Hands on each line of the stream until the server ends it, or `signal` does; rejects where nothing comes for `silentMs`. */
+  async watch(path: string, silentMs: number, signal: AbortSignal, onLine: (line: string) => void): Promise<void> {
+    const response = await this.send('GET', path, undefined, silentMs, signal)
     if (response.statusCode !== 200) await readAnswer(response)
     response.setEncoding('utf8')
     let rest = ''
@@ -113,7 +116,7 @@ export class KubeClient {
   }
 
   private async json<T>(method: string, path: string, body?: object): Promise<T> {
-    const text = await readAnswer(await this.send(method, path, body === undefined ? undefined : JSON.stringify(body), REQUEST_TIMEOUT_MS))
+    const text = await readAnswer(await this.send(method, path, body === undefined ? undefined : JSON.stringify(body), this.timeoutMs))
     try {
       return JSON.parse(text) as T
     } catch {
@@ -136,8 +139,11 @@ export class KubeClient {
       },
     }
     return new Promise((resolve, reject) => {
-      const request = (this.secure ? httpsRequest : httpRequest)(this.config.server + path, options, resolve)
-      request.on('timeout', () => request.destroy(new Error(`no answer within ${timeout / 1000} s`)))
+      let answer: IncomingMessage | undefined
+      const request = (this.secure ? httpsRequest : httpRequest)(this.config.server + path, options, response =>
+        resolve((answer = response)),
+      )
+      request.on('timeout', () => (answer ?? request).destroy(new Error(`nothing came for ${timeout / 1000} s`)))
       request.on('error', error => reject(new Error(`${this.config.server}: ${error.message}`)))
       request.end(body)
     })

@@ -40,6 +40,8 @@ export class LeaderLease {
   private readonly collection: string
   private leading = false
   private renewedAtMs = 0
+  /** When the cluster last answered, whoever holds the lease. */
+  private answeredAtMs: number | null = null
   /** Somebody else's lease, as last seen to change. */
   private seen = { version: '', atMs: 0 }
 
@@ -49,6 +51,16 @@ export class LeaderLease {
   ) {
     this.collection = `/apis/coordination.k8s.io/v1/namespaces/${options.namespace}/leases`
     this.running = this.run()
+  }
+
+  /** Whether the cluster has ever answered. */
+  get started(): boolean {
+    return this.answeredAtMs !== null
+  }
+
+  /** Whether it did within the time of a lease. */
+  get ready(): boolean {
+    return this.answeredAtMs !== null && performance.now() - this.answeredAtMs < this.options.times.leaseS * 1000
   }
 
   /** Gives the lease back, so that another need not wait for its end. */
@@ -61,27 +73,50 @@ export class LeaderLease {
   }
 
   private async run(): Promise<void> {
-    const { times, onLeading, onProblem } = this.options
+    const { times, onLeading } = this.options
     const { signal } = this.stopping
     while (!signal.aborted) {
       const startedMs = performance.now()
-      const held = await this.acquire().catch((error: Error) => {
-        onProblem(`lease: ${error.message}`)
-        // Not known: the renewal before this one counts while it lasts.
-        return this.leading && performance.now() - this.renewedAtMs < times.renewForMs ? undefined : false
-      })
+      const held = await this.heldInTime()
       if (held === true) this.renewedAtMs = startedMs
       if (held === true && !this.leading && !signal.aborted) {
         this.leading = true
         onLeading()
-      } else if (held === false && this.leading) await this.lose()
-      await sleep(times.retryEveryMs, undefined, { signal }).catch(() => {})
+      } else if (this.leading && (held === false || this.leftMs() <= 0)) await this.lose()
+      await sleep(Math.min(times.retryEveryMs, this.leading ? Math.max(0, this.leftMs()) : Number.POSITIVE_INFINITY), undefined, {
+        signal,
+      }).catch(() => {})
     }
+  }
+
+  /** Undefined is not known: an answer that a leader waits for too long is none, since the renewal before it ends meanwhile. */
+  private async heldInTime(): Promise<boolean | undefined> {
+    const asked = this.tryAcquire().catch((error: Error) => {
+      this.options.onProblem(`lease: ${error.message}`)
+      return undefined
+    })
+    if (!this.leading) return asked
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<undefined>(resolve => {
+      timer = setTimeout(resolve, Math.max(0, this.leftMs()), undefined)
+    })
+    return Promise.race([asked, late]).finally(() => clearTimeout(timer))
+  }
+
+  /** Of the time that the last renewal is good for. */
+  private leftMs(): number {
+    return this.renewedAtMs + this.options.times.renewForMs - performance.now()
   }
 
   private async lose(): Promise<void> {
     this.leading = false
     await this.options.onLost()
+  }
+
+  private async tryAcquire(): Promise<boolean> {
+    const held = await this.acquire()
+    this.answeredAtMs = performance.now()
+    return held
   }
 
   private async acquire(): Promise<boolean> {

@@ -11,8 +11,9 @@ import { fullJitterMs } from '../../io/backoff.js'
 import { type KubeClient, KubeError, type KubeObject } from './kube-client.js'
 
 const PAGE_SIZE = 500
-/** The server ends a watch after it, so that a dead connection is noticed. */
+/** The server ends a watch after it: one on which nothing has come for a while longer has lost its connection. */
 const WATCH_TIMEOUT_S = 240
+const SILENT_MS = (WATCH_TIMEOUT_S + 30) * 1000
 const MIN_WATCH_MS = 1_000
 const BASE_WAIT_MS = 500
 const MAX_WAIT_MS = 30_000
@@ -35,6 +36,7 @@ export interface WatchOptions {
   readonly onChange: () => void
   readonly onProblem: (message: string) => void
   readonly random?: () => number
+  readonly silentMs?: number
 }
 
 export class ObjectWatch<T extends KubeObject> {
@@ -103,7 +105,7 @@ export class ObjectWatch<T extends KubeObject> {
       allowWatchBookmarks: 'true',
       timeoutSeconds: String(WATCH_TIMEOUT_S),
     })
-    return this.client.watch(path, this.stopping.signal, line => this.take(JSON.parse(line) as Event))
+    return this.client.watch(path, this.options.silentMs ?? SILENT_MS, this.stopping.signal, line => this.take(JSON.parse(line) as Event))
   }
 
   private take({ type, object }: Event): void {

@@ -2,16 +2,10 @@
 // Invariant: a pod that has been injected is left as it is; one that asks for what cannot be is denied with every reason at once.
 
 import { type NamespaceRules, namespaceExcludes } from '../namespace-rules.js'
-import type { Container, Pod, PodSpec, Probe, VolumeMount } from './pod.js'
-import {
-  booleanOf,
-  type InjectionDefaults,
-  METRICS_PATH,
-  PREFIX,
-  readAnnotations,
-  STATUS,
-  type TransparentRules,
-} from './pod-annotations.js'
+import { booleanOf, PREFIX } from './annotation-reader.js'
+import { appProbesOf, portOf } from './app-probes.js'
+import type { Pod, PodSpec, VolumeMount } from './pod.js'
+import { type InjectionDefaults, METRICS_PATH, type NamedPort, readAnnotations, STATUS, type TransparentRules } from './pod-annotations.js'
 import { type ExposedPath, LOWEST_PROBE_PORT } from './pod-service.js'
 import {
   DATA_VOLUME,
@@ -21,7 +15,7 @@ import {
   SIDECAR_NAME,
   SIDECAR_UID,
   type SidecarSettings,
-  sidecarContainer,
+  sidecarContainers,
 } from './sidecar-container.js'
 
 export interface InjectionPolicy extends InjectionDefaults, NamespaceRules {
@@ -76,7 +70,8 @@ function inject(pod: Pod, policy: InjectionPolicy): Review {
     ...policy.checkProxyArgs(injection.extraArgs).map(reason => `${PREFIX}envoy-extra-args: ${reason}`),
     ...collisions(spec, injection.transparent),
   ]
-  const warnings = [...unread, ...loginWarnings(pod, injection.service, policy.sidecar)]
+  const { probes: appProbes, warnings: unseen } = appProbesOf(spec)
+  const warnings = [...unread, ...unseen, ...loginWarnings(pod, injection.services, policy.sidecar)]
   if (problems.length > 0) return denied(problems, warnings)
   const redirect = injection.transparent === null ? [] : [redirectContainer(injection, probes.paths, policy.sidecar)]
   const metrics: Record<string, string> =
@@ -84,7 +79,10 @@ function inject(pod: Pod, policy: InjectionPolicy): Review {
       ? {}
       : { 'prometheus.io/scrape': 'true', 'prometheus.io/path': METRICS_PATH, 'prometheus.io/port': String(injection.metricsPort) }
   const patch = [
-    ...prepend('/spec/initContainers', spec.initContainers, [...redirect, sidecarContainer(injection, probes.paths, policy.sidecar)]),
+    ...prepend('/spec/initContainers', spec.initContainers, [
+      ...redirect,
+      ...sidecarContainers(injection, { exposedPaths: probes.paths, appProbes }, policy.sidecar),
+    ]),
     ...append('/spec/volumes', spec.volumes, [...dataVolumes(policy.sidecar), ...injection.userVolumes]),
     ...spec.containers.flatMap((container, i) =>
       injection.mountInto.includes(container.name)
@@ -104,7 +102,7 @@ function collisions(
 ): string[] {
   const names = new Set([SIDECAR_NAME, REDIRECT_NAME])
   const taken = [...containers, ...initContainers]
-    .filter(({ name }) => names.has(name))
+    .filter(({ name }) => names.has(name) || /^outrigger-sidecar-\d+$/.test(name))
     .map(({ name }) => `a container is named ${name} already`)
   const volume = volumes.some(({ name }) => name === DATA_VOLUME.name) ? [`a volume is named ${DATA_VOLUME.name} already`] : []
   const likeSidecar =
@@ -118,11 +116,12 @@ function collisions(
 }
 
 /** The identity that the login gives is named after the service account. */
-function loginWarnings({ spec }: Pod, service: string, { authMethod }: SidecarSettings): string[] {
+function loginWarnings({ spec }: Pod, services: readonly NamedPort[], { authMethod }: SidecarSettings): string[] {
   const account = spec.serviceAccountName ?? 'default'
-  return authMethod === '' || account === service
-    ? []
-    : [`the service account "${account}" is not named as the service "${service}": its login may give no right to register it`]
+  if (authMethod === '') return []
+  return services
+    .filter(({ name }) => name !== account)
+    .map(({ name }) => `the service account "${account}" is not named as the service "${name}": its login may give no right to register it`)
 }
 
 const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const
@@ -138,7 +137,7 @@ function overwriteProbes({ containers }: PodSpec): { readonly patch: PatchOperat
       const get = container[kind]?.httpGet
       // With TLS the application answers for itself, and nobody in between can read the path.
       if (get === undefined || get.scheme === 'HTTPS') return
-      const localPort = portOf(get, container)
+      const localPort = portOf(get.port, container)
       if (localPort === undefined) return
       const listenerPort = LOWEST_PROBE_PORT + k * PORTS_A_KIND + i
       paths.push({ listenerPort, localPort, path: (get.path ?? '/').split('?')[0] || '/' })
@@ -146,10 +145,6 @@ function overwriteProbes({ containers }: PodSpec): { readonly patch: PatchOperat
     })
   })
   return { patch, paths }
-}
-
-function portOf({ port }: NonNullable<Probe['httpGet']>, { ports = [] }: Container): number | undefined {
-  return typeof port === 'number' ? port : ports.find(({ name }) => name === port)?.containerPort
 }
 
 function append<T>(path: string, present: readonly T[] | undefined, items: readonly T[]): PatchOperation[] {

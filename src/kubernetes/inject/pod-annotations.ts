@@ -1,12 +1,14 @@
 // The annotations of a pod, by consul-k8s' names, as what is to be injected. Called by inject-pod.ts.
 // Invariant: every `consul.hashicorp.com/` annotation is either read here, or named in a warning; what is read and malformed is a problem.
+import { AnnotationReader, PREFIX, splitTags } from './annotation-reader.js'
 import type { Container, Pod, PodSpec, Resources, Volume, VolumeMount } from './pod.js'
-import { type PodUpstream, readUpstreams } from './upstreams-annotation.js'
+import { type NamedPorts, type PodUpstream, readUpstreams } from './upstreams-annotation.js'
 
-export const PREFIX = 'consul.hashicorp.com/'
 /** On what has been injected, as an annotation and as a label. */
 export const STATUS = `${PREFIX}connect-inject-status`
 const META_PREFIX = 'service-meta-'
+/** Each has a sidecar, with ports of its own: those of a kind are that far apart at least. */
+const MAX_SERVICES = 16
 
 export interface InjectionDefaults {
   readonly transparentProxy: boolean
@@ -18,9 +20,8 @@ export interface InjectionDefaults {
 
 /** What is to be injected. */
 export interface Injection {
-  readonly service: string
-  /** 0 = nothing listens: the pod only calls others. */
-  readonly port: number
+  /** At least one, each with a sidecar of its own; upstreams are the first one's. */
+  readonly services: readonly NamedPort[]
   /** '' = what the config entries say. */
   readonly protocol: string
   readonly tags: readonly string[]
@@ -32,6 +33,11 @@ export interface Injection {
   /** '' = the proxy's default. */
   readonly concurrency: string
   readonly shutdownGraceS: string
+  /** How long a sidecar may take to start, and to answer again, before the kubelet restarts it; '' = as all others. */
+  readonly startupFailureS: string
+  readonly livenessFailureS: string
+  /** Of the proxy's `Config`; the other annotations go over it. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>
   readonly resources: Resources
   /** Null: no page of metrics. */
   readonly metricsPort: number | null
@@ -39,6 +45,12 @@ export interface Injection {
   readonly userVolumeMounts: readonly VolumeMount[]
   /** Containers that see the sidecar's folder as well. */
   readonly mountInto: readonly string[]
+}
+
+export interface NamedPort {
+  readonly name: string
+  /** 0 = nothing listens: the pod only calls others. */
+  readonly port: number
 }
 
 export interface TransparentRules {
@@ -49,37 +61,6 @@ export interface TransparentRules {
   readonly excludeUids: readonly string[]
 }
 
-/** consul-k8s has them; here they have no effect, and why. */
-const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  'enable-metrics-merging': 'the metrics of sidecar and application are scraped separately',
-  'merged-metrics-port': 'the metrics of sidecar and application are scraped separately',
-  'service-metrics-port': 'the metrics of sidecar and application are scraped separately',
-  'service-metrics-path': 'the metrics of sidecar and application are scraped separately',
-  'prometheus-ca-file': 'metrics are served without TLS',
-  'prometheus-ca-path': 'metrics are served without TLS',
-  'prometheus-cert-file': 'metrics are served without TLS',
-  'prometheus-key-file': 'metrics are served without TLS',
-  'consul-sidecar-cpu-limit': 'there is no such container: sidecar-proxy-cpu-limit is the sidecar',
-  'consul-sidecar-cpu-request': 'there is no such container: sidecar-proxy-cpu-request is the sidecar',
-  'consul-sidecar-memory-limit': 'there is no such container: sidecar-proxy-memory-limit is the sidecar',
-  'consul-sidecar-memory-request': 'there is no such container: sidecar-proxy-memory-request is the sidecar',
-  'connect-service-tags': 'its name of today is service-tags',
-  'use-proxy-health-check': 'readiness is always asked of the sidecar itself',
-  'enable-sidecar-proxy-lifecycle': 'the sidecar is a native one: it starts before and ends after the application in any case',
-  'sidecar-proxy-lifecycle-graceful-port': 'the sidecar is stopped by the kubelet, which needs no port',
-  'sidecar-proxy-lifecycle-graceful-shutdown-path': 'the sidecar is stopped by the kubelet, which needs no path',
-  'sidecar-proxy-lifecycle-graceful-startup-path': 'containers start once the startup probe of the sidecar has passed',
-  'sidecar-proxy-lifecycle-startup-grace-period-seconds': 'containers start once the startup probe of the sidecar has passed',
-  'sidecar-proxy-lifecycle-enable-shutdown-drain-listeners': 'the sidecar always drains before it ends',
-  'sidecar-proxy-startup-failure-seconds': 'the startup probe has one limit for all pods',
-  'sidecar-proxy-liveness-failure-seconds': 'the liveness probe has one limit for all pods',
-  'consul-namespace': 'namespaces are of Consul Enterprise',
-  'connect-k8s-version': 'nothing reads it',
-  'gateway-kind': 'gateways are not injected: examples/deploy/kubernetes has their manifests',
-}
-
-const FILTERED_LATER: ReadonlySet<string> = new Set(['connect-inject', 'connect-inject-status', 'kubernetes-service'])
-
 export interface ReadAnnotations {
   readonly injection: Injection
   readonly problems: readonly string[]
@@ -88,12 +69,10 @@ export interface ReadAnnotations {
 
 export function readAnnotations(pod: Pod, defaults: InjectionDefaults): ReadAnnotations {
   const reader = new AnnotationReader(pod.metadata?.annotations ?? {})
-  const service = reader.text('connect-service') || reader.text('kubernetes-service') || pod.spec.containers[0]!.name
-  if (service.includes(','))
-    reader.problem('connect-service', service, 'several services in one pod are not supported: one pod, one service')
-  else if (!/^[A-Za-z0-9]([A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?$/.test(service))
-    reader.problem('connect-service', service, 'is no name of a service')
+  const services = readServices(reader, pod.spec)
   const transparent = reader.flag('transparent-proxy', defaults.transparentProxy)
+  if (transparent && services.length > 1)
+    reader.problem('transparent-proxy', 'true', 'a pod of several services cannot be transparent: what comes in has one sidecar')
   const rules: TransparentRules = {
     overwriteProbes: reader.flag('transparent-proxy-overwrite-probes', defaults.overwriteProbes),
     excludeInboundPorts: reader.list('transparent-proxy-exclude-inbound-ports', isPort, 'is no port'),
@@ -108,20 +87,18 @@ export function readAnnotations(pod: Pod, defaults: InjectionDefaults): ReadAnno
   if (scrapePath !== '' && scrapePath !== METRICS_PATH)
     reader.problem('prometheus-scrape-path', scrapePath, `metrics are served at ${METRICS_PATH}`)
   const injection: Injection = {
-    service,
-    port: servicePort(reader, pod.spec),
+    services,
     protocol: reader.oneOf('connect-service-protocol', ['', 'tcp', 'http', 'http2', 'grpc']),
     tags: splitTags(reader.text('service-tags')),
     meta: reader.withPrefix(META_PREFIX),
-    upstreams: readUpstreams(reader.text('connect-service-upstreams'), reader.problems),
+    upstreams: readUpstreams(reader.text('connect-service-upstreams'), namedPorts(pod.spec), reader.problems),
     transparent: transparent ? rules : null,
     extraArgs: reader.text('envoy-extra-args').split(/\s+/).filter(Boolean),
     concurrency: reader.checked('consul-envoy-proxy-concurrency', text => /^\d{1,3}$/.test(text), 'is no number of processes'),
-    shutdownGraceS: reader.checked(
-      'sidecar-proxy-lifecycle-shutdown-grace-period-seconds',
-      text => /^\d{1,4}$/.test(text),
-      'is no number of seconds',
-    ),
+    shutdownGraceS: reader.seconds('sidecar-proxy-lifecycle-shutdown-grace-period-seconds'),
+    startupFailureS: reader.seconds('sidecar-proxy-startup-failure-seconds'),
+    livenessFailureS: reader.seconds('sidecar-proxy-liveness-failure-seconds'),
+    proxyConfig: reader.map('proxy-config-map'),
     resources: readResources(reader, defaults.resources),
     metricsPort: metrics ? Number(metricsPort) : null,
     userVolumes: reader.json<Volume>('consul-sidecar-user-volume', ['name']),
@@ -137,96 +114,33 @@ export function readAnnotations(pod: Pod, defaults: InjectionDefaults): ReadAnno
 
 export const METRICS_PATH = '/metrics'
 
-class AnnotationReader {
-  readonly problems: string[] = []
-  private readonly read = new Set<string>()
-
-  constructor(private readonly annotations: Readonly<Record<string, string>>) {}
-
-  problem(name: string, value: string, why: string): void {
-    this.problems.push(`${PREFIX}${name} "${value}": ${why}`)
-  }
-
-  text(name: string): string {
-    this.read.add(name)
-    return (this.annotations[PREFIX + name] ?? '').trim()
-  }
-
-  checked(name: string, good: (text: string) => boolean, why: string): string {
-    const text = this.text(name)
-    if (text !== '' && !good(text)) this.problem(name, text, why)
-    return text
-  }
-
-  oneOf(name: string, choices: readonly string[]): string {
-    return this.checked(name, text => choices.includes(text), `must be one of ${choices.filter(Boolean).join(', ')}`)
-  }
-
-  flag(name: string, fallback: boolean): boolean {
-    const text = this.text(name)
-    const value = text === '' ? fallback : booleanOf(text)
-    if (value === undefined) this.problem(name, text, 'must be true or false')
-    return value ?? fallback
-  }
-
-  list(name: string, good: (item: string) => boolean, why: string): string[] {
-    const items = this.text(name)
-      .split(',')
-      .map(item => item.trim())
-      .filter(Boolean)
-    for (const item of items) if (!good(item)) this.problem(name, item, why)
-    return items
-  }
-
-  withPrefix(prefix: string): Record<string, string> {
-    const found: Record<string, string> = {}
-    for (const name of Object.keys(this.annotations)) {
-      const key = name.startsWith(PREFIX + prefix) ? name.slice(PREFIX.length + prefix.length) : ''
-      if (key !== '') found[key] = this.text(prefix + key)
-    }
-    return found
-  }
-
-  /** A JSON list of objects that have texts of these names. */
-  json<T>(name: string, needed: readonly string[]): readonly T[] {
-    const text = this.text(name)
-    if (text === '') return []
-    let value: unknown
-    try {
-      value = JSON.parse(text)
-    } catch {
-      this.problem(name, text, 'is no JSON')
-      return []
-    }
-    const items = Array.isArray(value) ? value : [value]
-    const good = items.every(item => needed.every(key => typeof (item as Record<string, unknown> | null)?.[key] === 'string'))
-    if (!good) this.problem(name, text, `must be a JSON list of objects with ${needed.join(' and ')}`)
-    return good ? (items as T[]) : []
-  }
-
-  /** A warning for each annotation of ours that nobody has read. */
-  unread(): string[] {
-    return Object.keys(this.annotations).flatMap(name => {
-      const own = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : ''
-      if (own === '' || this.read.has(own) || FILTERED_LATER.has(own)) return []
-      return [`${name} has no effect: ${WITHOUT_EFFECT[own] ?? 'there is no such annotation'}`]
-    })
-  }
+function namedPorts({ containers }: PodSpec): NamedPorts {
+  const named = containers.flatMap(({ ports = [] }) => ports.filter(({ name }) => name !== undefined))
+  return new Map(named.map(({ name, containerPort }) => [name!, containerPort]))
 }
 
-/** As Go reads them. */
-export function booleanOf(text: string): boolean | undefined {
-  if (/^(1|t|true)$/i.test(text)) return true
-  return /^(0|f|false)$/i.test(text) ? false : undefined
+/** With commas between them several: as many names as ports, in the same order. */
+function readServices(reader: AnnotationReader, spec: PodSpec): NamedPort[] {
+  const text = reader.text('connect-service') || reader.text('kubernetes-service') || spec.containers[0]!.name
+  const names = text.split(',').map(name => name.trim())
+  const ports = reader
+    .text('connect-service-port')
+    .split(',')
+    .map(port => port.trim())
+  for (const name of names)
+    if (!/^[A-Za-z0-9]([A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?$/.test(name)) reader.problem('connect-service', name, 'is no name of a service')
+  if (new Set(names).size < names.length) reader.problem('connect-service', text, 'names a service twice')
+  if (names.length > MAX_SERVICES) reader.problem('connect-service', text, `a pod has ${MAX_SERVICES} services at most`)
+  if (names.length !== ports.length)
+    reader.problem('connect-service-port', ports.join(','), `${names.length} services need as many ports, in the same order`)
+  return names.map((name, i) => ({ name, port: servicePort(reader, ports[i] ?? '', spec) }))
 }
 
 /** A number, or the name of a port of a container; the first port that any container exposes where nothing is said. */
-function servicePort(reader: AnnotationReader, { containers }: PodSpec): number {
-  const text = reader.text('connect-service-port')
+function servicePort(reader: AnnotationReader, text: string, { containers }: PodSpec): number {
   const ports = containers.flatMap(({ ports: own = [] }: Container) => own)
   if (text === '') return ports[0]?.containerPort ?? 0
-  if (text.includes(',')) reader.problem('connect-service-port', text, 'several services in one pod are not supported: one pod, one port')
-  else if (/^\d+$/.test(text)) {
+  if (/^\d+$/.test(text)) {
     if (isPort(text)) return Number(text)
     reader.problem('connect-service-port', text, 'is no port')
   } else {
@@ -235,14 +149,6 @@ function servicePort(reader: AnnotationReader, { containers }: PodSpec): number 
     reader.problem('connect-service-port', text, 'no container has a port of this name')
   }
   return 0
-}
-
-/** `\,` is a comma of the tag itself. */
-export function splitTags(text: string): string[] {
-  return text
-    .split(/(?<!\\),/)
-    .map(tag => tag.replaceAll('\\,', ',').trim())
-    .filter(Boolean)
 }
 
 function readResources(reader: AnnotationReader, defaults: Resources): Resources {

@@ -26,6 +26,7 @@ export interface Container {
   readonly image?: string
   readonly restartPolicy?: string
   readonly command?: readonly string[]
+  readonly workingDir?: string
   readonly args?: readonly string[]
   readonly env?: readonly EnvVar[]
   readonly ports?: readonly ContainerPort[]
@@ -50,7 +51,18 @@ export interface EnvVar {
 }
 
 export interface Probe {
-  readonly httpGet?: { readonly path?: string; readonly port: number | string; readonly scheme?: string }
+  readonly httpGet?: {
+    readonly path?: string
+    readonly port: number | string
+    readonly scheme?: string
+    readonly host?: string
+    readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[]
+  }
+  readonly tcpSocket?: { readonly port: number | string; readonly host?: string }
+  readonly grpc?: { readonly port: number }
+  readonly exec?: { readonly command?: readonly string[] }
+  readonly initialDelaySeconds?: number
+  readonly successThreshold?: number
   readonly periodSeconds?: number
   readonly timeoutSeconds?: number
   readonly failureThreshold?: number

@@ -2,16 +2,17 @@
 // and ends after it), and before it, where the pod is transparent, the one that redirects the traffic. Called by inject-pod.ts.
 // Invariant: the sidecar has no rights beyond its own: no root, no capability, nothing writable but its folder in memory.
 
+import type { AppProbe } from './app-probes.js'
 import type { Container, EnvVar, Probe, SecurityContext, Volume, VolumeMount } from './pod.js'
 import type { Injection } from './pod-annotations.js'
 import {
-  ADMIN_PORT,
   type ExposedPath,
+  FIRST_PORTS,
   OUTBOUND_PORT,
+  POD_FOLDER_VARIABLE,
   POD_SERVICE_VARIABLE,
   type PodService,
-  PROXY_PORT,
-  READY_PORT,
+  portsOf,
 } from './pod-service.js'
 
 export const SIDECAR_NAME = 'outrigger-sidecar'
@@ -41,8 +42,32 @@ export function dataVolumes({ authMethod }: SidecarSettings): Volume[] {
   return [data, { name: TOKEN_VOLUME.name, projected: { sources: [token] } }]
 }
 
-export function sidecarContainer(injection: Injection, exposedPaths: readonly ExposedPath[], settings: SidecarSettings): Container {
-  const { extraArgs, concurrency, shutdownGraceS, metricsPort } = injection
+/** What the pod's own containers say: paths of their probes that the sidecar serves in the clear, and whether they are ready. */
+export interface PodProbes {
+  readonly exposedPaths: readonly ExposedPath[]
+  readonly appProbes: readonly AppProbe[]
+}
+
+/** One for each service of the pod. */
+export function sidecarContainers(injection: Injection, probes: PodProbes, settings: SidecarSettings): Container[] {
+  return injection.services.map((_, index) => sidecarContainer(injection, index, probes, settings))
+}
+
+/** The first has the plain name; a service may be named as no container may. */
+function sidecarName(index: number): string {
+  return index === 0 ? SIDECAR_NAME : `${SIDECAR_NAME}-${index + 1}`
+}
+
+/** Names of ports are at most 15 characters, and unique in a pod. */
+function portName(name: string, index: number): string {
+  return index === 0 ? name : `${name}-${index + 1}`
+}
+
+function sidecarContainer(injection: Injection, index: number, probes: PodProbes, settings: SidecarSettings): Container {
+  const { extraArgs, concurrency, shutdownGraceS, startupFailureS, livenessFailureS } = injection
+  const service = podService(injection, index, probes)
+  const ports = portsOf(index)
+  const admin = `127.0.0.1:${ports.admin}`
   const proxyArgs = [
     ...(concurrency === '' ? [] : ['--concurrency', concurrency]),
     ...(shutdownGraceS === '' ? [] : ['--shutdown-grace-s', shutdownGraceS]),
@@ -50,28 +75,33 @@ export function sidecarContainer(injection: Injection, exposedPaths: readonly Ex
     ...extraArgs,
   ]
   return {
-    name: SIDECAR_NAME,
+    name: sidecarName(index),
     image: settings.image,
     restartPolicy: 'Always',
     command: ['outrigger'],
+    workingDir: '/',
     args: [
       'k8s',
       'sidecar',
       '-admin-bind',
-      `127.0.0.1:${ADMIN_PORT}`,
+      admin,
       ...(settings.authMethod === '' ? [] : ['-auth-method', settings.authMethod]),
       ...(proxyArgs.length === 0 ? [] : ['--', ...proxyArgs]),
     ],
-    env: environment(injection, exposedPaths, settings),
+    env: environment(service, settings),
     ports: [
-      { name: 'proxy', containerPort: PROXY_PORT },
-      { name: 'proxy-ready', containerPort: READY_PORT },
-      ...(metricsPort === null ? [] : [{ name: 'proxy-metrics', containerPort: metricsPort }]),
+      { name: portName('proxy', index), containerPort: ports.proxy },
+      { name: portName('proxy-ready', index), containerPort: ports.ready },
+      ...(service.metricsPort === null ? [] : [{ name: portName('proxy-metric', index), containerPort: service.metricsPort }]),
     ],
-    startupProbe: ready({ periodSeconds: 1, failureThreshold: 120 }),
-    readinessProbe: ready({ periodSeconds: 5, failureThreshold: 2 }),
-    livenessProbe: ready({ periodSeconds: 10, failureThreshold: 6 }),
-    lifecycle: { preStop: { exec: { command: ['outrigger', 'k8s', 'leave', '-admin', `127.0.0.1:${ADMIN_PORT}`] } } },
+    startupProbe: asked('/startup', ports.ready, { periodSeconds: 1, failureThreshold: Number(startupFailureS || STARTUP_FAILURE_S) }),
+    readinessProbe: asked('/ready', ports.ready, { periodSeconds: 5, failureThreshold: 2 }),
+    // One that drains is alive.
+    livenessProbe: asked('/live', ports.ready, {
+      periodSeconds: LIVENESS_PERIOD_S,
+      failureThreshold: Math.max(1, Math.ceil(Number(livenessFailureS || LIVENESS_FAILURE_S) / LIVENESS_PERIOD_S)),
+    }),
+    lifecycle: { preStop: { exec: { command: ['outrigger', 'k8s', 'leave', '-admin', admin] } } },
     resources: injection.resources,
     securityContext: SIDECAR_SECURITY,
     volumeMounts: [DATA_VOLUME, ...(settings.authMethod === '' ? [] : [TOKEN_VOLUME]), ...injection.userVolumeMounts],
@@ -88,23 +118,32 @@ const SIDECAR_SECURITY: SecurityContext = {
   seccompProfile: { type: 'RuntimeDefault' },
 }
 
-function ready(limits: Omit<Probe, 'httpGet'>): Probe {
-  return { httpGet: { path: '/ready', port: READY_PORT }, timeoutSeconds: 5, ...limits }
+const STARTUP_FAILURE_S = 120
+const LIVENESS_FAILURE_S = 60
+const LIVENESS_PERIOD_S = 10
+
+function asked(path: string, port: number, limits: Pick<Probe, 'periodSeconds' | 'failureThreshold'>): Probe {
+  return { httpGet: { path, port }, timeoutSeconds: 5, ...limits }
 }
 
-function environment(injection: Injection, exposedPaths: readonly ExposedPath[], settings: SidecarSettings): EnvVar[] {
-  const { service: name, port, protocol, tags, meta, upstreams, transparent, metricsPort } = injection
-  const service: PodService = {
-    name,
-    port,
+function podService(injection: Injection, index: number, { exposedPaths, appProbes }: PodProbes): PodService {
+  const { services, protocol, tags, meta, upstreams, transparent, metricsPort, proxyConfig } = injection
+  return {
+    ...services[index]!,
+    index,
     protocol,
     tags,
     meta,
-    upstreams,
+    upstreams: index === 0 ? upstreams : [],
     transparent: transparent !== null,
     exposedPaths,
-    metricsPort,
+    appProbes,
+    metricsPort: metricsPort === null ? null : metricsPort + index,
+    proxyConfig,
   }
+}
+
+function environment(service: PodService, settings: SidecarSettings): EnvVar[] {
   const field = (variable: string, fieldPath: string): EnvVar => ({ name: variable, valueFrom: { fieldRef: { fieldPath } } })
   return [
     field('NODE_NAME', 'spec.nodeName'),
@@ -114,6 +153,9 @@ function environment(injection: Injection, exposedPaths: readonly ExposedPath[],
     field('POD_IP', 'status.podIP'),
     // Where a value may name other variables: it is meant as it stands.
     { name: POD_SERVICE_VARIABLE, value: JSON.stringify(service).replaceAll('$(', '$$$$(') },
+    // The only folder that it may write.
+    { name: POD_FOLDER_VARIABLE, value: DATA_VOLUME.mountPath },
+    { name: 'TMPDIR', value: DATA_VOLUME.mountPath },
     { name: 'CONSUL_HTTP_ADDR', value: settings.httpAddress },
     { name: 'CONSUL_GRPC_ADDR', value: settings.grpcAddress },
     ...(settings.caPem === '' ? [] : caVariables(settings.caPem)),
@@ -135,7 +177,7 @@ export function redirectContainer(injection: Injection, exposedPaths: readonly E
   const rules = injection.transparent!
   const each = (flag: string, values: readonly (string | number)[]): string[] => values.flatMap(value => [flag, String(value)])
   const inClear = [
-    READY_PORT,
+    FIRST_PORTS.ready,
     ...(injection.metricsPort === null ? [] : [injection.metricsPort]),
     ...exposedPaths.map(path => path.listenerPort),
   ]
@@ -143,11 +185,12 @@ export function redirectContainer(injection: Injection, exposedPaths: readonly E
     name: REDIRECT_NAME,
     image: settings.image,
     command: ['outrigger'],
+    workingDir: '/',
     args: [
       'connect',
       'redirect-traffic',
       ...each('-proxy-uid', [SIDECAR_UID]),
-      ...each('-proxy-inbound-port', [PROXY_PORT]),
+      ...each('-proxy-inbound-port', [FIRST_PORTS.proxy]),
       ...each('-proxy-outbound-port', [OUTBOUND_PORT]),
       ...each('-exclude-inbound-port', [...inClear, ...rules.excludeInboundPorts]),
       ...each('-exclude-outbound-port', rules.excludeOutboundPorts),

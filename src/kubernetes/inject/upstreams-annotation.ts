@@ -12,17 +12,20 @@ export interface PodUpstream {
   readonly peer: string
 }
 
+/** Ports of the pod's containers by their names: an upstream's may be said so too. */
+export type NamedPorts = ReadonlyMap<string, number>
+
 const LABELS: ReadonlySet<string> = new Set(['dc', 'peer', 'ns', 'ap'])
 const NAME = /^[A-Za-z0-9_-]{1,128}$/
 const PREPARED_QUERY = 'prepared_query'
 
 /** What is wrong is added to `problems`, each beginning with the text in question. */
-export function readUpstreams(text: string, problems: string[]): PodUpstream[] {
+export function readUpstreams(text: string, namedPorts: NamedPorts, problems: string[]): PodUpstream[] {
   const upstreams: PodUpstream[] = []
   const takenBy = new Map<number, string>()
   for (const item of text.split(',').map(part => part.trim())) {
     if (item === '') continue
-    const upstream = readUpstream(item)
+    const upstream = readUpstream(item, namedPorts)
     if (typeof upstream === 'string') {
       problems.push(`upstream "${item}": ${upstream}`)
       continue
@@ -36,12 +39,12 @@ export function readUpstreams(text: string, problems: string[]): PodUpstream[] {
 }
 
 /** A text is why not. */
-function readUpstream(item: string): PodUpstream | string {
+function readUpstream(item: string, namedPorts: NamedPorts): PodUpstream | string {
   const parts = item.split(':')
   if (parts[0] === PREPARED_QUERY) {
     const [, name = '', port = '', ...more] = parts
     if (more.length > 0 || !NAME.test(name)) return 'must be prepared_query:name:port'
-    return withPort({ type: PREPARED_QUERY, name, datacenter: '', peer: '' }, port)
+    return withPort({ type: PREPARED_QUERY, name, datacenter: '', peer: '' }, port, namedPorts)
   }
   const [host = '', port = '', datacenter = '', ...more] = parts
   if (more.length > 0) return 'must be name:port or name:port:datacenter'
@@ -53,7 +56,7 @@ function readUpstream(item: string): PodUpstream | string {
   if (labelled && datacenter !== '') return 'a labelled upstream names its datacenter by .dc'
   const place = labelled ? labelledPlace(words.slice(2)) : unlabelledPlace(words.slice(1))
   if (typeof place === 'string') return place
-  return withPort({ type: 'service', name, datacenter: place.dc ?? datacenter, peer: place.peer ?? '' }, port)
+  return withPort({ type: 'service', name, datacenter: place.dc ?? datacenter, peer: place.peer ?? '' }, port, namedPorts)
 }
 
 interface Place {
@@ -85,8 +88,8 @@ function enterprise(namespace: string | undefined, partition: string | undefined
   return undefined
 }
 
-function withPort(upstream: Omit<PodUpstream, 'localPort'>, text: string): PodUpstream | string {
-  const localPort = /^\d{1,5}$/.test(text) ? Number(text) : 0
+function withPort(upstream: Omit<PodUpstream, 'localPort'>, text: string, namedPorts: NamedPorts): PodUpstream | string {
+  const localPort = namedPorts.get(text) ?? (/^\d{1,5}$/.test(text) ? Number(text) : 0)
   if (localPort < 1 || localPort > 65_535) return text === '' ? 'has no port' : `"${text}" is no port`
   return { ...upstream, localPort }
 }

@@ -12,16 +12,15 @@ import { ReconcileLoop } from '../api/reconcile-loop.js'
 import type { ControlPlaneApi } from '../sync/control-plane-api.js'
 import { eachAtOnce } from '../sync/each-at-once.js'
 import {
-  type Condition,
-  type EntryResource,
-  entryKeyOf,
-  entryOf,
-  GROUP,
-  OWNER,
-  ownerOf,
-  type ResourceKind,
-  VERSION,
-} from './resource-kinds.js'
+  conditionsOf,
+  type EntryCondition,
+  type NewCondition,
+  nextConditions,
+  type Refusal,
+  SYNCED,
+  syncedCondition,
+} from './conditions.js'
+import { type EntryResource, entryKeyOf, entryOf, GROUP, OWNER, ownerOf, type ResourceKind, VERSION } from './resource-kinds.js'
 
 export interface EntryControllerOptions {
   readonly client: KubeClient
@@ -38,6 +37,7 @@ const FINALIZER = `finalizers.${GROUP}`
 
 interface StoredEntry {
   readonly Meta?: Readonly<Record<string, string>> | null
+  readonly Status?: { readonly Conditions?: readonly EntryCondition[] | null }
 }
 
 export class EntryController {
@@ -88,7 +88,7 @@ export class EntryController {
       return
     }
     const problem = await this.apply(resource)
-    await this.say(resource, problem)
+    await this.say(resource, problem, problem === undefined ? await this.judged(resource) : [])
     this.written.set(owner, { generation, atMs: performance.now() })
   }
 
@@ -107,6 +107,13 @@ export class EntryController {
       if (!isRefusal(error)) throw error
       return { reason: 'ConsulAgentError', message: (error as Error).message }
     }
+  }
+
+  /** What the control plane says of the entry as it stands. */
+  private async judged(resource: EntryResource): Promise<NewCondition[]> {
+    if (!this.options.kind.conditions) return []
+    const entry = await this.options.api.findJson<StoredEntry>(this.entryPath(resource))
+    return conditionsOf(entry?.Status?.Conditions ?? [])
   }
 
   private async remove(resource: EntryResource): Promise<void> {
@@ -128,23 +135,14 @@ export class EntryController {
     this.written.delete(ownerOf(resource))
   }
 
-  private async say(resource: EntryResource, refusal: Refusal | undefined): Promise<void> {
-    const { generation } = resource.metadata
-    const before = resource.status?.conditions?.find(({ type }) => type === 'Synced')
+  private async say(resource: EntryResource, refusal: Refusal | undefined, judged: readonly NewCondition[] = []): Promise<void> {
     const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
-    const status = refusal === undefined ? 'True' : 'False'
-    const condition: Condition = {
-      type: 'Synced',
-      status,
-      ...refusal,
-      lastTransitionTime: before?.status === status ? before.lastTransitionTime : now,
-      ...(generation === undefined ? {} : { observedGeneration: generation }),
-    }
-    if (before !== undefined && sameCondition(before, condition)) return
-    const others = (resource.status?.conditions ?? []).filter(({ type }) => type !== 'Synced')
+    const wanted = [syncedCondition(refusal), ...judged]
+    const conditions = nextConditions(resource.status?.conditions ?? [], wanted, resource.metadata.generation, now)
+    if (conditions === null) return
     const lastSyncedTime = refusal === undefined ? now : resource.status?.lastSyncedTime
-    const next = { conditions: [...others, condition], ...(lastSyncedTime === undefined ? {} : { lastSyncedTime }) }
-    await this.options.client.update(`${this.path(resource)}/status`, { ...resource, status: next })
+    const status = { conditions, ...(lastSyncedTime === undefined ? {} : { lastSyncedTime }) }
+    await this.options.client.update(`${this.path(resource)}/status`, { ...resource, status })
   }
 
   private put(resource: EntryResource, body: EntryResource): Promise<unknown> {
@@ -161,11 +159,6 @@ export class EntryController {
   }
 }
 
-interface Refusal {
-  readonly reason: string
-  readonly message: string
-}
-
 function strangerOf({ Meta }: StoredEntry, owner: string): string | undefined {
   const other = Meta?.[OWNER]
   if (other === owner) return undefined
@@ -175,9 +168,5 @@ function strangerOf({ Meta }: StoredEntry, owner: string): string | undefined {
 }
 
 function hasStatus({ metadata: { generation }, status }: EntryResource): boolean {
-  return status?.conditions?.some(each => each.type === 'Synced' && each.observedGeneration === generation) === true
-}
-
-function sameCondition(a: Condition, b: Condition): boolean {
-  return a.status === b.status && a.reason === b.reason && a.message === b.message && a.observedGeneration === b.observedGeneration
+  return status?.conditions?.some(each => each.type === SYNCED && each.observedGeneration === generation) === true
 }

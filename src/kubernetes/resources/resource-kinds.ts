@@ -1,5 +1,5 @@
-// The kinds of custom resources that stand for config entries, by consul-k8s' names (consul.hashicorp.com/v1alpha1), and what entry each
-// becomes. Read by entry-controller.ts and cli/commands/k8s/. Invariant: an entry belongs to one resource: which one stands in its Meta.
+// The kinds of custom resources that stand for config entries, by consul-k8s' names (consul.hashicorp.com/v1alpha1; those of API gateways, which it
+// makes of other resources, by ours), and what entry each becomes. Read by entry-controller.ts and cli/commands/k8s/. Invariant: an entry belongs to one resource: which one stands in its Meta.
 import type { KubeObject } from '../api/kube-client.js'
 
 export const GROUP = 'consul.hashicorp.com'
@@ -14,7 +14,11 @@ export interface ResourceKind {
   readonly entryKind: string
   /** Entries of which there is one have one name; '' = any. */
   readonly onlyName: string
+  /** Whether the entry itself says in conditions what has become of it. */
+  readonly conditions: boolean
 }
+
+const WITH_CONDITIONS: ReadonlySet<string> = new Set(['api-gateway', 'http-route', 'tcp-route'])
 
 const of = (kind: string, shortName: string, entryKind: string, onlyName = ''): ResourceKind => ({
   kind,
@@ -22,6 +26,7 @@ const of = (kind: string, shortName: string, entryKind: string, onlyName = ''): 
   shortName,
   entryKind,
   onlyName,
+  conditions: WITH_CONDITIONS.has(entryKind),
 })
 
 export const RESOURCE_KINDS: readonly ResourceKind[] = [
@@ -36,6 +41,11 @@ export const RESOURCE_KINDS: readonly ResourceKind[] = [
   of('IngressGateway', 'ingress-gateway', 'ingress-gateway'),
   of('TerminatingGateway', 'terminating-gateway', 'terminating-gateway'),
   of('JWTProvider', 'jwt-provider', 'jwt-provider'),
+  of('APIGateway', 'api-gateway', 'api-gateway'),
+  of('APIGatewayHTTPRoute', 'http-route', 'http-route'),
+  of('APIGatewayTCPRoute', 'tcp-route', 'tcp-route'),
+  of('InlineCertificate', 'inline-certificate', 'inline-certificate'),
+  of('FileSystemCertificate', 'file-system-certificate', 'file-system-certificate'),
 ]
 
 export interface EntryResource extends KubeObject {

@@ -20,6 +20,16 @@ export interface CatalogWriterOptions {
   readonly onWritten: (counts: { readonly registered: number; readonly deregistered: number }) => void
 }
 
+/** As the catalog has it. */
+interface PresentService {
+  readonly ID: string
+  readonly Service: string
+  readonly Address: string
+  readonly Port: number
+  readonly Tags?: readonly string[] | null
+  readonly Meta?: Readonly<Record<string, string>> | null
+}
+
 const CHECK_NAME = 'Kubernetes Readiness Check'
 
 export class CatalogWriter {
@@ -51,10 +61,12 @@ export class CatalogWriter {
     const { api, node, onWritten } = this.options
     const wanted = this.wanted()
     const path = `/v1/catalog/node-services/${encodeURIComponent(node)}`
-    const answer = await api.findJson<{ readonly Services?: readonly { readonly ID: string }[] | null } | null>(path)
-    const present = new Set((answer?.Services ?? []).map(({ ID }) => ID))
-    const changed = [...wanted.values()].filter(each => !present.has(each.id) || this.written.get(each.id) !== JSON.stringify(each))
-    const obsolete = [...present].filter(id => !wanted.has(id))
+    const answer = await api.findJson<{ readonly Services?: readonly PresentService[] | null } | null>(path)
+    const present = new Map((answer?.Services ?? []).map(each => [each.ID, each]))
+    const changed = [...wanted.values()].filter(
+      each => !isAs(present.get(each.id), each) || this.written.get(each.id) !== JSON.stringify(each),
+    )
+    const obsolete = [...present.keys()].filter(id => !wanted.has(id))
     await eachAtOnce(changed, async instance => {
       await api.put('/v1/catalog/register', registrationOf(instance, node))
       this.written.set(instance.id, JSON.stringify(instance))
@@ -80,6 +92,18 @@ export class CatalogWriter {
     this.problems = problems
     return wanted
   }
+}
+
+/** Whether nobody else has changed it. */
+function isAs(present: PresentService | undefined, { service, address, port, tags, meta }: CatalogInstance): boolean {
+  if (present === undefined || present.Service !== service || present.Address !== address || present.Port !== port) return false
+  const { Tags, Meta } = present
+  const keys = Object.keys(meta)
+  return (
+    JSON.stringify(Tags ?? []) === JSON.stringify(tags) &&
+    Object.keys(Meta ?? {}).length === keys.length &&
+    keys.every(key => Meta?.[key] === meta[key])
+  )
 }
 
 function registrationOf({ id, service, address, port, tags, meta, ready }: CatalogInstance, node: string): object {

@@ -1,6 +1,6 @@
 // What a Kubernetes Service is in the catalog: its instances, by consul-k8s' rules for each type and consul-k8s' annotations. Pure; called by
 // catalog-writer.ts. Invariant: the same objects give the same instances under the same IDs, whatever order they came in.
-import { booleanOf, PREFIX, splitTags } from '../inject/pod-annotations.js'
+import { booleanOf, PREFIX, splitTags } from '../inject/annotation-reader.js'
 import { type NamespaceRules, namespaceExcludes } from '../namespace-rules.js'
 import type { EndpointSlice, KubeNode, KubeService, ServicePort } from './kube-objects.js'
 

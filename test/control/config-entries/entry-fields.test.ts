@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { z } from 'zod'
+import type { Catalog } from '../../../src/control/catalog/catalog.js'
 import { ENTRY_FIELDS, fieldWarnings, foreignFields } from '../../../src/control/config-entries/entry-fields.js'
 import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
 import { PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../../../src/control/config-entries/proxy-config-keys.js'
@@ -148,12 +149,17 @@ function differ(a: Sent, b: Sent): boolean {
   return a.proxies.join() !== b.proxies.join() || a.proxies.some(proxy => a.to(proxy) !== b.to(proxy))
 }
 
-/** Of two sidecars, one of which calls the other, and gateways; the first error where the entries are refused. */
-async function outcome(entries: readonly unknown[]): Promise<{ sent: Sent } | { refused: string }> {
+/** With the gateways, and without; the entries stand over them. */
+const catalogs = new Map<boolean, Promise<Catalog>>()
+
+function catalogOf(withGateways: boolean): Promise<Catalog> {
+  let known = catalogs.get(withGateways)
+  if (known === undefined) catalogs.set(withGateways, (known = registered(withGateways)))
+  return known
+}
+
+async function registered(withGateways: boolean): Promise<Catalog> {
   const mesh = await SnapshotFixture.open()
-  mesh.peers = PEERS
-  const { errors } = await mesh.entries.putAll(entries)
-  if (errors.length > 0) return { refused: `${errors[0]!.path}: ${errors[0]!.reason}` }
   for (const version of ['v1', 'v2'])
     await mesh.register({
       Name: 'api',
@@ -169,16 +175,32 @@ async function outcome(entries: readonly unknown[]): Promise<{ sent: Sent } | { 
     { DestinationName: 'db', DestinationPeer: 'p', LocalBindPort: 9193 },
   ]
   await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Upstreams } } } })
-  const gateways = mesh.entries.all().some(({ Kind }) => GATEWAY_ENTRIES.has(Kind)) ? GATEWAYS : []
-  if (gateways.length > 0) await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
-  for (const [name, Kind] of gateways) await mesh.register({ Name: name, Kind, Port: 8443, Address: '127.0.0.1' })
+  if (withGateways) {
+    await mesh.register({ Name: 'outside', Port: 8081, Address: 'outside.example.com' })
+    for (const [name, Kind] of GATEWAYS) await mesh.register({ Name: name, Kind, Port: 8443, Address: '127.0.0.1' })
+  }
   await mesh.register({ Name: 'through', Kind: 'mesh-gateway', Port: 9443, Address: '127.0.0.1' })
-  const config = mesh.entries.get('proxy-defaults', 'global')?.Config ?? {}
+  return mesh.catalog
+}
+
+/** Of two sidecars, one of which calls the other, and gateways; the first error where the entries are refused. */
+async function outcome(entries: readonly unknown[]): Promise<{ sent: Sent } | { refused: string }> {
+  const written = await SnapshotFixture.open()
+  written.peers = PEERS
+  const { errors } = await written.entries.putAll(entries)
+  if (errors.length > 0) return { refused: `${errors[0]!.path}: ${errors[0]!.reason}` }
+  const gateways = written.entries.all().some(({ Kind }) => GATEWAY_ENTRIES.has(Kind)) ? GATEWAYS : []
+  const catalog = await catalogOf(gateways.length > 0)
+  const config = written.entries.get('proxy-defaults', 'global')?.Config ?? {}
   const made = new Map([[BOOTSTRAP, JSON.stringify(bootstrapParts([config]))]])
   const to = (proxy: string): string => {
     const known = made.get(proxy)
     if (known !== undefined) return known
-    const types = [...mesh.build(proxy).snapshot].map(([type, named]) => [type, [...named].map(([name, { version }]) => [name, version])])
+    // Another outcome may have used the catalog meanwhile.
+    const types = [...written.over(catalog).build(proxy).snapshot].map(([type, named]) => [
+      type,
+      [...named].map(([name, { version }]) => [name, version]),
+    ])
     const text = JSON.stringify(types)
     made.set(proxy, text)
     return text

@@ -44,6 +44,14 @@ export class SnapshotFixture {
     return new SnapshotFixture(catalog, entries)
   }
 
+  /** These entries over another catalog, which many may share one after the other: registering is most of what a fixture costs. */
+  over(catalog: Catalog): SnapshotFixture {
+    catalog.linkGateways(new EntryLinks(this.entries, catalog))
+    const fixture = new SnapshotFixture(catalog, this.entries)
+    fixture.peers = this.peers
+    return fixture
+  }
+
   /** The errors, as one line each. */
   async register(definition: object): Promise<string[]> {
     const parsed = parseServiceDefinition(definition, { strict: true })

@@ -63,6 +63,27 @@ it('a lease whose holder is silent is taken once it has not changed for its time
   expect(spec()).toMatchObject({ holderIdentity: 'one', leaseTransitions: 5 })
 })
 
+it('who waits for an answer longer than its renewal is good for stops, and leads again when it comes', async () => {
+  candidate('one')
+  await until('told.length', () => told.length === 1)
+  kube.silent = 'PUT'
+  await until('told.length', () => told.length === 2)
+  expect(told).toEqual(['one leads', 'one lost'])
+  kube.silent = ''
+  await until('told.length', () => told.length === 3)
+  expect(told.at(-1)).toBe('one leads')
+})
+
+it('says whether the cluster answers, also of who does not lead', async () => {
+  kube.failures.push({ match: 'GET', status: 500 })
+  const first = candidate('one')
+  expect([first.started, first.ready]).toEqual([false, false])
+  await until('the first leads', () => told.length === 1)
+  const second = candidate('two')
+  await until('the second has asked', () => second.ready)
+  expect([first.ready, second.started, told]).toEqual([true, true, ['one leads']])
+})
+
 it('who finds the lease in the hands of another stops', async () => {
   candidate('one')
   await until('told.length', () => told.length === 1)

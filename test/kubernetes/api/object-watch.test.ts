@@ -13,12 +13,23 @@ let client: KubeClient
 let watch: ObjectWatch<KubeObject & { readonly spec: { readonly ports: readonly { readonly port: number }[] } }>
 let problems: string[]
 
+function watchServices(silentMs?: number): typeof watch {
+  const onProblem = (message: string): void => void problems.push(message)
+  return new ObjectWatch(client, {
+    path: PATH,
+    onChange: () => {},
+    onProblem,
+    random: () => 0,
+    ...(silentMs === undefined ? {} : { silentMs }),
+  })
+}
+
 beforeEach(async () => {
   kube = await FakeKubeApi.start(2)
   for (const name of ['a', 'b', 'c', 'd', 'e']) kube.put(PATH, service(name))
   client = new KubeClient(kube.config)
   problems = []
-  watch = new ObjectWatch(client, { path: PATH, onChange: () => {}, onProblem: message => problems.push(message), random: () => 0 })
+  watch = watchServices()
 })
 
 afterEach(async () => {
@@ -64,4 +75,14 @@ it('lists anew when its version is gone, and keeps what it knew until then', asy
   await until('lists', () => lists() === 3)
   await until('names', () => names() === 'bcde')
   expect(problems).toEqual([`${PATH}: etcdserver: leader changed`])
+})
+
+it('takes a watch up again on which nothing comes for longer than the server lets one live', async () => {
+  await watch.stop()
+  await until('the first watch is over', () => kube.watching === 0)
+  watch = watchServices(50)
+  await until('a second watch', () => watches().length >= 3)
+  kube.put(PATH, service('f'))
+  await until('names', () => names() === 'abcdef')
+  expect([lists(), problems[0]]).toEqual([2, expect.stringContaining('nothing came for 0.05 s')])
 })

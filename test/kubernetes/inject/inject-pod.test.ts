@@ -8,6 +8,7 @@ import { type InjectionPolicy, reviewPod } from '../../../src/kubernetes/inject/
 import { deploymentPod, type Json, jobPod, policyOf } from '../../support/admission-reviews.js'
 import { testIo } from '../../support/command-io.js'
 import { applyPatch } from '../../support/json-patch.js'
+import { fieldProblems } from '../../support/kube-fields.js'
 
 const A = 'consul.hashicorp.com/'
 const asked = (more: Readonly<Record<string, string>> = {}): Record<string, string> => ({
@@ -18,7 +19,9 @@ const asked = (more: Readonly<Record<string, string>> = {}): Record<string, stri
 function injected(pod: Json, policy: InjectionPolicy = policyOf(), namespace = 'shop'): Json {
   const review = reviewPod(pod, namespace, policy)
   if (review.verdict !== 'injected') throw new Error(`${review.verdict}: ${JSON.stringify(review)}`)
-  return applyPatch(pod, review.patch)
+  const patched = applyPatch(pod, review.patch)
+  expect(fieldProblems('Pod', patched)).toEqual([])
+  return patched
 }
 
 function refusal(pod: Json, policy: InjectionPolicy = policyOf()): string {
@@ -38,10 +41,11 @@ describe('a pod of a deployment', () => {
       image: 'outrigger:1.0',
       restartPolicy: 'Always',
       command: ['outrigger'],
+      workingDir: '/',
       args: ['k8s', 'sidecar', '-admin-bind', '127.0.0.1:19000'],
-      startupProbe: { httpGet: { path: '/ready', port: 20100 } },
+      startupProbe: { httpGet: { path: '/startup', port: 20100 }, periodSeconds: 1, failureThreshold: 120 },
       readinessProbe: { httpGet: { path: '/ready', port: 20100 } },
-      livenessProbe: { httpGet: { path: '/ready', port: 20100 } },
+      livenessProbe: { httpGet: { path: '/live', port: 20100 }, periodSeconds: 10, failureThreshold: 6 },
       lifecycle: { preStop: { exec: { command: ['outrigger', 'k8s', 'leave', '-admin', '127.0.0.1:19000'] } } },
       resources: { limits: { memory: '256Mi' }, requests: { cpu: '50m', memory: '96Mi' } },
       securityContext: {
@@ -76,23 +80,27 @@ describe('a pod of a deployment', () => {
           'service-tags': 'v1,with\\,comma',
           'service-meta-team': 'a $(NOT) b',
           'connect-service-upstreams':
-            'api:1234, cart:1235:dc2,stock.svc:1236,mail.svc.east.peer:1237,log.svc.dc3.dc:1238,pay.svc.default.ns.default.ap:1239,prepared_query:near:1240',
+            'api:1234, cart:1235:dc2, self:http,stock.svc:1236,mail.svc.east.peer:1237,log.svc.dc3.dc:1238,pay.svc.default.ns.default.ap:1239,prepared_query:near:1240',
         }),
       }),
     )
     const place = { datacenter: '', peer: '' }
     expect(serviceOf(pod)).toEqual({
       name: 'shop-web',
+      index: 0,
       port: 8080,
       protocol: 'http',
       tags: ['v1', 'with,comma'],
       meta: { team: 'a $(NOT) b' },
       transparent: false,
       exposedPaths: [],
+      appProbes: [expect.objectContaining({ container: 'web', port: 8080 })],
       metricsPort: null,
+      proxyConfig: {},
       upstreams: [
         { type: 'service', name: 'api', localPort: 1234, ...place },
         { type: 'service', name: 'cart', localPort: 1235, ...place, datacenter: 'dc2' },
+        { type: 'service', name: 'self', localPort: 8080, ...place },
         { type: 'service', name: 'stock', localPort: 1236, ...place },
         { type: 'service', name: 'mail', localPort: 1237, ...place, peer: 'east' },
         { type: 'service', name: 'log', localPort: 1238, ...place, datacenter: 'dc3' },
@@ -101,6 +109,20 @@ describe('a pod of a deployment', () => {
       ],
     })
     expect(variable(sidecarOf(pod), 'OUTRIGGER_POD_SERVICE')).toContain('a $$(NOT) b')
+  })
+
+  it('takes limits of the probes and the proxy’s own configuration from its annotations', () => {
+    const pod = injected(
+      deploymentPod({
+        annotations: asked({
+          'sidecar-proxy-startup-failure-seconds': '30',
+          'sidecar-proxy-liveness-failure-seconds': '25',
+          'proxy-config-map': '{"local_connect_timeout_ms":1000,"protocol":"grpc"}',
+        }),
+      }),
+    )
+    expect(sidecarOf(pod)).toMatchObject({ startupProbe: { failureThreshold: 30 }, livenessProbe: { failureThreshold: 3 } })
+    expect(serviceOf(pod).proxyConfig).toEqual({ local_connect_timeout_ms: 1000, protocol: 'grpc' })
   })
 
   it('serves metrics where they are asked for, and says so to Prometheus', () => {
@@ -149,6 +171,50 @@ describe('a pod of a deployment', () => {
     ])
     const other = reviewPod(deploymentPod({ annotations: asked(), spec: { serviceAccountName: 'other' } }), 'shop', policy)
     expect(other.warnings).toEqual([expect.stringContaining('"other" is not named as the service "web"')])
+  })
+})
+
+describe('a pod of several services', () => {
+  const annotations = asked({
+    'connect-service': 'web,admin',
+    'connect-service-port': 'http, 9090',
+    'connect-service-upstreams': 'api:1234',
+    'service-tags': 'v1',
+    'enable-metrics': 'true',
+  })
+
+  it('has a sidecar for each, with ports of its own', () => {
+    const pod = injected(deploymentPod({ annotations }))
+    const [first, second, ...more] = pod.spec.initContainers
+    expect(more).toEqual([])
+    expect([first, second].map(({ name }) => name)).toEqual(['outrigger-sidecar', 'outrigger-sidecar-2'])
+    const services = [first, second].map(each => JSON.parse(variable(each, 'OUTRIGGER_POD_SERVICE')))
+    expect(services).toMatchObject([
+      { name: 'web', index: 0, port: 8080, tags: ['v1'], metricsPort: 20_200, upstreams: [{ name: 'api' }] },
+      { name: 'admin', index: 1, port: 9090, tags: ['v1'], metricsPort: 20_201, upstreams: [] },
+    ])
+    const ports = [first, second].flatMap(each => each.ports)
+    for (const part of ['name', 'containerPort']) expect(new Set(ports.map(port => port[part])).size).toBe(ports.length)
+    expect(ports.every(({ name }) => name.length <= 15)).toBe(true)
+    expect(second).toMatchObject({
+      readinessProbe: { httpGet: { path: '/ready', port: 20_101 } },
+      lifecycle: { preStop: { exec: { command: ['outrigger', 'k8s', 'leave', '-admin', '127.0.0.1:19001'] } } },
+    })
+    expect(second.args).toContain('127.0.0.1:19001')
+  })
+
+  it.each([
+    ['one port for both', { 'connect-service-port': '80' }, '2 services need as many ports'],
+    ['one service twice', { 'connect-service': 'web,web' }, 'names a service twice'],
+    [
+      'seventeen',
+      { 'connect-service': [...'abcdefghijklmnopq'].join(), 'connect-service-port': Array(17).fill(1).join() },
+      '16 services at most',
+    ],
+    ['a transparent one', { 'transparent-proxy': 'true' }, 'cannot be transparent'],
+  ])('%s is denied', (_, more, reason) => {
+    const over = Object.fromEntries(Object.entries(more).map(([name, value]) => [A + name, value]))
+    expect(refusal(deploymentPod({ annotations: { ...annotations, ...over } }))).toContain(reason)
   })
 })
 
@@ -251,7 +317,9 @@ describe('who is injected', () => {
 describe('what is malformed is denied, and all of it is said at once', () => {
   it.each([
     ['connect-inject', 'maybe', 'must be true or false'],
-    ['connect-service', 'a,b', 'one pod, one service'],
+    ['connect-service', 'a,b', '2 services need as many ports'],
+    ['proxy-config-map', '[]', 'must be a JSON object'],
+    ['sidecar-proxy-startup-failure-seconds', '1m', 'is no number of seconds'],
     ['connect-service', 'a b', 'is no name of a service'],
     ['connect-service-port', 'grpc', 'no container has a port of this name'],
     ['connect-service-port', '70000', 'is no port'],

@@ -11,6 +11,7 @@ afterAll(() => fixture.stop())
 const place = { podName: 'web-5d9c-x', podIp: '10.1.2.3', namespace: 'shop', nodeName: 'node-7' }
 const service: PodService = {
   name: 'web',
+  index: 0,
   port: 8080,
   protocol: 'http',
   tags: ['v1'],
@@ -18,7 +19,9 @@ const service: PodService = {
   upstreams: [{ type: 'service', name: 'api', localPort: 1234, datacenter: '', peer: '' }],
   transparent: false,
   exposedPaths: [{ listenerPort: 20_400, localPort: 8080, path: '/healthz' }],
+  appProbes: [],
   metricsPort: 20_200,
+  proxyConfig: { local_connect_timeout_ms: 1_000, protocol: 'tcp' },
 }
 
 const get = async (path: string): Promise<Json> => (await fetch(`http://${fixture.plane.httpAddress}${path}`)).json()
@@ -41,7 +44,12 @@ it('is a service and its sidecar, under the IDs that consul-k8s gives', async ()
     Proxy: {
       DestinationServiceName: 'web',
       LocalServicePort: 8080,
-      Config: { protocol: 'http', envoy_ready_bind_addr: '0.0.0.0:20100', envoy_prometheus_bind_addr: '0.0.0.0:20200' },
+      Config: {
+        local_connect_timeout_ms: 1_000,
+        protocol: 'http',
+        envoy_ready_bind_addr: '0.0.0.0:20100',
+        envoy_prometheus_bind_addr: '0.0.0.0:20200',
+      },
       Upstreams: [{ DestinationName: 'api', LocalBindPort: 1234 }],
       Expose: { Paths: [{ ListenerPort: 20_400, LocalPathPort: 8080, Path: '/healthz' }] },
     },

@@ -10,7 +10,7 @@ import { FakeKubeApi } from '../../support/fake-kube-api.js'
 import { until } from '../../support/proxy-process.js'
 
 const of = (plural: string): string => `/apis/consul.hashicorp.com/v1alpha1/${plural}`
-const USED = new Set(['ServiceDefaults', 'ServiceIntentions', 'ServiceSplitter', 'ProxyDefaults'])
+const USED = new Set(['ServiceDefaults', 'ServiceIntentions', 'ServiceSplitter', 'ProxyDefaults', 'APIGateway', 'APIGatewayHTTPRoute'])
 const fixture = new CliFixture()
 let kube: FakeKubeApi
 let client: KubeClient
@@ -127,4 +127,21 @@ it('the end of a resource is the end of its entry, once the control plane lets i
     () => !kube.names(of('servicedefaults')).includes('shop/api') && kube.names(of('servicesplitters')).length === 0,
   )
   expect([await entry('service-defaults/api'), await entry('service-splitter/api')]).toEqual([undefined, undefined])
+})
+
+it('an API gateway and its routes have the control plane’s own conditions, which follow each other', async () => {
+  const conditions = (plural: string): Json[] => kube.get(of(plural), 'edge', 'shop').status?.conditions ?? []
+  const stateOf = (plural: string, type: string): string => conditions(plural).find(each => each.type === type)?.status
+  put('servicedefaults', 'web', { protocol: 'http' })
+  await synced('servicedefaults', 'web')
+  put('apigatewayhttproutes', 'edge', {
+    parents: [{ kind: 'api-gateway', name: 'edge' }],
+    rules: [{ services: [{ name: 'web' }] }],
+  })
+  await until('the route is in force, and bound to nothing', () => stateOf('apigatewayhttproutes', 'Bound') === 'False')
+  put('apigateways', 'edge', { listeners: [{ name: 'http', port: 8080, protocol: 'http' }] })
+  await until('the gateway is accepted', () => stateOf('apigateways', 'Accepted') === 'True')
+  await until('the route is bound', () => stateOf('apigatewayhttproutes', 'Bound') === 'True')
+  expect(conditions('apigateways').map(({ type }) => type)).toEqual(expect.arrayContaining(['Synced', 'Accepted']))
+  expect(conditions('apigateways').every(({ reason, type }) => type === 'Synced' || reason !== undefined)).toBe(true)
 })

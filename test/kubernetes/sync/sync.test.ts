@@ -88,6 +88,11 @@ it('follows what the slices say, and undoes what others do', async () => {
   await until('other pods', async () => (await seen()) === '10.1.0.3 critical, 10.1.0.4 critical')
   await api.put('/v1/catalog/deregister', { Node: 'k8s-sync', ServiceID: 'shop-web-10.1.0.3-8080' })
   await until('the same again', async () => (await seen()) === '10.1.0.3 critical, 10.1.0.4 critical')
+  const Service = { ID: 'shop-web-10.1.0.3-8080', Service: 'web', Address: '10.1.0.3', Port: 9, Tags: ['mine'] }
+  await api.put('/v1/catalog/register', { Node: 'k8s-sync', Address: '127.0.0.1', Service })
+  await until('its port and tags again', async () =>
+    (await health()).every(({ Service: each }) => each.Port === 8080 && each.Tags.join() === 'k8s'),
+  )
 })
 
 it('keeps the catalog as it is while the cluster cannot be listed', async () => {

@@ -31,11 +31,13 @@ export function addK8s(program: Command, io: CommandIo): void {
     .argument('[args...]')
     .option('--admin-bind <host:port>', `the proxy's admin address (default: ${DEFAULT_ADMIN})`)
     .option('--auth-method <name>', 'log in by this auth method, with the token of the service account')
+    .option('--bearer-token-file <file>', 'that token (default: where the webhook puts it)')
   remote(sidecar, io, (_, flags: PodSidecarFlags, args) => runPodSidecar(flags, args, io))
   sidecar.hook('preAction', () => writePodCa(io))
   const leaving = k8s
     .command('leave')
     .description('in an injected pod, before it ends: deregister its service, and let its sidecar drain')
+    .option('--gateway', 'the pod is a gateway that is registered under the name of the pod')
     .option('--admin <host:port>', `the proxy's admin address (default: ${DEFAULT_ADMIN})`)
     .option('--wait <seconds>', 'how long callers have to learn of it (default: 5)')
   remote(leaving, io, (_, flags: LeaveFlags) => leave(flags, io))

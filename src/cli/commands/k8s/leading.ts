@@ -3,9 +3,11 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ClusterConfig, inClusterConfig, kubeconfigOf } from '../../../kubernetes/api/cluster-config.js'
+import { HealthServer } from '../../../kubernetes/api/health-server.js'
 import { KubeClient } from '../../../kubernetes/api/kube-client.js'
 import { LEASE_TIMES, LeaderLease } from '../../../kubernetes/api/leader-lease.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
+import { listenAddress } from '../../command-line/listen-flag.js'
 import { openControlLog } from '../../control-log.js'
 import { levelOf, stopSignal } from '../process-life.js'
 import type { ClusterFlags } from './cluster-flags.js'
@@ -30,10 +32,12 @@ export async function runLeading(
   const cluster = clusterOf(flags, io)
   const { logger } = openControlLog({ level: levelOf(flags.logLevel), json: false })
   const client = new KubeClient(cluster)
+  // Two requests renew it: both end before the lease does.
+  const leaseClient = new KubeClient(cluster, LEASE_TIMES.renewForMs / 2)
   const problem = (message: string): void => logger.warn({}, message)
   const info: Leading['info'] = (message, fields = {}) => logger.info(fields, message)
   let started: readonly Stoppable[] = []
-  const lease = new LeaderLease(client, {
+  const lease = new LeaderLease(leaseClient, {
     namespace: flags.leaseNamespace ?? cluster.namespace,
     name: leaseName,
     identity: `${hostname()}_${randomUUID()}`,
@@ -49,12 +53,23 @@ export async function runLeading(
     },
     onProblem: problem,
   })
+  const health = await startHealth(flags, lease)
   // Before it is told: whoever reads that may signal at once.
   const stopped = stopSignal()
   io.out(`Kubernetes: ${cluster.server}\n`)
   await stopped
   await lease.stop()
+  await health?.close()
   client.close()
+  leaseClient.close()
+}
+
+async function startHealth({ healthListen }: ClusterFlags, lease: LeaderLease): Promise<HealthServer | undefined> {
+  if (healthListen === undefined) return undefined
+  const { host, port } = listenAddress('--health-listen', healthListen)
+  return HealthServer.start(host, port, lease).catch((error: Error) => {
+    throw new CliError(`--health-listen: ${error.message}`)
+  })
 }
 
 function clusterOf({ kubeconfig, context }: ClusterFlags, io: CommandIo): ClusterConfig {

@@ -2,6 +2,7 @@
 import { namespaceRules } from '../../../kubernetes/namespace-rules.js'
 import { WebhookServer } from '../../../kubernetes/webhook/webhook-server.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
+import { listenAddress } from '../../command-line/listen-flag.js'
 import { openControlLog } from '../../control-log.js'
 import { LOG_LEVELS } from '../../log-levels.js'
 import { parseProxyFlags } from '../../proxy-flags.js'
@@ -35,7 +36,7 @@ const DEFAULT_LISTEN = '0.0.0.0:8443'
 const DEFAULT_METRICS_PORT = '20200'
 
 export async function runWebhook(flags: WebhookFlags, io: CommandIo): Promise<void> {
-  const { host, port } = addressOf('--listen', flags.listen ?? DEFAULT_LISTEN)
+  const { host, port } = listenAddress('--listen', flags.listen ?? DEFAULT_LISTEN)
   const { logger } = openControlLog({ level: levelOf(flags.logLevel), json: false })
   const server = await WebhookServer.start({
     host,
@@ -72,13 +73,6 @@ export async function runWebhook(flags: WebhookFlags, io: CommandIo): Promise<vo
   io.out(`Webhook: https://${host.includes(':') ? `[${host}]` : host}:${server.port}/mutate\n`)
   await stopped
   await server.close()
-}
-
-function addressOf(flag: string, text: string): { readonly host: string; readonly port: number } {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3] ?? -1)
-  if (match === null || port > 65_535) throw new CliError(`${flag} "${text}": must be host:port`)
-  return { host: match[1] ?? match[2]!, port }
 }
 
 function portOf(flag: string, text: string): number {

@@ -36,7 +36,7 @@ import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
-import { proxyAdmission } from './grpc/proxy-admission.js'
+import { catalogNodeOf, proxyAdmission } from './grpc/proxy-admission.js'
 import { StreamBalance } from './grpc/stream-balance.js'
 import { BlockingQueries } from './http-api/blocking-queries.js'
 import type { NodeInfo } from './http-api/context.js'
@@ -162,7 +162,9 @@ export class ControlPlane {
     const store = await openStore(options, vault?.session, this.log)
     this.cleanups.push(() => store.close())
     const datacenter = options.datacenter ?? 'dc1'
-    const acl = options.acl && (await AclSystem.start(store, options.acl, datacenter, reason => this.log.warn({}, reason)))
+    const acl =
+      options.acl &&
+      (await AclSystem.start(store, { ...options.acl, dataDir: options.dataDir }, datacenter, reason => this.log.warn({}, reason)))
     this.cleanups.push(() => acl?.stop())
     const ownName = options.nodeName ?? hostname()
     const ownAddress = options.nodeAddress ?? '127.0.0.1'
@@ -243,6 +245,7 @@ export class ControlPlane {
     const accept = proxyAdmission({ authorizer: this.authorizer, catalog, acl })
     const ads: AdsServer = new AdsServer({
       accept,
+      groupOf: catalogNodeOf,
       onStreamOpen: ({ nodeKey, node }) => {
         const proxy = catalog.instanceByKey(nodeKey)
         if (proxy?.Proxy !== undefined) tunnels.streamOpened(nodeKey, meshServiceOf(proxy), node.userAgentName)
@@ -348,9 +351,7 @@ export class ControlPlane {
     await files.open(configured.definitions)
     acl?.table.onChange(() => ads.reauthorize())
     // A stream is served under the node that it names once that is registered.
-    catalog.onChange(({ nodes }) => {
-      if (nodes.size > 0) ads.reauthorize()
-    })
+    catalog.onChange(({ nodes }) => ads.reauthorize(nodes))
     await certificates.start()
     this.cleanups.push(() => certificates.stop())
     publisher.start()
@@ -553,7 +554,7 @@ export class ControlPlane {
       this.dns = await startDns(options.dns, {
         catalog,
         datacenter,
-        executeQuery: (name, directory) => queryInstances(coordination.queries, catalog, name, directory),
+        executeQuery: (name, directory) => queryInstances({ queries: coordination.queries, catalog, peers: peeringTable }, name, directory),
         peers: peeringTable,
         virtualIp: (service, peer) => (peer === undefined ? catalog.virtualIps.of(service) : peeringTable.virtualIp(peer, service)),
         rights: () => {

@@ -31,7 +31,7 @@ export class LazyTimer {
   /** Fire so much later than set for, or earlier where negative; at once where that has passed. */
   shift(ms: number): void {
     if (this.deadline === 0) return
-    this.set(Math.max(0, this.deadline + ms - performance.now()))
+    this.set(Math.max(0, this.deadline + ms - eventNow()))
   }
 
   /** No firing until set again. The Node timer stays armed and is ignored. */

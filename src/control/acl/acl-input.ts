@@ -1,6 +1,6 @@
 // Reads what clients send of tokens, policies, roles, auth methods and binding rules: JSON objects in Consul's form, field by field, with
-// what a link names looked up. Called by acl-writes.ts. Throws `AclError` 400 with the field's name; fields of Enterprise are refused where
-// they say more than the default.
+// what a link names looked up. Called by acl-writes.ts. Throws `AclError`: 400 with the field's name for what can't be read, 500 for what can't be
+// so; fields of Enterprise are refused where they say more than the default.
 import { AclError } from './acl-error.js'
 import type { AclTable } from './acl-table.js'
 import type { Grants, NodeIdentity, PolicyLink, ServiceIdentity, TemplatedPolicy } from './acl-types.js'
@@ -67,7 +67,7 @@ export const GRANT_FIELDS = ['Policies', 'ServiceIdentities', 'NodeIdentities', 
 export function readGrants(input: Input, table: AclTable): Grants {
   const identity = <T extends ServiceIdentity | NodeIdentity | TemplatedPolicy>(value: T): T => {
     const problem = identityProblem(value)
-    if (problem !== null) throw invalid(problem)
+    if (problem !== null) throw refused(problem)
     return value
   }
   return {
@@ -106,13 +106,18 @@ export function readLinks(input: Input, name: string, collection: 'acl-policy' |
     const value = readObject(each, ['ID', 'Name'])
     const [id, linkName] = [text(value, 'ID'), text(value, 'Name')]
     const target = id !== '' ? table.get(collection, id) : table.byName(collection as 'acl-policy', linkName)
-    if (target === undefined)
-      throw new AclError(400, id !== '' ? `No such ACL ${kind} with ID "${id}"` : `No such ACL ${kind} with name "${linkName}"`)
+    if (target === undefined) throw refused(`No such ACL ${kind} with ${id !== '' ? `ID "${id}"` : `name "${linkName}"`}`)
     found.set(target.ID, { ID: target.ID, Name: target.Name })
   }
   return [...found.values()]
 }
 
+/** What can't be read as what it should be. */
 export function invalid(message: string): AclError {
   return new AclError(400, message)
+}
+
+/** What can be read and is not done: Consul's clients look for this status beside the words ("already exists"). */
+export function refused(message: string): AclError {
+  return new AclError(500, message)
 }

@@ -8,6 +8,7 @@ import { AclWrites } from './acl-writes.js'
 import { AgentTokens } from './agent-tokens.js'
 import { IdentityVerifier, methodProblem } from './auth-methods.js'
 import { selectorProblem } from './binding-selector.js'
+import { BootstrapReset } from './bootstrap-reset.js'
 import { Login } from './login.js'
 import type { DefaultPolicy } from './rule-index.js'
 import { type ResolvedToken, TokenResolver } from './token-resolver.js'
@@ -20,6 +21,8 @@ export interface AclOptions {
   readonly tokens?: Readonly<Record<string, string>>
   /** Those that the API sets outlive a restart. */
   readonly keepTokens?: boolean
+  /** Where an operator can ask for another bootstrap. */
+  readonly dataDir?: string | undefined
 }
 
 /** Who a request is, by the token that it shows, or the one that stands for those that show none. */
@@ -45,7 +48,8 @@ export class AclSystem implements TokenJudge {
     this.table = table
     this.defaultPolicy = options.defaultPolicy
     this.agentTokens = new AgentTokens(options.tokens)
-    this.writes = new AclWrites({ store, table, nowMs, methodProblem, selectorProblem })
+    const reset = options.dataDir === undefined ? undefined : new BootstrapReset(options.dataDir)
+    this.writes = new AclWrites({ store, table, reset, nowMs, methodProblem, selectorProblem })
     this.resolver = new TokenResolver({ table, defaultPolicy: options.defaultPolicy, datacenter, nowMs })
     this.login = new Login({ table, writes: this.writes, verifier: new IdentityVerifier(nowMs), datacenter })
   }

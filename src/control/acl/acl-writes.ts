@@ -6,7 +6,7 @@ import { formatDuration, parseDuration } from '../config-entries/duration.js'
 import { put, remove, type Store, type StoreWrite, type Turn } from '../store/store.js'
 import type { HeldLease } from '../store/task-leases.js'
 import { AclError } from './acl-error.js'
-import { flagOf, GRANT_FIELDS, type Input, invalid, readGrants, readLinks, readObject, text, texts } from './acl-input.js'
+import { flagOf, GRANT_FIELDS, type Input, invalid, readGrants, readLinks, readObject, refused, text, texts } from './acl-input.js'
 import { type AclCollection, type AclTable, MAX_ACL_OBJECTS } from './acl-table.js'
 import {
   type AclPolicy,
@@ -23,12 +23,14 @@ import {
   type Grants,
   type Indexed,
 } from './acl-types.js'
+import type { BootstrapReset } from './bootstrap-reset.js'
 import { parseRules } from './rules.js'
 
-const POLICY_NAME = /^[A-Za-z0-9_-]{1,128}$/
+/** One slash at most, inside: `builtin/` is how Consul names its own. */
+const POLICY_NAME = /^(?=.{1,128}$)[A-Za-z0-9_-]+(?:\/[A-Za-z0-9_-]+)?$/
 const ROLE_NAME = /^[A-Za-z0-9_-]{1,256}$/
 const METHOD_NAME = /^[A-Za-z0-9_-]{1,128}$/
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_RULES_CHARS = 512 * 1024
 const MAX_DESCRIPTION_CHARS = 16 * 1024
 const MINUTE_MS = 60_000
@@ -38,6 +40,8 @@ const BOOTSTRAP_KEY = 'acl-bootstrap'
 export interface AclWritesOptions {
   readonly store: Store
   readonly table: AclTable
+  /** The operator's way back in when every management token is lost; undefined where there is no place for it. */
+  readonly reset?: BootstrapReset | undefined
   nowMs(): number
   /** What an auth method of a type is configured with: problems as one line, null when it is right. */
   methodProblem(type: string, config: Readonly<Record<string, unknown>>): string | null
@@ -54,7 +58,7 @@ export class AclWrites {
 
   // ---- bootstrap ----------------------------------------------------------------------------------------------------------------
 
-  /** The first management token, once. `secret` is the operator's own choice of it, or undefined. */
+  /** The first management token, once, and once more for each reset that an operator asks for. `secret` is the operator's own choice of it, or undefined. */
   async bootstrap(secret: string | undefined): Promise<Indexed<AclToken>> {
     if (secret !== undefined && !UUID.test(secret)) throw invalid('failed to decode request body: BootstrapSecret: must be a UUID')
     const token: AclToken = {
@@ -69,13 +73,13 @@ export class AclWrites {
       Local: false,
       CreateTime: this.now(),
     }
-    const { store, table } = this.options
+    const { store, table, reset } = this.options
+    const last = (await store.get('meta', BOOTSTRAP_KEY))?.modifyIndex ?? 0
+    const isAllowed = last === 0 || (await reset?.index()) === last
     const writes = [put('acl-token', token.AccessorID, token), put('meta', BOOTSTRAP_KEY, token.AccessorID)]
-    const result = await store.transaction(writes, [{ collection: 'meta', key: BOOTSTRAP_KEY, modifyIndex: 0 }])
-    if (!result.ok) {
-      const before = await store.get('meta', BOOTSTRAP_KEY)
-      throw new AclError(403, `ACL bootstrap no longer allowed (reset index: ${before?.modifyIndex ?? 0})`)
-    }
+    const result = isAllowed && (await store.transaction(writes, [{ collection: 'meta', key: BOOTSTRAP_KEY, modifyIndex: last }]))
+    if (result === false || !result.ok) throw new AclError(403, `Permission denied: ACL bootstrap no longer allowed (reset index: ${last})`)
+    if (last !== 0) await reset?.used()
     return table.get('acl-token', token.AccessorID)!
   }
 
@@ -119,10 +123,10 @@ export class AclWrites {
         ['AccessorID', accessor],
         ['SecretID', secret],
       ] as const)
-        if (value !== '' && !UUID.test(value)) throw invalid(`Invalid Token: ${name}: must be a UUID`)
-      if (accessor !== '' && table.get('acl-token', accessor) !== undefined) throw invalid('Invalid Token: AccessorID is already in use')
-      if (secret !== '' && table.tokenOfSecret(secret) !== undefined) throw invalid('Invalid Token: SecretID is already in use')
-      if (text(input, 'AuthMethod') !== '') throw invalid('AuthMethod field is disallowed outside of Login')
+        if (value !== '' && !UUID.test(value)) throw refused(`Invalid Token: ${name}: must be a UUID`)
+      if (accessor !== '' && table.get('acl-token', accessor) !== undefined) throw refused('Invalid Token: AccessorID is already in use')
+      if (secret !== '' && table.tokenOfSecret(secret) !== undefined) throw refused('Invalid Token: SecretID is already in use')
+      if (text(input, 'AuthMethod') !== '') throw refused('AuthMethod field is disallowed outside of Login')
       const token: AclToken = {
         ...this.tokenBody(input),
         AccessorID: accessor || randomUUID(),
@@ -142,13 +146,13 @@ export class AclWrites {
       const own = text(input, 'AccessorID', accessor)
       if (own !== '' && own !== accessor) throw invalid('Token Accessor ID in URL and payload do not match')
       const secret = text(input, 'SecretID', before.SecretID)
-      if (secret !== '' && secret !== before.SecretID) throw invalid('Changing a tokens SecretID is not permitted')
-      if (flagOf(input, 'Local', before.Local) !== before.Local) throw invalid(`cannot toggle local mode of ${accessor}`)
+      if (secret !== '' && secret !== before.SecretID) throw refused('Changing a tokens SecretID is not permitted')
+      if (flagOf(input, 'Local', before.Local) !== before.Local) throw refused(`cannot toggle local mode of ${accessor}`)
       const method = text(input, 'AuthMethod', before.AuthMethod ?? '')
-      if (method !== '' && method !== (before.AuthMethod ?? '')) throw invalid('Cannot change AuthMethod of a token')
+      if (method !== '' && method !== (before.AuthMethod ?? '')) throw refused('Cannot change AuthMethod of a token')
       const expires = text(input, 'ExpirationTime', before.ExpirationTime ?? '')
       if (Date.parse(expires) !== Date.parse(before.ExpirationTime ?? '') && (expires !== '' || before.ExpirationTime !== undefined))
-        throw invalid('Cannot change expiration time of a token')
+        throw refused('Cannot change expiration time of a token')
       const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
       return this.keep(turn, 'acl-token', accessor, { ...kept, ...this.tokenBody(input) })
     })
@@ -157,8 +161,8 @@ export class AclWrites {
   cloneToken(accessor: string, body: unknown): Promise<Indexed<AclToken>> {
     return this.options.store.exclusive(async turn => {
       const before = this.there('acl-token', accessor)
-      if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Cannot clone the anonymous token')
-      if (before.AuthMethod !== undefined) throw invalid('Cannot clone a token created from an auth method')
+      if (accessor === ANONYMOUS_ACCESSOR_ID) throw refused('Cannot clone the anonymous token')
+      if (before.AuthMethod !== undefined) throw refused('Cannot clone a token created from an auth method')
       const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
       const description = text(readObject(body ?? {}, ['Description']), 'Description', before.Description)
       const token: AclToken = {
@@ -172,9 +176,11 @@ export class AclWrites {
     })
   }
 
-  deleteToken(accessor: string): Promise<void> {
+  /** `asking`: whose request it is; only a logout takes out its own. */
+  deleteToken(accessor: string, asking?: string): Promise<void> {
     return this.options.store.exclusive(async turn => {
-      if (accessor === ANONYMOUS_ACCESSOR_ID) throw invalid('Delete operation not permitted on the anonymous token')
+      if (accessor === ANONYMOUS_ACCESSOR_ID) throw refused('Delete operation not permitted on the anonymous token')
+      if (accessor === asking) throw refused("Deletion of the request's authorization token is not permitted")
       if (this.options.table.get('acl-token', accessor) === undefined) return
       await turn.transaction([remove('acl-token', accessor)])
     })
@@ -218,15 +224,15 @@ export class AclWrites {
   private expiry(input: Input): { ExpirationTime?: string } {
     const ttl = text(input, 'ExpirationTTL')
     const time = text(input, 'ExpirationTime')
-    if (ttl !== '' && ttl !== '0s' && time !== '') throw invalid('Token Expiration TTL and Expiration Time cannot both be set')
+    if (ttl !== '' && ttl !== '0s' && time !== '') throw refused('Token Expiration TTL and Expiration Time cannot both be set')
     const ttlMs = ttl === '' ? 0 : durationMsOf(ttl)
-    if (!(ttlMs >= 0)) throw invalid(`Token Expiration TTL '${ttl}' should be > 0`)
+    if (!(ttlMs >= 0)) throw refused(`Token Expiration TTL '${ttl}' should be > 0`)
     if (ttlMs === 0 && time === '') return {}
     const now = this.options.nowMs()
     const at = ttlMs > 0 ? now + ttlMs : Date.parse(time)
     if (!Number.isFinite(at)) throw invalid('ExpirationTime: must be a time of RFC 3339')
-    if (at - now < MINUTE_MS) throw invalid('expiration time cannot be less than 1m0s in the future')
-    if (at - now > DAY_MS) throw invalid('expiration time cannot be more than 24h0m0s in the future')
+    if (at - now < MINUTE_MS) throw refused('expiration time cannot be less than 1m0s in the future')
+    if (at - now > DAY_MS) throw refused('expiration time cannot be more than 24h0m0s in the future')
     return { ExpirationTime: new Date(at).toISOString() }
   }
 
@@ -258,14 +264,15 @@ export class AclWrites {
 
   private policyBody(input: Input, id: string | undefined): Omit<AclPolicy, 'ID'> {
     const name = text(input, 'Name')
-    if (name === '') throw invalid('Invalid Policy: no Name is set')
-    if (!POLICY_NAME.test(name)) throw invalid("Invalid Policy: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+    if (name === '') throw refused('Invalid Policy: no Name is set')
+    if (!POLICY_NAME.test(name))
+      throw refused("Invalid Policy: invalid Name. Only alphanumeric characters, a single '/', '-' and '_' are allowed")
     const other = this.options.table.byName('acl-policy', name)
-    if (other !== undefined && other.ID !== id) throw invalid(`Invalid Policy: A Policy with Name "${name}" already exists`)
+    if (other !== undefined && other.ID !== id) throw refused(`Invalid Policy: A Policy with Name "${name}" already exists`)
     const rules = text(input, 'Rules')
     if (rules.length > MAX_RULES_CHARS) throw invalid(`Rules: has ${rules.length} characters, the limit is ${MAX_RULES_CHARS}`)
     const parsed = parseRules(rules)
-    if ('problems' in parsed) throw invalid(`Failed to parse ACL rules: ${parsed.problems.join('; ')}`)
+    if ('problems' in parsed) throw refused(`Failed to parse ACL rules: ${parsed.problems.join('; ')}`)
     const datacenters = texts(input, 'Datacenters')
     return { Name: name, Description: description(input), Rules: rules, ...(datacenters.length > 0 ? { Datacenters: datacenters } : {}) }
   }
@@ -295,10 +302,10 @@ export class AclWrites {
   private roleBody(input: Input, id: string | undefined): Omit<AclRole, 'ID'> {
     const { table } = this.options
     const name = text(input, 'Name')
-    if (name === '') throw invalid('Invalid Role: no Name is set')
-    if (!ROLE_NAME.test(name)) throw invalid("Invalid Role: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+    if (name === '') throw refused('Invalid Role: no Name is set')
+    if (!ROLE_NAME.test(name)) throw refused("Invalid Role: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
     const other = table.byName('acl-role', name)
-    if (other !== undefined && other.ID !== id) throw invalid(`Invalid Role: A Role with Name "${name}" already exists`)
+    if (other !== undefined && other.ID !== id) throw refused(`Invalid Role: A Role with Name "${name}" already exists`)
     return { Name: name, Description: description(input), ...readGrants(input, table) }
   }
 
@@ -327,22 +334,21 @@ export class AclWrites {
     return this.options.store.exclusive(async turn => {
       const { table, methodProblem } = this.options
       const input = readObject(body, METHOD_FIELDS)
-      const before = name === undefined ? undefined : this.there('acl-auth-method', name)
       const own = text(input, 'Name', name ?? '')
       if (name !== undefined && own !== name) throw invalid('Cannot change the name of an auth method')
-      if (!METHOD_NAME.test(own)) throw invalid("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
-      if (name === undefined && table.get('acl-auth-method', own) !== undefined)
-        throw invalid(`Invalid Auth Method: one with name "${own}" already exists`)
+      if (!METHOD_NAME.test(own)) throw refused("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed")
+      // Both verbs write, whether it is there or not, as in Consul: installers create theirs at every start.
+      const before = table.get('acl-auth-method', own)
       const type = text(input, 'Type', before?.Type ?? '')
       if (before !== undefined && type !== before.Type)
-        throw invalid(`Changing an auth method's type from "${before.Type}" to "${type}" is not permitted.`)
+        throw refused(`Changing an auth method's type from "${before.Type}" to "${type}" is not permitted.`)
       const config = input['Config'] ?? {}
       if (typeof config !== 'object' || config === null || Array.isArray(config)) throw invalid('Config: must be an object')
       const problem = methodProblem(type, config as Readonly<Record<string, unknown>>)
-      if (problem !== null) throw invalid(`Invalid Auth Method: ${problem}`)
+      if (problem !== null) throw refused(`Invalid Auth Method: ${problem}`)
       const locality = text(input, 'TokenLocality')
       if (locality !== '' && locality !== 'local' && locality !== 'global')
-        throw invalid(`Invalid Auth Method: TokenLocality "${locality}" must be "local" or "global"`)
+        throw refused(`Invalid Auth Method: TokenLocality "${locality}" must be "local" or "global"`)
       const method: AuthMethod = {
         Name: own,
         Type: type,
@@ -378,16 +384,16 @@ export class AclWrites {
       const input = readObject(body, BINDING_FIELDS)
       if (id === undefined && text(input, 'ID') !== '') throw invalid('Cannot specify the ID when creating a new binding rule')
       const methodName = text(input, 'AuthMethod', before?.AuthMethod ?? '')
-      if (before !== undefined && methodName !== before.AuthMethod) throw invalid('the AuthMethod field of a Binding Rule is immutable')
+      if (before !== undefined && methodName !== before.AuthMethod) throw refused('the AuthMethod field of a Binding Rule is immutable')
       const method = table.get('acl-auth-method', methodName)
-      if (method === undefined) throw invalid(`cannot find auth method with name "${methodName}"`)
+      if (method === undefined) throw refused(`cannot find auth method with name "${methodName}"`)
       const selector = text(input, 'Selector')
       const problem = selector === '' ? null : selectorProblem(method.Type, selector)
-      if (problem !== null) throw invalid(`invalid Binding Rule: Selector is invalid: ${problem}`)
+      if (problem !== null) throw refused(`invalid Binding Rule: Selector is invalid: ${problem}`)
       const bindType = text(input, 'BindType')
-      if (!(BIND_TYPES as readonly string[]).includes(bindType)) throw invalid(`Invalid Binding Rule: unknown BindType "${bindType}"`)
+      if (!(BIND_TYPES as readonly string[]).includes(bindType)) throw refused(`Invalid Binding Rule: unknown BindType "${bindType}"`)
       const bindName = text(input, 'BindName')
-      if (bindName === '') throw invalid('Invalid Binding Rule: no BindName is set')
+      if (bindName === '') throw refused('Invalid Binding Rule: no BindName is set')
       const variables =
         input['BindVars'] === undefined || input['BindVars'] === null ? '' : text(readObject(input['BindVars'], ['Name']), 'Name')
       const rule: BindingRule = {
@@ -426,11 +432,7 @@ export class AclWrites {
 
   private there<C extends AclCollection>(collection: C, key: string): NonNullable<ReturnType<typeof this.options.table.get<C>>> {
     const value = this.options.table.get(collection, key)
-    if (value === undefined)
-      throw new AclError(
-        collection === 'acl-token' ? 403 : 404,
-        collection === 'acl-token' ? 'ACL not found' : `Requested ${NOUNS[collection]} does not exist: ACL not found`,
-      )
+    if (value === undefined) throw refused(`cannot find ${NOUNS[collection]} ${key}`)
     return value as never
   }
 
@@ -473,7 +475,7 @@ function description(input: Input): string {
 function refuseBuiltin(id: string, what: 'Changing' | 'Delete'): void {
   const builtin = BUILTIN_POLICIES.find(({ ID }) => ID === id)
   if (builtin === undefined) return
-  throw invalid(
+  throw refused(
     what === 'Delete'
       ? `Delete operation not permitted on the builtin ${builtin.Name} policy`
       : `Changing the builtin ${builtin.Name} policy is not permitted`,
@@ -485,7 +487,7 @@ function ttlOf(input: Input): string {
   const ns = value === undefined || value === null || value === '' ? 0 : typeof value === 'number' ? value : parseDuration(String(value))
   if (ns === undefined || ns < 0) throw invalid('MaxTokenTTL: must be a duration such as "1h"')
   if (ns !== 0 && (ns < MINUTE_MS * 1e6 || ns > DAY_MS * 1e6))
-    throw invalid(`MaxTokenTTL ${formatDuration(ns)} must be between 1m0s and 24h0m0s`)
+    throw refused(`MaxTokenTTL ${formatDuration(ns)} must be between 1m0s and 24h0m0s`)
   return formatDuration(ns)
 }
 

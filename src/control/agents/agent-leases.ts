@@ -8,6 +8,7 @@
 // Invariants: a node is held by the secret that took it first, until it has left or was removed; after a restart of the control plane every
 // node has one whole term to come back before it counts as lost.
 import type { Catalog } from '../catalog/catalog.js'
+import type { CatalogDraft } from '../catalog/catalog-draft.js'
 import type { NodeRegistration, StoredCheck } from '../catalog/catalog-types.js'
 import { PLAIN_CHECK } from '../catalog/check-definition.js'
 import { NODE } from '../catalog/maintenance-check.js'
@@ -148,10 +149,7 @@ export class AgentLeases {
     if (before === undefined && this.held.size >= MAX_AGENTS) throw new LeaseError(429, `there are ${MAX_AGENTS} agents already`)
     const isNew = before === undefined || before.lostAtMs !== 0
     const lease: StoredLease = { node: node.Node, nodeId: node.ID, address: node.Address, version, secretHash, lostAtMs: 0 }
-    await this.options.catalog.change(draft => {
-      draft.setNode(node)
-      draft.setCheck(node.Node, serfHealth('passing', 'Agent alive and reachable'))
-    })
+    await this.register(node)
     if (before === undefined || !sameLease(before, lease)) {
       const compare = { collection: 'agent-lease', key, modifyIndex: before?.modifyIndex ?? 0 } as const
       const { ok } = await this.options.store.transaction([put('agent-lease', key, lease)], [compare])
@@ -160,6 +158,18 @@ export class AgentLeases {
     this.renewals.renewed(key)
     if (isNew) this.options.onNotice(node.Node, before === undefined ? 'joined' : 'is back')
     return isNew
+  }
+
+  /** A renewal finds it all there, and waits for nobody. */
+  private async register(node: NodeRegistration): Promise<void> {
+    const { catalog } = this.options
+    const set = (draft: CatalogDraft): void => {
+      draft.setNode(node)
+      draft.setCheck(node.Node, serfHealth('passing', 'Agent alive and reachable'))
+    }
+    const draft = catalog.draft()
+    set(draft)
+    if (draft.writes().length > 0) await catalog.change(set)
   }
 
   /** The agent goes, and its node with all on it. Throws `LeaseError` for another's secret. */

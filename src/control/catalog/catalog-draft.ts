@@ -67,7 +67,9 @@ export class CatalogDraft {
 
   nodeById(id: string): CatalogNode | undefined {
     const changed = [...this.nodes.values()].find(node => node?.ID === id)
-    return changed ?? this.catalog.nodes().find(node => node.ID === id && !this.nodes.has(this.catalog.nodeKey(node.Node)))
+    if (changed !== undefined) return changed
+    const known = this.catalog.nodeWithId(id)
+    return known === undefined || this.nodes.has(this.catalog.nodeKey(known.Node)) ? undefined : known
   }
 
   /** Adds or replaces a node; one that has its id under another name is renamed, which takes its services out, as in Consul. */

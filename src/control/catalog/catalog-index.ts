@@ -34,6 +34,8 @@ export class CatalogIndex {
   protected links: GatewayLinks = NO_LINKS
   /** Other nodes, by their keys. */
   private readonly nodesByKey = new Map<string, CatalogNode>()
+  /** Of those that have an id. */
+  private readonly nodeKeysById = new Map<string, string>()
   private readonly instancesByKey = new Map<string, CatalogInstance>()
   private readonly byName = new Map<string, Group>()
   private readonly byNode = new Map<string, Group>()
@@ -61,6 +63,12 @@ export class CatalogIndex {
   node(name: string): CatalogNode | undefined {
     const key = this.nodeKey(name)
     return key === OWN_NODE ? this.ownNode : this.nodesByKey.get(key)
+  }
+
+  nodeWithId(id: string): CatalogNode | undefined {
+    if (id === this.ownNode.ID) return this.ownNode
+    const key = this.nodeKeysById.get(id)
+    return key === undefined ? undefined : this.nodesByKey.get(key)
   }
 
   /** By name. */
@@ -240,8 +248,15 @@ export class CatalogIndex {
   // ---- filling it ----
 
   protected setNode(key: string, node: CatalogNode | undefined): void {
-    if (node === undefined) this.nodesByKey.delete(key)
-    else this.nodesByKey.set(key, node)
+    const before = this.nodesByKey.get(key)
+    // One that is renamed may have its id under the other name already.
+    if (before !== undefined && this.nodeKeysById.get(before.ID) === key) this.nodeKeysById.delete(before.ID)
+    if (node === undefined) {
+      this.nodesByKey.delete(key)
+      return
+    }
+    this.nodesByKey.set(key, node)
+    if (node.ID !== '') this.nodeKeysById.set(node.ID, key)
   }
 
   protected addInstance(instance: CatalogInstance): void {

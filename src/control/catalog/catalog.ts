@@ -3,6 +3,7 @@
 // Written by the HTTP API, the mesh file and the health checks; read by the snapshot builder, which listens to `onChange`.
 // Invariant: memory changes only by what the store says it has committed, and listeners are told after that.
 import type { ConfigEntryIndex, ConfigError } from '../config-entries/types.js'
+import { GroupCommit, type GroupDecision } from '../store/group-commit.js'
 import { type Commit, put, remove, type Store, type StoreWrite } from '../store/store.js'
 import type { HeldLease } from '../store/task-leases.js'
 import { CatalogDraft, otherSpelling } from './catalog-draft.js'
@@ -49,21 +50,31 @@ export type RegisterResult =
   | { readonly ok: true; readonly changed: boolean }
   | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
-type PlannedWrites =
-  | {
-      readonly ok: true
-      readonly writes: readonly StoreWrite[]
-      readonly added: readonly ServiceInstance[]
-      /** Ids of those that are removed or replaced. */
-      readonly gone: readonly string[]
-    }
-  | { readonly ok: false; readonly errors: readonly ConfigError[] }
+interface GoodPlan {
+  readonly ok: true
+  readonly writes: readonly StoreWrite[]
+  readonly added: readonly ServiceInstance[]
+  /** Ids of those that are removed or replaced. */
+  readonly gone: readonly string[]
+}
+type PlannedWrites = GoodPlan | { readonly ok: false; readonly errors: readonly ConfigError[] }
 
-/** Of several registrations in one transaction. */
+/** What registrations of one transaction must know of each other, and of this machine. */
 interface Batch {
+  /** Given out, or asked for. */
   readonly ports: Set<number>
-  readonly instances: readonly ServiceInstance[]
-  readonly entries: ConfigEntryIndex
+  /** Names of services as they are spelled, by the name in lower case. */
+  readonly spellings: Map<string, Set<string>>
+  /** Undefined: those that are in force. */
+  readonly entries: ConfigEntryIndex | undefined
+  /** Instances that there were not before. */
+  added: number
+}
+
+/** A registration that waits for a transaction. */
+interface Registering {
+  readonly registration: Registration
+  readonly replaceExistingChecks: boolean
 }
 
 /** What files declare and what has left them, with the config entries that are in force then. */
@@ -88,6 +99,7 @@ const numbered = (plans: readonly PlannedWrites[]): NumberedError[] =>
 
 export class Catalog extends CatalogIndex {
   private readonly listeners: ((change: CatalogChange) => void)[] = []
+  private readonly registrations: GroupCommit<Registering, RegisterResult>
 
   private constructor(
     private readonly store: Store,
@@ -95,6 +107,7 @@ export class Catalog extends CatalogIndex {
     virtualIps: VirtualIps,
   ) {
     super(options.node, virtualIps)
+    this.registrations = new GroupCommit(store, waiting => this.registerAll(waiting))
     store.subscribe(['node', 'service', 'check'], commit => this.follow(commit))
   }
 
@@ -143,52 +156,79 @@ export class Catalog extends CatalogIndex {
    * Refused (nothing changes) when no sidecar port is left, ids or ports collide, or the catalog is full.
    */
   register(registration: Registration, replaceExistingChecks = false): Promise<RegisterResult> {
-    return this.store.exclusive(async turn => {
-      const plan = this.planRegistration(registration, replaceExistingChecks)
-      if (!plan.ok) return plan
-      const writes = [...plan.writes, ...this.virtualIps.writesFor(this, plan.added, new Set(plan.gone))]
-      if (writes.length > 0) await turn.transaction(writes)
-      return { ok: true, changed: writes.length > 0 }
-    })
+    return this.registrations.run({ registration, replaceExistingChecks })
+  }
+
+  /** Those that come together share a transaction, as far as none is about what another one of them changes. */
+  private registerAll(waiting: readonly Registering[]): GroupDecision<RegisterResult> {
+    const batch = this.newBatch(undefined)
+    const touched = new Set<string>()
+    const plans: PlannedWrites[] = []
+    for (const { registration, replaceExistingChecks } of waiting) {
+      const keys = this.touchedBy(registration)
+      if (keys.some(key => touched.has(key))) break
+      for (const key of keys) touched.add(key)
+      // Its sidecar is not given the port of its own application.
+      batch.ports.add(registration.instance.Port)
+      const plan = this.planRegistration(registration, replaceExistingChecks, batch)
+      if (plan.ok) for (const instance of plan.added) note(batch, instance)
+      plans.push(plan)
+    }
+    return {
+      values: plans.map(plan => (plan.ok ? { ok: true, changed: plan.writes.length > 0 } : plan)),
+      writes: this.together(plans.filter(plan => plan.ok)),
+    }
+  }
+
+  /** Ids of instances and checks that a registration looks at and writes. */
+  private touchedBy(registration: Registration): string[] {
+    const { instance, sidecar, checks } = registration
+    const ids = [instance.ID, ...(sidecar === undefined ? [] : [sidecar.ID])]
+    const checkIds = [...checks, ...this.defaultChecks(registration, sidecar)].map(({ CheckID }) => CheckID)
+    return [...ids.map(id => `service ${id}`), ...checkIds.map(id => `check ${id}`)]
+  }
+
+  private newBatch(entries: ConfigEntryIndex | undefined): Batch {
+    return { ports: new Set(this.instancesOn(OWN_NODE).map(({ Port }) => Port)), spellings: new Map(), entries, added: 0 }
+  }
+
+  /** With addresses for new services once for all of them: each takes the next one. */
+  private together(plans: readonly GoodPlan[], gone = plans.flatMap(plan => plan.gone)): StoreWrite[] {
+    const writes = plans.flatMap(plan => plan.writes)
+    const added = plans.flatMap(plan => plan.added)
+    return [...writes, ...this.virtualIps.writesFor(this, added, new Set(gone))]
   }
 
   /**
    * What all of it together would write. For who writes more in the same transaction; call it, and write, in one turn of `store.exclusive`.
    */
   planAll({ registrations, checks, removedServices, removedChecks, entries }: CatalogBatch): BatchPlan {
-    const ports = new Set(registrations.flatMap(({ instance, sidecar }) => [instance.Port, sidecar?.Port ?? 0]))
+    const batch = this.newBatch(entries)
+    for (const { instance, sidecar } of registrations)
+      for (const each of sidecar === undefined ? [instance] : [instance, sidecar]) note(batch, each)
     const ids = new Set(registrations.map(({ instance }) => instance.ID))
-    const instances = registrations.flatMap(({ instance, sidecar }) => (sidecar === undefined ? [instance] : [instance, sidecar]))
-    const plans = registrations.map(registration => this.planRegistration(registration, true, { ports, instances, entries }))
+    const plans = registrations.map(registration => this.planRegistration(registration, true, batch))
     const checkPlans = checks.map(check => this.planCheck(check, ids))
     const removal = this.removalOf(removedServices)
     const good = [...plans, ...checkPlans].filter(plan => plan.ok)
-    const gone = new Set([...removal.gone, ...good.flatMap(plan => plan.gone)])
+    const gone = [...removal.gone, ...good.flatMap(plan => plan.gone)]
     return {
-      writes: [
-        ...removal.writes,
-        ...removedChecks.map(id => remove('check', id)),
-        ...good.flatMap(plan => plan.writes),
-        // Once for all of them: each new service takes the next address.
-        ...this.virtualIps.writesFor(
-          this,
-          good.flatMap(plan => plan.added),
-          gone,
-        ),
-      ],
+      writes: [...removal.writes, ...removedChecks.map(id => remove('check', id)), ...this.together(good, gone)],
       registrationErrors: numbered(plans),
       checkErrors: numbered(checkPlans),
     }
   }
 
-  private planRegistration(registration: Registration, replaceExistingChecks: boolean, batch?: Batch): PlannedWrites {
+  private planRegistration(registration: Registration, replaceExistingChecks: boolean, batch: Batch): PlannedWrites {
     const errors: ConfigError[] = []
-    const sidecar = registration.sidecar === undefined ? undefined : this.withPort(registration.sidecar, errors, batch?.ports)
+    const sidecar = registration.sidecar === undefined ? undefined : this.withPort(registration.sidecar, errors, batch.ports)
     const wanted = sidecar === undefined ? [registration.instance] : [registration.instance, sidecar]
     const added = wanted.filter(instance => this.instance(instance.ID) === undefined).length
-    if (this.size + added > MAX_INSTANCES) errors.push({ path: '', reason: `the catalog is full (limit ${MAX_INSTANCES} instances)` })
+    if (this.size + batch.added + added > MAX_INSTANCES)
+      errors.push({ path: '', reason: `the catalog is full (limit ${MAX_INSTANCES} instances)` })
     for (const [i, { Service }] of wanted.entries()) {
-      const other = otherSpelling(Service, [...this.instancesOf(Service), ...(batch?.instances ?? [])])
+      const others = batch.spellings.get(Service.toLowerCase()) ?? NO_SPELLINGS
+      const other = otherSpelling(Service, this.instancesOf(Service)) ?? [...others].find(spelling => spelling !== Service)
       if (other !== undefined)
         errors.push({
           path: i === 0 ? 'Name' : 'Connect.SidecarService.Name',
@@ -206,10 +246,11 @@ export class Catalog extends CatalogIndex {
       errors.push({ path: 'Connect.SidecarService.ID', reason: `"${other.ID}" is another service` })
     if (errors.length === 0) {
       const prefix = sidecar === undefined ? '' : 'Connect.SidecarService.'
-      errors.push(...this.proxyErrors(sidecar ?? registration.instance, prefix, batch?.entries))
+      errors.push(...this.proxyErrors(sidecar ?? registration.instance, prefix, batch.entries))
     }
     if (errors.length > 0) return { ok: false, errors }
 
+    batch.added += added
     const dropped = this.sidecarsOf(registration.instance.ID).filter(instance => instance.ID !== sidecar?.ID)
     const instances = wanted.filter(instance => !sameContent(this.instance(instance.ID), instance))
     const checks = wantedChecks.filter(check => !sameContent(this.check(check.CheckID)?.definition, check))
@@ -429,21 +470,13 @@ export class Catalog extends CatalogIndex {
     }
   }
 
-  /** A registered name that is the same but for its case: nobody could tell the two apart in DNS and server names. */
-  /** `planned`: ports given out in the same batch. */
-  private withPort(sidecar: ServiceInstance, errors: ConfigError[], planned = new Set<number>()): ServiceInstance {
+  /** `taken`: ports of this machine, to which the one that is given out is added. */
+  private withPort(sidecar: ServiceInstance, errors: ConfigError[], taken: Set<number>): ServiceInstance {
     if (sidecar.Port !== 0 || sidecar.SocketPath !== '') return sidecar
     const { sidecarMinPort, sidecarMaxPort } = this.options
-    const others = this.instancesOn(OWN_NODE)
-    const port = freePort(
-      sidecar,
-      this.instance(sidecar.ID),
-      [...others, ...[...planned].map(Port => ({ Port }))],
-      sidecarMinPort,
-      sidecarMaxPort,
-    )
+    const port = freePort(sidecar, this.instance(sidecar.ID), taken, sidecarMinPort, sidecarMaxPort)
     if (port !== undefined) {
-      planned.add(port)
+      taken.add(port)
       return { ...sidecar, Port: port }
     }
     errors.push({ path: 'Connect.SidecarService.Port', reason: `none left in the range ${sidecarMinPort}-${sidecarMaxPort}` })
@@ -452,6 +485,16 @@ export class Catalog extends CatalogIndex {
 }
 
 const NONE: ReadonlySet<string> = new Set()
+const NO_SPELLINGS: ReadonlySet<string> = new Set()
+
+/** What comes after it in the batch must go with it. */
+function note({ ports, spellings }: Batch, { Service, Port }: ServiceInstance): void {
+  ports.add(Port)
+  const name = Service.toLowerCase()
+  const known = spellings.get(name)
+  if (known === undefined) spellings.set(name, new Set([Service]))
+  else known.add(Service)
+}
 
 class ChangeSet implements CatalogChange {
   readonly services = new Set<string>()

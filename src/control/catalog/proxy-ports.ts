@@ -20,15 +20,14 @@ export function bindErrors(proxy: ServiceInstance): ConfigError[] {
 export function freePort(
   sidecar: ServiceInstance,
   before: ServiceInstance | undefined,
-  others: readonly Pick<ServiceInstance, 'Port'>[],
+  taken: ReadonlySet<number>,
   min: number,
   max: number,
 ): number | undefined {
   const bindsItself = (port: number): boolean => bindErrors({ ...sidecar, Port: port }).length > 0
   if (before !== undefined && before.Port >= min && before.Port <= max && !bindsItself(before.Port)) return before.Port
-  const taken = new Set(sidecar.Proxy?.Upstreams.map(({ LocalBindPort }) => LocalBindPort))
-  for (const instance of others) taken.add(instance.Port)
-  for (let port = min; port <= max; port++) if (!taken.has(port)) return port
+  const own = new Set(sidecar.Proxy?.Upstreams.map(({ LocalBindPort }) => LocalBindPort))
+  for (let port = min; port <= max; port++) if (!taken.has(port) && !own.has(port)) return port
   return undefined
 }
 

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import type { Catalog } from '../catalog/catalog.js'
 import { type CatalogInstance, meshServiceOf } from '../catalog/catalog-types.js'
+import { SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
 import type { PeeringTable } from '../peering/peering-table.js'
 import type { PeerInstance } from '../peering/peering-types.js'
 import { addressBytes } from './address.js'
@@ -83,7 +84,8 @@ export class DnsDirectory {
       const found = this.find(lookup, name)
       if (found.length === 0) return undefined
       kept = { all: found.filter(instance => !this.isCritical(instance)).map(instance => this.instance(instance)), byTag: new Map() }
-      this.kept[lookup].set(name, kept)
+      // No change of the catalog speaks of the server's own service.
+      if (name !== SERVER_SERVICE) this.kept[lookup].set(name, kept)
     }
     if (tag === '') return kept.all
     const known = kept.byTag.get(tag)
@@ -127,6 +129,7 @@ export class DnsDirectory {
   private find(lookup: Lookup, name: string): readonly CatalogInstance[] {
     const { catalog } = this.source
     if (lookup === 'ingress') return catalog.ingressInstancesOf(name)
+    if (lookup === 'service' && name === SERVER_SERVICE) return [serverInstance()]
     return lookup === 'service' ? catalog.instancesOf(name) : catalog.connectInstancesOf(name)
   }
 
@@ -155,7 +158,7 @@ export class DnsDirectory {
 }
 
 /** Its node is none of ours, so that SRV records never name it. */
-function peerInstance({ node, address, port, weights, status, tags }: PeerInstance, service: string): DnsInstance {
+export function peerInstance({ node, address, port, weights, status, tags }: PeerInstance, service: string): DnsInstance {
   const passing = status === 'passing'
   return {
     service,

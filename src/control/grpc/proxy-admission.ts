@@ -2,6 +2,7 @@
 // and by the version that it has.
 // Made by the control plane. Invariant: who is served here receives the private key of its service.
 import { status } from '@grpc/grpc-js'
+import type { Node } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import type { Acceptance, AdsServerOptions } from '../../xds/server/server.js'
 import { lacks } from '../acl/access.js'
 import type { AclSystem } from '../acl/acl-system.js'
@@ -11,6 +12,12 @@ import { type CatalogInstance, keyOn, meshServiceOf, OWN_NODE } from '../catalog
 import { tooOldEnvoy } from './envoy-version.js'
 
 const MAX_NODE_ID_CHARS = 256
+
+/** The node of the catalog that a proxy says it is on, as the catalog's keys are; undefined: it says nothing, which is this server's own. */
+export function catalogNodeOf(node: Node): string | undefined {
+  const name = node.metadata?.['node_name']
+  return typeof name === 'string' ? name.toLowerCase() : undefined
+}
 
 export function proxyAdmission(parts: {
   readonly authorizer: Authorizer
@@ -27,8 +34,8 @@ export function proxyAdmission(parts: {
       return { code: status.INVALID_ARGUMENT, message: `node.id must be a proxy ID of 1 to ${MAX_NODE_ID_CHARS} characters` }
     const tooOld = tooOldEnvoy(node)
     if (tooOld !== undefined) return { code: status.INVALID_ARGUMENT, message: tooOld }
-    const name = node.metadata?.['node_name']
-    const on = typeof name === 'string' && catalog.node(name) !== undefined ? catalog.nodeKey(name) : OWN_NODE
+    const name = catalogNodeOf(node)
+    const on = name !== undefined && catalog.node(name) !== undefined ? catalog.nodeKey(name) : OWN_NODE
     if (acl !== undefined) {
       const refused = refusedProxy(acl, token, catalog.instanceOn(on, node.id))
       if (refused !== undefined) return refused

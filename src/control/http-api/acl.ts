@@ -8,7 +8,7 @@ import { AclError, disabled, notFound } from '../acl/acl-error.js'
 import { type Input, readObject, text } from '../acl/acl-input.js'
 import type { AclSystem } from '../acl/acl-system.js'
 import type { AclCollection } from '../acl/acl-table.js'
-import type { AclToken, Indexed } from '../acl/acl-types.js'
+import type { AclRole, AclToken, Indexed } from '../acl/acl-types.js'
 import type { WantedAccess } from '../acl/rule-index.js'
 import { identityProblem, rendered, templateOf, templates } from '../acl/templated-policies.js'
 import { aclAuthorizeRoutes } from './acl-authorize.js'
@@ -35,7 +35,8 @@ export function aclRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.put('/v1/acl/bootstrap', async (request, reply) => {
     const input: Input = request.body === undefined || request.body === null ? {} : readObject(request.body, ['BootstrapSecret'])
-    return send(reply, shown(await acl().writes.bootstrap(text(input, 'BootstrapSecret') || undefined)))
+    const token = await acl().writes.bootstrap(text(input, 'BootstrapSecret') || undefined)
+    return send(reply, { ID: token.SecretID, ...shown(token) })
   })
   app.get('/v1/acl/replication', (_request, reply) => {
     acl()
@@ -55,14 +56,16 @@ export function aclRoutes(app: FastifyInstance, context: ApiContext): void {
     collection: 'acl-policy' | 'acl-role',
     operations: (system: AclSystem) => Operations,
   ): void => {
-    app.get(`/v1/acl/${plural}`, (request, reply) =>
-      send(
+    app.get(`/v1/acl/${plural}`, (request, reply) => {
+      const policy = collection === 'acl-role' ? query(request, 'policy') || undefined : undefined
+      const found = forAcl(request, 'read')
+        .table.list(collection)
+        .filter(value => policy === undefined || (value as AclRole).Policies.some(({ ID }) => ID === policy))
+      return send(
         reply,
-        forAcl(request, 'read')
-          .table.list(collection)
-          .map(value => listed(collection, value)),
-      ),
-    )
+        found.map(value => listed(collection, value)),
+      )
+    })
     app.put(`/v1/acl/${noun}`, async (request, reply) =>
       send(reply, shown(await operations(forAcl(request, 'write')).create(request.body))),
     )
@@ -176,7 +179,7 @@ interface TokenRouteParts {
 function tokenRoutes(app: FastifyInstance, { acl, forAcl, send }: TokenRouteParts): void {
   app.get('/v1/acl/tokens', (request, reply) => {
     const system = forAcl(request, 'read')
-    const wanted = (name: string): string | undefined => query(request, name)
+    const wanted = (name: string): string | undefined => query(request, name) || undefined
     const [policy, role, method, service] = [wanted('policy'), wanted('role'), wanted('authmethod'), wanted('servicename')]
     const tokens = system.table
       .list('acl-token')
@@ -209,7 +212,8 @@ function tokenRoutes(app: FastifyInstance, { acl, forAcl, send }: TokenRoutePart
     send(reply, shown(await forAcl(request, 'write').writes.cloneToken(param(request, 'id'), request.body))),
   )
   app.delete('/v1/acl/token/:id', async (request, reply) => {
-    await forAcl(request, 'write').writes.deleteToken(param(request, 'id'))
+    const system = forAcl(request, 'write')
+    await system.writes.deleteToken(param(request, 'id'), system.resolveRequest(presentedToken(request))?.accessorId)
     return send(reply, true)
   })
 }

@@ -12,6 +12,7 @@ const METRICS_INTERVAL_MS = 10_000
 
 export function agentSelfRoutes(app: FastifyInstance, context: ApiContext, streams: StreamedAnswers): void {
   const { agents, catalog, metrics, node } = context
+  const acls = context.acl !== undefined
 
   app.get('/v1/agent/self', async () => {
     const grpc = context.grpc()
@@ -25,7 +26,7 @@ export function agentSelfRoutes(app: FastifyInstance, context: ApiContext, strea
       },
       Stats: { agent: { checks: String(catalog.checksOn(OWN_NODE).length), services: String(catalog.instancesOn(OWN_NODE).length) } },
       Coord: { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },
-      Member: memberShape(node, false, grpc),
+      Member: memberShape(node, false, { port: grpc.port, caPem: grpc.caPem, acls }),
       Meta: catalog.ownNode.Meta,
       Outrigger: { Version: context.version },
       xDS: {
@@ -57,7 +58,7 @@ export function agentSelfRoutes(app: FastifyInstance, context: ApiContext, strea
     const { caPem } = context.grpc()
     const servers = context.replicas.list().map(({ id, name, address, grpcPort, grpcTlsPort }) => {
       const member = { id, name, address, datacenter: node.datacenter }
-      return memberShape(member, wan, { port: grpcTlsPort > 0 ? grpcTlsPort : grpcPort, caPem })
+      return memberShape(member, wan, { port: grpcTlsPort > 0 ? grpcTlsPort : grpcPort, caPem, acls })
     })
     return [...servers, ...others].filter(compileRequestFilter(request, 'member'))
   })

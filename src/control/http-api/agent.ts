@@ -154,7 +154,7 @@ async function heartbeat(
   const id = param(request, 'id')
   const check = context.catalog.check(id)
   if (check === undefined) throw new HttpError(404, unknownCheck(id))
-  if (check.definition.Type !== 'ttl') throw new HttpError(400, `CheckID "${id}" does not have associated TTL`)
+  if (check.definition.Type !== 'ttl') throw new HttpError(500, `CheckID "${id}" does not have associated TTL`)
   await context.healthChecks.updateTtl(id, status, output)
   return reply.send()
 }

@@ -2,38 +2,36 @@
 // What writes the catalog by nodes is in catalog-registration.ts.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
-import { ingressServices, linkedServices } from '../gateways/gateway-links.js'
+import { SERVER_RPC_PORT, SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
 import type { ImportedService, PeerInstance } from '../peering/peering-types.js'
 import { importTopic, serviceTopic } from '../store/topic-indexes.js'
+import { withCentralConfig } from './central-config.js'
 import { nearestFirst, nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
+import { gatewayServices } from './gateway-services.js'
 import { importedCatalogService, importedHealthEntry } from './import-shapes.js'
 import { askedPeer } from './peering.js'
 import { compileRequestFilter } from './request-filter.js'
 import { type Answered, blockingRead, eitherTopic, HttpError, param, parseBoolean, query, queryAll } from './respond.js'
-import {
-  catalogService,
-  checkShape,
-  healthEntry,
-  nodeChecksShape,
-  nodeService,
-  nodeShape,
-  SERVER_RPC_PORT,
-  serverInstance,
-} from './shapes.js'
+import { catalogService, checkShape, healthEntry, nodeChecksShape, nodeService, nodeShape } from './shapes.js'
 
 const SERVICES = 'services'
 const HEALTH = 'health'
 const NODES = 'nodes'
-const CONSUL = 'consul'
 const STATES = ['any', 'passing', 'warning', 'critical']
 
 export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node } = context
+  /** As they are registered, or with what the config entries add to them. */
+  const resolved = (request: FastifyRequest, instances: CatalogInstance[]): CatalogInstance[] =>
+    query(request, 'merge-central-config') === undefined ? instances : instances.map(each => withCentralConfig(context.entries, each))
   /** What `?node-meta=` leaves, in the order of `?near=`. */
   const onWantedNodes = (request: FastifyRequest, instances: Iterable<CatalogInstance>): CatalogInstance[] => {
     const wanted = [...instances].filter(instance => nodeMetaMatches(request, catalog.nodeOf(instance).Meta))
-    return nearestFirst(wanted, query(request, 'near') ?? '', catalog, ({ Node }) => Node)
+    return resolved(
+      request,
+      nearestFirst(wanted, query(request, 'near') ?? '', catalog, ({ Node }) => Node),
+    )
   }
   const wantedNodes = (request: FastifyRequest): CatalogNode[] => {
     const wanted = catalog.nodes().filter(({ Meta }) => nodeMetaMatches(request, Meta))
@@ -105,7 +103,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
       if (found === undefined) return { Node: null, Services: [] }
       return {
         Node: nodeShape(found),
-        Services: servicesOn(catalog.nodeKey(found.Node))
+        Services: resolved(request, servicesOn(catalog.nodeKey(found.Node)))
           .map(each => nodeService(catalog, each))
           .filter(isWanted),
       }
@@ -179,36 +177,9 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
   app.get('/v1/status/peers', async () => replicas.list().map(({ address }) => `${address}:${SERVER_RPC_PORT}`))
 }
 
-/** What a gateway stands before, as its config entry says. */
-function gatewayServices({ catalog, entries }: ApiContext, gateway: string): object[] {
-  const ingress = entries.get('ingress-gateway', gateway)
-  if (ingress !== undefined)
-    return ingressServices(ingress, entries, catalog).map(({ service, listener, hosts, fromWildcard }) => ({
-      Gateway: { Name: gateway },
-      Service: { Name: service },
-      GatewayKind: ingress.Kind,
-      Port: listener.Port,
-      Protocol: listener.Protocol,
-      ...(hosts.length === 0 ? {} : { Hosts: hosts }),
-      ...(fromWildcard ? { FromWildcard: true } : {}),
-    }))
-  const entry = entries.get('terminating-gateway', gateway)
-  if (entry === undefined) return []
-  return linkedServices(entry, entries, catalog).map(({ service, link, fromWildcard }) => ({
-    Gateway: { Name: gateway },
-    Service: { Name: service },
-    GatewayKind: entry.Kind,
-    ...present({ CAFile: link.CAFile, CertFile: link.CertFile, KeyFile: link.KeyFile, SNI: link.SNI }),
-    ...(fromWildcard ? { FromWildcard: true } : {}),
-  }))
-}
-
-const present = (fields: Readonly<Record<string, unknown>>): object =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
-
 /** Instances registered under a name; names are looked up without case, as in Consul. */
 function instancesNamed({ catalog }: ApiContext, name: string): readonly CatalogInstance[] {
-  return name.toLowerCase() === CONSUL ? [serverInstance()] : catalog.instancesOf(name)
+  return name.toLowerCase() === SERVER_SERVICE ? [serverInstance()] : catalog.instancesOf(name)
 }
 
 function ingressInstancesNamed({ catalog }: ApiContext, name: string): CatalogInstance[] {

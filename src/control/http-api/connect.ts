@@ -137,7 +137,7 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
     const names = queryAll(request, 'name').filter(name => name !== '')
     if (names.length === 0) throw new HttpError(400, "required query parameter 'name' not set")
     return blockingRead(context, request, reply, INTENTIONS, () =>
-      Object.fromEntries(names.map(name => [name, matching(context, by, plainName(name))])),
+      Object.fromEntries(names.map(name => [name, matchingIntentions(context, by, plainName(name))])),
     )
   })
 
@@ -342,7 +342,8 @@ export function intentionWithId(
   return allIntentions(context).find(({ intention }) => intentionId(intention.source, intention.destination) === id)
 }
 
-function matching(context: ApiContext, by: 'source' | 'destination', name: string) {
+/** Those that speak of a service, the one that decides first. */
+export function matchingIntentions(context: ApiContext, by: 'source' | 'destination', name: string) {
   return allIntentions(context)
     .filter(({ intention }) => {
       const value = by === 'source' ? intention.source : intention.destination

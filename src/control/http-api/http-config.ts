@@ -19,11 +19,20 @@ export function applyHttpConfig(
   }
   if (blockEndpoints.length === 0 && writers === undefined) return
   app.addHook('onRequest', async request => {
-    const path = request.url.split('?')[0]!
+    const path = decoded(request.url.split('?')[0]!)
     if (blockEndpoints.some(blocked => path.startsWith(blocked))) throw new HttpError(403, 'Endpoint is blocked by agent configuration')
     if (writers !== undefined && request.method !== 'GET' && request.method !== 'HEAD' && !isIn(writers, request.socket.remoteAddress))
       throw new HttpError(403, 'Access is restricted')
   })
+}
+
+/** As a route or a key has it: `/v1/%61gent` is no way around. What can't be decoded leads nowhere. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
 }
 
 function networks(texts: readonly string[]): BlockList {

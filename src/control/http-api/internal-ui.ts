@@ -3,18 +3,22 @@ import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { worst } from '../catalog/catalog-index.js'
 import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
+import { SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
 import { MAX_CHOSEN_PER_SERVICE } from '../catalog/virtual-ips.js'
 import { FieldReader } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
 import { serviceProtocol } from '../discovery-chain/service-protocol.js'
 import { decide } from '../intentions/decide.js'
 import { intentionsFor } from '../intentions/match.js'
+import { matchingIntentions } from './connect.js'
 import type { ApiContext } from './context.js'
+import { gatewayServices } from './gateway-services.js'
 import { compileRequestFilter } from './request-filter.js'
-import { blockingRead, bodyObject, HttpError, joinErrors, param, sendIndexed } from './respond.js'
-import { nodeChecksShape, nodeService, nodeShape, serverInstance } from './shapes.js'
+import { blockingRead, bodyObject, eitherTopic, HttpError, joinErrors, param, query, sendIndexed } from './respond.js'
+import { nodeChecksShape, nodeService, nodeShape } from './shapes.js'
 
 const HEALTH = 'health'
+const CONFIG = 'config'
 
 interface CheckCounts {
   readonly ChecksPassing: number
@@ -39,16 +43,36 @@ export function internalRoutes(app: FastifyInstance, context: ApiContext): void 
   app.get('/v1/internal/ui/services', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'catalog')
     return blockingRead(context, request, reply, HEALTH, () =>
-      ['consul', ...[...catalog.serviceNames()].sort()].map(name => serviceSummary(context, name)).filter(isWanted),
+      [SERVER_SERVICE, ...[...catalog.serviceNames()].sort()].map(name => serviceSummary(context, name)).filter(isWanted),
     )
   })
-  for (const url of [
-    '/v1/internal/ui/exported-services',
-    '/v1/internal/ui/gateway-services-nodes/:gateway',
-    '/v1/internal/ui/gateway-intentions/:gateway',
-    '/v1/internal/federation-states',
-  ])
-    app.get(url, (request, reply) => blockingRead(context, request, reply, 'config', () => []))
+  app.get('/v1/internal/ui/gateway-services-nodes/:gateway', (request, reply) =>
+    blockingRead(context, request, reply, eitherTopic(context.indexes, HEALTH, CONFIG), () => {
+      const linked = gatewayServices(context, param(request, 'gateway'))
+      return [...new Set(linked.map(({ Service }) => Service.Name))].sort().map(name => ({
+        ...serviceSummary(context, name),
+        GatewayConfig: {
+          Addresses: linked.flatMap(({ Service, Hosts = [], Port }) => (Service.Name === name ? Hosts.map(host => `${host}:${Port}`) : [])),
+        },
+      }))
+    }),
+  )
+  app.get('/v1/internal/ui/gateway-intentions/:gateway', (request, reply) =>
+    blockingRead(context, request, reply, CONFIG, () => {
+      const names = new Set(gatewayServices(context, param(request, 'gateway')).map(({ Service }) => Service.Name))
+      const all = [...names].flatMap(name => matchingIntentions(context, 'destination', name))
+      // One of `*` speaks of each of them.
+      return [...new Map(all.map(intention => [intention.ID, intention])).values()]
+    }),
+  )
+  app.get('/v1/internal/ui/exported-services', (request, reply) => {
+    const peer = query(request, 'peer') ?? ''
+    return blockingRead(context, request, reply, eitherTopic(context.indexes, HEALTH, CONFIG), () =>
+      peer === '' ? [] : context.exports.names(peer).map(name => serviceSummary(context, name)),
+    )
+  })
+  // One datacenter federates with none.
+  app.get('/v1/internal/federation-states', (request, reply) => blockingRead(context, request, reply, CONFIG, () => []))
   app.put('/v1/internal/service-virtual-ip', async (request, reply) => {
     const errors: ConfigError[] = []
     const fields = new FieldReader(bodyObject(request), '', errors)
@@ -66,7 +90,7 @@ export function internalRoutes(app: FastifyInstance, context: ApiContext): void 
       UnassignedFrom: (losing ?? []).map(Name => ({ ServiceName: { Name } })),
     })
   })
-  app.get('/v1/internal/federation-states/mesh-gateways', (request, reply) => blockingRead(context, request, reply, 'config', () => ({})))
+  app.get('/v1/internal/federation-states/mesh-gateways', (request, reply) => blockingRead(context, request, reply, CONFIG, () => ({})))
   app.get('/v1/internal/federation-state/:datacenter', () =>
     Promise.reject(new HttpError(404, 'Federation state not found: there is one datacenter')),
   )
@@ -119,7 +143,7 @@ function nodeDump({ catalog }: ApiContext, node: CatalogNode): object {
 
 function serviceSummary(context: ApiContext, name: string) {
   const { catalog, node } = context
-  const instances: readonly CatalogInstance[] = name === 'consul' ? [serverInstance()] : catalog.instancesOf(name)
+  const instances: readonly CatalogInstance[] = name === SERVER_SERVICE ? [serverInstance()] : catalog.instancesOf(name)
   const isProxied = catalog.connectInstancesOf(name).some(({ Kind }) => Kind === 'connect-proxy')
   return {
     Kind: instances[0]?.Kind ?? '',

@@ -1,13 +1,13 @@
 // `/v1/operator` and `/v1/coordinate` for the servers that share the state: all of them vote as far as clients are told (the votes are etcd's own
 // matter), there are no gossip keys and no distances to others. Shapes as Consul's.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { SERVER_RPC_PORT } from '../catalog/server-instance.js'
 import { parseDuration } from '../config-entries/duration.js'
 import { FieldReader } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { ApiContext } from './context.js'
 import { blockingRead, bodyObject, HttpError, joinErrors, param, query, sendIndexed } from './respond.js'
-import { SERVER_RPC_PORT } from './shapes.js'
 
 interface AutopilotConfiguration {
   readonly CleanupDeadServers: boolean

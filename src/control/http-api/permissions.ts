@@ -223,6 +223,10 @@ function needTransaction(access: Access, body: unknown, { catalog }: ApiContext)
   }
 }
 
+const INTENTIONS: RoutePermission = {
+  filter: (access, payload) => items(payload, ({ DestinationName }) => access.may('intention', String(DestinationName), 'read')),
+}
+
 // ---- the table -----------------------------------------------------------------------------------------------------------------------------
 
 const TABLE: Readonly<Record<string, RoutePermission>> = {
@@ -354,9 +358,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'GET /v1/connect/ca/roots': OPEN,
   'GET /v1/connect/ca/configuration': operator('read'),
   'PUT /v1/connect/ca/configuration': operator('write'),
-  'GET /v1/connect/intentions': {
-    filter: (access, payload) => items(payload, ({ DestinationName }) => access.may('intention', String(DestinationName), 'read')),
-  },
+  'GET /v1/connect/intentions': INTENTIONS,
   'POST /v1/connect/intentions': intention('write'),
   'GET /v1/connect/intentions/match': { check: (access, request) => needMatch(access, request) },
   'GET /v1/connect/intentions/check': intention('read'),
@@ -495,6 +497,7 @@ const FAMILIES: readonly (readonly [RegExp, RoutePermission])[] = [
   [/^GET \/v1\/internal\/ui\/nodes?(\/|$)/, UI_NODES],
   [/^GET \/v1\/internal\/ui\/catalog-overview$/, operator('read')],
   [/^GET \/v1\/internal\/ui\/service-topology\//, UI_TOPOLOGY],
+  [/^GET \/v1\/internal\/ui\/gateway-intentions\//, INTENTIONS],
   [/^GET \/v1\/internal\//, SERVICES],
   [
     /^PUT \/v1\/internal\/service-virtual-ip$/,

@@ -5,6 +5,7 @@ import { executeQuery } from '../query/execute.js'
 import { type PreparedQueryRecord, parsePreparedQuery } from '../query/prepared-query.js'
 import { nearestFirst } from './common-parameters.js'
 import type { ApiContext } from './context.js'
+import { importedHealthEntry } from './import-shapes.js'
 import { blockingRead, bodyObject, flag, HttpError, param, query } from './respond.js'
 import { healthEntry } from './shapes.js'
 
@@ -42,15 +43,18 @@ export function queryRoutes(app: FastifyInstance, context: ApiContext): void {
     const limit = query(request, 'limit') ?? ''
     if (limit !== '' && !/^\d{1,9}$/.test(limit)) throw new HttpError(400, 'Bad limit')
     const connect = flag(request, 'connect') || found.Service.Connect
-    const any = executeQuery({ catalog, random: Math.random }, found.Service, connect)
-    const instances = nearestFirst(any, nearOf(context, request, found), catalog, ({ Node }) => Node)
-    const most = limit === '' || Number(limit) === 0 ? instances.length : Number(limit)
+    const source = { catalog, peers: context.peeringTable, random: Math.random }
+    const { instances, imported, failovers } = executeQuery(source, found.Service, connect)
+    const nodes = [
+      ...nearestFirst(instances, nearOf(context, request, found), catalog, ({ Node }) => Node).map(each => healthEntry(catalog, each)),
+      ...(imported?.instances.map(each => importedHealthEntry(each, imported.service)) ?? []),
+    ]
     return {
       Service: found.Service.Service,
-      Nodes: instances.slice(0, most).map(instance => healthEntry(catalog, instance)),
+      Nodes: limit === '' || Number(limit) === 0 ? nodes : nodes.slice(0, Number(limit)),
       DNS: found.DNS,
-      Datacenter: node.datacenter,
-      Failovers: 0,
+      ...(imported === undefined ? { Datacenter: node.datacenter } : { Datacenter: '', PeerName: imported.service.peer }),
+      Failovers: failovers,
     }
   })
 

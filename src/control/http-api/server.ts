@@ -126,6 +126,7 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
   })
   app.setNotFoundHandler((request, reply) => {
     const known = ['GET', 'PUT', 'POST', 'DELETE'].filter(method => app.findRoute({ method, url: request.url.split('?')[0]! }))
+    if (known.length > 0 && request.method === 'OPTIONS') return reply.header('Allow', ['OPTIONS', ...known].join(',')).send()
     if (known.length > 0)
       return reply.code(405).header('Allow', known.join(',')).type('text/plain; charset=utf-8').send(`method ${request.method} not allowed`)
     return reply.code(404).type('text/plain; charset=utf-8').send('Invalid URL path: not a recognized HTTP API endpoint')

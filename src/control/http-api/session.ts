@@ -61,13 +61,13 @@ function readSession({ node }: ApiContext, request: FastifyRequest): Omit<Sessio
   const errors: { path: string; reason: string }[] = []
   const fields = new FieldReader(request.body === undefined ? {} : bodyObject(request), '', errors)
   const behavior = fields.string('Behavior') || 'release'
-  if (behavior !== 'release' && behavior !== 'delete') throw new HttpError(400, `Invalid Behavior setting '${behavior}'`)
+  if (behavior !== 'release' && behavior !== 'delete') throw new HttpError(500, `Invalid Behavior setting '${behavior}'`)
   const ttl = fields.string('TTL')
   if (ttl !== '') {
     const ns = parseDuration(ttl)
-    if (ns === undefined) throw new HttpError(400, `Request decode failed: Session TTL '${ttl}' invalid`)
+    if (ns === undefined) throw new HttpError(500, `Session TTL '${ttl}' invalid`)
     if (ns !== 0 && (ns < MIN_TTL_NS || ns > MAX_TTL_NS))
-      throw new HttpError(400, `Invalid Session TTL '${ns}', must be between [10s=24h0m0s]`)
+      throw new HttpError(500, `Invalid Session TTL '${ns}', must be between [10s=24h0m0s]`)
   }
   const checks = fields.strings('Checks')
   const nodeChecks = fields.has('NodeChecks') || fields.has('Checks') ? [...fields.strings('NodeChecks'), ...checks] : [SERF_HEALTH]

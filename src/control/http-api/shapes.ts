@@ -4,11 +4,14 @@ import { isIP } from 'node:net'
 import type { AgentLease } from '../agents/agent-leases.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
+import { SERVER_RPC_PORT } from '../catalog/server-instance.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { VirtualIps } from '../catalog/virtual-ips.js'
 import { durationFromMs } from '../config-entries/duration.js'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { NodeInfo } from './context.js'
+
+const NO_PROXY = { Mode: '', MeshGateway: {}, Expose: {} }
 
 const meshGateway = ({ MeshGateway: Mode }: Pick<Upstream, 'MeshGateway'>): object => (Mode === undefined ? {} : { Mode })
 
@@ -88,8 +91,6 @@ export function nodeShape(node: CatalogNode): Record<string, unknown> {
   return { ID, Node, Address, Datacenter, TaggedAddresses, Meta, ...(Locality && { Locality }), CreateIndex, ModifyIndex }
 }
 
-/** A server's port for Consul's RPC, which nothing answers here; clients read it out of addresses and show it. */
-export const SERVER_RPC_PORT = 8_300
 const GOSSIP_PORTS = { lan: 8_301, wan: 8_302 } as const
 
 /** Of Consul's gossip, which nobody speaks here. */
@@ -111,19 +112,23 @@ export function agentConfigShape(node: NodeInfo, version: string, isServer: bool
 }
 
 /** A server as a member of the cluster, of the LAN or of the WAN. */
-export function memberShape(node: NodeInfo, wan: boolean, grpc: { readonly port: number; readonly caPem: string | undefined }) {
+export function memberShape(
+  node: NodeInfo,
+  wan: boolean,
+  { port, caPem, acls }: { readonly port: number; readonly caPem: string | undefined; readonly acls: boolean },
+) {
   return {
     Name: wan ? `${node.name}.${node.datacenter}` : node.name,
     Addr: node.address,
     Port: wan ? GOSSIP_PORTS.wan : GOSSIP_PORTS.lan,
     Tags: {
-      acls: '0',
+      acls: acls ? '1' : '0',
       bootstrap: '1',
       build: `${CONSUL_VERSION}:00000000`,
       dc: node.datacenter,
       ft_fs: '1',
       ft_si: '1',
-      [grpc.caPem === undefined ? 'grpc_port' : 'grpc_tls_port']: String(grpc.port),
+      [caPem === undefined ? 'grpc_port' : 'grpc_tls_port']: String(port),
       id: node.id,
       port: String(SERVER_RPC_PORT),
       raft_vsn: '3',
@@ -158,28 +163,6 @@ export function agentMemberShape({ node, nodeId, address, version, alive }: Agen
     },
     Status: alive ? 1 : 4,
     ...GOSSIP_VERSIONS,
-  }
-}
-
-/** This server as an instance of the service `consul`, which every catalog of Consul's has. */
-export function serverInstance(): CatalogInstance {
-  return {
-    ID: 'consul',
-    Kind: '',
-    Service: 'consul',
-    Tags: [],
-    Meta: { version: CONSUL_VERSION, raft_version: '3' },
-    Address: '',
-    Port: SERVER_RPC_PORT,
-    SocketPath: '',
-    TaggedAddresses: {},
-    Weights: { Passing: 1, Warning: 1 },
-    EnableTagOverride: false,
-    Native: false,
-    LocallyRegisteredAsSidecar: false,
-    Node: OWN_NODE,
-    CreateIndex: 1,
-    ModifyIndex: 1,
   }
 }
 
@@ -268,7 +251,14 @@ export function healthEntry(catalog: CatalogIndex, instance: CatalogInstance) {
 /** A service of `/v1/catalog/node/:node` and `/v1/catalog/node-services/:node`. */
 export function nodeService(catalog: VirtualAddresses, instance: CatalogInstance): Record<string, unknown> {
   const { Datacenter: _datacenter, ...service } = agentService(instance, '')
-  return { Kind: instance.Kind, ...service, TaggedAddresses: taggedAddresses(catalog, instance) }
+  return {
+    Kind: instance.Kind,
+    // Go prints structures that are empty.
+    Proxy: NO_PROXY,
+    Connect: {},
+    ...service,
+    TaggedAddresses: taggedAddresses(catalog, instance),
+  }
 }
 
 interface VirtualAddresses {
@@ -304,7 +294,7 @@ export function catalogService(catalog: CatalogIndex, instance: CatalogInstance)
     ServicePort: instance.Port,
     ServiceSocketPath: instance.SocketPath,
     ServiceEnableTagOverride: instance.EnableTagOverride,
-    ServiceProxy: instance.Proxy === undefined ? { Mode: '', MeshGateway: {}, Expose: {} } : proxyShape(instance.Proxy),
+    ServiceProxy: instance.Proxy === undefined ? NO_PROXY : proxyShape(instance.Proxy),
     ServiceConnect: instance.Native ? { Native: true } : {},
     ...(instance.Locality === undefined ? {} : { ServiceLocality: instance.Locality }),
     CreateIndex: instance.CreateIndex,

@@ -4,13 +4,15 @@ import type { FastifyRequest } from 'fastify'
 import type { Authorizer } from '../acl/authorizer.js'
 import { HttpError, query } from './respond.js'
 
-/** From the places where Consul's clients put it: `X-Consul-Token`, `Authorization: Bearer`, `?token=`. */
+/** From the places where Consul's clients put it, the first one that has it: `?token=`, `X-Consul-Token`, `Authorization: Bearer`. */
 export function presentedToken(request: FastifyRequest): string | undefined {
+  const asked = query(request, 'token')
+  if (asked !== undefined && asked !== '') return asked
   const header = request.headers['x-consul-token']
   if (typeof header === 'string' && header !== '') return header
   const { authorization } = request.headers
   const bearer = authorization === undefined ? null : /^Bearer (.+)$/i.exec(authorization)
-  return bearer?.[1]?.trim() ?? query(request, 'token')
+  return bearer?.[1]?.trim()
 }
 
 /** Throws Consul's 403 to whoever may not use the API. */

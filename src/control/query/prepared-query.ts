@@ -6,9 +6,20 @@ import { FieldReader } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
 import { interpolate } from './template.js'
 
+/** One of the two is ''. */
+export interface FailoverTarget {
+  readonly Peer: string
+  readonly Datacenter: string
+}
+
 export interface ServiceQuery {
   readonly Service: string
-  readonly Failover: { readonly NearestN: number; readonly Datacenters: readonly string[] }
+  readonly Failover: {
+    readonly NearestN: number
+    readonly Datacenters: readonly string[]
+    /** Absent where there are none: Consul prints them then alone. */
+    readonly Targets?: readonly FailoverTarget[]
+  }
   readonly OnlyPassing: boolean
   readonly IgnoreCheckIDs: readonly string[]
   readonly Near: string
@@ -42,7 +53,7 @@ export function parsePreparedQuery(body: Record<string, unknown>): Omit<Prepared
   const dns = fields.object('DNS') ?? empty('DNS')
   const type = template.string('Type')
   if (type !== '' && type !== 'name_prefix_match') template.fail('Type', `Bad Template.Type ${JSON.stringify(type)}`)
-  if (failover.objects('Targets', MAX_LIST).length > 0) failover.fail('Targets', 'failover to peers is not supported')
+  const targets = failover.objects('Targets', MAX_LIST).map(readTarget)
   for (const name of ['SamenessGroup', 'Peer']) if (service.string(name) !== '') service.fail(name, 'is not supported')
   const query: Omit<PreparedQueryRecord, 'ID'> = {
     Name: fields.string('Name'),
@@ -55,7 +66,11 @@ export function parsePreparedQuery(body: Record<string, unknown>): Omit<Prepared
     },
     Service: {
       Service: service.string('Service'),
-      Failover: { NearestN: failover.integer('NearestN', 0, 1_000, 0), Datacenters: failover.strings('Datacenters') },
+      Failover: {
+        NearestN: failover.integer('NearestN', 0, 1_000, 0),
+        Datacenters: failover.strings('Datacenters'),
+        ...(targets.length === 0 ? {} : { Targets: targets }),
+      },
       OnlyPassing: service.boolean('OnlyPassing'),
       IgnoreCheckIDs: service.strings('IgnoreCheckIDs'),
       Near: service.string('Near'),
@@ -71,9 +86,18 @@ export function parsePreparedQuery(body: Record<string, unknown>): Omit<Prepared
   return query
 }
 
+function readTarget(fields: FieldReader): FailoverTarget {
+  for (const name of ['Partition', 'Namespace'])
+    if (!['', 'default'].includes(fields.string(name))) fields.fail(name, 'is of Consul Enterprise; only "default" exists here')
+  return { Peer: fields.string('Peer'), Datacenter: fields.string('Datacenter') }
+}
+
 function check(query: Omit<PreparedQueryRecord, 'ID'>): void {
   const { TTL } = query.DNS
+  const { NearestN, Datacenters, Targets = [] } = query.Service.Failover
   if (query.Service.Service === '') throw new Error('Must provide a Service name to query')
+  if (Targets.length > 0 && (NearestN !== 0 || Datacenters.length > 0))
+    throw new Error('Targets cannot be populated with NearestN or Datacenters')
   const ttl = TTL === '' ? 0 : parseDuration(TTL)
   if (ttl === undefined) throw new Error(`Bad DNS TTL '${TTL}'`)
   if (ttl < 0) throw new Error(`DNS TTL '${TTL}', must be >=0`)
@@ -103,7 +127,13 @@ export function fillIn(query: PreparedQueryRecord, name: string): PreparedQueryR
       ...Service,
       Service: text(Service.Service),
       Near: text(Service.Near),
-      Failover: { ...Service.Failover, Datacenters: Service.Failover.Datacenters.map(text) },
+      Failover: {
+        ...Service.Failover,
+        Datacenters: Service.Failover.Datacenters.map(text),
+        ...(Service.Failover.Targets && {
+          Targets: Service.Failover.Targets.map(({ Peer, Datacenter }) => ({ Peer: text(Peer), Datacenter: text(Datacenter) })),
+        }),
+      },
       Tags: query.Template.RemoveEmptyTags ? tags.filter(tag => tag !== '' && tag !== '!') : tags,
       NodeMeta: map(Service.NodeMeta),
       ServiceMeta: map(Service.ServiceMeta),

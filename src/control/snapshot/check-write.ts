@@ -82,11 +82,15 @@ export class WriteCheck {
   /** Errors that come with `entry`, with paths in it. */
   ofEntry(entry: ConfigEntry, before: ConfigEntryIndex): ConfigError[] {
     const proxies = standIns(entry)
-    const known = new Set(proxies.flatMap(proxy => this.reasons(proxy, before)))
     const used = entry.Kind === 'jwt-provider' ? withChange(before, { op: 'put', entry: namingProvider(entry.Name) }) : before
+    // Looked for only where there is something to compare with it.
+    let known: ReadonlySet<string> | undefined
     return errorOf(entry, candidate => {
       const after = withChange(used, { op: 'put', entry: candidate })
-      return proxies.flatMap(proxy => this.reasons(proxy, after)).filter(reason => !known.has(reason))
+      const found = proxies.flatMap(proxy => this.reasons(proxy, after))
+      if (found.length === 0) return found
+      known ??= new Set(proxies.flatMap(proxy => this.reasons(proxy, before)))
+      return found.filter(reason => !known!.has(reason))
     })
   }
 

@@ -72,6 +72,8 @@ export interface AdsNack extends AdsAck {
 export interface AdsServerOptions {
   /** Decides about a stream by its first request's node and its call metadata (token). Also called again by `reauthorize()`. */
   accept(node: Node, metadata: (key: string) => string | undefined): Acceptance
+  /** What `reauthorize` names the stream's node by, among others of its kind; default: nothing. */
+  groupOf?(node: Node): string | undefined
   onStreamOpen?(stream: AdsStreamInfo): void
   onStreamClose?(stream: AdsStreamInfo): void
   onAck?(ack: AdsAck): void
@@ -123,6 +125,8 @@ export class AdsServer implements StreamEvents {
   private readonly limits: AdsServerLimits
   private readonly streams = new Set<AdsStream>()
   private readonly nodes = new Map<string, NodeRecord>()
+  /** Streams by `groupOf` their nodes. */
+  private readonly groups = new Map<string, Set<AdsStream>>()
   private mostStreams: number
 
   constructor(private readonly options: AdsServerOptions) {
@@ -155,9 +159,10 @@ export class AdsServer implements StreamEvents {
     this.dropIfUnused(nodeKey, record)
   }
 
-  /** Asks `accept` again about every open stream and closes those that it now refuses. */
-  reauthorize(): void {
-    for (const stream of [...this.streams]) {
+  /** Asks `accept` again about every open stream, or about those of some groups, and closes those that it now refuses. */
+  reauthorize(groups?: Iterable<string>): void {
+    const asked = groups === undefined ? [...this.streams] : [...groups].flatMap(group => [...(this.groups.get(group) ?? [])])
+    for (const stream of asked) {
       if (!stream.node) continue
       const acceptance = this.options.accept(stream.node, key => stream.call.stream.metadata(key))
       if (!('ok' in acceptance)) stream.close(acceptance)
@@ -244,6 +249,7 @@ export class AdsServer implements StreamEvents {
     stream.nodeKey = acceptance.nodeKey ?? node.id
     const record = this.record(stream.nodeKey)
     record.streams.add(stream)
+    this.join(stream, node)
     // It has acknowledged nothing yet.
     record.syncedVersion = null
     this.options.logger?.info({ node: stream.nodeKey, peer: stream.peer, protocol: stream.protocol }, 'xds stream opened')
@@ -273,10 +279,25 @@ export class AdsServer implements StreamEvents {
     this.streams.delete(stream)
     const record = this.nodes.get(stream.nodeKey)
     if (!record?.streams.delete(stream) || !stream.node) return
+    this.leave(stream, stream.node)
     this.options.logger?.info({ node: stream.nodeKey, peer: stream.peer }, `xds stream closed${end ? `: ${end.message}` : ''}`)
     this.options.onStreamClose?.(streamInfo(stream, stream.node))
     if (record.streams.size > 0) this.checkSynced(stream.nodeKey, record)
     else this.dropIfUnused(stream.nodeKey, record)
+  }
+
+  private join(stream: AdsStream, node: Node): void {
+    const group = this.options.groupOf?.(node)
+    if (group === undefined) return
+    const streams = this.groups.get(group)
+    if (streams === undefined) this.groups.set(group, new Set([stream]))
+    else streams.add(stream)
+  }
+
+  private leave(stream: AdsStream, node: Node): void {
+    const group = this.options.groupOf?.(node)
+    const streams = group === undefined ? undefined : this.groups.get(group)
+    if (streams?.delete(stream) === true && streams.size === 0) this.groups.delete(group!)
   }
 
   private checkSynced(nodeKey: string, record: NodeRecord): void {

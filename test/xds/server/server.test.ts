@@ -581,6 +581,28 @@ describe('admission', () => {
     expect(ads.status()[0]).toMatchObject({ connected: false, streams: [] })
   })
 
+  it('asks again about the streams of some groups alone', async () => {
+    let allowed = true
+    const { ads, port } = await serve({
+      accept: () => (allowed ? { ok: true } : { code: grpc.status.UNAUTHENTICATED, message: 'ACL not found' }),
+      groupOf: ({ cluster }) => cluster || undefined,
+    })
+    const [here, there] = ['here', 'there'].map(name => {
+      ads.setSnapshot(name, new Map())
+      const client = connect(port)
+      client.send({ node: { id: name, cluster: name }, typeUrl: EXTENSION_CONFIG_TYPE, resourceNamesSubscribe: ['x'] })
+      return client
+    })
+    for (const client of [here!, there!]) ack(client, await client.next())
+    allowed = false
+    ads.reauthorize([])
+    ads.reauthorize(['there', 'nowhere'])
+    expect(await there!.ended).toMatchObject({ code: grpc.status.UNAUTHENTICATED })
+    expect(ads.streamCount).toBe(1)
+    ads.reauthorize()
+    expect(await here!.ended).toMatchObject({ code: grpc.status.UNAUTHENTICATED })
+  })
+
   it('serves a single type by its own service', async () => {
     const { ads, port } = await serve()
     ads.setSnapshot('web-1', makeSnapshot([makeResource('cert', SECRET_TYPE, new Uint8Array([10, 4, 99, 101, 114, 116]))]))

@@ -177,7 +177,7 @@ export class EtcdClient {
         if (this.closed) throw new EtcdError('the store is closed', true, status.CANCELLED)
         const { code, details } = error as ServiceError
         if (isTokenOver(code, details)) this.token = undefined
-        else if (!UNANSWERED.has(code)) throw new EtcdError(`etcd ${endpoint}: ${reasonOf(details)}`, false, code)
+        else if (!UNANSWERED.has(code)) throw new EtcdError(`etcd ${endpoint}: ${reasonOf(details)}`, mayBeDone, code)
         else {
           mayBeDone ||= !isNeverSent(details)
           if (this.endpoint === endpoint) this.next()

@@ -264,7 +264,9 @@ export class JournalStore implements Store {
       for (let written = 0; written < buffer.length; )
         written += (await file.write(buffer, written, buffer.length - written, bytes + written)).bytesWritten
     } catch (error) {
-      await file.truncate(bytes).catch(() => this.break(`a write failed and could not be taken back (${(error as Error).message})`))
+      // On the disk too: a power failure must not bring back what is said not to be there.
+      const takenBack = file.truncate(bytes).then(() => file.datasync())
+      await takenBack.catch(() => this.break(`a write failed and could not be taken back (${(error as Error).message})`))
       throw new Error(`data directory ${this.dir}: ${(error as Error).message}; nothing was changed`)
     }
     try {
@@ -349,13 +351,15 @@ async function beginJournal(dir: string, generation: string, index: number): Pro
   try {
     const lines = new LineWriter()
     const header = Buffer.from(lines.line({ format: FORMAT, kind: 'journal', generation, index }))
-    await file.write(header, 0, header.length, 0)
+    // Whole, also where the disk takes it in pieces: what is appended goes to the place after it.
+    await file.writeFile(header)
     await file.datasync()
     await rename(temporary, path)
     await syncDirectory(dir)
     return { file, bytes: header.length, lines }
   } catch (error) {
     await file.close()
+    await rm(temporary, { force: true })
     throw error
   }
 }

@@ -4,7 +4,7 @@
 //   journal-<index>.jsonl    the transactions since that index, one a line, appended to
 //
 // Used by state-directory.ts, which knows which of them make up the state, and by `JournalStore`, which appends.
-import { open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { LineWriter, readLines } from './checked-lines.js'
 import { type Kept, type RecordRow, RecordTable, type WriteRow } from './record-table.js'
@@ -59,6 +59,10 @@ export async function writeSnapshot(path: string, header: FileHeader, rows: read
     await file.writeFile(chunk + lines.line({ end: rows.length }))
     await file.datasync()
     bytes = (await file.stat()).size
+  } catch (error) {
+    // On a full disk the half of a snapshot would be in the way of the journal.
+    await rm(temporary, { force: true })
+    throw error
   } finally {
     await file.close()
   }

@@ -14,6 +14,9 @@ const KEYS = ['a', 'b', 'c']
 const NEVER = Number.POSITIVE_INFINITY
 /** Above it the search for an order may take too long. */
 const MAX_OPERATIONS_OF_A_KEY = 3_000
+/** Below it a history says little; a machine under load takes longer to have so many. */
+const MIN_OPERATIONS_OF_A_KEY = 21
+const GIVE_UP_SECONDS = 60
 
 function random(seed: number): () => number {
   let state = seed
@@ -107,10 +110,15 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
     )
   }
 
-  it('keeps every acknowledged write, in one order that all replicas saw whole', { timeout: (SECONDS + 90) * 1_000 }, async () => {
+  it('keeps every acknowledged write, in one order that all replicas saw whole', {
+    timeout: (SECONDS + GIVE_UP_SECONDS + 90) * 1_000,
+  }, async () => {
     const clients = Array.from({ length: 6 }, (_, i) => client(i))
     const roll = random(4)
-    for (const end = performance.now() + SECONDS * 1_000; performance.now() < end; ) {
+    const begin = performance.now()
+    const hasSeenEnough = () =>
+      performance.now() >= begin + SECONDS * 1_000 && [...histories.values()].every(({ length }) => length >= MIN_OPERATIONS_OF_A_KEY)
+    while (!hasSeenEnough() && performance.now() < begin + (SECONDS + GIVE_UP_SECONDS) * 1_000) {
       const relay = relays[Math.floor(roll() * 3)]!
       const fault = roll()
       if (fault < 0.3) {
@@ -156,7 +164,7 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
       if (other !== undefined && !line.includes(',') && !other.includes(',')) expect(line).toBe(other)
     }
     for (const [key, history] of histories) {
-      expect(history.length, `operations of ${key}`).toBeGreaterThan(20)
+      expect(history.length, `operations of ${key}`).toBeGreaterThanOrEqual(MIN_OPERATIONS_OF_A_KEY)
       expect(isLinearizable(history), `${key}: ${JSON.stringify(history.slice(-60))}`).toBe(true)
     }
   })

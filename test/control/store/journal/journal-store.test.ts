@@ -295,6 +295,30 @@ describe('JournalStore', () => {
     }
   })
 
+  it('gives back what a snapshot took that found no room, and loses nothing', async context => {
+    mkdirSync(dir)
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', dir], { stdio: 'ignore' })
+    } catch {
+      return context.skip('a small tmpfs can only be mounted by root')
+    }
+    try {
+      let noSnapshot = (_reason: string): void => {}
+      const problem = new Promise<string>(resolve => (noSnapshot = resolve))
+      const store = await open({ compactionBytes: 60_000, onProblem: reason => noSnapshot(reason) })
+      writeFileSync(join(dir, 'ballast'), Buffer.alloc(150_000))
+      for (let i = 1; i <= 2; i++) await store.put('service', `s${i}`, 'x'.repeat(30_000))
+      expect(await problem).toMatch(/^no snapshot: ENOSPC/)
+      expect(readdirSync(dir).filter(name => name.endsWith('.new'))).toEqual([])
+      await store.put('service', 's3', 'x'.repeat(20_000))
+      await store.close()
+      rmSync(join(dir, 'ballast'))
+      expect((await state()).services).toEqual(['s1', 's2', 's3'])
+    } finally {
+      execFileSync('umount', [dir])
+    }
+  })
+
   describe('taking over the database of version 0.1.0', () => {
     const schema = `CREATE TABLE records (collection TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
       create_index INTEGER NOT NULL, modify_index INTEGER NOT NULL, PRIMARY KEY (collection, key)) WITHOUT ROWID; PRAGMA user_version = 1;`

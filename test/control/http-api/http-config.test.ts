@@ -1,0 +1,15 @@
+// What the agent configuration says of the HTTP API as a whole.
+import { expect, it } from 'vitest'
+import { ApiFixture } from './api-fixture.js'
+
+it('serves no endpoint that is blocked, however its path is written', async () => {
+  const api = await ApiFixture.start({ httpConfig: { blockEndpoints: ['/v1/agent', '/v1/kv/secret/'] } })
+  try {
+    for (const path of ['/v1/agent/self', '/v1/%61gent/self', '/v1/kv/secret/a', '/v1/kv/secret%2Fa', '/v1/kv/%73ecret/a'])
+      expect([path, (await api.get(path)).status]).toEqual([path, 403])
+    expect((await api.put('/v1/kv/secrets', 'x')).status).toBe(200)
+    expect((await api.get('/v1/kv/secrets')).status).toBe(200)
+  } finally {
+    await api.stop()
+  }
+})

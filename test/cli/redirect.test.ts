@@ -12,8 +12,10 @@ const PLAN: RedirectPlan = {
   exemptOutboundRanges: ['10.0.0.0/8'],
   inboundPort: 20_000,
   exemptInboundPorts: [22],
+  ipv6: false,
   dns: { host: '127.0.0.1', port: 8600 },
 }
+const UNDO = ['ip', 'ip6'].map(family => `table ${family} outrigger\ndelete table ${family} outrigger\n`).join('')
 const PLAIN: RedirectPlan = {
   ...PLAN,
   exemptUsers: [0],
@@ -25,9 +27,7 @@ const PLAIN: RedirectPlan = {
 
 describe('the rules of nftables', () => {
   it('replace the table as a whole, and let the proxy out before anything else', () => {
-    expect(redirectText(PLAN, 'nft')).toBe(`table ip outrigger
-delete table ip outrigger
-table ip outrigger {
+    expect(redirectText(PLAN, 'nft')).toBe(`${UNDO}table ip outrigger {
   chain output {
     type nat hook output priority -100; policy accept;
     meta skuid { 5995, 100 } return
@@ -51,7 +51,44 @@ table ip outrigger {
   it('name nothing that was not asked for', () => {
     expect(redirectText(PLAIN, 'nft')).not.toMatch(/dport|daddr \{|dnat/)
     expect(redirectText({ ...PLAIN, inboundPort: null }, 'nft')).not.toContain('prerouting')
-    expect(redirectText(null, 'nft')).toBe('table ip outrigger\ndelete table ip outrigger\n')
+    expect(redirectText(null, 'nft')).toBe(UNDO)
+  })
+})
+
+describe('IPv6', () => {
+  const plan: RedirectPlan = { ...PLAN, ipv6: true, exemptOutboundRanges: ['10.0.0.0/8', 'fd00:1::/64'] }
+
+  it('has a table of its own with nftables, with the ranges of its family and without DNS', () => {
+    const [, ip6] = redirectText(plan, 'nft').slice(UNDO.length).split('table ip6 outrigger ')
+    expect(ip6).toBe(`{
+  chain output {
+    type nat hook output priority -100; policy accept;
+    meta skuid { 5995, 100 } return
+    ip6 daddr ::1/128 return
+    ip6 daddr { fd00:1::/64 } return
+    tcp dport { 3306 } return
+    meta l4proto tcp redirect to :15001
+  }
+  chain prerouting {
+    type nat hook prerouting priority -100; policy accept;
+    iifname "lo" return
+    tcp dport { 22 } return
+    meta l4proto tcp redirect to :20000
+  }
+}
+`)
+    expect(redirectText({ ...plan, ipv6: false }, 'nft')).not.toMatch(/ip6 daddr|fd00/)
+  })
+
+  it('has commands of its own without', () => {
+    const made = redirectText(plan, 'iptables')
+      .split('\n')
+      .filter(rule => /^ip6tables .* -[NA] /.test(rule))
+    expect(made).toHaveLength(13)
+    expect(made).toContain('ip6tables -w -t nat -A OUTRIGGER_OUTPUT -d fd00:1::/64 -j RETURN')
+    expect(made.join()).not.toMatch(/10\.0\.0\.0|DNAT/)
+    expect(redirectText({ ...plan, ipv6: false }, 'iptables')).not.toMatch(/ip6tables .* -[NA] /)
+    expect(redirectText(null, 'iptables')).toContain('ip6tables -w -t nat -X OUTRIGGER_INBOUND\n')
   })
 })
 
@@ -85,7 +122,7 @@ describe.runIf(process.platform === 'linux')('connect redirect-traffic', () => {
   beforeAll(async () => {
     await cli.start()
     const proxy = {
-      Config: { envoy_prometheus_bind_addr: '0.0.0.0:9102' },
+      Config: { envoy_prometheus_bind_addr: '0.0.0.0:9102', outrigger_transparent_ipv6: true },
       TransparentProxy: { OutboundListenerPort: 16_001 },
       Expose: { Paths: [{ Path: '/health', LocalPathPort: 8080, ListenerPort: 21_500 }] },
     }
@@ -105,6 +142,8 @@ describe.runIf(process.platform === 'linux')('connect redirect-traffic', () => {
     [['-proxy-uid=me', '-proxy-inbound-port=20000'], '-proxy-uid me: must be the number of a user'],
     [['-proxy-uid=5995', '-proxy-inbound-port=70000'], '-proxy-inbound-port 70000: must be a port'],
     [['-proxy-uid=5995', '-proxy-inbound-port=2', '-exclude-outbound-cidr=10.0.0.0/33'], '-exclude-outbound-cidr 10.0.0.0/33'],
+    [['-proxy-uid=5995', '-proxy-inbound-port=2', '-exclude-outbound-cidr=fe80::1%eth0'], '-exclude-outbound-cidr fe80::1%eth0'],
+    [['-proxy-uid=5995', '-proxy-inbound-port=2', '-exclude-outbound-cidr=fd00::/129'], '-exclude-outbound-cidr fd00::/129'],
     [['-proxy-uid=5995', '-proxy-inbound-port=2', '-consul-dns-ip=::1'], '-consul-dns-ip ::1: must be an IPv4 address'],
     [['-proxy-uid=5995', '-proxy-inbound-port=2', '-netns=web'], '--netns web: must be an absolute path'],
     [['-proxy-uid=5995', '-proxy-id=web', '-dry-run'], 'web: is no sidecar proxy'],
@@ -117,6 +156,11 @@ describe.runIf(process.platform === 'linux')('connect redirect-traffic', () => {
     const web = await redirect('-proxy-id=web-sidecar-proxy', '-proxy-uid=5995', '-exclude-inbound-port=22', '-dry-run')
     expect(web).toMatchObject({ code: 0, err: '' })
     for (const port of [16_001, 20_000, 22, 9_102, 21_500]) expect(web.out).toContain(String(port))
-    expect((await redirect('-proxy-id=api-sidecar-proxy', '-proxy-uid=5995', '-dry-run')).out).toContain('17001')
+    const ip6 = /table ip6 outrigger \{|ip6tables .* -A /
+    expect(web.out).toMatch(ip6)
+    const api = await redirect('-proxy-id=api-sidecar-proxy', '-proxy-uid=5995', '-dry-run')
+    expect(api.out).toContain('17001')
+    expect(api.out).not.toMatch(ip6)
+    expect((await redirect('-proxy-id=api-sidecar-proxy', '-proxy-uid=5995', '-dry-run', '-ipv6')).out).toMatch(ip6)
   })
 })

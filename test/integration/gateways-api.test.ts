@@ -4,8 +4,12 @@
 // -MethodMatching, -HostnameIntersection, -Weight), with prefixes as Consul takes them: of text, not of segments.
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { Agent, get } from 'node:https'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AnyCa } from '../support/mesh-certificates.js'
@@ -28,6 +32,8 @@ const mesh = new MeshFixture()
 let port = 0
 let tlsPort = 0
 let tcpPort = 0
+let filePort = 0
+let files = ''
 
 interface Answer {
   readonly status: number
@@ -58,8 +64,8 @@ function token(claims: object): string {
 const server = async (path: string, options = {}): Promise<string> => (await ask(path, options)).text.split(' ')[0]!
 
 /** Name of the certificate that is shown for a server name. */
-async function shown(servername: string): Promise<string> {
-  const socket = tls.connect({ host: '127.0.0.1', port: tlsPort, servername, ca: ca.pem, checkServerIdentity: () => undefined })
+async function shown(servername: string, at = tlsPort): Promise<string> {
+  const socket = tls.connect({ host: '127.0.0.1', port: at, servername, ca: ca.pem, checkServerIdentity: () => undefined })
   socket.on('error', () => {})
   await once(socket, 'secureConnect')
   const { subject } = socket.getPeerCertificate()
@@ -83,10 +89,24 @@ function certificate(Name: string, dns: string, commonName = Name): object {
   return { Kind: 'inline-certificate', Name, Certificate: cert, PrivateKey: key }
 }
 
+/** As tools that renew do it: written beside, and moved into the place. */
+function certificateFiles(commonName: string): void {
+  const { cert, key } = ca.leaf({ dns: ['file.example.com'], commonName })
+  for (const [name, text] of [
+    ['key.pem', key],
+    ['cert.pem', cert],
+  ] as const) {
+    writeFileSync(join(files, `${name}.new`), text)
+    renameSync(join(files, `${name}.new`), join(files, name))
+  }
+}
+
 beforeAll(async () => {
   await Promise.all([...origins.map(origin => origin.listen()), echo.listen()])
   await mesh.start()
-  ;[port, tlsPort, tcpPort] = [await freePort(), await freePort(), await freePort()]
+  ;[port, tlsPort, tcpPort, filePort] = [await freePort(), await freePort(), await freePort(), await freePort()]
+  files = mkdtempSync(join(tmpdir(), 'outrigger-certificates-'))
+  certificateFiles('from files')
   for (const [i, name] of NAMES.entries()) {
     await mesh.register(name, { name, port: origins[i]!.port })
     await mesh.intention(name, [{ Name: 'edge', Action: 'allow' }])
@@ -97,6 +117,8 @@ beforeAll(async () => {
   await write(certificate('second', 'b.example.com'))
   const keys = Buffer.from(JSON.stringify({ keys: [{ kty: 'oct', alg: 'HS256', kid: 'a', k: base64url(SECRET) }] })).toString('base64')
   await write({ Kind: 'jwt-provider', Name: 'idp', Issuer: 'me', JSONWebKeySet: { Local: { JWKS: keys } } })
+  const [Certificate, PrivateKey] = [join(files, 'cert.pem'), join(files, 'key.pem')]
+  await write({ Kind: 'file-system-certificate', Name: 'on-disk', Certificate, PrivateKey })
   await write({
     Kind: 'api-gateway',
     Name: 'edge',
@@ -104,12 +126,14 @@ beforeAll(async () => {
       { Name: 'web', Port: port },
       { Name: 'tls', Port: tlsPort, TLS: { Certificates: [{ Name: 'first' }, { Name: 'second' }], MinVersion: 'TLSv1_3' } },
       { Name: 'tcp', Port: tcpPort, Protocol: 'tcp' },
+      { Name: 'files', Port: filePort, TLS: { Certificates: [{ Kind: 'file-system-certificate', Name: 'on-disk' }] } },
     ],
   })
   await write(
     route('matching', [
       to('v1', { Matches: [path('/'), { Headers: [{ Match: 'exact', Name: 'version', Value: 'one' }] }] }),
       to('v2', { Matches: [path('/v2'), { Headers: [{ Match: 'exact', Name: 'version', Value: 'two' }] }] }),
+      { Matches: [path('/none')], Services: [] },
     ]),
   )
   await write(
@@ -179,13 +203,17 @@ beforeAll(async () => {
       { Hostnames: ['filters.example.com'] },
     ),
   )
-  await write({ ...(route('secure', [to('v1')]) as object), Parents: [{ Name: 'edge', SectionName: 'tls' }] })
+  await write({
+    ...(route('secure', [to('v1')]) as object),
+    Parents: ['tls', 'files'].map(SectionName => ({ Name: 'edge', SectionName })),
+  })
   await write({ Kind: 'tcp-route', Name: 'db', Parents: [{ Name: 'edge', SectionName: 'tcp' }], Services: [{ Name: 'db' }] })
   await mesh.write('/v1/agent/service/register', { Kind: 'api-gateway', Name: 'edge', Address: '127.0.0.1' })
   for (const name of [...NAMES, 'db']) await mesh.sidecar(name)
 })
 afterAll(async () => {
   await mesh.stop()
+  rmSync(files, { recursive: true, force: true })
   await Promise.all([...origins.map(origin => origin.close()), echo.close()])
 })
 
@@ -236,10 +264,14 @@ describe.each(proxies)('an API gateway: %s', (_label, bin) => {
     expect((await ask(target, { host })).status).toBe(404)
   })
 
+  it('answers 503 to what a rule without services matches, and hands it to no other rule', async () => {
+    expect((await ask('/none/at/all')).status).toBe(503)
+  })
+
   it('takes the narrower of two host names, and any port in it', async () => {
     expect(await server('/x', { host: 'a.wild.example.com' })).toBe('v2')
     expect(await server('/only', { host: 'very.wild.example.com' })).toBe('v3')
-    expect(await server('/only', { host: `very.wild.example.com:${port}` })).toBe('v3')
+    for (const behind of [port, 443, 30_080]) expect(await server('/only', { host: `very.wild.example.com:${behind}` })).toBe('v3')
   })
 
   it('changes headers both ways, and the path', async () => {
@@ -297,6 +329,49 @@ describe.each(proxies)('an API gateway: %s', (_label, bin) => {
     await mesh.proxyAcknowledged('edge', await write(certificate('first', 'a.example.com')))
   })
 
+  it('takes a certificate from its files, and another one as soon as it is moved there, without a dropped request', async () => {
+    const agent = new Agent({ keepAlive: true })
+    const fetch = (): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const options = {
+          host: '127.0.0.1',
+          port: filePort,
+          servername: 'file.example.com',
+          ca: ca.pem,
+          agent,
+          headers: { host: 'file.example.com' },
+        }
+        get(options, response => response.resume().on('end', () => resolve(response.statusCode!))).on('error', reject)
+      })
+    expect(await shown('file.example.com', filePort)).toBe('from files')
+    let running = true
+    let asked = 0
+    const load = (async () => {
+      for (; running; asked++) expect(await fetch()).toBe(200)
+    })()
+    certificateFiles(`renewed ${bin ?? ''}`)
+    await until('the new certificate is shown', async () => (await shown('file.example.com', filePort)) === `renewed ${bin ?? ''}`)
+    const before = asked
+    await until('requests go on', () => asked > before + 5)
+    // Half of a pair serves nobody: the pair before stays.
+    writeFileSync(join(files, 'key.pem'), ca.leaf({ dns: ['x'] }).key)
+    expect(await shown('file.example.com', filePort)).toBe(`renewed ${bin ?? ''}`)
+    running = false
+    await load
+    agent.destroy()
+    certificateFiles('from files')
+    await until('the first one is back', async () => (await shown('file.example.com', filePort)) === 'from files')
+  })
+
+  it('is told of by its entry as programmed', async () => {
+    const { Status } = await mesh.read('/v1/config/api-gateway/edge')
+    expect(Status.Conditions.filter(({ Type }: { Type: string }) => Type === 'Programmed')).toHaveLength(5)
+    expect(Status.Conditions.find(({ Type }: { Type: string }) => Type === 'Programmed')).toMatchObject({
+      Status: 'True',
+      Reason: 'Programmed',
+    })
+  })
+
   it('counts under the names of its listeners', async () => {
     expect(await gateway.stat(`http.ingress_upstream_${port}.downstream_rq_2xx`)).toBeGreaterThan(0)
   })
@@ -316,6 +391,7 @@ describe('the entries', () => {
       ['web', 5],
       ['tls', 1],
       ['tcp', 1],
+      ['files', 1],
     ])
   })
 })

@@ -2,7 +2,7 @@
 // again in network and mount namespaces of its own, where the rules are made; an outside world is in one more, behind a veth pair.
 // Needs root, nft (or iptables), curl and the tools of iproute2 and util-linux; skipped by name elsewhere.
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -17,6 +17,8 @@ const TOOLS = ['unshare', 'nsenter', 'ip', 'curl', 'mount']
 const NOBODY = 65_534
 const HERE = '10.213.0.1'
 const OUTSIDE = '10.213.0.2'
+const [HERE_6, OUTSIDE_6] = ['fd00:213::1', 'fd00:213::2']
+const HAS_IPV6 = existsSync('/proc/net/if_inet6')
 
 function missing(): string {
   if (process.getuid?.() !== 0) return 'root'
@@ -145,10 +147,12 @@ describe.runIf(INSIDE)('in a network namespace', () => {
       'link set lo up',
       `link add inner type veth peer name outer netns ${pid}`,
       `addr add ${HERE}/24 dev inner`,
+      ...(HAS_IPV6 ? [`addr add ${HERE_6}/64 dev inner nodad`] : []),
       'link set inner up',
     ]
     for (const command of network) execFileSync('ip', command.split(' '))
-    for (const command of ['link set lo up', `addr add ${OUTSIDE}/24 dev outer`, 'link set outer up']) within('ip', ...command.split(' '))
+    const beyond = [`addr add ${OUTSIDE}/24 dev outer`, ...(HAS_IPV6 ? [`addr add ${OUTSIDE_6}/64 dev outer nodad`] : [])]
+    for (const command of ['link set lo up', ...beyond, 'link set outer up']) within('ip', ...command.split(' '))
     execFileSync('ip', ['route', 'add', 'default', 'via', OUTSIDE])
     await mesh.start()
     writeFileSync(join(mesh.dir, 'resolv.conf'), `nameserver ${OUTSIDE}\n`)
@@ -162,7 +166,7 @@ describe.runIf(INSIDE)('in a network namespace', () => {
     directPort = apiPort
     await register('greeter', greeter.port)
     await register('secret', greeter.port)
-    await register('web', 1, { Mode: 'transparent' })
+    await register('web', 1, { Mode: 'transparent', Config: { outrigger_transparent_ipv6: HAS_IPV6 } })
     await mesh.write('/v1/config', { Kind: 'service-intentions', Name: '*', Sources: [{ Name: '*', Action: 'deny' }] })
     await mesh.sidecar('api')
     await mesh.sidecar('greeter')
@@ -188,7 +192,13 @@ describe.runIf(INSIDE)('in a network namespace', () => {
   }
 
   function rules(): string[] {
-    return ['-proxy-uid=0', `-proxy-inbound-port=${apiPort}`, '-consul-dns-ip=127.0.0.1', '-consul-dns-port=10053']
+    return [
+      '-proxy-uid=0',
+      `-proxy-inbound-port=${apiPort}`,
+      '-consul-dns-ip=127.0.0.1',
+      '-consul-dns-port=10053',
+      ...(HAS_IPV6 ? ['-ipv6'] : []),
+    ]
   }
 
   describe.each(PROXIES)('the sidecar is %s', (_name, bin) => {
@@ -229,12 +239,18 @@ describe.runIf(INSIDE)('in a network namespace', () => {
           TransparentProxy: { MeshDestinationsOnly },
         })
       await mesh.acknowledged('web', await only(true))
-      const refused = await curl(`http://${OUTSIDE}:8000/plain`)
-      expect([52, 56]).toContain(refused.code)
+      for (const host of HAS_IPV6 ? [OUTSIDE, `[${OUTSIDE_6}]`] : [OUTSIDE])
+        expect([52, 56]).toContain((await curl(`http://${host}:8000/plain`)).code)
       expect([52, 56]).toContain((await curl('http://secret.virtual.consul/')).code)
       expect(await curl('http://api.virtual.consul/still')).toEqual({ text: 'api /still', code: 0 })
       await mesh.acknowledged('web', await only(false))
       expect((await curl(`http://${OUTSIDE}:8000/again`)).text).toBe(`outside ${HERE} /again`)
+    })
+
+    it.runIf(HAS_IPV6)('takes what is dialled by an IPv6 address as well', async () => {
+      const before = await web.stat('tcp.upstream.original-destination.downstream_cx_total')
+      expect(await curl(`http://[${OUTSIDE_6}]:8000/six`)).toEqual({ text: `outside ${HERE_6} /six`, code: 0 })
+      expect(await web.stat('tcp.upstream.original-destination.downstream_cx_total')).toBe(before + 1)
     })
 
     it('has a chain for a service that comes later, and none once it may not be called', async () => {
@@ -318,4 +334,4 @@ describe.runIf(INSIDE)('in a network namespace', () => {
 const OUTSIDE_SERVER = `
 require('node:http').createServer((request, response) =>
   response.end('outside ' + request.socket.remoteAddress.replace('::ffff:', '') + ' ' + request.url)
-).listen(8000, '0.0.0.0', () => console.log('ready'))`
+).listen(8000, '${HAS_IPV6 ? '::' : '0.0.0.0'}', () => console.log('ready'))`

@@ -2,6 +2,7 @@
 // proxy. Flags are Consul's, and --dry-run and --undo. Declared by connect.ts; the rules are made in `redirect/`.
 import { isIP } from 'node:net'
 import type { Command } from 'commander'
+import { IPV6_KEY } from '../../control/config-entries/proxy-config-keys.js'
 import { type ApiFlags, remote } from '../command-line/api-flags.js'
 import { collect } from '../command-line/collect.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
@@ -20,12 +21,13 @@ interface RedirectFlags extends ApiFlags {
   readonly excludeUid?: readonly string[]
   readonly consulDnsIp?: string
   readonly consulDnsPort?: string
+  readonly ipv6?: boolean
   readonly netns?: string
   readonly dryRun?: boolean
   readonly undo?: boolean
 }
 
-const LOOPBACK = '127.0.0.1'
+const DNS_HOST = '127.0.0.1'
 
 export function addRedirectTraffic(connect: Command, io: CommandIo): void {
   const redirect = connect
@@ -40,7 +42,8 @@ export function addRedirectTraffic(connect: Command, io: CommandIo): void {
     .option('--exclude-outbound-cidr <range>', 'what goes out to these addresses is left alone; may be given several times', collect)
     .option('--exclude-uid <uid>', 'what this user sends is left alone; may be given several times', collect)
     .option('--consul-dns-ip <ip>', 'names are asked at this address')
-    .option('--consul-dns-port <port>', `and at this port (default: ${DNS_PORT}; without an address that of ${LOOPBACK})`)
+    .option('--consul-dns-port <port>', `and at this port (default: ${DNS_PORT}; without an address that of ${DNS_HOST})`)
+    .option('--ipv6', `connections to IPv6 addresses too (default: where Config of the proxy has ${IPV6_KEY})`)
     .option('--netns <file>', 'in this network namespace, such as /var/run/netns/web')
     .option('--dry-run', 'print the rules and do nothing')
     .option('--undo', 'take back what was done before')
@@ -77,6 +80,7 @@ async function planOf(flags: RedirectFlags, api: ControlApi): Promise<RedirectPl
     inboundPort,
     // Its own port is where what comes in goes anyway, and the others are of what it serves in the clear.
     exemptInboundPorts: [...new Set([...ports('-exclude-inbound-port', flags.excludeInboundPort), ...(registered?.exempt ?? [])])],
+    ipv6: flags.ipv6 ?? registered?.ipv6 ?? false,
     dns: dnsOf(flags),
   }
 }
@@ -88,7 +92,7 @@ function ports(flag: string, texts: readonly string[] | undefined): number[] {
 function dnsOf({ consulDnsIp, consulDnsPort }: RedirectFlags): RedirectPlan['dns'] {
   if (consulDnsIp === undefined && consulDnsPort === undefined) return null
   if (consulDnsIp !== undefined && isIP(consulDnsIp) !== 4) throw new CliError(`-consul-dns-ip ${consulDnsIp}: must be an IPv4 address`)
-  return { host: consulDnsIp ?? LOOPBACK, port: consulDnsPort === undefined ? DNS_PORT : portOf('-consul-dns-port', consulDnsPort) }
+  return { host: consulDnsIp ?? DNS_HOST, port: consulDnsPort === undefined ? DNS_PORT : portOf('-consul-dns-port', consulDnsPort) }
 }
 
 interface RegisteredProxy {
@@ -111,6 +115,7 @@ interface ProxyDefaults {
 interface RegisteredPorts {
   readonly inbound: number
   readonly outbound: number
+  readonly ipv6: boolean
   readonly exempt: readonly number[]
 }
 
@@ -128,6 +133,7 @@ async function registeredPorts(id: string, api: ControlApi): Promise<RegisteredP
   return {
     inbound: typeof config['bind_port'] === 'number' && config['bind_port'] > 0 ? config['bind_port'] : Port,
     outbound: outbound?.OutboundListenerPort ?? DEFAULT_OUTBOUND_PORT,
+    ipv6: config[IPV6_KEY] === true || config[IPV6_KEY] === 'true',
     exempt: [
       ...['envoy_prometheus_bind_addr', 'envoy_stats_bind_addr'].flatMap(key => portIn(config[key])),
       ...(proxy.Expose?.Paths ?? []).map(({ ListenerPort }) => ListenerPort),

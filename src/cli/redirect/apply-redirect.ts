@@ -4,15 +4,29 @@ import { spawnSync } from 'node:child_process'
 import { CliError } from '../command-line/command-io.js'
 import { iptablesRules, iptablesUndo } from './iptables-rules.js'
 import { nftablesRules, nftablesUndo } from './nftables-rules.js'
-import type { RedirectPlan } from './redirect-plan.js'
+import type { IpFamily, RedirectPlan } from './redirect-plan.js'
 
 export type RedirectTool = 'nft' | 'iptables'
 
 /** As it would be typed. */
 export function redirectText(plan: RedirectPlan | null, tool: RedirectTool): string {
   if (tool === 'nft') return plan === null ? nftablesUndo() : nftablesRules(plan)
-  const commands = plan === null ? iptablesUndo() : [...iptablesUndo(), ...iptablesRules(plan)]
-  return commands.map(args => `iptables ${args.join(' ')}\n`).join('')
+  const undo = [...FAMILIES.values()].flatMap(command => iptablesUndo().map(args => [command, ...args]))
+  const commands = plan === null ? undo : [...undo, ...commandsOf(plan)]
+  return commands.map(command => `${command.join(' ')}\n`).join('')
+}
+
+const FAMILIES: ReadonlyMap<IpFamily, IptablesCommand> = new Map([
+  ['ip', 'iptables'],
+  ['ip6', 'ip6tables'],
+])
+
+type IptablesCommand = 'iptables' | 'ip6tables'
+
+function commandsOf(plan: RedirectPlan): [command: IptablesCommand, ...args: string[]][] {
+  return [...FAMILIES]
+    .filter(([family]) => plan.ipv6 || family === 'ip')
+    .flatMap(([family, command]) => iptablesRules(plan, family).map((args): [IptablesCommand, ...string[]] => [command, ...args]))
 }
 
 /** `plan` null: what was done before is undone. */
@@ -21,14 +35,18 @@ export function applyRedirect(plan: RedirectPlan | null, tool: RedirectTool, nam
     run(namespace, 'nft', ['-f', '-'], redirectText(plan, tool))
     return
   }
-  for (const args of iptablesUndo()) attempt(namespace, 'iptables', args)
+  undoIptables(namespace)
   if (plan === null) return
   try {
-    for (const args of iptablesRules(plan)) run(namespace, 'iptables', args)
+    for (const [command, ...args] of commandsOf(plan)) run(namespace, command, args)
   } catch (error) {
-    for (const args of iptablesUndo()) attempt(namespace, 'iptables', args)
+    undoIptables(namespace)
     throw error
   }
+}
+
+function undoIptables(namespace: string | undefined): void {
+  for (const command of FAMILIES.values()) for (const args of iptablesUndo()) attempt(namespace, command, args)
 }
 
 /** The first that is installed. */
@@ -37,7 +55,7 @@ export function installedTool(): RedirectTool {
   throw new CliError('neither nft nor iptables is installed: one of them is needed to redirect traffic')
 }
 
-function run(namespace: string | undefined, tool: RedirectTool, args: readonly string[], input = ''): void {
+function run(namespace: string | undefined, tool: RedirectTool | IptablesCommand, args: readonly string[], input = ''): void {
   const { error, status, stderr } = attempt(namespace, tool, args, input)
   if (error !== undefined) throw new CliError(`${namespace === undefined ? tool : 'nsenter'}: ${error.message}`)
   if (status === 0) return
@@ -46,7 +64,7 @@ function run(namespace: string | undefined, tool: RedirectTool, args: readonly s
   throw new CliError(`${tool} ${args.join(' ')}: ${said}${why}`)
 }
 
-function attempt(namespace: string | undefined, tool: RedirectTool, args: readonly string[], input = '') {
+function attempt(namespace: string | undefined, tool: RedirectTool | IptablesCommand, args: readonly string[], input = '') {
   const [command, all] = namespace === undefined ? [tool, args] : ['nsenter', [`--net=${namespace}`, tool, ...args]]
   return spawnSync(command, all, { input, encoding: 'utf8' })
 }

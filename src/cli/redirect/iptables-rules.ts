@@ -1,15 +1,16 @@
 // The rules of a redirect plan for iptables, where there is no nftables: chains of our own in the nat table, jumped to from OUTPUT and
 // PREROUTING, one command after the other. Called by apply-redirect.ts.
 // Invariant: the jumps come last, so that a connection meets all of our rules or none.
-import { DNS_PORT, type RedirectPlan } from './redirect-plan.js'
+import { DNS_PORT, type IpFamily, LOOPBACK, type RedirectPlan, rangesOf } from './redirect-plan.js'
 
 const OUTPUT_CHAIN = 'OUTRIGGER_OUTPUT'
 const INBOUND_CHAIN = 'OUTRIGGER_INBOUND'
 const NAT = ['-w', '-t', 'nat']
 
-/** Arguments of `iptables`, a command each. */
-export function iptablesRules(plan: RedirectPlan): string[][] {
-  const { dns, inboundPort } = plan
+/** Arguments of `iptables`, or `ip6tables`, a command each. */
+export function iptablesRules(plan: RedirectPlan, family: IpFamily): string[][] {
+  const { inboundPort } = plan
+  const dns = family === 'ip' ? plan.dns : null
   const output = [
     ...plan.exemptUsers.map(uid => ['-m', 'owner', '--uid-owner', String(uid), '-j', 'RETURN']),
     ...(dns === null
@@ -18,8 +19,8 @@ export function iptablesRules(plan: RedirectPlan): string[][] {
           ...['-p', protocol, '--dport', String(DNS_PORT)],
           ...['-j', 'DNAT', '--to-destination', `${dns.host}:${dns.port}`],
         ])),
-    ['-d', '127.0.0.0/8', '-j', 'RETURN'],
-    ...plan.exemptOutboundRanges.map(range => ['-d', range, '-j', 'RETURN']),
+    ['-d', LOOPBACK[family], '-j', 'RETURN'],
+    ...rangesOf(family, plan.exemptOutboundRanges).map(range => ['-d', range, '-j', 'RETURN']),
     ...plan.exemptOutboundPorts.map(returnPort),
     redirect(plan.outboundPort),
   ]

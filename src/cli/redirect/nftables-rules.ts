@@ -1,32 +1,44 @@
-// The rules of a redirect plan for nftables: one table of our own, replaced as a whole in one transaction, so that doing it twice is doing it
+// The rules of a redirect plan for nftables: a table of our own for each family, replaced as a whole in one transaction, so that doing it twice is doing it
 // once and no connection meets half of it. Called by apply-redirect.ts.
-import { DNS_PORT, type RedirectPlan } from './redirect-plan.js'
+import { DNS_PORT, type IpFamily, LOOPBACK, type RedirectPlan, rangesOf } from './redirect-plan.js'
 
-const TABLE = 'table ip outrigger'
+const FAMILIES: readonly IpFamily[] = ['ip', 'ip6']
 
 /** Written for `nft -f -`. */
 export function nftablesRules(plan: RedirectPlan): string {
-  return `${nftablesUndo()}${TABLE} {
+  return (
+    nftablesUndo() +
+    FAMILIES.filter(family => plan.ipv6 || family === 'ip')
+      .map(family => table(family, plan))
+      .join('')
+  )
+}
+
+/** To delete what may not be there it is made first. */
+export function nftablesUndo(): string {
+  return FAMILIES.map(family => `${nameOf(family)}\ndelete ${nameOf(family)}\n`).join('')
+}
+
+const nameOf = (family: IpFamily): string => `table ${family} outrigger`
+
+function table(family: IpFamily, plan: RedirectPlan): string {
+  return `${nameOf(family)} {
   chain output {
     type nat hook output priority -100; policy accept;
-${indented(outputRules(plan))}
+${indented(outputRules(family, plan))}
   }
 ${inboundChain(plan)}}
 `
 }
 
-/** To delete what may not be there it is made first. */
-export function nftablesUndo(): string {
-  return `${TABLE}\ndelete ${TABLE}\n`
-}
-
-function outputRules(plan: RedirectPlan): string[] {
-  const { dns } = plan
+function outputRules(family: IpFamily, plan: RedirectPlan): string[] {
+  const dns = family === 'ip' ? plan.dns : null
+  const ranges = rangesOf(family, plan.exemptOutboundRanges)
   return [
     `meta skuid ${set(plan.exemptUsers)} return`,
     ...(dns === null ? [] : ['udp', 'tcp'].map(protocol => `${protocol} dport ${DNS_PORT} dnat to ${dns.host}:${dns.port}`)),
-    'ip daddr 127.0.0.0/8 return',
-    ...(plan.exemptOutboundRanges.length === 0 ? [] : [`ip daddr ${set(plan.exemptOutboundRanges)} return`]),
+    `${family} daddr ${LOOPBACK[family]} return`,
+    ...(ranges.length === 0 ? [] : [`${family} daddr ${set(ranges)} return`]),
     ...(plan.exemptOutboundPorts.length === 0 ? [] : [`tcp dport ${set(plan.exemptOutboundPorts)} return`]),
     `meta l4proto tcp redirect to :${plan.outboundPort}`,
   ]

@@ -13,7 +13,9 @@ export interface RedirectPlan {
   /** Null: what comes in stays as it is. */
   readonly inboundPort: number | null
   readonly exemptInboundPorts: readonly number[]
-  /** Null: names are asked where they always were. */
+  /** Connections to IPv6 addresses too, to the same ports. */
+  readonly ipv6: boolean
+  /** Null: names are asked where they always were. Of IPv4: who asks by IPv6 is not redirected. */
   readonly dns: { readonly host: string; readonly port: number } | null
 }
 
@@ -34,10 +36,21 @@ export function userOf(flag: string, text: string): number {
   return uid
 }
 
-/** An address or a range of IPv4. */
+/** An address or a range. */
 export function rangeOf(flag: string, text: string): string {
   const [address = '', bits, ...more] = text.split('/')
-  const good = isIP(address) === 4 && more.length === 0 && (bits === undefined || (/^\d{1,2}$/.test(bits) && Number(bits) <= 32))
-  if (!good) throw new CliError(`${flag} ${text}: must be a range of IPv4 addresses, such as 10.0.0.0/8`)
+  const family = address.includes('%') ? 0 : isIP(address)
+  const isRange = more.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)))
+  if (family === 0 || !isRange) throw new CliError(`${flag} ${text}: must be a range of addresses, such as 10.0.0.0/8 or fd00::/8`)
   return text
 }
+
+/** Ranges of one family. */
+export const rangesOf = (family: IpFamily, ranges: readonly string[]): string[] =>
+  ranges.filter(range => range.includes(':') === (family === 'ip6'))
+
+/** As nftables calls them. */
+export type IpFamily = 'ip' | 'ip6'
+
+/** Never redirected. */
+export const LOOPBACK: Readonly<Record<IpFamily, string>> = { ip: '127.0.0.0/8', ip6: '::1/128' }

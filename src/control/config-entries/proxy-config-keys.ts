@@ -150,6 +150,9 @@ export const HTTP1_ONLY_KEY = 'outrigger_http1_only'
 export const TCP_TUNNEL_KEY = 'outrigger_tcp_tunnel'
 const TCP_TUNNEL = oneOf('auto', 'off', 'accept', 'use')
 
+/** A transparent proxy takes connections that were made to IPv6 addresses too. Outrigger's own: it needs IPv6 on the proxy's machine. */
+export const IPV6_KEY = 'outrigger_transparent_ipv6'
+
 /**
  * Services have their certificates from a SPIFFE Workload API, under this id: a template in proxy-defaults, or in the Meta of a
  * service-defaults entry the id itself (empty: the mesh's own CA). Outrigger's own.
@@ -172,6 +175,7 @@ export const PROXY_CONFIG_KEYS = {
   envoy_listener_tracing_json: strict(JSON_OBJECT),
   [HTTP1_ONLY_KEY]: strict(FLAG),
   [TCP_TUNNEL_KEY]: strict(TCP_TUNNEL),
+  [IPV6_KEY]: strict(FLAG),
   [SPIFFE_ID_KEY]: mesh(ID_TEMPLATE),
   envoy_prometheus_bind_addr: bootstrap(BIND),
   envoy_stats_bind_addr: bootstrap(BIND),

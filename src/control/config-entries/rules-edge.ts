@@ -1,6 +1,6 @@
 // Rules of the entries by which traffic comes in that one entry alone can break, and their defaults. Called by `parse-config-entry.ts`.
 // What depends on other entries is no error but a condition of the entry's status (`gateways/api-gateway-binding.ts`).
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { pairProblems } from '../../mtls/x509/certificate-pair.js'
 import { isKvReference, parseKvReference } from '../../vault/kv-secrets.js'
 import { durationMs } from './duration.js'
 import type {
@@ -21,10 +21,12 @@ import { tlsRules } from './rules-tls.js'
 
 const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 const HOST_NAME = new RegExp(`^(\\*\\.)?${LABEL}(\\.${LABEL})*$`, 'i')
-const LISTENER_NAME = new RegExp(`^${LABEL}$`, 'i')
+const LISTENER_NAME = new RegExp(`^${LABEL}(\\.${LABEL})*$`, 'i')
 const CERTIFICATE_KINDS = ['inline-certificate', 'file-system-certificate']
 /** The domain of the control plane's own names. */
 const OWN_DOMAIN = 'consul'
+/** Wildcards in it, but those of names that stand for ingress gateways. */
+const OWN_NAMES = new RegExp(`^\\*\\.((?!ingress\\.)[^.]+\\.)*${OWN_DOMAIN}$`, 'i')
 
 export function apiGatewayRules(entry: ApiGateway, report: Report): ApiGateway {
   commonRules(entry, report)
@@ -63,7 +65,7 @@ function withDefaults(listener: ApiGatewayListener): ApiGatewayListener {
 function listenerRules(path: string, listener: ApiGatewayListener, report: Report): void {
   const { Name: name, Hostname: host, Protocol: protocol, TLS: tls } = listener
   if (name === undefined) report(`${path}.Name`, 'is required')
-  else if (!LISTENER_NAME.test(name)) report(`${path}.Name`, `${JSON.stringify(name)} is no DNS label`)
+  else if (!LISTENER_NAME.test(name)) report(`${path}.Name`, `${JSON.stringify(name)} is no name of DNS labels`)
   if (protocol === 'tcp') {
     if (host !== undefined) report(`${path}.Hostname`, 'is for protocol http only')
     if (listener.Override !== undefined) report(`${path}.Override`, 'is for protocol http only')
@@ -96,13 +98,16 @@ function portRules(path: string, listener: ApiGatewayListener, other: string, be
 export function hostRules(path: string, host: string | undefined, report: Report): void {
   if (host === undefined || host === '*') return
   if (!HOST_NAME.test(host)) report(path, `${JSON.stringify(host)} is no host name (a wildcard stands for the first label alone)`)
-  else if (host.toLowerCase() === `*.${OWN_DOMAIN}`)
-    report(path, `${JSON.stringify(host)} would catch the control plane's own names (${OWN_DOMAIN}.)`)
+  else if (OWN_NAMES.test(host)) report(path, `${JSON.stringify(host)} would catch the control plane's own names (${OWN_DOMAIN}.)`)
 }
 
 function parentsOf(entry: { readonly Parents?: readonly ResourceReference[] }, report: Report): ResourceReference[] {
+  const seen = new Set<string>()
   return (entry.Parents ?? []).map((parent, i) => {
     const Kind = parent.Kind ?? 'api-gateway'
+    const place = `${parent.Name} ${parent.SectionName ?? ''}`
+    if (seen.has(place)) report(`Parents[${i}]`, 'occurs more than once')
+    seen.add(place)
     if (Kind !== 'api-gateway') report(`Parents[${i}].Kind`, `must be api-gateway, not ${JSON.stringify(Kind)}`)
     nameRules(`Parents[${i}].Name`, parent.Name, report)
     return { ...parent, Kind }
@@ -125,6 +130,8 @@ function routeRule(path: string, rule: HttpRouteRule, report: Report): HttpRoute
   for (const [i, headers] of (rule.ResponseFilters?.Headers ?? []).entries())
     headerModifierRules(`${path}.ResponseFilters.Headers[${i}]`, headers, report)
   const given = rule.Matches ?? []
+  // Clients in Go say 0 of all where nothing is said.
+  const isWeighted = (rule.Services ?? []).some(({ Weight }) => Weight !== 0)
   const Services = (rule.Services ?? []).map((service, i) => {
     const at = `${path}.Services[${i}]`
     nameRules(`${at}.Name`, service.Name, report)
@@ -133,9 +140,8 @@ function routeRule(path: string, rule: HttpRouteRule, report: Report): HttpRoute
       if (service.Filters?.[field] !== undefined) report(`${at}.Filters.${field}`, 'is for a rule as a whole only')
     if (service.Filters?.URLRewrite !== undefined && (rule.Services?.length ?? 0) > 1)
       report(`${at}.Filters.URLRewrite`, 'is for a rule as a whole, or for its only service')
-    return { ...service, Weight: service.Weight ?? 1 }
+    return { ...service, Weight: isWeighted ? (service.Weight ?? 1) : 1 }
   })
-  if (Services.length > 0 && Services.every(({ Weight }) => Weight === 0)) report(`${path}.Services`, 'have no weight at all')
   const Matches = (given.length === 0 ? [{} as HttpRouteMatch] : given).map((match, i) =>
     matchRules(`${path}.Matches[${i}]`, match, report),
   )
@@ -189,35 +195,17 @@ export function tcpRouteRules(entry: TcpRoute, report: Report): TcpRoute {
 
 export function inlineCertificateRules(entry: InlineCertificate, report: Report): InlineCertificate {
   commonRules(entry, report)
-  const certificate = pemOf(
-    entry.Certificate,
-    text => new X509Certificate(text),
-    reason => report('Certificate', reason),
-    'certificate',
-  )
-  const key = pemOf(
-    entry.PrivateKey,
-    text => createPrivateKey(text),
-    reason => report('PrivateKey', reason),
-    'private key',
-  )
-  if (certificate !== undefined && key !== undefined && !certificate.checkPrivateKey(key))
-    report('PrivateKey', 'does not belong to the certificate')
+  const { chain, key } = pairProblems(pemOf('Certificate', entry.Certificate, report), pemOf('PrivateKey', entry.PrivateKey, report))
+  if (chain !== undefined) report('Certificate', chain)
+  if (key !== undefined) report('PrivateKey', key)
   return entry
 }
 
-/** `undefined` too for a reference to a secret, which holds nothing yet. */
-function pemOf<T>(text: string, make: (text: string) => T, fail: (reason: string) => void, what: string): T | undefined {
-  if (isKvReference(text)) {
-    if (parseKvReference(text) === undefined) fail('must have the form vault://<mount>/data/<path>#<field>')
-    return undefined
-  }
-  try {
-    return make(text)
-  } catch (error) {
-    fail(`is no PEM ${what}: ${(error as Error).message}`)
-    return undefined
-  }
+/** Undefined for a reference to a secret, which holds nothing yet. */
+function pemOf(path: string, text: string, report: Report): string | undefined {
+  if (!isKvReference(text)) return text
+  if (parseKvReference(text) === undefined) report(path, 'must have the form vault://<mount>/data/<path>#<field>')
+  return undefined
 }
 
 export function fileSystemCertificateRules(entry: FileSystemCertificate, report: Report): FileSystemCertificate {

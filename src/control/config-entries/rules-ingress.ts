@@ -47,8 +47,8 @@ function serviceRules(path: string, listener: IngressListener, entry: IngressGat
     for (const [j, host] of (service.Hosts ?? []).entries()) {
       hostRules(`${at}.Hosts[${j}]`, host, report)
       if (host === WILDCARD && hasTls) report(`${at}.Hosts[${j}]`, '"*" is not possible with TLS: the certificate must name the host')
-      if (hosts.has(host)) report(`${at}.Hosts[${j}]`, `${JSON.stringify(host)} occurs more than once`)
-      hosts.add(host)
+      if (hosts.has(host.toLowerCase())) report(`${at}.Hosts[${j}]`, `${JSON.stringify(host)} occurs more than once`)
+      hosts.add(host.toLowerCase())
     }
   }
 }

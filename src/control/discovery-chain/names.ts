@@ -1,5 +1,6 @@
 // The names Consul gives to what a chain compiles to: target ids, SNI and cluster names, Envoy ids.
 // Used by the chain compiler and by the snapshot. Stock dashboards and stats tags parse these names, so their shape is fixed.
+import { PEER_NAME } from '../peering/peer-name.js'
 
 export const DEFAULT_TENANCY = 'default' as const
 
@@ -47,6 +48,12 @@ export function clusterSni({ service, subset, namespace, partition, datacenter }
 /** SNI of a service for a peer, by the exporter's own name of that peer and in its own trust domain. */
 export const peeredSni = (service: string, peer: string, trustDomain: string): string =>
   `${service}.${DEFAULT_TENANCY}.${DEFAULT_TENANCY}.${peer}.external.${trustDomain}`
+
+/** Whether a peer may call its service so: a name of that service in its own trust domain, by a name of ours, and so none of anybody else's. */
+export function isPeeredSni(sni: string, service: string, trustDomain: string): boolean {
+  const [head, tail] = [`${service}.${DEFAULT_TENANCY}.${DEFAULT_TENANCY}.`, `.external.${trustDomain}`]
+  return sni.startsWith(head) && sni.endsWith(tail) && PEER_NAME.test(sni.slice(head.length, -tail.length))
+}
 
 /** Cluster of a service of a peer, by our name of that peer and in its trust domain. */
 export const peeredClusterName = (service: string, peer: string, trustDomain: string): string =>

@@ -16,18 +16,21 @@ import type {
 } from '../config-entries/edge-types.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
-import { intersectHosts } from './host-names.js'
+import { intersectHosts, isTakenBy } from './host-names.js'
 
 export type Certificate = InlineCertificate | FileSystemCertificate
 export type Route = HttpRoute | TcpRoute
 
 export interface Condition {
-  readonly Type: 'Accepted' | 'Bound' | 'Conflicted' | 'ResolvedRefs'
-  readonly Status: 'True' | 'False'
+  readonly Type: 'Accepted' | 'Bound' | 'Conflicted' | 'Programmed' | 'ResolvedRefs'
+  readonly Status: 'True' | 'False' | 'Unknown'
   readonly Reason: string
   readonly Message: string
-  readonly Resource?: ResourceReference
+  /** What it is about; the entry as a whole: an empty one. No two conditions of a type are about one. */
+  readonly Resource: ResourceReference
 }
+
+export const WHOLE_ENTRY: ResourceReference = { Kind: '', Name: '', SectionName: '' }
 
 export interface BoundHttpRoute {
   readonly route: HttpRoute
@@ -53,36 +56,26 @@ export function bindGateway(gateway: ApiGateway, entries: Resources, nowMs = Dat
   const routes = acceptedRoutes(gateway, entries)
   const bound: BoundListener[] = []
   const ofListeners: Condition[] = []
-  let invalid = ''
+  const invalid = new Set<RefReason>()
   for (const listener of gateway.Listeners) {
-    const Resource: ResourceReference = { Kind: gateway.Kind, Name: gateway.Name, SectionName: listener.Name }
+    const Resource = listenerReference(gateway, listener)
     const tcpRoutes = routes.filter(route => route.Kind === 'tcp-route' && isFor(route, gateway, listener)) as TcpRoute[]
     const conflicted = tcpRoutes.length > 1
     ofListeners.push(
       conflicted
-        ? {
-            ...condition(
-              'Conflicted',
-              true,
-              'RouteConflict',
-              `${tcpRoutes.map(({ Name }) => Name).join(', ')}: a TCP listener takes one route`,
-            ),
+        ? condition(
             Resource,
-          }
-        : { ...condition('Conflicted', false, 'NoConflict', 'the routes of the listener go together'), Resource },
+            'Conflicted',
+            true,
+            'RouteConflict',
+            `${tcpRoutes.map(({ Name }) => Name).join(', ')}: a TCP listener takes one route`,
+          )
+        : condition(Resource, 'Conflicted', false, 'NoConflict', 'the routes of the listener go together'),
     )
     const problems = referenceProblems(listener, entries, nowMs)
-    ofListeners.push(
-      ...problems.map(({ reason, message, Resource: at }) => ({
-        ...condition('ResolvedRefs', false, reason, message),
-        Resource: at ?? Resource,
-      })),
-    )
-    if (problems.length === 0)
-      ofListeners.push({ ...condition('ResolvedRefs', true, 'ResolvedRefs', 'all that the listener refers to is there'), Resource })
+    ofListeners.push(resolvedRefs(Resource, problems))
+    for (const { reason } of problems) invalid.add(reason)
     const certificates = certificatesOf(listener, entries)
-    const [problem] = problems
-    if (problem !== undefined) invalid ||= problem.reason === 'InvalidCertificateRef' ? 'InvalidCertificates' : 'InvalidJWTProviders'
     // Without any certificate a listener over TLS has nothing to show; in clear text it must not be served.
     if (certificates.length === 0 && (listener.TLS?.Certificates ?? []).length > 0) continue
     // What it is guarded by is not there.
@@ -92,18 +85,36 @@ export function bindGateway(gateway: ApiGateway, entries: Resources, nowMs = Dat
       certificates,
       httpRoutes: routes.flatMap(route => {
         if (route.Kind !== 'http-route' || !isFor(route, gateway, listener)) return []
-        const hosts = intersectHosts(listener.Hostname, route.Hostnames)
+        const hosts = intersectHosts(listener.Hostname, route.Hostnames).filter(host => !isTaken(host, listener, gateway))
         return hosts.length === 0 ? [] : [{ route, hosts }]
       }),
       // The oldest stays: a later one takes nothing from it.
       tcpRoute: tcpRoutes[0],
     })
   }
-  const accepted =
-    invalid === ''
-      ? condition('Accepted', true, 'Accepted', 'the gateway is served')
-      : condition('Accepted', false, invalid, 'some of what its listeners refer to is not there, or not good')
-  return { listeners: bound, conditions: [accepted, ...ofListeners] }
+  return { listeners: bound, conditions: [acceptedGateway(invalid), ...ofListeners] }
+}
+
+function isTaken(host: string, listener: ApiGatewayListener, { Listeners }: ApiGateway): boolean {
+  return Listeners.some(({ Port, Hostname }) => Port === listener.Port && isTakenBy(Hostname, listener.Hostname, host))
+}
+
+export function listenerReference({ Kind, Name }: ApiGateway, listener: ApiGatewayListener): ResourceReference {
+  return { Kind, Name, SectionName: listener.Name }
+}
+
+function acceptedGateway(invalid: ReadonlySet<RefReason>): Condition {
+  if (invalid.size === 0) return condition(WHOLE_ENTRY, 'Accepted', true, 'Accepted', 'the gateway is served')
+  const reason = invalid.has('InvalidJWTProviderRef') ? 'InvalidJWTProviders' : 'InvalidCertificates'
+  return condition(WHOLE_ENTRY, 'Accepted', false, reason, 'some of what its listeners refer to is not there, or not good')
+}
+
+function resolvedRefs(listener: ResourceReference, problems: readonly RefProblem[]): Condition {
+  const [first] = problems
+  if (first === undefined) return condition(listener, 'ResolvedRefs', true, 'ResolvedRefs', 'all that the listener refers to is there')
+  // A guard that is not there weighs more than one certificate of several.
+  const { reason } = problems.find(({ reason }) => reason === 'InvalidJWTProviderRef') ?? first
+  return condition(listener, 'ResolvedRefs', false, reason, problems.map(({ message }) => message).join('; '))
 }
 
 /** Oldest first; of one age by name. */
@@ -121,19 +132,32 @@ function isFor(route: Route, gateway: ApiGateway, listener: ApiGatewayListener):
   )
 }
 
-/** The conditions of a route: whether it is good at all, then one for each gateway or listener that it names. */
-export function routeConditions(route: Route, entries: Resources): Condition[] {
+/**
+ * The conditions of a route: whether it is good at all, then one for each gateway or listener that it names. `bind`: what `bindGateway` makes of
+ * a gateway, for who asks about many routes of one.
+ */
+export function routeConditions(
+  route: Route,
+  entries: Resources,
+  bind: (gateway: ApiGateway) => GatewayBinding = gateway => bindGateway(gateway, entries),
+): Condition[] {
   const problem = routeProblem(route, entries)
   const accepted =
     problem === undefined
-      ? condition('Accepted', true, 'Accepted', 'the route is served where it is bound')
-      : condition('Accepted', false, problem.reason, problem.message)
-  return [accepted, ...route.Parents.map(parent => ({ ...boundTo(route, parent, problem, entries), Resource: parent }))]
+      ? condition(WHOLE_ENTRY, 'Accepted', true, 'Accepted', 'the route is served where it is bound')
+      : condition(WHOLE_ENTRY, 'Accepted', false, problem.reason, problem.message)
+  return [accepted, ...route.Parents.map(parent => boundTo(route, parent, problem, entries, bind))]
 }
 
 interface Problem {
   readonly reason: string
   readonly message: string
+}
+
+type RefReason = 'InvalidCertificateRef' | 'InvalidJWTProviderRef'
+
+interface RefProblem extends Problem {
+  readonly reason: RefReason
 }
 
 function routeProblem(route: Route, entries: Resources): Problem | undefined {
@@ -158,27 +182,34 @@ function routeProblem(route: Route, entries: Resources): Problem | undefined {
     : { reason: 'JWTProvidersNotFound', message: `JWT provider ${JSON.stringify(missing)} does not exist` }
 }
 
-function boundTo(route: Route, parent: ResourceReference, problem: Problem | undefined, entries: Resources): Condition {
+function boundTo(
+  route: Route,
+  parent: ResourceReference,
+  problem: Problem | undefined,
+  entries: Resources,
+  bind: (gateway: ApiGateway) => GatewayBinding,
+): Condition {
+  const unbound = (reason: string, why: string): Condition => condition(parent, 'Bound', false, reason, why)
+  const failed = (why: string): Condition => unbound('FailedToBind', why)
   const gateway = entries.get('api-gateway', parent.Name)
-  if (gateway === undefined) return condition('Bound', false, 'GatewayNotFound', `there is no api-gateway ${JSON.stringify(parent.Name)}`)
-  const failed = (why: string): Condition => condition('Bound', false, 'FailedToBind', why)
+  if (gateway === undefined) return unbound('GatewayNotFound', `there is no api-gateway ${JSON.stringify(parent.Name)}`)
   if (problem !== undefined)
-    return problem.reason === 'JWTProvidersNotFound' ? condition('Bound', false, problem.reason, problem.message) : failed(problem.message)
+    return problem.reason === 'JWTProvidersNotFound' ? unbound(problem.reason, problem.message) : failed(problem.message)
   const wanted = gateway.Listeners.filter(({ Name }) => parent.SectionName === undefined || Name === parent.SectionName)
   if (wanted.length === 0) return failed(`the gateway has no listener ${JSON.stringify(parent.SectionName)}`)
   const sameKind = wanted.filter(({ Protocol }) => (Protocol === 'tcp') === (route.Kind === 'tcp-route'))
   if (sameKind.length === 0) return failed(`a ${route.Kind} does not go with a listener of protocol ${wanted[0]!.Protocol}`)
-  const { listeners } = bindGateway(gateway, entries)
+  const { listeners } = bind(gateway)
   const served = listeners.filter(({ listener }) => sameKind.includes(listener))
   if (served.length === 0) return failed('the listener is not served: see the status of the gateway')
   const isBound = served.some(({ httpRoutes, tcpRoute }) =>
     route.Kind === 'tcp-route' ? tcpRoute?.Name === route.Name : httpRoutes.some(bound => bound.route.Name === route.Name),
   )
-  if (isBound) return condition('Bound', true, 'Bound', 'the route is served by the gateway')
+  if (isBound) return condition(parent, 'Bound', true, 'Bound', 'the route is served by the gateway')
   return failed(
     route.Kind === 'tcp-route'
       ? 'an older tcp-route has the listener'
-      : `none of its host names is one of the listener's (${sameKind[0]!.Hostname ?? '*'})`,
+      : `none of its host names is one of the listener's (${sameKind[0]!.Hostname ?? '*'}) and of no narrower one on its port`,
   )
 }
 
@@ -192,17 +223,10 @@ function certificateOf(kind: string, name: string, entries: Resources): Certific
   return kind === 'file-system-certificate' ? entries.get('file-system-certificate', name) : entries.get('inline-certificate', name)
 }
 
-function referenceProblems(
-  listener: ApiGatewayListener,
-  entries: Resources,
-  nowMs: number,
-): (Problem & { readonly Resource?: ResourceReference })[] {
-  const certificates = (listener.TLS?.Certificates ?? []).flatMap(reference => {
-    const { Kind, Name } = reference
+function referenceProblems(listener: ApiGatewayListener, entries: Resources, nowMs: number): RefProblem[] {
+  const certificates = (listener.TLS?.Certificates ?? []).flatMap(({ Kind, Name }): RefProblem[] => {
     const why = certificateProblem(certificateOf(Kind, Name, entries), nowMs)
-    return why === undefined
-      ? []
-      : [{ reason: 'InvalidCertificateRef', message: `${Kind} ${JSON.stringify(Name)} ${why}`, Resource: reference }]
+    return why === undefined ? [] : [{ reason: 'InvalidCertificateRef', message: `${Kind} ${JSON.stringify(Name)} ${why}` }]
   })
   const missing = missingProvider([listener.Override?.JWT, listener.Default?.JWT], entries)
   if (missing === undefined) return certificates
@@ -228,6 +252,6 @@ function missingProvider(requirements: readonly (JwtRequirement | undefined)[], 
     .find(name => entries.get('jwt-provider', name) === undefined)
 }
 
-function condition(Type: Condition['Type'], is: boolean, Reason: string, Message: string): Condition {
-  return { Type, Status: is ? 'True' : 'False', Reason, Message }
+function condition(Resource: ResourceReference, Type: Condition['Type'], is: boolean, Reason: string, Message: string): Condition {
+  return { Type, Status: is ? 'True' : 'False', Reason, Message, Resource }
 }

@@ -3,30 +3,62 @@
 // moves no index and wakes nobody. Since when a condition holds is known from the first reading of this process on.
 import type { ApiGateway } from '../config-entries/edge-types.js'
 import type { ConfigEntry, ConfigEntryIndex } from '../config-entries/types.js'
-import { bindGateway, type Condition, routeConditions } from './api-gateway-binding.js'
+import { bindGateway, type Condition, type GatewayBinding, listenerReference, routeConditions, WHOLE_ENTRY } from './api-gateway-binding.js'
 
 export const BOUND_API_GATEWAY = 'bound-api-gateway'
 /** Of conditions whose time is kept: more than all entries can have at once. */
 const MAX_TRANSITIONS = 200_000
+
+/** What the proxies of a gateway have of what they should have. */
+export type GatewayProgress = Pick<Condition, 'Status' | 'Reason' | 'Message'>
 
 export class EntryStatus {
   private readonly transitions = new Map<string, { readonly state: string; readonly at: string }>()
 
   constructor(
     private readonly entries: ConfigEntryIndex,
+    private readonly progressOf: (gateway: string) => GatewayProgress,
     private readonly now: () => number = Date.now,
   ) {}
 
-  shown(entry: ConfigEntry): object {
-    switch (entry.Kind) {
-      case 'api-gateway':
-        return { ...entry, Status: this.status(entry, bindGateway(entry, this.entries, this.now()).conditions) }
-      case 'http-route':
-      case 'tcp-route':
-        return { ...entry, Status: this.status(entry, routeConditions(entry, this.entries)) }
-      default:
-        return entry
+  /** For one reading of any number of entries: what a gateway comes to is found out once. */
+  reader(): (entry: ConfigEntry) => object {
+    const bindings = new Map<string, GatewayBinding>()
+    const bind = (gateway: ApiGateway): GatewayBinding => {
+      const known = bindings.get(gateway.Name)
+      if (known !== undefined) return known
+      const made = bindGateway(gateway, this.entries, this.now())
+      bindings.set(gateway.Name, made)
+      return made
     }
+    return entry => {
+      switch (entry.Kind) {
+        case 'api-gateway':
+          return { ...entry, Status: this.status(entry, this.gatewayConditions(entry, bind(entry))) }
+        case 'http-route':
+        case 'tcp-route':
+          return { ...entry, Status: this.status(entry, routeConditions(entry, this.entries, bind)) }
+        default:
+          return entry
+      }
+    }
+  }
+
+  private gatewayConditions(gateway: ApiGateway, { conditions, listeners }: GatewayBinding): Condition[] {
+    const progress = this.progressOf(gateway.Name)
+    const served = new Set(listeners.map(({ listener }) => listener))
+    const notServed: GatewayProgress = { Status: 'False', Reason: 'Invalid', Message: 'the listener is not served: see ResolvedRefs' }
+    return [
+      ...conditions,
+      { Type: 'Programmed', ...progress, Resource: WHOLE_ENTRY },
+      ...gateway.Listeners.map(
+        (listener): Condition => ({
+          Type: 'Programmed',
+          ...(served.has(listener) ? progress : notServed),
+          Resource: listenerReference(gateway, listener),
+        }),
+      ),
+    ]
   }
 
   /** Every bound-api-gateway, by name. */
@@ -62,7 +94,7 @@ export class EntryStatus {
   }
 
   private since(entry: string, { Type, Status, Reason, Resource }: Condition): string {
-    const key = `${entry} ${Type} ${JSON.stringify(Resource ?? '')}`
+    const key = `${entry} ${Type} ${JSON.stringify(Resource)}`
     const state = `${Status} ${Reason}`
     const known = this.transitions.get(key)
     if (known?.state === state) return known.at

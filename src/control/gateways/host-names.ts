@@ -10,6 +10,12 @@ export function intersectHosts(listener: string | undefined, route: readonly str
   return [...new Set(wanted.flatMap(host => intersection(own, host) ?? []))]
 }
 
+/** Of two listeners of one port: the other one is for the name, as the narrower of the two that mean it. */
+export function isTakenBy(other: string | undefined, listener: string | undefined, host: string): boolean {
+  const [theirs, own] = [(other ?? ANY).toLowerCase(), (listener ?? ANY).toLowerCase()]
+  return theirs !== own && intersection(theirs, own) === theirs && intersection(theirs, host) === host
+}
+
 function intersection(a: string, b: string): string | undefined {
   if (a === b || b === ANY) return a
   if (a === ANY) return b

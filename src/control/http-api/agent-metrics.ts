@@ -41,6 +41,28 @@ function consulGauges(context: ApiContext): readonly (readonly [string, string, 
   ]
 }
 
+interface LabelledGauge {
+  readonly name: string
+  readonly help: string
+  readonly value: number
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** One of each for every peering. A peering is healthy while its stream is open. */
+function peeringGauges({ peerings, exports }: ApiContext): LabelledGauge[] {
+  const all = peerings.list().map(({ peering: { Name, ID }, state, session }) => ({
+    labels: { peer_name: Name, peer_id: ID },
+    exported: (session === undefined ? exports.names(Name) : session.exported).length,
+    healthy: state === 'ACTIVE' ? 1 : 0,
+  }))
+  const gauge = (name: string, help: string, value: 'exported' | 'healthy'): LabelledGauge[] =>
+    all.map(each => ({ name, help, value: each[value], labels: each.labels }))
+  return [
+    ...gauge('consul.peering.exported_services', 'Services that are exported to the peer', 'exported'),
+    ...gauge('consul.peering.healthy', 'Whether the stream of the peering is open (1) or not (0)', 'healthy'),
+  ]
+}
+
 export async function agentMetrics(context: ApiContext): Promise<MetricsSummary> {
   const own = await context.metrics.registry.getMetricsAsJSON()
   const values = own.flatMap(metric =>
@@ -48,7 +70,11 @@ export async function agentMetrics(context: ApiContext): Promise<MetricsSummary>
   )
   return {
     Timestamp: `${new Date().toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`,
-    Gauges: [...consulGauges(context).map(([Name, , Value]) => ({ Name, Value, Labels: {} })), ...values],
+    Gauges: [
+      ...consulGauges(context).map(([Name, , Value]) => ({ Name, Value, Labels: {} })),
+      ...peeringGauges(context).map(({ name, value, labels }) => ({ Name: name, Value: value, Labels: labels })),
+      ...values,
+    ],
     Points: [],
     Counters: [],
     Samples: [],
@@ -56,9 +82,17 @@ export async function agentMetrics(context: ApiContext): Promise<MetricsSummary>
 }
 
 export async function agentMetricsText(context: ApiContext): Promise<string> {
-  const consul = consulGauges(context).map(([name, help, value]) => {
-    const metric = name.replace(/[.-]/g, '_')
-    return `# HELP ${metric} ${help}\n# TYPE ${metric} gauge\n${metric} ${value}\n`
+  const consul = consulGauges(context).map(([name, help, value]) => `${head(name, help)}${promName(name)} ${value}\n`)
+  const told = new Set<string>()
+  const ofPeerings = peeringGauges(context).map(({ name, help, value, labels }) => {
+    const pairs = Object.entries(labels).map(([label, text]) => `${label}=${JSON.stringify(text)}`)
+    const line = `${promName(name)}{${pairs.join(',')}} ${value}\n`
+    if (told.has(name)) return line
+    told.add(name)
+    return head(name, help) + line
   })
-  return `${await context.metrics.registry.metrics()}${consul.join('')}`
+  return `${await context.metrics.registry.metrics()}${consul.join('')}${ofPeerings.join('')}`
 }
+
+const promName = (name: string): string => name.replace(/[.-]/g, '_')
+const head = (name: string, help: string): string => `# HELP ${promName(name)} ${help}\n# TYPE ${promName(name)} gauge\n`

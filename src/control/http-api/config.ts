@@ -7,6 +7,7 @@ import { BOUND_API_GATEWAY, EntryStatus } from '../gateways/entry-status.js'
 import { unknownServiceWarnings } from '../intentions/unknown-services.js'
 import { unknownPeerWarnings } from '../peering/unknown-peers.js'
 import type { ApiContext } from './context.js'
+import { gatewayProgress } from './gateway-progress.js'
 import { compileRequestFilter } from './request-filter.js'
 import { blockingRead, describeError, HttpError, joinErrors, param, query, sendIndexed, warn } from './respond.js'
 
@@ -14,8 +15,8 @@ const CONFIG = 'config'
 
 export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   const { entries, metrics } = context
-  const status = new EntryStatus(context.resolvedEntries)
-  const all = (): object[] => [...entries.all().map(entry => status.shown(entry)), ...status.bound()]
+  const status = new EntryStatus(context.resolvedEntries, gateway => gatewayProgress(gateway, context))
+  const all = (): object[] => [...entries.all().map(status.reader()), ...status.bound()]
 
   app.put('/v1/config', async (request, reply) => {
     const cas = casIndex(request)
@@ -39,7 +40,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
         ? status.bound().filter(isWanted)
         : [...entries.list(kind)]
             .sort((a, b) => (a.Name < b.Name ? -1 : 1))
-            .map(entry => status.shown(entry))
+            .map(status.reader())
             .filter(isWanted),
     )
   })
@@ -49,7 +50,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
     const name = param(request, '*')
     return blockingRead(context, request, reply, CONFIG, () => {
       const found = kind === BOUND_API_GATEWAY ? undefined : entries.get(kind, name)
-      const entry = kind === BOUND_API_GATEWAY ? status.boundNamed(name) : found && status.shown(found)
+      const entry = kind === BOUND_API_GATEWAY ? status.boundNamed(name) : found && status.reader()(found)
       if (entry === undefined) throw new HttpError(404, `Config entry not found for "${kind}" / "${name}"`)
       return entry
     })

@@ -146,7 +146,7 @@ function openStream(session: ClientHttp2Session, path: string, events: PeerStrea
   const readStatus = (headers: Record<string, unknown>): void => {
     const code = headers['grpc-status']
     if (code === undefined) return
-    const message = decodeURIComponent(String(headers['grpc-message'] ?? ''))
+    const message = percentDecoded(String(headers['grpc-message'] ?? ''))
     status = new PeerError(message === '' ? `the stream has ended (status ${String(code)})` : message, Number(code))
   }
   stream.on('response', readStatus)
@@ -169,6 +169,15 @@ function openStream(session: ClientHttp2Session, path: string, events: PeerStrea
       // The peer ends it then; one that does not is not waited for.
       setTimeout(() => stream.destroy(), CLOSE_TIMEOUT_MS).unref()
     },
+  }
+}
+
+/** What is not rightly encoded is told as it came. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
 }
 

@@ -3,12 +3,13 @@
 // API; this one is ours (docs/peering.md).
 // Invariant: what `readMessage` gives out holds only names, addresses and certificates that the rest of the control plane can work with.
 
+import { isIP } from 'node:net'
 import { checkTrustDomain, parseSpiffeId } from '../../mtls/spiffe.js'
 import type { HealthStatus } from '../catalog/check-definition.js'
 import { SERVICE_NAME } from '../catalog/service-definition.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import type { ConfigError } from '../config-entries/types.js'
-import { checkPem, serverAddress } from './peering-token.js'
+import { plainPem, serverAddress } from './peering-token.js'
 import type { ExportedService, PeerBundle, PeerInstance } from './peering-types.js'
 
 export const EXCHANGE_METHOD = '/outrigger.peering.v1.PeerStream/Exchange'
@@ -63,6 +64,7 @@ const MAX_ROOTS = 32
 const MAX_ADDRESSES = 64
 const MAX_SPIFFE_IDS = 256
 const MAX_NAME_CHARS = 512
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i
 const STATUSES: readonly string[] = ['passing', 'warning', 'critical'] satisfies HealthStatus[]
 
 /** Throws one line that names the field. */
@@ -138,9 +140,10 @@ function readBundle(fields: FieldReader): PeerBundle {
   const trustDomain = bundle.string('trustDomain')
   const wrong = checkTrustDomain(trustDomain)
   if (wrong !== undefined) bundle.fail('trustDomain', wrong.reason)
-  const rootPems = bundle.strings('rootPems')
-  if (rootPems.length === 0 || rootPems.length > MAX_ROOTS) bundle.fail('rootPems', `must be 1 to ${MAX_ROOTS} certificates`)
-  for (const pem of rootPems) check(bundle, 'rootPems', () => checkPem(pem, 'the bundle'))
+  const texts = bundle.strings('rootPems')
+  if (texts.length === 0 || texts.length > MAX_ROOTS) bundle.fail('rootPems', `must be 1 to ${MAX_ROOTS} certificates`)
+  const rootPems: string[] = []
+  for (const text of texts.slice(0, MAX_ROOTS)) check(bundle, 'rootPems', () => rootPems.push(plainPem(text, 'the bundle')))
   return { trustDomain, rootPems }
 }
 
@@ -176,6 +179,13 @@ function readService(fields: FieldReader): ExportedService {
   }
 }
 
+/** Whatever shows or resolves it can do so with these. */
+function readAddress(fields: FieldReader): string {
+  const address = fields.string('address')
+  if (address !== '' && isIP(address) === 0 && !HOST_NAME.test(address)) fields.fail('address', 'is no IP address and no host name')
+  return address
+}
+
 function readInstance(fields: FieldReader): PeerInstance {
   const node = fields.object('node') ?? fields.absent('node')
   const weights = fields.object('weights') ?? fields.absent('weights')
@@ -187,10 +197,10 @@ function readInstance(fields: FieldReader): PeerInstance {
     name: needed(fields, 'name'),
     tags: fields.strings('tags'),
     meta: { ...fields.stringMap('meta') },
-    address: fields.string('address'),
+    address: readAddress(fields),
     port: fields.integer('port', 0, 65_535, 0),
     weights: { Passing: weights.integer('Passing', 0, 65_535, 1), Warning: weights.integer('Warning', 0, 65_535, 1) },
     status: status as HealthStatus,
-    node: { id: node.string('id'), name: node.string('name'), address: node.string('address') },
+    node: { id: node.string('id'), name: node.string('name'), address: readAddress(node) },
   }
 }

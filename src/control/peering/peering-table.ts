@@ -26,6 +26,8 @@ interface StoredImport {
 export const MAX_PEERINGS = 256
 /** Of one peering. */
 export const MAX_IMPORTS = 5_000
+/** Of one peering, as JSON: 5,000 services of 50 instances each are about as many. */
+export const MAX_IMPORT_BYTES = 128 * 1024 * 1024
 /** Of imports that end in one transaction. */
 const REMOVED_AT_ONCE = 500
 
@@ -39,6 +41,8 @@ export class PeeringTable {
   private readonly virtualIps: VirtualIps
   private readonly peerings = new Map<string, Peering>()
   private readonly imports = new Map<string, Map<string, ImportedService>>()
+  /** By peer: how much its imports are, each and together. */
+  private readonly sizes = new Map<string, { total: number; readonly of: Map<string, number> }>()
   private readonly listeners: ((change: PeeringChange) => void)[] = []
 
   private constructor(store: Store, virtualIps: VirtualIps) {
@@ -113,9 +117,13 @@ export class PeeringTable {
 
   /** False: the peering imports as much as it may. */
   putImport(peer: string, service: ExportedService, hash: string): Promise<boolean> {
+    const bytes = JSON.stringify(service).length
     return this.store.exclusive(async turn => {
       const known = this.imports.get(peer)
-      if (known !== undefined && known.size >= MAX_IMPORTS && !known.has(service.name.toLowerCase())) return false
+      const name = service.name.toLowerCase()
+      if (known !== undefined && known.size >= MAX_IMPORTS && !known.has(name)) return false
+      const { total = 0, of } = this.sizes.get(peer) ?? {}
+      if (total - (of?.get(name) ?? 0) + bytes > MAX_IMPORT_BYTES) return false
       await turn.transaction([
         put('peering-import', importKey(peer, service.name), { hash, service } satisfies StoredImport),
         ...this.virtualIps.writesForNames([virtualName(peer, service.name)], []),
@@ -156,8 +164,10 @@ export class PeeringTable {
       }
       const [peer, name] = splitImportKey(key)
       const before = this.imported(peer, name)
-      if (record === undefined) this.imports.get(peer)?.delete(name)
-      else this.setImport(key, record.value as StoredImport, record.createIndex, record.modifyIndex)
+      if (record === undefined) {
+        this.imports.get(peer)?.delete(name)
+        this.measure(peer, name, 0)
+      } else this.setImport(key, record.value as StoredImport, record.createIndex, record.modifyIndex)
       const after = this.imported(peer, name)
       imports.push({ peer, service: (after ?? before)?.name ?? name, identity: identityOf(before) !== identityOf(after) })
     }
@@ -168,6 +178,16 @@ export class PeeringTable {
     const [peer, name] = splitImportKey(key)
     const named = this.imports.get(peer) ?? new Map<string, ImportedService>()
     this.imports.set(peer, named.set(name, { ...service, peer, hash, CreateIndex, ModifyIndex }))
+    this.measure(peer, name, JSON.stringify(service).length)
+  }
+
+  private measure(peer: string, name: string, bytes: number): void {
+    const sizes = this.sizes.get(peer) ?? { total: 0, of: new Map<string, number>() }
+    sizes.total += bytes - (sizes.of.get(name) ?? 0)
+    if (bytes === 0) sizes.of.delete(name)
+    else sizes.of.set(name, bytes)
+    if (sizes.of.size === 0) this.sizes.delete(peer)
+    else this.sizes.set(peer, sizes)
   }
 }
 

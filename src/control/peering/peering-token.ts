@@ -15,6 +15,9 @@ export interface PeeringToken {
 const MAX_TOKEN_CHARS = 256 * 1024
 const MAX_ADDRESSES = 64
 const MAX_CERTIFICATES = 32
+/** Mesh gateways go by it, so it must be none of a service's. */
+const SERVER_NAME = /^server\.[a-z0-9_-]+\.peering(\.[a-z0-9_-]+)+$/i
+const MAX_SERVER_NAME_CHARS = 253
 
 /** The server name that a control plane shows its peers a certificate for. */
 export const peeringServerName = (datacenter: string, trustDomain: string): string => `server.${datacenter}.peering.${trustDomain}`
@@ -50,7 +53,9 @@ export function decodeToken(text: string): PeeringToken {
   const manual = strings(fields['ManualServerAddresses'])
   const remote = fields['Remote'] as { Datacenter?: unknown } | null | undefined
   const token: PeeringToken = {
-    CA: strings(fields['CA']),
+    CA: strings(fields['CA'])
+      .slice(0, MAX_CERTIFICATES + 1)
+      .map(pem => plainPem(pem, 'the peering token')),
     ServerAddresses: manual.length > 0 ? manual : strings(fields['ServerAddresses']),
     ServerName: string(fields['ServerName']),
     PeerID: string(fields['PeerID']),
@@ -61,7 +66,8 @@ export function decodeToken(text: string): PeeringToken {
     if (token[name] === '') throw new Error(`the peering token is damaged: it has no ${name}`)
   if (token.CA.length === 0 || token.CA.length > MAX_CERTIFICATES)
     throw new Error(`the peering token is damaged: it holds ${token.CA.length} CA certificates`)
-  for (const pem of token.CA) checkPem(pem, 'the peering token')
+  if (!SERVER_NAME.test(token.ServerName) || token.ServerName.length > MAX_SERVER_NAME_CHARS)
+    throw new Error('the peering token is damaged: its ServerName is none of a control plane')
   if (token.ServerAddresses.length === 0 || token.ServerAddresses.length > MAX_ADDRESSES)
     throw new Error(`the peering token is damaged: it holds ${token.ServerAddresses.length} server addresses`)
   for (const address of token.ServerAddresses) serverAddress(address)
@@ -75,10 +81,10 @@ export function serverAddress(text: string): HostPort {
   return address
 }
 
-/** Throws one line that begins with `whose`. */
-export function checkPem(pem: string, whose: string): void {
+/** The one certificate of a text, and nothing else that the text holds: it goes on to proxies. Throws one line that begins with `whose`. */
+export function plainPem(text: string, whose: string): string {
   try {
-    new X509Certificate(pem)
+    return new X509Certificate(text).toString()
   } catch {
     throw new Error(`${whose} is damaged: a CA certificate in it is none`)
   }

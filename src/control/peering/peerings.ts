@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import type { StateSeal } from '../../mtls/ca/store.js'
 import { BACKDATE_MS } from '../../mtls/x509/x509.js'
+import { isPeeredSni } from '../discovery-chain/names.js'
 import { GrpcStatus } from '../grpc/grpc-status.js'
 import { hashOf, isSameHash } from '../secret-hash.js'
 import type { ReplicaNotes } from '../store/replica-notes.js'
@@ -26,7 +27,7 @@ import {
 } from './peer-messages.js'
 import { PEER_NAME } from './peer-name.js'
 import { PeerSession, type PeerTransport, type SessionSource } from './peer-session.js'
-import { MAX_PEERINGS, type PeeringTable } from './peering-table.js'
+import { MAX_IMPORT_BYTES, MAX_IMPORTS, MAX_PEERINGS, type PeeringTable } from './peering-table.js'
 import { decodeToken, encodeToken, peeringServerName, serverAddress } from './peering-token.js'
 import type { PeerBundle, Peering, PeeringRecord, PeeringState } from './peering-types.js'
 
@@ -315,14 +316,16 @@ export class Peerings {
         GrpcStatus.FAILED_PRECONDITION,
         `the clocks of the two are ${Math.round(skewMs / 1_000)} s apart, the limit is ${MAX_CLOCK_SKEW_MS / 1_000} s: certificates of one would not be valid yet at the other`,
       )
-    try {
-      this.checkTrustDomain(found.Name, request.bundle)
-    } catch (error) {
-      throw new RefusedPeer(GrpcStatus.FAILED_PRECONDITION, (error as Error).message)
-    }
     const secret = randomUUID()
     let refusal: RefusedPeer | undefined
     await table.updatePeering(found.Name, before => {
+      try {
+        // Here, where no other token of the same peer can be exchanged at the same time.
+        this.checkTrustDomain(found.Name, request.bundle)
+      } catch (error) {
+        refusal = new RefusedPeer(GrpcStatus.FAILED_PRECONDITION, (error as Error).message)
+        return before
+      }
       const { establishmentHash, ...rest } = before
       if (establishmentHash === undefined || !isSameHash(establishmentHash, hashOf(request.secret))) {
         const why = establishmentHash === undefined ? 'has been used already' : 'is not the newest of its peering'
@@ -471,10 +474,15 @@ export class Peerings {
       case 'services':
         return table.keepImports(name, new Set(message.names.map(service => service.toLowerCase())))
       case 'service': {
-        const domain = `spiffe://${peering.bundle?.trustDomain}/`
-        if (!message.service.spiffeIds.every(id => id.startsWith(domain)))
+        const trustDomain = peering.bundle?.trustDomain ?? ''
+        const { name: service, sni, spiffeIds } = message.service
+        if (!spiffeIds.every(id => id.startsWith(`spiffe://${trustDomain}/`)))
           throw new Error('its identity is not of the trust domain of the peer')
-        if (!(await table.putImport(name, message.service, message.hash))) throw new Error('more services than one peering may import')
+        // By it mesh gateways send connections on: one of somebody else's would take theirs.
+        if (!isPeeredSni(sni, service, trustDomain))
+          throw new Error(`its server name ${JSON.stringify(sni)} is not one of the service and the peer`)
+        if (!(await table.putImport(name, message.service, message.hash)))
+          throw new Error(`more than one peering may import: ${MAX_IMPORTS} services, ${MAX_IMPORT_BYTES / 2 ** 20} MiB`)
         return
       }
       case 'terminated':

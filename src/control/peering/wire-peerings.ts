@@ -64,6 +64,7 @@ export function snapshotPeers(table: PeeringTable, server: SnapshotSources['peer
     bundle: peer => table.bundle(peer),
     imported: (peer, service) => table.imported(peer, service),
     imports: () => table.list().flatMap(({ Name }) => table.importsOf(Name)),
+    virtualAddress: (peer, service) => table.virtualIp(peer, service),
     dialled: () =>
       table
         .list()

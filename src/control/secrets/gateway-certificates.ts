@@ -2,8 +2,8 @@
 // Made by `ControlPlane`; what snapshots and statuses are built from is `index`, in which such an entry holds what was read. Invariant: only a
 // certificate and key that belong together are handed on, so that a half-written version leaves the last good pair serving; a pair is kept over
 // restarts where the state is sealed, and nowhere in the clear.
-import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { StateSeal } from '../../mtls/ca/store.js'
+import { pairProblems } from '../../mtls/x509/certificate-pair.js'
 import { fieldOf, isKvReference, type KvReference, parseKvReference } from '../../vault/kv-secrets.js'
 import type { InlineCertificate } from '../config-entries/edge-types.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from '../config-entries/types.js'
@@ -113,8 +113,9 @@ export class GatewayCertificates {
       if (certificate === undefined || key === undefined) return
       const before = this.pairs.get(entry.Name)
       if (before?.named === namedBy(entry) && before.Certificate === certificate && before.PrivateKey === key) return
-      if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key)))
-        throw new Error('the private key does not belong to the certificate')
+      const { chain: ofChain, key: ofKey } = pairProblems(certificate, key)
+      if (ofChain !== undefined) throw new Error(`the certificate ${ofChain}`)
+      if (ofKey !== undefined) throw new Error(`the private key ${ofKey}`)
       const pair = { named: namedBy(entry), Certificate: certificate, PrivateKey: key }
       this.pairs.set(entry.Name, pair)
       this.problems.delete(entry.Name)

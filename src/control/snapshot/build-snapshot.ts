@@ -193,7 +193,7 @@ export class SnapshotBuilder {
       })
       const listeners = kind.placed === undefined ? kind.listeners(view) : kind.placed.shared(view)
       const settled = {
-        resources: makeSnapshot([...kind.clusters(view), ...listeners, ...kind.routes(view)]),
+        resources: makeSnapshot([...kind.clusters(view), ...listeners, ...kind.routes(view), ...(kind.secrets?.(view) ?? [])]),
         dependencies,
         problems,
         endpoints: (lookup: EndpointLookup) => kind.endpoints(view, lookup),
@@ -238,6 +238,10 @@ export class SnapshotBuilder {
       imports: () => {
         dependencies.add(PEERS_KEY)
         return peers.imports()
+      },
+      virtualAddress: (peer, service) => {
+        dependencies.add(importKey(peer, service))
+        return peers.virtualAddress(peer, service)
       },
       dialled: () => {
         dependencies.add(PEERS_KEY)

@@ -25,6 +25,7 @@ type ClusterInit = Init<typeof ClusterSchema>
 
 const ORIGINAL_DESTINATION = 'original-destination'
 const OUTBOUND_ADDRESS = '127.0.0.1'
+const OUTBOUND_IPV6 = '::1'
 const CLIENT_HELLO_WITHIN_MS = 1_000
 
 export function originalDstFilter(): NonNullable<ListenerInit['listenerFilters']>[number] {
@@ -52,6 +53,8 @@ export function outboundListener(view: ProxyView): ListenerInit | undefined {
   return {
     name: `outbound_listener:${OUTBOUND_ADDRESS}:${transparent.outboundPort}`,
     address: socketAddress(OUTBOUND_ADDRESS, transparent.outboundPort),
+    // The kernel redirects what was made to IPv6 addresses to the loopback of IPv6.
+    ...(view.config.transparentIpv6 ? { additionalAddresses: [{ address: socketAddress(OUTBOUND_IPV6, transparent.outboundPort) }] } : {}),
     listenerFilters: [originalDstFilter(), ...(needServerNames(view) ? [tlsInspector()] : [])],
     // Where the server speaks first there is no ClientHello to wait for.
     ...(needServerNames(view) ? { listenerFiltersTimeout: duration(CLIENT_HELLO_WITHIN_MS), continueOnListenerFiltersTimeout: true } : {}),

@@ -4,6 +4,7 @@
 import { OpaqueConfig } from '../config-entries/opaque-config.js'
 import {
   HTTP1_ONLY_KEY,
+  IPV6_KEY,
   PASSIVE_HEALTH_CHECK_KEYS,
   PROXY_CONFIG_KEYS,
   TCP_TUNNEL_KEY,
@@ -30,6 +31,7 @@ export interface ProxyConfig {
   readonly xdsFetchTimeoutMs: number | undefined
   readonly httpMeshProtocol: 'auto' | 'http1'
   readonly tcpTunnel: TcpTunnelMode
+  readonly transparentIpv6: boolean
   /** Escape hatches: the user's own Envoy messages, as JSON. */
   readonly publicListenerJson: string | undefined
   readonly localClusterJson: string | undefined
@@ -94,6 +96,7 @@ export function readProxyConfig(
     xdsFetchTimeoutMs: merged.get('xds_fetch_timeout_ms'),
     httpMeshProtocol: merged.get(HTTP1_ONLY_KEY) ? 'http1' : 'auto',
     tcpTunnel: merged.get(TCP_TUNNEL_KEY) ?? 'auto',
+    transparentIpv6: merged.get(IPV6_KEY) === true,
     publicListenerJson: merged.get('envoy_public_listener_json'),
     localClusterJson: merged.get('envoy_local_cluster_json'),
     tracingJson: merged.get('envoy_listener_tracing_json'),

@@ -1,5 +1,6 @@
 // TLS contexts of the mesh, with certificates inline as Consul sends them: the public listener's DownstreamTlsContext (client
 // certificate required) and the clusters' UpstreamTlsContext (server's URI SAN matched).
+import { create, toBinary } from '@bufbuild/protobuf'
 import { ALL_BUNDLES, WORKLOAD_API_CLUSTER } from '../../model/workload-api.js'
 import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import type { TransportSocketSchema } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
@@ -9,7 +10,7 @@ import {
   TlsParameters_TlsProtocol,
   type TlsParametersSchema,
 } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
-import type { SdsSecretConfigSchema } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
+import { type SdsSecretConfigSchema, SecretSchema } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
   type CommonTlsContext_CombinedCertificateValidationContextSchema,
   type CommonTlsContextSchema,
@@ -17,10 +18,12 @@ import {
   UpstreamTlsContextSchema,
 } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { SPIFFECertValidatorConfigSchema } from '../../xds/gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
+import { makeResource, type Resource } from '../../xds/server/snapshot.js'
+import { SECRET_TYPE } from '../../xds/type-urls.js'
 import type { MeshTls, TlsVersion } from '../config-entries/types.js'
 import type { DiscoveryTarget } from '../discovery-chain/types.js'
 import type { PeerBundle } from '../peering/peering-types.js'
-import { fileSource, grpcConfigSource, type Init, inlineString, pack } from './protobuf.js'
+import { adsConfigSource, fileSource, grpcConfigSource, type Init, inlineString, pack } from './protobuf.js'
 import { isHttp2, type ProxyIdentity, type ProxyView, type TargetPeer } from './proxy-view.js'
 
 type ValidationInit = Init<typeof CertificateValidationContextSchema>
@@ -61,11 +64,10 @@ export function downstreamTls(
   }
 }
 
-/** Shown to clients from outside; files are the gateway's own. */
+/** Shown to clients from outside. Without a cluster a secret comes as all else of the snapshot does (`fileSecret`). */
 export type ShownCertificate =
   | { readonly chainPem: string; readonly keyPem: string }
-  | { readonly chainFile: string; readonly keyFile: string }
-  | { readonly sdsCluster: string; readonly secret: string }
+  | { readonly secret: string; readonly sdsCluster: string | undefined }
 
 /** TLS of clients from outside, who show no certificate: which one they are shown, their server name decides. */
 export function edgeTls(certificates: readonly ShownCertificate[], params: MeshTls, alpn: readonly string[]): TransportSocketInit {
@@ -77,14 +79,15 @@ export function edgeTls(certificates: readonly ShownCertificate[], params: MeshT
         commonTlsContext: {
           tlsParams: tlsParameters(params),
           tlsCertificates: certificates.flatMap(shown =>
-            'sdsCluster' in shown
-              ? []
-              : 'chainPem' in shown
-                ? { certificateChain: inlineString(shown.chainPem), privateKey: inlineString(shown.keyPem) }
-                : { certificateChain: fileSource(shown.chainFile), privateKey: fileSource(shown.keyFile) },
+            'secret' in shown ? [] : { certificateChain: inlineString(shown.chainPem), privateKey: inlineString(shown.keyPem) },
           ),
           tlsCertificateSdsSecretConfigs: certificates.flatMap(shown =>
-            'sdsCluster' in shown ? { name: shown.secret, sdsConfig: grpcConfigSource(shown.sdsCluster) } : [],
+            'secret' in shown
+              ? {
+                  name: shown.secret,
+                  sdsConfig: shown.sdsCluster === undefined ? adsConfigSource() : grpcConfigSource(shown.sdsCluster),
+                }
+              : [],
           ),
           alpnProtocols: [...alpn],
         },
@@ -92,6 +95,15 @@ export function edgeTls(certificates: readonly ShownCertificate[], params: MeshT
       }),
     },
   }
+}
+
+/** A certificate in files of the proxy's machine. Files of a secret are watched by proxies, those that a listener names itself are not. */
+export function fileSecret(name: string, chainFile: string, keyFile: string): Resource {
+  const message = create(SecretSchema, {
+    name,
+    type: { case: 'tlsCertificate', value: { certificateChain: fileSource(chainFile), privateKey: fileSource(keyFile) } },
+  })
+  return makeResource(name, SECRET_TYPE, toBinary(SecretSchema, message))
 }
 
 /**

@@ -40,8 +40,24 @@ export function transparentSettings(
   }
 }
 
-/** Services that `source` may call, with the addresses that are theirs alone. */
-export function intendedServices(source: string, context: BuildContext): Pick<VirtualService, 'service' | 'addresses'>[] {
+/** What a transparent proxy may be asked for. */
+export interface IntendedService extends Pick<VirtualService, 'service' | 'addresses'> {
+  /** Undefined: it is our own. */
+  readonly peer?: string
+}
+
+/** Services of our own that `source` may call, and all that peers export: whether it may call those, their intentions say. */
+export function intendedServices(source: string, context: BuildContext): IntendedService[] {
+  const { peers } = context.mesh
+  const ofPeers = peers.imports().flatMap(({ name: service, peer }): IntendedService[] => {
+    const address = peers.virtualAddress(peer, service)
+    return address === undefined ? [] : [{ service, peer, addresses: [address] }]
+  })
+  return [...ownServices(source, context), ...ofPeers]
+}
+
+/** With the addresses that are theirs alone. */
+function ownServices(source: string, context: BuildContext): IntendedService[] {
   const { catalog, problems } = context
   const owners = new Map<string, string>()
   return catalog.virtualServices().flatMap(({ service, addresses }) => {

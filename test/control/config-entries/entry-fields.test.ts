@@ -133,6 +133,7 @@ const PEERS: PeerSources = {
   bundle: peer => (peer === 'p' ? { trustDomain: 'east', rootPems: ['EAST'] } : undefined),
   imported: (peer, service) => (peer === 'p' && service === 'db' ? PEERED : undefined),
   imports: () => [PEERED],
+  virtualAddress: () => undefined,
   dialled: () => [],
   server: () => ({ serverName: 'server.dc1.peering.here', host: '127.0.0.1', port: 8503 }),
 }
@@ -281,9 +282,8 @@ describe('keys of Proxy.Config', () => {
       { DestinationName: 'db', LocalBindPort: 9192 },
     ]
     const http = { protocol: 'http', ...Config }
-    expect(await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: { Config: http, Upstreams } } } })).toEqual(
-      [],
-    )
+    const proxy = { Mode: 'transparent', Config: http, Upstreams }
+    expect(await mesh.register({ Name: 'web', Port: 8080, Connect: { SidecarService: { Proxy: proxy } } })).toEqual([])
     const resources = [...mesh.build('web-sidecar-proxy').snapshot].map(([type, named]) => [
       type,
       [...named].map(([name, { version }]) => [name, version]),

@@ -575,6 +575,7 @@ export const CONFIG_VALUES: {
     envoy_mesh_gateway_bind_tagged_addresses: { value: true },
     envoy_mesh_gateway_no_default_bind: { value: true },
     envoy_dns_discovery_type: { value: 'STRICT_DNS' },
+    outrigger_transparent_ipv6: { value: true },
     outrigger_http1_only: { value: true },
     outrigger_tcp_tunnel: { value: 'off', besides: TCP },
     envoy_prometheus_bind_addr: { value: '0.0.0.0:9102' },

@@ -1,14 +1,16 @@
 // Which routes bind to which listeners, and what the status of each entry says of it.
 import { describe, expect, it } from 'vitest'
-import type { ApiGateway } from '../../../src/control/config-entries/edge-types.js'
+import type { ApiGateway, HttpRoute } from '../../../src/control/config-entries/edge-types.js'
 import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { bindGateway, type Condition, type Route, routeConditions } from '../../../src/control/gateways/api-gateway-binding.js'
+import { EntryStatus, type GatewayProgress } from '../../../src/control/gateways/entry-status.js'
 import { intersectHosts } from '../../../src/control/gateways/host-names.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { AnyCa } from '../../support/mesh-certificates.js'
 
 const ca = new AnyCa()
+const LEAF = ca.leaf({ dns: ['*.example.com'] })
 const certificate = (name: string, shape = {}): object => {
   const { cert, key } = ca.leaf({ dns: ['*.example.com'], ...shape })
   return { Kind: 'inline-certificate', Name: name, Certificate: cert, PrivateKey: key }
@@ -111,7 +113,7 @@ describe('conditions', () => {
     expect(said(ofGateway(entries).conditions)).toEqual([
       'Accepted False InvalidCertificates',
       'Conflicted False NoConflict l',
-      'ResolvedRefs False InvalidCertificateRef c',
+      'ResolvedRefs False InvalidCertificateRef l',
     ])
     expect(ofGateway(entries).listeners).toEqual([])
     expect(ofRoute(entries, 'r')[1]!.Message).toBe('the listener is not served: see the status of the gateway')
@@ -133,6 +135,90 @@ describe('conditions', () => {
     const entries = await table(gateway({ Name: 'l', Port: 80, Override: { JWT } }), http('web'), route('r'))
     expect(said(ofGateway(entries).conditions)).toContain('ResolvedRefs False InvalidJWTProviderRef l')
     expect(ofGateway(entries).listeners).toEqual([])
+  })
+
+  it('are one of a type for each listener, with all that is wrong in it', async () => {
+    const JWT = { Providers: [{ Name: 'idp' }] }
+    const TLS = { Certificates: [{ Name: 'one' }, { Name: 'two' }] }
+    const entries = await table(gateway({ Name: 'l', Port: 443, TLS, Override: { JWT } }))
+    const { conditions } = ofGateway(entries)
+    expect(said(conditions)).toEqual([
+      'Accepted False InvalidJWTProviders',
+      'Conflicted False NoConflict l',
+      'ResolvedRefs False InvalidJWTProviderRef l',
+    ])
+    expect(conditions[0]!.Resource).toEqual({ Kind: '', Name: '', SectionName: '' })
+    expect(conditions[2]!.Message).toBe(
+      'inline-certificate "one" does not exist; inline-certificate "two" does not exist; JWT provider "idp" does not exist',
+    )
+  })
+})
+
+describe('listeners of one port', () => {
+  it('leave a name to the narrowest of them, whichever stands first', async () => {
+    const entries = await table(
+      gateway(
+        { Name: 'all', Port: 80 },
+        { Name: 'wild', Port: 80, Hostname: '*.example.com' },
+        { Name: 'exact', Port: 80, Hostname: 'a.example.com' },
+        { Name: 'elsewhere', Port: 81 },
+      ),
+      http('web'),
+      route('named', { Parents: [{ Name: 'edge', SectionName: 'all' }], Hostnames: ['a.example.com', 'b.example.com', 'c.org'] }),
+      route('any'),
+      route('lost', { Parents: [{ Name: 'edge', SectionName: 'wild' }], Hostnames: ['a.example.com'] }),
+    )
+    const hosts = ofGateway(entries).listeners.map(({ listener, httpRoutes }) => [
+      listener.Name,
+      httpRoutes.map(({ route: { Name }, hosts }) => `${Name} ${hosts}`),
+    ])
+    expect(hosts).toEqual([
+      ['all', ['named c.org', 'any *']],
+      ['wild', ['any *.example.com']],
+      ['exact', ['any a.example.com']],
+      ['elsewhere', ['any *']],
+    ])
+    expect(ofRoute(entries, 'lost')[1]).toMatchObject({
+      Status: 'False',
+      Reason: 'FailedToBind',
+      Message: "none of its host names is one of the listener's (*.example.com) and of no narrower one on its port",
+    })
+  })
+})
+
+describe('what readers are shown', () => {
+  const NOTHING: GatewayProgress = { Status: 'Unknown', Reason: 'Pending', Message: 'none' }
+  const shown = async (progress: GatewayProgress): Promise<string[]> => {
+    const TLS = { Certificates: [{ Name: 'gone' }] }
+    const entries = await table(gateway({ Name: 'a', Port: 80 }, { Name: 'b', Port: 443, TLS }))
+    const status = new EntryStatus(entries, name => (name === 'edge' ? progress : NOTHING))
+    const { Status } = status.reader()(entries.get('api-gateway', 'edge')!) as { Status: { Conditions: Condition[] } }
+    return said(Status.Conditions.filter(({ Type }) => Type === 'Programmed'))
+  }
+
+  it('tells whether the proxies have it, of each listener that is served', async () => {
+    expect(await shown(NOTHING)).toEqual(['Programmed Unknown Pending', 'Programmed Unknown Pending a', 'Programmed False Invalid b'])
+    expect(await shown({ Status: 'True', Reason: 'Programmed', Message: '' })).toEqual([
+      'Programmed True Programmed',
+      'Programmed True Programmed a',
+      'Programmed False Invalid b',
+    ])
+  })
+})
+
+describe('weights of services', () => {
+  const weights = (...given: (number | undefined)[]): number[] => {
+    const Services = given.map((Weight, i) => ({ Name: `s${i}`, ...(Weight === undefined ? {} : { Weight }) }))
+    const parsed = parseConfigEntry(route('r', { Rules: [{ Services }] }))
+    if ('errors' in parsed) throw new Error(JSON.stringify(parsed.errors))
+    return (parsed.entry as HttpRoute).Rules[0]!.Services.map(({ Weight }) => Weight)
+  }
+
+  it('are one where nothing is said, as clients in Go say it too; a zero beside others is a zero', () => {
+    expect(weights(undefined)).toEqual([1])
+    expect(weights(0)).toEqual([1])
+    expect(weights(0, 0)).toEqual([1, 1])
+    expect(weights(3, 0, undefined)).toEqual([3, 0, 1])
   })
 })
 
@@ -189,8 +275,52 @@ describe('an entry that is wrong by itself', () => {
       gateway({ Name: 'a', Port: 80, Override: { JWT: { Providers: [{ Name: 'idp', VerifyClaims: [{ Value: 'x' }] }] } } }),
       'Listeners[0].Override.JWT.Providers[0].VerifyClaims[0].Path: is required',
     ],
+    [gateway({ Name: 'no_label', Port: 80 }), 'Listeners[0].Name: "no_label" is no name of DNS labels'],
+    [
+      gateway({ Name: 'a', Port: 80, Hostname: '*.Service.Consul' }),
+      `Listeners[0].Hostname: "*.Service.Consul" would catch the control plane's own names (consul.)`,
+    ],
+    [route('r', { Parents: [{ Name: 'edge' }, { Name: 'edge' }] }), 'Parents[1]: occurs more than once'],
+    [
+      {
+        ...certificate('c'),
+        Certificate: `${LEAF.cert}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+        PrivateKey: LEAF.key,
+      },
+      expect.stringMatching(/^Certificate: certificate 2 of the chain is no PEM certificate: /),
+    ],
+    [
+      { ...certificate('c'), Certificate: ca.pem + LEAF.cert, PrivateKey: LEAF.key },
+      'PrivateKey: belongs to certificate 2 of the chain: that of the server comes first',
+    ],
+    [
+      {
+        Kind: 'ingress-gateway',
+        Name: 'i',
+        Listeners: [
+          {
+            Port: 80,
+            Protocol: 'http',
+            Services: [
+              { Name: 'a', Hosts: ['a.com'] },
+              { Name: 'b', Hosts: ['A.com'] },
+            ],
+          },
+        ],
+      },
+      'Listeners[0].Services[1].Hosts[0]: "A.com" occurs more than once',
+    ],
     [{ ...tcpRoute('t', 'db'), Services: [{ Name: 'a' }, { Name: 'b' }] }, 'Services: at most one: a connection has no rules to choose by'],
   ])('%j', (entry, reason) => {
-    expect(reasons(entry)).toContain(reason)
+    expect(reasons(entry)).toContainEqual(reason)
+  })
+
+  it.each([
+    gateway({ Name: 'http.public', Port: 80 }),
+    gateway({ Name: 'a', Port: 80, Hostname: '*.ingress.consul' }),
+    gateway({ Name: 'a', Port: 80, Hostname: '*.ingress.dc1.consul' }),
+    gateway({ Name: 'a', Port: 80, Hostname: '*.myconsul' }),
+  ])('but %j is not', entry => {
+    expect(reasons(entry)).toEqual([])
   })
 })

@@ -42,6 +42,8 @@ const IMPORTED: ImportedService = {
   ModifyIndex: 1,
 }
 
+const VIRTUAL = '240.0.0.77'
+
 let mesh: SnapshotFixture
 
 function decoded<S extends DescMessage>(built: BuiltSnapshot, schema: S, type: string, name: string): MessageShape<S> {
@@ -68,6 +70,7 @@ beforeAll(async () => {
     bundle: peer => (peer === 'east' ? { trustDomain: DOMAIN, rootPems: ['EAST'] } : undefined),
     imported: (peer, service) => (peer === 'east' && service === 'db' ? IMPORTED : undefined),
     imports: () => [IMPORTED],
+    virtualAddress: (peer, service) => (peer === 'east' && service === 'db' ? VIRTUAL : undefined),
     dialled: () => [],
     server: () => undefined,
   }
@@ -104,6 +107,29 @@ describe('an upstream of a peer', () => {
     expect(hosts(mesh.build('web-sidecar-proxy'), CLUSTER)).toEqual(['192.0.2.9'])
     await mesh.write({ Kind: 'service-defaults', Name: 'web', UpstreamConfig: { Defaults: { MeshGateway: { Mode: 'remote' } } } })
     expect(hosts(mesh.build('web-sidecar-proxy'), CLUSTER)).toEqual(['192.0.2.1'])
+  })
+})
+
+describe('a transparent proxy', () => {
+  const chains = (id: string): Record<string, unknown> => {
+    const { filterChains } = decoded(mesh.build(id), ListenerSchema, LISTENER_TYPE, 'outbound_listener:127.0.0.1:15001')
+    return Object.fromEntries(
+      filterChains.map(({ name, filterChainMatch }) => [name, filterChainMatch?.prefixRanges.map(({ addressPrefix }) => addressPrefix)]),
+    )
+  }
+
+  it('has a chain for each service that a peer exports, by its virtual address, whether it is named as an upstream or not', async () => {
+    const Connect = { SidecarService: { Proxy: { Mode: 'transparent' } } }
+    expect(await mesh.register({ Name: 'app', Port: 1, Connect })).toEqual([])
+    expect(chains('app-sidecar-proxy')['db?peer=east']).toEqual([VIRTUAL])
+    const built = mesh.build('app-sidecar-proxy')
+    expect(socketOf(UpstreamTlsContextSchema, decoded(built, ClusterSchema, CLUSTER_TYPE, CLUSTER)).sni).toBe(IMPORTED.sni)
+    const Upstreams = [{ DestinationName: 'db', DestinationPeer: 'east', LocalBindPort: 9291 }]
+    expect(
+      await mesh.register({ Name: 'named', Port: 1, Connect: { SidecarService: { Proxy: { Mode: 'transparent', Upstreams } } } }),
+    ).toEqual([])
+    expect(chains('named-sidecar-proxy')['db?peer=east']).toEqual([VIRTUAL])
+    expect([...mesh.build('named-sidecar-proxy').snapshot.get(LISTENER_TYPE)!.keys()]).toContain('db?peer=east:127.0.0.1:9291')
   })
 })
 

@@ -111,6 +111,9 @@ describe('a stream', () => {
   })
 })
 
+const SERVICE = { kind: 'service', hash: 'h' }
+const placed = (address: string): object => ({ ...service('a'), ways: [{ ...service('a').ways[0], address }] })
+
 describe('what is received', () => {
   it('is refused by name where a service is not good, and the rest is taken', async () => {
     const west = side()
@@ -121,6 +124,15 @@ describe('what is received', () => {
     expect(west.sent.at(-1)).toMatchObject({ kind: 'refused', service: 'bad', reason: expect.stringContaining('spiffeIds') })
     expect(west.problems).toEqual([expect.stringContaining('service "bad" is not taken')])
     expect(west.ended).toBeUndefined()
+  })
+
+  it('of roots is each one certificate, and nothing that stands beside it', () => {
+    const [pem] = bundle.rootPems
+    const beside = `${pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`
+    expect(readMessage({ kind: 'bundle', bundle: { ...bundle, rootPems: [`of east\n${beside}`] } })).toEqual({
+      kind: 'bundle',
+      bundle: { ...bundle, rootPems: [pem] },
+    })
   })
 
   it('of a kind that is not known yet is passed over', () => {
@@ -152,6 +164,8 @@ describe('what is received', () => {
     ['a name with a slash', { kind: 'service', hash: 'h', service: { ...service('a'), name: 'a/b' } }],
     ['an address without a port', { kind: 'servers', addresses: ['10.0.0.1'] }],
     ['no addresses', { kind: 'servers', addresses: [] }],
+    ['an address that nobody could answer a question of DNS with', { ...SERVICE, service: placed('a..b') }],
+    ['an address with a line break', { ...SERVICE, service: placed('10.0.0.1\n') }],
   ])('is not %s', (_what, message) => {
     expect(() => readMessage(message)).toThrow()
   })

@@ -1,9 +1,10 @@
 // Two control planes in one process, peered over their real gRPC ports: tokens and what is wrong with them, what is told on the stream and how it
 // is read, deletes, and what becomes of it in DNS and in the resources of sidecars and gateways.
-import net from 'node:net'
+import http2 from 'node:http2'
+import net, { type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { askPeer } from '../../../src/control/peering/peer-dialer.js'
-import { EXCHANGE_METHOD } from '../../../src/control/peering/peer-messages.js'
+import { askPeer, dialPeer } from '../../../src/control/peering/peer-dialer.js'
+import { EXCHANGE_METHOD, type PeerMessage, STREAM_METHOD } from '../../../src/control/peering/peer-messages.js'
 import { AnyCa } from '../../support/mesh-certificates.js'
 import { until } from '../../support/proxy-process.js'
 import { ApiFixture } from '../http-api/api-fixture.js'
@@ -21,6 +22,8 @@ afterAll(async () => {
   await east?.stop()
   await west?.stop()
 })
+
+const lying = new AnyCa('liar')
 
 interface Token {
   readonly CA: string[]
@@ -62,6 +65,10 @@ describe('a token', () => {
     expect(await of(good.slice(0, good.length - 40))).toMatch(/^400 the peering token is (truncated|no base64)/)
     expect(await of('%%%')).toMatch(/^400 the peering token is no base64/)
     expect(await of(encoded({ ...parts, ServerName: '' }))).toBe('400 the peering token is damaged: it has no ServerName')
+    for (const ServerName of ['*', 'api.default.east.internal.x.consul', 'server.east.peering'])
+      expect(await of(encoded({ ...parts, ServerName }))).toBe(
+        '400 the peering token is damaged: its ServerName is none of a control plane',
+      )
     const strange = new AnyCa('somebody else').pem
     expect(await of(encoded({ ...parts, CA: [strange] }))).toMatch(/^400 .*shows a certificate that the CA of the peer did not sign/)
     expect(await establish(east, 'self', good)).toMatchObject({
@@ -138,6 +145,79 @@ const exportServices = (...names: string[]) =>
 const imports = async (): Promise<string[]> =>
   (await west.get('/v1/imported-services')).body.map(({ Service }: { Service: string }) => Service)
 
+/** A peer of east's that says what it likes. */
+async function liar(name: string): Promise<{ say(message: object): void; heard: PeerMessage[]; end(): Promise<void> }> {
+  const { CA, ServerAddresses, ServerName, PeerID, EstablishmentSecret } = decoded(await token(east, name))
+  const servers = { addresses: ServerAddresses, serverName: ServerName, caPems: CA }
+  const bundle = { trustDomain: 'liar.consul', rootPems: [new AnyCa('liar').pem] }
+  const question = { peerId: PeerID, secret: EstablishmentSecret, id: 'x', datacenter: 'far', clockMs: Date.now(), bundle }
+  const { secret } = (await askPeer(servers, EXCHANGE_METHOD, question)) as { secret: string }
+  const heard: PeerMessage[] = []
+  const stream = await dialPeer(servers, STREAM_METHOD, { onMessage: json => heard.push(json as PeerMessage), onClosed: () => {} })
+  stream.send({ peerId: PeerID, secret })
+  stream.send({ kind: 'hello', clockMs: Date.now(), datacenter: 'far', have: {} })
+  return {
+    say: message => stream.send(message),
+    heard,
+    end: async () => {
+      stream.close()
+      await east.call('DELETE', `/v1/peering/${name}`)
+    },
+  }
+}
+
+describe('a peer that lies', () => {
+  const way = { id: 'g', name: 'g', address: '192.0.2.1', port: 443, status: 'passing', node: { name: 'n', address: '192.0.2.1' } }
+  const told = (name: string, sni: string): object => ({
+    kind: 'service',
+    hash: 'h',
+    service: { name, protocol: 'http', sni, spiffeIds: [`spiffe://liar.consul/ns/default/dc/far/svc/${name}`], instances: [], ways: [way] },
+  })
+  const imported = async (): Promise<string[]> =>
+    (await east.get('/v1/imported-services')).body.map(({ Service }: { Service: string }) => Service)
+
+  it('takes no server name but one of its own: neither a service of ours, nor a control plane, nor every one', async () => {
+    const peer = await liar('liar')
+    const ours = (await east.get('/v1/connect/ca/roots')).body.TrustDomain
+    const wrong = [
+      `api.default.east.internal.${ours}`,
+      `api.default.default.west.external.${ours}`,
+      `server.east.peering.${ours}`,
+      '*',
+      'b.default.default.west.external.liar.consul',
+      'a.default.default.UP.external.liar.consul',
+      'a.default.default.x.y.external.liar.consul',
+    ]
+    for (const sni of wrong) peer.say(told('a', sni))
+    peer.say(told('good', 'good.default.default.east.external.liar.consul'))
+    await until('the good one is taken', async () => (await imported()).includes('good'))
+    expect(await imported()).toEqual(['good'])
+    const refused = peer.heard.filter(({ kind }) => kind === 'refused')
+    expect(refused).toHaveLength(wrong.length)
+    expect(refused[0]).toMatchObject({ service: 'a', reason: expect.stringContaining('is not one of the service and the peer') })
+    await peer.end()
+  })
+
+  it('costs nobody more than its stream when it says what is no message', async () => {
+    const peer = await liar('babbler')
+    for (const message of [null, 7, [], { kind: 'service', service: null }]) peer.say(message as object)
+    await until('its stream has ended', async () => (await state(east, 'babbler')) === 'FAILING')
+    await peer.end()
+    expect((await east.get('/v1/peerings')).status).toBe(200)
+  })
+
+  it('that is dialled answers with a status that is wrongly encoded: told as it came', async () => {
+    const { cert, key } = lying.leaf({ dns: ['server.x.peering.liar.consul'] })
+    const server = http2.createSecureServer({ cert, key })
+    server.on('stream', stream => stream.respond({ ':status': 200, 'grpc-status': '7', 'grpc-message': '100%' }, { endStream: true }))
+    await new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const servers = { addresses: [`127.0.0.1:${port}`], serverName: 'server.x.peering.liar.consul', caPems: [lying.pem] }
+    await expect(askPeer(servers, EXCHANGE_METHOD, {})).rejects.toThrow(/^100%$/)
+    server.close()
+  })
+})
+
 describe('what is exported', () => {
   it('is there at the peer with its instances, their health and the ways to them, and nothing else is', async () => {
     await register('api')
@@ -158,6 +238,16 @@ describe('what is exported', () => {
     expect(await west.get('/v1/health/service/api?peer=nobody')).toMatchObject({ status: 404 })
     expect((await west.get('/v1/peering/east')).body.StreamStatus).toMatchObject({ ImportedServices: ['api'], ExportedServices: [] })
     expect((await east.get('/v1/peering/west')).body.StreamStatus).toMatchObject({ ImportedServices: [], ExportedServices: ['api'] })
+    const labels = { peer_name: 'west', peer_id: (await east.get('/v1/peering/west')).body.ID }
+    expect((await east.get('/v1/agent/metrics')).body.Gauges).toEqual(
+      expect.arrayContaining([
+        { Name: 'consul.peering.exported_services', Value: 1, Labels: labels },
+        { Name: 'consul.peering.healthy', Value: 1, Labels: labels },
+      ]),
+    )
+    expect((await east.get('/v1/agent/metrics?format=prometheus')).body).toContain(
+      `# TYPE consul_peering_healthy gauge\nconsul_peering_healthy{peer_name="west",peer_id="${labels.peer_id}"} 1\n`,
+    )
   })
 
   it('changes with its checks, which wakes who waits for it', async () => {

@@ -11,11 +11,11 @@ import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/p
 import { withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
 import { edgeTls, type ShownCertificate } from '../tls.js'
-import type { BehindView, EdgeChain, EdgeHost, EdgeListener, EdgeTable, EdgeView } from './edge-view.js'
+import type { BehindView, CertificateFiles, EdgeChain, EdgeHost, EdgeListener, EdgeTable, EdgeView } from './edge-view.js'
 import { readGatewayConfig } from './gateway-config.js'
 import { hostChain } from './http-route-chain.js'
 
-const NONE = { listeners: [], tables: [], behind: [], jwtProviders: [], requirements: [] } as const
+const NONE = { listeners: [], tables: [], behind: [], files: [], jwtProviders: [], requirements: [] } as const
 const HTTP_ALPN = ['h2', 'http/1.1']
 
 export function apiGatewayView(proxy: ProxyInstance, context: BuildContext): EdgeView {
@@ -46,6 +46,7 @@ export function apiGatewayView(proxy: ProxyInstance, context: BuildContext): Edg
       return addresses.map(address => ({ label, address, port, chains: bound[0]!.certificates.length > 0 ? chains : [first] }))
     }),
     behind: [...tables.flatMap(({ hosts }) => hosts.map(({ behind }) => behind)), ...[...tcp.values()].filter(each => each !== undefined)],
+    files: filesOf(listeners),
     ...tokensOf(tables, entries),
   }
 }
@@ -70,22 +71,28 @@ function chainOf({ listener, certificates }: BoundListener, tcp: BehindView | un
   }
 }
 
-function shownCertificate(certificate: Certificate): ShownCertificate {
-  const { Certificate: chain, PrivateKey: key } = certificate
-  return certificate.Kind === 'inline-certificate' ? { chainPem: chain, keyPem: key } : { chainFile: chain, keyFile: key }
+function shownCertificate({ Kind, Name, Certificate: chain, PrivateKey: key }: Certificate): ShownCertificate {
+  return Kind === 'inline-certificate' ? { chainPem: chain, keyPem: key } : { secret: Name, sdsCluster: undefined }
+}
+
+/** Each once, however many listeners show it. */
+function filesOf(listeners: readonly BoundListener[]): CertificateFiles[] {
+  const files = listeners.flatMap(({ certificates }) =>
+    certificates.flatMap(({ Kind, Name, Certificate: chainFile, PrivateKey: keyFile }) =>
+      Kind === 'file-system-certificate' ? { name: Name, chainFile, keyFile } : [],
+    ),
+  )
+  return [...new Map(files.map(each => [each.name, each])).values()]
 }
 
 /** One table a port: the host names of all its listeners. */
 function tablesOf(entry: ApiGateway, listeners: readonly BoundListener[], context: BuildContext): EdgeTable[] {
   return portsOf(listeners.filter(({ listener }) => listener.Protocol === 'http')).map(([port, bound]) => {
-    const hosts = new Map<string, EdgeHost>()
-    for (const each of bound)
-      for (const [host, routes] of routesByHost(each)) {
-        const made = edgeHost(entry, each.listener, host, routes, context)
-        // Of two listeners that both mean a name, the first has it.
-        if (made !== undefined && !hosts.has(host)) hosts.set(host, made)
-      }
-    return { name: String(port), hosts: [...hosts.values()] }
+    // No two listeners of a port have one name.
+    const hosts = bound.flatMap(each =>
+      [...routesByHost(each)].flatMap(([host, routes]) => edgeHost(entry, each.listener, host, routes, context) ?? []),
+    )
+    return { name: String(port), hosts }
   })
 }
 
@@ -106,7 +113,7 @@ function edgeHost(
   if (made === undefined) return undefined
   return {
     name: made.name,
-    domains: host === '*' ? ['*'] : [host, `${host}:${listener.Port}`],
+    domains: [host],
     requirements: made.requirements,
     behind: behindView(entry, made.chain, context),
   }

@@ -1,4 +1,4 @@
-// Listeners, route tables, clusters and endpoints of the gateways by which traffic comes in, out of their view. Called by
+// Listeners, route tables, clusters, endpoints and secrets of the gateways by which traffic comes in, out of their view. Called by
 // `kinds/api-gateway.ts` and `kinds/ingress-gateway.ts`. Names and stat prefixes are Consul's.
 // Invariant: paths are normalised before anything is matched, and what a client says of itself in XFCC goes no further.
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -16,6 +16,7 @@ import { type FilterChainInit, filter, tcpProxy, tlsInspector } from '../network
 import { socketAddress } from '../protobuf.js'
 import { clusterOfNode } from '../proxy-view.js'
 import { chainRoutes, headerChanges, type RouteInit } from '../routes.js'
+import { fileSecret } from '../tls.js'
 import type { EdgeChain, EdgeHost, EdgeView } from './edge-view.js'
 
 export function edgeListeners(view: EdgeView): Resource[] {
@@ -53,6 +54,8 @@ export function edgeRoutes(view: EdgeView): Resource[] {
     const table = create(RouteConfigurationSchema, {
       name,
       validateClusters: view.mesh?.ValidateClusters === true,
+      // Who is asked is the gateway, under whatever port a balancer or a port mapping gives it.
+      ignorePortInHostMatching: true,
       virtualHosts: hosts.map(host => ({
         name: host.name,
         domains: [...host.domains],
@@ -79,6 +82,10 @@ export function edgeClusters(view: EdgeView): Resource[] {
   for (const behind of view.behind) for (const cluster of chainClusterInits(view, behind)) add(cluster)
   for (const cluster of jwksClusters(view.jwtProviders)) add(cluster)
   return [...clusters.values()].map(clusterResource)
+}
+
+export function edgeSecrets({ files }: EdgeView): Resource[] {
+  return files.map(({ name, chainFile, keyFile }) => fileSecret(name, chainFile, keyFile))
 }
 
 export function edgeEndpoints({ behind }: EdgeView, lookup: EndpointLookup): Resource[] {

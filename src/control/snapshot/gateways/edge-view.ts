@@ -41,10 +41,19 @@ export interface EdgeListener {
   readonly chains: readonly EdgeChain[]
 }
 
+/** A certificate on the gateway's machine. */
+export interface CertificateFiles {
+  readonly name: string
+  readonly chainFile: string
+  readonly keyFile: string
+}
+
 export interface EdgeView extends Pick<ProxyView, 'identity' | 'mesh' | 'accessLogs' | 'config'> {
   readonly listeners: readonly EdgeListener[]
   readonly tables: readonly EdgeTable[]
   readonly behind: readonly BehindView[]
+  /** Those that any listener shows, by name. */
+  readonly files: readonly CertificateFiles[]
   /** Those that any route names, by name. */
   readonly jwtProviders: readonly JwtProvider[]
   /** What any route asks of a token. */

@@ -1,7 +1,8 @@
 // The rules of the http-routes that are bound to one host name of a listener, as a discovery chain: they become a service-router (and
 // service-splitters, where a rule has several services) of a service that exists only here, so that splitters, resolvers, subsets and failover
 // of the services behind count as they do for a sidecar. Called by `api-gateway-view.ts`.
-// Invariant: rules stand in the Gateway API's order of precedence, and what none of them matches goes nowhere (404).
+// Invariant: rules stand in the Gateway API's order of precedence, what none of them matches goes nowhere (404), and what a rule without services
+// matches neither (503).
 import { createHash } from 'node:crypto'
 import type { HeaderModifiers, JwtRequirement } from '../../config-entries/common-types.js'
 import type { ApiGatewayListener, HttpRoute, HttpRouteMatch, HttpRouteRule, HttpRouteService } from '../../config-entries/edge-types.js'
@@ -43,14 +44,12 @@ export function hostChain(
   const ranked = rank(routes)
   const splitters = new Map<string, ServiceSplitter>()
   const Routes = ranked.map(({ match, rule }, i): ServiceRoute => {
-    const [only] = rule.Services
-    const isSplit = rule.Services.length > 1
-    const splitter = `${name}-${i}`
-    if (isSplit) splitters.set(splitter, split(splitter, rule.Services))
-    return {
-      Match: { HTTP: routerMatch(match) },
-      Destination: { Service: isSplit ? splitter : only!.Name, ...destination(rule, isSplit ? undefined : only) },
-    }
+    const [first, ...others] = rule.Services
+    const only = others.length === 0 ? first : undefined
+    // Of a rule without services this is one that nobody has: what it matches must not fall to another rule.
+    const made = `${name}-${i}`
+    if (others.length > 0) splitters.set(made, split(made, rule.Services))
+    return { Match: { HTTP: routerMatch(match) }, Destination: { Service: only?.Name ?? made, ...destination(rule, only) } }
   })
   const result = compileDiscoveryChain({
     service: name,
@@ -76,16 +75,14 @@ const PATH_RANK = { exact: 0, regex: 1, prefix: 2 } as const
 /** The Gateway API's: exact paths, then the longest, then a method, then most headers, then most parameters, then the older route. */
 function rank(routes: readonly HttpRoute[]): RankedMatch[] {
   const all = routes.flatMap(({ Rules }) => Rules.flatMap(rule => rule.Matches.map(match => ({ match, rule }))))
-  return all
-    .filter(({ rule }) => rule.Services.length > 0)
-    .sort(
-      ({ match: a }, { match: b }) =>
-        PATH_RANK[a.Path.Match] - PATH_RANK[b.Path.Match] ||
-        b.Path.Value.length - a.Path.Value.length ||
-        Number(a.Method === undefined) - Number(b.Method === undefined) ||
-        (b.Headers?.length ?? 0) - (a.Headers?.length ?? 0) ||
-        (b.Query?.length ?? 0) - (a.Query?.length ?? 0),
-    )
+  return all.sort(
+    ({ match: a }, { match: b }) =>
+      PATH_RANK[a.Path.Match] - PATH_RANK[b.Path.Match] ||
+      b.Path.Value.length - a.Path.Value.length ||
+      Number(a.Method === undefined) - Number(b.Method === undefined) ||
+      (b.Headers?.length ?? 0) - (a.Headers?.length ?? 0) ||
+      (b.Query?.length ?? 0) - (a.Query?.length ?? 0),
+  )
 }
 
 function routerMatch({ Path, Method, Headers, Query }: HttpRouteMatch): NonNullable<ServiceRoute['Match']>['HTTP'] {

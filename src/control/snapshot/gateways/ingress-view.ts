@@ -47,6 +47,7 @@ export function ingressView(proxy: ProxyInstance, context: BuildContext): EdgeVi
     listeners: ports.flatMap(({ label, port, chains }) => addresses.map((address): EdgeListener => ({ label, address, port, chains }))),
     tables: ports.flatMap(({ tables }) => tables),
     behind: ports.flatMap(({ behind }) => behind),
+    files: [],
     jwtProviders: [],
     requirements: [],
   }
@@ -82,9 +83,9 @@ function portParts(
   const ofService = own.map(each => {
     const table = `${port}_${each.name}`
     const socket = transportSocket(certificateOf(entry, listener, each.service, identity), listener.TLS ?? entry.TLS, protocol)
-    return { chain: chainTo(table, each.service.Hosts ?? [], socket), table: { name: table, hosts: [edgeHost(each, port)] } }
+    return { chain: chainTo(table, each.service.Hosts ?? [], socket), table: { name: table, hosts: [edgeHost(each)] } }
   })
-  const rest = shared.length === 0 ? [] : [{ name: String(port), hosts: shared.map(each => edgeHost(each, port)) }]
+  const rest = shared.length === 0 ? [] : [{ name: String(port), hosts: shared.map(edgeHost) }]
   return {
     label: protocol,
     port,
@@ -141,13 +142,11 @@ function limitsOf({ PassiveHealthCheck, MaxConnections, MaxPendingRequests, MaxC
   }
 }
 
-function edgeHost({ service, name, behind }: Served, port: number): EdgeHost {
+function edgeHost({ service, name, behind }: Served): EdgeHost {
   const hosts = service.Hosts ?? []
   return {
     name,
-    // A name that ends in `*` has any port in it.
-    domains:
-      hosts.length === 0 ? [`${name}.ingress.*`] : hosts.includes(WILDCARD) ? [WILDCARD] : hosts.flatMap(host => [host, `${host}:${port}`]),
+    domains: hosts.length === 0 ? [`${name}.ingress.*`] : hosts.includes(WILDCARD) ? [WILDCARD] : hosts,
     behind,
     requirements: [],
     requestHeaders: service.RequestHeaders,

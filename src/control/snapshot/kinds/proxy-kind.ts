@@ -41,6 +41,8 @@ export interface PeerSources {
   imported(peer: string, service: string): ImportedService | undefined
   /** Everything that peers export to us. */
   imports(): readonly ImportedService[]
+  /** By which transparent proxies are asked for an imported service. */
+  virtualAddress(peer: string, service: string): string | undefined
   /** Control planes that we dial. */
   dialled(): readonly { readonly serverName: string; readonly addresses: readonly string[] }[]
   /** Where peers reach our own control plane, for a gateway that hands them on; undefined: they don't. */
@@ -51,6 +53,7 @@ export const NO_PEERS: PeerSources = {
   bundle: () => undefined,
   imported: () => undefined,
   imports: () => [],
+  virtualAddress: () => undefined,
   dialled: () => [],
   server: () => undefined,
 }
@@ -99,6 +102,8 @@ export interface ProxyKind<View> {
   clusters(view: View): Resource[]
   routes(view: View): Resource[]
   endpoints(view: View, lookup: EndpointLookup): Resource[]
+  /** What its listeners name as secrets of the snapshot. */
+  secrets?(view: View): Resource[]
   /** Whether what is made takes tunnels of TCP connections. */
   acceptsTunnels(view: View): boolean
   /** Of a kind of which many proxies differ by their place alone: what has the place in it is made for each, the rest once for all of them. */

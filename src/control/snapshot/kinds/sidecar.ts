@@ -18,8 +18,8 @@ import { peerChain, withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode, type UpstreamSettings } from '../proxy-config.js'
 import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
 import { buildRoutes } from '../routes.js'
-import { intendedServices, transparentSettings, transparentView } from '../transparent-view.js'
-import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError, type VirtualService } from './proxy-kind.js'
+import { type IntendedService, intendedServices, transparentSettings, transparentView } from '../transparent-view.js'
+import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } from './proxy-kind.js'
 
 export const SIDECAR: ProxyKind<ProxyView> = {
   view: sidecarView,
@@ -81,21 +81,21 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
 /** Those of the registration as they are, and after them the services that have no other way in. */
 function withVirtualAddresses(
   explicit: readonly UpstreamView[],
-  intended: readonly Pick<VirtualService, 'service' | 'addresses'>[],
+  intended: readonly IntendedService[],
   toView: (upstream: Upstream) => UpstreamView,
   problems: ConfigError[],
 ): UpstreamView[] {
   const views = [...explicit]
-  for (const { service, addresses } of intended) {
+  for (const { service, peer, addresses } of intended) {
     const own = views.findIndex(
-      ({ upstream }) => upstream.DestinationName === service && upstream.Datacenter === '' && upstream.DestinationPeer === undefined,
+      ({ upstream }) => upstream.DestinationName === service && upstream.Datacenter === '' && upstream.DestinationPeer === peer,
     )
     if (own >= 0) {
       views[own] = { ...views[own]!, virtualAddresses: addresses }
       continue
     }
     try {
-      views.push({ ...toView(implicitUpstream(service)), virtualAddresses: addresses })
+      views.push({ ...toView(implicitUpstream(service, peer)), virtualAddresses: addresses })
     } catch (error) {
       // Nobody asked for this one by name: the others go on.
       if (!(error instanceof SnapshotError)) throw error
@@ -105,10 +105,11 @@ function withVirtualAddresses(
   return views
 }
 
-function implicitUpstream(service: string): Upstream {
+function implicitUpstream(service: string, peer: string | undefined): Upstream {
   return {
     DestinationType: 'service',
     DestinationName: service,
+    ...(peer === undefined ? {} : { DestinationPeer: peer }),
     DestinationNamespace: DEFAULT_TENANCY,
     DestinationPartition: DEFAULT_TENANCY,
     Datacenter: '',

@@ -108,6 +108,23 @@ export class ConfigEntryTable implements ConfigEntryIndex {
     })
   }
 
+  /** What `make` makes of the entry as it is now: an entry in any spelling, or undefined: there is none then. Nobody else writes in between. */
+  change<K extends ConfigEntryKind>(
+    kind: K,
+    name: string,
+    make: (before: EntryOfKind<K> | undefined) => object | undefined,
+  ): Promise<{ readonly ok: true; readonly errors?: never } | Refused> {
+    return this.store.exclusive(async turn => {
+      const made = make(this.get(kind, name))
+      const parsed = made === undefined ? undefined : parseConfigEntry(made)
+      if (parsed !== undefined && 'errors' in parsed) return { ok: false, errors: parsed.errors }
+      const { writes, errors } = this.plan([parsed === undefined ? { op: 'delete', kind, name } : { op: 'put', entry: parsed.entry }])
+      if (errors.length > 0) return { ok: false, errors }
+      if (writes.length > 0) await turn.transaction(writes)
+      return { ok: true }
+    })
+  }
+
   /** All of them or none, judged by the state after all of them. */
   putAll(raws: readonly unknown[]): Promise<Judged> {
     return this.judge(raws, async ({ errors, writes }, turn) => {

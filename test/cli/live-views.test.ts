@@ -111,7 +111,27 @@ describe('traffic', () => {
     const out = await cli.out('intention', 'create', '-deny', '-dry-run', 'web', 'api')
     expect(out).toMatch(/web => api: would change\n[^\n]*NOW +THEN[^\n]*\nweb +api +allowed +refused +100 /)
     expect(await cli.out('intention', 'create', '-allow', '-dry-run', 'web', 'api')).toContain('no call that is declared or was seen')
+    expect(await cli.out('intention', 'deny', 'web', 'api', '--dry-run')).toContain('web => api: would change')
+    const json = JSON.parse(await cli.out('intention', 'deny', 'web', 'api', '--dry-run', '--json')) as object
+    expect(json).toMatchObject({
+      Source: 'web',
+      Destination: 'api',
+      Edges: [{ Source: 'web', Destination: 'api', Before: { Allowed: true }, After: { Allowed: false }, Requests: 100 }],
+    })
     expect((await cli.call('intention', 'list')).err).toBe('There are no intentions.\n')
+  })
+
+  it('intentions speak JSON, and what is taken away can be tried too', async () => {
+    expect(JSON.parse(await cli.out('intention', 'deny', 'web', 'api', '--json'))).toMatchObject({ SourceName: 'web', Action: 'deny' })
+    expect(JSON.parse((await cli.call('intention', 'check', 'web', 'api', '--json')).out)).toEqual({
+      Source: 'web',
+      Destination: 'api',
+      Allowed: false,
+    })
+    expect(JSON.parse(await cli.out('intention', 'match', 'api', '--json'))).toMatchObject([{ SourceName: 'web', Action: 'deny' }])
+    const tried = JSON.parse(await cli.out('intention', 'delete', 'web', 'api', '--dry-run', '--json')) as object
+    expect(tried).toMatchObject({ Edges: [{ Before: { Allowed: false }, After: { Allowed: true } }] })
+    expect(JSON.parse(await cli.out('intention', 'delete', 'web', 'api', '--json'))).toMatchObject({ SourceName: 'web', Action: 'deny' })
   })
 })
 
@@ -219,5 +239,30 @@ describe('plans', () => {
       code: 1,
       err: expect.stringContaining('the sum of all weights'),
     })
+  })
+})
+
+describe('check', () => {
+  it('names what intentions name and nobody knows: services of this mesh, and peers', async () => {
+    const sources = [
+      { Name: 'web', Action: 'allow' },
+      { Name: 'wbe', Action: 'allow' },
+      { Name: 'cart', Peer: 'east', Action: 'allow' },
+    ]
+    const outside = { Kind: 'service-defaults', Name: 'outside', Protocol: 'tcp', Destination: { Addresses: ['db.example'], Port: 5432 } }
+    const entries = [
+      outside,
+      { Kind: 'service-intentions', Name: 'db', Sources: sources },
+      { Kind: 'service-intentions', Name: 'outside', Sources: [{ Name: 'web', Action: 'allow' }] },
+    ]
+    await cli.out('apply', '-f', cli.file('peers.json', JSON.stringify(entries)))
+    const { code, out } = await cli.call('check', '--json')
+    expect(code).toBe(2)
+    const checked = JSON.parse(out) as { check: string; findings: { wrong: string }[] }[]
+    expect(checked.find(({ check }) => check === 'intentions')!.findings.map(({ wrong }) => wrong)).toEqual([
+      'they name the service "wbe", which is not registered',
+      'they name the peer "east", which there is not',
+    ])
+    expect(await cli.out('intention', 'list')).toMatch(/cart \(peer east\) +allow +db/)
   })
 })

@@ -55,6 +55,16 @@ describe('the matrix of intentions', () => {
     expect(matrix.decide('batch', 'web')).toEqual({ verdict: 'allow', exact: false })
   })
 
+  it('is about services of this mesh: what is said of a service of a peer with the same name decides no pair', () => {
+    const ofPeer = { ...shape('web', 'api', 'deny'), SourcePeer: 'east' }
+    for (const intentions of [
+      [ofPeer, shape('web', 'api', 'allow')],
+      [shape('web', 'api', 'allow'), ofPeer],
+    ])
+      expect(new IntentionMatrix(intentions, 'deny').decide('web', 'api').verdict).toBe('allow')
+    expect(new IntentionMatrix([ofPeer], 'allow').decide('web', 'api')).toEqual({ verdict: 'allow', exact: false })
+  })
+
   it('is walked by the arrow keys and does not leave its edges', () => {
     expect(movedCell('ArrowDown', 0, 0, 3, 4)).toEqual([1, 0])
     expect(movedCell('ArrowUp', 0, 2, 3, 4)).toEqual([0, 2])

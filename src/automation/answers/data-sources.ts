@@ -148,6 +148,7 @@ function intentions(
   const query = new URLSearchParams(datacenter === undefined ? [] : [['dc', datacenter]])
   const all = (answers.answer(withQuery('/v1/connect/intentions', query)) ?? []) as readonly {
     readonly SourceName: string
+    readonly SourcePeer?: string
     readonly DestinationName: string
     readonly Action?: string
     readonly Precedence: number
@@ -156,6 +157,7 @@ function intentions(
   const [isSource, isDestination] = [matcherOf(sources), matcherOf(destinations)]
   return sorted(
     all
+      .filter(({ SourcePeer }) => SourcePeer === undefined)
       .filter(({ SourceName, DestinationName }) => isSource(SourceName) && isDestination(DestinationName))
       .map(({ SourceName, DestinationName, Action = '', Precedence, Permissions }) => [
         `${SourceName}.${DestinationName}`,

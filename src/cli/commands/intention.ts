@@ -8,11 +8,12 @@ import { type ControlApi, RefusedError } from '../command-line/control-api.js'
 import { FORMAT_OPTION, formatFields, formatJson, formatTable, printAs } from '../command-line/print.js'
 import { field, readObjects } from './documents.js'
 import { listEffective } from './explain.js'
-import { previewIntention } from './intention-preview.js'
+import { DRY_RUN, type PreviewFlags, previewIntention } from './intention-preview.js'
 
 interface Intention {
   readonly ID: string
   readonly SourceName: string
+  readonly SourcePeer?: string
   readonly DestinationName: string
   readonly Action?: string
   readonly Permissions?: readonly Permission[]
@@ -57,7 +58,8 @@ export function addIntention(program: Command, io: CommandIo): void {
     .option('--meta <key=value>', 'refused: an intention has no notes of its own; its service-intentions entry has', collect)
     .option('--description <text>', 'note of your own')
     .option('--replace', 'in place of what there is for the same pair')
-    .option('--dry-run', 'write nothing: which calls would be allowed or refused, and how many of them there were in the last hour')
+    .option(...DRY_RUN)
+    .option('--json', 'print JSON')
   remote(create, io, (api, flags: CreateFlags, operands) => createIntentions(flags, operands, api, io))
 
   for (const action of ['allow', 'deny'] as const) {
@@ -67,8 +69,10 @@ export function addIntention(program: Command, io: CommandIo): void {
       .argument('<source>')
       .argument('<destination>')
       .option('--force', 'without asking, although narrower permissions are replaced')
-    remote(write, io, (api, { force }: { force?: boolean }, [source, destination]) =>
-      setAction({ source: source!, destination: destination! }, action, force === true, api, io),
+      .option(...DRY_RUN)
+      .option('--json', 'print JSON')
+    remote(write, io, (api, flags: SetFlags, [source, destination]) =>
+      setAction({ source: source!, destination: destination! }, action, flags, api, io),
     )
   }
   const remove = intention
@@ -76,10 +80,13 @@ export function addIntention(program: Command, io: CommandIo): void {
     .description('remove what was said for this pair; the other intentions and the default decide again')
     .argument('<source>', 'who calls, or the ID of an intention')
     .argument('[destination]', 'who is called')
-  remote(remove, io, async (api, _flags: object, operands) => {
+    .option(...DRY_RUN)
+    .option('--json', 'print JSON')
+  remote(remove, io, async (api, flags: PreviewFlags, operands) => {
     const found = await findIntention(operands, api)
+    if (flags.dryRun === true) return previewIntention(found, undefined, flags, api, io)
     await api.delete(exactPath(found))
-    io.out('Intention deleted.\n')
+    io.out(flags.json === true ? formatJson(found.intention) : 'Intention deleted.\n')
   })
 }
 
@@ -96,7 +103,7 @@ function addReads(intention: Command, io: CommandIo): void {
     const intentions = await api.getJson<Intention[]>(`/v1/connect/intentions${query}`)
     if (json === true) return io.out(formatJson(intentions))
     if (intentions.length === 0) return io.err('There are no intentions.\n')
-    const rows = intentions.map(row => [row.ID, row.SourceName, actionOf(row), row.DestinationName, String(row.Precedence)])
+    const rows = intentions.map(row => [row.ID, sourceOf(row), actionOf(row), row.DestinationName, String(row.Precedence)])
     io.out(formatTable(['ID', 'Source', 'Action', 'Destination', 'Precedence'], rows))
   })
 
@@ -105,10 +112,11 @@ function addReads(intention: Command, io: CommandIo): void {
     .description('whether a connection would be allowed: exit code 0 where it is, 2 where not')
     .argument('<source>')
     .argument('<destination>')
-  remote(check, io, async (api, _flags: object, [source, destination]) => {
+    .option('--json', 'print JSON')
+  remote(check, io, async (api, { json }: { json?: boolean }, [source, destination]) => {
     const query = new URLSearchParams({ source: source!, destination: destination!, 'source-type': 'consul' })
     const { Allowed } = await api.getJson<{ Allowed: boolean }>(`/v1/connect/intentions/check?${query}`)
-    io.out(Allowed ? 'Allowed\n' : 'Denied\n')
+    io.out(json === true ? formatJson({ Source: source, Destination: destination, Allowed }) : Allowed ? 'Allowed\n' : 'Denied\n')
     if (!Allowed) throw new AnswerCode(DENIED)
   })
 
@@ -118,10 +126,12 @@ function addReads(intention: Command, io: CommandIo): void {
     .argument('<service>')
     .option('--source', 'match it as the source')
     .option('--destination', 'match it as the destination (the default)')
-  remote(match, io, async (api, { source, destination }: { source?: boolean; destination?: boolean }, [name]) => {
+    .option('--json', 'print JSON')
+  remote(match, io, async (api, { source, destination, json }: { source?: boolean; destination?: boolean; json?: boolean }, [name]) => {
     if (source === true && destination === true) throw new CliError('--source and --destination exclude each other')
     const query = new URLSearchParams({ by: source === true ? 'source' : 'destination', name: name! })
     const answer = await api.getJson<Record<string, Intention[]>>(`/v1/connect/intentions/match?${query}`)
+    if (json === true) return io.out(formatJson(answer[name!] ?? []))
     for (const each of answer[name!] ?? []) io.out(`${describe(each)}\n`)
   })
 
@@ -137,14 +147,17 @@ function addReads(intention: Command, io: CommandIo): void {
   })
 }
 
-interface CreateFlags {
+interface SetFlags extends PreviewFlags {
+  readonly force?: boolean
+}
+
+interface CreateFlags extends PreviewFlags {
   readonly allow?: boolean
   readonly deny?: boolean
   readonly file?: boolean
   readonly meta?: readonly string[]
   readonly description?: string
   readonly replace?: boolean
-  readonly dryRun?: boolean
 }
 
 async function createIntentions(flags: CreateFlags, operands: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
@@ -162,14 +175,15 @@ async function createIntentions(flags: CreateFlags, operands: readonly string[],
     }
     const pair = { source, destination }
     if (dryRun === true) {
-      await previewIntention(pair, body, api, io)
+      await previewIntention(pair, body, flags, api, io)
       continue
     }
     if (replace !== true && (await exact(pair, api)) !== undefined)
       throw new CliError(`an intention ${source} => ${destination} exists: --replace writes over it`)
     const { warnings } = await api.put(exactPath(pair), body)
     for (const warning of warnings) io.err(`warning: ${warning}\n`)
-    io.out(`Created: ${describe({ SourceName: source, DestinationName: destination, ...body })}\n`)
+    const made = { SourceName: source, DestinationName: destination, ...body }
+    io.out(flags.json === true ? formatJson(made) : `Created: ${describe(made)}\n`)
   }
 }
 
@@ -201,7 +215,8 @@ function fromFile(name: string, io: CommandIo): Wanted[] {
 }
 
 /** What was narrower before is shown, and the person at the terminal asked. */
-async function setAction(pair: Pair, action: 'allow' | 'deny', force: boolean, api: ControlApi, io: CommandIo): Promise<void> {
+async function setAction(pair: Pair, action: 'allow' | 'deny', flags: SetFlags, api: ControlApi, io: CommandIo): Promise<void> {
+  if (flags.dryRun === true) return previewIntention(pair, { Action: action }, flags, api, io)
   const before = await exact(pair, api)
   const permissions = before?.Permissions ?? []
   if (permissions.length > 0) {
@@ -209,7 +224,7 @@ async function setAction(pair: Pair, action: 'allow' | 'deny', force: boolean, a
       `${pair.source} -> ${pair.destination} has ${permissions.length} permission${permissions.length === 1 ? '' : 's'}, which this replaces:\n`,
     )
     for (const permission of permissions) io.err(`  ${permissionText(permission)}\n`)
-    if (!force) {
+    if (flags.force !== true) {
       const answer = await io.confirm(`${action} every request instead?`)
       if (answer === undefined) throw new CliError('nothing was changed: --force replaces them without asking')
       if (!answer) throw new CliError('nothing was changed')
@@ -217,7 +232,8 @@ async function setAction(pair: Pair, action: 'allow' | 'deny', force: boolean, a
   }
   const { warnings } = await api.put(exactPath(pair), { Action: action })
   for (const warning of warnings) io.err(`warning: ${warning}\n`)
-  io.out(`${action}: ${pair.source} -> ${pair.destination}\n`)
+  const made = { SourceName: pair.source, DestinationName: pair.destination, Action: action }
+  io.out(flags.json === true ? formatJson(made) : `${action}: ${pair.source} -> ${pair.destination}\n`)
 }
 
 function exact(pair: Pair, api: ControlApi): Promise<Intention | undefined> {
@@ -241,7 +257,7 @@ function exactPath({ source, destination }: Pair): string {
 function showIntention(intention: Intention): string {
   const { Meta, Permissions = [] } = intention
   return formatFields([
-    ['Source', intention.SourceName],
+    ['Source', sourceOf(intention)],
     ['Destination', intention.DestinationName],
     ['Action', intention.Action],
     ...Permissions.map((permission, i): readonly [string, string] => [`Permission ${i + 1}`, permissionText(permission)]),
@@ -267,8 +283,12 @@ function permissionText({ Action, HTTP = {} }: Permission): string {
   return `${Action}: ${parts.filter(part => part !== '').join('; ') || 'every request'}`
 }
 
-function describe(intention: Pick<Intention, 'SourceName' | 'DestinationName' | 'Action' | 'Permissions'>): string {
-  return `${intention.SourceName} => ${intention.DestinationName} (${actionOf(intention)})`
+function sourceOf({ SourceName, SourcePeer }: Pick<Intention, 'SourceName' | 'SourcePeer'>): string {
+  return SourcePeer === undefined ? SourceName : `${SourceName} (peer ${SourcePeer})`
+}
+
+function describe(intention: Pick<Intention, 'SourceName' | 'SourcePeer' | 'DestinationName' | 'Action' | 'Permissions'>): string {
+  return `${sourceOf(intention)} => ${intention.DestinationName} (${actionOf(intention)})`
 }
 
 function actionOf({ Action, Permissions = [] }: Pick<Intention, 'Action' | 'Permissions'>): string {

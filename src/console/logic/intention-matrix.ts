@@ -1,4 +1,4 @@
-// Who may call whom, as a matrix: for each pair of services the intention that decides it, by Consul's order of precedence. Pure; the words
+// Who may call whom, as a matrix: for each pair of services of this mesh the intention that decides it, by Consul's order of precedence. Pure; the words
 // for why come from the server (`/v1/outrigger/explain`), which compiles what the sidecars enforce.
 import type { IntentionShape } from '../api/answers.js'
 
@@ -17,7 +17,8 @@ export class IntentionMatrix {
 
   constructor(intentions: readonly IntentionShape[], defaultPolicy: 'allow' | 'deny') {
     this.fallback = defaultPolicy
-    for (const intention of intentions) this.named.set(keyOf(intention.SourceName, intention.DestinationName), intention)
+    for (const intention of intentions)
+      if (intention.SourcePeer === undefined) this.named.set(keyOf(intention.SourceName, intention.DestinationName), intention)
   }
 
   /** Precedence 9: exact; 8: any source, one destination; 6: one source, any destination; 5: any to any. */

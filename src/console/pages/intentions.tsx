@@ -115,7 +115,9 @@ export function Intentions({ query, server }: PageProps): JSX.Element {
 
 function meshNames(topology: Topology | undefined, intentions: readonly IntentionShape[]): string[] {
   const inMesh = (topology?.Services ?? []).filter(({ Proxies, Kind }) => Proxies > 0 || Kind !== '').map(({ Name }) => Name)
-  const spoken = intentions.flatMap(({ SourceName, DestinationName }) => [SourceName, DestinationName])
+  const spoken = intentions.flatMap(({ SourceName, SourcePeer, DestinationName }) =>
+    SourcePeer === undefined ? [SourceName, DestinationName] : [DestinationName],
+  )
   return [...new Set([...inMesh, ...spoken])].filter(name => name !== '*').sort()
 }
 
@@ -246,11 +248,17 @@ function IntentionList({
     <section>
       <h2>In order of precedence</h2>
       <ol class="intention-list">
-        {intentions.slice(0, 100).map(({ SourceName, DestinationName, Action, Permissions, Precedence, Description }) => (
-          <li key={`${SourceName} ${DestinationName}`}>
-            <button type="button" class="link" onClick={() => choose(SourceName, DestinationName)}>
-              {SourceName} → {DestinationName}
-            </button>
+        {intentions.slice(0, 100).map(({ SourceName, SourcePeer, DestinationName, Action, Permissions, Precedence, Description }) => (
+          <li key={`${SourcePeer ?? ''} ${SourceName} ${DestinationName}`}>
+            {SourcePeer === undefined ? (
+              <button type="button" class="link" onClick={() => choose(SourceName, DestinationName)}>
+                {SourceName} → {DestinationName}
+              </button>
+            ) : (
+              <a href={to('config', 'service-intentions', DestinationName)}>
+                {SourceName} of peer {SourcePeer} → {DestinationName}
+              </a>
+            )}
             {(Permissions?.length ?? 0) > 0 ? (
               <Badge tone="warning">{plural(Permissions!.length, 'permission')}</Badge>
             ) : (

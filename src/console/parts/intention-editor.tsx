@@ -27,7 +27,6 @@ async function changedEntry(
   source: string,
   destination: string,
   choice: Choice,
-  description: string,
 ): Promise<ConfigEntry & { readonly Sources: readonly SourceIntention[] }> {
   const before = await ask<ConfigEntry>(`/v1/config/service-intentions/${segment(destination)}`).then(
     ({ value }) => value,
@@ -36,8 +35,8 @@ async function changedEntry(
       throw error
     },
   )
-  const others = (before?.Sources ?? []).filter(({ Name }) => Name !== source)
-  const own = choice === 'none' ? [] : [{ Name: source, Action: choice, ...(description === '' ? {} : { Description: description }) }]
+  const others = (before?.Sources ?? []).filter(({ Name, Peer }) => Name !== source || Peer !== undefined)
+  const own = choice === 'none' ? [] : [{ Name: source, Action: choice }]
   return { ...before, Kind: 'service-intentions', Name: destination, Sources: [...others, ...own] }
 }
 
@@ -54,11 +53,10 @@ export function IntentionEditor({ names, source: givenSource, destination: given
   const save = async (event: Event): Promise<void> => {
     event.preventDefault()
     try {
-      const entry = await changedEntry(source, destination, choice, description)
-      const { warnings } =
-        entry.Sources.length === 0
-          ? await send('DELETE', `/v1/config/service-intentions/${segment(destination)}`)
-          : await send('PUT', '/v1/config', entry)
+      // One source is written, so that nothing is lost that others say of the destination meanwhile.
+      const pair = `/v1/connect/intentions/exact?${new URLSearchParams({ source, destination })}`
+      const own = { Action: choice, ...(description === '' ? {} : { Description: description }) }
+      const { warnings } = choice === 'none' ? await send('DELETE', pair) : await send('PUT', pair, own)
       setProblem(undefined)
       setSaved(`Saved${warnings.length === 0 ? '' : `: ${warnings.join('; ')}`}.`)
       done(source, destination)
@@ -164,7 +162,7 @@ function Preview({
     let ended = false
     const timer = setTimeout(async () => {
       try {
-        const entry = await changedEntry(source, destination, choice, '')
+        const entry = await changedEntry(source, destination, choice)
         const asked = [
           ...(JSON.parse(pairs) as string[]).map(key => JSON.parse(key) as [string, string]),
           ...(source === '*' || destination === '*' ? [] : [[source, destination] as const]),

@@ -4,7 +4,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
-import { intentionWithId } from './connect.js'
+import { intentionWithId } from './intentions.js'
 import type { ApiContext } from './context.js'
 import { mayEntry, needEntry, needSameId, needWrite, needWrites } from './entry-permissions.js'
 import { entries, field, first, type Item, items, nodeOf, seesService, serviceOf, textField } from './permission-subjects.js'

@@ -23,6 +23,7 @@ import type { ApiContext } from './context.js'
 import { eventRoutes } from './event.js'
 import { applyHttpConfig } from './http-config.js'
 import { indentJson } from './indent-json.js'
+import { intentionRoutes } from './intentions.js'
 import { internalRoutes } from './internal-ui.js'
 import { kvRoutes } from './kv.js'
 import { operatorRoutes } from './operator.js'
@@ -70,6 +71,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   catalogRegistrationRoutes(app, context)
   configRoutes(app, context)
   connectRoutes(app, context)
+  intentionRoutes(app, context)
   eventRoutes(app, context)
   kvRoutes(app, context)
   internalRoutes(app, context)

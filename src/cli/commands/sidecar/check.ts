@@ -111,21 +111,40 @@ function refusedConfig(proxies: readonly Proxy[]): Checked {
   )
 }
 
+interface NamedByIntention {
+  readonly SourceName: string
+  readonly SourcePeer?: string
+  readonly DestinationName: string
+}
+
 async function intentions(api: ControlApi): Promise<Checked> {
-  const [services, all] = await Promise.all([
+  const [services, defaults, listed] = await Promise.all([
     api.getJson<Readonly<Record<string, unknown>>>('/v1/catalog/services'),
-    api.getJson<readonly { readonly SourceName: string; readonly DestinationName: string }[] | null>('/v1/connect/intentions'),
+    api.getJson<readonly { readonly Name: string; readonly Destination?: object }[] | null>('/v1/config/service-defaults'),
+    api.getJson<readonly NamedByIntention[] | null>('/v1/connect/intentions'),
   ])
-  const known = new Set(Object.keys(services))
-  const named = (all ?? []).flatMap(({ SourceName, DestinationName }) => [SourceName, DestinationName])
-  const unknown = [...new Set(named)].filter(name => name !== '*' && !known.has(name))
-  return result(
-    'intentions',
-    unknown.map(name => ({
+  const all = listed ?? []
+  // Addresses outside of the mesh are services that nobody registers.
+  const outside = (defaults ?? []).filter(({ Destination }) => Destination !== undefined).map(({ Name }) => Name)
+  const known = new Set(['*', ...Object.keys(services), ...outside])
+  const named = all.flatMap(({ SourceName, SourcePeer, DestinationName }) =>
+    SourcePeer === undefined ? [SourceName, DestinationName] : [DestinationName],
+  )
+  const unknown = [...new Set(named)].filter(name => !known.has(name))
+  // What a peer's services are is the peer's to know; that there is such a peer is ours.
+  const namedPeers = new Set(all.flatMap(({ SourcePeer }) => SourcePeer ?? []))
+  const peers = namedPeers.size === 0 ? [] : await api.getJson<readonly { readonly Name: string }[]>('/v1/peerings')
+  for (const { Name } of peers) namedPeers.delete(Name)
+  return result('intentions', [
+    ...unknown.map(name => ({
       wrong: `they name the service "${name}", which is not registered`,
       hint: 'a slip of the pen, or a service that is yet to come',
     })),
-  )
+    ...[...namedPeers].map(name => ({
+      wrong: `they name the peer "${name}", which there is not`,
+      hint: `outrigger peering list shows those that there are; outrigger peering generate-token -name ${name} begins with a new one`,
+    })),
+  ])
 }
 
 /** What each sidecar says itself. */

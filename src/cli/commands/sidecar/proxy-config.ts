@@ -159,10 +159,9 @@ export function addProxyConfig(program: Command, io: CommandIo): void {
     const command = proxyCommand(group, view.name, view.description).option('--json', 'print JSON, as the proxy answers')
     remote(command, io, (api, flags: Flags, [proxy]) => show(view, proxy, flags, api, io))
   }
-  const log = proxyCommand(group, 'log', 'the log levels of a proxy, and how they are changed').option(
-    '--level <level>',
-    'sets every logger, or one by name:level',
-  )
+  const log = proxyCommand(group, 'log', 'the log levels of a proxy, and how they are changed')
+    .option('--level <level>', 'sets every logger, or one by name:level')
+    .option('--json', 'print JSON')
   remote(log, io, (api, flags: Flags, [proxy]) => logLevels(proxy, flags, api, io))
 }
 
@@ -180,9 +179,13 @@ async function show(view: View, proxy: string | undefined, flags: Flags, api: Co
   io.out(flags.json ? `${JSON.stringify(answer, null, 2)}\n` : formatTable(view.head, view.rows(answer)))
 }
 
-async function logLevels(proxy: string | undefined, { admin: address, level }: Flags, api: ControlApi, io: CommandIo): Promise<void> {
+async function logLevels(proxy: string | undefined, { admin: address, level, json }: Flags, api: ControlApi, io: CommandIo): Promise<void> {
   const admin = await findAdmin(proxy, address, api)
   const [logger, of] = level?.includes(':') ? level.split(':', 2) : ['level', level]
   const query = of === undefined ? '' : `?${encodeURIComponent(logger!)}=${encodeURIComponent(of)}`
-  io.out((await admin.call({ method: 'POST', path: `/logging${query}` })).text)
+  const { text: shown } = await admin.call({ method: 'POST', path: `/logging${query}` })
+  io.out(json ? `${JSON.stringify(Object.fromEntries([...shown.matchAll(LOGGER)].map(([, name, at]) => [name, at])), null, 2)}\n` : shown)
 }
+
+/** A line of what the admin says: `  http: info`. */
+const LOGGER = /^ +(\S+): (\S+)$/gm

@@ -85,6 +85,10 @@ export interface ControlPlaneOptions {
   readonly dns?: DnsOptions
   /** How often proxies report what load they had. Default 10 s. */
   readonly loadReportIntervalMs?: number
+  /** URL of the Prometheus that scrapes the sidecars: the console's figures reach back longer than an hour by it. */
+  readonly prometheus?: string
+  /** Where the secrets are that the webhooks of rollouts are signed with: a file, or `vault://…`. Without it they are not signed. */
+  readonly webhookSecretFile?: string
   /** How long the agents of other machines keep their nodes. */
   readonly agents?: AgentTerms
   readonly sidecarMinPort?: number

@@ -70,6 +70,7 @@ import { openBundleEndpoint } from './spiffe/open-bundle-endpoint.js'
 import { type BundleEndpoint, OwnBundle } from './spiffe/own-bundle.js'
 import { TopicIndexes } from './store/topic-indexes.js'
 import { ObservedTraffic } from './traffic/observed-traffic.js'
+import { PrometheusHistory } from './traffic/prometheus-history.js'
 
 export type { Configured, ControlPlaneOptions }
 /** For a launcher that reads the CA's settings from a file: the option `ca`. */
@@ -454,6 +455,7 @@ export class ControlPlane {
       traffic,
       reportIntervalMs: traffic.intervalMs,
       metrics,
+      ...{ webhookSecretFile: options.webhookSecretFile, vault: vault?.session },
       onProblem: reason => this.log.error({}, reason),
     })
     if (options.inert !== true) rollouts.engine.start()
@@ -525,6 +527,7 @@ export class ControlPlane {
       replicas,
       audit: this.audit,
       consoleFolder: options.consoleFolder,
+      history: options.prometheus === undefined ? undefined : new PrometheusHistory(options.prometheus, Date.now),
       resolveDns,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
       loopbackOnly: areLoopback([plan.http, plan.https]),

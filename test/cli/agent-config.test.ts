@@ -137,6 +137,17 @@ advertise_addr = "10.1.1.1", node_name = "n", enable_script_checks = true
     expect(options('default_intention_policy = "deny"').defaultIntentionPolicy).toBe('deny')
   })
 
+  it('takes the Prometheus of the console, as Consul names it', () => {
+    const ui = (more: string) => options(`ui_config { enabled = true, ${more} }`)
+    const proxy = 'metrics_proxy { base_url = "http://prometheus:9090/p" }'
+    expect(ui(`metrics_provider = "prometheus"\n${proxy}`).prometheus).toBe('http://prometheus:9090/p')
+    expect(ui(proxy.replace('metrics_proxy', '\nmetrics_proxy')).prometheus).toBeUndefined()
+    expect(() => ui('metrics_provider = "other"')).toThrow('ui_config.metrics_provider "other": must be prometheus')
+    expect(() => ui('metrics_provider = "prometheus"\nmetrics_proxy { base_url = "http://me:secret@p" }')).toThrow(
+      'must be an http or https URL, without a user or a password',
+    )
+  })
+
   it('reads TLS files, one port’s over the defaults', () => {
     const [ca, cert, key] = ['ca.pem', 'cert.pem', 'key.pem'].map(name => cli.file(name, name))
     const { tls } = configuredBy(

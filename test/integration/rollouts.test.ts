@@ -1,5 +1,12 @@
-// Rollouts in a mesh of real processes under load that never pauses: a good version, a bad one, one of which copies are sent, and a control
-// plane that is killed with -9 at each step. What a version answers is its own doing; no request may fail by the mechanism.
+// Rollouts in a mesh of real processes under load that never pauses: a good version, a bad one, one of which copies are sent, cohorts,
+// blue/green with signed webhooks, and a control plane that is killed with -9 at each step. What a version answers is its own doing; no
+// request may fail by the mechanism.
+import { createHmac } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { MeshFixture } from '../support/mesh-fixture.js'
 import { HttpOrigin, http } from '../support/origins.js'
@@ -16,7 +23,11 @@ interface Seen {
 }
 
 const ANALYSIS = { Interval: '1s', MinRequests: 5, SuccessRate: 99, HoldLimit: 5 }
-const mesh = new MeshFixture(['--load-report-interval', '200ms'])
+const folder = mkdtempSync(join(tmpdir(), 'outrigger-rollouts-'))
+const secretFile = join(folder, 'webhook.key')
+const SECRET = Buffer.alloc(32, 9)
+writeFileSync(secretFile, `whsec_${SECRET.toString('base64')}\n`)
+const mesh = new MeshFixture(['--load-report-interval', '200ms', '--webhook-secret-file', secretFile])
 /** What version 2 answers to one in three. */
 let trouble = '200 OK'
 const origins = {
@@ -44,6 +55,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await mesh.stop()
   await Promise.all(Object.values(origins).map(origin => origin.close()))
+  rmSync(folder, { recursive: true })
 })
 /** Everything at the old version again. */
 beforeEach(async () => {
@@ -112,6 +124,67 @@ it('of a version that is bad in copies, no answer is seen', { timeout: 120_000 }
   await load.stop()
   expect([Phase, Reason]).toEqual(['RolledBack', expect.stringMatching(/^errors: /)])
   expect(origins.v2.requests.length - before).toBeGreaterThan(5)
+  expect(load.failures).toEqual([])
+})
+
+/** The version that answers. */
+async function versionFor(headers: Record<string, string>): Promise<string> {
+  const answer = await fetch(`http://127.0.0.1:${port}/`, { headers })
+  return `${answer.status} ${await answer.text()}`
+}
+
+it('a cohort has the new version by cookie or header, everybody else the old one', { timeout: 120_000 }, async () => {
+  const load = new SteadyLoad(port)
+  const before = origins.v2.requests.length
+  await begin('cohorts', {
+    Cohorts: [
+      { Cookie: 'variant', Exact: 'b' },
+      { Header: 'x-team', Prefix: 'dev-' },
+    ],
+    Steps: [{ Weight: 0, Gate: 'manual' }],
+  })
+  await until('it waits to be promoted', async () => (await see('cohorts')).Phase === 'Gated' || Promise.reject(new Error('not yet')))
+  expect(await versionFor({ cookie: 'a=1; variant=b; c=2' })).toBe('200 v2')
+  expect(await versionFor({ 'x-team': 'dev-mesh' })).toBe('200 v2')
+  const others = [{ cookie: 'variant=bb' }, { cookie: 'xvariant=b' }, { 'x-team': 'ops' }, {}]
+  for (const headers of others) expect(await versionFor(headers as Record<string, string>)).toBe('200 v1')
+  expect(origins.v2.requests.length - before).toBe(2)
+  await mesh.write('/v1/outrigger/rollout/cohorts/abort')
+  expect((await end('cohorts')).Phase).toBe('RolledBack')
+  expect(await versionFor({ cookie: 'variant=b' })).toBe('200 v1')
+  await load.stop()
+  expect(load.failures).toEqual([])
+})
+
+it('blue/green shows the preview alone, then all at once, and its signed webhooks tell of it', { timeout: 120_000 }, async () => {
+  const told: string[] = []
+  const server: Server = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const body = Buffer.concat(chunks).toString()
+    const { 'webhook-id': id, 'webhook-timestamp': at, 'webhook-signature': signature } = request.headers
+    const expected = `v1,${createHmac('sha256', SECRET).update(`${id}.${at}.${body}`).digest('base64')}`
+    const { When, Phase, Weight } = JSON.parse(body)
+    told.push(`${signature === expected ? 'signed' : 'forged'} ${When} ${Phase} ${Weight}`)
+    response.end()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const URL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const load = new SteadyLoad(port)
+  await begin('green', {
+    Cohorts: [{ Header: 'x-preview', Exact: 'green' }],
+    BlueGreen: { Gate: 'manual', Observe: '0s' },
+    Webhooks: ['before', 'after'].map(When => ({ Name: When, When, URL })),
+  })
+  await until('it waits to be promoted', async () => (await see('green')).Phase === 'Gated' || Promise.reject(new Error('not yet')))
+  expect([await versionFor({ 'x-preview': 'green' }), await versionFor({})]).toEqual(['200 v2', '200 v1'])
+  await mesh.write('/v1/outrigger/rollout/green/promote')
+  expect((await end('green')).Phase).toBe('Succeeded')
+  expect(await versionFor({})).toBe('200 v2')
+  await load.stop()
+  server.closeAllConnections()
+  server.close()
+  expect(told).toEqual(['signed before Starting 0', 'signed after Finishing 100'])
   expect(load.failures).toEqual([])
 })
 

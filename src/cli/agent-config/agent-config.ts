@@ -85,7 +85,11 @@ export interface AgentConfig {
   }
   /** The older word for `ui_config.enabled`. */
   readonly ui?: boolean
-  readonly ui_config?: { readonly enabled?: boolean }
+  readonly ui_config?: {
+    readonly enabled?: boolean
+    readonly metrics_provider?: string
+    readonly metrics_proxy?: { readonly base_url?: string }
+  }
   readonly leave_on_terminate?: boolean
   readonly log_level?: string
   readonly log_json?: boolean

@@ -104,9 +104,14 @@ export const AGENT_KEYS: AgentKeys = {
   },
   ui_config: {
     ...all('server', 'flag', 'enabled'),
-    ...all('nobody', 'text', 'dir content_path metrics_provider metrics_provider_options_json'),
+    metrics_provider: key('text', 'server'),
+    ...all('nobody', 'text', 'dir content_path metrics_provider_options_json'),
     metrics_provider_files: key('texts', 'nobody'),
-    metrics_proxy: key('map', 'nobody'),
+    metrics_proxy: {
+      base_url: key('text', 'server'),
+      path_allowlist: key('texts', 'nobody'),
+      add_headers: key('maps', 'nobody'),
+    },
     dashboard_url_templates: key('text-map', 'nobody'),
   },
   limits: {

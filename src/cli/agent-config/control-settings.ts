@@ -49,8 +49,16 @@ export function controlFlagsOf(config: AgentConfig): ControlFlags {
     // Consul's own default is to allow.
     aclDefaultPolicy: acl?.enabled === true ? (acl.default_policy ?? 'allow') : undefined,
     ui: config.ui ?? config.ui_config?.enabled,
+    prometheus: prometheusOf(config),
     logLevel: logLevel(config),
   })
+}
+
+/** Consul's one provider that is built in. */
+function prometheusOf({ ui_config: ui }: AgentConfig): string | undefined {
+  const provider = ui?.metrics_provider ?? ''
+  if (provider !== '' && provider !== 'prometheus') throw new CliError(`ui_config.metrics_provider "${provider}": must be prometheus`)
+  return provider === '' ? undefined : ui?.metrics_proxy?.base_url
 }
 
 /** Throws `CliError` that names the file at fault. */

@@ -60,6 +60,8 @@ export interface ControlFlags extends DnsFlags {
   readonly vaultConfig?: string
   readonly caFilesByApi?: boolean
   readonly loadReportInterval?: string
+  readonly webhookSecretFile?: string
+  readonly prometheus?: string
   readonly sidecarMinPort?: string
   readonly sidecarMaxPort?: string
   /** The web console; absent: it is served. */
@@ -105,6 +107,8 @@ export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlane
       httpToken,
       grpcToken,
       loadReportIntervalMs: intervalMs(flags.loadReportInterval),
+      webhookSecretFile: flags.webhookSecretFile,
+      prometheus: prometheusUrl(flags.prometheus),
       sidecarMinPort: port(flags.sidecarMinPort, '--sidecar-min-port'),
       sidecarMaxPort: port(flags.sidecarMaxPort, '--sidecar-max-port'),
       grpcTls: grpcTls(flags, io),
@@ -240,6 +244,14 @@ function intervalMs(text: string | undefined): number | undefined {
   if (!(ms >= MIN_REPORT_MS && ms <= MAX_REPORT_MS))
     throw new CliError(`--load-report-interval "${text}": must be a duration from 100ms to 1m, such as 10s`)
   return Math.round(ms)
+}
+
+function prometheusUrl(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '')
+    throw new CliError(`--prometheus ${JSON.stringify(text)}: must be an http or https URL, without a user or a password`)
+  return text
 }
 
 function port(text: string | undefined, flag: string): number | undefined {

@@ -77,7 +77,12 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--ca-config <file>', "the mesh CA's configuration in Consul's form (Provider, Config; YAML or JSON)")
     .option('--ca-key-file <file>', 'key that encrypts private keys in the data directory, or vault://… (or OUTRIGGER_CA_KEY)')
     .option('--vault-config <file>', 'the Vault that vault://… references lead to: Address, Token or AuthMethod, … (HCL, JSON or YAML)')
+    .option(
+      '--webhook-secret-file <file>',
+      'sign the webhooks of rollouts with the secrets of this file (whsec_…, one a line) or vault://…',
+    )
     .option('--load-report-interval <duration>', 'how often sidecars report their traffic (default: 10s)')
+    .option('--prometheus <url>', 'the Prometheus that scrapes the sidecars: the console shows longer times than an hour by it')
     .option('--sidecar-min-port <port>', 'first port given to sidecars without one (default: 21000)')
     .option('--sidecar-max-port <port>', 'last of them (default: 21255)')
     .option('--no-ui', 'serve no web console (default: at /ui/ of the HTTP API)')

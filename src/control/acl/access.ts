@@ -33,9 +33,9 @@ export class Access {
     if (!this.maySingle(resource, wanted)) throw lacks(this.accessorId, `${resource}:${wanted}`)
   }
 
-  /** Write on everything below a prefix: deletes of whole trees. */
-  needAllBelow(resource: NamedResource, prefix: string): void {
-    if (!this.token.rules.allowsAllBelow(resource, prefix)) throw lacks(this.accessorId, `${resource}:write`, prefix)
+  /** Of everything below a prefix: write for deletes of whole trees, read for sums over all. */
+  needAllBelow(resource: NamedResource, prefix: string, wanted: WantedAccess): void {
+    if (!this.token.rules.allowsAllBelow(resource, prefix, wanted)) throw lacks(this.accessorId, `${resource}:${wanted}`, prefix)
   }
 }
 

@@ -47,13 +47,13 @@ export class RuleIndex {
     return this.grants(rule, wanted)
   }
 
-  /** Whether everything below `prefix` may be written: what `?recurse` deletes. */
-  allowsAllBelow(resource: NamedResource, prefix: string): boolean {
+  /** Whether everything below `prefix` may be written (what `?recurse` deletes) or read. */
+  allowsAllBelow(resource: NamedResource, prefix: string, wanted: WantedAccess): boolean {
     const index = this.named.get(resource)
-    if (index === undefined) return this.grants(undefined, 'write')
+    if (index === undefined) return this.grants(undefined, wanted)
     for (const rules of [index.exact, index.prefixes])
-      for (const [name, access] of rules) if (name.startsWith(prefix) && access !== 'write') return false
-    return this.grants(this.longestPrefix(index, prefix), 'write')
+      for (const [name, access] of rules) if (name.startsWith(prefix) && !this.grants(access, wanted)) return false
+    return this.grants(this.longestPrefix(index, prefix), wanted)
   }
 
   private ruleFor(resource: Resource, name: string): RuleAccess | undefined {

@@ -38,6 +38,8 @@ export function consoleApiRoutes(app: FastifyInstance, context: ApiContext): voi
     ACLsEnabled: acl !== undefined,
     TokenRequired: context.tokenRequired,
     DefaultIntentionPolicy: context.defaultPolicy(),
+    /** Figures of traffic reach back longer than an hour. */
+    LongRanges: context.history !== undefined,
   }))
 
   app.get('/v1/outrigger/audit', (request, reply) =>

@@ -28,6 +28,7 @@ import type { Federations } from '../spiffe/federations.js'
 import type { OwnBundle } from '../spiffe/own-bundle.js'
 import type { Store } from '../store/store.js'
 import type { TopicIndexes } from '../store/topic-indexes.js'
+import type { PrometheusHistory } from '../traffic/prometheus-history.js'
 import type { TrafficReader } from '../traffic/traffic.js'
 import type { BlockingQueries } from './blocking-queries.js'
 
@@ -94,6 +95,8 @@ export interface ApiContext extends LocalContext, Coordination {
   plannedChanges(after: ConfigEntryIndex, changed: readonly ConfigEntry[]): readonly ProxyChange[]
   readonly ads: AdsServer
   readonly traffic: TrafficReader
+  /** Traffic of before the last hour; undefined: nobody is named who knows of it. */
+  readonly history: PrometheusHistory | undefined
   readonly metrics: ControlMetrics
   readonly agents: AgentLeases
   readonly peerings: Peerings

@@ -4,12 +4,12 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
-import { intentionWithId } from './intentions.js'
 import type { ApiContext } from './context.js'
 import { mayEntry, needEntry, needSameId, needWrite, needWrites } from './entry-permissions.js'
+import { intentionWithId } from './intentions.js'
 import { entries, field, first, type Item, items, nodeOf, seesService, serviceOf, textField } from './permission-subjects.js'
 import { param } from './respond.js'
-import { askedEdge } from './traffic.js'
+import { askedEdge, asksForHistory } from './traffic.js'
 
 export interface RoutePermission {
   /** Throws `AclError` 403. */
@@ -164,7 +164,7 @@ const key = (wanted: 'read' | 'write'): RoutePermission => ({
   check: (access, request) => {
     const { keys, recurse } = request.query as { keys?: string; recurse?: string }
     const name = param(request, '*')
-    if (wanted === 'write' && recurse !== undefined) access.needAllBelow('key', name)
+    if (wanted === 'write' && recurse !== undefined) access.needAllBelow('key', name, 'write')
     else if (keys === undefined && recurse === undefined) access.need('key', name, wanted)
   },
   filter: (access, payload) =>
@@ -195,7 +195,7 @@ function needTransaction(access: Access, body: unknown, { catalog }: ApiContext)
     if (kv !== undefined) {
       const verb = textField(kv, 'Verb')
       const name = textField(kv, 'Key')
-      if (verb === 'delete-tree') access.needAllBelow('key', name)
+      if (verb === 'delete-tree') access.needAllBelow('key', name, 'write')
       else access.need('key', name, /^(get|get-tree|check-)/.test(verb) ? 'read' : 'write')
     }
     const wanted = (value: unknown): 'read' | 'write' => (textField(value, 'Verb') === 'get' ? 'read' : 'write')
@@ -458,6 +458,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
     check: (access, request, { traffic }) => {
       const { source, destination, subset } = askedEdge(request)
       for (const service of [source, destination]) if (service !== undefined) access.need('service', service, 'read')
+      if (asksForHistory(request) && (source === undefined || destination === undefined)) access.needAllBelow('service', '', 'read')
       for (const edge of traffic.edgeIds()) {
         if ((source ?? edge.source) !== edge.source || (destination ?? edge.destination) !== edge.destination) continue
         if ((subset ?? edge.subset) !== edge.subset) continue

@@ -5,13 +5,14 @@ import { serviceSpiffeId } from '../../mtls/spiffe.js'
 import { splitKey } from '../catalog/catalog-types.js'
 import { parseDuration } from '../config-entries/duration.js'
 import { HOUR_MS } from '../traffic/observed-traffic.js'
+import { MAX_HISTORY_MS } from '../traffic/prometheus-history.js'
 import type { EdgeId, TrafficTotals } from '../traffic/traffic.js'
 import type { ApiContext } from './context.js'
 import { HttpError, query } from './respond.js'
 
 const DEFAULT_WINDOW_MS = 60_000
 
-export function trafficRoutes(app: FastifyInstance, { traffic, catalog, ca, node }: ApiContext): void {
+export function trafficRoutes(app: FastifyInstance, { traffic, history, catalog, ca, node }: ApiContext): void {
   app.get('/v1/outrigger/traffic', request => {
     const windowMs = askedWindowMs(request)
     const service = query(request, 'service') || undefined
@@ -40,11 +41,22 @@ export function trafficRoutes(app: FastifyInstance, { traffic, catalog, ca, node
     }
   })
 
-  app.get('/v1/outrigger/traffic/series', request =>
-    traffic
-      .series(askedEdge(request), askedWindowMs(request))
-      .map(({ at, totals }) => ({ At: new Date(at).toISOString(), Totals: totalsShape(totals) })),
-  )
+  app.get('/v1/outrigger/traffic/series', async request => {
+    const windowMs = askedWindowMs(request, history === undefined ? HOUR_MS : MAX_HISTORY_MS)
+    const points =
+      windowMs <= HOUR_MS || history === undefined
+        ? traffic.series(askedEdge(request), windowMs)
+        : await history.series(askedEdge(request), windowMs).catch((error: Error) => {
+            throw new HttpError(502, error.message)
+          })
+    return points.map(({ at, totals }) => ({ At: new Date(at).toISOString(), Totals: totalsShape(totals) }))
+  })
+}
+
+/** What is asked is more than memory has: nobody here knows whose traffic is in it. */
+export function asksForHistory(request: FastifyRequest): boolean {
+  const ms = (parseDuration(query(request, 'window') ?? '') ?? 0) / 1e6
+  return ms > HOUR_MS
 }
 
 /** What is not named is summed up. */
@@ -59,13 +71,14 @@ export function askedEdge(request: FastifyRequest): Partial<EdgeId> {
   }
 }
 
-function askedWindowMs(request: FastifyRequest): number {
+function askedWindowMs(request: FastifyRequest, mostMs = HOUR_MS): number {
   const text = query(request, 'window') ?? ''
   if (text === '') return DEFAULT_WINDOW_MS
   const ms = (parseDuration(text) ?? Number.NaN) / 1e6
-  if (!(ms > 0 && ms <= HOUR_MS))
-    throw new HttpError(400, `window must be a duration of up to an hour, such as 60s, not "${text.slice(0, 64)}"`)
-  return ms
+  if (ms > 0 && ms <= mostMs) return ms
+  const most = mostMs === HOUR_MS ? 'an hour' : '31 days'
+  const hint = mostMs === HOUR_MS && ms > HOUR_MS ? ' (a series of longer ones asks the Prometheus of --prometheus)' : ''
+  throw new HttpError(400, `window must be a duration of up to ${most}, such as 60s, not ${JSON.stringify(text.slice(0, 64))}${hint}`)
 }
 
 function totalsShape({ requests, failures, requestsPerSecond, successRate, p50, p90, p99, active }: TrafficTotals) {

@@ -1,6 +1,7 @@
 // The rollouts of a control plane: table and engine, opened from the store and wired to the catalog (is the new version healthy?), the publisher
 // and the ADS server (who has taken what?), the traffic and the metrics. Called once by `ControlPlane`.
 import { systemClock } from '../../io/clock.js'
+import type { VaultSession } from '../../vault/vault-session.js'
 import type { AdsServer } from '../../xds/server/server.js'
 import type { Catalog } from '../catalog/catalog.js'
 import { compileFilter } from '../config-entries/filter-expression.js'
@@ -14,6 +15,7 @@ import { outsideCalls } from './outside-calls.js'
 import { proxyAcceptance } from './proxy-acceptance.js'
 import { RolloutEngine, type Rollouts } from './rollout-engine.js'
 import { RolloutTable } from './rollout-table.js'
+import { openWebhookSecrets, UNSIGNED } from './webhook-secrets.js'
 
 export async function openRollouts(parts: {
   readonly store: Store
@@ -24,9 +26,13 @@ export async function openRollouts(parts: {
   readonly traffic: TrafficReader
   readonly reportIntervalMs: number
   readonly metrics: ControlMetrics
+  /** Where the secrets are that webhooks are signed with; absent: they are not signed. */
+  readonly webhookSecretFile: string | undefined
+  readonly vault: VaultSession | undefined
   onProblem(reason: string): void
 }): Promise<Rollouts> {
-  const { store, catalog, entries, publisher, ads, traffic, reportIntervalMs, metrics, onProblem } = parts
+  const { store, catalog, entries, publisher, ads, traffic, reportIntervalMs, metrics, webhookSecretFile, vault, onProblem } = parts
+  const secrets = webhookSecretFile === undefined ? UNSIGNED : await openWebhookSecrets(webhookSecretFile, vault)
   const table = await RolloutTable.open(store)
   const engine = new RolloutEngine({
     store,
@@ -36,7 +42,7 @@ export async function openRollouts(parts: {
     reportIntervalMs,
     acceptance: proxyAcceptance(publisher, ads),
     isHealthy: (service, subset) => isHealthy(catalog, entries, service, subset),
-    calls: outsideCalls,
+    calls: outsideCalls(secrets, () => systemClock.wallNow()),
     clock: systemClock,
     onMove: () => metrics.rolloutMoves.inc(),
     onEnd: phase => metrics.rolloutEnded(phase),

@@ -1,10 +1,13 @@
 // What a rollout asks of the world outside: its webhooks, and a Prometheus. One request each, bounded in time and size, without redirects; a
-// webhook that fails is tried once more. Called by rollout-engine.ts, whose signal ends them at once when the rollout is aborted.
+// webhook that fails is tried once more, under the same id. Made by open-rollouts.ts, called by rollout-engine.ts, whose signal ends them at
+// once when the rollout is aborted.
 
-import { readAnswerBody } from '../../io/bounded-body.js'
+import { webhookHeaders } from '../../io/webhook-signature.js'
 import { durationMs } from '../config-entries/duration.js'
 import { isObject } from '../config-entries/field-reader.js'
+import { callOutside, prometheusUrl, reasonOf } from '../outside-http.js'
 import type { PrometheusQuery, Verdict, Webhook } from './rollout-types.js'
+import type { WebhookSecrets } from './webhook-secrets.js'
 
 /** What the receiver is told. */
 export interface Notice {
@@ -20,23 +23,35 @@ export interface Notice {
 }
 
 export interface OutsideCalls {
-  /** Resolves with why it failed; undefined: it went well. */
-  notify(webhook: Webhook, notice: Notice, signal: AbortSignal): Promise<string | undefined>
+  /** Resolves with why it failed; undefined: it went well. `id`: the same whenever the same is told again. */
+  notify(webhook: Webhook, notice: Notice, id: string, signal: AbortSignal): Promise<string | undefined>
   ask(url: string, query: PrometheusQuery, signal: AbortSignal): Promise<Verdict>
 }
 
 const TRIES = 2
 const QUERY_TIMEOUT_MS = 10_000
-const MAX_ANSWER_BYTES = 256 * 1024
 
-export const outsideCalls: OutsideCalls = { notify, ask }
+/** `secrets`: that webhooks are signed with; read anew for each, so that a new one needs no restart. */
+export function outsideCalls(secrets: WebhookSecrets, wallNow: () => number): OutsideCalls {
+  return { notify: (webhook, notice, id, signal) => notify(webhook, notice, { id, secrets, wallNow }, signal), ask }
+}
 
-async function notify({ Name, URL, Timeout }: Webhook, notice: Notice, signal: AbortSignal): Promise<string | undefined> {
-  const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(notice) }
+interface Signing {
+  readonly id: string
+  readonly secrets: WebhookSecrets
+  wallNow(): number
+}
+
+async function notify({ Name, URL, Timeout }: Webhook, notice: Notice, signing: Signing, signal: AbortSignal): Promise<string | undefined> {
+  const body = JSON.stringify(notice)
   let reason = ''
   for (let tries = 0; tries < TRIES && !signal.aborted; tries++) {
     try {
-      await call(URL, request, durationMs(Timeout), signal)
+      const headers = {
+        'content-type': 'application/json',
+        ...webhookHeaders(signing.id, signing.wallNow(), body, await signing.secrets()),
+      }
+      await callOutside(URL, { method: 'POST', headers, body }, durationMs(Timeout), signal)
       return undefined
     } catch (error) {
       reason = reasonOf(error)
@@ -49,10 +64,7 @@ async function ask(url: string, { Name, Query, Min, Max }: PrometheusQuery, sign
   const named = `query ${JSON.stringify(Name)}`
   let value: number
   try {
-    const address = new URL(url)
-    address.pathname = `${address.pathname.replace(/\/$/, '')}/api/v1/query`
-    address.searchParams.set('query', Query)
-    value = singleValue(await call(address.href, {}, QUERY_TIMEOUT_MS, signal))
+    value = singleValue(await callOutside(prometheusUrl(url, 'query', { query: Query }), {}, QUERY_TIMEOUT_MS, signal))
   } catch (error) {
     return { kind: 'hold', reason: `metrics gone: ${named}: ${reasonOf(error)}` }
   }
@@ -74,22 +86,4 @@ function singleValue(text: string): number {
   const value = isObject(only) && Array.isArray(only['value']) ? Number(only['value'][1]) : Number.NaN
   if (Number.isNaN(value)) throw new Error('its value is no number')
   return value
-}
-
-/** The body of a 2xx answer. */
-async function call(url: string, request: RequestInit, timeoutMs: number, signal: AbortSignal): Promise<string> {
-  const timeout = AbortSignal.timeout(timeoutMs)
-  const answer = await fetch(url, { ...request, redirect: 'manual', signal: AbortSignal.any([signal, timeout]) })
-  const body = answer.body === null ? '' : (await readAnswerBody(answer.body, MAX_ANSWER_BYTES)).toString('utf8')
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}`)
-  return body
-}
-
-/** `fetch` wraps what happened in an error that says nothing. */
-function reasonOf(error: unknown): string {
-  const { name, message, cause } = error as Error & { readonly cause?: { readonly code?: string; readonly message?: string } }
-  if (name === 'TimeoutError') return 'no answer in time'
-  if (name === 'AbortError') return 'cancelled'
-  if (name === 'SyntaxError') return 'the answer is no JSON'
-  return cause?.code ?? (cause?.message || message)
 }

@@ -8,9 +8,10 @@
 import type { Timer } from '../../io/clock.js'
 import { durationMs } from '../config-entries/duration.js'
 import { put, remove } from '../store/store.js'
+import { type HeldLease, LeaseLost } from '../store/task-leases.js'
 import { intrusion } from './owned-entries.js'
 import type { Acceptance, AskAcceptance } from './proxy-acceptance.js'
-import { intervalMs, type JudgeParts, judge, noticeOf } from './rollout-judge.js'
+import { intervalMs, type JudgeParts, judge, noticeId, noticeOf } from './rollout-judge.js'
 import { END, mirrorPosition, type Position, pauseMs, positionOf, START, stepsOf } from './rollout-plan.js'
 import { READY, type RolloutRecord, type RolloutTable } from './rollout-table.js'
 import type { Rollout, Webhook } from './rollout-types.js'
@@ -53,8 +54,8 @@ export class RolloutEngine {
   private readonly running = new Map<string, { readonly done: Promise<unknown>; readonly abort: AbortController }>()
   private timer: Timer | undefined
   private stopped = false
-  /** One replica moves the rollouts. */
-  private isOurTask = false
+  /** One replica moves the rollouts: what it writes by itself is refused once another has the task. */
+  private lease: HeldLease | undefined
   private unsubscribe: (() => void) | undefined
   private release: (() => Promise<void>) | undefined
   /** Before it nothing could be heard of the sidecars. */
@@ -73,7 +74,7 @@ export class RolloutEngine {
       if (this.timer === undefined) this.arm()
     })
     this.release = store.leases.contend('rollouts', lease => {
-      this.isOurTask = true
+      this.lease = lease
       this.startedAt = this.now()
       this.arm()
       lease.signal.addEventListener('abort', () => this.pauseAll(), { once: true })
@@ -89,7 +90,6 @@ export class RolloutEngine {
 
   /** Whoever has the task now goes on from what is written. */
   private pauseAll(): void {
-    this.isOurTask = false
     this.timer?.cancel()
     this.timer = undefined
     for (const { abort } of this.running.values()) abort.abort()
@@ -190,7 +190,7 @@ export class RolloutEngine {
   }
 
   private arm(afterMs = TICK_MS): void {
-    if (this.stopped || !this.isOurTask || this.parts.table.active === 0) return
+    if (this.stopped || this.lease?.signal.aborted !== false || this.parts.table.active === 0) return
     this.timer?.cancel()
     this.timer = this.parts.clock.after(afterMs, () => {
       this.timer = undefined
@@ -202,9 +202,9 @@ export class RolloutEngine {
     for (const { rollout, status } of this.parts.table.list()) {
       // What takes longer than a tick is not asked twice.
       if (!isActive(status.Phase) || this.running.has(rollout.Name)) continue
-      this.alone(rollout.Name, signal => this.advance(rollout.Name, signal)).catch((error: Error) =>
-        this.parts.onProblem(rollout.Name, error.message),
-      )
+      this.alone(rollout.Name, signal => this.advance(rollout.Name, signal)).catch((error: Error) => {
+        if (!(error instanceof LeaseLost)) this.parts.onProblem(rollout.Name, error.message)
+      })
     }
     this.arm()
   }
@@ -251,7 +251,7 @@ export class RolloutEngine {
     if (status.AcceptedAt === 0) {
       if (taken.pending.length > 0) return
       const now = this.now()
-      known = await this.writer.note(record, { AcceptedAt: now, AnalysedAt: now })
+      known = await this.writer.note(record, { AcceptedAt: now, AnalysedAt: now }, this.lease)
     }
     const judged = known && (await this.analyse(known, signal))
     if (judged !== undefined) await this.goOn(judged)
@@ -293,7 +293,7 @@ export class RolloutEngine {
       await this.goBack(record, { event: 'fail', reason, patch })
       return undefined
     }
-    return this.writer.note(record, patch, kind === 'good' ? undefined : { Event: 'analysis', Reason: `${kind}: ${reason}` })
+    return this.writer.note(record, patch, this.lease, kind === 'good' ? undefined : { Event: 'analysis', Reason: `${kind}: ${reason}` })
   }
 
   private async goOn(record: RolloutRecord): Promise<void> {
@@ -320,7 +320,7 @@ export class RolloutEngine {
     if (position.weight > status.Weight && !this.parts.isHealthy(rollout.Service, rollout.To)) {
       const reason = `subset ${rollout.To} has no instance that is not critical`
       if (said.by !== undefined) throw new RolloutError('refused', reason)
-      if (status.VerdictReason !== reason) await this.writer.note(record, { Verdict: 'hold', VerdictReason: reason })
+      if (status.VerdictReason !== reason) await this.writer.note(record, { Verdict: 'hold', VerdictReason: reason }, this.lease)
       return
     }
     const { reason = stepReason(rollout, next) } = said
@@ -357,13 +357,15 @@ export class RolloutEngine {
   }
 
   private async write(record: RolloutRecord, change: Change): Promise<void> {
-    const { status } = await this.writer.apply(record, change)
+    const { status } = await this.writer.apply(record, change, change.by === undefined ? this.lease : undefined)
     if (!isActive(status.Phase)) this.parts.onEnd(status.Phase)
   }
 
   private async notifyAll(when: Webhook['When'], record: RolloutRecord, signal: AbortSignal): Promise<string[]> {
     const wanted = record.rollout.Webhooks.filter(({ When }) => When === when)
-    const results = await Promise.all(wanted.map(webhook => this.parts.calls.notify(webhook, noticeOf(webhook, record), signal)))
+    const { calls } = this.parts
+    const told = wanted.map(webhook => calls.notify(webhook, noticeOf(webhook, record), noticeId(webhook, record), signal))
+    const results = await Promise.all(told)
     return results.filter(failure => failure !== undefined)
   }
 }

@@ -1,5 +1,6 @@
 // One interval's verdict on the new version: its health, what the sidecars counted of it, what Prometheus says, and what the webhooks say that
 // are asked during a rollout. Called by rollout-engine.ts once an interval.
+import { createHash } from 'node:crypto'
 import { durationMs } from '../config-entries/duration.js'
 import type { TrafficReader } from '../traffic/traffic.js'
 import type { Notice, OutsideCalls } from './outside-calls.js'
@@ -18,6 +19,7 @@ export interface JudgeParts {
 
 /** So many in a row: nobody reports any more. */
 const MISSED_REPORTS = 2
+const NOTICE_ID_CHARS = 27
 
 /** What is asked more often than it is told is not asked: the sidecars' reports are the shortest interval. */
 export function intervalMs({ Interval }: Analysis, reportIntervalMs: number): number {
@@ -52,7 +54,7 @@ export async function judge(
     return verdict.kind === 'hold' && !expectsTraffic ? { ...verdict, kind: 'good' as const } : verdict
   })
   const notified = Webhooks.filter(({ When }) => When === 'during').map(async (webhook): Promise<Verdict> => {
-    const failure = await calls.notify(webhook, noticeOf(webhook, { rollout, status }), signal)
+    const failure = await calls.notify(webhook, noticeOf(webhook, { rollout, status }), noticeId(webhook, { rollout, status }), signal)
     return failure === undefined ? { kind: 'good', reason: '' } : { kind: 'bad', reason: failure }
   })
   return worstOf([health, counted, ...(await Promise.all([...queried, ...notified]))])
@@ -62,4 +64,11 @@ export function noticeOf({ When }: Webhook, { rollout, status }: Pick<RolloutRec
   const { Name, Service, From, To } = rollout
   const { Phase, Step, Weight, Reason } = status
   return { Rollout: Name, Service, From, To, When, Phase, Step, Weight, Reason }
+}
+
+/** Of what is told: the same for a second try, and after a restart of the control plane; another in each interval. */
+export function noticeId({ Name, When, URL }: Webhook, { rollout, status }: Pick<RolloutRecord, 'rollout' | 'status'>): string {
+  const { Phase, Step, Since, AnalysedAt } = status
+  const told = [rollout.Name, Name, When, URL, Phase, Step, Since, When === 'during' ? AnalysedAt : 0]
+  return `msg_${createHash('sha256').update(JSON.stringify(told)).digest('base64url').slice(0, NOTICE_ID_CHARS)}`
 }

@@ -9,6 +9,7 @@ import { parseConfigEntry } from '../config-entries/parse-config-entry.js'
 import type { ConfigError } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import { put, type Store, type StoreWrite, type Turn } from '../store/store.js'
+import type { HeldLease } from '../store/task-leases.js'
 import { entriesAt, intrusion, takeOverProblem } from './owned-entries.js'
 import type { Position } from './rollout-plan.js'
 import type { RolloutRecord, RolloutTable } from './rollout-table.js'
@@ -36,6 +37,9 @@ export interface Change {
   readonly patch?: Partial<RolloutStatus>
 }
 
+/** Undefined: by an operator, who may ask any replica. */
+export type Mover = HeldLease | undefined
+
 export interface WriterParts {
   readonly store: Store
   readonly entries: ConfigEntryTable
@@ -49,8 +53,11 @@ export const MAX_AUDIT_RECORDS = 100
 export class RolloutWriter {
   constructor(private readonly parts: WriterParts) {}
 
-  /** Resolves with the record as it is then: conflicted, where others have written the entries. Throws `RolloutError`; nothing has changed then. */
-  apply({ rollout }: RolloutRecord, change: Change): Promise<RolloutRecord> {
+  /**
+   * Resolves with the record as it is then: conflicted, where others have written the entries. Throws `RolloutError`, and `LeaseLost` where the
+   * mover's task is another's by now; nothing has changed then.
+   */
+  apply({ rollout }: RolloutRecord, change: Change, mover: Mover): Promise<RolloutRecord> {
     const { store, table, entries } = this.parts
     return store.exclusive(async turn => {
       const { status } = table.get(rollout.Name)!
@@ -68,13 +75,14 @@ export class RolloutWriter {
       await this.write(turn, rollout, this.after({ ...status, ...moved }, change, status), writes)
       if (writes.length > 0) this.parts.onMove()
       return table.get(rollout.Name)!
-    })
+    }, mover)
   }
 
   /** Changes what is known of the phase, not the phase. Undefined: another replica has moved it meanwhile; nothing is changed. */
   note(
     { rollout, status: judged }: RolloutRecord,
     patch: Partial<RolloutStatus>,
+    mover: Mover,
     told?: Pick<AuditRecord, 'Event' | 'Reason'>,
   ): Promise<RolloutRecord | undefined> {
     return this.parts.store.exclusive(async turn => {
@@ -86,7 +94,7 @@ export class RolloutWriter {
       const record = told && { At: this.parts.clock.wallNow(), From: Phase, To: Phase, Weight, By: '', ...told }
       await this.write(turn, rollout, { ...next, Audit: record === undefined ? next.Audit : bounded([...next.Audit, record]) }, [])
       return this.parts.table.get(rollout.Name)!
-    })
+    }, mover)
   }
 
   /** Why the rollout could not begin now; empty where it could. */

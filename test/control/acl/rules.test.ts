@@ -77,9 +77,13 @@ describe('which rule decides', () => {
 
   it('everything below a prefix: one rule inside that is less than write forbids it', () => {
     const rules = index(['key_prefix "a/" { policy = "write" }\nkey "a/locked" { policy = "read" }\nkey_prefix "b/" { policy = "write" }'])
-    expect(rules.allowsAllBelow('key', 'a/')).toBe(false)
-    expect(rules.allowsAllBelow('key', 'b/x')).toBe(true)
-    expect(rules.allowsAllBelow('key', '')).toBe(false)
+    expect(rules.allowsAllBelow('key', 'a/', 'write')).toBe(false)
+    expect(rules.allowsAllBelow('key', 'b/x', 'write')).toBe(true)
+    expect(rules.allowsAllBelow('key', '', 'write')).toBe(false)
+    expect(rules.allowsAllBelow('key', 'a/', 'read')).toBe(true)
+    expect(index(['service_prefix "" { policy = "read" }\nservice "db" { policy = "deny" }']).allowsAllBelow('service', '', 'read')).toBe(
+      false,
+    )
   })
 
   it('the builtin policies grant all, and all reading', () => {

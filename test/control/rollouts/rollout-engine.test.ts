@@ -1,6 +1,7 @@
 // Rollouts that go well, and that go badly in every way at every step, in a mesh made of numbers and a clock moved by hand.
 import { describe, expect, it } from 'vitest'
 import { MAX_AUDIT_RECORDS, RolloutWriter } from '../../../src/control/rollouts/rollout-writer.js'
+import { LeaseLost } from '../../../src/control/store/task-leases.js'
 import { CANARY, FAIR, INTERVAL_MS, Lab, REPORT_MS } from './rollout-lab.js'
 
 /** §1.7 of what users ask: what goes wrong elsewhere is rolled back within this. */
@@ -215,7 +216,7 @@ describe('abort', () => {
     const lab = await Lab.open({ ...CANARY, Webhooks: [{ Name: 'ask', When: 'before', URL: 'http://127.0.0.1:1/' }] })
     lab.calls = {
       ...lab.calls,
-      notify: (_webhook, _notice, signal) =>
+      notify: (_webhook, _notice, _id, signal) =>
         new Promise(resolve => signal.addEventListener('abort', () => resolve('webhook "ask": cancelled'), { once: true })),
     }
     await lab.act('start')
@@ -434,8 +435,29 @@ it('what was found of a step counts for no other one, where another replica has 
   await lab.act('promote')
   const promoted = lab.status
   expect(promoted.Step).toBe(record.status.Step + 1)
-  expect(await writer.note(record, { AcceptedAt: 1, Verdict: 'good' })).toBeUndefined()
+  expect(await writer.note(record, { AcceptedAt: 1, Verdict: 'good' }, undefined)).toBeUndefined()
   expect(lab.status).toEqual(promoted)
+})
+
+it('who has lost the task moves nothing by itself, and an operator still may ask it', async () => {
+  const lab = await Lab.open()
+  await lab.act('start')
+  await lab.runUntil(({ AcceptedAt }) => AcceptedAt > 0)
+  const { store, entries, table, clock } = lab
+  const writer = new RolloutWriter({ store, entries, table, clock, onMove: () => {} })
+  const lost = new AbortController()
+  lost.abort()
+  const lease = { task: 'rollouts', signal: lost.signal }
+  const before = lab.status
+  const record = table.get('canary')!
+  const pause = { event: 'pause', to: 'Paused', reason: 'x' } as const
+  await expect(writer.apply(record, pause, lease)).rejects.toThrow(LeaseLost)
+  await expect(writer.note(record, { Verdict: 'good' }, lease)).rejects.toThrow(LeaseLost)
+  expect(lab.status).toEqual(before)
+  await lab.engine.stop()
+  await lab.act('abort')
+  expect(lab.phase).toBe('RollingBack')
+  expect(lab.problems).toEqual([])
 })
 
 it('a control plane that is killed after any write goes on where it was', async () => {

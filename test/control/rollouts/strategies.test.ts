@@ -139,6 +139,34 @@ describe('webhooks', () => {
     expect(new Set(during.map(({ Weight }) => Weight))).toEqual(new Set([5, 50, 100]))
   })
 
+  it('have an id that is the same when the same is told again, and another in each interval', async () => {
+    const lab = await Lab.open(withHooks)
+    const ids: Record<string, string[]> = { before: [], during: [], after: [] }
+    lab.calls = { ...lab.calls, notify: async ({ When }, _notice, id) => void ids[When]!.push(id) }
+    await lab.act('start')
+    await lab.runUntil(({ Phase }) => Phase === 'Succeeded')
+    const all = Object.values(ids).flat()
+    expect(new Set(all).size).toBe(all.length)
+    expect(all.every(id => /^msg_[\w-]{27}$/.test(id))).toBe(true)
+
+    const killed = await Lab.open(withHooks)
+    const told: string[] = []
+    killed.calls = {
+      ...killed.calls,
+      notify: async (_webhook, _notice, id, signal) => {
+        told.push(id)
+        await new Promise(resolve => signal.addEventListener('abort', resolve))
+        return 'cancelled'
+      },
+    }
+    await killed.act('start')
+    await killed.run(1_000)
+    killed.restart()
+    await killed.run(1_000)
+    expect(told).toHaveLength(2)
+    expect(told[0]).toBe(told[1])
+  })
+
   it.each(['before', 'during', 'after'])('that fail %s', async failing => {
     const lab = await Lab.open(withHooks)
     lab.calls = { ...lab.calls, notify: async ({ When }) => (When === failing ? `webhook "${When}": HTTP 500` : undefined) }

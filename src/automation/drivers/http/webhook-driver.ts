@@ -1,6 +1,6 @@
 // Tells others by a POST, signed as Standard Webhooks says (webhook-id, webhook-timestamp, webhook-signature). Made by drivers.ts.
 // Invariant: the id is of the task and its inputs: whoever gets one twice (an answer was lost, another process took over) can tell.
-import { createHmac } from 'node:crypto'
+import { webhookHeaders } from '../../../io/webhook-signature.js'
 import type { TaskInputs } from '../../answers/data-sources.js'
 import type { Webhook } from '../../config/sync-config.js'
 import type { TemplateAnswers } from '../../template/catalog-functions.js'
@@ -9,9 +9,6 @@ import type { Applied, ApplyContext, Change, Driver } from '../driver.js'
 import { callWithRetries, expectGood, type HttpWorld } from './http-call.js'
 import { canonicalText, parseJsonBody } from './json-text.js'
 import { basicAuthHeader, readSecret } from './secret-text.js'
-
-const SECRET_PREFIX = 'whsec_'
-const MS_PER_SECOND = 1_000
 
 export class WebhookDriver implements Driver {
   private readonly template: Template | null
@@ -40,25 +37,15 @@ export class WebhookDriver implements Driver {
       this.template === null
         ? JSON.stringify({ type: 'sync.task', task: this.task, trigger, data: parseJsonBody(content, this.task) })
         : content
-    const timestamp = String(Math.floor(world.wallNow() / MS_PER_SECOND))
+    const secrets = config.secret === undefined ? [] : [readSecret(config.secret, world)]
     const headers = {
       'Content-Type': 'application/json',
       'Idempotency-Key': idempotencyKey,
-      'Webhook-Id': idempotencyKey,
-      'Webhook-Timestamp': timestamp,
-      ...(config.secret === undefined
-        ? {}
-        : { 'Webhook-Signature': signature(readSecret(config.secret, world), `${idempotencyKey}.${timestamp}.${body}`) }),
+      ...webhookHeaders(idempotencyKey, world.wallNow(), body, secrets),
       ...basicAuthHeader(config, world),
     }
     const request = { method: 'POST', url: config.url, headers, body }
     const { status } = expectGood(await callWithRetries(config, request, world, signal), request)
     return { changed: true, summary: `POST ${config.url}: ${status}`, output: '' }
   }
-}
-
-/** A secret of the form `whsec_…` is base64. */
-function signature(secret: string, text: string): string {
-  const key = secret.startsWith(SECRET_PREFIX) ? Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64') : secret
-  return `v1,${createHmac('sha256', key).update(text).digest('base64')}`
 }

@@ -1,11 +1,14 @@
 // A record of the log as both executables show it on a terminal and in systemd's journal, and which of them stderr is. Called by logger.ts
 // and control-log.ts.
 import { fstatSync } from 'node:fs'
+import { visible } from './command-line/visible.js'
 
 /** pino's numbers. */
 export const PINO_LEVELS = { trace: 10, debug: 20, info: 30, warn: 40, error: 50 } as const
 
 const SHORT: Readonly<Record<number, string>> = { 10: 'TRACE', 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' }
+/** Nothing in a message can pass for a record of its own. */
+const CONTINUED = '\n    '
 const HIDDEN = new Set(['level', 'time', 'name', 'msg'])
 
 /** syslog's numbers, which the journal takes from the head of a line (sd-daemon(3)). */
@@ -32,13 +35,13 @@ function isJournal(stream: string | undefined, fd: number): boolean {
 
 /** `<6>message: field=value`: the journal keeps the time itself, and the level as the priority. */
 export function journalLine(record: Readonly<Record<string, unknown>>): string {
-  return `<${PRIORITIES[record['level'] as number] ?? 6}>${said(record).replaceAll('\n', ' ')}\n`
+  return `<${PRIORITIES[record['level'] as number] ?? 6}>${visible(said(record)).replaceAll('\n', ' ')}\n`
 }
 
 /** `2026-01-02T03:04:05.678Z [INFO]  message: field=value`, as `outrigger monitor` prints it. */
 export function readableLine(record: Readonly<Record<string, unknown>>): string {
   const level = `[${SHORT[record['level'] as number] ?? '?'}]`.padEnd(8)
-  return `${String(record['time'])} ${level}${said(record)}\n`
+  return `${String(record['time'])} ${level}${visible(said(record)).replaceAll('\n', CONTINUED)}\n`
 }
 
 function said(record: Readonly<Record<string, unknown>>): string {

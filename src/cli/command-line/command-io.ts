@@ -2,11 +2,18 @@
 // their own. `CliError` is the one way for a command to fail: its message is the line that the user sees, the exit code 1.
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
+import { Progress } from './progress.js'
+import { visible, visibleLine } from './visible.js'
 
 export interface CommandIo {
   env(name: string): string | undefined
+  /** Bytes go as they are; of text, what a terminal would obey is shown (visible.ts). */
   out(text: string | Buffer): void
+  /** Text that the terminal is to obey: colours, what is drawn again. */
+  draw(text: string): void
   err(text: string): void
+  /** How far work that takes long has come, for the person at the terminal; nothing where there is none, and once `done` is `total`. */
+  progress(label: string, done: number, total: number): void
   /** Text of a file; `-` is standard input. Throws `CliError` with one line. */
   readText(path: string): string
   readBytes(path: string): Buffer
@@ -28,11 +35,22 @@ export class CliError extends Error {}
 const STDIN = 0
 
 export function processIo(): CommandIo {
+  // On stderr, so that an answer that goes elsewhere has none of it.
+  const bar = new Progress(process.stderr)
+  const print = (text: string | Buffer): void => {
+    bar.clear()
+    process.stdout.write(text)
+  }
   return {
     // An empty variable counts as none, as everywhere in Consul's tools.
     env: name => process.env[name] || undefined,
-    out: text => void process.stdout.write(text),
-    err: text => void process.stderr.write(text),
+    out: text => print(typeof text === 'string' ? visible(text) : text),
+    draw: print,
+    err: text => {
+      bar.clear()
+      process.stderr.write(visible(text))
+    },
+    progress: (label, done, total) => bar.bar(visibleLine(label), done, total),
     readText,
     readBytes,
     terminal: () => (process.stdout.isTTY ? { columns: process.stdout.columns, rows: process.stdout.rows } : undefined),

@@ -1,14 +1,15 @@
 // How answers are printed, as Consul's commands print them: tables, fields under one another, JSON. Used by every file of commands/.
 import { CliError, type CommandIo } from './command-io.js'
+import { visibleLine } from './visible.js'
 
-/** Columns padded to their widest cell, two spaces between them; no rows, only the head. */
+/** Columns padded to their widest cell, two spaces between them; no rows, only the head. A cell is one line, whatever it holds. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  return formatRows([head, ...rows])
+  return formatRows([head, ...rows.map(row => row.map(visibleLine))])
 }
 
 export function formatRows(rows: readonly (readonly string[])[]): string {
-  const columns = Math.max(0, ...rows.map(row => row.length))
-  const widths = Array.from({ length: columns }, (_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
+  const columns = rows.reduce((most, row) => Math.max(most, row.length), 0)
+  const widths = Array.from({ length: columns }, (_, column) => rows.reduce((width, row) => Math.max(width, (row[column] ?? '').length), 0))
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, column) => cell.padEnd(widths[column]!))

@@ -170,6 +170,7 @@ function listOf(many: unknown, label: string): { readonly at: string; readonly v
 async function sendAll(writes: readonly Write[], verb: string, io: CommandIo): Promise<void> {
   let pending = writes
   let refused: string[] = []
+  let done = 0
   for (let progress = true; progress && pending.length > 0; ) {
     progress = false
     refused = []
@@ -179,6 +180,7 @@ async function sendAll(writes: readonly Write[], verb: string, io: CommandIo): P
         const warnings = await write.send()
         progress = true
         io.out(`${verb} ${write.name}\n`)
+        io.progress(verb, ++done, writes.length)
         for (const warning of warnings) io.err(`warning: ${write.name}: ${warning}\n`)
       } catch (error) {
         // Only a refusal of the content may pass when others have been written; the rest (unreachable, no permission) won't.

@@ -34,7 +34,7 @@ async function importFrom(target: Target, flags: ImportFlags, io: CommandIo): Pr
     caPem: fromCaFile === undefined ? undefined : io.readText(fromCaFile),
   })
   if (source.address === target.address) throw new CliError(`--from ${from}: is the control plane that is written to (--http-addr)`)
-  const report = await runImport({ source, target, dryRun })
+  const report = await runImport({ source, target, dryRun, onProgress: io.progress })
   io.out(summaryOf(report, dryRun))
   for (const line of report.left) io.err(`left: ${line}\n`)
   for (const line of report.refusals) io.err(`not taken: ${line}\n`)

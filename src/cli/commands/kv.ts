@@ -74,9 +74,11 @@ function addGet(kv: Command, io: CommandIo): void {
     const pairs = await readPairs(`${keyPath(key)}${flags.recurse === true ? '?recurse' : ''}`, api)
     if (flags.recurse !== true && pairs === undefined) throw new CliError(`Error! No key exists at: ${key}`)
     const show = (pair: Pair): Buffer | string => (flags.base64 === true ? (pair.Value ?? '') : Buffer.from(pair.Value ?? '', 'base64'))
+    // Values are given on to other programs as they are.
+    const print = io.terminal() === undefined ? io.draw : io.out
     for (const pair of pairs ?? []) {
-      if (flags.detailed === true) io.out(`${detailed(pair, show(pair))}${flags.recurse === true ? '\n' : ''}`)
-      else if (flags.recurse === true) io.out(`${pair.Key}:${show(pair)}\n`)
+      if (flags.detailed === true) print(`${detailed(pair, show(pair))}${flags.recurse === true ? '\n' : ''}`)
+      else if (flags.recurse === true) print(`${pair.Key}:${show(pair)}\n`)
       else {
         // Any bytes may be a value.
         io.out(show(pair))
@@ -195,7 +197,8 @@ async function importKeys(data: Buffer, prefix: string, api: ControlApi, io: Com
       throw new CliError(`cannot be imported: [${i}]: key and value are needed`)
     return { key: plainKey(prefix + entry.key), flags: entry.flags ?? '0', value: base64Of(entry.value) }
   })
-  for (const { key, flags, value } of pairs) {
+  for (const [done, { key, flags, value }] of pairs.entries()) {
+    io.progress('keys', done, pairs.length)
     try {
       await api.call({ method: 'PUT', path: `${keyPath(key)}?flags=${flags}`, body: value })
     } catch (error) {

@@ -5,12 +5,12 @@ import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { Progress } from '../command-line/progress.js'
 import { packageRoot } from '../package-root.js'
 import { Facts } from './facts.js'
 import { Mesh } from './mesh-processes.js'
 import { DEMO_HOST, INSTANCE_IDS, type InstanceId, MAX_PORT_BASE, PORT_SPAN, portsInUse, portTable } from './port-table.js'
 import { Processes } from './processes.js'
-import { Progress } from './progress.js'
 import {
   consoleUrl,
   keepCalling,

@@ -1,5 +1,5 @@
 // What the demo claims, checked: each fact is printed as it is found and kept if it failed. The exit code of `--once` is made of them.
-import type { Progress } from './progress.js'
+import type { Progress } from '../command-line/progress.js'
 
 export class Facts {
   readonly failed: string[] = []

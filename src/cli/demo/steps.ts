@@ -1,5 +1,7 @@
 // The five things that the demo shows, each a function that makes traffic, changes something and checks what was seen.
 // Called by demo-main.ts in this order.
+
+import type { Progress } from '../command-line/progress.js'
 import type { RotatedLeaf } from '../commands/ca.js'
 import { call, sendRequests, type Tally, Traffic } from './driver.js'
 import type { Facts } from './facts.js'
@@ -7,7 +9,6 @@ import { splitter } from './mesh.js'
 import { get, type Mesh } from './mesh-processes.js'
 import { HeldConnection, type MeshIdentity, plainSerial, servedSerial } from './mtls-probe.js'
 import { DEMO_HOST } from './port-table.js'
-import type { Progress } from './progress.js'
 
 const CONNECTIONS = 8
 const FIRST_REQUESTS = 2_000

@@ -28,6 +28,7 @@ export interface ImportOptions {
   readonly target: Target
   /** Nothing is written. */
   readonly dryRun: boolean
+  onProgress(kind: string, done: number, total: number): void
 }
 
 /** Writes under way at the same time. */
@@ -57,14 +58,19 @@ export async function runImport(options: ImportOptions): Promise<ImportReport> {
 
 async function importKind(
   kind: ImportKind,
-  { source, target, dryRun }: ImportOptions,
+  { source, target, dryRun, onProgress }: ImportOptions,
   refusals: string[],
   left: string[],
 ): Promise<ImportCount> {
   const items = await kind.read(source, (what, why) => left.push(`${what}: ${why}`))
   const existing = new Map((await kind.existing(target)).map(item => [item.key, item]))
   const count = { kind: kind.name, created: 0, updated: 0, unchanged: 0, refused: 0 }
+  let done = 0
   const one = async (item: ImportItem): Promise<void> => {
+    await take(item)
+    onProgress(kind.name, ++done, items.length)
+  }
+  const take = async (item: ImportItem): Promise<void> => {
     const before = existing.get(item.key)
     if (before !== undefined && JSON.stringify(before.content) === JSON.stringify(item.content)) {
       count.unchanged++

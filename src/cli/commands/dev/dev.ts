@@ -28,7 +28,7 @@ const OWN = 'outrigger'
 export async function dev(flags: DevFlags, operands: readonly string[], io: CommandIo): Promise<void> {
   const mesh = meshOf(flags, operands, io)
   const names = mesh.apps.flatMap(({ service }) => [service, `${service}-sidecar`])
-  const log = new PrefixedLog(io.out, [OWN, ...names], io.terminal() !== undefined)
+  const log = new PrefixedLog(io.draw, [OWN, ...names], io.terminal() !== undefined)
   const say = log.writer(OWN, true)
   const plane = new ControlPlane({
     httpAddr: flags.httpAddr ?? '127.0.0.1:8500',

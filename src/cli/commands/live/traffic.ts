@@ -5,6 +5,7 @@ import { remote } from '../../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
 import { type ControlApi, UnreachableError } from '../../command-line/control-api.js'
 import { formatJson, formatTable } from '../../command-line/print.js'
+import { visible } from '../../command-line/visible.js'
 import { stopSignal } from '../process-life.js'
 import {
   byRate,
@@ -102,7 +103,7 @@ async function showTop(flags: TopFlags, service: string | undefined, api: Contro
   const stop = stopSignal().then(() => {
     stopped = true
   })
-  io.out(ENTER)
+  io.draw(ENTER)
   try {
     let shown = draw(first, '', io)
     while (!stopped) {
@@ -117,7 +118,7 @@ async function showTop(flags: TopFlags, service: string | undefined, api: Contro
       }
     }
   } finally {
-    io.out(LEAVE)
+    io.draw(LEAVE)
   }
 }
 
@@ -125,7 +126,7 @@ function draw(traffic: Traffic, problem: string, io: CommandIo): Traffic {
   const { columns = 80, rows = 24 } = io.terminal() ?? {}
   const head = `outrigger top  ${new Date().toISOString().slice(11, 19)}  ${problem || 'Ctrl-C ends'}`
   const lines = `${head.slice(0, columns)}\n\n${screen(traffic, columns, rows - 3)}`.split('\n').slice(0, rows - 1)
-  io.out(`${HOME}${lines.map(line => `${line}${CLEAR_LINE}`).join('\n')}${CLEAR_BELOW}`)
+  io.draw(`${HOME}${lines.map(line => `${visible(line)}${CLEAR_LINE}`).join('\n')}${CLEAR_BELOW}`)
   return traffic
 }
 

@@ -45,6 +45,7 @@ async function wait(flags: WaitFlags, names: readonly string[], api: ControlApi,
         const why = proxy === undefined ? 'is not registered' : missing(proxy)
         return why === undefined ? [] : [{ Proxy: name, Missing: why }]
       })
+      io.progress(flags.for, late ? states.length : states.length - open.length, states.length)
       if (open.length === 0 || late) return done(states.length, open, flags, io)
     } catch (error) {
       // It may be starting.

@@ -1,6 +1,5 @@
-/**
- * What the demo prints: lines, and on a terminal a progress bar below them that each line pushes down. Without a terminal lines only.
- */
+// A progress bar on a terminal, below the lines that are printed meanwhile: each line pushes it down. Used by the demo for its lines, and by
+// command-io.ts for commands whose work takes long. Invariant: without a terminal there are lines only, and what is left when all is done is lines.
 const BAR_WIDTH = 30
 /** A bar redrawn more often than the eye sees costs the traffic its CPU. */
 const REDRAW_MS = 50
@@ -38,7 +37,8 @@ export class Progress {
     this.drawn = true
   }
 
-  private clear(): void {
+  /** Takes the bar away, for who writes to the same terminal. */
+  clear(): void {
     if (!this.drawn) return
     this.out.write('\r\x1b[K')
     this.drawn = false

@@ -135,6 +135,12 @@ export class Histogram implements StatState {
     return bins
   }
 
+  /** Adds to each of `counts` the values since the start of the bins that `bucketOfBin` (of `bucketsOfBins`) puts there. Makes nothing. */
+  countInto(bucketOfBin: Uint8Array, counts: Float64Array): void {
+    addBins(this.totals, bucketOfBin, counts)
+    addBins(this.running, bucketOfBin, counts)
+  }
+
   private grow(bin: number): void {
     const decades = Math.ceil(bin / BINS_PER_DECADE)
     const grown = new Uint32Array(Math.max(1, Math.min(MAX_BINS, 1 + BINS_PER_DECADE * decades)))
@@ -191,6 +197,18 @@ export function cumulativeBuckets(bins: readonly Bin[], bounds: readonly number[
     counts.push(below)
   }
   return counts
+}
+
+/** For each bin the first of `bounds` that cumulativeBuckets counts it below; one more than they are: above all of them. */
+export function bucketsOfBins(bounds: readonly number[]): Uint8Array {
+  return Uint8Array.from({ length: MAX_BINS }, (_, bin) => {
+    const bucket = bounds.findIndex(bound => lowerOf(bin) <= bound)
+    return bucket === -1 ? bounds.length : bucket
+  })
+}
+
+function addBins(bins: Uint32Array | Float64Array, bucketOfBin: Uint8Array, counts: Float64Array): void {
+  for (let i = 0; i < bins.length; i++) if (bins[i]! > 0) counts[bucketOfBin[i]!]! += bins[i]!
 }
 
 /** Like cumulativeBuckets, but each bucket without those below it. */

@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { approximateSum, cumulativeBuckets, DEFAULT_BUCKETS, disjointBuckets, Histogram, quantilesOf } from '../../src/metrics/histogram.js'
+import {
+  approximateSum,
+  bucketsOfBins,
+  cumulativeBuckets,
+  DEFAULT_BUCKETS,
+  disjointBuckets,
+  Histogram,
+  quantilesOf,
+} from '../../src/metrics/histogram.js'
 
 function histogramOf(...values: number[]): Histogram {
   const histogram = new Histogram('h', 'milliseconds', DEFAULT_BUCKETS)
@@ -98,4 +106,22 @@ describe('intervals', () => {
     expect(histogram.bins(false).map(bin => bin.count)).toEqual([3, 1])
     expect(histogram.used).toBe(true)
   })
+})
+
+test('counts by bucket without bins in between are the same, flushed and running', () => {
+  const bounds = [1, 5, 99, 1_000, 30_000]
+  const buckets = bucketsOfBins(bounds)
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.nat(2000), fc.nat(), fc.maxSafeNat())), fc.array(fc.nat(2000)), (flushed, running) => {
+      const histogram = histogramOf(...flushed)
+      histogram.flush()
+      for (const value of running) histogram.record(value)
+      const counts = new Float64Array(bounds.length + 1)
+      histogram.countInto(buckets, counts)
+      const bins = histogram.bins(false)
+      const above = histogram.sampleCount - cumulativeBuckets(bins, bounds).at(-1)!
+      expect([...counts]).toEqual([...disjointBuckets(bins, bounds), above])
+    }),
+    { seed: 7, numRuns: 200 },
+  )
 })

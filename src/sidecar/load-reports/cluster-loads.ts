@@ -3,7 +3,7 @@
 // and nothing of a cluster that had nothing to do. Invariant: a request path pays nothing for it, and what is remembered is bounded by the
 // clusters and hosts that there are.
 
-import { cumulativeBuckets } from '../../metrics/histogram.js'
+import { bucketsOfBins } from '../../metrics/histogram.js'
 import type { UpstreamCluster } from '../../upstream/cluster/cluster.js'
 import type { Host } from '../../upstream/host/host.js'
 import type { LocalityHosts } from '../../upstream/host/host-set.js'
@@ -38,18 +38,26 @@ interface ClusterCounted {
   since: number
   overflows: number
   readonly drops: Map<string, number>
-  /** Requests that took no longer than each bound, and all of them. */
-  latencies: readonly number[]
+  /** Requests by the first bound that they took no longer than; null: none was reported yet. */
+  latencies: Float64Array | null
   finished: number
 }
 
+/** What a cluster's or a group's hosts have counted since, summed up. */
+interface HostSums extends RequestLoad {
+  connectFailures: number
+}
+
 const LATENCY_NAMES = [...LATENCY_BOUNDS_MS, Number.POSITIVE_INFINITY].map((_, n) => `${OWN_METRICS.latencyPrefix}${n}`)
-const NO_LATENCIES = LATENCY_NAMES.map(() => 0)
+const LATENCY_BUCKETS = bucketsOfBins(LATENCY_BOUNDS_MS)
 
 export class ClusterLoads {
   private readonly clusters: ReportedClusters
   private readonly tracked = new Map<string, ClusterCounted>()
   private readonly hosts = new WeakMap<Host, HostCounted>()
+  /** Of the host that was taken last: a report looks at thousands. */
+  private readonly host: HostSums = { successes: 0, errors: 0, active: 0, issued: 0, connectFailures: 0 }
+  private readonly latencies = new Float64Array(LATENCY_NAMES.length)
 
   constructor(clusters: ReportedClusters) {
     this.clusters = clusters
@@ -76,12 +84,12 @@ export class ClusterLoads {
 
   /** Of one that is not there yet everything will be reported. */
   private begin(cluster: UpstreamCluster | undefined, since: number): ClusterCounted {
-    const counted: ClusterCounted = { since, overflows: 0, drops: new Map(), latencies: NO_LATENCIES, finished: 0 }
+    const counted: ClusterCounted = { since, overflows: 0, drops: new Map(), latencies: null, finished: 0 }
     if (cluster === undefined) return counted
     for (const host of cluster.hosts) this.takeHost(host)
     counted.overflows = overflowsOf(cluster)
     for (const [category, count] of cluster.drops) counted.drops.set(category, count)
-    takeLatencies(cluster, counted)
+    this.takeLatencies(cluster, counted)
     return counted
   }
 
@@ -106,7 +114,7 @@ export class ClusterLoads {
       dropped += since
       counted.drops.set(category, count)
     }
-    const metrics = own ? [...failuresMetric(connectFailures), ...takeLatencies(cluster, counted)] : []
+    const metrics = own ? [...failuresMetric(connectFailures), ...this.takeLatencies(cluster, counted)] : []
     if (metrics.length > 0 && localities.length > 0) localities[0] = { ...localities[0]!, metrics }
     const intervalMs = now - counted.since
     counted.since = now
@@ -125,41 +133,59 @@ export class ClusterLoads {
     for (const host of hosts) {
       const load = this.takeHost(host)
       failures += load.connectFailures
-      if (load.successes + load.errors + load.active + load.issued === 0) continue
-      sums.successes += load.successes
-      sums.errors += load.errors
-      sums.active += load.active
-      sums.issued += load.issued
-      if (perEndpoint) endpoints.push({ ...load, address: host.address })
+      const { successes, errors, active, issued } = load
+      if (successes + errors + active + issued === 0) continue
+      sums.successes += successes
+      sums.errors += errors
+      sums.active += active
+      sums.issued += issued
+      if (perEndpoint) endpoints.push({ successes, errors, active, issued, address: host.address })
     }
     return { load: { ...sums, locality, priority, endpoints, metrics: [] }, failures }
   }
 
-  private takeHost(host: Host): RequestLoad & { readonly connectFailures: number } {
+  /** Good until the next host is taken. */
+  private takeHost(host: Host): HostSums {
     const { stats, elsewhere } = host
     const successes = stats.rqSuccess + (elsewhere?.rqSuccess ?? 0)
     const errors = stats.rqError + (elsewhere?.rqError ?? 0)
     const issued = stats.rqTotal + (elsewhere?.rqTotal ?? 0)
     const connectFailures = stats.cxConnectFail + (elsewhere?.cxConnectFail ?? 0)
-    const before = this.hosts.get(host)
-    const active = host.activeRequests + (elsewhere?.activeRequests ?? 0)
+    let before = this.hosts.get(host)
     if (before === undefined) {
-      this.hosts.set(host, { successes, errors, issued, connectFailures })
-      return { successes, errors, active, issued, connectFailures }
+      before = { successes: 0, errors: 0, issued: 0, connectFailures: 0 }
+      this.hosts.set(host, before)
     }
     // Counts fall where a worker process has died with some of them.
-    const since = {
-      successes: Math.max(0, successes - before.successes),
-      errors: Math.max(0, errors - before.errors),
-      active,
-      issued: Math.max(0, issued - before.issued),
-      connectFailures: Math.max(0, connectFailures - before.connectFailures),
-    }
+    const since = this.host
+    since.successes = Math.max(0, successes - before.successes)
+    since.errors = Math.max(0, errors - before.errors)
+    since.active = host.activeRequests + (elsewhere?.activeRequests ?? 0)
+    since.issued = Math.max(0, issued - before.issued)
+    since.connectFailures = Math.max(0, connectFailures - before.connectFailures)
     before.successes = successes
     before.errors = errors
     before.issued = issued
     before.connectFailures = connectFailures
     return since
+  }
+
+  /** How many requests fell between which bounds since the last time. */
+  private takeLatencies(cluster: UpstreamCluster, counted: ClusterCounted): LoadMetric[] {
+    const times = cluster.traffic.requestTimes
+    if (times === null || times.sampleCount === counted.finished) return []
+    const { latencies } = this
+    latencies.fill(0)
+    times.countInto(LATENCY_BUCKETS, latencies)
+    counted.latencies ??= new Float64Array(latencies.length)
+    const metrics: LoadMetric[] = []
+    for (let n = 0; n < latencies.length; n++) {
+      const since = latencies[n]! - counted.latencies[n]!
+      if (since > 0) metrics.push({ name: LATENCY_NAMES[n]!, count: since })
+    }
+    counted.latencies.set(latencies)
+    counted.finished = times.sampleCount
+    return metrics
   }
 }
 
@@ -175,25 +201,4 @@ function edsNameOf({ name, config: { discovery } }: UpstreamCluster): string {
 
 function failuresMetric(count: number): LoadMetric[] {
   return count === 0 ? [] : [{ name: OWN_METRICS.connectFailures, count }]
-}
-
-/** How many requests fell between which bounds since the last time. */
-function takeLatencies(cluster: UpstreamCluster, counted: ClusterCounted): LoadMetric[] {
-  const times = cluster.traffic.requestTimes
-  if (times === null || times.sampleCount === counted.finished) return []
-  const total = times.sampleCount
-  const below = [...cumulativeBuckets(times.bins(false), LATENCY_BOUNDS_MS), total]
-  const metrics: LoadMetric[] = []
-  let lower = 0
-  let lowerBefore = 0
-  below.forEach((count, n) => {
-    const before = counted.latencies[n]!
-    const since = count - lower - (before - lowerBefore)
-    if (since > 0) metrics.push({ name: LATENCY_NAMES[n]!, count: since })
-    lower = count
-    lowerBefore = before
-  })
-  counted.latencies = below
-  counted.finished = total
-  return metrics
 }

@@ -31,6 +31,7 @@ export interface LoadReporterOptions {
 
 /** Envoy's. */
 const RETRY_MS = 5000
+const NO_BYTES = new Uint8Array(0)
 const SUPPORTS_ALL_CLUSTERS = 'envoy.lrs.supports_send_all_clusters'
 
 type Messages = typeof import('../../xds/load-reports/load-report-messages.js')
@@ -40,6 +41,7 @@ export class LoadReporter {
   private readonly node: Node
   private readonly loads: ClusterLoads
   private messages: Messages | null = null
+  private nodeBytes: Uint8Array = NO_BYTES
   private stream: GrpcStream | null = null
   private terms: ReportTerms | null = null
   /** The server is our own control plane. */
@@ -57,6 +59,7 @@ export class LoadReporter {
 
   async start(): Promise<void> {
     this.messages = await import('../../xds/load-reports/load-report-messages.js')
+    this.nodeBytes = this.messages.encodeReporter(this.node)
     if (!this.closed) this.open()
   }
 
@@ -115,7 +118,7 @@ export class LoadReporter {
     // A server that does not read is told all of it with the next report.
     if (!stream.full) {
       const loads = terms === null ? [] : this.loads.take(terms, this.own, clock.now())
-      stream.send(this.messages!.writeReport(this.node, loads))
+      stream.send(this.messages!.writeReport(this.nodeBytes, loads))
       stats.responses.value++
     }
     if (terms === null) return

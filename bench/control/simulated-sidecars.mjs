@@ -6,10 +6,12 @@
 //   parent -> { open: [{ id, address }], upstreams }   child -> { configured: n, at } once all have clusters, endpoints, listeners
 //             { drop: true, keep }                              { configured: n, at } once all are back (keep: they name what they have)
 //             { watch: { typeUrl, prefix, count, times } }      { watching: true }, then { seen: times in ms since the epoch }
+//             { report: ms }                                    every sidecar reports load of all its clusters so often; no answer
 //             { stats: true }                                   { stats }
 
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../../dist/xds/type-urls.js'
 import { AdsStream } from './ads-stream.mjs'
+import { reportLoad } from './load-stream.mjs'
 
 /** gRPC's and Envoy's kind: doubled, and any time up to it. */
 const BACKOFF_BASE_MS = 500
@@ -142,6 +144,8 @@ process.on('message', message => {
     watched = message.watch && { ...message.watch, by: new Map(), at: [] }
     process.send({ watching: true })
   }
+  if (message.report !== undefined)
+    for (const { id, stream, have } of sidecars) reportLoad(stream.session, id, [...have[CLUSTER_TYPE].keys()], message.report)
   if (message.stats) process.send({ stats: { ...stats, configured, sidecars: sidecars.length } })
 })
 process.on('disconnect', () => process.exit(0))

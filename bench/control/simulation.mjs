@@ -53,6 +53,11 @@ export class Simulation {
     return this.ask(null, ({ configured, at }) => (configured === undefined ? undefined : at), timeoutMs)
   }
 
+  /** From now on each sidecar reports the load of its clusters so often. */
+  report(everyMs) {
+    this.child.send({ report: everyMs })
+  }
+
   stats() {
     return this.ask({ stats: true }, ({ stats }) => stats)
   }

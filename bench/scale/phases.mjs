@@ -3,6 +3,7 @@
 // what was sent, and how long an unrelated request waited meanwhile, which is how long the control plane's thread was away.
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../dist/xds/type-urls.js'
 import { nativeOperation, quantile, registration } from '../control/control-process.mjs'
+import { Browsers } from './browsers.mjs'
 
 const REGISTRANTS = 24
 const CHANGES = 20
@@ -12,6 +13,10 @@ const NATIVE_NODE = 'bench-native'
 const PROBE_MS = 100
 const QUIET_MS = 3_000
 const IDLE_MS = 10_000
+const BROWSERS = 10
+/** That sidecars are asked for by default. */
+const REPORT_MS = 10_000
+const CONSOLE_MS = 30_000
 /** At the sizes that matter everything takes minutes on a small machine. */
 const timeoutMs = ({ sidecars }) => 120_000 + 60 * sidecars
 
@@ -282,5 +287,33 @@ export const PHASES = {
     })
     // The new process began at nothing.
     return { ...figures, cpuSeconds: round(plane.cpuSeconds()), readySeconds: round(readySeconds), rssMb: rssMb(mesh.planes) }
+  },
+
+  /** Every sidecar reports its load, then the console is open in ten browsers as well, while an endpoint changes each second. */
+  async console(mesh) {
+    const [plane] = mesh.planes
+    const share = async ms => {
+      const before = cpuSeconds(mesh.planes)
+      for (let i = 0; i < ms / 1_000; i++) {
+        await plane.put(`/v1/agent/check/${i % 2 === 0 ? 'fail' : 'pass'}/svc-0-0-ttl`)
+        await sleep(1_000)
+      }
+      return (100 * (cpuSeconds(mesh.planes) - before)) / (ms / 1_000)
+    }
+    mesh.simulation.report(REPORT_MS)
+    await share(2 * REPORT_MS)
+    const reportsPercent = await share(CONSOLE_MS)
+    const browsers = new Browsers(plane.http, BROWSERS)
+    await share(REPORT_MS)
+    const { reads, bytes } = browsers
+    const allPercent = await share(CONSOLE_MS)
+    const figures = {
+      reportsPercent: round(reportsPercent),
+      browsersPercent: round(allPercent - reportsPercent),
+      readsPerSecond: round(((browsers.reads - reads) * 1_000) / CONSOLE_MS),
+      readKb: round((browsers.bytes - bytes) / 1_024 / Math.max(1, browsers.reads - reads)),
+    }
+    browsers.close()
+    return figures
   },
 }

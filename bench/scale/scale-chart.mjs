@@ -126,6 +126,11 @@ const ROWS = [
     'restart',
     p => `serves after ${p.readySeconds} s, all back after ${p.seconds} s; ${p.cpuSeconds} s CPU; ${p.rssMb} MB`,
   ],
+  [
+    'load reports every 10 s; the console open in ten browsers besides',
+    'console',
+    p => `${p.reportsPercent} % of a core; ${p.browsersPercent} % more (${p.readsPerSecond} reads/s of ${p.readKb} KB)`,
+  ],
 ]
 
 export function scaleChart(resultsPath) {

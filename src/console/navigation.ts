@@ -70,6 +70,8 @@ export function followLinks(): void {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
     const link = (event.target as Element).closest('a')
     if (link === null || link.target !== '' || link.origin !== location.origin || !link.pathname.startsWith(BASE)) return
+    // To a place of this page (the skip link): the browser goes there, and takes the focus along.
+    if (link.hash !== '') return
     event.preventDefault()
     go(link.pathname + link.search)
   })

@@ -169,6 +169,68 @@ describe.skipIf(!hasChromium)('the console', () => {
     expect(await stored.text()).toBe('green')
   })
 
+  it('edits a key without its flags being lost, and the one that is meant, whatever it is called', async () => {
+    const address = `http://${mesh.plane.httpAddress}/v1/kv/`
+    const key = encodeURIComponent('app/../=odd//key')
+    await fetch(`${address}${key}?flags=42`, { method: 'PUT', body: 'one\r\ntwo' })
+    await mesh.put('/v1/kv/key', 'another')
+    const page = await open('/ui/kv')
+    for (const name of ['app/', '../', '=odd/', '(no name)/', 'key']) await page.getByRole('link', { name, exact: true }).click()
+    await page.getByLabel('Value').fill('one\nthree')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved.').waitFor()
+    const [pair] = (await (await fetch(`${address}${key}`)).json()) as { Value: string; Flags: number }[]
+    expect([atob(pair!.Value), pair!.Flags]).toEqual(['one\r\nthree', 42])
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await page.getByRole('button', { name: 'Really delete it' }).click()
+    await page.getByText('Nothing is here').waitFor()
+    expect(await Promise.all([key, 'key'].map(async name => (await fetch(address + name)).status))).toEqual([404, 200])
+  })
+
+  it('shows longer times where a Prometheus is named, and has the choice in its address', async () => {
+    const page = await own('/ui/services')
+    await page.route('**/v1/outrigger/console', async route => {
+      const answer = await route.fetch()
+      await route.fulfill({ response: answer, json: { ...((await answer.json()) as object), LongRanges: true } })
+    })
+    await page.goto('/ui/services/api')
+    const asked = page.waitForRequest(/series\?window=24h&destination=api$/)
+    await page.getByRole('radio', { name: 'a day' }).check({ force: true })
+    await asked
+    await page.waitForURL(/range=24h$/)
+    await page.close()
+  })
+
+  it('keeps what was typed into an entry when somebody else writes it, and does not write over that', async () => {
+    const entry = { Kind: 'service-defaults', Name: 'shared', Protocol: 'http' }
+    await mesh.put('/v1/config', entry)
+    const page = await open('/ui/config/service-defaults/shared')
+    const field = page.getByLabel('Entry, in JSON')
+    const mine = JSON.stringify({ ...entry, MaxInboundConnections: 7 })
+    await field.fill(mine)
+    await mesh.put('/v1/config', { ...entry, Protocol: 'grpc' })
+    await page.getByText('Somebody else has changed this entry meanwhile').waitFor()
+    expect(await field.inputValue()).toBe(mine)
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('nothing was written').waitFor()
+    await page.getByRole('button', { name: 'Show theirs' }).click()
+    expect(JSON.parse(await field.inputValue())).toMatchObject({ Protocol: 'grpc' })
+    await field.fill(JSON.stringify({ ...entry, Protocol: 'http2' }))
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved.').waitFor()
+    const stored = await fetch(`http://${mesh.plane.httpAddress}/v1/config/service-defaults/shared`)
+    expect(await stored.json()).toMatchObject({ Protocol: 'http2' })
+  })
+
+  it('lets the keyboard skip the navigation', async () => {
+    const page = await open('/ui/services')
+    await page.getByRole('heading', { level: 1, name: 'Services' }).waitFor()
+    await page.getByRole('link', { name: 'Skip to the page' }).focus()
+    await page.keyboard.press('Enter')
+    expect(await page.evaluate('document.activeElement.id')).toBe('main')
+    await page.getByRole('heading', { level: 1, name: 'Services' }).waitFor()
+  })
+
   it('hears of what changes without being asked', async () => {
     const page = await open('/ui/services')
     await page.getByRole('link', { name: 'web', exact: true }).waitFor()

@@ -7,6 +7,8 @@ export interface ServerInfo {
   readonly ACLsEnabled: boolean
   readonly TokenRequired: boolean
   readonly DefaultIntentionPolicy: 'allow' | 'deny'
+  /** Figures reach back longer than an hour. */
+  readonly LongRanges?: boolean
 }
 
 export interface ServiceSummary {
@@ -117,6 +119,8 @@ export interface TrafficPoint {
 
 export interface IntentionShape {
   readonly SourceName: string
+  /** A service of another mesh. */
+  readonly SourcePeer?: string
   readonly DestinationName: string
   readonly Action?: 'allow' | 'deny'
   readonly Permissions?: readonly object[] | null
@@ -126,6 +130,7 @@ export interface IntentionShape {
 
 export interface SourceIntention {
   readonly Name: string
+  readonly Peer?: string
   readonly Action?: 'allow' | 'deny'
   readonly Permissions?: readonly object[]
   readonly Description?: string

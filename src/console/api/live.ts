@@ -6,6 +6,7 @@
 // connections for all tabs); the rest is RESTS_PER_READ times as long as the reading took, so that ten browsers cost the control plane
 // at most a twentieth of a core, however large the mesh.
 import { useEffect, useState } from 'preact/hooks'
+import { type Range, SHORT_RANGE } from '../logic/ranges.js'
 import type { Traffic, TrafficPoint } from './answers.js'
 import { ApiError, ask } from './client.js'
 import { onTokenChange } from './session.js'
@@ -17,6 +18,8 @@ const WAIT_SECONDS = 50
 const RETRY_MS = 3_000
 const TRAFFIC_MS = 5_000
 const SERIES_MS = 10_000
+/** Longer times are asked of a Prometheus, and change slowly. */
+const HISTORY_MS = 60_000
 const NO_POINTS: readonly TrafficPoint[] = []
 /** Where the server has no figures of traffic, it is asked for them again now and then. */
 const ABSENT_MS = 60_000
@@ -201,11 +204,11 @@ export function useTraffic(): Traffic | undefined {
   return traffic
 }
 
-/** The last hour of what fits `query` (`destination=api`), oldest first; none where there are no figures (yet). */
-export function useSeries(query: string): readonly TrafficPoint[] {
-  const { data } = useLive<{ readonly points: readonly TrafficPoint[] }>(
-    { points: `/v1/outrigger/traffic/series?window=1h&${query}` },
-    { everyMs: SERIES_MS },
+/** What fits `query` (`destination=api`) in the time that ends now, oldest first; none where there are no figures (yet). */
+export function useSeries(query: string, range: Range): { readonly points: readonly TrafficPoint[]; readonly error: ApiError | undefined } {
+  const { data, errors } = useLive<{ readonly points: readonly TrafficPoint[] }>(
+    { points: `/v1/outrigger/traffic/series?window=${range}&${query}` },
+    { everyMs: range === SHORT_RANGE ? SERIES_MS : HISTORY_MS },
   )
-  return data.points ?? NO_POINTS
+  return { points: data.points ?? NO_POINTS, error: errors.points }
 }

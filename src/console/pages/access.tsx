@@ -196,6 +196,8 @@ function NewToken({ policies, done }: { readonly policies: Reads['policies']; do
 function Policy({ id }: { readonly id: string }): JSX.Element {
   const { data, errors, refresh } = useLive<{ policy: AclPolicy }>({ policy: `/v1/acl/policy/${segment(id)}` }, { everyMs: EVERY_MS * 6 })
   const [edited, setEdited] = useState<string>()
+  /** The rules that the editing began with. */
+  const [begun, setBegun] = useState<string>()
   const [problem, setProblem] = useState<ApiError>()
   const [said, setSaid] = useState('')
   const { policy } = data
@@ -211,9 +213,11 @@ function Policy({ id }: { readonly id: string }): JSX.Element {
     event.preventDefault()
     try {
       const { value } = await ask<AclPolicy>(`/v1/acl/policy/${segment(id)}`)
+      if (value.Rules !== begun) return setSaid('Somebody else has changed it meanwhile: nothing was written.')
       await send('PUT', `/v1/acl/policy/${segment(id)}`, { ...value, Rules: edited })
       setProblem(undefined)
       setSaid('Saved.')
+      setBegun(edited)
       refresh()
     } catch (error) {
       setProblem(error as ApiError)
@@ -234,7 +238,10 @@ function Policy({ id }: { readonly id: string }): JSX.Element {
             rows={16}
             spellcheck={false}
             value={edited ?? policy.Rules}
-            onInput={event => setEdited(event.currentTarget.value)}
+            onInput={event => {
+              if (edited === undefined) setBegun(policy.Rules)
+              setEdited(event.currentTarget.value)
+            }}
           />
         </label>
         <Problem error={problem} />

@@ -79,9 +79,7 @@ export function ConfigPage({ rest: [kind, ...names], query }: PageProps): JSX.El
           </a>
         </PageHead>
         <Problem error={errors.entries} />
-        {chosen !== undefined && (
-          <EntryEditor key={`${kind}/${name}/${chosen.ModifyIndex}`} begin={editable(chosen)} entry={chosen} done={refresh} />
-        )}
+        {chosen !== undefined && <EntryEditor key={`${kind}/${name}`} begin={editable(chosen)} entry={chosen} done={refresh} />}
         {data.entries !== undefined && chosen === undefined && <Empty title="There is no such entry" />}
       </>
     )
@@ -147,24 +145,36 @@ function EntryEditor({
   readonly entry: ConfigEntry | undefined
   done(): void
 }): JSX.Element {
+  const index = entry?.ModifyIndex ?? 0
   const [text, setText] = useState(begin)
+  /** What is being edited: what was typed is kept when somebody else writes the entry meanwhile, and does not write over it. */
+  const [base, setBase] = useState({ text: begin, index })
   const [problem, setProblem] = useState<ApiError>()
   const [isSure, setSure] = useState(false)
   const [saved, setSaved] = useState('')
   const { errors, warnings, isPending } = useJudgement(text)
+  const isOutdated = base.index !== index
+  const takeTheirs = (): void => {
+    setText(begin)
+    setBase({ text: begin, index })
+  }
+  useEffect(() => {
+    if (isOutdated && (text === base.text || text === begin)) takeTheirs()
+  }, [index])
   const save = async (event: Event): Promise<void> => {
     event.preventDefault()
     try {
       const body = JSON.parse(text) as ConfigEntry
-      const cas = entry === undefined ? 0 : (entry.ModifyIndex ?? 0)
-      const { value } = await send<boolean>('PUT', `/v1/config?cas=${cas}`, body)
+      const { value } = await send<boolean>('PUT', `/v1/config?cas=${base.index}`, body)
       setProblem(undefined)
+      // The index that comes next is that of what stands here.
+      if (value) setBase({ ...base, text })
       setSaved(
         value
           ? 'Saved.'
           : entry === undefined
             ? 'There is an entry of this name already.'
-            : 'Somebody else has changed it meanwhile: look at it again.',
+            : 'Somebody else has changed it meanwhile: nothing was written.',
       )
       done()
       if (value) go(to('config', body.Kind, body.Name ?? 'mesh'), true)
@@ -196,6 +206,14 @@ function EntryEditor({
           onInput={event => setText(event.currentTarget.value)}
         />
       </label>
+      {isOutdated && text !== base.text && (
+        <p class="notice warning" role="alert">
+          Somebody else has changed this entry meanwhile (index {index}); what you have typed would write over it.
+          <button type="button" class="button" onClick={takeTheirs}>
+            Show theirs
+          </button>
+        </p>
+      )}
       <div id="judgement" role="status" class="judgement">
         {isPending ? (
           <span class="muted">Checking …</span>

@@ -5,7 +5,7 @@ import type { KvPair } from '../api/answers.js'
 import { type ApiError, send } from '../api/client.js'
 import { useLive } from '../api/live.js'
 import { plural } from '../logic/figures.js'
-import { fromBase64, keyPath, levelOf } from '../logic/kv-keys.js'
+import { foldersTo, fromBase64, isEditable, keyPath, keyStep, levelOf, placeOfSteps, withEndsOf } from '../logic/kv-keys.js'
 import { go, to } from '../navigation.js'
 import { Icon } from '../parts/icon.js'
 import { Empty, Loading, PageHead, Problem } from '../parts/notice.js'
@@ -17,29 +17,29 @@ const MAX_SHOWN_CHARS = 200_000
 const isAbsent = (error: ApiError | undefined): boolean => error?.status === 404
 
 export function KeyValue({ steps }: { readonly steps: readonly string[] }): JSX.Element {
-  // The last step begins with `=` where it is a key and no folder.
-  const last = steps.at(-1) ?? ''
-  const isKey = last.startsWith('=')
-  const folder = (isKey ? steps.slice(0, -1) : steps).map(step => `${step}/`).join('')
-  if (isKey) return <Key key={folder + last} folder={folder} name={last.slice(1)} />
-  return <Folder key={folder} folder={folder} steps={steps} />
+  const { folder, name } = placeOfSteps(steps)
+  if (name === undefined) return <Folder key={folder} folder={folder} />
+  return <Key key={folder + name} folder={folder} name={name} />
 }
 
-function Crumbs({ steps }: { readonly steps: readonly string[] }): JSX.Element {
+const folderLink = (folder: string): string => (folder === '' ? to('kv') : to('kv', folder))
+const keyLink = (key: string): string => to('kv', keyStep(key))
+
+function Crumbs({ folder }: { readonly folder: string }): JSX.Element {
   return (
     <nav class="crumbs" aria-label="Folder">
       <a href={to('kv')}>all keys</a>
-      {steps.map((step, i) => (
-        <span key={steps.slice(0, i + 1).join('/')}>
+      {foldersTo(folder).map(({ folder: path, name }) => (
+        <span key={path}>
           {' / '}
-          <a href={to('kv', ...steps.slice(0, i + 1))}>{step}</a>
+          <a href={folderLink(path)}>{name === '' ? '(no name)' : name}</a>
         </span>
       ))}
     </nav>
   )
 }
 
-function Folder({ folder, steps }: { readonly folder: string; readonly steps: readonly string[] }): JSX.Element {
+function Folder({ folder }: { readonly folder: string }): JSX.Element {
   const { data, errors } = useLive<{ keys: readonly string[] }>({ keys: `/v1/kv/${keyPath(folder)}?keys&separator=/` }, { watch: 'keys' })
   const [name, setName] = useState('')
   const rows = levelOf(data.keys ?? [], folder)
@@ -49,8 +49,8 @@ function Folder({ folder, steps }: { readonly folder: string; readonly steps: re
       width: 4,
       sort: row => row.name,
       cell: row => (
-        <a class="row-link" href={row.isFolder ? to('kv', ...steps, row.name) : to('kv', ...steps, `=${row.name}`)}>
-          {row.name}
+        <a class="row-link" href={row.isFolder ? folderLink(`${folder}${row.name}/`) : keyLink(folder + row.name)}>
+          {row.name === '' ? '(no name)' : row.name}
           {row.isFolder ? '/' : ''}
         </a>
       ),
@@ -60,13 +60,12 @@ function Folder({ folder, steps }: { readonly folder: string; readonly steps: re
   const isLoading = data.keys === undefined && errors.keys === undefined
   return (
     <>
-      <PageHead title="Key/Value" lead={<Crumbs steps={steps} />}>
+      <PageHead title="Key/Value" lead={<Crumbs folder={folder} />}>
         <form
           class="inline-form"
           onSubmit={event => {
             event.preventDefault()
-            const parts = name.split('/').filter(part => part !== '')
-            if (parts.length > 0) go(to('kv', ...steps, ...parts.slice(0, -1), `=${parts.at(-1)!}`))
+            if (name !== '') go(keyLink(folder + name))
           }}
         >
           <label class="field inline">
@@ -109,22 +108,24 @@ function Key({ folder, name }: { readonly folder: string; readonly name: string 
   const [problem, setProblem] = useState<ApiError>()
   const [said, setSaid] = useState('')
   const [isSure, setSure] = useState(false)
-  const steps = folder.split('/').filter(step => step !== '')
   const pair = isAbsent(errors.pairs) ? undefined : data.pairs?.[0]
   const value = fromBase64(pair?.Value ?? '')
   if (pair === undefined && !isAbsent(errors.pairs))
     return (
       <>
-        <PageHead title={name} lead={<Crumbs steps={steps} />} />
+        <PageHead title={name} lead={<Crumbs folder={folder} />} />
         <Problem error={errors.pairs} />
         {errors.pairs === undefined && <Loading />}
       </>
     )
-  const isText = value !== undefined && value.length <= MAX_SHOWN_CHARS
+  // Flags beyond what a number holds would be written back as others.
+  const isText =
+    value !== undefined && value.length <= MAX_SHOWN_CHARS && isEditable(value) && Number.isSafeInteger(pair === undefined ? 0 : pair.Flags)
   const save = async (event: Event): Promise<void> => {
     event.preventDefault()
     try {
-      const { value: taken } = await send<boolean>('PUT', `${path}?cas=${pair?.ModifyIndex ?? 0}`, edited ?? value ?? '')
+      const at = `cas=${pair?.ModifyIndex ?? 0}&flags=${pair?.Flags ?? 0}`
+      const { value: taken } = await send<boolean>('PUT', `${path}?${at}`, withEndsOf(value ?? '', edited ?? value ?? ''))
       setSaid(taken ? 'Saved.' : 'Somebody else has changed it meanwhile: nothing was written.')
       setProblem(undefined)
       if (taken) setEdited(undefined)
@@ -136,15 +137,18 @@ function Key({ folder, name }: { readonly folder: string; readonly name: string 
   const remove = async (): Promise<void> => {
     if (!isSure) return setSure(true)
     try {
-      await send('DELETE', path)
-      go(to('kv', ...steps))
+      const { value: taken } = await send<boolean>('DELETE', `${path}?cas=${pair!.ModifyIndex}`)
+      if (taken) return go(folderLink(folder))
+      setSaid('Somebody else has changed it meanwhile: it is still there.')
+      setSure(false)
+      refresh()
     } catch (error) {
       setProblem(error as ApiError)
     }
   }
   return (
     <>
-      <PageHead title={name} lead={<Crumbs steps={steps} />} />
+      <PageHead title={name} lead={<Crumbs folder={folder} />} />
       <form class="editor panel" onSubmit={event => void save(event)}>
         {isText ? (
           <label class="field">
@@ -158,7 +162,7 @@ function Key({ folder, name }: { readonly folder: string; readonly name: string 
             />
           </label>
         ) : (
-          <p class="muted">This value is no text, or too long to be edited here.</p>
+          <p class="muted">This value is no plain text, or too long, or its flags are: it is not edited here.</p>
         )}
         <p class="muted">
           {pair === undefined

@@ -1,13 +1,14 @@
 // One service: its traffic now and over the last hour, by version; who calls it and whom it calls; its discovery chain; its instances.
 import type { JSX } from 'preact'
 import { useMemo } from 'preact/hooks'
-import type { DiscoveryChain, HealthEntry, InboundTraffic, Topology, Traffic, TrafficTotals } from '../api/answers.js'
+import type { DiscoveryChain, HealthEntry, InboundTraffic, ServerInfo, Topology, Traffic, TrafficTotals } from '../api/answers.js'
 import { segment } from '../api/client.js'
 import { useLive, useSeries, useTraffic } from '../api/live.js'
 import { millis, plural, rate } from '../logic/figures.js'
+import { RANGE_WORDS, RANGES, type Range, rangeOf } from '../logic/ranges.js'
 import { healthOf, isDenied } from '../logic/states.js'
 import { byPair, byVersion, intoServices, outlierReason, pairKey, sidecarKey } from '../logic/traffic-figures.js'
-import { intentionLink, to, whyLink } from '../navigation.js'
+import { go, intentionLink, to, whyLink } from '../navigation.js'
 import { Badge, HealthBadge } from '../parts/badge.js'
 import { ChainPicture } from '../parts/chain-picture.js'
 import { Icon } from '../parts/icon.js'
@@ -16,6 +17,7 @@ import { SeriesChart } from '../parts/series-chart.js'
 import { Tags } from '../parts/tags.js'
 import { Latency, Rate, StatCards, Success } from '../parts/traffic-cells.js'
 import { type Column, VirtualTable } from '../parts/virtual-table.js'
+import type { PageProps } from './page-props.js'
 
 interface Reads {
   readonly instances: readonly HealthEntry[]
@@ -97,7 +99,7 @@ function CheckSummary({ checks }: { readonly checks: HealthEntry['Checks'] }): J
   )
 }
 
-export function ServicePage({ name }: { readonly name: string }): JSX.Element {
+export function ServicePage({ name, query, server }: Omit<PageProps, 'rest'> & { readonly name: string }): JSX.Element {
   const { data, errors } = useLive<Reads>(
     {
       instances: `/v1/health/service/${segment(name)}`,
@@ -136,7 +138,7 @@ export function ServicePage({ name }: { readonly name: string }): JSX.Element {
         </a>
       </PageHead>
       {traffic !== undefined && <StatCards totals={totals} />}
-      {traffic !== undefined && <Charts name={name} />}
+      {traffic !== undefined && <Charts name={name} range={rangeOf(query.get('range'), server?.LongRanges === true)} server={server} />}
       <div class="columns">
         <Neighbours title="Called by" name={name} end="Destination" traffic={traffic} topology={data.topology} />
         <Neighbours title="Calls" name={name} end="Source" traffic={traffic} topology={data.topology} />
@@ -173,31 +175,56 @@ function instanceRows(
   return own.map(one => ({ ...one.entry, totals: one.totals, outlier: one.totals && outlierReason(one.totals, all) }))
 }
 
-function Charts({ name }: { readonly name: string }): JSX.Element {
-  const points = useSeries(`destination=${encodeURIComponent(name)}`)
+interface ChartsProps {
+  readonly name: string
+  readonly range: Range
+  readonly server: ServerInfo | undefined
+}
+
+function Charts({ name, range, server }: ChartsProps): JSX.Element {
+  const { points, error } = useSeries(`destination=${encodeURIComponent(name)}`, range)
   const times = points.map(({ At }) => (typeof At === 'number' ? At : Date.parse(At)))
   const failures = points.map(({ Totals }) => (Totals.Requests === 0 ? 0 : (Totals.RequestsPerSecond * Totals.Failures) / Totals.Requests))
   return (
-    <div class="columns">
-      <SeriesChart
-        title="Requests per second"
-        times={times}
-        format={rate}
-        lines={[
-          { name: 'requests', tone: 'accent', values: points.map(({ Totals }) => Totals.RequestsPerSecond) },
-          { name: 'failures', tone: 'danger', values: failures },
-        ]}
-      />
-      <SeriesChart
-        title="Latency"
-        times={times}
-        format={millis}
-        lines={[
-          { name: 'p50', tone: 'muted', values: points.map(({ Totals }) => Totals.P50) },
-          { name: 'p99', tone: 'accent', values: points.map(({ Totals }) => Totals.P99) },
-        ]}
-      />
-    </div>
+    <>
+      {server?.LongRanges === true && (
+        <fieldset class="segments">
+          <legend class="hidden">Time that is shown</legend>
+          {RANGES.map(each => (
+            <label key={each} class={each === range ? 'chosen' : ''}>
+              <input
+                type="radio"
+                name="range"
+                checked={each === range}
+                onChange={() => go(`${to('services', name)}?range=${each}`, true)}
+              />
+              {RANGE_WORDS[each]}
+            </label>
+          ))}
+        </fieldset>
+      )}
+      <Problem error={error?.status === 404 ? undefined : error} />
+      <div class="columns">
+        <SeriesChart
+          title="Requests per second"
+          times={times}
+          format={rate}
+          lines={[
+            { name: 'requests', tone: 'accent', values: points.map(({ Totals }) => Totals.RequestsPerSecond) },
+            { name: 'failures', tone: 'danger', values: failures },
+          ]}
+        />
+        <SeriesChart
+          title="Latency"
+          times={times}
+          format={millis}
+          lines={[
+            { name: 'p50', tone: 'muted', values: points.map(({ Totals }) => Totals.P50) },
+            { name: 'p99', tone: 'accent', values: points.map(({ Totals }) => Totals.P99) },
+          ]}
+        />
+      </div>
+    </>
   )
 }
 

@@ -1,5 +1,6 @@
-// An hour of figures as a picture: one or several lines over time, with the last value in words for those who cannot see it.
+// Figures over time as a picture: one or several lines over time, with the last value in words for those who cannot see it.
 import type { JSX } from 'preact'
+import { momentText } from '../logic/ranges.js'
 
 export interface Line {
   readonly name: string
@@ -27,6 +28,7 @@ export function SeriesChart({ title, times, lines, format }: Props): JSX.Element
   const [first = 0, last = 1] = [times[0], times.at(-1)]
   const x = (i: number): number => LEFT + ((times[i]! - first) / Math.max(1, last - first)) * (WIDTH - LEFT * 2)
   const y = (value: number): number => TOP + (1 - value / (top === 0 ? 1 : top * 1.08)) * (HEIGHT - TOP - BOTTOM)
+  const moment = (ms: number): string => momentText(ms, last - first)
   const latest = lines.map(({ name, values: own }) => `${name} ${format(own.findLast(value => value !== null) ?? 0)}`).join(', ')
   return (
     <figure class="chart">
@@ -46,7 +48,7 @@ export function SeriesChart({ title, times, lines, format }: Props): JSX.Element
         <svg
           viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
           role="img"
-          aria-label={`${title} over ${clock(first)} to ${clock(last)}: now ${latest}`}
+          aria-label={`${title} over ${moment(first)} to ${moment(last)}: now ${latest}`}
           preserveAspectRatio="none"
         >
           {[0.5, 1].map(part => (
@@ -63,9 +65,9 @@ export function SeriesChart({ title, times, lines, format }: Props): JSX.Element
       )}
       {times.length >= 2 && (
         <p class="chart-axis" aria-hidden="true">
-          <span>{clock(first)}</span>
+          <span>{moment(first)}</span>
           <span>peak {format(top)}</span>
-          <span>{clock(last)}</span>
+          <span>{moment(last)}</span>
         </p>
       )}
     </figure>
@@ -94,5 +96,3 @@ function area(values: readonly (number | null)[], x: (i: number) => number, y: (
   )
   return `${line}L${x(values.length - 1).toFixed(1)},${y(0)}L${x(0).toFixed(1)},${y(0)}Z`
 }
-
-const clock = (ms: number): string => new Date(ms).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })

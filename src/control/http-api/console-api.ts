@@ -12,6 +12,7 @@ import { intentionTable } from '../intentions/table.js'
 import { configWarnings } from './config.js'
 import type { ApiContext } from './context.js'
 import { blockingRead, bodyObject, eitherTopic, HttpError, joinErrors } from './respond.js'
+import { SharedRead } from './shared-read.js'
 
 /** Pairs of services that one preview looks at. */
 const MAX_PREVIEWED_EDGES = 5_000
@@ -29,7 +30,8 @@ interface Verdict {
 }
 
 export function consoleApiRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { acl, audit, node } = context
+  const { acl, audit, node, store } = context
+  const shared = new SharedRead(() => topology(context))
 
   app.get('/v1/outrigger/console', async () => ({
     Version: context.version,
@@ -65,7 +67,9 @@ export function consoleApiRoutes(app: FastifyInstance, context: ApiContext): voi
 
   // Every service of the mesh, and who declares to call whom: the whole picture in one answer.
   app.get('/v1/outrigger/topology', (request, reply) =>
-    blockingRead(context, request, reply, eitherTopic(context.indexes, 'health', 'config'), () => topology(context)),
+    blockingRead(context, request, reply, eitherTopic(context.indexes, 'health', 'config'), () =>
+      shared.get(`${store.index} ${context.defaultPolicy()}`),
+    ),
   )
 
   // What a write would say, without writing.

@@ -11,11 +11,25 @@ import type { ApiContext } from './context.js'
 import { HttpError, query } from './respond.js'
 
 const DEFAULT_WINDOW_MS = 60_000
+const LARGE_SERIES = 500
+/** Sidecars report every ten seconds. */
+const SHARED_MS = 2_000
 
 export function trafficRoutes(app: FastifyInstance, { traffic, history, catalog, ca, node }: ApiContext): void {
+  /** Of a large mesh, for everybody who asks within a moment: with ten consoles open it would be made again and again. */
+  let large: { readonly windowMs: number; readonly untilMs: number; readonly answer: object } | undefined
   app.get('/v1/outrigger/traffic', request => {
     const windowMs = askedWindowMs(request)
     const service = query(request, 'service') || undefined
+    if (service !== undefined) return sums(windowMs, service)
+    if (large?.windowMs === windowMs && performance.now() < large.untilMs) return large.answer
+    const answer = sums(windowMs, undefined)
+    const isLarge = answer.Edges.length + answer.Inbound.length >= LARGE_SERIES
+    large = isLarge ? { windowMs, untilMs: performance.now() + SHARED_MS, answer } : undefined
+    return answer
+  })
+
+  function sums(windowMs: number, service: string | undefined) {
     return {
       WindowMs: windowMs,
       NewestReport: traffic.newestReport === 0 ? null : new Date(traffic.newestReport).toISOString(),
@@ -39,7 +53,7 @@ export function trafficRoutes(app: FastifyInstance, { traffic, history, catalog,
         }
       }),
     }
-  })
+  }
 
   app.get('/v1/outrigger/traffic/series', async request => {
     const windowMs = askedWindowMs(request, history === undefined ? HOUR_MS : MAX_HISTORY_MS)

@@ -4,7 +4,7 @@
 // and never taken from another.
 
 import type { EdgeId, EdgeTraffic, InboundTraffic, ServiceTraffic, TrafficPoint, TrafficReader, TrafficTotals } from './traffic.js'
-import { LATENCY_BUCKETS, quantileOf, type TrafficLoad, TrafficRing, TrafficSums } from './traffic-ring.js'
+import { LATENCY_BUCKETS, quantilesOf, type TrafficLoad, TrafficRing, TrafficSums } from './traffic-ring.js'
 
 /** Edges and instances, each about 10 KB when busy. */
 export const MAX_SERIES = 10_000
@@ -56,6 +56,8 @@ export class ObservedTraffic implements TrafficReader {
   private readonly edgesById = new Map<string, Edge>()
   private readonly inboundByProxy = new Map<string, Inbound>()
   private sweptAt = 0
+  /** Of the question that is answered: the console asks for thousands of edges. */
+  private readonly sums = new TrafficSums()
 
   constructor({ intervalMs = DEFAULT_REPORT_INTERVAL_MS, now = Date.now, onFull = () => {} }: ObservedTrafficOptions = {}) {
     this.intervalMs = intervalMs
@@ -209,7 +211,8 @@ export class ObservedTraffic implements TrafficReader {
   /** Null: none of them has a report in the window. */
   private totalsOf(all: readonly Series[], windowMs: number): TrafficTotals | null {
     const { slotMs, ring, from, to } = this.slotsOf(windowMs)
-    const sums = new TrafficSums()
+    const { sums } = this
+    sums.clear()
     let active = 0
     let firstAt = Number.POSITIVE_INFINITY
     let current = false
@@ -245,9 +248,7 @@ function totalsOf({ successes, failures, latencies }: TrafficSums, coveredMs: nu
     failures,
     requestsPerSecond: (requests * 1000) / coveredMs,
     successRate: requests === 0 ? null : successes / requests,
-    p50: quantileOf(latencies, 0.5),
-    p90: quantileOf(latencies, 0.9),
-    p99: quantileOf(latencies, 0.99),
+    ...quantilesOf(latencies),
     active,
   }
 }

@@ -20,6 +20,13 @@ export class TrafficSums {
   readonly latencies = new Float64Array(LATENCY_BUCKETS)
   /** Some slot of the window has a report. */
   reported = false
+
+  clear(): void {
+    this.successes = 0
+    this.failures = 0
+    this.latencies.fill(0)
+    this.reported = false
+  }
 }
 
 export class TrafficRing {
@@ -76,14 +83,26 @@ export class TrafficRing {
   }
 }
 
+export interface Quantiles {
+  readonly p50: number | null
+  readonly p90: number | null
+  readonly p99: number | null
+}
+
+const NO_QUANTILES: Quantiles = { p50: null, p90: null, p99: null }
+
 /**
- * Milliseconds below which the share `quantile` of the requests lies, evenly spread within a bucket; null without any. What took longer than
- * the last bound is said to have taken that.
+ * Milliseconds below which that share of the requests lies, evenly spread within a bucket; null without any. What took longer than the last bound is
+ * said to have taken that.
  */
-export function quantileOf(latencies: Float64Array, quantile: number): number | null {
-  const total = latencies.reduce((sum, count) => sum + count, 0)
-  if (total === 0) return null
-  const rank = total * quantile
+export function quantilesOf(latencies: Float64Array): Quantiles {
+  let total = 0
+  for (let bucket = 0; bucket < LATENCY_BUCKETS; bucket++) total += latencies[bucket]!
+  if (total === 0) return NO_QUANTILES
+  return { p50: quantileOf(latencies, total * 0.5), p90: quantileOf(latencies, total * 0.9), p99: quantileOf(latencies, total * 0.99) }
+}
+
+function quantileOf(latencies: Float64Array, rank: number): number {
   let below = 0
   for (let bucket = 0; bucket < LATENCY_BOUNDS_MS.length; bucket++) {
     const count = latencies[bucket]!

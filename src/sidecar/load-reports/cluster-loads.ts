@@ -24,14 +24,6 @@ export interface ReportedClusters {
   names(): string[]
 }
 
-/** What a host had counted when it was last reported. */
-interface HostCounted {
-  successes: number
-  errors: number
-  issued: number
-  connectFailures: number
-}
-
 /** What a cluster had. */
 interface ClusterCounted {
   /** Clock ms: its interval began then. */
@@ -54,7 +46,6 @@ const LATENCY_BUCKETS = bucketsOfBins(LATENCY_BOUNDS_MS)
 export class ClusterLoads {
   private readonly clusters: ReportedClusters
   private readonly tracked = new Map<string, ClusterCounted>()
-  private readonly hosts = new WeakMap<Host, HostCounted>()
   /** Of the host that was taken last: a report looks at thousands. */
   private readonly host: HostSums = { successes: 0, errors: 0, active: 0, issued: 0, connectFailures: 0 }
   private readonly latencies = new Float64Array(LATENCY_NAMES.length)
@@ -151,11 +142,7 @@ export class ClusterLoads {
     const errors = stats.rqError + (elsewhere?.rqError ?? 0)
     const issued = stats.rqTotal + (elsewhere?.rqTotal ?? 0)
     const connectFailures = stats.cxConnectFail + (elsewhere?.cxConnectFail ?? 0)
-    let before = this.hosts.get(host)
-    if (before === undefined) {
-      before = { successes: 0, errors: 0, issued: 0, connectFailures: 0 }
-      this.hosts.set(host, before)
-    }
+    const before = (host.reported ??= { successes: 0, errors: 0, issued: 0, connectFailures: 0 })
     // Counts fall where a worker process has died with some of them.
     const since = this.host
     since.successes = Math.max(0, successes - before.successes)

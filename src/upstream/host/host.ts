@@ -59,6 +59,14 @@ export interface HostCounts extends HostStats {
   pendingRequests: number
 }
 
+/** What load reports have told of a host so far. */
+export interface ReportedCounts {
+  successes: number
+  errors: number
+  issued: number
+  connectFailures: number
+}
+
 /** What a host's users (pools, the request path, the tcp proxy) ask of the cluster that it belongs to: UpstreamCluster. */
 export interface HostCluster {
   readonly name: string
@@ -110,6 +118,8 @@ export class Host {
   readonly stats: HostStats = { cxTotal: 0, cxConnectFail: 0, rqTotal: 0, rqSuccess: 0, rqError: 0, rqTimeout: 0 }
   /** What worker processes count of it, all together, when they were last asked; null where this process serves. */
   elsewhere: HostCounts | null = null
+  /** Kept by the one reporter of the proxy; null: nothing was told yet. A map from hosts would be looked up thousands of times a report. */
+  reported: ReportedCounts | null = null
   /** null while the cluster has no outlier detection. */
   outlier: OutlierMonitor | null = null
   /** Keyed by what was verified (protocol, TLS identity): owned by the pools of l7. */

@@ -109,12 +109,3 @@ export function registration(s, k, services, upstreams) {
     },
   }
 }
-
-/** An instance that is an endpoint of the mesh without a sidecar, as an operation of a transaction: a connect-native program of that node. */
-export const nativeOperation = (Node, s, k) => ({
-  Service: {
-    Verb: 'set',
-    Node,
-    Service: { ID: `svc-${s}-${k}`, Service: `svc-${s}`, Address: addressOf(s, k), Port: 8080, Connect: { Native: true } },
-  },
-})

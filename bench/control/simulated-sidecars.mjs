@@ -3,7 +3,7 @@
 // answers over the IPC channel. It decodes no resource: names and versions are all that the protocol needs of it. A stream that ends is
 // opened again after a jittered backoff, as sidecars do, with the versions that it has.
 //
-//   parent -> { open: [{ id, address }], upstreams }   child -> { configured: n, at } once all have clusters, endpoints, listeners
+//   parent -> { open: [{ id, node, address }], upstreams }   child -> { configured: n, at } once all have clusters, endpoints, listeners
 //             { drop: true, keep }                              { configured: n, at } once all are back (keep: they name what they have)
 //             { watch: { typeUrl, prefix, count, times } }      { watching: true }, then { seen: times in ms since the epoch }
 //             { report: ms }                                    every sidecar reports load of all its clusters so often; no answer
@@ -36,8 +36,9 @@ const interned = name => {
 }
 
 class SimulatedSidecar {
-  constructor(id, address, upstreams) {
-    this.id = id
+  /** `node`: where it is registered; undefined: on the control plane's own. */
+  constructor({ id, node, address }, upstreams) {
+    this.identity = { id, cluster: id, ...(node !== undefined && { metadata: { node_name: node } }) }
     this.address = address
     this.wanted = upstreams
     this.attempts = 0
@@ -67,7 +68,7 @@ class SimulatedSidecar {
 
   subscribe(typeUrl, resourceNamesSubscribe) {
     const first = !this.asked.has(typeUrl)
-    const node = this.asked.size === 0 ? { node: { id: this.id, cluster: this.id } } : {}
+    const node = this.asked.size === 0 ? { node: this.identity } : {}
     this.asked.add(typeUrl)
     const initialResourceVersions = first ? Object.fromEntries(this.have[typeUrl]) : {}
     this.stream.send({ typeUrl, resourceNamesSubscribe, initialResourceVersions, ...node })
@@ -124,8 +125,8 @@ class SimulatedSidecar {
   }
 
   saw() {
-    const seen = (watched.by.get(this.id) ?? 0) + 1
-    watched.by.set(this.id, seen)
+    const seen = (watched.by.get(this) ?? 0) + 1
+    watched.by.set(this, seen)
     if (seen === watched.times) watched.at.push(now())
     if (seen === watched.times && watched.at.length === watched.count) process.send({ seen: watched.at })
   }
@@ -133,7 +134,7 @@ class SimulatedSidecar {
 
 process.on('message', message => {
   if (message.open !== undefined)
-    for (const { id, address } of message.open) sidecars.push(new SimulatedSidecar(id, address, message.upstreams))
+    for (const each of message.open) sidecars.push(new SimulatedSidecar(each, message.upstreams))
   if (message.drop) {
     for (const sidecar of sidecars) {
       if (!message.keep) sidecar.forget()

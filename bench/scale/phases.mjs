@@ -2,15 +2,13 @@
 // simulated sidecars and the shape of the run. What every phase has in common is measured around it (`measured`): CPU of all control planes,
 // what was sent, and how long an unrelated request waited meanwhile, which is how long the control plane's thread was away.
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../dist/xds/type-urls.js'
-import { nativeOperation, quantile, registration } from '../control/control-process.mjs'
+import { quantile } from '../control/control-process.mjs'
 import { Browsers } from './browsers.mjs'
 
-const REGISTRANTS = 24
+const REGISTRANTS = 8
 const CHANGES = 20
-/** Of a transaction. */
-const OPERATIONS = 128
-const NATIVE_NODE = 'bench-native'
 const PROBE_MS = 100
+const DEPLOYED_PORT = 8081
 const QUIET_MS = 3_000
 const IDLE_MS = 10_000
 const BROWSERS = 10
@@ -18,17 +16,18 @@ const BROWSERS = 10
 const REPORT_MS = 10_000
 const CONSOLE_MS = 30_000
 /** At the sizes that matter everything takes minutes on a small machine. */
-const timeoutMs = ({ sidecars }) => 120_000 + 60 * sidecars
+const timeoutMs = ({ sidecars }) => 120_000 + 150 * sidecars
 
 const round = value => Number(value.toPrecision(4))
 const cpuSeconds = planes => planes.reduce((sum, plane) => sum + plane.cpuSeconds(), 0)
 const rssMb = planes => Math.max(...planes.map(plane => plane.rssMb()))
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-async function each(count, task) {
-  let next = 0
+/** Several at a time, in order. */
+async function each(items, task) {
+  const rest = items[Symbol.iterator]()
   const worker = async () => {
-    for (let i = next++; i < count; i = next++) await task(i)
+    for (let { done, value } = rest.next(); !done; { done, value } = rest.next()) await task(value)
   }
   await Promise.all(Array.from({ length: REGISTRANTS }, worker))
 }
@@ -89,12 +88,11 @@ async function quiet(simulation) {
 const planeOf = ({ planes }, i) => planes[i % planes.length]
 
 const sidecarsOf = mesh => {
-  const { sidecars, services } = mesh.run
-  return Array.from({ length: sidecars }, (_, i) => {
-    const [s, k] = [i % services, Math.floor(i / services)]
-    return { id: `svc-${s}-${k}-sidecar-proxy`, address: planeOf(mesh, i).grpc }
-  })
+  const { shape } = mesh
+  return Array.from({ length: shape.sidecars }, (_, i) => ({ ...shape.proxy(i), address: planeOf(mesh, i).grpc }))
 }
+
+const setHealth = (mesh, s, status) => planeOf(mesh, s).put('/v1/txn', mesh.shape.healthOperations(s, status))
 
 /** The changes of a kind, one after another: latency to each subscriber, CPU and bytes of one. `change(i)` gives what to wait for and to write. */
 async function changes(mesh, change) {
@@ -119,37 +117,24 @@ async function changes(mesh, change) {
 }
 
 export const PHASES = {
-  /** Nobody is connected: instances with sidecars one by one, then endpoints without by transactions. */
+  /** Nobody is connected: machines, instances with sidecars, then endpoints without, all by transactions. */
   async register(mesh) {
-    const { sidecars, services, endpoints } = mesh.run
     const plane = mesh.planes[0]
     const emptyMb = rssMb(mesh.planes)
     await plane.put('/v1/config', { Kind: 'proxy-defaults', Name: 'global', Config: { protocol: 'http' } })
     await plane.put('/v1/config', { Kind: 'service-intentions', Name: '*', Sources: [{ Name: '*', Action: 'allow' }] })
     const figures = await measured(mesh, async () => {
-      await each(sidecars, i =>
-        plane.put('/v1/agent/service/register', registration(i % services, Math.floor(i / services), services, mesh.upstreams)),
-      )
-      await plane.put('/v1/catalog/register', { Node: NATIVE_NODE, Address: '10.255.0.1' })
-      const native = Array.from({ length: endpoints - sidecars }, (_, i) => sidecars + i)
-      await each(Math.ceil(native.length / OPERATIONS), batch => {
-        const some = native.slice(batch * OPERATIONS, (batch + 1) * OPERATIONS)
-        return plane.put(
-          '/v1/txn',
-          some.map(i => nativeOperation(NATIVE_NODE, i % services, Math.floor(i / services))),
-        )
-      })
+      await each(mesh.shape.transactions(), operations => plane.put('/v1/txn', operations))
       return {}
     })
-    return { ...figures, emptyMb, rssMb: rssMb(mesh.planes), perSecond: round(endpoints / figures.seconds) }
+    return { ...figures, emptyMb, rssMb: rssMb(mesh.planes), perSecond: round(mesh.run.endpoints / figures.seconds) }
   },
 
   /** One endpoint's health changes every second, nobody is connected: what that costs is for nobody. */
   async unconnected(mesh) {
-    const plane = mesh.planes[0]
     return measured(mesh, async () => {
       for (let i = 0; i < 10; i++) {
-        await plane.put(`/v1/agent/check/${i % 2 === 0 ? 'fail' : 'pass'}/svc-0-0-ttl`)
+        await setHealth(mesh, 0, i % 2 === 0 ? 'critical' : 'passing')
         await sleep(1_000)
       }
       return {}
@@ -159,7 +144,7 @@ export const PHASES = {
   /** All at once, and none has anything yet. */
   async connect(mesh) {
     const figures = await measured(mesh, async () => {
-      await mesh.simulation.open(sidecarsOf(mesh), mesh.upstreams, timeoutMs(mesh.run))
+      await mesh.simulation.open(sidecarsOf(mesh), mesh.shape.upstreams, timeoutMs(mesh.run))
       return {}
     })
     const { sidecars } = mesh.run
@@ -180,13 +165,13 @@ export const PHASES = {
 
   endpointChange(mesh) {
     const { services, sidecars } = mesh.run
-    const callers = mesh.upstreams * (sidecars / services)
-    const service = i => `svc-${(7 * Math.floor(i / 2)) % services}`
+    const callers = mesh.shape.upstreams * (sidecars / services)
+    const service = i => (7 * Math.floor(i / 2)) % services
     return changes(mesh, i => ({
       typeUrl: ENDPOINT_TYPE,
-      prefix: `${service(i)}.`,
+      prefix: `svc-${service(i)}.`,
       count: callers,
-      write: () => planeOf(mesh, i).put(`/v1/agent/check/${i % 2 === 0 ? 'fail' : 'pass'}/${service(i)}-0-ttl`),
+      write: () => setHealth(mesh, service(i), i % 2 === 0 ? 'critical' : 'passing'),
     }))
   },
 
@@ -227,11 +212,9 @@ export const PHASES = {
     const { services } = mesh.run
     const deployed = Math.max(5, Math.round(services / 20))
     const figures = await measured(mesh, async () => {
-      await each(deployed, async s => {
-        const before = registration(s, 0, services, mesh.upstreams)
-        await planeOf(mesh, s).put(`/v1/agent/check/fail/${before.ID}-ttl`)
-        const { Port } = before
-        await planeOf(mesh, s).put('/v1/agent/service/register', { ...before, Port: Port + 1 })
+      await each(Array(deployed).keys(), async s => {
+        await setHealth(mesh, s, 'critical')
+        await planeOf(mesh, s).put('/v1/txn', mesh.shape.sidecarOperations(s, DEPLOYED_PORT))
       })
       await quiet(mesh.simulation)
       return {}

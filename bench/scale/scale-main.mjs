@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ControlPlane } from '../control/control-process.mjs'
 import { Simulation } from '../control/simulation.mjs'
+import { MeshShape } from './mesh-shape.mjs'
 import { PHASES } from './phases.mjs'
 import { scaleChart } from './scale-chart.mjs'
 
@@ -71,7 +72,7 @@ class Results {
 
 async function measure(run, store, results) {
   const dir = mkdtempSync(join(tmpdir(), 'outrigger-bench-scale-'))
-  const mesh = { planes: [], simulation: undefined, run, upstreams: UPSTREAMS }
+  const mesh = { planes: [], simulation: undefined, run, shape: new MeshShape(run) }
   try {
     for (let i = 0; i < run.planes; i++)
       mesh.planes.push(await (store === '' ? ControlPlane.start(join(dir, `${i}`)) : ControlPlane.start(undefined, ['--store', store])))

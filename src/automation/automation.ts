@@ -11,6 +11,7 @@ import { readTask } from './config/read-task.js'
 import type { SyncConfig, TaskConfig } from './config/sync-config.js'
 import { type DriverWorld, driverOf } from './drivers/drivers.js'
 import { SessionLock } from './status/session-lock.js'
+import { SharedApplied } from './status/shared-applied.js'
 import { StatusApi } from './status/status-api.js'
 import { AuditLog } from './tasks/audit-log.js'
 import { StateFile } from './tasks/sync-state.js'
@@ -53,6 +54,7 @@ export class Automation {
     this.hub = new WatchHub(api, clock, world.random, this.secrets)
     this.reading = readingOf(world)
     const state = new StateFile(join(config.workingDir, 'state.json'))
+    const lockFolder = lockFolderOf(config)
     const audit = new AuditLog(join(config.workingDir, 'audit.jsonl'), config.id, () => clock.wallNow())
     this.tasks = new TaskTable({
       hub: this.hub,
@@ -60,7 +62,8 @@ export class Automation {
       random: world.random,
       state,
       audit,
-      driverOf: task => driverOf(task, config, world),
+      shared: lockFolder === null ? null : new SharedApplied(api, kvPath(`${lockFolder}/applied`), onProblem),
+      driverOf: task => driverOf(task, config, world, state),
       onEvent,
     })
     for (const task of config.tasks) this.tasks.add(task)
@@ -94,17 +97,18 @@ export class Automation {
       },
       config.port,
     )
-    if (highAvailability === null) this.tasks.lead()
+    const lockFolder = lockFolderOf(config)
+    if (lockFolder === null || highAvailability === null) await this.tasks.lead()
     else
       this.lock = new SessionLock({
         api,
         clock,
-        path: `${highAvailability.parentPath}/${highAvailability.cluster}/leader`,
+        path: kvPath(`${lockFolder}/leader`),
         id: config.id,
         ttlMs: highAvailability.sessionTtlMs,
         onLeading: () => {
           onLeading(true)
-          this.tasks.lead()
+          void this.tasks.lead()
         },
         onLost: async () => {
           onLeading(false)
@@ -139,6 +143,15 @@ export class Automation {
     this.hub.stop()
     this.secrets.close()
   }
+}
+
+/** Where those who share the work keep what they share; null: this process is alone. */
+function lockFolderOf({ highAvailability }: SyncConfig): string | null {
+  return highAvailability === null ? null : `${highAvailability.parentPath}/${highAvailability.cluster}`
+}
+
+function kvPath(key: string): string {
+  return `/v1/kv/${key.split('/').map(encodeURIComponent).join('/')}`
 }
 
 export function readingOf(world: TemplateWorld): DriverReading {

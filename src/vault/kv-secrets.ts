@@ -13,7 +13,8 @@ export interface KvReference {
 }
 
 export interface KvSecret {
-  readonly version: number
+  /** Which writing of it this is. Not the version alone: one that was deleted with its metadata, and written again, begins anew at 1. */
+  readonly edition: string
   readonly fields: Readonly<Record<string, unknown>>
 }
 
@@ -28,21 +29,24 @@ export function parseKvReference(text: string): KvReference | undefined {
   return isVaultPath(mount) && isVaultPath(path) ? { text, mount, path, field } : undefined
 }
 
-/** The newest version's number. Rejects with one line; so does `readSecret`. */
-export async function readVersion(session: VaultSession, { mount, path }: KvReference): Promise<number> {
+/** Of the newest version, without reading it. Rejects with one line; so does `readSecret`. */
+export async function readEdition(session: VaultSession, { mount, path }: KvReference): Promise<string> {
   const answer = await session.read(`${mount}/metadata/${path}`)
   const version = answer?.data['current_version']
   if (typeof version !== 'number') throw new Error(`Vault has no secret at ${mount}/data/${path}`)
-  return version
+  const versions = (answer?.data['versions'] ?? {}) as Readonly<Record<string, { readonly created_time?: unknown }>>
+  return editionOf(version, versions[String(version)]?.created_time)
 }
+
+const editionOf = (version: number, createdTime: unknown): string => `${version} of ${typeof createdTime === 'string' ? createdTime : ''}`
 
 export async function readSecret(session: VaultSession, { mount, path }: KvReference): Promise<KvSecret> {
   const answer = await session.read(`${mount}/data/${path}`)
   const fields = answer?.data['data']
-  const version = (answer?.data['metadata'] as { readonly version?: unknown } | undefined)?.version
+  const { version, created_time } = (answer?.data['metadata'] ?? {}) as { readonly version?: unknown; readonly created_time?: unknown }
   if (typeof fields !== 'object' || fields === null || typeof version !== 'number')
     throw new Error(`Vault has no secret at ${mount}/data/${path}, or its newest version is deleted`)
-  return { version, fields: fields as KvSecret['fields'] }
+  return { edition: editionOf(version, created_time), fields: fields as KvSecret['fields'] }
 }
 
 /** One field, of some text. */

@@ -1,7 +1,8 @@
 // Tasks against our own control plane, in one process: conditions, buffer, status API, two that share the work by a lock.
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { get, type IncomingMessage, request } from 'node:http'
+import { createServer, get, type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -243,6 +244,25 @@ describe('the API', () => {
     expect(await again.status.getJson('/v1/health')).toEqual({})
   })
 
+  it('a new task that is run at once runs once, and one that fails so is not there', async () => {
+    const { status, events } = await run({ task: [fileTask('given', '1', { enabled: false })] })
+    const task = fileTask('at-once', '1', { template: { destination: at('at-once.out'), contents: '1', reload: `echo x >> ${at('at-once.log')}` } })
+    expect(await status.postJson('/v1/tasks?run=now', { task })).toMatchObject({ task: { name: 'at-once', enabled: true } })
+    const bad = fileTask('bad-at-once', '1', { template: { destination: at('b.out'), contents: '1', check: ['false'] } })
+    await expect(status.postJson('/v1/tasks?run=now', { task: bad })).rejects.toThrow(/check false: exit code 1/)
+    await expect(status.getJson('/v1/tasks/bad-at-once')).rejects.toThrow(/does not exist/)
+    expect(events.filter(([name]) => name === 'at-once')).toHaveLength(1)
+  })
+
+  it('a name is free again once its task is gone', async () => {
+    const { status } = await run({ task: [] })
+    for (let i = 0; i < 2; i++) {
+      await status.postJson('/v1/tasks', { task: fileTask('again', '1') })
+      await status.delete('/v1/tasks/again')
+    }
+    expect(await status.getJson('/v1/tasks')).toMatchObject({ tasks: [] })
+  })
+
   it.each([
     [
       'POST',
@@ -257,6 +277,7 @@ describe('the API', () => {
     ['PATCH', '/v1/tasks/nowhere', { enabled: true }, /a task with the name 'nowhere' does not exist/],
     ['GET', '/v1/status/tasks?status=ill', undefined, /unsupported status parameter 'ill'/],
     ['GET', '/v1/nothing', undefined, /no such path/],
+    ['GET', '/v1/tasks/%zz', undefined, /a % that stands for nothing: %zz/],
     ['GET', '/v1/status/cluster', undefined, /high availability is not configured/],
   ] as const)('%s %s is refused', async (method, path, body, reason) => {
     const { status } = await run({ task: [fileTask('here', '1', { enabled: false })] })
@@ -303,4 +324,32 @@ it('of two with a lock one acts, and the other when it is gone', async () => {
   expect(await two.next('ha')).toMatchObject({ trigger: 'start', changed: false })
   expect([one.leading, two.leading]).toEqual([[true, false], [true]])
   expect(await two.status.getJson('/v1/status/cluster')).toMatchObject({ cluster_name: 'c1', members: [{ id: 'ha-2', leader: true }] })
+})
+
+it('who takes over does not tell again what was told, and tells what follows under an id of its own', async () => {
+  const ids: string[] = []
+  const hook = createServer((asked, response) => {
+    ids.push(String(asked.headers['webhook-id']))
+    response.end()
+  })
+  await new Promise<void>(resolve => hook.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`
+  const task = { name: 'told', condition: { 'consul-kv': { path: 'told', use_as_module_input: true } }, webhook: { url } }
+  const config = { high_availability: { cluster: { name: 'c2', storage: { consul: { session_ttl: '10s' } } } }, task: [task, fileTask('beat', '{{ keyOrDefault "beat" "0" }}')] }
+  try {
+    await api.put('/v1/kv/told', 'a')
+    const one = await run(config, 'told-1')
+    await one.next('told')
+    await api.put('/v1/kv/told', 'b')
+    await one.next('told')
+    await one.automation.stop()
+    started.splice(started.indexOf(one.automation), 1)
+    const two = await run(config, 'told-2')
+    await two.next('beat')
+    await api.put('/v1/kv/told', 'a')
+    await two.next('told')
+    expect([ids.length, new Set(ids).size]).toEqual([3, 3])
+  } finally {
+    hook.close()
+  }
 })

@@ -1,8 +1,8 @@
 // One task of a configuration, as a file or the API gives it: CTS's `task` block. Called by read-sync-config.ts and the status API.
 // Invariant: `condition` and `module_input` have one kind a block; a condition that nothing can satisfy is refused here.
 import { RE2JS } from 're2js'
+import { CronSchedule } from '../../io/cron.js'
 import { type ConfigFields, isPlain } from './config-fields.js'
-import { CronSchedule } from './cron.js'
 import { type DriverReading, readDriver } from './read-drivers.js'
 import type { BufferPeriod, Condition, DataSource, NameSelection, TaskConfig } from './sync-config.js'
 

@@ -1,7 +1,7 @@
 // A configuration of `outrigger sync` once it is read: what CTS's files say, and the drivers that are ours. Types only; made by
 // read-sync-config.ts, used by everything in automation/. Invariant: plain and readonly; durations in milliseconds.
+import type { CronSchedule } from '../../io/cron.js'
 import type { VaultSettings } from '../../vault/vault-settings.js'
-import type { CronSchedule } from './cron.js'
 
 export interface SyncConfig {
   /** Of this process, among several and in the audit. */

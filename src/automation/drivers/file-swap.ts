@@ -4,12 +4,14 @@
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
+  existsSync,
   fchmodSync,
   fchownSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -28,6 +30,8 @@ export interface FileOwnership {
 
 const DEFAULT_MODE = 0o644
 const MODE_BITS = 0o7777
+const CANDIDATE_BYTES = 6
+const CANDIDATE_END = '.candidate'
 
 /** What is at a path: its bytes and who owns it; null where nothing is. Follows links, as those who read it do. */
 export interface FileBefore {
@@ -59,8 +63,7 @@ export function writeCandidate(
 ): string {
   const folder = dirname(path)
   if (createFolders) mkdirSync(folder, { recursive: true })
-  // A dot file: folders whose files a program includes by pattern (`*.conf`) do not show it.
-  const candidate = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.candidate`)
+  const candidate = join(folder, `${candidatePrefix(path)}${randomBytes(CANDIDATE_BYTES).toString('hex')}${CANDIDATE_END}`)
   const file = openSync(candidate, 'wx', 0o600)
   try {
     let at = 0
@@ -78,6 +81,19 @@ export function writeCandidate(
   }
   return candidate
 }
+
+/** Of a process that ended before it had swapped them in. */
+export function removeLeftCandidates(path: string): void {
+  const folder = dirname(path)
+  const start = candidatePrefix(path)
+  const length = start.length + 2 * CANDIDATE_BYTES + CANDIDATE_END.length
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  for (const name of names)
+    if (name.length === length && name.startsWith(start) && name.endsWith(CANDIDATE_END)) rmSync(join(folder, name), { force: true })
+}
+
+/** A dot file: folders whose files a program includes by pattern (`*.conf`) do not show it. */
+const candidatePrefix = (path: string): string => `.${basename(path)}.`
 
 /** Where a path leads: a link stays, and what it leads to is replaced. */
 export function linkTarget(path: string): string {

@@ -5,14 +5,15 @@
 //                             |                  | fails: old files back, reload
 //                             | fails: candidates removed, nothing has changed
 //
-// Invariant: all files of a task change, or none; a file whose content, owner and mode are as wanted is not touched.
+// Invariants: all files of a task change, or none; a file whose content, owner and mode are as wanted is not touched. Whoever reads files that
+// were swapped in is told, by the next run of the task where this process ended in between.
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import type { CommandConfig, TemplateFile, TemplateFiles } from '../config/sync-config.js'
 import type { TemplateAnswers } from '../template/catalog-functions.js'
 import { Template, type TemplateWorld } from '../template/template.js'
 import { type Applied, type ApplyContext, type Change, type Driver, DriverError, type Preview } from './driver.js'
-import { type FileBefore, type FileOwnership, linkTarget, readBefore, restore, swapIn, writeCandidate } from './file-swap.js'
+import { type FileBefore, type FileOwnership, linkTarget, readBefore, removeLeftCandidates, restore, swapIn, writeCandidate } from './file-swap.js'
 import { lookUpGroup, lookUpUser } from './owners.js'
 import { MAX_OUTPUT_BYTES, runCommand } from './run-command.js'
 import { textDiff } from './text-diff.js'
@@ -31,6 +32,12 @@ interface Candidate extends Rendered {
   readonly before: FileBefore | null
 }
 
+/** Whether files were swapped in whose reader was not told for certain; outlives the process. */
+export interface OwedReload {
+  isOwed(): boolean
+  set(isOwed: boolean): void
+}
+
 export class TemplateDriver implements Driver {
   private readonly templates: readonly { readonly file: TemplateFile; readonly template: Template }[]
   private readonly env: Readonly<Record<string, string | undefined>>
@@ -39,6 +46,7 @@ export class TemplateDriver implements Driver {
     private readonly config: TemplateFiles,
     world: TemplateWorld,
     env: Readonly<Record<string, string | undefined>>,
+    private readonly owed: OwedReload,
   ) {
     this.env = env
     this.templates = config.files.map(file => {
@@ -73,16 +81,18 @@ export class TemplateDriver implements Driver {
     try {
       for (const each of rendered) {
         const target = linkTarget(each.file.destination)
+        removeLeftCandidates(target)
         const before = readBefore(target)
         const ownership = ownershipOf(each.file)
         if (before?.content.equals(each.content) === true && isOwned(before, ownership)) continue
         const path = writeCandidate(target, each.content, before, ownership, each.file.createFolders)
         candidates.push({ ...each, target, before, path })
       }
-      if (candidates.length === 0) return { changed: false, summary: 'all files are as wanted', output: '' }
+      if (candidates.length === 0 && !this.owed.isOwed()) return { changed: false, summary: 'all files are as wanted', output: '' }
       for (const { file, path } of candidates)
         if (file.check !== null) await this.run('check', file.check, path, file.destination, signal, output)
       if (signal.aborted) throw new DriverError('was stopped before anything changed')
+      if (this.config.reload !== null && !this.owed.isOwed()) this.owed.set(true)
       for (const candidate of candidates) {
         const { file, path, target, before } = candidate
         const backup = `${file.destination}.bak`
@@ -92,13 +102,17 @@ export class TemplateDriver implements Driver {
         swapIn(path, target)
       }
       if (this.config.reload !== null) await this.run('reload', this.config.reload, '', '', signal, output)
+      if (this.owed.isOwed()) this.owed.set(false)
     } catch (error) {
       for (const { path } of candidates) rmSync(path, { force: true })
       throw swapped.length === 0 ? asDriverError(error) : await this.rollBack(swapped, asDriverError(error))
     }
     return {
       changed: true,
-      summary: `wrote ${candidates.map(({ file }) => file.destination).join(', ')}`,
+      summary:
+        candidates.length === 0
+          ? 'reloaded for files that were written before'
+          : `wrote ${candidates.map(({ file }) => file.destination).join(', ')}`,
       output: output.join('\n').slice(-MAX_OUTPUT_BYTES),
       files: candidates.map(({ file, before, content }) => ({
         path: file.destination,
@@ -136,8 +150,9 @@ export class TemplateDriver implements Driver {
     const output = [cause.output]
     if (this.config.reload !== null)
       // The stop that ended the change must not end its repair.
-      await this.run('reload of the old files', this.config.reload, '', '', new AbortController().signal, output).catch((error: Error) =>
-        faults.push(error.message),
+      await this.run('reload of the old files', this.config.reload, '', '', new AbortController().signal, output).then(
+        () => this.owed.set(false),
+        (error: Error) => faults.push(error.message),
       )
     const outcome = faults.length === 0 ? 'the old files are back' : `and going back failed: ${faults.join('; ')}`
     return new DriverError(`${cause.message}: ${outcome}`, {

@@ -10,7 +10,7 @@ import { pause } from '../pause.js'
 export interface SessionLockOptions {
   readonly api: ConsulApi
   readonly clock: Clock
-  /** The key. */
+  /** Of the key in the HTTP API. */
   readonly path: string
   readonly id: string
   readonly ttlMs: number
@@ -63,16 +63,12 @@ export class SessionLock {
       await this.lose()
       if (this.session !== '') {
         // Given back, not only let go: who waits for it need not wait out the delay after a loss.
-        await api.put(`${this.key}?release=${this.session}`).catch(() => {})
+        await api.put(`${this.options.path}?release=${this.session}`).catch(() => {})
         await api.put(`/v1/session/destroy/${this.session}`).catch(() => {})
         this.session = ''
       }
       await pause(RETRY_MS, clock, signal)
     }
-  }
-
-  private get key(): string {
-    return `/v1/kv/${this.options.path.split('/').map(encodeURIComponent).join('/')}`
   }
 
   /** Until the session or the key is lost. */
@@ -121,8 +117,7 @@ export class SessionLock {
 
   /** Takes the key as soon as nobody has it, and watches it. */
   private async hold(over: AbortController): Promise<void> {
-    const { api, clock, id } = this.options
-    const { key } = this
+    const { api, clock, id, path: key } = this.options
     let index = '0'
     try {
       while (!over.signal.aborted) {

@@ -98,7 +98,7 @@ export class StatusApi {
   private async route(request: IncomingMessage): Promise<Answer> {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
     const asked: Asked = { query: searchParams, body: () => readBody(request), by: `api ${request.socket.remoteAddress ?? ''}` }
-    const [version, first, second, third, ...more] = pathname.split('/').slice(1).map(decodeURIComponent)
+    const [version, first, second, third, ...more] = pathname.split('/').slice(1).map(decodedPart)
     const what = `${request.method} ${first}${second === undefined ? '' : `/${second === '' ? '' : second}`}`
     const name = third
     if (version !== 'v1' || more.length > 0) throw new ApiError(404, `no such path: ${pathname}`)
@@ -122,8 +122,7 @@ export class StatusApi {
     if (request.method === 'GET') return { status: 200, body: { task: shownTask(task.config, tasks.isEnabled(task)) } }
     if (request.method === 'PATCH') return this.update(task, asked)
     if (request.method === 'DELETE') {
-      // CTS answers before it is gone as well.
-      void tasks.delete(second, asked.by)
+      await tasks.delete(second, asked.by)
       return { status: 202, body: {} }
     }
     throw new ApiError(405, `${request.method} is not allowed here`)
@@ -193,8 +192,19 @@ export class StatusApi {
       }
     }
     this.mustLead()
-    const runner = tasks.create(config, source, by)
-    if (run === 'now') await runner.runNow(by)
+    const runner = tasks.add(config)
+    if (run === 'now') {
+      // As in CTS: one that can't be done is not there.
+      const error = await runner.runNow(by).then(
+        event => event.error,
+        (failure: Error) => failure.message,
+      )
+      if (error !== '') {
+        await tasks.forget(config.name)
+        throw new ApiError(500, error)
+      }
+    }
+    tasks.create(runner, source, by, run === 'now')
     return { status: 201, body: { task: shownTask(config, tasks.isEnabled(runner)) } }
   }
 
@@ -202,6 +212,14 @@ export class StatusApi {
     const cluster = this.context.cluster()
     if (cluster !== null && !cluster.isLeading)
       throw new ApiError(400, `this instance does not lead${cluster.leader === '' ? '' : `: ${cluster.leader} does`}`)
+  }
+}
+
+function decodedPart(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new ApiError(400, `the path has a % that stands for nothing: ${part}`)
   }
 }
 

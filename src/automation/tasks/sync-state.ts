@@ -1,6 +1,7 @@
-// What a process of `outrigger sync` knows after a restart: tasks that the API made or deleted, which are disabled, what was applied last.
-// Kept by task-table.ts. Invariant: the file is replaced in one step; a file that is not ours to read is an error, not an empty state.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+// What a process of `outrigger sync` knows after a restart: tasks that the API made or deleted, which are disabled, what was applied last, and
+// whose programs have still to be told. Kept by task-table.ts and the template driver.
+// Invariant: the file is replaced in one step and is on the disk then; a file that is not ours to read is an error, not an empty state.
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isPlain, type Plain } from '../config/config-fields.js'
 
@@ -9,8 +10,17 @@ export interface SyncState {
   readonly enabled: Record<string, boolean>
   /** Tasks as the API was given them. */
   readonly created: Record<string, Plain>
-  /** Fingerprint of what was applied last. */
-  readonly applied: Record<string, string>
+  readonly applied: Record<string, AppliedRecord>
+  /** Files were swapped in, and the program that reads them was not told for certain. */
+  readonly owed: Record<string, boolean>
+}
+
+/** What a task has applied last. */
+export interface AppliedRecord {
+  /** Fingerprint of its inputs. */
+  readonly inputs: string
+  /** Under which it was told to others. */
+  readonly id: string
 }
 
 const OWNER_ONLY = 0o600
@@ -21,13 +31,19 @@ export class StateFile {
   /** Throws with one line. */
   constructor(private readonly path: string) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    const { enabled, created, applied } = readState(path)
-    this.state = { enabled: named(enabled), created: named(created), applied: named(applied) }
+    const { enabled, created, applied, owed } = readState(path)
+    this.state = { enabled: named(enabled), created: named(created), applied: named(applied), owed: named(owed) }
   }
 
   save(): void {
     const half = `${this.path}.${process.pid}.new`
-    writeFileSync(half, `${JSON.stringify(this.state, null, 2)}\n`, { mode: OWNER_ONLY })
+    const file = openSync(half, 'w', OWNER_ONLY)
+    try {
+      writeFileSync(file, `${JSON.stringify(this.state, null, 2)}\n`)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
     renameSync(half, this.path)
   }
 }
@@ -41,7 +57,8 @@ function readState(path: string): Partial<SyncState> {
     throw error
   }
   const state = parsed(text)
-  if (!isPlain(state) || [state['enabled'], state['created'], state['applied']].some(part => part !== undefined && !isPlain(part)))
+  const parts = isPlain(state) ? ['enabled', 'created', 'applied', 'owed'].map(name => state[name]) : []
+  if (!isPlain(state) || parts.some(part => part !== undefined && !isPlain(part)))
     throw new Error(`${path}: is no state of outrigger sync: remove it to begin anew`)
   return state as Partial<SyncState>
 }

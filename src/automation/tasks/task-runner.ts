@@ -15,6 +15,7 @@ import type { TaskConfig } from '../config/sync-config.js'
 import { type Applied, type Change, type Driver, DriverError, type Preview } from '../drivers/driver.js'
 import { pause } from '../pause.js'
 import { BufferTimer } from './buffer-timer.js'
+import type { AppliedRecord } from './sync-state.js'
 import { KEPT_EVENTS, type TaskEvent, type TaskStatus, taskStatusOf } from './task-event.js'
 
 export interface TaskContext {
@@ -24,9 +25,9 @@ export interface TaskContext {
   /** Runs of all tasks; waits for a place among them. */
   readonly place: <T>(run: () => Promise<T>) => Promise<T>
   readonly onRun: (task: TaskRunner, event: TaskEvent, more: RunDetails) => void
-  /** Fingerprint of what was applied last, by this process or an earlier one. */
-  readonly applied: () => string | undefined
-  readonly setApplied: (fingerprint: string) => void
+  /** What was applied last, by this process, an earlier one, or another that led. */
+  readonly applied: () => AppliedRecord | undefined
+  readonly setApplied: (applied: AppliedRecord) => void
 }
 
 export interface RunDetails {
@@ -78,13 +79,13 @@ export class TaskRunner {
     return taskStatusOf(this.events)
   }
 
-  /** Begins to follow its inputs; runs as soon as they are there. */
-  start(): void {
+  /** Begins to follow its inputs; runs as soon as they are there. `hasRun`: by hand, and again only where they are others by now. */
+  start(hasRun = false): void {
     if (this.isActive) return
     this.isActive = true
     this.liveSignal()
-    this.lastTrigger = undefined
-    this.nextReason = 'start'
+    if (!hasRun) this.lastTrigger = undefined
+    this.nextReason = hasRun ? this.usualReason : 'start'
     this.armSchedule()
     this.consider()
   }
@@ -112,7 +113,9 @@ export class TaskRunner {
   /** By hand or by the API: now, whatever has changed. */
   async runNow(reason: string): Promise<TaskEvent> {
     const signal = this.liveSignal()
-    return await this.run(await this.claim(signal), reason, signal)
+    const prepared = await this.claim(signal)
+    this.lastTrigger = prepared.trigger
+    return await this.run(prepared, reason, signal)
   }
 
   /** Never beside a run: what some drivers look at, and the plan they make of it, is what a run works on. */
@@ -124,6 +127,10 @@ export class TaskRunner {
     } finally {
       this.ended()
     }
+  }
+
+  private get usualReason(): string {
+    return this.config.condition?.kind ?? 'template'
   }
 
   /** Aborted by the next stop(). */
@@ -161,10 +168,10 @@ export class TaskRunner {
     this.isReady = true
     if (prepared.trigger === this.lastTrigger) return
     const reason = this.nextReason
-    this.nextReason = this.config.condition?.kind ?? 'template'
+    this.nextReason = this.usualReason
     this.lastTrigger = prepared.trigger
     // As an earlier process has left it; a driver finds out by itself whether something is to be done, but a webhook would be told again.
-    if (reason === 'start' && prepared.fingerprint === this.context.applied() && this.config.driver.kind === 'webhook') return
+    if (reason === 'start' && prepared.fingerprint === this.context.applied()?.inputs && this.config.driver.kind === 'webhook') return
     this.run(prepared, reason, this.stopping.signal).catch((error: Error) => {
       this.problem = error.message
     })
@@ -231,7 +238,8 @@ export class TaskRunner {
     let outcome: Pick<TaskEvent, 'success' | 'error' | 'output' | 'rolledBack' | 'changed' | 'summary'> | undefined
     let files: Applied['files']
     let attempts = 0
-    const idempotencyKey = createHash('sha256').update(`${this.config.name}\n${prepared.fingerprint}`).digest('hex').slice(0, 32)
+    const { fingerprint } = prepared
+    const idempotencyKey = idBehind(this.context.applied()?.id ?? this.config.name, fingerprint)
     while (outcome === undefined) {
       attempts++
       try {
@@ -245,7 +253,7 @@ export class TaskRunner {
           changed: applied.changed,
           summary: applied.changed ? applied.summary : applied.summary || NOTHING_NEW,
         }
-        this.context.setApplied(prepared.fingerprint)
+        this.context.setApplied({ inputs: fingerprint, id: idempotencyKey })
       } catch (error) {
         const failure = error instanceof DriverError ? error : new DriverError((error as Error).message)
         if (attempts < MAX_ATTEMPTS && !failure.isFinal && !signal.aborted) {
@@ -275,7 +283,7 @@ export class TaskRunner {
     this.events.unshift(event)
     this.events.length = Math.min(this.events.length, KEPT_EVENTS)
     try {
-      this.context.onRun(this, event, { fingerprint: prepared.fingerprint, asked: prepared.asked, files })
+      this.context.onRun(this, event, { fingerprint, asked: prepared.asked, files })
     } finally {
       this.ended()
     }
@@ -293,6 +301,11 @@ export class TaskRunner {
   private async whenIdle(): Promise<void> {
     while (this.isRunning) await new Promise<void>(resolve => this.idle.push(resolve))
   }
+}
+
+/** Of what is told behind what was told last: the same for whoever tries it again, another one when the same inputs come back. */
+function idBehind(lastId: string, fingerprint: string): string {
+  return createHash('sha256').update(`${lastId}\n${fingerprint}`).digest('hex').slice(0, 32)
 }
 
 const LONGEST_TIMER_MS = 3_600_000

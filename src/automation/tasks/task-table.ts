@@ -7,6 +7,7 @@ import type { Plain } from '../config/config-fields.js'
 import { MAX_TASKS } from '../config/read-sync-config.js'
 import type { TaskConfig } from '../config/sync-config.js'
 import type { Driver } from '../drivers/driver.js'
+import type { SharedApplied } from '../status/shared-applied.js'
 import { Places } from '../places.js'
 import type { AuditLog } from './audit-log.js'
 import type { StateFile } from './sync-state.js'
@@ -21,6 +22,8 @@ export interface TaskTableContext {
   readonly random: () => number
   readonly state: StateFile
   readonly audit: AuditLog
+  /** null: nobody shares the work. */
+  readonly shared: SharedApplied | null
   readonly driverOf: (task: TaskConfig) => Driver
   readonly onEvent: (task: string, event: TaskEvent) => void
 }
@@ -28,16 +31,20 @@ export interface TaskTableContext {
 export class TaskTable {
   private readonly runners = new Map<string, TaskRunner>()
   private readonly places = new Places(MAX_RUNS)
+  /** Names of those that are being deleted: for others they are gone, but for their names. */
+  private readonly leaving = new Set<string>()
   private isLeading = false
+  /** Counts the times that this process began or ended to lead. */
+  private term = 0
 
   constructor(private readonly context: TaskTableContext) {}
 
   get(name: string): TaskRunner | undefined {
-    return this.runners.get(name)
+    return this.leaving.has(name) ? undefined : this.runners.get(name)
   }
 
   all(): readonly TaskRunner[] {
-    return [...this.runners.values()]
+    return [...this.runners.values()].filter(({ config }) => !this.leaving.has(config.name))
   }
 
   /** Whether it is on, were this process leading. */
@@ -46,7 +53,8 @@ export class TaskTable {
   }
 
   add(config: TaskConfig): TaskRunner {
-    if (this.runners.has(config.name)) throw new Error(`task ${config.name} is there already`)
+    if (this.runners.has(config.name))
+      throw new Error(`task ${config.name} ${this.leaving.has(config.name) ? 'is being deleted' : 'is there already'}`)
     if (this.runners.size >= MAX_TASKS) throw new Error(`more than ${MAX_TASKS} tasks`)
     const { hub, clock, random, state, driverOf } = this.context
     const runner = new TaskRunner(config, driverOf(config), {
@@ -56,37 +64,42 @@ export class TaskTable {
       place: run => this.places.run(run),
       onRun: (task, event, more) => this.ran(task, event, more),
       applied: () => state.state.applied[config.name],
-      setApplied: fingerprint => {
-        state.state.applied[config.name] = fingerprint
+      setApplied: applied => {
+        state.state.applied[config.name] = applied
+        this.context.shared?.save(state.state.applied)
       },
     })
     this.runners.set(config.name, runner)
-    if (this.isLeading && this.isEnabled(runner)) runner.start()
     return runner
   }
 
-  /** By the API: it is there after a restart as well. */
-  create(config: TaskConfig, source: Plain, by: string): TaskRunner {
-    const runner = this.add(config)
-    this.context.state.state.created[config.name] = source
+  /** By the API: it is there after a restart as well. `hasRun`: by hand, just now. */
+  create(runner: TaskRunner, source: Plain, by: string, hasRun: boolean): void {
+    const { name } = runner.config
+    this.context.state.state.created[name] = source
     this.context.state.save()
-    this.context.audit.write({ task: config.name, action: 'create', by })
-    return runner
+    this.context.audit.write({ task: name, action: 'create', by })
+    if (this.isLeading && this.isEnabled(runner)) runner.start(hasRun)
   }
 
-  /** A task that was added to be looked at. */
+  /** A task that was added to be looked at or tried. */
   async forget(name: string): Promise<void> {
-    const runner = this.runners.get(name)
+    await this.runners.get(name)?.stop()
     this.runners.delete(name)
-    await runner?.stop()
   }
 
+  /** Resolves when nothing of it runs any more; until then its name is taken. A restart does not bring it back, whenever that comes. */
   async delete(name: string, by: string): Promise<void> {
-    await this.forget(name)
-    const { state, audit } = this.context
-    for (const part of [state.state.created, state.state.enabled, state.state.applied]) delete part[name]
+    const { state, audit, shared } = this.context
+    delete state.state.created[name]
     state.save()
     audit.write({ task: name, action: 'delete', by })
+    this.leaving.add(name)
+    await this.forget(name)
+    this.leaving.delete(name)
+    for (const part of [state.state.enabled, state.state.applied, state.state.owed]) delete part[name]
+    state.save()
+    shared?.save(state.state.applied)
   }
 
   async setEnabled(runner: TaskRunner, enabled: boolean, by: string): Promise<void> {
@@ -99,16 +112,25 @@ export class TaskTable {
     else if (this.isLeading) runner.start()
   }
 
-  /** This process is the one that acts. */
-  lead(): void {
+  /** This process is the one that acts, from where the last one stopped. */
+  async lead(): Promise<void> {
+    const term = ++this.term
+    const { shared, state } = this.context
+    if (shared !== null) {
+      const known = await shared.load()
+      if (term !== this.term) return
+      Object.assign(state.state.applied, known)
+    }
     this.isLeading = true
-    for (const runner of this.runners.values()) if (this.isEnabled(runner)) runner.start()
+    for (const runner of this.all()) if (this.isEnabled(runner)) runner.start()
   }
 
   /** Another one may act from now on: resolves when nothing of ours runs any more. */
   async yield(): Promise<void> {
+    this.term++
     this.isLeading = false
-    await Promise.all(this.all().map(runner => runner.stop()))
+    await Promise.all([...this.runners.values()].map(runner => runner.stop()))
+    await this.context.shared?.settled()
   }
 
   private ran({ config }: TaskRunner, event: TaskEvent, { fingerprint, asked, files }: RunDetails): void {

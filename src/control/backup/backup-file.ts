@@ -50,15 +50,19 @@ export async function makeBackup(facts: BackupFacts, state: Buffer, key: BackupK
   const json = JSON.stringify(head)
   const lines = Buffer.from(`${MAGIC} ${VERSION} ${sha256(json)}\n${json}\n`)
   if (key === undefined) return Buffer.concat([lines, state])
-  const parts: Buffer[] = [lines]
   const fileKey = fileKeyOf(key, salt)
   const chunks = chunkCount(state.length, CHUNK_BYTES)
+  // Into its place at once: a large state is in memory as itself and as the file, and not a third time in parts.
+  const file = Buffer.allocUnsafe(lines.length + state.length + chunks * TAG_BYTES)
+  let at = lines.copy(file)
   for (let i = 0; i < chunks; i++) {
     const cipher = createCipheriv(CIPHER, fileKey, nonceOf(i, i === chunks - 1)).setAAD(lines)
-    parts.push(cipher.update(state.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES)), cipher.final(), cipher.getAuthTag())
+    at += cipher.update(state.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES)).copy(file, at)
+    at += cipher.final().copy(file, at)
+    at += cipher.getAuthTag().copy(file, at)
     if (i % CHUNKS_PER_TURN === CHUNKS_PER_TURN - 1) await setImmediate()
   }
-  return Buffer.concat(parts)
+  return file
 }
 
 export const isBackup = (file: Buffer): boolean => file.toString('latin1', 0, MAGIC.length + 1) === `${MAGIC} `
@@ -111,20 +115,22 @@ async function decrypt(
   }
   const fileKey = fileKeyOf(key, Buffer.from(salt, 'base64'))
   const chunks = chunkCount(bytes, chunkBytes)
-  const parts: Buffer[] = []
+  const state = Buffer.allocUnsafe(bytes)
+  let opened = 0
   for (let i = 0, at = 0; i < chunks; i++) {
     const tagAt = Math.min(at + chunkBytes, body.length - TAG_BYTES)
     const decipher = createDecipheriv(CIPHER, fileKey, nonceOf(i, i === chunks - 1)).setAAD(lines)
     decipher.setAuthTag(body.subarray(tagAt, tagAt + TAG_BYTES))
     try {
-      parts.push(decipher.update(body.subarray(at, tagAt)), decipher.final())
+      opened += decipher.update(body.subarray(at, tagAt)).copy(state, opened)
+      opened += decipher.final().copy(state, opened)
     } catch {
       throw new Error(`it is damaged: byte ${lines.length + at} and what follows do not open with key ${keyId}`)
     }
     at = tagAt + TAG_BYTES
     if (i % CHUNKS_PER_TURN === CHUNKS_PER_TURN - 1) await setImmediate()
   }
-  return Buffer.concat(parts)
+  return state
 }
 
 const chunkCount = (bytes: number, chunkBytes: number): number => Math.max(1, Math.ceil(bytes / chunkBytes))

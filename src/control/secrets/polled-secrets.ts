@@ -2,7 +2,7 @@
 // Invariant: each secret is asked for once an interval, however many fields of it are used; what was read last stays while Vault is gone,
 // sealed or says no, and the reason is told once until it changes.
 import type { Clock, Timer } from '../../io/clock.js'
-import { type KvReference, type KvSecret, readSecret, readVersion } from '../../vault/kv-secrets.js'
+import { type KvReference, type KvSecret, readEdition, readSecret } from '../../vault/kv-secrets.js'
 import type { VaultSession } from '../../vault/vault-session.js'
 
 export interface PolledSecretsOptions {
@@ -83,14 +83,14 @@ export class PolledSecrets {
     const { reference } = polled
     try {
       // The metadata tells of another version without a secret leaving Vault each time.
-      const version = polled.secret === undefined ? undefined : await readVersion(session, reference)
-      if (version !== undefined && version === polled.secret?.version) {
+      const edition = polled.secret === undefined ? undefined : await readEdition(session, reference)
+      if (edition !== undefined && edition === polled.secret?.edition) {
         polled.problem = ''
         return
       }
       const secret = await readSecret(session, reference)
       polled.problem = ''
-      if (secret.version === polled.secret?.version) return
+      if (secret.edition === polled.secret?.edition) return
       polled.secret = secret
       if (this.secrets.get(secretKey(reference)) === polled) onChange(secretKey(reference))
     } catch (error) {

@@ -21,11 +21,12 @@ const NO_PEERS: TargetPeers = new Map()
 /** Ends no trust domain. */
 const UNKNOWN_DOMAIN = 'unknown.invalid'
 
-export function withPeers(chain: CompiledDiscoveryChain, context: BuildContext): PeeredChain {
+/** `caller`: the service whose certificate the proxy shows. */
+export function withPeers(chain: CompiledDiscoveryChain, context: BuildContext, caller: string): PeeredChain {
   const targets = Object.values(chain.Targets)
   const peers = new Map<string, TargetPeer>()
   for (const target of targets) {
-    const known = target.Peer ? undefined : knownElsewhere(target.Service, context)
+    const known = target.Peer ? undefined : knownElsewhere(target.Service, context, caller)
     if (known !== undefined) peers.set(target.ID, known)
   }
   if (targets.every(({ Peer }) => !Peer)) return { chain, peers: peers.size === 0 ? NO_PEERS : peers }
@@ -56,13 +57,14 @@ function peerNames(service: string, peer: string, { mesh }: BuildContext): Targe
  * A service that has an id from a Workload API: by that, and by the one that our own CA would give it, since its instances do not change from
  * one to the other in the same moment. Undefined: it has none.
  */
-function knownElsewhere(service: string, { mesh, entries, problems }: BuildContext): TargetPeer | undefined {
+function knownElsewhere(service: string, { mesh, entries, problems }: BuildContext, caller: string): TargetPeer | undefined {
   const { datacenter, trustDomain, federations } = mesh
   const id = workloadIdOf(service, entries, datacenter)
   if (id === undefined) return undefined
   const theirs = trustDomainOf(id)
   const bundle = theirs === trustDomain ? undefined : federations.bundleOf(theirs)
-  if (bundle === undefined && theirs !== trustDomain)
+  // Who has its own identity from a Workload API has from there also whom to trust.
+  if (bundle === undefined && theirs !== trustDomain && workloadIdOf(caller, entries, datacenter) === undefined)
     problems.push({ path: 'Upstreams', reason: `${service} is ${id}, and the bundle of ${theirs} is not known: federate with it` })
   const own = { trustDomain, rootPems: [mesh.rootsPem()] }
   return {
@@ -111,5 +113,5 @@ export function peerChain(
     Nodes: { [`resolver:${ID}`]: { Type: 'resolver', Name: ID, Resolver: { Default: true, ConnectTimeout, Target: ID } } },
     Targets: { [ID]: target },
   }
-  return withPeers(chain, context)
+  return withPeers(chain, context, '')
 }

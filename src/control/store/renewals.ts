@@ -1,13 +1,19 @@
 // What was renewed at one replica and counts for all: sessions, agents of other machines, checks by heartbeat. Whoever keeps the timers hears of
-// it within a moment. Made by the tables that have such timers; says what was renewed lately, so that a note that replaces another loses nothing.
+// it within a moment. Made by the tables that have such timers. Invariant: an id is said until a note that has it was told, and a while longer,
+// so that neither a note that replaces another nor an etcd that is away for a moment loses a renewal that was acknowledged here.
 import type { Store } from './store.js'
 
 const PAUSE_MS = 250
 /** Said again for so long. */
 const LATELY_MS = 2_000
+/** What one note has room for; beyond it the oldest go. */
+const MAX_IDS = 20_000
 
 export class Renewals {
+  /** When each was renewed last, the oldest first. */
   private readonly lately = new Map<string, number>()
+  /** Whatever was renewed by then was told. */
+  private toldUntil = Number.NEGATIVE_INFINITY
   private timer: NodeJS.Timeout | undefined
   private readonly end: () => void
 
@@ -25,6 +31,7 @@ export class Renewals {
   /** Here. */
   renewed(id: string): void {
     if (!this.store.isShared) return
+    this.lately.delete(id)
     this.lately.set(id, performance.now())
     this.timer ??= setTimeout(() => this.say(), PAUSE_MS).unref()
   }
@@ -36,8 +43,14 @@ export class Renewals {
 
   private say(): void {
     this.timer = undefined
-    const oldest = performance.now() - LATELY_MS
-    for (const [id, at] of this.lately) if (at < oldest) this.lately.delete(id)
-    this.store.notes.say(this.topic, [...this.lately.keys()])
+    const now = performance.now()
+    const done = Math.min(now - LATELY_MS, this.toldUntil)
+    for (const [id, at] of this.lately) {
+      if (at >= done && this.lately.size <= MAX_IDS) break
+      this.lately.delete(id)
+    }
+    this.store.notes.say(this.topic, [...this.lately.keys()], () => {
+      this.toldUntil = Math.max(this.toldUntil, now)
+    })
   }
 }

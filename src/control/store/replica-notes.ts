@@ -5,8 +5,8 @@
 export interface ReplicaNotes {
   /** Of this replica, among those that run. */
   readonly replica: string
-  /** `note` must be JSON. Several in a short time may be told as the last of them. */
-  say(topic: string, note: unknown): void
+  /** `note` must be JSON. Several in a short time may be told as the last of them. `onTold`: where this one was told, others hear it. */
+  say(topic: string, note: unknown, onTold?: () => void): void
   /** `listener` is told of what others say, and have said; `note` undefined: that replica is gone. Must not throw. Returns the way out. */
   hear(topic: string, listener: (replica: string, note: unknown) => void): () => void
 }

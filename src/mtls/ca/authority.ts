@@ -34,6 +34,7 @@ import {
   withOtherRoots,
 } from './roots.js'
 import { type CaState, CaStateChanged, type CaStore } from './store.js'
+import { isSameRootMount } from './vault/vault-config.js'
 import { VaultProvider } from './vault/vault-provider.js'
 
 /** `roots`: the bundle changed, push it. `leaf-reissue`: another root signs now, renew every leaf (jitter: `reissueDelayMs`). */
@@ -229,7 +230,8 @@ export class CertificateAuthority {
   private async rotateToNew(config: CaConfig, current: ProviderChain | undefined, force?: boolean): Promise<void> {
     const provider = this.createProvider(config.provider)
     try {
-      const context = this.context(this.clusterId, config)
+      const keepsRoot = isSameRootPlace(this.config.provider, config.provider)
+      const context = { ...this.context(this.clusterId, config), keepsRoot }
       const chain = await provider.chain(current === undefined ? context : { ...context, current })
       await this.rotateTo(provider, chain, config, force)
     } finally {
@@ -503,6 +505,11 @@ export class CertificateAuthority {
   private problem(reason: string): void {
     this.options.onProblem?.(reason)
   }
+}
+
+/** Both take their root from one mount of Vault's. */
+function isSameRootPlace(a: ProviderConfig, b: ProviderConfig): boolean {
+  return a.kind === 'vault' && b.kind === 'vault' && isSameRootMount(a, b)
 }
 
 /** The same root follows from both: compared as Consul's provider id is made. */

@@ -37,6 +37,8 @@ export interface ProviderContext {
   readonly config: CaConfig
   /** What is in force: a provider that finds it good still keeps its intermediate. */
   readonly current?: ProviderChain
+  /** The root in force was taken from where this configuration says: where it is gone, none is made in its place. */
+  readonly keepsRoot?: boolean
 }
 
 export interface CaProvider {

@@ -43,16 +43,17 @@ async function fake(answer: (seen: Seen, count: number) => Reply): Promise<{ url
 }
 
 const NOW = 1_700_000_000_000
+const TIMEOUT_MS = 5_003
 // Pauses are over at once: what is tested is what is asked again.
 const world = {
-  clock: { ...heldClock, after: (_ms: number, fn: () => void) => heldClock.after(0, fn) },
+  clock: { ...heldClock, after: (ms: number, fn: () => void) => heldClock.after(ms === TIMEOUT_MS ? 200 : 0, fn) },
   random: () => 0,
   env: (name: string) => ({ SECRET: 'from the environment' })[name],
   readFile: () => 'of a file\n',
   wallNow: () => NOW,
 }
 const text = (body: string): TemplateText => ({ text: body, name: 'body', left: '{{', right: '}}', missingKeyFails: false })
-const target = (url: string) => ({ url, headers: { 'X-Own': '1' }, attempts: 3, timeoutMs: 5_000, verify: true })
+const target = (url: string) => ({ url, headers: { 'X-Own': '1' }, attempts: 3, timeoutMs: TIMEOUT_MS, verify: true })
 const answers = { answer: () => [], wants() {} }
 const inputs = { consul_kv: { a: '1' } }
 
@@ -89,6 +90,19 @@ describe('webhooks', () => {
     const { url, seen } = await fake(() => ({ status: 400, body: { why: 'no' } }))
     const error = await failure(new WebhookDriver('t', hook(url), world))
     expect([error.message, error.isFinal, seen.length]).toEqual([`POST ${url}: the answer is 400: {"why":"no"}`, true, 1])
+  })
+
+  it('wait for a whole answer no longer than the timeout, however it drips', async () => {
+    const server = createServer((_, response) => {
+      const drip = setInterval(() => response.write('x'), 10)
+      response.on('close', () => clearInterval(drip))
+    })
+    servers.push(server)
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    expect((await failure(new WebhookDriver('t', { ...hook(url), attempts: 1 }, world))).message).toBe(
+      `POST ${url}: no whole answer within ${TIMEOUT_MS / 1000} s (1 attempts)`,
+    )
   })
 
   it('end after so many attempts', async () => {

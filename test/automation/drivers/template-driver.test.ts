@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { CommandConfig, TemplateFile } from '../../../src/automation/config/sync-config.js'
 import type { Applied, DriverError } from '../../../src/automation/drivers/driver.js'
-import { TemplateDriver } from '../../../src/automation/drivers/template-driver.js'
+import { type OwedReload, TemplateDriver } from '../../../src/automation/drivers/template-driver.js'
 
 let dir: string
 beforeEach(() => {
@@ -29,8 +29,18 @@ function fileOf(name: string, text: string, more: Partial<TemplateFile> = {}): T
   }
 }
 
-function apply(files: TemplateFile[], reload: CommandConfig | null = null, signal = new AbortController().signal): Promise<Applied> {
-  const driver = new TemplateDriver({ kind: 'template', files, reload }, world, { PATH: process.env['PATH'] })
+/** What outlives the process. */
+function memory(isOwed = false): OwedReload {
+  return { isOwed: () => isOwed, set: owed => void (isOwed = owed) }
+}
+
+function apply(
+  files: TemplateFile[],
+  reload: CommandConfig | null = null,
+  signal = new AbortController().signal,
+  owed = memory(),
+): Promise<Applied> {
+  const driver = new TemplateDriver({ kind: 'template', files, reload }, world, { PATH: process.env['PATH'] }, owed)
   return driver.prepare(answers).apply({ signal, idempotencyKey: '', trigger: '' })
 }
 
@@ -134,4 +144,23 @@ it('shows what would change', async () => {
 
 it('an owner or group that is not there is named', async () => {
   expect((await failureOf(apply([fileOf('a', 'x', { owner: 'nobody-here' })]))).message).toBe('no such user: nobody-here')
+})
+
+it('whose process ended between the swap and the reload: the next run reloads, though the files are as wanted', async () => {
+  const file = fileOf('a', 'new')
+  const reload = sh(`cat ${dir}/a >> ${dir}/log; test ! -e ${dir}/broken`)
+  writeFileSync(join(dir, 'a'), 'new')
+  const owed = memory(true)
+  expect(await apply([file], reload, undefined, owed)).toMatchObject({ changed: true, summary: 'reloaded for files that were written before' })
+  expect([read('log'), owed.isOwed()]).toEqual(['new', false])
+  // One that fails, for the new files and for the old ones, is owed on.
+  writeFileSync(join(dir, 'broken'), '')
+  expect((await failureOf(apply([fileOf('a', 'newer')], reload, undefined, owed))).message).toMatch(/going back failed: reload of the old files/)
+  expect([read('a'), owed.isOwed()]).toEqual(['new', true])
+})
+
+it('clears away the candidates of a process that ended before it had swapped them in, and no other file', async () => {
+  for (const name of ['.a.0123456789ab.candidate', '.a.candidate', '.b.0123456789ab.candidate']) writeFileSync(join(dir, name), 'x')
+  await apply([fileOf('a', 'new')])
+  expect(readdirSync(dir).sort()).toEqual(['.a.candidate', '.b.0123456789ab.candidate', 'a'])
 })

@@ -20,7 +20,7 @@ it('ends, and never leads, when it is stopped while its session is made', async 
   const lock = new SessionLock({
     api,
     clock,
-    path: 'cts/leader',
+    path: '/v1/kv/cts/leader',
     id: 'one',
     ttlMs: 15_000,
     onLeading: () => leads++,

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import type { WatchHub } from '../../../src/automation/answers/watch-hub.js'
 import type { TaskConfig } from '../../../src/automation/config/sync-config.js'
 import type { Applied } from '../../../src/automation/drivers/driver.js'
+import type { AppliedRecord } from '../../../src/automation/tasks/sync-state.js'
 import { TaskRunner } from '../../../src/automation/tasks/task-runner.js'
 import { ManualClock } from '../../support/manual-clock.js'
 
@@ -11,6 +12,7 @@ const DONE: Applied = { changed: true, summary: 'done', output: '' }
 interface Apply {
   readonly content: string
   readonly signal: AbortSignal
+  readonly id: string
   end(): void
   fail(message: string): void
 }
@@ -18,7 +20,7 @@ interface Apply {
 /** A task that renders `world.value`, which is undefined until it is known. */
 function taskOf({ kind = 'template', failsAudit = false }: { kind?: 'template' | 'webhook'; failsAudit?: boolean } = {}) {
   const clock = new ManualClock(0)
-  const world = { value: undefined as string | undefined, applied: undefined as string | undefined, held: 0 }
+  const world = { value: undefined as string | undefined, applied: undefined as AppliedRecord | undefined, held: 0 }
   const applies: Apply[] = []
   let running = 0
   const most = { running: 0 }
@@ -38,10 +40,10 @@ function taskOf({ kind = 'template', failsAudit = false }: { kind?: 'template' |
     },
     problems: () => [],
   } as unknown as WatchHub
-  const apply = (content: string, signal: AbortSignal): Promise<Applied> =>
+  const apply = (content: string, signal: AbortSignal, id: string): Promise<Applied> =>
     busy(
       new Promise((resolve, reject) => {
-        applies.push({ content, signal, end: () => resolve(DONE), fail: message => reject(new Error(message)) })
+        applies.push({ content, signal, id, end: () => resolve(DONE), fail: message => reject(new Error(message)) })
       }),
     )
   const runner = new TaskRunner(
@@ -50,7 +52,7 @@ function taskOf({ kind = 'template', failsAudit = false }: { kind?: 'template' |
       prepare: () => {
         const content = world.value ?? ''
         const preview = (): Promise<{ changes: boolean; plan: string }> => busy(Promise.resolve({ changes: true, plan: content }))
-        return { content, preview, apply: ({ signal }) => apply(content, signal) }
+        return { content, preview, apply: ({ signal, idempotencyKey }) => apply(content, signal, idempotencyKey) }
       },
     },
     {
@@ -62,8 +64,8 @@ function taskOf({ kind = 'template', failsAudit = false }: { kind?: 'template' |
         if (failsAudit) throw new Error('no space left')
       },
       applied: () => world.applied,
-      setApplied: fingerprint => {
-        world.applied = fingerprint
+      setApplied: applied => {
+        world.applied = applied
       },
     },
   )
@@ -183,4 +185,40 @@ it('a webhook is told when it is turned on with what it had been told before the
   await turnOnWith('a')
   await turnOnWith('a')
   expect(applies.map(({ content }) => content)).toEqual(['a', 'b', 'a'])
+})
+
+it('what comes back is told under another id, and what is tried again under the same', async () => {
+  const { clock, world, applies, runner } = taskOf({ kind: 'webhook' })
+  runner.start()
+  for (const value of ['a', 'b', 'a']) {
+    world.value = value
+    runner.onChange()
+    await clock.settle(0)
+    applies.at(-1)!.fail('the answer was lost')
+    await clock.settle(1_000)
+    applies.at(-1)!.end()
+    await clock.settle(0)
+  }
+  const ids = applies.map(({ id }) => id)
+  expect([ids[1], ids[3], ids[5]]).toEqual([ids[0], ids[2], ids[4]])
+  expect(new Set(ids).size).toBe(3)
+  await runner.stop()
+})
+
+it('what has run by hand runs no second time when it is turned on', async () => {
+  const { clock, world, applies, runner } = taskOf()
+  world.value = 'a'
+  const byHand = runner.runNow('api')
+  await clock.settle(0)
+  applies[0]!.end()
+  await byHand
+  runner.start(true)
+  await clock.settle(1_000)
+  expect(applies).toHaveLength(1)
+  world.value = 'b'
+  runner.onChange()
+  await clock.settle(0)
+  applies[1]!.end()
+  await clock.settle(0)
+  expect(runner.events[0]!.trigger).toBe('template')
 })

@@ -64,7 +64,7 @@ async function backups(every?: string, more: Partial<BackupParts> = {}): Promise
     trustDomain: 'a.consul',
     target,
     keys: async () => keys,
-    schedule: every === undefined ? undefined : await parseSchedule(every),
+    schedule: every === undefined ? undefined : parseSchedule(every),
     retention: parseRetention('3'),
     clock,
     log: { debug: log, info: log, warn: log, error: log },

@@ -124,6 +124,19 @@ describe('an inline-certificate whose PEM is in Vault', () => {
     expect((certificates.index.get('inline-certificate', 'shop') as InlineCertificate).Certificate).toBe(second.certificate)
   })
 
+  it('is replaced by what was written anew after the secret was deleted, which begins at version 1 again', async () => {
+    vault.putSecret('secret', 'gateways/shop', pair())
+    const { entries, certificates } = await open()
+    await entries.put(entry)
+    await until(() => changes.length === 1)
+    vault.deleteSecret('secret', 'gateways/shop')
+    const second = pair()
+    vault.putSecret('secret', 'gateways/shop', second)
+    await polled()
+    await until(() => changes.length === 2)
+    expect((certificates.index.get('inline-certificate', 'shop') as InlineCertificate).Certificate).toBe(second.certificate)
+  })
+
   it('stays as it is while the next version is half written, or Vault is gone; each is told once', async () => {
     const first = pair()
     vault.putSecret('secret', 'gateways/shop', first)

@@ -90,6 +90,8 @@ describe('a template in proxy-defaults', () => {
       expect(validation(tls).sds).toBe('ALL')
       expect(names(tls)).toEqual(expected)
     }
+    // Whom to trust they have from there too: no bundle is missed here.
+    expect(mesh.build('web-sidecar-proxy').settled.problems).toEqual([])
   })
 
   it('has intentions let in either id of a source, and of * the pattern', async () => {

@@ -33,7 +33,7 @@ export interface SeenRequest {
 }
 
 interface KvSecret {
-  readonly versions: Record<string, unknown>[]
+  readonly versions: { readonly data: Record<string, unknown>; readonly created_time: string }[]
 }
 
 export interface FakeVaultOptions {
@@ -65,6 +65,7 @@ export class FakeVault {
   /** A standby sends its clients there. */
   activeNode: string | undefined
   private granted = 0
+  private written = 0
   private server: Server | undefined
   private scheme = 'http'
 
@@ -110,8 +111,13 @@ export class FakeVault {
   putSecret(mount: string, path: string, data: Record<string, unknown>): void {
     const key = `${mount}/${path}`
     const secret = this.kv.get(key) ?? { versions: [] }
-    secret.versions.push(data)
+    secret.versions.push({ data, created_time: `2026-01-01T00:00:00.${String(++this.written).padStart(9, '0')}Z` })
     this.kv.set(key, secret)
+  }
+
+  /** With all its versions and its metadata: the next version is the first again. */
+  deleteSecret(mount: string, path: string): void {
+    this.kv.delete(`${mount}/${path}`)
   }
 
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -270,7 +276,10 @@ export class FakeVault {
     const secret = this.kv.get(`${mount}/${path}`)
     if (secret === undefined) throw new Refusal(404, [])
     const version = secret.versions.length
-    if (kind === 'metadata') return { data: { current_version: version, oldest_version: 0, versions: {} } }
-    return { data: { data: secret.versions.at(-1), metadata: { version, destroyed: false, deletion_time: '' } } }
+    const about = ({ created_time }: (typeof secret.versions)[number]) => ({ created_time, destroyed: false, deletion_time: '' })
+    const versions = Object.fromEntries(secret.versions.map((each, i) => [i + 1, about(each)]))
+    if (kind === 'metadata') return { data: { current_version: version, oldest_version: 0, versions } }
+    const newest = secret.versions.at(-1)!
+    return { data: { data: newest.data, metadata: { version, ...about(newest) } } }
   }
 }

@@ -1,6 +1,7 @@
 // Requests to those whom a task tells: one at a time, on a connection of its own, with bounded answers, tried again where that can help.
-// Called by the drivers of this folder. Invariant: redirects are not followed (credentials go to the named host alone); a request is tried
-// again only after a failed connection or an answer that says so, `attempts` times in all, later each time.
+// Called by the drivers of this folder. Invariants: redirects are not followed (credentials go to the named host alone); a request is tried
+// again only after a failed connection or an answer that says so, `attempts` times in all, later each time; one try, with the whole of its
+// answer, takes no longer than the target's timeout.
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { fullJitterMs } from '../../../io/backoff.js'
@@ -87,18 +88,28 @@ async function callOnce(
   const options: RequestOptions & { ca?: string; rejectUnauthorized?: boolean } = {
     method,
     agent: false,
-    signal,
-    timeout: target.timeoutMs,
     headers: { ...target.headers, ...headers, ...(body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) }) },
     ...(target.caFile === undefined ? {} : { ca: world.readFile(target.caFile) }),
     rejectUnauthorized: target.verify,
   }
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request = (protocol === 'https:' ? httpsRequest : httpRequest)(url, options, resolve)
-    request.on('timeout', () => request.destroy(new Error(`no answer within ${target.timeoutMs / 1000} s`)))
-    request.on('error', (error: NodeJS.ErrnoException) => reject(new Error(error.message || (error.code ?? 'no connection'))))
-    request.end(body)
+  const over = new AbortController()
+  let isLate = false
+  const timer = world.clock.after(target.timeoutMs, () => {
+    isLate = true
+    over.abort()
   })
-  const text = (await readAnswerBody(response, MAX_ANSWER_BYTES)).toString('utf8')
-  return { status: response.statusCode ?? 0, headers: response.headers, text }
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const whole = { ...options, signal: AbortSignal.any([signal, over.signal]) }
+      const request = (protocol === 'https:' ? httpsRequest : httpRequest)(url, whole, resolve)
+      request.on('error', (error: NodeJS.ErrnoException) => reject(new Error(error.message || (error.code ?? 'no connection'))))
+      request.end(body)
+    })
+    const text = (await readAnswerBody(response, MAX_ANSWER_BYTES)).toString('utf8')
+    return { status: response.statusCode ?? 0, headers: response.headers, text }
+  } catch (error) {
+    throw isLate ? new Error(`no whole answer within ${target.timeoutMs / 1000} s`) : error
+  } finally {
+    timer.cancel()
+  }
 }

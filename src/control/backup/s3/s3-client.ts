@@ -5,6 +5,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fullJitterMs } from '../../../io/backoff.js'
 import { readBoundedBody } from '../../../io/bounded-body.js'
 import { type ListedObjects, readError, readList } from './s3-answers.js'
 import type { S3Settings } from './s3-settings.js'
@@ -12,6 +13,7 @@ import { encodePart, encodeQuery, type S3Credentials, signRequest } from './sigv
 
 const ATTEMPTS = 5
 const FIRST_PAUSE_MS = 250
+const MAX_PAUSE_MS = 8_000
 /** Without a byte for so long, an attempt is over. */
 const IDLE_MS = 30_000
 const MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -97,7 +99,7 @@ export class S3Client {
         const isPassing = (!(error instanceof S3Error) || error.isPassing) && !this.closing.signal.aborted
         if (!isPassing || attempt === ATTEMPTS)
           throw new Error(`${this.where}: ${(error as Error).message}${attempt > 1 ? ` (tried ${attempt} times)` : ''}`)
-        const pauseMs = (this.options.firstPauseMs ?? FIRST_PAUSE_MS) * 2 ** (attempt - 1) * (0.5 + Math.random())
+        const pauseMs = fullJitterMs(attempt, this.options.firstPauseMs ?? FIRST_PAUSE_MS, MAX_PAUSE_MS, Math.random)
         await sleep(pauseMs, undefined, { signal: this.closing.signal })
       }
     }

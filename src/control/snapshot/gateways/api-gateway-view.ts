@@ -122,7 +122,7 @@ function edgeHost(
 function behindView(entry: ApiGateway, chain: BehindView['chain'], context: BuildContext): BehindView {
   const { mesh, entries, problems } = context
   return {
-    ...withPeers(chain, context),
+    ...withPeers(chain, context, entry.Name),
     settings: readUpstreamSettings(entry.Defaults === undefined ? undefined : { Limits: entry.Defaults }, undefined, {}, problems),
     tunnel: false,
     clusterJson: undefined,

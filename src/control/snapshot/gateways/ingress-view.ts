@@ -116,7 +116,7 @@ function serve(
     return undefined
   }
   const behind: BehindView = {
-    ...withPeers(result.chain, context),
+    ...withPeers(result.chain, context, entry.Name),
     settings: readUpstreamSettings(limitsOf({ ...entry.Defaults, ...service }), undefined, {}, problems),
     tunnel: false,
     clusterJson: undefined,

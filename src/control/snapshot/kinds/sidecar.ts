@@ -51,6 +51,7 @@ function sidecarView(proxy: ProxyInstance, context: BuildContext): ProxyView {
   const http = isHttpLike(protocol)
   const { intentions, ...authorisation } = authorisationOf(service, http, context)
   const own: OwnDefaults = {
+    service,
     upstreams: serviceDefaults?.UpstreamConfig,
     tunnelMode: config.tcpTunnel,
     meshGateway: proxy.Proxy.MeshGateway ?? serviceDefaults?.MeshGateway?.Mode ?? proxyDefaults?.MeshGateway?.Mode,
@@ -147,6 +148,7 @@ function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefine
 
 /** What the proxy says of all its upstreams. */
 interface OwnDefaults {
+  readonly service: string
   readonly upstreams: { readonly Overrides?: readonly UpstreamConfig[]; readonly Defaults?: UpstreamConfig } | undefined
   readonly tunnelMode: TcpTunnelMode
   readonly meshGateway: MeshGatewayMode | undefined
@@ -182,7 +184,7 @@ function upstreamView(upstream: Upstream, own: OwnDefaults, context: BuildContex
   // A listener or cluster of the operator's own knows nothing of tunnels.
   const isOwn = isPlain && (settings.listenerJson !== undefined || settings.clusterJson !== undefined)
   const tunnel = !isOwn && usesTunnel(settings.tcpTunnel ?? own.tunnelMode, result.chain, context)
-  const { chain, peers } = withPeers(result.chain, context)
+  const { chain, peers } = withPeers(result.chain, context, own.service)
   return {
     listenerJson: isPlain ? settings.listenerJson : undefined,
     clusterJson: isPlain ? settings.clusterJson : undefined,

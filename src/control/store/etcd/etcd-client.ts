@@ -9,6 +9,7 @@
 // has a compare that holds once.
 import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { fullJitterMs } from '../../../io/backoff.js'
 import {
   AuthenticateRequestSchema,
   AuthenticateResponseSchema,
@@ -166,7 +167,7 @@ export class EtcdClient {
     const end = performance.now() + withinMs
     const message = create(question, request)
     let mayBeDone = false
-    for (let pauseMs = MIN_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    for (let failures = 0; ; failures++) {
       const left = end - performance.now()
       const attemptMs = Math.min(left, ATTEMPT_MS)
       const { endpoint } = this
@@ -182,6 +183,7 @@ export class EtcdClient {
           mayBeDone ||= !isNeverSent(details)
           if (this.endpoint === endpoint) this.next()
         }
+        const pauseMs = fullJitterMs(failures, 2 * MIN_PAUSE_MS, MAX_PAUSE_MS, Math.random)
         if (performance.now() + pauseMs >= end) throw new EtcdError(`etcd ${endpoint}: ${reasonOf(details)}`, mayBeDone, code)
         await new Promise(resolve => setTimeout(resolve, pauseMs))
       }

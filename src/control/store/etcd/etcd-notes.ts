@@ -11,6 +11,7 @@ const RETRY_MS = 1_000
 
 interface Said {
   readonly note: unknown
+  readonly onTold: (() => void) | undefined
   isWritten: boolean
 }
 
@@ -36,8 +37,8 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
     session.use(this)
   }
 
-  say(topic: string, note: unknown): void {
-    this.said.set(topic, { note, isWritten: false })
+  say(topic: string, note: unknown, onTold?: () => void): void {
+    this.said.set(topic, { note, onTold, isWritten: false })
     this.plan(0)
   }
 
@@ -84,11 +85,14 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
       const key = `${this.layout.note}${topic}/${this.replica}`
       said.isWritten = true
       // One that etcd does not take holds up none of the others.
-      await this.client.txn({ success: [putOp(key, bytesOf(JSON.stringify(said.note)), lease)] }).catch((error: Error) => {
-        said.isWritten = false
-        pauseMs = RETRY_MS
-        if (this.session.id !== undefined) this.onProblem(`note "${topic}": ${error.message}`)
-      })
+      await this.client.txn({ success: [putOp(key, bytesOf(JSON.stringify(said.note)), lease)] }).then(
+        () => said.onTold?.(),
+        (error: Error) => {
+          said.isWritten = false
+          pauseMs = RETRY_MS
+          if (this.session.id !== undefined) this.onProblem(`note "${topic}": ${error.message}`)
+        },
+      )
     }
     this.writing = false
     if ([...this.said.values()].some(({ isWritten }) => !isWritten)) this.plan(pauseMs)

@@ -52,6 +52,12 @@ export function vaultConfigProblems(config: VaultProviderConfig): Problem[] {
   return problems
 }
 
+export function isSameRootMount(a: VaultProviderConfig, b: VaultProviderConfig): boolean {
+  const placeOf = ({ vault, rootNamespace, rootPath }: VaultProviderConfig): string =>
+    JSON.stringify([vault.address, rootNamespace || vault.namespace, rootPath])
+  return placeOf(a) === placeOf(b)
+}
+
 /** As it is read, in Consul's names, without secrets. */
 export function encodeVaultConfig(config: VaultProviderConfig): Record<string, unknown> {
   const { vault } = config

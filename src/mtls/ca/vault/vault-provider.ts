@@ -52,11 +52,17 @@ export class VaultProvider implements CaProvider {
     })
   }
 
-  /** Where there is none: for a new configuration, and never to renew what is in force. */
-  private async makeRootCa({ config, clusterId, trustDomain }: ProviderContext): Promise<void> {
+  /** Where there is none: for a new configuration, and never to renew what is in force, or in its place. */
+  private async makeRootCa({ config, clusterId, trustDomain, keepsRoot }: ProviderContext): Promise<void> {
     const mount = this.rootMount
-    await mount.ensure({ description: 'root CA of the service mesh', maxLeaseMs: config.rootCertTtlMs, tune: false })
+    if (keepsRoot !== true)
+      await mount.ensure({ description: 'root CA of the service mesh', maxLeaseMs: config.rootCertTtlMs, tune: false })
     if (await mount.hasIssuers()) return
+    if (keepsRoot === true)
+      throw new CaError(
+        'root-invalid',
+        `${mount.path}/ in Vault holds no CA any more, and the root in force is from there: choose another RootPKIPath to begin with a new root`,
+      )
     const names = { commonName: caName('vault', 'root', clusterId), uri: `spiffe://${trustDomain}`, key: config.privateKey }
     await mount.generateRoot(names, config.rootCertTtlMs)
   }

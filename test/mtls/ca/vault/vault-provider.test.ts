@@ -255,6 +255,20 @@ describe('changes', () => {
     await leaf('web')
   })
 
+  it('no new root takes the place of one that is gone from its mount, whatever is changed and however much is forced', async () => {
+    const { ca, leaf } = await started()
+    const before = ca.roots()
+    const emptied = new FakePki(0, () => world.clock.wallNow())
+    world.vault.pki.set('/connect_root', emptied)
+    const forced = { ...world.config({ LeafCertTTL: '24h' }), forceWithoutCrossSigning: true }
+    await expect(ca.updateConfig(forced)).rejects.toThrow('connect_root/ in Vault holds no CA any more')
+    await expect(ca.rotateRoot({ force: true })).rejects.toThrow('choose another RootPKIPath to begin with a new root')
+    expect([emptied.issuers.size, ca.roots()]).toEqual([0, before])
+    await leaf('web')
+    await ca.updateConfig({ ...world.config({ RootPKIPath: 'other_root' }), forceWithoutCrossSigning: true })
+    expect(ca.roots().ActiveRootID).not.toBe(before.ActiveRootID)
+  })
+
   it('inert serves what is in the state and says no word to Vault, also where the intermediate is due', async () => {
     const store = new MemoryCaStore()
     const first = await started({ store })

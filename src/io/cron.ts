@@ -1,5 +1,5 @@
 // Cron expressions as CTS takes them: five fields (minute … day of week), six (with a year behind) or seven (with seconds before), names of
-// months and days, lists, ranges, steps, `@hourly` and the like. Called by read-task.ts, asked by the scheduler of tasks. All in UTC.
+// months and days, lists, ranges, steps, `@hourly` and the like. All in UTC. Asked by the tasks of `outrigger sync` and by the schedule of backups.
 // Invariant: `next` is later than what it was asked with, or undefined where no such moment will come.
 
 interface FieldShape {

@@ -1,6 +1,6 @@
 // Cron expressions: when they fire next, in UTC, and what is none.
 import { expect, it } from 'vitest'
-import { CronSchedule } from '../../../src/automation/config/cron.js'
+import { CronSchedule } from '../../src/io/cron.js'
 
 const next = (text: string, from: string): string => {
   const ms = new CronSchedule(text).next(Date.parse(from))

@@ -1,0 +1,52 @@
+// What one replica tells the others of renewals: until it was told, however long that takes.
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { Renewals } from '../../../src/control/store/renewals.js'
+import type { Store } from '../../../src/control/store/store.js'
+
+interface Said {
+  readonly ids: readonly string[]
+  told(): void
+}
+
+let said: Said[]
+let renewals: Renewals
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  said = []
+  const say = (_topic: string, note: unknown, onTold?: () => void): void => {
+    said.push({ ids: note as string[], told: () => onTold?.() })
+  }
+  const store = { isShared: true, notes: { replica: 'a', say, hear: () => () => {} } } as unknown as Store
+  renewals = new Renewals(store, 'sessions', () => {})
+})
+afterEach(() => {
+  renewals.stop()
+  vi.useRealTimers()
+})
+
+function renewedAndSaid(id: string): readonly string[] {
+  renewals.renewed(id)
+  vi.advanceTimersByTime(300)
+  return said.at(-1)!.ids
+}
+
+it('says an id again for a while, in whatever takes the place of what it said', () => {
+  expect(renewedAndSaid('one')).toEqual(['one'])
+  said[0]!.told()
+  expect(renewedAndSaid('two')).toEqual(['one', 'two'])
+  said[1]!.told()
+  vi.advanceTimersByTime(3_000)
+  expect(renewedAndSaid('three')).toEqual(['three'])
+})
+
+it('forgets nothing that could not be told yet', () => {
+  renewedAndSaid('one')
+  vi.advanceTimersByTime(4_000)
+  expect(renewedAndSaid('two')).toEqual(['one', 'two'])
+})
+
+it('is bounded: the oldest go first', () => {
+  for (let i = 0; i <= 20_000; i++) renewals.renewed(`s${i}`)
+  vi.advanceTimersByTime(300)
+  expect([said[0]!.ids.length, said[0]!.ids[0]]).toEqual([20_000, 's1'])
+})

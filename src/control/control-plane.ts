@@ -385,6 +385,7 @@ export class ControlPlane {
       address: ownAddress,
       grpcAddress: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', ownAddress),
       version: CONSUL_VERSION,
+      ...(options.locality && { locality: options.locality }),
     })
     const balance = new StreamBalance({
       ads,

@@ -1,5 +1,5 @@
-// Where the state lives, as the options say: in etcd, in a data directory, or in memory alone. Called by `ControlPlane`; etcd's client is loaded
-// only for who asks for it.
+// Where the state lives, as the options say: in etcd, in a data directory, or in memory alone; and what it begins with, where it comes from elsewhere.
+// Called by `ControlPlane`; etcd's client is loaded only for who asks for it.
 import type { VaultSession } from '../vault/vault-session.js'
 import { keysOf } from './backup/open-backups.js'
 import { readRestorable } from './backup/read-restorable.js'
@@ -14,7 +14,22 @@ export async function openStore(options: ControlPlaneOptions, vault: VaultSessio
   const { dataDir, restore, acceptLoss, store, backups } = options
   if (store !== undefined) {
     const { EtcdStore } = await import('./store/etcd/etcd-store.js')
-    return EtcdStore.open(store, reason => log.warn({}, `etcd: ${reason}`))
+    const onProblem = (reason: string): void => log.warn({}, `etcd: ${reason}`)
+    if (restore === undefined) return EtcdStore.open(store, onProblem)
+    const { moveInto, readMoved } = await import('./move-to-store.js')
+    const named = (error: Error): never => {
+      throw new Error(`--restore ${restore}: ${error.message}`)
+    }
+    const moved = await readMoved(restore, backups && keysOf(backups, vault)).catch(named)
+    const opened = await EtcdStore.open(store, onProblem, moved.records.index)
+    try {
+      const isNew = await moveInto(opened, moved).catch(named)
+      log.warn({ restore, index: opened.index }, isNew ? 'the mesh in etcd begins with this state' : 'the mesh in etcd has begun with this state: --restore has no effect')
+      return opened
+    } catch (error) {
+      await opened.close()
+      throw error
+    }
   }
   if (dataDir === undefined) return new MemoryStore()
   return JournalStore.open(dataDir, {

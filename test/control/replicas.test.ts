@@ -9,12 +9,13 @@ let etcd: EtcdCluster
 let relay: TcpRelay
 const planes: ControlPlane[] = []
 
-async function startReplica(name: string, store = etcd.url): Promise<ControlPlane> {
+async function startReplica(name: string, zone: string, store = etcd.url): Promise<ControlPlane> {
   const plane = new ControlPlane({
     httpAddr: '127.0.0.1:0',
     grpcAddr: '127.0.0.1:0',
     grpcTlsAddr: '127.0.0.1:0',
     nodeName: name,
+    locality: { Region: 'eu', Zone: zone },
     store: { store, prefix: '/replicas' },
   })
   await plane.start()
@@ -41,9 +42,9 @@ describe.skipIf(etcdBin === undefined)('three replicas on a real etcd (none is i
     relay = await TcpRelay.start(etcd.members[0]!.clientPort)
     // At the same time: they begin one mesh, not three.
     ;[one, two, cutOff] = await Promise.all([
-      startReplica('one'),
-      startReplica('two'),
-      startReplica('cut', `etcd://127.0.0.1:${relay.port}`),
+      startReplica('one', 'eu-1'),
+      startReplica('two', 'eu-2'),
+      startReplica('cut', 'eu-2', `etcd://127.0.0.1:${relay.port}`),
     ])
   })
   afterAll(async () => {
@@ -105,6 +106,22 @@ describe.skipIf(etcdBin === undefined)('three replicas on a real etcd (none is i
       'they agree on a leader',
       async () => new Set((await leaders()).map(nodes => nodes.join())).size === 1 && (await leaders())[0]!.length === 1,
     )
+  })
+
+  it('name their zones as redundancy zones, and say how many of them may be lost', async () => {
+    const { body } = await ask(two, 'operator/autopilot/state')
+    const { Servers, RedundancyZones, ...state } = body as {
+      Servers: Record<string, { Name: string; Status: string; RedundancyZone: string }>
+      RedundancyZones: Record<string, { Servers: string[]; FailureTolerance: number }>
+    }
+    const named = Object.values(Servers).map(({ Name, RedundancyZone }) => `${Name} ${RedundancyZone}`)
+    expect(named.sort()).toEqual(['cut eu-2', 'one eu-1', 'two eu-2'])
+    expect(Object.values(Servers).filter(({ Status }) => Status === 'leader')).toHaveLength(1)
+    expect(Object.entries(RedundancyZones).map(([zone, { FailureTolerance }]) => [zone, FailureTolerance])).toEqual([
+      ['eu-1', 0],
+      ['eu-2', 1],
+    ])
+    expect(state).toMatchObject({ FailureTolerance: 2, Healthy: true })
   })
 
   it('keep a session alive that is renewed anywhere, and give no lock of it twice', async () => {

@@ -1,10 +1,11 @@
 // Real SPIRE (skipped by name where SPIRE_SERVER_BIN and SPIRE_AGENT_BIN are not set): a proxy with identities from the Workload API, rotation of
-// short-lived ones, a bootstrap as SPIRE's tutorial gives it to Envoy over SDS, unchanged (also in the real Envoy where ENVOY_BIN is set), and
-// federation between SPIRE and our control plane over their bundle endpoints.
+// short-lived ones, a bootstrap as SPIRE's tutorial gives it to Envoy over SDS, unchanged (also in the real Envoy where ENVOY_BIN is set),
+// federation between SPIRE and our control plane over their bundle endpoints, and a mesh some of whose services have SPIRE's identities.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ControlPlane } from '../../src/control/control-plane.js'
 import { Http1Client } from '../support/http1-client.js'
 import { AnyCa, clientOptions } from '../support/mesh-certificates.js'
+import { MeshFixture } from '../support/mesh-fixture.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { freePort, hcm, listener, ProxyProcess, proxyBin, routesTo, staticCluster, stopAll, until } from '../support/proxy-process.js'
 import { hasSpire, Spire } from '../support/spire.js'
@@ -124,6 +125,62 @@ describe.skipIf(!hasSpire)('SPIRE (SPIRE_SERVER_BIN, SPIRE_AGENT_BIN)', () => {
       await proxy.stop()
     }
   })
+
+  it('gives services of a mesh their identities, which call, and are called by, one that stays with the mesh’s CA', async () => {
+    const bundlePort = await freePort()
+    const mesh = new MeshFixture(['--spiffe-bundle-addr', `127.0.0.1:${bundlePort}`])
+    try {
+      await mesh.start()
+      const { TrustDomain: ours } = await mesh.read('/v1/connect/ca/roots')
+      // Each with the other, by their bundle endpoints.
+      await mesh.write('/v1/outrigger/spiffe/federation/spire', {
+        TrustDomain: 'example.org',
+        Mesh: true,
+        BundleEndpointURL: `https://127.0.0.1:${spire.bundlePort}`,
+        BundleEndpointProfile: 'https_spiffe',
+        EndpointSPIFFEID: 'spiffe://example.org/spire/server',
+        TrustBundle: spire.command('bundle', 'show', '-format', 'spiffe'),
+      })
+      await mesh.write('/v1/outrigger/spiffe/federation/spire/refresh')
+      const bundle = await (await fetch(`${mesh.url}/v1/outrigger/spiffe/bundle`)).text()
+      spire.federate(ours, `https://127.0.0.1:${bundlePort}/`, `spiffe://${ours}/agent/server/dc/dc1`, bundle)
+      expect(await spire.commandBeside('federation', 'refresh', '-id', ours)).toMatch(/refreshed/i)
+      for (const service of ['web', 'api']) spire.entry(`spiffe://example.org/mesh/${service}`, '-federatesWith', ours)
+
+      await mesh.write('/v1/config', {
+        Kind: 'proxy-defaults',
+        Name: 'global',
+        Config: { protocol: 'http', outrigger_spiffe_id: 'spiffe://example.org/mesh/{service}' },
+      })
+      const web = await mesh.register('web', { name: 'web', upstreams: ['api', 'old'] })
+      await mesh.register('api', { name: 'api', port: origin.port })
+      const old = await mesh.register('old', { name: 'old', port: origin.port, upstreams: ['api'] })
+      await mesh.write('/v1/config', { Kind: 'service-defaults', Name: 'old', Protocol: 'http', Meta: { outrigger_spiffe_id: '' } })
+      for (const name of ['api', 'old'])
+        await mesh.intention(name, [
+          { Name: 'web', Action: 'allow' },
+          { Name: 'old', Action: 'allow' },
+          { Name: '*', Action: 'deny' },
+        ])
+      const flags = ['--spiffe-endpoint-socket', spire.endpoint]
+      const api = await mesh.sidecar('api', undefined, flags)
+      await mesh.sidecar('old')
+      await mesh.sidecar('web', undefined, flags)
+      await until('web reaches api', async () => (await status(web.upstreams.get('api')!)) === 200)
+      await until('web reaches old', async () => (await status(web.upstreams.get('old')!)) === 200)
+      await until('old reaches api', async () => (await status(old.upstreams.get('api')!)) === 200)
+      expect((await api.get('/certs')).body).toContain('spiffe://example.org/mesh/api')
+      // Denied by the name that the mesh knows, whatever the certificate calls it.
+      const index = await mesh.intention('api', [
+        { Name: 'web', Action: 'deny' },
+        { Name: '*', Action: 'allow' },
+      ])
+      await mesh.acknowledged('api', index)
+      expect([await status(web.upstreams.get('api')!), await status(old.upstreams.get('api')!)]).toEqual([403, 200])
+    } finally {
+      await mesh.stop()
+    }
+  }, 120_000)
 
   it('federates with our control plane, and our control plane with it', async () => {
     const plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: 'off', nodeName: 'n', spiffeBundleAddr: '127.0.0.1:0' })

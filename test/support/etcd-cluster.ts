@@ -25,6 +25,8 @@ export class EtcdMember {
     readonly name: string,
     readonly clientPort: number,
     readonly peerPort: number,
+    /** Answers `/health` in the clear. */
+    private readonly healthPort: number,
     private readonly folder: string,
     private readonly args: readonly string[],
   ) {}
@@ -52,7 +54,7 @@ export class EtcdMember {
 
   /** The member serves, and knows a leader. */
   async ready(): Promise<void> {
-    await until(`etcd ${this.name} is well:\n${this.log()}`, () => isWell(this.clientPort), 30_000)
+    await until(`etcd ${this.name} is well:\n${this.log()}`, () => isWell(this.healthPort), 30_000)
   }
 
   log(): string {
@@ -72,28 +74,51 @@ function isWell(port: number): Promise<boolean> {
   })
 }
 
+interface ServerTls {
+  readonly caFile: string
+  readonly certFile: string
+  readonly keyFile: string
+}
+
 export class EtcdCluster {
   private constructor(
     readonly members: readonly EtcdMember[],
     readonly folder: string,
+    private readonly tls: ServerTls | undefined,
   ) {}
 
-  static async start({ size = 1, args = [] }: { readonly size?: number; readonly args?: readonly string[] } = {}): Promise<EtcdCluster> {
+  /** `tls`: of its clients' port; `etcdctl` shows the same certificate as it does. */
+  static async start({
+    size = 1,
+    args = [],
+    tls,
+  }: { readonly size?: number; readonly args?: readonly string[]; readonly tls?: ServerTls } = {}): Promise<EtcdCluster> {
     const folder = mkdtempSync(join(tmpdir(), 'outrigger-etcd-'))
-    const ports: { client: number; peer: number }[] = []
-    for (let i = 0; i < size; i++) ports.push({ client: await freePort(), peer: await freePort() })
+    const ports: { client: number; peer: number; health: number }[] = []
+    for (let i = 0; i < size; i++) {
+      const client = await freePort()
+      ports.push({ client, peer: await freePort(), health: tls === undefined ? client : await freePort() })
+    }
     const peers = ports.map(({ peer }, i) => `m${i}=http://127.0.0.1:${peer}`).join(',')
-    const members = ports.map(({ client, peer }, i) => {
-      const clientUrl = `http://127.0.0.1:${client}`
+    const members = ports.map(({ client, peer, health }, i) => {
+      const clientUrl = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${client}`
       const peerUrl = `http://127.0.0.1:${peer}`
       const data = join(folder, `m${i}`)
       // An election takes no longer than a test would wait for it.
       const timing = ['--heartbeat-interval', '50', '--election-timeout', '500']
       const urls = ['--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl]
       const peering = ['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl, '--initial-cluster', peers]
-      return new EtcdMember(`m${i}`, client, peer, folder, ['--name', `m${i}`, '--data-dir', data, ...timing, ...urls, ...peering, ...args])
+      const secured =
+        tls === undefined
+          ? []
+          : [
+              ...['--cert-file', tls.certFile, '--key-file', tls.keyFile, '--trusted-ca-file', tls.caFile],
+              ...['--listen-metrics-urls', `http://127.0.0.1:${health}`],
+            ]
+      const whole = ['--name', `m${i}`, '--data-dir', data, ...timing, ...urls, ...peering, ...secured, ...args]
+      return new EtcdMember(`m${i}`, client, peer, health, folder, whole)
     })
-    const cluster = new EtcdCluster(members, folder)
+    const cluster = new EtcdCluster(members, folder, tls)
     for (const member of members) member.start()
     await Promise.all(members.map(member => member.ready()))
     return cluster
@@ -101,13 +126,15 @@ export class EtcdCluster {
 
   /** As `--store` takes it. */
   get url(): string {
-    return `etcd://${this.members.map(({ address }) => address).join(',')}`
+    return `${this.tls === undefined ? 'etcd' : 'etcds'}://${this.members.map(({ address }) => address).join(',')}`
   }
 
   async ctl(...args: string[]): Promise<string> {
     const endpoints = this.members.map(({ address }) => address).join(',')
     const env = { ...process.env, ETCDCTL_API: '3' }
-    const { stdout } = await promisify(execFile)(join(etcdBin!, '../etcdctl'), ['--endpoints', endpoints, ...args], { env })
+    const { tls } = this
+    const secured = tls === undefined ? [] : ['--cacert', tls.caFile, '--cert', tls.certFile, '--key', tls.keyFile]
+    const { stdout } = await promisify(execFile)(join(etcdBin!, '../etcdctl'), ['--endpoints', endpoints, ...secured, ...args], { env })
     return stdout
   }
 

@@ -90,9 +90,10 @@ export class MeshFixture extends ControlPlaneProcess {
   }
 
   /** Starts the sidecar of an instance and waits until it has all of its config, is known to listen, and every other one knows that. */
-  async sidecar(id: string, bin?: string): Promise<ProxyProcess> {
+  async sidecar(id: string, bin?: string, more: readonly string[] = []): Promise<ProxyProcess> {
     const { admin: _own, ...bootstrap } = await this.read<Record<string, unknown>>(`/v1/outrigger/bootstrap/${id}-sidecar-proxy`)
-    const options = bin === undefined ? {} : { bin, flags: ['--base-id', String(process.pid % 60_000)] }
+    const flags = [...more]
+    const options = bin === undefined ? { flags } : { bin, flags: [...flags, '--base-id', String(process.pid % 60_000)] }
     const proxy = this.keep(await ProxyProcess.start({ bootstrap, ...options }))
     await this.acknowledged(id, 0)
     this.sidecars.add(id)

@@ -75,8 +75,9 @@ const MAX_REPORT_MS = 60_000
 
 /** Throws `CliError` that names the flag or file at fault. */
 export function controlOptions(flags: ControlFlags, io: CommandIo): ControlPlaneOptions {
-  if (flags.dataDir === undefined && (flags.restore !== undefined || flags.acceptLoss === true))
-    throw new CliError('--restore and --accept-loss need --data-dir')
+  if (flags.dataDir === undefined && flags.acceptLoss === true) throw new CliError('--accept-loss needs --data-dir')
+  if (flags.dataDir === undefined && flags.store === undefined && flags.restore !== undefined)
+    throw new CliError('--restore needs --data-dir or --store')
   const secret = (text: string | undefined, file: string | undefined, variable: string): string | undefined =>
     text ?? (file === undefined ? io.env(variable) : io.readText(file).trim())
   const keyInVault = flags.caKeyFile?.startsWith('vault://') === true

@@ -44,7 +44,10 @@ export function addControl(program: Command, io: CommandIo): void {
     .option('--store-cert <file>', 'client certificate for etcd (PEM)')
     .option('--store-key <file>', 'its private key (PEM)')
     .option('--store-user-file <file>', 'holds one line, name:password, where etcd has users')
-    .option('--restore <file>', 'go back to this snapshot, state file or backup; the files of before are kept aside')
+    .option(
+      '--restore <file>',
+      'go back to this snapshot, state file or backup; the files of before are kept aside; with --store: begin a mesh with it, or with a data directory',
+    )
     .option('--accept-loss', 'start with what can be read of a damaged state; the damaged files are kept aside')
     .option('--backup-to <place>', 'keep backups of the state in a folder or s3://bucket/prefix?endpoint=…')
     .option('--backup-every <when>', 'make one so often (6h), or by a cron pattern in UTC ("0 3 * * *"); without it, when asked for')

@@ -27,7 +27,7 @@ export class AnswerCache {
   set(key: string, answer: ServerAnswer): void {
     this.drop(key)
     if (answer.body.length > MAX_ANSWER_BYTES) return
-    this.kept.set(key, { answer, atMs: Date.now() })
+    this.kept.set(key, { answer, atMs: performance.now() })
     this.bytes += answer.body.length
     for (const oldest of this.kept.keys()) {
       if (this.bytes <= MAX_BYTES && this.kept.size <= MAX_ANSWERS) break

@@ -59,7 +59,7 @@ export class ForwardedDns implements Forwarder {
       return undefined
     } catch {
       const kept = this.kept.get(key)
-      if (kept === undefined || Date.now() - kept.atMs > MAX_STALE_MS) return undefined
+      if (kept === undefined || performance.now() - kept.atMs > MAX_STALE_MS) return undefined
       const message = Buffer.from(kept.message)
       query.copy(message, 0, 0, 2)
       return message
@@ -68,7 +68,7 @@ export class ForwardedDns implements Forwarder {
 
   private keep(key: string, message: Buffer): void {
     this.kept.delete(key)
-    this.kept.set(key, { message, atMs: Date.now() })
+    this.kept.set(key, { message, atMs: performance.now() })
     if (this.kept.size > MAX_KEPT) this.kept.delete(this.kept.keys().next().value!)
   }
 }

@@ -90,15 +90,15 @@ export class ForwardedReads {
     const refresh = this.refreshes.get(key)
     const kept = this.cache.get(key)
     if (kept === undefined || refresh === undefined) return undefined
-    refresh.usedAtMs = Date.now()
-    const isOld = maxAgeSeconds !== undefined && Date.now() - kept.atMs > maxAgeSeconds * 1_000
+    refresh.usedAtMs = performance.now()
+    const isOld = maxAgeSeconds !== undefined && performance.now() - kept.atMs > maxAgeSeconds * 1_000
     return isOld ? undefined : kept
   }
 
   /** `fresh`: a refresh sees every change, so the age is that of the last change and no sign of staleness. */
   private kept({ answer, atMs }: KeptAnswer, fresh: boolean): ReadAnswer {
     const { lastContactMs } = this.link
-    const origin: Record<string, string> = { 'X-Cache': 'HIT', Age: String(Math.floor((Date.now() - atMs) / 1_000)) }
+    const origin: Record<string, string> = { 'X-Cache': 'HIT', Age: String(Math.floor((performance.now() - atMs) / 1_000)) }
     if (!fresh) {
       origin['X-Consul-LastContact'] = Number.isFinite(lastContactMs) ? String(lastContactMs) : '0'
       origin['X-Consul-KnownLeader'] = 'false'
@@ -144,14 +144,14 @@ export class ForwardedReads {
   /** Keeps what was read with `?cached` fresh until nobody has asked for it for a while. */
   private refresh(key: string, url: URL, { token, headers }: Read): void {
     if (this.refreshes.has(key) || this.refreshes.size >= MAX_REFRESHES || NEVER_KEPT.test(url.pathname)) return
-    const refresh: Refresh = { abort: new AbortController(), usedAtMs: Date.now() }
+    const refresh: Refresh = { abort: new AbortController(), usedAtMs: performance.now() }
     this.refreshes.set(key, refresh)
     void this.follow(key, refresh, url, { token, headers }).finally(() => this.refreshes.delete(key))
   }
 
   private async follow(key: string, refresh: Refresh, url: URL, { token, headers }: Pick<Read, 'token' | 'headers'>): Promise<void> {
     const { signal } = refresh.abort
-    while (!signal.aborted && Date.now() - refresh.usedAtMs < REFRESH_IDLE_MS) {
+    while (!signal.aborted && performance.now() - refresh.usedAtMs < REFRESH_IDLE_MS) {
       const index = this.cache.get(key)?.answer.headers['x-consul-index']
       // What has no index can't be waited for: it is asked for again when it is read next.
       if (typeof index !== 'string') return

@@ -41,11 +41,11 @@ export class RemoteRules implements TokenJudge {
     const { downPolicy, defaultToken } = this.options
     const secret = shown ?? defaultToken() ?? ''
     const known = this.kept.get(secret)
-    if (known !== undefined && Date.now() - known.atMs < FRESH_MS) return known.token
+    if (known !== undefined && performance.now() - known.atMs < FRESH_MS) return known.token
     try {
       const token = await this.ask(secret)
       this.kept.delete(secret)
-      this.kept.set(secret, { token, atMs: Date.now() })
+      this.kept.set(secret, { token, atMs: performance.now() })
       if (this.kept.size > MAX_KEPT) this.kept.delete(this.kept.keys().next().value!)
       return token
     } catch (error) {

@@ -50,7 +50,8 @@ export class ServerLink {
   private readonly options: ServerLinkOptions
   private readonly agent: http.Agent
   private current = 0
-  private contactAtMs = 0
+  /** On the monotonic clock. */
+  private contactAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ServerLinkOptions) {
     this.options = options
@@ -70,7 +71,7 @@ export class ServerLink {
 
   /** Since a server last answered; infinite before the first time. */
   get lastContactMs(): number {
-    return this.contactAtMs === 0 ? Number.POSITIVE_INFINITY : Date.now() - this.contactAtMs
+    return performance.now() - this.contactAtMs
   }
 
   /** The server that answered last, or is asked first. */
@@ -90,7 +91,7 @@ export class ServerLink {
       const at = this.current
       try {
         const answer = await this.ask(servers[at]!, request)
-        this.contactAtMs = Date.now()
+        this.contactAtMs = performance.now()
         return answer
       } catch (error) {
         if (request.signal?.aborted) throw request.signal.reason

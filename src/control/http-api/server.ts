@@ -11,6 +11,7 @@ import { agentSelfRoutes } from './agent-self.js'
 import { agentsRoutes } from './agents.js'
 import { auditWrites } from './audit-hook.js'
 import { authorizeWith } from './authorize.js'
+import { autopilotRoutes } from './autopilot.js'
 import { backupRoutes } from './backups.js'
 import { catalogHealthRoutes } from './catalog-health.js'
 import { catalogRegistrationRoutes } from './catalog-registration.js'
@@ -76,6 +77,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   kvRoutes(app, context)
   internalRoutes(app, context)
   operatorRoutes(app, context)
+  autopilotRoutes(app, context)
   snapshotRoutes(app, context)
   backupRoutes(app, context)
   peeringRoutes(app, context)

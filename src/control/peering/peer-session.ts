@@ -45,6 +45,8 @@ export class PeerSession {
   lastHeartbeatMs = 0
   lastReceiveMs = 0
   lastSendMs = 0
+  /** The same as `lastReceiveMs` on the monotonic clock, by which silence is measured. */
+  private heardAtMs = 0
   /** Of services, as the other side was last told. */
   exported: readonly string[] = []
   private readonly transport: PeerTransport
@@ -62,6 +64,7 @@ export class PeerSession {
     this.transport = transport
     this.source = source
     this.lastReceiveMs = Date.now()
+    this.heardAtMs = performance.now()
     this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS)
     this.heartbeat.unref()
     this.send({ kind: 'hello', clockMs: Date.now(), datacenter: source.datacenter, have: source.have() })
@@ -80,6 +83,7 @@ export class PeerSession {
   receive(json: unknown): void {
     if (this.over) return
     this.lastReceiveMs = Date.now()
+    this.heardAtMs = performance.now()
     let message: PeerMessage | undefined
     try {
       message = readMessage(json)
@@ -179,7 +183,7 @@ export class PeerSession {
   }
 
   private beat(): void {
-    if (Date.now() - this.lastReceiveMs > SILENCE_MS) this.end(`nothing was heard for ${SILENCE_MS / 1_000} s`)
+    if (performance.now() - this.heardAtMs > SILENCE_MS) this.end(`nothing was heard for ${SILENCE_MS / 1_000} s`)
     else this.send({ kind: 'heartbeat' })
   }
 }

@@ -251,14 +251,14 @@ export class Peerings {
     question: Omit<ExchangeRequest, 'clockMs'>,
     patiently: boolean,
   ): Promise<ExchangeAnswer> {
-    const endMs = Date.now() + (patiently ? GATEWAYS_LEARN_MS : 0)
+    const endMs = performance.now() + (patiently ? GATEWAYS_LEARN_MS : 0)
     for (;;) {
       try {
         const request: ExchangeRequest = { ...question, clockMs: this.now() }
         return readExchangeAnswer(await askPeer(this.dialled(servers), EXCHANGE_METHOD, request))
       } catch (error) {
         const isReached = !(error instanceof PeerError) || error.status !== undefined
-        if (isReached || Date.now() >= endMs) throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
+        if (isReached || performance.now() >= endMs) throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
         await new Promise(resolve => setTimeout(resolve, GATEWAYS_RETRY_MS))
       }
     }

@@ -2,6 +2,7 @@
 // note (store/replica-notes.ts) and hears of the others. Asked by the HTTP API (`status`, `members`, `operator`) and the list of servers that
 // sidecars and agents follow. Leading means nothing but to be named as leader: each task has a lease of its own.
 // Invariant: this replica is always in the list; one that is gone leaves it when its lease at etcd ends.
+import type { Locality } from '../catalog/locality.js'
 import type { KnownServer } from '../grpc/server-discovery-service.js'
 import type { Store } from '../store/store.js'
 
@@ -15,6 +16,8 @@ export interface Replica {
   readonly version: string
   /** Where sidecars reach it: without the port, which is taken to be the same everywhere. */
   readonly grpcAddress: string
+  /** Where its machine is; absent: nobody has said. */
+  readonly locality?: Locality
 }
 
 type Ports = Pick<Replica, 'grpcPort' | 'grpcTlsPort'>

@@ -34,6 +34,8 @@ export interface MirrorEvents {
   /** A key that is no record's: of `held/` or `note/`. Undefined: it is gone. */
   onKey(key: string, other: OtherKey | undefined): void
   onProblem(reason: string): void
+  /** Of a state that is new: what comes from elsewhere goes on from its own. */
+  readonly firstIndex: number
 }
 
 interface RecordKey {
@@ -282,6 +284,8 @@ export class EtcdMirror implements Contact {
       this.wake()
     } else if (head.staged > 0) {
       const rows = await readParts(this.client, this.layout, head, revision)
+      // While they were read this replica may have been told that the commit is its own, and may have gone on from there.
+      if (revision <= this.headAt) return
       this.advance(revision, head, () => rows.map(row => applyRow(this.table, row, head.index)).filter(isChange))
     } else {
       const real = records.filter(({ collection, key, kept }) => kept !== undefined || this.table.kept(collection, key) !== undefined)
@@ -314,8 +318,8 @@ export class EtcdMirror implements Contact {
     for (;;) {
       const state = await loadState(this.client, this.layout)
       if (state.head !== undefined) return state as LoadedState
-      // Two that begin at the same time begin the same.
-      const head = makeHead({ index: 0, id: '', staged: 0, ...state.etcd })
+      // Of two that begin at the same time one begins.
+      const head = makeHead({ index: this.events.firstIndex, id: '', staged: 0, ...state.etcd })
       await this.client.txn({ compare: [isAt(this.layout.head, 0n)], success: [putOp(this.layout.head, bytesOf(JSON.stringify(head)))] })
     }
   }

@@ -73,8 +73,8 @@ export class EtcdStore implements Store {
     this.leases = new EtcdLeases(this.client, this.layout, this.session, onProblem)
   }
 
-  /** Rejects with one line that says what is wrong where. */
-  static async open(options: EtcdStoreOptions, onProblem: (reason: string) => void): Promise<EtcdStore> {
+  /** Rejects with one line that says what is wrong where. `firstIndex`: of a state that is new. */
+  static async open(options: EtcdStoreOptions, onProblem: (reason: string) => void, firstIndex = 0): Promise<EtcdStore> {
     const store = new EtcdStore(options, onProblem)
     try {
       store.mirror = await EtcdMirror.open(store.client, store.layout, {
@@ -84,6 +84,7 @@ export class EtcdStore implements Store {
           else if (key.startsWith(store.layout.note)) store.notes.keyChanged(key, other)
         },
         onProblem,
+        firstIndex,
       })
       await store.session.start()
     } catch (error) {

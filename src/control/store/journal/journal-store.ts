@@ -90,7 +90,7 @@ export class JournalStore implements Store {
     private readonly dir: string,
     private readonly lock: DirectoryLock,
     private readonly head: HeadFile,
-    private readonly generation: string,
+    readonly generation: string,
     state: DirectoryState,
     private journal: Journal,
     private readonly options: JournalStoreOptions,
@@ -128,6 +128,11 @@ export class JournalStore implements Store {
 
   get index(): number {
     return this.records.index
+  }
+
+  /** All of it, as it is now. */
+  get contents(): RecordTable {
+    return this.records
   }
 
   async get(collection: Collection, key: string): Promise<StoredRecord | undefined> {

@@ -113,6 +113,9 @@ describe.skipIf(etcdBin === undefined)('with a real etcd (none is installed here
       const large = 'x'.repeat(150_000)
       const seen: Commit[] = []
       two.subscribe(['kv'], commit => seen.push(commit))
+      // The watch tells the writer of its own commits too: each is one.
+      const told: number[] = []
+      one.subscribe(['kv'], ({ index }) => told.push(index))
       const writes = Array.from({ length: 1_500 }, (_, i) => put('kv', `key${i}`, i % 100 === 0 ? large : i))
       expect(await one.transaction([remove('kv', 'gone'), ...writes])).toEqual({ ok: true, index: 2 })
       await two.catchUp()
@@ -123,6 +126,7 @@ describe.skipIf(etcdBin === undefined)('with a real etcd (none is installed here
       expect(await late.list('kv')).toEqual(await one.list('kv'))
       expect(await two.put('kv', 'after', 1)).toBe(3)
       await one.catchUp()
+      expect(told).toEqual([2, 3])
       const fresh = await open(`/pair${prefixes - 1}`)
       opened.push(fresh)
       expect(await fresh.list('kv')).toEqual(await one.list('kv'))

@@ -82,7 +82,9 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
       else history.push({ kind: 'swap', expected, value, swapped, begin, end })
     }
     try {
-      const { ok } = await store.transaction([put('kv', key, value)], compares)
+      // Now and then one that is laid down in parts.
+      const others = roll() < 0.05 ? Array.from({ length: 130 }, (_, i) => put('service', `other-${i}`, value)) : []
+      const { ok } = await store.transaction([put('kv', key, value), ...others], compares)
       done(performance.now(), ok)
     } catch (error) {
       // What was not written for certain has not happened.

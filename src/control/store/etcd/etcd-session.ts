@@ -24,6 +24,7 @@ export class EtcdSession {
   private overTimer: NodeJS.Timeout | undefined
   private readonly users: SessionUser[] = []
   private closed = false
+  private told = ''
 
   constructor(
     private readonly client: EtcdClient,
@@ -39,10 +40,9 @@ export class EtcdSession {
     this.users.push(user)
   }
 
-  /** Rejects where etcd gives no lease. */
-  async start(): Promise<void> {
-    await this.begin()
-    this.plan(KEEP_ALIVE_MS)
+  /** Where etcd gives no lease (it is full) it is asked for one again: what needs none, as reads do, goes on meanwhile. */
+  start(): Promise<void> {
+    return this.keepAlive()
   }
 
   /** What lies under it goes. */
@@ -76,7 +76,7 @@ export class EtcdSession {
       this.plan(KEEP_ALIVE_MS)
     } catch (error) {
       if (this.closed) return
-      if (this.lease === undefined) this.onProblem(`lease: ${(error as Error).message}`)
+      if (this.lease === undefined) this.tell(`lease: ${(error as Error).message}`)
       if (error instanceof EtcdError) this.client.next()
       this.plan(RETRY_MS)
     }
@@ -88,7 +88,14 @@ export class EtcdSession {
     if (this.closed) return
     this.lease = lease
     this.lives(asked, TTL_SECONDS)
+    this.told = ''
     for (const user of this.users) user.onBegin()
+  }
+
+  /** Once until it changes: it is asked twice a second. */
+  private tell(problem: string): void {
+    if (problem !== this.told) this.onProblem(problem)
+    this.told = problem
   }
 
   private lives(since: number, seconds: number): void {

@@ -189,11 +189,17 @@ describe.skipIf(etcdBin === undefined)('a full etcd (none is installed here)', (
     const { index } = store
     await store.catchUp()
     expect([store.contact.knowsLeader, store.index, (await store.get('kv', 'large'))!.modifyIndex]).toEqual([true, index, index])
+    // A replica that starts now serves what there is, and takes part in the work once there is room.
+    const late = await EtcdStore.open({ store: etcd.url, prefix: '/full' }, () => {})
+    let held = 0
+    late.leases.contend('task', () => held++)
+    expect([(await late.get('kv', 'large'))!.modifyIndex, held]).toEqual([index, 0])
     const { header } = JSON.parse(await etcd.ctl('get', 'x', '-w', 'json')) as { header: { revision: number } }
     await etcd.ctl('compact', String(header.revision))
     await etcd.ctl('defrag')
     await etcd.ctl('alarm', 'disarm')
     expect(await store.put('kv', 'small', 1)).toBe(index + 1)
-    await store.close()
+    await until('the late one has its task', () => held === 1)
+    await Promise.all([store.close(), late.close()])
   })
 })

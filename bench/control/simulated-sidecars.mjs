@@ -133,8 +133,7 @@ class SimulatedSidecar {
 }
 
 process.on('message', message => {
-  if (message.open !== undefined)
-    for (const each of message.open) sidecars.push(new SimulatedSidecar(each, message.upstreams))
+  if (message.open !== undefined) for (const each of message.open) sidecars.push(new SimulatedSidecar(each, message.upstreams))
   if (message.drop) {
     for (const sidecar of sidecars) {
       if (!message.keep) sidecar.forget()

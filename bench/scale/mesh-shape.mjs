@@ -61,11 +61,11 @@ export class MeshShape {
       DestinationName: `svc-${(service + 1 + u) % this.services}`,
       LocalBindPort: 9000 + u,
     }))
-    const Proxy = { DestinationServiceName: `svc-${service}`, DestinationServiceID: id, LocalServicePort: port, Upstreams }
+    const proxy = { DestinationServiceName: `svc-${service}`, DestinationServiceID: id, LocalServicePort: port, Upstreams }
     const sidecar = { ID: `${id}-sidecar-proxy`, Service: `svc-${service}-sidecar-proxy`, Address: address, Port: SIDECAR_PORT }
     return [
       serviceOperation(node, { ID: id, Service: `svc-${service}`, Address: address, Port: port }),
-      serviceOperation(node, { ...sidecar, Kind: 'connect-proxy', Proxy }),
+      serviceOperation(node, { ...sidecar, Kind: 'connect-proxy', Proxy: proxy }),
       ...this.healthOperations(i, 'passing'),
     ]
   }

@@ -74,7 +74,18 @@ async function federate() {
   const bundle = file('spire.json', await spire('bundle', 'show', '-format', 'spiffe'))
   const endpoint = ['-bundle-endpoint-url', `https://127.0.0.1:${BUNDLE_PORT}`, '-bundle-endpoint-profile', 'https_spiffe']
   const id = ['-endpoint-spiffe-id', `spiffe://${TRUST_DOMAIN}/spire/server`]
-  await deployment.remote('spiffe federate', '-name', 'spire', '-mesh', '-trust-domain', TRUST_DOMAIN, '-trust-bundle', bundle, ...endpoint, ...id)
+  await deployment.remote(
+    'spiffe federate',
+    '-name',
+    'spire',
+    '-mesh',
+    '-trust-domain',
+    TRUST_DOMAIN,
+    '-trust-bundle',
+    bundle,
+    ...endpoint,
+    ...id,
+  )
   const ours = JSON.parse((await get(`http://${deployment.http}/v1/connect/ca/roots`)).text).TrustDomain
   const bundleOfOurs = file('mesh.json', await deployment.remote('spiffe bundle'))
   const from = ['-bundleEndpointURL', `https://127.0.0.1:${OUR_BUNDLE_PORT}`, '-bundleEndpointProfile', 'https_spiffe']

@@ -33,7 +33,12 @@ export async function readMoved(path: string, keys: ReturnType<typeof keysOf>): 
   }
   const read = await readRestorable(path, keys)
   if ('problem' in read) throw new Error(read.problem)
-  return { records: read.records, origin: createHash('sha256').update(await readFile(path)).digest('hex') }
+  return {
+    records: read.records,
+    origin: createHash('sha256')
+      .update(await readFile(path))
+      .digest('hex'),
+  }
 }
 
 /** False: it was there already. Rejects where there is another mesh. */

@@ -24,7 +24,10 @@ export async function openStore(options: ControlPlaneOptions, vault: VaultSessio
     const opened = await EtcdStore.open(store, onProblem, moved.records.index)
     try {
       const isNew = await moveInto(opened, moved).catch(named)
-      log.warn({ restore, index: opened.index }, isNew ? 'the mesh in etcd begins with this state' : 'the mesh in etcd has begun with this state: --restore has no effect')
+      log.warn(
+        { restore, index: opened.index },
+        isNew ? 'the mesh in etcd begins with this state' : 'the mesh in etcd has begun with this state: --restore has no effect',
+      )
       return opened
     } catch (error) {
       await opened.close()

@@ -246,7 +246,7 @@ describe('the API', () => {
 
   it('a new task that is run at once runs once, and one that fails so is not there', async () => {
     const { status, events } = await run({ task: [fileTask('given', '1', { enabled: false })] })
-    const task = fileTask('at-once', '1', { template: { destination: at('at-once.out'), contents: '1', reload: `echo x >> ${at('at-once.log')}` } })
+    const task = fileTask('at-once', '1')
     expect(await status.postJson('/v1/tasks?run=now', { task })).toMatchObject({ task: { name: 'at-once', enabled: true } })
     const bad = fileTask('bad-at-once', '1', { template: { destination: at('b.out'), contents: '1', check: ['false'] } })
     await expect(status.postJson('/v1/tasks?run=now', { task: bad })).rejects.toThrow(/check false: exit code 1/)
@@ -335,7 +335,10 @@ it('who takes over does not tell again what was told, and tells what follows und
   await new Promise<void>(resolve => hook.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`
   const task = { name: 'told', condition: { 'consul-kv': { path: 'told', use_as_module_input: true } }, webhook: { url } }
-  const config = { high_availability: { cluster: { name: 'c2', storage: { consul: { session_ttl: '10s' } } } }, task: [task, fileTask('beat', '{{ keyOrDefault "beat" "0" }}')] }
+  const config = {
+    high_availability: { cluster: { name: 'c2', storage: { consul: { session_ttl: '10s' } } } },
+    task: [task, fileTask('beat', '{{ keyOrDefault "beat" "0" }}')],
+  }
   try {
     await api.put('/v1/kv/told', 'a')
     const one = await run(config, 'told-1')

@@ -24,7 +24,12 @@ class Replica extends ControlPlaneProcess {
   async start(store: string): Promise<this> {
     await this.choosePorts()
     this.setClock('+0')
-    const clock = [`LD_PRELOAD=${faketime}`, `FAKETIME_TIMESTAMP_FILE=${this.clockFile}`, 'FAKETIME_NO_CACHE=1', 'FAKETIME_DONT_FAKE_MONOTONIC=1']
+    const clock = [
+      `LD_PRELOAD=${faketime}`,
+      `FAKETIME_TIMESTAMP_FILE=${this.clockFile}`,
+      'FAKETIME_NO_CACHE=1',
+      'FAKETIME_DONT_FAKE_MONOTONIC=1',
+    ]
     const addresses = ['--http-addr', `127.0.0.1:${this.httpPort}`, '--grpc-addr', `127.0.0.1:${this.grpcPort}`, '--dns-addr', 'off']
     const argv = [...clock, process.execPath, outrigger, 'control', '--store', store, '--log-level', 'warn', ...addresses]
     await this.run('/usr/bin/env', argv, '/v1/status/leader', 90_000)
@@ -60,7 +65,14 @@ describe.skipIf(etcdBin === undefined || faketime === undefined)('clocks that ju
     const { ID } = await jumping.ask<{ ID: string }>('PUT', '/v1/session/create', { TTL: '15s' })
     expect(await steady.ask('PUT', `/v1/kv/lock?acquire=${ID}`, {})).toBe(true)
     const began = await steady.hour()
-    for (const [i, [offset, hours]] of ([['+3h', 3], ['-30h', -30], ['+400h', 400], ['+0', 0]] as const).entries()) {
+    for (const [i, [offset, hours]] of (
+      [
+        ['+3h', 3],
+        ['-30h', -30],
+        ['+400h', 400],
+        ['+0', 0],
+      ] as const
+    ).entries()) {
       jumping.setClock(offset)
       await until(`the clock is at ${offset}`, async () => Math.round((await jumping.hour()) - began) === hours)
       for (const [writer, reader] of [

@@ -10,7 +10,7 @@ import { type CaConfig, decodeCaConfig } from '../../src/mtls/ca/config.js'
 import { serviceSpiffeId } from '../../src/mtls/spiffe.js'
 import { certificatePems } from '../../src/mtls/x509/der.js'
 import { readCertificate } from '../../src/mtls/x509/x509.js'
-import { fieldOf, type KvReference, parseKvReference, readSecret, readVersion } from '../../src/vault/kv-secrets.js'
+import { fieldOf, type KvReference, parseKvReference, readEdition, readSecret } from '../../src/vault/kv-secrets.js'
 import { VaultSession } from '../../src/vault/vault-session.js'
 import { NO_TLS } from '../../src/vault/vault-settings.js'
 import { handshake, MemoryCaStore, type Party, testConfig, trusted } from '../mtls/ca/support.js'
@@ -143,7 +143,12 @@ describe.skipIf(BINARY === undefined)('a real OpenBao (OPENBAO_BIN)', () => {
     const secret = await readSecret(session, reference)
     expect(fieldOf(secret, reference)).toBe('one')
     await call('POST', 'secret/data/gateways/shop', { data: { key: 'two' } })
-    expect(await readVersion(session, reference)).toBe(secret.version + 1)
+    const next = await readSecret(session, reference)
+    expect([await readEdition(session, reference), next.edition !== secret.edition]).toEqual([next.edition, true])
+    // Its versions begin anew; that it is another one shows all the same.
+    await call('DELETE', 'secret/metadata/gateways/shop')
+    for (const key of ['three', 'four']) await call('POST', 'secret/data/gateways/shop', { data: { key } })
+    expect(await readEdition(session, reference)).not.toBe(next.edition)
     const other = parseKvReference('vault://secret/data/other#key') as KvReference
     await expect(readSecret(session, other)).rejects.toThrow(/HTTP 403: .*permission denied/)
     session.close()

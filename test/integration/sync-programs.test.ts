@@ -111,7 +111,13 @@ for (const { name, skip, check, text, wanted } of PROGRAMS)
         backup: false,
         createFolders: true,
       }
-      const driver = new TemplateDriver({ kind: 'template', files: [file], reload: null }, { ...world, env: () => dir }, { PATH })
+      const nothingOwed = { isOwed: () => false, set() {} }
+      const driver = new TemplateDriver(
+        { kind: 'template', files: [file], reload: null },
+        { ...world, env: () => dir },
+        { PATH },
+        nothingOwed,
+      )
       return driver.prepare(answers).apply({ signal: new AbortController().signal, idempotencyKey: '', trigger: '' })
     }
 

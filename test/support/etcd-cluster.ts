@@ -92,7 +92,11 @@ export class EtcdCluster {
     size = 1,
     args = [],
     tls,
-  }: { readonly size?: number; readonly args?: readonly string[]; readonly tls?: ServerTls } = {}): Promise<EtcdCluster> {
+  }: {
+    readonly size?: number
+    readonly args?: readonly string[]
+    readonly tls?: ServerTls
+  } = {}): Promise<EtcdCluster> {
     const folder = mkdtempSync(join(tmpdir(), 'outrigger-etcd-'))
     const ports: { client: number; peer: number; health: number }[] = []
     for (let i = 0; i < size; i++) {

@@ -13,7 +13,16 @@ import type { CommandConfig, TemplateFile, TemplateFiles } from '../config/sync-
 import type { TemplateAnswers } from '../template/catalog-functions.js'
 import { Template, type TemplateWorld } from '../template/template.js'
 import { type Applied, type ApplyContext, type Change, type Driver, DriverError, type Preview } from './driver.js'
-import { type FileBefore, type FileOwnership, linkTarget, readBefore, removeLeftCandidates, restore, swapIn, writeCandidate } from './file-swap.js'
+import {
+  type FileBefore,
+  type FileOwnership,
+  linkTarget,
+  readBefore,
+  removeLeftCandidates,
+  restore,
+  swapIn,
+  writeCandidate,
+} from './file-swap.js'
 import { lookUpGroup, lookUpUser } from './owners.js'
 import { MAX_OUTPUT_BYTES, runCommand } from './run-command.js'
 import { textDiff } from './text-diff.js'

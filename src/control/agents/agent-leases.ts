@@ -14,7 +14,7 @@ import { PLAIN_CHECK } from '../catalog/check-definition.js'
 import { NODE } from '../catalog/maintenance-check.js'
 import { hashOf, isSameHash } from '../secret-hash.js'
 import { Renewals } from '../store/renewals.js'
-import { put, type Store, type StoredRecord } from '../store/store.js'
+import { put, remove, type Store, type StoredRecord } from '../store/store.js'
 import type { HeldLease } from '../store/task-leases.js'
 
 export interface AgentLeaseRequest {
@@ -57,6 +57,8 @@ export class LeaseError extends Error {
 
 const TTL_MS = 10_000
 const REAP_AFTER_MS = 72 * 3_600_000
+/** What a timer could not have written is tried again. */
+const RETRY_MS = 1_000
 const MAX_AGENTS = 5_000
 /** The longest that a timer of Node's waits. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -240,7 +242,10 @@ export class AgentLeases {
     const run = (): void => {
       if (this.lease?.signal.aborted === false)
         then(this.lease).catch((error: Error) => {
-          if (!this.stopped) this.options.onProblem(`node ${held.node}: ${error.message}`)
+          if (this.stopped) return
+          this.options.onProblem(`node ${held.node}: ${error.message}`)
+          // Nobody else would do it; where it was renewed meanwhile this timer is no longer its own.
+          if (this.held.get(held.node.toLowerCase()) === held) held.timer = setTimeout(run, RETRY_MS).unref()
         })
     }
     held.timer = setTimeout(run, Math.min(ms, MAX_TIMER_MS))
@@ -252,20 +257,26 @@ export class AgentLeases {
     const lease: StoredLease = { ...stored(held), lostAtMs: Date.now() }
     // It may have come back meanwhile.
     const compare = { collection: 'agent-lease', key, modifyIndex: held.modifyIndex } as const
-    const { ok } = await this.options.store.exclusive(turn => turn.transaction([put('agent-lease', key, lease)], [compare]), task)
-    if (!ok) return
-    this.options.onNotice(held.node, 'is lost')
-    await this.options.catalog.change(draft => {
-      if (draft.node(held.node) === undefined || this.held.get(key)?.lostAtMs === 0) return
-      draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
+    // Both or neither: nobody would make the node critical that is lost already.
+    const { ok } = await this.options.store.exclusive(turn => {
+      const draft = this.options.catalog.draft()
+      if (draft.node(held.node) !== undefined) draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
+      return turn.transaction([put('agent-lease', key, lease), ...draft.writes()], [compare])
     }, task)
+    if (ok) this.options.onNotice(held.node, 'is lost')
   }
 
   private async remove(held: StoredLease, what: string, task?: HeldLease): Promise<void> {
     const key = held.node.toLowerCase()
-    await this.options.catalog.change(draft => draft.deleteNode(held.node), task)
-    await this.options.store.delete('agent-lease', key)
-    this.options.onNotice(held.node, what)
+    const isGone = await this.options.store.exclusive(async turn => {
+      // By a timer: at another replica it may have come back meanwhile.
+      if (task !== undefined && this.held.get(key) !== held) return false
+      const draft = this.options.catalog.draft()
+      draft.deleteNode(held.node)
+      await turn.transaction([...draft.writes(), remove('agent-lease', key)])
+      return true
+    }, task)
+    if (isGone) this.options.onNotice(held.node, what)
   }
 }
 

@@ -20,6 +20,8 @@ export const MAX_CONCURRENT_CHECKS = 64
 const MAX_FIRST_DELAY_MS = 500
 /** A sidecar that has just been registered is asked this often until it listens for the first time. */
 const STARTING_SIDECAR_INTERVAL_MS = 1_000
+/** What could not be written and no later run would find again is written after this. */
+const RETRY_MS = 1_000
 /** Metadata of a node whose services nobody checks: consul-esm looks for it too. */
 const EXTERNAL_NODE = 'external-node'
 
@@ -226,6 +228,7 @@ export class HealthChecks {
   }
 
   private expire(check: RunningCheck): void {
+    check.timer = undefined
     const last = this.catalog.check(check.definition.CheckID)?.output ?? ''
     this.report(check, 'critical', last === '' ? 'TTL expired' : `TTL expired (last output before timeout follows): ${last}`)
   }
@@ -254,7 +257,7 @@ export class HealthChecks {
     clearTimeout(timeout)
     this.active--
     check.abort = undefined
-    if (this.running.get(keyOn(check.node, check.definition.CheckID)) === check && !this.stopped) {
+    if (this.isRunning(check)) {
       this.count(check, outcome)
       this.schedule(check, this.intervalOf(check))
     }
@@ -313,19 +316,40 @@ export class HealthChecks {
     }
     check.deregisterTimer ??= setTimeout(() => {
       this.options.onDeregister?.(check.definition.ServiceID, check.definition.CheckID)
-      this.catalog.deregister(check.definition.ServiceID, this.lease).catch(this.unwritten(check.definition.CheckID))
+      this.deregister(check)
     }, after).unref()
   }
 
-  /** An outcome that can't be written is found again by the next run. */
-  private record({ node, definition }: RunningCheck, status: HealthStatus, output: string): void {
-    this.catalog.setCheckStatus(definition.CheckID, status, output, node, this.lease).catch(this.unwritten(definition.CheckID))
+  private deregister(check: RunningCheck): void {
+    const { definition } = check
+    this.catalog.deregister(definition.ServiceID, this.lease).catch((error: Error) => {
+      this.unwritten(definition.CheckID, error)
+      if (this.isRunning(check)) check.deregisterTimer = setTimeout(() => this.deregister(check), RETRY_MS).unref()
+    })
   }
 
-  private unwritten(id: string): (error: Error) => void {
-    return error => {
-      if (!this.stopped) this.options.onProblem?.(id, error.message)
-    }
+  /** An outcome that can't be written is found again by the next run; where there is none, it is tried again. */
+  private record(check: RunningCheck, status: HealthStatus, output: string): void {
+    const { node, definition } = check
+    this.catalog.setCheckStatus(definition.CheckID, status, output, node, this.lease).catch((error: Error) => {
+      this.unwritten(definition.CheckID, error)
+      // A heartbeat that came meanwhile has armed it already.
+      if (!this.isRunning(check) || check.timer !== undefined) return
+      if (definition.Type === 'ttl') check.timer = setTimeout(() => this.expire(check), RETRY_MS).unref()
+      if (definition.Type === 'alias')
+        check.timer = setTimeout(() => {
+          check.timer = undefined
+          this.followAlias(check)
+        }, RETRY_MS).unref()
+    })
+  }
+
+  private isRunning(check: RunningCheck): boolean {
+    return !this.stopped && this.running.get(keyOn(check.node, check.definition.CheckID)) === check
+  }
+
+  private unwritten(id: string, { message }: Error): void {
+    if (!this.stopped) this.options.onProblem?.(id, message)
   }
 }
 

@@ -26,7 +26,10 @@ export function operatorRoutes(app: FastifyInstance, context: ApiContext): void 
   }))
   const isAlone = (): boolean => replicas.list().length === 1
   app.post('/v1/operator/raft/transfer-leader', () => {
-    throw new HttpError(500, isAlone() ? 'cannot find peer: this is the only server' : 'who leads follows from leases: end that server instead')
+    throw new HttpError(
+      500,
+      isAlone() ? 'cannot find peer: this is the only server' : 'who leads follows from leases: end that server instead',
+    )
   })
   app.delete('/v1/operator/raft/peer', async request => {
     const id = query(request, 'id') ?? ''

@@ -258,7 +258,8 @@ export class Peerings {
         return readExchangeAnswer(await askPeer(this.dialled(servers), EXCHANGE_METHOD, request))
       } catch (error) {
         const isReached = !(error instanceof PeerError) || error.status !== undefined
-        if (isReached || performance.now() >= endMs) throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
+        if (isReached || performance.now() >= endMs)
+          throw new PeeringError(400, `the peer does not take the token: ${(error as Error).message}`)
         await new Promise(resolve => setTimeout(resolve, GATEWAYS_RETRY_MS))
       }
     }

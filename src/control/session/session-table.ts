@@ -41,12 +41,16 @@ export type CheckJudge = (session: SessionRecord) => string | undefined
 export const MAX_SESSIONS = 10_000
 /** Consul waits twice the TTL, so that a renewal that was late by one is no loss. */
 const TTL_MULTIPLIER = 2
+/** What could not be written is tried again, as long as its reason holds: a session that nobody ends would hold its locks for ever. */
+const RETRY_MS = 1_000
 
 export class SessionTable extends WatchedIndex {
   private readonly sessions = new Map<string, Session>()
   private readonly timers = new Map<string, NodeJS.Timeout>()
   /** Until when a key's lock can't be taken (ms of `now`). One timer a key takes it out again. */
   private readonly delays = new Map<string, NodeJS.Timeout>()
+  /** Those that are being ended, or will be tried again in a moment. */
+  private readonly ending = new Set<string>()
   private writer: KvWriter | undefined
   private stopped = false
   private readonly renewals: Renewals
@@ -146,12 +150,19 @@ export class SessionTable extends WatchedIndex {
   /** Ends those whose checks are no longer well. Called at each change of the catalog's health. */
   judge(judge: CheckJudge): void {
     if (!this.endsSessions) return
-    for (const session of this.sessions.values()) if (judge(session) !== undefined) this.end(session.ID)
+    for (const session of this.sessions.values()) if (judge(session) !== undefined) this.end(session.ID, () => judge(session) !== undefined)
   }
 
-  private end(id: string): void {
-    this.destroy(id, this.lease).catch((error: Error) => {
+  private end(id: string, isDue: () => boolean): void {
+    if (this.ending.has(id)) return
+    this.ending.add(id)
+    const over = (): void => void this.ending.delete(id)
+    this.destroy(id, this.lease).then(over, (error: Error) => {
       if (!this.stopped) this.onProblem(`session ${id} could not be ended: ${error.message}`)
+      setTimeout(() => {
+        over()
+        if (this.endsSessions && !this.stopped && this.sessions.has(id) && isDue()) this.end(id, isDue)
+      }, RETRY_MS).unref()
     })
   }
 
@@ -188,7 +199,7 @@ export class SessionTable extends WatchedIndex {
     const ttlMs = (parseDuration(session.TTL || '0s') ?? 0) / 1e6
     if (ttlMs === 0 || this.stopped) return
     const timer = setTimeout(() => {
-      if (this.endsSessions) this.end(session.ID)
+      if (this.endsSessions) this.end(session.ID, () => this.timers.get(session.ID) === timer)
     }, ttlMs * TTL_MULTIPLIER)
     timer.unref()
     this.timers.set(session.ID, timer)

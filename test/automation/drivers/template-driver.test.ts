@@ -136,7 +136,7 @@ it('does nothing more once it is stopped', async () => {
 
 it('shows what would change', async () => {
   writeFileSync(join(dir, 'a'), '1\n2\n3\n')
-  const driver = new TemplateDriver({ kind: 'template', files: [fileOf('a', '1\nzwei\n3\n4\n')], reload: null }, world, {})
+  const driver = new TemplateDriver({ kind: 'template', files: [fileOf('a', '1\nzwei\n3\n4\n')], reload: null }, world, {}, memory())
   const { changes, plan } = await driver.prepare(answers).preview(new AbortController().signal)
   expect([changes, plan]).toEqual([true, `--- ${dir}/a\n+++ ${dir}/a\n@@ -1,3 +1,4 @@\n 1\n-2\n+zwei\n 3\n+4\n`])
   expect(read('a')).toBe('1\n2\n3\n')
@@ -151,11 +151,16 @@ it('whose process ended between the swap and the reload: the next run reloads, t
   const reload = sh(`cat ${dir}/a >> ${dir}/log; test ! -e ${dir}/broken`)
   writeFileSync(join(dir, 'a'), 'new')
   const owed = memory(true)
-  expect(await apply([file], reload, undefined, owed)).toMatchObject({ changed: true, summary: 'reloaded for files that were written before' })
+  expect(await apply([file], reload, undefined, owed)).toMatchObject({
+    changed: true,
+    summary: 'reloaded for files that were written before',
+  })
   expect([read('log'), owed.isOwed()]).toEqual(['new', false])
   // One that fails, for the new files and for the old ones, is owed on.
   writeFileSync(join(dir, 'broken'), '')
-  expect((await failureOf(apply([fileOf('a', 'newer')], reload, undefined, owed))).message).toMatch(/going back failed: reload of the old files/)
+  expect((await failureOf(apply([fileOf('a', 'newer')], reload, undefined, owed))).message).toMatch(
+    /going back failed: reload of the old files/,
+  )
   expect([read('a'), owed.isOwed()]).toEqual(['new', true])
 })
 

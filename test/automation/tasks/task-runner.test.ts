@@ -196,6 +196,7 @@ it('what comes back is told under another id, and what is tried again under the 
     await clock.settle(0)
     applies.at(-1)!.fail('the answer was lost')
     await clock.settle(1_000)
+    await clock.settle(1_000)
     applies.at(-1)!.end()
     await clock.settle(0)
   }

@@ -3,6 +3,8 @@ import { AgentLeases } from '../../../src/control/agents/agent-leases.js'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { OWN } from '../../support/own-node.js'
+import { until } from '../../support/proxy-process.js'
+import { RefusingStore } from '../../support/refusing-store.js'
 
 const node = { ID: 'a4a7c0de-0000-4000-8000-000000000001', Node: 'a1', Address: '10.0.0.1', TaggedAddresses: null, Meta: null }
 const request = { node, secret: 'of a1', version: '0.1.0' }
@@ -62,4 +64,24 @@ it('refuses an agent that says another name', async () => {
   await expect(leases.leave('a1', 'of another')).rejects.toThrow('node "a1" is held by another agent')
   await expect(leases.leave('a2', 'x')).rejects.toThrow('no agent holds node "a2"')
   expect(isThere()).toBe(true)
+})
+
+it('one that was lost while nothing could be written is told to be lost a moment later', async () => {
+  await leases.stop()
+  const store = new RefusingStore()
+  catalog = await Catalog.open(store, { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  const problems: string[] = []
+  leases = await AgentLeases.open({
+    store,
+    catalog,
+    ttlMs: 30,
+    onProblem: reason => {
+      problems.push(reason)
+    },
+    onNotice: (name, what) => notices.push(`${name} ${what}`),
+  })
+  await leases.take(request)
+  store.refusals = 1
+  await until('it is lost', () => notices.includes('a1 is lost'))
+  expect([problems, catalog.checkOn('a1', 'serfHealth')?.status]).toEqual([['node a1: etcd is away'], 'critical'])
 })

@@ -12,6 +12,7 @@ import { parseServiceDefinition } from '../../../src/control/catalog/service-def
 import { FieldReader } from '../../../src/control/config-entries/field-reader.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { OWN } from '../../support/own-node.js'
+import { RefusingStore } from '../../support/refusing-store.js'
 
 const HEALTH = {
   Check: {
@@ -278,6 +279,23 @@ describe('HealthChecks', () => {
     checks.start()
     await until(() => catalog.instance('old') === undefined)
     expect(gone).toEqual(['old'])
+  })
+
+  it('what could not be written, and no later run would find again, is written a moment later', async () => {
+    const store = new RefusingStore()
+    catalog = await Catalog.open(store, { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+    const problems: string[] = []
+    checks = new HealthChecks(catalog, { onProblem: id => problems.push(id) })
+    await register('job', { TTL: '30ms', Status: 'passing' })
+    await register('base', { TTL: '1h', Status: 'passing' })
+    await register('alias', { AliasService: 'base', Status: 'critical' })
+    const old = parseServiceDefinition({ Name: 'old', Port: 1, Check: { CheckID: 'old', TTL: '1h' } }, { strict: true })
+    if (!old.ok) throw new Error('invalid')
+    await catalog.register({ ...old.value, checks: [{ ...old.value.checks[0]!, deregisterAfterMs: 30 }] })
+    store.refusals = 3
+    checks.start()
+    await until(() => statusOf('job') === 'critical' && statusOf('alias') === 'passing' && catalog.instance('old') === undefined)
+    expect(problems.sort()).toEqual(['alias', 'job', 'old'])
   })
 
   it('runs no more at once than its limit, and all of them in the end', async () => {

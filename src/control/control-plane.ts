@@ -169,7 +169,8 @@ export class ControlPlane {
     this.cleanups.push(() => acl?.stop())
     const ownName = options.nodeName ?? hostname()
     const ownAddress = options.nodeAddress ?? '127.0.0.1'
-    const node: NodeInfo = { ...(await serverNode(store, { name: ownName, address: ownAddress })), datacenter, locality: options.locality }
+    const own = { name: ownName, address: ownAddress, locality: options.locality }
+    const node: NodeInfo = { ...(await serverNode(store, own)), datacenter }
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
       sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,

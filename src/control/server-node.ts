@@ -4,8 +4,8 @@ import type { NodeInfo } from './http-api/context.js'
 import { put, type Store } from './store/store.js'
 
 /**
- * The node that the agent API registers on. Replicas serve it together, so it has one name and address for all of them: what the first of them
- * was started with.
+ * The node that the agent API registers on. Replicas serve it together, so it has one name, address and place for all of them: what the first of
+ * them was started with. A sidecar is told the same endpoints whichever of them it follows.
  */
 export async function serverNode(store: Store, own: Omit<NodeInfo, 'id' | 'datacenter'>): Promise<Omit<NodeInfo, 'datacenter'>> {
   const id = await madeOnce(store, 'node-id', randomUUID())

@@ -41,6 +41,8 @@ export class CatalogIndex {
   private readonly byNode = new Map<string, Group>()
   /** Connect proxies by the name of the service they stand before. */
   private readonly proxiesByDestination = new Map<string, Group>()
+  /** Those and the connect-native instances of a name together; made when first asked for, until one of them comes or goes. */
+  private readonly connectByName = new Map<string, readonly CatalogInstance[]>()
   private readonly checksByKey = new Map<string, CatalogCheck>()
   /** By the key of the service they are of; of a node, by the key of the service without a name. */
   private readonly checksByService = new Map<string, Set<string>>()
@@ -126,11 +128,20 @@ export class CatalogIndex {
 
   /** Where the mesh reaches service `name`: its sidecars, connect-native instances and terminating gateways, in order of their keys. */
   connectInstancesOf(name: string): readonly CatalogInstance[] {
-    const proxies = this.sorted(this.proxiesByDestination.get(name.toLowerCase()))
-    const native = this.instancesOf(name).filter(instance => instance.Native)
+    const own = this.ownConnectInstancesOf(name.toLowerCase())
     const gateways = this.links.gatewaysOf(name).flatMap(gateway => this.gatewaysNamed(gateway, 'terminating-gateway'))
-    if (native.length + gateways.length === 0) return proxies
-    return [...proxies, ...native, ...gateways].sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
+    return gateways.length === 0 ? own : [...own, ...gateways].sort(byKey)
+  }
+
+  private ownConnectInstancesOf(folded: string): readonly CatalogInstance[] {
+    const known = this.connectByName.get(folded)
+    if (known !== undefined) return known
+    const proxies = this.sorted(this.proxiesByDestination.get(folded))
+    const native = this.sorted(this.byName.get(folded)).filter(instance => instance.Native)
+    const own = native.length === 0 ? proxies : [...proxies, ...native].sort(byKey)
+    // Anybody may ask for a name that is none.
+    if (own.length > 0) this.connectByName.set(folded, own)
+    return own
   }
 
   /** Ingress gateways by which service `name` is reached from outside. */
@@ -180,7 +191,7 @@ export class CatalogIndex {
   /** Of every node, in order of their keys. */
   meshGateways(): CatalogInstance[] {
     const gateways = [...this.instancesByKey.values()].filter(({ Kind }) => Kind === 'mesh-gateway')
-    return gateways.sort((a, b) => (keyOfInstance(a) < keyOfInstance(b) ? -1 : 1))
+    return gateways.sort(byKey)
   }
 
   /** Sidecars and gateways of every node: what is served with configuration. */
@@ -265,8 +276,11 @@ export class CatalogIndex {
     this.spellings.set(instance.Service, (this.spellings.get(instance.Service) ?? 0) + 1)
     join(this.byName, instance.Service.toLowerCase(), key)
     join(this.byNode, instance.Node, key)
+    this.connectByName.delete(instance.Service.toLowerCase())
     const destination = instance.Proxy?.DestinationServiceName
-    if (destination) join(this.proxiesByDestination, destination.toLowerCase(), key)
+    if (!destination) return
+    join(this.proxiesByDestination, destination.toLowerCase(), key)
+    this.connectByName.delete(destination.toLowerCase())
   }
 
   protected removeInstance(key: string): void {
@@ -278,8 +292,11 @@ export class CatalogIndex {
     else this.spellings.set(instance.Service, others)
     leave(this.byName, instance.Service.toLowerCase(), key)
     leave(this.byNode, instance.Node, key)
+    this.connectByName.delete(instance.Service.toLowerCase())
     const destination = instance.Proxy?.DestinationServiceName
-    if (destination) leave(this.proxiesByDestination, destination.toLowerCase(), key)
+    if (!destination) return
+    leave(this.proxiesByDestination, destination.toLowerCase(), key)
+    this.connectByName.delete(destination.toLowerCase())
   }
 
   checkByKey(key: string): CatalogCheck | undefined {
@@ -309,6 +326,10 @@ export class CatalogIndex {
     group.sorted ??= [...group.keys].sort().map(key => this.instancesByKey.get(key)!)
     return group.sorted
   }
+}
+
+function byKey(a: CatalogInstance, b: CatalogInstance): number {
+  return keyOfInstance(a) < keyOfInstance(b) ? -1 : 1
 }
 
 export function worst(statuses: readonly HealthStatus[]): HealthStatus {

@@ -83,7 +83,7 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
     }
     try {
       // Now and then one that is laid down in parts.
-      const others = roll() < 0.05 ? Array.from({ length: 130 }, (_, i) => put('service', `other-${i}`, value)) : []
+      const others = roll() < 0.02 ? Array.from({ length: 130 }, (_, i) => put('service', `other-${i}`, value)) : []
       const { ok } = await store.transaction([put('kv', key, value), ...others], compares)
       done(performance.now(), ok)
     } catch (error) {

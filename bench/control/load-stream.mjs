@@ -42,12 +42,12 @@ const statsOf = (clusterName, everyMs) => ({
 })
 
 /** Begins at any time of the first interval, as sidecars do that were started at different times. */
-export function reportLoad(session, id, clusters, everyMs) {
+export function reportLoad(session, node, clusters, everyMs) {
   const stream = session.request(HEAD)
   stream.on('error', () => {})
   stream.resume()
-  stream.write(framed({ node: { id, cluster: id } }))
-  const report = framed({ node: { id, cluster: id }, clusterStats: clusters.map(name => statsOf(name, everyMs)) })
+  stream.write(framed({ node }))
+  const report = framed({ node, clusterStats: clusters.map(name => statsOf(name, everyMs)) })
   setTimeout(() => {
     const timer = setInterval(() => stream.write(report), everyMs)
     stream.once('close', () => clearInterval(timer))

@@ -145,7 +145,7 @@ process.on('message', message => {
     process.send({ watching: true })
   }
   if (message.report !== undefined)
-    for (const { id, stream, have } of sidecars) reportLoad(stream.session, id, [...have[CLUSTER_TYPE].keys()], message.report)
+    for (const { identity, stream, have } of sidecars) reportLoad(stream.session, identity, [...have[CLUSTER_TYPE].keys()], message.report)
   if (message.stats) process.send({ stats: { ...stats, configured, sidecars: sidecars.length } })
 })
 process.on('disconnect', () => process.exit(0))

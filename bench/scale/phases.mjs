@@ -278,7 +278,7 @@ export const PHASES = {
     const share = async ms => {
       const before = cpuSeconds(mesh.planes)
       for (let i = 0; i < ms / 1_000; i++) {
-        await plane.put(`/v1/agent/check/${i % 2 === 0 ? 'fail' : 'pass'}/svc-0-0-ttl`)
+        await setHealth(mesh, 0, i % 2 === 0 ? 'critical' : 'passing')
         await sleep(1_000)
       }
       return (100 * (cpuSeconds(mesh.planes) - before)) / (ms / 1_000)

@@ -531,6 +531,7 @@ export class ControlPlane {
       consoleFolder: options.consoleFolder,
       history: options.prometheus === undefined ? undefined : new PrometheusHistory(options.prometheus, Date.now),
       resolveDns,
+      dnsAddress: () => this.dns?.address,
       tokenRequired: options.httpToken !== undefined || options.acl?.defaultPolicy === 'deny',
       loopbackOnly: areLoopback([plan.http, plan.https]),
       defaultPolicy: () => this.defaultPolicy,

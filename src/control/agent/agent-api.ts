@@ -11,9 +11,10 @@ import { agentProcessRoutes } from '../http-api/agent-process.js'
 import { authorizeWith } from '../http-api/authorize.js'
 import { bootstrapRoute } from '../http-api/bootstrap-route.js'
 import type { LocalContext } from '../http-api/context.js'
+import type { HostPort } from '../http-api/listen-addresses.js'
 import { HttpError, param } from '../http-api/respond.js'
 import { LocalHosts, newHttpApi } from '../http-api/server.js'
-import { agentConfigShape } from '../http-api/shapes.js'
+import { agentConfigShape, dnsConfigShape } from '../http-api/shapes.js'
 import { StreamedAnswers } from '../http-api/streamed-answers.js'
 import { presentedToken } from '../http-api/token.js'
 import type { ForwardedReads } from './forwarded-reads.js'
@@ -29,6 +30,7 @@ export interface AgentApiContext extends LocalContext {
   readonly loopbackOnly: boolean
   leaseState(): LeaseState
   grpcPort(): number
+  dnsAddress(): HostPort | undefined
 }
 
 const DEFAULTS_TIMEOUT_MS = 3_000
@@ -153,7 +155,13 @@ function selfShape(context: AgentApiContext): object {
   const { node, version, catalog } = context
   return {
     Config: agentConfigShape(node, version, false),
-    DebugConfig: { Datacenter: node.datacenter, GRPCPort: context.grpcPort(), GRPCTLSPort: -1, ConnectEnabled: true },
+    DebugConfig: {
+      Datacenter: node.datacenter,
+      GRPCPort: context.grpcPort(),
+      GRPCTLSPort: -1,
+      ConnectEnabled: true,
+      ...dnsConfigShape(context.dnsAddress()),
+    },
     Stats: {
       agent: { checks: String(catalog.checksOn(OWN_NODE).length), services: String(catalog.instancesOn(OWN_NODE).length) },
       consul: { server: 'false', lease: context.leaseState() },

@@ -271,6 +271,7 @@ export class ClientAgent {
       loopbackOnly: areLoopback([http, https]),
       leaseState: () => lease.state,
       grpcPort: () => this.grpcListening?.port ?? -1,
+      dnsAddress: () => this.dnsListening,
     })
     this.cleanups.push(async () => {
       blocking.close()

@@ -5,7 +5,7 @@ import { agentMetrics, agentMetricsText } from './agent-metrics.js'
 import type { ApiContext } from './context.js'
 import { compileRequestFilter } from './request-filter.js'
 import { flag, HttpError, param, query } from './respond.js'
-import { agentConfigShape, agentMemberShape, memberShape } from './shapes.js'
+import { agentConfigShape, agentMemberShape, dnsConfigShape, memberShape } from './shapes.js'
 import type { StreamedAnswers } from './streamed-answers.js'
 
 const METRICS_INTERVAL_MS = 10_000
@@ -23,6 +23,7 @@ export function agentSelfRoutes(app: FastifyInstance, context: ApiContext, strea
         GRPCPort: grpc.plainPort,
         GRPCTLSPort: grpc.tlsPort,
         ConnectEnabled: true,
+        ...dnsConfigShape(context.dnsAddress()),
       },
       Stats: { agent: { checks: String(catalog.checksOn(OWN_NODE).length), services: String(catalog.instancesOn(OWN_NODE).length) } },
       Coord: { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },

@@ -31,6 +31,7 @@ import type { TopicIndexes } from '../store/topic-indexes.js'
 import type { PrometheusHistory } from '../traffic/prometheus-history.js'
 import type { TrafficReader } from '../traffic/traffic.js'
 import type { BlockingQueries } from './blocking-queries.js'
+import type { HostPort } from './listen-addresses.js'
 
 export interface NodeInfo {
   readonly id: string
@@ -126,5 +127,7 @@ export interface ApiContext extends LocalContext, Coordination {
   defaultPolicy(): IntentionAction
   /** Where sidecars reach the ADS server. */
   grpc(): GrpcReach
+  /** Where DNS is answered; undefined: nowhere. */
+  dnsAddress(): HostPort | undefined
   readonly resolveDns: ResolveDns
 }

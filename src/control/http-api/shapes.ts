@@ -10,6 +10,7 @@ import type { VirtualIps } from '../catalog/virtual-ips.js'
 import { durationFromMs } from '../config-entries/duration.js'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { NodeInfo } from './context.js'
+import { formatAddress, type HostPort } from './listen-addresses.js'
 
 const NO_PROXY = { Mode: '', MeshGateway: {}, Expose: {} }
 
@@ -109,6 +110,13 @@ export function agentConfigShape(node: NodeInfo, version: string, isServer: bool
     VersionMetadata: `outrigger-${version}`,
     BuildDate: '1970-01-01T00:00:01Z',
   }
+}
+
+/** Of an agent's `DebugConfig`, by which Nomad finds the DNS of its machine. */
+export function dnsConfigShape(address: HostPort | undefined) {
+  if (address === undefined) return { DNSPort: -1, DNSAddrs: [] }
+  const at = formatAddress(address)
+  return { DNSPort: address.port, DNSAddrs: [`tcp://${at}`, `udp://${at}`] }
 }
 
 /** A server as a member of the cluster, of the LAN or of the WAN. */

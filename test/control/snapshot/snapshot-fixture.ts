@@ -20,6 +20,9 @@ import { OWN } from '../../support/own-node.js'
 
 const TRUST_DOMAIN = '11111111-2222-3333-4444-555555555555.consul'
 
+/** What decoders say of a resource hangs on its bytes alone: fixtures need not ask again. */
+const VERDICTS = new ResourceErrors()
+
 export class SnapshotFixture {
   peers: PeerSources = NO_PEERS
   federations: FederationSources = NO_FEDERATIONS
@@ -32,7 +35,7 @@ export class SnapshotFixture {
   static async open(): Promise<SnapshotFixture> {
     const store = new MemoryStore()
     const scope = { datacenter: 'dc1', trustDomain: TRUST_DOMAIN }
-    const check = new WriteCheck({ mesh: { ...scope, defaultPolicy: () => 'deny' }, kinds: PROXY_KINDS, errors: new ResourceErrors() })
+    const check = new WriteCheck({ mesh: { ...scope, defaultPolicy: () => 'deny' }, kinds: PROXY_KINDS, errors: VERDICTS })
     const entries = await ConfigEntryTable.open(store, { ...scope, check: (entry, before) => check.ofEntry(entry, before) })
     const catalog = await Catalog.open(store, {
       node: OWN,

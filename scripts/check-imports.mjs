@@ -97,7 +97,8 @@ const FOLDERS = {
     server: ['gen', 'grpc-service.ts', 'type-urls.ts'],
     dump: ['resources', 'gen', 'type-urls.ts'],
     resources: ['gen', 'type-urls.ts'],
-    'load-reports': ['gen'],
+    'load-reports': ['resources', 'address-message.ts', 'gen'],
+    'health-discovery': ['resources', 'address-message.ts', 'gen'],
   },
 }
 

@@ -516,6 +516,13 @@ export function loadReporterStats(source: StatSource): LoadReporterHandles {
   return source.scope('load_reporter').group(tables.LOAD_REPORTER)
 }
 
+export type HealthReporterHandles = HandlesOf<typeof tables.HDS_DELEGATE>
+
+/** `hds_delegate.`; absent without hds_config. */
+export function healthReporterStats(source: StatSource): HealthReporterHandles {
+  return source.scope('hds_delegate').group(tables.HDS_DELEGATE)
+}
+
 /** `statsd.`, of the sinks over TCP together. */
 export function statsdStats(source: StatSource): HandlesOf<typeof tables.STATSD> {
   return source.scope('statsd').group(tables.STATSD)

@@ -520,6 +520,9 @@ export const FILESYSTEM = defineStatGroup({
 /** `load_reporter.`: LRS. */
 export const LOAD_REPORTER = defineStatGroup({ counters: ['errors', 'requests', 'responses', 'retries'] })
 
+/** `hds_delegate.` */
+export const HDS_DELEGATE = defineStatGroup({ counters: ['errors', 'requests', 'responses', 'updates'] })
+
 /** `access_logs.grpc_access_log.` */
 export const GRPC_LOG = defineStatGroup({ counters: ['logs_dropped', 'logs_written'] })
 

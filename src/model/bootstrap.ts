@@ -78,8 +78,14 @@ export interface Bootstrap {
   readonly runtime: readonly RuntimeLayer[]
   /** cluster_manager.local_cluster_name: the cluster of this proxy's own instances, for zone-aware routing. */
   readonly localClusterName?: string
+  /** cluster_manager.upstream_bind_config: where connections to clusters come from that do not say it themselves. */
+  readonly bindSource?: Address
   /** cluster_manager.load_stats_config: who is told what load the clusters have. */
   readonly loadStats?: GrpcService
+  /** cluster_manager.outlier_detection.event_log_path: where ejections and returns of hosts are written. */
+  readonly outlierEventLog?: string
+  /** hds_config: who asks for health checks of hosts that it names, and is told of them. */
+  readonly healthDiscovery?: GrpcService
   /** Of clusters that have none of their own; absent = Envoy's default. */
   readonly dnsResolver?: DnsResolverConfig
   /** Of connection managers whose tracing names no provider. */

@@ -96,6 +96,13 @@ export interface OutlierDetection {
   readonly successfulActiveHealthCheckUnejectHost: boolean
 }
 
+/** Where what becomes of hosts is written, and whether also what changes nothing. */
+export interface HealthEventRules {
+  readonly paths: readonly string[]
+  readonly everyFailure: boolean
+  readonly everySuccess: boolean
+}
+
 export interface HealthCheck {
   readonly timeoutMs: number
   readonly intervalMs: number
@@ -111,6 +118,8 @@ export interface HealthCheck {
   readonly unhealthyIntervalMs: number
   readonly unhealthyEdgeIntervalMs: number
   readonly healthyEdgeIntervalMs: number
+  /** Absent: nothing is written. */
+  readonly events?: HealthEventRules
   readonly check:
     | {
         readonly kind: 'http'

@@ -57,6 +57,9 @@ export interface CsrfPolicy {
   readonly additionalOrigins: readonly StringMatcher[]
 }
 
+/** Whether rate_limits of the virtual host count beside those of the route. `override`: only where the route has none. */
+export type HostRateLimits = 'override' | 'include' | 'ignore'
+
 export interface LocalRateLimitConfig {
   readonly statPrefix: string
   readonly status: number
@@ -70,6 +73,7 @@ export interface LocalRateLimitConfig {
     readonly bucket: { readonly maxTokens: number; readonly tokensPerFill: number; readonly fillIntervalMs: number }
   }[]
   readonly stage: number
+  readonly hostRateLimits: HostRateLimits
   readonly perConnection: boolean
   readonly enableXRateLimitHeaders: boolean
   readonly rateLimitedAsResourceExhausted: boolean
@@ -414,6 +418,8 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
   | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } | null }
   | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
+  /** `domain` '': the filter's own. */
+  | { readonly kind: 'rateLimit'; readonly hostRateLimits: HostRateLimits; readonly domain: string }
   /** null: as the filter's own. */
   | {
       readonly kind: 'extProc'

@@ -4,10 +4,12 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Steps } from '../io/slices.js'
+import type { LogSinks } from '../l7/log/access-log-sink.js'
 import type { Runtime } from '../l7/match/runtime-fraction.js'
 import { compileRouteTable } from '../l7/route/route-table.js'
 import { clusterManagerStats, inflatedClusters } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
+import type { Address } from '../model/address.js'
 import type { Bootstrap } from '../model/bootstrap.js'
 import type { Cluster } from '../model/cluster.js'
 import type { ConfigError } from '../model/config-error.js'
@@ -23,6 +25,7 @@ import type { ListenerRegistry } from './listener/listener-registry.js'
 import type { RouteRegistry } from './route-registry.js'
 
 export interface ConfigHolders {
+  readonly sinks: LogSinks
   readonly store: StatsStore
   readonly clusters: ClusterRegistry
   readonly listeners: ListenerRegistry
@@ -34,11 +37,14 @@ export interface ConfigHolders {
 
 export class ConfigChanges {
   private readonly to: ConfigHolders
+  /** Of clusters without an upstream_bind_config. */
+  private readonly bindSource: Address | null
   private readonly stats
   private readonly inflated
 
-  constructor(holders: ConfigHolders) {
+  constructor(holders: ConfigHolders, bindSource: Address | null) {
     this.to = holders
+    this.bindSource = bindSource
     this.stats = clusterManagerStats(holders.store)
     this.inflated = inflatedClusters(holders.store)
     holders.clusters.onWarm(() => this.refreshClusterGauges())
@@ -46,8 +52,8 @@ export class ConfigChanges {
   }
 
   /** The static resources. Errors name the resource by its bootstrap path; with errors no listener has been bound. */
-  async applyStatic({ secrets, clusters, listeners }: Bootstrap): Promise<ConfigError[]> {
-    const errors: ConfigError[] = []
+  async applyStatic({ secrets, clusters, listeners, outlierEventLog }: Bootstrap): Promise<ConfigError[]> {
+    const errors = this.checkEventLog(outlierEventLog, 'cluster_manager.outlier_detection')
     for (const secret of secrets) this.to.secrets.setStatic(secret)
     clusters.forEach((cluster, i) => {
       errors.push(...below(`static_resources.clusters[${i}]`, this.applyCluster(cluster, true)))
@@ -60,16 +66,18 @@ export class ConfigChanges {
   }
 
   /** What applyStatic would refuse; nothing is bound or dialled (--mode validate). */
-  checkStatic({ secrets, clusters, listeners }: Bootstrap): ConfigError[] {
+  checkStatic({ secrets, clusters, listeners, outlierEventLog }: Bootstrap): ConfigError[] {
     for (const secret of secrets) this.to.secrets.setStatic(secret)
     return [
+      ...this.checkEventLog(outlierEventLog, 'cluster_manager.outlier_detection'),
       ...clusters.flatMap((cluster, i) => below(`static_resources.clusters[${i}]`, this.checkCluster(cluster))),
       ...listeners.flatMap((listener, i) => below(`static_resources.listeners[${i}]`, this.to.listeners.check(listener))),
     ]
   }
 
-  applyCluster(cluster: Cluster, isStatic = false): ConfigError[] {
+  applyCluster(given: Cluster, isStatic = false): ConfigError[] {
     const { clusters } = this.to
+    const cluster = given.bindSource === null && this.bindSource !== null ? { ...given, bindSource: this.bindSource } : given
     const errors = this.checkCluster(cluster)
     if (errors.length > 0) return errors
     const present = clusters.warming(cluster.name) ?? clusters.get(cluster.name)
@@ -83,8 +91,16 @@ export class ConfigChanges {
     return []
   }
 
-  private checkCluster({ tls }: Cluster): ConfigError[] {
-    return tls === null ? [] : below('transport_socket.typed_config', this.to.tlsContexts.check(tls))
+  private checkCluster({ tls, healthChecks }: Cluster): ConfigError[] {
+    return [
+      ...(tls === null ? [] : below('transport_socket.typed_config', this.to.tlsContexts.check(tls))),
+      ...healthChecks.flatMap(({ events }, i) => (events?.paths ?? []).flatMap(path => this.checkEventLog(path, `health_checks[${i}]`))),
+    ]
+  }
+
+  private checkEventLog(path: string | undefined, at: string): ConfigError[] {
+    const problem = path === undefined ? null : this.to.sinks.problem({ kind: 'file', path })
+    return problem === null ? [] : [{ path: `${at}.event_log_path`, reason: problem }]
   }
 
   /** The groups that a cluster has by its configuration are there from the start, as in Envoy: dashboards and alerts need the zeros. */

@@ -41,8 +41,8 @@ import type { OverloadConfig } from '../model/overload.js'
 import type { DataSource, SdsSecretRef } from '../model/tls.js'
 import { SecretRegistry } from '../mtls/secrets/secret-registry.js'
 import { TlsContexts } from '../mtls/tls/tls-contexts.js'
-import { ClusterRegistry } from '../upstream/cluster/cluster-registry.js'
-import { Dial } from '../upstream/connect/connector.js'
+import { ClusterRegistry, type ClusterRegistryOptions } from '../upstream/cluster/cluster-registry.js'
+import { bindHostOf, Dial } from '../upstream/connect/connector.js'
 import { DnsResolver } from '../upstream/dns/dns-resolver.js'
 import { CertificateWatch } from './certificate-watch.js'
 import { ConfigChanges } from './config-changes.js'
@@ -98,6 +98,7 @@ export class Server {
   readonly options: ServerOptions
   readonly store: StatsStore
   readonly clusters: ClusterRegistry
+  private readonly clusterOptions: Omit<ClusterRegistryOptions, 'isReferenced'>
   private readonly resolver: DnsResolver
   readonly listeners: ListenerRegistry
   readonly routes: RouteRegistry
@@ -178,7 +179,10 @@ export class Server {
     const pools = new UpstreamPools(this.tlsContexts)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
     this.resolver = new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) })
-    this.clusters = new ClusterRegistry({
+    const { outlierEventLog } = bootstrap
+    // Where others judge, others write.
+    const logsEvents = role?.kind !== 'worker'
+    this.clusterOptions = {
       clock: systemClock,
       random,
       defer: step => void setImmediate(step),
@@ -195,15 +199,19 @@ export class Server {
             sni: '',
             alpn: null,
             keepAlive: null,
-            localAddress: '',
+            localAddress: bindHostOf(host.cluster.config),
           },
           { onDialled: ({ socket }) => listener.onReady(socket), onDialFailure: failure => listener.onFailure(failure.message) },
         ),
       localLocality: bootstrap.node.locality,
       localClusterName: bootstrap.localClusterName ?? null,
-      isReferenced: name => this.isReferenced(name),
+      ...(logsEvents ? { openEventLog: (path: string) => this.sinks.open({ kind: 'file', path }) } : {}),
+      ...(logsEvents && outlierEventLog !== undefined
+        ? { openOutlierLog: () => this.sinks.open({ kind: 'file', path: outlierEventLog }) }
+        : {}),
       ...(role?.kind === 'worker' ? { remoteHealth: role.remoteHealth } : {}),
-    })
+    }
+    this.clusters = new ClusterRegistry({ ...this.clusterOptions, isReferenced: name => this.isReferenced(name) })
     this.routes = new RouteRegistry(this.runtime, store)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
     this.extensions = new ExtensionRegistry(store)
@@ -303,7 +311,7 @@ export class Server {
     })
     if (this.overloadActions !== null) this.overloadActions.listeners = this.listeners
     this.overloadWatch = overload === undefined || role?.kind === 'worker' ? null : this.watchOverload(overload)
-    this.config = new ConfigChanges(this)
+    this.config = new ConfigChanges(this, bootstrap.bindSource ?? null)
     this.gauges = new ServerGauges(this)
     if (options.restartEpoch !== undefined) restartGeneration(store).value = (options.predecessor?.generation ?? 0) + 1
     const exceptions = new ExceptionLog(this.gauges.stats.connection_exceptions, stack =>
@@ -315,6 +323,11 @@ export class Server {
     this.cdsSeen = bootstrap.cds === null || role?.kind === 'worker'
     this.routes.onSwap = () => this.clusters.releaseUnreferenced()
     this.clusters.onWarm(() => this.checkInit())
+  }
+
+  /** Clusters that no route names, with the stats and the connections of all others. */
+  newClusters(): ClusterRegistry {
+    return new ClusterRegistry({ ...this.clusterOptions, isReferenced: () => false })
   }
 
   private watchOverload(config: OverloadConfig): OverloadWatch {

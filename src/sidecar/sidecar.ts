@@ -7,7 +7,7 @@ import { systemClock } from '../io/clock.js'
 import type { Explanation } from '../l7/explain/explanation.js'
 import { compileStringMatchers } from '../l7/match/string-matcher.js'
 import type { Counter, Gauge } from '../metrics/stat.js'
-import { loadReporterStats } from '../metrics/stat-names.js'
+import { healthReporterStats, loadReporterStats } from '../metrics/stat-names.js'
 import { selectStats } from '../metrics/stats-query.js'
 import { compileStatsConfig, StatsStore } from '../metrics/stats-store.js'
 import { type Address, formatAddress } from '../model/address.js'
@@ -26,6 +26,7 @@ import { NodeSchema } from '../xds/gen/envoy/config/core/v3/base_pb.js'
 import { createConfigDump } from './config-dump.js'
 import { configStatus } from './config-status.js'
 import { filterReaders } from './custom-filters.js'
+import { HealthReporter } from './health-discovery/health-reporter.js'
 import { LoadReporter } from './load-reports/load-reporter.js'
 import type { UserAgent } from './node-message.js'
 import { nodeMessage } from './node-message.js'
@@ -150,7 +151,7 @@ export class Sidecar {
   private readonly bridge: XdsBridge
   private readonly admin: AdminServer | null
   private readonly pool: WorkerPool | null
-  private readonly loadReporter: LoadReporter | null
+  private readonly reporters: Reporters
   private readonly log: ServerLog
   private readonly restart: RestartOptions | null
   /** The admin listens, if there is one: at once, or when the process before this one has left its address. */
@@ -162,14 +163,14 @@ export class Sidecar {
     bridge: XdsBridge,
     admin: AdminServer | null,
     pool: WorkerPool | null,
-    loadReporter: LoadReporter | null,
+    reporters: Reporters,
     { log, restart }: Pick<SidecarOptions, 'log' | 'restart'>,
   ) {
     this.server = server
     this.bridge = bridge
     this.admin = admin
     this.pool = pool
-    this.loadReporter = loadReporter
+    this.reporters = reporters
     this.log = log
     this.restart = restart ?? null
     this.adminListens = new Promise(resolve => {
@@ -233,8 +234,8 @@ export class Sidecar {
             stop: onQuit,
             ...(pool === null ? {} : { workers: pool }),
           })
-    const loadReporter = newLoadReporter(model, server, pool, options)
-    const sidecar = new Sidecar(server, bridge, admin, pool, loadReporter, options)
+    const reporters = newReporters(model, server, pool, options)
+    const sidecar = new Sidecar(server, bridge, admin, pool, reporters, options)
     server.onStartFailure = options.onFailure
     const adminAddress = model.admin?.address ?? null
     const waitsForAdmin = adminAddress !== null && restart?.old?.has(adminAddress) === true
@@ -250,7 +251,7 @@ export class Sidecar {
       return { ok: false, errors }
     }
     bridge.start()
-    void loadReporter?.start()
+    for (const reporter of reporters) void reporter.start()
     return { ok: true, value: sidecar, warnings: made.warnings }
   }
 
@@ -345,7 +346,7 @@ export class Sidecar {
   async stop(graceMs: number): Promise<void> {
     this.bridge.close()
     await Promise.all([this.server.shutdown(graceMs), this.pool?.stop(graceMs)])
-    this.loadReporter?.close()
+    for (const reporter of this.reporters) reporter.close()
     await this.admin?.close()
   }
 
@@ -357,7 +358,7 @@ export class Sidecar {
   /** Cuts everything, now; log lines that wait are written. */
   async close(): Promise<void> {
     this.bridge.close()
-    this.loadReporter?.close()
+    for (const reporter of this.reporters) reporter.close()
     await this.admin?.close()
     await Promise.all([this.server.close(), this.pool?.stop(0)])
   }
@@ -385,24 +386,28 @@ function adminRules({ address, allowPaths }: AdminConfig, { metadata }: NodeInfo
   }
 }
 
-function newLoadReporter(
-  model: Bootstrap,
+/** Who tells servers of loads and of health. */
+type Reporters = readonly (LoadReporter | HealthReporter)[]
+
+function newReporters(
+  { node: info, loadStats, healthDiscovery }: Bootstrap,
   server: Server,
   pool: WorkerPool | null,
-  { userAgent, log }: Pick<SidecarOptions, 'userAgent' | 'log'>,
-): LoadReporter | null {
-  const { loadStats } = model
-  if (loadStats === undefined) return null
-  return new LoadReporter({
-    service: loadStats,
-    node: nodeMessage(model.node, userAgent),
-    clusters: server.clusters,
-    client: server.grpcClient,
-    stats: loadReporterStats(server.store),
-    clock: systemClock,
-    log,
-    ...(pool === null ? {} : { collect: () => pool.collect(true) }),
-  })
+  { userAgent, log, random }: Pick<SidecarOptions, 'userAgent' | 'log' | 'random'>,
+): Reporters {
+  const node = nodeMessage(info, userAgent)
+  const { clusters, grpcClient: client, store } = server
+  const shared = { node, client, clock: systemClock, log }
+  const reporters: (LoadReporter | HealthReporter)[] = []
+  if (loadStats !== undefined) {
+    const collect = pool === null ? {} : { collect: () => pool.collect(true) }
+    reporters.push(new LoadReporter({ ...shared, service: loadStats, clusters, stats: loadReporterStats(store), ...collect }))
+  }
+  if (healthDiscovery !== undefined) {
+    const stats = healthReporterStats(store)
+    reporters.push(new HealthReporter({ ...shared, service: healthDiscovery, clusters: server.newClusters(), stats, random }))
+  }
+  return reporters
 }
 
 function primaryRole(concurrency: number, pool: () => WorkerPool): PrimaryRole {

@@ -20,7 +20,7 @@ import type { ApiConfigSource, ConfigSource } from './gen/envoy/config/core/v3/c
 import type { StatsConfig as StatsConfigMessage } from './gen/envoy/config/metrics/v3/stats_pb.js'
 import { decodeAccessLogs } from './resources/access-log.js'
 import { decodeAddress } from './resources/address.js'
-import { decodeClusterMessage } from './resources/cluster.js'
+import { decodeBindSource, decodeClusterMessage } from './resources/cluster.js'
 import { unknownClusters, unknownSecrets } from './resources/cluster-references.js'
 import { decodeApiConfigSource, decodeConfigSource, initialFetchTimeoutMs } from './resources/config-source.js'
 import { decodeBootstrapResolver } from './resources/dns.js'
@@ -142,7 +142,11 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
   const dynamic = message.dynamicResources
   const at = ctx.at('dynamic_resources')
   const dnsResolver = decodeBootstrapResolver(message, ctx)
-  const loadStats = decodeLoadStats(message.clusterManager?.loadStatsConfig, ctx.at('cluster_manager').at('load_stats_config'))
+  const manager = ctx.at('cluster_manager')
+  const loadStats = decodeReportService(message.clusterManager?.loadStatsConfig, manager.at('load_stats_config'), 'load reports')
+  const bindSource = decodeBindSource(message.clusterManager?.upstreamBindConfig, manager.at('upstream_bind_config'))
+  const outlierEventLog = message.clusterManager?.outlierDetection?.eventLogPath ?? ''
+  const healthDiscovery = decodeReportService(message.hdsConfig, ctx.at('hds_config'), 'health reports')
   const http = message.tracing?.http
   const tracer = http === undefined ? null : decodeTracer(http, ctx.at('tracing').at('http'))
   const overload = message.overloadManager === undefined ? null : decodeOverload(message.overloadManager, ctx.at('overload_manager'))
@@ -161,6 +165,9 @@ function decodeBootstrap(message: BootstrapMessage, ctx: Ctx): Bootstrap {
     runtime: decodeRuntime(message.layeredRuntime, ctx.at('layered_runtime')),
     localClusterName: message.clusterManager?.localClusterName ?? '',
     ...(loadStats === null ? {} : { loadStats }),
+    ...(bindSource === null ? {} : { bindSource }),
+    ...(outlierEventLog === '' ? {} : { outlierEventLog }),
+    ...(healthDiscovery === null ? {} : { healthDiscovery }),
     ...(dnsResolver === null ? {} : { dnsResolver }),
     ...(tracer === null ? {} : { tracer }),
     ...(overload === null ? {} : { overload }),
@@ -213,13 +220,13 @@ function decodeSource(source: ConfigSource | undefined, ctx: Ctx): DynamicSource
 }
 
 /** Its server is a gRPC service, whichever form of xDS the field would name. */
-function decodeLoadStats(source: ApiConfigSource | undefined, ctx: Ctx): GrpcService | null {
+function decodeReportService(source: ApiConfigSource | undefined, ctx: Ctx, what: string): GrpcService | null {
   if (source === undefined) return null
   const { services } = decodeApiConfigSource(source, ctx)
-  if (services.length > 1) ctx.at('grpc_services').error('load reports go to one service')
+  if (services.length > 1) ctx.at('grpc_services').error(`${what} go to one service`)
   const [service] = services
   if (service === undefined) return null
-  if (service.target !== '') ctx.at('grpc_services', 0).at('google_grpc').error('load reports go to a static cluster: use envoy_grpc')
+  if (service.target !== '') ctx.at('grpc_services', 0).at('google_grpc').error(`${what} go to a static cluster: use envoy_grpc`)
   return service
 }
 
@@ -316,6 +323,10 @@ function checkReferences(bootstrap: Bootstrap, ctx: Ctx): void {
   if (bootstrap.loadStats !== undefined) {
     const at = ctx.at('cluster_manager').at('load_stats_config').at('grpc_services', 0).at('envoy_grpc').at('cluster_name')
     checkApiCluster(bootstrap.loadStats.cluster, clusters, at)
+  }
+  if (bootstrap.healthDiscovery !== undefined) {
+    const at = ctx.at('hds_config').at('grpc_services', 0).at('envoy_grpc').at('cluster_name')
+    checkApiCluster(bootstrap.healthDiscovery.cluster, clusters, at)
   }
   checkApiClusters(bootstrap, clusters, ctx.at('dynamic_resources'))
   checkSinkClusters(bootstrap, clusters, ctx)

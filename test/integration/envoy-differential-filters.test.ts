@@ -151,6 +151,16 @@ const limit = (more: object, max = 2): object =>
     ...more,
   })
 
+/** Which rate_limits of the virtual host count: `x-host`, which no other route asks for. */
+const limitBy = (key: string): object => ({ actions: [{ request_headers: { header_name: `x-${key}`, descriptor_key: key } }] })
+const HOST_LIMITS = [
+  ['OVERRIDE', 'override'],
+  ['INCLUDE', 'include'],
+  ['IGNORE', 'ignore'],
+] as const
+const hostLimit = (vh_rate_limits: string): object =>
+  limit({ vh_rate_limits, descriptors: [{ entries: [{ key: 'host', value: '1' }], token_bucket: bucket(1) }] }, 100)
+
 const cors = (more: object = {}): object =>
   override('cors', 'cors.v3.CorsPolicy', {
     allow_origin_string_match: [{ exact: 'https://ok.test' }, { safe_regex: { regex: 'https://[a-z]+\\.wild\\.test' } }],
@@ -226,6 +236,11 @@ const routes = [
   to('/limit/descriptor', limit({ descriptors: [{ entries: [{ key: 'who', value: 'bob' }], token_bucket: bucket(1) }] }, 4), {
     rate_limits: [{ actions: [{ request_headers: { header_name: 'x-who', descriptor_key: 'who' } }] }],
   }),
+  ...HOST_LIMITS.flatMap(([mode, name]) => [
+    to(`/limit/${name}/bare`, hostLimit(mode)),
+    to(`/limit/${name}/own`, hostLimit(mode), { rate_limits: [limitBy('who')] }),
+    to(`/limit/${name}/included`, hostLimit(mode), { rate_limits: [limitBy('who')], include_vh_rate_limits: true }),
+  ]),
   to('/limit', limit({})),
   to('/buffer/small', override('buffer', 'buffer.v3.BufferPerRoute', { buffer: { max_request_bytes: 10 } })),
   to('/buffer/off', override('buffer', 'buffer.v3.BufferPerRoute', { disabled: true })),
@@ -499,7 +514,7 @@ function bootstrap(port: number, origins: readonly number[]): object {
               access_log: [
                 typed('envoy.access_loggers.stdout', 'access_loggers.stream.v3.StdoutAccessLog', { log_format: { json_format: JSON_LOG } }),
               ],
-              route_config: { name: 'local', virtual_hosts: [{ name: 'main', domains: ['*'], routes }] },
+              route_config: { name: 'local', virtual_hosts: [{ name: 'main', domains: ['*'], routes, rate_limits: [limitBy('host')] }] },
             },
             filters,
           ),
@@ -631,6 +646,9 @@ const EXCHANGES: readonly Exchange[] = [
   ...times(2, { path: '/limit/low-status' }),
   ...times(2, { path: '/limit/descriptor', headers: { 'x-who': 'bob' } }),
   ...times(2, { path: '/limit/descriptor', headers: { 'x-who': 'eve' } }),
+  ...HOST_LIMITS.flatMap(([, name]) =>
+    ['bare', 'own', 'included'].flatMap(route => times(2, { path: `/limit/${name}/${route}`, headers: { 'x-host': '1' } })),
+  ),
   ...times(3, { path: '/limit' }),
   { path: '/limit', method: 'POST', headers: grpc },
   { path: '/buffer/small', method: 'POST', body: '0123456789' },

@@ -175,6 +175,10 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/config-status.test.ts: lists the fields of a resource that were accepted without effect',
   ),
   'Hot restart': claim(`${RESTART}: changes nothing where the new process cannot start`, `${RESTART}: picks a base id of its own`),
+  'Health discovery': claim(
+    'xds/health-discovery/health-discovery-messages.test.ts: a cluster named twice',
+    'integration/health-discovery.test.ts: checks whom the server names, and tells it what became of them',
+  ),
   'Load reports': claim(
     'integration/load-reports.test.ts: ours adds latencies and failed connections for our own control plane',
     'sidecar/load-reports/load-reporter.test.ts: is ended by us where its answer asks for the impossible',

@@ -12,6 +12,7 @@ import type { SecureOptions } from '../port-tls.js'
 import { addAcl } from './acl-service.js'
 import { addAds } from './ads-service.js'
 import { CallerAccess } from './caller-access.js'
+import { addClientStatus } from './client-status-service.js'
 import { addDataplane } from './dataplane-service.js'
 import { addDns, type ResolveDns } from './dns-service.js'
 import { GrpcServer } from './grpc-server.js'
@@ -56,6 +57,7 @@ export async function openGrpcPort({ plain, tls, secure }: GrpcAddresses, source
   const access = new CallerAccess(sources.authorizer, acl)
   addAds(server, ads)
   addLoadReports(server, sources.loadReports)
+  addClientStatus(server, { ads, access, onProblem })
   addDataplane(server, { ...sources, access })
   addServerDiscovery(server, { ...sources, access })
   addAcl(server, acl, onProblem)

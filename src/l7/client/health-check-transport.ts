@@ -2,7 +2,7 @@
 // are. Called by upstream/health/health-checker, which keeps time and thresholds; this only speaks.
 
 import { SocketTransport } from '../../io/socket-transport.js'
-import { Dial } from '../../upstream/connect/connector.js'
+import { bindHostOf, Dial } from '../../upstream/connect/connector.js'
 import type {
   CancelableCheck,
   HealthCheckRequest,
@@ -58,7 +58,15 @@ class CheckExchange implements ClientEvents, ClientHandler, CancelableCheck {
     const http2 = check.kind === 'grpc' || check.http2
     const tls = source.tlsFor(host)
     this.dial = new Dial(
-      { address, tls, timeoutMs, sni: '', alpn: http2 ? ['h2'] : ['http/1.1'], keepAlive: null, localAddress: '' },
+      {
+        address,
+        tls,
+        timeoutMs,
+        sni: '',
+        alpn: [http2 ? 'h2' : 'http/1.1'],
+        keepAlive: null,
+        localAddress: bindHostOf(host.cluster.config),
+      },
       {
         onDialFailure: failure => this.finish({ kind: 'network', timeout: failure.kind === 'timeout', reason: failure.message }),
         onDialled: ({ socket }) => {

@@ -164,7 +164,7 @@ class LocalRateLimitFilter implements StreamFilter {
     const { stats, config } = limit
     if (!limit.enabled()) return 'continue'
     stats.enabled.value++
-    const descriptors = config.descriptors.length === 0 ? [] : limit.source.descriptors(call, head, config.stage)
+    const descriptors = config.descriptors.length === 0 ? [] : limit.source.descriptors(call, head, config.stage, config.hostRateLimits)
     const { allowed, bucket } = limit.bucketsOf(call.info.connection).take(descriptors)
     this.bucket = bucket
     if (allowed) {

@@ -4,7 +4,7 @@
 
 import { VirtualClusterStats } from '../../metrics/stat-names.js'
 import type { StatSource } from '../../metrics/stats-store.js'
-import type { HttpFilterOverride } from '../../model/http-filter.js'
+import type { HostRateLimits, HttpFilterOverride } from '../../model/http-filter.js'
 import { LB_METADATA, type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type {
   ForwardAction,
@@ -156,8 +156,8 @@ export class CompiledForward {
   /** CONNECT requests end here and their bytes go on over TCP (connect_config). */
   readonly endsConnect: boolean
   readonly clusterNotFoundStatus: 404 | 500 | 503
-  /** The route's own; the virtual host's count too where `includeVhRateLimits`, or where the route has none. */
-  readonly rateLimits: readonly RateLimit[]
+  /** As a filter of the route has it, which `include_vh_rate_limits` overrides. */
+  readonly rateLimits: Readonly<Record<HostRateLimits, readonly RateLimit[]>>
   /** filter_metadata["outrigger"].retry_repick: a retry chooses among the weighted clusters again. */
   readonly retryRepick: boolean
   private readonly weighted: readonly CompiledWeightedCluster[]
@@ -268,9 +268,10 @@ function mirrorsOf(model: ForwardAction, { model: host, table }: CompiledVirtual
   return host.mirrors.length > 0 ? host.mirrors : table.mirrors
 }
 
-function rateLimitsOf(model: ForwardAction, host: VirtualHost): readonly RateLimit[] {
-  if (model.rateLimits.length === 0) return host.rateLimits
-  return model.includeVhRateLimits ? [...model.rateLimits, ...host.rateLimits] : model.rateLimits
+function rateLimitsOf({ rateLimits: own, includeVhRateLimits }: ForwardAction, host: VirtualHost): CompiledForward['rateLimits'] {
+  const include = host.rateLimits.length === 0 ? own : [...own, ...host.rateLimits]
+  if (includeVhRateLimits) return { override: include, include, ignore: include }
+  return { override: own.length === 0 ? host.rateLimits : own, include, ignore: own }
 }
 
 export class CompiledRoute {

@@ -6,6 +6,7 @@ import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { Locality } from '../../model/endpoint.js'
 import type { FindCluster } from '../balance/aggregate-load-balancer.js'
 import type { NameResolver } from '../dns/dns-resolver.js'
+import type { EventLog } from '../health/event-log.js'
 import type { HealthCheckDial, HealthCheckTransport } from '../health/health-check-transport.js'
 import type { RemoteHealth } from '../health/health-verdicts.js'
 
@@ -22,6 +23,10 @@ export interface ClusterDeps {
   /** null: HTTP and gRPC health checks fail. */
   readonly healthCheckTransport: HealthCheckTransport | null
   readonly healthCheckDial: HealthCheckDial
+  /** Of a file of health check events; absent: nowhere. */
+  readonly openEventLog?: (path: string) => EventLog
+  /** Of outlier detection's events; absent: nowhere. */
+  readonly openOutlierLog?: () => EventLog
   /** Another process checks and ejects the hosts; absent: this one does. */
   readonly remoteHealth?: RemoteHealth
   /** Another cluster, for aggregates and zone-aware routing. */

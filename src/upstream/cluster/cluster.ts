@@ -13,9 +13,11 @@ import type { LbContext, LbEnvironment, LoadBalancer } from '../balance/load-bal
 import { createLoadBalancer } from '../balance/load-balancer-factory.js'
 import { OriginalDstLoadBalancer } from '../balance/original-dst-load-balancer.js'
 import { DnsDiscovery } from '../dns/dns-discovery.js'
+import type { SuccessRates } from '../health/ejection.js'
+import { OutlierEvents } from '../health/event-log.js'
 import { HealthCheckSet, type HealthChecks } from '../health/health-check-set.js'
 import { type HostReport, type JudgedElsewhere, VERDICT_FLAGS } from '../health/health-verdicts.js'
-import { httpStatusOfGrpc, OutlierDetector, type SuccessRates } from '../health/outlier-detector.js'
+import { httpStatusOfGrpc, OutlierDetector } from '../health/outlier-detector.js'
 import { RemoteHealthChecks } from '../health/remote-health-checks.js'
 import { Breakers } from '../host/breakers.js'
 import { HealthFlag, type Host, type HostCluster } from '../host/host.js'
@@ -423,7 +425,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     this.detector?.close()
     this.detector = null
     if (this.config.outlier === null) return
-    const { remoteHealth } = this.deps
+    const { remoteHealth, openOutlierLog, clock } = this.deps
     this.detector = new OutlierDetector(this.config.outlier, this.stats, {
       setEjected: (host, ejected) =>
         this.setHealth(host, ejected ? HealthFlag.FAILED_OUTLIER_CHECK : 0, ejected ? 0 : HealthFlag.FAILED_OUTLIER_CHECK),
@@ -431,6 +433,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
       clusterName: this.name,
       clock: this.deps.clock,
       random: this.deps.random,
+      events: openOutlierLog === undefined ? null : new OutlierEvents(openOutlierLog(), this.name, clock),
       tellRun:
         remoteHealth === undefined ? null : (host, cause) => remoteHealth.tell({ what: 'run', cluster: this.name, host: host.key, cause }),
     })
@@ -461,6 +464,7 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
       },
       this.deps.healthCheckTransport,
       this.deps.healthCheckDial,
+      this.deps.openEventLog ?? null,
     )
   }
 

@@ -4,6 +4,7 @@
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { HealthCheck } from '../../model/cluster.js'
 import { HealthFlag, type Host } from '../host/host.js'
+import { type EventLog, HealthCheckEvents } from './event-log.js'
 import type { HealthCheckDial, HealthCheckTransport } from './health-check-transport.js'
 import { HealthChecker, type HealthCheckerHooks } from './health-checker.js'
 
@@ -41,12 +42,17 @@ export class HealthCheckSet implements HealthChecks {
     hooks: HealthCheckSetHooks,
     transport: HealthCheckTransport | null,
     dial: HealthCheckDial,
+    openEventLog: ((path: string) => EventLog) | null,
   ) {
     this.hooks = hooks
     const single = configs.length === 1
     this.checkers = configs.map((config, i) => {
       const own = single ? { ...hooks, hasFlag: (host: Host, flag: number) => host.hasFlag(flag) } : this.hooksOf(i)
-      return new HealthChecker(config, stats, own, transport, dial)
+      const events =
+        config.events === undefined || openEventLog === null
+          ? null
+          : new HealthCheckEvents(config.events, config.check, hooks.clusterName, openEventLog)
+      return new HealthChecker(config, stats, own, transport, dial, events)
     })
   }
 

@@ -10,6 +10,7 @@ import type { Address } from '../../model/address.js'
 import type { HealthCheck } from '../../model/cluster.js'
 import type { StringMatcher } from '../../model/matcher.js'
 import { HealthFlag, type Host } from '../host/host.js'
+import type { FailureType, HealthCheckEvents } from './event-log.js'
 import type { CancelableCheck, HealthCheckDial, HealthCheckResult, HealthCheckTransport } from './health-check-transport.js'
 import { KeptConnection, tcpHealthCheck } from './tcp-health-check.js'
 
@@ -30,12 +31,23 @@ type Transition = 'unchanged' | 'pending' | 'changed'
 /** active: the host answered badly; retriable: badly, but it counts towards the threshold; network: no answer. */
 type Failure = 'active' | 'retriable' | 'network' | 'timeout' | 'passive'
 
+/** As events name them. */
+const FAILURE_TYPES: Readonly<Record<Failure, FailureType>> = {
+  active: 'ACTIVE',
+  retriable: 'ACTIVE',
+  network: 'NETWORK',
+  timeout: 'NETWORK_TIMEOUT',
+  passive: 'PASSIVE',
+}
+
 export class HealthChecker {
   readonly config: HealthCheck
   readonly stats: ClusterStats
   readonly hooks: HealthCheckerHooks
   readonly transport: HealthCheckTransport | null
   readonly dial: HealthCheckDial
+  /** Null: there is no event log. */
+  readonly events: HealthCheckEvents | null
   /** service_name_matcher of an HTTP check; null = none. */
   readonly serviceMatches: ((value: string) => boolean) | null
   private readonly sessions = new Map<Host, Session>()
@@ -47,12 +59,14 @@ export class HealthChecker {
     hooks: HealthCheckerHooks,
     transport: HealthCheckTransport | null,
     dial: HealthCheckDial,
+    events: HealthCheckEvents | null,
   ) {
     this.config = config
     this.stats = stats
     this.hooks = hooks
     this.transport = transport
     this.dial = dial
+    this.events = events
     this.serviceMatches =
       config.check.kind === 'http' && config.check.serviceName !== null ? compileMatcher(config.check.serviceName) : null
   }
@@ -123,6 +137,8 @@ class Session {
   private intervalTimer: Timer | null = null
   private timeoutTimer: Timer | null = null
   private closed = false
+  /** Of the answer to the check that ended last; 0 = there was none, or it is no HTTP. */
+  private status = 0
   /** TCP checks with reuse_connection. */
   private readonly kept: KeptConnection | null
 
@@ -166,6 +182,7 @@ class Session {
     this.intervalTimer = null
     const { checker, host } = this
     checker.stats.healthCheck.attempt.value++
+    this.status = 0
     this.timeoutTimer = checker.hooks.clock.after(checker.config.timeoutMs, () => {
       this.timeoutTimer = null
       this.exchange?.cancel()
@@ -191,6 +208,7 @@ class Session {
 
   private take(result: HealthCheckResult): void {
     const { check } = this.checker.config
+    if (result.kind === 'http') this.status = result.status
     if (result.kind === 'network') this.failed(result.timeout ? 'timeout' : 'network')
     else if (result.kind === 'grpc') {
       if (result.status === 0 && result.serving) this.passed(result.degraded)
@@ -209,7 +227,7 @@ class Session {
   private passed(degraded: boolean): void {
     if (this.closed) return
     this.endExchange()
-    const { hooks, config, stats } = this.checker
+    const { hooks, config, stats, events } = this.checker
     this.failures = 0
     let transition: Transition = 'unchanged'
     let clear = HealthFlag.PENDING_ACTIVE_HC | HealthFlag.ACTIVE_HC_TIMEOUT
@@ -221,15 +239,19 @@ class Session {
         this.passes = 0
         this.host.lastHealthyAtMs = hooks.clock.now()
         this.countHealthy(1)
+        events?.added(this.host, this.first)
       } else transition = 'pending'
     }
     const wasDegraded = this.checker.hooks.hasFlag(this.host, HealthFlag.DEGRADED_ACTIVE_HC)
     if (degraded !== wasDegraded) {
       stats.healthCheck.degraded.value += degraded ? 1 : -1
+      if (degraded) events?.degraded(this.host)
+      else events?.noLongerDegraded(this.host)
       transition = transition === 'unchanged' ? 'changed' : transition
     }
     hooks.setHealth(this.host, degraded ? HealthFlag.DEGRADED_ACTIVE_HC : 0, clear | (degraded ? 0 : HealthFlag.DEGRADED_ACTIVE_HC))
     stats.healthCheck.success.value++
+    if (events?.rules.everySuccess === true) events.succeeded(this.host)
     if (transition === 'changed') hooks.log(`health check: cluster ${hooks.clusterName}: host ${this.host.addressText} is healthy`)
     this.first = false
     if (this.healthy) hooks.onPassed(this.host)
@@ -247,7 +269,7 @@ class Session {
   }
 
   private setUnhealthy(failure: Failure): Transition {
-    const { hooks, config, stats } = this.checker
+    const { hooks, config, stats, events } = this.checker
     this.passes = 0
     let transition: Transition = 'unchanged'
     const set = failure === 'timeout' ? HealthFlag.ACTIVE_HC_TIMEOUT : 0
@@ -260,6 +282,7 @@ class Session {
         this.failures = 0
         this.countHealthy(-1)
         hooks.setHealth(this.host, set | HealthFlag.FAILED_ACTIVE_HC, clear)
+        events?.ejected(this.host, FAILURE_TYPES[failure], this.status)
         hooks.log(`health check: cluster ${hooks.clusterName}: host ${this.host.addressText} is unhealthy (${failure})`)
       } else {
         transition = 'pending'
@@ -269,6 +292,7 @@ class Session {
     stats.healthCheck.failure.value++
     if (failure === 'network' || failure === 'timeout') stats.healthCheck.network_failure.value++
     else if (failure === 'passive') stats.healthCheck.passive_failure.value++
+    if (this.first || events?.rules.everyFailure === true) events?.failed(this.host, FAILURE_TYPES[failure], this.first, this.status)
     this.first = false
     hooks.onFailed(this.host)
     return transition

@@ -4,7 +4,7 @@
 // Invariant: a host's flags in a worker are those of the primary, whatever comes first, the host or the verdict.
 
 import { HealthFlag, type Host } from '../host/host.js'
-import type { EjectionCause } from './outlier-detector.js'
+import type { EjectionCause } from './ejection.js'
 
 /** The flags that checks and ejections set; the others come with the endpoints. */
 export const VERDICT_FLAGS =

@@ -8,15 +8,8 @@ import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { OutlierDetection } from '../../model/cluster.js'
 import { HealthFlag, type Host } from '../host/host.js'
 import { OutlierMonitor, type SuccessRate } from '../host/outlier-monitor.js'
-
-export type EjectionCause =
-  | 'consecutive_5xx'
-  | 'consecutive_gateway_failure'
-  | 'success_rate'
-  | 'failure_percentage'
-  | 'consecutive_local_origin_failure'
-  | 'local_origin_success_rate'
-  | 'local_origin_failure_percentage'
+import type { EjectionCause, SuccessRates } from './ejection.js'
+import type { OutlierEvents } from './event-log.js'
 
 /** Envoy's Outlier::Result: what happened to a try, seen from the proxy. */
 export type OutlierResult = 'extSuccess' | 'extFailure' | 'localTimeout' | 'localConnectFailed' | 'localSuccess' | 'localSuccessFinal'
@@ -31,16 +24,12 @@ export interface OutlierHooks {
   readonly random: () => number
   /** Another process judges: it is told of each run of failures, and takes the rates. Null: this one does. */
   readonly tellRun: ((host: Host, cause: EjectionCause) => void) | null
+  /** Null: there is no event log. */
+  readonly events: OutlierEvents | null
 }
 
 /** Success rates, standard deviation factors: `1900` in the config means 1.9. */
 const FACTOR_SCALE = 1000
-
-/** Of the last interval, in per cent: the hosts' average, and below what they are ejected; -1 = too few hosts with enough requests. */
-export interface SuccessRates {
-  readonly successRateAverage: { readonly external: number; readonly localOrigin: number }
-  readonly successRateThreshold: { readonly external: number; readonly localOrigin: number }
-}
 
 export class OutlierDetector implements SuccessRates {
   private config: OutlierDetection
@@ -187,7 +176,10 @@ export class OutlierDetector implements SuccessRates {
       return
     }
     if (cause === 'consecutive_5xx' || cause === 'success_rate') stats.ejections_total.value++
-    if (Math.floor(hooks.random() * 100) >= this.enforcing(cause)) return
+    if (Math.floor(hooks.random() * 100) >= this.enforcing(cause)) {
+      hooks.events?.ejected(host, cause, false, this)
+      return
+    }
     const monitor = host.outlier!
     this.changeEjected(1)
     stats.ejections_enforced_total.value++
@@ -197,6 +189,7 @@ export class OutlierDetector implements SuccessRates {
     monitor.jitterMs = Math.floor(hooks.random() * (config.maxEjectionTimeJitterMs + 1))
     if (monitor.backoff * config.baseEjectionTimeMs < config.maxEjectionTimeMs + config.baseEjectionTimeMs) monitor.backoff++
     hooks.setEjected(host, true)
+    hooks.events?.ejected(host, cause, true, this)
     hooks.log(
       `outlier: cluster ${hooks.clusterName}: host ${host.addressText} ejected: ${cause}${rate === null ? '' : ` (${rate})`}, for ` +
         `${this.ejectionTimeMs(monitor)} ms (ejection ${monitor.ejections}), ${this.ejected} of ${this.hosts.size} hosts ejected`,
@@ -213,6 +206,7 @@ export class OutlierDetector implements SuccessRates {
     monitor.resetRuns()
     monitor.unejectedAtMs = this.hooks.clock.now()
     this.hooks.setEjected(host, false)
+    this.hooks.events?.returned(host)
     this.hooks.log(`outlier: cluster ${this.hooks.clusterName}: host ${host.addressText} returns: ${why}`)
   }
 

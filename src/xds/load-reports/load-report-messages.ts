@@ -1,13 +1,13 @@
 // Load reports as messages of envoy.service.load_stats.v3: what the proxy sends and the server's answer, for sidecar/load-reports. Loaded
 // with the first report, so that a proxy without load_stats_config does not carry these types. Fields as Envoy 1.40 fills them.
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { Duration } from '@bufbuild/protobuf/wkt'
-import type { Address } from '../../model/address.js'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { ConfigError } from '../../model/config-error.js'
+import { addressMessage } from '../address-message.js'
 import { AddressSchema } from '../gen/envoy/config/core/v3/address_pb.js'
 import { type Node, NodeSchema } from '../gen/envoy/config/core/v3/base_pb.js'
 import { type LoadStatsResponse, LoadStatsResponseSchema } from '../gen/envoy/service/load_stats/v3/lrs_pb.js'
+import { durationMs } from '../resources/values.js'
 import { BackwardWriter } from './backward-writer.js'
 import type { ClusterLoad, EndpointLoad, LocalityLoad, ReportTerms } from './load-report.js'
 
@@ -28,7 +28,7 @@ export function readTerms(bytes: Uint8Array): ReadTerms {
   }
   const { clusters, sendAllClusters, loadReportingInterval, reportEndpointGranularity } = answer
   if (clusters.length > MAX_NAMED_CLUSTERS) return refused('clusters', `at most ${MAX_NAMED_CLUSTERS} may be named`)
-  const intervalMs = loadReportingInterval === undefined ? 0 : millisOf(loadReportingInterval)
+  const intervalMs = loadReportingInterval === undefined ? 0 : durationMs(loadReportingInterval)
   if (intervalMs < MIN_INTERVAL_MS) return refused('load_reporting_interval', `${intervalMs} ms is shorter than ${MIN_INTERVAL_MS} ms`)
   return { ok: true, terms: { clusters: sendAllClusters ? 'all' : clusters, intervalMs, perEndpoint: reportEndpointGranularity } }
 }
@@ -115,16 +115,4 @@ function writeEndpoint(writer: BackwardWriter, { address, successes, errors, act
   writer.number(2, successes)
   writer.raw(1, toBinary(AddressSchema, addressMessage(address)))
   writer.message(7, end)
-}
-
-function addressMessage(address: Address) {
-  if (address.kind === 'pipe') return create(AddressSchema, { address: { case: 'pipe', value: { path: address.path } } })
-  const { host, port } = address
-  return create(AddressSchema, {
-    address: { case: 'socketAddress', value: { address: host, portSpecifier: { case: 'portValue', value: port } } },
-  })
-}
-
-function millisOf({ seconds, nanos }: Duration): number {
-  return Number(seconds) * 1000 + Math.floor(nanos / 1_000_000)
 }

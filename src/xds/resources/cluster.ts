@@ -8,6 +8,7 @@ import {
   Cluster_DiscoveryType,
   type Cluster as ClusterMessage,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
+import type { BindConfig } from '../gen/envoy/config/core/v3/address_pb.js'
 import { HealthStatusSchema } from '../gen/envoy/config/core/v3/health_check_pb.js'
 import type { ClusterConfig } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
@@ -81,7 +82,7 @@ export function decodeClusterMessage(cluster: ClusterMessage, ctx: Ctx): Cluster
     tls,
     transportSocketMatches: decodeSocketMatches(cluster, ctx),
     tcpKeepalive: decodeKeepalive(cluster),
-    bindSource: decodeBindSource(cluster, ctx),
+    bindSource: decodeBindSource(cluster.upstreamBindConfig, ctx.at('upstream_bind_config')),
     metadata: decodeMetadata(cluster.metadata),
     unsupported: ctx.sink.unsupported,
   }
@@ -100,9 +101,10 @@ function decodeKeepalive(cluster: ClusterMessage): Cluster['tcpKeepalive'] {
   return keepalive === undefined ? null : { timeSeconds: keepalive.keepaliveTime ?? null }
 }
 
-function decodeBindSource(cluster: ClusterMessage, ctx: Ctx): Cluster['bindSource'] {
-  const source = cluster.upstreamBindConfig?.sourceAddress
-  return source === undefined ? null : decodeSocketAddress(source, ctx.at('upstream_bind_config').at('source_address'), 'ip')
+/** Of a cluster, and of all that have none of their own. `ctx` is where it stands. */
+export function decodeBindSource(config: BindConfig | undefined, ctx: Ctx): Cluster['bindSource'] {
+  const source = config?.sourceAddress
+  return source === undefined ? null : decodeSocketAddress(source, ctx.at('source_address'), 'ip')
 }
 
 const EMPTY_ASSIGNMENT: EndpointAssignment = {

@@ -1,6 +1,6 @@
 // envoy.config.core.v3.HealthCheck, OutlierDetection and CircuitBreakers -> model, with Envoy's defaults. Called by cluster.ts.
 
-import type { BreakerThresholds, Cluster as ClusterModel, HealthCheck, OutlierDetection } from '../../model/cluster.js'
+import type { BreakerThresholds, Cluster as ClusterModel, HealthCheck, HealthEventRules, OutlierDetection } from '../../model/cluster.js'
 import type { CircuitBreakers, CircuitBreakers_Thresholds } from '../gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
 import type { OutlierDetection as OutlierMessage } from '../gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { RequestMethodSchema, RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
@@ -9,12 +9,15 @@ import type {
   HealthCheck_Payload,
   HealthCheck as HealthCheckMessage,
 } from '../gen/envoy/config/core/v3/health_check_pb.js'
+import type { HealthCheckEventFileSink } from '../gen/envoy/extensions/health_check/event_sinks/file/v3/file_pb.js'
 import { CodecClientType } from '../gen/envoy/type/v3/http_pb.js'
 import type { Int64Range } from '../gen/envoy/type/v3/range_pb.js'
+import { describeType, unpackAny } from './any.js'
 import type { Ctx } from './field-path.js'
 import { decodeStringMatcher } from './matchers.js'
 import { decodeHeaderOptions, decodeRemovals, durationMs, durationMsOr, enumName } from './values.js'
 
+const FILE_SINK = 'envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink'
 const DEFAULT_NO_TRAFFIC_MS = 60_000
 
 /** `http2`: whether the cluster speaks HTTP/2 at all, which a gRPC check needs. */
@@ -51,7 +54,24 @@ function decodeHealthCheck(check: HealthCheckMessage, ctx: Ctx, http2: boolean):
     unhealthyEdgeIntervalMs: durationMsOr(check.unhealthyEdgeInterval, unhealthyIntervalMs),
     healthyEdgeIntervalMs: durationMsOr(check.healthyEdgeInterval, intervalMs),
     check: kind,
+    ...decodeEvents(check, ctx),
   }
+}
+
+function decodeEvents(check: HealthCheckMessage, ctx: Ctx): { readonly events?: HealthEventRules } {
+  const paths = check.eventLogPath === '' ? [] : [check.eventLogPath]
+  check.eventLogger.forEach(({ name, typedConfig }, i) => {
+    const at = ctx.at('event_logger', i).at('typed_config')
+    if (typedConfig === undefined) {
+      at.error(`unknown event sink '${name}' (no typed_config)`)
+      return
+    }
+    const { typeName, typeUrl, message } = unpackAny(typedConfig, at)
+    if (typeName === FILE_SINK && message !== null) paths.push((message as HealthCheckEventFileSink).eventLogPath)
+    else if (typeName !== FILE_SINK) at.error(`unknown event sink '${name}' (${describeType(typeUrl)})`)
+  })
+  if (paths.length === 0) return {}
+  return { events: { paths, everyFailure: check.alwaysLogHealthCheckFailures, everySuccess: check.alwaysLogHealthCheckSuccess } }
 }
 
 function decodeChecker(check: HealthCheckMessage, ctx: Ctx, http2: boolean): HealthCheck['check'] | null {

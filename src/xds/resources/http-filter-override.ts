@@ -14,6 +14,7 @@ import type { HTTPFault } from '../gen/envoy/extensions/filters/http/fault/v3/fa
 import type { HeaderMutationPerRoute } from '../gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js'
 import type { PerRouteConfig } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { LocalRateLimit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { RateLimitPerRoute } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { RBACPerRoute } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { describeType, unpackAny } from './any.js'
 import { customOverrideOf, isCustomFilter } from './custom-filter.js'
@@ -23,14 +24,12 @@ import { decodeCompressorOverride } from './http-filters/compression.js'
 import { decodeMutations } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
 import { decodeExtProcOverride } from './http-filters/ext-proc.js'
-import { decodeFault, decodeLocalRateLimit } from './http-filters/traffic.js'
+import { decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
 
 export const CORS_FILTER_NAME = 'envoy.filters.http.cors'
 
 const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig'
 const PACKAGE = 'envoy.extensions.filters.http.'
-/** Accepted and listed: the filter keeps its own settings. */
-const RATE_LIMIT_PER_ROUTE = `${PACKAGE}ratelimit.v3.RateLimitPerRoute`
 
 type OverrideDecoder = (message: unknown, ctx: Ctx) => HttpFilterOverride
 
@@ -87,6 +86,7 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
       config: decodeMutations((m as HeaderMutationPerRoute).mutations, ctx.at('mutations')),
     }),
   ],
+  ['ratelimit.v3.RateLimitPerRoute', m => decodeRateLimitOverride(m as RateLimitPerRoute)],
   ['compressor.v3.CompressorPerRoute', m => decodeCompressorOverride(m as CompressorPerRoute)],
 ])
 
@@ -107,10 +107,6 @@ function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): Ht
     return config === null ? null : { disabled: false, kind: 'custom', config }
   }
   if (typeName === FILTER_CONFIG && message !== null && !optional) return decodeFilterConfig(name, message as FilterConfig, ctx)
-  if (typeName === RATE_LIMIT_PER_ROUTE) {
-    ctx.unsupported()
-    return { disabled: false, kind: 'generic' }
-  }
   const decoder = typeName.startsWith(PACKAGE) ? OVERRIDES.get(typeName.slice(PACKAGE.length)) : undefined
   if (decoder !== undefined) return message === null ? null : decoder(message, ctx)
   if (optional) ctx.unsupported()

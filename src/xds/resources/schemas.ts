@@ -66,6 +66,7 @@ import { LocalRateLimitSchema as NetworkLocalRateLimitSchema } from '../gen/envo
 import { RBACSchema as NetworkRbacSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
 import { SniClusterSchema } from '../gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import { HealthCheckEventFileSinkSchema } from '../gen/envoy/extensions/health_check/event_sinks/file/v3/file_pb.js'
 import { PreserveCaseFormatterConfigSchema } from '../gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js'
 import { CustomHeaderConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.js'
 import { XffConfigSchema } from '../gen/envoy/extensions/http/original_ip_detection/xff/v3/xff_pb.js'
@@ -211,6 +212,7 @@ const SCHEMAS: readonly DescMessage[] = [
   NetworkRbacSchema,
   SniClusterSchema,
   TcpProxySchema,
+  HealthCheckEventFileSinkSchema,
   PreserveCaseFormatterConfigSchema,
   CustomHeaderConfigSchema,
   XffConfigSchema,

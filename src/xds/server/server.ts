@@ -113,6 +113,13 @@ export interface AdsNodeStatus {
   }[]
 }
 
+/** One stream of a node: who it is, what it should have, and what became of that. */
+export interface AdsClient {
+  readonly node: Node
+  readonly snapshot: Snapshot | undefined
+  readonly types: readonly AdsTypeStatus[]
+}
+
 interface NodeRecord {
   snapshot: Snapshot | undefined
   version: string
@@ -203,6 +210,15 @@ export class AdsServer implements StreamEvents {
   statusOf(nodeKey: string): AdsNodeStatus | undefined {
     const record = this.nodes.get(nodeKey)
     return record && nodeStatus(nodeKey, record)
+  }
+
+  /** Everybody that is connected. */
+  *clients(): IterableIterator<AdsClient> {
+    for (const record of this.nodes.values()) {
+      for (const stream of record.streams) {
+        if (stream.node !== null) yield { node: stream.node, snapshot: record.snapshot, types: typesOf(stream, record) }
+      }
+    }
   }
 
   get streamCount(): number {
@@ -338,16 +354,20 @@ function nodeStatus(nodeKey: string, record: NodeRecord): AdsNodeStatus {
       protocol: stream.protocol,
       openedAt: stream.openedAt,
       admin: adminOf(stream.node),
-      types: [...stream.types.values()].map(state => ({
-        typeUrl: state.typeUrl,
-        wildcard: state.wildcard,
-        subscribed: state.subscriptionCount,
-        acked: state.ackedVersions(),
-        inFlight: state.pendingNonce !== null,
-        lastNack: record.lastNacks.get(state.typeUrl) ?? null,
-      })),
+      types: typesOf(stream, record),
     })),
   }
+}
+
+function typesOf(stream: AdsStream, record: NodeRecord): AdsTypeStatus[] {
+  return [...stream.types.values()].map(state => ({
+    typeUrl: state.typeUrl,
+    wildcard: state.wildcard,
+    subscribed: state.subscriptionCount,
+    acked: state.ackedVersions(),
+    inFlight: state.pendingNonce !== null,
+    lastNack: record.lastNacks.get(state.typeUrl) ?? null,
+  }))
 }
 
 function streamInfo(stream: AdsStream, node: Node): AdsStreamInfo {

@@ -6,6 +6,12 @@ import { Client, type ClientReadableStream, credentials, Metadata, type ServiceE
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ControlPlane } from '../../../src/control/control-plane.js'
 import { decodeDnsMessage, encodeDnsMessage } from '../../../src/io/dns-message.js'
+import { ClientResourceStatus } from '../../../src/xds/gen/envoy/admin/v3/config_dump_shared_pb.js'
+import {
+  ClientStatusRequestSchema,
+  ClientStatusResponseSchema,
+  ConfigStatus,
+} from '../../../src/xds/gen/envoy/service/status/v3/csds_pb.js'
 import { LoginRequestSchema, LoginResponseSchema } from '../../../src/xds/gen/hashicorp/acl_pb.js'
 import {
   DataplaneFeatures,
@@ -16,6 +22,7 @@ import {
 } from '../../../src/xds/gen/hashicorp/dataplane_pb.js'
 import { Protocol, QueryRequestSchema, QueryResponseSchema } from '../../../src/xds/gen/hashicorp/dns_pb.js'
 import { WatchServersRequestSchema, WatchServersResponseSchema } from '../../../src/xds/gen/hashicorp/serverdiscovery_pb.js'
+import { LISTENER_TYPE } from '../../../src/xds/type-urls.js'
 import { TestSidecar } from '../test-sidecar.js'
 
 const DATAPLANE = '/hashicorp.consul.dataplane.DataplaneService'
@@ -291,5 +298,46 @@ describe('clients that come again and again', () => {
     await sidecar.until(() => sidecar.error !== undefined)
     expect(sidecar.error).toMatchObject({ code: 16 })
     sidecar.close()
+  })
+})
+
+describe('ClientStatusDiscoveryService', () => {
+  const CSDS = '/envoy.service.status.v3.ClientStatusDiscoveryService'
+  const clientStatus = (plane: ControlPlane, message: MessageInitShape<typeof ClientStatusRequestSchema>, token?: string) =>
+    ask(plane, `${CSDS}/FetchClientStatus`, ClientStatusRequestSchema, ClientStatusResponseSchema, message, token)
+  const ofWeb = { nodeMatchers: [{ nodeId: { matchPattern: { case: 'prefix' as const, value: 'web-side' } } }] }
+  const verdicts = async () => {
+    const { config } = await clientStatus(open, ofWeb)
+    return config.flatMap(({ genericXdsConfigs }) =>
+      genericXdsConfigs.map(({ typeUrl, name, configStatus, clientStatus: own, errorState, xdsConfig }) => {
+        expect(xdsConfig).toBeUndefined()
+        return [typeUrl.split('.').at(-1), name.split(':')[0], ConfigStatus[configStatus], ClientResourceStatus[own], errorState?.details]
+      }),
+    )
+  }
+
+  it('tells what each proxy has, and what it refused', async () => {
+    const sidecar = new TestSidecar(open.grpcAddress, 'web-sidecar-proxy')
+    await sidecar.until(() => sidecar.listeners.size > 0 && sidecar.clusters.size > 0)
+    await expect.poll(verdicts).toEqual([
+      ['Cluster', 'local_app', 'SYNCED', 'ACKED', undefined],
+      ['Listener', 'public_listener', 'SYNCED', 'ACKED', undefined],
+    ])
+    sidecar.refuse = { typeUrl: LISTENER_TYPE, message: 'no such port' }
+    const changed = { Kind: 'service-defaults', Name: 'web', Protocol: 'http' }
+    await fetch(`http://${open.httpAddress}/v1/config`, { method: 'PUT', body: JSON.stringify(changed) })
+    await expect
+      .poll(async () => (await verdicts()).find(([type]) => type === 'Listener'))
+      .toEqual(['Listener', 'public_listener', 'ERROR', 'NACKED', 'no such port'])
+    expect((await clientStatus(open, { nodeMatchers: [{ nodeId: { matchPattern: { case: 'exact', value: 'nobody' } } }] })).config).toEqual(
+      [],
+    )
+    sidecar.close()
+  })
+
+  it('refuses matchers that it does not know, and tokens without operator:read', async () => {
+    await expect(clientStatus(open, { nodeMatchers: [{ nodeMetadatas: [{}] }] })).rejects.toMatchObject({ code: 3 })
+    await expect(clientStatus(guarded, {})).rejects.toMatchObject({ code: 7, details: expect.stringContaining('operator:read') })
+    expect((await clientStatus(guarded, {}, MANAGEMENT)).config).toEqual([])
   })
 })

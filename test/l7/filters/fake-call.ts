@@ -210,12 +210,13 @@ export class FakeCall implements ResponseControl {
     this.info = new StreamInfo(connection, 1_700_000_000_000, 0)
     this.info.request = request
     const overrides = new Map(Object.entries(route?.overrides ?? {}))
+    const limits = route?.rateLimits ?? []
     this.route =
       route === null
         ? null
         : ({
             model: { action: { kind: 'forward', cluster: { kind: 'cluster', name: route.cluster ?? 'backend' } } },
-            forward: { rateLimits: route.rateLimits ?? [] },
+            forward: { rateLimits: { override: limits, include: limits, ignore: limits } },
             hasOverrides: overrides.size > 0,
             overrideFor: (name: string) => overrides.get(name),
           } as unknown as CompiledRoute)

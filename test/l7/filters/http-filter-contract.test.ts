@@ -103,6 +103,7 @@ const NEUTRAL: { readonly [K in Kind]: ConfigOf<K> } = {
     requestHeadersToAddWhenNotEnforced: [],
     descriptors: [],
     stage: 0,
+    hostRateLimits: 'override',
     perConnection: false,
     enableXRateLimitHeaders: false,
     rateLimitedAsResourceExhausted: false,

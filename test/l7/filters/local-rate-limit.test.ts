@@ -15,6 +15,7 @@ function config(fields: Partial<LocalRateLimitConfig> = {}): LocalRateLimitConfi
     requestHeadersToAddWhenNotEnforced: [],
     descriptors: [],
     stage: 0,
+    hostRateLimits: 'override',
     perConnection: false,
     enableXRateLimitHeaders: false,
     rateLimitedAsResourceExhausted: false,

@@ -1,6 +1,7 @@
 // Descriptors of a request from the rate_limits of its route and virtual host (envoy.config.route.v3.RateLimit). Called by the
 // local and the global rate limit filters. An action that yields nothing drops its whole descriptor, unless it may be skipped.
 
+import type { HostRateLimits } from '../../../model/http-filter.js'
 import type { RateLimit, RateLimitAction } from '../../../model/route.js'
 import type { RequestHead } from '../../codec/codec.js'
 import { compileHeaderMatchers } from '../../match/header-matcher.js'
@@ -33,9 +34,9 @@ export class DescriptorSource {
     this.ctx = ctx
   }
 
-  /** Of the route that forwards the request; which of its virtual host's count is the route's decision. */
-  descriptors(call: FilterCall, head: RequestHead, stage: number): Descriptor[] {
-    const limits = call.route?.forward?.rateLimits
+  /** Of the route that forwards the request. */
+  descriptors(call: FilterCall, head: RequestHead, stage: number, hosts: HostRateLimits): Descriptor[] {
+    const limits = call.route?.forward?.rateLimits[hosts]
     if (limits === undefined) return []
     const out: Descriptor[] = []
     this.collect(limits, call, head, stage, out)

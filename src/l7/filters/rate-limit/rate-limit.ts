@@ -1,7 +1,7 @@
 // envoy.filters.http.ratelimit: asks the rate limit service (ShouldRateLimit) whether the request's descriptors are over their
 // limits. A service that does not answer in time lets requests pass, unless failure_mode_deny is set.
 
-import type { RateLimitConfig } from '../../../model/http-filter.js'
+import type { HostRateLimits, RateLimitConfig } from '../../../model/http-filter.js'
 import type { AsyncCall } from '../../client/async-client.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import { HeaderList } from '../../codec/header-list.js'
@@ -27,7 +27,11 @@ export function rateLimitFilter(name: string, disabled: boolean, config: RateLim
         const internal = call.request.headers.get('x-envoy-internal') === 'true'
         if (internal !== (config.requestType === 'internal')) return null
       }
-      return call.route === null ? null : new RateLimitFilter(shared)
+      if (call.route === null) return null
+      const override = call.overrideFor(name)
+      return override?.kind === 'rateLimit'
+        ? new RateLimitFilter(shared, override.hostRateLimits, override.domain || config.domain)
+        : new RateLimitFilter(shared, 'override', config.domain)
     },
   }
 }
@@ -69,21 +73,25 @@ class CompiledRateLimit {
 
 class RateLimitFilter implements StreamFilter {
   private readonly limit: CompiledRateLimit
+  private readonly hosts: HostRateLimits
+  private readonly domain: string
   private pending: AsyncCall | null = null
   private responseHeaders: readonly (readonly [string, string])[] = []
 
-  constructor(limit: CompiledRateLimit) {
+  constructor(limit: CompiledRateLimit, hosts: HostRateLimits, domain: string) {
     this.limit = limit
+    this.hosts = hosts
+    this.domain = domain
   }
 
   requestHead(call: FilterCall, head: RequestHead): FilterStatus {
     const { limit } = this
     const { config, ctx } = limit
     if (!limit.runtimePercent('ratelimit.http_filter_enabled')) return 'continue'
-    const descriptors = limit.source.descriptors(call, head, config.stage)
+    const descriptors = limit.source.descriptors(call, head, config.stage, this.hosts)
     if (descriptors.length === 0) return 'continue'
     const cluster = targetCluster(call, head)
-    const message = encodeRateLimitRequest(config.domain, descriptors)
+    const message = encodeRateLimitRequest(this.domain, descriptors)
     this.pending = ctx.env.grpcClient.unary(config.service, SHOULD_RATE_LIMIT, message, config.timeoutMs, (status, bytes) => {
       this.pending = null
       if (call.ended) return

@@ -10,13 +10,12 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.bootstrap.v3.Bootstrap': {
     supported:
-      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks overload_manager layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config tracing',
+      'node static_resources dynamic_resources cluster_manager stats_config stats_flush_interval stats_flush_on_admin stats_sinks overload_manager layered_runtime admin use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config tracing hds_config',
     accepted: {
       header_prefix: 'header names begin with x-envoy-',
       stats_eviction_interval: 'a stat goes with what it counts, not with time',
       enable_worker_cpu_affinity: '',
       node_context_params: '',
-      hds_config: '',
       flags_path: '',
       deferred_stat_options: 'a stat takes memory from its first use on, always',
       watchdog: '',
@@ -49,8 +48,12 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.bootstrap.v3.Bootstrap.StaticResources': { supported: 'listeners clusters secrets' },
   'envoy.config.bootstrap.v3.ClusterManager': {
-    supported: 'local_cluster_name load_stats_config',
-    accepted: { outlier_detection: '', upstream_bind_config: '', enable_deferred_cluster_creation: '' },
+    supported: 'local_cluster_name load_stats_config outlier_detection upstream_bind_config',
+    accepted: { enable_deferred_cluster_creation: '' },
+  },
+  'envoy.config.bootstrap.v3.ClusterManager.OutlierDetection': {
+    supported: 'event_log_path',
+    accepted: { event_service: 'not implemented (nor in Envoy)' },
   },
   'envoy.config.bootstrap.v3.LayeredRuntime': { supported: 'layers' },
   'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },

@@ -78,13 +78,9 @@ export const CORE_SUPPORT: SupportTable = {
   'envoy.config.core.v3.HeaderValueOption': { supported: 'header append append_action keep_empty_value' },
   'envoy.config.core.v3.HealthCheck': {
     supported:
-      'name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval',
+      'name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval event_log_path event_logger always_log_health_check_failures always_log_health_check_success',
     accepted: {
-      event_log_path: '',
-      event_logger: '',
-      event_service: '',
-      always_log_health_check_failures: '',
-      always_log_health_check_success: '',
+      event_service: 'not implemented (nor in Envoy)',
       tls_options: '',
       transport_socket_match_criteria: '',
     },
@@ -198,4 +194,5 @@ export const CORE_SUPPORT: SupportTable = {
     refused: { override_auto_sni_header: 'SNI from another header is not supported' },
   },
   'envoy.config.core.v3.WatchedDirectory': { supported: 'path', accepted: { watch_modify: 'every change is seen' } },
+  'envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink': { supported: 'event_log_path' },
 }

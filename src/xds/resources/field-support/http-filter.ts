@@ -209,12 +209,11 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.jwt_authn.v3.RequirementRule': { supported: 'match requires requirement_name' },
   'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit': {
     supported:
-      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted',
+      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted vh_rate_limits',
     accepted: {
       max_dynamic_descriptors: '',
       enable_retry_after_header: '',
       local_cluster_rate_limit: '',
-      vh_rate_limits: '',
       always_consume_default_token_bucket: '',
     },
     refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
@@ -233,8 +232,9 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute': {
-    supported: '',
-    accepted: { vh_rate_limits: '', override_option: '', rate_limits: '', domain: '' },
+    supported: 'vh_rate_limits domain',
+    accepted: { override_option: 'not implemented (nor in Envoy)' },
+    refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
   },
   'envoy.extensions.filters.http.rbac.v3.RBAC': {
     supported: 'rules rules_stat_prefix matcher shadow_rules shadow_matcher shadow_rules_stat_prefix track_per_rule_stats',

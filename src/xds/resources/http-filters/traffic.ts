@@ -1,14 +1,27 @@
 // HTTP filters that limit or disturb traffic: fault, local_ratelimit, ratelimit, buffer, health_check -> model. Called by
 // http-filter.ts and http-filter-override.ts.
 
-import type { FaultConfig, HealthCheckFilterConfig, LocalRateLimitConfig, RateLimitConfig } from '../../../model/http-filter.js'
-import { type LocalRateLimitDescriptor, XRateLimitHeadersRFCVersion } from '../../gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
+import type {
+  FaultConfig,
+  HealthCheckFilterConfig,
+  HostRateLimits,
+  HttpFilterOverride,
+  LocalRateLimitConfig,
+  RateLimitConfig,
+} from '../../../model/http-filter.js'
+import {
+  type LocalRateLimitDescriptor,
+  VhRateLimitsOptions,
+  XRateLimitHeadersRFCVersion,
+} from '../../gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
 import type { HTTPFault } from '../../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import type { HealthCheck } from '../../gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js'
 import type { LocalRateLimit } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import {
   type RateLimit,
   RateLimit_XRateLimitHeadersRFCVersion,
+  type RateLimitPerRoute,
+  RateLimitPerRoute_VhRateLimitsOptions,
 } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
 import { checkApiVersion, decodeClusterService } from '../config-source.js'
@@ -89,6 +102,12 @@ function sameEntries(a: LocalRateLimitDescriptor['entries'], b: LocalRateLimitDe
 
 const NEVER = { numerator: 0, denominator: 100, runtimeKey: '' }
 
+const LOCAL_HOST_LIMITS: Readonly<Record<VhRateLimitsOptions, HostRateLimits>> = {
+  [VhRateLimitsOptions.OVERRIDE]: 'override',
+  [VhRateLimitsOptions.INCLUDE]: 'include',
+  [VhRateLimitsOptions.IGNORE]: 'ignore',
+}
+
 export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute: boolean): LocalRateLimitConfig {
   const bucket = config.tokenBucket === undefined ? null : decodeTokenBucket(config.tokenBucket, ctx.at('token_bucket'))
   if (perRoute && bucket === null) ctx.at('token_bucket').error('value is required in a per-route config')
@@ -117,6 +136,7 @@ export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute:
       return { entries: descriptor.entries.map(entry => ({ key: entry.key, value: entry.value })), bucket: own }
     }),
     stage: config.stage,
+    hostRateLimits: LOCAL_HOST_LIMITS[config.vhRateLimits] ?? 'override',
     perConnection: config.localRateLimitPerDownstreamConnection,
     enableXRateLimitHeaders: config.enableXRatelimitHeaders === XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
     rateLimitedAsResourceExhausted: config.rateLimitedAsResourceExhausted,
@@ -142,6 +162,16 @@ export function decodeRateLimit(config: RateLimit, ctx: Ctx): RateLimitConfig {
     statusOnError: config.statusOnError?.code || 500,
     responseHeadersToAdd: decodeHeaderOptions(config.responseHeadersToAdd, ctx, 'response_headers_to_add'),
   }
+}
+
+const HOST_LIMITS: Readonly<Record<RateLimitPerRoute_VhRateLimitsOptions, HostRateLimits>> = {
+  [RateLimitPerRoute_VhRateLimitsOptions.OVERRIDE]: 'override',
+  [RateLimitPerRoute_VhRateLimitsOptions.INCLUDE]: 'include',
+  [RateLimitPerRoute_VhRateLimitsOptions.IGNORE]: 'ignore',
+}
+
+export function decodeRateLimitOverride({ vhRateLimits, domain }: RateLimitPerRoute): HttpFilterOverride {
+  return { disabled: false, kind: 'rateLimit', hostRateLimits: HOST_LIMITS[vhRateLimits] ?? 'override', domain }
 }
 
 export function decodeHealthCheckFilter(config: HealthCheck, ctx: Ctx): HealthCheckFilterConfig {

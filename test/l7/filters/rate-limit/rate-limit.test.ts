@@ -93,6 +93,14 @@ describe('ratelimit filter', () => {
     expect(world.counter('cluster.backend.ratelimit.ok')).toBe(1)
   })
 
+  it("asks in the route's domain, where it has one", () => {
+    const world = new FakeEnvironment()
+    const overrides = { f: { disabled: false, kind: 'rateLimit', hostRateLimits: 'include', domain: 'of-route' } } as const
+    const call = new FakeCall(requestHead({}, { 'x-user': 'ann' }), undefined, { rateLimits: limits, overrides })
+    runHead(world.factory(filter({})), call)
+    expect(fromBinary(RateLimitRequestSchema, world.grpc[0]!.message).domain).toBe('of-route')
+  })
+
   it('asks nothing when no descriptor applies', () => {
     const world = new FakeEnvironment()
     expect(start(world, {}, {}).status).toBe('continue')

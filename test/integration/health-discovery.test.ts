@@ -1,0 +1,127 @@
+// Health discovery (HDS) through the real proxy: whom it checks for a server and what it tells of them, compared with the real Envoy (ENVOY_BIN).
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { HealthStatus } from '../../src/xds/gen/envoy/config/core/v3/health_check_pb.js'
+import { http2Upstream } from '../support/grpc-services.js'
+import { HealthDiscoveryServer } from '../support/health-discovery-server.js'
+import { HttpOrigin, http, TcpOrigin } from '../support/origins.js'
+import { freePort, ProxyProcess, staticCluster, stopAll, until } from '../support/proxy-process.js'
+
+const envoyBin = process.env['ENVOY_BIN']
+let status = '200 OK'
+const asked: string[] = []
+const app = new HttpOrigin(({ path }, socket) => {
+  asked.push(path)
+  socket.write(http('', status))
+})
+const silent = new TcpOrigin(() => {})
+let closed = 0
+beforeAll(async () => {
+  await Promise.all([app.listen(), silent.listen()])
+  closed = await freePort()
+})
+afterAll(async () => {
+  await stopAll()
+  await Promise.all([app.close(), silent.close()])
+})
+
+const MILLIS = 1_000_000
+const span = (ms: number) => ({ seconds: 0n, nanos: ms * MILLIS })
+const times = { timeout: span(300), interval: span(50), noTrafficInterval: span(50), unhealthyThreshold: 1, healthyThreshold: 1 }
+const at = (port: number) => ({
+  address: {
+    address: {
+      case: 'socketAddress' as const,
+      value: { address: '127.0.0.1', portSpecifier: { case: 'portValue' as const, value: port } },
+    },
+  },
+})
+const web = (zone: string, path: string) => ({
+  clusterName: 'web',
+  healthChecks: [{ ...times, healthChecker: { case: 'httpHealthCheck' as const, value: { path } } }],
+  localityEndpoints: [
+    { locality: { region: 'eu', zone }, endpoints: [at(app.port), at(closed)] },
+    { locality: { region: 'eu', zone: 'slow' }, endpoints: [at(silent.port)] },
+  ],
+})
+const tcp = () => ({
+  clusterName: 'tcp',
+  healthChecks: [{ ...times, healthChecker: { case: 'tcpHealthCheck' as const, value: {} } }],
+  localityEndpoints: [{ locality: { zone: 'b' }, endpoints: [at(app.port)] }],
+})
+
+const line = (cluster: string, zone: string, port: number, health: HealthStatus): string => `${cluster} ${zone} ${port} ${health}`
+const { HEALTHY, UNHEALTHY, TIMEOUT } = HealthStatus
+
+async function told(bin?: string) {
+  status = '200 OK'
+  const server = await new HealthDiscoveryServer({ clusterHealthChecks: [web('a', '/first'), tcp()], interval: span(50) }).listen()
+  const proxy = await ProxyProcess.start({
+    bootstrap: {
+      node: { id: 'node-1', cluster: 'web', metadata: { a: 'b' } },
+      hds_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: { envoy_grpc: { cluster_name: 'hds' } } },
+      static_resources: { clusters: [staticCluster('hds', server.port, http2Upstream)] },
+    },
+    flags: ['--base-id', String((process.pid % 50_000) + 5)],
+    ...(bin ? { bin } : {}),
+  })
+  const says = (what: string, lines: readonly string[]) => until(what, () => JSON.stringify(server.report) === JSON.stringify(lines))
+  const stat = async (name: string): Promise<number> => Number((await proxy.get(`/stats?filter=${name}$`)).body.split(': ')[1])
+  const first = [line('web', 'a', app.port, HEALTHY), line('web', 'a', closed, UNHEALTHY), line('web', 'slow', silent.port, TIMEOUT)]
+  const unchecked = line('tcp', 'b', app.port, HEALTHY)
+  await says('all are judged', [...first, unchecked])
+  const listed = server.requests.at(-1)!.requestType
+  const flat = listed.case === 'endpointHealthResponse' ? listed.value.endpointsHealth.length : 0
+  status = '503 Service Unavailable'
+  await says('one has failed', [line('web', 'a', app.port, UNHEALTHY), ...first.slice(1), unchecked])
+  status = '200 OK'
+  await says('it is back', [...first, unchecked])
+  server.say({ clusterHealthChecks: [web('z', '/second')], interval: span(50) })
+  await says('another path, another zone, one cluster less', [
+    line('web', 'z', app.port, HEALTHY),
+    line('web', 'z', closed, UNHEALTHY),
+    line('web', 'slow', silent.port, TIMEOUT),
+  ])
+  await until('the new path is asked', () => asked.includes('/second'))
+  const before = server.report
+  // A check without a checker is nothing that anybody could do.
+  server.say({ clusterHealthChecks: [{ ...web('bad', '/'), healthChecks: [{ ...times }] }], interval: span(50) })
+  await until('the refused one was heard', async () => (await stat('hds_delegate.requests')) === 3)
+  const seen = server.requests.length
+  await until('reports go on', () => server.requests.length > seen + 1)
+  expect(server.report).toEqual(before)
+  const updates = await stat('hds_delegate.updates')
+  server.endStream()
+  await until('it asks again', () => server.streams === 2)
+  const clusters = (await proxy.get('/clusters')).body.includes('web::')
+  const request = server.requests[0]!.requestType
+  const { node, capability } = request.case === 'healthCheckRequest' ? request.value : {}
+  // Its cluster may not have been ready for the first try.
+  const errors = (await stat('hds_delegate.errors')) > 0
+  await proxy.kill()
+  server.close()
+  return { node: [node?.id, node?.cluster, node?.metadata], capability: capability?.healthCheckProtocols, flat, updates, errors, clusters }
+}
+
+const EXPECTED = { node: ['node-1', 'web', { a: 'b' }], capability: [0, 1], flat: 4, updates: 2, errors: true, clusters: false }
+
+describe('health discovery', () => {
+  it('checks whom the server names, and tells it what became of them', { timeout: 60_000 }, async () => {
+    expect(await told()).toEqual(EXPECTED)
+  })
+
+  it.skipIf(envoyBin === undefined)('as Envoy does', { timeout: 60_000 }, async () => {
+    expect(await told(envoyBin)).toEqual(EXPECTED)
+  })
+})
+
+it.each([
+  ['an unknown cluster', { envoy_grpc: { cluster_name: 'nobody' } }, "'nobody' does not exist"],
+  ['a target of its own', { google_grpc: { target_uri: 'x:1', stat_prefix: 'x' } }, 'use envoy_grpc'],
+])('a bootstrap that sends health reports to %s is refused', async (_, service, reason) => {
+  const bootstrap = { hds_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: service } }
+  const run = await ProxyProcess.run({ bootstrap, flags: ['--mode', 'validate'] })
+  expect(run.code).toBe(1)
+  const said = run.stdout + run.stderr
+  expect(said).toContain('hds_config')
+  expect(said).toContain(reason)
+})

@@ -14,6 +14,7 @@ import { cpuOf } from './e2e/measure/process-cost.mjs'
 
 const ROUNDS = Number(process.argv[2] ?? 12)
 const SECONDS = 2
+const WARM_UP_SECONDS = 10
 const [PROXY_CORE, LOAD_CORE] = [0, 1]
 const SERVICES = 1_000
 const STREAM_BYTES = 100 * 1024 * 1024
@@ -103,8 +104,8 @@ async function apiGateway() {
     { name: 'API gateway', pid: gateway.pid, port: edge },
   ]
   for (const { name, port } of sides) await until(`${name} answers`, answers(port))
-  const load = ({ port }) => http1Load({ port, seconds: SECONDS, loadCore: LOAD_CORE, dir: folder })
-  for (let warm = 0; warm < 4; warm++) for (const side of sides) await load(side)
+  const load = ({ port }, seconds = SECONDS) => http1Load({ port, seconds, loadCore: LOAD_CORE, dir: folder }, { connections: 32 })
+  for (const side of sides) await load(side, WARM_UP_SECONDS)
   await compare('API gateway', 'request', sides, load)
 }
 

@@ -33,6 +33,8 @@ let port = 0
 let tlsPort = 0
 let tcpPort = 0
 let filePort = 0
+let latePort = 0
+let edgeEntry: { readonly Kind: string; readonly Name: string; readonly Listeners: readonly object[] }
 let files = ''
 
 interface Answer {
@@ -104,7 +106,13 @@ function certificateFiles(commonName: string): void {
 beforeAll(async () => {
   await Promise.all([...origins.map(origin => origin.listen()), echo.listen()])
   await mesh.start()
-  ;[port, tlsPort, tcpPort, filePort] = [await freePort(), await freePort(), await freePort(), await freePort()]
+  ;[port, tlsPort, tcpPort, filePort, latePort] = (await Promise.all(Array.from({ length: 5 }, () => freePort()))) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
   files = mkdtempSync(join(tmpdir(), 'outrigger-certificates-'))
   certificateFiles('from files')
   for (const [i, name] of NAMES.entries()) {
@@ -119,7 +127,7 @@ beforeAll(async () => {
   await write({ Kind: 'jwt-provider', Name: 'idp', Issuer: 'me', JSONWebKeySet: { Local: { JWKS: keys } } })
   const [Certificate, PrivateKey] = [join(files, 'cert.pem'), join(files, 'key.pem')]
   await write({ Kind: 'file-system-certificate', Name: 'on-disk', Certificate, PrivateKey })
-  await write({
+  edgeEntry = {
     Kind: 'api-gateway',
     Name: 'edge',
     Listeners: [
@@ -128,7 +136,8 @@ beforeAll(async () => {
       { Name: 'tcp', Port: tcpPort, Protocol: 'tcp' },
       { Name: 'files', Port: filePort, TLS: { Certificates: [{ Kind: 'file-system-certificate', Name: 'on-disk' }] } },
     ],
-  })
+  }
+  await write(edgeEntry)
   await write(
     route('matching', [
       to('v1', { Matches: [path('/'), { Headers: [{ Match: 'exact', Name: 'version', Value: 'one' }] }] }),
@@ -370,6 +379,29 @@ describe.each(proxies)('an API gateway: %s', (_label, bin) => {
       Status: 'True',
       Reason: 'Programmed',
     })
+  })
+
+  it('serves all other listeners while the files of one are not there', async () => {
+    const late = join(files, bin === undefined ? 'ours' : 'envoy')
+    await write({ Kind: 'file-system-certificate', Name: 'late', Certificate: `${late}.crt`, PrivateKey: `${late}.key` })
+    const TLS = { Certificates: [{ Kind: 'file-system-certificate', Name: 'late' }] }
+    const index = await write({ ...edgeEntry, Listeners: [...edgeEntry.Listeners, { Name: 'late', Port: latePort, TLS }] })
+    if (bin === undefined) {
+      await mesh.proxyAcknowledged('edge', index)
+      // Ours looks for the files by itself; to Envoy the secret is offered again after a while.
+      const { cert, key } = ca.leaf({ dns: ['late.example.com'], commonName: 'late' })
+      writeFileSync(`${late}.key`, key)
+      writeFileSync(`${late}.crt`, cert)
+      await until('it is shown', async () => (await shown('late.example.com', latePort).catch(() => '')) === 'late')
+    } else {
+      const programmed = async (): Promise<{ Status: string; Reason: string; Message: string }> =>
+        (await mesh.read('/v1/config/api-gateway/edge')).Status.Conditions.find(({ Type }: { Type: string }) => Type === 'Programmed')
+      await until('the refusal is told', async () => (await programmed()).Reason === 'Invalid')
+      expect(await programmed()).toMatchObject({ Status: 'False', Message: expect.stringMatching(/^edge has refused late: /) })
+    }
+    expect(await server('/')).toBe('v1')
+    expect(await shown('a.example.com')).toBe('first')
+    await mesh.proxyAcknowledged('edge', await write(edgeEntry))
   })
 
   it('counts under the names of its listeners', async () => {

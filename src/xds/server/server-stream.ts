@@ -15,7 +15,7 @@ import {
   DiscoveryResponseSchema,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, VIRTUAL_HOST_TYPE } from '../type-urls.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SCOPED_ROUTE_TYPE, SECRET_TYPE, VIRTUAL_HOST_TYPE } from '../type-urls.js'
 import { DeltaTypeState } from './delta-type-state.js'
 import type { DiscoveryStream, StreamEnd } from './discovery-stream.js'
 import type { Push, PushPart, TypeState } from './server-type-state.js'
@@ -42,6 +42,7 @@ export interface StreamLimits {
   readonly maxSubscriptions: number
   readonly maxTypes: number
   readonly maxResponseBytes: number
+  readonly offerSecretsAgainMs: number
   readonly identifier: string
 }
 
@@ -60,6 +61,7 @@ export class AdsStream {
   private snapshotVersion = ''
   private nonceCount = 0
   private open = true
+  private secretsTimer: NodeJS.Timeout | undefined
 
   /** `onlyType` is the type of a single-type service, or null on the aggregated one. */
   constructor(
@@ -108,6 +110,7 @@ export class AdsStream {
   close(end: StreamEnd | null): void {
     if (!this.open) return
     this.open = false
+    clearTimeout(this.secretsTimer)
     this.call.stream.end(end)
     this.events.closed(this, end)
   }
@@ -150,7 +153,18 @@ export class AdsStream {
       return nonce
     }
     this.events.nacked(this, state.typeUrl, nonce, state.nack(), detail)
+    if (state.typeUrl === SECRET_TYPE) this.offerAgain(state)
     return ''
+  }
+
+  /** A secret may name files of the client's machine: that they are good now, nobody here is told. */
+  private offerAgain(secrets: TypeState): void {
+    clearTimeout(this.secretsTimer)
+    this.secretsTimer = setTimeout(() => {
+      secrets.snapshotChanged(false)
+      this.push()
+    }, this.limits.offerSecretsAgainMs)
+    this.secretsTimer.unref()
   }
 
   private afterRequest(typeUrl: string, ackedNonce: string): void {

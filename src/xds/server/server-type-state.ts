@@ -3,7 +3,7 @@
 // one response is in flight, and a version counts as held by the client only after the ACK of the response that carried it.
 //
 //   idle --prepare: work--> ready --send--> in flight --ack--> idle
-//                                              |------nack--> refused (nothing more is sent until the next snapshot or re-subscription)
+//                                              |------nack--> refused (nothing more is sent until the next snapshot or re-subscription; of secrets: for a while)
 
 import type { Resource } from './snapshot.js'
 

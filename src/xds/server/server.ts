@@ -27,6 +27,8 @@ export interface AdsServerLimits {
   readonly maxTypes: number
   /** Resources of one delta response are cut here; the rest follows after its ACK. Default 48 MiB, below the 50 MiB message limit. */
   readonly maxResponseBytes: number
+  /** Secrets that a client has refused are sent again after this time. Default 10,000. */
+  readonly offerSecretsAgainMs: number
   /** A stream that has not named its node by then is closed (DEADLINE_EXCEEDED). Default 30,000. */
   readonly firstRequestTimeoutMs: number
 }
@@ -36,6 +38,7 @@ const DEFAULT_LIMITS: AdsServerLimits = {
   maxSubscriptions: 100_000,
   maxTypes: 32,
   maxResponseBytes: 48 * 1024 * 1024,
+  offerSecretsAgainMs: 10_000,
   firstRequestTimeoutMs: 30_000,
 }
 

@@ -80,7 +80,7 @@ class ModelClient {
       end() {},
     }
     const events: StreamEvents = { identify: () => null, settled() {}, nacked() {}, closed() {} }
-    const limits = { maxSubscriptions: 100, maxTypes: 10, maxResponseBytes: 1000, identifier: '' }
+    const limits = { maxSubscriptions: 100, maxTypes: 10, maxResponseBytes: 1000, offerSecretsAgainMs: 60_000, identifier: '' }
     this.stream = new AdsStream({ protocol, stream: call as never }, null, limits, events)
   }
 

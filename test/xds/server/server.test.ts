@@ -281,6 +281,19 @@ describe('delta stream', () => {
     expect((await client.next()).resources[0]!.version).toBe(cluster('a', '1').version)
   })
 
+  it('sends a refused secret again: the files that it names may be there now', async () => {
+    const { ads, port } = await serve({ limits: { offerSecretsAgainMs: 1 } })
+    const secret = makeResource('on-disk', SECRET_TYPE, new Uint8Array([1]))
+    ads.setSnapshot('web-1', makeSnapshot([secret]), '1')
+    const client = connect(port)
+    client.send({ node, typeUrl: SECRET_TYPE, resourceNamesSubscribe: ['on-disk'] })
+    for (let refused = 0; refused < 3; refused++) nack(client, await client.next())
+    const response = await client.next()
+    expect(names(response)).toEqual(['on-disk'])
+    ack(client, response)
+    await nothingMore(client)
+  })
+
   it('tells a NACK by error_detail and by nothing else (grpc proposal A46)', async () => {
     const { ads, port } = await serve()
     ads.setSnapshot('web-1', makeSnapshot([cluster('a')]))

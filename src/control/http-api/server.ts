@@ -3,7 +3,7 @@
 // JSON is read whatever the content type says, as Consul does. With a token configured every request needs it; without one the API is
 // for this machine only, and then a Host that is no address of it is refused (a web page could have its name point here).
 import { isIP } from 'node:net'
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { aclRoutes } from './acl.js'
 import { agentRoutes } from './agent.js'
 import { agentProcessRoutes } from './agent-process.js'
@@ -102,10 +102,13 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: MAX_PARAM_CHARS },
+    // What comes before any route: a path that can't be decoded, or is too long.
+    frameworkErrors: (error, _request, reply) => plainError(reply, error.statusCode ?? 400, error.message),
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, bytes, done) => {
-    if (bytes.length === 0) return done(null, undefined)
+    // Of a path or method that there is not, nobody reads the body: it is not what is wrong.
+    if (bytes.length === 0 || request.is404) return done(null, undefined)
     if ((request.routeOptions.config as { readonly rawBody?: boolean }).rawBody === true) return done(null, bytes)
     const body = bytes.toString('utf8')
     if (isDeeperThan(body, MAX_JSON_DEPTH)) return done(new HttpError(400, 'Request decode failed: nested too deeply'))
@@ -124,10 +127,9 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
     const isIndented = typeof payload === 'string' && payload !== '' && query(request, 'pretty') !== undefined
     done(null, isIndented && String(reply.getHeader('content-type')).startsWith('application/json') ? indentJson(payload) : payload)
   })
-  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
-    const status = error.statusCode ?? 500
-    return reply.code(status).type('text/plain; charset=utf-8').send(error.message)
-  })
+  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
+    plainError(reply, error.statusCode ?? 500, error.message),
+  )
   app.setNotFoundHandler((request, reply) => {
     const known = ['GET', 'PUT', 'POST', 'DELETE'].filter(method => app.findRoute({ method, url: request.url.split('?')[0]! }))
     if (known.length > 0 && request.method === 'OPTIONS') return reply.header('Allow', ['OPTIONS', ...known].join(',')).send()
@@ -136,6 +138,10 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
     return reply.code(404).type('text/plain; charset=utf-8').send('Invalid URL path: not a recognized HTTP API endpoint')
   })
   return app
+}
+
+function plainError(reply: FastifyReply, status: number, message: string): FastifyReply {
+  return reply.code(status).type('text/plain; charset=utf-8').send(message)
 }
 
 /** Whether JSON text nests deeper than `depth`; text that is no JSON may give either answer. */

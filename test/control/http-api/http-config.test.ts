@@ -13,3 +13,16 @@ it('serves no endpoint that is blocked, however its path is written', async () =
     await api.stop()
   }
 })
+
+it('answers in one plain line what no route takes, whatever the body', async () => {
+  const api = await ApiFixture.start()
+  try {
+    expect(await api.call('POST', '/v1/kv/a', 'no JSON')).toMatchObject({ status: 405, body: 'method POST not allowed' })
+    expect(await api.put('/v1/nothing', '{')).toMatchObject({ status: 404, body: 'Invalid URL path: not a recognized HTTP API endpoint' })
+    const bad = await api.get('/v1/kv/%ff')
+    expect(bad).toMatchObject({ status: 400, body: "'/v1/kv/%ff' is not a valid url component" })
+    expect(bad.headers.get('content-type')).toMatch(/^text\/plain/)
+  } finally {
+    await api.stop()
+  }
+})

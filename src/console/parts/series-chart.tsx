@@ -29,7 +29,7 @@ export function SeriesChart({ title, times, lines, format }: Props): JSX.Element
   const x = (i: number): number => LEFT + ((times[i]! - first) / Math.max(1, last - first)) * (WIDTH - LEFT * 2)
   const y = (value: number): number => TOP + (1 - value / (top === 0 ? 1 : top * 1.08)) * (HEIGHT - TOP - BOTTOM)
   const moment = (ms: number): string => momentText(ms, last - first)
-  const latest = lines.map(({ name, values: own }) => `${name} ${format(own.findLast(value => value !== null) ?? 0)}`).join(', ')
+  const latest = lines.map(({ name, values: own }) => `${name} ${lastText(own, format)}`).join(', ')
   return (
     <figure class="chart">
       <figcaption>
@@ -37,7 +37,7 @@ export function SeriesChart({ title, times, lines, format }: Props): JSX.Element
         <span class="legend">
           {lines.map(({ name, tone, values: own }) => (
             <span key={name} class={`legend-entry ${tone}`}>
-              {name} <b>{format(own.findLast(value => value !== null) ?? 0)}</b>
+              {name} <b>{lastText(own, format)}</b>
             </span>
           ))}
         </span>
@@ -72,6 +72,12 @@ export function SeriesChart({ title, times, lines, format }: Props): JSX.Element
       )}
     </figure>
   )
+}
+
+/** What nobody has told (the real Envoy tells no latencies) is not zero. */
+function lastText(values: readonly (number | null)[], format: (value: number) => string): string {
+  const last = values.findLast(value => value !== null)
+  return last === undefined || last === null ? '–' : format(last)
 }
 
 function stroke(values: readonly (number | null)[], x: (i: number) => number, y: (value: number) => number): string {

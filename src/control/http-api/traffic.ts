@@ -56,6 +56,8 @@ export function trafficRoutes(app: FastifyInstance, { traffic, history, catalog,
   }
 
   app.get('/v1/outrigger/traffic/series', async request => {
+    if (history === undefined && asksForHistory(request))
+      throw new HttpError(400, 'window: what is longer than an hour ago is asked of a Prometheus, and none is named to the control plane (--prometheus)')
     const windowMs = askedWindowMs(request, history === undefined ? HOUR_MS : MAX_HISTORY_MS)
     const points =
       windowMs <= HOUR_MS || history === undefined
@@ -91,8 +93,7 @@ function askedWindowMs(request: FastifyRequest, mostMs = HOUR_MS): number {
   const ms = (parseDuration(text) ?? Number.NaN) / 1e6
   if (ms > 0 && ms <= mostMs) return ms
   const most = mostMs === HOUR_MS ? 'an hour' : '31 days'
-  const hint = mostMs === HOUR_MS && ms > HOUR_MS ? ' (a series of longer ones asks the Prometheus of --prometheus)' : ''
-  throw new HttpError(400, `window must be a duration of up to ${most}, such as 60s, not ${JSON.stringify(text.slice(0, 64))}${hint}`)
+  throw new HttpError(400, `window must be a duration of up to ${most}, such as 60s, not ${JSON.stringify(text.slice(0, 64))}`)
 }
 
 function totalsShape({ requests, failures, requestsPerSecond, successRate, p50, p90, p99, active }: TrafficTotals) {

@@ -126,7 +126,7 @@ describe('the HTTP API', () => {
       const { status, body } = await api.get('/v1/outrigger/traffic/series?window=24h')
       expect([status, body]).toEqual([
         400,
-        'window must be a duration of up to an hour, such as 60s, not "24h" (a series of longer ones asks the Prometheus of --prometheus)',
+        'window: what is longer than an hour ago is asked of a Prometheus, and none is named to the control plane (--prometheus)',
       ])
     } finally {
       await api.stop()

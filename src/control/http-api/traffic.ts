@@ -57,7 +57,10 @@ export function trafficRoutes(app: FastifyInstance, { traffic, history, catalog,
 
   app.get('/v1/outrigger/traffic/series', async request => {
     if (history === undefined && asksForHistory(request))
-      throw new HttpError(400, 'window: what is longer than an hour ago is asked of a Prometheus, and none is named to the control plane (--prometheus)')
+      throw new HttpError(
+        400,
+        'window: what is longer than an hour ago is asked of a Prometheus, and none is named to the control plane (--prometheus)',
+      )
     const windowMs = askedWindowMs(request, history === undefined ? HOUR_MS : MAX_HISTORY_MS)
     const points =
       windowMs <= HOUR_MS || history === undefined

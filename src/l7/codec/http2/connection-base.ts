@@ -94,6 +94,7 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
   protected abstract dropPartial(): void
   abstract drain(): void
   abstract tick(now: number): void
+  abstract away(ms: number): void
   abstract get wantsTicks(): boolean
 
   get activeStreams(): number {

@@ -83,6 +83,10 @@ export abstract class Http2Connection extends Http2ConnectionBase implements Fra
     this.onTick(now)
   }
 
+  away(ms: number): void {
+    this.liveness.away(ms)
+  }
+
   get wantsTicks(): boolean {
     return !this.stopped && (this.liveness.waits || this.needsTick())
   }

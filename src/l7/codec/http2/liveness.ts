@@ -12,7 +12,7 @@ export class Liveness {
   settingsAcknowledged = false
   /** Opaque data of a keepalive PING. */
   readonly pingData = KEEPALIVE_PING
-  private readonly startedAt: number
+  private startedAt: number
   private lastReceivedAt: number
   private lastPingAt: number
   private pingOpen = false
@@ -29,6 +29,12 @@ export class Liveness {
 
   received(now: number): void {
     this.lastReceivedAt = now
+  }
+
+  /** It could not be heard for so long: that is none of its time. */
+  away(ms: number): void {
+    this.startedAt += ms
+    this.lastPingAt += ms
   }
 
   /** False when the acknowledged PING was not ours. */

@@ -92,6 +92,6 @@ describe.skipIf(etcdBin === undefined || faketime === undefined)('clocks that ju
       await steady.ask('PUT', '/v1/kv/wake', { i })
       expect((await woken).status).toBe(200)
     }
-    expect(jumping.log).toBe('')
+    expect(jumping.log).not.toMatch(/warn|error/i)
   }, 60_000)
 })

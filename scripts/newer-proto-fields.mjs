@@ -29,6 +29,10 @@ const percent = 'envoy.type.v3.Percent'
 const extension = 'envoy.config.core.v3.TypedExtensionConfig'
 const fraction = 'envoy.config.core.v3.RuntimeFractionalPercent'
 
+/** The message is in a file that is younger as a whole; of whoever uses it the field is refused. */
+const CEL_CONFIG =
+  'message CelExpressionConfig {\n  bool enable_string_conversion = 1;\n  bool enable_string_concat = 2;\n  bool enable_string_functions = 3;\n}'
+
 /**
  * file -> { imports, messages and enums added at its end, options that are gone by now, path of a message (or a oneof in it) -> field
  * declarations }.
@@ -46,13 +50,15 @@ export const NEWER_FIELDS = {
     fields: { 'CircuitBreakers.Thresholds.RetryBudget': [`${duration} budget_interval = 3`] },
   },
   'envoy/config/cluster/v3/cluster.proto': {
-    imports: [XDS_MATCHER, STATS, DURATION, 'envoy/type/matcher/v3/metadata.proto'],
+    imports: [XDS_MATCHER, STATS, DURATION, EXTENSION, 'envoy/type/matcher/v3/metadata.proto'],
+    messages: [`message QueuingPolicies {\n  ${extension} pending_rq_policy = 1;\n}`],
     fields: {
       Cluster: [
         'xds.type.matcher.v3.Matcher transport_socket_matcher = 59',
         'envoy.config.metrics.v3.StatsMatcher stats_matcher = 61',
         `${duration} per_connection_buffer_high_watermark_timeout = 60`,
         `${duration} dns_jitter = 58`,
+        'QueuingPolicies queuing_policies = 62',
       ],
       'Cluster.PreconnectPolicy': ['envoy.type.matcher.v3.MetadataMatcher preconnect_enabled_metadata = 3'],
     },
@@ -102,22 +108,89 @@ export const NEWER_FIELDS = {
   },
   'envoy/config/endpoint/v3/endpoint_components.proto': { fields: { Endpoint: ['string observability_name = 5'] } },
   'envoy/config/listener/v3/listener.proto': {
-    imports: [STATS, DURATION, ADDRESS],
+    imports: [STATS, DURATION, ADDRESS, 'envoy/config/core/v3/config_source.proto'],
+    messages: ['message FcdsConfig {\n  string name = 1;\n  envoy.config.core.v3.ConfigSource config_source = 2;\n}'],
     fields: {
       AdditionalAddress: ['envoy.config.core.v3.TcpKeepalive tcp_keepalive = 3'],
       Listener: [
         'envoy.config.metrics.v3.StatsMatcher stats_matcher = 39',
         `${duration} per_connection_buffer_high_watermark_timeout = 38`,
         'envoy.config.core.v3.TcpKeepalive tcp_keepalive = 37',
+        'FcdsConfig fcds_config = 36',
       ],
     },
   },
   'envoy/config/metrics/v3/stats.proto': {
     imports: [WRAPPERS],
-    fields: { StatsConfig: [`${bool} allow_default_tag_overrides = 5`], HistogramBucketSettings: [`${uint32} bins = 3`] },
+    fields: {
+      StatsConfig: [`${bool} allow_default_tag_overrides = 5`],
+      HistogramBucketSettings: [`${uint32} bins = 3`],
+      StatsdSink: ['bool scale_histogram_units_to_milliseconds = 4'],
+      DogStatsdSink: ['bool scale_histogram_units_to_milliseconds = 5'],
+    },
   },
   'envoy/config/overload/v3/overload.proto': {
     fields: { 'ScaleTimersOverloadActionConfig.TimerType': ['HTTP_DOWNSTREAM_CONNECTION_MAX = 4', 'HTTP_DOWNSTREAM_STREAM_FLUSH = 5'] },
+  },
+  'envoy/type/metadata/v3/metadata.proto': { fields: { 'MetadataKey.PathSegment.segment': ['uint32 index = 2'] } },
+  'envoy/extensions/transport_sockets/tls/v3/secret.proto': {
+    fields: { GenericSecret: ['map<string, envoy.config.core.v3.DataSource> secrets = 2'] },
+  },
+  'envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto': {
+    messages: ['enum TlvLocation {\n  DYNAMIC_METADATA = 0;\n  FILTER_STATE = 1;\n}'],
+    fields: { ProxyProtocol: ['TlvLocation tlv_location = 6'] },
+  },
+  'envoy/config/rbac/v3/rbac.proto': {
+    imports: [EXTENSION],
+    messages: [
+      'message SourcedMetadata {\n  envoy.type.matcher.v3.MetadataMatcher metadata_matcher = 1;\n  uint32 metadata_source = 2;\n}',
+      CEL_CONFIG,
+    ],
+    fields: {
+      'Permission.rule': ['SourcedMetadata sourced_metadata = 14'],
+      'Principal.identifier': ['SourcedMetadata sourced_metadata = 13', `${extension} custom = 14`],
+      Policy: ['CelExpressionConfig cel_config = 5'],
+    },
+  },
+  [MUTATION]: {
+    imports: [MATCHER],
+    messages: ['message RemoveOnMatch {\n  envoy.type.matcher.v3.StringMatcher key_matcher = 1;\n}'],
+    fields: { 'HeaderMutation.action': ['RemoveOnMatch remove_on_match = 3'] },
+  },
+  'envoy/config/accesslog/v3/accesslog.proto': { fields: { 'ComparisonFilter.Op': ['NE = 3'] } },
+  'envoy/config/metrics/v3/metrics_service.proto': { fields: { MetricsServiceConfig: ['uint32 batch_size = 6'] } },
+  'envoy/extensions/access_loggers/filters/cel/v3/cel.proto': {
+    messages: [CEL_CONFIG],
+    fields: { ExpressionFilter: ['CelExpressionConfig cel_config = 2'] },
+  },
+  'envoy/extensions/filters/network/ext_authz/v3/ext_authz.proto': {
+    fields: {
+      ExtAuthz: [
+        'bool send_tls_alert_on_denial = 9',
+        'repeated string metadata_context_namespaces = 10',
+        'repeated string typed_metadata_context_namespaces = 11',
+        'bool shadow_mode = 12',
+      ],
+    },
+  },
+  'envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap.proto': {
+    messages: ['message RuntimeUInt64 {\n  uint64 default_value = 2;\n  string runtime_key = 3;\n}'],
+    fields: { FixedHeapConfig: ['RuntimeUInt64 max_heap_size_bytes_runtime = 2'] },
+  },
+  'envoy/extensions/stat_sinks/open_telemetry/v3/open_telemetry.proto': {
+    imports: [EXTENSION, HTTP_SERVICE, XDS_MATCHER],
+    fields: {
+      SinkConfig: [
+        `repeated ${extension} resource_detectors = 7`,
+        'xds.type.matcher.v3.Matcher custom_metric_conversions = 8',
+        'uint32 max_data_points_per_request = 10',
+        'envoy.config.core.v3.HttpService http_service = 9',
+      ],
+    },
+  },
+  'xds/type/matcher/v3/string.proto': {
+    imports: ['xds/core/v3/extension.proto'],
+    fields: { 'StringMatcher.match_pattern': ['xds.core.v3.TypedExtensionConfig custom = 8'] },
   },
   'envoy/config/route/v3/route.proto': {
     imports: [EXTENSION],
@@ -131,6 +204,13 @@ export const NEWER_FIELDS = {
   envoy.type.matcher.v3.StringMatcher string_match = 2 [(validate.rules).message = {required: true}];
   bool invert_match = 3;
 }`,
+      `message RateLimitHitsAddend {
+  ${uint64} number = 1;
+  string format = 2;
+  bool is_negative_hits = 3;
+}`,
+      'message RateLimitQueryParameters {\n  string query_parameter_name = 1;\n  string descriptor_key = 2;\n  bool skip_if_absent = 3;\n}',
+      'message RateLimitRemoteAddressMatch {\n  string descriptor_value = 1;\n  string descriptor_key = 2;\n  string default_value = 3;\n}',
     ],
     fields: {
       VirtualHost: [`${uint64} request_body_buffer_limit = 25`, `repeated ${extension} route_specifiers = 26`],
@@ -146,7 +226,11 @@ export const NEWER_FIELDS = {
       RedirectAction: ['string path_rewrite = 10'],
       Tracing: ['string operation = 5', 'string upstream_operation = 6'],
       DirectResponseAction: ['envoy.config.core.v3.SubstitutionFormatString body_format = 3'],
-      RateLimit: ['bool apply_on_stream_done = 6', 'uint32 x_ratelimit_option = 7'],
+      RateLimit: ['bool apply_on_stream_done = 6', 'uint32 x_ratelimit_option = 7', 'RateLimitHitsAddend hits_addend = 5'],
+      'RateLimit.Action.action_specifier': [
+        'RateLimitQueryParameters query_parameters = 12',
+        'RateLimitRemoteAddressMatch remote_address_match = 13',
+      ],
       'RateLimit.Action.GenericKey': ['string default_value = 3'],
       'RateLimit.Action.HeaderValueMatch': ['string default_value = 5'],
       'RateLimit.Action.QueryParameterValueMatch': ['string default_value = 5'],
@@ -217,8 +301,9 @@ export const NEWER_FIELDS = {
     fields: { GetAddrInfoDnsResolverConfig: [`${uint32} num_retries = 1`, `${uint32} num_resolver_threads = 2`] },
   },
   'envoy/extensions/filters/http/compressor/v3/compressor.proto': {
-    imports: [MATCHER],
+    imports: [MATCHER, EXTENSION],
     fields: {
+      CompressorOverrides: [`${extension} compressor_library = 2`],
       'Compressor.CommonDirectionConfig': ['repeated envoy.type.matcher.v3.StringMatcher content_type_matcher = 4'],
       'Compressor.ResponseDirectionConfig': [
         'bool weaken_etag_on_compress = 6',
@@ -254,8 +339,11 @@ export const NEWER_FIELDS = {
         `${extension} on_processing_response = 23`,
         'envoy.type.v3.HttpStatus status_on_error = 24',
         `${extension} processing_request_modifier = 25`,
+        'bool allow_content_length_header = 26',
+        `${bool} emit_client_span = 27`,
       ],
-      ExtProcOverrides: [`${bool} failure_mode_allow = 8`, `${extension} processing_request_modifier = 9`],
+      ExtProcOverrides: [`${bool} failure_mode_allow = 8`, `${extension} processing_request_modifier = 9`, `${bool} emit_client_span = 10`],
+      MetadataOptions: ['MetadataNamespaces cluster_metadata_forwarding_namespaces = 3'],
     },
   },
   'envoy/extensions/filters/http/ext_proc/v3/processing_mode.proto': {
@@ -263,9 +351,10 @@ export const NEWER_FIELDS = {
   },
   'envoy/extensions/filters/http/fault/v3/fault.proto': { fields: { FaultAbort: ['string response_body = 6'] } },
   'envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto': {
-    imports: [EXTENSION, MUTATION],
+    imports: [EXTENSION, MUTATION, BASE],
     fields: {
       Mutations: [
+        'repeated envoy.config.core.v3.KeyValueMutation query_parameter_mutations = 3',
         'repeated envoy.config.common.mutation_rules.v3.HeaderMutation response_trailers_mutations = 4',
         'repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_trailers_mutations = 5',
         `repeated ${extension} formatters = 6`,
@@ -274,7 +363,16 @@ export const NEWER_FIELDS = {
   },
   'envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.proto': { fields: { Config: ['string stat_prefix = 3'] } },
   'envoy/extensions/filters/http/jwt_authn/v3/config.proto': {
-    fields: { JwtCacheConfig: ['uint32 jwt_max_token_size = 2'], JwtAuthentication: ['string stat_prefix = 7'] },
+    messages: [
+      'message ExtractOnlyWithoutValidation {\n  string verification_status_header = 1;\n}',
+      'message JwtClaimPathSegment {\n  string key = 1;\n}',
+    ],
+    fields: {
+      JwtCacheConfig: ['uint32 jwt_max_token_size = 2'],
+      JwtAuthentication: ['string stat_prefix = 7'],
+      JwtClaimToHeader: ['repeated JwtClaimPathSegment claim_path = 3'],
+      'JwtRequirement.requires_type': ['ExtractOnlyWithoutValidation extract_only_without_validation = 7'],
+    },
   },
   'envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto': {
     imports: [ROUTE, WRAPPERS],
@@ -315,6 +413,10 @@ export const NEWER_FIELDS = {
   },
   'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto': {
     imports: [DURATION, PERCENT, XDS_MATCHER],
+    messages: [
+      'enum ForwardClientCertFormat {\n  TEXT = 0;\n  JSON = 1;\n}',
+      'message ForwardProtoConfig {\n  repeated uint32 https_destination_ports = 1;\n  repeated uint32 http_destination_ports = 2;\n}',
+    ],
     fields: {
       HttpConnectionManager: [
         'bool http1_safe_max_connection_duration = 58',
@@ -322,25 +424,36 @@ export const NEWER_FIELDS = {
         `${percent} drain_timeout_jitter = 62`,
         'xds.type.matcher.v3.Matcher forward_client_cert_matcher = 60',
         'bool record_route_resolution_stats = 63',
+        'ForwardProtoConfig forward_proto_config = 61',
       ],
       'HttpConnectionManager.Tracing': ['string operation = 11', 'string upstream_operation = 12', 'bool no_context_propagation = 13'],
-      'HttpConnectionManager.SetCurrentClientCertDetails': ['bool issuer = 8'],
+      'HttpConnectionManager.SetCurrentClientCertDetails': ['bool issuer = 8', 'ForwardClientCertFormat format = 7'],
     },
   },
   'envoy/extensions/filters/network/rbac/v3/rbac.proto': { imports: [DURATION], fields: { RBAC: [`${duration} delay_deny = 8`] } },
   'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto': {
-    imports: [BACKOFF, PERCENT, WRAPPERS, EXTENSION],
+    imports: [BACKOFF, PERCENT, WRAPPERS, EXTENSION, ANY],
+    messages: [
+      'message NewerTlvEntry {\n  uint32 type = 1;\n  bytes value = 2;\n}',
+      'message NewerRequestIdExtension {\n  google.protobuf.Any typed_config = 1;\n}',
+      'enum ProxyProtocolTlvMergePolicy {\n  ADD_IF_ABSENT = 0;\n  OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD = 1;\n  APPEND_IF_EXISTS_OR_ADD = 2;\n}',
+      'enum UpstreamConnectMode {\n  IMMEDIATE = 0;\n  ON_DOWNSTREAM_DATA = 1;\n  ON_DOWNSTREAM_TLS_HANDSHAKE = 2;\n}',
+    ],
     fields: {
       TcpProxy: [
         'envoy.config.core.v3.BackoffStrategy backoff_options = 18',
         `${percent} max_downstream_connection_duration_jitter_percentage = 20`,
         `${uint32} max_early_data_bytes = 22`,
         `${bool} check_drain_close = 24`,
+        'repeated NewerTlvEntry proxy_protocol_tlvs = 19',
+        'UpstreamConnectMode upstream_connect_mode = 21',
+        'ProxyProtocolTlvMergePolicy proxy_protocol_tlv_merge_policy = 23',
       ],
       'TcpProxy.TunnelingConfig': [
         'string request_id_header = 8',
         'string request_id_metadata_key = 9',
         `repeated ${extension} formatters = 10`,
+        'NewerRequestIdExtension request_id_extension = 7',
       ],
     },
   },
@@ -358,9 +471,17 @@ export const NEWER_FIELDS = {
     fields: {},
   },
   'envoy/extensions/load_balancing_policies/common/v3/common.proto': {
-    imports: [ROUTE],
+    imports: [ROUTE, WRAPPERS],
+    messages: [
+      `message ForceLocalZone {\n  ${uint32} min_size = 1;\n}`,
+      'enum LocalityBasis {\n  HEALTHY_HOSTS_NUM = 0;\n  HEALTHY_HOSTS_WEIGHT = 1;\n}',
+    ],
     fields: {
-      'LocalityLbConfig.ZoneAwareLbConfig': ['bool force_locality_direct_routing = 4'],
+      'LocalityLbConfig.ZoneAwareLbConfig': [
+        'bool force_locality_direct_routing = 4',
+        'ForceLocalZone force_local_zone = 5',
+        'LocalityBasis locality_basis = 6',
+      ],
       ConsistentHashingLbConfig: ['repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 3'],
     },
   },
@@ -389,11 +510,13 @@ export const NEWER_FIELDS = {
   },
   'envoy/extensions/upstreams/http/v3/http_protocol_options.proto': {
     imports: [ROUTE],
+    messages: ['message UpstreamOutlierDetection {}'],
     fields: {
       HttpProtocolOptions: [
         'repeated envoy.config.route.v3.RouteAction.RequestMirrorPolicy request_mirror_policies = 9',
         'repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 10',
         'envoy.config.route.v3.RetryPolicy retry_policy = 11',
+        'UpstreamOutlierDetection outlier_detection = 8',
       ],
     },
   },

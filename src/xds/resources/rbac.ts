@@ -121,6 +121,7 @@ function decodePermission(permission: Permission, ctx: Ctx): RbacPermission {
     }
     case undefined:
     case 'matcher':
+    case 'sourcedMetadata':
       return NO_PERMISSION // reported: the missing oneof by message-check, the extensions by field-support
   }
 }
@@ -169,6 +170,8 @@ function decodePrincipal(principal: Principal, ctx: Ctx): RbacPrincipal {
       return { kind: 'metadata', matcher: decodeMetadataMatcher(id.value, ctx.at('metadata')) }
     case undefined:
     case 'filterState':
+    case 'sourcedMetadata':
+    case 'custom':
       return NO_PRINCIPAL // reported
   }
 }

@@ -59,10 +59,14 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.RuntimeLayer': { supported: 'name static_layer admin_layer rtds_layer', accepted: { disk_layer: '' } },
   'envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer': { supported: '' },
   'envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer': { supported: 'name rtds_config' },
-  'envoy.config.metrics.v3.DogStatsdSink': { supported: 'address prefix max_bytes_per_datagram' },
+  'envoy.config.metrics.v3.DogStatsdSink': {
+    supported: 'address prefix max_bytes_per_datagram',
+    accepted: { scale_histogram_units_to_milliseconds: '' },
+  },
   'envoy.config.metrics.v3.HistogramBucketSettings': { supported: 'match buckets', accepted: { bins: '' } },
   'envoy.config.metrics.v3.MetricsServiceConfig': {
     supported: 'grpc_service transport_api_version report_counters_as_deltas emit_tags_as_labels histogram_emit_mode',
+    accepted: { batch_size: 'all metrics go in one message' },
   },
   'envoy.config.metrics.v3.StatsConfig': {
     supported: 'stats_tags use_all_default_tags stats_matcher histogram_bucket_settings',
@@ -70,7 +74,10 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   },
   'envoy.config.metrics.v3.StatsMatcher': { supported: 'reject_all exclusion_list inclusion_list' },
   'envoy.config.metrics.v3.StatsSink': { supported: 'name typed_config' },
-  'envoy.config.metrics.v3.StatsdSink': { supported: 'address tcp_cluster_name prefix' },
+  'envoy.config.metrics.v3.StatsdSink': {
+    supported: 'address tcp_cluster_name prefix',
+    accepted: { scale_histogram_units_to_milliseconds: '' },
+  },
   'envoy.config.metrics.v3.TagSpecifier': { supported: 'tag_name regex fixed_value' },
   'envoy.config.overload.v3.BufferFactoryConfig': { supported: 'minimum_account_to_track_power_of_two' },
   'envoy.config.overload.v3.LoadShedPoint': { supported: 'name triggers' },
@@ -88,10 +95,18 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig': {
     supported: 'max_active_downstream_connections',
   },
-  'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': { supported: 'max_heap_size_bytes' },
+  'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': {
+    supported: 'max_heap_size_bytes',
+    refused: { max_heap_size_bytes_runtime: 'the limit does not come from the runtime; use max_heap_size_bytes' },
+  },
   'envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig': { supported: 'filename' },
   'envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig': {
     supported: 'grpc_service report_counters_as_deltas report_histograms_as_deltas emit_tags_as_attributes use_tag_extracted_name prefix',
+    accepted: { max_data_points_per_request: 'all metrics go in one request', resource_detectors: '' },
+    refused: {
+      http_service: 'metrics go by gRPC; use grpc_service',
+      custom_metric_conversions: 'the matcher API is not supported here',
+    },
   },
   'envoy.service.runtime.v3.Runtime': { supported: 'name layer' },
 }

@@ -17,6 +17,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
     supported:
       'transport_socket_matches name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family dns_resolvers dns_jitter use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config lb_subset_config ring_hash_lb_config maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection upstream_connection_options ignore_health_on_host_removal load_balancing_policy',
     accepted: {
+      queuing_policies: 'requests that wait go in their order',
       preconnect_policy: 'connections are opened when they are needed',
       stats_matcher: '',
       per_connection_buffer_high_watermark_timeout: '',
@@ -130,6 +131,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
       retry_policy: 'the retry policy of the route counts',
       header_validation_config: '',
     },
+    refused: { outlier_detection: 'which answers are failures cannot be chosen: those of 500 and above are' },
   },
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig': {
     supported: 'http_protocol_options http2_protocol_options',

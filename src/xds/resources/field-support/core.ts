@@ -5,7 +5,10 @@
 import type { SupportTable } from './message-support.js'
 
 export const CORE_SUPPORT: SupportTable = {
-  'envoy.config.common.mutation_rules.v3.HeaderMutation': { supported: 'remove append' },
+  'envoy.config.common.mutation_rules.v3.HeaderMutation': {
+    supported: 'remove append',
+    refused: { remove_on_match: 'headers are removed by their names alone; use remove' },
+  },
   'envoy.config.common.mutation_rules.v3.HeaderMutationRules': {
     supported: 'allow_all_routing allow_envoy disallow_system disallow_all allow_expression disallow_expression disallow_is_error',
   },

@@ -23,6 +23,7 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
       add_proxy_protocol_connection_state: '',
     },
     refused: {
+      forward_proto_config: 'x-forwarded-proto by the destination port is not supported',
       forward_client_cert_matcher: 'the matcher API is not supported; use forward_client_cert_details',
       early_header_mutation_extensions: 'early header mutation is not supported',
       path_normalization_options: 'not implemented (nor in Envoy)',
@@ -35,6 +36,7 @@ export const HTTP_CONNECTION_MANAGER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails': {
     supported: 'subject cert chain dns uri',
     accepted: { issuer: '' },
+    refused: { format: 'x-forwarded-client-cert is text' },
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig': {
     supported: 'upgrade_type enabled',

@@ -49,7 +49,10 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     supported:
       'common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes weaken_etag_on_compress status_header_enabled',
   },
-  'envoy.extensions.filters.http.compressor.v3.CompressorOverrides': { supported: 'response_direction_config' },
+  'envoy.extensions.filters.http.compressor.v3.CompressorOverrides': {
+    supported: 'response_direction_config',
+    refused: { compressor_library: 'another library for a route is not supported' },
+  },
   'envoy.extensions.filters.http.compressor.v3.CompressorPerRoute': { supported: 'disabled overrides' },
   'envoy.extensions.filters.http.compressor.v3.ResponseDirectionOverrides': { supported: 'remove_accept_encoding_header' },
   'envoy.extensions.filters.http.cors.v3.Cors': { supported: '' },
@@ -111,6 +114,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.http.ext_proc.v3.ExtProcOverrides': {
     supported: 'processing_mode grpc_service failure_mode_allow',
+    accepted: { emit_client_span: '' },
     refused: {
       processing_request_modifier: 'modifiers of what the processor gets are not supported',
       async_mode: 'not implemented (nor in Envoy)',
@@ -124,7 +128,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor': {
     supported:
       'grpc_service failure_mode_allow processing_mode message_timeout stat_prefix max_message_timeout forward_rules allow_mode_override disable_immediate_response mutation_rules metadata_options disable_clear_route_cache route_cache_action status_on_error',
-    accepted: { filter_metadata: '', deferred_close_timeout: '' },
+    accepted: { filter_metadata: '', deferred_close_timeout: '', allow_content_length_header: '', emit_client_span: '' },
     refused: {
       http_service: 'the processor is asked by gRPC; use grpc_service',
       send_body_without_waiting_for_header_response: 'a body waits for the answer to its head',
@@ -137,7 +141,10 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     },
   },
   'envoy.extensions.filters.http.ext_proc.v3.HeaderForwardingRules': { supported: 'allowed_headers disallowed_headers' },
-  'envoy.extensions.filters.http.ext_proc.v3.MetadataOptions': { supported: 'forwarding_namespaces receiving_namespaces' },
+  'envoy.extensions.filters.http.ext_proc.v3.MetadataOptions': {
+    supported: 'forwarding_namespaces receiving_namespaces',
+    refused: { cluster_metadata_forwarding_namespaces: 'metadata of clusters is not sent to the processor' },
+  },
   'envoy.extensions.filters.http.ext_proc.v3.MetadataOptions.MetadataNamespaces': {
     supported: 'untyped',
     refused: { typed: 'typed metadata is not sent to the processor' },
@@ -168,6 +175,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.header_mutation.v3.Mutations': {
     supported: 'request_mutations response_mutations',
     accepted: { response_trailers_mutations: '', request_trailers_mutations: '', formatters: '' },
+    refused: { query_parameter_mutations: 'query parameters cannot be changed; use regex_rewrite of the route' },
   },
   'envoy.extensions.filters.http.header_to_metadata.v3.Config': {
     supported: 'request_rules response_rules',
@@ -191,7 +199,10 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
     refused: { filter_state_rules: 'filter state rules are not supported' },
   },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig': { supported: 'jwt_cache_size', accepted: { jwt_max_token_size: '' } },
-  'envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader': { supported: 'header_name claim_name' },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader': {
+    supported: 'header_name claim_name',
+    refused: { claim_path: 'a path is not supported; use claim_name' },
+  },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtHeader': { supported: 'name value_prefix' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtProvider': {
     supported:
@@ -200,6 +211,7 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement': {
     supported: 'provider_name provider_and_audiences requires_any requires_all allow_missing_or_failed allow_missing',
+    refused: { extract_only_without_validation: 'claims of tokens that are not verified are not taken' },
   },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementAndList': { supported: 'requirements' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementOrList': { supported: 'requirements' },

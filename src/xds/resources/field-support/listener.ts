@@ -55,6 +55,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       enable_mptcp: '',
     },
     refused: {
+      fcds_config: 'filter chain discovery is not supported',
       udp_listener_config: 'UDP listeners are not supported',
       api_listener: 'API listeners are not supported',
       internal_listener: 'internal listeners are not supported',
@@ -67,7 +68,10 @@ export const LISTENER_SUPPORT: SupportTable = {
     refused: { config_discovery: 'extension config discovery is not supported' },
   },
   'envoy.extensions.access_loggers.file.v3.FileAccessLog': { supported: 'path format json_format typed_json_format log_format' },
-  'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter': { supported: 'expression' },
+  'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter': {
+    supported: 'expression',
+    refused: { cel_config: 'options of CEL are not supported' },
+  },
   'envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig': {
     supported: 'log_name grpc_service transport_api_version buffer_flush_interval buffer_size_bytes',
     accepted: {
@@ -86,7 +90,12 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': { supported: '' },
   'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {
     supported: 'allow_requests_without_proxy_protocol',
-    accepted: { rules: '', pass_through_tlvs: '', stat_prefix: '' },
+    accepted: {
+      tlv_location: '',
+      rules: '',
+      pass_through_tlvs: '',
+      stat_prefix: '',
+    },
     refused: { disallowed_versions: 'both versions are taken' },
   },
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': {

@@ -13,7 +13,11 @@ export const LOAD_BALANCING_SUPPORT: SupportTable = {
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig': { supported: '' },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig': {
     supported: 'routing_enabled min_cluster_size fail_traffic_on_panic',
-    accepted: { force_locality_direct_routing: '' },
+    accepted: {
+      locality_basis: 'hosts are counted',
+      force_local_zone: '',
+      force_locality_direct_routing: '',
+    },
   },
   'envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig': { supported: 'slow_start_window aggression min_weight_percent' },
   'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {

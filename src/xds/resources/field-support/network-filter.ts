@@ -9,15 +9,23 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
   'envoy.config.rbac.v3.Permission': {
     supported:
       'and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name uri_template',
-    refused: { matcher: 'RBAC matcher extensions are not supported' },
+    refused: {
+      matcher: 'RBAC matcher extensions are not supported',
+      sourced_metadata: 'metadata of a route is not supported here; use metadata',
+    },
   },
   'envoy.config.rbac.v3.Permission.Set': { supported: 'rules' },
   'envoy.config.rbac.v3.Policy': {
     supported: 'permissions principals condition checked_condition',
+    refused: { cel_config: 'options of CEL are not supported' },
   },
   'envoy.config.rbac.v3.Principal': {
     supported: 'and_ids or_ids any authenticated source_ip direct_remote_ip remote_ip header url_path metadata not_id',
-    refused: { filter_state: 'filter state principals are not supported' },
+    refused: {
+      filter_state: 'filter state principals are not supported',
+      sourced_metadata: 'metadata of a route is not supported here; use metadata',
+      custom: 'custom principals are not supported',
+    },
   },
   'envoy.config.rbac.v3.Principal.Authenticated': { supported: 'principal_name' },
   'envoy.config.rbac.v3.Principal.Set': { supported: 'ids' },
@@ -29,7 +37,12 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.network.echo.v3.Echo': { supported: '' },
   'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz': {
     supported: 'stat_prefix grpc_service failure_mode_allow include_peer_certificate transport_api_version include_tls_session',
-    accepted: { filter_enabled_metadata: 'every connection is checked', bootstrap_metadata_labels_key: '' },
+    accepted: { filter_enabled_metadata: 'every connection is checked', bootstrap_metadata_labels_key: '', send_tls_alert_on_denial: '' },
+    refused: {
+      metadata_context_namespaces: 'metadata is not sent to the service',
+      typed_metadata_context_namespaces: 'metadata is not sent to the service',
+      shadow_mode: 'shadow mode is not supported',
+    },
   },
   'envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit': {
     supported: 'stat_prefix token_bucket runtime_enabled',
@@ -47,6 +60,7 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
     supported:
       'stat_prefix cluster weighted_clusters metadata_match idle_timeout access_log max_connect_attempts hash_policy tunneling_config max_downstream_connection_duration',
     accepted: {
+      proxy_protocol_tlv_merge_policy: 'PROXY protocol towards upstreams is not supported',
       backoff_options: '',
       max_downstream_connection_duration_jitter_percentage: '',
       max_early_data_bytes: '',
@@ -57,7 +71,11 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
       flush_access_log_on_connected: '',
       access_log_options: '',
     },
-    refused: { on_demand: 'on-demand cluster discovery is not supported' },
+    refused: {
+      proxy_protocol_tlvs: 'PROXY protocol towards upstreams is not supported',
+      upstream_connect_mode: 'the upstream is dialled at once',
+      on_demand: 'on-demand cluster discovery is not supported',
+    },
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig': {
     supported: 'hostname use_post headers_to_add post_path',
@@ -68,6 +86,7 @@ export const NETWORK_FILTER_SUPPORT: SupportTable = {
       propagate_response_headers: '',
       propagate_response_trailers: '',
     },
+    refused: { request_id_extension: 'tunnels have no request id' },
   },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster': { supported: 'clusters' },
   'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight': {

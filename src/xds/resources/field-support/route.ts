@@ -30,12 +30,19 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RateLimit': {
     supported: 'stage disable_key actions',
     accepted: { x_ratelimit_option: '', limit: '' },
-    refused: { apply_on_stream_done: 'rate limits at the end of a stream are not supported' },
+    refused: {
+      apply_on_stream_done: 'rate limits at the end of a stream are not supported',
+      hits_addend: 'every request counts once',
+    },
   },
   'envoy.config.route.v3.RateLimit.Action': {
     supported:
       'source_cluster destination_cluster request_headers remote_address generic_key header_value_match dynamic_metadata metadata masked_remote_address query_parameter_value_match',
-    refused: { extension: 'rate limit action extensions are not supported' },
+    refused: {
+      extension: 'rate limit action extensions are not supported',
+      query_parameters: 'values of query parameters are not supported; use query_parameter_value_match',
+      remote_address_match: 'matching the remote address is not supported; use masked_remote_address',
+    },
   },
   'envoy.config.route.v3.RateLimit.Action.DestinationCluster': { supported: '' },
   'envoy.config.route.v3.RateLimit.Action.DynamicMetaData': { supported: 'descriptor_key metadata_key default_value' },

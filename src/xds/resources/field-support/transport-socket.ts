@@ -44,7 +44,10 @@ export const TRANSPORT_SOCKET_SUPPORT: SupportTable = {
   },
   'envoy.extensions.transport_sockets.tls.v3.GenericSecret': {
     supported: '',
-    accepted: { secret: 'nothing here asks for a generic secret' },
+    accepted: {
+      secrets: 'nothing here asks for a generic secret',
+      secret: 'nothing here asks for a generic secret',
+    },
   },
   'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': {
     supported: 'trust_domains',

@@ -35,7 +35,7 @@ export const TYPE_SUPPORT: SupportTable = {
   'envoy.type.matcher.v3.ValueMatcher': { supported: 'null_match double_match string_match bool_match present_match list_match or_match' },
   'envoy.type.matcher.v3.ValueMatcher.NullMatch': { supported: '' },
   'envoy.type.metadata.v3.MetadataKey': { supported: 'key path' },
-  'envoy.type.metadata.v3.MetadataKey.PathSegment': { supported: 'key' },
+  'envoy.type.metadata.v3.MetadataKey.PathSegment': { supported: 'key', refused: { index: 'an element of a list cannot be named' } },
   'envoy.type.metadata.v3.MetadataKind': { supported: 'request route cluster host' },
   'envoy.type.metadata.v3.MetadataKind.Cluster': { supported: '' },
   'envoy.type.metadata.v3.MetadataKind.Host': { supported: '' },
@@ -72,6 +72,9 @@ export const TYPE_SUPPORT: SupportTable = {
   'xds.type.matcher.v3.RegexMatcher.GoogleRE2': { supported: '' },
   'xds.type.matcher.v3.ServerNameMatcher': { supported: 'domain_matchers' },
   'xds.type.matcher.v3.ServerNameMatcher.DomainMatcher': { supported: 'domains on_match' },
-  'xds.type.matcher.v3.StringMatcher': { supported: 'exact prefix suffix safe_regex contains ignore_case' },
+  'xds.type.matcher.v3.StringMatcher': {
+    supported: 'exact prefix suffix safe_regex contains ignore_case',
+    refused: { custom: 'custom string matchers are not supported' },
+  },
   'xds.type.v3.TypedStruct': { supported: 'type_url value' },
 }

@@ -23,7 +23,7 @@ describe.skipIf(!hasSpire)('SPIRE (SPIRE_SERVER_BIN, SPIRE_AGENT_BIN)', () => {
   beforeAll(async () => {
     await origin.listen()
     spire = await Spire.start('example.org')
-    spire.entry(API, '-x509SVIDTTL', '12')
+    spire.entry(API, '-x509SVIDTTL', '30')
   }, 120_000)
   afterAll(async () => {
     await stopAll()

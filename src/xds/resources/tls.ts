@@ -236,7 +236,8 @@ function decodeCommon(common: CommonTlsContextMessage | undefined, ctx: Ctx, sid
     minVersion: versions.min,
     maxVersion: versions.max,
     cipherSuites: params?.cipherSuites ?? [],
-    ecdhCurves: params?.ecdhCurves ?? [],
+    // Each may be a list of its own, as SPIRE's tutorial has it: Envoy hands them to its TLS library joined by colons.
+    ecdhCurves: (params?.ecdhCurves ?? []).flatMap(list => list.split(':')),
     signatureAlgorithms: params?.signatureAlgorithms ?? [],
     alpnProtocols: common?.alpnProtocols ?? [],
     certificates,

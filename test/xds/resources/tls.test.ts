@@ -32,13 +32,13 @@ describe('TLS contexts', () => {
       tls_minimum_protocol_version: 'TLSv1_0',
       tls_maximum_protocol_version: 'TLSv1_2',
       cipher_suites: ['A'],
-      ecdh_curves: ['P-256'],
+      ecdh_curves: ['X25519:P-256', 'P-384'],
     }
     expect(decoded(upstream({ common_tls_context: { tls_params: params } })).tls!.common).toMatchObject({
       minVersion: 'TLSv1.0',
       maxVersion: 'TLSv1.2',
       cipherSuites: ['A'],
-      ecdhCurves: ['P-256'],
+      ecdhCurves: ['X25519', 'P-256', 'P-384'],
     })
     expect(
       errorsOf(

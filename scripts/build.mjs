@@ -1,10 +1,10 @@
 // Builds what npm installs do not bring: generated protobuf code (src/xds/gen) and dist/. Run by `npm ci` (prepare) and by every npm
 // script that needs dist/ (`--if-needed`), so that installs with scripts switched off work too. An install without development
 // packages keeps the dist/ that is there, or is told in one line what is missing.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import module, { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ownProtoPaths } from './own-protos.mjs'
@@ -15,6 +15,9 @@ const dist = join(root, 'dist')
 const BUILT = join(dist, 'bundle/proxy-main.js')
 /** What the generated code was made from: a checkout or an install changes the times of files, and generating takes a minute. */
 const GEN_STAMP = join(gen, '.made-from')
+
+/** What bin/outrigger-proxy starts Node with. */
+const PROXY_OPTIONS = /exec node (.*?) ?"\$0"/.exec(readFileSync(join(root, 'bin/outrigger-proxy'), 'utf8'))[1].split(' ')
 
 const isInstalled = name => existsSync(join(root, 'node_modules', name, 'package.json'))
 
@@ -44,6 +47,13 @@ async function generateIfChanged() {
   writeFileSync(GEN_STAMP, digest)
 }
 
+/** Node 22 and later keep what V8 compiled by themselves. */
+function keepCompiled() {
+  if (module.enableCompileCache !== undefined) return
+  const { status, stderr } = spawnSync(process.execPath, [...PROXY_OPTIONS, join(root, 'scripts/code-cache.mjs')], { encoding: 'utf8' })
+  if (status !== 0) console.error(`outrigger: starts will take longer, since none could be tried here: ${stderr.trim().split('\n')[0]}`)
+}
+
 async function main() {
   if (!['typescript', 'esbuild', '@bufbuild/buf'].every(isInstalled)) {
     if (existsSync(BUILT)) return
@@ -60,6 +70,7 @@ async function main() {
   })
   const { bundle } = await import('./bundle.mjs')
   await bundle(root)
+  keepCompiled()
   const { bundleConsole } = await import('./bundle-console.mjs')
   await bundleConsole(root)
 }

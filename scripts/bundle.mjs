@@ -3,59 +3,107 @@
 // installed package depends on; the licences of the others go into THIRD-PARTY.txt beside the bundle.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { build } from 'esbuild'
+import { build, transform } from 'esbuild'
 
 /** CommonJS packages in an ES module want `require` for Node's own modules. */
 const REQUIRE = `import { createRequire as createBundleRequire } from 'node:module'
 const require = createBundleRequire(import.meta.url)`
 
+const TARGET = 'node20'
 const NATIVE_PACKAGES = ['libsql', 'koffi']
 
 const ENTRIES = ['index', 'cli/proxy-main', 'cli/outrigger-main', 'cli/demo/demo-main', 'cli/demo/application', 'cli/demo/guard']
 
 /**
- * The runtime of the generated code looks through everything that a file imports, and what that imports, for each file anew: exponential in
- * the depth, and a second of CPU for Envoy's. The types that a file's fields name stand in the files that it imports itself.
+ * The library compiles how a message is read and written together with all that it may contain, which for a bootstrap is all of Envoy's API.
+ * What a message contains is compiled when one comes that does.
  */
-const directImportsOnly = {
-  name: 'direct-imports-only',
+const compiledAtFirstUse = {
+  name: 'compiled-at-first-use',
   setup({ onLoad }) {
-    onLoad({ filter: /protobuf[\\/]dist[\\/]esm[\\/]codegenv2[\\/]file\.js$/ }, ({ path }) => {
-      const source = readFileSync(path, 'utf8')
-      const contents = source.replace('export function fileDesc(', 'function hydrate(')
-      if (contents === source) throw new Error(`${path}: fileDesc is not where it was`)
-      return {
-        contents: `${contents}
-const alone = file => Object.create(file, { dependencies: { value: [] } })
-export const fileDesc = (base64, imports) => hydrate(base64, imports?.map(alone))
+    const change = (files, from, to, more = '') =>
+      onLoad({ filter: files }, ({ path }) => {
+        const source = readFileSync(path, 'utf8')
+        const contents = source.replaceAll(from, to)
+        if (contents === source) throw new Error(`${path}: what compiles a message is not where it was`)
+        return { contents: contents + more }
+      })
+    change(
+      /protobuf[\\/]dist[\\/]esm[\\/](?:to-binary|to-json|from-json)\.js$/,
+      /(compiled(?:Reader|Writer))\(field\.message\)/g,
+      'compiledLater($1, field.message)',
+      `
+function compiledLater(compiledFor, desc) {
+  let compiled = null
+  return (a, b, c) => (compiled ??= compiledFor(desc))(a, b, c)
+}
 `,
-      }
-    })
+    )
+    change(
+      /protobuf[\\/]dist[\\/]esm[\\/]from-binary\.js$/,
+      /compiledReader\(field\.message\)/g,
+      'readerLater(field.message)',
+      `
+function readerLater(desc) {
+  let compiled = null
+  return {
+    read: (a, b, c, d) => (compiled ??= compiledReader(desc)).read(a, b, c, d),
+    readGroup: (a, b, c, d) => (compiled ??= compiledReader(desc)).readGroup(a, b, c, d),
+  }
+}
+`,
+    )
+    // Most messages are no wrappers, which their names tell without their fields.
+    change(
+      /protobuf[\\/]dist[\\/]esm[\\/]wkt[\\/]wrappers\.js$/,
+      'const f = messageDesc.fields[0];',
+      'if (!isWrapperTypeName(messageDesc.typeName)) return false;\n    const f = messageDesc.fields[0];',
+    )
   },
 }
 
 export async function bundle(root) {
   const outdir = join(root, 'dist/bundle')
   rmSync(outdir, { recursive: true, force: true })
-  const { metafile } = await build({
+  const options = entries => ({
     absWorkingDir: root,
-    entryPoints: ENTRIES.map(name => join(root, `dist/${name}.js`)),
+    entryPoints: entries.map(name => join(root, `dist/${name}.js`)),
     entryNames: '[name]',
-    metafile: true,
     bundle: true,
     splitting: true,
     platform: 'node',
     format: 'esm',
-    target: 'node20',
-    outdir,
+    target: TARGET,
     external: NATIVE_PACKAGES,
     legalComments: 'none',
     logLevel: 'warning',
-    banner: { js: REQUIRE },
-    plugins: [directImportsOnly],
+    plugins: [compiledAtFirstUse],
   })
+  const { metafile } = await build({ ...options(ENTRIES), metafile: true, outdir, banner: { js: REQUIRE } })
+  await bundleProxy(options(['cli/run-proxy']), join(outdir, 'proxy'))
   writeFileSync(join(outdir, 'THIRD-PARTY.txt'), notices(root, Object.keys(metafile.inputs)))
   copyTypes(join(root, 'dist'), join(root, 'dist/types'))
+}
+
+/**
+ * The proxy once more, as scripts and not modules: V8 can keep what it compiled of a script (bin/run-proxy.mjs). They are made of the modules
+ * that the bundler makes, file by file, so that what is constant in them stays constant.
+ */
+async function bundleProxy(options, folder) {
+  const { outputFiles } = await build({ ...options, outdir: folder, outExtension: { '.js': '.cjs' }, write: false })
+  mkdirSync(folder, { recursive: true })
+  for (const { path, text } of outputFiles) {
+    const { code } = await transform(text, {
+      format: 'cjs',
+      platform: 'node',
+      target: TARGET,
+      sourcefile: path.replace(/cjs$/, 'mjs'),
+      define: { 'import.meta.url': 'scriptUrl' },
+      banner: `const scriptUrl = require('node:url').pathToFileURL(__filename).href`,
+      logLevel: 'warning',
+    })
+    writeFileSync(path, code)
+  }
 }
 
 /** The declarations of index.ts and of what they name: the public types, and nothing of the inside. */

@@ -170,6 +170,20 @@ function importClosure(protoRoot, entries) {
   return seen
 }
 
+/** Generated code makes its descriptors by ours, at first use, in the place of the library's own functions. */
+function withLazyDescriptors(folder, descriptors) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) withLazyDescriptors(path, `../${descriptors}`)
+    else {
+      const from = readFileSync(path, 'utf8')
+      const to = from.replace(/^(import \{.*\} from )"@bufbuild\/protobuf\/codegenv2";$/m, `$1"${descriptors}/lazy-descriptors.js";`)
+      if (to === from) throw new Error(`${path}: the import of the functions that make descriptors is not where it was`)
+      writeFileSync(path, to)
+    }
+  }
+}
+
 export function generateProtos() {
   const work = mkdtempSync(join(tmpdir(), 'outrigger-protos-'))
   try {
@@ -203,6 +217,7 @@ export function generateProtos() {
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { ...process.env, BUF_CACHE_DIR: join(work, 'cache') },
     })
+    withLazyDescriptors(join(work, 'gen'), '../descriptors')
     rmSync(outDir, { recursive: true, force: true })
     mkdirSync(dirname(outDir), { recursive: true })
     cpSync(join(work, 'gen'), outDir, { recursive: true })

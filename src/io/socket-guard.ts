@@ -2,7 +2,6 @@
 // socket where it is made (ActiveListener, Connection's TLS, Dial). An assert is no such exception: it says that the process's own state is
 // wrong, and ends it. Who wants to count and log them subscribes; a bug is the program's, so every sidecar of a process is told.
 
-import { AssertionError } from 'node:assert'
 import { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
 
@@ -18,7 +17,7 @@ export function onConnectionException(listener: ExceptionListener): () => void {
 
 /** Ends what threw; an assert is thrown on. */
 export function endAfterException(error: unknown, ended: { destroy(): unknown }): void {
-  if (error instanceof AssertionError) throw error
+  if ((error as { readonly code?: unknown } | null)?.code === 'ERR_ASSERTION') throw error
   const reported = error instanceof Error ? error : new Error(String(error))
   for (const listener of listeners) listener(reported)
   ended.destroy()

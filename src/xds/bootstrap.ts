@@ -2,7 +2,7 @@
 // Envoy merges (protobuf message merge), validated like any resource. Called by cli (start and --mode validate). Unknown fields are
 // errors here. What refers to something static that is not there (a cluster of a route, an SDS secret, the ADS cluster) is an error.
 
-import { create, fromBinary, merge, toBinary } from '@bufbuild/protobuf'
+import { create, merge } from '@bufbuild/protobuf'
 import { parseDocument, type ScalarTag } from 'yaml'
 import { DEFAULT_TAG_RULES } from '../metrics/default-tags.js'
 import { compileTagRegex } from '../metrics/tag-regex.js'
@@ -58,13 +58,11 @@ export interface BootstrapOptions extends DecodeOptions {
 export function parseBootstrap(texts: string | readonly string[], options: BootstrapOptions = {}): ParsedBootstrap {
   const sink = new ErrorCollector({ unknownFields: 'refuse', ...options })
   const ctx = new Ctx(sink)
-  const message = create(BootstrapSchema)
+  const own = create(BootstrapSchema)
   for (const text of typeof texts === 'string' ? [texts] : texts) {
     const json = parseText(text, ctx)
-    if (json !== undefined) merge(BootstrapSchema, message, messageFromJson(BootstrapSchema, json, ctx) as BootstrapMessage)
+    if (json !== undefined) merge(BootstrapSchema, own, messageFromJson(BootstrapSchema, json, ctx) as BootstrapMessage)
   }
-  // Merging shares sub-messages with its sources; what is kept for the dump is a copy of its own.
-  const own = fromBinary(BootstrapSchema, toBinary(BootstrapSchema, message))
   if (options.serviceNode || options.serviceCluster || options.serviceZone) own.node ??= create(NodeSchema)
   if (own.node !== undefined && options.serviceNode) own.node.id = options.serviceNode
   if (own.node !== undefined && options.serviceCluster) own.node.cluster = options.serviceCluster

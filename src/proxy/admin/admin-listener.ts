@@ -4,7 +4,7 @@
 
 import type { SendHandle } from 'node:child_process'
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import type { Http2Server, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Address } from '../../model/address.js'
 import type { ListeningHandle } from '../predecessor.js'
@@ -22,12 +22,12 @@ export interface AdminListenerHost {
 
 export class AdminListener {
   private readonly http1: HttpServer
-  private readonly http2: Http2Server
+  private http2: Http2Server | null
   private readonly sockets = new Set<Socket>()
 
   constructor(host: AdminListenerHost) {
     this.http1 = createServer((request, response) => host.onRequest(request, response))
-    this.http2 = createHttp2Server((request, response) => host.onRequest(request, response))
+    this.http2 = null
     this.http1.maxConnections = MAX_CONNECTIONS
     // The one that serves HTTP/1 is called once the first bytes have told which it is; node goes on watching over its timeouts.
     const [serveHttp1] = this.http1.listeners('connection') as [(socket: Socket) => void]
@@ -38,10 +38,16 @@ export class AdminListener {
       host.onConnection(socket)
       whenProtocolIsKnown(socket, http2 => {
         host.onProtocol(socket, http2)
-        if (http2) this.http2.emit('connection', socket)
+        if (http2) this.http2Server(host).emit('connection', socket)
         else serveHttp1.call(this.http1, socket)
       })
     })
+  }
+
+  /** Few ever ask by HTTP/2, and to load it is a tenth of what Node's own modules take of a start. */
+  private http2Server(host: AdminListenerHost): Http2Server {
+    this.http2 ??= process.getBuiltinModule('node:http2').createServer((request, response) => host.onRequest(request, response))
+    return this.http2
   }
 
   /** Resolves with what was bound. `inherited`: the same, bound by the process before this one. */

@@ -72,7 +72,9 @@ function reached({ row, figure, figures, ratioToEnvoy }) {
   const most = MOST_P99_MS[row]
   if (most !== undefined) return [`p99 ≤ ${most} ms`, figures[figure].median <= most]
   const target = TARGETS[row]
-  return target === undefined ? ['', true] : [`≥ ${target.toPrecision(2)}`, ratioToEnvoy !== null && ratioToEnvoy >= target]
+  return target === undefined
+    ? ['', ratioToEnvoy !== null && ratioToEnvoy >= 1]
+    : [`≥ ${target.toPrecision(2)}`, ratioToEnvoy !== null && ratioToEnvoy >= target]
 }
 
 const rows = [...new Set(results.map(({ row }) => row))].map(row => {
@@ -83,7 +85,7 @@ const rows = [...new Set(results.map(({ row }) => row))].map(row => {
   const others = results.filter(entry => entry.row === row && entry.peer !== 'outrigger' && entry.peer !== 'envoy')
   const ratio = ours.ratioToEnvoy === null ? '' : ours.ratioToEnvoy.toFixed(2)
   const told = others.map(entry => `${entry.peer} ${WRITTEN[entry.figure](entry.figures[entry.figure].median, entry.unit)}`).join(', ')
-  return `| \`${row}\` | ${cell(ours)} | ${cell(of('envoy'))} | ${met ? `**${ratio}**` : ratio} | ${target}${met ? '' : ' ✗'} | ${told} |`
+  return `| \`${row}\` | ${cell(ours)} | ${cell(of('envoy'))} | ${met ? `**${ratio}**` : ratio} | ${target}${met || target === '' ? '' : ' ✗'} | ${told} |`
 })
 const table = `${FROM}
 ${measured}, Node ${machine.node}, ${machine.cores} cores (${machine.cpu.trim()}), ${rounds} ${rounds === 1 ? 'round' : 'rounds'}: medians (quartiles).

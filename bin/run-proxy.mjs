@@ -28,7 +28,6 @@ function load(made, file) {
   const script = new vm.Script(module.wrap(source), {
     filename: file,
     cachedData: existsSync(kept) ? readFileSync(kept) : undefined,
-    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })
   loadedScripts.set(file, script)
   const require = name => made.require(name)

@@ -16,9 +16,6 @@ const BUILT = join(dist, 'bundle/proxy-main.js')
 /** What the generated code was made from: a checkout or an install changes the times of files, and generating takes a minute. */
 const GEN_STAMP = join(gen, '.made-from')
 
-/** What bin/outrigger-proxy starts Node with. */
-const PROXY_OPTIONS = /exec node (.*?) ?"\$0"/.exec(readFileSync(join(root, 'bin/outrigger-proxy'), 'utf8'))[1].split(' ')
-
 const isInstalled = name => existsSync(join(root, 'node_modules', name, 'package.json'))
 
 function newest(folder) {
@@ -50,7 +47,8 @@ async function generateIfChanged() {
 /** Node 22 and later keep what V8 compiled by themselves. */
 function keepCompiled() {
   if (module.enableCompileCache !== undefined) return
-  const { status, stderr } = spawnSync(process.execPath, [...PROXY_OPTIONS, join(root, 'scripts/code-cache.mjs')], { encoding: 'utf8' })
+  const options = /exec node (.*?) ?"\$0"/.exec(readFileSync(join(root, 'bin/outrigger-proxy'), 'utf8'))[1].split(' ')
+  const { status, stderr } = spawnSync(process.execPath, [...options, join(root, 'scripts/code-cache.mjs')], { encoding: 'utf8' })
   if (status !== 0) console.error(`outrigger: starts will take longer, since none could be tried here: ${stderr.trim().split('\n')[0]}`)
 }
 

@@ -98,6 +98,8 @@ async function bundleProxy(options, folder) {
       platform: 'node',
       target: TARGET,
       sourcefile: path.replace(/cjs$/, 'mjs'),
+      // Of a script that was compiled before, V8 knows no more who loads for it: what is loaded later is required.
+      supported: { 'dynamic-import': false },
       define: { 'import.meta.url': 'scriptUrl' },
       banner: `const scriptUrl = require('node:url').pathToFileURL(__filename).href`,
       logLevel: 'warning',

@@ -14,6 +14,9 @@ const READ_ELSEWHERE = new Set([
   'xds/resources/schemas.ts: knownSchemas',
 ])
 
+/** Generated code is no source here, and calls these. */
+const READ_BY_GENERATED_CODE = /^xds\/descriptors\/lazy-descriptors\.ts: \w+Desc$/
+
 /** What programs import: its members are read by them. */
 const PUBLIC = /^index\.ts$|^embed\/|^l7\/filters\/custom\/(filter-call|header-view)\.ts$/
 
@@ -51,7 +54,7 @@ api.close()
 
 let bad = 0
 for (const offender of offenders) {
-  if (READ_ELSEWHERE.has(offender)) continue
+  if (READ_ELSEWHERE.has(offender) || READ_BY_GENERATED_CODE.test(offender)) continue
   bad++
   console.error(`src/${offender} is read by nothing in src/`)
 }

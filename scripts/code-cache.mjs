@@ -37,7 +37,9 @@ const bootstrap = (port, origin) => ({
                 typed_config: {
                   '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
                   stat_prefix: 'in',
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'origin' } }] }] },
+                  route_config: {
+                    virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'origin' } }] }],
+                  },
                   http_filters: [
                     {
                       name: 'envoy.filters.http.router',

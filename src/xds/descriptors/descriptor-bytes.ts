@@ -58,7 +58,14 @@ function declaration(bytes: Uint8Array): Declaration {
 }
 
 export function readFile(bytes: Uint8Array): FileParts {
-  const parts = { name: '', package: '', syntax: PROTO2, messages: [] as Declaration[], enums: [] as Declaration[], services: [] as Declaration[] }
+  const parts = {
+    name: '',
+    package: '',
+    syntax: PROTO2,
+    messages: [] as Declaration[],
+    enums: [] as Declaration[],
+    services: [] as Declaration[],
+  }
   eachField(bytes, (no, value) => {
     if (value === null) return
     if (no === NAME) parts.name = text(value)

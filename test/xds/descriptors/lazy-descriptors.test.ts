@@ -150,7 +150,11 @@ describe('descriptors of the generated code', () => {
   it.each([
     ['a oneof, nested messages, wrappers', RouteActionSchema, { clusterSpecifier: { case: 'cluster', value: 'a' }, prefixRewrite: '/b' }],
     ['a map, a list', DeltaDiscoveryRequestSchema, { initialResourceVersions: { a: '1', b: '2' }, resourceNamesSubscribe: ['a'] }],
-    ['a message of a message', LocalityLbEndpointsSchema, { locality: { zone: 'z' }, loadBalancingWeight: 3, lbEndpoints: [{ loadBalancingWeight: 1 }] }],
+    [
+      'a message of a message',
+      LocalityLbEndpointsSchema,
+      { locality: { zone: 'z' }, loadBalancingWeight: 3, lbEndpoints: [{ loadBalancingWeight: 1 }] },
+    ],
     ['an enum', FractionalPercentSchema, { numerator: 5, denominator: 1 }],
     ['a type that other files of its package declare', StructMatcherSchema, { path: [{ segment: { case: 'key', value: 'k' } }] }],
   ] as const)('write and read %s as the library does', (_, schema, init) => {

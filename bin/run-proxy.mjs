@@ -1,7 +1,8 @@
 // The proxy's own scripts (dist/bundle/proxy), with what V8 made of them when they were built, which takes most of the compiling out of a start. Node 22
-// and later keep that themselves (run-bundle.mjs); here it stands beside each script, and V8 refuses what another version or other flags
-// have made: then it compiles. Used by bin/outrigger-proxy, and by scripts/code-cache.mjs, which writes what is kept.
-import { existsSync, readFileSync } from 'node:fs'
+// and later keep that themselves (run-bundle.mjs); here it stands beside each script. V8 refuses what another version or other flags have
+// made, and then compiles; that it belongs to this script and is whole, which V8 believes, is checked here by a digest. Used by bin/outrigger-proxy, and by scripts/code-cache.mjs, which writes what is kept.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import module, { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,8 +10,27 @@ import vm from 'node:vm'
 
 const FOLDER = fileURLToPath(new URL('../dist/bundle/proxy', import.meta.url))
 
+const DIGEST_BYTES = 32
+
 /** What has been loaded: file name -> vm.Script. */
-export const loadedScripts = new Map()
+const loadedScripts = new Map()
+
+const digestOf = (source, code) => createHash('sha256').update(source).update(code).digest()
+
+/** Keeps what V8 has compiled of what has been loaded. */
+export function keepCompiled() {
+  for (const [file, script] of loadedScripts) {
+    const code = script.createCachedData()
+    writeFileSync(`${file}.cache`, Buffer.concat([digestOf(readFileSync(file), code), code]))
+  }
+}
+
+function compiled(file, source) {
+  if (!existsSync(`${file}.cache`)) return undefined
+  const kept = readFileSync(`${file}.cache`)
+  const code = kept.subarray(DIGEST_BYTES)
+  return digestOf(source, code).equals(kept.subarray(0, DIGEST_BYTES)) ? code : undefined
+}
 
 /** `{ runProxy }`. */
 export function loadProxy() {
@@ -22,13 +42,9 @@ export function loadProxy() {
 /** How Node loads a script of our folder: as it does itself, but for the cache. */
 function load(made, file) {
   if (dirname(file) !== FOLDER) return module._extensions['.js'](made, file)
+  const source = readFileSync(file)
   // The bundler writes ASCII alone, so that V8 takes one byte a character.
-  const source = readFileSync(file, 'latin1')
-  const kept = `${file}.cache`
-  const script = new vm.Script(module.wrap(source), {
-    filename: file,
-    cachedData: existsSync(kept) ? readFileSync(kept) : undefined,
-  })
+  const script = new vm.Script(module.wrap(source.toString('latin1')), { filename: file, cachedData: compiled(file, source) })
   loadedScripts.set(file, script)
   const require = name => made.require(name)
   script.runInThisContext().call(made.exports, made.exports, require, made, file, dirname(file))

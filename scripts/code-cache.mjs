@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadedScripts, loadProxy } from '../bin/run-proxy.mjs'
+import { keepCompiled, loadProxy } from '../bin/run-proxy.mjs'
 import { parseProxyFlags } from '../dist/cli/proxy-flags.js'
 
 const MAX_MS = 20_000
@@ -80,7 +80,7 @@ async function main() {
   writeFileSync(file, JSON.stringify(bootstrap(port, origin.address().port)))
   await loadProxy().runProxy(parseProxyFlags(['-c', file, '-l', 'error', '--disable-hot-restart']))
   await answered(port)
-  for (const [path, script] of loadedScripts) writeFileSync(`${path}.cache`, script.createCachedData())
+  keepCompiled()
   process.exit(0)
 }
 

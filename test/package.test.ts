@@ -115,6 +115,22 @@ test.each(['outrigger', 'outrigger-proxy'])('%s without its bundle says what mak
   expect({ stderr, status }).toEqual({ stderr: 'outrigger: dist/ is not there: run `npm run build`\n', status: 1 })
 })
 
+const kept = join(root, 'dist/bundle/proxy/run-proxy.cjs.cache')
+
+test.skipIf(!existsSync(kept))('what V8 compiled at the build serves its own script alone, and whole', () => {
+  const file = join(folder, 'dist/bundle/proxy/run-proxy.cjs.cache')
+  const whole = readFileSync(kept)
+  const garbled = Buffer.from(whole)
+  for (let at = 5000; at < 5400; at++) garbled[at]! ^= 0x5a
+  for (const bytes of [whole, garbled, whole.subarray(0, 20_000), Buffer.alloc(0)]) {
+    writeFileSync(file, bytes)
+    const args = [join(folder, 'bin/outrigger-proxy'), '--mode', 'validate', '--config-yaml', '{}']
+    const { status, signal, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' })
+  }
+  writeFileSync(file, whole)
+})
+
 test('an install without development packages keeps dist/, or is told in one line that it is not there', () => {
   const bare = mkdtempSync(join(folder, 'omit-dev-'))
   cpSync(join(root, 'scripts'), join(bare, 'scripts'), { recursive: true })

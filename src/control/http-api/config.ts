@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { entryWarnings } from '../config-entries/entry-warnings.js'
 import { REFUSED_KINDS, SCHEMAS } from '../config-entries/schemas.js'
+import { withShownDurations } from '../config-entries/shown-durations.js'
 import type { ConfigEntry, ConfigEntryKind } from '../config-entries/types.js'
 import { BOUND_API_GATEWAY, EntryStatus } from '../gateways/entry-status.js'
 import { unknownServiceWarnings } from '../intentions/unknown-services.js'
@@ -16,7 +17,7 @@ const CONFIG = 'config'
 export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   const { entries, metrics } = context
   const status = new EntryStatus(context.resolvedEntries, gateway => gatewayProgress(gateway, context))
-  const all = (): object[] => [...entries.all().map(status.reader()), ...status.bound()]
+  const all = (): object[] => [...entries.all().map(status.reader()).map(withShownDurations), ...status.bound()]
 
   app.put('/v1/config', async (request, reply) => {
     const cas = casIndex(request)
@@ -41,7 +42,8 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
         : [...entries.list(kind)]
             .sort((a, b) => (a.Name < b.Name ? -1 : 1))
             .map(status.reader())
-            .filter(isWanted),
+            .filter(isWanted)
+            .map(withShownDurations),
     )
   })
 
@@ -50,7 +52,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
     const name = param(request, '*')
     return blockingRead(context, request, reply, CONFIG, () => {
       const found = kind === BOUND_API_GATEWAY ? undefined : entries.get(kind, name)
-      const entry = kind === BOUND_API_GATEWAY ? status.boundNamed(name) : found && status.reader()(found)
+      const entry = kind === BOUND_API_GATEWAY ? status.boundNamed(name) : found && withShownDurations(status.reader()(found))
       if (entry === undefined) throw new HttpError(404, `Config entry not found for "${kind}" / "${name}"`)
       return entry
     })

@@ -26,3 +26,40 @@ it('answers in one plain line what no route takes, whatever the body', async () 
     await api.stop()
   }
 })
+
+it('prints durations as Go reads them: nanoseconds, and words where Consul has words', async () => {
+  const api = await ApiFixture.start()
+  const entries = [
+    {
+      Kind: 'service-defaults',
+      Name: 'a',
+      Protocol: 'http',
+      UpstreamConfig: { Defaults: { PassiveHealthCheck: { Interval: '5s', MaxFailures: 3, BaseEjectionTime: 10e9 } } },
+    },
+    {
+      Kind: 'service-resolver',
+      Name: 'a',
+      ConnectTimeout: '3s',
+      LoadBalancer: { Policy: 'maglev', HashPolicies: [{ Field: 'cookie', FieldValue: 'c', CookieConfig: { TTL: '1m30s' } }] },
+    },
+    { Kind: 'jwt-provider', Name: 'p', JSONWebKeySet: { Remote: { URI: 'https://example.com/jwks', CacheDuration: '10s' } } },
+  ]
+  try {
+    for (const entry of entries) expect(await api.put('/v1/config', entry), JSON.stringify(entry)).toMatchObject({ status: 200 })
+    const defaults = { UpstreamConfig: { Defaults: { PassiveHealthCheck: { Interval: 5e9, MaxFailures: 3, BaseEjectionTime: 10e9 } } } }
+    expect((await api.get('/v1/config/service-defaults/a')).body).toMatchObject(defaults)
+    expect((await api.get('/v1/config/service-defaults')).body).toMatchObject([defaults])
+    expect((await api.get('/v1/config/service-resolver/a')).body).toMatchObject({
+      ConnectTimeout: '3s',
+      LoadBalancer: { HashPolicies: [{ CookieConfig: { TTL: 90e9 } }] },
+    })
+    const provider = (await api.get('/v1/config/jwt-provider/p')).body
+    expect(provider).toMatchObject({ JSONWebKeySet: { Remote: { CacheDuration: 10e9 } } })
+    // What is read can be written back.
+    const { index } = await api.get('/v1/config/jwt-provider/p')
+    expect((await api.put('/v1/config', provider)).status).toBe(200)
+    expect((await api.get('/v1/config/jwt-provider/p')).index).toBe(index)
+  } finally {
+    await api.stop()
+  }
+})

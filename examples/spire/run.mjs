@@ -47,7 +47,7 @@ plugins {
   NodeAttestor "join_token" { plugin_data {} }
 }`
   deployment.program(SERVER, 'run', '-config', file('server.conf', server))
-  await until('SPIRE server', () => spire('healthcheck'))
+  await until('SPIRE server', () => spire('healthcheck', '-shallow=false'))
   const [, token] = /Token: (\S+)/.exec(await spire('token', 'generate', '-spiffeID', `spiffe://${TRUST_DOMAIN}/agent`))
   const agent = `
 agent {

@@ -72,7 +72,7 @@ const corsPolicy = (exact: string) => ({
 
 interface World {
   readonly proxy: ProxyProcess
-  readonly ports: Record<'main' | 'tls' | 'via' | 'cased' | 'allow' | 'deny' | 'web' | 'bridge', number>
+  readonly ports: Record<'main' | 'tls' | 'schemed' | 'via' | 'cased' | 'allow' | 'deny' | 'web' | 'bridge', number>
   /** Requests that the shadow origin got. */
   readonly shadow: string[]
 }
@@ -98,7 +98,7 @@ async function start(bin: string): Promise<World> {
   const shadow: string[] = []
   servers.push(await origin(), await origin(shadow))
   const [originPort, shadowPort] = servers.slice(-2).map(server => (server.address() as net.AddressInfo).port) as [number, number]
-  const ports = { main: 0, tls: 0, via: 0, cased: 0, allow: 0, deny: 0, web: 0, bridge: 0 }
+  const ports = { main: 0, tls: 0, schemed: 0, via: 0, cased: 0, allow: 0, deny: 0, web: 0, bridge: 0 }
   for (const name of Object.keys(ports) as (keyof typeof ports)[]) ports[name] = await freePort()
   const to = (name: string, more: object = {}) => ({ route: { cluster: name, ...more } })
   const any = (action: object) => ({ match: { prefix: '/' }, ...action })
@@ -146,6 +146,11 @@ async function start(bin: string): Promise<World> {
           ),
         ),
         listener('tls', ports.tls, hcm([any(to('origin'))], {}, { require_tls: 'ALL', response_headers_to_add: [add('x-vhost')] })),
+        listener(
+          'schemed',
+          ports.schemed,
+          hcm([any(to('origin'))], { scheme_header_transformation: { scheme_to_overwrite: 'https' } }, { require_tls: 'ALL' }),
+        ),
         listener('via', ports.via, hcm([at('/direct', direct(200)), any(to('origin'))], { via: 'edge' })),
         listener('cased', ports.cased, hcm([any(to('cased'))], { via: 'edge', ...PRESERVE })),
         listener('allow', ports.allow, hcm([any(direct(200))], { stat_prefix: 'allow', http_filters: [rbac('ALLOW'), ROUTER] })),
@@ -249,6 +254,11 @@ describe.each(PROXIES)('%s', (name, bin) => {
     expect([answer.header('x-vhost'), answer.header('x-table')]).toEqual([undefined, undefined])
   })
 
+  it('scheme_to_overwrite is what x-forwarded-proto says, and require_tls goes by it', async () => {
+    const answer = await get(world.ports.schemed, '/x', 'X-Forwarded-Proto: http')
+    expect([answer.status, sent(answer, 'x-forwarded-proto')]).toEqual([200, 'https'])
+  })
+
   it('a mirrored request comes from this proxy, and from inside', async () => {
     world.shadow.length = 0
     await get(world.ports.main, '/mirror', 'X-Forwarded-For: 203.0.113.7')
@@ -256,6 +266,7 @@ describe.each(PROXIES)('%s', (name, bin) => {
     expect(world.shadow[0]).toMatch(/^x-forwarded-for: 203\.0\.113\.7,(?!127\.)[0-9a-f.:]+\r$/im)
     expect(world.shadow[0]).toMatch(/^x-envoy-internal: true\r$/im)
     expect(world.shadow[0]).toMatch(/^host: a\.test-shadow\r$/im)
+    await expect.poll(() => world.proxy.stat('cluster.shadow.internal.upstream_rq_200')).toBe(1)
   })
 
   it('via is one list with what came before, both ways, and stands on refusals too', async () => {
@@ -327,6 +338,14 @@ describe.each(PROXIES)('%s', (name, bin) => {
     expect(await stats()).toMatch(/^cluster\.origin\.upstream_rq_timeout: 1$/m)
     expect(await stats()).toMatch(/^http\.in\.downstream_cx_upgrades_total: 1$/m)
     await expect.poll(stats).toMatch(/^http\.in\.downstream_cx_upgrades_active: 0$/m)
+  })
+
+  it('an upstream connection that a timeout closes is closed by us, with a request on it', async () => {
+    const ended = ['destroy_local', 'destroy_local_with_active_rq', 'destroy_with_active_rq', 'destroy_remote']
+    const read = () => Promise.all(ended.map(stat => world.proxy.stat(`cluster.origin.upstream_cx_${stat}`)))
+    const before = await read()
+    expect((await get(world.ports.main, '/silent')).status).toBe(504)
+    await expect.poll(async () => (await read()).map((value, i) => value - before[i]!)).toEqual([1, 1, 1, 0])
   })
 
   describe('grpc_web: answers that are no gRPC', () => {

@@ -95,6 +95,16 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '103 and other 1xx': claim(`${ATTACKS}: answers of a hostile origin`),
   'HTTP/1 trailers': claim(`${HTTP1}: chunked: Transfer-Encoding and extensions are gone, trailers come`),
   'header case and order': claim(`${HTTP1}: keeps the case and order of header names, and the spelling of Host`),
+  'reason phrases of upstreams': claim('l7/codec/http1/server-codec.test.ts: the reason phrase of the upstream stays'),
+  'fields that a response names in `Connection`': claim(`${HTTP1_ANSWERS}: hop-by-hop fields are removed, protected ones stay`),
+  '`te: trailers` to an HTTP/1 upstream': claim(`${HTTP1_ANSWERS}: TE goes with its connection option`),
+  'an upgrade or CONNECT through the buffer filter': claim(
+    'l7/filters/header-filters.test.ts: goes on at once without a body, and never waits for the end of a tunnel',
+  ),
+  'an upgrade that is refused': claim(
+    'l7/codec/http1/tunnels.test.ts: a refused upgrade closes the connection, the bytes behind it are dropped',
+    'l7/codec/http1/tunnels.test.ts: connection is closed after the response, never pooled',
+  ),
   'an early response with a small': claim(
     'l7/codec/http1/server-codec.test.ts: what is left of the body is thrown away and never becomes a request',
   ),

@@ -43,6 +43,8 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
   private reportedRead = 0
   private reportedWritten = 0
   private closed = false
+  /** Its FIN or reset came before ours. */
+  private endedByPeer = false
   private draining = false
 
   /** `tunnel`: bytes only, for a CONNECT that ends here. */
@@ -87,8 +89,13 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
       this.ageTimer.unref()
     }
     socket.on('drain', () => this.codec.onTransportDrain())
-    socket.on('end', () => this.codec.onTransportEnd())
-    socket.on('error', () => {})
+    socket.on('end', () => {
+      this.endedByPeer = !this.transport.endedFirst
+      this.codec.onTransportEnd()
+    })
+    socket.on('error', () => {
+      this.endedByPeer = !this.transport.endedFirst
+    })
     socket.on('close', () => this.onSocketClose())
     readShared(socket, chunk => {
       this.bytesRead += chunk.length
@@ -173,8 +180,6 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
       this.codec.drain()
       return
     }
-    if (graceful) this.host.cluster.traffic.main.upstream_cx_destroy_local.value++
-    else if (this.activeStreams > 0) this.host.cluster.traffic.main.upstream_cx_destroy_local_with_active_rq.value++
     this.onClosed({ code: 'local', details: 'upstream_connection_closed' })
     if (graceful) this.transport.end()
     this.transport.destroy()
@@ -201,15 +206,6 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
   }
 
   private onSocketClose(): void {
-    if (!this.closed) {
-      const stats = this.host.cluster.traffic.main
-      stats.upstream_cx_destroy.value++
-      stats.upstream_cx_destroy_remote.value++
-      if (this.activeStreams > 0) {
-        stats.upstream_cx_destroy_with_active_rq.value++
-        stats.upstream_cx_destroy_remote_with_active_rq.value++
-      }
-    }
     this.onClosed({ code: 'connection-closed', details: 'upstream_reset_before_response_started{connection_termination}' })
   }
 
@@ -221,6 +217,22 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     everySecond.remove(this)
     this.sweep()
     this.codec.onTransportClose(reason)
+    this.countEnd()
     this.pool.onClosed(this)
+  }
+
+  /** By us unless the peer ended it first: also what a timeout or a client that went away made the codec close. */
+  private countEnd(): void {
+    const stats = this.host.cluster.traffic.main
+    const { cutShort } = this.codec
+    stats.upstream_cx_destroy.value++
+    if (cutShort) stats.upstream_cx_destroy_with_active_rq.value++
+    if (this.endedByPeer) {
+      stats.upstream_cx_destroy_remote.value++
+      if (cutShort) stats.upstream_cx_destroy_remote_with_active_rq.value++
+    } else {
+      stats.upstream_cx_destroy_local.value++
+      if (cutShort) stats.upstream_cx_destroy_local_with_active_rq.value++
+    }
   }
 }

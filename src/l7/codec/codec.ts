@@ -189,6 +189,8 @@ export interface ClientCodec extends Codec {
   readonly limitKnown: boolean
   /** False after GOAWAY / Connection: close / error. */
   readonly usable: boolean
+  /** The connection has ended before an answer was complete. */
+  readonly cutShort: boolean
 }
 
 /** Limits of both codecs, compiled from the connection manager's or the cluster's options. */

@@ -21,6 +21,7 @@ export class TunnelClientCodec implements ClientCodec, ClientStream {
   private blocked = false
   private localEnded = false
   private remoteEnded = false
+  cutShort = false
   /** A server that speaks first may do so before the request takes the connection. */
   private early: Buffer[] = []
 
@@ -93,6 +94,7 @@ export class TunnelClientCodec implements ClientCodec, ClientStream {
   reset(): void {
     if (this.events === null) return
     this.events = null
+    this.cutShort = true
     this.transport.destroy()
     this.handler.onDraining()
   }
@@ -127,6 +129,7 @@ export class TunnelClientCodec implements ClientCodec, ClientStream {
     const { events } = this
     this.taken = true
     this.events = null
+    this.cutShort = events !== null
     events?.onReset(reason)
   }
 

@@ -7,6 +7,7 @@ import type { RequestHead, ResponseHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'
 import { compileHeaderMatchers } from '../match/header-matcher.js'
 import { ResponseFlag } from '../stream/response-flags.js'
+import { HEALTH_CHECK_STATE } from '../stream/stream-info.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 
@@ -51,6 +52,7 @@ class HealthCheckFilter implements StreamFilter {
   }
 
   requestHead(call: FilterCall, _head: RequestHead): FilterStatus {
+    call.info.setFilterState(HEALTH_CHECK_STATE, true)
     if (this.ctx.env.healthFailed()) {
       this.answer(call, 503, 'health_check_failed', false, true)
       return 'stop'

@@ -10,7 +10,7 @@ import { compileHeaderMatcher } from '../match/header-matcher.js'
 import { compileMetadataMatcher, metadataValue } from '../match/metadata-matcher.js'
 import { compileRuntimeFraction, EMPTY_RUNTIME, type Runtime } from '../match/runtime-fraction.js'
 import { responseFlagBit } from '../stream/response-flags.js'
-import type { StreamInfo } from '../stream/stream-info.js'
+import { HEALTH_CHECK_STATE, type StreamInfo } from '../stream/stream-info.js'
 
 export interface CompiledAccessLog {
   readonly model: AccessLog
@@ -70,8 +70,7 @@ export function compileAccessLogFilter(
     case 'duration':
       return compare(filter.op, filter.value, info => Math.floor((info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt))
     case 'notHealthCheck':
-      // Health checks of ours are answered by a filter, which leaves a mark; without one nothing is a health check.
-      return info => info.filterState('outrigger.health_check') !== true
+      return info => info.filterState(HEALTH_CHECK_STATE) !== true
     case 'traceable':
       return info => info.trace?.traced === true
     case 'runtime': {

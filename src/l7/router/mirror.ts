@@ -85,7 +85,7 @@ export class Mirror implements UpstreamRequestOwner {
   onUpstreamInformational(): void {}
 
   onUpstreamHead(_request: UpstreamRequest, head: ResponseHead, end: boolean): void {
-    this.upstream.host.cluster.traffic.chargeResponse(head.status, false)
+    this.upstream.host.cluster.traffic.chargeResponse(head.status, true)
     this.answered = true
     if (head.status >= 500) this.judged(false)
     else if (!this.isGrpc) this.judged(true)

@@ -73,6 +73,8 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   const internal = direct && runtime.internalRanges?.(info.remoteAddress) === true
   if (!headers.has('x-forwarded-proto') || (config.useRemoteAddress && config.xffNumTrustedHops === 0))
     headers.set('x-forwarded-proto', tls ? 'https' : 'http')
+  // What the operator says is what everything downstream of here sees: require_tls and redirects go by x-forwarded-proto.
+  if (config.schemeToOverwrite !== '') headers.set('x-forwarded-proto', config.schemeToOverwrite)
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(connection.localPort))
   head.scheme = config.schemeToOverwrite !== '' ? config.schemeToOverwrite : schemeOf(head, tls)
 

@@ -24,6 +24,9 @@ export function nextUpstreamConnectionId(): number {
   return ++lastConnectionId
 }
 
+/** Filter state of a request that the health_check filter takes for a probe; not_health_check_filter asks for it. */
+export const HEALTH_CHECK_STATE = 'outrigger.health_check'
+
 export class StreamInfo {
   readonly connection: ConnectionInfo
   /** Wall clock, ms since the epoch. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ProtobufWriter } from '../../../src/l7/grpc/protobuf-writer.js'
+import { compileAccessLogFilter } from '../../../src/l7/log/access-log.js'
 import { ResponseFlag } from '../../../src/l7/stream/response-flags.js'
 import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from './fake-call.js'
 
@@ -141,6 +142,19 @@ describe('health_check filter', () => {
     const head = responseHead()
     made!.responseHead!(other, head, true, false)
     expect([status, head.headers.get('x-envoy-immediate-health-check-fail')]).toEqual(['continue', 'true'])
+  })
+
+  it('its requests are health checks to not_health_check_filter, answered here or passed through; others are not', () => {
+    const logged = compileAccessLogFilter({ kind: 'notHealthCheck' })
+    const isLogged = (call: FakeCall, fields = {}) => {
+      runHead(new FakeEnvironment().factory(filter(fields)), call)
+      return logged(call.info)
+    }
+    expect([isLogged(probe()), isLogged(probe(), { passThrough: true }), isLogged(new FakeCall(requestHead()))]).toEqual([
+      false,
+      false,
+      true,
+    ])
   })
 
   it('answers by the health of clusters', () => {

@@ -55,6 +55,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
   private freePending = false
   private tunnelLocalEnded = false
   private tunnelRemoteEnded = false
+  cutShort = false
 
   constructor(transport: Transport, handler: ClientHandler, options: Http1ClientOptions) {
     this.transport = transport
@@ -278,6 +279,7 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
     const { stream } = this
     this.phase = CLOSED
     this.usable = false
+    this.cutShort = stream !== null && !stream.responseDone
     this.stream = null
     this.freePending = false
     this.head.reset()

@@ -44,6 +44,8 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
   readonly peer = new PeerSettings()
   /** The connection is over for the codec. */
   stopped = false
+  /** It ended with streams that were not complete. */
+  cutShort = false
 
   protected readonly streams = new Map<number, Http2Stream>()
   protected readonly guard: FloodGuard
@@ -308,6 +310,7 @@ export abstract class Http2ConnectionBase implements Http2StreamHost, SchedulerH
   /** Every stream gets its onReset. */
   protected endAll(reset: StreamReset): void {
     this.stopped = true
+    this.cutShort = this.streams.size > 0
     const streams = [...this.streams.values()]
     this.streams.clear()
     for (const stream of streams) {

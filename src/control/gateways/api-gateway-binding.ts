@@ -160,8 +160,12 @@ interface RefProblem extends Problem {
   readonly reason: RefReason
 }
 
+export function servicesOf(route: Route): readonly { readonly Name: string }[] {
+  return route.Kind === 'tcp-route' ? route.Services : route.Rules.flatMap(({ Services }) => Services)
+}
+
 function routeProblem(route: Route, entries: Resources): Problem | undefined {
-  const services = route.Kind === 'tcp-route' ? route.Services : route.Rules.flatMap(({ Services }) => Services)
+  const services = servicesOf(route)
   if (services.length === 0) return { reason: 'NoUpstreamServicesTargeted', message: 'the route names no service' }
   for (const { Name } of services) {
     const protocol = serviceProtocol(entries, Name)

@@ -3,7 +3,17 @@
 // moves no index and wakes nobody. Since when a condition holds is known from the first reading of this process on.
 import type { ApiGateway } from '../config-entries/edge-types.js'
 import type { ConfigEntry, ConfigEntryIndex } from '../config-entries/types.js'
-import { bindGateway, type Condition, type GatewayBinding, listenerReference, routeConditions, WHOLE_ENTRY } from './api-gateway-binding.js'
+import {
+  type BoundListener,
+  bindGateway,
+  type Condition,
+  type GatewayBinding,
+  listenerReference,
+  type Route,
+  routeConditions,
+  servicesOf,
+  WHOLE_ENTRY,
+} from './api-gateway-binding.js'
 
 export const BOUND_API_GATEWAY = 'bound-api-gateway'
 /** Of conditions whose time is kept: more than all entries can have at once. */
@@ -84,6 +94,7 @@ export class EntryStatus {
         })),
         Certificates: certificates.map(({ Kind, Name }) => ({ Kind, Name })),
       })),
+      Services: routesByService(listeners),
       CreateIndex: entry.CreateIndex,
       ModifyIndex: entry.ModifyIndex,
     }
@@ -103,4 +114,13 @@ export class EntryStatus {
     this.transitions.set(key, { state, at })
     return at
   }
+}
+
+/** Of each service to which a bound route leads: those routes. */
+function routesByService(listeners: readonly BoundListener[]): Record<string, object[]> {
+  const found = new Map<string, Set<Route>>()
+  for (const { httpRoutes, tcpRoute } of listeners)
+    for (const route of [...httpRoutes.map(({ route }) => route), ...(tcpRoute === undefined ? [] : [tcpRoute])])
+      for (const { Name } of servicesOf(route)) found.set(Name, (found.get(Name) ?? new Set<Route>()).add(route))
+  return Object.fromEntries([...found].map(([service, routes]) => [service, [...routes].map(({ Kind, Name }) => ({ Kind, Name }))]))
 }

@@ -52,7 +52,10 @@ export function intentionRoutes(app: FastifyInstance, context: ApiContext): void
   )
   app.put('/v1/connect/intentions/:id', async request => {
     const { source, destination } = localIntentionOfId(context, param(request, 'id'))
-    await writeIntention(context, source, destination, bodyObject(request), before => ({
+    const body = bodyObject(request)
+    samePair(body, 'SourceName', source)
+    samePair(body, 'DestinationName', destination)
+    await writeIntention(context, source, destination, body, before => ({
       ...(before?.LegacyCreateTime === undefined ? {} : { LegacyCreateTime: before.LegacyCreateTime }),
       LegacyUpdateTime: new Date().toISOString(),
     }))
@@ -201,6 +204,12 @@ function intentionOfId(context: ApiContext, id: string): { readonly intention: I
   return found
 }
 
+/** An id is that of a pair of names: with others it would be of another intention. */
+function samePair(body: Record<string, unknown>, field: 'SourceName' | 'DestinationName', name: string): void {
+  const said = plainName(String(body[field] ?? ''))
+  if (said !== '' && said !== name) throw new HttpError(400, `${field} is ${name} in the intention of this ID, and can't be changed`)
+}
+
 /** What the endpoints by id may write. */
 function localIntentionOfId(context: ApiContext, id: string): Intention {
   const { intention } = intentionOfId(context, id)
@@ -216,7 +225,8 @@ export function intentionWithId(
   context: ApiContext,
   id: string,
 ): { readonly intention: Intention; readonly entry: ServiceIntentions } | undefined {
-  return allIntentions(context).find(({ intention }) => intentionId(intention) === id)
+  const wanted = id.toLowerCase()
+  return allIntentions(context).find(({ intention }) => intentionId(intention) === wanted)
 }
 
 /** Those that speak of a service, the one that decides first. */

@@ -2,6 +2,7 @@
 // peerings.ts. Invariant: nothing is said before the certificate has been verified; a failure is one line that says what is wrong where.
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import tls from 'node:tls'
+import { MAX_MESSAGE_BYTES } from './peer-messages.js'
 import { serverAddress } from './peering-token.js'
 
 export interface PeerServers {
@@ -37,7 +38,6 @@ const ANSWER_TIMEOUT_MS = 10_000
 const PING_MS = 15_000
 const CLOSE_TIMEOUT_MS = 1_000
 const PREFIX_BYTES = 5
-const MAX_MESSAGE_BYTES = 50 * 1024 * 1024
 /** What a peer that does not read may keep waiting here. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024
 

@@ -58,12 +58,20 @@ export interface ExchangeAnswer {
   readonly bundle: PeerBundle
 }
 
+/** While one is read nothing else is done: about as much as a service of as many instances as may be. */
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+/** Of who has not shown yet that it is a peer. */
+export const MAX_OPENING_BYTES = 1024 * 1024
+
 /** Of one service. */
 const MAX_INSTANCES = 20_000
 const MAX_ROOTS = 32
 const MAX_ADDRESSES = 64
 const MAX_SPIFFE_IDS = 256
 const MAX_NAME_CHARS = 512
+/** Of what is wrong in one message. */
+const MAX_ERRORS_TOLD = 3
+const MAX_REASON_CHARS = 300
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i
 const STATUSES: readonly string[] = ['passing', 'warning', 'critical'] satisfies HealthStatus[]
 
@@ -109,7 +117,7 @@ export function readMessage(json: unknown): PeerMessage | undefined {
       case 'service':
         return { kind, service: readService(fields), hash: needed(fields, 'hash') }
       case 'refused':
-        return { kind, service: fields.string('service'), reason: fields.string('reason') }
+        return { kind, service: fields.string('service').slice(0, MAX_NAME_CHARS), reason: shortened(fields.string('reason')) }
       case 'heartbeat':
       case 'terminated':
         return { kind }
@@ -123,9 +131,18 @@ function read<T>(json: unknown, parts: (fields: FieldReader) => T): T {
   const errors: ConfigError[] = []
   if (!isObject(json)) throw new Error('the message is no object')
   const value = parts(new FieldReader(json, '', errors))
-  if (errors.length > 0) throw new Error(errors.map(({ path, reason }) => `${path} ${reason}`).join('; '))
+  if (errors.length > 0) throw new Error(lineOf(errors))
   return value
 }
+
+/** It is logged, and told to the other side: short, however much is wrong. */
+function lineOf(errors: readonly ConfigError[]): string {
+  const told = errors.slice(0, MAX_ERRORS_TOLD).map(({ path, reason }) => shortened(`${path} ${reason}`))
+  const more = errors.length - told.length
+  return told.join('; ') + (more === 0 ? '' : `; and ${more} more`)
+}
+
+export const shortened = (reason: string): string => reason.slice(0, MAX_REASON_CHARS)
 
 function needed(fields: FieldReader, name: string): string {
   const text = fields.string(name)

@@ -5,7 +5,7 @@ import type { GrpcCall } from '../grpc/grpc-call.js'
 import type { GrpcServer } from '../grpc/grpc-server.js'
 import { GrpcStatus } from '../grpc/grpc-status.js'
 import { endWith, GrpcError } from '../grpc/unary-method.js'
-import { EXCHANGE_METHOD, readExchangeRequest, readOpening, STREAM_METHOD } from './peer-messages.js'
+import { EXCHANGE_METHOD, MAX_MESSAGE_BYTES, MAX_OPENING_BYTES, readExchangeRequest, readOpening, STREAM_METHOD } from './peer-messages.js'
 import type { PeerSession } from './peer-session.js'
 import { type Peerings, RefusedPeer } from './peerings.js'
 
@@ -14,7 +14,7 @@ export function addPeerStreams(server: GrpcServer, peerings: Peerings, onProblem
     call.events = {
       onMessage: message =>
         void answer(call, async () => {
-          const request = understood(() => readExchangeRequest(parse(message)))
+          const request = understood(() => readExchangeRequest(parse(message, MAX_OPENING_BYTES)))
           send(call, await peerings.exchange(request))
           call.end(GrpcStatus.OK)
         }),
@@ -28,7 +28,7 @@ export function addPeerStreams(server: GrpcServer, peerings: Peerings, onProblem
     call.events = {
       onMessage: message =>
         void answer(call, async () => {
-          const json = understood(() => parse(message))
+          const json = understood(() => parse(message, session === undefined ? MAX_OPENING_BYTES : MAX_MESSAGE_BYTES))
           if (session !== undefined) return session.receive(json)
           const opening = understood(() => readOpening(json))
           session = peerings.accept(opening, {
@@ -54,7 +54,10 @@ function send(call: GrpcCall, message: object): void {
   call.send(Buffer.from(JSON.stringify(message)))
 }
 
-const parse = (message: Buffer): unknown => JSON.parse(message.toString('utf8'))
+function parse(message: Buffer, maxBytes: number): unknown {
+  if (message.length > maxBytes) throw new Error(`a message of ${message.length} bytes, the limit is ${maxBytes}`)
+  return JSON.parse(message.toString('utf8'))
+}
 
 function understood<T>(read: () => T): T {
   try {

@@ -7,7 +7,7 @@
 // Invariants: what is received is taken in order, one after the other; what the other side has by its hash is not said again, so a stream that
 // comes back tells just what has changed meanwhile, and nothing of it is missed.
 import { hashOf } from './exported-services.js'
-import { type PeerMessage, readMessage } from './peer-messages.js'
+import { MAX_MESSAGE_BYTES, type PeerMessage, readMessage, shortened } from './peer-messages.js'
 import type { ExportedService, PeerBundle } from './peering-types.js'
 
 export interface PeerTransport {
@@ -39,7 +39,8 @@ const SILENCE_MS = 60_000
 const COALESCE_MS = 50
 /** Messages that wait to be kept. */
 const MAX_WAITING = 20_000
-const MAX_REASON_CHARS = 300
+/** Beside the service itself in its message. */
+const ENVELOPE_BYTES = 1_024
 
 export class PeerSession {
   lastHeartbeatMs = 0
@@ -104,7 +105,7 @@ export class PeerSession {
         this.tell()
         return
       case 'refused':
-        this.source.onProblem(`does not take service "${message.service}": ${message.reason.slice(0, MAX_REASON_CHARS)}`)
+        this.source.onProblem(`does not take service "${message.service}": ${message.reason}`)
         return
       default:
         this.take(message)
@@ -146,8 +147,8 @@ export class PeerSession {
   }
 
   private refuse(service: string, reason: string): void {
-    this.source.onProblem(`service "${service}" is not taken: ${reason}`)
-    this.send({ kind: 'refused', service, reason: reason.slice(0, MAX_REASON_CHARS) })
+    this.source.onProblem(`service "${shortened(service)}" is not taken: ${reason}`)
+    this.send({ kind: 'refused', service: shortened(service), reason: shortened(reason) })
   }
 
   private tell(): void {
@@ -165,7 +166,11 @@ export class PeerSession {
       const hash = hashOf(service)
       if (told.get(service.name) === hash) continue
       told.set(service.name, hash)
-      this.send({ kind: 'service', service, hash })
+      const bytes = Buffer.byteLength(JSON.stringify(service)) + ENVELOPE_BYTES
+      // The peer would end the stream for it, and the next one.
+      if (bytes > MAX_MESSAGE_BYTES)
+        this.source.onProblem(`service "${service.name}" is not told: a message of ${bytes} bytes, the limit is ${MAX_MESSAGE_BYTES}`)
+      else this.send({ kind: 'service', service, hash })
     }
   }
 

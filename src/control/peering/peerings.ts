@@ -320,17 +320,17 @@ export class Peerings {
     const secret = randomUUID()
     let refusal: RefusedPeer | undefined
     await table.updatePeering(found.Name, before => {
-      try {
-        // Here, where no other token of the same peer can be exchanged at the same time.
-        this.checkTrustDomain(found.Name, request.bundle)
-      } catch (error) {
-        refusal = new RefusedPeer(GrpcStatus.FAILED_PRECONDITION, (error as Error).message)
-        return before
-      }
       const { establishmentHash, ...rest } = before
       if (establishmentHash === undefined || !isSameHash(establishmentHash, hashOf(request.secret))) {
         const why = establishmentHash === undefined ? 'has been used already' : 'is not the newest of its peering'
         refusal = new RefusedPeer(GrpcStatus.PERMISSION_DENIED, `this peering token ${why}: generate another`)
+        return before
+      }
+      try {
+        // Here, where no other token of the same peer can be exchanged at the same time; what it says of other peerings only who has a token is told.
+        this.checkTrustDomain(found.Name, request.bundle)
+      } catch (error) {
+        refusal = new RefusedPeer(GrpcStatus.FAILED_PRECONDITION, (error as Error).message)
         return before
       }
       return { ...rest, PeerID: request.id, Datacenter: request.datacenter, bundle: request.bundle, streamHash: hashOf(secret) }

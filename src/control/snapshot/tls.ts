@@ -64,7 +64,7 @@ export function downstreamTls(
   }
 }
 
-/** Shown to clients from outside. Without a cluster a secret comes as all else of the snapshot does (`fileSecret`). */
+/** Shown to clients from outside. Without a cluster a secret comes as all else of the snapshot does (`certificateSecret`). */
 export type ShownCertificate =
   | { readonly chainPem: string; readonly keyPem: string }
   | { readonly secret: string; readonly sdsCluster: string | undefined }
@@ -97,12 +97,17 @@ export function edgeTls(certificates: readonly ShownCertificate[], params: MeshT
   }
 }
 
-/** A certificate in files of the proxy's machine. Files of a secret are watched by proxies, those that a listener names itself are not. */
-export function fileSecret(name: string, chainFile: string, keyFile: string): Resource {
-  const message = create(SecretSchema, {
-    name,
-    type: { case: 'tlsCertificate', value: { certificateChain: fileSource(chainFile), privateKey: fileSource(keyFile) } },
-  })
+/** Files are of the proxy's machine, which watches those of a secret, and not those that a listener names itself. */
+export type SecretCertificate =
+  | { readonly chainPem: string; readonly keyPem: string }
+  | { readonly chainFile: string; readonly keyFile: string }
+
+export function certificateSecret(name: string, certificate: SecretCertificate): Resource {
+  const value =
+    'chainPem' in certificate
+      ? { certificateChain: inlineString(certificate.chainPem), privateKey: inlineString(certificate.keyPem) }
+      : { certificateChain: fileSource(certificate.chainFile), privateKey: fileSource(certificate.keyFile) }
+  const message = create(SecretSchema, { name, type: { case: 'tlsCertificate', value } })
   return makeResource(name, SECRET_TYPE, toBinary(SecretSchema, message))
 }
 

@@ -48,12 +48,21 @@ export interface IntendedService extends Pick<VirtualService, 'service' | 'addre
 
 /** Services of our own that `source` may call, and all that peers export: whether it may call those, their intentions say. */
 export function intendedServices(source: string, context: BuildContext): IntendedService[] {
-  const { peers } = context.mesh
-  const ofPeers = peers.imports().flatMap(({ name: service, peer }): IntendedService[] => {
-    const address = peers.virtualAddress(peer, service)
-    return address === undefined ? [] : [{ service, peer, addresses: [address] }]
+  const { mesh, problems } = context
+  const own = ownServices(source, context)
+  const taken = new Map(own.flatMap(({ service, addresses }) => addresses.map(address => [address, service])))
+  const ofPeers = mesh.peers.imports().flatMap(({ name: service, peer }): IntendedService[] => {
+    const address = mesh.peers.virtualAddress(peer, service)
+    if (address === undefined) return []
+    const owner = taken.get(address)
+    if (owner === undefined) return [{ service, peer, addresses: [address] }]
+    problems.push({
+      path: 'TaggedAddresses.virtual',
+      reason: `${address} of ${owner} is that of ${service} of peer ${peer} too, which is not reached by it`,
+    })
+    return []
   })
-  return [...ownServices(source, context), ...ofPeers]
+  return [...own, ...ofPeers]
 }
 
 /** With the addresses that are theirs alone. */

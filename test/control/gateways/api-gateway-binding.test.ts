@@ -31,6 +31,8 @@ const tcpRoute = (Name: string, service: string): object => ({
   Services: [{ Name: service }],
 })
 
+const NOTHING: GatewayProgress = { Status: 'Unknown', Reason: 'Pending', Message: 'none' }
+
 async function table(...entries: object[]): Promise<ConfigEntryTable> {
   const made = await ConfigEntryTable.open(new MemoryStore(), { datacenter: 'dc1', trustDomain: 'td.consul' })
   for (const entry of entries) expect(await made.put(entry)).toMatchObject({ ok: true })
@@ -187,7 +189,6 @@ describe('listeners of one port', () => {
 })
 
 describe('what readers are shown', () => {
-  const NOTHING: GatewayProgress = { Status: 'Unknown', Reason: 'Pending', Message: 'none' }
   const shown = async (progress: GatewayProgress): Promise<string[]> => {
     const TLS = { Certificates: [{ Name: 'gone' }] }
     const entries = await table(gateway({ Name: 'a', Port: 80 }, { Name: 'b', Port: 443, TLS }))
@@ -203,6 +204,25 @@ describe('what readers are shown', () => {
       'Programmed True Programmed a',
       'Programmed False Invalid b',
     ])
+  })
+})
+
+describe('a bound-api-gateway', () => {
+  it('names of each service the routes that lead to it', async () => {
+    const Services = (...names: string[]): object => ({ Rules: [{ Services: names.map(Name => ({ Name })) }] })
+    const entries = await table(
+      gateway({ Name: 'a', Port: 80 }, { Name: 'b', Port: 81, Protocol: 'tcp' }),
+      http('web'),
+      http('api'),
+      route('r1', Services('web', 'api', 'web')),
+      route('r2', Services('web')),
+      route('unbound', { ...Services('api'), Parents: [{ Name: 'other' }] }),
+      tcpRoute('t', 'db'),
+    )
+    const [r1, r2] = ['r1', 'r2'].map(Name => ({ Kind: 'http-route', Name }))
+    expect(new EntryStatus(entries, () => NOTHING).boundNamed('edge')).toMatchObject({
+      Services: { web: [r1, r2], api: [r1], db: [{ Kind: 'tcp-route', Name: 't' }] },
+    })
   })
 })
 

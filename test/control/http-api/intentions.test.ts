@@ -37,6 +37,19 @@ it('made twice at the same time by the old form are made once', async () => {
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 500, 500])
 })
 
+it('changed by their id keep the pair of names that the id is of, whatever case it is written in', async () => {
+  const pair = { SourceName: 'web', DestinationName: 'changed' }
+  const { body: made } = await api.call('POST', '/v1/connect/intentions', { ...pair, Action: 'allow' })
+  const path = `/v1/connect/intentions/${made.ID.toUpperCase()}`
+  expect(await api.put(path, { ...pair, SourceName: 'batch', Action: 'deny' })).toMatchObject({
+    status: 400,
+    body: "SourceName is web in the intention of this ID, and can't be changed",
+  })
+  expect((await api.put(path, { ...pair, SourceName: 'default/web', Action: 'deny' })).status).toBe(200)
+  expect((await api.get(path)).body).toMatchObject({ ...pair, Action: 'deny' })
+  expect((await api.call('DELETE', path)).status).toBe(200)
+})
+
 describe('of a service of ours, beside one of a peer with the same name', () => {
   beforeEach(async () => {
     const Sources = [

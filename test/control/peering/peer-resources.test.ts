@@ -131,6 +131,17 @@ describe('a transparent proxy', () => {
     expect(chains('named-sidecar-proxy')['db?peer=east']).toEqual([VIRTUAL])
     expect([...mesh.build('named-sidecar-proxy').snapshot.get(LISTENER_TYPE)!.keys()]).toContain('db?peer=east:127.0.0.1:9291')
   })
+
+  it('has one chain for an address that a service of our own claims as well: two would have the listener refused', async () => {
+    const TaggedAddresses = { virtual: { Address: VIRTUAL, Port: 1 } }
+    expect(await mesh.register({ Name: 'greedy', Port: 1, TaggedAddresses, Connect: { SidecarService: { TaggedAddresses } } })).toEqual([])
+    await mesh.write({ Kind: 'service-intentions', Name: 'greedy', Sources: [{ Name: 'app', Action: 'allow' }] })
+    const claimed = Object.values(chains('app-sidecar-proxy')).flat()
+    expect(claimed.filter(address => address === VIRTUAL)).toEqual([VIRTUAL])
+    expect(mesh.build('app-sidecar-proxy').settled.problems.map(({ reason }) => reason)).toContain(
+      `${VIRTUAL} of greedy is that of db of peer east too, which is not reached by it`,
+    )
+  })
 })
 
 describe('a service that is exported', () => {

@@ -1,7 +1,7 @@
 // A peering stream between two sessions without a network: what is said at the beginning, again after a loss, and of what is not understood.
 import { afterEach, describe, expect, it } from 'vitest'
 import { hashOf } from '../../../src/control/peering/exported-services.js'
-import { type PeerMessage, readMessage } from '../../../src/control/peering/peer-messages.js'
+import { MAX_MESSAGE_BYTES, type PeerMessage, readMessage } from '../../../src/control/peering/peer-messages.js'
 import { PeerSession, type SessionSource } from '../../../src/control/peering/peer-session.js'
 import type { ExportedService } from '../../../src/control/peering/peering-types.js'
 import { AnyCa } from '../../support/mesh-certificates.js'
@@ -106,6 +106,14 @@ describe('a stream', () => {
     expect(east.kinds).toEqual(['hello', 'bundle', 'services', 'service db'])
   })
 
+  it('leaves out, and says so, a service for whose message the other side would end the stream', () => {
+    const large = { ...service('large'), protocol: 'x'.repeat(MAX_MESSAGE_BYTES) }
+    const east = side({ exports: [large, service('small')] })
+    east.session.receive(hello())
+    expect(east.kinds).toEqual(['hello', 'bundle', 'services', 'service small'])
+    expect(east.problems).toEqual([expect.stringMatching(/^service "large" is not told: a message of \d+ bytes, the limit is 16777216$/)])
+  })
+
   it('says in its hello what it has', () => {
     expect(side({ have: { api: 'h' } }).sent[0]).toMatchObject({ kind: 'hello', have: { api: 'h' } })
   })
@@ -124,6 +132,16 @@ describe('what is received', () => {
     expect(west.sent.at(-1)).toMatchObject({ kind: 'refused', service: 'bad', reason: expect.stringContaining('spiffeIds') })
     expect(west.problems).toEqual([expect.stringContaining('service "bad" is not taken')])
     expect(west.ended).toBeUndefined()
+  })
+
+  it('is refused in one short line, however much is wrong', () => {
+    const west = side()
+    const ways = Array.from({ length: 1_000 }, () => ({ ...service('a').ways[0], port: -1 }))
+    west.session.receive({ ...SERVICE, service: { ...service('a'), ways } })
+    west.session.receive({ ...SERVICE, service: { ...service('a'), name: 'x'.repeat(100_000) } })
+    west.session.receive({ kind: 'refused', service: 'y'.repeat(5_000), reason: 'z'.repeat(5_000) })
+    expect(west.problems[0]).toMatch(/^service "a" is not taken: .*; and 997 more$/)
+    expect(west.problems.map(({ length }) => length < 1_500)).toEqual([true, true, true])
   })
 
   it('of roots is each one certificate, and nothing that stands beside it', () => {

@@ -4,7 +4,7 @@ import http2 from 'node:http2'
 import net, { type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { askPeer, dialPeer } from '../../../src/control/peering/peer-dialer.js'
-import { EXCHANGE_METHOD, type PeerMessage, STREAM_METHOD } from '../../../src/control/peering/peer-messages.js'
+import { EXCHANGE_METHOD, MAX_OPENING_BYTES, type PeerMessage, STREAM_METHOD } from '../../../src/control/peering/peer-messages.js'
 import { AnyCa } from '../../support/mesh-certificates.js'
 import { until } from '../../support/proxy-process.js'
 import { ApiFixture } from '../http-api/api-fixture.js'
@@ -111,6 +111,13 @@ describe('a token', () => {
       /the trust domain other.test of the peer is that of the federation "partner"/,
     )
     expect((await east.call('DELETE', '/v1/outrigger/spiffe/federation/partner')).status).toBe(200)
+  })
+
+  it('is refused unread where what comes with it is larger than any can be', async () => {
+    const { CA, ServerAddresses, ServerName } = decoded(await token(east, 'west'))
+    const servers = { addresses: ServerAddresses, serverName: ServerName, caPems: CA }
+    const question = { peerId: 'x'.repeat(MAX_OPENING_BYTES) }
+    await expect(askPeer(servers, EXCHANGE_METHOD, question)).rejects.toThrow(/a message of \d+ bytes, the limit is 1048576/)
   })
 
   it('serves once', async () => {

@@ -11,11 +11,11 @@ import { type BuildContext, type ProxyInstance, SnapshotError } from '../kinds/p
 import { withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings } from '../proxy-config.js'
 import { edgeTls, type ShownCertificate } from '../tls.js'
-import type { BehindView, CertificateFiles, EdgeChain, EdgeHost, EdgeListener, EdgeTable, EdgeView } from './edge-view.js'
+import type { BehindView, CertificateSecret, EdgeChain, EdgeHost, EdgeListener, EdgeTable, EdgeView } from './edge-view.js'
 import { readGatewayConfig } from './gateway-config.js'
 import { hostChain } from './http-route-chain.js'
 
-const NONE = { listeners: [], tables: [], behind: [], files: [], jwtProviders: [], requirements: [] } as const
+const NONE = { listeners: [], tables: [], behind: [], secrets: [], jwtProviders: [], requirements: [] } as const
 const HTTP_ALPN = ['h2', 'http/1.1']
 
 export function apiGatewayView(proxy: ProxyInstance, context: BuildContext): EdgeView {
@@ -46,7 +46,7 @@ export function apiGatewayView(proxy: ProxyInstance, context: BuildContext): Edg
       return addresses.map(address => ({ label, address, port, chains: bound[0]!.certificates.length > 0 ? chains : [first] }))
     }),
     behind: [...tables.flatMap(({ hosts }) => hosts.map(({ behind }) => behind)), ...[...tcp.values()].filter(each => each !== undefined)],
-    files: filesOf(listeners),
+    secrets: secretsOf(listeners),
     ...tokensOf(tables, entries),
   }
 }
@@ -61,7 +61,7 @@ function portsOf(listeners: readonly BoundListener[]): [port: number, bound: Bou
 function chainOf({ listener, certificates }: BoundListener, tcp: BehindView | undefined): EdgeChain | undefined {
   const { Protocol: protocol, Hostname: host, TLS: tls } = listener
   if (protocol === 'tcp' && tcp === undefined) return undefined
-  const shown = certificates.map(shownCertificate)
+  const shown = shownCertificates(certificates)
   const params = { TLSMinVersion: tls?.MinVersion, TLSMaxVersion: tls?.MaxVersion, CipherSuites: tls?.CipherSuites }
   return {
     serverNames: host === undefined || host === '*' || shown.length === 0 ? [] : [host],
@@ -71,19 +71,29 @@ function chainOf({ listener, certificates }: BoundListener, tcp: BehindView | un
   }
 }
 
-function shownCertificate({ Kind, Name, Certificate: chain, PrivateKey: key }: Certificate): ShownCertificate {
-  return Kind === 'inline-certificate' ? { chainPem: chain, keyPem: key } : { secret: Name, sdsCluster: undefined }
+/** Proxies watch the files of secrets alone, and Envoy looks at no secret where a listener holds any certificate itself: it is all or none. */
+const areSecrets = (certificates: readonly Certificate[]): boolean => certificates.some(({ Kind }) => Kind === 'file-system-certificate')
+
+function shownCertificates(certificates: readonly Certificate[]): ShownCertificate[] {
+  return areSecrets(certificates)
+    ? certificates.map(each => ({ secret: secretName(each), sdsCluster: undefined }))
+    : certificates.map(({ Certificate: chainPem, PrivateKey: keyPem }) => ({ chainPem, keyPem }))
 }
 
 /** Each once, however many listeners show it. */
-function filesOf(listeners: readonly BoundListener[]): CertificateFiles[] {
-  const files = listeners.flatMap(({ certificates }) =>
-    certificates.flatMap(({ Kind, Name, Certificate: chainFile, PrivateKey: keyFile }) =>
-      Kind === 'file-system-certificate' ? { name: Name, chainFile, keyFile } : [],
-    ),
-  )
-  return [...new Map(files.map(each => [each.name, each])).values()]
+function secretsOf(listeners: readonly BoundListener[]): CertificateSecret[] {
+  const all = listeners.flatMap(({ certificates }) => (areSecrets(certificates) ? certificates : []))
+  const named = all.map((each): [string, CertificateSecret] => {
+    const { Kind, Certificate: chain, PrivateKey: key } = each
+    const name = secretName(each)
+    const certificate = Kind === 'inline-certificate' ? { chainPem: chain, keyPem: key } : { chainFile: chain, keyFile: key }
+    return [name, { name, certificate }]
+  })
+  return [...new Map(named).values()]
 }
+
+/** Of both kinds there can be one of a name. */
+const secretName = ({ Kind, Name }: Certificate): string => (Kind === 'inline-certificate' ? `${Kind}/${Name}` : Name)
 
 /** One table a port: the host names of all its listeners. */
 function tablesOf(entry: ApiGateway, listeners: readonly BoundListener[], context: BuildContext): EdgeTable[] {

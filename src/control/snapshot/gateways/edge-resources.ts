@@ -16,7 +16,7 @@ import { type FilterChainInit, filter, tcpProxy, tlsInspector } from '../network
 import { socketAddress } from '../protobuf.js'
 import { clusterOfNode } from '../proxy-view.js'
 import { chainRoutes, headerChanges, type RouteInit } from '../routes.js'
-import { fileSecret } from '../tls.js'
+import { certificateSecret } from '../tls.js'
 import type { EdgeChain, EdgeHost, EdgeView } from './edge-view.js'
 
 export function edgeListeners(view: EdgeView): Resource[] {
@@ -84,8 +84,8 @@ export function edgeClusters(view: EdgeView): Resource[] {
   return [...clusters.values()].map(clusterResource)
 }
 
-export function edgeSecrets({ files }: EdgeView): Resource[] {
-  return files.map(({ name, chainFile, keyFile }) => fileSecret(name, chainFile, keyFile))
+export function edgeSecrets({ secrets }: EdgeView): Resource[] {
+  return secrets.map(({ name, certificate }) => certificateSecret(name, certificate))
 }
 
 export function edgeEndpoints({ behind }: EdgeView, lookup: EndpointLookup): Resource[] {

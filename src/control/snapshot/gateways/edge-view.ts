@@ -4,7 +4,7 @@
 import type { HeaderModifiers, JwtRequirement } from '../../config-entries/common-types.js'
 import type { JwtProvider } from '../../config-entries/types.js'
 import type { ProxyView, UpstreamView } from '../proxy-view.js'
-import type { TransportSocketInit } from '../tls.js'
+import type { SecretCertificate, TransportSocketInit } from '../tls.js'
 
 /** A service behind the gateway, as far as clusters, endpoints and routes go. */
 export type BehindView = Pick<UpstreamView, 'chain' | 'settings' | 'tunnel' | 'clusterJson' | 'filterName' | 'protocolOf' | 'peers'>
@@ -41,11 +41,10 @@ export interface EdgeListener {
   readonly chains: readonly EdgeChain[]
 }
 
-/** A certificate on the gateway's machine. */
-export interface CertificateFiles {
+/** A certificate that comes as a secret of the snapshot. */
+export interface CertificateSecret {
   readonly name: string
-  readonly chainFile: string
-  readonly keyFile: string
+  readonly certificate: SecretCertificate
 }
 
 export interface EdgeView extends Pick<ProxyView, 'identity' | 'mesh' | 'accessLogs' | 'config'> {
@@ -53,7 +52,7 @@ export interface EdgeView extends Pick<ProxyView, 'identity' | 'mesh' | 'accessL
   readonly tables: readonly EdgeTable[]
   readonly behind: readonly BehindView[]
   /** Those that any listener shows, by name. */
-  readonly files: readonly CertificateFiles[]
+  readonly secrets: readonly CertificateSecret[]
   /** Those that any route names, by name. */
   readonly jwtProviders: readonly JwtProvider[]
   /** What any route asks of a token. */

@@ -47,7 +47,7 @@ export function ingressView(proxy: ProxyInstance, context: BuildContext): EdgeVi
     listeners: ports.flatMap(({ label, port, chains }) => addresses.map((address): EdgeListener => ({ label, address, port, chains }))),
     tables: ports.flatMap(({ tables }) => tables),
     behind: ports.flatMap(({ behind }) => behind),
-    files: [],
+    secrets: [],
     jwtProviders: [],
     requirements: [],
   }

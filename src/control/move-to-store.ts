@@ -9,6 +9,7 @@ import { readRestorable } from './backup/read-restorable.js'
 import type { EtcdStore } from './store/etcd/etcd-store.js'
 import { JournalStore } from './store/journal/journal-store.js'
 import type { RecordTable } from './store/journal/record-table.js'
+import { holdsState } from './store/journal/state-directory.js'
 import { put } from './store/store.js'
 
 /** What a store begins with, and what it is known by. */
@@ -17,15 +18,17 @@ export interface MovedState {
   readonly origin: string
 }
 
+const NO_STATE = 'the folder holds no state'
 /** Record of `meta`: where the state is from. */
 const ORIGIN = 'restored-from'
 
 /** Rejects with one line that says what is wrong with what `path` names. */
 export async function readMoved(path: string, keys: ReturnType<typeof keysOf>): Promise<MovedState> {
   if ((await stat(path)).isDirectory()) {
+    if (!(await holdsState(path))) throw new Error(NO_STATE)
     const store = await JournalStore.open(path)
     try {
-      if (store.index === 0) throw new Error('the folder holds no state')
+      if (store.index === 0) throw new Error(NO_STATE)
       return { records: store.contents, origin: `${store.generation} ${store.index}` }
     } finally {
       await store.close()

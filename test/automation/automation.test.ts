@@ -44,7 +44,8 @@ interface Running {
 }
 
 let count = 0
-async function run(config: Plain, name = `w${count++}`): Promise<Running> {
+/** One that has not been started. */
+function make(config: Plain, name = `w${count++}`): Omit<Running, 'status'> {
   const events: [string, TaskEvent][] = []
   const leading: boolean[] = []
   const waiting: (() => void)[] = []
@@ -73,8 +74,6 @@ async function run(config: Plain, name = `w${count++}`): Promise<Running> {
     },
     onProblem() {},
   })
-  started.push(automation)
-  const status = new ControlApi({ address: await automation.start() })
   const looked = new Set<TaskEvent>()
   const next = async (task: string): Promise<TaskEvent> => {
     for (;;) {
@@ -86,7 +85,13 @@ async function run(config: Plain, name = `w${count++}`): Promise<Running> {
       await new Promise<void>(resolve => waiting.push(resolve))
     }
   }
-  return { automation, status, events, next, leading }
+  return { automation, events, next, leading }
+}
+
+async function run(config: Plain, name?: string): Promise<Running> {
+  const made = make(config, name)
+  started.push(made.automation)
+  return { ...made, status: new ControlApi({ address: await made.automation.start() }) }
 }
 
 const register = (name: string, port: number, more: object = {}): Promise<unknown> =>
@@ -284,6 +289,18 @@ describe('the API', () => {
     await expect(status.call({ method, path, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })).rejects.toThrow(reason)
   })
 
+  it('begins nothing of a task that was deleted while the rest of a request for it was on its way', async () => {
+    const { status, events } = await run({ task: [fileTask('outrun', '1', { enabled: false })] })
+    const asked = request(`${status.address}/v1/tasks/outrun`, { method: 'PATCH', headers: { Expect: '100-continue' } })
+    asked.flushHeaders()
+    await once(asked, 'continue')
+    await status.delete('/v1/tasks/outrun')
+    asked.end('{"enabled":true}')
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    response.resume()
+    expect([response.statusCode, await status.getJson('/v1/tasks'), events]).toEqual([404, expect.objectContaining({ tasks: [] }), []])
+  })
+
   it('answers loopback alone', async () => {
     const { status } = await run({ task: [] })
     const statusOf = async (host: string): Promise<number | undefined> => {
@@ -355,4 +372,22 @@ it('who takes over does not tell again what was told, and tells what follows und
   } finally {
     hook.close()
   }
+})
+
+it('one that runs each task once leaves alone what those who share the work have told each other', async () => {
+  const config = {
+    high_availability: { cluster: { name: 'c3', storage: { consul: { session_ttl: '10s' } } } },
+    task: [fileTask('single', '{{ keyOrDefault "single" "0" }}')],
+  }
+  const applied = (): Promise<unknown> => api.getJson('/v1/kv/consul-terraform-sync/c3/applied?raw')
+  const one = await run(config, 'single-1')
+  await one.next('single')
+  await one.automation.stop()
+  started.splice(started.indexOf(one.automation), 1)
+  const before = await applied()
+  await api.put('/v1/kv/single', 1)
+  const { automation } = make(config, 'single-2')
+  expect(await automation.once(false)).toMatchObject([{ task: 'single', error: '' }])
+  await automation.stop()
+  expect([before, await applied()]).toEqual([{ single: expect.anything() }, before])
 })

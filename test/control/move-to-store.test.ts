@@ -1,5 +1,5 @@
 // A mesh that outgrows its machine: what a data directory or a state file holds becomes the beginning of a mesh in etcd.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -71,6 +71,7 @@ describe.skipIf(etcdBin === undefined)('--restore beside --store (no etcd is ins
     await expect(serve(inEtcd('/own', dataDir), async () => {})).rejects.toThrow(/^--restore .*data: there is a mesh already/)
     const empty = mkdtempSync(join(folder, 'empty-'))
     await expect(serve(inEtcd('/none', empty), async () => {})).rejects.toThrow('the folder holds no state')
+    expect(readdirSync(empty)).toEqual([])
     await expect(serve(inEtcd('/none', join(folder, 'nothing')), async () => {})).rejects.toThrow(/^--restore .*ENOENT/)
     expect(await etcd.ctl('get', '--prefix', '/none')).toBe('')
   })

@@ -73,6 +73,11 @@ export class TemplateDriver implements Driver {
     }
   }
 
+  /** The program that was owed one may have gone from the configuration. */
+  private get owesReload(): boolean {
+    return this.config.reload !== null && this.owed.isOwed()
+  }
+
   private preview(rendered: readonly Rendered[]): Preview {
     const diffs = rendered.map(({ file, content }) => {
       const before = readBefore(file.destination)
@@ -97,7 +102,7 @@ export class TemplateDriver implements Driver {
         const path = writeCandidate(target, each.content, before, ownership, each.file.createFolders)
         candidates.push({ ...each, target, before, path })
       }
-      if (candidates.length === 0 && !this.owed.isOwed()) return { changed: false, summary: 'all files are as wanted', output: '' }
+      if (candidates.length === 0 && !this.owesReload) return { changed: false, summary: 'all files are as wanted', output: '' }
       for (const { file, path } of candidates)
         if (file.check !== null) await this.run('check', file.check, path, file.destination, signal, output)
       if (signal.aborted) throw new DriverError('was stopped before anything changed')

@@ -118,11 +118,11 @@ export class StatusApi {
       throw new ApiError(405, `${request.method} is not allowed here`)
     }
     const task = tasks.get(second)
-    if (task === undefined) throw new ApiError(404, `a task with the name '${second}' does not exist or has not been initialized yet`)
+    if (task === undefined) throw noSuchTask(second)
     if (request.method === 'GET') return { status: 200, body: { task: shownTask(task.config, tasks.isEnabled(task)) } }
     if (request.method === 'PATCH') return this.update(task, asked)
     if (request.method === 'DELETE') {
-      await tasks.delete(second, asked.by)
+      await tasks.delete(task, asked.by)
       return { status: 202, body: {} }
     }
     throw new ApiError(405, `${request.method} is not allowed here`)
@@ -156,6 +156,7 @@ export class StatusApi {
     const run = runOf(query)
     const { tasks } = this.context
     const given = await body()
+    this.mustBeThere(task)
     const { enabled, ...others } = given
     const [other] = Object.keys(others)
     if (other !== undefined) throw new ApiError(400, `${other}: is no field that can be changed: enabled is`)
@@ -188,7 +189,7 @@ export class StatusApi {
         const { changes, plan } = await runner.inspect()
         return { status: 200, body: { run: { changes_present: changes, plan } } }
       } finally {
-        await tasks.forget(config.name)
+        await tasks.forget(runner)
       }
     }
     this.mustLead()
@@ -200,12 +201,19 @@ export class StatusApi {
         (failure: Error) => failure.message,
       )
       if (error !== '') {
-        await tasks.forget(config.name)
+        await tasks.forget(runner)
         throw new ApiError(500, error)
       }
+      this.mustBeThere(runner)
     }
     tasks.create(runner, source, by, run === 'now')
     return { status: 201, body: { task: shownTask(config, tasks.isEnabled(runner)) } }
+  }
+
+  /** Whoever waited may have been outrun by a DELETE: what is gone must not begin to run. */
+  private mustBeThere(task: TaskRunner): void {
+    const { name } = task.config
+    if (this.context.tasks.get(name) !== task) throw noSuchTask(name)
   }
 
   private mustLead(): void {
@@ -213,6 +221,10 @@ export class StatusApi {
     if (cluster !== null && !cluster.isLeading)
       throw new ApiError(400, `this instance does not lead${cluster.leader === '' ? '' : `: ${cluster.leader} does`}`)
   }
+}
+
+function noSuchTask(name: string): ApiError {
+  return new ApiError(404, `a task with the name '${name}' does not exist or has not been initialized yet`)
 }
 
 function decodedPart(part: string): string {

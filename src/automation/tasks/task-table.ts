@@ -66,7 +66,8 @@ export class TaskTable {
       applied: () => state.state.applied[config.name],
       setApplied: applied => {
         state.state.applied[config.name] = applied
-        this.context.shared?.save(state.state.applied)
+        // Whoever has never led (`-once`) does not know what the others have applied.
+        if (this.term > 0) this.context.shared?.save(state.state.applied)
       },
     })
     this.runners.set(config.name, runner)
@@ -83,19 +84,21 @@ export class TaskTable {
   }
 
   /** A task that was added to be looked at or tried. */
-  async forget(name: string): Promise<void> {
-    await this.runners.get(name)?.stop()
-    this.runners.delete(name)
+  async forget(runner: TaskRunner): Promise<void> {
+    const { name } = runner.config
+    await runner.stop()
+    if (this.runners.get(name) === runner) this.runners.delete(name)
   }
 
   /** Resolves when nothing of it runs any more; until then its name is taken. A restart does not bring it back, whenever that comes. */
-  async delete(name: string, by: string): Promise<void> {
+  async delete(runner: TaskRunner, by: string): Promise<void> {
     const { state, audit, shared } = this.context
+    const { name } = runner.config
     delete state.state.created[name]
     state.save()
     audit.write({ task: name, action: 'delete', by })
     this.leaving.add(name)
-    await this.forget(name)
+    await this.forget(runner)
     this.leaving.delete(name)
     for (const part of [state.state.enabled, state.state.applied, state.state.owed]) delete part[name]
     state.save()

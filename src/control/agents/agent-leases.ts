@@ -258,12 +258,14 @@ export class AgentLeases {
     // It may have come back meanwhile.
     const compare = { collection: 'agent-lease', key, modifyIndex: held.modifyIndex } as const
     // Both or neither: nobody would make the node critical that is lost already.
-    const { ok } = await this.options.store.exclusive(turn => {
+    const isLost = await this.options.store.exclusive(async turn => {
+      // Another replica may have renewed it while this waited for the store: that writes nothing.
+      if (this.held.get(key) !== held) return false
       const draft = this.options.catalog.draft()
       if (draft.node(held.node) !== undefined) draft.setCheck(held.node, serfHealth('critical', 'Agent not live or unreachable'))
-      return turn.transaction([put('agent-lease', key, lease), ...draft.writes()], [compare])
+      return (await turn.transaction([put('agent-lease', key, lease), ...draft.writes()], [compare])).ok
     }, task)
-    if (ok) this.options.onNotice(held.node, 'is lost')
+    if (isLost) this.options.onNotice(held.node, 'is lost')
   }
 
   private async remove(held: StoredLease, what: string, task?: HeldLease): Promise<void> {

@@ -8,7 +8,7 @@ import type { ConfigError } from '../config-entries/types.js'
 import type { Replica } from '../replicas/replicas.js'
 import { put } from '../store/store.js'
 import type { ApiContext } from './context.js'
-import { bodyObject, HttpError, joinErrors, query, sendIndexed } from './respond.js'
+import { bodyObject, casIndex, HttpError, joinErrors, sendIndexed } from './respond.js'
 
 interface AutopilotConfiguration {
   readonly CleanupDeadServers: boolean
@@ -39,9 +39,9 @@ export function autopilotRoutes(app: FastifyInstance, context: ApiContext): void
 
   app.get('/v1/operator/autopilot/configuration', () => configuration(context))
   app.put('/v1/operator/autopilot/configuration', async (request, reply) => {
-    const cas = query(request, 'cas')
+    const cas = casIndex(request, 'Error parsing cas value')
     const writes = [put('meta', AUTOPILOT, readConfiguration(request))]
-    const compares = cas === undefined ? [] : [{ collection: 'meta', key: AUTOPILOT, modifyIndex: Number(cas) } as const]
+    const compares = cas === undefined ? [] : [{ collection: 'meta', key: AUTOPILOT, modifyIndex: cas } as const]
     const { ok } = await store.transaction(writes, compares)
     return sendIndexed(reply, store.index, ok)
   })

@@ -10,7 +10,7 @@ import { unknownPeerWarnings } from '../peering/unknown-peers.js'
 import type { ApiContext } from './context.js'
 import { gatewayProgress } from './gateway-progress.js'
 import { compileRequestFilter } from './request-filter.js'
-import { blockingRead, describeError, HttpError, joinErrors, param, query, sendIndexed, warn } from './respond.js'
+import { blockingRead, casIndex, describeError, HttpError, joinErrors, param, sendIndexed, warn } from './respond.js'
 
 const CONFIG = 'config'
 
@@ -20,7 +20,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   const all = (): object[] => [...entries.all().map(status.reader()).map(withShownDurations), ...status.bound()]
 
   app.put('/v1/config', async (request, reply) => {
-    const cas = casIndex(request)
+    const cas = casIndex(request, 'Failed to parse cas value')
     const result = await entries.put(request.body, cas)
     if (!result.ok && 'conflict' in result) return sendIndexed(reply, context.indexes.get(CONFIG), false)
     if (!result.ok) {
@@ -59,7 +59,7 @@ export function configRoutes(app: FastifyInstance, context: ApiContext): void {
   })
 
   app.delete('/v1/config/:kind/*', async (request, reply) => {
-    const cas = casIndex(request)
+    const cas = casIndex(request, 'Failed to parse cas value')
     const kind = kindOf(request)
     if (kind === BOUND_API_GATEWAY) throw new HttpError(400, REFUSED_KINDS.get(kind)!)
     const result = await entries.delete(kind, param(request, '*'), cas)
@@ -76,13 +76,6 @@ function kindOf(request: FastifyRequest): ConfigEntryKind | typeof BOUND_API_GAT
   const kind = param(request, 'kind')
   if (!SCHEMAS.has(kind) && !REFUSED_KINDS.has(kind)) throw new HttpError(400, `invalid config entry kind: ${kind}`)
   return kind as ConfigEntryKind
-}
-
-function casIndex(request: FastifyRequest): number | undefined {
-  const text = query(request, 'cas')
-  if (text === undefined) return undefined
-  if (!/^\d{1,15}$/.test(text)) throw new HttpError(400, 'Failed to parse cas value')
-  return Number(text)
 }
 
 /** What has no effect, and names of services and peers that nobody knows: probably typing mistakes. Said in headers. */

@@ -6,7 +6,7 @@ import type { KvChange } from '../kv/kv-change.js'
 import type { KvPair } from '../kv/kv-table.js'
 import type { Watched } from './blocking-queries.js'
 import type { ApiContext } from './context.js'
-import { type Answered, blockingRead, HttpError, param, query } from './respond.js'
+import { type Answered, blockingRead, casIndex, HttpError, param, query } from './respond.js'
 
 /** Consul's `kv_max_value_size`. */
 export const MAX_KV_VALUE_BYTES = 512 * 1024
@@ -50,7 +50,7 @@ export function kvRoutes(app: FastifyInstance, context: ApiContext): void {
     oneOf(request, 'cas', 'acquire', 'release')
     const value = body.toString('base64')
     const flags = parseFlags(query(request, 'flags'))
-    const cas = parseCas(request)
+    const cas = casIndex(request, 'Invalid cas')
     const acquire = query(request, 'acquire')
     const release = query(request, 'release')
     const decide = (change: KvChange): boolean => {
@@ -66,7 +66,7 @@ export function kvRoutes(app: FastifyInstance, context: ApiContext): void {
   app.delete('/v1/kv/*', async (request, reply) => {
     const key = param(request, '*')
     oneOf(request, 'recurse', 'cas')
-    const cas = parseCas(request)
+    const cas = casIndex(request, 'Invalid cas')
     const recurse = query(request, 'recurse') !== undefined
     if (!recurse && key === '') throw new HttpError(400, 'Missing key name')
     const { value } = await kvWriter.run(change => {
@@ -114,13 +114,6 @@ export function parseFlags(text: string | undefined): string {
   if (!/^\d{1,20}$/.test(text) || BigInt(text) > MAX_FLAGS)
     throw new HttpError(400, `Invalid flags: ${JSON.stringify(text)} is no unsigned 64-bit number`)
   return String(BigInt(text))
-}
-
-function parseCas(request: FastifyRequest): number | undefined {
-  const text = query(request, 'cas')
-  if (text === undefined) return undefined
-  if (!/^\d{1,15}$/.test(text)) throw new HttpError(400, `Invalid cas: ${JSON.stringify(text)} is no index`)
-  return Number(text)
 }
 
 function oneOf(request: FastifyRequest, ...names: readonly string[]): void {

@@ -29,6 +29,14 @@ export function queryAll(request: FastifyRequest, name: string): readonly string
   return value === undefined ? [] : typeof value === 'string' ? [value] : value
 }
 
+/** `?cas=`, undefined when absent. `refusal`: what Consul says there of one that is no index. */
+export function casIndex(request: FastifyRequest, refusal: string): number | undefined {
+  const text = query(request, 'cas')
+  if (text === undefined) return undefined
+  if (!/^\d{1,15}$/.test(text)) throw new HttpError(400, `${refusal}: ${JSON.stringify(text)} is no index`)
+  return Number(text)
+}
+
 /** Consul's flags: there without a value, or with any but `false`. */
 export function flag(request: FastifyRequest, name: string): boolean {
   const value = query(request, name)

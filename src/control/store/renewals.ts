@@ -6,12 +6,14 @@ import type { Store } from './store.js'
 const PAUSE_MS = 250
 /** Said again for so long. */
 const LATELY_MS = 2_000
-/** What one note has room for; beyond it the oldest go. */
-const MAX_IDS = 20_000
+/** Of one note: etcd takes no value of more than 1.5 MiB, and one that it refused would be refused for ever. Beyond it the oldest go. */
+const MAX_NOTE_BYTES = 1_000_000
 
 export class Renewals {
   /** When each was renewed last, the oldest first. */
   private readonly lately = new Map<string, number>()
+  /** What they take in a note. */
+  private bytes = 0
   /** Whatever was renewed by then was told. */
   private toldUntil = Number.NEGATIVE_INFINITY
   private timer: NodeJS.Timeout | undefined
@@ -31,7 +33,7 @@ export class Renewals {
   /** Here. */
   renewed(id: string): void {
     if (!this.store.isShared) return
-    this.lately.delete(id)
+    if (!this.lately.delete(id)) this.bytes += sizeInNote(id)
     this.lately.set(id, performance.now())
     this.timer ??= setTimeout(() => this.say(), PAUSE_MS).unref()
   }
@@ -46,11 +48,15 @@ export class Renewals {
     const now = performance.now()
     const done = Math.min(now - LATELY_MS, this.toldUntil)
     for (const [id, at] of this.lately) {
-      if (at >= done && this.lately.size <= MAX_IDS) break
+      if (at >= done && this.bytes <= MAX_NOTE_BYTES) break
       this.lately.delete(id)
+      this.bytes -= sizeInNote(id)
     }
     this.store.notes.say(this.topic, [...this.lately.keys()], () => {
       this.toldUntil = Math.max(this.toldUntil, now)
     })
   }
 }
+
+/** With what stands between two of them. */
+const sizeInNote = (id: string): number => Buffer.byteLength(JSON.stringify(id)) + 1

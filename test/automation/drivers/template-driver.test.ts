@@ -162,6 +162,8 @@ it('whose process ended between the swap and the reload: the next run reloads, t
     /going back failed: reload of the old files/,
   )
   expect([read('a'), owed.isOwed()]).toEqual(['new', true])
+  // Nobody is there to be told any more.
+  expect(await apply([file], null, undefined, owed)).toMatchObject({ changed: false })
 })
 
 it('clears away the candidates of a process that ended before it had swapped them in, and no other file', async () => {

@@ -85,3 +85,26 @@ it('one that was lost while nothing could be written is told to be lost a moment
   await until('it is lost', () => notices.includes('a1 is lost'))
   expect([problems, catalog.checkOn('a1', 'serfHealth')?.status]).toEqual([['node a1: etcd is away'], 'critical'])
 })
+
+it('one that another replica has renewed while the store was busy is not lost', async () => {
+  await leases.stop()
+  const store = new MemoryStore()
+  let hear: (replica: string, note: unknown) => void = () => {}
+  vi.spyOn(store.notes, 'hear').mockImplementation(((_topic: string, listener: typeof hear) => {
+    hear = listener
+    return () => {}
+  }) as never)
+  catalog = await Catalog.open(store, { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
+  const onNotice = (name: string, what: string): void => void notices.push(`${name} ${what}`)
+  leases = await AgentLeases.open({ store, catalog, ttlMs: 30, onProblem: reason => notices.push(reason), onNotice })
+  await leases.take(request)
+  let free = (): void => {}
+  const turns = vi.spyOn(store, 'exclusive')
+  const busy = store.exclusive(() => new Promise<void>(resolve => (free = resolve)))
+  await until('it is in line to be lost', () => turns.mock.calls.length === 2)
+  hear('another', ['a1'])
+  free()
+  await busy
+  await store.exclusive(async () => {})
+  expect([notices, leases.list()[0]!.alive]).toEqual([['a1 joined'], true])
+})

@@ -205,6 +205,13 @@ describe('/v1/config', () => {
     expect((await call('DELETE', '/v1/config/service-defaults/api?cas=1')).body).toBe(false)
   })
 
+  it.each(['config', 'kv/k', 'operator/autopilot/configuration'])('%s: an index to check that is none is refused', async path => {
+    expect(await put(`/v1/${path}?cas=abc`, defaults)).toMatchObject({
+      status: 400,
+      body: expect.stringMatching(/cas.*: "abc" is no index/),
+    })
+  })
+
   it.each([
     [{ Kind: 'service-splitter', Name: 'api', Splits: [{ Weight: 60 }, { Weight: 30, ServiceSubset: 'x' }] }, /weight/i],
     [{ Kind: 'service-splitter', Name: 'api', Splits: [{ Weight: 100, ServiceSubset: 'missing' }] }, /missing/],

@@ -59,6 +59,12 @@ interface Reading {
   readonly problems: readonly string[]
 }
 
+/** Whether there is anything of a state in it, whole or not: for who must not make one where there is none. */
+export async function holdsState(dir: string): Promise<boolean> {
+  const names = await readdir(dir)
+  return names.some(name => name === HEAD_FILE || name === SQLITE_FILE || parseFileName(name) !== undefined)
+}
+
 /** Rejects with one line when the state is not whole. */
 export async function readDirectory(dir: string, options: DirectoryOptions): Promise<DirectoryState> {
   const head = await readHead(join(dir, HEAD_FILE))

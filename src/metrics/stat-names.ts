@@ -216,9 +216,9 @@ export class RbacStats {
   }
 }
 
-/** `<prefix>.rbac.` of the network RBAC filter. */
-export function rbacStats(source: StatSource, prefix: string): RbacStats {
-  return new RbacStats(source, joinNames(prefix, 'rbac'))
+/** `<prefix>.rbac.[<rules>.]` of the network RBAC filter. */
+export function rbacStats(source: StatSource, prefix: string, rulesPrefix = ''): RbacStats {
+  return new RbacStats(source, joinNames(joinNames(prefix, 'rbac'), rulesPrefix))
 }
 
 /** `tcp.<prefix>.` */
@@ -317,6 +317,18 @@ export class ClusterStats {
     this.codes.charge(status)
     if (internal) this.internalCodes.charge(status)
     else this.externalCodes.charge(status)
+  }
+
+  /** A connection to an endpoint is gone: whether the peer ended it, and whether a request was on it. */
+  chargeDestroyed(byPeer: boolean, withRequest: boolean): void {
+    const { main } = this
+    main.upstream_cx_destroy.value++
+    if (byPeer) main.upstream_cx_destroy_remote.value++
+    else main.upstream_cx_destroy_local.value++
+    if (!withRequest) return
+    main.upstream_cx_destroy_with_active_rq.value++
+    if (byPeer) main.upstream_cx_destroy_remote_with_active_rq.value++
+    else main.upstream_cx_destroy_local_with_active_rq.value++
   }
 
   /** Of answers from `zone`; null where either zone is unknown. As many as endpoints name. */

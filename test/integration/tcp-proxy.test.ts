@@ -129,6 +129,32 @@ describe('the TCP proxy', () => {
     expect(await serverError).toBe(true)
   })
 
+  it('counts who ended a connection: the peer by a reset or by the later FIN, else we; always with a request on it', async () => {
+    const kinds = ['remote', 'local', 'remote_with_active_rq', 'local_with_active_rq']
+    const read = async () => {
+      const stats = await proxy.stats()
+      return kinds.map(kind => stats.get(`cluster.driven.upstream_cx_destroy_${kind}`) ?? 0)
+    }
+    await proxy.untilStat('cluster.driven.upstream_cx_active', value => value === 0)
+    const counted = async (end: (pair: { client: Socket; server: Socket }) => void) => {
+      const before = await read()
+      const pair = await drivenPair()
+      pair.server.write('up')
+      await once(pair.client, 'data')
+      end(pair)
+      await proxy.untilStat('cluster.driven.upstream_cx_active', value => value === 0)
+      pair.client.destroy()
+      return (await read()).map((value, i) => value - before[i]!)
+    }
+    expect(await counted(({ server }) => server.resetAndDestroy())).toEqual([1, 0, 1, 0])
+    expect(await counted(({ client }) => client.resetAndDestroy())).toEqual([0, 1, 0, 1])
+    const clientFirst = ({ client, server }: { client: Socket; server: Socket }) => {
+      server.resume().once('end', () => server.end())
+      client.end()
+    }
+    expect(await counted(clientFirst)).toEqual([1, 0, 1, 0])
+  })
+
   it('carries server-first protocols', async () => {
     const client = await dial(ports.greeter)
     const [greeting] = await once(client, 'data')

@@ -217,22 +217,8 @@ export class UpstreamConnection implements PooledConnection, ClientHandler, Upst
     everySecond.remove(this)
     this.sweep()
     this.codec.onTransportClose(reason)
-    this.countEnd()
+    // By us unless the peer ended it first: also what a timeout or a client that went away made the codec close.
+    this.host.cluster.traffic.chargeDestroyed(this.endedByPeer, this.codec.cutShort)
     this.pool.onClosed(this)
-  }
-
-  /** By us unless the peer ended it first: also what a timeout or a client that went away made the codec close. */
-  private countEnd(): void {
-    const stats = this.host.cluster.traffic.main
-    const { cutShort } = this.codec
-    stats.upstream_cx_destroy.value++
-    if (cutShort) stats.upstream_cx_destroy_with_active_rq.value++
-    if (this.endedByPeer) {
-      stats.upstream_cx_destroy_remote.value++
-      if (cutShort) stats.upstream_cx_destroy_remote_with_active_rq.value++
-    } else {
-      stats.upstream_cx_destroy_local.value++
-      if (cutShort) stats.upstream_cx_destroy_local_with_active_rq.value++
-    }
   }
 }

@@ -50,9 +50,10 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
   const { route, choice, upstream, hashCookie } = request.router
   const { config } = runtime
   const headers = head.headers
-  if (upstream !== null && !runtime.routerConfig.suppressEnvoyHeaders) {
-    const from = info.requestReceivedAt === 0 ? info.startedAt : info.requestReceivedAt
-    headers.set('x-envoy-upstream-service-time', String(Math.max(0, Math.round(info.firstUpstreamByteReceivedAt - from))))
+  // It runs from the end of the request: an answer that came before, as every tunnel's does, has none.
+  if (upstream !== null && info.requestReceivedAt !== 0 && !runtime.routerConfig.suppressEnvoyHeaders) {
+    const ms = Math.max(0, Math.round(info.firstUpstreamByteReceivedAt - info.requestReceivedAt))
+    headers.set('x-envoy-upstream-service-time', String(ms))
   }
   if (route !== null && !request.bareReply) {
     route.applyResponseMutations(headers, info, choice === null ? null : choice.weighted)

@@ -23,6 +23,8 @@ class NetworkRbac implements PreFilter {
   private readonly engine: RbacDecider | null
   private readonly shadow: RbacDecider | null
   private readonly stats: RbacStats
+  /** Where shadow_rules_stat_prefix has them. */
+  private readonly shadowStats: RbacStats
   private readonly denials: DenialCounters
   private readonly table: IntentionTable | null
   private readonly shadowDenials: UpstreamFailures | null
@@ -32,6 +34,7 @@ class NetworkRbac implements PreFilter {
     this.engine = rbacDecider(config.rules, config.matcher)
     this.shadow = rbacDecider(config.shadowRules, config.shadowMatcher)
     this.stats = rbacStats(store, config.statPrefix)
+    this.shadowStats = config.shadowRulesStatPrefix === '' ? this.stats : rbacStats(store, config.statPrefix, config.shadowRulesStatPrefix)
     this.denials = new DenialCounters(this.stats)
     this.table = intentionTableOf(listenerMetadata)
     // What is in shadow is known by the table of our own control plane.
@@ -41,8 +44,8 @@ class NetworkRbac implements PreFilter {
   check(info: ConnectionInfo): Denial | null {
     const input = { connection: info, head: null, info: null }
     const refusedInShadow = this.shadow !== null && !this.shadow.decide(input).allowed
-    if (refusedInShadow) this.stats.main.shadow_denied.value++
-    else if (this.shadow !== null) this.stats.main.shadow_allowed.value++
+    if (refusedInShadow) this.shadowStats.main.shadow_denied.value++
+    else if (this.shadow !== null) this.shadowStats.main.shadow_allowed.value++
     if (this.engine === null) return null
     const { allowed, policy } = this.engine.decide(input)
     if (allowed) {

@@ -51,6 +51,8 @@ export class DirectUpstream implements TcpUpstream, DialListener {
   /** One of upstream_rq_pending_active, then of upstream_rq_active. */
   private request: 'none' | 'pending' | 'active' = 'none'
   private failed: DialFailure | null = null
+  /** By its reset, or by its FIN after ours. */
+  private endedByPeer = false
   private startedAt = 0
   private readonly onHostRoom = (): void => {
     this.stopWaiting()
@@ -108,6 +110,13 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     this.host.stats.rqTotal++
     this.host.activeRequests++
     main.upstream_cx_connect_ms.record(performance.now() - this.startedAt)
+    // Of two FINs the later one ends the connection.
+    socket.on('end', () => {
+      this.endedByPeer = socket.writableEnded
+    })
+    socket.on('error', () => {
+      this.endedByPeer = true
+    })
     this.listener.onUpstreamOpen(socket, { id: nextUpstreamConnectionId(), host: this.host, peer, socket })
   }
 
@@ -172,7 +181,8 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     this.connecting?.cancel()
     this.connecting = null
     this.leavePending()
-    if (this.request === 'active') {
+    const opened = this.request === 'active'
+    if (opened) {
       this.host.cluster.traffic.main.upstream_rq_active.value--
       this.host.activeRequests--
     }
@@ -184,11 +194,8 @@ export class DirectUpstream implements TcpUpstream, DialListener {
     host.tcpConnections--
     host.activeConnections--
     stats.upstream_cx_active.value--
-    stats.upstream_cx_destroy.value++
-    if (this.failed !== null) {
-      if (this.failed.kind === 'timeout') stats.upstream_cx_destroy_local.value++
-      else stats.upstream_cx_destroy_remote.value++
-    }
+    const byPeer = this.failed === null ? this.endedByPeer : this.failed.kind !== 'timeout'
+    host.cluster.traffic.chargeDestroyed(byPeer, opened)
     this.report(bytesSent, bytesReceived)
     stats.upstream_cx_length_ms.record(lengthMs)
     host.cluster.breakers('DEFAULT').releaseConnection()

@@ -241,11 +241,8 @@ export class HttpPool<C extends PooledConnection> implements HostPool {
     const stats = host.cluster.traffic.main
     host.stats.cxConnectFail++
     stats.upstream_cx_connect_fail.value++
-    stats.upstream_cx_destroy.value++
-    if (failure.kind === 'timeout') {
-      stats.upstream_cx_connect_timeout.value++
-      stats.upstream_cx_destroy_local.value++
-    } else stats.upstream_cx_destroy_remote.value++
+    if (failure.kind === 'timeout') stats.upstream_cx_connect_timeout.value++
+    host.cluster.traffic.chargeDestroyed(failure.kind !== 'timeout', false)
     // As Envoy: a failed connection fails what it was dialled for; with nothing else dialling or open, everything waiting.
     const servable = this.dials.size + (this.closed ? 0 : this.connections.length)
     const share = servable === 0 ? this.waiters.length : this.waiters.length - servable * this.streamsPerConnection()

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { ConnectionInfo } from '../../../src/l7/stream/connection-info.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { NetworkFilter } from '../../../src/model/listener.js'
+import type { RbacRules } from '../../../src/model/rbac.js'
 import { compilePreFilters } from '../../../src/proxy/network/network-filters.js'
 
 const info = {} as ConnectionInfo
@@ -9,7 +10,7 @@ const info = {} as ConnectionInfo
 function filter(model: NetworkFilter, runtime: Record<string, boolean> = {}) {
   const store = new StatsStore()
   const env = { runtime: { get: (key: string) => runtime[key] }, random: () => 0.5 }
-  const [made] = compilePreFilters([model], store, {} as never, {} as never, env)
+  const [made] = compilePreFilters([model], store, new Map(), {} as never, env)
   return { check: () => made!.check(info, { cluster: '', releases: [] }), store }
 }
 
@@ -21,6 +22,27 @@ const rateLimit = (numerator: number | null): NetworkFilter => ({
   tokensPerFill: 1,
   fillIntervalMs: 3_600_000,
   enabled: numerator === null ? null : { numerator, denominator: 100, runtimeKey: 'limit.on' },
+})
+
+describe('rbac', () => {
+  const rules = (action: 'ALLOW' | 'DENY'): RbacRules => ({
+    action,
+    policies: [{ name: 'p', permissions: [{ kind: 'any' }], principals: [{ kind: 'any' }] }],
+  })
+
+  it.each([
+    ['', 'wall.rbac.shadow_denied'],
+    ['trial_', 'wall.rbac.trial_.shadow_denied'],
+  ])('shadow rules with shadow_rules_stat_prefix %j count in %s', (shadowRulesStatPrefix, stat) => {
+    const rbac = { rules: rules('ALLOW'), shadowRules: rules('DENY'), matcher: null, shadowMatcher: null, rulesStatPrefix: '' }
+    const { check, store } = filter({
+      kind: 'rbac',
+      name: 'wall',
+      rbac: { ...rbac, shadowRulesStatPrefix, trackPerRuleStats: false, statPrefix: 'wall' },
+    })
+    expect(check()).toBeNull()
+    expect([store.counter(stat).value, store.counter('wall.rbac.allowed').value]).toEqual([1, 1])
+  })
 })
 
 describe('connection_limit', () => {

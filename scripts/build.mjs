@@ -13,6 +13,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const gen = join(root, 'src/xds/gen')
 const dist = join(root, 'dist')
 const BUILT = join(dist, 'bundle/proxy-main.js')
+/** What `bin/outrigger-proxy` loads next: a dist/ of an older release has the one above and not this. */
+const PROXY_SCRIPTS = join(dist, 'bundle/proxy/run-proxy.cjs')
+const isBuilt = () => existsSync(BUILT) && existsSync(PROXY_SCRIPTS)
 /** What the generated code was made from: a checkout or an install changes the times of files, and generating takes a minute. */
 const GEN_STAMP = join(gen, '.made-from')
 
@@ -54,14 +57,14 @@ function keepCompiled() {
 
 async function main() {
   if (!['typescript', 'esbuild', '@bufbuild/buf'].every(isInstalled)) {
-    if (existsSync(BUILT)) return
+    if (isBuilt()) return
     console.error('outrigger: dist/ is not there, and the packages that build it are not installed: run `npm ci` without --omit=dev')
     if (!process.argv.includes('--prepare')) process.exitCode = 1
     return
   }
   await generateIfChanged()
   if (process.argv.includes('--protos-only')) return
-  if (process.argv.includes('--if-needed') && existsSync(BUILT) && statSync(BUILT).mtimeMs >= newest(join(root, 'src'))) return
+  if (process.argv.includes('--if-needed') && isBuilt() && statSync(BUILT).mtimeMs >= newest(join(root, 'src'))) return
   rmSync(dist, { recursive: true, force: true })
   execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
     stdio: 'inherit',

@@ -134,7 +134,11 @@ beforeAll(async () => {
       { Name: 'web', Port: port },
       { Name: 'tls', Port: tlsPort, TLS: { Certificates: [{ Name: 'first' }, { Name: 'second' }], MinVersion: 'TLSv1_3' } },
       { Name: 'tcp', Port: tcpPort, Protocol: 'tcp' },
-      { Name: 'files', Port: filePort, TLS: { Certificates: [{ Kind: 'file-system-certificate', Name: 'on-disk' }] } },
+      {
+        Name: 'files',
+        Port: filePort,
+        TLS: { Certificates: [{ Kind: 'file-system-certificate', Name: 'on-disk' }, { Name: 'first' }] },
+      },
     ],
   }
   await write(edgeEntry)
@@ -353,6 +357,7 @@ describe.each(proxies)('an API gateway: %s', (_label, bin) => {
         get(options, response => response.resume().on('end', () => resolve(response.statusCode!))).on('error', reject)
       })
     expect(await shown('file.example.com', filePort)).toBe('from files')
+    expect(await shown('a.example.com', filePort)).toBe('first')
     let running = true
     let asked = 0
     const load = (async () => {
@@ -382,6 +387,8 @@ describe.each(proxies)('an API gateway: %s', (_label, bin) => {
   })
 
   it('serves all other listeners while the files of one are not there', async () => {
+    const programmed = async (): Promise<{ Status: string; Reason: string; Message: string }> =>
+      (await mesh.read('/v1/config/api-gateway/edge')).Status.Conditions.find(({ Type }: { Type: string }) => Type === 'Programmed')
     const late = join(files, bin === undefined ? 'ours' : 'envoy')
     await write({ Kind: 'file-system-certificate', Name: 'late', Certificate: `${late}.crt`, PrivateKey: `${late}.key` })
     const TLS = { Certificates: [{ Kind: 'file-system-certificate', Name: 'late' }] }
@@ -394,14 +401,13 @@ describe.each(proxies)('an API gateway: %s', (_label, bin) => {
       writeFileSync(`${late}.crt`, cert)
       await until('it is shown', async () => (await shown('late.example.com', latePort).catch(() => '')) === 'late')
     } else {
-      const programmed = async (): Promise<{ Status: string; Reason: string; Message: string }> =>
-        (await mesh.read('/v1/config/api-gateway/edge')).Status.Conditions.find(({ Type }: { Type: string }) => Type === 'Programmed')
       await until('the refusal is told', async () => (await programmed()).Reason === 'Invalid')
       expect(await programmed()).toMatchObject({ Status: 'False', Message: expect.stringMatching(/^edge has refused late: /) })
     }
     expect(await server('/')).toBe('v1')
     expect(await shown('a.example.com')).toBe('first')
     await mesh.proxyAcknowledged('edge', await write(edgeEntry))
+    expect(await programmed()).toMatchObject({ Status: 'True' })
   })
 
   it('counts under the names of its listeners', async () => {

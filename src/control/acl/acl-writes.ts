@@ -76,6 +76,8 @@ export class AclWrites {
     const { store, table, reset } = this.options
     const last = (await store.get('meta', BOOTSTRAP_KEY))?.modifyIndex ?? 0
     const isAllowed = last === 0 || (await reset?.index()) === last
+    // After a reset there are tokens already.
+    if (isAllowed && table.tokenOfSecret(token.SecretID) !== undefined) throw refused('Invalid Token: SecretID is already in use')
     const writes = [put('acl-token', token.AccessorID, token), put('meta', BOOTSTRAP_KEY, token.AccessorID)]
     const result = isAllowed && (await store.transaction(writes, [{ collection: 'meta', key: BOOTSTRAP_KEY, modifyIndex: last }]))
     if (result === false || !result.ok) throw new AclError(403, `Permission denied: ACL bootstrap no longer allowed (reset index: ${last})`)

@@ -100,7 +100,7 @@ export class ForwardedReads {
     const { lastContactMs } = this.link
     const origin: Record<string, string> = { 'X-Cache': 'HIT', Age: String(Math.floor((performance.now() - atMs) / 1_000)) }
     if (!fresh) {
-      origin['X-Consul-LastContact'] = Number.isFinite(lastContactMs) ? String(lastContactMs) : '0'
+      origin['X-Consul-LastContact'] = Number.isFinite(lastContactMs) ? String(Math.round(lastContactMs)) : '0'
       origin['X-Consul-KnownLeader'] = 'false'
       origin['X-Consul-Effective-Consistency'] = 'stale'
     }

@@ -180,10 +180,10 @@ export class Catalog extends CatalogIndex {
     }
   }
 
-  /** Ids of instances and checks that a registration looks at and writes. */
+  /** Ids of instances and checks that a registration looks at and writes, and of sidecars that go with it. */
   private touchedBy(registration: Registration): string[] {
     const { instance, sidecar, checks } = registration
-    const ids = [instance.ID, ...(sidecar === undefined ? [] : [sidecar.ID])]
+    const ids = [instance, ...(sidecar === undefined ? [] : [sidecar]), ...this.sidecarsOf(instance.ID)].map(({ ID }) => ID)
     const checkIds = [...checks, ...this.defaultChecks(registration, sidecar)].map(({ CheckID }) => CheckID)
     return [...ids.map(id => `service ${id}`), ...checkIds.map(id => `check ${id}`)]
   }

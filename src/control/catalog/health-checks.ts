@@ -321,10 +321,12 @@ export class HealthChecks {
   }
 
   private deregister(check: RunningCheck): void {
-    const { definition } = check
+    const { definition, deregisterTimer: due } = check
     this.catalog.deregister(definition.ServiceID, this.lease).catch((error: Error) => {
       this.unwritten(definition.CheckID, error)
-      if (this.isRunning(check)) check.deregisterTimer = setTimeout(() => this.deregister(check), RETRY_MS).unref()
+      // One that has become well meanwhile stays.
+      if (this.isRunning(check) && check.deregisterTimer === due)
+        check.deregisterTimer = setTimeout(() => this.deregister(check), RETRY_MS).unref()
     })
   }
 

@@ -5,6 +5,7 @@ import { type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/cat
 import { SERVER_RPC_PORT, SERVER_SERVICE, serverInstance } from '../catalog/server-instance.js'
 import type { ImportedService, PeerInstance } from '../peering/peering-types.js'
 import { importTopic, serviceTopic } from '../store/topic-indexes.js'
+import type { Watched } from './blocking-queries.js'
 import { withCentralConfig } from './central-config.js'
 import { nearestFirst, nodeMetaMatches } from './common-parameters.js'
 import type { ApiContext } from './context.js'
@@ -18,13 +19,14 @@ import { catalogService, checkShape, healthEntry, nodeChecksShape, nodeService, 
 const SERVICES = 'services'
 const HEALTH = 'health'
 const NODES = 'nodes'
+const CONFIG = 'config'
 const STATES = ['any', 'passing', 'warning', 'critical']
 
 export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): void {
   const { catalog, node } = context
   /** As they are registered, or with what the config entries add to them. */
   const resolved = (request: FastifyRequest, instances: CatalogInstance[]): CatalogInstance[] =>
-    query(request, 'merge-central-config') === undefined ? instances : instances.map(each => withCentralConfig(context.entries, each))
+    merges(request) ? instances.map(each => withCentralConfig(context.entries, each)) : instances
   /** What `?node-meta=` leaves, in the order of `?near=`. */
   const onWantedNodes = (request: FastifyRequest, instances: Iterable<CatalogInstance>): CatalogInstance[] => {
     const wanted = [...instances].filter(instance => nodeMetaMatches(request, catalog.nodeOf(instance).Meta))
@@ -98,7 +100,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
   })
   app.get('/v1/catalog/node-services/:node', (request, reply) => {
     const isWanted = compileRequestFilter(request, 'service')
-    return blockingRead(context, request, reply, SERVICES, () => {
+    return blockingRead(context, request, reply, withEntries(context, request, SERVICES), () => {
       const found = catalog.node(param(request, 'node'))
       if (found === undefined) return { Node: null, Services: [] }
       return {
@@ -110,7 +112,7 @@ export function catalogHealthRoutes(app: FastifyInstance, context: ApiContext): 
     })
   })
   app.get('/v1/catalog/gateway-services/:gateway', (request, reply) =>
-    blockingRead(context, request, reply, eitherTopic(context.indexes, SERVICES, 'config'), () =>
+    blockingRead(context, request, reply, eitherTopic(context.indexes, SERVICES, CONFIG), () =>
       gatewayServices(context, param(request, 'gateway')),
     ),
   )
@@ -193,8 +195,15 @@ function connectInstancesNamed({ catalog }: ApiContext, name: string): readonly 
 /** Waits for the service of the path and answers with what `read` gives of it. */
 function ofService(context: ApiContext, request: FastifyRequest, reply: FastifyReply, read: (name: string) => unknown): Answered {
   const name = param(request, 'name')
-  return blockingRead(context, request, reply, serviceTopic(name), () => read(name))
+  return blockingRead(context, request, reply, withEntries(context, request, serviceTopic(name)), () => read(name))
 }
+
+/** Where config entries are merged in, their changes change the answer too. */
+function withEntries({ indexes }: ApiContext, request: FastifyRequest, topic: string): string | Watched {
+  return merges(request) ? eitherTopic(indexes, topic, CONFIG) : topic
+}
+
+const merges = (request: FastifyRequest): boolean => query(request, 'merge-central-config') !== undefined
 
 /** The same of a service that a peer exports; `ways`: where the mesh reaches it. */
 function ofImport(

@@ -11,6 +11,7 @@ import type { ConfigError, MeshGatewayMode } from '../config-entries/types.js'
 import { compileDiscoveryChain } from '../discovery-chain/compile.js'
 import type { ApiContext } from './context.js'
 import { decideConnection, INTENTIONS } from './intentions.js'
+import { textField } from './permission-subjects.js'
 import { blockingRead, bodyObject, flag, HttpError, joinErrors, param, query } from './respond.js'
 
 const CA_CONFIG = 'ca-config'
@@ -84,9 +85,9 @@ export function connectRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.post('/v1/agent/connect/authorize', async (request, reply) => {
     const body = (request.body ?? {}) as Record<string, unknown>
-    const target = body['Target']
+    const target = textField(body, 'Target')
     const uri = body['ClientCertURI']
-    if (typeof target !== 'string' || target === '') throw new HttpError(400, 'Target service must be specified')
+    if (target === '') throw new HttpError(400, 'Target service must be specified')
     if (typeof uri !== 'string' || uri === '') throw new HttpError(400, 'ClientCertURI must be specified')
     const parsed = parseSpiffeId(uri)
     if (!parsed.ok) throw new HttpError(400, `ClientCertURI not a valid Connect identifier: ${parsed.error.reason}`)

@@ -11,12 +11,15 @@ import { flattenEntry, intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
 import type { Intention } from '../intentions/types.js'
 import type { ApiContext } from './context.js'
+import { textField } from './permission-subjects.js'
 import { compileRequestFilter } from './request-filter.js'
 import { blockingRead, bodyObject, HttpError, joinErrors, param, queryAll, requiredQuery } from './respond.js'
 
 export const INTENTIONS = 'intentions'
 /** Entries have indexes, not times; Go's zero time is how Consul says so. */
 const NO_TIME = '0001-01-01T00:00:00Z'
+/** What only the whole entry says: taken for a service of ours, it would let in another. */
+const OF_ENTRIES_ALONE = ['SourcePeer', 'SourceSamenessGroup']
 
 export function intentionRoutes(app: FastifyInstance, context: ApiContext): void {
   const { entries } = context
@@ -34,8 +37,9 @@ export function intentionRoutes(app: FastifyInstance, context: ApiContext): void
   // The old form, by id: an id stands for the pair of names, so that it needs no place of its own.
   app.post('/v1/connect/intentions', async request => {
     const body = bodyObject(request)
-    const source = plainName(String(body['SourceName'] ?? ''))
-    const destination = plainName(String(body['DestinationName'] ?? ''))
+    // Read as by who asks for the right to it (permissions.ts).
+    const source = plainName(textField(body, 'SourceName'))
+    const destination = plainName(textField(body, 'DestinationName'))
     if (source === '' || destination === '') throw new HttpError(400, 'SourceName and DestinationName must be set')
     const now = new Date().toISOString()
     await writeIntention(context, source, destination, body, before => {
@@ -130,6 +134,8 @@ function writeIntention(
   body: Record<string, unknown>,
   timesOf: (before: SourceIntention | undefined) => Pick<SourceIntention, 'LegacyCreateTime' | 'LegacyUpdateTime'> = () => ({}),
 ): Promise<true> {
+  for (const name of OF_ENTRIES_ALONE)
+    if (textField(body, name) !== '') throw new HttpError(400, `${name}: write the service-intentions entry of ${destination} instead`)
   return change(context, destination, entry => ({
     ...(entry ?? { Kind: 'service-intentions', Name: destination }),
     Sources: [
@@ -180,7 +186,7 @@ function exactNames(request: FastifyRequest): { readonly source: string; readonl
 }
 
 /** Names may come with the one namespace and partition that there are. */
-function plainName(name: string): string {
+export function plainName(name: string): string {
   return name.replace(/^(?:default\/){1,2}/, '')
 }
 

@@ -6,9 +6,9 @@ import type { Access } from '../acl/access.js'
 import { meshServiceOf } from '../catalog/catalog-types.js'
 import type { ApiContext } from './context.js'
 import { mayEntry, needEntry, needSameId, needWrite, needWrites } from './entry-permissions.js'
-import { intentionWithId } from './intentions.js'
+import { intentionWithId, plainName } from './intentions.js'
 import { entries, field, first, type Item, items, nodeOf, seesService, serviceOf, textField } from './permission-subjects.js'
-import { param } from './respond.js'
+import { param, query } from './respond.js'
 import { askedEdge, asksForHistory } from './traffic.js'
 
 export interface RoutePermission {
@@ -75,13 +75,18 @@ const agentCheck: RoutePermission = {
     else access.need('service', service.Service, 'write')
   },
 }
+/** `destination` as the handler reads it, from the same place. Without one there is nothing that it does. */
+function needIntention(access: Access, destination: string, wanted: 'read' | 'write'): void {
+  const name = plainName(destination)
+  if (name !== '') access.need('intention', name, wanted)
+}
+
 const intention = (wanted: 'read' | 'write'): RoutePermission => ({
-  check: (access, request) => {
-    const { destination } = request.query as { destination?: string }
-    const name = (destination ?? textField(request.body, 'DestinationName')).split('/').at(-1) ?? ''
-    if (name !== '') access.need('intention', name, wanted)
-  },
+  check: (access, request) => needIntention(access, query(request, 'destination') ?? '', wanted),
 })
+const newIntention: RoutePermission = {
+  check: (access, { body }) => needIntention(access, textField(body, 'DestinationName'), 'write'),
+}
 
 /** By id: of the intention that it names, whatever a body says. One that is not there is the handler's to answer. */
 const intentionById = (wanted: 'read' | 'write'): RoutePermission => ({
@@ -178,16 +183,42 @@ const session = (wanted: 'read' | 'write'): RoutePermission => ({
   },
   filter: (access, payload) => items(payload, item => access.may('session', nodeOf(item), 'read')),
 })
-const preparedQuery = (wanted: 'read' | 'write'): RoutePermission => ({
-  check: (access, request) => {
-    const name = textField(request.body, 'Name')
-    if (wanted === 'write' && (name !== '' || request.method === 'POST')) access.need('query', name, 'write')
+const heldSession: RoutePermission = {
+  check: (access, request, { node, sessions }) => access.need('session', sessions.get(first(request))?.Node ?? node.name, 'write'),
+}
+
+/** What rights to a prepared query go by. Undefined: one without a name is for who knows its id, as in Consul. */
+function queryName(record: unknown): string | undefined {
+  const name = textField(record, 'Name')
+  return name !== '' || textField(field(record, 'Template'), 'Type') !== '' ? name : undefined
+}
+
+const QUERY_LIST: RoutePermission = {
+  filter: (access, payload) => {
+    if (access.maySingle('acl', 'write')) return payload
+    return items(payload, each => {
+      const name = queryName(each)
+      return name !== undefined && access.may('query', name, 'read')
+    })
   },
-  filter: (access, payload) => items(payload, ({ Name }) => typeof Name !== 'string' || Name === '' || access.may('query', Name, 'read')),
-})
+}
+const ONE_QUERY: RoutePermission = {
+  filter: (access, payload) =>
+    items(payload, each => {
+      const name = queryName(each)
+      return name === undefined || access.may('query', name, 'read')
+    }),
+}
+/** As it is to be, and as it was. */
+const changedQuery: RoutePermission = {
+  check: (access, request, { queries }) => {
+    for (const name of [queryName(request.body), queryName(queries.get(first(request)))])
+      if (name !== undefined) access.need('query', name, 'write')
+  },
+}
 
 /** Each operation of a transaction by itself, as if it came alone. */
-function needTransaction(access: Access, body: unknown, { catalog }: ApiContext): void {
+function needTransaction(access: Access, body: unknown, { catalog, sessions }: ApiContext): void {
   const { ownNode } = catalog
   if (!Array.isArray(body)) return
   for (const operation of body) {
@@ -219,7 +250,9 @@ function needTransaction(access: Access, body: unknown, { catalog }: ApiContext)
         else access.need('service', of.Service, wanted(check))
       }
     }
-    if (field(operation, 'Session') !== undefined) access.need('session', ownNode.Node, 'write')
+    const session = field(operation, 'Session')
+    if (session !== undefined)
+      access.need('session', sessions.get(textField(field(session, 'Session'), 'ID'))?.Node ?? ownNode.Node, 'write')
   }
 }
 
@@ -359,7 +392,7 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'GET /v1/connect/ca/configuration': operator('read'),
   'PUT /v1/connect/ca/configuration': operator('write'),
   'GET /v1/connect/intentions': INTENTIONS,
-  'POST /v1/connect/intentions': intention('write'),
+  'POST /v1/connect/intentions': newIntention,
   'GET /v1/connect/intentions/match': { check: (access, request) => needMatch(access, request) },
   'GET /v1/connect/intentions/check': intention('read'),
   'GET /v1/connect/intentions/exact': intention('read'),
@@ -376,25 +409,29 @@ const TABLE: Readonly<Record<string, RoutePermission>> = {
   'PUT /v1/kv/*': key('write'),
   'DELETE /v1/kv/*': key('write'),
   'PUT /v1/session/create': session('write'),
-  'PUT /v1/session/destroy/:x': { check: (access, _request, { node }) => access.need('session', node.name, 'write') },
-  'PUT /v1/session/renew/:x': { check: (access, _request, { node }) => access.need('session', node.name, 'write') },
+  'PUT /v1/session/destroy/:x': heldSession,
+  'PUT /v1/session/renew/:x': heldSession,
   'GET /v1/session/info/:x': session('read'),
   'GET /v1/session/node/:x': session('read'),
   'GET /v1/session/list': session('read'),
   'PUT /v1/event/fire/:x': { check: (access, request) => access.need('event', first(request), 'write') },
   'GET /v1/event/list': { filter: (access, payload) => items(payload, ({ Name }) => access.may('event', String(Name), 'read')) },
-  'GET /v1/query': preparedQuery('read'),
-  'POST /v1/query': preparedQuery('write'),
-  'GET /v1/query/:x': preparedQuery('read'),
-  'PUT /v1/query/:x': preparedQuery('write'),
-  'DELETE /v1/query/:x': { check: (access, request) => access.need('query', first(request), 'write') },
+  'GET /v1/query': QUERY_LIST,
+  'POST /v1/query': { check: (access, { body }) => access.need('query', textField(body, 'Name'), 'write') },
+  'GET /v1/query/:x': ONE_QUERY,
+  'PUT /v1/query/:x': changedQuery,
+  'DELETE /v1/query/:x': {
+    check: (access, request, { queries }) => access.need('query', queryName(queries.get(first(request))) ?? first(request), 'write'),
+  },
   'GET /v1/query/:x/execute': {
     filter: (access, payload) => {
       const answer = payload as { Nodes?: unknown } | null
       return answer?.Nodes === undefined ? payload : { ...answer, Nodes: items(answer.Nodes, item => seesService(access, item)) }
     },
   },
-  'GET /v1/query/:x/explain': { check: (access, request) => access.need('query', first(request), 'read') },
+  'GET /v1/query/:x/explain': {
+    check: (access, request, { queries }) => access.need('query', queryName(queries.resolve(first(request))) ?? first(request), 'read'),
+  },
   'PUT /v1/txn': {
     check: (access, request, context) => needTransaction(access, request.body, context),
     // A tree that was read may hold keys that may not be.

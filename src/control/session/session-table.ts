@@ -51,6 +51,8 @@ export class SessionTable extends WatchedIndex {
   private readonly delays = new Map<string, NodeJS.Timeout>()
   /** Those that are being ended, or will be tried again in a moment. */
   private readonly ending = new Set<string>()
+  /** Whose TTL has passed twice without a renewal. */
+  private readonly lapsed = new Set<string>()
   private writer: KvWriter | undefined
   private stopped = false
   private readonly renewals: Renewals
@@ -153,7 +155,8 @@ export class SessionTable extends WatchedIndex {
     for (const session of this.sessions.values()) if (judge(session) !== undefined) this.end(session.ID, () => judge(session) !== undefined)
   }
 
-  private end(id: string, isDue: () => boolean): void {
+  /** `isDue`: besides its TTL, whether it still has to end when it is tried again. */
+  private end(id: string, isDue: () => boolean = () => false): void {
     if (this.ending.has(id)) return
     this.ending.add(id)
     const over = (): void => void this.ending.delete(id)
@@ -161,7 +164,7 @@ export class SessionTable extends WatchedIndex {
       if (!this.stopped) this.onProblem(`session ${id} could not be ended: ${error.message}`)
       setTimeout(() => {
         over()
-        if (this.endsSessions && !this.stopped && this.sessions.has(id) && isDue()) this.end(id, isDue)
+        if (this.endsSessions && !this.stopped && this.sessions.has(id) && (this.lapsed.has(id) || isDue())) this.end(id, isDue)
       }, RETRY_MS).unref()
     })
   }
@@ -173,6 +176,7 @@ export class SessionTable extends WatchedIndex {
         this.delay(this.table.freedAt(index, key), (this.sessions.get(key)?.LockDelay ?? 0) / 1e6)
         clearTimeout(this.timers.get(key))
         this.timers.delete(key)
+        this.lapsed.delete(key)
         this.sessions.delete(key)
       }
     }
@@ -196,10 +200,13 @@ export class SessionTable extends WatchedIndex {
 
   private arm(session: Session): void {
     clearTimeout(this.timers.get(session.ID))
+    this.lapsed.delete(session.ID)
     const ttlMs = (parseDuration(session.TTL || '0s') ?? 0) / 1e6
     if (ttlMs === 0 || this.stopped) return
     const timer = setTimeout(() => {
-      if (this.endsSessions) this.end(session.ID, () => this.timers.get(session.ID) === timer)
+      if (!this.endsSessions) return
+      this.lapsed.add(session.ID)
+      this.end(session.ID)
     }, ttlMs * TTL_MULTIPLIER)
     timer.unref()
     this.timers.set(session.ID, timer)

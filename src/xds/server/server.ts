@@ -7,7 +7,7 @@ import type { Node } from '../gen/envoy/config/core/v3/base_pb.js'
 import type { Status } from '../gen/google/rpc/status_pb.js'
 import type { StreamEnd } from './discovery-stream.js'
 import { AdsStream, type DiscoveryCall, type StreamEvents, type XdsProtocol } from './server-stream.js'
-import { type Snapshot, snapshotsEqual } from './snapshot.js'
+import { resourcesOf, type Snapshot, snapshotsEqual } from './snapshot.js'
 
 export type { XdsProtocol } from './server-stream.js'
 
@@ -154,6 +154,9 @@ export class AdsServer implements StreamEvents {
     record.snapshot = snapshot
     record.version = version
     record.syncedVersion = null
+    // A client that no longer asks for what it has refused says no more about it.
+    for (const [typeUrl, { names }] of record.lastNacks)
+      if (!names.some(name => resourcesOf(snapshot, typeUrl).has(name))) record.lastNacks.delete(typeUrl)
     for (const stream of [...record.streams]) stream.setSnapshot(snapshot, version)
     this.checkSynced(nodeKey, record)
     return true

@@ -59,6 +59,8 @@ describe('bootstrap', () => {
       writeFileSync(join(dir, 'acl-bootstrap-reset'), String(Number(index) + 1))
       await expect(writes.bootstrap(undefined)).rejects.toThrow('no longer allowed')
       writeFileSync(join(dir, 'acl-bootstrap-reset'), `${index}\n`)
+      const taken = await writes.createToken({})
+      await expect(writes.bootstrap(taken.SecretID)).rejects.toThrow('SecretID is already in use')
       const token = await writes.bootstrap(undefined)
       expect(resolver.resolve(token.SecretID)!.rules.allowsSingle('acl', 'write')).toBe(true)
       expect(readdirSync(dir)).toEqual([])

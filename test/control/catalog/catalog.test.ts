@@ -322,6 +322,18 @@ describe('registrations that come at once', () => {
     expect(catalog.instance('s0')?.Port).toBe(82)
   })
 
+  it('one whose id is that of a sidecar that another one drops is there in the end, whichever comes first', async () => {
+    for (const isFirst of [true, false]) {
+      const catalog = await Catalog.open(new MemoryStore(), PORTS)
+      await catalog.register(parse({ Name: 'a', Port: 1, Connect: { SidecarService: {} } }))
+      const own = { Name: 'b', ID: 'a-sidecar-proxy', Port: 2 }
+      const dropping = { Name: 'a', Port: 1 }
+      const both = isFirst ? [own, dropping] : [dropping, own]
+      await Promise.all(both.map(one => catalog.register(parse(one))))
+      expect(catalog.instance('a-sidecar-proxy')?.Service).toBe('b')
+    }
+  })
+
   it('fail together where nothing can be written, and go on afterwards', async () => {
     const store = new MemoryStore()
     const catalog = await Catalog.open(store, PORTS)

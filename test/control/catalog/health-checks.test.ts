@@ -285,17 +285,28 @@ describe('HealthChecks', () => {
     const store = new RefusingStore()
     catalog = await Catalog.open(store, { node: OWN, sidecarMinPort: 21_000, sidecarMaxPort: 21_255 })
     const problems: string[] = []
-    checks = new HealthChecks(catalog, { onProblem: id => problems.push(id) })
+    const onProblem = (id: string): void => {
+      problems.push(id)
+      // Its heartbeat comes while its removal is refused.
+      if (id === 'well') checks.updateTtl(id, 'passing', '').catch(() => {})
+    }
+    checks = new HealthChecks(catalog, { onProblem })
     await register('job', { TTL: '30ms', Status: 'passing' })
     await register('base', { TTL: '1h', Status: 'passing' })
     await register('alias', { AliasService: 'base', Status: 'critical' })
-    const old = parseServiceDefinition({ Name: 'old', Port: 1, Check: { CheckID: 'old', TTL: '1h' } }, { strict: true })
-    if (!old.ok) throw new Error('invalid')
-    await catalog.register({ ...old.value, checks: [{ ...old.value.checks[0]!, deregisterAfterMs: 30 }] })
-    store.refusals = 3
+    for (const [id, deregisterAfterMs] of [
+      ['well', 20],
+      ['old', 30],
+    ] as const) {
+      const critical = parseServiceDefinition({ Name: id, Port: 1, Check: { CheckID: id, TTL: '1h' } }, { strict: true })
+      if (!critical.ok) throw new Error('invalid')
+      await catalog.register({ ...critical.value, checks: [{ ...critical.value.checks[0]!, deregisterAfterMs }] })
+    }
+    store.refusals = 5
     checks.start()
     await until(() => statusOf('job') === 'critical' && statusOf('alias') === 'passing' && catalog.instance('old') === undefined)
-    expect(problems.sort()).toEqual(['alias', 'job', 'old'])
+    expect(problems.sort()).toEqual(['alias', 'job', 'old', 'well'])
+    expect(catalog.instance('well')).toBeDefined()
   })
 
   it('runs no more at once than its limit, and all of them in the end', async () => {

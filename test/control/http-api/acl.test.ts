@@ -138,6 +138,59 @@ describe('who is refused', () => {
     expect(await put({ Kind: 'mesh' })).toBe(403)
   })
 
+  it('intentions of a service that one may write, in the query, and of another, in the body', async () => {
+    const token = await tokenWith('service "web" { policy = "write" intentions = "write" }\n# intentions')
+    const post = async (query: string, body: object): Promise<number> =>
+      (await call('POST', `/v1/connect/intentions${query}`, token, { SourceName: 'db', Action: 'allow', ...body })).status
+    expect(await post('?destination=web', { DestinationName: 'api' })).toBe(403)
+    expect(await post('', { destination_name: 'api', DestinationName: 'web' })).toBe(403)
+    await post('', { destination_name: 'web', DestinationName: 'api' })
+    expect((await call('GET', '/v1/connect/intentions/exact?source=db&destination=api', MANAGEMENT)).status).toBe(404)
+    expect((await call('DELETE', '/v1/connect/intentions/exact?source=db&destination=web', token)).status).toBe(200)
+    expect((await call('DELETE', '/v1/connect/intentions/exact?source=db&destination=web&destination=api', token)).status).toBe(403)
+    expect(await post('', { DestinationName: 'default/web' })).toBe(200)
+    expect((await call('DELETE', '/v1/connect/intentions/exact?source=db&destination=web', token)).status).toBe(200)
+  })
+
+  it('prepared queries by the names that they have and are to have; those without one are for who knows their id', async () => {
+    const token = await tokenWith('query "mine" { policy = "write" }')
+    const query = (Name: string): object => ({ Name, Service: { Service: 'web' } })
+    const create = async (Name: string): Promise<string> =>
+      ((await call('POST', '/v1/query', MANAGEMENT, query(Name))).body as { ID: string }).ID
+    const [mine, theirs, nameless] = [await create('mine'), await create('theirs'), await create('')]
+    const put = async (id: string, Name: string): Promise<number> => (await call('PUT', `/v1/query/${id}`, token, query(Name))).status
+    expect(await put(theirs, 'mine-too')).toBe(403)
+    expect(await put(theirs, '')).toBe(403)
+    expect(await put(mine, 'another')).toBe(403)
+    expect(await put(mine, 'mine')).toBe(200)
+    expect((await call('GET', `/v1/query/${mine}/explain`, token)).status).toBe(200)
+    expect((await call('GET', `/v1/query/${theirs}/explain`, token)).status).toBe(403)
+    const listed = async (by: string): Promise<string[]> =>
+      ((await call('GET', '/v1/query', by)).body as { ID: string }[]).map(({ ID }) => ID).sort()
+    expect(await listed(token)).toEqual([mine])
+    expect(await listed(MANAGEMENT)).toEqual([mine, theirs, nameless].sort())
+    expect((await call('GET', `/v1/query/${nameless}`, token)).body).toHaveLength(1)
+    expect((await call('DELETE', `/v1/query/${theirs}`, token)).status).toBe(403)
+    expect((await call('DELETE', `/v1/query/${mine}`, token)).status).toBe(200)
+  })
+
+  it('sessions by the nodes that they are of', async () => {
+    await call('PUT', '/v1/catalog/register', MANAGEMENT, { Node: 'n2', Address: '10.0.0.2' })
+    const ofServer = await tokenWith('session "n1" { policy = "write" }')
+    const ofNode = await tokenWith('session "n2" { policy = "write" }')
+    const created = await call('PUT', '/v1/session/create', ofNode, { Node: 'n2', NodeChecks: [] })
+    const { ID } = created.body as { ID: string }
+    const end = [{ Session: { Verb: 'delete', Session: { ID } } }]
+    for (const [path, body] of [
+      [`/v1/session/renew/${ID}`, undefined],
+      [`/v1/session/destroy/${ID}`, undefined],
+      ['/v1/txn', end],
+    ] as const)
+      expect((await call('PUT', path, ofServer, body)).status, path).toBe(403)
+    expect((await call('PUT', `/v1/session/renew/${ID}`, ofNode)).status).toBe(200)
+    expect((await call('PUT', '/v1/txn', ofNode, end)).status).toBe(200)
+  })
+
   it('whoever may write a service, and chooses the SPIFFE id that others know it by', async () => {
     const token = await tokenWith('service "web" { policy = "write" }')
     const of = async (by: string, method: string, path: string, body?: unknown): Promise<number> =>

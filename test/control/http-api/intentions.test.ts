@@ -50,6 +50,21 @@ it('changed by their id keep the pair of names that the id is of, whatever case 
   expect((await api.call('DELETE', path)).status).toBe(200)
 })
 
+it('is refused where it is said to be of a peer’s service: it would be one of ours', async () => {
+  const body = { SourceName: 'web', DestinationName: 'api', Action: 'allow' }
+  for (const [name, value] of [
+    ['SourcePeer', 'east'],
+    ['SourceSamenessGroup', 'all'],
+  ]) {
+    const refused = { status: 400, body: `${name}: write the service-intentions entry of api instead` }
+    expect(await api.call('POST', '/v1/connect/intentions', { ...body, [name!]: value })).toMatchObject(refused)
+    expect(await api.put(exact('web'), { Action: 'allow', [name!]: value })).toMatchObject(refused)
+  }
+  expect((await api.get(exact('web'))).status).toBe(404)
+  expect((await api.put(exact('web'), { Action: 'allow', SourcePeer: '' })).status).toBe(200)
+  await api.call('DELETE', exact('web'))
+})
+
 describe('of a service of ours, beside one of a peer with the same name', () => {
   beforeEach(async () => {
     const Sources = [

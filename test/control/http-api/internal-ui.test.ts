@@ -67,4 +67,9 @@ it('proxies with what the config entries add to them, where it is asked for', as
     const { Services } = (await api.get(`/v1/catalog/node-services/node-1${query}`)).body
     expect(Services.find(({ ID }: { ID: string }) => ID === 'shop-sidecar-proxy')).toMatchObject({ Proxy: proxy })
   }
+  expect(
+    await api.blocks('/v1/health/connect/shop?merge-central-config', () =>
+      api.put('/v1/config', { Kind: 'service-defaults', Name: 'shop', Protocol: 'http' }),
+    ),
+  ).toBe(true)
 })

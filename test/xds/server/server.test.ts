@@ -294,6 +294,21 @@ describe('delta stream', () => {
     await nothingMore(client)
   })
 
+  it('forgets a refusal of what is no longer there, which the client need not answer for', async () => {
+    const { ads, port } = await serve()
+    const secret = makeResource('on-disk', SECRET_TYPE, new Uint8Array([1]))
+    ads.setSnapshot('web-1', makeSnapshot([secret]))
+    const client = connect(port)
+    client.send({ node, typeUrl: SECRET_TYPE, resourceNamesSubscribe: ['on-disk'] })
+    nack(client, await client.next())
+    await nothingMore(client)
+    const refused = () => ads.status()[0]!.streams[0]!.types.flatMap(({ lastNack }) => lastNack?.names ?? [])
+    ads.setSnapshot('web-1', makeSnapshot([secret, cluster('a')]))
+    expect(refused()).toEqual(['on-disk'])
+    ads.setSnapshot('web-1', makeSnapshot([cluster('a')]))
+    expect(refused()).toEqual([])
+  })
+
   it('tells a NACK by error_detail and by nothing else (grpc proposal A46)', async () => {
     const { ads, port } = await serve()
     ads.setSnapshot('web-1', makeSnapshot([cluster('a')]))

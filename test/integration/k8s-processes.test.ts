@@ -1,7 +1,7 @@
 // `outrigger k8s …` as real processes: what is injected into a pod, the webhook, and what acts while it holds the Lease.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
@@ -143,6 +143,9 @@ it('what is injected logs in, is ready with its application, serves it to its en
   }
   const pod = join(closed.folder, 'pod')
   mkdirSync(pod)
+  // Of the container's last life, which a probe ended: `k8s leave` ran before that too.
+  const left = join(pod, 'left-web')
+  writeFileSync(left, '')
   const env = {
     CONSUL_HTTP_ADDR: closed.plane.httpAddress,
     CONSUL_GRPC_ADDR: closed.plane.grpcAddress,
@@ -154,6 +157,8 @@ it('what is injected logs in, is ready with its application, serves it to its en
     NODE_NAME: 'n1',
   }
   const admin = `127.0.0.1:${await freePort()}`
+  const refused = new Running(['k8s', 'sidecar', '-admin-bind', admin], env)
+  expect([await refused.end(), refused.text]).toEqual([1, expect.stringContaining('Permission denied')])
   const login = ['-auth-method', 'kubernetes', '-bearer-token-file', closed.file('token', 'token of web\n')]
   const sidecar = new Running(
     ['k8s', 'sidecar', '-admin-bind', admin, ...login, '--', '--log-level', 'warning', '--shutdown-grace-s', '1'],
@@ -162,7 +167,7 @@ it('what is injected logs in, is ready with its application, serves it to its en
   const ready = `http://127.0.0.1:${FIRST_PORTS.ready + 1}`
   for (const page of ['/startup', '/ready', '/live'])
     await until(`${page} of the sidecar`, async () => (await fetch(ready + page)).status === 200)
-  expect([await tokens(), await passing()]).toEqual([1, 0])
+  expect([await tokens(), await passing(), existsSync(left)]).toEqual([1, 0, false])
   status = 200
   await until('the pod takes traffic', async () => (await passing()) === 1)
   status = 500
@@ -194,6 +199,8 @@ it('sync and controller act by a kubeconfig, and give their Leases back', async 
   await until('its defaults are in force', () => kube.get(DEFAULTS, 'db', 'shop').status?.conditions[0].status === 'True')
   expect(kube.get(LEASES, 'outrigger-k8s-sync', 'mesh').spec.holderIdentity).not.toBe('')
   for (const page of ['/live', '/startup', '/ready']) expect((await fetch(`http://${health}${page}`)).status).toBe(200)
+  const second = new Running(['k8s', 'controller', '-kubeconfig', kubeconfig, '-health-listen', health])
+  expect([await second.end(), second.text]).toEqual([1, expect.stringContaining('--health-listen: ')])
   expect(await Promise.all(running.map(each => each.stop()))).toEqual([0, 0])
   for (const name of ['outrigger-k8s-sync', 'outrigger-k8s-controller']) expect(kube.get(LEASES, name, 'mesh').spec.holderIdentity).toBe('')
 })

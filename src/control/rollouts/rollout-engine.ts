@@ -15,7 +15,7 @@ import { intervalMs, type JudgeParts, judge, noticeId, noticeOf } from './rollou
 import { END, mirrorPosition, type Position, pauseMs, positionOf, START, stepsOf } from './rollout-plan.js'
 import { READY, type RolloutRecord, type RolloutTable } from './rollout-table.js'
 import type { Rollout, Webhook } from './rollout-types.js'
-import { type Change, RolloutError, RolloutWriter, type WriterParts } from './rollout-writer.js'
+import { type Change, RolloutError, RolloutWriter, refuseRival, type WriterParts } from './rollout-writer.js'
 import { isActive, type Phase, TRANSITIONS } from './transitions.js'
 
 export const ACTIONS = ['start', 'promote', 'pause', 'resume', 'abort'] as const
@@ -160,9 +160,8 @@ export class RolloutEngine {
   /** Throws what stands against it. */
   private requireStart(rollout: Rollout): void {
     const { table, isHealthy } = this.parts
-    const { Name, Service, To } = rollout
-    const other = table.list().find(each => each.rollout.Name !== Name && each.rollout.Service === Service && isActive(each.status.Phase))
-    if (other !== undefined) throw new RolloutError('refused', `rollout ${other.rollout.Name} moves service ${Service} already`)
+    const { Service, To } = rollout
+    refuseRival(rollout, table)
     const [error] = this.writer.startErrors(rollout, firstPosition(rollout))
     if (error !== undefined) throw new RolloutError('refused', error.path === '' ? error.reason : `${error.path}: ${error.reason}`)
     if (!isHealthy(Service, To)) throw new RolloutError('refused', `subset ${To} of ${Service} has no instance that is not critical`)

@@ -14,7 +14,7 @@ import { entriesAt, intrusion, takeOverProblem } from './owned-entries.js'
 import type { Position } from './rollout-plan.js'
 import type { RolloutRecord, RolloutTable } from './rollout-table.js'
 import { type AuditRecord, NOT_OWNED, OWN_INDEX, type Rollout, type RolloutStatus } from './rollout-types.js'
-import { type Event, isAllowed, type Phase } from './transitions.js'
+import { type Event, isActive, isAllowed, type Phase } from './transitions.js'
 
 /** `unknown` names what is not there, `refused` what may not be done. */
 export class RolloutError extends Error {
@@ -64,6 +64,8 @@ export class RolloutWriter {
       const { event, to, position } = change
       if (!isAllowed(status.Phase, event, to))
         throw new RolloutError('refused', `rollout ${rollout.Name} is ${status.Phase}: ${event} is not possible`)
+      // Asked again: two may have been started at the same time.
+      if (event === 'start') refuseRival(rollout, table)
       const intruder = event === 'start' || event === 'conflict' ? undefined : intrusion(rollout, status, entries)
       if (intruder !== undefined) {
         const conflict = { event: 'conflict', to: 'Conflicted', reason: intruder } as const
@@ -153,6 +155,12 @@ export class RolloutWriter {
   private async write(turn: Turn, { Name }: Rollout, status: RolloutStatus, writes: readonly StoreWrite[]): Promise<void> {
     await turn.transaction([...writes, put('rollout-status', Name, status)])
   }
+}
+
+/** Throws where another rollout moves the same service. */
+export function refuseRival({ Name, Service }: Rollout, table: RolloutTable): void {
+  const other = table.list().find(({ rollout, status }) => rollout.Name !== Name && rollout.Service === Service && isActive(status.Phase))
+  if (other !== undefined) throw new RolloutError('refused', `rollout ${other.rollout.Name} moves service ${Service} already`)
 }
 
 const bounded = (records: readonly AuditRecord[]): readonly AuditRecord[] => records.slice(-MAX_AUDIT_RECORDS)

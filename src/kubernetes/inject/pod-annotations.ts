@@ -33,7 +33,7 @@ export interface Injection {
   /** '' = the proxy's default. */
   readonly concurrency: string
   readonly shutdownGraceS: string
-  /** How long a sidecar may take to start, and to answer again, before the kubelet restarts it; '' = as all others. */
+  /** How long a sidecar may take to start, and to answer again, before the kubelet restarts it; '' = as all others, '0' = it never does. */
   readonly startupFailureS: string
   readonly livenessFailureS: string
   /** Of the proxy's `Config`; the other annotations go over it. */

@@ -68,6 +68,7 @@ function sidecarContainer(injection: Injection, index: number, probes: PodProbes
   const service = podService(injection, index, probes)
   const ports = portsOf(index)
   const admin = `127.0.0.1:${ports.admin}`
+  const livenessS = Number(livenessFailureS || LIVENESS_FAILURE_S)
   const proxyArgs = [
     ...(concurrency === '' ? [] : ['--concurrency', concurrency]),
     ...(shutdownGraceS === '' ? [] : ['--shutdown-grace-s', shutdownGraceS]),
@@ -94,13 +95,20 @@ function sidecarContainer(injection: Injection, index: number, probes: PodProbes
       { name: portName('proxy-ready', index), containerPort: ports.ready },
       ...(service.metricsPort === null ? [] : [{ name: portName('proxy-metric', index), containerPort: service.metricsPort }]),
     ],
-    startupProbe: asked('/startup', ports.ready, { periodSeconds: 1, failureThreshold: Number(startupFailureS || STARTUP_FAILURE_S) }),
+    startupProbe: asked('/startup', ports.ready, {
+      periodSeconds: 1,
+      failureThreshold: Number(startupFailureS || STARTUP_FAILURE_S) || NO_LIMIT,
+    }),
     readinessProbe: asked('/ready', ports.ready, { periodSeconds: 5, failureThreshold: 2 }),
     // One that drains is alive.
-    livenessProbe: asked('/live', ports.ready, {
-      periodSeconds: LIVENESS_PERIOD_S,
-      failureThreshold: Math.max(1, Math.ceil(Number(livenessFailureS || LIVENESS_FAILURE_S) / LIVENESS_PERIOD_S)),
-    }),
+    ...(livenessS === 0
+      ? {}
+      : {
+          livenessProbe: asked('/live', ports.ready, {
+            periodSeconds: LIVENESS_PERIOD_S,
+            failureThreshold: Math.ceil(livenessS / LIVENESS_PERIOD_S),
+          }),
+        }),
     lifecycle: { preStop: { exec: { command: ['outrigger', 'k8s', 'leave', '-admin', admin] } } },
     resources: injection.resources,
     securityContext: SIDECAR_SECURITY,
@@ -119,6 +127,8 @@ const SIDECAR_SECURITY: SecurityContext = {
 }
 
 const STARTUP_FAILURE_S = 120
+/** Of a threshold: a day and more, where 0 seconds are asked for. The containers after it wait all the same. */
+const NO_LIMIT = 2 ** 31 - 1
 const LIVENESS_FAILURE_S = 60
 const LIVENESS_PERIOD_S = 10
 

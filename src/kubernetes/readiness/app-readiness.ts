@@ -69,6 +69,8 @@ export class AppReadiness {
       },
       (asked.ready ? probe.periodS : Math.min(probe.periodS, MAX_WAIT_S)) * 1000,
     )
+    // Whether the process goes on is for others to say: it ends where it is refused.
+    timer.unref()
     this.timers.add(timer)
   }
 }

@@ -364,6 +364,14 @@ describe('a start is refused', () => {
     expect(await refused(lab)).toBe('rollout other moves service api already')
   })
 
+  it('while another one is started at the same moment', async () => {
+    const lab = await Lab.open()
+    await lab.write({ ...CANARY, To: 'v3' }, 'other')
+    const started = lab.engine.act('other', 'start', '')
+    expect(await refused(lab)).toBe('rollout other moves service api already')
+    await started
+  })
+
   it('and of what nobody knows', async () => {
     const lab = await Lab.open()
     await expect(lab.engine.act('nobody', 'start', '')).rejects.toThrow('there is no rollout "nobody"')

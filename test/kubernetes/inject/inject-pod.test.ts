@@ -125,6 +125,13 @@ describe('a pod of a deployment', () => {
     expect(serviceOf(pod).proxyConfig).toEqual({ local_connect_timeout_ms: 1000, protocol: 'grpc' })
   })
 
+  it('is never restarted by a probe where its annotations say 0', () => {
+    const none = { 'sidecar-proxy-startup-failure-seconds': '0', 'sidecar-proxy-liveness-failure-seconds': '0' }
+    const sidecar = sidecarOf(injected(deploymentPod({ annotations: asked(none) })))
+    expect(sidecar.startupProbe).toMatchObject({ periodSeconds: 1, failureThreshold: 2_147_483_647 })
+    expect(sidecar).not.toHaveProperty('livenessProbe')
+  })
+
   it('serves metrics where they are asked for, and says so to Prometheus', () => {
     const pod = injected(deploymentPod({ annotations: asked({ 'enable-metrics': 'true', 'prometheus-scrape-port': '9102' }) }))
     expect(serviceOf(pod).metricsPort).toBe(9102)

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ClusterConfig, inClusterConfig, kubeconfigOf } from '../../../kubernetes/api/cluster-config.js'
-import { HealthServer } from '../../../kubernetes/api/health-server.js'
+import { HealthServer, type HealthSource } from '../../../kubernetes/api/health-server.js'
 import { KubeClient } from '../../../kubernetes/api/kube-client.js'
 import { LEASE_TIMES, LeaderLease } from '../../../kubernetes/api/leader-lease.js'
 import { CliError, type CommandIo } from '../../command-line/command-io.js'
@@ -37,7 +37,17 @@ export async function runLeading(
   const problem = (message: string): void => logger.warn({}, message)
   const info: Leading['info'] = (message, fields = {}) => logger.info(fields, message)
   let started: readonly Stoppable[] = []
-  const lease = new LeaderLease(leaseClient, {
+  let lease: LeaderLease | undefined
+  // First: nothing may act already where its address is taken.
+  const health = await startHealth(flags, {
+    get started() {
+      return lease?.started === true
+    },
+    get ready() {
+      return lease?.ready === true
+    },
+  })
+  lease = new LeaderLease(leaseClient, {
     namespace: flags.leaseNamespace ?? cluster.namespace,
     name: leaseName,
     identity: `${hostname()}_${randomUUID()}`,
@@ -53,7 +63,6 @@ export async function runLeading(
     },
     onProblem: problem,
   })
-  const health = await startHealth(flags, lease)
   // Before it is told: whoever reads that may signal at once.
   const stopped = stopSignal()
   io.out(`Kubernetes: ${cluster.server}\n`)
@@ -64,10 +73,10 @@ export async function runLeading(
   leaseClient.close()
 }
 
-async function startHealth({ healthListen }: ClusterFlags, lease: LeaderLease): Promise<HealthServer | undefined> {
+async function startHealth({ healthListen }: ClusterFlags, source: HealthSource): Promise<HealthServer | undefined> {
   if (healthListen === undefined) return undefined
   const { host, port } = listenAddress('--health-listen', healthListen)
-  return HealthServer.start(host, port, lease).catch((error: Error) => {
+  return HealthServer.start(host, port, source).catch((error: Error) => {
     throw new CliError(`--health-listen: ${error.message}`)
   })
 }

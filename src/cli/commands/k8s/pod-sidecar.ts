@@ -1,7 +1,7 @@
 // `outrigger k8s sidecar` and `k8s leave`: the life of an injected pod in the mesh. The first registers what the webhook wrote into the
 // environment, keeps it registered, and runs the proxy in this process; the second, as the preStop hook, takes the pod out before it ends.
 // Called by k8s.ts. Invariant: the login's token stands in a file that only the sidecar's user reads, in memory; each service of a pod has its own.
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DEFAULT_ADMIN } from '../../../control/default-admin.js'
@@ -54,6 +54,8 @@ export async function runPodSidecar(flags: PodSidecarFlags, args: readonly strin
   const service = podService(io)
   const place = podPlace(io)
   const files = podFiles(service, io)
+  // Of the container's last life: the kubelet runs `k8s leave` before it restarts one that does not answer, too.
+  rmSync(files.left, { force: true })
   const api = await untilReached(io, () => entered(flags, place, files, io))
   const registered = new Registered(service, place, api, io)
   await untilReached(io, () => registered.register())
@@ -136,17 +138,23 @@ class Registered {
       left = true
       this.readiness.stop()
     })
+    const hasLeft = (): boolean => left || existsSync(files.left)
     const look = async (): Promise<void> => {
       try {
         const known = await this.api.findJson<object>(`/v1/agent/service/${encodeURIComponent(id)}`)
         // Whoever deregisters it on purpose (`k8s leave`) says so first.
-        if (known === undefined && !left && !existsSync(files.left)) await this.register()
+        if (known === undefined && !hasLeft()) await this.register()
       } catch (error) {
         this.tell(error)
       }
     }
     setInterval(() => void look(), LOOK_EVERY_MS).unref()
-    setInterval(() => void this.say(), (READY_CHECK_TTL_S * 1000) / SAID_IN_A_TTL).unref()
+    setInterval(
+      () => {
+        if (!hasLeft()) void this.say()
+      },
+      (READY_CHECK_TTL_S * 1000) / SAID_IN_A_TTL,
+    ).unref()
   }
 
   private async say(): Promise<void> {

@@ -346,6 +346,19 @@ describe.each(PROXIES)('%s', (name, bin) => {
     const before = await read()
     expect((await get(world.ports.main, '/silent')).status).toBe(504)
     await expect.poll(async () => (await read()).map((value, i) => value - before[i]!)).toEqual([1, 1, 1, 0])
+    // There are no resets of streams in HTTP/1.
+    expect(await world.proxy.stat('cluster.origin.upstream_rq_tx_reset')).toBe(0)
+  })
+
+  it('a client that leaves resets its request, and its connection ends with one', async () => {
+    const counters = ['downstream_rq_rx_reset', 'downstream_cx_destroy_active_rq', 'downstream_cx_destroy_remote_active_rq']
+    const read = () => Promise.all(counters.map(stat => world.proxy.stat(`http.in.${stat}`)))
+    const before = await read()
+    const socket = net.connect(world.ports.main, '127.0.0.1')
+    socket.write('GET /silent-for-long HTTP/1.1\r\nHost: a.test\r\n\r\n')
+    await expect.poll(() => world.proxy.stat('http.in.downstream_rq_active')).toBe(1)
+    socket.end()
+    await expect.poll(async () => (await read()).map((value, i) => value - before[i]!)).toEqual([1, 1, 1])
   })
 
   describe('grpc_web: answers that are no gRPC', () => {

@@ -175,7 +175,8 @@ export class UpstreamRequest implements PoolWaiter<UpstreamConnection>, ClientEv
     this.trace?.canceled()
     this.settle()
     if (stream !== null) {
-      this.host.cluster.traffic.main.upstream_rq_tx_reset.value++
+      // In HTTP/1 the connection ends, which is counted there.
+      if (this.connection?.protocol === 'http2') this.host.cluster.traffic.main.upstream_rq_tx_reset.value++
       stream.reset('cancel')
     }
   }

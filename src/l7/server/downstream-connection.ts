@@ -51,6 +51,8 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
   /** Who began to close it; '' while it is open. */
   private closedBy: '' | 'local' | 'remote' = ''
   private closed = false
+  /** The client's FIN came while requests of it ran: they are gone before the socket is. */
+  private leftRequests = false
   private protocolError = false
   private readonly startedAt = performance.now()
   private readonly onClosed: (connection: DownstreamConnection) => void
@@ -95,7 +97,11 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     everySecond.add(this)
     this.onIdle()
     socket.on('drain', () => this.codec?.onTransportDrain())
-    socket.on('end', () => (this.codec === null ? socket.destroy() : this.codec.onTransportEnd()))
+    socket.on('end', () => {
+      this.leftRequests = this.exchanges.size > 0
+      if (this.codec === null) socket.destroy()
+      else this.codec.onTransportEnd()
+    })
     socket.on('error', () => {})
     socket.on('close', () => this.onSocketClose())
     if (early !== null && early.length > 0) this.feed(early)
@@ -357,7 +363,7 @@ export class DownstreamConnection implements ServerHandler, ExchangeOwner, Swept
     this.headTimer?.dispose()
     this.ageTimer?.dispose()
     const { stats } = this.runtime
-    const active = this.exchanges.size > 0
+    const active = this.leftRequests || this.exchanges.size > 0
     this.codec?.onTransportClose({
       code: this.protocolError ? 'protocol-error' : 'connection-closed',
       details: this.protocolError ? 'codec_error' : 'downstream_remote_disconnect',

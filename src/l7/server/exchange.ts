@@ -299,8 +299,9 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   onReset(reset: StreamReset): void {
     if (this.ended) return
     const { info, runtime } = this
+    // As in Envoy a connection that goes resets what was on it.
+    runtime.stats.downstream_rq_rx_reset.value++
     if (reset.code === 'remote-reset') {
-      runtime.stats.downstream_rq_rx_reset.value++
       info.responseFlags |= ResponseFlag.DownstreamRemoteReset
       info.responseCodeDetails = 'http2.remote_reset'
     } else if (reset.code === 'protocol-error' || reset.code === 'overflow') {

@@ -1,6 +1,6 @@
 // Tasks against our own control plane, in one process: conditions, buffer, status API, two that share the work by a lock.
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, get, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import { ControlApi } from '../../src/cli/command-line/control-api.js'
 import { ControlPlane } from '../../src/control/control-plane.js'
 import { heldClock } from '../../src/io/clock.js'
 import { FakeVault } from '../support/fake-vault/fake-vault.js'
+import { until } from '../support/proxy-process.js'
 
 let plane: ControlPlane
 let api: ControlApi
@@ -266,6 +267,29 @@ describe('the API', () => {
       await status.delete('/v1/tasks/again')
     }
     expect(await status.getJson('/v1/tasks')).toMatchObject({ tasks: [] })
+  })
+
+  it('a name is taken as long as something of its task runs', async () => {
+    const { status } = await run({ task: [] })
+    const [begun, gate] = [at('lingers.begun'), at('lingers.gate')]
+    const check = ['sh', '-c', `trap '' TERM; : > ${begun}; while [ ! -e ${gate} ]; do sleep 0.02; done`]
+    const task = fileTask('lingers', '1', { template: { destination: at('lingers.out'), contents: '1', check } })
+    await status.postJson('/v1/tasks', { task })
+    await until('its program runs', () => existsSync(begun))
+    const gone = status.delete('/v1/tasks/lingers')
+    await until('it is hidden', () =>
+      status.getJson('/v1/tasks/lingers').then(
+        () => false,
+        () => true,
+      ),
+    )
+    await expect(status.postJson('/v1/tasks', { task })).rejects.toMatchObject({
+      statusCode: 409,
+      message: expect.stringContaining('task with name lingers is still being deleted: try again'),
+    })
+    writeFileSync(gate, '')
+    await gone
+    expect(await status.postJson('/v1/tasks', { task })).toMatchObject({ task: { name: 'lingers' } })
   })
 
   it.each([

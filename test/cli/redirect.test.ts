@@ -15,7 +15,8 @@ const PLAN: RedirectPlan = {
   ipv6: false,
   dns: { host: '127.0.0.1', port: 8600 },
 }
-const UNDO = ['ip', 'ip6'].map(family => `table ${family} outrigger\ndelete table ${family} outrigger\n`).join('')
+const undo = (...families: string[]): string =>
+  families.map(family => `table ${family} outrigger\ndelete table ${family} outrigger\n`).join('')
 const PLAIN: RedirectPlan = {
   ...PLAN,
   exemptUsers: [0],
@@ -27,7 +28,7 @@ const PLAIN: RedirectPlan = {
 
 describe('the rules of nftables', () => {
   it('replace the table as a whole, and let the proxy out before anything else', () => {
-    expect(redirectText(PLAN, 'nft')).toBe(`${UNDO}table ip outrigger {
+    expect(redirectText(PLAN, 'nft', false)).toBe(`${undo('ip')}table ip outrigger {
   chain output {
     type nat hook output priority -100; policy accept;
     meta skuid { 5995, 100 } return
@@ -49,9 +50,16 @@ describe('the rules of nftables', () => {
   })
 
   it('name nothing that was not asked for', () => {
-    expect(redirectText(PLAIN, 'nft')).not.toMatch(/dport|daddr \{|dnat/)
-    expect(redirectText({ ...PLAIN, inboundPort: null }, 'nft')).not.toContain('prerouting')
-    expect(redirectText(null, 'nft')).toBe(UNDO)
+    expect(redirectText(PLAIN, 'nft', false)).not.toMatch(/dport|daddr \{|dnat/)
+    expect(redirectText({ ...PLAIN, inboundPort: null }, 'nft', false)).not.toContain('prerouting')
+    expect(redirectText(null, 'nft', false)).toBe(undo('ip'))
+  })
+
+  it('name IPv6 only where it is asked for or there: a kernel without it refuses the name, and the whole transaction', () => {
+    expect(redirectText(PLAN, 'nft', false)).not.toContain('ip6')
+    expect(redirectText(PLAN, 'nft', true)).toMatch(`${undo('ip', 'ip6')}table ip outrigger {`)
+    expect(redirectText({ ...PLAN, ipv6: true }, 'nft', false)).toMatch(`${undo('ip', 'ip6')}table ip outrigger {`)
+    expect(redirectText(null, 'nft', true)).toBe(undo('ip', 'ip6'))
   })
 })
 
@@ -59,7 +67,7 @@ describe('IPv6', () => {
   const plan: RedirectPlan = { ...PLAN, ipv6: true, exemptOutboundRanges: ['10.0.0.0/8', 'fd00:1::/64'] }
 
   it('has a table of its own with nftables, with the ranges of its family and without DNS', () => {
-    const [, ip6] = redirectText(plan, 'nft').slice(UNDO.length).split('table ip6 outrigger ')
+    const [, ip6] = redirectText(plan, 'nft', true).slice(undo('ip', 'ip6').length).split('table ip6 outrigger ')
     expect(ip6).toBe(`{
   chain output {
     type nat hook output priority -100; policy accept;
@@ -77,24 +85,24 @@ describe('IPv6', () => {
   }
 }
 `)
-    expect(redirectText({ ...plan, ipv6: false }, 'nft')).not.toMatch(/ip6 daddr|fd00/)
+    expect(redirectText({ ...plan, ipv6: false }, 'nft', false)).not.toMatch(/ip6 daddr|fd00/)
   })
 
   it('has commands of its own without', () => {
-    const made = redirectText(plan, 'iptables')
+    const made = redirectText(plan, 'iptables', true)
       .split('\n')
       .filter(rule => /^ip6tables .* -[NA] /.test(rule))
     expect(made).toHaveLength(13)
     expect(made).toContain('ip6tables -w -t nat -A OUTRIGGER_OUTPUT -d fd00:1::/64 -j RETURN')
     expect(made.join()).not.toMatch(/10\.0\.0\.0|DNAT/)
-    expect(redirectText({ ...plan, ipv6: false }, 'iptables')).not.toMatch(/ip6tables .* -[NA] /)
-    expect(redirectText(null, 'iptables')).toContain('ip6tables -w -t nat -X OUTRIGGER_INBOUND\n')
+    expect(redirectText({ ...plan, ipv6: false }, 'iptables', true)).not.toMatch(/ip6tables .* -[NA] /)
+    expect(redirectText(null, 'iptables', true)).toContain('ip6tables -w -t nat -X OUTRIGGER_INBOUND\n')
   })
 })
 
 describe('the rules of iptables', () => {
   it('say the same, and jump to the chains last', () => {
-    const rules = redirectText(PLAN, 'iptables').split('\n')
+    const rules = redirectText(PLAN, 'iptables', true).split('\n')
     const made = rules.filter(rule => / -[NA] /.test(rule)).map(rule => rule.replace('iptables -w -t nat ', ''))
     expect(made).toEqual([
       '-N OUTRIGGER_OUTPUT',

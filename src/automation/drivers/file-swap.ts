@@ -1,5 +1,5 @@
 // Replaces a file in one step: a candidate beside it (same file system), with its owner and mode before it has its name, flushed to the disk,
-// then renamed; the old content is kept until the whole change stands. Called by template-driver.ts.
+// then renamed; the old content is kept until the whole change stands. Called by template-driver.ts; the flush of a folder by sync-state.ts too.
 // Invariant: a reader of the destination sees the old content or the new one, whole; after `restore` what was there before is there again.
 import { randomBytes } from 'node:crypto'
 import {
@@ -117,7 +117,7 @@ export function restore(path: string, before: FileBefore | null): void {
 }
 
 /** A rename is on the disk when its folder is. */
-function flushFolder(path: string): void {
+export function flushFolder(path: string): void {
   const folder = openSync(dirname(path), 'r')
   try {
     fsyncSync(folder)

@@ -183,6 +183,7 @@ export class StatusApi {
     if (config === undefined) throw new ApiError(400, notes.problems.join('; '))
     const { tasks } = this.context
     if (tasks.get(config.name) !== undefined) throw new ApiError(400, `task with name ${config.name} already exists`)
+    if (tasks.isLeaving(config.name)) throw new ApiError(409, `task with name ${config.name} is still being deleted: try again`)
     if (run === 'inspect') {
       const runner = tasks.add({ ...config, enabled: false })
       try {

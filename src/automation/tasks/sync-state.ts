@@ -4,6 +4,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isPlain, type Plain } from '../config/config-fields.js'
+import { flushFolder } from '../drivers/file-swap.js'
 
 export interface SyncState {
   /** By the name of the task: what the API has set. */
@@ -45,6 +46,7 @@ export class StateFile {
       closeSync(file)
     }
     renameSync(half, this.path)
+    flushFolder(this.path)
   }
 }
 

@@ -43,6 +43,11 @@ export class TaskTable {
     return this.leaving.has(name) ? undefined : this.runners.get(name)
   }
 
+  /** Nobody else may have its name yet. */
+  isLeaving(name: string): boolean {
+    return this.leaving.has(name)
+  }
+
   all(): readonly TaskRunner[] {
     return [...this.runners.values()].filter(({ config }) => !this.leaving.has(config.name))
   }
@@ -53,8 +58,7 @@ export class TaskTable {
   }
 
   add(config: TaskConfig): TaskRunner {
-    if (this.runners.has(config.name))
-      throw new Error(`task ${config.name} ${this.leaving.has(config.name) ? 'is being deleted' : 'is there already'}`)
+    if (this.runners.has(config.name)) throw new Error(`task ${config.name} is there already`)
     if (this.runners.size >= MAX_TASKS) throw new Error(`more than ${MAX_TASKS} tasks`)
     const { hub, clock, random, state, driverOf } = this.context
     const runner = new TaskRunner(config, driverOf(config), {

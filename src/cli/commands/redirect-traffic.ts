@@ -7,7 +7,7 @@ import { type ApiFlags, remote } from '../command-line/api-flags.js'
 import { collect } from '../command-line/collect.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
-import { applyRedirect, installedTool, redirectText } from '../redirect/apply-redirect.js'
+import { applyRedirect, hasIpv6Rules, installedTool, redirectText } from '../redirect/apply-redirect.js'
 import { DEFAULT_OUTBOUND_PORT, DNS_PORT, portOf, type RedirectPlan, rangeOf, userOf } from '../redirect/redirect-plan.js'
 
 interface RedirectFlags extends ApiFlags {
@@ -56,7 +56,7 @@ async function redirectTraffic(flags: RedirectFlags, api: ControlApi, io: Comman
   const plan = flags.undo === true ? null : await planOf(flags, api)
   const tool = installedTool()
   if (flags.dryRun === true) {
-    io.out(redirectText(plan, tool))
+    io.out(redirectText(plan, tool, hasIpv6Rules(tool, flags.netns)))
     return
   }
   applyRedirect(plan, tool, flags.netns)

@@ -3,19 +3,20 @@
 import { spawnSync } from 'node:child_process'
 import { CliError } from '../command-line/command-io.js'
 import { iptablesRules, iptablesUndo } from './iptables-rules.js'
-import { nftablesRules, nftablesUndo } from './nftables-rules.js'
+import { IPV6_TABLE_QUESTION, nftablesRules, nftablesUndo } from './nftables-rules.js'
 import type { IpFamily, RedirectPlan } from './redirect-plan.js'
 
 export type RedirectTool = 'nft' | 'iptables'
 
-/** As it would be typed. */
-export function redirectText(plan: RedirectPlan | null, tool: RedirectTool): string {
-  if (tool === 'nft') return plan === null ? nftablesUndo() : nftablesRules(plan)
+/** As it would be typed. `hasIpv6`: there may be rules of before for IPv6. */
+export function redirectText(plan: RedirectPlan | null, tool: RedirectTool, hasIpv6: boolean): string {
+  if (tool === 'nft') return plan === null ? nftablesUndo(hasIpv6) : nftablesRules(plan, hasIpv6)
   const undo = [...FAMILIES.values()].flatMap(command => iptablesUndo().map(args => [command, ...args]))
   const commands = plan === null ? undo : [...undo, ...commandsOf(plan)]
   return commands.map(command => `${command.join(' ')}\n`).join('')
 }
 
+const NOT_PERMITTED = /not permitted|permission denied|must be root/i
 const FAMILIES: ReadonlyMap<IpFamily, IptablesCommand> = new Map([
   ['ip', 'iptables'],
   ['ip6', 'ip6tables'],
@@ -32,7 +33,7 @@ function commandsOf(plan: RedirectPlan): [command: IptablesCommand, ...args: str
 /** `plan` null: what was done before is undone. */
 export function applyRedirect(plan: RedirectPlan | null, tool: RedirectTool, namespace: string | undefined): void {
   if (tool === 'nft') {
-    run(namespace, 'nft', ['-f', '-'], redirectText(plan, tool))
+    run(namespace, 'nft', ['-f', '-'], redirectText(plan, tool, hasIpv6Rules(tool, namespace)))
     return
   }
   undoIptables(namespace)
@@ -49,6 +50,13 @@ function undoIptables(namespace: string | undefined): void {
   for (const command of FAMILIES.values()) for (const args of iptablesUndo()) attempt(namespace, command, args)
 }
 
+/** Whether there may be rules for IPv6 from before: who may not ask is told yes, and so is iptables, whose undo minds nothing that is not there. */
+export function hasIpv6Rules(tool: RedirectTool, namespace: string | undefined): boolean {
+  if (tool === 'iptables') return true
+  const { error, status, stderr } = attempt(namespace, 'nft', IPV6_TABLE_QUESTION)
+  return error === undefined && (status === 0 || NOT_PERMITTED.test(stderr))
+}
+
 /** The first that is installed. */
 export function installedTool(): RedirectTool {
   for (const tool of ['nft', 'iptables'] as const) if (spawnSync(tool, ['--version']).error === undefined) return tool
@@ -60,7 +68,7 @@ function run(namespace: string | undefined, tool: RedirectTool | IptablesCommand
   if (error !== undefined) throw new CliError(`${namespace === undefined ? tool : 'nsenter'}: ${error.message}`)
   if (status === 0) return
   const said = stderr.trim().split('\n')[0] || `exit code ${status}`
-  const why = /not permitted|permission denied|must be root/i.test(said) ? ' (it needs root, or CAP_NET_ADMIN)' : ''
+  const why = NOT_PERMITTED.test(said) ? ' (it needs root, or CAP_NET_ADMIN)' : ''
   throw new CliError(`${tool} ${args.join(' ')}: ${said}${why}`)
 }
 

@@ -4,20 +4,27 @@ import { DNS_PORT, type IpFamily, LOOPBACK, type RedirectPlan, rangesOf } from '
 
 const FAMILIES: readonly IpFamily[] = ['ip', 'ip6']
 
-/** Written for `nft -f -`. */
-export function nftablesRules(plan: RedirectPlan): string {
+/** Written for `nft -f -`. `hasIpv6`: as in `nftablesUndo`. */
+export function nftablesRules(plan: RedirectPlan, hasIpv6: boolean): string {
   return (
-    nftablesUndo() +
-    FAMILIES.filter(family => plan.ipv6 || family === 'ip')
+    nftablesUndo(hasIpv6 || plan.ipv6) +
+    familiesOf(plan.ipv6)
       .map(family => table(family, plan))
       .join('')
   )
 }
 
-/** To delete what may not be there it is made first. */
-export function nftablesUndo(): string {
-  return FAMILIES.map(family => `${nameOf(family)}\ndelete ${nameOf(family)}\n`).join('')
+/** To delete what may not be there it is made first; that of IPv6 only where it is there: a kernel without IPv6 refuses its mere name. */
+export function nftablesUndo(hasIpv6: boolean): string {
+  return familiesOf(hasIpv6)
+    .map(family => `${nameOf(family)}\ndelete ${nameOf(family)}\n`)
+    .join('')
 }
+
+/** Arguments that succeed where the table of IPv6 is there. */
+export const IPV6_TABLE_QUESTION: readonly string[] = ['list', 'table', 'ip6', 'outrigger']
+
+const familiesOf = (ipv6: boolean): readonly IpFamily[] => (ipv6 ? FAMILIES : ['ip'])
 
 const nameOf = (family: IpFamily): string => `table ${family} outrigger`
 

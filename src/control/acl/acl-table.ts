@@ -56,7 +56,7 @@ export class AclTable {
   }
 
   get<C extends AclCollection>(collection: C, key: string): Indexed<Kinds[C]> | undefined {
-    return this.kinds.get(collection)!.get(key) as Indexed<Kinds[C]> | undefined
+    return this.kinds.get(collection)!.get(keyIn(collection, key)) as Indexed<Kinds[C]> | undefined
   }
 
   /** In order of creation. */
@@ -100,18 +100,23 @@ export class AclTable {
   }
 
   private keep(collection: AclCollection, key: string, value: Indexed<Kinds[AclCollection]>): void {
-    this.kinds.get(collection)!.set(key, value)
+    this.kinds.get(collection)!.set(keyIn(collection, key), value)
     if ('SecretID' in value) this.accessorBySecret.set(digest(value.SecretID), key)
     if (collection === 'acl-policy' || collection === 'acl-role') this.names.set(`${collection} ${(value as AclPolicy).Name}`, key)
   }
 
   private forget(collection: AclCollection, key: string): void {
-    const value = this.kinds.get(collection)!.get(key)
+    const value = this.get(collection, key)
     if (value === undefined) return
-    this.kinds.get(collection)!.delete(key)
+    this.kinds.get(collection)!.delete(keyIn(collection, key))
     if ('SecretID' in value) this.accessorBySecret.delete(digest(value.SecretID))
     if (collection === 'acl-policy' || collection === 'acl-role') this.names.delete(`${collection} ${(value as AclPolicy).Name}`)
   }
+}
+
+/** An accessor may be its maker's: it is a UUID, whose case says nothing. */
+function keyIn(collection: AclCollection, key: string): string {
+  return collection === 'acl-token' ? key.toLowerCase() : key
 }
 
 function digest(secret: string): string {

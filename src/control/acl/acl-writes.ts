@@ -146,7 +146,7 @@ export class AclWrites {
       const before = this.there('acl-token', accessor)
       const input = readObject(body ?? {}, TOKEN_FIELDS)
       const own = text(input, 'AccessorID', accessor)
-      if (own !== '' && own !== accessor) throw invalid('Token Accessor ID in URL and payload do not match')
+      if (own !== '' && own.toLowerCase() !== accessor.toLowerCase()) throw invalid('Token Accessor ID in URL and payload do not match')
       const secret = text(input, 'SecretID', before.SecretID)
       if (secret !== '' && secret !== before.SecretID) throw refused('Changing a tokens SecretID is not permitted')
       if (flagOf(input, 'Local', before.Local) !== before.Local) throw refused(`cannot toggle local mode of ${accessor}`)
@@ -156,7 +156,7 @@ export class AclWrites {
       if (Date.parse(expires) !== Date.parse(before.ExpirationTime ?? '') && (expires !== '' || before.ExpirationTime !== undefined))
         throw refused('Cannot change expiration time of a token')
       const { CreateIndex: _created, ModifyIndex: _modified, ...kept } = before
-      return this.keep(turn, 'acl-token', accessor, { ...kept, ...this.tokenBody(input) })
+      return this.keep(turn, 'acl-token', before.AccessorID, { ...kept, ...this.tokenBody(input) })
     })
   }
 
@@ -182,9 +182,10 @@ export class AclWrites {
   deleteToken(accessor: string, asking?: string): Promise<void> {
     return this.options.store.exclusive(async turn => {
       if (accessor === ANONYMOUS_ACCESSOR_ID) throw refused('Delete operation not permitted on the anonymous token')
-      if (accessor === asking) throw refused("Deletion of the request's authorization token is not permitted")
-      if (this.options.table.get('acl-token', accessor) === undefined) return
-      await turn.transaction([remove('acl-token', accessor)])
+      if (accessor.toLowerCase() === asking?.toLowerCase()) throw refused("Deletion of the request's authorization token is not permitted")
+      const token = this.options.table.get('acl-token', accessor)
+      if (token === undefined) return
+      await turn.transaction([remove('acl-token', token.AccessorID)])
     })
   }
 

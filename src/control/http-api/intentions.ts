@@ -11,7 +11,7 @@ import { flattenEntry, intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
 import type { Intention } from '../intentions/types.js'
 import type { ApiContext } from './context.js'
-import { textField } from './permission-subjects.js'
+import { field, textField } from './permission-subjects.js'
 import { compileRequestFilter } from './request-filter.js'
 import { blockingRead, bodyObject, HttpError, joinErrors, param, queryAll, requiredQuery } from './respond.js'
 
@@ -136,6 +136,7 @@ function writeIntention(
 ): Promise<true> {
   for (const name of OF_ENTRIES_ALONE)
     if (textField(body, name) !== '') throw new HttpError(400, `${name}: write the service-intentions entry of ${destination} instead`)
+  const [action, permissions, description] = ['Action', 'Permissions', 'Description'].map(name => field(body, name))
   return change(context, destination, entry => ({
     ...(entry ?? { Kind: 'service-intentions', Name: destination }),
     Sources: [
@@ -143,9 +144,9 @@ function writeIntention(
       {
         Name: source,
         Type: 'consul',
-        ...(body['Action'] === undefined || body['Action'] === '' ? {} : { Action: body['Action'] }),
-        ...(body['Permissions'] === undefined || body['Permissions'] === null ? {} : { Permissions: body['Permissions'] }),
-        ...(body['Description'] === undefined ? {} : { Description: body['Description'] }),
+        ...(action === undefined || action === '' ? {} : { Action: action }),
+        ...(permissions === undefined || permissions === null ? {} : { Permissions: permissions }),
+        ...(description === undefined ? {} : { Description: description }),
         ...timesOf(sourceOf(entry, source)),
       },
     ],
@@ -211,9 +212,9 @@ function intentionOfId(context: ApiContext, id: string): { readonly intention: I
 }
 
 /** An id is that of a pair of names: with others it would be of another intention. */
-function samePair(body: Record<string, unknown>, field: 'SourceName' | 'DestinationName', name: string): void {
-  const said = plainName(String(body[field] ?? ''))
-  if (said !== '' && said !== name) throw new HttpError(400, `${field} is ${name} in the intention of this ID, and can't be changed`)
+function samePair(body: Record<string, unknown>, which: 'SourceName' | 'DestinationName', name: string): void {
+  const said = plainName(String(field(body, which) ?? ''))
+  if (said !== '' && said !== name) throw new HttpError(400, `${which} is ${name} in the intention of this ID, and can't be changed`)
 }
 
 /** What the endpoints by id may write. */

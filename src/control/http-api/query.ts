@@ -78,10 +78,8 @@ function parse(request: FastifyRequest): Omit<PreparedQueryRecord, 'ID'> {
 }
 
 async function write(context: ApiContext, record: PreparedQueryRecord, isNew: boolean): Promise<void> {
-  if (record.Session !== '' && !context.sessions.has(record.Session))
-    throw new HttpError(500, `failed session lookup: invalid session '${record.Session}'`)
   try {
-    await context.queries.put(record, isNew)
+    await context.queries.put(record, isNew, id => context.sessions.has(id))
   } catch (error) {
     throw new HttpError(500, (error as Error).message)
   }

@@ -19,10 +19,8 @@ export function sessionRoutes(app: FastifyInstance, context: ApiContext): void {
   const { sessions } = context
 
   app.put('/v1/session/create', async request => {
-    const record = readSession(context, request)
-    const problem = context.judgeSession(record)
-    if (problem !== undefined) throw new HttpError(500, problem)
-    return { ID: (await sessions.create(record)).value }
+    const { value } = await sessions.create(readSession(context, request), record => context.judgeSession(record))
+    return { ID: value }
   })
 
   app.put('/v1/session/destroy/:id', async request => {

@@ -51,9 +51,10 @@ export class QueryTable extends WatchedIndex {
     return best === undefined ? undefined : fillIn(best, idOrName)
   }
 
-  /** Throws why not. `isNew`: an id that is there is none of the caller's to write. */
-  async put(query: PreparedQueryRecord, isNew: boolean): Promise<void> {
+  /** Throws why not. `isNew`: an id that is there is none of the caller's to write. `hasSession`: whether there is one, when it is written. */
+  async put(query: PreparedQueryRecord, isNew: boolean, hasSession: (id: string) => boolean): Promise<void> {
     await this.store.exclusive(async turn => {
+      if (query.Session !== '' && !hasSession(query.Session)) throw new Error(`failed session lookup: invalid session '${query.Session}'`)
       if (!isNew && !this.queries.has(query.ID)) throw new Error(`Cannot modify non-existent prepared query: '${query.ID}'`)
       if (isNew && this.queries.size >= MAX_QUERIES)
         throw new Error(`there are ${MAX_QUERIES} prepared queries already, which is the limit`)

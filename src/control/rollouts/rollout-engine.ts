@@ -338,9 +338,11 @@ export class RolloutEngine {
       const isAsked = change.by !== undefined && change.event !== 'abort'
       if (!(error instanceof RolloutError) || isAsked) throw error
       const { message: reason } = error
+      // An operator's abort is written also where another replica has the task.
+      const said = change.by === undefined ? {} : { by: change.by }
       if (record.status.Phase === 'Starting') await this.write(record, { event: 'fail', to: 'RolledBack', reason })
       else if (change.to === 'RollingBack' || change.to === 'Finishing')
-        await this.write(record, { event: 'conflict', to: 'Conflicted', reason })
+        await this.write(record, { event: 'conflict', to: 'Conflicted', reason, ...said })
       else await this.goBack(record, { event: 'fail', reason })
     }
   }

@@ -115,9 +115,11 @@ export class SessionTable extends WatchedIndex {
     return all.sort((a, b) => (a.ID < b.ID ? -1 : 1))
   }
 
-  /** Throws why not. */
-  create(record: Omit<SessionRecord, 'ID'>): Promise<Committed<string>> {
+  /** Throws why not. `judge`: what it says of the checks as they are when the session is written. */
+  create(record: Omit<SessionRecord, 'ID'>, judge: (record: Omit<SessionRecord, 'ID'>) => string | undefined): Promise<Committed<string>> {
     return this.writer!.run(() => {
+      const problem = judge(record)
+      if (problem !== undefined) throw new Error(problem)
       if (this.sessions.size >= MAX_SESSIONS) throw new Error(`there are ${MAX_SESSIONS} sessions already, which is the limit`)
       const ID = randomUUID()
       return { value: ID, writes: [put('session', ID, { ...record, ID } satisfies SessionRecord)] }

@@ -216,11 +216,11 @@ export class SnapshotPublisher {
     record.changedAt = undefined
   }
 
-  /** The highest index of a write that the proxy has acknowledged, or that did not concern it. */
-  acknowledgedIndex(proxyId: string): number {
+  /** The highest index of a write that the proxy has acknowledged, or that did not concern it; `types`: as far as these say. */
+  acknowledgedIndex(proxyId: string, types?: ReadonlySet<string>): number {
     const record = this.proxies.get(proxyId)
     if (record === undefined) return 0
-    if (!this.options.ads.isSynced(proxyId)) return Math.max(record.builtIndex - 1, 0)
+    if (!this.options.ads.isSynced(proxyId, types)) return Math.max(record.builtIndex - 1, 0)
     return this.dirty.has(proxyId) ? record.builtIndex : this.options.index()
   }
 

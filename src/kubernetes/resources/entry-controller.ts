@@ -36,6 +36,7 @@ export interface EntryControllerOptions {
 const FINALIZER = `finalizers.${GROUP}`
 
 interface StoredEntry {
+  readonly ModifyIndex: number
   readonly Meta?: Readonly<Record<string, string>> | null
   readonly Status?: { readonly Conditions?: readonly EntryCondition[] | null }
 }
@@ -101,7 +102,7 @@ export class EntryController {
     const stranger = present === undefined ? undefined : strangerOf(present, ownerOf(resource))
     if (stranger !== undefined) return { reason: 'EntryOfAnother', message: stranger }
     try {
-      await api.put('/v1/config', made.entry)
+      if (!(await api.putJson<boolean>(`/v1/config?${casOf(present)}`, made.entry))) throw changedMeanwhile(resource)
       return undefined
     } catch (error) {
       if (!isRefusal(error)) throw error
@@ -123,13 +124,12 @@ export class EntryController {
     if (!finalizers.includes(FINALIZER)) return
     const present = await api.findJson<StoredEntry>(this.entryPath(resource))
     if (present !== undefined && strangerOf(present, ownerOf(resource)) === undefined) {
-      try {
-        await api.delete(this.entryPath(resource))
-      } catch (error) {
+      const { text } = await api.delete(`${this.entryPath(resource)}?${casOf(present)}`).catch(async (error: Error) => {
         // A router that still needs it, say: why it stays is said, and it is tried again.
-        await this.say(resource, { reason: 'DeletionRefused', message: (error as Error).message })
+        await this.say(resource, { reason: 'DeletionRefused', message: error.message })
         throw error
-      }
+      })
+      if (text.trim() !== 'true') throw changedMeanwhile(resource)
     }
     await this.put(resource, { ...resource, metadata: { ...metadata, finalizers: finalizers.filter(each => each !== FINALIZER) } })
     this.written.delete(ownerOf(resource))
@@ -157,6 +157,14 @@ export class EntryController {
     const { kind, name } = entryKeyOf(this.options.kind, resource)
     return `/v1/config/${kind}/${encodeURIComponent(name)}`
   }
+}
+
+/** Of what was looked at: an entry that somebody has made since is theirs. */
+const casOf = (present: StoredEntry | undefined): string => `cas=${present?.ModifyIndex ?? 0}`
+
+/** It is looked at again. */
+function changedMeanwhile(resource: EntryResource): Error {
+  return new Error(`the config entry of ${ownerOf(resource)} was written by another meanwhile`)
 }
 
 function strangerOf({ Meta }: StoredEntry, owner: string): string | undefined {

@@ -5,7 +5,8 @@ export interface ControlPlaneApi {
   /** Undefined where the answer is 404. */
   findJson<T>(path: string): Promise<T | undefined>
   put(path: string, body?: unknown): Promise<unknown>
-  delete(path: string): Promise<unknown>
+  putJson<T>(path: string, body?: unknown): Promise<T>
+  delete(path: string): Promise<{ readonly text: string }>
   /** A blocking read: the answer, and the index to go on from. */
   call(call: {
     readonly method: 'GET'

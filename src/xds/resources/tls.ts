@@ -208,6 +208,7 @@ function decodeCommon(common: CommonTlsContextMessage | undefined, ctx: Ctx, sid
   if (side === 'client' && certificates.length + certificateSds.length > 1) {
     ctx.at('tls_certificates').error('multiple TLS certificates are not supported for client contexts')
   }
+  const isInline = (common?.tlsCertificates ?? []).length > 0
   let validation: ValidationContext | null = null
   let validationSds: SdsSecretRef | null = null
   const type = common?.validationContextType
@@ -241,7 +242,8 @@ function decodeCommon(common: CommonTlsContextMessage | undefined, ctx: Ctx, sid
     signatureAlgorithms: params?.signatureAlgorithms ?? [],
     alpnProtocols: common?.alpnProtocols ?? [],
     certificates,
-    certificateSds,
+    // As Envoy: beside certificates of its own, a context looks at no secret.
+    certificateSds: isInline ? [] : certificateSds,
     validation,
     validationSds,
   }

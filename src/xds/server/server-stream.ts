@@ -48,6 +48,8 @@ export interface StreamLimits {
 
 // Held until clusters and endpoints are acknowledged, in this order.
 const LATE_TYPES: readonly string[] = [LISTENER_TYPE, SCOPED_ROUTE_TYPE, ROUTE_TYPE, VIRTUAL_HOST_TYPE]
+/** Offers of a refused secret come no further apart. */
+const MAX_OFFER_MS = 60_000
 const ORDERED_TYPES: ReadonlySet<string> = new Set([CLUSTER_TYPE, ENDPOINT_TYPE, ...LATE_TYPES])
 
 export class AdsStream {
@@ -62,6 +64,8 @@ export class AdsStream {
   private nonceCount = 0
   private open = true
   private secretsTimer: NodeJS.Timeout | undefined
+  /** How often the secrets that are there now were offered again. */
+  private offers = 0
 
   /** `onlyType` is the type of a single-type service, or null on the aggregated one. */
   constructor(
@@ -80,12 +84,13 @@ export class AdsStream {
     return this.call.protocol
   }
 
-  /** Whether the client has acknowledged everything of the current snapshot that it is subscribed to. */
-  get synced(): boolean {
+  /** Whether the client has acknowledged everything of the current snapshot that it is subscribed to; `types`: of these. */
+  isSynced(types?: ReadonlySet<string>): boolean {
     if (!this.open || this.snapshot === undefined || this.types.size === 0) return false
     // Envoy asks for listeners only after its first clusters are warm.
     if (this.onlyType === null && (this.unasked(CLUSTER_TYPE) || this.unasked(LISTENER_TYPE))) return false
-    for (const state of this.types.values()) {
+    for (const [typeUrl, state] of this.types) {
+      if (types?.has(typeUrl) === false) continue
       if (state.pendingNonce !== null || state.hasUpserts || state.hasRemovals || state.refused) return false
     }
     return true
@@ -101,7 +106,9 @@ export class AdsStream {
     this.snapshotVersion = version
     if (!snapshot) return
     for (const [typeUrl, state] of this.types) {
-      state.snapshotChanged(before === undefined || !resourcesEqual(resourcesOf(before, typeUrl), resourcesOf(snapshot, typeUrl)))
+      const differs = before === undefined || !resourcesEqual(resourcesOf(before, typeUrl), resourcesOf(snapshot, typeUrl))
+      if (differs && typeUrl === SECRET_TYPE) this.offers = 0
+      state.snapshotChanged(differs)
     }
     this.push()
   }
@@ -150,6 +157,7 @@ export class AdsStream {
     if (nonce === '' || nonce !== state.pendingNonce) return ''
     if (!detail) {
       state.ack()
+      if (state.typeUrl === SECRET_TYPE && !state.refused) this.offers = 0
       return nonce
     }
     this.events.nacked(this, state.typeUrl, nonce, state.nack(), detail)
@@ -157,13 +165,15 @@ export class AdsStream {
     return ''
   }
 
-  /** A secret may name files of the client's machine: that they are good now, nobody here is told. */
+  /** A secret may name files of the client's machine: that they are good now, nobody here is told. Each time it is waited twice as long. */
   private offerAgain(secrets: TypeState): void {
     clearTimeout(this.secretsTimer)
+    const afterMs = Math.min(this.limits.offerSecretsAgainMs * 2 ** this.offers, MAX_OFFER_MS)
     this.secretsTimer = setTimeout(() => {
+      this.offers++
       secrets.snapshotChanged(false)
       this.push()
-    }, this.limits.offerSecretsAgainMs)
+    }, afterMs)
     this.secretsTimer.unref()
   }
 

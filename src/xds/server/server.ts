@@ -27,7 +27,7 @@ export interface AdsServerLimits {
   readonly maxTypes: number
   /** Resources of one delta response are cut here; the rest follows after its ACK. Default 48 MiB, below the 50 MiB message limit. */
   readonly maxResponseBytes: number
-  /** Secrets that a client has refused are sent again after this time. Default 10,000. */
+  /** Secrets that a client has refused are sent again after this time, then after twice as long, up to a minute. Default 10,000. */
   readonly offerSecretsAgainMs: number
   /** A stream that has not named its node by then is closed (DEADLINE_EXCEEDED). Default 30,000. */
   readonly firstRequestTimeoutMs: number
@@ -190,10 +190,10 @@ export class AdsServer implements StreamEvents {
     return record !== undefined && record.streams.size > 0
   }
 
-  /** Whether the node is connected and all its streams have acknowledged the current snapshot. */
-  isSynced(nodeKey: string): boolean {
+  /** Whether the node is connected and all its streams have acknowledged the current snapshot; `types`: of these. */
+  isSynced(nodeKey: string, types?: ReadonlySet<string>): boolean {
     const record = this.nodes.get(nodeKey)
-    return record !== undefined && recordSynced(record)
+    return record !== undefined && recordSynced(record, types)
   }
 
   /** How many nodes have a stream open, and how many of those have acknowledged all that they should have. */
@@ -343,9 +343,9 @@ export class AdsServer implements StreamEvents {
   }
 }
 
-function recordSynced(record: NodeRecord): boolean {
+function recordSynced(record: NodeRecord, types?: ReadonlySet<string>): boolean {
   if (record.streams.size === 0) return false
-  for (const stream of record.streams) if (!stream.synced) return false
+  for (const stream of record.streams) if (!stream.isSynced(types)) return false
   return true
 }
 

@@ -117,6 +117,26 @@ describe('what a token may do', () => {
     expect(table.get('acl-token', token.AccessorID)!.Roles).toEqual([])
   })
 
+  it('is found by its accessor in any case, and keeps it as it was given', async () => {
+    const AccessorID = 'ABCDEF01-2222-3333-4444-55555555ABCD'
+    const { SecretID } = await writes.createToken({ AccessorID })
+    const lower = AccessorID.toLowerCase()
+    await expect(writes.createToken({ AccessorID: lower })).rejects.toThrow('AccessorID is already in use')
+    expect(await writes.updateToken(lower, { AccessorID: lower, Description: 'x' })).toMatchObject({
+      AccessorID,
+      Description: 'x',
+      SecretID,
+    })
+    expect((await writes.cloneToken(lower, {})).Description).toBe('x')
+    await open()
+    expect(table.get('acl-token', lower)).toMatchObject({ AccessorID })
+    expect(resolver.resolve(SecretID)?.accessorId).toBe(AccessorID)
+    await expect(writes.deleteToken(lower, AccessorID)).rejects.toThrow("Deletion of the request's authorization token")
+    await writes.deleteToken(lower)
+    expect([table.get('acl-token', AccessorID), await store.get('acl-token', AccessorID)]).toEqual([undefined, undefined])
+    expect(resolver.resolve(SecretID)).toBeUndefined()
+  })
+
   it('nothing, once it is deleted, has expired, or was never there', async () => {
     const token = await writes.createToken({ ServiceIdentities: [{ ServiceName: 'a' }], ExpirationTTL: '1h' })
     expect(can(token.SecretID, 'a')).toBe(true)

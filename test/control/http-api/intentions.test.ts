@@ -50,6 +50,16 @@ it('changed by their id keep the pair of names that the id is of, whatever case 
   expect((await api.call('DELETE', path)).status).toBe(200)
 })
 
+it('are read in any spelling of their fields', async () => {
+  const at = '/v1/connect/intentions/exact?source=web&destination=spelt'
+  await api.put('/v1/config', { Kind: 'service-defaults', Name: 'spelt', Protocol: 'http' })
+  expect((await api.put(at, { action: 'allow', description: 'lower' })).status).toBe(200)
+  expect((await api.get(at)).body).toMatchObject({ Action: 'allow', Description: 'lower' })
+  expect((await api.put(at, { permissions: [{ action: 'deny', http: { path_exact: '/x' } }] })).status).toBe(200)
+  expect((await api.get(at)).body.Permissions).toMatchObject([{ Action: 'deny', HTTP: { PathExact: '/x' } }])
+  expect((await api.call('DELETE', at)).status).toBe(200)
+})
+
 it('is refused where it is said to be of a peer’s service: it would be one of ours', async () => {
   const body = { SourceName: 'web', DestinationName: 'api', Action: 'allow' }
   for (const [name, value] of [

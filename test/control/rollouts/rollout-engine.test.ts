@@ -1,7 +1,11 @@
 // Rollouts that go well, and that go badly in every way at every step, in a mesh made of numbers and a clock moved by hand.
 import { describe, expect, it } from 'vitest'
+import { proxyAcceptance } from '../../../src/control/rollouts/proxy-acceptance.js'
 import { MAX_AUDIT_RECORDS, RolloutWriter } from '../../../src/control/rollouts/rollout-writer.js'
+import { put } from '../../../src/control/store/store.js'
 import { LeaseLost } from '../../../src/control/store/task-leases.js'
+import type { AdsTypeStatus } from '../../../src/xds/server/server.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../../src/xds/type-urls.js'
 import { CANARY, FAIR, INTERVAL_MS, Lab, REPORT_MS } from './rollout-lab.js'
 
 /** §1.7 of what users ask: what goes wrong elsewhere is rolled back within this. */
@@ -46,6 +50,37 @@ const WAYS: readonly Way[] = [
 
 /** Both phases in which the old version is back, or on its way. */
 const isBack = ({ Phase }: { readonly Phase: string }): boolean => Phase === 'RollingBack' || Phase === 'RolledBack'
+
+describe('the sidecars', () => {
+  const type = (typeUrl: string, at: number): AdsTypeStatus => ({
+    typeUrl,
+    wildcard: true,
+    subscribed: 0,
+    acked: new Map(),
+    inFlight: false,
+    lastNack: { at, code: 3, message: 'no such file', names: ['x'] },
+  })
+  const acceptance = (types: readonly AdsTypeStatus[]) => {
+    const status = { nodeKey: 'edge', connected: true, synced: false, snapshotVersion: '9' }
+    const publisher = {
+      dependentsOf: () => ['edge'],
+      // As the publisher has it of a proxy that has refused these types.
+      acknowledgedIndex: (_: string, asked?: ReadonlySet<string>) => (types.some(({ typeUrl }) => asked?.has(typeUrl) !== false) ? 8 : 9),
+    }
+    const streams = [{ peer: '', protocol: 'delta' as const, openedAt: 0, admin: undefined, types }]
+    return proxyAcceptance(publisher, { status: () => [{ ...status, streams }] as never })('api', 9, 1_000)
+  }
+
+  it.each([CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE])('that refuse what moved say so: %s', typeUrl => {
+    expect(acceptance([type(typeUrl, 1_000)])).toEqual({ pending: ['edge'], refused: [{ proxy: 'edge', message: 'no such file' }] })
+    expect(acceptance([type(typeUrl, 999)])).toEqual({ pending: ['edge'], refused: [] })
+  })
+
+  it('that refuse a secret again and again have taken what moved', () => {
+    expect(acceptance([type(SECRET_TYPE, 2_000)])).toEqual({ pending: [], refused: [] })
+    expect(acceptance([type(SECRET_TYPE, 2_000), type(CLUSTER_TYPE, 999)])).toEqual({ pending: ['edge'], refused: [] })
+  })
+})
 
 it('a version without a healthy instance gets no more requests, and the status says so', async () => {
   const lab = await Lab.open({ ...CANARY, Analysis: undefined })
@@ -290,6 +325,19 @@ describe('another writer', () => {
     await lab.act('abort')
     expect(lab.phase).toBe('Conflicted')
     expect(lab.split).toEqual({ v1: 60, v3: 40 })
+  })
+
+  it('that forbids the way back ends in a conflict, also where it is an operator who aborts and another replica has the task', async () => {
+    const lab = await Lab.open()
+    await lab.act('start')
+    await lab.run(1_000)
+    // Past the check of writes, as a server of another version might do it.
+    const resolver = { Kind: 'service-resolver', Name: 'api', Subsets: { v2: {} } }
+    await lab.store.exclusive(async turn => void (await turn.transaction([put('config-entry', 'service-resolver/api', resolver)])))
+    await lab.engine.stop()
+    await lab.act('abort', 'a-token')
+    expect(lab.status).toMatchObject({ Phase: 'Conflicted', Reason: expect.stringContaining('does not have a subset named "v1"') })
+    expect(lab.status.Audit.at(-1)).toMatchObject({ Event: 'conflict', By: 'a-token' })
   })
 
   it('that deletes the splitter is one as well', async () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ControlApi, RefusedError } from '../../../src/cli/command-line/control-api.js'
 import { KubeClient } from '../../../src/kubernetes/api/kube-client.js'
-import { EntryController } from '../../../src/kubernetes/resources/entry-controller.js'
+import { EntryController, type EntryControllerOptions } from '../../../src/kubernetes/resources/entry-controller.js'
 import { RESOURCE_KINDS } from '../../../src/kubernetes/resources/resource-kinds.js'
 import type { Json } from '../../support/admission-reviews.js'
 import { CliFixture } from '../../support/cli-fixture.js'
@@ -113,6 +113,36 @@ it('an entry that the API wrote, or another resource, is not taken', async () =>
   kube.delete(of('servicedefaults'), 'hand', 'shop')
   await until('the resource is gone', () => kube.get(of('servicedefaults'), 'hand', 'shop') === undefined)
   expect((await entry('service-defaults/hand')).Protocol).toBe('tcp')
+})
+
+it('an entry that is made, or changed, between the look and the write stays as it is', async () => {
+  const kind = RESOURCE_KINDS.find(each => each.kind === 'ServiceResolver')!
+  const problems: string[] = []
+  const mine = { Kind: 'service-resolver', Name: 'raced', Meta: { hand: 'yes' } }
+  let isRaced = false
+  // Somebody's write comes right after the first look.
+  const raced: EntryControllerOptions['api'] = {
+    getJson: path => api.getJson(path),
+    put: (path, body) => api.put(path, body),
+    putJson: (path, body) => api.putJson(path, body),
+    delete: path => api.delete(path),
+    call: call => api.call(call),
+    findJson: async path => {
+      const found = await api.findJson<never>(path)
+      if (!isRaced) await api.put('/v1/config', mine)
+      isRaced = true
+      return found
+    },
+  }
+  const options = { client, api: raced, kind, everyMs: 200, onProblem: (problem: string) => problems.push(problem), isRefusal: () => false }
+  const controller = new EntryController(options)
+  controllers.push(controller)
+  put('serviceresolvers', 'raced', { connectTimeout: '3s' })
+  const told = 'the config entry of shop/raced was written by another meanwhile'
+  await until('it is told', () => problems.some(problem => problem.includes(told)))
+  expect((await entry('service-resolver/raced')).Meta).toEqual({ hand: 'yes' })
+  put('serviceresolvers', 'raced', { connectTimeout: '4s' })
+  expect(await synced('serviceresolvers', 'raced')).toMatchObject({ status: 'False', reason: 'EntryOfAnother' })
 })
 
 it('the end of a resource is the end of its entry, once the control plane lets it go', async () => {

@@ -110,6 +110,13 @@ describe('TLS contexts', () => {
     expect(common.validationSds).toEqual({ name: 'ca', source: { kind: 'ads' } })
   })
 
+  it('with certificates of their own look at no secret, as Envoy’s', () => {
+    const certificates = { tls_certificates: [CERTIFICATE], tls_certificate_sds_secret_configs: [{ name: 'a', sds_config: { ads: {} } }] }
+    const { common } = decoded(downstream({ common_tls_context: certificates })).filterChains[0]!.tls!
+    expect([common.certificates.length, common.certificateSds]).toEqual([1, []])
+    expect(errorsOf(upstream({ common_tls_context: certificates }))).toEqual([expect.stringContaining('multiple TLS certificates')])
+  })
+
   it('normalise certificate hashes', () => {
     const hash = 'AB'.repeat(32)
     const colons = hash.match(/../g)!.join(':')

@@ -3,7 +3,7 @@
 
 import { create, fromBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
@@ -18,7 +18,7 @@ import { StatusSchema } from '../../../src/xds/gen/google/rpc/status_pb.js'
 import type { DiscoveryStream, DiscoveryStreamEvents } from '../../../src/xds/server/discovery-stream.js'
 import { AdsStream, type StreamEvents, type XdsProtocol } from '../../../src/xds/server/server-stream.js'
 import { makeResource, makeSnapshot, type Resource, resourcesOf, type Snapshot } from '../../../src/xds/server/snapshot.js'
-import { CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE } from '../../../src/xds/type-urls.js'
+import { CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../../src/xds/type-urls.js'
 
 // Contents are plain text: "name|mark", and for a route "name|mark|cluster it needs".
 function text(name: string, type: string, content: string, children: Resource['children'] = []): Resource {
@@ -80,7 +80,7 @@ class ModelClient {
       end() {},
     }
     const events: StreamEvents = { identify: () => null, settled() {}, nacked() {}, closed() {} }
-    const limits = { maxSubscriptions: 100, maxTypes: 10, maxResponseBytes: 1000, offerSecretsAgainMs: 60_000, identifier: '' }
+    const limits = { maxSubscriptions: 100, maxTypes: 10, maxResponseBytes: 1000, offerSecretsAgainMs: 10_000, identifier: '' }
     this.stream = new AdsStream({ protocol, stream: call as never }, null, limits, events)
   }
 
@@ -205,9 +205,43 @@ describe.each(['delta', 'sotw'] as const)('AdsStream by %s against a model clien
         const { sent } = client
         client.setSnapshot(snapshotOf(end))
         expect(client.sent, 'an equal snapshot sends nothing').toBe(sent)
-        expect(client.stream.synced).toBe(true)
+        expect(client.stream.isSynced()).toBe(true)
       }),
       { seed: 20261, numRuns: 300 },
     )
+  })
+})
+
+describe('a refused secret', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+  const secrets = (...marks: string[]): Snapshot => makeSnapshot(marks.map(mark => text(`s${mark}`, SECRET_TYPE, mark)))
+
+  function refuse(client: ModelClient): void {
+    for (const { nonce } of client.unanswered.splice(0, 1)) client.request(SECRET_TYPE, ['s1', 's2'], nonce, true)
+  }
+
+  /** Seconds until it is offered again, and refused again. */
+  function secondsToNext(client: ModelClient): number {
+    const { sent } = client
+    let seconds = 0
+    while (client.sent === sent) {
+      expect(++seconds, 'it is offered again').toBeLessThan(1_000)
+      vi.advanceTimersByTime(1_000)
+    }
+    refuse(client)
+    return seconds
+  }
+
+  it('is offered again after twice as long each time, up to a minute, and soon again after a change', () => {
+    const client = new ModelClient('delta')
+    client.setSnapshot(secrets('1'))
+    client.request(SECRET_TYPE, ['s1', 's2'])
+    refuse(client)
+    expect(Array.from({ length: 5 }, () => secondsToNext(client))).toEqual([10, 20, 40, 60, 60])
+    client.setSnapshot(secrets('1', '2'))
+    refuse(client)
+    expect([secondsToNext(client), secondsToNext(client)]).toEqual([10, 20])
+    client.stream.close(null)
   })
 })

@@ -419,6 +419,22 @@ describe('delta stream', () => {
     await nothingMore(client)
     expect(synced).toEqual(['web-1 v1', 'web-1 v2'])
   })
+
+  it('reports some types synced while another is refused', async () => {
+    const { ads, port } = await serve()
+    ads.setSnapshot('web-1', makeSnapshot([cluster('a'), makeResource('on-disk', SECRET_TYPE, new Uint8Array([1]))]))
+    const client = connect(port)
+    client.send({ node, typeUrl: SECRET_TYPE, resourceNamesSubscribe: ['on-disk'] })
+    nack(client, await client.next())
+    client.send({ typeUrl: CLUSTER_TYPE })
+    const response = await client.next()
+    const types = new Set([CLUSTER_TYPE])
+    expect(ads.isSynced('web-1', types)).toBe(false)
+    ack(client, response)
+    await nothingMore(client)
+    expect(ads.isSynced('web-1', types)).toBe(true)
+    expect([ads.isSynced('web-1'), ads.isSynced('web-1', new Set([SECRET_TYPE]))]).toEqual([false, false])
+  })
 })
 
 it('tells who is connected, and of one node alone', async () => {

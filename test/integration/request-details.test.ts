@@ -13,7 +13,7 @@ const T = 'type.googleapis.com/envoy.extensions.filters.'
 const ROUTER = { name: 'envoy.filters.http.router', typed_config: { '@type': `${T}http.router.v3.Router` } }
 const BYTES = Buffer.from([0x1f, 0x8b, 0x80, 0x00, 0xff, 0xe9])
 
-const add = (key: string) => ({ header: { key, value: '1' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' })
+const add = (key: string, value = '1') => ({ header: { key, value }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' })
 const filter = (name: string, type: string, fields: object = {}) => ({ name, typed_config: { '@type': T + type, ...fields } })
 const direct = (status: number, body?: object) => ({ direct_response: { status, ...(body === undefined ? {} : { body }) } })
 const hcm = (routes: object[], fields: object = {}, host: object = {}) => ({
@@ -61,6 +61,12 @@ const rbac = (action: string) => {
   const policies = { joined: policy('k', 'k1,k9'), single: policy('k', 'k2'), inverted: policy('n', 'n1', { invert_match: true }) }
   return filter('rbac', 'http.rbac.v3.RBAC', { rules: { action, policies }, track_per_rule_stats: true })
 }
+const healthCheck = (name: string, exact: string, needs: string) =>
+  filter(name, 'http.health_check.v3.HealthCheck', {
+    pass_through_mode: false,
+    headers: [{ name: ':path', string_match: { exact } }],
+    cluster_min_healthy_percentages: { [needs]: { value: 50 } },
+  })
 const corsPolicy = (exact: string) => ({
   'envoy.filters.http.cors': {
     '@type': `${T}http.cors.v3.CorsPolicy`,
@@ -72,12 +78,15 @@ const corsPolicy = (exact: string) => ({
 
 interface World {
   readonly proxy: ProxyProcess
-  readonly ports: Record<'main' | 'tls' | 'schemed' | 'via' | 'cased' | 'allow' | 'deny' | 'web' | 'bridge', number>
+  readonly ports: Record<
+    'main' | 'tls' | 'schemed' | 'via' | 'cased' | 'allow' | 'deny' | 'web' | 'bridge' | 'counted' | 'probe' | 'agent',
+    number
+  >
   /** Requests that the shadow origin got. */
   readonly shadow: string[]
 }
 
-/** Echoes the request's head as the body of its answer; says nothing at all to /silent. */
+/** Echoes the request's head as the body of its answer; says nothing at all to /silent, and begins an answer to /stall. */
 function origin(seen: string[] = []): Promise<net.Server> {
   const server = net.createServer(socket => {
     socket.on('error', () => {})
@@ -85,6 +94,14 @@ function origin(seen: string[] = []): Promise<net.Server> {
       const text = data.toString('latin1')
       seen.push(text)
       if (text.startsWith('GET /silent')) return
+      if (text.startsWith('GET /stall')) {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na')
+        return
+      }
+      if (text.startsWith('HEAD ')) {
+        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+        return
+      }
       if (text.startsWith('POST /html'))
         socket.write('HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nsad!')
       else socket.write(`HTTP/1.1 200 OK\r\nVia: 1.1 behind\r\nX-Odd-CASE: v\r\nContent-Length: ${text.length}\r\n\r\n${text}`)
@@ -98,13 +115,14 @@ async function start(bin: string): Promise<World> {
   const shadow: string[] = []
   servers.push(await origin(), await origin(shadow))
   const [originPort, shadowPort] = servers.slice(-2).map(server => (server.address() as net.AddressInfo).port) as [number, number]
-  const ports = { main: 0, tls: 0, schemed: 0, via: 0, cased: 0, allow: 0, deny: 0, web: 0, bridge: 0 }
+  const ports = { main: 0, tls: 0, schemed: 0, via: 0, cased: 0, allow: 0, deny: 0, web: 0, bridge: 0, counted: 0, probe: 0, agent: 0 }
   for (const name of Object.keys(ports) as (keyof typeof ports)[]) ports[name] = await freePort()
   const to = (name: string, more: object = {}) => ({ route: { cluster: name, ...more } })
   const any = (action: object) => ({ match: { prefix: '/' }, ...action })
   const at = (path: string, action: object, more: object = {}) => ({ match: { path }, ...action, ...more })
   const grpc = [at('/html', to('origin')), at('/refused', direct(403, { inline_string: 'no way' })), at('/empty', direct(404))]
   const bootstrap = {
+    node: { id: 'n1', cluster: 'c1' },
     static_resources: {
       clusters: [
         cluster('origin', originPort),
@@ -127,6 +145,9 @@ async function start(bin: string): Promise<World> {
               at('/bytes', direct(200, { inline_bytes: BYTES.toString('base64') })),
               at('/text', direct(200, { inline_string: 'é→' })),
               at('/mapped', direct(418)),
+              at('/typed', direct(200, { inline_string: 'x' }), { response_headers_to_add: [add('content-type', 'a/b')] }),
+              at('/not-modified', direct(304, { inline_string: 'zz' })),
+              at('/stall', to('origin', { retry_policy: { retry_on: '5xx', per_try_idle_timeout: '0.1s' } })),
               at('/formatted', direct(419, { inline_bytes: BYTES.toString('base64') })),
               at('/mirror', to('origin', { request_mirror_policies: [{ cluster: 'shadow' }] })),
               at('/silent', to('origin', { timeout: '0.3s', upgrade_configs: [{ upgrade_type: 'websocket' }] })),
@@ -157,6 +178,32 @@ async function start(bin: string): Promise<World> {
         listener('deny', ports.deny, hcm([any(direct(200))], { stat_prefix: 'deny', http_filters: [rbac('DENY'), ROUTER] })),
         listener('web', ports.web, hcm(grpc, { http_filters: [filter('web', 'http.grpc_web.v3.GrpcWeb'), ROUTER] })),
         listener('bridge', ports.bridge, hcm(grpc, { http_filters: [filter('bridge', 'http.grpc_http1_bridge.v3.Config'), ROUTER] })),
+        listener(
+          'counted',
+          ports.counted,
+          hcm(
+            [
+              at('/silent-idle', to('origin', { idle_timeout: '0.1s' })),
+              at('/silent-long', to('origin', { max_stream_duration: { max_stream_duration: '0.1s' } })),
+              at('/silent', to('origin', { timeout: '0.1s' })),
+              any(to('origin')),
+            ],
+            {},
+            { include_attempt_count_in_response: true },
+          ),
+        ),
+        listener(
+          'probe',
+          ports.probe,
+          hcm([any(to('origin'))], {
+            stat_prefix: 'probe',
+            http_filters: [healthCheck('well', '/healthz', 'origin'), healthCheck('ill', '/lost', 'nobody'), ROUTER],
+            local_reply_config: {
+              body_format: { text_format_source: { inline_string: '%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%' } },
+            },
+          }),
+        ),
+        listener('agent', ports.agent, hcm([any(to('origin'))], { add_user_agent: true })),
       ],
     },
   }
@@ -359,6 +406,89 @@ describe.each(PROXIES)('%s', (name, bin) => {
     await expect.poll(() => world.proxy.stat('http.in.downstream_rq_active')).toBe(1)
     socket.end()
     await expect.poll(async () => (await read()).map((value, i) => value - before[i]!)).toEqual([1, 1, 1])
+  })
+
+  it('the attempt count is told by answers of the router, not by those of the connection manager', async () => {
+    const count = async (path: string) => {
+      const answer = await get(world.ports.counted, path)
+      return [answer.status, answer.header('x-envoy-attempt-count')]
+    }
+    expect(await Promise.all(['/x', '/silent', '/silent-idle', '/silent-long'].map(count))).toEqual([
+      [200, '1'],
+      [504, '1'],
+      [504, undefined],
+      [504, undefined],
+    ])
+  })
+
+  it('a refused HTTP/1.0 is told to upgrade', async () => {
+    const answer = await exchange(world.ports.main, 'GET /x HTTP/1.0\r\nHost: a\r\n\r\n')
+    expect([answer.status, answer.body.toString(), answer.header('connection')]).toEqual([426, 'Upgrade Required', 'close'])
+  })
+
+  it('a content-type of the route is for answers with a body, not for gRPC clients', async () => {
+    const type = async (...fields: string[]) => (await get(world.ports.main, '/typed', ...fields)).header('content-type')
+    expect([await type(), await type('Content-Type: application/grpc')]).toEqual(['a/b', 'application/grpc'])
+  })
+
+  it('health_check counts what it answered, and says why', async () => {
+    const ask = async (path: string) => {
+      const answer = await get(world.ports.probe, path)
+      return [answer.status, answer.body.toString()]
+    }
+    expect(await ask('/healthz')).toEqual([200, 'health_check_ok_cluster_healthy -'])
+    expect(await ask('/lost')).toEqual([503, 'health_check_failed_no_cluster_found LH'])
+    const stats = (await world.proxy.get('/stats?filter=^http.probe.health_check')).body.trim().split('\n').sort()
+    expect(stats.map(line => line.replace('http.probe.health_check.', ''))).toEqual([
+      'cached_response: 0',
+      'degraded: 0',
+      'failed: 1',
+      'failed_cluster_empty: 0',
+      'failed_cluster_not_found: 1',
+      'failed_cluster_unhealthy: 0',
+      'ok: 1',
+      'request_total: 2',
+    ])
+  })
+
+  // Where the two differ: docs/differences.md.
+  const envoys = <T>(value: T, own: T): T => (name === 'envoy' ? value : own)
+
+  it('a 304 by direct_response has no body behind it', async () => {
+    const { main } = world.ports
+    const both = await exchange(main, 'GET /not-modified HTTP/1.1\r\nHost: a\r\n\r\nGET /text HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect([both.status, both.body.toString().slice(0, 2)]).toEqual([304, envoys('zz', 'HT')])
+  })
+
+  it('an answer to HEAD has no Transfer-Encoding', async () => {
+    const answer = await exchange(world.ports.main, 'HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect([answer.status, answer.header('transfer-encoding')]).toEqual([200, envoys<string | undefined>('chunked', undefined)])
+  })
+
+  it('add_user_agent names cluster and node, whatever the client says they are, and keeps its user-agent', async () => {
+    const said = async (...fields: string[]) => {
+      const answer = await get(world.ports.agent, '/x', ...fields)
+      return ['user-agent', 'x-envoy-downstream-service-cluster', 'x-envoy-downstream-service-node'].map(field => sent(answer, field))
+    }
+    expect(await said()).toEqual(['c1', 'c1', 'n1'])
+    expect(await said('User-Agent: ')).toEqual(['c1', 'c1', 'n1'])
+    expect(await said('User-Agent: me', 'X-Envoy-Downstream-Service-Cluster: z')).toEqual(['me', 'c1', 'n1'])
+  })
+
+  it('an HTTP version that is none of ours is 400, in words that local_reply_config does not change', async () => {
+    const answer = await exchange(world.ports.probe, 'GET /x HTTP/1.2\r\nHost: a\r\n\r\n')
+    expect(answer.status).toBe(envoys(426, 400))
+    if (name !== 'envoy') expect(answer.body.toString()).toBe('the request line must end with HTTP/1.1 or HTTP/1.0')
+  })
+
+  it.skipIf(name === 'envoy')('per_try_idle_timeout behind the head of a response breaks it off', async () => {
+    const socket = net.connect(world.ports.main, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write('GET /stall HTTP/1.1\r\nHost: a\r\n\r\n')
+    let seen = ''
+    socket.on('data', data => (seen += data))
+    await new Promise(resolve => socket.on('close', resolve))
+    expect(seen).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\na$/)
   })
 
   describe('grpc_web: answers that are no gRPC', () => {

@@ -12,6 +12,7 @@ const HTTP2 = 'l7/codec/http2/server-codec.test.ts'
 const HTTP2_CLIENT = 'l7/codec/http2/client-codec.test.ts'
 const OWN = 'integration/difference-claims.test.ts'
 const FIELDS = 'xds/resources/difference-claims.test.ts'
+const DETAILS = 'integration/request-details.test.ts'
 const ATTACKS = 'integration/attack-differential.test.ts'
 const GO_CONTROL_PLANE = 'integration/go-control-plane.test.ts'
 const XDS_CLIENT = 'xds/client/client.test.ts'
@@ -39,6 +40,11 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'integration/websocket.test.ts: an Upgrade with a body is refused',
   ),
   '`Transfer-Encoding: chunkedx`': claim(`${OWN}: a transfer coding that is none is 400`),
+  '`HTTP/1.2`, `HTTP/2.0` in a request line': claim(`${DETAILS}: an HTTP version that is none of ours is 400`),
+  'an HTTP/1 request that cannot be read': claim(`${DETAILS}: in words that local_reply_config does not change`),
+  'a response that falls silent for': claim(`${DETAILS}: per_try_idle_timeout behind the head of a response breaks it off`),
+  'the body of a 304 by `direct_response`': claim(`${DETAILS}: a 304 by direct_response has no body behind it`),
+  '`Transfer-Encoding` in the answer to HEAD': claim(`${DETAILS}: an answer to HEAD has no Transfer-Encoding`),
   'HTTP/2: `host` different from': claim(`${HTTP2}: host that differs (CVE-2021-39242)`),
   'HTTP/2: values with white space': claim(`${ATTACKS}: HTTP/2 frames`),
   'HTTP/2: a header block that unpacks': claim(`${ATTACKS}: HTTP/2 frames`),

@@ -14,22 +14,44 @@ import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './ht
 export function healthCheckFilter(name: string, disabled: boolean, config: HealthCheckFilterConfig, ctx: FilterContext): FilterFactory {
   const matches = compileHeaderMatchers(config.headers)
   const cache: StatusCache = { status: 0, degraded: false, until: -1 }
+  const stats = ctx.httpCounters('health_check', COUNTERS)
   const failMarker = new FailMarker()
   return {
     name,
     disabled,
     create(call: FilterCall): StreamFilter | null {
-      if (matches === null || matches(call.request, call.info)) return new HealthCheckFilter(config, ctx, cache)
+      if (matches === null || matches(call.request, call.info)) return new HealthCheckFilter(config, ctx, cache, stats)
       return ctx.env.healthFailed() ? failMarker : null
     },
   }
 }
+
+/** `http.<prefix>.health_check.`: of the probes that the filter answers. */
+const COUNTERS = [
+  'cached_response',
+  'degraded',
+  'failed',
+  'failed_cluster_empty',
+  'failed_cluster_not_found',
+  'failed_cluster_unhealthy',
+  'ok',
+  'request_total',
+] as const
+
+type HealthCheckStats = Readonly<Record<(typeof COUNTERS)[number], { value: number }>>
 
 interface StatusCache {
   status: number
   degraded: boolean
   until: number
 }
+
+/** Why the named clusters say that the proxy is not healthy, by the counter. */
+const FAULT_DETAILS = {
+  failed_cluster_not_found: 'health_check_failed_no_cluster_found',
+  failed_cluster_empty: 'health_check_failed_cluster_empty',
+  failed_cluster_unhealthy: 'health_check_failed_cluster_unhealthy',
+} as const
 
 /** Not a probe, but the balancers that see the answer shall turn away. */
 class FailMarker implements StreamFilter {
@@ -43,12 +65,14 @@ class HealthCheckFilter implements StreamFilter {
   private readonly config: HealthCheckFilterConfig
   private readonly ctx: FilterContext
   private readonly cache: StatusCache
+  private readonly stats: HealthCheckStats
   private passedThrough = false
 
-  constructor(config: HealthCheckFilterConfig, ctx: FilterContext, cache: StatusCache) {
+  constructor(config: HealthCheckFilterConfig, ctx: FilterContext, cache: StatusCache, stats: HealthCheckStats) {
     this.config = config
     this.ctx = ctx
     this.cache = cache
+    this.stats = stats
   }
 
   requestHead(call: FilterCall, _head: RequestHead): FilterStatus {
@@ -59,12 +83,19 @@ class HealthCheckFilter implements StreamFilter {
     }
     const { config, cache } = this
     if (!config.passThrough) {
-      const verdict = this.clusterVerdict()
-      if (verdict === null) this.answer(call, 200, 'health_check_ok', false, false)
-      else this.answer(call, verdict.status, verdict.details, false, false)
+      const fault = this.clusterFault()
+      if (fault !== null) {
+        this.stats[fault].value++
+        this.answer(call, 503, FAULT_DETAILS[fault], false, false)
+      } else {
+        const details = config.clusterMinHealthyPercentages.size > 0 ? 'health_check_ok_cluster_healthy' : 'health_check_ok'
+        this.answer(call, 200, details, false, false)
+      }
       return 'stop'
     }
     if (config.cacheTimeMs !== null && this.ctx.clock.now() < cache.until) {
+      this.stats.cached_response.value++
+      if (cache.degraded) this.stats.degraded.value++
       this.answer(call, cache.status, 'health_check_cached', cache.degraded, false)
       return 'stop'
     }
@@ -85,15 +116,15 @@ class HealthCheckFilter implements StreamFilter {
   }
 
   /** Null: all named clusters are healthy enough. */
-  private clusterVerdict(): { readonly status: number; readonly details: string } | null {
+  private clusterFault(): keyof typeof FAULT_DETAILS | null {
     for (const [name, minPercent] of this.config.clusterMinHealthyPercentages) {
       const cluster = this.ctx.env.clusters.get(name)
-      if (cluster === undefined) return { status: 503, details: 'health_check_no_cluster' }
+      if (cluster === undefined) return 'failed_cluster_not_found'
       const { membership_total, membership_healthy, membership_degraded } = cluster.stats.main
       const total = membership_total.value
       const available = membership_healthy.value + membership_degraded.value
-      if (total === 0 ? minPercent > 0 : (available * 100) / total < minPercent)
-        return { status: 503, details: 'health_check_cluster_unhealthy' }
+      if (total === 0 && minPercent > 0) return 'failed_cluster_empty'
+      if (total > 0 && (available * 100) / total < minPercent) return 'failed_cluster_unhealthy'
     }
     return null
   }
@@ -103,6 +134,10 @@ class HealthCheckFilter implements StreamFilter {
     if (failing) headers.append('x-envoy-immediate-health-check-fail', 'true')
     if (degraded) headers.append('x-envoy-degraded', 'true')
     headers.append('x-envoy-upstream-healthchecked-cluster', this.ctx.env.serviceCluster ?? '')
-    call.sendReply(status, '', details, failing || status === 503 ? ResponseFlag.FailedLocalHealthCheck : 0, headers)
+    const ok = status >= 200 && status < 300
+    this.stats.request_total.value++
+    if (ok) this.stats.ok.value++
+    else this.stats.failed.value++
+    call.sendReply(status, '', details, ok ? 0 : ResponseFlag.FailedLocalHealthCheck, headers)
   }
 }

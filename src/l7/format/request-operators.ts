@@ -72,8 +72,9 @@ function responseHeader(read: (info: StreamInfo) => HeaderList | null | undefine
   }
 }
 
-/** Lines are written when a request or a connection ends. */
-export function accessLogType(info: StreamInfo): 'TcpConnectionEnd' | 'DownstreamEnd' {
+/** Lines are written when a request or a connection ends; those of the listener's own log have no type, as in Envoy. */
+export function accessLogType(info: StreamInfo): 'NotSet' | 'TcpConnectionEnd' | 'DownstreamEnd' {
+  if (info.forListenerLog) return 'NotSet'
   return info.request === null ? 'TcpConnectionEnd' : 'DownstreamEnd'
 }
 
@@ -250,8 +251,8 @@ export const REQUEST_OPERATORS: readonly [string, OperatorFactory][] = [
         ? info => orNothing(info.responseCodeDetails)
         : info => orNothing(info.responseCodeDetails.replace(/\s/g, '_')),
   ],
-  ['RESPONSE_FLAGS', plain(info => responseFlagsText(info.responseFlags))],
-  ['RESPONSE_FLAGS_LONG', plain(info => responseFlagsLongText(info.responseFlags))],
+  ['RESPONSE_FLAGS', plain(info => responseFlagsText(info.responseFlags, info.request !== null))],
+  ['RESPONSE_FLAGS_LONG', plain(info => responseFlagsLongText(info.responseFlags, info.request !== null))],
   ['CONNECTION_TERMINATION_DETAILS', plain(info => orNothing(info.connectionTerminationDetails))],
   ['BYTES_RECEIVED', plain(info => info.bytesReceived)],
   ['BYTES_SENT', plain(info => info.bytesSent)],

@@ -138,5 +138,5 @@ function grpcStatusFor(info: StreamInfo): number {
   const inTrailers = info.responseTrailers === null ? -1 : grpcStatusOf(info.responseTrailers)
   if (inTrailers !== -1) return inTrailers
   const inHead = info.response === null ? -1 : grpcStatusOf(info.response.headers)
-  return inHead !== -1 ? inHead : info.responseCode === 200 ? 0 : httpToGrpcStatus(info.responseCode)
+  return inHead !== -1 ? inHead : httpToGrpcStatus(info.responseCode)
 }

@@ -110,7 +110,7 @@ function writeCommon(common: ProtobufWriter, info: StreamInfo): void {
   writeDuration(common, 23, (info.endedAt === 0 ? performance.now() : info.endedAt) - info.startedAt)
   common.uint(24, info.upstreamRequestAttemptCount).string(25, text(info.connectionTerminationDetails)).string(26, text(info.requestId))
   common.uint(29, info.bytesSent).uint(30, info.bytesReceived).uint(31, info.upstreamBytesSent).uint(32, info.upstreamBytesReceived)
-  common.uint(33, info.request === null ? TCP_CONNECTION_END : DOWNSTREAM_END)
+  if (!info.forListenerLog) common.uint(33, info.request === null ? TCP_CONNECTION_END : DOWNSTREAM_END)
 }
 
 function writeUpstream(common: ProtobufWriter, info: StreamInfo): void {

@@ -50,6 +50,13 @@ export function openAccessLog(model: AccessLog, places: LogPlaces, options: Acce
   }
 }
 
+/** The logs of the listener itself, when a connection has ended. */
+export function writeListenerLogs(logs: readonly OpenAccessLog[], info: StreamInfo): void {
+  info.forListenerLog = true
+  writeAccessLogs(logs, info)
+  info.forListenerLog = false
+}
+
 /** One line or entry for each log that wants it. HOT: once a request. */
 export function writeAccessLogs(logs: readonly OpenAccessLog[], info: StreamInfo): void {
   for (let i = 0; i < logs.length; i++) logs[i]!.record(info)

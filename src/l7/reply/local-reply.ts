@@ -142,7 +142,7 @@ export function localReply(code: LocalReplyCode, why: string): LocalReply {
     case 'response-payload-too-large':
       return { status: 500, body: 'Internal Server Error', flag: 0, details: 'response_payload_too_large' }
     case 'low-version':
-      return { status: 426, body: '', flag: 0, details: 'low_version' }
+      return { status: 426, body: 'Upgrade Required', flag: ResponseFlag.DownstreamProtocolError, details: 'low_version' }
     case 'missing-host':
       return { status: 400, body: '', flag: 0, details: 'missing_host_header' }
     case 'missing-path':

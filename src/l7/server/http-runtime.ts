@@ -46,8 +46,9 @@ export class HttpRuntime {
   readonly accessLogs: readonly OpenAccessLog[]
   readonly localReplyRewriter: LocalReplyRewriter | null
   readonly bufferLimitBytes: number
-  /** Node cluster name, for add_user_agent. */
+  /** Cluster and id of the node, for add_user_agent. */
   readonly serviceCluster: string
+  readonly serviceNode: string
   readonly random: () => number
   /** The listener's metadata asks for reasons to be told to mesh peers. */
   readonly explainDenials: boolean
@@ -90,6 +91,7 @@ export class HttpRuntime {
     this.localReplyRewriter = parts.localReplyRewriter
     this.bufferLimitBytes = parts.bufferLimitBytes
     this.serviceCluster = parts.serviceCluster
+    this.serviceNode = parts.serviceNode
     this.random = parts.random
     this.explainDenials = parts.explainDenials
     const ranges = parts.config.internalCidrRanges

@@ -5,6 +5,7 @@
 import { randomFillSync } from 'node:crypto'
 import type { HcmHandles } from '../../metrics/stat-names.js'
 import type { RequestHead, ServerStream } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
 import { type LocalReply, localReply } from '../reply/local-reply.js'
 import { normalizeHost, normalizePath } from '../route/path-normalize.js'
 import type { StreamInfo } from '../stream/stream-info.js'
@@ -96,7 +97,7 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
   if (internal) headers.set('x-envoy-internal', 'true')
   else if (config.useRemoteAddress) headers.set('x-envoy-external-address', info.remoteAddress)
 
-  if (config.addUserAgent && !headers.has('user-agent') && runtime.serviceCluster !== '') headers.set('user-agent', runtime.serviceCluster)
+  if (config.addUserAgent) nameOurselves(headers, runtime)
   if (config.via !== '') appendVia(headers, config.via)
 
   if (config.generateRequestId) {
@@ -114,6 +115,13 @@ export function prepareRequest(incoming: IncomingRequest): LocalReply | { readon
 
   applyXfcc(head, connection, config.xfccMode, config.xfccDetails)
   return normalizeTarget(incoming)
+}
+
+/** add_user_agent: who sends it. A client's own user-agent stays, what it says of a mesh does not. */
+function nameOurselves(headers: HeaderList, { serviceCluster, serviceNode }: Pick<HttpRuntime, 'serviceCluster' | 'serviceNode'>): void {
+  headers.set('x-envoy-downstream-service-cluster', serviceCluster)
+  if (!headers.get('user-agent')) headers.set('user-agent', serviceCluster)
+  if (serviceNode !== '') headers.set('x-envoy-downstream-service-node', serviceNode)
 }
 
 /** Host and path in the form that routes and rules look at. Null when the request may go on. */

@@ -25,6 +25,9 @@ export interface AnsweredRequest {
   }
 }
 
+/** Answers of the connection manager, not of the router: they do not say how often it tried. */
+const STREAM_TIMEOUTS = new Set(['stream_idle_timeout', 'max_duration_timeout', 'request_overall_timeout'])
+
 let dateText = ''
 let dateSecond = 0
 
@@ -56,8 +59,15 @@ export function finishResponseHead(request: AnsweredRequest, head: ResponseHead)
     headers.set('x-envoy-upstream-service-time', String(ms))
   }
   if (route !== null && !request.bareReply) {
+    const ownGrpc = upstream === null && headers.get('content-type') === 'application/grpc'
     route.applyResponseMutations(headers, info, choice === null ? null : choice.weighted)
-    if (route.virtualHost.includeAttemptCountInResponse && info.upstreamRequestAttemptCount > 0)
+    // What the route says of the type is meant for an answer with a body.
+    if (ownGrpc) headers.set('content-type', 'application/grpc')
+    if (
+      route.virtualHost.includeAttemptCountInResponse &&
+      info.upstreamRequestAttemptCount > 0 &&
+      !STREAM_TIMEOUTS.has(info.responseCodeDetails)
+    )
       headers.set('x-envoy-attempt-count', String(info.upstreamRequestAttemptCount))
   }
   if (hashCookie !== null) headers.append('set-cookie', hashCookie)

@@ -67,18 +67,26 @@ const SHORT: readonly (readonly [number, string, string])[] = [
   [ResponseFlag.UnconditionalDropOverload, 'UDO', 'UnconditionalDropOverload'],
 ]
 
-/** `-`, or short names joined by `,` in Envoy's order: `%RESPONSE_FLAGS%`. */
-export function responseFlagsText(flags: number): string {
+/** Of a TCP connection the try fails first, and the verdict on another one comes after it. */
+const OF_CONNECTIONS = [
+  ...SHORT.filter(([bit]) => bit !== ResponseFlag.UpstreamRetryLimitExceeded),
+  ...SHORT.filter(([bit]) => bit === ResponseFlag.UpstreamRetryLimitExceeded),
+]
+
+/** `-`, or short names joined by `,` in Envoy's order: `%RESPONSE_FLAGS%`. `isRequest`: not of a TCP connection. */
+export function responseFlagsText(flags: number, isRequest = true): string {
   if (flags === 0) return '-'
-  return SHORT.filter(([bit]) => (flags & bit) !== 0)
+  return (isRequest ? SHORT : OF_CONNECTIONS)
+    .filter(([bit]) => (flags & bit) !== 0)
     .map(([, short]) => short)
     .join(',')
 }
 
 /** `%RESPONSE_FLAGS_LONG%`. */
-export function responseFlagsLongText(flags: number): string {
+export function responseFlagsLongText(flags: number, isRequest = true): string {
   if (flags === 0) return '-'
-  return SHORT.filter(([bit]) => (flags & bit) !== 0)
+  return (isRequest ? SHORT : OF_CONNECTIONS)
+    .filter(([bit]) => (flags & bit) !== 0)
     .map(([, , long]) => long)
     .join(',')
 }

@@ -84,6 +84,8 @@ export class StreamInfo {
   deniedBy = ''
   /** Why the newest try failed, or why there was none; '' = nothing failed. For those who may know: it names hosts and limits. */
   failure = ''
+  /** The line that is being written is the listener's own. */
+  forListenerLog = false
   private metadata: Map<string, Record<string, unknown>> | null = null
   private state: Map<string, unknown> | null = null
 

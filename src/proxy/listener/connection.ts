@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import { guardSocket } from '../../io/socket-guard.js'
 import { type SocketDestination, unmapped } from '../../io/socket-options.js'
 import type { AsyncCall } from '../../l7/client/async-client.js'
-import { writeAccessLogs } from '../../l7/log/open-access-log.js'
+import { writeAccessLogs, writeListenerLogs } from '../../l7/log/open-access-log.js'
 import { DownstreamConnection } from '../../l7/server/downstream-connection.js'
 import type { ConnectionInfo, TlsInfo } from '../../l7/stream/connection-info.js'
 import { ResponseFlag } from '../../l7/stream/response-flags.js'
@@ -50,7 +50,7 @@ export class Connection {
   private http: DownstreamConnection | null = null
   private tcp: TcpProxySession | null = null
   private timer: NodeJS.Timeout | null = null
-  private readonly state: FilterState = { cluster: '', releases: [] }
+  private readonly state: FilterState = { cluster: '', metadata: [], releases: [] }
   private inspecting = false
   /** When the TLS handshake began; 0: it has not. */
   private handshakeSince = 0
@@ -291,8 +291,17 @@ export class Connection {
     this.denial = denial
     this.logDenial(denial)
     if (terminal.kind === 'tcp') {
-      writeAccessLogs(terminal.runtime.accessLogs, this.streamInfo())
+      const { stats, accessLogs, listenerLogs } = terminal.runtime
+      stats.downstream_cx_total.value++
+      const stream = this.streamInfo()
+      writeListenerLogs(listenerLogs, stream)
+      writeAccessLogs(accessLogs, stream)
       this.logged = true
+    } else if (terminal.kind === 'http') {
+      const { stats } = terminal.runtime
+      stats.downstream_cx_total.value++
+      stats.downstream_cx_destroy.value++
+      stats.downstream_cx_destroy_local.value++
     }
     const close = (): unknown => this.secured.destroy()
     if (denial.delayMs) setTimeout(close, denial.delayMs).unref()
@@ -325,6 +334,7 @@ export class Connection {
   private streamInfo(): StreamInfo {
     const now = performance.now()
     const stream = new StreamInfo(this.info ?? this.describe(null), Date.now() - (now - this.startedAt), this.startedAt)
+    for (const { namespace, key, value } of this.state.metadata) stream.setDynamicMetadata(namespace, key, value)
     if (this.denial !== null) noteDenial(stream, this.denial)
     stream.endedAt = now
     return stream
@@ -347,7 +357,7 @@ export class Connection {
         return
       case 'tcp':
         this.logged = true
-        this.tcp = new TcpProxySession(socket, this.info!, terminal.runtime, this.state.cluster, early)
+        this.tcp = new TcpProxySession(socket, this.info!, terminal.runtime, this.state, early)
         return
       case 'directResponse':
         socket.end(terminal.body)
@@ -447,8 +457,9 @@ export class Connection {
     if (this.info !== null) {
       stream.bytesReceived = this.secured.bytesRead
       stream.bytesSent = this.secured.bytesWritten
+      if (this.denial === null && this.chain?.terminal.kind === 'directResponse') stream.responseCodeDetails = 'direct_response'
     }
-    writeAccessLogs(accessLogs, stream)
+    writeListenerLogs(accessLogs, stream)
   }
 }
 

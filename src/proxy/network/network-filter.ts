@@ -32,7 +32,10 @@ export interface PreFilter {
   explain?(info: ConnectionInfo): { readonly allowed: boolean; readonly rule: string; readonly reason: string }
 }
 
+/** What the filters of one connection leave to what comes after them. */
 export interface FilterState {
   cluster: string
+  /** Dynamic metadata, for the connection's log line. */
+  readonly metadata: { readonly namespace: string; readonly key: string; readonly value: string }[]
   releases: (() => void)[]
 }

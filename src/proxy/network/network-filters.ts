@@ -18,6 +18,8 @@ import type { RbacConfig } from '../../model/rbac.js'
 import { NetworkExtAuthz } from './network-ext-authz.js'
 import type { Denial, FilterState, PreFilter } from './network-filter.js'
 
+const RBAC_METADATA = 'envoy.filters.network.rbac'
+
 class NetworkRbac implements PreFilter {
   readonly name: string
   private readonly engine: RbacDecider | null
@@ -28,6 +30,7 @@ class NetworkRbac implements PreFilter {
   private readonly denials: DenialCounters
   private readonly table: IntentionTable | null
   private readonly shadowDenials: UpstreamFailures | null
+  private readonly shadowPrefix: string
 
   constructor(name: string, config: RbacConfig, store: StatsStore, listenerMetadata: Metadata, shadowDenials: UpstreamFailures | null) {
     this.name = name
@@ -35,17 +38,16 @@ class NetworkRbac implements PreFilter {
     this.shadow = rbacDecider(config.shadowRules, config.shadowMatcher)
     this.stats = rbacStats(store, config.statPrefix)
     this.shadowStats = config.shadowRulesStatPrefix === '' ? this.stats : rbacStats(store, config.statPrefix, config.shadowRulesStatPrefix)
+    this.shadowPrefix = config.shadowRulesStatPrefix
     this.denials = new DenialCounters(this.stats)
     this.table = intentionTableOf(listenerMetadata)
     // What is in shadow is known by the table of our own control plane.
     this.shadowDenials = this.table === null ? null : shadowDenials
   }
 
-  check(info: ConnectionInfo): Denial | null {
+  check(info: ConnectionInfo, state: FilterState): Denial | null {
     const input = { connection: info, head: null, info: null }
-    const refusedInShadow = this.shadow !== null && !this.shadow.decide(input).allowed
-    if (refusedInShadow) this.shadowStats.main.shadow_denied.value++
-    else if (this.shadow !== null) this.shadowStats.main.shadow_allowed.value++
+    const refusedInShadow = this.shadow !== null && !this.allowsInShadow(this.shadow, input, state)
     if (this.engine === null) return null
     const { allowed, policy } = this.engine.decide(input)
     if (allowed) {
@@ -54,6 +56,17 @@ class NetworkRbac implements PreFilter {
       return null
     }
     return this.denial(this.engine, input, policy)
+  }
+
+  /** The verdict is counted, and told in the log line. */
+  private allowsInShadow(shadow: RbacDecider, input: RbacInput, { metadata }: FilterState): boolean {
+    const { allowed, policy } = shadow.decide(input)
+    if (allowed) this.shadowStats.main.shadow_allowed.value++
+    else this.shadowStats.main.shadow_denied.value++
+    const tell = (key: string, value: string) => metadata.push({ namespace: RBAC_METADATA, key: `${this.shadowPrefix}${key}`, value })
+    if (policy !== null) tell('shadow_effective_policy_id', policy)
+    tell('shadow_engine_result', allowed ? 'allowed' : 'denied')
+    return allowed
   }
 
   private sayShadow(info: ConnectionInfo): void {

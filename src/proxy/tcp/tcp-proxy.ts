@@ -10,7 +10,7 @@ import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { readShared } from '../../io/shared-read.js'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
 import type { UpstreamFailures } from '../../l7/log/failure-log.js'
-import { type OpenAccessLog, writeAccessLogs } from '../../l7/log/open-access-log.js'
+import { type OpenAccessLog, writeAccessLogs, writeListenerLogs } from '../../l7/log/open-access-log.js'
 import { connectReason, noHostReason } from '../../l7/router/failure-reason.js'
 import { originalDestination } from '../../l7/router/pick-context.js'
 import type { ConnectionInfo } from '../../l7/stream/connection-info.js'
@@ -21,6 +21,7 @@ import type { TcpProxy } from '../../model/listener.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import { localAddressText } from '../../upstream/connect/connector.js'
 import type { Host } from '../../upstream/host/host.js'
+import type { FilterState } from '../network/network-filter.js'
 import {
   DirectUpstream,
   type TcpUpstream,
@@ -40,6 +41,7 @@ export interface TcpProxyRuntime {
   readonly tunneling: Tunneling | null
   /** The filter's own, and the listener's: both have one line a connection. */
   readonly accessLogs: readonly OpenAccessLog[]
+  readonly listenerLogs: readonly OpenAccessLog[]
   /** Most bytes waiting for the client before the upstream is not read from. */
   readonly bufferLimitBytes: number
   readonly random: () => number
@@ -77,15 +79,16 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
   private readonly cluster: string
 
   /** `early`: bytes that were read before. Some more are read while the upstream is dialled: a socket that nobody reads hears no reset. */
-  constructor(downstream: Socket, connection: ConnectionInfo, runtime: TcpProxyRuntime, clusterOverride: string, early: Buffer | null) {
+  constructor(downstream: Socket, connection: ConnectionInfo, runtime: TcpProxyRuntime, state: FilterState, early: Buffer | null) {
     this.downstream = downstream
     this.runtime = runtime
     this.early = early === null ? [] : [early]
     this.info = new StreamInfo(connection, Date.now(), performance.now())
+    for (const { namespace, key, value } of state.metadata) this.info.setDynamicMetadata(namespace, key, value)
     const { stats, config } = runtime
     stats.downstream_cx_total.value++
     everySecond.add(this)
-    this.cluster = clusterOverride !== '' ? clusterOverride : pickCluster(config, runtime.random)
+    this.cluster = state.cluster !== '' ? state.cluster : pickCluster(config, runtime.random)
     this.idle = config.idleTimeoutMs > 0 ? new LazyTimer(() => this.onIdleTimeout()) : null
     if (config.maxDownstreamConnectionDurationMs !== null) {
       this.age = setTimeout(() => {
@@ -216,7 +219,6 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
 
   private onIdleTimeout(): void {
     this.runtime.stats.idle_timeout.value++
-    this.info.responseFlags |= ResponseFlag.StreamIdleTimeout
     this.close()
   }
 
@@ -225,7 +227,8 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     // A reset is passed on as one: the client must not take it for an orderly end.
     if (hadError) {
       resetSocket(this.downstream)
-      this.info.connectionTerminationDetails = 'upstream_connection_reset'
+      // As Envoy, which knows of no reset where the upstream is a tunnel.
+      if (this.runtime.tunneling === null) this.info.responseFlags |= ResponseFlag.UpstreamRemoteReset
       this.finish()
       return
     }
@@ -275,6 +278,9 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     everySecond.remove(this)
     this.sweep()
     this.releaseAttempt()
+    info.upstreamBytesSent = info.bytesReceived
+    info.upstreamBytesReceived = info.bytesSent
+    writeListenerLogs(runtime.listenerLogs, info)
     writeAccessLogs(runtime.accessLogs, info)
   }
 }

@@ -160,18 +160,18 @@ describe('health_check filter', () => {
   it('answers by the health of clusters', () => {
     const world = new FakeEnvironment()
     const factory = world.factory(filter({ clusterMinHealthyPercentages: new Map([['api', 50]]) }))
-    const status = () => {
+    const answer = () => {
       const call = probe()
       runHead(factory, call)
-      return call.reply?.status
+      return [call.reply?.status, call.reply?.details]
     }
-    expect(status()).toBe(503)
+    expect(answer()).toEqual([503, 'health_check_failed_no_cluster_found'])
     world.clusters.set('api', cluster(1, 1, 4))
-    expect(status()).toBe(200)
+    expect(answer()).toEqual([200, 'health_check_ok_cluster_healthy'])
     world.clusters.set('api', cluster(1, 0, 4))
-    expect(status()).toBe(503)
+    expect(answer()).toEqual([503, 'health_check_failed_cluster_unhealthy'])
     world.clusters.set('api', cluster(0, 0, 0))
-    expect(status()).toBe(503)
+    expect(answer()).toEqual([503, 'health_check_failed_cluster_empty'])
   })
 
   it('passes through and keeps the answer for the cache time', () => {

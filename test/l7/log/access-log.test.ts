@@ -92,6 +92,8 @@ describe('filters', () => {
       passes({ kind: 'grpcStatus', statuses: [14], exclude: true }, grpc),
     ]).toEqual([true, false])
     expect(passes({ kind: 'grpcStatus', statuses: [12], exclude: false }, finished(404))).toBe(true)
+    // 200 says nothing of gRPC: Unknown.
+    expect([0, 2].map(status => passes({ kind: 'grpcStatus', statuses: [status], exclude: false }, finished(200)))).toEqual([false, true])
     const logType = (type: string, exclude: boolean) => passes({ kind: 'logType', types: [type], exclude })
     expect([logType('DownstreamEnd', false), logType('DownstreamEnd', true), logType('TcpConnectionEnd', false)]).toEqual([
       true,

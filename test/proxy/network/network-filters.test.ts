@@ -3,6 +3,7 @@ import type { ConnectionInfo } from '../../../src/l7/stream/connection-info.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { NetworkFilter } from '../../../src/model/listener.js'
 import type { RbacRules } from '../../../src/model/rbac.js'
+import type { FilterState } from '../../../src/proxy/network/network-filter.js'
 import { compilePreFilters } from '../../../src/proxy/network/network-filters.js'
 
 const info = {} as ConnectionInfo
@@ -11,7 +12,8 @@ function filter(model: NetworkFilter, runtime: Record<string, boolean> = {}) {
   const store = new StatsStore()
   const env = { runtime: { get: (key: string) => runtime[key] }, random: () => 0.5 }
   const [made] = compilePreFilters([model], store, new Map(), {} as never, env)
-  return { check: () => made!.check(info, { cluster: '', releases: [] }), store }
+  const state: FilterState = { cluster: '', metadata: [], releases: [] }
+  return { check: () => made!.check(info, state), state, store }
 }
 
 const rateLimit = (numerator: number | null): NetworkFilter => ({
@@ -35,13 +37,17 @@ describe('rbac', () => {
     ['trial_', 'wall.rbac.trial_.shadow_denied'],
   ])('shadow rules with shadow_rules_stat_prefix %j count in %s', (shadowRulesStatPrefix, stat) => {
     const rbac = { rules: rules('ALLOW'), shadowRules: rules('DENY'), matcher: null, shadowMatcher: null, rulesStatPrefix: '' }
-    const { check, store } = filter({
+    const { check, state, store } = filter({
       kind: 'rbac',
       name: 'wall',
       rbac: { ...rbac, shadowRulesStatPrefix, trackPerRuleStats: false, statPrefix: 'wall' },
     })
     expect(check()).toBeNull()
     expect([store.counter(stat).value, store.counter('wall.rbac.allowed').value]).toEqual([1, 1])
+    expect(state.metadata.map(({ key, value }) => `${key}=${value}`)).toEqual([
+      `${shadowRulesStatPrefix}shadow_effective_policy_id=p`,
+      `${shadowRulesStatPrefix}shadow_engine_result=denied`,
+    ])
   })
 })
 

@@ -449,6 +449,7 @@ describe.each(PROXIES)('%s', (name, bin) => {
       'ok: 1',
       'request_total: 2',
     ])
+    await expect.poll(() => world.proxy.stat('http.probe.tracing.health_check')).toBe(2)
   })
 
   // Where the two differ: docs/differences.md.

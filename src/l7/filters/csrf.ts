@@ -3,6 +3,7 @@
 
 import type { CsrfPolicy, HttpFilterOverride } from '../../model/http-filter.js'
 import type { RequestHead } from '../codec/codec.js'
+import type { HeaderList } from '../codec/header-list.js'
 import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
 import { compileStringMatchers } from '../match/string-matcher.js'
 import type { FilterContext } from './filter-environment.js'
@@ -61,20 +62,25 @@ class CsrfFilter implements StreamFilter {
     const enabled = this.enabled === null || this.enabled(this.random())
     if (!enabled && !(this.hasShadow && (this.shadow === null || this.shadow(this.random())))) return 'continue'
     const { headers } = head
-    const source = hostAndPort(headers.get('origin') ?? '') || hostAndPort(headers.get('referer') ?? '')
+    const source = sourceOf(headers)
     if (source === '') this.stats.missing_source_origin.value++
     else if (source === head.authority || this.additional?.(source) === true) {
       this.stats.request_valid.value++
       return 'continue'
-    }
-    this.stats.request_invalid.value++
+    } else this.stats.request_invalid.value++
     if (!enabled) return 'continue'
     call.sendReply(403, 'Invalid origin', 'csrf_origin_mismatch', 0)
     return 'stop'
   }
 }
 
-/** Host and port of an absolute URL; anything else as it is (`null`, for example, matches no host). */
+/** '' where nobody says it; a browser that keeps it to itself says `null`, whatever stands in Referer. */
+function sourceOf(headers: HeaderList): string {
+  const origin = headers.get('origin') ?? ''
+  return origin === 'null' ? '' : hostAndPort(origin) || hostAndPort(headers.get('referer') ?? '')
+}
+
+/** Host and port of an absolute URL; anything else as it is. */
 function hostAndPort(url: string): string {
   const scheme = url.indexOf('://')
   if (scheme === -1) return url

@@ -77,6 +77,7 @@ class HealthCheckFilter implements StreamFilter {
 
   requestHead(call: FilterCall, _head: RequestHead): FilterStatus {
     call.info.setFilterState(HEALTH_CHECK_STATE, true)
+    this.ctx.env.stats.tracing.health_check.value++
     if (this.ctx.env.healthFailed()) {
       this.answer(call, 503, 'health_check_failed', false, true)
       return 'stop'

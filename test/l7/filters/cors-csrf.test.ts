@@ -110,6 +110,19 @@ describe('csrf filter', () => {
     })
   })
 
+  // As the real Envoy counted them.
+  it.each([
+    [{}, 'missing_source_origin'],
+    [{ referer: 'http://' }, 'missing_source_origin'],
+    [{ origin: 'null', referer: 'http://api.example/' }, 'missing_source_origin'],
+    [{ origin: 'http://evil' }, 'request_invalid'],
+    [{ referer: '/page' }, 'request_invalid'],
+  ])('counts %j as %s alone', (headers, counter) => {
+    const { call, world } = run(headers as Record<string, string>)
+    const counted = ['missing_source_origin', 'request_invalid', 'request_valid'].filter(name => world.counter(`http.in.csrf.${name}`) > 0)
+    expect([call.reply?.status, counted]).toEqual([403, [counter]])
+  })
+
   it('lets safe methods be, and only counts in the shadow', () => {
     expect(run({ origin: 'http://evil' }, 'GET').call.reply).toBeNull()
     const { call, world } = run({ origin: 'http://evil' }, 'PUT', { enabled: NEVER, shadowEnabled: ALWAYS })

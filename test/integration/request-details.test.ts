@@ -195,11 +195,11 @@ async function start(bin: string): Promise<World> {
         listener(
           'probe',
           ports.probe,
-          hcm([any(to('origin'))], {
+          hcm([{ match: { prefix: '/old' }, redirect: { prefix_rewrite: '/new' } }, any(to('origin'))], {
             stat_prefix: 'probe',
             http_filters: [healthCheck('well', '/healthz', 'origin'), healthCheck('ill', '/lost', 'nobody'), ROUTER],
             local_reply_config: {
-              body_format: { text_format_source: { inline_string: '%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%' } },
+              body_format: { text_format_source: { inline_string: '%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %REQ(:PATH)%' } },
             },
           }),
         ),
@@ -436,8 +436,8 @@ describe.each(PROXIES)('%s', (name, bin) => {
       const answer = await get(world.ports.probe, path)
       return [answer.status, answer.body.toString()]
     }
-    expect(await ask('/healthz')).toEqual([200, 'health_check_ok_cluster_healthy -'])
-    expect(await ask('/lost')).toEqual([503, 'health_check_failed_no_cluster_found LH'])
+    expect(await ask('/healthz')).toEqual([200, 'health_check_ok_cluster_healthy - /healthz'])
+    expect(await ask('/lost')).toEqual([503, 'health_check_failed_no_cluster_found LH /lost'])
     const stats = (await world.proxy.get('/stats?filter=^http.probe.health_check')).body.trim().split('\n').sort()
     expect(stats.map(line => line.replace('http.probe.health_check.', ''))).toEqual([
       'cached_response: 0',
@@ -459,6 +459,14 @@ describe.each(PROXIES)('%s', (name, bin) => {
     const { main } = world.ports
     const both = await exchange(main, 'GET /not-modified HTTP/1.1\r\nHost: a\r\n\r\nGET /text HTTP/1.1\r\nHost: a\r\n\r\n')
     expect([both.status, both.body.toString().slice(0, 2)]).toEqual([304, envoys('zz', 'HT')])
+  })
+
+  it('the path of a redirect is the one that came', async () => {
+    const answer = await get(world.ports.probe, '/old/x')
+    expect([answer.header('location'), answer.body.toString()]).toEqual([
+      'http://a.test/new/x',
+      `direct_response - ${envoys('/new/x', '/old/x')}`,
+    ])
   })
 
   it('an answer to HEAD has no Transfer-Encoding', async () => {

@@ -118,6 +118,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   'HTTP/2 streams to a host whose': claim('upstream/connect/http-pool.test.ts: sends one stream before the SETTINGS'),
   'a pool beyond `max_connection_pools`': claim('upstream/connect/http-pool.test.ts: max_connection_pools'),
   'which certificate a name gets': claim('integration/certificate-choice.test.ts: Names of hosts have no case'),
+  '`%REQ(:PATH)%` of a request that is answered by a redirect': claim(`${DETAILS}: the path of a redirect is the one that came`),
   'access log lines': claim('l7/log/access-log-sink.test.ts: hands over the first line of a quiet time at once'),
   '`%REQUESTED_SERVER_NAME%`': claim(`${OWN}: %REQUESTED_SERVER_NAME% is also what TLS termination saw`),
   'a TCP health check without bytes': claim(

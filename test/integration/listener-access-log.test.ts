@@ -147,7 +147,7 @@ describe.each(PROXIES)('TCP connections under %s', (name, bin) => {
     })
     world = await ProxyProcess.start({
       bin,
-      flags: name === 'envoy' ? ['--use-dynamic-base-id', '--file-flush-interval-msec', '20'] : [],
+      flags: ['--file-flush-interval-msec', '20', ...(name === 'envoy' ? ['--use-dynamic-base-id'] : [])],
       bootstrap: {
         static_resources: {
           listeners: [

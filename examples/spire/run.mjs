@@ -10,14 +10,14 @@ import { bin, Deployment, expectOk, get, until } from '../deployment.mjs'
 const SERVER = process.env.SPIRE_SERVER_BIN ?? 'spire-server'
 const AGENT = process.env.SPIRE_AGENT_BIN ?? 'spire-agent'
 const TRUST_DOMAIN = 'example.org'
-const [SERVER_PORT, BUNDLE_PORT, OUR_BUNDLE_PORT] = [29081, 29082, 29083]
-const SHOP = 'http://127.0.0.1:29087'
-const OLD_SHOP = 'http://127.0.0.1:29091'
+const [SERVER_PORT, BUNDLE_PORT, OUR_BUNDLE_PORT] = [28181, 28182, 28183]
+const SHOP = 'http://127.0.0.1:28187'
+const OLD_SHOP = 'http://127.0.0.1:28191'
 
 const deployment = new Deployment({
   folder: import.meta.dirname,
-  http: '127.0.0.1:29084',
-  grpc: '127.0.0.1:29085',
+  http: '127.0.0.1:28184',
+  grpc: '127.0.0.1:28185',
   flags: ['--spiffe-bundle-addr', `127.0.0.1:${OUR_BUNDLE_PORT}`],
 })
 const { dir } = deployment
@@ -98,9 +98,9 @@ async function federate() {
 await deployment.run(async () => {
   // The shop says who it was told is calling: the sidecar's word, by the caller's certificate.
   const whoCalls = request => `hello ${/URI=([^;,]+)/.exec(request.headers['x-forwarded-client-cert'] ?? '')?.[1]}`
-  deployment.application(29086, () => 'web')
-  deployment.application(29088, whoCalls)
-  deployment.application(29090, whoCalls)
+  deployment.application(28186, () => 'web')
+  deployment.application(28188, whoCalls)
+  deployment.application(28190, whoCalls)
   await startSpire()
   await deployment.control()
   const ours = await federate()

@@ -98,7 +98,7 @@ describe('a control plane whose CA is Vault', () => {
     const set = (token: string) =>
       runCommand(['connect', 'ca', 'set-config', '--config-file', config(token)], { CONSUL_HTTP_ADDR: plane.httpAddress })
     const refused = await set('hvs.wrong-token')
-    expect(refused.err).toContain('Vault: GET sys/mounts/connect_root: HTTP 403: 2 errors occurred: * permission denied * invalid token')
+    expect(refused.err).toMatch(/^outrigger: Vault: GET \S+: HTTP 403: 2 errors occurred: \* permission denied \* invalid token\n$/)
     expect(refused.err).not.toContain('hvs.wrong-token')
     expect((await set('root')).out).toBe('Configuration updated!\n')
     const shown = (await call('GET', configuration)).text

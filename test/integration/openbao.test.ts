@@ -18,6 +18,8 @@ import { freePort } from '../support/port-range.js'
 
 const BINARY = process.env['OPENBAO_BIN']
 const ROOT_TOKEN = 'root-of-the-test'
+/** What its PKI engine warns of for any mount that issues an intermediate CA of the mesh. */
+const OF_EVERY_MOUNT = /hasn't configured any authority information access \(AIA\) fields|Max path length of the signed certificate is zero/
 
 describe.skipIf(BINARY === undefined)('a real OpenBao (OPENBAO_BIN)', () => {
   let bao: ChildProcess
@@ -127,7 +129,7 @@ describe.skipIf(BINARY === undefined)('a real OpenBao (OPENBAO_BIN)', () => {
     await ca.updateConfig(config())
     await trustEachOther(builtin, await party())
     await ca.close()
-    expect(problems).toEqual([])
+    expect(problems.filter(problem => !OF_EVERY_MOUNT.test(problem))).toEqual([])
   }, 60_000)
 
   it('gives secrets of its KV engine by version, and denies others', async () => {

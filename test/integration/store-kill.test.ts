@@ -1,5 +1,5 @@
-// kill -9 of the control plane at seeded moments under writers (OUTRIGGER_KILLS: how many times). After each restart everything that was
-// acknowledged is there, nothing is half there, the index has not gone back and the certificate authority is the same.
+// kill -9 of the control plane at seeded moments under writers (OUTRIGGER_KILLS: how many times), every third time during the first writes of its
+// life and else after one of them is acknowledged. After each restart everything that was acknowledged is there, nothing is half there, the index has not gone back and the certificate authority is the same.
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { MeshFixture } from '../support/mesh-fixture.js'
 
@@ -29,6 +29,10 @@ it(`loses nothing that was acknowledged over ${kills} kills`, { timeout: 60_000 
   const roots = await mesh.read('/v1/connect/ca/roots')
   for (let kill = 0; kill < kills; kill++) {
     let stopped = false
+    let isAcknowledged = () => {}
+    const first = new Promise<void>(resolve => {
+      isAcknowledged = resolve
+    })
     const writer = async (writer: number): Promise<void> => {
       for (let i = 0; !stopped; i++) {
         const name = `svc-${writer}-${i % 5}`
@@ -42,12 +46,14 @@ it(`loses nothing that was acknowledged over ${kills} kills`, { timeout: 60_000 
             Connect: { SidecarService: { Port: 1000 } },
           })
           acknowledged.set(name, write)
+          isAcknowledged()
         } catch {
           return
         }
       }
     }
     const writers = Array.from({ length: WRITERS }, (_, i) => writer(i))
+    if (kill % 3 !== 0) await first
     await new Promise(resolve => setTimeout(resolve, 5 + random() * 150))
     await mesh.kill()
     stopped = true

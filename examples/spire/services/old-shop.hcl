@@ -1,10 +1,10 @@
 service {
   name = "old-shop"
-  port = 29090
+  port = 28190
   connect {
     sidecar_service {
       address = "127.0.0.1"
-      port = 29094
+      port = 28194
     }
   }
 }

@@ -1,10 +1,10 @@
 service {
   name = "shop"
-  port = 29088
+  port = 28188
   connect {
     sidecar_service {
       address = "127.0.0.1"
-      port = 29093
+      port = 28193
     }
   }
 }

@@ -1,14 +1,14 @@
 service {
   name = "web"
-  port = 29086
+  port = 28186
   connect {
     sidecar_service {
       address = "127.0.0.1"
-      port = 29092
+      port = 28192
       proxy {
         upstreams = [
-          { destination_name = "shop", local_bind_port = 29087 },
-          { destination_name = "old-shop", local_bind_port = 29091 },
+          { destination_name = "shop", local_bind_port = 28187 },
+          { destination_name = "old-shop", local_bind_port = 28191 },
         ]
       }
     }

@@ -60,7 +60,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
   })
   applyHttpConfig(app, context.httpConfig)
   const streams = new StreamedAnswers()
-  if (context.store.isShared) consistentReads(app, context.store)
+  if (context.store.isShared) consistentReads(app, context)
   auditWrites(app, context)
   if (context.acl !== undefined) authorizeWith(context.acl, app, context)
   aclRoutes(app, context)

@@ -10,7 +10,8 @@ export async function loadBundle(name) {
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
     return refused(`Node ${OLDEST.join('.')} or later is needed, this is ${process.version}`)
   const file = new URL(`../dist/bundle/${name}.js`, import.meta.url)
-  if (!existsSync(file)) return refused('dist/ is not there: run `npm run build`')
+  const scripts = new URL('../dist/bundle/proxy/run-proxy.cjs', import.meta.url)
+  if (!existsSync(file) || !existsSync(scripts)) return refused('dist/ is not there: run `npm run build`')
   // Node 22 and later keep what V8 compiled for the next start.
   if (module.enableCompileCache !== undefined) module.enableCompileCache()
   return import(file.href)

@@ -1,8 +1,9 @@
 // The proxy's own scripts (dist/bundle/proxy), with what V8 made of them when they were built, which takes most of the compiling out of a start. Node 22
-// and later keep that themselves (run-bundle.mjs); here it stands beside each script. V8 refuses what another version or other flags have
-// made, and then compiles; that it belongs to this script and is whole, which V8 believes, is checked here by a digest. Used by bin/outrigger-proxy, and by scripts/code-cache.mjs, which writes what is kept.
+// and later keep that themselves (run-bundle.mjs); here it stands beside each script. V8 refuses what other flags have made, and then compiles; but
+// it believes that the rest fits, and a process ends where it does not (nodejs/node#62781). So a digest says that it is whole and was made of this
+// script by this very Node. Used by bin/outrigger-proxy, and by scripts/code-cache.mjs, which writes what is kept.
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import module, { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,7 +16,10 @@ const DIGEST_BYTES = 32
 /** What has been loaded: file name -> vm.Script. */
 const loadedScripts = new Map()
 
-const digestOf = (source, code) => createHash('sha256').update(source).update(code).digest()
+/** Of one version, too, there are builds for other machines and with other libraries. */
+const MADE_BY = [process.version, process.arch, process.platform, JSON.stringify(process.config)].join()
+
+const digestOf = (source, code) => createHash('sha256').update(MADE_BY).update(source).update(code).digest()
 
 /** Keeps what V8 has compiled of what has been loaded. */
 export function keepCompiled() {
@@ -26,8 +30,12 @@ export function keepCompiled() {
 }
 
 function compiled(file, source) {
-  if (!existsSync(`${file}.cache`)) return undefined
-  const kept = readFileSync(`${file}.cache`)
+  let kept
+  try {
+    kept = readFileSync(`${file}.cache`)
+  } catch {
+    return undefined
+  }
   const code = kept.subarray(DIGEST_BYTES)
   return digestOf(source, code).equals(kept.subarray(0, DIGEST_BYTES)) ? code : undefined
 }

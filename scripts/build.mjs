@@ -19,6 +19,9 @@ const isBuilt = () => existsSync(BUILT) && existsSync(PROXY_SCRIPTS)
 /** What the generated code was made from: a checkout or an install changes the times of files, and generating takes a minute. */
 const GEN_STAMP = join(gen, '.made-from')
 
+/** A start that is tried for what V8 compiles. */
+const MAX_TRIAL_MS = 30_000
+
 const isInstalled = name => existsSync(join(root, 'node_modules', name, 'package.json'))
 
 function newest(folder) {
@@ -51,8 +54,12 @@ async function generateIfChanged() {
 function keepCompiled() {
   if (module.enableCompileCache !== undefined) return
   const options = /exec node (.*?) ?"\$0"/.exec(readFileSync(join(root, 'bin/outrigger-proxy'), 'utf8'))[1].split(' ')
-  const { status, stderr } = spawnSync(process.execPath, [...options, join(root, 'scripts/code-cache.mjs')], { encoding: 'utf8' })
-  if (status !== 0) console.error(`outrigger: starts will take longer, since none could be tried here: ${stderr.trim().split('\n')[0]}`)
+  const { status, stderr } = spawnSync(process.execPath, [...options, join(root, 'scripts/code-cache.mjs')], {
+    encoding: 'utf8',
+    timeout: MAX_TRIAL_MS,
+  })
+  if (status !== 0)
+    console.error(`outrigger: starts will take longer, since none could be tried here: ${(stderr ?? '').trim().split('\n')[0]}`)
 }
 
 async function main() {

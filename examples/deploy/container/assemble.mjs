@@ -51,7 +51,7 @@ copyLibraries(process.execPath)
 // Without a shell and env, what starts a program by its name is its first line alone.
 for (const [name, flags] of [
   ['outrigger', ''],
-  ['outrigger-proxy', ' --max-semi-space-size=32'],
+  ['outrigger-proxy', ' --max-semi-space-size=8'],
 ]) {
   const program = join(app, 'bin', name)
   writeFileSync(program, readFileSync(program, 'utf8').replace(/^#!.*$/m, `#!/usr/local/bin/node${flags}`), { mode: 0o755 })

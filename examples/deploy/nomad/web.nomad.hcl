@@ -34,7 +34,7 @@ job "web" {
 
           config {
             image      = "outrigger:local"
-            entrypoint = ["/usr/local/bin/node", "--max-semi-space-size=32", "/opt/outrigger/bin/outrigger-proxy"]
+            entrypoint = ["/usr/local/bin/node", "--max-semi-space-size=8", "/opt/outrigger/bin/outrigger-proxy"]
             args = [
               "-c", "${NOMAD_SECRETS_DIR}/envoy_bootstrap.json",
               "-l", "${meta.connect.log_level}",

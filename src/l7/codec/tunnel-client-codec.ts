@@ -129,7 +129,7 @@ export class TunnelClientCodec implements ClientCodec, ClientStream {
     const { events } = this
     this.taken = true
     this.events = null
-    this.cutShort = events !== null
+    if (events !== null) this.cutShort = true
     events?.onReset(reason)
   }
 

@@ -5,11 +5,13 @@
 import type { SendHandle } from 'node:child_process'
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Http2Server, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import type { Address } from '../../model/address.js'
 import type { ListeningHandle } from '../predecessor.js'
 
 /** Admin connections at once: scrapes are few, and each costs memory. */
+const load = createRequire(import.meta.url)
 const MAX_CONNECTIONS = 100
 const SILENT_MS = 60_000
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -46,7 +48,9 @@ export class AdminListener {
 
   /** Few ever ask by HTTP/2, and to load it is a tenth of what Node's own modules take of a start. */
   private http2Server(host: AdminListenerHost): Http2Server {
-    this.http2 ??= process.getBuiltinModule('node:http2').createServer((request, response) => host.onRequest(request, response))
+    this.http2 ??= (load('node:http2') as typeof import('node:http2')).createServer((request, response) =>
+      host.onRequest(request, response),
+    )
     return this.http2
   }
 

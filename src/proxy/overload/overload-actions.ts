@@ -2,6 +2,7 @@
 // collected, the streams that hold most are reset. Refusing connections and requests needs no step: they ask `overload` themselves.
 // Made by Server in every process that serves; OverloadWatch calls `set`, in a worker the primary's message does.
 
+import { createRequire } from 'node:module'
 import { runInNewContext } from 'node:vm'
 import { Overload } from '../../l7/server/overload.js'
 import { resetStreamCount, shedLoadCount, shrinkCount } from '../../metrics/overload-stats.js'
@@ -117,7 +118,7 @@ let collector: (() => void) | null = null
 /** V8 gives its collector to contexts that begin after it was asked to. */
 function collectGarbage(): void {
   if (collector === null) {
-    const { setFlagsFromString } = process.getBuiltinModule('node:v8')
+    const { setFlagsFromString }: typeof import('node:v8') = createRequire(import.meta.url)('node:v8')
     setFlagsFromString('--expose-gc')
     collector = runInNewContext('gc') as () => void
     setFlagsFromString('--no-expose-gc')

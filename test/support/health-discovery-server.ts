@@ -1,11 +1,12 @@
 // A health discovery server: asks for checks as a test says, and keeps what comes. Used by the tests of health discovery, ours and Envoy's.
 import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf'
-import * as grpc from '@grpc/grpc-js'
+import type * as grpc from '@grpc/grpc-js'
 import {
   HealthCheckSpecifierSchema,
   HealthCheckRequestOrEndpointHealthResponseSchema as RequestSchema,
 } from '../../src/xds/gen/envoy/service/health/v3/hds_pb.js'
 import { STREAM_HEALTH_CHECK } from '../../src/xds/health-discovery/health-report.js'
+import { GrpcServices } from './grpc-services.js'
 
 type Request = MessageShape<typeof RequestSchema>
 type Specifier = MessageInitShape<typeof HealthCheckSpecifierSchema>
@@ -13,34 +14,28 @@ type Call = grpc.ServerDuplexStream<Request, Specifier>
 
 export class HealthDiscoveryServer {
   readonly requests: Request[] = []
-  port = 0
   streams = 0
-  private readonly server = new grpc.Server()
+  private readonly server = new GrpcServices()
   private call: Call | null = null
 
   constructor(private specifier: Specifier) {
-    const definition = {
-      path: STREAM_HEALTH_CHECK,
-      requestStream: true,
-      responseStream: true,
-      requestSerialize: () => Buffer.alloc(0),
-      requestDeserialize: (bytes: Buffer) => fromBinary(RequestSchema, bytes),
-      responseSerialize: (value: Specifier) => Buffer.from(toBinary(HealthCheckSpecifierSchema, create(HealthCheckSpecifierSchema, value))),
-      responseDeserialize: () => null,
-    }
-    this.server.addService(
-      { call: definition } as unknown as grpc.ServiceDefinition,
-      { call: (call: Call) => this.serve(call) } as unknown as grpc.UntypedServiceImplementation,
+    this.server.addStream<Request, Specifier>(
+      {
+        path: STREAM_HEALTH_CHECK,
+        read: bytes => fromBinary(RequestSchema, bytes),
+        write: value => toBinary(HealthCheckSpecifierSchema, create(HealthCheckSpecifierSchema, value)),
+      },
+      call => this.serve(call),
     )
   }
 
   async listen(): Promise<this> {
-    this.port = await new Promise<number>((resolve, reject) =>
-      this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
-      ),
-    )
+    await this.server.listen()
     return this
+  }
+
+  get port(): number {
+    return this.server.port
   }
 
   /** Also what streams that come later are told first. */
@@ -55,7 +50,7 @@ export class HealthDiscoveryServer {
   }
 
   close(): void {
-    this.server.forceShutdown()
+    this.server.close()
   }
 
   /** The newest report: what was said of each host, by cluster and locality. */

@@ -4,9 +4,11 @@ import * as grpc from '@grpc/grpc-js'
 import type { ClusterStats } from '../../src/xds/gen/envoy/config/endpoint/v3/load_report_pb.js'
 import { LoadStatsRequestSchema, LoadStatsResponseSchema } from '../../src/xds/gen/envoy/service/load_stats/v3/lrs_pb.js'
 import { STREAM_LOAD_STATS } from '../../src/xds/load-reports/load-report.js'
+import { GrpcServices } from './grpc-services.js'
 
 type Request = MessageShape<typeof LoadStatsRequestSchema>
-type Call = grpc.ServerDuplexStream<Request, MessageInitShape<typeof LoadStatsResponseSchema>>
+type Response = MessageInitShape<typeof LoadStatsResponseSchema>
+type Call = grpc.ServerDuplexStream<Request, Response>
 
 /** Sums over all reports of a cluster. */
 export interface ClusterSums {
@@ -20,41 +22,34 @@ export interface ClusterSums {
 export class LoadStatsServer {
   readonly requests: Request[] = []
   readonly tokens: (string | undefined)[] = []
-  port = 0
-  private readonly server = new grpc.Server()
+  private readonly server = new GrpcServices()
 
   /** Metadata of the answer. */
   constructor(
-    private readonly answer: MessageInitShape<typeof LoadStatsResponseSchema>,
+    private readonly answer: Response,
     private readonly metadata: Readonly<Record<string, string>> = {},
   ) {
-    const definition = {
-      path: STREAM_LOAD_STATS,
-      requestStream: true,
-      responseStream: true,
-      requestSerialize: () => Buffer.alloc(0),
-      requestDeserialize: (bytes: Buffer) => fromBinary(LoadStatsRequestSchema, bytes),
-      responseSerialize: (value: MessageInitShape<typeof LoadStatsResponseSchema>) =>
-        Buffer.from(toBinary(LoadStatsResponseSchema, create(LoadStatsResponseSchema, value))),
-      responseDeserialize: () => null,
-    }
-    this.server.addService(
-      { call: definition } as unknown as grpc.ServiceDefinition,
-      { call: (call: Call) => this.serve(call) } as unknown as grpc.UntypedServiceImplementation,
+    this.server.addStream<Request, Response>(
+      {
+        path: STREAM_LOAD_STATS,
+        read: bytes => fromBinary(LoadStatsRequestSchema, bytes),
+        write: value => toBinary(LoadStatsResponseSchema, create(LoadStatsResponseSchema, value)),
+      },
+      call => this.serve(call),
     )
   }
 
   async listen(): Promise<this> {
-    this.port = await new Promise<number>((resolve, reject) =>
-      this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
-      ),
-    )
+    await this.server.listen()
     return this
   }
 
+  get port(): number {
+    return this.server.port
+  }
+
   close(): void {
-    this.server.forceShutdown()
+    this.server.close()
   }
 
   /** All reports of a cluster, the oldest first. */

@@ -167,9 +167,7 @@ export class ControlPlane {
       options.acl &&
       (await AclSystem.start(store, { ...options.acl, dataDir: options.dataDir }, datacenter, reason => this.log.warn({}, reason)))
     this.cleanups.push(() => acl?.stop())
-    const ownName = options.nodeName ?? hostname()
-    const ownAddress = options.nodeAddress ?? '127.0.0.1'
-    const own = { name: ownName, address: ownAddress, locality: options.locality }
+    const own = { name: options.nodeName ?? hostname(), address: options.nodeAddress ?? '127.0.0.1', locality: options.locality }
     const node: NodeInfo = { ...(await serverNode(store, own)), datacenter }
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
@@ -276,7 +274,7 @@ export class ControlPlane {
       peers: snapshotPeers(peeringTable, () => {
         const tls = plan.grpcTls && (this.grpcListening?.tls ?? plan.grpcTls)
         if (tls === undefined) return undefined
-        return { serverName: peeringServerName(datacenter, ca.trustDomain), host: hostForOthers(tls.host, ownAddress), port: tls.port }
+        return { serverName: peeringServerName(datacenter, ca.trustDomain), host: hostForOthers(tls.host, own.address), port: tls.port }
       }),
     }
     const builder = new SnapshotBuilder(snapshotSources)
@@ -318,7 +316,7 @@ export class ControlPlane {
         ca,
         seal,
         datacenter,
-        address: ownAddress,
+        address: own.address,
         leases: store.leases,
         notes: store.notes,
       },
@@ -369,9 +367,9 @@ export class ControlPlane {
       ca,
       datacenter,
       domain: options.dns?.domain ?? 'consul',
-      nodeName: ownName,
+      nodeName: own.name,
       peeringName: peeringServerName(datacenter, ca.trustDomain),
-      addresses: [ownAddress, ...[plan.https, plan.grpcTls].map(address => address?.host ?? '')],
+      addresses: [own.address, ...[plan.https, plan.grpcTls].map(address => address?.host ?? '')],
       onProblem: reason => this.log.warn({}, reason),
     })
     this.portTls = portTls
@@ -382,9 +380,9 @@ export class ControlPlane {
     })
     const replicas = new Replicas(store, {
       id: store.isShared ? store.notes.replica : node.id,
-      name: ownName,
-      address: ownAddress,
-      grpcAddress: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', ownAddress),
+      name: own.name,
+      address: own.address,
+      grpcAddress: hostForOthers((plan.grpcTls ?? plan.grpc)?.host ?? '', own.address),
       version: CONSUL_VERSION,
       ...(options.locality && { locality: options.locality }),
     })
@@ -455,9 +453,9 @@ export class ControlPlane {
       publisher,
       ads,
       traffic,
-      reportIntervalMs: traffic.intervalMs,
       metrics,
-      ...{ webhookSecretFile: options.webhookSecretFile, vault: vault?.session },
+      webhookSecretFile: options.webhookSecretFile,
+      vault: vault?.session,
       onProblem: reason => this.log.error({}, reason),
     })
     if (options.inert !== true) rollouts.engine.start()

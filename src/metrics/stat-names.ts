@@ -10,7 +10,7 @@ import * as tables from './stat-tables.js'
 import { type StatScope, type StatSource, sanitizeStatName } from './stats-store.js'
 import type { SubscriptionStats } from './subscription-stats.js'
 
-type HandlesOf<T> = T extends { readonly handles: new (...args: never[]) => infer H } ? H : never
+export type HandlesOf<T> = T extends { readonly handles: new (...args: never[]) => infer H } ? H : never
 
 export type ListenerHandles = HandlesOf<typeof tables.LISTENER>
 export type ListenerHttpHandles = HandlesOf<typeof tables.LISTENER_HTTP>
@@ -509,53 +509,9 @@ export function filesystemStats(source: StatSource): FilesystemHandles {
   return source.scope('filesystem').group(tables.FILESYSTEM)
 }
 
-export type GrpcLogHandles = HandlesOf<typeof tables.GRPC_LOG>
-
-/** `access_logs.grpc_access_log.`, of all of them together. */
-export function grpcLogStats(source: StatSource): GrpcLogHandles {
-  return source.scope('access_logs.grpc_access_log').group(tables.GRPC_LOG)
-}
-
 /** `server.hot_restart_generation`: how many processes there were, this one included. Absent where there is no hot restart. */
 export function restartGeneration(source: StatSource): Gauge {
   return source.scope('server').gauge('hot_restart_generation')
-}
-
-export type LoadReporterHandles = HandlesOf<typeof tables.LOAD_REPORTER>
-
-/** `load_reporter.`; absent without load_stats_config. */
-export function loadReporterStats(source: StatSource): LoadReporterHandles {
-  return source.scope('load_reporter').group(tables.LOAD_REPORTER)
-}
-
-export type HealthReporterHandles = HandlesOf<typeof tables.HDS_DELEGATE>
-
-/** `hds_delegate.`; absent without hds_config. */
-export function healthReporterStats(source: StatSource): HealthReporterHandles {
-  return source.scope('hds_delegate').group(tables.HDS_DELEGATE)
-}
-
-/** `statsd.`, of the sinks over TCP together. */
-export function statsdStats(source: StatSource): HandlesOf<typeof tables.STATSD> {
-  return source.scope('statsd').group(tables.STATSD)
-}
-
-/** `access_logs.open_telemetry_access_log.[<prefix>.]` */
-export function otlpLogStats(source: StatSource, prefix: string): GrpcLogHandles {
-  return source.scope(joinNames('access_logs.open_telemetry_access_log', prefix)).group(tables.GRPC_LOG)
-}
-
-export type OpenTelemetryTracerHandles = HandlesOf<typeof tables.OPENTELEMETRY_TRACER>
-export type ZipkinTracerHandles = HandlesOf<typeof tables.ZIPKIN_TRACER>
-
-/** `tracing.opentelemetry.`, of all its tracers together. */
-export function openTelemetryTracerStats(source: StatSource): OpenTelemetryTracerHandles {
-  return source.scope('tracing.opentelemetry').group(tables.OPENTELEMETRY_TRACER)
-}
-
-/** `tracing.zipkin.` */
-export function zipkinTracerStats(source: StatSource): ZipkinTracerHandles {
-  return source.scope('tracing.zipkin').group(tables.ZIPKIN_TRACER)
 }
 
 export type CaresHandles = HandlesOf<typeof tables.CARES>
@@ -596,6 +552,6 @@ function released<C extends string, G extends string, H extends string>(
   return { main: scope.group(table), release: () => scope.release() }
 }
 
-function joinNames(a: string, b: string): string {
+export function joinNames(a: string, b: string): string {
   return a === '' || b === '' ? a + b : `${a.endsWith('.') ? a.slice(0, -1) : a}.${b}`
 }

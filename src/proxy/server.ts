@@ -20,18 +20,15 @@ import { otlpUserAgent } from '../l7/otlp/otlp-client.js'
 import { Tracers } from '../l7/tracing/tracers.js'
 import { ExceptionLog } from '../metrics/exception-log.js'
 import { refreshIntervalDelay, resetStreamCount } from '../metrics/overload-stats.js'
+import { grpcLogStats, openTelemetryTracerStats, otlpLogStats, zipkinTracerStats } from '../metrics/reporting-stats.js'
 import {
   asyncClientStats,
   caresStats,
   clusterStats,
   filesystemStats,
-  grpcLogStats,
-  openTelemetryTracerStats,
-  otlpLogStats,
   restartGeneration,
   runtimeStats,
   showWatchdogs,
-  zipkinTracerStats,
 } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { Bootstrap } from '../model/bootstrap.js'

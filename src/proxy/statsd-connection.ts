@@ -4,9 +4,9 @@
 
 import type { Socket } from 'node:net'
 import type { UpstreamPools } from '../l7/client/upstream-pools.js'
+import { statsdStats } from '../metrics/reporting-stats.js'
 import type { StatsdTransport } from '../metrics/sinks/statsd-sink.js'
 import type { Counter } from '../metrics/stat.js'
-import { statsdStats } from '../metrics/stat-names.js'
 import type { StatsStore } from '../metrics/stats-store.js'
 import type { UpstreamCluster } from '../upstream/cluster/cluster.js'
 import { bindHostOf, Dial, type DialFailure, type DialListener, type Dialled } from '../upstream/connect/connector.js'

@@ -10,7 +10,7 @@ import type { ControlMetrics } from '../control-metrics.js'
 import { healthEntry } from '../http-api/shapes.js'
 import type { SnapshotPublisher } from '../snapshot/snapshot-publisher.js'
 import type { Store } from '../store/store.js'
-import type { TrafficReader } from '../traffic/traffic.js'
+import type { ObservedTraffic } from '../traffic/observed-traffic.js'
 import { outsideCalls } from './outside-calls.js'
 import { proxyAcceptance } from './proxy-acceptance.js'
 import { RolloutEngine, type Rollouts } from './rollout-engine.js'
@@ -23,15 +23,14 @@ export async function openRollouts(parts: {
   readonly entries: ConfigEntryTable
   readonly publisher: SnapshotPublisher
   readonly ads: AdsServer
-  readonly traffic: TrafficReader
-  readonly reportIntervalMs: number
+  readonly traffic: ObservedTraffic
   readonly metrics: ControlMetrics
   /** Where the secrets are that webhooks are signed with; absent: they are not signed. */
   readonly webhookSecretFile: string | undefined
   readonly vault: VaultSession | undefined
   onProblem(reason: string): void
 }): Promise<Rollouts> {
-  const { store, catalog, entries, publisher, ads, traffic, reportIntervalMs, metrics, webhookSecretFile, vault, onProblem } = parts
+  const { store, catalog, entries, publisher, ads, traffic, metrics, webhookSecretFile, vault, onProblem } = parts
   const secrets = webhookSecretFile === undefined ? UNSIGNED : await openWebhookSecrets(webhookSecretFile, vault)
   const table = await RolloutTable.open(store)
   const engine = new RolloutEngine({
@@ -39,7 +38,7 @@ export async function openRollouts(parts: {
     entries,
     table,
     traffic,
-    reportIntervalMs,
+    reportIntervalMs: traffic.intervalMs,
     acceptance: proxyAcceptance(publisher, ads),
     isHealthy: (service, subset) => isHealthy(catalog, entries, service, subset),
     calls: outsideCalls(secrets, () => systemClock.wallNow()),

@@ -6,7 +6,7 @@
 import { fullJitterMs } from '../../io/backoff.js'
 import type { Clock, Timer } from '../../io/clock.js'
 import { SharedWhileUsed } from '../../io/shared-while-used.js'
-import type { GrpcLogHandles } from '../../metrics/stat-names.js'
+import type { GrpcLogHandles } from '../../metrics/reporting-stats.js'
 import type { GrpcLogTarget } from '../../model/access-log.js'
 import type { GrpcService } from '../../model/grpc-service.js'
 import { ProtobufWriter } from '../grpc/protobuf-writer.js'

@@ -4,7 +4,7 @@
 
 import type { Clock, Timer } from '../../io/clock.js'
 import { SharedWhileUsed } from '../../io/shared-while-used.js'
-import type { GrpcLogHandles } from '../../metrics/stat-names.js'
+import type { GrpcLogHandles } from '../../metrics/reporting-stats.js'
 import type { OtlpLogTarget } from '../../model/access-log.js'
 import { toByteString } from '../codec/byte-string.js'
 import { readEnvironment } from '../format/header-format.js'

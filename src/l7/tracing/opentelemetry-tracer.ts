@@ -1,7 +1,7 @@
 // OpenTelemetry (envoy.tracers.opentelemetry): W3C contexts, samplers, spans as OTLP over gRPC or HTTP. Made by Tracers. What a span looks
 // like on the wire is in otlp-span.ts.
 
-import type { OpenTelemetryTracerHandles } from '../../metrics/stat-names.js'
+import type { OpenTelemetryTracerHandles } from '../../metrics/reporting-stats.js'
 import type { OpenTelemetryTracerConfig, Sampler } from '../../model/tracing.js'
 import type { RequestHead } from '../codec/codec.js'
 import type { HeaderList } from '../codec/header-list.js'

@@ -1,7 +1,7 @@
 // What tracers need of the process: its clients, clock, runtime, stats, names. Given by the server to Tracers.
 
 import type { Clock } from '../../io/clock.js'
-import type { OpenTelemetryTracerHandles, ZipkinTracerHandles } from '../../metrics/stat-names.js'
+import type { OpenTelemetryTracerHandles, ZipkinTracerHandles } from '../../metrics/reporting-stats.js'
 import type { Runtime } from '../match/runtime-fraction.js'
 import type { OtlpTransport } from '../otlp/otlp-client.js'
 

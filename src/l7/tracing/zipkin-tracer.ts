@@ -1,7 +1,7 @@
 // Zipkin (envoy.tracers.zipkin): B3 contexts, W3C's beside them where asked for, spans to a collector over HTTP. Made by Tracers. What a
 // span looks like on the wire is in zipkin-span.ts.
 
-import type { ZipkinTracerHandles } from '../../metrics/stat-names.js'
+import type { ZipkinTracerHandles } from '../../metrics/reporting-stats.js'
 import type { ZipkinTracerConfig } from '../../model/tracing.js'
 import type { RequestHead } from '../codec/codec.js'
 import { HeaderList } from '../codec/header-list.js'

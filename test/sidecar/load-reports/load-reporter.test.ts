@@ -3,7 +3,7 @@ import { create, fromBinary, type MessageShape, toBinary } from '@bufbuild/proto
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AsyncGrpcClient } from '../../../src/l7/client/async-client.js'
 import { HeaderList } from '../../../src/l7/codec/header-list.js'
-import { loadReporterStats } from '../../../src/metrics/stat-names.js'
+import { loadReporterStats } from '../../../src/metrics/reporting-stats.js'
 import { LoadReporter } from '../../../src/sidecar/load-reports/load-reporter.js'
 import type { Host } from '../../../src/upstream/host/host.js'
 import { NodeSchema } from '../../../src/xds/gen/envoy/config/core/v3/base_pb.js'

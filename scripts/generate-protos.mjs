@@ -210,7 +210,8 @@ export function generateProtos() {
     const template = {
       version: 'v2',
       inputs: [{ directory: used }],
-      plugins: [{ local: join(bin, 'protoc-gen-es'), out: join(work, 'gen'), opt: ['target=ts', 'import_extension=js'] }],
+      // `all`: the plugin runs once, not once a folder.
+      plugins: [{ local: join(bin, 'protoc-gen-es'), out: join(work, 'gen'), opt: ['target=ts', 'import_extension=js'], strategy: 'all' }],
     }
     execFileSync(join(bin, 'buf'), ['generate', '--template', JSON.stringify(template)], {
       cwd: work,

@@ -49,6 +49,8 @@ interface CookieTest {
 export class CompiledRouteMatch {
   /** True for a path that the matcher knows: the length of it that matched is what prefix_rewrite replaces; -1: no match. */
   readonly matchPath: (path: string) => number
+  /** What each path that it matches begins with, byte for byte; null: that is not known of it. */
+  readonly literal: string | null
   private readonly connect: boolean
   private readonly headers: ReturnType<typeof compileHeaderMatchers>
   private readonly query: ReturnType<typeof compileQueryParameters>
@@ -60,6 +62,7 @@ export class CompiledRouteMatch {
 
   constructor(model: RouteMatch, runtime: Runtime) {
     this.matchPath = compilePathMatch(model.path)
+    this.literal = literalOf(model.path)
     this.connect = model.path.kind === 'connect'
     this.headers = compileHeaderMatchers(model.headers)
     this.query = compileQueryParameters(model.queryParameters)
@@ -112,6 +115,11 @@ export class CompiledRouteMatch {
     if (presented !== null && (peer !== null) !== presented) return false
     return validated === null || (peer?.validated === true) === validated
   }
+}
+
+function literalOf(match: PathMatch): string | null {
+  if (match.kind === 'connect' || match.kind === 'regex' || !match.caseSensitive) return null
+  return toByteString(match.value)
 }
 
 function compilePathMatch(match: PathMatch): (path: string) => number {

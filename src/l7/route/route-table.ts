@@ -18,6 +18,7 @@ import { compileRequestMutations, compileResponseMutations } from './header-muta
 import { portSeparator } from './path-normalize.js'
 import { CompiledRetryPolicy } from './retry-policy.js'
 import { type AnswerTarget, answerTlsRedirect } from './route-answers.js'
+import { INDEXED_FROM, RouteIndex } from './route-index.js'
 
 export interface RouteTableOptions {
   readonly runtime: Runtime
@@ -40,6 +41,8 @@ const NO_VIRTUAL_HOST: RouteMatchResult = { kind: 'no-virtual-host' }
 interface HostEntry {
   readonly model: VirtualHost
   readonly routes: readonly CompiledRoute[]
+  /** Of many routes; null: all of them are asked. */
+  readonly index: RouteIndex | null
   /** One result object per route: matching allocates nothing. */
   readonly results: readonly RouteMatchResult[]
   readonly noRoute: RouteMatchResult
@@ -107,7 +110,11 @@ export class CompiledRouteTable {
     let path = pathOnly(head.path)
     if (this.model.ignorePathParametersInPathMatching) path = withoutPathParameters(path)
     const roll = this.usesRandom ? random() : 0
-    const { routes } = entry
+    const { routes, index } = entry
+    if (index !== null && trace === null) {
+      const found = index.find(head, path, info, roll)
+      return found === -1 ? entry.noRoute : entry.results[found]!
+    }
     for (let i = 0; i < routes.length; i++) {
       const missed = routes[i]!.match.missed(head, path, info, roll)
       if (missed === null) return entry.results[i]!
@@ -195,10 +202,12 @@ function* compileVirtualHost(
     virtualClusterOf: (head, info) => virtualClusters.find(({ test }) => test === null || test(head, info)) ?? null,
   }
   const routes: CompiledRoute[] = []
+  const index = model.routes.length < INDEXED_FROM ? null : new RouteIndex()
   for (const each of model.routes) {
     const route = new CompiledRoute(each, host, runtime, stats)
     if (route.stats !== null) released.push(route.stats)
     routes.push(route)
+    index?.add(route)
     yield
   }
   // Its answer takes no response headers of any level, as in Envoy.
@@ -207,6 +216,7 @@ function* compileVirtualHost(
   return {
     model,
     routes,
+    index,
     results: routes.map(route => ({ kind: 'route', route })),
     noRoute: { kind: 'no-route', virtualHost: model.name },
     tlsRedirect: tlsRedirect === null ? null : { kind: 'route', route: tlsRedirect },

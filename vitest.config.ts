@@ -1,22 +1,41 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { configDefaults, defineConfig } from 'vitest/config'
 import { ProgressReporter } from './test/support/progress-reporter.js'
+import { SlowestFirst } from './test/support/slowest-first.js'
 
 const env = process.env
 /** The file that lists what has passed already, where a run is taken up again (.ci/run). */
 const passedFile = env['TEST_PASSED']
 const passed = passedFile && existsSync(passedFile) ? readFileSync(passedFile, 'utf8').split('\n').filter(Boolean) : []
+/** Real processes: the product's, Envoy, a compiler. */
+const PROCESSES = [
+  'test/integration/**/*.test.ts',
+  'test/bench/**/*.test.ts',
+  'test/**/envoy*.test.ts',
+  'test/**/*-crash.test.ts',
+  'test/{readme,package,examples}.test.ts',
+]
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     exclude: [...configDefaults.exclude, ...passed],
     reporters: ['default', new ProgressReporter({ passedFile, fileLimitMs: Number(env['TEST_FILE_LIMIT_S'] ?? 0) * 1000 })],
     // Far beyond what anything takes: real processes on a shared machine of two cores can be kept waiting for long.
     testTimeout: 120_000,
     hookTimeout: 180_000,
+    // vitest's own second is not enough on such a machine.
+    expect: { poll: { timeout: 60_000 } },
+    sequence: { sequencer: SlowestFirst },
     pool: 'forks',
     // Most of an integration test is waiting for processes and timers.
     maxWorkers: 3,
+    projects: [
+      // One process serves many files, one after the other, and has loaded the sources once: more than half of the time of most.
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: PROCESSES, isolate: false, benchmark: { include: [] } },
+      },
+      { extends: true, test: { name: 'processes', include: PROCESSES } },
+    ],
   },
 })

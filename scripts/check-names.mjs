@@ -1,8 +1,8 @@
 // The comment at the head of a file, the README and docs/ name only files and folders that are there. Part of `npm test`; prints each
 // absent name and exits 1. A name is what ends like source (.ts, .mjs, .md) or begins like a path of this repository; it is
 // found by its end, so that `http2/stream.ts` and `stream.ts` both mean that one file of the codec. `*` is any text.
-import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -10,8 +10,24 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const TOP = 'src|test|docs|bench|scripts|examples|bin'
 const NAME = new RegExp(`(?<![\\w./*-])(?:(?:${TOP})/[\\w./*-]*|[\\w./*-]+\\.(?:ts|mjs|md)\\b)`, 'g')
 
-const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-const files = [...new Set(listed.split('\n'))].filter(file => file !== '' && existsSync(join(root, file)))
+/** What is no source of ours, where git cannot say so. */
+const NOT_OURS = /^(?:\.git|node_modules|dist|src\/xds\/gen)$/
+
+function filesBelow(folder) {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap(entry => {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`
+    if (entry.isDirectory()) return NOT_OURS.test(path) ? [] : filesBelow(path)
+    return [path]
+  })
+}
+
+/** Of an archive, or where git is not installed: the files that are there. */
+function allFiles() {
+  const { status, stdout } = spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+  return status === 0 ? [...new Set(stdout.split('\n'))] : filesBelow('')
+}
+
+const files = allFiles().filter(file => file !== '' && existsSync(join(root, file)))
 // Generated, so in no index: named by its folder alone.
 const paths = new Set(['src/xds/gen', ...files])
 for (const file of files) for (let at = file.indexOf('/'); at !== -1; at = file.indexOf('/', at + 1)) paths.add(file.slice(0, at))

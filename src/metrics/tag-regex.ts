@@ -2,13 +2,15 @@
 // compileTagRegex reads the pattern once, writes it in the strict (`u`) syntax of JavaScript, POSIX classes spelled out, refuses what
 // std::regex refuses, and counts in how many ways it may match. Called by tags.ts and, for its errors, by xds/bootstrap.
 // Invariant: no name holds up the thread. Where length and pattern bound the steps by MAX_FREE_STEPS, V8 runs as it is; otherwise under
-// a watchdog of WATCHED_MS, and a pattern that runs into it is never run again.
+// a watchdog of WATCHED_MS, and a pattern that runs into it WATCHED_TRIES times in a row is never run again.
 
 import vm from 'node:vm'
 
 /** Steps that a pattern may need at worst before it is run under the watchdog: some milliseconds. */
 const MAX_FREE_STEPS = 1_000_000
 const WATCHED_MS = 50
+/** The watchdog counts time that a busy machine or a quota of CPU took from the thread as well: that does not come again at once. */
+const WATCHED_TRIES = 3
 
 /** `[:digit:]` and its like, as the inside of a class. */
 const POSIX_CLASSES = new Map([
@@ -66,14 +68,16 @@ class WatchedRegex implements TagRegex {
   exec(name: string): RegExpExecArray | null {
     if (this.stopped) return null
     if (stepsAtWorst(this.read, name.length) <= MAX_FREE_STEPS) return this.regex.exec(name)
-    try {
-      return watched(() => this.regex.exec(name))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
-      this.stopped = true
-      this.onSlow()
-      return null
+    for (let attempt = 0; attempt < WATCHED_TRIES; attempt++) {
+      try {
+        return watched(() => this.regex.exec(name))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
+      }
     }
+    this.stopped = true
+    this.onSlow()
+    return null
   }
 }
 

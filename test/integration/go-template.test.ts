@@ -9,7 +9,7 @@ import { Template } from '../../src/automation/template/template.js'
 import { TEMPLATE_CORPUS, type TemplateCase } from '../support/template-corpus.js'
 
 const judge = fileURLToPath(new URL('../support/go-template', import.meta.url))
-const missing = spawnSync('go', ['version']).status === 0 ? '' : '(go is not installed)'
+const missing = spawnSync('go', ['list', '.'], { cwd: judge }).status === 0 ? '' : '(no go that builds it is installed)'
 const ERROR = 'an error'
 
 const TOKENS = [

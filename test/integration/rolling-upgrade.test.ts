@@ -12,8 +12,8 @@ import { SteadyLoad } from '../support/steady-load.js'
 const NEXT = fileURLToPath(new URL('../..', import.meta.url))
 const previous = previousRelease()
 
-describe.skipIf(previous === undefined)('a rolling upgrade from the previous release, and back', () => {
-  const PREVIOUS = previous!
+describe.skipIf(previous.missing !== '')(`a rolling upgrade from the previous release, and back ${previous.missing}`, () => {
+  const PREVIOUS = previous.folder
   const mesh = new MeshFixture()
   const origins: HttpOrigin[] = []
   const sidecars = new Map<string, ProxyProcess>()

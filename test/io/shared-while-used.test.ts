@@ -6,8 +6,8 @@ import { SharedWhileUsed } from '../../src/io/shared-while-used.js'
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-async function collected(done: () => boolean): Promise<void> {
-  for (let i = 0; i < 50 && !done(); i++) {
+async function collected(done: () => boolean, rounds = 50): Promise<void> {
+  for (let i = 0; i < rounds && !done(); i++) {
     collect()
     await new Promise(resolve => setImmediate(resolve))
   }
@@ -18,7 +18,7 @@ describe('SharedWhileUsed', () => {
     const shared = new SharedWhileUsed<{ readonly name: string }>()
     const held = { name: 'a' }
     shared.put('a', held, () => {})
-    await collected(() => shared.get('a') === undefined)
+    await collected(() => shared.get('a') === undefined, 5)
     expect(shared.get('a')).toBe(held)
   })
 

@@ -17,8 +17,17 @@ const binary = join(folder, 'judge')
 export const BUILD_WITHIN_MS = 300_000
 export const RUN_WITHIN_MS = 240_000
 
+const DOWNLOAD_WITHIN_MS = 120_000
+
+function missing(): string {
+  if (existsSync(binary)) return ''
+  const { error, status } = spawnSync('go', ['mod', 'download'], { cwd: sources, timeout: DOWNLOAD_WITHIN_MS })
+  if (error !== undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') return '(go is not installed)'
+  return status === 0 ? '' : '(its modules are not to be had by the go that is installed)'
+}
+
 /** Why the tests cannot run here, or ''. */
-export const consulApiGoMissing = existsSync(binary) || spawnSync('go', ['version']).status === 0 ? '' : 'go is not installed'
+export const consulApiGoMissing = missing()
 
 export interface Verdict {
   readonly name: string

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { anyPack, durationFromMs } from '@bufbuild/protobuf/wkt'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { Cluster_DiscoveryType, ClusterSchema } from '../../src/xds/gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../../src/xds/gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
@@ -21,6 +21,7 @@ import {
 import { type AdsNack, AdsServer } from '../../src/xds/server/server.js'
 import { makeResource, makeSnapshot, type Resource, type ResourceChildren } from '../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../../src/xds/type-urls.js'
+import { eventually } from '../support/eventually.js'
 import { attachAds, grpcJsServer } from '../support/grpc-js-ads.js'
 import { bind } from './xds-peers.js'
 
@@ -139,7 +140,7 @@ static_resources:
     await exited
     await rm(folder, { recursive: true, force: true })
   })
-  const address = await vi.waitFor(() => readFile(adminFile, 'utf8').then(text => text.match(/:(\d+)$/)![1]!), { timeout: 20_000 })
+  const address = await eventually(() => readFile(adminFile, 'utf8').then(text => text.match(/:(\d+)$/)![1]!))
   return { admin: Number(address), process: child }
 }
 
@@ -158,10 +159,9 @@ describe.skipIf(!envoy).each(['DELTA_GRPC', 'GRPC'])('the real Envoy by %s (need
       'v1',
     )
     const { admin } = await startEnvoy(await bind(server), apiType)
-    const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 10_000, interval: 20 })
-    const port = await until(async () => Number((await fetchText(admin, '/listeners')).match(/in::127\.0\.0\.1:(\d+)/)![1]))
-    await until(async () => expect(await fetchText(port)).toBe('one'))
-    await until(() => expect(ads.isSynced('web-1')).toBe(true))
+    const port = await eventually(async () => Number((await fetchText(admin, '/listeners')).match(/in::127\.0\.0\.1:(\d+)/)![1]))
+    await eventually(async () => expect(await fetchText(port)).toBe('one'))
+    await eventually(() => expect(ads.isSynced('web-1')).toBe(true))
 
     // The cluster changes, its endpoints do not: Envoy's new cluster warms only if they are sent again (Envoy issue 13009).
     ads.setSnapshot(
@@ -169,7 +169,7 @@ describe.skipIf(!envoy).each(['DELTA_GRPC', 'GRPC'])('the real Envoy by %s (need
       makeSnapshot([edsCluster('a', 2000), loadAssignment('a', one), httpListener('in', 'r'), routeTo('r', 'a')]),
       'v2',
     )
-    await until(() => expect(ads.isSynced('web-1')).toBe(true))
+    await eventually(() => expect(ads.isSynced('web-1')).toBe(true))
     expect(await fetchText(admin, '/stats?filter=cluster_manager.warming_clusters')).toContain(': 0')
     expect(await fetchText(port)).toBe('one')
 
@@ -184,12 +184,12 @@ describe.skipIf(!envoy).each(['DELTA_GRPC', 'GRPC'])('the real Envoy by %s (need
       makeSnapshot([edsCluster('b', 1000), loadAssignment('b', two), httpListener('in', 'r'), routeTo('r', 'b')]),
       'v3',
     )
-    await until(() => expect(ads.isSynced('web-1')).toBe(true))
-    await until(() => expect(answers).toContain('two'))
+    await eventually(() => expect(ads.isSynced('web-1')).toBe(true))
+    await eventually(() => expect(answers).toContain('two'))
     asking = false
     await load
     expect([...answers].sort()).toEqual(['one', 'two'])
-    await until(async () => expect(await fetchText(admin, '/clusters')).not.toContain('a::'))
+    await eventually(async () => expect(await fetchText(admin, '/clusters')).not.toContain('a::'))
     expect(nacks).toEqual([])
 
     // A refused listener is reported and the one before serves on.
@@ -197,7 +197,7 @@ describe.skipIf(!envoy).each(['DELTA_GRPC', 'GRPC'])('the real Envoy by %s (need
       'web-1',
       makeSnapshot([edsCluster('b', 1000), loadAssignment('b', two), httpListener('in', 'r', ''), routeTo('r', 'b')]),
     )
-    await until(() => expect(nacks).toHaveLength(1))
+    await eventually(() => expect(nacks).toHaveLength(1))
     expect(nacks[0]).toMatchObject({ typeUrl: LISTENER_TYPE, message: expect.stringContaining('StatPrefix') })
     expect(await fetchText(port)).toBe('two')
   })

@@ -320,7 +320,7 @@ describe('what the control plane answers', () => {
     const { agent } = await startAgent(plane.httpAddress)
     await call(agent.httpAddress, 'PUT', '/v1/agent/service/register', WEB)
     await untilPassing(agent.httpAddress, 'web', ['a1'])
-    const resolver = new Resolver({ timeout: 3_000, tries: 1 })
+    const resolver = new Resolver({ timeout: 20_000, tries: 1 })
     resolver.setServers([agent.dnsAddress])
     expect(await resolver.resolve4('web.service.consul')).toEqual(['10.1.0.1'])
     await plane.stop()

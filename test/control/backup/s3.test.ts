@@ -8,6 +8,7 @@ import { s3Credentials } from '../../../src/control/backup/s3/s3-credentials.js'
 import { parseS3Settings } from '../../../src/control/backup/s3/s3-settings.js'
 import { S3Target } from '../../../src/control/backup/s3/s3-target.js'
 import { signRequest } from '../../../src/control/backup/s3/sigv4.js'
+import { eventually } from '../../support/eventually.js'
 import { ACCESS_KEY, type FakeOptions, S3Fake, SECRET_KEY } from '../../support/s3-fake.js'
 
 const CREDENTIALS = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY }
@@ -111,7 +112,7 @@ describe('an S3 bucket', () => {
     fake.faults.push('reset')
     const written = target.write(nameAt(1), Buffer.from('x'))
     const refused = expect(written).rejects.toThrow()
-    await vi.waitFor(() => expect(fake.requests).toHaveLength(1))
+    await eventually(() => expect(fake.requests).toHaveLength(1))
     target.close()
     await refused
   })

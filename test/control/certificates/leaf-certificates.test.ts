@@ -3,6 +3,7 @@ import { type Leaf, LeafCertificates } from '../../../src/control/certificates/l
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { CertificateAuthority } from '../../../src/mtls/ca/authority.js'
 import { MemoryCaStore, testConfig } from '../../mtls/ca/support.js'
+import { eventually } from '../../support/eventually.js'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -38,7 +39,7 @@ it('a leaf that is being signed while the root rotates is replaced soon after, a
   expect(leaves.map(leaf => leaf.rootId)).toEqual([before])
   await vi.advanceTimersByTimeAsync(30_000)
   vi.useRealTimers()
-  await vi.waitFor(() => expect(leaves.map(leaf => leaf.rootId)).toEqual([before, ca.roots().ActiveRootID]))
+  await eventually(() => expect(leaves.map(leaf => leaf.rootId)).toEqual([before, ca.roots().ActiveRootID]))
   certificates.stop()
   await ca.close()
   await store.close()
@@ -61,12 +62,12 @@ it('what the CA cannot sign when it is asked for in advance is asked for again b
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   certificates.prepare('web')
   certificates.prepare('web')
-  await vi.waitFor(() => expect(problems).toEqual(['not now']))
+  await eventually(() => expect(problems).toEqual(['not now']))
   certificates.prepare('web')
   expect(issue).toHaveBeenCalledTimes(1)
   await vi.advanceTimersByTimeAsync(1_000)
   vi.useRealTimers()
-  await vi.waitFor(() => expect(leaves).toHaveLength(1))
+  await eventually(() => expect(leaves).toHaveLength(1))
   certificates.stop()
   await ca.close()
 })
@@ -117,7 +118,7 @@ it('follows the clock: a leaf that has ended by it, or not begun, is replaced wi
   offsetMs = 80 * 24 * 3_600_000
   vi.advanceTimersByTime(60_000)
   vi.useRealTimers()
-  await vi.waitFor(() => expect(leaves.length).toBeGreaterThanOrEqual(2), 30_000)
+  await eventually(() => expect(leaves.length).toBeGreaterThanOrEqual(2))
   expect(problems[0]).toMatch(/^not valid by the clock \(from .* to .*\), replaced now$/)
   offsetMs = -80 * 24 * 3_600_000
   const last = leaves.at(-1)!
@@ -148,7 +149,7 @@ it('a leaf that nobody wants any more ends when it would be renewed, with its ke
   await certificates.ensure('nobody')
   await vi.advanceTimersByTimeAsync(leaves[0]!.notAfter.getTime() - Date.now())
   vi.useRealTimers()
-  await vi.waitFor(() => expect(leaves.map(({ service }) => service)).toEqual(['web', 'nobody', 'web']))
+  await eventually(() => expect(leaves.map(({ service }) => service)).toEqual(['web', 'nobody', 'web']))
   expect(ended).toEqual(['nobody'])
   expect((await store.list('leaf')).map(({ key }) => key)).toEqual(['web'])
   certificates.stop()

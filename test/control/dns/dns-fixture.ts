@@ -108,7 +108,7 @@ export async function startDns(options: DnsFixtureOptions = {}): Promise<DnsFixt
 function askUdp(port: number, bytes: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const socket = dgram.createSocket('udp4')
-    const timer = setTimeout(() => socket.emit('error', new Error('no answer within 5 s')), 5_000)
+    const timer = setTimeout(() => socket.emit('error', new Error('no answer within 20 s')), 20_000)
     const done = (): void => {
       clearTimeout(timer)
       socket.close()

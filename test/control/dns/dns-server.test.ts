@@ -340,7 +340,7 @@ function count(received: Buffer): number {
 const hasDig = spawnSync('dig', ['-v']).status === 0
 describe.skipIf(!hasDig)('dig', () => {
   const dig = async (...args: string[]): Promise<string> =>
-    (await promisify(execFile)('dig', ['@127.0.0.1', '-p', String(dns.port), '+tries=1', '+time=3', ...args])).stdout
+    (await promisify(execFile)('dig', ['@127.0.0.1', '-p', String(dns.port), '+tries=1', '+time=20', ...args])).stdout
 
   it('reads our answers without a word of complaint, and comes again by TCP for what did not fit', async () => {
     for (let i = 0; i < 100; i++) await dns.register({ ID: `big-${i}`, Name: 'big', Port: 1, Address: `10.1.0.${i}` })

@@ -1,10 +1,11 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DataSource, SdsSecretRef } from '../../../src/model/tls.js'
 import { SecretRegistry } from '../../../src/mtls/secrets/secret-registry.js'
 import { checkTlsModel } from '../../../src/mtls/tls/tls-checks.js'
+import { eventually } from '../../support/eventually.js'
 import {
   AnyCa,
   common,
@@ -66,7 +67,7 @@ describe('secrets in files', () => {
     ])
     writeFileSync(join(dir, 'tls.key'), second.key)
     // The watch or the retry finds it, whichever is first.
-    await vi.waitFor(() => expect(context.material).not.toBe(before), { timeout: 4000 })
+    await eventually(() => expect(context.material).not.toBe(before))
     expect(context.material?.own[0]?.identity.pem).toContain(second.cert.slice(100, 160))
   })
 
@@ -82,7 +83,7 @@ describe('secrets in files', () => {
     const before = context.material
     symlinkSync('two', join(dir, 'next'))
     renameSync(join(dir, 'next'), join(dir, 'data'))
-    await vi.waitFor(() => expect(context.material).not.toBe(before), { timeout: 4000 })
+    await eventually(() => expect(context.material).not.toBe(before))
   })
 })
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { AdsClient, type AdsClientOptions, type AdsClientStatus, type XdsUpdate, type XdsVerdict } from '../../../src/xds/client/client.js'
 import { MAX_NACK_MESSAGE } from '../../../src/xds/client/decode-response.js'
 import { NodeSchema } from '../../../src/xds/gen/envoy/config/core/v3/base_pb.js'
@@ -21,6 +21,7 @@ import {
   VIRTUAL_HOST_TYPE,
   WRAPPED_RESOURCE_TYPE,
 } from '../../../src/xds/type-urls.js'
+import { eventually } from '../../support/eventually.js'
 import { attachAds } from '../../support/grpc-js-ads.js'
 import { ManualClock } from '../../support/manual-clock.js'
 import { bind, cluster, DELTA_SECRETS, deltaServer, endpoints, Inbox, listener, RawServer, route, sotwServer, wire } from '../xds-peers.js'
@@ -423,7 +424,7 @@ describe('delta', () => {
     await stream.next()
     const resume = client.pause(CLUSTER_TYPE)
     for (let i = 1; i <= 50; i++) stream.send({ typeUrl: CLUSTER_TYPE, nonce: String(i) })
-    await vi.waitFor(() => expect(client.controlPlane.pendingRequests).toBeGreaterThan(4))
+    await eventually(() => expect(client.controlPlane.pendingRequests).toBeGreaterThan(4))
     expect(client.controlPlane.pendingRequests).toBeLessThan(10)
     resume()
     for (let i = 1; i <= 50; i++) expect((await stream.next()).responseNonce).toBe(String(i))
@@ -678,7 +679,7 @@ describe('connection', () => {
     client.subscribe(CLUSTER_TYPE, wildcard)
     client.start()
     await server.streams.next()
-    await vi.waitFor(() => expect(client.status().connected).toBe(true))
+    await eventually(() => expect(client.status().connected).toBe(true))
     expect(client.controlPlane.connectedState).toBe(1)
   })
 
@@ -745,6 +746,6 @@ describe('with our own server', () => {
       [LISTENER_TYPE, ['l']],
       [ROUTE_TYPE, ['r']],
     ])
-    await vi.waitFor(() => expect(ads.isSynced('web-1')).toBe(true))
+    await eventually(() => expect(ads.isSynced('web-1')).toBe(true))
   })
 })

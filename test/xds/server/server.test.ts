@@ -1,11 +1,12 @@
 import { create } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { DeltaDiscoveryResponse } from '../../../src/xds/gen/envoy/service/discovery/v3/discovery_pb.js'
 import { StatusSchema } from '../../../src/xds/gen/google/rpc/status_pb.js'
 import { AdsServer, type AdsServerOptions } from '../../../src/xds/server/server.js'
 import { makeResource, makeSnapshot } from '../../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../../src/xds/type-urls.js'
+import { eventually } from '../../support/eventually.js'
 import { attachAds, grpcJsServer } from '../../support/grpc-js-ads.js'
 import { bind, cluster, DELTA_SECRETS, deltaClient, endpoints, listener, RawClient, route, sotwClient } from '../xds-peers.js'
 
@@ -411,7 +412,7 @@ describe('delta stream', () => {
     client.send({ typeUrl: LISTENER_TYPE })
     ack(client, await client.next())
     await nothingMore(client)
-    await vi.waitFor(() => expect(ads.isSynced('web-1')).toBe(true)) // the fence's own ACK is on its way
+    await eventually(() => expect(ads.isSynced('web-1')).toBe(true)) // the fence's own ACK is on its way
     expect(synced).toEqual(['web-1 v1'])
     ads.setSnapshot('web-1', makeSnapshot([...web(), cluster('b')]), 'v2')
     expect(ads.isSynced('web-1')).toBe(false)
@@ -453,7 +454,7 @@ it('tells who is connected, and of one node alone', async () => {
   client.send({ typeUrl: LISTENER_TYPE })
   ack(client, await client.next())
   await nothingMore(client)
-  await vi.waitFor(() => expect(ads.counts()).toEqual({ connected: 1, synced: 1 }))
+  await eventually(() => expect(ads.counts()).toEqual({ connected: 1, synced: 1 }))
   expect([ads.isConnected('web-1'), ads.isConnected('away'), ads.isConnected('nobody')]).toEqual([true, false, false])
   expect(ads.statusOf('web-1')).toEqual(ads.status().find(({ nodeKey }) => nodeKey === 'web-1'))
   expect(ads.statusOf('web-1')).toMatchObject({ connected: true, snapshotVersion: 'v1' })

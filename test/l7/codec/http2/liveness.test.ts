@@ -1,6 +1,6 @@
 // How long a peer has for its answers, where this thread itself was away for a while.
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { ConnectionClock, type Ticking } from '../../../../src/l7/codec/http2/connection-clock.js'
+import type { Ticking } from '../../../../src/l7/codec/http2/connection-clock.js'
 import { Liveness } from '../../../../src/l7/codec/http2/liveness.js'
 import type { Http2Options } from '../../../../src/model/http-connection-manager.js'
 
@@ -25,8 +25,11 @@ describe('a peer', () => {
 describe('the clock of all connections', () => {
   afterEach(() => vi.useRealTimers())
 
-  it('tells them of the time that this thread was away, and not that it was a little late', () => {
+  it('tells them of the time that this thread was away, and not that it was a little late', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+    // One that no other test's connections have set going.
+    vi.resetModules()
+    const { ConnectionClock } = await import('../../../../src/l7/codec/http2/connection-clock.js')
     const told: number[] = []
     const member: Ticking = { tick() {}, away: ms => told.push(ms), wantsTicks: true, currentTime: () => 0 }
     ConnectionClock.add(member)

@@ -2,7 +2,7 @@
 // same header, in all five modes and for all details. Runs when ENVOY_BIN names the executable; skipped by name otherwise.
 import type { ConnectionOptions } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fetchOnce } from '../support/http1-client.js'
+import { Http1Client } from '../support/http1-client.js'
 import { AnyCa, clientOptions, downstreamTls, spiffe } from '../support/mesh-certificates.js'
 import { HttpOrigin, http } from '../support/origins.js'
 import { freePort, hcm, listener, ProxyProcess, routesTo, staticCluster, stopAll } from '../support/proxy-process.js'
@@ -68,15 +68,19 @@ describe.skipIf(!envoy)('XFCC beside the real Envoy (needs ENVOY_BIN)', () => {
     it(mode, async () => {
       for (const set of Object.keys(sets))
         for (const [client, options] of Object.entries(clients))
-          for (const server of options === null ? ['clear'] : Object.keys(servers))
+          for (const server of options === null ? ['clear'] : Object.keys(servers)) {
+            const connections: Http1Client[] = []
+            for (const { ports } of started)
+              connections.push(await Http1Client.connect(ports.get(`${mode}-${set}-${server}`)!, options ?? undefined))
             for (const [given, headers] of Object.entries(incoming)) {
               const seen: (string | undefined)[] = []
-              for (const { ports } of started) {
-                const answer = await fetchOnce(ports.get(`${mode}-${set}-${server}`)!, '/', headers, options ?? undefined)
-                expect(answer.status).toBe(200)
+              for (const connection of connections) {
+                expect((await connection.get('/', headers)).status).toBe(200)
                 seen.push(origin.requests.at(-1)!.headers.get('x-forwarded-client-cert'))
               }
               expect(seen[0], `${mode}, details ${set}, server ${server}, client ${client}, ${given}`).toBe(seen[1])
             }
+            for (const connection of connections) connection.destroy()
+          }
     })
 })

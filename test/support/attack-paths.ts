@@ -101,7 +101,7 @@ const TRUST = table`
   x-forwarded-for: 10.9.9.9,¦x-forwarded-for: ,10.9.9.9¦x-forwarded-for: unknown¦x-forwarded-for:¦x-forwarded-for: 127.0.0.1
   x-forwarded-for: 127.0.0.1|x-envoy-max-retries: 9|x-internal-only: 1¦x-forwarded-for: 127.0.0.1,127.0.0.1|x-envoy-max-retries: 9|x-internal-only: 1
   x-forwarded-proto: https¦x-forwarded-proto: HTTPS¦x-forwarded-host: secret.test
-  x-envoy-internal: true¦x-internal-only: 1¦X-Internal-Only: 1|x-envoy-x: 1¦x-envoy-external-address: 10.9.9.9¦x-envoy-upstream-rq-timeout-ms: 1
+  x-envoy-internal: true¦x-internal-only: 1¦X-Internal-Only: 1|x-envoy-x: 1¦x-envoy-external-address: 10.9.9.9¦x-envoy-upstream-rq-timeout-ms: 60000
   x-envoy-max-retries: 9|x-envoy-retry-on: 5xx¦x-envoy-decorator-operation: x¦x-envoy-downstream-service-cluster: x¦forwarded: for=10.9.9.9
   x-real-ip: 10.9.9.9¦x-forwarded-client-cert: By=x¦x-other: y`
 

@@ -318,7 +318,7 @@ export function http1Corpus(): AttackCase[] {
       X-Forwarded-Proto:¦X-Forwarded-For: evil¦X-Forwarded-For: fe80::1%eth0¦X-Forwarded-For: 10.0.0.1
       X-Forwarded-For: 10.0.0.1, 127.0.0.1¦X-Forwarded-For: ,,,¦X-Forwarded-For:¦X-Forwarded-Host: b¦X-Forwarded-Port: x
       X-Forwarded-Client-Cert: By=x¦X-Envoy-Internal: true¦X-Envoy-External-Address: 1.1.1.1¦X-Envoy-Original-Path: /y
-      X-Envoy-Original-Host: y¦X-Envoy-Retry-On: 5xx¦X-Envoy-Max-Retries: 100¦X-Envoy-Upstream-Rq-Timeout-Ms: 1
+      X-Envoy-Original-Host: y¦X-Envoy-Retry-On: 5xx¦X-Envoy-Max-Retries: 100¦X-Envoy-Upstream-Rq-Timeout-Ms: 60000
       X-Envoy-Upstream-Rq-Timeout-Ms: 0¦X-Envoy-Upstream-Alt-Stat-Name: z¦X-Envoy-Expected-Rq-Timeout-Ms: 5¦X-Envoy-Force-Trace: 1
       X-Envoy-Ip-Tags: a¦X-Envoy-Decorator-Operation: x¦X-Envoy-Downstream-Service-Cluster: x¦X-Envoy-Downstream-Service-Node: x
       X-Envoy-Attempt-Count: 7¦X-Envoy-Peer-Metadata: x¦X-Envoy-Hedge-On-Per-Try-Timeout: true¦X-Envoy-Is-Timeout-Retry: 1

@@ -58,8 +58,9 @@ export class DataplaneMesh {
     return Dataplane.start({ grpcAddress: this.plane.grpcAddress, ...options })
   }
 
-  /** Through the sidecars of `web` and `api`, started by dataplanes. */
+  /** Through the sidecars of `web` and `api`, started by dataplanes. What is asked before that of `api` serves would have it ejected for 30 s. */
   async answers(api: Dataplane, web: Dataplane): Promise<void> {
+    await until('the sidecar of api', async () => (await fetchOnce(api.adminPort, '/ready')).status === 200, WITHIN_MS)
     const response = await until(
       'an answer through both',
       async () => {

@@ -49,8 +49,7 @@ beforeEach(() => {
   origin.respond = () => {}
 })
 
-const logged = (line: RegExp) =>
-  until(`access log ${line}`, () => line.test(proxy.log) || Promise.reject(new Error(proxy.log.slice(-600))))
+const logged = (line: RegExp) => until(`access log ${line}`, () => line.test(proxy.log) || Promise.reject(new Error(proxy.log.slice(-600))))
 const chunkedHead = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n'
 
 describe('a server that does not answer', () => {

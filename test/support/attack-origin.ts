@@ -4,9 +4,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 
 /** What differs between any two proxies or runs; framing is judged by the body that it delimits. */
-const IGNORED = new Set(
-  'x-request-id x-forwarded-proto connection content-length transfer-encoding http2-settings'.split(' '),
-)
+const IGNORED = new Set('x-request-id x-forwarded-proto connection content-length transfer-encoding http2-settings'.split(' '))
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n'
 

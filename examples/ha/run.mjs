@@ -39,6 +39,8 @@ function startEtcd(i) {
     'zap',
     '--log-outputs',
     '/dev/null',
+    '--auto-compaction-retention',
+    '10m',
   ]
   return deployment.program(process.env.ETCD_BIN ?? 'etcd', ...names, ...urls)
 }

@@ -11,7 +11,7 @@ import { readTask } from './config/read-task.js'
 import type { SyncConfig, TaskConfig } from './config/sync-config.js'
 import { type DriverWorld, driverOf } from './drivers/drivers.js'
 import { SessionLock } from './status/session-lock.js'
-import { SharedApplied } from './status/shared-applied.js'
+import { kvPath, SharedApplied } from './status/shared-applied.js'
 import { StatusApi } from './status/status-api.js'
 import { AuditLog } from './tasks/audit-log.js'
 import { StateFile } from './tasks/sync-state.js'
@@ -62,7 +62,16 @@ export class Automation {
       random: world.random,
       state,
       audit,
-      shared: lockFolder === null ? null : new SharedApplied(api, kvPath(`${lockFolder}/applied`), onProblem),
+      shared:
+        lockFolder === null
+          ? null
+          : new SharedApplied({
+              api,
+              key: `${lockFolder}/applied`,
+              lockKey: `${lockFolder}/leader`,
+              session: () => this.lock?.heldBy ?? '',
+              onProblem,
+            }),
       driverOf: task => driverOf(task, config, world, state),
       onEvent,
     })
@@ -148,10 +157,6 @@ export class Automation {
 /** Where those who share the work keep what they share; null: this process is alone. */
 function lockFolderOf({ highAvailability }: SyncConfig): string | null {
   return highAvailability === null ? null : `${highAvailability.parentPath}/${highAvailability.cluster}`
-}
-
-function kvPath(key: string): string {
-  return `/v1/kv/${key.split('/').map(encodeURIComponent).join('/')}`
 }
 
 export function readingOf(world: TemplateWorld): DriverReading {

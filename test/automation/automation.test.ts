@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Automation, readingOf } from '../../src/automation/automation.js'
 import type { Plain } from '../../src/automation/config/config-fields.js'
 import { readSyncConfig } from '../../src/automation/config/read-sync-config.js'
+import { SharedApplied } from '../../src/automation/status/shared-applied.js'
 import type { TaskEvent } from '../../src/automation/tasks/task-event.js'
 import { ControlApi } from '../../src/cli/command-line/control-api.js'
 import { ControlPlane } from '../../src/control/control-plane.js'
@@ -396,6 +397,30 @@ it('who takes over does not tell again what was told, and tells what follows und
   } finally {
     hook.close()
   }
+})
+
+it('what was applied last is told by whoever has the lock, and by nobody who had it before', async () => {
+  const path = '/v1/kv/c4/leader'
+  const session = async (): Promise<string> => (await api.putJson<{ ID: string }>('/v1/session/create', { LockDelay: '0s' })).ID
+  const [one, two] = [await session(), await session()]
+  const problems: string[] = []
+  const sharedOf = (session: string) =>
+    new SharedApplied({ api, key: 'c4/applied', lockKey: 'c4/leader', session: () => session, onProblem: reason => problems.push(reason) })
+  const save = async (session: string, id: string): Promise<void> => {
+    const shared = sharedOf(session)
+    shared.save({ task: { inputs: 'x', id } })
+    await shared.settled()
+  }
+  await api.put(`${path}?acquire=${one}`)
+  await save(one, 'first')
+  await api.put(`${path}?release=${one}`)
+  await api.put(`${path}?acquire=${two}`)
+  await save(two, 'second')
+  // It was suspended, and has not heard of its loss.
+  await save(one, 'late')
+  await save('', 'of a follower')
+  expect(await sharedOf('').load()).toEqual({ task: { inputs: 'x', id: 'second' } })
+  expect(problems).toEqual([expect.stringMatching(/^high availability: what was applied last is not written: .*session/)])
 })
 
 it('one that runs each task once leaves alone what those who share the work have told each other', async () => {

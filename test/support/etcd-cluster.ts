@@ -1,5 +1,5 @@
-// Real etcd processes on loopback ports in temporary directories, for tests that are skipped by name where there is none. A cluster of one by
-// default; members can be killed, stopped, started again, and asked by `etcdctl`.
+// Real etcd processes on loopback ports (or where etcd-network.ts puts them) in temporary directories, for tests that are skipped by name where
+// there is none. A cluster of one by default; members can be killed, stopped, started again, and asked by `etcdctl`.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
@@ -18,11 +18,21 @@ function programIn(path: string, name: string): string | undefined {
 /** Undefined: etcd is not installed here. */
 export const etcdBin = process.env['ETCD_BIN'] ?? programIn(process.env['PATH'] ?? '', 'etcd')
 
+/** Where a member runs. */
+export interface EtcdPlace {
+  readonly host: string
+  /** Before etcd's own command line: what brings it there. */
+  readonly command: readonly string[]
+}
+
+const HERE: EtcdPlace = { host: '127.0.0.1', command: [] }
+
 export class EtcdMember {
   private child: ChildProcess | undefined
 
   constructor(
     readonly name: string,
+    private readonly place: EtcdPlace,
     readonly clientPort: number,
     readonly peerPort: number,
     /** Answers `/health` in the clear. */
@@ -32,7 +42,7 @@ export class EtcdMember {
   ) {}
 
   get address(): string {
-    return `127.0.0.1:${this.clientPort}`
+    return `${this.place.host}:${this.clientPort}`
   }
 
   get pid(): number {
@@ -41,7 +51,8 @@ export class EtcdMember {
 
   start(): void {
     const log = openSync(join(this.folder, `${this.name}.log`), 'a')
-    this.child = spawn(etcdBin!, [...this.args], { stdio: ['ignore', log, log] })
+    const [program, ...args] = [...this.place.command, etcdBin!, ...this.args]
+    this.child = spawn(program!, args, { stdio: ['ignore', log, log] })
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
@@ -54,7 +65,7 @@ export class EtcdMember {
 
   /** The member serves, and knows a leader. */
   async ready(): Promise<void> {
-    await until(`etcd ${this.name} is well:\n${this.log()}`, () => isWell(this.healthPort), 30_000)
+    await until(`etcd ${this.name} is well:\n${this.log()}`, () => isWell(this.place.host, this.healthPort), 30_000)
   }
 
   log(): string {
@@ -62,9 +73,9 @@ export class EtcdMember {
   }
 }
 
-function isWell(port: number): Promise<boolean> {
+function isWell(host: string, port: number): Promise<boolean> {
   return new Promise(resolve => {
-    const asked = request({ host: '127.0.0.1', port, path: '/health', timeout: 2_000 }, response => {
+    const asked = request({ host, port, path: '/health', timeout: 2_000 }, response => {
       let text = ''
       response.on('data', chunk => (text += chunk))
       response.on('end', () => resolve(text.includes('true')))
@@ -87,26 +98,28 @@ export class EtcdCluster {
     private readonly tls: ServerTls | undefined,
   ) {}
 
-  /** `tls`: of its clients' port; `etcdctl` shows the same certificate as it does. */
+  /** `tls`: of its clients' port; `etcdctl` shows the same certificate as it does. `places`: of each member; here by default. */
   static async start({
     size = 1,
+    places = [],
     args = [],
     tls,
   }: {
     readonly size?: number
+    readonly places?: readonly EtcdPlace[]
     readonly args?: readonly string[]
     readonly tls?: ServerTls
   } = {}): Promise<EtcdCluster> {
     const folder = mkdtempSync(join(tmpdir(), 'outrigger-etcd-'))
-    const ports: { client: number; peer: number; health: number }[] = []
+    const ports: { place: EtcdPlace; client: number; peer: number; health: number }[] = []
     for (let i = 0; i < size; i++) {
       const client = await freePort()
-      ports.push({ client, peer: await freePort(), health: tls === undefined ? client : await freePort() })
+      ports.push({ place: places[i] ?? HERE, client, peer: await freePort(), health: tls === undefined ? client : await freePort() })
     }
-    const peers = ports.map(({ peer }, i) => `m${i}=http://127.0.0.1:${peer}`).join(',')
-    const members = ports.map(({ client, peer, health }, i) => {
-      const clientUrl = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${client}`
-      const peerUrl = `http://127.0.0.1:${peer}`
+    const peers = ports.map(({ place, peer }, i) => `m${i}=http://${place.host}:${peer}`).join(',')
+    const members = ports.map(({ place, client, peer, health }, i) => {
+      const clientUrl = `${tls === undefined ? 'http' : 'https'}://${place.host}:${client}`
+      const peerUrl = `http://${place.host}:${peer}`
       const data = join(folder, `m${i}`)
       // An election takes no longer than a test would wait for it.
       const timing = ['--heartbeat-interval', '50', '--election-timeout', '500']
@@ -117,10 +130,10 @@ export class EtcdCluster {
           ? []
           : [
               ...['--cert-file', tls.certFile, '--key-file', tls.keyFile, '--trusted-ca-file', tls.caFile],
-              ...['--listen-metrics-urls', `http://127.0.0.1:${health}`],
+              ...['--listen-metrics-urls', `http://${place.host}:${health}`],
             ]
       const whole = ['--name', `m${i}`, '--data-dir', data, ...timing, ...urls, ...peering, ...secured, ...args]
-      return new EtcdMember(`m${i}`, client, peer, health, folder, whole)
+      return new EtcdMember(`m${i}`, place, client, peer, health, folder, whole)
     })
     const cluster = new EtcdCluster(members, folder, tls)
     for (const member of members) member.start()
@@ -140,6 +153,17 @@ export class EtcdCluster {
     const secured = tls === undefined ? [] : ['--cacert', tls.caFile, '--cert', tls.certFile, '--key', tls.keyFile]
     const { stdout } = await promisify(execFile)(join(etcdBin!, '../etcdctl'), ['--endpoints', endpoints, ...secured, ...args], { env })
     return stdout
+  }
+
+  /** The member that leads now. */
+  async leader(): Promise<number> {
+    const status = JSON.parse(await this.ctl('endpoint', 'status', '-w', 'json')) as {
+      Status: { header: { member_id: number }; leader: number }
+    }[]
+    return Math.max(
+      0,
+      status.findIndex(({ Status }) => Status.leader === Status.header.member_id),
+    )
   }
 
   async stop(): Promise<void> {

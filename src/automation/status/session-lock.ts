@@ -36,6 +36,8 @@ export class SessionLock {
   isLeading = false
   /** Who leads, as far as is known; '' = nobody. */
   leader = ''
+  /** The session that has the key, until the key is given back; '' = the key is not ours. */
+  heldBy = ''
   private session = ''
   private renewedAt = 0
   private readonly stopping = new AbortController()
@@ -61,6 +63,7 @@ export class SessionLock {
         if (!signal.aborted) onProblem(`high availability: ${(error as Error).message}`)
       }
       await this.lose()
+      this.heldBy = ''
       if (this.session !== '') {
         // Given back, not only let go: who waits for it need not wait out the delay after a loss.
         await api.put(`${this.options.path}?release=${this.session}`).catch(() => {})
@@ -134,6 +137,7 @@ export class SessionLock {
         if (entry?.Session === this.session) {
           if (!this.isLeading) {
             this.isLeading = true
+            this.heldBy = this.session
             this.options.onLeading()
           }
         } else if (this.isLeading) return

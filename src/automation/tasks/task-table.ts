@@ -70,8 +70,7 @@ export class TaskTable {
       applied: () => state.state.applied[config.name],
       setApplied: applied => {
         state.state.applied[config.name] = applied
-        // Whoever has never led (`-once`) does not know what the others have applied.
-        if (this.term > 0) this.context.shared?.save(state.state.applied)
+        this.context.shared?.save(state.state.applied)
       },
     })
     this.runners.set(config.name, runner)

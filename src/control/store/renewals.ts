@@ -1,9 +1,13 @@
 // What was renewed at one replica and counts for all: sessions, agents of other machines, checks by heartbeat. Whoever keeps the timers hears of
 // it within a moment. Made by the tables that have such timers. Invariant: an id is said until a note that has it was told, and a while longer,
-// so that neither a note that replaces another nor an etcd that is away for a moment loses a renewal that was acknowledged here.
+// so that neither a note that replaces another nor an etcd that is away for a moment loses a renewal that was acknowledged here; then nothing of
+// it is left in the note.
 import type { Store } from './store.js'
 
 const PAUSE_MS = 250
+/** Each note stays in etcd's history until that is compacted, so the more there is to say, the seldomer it is said. Sessions and agents live 10 s. */
+const MAX_PAUSE_MS = 1_500
+const MAX_BYTES_A_SECOND = 32_000
 /** Said again for so long. */
 const LATELY_MS = 2_000
 /** Of one note: etcd takes no value of more than 1.5 MiB, and one that it refused would be refused for ever. Beyond it the oldest go. */
@@ -17,6 +21,8 @@ export class Renewals {
   /** Whatever was renewed by then was told. */
   private toldUntil = Number.NEGATIVE_INFINITY
   private timer: NodeJS.Timeout | undefined
+  /** When it is due. */
+  private sayAt = 0
   private readonly end: () => void
 
   /** `onRenewed`: at another replica; it may be told of one renewal several times. */
@@ -35,12 +41,20 @@ export class Renewals {
     if (!this.store.isShared) return
     if (!this.lately.delete(id)) this.bytes += sizeInNote(id)
     this.lately.set(id, performance.now())
-    this.timer ??= setTimeout(() => this.say(), PAUSE_MS).unref()
+    this.plan(Math.min(Math.max((1_000 * this.bytes) / MAX_BYTES_A_SECOND, PAUSE_MS), MAX_PAUSE_MS))
   }
 
   stop(): void {
     clearTimeout(this.timer)
     this.end()
+  }
+
+  private plan(afterMs: number): void {
+    const sayAt = performance.now() + afterMs
+    if (this.timer !== undefined && this.sayAt <= sayAt) return
+    clearTimeout(this.timer)
+    this.sayAt = sayAt
+    this.timer = setTimeout(() => this.say(), afterMs).unref()
   }
 
   private say(): void {
@@ -55,6 +69,8 @@ export class Renewals {
     this.store.notes.say(this.topic, [...this.lately.keys()], () => {
       this.toldUntil = Math.max(this.toldUntil, now)
     })
+    // Once more at least, though nothing is renewed any more.
+    if (this.lately.size > 0) this.plan(LATELY_MS)
   }
 }
 

@@ -45,6 +45,31 @@ it('forgets nothing that could not be told yet', () => {
   expect(renewedAndSaid('two')).toEqual(['one', 'two'])
 })
 
+it('leaves nothing in the note once all has been told for a while', () => {
+  renewedAndSaid('one')
+  said[0]!.told()
+  vi.advanceTimersByTime(10_000)
+  expect(said.map(({ ids }) => ids)).toEqual([['one'], []])
+})
+
+it('says what comes while it only waits to empty the note as soon as ever', () => {
+  renewedAndSaid('one')
+  said[0]!.told()
+  vi.advanceTimersByTime(100)
+  expect(renewedAndSaid('two')).toEqual(['one', 'two'])
+})
+
+it('says much less often than little', () => {
+  for (let i = 0; i < 5_000; i++) renewals.renewed(`a-check-of-a-service-${i}`)
+  vi.advanceTimersByTime(300)
+  said[0]!.told()
+  renewals.renewed('another')
+  vi.advanceTimersByTime(1_400)
+  expect(said).toHaveLength(1)
+  vi.advanceTimersByTime(200)
+  expect(said[1]!.ids).toContain('another')
+})
+
 it('is bounded: the oldest go first', () => {
   // As checks of a long name have them: a note of all of them is more than etcd takes.
   for (let i = 0; i < 20_000; i++) renewals.renewed(`${i}`.padStart(97, '-'))

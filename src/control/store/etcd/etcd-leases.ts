@@ -8,6 +8,7 @@ import type { EtcdClient } from './etcd-client.js'
 import { bytesOf, deleteOp, type EtcdLayout, foundBy, getOp, isAt, isSince, putOp, textOf } from './etcd-layout.js'
 import type { EtcdSession, SessionUser } from './etcd-session.js'
 import type { OtherKey } from './load-state.js'
+import { RecurringProblem } from './recurring-problem.js'
 
 const RETRY_MS = 500
 const RELEASE_MS = 500
@@ -28,13 +29,16 @@ export class EtcdLeases implements TaskLeases, SessionUser {
   private readonly contestOf = new WeakMap<HeldLease, { readonly key: string; readonly since: bigint }>()
   /** Tasks that somebody has. */
   private readonly taken = new Map<string, OtherKey>()
+  /** One for all tasks: what keeps one from being taken keeps the others. */
+  private readonly problem: RecurringProblem
 
   constructor(
     private readonly client: EtcdClient,
     private readonly layout: EtcdLayout,
     private readonly session: EtcdSession,
-    private readonly onProblem: (reason: string) => void,
+    onProblem: (reason: string) => void,
   ) {
+    this.problem = new RecurringProblem(onProblem, 'tasks can be taken again')
     session.use(this)
   }
 
@@ -91,7 +95,7 @@ export class EtcdLeases implements TaskLeases, SessionUser {
     if (contest.held !== undefined || contest.attempt !== undefined || contest.ended || this.taken.has(contest.key)) return
     contest.attempt = this.attempt(contest)
       .catch((error: Error) => {
-        if (!contest.ended) this.onProblem(`task "${contest.task}": ${error.message}`)
+        if (!contest.ended) this.problem.failed(`tasks can't be taken: ${error.message}`)
       })
       .finally(() => {
         contest.attempt = undefined
@@ -109,6 +113,7 @@ export class EtcdLeases implements TaskLeases, SessionUser {
       success: [putOp(key, bytesOf(mark), lease)],
       failure: [getOp(key)],
     })
+    this.problem.wentWell()
     const found = succeeded ? undefined : foundBy(responses[0])
     // An earlier attempt whose answer got lost.
     const isOurs = succeeded || (found !== undefined && textOf(found.value) === mark && found.lease === lease)

@@ -26,6 +26,7 @@ import {
   textOf,
 } from './etcd-layout.js'
 import { type LoadedState, loadState, type OtherKey } from './load-state.js'
+import { RecurringProblem } from './recurring-problem.js'
 import { applyRow, readParts } from './staged-commit.js'
 
 export interface MirrorEvents {
@@ -85,6 +86,7 @@ export class EtcdMirror implements Contact {
   private isSilent = false
   private heartbeatTimer: NodeJS.Timeout | undefined
   private closed = false
+  private readonly watchProblem: RecurringProblem
   /** Times that memory was read anew: what was committed in between is not known one by one. */
   gaps = 0
 
@@ -92,7 +94,9 @@ export class EtcdMirror implements Contact {
     private readonly client: EtcdClient,
     private readonly layout: EtcdLayout,
     private readonly events: MirrorEvents,
-  ) {}
+  ) {
+    this.watchProblem = new RecurringProblem(events.onProblem, 'watch: it goes on')
+  }
 
   /** Reads everything, and follows from then on. Rejects with one line. */
   static async open(client: EtcdClient, layout: EtcdLayout, events: MirrorEvents): Promise<EtcdMirror> {
@@ -203,7 +207,7 @@ export class EtcdMirror implements Contact {
         if (this.isCompacted || !(await this.isContinued())) await this.readAnew()
         await this.watch()
       } catch (error) {
-        if (!this.closed) this.events.onProblem(`watch: ${(error as Error).message}`)
+        if (!this.closed) this.watchProblem.failed(`watch: ${(error as Error).message}`)
       }
       if (this.closed) return
       pauseMs = performance.now() - began > 10 * MAX_PAUSE_MS ? MIN_PAUSE_MS : Math.min(2 * pauseMs, MAX_PAUSE_MS)
@@ -247,8 +251,9 @@ export class EtcdMirror implements Contact {
         throw new Error(cancelReason === '' ? 'the member has ended it' : cancelReason)
       }
       for (const group of byRevision(events)) await this.takeGroup(group.revision, group.events)
+      this.watchProblem.wentWell()
     } catch (error) {
-      this.events.onProblem(`watch: ${(error as Error).message}`)
+      this.watchProblem.failed(`watch: ${(error as Error).message}`)
       this.stream?.close()
     }
   }

@@ -5,6 +5,7 @@ import type { EtcdClient } from './etcd-client.js'
 import { bytesOf, type EtcdLayout, putOp, textOf } from './etcd-layout.js'
 import type { EtcdSession, SessionUser } from './etcd-session.js'
 import type { OtherKey } from './load-state.js'
+import { RecurringProblem } from './recurring-problem.js'
 
 const PAUSE_MS = 250
 const RETRY_MS = 1_000
@@ -26,14 +27,16 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
   private readonly listeners = new Set<Listener>()
   private timer: NodeJS.Timeout | undefined
   private writing = false
+  private readonly problem: RecurringProblem
 
   constructor(
     readonly replica: string,
     private readonly client: EtcdClient,
     private readonly layout: EtcdLayout,
     private readonly session: EtcdSession,
-    private readonly onProblem: (reason: string) => void,
+    onProblem: (reason: string) => void,
   ) {
+    this.problem = new RecurringProblem(onProblem, 'notes are told again')
     session.use(this)
   }
 
@@ -90,11 +93,12 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
         (error: Error) => {
           said.isWritten = false
           pauseMs = RETRY_MS
-          if (this.session.id !== undefined) this.onProblem(`note "${topic}": ${error.message}`)
+          if (this.session.id !== undefined) this.problem.failed(`note "${topic}": ${error.message}`)
         },
       )
     }
     this.writing = false
     if ([...this.said.values()].some(({ isWritten }) => !isWritten)) this.plan(pauseMs)
+    else this.problem.wentWell()
   }
 }

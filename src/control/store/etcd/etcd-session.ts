@@ -6,6 +6,7 @@
 //
 // Invariant: it is over here before it is over at etcd: its time counts from before the question that was answered.
 import { type EtcdClient, EtcdError } from './etcd-client.js'
+import { RecurringProblem } from './recurring-problem.js'
 
 export interface SessionUser {
   onBegin(): void
@@ -24,12 +25,14 @@ export class EtcdSession {
   private overTimer: NodeJS.Timeout | undefined
   private readonly users: SessionUser[] = []
   private closed = false
-  private told = ''
+  private readonly noLease: RecurringProblem
 
   constructor(
     private readonly client: EtcdClient,
     private readonly onProblem: (reason: string) => void,
-  ) {}
+  ) {
+    this.noLease = new RecurringProblem(onProblem, 'lease: there is one again')
+  }
 
   /** Undefined: nothing can be put under it now. */
   get id(): bigint | undefined {
@@ -76,7 +79,7 @@ export class EtcdSession {
       this.plan(KEEP_ALIVE_MS)
     } catch (error) {
       if (this.closed) return
-      if (this.lease === undefined) this.tell(`lease: ${(error as Error).message}`)
+      if (this.lease === undefined) this.noLease.failed(`lease: ${(error as Error).message}`)
       if (error instanceof EtcdError) this.client.next()
       this.plan(RETRY_MS)
     }
@@ -88,14 +91,8 @@ export class EtcdSession {
     if (this.closed) return
     this.lease = lease
     this.lives(asked, TTL_SECONDS)
-    this.told = ''
+    this.noLease.wentWell()
     for (const user of this.users) user.onBegin()
-  }
-
-  /** Once until it changes: it is asked twice a second. */
-  private tell(problem: string): void {
-    if (problem !== this.told) this.onProblem(problem)
-    this.told = problem
   }
 
   private lives(since: number, seconds: number): void {

@@ -1,38 +1,21 @@
 // Three replicas of the store on a real three-node etcd, under writers, readers and swappers, while members are killed, the way to etcd is cut, slow or broken, and
-// etcd throws its history away: what clients saw is checked as a history (test/support/linearizable.ts).
+// etcd throws its history away: what clients saw is checked as a history (test/support/store-load.ts).
 // STORE_FAULT_SECONDS makes it longer (`npm run soak:ha`).
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EtcdStore } from '../../../../src/control/store/etcd/etcd-store.js'
-import { put } from '../../../../src/control/store/store.js'
 import { EtcdCluster, etcdBin } from '../../../support/etcd-cluster.js'
-import { isLinearizable, type Operation, type Value } from '../../../support/linearizable.js'
 import { until } from '../../../support/proxy-process.js'
+import { StoreLoad, seededRandom } from '../../../support/store-load.js'
 import { TcpRelay } from '../../../support/tcp-relay.js'
 
 const SECONDS = Number(process.env['STORE_FAULT_SECONDS'] ?? 4)
-const KEYS = ['a', 'b', 'c']
-const NEVER = Number.POSITIVE_INFINITY
-/** Above it the search for an order may take too long. */
-const MAX_OPERATIONS_OF_A_KEY = 3_000
-/** Below it a history says little; a machine under load takes longer to have so many. */
-const MIN_OPERATIONS_OF_A_KEY = 21
 const GIVE_UP_SECONDS = 60
-
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}
 
 describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is installed here)', () => {
   let etcd: EtcdCluster
   const relays: TcpRelay[] = []
   const stores: EtcdStore[] = []
-  const commits: string[][] = [[], [], []]
-  const histories = new Map(KEYS.map(key => [key, [] as Operation[]]))
-  let stopped = false
+  let load: StoreLoad
 
   beforeAll(async () => {
     etcd = await EtcdCluster.start({ size: 3 })
@@ -47,11 +30,9 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
         { store: `etcd://${ports.map(port => `127.0.0.1:${port}`).join(',')}`, prefix: '/faults' },
         () => {},
       )
-      store.subscribe(['kv'], ({ index, changes }) => {
-        commits[i]!.push(`${index} ${changes.map(({ key, record }) => `${key}=${String(record?.value)}`).join()}`)
-      })
       stores.push(store)
     }
+    load = new StoreLoad(stores)
   })
   afterAll(async () => {
     for (const relay of relays) relay.heal()
@@ -60,71 +41,20 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
     await etcd.stop()
   })
 
-  async function act(client: number, n: number, roll: () => number): Promise<void> {
-    const store = stores[client % 3]!
-    const key = KEYS[Math.floor(roll() * KEYS.length)]!
-    const history = histories.get(key)!
-    if (history.length >= MAX_OPERATIONS_OF_A_KEY) return
-    const value = `${client}-${n}`
-    const begin = performance.now()
-    const kind = roll()
-    if (kind < 0.4) {
-      await store.catchUp()
-      const saw = ((await store.get('kv', key))?.value as string | undefined) ?? null
-      history.push({ kind: 'read', saw, begin, end: performance.now() })
-      return
-    }
-    const record = await store.get('kv', key)
-    const expected: Value = (record?.value as string | undefined) ?? null
-    const compares = kind < 0.7 ? [] : [{ collection: 'kv', key, modifyIndex: record?.modifyIndex ?? 0 } as const]
-    const done = (end: number, swapped: boolean | undefined): void => {
-      if (compares.length === 0) history.push({ kind: 'write', value, begin, end })
-      else history.push({ kind: 'swap', expected, value, swapped, begin, end })
-    }
-    try {
-      // Now and then one that is laid down in parts.
-      const others = roll() < 0.02 ? Array.from({ length: 130 }, (_, i) => put('service', `other-${i}`, value)) : []
-      const { ok } = await store.transaction([put('kv', key, value), ...others], compares)
-      done(performance.now(), ok)
-    } catch (error) {
-      // What was not written for certain has not happened.
-      if (!(error as Error).message.includes('nothing was written')) done(NEVER, undefined)
-    }
-  }
-
-  async function client(number: number): Promise<void> {
-    const roll = random(17 + number)
-    for (let n = 0; !stopped; n++) {
-      await act(number, n, roll).catch(() => {})
-      await new Promise(resolve => setTimeout(resolve, 5))
-    }
-  }
-
   const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
-
-  async function leader(): Promise<number> {
-    const status = JSON.parse(await etcd.ctl('endpoint', 'status', '-w', 'json')) as {
-      Status: { header: { member_id: number }; leader: number }
-    }[]
-    return Math.max(
-      0,
-      status.findIndex(({ Status }) => Status.leader === Status.header.member_id),
-    )
-  }
 
   it('keeps every acknowledged write, in one order that all replicas saw whole', {
     timeout: (SECONDS + GIVE_UP_SECONDS + 90) * 1_000,
   }, async () => {
-    const clients = Array.from({ length: 6 }, (_, i) => client(i))
-    const roll = random(4)
+    load.begin()
+    const roll = seededRandom(4)
     const begin = performance.now()
-    const hasSeenEnough = () =>
-      performance.now() >= begin + SECONDS * 1_000 && [...histories.values()].every(({ length }) => length >= MIN_OPERATIONS_OF_A_KEY)
-    while (!hasSeenEnough() && performance.now() < begin + (SECONDS + GIVE_UP_SECONDS) * 1_000) {
+    const isDone = () => performance.now() >= begin + SECONDS * 1_000 && load.hasSeenEnough
+    while (!isDone() && performance.now() < begin + (SECONDS + GIVE_UP_SECONDS) * 1_000) {
       const relay = relays[Math.floor(roll() * 3)]!
       const fault = roll()
       if (fault < 0.3) {
-        const killed = etcd.members[await leader()]!
+        const killed = etcd.members[await etcd.leader()]!
         await killed.kill()
         await pause(300)
         killed.start()
@@ -145,30 +75,8 @@ describe.skipIf(etcdBin === undefined)('the store under faults (no etcd is insta
       }
       await pause(100)
     }
-    stopped = true
-    await Promise.all(clients)
-    await until('all replicas are back', async () => {
-      await Promise.all(stores.map(store => store.catchUp()))
-      return true
-    })
-    const lists = await Promise.all(stores.map(store => store.list('kv')))
-    expect(lists[1]).toEqual(lists[0])
-    expect(lists[2]).toEqual(lists[0])
-    for (const seen of commits) {
-      const indexes = seen.map(line => Number(line.split(' ')[0]))
-      expect(indexes).toEqual([...new Set(indexes)].sort((a, b) => a - b))
-      expect(indexes.at(-1)).toBe(stores[0]!.index)
-    }
-    // Where two tell of one index, they tell the same.
-    const byIndex = new Map(commits[0]!.map(line => [line.split(' ')[0], line]))
-    for (const line of [...commits[1]!, ...commits[2]!]) {
-      const other = byIndex.get(line.split(' ')[0])
-      if (other !== undefined && !line.includes(',') && !other.includes(',')) expect(line).toBe(other)
-    }
-    for (const [key, history] of histories) {
-      expect(history.length, `operations of ${key}`).toBeGreaterThanOrEqual(MIN_OPERATIONS_OF_A_KEY)
-      expect(isLinearizable(history), `${key}: ${JSON.stringify(history.slice(-60))}`).toBe(true)
-    }
+    await load.end()
+    await load.expectConsistent()
   })
 })
 
@@ -180,7 +88,8 @@ describe.skipIf(etcdBin === undefined)('a full etcd (none is installed here)', (
   afterAll(() => etcd.stop())
 
   it('refuses writes in one line that says so, goes on with reads, and with writes once there is room', async () => {
-    const store = await EtcdStore.open({ store: etcd.url, prefix: '/full' }, () => {})
+    const said: string[] = []
+    const store = await EtcdStore.open({ store: etcd.url, prefix: '/full' }, reason => said.push(reason))
     const large = 'x'.repeat(900_000)
     const fill = async (): Promise<void> => {
       for (let i = 0; i < 40; i++) await store.put('kv', 'large', `${i}${large}`)
@@ -194,12 +103,19 @@ describe.skipIf(etcdBin === undefined)('a full etcd (none is installed here)', (
     let held = 0
     late.leases.contend('task', () => held++)
     expect([(await late.get('kv', 'large'))!.modifyIndex, held]).toEqual([index, 0])
+    // Each is tried twice a second, and what keeps them from being taken is said once.
+    for (const task of ['one', 'another', 'a third']) store.leases.contend(task, () => held++)
+    await until('it is said', () => said.some(reason => reason.startsWith('tasks')))
     const { header } = JSON.parse(await etcd.ctl('get', 'x', '-w', 'json')) as { header: { revision: number } }
     await etcd.ctl('compact', String(header.revision))
     await etcd.ctl('defrag')
     await etcd.ctl('alarm', 'disarm')
     expect(await store.put('kv', 'small', 1)).toBe(index + 1)
-    await until('the late one has its task', () => held === 1)
+    await until('all have their tasks', () => held === 4)
+    expect(said.filter(reason => reason.startsWith('tasks'))).toEqual([
+      expect.stringMatching(/^tasks can't be taken: etcd .*: its database is full/),
+      'tasks can be taken again',
+    ])
     await Promise.all([store.close(), late.close()])
   })
 })

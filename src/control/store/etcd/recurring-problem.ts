@@ -1,0 +1,25 @@
+// What goes wrong again each time it is tried, said once: what is new at once, what is known not again until it has gone well. Used by the parts of
+// the etcd store that try something twice a second for as long as etcd is full or away.
+
+export class RecurringProblem {
+  private readonly told = new Set<string>()
+
+  /** `onGone`: what to say where it goes well again. */
+  constructor(
+    private readonly onProblem: (reason: string) => void,
+    private readonly onGone: string,
+  ) {}
+
+  /** One reason may come of several members in turn, and of several that ask. */
+  failed(reason: string): void {
+    if (this.told.has(reason)) return
+    this.told.add(reason)
+    this.onProblem(reason)
+  }
+
+  wentWell(): void {
+    if (this.told.size === 0) return
+    this.told.clear()
+    this.onProblem(this.onGone)
+  }
+}

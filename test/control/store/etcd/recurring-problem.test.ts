@@ -1,0 +1,14 @@
+// A problem that comes each time something is tried.
+import { expect, it } from 'vitest'
+import { RecurringProblem } from '../../../../src/control/store/etcd/recurring-problem.js'
+
+it('is said once, again where it changes, and its end once', () => {
+  const said: string[] = []
+  const problem = new RecurringProblem(reason => said.push(reason), 'gone')
+  problem.wentWell()
+  for (const reason of ['full', 'full', 'away', 'full']) problem.failed(reason)
+  problem.wentWell()
+  problem.wentWell()
+  problem.failed('full')
+  expect(said).toEqual(['full', 'away', 'gone', 'full'])
+})

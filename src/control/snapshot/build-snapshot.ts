@@ -100,8 +100,8 @@ export class SnapshotBuilder {
   /** By service in lower case, then by the way and the subset's filter. */
   private readonly lookups = new Map<string, Map<string, EndpointSet>>()
   private readonly alike = new Map<string, { readonly settled: SettledPart; readonly view: unknown }>()
-  /** What those were made from. */
-  private readonly alikeDependencies = new Set<string>()
+  /** By what those were made from: their keys. */
+  private readonly alikeBy = new Map<string, Set<string>>()
   private readonly imports = new Map<string, EndpointSet>()
   private gateways: EndpointSet | undefined
 
@@ -119,7 +119,11 @@ export class SnapshotBuilder {
     if (alike === undefined) {
       alike = this.settle(proxy, kind)
       this.alike.set(key, alike)
-      for (const dependency of alike.settled.dependencies) this.alikeDependencies.add(dependency)
+      for (const dependency of alike.settled.dependencies) {
+        const keys = this.alikeBy.get(dependency)
+        if (keys === undefined) this.alikeBy.set(dependency, new Set([key]))
+        else keys.add(key)
+      }
     }
     const { settled, view } = alike
     return madeFrom(settled.dependencies, () =>
@@ -152,7 +156,8 @@ export class SnapshotBuilder {
 
   /** What the key stands for is another now: what was made for one proxy may no longer be right for those that are alike. */
   inputChanged(key: string): void {
-    if (this.alikeDependencies.has(key)) this.forgetAlike()
+    for (const each of this.alikeBy.get(key) ?? []) this.alike.delete(each)
+    this.alikeBy.delete(key)
   }
 
   /** What no key stands for: roots, the default policy. */
@@ -161,13 +166,9 @@ export class SnapshotBuilder {
   }
 
   /** Those that are alike have had their turn. */
-  burstEnded(): void {
-    this.forgetAlike()
-  }
-
-  private forgetAlike(): void {
+  forgetAlike(): void {
     this.alike.clear()
-    this.alikeDependencies.clear()
+    this.alikeBy.clear()
   }
 
   /** All of it but listeners of its own place. */

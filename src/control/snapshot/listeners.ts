@@ -28,9 +28,12 @@ import { acceptsTunnels, LOCAL_APP, type ProxyView, type UpstreamView } from './
 import { usesRds } from './routes.js'
 import { downstreamTls, TUNNEL_ALPN } from './tls.js'
 
-/** At the proxy's own address. */
-export function buildInboundListeners(view: ProxyView): Resource[] {
-  return [toResource(publicListener(view)), ...exposedListeners(view).map(listener => toResource(listener))]
+/** What follows name and address in the public listener, by the view of the first of those that are alike: its filters and certificates. */
+const unplacedListeners = new WeakMap<ProxyView, Uint8Array>()
+
+/** At the proxy's own address. `alike`: a view that is the same but for the place. */
+export function buildInboundListeners(view: ProxyView, alike: ProxyView = view): Resource[] {
+  return [publicListener(view, alike), ...exposedListeners(view).map(listener => toResource(listener))]
 }
 
 export function buildOutboundListeners(view: ProxyView): Resource[] {
@@ -49,16 +52,29 @@ function hasListener({ upstream }: UpstreamView): boolean {
 function toResource(init: ListenerInit, upstreams: readonly UpstreamView[] = []): Resource {
   const tables = upstreams.filter(usesRds).map(({ envoyId }) => envoyId)
   const children = tables.length > 0 ? [{ typeUrl: ROUTE_TYPE, names: tables }] : []
-  return makeResource(init.name!, LISTENER_TYPE, toBinary(ListenerSchema, create(ListenerSchema, init)), children)
+  return makeResource(init.name!, LISTENER_TYPE, listenerBytes(init), children)
 }
 
-function publicListener(view: ProxyView): ListenerInit {
+const listenerBytes = (init: ListenerInit): Uint8Array => toBinary(ListenerSchema, create(ListenerSchema, init))
+
+/** Name and address are the first fields of the message, so the bytes of the rest stand behind those of any place. */
+function publicListener(view: ProxyView, alike: ProxyView): Resource {
+  let rest = unplacedListeners.get(alike)
+  if (rest === undefined) unplacedListeners.set(alike, (rest = listenerBytes(unplacedListener(view))))
   const { proxy, config } = view
   const address = config.bindAddress || proxy.Address || '0.0.0.0'
   const port = config.bindPort || proxy.Port
   const name = `public_listener:${proxy.SocketPath || `${address}:${port}`}`
+  // The user's own has its own address.
+  const isUsers = config.publicListenerJson !== undefined
+  const place = isUsers ? {} : { address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath) }
+  return makeResource(name, LISTENER_TYPE, Buffer.concat([listenerBytes({ name, ...place }), rest]))
+}
+
+function unplacedListener(view: ProxyView): ListenerInit {
+  const { config } = view
   const metadata = { filterMetadata: { outrigger: { intentions: view.intentionTable as unknown as JsonObject } } }
-  if (config.publicListenerJson !== undefined) return { ...userPublicListener(view, config.publicListenerJson), name, metadata }
+  if (config.publicListenerJson !== undefined) return { ...userPublicListener(view, config.publicListenerJson), name: '', metadata }
   const limit = config.maxInboundConnections
   const connectionLimit: FilterInit[] =
     limit > 0
@@ -74,8 +90,6 @@ function publicListener(view: ProxyView): ListenerInit {
     : [networkRbac(view), ...connectionLimit, tcpProxy(view, LOCAL_APP, 'public_listener')]
   const tunnels = acceptsTunnels(view)
   return {
-    name,
-    address: proxy.SocketPath === '' ? socketAddress(address, port) : pipeAddress(proxy.SocketPath),
     ...(tunnels ? { listenerFilters: [tlsInspector()] } : {}),
     ...(view.permissive ? { listenerFilters: [originalDstFilter()] } : {}),
     filterChains: [

@@ -49,6 +49,8 @@ export interface PublisherOptions {
 const TURN_BUDGET_MS = 10
 /** The first change after a pause goes out at once; those that follow within this time go out together at its end. */
 const COALESCE_MS = 50
+/** What proxies that are alike share is kept so long after the last of them: those of a mesh that starts come one after another. */
+const ALIKE_KEPT_MS = 5_000
 const NO_KEYS: ReadonlySet<string> = new Set()
 
 interface ProxyRecord {
@@ -82,6 +84,7 @@ export class SnapshotPublisher {
   private wait: NodeJS.Timeout | undefined
   /** When a burst was last built, on the performance clock. */
   private flushedAt = Number.NEGATIVE_INFINITY
+  private forgetTimer: NodeJS.Timeout | undefined
   private stopped = false
 
   constructor(options: PublisherOptions) {
@@ -167,6 +170,7 @@ export class SnapshotPublisher {
   stop(): void {
     this.stopped = true
     this.unschedule()
+    clearTimeout(this.forgetTimer)
   }
 
   entryChanged(kind: ConfigEntryKind, name: string): void {
@@ -244,8 +248,14 @@ export class SnapshotPublisher {
     }
     this.unschedule()
     this.flushedAt = performance.now()
-    if (this.dirty.size === 0) this.options.builder.burstEnded()
-    else if (!this.stopped) this.turn = setImmediate(this.flush)
+    if (this.stopped) return
+    if (this.dirty.size === 0) this.forgetLater()
+    else this.turn = setImmediate(this.flush)
+  }
+
+  private forgetLater(): void {
+    if (this.forgetTimer === undefined) this.forgetTimer = setTimeout(() => this.options.builder.forgetAlike(), ALIKE_KEPT_MS).unref()
+    else this.forgetTimer.refresh()
   }
 
   /** `onlyEndpoints`: what was built before stays, but for its endpoints. */

@@ -1,5 +1,6 @@
 // Who is computed when something changes, what is encoded, and when it goes out: the publisher over a real catalog and builder, with the ADS
 // server and the certificates replaced. Time is faked, so bursts are exact.
+import { fromBinary } from '@bufbuild/protobuf'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
@@ -8,9 +9,11 @@ import { healthEntry } from '../../../src/control/http-api/shapes.js'
 import { SnapshotBuilder } from '../../../src/control/snapshot/build-snapshot.js'
 import { NO_FEDERATIONS, NO_PEERS } from '../../../src/control/snapshot/kinds/proxy-kind.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
+import { socketAddress } from '../../../src/control/snapshot/protobuf.js'
 import { SnapshotPublisher } from '../../../src/control/snapshot/snapshot-publisher.js'
 import { TunnelReadiness } from '../../../src/control/snapshot/tunnel-readiness.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+import { ListenerSchema } from '../../../src/xds/gen/envoy/config/listener/v3/listener_pb.js'
 import { type Resource, resourcesOf, type Snapshot, snapshotsEqual } from '../../../src/xds/server/snapshot.js'
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE } from '../../../src/xds/type-urls.js'
 import { OWN } from '../../support/own-node.js'
@@ -189,6 +192,34 @@ describe('what is computed and encoded', () => {
     expect([...one!.keys()].toSorted()).toEqual(['api:127.0.0.1:9000', 'public_listener:10.1.1.1:20000'])
     expect([...two!.keys()].toSorted()).toEqual(['api:127.0.0.1:9000', 'public_listener:10.1.1.2:20000'])
     expect(two!.get('api:127.0.0.1:9000'), 'the same object').toBe(one!.get('api:127.0.0.1:9000'))
+    const publicOf = (listeners: typeof one, address: string) =>
+      fromBinary(ListenerSchema, listeners!.get(`public_listener:${address}:20000`)!.any.value)
+    const [first, second] = [publicOf(one, '10.1.1.1'), publicOf(two, '10.1.1.2')]
+    expect(second.address).toEqual(socketAddress('10.1.1.2', 20_000))
+    expect({ ...second, name: first.name, address: first.address }, 'all the rest').toEqual(first)
+  })
+
+  it('of proxies that are alike and connect one after another: once, until something of it changes', async () => {
+    const ids = ['web-1-sidecar-proxy', 'web-2-sidecar-proxy', 'web-3-sidecar-proxy', 'other-sidecar-proxy']
+    away = new Set(ids)
+    await webs(3)
+    await register({ Name: 'other', Port: 1, Connect: { SidecarService: { Port: 20_001 } } })
+    away = new Set()
+    for (const id of ids) away.add(id)
+    const connect = async (id: string): Promise<void> => {
+      away.delete(id)
+      publisher.connected(id)
+      await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    }
+    await connect('web-1-sidecar-proxy')
+    await connect('other-sidecar-proxy')
+    await connect('web-2-sidecar-proxy')
+    expect(computed).toEqual(['web-1-sidecar-proxy', 'other-sidecar-proxy'])
+    await entries.put({ Kind: 'service-resolver', Name: 'api', ConnectTimeout: '7s' })
+    await vi.advanceTimersByTimeAsync(2 * COALESCE_MS)
+    await connect('web-3-sidecar-proxy')
+    expect(computed).toEqual(['web-1-sidecar-proxy', 'other-sidecar-proxy', 'web-1-sidecar-proxy'])
+    expect(resource('web-3-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER)).toBe(resource('web-1-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER))
   })
 
   it('of a proxy that stops being like the others, for it alone', async () => {

@@ -116,7 +116,7 @@ export interface PlacedListeners<View> {
   unplaced(proxy: ProxyInstance): ProxyInstance
   /** Those without the proxy's place. */
   shared(view: View): Resource[]
-  /** Those with it; `view` is that of a proxy which is the same but for its place. */
+  /** Those with it; `view` is that of a proxy which is the same but for its place: what is made of it alone may be kept by it. */
   own(view: View, proxy: ProxyInstance, problems: ConfigError[]): Resource[]
 }
 

@@ -34,7 +34,7 @@ export const SIDECAR: ProxyKind<ProxyView> = {
     shared: view => extendListeners(view, buildOutboundListeners(view)),
     own: (shared, proxy, problems) => {
       const view = { ...shared, proxy, problems }
-      return extendListeners(view, buildInboundListeners(view))
+      return extendListeners(view, buildInboundListeners(view, shared))
     },
   },
 }

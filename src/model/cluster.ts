@@ -204,6 +204,10 @@ export interface Cluster {
     readonly routingEnabledPercent: number
     readonly minClusterSize: number
     readonly failTrafficOnPanic: boolean
+    /** With so many healthy endpoints in our own zone everything stays there, whatever the others have; null: only what is its share. */
+    readonly forceLocalMinSize: number | null
+    /** A zone's share is by the weights of its healthy endpoints, not by their number. */
+    readonly byWeight: boolean
   } | null
   readonly overrideHostStatus: readonly string[]
   readonly ignoreNewHostsUntilFirstHealthCheck: boolean

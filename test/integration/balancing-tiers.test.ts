@@ -42,6 +42,25 @@ beforeAll(async () => {
       typed_config: { '@type': 'type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig', clusters },
     },
   })
+  const byPolicy = (zone_aware_lb_config: object): object => ({
+    load_balancing_policy: {
+      policies: [
+        {
+          typed_extension_config: {
+            name: 'envoy.load_balancing_policies.round_robin',
+            typed_config: {
+              '@type': 'type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin',
+              locality_lb_config: { zone_aware_lb_config: { min_cluster_size: 2, ...zone_aware_lb_config } },
+            },
+          },
+        },
+      ],
+    },
+  })
+  const poor = [
+    zone('here', endpoint(a, { load_balancing_weight: 3 })),
+    zone('there', ...[b, c, d].map(port => endpoint(port, { load_balancing_weight: 1 }))),
+  ]
   const clusters = [
     localities('failover', [tier(0, endpoint(a, sick)), tier(1, endpoint(b)), tier(2, endpoint(c))], panicOff),
     localities('half', [tier(0, endpoint(a), endpoint(c, sick)), tier(1, endpoint(b))], panicOff),
@@ -86,6 +105,13 @@ beforeAll(async () => {
     localities('zone-small', [zone('here', endpoint(a)), zone('there', endpoint(b))], {
       common_lb_config: { zone_aware_lb_config: { routing_enabled: { value: 100 }, min_cluster_size: 3 } },
     }),
+    localities('zone-some', [zone('here', endpoint(a)), zone('there', endpoint(b))], {
+      common_lb_config: { zone_aware_lb_config: { routing_enabled: { value: 40 }, min_cluster_size: 2 } },
+    }),
+    localities('zone-forced', poor, byPolicy({ force_local_zone: {} })),
+    localities('zone-forced-few', poor, byPolicy({ force_local_zone: { min_size: 2 } })),
+    localities('zone-direct', poor, byPolicy({ force_locality_direct_routing: true })),
+    localities('zone-by-weight', poor, byPolicy({ locality_basis: 'HEALTHY_HOSTS_WEIGHT' })),
     // The local cluster: as many callers here as there.
     localities('callers', [zone('here', endpoint(1)), zone('there', endpoint(2))]),
     subset('none', { fallback_policy: 'NO_FALLBACK' }),
@@ -236,6 +262,22 @@ describe('localities', () => {
     within(found['a'], 35, 65)
     expect(Object.keys(found).sort()).toEqual(['a', 'b', 'c', 'd'])
     expect(await front.proxy.stat('cluster.zone-poor.lb_zone_routing_sampled')).toBeGreaterThan(0)
+  })
+
+  it('zone-aware: for the part of the requests that routing_enabled says', async () => {
+    const found = await shares('/zone-some/', 400)
+    // 40 % stay here, and half of the rest comes here as well.
+    within(found['a'], 58, 82)
+  })
+
+  it.each(['zone-forced', 'zone-direct', 'zone-by-weight'])('%s: all stays here', async name => {
+    await only(`/${name}/`, 'a')
+    expect(await front.proxy.stat(`cluster.${name}.lb_zone_routing_all_directly`)).toBeGreaterThan(0)
+  })
+
+  it('zone-aware: not all, where fewer are here than force_local_zone asks for', async () => {
+    const found = await shares('/zone-forced-few/', 400)
+    within(found['a'], 35, 65)
   })
 
   it('zone-aware: not below min_cluster_size', async () => {

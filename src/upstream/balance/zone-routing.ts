@@ -4,6 +4,7 @@
 
 import type { ClusterStats } from '../../metrics/stat-names.js'
 import type { Cluster } from '../../model/cluster.js'
+import type { Host } from '../host/host.js'
 import type { HostSet } from '../host/host-set.js'
 import { sameLocality } from '../host/host-set.js'
 import { below } from './load-balancer.js'
@@ -29,7 +30,8 @@ export function computeZoneRouting(
   stats: ClusterStats,
 ): ZoneRouting {
   stats.main.lb_recalculate_zone_structures.value++
-  if (upstream.localities.length < 2 || localSet.localities.length < 2) return NONE
+  const forced = config.forceLocalMinSize
+  if (upstream.localities.length < 2 || (localSet.localities.length < 2 && forced === null)) return NONE
   if (!localSet.hasLocalLocality || localSet.localities[0]!.hosts.length === 0) {
     stats.main.lb_local_cluster_not_ok.value++
     return NONE
@@ -38,8 +40,9 @@ export function computeZoneRouting(
     stats.main.lb_zone_cluster_too_small.value++
     return NONE
   }
-  const shares = localityShares(upstream, localSet)
+  const shares = localityShares(upstream, localSet, config.byWeight ? weightOf : countOf)
   const hasLocal = upstream.hasLocalLocality
+  if (hasLocal && forced !== null && upstream.localities[0]!.healthy.length >= forced) return { kind: 'direct' }
   if (hasLocal && shares[0]!.upstream > 0 && shares[0]!.upstream >= shares[0]!.local) return { kind: 'direct' }
   const localShare = hasLocal && shares[0]!.local > 0 ? Math.floor((shares[0]!.upstream * 10_000) / shares[0]!.local) : 0
   const residual: number[] = []
@@ -74,15 +77,20 @@ export function chooseLocality(routing: ZoneRouting, random: () => number, stats
   return i
 }
 
-function localityShares(upstream: HostSet, localSet: HostSet): { local: number; upstream: number }[] {
-  const totalLocal = localSet.healthy.length
-  const totalUpstream = upstream.healthy.length
+type Capacity = (hosts: readonly Host[]) => number
+
+const countOf: Capacity = hosts => hosts.length
+const weightOf: Capacity = hosts => hosts.reduce((sum, { weight }) => sum + weight, 0)
+
+function localityShares(upstream: HostSet, localSet: HostSet, capacityOf: Capacity): { local: number; upstream: number }[] {
+  const totalLocal = capacityOf(localSet.healthy)
+  const totalUpstream = capacityOf(upstream.healthy)
   return upstream.localities.map(group => {
     if (group.healthy.length === 0) return { local: 0, upstream: 0 }
     const mine = localSet.localities.find(other => other.healthy.length > 0 && sameLocality(other.locality, group.locality))
     return {
-      local: totalLocal > 0 ? Math.floor((10_000 * (mine?.healthy.length ?? 0)) / totalLocal) : 0,
-      upstream: totalUpstream > 0 ? Math.floor((10_000 * group.healthy.length) / totalUpstream) : 0,
+      local: totalLocal > 0 ? Math.floor((10_000 * capacityOf(mine?.healthy ?? [])) / totalLocal) : 0,
+      upstream: totalUpstream > 0 ? Math.floor((10_000 * capacityOf(group.healthy)) / totalUpstream) : 0,
     }
   })
 }

@@ -11,7 +11,11 @@ import {
   Cluster_RingHashLbConfig_HashFunction,
   type LoadBalancingPolicy,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
-import type { LocalityLbConfig, SlowStartConfig } from '../gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js'
+import {
+  LocalityBasis,
+  type LocalityLbConfig,
+  type SlowStartConfig,
+} from '../gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js'
 import {
   type LeastRequest,
   LeastRequest_SelectionMethod,
@@ -34,7 +38,13 @@ type ZoneAware = ClusterModel['zoneAware']
 export type LbDecision = Pick<ClusterModel, 'lbPolicy' | 'subset' | 'localityWeighted' | 'zoneAware'>
 
 /** Envoy routes by zone wherever the local cluster is known, even if nothing is configured. */
-const DEFAULT_ZONE_AWARE: NonNullable<ZoneAware> = { routingEnabledPercent: 100, minClusterSize: 6, failTrafficOnPanic: false }
+const DEFAULT_ZONE_AWARE: NonNullable<ZoneAware> = {
+  routingEnabledPercent: 100,
+  minClusterSize: 6,
+  failTrafficOnPanic: false,
+  forceLocalMinSize: null,
+  byWeight: false,
+}
 
 const MAX_RING = 8_388_608
 const MAGLEV_TABLE = 65_537
@@ -66,11 +76,19 @@ function decodeZoneAware(config: {
   routingEnabled?: { value: number } | undefined
   minClusterSize?: bigint | undefined
   failTrafficOnPanic: boolean
+  // Of the policy extensions alone.
+  forceLocalityDirectRouting?: boolean
+  forceLocalZone?: { minSize?: number | undefined } | undefined
+  localityBasis?: LocalityBasis
 }): NonNullable<ZoneAware> {
   return {
     routingEnabledPercent: config.routingEnabled?.value ?? 100,
     minClusterSize: Number(config.minClusterSize ?? 6n),
     failTrafficOnPanic: config.failTrafficOnPanic,
+    // The newer field counts where both are given.
+    forceLocalMinSize:
+      config.forceLocalZone !== undefined ? (config.forceLocalZone.minSize ?? 1) : config.forceLocalityDirectRouting ? 1 : null,
+    byWeight: config.localityBasis === LocalityBasis.HEALTHY_HOSTS_WEIGHT,
   }
 }
 

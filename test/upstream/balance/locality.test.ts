@@ -71,7 +71,13 @@ describe('locality weights (Envoy docs, load_balancing/locality_weight)', () => 
 })
 
 describe('zone-aware routing (Envoy docs, load_balancing/zone_aware)', () => {
-  const zoneAware = { routingEnabledPercent: 100, minClusterSize: 6, failTrafficOnPanic: false }
+  const zoneAware = {
+    routingEnabledPercent: 100,
+    minClusterSize: 6,
+    failTrafficOnPanic: false,
+    forceLocalMinSize: null as number | null,
+    byWeight: false,
+  }
 
   function make(own: [string, number][], upstream: [string, number][], more: Partial<typeof zoneAware> = {}) {
     const test = testRegistry({ localLocality: zone('a'), localClusterName: 'self' })
@@ -206,6 +212,20 @@ describe('zone-aware routing (Envoy docs, load_balancing/zone_aware)', () => {
     )
     for (const host of target.hosts.slice(0, 8)) target.setHealth(host, HealthFlag.FAILED_OUTLIER_CHECK, 0)
     expect(target.pick(context(seeded(1)))).toBeNull()
+  })
+
+  it('stays in our own zone where it is told to, as long as there are enough', () => {
+    const own: [string, number][] = [['a', 5]]
+    const upstream: [string, number][] = [
+      ['a', 2],
+      ['b', 8],
+    ]
+    expect(make(own, upstream, { forceLocalMinSize: 2 }).shares()).toEqual(new Map([['1', 10_000]]))
+    // Too few: our share of the callers, who are all here, is what a fifth of the endpoints can carry.
+    const few = make(own, upstream, { forceLocalMinSize: 3 }).shares()
+    expect(few.get('1')! / 10_000).toBeCloseTo(0.2, 1)
+    // Without it a cluster whose callers are all in one zone is not routed by zone.
+    expect(make(own, upstream).target.stats.main.lb_zone_routing_all_directly.value).toBe(0)
   })
 
   it('begins when the local cluster becomes known', () => {

@@ -9,15 +9,11 @@ export const LOAD_BALANCING_SUPPORT: SupportTable = {
     supported: 'use_hostname_for_hashing hash_balance_factor',
     accepted: { hash_policy: 'the hash policy of the route counts' },
   },
+  'envoy.extensions.load_balancing_policies.common.v3.ForceLocalZone': { supported: 'min_size' },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig': { supported: 'zone_aware_lb_config locality_weighted_lb_config' },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig': { supported: '' },
   'envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig': {
-    supported: 'routing_enabled min_cluster_size fail_traffic_on_panic',
-    accepted: {
-      locality_basis: 'hosts are counted',
-      force_local_zone: '',
-      force_locality_direct_routing: '',
-    },
+    supported: 'routing_enabled min_cluster_size fail_traffic_on_panic locality_basis force_local_zone force_locality_direct_routing',
   },
   'envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig': { supported: 'slow_start_window aggression min_weight_percent' },
   'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {

@@ -16,7 +16,7 @@ import type { ConfigError } from '../model/config-error.js'
 import type { EndpointAssignment } from '../model/endpoint.js'
 import type { Listener } from '../model/listener.js'
 import type { RouteTable } from '../model/route.js'
-import type { SdsSecretRef, Secret } from '../model/tls.js'
+import type { SdsSecretRef, Secret, UpstreamTls } from '../model/tls.js'
 import type { SecretRegistry } from '../mtls/secrets/secret-registry.js'
 import { checkSecret } from '../mtls/tls/tls-checks.js'
 import type { TlsContexts } from '../mtls/tls/tls-contexts.js'
@@ -91,9 +91,13 @@ export class ConfigChanges {
     return []
   }
 
-  private checkCluster({ tls, healthChecks }: Cluster): ConfigError[] {
+  /** What of it cannot be used, for reasons that its text does not show. */
+  checkCluster({ tls, transportSocketMatches, healthChecks }: Cluster): ConfigError[] {
+    const checkTls = (model: UpstreamTls | null, at: string): ConfigError[] =>
+      model === null ? [] : below(`${at}.typed_config`, this.to.tlsContexts.check(model))
     return [
-      ...(tls === null ? [] : below('transport_socket.typed_config', this.to.tlsContexts.check(tls))),
+      ...checkTls(tls, 'transport_socket'),
+      ...transportSocketMatches.flatMap((match, i) => checkTls(match.tls, `transport_socket_matches[${i}].transport_socket`)),
       ...healthChecks.flatMap(({ events }, i) => (events?.paths ?? []).flatMap(path => this.checkEventLog(path, `health_checks[${i}]`))),
     ]
   }

@@ -173,7 +173,8 @@ export class Server {
     )
     const { overload } = bootstrap
     this.overloadActions = overload === undefined ? null : new OverloadActions(overload, { store, random })
-    const pools = new UpstreamPools(this.tlsContexts)
+    const ownRequests = asyncClientStats(store)
+    const pools = new UpstreamPools(this.tlsContexts, ownRequests.rq_total)
     const healthChecks = new UpstreamHealthCheckTransport(pools)
     this.resolver = new DnsResolver({ config: bootstrap.dnsResolver, stats: () => caresStats(store) })
     const { outlierEventLog } = bootstrap
@@ -212,7 +213,7 @@ export class Server {
     this.routes = new RouteRegistry(this.runtime, store)
     this.scopes = new ScopeRegistry(message => this.log('warn', message))
     this.extensions = new ExtensionRegistry(store)
-    const client = new UpstreamAsyncClient(this.clusters, pools, random, asyncClientStats(store))
+    const client = new UpstreamAsyncClient(this.clusters, pools, random, ownRequests)
     this.httpClient = client
     this.grpcClient = client
     this.grpcLoggers = new GrpcLoggers({
@@ -322,9 +323,9 @@ export class Server {
     this.clusters.onWarm(() => this.checkInit())
   }
 
-  /** Clusters that no route names, with the stats and the connections of all others. */
+  /** Clusters that no route names, beside all others: their checks and connections count under their names, their hosts do not. */
   newClusters(): ClusterRegistry {
-    return new ClusterRegistry({ ...this.clusterOptions, isReferenced: () => false })
+    return new ClusterRegistry({ ...this.clusterOptions, apart: true, isReferenced: () => false })
   }
 
   private watchOverload(config: OverloadConfig): OverloadWatch {

@@ -405,7 +405,8 @@ function newReporters(
   }
   if (healthDiscovery !== undefined) {
     const stats = healthReporterStats(store)
-    reporters.push(new HealthReporter({ ...shared, service: healthDiscovery, clusters: server.newClusters(), stats, random }))
+    const checked = { clusters: server.newClusters(), rules: server.config }
+    reporters.push(new HealthReporter({ ...shared, service: healthDiscovery, ...checked, stats, random }))
   }
   return reporters
 }

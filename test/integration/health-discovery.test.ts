@@ -9,8 +9,10 @@ import { freePort, ProxyProcess, staticCluster, stopAll, until } from '../suppor
 const envoyBin = process.env['ENVOY_BIN']
 let status = '200 OK'
 const asked: string[] = []
+const from = new Set<string>()
 const app = new HttpOrigin(({ path }, socket) => {
   asked.push(path)
+  from.add(`${path} ${socket.remoteAddress}`)
   socket.write(http('', status))
 })
 const silent = new TcpOrigin(() => {})
@@ -54,12 +56,15 @@ const { HEALTHY, UNHEALTHY, TIMEOUT } = HealthStatus
 
 async function told(bin?: string) {
   status = '200 OK'
+  from.clear()
   const server = await new HealthDiscoveryServer({ clusterHealthChecks: [web('a', '/first'), tcp()], interval: span(50) }).listen()
   const proxy = await ProxyProcess.start({
     bootstrap: {
       node: { id: 'node-1', cluster: 'web', metadata: { a: 'b' } },
       hds_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: { envoy_grpc: { cluster_name: 'hds' } } },
-      static_resources: { clusters: [staticCluster('hds', server.port, http2Upstream)] },
+      cluster_manager: { upstream_bind_config: { source_address: { address: '127.0.0.8', port_value: 0 } } },
+      // One of ours has the name of one that the server names.
+      static_resources: { clusters: [staticCluster('hds', server.port, http2Upstream), staticCluster('tcp', app.port)] },
     },
     flags: ['--base-id', String((process.pid % 50_000) + 5)],
     ...(bin ? { bin } : {}),
@@ -75,6 +80,9 @@ async function told(bin?: string) {
   await says('one has failed', [line('web', 'a', app.port, UNHEALTHY), ...first.slice(1), unchecked])
   status = '200 OK'
   await says('it is back', [...first, unchecked])
+  const members = async (): Promise<number[]> =>
+    Promise.all(['total', 'healthy', 'change'].map(what => stat(`cluster.tcp.membership_${what}`)))
+  const membersBeside = await members()
   server.say({ clusterHealthChecks: [web('z', '/second')], interval: span(50) })
   await says('another path, another zone, one cluster less', [
     line('web', 'z', app.port, HEALTHY),
@@ -82,10 +90,13 @@ async function told(bin?: string) {
     line('web', 'slow', silent.port, TIMEOUT),
   ])
   await until('the new path is asked', () => asked.includes('/second'))
+  const membersAlone = await members()
   const before = server.report
   // A check without a checker is nothing that anybody could do.
-  server.say({ clusterHealthChecks: [{ ...web('bad', '/'), healthChecks: [{ ...times }] }], interval: span(50) })
-  await until('the refused one was heard', async () => (await stat('hds_delegate.requests')) === 3)
+  for (const heard of [3, 4]) {
+    server.say({ clusterHealthChecks: [{ ...web('bad', '/'), healthChecks: [{ ...times }] }], interval: span(50) })
+    await until('the refused one was heard', async () => (await stat('hds_delegate.requests')) === heard)
+  }
   const seen = server.requests.length
   await until('reports go on', () => server.requests.length > seen + 1)
   expect(server.report).toEqual(before)
@@ -99,19 +110,64 @@ async function told(bin?: string) {
   const errors = (await stat('hds_delegate.errors')) > 0
   await proxy.kill()
   server.close()
-  return { node: [node?.id, node?.cluster, node?.metadata], capability: capability?.healthCheckProtocols, flat, updates, errors, clusters }
+  return {
+    node: [node?.id, node?.cluster, node?.metadata],
+    capability: capability?.healthCheckProtocols,
+    flat,
+    updates,
+    errors,
+    clusters,
+    from: [...from],
+    members: [membersBeside, membersAlone],
+    output: proxy.log,
+  }
 }
 
-const EXPECTED = { node: ['node-1', 'web', { a: 'b' }], capability: [0, 1], flat: 4, updates: 2, errors: true, clusters: false }
+const ONE_MEMBER = [1, 1, 1]
+const EXPECTED = {
+  node: ['node-1', 'web', { a: 'b' }],
+  capability: [0, 1],
+  flat: 4,
+  updates: 2,
+  errors: true,
+  clusters: false,
+  // The bind address of the cluster manager is not for these.
+  from: ['/first 127.0.0.1', '/second 127.0.0.1'],
+  members: [ONE_MEMBER, ONE_MEMBER],
+}
 
 describe('health discovery', () => {
   it('checks whom the server names, and tells it what became of them', { timeout: 60_000 }, async () => {
-    expect(await told()).toEqual(EXPECTED)
+    const { output, ...seen } = await told()
+    expect(seen).toEqual(EXPECTED)
+    expect(output.split('asks for what cannot be checked').length - 1).toBe(1)
   })
 
   it.skipIf(envoyBin === undefined)('as Envoy does', { timeout: 60_000 }, async () => {
-    expect(await told(envoyBin)).toEqual(EXPECTED)
+    const { output: _, ...seen } = await told(envoyBin)
+    expect(seen).toEqual(EXPECTED)
   })
+})
+
+it('a specifier that asks for what this proxy cannot do is refused whole', async () => {
+  const events = { eventLogPath: '/nowhere/events.log' }
+  const bad = { ...tcp(), clusterName: 'bad', healthChecks: [{ ...tcp().healthChecks[0]!, ...events }] }
+  const server = await new HealthDiscoveryServer({ clusterHealthChecks: [tcp()], interval: span(50) }).listen()
+  const proxy = await ProxyProcess.start({
+    bootstrap: {
+      hds_config: { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: { envoy_grpc: { cluster_name: 'hds' } } },
+      static_resources: { clusters: [staticCluster('hds', server.port, http2Upstream)] },
+    },
+  })
+  await until('a report', () => server.report.length > 0)
+  server.say({ clusterHealthChecks: [web('a', '/'), bad], interval: span(50) })
+  await until('it is refused', () => proxy.log.includes('/nowhere/events.log'))
+  const seen = server.requests.length
+  await until('reports go on', () => server.requests.length > seen + 1)
+  expect(server.report).toEqual([line('tcp', 'b', app.port, HEALTHY)])
+  expect(proxy.log).toContain('cluster_health_checks[1].health_checks[0].event_log_path')
+  await proxy.kill()
+  server.close()
 })
 
 it.each([

@@ -201,8 +201,10 @@ describe('mirrors and weights', () => {
   })
 
   it('two mirrors of one request', async () => {
+    const before = await front.proxy.stat('http.async-client.rq_total')
     await many('/m/two', 2)
     await until('both have copies', () => shadow.requests.length === 2 && other.requests.length === 2)
+    expect((await front.proxy.stat('http.async-client.rq_total')) - before).toBe(4)
     expect(app.requests).toHaveLength(2)
   })
 

@@ -32,13 +32,6 @@ beforeAll(async () => {
   db = await mesh.register('db', { name: 'db', port: echo.port, protocol: 'tcp' })
   await mesh.register('mail', { name: 'mail', port: greeter.port, protocol: 'tcp' })
   web = await mesh.register('web', { name: 'web', upstreams: ['db', 'mail'] })
-  // Refused tunnels count as failed connections, as in Envoy: who was denied finds the host again after this.
-  await mesh.write('/v1/config', {
-    Kind: 'service-defaults',
-    Name: 'web',
-    Protocol: 'http',
-    UpstreamConfig: { Defaults: { PassiveHealthCheck: { Interval: '1s', BaseEjectionTime: '1s' } } },
-  })
   batch = await mesh.register('batch', { name: 'batch', upstreams: ['db'] })
   for (const to of ['db', 'mail']) await allow(to, ['web', 'batch'])
   webSidecar = await mesh.sidecar('web')

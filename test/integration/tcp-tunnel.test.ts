@@ -72,7 +72,23 @@ beforeAll(async () => {
   refusing.respond = (request, socket) => void socket.write(http('no', '403 Forbidden', { 'x-path': request.path }))
   const ca = new AnyCa()
   const leaf = ca.service('db')
-  const names = ['h1', 'h2', 'mtls', 'driven-h1', 'driven-h2', 'post', 'refused', 'down', 'limited', 'end-echo', 'end-driven', 'end-mtls']
+  const firstFailure = { consecutive_5xx: 1, max_ejection_percent: 100 }
+  const names = [
+    'h1',
+    'h2',
+    'mtls',
+    'driven-h1',
+    'driven-h2',
+    'post',
+    'refused',
+    'ejected',
+    'spared',
+    'down',
+    'limited',
+    'end-echo',
+    'end-driven',
+    'end-mtls',
+  ]
   for (const name of names) ports.set(name, await freePort())
   const at = (name: string) => ports.get(name)!
   const tunnel = (cluster: string, more: object = {}, filter: object = {}) =>
@@ -103,6 +119,8 @@ beforeAll(async () => {
             }),
           ]),
           listener('refused', at('refused'), [tunnel('refused', {}, { max_connect_attempts: 3 })]),
+          listener('ejected', at('ejected'), [tunnel('ejected')]),
+          listener('spared', at('spared'), [tunnel('spared')]),
           listener('down', at('down'), [tunnel('down', {}, { max_connect_attempts: 2 })]),
           listener('limited', at('limited'), [tunnel('limited')]),
           listener('end-echo', at('end-echo'), [ending('echo')]),
@@ -123,6 +141,12 @@ beforeAll(async () => {
           staticCluster('driven-h2', at('end-driven'), explicit(true)),
           staticCluster('post', (posts.address() as AddressInfo).port, explicit(true)),
           staticCluster('refused', refusing.port, explicit(false)),
+          staticCluster('ejected', refusing.port, { ...explicit(false), outlier_detection: firstFailure }),
+          staticCluster('spared', refusing.port, {
+            ...explicit(false),
+            outlier_detection: firstFailure,
+            metadata: { filter_metadata: { outrigger: { spare_refusing_hosts: true } } },
+          }),
           staticCluster('down', await freePort(), explicit(true)),
           staticCluster('limited', at('end-echo'), { ...explicit(true), circuit_breakers: { thresholds: [{ max_requests: 2 }] } }),
           staticCluster('echo', echo.port),
@@ -268,6 +292,12 @@ describe('no tunnel', () => {
     await proxy.untilLog(/LOG refused \S*UF\S* .*status 403/)
     expect(refusing.requests.map(request => [request.method, request.path])).toEqual(Array(3).fill(['CONNECT', 'db.internal:5432']))
     expect(await stat('cluster.refused.upstream_cx_connect_attempts_exceeded')).toBe(1)
+  })
+
+  it('an endpoint that refuses is ejected, unless the metadata of its cluster spare it', async () => {
+    for (const name of ['ejected', 'spared']) await closing(await dial(name))
+    expect(await stat('cluster.ejected.outlier_detection.ejections_active')).toBe(1)
+    expect(await stat('cluster.spared.outlier_detection.ejections_active')).toBe(0)
   })
 
   it('nor is an endpoint that cannot be reached', async () => {

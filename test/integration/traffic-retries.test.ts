@@ -205,6 +205,7 @@ describe('what is not tried again', () => {
     const waiting = await Promise.all(Array.from({ length: 3 }, () => Http1Client.connect(port)))
     for (const client of waiting) client.get('/budget').catch(() => {})
     await proxy.untilStat('cluster.budget.upstream_rq_retry', value => value === 3)
+    // Envoy's gauge knows max_retries (3) alone.
     expect(await proxy.stat('cluster.budget.circuit_breakers.default.rq_retry_open')).toBe(1)
     expect((await fetchOnce(port, '/budget/fourth')).status).toBe(500)
     expect(await proxy.stat('cluster.budget.upstream_rq_retry_overflow')).toBe(1)

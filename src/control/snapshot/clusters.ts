@@ -127,6 +127,8 @@ function targetCluster(
     ...(options === undefined ? {} : { typedExtensionProtocolOptions: { [HTTP_OPTIONS_KEY]: options } }),
     ...loadBalancing(resolver.node.LoadBalancer),
     transportSocket,
+    // A tunnel that the callee refuses says nothing of its health, no more than a connection that it closes.
+    ...(tunnel ? { metadata: { filterMetadata: { outrigger: { spare_refusing_hosts: true } } } } : {}),
   }
 }
 

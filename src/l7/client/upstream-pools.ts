@@ -1,6 +1,7 @@
 // From a host to its connection pool: which protocol, which TLS context, which key. Owns no connections itself: pools live on
 // their Host (they outlive snapshots) and are replaced when what a connection is verified against changes.
 
+import type { Counter } from '../../metrics/stat.js'
 import type { UpstreamTls } from '../../model/tls.js'
 import type { TlsContexts } from '../../mtls/tls/tls-contexts.js'
 import type { UpstreamTlsContext } from '../../mtls/tls/upstream-tls.js'
@@ -19,12 +20,13 @@ export interface UpstreamTlsSource {
 }
 
 export class UpstreamPools implements UpstreamTlsSource {
-  /** Shadow requests under way. */
-  readonly mirrors = { active: 0 }
+  /** Shadow requests under way, and all that began: requests of our own, as Envoy counts them. */
+  readonly mirrors: { active: number; readonly total: Counter }
   private readonly tlsContexts: TlsContexts
 
-  constructor(tlsContexts: TlsContexts) {
+  constructor(tlsContexts: TlsContexts, mirrored: Counter) {
     this.tlsContexts = tlsContexts
+    this.mirrors = { active: 0, total: mirrored }
   }
 
   tlsFor(host: Host): UpstreamTlsContext | null {

@@ -23,9 +23,12 @@ const WRITE_WATERMARK_BYTES = 1024 * 1024
 
 export interface TunnelListener {
   onTunnelOpen(tunnel: UpstreamTunnel): void
-  /** Before it was open. `overflow`: a circuit breaker, naming its limit. Called at most once, and never after onTunnelOpen. */
-  onTunnelFailure(kind: 'overflow' | 'failed', why: string): void
+  /** Before it was open. Called at most once, and never after onTunnelOpen. */
+  onTunnelFailure(kind: TunnelFailure, why: string): void
 }
+
+/** overflow: a circuit breaker, naming its limit. refused: the endpoint was reached, and wants no tunnel of this caller. */
+export type TunnelFailure = 'overflow' | 'failed' | 'refused'
 
 export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
   private readonly head: RequestHead
@@ -65,7 +68,7 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
 
   onUpstreamHead(request: UpstreamRequest, head: ResponseHead, end: boolean): void {
     if (head.status < 200 || head.status > 299) {
-      this.refuse('failed', `the tunnel was answered with status ${head.status}`)
+      this.refuse(head.status >= 500 ? 'failed' : 'refused', `the tunnel was answered with status ${head.status}`)
       return
     }
     // A POST's response is no tunnel to the codec, but its two directions are as independent as a CONNECT's.
@@ -88,7 +91,7 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
   onUpstreamFailure(_request: UpstreamRequest, failure: UpstreamFailure): void {
     const why = failureText(failure)
     if (this.opened) this.destroy(new Error(why))
-    else this.refuse(failure.kind === 'overflow' ? 'overflow' : 'failed', why)
+    else this.refuse(kindOf(failure), why)
   }
 
   onUpstreamDrain(): void {
@@ -97,7 +100,7 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
     blocked?.()
   }
 
-  private refuse(kind: 'overflow' | 'failed', why: string): void {
+  private refuse(kind: TunnelFailure, why: string): void {
     if (this.destroyed) return
     this.destroy()
     this.listener.onTunnelFailure(kind, why)
@@ -150,4 +153,9 @@ export class UpstreamTunnel extends Duplex implements UpstreamRequestOwner {
   resetAndDestroy(): void {
     this.destroy()
   }
+}
+
+function kindOf({ kind }: UpstreamFailure): TunnelFailure {
+  if (kind === 'overflow') return 'overflow'
+  return kind === 'reset' ? 'refused' : 'failed'
 }

@@ -66,6 +66,7 @@ export class Mirror implements UpstreamRequestOwner {
     this.timer = setTimeout(() => this.timedOut(), MIRROR_TIMEOUT_MS)
     this.timer.unref()
     this.running.active++
+    this.running.total.value++
   }
 
   /** The request is complete: send the copy. */

@@ -9,6 +9,7 @@ import { resetSocket } from '../../io/reset-socket.js'
 import { everySecond, type Swept } from '../../io/second-sweep.js'
 import { readShared } from '../../io/shared-read.js'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
+import type { TunnelFailure } from '../../l7/client/upstream-tunnel.js'
 import type { UpstreamFailures } from '../../l7/log/failure-log.js'
 import { type OpenAccessLog, writeAccessLogs, writeListenerLogs } from '../../l7/log/open-access-log.js'
 import { connectReason, noHostReason } from '../../l7/router/failure-reason.js'
@@ -18,6 +19,7 @@ import { ResponseFlag } from '../../l7/stream/response-flags.js'
 import { StreamInfo, type UpstreamConnectionInfo } from '../../l7/stream/stream-info.js'
 import type { TcpProxyHandles } from '../../metrics/stat-names.js'
 import type { TcpProxy } from '../../model/listener.js'
+import { OUTRIGGER_METADATA } from '../../model/metadata.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import { localAddressText } from '../../upstream/connect/connector.js'
 import type { Host } from '../../upstream/host/host.js'
@@ -145,7 +147,7 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     this.attempt.dial()
   }
 
-  onUpstreamFailure(kind: 'overflow' | 'failed', why: string): void {
+  onUpstreamFailure(kind: TunnelFailure, why: string): void {
     const { host, info, runtime } = this
     this.releaseAttempt()
     if (kind === 'overflow') {
@@ -158,7 +160,8 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
       this.close()
       return
     }
-    host!.cluster.recordConnectFailure(host!)
+    if (kind === 'refused' && sparesRefusing(host!)) host!.cluster.recordLocalOriginSuccess(host!)
+    else host!.cluster.recordConnectFailure(host!)
     runtime.failures.record(host!.cluster.name, 'connect-failure', connectReason(host!, why))
     info.responseFlags |= ResponseFlag.UpstreamConnectionFailure
     info.upstreamTransportFailureReason = why
@@ -283,6 +286,14 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     writeListenerLogs(runtime.listenerLogs, info)
     writeAccessLogs(runtime.accessLogs, info)
   }
+}
+
+/**
+ * Envoy counts a tunnel that is refused as a connection that failed. Where the cluster's metadata say so (our control plane's do), it is the
+ * connection that stood and was closed which it would have been without a tunnel: a caller who is denied must not eject the host for others.
+ */
+function sparesRefusing({ cluster }: Host): boolean {
+  return cluster.config.metadata.get(OUTRIGGER_METADATA)?.['spare_refusing_hosts'] === true
 }
 
 function pickCluster(config: TcpProxy, random: () => number): string {

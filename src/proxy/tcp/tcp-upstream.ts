@@ -4,7 +4,7 @@
 
 import type { Duplex } from 'node:stream'
 import type { UpstreamPools } from '../../l7/client/upstream-pools.js'
-import { UpstreamTunnel } from '../../l7/client/upstream-tunnel.js'
+import { type TunnelFailure, UpstreamTunnel } from '../../l7/client/upstream-tunnel.js'
 import type { RequestHead } from '../../l7/codec/codec.js'
 import { HeaderList } from '../../l7/codec/header-list.js'
 import type { FormatFunction } from '../../l7/format/header-format.js'
@@ -18,7 +18,7 @@ export type UpstreamPipe = Duplex & { destroySoon?(): void; resetAndDestroy?(): 
 
 export interface TcpUpstreamListener {
   onUpstreamOpen(pipe: UpstreamPipe, connection: UpstreamConnectionInfo): void
-  onUpstreamFailure(kind: 'overflow' | 'failed', why: string): void
+  onUpstreamFailure(kind: TunnelFailure, why: string): void
 }
 
 export interface TcpUpstream {

@@ -10,18 +10,20 @@ import { type Clock, NO_TIMER, type Timer } from '../../io/clock.js'
 import type { AsyncGrpcClient } from '../../l7/client/async-client.js'
 import type { GrpcStream } from '../../l7/client/grpc-stream.js'
 import type { HealthReporterHandles } from '../../metrics/reporting-stats.js'
+import type { ConfigError } from '../../model/config-error.js'
 import type { GrpcService } from '../../model/grpc-service.js'
 import type { ServerLog } from '../../proxy/server.js'
 import type { ClusterRegistry } from '../../upstream/cluster/cluster-registry.js'
 import type { Node } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
 import { STREAM_HEALTH_CHECK } from '../../xds/health-discovery/health-report.js'
-import { CheckedClusters } from './checked-clusters.js'
+import { CheckedClusters, type ClusterRules } from './checked-clusters.js'
 
 export interface HealthReporterOptions {
   readonly service: GrpcService
   readonly node: Node
   /** For the hosts to check alone. */
   readonly clusters: ClusterRegistry
+  readonly rules: ClusterRules
   readonly client: AsyncGrpcClient
   readonly stats: HealthReporterHandles
   readonly clock: Clock
@@ -46,11 +48,13 @@ export class HealthReporter {
   private timer: Timer = NO_TIMER
   private attempts = 0
   private lastReason = ''
+  /** What the log has said of a specifier that cannot be taken; '' = the last one could. */
+  private lastRefusal = ''
   private closed = false
 
   constructor(options: HealthReporterOptions) {
     this.options = options
-    this.checked = new CheckedClusters(options.clusters)
+    this.checked = new CheckedClusters(options.clusters, options.rules)
   }
 
   async start(): Promise<void> {
@@ -77,23 +81,32 @@ export class HealthReporter {
   }
 
   private onSpecifier(message: Buffer): void {
-    const { stats, log, service } = this.options
+    const { stats } = this.options
     stats.requests.value++
     this.attempts = 0
     this.lastReason = ''
     if (this.specifier?.equals(message) === true) return
     const read = this.messages!.readSpecifier(message)
     const errors = read.ok ? this.checked.replace(read.orders.clusters) : read.errors
-    if (read.ok) {
-      stats.updates.value++
-      this.specifier = Buffer.from(message)
-      if (read.orders.intervalMs !== this.intervalMs) {
-        this.intervalMs = read.orders.intervalMs
-        this.armReport()
-      }
+    if (!read.ok || errors.length > 0) {
+      this.sayRefusal(errors)
+      return
     }
-    for (const { path, reason } of errors)
-      log('warn', `health discovery: ${service.cluster} asks for what cannot be checked: ${path === '' ? '' : `${path}: `}${reason}`)
+    stats.updates.value++
+    this.lastRefusal = ''
+    this.specifier = Buffer.from(message)
+    if (read.orders.intervalMs === this.intervalMs) return
+    this.intervalMs = read.orders.intervalMs
+    this.armReport()
+  }
+
+  /** Once for each that is another: a server may ask for the same again with every stream and every turn. */
+  private sayRefusal(errors: readonly ConfigError[]): void {
+    const { log, service } = this.options
+    const refusal = errors.map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`)).join('; ')
+    if (refusal === this.lastRefusal) return
+    this.lastRefusal = refusal
+    log('warn', `health discovery: ${service.cluster} asks for what cannot be checked: ${refusal}`)
   }
 
   private armReport(): void {

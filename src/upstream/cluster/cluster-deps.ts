@@ -34,4 +34,6 @@ export interface ClusterDeps {
   /** Where this proxy runs (node.locality) and the cluster it belongs to (cluster_manager.local_cluster_name). */
   readonly localLocality: Locality | null
   readonly localClusterName: string | null
+  /** These stand beside clusters that may have the same names (health discovery): their hosts are no members of those. Absent: false. */
+  readonly apart?: boolean
 }

@@ -98,7 +98,7 @@ export class ClusterMembership {
     const factorsChanged =
       old.overprovisioningFactor !== assignment.overprovisioningFactor || old.weightedPriorityHealth !== assignment.weightedPriorityHealth
     if (added.length + removed.length + updated.length > 0 || weightsChanged || factorsChanged) this.afterChange(added, removed)
-    else this.cluster.stats.main.update_no_rebuild.value++
+    else if (this.counts) this.cluster.stats.main.update_no_rebuild.value++
   }
 
   private metadataInterest(): MetadataInterest {
@@ -168,7 +168,7 @@ export class ClusterMembership {
     }
     this.prioritySet.invalidate()
     const { main } = this.cluster.stats
-    if (added.length + removed.length > 0) main.membership_change.value++
+    if (this.counts && added.length + removed.length > 0) main.membership_change.value++
     this.refreshGauges()
     if (this.cluster.config.closeConnectionsOnHostSetChange && added.length + removed.length > 0) {
       for (const host of this.table.hosts) host.closePools(true)
@@ -192,6 +192,10 @@ export class ClusterMembership {
     }
   }
 
+  private get counts(): boolean {
+    return this.deps.apart !== true
+  }
+
   private count(host: Host, by: 1 | -1): void {
     const health = host.health
     if (health === 'healthy') this.healthyCount += by
@@ -200,6 +204,7 @@ export class ClusterMembership {
   }
 
   refreshGauges(): void {
+    if (!this.counts) return
     const { main } = this.cluster.stats
     const { kind } = this.cluster.config.discovery
     // As in Envoy, of clusters that discover their hosts.

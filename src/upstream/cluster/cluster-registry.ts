@@ -27,7 +27,7 @@ export interface EdsSubscription {
 }
 
 /** Clusters of one proxy. */
-const MAX_CLUSTERS = 100_000
+export const MAX_CLUSTERS = 100_000
 const DEFAULT_REMOVAL_GRACE_MS = 60_000
 /** An aggregate in the place of a cluster that serves waits no longer for children (Envoy's default initial_fetch_timeout). */
 const AGGREGATE_TIMEOUT_MS = 15_000

@@ -26,7 +26,8 @@ export class Breakers {
     this.stats = stats
     this.gauges = stats.circuitBreakers[priority]
     this.remaining = limits.trackRemaining ? stats.breakersRemaining(priority) : null
-    this.refreshGauges()
+    // As in Envoy, a limit of 0 shows what remains, and is never seen open: no permit of it comes or goes.
+    this.showRemaining()
   }
 
   /** New limits for the same counts: what is under way stays counted. */
@@ -158,6 +159,16 @@ export class Breakers {
     }
   }
 
+  private showRemaining(): void {
+    const { remaining, limits } = this
+    if (remaining === null) return
+    remaining.remaining_cx.value = Math.max(0, limits.maxConnections - this.connections)
+    remaining.remaining_pending.value = Math.max(0, limits.maxPendingRequests - this.pending)
+    remaining.remaining_rq.value = Math.max(0, limits.maxRequests - this.requests)
+    remaining.remaining_retries.value = Math.max(0, limits.maxRetries - this.retries)
+    remaining.remaining_cx_pools.value = Math.max(0, limits.maxConnectionPools - this.connectionPools)
+  }
+
   private refreshGauges(): void {
     this.refreshConnections()
     this.refreshPending()
@@ -186,9 +197,10 @@ export class Breakers {
   }
 
   private refreshRetries(): void {
-    const limit = this.maxRetries
-    this.gauges.rq_retry_open.value = this.retries >= limit ? 1 : 0
-    if (this.remaining !== null) this.remaining.remaining_retries.value = Math.max(0, limit - this.retries)
+    // Of a budget, too, Envoy's gauge compares with max_retries, and what remains is not known once a retry has come.
+    const { maxRetries, retryBudget } = this.limits
+    this.gauges.rq_retry_open.value = this.retries >= maxRetries ? 1 : 0
+    if (this.remaining !== null) this.remaining.remaining_retries.value = retryBudget === null ? Math.max(0, maxRetries - this.retries) : 0
   }
 
   private refreshPools(): void {

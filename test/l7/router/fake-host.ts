@@ -11,6 +11,7 @@ import { Router } from '../../../src/l7/router/router.js'
 import type { RouterHost, RouterRuntime } from '../../../src/l7/router/router-host.js'
 import { HeldBody } from '../../../src/l7/stream/held-body.js'
 import type { StreamInfo } from '../../../src/l7/stream/stream-info.js'
+import { Counter } from '../../../src/metrics/stat.js'
 import { hcmStats } from '../../../src/metrics/stat-names.js'
 import type { Cluster } from '../../../src/model/cluster.js'
 import type { RetryPolicy, Route, VirtualHost } from '../../../src/model/route.js'
@@ -126,7 +127,7 @@ export function world(options: WorldOptions = {}) {
   const tries: Try[] = []
   const waiting: (() => void)[] = []
   const pools = {
-    mirrors: { active: 0 },
+    mirrors: { active: 0, total: new Counter('rq_total') },
     protocolFor: () => 'http1',
     poolFor: (host: { addressText: string; cluster: { name: string } }) => ({
       acquire(waiter: { onPoolReady(connection: unknown): void }) {

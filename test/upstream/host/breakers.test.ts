@@ -43,10 +43,21 @@ describe('Breakers', () => {
     expect(breakers.tryConnection(2)).toBe(true)
   })
 
-  it('is open from the start at a limit of 0', () => {
+  it('refuses all at a limit of 0, and is not seen open, as in Envoy', () => {
     const { breakers, stats } = make({ maxRequests: 0 })
-    expect(stats.circuitBreakers.default.rq_open.value).toBe(1)
     expect(breakers.tryRequest()).toBe(false)
+    expect(stats.circuitBreakers.default.rq_open.value).toBe(0)
+  })
+
+  it('shows of a budget what Envoy shows: open by max_retries, and nothing that remains', () => {
+    const { breakers, stats } = make({ retryBudget: { percent: 20, minConcurrency: 3 }, maxRetries: 2, trackRemaining: true })
+    const open = stats.circuitBreakers.default.rq_retry_open
+    const { remaining_retries } = stats.breakersRemaining('default')
+    expect([open.value, remaining_retries.value]).toEqual([0, 2])
+    breakers.tryRetry()
+    expect([open.value, remaining_retries.value]).toEqual([0, 0])
+    breakers.tryRetry()
+    expect(open.value).toBe(1)
   })
 
   it('allows retries by budget: a share of active and pending requests, with a floor', () => {

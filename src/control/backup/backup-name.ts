@@ -2,6 +2,8 @@
 // and by the targets. Invariant: only what has such a name is ever listed or removed, so other files may lie beside backups.
 import { createHash } from 'node:crypto'
 
+/** Of every name. */
+export const NAME_PREFIX = 'outrigger-'
 const NAME = /^outrigger-([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})-(\d{8}T\d{6}Z)-(\d{1,16})\.backup$/
 const MESH_CHARS = 8
 
@@ -17,7 +19,7 @@ export interface BackupName {
 
 export function backupName(datacenter: string, trustDomain: string, atMs: number, index: number): string {
   const time = `${new Date(atMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
-  return `outrigger-${datacenter}-${meshOf(trustDomain)}-${time}-${index}.backup`
+  return `${NAME_PREFIX}${datacenter}-${meshOf(trustDomain)}-${time}-${index}.backup`
 }
 
 export function meshOf(trustDomain: string): string {

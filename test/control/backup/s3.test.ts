@@ -62,6 +62,15 @@ describe('an S3 bucket', () => {
     expect(fake.objects.size).toBe(7)
   })
 
+  it('asks for backups alone, however much else lies beside them', async () => {
+    const fake = await start({ pageSize: 2 })
+    for (let i = 0; i < 9; i++) fake.objects.set(`a/other-${i}`, Buffer.from('x'))
+    const target = targetOf(fake.place('a'))
+    await target.write(nameAt(1), Buffer.from('x'))
+    expect(await target.list()).toHaveLength(1)
+    expect(fake.requests).toHaveLength(2)
+  })
+
   it('is asked by virtual host as well', async () => {
     const fake = await start()
     vi.spyOn(dns, 'lookup').mockImplementation(((host: string, options: { all?: boolean }, done: (...args: unknown[]) => void) => {

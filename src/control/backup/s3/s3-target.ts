@@ -1,5 +1,5 @@
 // Backups in a bucket of an S3-compatible store. Opened by open-target.ts, which loads this folder only where a bucket is asked for.
-import { parseBackupName } from '../backup-name.js'
+import { NAME_PREFIX, parseBackupName } from '../backup-name.js'
 import { type BackupTarget, MAX_BACKUP_BYTES, newestFirst, type StoredBackup } from '../backup-target.js'
 import { S3Client, type S3ClientOptions } from './s3-client.js'
 
@@ -17,7 +17,8 @@ export class S3Target implements BackupTarget {
 
   async list(): Promise<StoredBackup[]> {
     const found: StoredBackup[] = []
-    for (const { key, bytes } of await this.client.list(this.prefix)) {
+    // What else lies there, however much it is, is not asked for.
+    for (const { key, bytes } of await this.client.list(this.prefix + NAME_PREFIX)) {
       const parsed = parseBackupName(key.slice(this.prefix.length))
       if (parsed !== undefined) found.push({ ...parsed, bytes })
     }

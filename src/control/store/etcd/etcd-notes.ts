@@ -34,7 +34,7 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
     private readonly client: EtcdClient,
     private readonly layout: EtcdLayout,
     private readonly session: EtcdSession,
-    onProblem: (reason: string) => void,
+    private readonly onProblem: (reason: string) => void,
   ) {
     this.problem = new RecurringProblem(onProblem, 'notes are told again')
     session.use(this)
@@ -48,7 +48,7 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
   hear(topic: string, tell: (replica: string, note: unknown) => void): () => void {
     const listener = { topic, tell }
     this.listeners.add(listener)
-    for (const { topic: other, replica, note } of this.heard.values()) if (other === topic) tell(replica, note)
+    for (const { topic: other, replica, note } of this.heard.values()) if (other === topic) this.tell(listener, replica, note)
     return () => void this.listeners.delete(listener)
   }
 
@@ -56,10 +56,25 @@ export class EtcdNotes implements ReplicaNotes, SessionUser {
   keyChanged(key: string, other: OtherKey | undefined): void {
     const [topic = '', replica = ''] = key.slice(this.layout.note.length).split('/')
     if (replica === this.replica) return
-    const note = other === undefined ? undefined : (JSON.parse(textOf(other.value)) as unknown)
+    let note: unknown
+    try {
+      note = other === undefined ? undefined : JSON.parse(textOf(other.value))
+    } catch (error) {
+      this.onProblem(`note ${key} is left alone: ${(error as Error).message}`)
+      return
+    }
     if (other === undefined) this.heard.delete(key)
     else this.heard.set(key, { topic, replica, note })
-    for (const listener of this.listeners) if (listener.topic === topic) listener.tell(replica, note)
+    for (const listener of this.listeners) if (listener.topic === topic) this.tell(listener, replica, note)
+  }
+
+  /** Another replica may be of another version, and whatever it says must not end the watch, by which commits come too. */
+  private tell({ topic, tell }: Listener, replica: string, note: unknown): void {
+    try {
+      tell(replica, note)
+    } catch (error) {
+      this.onProblem(`note "${topic}" of replica ${replica} is left alone: ${(error as Error).message}`)
+    }
   }
 
   onBegin(): void {

@@ -107,6 +107,25 @@ describe.skipIf(etcdBin === undefined)('with a real etcd (none is installed here
       expect([...heard]).toEqual([['small', 'here']])
     })
 
+    it('go on where a note is none, or none that they understand', async () => {
+      const [one, two] = await pair()
+      const prefix = `/pair${prefixes - 1}`
+      two.notes.hear('names', (_replica, note) => {
+        for (const name of note as string[]) name.trim()
+      })
+      problems.length = 0
+      await etcd.ctl('put', `${prefix}/note/names/stray`, 'no JSON')
+      one.notes.say('names', 7)
+      await until('both are said', () => problems.length >= 3)
+      expect(problems.filter(problem => problem.includes('is left alone'))).toHaveLength(3)
+      await one.put('kv', 'after', 1)
+      await two.catchUp()
+      expect((await two.get('kv', 'after'))?.value).toBe(1)
+      const late = await open(prefix)
+      opened.push(late)
+      expect((await late.get('kv', 'after'))?.value).toBe(1)
+    })
+
     it('write a transaction of any size whole, also in the eyes of who comes later or follows', async () => {
       const [one, two] = await pair()
       await one.put('kv', 'gone', 1)

@@ -49,7 +49,7 @@ export interface PublisherOptions {
 const TURN_BUDGET_MS = 10
 /** The first change after a pause goes out at once; those that follow within this time go out together at its end. */
 const COALESCE_MS = 50
-/** What proxies that are alike share is kept so long after the last of them: those of a mesh that starts come one after another. */
+/** What proxies that are alike share is kept so long after a burst: those of a mesh that starts come one after another. */
 const ALIKE_KEPT_MS = 5_000
 const NO_KEYS: ReadonlySet<string> = new Set()
 
@@ -254,8 +254,11 @@ export class SnapshotPublisher {
   }
 
   private forgetLater(): void {
-    if (this.forgetTimer === undefined) this.forgetTimer = setTimeout(() => this.options.builder.forgetAlike(), ALIKE_KEPT_MS).unref()
-    else this.forgetTimer.refresh()
+    // Not put off by the next burst: where there is always one, what is there no more would be kept for ever.
+    this.forgetTimer ??= setTimeout(() => {
+      this.forgetTimer = undefined
+      this.options.builder.forgetAlike()
+    }, ALIKE_KEPT_MS).unref()
   }
 
   /** `onlyEndpoints`: what was built before stays, but for its endpoints. */

@@ -222,6 +222,21 @@ describe('what is computed and encoded', () => {
     expect(resource('web-3-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER)).toBe(resource('web-1-sidecar-proxy', CLUSTER_TYPE, API_CLUSTER))
   })
 
+  it('of proxies that are alike: anew after a while, however much else changes meanwhile', async () => {
+    away = new Set(['web-1-sidecar-proxy', 'web-2-sidecar-proxy'])
+    await webs(2)
+    await register({ Name: 'other', Port: 1, Connect: { SidecarService: { Port: 20_001 } } })
+    for (const id of ['web-1-sidecar-proxy', 'web-2-sidecar-proxy']) {
+      away.delete(id)
+      publisher.connected(id)
+      for (let second = 0; second < 6; second++) {
+        publisher.leafChanged('other')
+        await vi.advanceTimersByTimeAsync(1_000)
+      }
+    }
+    expect(computed.filter(id => id.startsWith('web'))).toEqual(['web-1-sidecar-proxy', 'web-2-sidecar-proxy'])
+  })
+
   it('of a proxy that stops being like the others, for it alone', async () => {
     await webs(3)
     await settle()

@@ -46,7 +46,7 @@ interface Target {
 export class FakeKubeApi {
   readonly requests: string[] = []
   /** Answers of this status for the next requests whose method and path contain the text. */
-  failures: { readonly match: string; readonly status: number }[] = []
+  failures: { readonly match: string; readonly status: number; readonly retryAfterS?: number }[] = []
   /** Requests whose method and path contain it are never answered; '' = none. */
   silent = ''
   /** Tokens of service accounts, and whose they are: `system:serviceaccount:shop:web`. */
@@ -62,9 +62,9 @@ export class FakeKubeApi {
     this.server = createServer((request, response) => void this.serve(request, response))
   }
 
-  static async start(pageSize = Number.POSITIVE_INFINITY): Promise<FakeKubeApi> {
+  static async start(pageSize = Number.POSITIVE_INFINITY, port = 0): Promise<FakeKubeApi> {
     const api = new FakeKubeApi(pageSize)
-    await new Promise<void>(resolve => api.server.listen(0, '127.0.0.1', resolve))
+    await new Promise<void>(resolve => api.server.listen(port, '127.0.0.1', resolve))
     return api
   }
 
@@ -134,6 +134,14 @@ export class FakeKubeApi {
     this.endWatches()
   }
 
+  /** Another server, of a backup: its versions begin again, and it knows nothing of those that it has not reached yet. */
+  restore(): void {
+    this.version = 50
+    this.oldest = 50
+    this.events = []
+    this.endWatches()
+  }
+
   endWatches(): void {
     for (const watcher of this.watchers) watcher.response.end()
     this.watchers.clear()
@@ -170,8 +178,11 @@ export class FakeKubeApi {
     for await (const chunk of request) text += String(chunk)
     if (this.silent !== '' && `${method} ${url}`.includes(this.silent)) return
     const failure = this.failures.findIndex(({ match }) => `${method} ${url}`.includes(match))
-    if (failure >= 0) answer(response, failed(this.failures.splice(failure, 1)[0]!.status, 'InternalError', 'etcdserver: leader changed'))
-    else if (request.headers.authorization !== 'Bearer secret') answer(response, failed(401, 'Unauthorized', 'Unauthorized'))
+    if (failure >= 0) {
+      const { status, retryAfterS } = this.failures.splice(failure, 1)[0]!
+      if (retryAfterS !== undefined) response.setHeader('Retry-After', String(retryAfterS))
+      answer(response, failed(status, 'InternalError', 'etcdserver: leader changed'))
+    } else if (request.headers.authorization !== 'Bearer secret') answer(response, failed(401, 'Unauthorized', 'Unauthorized'))
     else if (pathname.endsWith('/tokenreviews')) answer(response, this.review(JSON.parse(text)))
     else if (target.name !== '' || method !== 'GET')
       answer(response, this.single(method, target, text === '' ? undefined : JSON.parse(text)))
@@ -199,18 +210,9 @@ export class FakeKubeApi {
   private watch({ collection, namespace }: Target, query: URLSearchParams, response: ServerResponse): void {
     const since = Number(query.get('resourceVersion'))
     response.writeHead(200, { 'Content-Type': 'application/json' })
-    if (since < this.oldest) {
-      write(response, {
-        type: 'ERROR',
-        object: {
-          kind: 'Status',
-          metadata: {},
-          status: 'Failure',
-          code: 410,
-          reason: 'Expired',
-          message: `too old resource version: ${since}`,
-        },
-      })
+    const status = since < this.oldest ? TOO_OLD : since > this.version ? TOO_NEW : undefined
+    if (status !== undefined) {
+      write(response, { type: 'ERROR', object: { kind: 'Status', metadata: {}, status: 'Failure', ...status } })
       response.end()
       return
     }
@@ -242,6 +244,9 @@ export class FakeKubeApi {
     return [200, this.put(collection, status ? { ...known, status: body.status } : { ...body, status: known.status })]
   }
 }
+
+const TOO_OLD = { code: 410, reason: 'Expired', message: 'too old resource version' }
+const TOO_NEW = { code: 504, reason: 'Timeout', message: 'Timeout: Too large resource version' }
 
 function concerns({ collection, object }: Event, watcher: Watcher): boolean {
   return collection === watcher.collection && (watcher.namespace === '' || watcher.namespace === object.metadata.namespace)

@@ -7,7 +7,7 @@ import type { ExposePath } from '../config-entries/types.js'
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
 import { exposedHcm, HCM_FILTER } from './http-connection-manager.js'
 import { type Init, socketAddress } from './protobuf.js'
-import { LOCAL_APP, type ProxyView } from './proxy-view.js'
+import { isHttp2, LOCAL_APP, type ProxyView } from './proxy-view.js'
 
 export function exposedListeners(view: ProxyView): Init<typeof ListenerSchema>[] {
   return view.exposed.map(exposed => {
@@ -30,7 +30,7 @@ export function exposedListeners(view: ProxyView): Init<typeof ListenerSchema>[]
   })
 }
 
-/** Ports of the application other than the one that the mesh knows. */
+/** Ports of the application other than the one that the mesh knows, or that one in another protocol. */
 export function exposedPorts(view: ProxyView): ExposePath[] {
   const seen = new Set<number>()
   return view.exposed.filter(exposed => {
@@ -44,6 +44,8 @@ export function exposedClusterName(port: number): string {
   return `exposed_cluster_${port}`
 }
 
-function exposedCluster({ proxy }: ProxyView, { LocalPathPort: port }: ExposePath): string {
-  return port === 0 || port === proxy.Proxy.LocalServicePort ? LOCAL_APP : exposedClusterName(port)
+/** The application's own, where that speaks what the path does. */
+function exposedCluster({ proxy, protocol }: ProxyView, { LocalPathPort: port, Protocol }: ExposePath): string {
+  const isOwn = port === 0 || (port === proxy.Proxy.LocalServicePort && (!isHttp2(Protocol ?? 'http') || isHttp2(protocol)))
+  return isOwn ? LOCAL_APP : exposedClusterName(port)
 }

@@ -29,12 +29,15 @@ export class KubeError extends Error {
     readonly statusCode: number,
     readonly reason: string,
     message: string,
+    /** How long the server asks to be left alone; 0 = it says nothing of it. */
+    readonly retryAfterMs = 0,
   ) {
     super(message)
   }
 }
 
 const REQUEST_TIMEOUT_MS = 30_000
+const MAX_RETRY_AFTER_MS = 60_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 /** An object in etcd has 1.5 MiB at most. */
 const MAX_LINE_CHARS = 8 * 1024 * 1024
@@ -154,14 +157,19 @@ async function readAnswer(response: IncomingMessage): Promise<string> {
   const text = (await readAnswerBody(response, MAX_ANSWER_BYTES)).toString('utf8')
   const { statusCode = 0 } = response
   if (statusCode >= 200 && statusCode <= 299) return text
-  throw errorOf(statusCode, text)
+  throw errorOf(statusCode, text, retryAfterMs(response.headers['retry-after']))
 }
 
-function errorOf(statusCode: number, text: string): KubeError {
+/** In seconds, as API servers write it; one that asks for more than a minute is asked then. */
+function retryAfterMs(seconds = ''): number {
+  return /^\d+$/.test(seconds) ? Math.min(Number(seconds) * 1000, MAX_RETRY_AFTER_MS) : 0
+}
+
+function errorOf(statusCode: number, text: string, waitMs: number): KubeError {
   try {
     const { reason, message } = JSON.parse(text) as { reason?: string; message?: string }
-    return new KubeError(statusCode, reason ?? '', message ?? `the answer is ${statusCode}`)
+    return new KubeError(statusCode, reason ?? '', message ?? `the answer is ${statusCode}`, waitMs)
   } catch {
-    return new KubeError(statusCode, '', text.trim().split('\n')[0] || `the answer is ${statusCode}`)
+    return new KubeError(statusCode, '', text.trim().split('\n')[0] || `the answer is ${statusCode}`, waitMs)
   }
 }

@@ -1,9 +1,10 @@
 // All objects of one resource, kept up to date by Kubernetes' list and watch: a list by pages, then a watch from the list's resource version,
 // taken up again from the last version seen (a bookmark counts). Used by sync/ and resources/.
 //
-//   list ──> watch ──(ends)──> watch from the last version
+//   list ──> watch ──(ends, is cut off, or 429)──> watch from the last version
 //     ^        │
-//     └────────┴─(410 Gone: the version is older than the server remembers; or the stream cannot be read)
+//     └────────┴─(410 Gone: the version is older than the server remembers; any other no, such as that it is of the future, which it is
+//                 to a server that was restored; or the stream cannot be read)
 //
 // Invariant: `objects` is never emptied by a failure: until a new list is whole, the last known state stands.
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +12,8 @@ import { fullJitterMs } from '../../io/backoff.js'
 import { type KubeClient, KubeError, type KubeObject } from './kube-client.js'
 
 const PAGE_SIZE = 500
+const GONE = 410
+const TOO_MANY = 429
 /** The server ends a watch after it: one on which nothing has come for a while longer has lost its connection. */
 const WATCH_TIMEOUT_S = 240
 const SILENT_MS = (WATCH_TIMEOUT_S + 30) * 1000
@@ -65,6 +68,7 @@ export class ObjectWatch<T extends KubeObject> {
     const { signal } = this.stopping
     while (!signal.aborted) {
       const startedMs = performance.now()
+      let askedMs = 0
       try {
         if (this.version === '') await this.list()
         await this.follow()
@@ -72,13 +76,15 @@ export class ObjectWatch<T extends KubeObject> {
         if (performance.now() - startedMs > MIN_WATCH_MS) continue
       } catch (error) {
         if (signal.aborted) return
-        const gone = error instanceof KubeError && error.statusCode === 410
-        // What else goes wrong is tried again from the same version.
-        if (gone || error instanceof SyntaxError) this.version = ''
-        if (!gone) this.options.onProblem(`${this.options.path}: ${(error as Error).message}`)
+        const status = error instanceof KubeError ? error.statusCode : 0
+        if (error instanceof KubeError) askedMs = error.retryAfterMs
+        if ((status !== 0 && status !== TOO_MANY) || error instanceof SyntaxError) this.version = ''
+        if (status !== GONE) this.options.onProblem(`${this.options.path}: ${(error as Error).message}`)
       }
+      // One that has lasted is no failure of the one before it.
+      if (performance.now() - startedMs > MAX_WAIT_MS) this.attempt = 0
       const waitMs = fullJitterMs(this.attempt++, BASE_WAIT_MS, MAX_WAIT_MS, this.options.random ?? Math.random)
-      await sleep(waitMs, undefined, { signal }).catch(() => {})
+      await sleep(askedMs + waitMs, undefined, { signal }).catch(() => {})
     }
   }
 

@@ -1,7 +1,7 @@
 // The readiness probes of a pod's own containers, as the sidecar asks them too: the mesh sends nobody to an application that is not ready. Pure;
 // called by inject-pod.ts. The answers are the kubelet's by other means (kubernetes/readiness/).
 // Invariant: a pod is ready when all of its containers are; what only the kubelet can ask (a command in the container) is said in a warning.
-import type { Container, PodSpec, Probe } from './pod.js'
+import { type Container, isNativeSidecar, type PodSpec, type Probe } from './pod.js'
 
 export interface AppProbe {
   readonly container: string
@@ -26,10 +26,10 @@ export interface AppProbes {
   readonly warnings: readonly string[]
 }
 
-export function appProbesOf({ containers }: PodSpec): AppProbes {
+export function appProbesOf({ containers, initContainers = [] }: PodSpec): AppProbes {
   const probes: AppProbe[] = []
   const warnings: string[] = []
-  for (const container of containers) {
+  for (const container of [...containers, ...initContainers.filter(isNativeSidecar)]) {
     const { name, readinessProbe: probe } = container
     if (probe === undefined) continue
     const asked = askedOf(probe, container)

@@ -3,10 +3,19 @@
 
 import { type NamespaceRules, namespaceExcludes } from '../namespace-rules.js'
 import { booleanOf, PREFIX } from './annotation-reader.js'
-import { appProbesOf, portOf } from './app-probes.js'
-import type { Pod, PodSpec, VolumeMount } from './pod.js'
-import { type InjectionDefaults, METRICS_PATH, type NamedPort, readAnnotations, STATUS, type TransparentRules } from './pod-annotations.js'
-import { type ExposedPath, LOWEST_PROBE_PORT } from './pod-service.js'
+import { appProbesOf } from './app-probes.js'
+import { append, merge, type PatchOperation, prepend } from './patch-operations.js'
+import { isNativeSidecar, type Pod, type PodSpec, type VolumeMount } from './pod.js'
+import {
+  type Injection,
+  type InjectionDefaults,
+  METRICS_PATH,
+  type NamedPort,
+  readAnnotations,
+  STATUS,
+  type TransparentRules,
+} from './pod-annotations.js'
+import { type ExposedPath, OUTBOUND_PORT, portsOf } from './pod-service.js'
 import {
   DATA_VOLUME,
   dataVolumes,
@@ -17,6 +26,7 @@ import {
   type SidecarSettings,
   sidecarContainers,
 } from './sidecar-container.js'
+import { type MovedProbes, moveProbes } from './transparent-probes.js'
 
 export interface InjectionPolicy extends InjectionDefaults, NamespaceRules {
   /** Whether pods that say nothing are injected. */
@@ -24,12 +34,6 @@ export interface InjectionPolicy extends InjectionDefaults, NamespaceRules {
   readonly sidecar: SidecarSettings
   /** What is wrong with arguments of the proxy. */
   readonly checkProxyArgs: (args: readonly string[]) => readonly string[]
-}
-
-export interface PatchOperation {
-  readonly op: 'add' | 'replace'
-  readonly path: string
-  readonly value: unknown
 }
 
 export type Review =
@@ -50,11 +54,17 @@ export function reviewPod(pod: Pod, namespace: string, policy: InjectionPolicy):
     warnings: asked === undefined ? [] : [`${PREFIX}connect-inject has no effect: ${why}`],
   })
   if (excluded !== undefined) return withoutSidecar(excluded)
-  if (pod.spec.hostNetwork === true) {
-    const why = 'the pod is in the network of its host, where a sidecar would take the ports of the host'
+  const why = unfitFor(pod.spec)
+  if (why !== undefined) {
     return asked === undefined ? withoutSidecar(why) : denied([`${PREFIX}connect-inject: ${why}`], [])
   }
   return inject(pod, policy)
+}
+
+function unfitFor({ hostNetwork, os, nodeSelector }: PodSpec): string | undefined {
+  if (hostNetwork === true) return 'the pod is in the network of its host, where a sidecar would take the ports of the host'
+  const isWindows = os?.name === 'windows' || nodeSelector?.['kubernetes.io/os'] === 'windows'
+  return isWindows ? 'the pod is one of Windows, for which there is no sidecar' : undefined
 }
 
 function denied(problems: readonly string[], warnings: readonly string[]): Review {
@@ -64,16 +74,22 @@ function denied(problems: readonly string[], warnings: readonly string[]): Revie
 function inject(pod: Pod, policy: InjectionPolicy): Review {
   const { injection, problems: malformed, warnings: unread } = readAnnotations(pod, policy)
   const { spec } = pod
-  const probes = injection.transparent?.overwriteProbes === true ? overwriteProbes(spec) : { patch: [], paths: [] }
+  const { transparent, services } = injection
+  const injectedInits = services.length + (transparent === null ? 0 : 1)
+  const probes: MovedProbes =
+    transparent?.overwriteProbes === true
+      ? moveProbes(spec, injectedInits, new Set(transparent.excludeInboundPorts.map(Number)))
+      : { patch: [], paths: [], warnings: [] }
   const problems = [
     ...malformed,
     ...policy.checkProxyArgs(injection.extraArgs).map(reason => `${PREFIX}envoy-extra-args: ${reason}`),
-    ...collisions(spec, injection.transparent),
+    ...collisions(spec, transparent),
+    ...portCollisions(spec, injection, probes.paths),
   ]
   const { probes: appProbes, warnings: unseen } = appProbesOf(spec)
-  const warnings = [...unread, ...unseen, ...loginWarnings(pod, injection.services, policy.sidecar)]
+  const warnings = [...unread, ...unseen, ...probes.warnings, ...loginWarnings(pod, services, policy.sidecar)]
   if (problems.length > 0) return denied(problems, warnings)
-  const redirect = injection.transparent === null ? [] : [redirectContainer(injection, probes.paths, policy.sidecar)]
+  const redirect = transparent === null ? [] : [redirectContainer(injection, probes.paths, policy.sidecar)]
   const metrics: Record<string, string> =
     injection.metricsPort === null
       ? {}
@@ -115,6 +131,25 @@ function collisions(
   return [...taken, ...volume, ...users]
 }
 
+/** Ports of the pod's own containers and upstreams that its sidecars take. */
+function portCollisions({ containers, initContainers = [] }: PodSpec, injection: Injection, probePaths: readonly ExposedPath[]): string[] {
+  const { services, transparent, metricsPort, upstreams } = injection
+  const taken = new Set([
+    ...services.flatMap((_, i) => [...Object.values(portsOf(i)), ...(metricsPort === null ? [] : [metricsPort + i])]),
+    ...(transparent === null ? [] : [OUTBOUND_PORT]),
+    ...probePaths.map(({ listenerPort }) => listenerPort),
+  ])
+  const own = [...containers, ...initContainers.filter(isNativeSidecar)].flatMap(({ name, ports = [] }) =>
+    ports
+      .filter(({ containerPort, protocol = 'TCP' }) => protocol === 'TCP' && taken.has(containerPort))
+      .map(({ containerPort }) => `container ${name} has the port ${containerPort}, which a sidecar takes`),
+  )
+  const called = upstreams
+    .filter(({ localPort }) => taken.has(localPort))
+    .map(({ name, localPort }) => `upstream ${name} has the port ${localPort}, which a sidecar takes`)
+  return [...own, ...called]
+}
+
 /** The identity that the login gives is named after the service account. */
 function loginWarnings({ spec }: Pod, services: readonly NamedPort[], { authMethod }: SidecarSettings): string[] {
   const account = spec.serviceAccountName ?? 'default'
@@ -122,51 +157,4 @@ function loginWarnings({ spec }: Pod, services: readonly NamedPort[], { authMeth
   return services
     .filter(({ name }) => name !== account)
     .map(({ name }) => `the service account "${account}" is not named as the service "${name}": its login may give no right to register it`)
-}
-
-const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const
-/** consul-k8s': liveness from 20300 on, readiness from 20400, startup from 20500. */
-const PORTS_A_KIND = 100
-
-/** The kubelet has no certificate: its HTTP probes go to ports where the sidecar serves their paths in the clear. */
-function overwriteProbes({ containers }: PodSpec): { readonly patch: PatchOperation[]; readonly paths: ExposedPath[] } {
-  const patch: PatchOperation[] = []
-  const paths: ExposedPath[] = []
-  containers.forEach((container, i) => {
-    PROBES.forEach((kind, k) => {
-      const get = container[kind]?.httpGet
-      // With TLS the application answers for itself, and nobody in between can read the path.
-      if (get === undefined || get.scheme === 'HTTPS') return
-      const localPort = portOf(get.port, container)
-      if (localPort === undefined) return
-      const listenerPort = LOWEST_PROBE_PORT + k * PORTS_A_KIND + i
-      paths.push({ listenerPort, localPort, path: (get.path ?? '/').split('?')[0] || '/' })
-      patch.push({ op: 'replace', path: `/spec/containers/${i}/${kind}/httpGet/port`, value: listenerPort })
-    })
-  })
-  return { patch, paths }
-}
-
-function append<T>(path: string, present: readonly T[] | undefined, items: readonly T[]): PatchOperation[] {
-  if (present === undefined) return [{ op: 'add', path, value: items }]
-  return items.map(value => ({ op: 'add', path: `${path}/-`, value }))
-}
-
-function prepend<T>(path: string, present: readonly T[] | undefined, items: readonly T[]): PatchOperation[] {
-  if (present === undefined) return [{ op: 'add', path, value: items }]
-  return items.map((value, i) => ({ op: 'add', path: `${path}/${i}`, value }))
-}
-
-function merge(
-  path: string,
-  present: Readonly<Record<string, string>> | undefined,
-  pairs: Readonly<Record<string, string>>,
-): PatchOperation[] {
-  if (present === undefined) return [{ op: 'add', path, value: pairs }]
-  return Object.entries(pairs).map(([key, value]) => ({ op: 'add', path: `${path}/${escaped(key)}`, value }))
-}
-
-/** RFC 6901. */
-function escaped(key: string): string {
-  return key.replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -1,5 +1,6 @@
 // The annotations of a pod, by consul-k8s' names, as what is to be injected. Called by inject-pod.ts.
 // Invariant: every `consul.hashicorp.com/` annotation is either read here, or named in a warning; what is read and malformed is a problem.
+import { isIP } from 'node:net'
 import { AnnotationReader, PREFIX, splitTags } from './annotation-reader.js'
 import type { Container, Pod, PodSpec, Resources, Volume, VolumeMount } from './pod.js'
 import { type NamedPorts, type PodUpstream, readUpstreams } from './upstreams-annotation.js'
@@ -9,6 +10,8 @@ export const STATUS = `${PREFIX}connect-inject-status`
 const META_PREFIX = 'service-meta-'
 /** Each has a sidecar, with ports of its own: those of a kind are that far apart at least. */
 const MAX_SERVICES = 16
+/** Kubernetes' numbers of resources, but negative ones. */
+const QUANTITY = /^\+?(\d+\.?\d*|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,2})?$/
 
 export interface InjectionDefaults {
   readonly transparentProxy: boolean
@@ -77,7 +80,7 @@ export function readAnnotations(pod: Pod, defaults: InjectionDefaults): ReadAnno
     overwriteProbes: reader.flag('transparent-proxy-overwrite-probes', defaults.overwriteProbes),
     excludeInboundPorts: reader.list('transparent-proxy-exclude-inbound-ports', isPort, 'is no port'),
     excludeOutboundPorts: reader.list('transparent-proxy-exclude-outbound-ports', isPort, 'is no port'),
-    excludeOutboundCidrs: reader.list('transparent-proxy-exclude-outbound-cidrs', isRange, 'is no range of IPv4 addresses'),
+    excludeOutboundCidrs: reader.list('transparent-proxy-exclude-outbound-cidrs', isRange, 'is no range of addresses'),
     excludeUids: reader.list('transparent-proxy-exclude-uids', isUid, 'is no number of a user'),
   }
   const metrics = reader.flag('enable-metrics', defaults.metrics)
@@ -153,11 +156,7 @@ function servicePort(reader: AnnotationReader, text: string, { containers }: Pod
 
 function readResources(reader: AnnotationReader, defaults: Resources): Resources {
   const amount = (name: string): string =>
-    reader.checked(
-      `sidecar-proxy-${name}`,
-      text => /^\d+(\.\d+)?(m|[kMGTPE]|[KMGTPE]i)?$/.test(text),
-      'is no quantity, such as 100m or 128Mi',
-    )
+    reader.checked(`sidecar-proxy-${name}`, text => QUANTITY.test(text), 'is no quantity, such as 100m or 128Mi')
   const over = (of: Readonly<Record<string, string>> = {}, kind: 'limit' | 'request'): Record<string, string> => {
     const cpu = amount(`cpu-${kind}`)
     const memory = amount(`memory-${kind}`)
@@ -176,7 +175,7 @@ function isUid(text: string): boolean {
 
 function isRange(text: string): boolean {
   const [address = '', bits, ...more] = text.split('/')
-  const octets = address.split('.')
-  const good = octets.length === 4 && octets.every(octet => /^\d{1,3}$/.test(octet) && Number(octet) <= 255)
-  return good && more.length === 0 && (bits === undefined || (/^\d{1,2}$/.test(bits) && Number(bits) <= 32))
+  const family = address.includes('%') ? 0 : isIP(address)
+  const most = family === 4 ? 32 : 128
+  return family !== 0 && more.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
 }

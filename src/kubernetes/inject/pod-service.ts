@@ -28,6 +28,8 @@ export interface ExposedPath {
   readonly listenerPort: number
   readonly localPort: number
   readonly path: string
+  /** HTTP/1 where nothing is said. */
+  readonly protocol?: 'http2'
 }
 
 /** Where and as what it runs: of the downward API. */
@@ -134,11 +136,11 @@ export function registrationOf(service: PodService, place: PodPlace): Record<str
             ? {}
             : {
                 Expose: {
-                  Paths: service.exposedPaths.map(({ listenerPort, localPort, path }) => ({
+                  Paths: service.exposedPaths.map(({ listenerPort, localPort, path, protocol = 'http' }) => ({
                     ListenerPort: listenerPort,
                     LocalPathPort: localPort,
                     Path: path,
-                    Protocol: 'http',
+                    Protocol: protocol,
                   })),
                 },
               }),

@@ -1,5 +1,5 @@
-// A Kubernetes Pod, as far as injection reads or writes it. Used by the files of inject/ and by webhook/. Types only: webhook/admission-review.ts
-// checks what came before it is taken for one of these.
+// A Kubernetes Pod, as far as injection reads or writes it. Used by the files of inject/ and by webhook/. webhook/admission-review.ts checks what
+// came before it is taken for one of these.
 
 export interface Pod {
   readonly metadata?: {
@@ -17,6 +17,8 @@ export interface PodSpec {
   readonly initContainers?: readonly Container[]
   readonly volumes?: readonly Volume[]
   readonly hostNetwork?: boolean
+  readonly os?: { readonly name?: string }
+  readonly nodeSelector?: Readonly<Record<string, string>>
   readonly serviceAccountName?: string
   readonly securityContext?: SecurityContext
 }
@@ -42,6 +44,7 @@ export interface Container {
 export interface ContainerPort {
   readonly name?: string
   readonly containerPort: number
+  readonly protocol?: string
 }
 
 export interface EnvVar {
@@ -94,3 +97,6 @@ export interface VolumeMount {
   readonly mountPath: string
   readonly readOnly?: boolean
 }
+
+/** An init container that goes on beside the others, and whose probes count as theirs. */
+export const isNativeSidecar = ({ restartPolicy }: Container): boolean => restartPolicy === 'Always'

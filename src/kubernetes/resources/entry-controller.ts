@@ -44,8 +44,8 @@ interface StoredEntry {
 export class EntryController {
   private readonly watch: ObjectWatch<EntryResource>
   private readonly loop: ReconcileLoop
-  /** Owner -> generation that was written, and when the entry is looked at again. */
-  private readonly written = new Map<string, { readonly generation: number; readonly atMs: number }>()
+  /** Owner -> generation and name that were written, and when the entry is looked at again. */
+  private readonly written = new Map<string, { readonly generation: number; readonly name: string; readonly atMs: number }>()
 
   constructor(private readonly options: EntryControllerOptions) {
     const { client, kind, everyMs, onProblem } = options
@@ -88,9 +88,12 @@ export class EntryController {
       // The watch brings it back with its new version.
       return
     }
+    const { name } = entryKeyOf(this.options.kind, resource)
     const problem = await this.apply(resource)
+    // Intentions that are of another destination now: those of the one before would stay in force.
+    if (problem === undefined && before !== undefined && before.name !== name) await this.takeBack(before.name, owner)
     await this.say(resource, problem, problem === undefined ? await this.judged(resource) : [])
-    this.written.set(owner, { generation, atMs: performance.now() })
+    this.written.set(owner, { generation, name: problem === undefined ? name : (before?.name ?? name), atMs: performance.now() })
   }
 
   /** '' = it is in force. What might work the next time is thrown. */
@@ -102,7 +105,7 @@ export class EntryController {
     const stranger = present === undefined ? undefined : strangerOf(present, ownerOf(resource))
     if (stranger !== undefined) return { reason: 'EntryOfAnother', message: stranger }
     try {
-      if (!(await api.putJson<boolean>(`/v1/config?${casOf(present)}`, made.entry))) throw changedMeanwhile(resource)
+      if (!(await api.putJson<boolean>(`/v1/config?${casOf(present)}`, made.entry))) throw changedMeanwhile(ownerOf(resource))
       return undefined
     } catch (error) {
       if (!isRefusal(error)) throw error
@@ -118,21 +121,27 @@ export class EntryController {
   }
 
   private async remove(resource: EntryResource): Promise<void> {
-    const { api } = this.options
     const { metadata } = resource
     const { finalizers = [] } = metadata
     if (!finalizers.includes(FINALIZER)) return
-    const present = await api.findJson<StoredEntry>(this.entryPath(resource))
-    if (present !== undefined && strangerOf(present, ownerOf(resource)) === undefined) {
-      const { text } = await api.delete(`${this.entryPath(resource)}?${casOf(present)}`).catch(async (error: Error) => {
-        // A router that still needs it, say: why it stays is said, and it is tried again.
-        await this.say(resource, { reason: 'DeletionRefused', message: error.message })
-        throw error
-      })
-      if (text.trim() !== 'true') throw changedMeanwhile(resource)
-    }
+    const { name } = entryKeyOf(this.options.kind, resource)
+    await this.takeBack(name, ownerOf(resource)).catch(async (error: Error) => {
+      // A router that still needs it, say: why it stays is said, and it is tried again.
+      await this.say(resource, { reason: 'DeletionRefused', message: error.message })
+      throw error
+    })
     await this.put(resource, { ...resource, metadata: { ...metadata, finalizers: finalizers.filter(each => each !== FINALIZER) } })
     this.written.delete(ownerOf(resource))
+  }
+
+  /** The entry of that name, where it is this owner's. */
+  private async takeBack(name: string, owner: string): Promise<void> {
+    const { api, kind } = this.options
+    const path = `/v1/config/${kind.entryKind}/${encodeURIComponent(name)}`
+    const present = await api.findJson<StoredEntry>(path)
+    if (present === undefined || strangerOf(present, owner) !== undefined) return
+    const { text } = await api.delete(`${path}?${casOf(present)}`)
+    if (text.trim() !== 'true') throw changedMeanwhile(owner)
   }
 
   private async say(resource: EntryResource, refusal: Refusal | undefined, judged: readonly NewCondition[] = []): Promise<void> {
@@ -163,8 +172,8 @@ export class EntryController {
 const casOf = (present: StoredEntry | undefined): string => `cas=${present?.ModifyIndex ?? 0}`
 
 /** It is looked at again. */
-function changedMeanwhile(resource: EntryResource): Error {
-  return new Error(`the config entry of ${ownerOf(resource)} was written by another meanwhile`)
+function changedMeanwhile(owner: string): Error {
+  return new Error(`the config entry of ${owner} was written by another meanwhile`)
 }
 
 function strangerOf({ Meta }: StoredEntry, owner: string): string | undefined {

@@ -86,3 +86,34 @@ it('takes a watch up again on which nothing comes for longer than the server let
   await until('names', () => names() === 'abcdef')
   expect([lists(), problems[0]]).toEqual([2, expect.stringContaining('nothing came for 0.05 s')])
 })
+
+it('lists anew of a server that was restored, to which its version is of the future', async () => {
+  await until('kube.watching', () => kube.watching === 1)
+  kube.restore()
+  kube.delete(PATH, 'a', 'shop')
+  await until('names', () => names() === 'bcde')
+  expect(lists()).toBe(2)
+  expect(problems).toEqual([`${PATH}: Timeout: Too large resource version`])
+})
+
+it('leaves a server alone as long as that asks for, and goes on from where it was', async () => {
+  await until('kube.watching', () => kube.watching === 1)
+  kube.failures.push({ match: 'watch=1', status: 429, retryAfterS: 1 })
+  const from = performance.now()
+  kube.endWatches()
+  kube.put(PATH, service('f'))
+  await until('names', () => names() === 'abcdef')
+  expect(performance.now() - from).toBeGreaterThan(950)
+  expect(lists()).toBe(1)
+})
+
+it('keeps what it knew while the server is away, and follows it when it is back', async () => {
+  await until('kube.watching', () => kube.watching === 1)
+  const { server } = kube.config
+  await kube.stop()
+  await until('it is noticed', () => problems.length > 0)
+  expect(names()).toBe('abcde')
+  kube = await FakeKubeApi.start(2, Number(new URL(server).port))
+  kube.put(PATH, service('z'))
+  await until('names', () => names() === 'z')
+})

@@ -43,3 +43,14 @@ it.each<[string, Probe, string]>([
 it('has nothing to ask of a container without a probe', () => {
   expect(probesOf()).toEqual({ probes: [], warnings: [] })
 })
+
+it('asks native sidecars of the pod as well, and no other init container', () => {
+  const readinessProbe = { tcpSocket: { port: 7000 } }
+  const initContainers = [
+    { name: 'migrate', readinessProbe },
+    { name: 'cache', restartPolicy: 'Always', readinessProbe },
+  ]
+  expect(appProbesOf({ containers: [{ name: 'web' }], initContainers }).probes).toEqual([
+    { container: 'cache', port: 7000, http: null, ...limits },
+  ])
+})

@@ -259,6 +259,68 @@ describe('a transparent pod', () => {
     expect(pod.spec.containers).toEqual(deploymentPod().spec.containers)
   })
 
+  const probed = (probes: object, more: object = {}): Json => {
+    const container = { name: 'web', image: 'web:1', ports: [{ name: 'http', containerPort: 8080 }], ...probes }
+    return deploymentPod({ annotations: rules, spec: { containers: [container], ...more } })
+  }
+
+  it('has gRPC probes answered in the clear as well', () => {
+    const pod = injected(probed({ livenessProbe: { grpc: { port: 8080, service: 'live' }, periodSeconds: 5 } }))
+    expect(pod.spec.containers[0].livenessProbe).toEqual({ grpc: { port: 20300, service: 'live' }, periodSeconds: 5 })
+    expect(serviceOf(pod).exposedPaths).toEqual([
+      { listenerPort: 20300, localPort: 8080, path: '/grpc.health.v1.Health/Check', protocol: 'http2' },
+    ])
+    expect(pod.spec.initContainers[0].args.join(' ')).toContain('-exclude-inbound-port 20300')
+  })
+
+  it('has those of its own native sidecars answered too, at their place behind what is injected', () => {
+    const get = (port: number): object => ({ httpGet: { path: '/up', port } })
+    const initContainers = [
+      { name: 'migrate', image: 'migrate:1' },
+      { name: 'cache', image: 'cache:1', restartPolicy: 'Always', startupProbe: get(7000), readinessProbe: get(7000) },
+    ]
+    const pod = injected(probed({ readinessProbe: get(8080) }, { initContainers }))
+    expect(pod.spec.initContainers.map(({ name }: Json) => name)).toEqual(['outrigger-redirect', 'outrigger-sidecar', 'migrate', 'cache'])
+    expect(pod.spec.initContainers[3]).toMatchObject({
+      startupProbe: { httpGet: { path: '/up', port: 20501 } },
+      readinessProbe: { httpGet: { path: '/up', port: 20401 } },
+    })
+    expect(pod.spec.containers[0].readinessProbe.httpGet.port).toBe(20400)
+    expect(serviceOf(pod).exposedPaths).toHaveLength(3)
+  })
+
+  it.each([
+    ['of another host', { readinessProbe: { httpGet: { host: '10.1.2.3', port: 8080 } } }, []],
+    ['of a port that is left alone', { readinessProbe: { httpGet: { port: 9000 } }, livenessProbe: { tcpSocket: { port: 9001 } } }, []],
+    ['that are commands', { livenessProbe: { exec: { command: ['true'] } } }, []],
+    [
+      'of connections, with a warning',
+      { livenessProbe: { tcpSocket: { port: 'http' } } },
+      ['the livenessProbe of container web is a connection that the sidecar takes, whether the application does or not'],
+    ],
+    [
+      'over HTTPS, with a warning',
+      { startupProbe: { httpGet: { port: 8080, scheme: 'HTTPS' } } },
+      ['the startupProbe of container web fails over HTTPS at the sidecar: transparent-proxy-exclude-inbound-ports may name its port 8080'],
+    ],
+  ])('keeps probes %s', (_, probes, warnings) => {
+    const pod = probed(probes)
+    expect(injected(pod).spec.containers).toEqual(pod.spec.containers)
+    const said = reviewPod(pod, 'shop', policyOf()).warnings.filter(text => !text.startsWith('the mesh does not see'))
+    expect(said).toEqual(warnings)
+  })
+
+  it('may leave addresses of IPv6 alone', () => {
+    const annotations = { ...rules, [`${A}transparent-proxy-exclude-outbound-cidrs`]: 'fd00::/8, 10.0.0.1' }
+    expect(injected(deploymentPod({ annotations })).spec.initContainers[0].args.join(' ')).toContain(
+      '-exclude-outbound-cidr fd00::/8 -exclude-outbound-cidr 10.0.0.1',
+    )
+    for (const range of ['fd00::/129', '10.0.0.0/33', 'fe80::1%eth0', '10.0/8'])
+      expect(refusal(deploymentPod({ annotations: { ...rules, [`${A}transparent-proxy-exclude-outbound-cidrs`]: range } }))).toContain(
+        `"${range}": is no range of addresses`,
+      )
+  })
+
   it("may not run as the sidecar's user", () => {
     expect(refusal(deploymentPod({ annotations: rules, spec: { securityContext: { runAsUser: 5995 } } }))).toContain(
       'container web runs as user 5995',
@@ -281,6 +343,24 @@ describe('other pods', () => {
     ]
     const pod = injected(deploymentPod({ annotations: asked({ 'kubernetes-service': 'api' }), spec: { containers } }))
     expect(serviceOf(pod)).toMatchObject({ name: 'api', port: 7000 })
+  })
+
+  it('one that listens where its sidecar does is denied', () => {
+    const container = { name: 'web', image: 'web:1', ports: [{ containerPort: 20000 }, { containerPort: 19000, protocol: 'UDP' }] }
+    const annotations = asked({ 'connect-service-upstreams': 'api:20100,db:5432' })
+    expect(refusal(deploymentPod({ annotations, spec: { containers: [container] } }))).toBe(
+      'no sidecar is injected: container web has the port 20000, which a sidecar takes; upstream api has the port 20100, which a sidecar takes',
+    )
+  })
+
+  it.each([{ os: { name: 'windows' } }, { nodeSelector: { 'kubernetes.io/os': 'windows' } }])('one of Windows has none: %j', spec => {
+    expect(refusal(deploymentPod({ annotations: asked(), spec }))).toContain('the pod is one of Windows')
+    expect(reviewPod(deploymentPod({ spec }), 'shop', policyOf({ byDefault: true })).verdict).toBe('untouched')
+  })
+
+  it.each(['1', '0.5', '.5', '100m', '1e3', '128Mi', '2G', '5E', '100u'])('%s is a quantity of Kubernetes', text => {
+    const pod = injected(deploymentPod({ annotations: asked({ 'sidecar-proxy-memory-limit': text }) }))
+    expect(sidecarOf(pod).resources.limits.memory).toBe(text)
   })
 
   it('one in the network of its host is denied where it asks, else left alone', () => {

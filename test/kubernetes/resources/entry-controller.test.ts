@@ -175,3 +175,16 @@ it('an API gateway and its routes have the control plane’s own conditions, whi
   expect(conditions('apigateways').map(({ type }) => type)).toEqual(expect.arrayContaining(['Synced', 'Accepted']))
   expect(conditions('apigateways').every(({ reason, type }) => type === 'Synced' || reason !== undefined)).toBe(true)
 })
+
+it('intentions that are of another destination now are no longer those of the one before', async () => {
+  const sources = [{ name: 'web', action: 'allow' }]
+  put('serviceintentions', 'moved', { destination: { name: 'first' }, sources })
+  await synced('serviceintentions', 'moved')
+  put('serviceintentions', 'moved', { destination: { name: 'second' }, sources: [{ name: 'web', action: 'sometimes' }] })
+  expect(await synced('serviceintentions', 'moved')).toMatchObject({ status: 'False' })
+  expect(await entry('service-intentions/first')).toBeDefined()
+  put('serviceintentions', 'moved', { destination: { name: 'second' }, sources })
+  expect(await synced('serviceintentions', 'moved')).toMatchObject({ status: 'True' })
+  expect(await entry('service-intentions/second')).toMatchObject({ Sources: [expect.objectContaining({ Name: 'web' })] })
+  await until('the one before is gone', async () => (await entry('service-intentions/first')) === undefined)
+})

@@ -1,11 +1,12 @@
 // What upstream and downstream TLS contexts share: the material of a model, swapped when a secret changes, and the few facts of Node's TLS
 // sockets that its public interface does not give. Extended by UpstreamTlsContext and DownstreamTlsContext. Invariant: a handshake keeps the
 // material it began with, and is judged by that; a change that can't be built leaves the last good material in use, and a secret that is taken
-// back leaves none.
+// back leaves none; of several certificates one that has never been good is left out, as in Envoy.
 
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { TlsStats } from '../../metrics/stat-names.js'
+import type { ConfigError } from '../../model/config-error.js'
 import type { CommonTlsContext } from '../../model/tls.js'
 import type { TrustHistory } from '../peer/trust-history.js'
 import type { SecretListener, SecretRegistry } from '../secrets/secret-registry.js'
@@ -13,7 +14,7 @@ import type { SessionCache } from './session-cache.js'
 import type { MaterialInput } from './tls-input.js'
 import { buildMaterial, type MaterialResult, type TlsMaterial } from './tls-material.js'
 import type { TlsRefusals } from './tls-refusals.js'
-import { dependenciesOf } from './tls-sources.js'
+import { CERTIFICATE_SDS_PATH, certificateSdsPath, dependenciesOf } from './tls-sources.js'
 
 export interface TlsContextDeps {
   readonly registry: SecretRegistry
@@ -29,6 +30,8 @@ export abstract class TlsContext implements SecretListener {
   private readonly input: MaterialInput
   private readonly stats: TlsStats
   private current: TlsMaterial | null = null
+  /** `current` is without certificates that have never been good. */
+  private partial = false
   private failing = false
 
   constructor(input: MaterialInput, ownerName: string, stats: TlsStats, deps: TlsContextDeps) {
@@ -81,8 +84,14 @@ export abstract class TlsContext implements SecretListener {
         return
       }
       const [first] = result.errors
+      if (this.current === null || this.partial) this.useOthers(result.errors)
       if (!this.failing) {
-        const message = this.current === null ? 'TLS context is not usable' : 'TLS secrets are not usable, the last good ones stay'
+        const message =
+          this.current === null
+            ? 'TLS context is not usable'
+            : this.partial
+              ? 'a TLS certificate is not usable, the others are shown'
+              : 'TLS secrets are not usable, the last good ones stay'
         this.deps.refusals.warn(message, { owner: this.ownerName, path: first?.path ?? '', reason: first?.reason ?? '' })
       }
       this.failing = true
@@ -91,9 +100,24 @@ export abstract class TlsContext implements SecretListener {
     }
     if (this.failing) registry.settled(this)
     this.failing = false
-    this.onMaterial(result.material)
-    this.current = result.material
-    this.showExpiry(result.material)
+    this.partial = false
+    this.use(result.material)
+  }
+
+  /** One certificate of several by SDS whose files are not there does not hold back the others. */
+  private useOthers(errors: readonly ConfigError[]): void {
+    const common = withoutBadCertificates(this.common, errors)
+    if (common === null) return
+    const result = buildMaterial({ ...this.input, common }, this.deps.registry, this.deps.sessions)
+    if (!result.ok) return
+    this.partial = true
+    this.use(result.material)
+  }
+
+  private use(material: TlsMaterial): void {
+    this.onMaterial(material)
+    this.current = material
+    this.showExpiry(material)
   }
 
   /** Secrets that were there have been taken back: no handshake begins any more. Connections that are open stay. */
@@ -105,8 +129,8 @@ export abstract class TlsContext implements SecretListener {
   }
 
   /** Gauges by the SDS name of the certificate; Envoy calls all others by the digest of no name. */
-  private showExpiry({ own, trustedCa }: TlsMaterial): void {
-    const { certificates, certificateSds, validationSds } = this.common
+  private showExpiry({ common, own, trustedCa }: TlsMaterial): void {
+    const { certificates, certificateSds, validationSds } = common
     own.forEach(({ identity }, i) => {
       const name = certificateSds[i - certificates.length]?.name ?? 'unnamed_cert_e3b0c442'
       this.stats.certificateExpiry(name).value = Math.floor(identity.notAfterMs / 1000)
@@ -116,6 +140,16 @@ export abstract class TlsContext implements SecretListener {
       Date.parse(trustedCa.certificate.validTo) / 1000,
     )
   }
+}
+
+/** Null where the errors are of more than certificates by SDS, or of all that there are. */
+function withoutBadCertificates(common: CommonTlsContext, errors: readonly ConfigError[]): CommonTlsContext | null {
+  const bad = new Set(
+    common.certificateSds.flatMap((ref, i) => (errors.some(({ path }) => path.startsWith(certificateSdsPath(i))) ? [ref] : [])),
+  )
+  const isTheirs = errors.every(({ path }) => path.startsWith(CERTIFICATE_SDS_PATH))
+  const certificateSds = common.certificateSds.filter(ref => !bad.has(ref))
+  return isTheirs && certificateSds.length + common.certificates.length > 0 ? { ...common, certificateSds } : null
 }
 
 /** Parts of Node's TLSSocket without public names; stable since Node 10. */

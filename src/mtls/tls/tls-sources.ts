@@ -8,6 +8,10 @@ import type { SecretRegistry } from '../secrets/secret-registry.js'
 import { CONFIGURED_KEY_BYTES } from './ticket-keys.js'
 import type { MaterialInput } from './tls-input.js'
 
+export const CERTIFICATE_SDS_PATH = 'common_tls_context.tls_certificate_sds_secret_configs'
+
+export const certificateSdsPath = (i: number): string => `${CERTIFICATE_SDS_PATH}[${i}]`
+
 /** One own certificate; `at` is its path in the config, `path` the file's (or `<inline>`). */
 export interface OwnSources {
   readonly chain: string
@@ -73,7 +77,7 @@ export function resolveSources(input: MaterialInput, registry: SecretRegistry, e
   }
   const listed = common.certificates.map((certificate, i) => ({ certificate, at: `common_tls_context.tls_certificates[${i}]` }))
   common.certificateSds.forEach((ref, i) => {
-    const at = `common_tls_context.tls_certificate_sds_secret_configs[${i}]`
+    const at = certificateSdsPath(i)
     const secret = registry.secret(ref)
     if (secret === null) missing.push(ref.name)
     else if (secret.kind !== 'certificate') errors.push({ path: at, reason: `the secret ${ref.name} is no certificate` })

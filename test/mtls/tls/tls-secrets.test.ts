@@ -107,6 +107,30 @@ describe('secrets by SDS', () => {
     expect(wanted).toEqual(['leaf'])
   })
 
+  it('whose files are not there hold back no other certificate, and join it when they come', async () => {
+    const s = side()
+    open.push(s.contexts)
+    const late: SdsSecretRef = { name: 'late', source: { kind: 'ads' } }
+    const context = downstreamContext(s, downstream(common(null, trust, { certificateSds: [late, ref] })))
+    const inFiles = { certificateChain: file('tls.crt'), privateKey: file('tls.key'), password: null }
+    s.registry.setSecret(late, { name: 'late', kind: 'certificate', certificate: inFiles })
+    expect(context.ready).toBe(false)
+    const certificate = { certificateChain: inline(first.cert), privateKey: inline(first.key), password: null }
+    s.registry.setSecret(ref, { name: 'leaf', kind: 'certificate', certificate })
+    expect(context.material?.own.map(({ path }) => path)).toEqual(['<inline>'])
+    expect(s.log).toEqual([
+      {
+        message: 'a TLS certificate is not usable, the others are shown',
+        fields: expect.objectContaining({ path: 'common_tls_context.tls_certificate_sds_secret_configs[0].certificate_chain' }),
+      },
+    ])
+    write(second)
+    await vi.waitFor(() => expect(context.material?.own).toHaveLength(2), { timeout: 4000 })
+    rmSync(join(dir, 'tls.crt'))
+    s.registry.checkFiles()
+    expect(context.material?.own).toHaveLength(2)
+  })
+
   it('merge into the validation context beside them', () => {
     const s = side()
     open.push(s.contexts)

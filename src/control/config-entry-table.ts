@@ -5,6 +5,8 @@ import { type EntryChange, withChanges } from './config-entries/entry-index.js'
 import { parseConfigEntry } from './config-entries/parse-config-entry.js'
 import type { ConfigEntry, ConfigEntryIndex, ConfigEntryKind, ConfigError, EntryOfKind } from './config-entries/types.js'
 import { validateWrite } from './discovery-chain/validate-write.js'
+import { dnsDomains } from './dns/dns-domains.js'
+import { ownNameErrors } from './gateways/own-names.js'
 import { type Commit, put, remove, type Store, type StoreWrite, type Turn } from './store/store.js'
 
 export const MAX_CONFIG_ENTRIES = 20_000
@@ -47,6 +49,8 @@ export interface EntryChangeEvent {
 export interface EntryScope {
   readonly datacenter: string
   readonly trustDomain: string
+  /** That the mesh's names end with, in lower case. */
+  readonly ownDomains?: readonly string[]
   /** Would a sidecar refuse what comes of the entry? Its errors, with paths in the entry. */
   readonly check?: (entry: ConfigEntry, before: ConfigEntryIndex) => readonly ConfigError[]
 }
@@ -188,7 +192,7 @@ export class ConfigEntryTable implements ConfigEntryIndex {
   }
 
   private errorsOf(changes: readonly EntryChange[]): ChangeError[] {
-    const { datacenter, trustDomain, check } = this.scope
+    const { datacenter, trustDomain, ownDomains = dnsDomains(undefined), check } = this.scope
     const validate = (some: readonly EntryChange[]): ConfigError[] =>
       validateWrite({ entries: this, change: some, datacenter, trustDomain })
     const without = (i: number): EntryChange[] => changes.filter((_, j) => j !== i)
@@ -199,8 +203,10 @@ export class ConfigEntryTable implements ConfigEntryIndex {
       return errors.map(error => ({ ...error, change: others.findIndex(rest => !rest.some(isSame(error))) }))
     }
     return changes.flatMap((change, i) => {
-      if (change.op === 'delete' || check === undefined) return []
-      return check(change.entry, withChanges(this, without(i))).map(error => ({ ...error, change: i }))
+      if (change.op === 'delete') return []
+      const { entry } = change
+      const found = [...ownNameErrors(entry, ownDomains), ...(check?.(entry, withChanges(this, without(i))) ?? [])]
+      return found.map(error => ({ ...error, change: i }))
     })
   }
 

@@ -31,8 +31,9 @@ import type { Configured, ControlPlaneOptions } from './control-plane-options.js
 import { openCoordination } from './coordination.js'
 import { type ApplyReport, applyOnce } from './declared-items.js'
 import { isHttpLike, serviceProtocol } from './discovery-chain/service-protocol.js'
+import { dnsDomains } from './dns/dns-domains.js'
 import { queryInstances } from './dns/query-instances.js'
-import { dnsDomains, type RunningDns, startDns } from './dns/start-dns.js'
+import { type RunningDns, startDns } from './dns/start-dns.js'
 import { EntryLinks, ingressDnsSans } from './gateways/gateway-links.js'
 import type { ResolveDns } from './grpc/dns-service.js'
 import { type GrpcPort, openGrpcPort } from './grpc/grpc-port.js'
@@ -187,11 +188,10 @@ export class ControlPlane {
       onProblem: reason => this.log.warn({}, reason),
     })
     this.cleanups.push(stopCa)
-    const mesh = { datacenter, trustDomain: ca.trustDomain, defaultPolicy: () => this.defaultPolicy }
+    const mesh = { datacenter, trustDomain: ca.trustDomain, ownDomains: dnsDomains(options.dns), defaultPolicy: () => this.defaultPolicy }
     const writeCheck: WriteCheck = new WriteCheck({ mesh, kinds: PROXY_KINDS, errors: new ResourceErrors() })
     const entries: ConfigEntryTable = await ConfigEntryTable.open(store, {
-      datacenter,
-      trustDomain: ca.trustDomain,
+      ...mesh,
       check: (entry, before) => [...certificates.check(entry), ...writeCheck.ofEntry(entry, before)],
     })
     const certificates: GatewayCertificates = new GatewayCertificates({
@@ -215,7 +215,7 @@ export class ControlPlane {
         catalog.instancesOf(service).length + catalog.connectInstancesOf(service).length > 0 ||
         publisher.needsLeaf(service) ||
         indexes.isWatched(`leaf:${service}`),
-      dnsSans: service => ingressDnsSans(entries.get('ingress-gateway', service), datacenter, dnsDomains(options.dns)),
+      dnsSans: service => ingressDnsSans(entries.get('ingress-gateway', service), datacenter, mesh.ownDomains),
       onEnd: service => indexes.remove(`leaf:${service}`, store.index),
       onLeaf: leaf => {
         metrics.leavesIssued.inc()

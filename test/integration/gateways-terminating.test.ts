@@ -1,5 +1,6 @@
 // A terminating gateway between a sidecar and services outside of the mesh: plain, over TLS with a client certificate, by host name without
 // registration, TCP; with the intentions of each service. The gateway is our proxy, and the real Envoy where ENVOY_BIN names it.
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import https from 'node:https'
@@ -42,20 +43,23 @@ beforeAll(async () => {
   const client = ca.leaf({ commonName: 'the gateway' })
   for (const [name, pem] of [
     ['ca.pem', ca.pem],
+    ['revoking.pem', ca.pem + ca.crl([Buffer.from(new X509Certificate(server.cert).serialNumber, 'hex')])],
     ['client.pem', client.cert],
     ['client.key', client.key],
   ] as const)
     writeFileSync(join(mesh.dir, name), pem)
-  web = await mesh.register('web', { name: 'web', upstreams: ['billing', 'vault', 'impostor', 'partner', 'legacy'] })
+  web = await mesh.register('web', { name: 'web', upstreams: ['billing', 'vault', 'impostor', 'revoked', 'partner', 'legacy'] })
   await define('billing', 'http')
   await define('vault', 'http')
   await define('impostor', 'http')
+  await define('revoked', 'http')
   await define('legacy', 'tcp')
   await define('partner', 'http', { Destination: { Addresses: ['localhost'], Port: billing.port } })
   for (const [Name, Port] of [
     ['billing', billing.port],
     ['vault', (vault.address() as AddressInfo).port],
     ['impostor', (vault.address() as AddressInfo).port],
+    ['revoked', (vault.address() as AddressInfo).port],
     ['legacy', echo.port],
   ] as const)
     await mesh.write('/v1/agent/service/register', { Name, Port, Address: '127.0.0.1' })
@@ -68,11 +72,12 @@ beforeAll(async () => {
         { Name: 'billing' },
         { Name: 'vault', ...tls, SNI: 'vault.example.com' },
         { Name: 'impostor', ...tls, SNI: 'another.example.com' },
+        { Name: 'revoked', ...tls, CAFile: join(mesh.dir, 'revoking.pem'), SNI: 'vault.example.com' },
         { Name: 'partner' },
         { Name: 'legacy' },
       ],
     })
-  for (const service of ['billing', 'vault', 'impostor', 'partner', 'legacy']) await allow(service)
+  for (const service of ['billing', 'vault', 'impostor', 'revoked', 'partner', 'legacy']) await allow(service)
   await mesh.sidecar('web')
 })
 afterAll(async () => {
@@ -107,6 +112,11 @@ describe.each(proxies)('a terminating gateway: %s', (_label, name, bin) => {
 
   it('refuses a server whose certificate is not the name that was asked for', async () => {
     expect((await ask('impostor')).status).toBe(503)
+  })
+
+  it('refuses a server whose certificate a list beside the CA revokes, and serves the others', async () => {
+    expect((await ask('revoked')).status).toBe(503)
+    expect((await ask('vault')).status).toBe(200)
   })
 
   it('reaches a destination by its host name, which the request then names', async () => {

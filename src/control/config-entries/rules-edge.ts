@@ -23,10 +23,6 @@ const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 const HOST_NAME = new RegExp(`^(\\*\\.)?${LABEL}(\\.${LABEL})*$`, 'i')
 const LISTENER_NAME = new RegExp(`^${LABEL}(\\.${LABEL})*$`, 'i')
 const CERTIFICATE_KINDS = ['inline-certificate', 'file-system-certificate']
-/** The domain of the control plane's own names. */
-const OWN_DOMAIN = 'consul'
-/** Wildcards in it, but those of names that stand for ingress gateways. */
-const OWN_NAMES = new RegExp(`^\\*\\.((?!ingress\\.)[^.]+\\.)*${OWN_DOMAIN}$`, 'i')
 
 export function apiGatewayRules(entry: ApiGateway, report: Report): ApiGateway {
   commonRules(entry, report)
@@ -98,7 +94,6 @@ function portRules(path: string, listener: ApiGatewayListener, other: string, be
 export function hostRules(path: string, host: string | undefined, report: Report): void {
   if (host === undefined || host === '*') return
   if (!HOST_NAME.test(host)) report(path, `${JSON.stringify(host)} is no host name (a wildcard stands for the first label alone)`)
-  else if (OWN_NAMES.test(host)) report(path, `${JSON.stringify(host)} would catch the control plane's own names (${OWN_DOMAIN}.)`)
 }
 
 function parentsOf(entry: { readonly Parents?: readonly ResourceReference[] }, report: Report): ResourceReference[] {

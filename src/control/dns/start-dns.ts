@@ -5,11 +5,10 @@ import type { HostPort } from '../http-api/listen-addresses.js'
 import { bindReason, formatAddress } from '../http-api/listen-addresses.js'
 import { type DirectorySource, DnsDirectory } from './directory.js'
 import { DnsAnswers, type QueryInstances } from './dns-answers.js'
+import { dnsDomains } from './dns-domains.js'
 import type { AskedRights } from './dns-rights.js'
 import { DnsServer } from './dns-server.js'
 import { Recursors } from './recursors.js'
-
-const DEFAULT_DNS_DOMAIN = 'consul'
 
 export interface DnsOptions {
   readonly address: HostPort
@@ -70,14 +69,4 @@ export async function startDns(options: DnsOptions, sources: DnsSources): Promis
     sources.onProblem(`${reason}; DNS is not served`)
     return { address: undefined, resolve, close: async () => {} }
   }
-}
-
-/** Those that the mesh's names end with, as questions are compared with them. */
-export function dnsDomains(options: Pick<DnsOptions, 'domain' | 'altDomain'> | undefined): string[] {
-  const { domain = DEFAULT_DNS_DOMAIN, altDomain } = options ?? {}
-  return [domain, ...(altDomain === undefined ? [] : [altDomain])].map(domainName)
-}
-
-function domainName(text: string): string {
-  return text.toLowerCase().replace(/\.$/, '')
 }

@@ -16,7 +16,7 @@ import type {
 } from '../config-entries/edge-types.js'
 import type { ConfigEntryIndex } from '../config-entries/types.js'
 import { isHttpLike, serviceProtocol } from '../discovery-chain/service-protocol.js'
-import { intersectHosts, isTakenBy } from './host-names.js'
+import { hostName, intersectHosts, narrowestFor } from './host-names.js'
 
 export type Certificate = InlineCertificate | FileSystemCertificate
 export type Route = HttpRoute | TcpRoute
@@ -53,13 +53,15 @@ export interface GatewayBinding {
 type Resources = Pick<ConfigEntryIndex, 'get' | 'list'>
 
 export function bindGateway(gateway: ApiGateway, entries: Resources, nowMs = Date.now()): GatewayBinding {
-  const routes = acceptedRoutes(gateway, entries)
+  const routes = routesByListener(gateway, entries)
+  const owners = hostOwners(gateway)
   const bound: BoundListener[] = []
   const ofListeners: Condition[] = []
   const invalid = new Set<RefReason>()
   for (const listener of gateway.Listeners) {
     const Resource = listenerReference(gateway, listener)
-    const tcpRoutes = routes.filter(route => route.Kind === 'tcp-route' && isFor(route, gateway, listener)) as TcpRoute[]
+    const own = routes(listener)
+    const tcpRoutes = own.filter(route => route.Kind === 'tcp-route')
     const conflicted = tcpRoutes.length > 1
     ofListeners.push(
       conflicted
@@ -83,9 +85,9 @@ export function bindGateway(gateway: ApiGateway, entries: Resources, nowMs = Dat
     bound.push({
       listener,
       certificates,
-      httpRoutes: routes.flatMap(route => {
-        if (route.Kind !== 'http-route' || !isFor(route, gateway, listener)) return []
-        const hosts = intersectHosts(listener.Hostname, route.Hostnames).filter(host => !isTaken(host, listener, gateway))
+      httpRoutes: own.flatMap(route => {
+        if (route.Kind !== 'http-route') return []
+        const hosts = intersectHosts(listener.Hostname, route.Hostnames).filter(host => owners(listener, host))
         return hosts.length === 0 ? [] : [{ route, hosts }]
       }),
       // The oldest stays: a later one takes nothing from it.
@@ -95,8 +97,11 @@ export function bindGateway(gateway: ApiGateway, entries: Resources, nowMs = Dat
   return { listeners: bound, conditions: [acceptedGateway(invalid), ...ofListeners] }
 }
 
-function isTaken(host: string, listener: ApiGatewayListener, { Listeners }: ApiGateway): boolean {
-  return Listeners.some(({ Port, Hostname }) => Port === listener.Port && isTakenBy(Hostname, listener.Hostname, host))
+/** Whether the listener is the one of its port that a name is served by. */
+function hostOwners({ Listeners }: ApiGateway): (listener: ApiGatewayListener, host: string) => boolean {
+  const ports = new Map<number, Set<string>>()
+  for (const { Port, Hostname } of Listeners) ports.set(Port, (ports.get(Port) ?? new Set<string>()).add(hostName(Hostname)))
+  return ({ Port, Hostname }, host) => narrowestFor(host, ports.get(Port)!) === hostName(Hostname)
 }
 
 export function listenerReference({ Kind, Name }: ApiGateway, listener: ApiGatewayListener): ResourceReference {
@@ -125,11 +130,27 @@ function acceptedRoutes(gateway: ApiGateway, entries: Resources): Route[] {
     .sort((a, b) => (a.CreateIndex ?? 0) - (b.CreateIndex ?? 0) || (a.Name < b.Name ? -1 : 1))
 }
 
-function isFor(route: Route, gateway: ApiGateway, listener: ApiGatewayListener): boolean {
-  return (
-    (route.Kind === 'tcp-route') === (listener.Protocol === 'tcp') &&
-    route.Parents.some(({ Name, SectionName }) => Name === gateway.Name && (SectionName === undefined || SectionName === listener.Name))
-  )
+/** The accepted routes for a listener, in their order; each route is looked at once for all listeners. */
+function routesByListener(gateway: ApiGateway, entries: Resources): (listener: ApiGatewayListener) => readonly Route[] {
+  const all = acceptedRoutes(gateway, entries)
+  const order = new Map(all.map((route, i) => [route, i]))
+  const everywhere: Route[] = []
+  const sections = new Map<string, Route[]>()
+  for (const route of all) {
+    const parents = route.Parents.filter(({ Name }) => Name === gateway.Name)
+    if (parents.some(({ SectionName }) => SectionName === undefined)) everywhere.push(route)
+    else
+      for (const { SectionName } of parents) {
+        const named = sections.get(SectionName!)
+        if (named === undefined) sections.set(SectionName!, [route])
+        else named.push(route)
+      }
+  }
+  return ({ Name, Protocol }) => {
+    const named = sections.get(Name) ?? []
+    const found = named.length === 0 ? everywhere : [...everywhere, ...named].sort((a, b) => order.get(a)! - order.get(b)!)
+    return found.filter(({ Kind }) => (Kind === 'tcp-route') === (Protocol === 'tcp'))
+  }
 }
 
 /**

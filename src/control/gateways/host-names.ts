@@ -5,15 +5,23 @@ const ANY = '*'
 
 /** Names of the route that the listener takes, the narrower of each pair; `*`: every name. */
 export function intersectHosts(listener: string | undefined, route: readonly string[] | undefined): string[] {
-  const own = (listener ?? ANY).toLowerCase()
+  const own = hostName(listener)
   const wanted = (route ?? []).length === 0 ? [ANY] : route!.map(host => host.toLowerCase())
   return [...new Set(wanted.flatMap(host => intersection(own, host) ?? []))]
 }
 
-/** Of two listeners of one port: the other one is for the name, as the narrower of the two that mean it. */
-export function isTakenBy(other: string | undefined, listener: string | undefined, host: string): boolean {
-  const [theirs, own] = [(other ?? ANY).toLowerCase(), (listener ?? ANY).toLowerCase()]
-  return theirs !== own && intersection(theirs, own) === theirs && intersection(theirs, host) === host
+/** As names of listeners are compared. */
+export const hostName = (listener: string | undefined): string => (listener ?? ANY).toLowerCase()
+
+/** Of the names of listeners the narrowest that means the whole of `host`: what means it is `host` itself, or a `*` before some of its labels. */
+export function narrowestFor(host: string, names: ReadonlySet<string>): string | undefined {
+  if (names.has(host)) return host
+  const start = host.startsWith('*.') ? 2 : 0
+  for (let dot = host.indexOf('.', start); dot >= 0; dot = host.indexOf('.', dot + 1)) {
+    const wildcard = `*${host.slice(dot)}`
+    if (names.has(wildcard)) return wildcard
+  }
+  return names.has(ANY) ? ANY : undefined
 }
 
 function intersection(a: string, b: string): string | undefined {

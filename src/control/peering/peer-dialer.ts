@@ -22,7 +22,8 @@ export class PeerError extends Error {
 }
 
 export interface PeerStreamEvents {
-  onMessage(json: unknown): void
+  /** `bytes`: of the message as it came. */
+  onMessage(json: unknown, bytes: number): void
   /** Once, when the stream has ended, by whoever. */
   onClosed(error: PeerError): void
 }
@@ -72,7 +73,7 @@ export async function dialPeer(servers: PeerServers, path: string, events: PeerS
   const ping = setInterval(() => session.ping(() => {}), PING_MS)
   ping.unref()
   return openStream(session, path, {
-    onMessage: json => events.onMessage(json),
+    onMessage: (json, bytes) => events.onMessage(json, bytes),
     onClosed: error => {
       clearInterval(ping)
       session.destroy()
@@ -154,7 +155,7 @@ function openStream(session: ClientHttp2Session, path: string, events: PeerStrea
   stream.on('error', () => {})
   stream.on('data', (chunk: Buffer) => {
     try {
-      for (const json of reader.read(chunk)) events.onMessage(json)
+      for (const { json, bytes } of reader.read(chunk)) events.onMessage(json, bytes)
     } catch (error) {
       status = new PeerError((error as Error).message)
       stream.destroy()
@@ -198,8 +199,8 @@ class FrameReader {
   private pendingBytes = 0
 
   /** Throws one line. */
-  read(chunk: Buffer): unknown[] {
-    const messages: unknown[] = []
+  read(chunk: Buffer): { readonly json: unknown; readonly bytes: number }[] {
+    const messages: { readonly json: unknown; readonly bytes: number }[] = []
     this.pending.push(chunk)
     this.pendingBytes += chunk.length
     while (this.pendingBytes >= PREFIX_BYTES) {
@@ -212,7 +213,7 @@ class FrameReader {
       const rest = all.subarray(PREFIX_BYTES + length)
       this.pending = rest.length === 0 ? [] : [rest]
       this.pendingBytes = rest.length
-      messages.push(parse(all.subarray(PREFIX_BYTES, PREFIX_BYTES + length)))
+      messages.push({ json: parse(all.subarray(PREFIX_BYTES, PREFIX_BYTES + length)), bytes: length })
     }
     return messages
   }

@@ -41,9 +41,9 @@ export class PeerLink {
     let lost: PeerError | undefined
     try {
       const stream = await dialPeer(options.servers(), STREAM_METHOD, {
-        onMessage: json => {
+        onMessage: (json, bytes) => {
           this.attempt = 0
-          session?.receive(json)
+          session?.receive(json, bytes)
         },
         onClosed: error => {
           session?.closed()

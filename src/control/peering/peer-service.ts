@@ -29,7 +29,7 @@ export function addPeerStreams(server: GrpcServer, peerings: Peerings, onProblem
       onMessage: message =>
         void answer(call, async () => {
           const json = understood(() => parse(message, session === undefined ? MAX_OPENING_BYTES : MAX_MESSAGE_BYTES))
-          if (session !== undefined) return session.receive(json)
+          if (session !== undefined) return session.receive(json, message.length)
           const opening = understood(() => readOpening(json))
           session = peerings.accept(opening, {
             send: said => send(call, said),

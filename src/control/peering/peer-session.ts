@@ -8,6 +8,7 @@
 // comes back tells just what has changed meanwhile, and nothing of it is missed.
 import { hashOf } from './exported-services.js'
 import { MAX_MESSAGE_BYTES, type PeerMessage, readMessage, shortened } from './peer-messages.js'
+import { MAX_IMPORT_BYTES } from './peering-table.js'
 import type { ExportedService, PeerBundle } from './peering-types.js'
 
 export interface PeerTransport {
@@ -37,8 +38,9 @@ const HEARTBEAT_MS = 15_000
 const SILENCE_MS = 60_000
 /** Changes come in bursts. */
 const COALESCE_MS = 50
-/** Messages that wait to be kept. */
+/** Messages that wait to be kept, and their bytes: more than a peer has to say of all that one may import. */
 const MAX_WAITING = 20_000
+const MAX_WAITING_BYTES = 2 * MAX_IMPORT_BYTES
 /** Beside the service itself in its message. */
 const ENVELOPE_BYTES = 1_024
 
@@ -59,6 +61,7 @@ export class PeerSession {
   private burst: NodeJS.Timeout | undefined
   private taking: Promise<void> = Promise.resolve()
   private waiting = 0
+  private waitingBytes = 0
   private over = false
 
   constructor(transport: PeerTransport, source: SessionSource) {
@@ -81,7 +84,8 @@ export class PeerSession {
     this.burst.unref()
   }
 
-  receive(json: unknown): void {
+  /** `bytes`: of the message as it came. */
+  receive(json: unknown, bytes: number): void {
     if (this.over) return
     this.lastReceiveMs = Date.now()
     this.heardAtMs = performance.now()
@@ -100,6 +104,11 @@ export class PeerSession {
         this.lastHeartbeatMs = Date.now()
         return
       case 'hello':
+        // Each would have all exports hashed and told again.
+        if (this.told !== undefined) {
+          this.end('a second hello')
+          return
+        }
         this.told = new Map(Object.entries(message.have))
         this.source.greeted(message)
         this.tell()
@@ -108,7 +117,7 @@ export class PeerSession {
         this.source.onProblem(`does not take service "${message.service}": ${message.reason}`)
         return
       default:
-        this.take(message)
+        this.take(message, bytes)
     }
   }
 
@@ -131,9 +140,11 @@ export class PeerSession {
     clearTimeout(this.burst)
   }
 
-  private take(message: PeerMessage): void {
-    if (++this.waiting > MAX_WAITING) {
-      this.end(`more than ${MAX_WAITING} messages wait to be kept`)
+  private take(message: PeerMessage, bytes: number): void {
+    this.waiting++
+    this.waitingBytes += bytes
+    if (this.waiting > MAX_WAITING || this.waitingBytes > MAX_WAITING_BYTES) {
+      this.end(`more than ${MAX_WAITING} messages, or ${MAX_WAITING_BYTES / 2 ** 20} MiB, wait to be kept`)
       return
     }
     this.taking = this.taking
@@ -143,7 +154,10 @@ export class PeerSession {
         // Without it the two would not agree; the next stream says it again.
         else this.end(error.message)
       })
-      .finally(() => this.waiting--)
+      .finally(() => {
+        this.waiting--
+        this.waitingBytes -= bytes
+      })
   }
 
   private refuse(service: string, reason: string): void {

@@ -17,6 +17,7 @@ import {
   type RegisteredServices,
   SnapshotError,
 } from './kinds/proxy-kind.js'
+import { LONE_GATEWAY, withLoneRoute } from './lone-route.js'
 import type { ResourceErrors } from './resource-errors.js'
 
 export interface WriteCheckSources {
@@ -87,11 +88,15 @@ export class WriteCheck {
     let known: ReadonlySet<string> | undefined
     return errorOf(entry, candidate => {
       const after = withChange(used, { op: 'put', entry: candidate })
-      const found = proxies.flatMap(proxy => this.reasons(proxy, after))
+      const found = [...proxies.flatMap(proxy => this.reasons(proxy, after)), ...this.loneReasons(candidate, used)]
       if (found.length === 0) return found
       known ??= new Set(proxies.flatMap(proxy => this.reasons(proxy, before)))
       return found.filter(reason => !known!.has(reason))
     })
+  }
+
+  private loneReasons(entry: ConfigEntry, before: ConfigEntryIndex): string[] {
+    return entry.Kind === 'http-route' ? this.reasons(gatewayStandIn('api-gateway', LONE_GATEWAY), withLoneRoute(entry, before)) : []
   }
 
   /** What the decoders say, one text an error. */

@@ -5,7 +5,7 @@ import { parseConfigEntry } from '../../../src/control/config-entries/parse-conf
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { bindGateway, type Condition, type Route, routeConditions } from '../../../src/control/gateways/api-gateway-binding.js'
 import { EntryStatus, type GatewayProgress } from '../../../src/control/gateways/entry-status.js'
-import { intersectHosts } from '../../../src/control/gateways/host-names.js'
+import { intersectHosts, narrowestFor } from '../../../src/control/gateways/host-names.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
 import { AnyCa } from '../../support/mesh-certificates.js'
 
@@ -64,6 +64,72 @@ describe('host names of a listener and a route', () => {
     ['a.example.com', ['b.example.com'], []],
   ])('%s and %j have in common %j', (listener, hosts, common) => {
     expect(intersectHosts(listener, hosts)).toEqual(common)
+  })
+})
+
+describe('a host name of several listeners', () => {
+  const names = new Set(['*', '*.com', '*.example.com', 'a.example.com', '*.b.example.com'])
+  it.each([
+    ['a.example.com', 'a.example.com'],
+    ['b.example.com', '*.example.com'],
+    ['x.b.example.com', '*.b.example.com'],
+    ['*.b.example.com', '*.b.example.com'],
+    ['*.c.example.com', '*.example.com'],
+    ['*.x.a.example.com', '*.example.com'],
+    ['example.com', '*.com'],
+    ['com', '*'],
+    ['*', '*'],
+  ])('%s is that of %s', (host, owner) => {
+    expect(narrowestFor(host, names)).toBe(owner)
+  })
+
+  it("is nobody's where none means it", () => {
+    expect(narrowestFor('b.com', new Set(['a.com', '*.b.com']))).toBeUndefined()
+  })
+})
+
+describe('names of the mesh', () => {
+  const open = async (ownDomains: readonly string[]) =>
+    ConfigEntryTable.open(new MemoryStore(), { datacenter: 'dc1', trustDomain: 'td.consul', ownDomains })
+  const caught = (host: string, domain: string): object => ({
+    ok: false,
+    errors: [expect.objectContaining({ reason: `${JSON.stringify(host)} would catch the control plane's own names (${domain}.)` })],
+  })
+  const ingress = (host: string): object => ({
+    Kind: 'ingress-gateway',
+    Name: 'door',
+    Listeners: [{ Port: 80, Protocol: 'http', Services: [{ Name: 'web', Hosts: [host] }] }],
+  })
+
+  it('are those of every DNS domain, and no gateway may take them', async () => {
+    const entries = await open(['mesh.example', 'old.example'])
+    for (const [host, domain] of [
+      ['*.mesh.example', 'mesh.example'],
+      ['*.Service.Mesh.Example', 'mesh.example'],
+      ['*.node.dc1.old.example', 'old.example'],
+    ] as const)
+      for (const entry of [gateway({ Name: 'l', Port: 80, Hostname: host }), route('r', { Hostnames: [host] }), ingress(host)])
+        expect(await entries.put(entry)).toEqual(caught(host, domain))
+  })
+
+  it('are those of consul where no domain is configured', async () => {
+    const entries = await table()
+    for (const host of ['*.consul', '*.Service.Consul'])
+      expect(await entries.put(gateway({ Name: 'l', Port: 80, Hostname: host }))).toEqual(caught(host, 'consul'))
+  })
+
+  it('are not those of other domains, of zones above, single ones, nor those by which ingress gateways are found', async () => {
+    const entries = await open(['mesh.example'])
+    await entries.put(http('web'))
+    for (const host of [
+      '*.consul',
+      '*.example',
+      'web.mesh.example',
+      '*.ingress.mesh.example',
+      '*.ingress.dc1.mesh.example',
+      '*.xmesh.example',
+    ])
+      expect(await entries.put(ingress(host)), host).toMatchObject({ ok: true })
   })
 })
 
@@ -270,10 +336,6 @@ describe('an entry that is wrong by itself', () => {
     ],
     [gateway({ Name: 'a', Port: 80 }, { Name: 'a', Port: 81 }), 'Listeners[1].Name: "a" occurs more than once'],
     [
-      gateway({ Name: 'a', Port: 80, Hostname: '*.consul' }),
-      `Listeners[0].Hostname: "*.consul" would catch the control plane's own names (consul.)`,
-    ],
-    [
       gateway({ Name: 'a', Port: 80, Hostname: 'a.*.com' }),
       'Listeners[0].Hostname: "a.*.com" is no host name (a wildcard stands for the first label alone)',
     ],
@@ -296,10 +358,6 @@ describe('an entry that is wrong by itself', () => {
       'Listeners[0].Override.JWT.Providers[0].VerifyClaims[0].Path: is required',
     ],
     [gateway({ Name: 'no_label', Port: 80 }), 'Listeners[0].Name: "no_label" is no name of DNS labels'],
-    [
-      gateway({ Name: 'a', Port: 80, Hostname: '*.Service.Consul' }),
-      `Listeners[0].Hostname: "*.Service.Consul" would catch the control plane's own names (consul.)`,
-    ],
     [route('r', { Parents: [{ Name: 'edge' }, { Name: 'edge' }] }), 'Parents[1]: occurs more than once'],
     [
       {

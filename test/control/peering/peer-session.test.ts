@@ -62,6 +62,10 @@ class Side {
     )
   }
 
+  hear(json: object, bytes = JSON.stringify(json).length): void {
+    this.session.receive(json, bytes)
+  }
+
   get kinds(): string[] {
     return this.sent.map(message => (message.kind === 'service' ? `service ${message.service.name}` : message.kind))
   }
@@ -86,7 +90,7 @@ describe('a stream', () => {
 
   it('tells all that is exported, and afterwards what has changed', async () => {
     const east = side({ exports: [service('api'), service('db')] })
-    east.session.receive(hello())
+    east.hear(hello())
     expect(east.kinds).toEqual(['hello', 'bundle', 'services', 'service api', 'service db'])
     east.sent.length = 0
     east.exports = [service('api', 2), service('db')]
@@ -102,16 +106,25 @@ describe('a stream', () => {
 
   it('that comes back does not say again what the other side has', () => {
     const east = side({ exports: [service('api'), service('db', 2)] })
-    east.session.receive(hello({ api: hashOf(service('api')), db: hashOf(service('db', 1)), gone: 'x' }))
+    east.hear(hello({ api: hashOf(service('api')), db: hashOf(service('db', 1)), gone: 'x' }))
     expect(east.kinds).toEqual(['hello', 'bundle', 'services', 'service db'])
   })
 
   it('leaves out, and says so, a service for whose message the other side would end the stream', () => {
     const large = { ...service('large'), protocol: 'x'.repeat(MAX_MESSAGE_BYTES) }
     const east = side({ exports: [large, service('small')] })
-    east.session.receive(hello())
+    east.hear(hello())
     expect(east.kinds).toEqual(['hello', 'bundle', 'services', 'service small'])
     expect(east.problems).toEqual([expect.stringMatching(/^service "large" is not told: a message of \d+ bytes, the limit is 16777216$/)])
+  })
+
+  it('ends with a second hello, and tells nothing again for it', () => {
+    const east = side({ exports: [service('api')] })
+    east.hear(hello())
+    east.sent.length = 0
+    for (let i = 0; i < 3; i++) east.hear(hello())
+    expect(east.ended).toBe('a second hello')
+    expect(east.kinds).toEqual([])
   })
 
   it('says in its hello what it has', () => {
@@ -126,20 +139,31 @@ describe('what is received', () => {
   it('is refused by name where a service is not good, and the rest is taken', async () => {
     const west = side()
     const good = { kind: 'service', service: service('api'), hash: 'h' }
-    west.session.receive({ ...good, service: { ...service('bad'), spiffeIds: ['nonsense'] } })
-    west.session.receive(good)
+    west.hear({ ...good, service: { ...service('bad'), spiffeIds: ['nonsense'] } })
+    west.hear(good)
     await until('the good one is taken', async () => west.taken.length === 1)
     expect(west.sent.at(-1)).toMatchObject({ kind: 'refused', service: 'bad', reason: expect.stringContaining('spiffeIds') })
     expect(west.problems).toEqual([expect.stringContaining('service "bad" is not taken')])
     expect(west.ended).toBeUndefined()
   })
 
+  it('waits to be kept up to a limit of bytes', async () => {
+    const west = side()
+    const good = { kind: 'service', service: service('api'), hash: 'h' }
+    west.hear(good, 200 * 2 ** 20)
+    await until('it is kept, and waits no more', async () => west.taken.length === 1)
+    west.hear(good, 200 * 2 ** 20)
+    expect(west.ended).toBeUndefined()
+    west.hear(good, 57 * 2 ** 20)
+    expect(west.ended).toBe('more than 20000 messages, or 256 MiB, wait to be kept')
+  })
+
   it('is refused in one short line, however much is wrong', () => {
     const west = side()
     const ways = Array.from({ length: 1_000 }, () => ({ ...service('a').ways[0], port: -1 }))
-    west.session.receive({ ...SERVICE, service: { ...service('a'), ways } })
-    west.session.receive({ ...SERVICE, service: { ...service('a'), name: 'x'.repeat(100_000) } })
-    west.session.receive({ kind: 'refused', service: 'y'.repeat(5_000), reason: 'z'.repeat(5_000) })
+    west.hear({ ...SERVICE, service: { ...service('a'), ways } })
+    west.hear({ ...SERVICE, service: { ...service('a'), name: 'x'.repeat(100_000) } })
+    west.hear({ kind: 'refused', service: 'y'.repeat(5_000), reason: 'z'.repeat(5_000) })
     expect(west.problems[0]).toMatch(/^service "a" is not taken: .*; and 997 more$/)
     expect(west.problems.map(({ length }) => length < 1_500)).toEqual([true, true, true])
   })
@@ -155,20 +179,20 @@ describe('what is received', () => {
 
   it('of a kind that is not known yet is passed over', () => {
     const west = side()
-    west.session.receive({ kind: 'weather', sky: 'blue' })
+    west.hear({ kind: 'weather', sky: 'blue' })
     expect([west.ended, west.problems]).toEqual([undefined, []])
   })
 
   it('ends the stream where the whole can’t be told apart any more', () => {
     const west = side()
-    west.session.receive({ kind: 'bundle', bundle: { trustDomain: 'UPPER', rootPems: ['x'] } })
+    west.hear({ kind: 'bundle', bundle: { trustDomain: 'UPPER', rootPems: ['x'] } })
     expect(west.ended).toMatch(/bundle.trustDomain .*lower case; bundle.rootPems .*a CA certificate in it is none/)
   })
 
   it('ends the stream where it can’t be kept, so that the next one says it again', async () => {
     const west = side()
     west.failing = true
-    west.session.receive({ kind: 'services', names: [] })
+    west.hear({ kind: 'services', names: [] })
     await until('it ends', async () => west.ended !== undefined)
     expect(west.ended).toBe('the disk is full')
   })

@@ -4,6 +4,7 @@ import { Catalog } from '../../../src/control/catalog/catalog.js'
 import { parseServiceDefinition } from '../../../src/control/catalog/service-definition.js'
 import { ConfigEntryTable } from '../../../src/control/config-entry-table.js'
 import { WriteCheck } from '../../../src/control/snapshot/check-write.js'
+import { PROXY_KINDS } from '../../../src/control/snapshot/kinds/proxy-kinds.js'
 import { SIDECAR } from '../../../src/control/snapshot/kinds/sidecar.js'
 import { ResourceErrors } from '../../../src/control/snapshot/resource-errors.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
@@ -16,7 +17,7 @@ beforeEach(async () => {
   const store = new MemoryStore()
   const check: WriteCheck = new WriteCheck({
     mesh: { ...scope, defaultPolicy: () => 'deny' },
-    kinds: { 'connect-proxy': SIDECAR },
+    kinds: PROXY_KINDS,
     errors: new ResourceErrors(),
   })
   entries = await ConfigEntryTable.open(store, { ...scope, check: (entry, before) => check.ofEntry(entry, before) })
@@ -38,6 +39,28 @@ async function refusal(definition: object): Promise<string[]> {
   const result = parsed.ok ? await catalog.register(parsed.value) : parsed
   return result.ok ? [] : result.errors.map(({ path, reason }) => `${path}: ${reason}`)
 }
+
+describe('an http-route', () => {
+  const route = (headers: object): object => ({
+    Kind: 'http-route',
+    Name: 'r',
+    Parents: [{ Name: 'edge' }],
+    Rules: [{ Filters: { Headers: [{ Set: headers }] }, Services: [{ Name: 'web' }] }],
+  })
+  const BAD = 'Rules[0].Filters.Headers[0].Set.host: sidecars would refuse it (header.key: :-prefixed or host headers may not be modified)'
+
+  it('that a gateway would refuse is refused before there is the gateway, or its service speaks HTTP', async () => {
+    expect(await errorsOf(route({ host: 'x' }))).toEqual([BAD])
+    expect(await errorsOf(route({ 'x-host': 'x' }))).toEqual([])
+  })
+
+  it('is refused by its own field where the gateway is there', async () => {
+    expect(await errorsOf({ Kind: 'service-defaults', Name: 'web', Protocol: 'http' })).toEqual([])
+    expect(await errorsOf({ Kind: 'api-gateway', Name: 'edge', Listeners: [{ Name: 'l', Port: 80 }] })).toEqual([])
+    expect(await errorsOf(route({ host: 'x' }))).toEqual([BAD])
+    expect(await errorsOf(route({ a: '%BOGUS%' }))).toEqual([expect.stringMatching(/^Rules\[0\]\.Filters\.Headers\[0\]\.Set\.a: .*BOGUS/)])
+  })
+})
 
 describe('proxies that are alike', () => {
   const web = (i: number, address: string, config: object): object => ({

@@ -358,7 +358,7 @@ describe('other pods', () => {
     expect(reviewPod(deploymentPod({ spec }), 'shop', policyOf({ byDefault: true })).verdict).toBe('untouched')
   })
 
-  it.each(['1', '0.5', '.5', '100m', '1e3', '128Mi', '2G', '5E', '100u'])('%s is a quantity of Kubernetes', text => {
+  it.each(['1', '0.5', '100m', '1e3', '128Mi', '2G', '5E', '100u'])('%s is a quantity of Kubernetes', text => {
     const pod = injected(deploymentPod({ annotations: asked({ 'sidecar-proxy-memory-limit': text }) }))
     expect(sidecarOf(pod).resources.limits.memory).toBe(text)
   })

@@ -53,7 +53,11 @@ export function apiGatewayView(proxy: ProxyInstance, context: BuildContext): Edg
 
 function portsOf(listeners: readonly BoundListener[]): [port: number, bound: BoundListener[]][] {
   const ports = new Map<number, BoundListener[]>()
-  for (const bound of listeners) ports.set(bound.listener.Port, [...(ports.get(bound.listener.Port) ?? []), bound])
+  for (const bound of listeners) {
+    const ofPort = ports.get(bound.listener.Port)
+    if (ofPort === undefined) ports.set(bound.listener.Port, [bound])
+    else ofPort.push(bound)
+  }
   return [...ports]
 }
 
@@ -108,7 +112,12 @@ function tablesOf(entry: ApiGateway, listeners: readonly BoundListener[], contex
 
 function routesByHost({ httpRoutes }: BoundListener): Map<string, HttpRoute[]> {
   const routes = new Map<string, HttpRoute[]>()
-  for (const { route, hosts } of httpRoutes) for (const host of hosts) routes.set(host, [...(routes.get(host) ?? []), route])
+  for (const { route, hosts } of httpRoutes)
+    for (const host of hosts) {
+      const ofHost = routes.get(host)
+      if (ofHost === undefined) routes.set(host, [route])
+      else ofHost.push(route)
+    }
   return routes
 }
 

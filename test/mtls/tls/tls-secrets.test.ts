@@ -125,7 +125,7 @@ describe('secrets by SDS', () => {
       },
     ])
     write(second)
-    await vi.waitFor(() => expect(context.material?.own).toHaveLength(2), { timeout: 4000 })
+    await eventually(() => expect(context.material?.own).toHaveLength(2))
     rmSync(join(dir, 'tls.crt'))
     s.registry.checkFiles()
     expect(context.material?.own).toHaveLength(2)

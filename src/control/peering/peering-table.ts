@@ -45,14 +45,18 @@ export class PeeringTable {
   private readonly sizes = new Map<string, { total: number; readonly of: Map<string, number> }>()
   private readonly listeners: ((change: PeeringChange) => void)[] = []
 
-  private constructor(store: Store, virtualIps: VirtualIps) {
+  private constructor(
+    store: Store,
+    virtualIps: VirtualIps,
+    private readonly maxImportBytes: number,
+  ) {
     this.store = store
     this.virtualIps = virtualIps
     store.subscribe(['peering', 'peering-import'], commit => this.follow(commit))
   }
 
-  static async open(store: Store, virtualIps: VirtualIps): Promise<PeeringTable> {
-    const table = new PeeringTable(store, virtualIps)
+  static async open(store: Store, virtualIps: VirtualIps, maxImportBytes = MAX_IMPORT_BYTES): Promise<PeeringTable> {
+    const table = new PeeringTable(store, virtualIps, maxImportBytes)
     for (const { key, value, createIndex, modifyIndex } of await store.list('peering'))
       table.peerings.set(key, { ...(value as PeeringRecord), CreateIndex: createIndex, ModifyIndex: modifyIndex })
     for (const { key, value, createIndex, modifyIndex } of await store.list('peering-import'))
@@ -123,7 +127,7 @@ export class PeeringTable {
       const name = service.name.toLowerCase()
       if (known !== undefined && known.size >= MAX_IMPORTS && !known.has(name)) return false
       const { total = 0, of } = this.sizes.get(peer) ?? {}
-      if (total - (of?.get(name) ?? 0) + bytes > MAX_IMPORT_BYTES) return false
+      if (total - (of?.get(name) ?? 0) + bytes > this.maxImportBytes) return false
       await turn.transaction([
         put('peering-import', importKey(peer, service.name), { hash, service } satisfies StoredImport),
         ...this.virtualIps.writesForNames([virtualName(peer, service.name)], []),

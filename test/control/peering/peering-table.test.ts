@@ -1,22 +1,24 @@
 // What one peer may make this control plane keep.
 import { beforeEach, describe, expect, it } from 'vitest'
 import { VirtualIps } from '../../../src/control/catalog/virtual-ips.js'
-import { MAX_IMPORT_BYTES, PeeringTable } from '../../../src/control/peering/peering-table.js'
+import { PeeringTable } from '../../../src/control/peering/peering-table.js'
 import type { ExportedService } from '../../../src/control/peering/peering-types.js'
 import { MemoryStore } from '../../../src/control/store/memory-store.js'
+
+const MAX_BYTES = 1024 * 1024
 
 let table: PeeringTable
 let store: MemoryStore
 beforeEach(async () => {
   store = new MemoryStore()
-  table = await PeeringTable.open(store, await VirtualIps.open(store))
+  table = await PeeringTable.open(store, await VirtualIps.open(store), MAX_BYTES)
 })
 
 /** Of about so many bytes. */
 function service(name: string, bytes: number): ExportedService {
   return { name, protocol: 'x'.repeat(bytes), sni: name, spiffeIds: [], instances: [], ways: [] }
 }
-const HALF = MAX_IMPORT_BYTES / 2 - 1_000
+const HALF = MAX_BYTES / 2 - 1_000
 
 describe('the imports of a peer', () => {
   it('are bounded together by what they hold, and room is made by what is less or goes', async () => {

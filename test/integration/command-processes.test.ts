@@ -22,14 +22,22 @@ class Started {
   readonly child: ChildProcess
   out = ''
   err = ''
+  /** Its exit code, once all that it said is here too. */
   readonly ended: Promise<number | null>
+  private readonly gone: Promise<unknown>
 
   constructor(argv: readonly string[]) {
     this.child = spawn(process.execPath, [outrigger, ...argv], { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.child.stdout!.on('data', chunk => (this.out += chunk))
     this.child.stderr!.on('data', chunk => (this.err += chunk))
-    this.ended = once(this.child, 'exit').then(([code]) => code as number | null)
+    this.ended = once(this.child, 'close').then(([code]) => code as number | null)
+    this.gone = once(this.child, 'exit')
     children.push(this)
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.gone
   }
 }
 
@@ -81,8 +89,7 @@ check { id = "disk", name = "disk", ttl = "1h" }
   )
 }, 60_000)
 afterAll(async () => {
-  for (const { child } of children) if (child.exitCode === null) child.kill('SIGKILL')
-  await Promise.all(children.map(({ ended }) => ended))
+  await Promise.all(children.map(each => each.kill()))
   rmSync(folder, { recursive: true, force: true })
 })
 

@@ -43,7 +43,7 @@ describe.skipIf(dataplaneBin === undefined)('the unmodified consul-dataplane (DA
 
   it('is told what it lacks: a proxy that is not registered', async () => {
     const nobody = await mesh.dataplane({ proxyId: 'nobody', executable: proxyBin, flags: plain })
-    await until('its end', () => nobody.ended)
+    await nobody.end()
     expect(nobody.output).toContain('Service not found')
   })
 })

@@ -17,6 +17,8 @@ const started: Command[] = []
 class Command {
   readonly child: ChildProcess
   log = ''
+  /** It has ended, and all that it said is here. */
+  private silent = false
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
     this.child = spawn(process.execPath, [outrigger, ...args], {
@@ -25,19 +27,22 @@ class Command {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on('data', (chunk: Buffer) => (this.log += chunk))
+    this.child.once('close', () => {
+      this.silent = true
+    })
     started.push(this)
   }
 
   async says(text: string | RegExp): Promise<void> {
     const has = (): boolean => (typeof text === 'string' ? this.log.includes(text) : text.test(this.log))
     await until(`it says ${text}`, () => {
-      if (!has() && this.child.exitCode !== null) throw new Error(`it ended: ${this.log}`)
+      if (!has() && this.silent) throw new Error(`it ended: ${this.log}`)
       return has()
     })
   }
 
   async end(): Promise<number | null> {
-    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'exit')
+    if (!this.silent) await once(this.child, 'close')
     return this.child.exitCode
   }
 }

@@ -180,7 +180,7 @@ describe('hot restart', () => {
   it('starts without the old process where the command line says so', async () => {
     const proxy = await start(1, config('a.json'), ['--skip-hot-restart-on-no-parent'])
     await proxy.ready()
-    expect(proxy.log).toContain(`there is no process of epoch 0 with base id ${baseId}`)
+    await proxy.untilLog(`there is no process of epoch 0 with base id ${baseId}`)
     expect(await proxy.stat('server.hot_restart_epoch')).toBe(1)
   })
 

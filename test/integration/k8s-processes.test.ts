@@ -35,7 +35,7 @@ class Running {
     })
     children.push(this.child)
     for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on('data', chunk => (this.text += String(chunk)))
-    this.ended = once(this.child, 'exit')
+    this.ended = once(this.child, 'close')
   }
 
   /** The exit code. */

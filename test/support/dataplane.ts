@@ -30,6 +30,8 @@ export class Dataplane {
   output = ''
   private readonly child: ChildProcess
   private readonly gone: Promise<unknown>
+  /** Ended, and all that it said is here. */
+  private readonly closed: Promise<unknown>
 
   private constructor(child: ChildProcess, [adminPort, dnsPort, metricsPort, lifecyclePort]: readonly [number, number, number, number]) {
     this.child = child
@@ -38,6 +40,7 @@ export class Dataplane {
     this.metricsPort = metricsPort
     this.lifecyclePort = lifecyclePort
     this.gone = once(child, 'exit')
+    this.closed = once(child, 'close')
     for (const stream of [child.stdout!, child.stderr!])
       stream.on('data', chunk => {
         this.output += chunk
@@ -91,7 +94,7 @@ export class Dataplane {
 
   /** Resolves with its exit code, or the signal that ended it. */
   async end(): Promise<unknown> {
-    await this.gone
+    await this.closed
     return this.child.exitCode ?? this.child.signalCode
   }
 

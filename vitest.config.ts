@@ -15,6 +15,18 @@ const PROCESSES = [
   'test/**/*-crash.test.ts',
   'test/{readme,package,examples}.test.ts',
 ]
+/** What takes its time in one process: whole control planes and what talks to them, stores, keys of CAs, inputs at random. */
+const PLANES = [
+  'test/control/{agent,http-api,peering,rollouts,store}/**/*.test.ts',
+  'test/control/{control-plane,move-to-store,port-tls,replicas,vault-ca}.test.ts',
+  'test/control/{config-entries/entry-fields,grpc/grpc-port}.test.ts',
+  'test/{cli,embed,kubernetes,vault}/**/*.test.ts',
+  'test/{automation/automation,support/linearizable,xds/server/server-model}.test.ts',
+  'test/mtls/ca/**/*.test.ts',
+  'test/**/{fuzz,*-fuzz,properties}.test.ts',
+]
+/** One process serves many files, one after the other, and has loaded the sources once: more than half of the time of most. */
+const shared = { isolate: false, benchmark: { include: [] } }
 
 export default defineConfig({
   test: {
@@ -30,11 +42,8 @@ export default defineConfig({
     // Most of an integration test is waiting for processes and timers.
     maxWorkers: 3,
     projects: [
-      // One process serves many files, one after the other, and has loaded the sources once: more than half of the time of most.
-      {
-        extends: true,
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: PROCESSES, isolate: false, benchmark: { include: [] } },
-      },
+      { extends: true, test: { ...shared, name: 'unit', include: ['test/**/*.test.ts'], exclude: [...PROCESSES, ...PLANES] } },
+      { extends: true, test: { ...shared, name: 'planes', include: PLANES, exclude: PROCESSES } },
       { extends: true, test: { name: 'processes', include: PROCESSES } },
     ],
   },

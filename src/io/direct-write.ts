@@ -1,11 +1,13 @@
 // Writes small messages to a plain socket past the machinery of Writable, where nothing waits before them: what Node does around one write
-// (a request object, a queue, a callback, a tick) costs more than the call that it is for (docs/performance.md). Owned by a SocketTransport.
+// (a request object, a queue, a callback, a tick) costs more than the call that it is for (docs/performance.md). Owned by a SocketTransport or, in
+// the TCP relay, by a BulkWriter.
 // What it relies on is not documented: it is tried out at start, and where it is missing (Node 24 and later, which do less around a write)
 // everything is written by `socket.write`, as is TLS and whatever waits for the kernel.
 // Invariant: bytes stay in order. A write is ours only while the socket itself has nothing to write, and what follows one that the
 // kernel did not take whole queues up behind it in libuv.
 
-import net, { type Socket } from 'node:net'
+import net from 'node:net'
+import type { Duplex } from 'node:stream'
 import { getSystemErrorName } from 'node:util'
 
 /** Larger ones are bulk (bulk-writer.ts). */
@@ -76,20 +78,20 @@ export class DirectWriter {
   waitingBytes = 0
   /** libuv has a write of ours. */
   private pending = false
-  private readonly socket: Socket
+  private readonly socket: Duplex
   private readonly handle: WriteHandle
   private owesDrain = false
 
-  private constructor(socket: Socket, handle: WriteHandle) {
+  private constructor(socket: Duplex, handle: WriteHandle) {
     this.socket = socket
     this.handle = handle
   }
 
-  /** Null: all that goes to this socket goes by `write`. */
-  static of(socket: Socket): DirectWriter | null {
-    const { _handle: handle } = socket as unknown as OpenSocket
+  /** Null: all that goes there goes by `write`. */
+  static of(pipe: Duplex): DirectWriter | null {
+    const { _handle: handle } = pipe as unknown as OpenSocket
     if (WRITE_REQUEST === null || handle === null || handle === undefined || !KINDS.has(handle.constructor.name)) return null
-    return new DirectWriter(socket, handle)
+    return new DirectWriter(pipe, handle)
   }
 
   /** HOT. May `length` bytes be written here now? */

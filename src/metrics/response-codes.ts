@@ -11,7 +11,7 @@ interface CodeHandles {
 }
 
 export class ResponseCodeStats {
-  private readonly byCode = new Map<number, CodeHandles>()
+  private byCode: Map<number, CodeHandles> | null = null
   private uncoded: CodeHandles | null = null
   // Responses come in runs of one code.
   private lastStatus = -1
@@ -28,7 +28,7 @@ export class ResponseCodeStats {
   charge(status: number): void {
     let handles = this.last
     if (status !== this.lastStatus || handles === null) {
-      handles = this.byCode.get(status) ?? this.make(status)
+      handles = this.byCode?.get(status) ?? this.make(status)
       this.lastStatus = status
       this.last = handles
     }
@@ -50,6 +50,7 @@ export class ResponseCodeStats {
       byClass: this.source.counter(`${this.stem}_${Math.floor(status / 100)}xx`),
       exact: this.source.counter(`${this.stem}_${status}`),
     }
+    this.byCode ??= new Map()
     this.byCode.set(status, handles)
     return handles
   }

@@ -299,10 +299,9 @@ export class ClusterStats {
   ) {
     this.scope = source.scope(`cluster.${sanitizeStatName(name)}`)
     this.main = this.scope.group(tables.CLUSTER)
-    const breakers = this.scope.scope('circuit_breakers')
     this.circuitBreakers = {
-      default: breakers.scope('default').group(tables.CIRCUIT_BREAKER),
-      high: breakers.scope('high').group(tables.CIRCUIT_BREAKER),
+      default: this.scope.scope('circuit_breakers.default').group(tables.CIRCUIT_BREAKER),
+      high: this.scope.scope('circuit_breakers.high').group(tables.CIRCUIT_BREAKER),
     }
     this.codes = new ResponseCodeStats(this.scope, 'upstream_rq')
     this.externalCodes = new ResponseCodeStats(this.scope, 'external.upstream_rq')

@@ -21,7 +21,7 @@ export interface StatSource {
 export class StatScope implements StatSource {
   // Made on first use: a mesh has thousands of scopes, and most hold one kind of thing.
   private stats: Set<Stat> | null = null
-  private groups: Set<StatGroup> | null = null
+  private groups: StatGroup[] | null = null
   private children: Set<StatScope> | null = null
   private released = false
 
@@ -55,9 +55,9 @@ export class StatScope implements StatSource {
 
   group<C extends string, G extends string, H extends string>(type: StatGroupType<C, G, H>): StatHandles<C, G, H> {
     const group = this.released ? this.store.sinkGroup(type, this.prefix) : this.store.obtainGroup(type, this.prefix)
-    this.groups ??= new Set()
-    if (!this.released && !this.groups.has(group)) {
-      this.groups.add(group)
+    if (!this.released && this.groups?.includes(group) !== true) {
+      if (this.groups === null) this.groups = [group]
+      else this.groups.push(group)
       group.refs++
     }
     return group.handles as StatHandles<C, G, H>

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import net, { type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { BulkWriter } from '../../src/io/bulk-writer.js'
 import { DirectWriter, WRITE_REQUEST } from '../../src/io/direct-write.js'
 import { SocketTransport } from '../../src/io/socket-transport.js'
 
@@ -71,6 +72,36 @@ test('what a slow peer has not taken counts as waiting, asks for a pause and dra
   transport.end()
   expect((await all) === sent).toBe(true)
   expect(transport.writableLength).toBe(0)
+})
+
+test('a relay sends small chunks past Writable and what follows behind them, in order', async () => {
+  const { near, far } = await connect()
+  const writer = new BulkWriter(near, 1024, DirectWriter.of(near))
+  const all = received(far)
+  let sent = ''
+  for (let i = 0; i < 600; i++) {
+    const chunk = Buffer.alloc([20, 7000, 9000, 40_000, 3][i % 5]!, `${i} \xff`, 'latin1')
+    sent += chunk.toString('latin1')
+    writer.write(chunk)
+    if (i % 7 === 0) await new Promise(setImmediate)
+  }
+  near.end()
+  expect((await all) === sent).toBe(true)
+})
+
+test('a relay whose peer reads nothing asks for a pause, and its target drains', async () => {
+  const { near, far } = await connect()
+  const writer = new BulkWriter(near, 1024, DirectWriter.of(near))
+  const chunk = Buffer.alloc(4096, 'x')
+  let written = 0
+  do written++
+  while (writer.write(chunk) && written < 8192)
+  expect(written).toBeLessThan(8192)
+  const drained = new Promise(resolve => near.once('drain', resolve))
+  const all = received(far)
+  await drained
+  near.end()
+  expect((await all).length).toBe(written * chunk.length)
 })
 
 test('a peer that has reset the connection ends the socket with an error', async () => {

@@ -56,6 +56,7 @@ export function compileResponseMutations(mutations: HeaderMutations): HeaderMuta
 }
 
 export function compileHeaderMutations(add: readonly HeaderOption[], remove: readonly string[]): HeaderMutator | null {
+  if (add.length === 0 && remove.length === 0) return null
   const names = remove.map(name => name.toLowerCase()).filter(isMutable)
   const additions = add.filter(option => isMutable(option.name.toLowerCase())).map(compileAddition)
   return names.length === 0 && additions.length === 0 ? null : new HeaderMutator(names, additions)

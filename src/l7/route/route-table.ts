@@ -36,6 +36,7 @@ export interface RouteTrace {
   passedOver(route: CompiledRoute, missed: RouteCondition): void
 }
 
+const NO_VIRTUAL_CLUSTERS: readonly CompiledVirtualCluster[] = []
 const NO_VIRTUAL_HOST: RouteMatchResult = { kind: 'no-virtual-host' }
 
 interface HostEntry {
@@ -186,7 +187,7 @@ function* compileVirtualHost(
     model,
     table,
     rateLimits: model.rateLimits,
-    overrides: new Map([...table.overrides, ...model.overrides]),
+    overrides: model.overrides.size === 0 ? table.overrides : new Map([...table.overrides, ...model.overrides]),
     retry: model.retry === null ? null : new CompiledRetryPolicy(model.retry),
     requestMutators: inOrder(
       compileRequestMutations(model.mutations),
@@ -199,7 +200,10 @@ function* compileVirtualHost(
       wins,
     ),
     virtualClusters,
-    virtualClusterOf: (head, info) => virtualClusters.find(({ test }) => test === null || test(head, info)) ?? null,
+    virtualClusterOf:
+      virtualClusters.length === 0
+        ? noVirtualCluster
+        : (head, info) => virtualClusters.find(({ test }) => test === null || test(head, info)) ?? null,
   }
   const routes: CompiledRoute[] = []
   const index = model.routes.length < INDEXED_FROM ? null : new RouteIndex()
@@ -211,8 +215,8 @@ function* compileVirtualHost(
     yield
   }
   // Its answer takes no response headers of any level, as in Envoy.
-  const bare = { ...host, responseMutators: NO_MUTATORS }
-  const tlsRedirect = model.requireTls === 'NONE' ? null : new TlsRedirectRoute(tlsRedirectRoute(), bare, runtime)
+  const tlsRedirect =
+    model.requireTls === 'NONE' ? null : new TlsRedirectRoute(tlsRedirectRoute(), { ...host, responseMutators: NO_MUTATORS }, runtime)
   return {
     model,
     routes,
@@ -223,13 +227,15 @@ function* compileVirtualHost(
   }
 }
 
+const noVirtualCluster = (): null => null
+
 /** Those of the config, and `other` for what they do not match. */
 function compileVirtualClusters(
   model: VirtualHost,
   stats: StatSource | null,
   released: VirtualClusterStats[],
 ): readonly CompiledVirtualCluster[] {
-  if (model.virtualClusters.length === 0) return []
+  if (model.virtualClusters.length === 0) return NO_VIRTUAL_CLUSTERS
   const counted = (name: string) => {
     if (stats === null) return null
     const made = new VirtualClusterStats(stats, model.name, 'vcluster', name)

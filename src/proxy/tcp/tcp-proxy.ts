@@ -4,6 +4,7 @@
 
 import type { Socket } from 'node:net'
 import { BulkWriter } from '../../io/bulk-writer.js'
+import { DirectWriter } from '../../io/direct-write.js'
 import { LazyTimer } from '../../io/lazy-timer.js'
 import { resetSocket } from '../../io/reset-socket.js'
 import { everySecond, type Swept } from '../../io/second-sweep.js'
@@ -190,8 +191,10 @@ export class TcpProxySession implements TcpUpstreamListener, Swept {
     if (host !== null) host.cluster.recordLocalOriginSuccess(host)
     upstream.on('error', () => {})
     downstream.off('data', this.onEarly)
-    const toClient = new BulkWriter(downstream, this.runtime.bufferLimitBytes)
-    const toUpstream = new BulkWriter(upstream, host?.cluster.config.perConnectionBufferLimitBytes ?? this.runtime.bufferLimitBytes)
+    const { bufferLimitBytes } = this.runtime
+    const upstreamLimitBytes = host?.cluster.config.perConnectionBufferLimitBytes ?? bufferLimitBytes
+    const toClient = new BulkWriter(downstream, bufferLimitBytes, DirectWriter.of(downstream))
+    const toUpstream = new BulkWriter(upstream, upstreamLimitBytes, DirectWriter.of(upstream))
     downstream.on('drain', () => upstream.resume())
     upstream.on('drain', () => downstream.resume())
     upstream.on('end', () => downstream.end())

@@ -34,6 +34,8 @@ interface PrioritySources<S> {
   readonly degradedPicker: LocalityPicker
 }
 
+/** Until the first pick. */
+const INITIAL_LOADS: PriorityLoads = { healthy: [100], degraded: [0], panic: [false], availability: [0], degradedAvailability: [0] }
 const NO_ZONE_ROUTING: ZoneRouting = { kind: 'none' }
 
 export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
@@ -42,7 +44,7 @@ export abstract class ZoneAwareLoadBalancer<S> implements LoadBalancer {
   private local: PrioritySet | null = null
   private localVersion = 0
   private sets: readonly HostSet[] = []
-  private loads: PriorityLoads = { healthy: [100], degraded: [0], panic: [false], availability: [0], degradedAvailability: [0] }
+  private loads = INITIAL_LOADS
   /** The priority that gets everything, or -1: most clusters have one, and need no roll of the dice. */
   private onlyPriority = -1
   private readonly sources: PrioritySources<S>[] = []

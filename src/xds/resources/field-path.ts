@@ -55,18 +55,27 @@ export class ErrorCollector {
   }
 }
 
-/** A position in a message: immutable, cheap to derive. */
+/** A position in a message: immutable, and cheap to derive, since its path is put together when somebody asks for it: seldom. */
 export class Ctx {
+  /** `name`: of the field within `parent`, or the whole path where there is none. */
   constructor(
     readonly sink: ErrorCollector,
-    readonly path: string = '',
+    private readonly name: string = '',
+    private readonly parent: Ctx | null = null,
+    private readonly index: number | string | undefined = undefined,
   ) {}
 
   /** The field `name` of this message; `index` is an index of a repeated field or a key of a map. */
   at(name: string, index?: number | string): Ctx {
-    const base = this.path === '' ? name : `${this.path}.${name}`
-    if (index === undefined) return new Ctx(this.sink, base)
-    return new Ctx(this.sink, typeof index === 'number' ? `${base}[${index}]` : `${base}[${JSON.stringify(index)}]`)
+    return new Ctx(this.sink, name, this, index)
+  }
+
+  get path(): string {
+    const { parent, name, index } = this
+    const above = parent === null ? '' : parent.path
+    const field = above === '' ? name : `${above}.${name}`
+    if (index === undefined) return field
+    return typeof index === 'number' ? `${field}[${index}]` : `${field}[${JSON.stringify(index)}]`
   }
 
   error(reason: string): void {

@@ -13,11 +13,24 @@ interface HeaderLists {
   readonly responseHeadersToRemove: readonly string[]
 }
 
+/** Of all who change nothing: in a large table nearly everyone. */
+const NO_MUTATIONS: HeaderMutations = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }
+
 export function decodeHeaderMutations(lists: HeaderLists, ctx: Ctx): HeaderMutations {
+  if (isEmpty(lists)) return NO_MUTATIONS
   return {
     requestAdd: decodeHeaderOptions(lists.requestHeadersToAdd, ctx, 'request_headers_to_add'),
     requestRemove: decodeRemovals(lists.requestHeadersToRemove, ctx, 'request_headers_to_remove'),
     responseAdd: decodeHeaderOptions(lists.responseHeadersToAdd, ctx, 'response_headers_to_add'),
     responseRemove: decodeRemovals(lists.responseHeadersToRemove, ctx, 'response_headers_to_remove'),
   }
+}
+
+function isEmpty(lists: HeaderLists): boolean {
+  return (
+    lists.requestHeadersToAdd.length === 0 &&
+    lists.requestHeadersToRemove.length === 0 &&
+    lists.responseHeadersToAdd.length === 0 &&
+    lists.responseHeadersToRemove.length === 0
+  )
 }

@@ -1,7 +1,6 @@
 // What a route does with a request (RouteAction, RedirectAction, DirectResponseAction of envoy.config.route.v3) -> model.
 // Called by route.ts. Timeouts keep the difference between absent (null) and 0 (off): the runtime fills in Envoy's 15 s.
 
-import type { HeaderMutations } from '../../model/header-option.js'
 import type { ClusterSpecifier, DirectResponseAction, ForwardAction, MirrorPolicy, RedirectAction } from '../../model/route.js'
 import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
@@ -98,8 +97,6 @@ function decodeClusterSpecifier(action: RouteAction, ctx: Ctx): ClusterSpecifier
   }
 }
 
-const NO_MUTATIONS: HeaderMutations = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }
-
 /** Envoy uses the actual sum: `total_weight` is deprecated and, where Consul's truncated weights sum to 9999, would be wrong. */
 function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpecifier {
   const clusters = weighted.clusters.map((cluster, i) => {
@@ -110,7 +107,7 @@ function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpe
       name: cluster.name,
       clusterHeader: cluster.clusterHeader.toLowerCase(),
       weight: cluster.weight ?? 0,
-      mutations: isPlain(cluster) ? NO_MUTATIONS : decodeHeaderMutations(cluster, at),
+      mutations: decodeHeaderMutations(cluster, at),
       metadataMatch: cluster.metadataMatch === undefined ? null : decodeMetadata(cluster.metadataMatch),
       hostRewrite: cluster.hostRewriteSpecifier.case === 'hostRewriteLiteral' ? cluster.hostRewriteSpecifier.value : '',
       overrides: decodeFilterOverrides(cluster.typedPerFilterConfig, at),
@@ -130,21 +127,6 @@ function decodeWeightedClusters(weighted: WeightedCluster, ctx: Ctx): ClusterSpe
     randomValueHeader: random.case === 'headerName' ? random.value.toLowerCase() : '',
     useHashPolicy: weighted.useHashPolicy ?? false,
   }
-}
-
-function isPlain(lists: {
-  requestHeadersToAdd: unknown[]
-  requestHeadersToRemove: unknown[]
-  responseHeadersToAdd: unknown[]
-  responseHeadersToRemove: unknown[]
-}): boolean {
-  return (
-    lists.requestHeadersToAdd.length +
-      lists.requestHeadersToRemove.length +
-      lists.responseHeadersToAdd.length +
-      lists.responseHeadersToRemove.length ===
-    0
-  )
 }
 
 function decodePathRegex(action: RouteAction, match: RouteMatch | undefined, ctx: Ctx): ForwardAction['regexRewrite'] {

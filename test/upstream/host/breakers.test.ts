@@ -34,6 +34,10 @@ describe('Breakers', () => {
     },
   )
 
+  it('makes no gauge before the first permit', () => {
+    expect([...make().store.allStats('gauge')]).toEqual([])
+  })
+
   it('refuses another connection to a host that has its share, whatever room the cluster has', () => {
     const { breakers, stats } = make({ maxConnectionsPerHost: 2 })
     expect([breakers.tryConnection(0), breakers.tryConnection(1), breakers.tryConnection(2)]).toEqual([true, true, false])

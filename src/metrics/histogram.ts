@@ -137,8 +137,10 @@ export class Histogram implements StatState {
 
   /** Adds to each of `counts` the values since the start of the bins that `bucketOfBin` (of `bucketsOfBins`) puts there. Makes nothing. */
   countInto(bucketOfBin: Uint8Array, counts: Float64Array): void {
-    addBins(this.totals, bucketOfBin, counts)
-    addBins(this.running, bucketOfBin, counts)
+    const { totals, running } = this
+    // Two loops, since arrays of two kinds in one would cost twice as much.
+    for (let i = 0; i < totals.length; i++) if (totals[i]! > 0) counts[bucketOfBin[i]!]! += totals[i]!
+    for (let i = 0; i < running.length; i++) if (running[i]! > 0) counts[bucketOfBin[i]!]! += running[i]!
   }
 
   private grow(bin: number): void {
@@ -205,10 +207,6 @@ export function bucketsOfBins(bounds: readonly number[]): Uint8Array {
     const bucket = bounds.findIndex(bound => lowerOf(bin) <= bound)
     return bucket === -1 ? bounds.length : bucket
   })
-}
-
-function addBins(bins: Uint32Array | Float64Array, bucketOfBin: Uint8Array, counts: Float64Array): void {
-  for (let i = 0; i < bins.length; i++) if (bins[i]! > 0) counts[bucketOfBin[i]!]! += bins[i]!
 }
 
 /** Like cumulativeBuckets, but each bucket without those below it. */

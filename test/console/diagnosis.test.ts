@@ -13,7 +13,11 @@ const EXPLAINED: Explanation = {
   precedence: [],
   targets: [],
   warnings: [],
+  reached: true,
+  unreached: [],
 }
+
+const DEAD: Explanation = { ...EXPLAINED, reached: false, unreached: ['none of 1 instances of api is healthy'] }
 
 const instance = (status: string): HealthEntry => ({
   Node: { Node: 'n1', Address: '127.0.0.1' },
@@ -76,11 +80,24 @@ describe('why a request is refused or finds nobody', () => {
   })
 
   it('is 503 without an instance, without a healthy one and without a sidecar', () => {
-    expect(statuses({ instances: [] })).toEqual([503])
-    expect(statuses({ instances: [instance('critical')] })).toEqual([503])
-    expect(statuses({ proxies: [proxy('web')] })).toEqual([503])
+    expect(statuses({ explanation: DEAD, instances: [] })).toEqual([503, 503])
+    expect(statuses({ explanation: DEAD, instances: [instance('critical')] })).toEqual([503, 503])
+    expect(statuses({ explanation: DEAD, proxies: [proxy('web')] })).toEqual([503, 503])
     // One that is away from its control plane may serve all the same.
     expect(statuses({ proxies: [proxy('web'), proxy('api', { Connected: false })] })).toEqual([undefined])
+  })
+
+  it('is none where requests end elsewhere, or at a gateway, and some where one leg of a split finds nobody', () => {
+    expect(statuses({ instances: [], proxies: [proxy('web')] })).toEqual([])
+    expect(statuses({ instances: [instance('critical')] })).toEqual([])
+    const unreached = ['10 % of the split, subset v2, none of the 3 instances of api fits Service.Meta.version == v2']
+    const findings = diagnose({
+      explanation: { ...EXPLAINED, unreached },
+      instances: [instance('passing')],
+      proxies: undefined,
+      traffic: undefined,
+    })
+    expect(findings.find(({ level }) => level === 'warning')?.detail).toContain(unreached[0])
   })
 
   it('names what a sidecar refuses, and what a failing check says', () => {

@@ -347,7 +347,7 @@ describe.skipIf(!hasChromium)('the console of 500 services and 5,000 instances',
     })
     await page.getByRole('link', { name: 'service-499' }).waitFor()
     expect(await rows()).toBeLessThanOrEqual(200)
-    await page.getByLabel('Name or tag').fill('service-25')
+    await page.getByLabel('Name, tag or version').fill('service-25')
     await page.getByRole('link', { name: 'service-259' }).waitFor()
     expect(await page.locator('tbody tr').count()).toBe(10)
     await page.context().close()

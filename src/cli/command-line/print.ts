@@ -37,3 +37,5 @@ export function printAs(format: string | undefined, value: unknown, pretty: () =
 }
 
 export const FORMAT_OPTION = ['--format <format>', 'pretty or json (default: pretty)'] as const
+
+export const JSON_OPTION = ['--json', 'print JSON'] as const

@@ -1,10 +1,12 @@
 // `outrigger apply -f FILE`: writes config entries. `outrigger register -f FILE`: registers services. Called by program.ts.
-// Entries are one change: all of them are written, or none. What is refused is reported line by line with the server's reason.
+// Entries are one change: all of them are written, or none. What is refused is reported line by line with the server's reason (write-report.ts).
 import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { type ControlApi, RefusedError } from '../command-line/control-api.js'
+import { JSON_OPTION } from '../command-line/print.js'
 import { field, type LabelledObject, readObjects } from './documents.js'
+import { lineOf, type Refusal, WriteReport } from './write-report.js'
 
 interface Write {
   readonly label: string
@@ -29,11 +31,19 @@ export interface FileFlags {
   readonly file?: readonly string[]
 }
 
+interface WriteFlags extends FileFlags {
+  readonly json?: boolean
+}
+
 export function addApply(program: Command, io: CommandIo): void {
   const applying = program.command('apply').description('write config entries and rollouts (YAML, JSON or HCL; several documents, lists)')
-  remote(fileOption(applying), io, (api, flags: FileFlags, operands) => apply(filesOf(flags, operands), api, io))
+  remote(fileOption(applying).option(...JSON_OPTION), io, (api, flags: WriteFlags, operands) =>
+    apply(filesOf(flags, operands), flags, api, io),
+  )
   const registering = program.command('register').description("register services (Consul's service definitions; YAML, JSON or HCL)")
-  remote(fileOption(registering), io, (api, flags: FileFlags, operands) => register(filesOf(flags, operands), api, io))
+  remote(fileOption(registering).option(...JSON_OPTION), io, (api, flags: WriteFlags, operands) =>
+    register(filesOf(flags, operands), flags, api, io),
+  )
 }
 
 export function fileOption(command: Command): Command {
@@ -50,17 +60,18 @@ export function filesOf({ file = [] }: FileFlags, operands: readonly string[]): 
   return [...file, ...operands]
 }
 
-async function apply(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
+async function apply(files: readonly string[], { json = false }: WriteFlags, api: ControlApi, io: CommandIo): Promise<void> {
   const all = files.flatMap(file => readObjects(io.readText(file), file))
   const [rollouts, objects] = [all.filter(isRollout), all.filter(object => !isRollout(object))]
   const writes = objects.map(object => entryWrite(object, api))
-  if (writes.length < 2 || !(await applyTogether(objects, writes, api, io))) await sendAll(writes, 'applied', io)
-  // They are no config entries, and judged by those that are there.
-  await sendAll(
-    rollouts.map(object => entryWrite(object, api)),
-    'applied',
-    io,
-  )
+  await new WriteReport('applied', json, io).telling(async report => {
+    if (writes.length < 2 || !(await applyTogether(objects, writes, api, report))) await sendAll(writes, report)
+    // They are no config entries, and judged by those that are there.
+    await sendAll(
+      rollouts.map(object => entryWrite(object, api)),
+      report,
+    )
+  })
 }
 
 /** All or none, judged by the state after all of them. False where the server (Consul's) knows only single entries. */
@@ -68,42 +79,35 @@ async function applyTogether(
   objects: readonly LabelledObject[],
   writes: readonly Write[],
   api: ControlApi,
-  io: CommandIo,
+  report: WriteReport,
 ): Promise<boolean> {
+  const concerned = (text: string): Refusal => {
+    const [, index, rest] = /^\[(\d+)\]\.?:? ?(.*)$/s.exec(text) ?? []
+    const write = writes[Number(index)]
+    return write === undefined ? { From: '', Name: '', Reason: text } : { From: write.label, Name: write.name, Reason: rest! }
+  }
   try {
     const { warnings } = await api.put(
       '/v1/outrigger/config-entries',
       objects.map(({ value }) => value),
     )
-    for (const { name } of writes) io.out(`applied ${name}\n`)
-    for (const warning of warnings) io.err(`warning: ${named(warning, writes)}\n`)
-    return true
+    for (const { name } of writes) report.written(name)
+    for (const warning of warnings) report.warn(lineOf(concerned(warning)))
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error
     if (error.statusCode === 404 || error.statusCode === 405) return false
-    throw new CliError(
-      error.message
-        .split('; ')
-        .map(part => named(part, writes))
-        .join('\n'),
-    )
+    report.refuse(error.message.split('; ').map(concerned))
   }
+  return true
 }
 
-/** `[1].Splits: …` by the entry that is meant. */
-function named(text: string, writes: readonly Write[]): string {
-  return text.replace(/^\[(\d+)\]\.?:? ?/, (all, index: string) => {
-    const write = writes[Number(index)]
-    return write === undefined ? all : `${write.label}: ${write.name}: `
-  })
-}
-
-export async function register(files: readonly string[], api: ControlApi, io: CommandIo): Promise<void> {
+export async function register(files: readonly string[], { json = false }: WriteFlags, api: ControlApi, io: CommandIo): Promise<void> {
   const services = files.flatMap(file => readServices(file, io))
-  await sendAll(
-    services.map(service => serviceWrite(service, api)),
-    'registered',
-    io,
+  await new WriteReport('registered', json, io).telling(report =>
+    sendAll(
+      services.map(service => serviceWrite(service, api)),
+      report,
+    ),
   )
 }
 
@@ -167,9 +171,9 @@ function listOf(many: unknown, label: string): { readonly at: string; readonly v
 }
 
 /** Entries may need each other in any order (a splitter its protocol), so what is refused is tried again after the rest. */
-async function sendAll(writes: readonly Write[], verb: string, io: CommandIo): Promise<void> {
+async function sendAll(writes: readonly Write[], report: WriteReport): Promise<void> {
   let pending = writes
-  let refused: string[] = []
+  let refused: Refusal[] = []
   let done = 0
   for (let progress = true; progress && pending.length > 0; ) {
     progress = false
@@ -179,17 +183,17 @@ async function sendAll(writes: readonly Write[], verb: string, io: CommandIo): P
       try {
         const warnings = await write.send()
         progress = true
-        io.out(`${verb} ${write.name}\n`)
-        io.progress(verb, ++done, writes.length)
-        for (const warning of warnings) io.err(`warning: ${write.name}: ${warning}\n`)
+        report.written(write.name)
+        report.progress(++done, writes.length)
+        for (const warning of warnings) report.warn(`${write.name}: ${warning}`)
       } catch (error) {
         // Only a refusal of the content may pass when others have been written; the rest (unreachable, no permission) won't.
         if (!(error instanceof RefusedError) || error.statusCode === 403) throw error
         next.push(write)
-        refused.push(`${write.label}: ${write.name}: ${error.message}`)
+        refused.push({ From: write.label, Name: write.name, Reason: error.message })
       }
     }
     pending = next
   }
-  if (refused.length > 0) throw new CliError(refused.join('\n'))
+  report.refuse(refused)
 }

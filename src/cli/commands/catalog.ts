@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { collect } from '../command-line/collect.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
-import { formatRows, formatTable } from '../command-line/print.js'
+import { formatJson, formatRows, formatTable, JSON_OPTION } from '../command-line/print.js'
 
 interface Node {
   readonly Node: string
@@ -21,14 +21,20 @@ interface NodeFlags {
   readonly nodeMeta?: readonly string[]
   readonly service?: string
   readonly filter?: string
+  readonly json?: boolean
 }
 
 const SHORT_ID_CHARS = 8
 
 export function addCatalog(program: Command, io: CommandIo): void {
   const catalog = program.command('catalog').description('what is registered: datacenters, nodes, services')
-  remote(catalog.command('datacenters').description('all known datacenters'), io, async api => {
-    for (const name of await api.getJson<string[]>('/v1/catalog/datacenters')) io.out(`${name}\n`)
+  const datacenters = catalog
+    .command('datacenters')
+    .description('all known datacenters')
+    .option(...JSON_OPTION)
+  remote(datacenters, io, async (api, { json }: { json?: boolean }) => {
+    const names = await api.getJson<string[]>('/v1/catalog/datacenters')
+    io.out(json === true ? formatJson(names) : names.map(name => `${name}\n`).join(''))
   })
   const nodes = catalog
     .command('nodes')
@@ -38,6 +44,7 @@ export function addCatalog(program: Command, io: CommandIo): void {
     .option('--node-meta <key=value>', 'only nodes with this note; may be given several times', collect)
     .option('--service <name>', 'only nodes that provide it')
     .option('--filter <expression>', 'only those it holds for')
+    .option(...JSON_OPTION)
   remote(nodes, io, async (api, flags: NodeFlags) => {
     const query = new URLSearchParams()
     for (const pair of flags.nodeMeta ?? []) query.append('node-meta', colon(pair))
@@ -46,6 +53,7 @@ export function addCatalog(program: Command, io: CommandIo): void {
     const path = flags.service === undefined ? '/v1/catalog/nodes' : `/v1/catalog/service/${encodeURIComponent(flags.service)}`
     const found = await api.getJson<Node[]>(`${path}?${query}`)
     const unique = [...new Map(found.map(node => [node.Node, node])).values()].sort((a, b) => (a.Node < b.Node ? -1 : 1))
+    if (flags.json === true) return void io.out(formatJson(unique))
     if (unique.length === 0) return void io.out('No nodes match the given query - try expanding your search\n')
     const detailed = flags.detailed === true
     const rows = unique.map(node => [
@@ -63,19 +71,19 @@ export function addCatalog(program: Command, io: CommandIo): void {
     .option('--tags', 'with their tags')
     .option('--node <name>', 'only those of this node')
     .option('--node-meta <key=value>', 'only those of nodes with this note; may be given several times', collect)
-  remote(services, io, async (api, { tags, node, nodeMeta }: { tags?: boolean; node?: string; nodeMeta?: string[] }) => {
+    .option(...JSON_OPTION)
+  remote(services, io, async (api, flags: { tags?: boolean; node?: string; nodeMeta?: string[]; json?: boolean }) => {
+    const { tags, node, nodeMeta, json } = flags
     const query = new URLSearchParams((nodeMeta ?? []).map((pair): [string, string] => ['node-meta', colon(pair)]))
     const found =
       node === undefined
         ? await api.getJson<Record<string, string[]>>(`/v1/catalog/services?${query}`)
         : await ofNode(await api.getJson<NodeServices | null>(`/v1/catalog/node/${encodeURIComponent(node)}?${query}`))
     const names = Object.keys(found).sort()
+    const tagsOf = (name: string): string[] => [...new Set(found[name])].sort()
+    if (json === true) return void io.out(formatJson(Object.fromEntries(names.map(name => [name, tagsOf(name)]))))
     if (names.length === 0) return void io.out('No services match the given query - try expanding your search\n')
-    io.out(
-      tags === true
-        ? formatRows(names.map(name => [name, [...new Set(found[name])].sort().join(',')]))
-        : names.map(name => `${name}\n`).join(''),
-    )
+    io.out(tags === true ? formatRows(names.map(name => [name, tagsOf(name).join(',')])) : names.map(name => `${name}\n`).join(''))
   })
 }
 

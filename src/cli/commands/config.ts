@@ -43,9 +43,11 @@ export function addConfig(program: Command, io: CommandIo): void {
     .description('print the names of all entries of a kind')
     .requiredOption('--kind <kind>', 'for example service-defaults')
     .option('--filter <expression>', 'only those it holds for')
-  remote(list, io, async (api, { kind, filter }: { kind: string; filter?: string }) => {
+    .option('--json', 'print the entries as JSON')
+  remote(list, io, async (api, { kind, filter, json }: { kind: string; filter?: string; json?: boolean }) => {
     const query = filter === undefined ? '' : `?${new URLSearchParams({ filter })}`
-    for (const { Name } of await api.getJson<{ Name: string }[]>(`/v1/config/${encodeURIComponent(kind)}${query}`)) io.out(`${Name}\n`)
+    const entries = await api.getJson<{ Name: string }[]>(`/v1/config/${encodeURIComponent(kind)}${query}`)
+    io.out(json === true ? formatJson(entries) : entries.map(({ Name }) => `${Name}\n`).join(''))
   })
   const remove = config
     .command('delete')

@@ -15,6 +15,8 @@ interface ExplainAnswer {
   readonly protocol: string
   readonly defaultPolicy: string
   readonly warnings: readonly string[]
+  /** Of targets that nobody answers at; absent: the server does not say. */
+  readonly unreached?: readonly string[]
   /** Absent: from an older control plane. */
   readonly localities?: readonly string[]
   readonly precedence: readonly {
@@ -79,6 +81,7 @@ function print(answer: ExplainAnswer, options: ExplainOptions, io: CommandIo): v
     `${answer.allowed ? 'allowed' : 'denied'}: ${options.from} -> ${options.to}${what === '' ? '' : ` ${what}`} (${answer.protocol})\n`,
   )
   io.out(`reason: ${answer.reason}\n`)
+  for (const line of answer.unreached ?? []) io.out(`503: ${line}\n`)
   for (const line of answer.localities ?? []) io.out(`nearest first: ${line}\n`)
   io.out('\n')
   const rows = answer.precedence.map(row => [

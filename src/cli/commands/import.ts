@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { ControlApi, type ControlApi as Target } from '../command-line/control-api.js'
+import { formatJson, JSON_OPTION } from '../command-line/print.js'
 import { type ImportReport, runImport } from '../import/run-import.js'
 
 interface ImportFlags {
@@ -11,6 +12,7 @@ interface ImportFlags {
   readonly fromTokenFile?: string
   readonly fromCaFile?: string
   readonly dryRun?: boolean
+  readonly json?: boolean
 }
 
 export function addImport(program: Command, io: CommandIo): void {
@@ -22,11 +24,12 @@ export function addImport(program: Command, io: CommandIo): void {
     .option('--from-token-file <file>', 'the same, read from a file')
     .option('--from-ca-file <file>', 'PEM bundle that verifies an https address')
     .option('--dry-run', 'say what would be done, write nothing')
+    .option(...JSON_OPTION)
   remote(command, io, (api, flags: ImportFlags) => importFrom(api, flags, io))
 }
 
 async function importFrom(target: Target, flags: ImportFlags, io: CommandIo): Promise<void> {
-  const { from, fromToken, fromTokenFile, fromCaFile, dryRun = false } = flags
+  const { from, fromToken, fromTokenFile, fromCaFile, dryRun = false, json = false } = flags
   const token = fromToken ?? (fromTokenFile === undefined ? io.env('OUTRIGGER_IMPORT_TOKEN') : io.readText(fromTokenFile).trim())
   const source = new ControlApi({
     address: from!,
@@ -35,10 +38,22 @@ async function importFrom(target: Target, flags: ImportFlags, io: CommandIo): Pr
   })
   if (source.address === target.address) throw new CliError(`--from ${from}: is the control plane that is written to (--http-addr)`)
   const report = await runImport({ source, target, dryRun, onProgress: io.progress })
-  io.out(summaryOf(report, dryRun))
+  if (json) io.out(formatJson(jsonOf(report, dryRun)))
+  else io.out(summaryOf(report, dryRun))
   for (const line of report.left) io.err(`left: ${line}\n`)
   for (const line of report.refusals) io.err(`not taken: ${line}\n`)
   if (report.refusals.length > 0) throw new CliError(`${report.refusals.length} not taken`)
+}
+
+function jsonOf({ counts, left, refusals }: ImportReport, dryRun: boolean): object {
+  const Kinds = counts.map(({ kind, created, updated, unchanged, refused }) => ({
+    Kind: kind,
+    Created: created,
+    Updated: updated,
+    Unchanged: unchanged,
+    Refused: refused,
+  }))
+  return { DryRun: dryRun, Kinds, Left: left, NotTaken: refusals }
 }
 
 function summaryOf({ counts }: ImportReport, dryRun: boolean): string {

@@ -4,7 +4,7 @@ import { remote } from '../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { type ControlApi, RefusedError } from '../command-line/control-api.js'
 import { stopAtOperand } from '../command-line/go-flags.js'
-import { formatRows } from '../command-line/print.js'
+import { formatJson, formatRows, JSON_OPTION } from '../command-line/print.js'
 
 interface Pair {
   readonly Key: string
@@ -48,8 +48,9 @@ export function addKv(program: Command, io: CommandIo): void {
     .description('write keys that `kv export` has printed')
     .argument('[data]', 'JSON, @file, or - for standard input (the default)')
     .option('--prefix <prefix>', 'put before every key')
-  remote(stopAtOperand(importing), io, (api, { prefix }: { prefix?: string }, [data]) =>
-    importKeys(dataOf(data ?? '-', io), prefix ?? '', api, io),
+    .option(...JSON_OPTION)
+  remote(stopAtOperand(importing), io, (api, flags: { prefix?: string; json?: boolean }, [data]) =>
+    importKeys(dataOf(data ?? '-', io), flags, api, io),
   )
 }
 
@@ -184,7 +185,12 @@ function report(done: boolean, success: string, failure: string, io: CommandIo):
   io.out(`Success! ${success}\n`)
 }
 
-async function importKeys(data: Buffer, prefix: string, api: ControlApi, io: CommandIo): Promise<void> {
+async function importKeys(
+  data: Buffer,
+  { prefix = '', json = false }: { readonly prefix?: string; readonly json?: boolean },
+  api: ControlApi,
+  io: CommandIo,
+): Promise<void> {
   let entries: unknown
   try {
     entries = JSON.parse(data.toString('utf8').replace(/("flags"\s*:\s*)(\d+)/g, '$1"$2"'))
@@ -206,8 +212,9 @@ async function importKeys(data: Buffer, prefix: string, api: ControlApi, io: Com
         ? new RefusedError(error.statusCode, `Error! Failed writing data for key ${key}: ${error.message}`)
         : error
     }
-    io.out(`Imported: ${key}\n`)
+    if (!json) io.out(`Imported: ${key}\n`)
   }
+  if (json) io.out(formatJson({ Imported: pairs.map(({ key }) => key) }))
 }
 
 /** Undefined where there are none. Flags keep all their digits: what is in quotes is escaped, so a bare `"Flags":` is the field itself. */

@@ -4,7 +4,7 @@ import { remote } from '../command-line/api-flags.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
 import { stopAtOperand } from '../command-line/go-flags.js'
-import { formatTable } from '../command-line/print.js'
+import { formatJson, formatTable, JSON_OPTION } from '../command-line/print.js'
 
 interface Member {
   readonly Name: string
@@ -12,6 +12,15 @@ interface Member {
   readonly Port: number
   readonly Tags: Readonly<Record<string, string>>
   readonly Status: number
+}
+
+interface MemberFlags {
+  readonly detailed?: boolean
+  readonly status?: string
+  readonly wan?: boolean
+  readonly segment?: string
+  readonly filter?: string
+  readonly json?: boolean
 }
 
 const STATUSES = ['none', 'alive', 'leaving', 'left', 'failed']
@@ -83,7 +92,8 @@ function addMembers(program: Command, io: CommandIo): void {
     .option('--wan', 'the servers of all datacenters')
     .option('--segment <name>', 'refused: segments are of Consul Enterprise')
     .option('--filter <expression>', 'only those it holds for')
-  remote(members, io, async (api, flags: { detailed?: boolean; status?: string; wan?: boolean; segment?: string; filter?: string }) => {
+    .option(...JSON_OPTION)
+  remote(members, io, async (api, flags: MemberFlags) => {
     if (flags.segment !== undefined && flags.segment !== '_all') throw new CliError('--segment: network segments are of Consul Enterprise')
     const query = new URLSearchParams({
       ...(flags.wan === true ? { wan: '1' } : {}),
@@ -94,6 +104,7 @@ function addMembers(program: Command, io: CommandIo): void {
       .filter(member => pattern.test(STATUSES[member.Status] ?? ''))
       .sort((a, b) => (a.Name < b.Name ? -1 : 1))
     if (found.length === 0) throw new AnswerCode(NO_MEMBER)
+    if (flags.json === true) return void io.out(formatJson(found))
     if (flags.detailed === true) {
       const rows = found.map(member => [member.Name, addressOf(member), STATUSES[member.Status] ?? '', tags(member)])
       return void io.out(formatTable(['Node', 'Address', 'Status', 'Tags'], rows))
@@ -131,13 +142,21 @@ function tags(member: Member): string {
 }
 
 function addProcess(program: Command, io: CommandIo): void {
-  remote(program.command('info').description('figures of the agent'), io, async api => {
-    const { Stats } = await api.getJson<{ Stats: Readonly<Record<string, Readonly<Record<string, string>>>> }>('/v1/agent/self')
-    for (const section of Object.keys(Stats).sort()) {
-      io.out(`${section}:\n`)
-      for (const [name, value] of Object.entries(Stats[section]!).sort(([a], [b]) => (a < b ? -1 : 1))) io.out(`\t${name} = ${value}\n`)
-    }
-  })
+  remote(
+    program
+      .command('info')
+      .description('figures of the agent')
+      .option(...JSON_OPTION),
+    io,
+    async (api, { json }: { json?: boolean }) => {
+      const { Stats } = await api.getJson<{ Stats: Readonly<Record<string, Readonly<Record<string, string>>>> }>('/v1/agent/self')
+      if (json === true) return void io.out(formatJson(Stats))
+      for (const section of Object.keys(Stats).sort()) {
+        io.out(`${section}:\n`)
+        for (const [name, value] of Object.entries(Stats[section]!).sort(([a], [b]) => (a < b ? -1 : 1))) io.out(`\t${name} = ${value}\n`)
+      }
+    },
+  )
 
   const monitor = program
     .command('monitor')

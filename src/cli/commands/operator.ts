@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import type { ControlApi } from '../command-line/control-api.js'
-import { FORMAT_OPTION, formatFields, formatTable, printAs } from '../command-line/print.js'
+import { FORMAT_OPTION, formatFields, formatJson, formatTable, JSON_OPTION, printAs } from '../command-line/print.js'
 
 interface RaftServer {
   readonly ID: string
@@ -18,9 +18,14 @@ interface RaftServer {
 export function addOperator(program: Command, io: CommandIo): void {
   const operator = program.command('operator').description('the servers: raft, autopilot, usage')
   const raft = operator.command('raft').description('the servers that keep the state')
-  const list = raft.command('list-peers').description('list them').option('--detailed', 'with indexes')
-  remote(list, io, async api => {
+  const list = raft
+    .command('list-peers')
+    .description('list them')
+    .option('--detailed', 'with indexes')
+    .option(...JSON_OPTION)
+  remote(list, io, async (api, { json }: { json?: boolean }) => {
     const { Servers } = await api.getJson<{ Servers: RaftServer[] }>('/v1/operator/raft/configuration')
+    if (json === true) return void io.out(formatJson(Servers))
     const rows = Servers.map(server => [
       server.Node,
       server.ID,
@@ -52,13 +57,15 @@ export function addOperator(program: Command, io: CommandIo): void {
     .command('instances')
     .description('services and instances by kind')
     .option('--all-datacenters', 'of all datacenters')
-  remote(usage, io, async api => {
+    .option(...JSON_OPTION)
+  remote(usage, io, async (api, { json }: { json?: boolean }) => {
     const { Usage } = await api.getJson<{
       Usage: Record<
         string,
         { Services: number; ServiceInstances: number; ConnectServiceInstances: Record<string, number>; BillableServiceInstances: number }
       >
     }>('/v1/operator/usage')
+    if (json === true) return void io.out(formatJson(Usage))
     const rows = Object.entries(Usage).map(([dc, { Services, ServiceInstances }]) => [dc, String(Services), String(ServiceInstances)])
     io.out(`Service instances\n${formatTable(['Datacenter', 'Services', 'Service instances'], rows)}`)
     const connect = Object.entries(Usage).flatMap(([dc, { ConnectServiceInstances }]) =>
@@ -74,10 +81,18 @@ function addAutopilot(operator: Command, io: CommandIo): void {
     .command('autopilot')
     .description('rules by which servers look after one another; here they are kept and have nothing to do')
   const path = '/v1/operator/autopilot/configuration'
-  remote(autopilot.command('get-config').description('show them'), io, async api => {
-    const config = await api.getJson<Record<string, unknown>>(path)
-    for (const [name, value] of Object.entries(config)) if (!/Index$/.test(name)) io.out(`${name} = ${String(value)}\n`)
-  })
+  remote(
+    autopilot
+      .command('get-config')
+      .description('show them')
+      .option(...JSON_OPTION),
+    io,
+    async (api, { json }: { json?: boolean }) => {
+      const config = await api.getJson<Record<string, unknown>>(path)
+      if (json === true) return void io.out(formatJson(config))
+      for (const [name, value] of Object.entries(config)) if (!/Index$/.test(name)) io.out(`${name} = ${String(value)}\n`)
+    },
+  )
   const set = autopilot
     .command('set-config')
     .description('change them')

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { remote } from '../command-line/api-flags.js'
 import { collect, keyValues } from '../command-line/collect.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
-import type { ControlApi } from '../command-line/control-api.js'
+import { formatJson, JSON_OPTION } from '../command-line/print.js'
 import { readServices } from './apply.js'
 import { field } from './documents.js'
 import { addServiceExports } from './service-exports.js'
@@ -18,6 +18,7 @@ interface RegisterFlags {
   readonly meta?: readonly string[]
   readonly taggedAddress?: readonly string[]
   readonly socketPath?: string
+  readonly json?: boolean
 }
 
 export function addServices(program: Command, io: CommandIo): void {
@@ -35,33 +36,37 @@ export function addServices(program: Command, io: CommandIo): void {
     .option('--meta <key=value>', 'a note; may be given several times', collect)
     .option('--tagged-address <name=address:port>', 'a further address; may be given several times', collect)
     .option('--socket-path <path>', 'refused: services are reached by address')
+    .option(...JSON_OPTION)
   remote(register, io, async (api, flags: RegisterFlags, files) => {
     const definitions = files.length > 0 ? files.flatMap(file => readServices(file, io).map(({ value }) => value)) : [fromFlags(flags)]
+    const ids: string[] = []
     for (const definition of definitions) {
       const { warnings } = await api.put('/v1/agent/service/register?replace-existing-checks=true', definition)
       for (const warning of warnings) io.err(`warning: ${warning}\n`)
-      io.out(`Registered service: ${String(field(definition, 'Name'))}\n`)
+      ids.push(String(field(definition, 'ID') ?? field(definition, 'Name')))
+      if (flags.json !== true) io.out(`Registered service: ${String(field(definition, 'Name'))}\n`)
     }
+    if (flags.json === true) io.out(formatJson({ Registered: ids }))
   })
   const deregister = services
     .command('deregister')
     .description('deregister services: those of files, or one by its ID')
     .argument('[files...]', 'service definitions (HCL, JSON, YAML); - for standard input')
     .option('--id <id>', 'the ID of one service')
-  remote(deregister, io, async (api, { id }: { id?: string }, files) => {
+    .option(...JSON_OPTION)
+  remote(deregister, io, async (api, { id, json }: { id?: string; json?: boolean }, files) => {
     if ((id === undefined) === (files.length === 0)) throw new CliError('name either --id or files')
     const ids =
       id === undefined
         ? files.flatMap(file => readServices(file, io).map(({ value }) => String(field(value, 'ID') ?? field(value, 'Name'))))
         : [id]
-    for (const each of ids) await deregisterOne(each, api, io)
+    for (const each of ids) {
+      await api.put(`/v1/agent/service/deregister/${encodeURIComponent(each)}`)
+      if (json !== true) io.out(`Deregistered service: ${each}\n`)
+    }
+    if (json === true) io.out(formatJson({ Deregistered: ids }))
   })
   addServiceExports(services, io)
-}
-
-async function deregisterOne(id: string, api: ControlApi, io: CommandIo): Promise<void> {
-  await api.put(`/v1/agent/service/deregister/${encodeURIComponent(id)}`)
-  io.out(`Deregistered service: ${id}\n`)
 }
 
 function fromFlags(flags: RegisterFlags): Record<string, unknown> {

@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { DEFAULT_ADMIN } from '../../control/default-admin.js'
 import { AnswerCode, CliError, type CommandIo } from '../command-line/command-io.js'
 import { ControlApi } from '../command-line/control-api.js'
+import { formatJson, JSON_OPTION } from '../command-line/print.js'
 
 const DEFAULT_PORTS = '8500,8501,8502,8503,8600'
 const DIAL_TIMEOUT_MS = 5_000
@@ -26,10 +27,15 @@ interface ClusterStatus {
 export function addTroubleshoot(program: Command, io: CommandIo): void {
   const group = program.command('troubleshoot').description('why does an upstream not answer')
   const adminOption = (command: Command): Command =>
-    command.option('--envoy-admin-endpoint <host:port>', "the sidecar's admin address", DEFAULT_ADMIN).allowExcessArguments(false)
+    command
+      .option('--envoy-admin-endpoint <host:port>', "the sidecar's admin address", DEFAULT_ADMIN)
+      .option(...JSON_OPTION)
+      .allowExcessArguments(false)
   const upstreams = adminOption(group.command('upstreams').description('the upstreams that a sidecar knows'))
   upstreams.action(async () => {
-    const names = await upstreamNames(adminOf(upstreams.opts<AdminFlags>()))
+    const flags = upstreams.opts<AdminFlags>()
+    const names = await upstreamNames(adminOf(flags))
+    if (flags.json === true) return void io.out(formatJson(names))
     io.out(`==> Upstreams (explicit upstreams only) (${names.length})\n${names.map(name => `${name}\n`).join('')}`)
   })
   const proxy = adminOption(group.command('proxy').description('checks a sidecar, and the way to one upstream'))
@@ -41,12 +47,14 @@ export function addTroubleshoot(program: Command, io: CommandIo): void {
     .description('which ports of a control plane can be reached by TCP')
     .requiredOption('--host <host>', 'its name or address')
     .option('--ports <list>', 'comma-separated', DEFAULT_PORTS)
+    .option(...JSON_OPTION)
     .allowExcessArguments(false)
   ports.action(() => checkPorts(ports.opts(), io))
 }
 
 interface AdminFlags {
   readonly envoyAdminEndpoint: string
+  readonly json?: boolean
 }
 
 function adminOf({ envoyAdminEndpoint: address }: AdminFlags): ControlApi {
@@ -63,16 +71,16 @@ async function upstreamNames(admin: ControlApi): Promise<string[]> {
 }
 
 async function checkProxy(flags: AdminFlags & { upstreamEnvoyId?: string; upstreamIp?: string }, io: CommandIo): Promise<void> {
-  const { upstreamEnvoyId: upstream, upstreamIp } = flags
+  const { upstreamEnvoyId: upstream, upstreamIp, json = false } = flags
   if (upstreamIp !== undefined)
     throw new CliError('--upstream-ip: traffic is not redirected here; name the upstream by --upstream-envoy-id')
   const admin = adminOf(flags)
-  let failed = false
+  const said: { readonly Passed: boolean; readonly Message: string }[] = []
   const say = (good: boolean, text: string): void => {
-    failed ||= !good
-    io.out(` ${good ? '✓' : '✗'} ${text}\n`)
+    said.push({ Passed: good, Message: text })
+    if (!json) io.out(` ${good ? '✓' : '✗'} ${text}\n`)
   }
-  io.out('==> Validation\n')
+  if (!json) io.out('==> Validation\n')
   const { certificates = [] } = await admin.getJson<{ certificates?: readonly CertificatePair[] }>('/certs')
   const expired = certificates.flatMap(({ ca_cert = [], cert_chain = [] }) => [...ca_cert, ...cert_chain]).filter(isExpired)
   say(
@@ -117,7 +125,8 @@ async function checkProxy(flags: AdminFlags & { upstreamEnvoyId?: string; upstre
       )
     }
   }
-  if (failed) throw new AnswerCode(1)
+  if (json) io.out(formatJson(said))
+  if (said.some(({ Passed }) => !Passed)) throw new AnswerCode(1)
 }
 
 interface CertificatePair {
@@ -148,15 +157,23 @@ function sum(stats: ReadonlyMap<string, number>, pattern: RegExp): number {
   return total
 }
 
-async function checkPorts({ host, ports }: { readonly host: string; readonly ports: string }, io: CommandIo): Promise<void> {
+interface PortFlags {
+  readonly host: string
+  readonly ports: string
+  readonly json?: boolean
+}
+
+async function checkPorts({ host, ports, json = false }: PortFlags, io: CommandIo): Promise<void> {
   const numbers = ports.split(',').map(text => {
     const port = Number(text)
     if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535) throw new CliError(`--ports "${text}": must be a port`)
     return port
   })
   const results = await Promise.all(numbers.map(async port => ({ port, problem: await dial(host, port) })))
-  for (const { port, problem } of results)
-    io.out(`TCP: Port ${port} on ${host} is ${problem === undefined ? 'open' : `closed, ${problem}`}\n`)
+  if (json) io.out(formatJson(results.map(({ port, problem = '' }) => ({ Port: port, Open: problem === '', Problem: problem }))))
+  else
+    for (const { port, problem } of results)
+      io.out(`TCP: Port ${port} on ${host} is ${problem === undefined ? 'open' : `closed, ${problem}`}\n`)
   if (results.every(({ problem }) => problem !== undefined)) throw new AnswerCode(1)
 }
 

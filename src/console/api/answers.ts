@@ -15,6 +15,7 @@ export interface ServiceSummary {
   readonly Name: string
   readonly Kind: string
   readonly Tags: readonly string[]
+  readonly Versions: readonly string[]
   readonly Nodes: readonly string[]
   readonly InstanceCount: number
   readonly ChecksPassing: number
@@ -179,6 +180,8 @@ export interface Explanation {
   }[]
   readonly targets: readonly { readonly service: string; readonly allowed: boolean; readonly reason: string; readonly failover: boolean }[]
   readonly warnings: readonly string[]
+  readonly reached: boolean
+  readonly unreached: readonly string[]
 }
 
 export interface ChainNode {

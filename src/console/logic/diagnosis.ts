@@ -23,13 +23,18 @@ export interface Evidence {
 export function diagnose({ explanation, instances, proxies, traffic }: Evidence): Finding[] {
   const { from, to } = explanation
   const findings: Finding[] = []
-  if (proxies !== undefined) findings.push(...sidecarFindings(from, 'caller', proxies), ...sidecarFindings(to, 'destination', proxies))
+  if (proxies !== undefined) {
+    findings.push(...sidecarFindings(from, 'caller', proxies))
+    // Native services, and those behind a gateway or of other names, are reached without.
+    if (!explanation.reached || proxies.some(({ Service }) => Service === to)) findings.push(...sidecarFindings(to, 'destination', proxies))
+  }
   findings.push(
     explanation.allowed
       ? { level: 'ok', title: 'Intentions allow it', detail: explanation.reason }
       : { level: 'problem', status: 403, title: 'Intentions deny it', detail: explanation.reason },
   )
-  findings.push(healthFinding(to, instances))
+  findings.push(...reachFindings(explanation))
+  findings.push(healthFinding(to, instances, explanation.reached))
   for (const warning of explanation.warnings) findings.push({ level: 'warning', title: 'Worth knowing', detail: warning })
   if (traffic !== undefined && traffic.Requests > 0)
     findings.push({
@@ -81,14 +86,26 @@ function sidecarFindings(service: string, role: string, proxies: readonly ProxyS
   return [{ level: 'ok', title: `The sidecars of ${service} are in sync`, detail: plural(own.length, 'sidecar') }]
 }
 
-function healthFinding(service: string, instances: readonly HealthEntry[]): Finding {
+/** Where the discovery chain leads to nobody. */
+function reachFindings({ reached, unreached }: Explanation): Finding[] {
+  const detail = `${unreached.join('; ')}.`
+  if (unreached.length === 0) return []
+  return reached
+    ? [{ level: 'warning', title: 'Some requests find nobody', detail: `These get 503: ${detail}` }]
+    : [{ level: 'problem', status: 503, title: 'Requests find nobody', detail }]
+}
+
+/** `reached`: requests end elsewhere, or there is a healthy one. */
+function healthFinding(service: string, instances: readonly HealthEntry[], reached: boolean): Finding {
   if (instances.length === 0)
-    return {
-      level: 'problem',
-      status: 503,
-      title: `${service} has no instance`,
-      detail: 'Nothing is registered under this name: a caller gets 503.',
-    }
+    return reached
+      ? { level: 'ok', title: `${service} has no instance of its own`, detail: 'Its requests go to other services, or to a gateway.' }
+      : {
+          level: 'problem',
+          status: 503,
+          title: `${service} has no instance`,
+          detail: 'Nothing is registered under this name: a caller gets 503.',
+        }
   const healthy = instances.filter(entry => healthOf(entry.Checks) !== 'critical')
   if (healthy.length > 0)
     return {
@@ -96,7 +113,10 @@ function healthFinding(service: string, instances: readonly HealthEntry[]): Find
       title: `${healthy.length} of ${plural(instances.length, 'instance')} of ${service} take requests`,
       detail: healthy.length === instances.length ? 'All checks pass.' : failing(instances),
     }
-  return { level: 'problem', status: 503, title: `No instance of ${service} is healthy`, detail: failing(instances) }
+  const title = `No instance of ${service} is healthy`
+  return reached
+    ? { level: 'warning', title, detail: failing(instances) }
+    : { level: 'problem', status: 503, title, detail: failing(instances) }
 }
 
 function failing(instances: readonly HealthEntry[]): string {

@@ -1,4 +1,4 @@
-// All services: health, instances, tags and the traffic of the last minute.
+// All services: health, instances, versions, tags and the traffic of the last minute.
 import type { JSX } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import type { ServiceSummary, TrafficTotals } from '../api/answers.js'
@@ -75,6 +75,7 @@ const COLUMNS: readonly Column<Row>[] = [
         <span class="muted">–</span>
       ),
   },
+  { title: 'Versions', isMinor: true, width: 0.9, cell: row => <Tags tags={row.Versions} /> },
   { title: 'Tags', isMinor: true, width: 1.2, cell: row => <Tags tags={row.Tags} /> },
 ]
 
@@ -93,8 +94,8 @@ export function Services(): JSX.Element {
     () =>
       services
         .filter(
-          ({ Name, Tags: tags }) =>
-            wanted === '' || Name.toLowerCase().includes(wanted) || tags.some(tag => tag.toLowerCase().includes(wanted)),
+          ({ Name, Tags: tags, Versions }) =>
+            wanted === '' || [Name, ...tags, ...Versions].some(word => word.toLowerCase().includes(wanted)),
         )
         .filter(row => only === 'all' || (only === 'failing' ? row.ChecksCritical > 0 : row.ConnectedWithProxy || row.ConnectNative))
         .map(row => ({ ...row, totals: totals.get(row.Name) })),
@@ -113,7 +114,7 @@ export function Services(): JSX.Element {
             </label>
           ))}
         </fieldset>
-        <Search value={text} change={setText} label="Name or tag" />
+        <Search value={text} change={setText} label="Name, tag or version" />
       </PageHead>
       <Problem error={errors.services} />
       {data.services === undefined ? (

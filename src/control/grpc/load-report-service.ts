@@ -5,13 +5,13 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { DurationSchema } from '@bufbuild/protobuf/wkt'
 import type { Node } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
-import type { ClusterStats } from '../../xds/gen/envoy/config/endpoint/v3/load_report_pb.js'
 import { LoadStatsRequestSchema, LoadStatsResponseSchema } from '../../xds/gen/envoy/service/load_stats/v3/lrs_pb.js'
-import { OWN_METRICS, OWN_METRICS_KEY, STREAM_LOAD_STATS } from '../../xds/load-reports/load-report.js'
+import { OWN_METRICS_KEY, STREAM_LOAD_STATS } from '../../xds/load-reports/load-report.js'
+import { type ReportedCluster, ReportReader } from '../../xds/load-reports/report-reader.js'
 import type { Acceptance } from '../../xds/server/server.js'
 import { type CatalogInstance, meshServiceOf } from '../catalog/catalog-types.js'
-import { meaningOf } from '../traffic/cluster-name.js'
-import { isLatencyBucket, type ObservedTraffic, type ReportedLoad, type TrafficReporter } from '../traffic/observed-traffic.js'
+import { ClusterMeanings } from '../traffic/cluster-name.js'
+import type { ObservedTraffic, ReportedLoad, TrafficReporter } from '../traffic/observed-traffic.js'
 import type { GrpcCall } from './grpc-call.js'
 import type { GrpcServer } from './grpc-server.js'
 import { GrpcStatus } from './grpc-status.js'
@@ -32,8 +32,9 @@ export interface LoadReportSources {
 const SPARE_REPORTS = 10
 
 export function addLoadReports(server: GrpcServer, sources: LoadReportSources): void {
+  const reading: Reading = { reader: new ReportReader(), meanings: new ClusterMeanings(sources.trustDomain) }
   server.add(STREAM_LOAD_STATS, call => {
-    const stream = new LoadReportStream(call, sources)
+    const stream = new LoadReportStream(call, sources, reading)
     call.events = {
       onMessage: message => stream.onMessage(message),
       onHalfClose: () => call.end(GrpcStatus.OK),
@@ -42,17 +43,25 @@ export function addLoadReports(server: GrpcServer, sources: LoadReportSources): 
   })
 }
 
+/** What all streams share: one message is read at a time. */
+interface Reading {
+  readonly reader: ReportReader
+  readonly meanings: ClusterMeanings
+}
+
 class LoadReportStream {
   private readonly call: GrpcCall
   private readonly sources: LoadReportSources
+  private readonly reading: Reading
   private readonly openedAt = performance.now()
   private node: Node | undefined
   private reporter: TrafficReporter | null = null
   private reports = 0
 
-  constructor(call: GrpcCall, sources: LoadReportSources) {
+  constructor(call: GrpcCall, sources: LoadReportSources, reading: Reading) {
     this.call = call
     this.sources = sources
+    this.reading = reading
   }
 
   onMessage(message: Buffer): void {
@@ -61,16 +70,23 @@ class LoadReportStream {
       this.call.end(GrpcStatus.RESOURCE_EXHAUSTED, `a report every ${intervalMs} ms was asked for, and more came`)
       return
     }
-    const request = decodeOrEnd(this.call, LoadStatsRequestSchema, message)
-    if (request === undefined) return
-    this.node ??= request.node
+    // Every report of ours says the node again, and it counts once.
+    if (this.node === undefined) {
+      const first = decodeOrEnd(this.call, LoadStatsRequestSchema, message)
+      if (first === undefined) return
+      this.node = first.node
+    }
+    if (!this.reading.reader.read(message)) {
+      this.call.end(GrpcStatus.INVALID_ARGUMENT, `the message is no ${LoadStatsRequestSchema.typeName}`)
+      return
+    }
     const found = this.identify()
     if ('code' in found) {
       this.call.end(found.code, found.message)
       return
     }
     if (this.reporter === null) this.askForReports(intervalMs)
-    this.take(this.reporterOf(found.nodeKey, meshServiceOf(found.proxy)), request.clusterStats)
+    this.take(this.reporterOf(found.nodeKey, meshServiceOf(found.proxy)))
   }
 
   /** Whose report it is, or why it is not taken. */
@@ -105,15 +121,16 @@ class LoadReportStream {
     return this.reporter
   }
 
-  private take(reporter: TrafficReporter, clusters: readonly ClusterStats[]): void {
-    const { traffic, trustDomain, isTcp } = this.sources
+  private take(reporter: TrafficReporter): void {
+    const { traffic, isTcp } = this.sources
+    const { reader, meanings } = this.reading
     reporter.begin()
-    for (const cluster of clusters) {
-      if (cluster.upstreamLocalityStats.length === 0) continue
-      const meaning = meaningOf(cluster.clusterName, trustDomain)
+    for (let i = 0; i < reader.count; i++) {
+      const cluster = reader.cluster(i)
+      if (cluster.localities === 0) continue
+      const meaning = meanings.of(cluster.name)
       if (meaning === undefined) continue
-      const { loadReportInterval: interval } = cluster
-      const sinceMs = interval === undefined ? traffic.intervalMs : Number(interval.seconds) * 1000 + interval.nanos / 1e6
+      const sinceMs = cluster.intervalMs === -1 ? traffic.intervalMs : cluster.intervalMs
       if (meaning.kind === 'inbound') reporter.inbound(loadOf(cluster, isTcp(reporter.service)), sinceMs)
       else reporter.upstream(meaning.destination, meaning.subset, loadOf(cluster, isTcp(meaning.destination)), sinceMs)
     }
@@ -121,26 +138,11 @@ class LoadReportStream {
   }
 }
 
-function loadOf({ upstreamLocalityStats }: ClusterStats, tcp: boolean): ReportedLoad {
-  let successes = 0
-  let errors = 0
-  let active = 0
-  let issued = 0
-  let connectFailures = 0
-  const latencies: number[] = []
-  for (const locality of upstreamLocalityStats) {
-    successes += Number(locality.totalSuccessfulRequests)
-    errors += Number(locality.totalErrorRequests)
-    active += Number(locality.totalRequestsInProgress)
-    issued += Number(locality.totalIssuedRequests)
-    for (const { metricName, numRequestsFinishedWithMetric } of locality.loadMetricStats) {
-      if (metricName === OWN_METRICS.connectFailures) connectFailures += Number(numRequestsFinishedWithMetric)
-      else if (metricName.startsWith(OWN_METRICS.latencyPrefix)) {
-        const bucket = Number(metricName.slice(OWN_METRICS.latencyPrefix.length))
-        if (isLatencyBucket(bucket)) latencies.push(bucket, Number(numRequestsFinishedWithMetric))
-      }
-    }
-  }
+const NO_LATENCIES: readonly number[] = []
+
+function loadOf({ successes, errors, active, issued, connectFailures, latencies }: ReportedCluster, tcp: boolean): ReportedLoad {
   // A connection has no answer to judge it by: it was made, or it was not.
-  return tcp ? { successes: issued, failures: connectFailures, active, latencies: [] } : { successes, failures: errors, active, latencies }
+  return tcp
+    ? { successes: issued, failures: connectFailures, active, latencies: NO_LATENCIES }
+    : { successes, failures: errors, active, latencies }
 }

@@ -1,6 +1,6 @@
 // `/v1/outrigger/explain`: would a request from one service to another be allowed? Follows the caller's discovery chain to every service
 // that the request can end at, and lets the intentions of each decide. Called by outrigger.ts.
-// Invariant: `allowed` means that every target that takes requests now allows it; a failover target that would not is a warning.
+// Beside it stands whether it finds anybody (explain-reach.ts). Invariant: `allowed` means that every target that takes requests now allows it; a failover target that would not is a warning.
 import type { FastifyRequest } from 'fastify'
 import { compileDiscoveryChain } from '../discovery-chain/compile.js'
 import { type Destination, followChain } from '../discovery-chain/follow-chain.js'
@@ -10,6 +10,7 @@ import { intentionsFor } from '../intentions/match.js'
 import { intentionTable } from '../intentions/table.js'
 import type { ApiContext } from './context.js'
 import { explainLocality } from './explain-locality.js'
+import { explainReach } from './explain-reach.js'
 import { query, requiredQuery } from './respond.js'
 
 interface ExplainedTarget extends Explanation {
@@ -44,6 +45,8 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
       precedence: [],
       targets: [],
       localities: [],
+      reached: false,
+      unreached: [],
       warnings: [],
     }
   }
@@ -64,6 +67,7 @@ export function explainRequest(context: ApiContext, request: FastifyRequest): ob
     reason: led + deciding.reason,
     targets: targets.map(({ precedence: _precedence, ...target }) => target),
     localities: [...new Set(destinations.flatMap(({ target }) => explainLocality(catalog, from, target)))],
+    ...explainReach(catalog, node.datacenter, destinations),
     warnings: [
       ...unregistered.map(name => `service "${name}" is not registered`),
       ...targets

@@ -19,6 +19,8 @@ import { nodeChecksShape, nodeService, nodeShape } from './shapes.js'
 
 const HEALTH = 'health'
 const CONFIG = 'config'
+/** v2 before v10. */
+const byNumber = new Intl.Collator('en', { numeric: true })
 
 interface CheckCounts {
   readonly ChecksPassing: number
@@ -152,6 +154,8 @@ function serviceSummary(context: ApiContext, name: string) {
     ServiceName: name,
     Datacenter: node.datacenter,
     Tags: [...new Set(instances.flatMap(({ Tags }) => Tags))].sort(),
+    // Ours, for the console: Consul's interface has none.
+    Versions: [...new Set(instances.flatMap(instance => versionOf(instance) ?? []))].sort(byNumber.compare),
     Nodes: nodesOf(context, instances),
     ExternalSources: [...new Set(instances.flatMap(({ Meta }) => Meta['external-source'] ?? []))],
     InstanceCount: instances.length,
@@ -162,6 +166,11 @@ function serviceSummary(context: ApiContext, name: string) {
     ConnectedWithProxy: isProxied,
     ConnectedWithGateway: false,
   }
+}
+
+/** As the console takes it: a note, or a tag that looks like one. */
+function versionOf({ Meta, Tags }: CatalogInstance): string | undefined {
+  return Meta['version'] ?? Tags.find(tag => /^v\d/.test(tag))
 }
 
 function nodesOf({ catalog }: ApiContext, instances: readonly CatalogInstance[]): string[] {

@@ -4,7 +4,7 @@
 // and never taken from another.
 
 import type { EdgeId, EdgeTraffic, InboundTraffic, ServiceTraffic, TrafficPoint, TrafficReader, TrafficTotals } from './traffic.js'
-import { LATENCY_BUCKETS, quantilesOf, type TrafficLoad, TrafficRing, TrafficSums } from './traffic-ring.js'
+import { quantilesOf, type TrafficLoad, TrafficRing, TrafficSums } from './traffic-ring.js'
 
 /** Edges and instances, each about 10 KB when busy. */
 export const MAX_SERIES = 10_000
@@ -301,9 +301,4 @@ export class TrafficReporter {
     for (const [series, count] of this.active) series.active -= count
     this.active.clear()
   }
-}
-
-/** Buckets beyond those that are known here are not. */
-export function isLatencyBucket(bucket: number): boolean {
-  return Number.isInteger(bucket) && bucket >= 0 && bucket < LATENCY_BUCKETS
 }

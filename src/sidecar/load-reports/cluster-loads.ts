@@ -48,6 +48,7 @@ export class ClusterLoads {
   private readonly tracked = new Map<string, ClusterCounted>()
   /** Of the host that was taken last: a report looks at thousands. */
   private readonly host: HostSums = { successes: 0, errors: 0, active: 0, issued: 0, connectFailures: 0 }
+  private failures = 0
   private readonly latencies = new Float64Array(LATENCY_NAMES.length)
 
   constructor(clusters: ReportedClusters) {
@@ -80,7 +81,7 @@ export class ClusterLoads {
     for (const host of cluster.hosts) this.takeHost(host)
     counted.overflows = overflowsOf(cluster)
     for (const [category, count] of cluster.drops) counted.drops.set(category, count)
-    this.takeLatencies(cluster, counted)
+    this.takeLatencies(cluster, counted, [])
     return counted
   }
 
@@ -89,9 +90,10 @@ export class ClusterLoads {
     let connectFailures = 0
     for (const { priority, localities: groups } of cluster.priorities.sets) {
       for (const group of groups) {
-        const { load, failures } = this.takeLocality(group, priority, perEndpoint)
+        const load = this.takeLocality(group, priority, perEndpoint)
+        const failures = own ? this.failures : 0
         connectFailures += failures
-        if (load.successes + load.errors + load.active + load.issued + (own ? failures : 0) > 0) localities.push(load)
+        if (load.successes + load.errors + load.active + load.issued + failures > 0) localities.push(load)
       }
     }
     const overflows = overflowsOf(cluster)
@@ -105,26 +107,26 @@ export class ClusterLoads {
       dropped += since
       counted.drops.set(category, count)
     }
-    const metrics = own ? [...failuresMetric(connectFailures), ...this.takeLatencies(cluster, counted)] : []
-    if (metrics.length > 0 && localities.length > 0) localities[0] = { ...localities[0]!, metrics }
+    // Of the whole cluster, and told with its first locality.
+    if (own && localities.length > 0) {
+      const { metrics } = localities[0]!
+      if (connectFailures > 0) metrics.push({ name: OWN_METRICS.connectFailures, count: connectFailures })
+      this.takeLatencies(cluster, counted, metrics)
+    }
     const intervalMs = now - counted.since
     counted.since = now
     counted.overflows = overflows
     return { name: cluster.name, serviceName: edsNameOf(cluster), localities, dropped, droppedByCategory, intervalMs }
   }
 
-  private takeLocality(
-    { hosts, locality }: LocalityHosts,
-    priority: number,
-    perEndpoint: boolean,
-  ): { readonly load: LocalityLoad; readonly failures: number } {
-    const sums: RequestLoad = { successes: 0, errors: 0, active: 0, issued: 0 }
+  /** Its connections that could not be made are in `failures`, until the next is taken. */
+  private takeLocality({ hosts, locality }: LocalityHosts, priority: number, perEndpoint: boolean): LocalityLoad {
     const endpoints: EndpointLoad[] = []
-    let failures = 0
+    const sums: LocalityLoad = { successes: 0, errors: 0, active: 0, issued: 0, locality, priority, endpoints, metrics: [] }
+    this.failures = 0
     for (const host of hosts) {
-      const load = this.takeHost(host)
-      failures += load.connectFailures
-      const { successes, errors, active, issued } = load
+      const { successes, errors, active, issued, connectFailures } = this.takeHost(host)
+      this.failures += connectFailures
       if (successes + errors + active + issued === 0) continue
       sums.successes += successes
       sums.errors += errors
@@ -132,7 +134,7 @@ export class ClusterLoads {
       sums.issued += issued
       if (perEndpoint) endpoints.push({ successes, errors, active, issued, address: host.address })
     }
-    return { load: { ...sums, locality, priority, endpoints, metrics: [] }, failures }
+    return sums
   }
 
   /** Good until the next host is taken. */
@@ -157,22 +159,20 @@ export class ClusterLoads {
     return since
   }
 
-  /** How many requests fell between which bounds since the last time. */
-  private takeLatencies(cluster: UpstreamCluster, counted: ClusterCounted): LoadMetric[] {
+  /** Adds how many requests fell between which bounds since the last time. */
+  private takeLatencies(cluster: UpstreamCluster, counted: ClusterCounted, metrics: LoadMetric[]): void {
     const times = cluster.traffic.requestTimes
-    if (times === null || times.sampleCount === counted.finished) return []
+    if (times === null || times.sampleCount === counted.finished) return
     const { latencies } = this
     latencies.fill(0)
     times.countInto(LATENCY_BUCKETS, latencies)
     counted.latencies ??= new Float64Array(latencies.length)
-    const metrics: LoadMetric[] = []
     for (let n = 0; n < latencies.length; n++) {
       const since = latencies[n]! - counted.latencies[n]!
       if (since > 0) metrics.push({ name: LATENCY_NAMES[n]!, count: since })
     }
     counted.latencies.set(latencies)
     counted.finished = times.sampleCount
-    return metrics
   }
 }
 
@@ -184,8 +184,4 @@ function overflowsOf({ traffic: { main } }: UpstreamCluster): number {
 /** '' where its endpoints go by the cluster's own name. */
 function edsNameOf({ name, config: { discovery } }: UpstreamCluster): string {
   return discovery.kind === 'eds' && discovery.serviceName !== name ? discovery.serviceName : ''
-}
-
-function failuresMetric(count: number): LoadMetric[] {
-  return count === 0 ? [] : [{ name: OWN_METRICS.connectFailures, count }]
 }

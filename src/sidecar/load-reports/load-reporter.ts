@@ -32,6 +32,7 @@ export interface LoadReporterOptions {
 /** Envoy's. */
 const RETRY_MS = 5000
 const NO_BYTES = new Uint8Array(0)
+const SPARE_BYTES = 1024
 const SUPPORTS_ALL_CLUSTERS = 'envoy.lrs.supports_send_all_clusters'
 
 type Messages = typeof import('../../xds/load-reports/load-report-messages.js')
@@ -42,6 +43,8 @@ export class LoadReporter {
   private readonly loads: ClusterLoads
   private messages: Messages | null = null
   private nodeBytes: Uint8Array = NO_BYTES
+  /** Of the last report, and some: the next one is about as long. */
+  private reportBytes = 0
   private stream: GrpcStream | null = null
   private terms: ReportTerms | null = null
   /** The server is our own control plane. */
@@ -118,7 +121,9 @@ export class LoadReporter {
     // A server that does not read is told all of it with the next report.
     if (!stream.full) {
       const loads = terms === null ? [] : this.loads.take(terms, this.own, clock.now())
-      stream.send(this.messages!.writeReport(this.nodeBytes, loads))
+      const report = this.messages!.writeReport(this.nodeBytes, loads, this.reportBytes)
+      this.reportBytes = report.length + SPARE_BYTES
+      stream.send(report)
       stats.responses.value++
     }
     if (terms === null) return

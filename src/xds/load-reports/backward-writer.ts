@@ -11,8 +11,14 @@ const MAX_HEAD_BYTES = 20
 const SHORT_CHARS = 64
 
 export class BackwardWriter {
-  private bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
-  private at = FIRST_BYTES
+  private bytes: Buffer
+  private at: number
+
+  /** `expectedBytes`: more are taken as well, and cost a copy. */
+  constructor(expectedBytes: number) {
+    this.bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, expectedBytes))
+    this.at = this.bytes.length
+  }
 
   /** Bytes written so far: what `message` needs of the place where a message ends. */
   get written(): number {
@@ -82,6 +88,10 @@ export class BackwardWriter {
   }
 
   private varint(value: number): void {
+    if (value < 0x80) {
+      this.bytes[--this.at] = value
+      return
+    }
     let length = 1
     for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 128)) length++
     this.at -= length

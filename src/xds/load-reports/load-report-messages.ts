@@ -37,9 +37,9 @@ function refused(path: string, reason: string): ReadTerms {
   return { ok: false, error: { path, reason } }
 }
 
-/** HOT: with every interval, of every cluster that had something to do (bench/micro/load-reports.bench.ts): fields in falling order. */
-export function writeReport(node: Uint8Array, clusters: readonly ClusterLoad[]): Buffer {
-  const writer = new BackwardWriter()
+/** HOT: with every interval, of every cluster that had something to do (bench/micro/load-reports.bench.ts). `expectedBytes`: of the last one. */
+export function writeReport(node: Uint8Array, clusters: readonly ClusterLoad[], expectedBytes = 0): Buffer {
+  const writer = new BackwardWriter(expectedBytes)
   for (let i = clusters.length - 1; i >= 0; i--) writeCluster(writer, clusters[i]!)
   writer.raw(1, node)
   return writer.finish()

@@ -49,7 +49,7 @@ export interface LocalityLoad extends RequestLoad {
   readonly locality: Locality
   readonly priority: number
   readonly endpoints: readonly EndpointLoad[]
-  readonly metrics: readonly LoadMetric[]
+  readonly metrics: LoadMetric[]
 }
 
 export interface ClusterLoad {

@@ -42,6 +42,57 @@ afterAll(() => api.stop())
 // biome-ignore lint/suspicious/noExplicitAny: the answer is looked into freely.
 const explain = async (query: string): Promise<any> => (await api.call('GET', `/v1/outrigger/explain?from=web&${query}`)).body
 
+describe('whether a request finds somebody', () => {
+  const register = (Name: string, ID: string, more: object = {}): Promise<unknown> =>
+    api.put('/v1/agent/service/register', { Name, ID, Port: 80, Connect: { SidecarService: {} }, ...more })
+  const reach = async (query: string) => {
+    const { reached, unreached } = await explain(query)
+    return { reached, unreached }
+  }
+
+  it('is not said of what nobody provides, whatever failover there is', async () => {
+    expect(await reach('to=shop&path=/')).toEqual({
+      reached: false,
+      unreached: ['shop has no instance; failover: standby has no instance'],
+    })
+    await api.put('/v1/agent/service/register', { Name: 'standby', Port: 80 })
+    expect((await reach('to=shop&path=/')).unreached).toEqual([
+      'shop has no instance; failover: none of the 1 instances of standby has a sidecar',
+    ])
+    await register('standby', 'standby')
+    expect(await reach('to=shop&path=/')).toEqual({ reached: true, unreached: [] })
+  })
+
+  it('is told leg by leg: a subset without instances, instances that fail their checks', async () => {
+    const entries = [
+      { Kind: 'service-defaults', Name: 'pay', Protocol: 'http' },
+      {
+        Kind: 'service-resolver',
+        Name: 'pay',
+        Subsets: { v1: { Filter: 'Service.Meta.version == v1' }, v2: { Filter: 'Service.Meta.version == v2' } },
+      },
+      {
+        Kind: 'service-splitter',
+        Name: 'pay',
+        Splits: [
+          { Weight: 90, ServiceSubset: 'v1' },
+          { Weight: 10, ServiceSubset: 'v2' },
+        ],
+      },
+    ]
+    expect((await api.call('PUT', '/v1/outrigger/config-entries', entries)).status).toBe(200)
+    const check = (Status: string): object => ({ Meta: { version: 'v1' }, Check: { CheckID: 'up', TTL: '1h', Status } })
+    await register('pay', 'pay-1', check('passing'))
+    const v2 = '10 % of the split, subset v2, none of the 1 instances of pay fits Service.Meta.version == v2'
+    expect(await reach('to=pay')).toEqual({ reached: true, unreached: [v2] })
+    await api.put('/v1/agent/check/update/up', { Status: 'critical' })
+    expect(await reach('to=pay')).toEqual({
+      reached: false,
+      unreached: ['90 % of the split, subset v1, none of 1 instances of pay is healthy', v2],
+    })
+  })
+})
+
 describe('explain', () => {
   it('asks the service behind a redirect, and warns of a failover that would be denied', async () => {
     const answer = await explain('to=old&path=/')

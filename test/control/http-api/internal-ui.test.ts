@@ -44,6 +44,19 @@ it('what is exported to a peer', async () => {
   expect((await api.get('/v1/internal/ui/exported-services?peer=west')).body).toEqual([])
 })
 
+it('the versions of a service, by its notes or else its tags', async () => {
+  const instances = [
+    { ID: 'pay-1', Meta: { version: '10.0' }, Tags: ['v1'] },
+    { ID: 'pay-2', Meta: { version: '9.1' } },
+    { ID: 'pay-3', Tags: ['http', 'v2'] },
+    { ID: 'pay-4', Tags: ['volatile'] },
+  ]
+  for (const instance of instances) await api.put('/v1/agent/service/register', { Name: 'pay', Port: 80, ...instance })
+  const { body } = await api.get('/v1/internal/ui/services')
+  const versions = new Map(body.map(({ Name, Versions }: { Name: string; Versions: string[] }) => [Name, Versions]))
+  expect([versions.get('pay'), versions.get('web')]).toEqual([['9.1', '10.0', 'v2'], ['v1']])
+})
+
 it('which methods an endpoint has', async () => {
   const { status, headers } = await api.call('OPTIONS', '/v1/kv/a')
   expect([status, headers.get('allow')]).toEqual([200, 'OPTIONS,GET,PUT,DELETE'])

@@ -56,7 +56,7 @@ async function why(id: string, flags: WhyFlags, api: ControlApi, io: CommandIo):
   if (hops.length === 0) {
     const asked =
       addresses.length === 0 ? 'no sidecar is known: name one by --admin' : `none of ${addresses.length} sidecars remembers ${id}`
-    throw new CliError(`${asked}: each keeps its last 1024 good requests, and its last 1024 failed ones`)
+    throw new CliError(`${asked}: each keeps its last 128 good requests, and its last 1,024 failed ones`)
   }
   hops.sort(inOrder)
   io.out(flags.json ? `${JSON.stringify(hops, null, 2)}\n` : hops.map(story).join('\n'))

@@ -1,0 +1,61 @@
+// Does a request find somebody? Of each target that it may end at: how many of the instances that its subset has are healthy, and where there is
+// none (nor one of its failover targets), why its requests get a 503. Part of `/v1/outrigger/explain`. The same instances, by the same filter, are
+// made endpoints of by snapshot/build-snapshot.ts.
+import type { CatalogIndex } from '../catalog/catalog-index.js'
+import { compileFilter } from '../config-entries/filter-expression.js'
+import type { Destination } from '../discovery-chain/follow-chain.js'
+import type { DiscoveryTarget } from '../discovery-chain/types.js'
+import { healthEntry } from './shapes.js'
+
+export interface Reach {
+  /** Some request finds an instance. */
+  readonly reached: boolean
+  /** A line for each target that nobody answers at. */
+  readonly unreached: readonly string[]
+}
+
+interface Found {
+  readonly healthy: number
+  /** Why there is none. */
+  readonly lack: string
+}
+
+/** `destinations`: each target before its failover targets. */
+export function explainReach(catalog: CatalogIndex, datacenter: string, destinations: readonly Destination[]): Reach {
+  const unreached = new Set<string>()
+  let reached = false
+  for (let i = 0; i < destinations.length; ) {
+    const first = destinations[i]!
+    const found = [find(catalog, datacenter, first.target)]
+    for (i++; destinations[i]?.isFailover === true; i++) found.push(find(catalog, datacenter, destinations[i]!.target))
+    if (found.some(({ healthy }) => healthy > 0)) reached = true
+    else unreached.add([...first.via, found.map(({ lack }) => lack).join('; failover: ')].join(', '))
+  }
+  return { reached, unreached: [...unreached] }
+}
+
+function find(catalog: CatalogIndex, datacenter: string, target: DiscoveryTarget): Found {
+  const { Service: service, Peer: peer, Datacenter: wanted } = target
+  // What is there of a peer's is the peer's to say.
+  if (peer) return { healthy: 1, lack: '' }
+  if (wanted !== datacenter) return { healthy: 0, lack: `${service} in datacenter ${wanted}, which is not here` }
+  const instances = catalog.connectInstancesOf(service)
+  if (instances.length === 0) {
+    const apps = catalog.instancesOf(service).length
+    return { healthy: 0, lack: apps === 0 ? `${service} has no instance` : `none of the ${apps} instances of ${service} has a sidecar` }
+  }
+  const chosen = instances.filter(instance => instance.Kind === 'terminating-gateway' || fits(catalog, instance, target))
+  if (chosen.length === 0)
+    return { healthy: 0, lack: `none of the ${instances.length} instances of ${service} fits ${target.Subset.Filter}` }
+  const healthy = chosen.filter(instance => {
+    const health = catalog.health(instance)
+    return health === 'passing' || (health === 'warning' && target.Subset.OnlyPassing !== true)
+  }).length
+  return { healthy, lack: healthy > 0 ? '' : `none of ${chosen.length} instances of ${service} is healthy` }
+}
+
+function fits(catalog: CatalogIndex, instance: Parameters<typeof healthEntry>[1], { Subset: { Filter } }: DiscoveryTarget): boolean {
+  if (!Filter) return true
+  const compiled = compileFilter(Filter)
+  return 'predicate' in compiled && compiled.predicate(healthEntry(catalog, instance))
+}

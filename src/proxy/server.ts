@@ -248,6 +248,7 @@ export class Server {
       },
       bootstrap.tracer ?? null,
     )
+    const failures = new FailureLog(systemClock, (message, fields) => this.log('warn', message, fields, 'upstream'))
     this.listeners = new ListenerRegistry(
       {
         store,
@@ -260,7 +261,7 @@ export class Server {
         sinks: this.sinks,
         grpcLoggers: this.grpcLoggers,
         recent: this.recent,
-        failures: new FailureLog(systemClock, (message, fields) => this.log('warn', message, fields, 'upstream')),
+        failures,
         otlpLoggers: this.otlpLoggers,
         tracers: this.tracers,
         spanNames: { nodeId: toByteString(node.id), zone: toByteString(node.locality.zone) },
@@ -280,6 +281,7 @@ export class Server {
           clusters: this.clusters,
           readSource: source => this.readSource(source),
           healthFailed: () => this.healthFailed,
+          failures,
           shadowDenials: new FailureLog(systemClock, (message, fields) => this.log('info', message, fields, 'rbac'), 'intention'),
           log: (level, message) => this.log(level, message, undefined, 'filter'),
         },

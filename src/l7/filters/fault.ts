@@ -234,6 +234,7 @@ class FaultFilter implements StreamFilter {
     if (downstream !== null) downstream.aborts.value++
     // Only gRPC requests hear of a gRPC status.
     const grpc = abort.grpcStatus !== null && isGrpcRequest(head)
+    call.info.noteFailure('the fault filter aborts it, as it is configured to')
     const headers = grpc ? HeaderList.of(['grpc-status', String(abort.grpcStatus)]) : null
     call.sendReply(
       abort.httpStatus,

@@ -34,6 +34,8 @@ export interface FilterEnvironment {
   /** POST /healthcheck/fail was called, or the server drains. */
   readonly healthFailed: () => boolean
   readonly log: (level: 'debug' | 'info' | 'warn', message: string) => void
+  /** Services that a filter asks, and that give no answer, are said there; absent: nowhere. */
+  readonly failures?: UpstreamFailures
   /** Requests that intentions in shadow would refuse are said there; absent: nowhere. */
   readonly shadowDenials?: UpstreamFailures
   /** Monotonic time and timers; the system's by default. */

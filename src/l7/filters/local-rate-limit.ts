@@ -146,6 +146,12 @@ class BucketSet {
   }
 }
 
+function reasonOf({ statPrefix, perConnection }: LocalRateLimitConfig, bucket: TokenBucket | null): string {
+  const tokens =
+    bucket === null ? '' : `: ${bucket.config.tokensPerFill} each ${bucket.config.fillIntervalMs} ms, ${bucket.config.maxTokens} at once`
+  return `over the local rate limit of this sidecar (stat_prefix ${statPrefix})${tokens}${perConnection ? ', for each connection' : ''}`
+}
+
 function matches(entries: Descriptor, descriptor: Descriptor): boolean {
   if (entries.length !== descriptor.length) return false
   return entries.every((entry, i) => entry.key === descriptor[i]!.key && (entry.value === '' || entry.value === descriptor[i]!.value))
@@ -182,6 +188,7 @@ class LocalRateLimitFilter implements StreamFilter {
     if (config.rateLimitedAsResourceExhausted && isGrpcRequest(head)) headers.append('grpc-status', GRPC_RESOURCE_EXHAUSTED)
     // The flag as an argument would also bring x-envoy-ratelimited, which only the global limit sends.
     call.info.responseFlags |= ResponseFlag.RateLimited
+    call.info.noteFailure(reasonOf(config, bucket))
     call.sendReply(config.status, 'local_rate_limited', 'local_rate_limited', 0, headers)
     return 'stop'
   }

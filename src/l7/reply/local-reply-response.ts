@@ -54,8 +54,12 @@ export function prepareLocalReply(
   return { head: responseHead(status, headers, bytes.length), body: bytes }
 }
 
+/** Details of replies whose body is an outside service's or the operator's: nothing is added to it. */
+const OTHERS_BODIES: ReadonlySet<string> = new Set(['ext_authz_denied', 'fault_filter_abort', 'request_rate_limited'])
+
 /** With the reason, for a client who may know. */
 export function explained(reply: LocalReply, reason: string): LocalReply {
+  if (OTHERS_BODIES.has(reply.details)) return reply
   return { ...reply, body: `${reply.body}${reply.body === '' ? '' : '; '}${toByteString(reason)}` }
 }
 

@@ -58,7 +58,10 @@ export function noRouteReason(code: LocalReplyCode, table: string): string {
   return code === 'no-virtual-host' ? `no virtual host of ${where} takes this host` : `no route of ${where} matches`
 }
 
-export function noClusterReason({ label }: CompiledRoute, cluster: string): string {
+export function noClusterReason({ label, forward }: CompiledRoute, cluster: string): string {
+  const named = forward?.model.cluster
+  if (cluster === '' && named?.kind === 'clusterHeader')
+    return `route ${label} takes its cluster from header ${named.header}, which the request has not`
   return `route ${label} leads to cluster ${cluster}, which is not there`
 }
 
@@ -66,9 +69,21 @@ export function maxDurationReason({ name, config }: UpstreamCluster): string {
   return `the stream lasted ${config.http.common.maxStreamDurationMs} ms, the max_stream_duration of cluster ${name}`
 }
 
+export function dropReason({ name }: UpstreamCluster, category: string): string {
+  return `dropped by drop_overloads of cluster ${name}, category ${category}, as the control plane wants it`
+}
+
+/** The last answer goes to the client as it is: there is no further try. */
+export function retriesSpentReason(host: Host, status: number, tries: number, route: CompiledRoute): string {
+  return `${host.addressText} answered ${status} to the last of ${tries} tries, as many as ${retryOwner(route)} allows`
+}
+
 /** Nobody could be picked. */
-export function noHostReason({ name, hosts }: UpstreamCluster): string {
-  if (hosts.length === 0) return `cluster ${name} has no endpoints`
+export function noHostReason({ name, hosts, config, dnsFailure }: UpstreamCluster): string {
+  if (hosts.length === 0) {
+    const why = dnsFailure !== '' ? `: ${dnsFailure}` : config.discovery.kind === 'eds' ? ': the control plane sent none' : ''
+    return `cluster ${name} has no endpoints${why}`
+  }
   const count = (flag: number): number => hosts.filter(host => host.hasFlag(flag)).length
   const reasons = [
     [count(HealthFlag.FAILED_ACTIVE_HC), 'fail their health checks'],
@@ -76,6 +91,7 @@ export function noHostReason({ name, hosts }: UpstreamCluster): string {
     [count(HealthFlag.FAILED_EDS_HEALTH) + count(HealthFlag.EDS_STATUS_DRAINING), 'are out by the control plane'],
   ] as const
   const told = reasons.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`)
+  if (told.length === 0 && config.subset !== null) told.push('none has the metadata that the route asks for')
   return `none of the ${hosts.length} endpoints of cluster ${name} may be used${told.length === 0 ? '' : `: ${told.join(', ')}`}`
 }
 

@@ -21,7 +21,16 @@ import type { StreamInfo } from '../stream/stream-info.js'
 import type { StreamTimerKind, StreamTimerTarget } from '../stream/stream-timer.js'
 import type { UpstreamFailure } from '../stream/upstream-failure.js'
 import { checkEnvoyHeaders } from './envoy-header-check.js'
-import { failureReason, maxDurationReason, noClusterReason, noHostReason, noRouteReason, timeoutReason } from './failure-reason.js'
+import {
+  dropReason,
+  failureReason,
+  maxDurationReason,
+  noClusterReason,
+  noHostReason,
+  noRouteReason,
+  retriesSpentReason,
+  timeoutReason,
+} from './failure-reason.js'
 import { brokenResponseDetails, failureReply } from './failure-reply.js'
 import { followRedirect, type RedirectingRequest, type RedirectTrail, seesOther } from './internal-redirect.js'
 import { type Mirror, startMirrors } from './mirror.js'
@@ -185,6 +194,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (dropped !== null) {
       cluster.countDrops(dropped)
       chargeStatus(this, cluster, 503)
+      this.noteFailure(cluster.name, 'drop_overloads', dropReason(cluster, dropped))
       host.reply(localReply(cluster.dropsAll ? 'unconditional-drop-overload' : 'drop-overload', ''))
       return
     }
@@ -379,7 +389,7 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     const { info } = host
     info.firstUpstreamByteReceivedAt = eventNow()
     if (end) info.lastUpstreamByteReceivedAt = info.firstUpstreamByteReceivedAt
-    if (head.status >= 400) this.hearReason(upstream, head)
+    const told = head.status >= 400 && this.hearReason(upstream, head)
     if (judgeHead(this, upstream, head, end) === 'retry') {
       info.firstUpstreamByteReceivedAt = 0
       info.lastUpstreamByteReceivedAt = 0
@@ -388,6 +398,12 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
       this.retry!.schedule(head, () => this.tryAgain())
       return
     }
+    if (this.retry?.limitReached === true && !told)
+      this.noteFailure(
+        upstream.host.cluster.name,
+        `answer ${head.status}`,
+        retriesSpentReason(upstream.host, head.status, upstream.attempt, this.route!),
+      )
     if (head.status >= 300 && head.status < 400 && this.followsRedirect(upstream, head)) return
     this.upstream = upstream
     if (this.attempts.length > 1) this.cancelOthers(upstream)
@@ -522,10 +538,11 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
   }
 
   /** What the sidecar of the callee says of its answer; believed of validated peers alone. */
-  private hearReason({ host, connection }: UpstreamRequest, head: ResponseHead): void {
+  private hearReason({ host, connection }: UpstreamRequest, head: ResponseHead): boolean {
     const reason = toldReason(head.headers)
-    if (reason === undefined || connection?.peer?.validated !== true) return
+    if (reason === undefined || connection?.peer?.validated !== true) return false
     this.noteFailure(host.cluster.name, `answer ${head.status}`, `${host.addressText} answered ${head.status}: ${reason}`)
+    return true
   }
 
   // ---- AnswerTarget ---------------------------------------------------------------------------------------------------------------

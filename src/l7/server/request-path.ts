@@ -40,6 +40,7 @@ const LOCALLY_OVERLOADED = ['x-envoy-local-overloaded', 'true'] as const
 /** Before anything is done for it: neither filters nor routes have seen it. */
 function refuseForOverload(exchange: Exchange): void {
   exchange.runtime.stats.downstream_rq_overload_close.value++
+  exchange.info.noteFailure('this proxy is overloaded: stop_accepting_requests of its overload manager is in force')
   exchange.reply(
     localReply('overload', ''),
     exchange.runtime.config.appendLocalOverload === true ? HeaderList.of(LOCALLY_OVERLOADED) : null,

@@ -14,8 +14,9 @@ export class StreamTimers {
   private readonly target: StreamTimerTarget
   private readonly scale: StreamTimeoutScale | null
   /** As configured, and as it is set: less, where overload shortens it. */
-  private configuredIdleMs = 0
+  idleLimitMs = 0
   private idleMs = 0
+  maxDurationMs = 0
   private idle: StreamTimer | null = null
   private maxDuration: StreamTimer | null = null
   private request: StreamTimer | null = null
@@ -30,6 +31,7 @@ export class StreamTimers {
     this.takeIdle(config.streamIdleTimeoutMs)
     if (this.idleMs > 0) this.idle = acquireStreamTimer('idle', this.target, this.idleMs)
     const maxDuration = config.common.maxStreamDurationMs
+    this.maxDurationMs = maxDuration ?? 0
     if (maxDuration !== null && maxDuration > 0) this.maxDuration = acquireStreamTimer('max-duration', this.target, maxDuration)
     if (config.requestTimeoutMs > 0 && requestOpen) this.request = acquireStreamTimer('request', this.target, config.requestTimeoutMs)
   }
@@ -44,14 +46,14 @@ export class StreamTimers {
   }
 
   private takeIdle(ms: number): void {
-    this.configuredIdleMs = ms
+    this.idleLimitMs = ms
     this.idleMs = this.scale === null ? ms : this.scale.timeoutMs('stream-idle', ms)
   }
 
   /** Overload shortens timeouts more, or less, than it did. */
   rescale(): void {
     const before = this.idleMs
-    this.takeIdle(this.configuredIdleMs)
+    this.takeIdle(this.idleLimitMs)
     this.idle?.shift(this.idleMs - before)
   }
 
@@ -69,6 +71,7 @@ export class StreamTimers {
 
   /** How long the whole stream may last, counted from `startedAt`; replaces the connection manager's. 0: no limit. */
   limitDuration(ms: number, startedAt: number): void {
+    this.maxDurationMs = ms
     if (ms <= 0) {
       this.maxDuration?.clear()
       return

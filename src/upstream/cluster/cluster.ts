@@ -42,6 +42,8 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   removed = false
   /** Requests that drop_overloads dropped, by category. */
   readonly drops: Map<string, number> = new Map()
+  /** Why DNS gave no answer the last time; '' where it did. */
+  dnsFailure = ''
   /** Called when a host's health or the set of hosts changed. */
   onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
   private readonly deps: ClusterDeps
@@ -487,11 +489,13 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
       },
       onSuccess: changed => {
         main.update_success.value++
+        this.dnsFailure = ''
         if (!changed) main.update_no_rebuild.value++
       },
       onFailure: (hostname, reason) => {
         main.update_failure.value++
-        this.deps.log('warn', `cluster ${this.name}: DNS resolution of ${hostname} failed: ${reason}`)
+        this.dnsFailure = `DNS resolution of ${hostname} failed: ${reason}`
+        this.deps.log('warn', `cluster ${this.name}: ${this.dnsFailure}`)
       },
       clock: this.deps.clock,
       random: this.deps.random,

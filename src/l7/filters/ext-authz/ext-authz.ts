@@ -47,6 +47,9 @@ class CompiledExtAuthz {
   readonly stats
   readonly clusterStats
   readonly http: HttpAuthzService | null
+  readonly serviceCluster: string
+  /** As reasons name it. */
+  readonly serviceName: string
   readonly disallowed: ReturnType<typeof compileStringMatchers>
   private readonly allowed: ReturnType<typeof compileStringMatchers>
   private readonly enabledTest: FractionTest | null
@@ -57,6 +60,8 @@ class CompiledExtAuthz {
     const name = config.statPrefix === '' ? 'ext_authz' : `ext_authz.${config.statPrefix}`
     this.stats = ctx.httpCounters(name, COUNTERS)
     this.clusterStats = new PerCluster(ctx, cluster => ctx.counters(ctx.scope(`cluster.${cluster}`).scope(name), CLUSTER_COUNTERS))
+    this.serviceCluster = config.service.kind === 'http' ? config.service.cluster : config.service.grpc.cluster
+    this.serviceName = `the authorization service${this.serviceCluster === '' ? '' : ` (cluster ${this.serviceCluster})`}`
     this.http = config.service.kind === 'http' ? new HttpAuthzService(config.service, config.allowedHeaders) : null
     this.allowed = compileStringMatchers(config.allowedHeaders)
     this.disallowed = compileStringMatchers(config.disallowedHeaders)
@@ -163,6 +168,7 @@ class ExtAuthzFilter implements StreamFilter {
       case 'denied':
         shared.count('denied', this.cluster)
         this.responseHeaders = decision.headers
+        call.info.noteFailure(`${shared.serviceName} denies it, with status ${decision.status}`)
         call.sendReply(decision.status, decision.body, 'ext_authz_denied', ResponseFlag.UnauthorizedExternalService)
         return
       case 'error':
@@ -176,6 +182,9 @@ class ExtAuthzFilter implements StreamFilter {
     const { config } = shared
     shared.ctx.env.log('debug', `ext_authz: ${message}`)
     if (!config.failureModeAllow) {
+      const reason = `${shared.serviceName} gives no answer, and failure_mode_allow is off: ${message}`
+      call.info.noteFailure(reason)
+      shared.ctx.env.failures?.record(shared.serviceCluster, 'ext_authz', reason)
       call.sendReply(config.statusOnError, '', 'ext_authz_error', ResponseFlag.UnauthorizedExternalService)
       return
     }

@@ -92,11 +92,12 @@ class RateLimitFilter implements StreamFilter {
     if (descriptors.length === 0) return 'continue'
     const cluster = targetCluster(call, head)
     const message = encodeRateLimitRequest(this.domain, descriptors)
-    this.pending = ctx.env.grpcClient.unary(config.service, SHOULD_RATE_LIMIT, message, config.timeoutMs, (status, bytes) => {
+    this.pending = ctx.env.grpcClient.unary(config.service, SHOULD_RATE_LIMIT, message, config.timeoutMs, (status, bytes, details) => {
       this.pending = null
       if (call.ended) return
       const answer = status === 0 ? decodeRateLimitResponse(bytes) : null
-      if (answer === null || answer.code === 'unknown') this.onError(call, cluster)
+      if (answer === null || answer.code === 'unknown')
+        this.onError(call, cluster, status === 0 ? 'its answer is none' : `gRPC status ${status}${details === '' ? '' : `: ${details}`}`)
       else this.onAnswer(call, head, cluster, answer)
     })
     return 'stop'
@@ -113,10 +114,14 @@ class RateLimitFilter implements StreamFilter {
     this.pending = null
   }
 
-  private onError(call: FilterCall, cluster: string): void {
+  private onError(call: FilterCall, cluster: string, why: string): void {
     const { limit } = this
     limit.count(cluster, 'error')
     if (limit.config.failureModeDeny) {
+      const service = limit.config.service.cluster
+      const reason = `the rate limit service${service === '' ? '' : ` (cluster ${service})`} gives no answer, and failure_mode_deny is on: ${why}`
+      call.info.noteFailure(reason)
+      limit.ctx.env.failures?.record(service, 'ratelimit', reason)
       call.sendReply(limit.config.statusOnError, '', 'rate_limiter_error', ResponseFlag.RateLimitServiceError)
       return
     }
@@ -144,6 +149,7 @@ class RateLimitFilter implements StreamFilter {
       call.resume()
       return
     }
+    call.info.noteFailure(`over the limit of domain ${config.domain}, says the rate limit service`)
     const headers = new HeaderList()
     if (config.rateLimitedAsResourceExhausted && isGrpc(head)) headers.append('grpc-status', GRPC_RESOURCE_EXHAUSTED)
     for (const option of limit.responseHeaders) option.apply(headers, call.info, null)

@@ -33,6 +33,8 @@ export function send<T>(method: string, path: string, body?: unknown, signal?: A
 }
 
 async function request<T>(method: string, path: string, token: string, body?: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+  // No header takes it, and no server made it.
+  if (!/^[\x20-\x7e]*$/.test(token)) throw new ApiError(403, 'ACL not found')
   const response = await fetch(path, {
     method,
     headers: token === '' ? {} : { 'X-Consul-Token': token },

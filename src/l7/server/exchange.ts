@@ -56,7 +56,7 @@ export class Exchange implements BodyEvents, RouterHost, FilterChainHost, Stream
   responseStarted = false
   ended = false
   private readonly chain: FilterChain | null
-  private readonly timers: StreamTimers
+  readonly timers: StreamTimers
   /** The response takes no headers of the route. */
   bareReply = false
   private upgrade = false

@@ -15,7 +15,7 @@ const LAST_SHIFT = 63
 export class ProtobufReader {
   /** Of the next byte. */
   at = 0
-  private bytes = EMPTY
+  private bytes: Buffer = EMPTY
   private low = 0
   private high = 0
 

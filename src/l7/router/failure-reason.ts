@@ -79,9 +79,9 @@ export function retriesSpentReason(host: Host, status: number, tries: number, ro
 }
 
 /** Nobody could be picked. */
-export function noHostReason({ name, hosts, config, dnsFailure }: UpstreamCluster): string {
+export function noHostReason({ name, hosts, config, dnsProblem }: UpstreamCluster): string {
   if (hosts.length === 0) {
-    const why = dnsFailure !== '' ? `: ${dnsFailure}` : config.discovery.kind === 'eds' ? ': the control plane sent none' : ''
+    const why = dnsProblem !== '' ? `: ${dnsProblem}` : config.discovery.kind === 'eds' ? ': the control plane sent none' : ''
     return `cluster ${name} has no endpoints${why}`
   }
   const count = (flag: number): number => hosts.filter(host => host.hasFlag(flag)).length

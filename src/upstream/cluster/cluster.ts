@@ -42,8 +42,6 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   removed = false
   /** Requests that drop_overloads dropped, by category. */
   readonly drops: Map<string, number> = new Map()
-  /** Why DNS gave no answer the last time; '' where it did. */
-  dnsFailure = ''
   /** Called when a host's health or the set of hosts changed. */
   onHealthChange: ((cluster: UpstreamCluster) => void) | null = null
   private readonly deps: ClusterDeps
@@ -140,6 +138,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
   }
 
   /** Category of the drop_overload that hits this request, or null. */
+  /** Why DNS has no endpoint for it; '' where it has, or is not asked. */
+  get dnsProblem(): string {
+    return this.dns?.problem ?? ''
+  }
+
   get dropsAll(): boolean {
     return this.members.assignment.dropPercentages.some(({ numerator, denominator }) => numerator >= denominator)
   }
@@ -489,13 +492,11 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
       },
       onSuccess: changed => {
         main.update_success.value++
-        this.dnsFailure = ''
         if (!changed) main.update_no_rebuild.value++
       },
       onFailure: (hostname, reason) => {
         main.update_failure.value++
-        this.dnsFailure = `DNS resolution of ${hostname} failed: ${reason}`
-        this.deps.log('warn', `cluster ${this.name}: ${this.dnsFailure}`)
+        this.deps.log('warn', `cluster ${this.name}: DNS resolution of ${hostname} failed: ${reason}`)
       },
       clock: this.deps.clock,
       random: this.deps.random,

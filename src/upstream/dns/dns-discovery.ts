@@ -28,6 +28,8 @@ interface Target {
   readonly hostname: string
   readonly port: number
   addresses: readonly string[]
+  /** Why the last query gave no address; '' where it did. */
+  problem: string
   answered: boolean
   failures: number
   timer: Timer | null
@@ -56,7 +58,7 @@ export class DnsDiscovery {
       locality.endpoints.forEach((endpoint, place) => {
         if (endpoint.address.kind !== 'socket') return
         const { host: hostname, port } = endpoint.address
-        this.targets.push({ group, place, hostname, port, addresses: [], answered: false, failures: 0, timer: null })
+        this.targets.push({ group, place, hostname, port, addresses: [], problem: '', answered: false, failures: 0, timer: null })
       })
     })
     this.unanswered = this.targets.length
@@ -65,6 +67,11 @@ export class DnsDiscovery {
   start(): void {
     if (this.targets.length === 0) this.hooks.onFirstAnswers()
     for (const target of this.targets) this.ask(target)
+  }
+
+  /** Of the first name without an address. */
+  get problem(): string {
+    return this.targets.find(({ problem }) => problem !== '')?.problem ?? ''
   }
 
   close(): void {
@@ -86,6 +93,7 @@ export class DnsDiscovery {
       target.failures++
       this.hooks.onFailure(target.hostname, result.ok ? 'query failed, the last answer is kept' : result.reason)
     } else target.failures = 0
+    target.problem = problemOf(target.hostname, result)
     if (result.ok) {
       const { addresses } = result.answer
       const ignored = addresses.length === 0 && this.logical
@@ -136,6 +144,11 @@ export class DnsDiscovery {
     if (this.logical) return target.addresses.length === 0 ? [] : [{ ...endpoint, hostname }]
     return target.addresses.map(host => ({ ...endpoint, hostname, address: { kind: 'socket', host, port: target.port } }))
   }
+}
+
+function problemOf(hostname: string, result: DnsResult): string {
+  if (!result.ok) return `DNS resolution of ${hostname} failed: ${result.reason}`
+  return result.answer.addresses.length === 0 ? `DNS has no address for ${hostname}` : ''
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

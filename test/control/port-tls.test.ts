@@ -86,7 +86,7 @@ describe('certificates of the mesh’s CA', () => {
     const before = await handshake(cli.plane.httpsAddress)
     await cli.out('ca', 'rotate-root')
     await expect.poll(async () => (await handshake(cli.plane.httpsAddress)).serial, { timeout: 40_000 }).not.toBe(before.serial)
-  }, 60_000)
+  })
 })
 
 describe('certificates of files', () => {

@@ -23,7 +23,7 @@ beforeAll(async () => {
     ...['--backup-s3-credentials-file', credentialsFile],
   ])
   await mesh.start()
-}, 90_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await s3.stop()
@@ -57,7 +57,7 @@ it('is made by the schedule; kill -9 while one is sent leaves nothing of it', as
   expect(s3.objects.size).toBe(2)
   const flags = ['--from', s3.place('mesh'), '--key-file', keyFile, '--s3-credentials-file', credentialsFile]
   expect(await runCommand(['backup', 'drill', ...flags])).toMatchObject({ code: 0, out: expect.stringContaining('served as they were') })
-}, 90_000)
+})
 
 it('kill -9 while one is written to a folder leaves none, or a whole one', async () => {
   const place = join(folder, 'backups')
@@ -85,4 +85,4 @@ it('kill -9 while one is written to a folder leaves none, or a whole one', async
   } finally {
     await writer.stop()
   }
-}, 90_000)
+})

@@ -104,7 +104,7 @@ describe.each([
   ['Outrigger', proxyBin],
   ['the real Envoy', process.env['ENVOY_BIN']],
 ])('%s', (_name, bin) => {
-  it.skipIf(bin === undefined)('shows the certificate of the name that the client can verify', { timeout: 60_000 }, async () => {
+  it.skipIf(bin === undefined)('shows the certificate of the name that the client can verify', async () => {
     const ports = await start(bin!)
     const seen = []
     for (const [what, name, client] of cases)

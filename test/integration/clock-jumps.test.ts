@@ -95,5 +95,5 @@ describe.skipIf(etcdBin === undefined || faketime === undefined)('clocks that ju
     // A machine with much to do may be late at etcd, whatever its clock says.
     const lines = jumping.log.split('\n').filter(line => !line.includes('etcd has not prolonged it in time'))
     expect(lines.join('\n')).not.toMatch(/warn|error/i)
-  }, 60_000)
+  })
 })

@@ -76,7 +76,7 @@ describe.skipIf(missing !== '')(`consul-template ${missing}`, () => {
     })
     await promisify(execFile)(bin, ['-once', '-consul-addr', plane.httpAddress, '-log-level', 'err', ...flags], { timeout: 60_000 })
     theirs = TEMPLATES.map((_, i) => readFileSync(join(dir, `${i}.out`), 'utf8'))
-  }, 90_000)
+  })
   afterAll(async () => {
     await plane?.stop()
     rmSync(dir, { recursive: true, force: true })

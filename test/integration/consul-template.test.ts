@@ -41,7 +41,7 @@ describe.skipIf(missing !== '')(`consul-template ${missing}`, () => {
     rmSync(dir, { recursive: true, force: true })
   })
 
-  it('renders services, keys and nodes, and again at each change', { timeout: 60_000 }, async () => {
+  it('renders services, keys and nodes, and again at each change', async () => {
     const instance = {
       Name: 'web',
       ID: 'web-1',

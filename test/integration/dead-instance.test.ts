@@ -38,7 +38,7 @@ beforeAll(async () => {
   client.destroy()
   await until('the TCP upstream answers', () => says(web, 'warm').then(answer => answer === 'warm'))
   for (const sidecar of doomed) await sidecar.kill()
-}, 90_000)
+})
 afterAll(async () => {
   await mesh.stop()
   await Promise.all([origin.close(), echo.close()])

@@ -155,11 +155,11 @@ const EXPECTED = {
 }
 
 describe('event logs', () => {
-  it('tell of ejections, returns and what health checks find', { timeout: 60_000 }, async () => {
+  it('tell of ejections, returns and what health checks find', async () => {
     expect(await run()).toEqual(EXPECTED)
   })
 
-  it.skipIf(envoyBin === undefined)('in the lines that Envoy writes', { timeout: 60_000 }, async () => {
+  it.skipIf(envoyBin === undefined)('in the lines that Envoy writes', async () => {
     expect(await run(envoyBin)).toEqual(EXPECTED)
   })
 })

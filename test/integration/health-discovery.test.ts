@@ -137,13 +137,13 @@ const EXPECTED = {
 }
 
 describe('health discovery', () => {
-  it('checks whom the server names, and tells it what became of them', { timeout: 60_000 }, async () => {
+  it('checks whom the server names, and tells it what became of them', async () => {
     const { output, ...seen } = await told()
     expect(seen).toEqual(EXPECTED)
     expect(output.split('asks for what cannot be checked').length - 1).toBe(1)
   })
 
-  it.skipIf(envoyBin === undefined)('as Envoy does', { timeout: 60_000 }, async () => {
+  it.skipIf(envoyBin === undefined)('as Envoy does', async () => {
     const { output: _, ...seen } = await told(envoyBin)
     expect(seen).toEqual(EXPECTED)
   })

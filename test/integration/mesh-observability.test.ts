@@ -29,7 +29,7 @@ beforeAll(async () => {
   web = await mesh.register('web', { name: 'web', upstreams: ['api'] })
   await mesh.intention('api', [{ Name: 'web', Action: 'allow' }])
   sidecars.push(await mesh.sidecar('web'))
-}, 60_000)
+})
 
 afterAll(async () => {
   await mesh.stop()

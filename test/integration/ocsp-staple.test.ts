@@ -93,7 +93,7 @@ describe.each([
   ['Outrigger', proxyBin],
   ['the real Envoy', process.env['ENVOY_BIN']],
 ])('%s', (_name, bin) => {
-  it.skipIf(bin === undefined)('staples by policy', { timeout: 60_000 }, async () => {
+  it.skipIf(bin === undefined)('staples by policy', async () => {
     const listeners: object[] = []
     const ports: number[] = []
     for (const [, ocsp_staple_policy, certificates] of rows) {

@@ -66,7 +66,7 @@ describe.skipIf(BINARY === undefined)('a real OpenBao (OPENBAO_BIN)', () => {
     await call('POST', 'auth/approle/role/mesh', { token_policies: 'mesh', token_ttl: '10m' })
     roleId = (await call('GET', 'auth/approle/role/mesh/role-id')).data!['role_id']!
     secretId = (await call('POST', 'auth/approle/role/mesh/secret-id', {})).data!['secret_id']!
-  }, 60_000)
+  })
 
   afterAll(async () => {
     bao.kill()
@@ -130,7 +130,7 @@ describe.skipIf(BINARY === undefined)('a real OpenBao (OPENBAO_BIN)', () => {
     await trustEachOther(builtin, await party())
     await ca.close()
     expect(problems.filter(problem => !OF_EVERY_MOUNT.test(problem))).toEqual([])
-  }, 60_000)
+  })
 
   it('gives secrets of its KV engine by version, and denies others', async () => {
     const login = { kind: 'approle', mountPath: 'approle', roleId, roleIdFile: '', secretId, secretIdFile: '' } as const

@@ -62,7 +62,7 @@ describe.each([
   ['Outrigger', proxyBin],
   ['the real Envoy', process.env['ENVOY_BIN']],
 ])('%s', (_name, bin) => {
-  it.skipIf(bin === undefined)('lets in whom the CRLs vouch for', { timeout: 90_000 }, async () => {
+  it.skipIf(bin === undefined)('lets in whom the CRLs vouch for', async () => {
     const listeners: object[] = []
     const serve = async ([, crl, , , inBundle]: Row, more: object): Promise<number> => {
       const port = await freePort()

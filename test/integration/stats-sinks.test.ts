@@ -191,7 +191,7 @@ describe('stats sinks', () => {
     }
   })
 
-  it.skipIf(envoyBin === undefined)('write lines as the real Envoy does', { timeout: 60_000 }, async () => {
+  it.skipIf(envoyBin === undefined)('write lines as the real Envoy does', async () => {
     const ofOurs = (await requestsTold(['--concurrency', '1'])).seen
     const ours = { udp: shapes(udp.lines), dog: shapes(dog.lines), tcp: shapes(tcp.lines) }
     await stopAll()

@@ -114,4 +114,4 @@ it('of two that share the work the other goes on after kill -9', async () => {
   await mesh.write(`/v1/session/destroy/${Session}`)
   await mesh.write('/v1/kv/k', { x: 2 })
   await until('the second leads', async () => expect(read('ha.out')).toContain('"x":2'), 60_000)
-}, 90_000)
+})

@@ -45,7 +45,7 @@ const pipePath = join(dir, 'app.sock')
 const MAX_KEPT = 4096
 const BULK = Buffer.alloc(256 * 1024, 'b')
 /** For one case to be opened, for all cases of a phase to be told, for the proxy to end what is left: the first that takes longer fails. */
-const STEP_WITHIN_MS = 10_000
+const STEP_WITHIN_MS = 60_000
 /** What hangs is not tried again. */
 const ONCE = { retry: 0, timeout: 60_000 }
 

@@ -19,7 +19,7 @@ beforeAll(async () => {
   await mesh.intention('api', [{ Name: 'web', Permissions: [{ Action: 'allow', HTTP: { PathPrefix: '/open' } }] }])
   apiSidecar = await mesh.sidecar('api')
   webSidecar = await mesh.sidecar('web')
-}, 60_000)
+})
 afterAll(() => mesh.stop())
 
 async function ask(path: string, id: string) {

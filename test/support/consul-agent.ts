@@ -10,7 +10,7 @@ import { freePort, ProxyProcess, proxyBin } from './proxy-process.js'
 
 export const consulBin = process.env['CONSUL_BIN']
 const execute = promisify(execFile)
-const STARTS_WITHIN_MS = 30_000
+const STARTS_WITHIN_MS = 90_000
 
 export class ConsulAgent extends ControlPlaneProcess {
   private readonly bin: string

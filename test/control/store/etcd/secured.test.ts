@@ -46,7 +46,7 @@ describe.skipIf(etcdBin === undefined)('an etcd with TLS and users (no etcd is i
     await etcd.ctl(...root, 'role', 'grant-permission', 'mesh', 'readwrite', '--prefix=true', '/outrigger/')
     await etcd.ctl(...root, 'user', 'add', 'mesh:word')
     await etcd.ctl(...root, 'user', 'grant-role', 'mesh', 'mesh')
-  }, 60_000)
+  })
   afterAll(async () => {
     await etcd.stop()
     rmSync(folder, { recursive: true })
@@ -69,7 +69,7 @@ describe.skipIf(etcdBin === undefined)('an etcd with TLS and users (no etcd is i
     await until('a lease is held', () => held === 1)
     await release()
     await Promise.all([one.close(), two.close()])
-  }, 30_000)
+  })
 
   it('refuses a wrong password, another prefix and a stranger in one line that says so', async () => {
     const cannotBeUsed = (more: Partial<EtcdStoreOptions>, reason: RegExp): Promise<void> => expect(open(more)).rejects.toThrow(reason)
@@ -80,5 +80,5 @@ describe.skipIf(etcdBin === undefined)('an etcd with TLS and users (no etcd is i
       cannotBeUsed(stranger, /^--store etcds:\S+: .+/),
       cannotBeUsed({}, /^--store etcds:\S+: .+/),
     ])
-  }, 60_000)
+  })
 })

@@ -154,6 +154,7 @@ describe('the catalog', () => {
       'impostor',
       'legacy',
       'partner',
+      'revoked',
       'vault',
     ])
     const way = await mesh.read('/v1/health/connect/billing')

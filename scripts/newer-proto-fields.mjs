@@ -300,6 +300,14 @@ export const NEWER_FIELDS = {
     imports: [WRAPPERS],
     fields: { GetAddrInfoDnsResolverConfig: [`${uint32} num_retries = 1`, `${uint32} num_resolver_threads = 2`] },
   },
+  'envoy/extensions/filters/http/composite/v3/composite.proto': {
+    imports: [XDS_MATCHER],
+    messages: [`message FilterChainConfiguration {\n  repeated ${extension} typed_config = 1;\n}`],
+    fields: {
+      Composite: ['map<string, FilterChainConfiguration> named_filter_chains = 1', 'xds.type.matcher.v3.Matcher matcher = 2'],
+      ExecuteFilterAction: ['FilterChainConfiguration filter_chain = 4', 'string filter_chain_name = 5'],
+    },
+  },
   'envoy/extensions/filters/http/compressor/v3/compressor.proto': {
     imports: [MATCHER, EXTENSION],
     fields: {

@@ -4,6 +4,7 @@ import type { ConfigSource } from './config-source.js'
 import type { CustomFilterConfig } from './custom-filter.js'
 import type { GrpcService } from './grpc-service.js'
 import type { HeaderOption } from './header-option.js'
+import type { MatchTree } from './match-tree.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
 import type { RbacConfig } from './rbac.js'
@@ -376,12 +377,30 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'healthCheck'; readonly config: HealthCheckFilterConfig }
   | { readonly kind: 'custom'; readonly config: CustomFilterConfig }
   | { readonly kind: 'discovered'; readonly discovery: FilterDiscovery }
+  | MatchedFilter
 )
+
+/** One that a matcher stands before (ExtensionWithMatcher), or that a matcher's actions make (composite). */
+export interface MatchedFilter {
+  readonly kind: 'matched'
+  /** Null: nothing is matched. */
+  readonly tree: MatchTree<FilterMatchAction> | null
+  /** Runs unless it is skipped; null: a composite, which is what its action says. */
+  readonly filter: PlainFilterConfig | null
+}
+
+/** skip: SkipFilter. run: ExecuteFilterAction; its filters one after the other, where the sample says so. */
+export type FilterMatchAction =
+  | { readonly kind: 'skip' }
+  | { readonly kind: 'run'; readonly filters: readonly PlainFilterConfig[]; readonly sample: RuntimeFraction | null }
+
+/** A filter that can stand behind a matcher. */
+export type PlainFilterConfig = Exclude<HttpFilterConfig, { readonly kind: 'router' }>
 
 /** What a filter is, without the name and the switch that its place in the chain gives it. */
 export type HttpFilterConfig = HttpFilter extends infer F
   ? F extends HttpFilter
-    ? F extends { readonly kind: 'discovered' }
+    ? F extends { readonly kind: 'discovered' | 'matched' }
       ? never
       : Omit<F, 'name' | 'disabled'>
     : never
@@ -413,6 +432,8 @@ export interface ExtensionConfig {
 /** typed_per_filter_config, by filter name. `disabled: true` turns the filter off there. */
 export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'rbac'; readonly config: RbacConfig | null }
+  /** In the place of the tree of a filter that has one. */
+  | { readonly kind: 'matched'; readonly tree: MatchTree<FilterMatchAction> | null }
   | { readonly kind: 'fault'; readonly config: FaultConfig }
   | { readonly kind: 'cors'; readonly config: CorsPolicy }
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }

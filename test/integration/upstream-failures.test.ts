@@ -62,7 +62,7 @@ describe('an upstream that fails', () => {
     expect(client.rest.toString('latin1')).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
     expect(client.rest.toString('latin1')).toContain(kind === 'chunked' ? 'first' : 'half of it')
     expect(client.rest.toString('latin1')).not.toMatch(/\r\n0\r\n\r\n$/)
-    await logged(new RegExp(`LOG /half-${kind} 200 UC`))
+    await logged(new RegExp(`LOG /half-${kind} 200 UPE upstream_reset_after_response_started\\{protocol_error\\}`))
   })
 
   it('half a response: HTTP/2 clients get HEADERS, DATA and RST_STREAM', async () => {
@@ -76,7 +76,7 @@ describe('an upstream that fails', () => {
     await new Promise(resolve => request.once('close', resolve))
     expect(seen).toEqual(['HEADERS 200', 'DATA half of it', 'RST_STREAM'])
     client.destroy()
-    await logged(/LOG \/half-h2 200 UC/)
+    await logged(/LOG \/half-h2 200 UPE/)
   })
 
   it('garbage instead of HTTP: 502 with UPE', async () => {

@@ -44,6 +44,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   'an HTTP/1 request that cannot be read': claim(`${DETAILS}: in words that local_reply_config does not change`),
   'a response that falls silent for': claim(`${DETAILS}: per_try_idle_timeout behind the head of a response breaks it off`),
   'the body of a 304 by `direct_response`': claim(`${DETAILS}: a 304 by direct_response has no body behind it`),
+  'an HTTP/1 upstream resets a response whose end': claim(
+    `${HTTP1_ANSWERS}: a body that the connection ends, cut off by a reset: it may not be all of it`,
+  ),
   '`Transfer-Encoding` in the answer to HEAD': claim(`${DETAILS}: an answer to HEAD has no Transfer-Encoding`),
   'HTTP/2: `host` different from': claim(`${HTTP2}: host that differs (CVE-2021-39242)`),
   'HTTP/2: values with white space': claim(`${ATTACKS}: HTTP/2 frames`),

@@ -132,6 +132,7 @@ class ImaginedRequest implements IncomingRequest, RouteTrace {
       info: this.info,
       request: this.request,
       ended: false,
+      imagined: true,
       get route() {
         return route()
       },

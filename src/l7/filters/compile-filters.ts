@@ -1,7 +1,8 @@
 // From the HTTP filters of a connection manager's config to factories in the same order, without the router, whose settings go to the
 // request path. Called by proxy/listener/compile-listener once per accepted config; calls one file per filter.
 
-import type { HttpFilter, RouterConfig } from '../../model/http-filter.js'
+import type { FilterMatchAction, HttpFilter, PlainFilterConfig, RouterConfig } from '../../model/http-filter.js'
+import { actionsOf } from '../match/match-tree.js'
 import { bufferFilter } from './buffer.js'
 import type { Encoding } from './compressor/accept-encoding.js'
 import { compressorFilter, encodingOf } from './compressor/compressor.js'
@@ -23,6 +24,7 @@ import { healthCheckFilter } from './health-check.js'
 import type { FilterFactory } from './http-filter.js'
 import { jwtAuthnFilter } from './jwt/jwt-authn.js'
 import { localRateLimitFilter } from './local-rate-limit.js'
+import { matchedFilters } from './matched-filter.js'
 import { rateLimitFilter } from './rate-limit/rate-limit.js'
 import { rbacFilter } from './rbac.js'
 
@@ -57,6 +59,7 @@ export function compileFilters(filters: readonly HttpFilter[], env: FilterEnviro
   const factories: FilterFactory[] = []
   for (const filter of filters) {
     if (filter.kind === 'router') router.current = filter.config
+    else if (filter.kind === 'matched') factories.push(...compileMatched(filter, encodings, ctx))
     else if (filter.kind === 'discovered') factories.push(compileDiscovered(filter, encodings, router, ctx))
     else factories.push(compileFilter(filter, encodings, ctx))
   }
@@ -77,7 +80,7 @@ function compileDiscovered(
     }
     const own = new FilterContext(env)
     const all = filter.kind === 'compressor' ? [...encodings, encodingOf(filter.config)] : encodings
-    const named = { ...filter, name, disabled } as Exclude<HttpFilter, { kind: 'router' | 'discovered' }>
+    const named = { ...filter, name, disabled } as NamedFilter
     return { factory: compileFilter(named, all, own), release: () => own.release() }
   })
   env.filterConfigs.hold(name, discovery, discovered)
@@ -88,11 +91,30 @@ function compileDiscovered(
   return discovered
 }
 
-function compileFilter(
-  filter: Exclude<HttpFilter, { kind: 'router' | 'discovered' }>,
+function compileMatched(
+  { name, disabled, tree, filter }: Extract<HttpFilter, { kind: 'matched' }>,
   encodings: readonly Encoding[],
   ctx: FilterContext,
-): FilterFactory {
+): FilterFactory[] {
+  // What routes say of the filter is said under the name that it has in the chain.
+  const compile = (config: PlainFilterConfig): FilterFactory => {
+    const all = config.kind === 'compressor' ? [...encodings, encodingOf(config.config)] : encodings
+    return compileFilter({ ...config, name, disabled: false } as NamedFilter, all, ctx)
+  }
+  const runs = new Set<FilterMatchAction>(tree === null ? [] : actionsOf(tree))
+  return matchedFilters(
+    name,
+    disabled,
+    tree,
+    filter === null ? [] : [compile(filter)],
+    [...runs].map(action => ({ action, filters: action.kind === 'run' ? action.filters.map(compile) : [] })),
+    ctx,
+  )
+}
+
+type NamedFilter = Exclude<HttpFilter, { kind: 'router' | 'discovered' | 'matched' }>
+
+function compileFilter(filter: NamedFilter, encodings: readonly Encoding[], ctx: FilterContext): FilterFactory {
   const { name, disabled } = filter
   switch (filter.kind) {
     case 'rbac':

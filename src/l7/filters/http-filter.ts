@@ -32,6 +32,8 @@ export interface FilterCall {
   resumeResponse(): void
   /** True once the request is over: late callbacks must do nothing. */
   readonly ended: boolean
+  /** The request is none: nothing of it is counted (explanations). */
+  readonly imagined?: boolean
   /** Ask for the whole request body to be held (up to `maxBytes`, else 413 unless `allowPartial`) before `done(body, complete)`. */
   bufferRequest(maxBytes: number, allowPartial: boolean, done: (body: Buffer, complete: boolean) => void): void
   /** In the place of a whole body that was held. Its length is known then. */

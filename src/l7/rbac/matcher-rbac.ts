@@ -27,8 +27,8 @@ export function compileMatcherRbac(tree: MatchTree<RbacAction>): (input: RbacInp
   }
 }
 
-/** What is not there, or empty, is null. */
-function rbacInputReader(input: MatchInput): (subject: RbacInput) => string | null {
+/** Of a connection and a request. What is not there, or empty, is null. */
+export function rbacInputReader(input: MatchInput): (subject: RbacInput) => string | null {
   switch (input.kind) {
     case 'destinationIp':
       return ({ connection }) => connection.localAddress

@@ -374,7 +374,9 @@ export class Router implements UpstreamRequestOwner, RetriedRequest, JudgedReque
     if (upstream === this.upstream) this.host.resumeRequest()
   }
 
-  onUpstreamInformational(_upstream: UpstreamRequest, head: ResponseHead): void {
+  onUpstreamInformational(upstream: UpstreamRequest, head: ResponseHead): void {
+    // Envoy counts them as responses.
+    chargeStatus(this, upstream.host.cluster, head.status)
     if (!this.finished && !this.host.responseStarted) this.host.informational(head)
   }
 

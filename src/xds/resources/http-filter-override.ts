@@ -4,6 +4,7 @@
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { FilterConfig } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type { ExtensionWithMatcherPerRoute } from '../gen/envoy/extensions/common/matching/v3/extension_matcher_pb.js'
 import type { BufferPerRoute } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { CompressorPerRoute } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CorsPolicy } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
@@ -24,10 +25,12 @@ import { decodeCompressorOverride } from './http-filters/compression.js'
 import { decodeMutations } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
 import { decodeExtProcOverride } from './http-filters/ext-proc.js'
+import { decodeSkipTree } from './http-filters/matched.js'
 import { decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
 
 export const CORS_FILTER_NAME = 'envoy.filters.http.cors'
 
+const WITH_MATCHER = 'envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute'
 const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig'
 const PACKAGE = 'envoy.extensions.filters.http.'
 
@@ -107,6 +110,12 @@ function decodeOverride(name: string, any: Any, ctx: Ctx, optional: boolean): Ht
     return config === null ? null : { disabled: false, kind: 'custom', config }
   }
   if (typeName === FILTER_CONFIG && message !== null && !optional) return decodeFilterConfig(name, message as FilterConfig, ctx)
+  if (typeName === WITH_MATCHER && message !== null)
+    return {
+      disabled: false,
+      kind: 'matched',
+      tree: decodeSkipTree((message as unknown as ExtensionWithMatcherPerRoute).xdsMatcher, ctx.at('xds_matcher')),
+    }
   const decoder = typeName.startsWith(PACKAGE) ? OVERRIDES.get(typeName.slice(PACKAGE.length)) : undefined
   if (decoder !== undefined) return message === null ? null : decoder(message, ctx)
   if (optional) ctx.unsupported()

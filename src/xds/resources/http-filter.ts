@@ -30,6 +30,7 @@ import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './ht
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
 import { decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
 import { decodeExtProc } from './http-filters/ext-proc.js'
+import { decodeMatchedFilter, isMatchedFilter } from './http-filters/matched.js'
 import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
 
 type FilterDecoder = (message: unknown, ctx: Ctx) => HttpFilterConfig
@@ -139,6 +140,10 @@ function decodeHttpFilter(filter: HttpFilterMessage, ctx: Ctx, isLast: boolean):
     return null
   }
   const unpacked = unpackAny(filter.configType.value, at)
+  if (isMatchedFilter(unpacked.typeName)) {
+    const matched = decodeMatchedFilter(unpacked, decodeFilterConfig, at)
+    return matched === null ? null : { name, disabled, ...matched }
+  }
   const decoded = decodeFilterConfig(unpacked, at)
   if (decoded === 'unknown') {
     if (filter.isOptional) ctx.unsupported()

@@ -24,13 +24,19 @@ import { OpenTelemetryAccessLogConfigSchema } from '../gen/envoy/extensions/acce
 import { StderrAccessLogSchema, StdoutAccessLogSchema } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js'
 import { DnsClusterSchema } from '../gen/envoy/extensions/clusters/dns/v3/dns_cluster_pb.js'
+import {
+  ExtensionWithMatcherPerRouteSchema,
+  ExtensionWithMatcherSchema,
+} from '../gen/envoy/extensions/common/matching/v3/extension_matcher_pb.js'
 import { BrotliSchema } from '../gen/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js'
 import { BrotliSchema as BrotliDecompressorSchema } from '../gen/envoy/extensions/compression/brotli/decompressor/v3/brotli_pb.js'
 import { GzipSchema } from '../gen/envoy/extensions/compression/gzip/compressor/v3/gzip_pb.js'
 import { GzipSchema as GzipDecompressorSchema } from '../gen/envoy/extensions/compression/gzip/decompressor/v3/gzip_pb.js'
 import { ZstdSchema } from '../gen/envoy/extensions/compression/zstd/compressor/v3/zstd_pb.js'
 import { ZstdSchema as ZstdDecompressorSchema } from '../gen/envoy/extensions/compression/zstd/decompressor/v3/zstd_pb.js'
+import { SkipFilterSchema } from '../gen/envoy/extensions/filters/common/matcher/action/v3/skip_action_pb.js'
 import { BufferPerRouteSchema, BufferSchema } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
+import { CompositeSchema, ExecuteFilterActionSchema } from '../gen/envoy/extensions/filters/http/composite/v3/composite_pb.js'
 import { CompressorPerRouteSchema, CompressorSchema } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import { CorsPolicySchema, CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
 import { CsrfPolicySchema } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
@@ -170,6 +176,11 @@ const SCHEMAS: readonly DescMessage[] = [
   GzipDecompressorSchema,
   ZstdSchema,
   ZstdDecompressorSchema,
+  ExtensionWithMatcherSchema,
+  ExtensionWithMatcherPerRouteSchema,
+  SkipFilterSchema,
+  CompositeSchema,
+  ExecuteFilterActionSchema,
   BufferPerRouteSchema,
   BufferSchema,
   CompressorPerRouteSchema,

@@ -6,7 +6,7 @@ import type { HttpFilter } from '../../../src/model/http-filter.js'
 import { FakeEnvironment, NEVER, requestHead, responseHead } from './fake-call.js'
 import { FakeChainHost } from './fake-chain-host.js'
 
-type Kind = Exclude<HttpFilter['kind'], 'router' | 'discovered'>
+type Kind = Exclude<HttpFilter['kind'], 'router' | 'discovered' | 'matched'>
 type ConfigOf<K extends Kind> = Extract<HttpFilter, { kind: K }> extends { readonly config: infer C } ? C : null
 
 const GRPC = { cluster: 'asked', target: '', authority: '', timeoutMs: 200, initialMetadata: [] }

@@ -313,8 +313,9 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
       this.body.finish()
       return
     }
-    if (this.phase === HEAD && this.head.pending) {
-      this.fail(codecError(502, PROTOCOL_ERROR, 'the upstream closed inside its response head'))
+    // As in Envoy, a message that the upstream broke off is one that it got wrong.
+    if (this.insideMessage) {
+      this.fail(codecError(502, PROTOCOL_ERROR, 'the upstream closed inside its response'))
       return
     }
     const reason: StreamReset = { code: 'connection-closed', details: 'upstream_reset_connection_termination' }
@@ -330,8 +331,14 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
     // Everything came before the FIN, and its reader has not yet taken it.
     if (this.input.finPending && reason.code === 'connection-closed') return
     const { wrote } = this.output
+    const told = reason.code === 'connection-closed' && this.insideMessage ? BROKEN_OFF : reason
     const stream = this.closeState()
-    stream?.events.onReset(wrote ? reason : NOTHING_SENT)
+    stream?.events.onReset(wrote ? told : NOTHING_SENT)
+  }
+
+  /** A head or a body has begun whose end is still to come, and would not be the connection's. */
+  private get insideMessage(): boolean {
+    return this.phase === BODY ? !this.body.endsWithConnection : this.phase === HEAD && this.head.pending
   }
 
   onTransportDrain(): void {
@@ -375,3 +382,4 @@ export class Http1ClientCodec implements ClientCodec, ClientStreamHost, BodySink
 
 /** Not one byte of the request was handed to the transport: it can go again on another connection without any doubt. */
 const NOTHING_SENT: StreamReset = { code: 'connection-closed', details: 'nothing_sent' }
+const BROKEN_OFF: StreamReset = { code: 'protocol-error', details: PROTOCOL_ERROR }

@@ -6,6 +6,11 @@ import type { SupportTable } from './message-support.js'
 
 export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.config.ratelimit.v3.RateLimitServiceConfig': { supported: 'grpc_service transport_api_version' },
+  'envoy.extensions.common.matching.v3.ExtensionWithMatcher': {
+    supported: 'xds_matcher extension_config',
+    refused: { matcher: 'the old form is not supported; use xds_matcher' },
+  },
+  'envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute': { supported: 'xds_matcher' },
   'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor': {
     supported: 'entries token_bucket',
     refused: { shadow_mode: 'shadow mode of single descriptors is not supported; use filter_enforced' },
@@ -35,8 +40,15 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit': { supported: 'fixed_limit header_limit percentage' },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit': { supported: 'limit_kbps' },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit': { supported: '' },
+  'envoy.extensions.filters.common.matcher.action.v3.SkipFilter': { supported: '' },
   'envoy.extensions.filters.http.buffer.v3.Buffer': { supported: 'max_request_bytes' },
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { supported: 'disabled buffer' },
+  'envoy.extensions.filters.http.composite.v3.Composite': { supported: 'named_filter_chains matcher' },
+  'envoy.extensions.filters.http.composite.v3.ExecuteFilterAction': {
+    supported: 'typed_config filter_chain filter_chain_name sample_percent',
+    refused: { dynamic_config: 'filters of an action that come over ECDS are not supported' },
+  },
+  'envoy.extensions.filters.http.composite.v3.FilterChainConfiguration': { supported: 'typed_config' },
   'envoy.extensions.filters.http.compressor.v3.Compressor': {
     supported:
       'content_length content_type disable_on_etag_header remove_accept_encoding_header runtime_enabled compressor_library request_direction_config response_direction_config choose_first',

@@ -384,7 +384,7 @@ describe('the connection ends', () => {
     end.codec.onTransportEnd()
     expect(end.events.at(-2)).toMatch(/^reset protocol-error /)
   })
-  it('inside a response', () => {
+  it('inside a response body: a protocol error too, by a FIN or a reset', () => {
     for (const head of [
       'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab',
       'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n',
@@ -393,9 +393,21 @@ describe('the connection ends', () => {
       end.get()
       end.feed(head)
       end.codec.onTransportEnd()
-      expect(end.events.at(-2)).toMatch(/^reset connection-closed/)
+      expect(end.events.at(-2)).toMatch(/^reset protocol-error/)
       expect(end.events).not.toContain('end')
+      const cut = clientEnd()
+      cut.get()
+      cut.feed(head)
+      cut.codec.onTransportClose(CLOSE)
+      expect(cut.events.at(-1)).toMatch(/^reset protocol-error/)
     }
+  })
+  it('a body that the connection ends, cut off by a reset: it may not be all of it', () => {
+    const end = clientEnd()
+    end.get()
+    end.feed('HTTP/1.1 200 OK\r\n\r\nab')
+    end.codec.onTransportClose(CLOSE)
+    expect(end.events.at(-1)).toMatch(/^reset connection-closed/)
   })
   it('calls on a stream of a closed connection do nothing', () => {
     const end = clientEnd()

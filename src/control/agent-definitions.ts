@@ -29,7 +29,7 @@ const OWNER = 'agent:'
 export async function applyAgentDefinitions(definitions: AgentDefinitions, targets: DeclaredTargets): Promise<ApplyReport> {
   const { entries } = targets
   const errors: ConfigError[] = []
-  const bootstrap = definitions.configEntries.map((raw, i) => entryItem(raw, `config_entries.bootstrap[${i}]`, targets, errors))
+  const bootstrap = definitions.configEntries.map((raw, i) => entryItem(raw, `config_entries.bootstrap[${i}]`, errors))
   const items = [
     ...definitions.services.map((raw, i) => serviceItem(raw, `services[${i}]`, targets, errors)),
     ...definitions.checks.map((raw, i) => checkItem(raw, `checks[${i}]`, targets, errors)),

@@ -7,6 +7,7 @@ import type { AgentDefinitions } from './agent-definitions.js'
 import type { AgentTerms } from './agents/agent-leases.js'
 import type { BackupOptions } from './backup/open-backups.js'
 import type { Locality } from './catalog/locality.js'
+import type { PortRanges } from './catalog/port-ranges.js'
 import type { IntentionAction } from './config-entries/types.js'
 import type { DnsOptions } from './dns/start-dns.js'
 import type { HttpConfig } from './http-api/context.js'
@@ -23,7 +24,7 @@ export interface Configured {
   readonly agentTokens?: Readonly<Record<string, string>>
 }
 
-export interface ControlPlaneOptions {
+export interface ControlPlaneOptions extends Partial<PortRanges> {
   /** `host:port`, or `off`; port 0 picks a free one. Default 127.0.0.1:8500. */
   readonly httpAddr?: string
   /** The same over TLS; not served unless given. */
@@ -91,8 +92,6 @@ export interface ControlPlaneOptions {
   readonly webhookSecretFile?: string
   /** How long the agents of other machines keep their nodes. */
   readonly agents?: AgentTerms
-  readonly sidecarMinPort?: number
-  readonly sidecarMaxPort?: number
   readonly version?: string
   readonly log?: ControlLogger
   /** Called when a client asks the agent to leave (`/v1/agent/leave`): to end the process. Without it the request is refused. */

@@ -18,7 +18,9 @@ import { AuditLog, type AuditOutcome } from './audit/audit-log.js'
 import { openBackups } from './backup/open-backups.js'
 import { Catalog } from './catalog/catalog.js'
 import { meshServiceOf } from './catalog/catalog-types.js'
+import { exposeByEntries } from './catalog/exposed-checks.js'
 import { HealthChecks } from './catalog/health-checks.js'
+import { portRanges } from './catalog/port-ranges.js'
 import { BundleSettling } from './certificates/bundle-settling.js'
 import { LeafCertificates } from './certificates/leaf-certificates.js'
 import { openAuthority } from './certificates/open-authority.js'
@@ -77,9 +79,6 @@ export type { Configured, ControlPlaneOptions }
 /** For a launcher that reads the CA's settings from a file: the option `ca`. */
 export { decodeCaConfig }
 
-/** Consul's range for automatic sidecar ports. */
-const SIDECAR_MIN_PORT = 21_000
-const SIDECAR_MAX_PORT = 21_255
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class ControlPlane {
@@ -172,8 +171,7 @@ export class ControlPlane {
     const node: NodeInfo = { ...(await serverNode(store, own)), datacenter }
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
-      sidecarMinPort: options.sidecarMinPort ?? SIDECAR_MIN_PORT,
-      sidecarMaxPort: options.sidecarMaxPort ?? SIDECAR_MAX_PORT,
+      ...portRanges(options),
       defaultSidecarChecks: options.sidecarChecks === true,
       checkProxy: (proxy, planned) => writeCheck.ofProxy(proxy, planned ?? entries),
     })
@@ -322,7 +320,7 @@ export class ControlPlane {
       },
       grpcTls: () => this.grpcListening?.tls,
       refusesPeers: () => this.portTls?.refusesPeers === true,
-      federated: trustDomain => federationTable.ofTrustDomain(trustDomain)?.Name,
+      federations: federationTable,
       log: this.log,
     })
     followChanges({ catalog, entries, links, ca, leaves, indexes, publisher, store, peeringTable, peerings, federationTable })
@@ -356,7 +354,9 @@ export class ControlPlane {
     this.cleanups.push(() => certificates.stop())
     publisher.start()
     this.cleanups.push(() => publisher.stop())
-    if (options.inert !== true) healthChecks.start()
+    const exposedChecks = exposeByEntries(catalog, entries, { ...portRanges(options), onProblem: reason => this.log.warn({}, reason) })
+    this.cleanups.push(() => exposedChecks.stop())
+    if (options.inert !== true) for (const checks of [exposedChecks, healthChecks]) checks.start()
     this.cleanups.push(() => healthChecks.stop())
 
     const resolveDns: ResolveDns = async (message, tcp, rights) => this.dns?.resolve(message, tcp, rights)

@@ -117,7 +117,7 @@ export async function applyOnce(
 ): Promise<ApplyReport> {
   const errors: ConfigError[] = []
   const items = [
-    ...configEntries.map((raw, i) => entryItem(raw, `configEntries[${i}]`, targets, errors)),
+    ...configEntries.map((raw, i) => entryItem(raw, `configEntries[${i}]`, errors)),
     ...services.map((raw, i) => serviceItem(raw, `services[${i}]`, targets, errors)),
   ].filter(item => item !== undefined)
   refuseTwins(items, errors)
@@ -163,14 +163,14 @@ export function checkItem(raw: unknown, path: string, { scripts }: DeclaredTarge
   return { key: `check/${parsed.value.CheckID}`, hash: hashOf(raw), path, content: { check: parsed.value }, warnings: [] }
 }
 
-export function entryItem(raw: unknown, path: string, { entries }: DeclaredTargets, errors: ConfigError[]): DeclaredItem | undefined {
+export function entryItem(raw: unknown, path: string, errors: ConfigError[]): DeclaredItem | undefined {
   const parsed = parseConfigEntry(raw)
   if ('errors' in parsed) {
     errors.push(...parsed.errors.map(error => at(path, error)))
     return undefined
   }
   const { entry } = parsed
-  const warnings = entryWarnings(entry, entries.datacenter).map(warning => at(path, warning))
+  const warnings = entryWarnings(entry).map(warning => at(path, warning))
   return { key: entryKey(entry.Kind, entry.Name), hash: hashOf(raw), path, content: { entry }, warnings }
 }
 

@@ -87,7 +87,7 @@ function readContent(text: string, targets: MeshFileTargets, errors: ConfigError
   for (const { key } of fields.values()) errors.push({ path: key, reason: 'unknown field' })
   if (policy !== 'allow' && policy !== 'deny') errors.push({ path: 'default_intention_policy', reason: 'must be allow or deny' })
   const items = [
-    ...entries.map((raw, i) => entryItem(raw, `config_entries[${i}]`, targets, errors)),
+    ...entries.map((raw, i) => entryItem(raw, `config_entries[${i}]`, errors)),
     ...services.map((raw, i) => serviceItem(raw, `services[${i}]`, targets, errors)),
   ].filter(item => item !== undefined)
   refuseTwins(items, errors)

@@ -73,6 +73,8 @@ interface Check {
 const origins = [new HttpOrigin(), new HttpOrigin()]
 const proxies: ProxyProcess[] = []
 const agents: Running[] = []
+/** The only one that each agent gives to an exposed check. */
+const exposePorts: number[] = []
 let server: Running
 let grpcPort: number
 let upstreamPort: number
@@ -117,11 +119,14 @@ beforeAll(async () => {
     const connect = {
       sidecar_service: {
         port: await freePort(),
-        ...(i === 1 ? {} : { proxy: { upstreams: [{ destination_name: 'api', local_bind_port: upstreamPort }] } }),
+        proxy: i === 1 ? { expose: { checks: true } } : { upstreams: [{ destination_name: 'api', local_bind_port: upstreamPort }] },
       },
     }
     const check = { http: `http://127.0.0.1:${origins[i - 1]!.port}/`, interval: '200ms' }
-    writeFileSync(definitions, JSON.stringify({ services: [{ name: 'api', port: origins[i - 1]!.port, check, connect }] }))
+    const exposePort = await freePort()
+    const ports = { expose_min_port: exposePort, expose_max_port: exposePort }
+    writeFileSync(definitions, JSON.stringify({ ports, services: [{ name: 'api', port: origins[i - 1]!.port, check, connect }] }))
+    exposePorts.push(exposePort)
     const agent = new Running(port, [
       ...['agent', '-retry-join', `127.0.0.1:${httpPort}`, '-node', `a${i}`, '-advertise', '127.0.0.1', '-http-port', String(port)],
       ...['-grpc-port', String(await freePort()), '-dns-port', '-1', '-data-dir', join(dir, `a${i}`), '-config-file', definitions],
@@ -143,6 +148,21 @@ describe('two agents and a control plane', () => {
     await untilPassing(server, ['a1', 'a2'])
     await until('both answer', async () => (await answers(10)).size === 2, WITHIN_MS)
     expect([...(await answers(10))].sort()).toEqual(['from a1', 'from a2'])
+  })
+
+  it('a check that its sidecar exposes goes through it, to that path alone', async () => {
+    const [port] = exposePorts
+    const check = await until('the check', async () => {
+      const checks = await server.read<(Check & { readonly ExposedPort: number })[]>('/v1/health/node/a1')
+      return checks.find(({ CheckID, Status, Output }) => CheckID === 'service:api' && Status === 'passing' && Output.includes(`:${port}/`))
+    })
+    expect(check.ExposedPort).toBe(port)
+    expect(await fetchOnce(port!)).toMatchObject({ status: 200, body: 'from a1' })
+    expect(await fetchOnce(port!, '/other')).toMatchObject({ status: 404 })
+    const [elsewhere] = (await server.read<{ ExposedPort: number; CheckID: string }[]>('/v1/health/node/a2')).filter(
+      ({ CheckID }) => CheckID === 'service:api',
+    )
+    expect(elsewhere!.ExposedPort).toBe(0)
   })
 
   it('one that is killed is critical, and its instances are used no more; it comes back', async () => {

@@ -24,6 +24,8 @@ export interface PortSettings {
   readonly dns?: number
   readonly sidecar_min_port?: number
   readonly sidecar_max_port?: number
+  readonly expose_min_port?: number
+  readonly expose_max_port?: number
 }
 
 export interface AgentConfig {

@@ -49,8 +49,8 @@ export const AGENT_KEYS: AgentKeys = {
   bootstrap_expect: key('number', 'nobody'),
   ports: {
     ...all('both', 'number', 'http https grpc grpc_tls dns'),
-    ...all('server', 'number', 'sidecar_min_port sidecar_max_port'),
-    ...all('nobody', 'number', 'serf_lan serf_wan server expose_min_port expose_max_port'),
+    ...all('both', 'number', 'sidecar_min_port sidecar_max_port expose_min_port expose_max_port'),
+    ...all('nobody', 'number', 'serf_lan serf_wan server'),
   },
   addresses: all('both', 'text', 'http https grpc grpc_tls dns'),
   acl: {

@@ -11,6 +11,7 @@ import { dnsOptions } from '../commands/dns-flags.js'
 import type { AgentConfig } from './agent-config.js'
 import { folderText, listener, nodeAddress, serverTls } from './control-settings.js'
 import { localityOf } from './locality-setting.js'
+import { portRangesOf } from './port-ranges.js'
 
 const HTTP_PORT = 8500
 const HTTPS_PORT = 8501
@@ -35,6 +36,7 @@ export function clientOptions(config: AgentConfig, io: CommandIo): ClientAgentOp
     present({ dnsAddr: listener(config, 'dns'), domain: config.domain, altDomain: config.alt_domain, recursor: config.recursors }),
   )
   return present({
+    ...portRangesOf(config),
     servers: serversOf(config, tls !== undefined),
     serverTls: tls,
     httpAddr: http,

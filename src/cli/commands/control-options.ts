@@ -8,6 +8,7 @@ import { decodeVaultOptions } from '../../control/secrets/vault-options.js'
 import { OUTRIGGER_VERSION } from '../../sidecar/version.js'
 import type { AgentConfig } from '../agent-config/agent-config.js'
 import { localityOf } from '../agent-config/locality-setting.js'
+import { portRangesOf } from '../agent-config/port-ranges.js'
 import { CliError, type CommandIo } from '../command-line/command-io.js'
 import { packageRoot } from '../package-root.js'
 import { type DnsFlags, dnsOptions } from './dns-flags.js'
@@ -134,9 +135,11 @@ function builtConsole(): string | undefined {
 /** What no flag says: the CA's configuration and the tokens. */
 export function configuredOptions(config: AgentConfig, io: CommandIo): Partial<ControlPlaneOptions> {
   const { connect, acl, default_intention_policy: policy } = config
+  // Sidecars' ports have flags, which stand over the configuration.
+  const { sidecarMinPort: _min, sidecarMaxPort: _max, ...ranges } = portRangesOf(config)
   if (policy !== undefined && policy !== 'allow' && policy !== 'deny')
     throw new CliError(`default_intention_policy "${policy}": must be allow or deny`)
-  const result: { -readonly [K in keyof ControlPlaneOptions]: ControlPlaneOptions[K] } = {}
+  const result: { -readonly [K in keyof ControlPlaneOptions]: ControlPlaneOptions[K] } = ranges
   const http = config.http_config
   if (http !== undefined)
     result.httpConfig = {

@@ -100,6 +100,7 @@ interface RegisteredProxy {
   readonly Port: number
   readonly Proxy?: {
     readonly DestinationServiceName?: string
+    readonly DestinationServiceID?: string
     readonly Mode?: string
     readonly TransparentProxy?: { readonly OutboundListenerPort?: number }
     readonly Config?: Readonly<Record<string, unknown>>
@@ -137,8 +138,16 @@ async function registeredPorts(id: string, api: ControlApi): Promise<RegisteredP
     exempt: [
       ...['envoy_prometheus_bind_addr', 'envoy_stats_bind_addr'].flatMap(key => portIn(config[key])),
       ...(proxy.Expose?.Paths ?? []).map(({ ListenerPort }) => ListenerPort),
+      ...(await checkPorts(proxy.DestinationServiceID ?? '', api)),
     ],
   }
+}
+
+/** Those that the sidecar opens for checks of the service behind it. */
+async function checkPorts(service: string, api: ControlApi): Promise<number[]> {
+  const filter = encodeURIComponent(`ServiceID == ${JSON.stringify(service)}`)
+  const checks = await api.getJson<Record<string, { readonly ExposedPort?: number }>>(`/v1/agent/checks?filter=${filter}`)
+  return Object.values(checks).flatMap(({ ExposedPort: port = 0 }) => (port > 0 ? [port] : []))
 }
 
 /** Of `host:port`. */

@@ -9,8 +9,10 @@ import { hostname, networkInterfaces } from 'node:os'
 import { AgentTokens } from '../acl/agent-tokens.js'
 import { type AgentDefinitions, applyAgentDefinitions } from '../agent-definitions.js'
 import { Catalog } from '../catalog/catalog.js'
+import { ExposedChecks } from '../catalog/exposed-checks.js'
 import { HealthChecks } from '../catalog/health-checks.js'
 import type { Locality } from '../catalog/locality.js'
+import { type PortRanges, portRanges } from '../catalog/port-ranges.js'
 import { ConfigEntryTable } from '../config-entry-table.js'
 import { CONSUL_VERSION } from '../consul-version.js'
 import type { ApplyReport, DeclaredTargets } from '../declared-items.js'
@@ -46,7 +48,7 @@ import { type DownPolicy, RemoteRules } from './remote-rules.js'
 import { ServerLink, type ServerTls } from './server-link.js'
 import { StateSync } from './state-sync.js'
 
-export interface ClientAgentOptions {
+export interface ClientAgentOptions extends Partial<PortRanges> {
   /** HTTP addresses of the control plane, the first one asked first. */
   readonly servers: readonly HostPort[]
   readonly serverTls?: ServerTls
@@ -99,8 +101,6 @@ export interface ClientAgentOptions {
 
 const DEFAULT_HTTP_ADDR = '127.0.0.1:8500'
 const DEFAULT_RETRY_MS = 1_000
-const SIDECAR_MIN_PORT = 21_000
-const SIDECAR_MAX_PORT = 21_255
 const silent: ControlLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class ClientAgent {
@@ -201,10 +201,10 @@ export class ClientAgent {
       ...{ id, name, address, datacenter: options.datacenter ?? 'dc1' },
       locality: options.locality,
     }
+    const ranges = portRanges(options)
     const catalog = await Catalog.open(store, {
       node: ownNode(node),
-      sidecarMinPort: SIDECAR_MIN_PORT,
-      sidecarMaxPort: SIDECAR_MAX_PORT,
+      ...ranges,
       defaultSidecarChecks: true,
     })
     // Config entries are the control plane's: an agent has none.
@@ -222,6 +222,15 @@ export class ClientAgent {
     catalog.onChange(({ services }) => {
       for (const service of services) indexes.bump(serviceTopic(service), store.index)
     })
+    // Config entries are the control plane's: which sidecars they let expose their checks, it says.
+    let byEntries: ReadonlySet<string> = new Set()
+    const exposedChecks = new ExposedChecks(catalog, {
+      ...ranges,
+      exposes: ({ ID, Proxy: proxy }) => proxy?.Expose?.Checks === true || byEntries.has(ID),
+      onProblem: reason => log.warn({}, reason),
+    })
+    exposedChecks.start()
+    this.cleanups.push(() => exposedChecks.stop())
     healthChecks.start()
     this.cleanups.push(() => healthChecks.stop())
 
@@ -235,6 +244,10 @@ export class ClientAgent {
       token: () => agentToken(),
       isHeld: () => this.lease?.state === 'held',
       onProblem: (what, reason) => log.error({ what }, `agent: not synced: ${reason}`),
+      onExposing: sidecars => {
+        byEntries = sidecars
+        exposedChecks.everythingChanged()
+      },
       onSynced: what => log.debug({ what }, 'agent: Synced'),
     })
     const lease = this.keepLease(link, identity, agentToken, sync, node)

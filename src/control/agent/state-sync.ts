@@ -2,7 +2,7 @@
 // all of it when the lease was taken anew and at intervals (anti-entropy), when also what is there and not here is taken out.
 // Made by `ClientAgent`; reads the local catalog. Invariant: what the control plane refuses is said once in the log and tried again.
 import type { Catalog } from '../catalog/catalog.js'
-import { OWN_NODE } from '../catalog/catalog-types.js'
+import { type CatalogCheck, OWN_NODE } from '../catalog/catalog-types.js'
 import { agentService, checkShape } from '../http-api/shapes.js'
 import type { AgentIdentity } from './lease-keeper.js'
 import { type ServerLink, ServersAway } from './server-link.js'
@@ -10,6 +10,7 @@ import { type ServerLink, ServersAway } from './server-link.js'
 interface Registration {
   readonly body: { readonly Checks: readonly { readonly CheckID: string }[] }
   readonly text: string
+  readonly isSidecar: boolean
 }
 
 export interface StateSyncOptions {
@@ -21,7 +22,14 @@ export interface StateSyncOptions {
   isHeld(): boolean
   readonly intervalMs?: number
   onProblem(what: string, reason: string): void
+  /** IDs of the sidecars whose checks are exposed, by their registrations or by config entries. */
+  onExposing(sidecars: ReadonlySet<string>): void
   onSynced(what: string): void
+}
+
+interface ServiceThere {
+  readonly ID: string
+  readonly Proxy?: { readonly Expose?: { readonly Checks?: boolean } }
 }
 
 const INTERVAL_MS = 60_000
@@ -105,6 +113,7 @@ export class StateSync {
       this.said.clear()
       isDone = await this.takeOut(wanted)
     } else for (const id of [...this.said.keys()]) if (!wanted.has(id)) isDone = (await this.deregister({ ServiceID: id }, id)) && isDone
+    let hasNewSidecar = false
     for (const [id, registration] of wanted) {
       if (this.stopped) return false
       const before = this.said.get(id)
@@ -114,7 +123,9 @@ export class StateSync {
         if (!kept.has(CheckID)) isDone = (await this.send('deregister', { Node: this.options.identity.name, CheckID }, id)) && isDone
       if (await this.send('register', registration.body, id)) this.said.set(id, registration)
       else isDone = false
+      hasNewSidecar ||= before === undefined && registration.isSidecar
     }
+    if (hasNewSidecar) await this.servicesThere()
     return isDone
   }
 
@@ -129,35 +140,53 @@ export class StateSync {
     }
     const registrations = new Map<string, Registration>()
     const checks = catalog.checksOn(OWN_NODE)
-    const add = (id: string, service: object): void => {
+    const add = (id: string, service: object, isSidecar = false): void => {
       const own = checks.filter(({ definition }) => definition.ServiceID === id)
-      const Checks = own.map(check => ({ ...checkShape(catalog, check), Node: identity.name, CheckID: check.definition.CheckID }))
+      const Checks = own.map(check => ({
+        ...checkShape(catalog, check),
+        ...asked(check),
+        Node: identity.name,
+        CheckID: check.definition.CheckID,
+      }))
       const body = { ...node, ...service, Checks }
-      registrations.set(id, { body, text: JSON.stringify(body) })
+      registrations.set(id, { body, text: JSON.stringify(body), isSidecar })
     }
-    for (const instance of catalog.instancesOn(OWN_NODE)) add(instance.ID, { Service: serviceOf(agentService(instance, '')) })
+    for (const instance of catalog.instancesOn(OWN_NODE))
+      add(instance.ID, { Service: serviceOf(agentService(instance, '')) }, instance.Kind === 'connect-proxy')
     add('', {})
     return registrations
   }
 
   /** What the control plane has on this node and this machine has not. */
   private async takeOut(wanted: ReadonlyMap<string, Registration>): Promise<boolean> {
-    const { link, identity, token } = this.options
-    const ask = async (path: string): Promise<unknown> => {
-      const answer = await link.request({ method: 'GET', path, token: token('') })
-      if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body.toString().slice(0, 300)}`)
-      return JSON.parse(answer.body.toString())
-    }
-    const node = encodeURIComponent(identity.name)
-    const there = (await ask(`/v1/catalog/node-services/${node}`)) as { readonly Services?: readonly { readonly ID: string }[] } | null
     let isDone = true
-    for (const { ID } of there?.Services ?? []) if (!wanted.has(ID)) isDone = (await this.deregister({ ServiceID: ID }, ID)) && isDone
-    const checks = (await ask(`/v1/health/node/${node}`)) as readonly { readonly CheckID: string; readonly ServiceID: string }[]
+    for (const { ID } of await this.servicesThere()) if (!wanted.has(ID)) isDone = (await this.deregister({ ServiceID: ID }, ID)) && isDone
+    const checks = (await this.ask(`/v1/health/node/${encodeURIComponent(this.options.identity.name)}`)) as readonly {
+      readonly CheckID: string
+      readonly ServiceID: string
+    }[]
     const known = new Set(this.options.catalog.checksOn(OWN_NODE).map(({ definition }) => definition.CheckID))
     for (const { CheckID, ServiceID } of checks)
       if (CheckID !== SERF_HEALTH && !known.has(CheckID) && (ServiceID === '' || wanted.has(ServiceID)))
         isDone = (await this.deregister({ CheckID }, ServiceID)) && isDone
     return isDone
+  }
+
+  /** With what config entries say of them. */
+  private async servicesThere(): Promise<readonly ServiceThere[]> {
+    const node = encodeURIComponent(this.options.identity.name)
+    const path = `/v1/catalog/node-services/${node}?merge-central-config`
+    const there = (await this.ask(path)) as { readonly Services?: readonly ServiceThere[] } | null
+    const services = there?.Services ?? []
+    this.options.onExposing(new Set(services.flatMap(({ ID, Proxy: proxy }) => (proxy?.Expose?.Checks === true ? ID : []))))
+    return services
+  }
+
+  private async ask(path: string): Promise<unknown> {
+    const { link, token } = this.options
+    const answer = await link.request({ method: 'GET', path, token: token('') })
+    if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body.toString().slice(0, 300)}`)
+    return JSON.parse(answer.body.toString())
   }
 
   private async deregister(what: object, id: string): Promise<boolean> {
@@ -185,6 +214,11 @@ export class StateSync {
     this.refused.set(id, reason)
     return false
   }
+}
+
+/** What the sidecar is to hand on, of a check that goes through it. */
+function asked({ exposed, definition: { HTTP, GRPC } }: CatalogCheck): object {
+  return exposed === undefined ? {} : { Definition: HTTP === '' ? { GRPC } : { HTTP } }
 }
 
 /** As the control plane takes it: no indexes, no datacenter. */

@@ -6,6 +6,7 @@
 import { isIP } from 'node:net'
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, keyOfInstance, keyOn, OWN_NODE } from './catalog-types.js'
 import type { HealthStatus } from './check-definition.js'
+import { type ExposedCheck, exposedPath } from './check-exposure.js'
 import { NODE } from './maintenance-check.js'
 import type { GatewayKind } from './service-definition.js'
 import type { VirtualIps } from './virtual-ips.js'
@@ -63,6 +64,8 @@ export class CatalogIndex {
   }
 
   node(name: string): CatalogNode | undefined {
+    // That is our own node's key, and nobody's name.
+    if (name === '') return undefined
     const key = this.nodeKey(name)
     return key === OWN_NODE ? this.ownNode : this.nodesByKey.get(key)
   }
@@ -210,7 +213,22 @@ export class CatalogIndex {
     )
   }
 
+  /** Connect proxies beside the instance, on its machine. */
+  proxiesOf({ Node: node, ID: id, Service: service }: CatalogInstance): CatalogInstance[] {
+    const all = this.sorted(this.proxiesByDestination.get(service.toLowerCase()))
+    return all.filter(({ Node, Proxy: proxy }) => Node === node && proxy?.DestinationServiceID === id)
+  }
+
   // ---- checks ----
+
+  /** Paths that the proxy is to open for checks of the service behind it. */
+  exposedChecks({ Node, ID, Proxy: proxy }: CatalogInstance): ExposedCheck[] {
+    const service = proxy?.DestinationServiceID ?? ''
+    if (service === '') return []
+    return this.checksOfService(Node, service).flatMap(check =>
+      check.exposed !== undefined && check.exposed.Proxy !== ID ? [] : (exposedPath(check, this.nodeOf(check)) ?? []),
+    )
+  }
 
   /** One of this node, or of a service of it. */
   check(id: string): CatalogCheck | undefined {

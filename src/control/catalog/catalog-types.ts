@@ -3,6 +3,7 @@
 // Invariant: `Node` is '' for this server's own node and the name in lower case for any other, so that what the agent API registers keeps
 // its bare id as its key, and a name never meets another that differs in case alone.
 import type { CheckDefinition, HealthStatus } from './check-definition.js'
+import type { CheckExposure } from './check-exposure.js'
 import type { Locality } from './locality.js'
 import type { ServiceInstance } from './service-definition.js'
 
@@ -53,6 +54,8 @@ export interface StoredCheck {
   readonly status: HealthStatus
   readonly output: string
   readonly registered?: RegisteredCheck
+  /** Undefined: it reaches what it checks by itself. */
+  readonly exposed?: CheckExposure
 }
 
 export interface CatalogCheck extends StoredCheck, Indexed {

@@ -30,6 +30,7 @@ import {
   PLAIN_CHECK,
   sidecarChecks,
 } from './check-definition.js'
+import { exposedPath, exposedPort } from './check-exposure.js'
 import { maintenanceCheck, maintenanceCheckId, NODE } from './maintenance-check.js'
 import { bindErrors, freePort } from './proxy-ports.js'
 import { sameContent } from './same-content.js'
@@ -385,8 +386,8 @@ export class Catalog extends CatalogIndex {
       const current = this.checkOn(node, id)
       if (current === undefined) return false
       if (current.status === status) return true
-      const { definition, registered } = current
-      const after: StoredCheck = { definition, status, output: text, ...(registered && { registered }) }
+      const { definition, registered, exposed } = current
+      const after: StoredCheck = { definition, status, output: text, ...(registered && { registered }), ...(exposed && { exposed }) }
       await turn.transaction([put('check', keyOn(node, id), after)])
       return true
     }, lease)
@@ -395,7 +396,8 @@ export class Catalog extends CatalogIndex {
   /** Before a re-registered check has run again it keeps what its last run said, so that a restart takes no one out of service. */
   private freshCheck(check: CheckDefinition): StoredCheck {
     const before = this.check(check.CheckID)
-    return { definition: check, status: before?.status ?? check.InitialStatus, output: before?.output ?? '' }
+    const exposed = before?.exposed
+    return { definition: check, status: before?.status ?? check.InitialStatus, output: before?.output ?? '', ...(exposed && { exposed }) }
   }
 
   /** The only way in which memory changes after the start: what the store has committed. */
@@ -428,7 +430,9 @@ export class Catalog extends CatalogIndex {
         this.removeCheck(key)
         if (record !== undefined)
           this.addCheck({ ...withKnownDefinition(storedCheck(record.value), before), Node: splitKey(key).node, ...indexes })
-        this.healthChanged(this.checkByKey(key), change)
+        const after = this.checkByKey(key)
+        this.healthChanged(after, change)
+        this.exposureChanged(before, after, change)
       }
     }
     for (const service of [...change.services]) for (const linked of this.links.servicesOf(service)) change.services.add(linked)
@@ -468,6 +472,15 @@ export class Catalog extends CatalogIndex {
       change.services.add(instance.Service)
       change.services.add(meshServiceOf(instance))
     }
+  }
+
+  /** The sidecars that open another path for the check than before, or none. */
+  private exposureChanged(before: CatalogCheck | undefined, after: CatalogCheck | undefined, change: ChangeSet): void {
+    const opened = (check: CatalogCheck | undefined): string => JSON.stringify(check && exposedPath(check, this.nodeOf(check)))
+    const either = after ?? before
+    if (either === undefined || (!exposedPort(either) && !(before && exposedPort(before))) || opened(before) === opened(after)) return
+    const service = this.instanceOn(either.Node, either.definition.ServiceID)
+    if (service !== undefined) for (const proxy of this.proxiesOf(service)) change.proxies.add(keyOfInstance(proxy))
   }
 
   /** `taken`: ports of this machine, to which the one that is given out is added. */

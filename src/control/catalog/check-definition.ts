@@ -205,7 +205,9 @@ function readCheck(
   if (!METHOD.test(method)) fields.fail('Method', 'is not an HTTP method')
   const status = fields.string('Status') || 'critical'
   if (status !== 'passing' && status !== 'warning' && status !== 'critical') fields.fail('Status', 'must be passing, warning or critical')
-  const intervalMs = readDuration(fields, 'Interval', 0) || DEFAULT_CHECK_INTERVAL_MS
+  const givenIntervalMs = readDuration(fields, 'Interval', 0)
+  if (givenIntervalMs > 0 && ttlMs > 0) fields.fail('', 'Interval and TTL cannot both be specified')
+  const intervalMs = givenIntervalMs || DEFAULT_CHECK_INTERVAL_MS
   const deregister = readDuration(fields, 'DeregisterCriticalServiceAfter', 0)
   const critical = fields.integer('FailuresBeforeCritical', 0, 1_000_000, 0)
   const id = fields.string('CheckID') || fields.string('ID') || fallbackId

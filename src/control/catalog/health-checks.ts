@@ -8,6 +8,7 @@ import type { HeldLease } from '../store/task-leases.js'
 import type { Catalog } from './catalog.js'
 import { type CatalogChange, type CatalogCheck, keyOn, OWN_NODE, splitKey } from './catalog-types.js'
 import { type CheckDefinition, type CheckType, type HealthStatus, SIDECAR_LISTENING } from './check-definition.js'
+import { type CheckExposure, throughSidecar } from './check-exposure.js'
 import type { CheckOutcome, CheckRunner } from './checks/check-outcome.js'
 import { httpCheck } from './checks/http-check.js'
 import { grpcCheck, h2PingCheck } from './checks/http2-checks.js'
@@ -38,6 +39,9 @@ interface RunningCheck {
   /** Key of its node. */
   readonly node: string
   readonly definition: CheckDefinition
+  /** As it is run: of a check that goes through a sidecar with the sidecar's address. */
+  readonly asked: CheckDefinition
+  readonly exposed: CheckExposure | undefined
   timer: NodeJS.Timeout | undefined
   /** Stops the run in progress. */
   abort: AbortController | undefined
@@ -151,7 +155,7 @@ export class HealthChecks {
   private reconcile(key: string, check: CatalogCheck | undefined): void {
     const running = this.running.get(key)
     const wanted = check !== undefined && this.isOurs(check) ? check : undefined
-    if (running !== undefined && running.definition === wanted?.definition) return
+    if (running !== undefined && running.definition === wanted?.definition && goesTheSameWay(running.exposed, wanted.exposed)) return
     if (running !== undefined) {
       this.end(running)
       this.running.delete(key)
@@ -161,9 +165,10 @@ export class HealthChecks {
   }
 
   private index(running: RunningCheck, change: (map: Map<string, Set<RunningCheck>>, key: string, check: RunningCheck) => void): void {
-    const { node, definition } = running
+    const { node, definition, exposed } = running
     if (definition.Type === 'alias') change(this.aliases, followedBy(definition, this.catalog), running)
-    if (node === OWN_NODE && definition.Name === SIDECAR_LISTENING) change(this.starting, definition.ServiceID, running)
+    if (exposed !== undefined) change(this.starting, exposed.Proxy, running)
+    else if (node === OWN_NODE && definition.Name === SIDECAR_LISTENING) change(this.starting, definition.ServiceID, running)
   }
 
   /** What was registered with the catalog is watched by who registered it, unless its node says that nobody does. */
@@ -173,17 +178,20 @@ export class HealthChecks {
   }
 
   private begin(check: CatalogCheck): void {
-    const { definition, Node: node } = check
+    const { definition, exposed, Node: node } = check
     const running: RunningCheck = {
       node,
       definition,
+      exposed,
+      asked: exposed === undefined ? definition : throughSidecar(definition, exposed),
       timer: undefined,
       abort: undefined,
       waiting: false,
       // Where nothing good is known yet the first outcome counts at once, whatever the thresholds.
       successes: check.status === 'critical' ? definition.SuccessBeforePassing : 0,
       failures: check.status === 'critical' ? definition.FailuresBeforeCritical : 0,
-      everPassed: check.status === 'passing',
+      // What has passed without the sidecar says nothing about the way through it.
+      everPassed: check.status === 'passing' && exposed === undefined,
       deregisterTimer: undefined,
     }
     this.running.set(keyOn(node, definition.CheckID), running)
@@ -251,7 +259,7 @@ export class HealthChecks {
       check.definition.timeoutMs,
     )
     timeout.unref()
-    const outcome = await RUNNERS[check.definition.Type]!(check.definition, abort.signal).catch(
+    const outcome = await RUNNERS[check.definition.Type]!(check.asked, abort.signal).catch(
       (error: Error): CheckOutcome => ({ status: 'critical', output: reasonOf(error, abort.signal) }),
     )
     clearTimeout(timeout)
@@ -353,6 +361,10 @@ export class HealthChecks {
   private unwritten(id: string, { message }: Error): void {
     if (!this.stopped) this.options.onProblem?.(id, message)
   }
+}
+
+function goesTheSameWay(before: CheckExposure | undefined, after: CheckExposure | undefined): boolean {
+  return before?.Port === after?.Port && before?.Address === after?.Address && before?.Proxy === after?.Proxy
 }
 
 /** What an alias check is about. A node that is not there (yet) has the key that it will have. */

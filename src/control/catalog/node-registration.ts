@@ -179,5 +179,7 @@ export function applyRegistration(draft: CatalogDraft, { node, skipNodeUpdate, s
 export function setCheck(draft: CatalogDraft, node: string, check: StoredCheck): CatalogCheck {
   const before = draft.check(node, check.definition.CheckID)
   const isOurs = before !== undefined && before.registered === undefined
-  return draft.setCheck(node, isOurs ? { definition: before.definition, status: check.status, output: check.output } : check)
+  if (!isOurs) return draft.setCheck(node, check)
+  const { definition, exposed } = before
+  return draft.setCheck(node, { definition, status: check.status, output: check.output, ...(exposed && { exposed }) })
 }

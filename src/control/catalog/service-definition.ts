@@ -3,7 +3,6 @@
 // instance of its own, with Consul's defaults; only its automatic port is left to the catalog, which knows the free ones.
 // Invariant: an instance made here can be turned into Envoy resources without further checks.
 import { isIP } from 'node:net'
-import { EXPOSE_CHECKS } from '../config-entries/entry-fields.js'
 import { FieldReader, isObject } from '../config-entries/field-reader.js'
 import { type ConfigKeys, configProblems, PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../config-entries/proxy-config-keys.js'
 import type { ConfigError, Expose, ExposePath, MeshGatewayMode } from '../config-entries/types.js'
@@ -169,6 +168,9 @@ function readInstance(
   const port = fields.integer('Port', 0, 65_535, 0)
   const socketPath = fields.string('SocketPath')
   const address = fields.string('Address') || (owner?.Address ?? '')
+  // Callers would dial themselves.
+  if (nameField === 'Name' && owner === undefined && (address === '0.0.0.0' || address === '::'))
+    fields.fail('Address', 'Invalid service address')
   // Endpoints travel by EDS, which takes addresses and no names.
   const reached = isProxy || isGateway || native ? address : ''
   if (reached && isIP(reached) === 0 && socketPath === '')
@@ -297,7 +299,7 @@ function readConfig(fields: FieldReader, keys: ConfigKeys): Record<string, unkno
 function readExpose(fields: FieldReader | undefined, readers: FieldReader[]): Expose {
   if (fields === undefined) return {}
   readers.push(fields)
-  if (fields.boolean('Checks')) fields.warn('Checks', EXPOSE_CHECKS)
+  const Checks = fields.boolean('Checks')
   const Paths = fields.objects('Paths', MAX_EXPOSED_PATHS).map((path): ExposePath => {
     readers.push(path)
     path.ignore('ParsedFromCheck')
@@ -309,7 +311,7 @@ function readExpose(fields: FieldReader | undefined, readers: FieldReader[]): Ex
     if (ListenerPort === 0) path.fail('ListenerPort', 'missing')
     return { Path, LocalPathPort: path.integer('LocalPathPort', 0, 65_535, 0), ListenerPort, Protocol: Protocol as 'http' | 'http2' }
   })
-  return Paths.length === 0 ? {} : { Paths }
+  return { ...(Checks && { Checks }), ...(Paths.length > 0 && { Paths }) }
 }
 
 function readUpstream(fields: FieldReader, readers: FieldReader[]): Upstream {

@@ -1,12 +1,11 @@
-// What becomes of every field of every kind of config entry: read (`there`), kept and shown only (`kept`), accepted with a warning because
-// what would read it is not here (`warned`), or refused. One table: the rules refuse by it (`refusedFields`), the HTTP API, `apply` and the mesh
-// file warn by it (`fieldWarnings`), docs/consul-compatibility.md shows it, and tests hold it against the schemas and the compiled resources.
+// What becomes of every field of every kind of config entry: read (`there`), kept and shown only (`kept`), or refused. One table: the rules
+// refuse by it (`refusedFields`), docs/consul-compatibility.md shows it, and tests hold it against the schemas and the compiled resources.
 // A path stands for all below it; `[]` is any item of a list, `{}` any value of a map.
 import type { Report } from './rules-common.js'
 import type { ConfigEntry, ConfigEntryKind, ConfigError } from './types.js'
 
 export interface FieldFate {
-  readonly state: 'there' | 'kept' | 'warned' | 'refused'
+  readonly state: 'there' | 'kept' | 'refused'
   readonly why: string
   /** A value that asks for nothing but what holds anyway. `own`: the datacenter here. */
   readonly harmless?: (value: unknown, own: string) => boolean
@@ -41,11 +40,7 @@ const FAILOVER_POLICY: FieldTable = { Mode: { ...ENTERPRISE, harmless: is('seque
 const PROXYING: FieldTable = {
   ...there('Mode', 'TransparentProxy.OutboundListenerPort', 'TransparentProxy.DialedDirectly', 'MutualTLSMode', 'MeshGateway.Mode'),
 }
-export const EXPOSE_CHECKS = 'has no effect: the checks are run here, and reach the application past its sidecar'
-const EXPOSE: FieldTable = {
-  ...there(...under('Expose.Paths[]', 'Path', 'LocalPathPort', 'ListenerPort', 'Protocol')),
-  'Expose.Checks': { state: 'warned', why: EXPOSE_CHECKS },
-}
+const EXPOSE = there('Expose.Checks', ...under('Expose.Paths[]', 'Path', 'LocalPathPort', 'ListenerPort', 'Protocol'))
 const EXTENSIONS = there(...under('EnvoyExtensions[]', 'Name', 'Required', 'Arguments', 'ConsulVersion', 'EnvoyVersion'))
 
 const UPSTREAM: FieldTable = {
@@ -294,22 +289,17 @@ function under(prefix: string, ...names: readonly string[]): string[] {
 
 /** Reports each refused field that the entry has. */
 export function refusedFields(entry: ConfigEntry, report: Report): void {
-  for (const { path, reason } of found(entry, 'refused', '', false)) report(path, reason)
+  for (const { path, reason } of found(entry, '', false)) report(path, reason)
 }
 
 /** Each field that leads to another datacenter. */
 export function foreignFields(entry: ConfigEntry, datacenter: string): ConfigError[] {
-  return found(entry, 'refused', datacenter, true)
+  return found(entry, datacenter, true)
 }
 
-/** Each field that the entry has and that nothing here reads. */
-export function fieldWarnings(entry: ConfigEntry, datacenter: string): ConfigError[] {
-  return found(entry, 'warned', datacenter, false)
-}
-
-function found(entry: ConfigEntry, state: FieldFate['state'], datacenter: string, atWrite: boolean): ConfigError[] {
+function found(entry: ConfigEntry, datacenter: string, atWrite: boolean): ConfigError[] {
   return Object.entries(ENTRY_FIELDS[entry.Kind]).flatMap(([path, fate]) =>
-    fate.state !== state || (fate.atWrite === true) !== atWrite
+    fate.state !== 'refused' || (fate.atWrite === true) !== atWrite
       ? []
       : valuesAt(entry, path.split('.'), '')
           .filter(({ value }) => fate.harmless?.(value, datacenter) !== true)

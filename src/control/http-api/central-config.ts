@@ -15,7 +15,9 @@ export function withCentralConfig(entries: ConfigEntryIndex, instance: CatalogIn
   const TransparentProxy = proxy.TransparentProxy ?? serviceDefaults?.TransparentProxy ?? proxyDefaults?.TransparentProxy
   const MutualTLSMode = proxy.MutualTLSMode || serviceDefaults?.MutualTLSMode || proxyDefaults?.MutualTLSMode
   const MeshGateway = proxy.MeshGateway || serviceDefaults?.MeshGateway?.Mode || proxyDefaults?.MeshGateway?.Mode
-  const Expose = proxy.Expose ?? serviceDefaults?.Expose ?? proxyDefaults?.Expose
+  const expose = [proxy.Expose, serviceDefaults?.Expose, proxyDefaults?.Expose]
+  const Checks = expose.some(source => source?.Checks === true)
+  const Paths = expose.find(source => (source?.Paths ?? []).length > 0)?.Paths
   const merged: ProxyRegistration = {
     ...proxy,
     Config: { ...proxyDefaults?.Config, ...configOf(serviceDefaults), ...proxy.Config },
@@ -23,7 +25,7 @@ export function withCentralConfig(entries: ConfigEntryIndex, instance: CatalogIn
     ...(TransparentProxy && { TransparentProxy }),
     ...(MutualTLSMode && { MutualTLSMode }),
     ...(MeshGateway && { MeshGateway }),
-    ...(Expose && { Expose }),
+    Expose: { ...(Checks && { Checks }), ...(Paths && { Paths }) },
   }
   return { ...instance, Proxy: merged }
 }

@@ -24,11 +24,15 @@ export function checkCommonParameters(request: FastifyRequest, node: NodeInfo): 
     if ((query(request, parameter) ?? '') !== '')
       throw new HttpError(400, `Invalid query parameter: "${parameter}" - ${feature} a Consul Enterprise feature`)
   }
+  if ((query(request, 'sg') ?? '') !== '')
+    throw new HttpError(400, 'Invalid query parameter: "sg" - Sameness groups are a Consul Enterprise feature')
   const datacenter = query(request, 'dc') ?? ''
   if (datacenter !== '' && datacenter !== node.datacenter)
     throw new HttpError(500, `No path to datacenter: there is only ${node.datacenter}, and peering leads out of it (?peer=)`)
   if (query(request, 'stale') !== undefined && query(request, 'consistent') !== undefined)
     throw new HttpError(400, 'Cannot specify ?stale with ?consistent, conflicting semantics.')
+  if (query(request, 'cached') !== undefined && query(request, 'consistent') !== undefined)
+    throw new HttpError(400, 'Cannot specify ?cached with ?consistent, conflicting semantics.')
   const maxStale = query(request, 'max_stale')
   if (maxStale !== undefined && maxStale !== '' && parseDuration(maxStale) === undefined)
     throw new HttpError(400, `Invalid max_stale value "${maxStale}"`)

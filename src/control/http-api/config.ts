@@ -79,8 +79,8 @@ function kindOf(request: FastifyRequest): ConfigEntryKind | typeof BOUND_API_GAT
 }
 
 /** What has no effect, and names of services and peers that nobody knows: probably typing mistakes. Said in headers. */
-export function configWarnings({ catalog, node, peeringTable, federationTable }: ApiContext, entry: ConfigEntry): string[] {
+export function configWarnings({ catalog, peeringTable, federationTable }: ApiContext, entry: ConfigEntry): string[] {
   const named = entry.Kind === 'service-intentions' ? unknownServiceWarnings(entry, new Set(catalog.serviceNames())) : []
   const peers = unknownPeerWarnings(entry, peer => (peeringTable.get(peer) ?? federationTable.get(peer)) !== undefined)
-  return [...entryWarnings(entry, node.datacenter).map(describeError), ...named, ...peers]
+  return [...entryWarnings(entry).map(describeError), ...named, ...peers]
 }

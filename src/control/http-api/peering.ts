@@ -9,26 +9,19 @@ const PEERINGS = 'peerings'
 const MAX_META = 64
 
 export function peeringRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { peerings, indexes, federationTable } = context
+  const { peerings, indexes } = context
   const shape = (status: PeeringStatus): object => peeringShape(context, status)
-
-  /** Intentions name peerings and federations alike. */
-  const freeName = (name: string): string => {
-    if (federationTable.get(name) !== undefined)
-      throw new HttpError(409, `there is a federation ${JSON.stringify(name)}: a peering needs another name`)
-    return name
-  }
 
   app.post('/v1/peering/token', async request => {
     const body = bodyObject(request)
-    const name = freeName(peerName(body, 'when generating a new peering token'))
+    const name = peerName(body, 'when generating a new peering token')
     const addresses = strings(body, 'ServerExternalAddresses')
     return { PeeringToken: await answered(() => peerings.generateToken(name, meta(body), addresses)) }
   })
 
   app.post('/v1/peering/establish', async request => {
     const body = bodyObject(request)
-    const name = freeName(peerName(body, 'when establishing a peering'))
+    const name = peerName(body, 'when establishing a peering')
     const token = body['PeeringToken']
     if (typeof token !== 'string' || token === '')
       throw new HttpError(400, 'PeeringToken is required in the payload when establishing a peering')

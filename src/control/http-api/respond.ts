@@ -175,6 +175,8 @@ export function sendIndexed(reply: FastifyReply, index: number, value: unknown):
 
 export function indexHeaders(reply: FastifyReply, index: number, request?: FastifyRequest): void {
   const consistency = request === undefined ? 'leader' : query(request, 'stale') !== undefined ? 'stale' : undefined
+  // Everything is in memory, and as new as the store.
+  if (request !== undefined && query(request, 'cached') !== undefined) reply.header('X-Cache', 'HIT').header('Age', '0')
   reply
     .header('X-Consul-Index', String(index))
     .header('X-Consul-KnownLeader', 'true')

@@ -27,6 +27,7 @@ import { indentJson } from './indent-json.js'
 import { intentionRoutes } from './intentions.js'
 import { internalRoutes } from './internal-ui.js'
 import { kvRoutes } from './kv.js'
+import { refuseMissingNames } from './missing-names.js'
 import { operatorRoutes } from './operator.js'
 import { outriggerRoutes } from './outrigger.js'
 import { peeringRoutes } from './peering.js'
@@ -53,7 +54,9 @@ const REQUEST_TIMEOUT_MS = 30_000
 
 export function buildHttpApi(context: ApiContext): FastifyInstance {
   const localHosts = new LocalHosts()
-  const app = newHttpApi(request => {
+  const defaultPolicy = context.acl?.defaultPolicy ?? 'allow'
+  const app = newHttpApi((request, reply) => {
+    reply.header('X-Consul-Default-ACL-Policy', defaultPolicy)
     if (context.loopbackOnly && !context.tokenRequired) localHosts.require(request)
     if (!isPublic(request)) requireToken(context.authorizer, request)
     checkCommonParameters(request, context.node)
@@ -96,7 +99,7 @@ export function buildHttpApi(context: ApiContext): FastifyInstance {
 }
 
 /** The frame without routes. `admit` is asked first of every request, and throws what it refuses. */
-export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyInstance {
+export function newHttpApi(admit: (request: FastifyRequest, reply: FastifyReply) => void): FastifyInstance {
   const app = Fastify({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -105,6 +108,7 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
     // What comes before any route: a path that can't be decoded, or is too long.
     frameworkErrors: (error, _request, reply) => plainError(reply, error.statusCode ?? 400, error.message),
   })
+  refuseMissingNames(app)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, bytes, done) => {
     // Of a path or method that there is not, nobody reads the body: it is not what is wrong.
@@ -119,8 +123,8 @@ export function newHttpApi(admit: (request: FastifyRequest) => void): FastifyIns
     }
   })
   // Hooks with a callback cost an answer no turns of promises; what they throw is answered all the same.
-  app.addHook('onRequest', (request, _reply, done) => {
-    admit(request)
+  app.addHook('onRequest', (request, reply, done) => {
+    admit(request, reply)
     done()
   })
   app.addHook('onSend', (request, reply, payload, done) => {

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import type { AgentLease } from '../agents/agent-leases.js'
 import type { CatalogIndex } from '../catalog/catalog-index.js'
 import { type CatalogCheck, type CatalogInstance, type CatalogNode, OWN_NODE } from '../catalog/catalog-types.js'
+import { exposedPort } from '../catalog/check-exposure.js'
 import { SERVER_RPC_PORT } from '../catalog/server-instance.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { VirtualIps } from '../catalog/virtual-ips.js'
@@ -224,7 +225,7 @@ export function checkShape(catalog: CheckPlaces, check: CatalogCheck): Record<st
     Type: registered?.Type ?? definition.Type,
     Interval: registered?.Interval ?? (untimed ? '' : durationFromMs(definition.intervalMs)),
     Timeout: registered?.Timeout ?? (untimed ? '' : durationFromMs(definition.timeoutMs)),
-    ExposedPort: registered?.ExposedPort ?? 0,
+    ExposedPort: exposedPort(check),
     Definition: registered?.Definition ?? {},
     CreateIndex: check.CreateIndex,
     ModifyIndex: check.ModifyIndex,

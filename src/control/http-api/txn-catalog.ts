@@ -41,9 +41,11 @@ export function readCatalogOperation(fields: FieldReader, datacenter: string): C
     const index = record.integer('ModifyIndex', 0, Number.MAX_SAFE_INTEGER, 0)
     try {
       if (type === 'Node') return { type, verb, index, node: readNode(record, 'Meta') }
+      const node = (type === 'Check' ? record : operation).string('Node')
+      if (node === '') throw new CatalogError('Must provide node')
       if (type === 'Check') return { type, verb, index, registration: readRegisteredCheck(record) }
       const service = WRITING.has(verb) ? readService(record) : undefined
-      return { type, verb, index, node: operation.string('Node'), id: service?.ID ?? record.string('ID'), service }
+      return { type, verb, index, node, id: service?.ID ?? record.string('ID'), service }
     } catch (error) {
       throw error instanceof CatalogError ? new HttpError(400, `Failed to parse body: ${operation.path}: ${error.message}`) : error
     }

@@ -12,6 +12,7 @@ import { BACKDATE_MS } from '../../mtls/x509/x509.js'
 import { isPeeredSni } from '../discovery-chain/names.js'
 import { GrpcStatus } from '../grpc/grpc-status.js'
 import { hashOf, isSameHash } from '../secret-hash.js'
+import type { FederationTable } from '../spiffe/federation-table.js'
 import type { ReplicaNotes } from '../store/replica-notes.js'
 import type { TaskLeases } from '../store/task-leases.js'
 import type { ExportedServices } from './exported-services.js'
@@ -46,8 +47,7 @@ export interface PeeringsOptions {
   servers(): readonly string[]
   /** By which we dial, before the addresses of the peer itself; empty unless the mesh entry says so. */
   ownGateways(): readonly string[]
-  /** Name of the federation with a trust domain. */
-  federated(trustDomain: string): string | undefined
+  readonly federations: Pick<FederationTable, 'get' | 'ofTrustDomain'>
   onProblem(peer: string, reason: string): void
   onNotice(peer: string, what: string): void
   readonly now?: () => number
@@ -56,7 +56,7 @@ export interface PeeringsOptions {
 /** What an operator has asked wrongly, or what can't be done now: the status of the HTTP API and one line. */
 export class PeeringError extends Error {
   constructor(
-    readonly statusCode: 400 | 404 | 429 | 500,
+    readonly statusCode: 400 | 404 | 409 | 429 | 500,
     message: string,
   ) {
     super(message)
@@ -155,6 +155,7 @@ export class Peerings {
   async generateToken(name: string, meta: Readonly<Record<string, string>>, manual: readonly string[]): Promise<string> {
     const { table, datacenter } = this.options
     checkName(name)
+    this.checkRoom(name, table.get(name))
     const { addresses, bundle } = this.reachedAt(manual)
     const secret = randomUUID()
     let PeerID = ''
@@ -200,6 +201,7 @@ export class Peerings {
   async establish(name: string, text: string, meta: Readonly<Record<string, string>>): Promise<void> {
     const { table, datacenter, seal } = this.options
     checkName(name)
+    this.checkRoom(name, table.get(name))
     const token = checked(() => decodeToken(text))
     const bundle = this.options.bundle()
     if (table.byId(token.PeerID) !== undefined || token.ServerName === peeringServerName(datacenter, bundle.trustDomain))
@@ -287,6 +289,9 @@ export class Peerings {
   }
 
   private checkRoom(name: string, before: Peering | undefined): void {
+    // Intentions name peerings and federations alike.
+    if (this.options.federations.get(name) !== undefined)
+      throw new PeeringError(409, `there is a federation ${JSON.stringify(name)}: a peering needs another name`)
     if (before?.State === 'DELETING') throw new PeeringError(400, `peering "${name}" is being deleted`)
     if (before === undefined && this.options.table.list().length >= MAX_PEERINGS)
       throw new PeeringError(429, `there are ${MAX_PEERINGS} peerings already, which is the limit`)
@@ -298,7 +303,7 @@ export class Peerings {
       throw new PeeringError(400, `the peer has our own trust domain ${trustDomain}: its services could not be told from ours`)
     const other = this.options.table.list().find(peering => peering.Name !== name && peering.bundle?.trustDomain === trustDomain)
     if (other !== undefined) throw new PeeringError(400, `there is a peering with this peer already, by the name "${other.Name}"`)
-    const federation = this.options.federated(trustDomain)
+    const federation = this.options.federations.ofTrustDomain(trustDomain)?.Name
     if (federation !== undefined)
       throw new PeeringError(400, `the trust domain ${trustDomain} of the peer is that of the federation "${federation}"`)
   }

@@ -9,6 +9,7 @@ import type { ConfigEntryTable } from '../config-entry-table.js'
 import { formatAddress, type HostPort, hostForOthers } from '../http-api/listen-addresses.js'
 import type { ControlLogger } from '../log-feed.js'
 import type { SnapshotSources } from '../snapshot/build-snapshot.js'
+import type { FederationTable } from '../spiffe/federation-table.js'
 import type { ReplicaNotes } from '../store/replica-notes.js'
 import type { TaskLeases } from '../store/task-leases.js'
 import type { ExportedServices } from './exported-services.js'
@@ -31,8 +32,7 @@ interface Parts {
   grpcTls(): HostPort | undefined
   /** That port asks every client for a certificate, and peers show none. */
   refusesPeers(): boolean
-  /** Name of the federation with a trust domain. */
-  federated(trustDomain: string): string | undefined
+  readonly federations: FederationTable
   readonly log: ControlLogger
 }
 

@@ -110,7 +110,9 @@ export class SnapshotBuilder {
   }
 
   /** Throws `SnapshotError` when the proxy can't be served yet, or not as configured. */
-  build(proxy: ProxyInstance): BuiltSnapshot {
+  build(registered: ProxyInstance): BuiltSnapshot {
+    const exposedChecks = this.sources.catalog.exposedChecks(registered)
+    const proxy = exposedChecks.length === 0 ? registered : { ...registered, exposedChecks }
     const kind = this.sources.kinds[proxy.Kind]
     if (kind === undefined) throw new Error(`proxy ${proxy.ID}: nobody makes resources for kind "${proxy.Kind}"`)
     const { placed } = kind

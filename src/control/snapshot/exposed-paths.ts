@@ -1,13 +1,15 @@
-// Paths of the application that may be asked for without mesh TLS and intentions (`Expose.Paths`: health checks, metrics): one plain
-// listener a path, and a cluster where the path is on another port of the application. Called by the listener and cluster builders.
-// Invariant: nothing but exactly that path is reached through such a listener.
+// Paths of the application that may be asked for without mesh TLS and intentions (`Expose.Paths`: health checks, metrics; `Expose.Checks`: what
+// the checks of the service ask for): one plain listener a path, and a cluster where the path is on another port of the application, or speaks
+// another HTTP than the mesh does. Called by the listener and cluster builders.
+// Invariants: nothing but exactly that path is reached through such a listener; one of a check is reached by who runs the checks alone.
+import { isIPv6 } from 'node:net'
 import { TrafficDirection } from '../../xds/gen/envoy/config/core/v3/base_pb.js'
+import type { FilterChainSchema } from '../../xds/gen/envoy/config/listener/v3/listener_components_pb.js'
 import type { ListenerSchema } from '../../xds/gen/envoy/config/listener/v3/listener_pb.js'
-import type { ExposePath } from '../config-entries/types.js'
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.js'
 import { exposedHcm, HCM_FILTER } from './http-connection-manager.js'
-import { type Init, socketAddress } from './protobuf.js'
-import { isHttp2, LOCAL_APP, type ProxyView } from './proxy-view.js'
+import { type Init, singleAddress, socketAddress } from './protobuf.js'
+import { type ExposedPath, isHttp2, LOCAL_APP, type ProxyView } from './proxy-view.js'
 
 export function exposedListeners(view: ProxyView): Init<typeof ListenerSchema>[] {
   return view.exposed.map(exposed => {
@@ -23,15 +25,22 @@ export function exposedListeners(view: ProxyView): Init<typeof ListenerSchema>[]
     return {
       name: `exposed_path_${id}:${address}:${exposed.ListenerPort}`,
       address: socketAddress(address, exposed.ListenerPort),
-      filterChains: [{ filters: [{ name: HCM_FILTER, configType: { case: 'typedConfig', value: hcm } }] }],
+      filterChains: [{ ...onlyFrom(exposed, address), filters: [{ name: HCM_FILTER, configType: { case: 'typedConfig', value: hcm } }] }],
       trafficDirection: TrafficDirection.INBOUND,
       accessLog: listenerAccessLogs(view.accessLogs),
     }
   })
 }
 
+/** Checks come from this machine, or from the node's own address. A listener of IPv4 never sees `::1`, which Envoy can't parse on some machines. */
+function onlyFrom(exposed: ExposedPath, listening: string): Pick<Init<typeof FilterChainSchema>, 'filterChainMatch'> {
+  if (!('sources' in exposed)) return {}
+  const loopback = [{ addressPrefix: '127.0.0.0', prefixLen: 8 }, ...(isIPv6(listening) ? [singleAddress('::1')] : [])]
+  return { filterChainMatch: { sourcePrefixRanges: [...loopback, ...exposed.sources.map(singleAddress)] } }
+}
+
 /** Ports of the application other than the one that the mesh knows, or that one in another protocol. */
-export function exposedPorts(view: ProxyView): ExposePath[] {
+export function exposedPorts(view: ProxyView): ExposedPath[] {
   const seen = new Set<number>()
   return view.exposed.filter(exposed => {
     if (exposedCluster(view, exposed) === LOCAL_APP || seen.has(exposed.LocalPathPort)) return false
@@ -45,7 +54,7 @@ export function exposedClusterName(port: number): string {
 }
 
 /** The application's own, where that speaks what the path does. */
-function exposedCluster({ proxy, protocol }: ProxyView, { LocalPathPort: port, Protocol }: ExposePath): string {
+function exposedCluster({ proxy, protocol }: ProxyView, { LocalPathPort: port, Protocol }: ExposedPath): string {
   const isOwn = port === 0 || (port === proxy.Proxy.LocalServicePort && (!isHttp2(Protocol ?? 'http') || isHttp2(protocol)))
   return isOwn ? LOCAL_APP : exposedClusterName(port)
 }

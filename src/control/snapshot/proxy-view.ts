@@ -4,6 +4,7 @@
 
 import type { IntentionTable } from '../../model/intention.js'
 import type { CatalogInstance } from '../catalog/catalog-types.js'
+import type { ExposedCheck } from '../catalog/check-exposure.js'
 import type { ProxyRegistration, Upstream } from '../catalog/service-definition.js'
 import type { AccessLogs, ConfigError, ExposePath, JwtProvider, Mesh } from '../config-entries/types.js'
 import { customizedClusterName, failoverClusterName } from '../discovery-chain/names.js'
@@ -43,6 +44,9 @@ export interface TargetPeer {
 
 /** By the target's ID; of our own targets those alone that have an id from a Workload API. */
 export type TargetPeers = ReadonlyMap<string, TargetPeer>
+
+/** One of a check is open to this machine and its `sources` alone. */
+export type ExposedPath = ExposePath | ExposedCheck
 
 export interface UpstreamView {
   readonly upstream: Upstream
@@ -110,7 +114,7 @@ export interface ProxyView {
   /** Clients without mesh TLS reach the application by its own port (`MutualTLSMode`). */
   readonly permissive: boolean
   /** Reached without mesh TLS, each on a port of its own. */
-  readonly exposed: readonly ExposePath[]
+  readonly exposed: readonly ExposedPath[]
   /** Of the service, in order: they change what the builders have made. */
   readonly extensions: readonly NamedExtension[]
   /** Takes what is found to have no effect while resources are made. */

@@ -5,13 +5,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { z } from 'zod'
 import type { Catalog } from '../../../src/control/catalog/catalog.js'
-import { ENTRY_FIELDS, fieldWarnings, foreignFields } from '../../../src/control/config-entries/entry-fields.js'
+import { ENTRY_FIELDS, foreignFields } from '../../../src/control/config-entries/entry-fields.js'
 import { parseConfigEntry } from '../../../src/control/config-entries/parse-config-entry.js'
 import { PROXY_CONFIG_KEYS, UPSTREAM_CONFIG_KEYS } from '../../../src/control/config-entries/proxy-config-keys.js'
 import { REFUSED_KINDS, SCHEMAS } from '../../../src/control/config-entries/schemas.js'
 import type { ConfigEntryKind } from '../../../src/control/config-entries/types.js'
 import { bootstrapParts } from '../../../src/control/http-api/bootstrap-config.js'
 import type { PeerSources } from '../../../src/control/snapshot/kinds/proxy-kind.js'
+import { OWN } from '../../support/own-node.js'
 import { SnapshotFixture } from '../snapshot/snapshot-fixture.js'
 import { CONFIG_VALUES, EXAMPLES } from './field-examples.js'
 
@@ -167,9 +168,16 @@ async function registered(withGateways: boolean): Promise<Catalog> {
       ID: `api-${version}`,
       Port: 9000,
       Meta: { version },
-      Check: { TTL: '10s', Status: version === 'v1' ? 'passing' : 'warning' },
+      Checks: [
+        { TTL: '10s', Status: version === 'v1' ? 'passing' : 'warning' },
+        { CheckID: `health-${version}`, HTTP: 'http://127.0.0.1:9000/health', Status: 'passing' },
+      ],
       Connect: { SidecarService: {} },
     })
+  await mesh.catalog.change(draft => {
+    const check = draft.check(OWN.Node, 'health-v1')!
+    draft.setCheck(OWN.Node, { ...check, exposed: { Proxy: 'api-v1-sidecar-proxy', Address: '127.0.0.1', Port: 21_500 } })
+  })
   const Upstreams = [
     { DestinationName: 'api', LocalBindPort: 9191 },
     { DestinationName: 'db', LocalBindPort: 9192 },
@@ -241,21 +249,7 @@ describe.each(KINDS)('%s: a field that is there has an effect', kind => {
   })
 })
 
-describe('a field without effect', () => {
-  it('is warned of by its path', () => {
-    const parsed = parseConfigEntry({
-      Kind: 'service-defaults',
-      Name: 'api',
-      Expose: { Checks: true },
-    })
-    expect(
-      'entry' in parsed &&
-        fieldWarnings(parsed.entry, 'dc1')
-          .map(({ path }) => path)
-          .sort(),
-    ).toEqual(['Expose.Checks'])
-  })
-
+describe('a field that leads elsewhere', () => {
   it('is refused where it leads to another datacenter, and is not where it names this one', () => {
     const parsed = parseConfigEntry({
       Kind: 'service-resolver',

@@ -9,7 +9,7 @@ export interface Example {
 }
 
 const http = (Name: string): object => ({ Kind: 'service-defaults', Name, Protocol: 'http' })
-const EXPOSE = { Paths: [{ Path: '/health', LocalPathPort: 9100, ListenerPort: 9101, Protocol: 'http2' }] }
+const EXPOSE = { Checks: true, Paths: [{ Path: '/health', LocalPathPort: 9100, ListenerPort: 9101, Protocol: 'http2' }] }
 const EXTENSIONS = [
   {
     Name: 'builtin/ext-authz',

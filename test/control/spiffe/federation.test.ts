@@ -6,9 +6,10 @@ import { parseFederation } from '../../../src/control/spiffe/parse-federation.js
 import { AnyCa } from '../../mtls/tls/tls-support.js'
 
 const planes: ControlPlane[] = []
+const LOOPBACK = '127.0.0.1:0'
 
 async function start(nodeName: string): Promise<ControlPlane> {
-  const plane = new ControlPlane({ httpAddr: '127.0.0.1:0', grpcAddr: 'off', nodeName, spiffeBundleAddr: '127.0.0.1:0' })
+  const plane = new ControlPlane({ httpAddr: LOOPBACK, grpcAddr: 'off', grpcTlsAddr: LOOPBACK, nodeName, spiffeBundleAddr: LOOPBACK })
   planes.push(plane)
   await plane.start()
   return plane
@@ -66,6 +67,11 @@ describe('two control planes', () => {
     expect(JSON.stringify([...written.headers])).not.toContain('there is no peering')
     const taken = await fetch(`http://${west.httpAddress}/v1/peering/token`, { method: 'POST', body: JSON.stringify({ PeerName: 'east' }) })
     expect([taken.status, await taken.text()]).toEqual([409, 'there is a federation "east": a peering needs another name'])
+    const together = await Promise.all([
+      fetch(`http://${west.httpAddress}/v1/peering/token`, { method: 'POST', body: JSON.stringify({ PeerName: 'twin' }) }),
+      call(west, 'PUT', 'federation/twin', federation({ TrustDomain: 'twin.test' })),
+    ])
+    expect(together.map(({ status }) => status).sort(), 'of two that ask at once one has it').toEqual([200, 409])
   })
 
   it('refuse an endpoint that another serves, or that the bundle does not vouch for; what is held stays', async () => {

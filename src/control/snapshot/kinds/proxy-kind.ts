@@ -6,13 +6,18 @@
 import type { Resource } from '../../../xds/server/snapshot.js'
 import type { CatalogInstance } from '../../catalog/catalog-types.js'
 import type { HealthStatus } from '../../catalog/check-definition.js'
+import type { ExposedCheck } from '../../catalog/check-exposure.js'
 import type { ProxyRegistration } from '../../catalog/service-definition.js'
 import type { ConfigEntryIndex, ConfigError, IntentionAction } from '../../config-entries/types.js'
 import type { ImportedService, PeerBundle } from '../../peering/peering-types.js'
 import type { Federation } from '../../spiffe/federation-types.js'
 import type { EndpointLookup } from '../endpoints.js'
 
-export type ProxyInstance = CatalogInstance & { readonly Proxy: ProxyRegistration }
+export type ProxyInstance = CatalogInstance & {
+  readonly Proxy: ProxyRegistration
+  /** Paths that checks of the service behind it ask for through it, if it exposes them. */
+  readonly exposedChecks?: readonly ExposedCheck[]
+}
 
 /** What the whole mesh has in common. */
 export interface MeshSources {

@@ -1,7 +1,7 @@
 // The sidecar of one service (`Kind` connect-proxy): a public listener that authorises, and one listener an upstream. Called by
 // build-snapshot.ts; gathers the view from config entries, chains, intentions and certificates, the files beside `kinds/` make the resources.
 import type { Upstream } from '../../catalog/service-definition.js'
-import type { ConfigError, Expose, ExposePath, Mesh, MeshGatewayMode, UpstreamConfig } from '../../config-entries/types.js'
+import type { ConfigError, Expose, Mesh, MeshGatewayMode, UpstreamConfig } from '../../config-entries/types.js'
 import { compileDiscoveryChain } from '../../discovery-chain/compile.js'
 import { DEFAULT_TENANCY, envoyId, filterName } from '../../discovery-chain/names.js'
 import { isHttpLike, serviceProtocol } from '../../discovery-chain/service-protocol.js'
@@ -16,7 +16,7 @@ import { authorisationOf, inboundIdentityOf } from '../inbound.js'
 import { buildInboundListeners, buildOutboundListeners } from '../listeners.js'
 import { peerChain, withPeers } from '../peer-targets.js'
 import { readProxyConfig, readUpstreamSettings, type TcpTunnelMode, type UpstreamSettings } from '../proxy-config.js'
-import { acceptsTunnels, type ProxyView, type UpstreamView } from '../proxy-view.js'
+import { acceptsTunnels, type ExposedPath, type ProxyView, type UpstreamView } from '../proxy-view.js'
 import { buildRoutes } from '../routes.js'
 import { type IntendedService, intendedServices, transparentSettings, transparentView } from '../transparent-view.js'
 import { type BuildContext, type ProxyInstance, type ProxyKind, SnapshotError } from './proxy-kind.js'
@@ -132,13 +132,18 @@ function mayBePermissive({ Proxy: proxy }: ProxyInstance, mesh: Mesh | undefined
   return false
 }
 
-/** The first that names paths has its way, as in Consul; what would bind a port that the proxy has already is left out. */
-function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefined)[], problems: ConfigError[]): readonly ExposePath[] {
+/**
+ * The first that names paths has its way, as in Consul, and checks are exposed where any of them says so; what would bind a port that the proxy
+ * has already is left out.
+ */
+function exposedPaths(proxy: ProxyInstance, sources: readonly (Expose | undefined)[], problems: ConfigError[]): ExposedPath[] {
   const paths = sources.find(expose => (expose?.Paths ?? []).length > 0)?.Paths ?? []
+  const checks = sources.some(expose => expose?.Checks === true) ? (proxy.exposedChecks ?? []) : []
   const taken = new Set([proxy.Port, ...proxy.Proxy.Upstreams.map(({ LocalBindPort }) => LocalBindPort)])
-  return paths.filter(({ ListenerPort }, i) => {
+  return [...paths, ...checks].filter(({ ListenerPort }, i) => {
     if (taken.has(ListenerPort)) {
-      problems.push({ path: `Expose.Paths[${i}].ListenerPort`, reason: `has no effect: the proxy listens on ${ListenerPort} already` })
+      const path = i < paths.length ? `Expose.Paths[${i}].ListenerPort` : 'Expose.Checks'
+      problems.push({ path, reason: `has no effect: the proxy listens on ${ListenerPort} already` })
       return false
     }
     taken.add(ListenerPort)

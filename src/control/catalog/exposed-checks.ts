@@ -1,0 +1,190 @@
+// `Expose.Checks`: HTTP and gRPC checks of services whose sidecar exposes them are sent through it, on a port of a range that is given out here.
+// Follows the catalog of one machine and whatever else says which sidecars do so (registrations, config entries), and writes to each check where
+// it goes; the checks are run, and the sidecar's listeners made, by what is written. Made by `ControlPlane` and `ClientAgent`.
+// Invariants: no port of the machine is given out twice; a check keeps its port for as long as it is exposed.
+import { isIP } from 'node:net'
+import type { ConfigEntry, ConfigEntryIndex } from '../config-entries/types.js'
+import type { ConfigEntryTable } from '../config-entry-table.js'
+import type { Catalog } from './catalog.js'
+import { type CatalogChange, type CatalogCheck, type CatalogInstance, OWN_NODE, splitKey } from './catalog-types.js'
+import { type CheckExposure, isExposable } from './check-exposure.js'
+
+export interface ExposedChecksOptions {
+  readonly exposeMinPort: number
+  readonly exposeMaxPort: number
+  exposes(sidecar: CatalogInstance): boolean
+  onProblem(reason: string): void
+}
+
+interface Change {
+  readonly check: CatalogCheck
+  readonly exposed: CheckExposure | undefined
+}
+
+const RETRY_MS = 1_000
+
+const ANY_ADDRESS: ReadonlySet<string> = new Set(['', '0.0.0.0', '::'])
+
+export class ExposedChecks {
+  /** IDs of services whose checks are to be looked at. */
+  private readonly changed = new Set<string>()
+  private running: Promise<void> | undefined
+  private stopped = false
+  private reportedFull = false
+
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly options: ExposedChecksOptions,
+  ) {}
+
+  start(): void {
+    this.catalog.onChange(change => this.follow(change))
+    this.everythingChanged()
+  }
+
+  /** Resolves once nothing is written any more. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    await this.running
+  }
+
+  /** Other sidecars may expose checks now than did before. */
+  everythingChanged(): void {
+    for (const { ID, Kind } of this.catalog.instancesOn(OWN_NODE)) if (Kind === '') this.changed.add(ID)
+    this.soon()
+  }
+
+  private follow({ instances, checks }: CatalogChange): void {
+    for (const key of instances) {
+      const { node, id } = splitKey(key)
+      if (node !== OWN_NODE) continue
+      const instance = this.catalog.instance(id)
+      // Which service a sidecar stood before that is gone, nobody knows any more.
+      if (instance === undefined) this.everythingChanged()
+      else this.changed.add(instance.Proxy?.DestinationServiceID || id)
+    }
+    for (const key of checks) {
+      const { node, id } = splitKey(key)
+      if (node === OWN_NODE) this.changed.add(this.catalog.check(id)?.definition.ServiceID ?? '')
+    }
+    this.soon()
+  }
+
+  private soon(): void {
+    if (this.stopped || this.changed.size === 0) return
+    this.running ??= this.settle().finally(() => {
+      this.running = undefined
+      this.soon()
+    })
+  }
+
+  private async settle(): Promise<void> {
+    // What comes with the same change is looked at together.
+    await Promise.resolve()
+    const ids = [...this.changed]
+    this.changed.clear()
+    // Most changes are about no such check, and are none of the store's business.
+    if (this.changesOf(ids).length === 0) return
+    try {
+      await this.catalog.change(draft => {
+        for (const { check, exposed } of this.changesOf(ids)) {
+          const { exposed: _before, ...rest } = check
+          draft.setCheck(this.catalog.ownNode.Node, exposed === undefined ? rest : { ...rest, exposed })
+        }
+      })
+    } catch (error) {
+      this.options.onProblem(`checks are not exposed: ${(error as Error).message}`)
+      if (!this.stopped) setTimeout(() => this.everythingChanged(), RETRY_MS).unref()
+    }
+  }
+
+  private changesOf(ids: readonly string[]): Change[] {
+    const changes: Change[] = []
+    let taken: Set<number> | undefined
+    for (const id of ids) {
+      const service = this.catalog.instance(id)
+      const checks = this.catalog.checksOfService(OWN_NODE, id).filter(({ registered }) => registered === undefined)
+      const sidecar = service && checks.length > 0 ? this.catalog.proxiesOf(service).find(proxy => this.options.exposes(proxy)) : undefined
+      for (const check of checks) {
+        const { exposed: before } = check
+        if (sidecar === undefined || !isExposable(check.definition)) {
+          if (before !== undefined) changes.push({ check, exposed: undefined })
+          continue
+        }
+        const Port = before?.Port ?? this.freePort((taken ??= this.takenPorts()))
+        if (Port === undefined) this.full(check)
+        const exposed = Port === undefined ? undefined : { Proxy: sidecar.ID, Address: dialledAt(sidecar), Port }
+        if (before?.Proxy !== exposed?.Proxy || before?.Address !== exposed?.Address) changes.push({ check, exposed })
+      }
+    }
+    return changes
+  }
+
+  private freePort(taken: Set<number>): number | undefined {
+    for (let port = this.options.exposeMinPort; port <= this.options.exposeMaxPort; port++) {
+      if (taken.has(port)) continue
+      taken.add(port)
+      return port
+    }
+    return undefined
+  }
+
+  /** Of this machine, as far as the catalog knows. */
+  private takenPorts(): Set<number> {
+    const taken = new Set<number>()
+    for (const { Port, Proxy: proxy } of this.catalog.instancesOn(OWN_NODE)) {
+      taken.add(Port)
+      for (const { LocalBindPort } of proxy?.Upstreams ?? []) taken.add(LocalBindPort)
+      for (const { ListenerPort } of proxy?.Expose?.Paths ?? []) taken.add(ListenerPort)
+    }
+    for (const { exposed } of this.catalog.checksOn(OWN_NODE)) if (exposed !== undefined) taken.add(exposed.Port)
+    return taken
+  }
+
+  /** Said once: each change of the catalog would find it again. */
+  private full({ definition }: CatalogCheck): void {
+    if (this.reportedFull) return
+    this.reportedFull = true
+    const { exposeMinPort, exposeMaxPort } = this.options
+    this.options.onProblem(
+      `no ports available to expose '${definition.CheckID}' (${exposeMinPort}-${exposeMaxPort}): it goes past the sidecar`,
+    )
+  }
+}
+
+/** Those of the control plane's own node, by its config entries. */
+export function exposeByEntries(
+  catalog: Catalog,
+  entries: ConfigEntryTable,
+  options: Omit<ExposedChecksOptions, 'exposes'>,
+): ExposedChecks {
+  const exposedChecks = new ExposedChecks(catalog, { ...options, exposes: sidecar => exposesChecks(sidecar, entries) })
+  entries.onChange(({ before, after }) => {
+    if (saysChecks(before) !== saysChecks(after)) exposedChecks.everythingChanged()
+  })
+  return exposedChecks
+}
+
+function saysChecks(entry: ConfigEntry | undefined): boolean {
+  return (entry?.Kind === 'service-defaults' || entry?.Kind === 'proxy-defaults') && entry.Expose?.Checks === true
+}
+
+/** Any of them may say so; Consul's agents merge it into the registration. */
+function exposesChecks({ Proxy: proxy }: CatalogInstance, entries: Pick<ConfigEntryIndex, 'get'>): boolean {
+  if (proxy === undefined) return false
+  return (
+    proxy.Expose?.Checks === true ||
+    entries.get('service-defaults', proxy.DestinationServiceName)?.Expose?.Checks === true ||
+    entries.get('proxy-defaults', 'global')?.Expose?.Checks === true
+  )
+}
+
+/** Where its listeners are; on this machine where they are on every address. */
+function dialledAt({ Address, Proxy: proxy }: CatalogInstance): string {
+  const bound = proxy?.Config['bind_address']
+  return (
+    [Address, bound].find(
+      (address): address is string => typeof address === 'string' && isIP(address) !== 0 && !ANY_ADDRESS.has(address),
+    ) ?? '127.0.0.1'
+  )
+}

@@ -165,21 +165,22 @@ Splits: [{ Weight: 90, ServiceSubset: v1 }, { Weight: 10, ServiceSubset: v2 }]
 - Kind: service-resolver
   Name: api
   Subsets: { v1: { Filter: Service.Meta.version == v1 }, v2: { Filter: Service.Meta.version == v2 } }
-- { kind: service-defaults, name: api, protocol: http, expose: { checks: true } }
+- { kind: service-defaults, name: api, protocol: http }
+- { kind: proxy-defaults, name: global, config: { handshake_timeout_ms: 1 } }
 `
     const bad = file('bad.yaml', `${entries}- { kind: service-defaults, name: web, bogus: 1 }\n`)
     expect(await call('apply', '-f', bad)).toEqual({
       code: 1,
       out: '',
-      err: `outrigger: ${bad}: document 2: [2]: service-defaults/web: bogus: unknown field\n`,
+      err: `outrigger: ${bad}: document 2: [3]: service-defaults/web: bogus: unknown field\n`,
     })
     const splitter = (): Promise<Response> => fetch(`http://${plane.httpAddress}/v1/config/service-splitter/api?token=secret`)
     expect((await splitter()).status).toBe(404)
     const good = file('good.yaml', entries)
     expect(await call('apply', '-f', good)).toEqual({
       code: 0,
-      out: 'applied service-splitter/api\napplied service-resolver/api\napplied service-defaults/api\n',
-      err: `warning: ${good}: document 2: [1]: service-defaults/api: Expose.Checks: has no effect: the checks are run here, and reach the application past its sidecar\n`,
+      out: 'applied service-splitter/api\napplied service-resolver/api\napplied service-defaults/api\napplied proxy-defaults/global\n',
+      err: `warning: ${good}: document 2: [2]: proxy-defaults/global: Config.handshake_timeout_ms: has no effect: is of the proxy that Consul once had built in\n`,
     })
     expect(await (await splitter()).json()).toMatchObject({ Splits: [{ Weight: 90 }, { Weight: 10 }] })
   })

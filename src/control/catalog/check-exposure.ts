@@ -58,5 +58,7 @@ export function exposedPath(check: CatalogCheck, node: CatalogNode): ExposedChec
   }
   if (GRPC === '') return undefined
   const LocalPathPort = Number(/:(\d+)(?:\/|$)/.exec(GRPC)?.[1] ?? 0)
+  // Those of other machines are kept as they were written.
+  if (LocalPathPort < 1 || LocalPathPort > 65_535) return undefined
   return { Path: GRPC_HEALTH_PATH, LocalPathPort, ListenerPort, Protocol: 'http2', sources }
 }

@@ -69,7 +69,7 @@ describe('two control planes', () => {
     expect([taken.status, await taken.text()]).toEqual([409, 'there is a federation "east": a peering needs another name'])
     const together = await Promise.all([
       fetch(`http://${west.httpAddress}/v1/peering/token`, { method: 'POST', body: JSON.stringify({ PeerName: 'twin' }) }),
-      call(west, 'PUT', 'federation/twin', federation({ TrustDomain: 'twin.test' })),
+      call(west, 'PUT', 'federation/twin', federation({ TrustDomain: 'twin.test', EndpointSPIFFEID: 'spiffe://twin.test/endpoint' })),
     ])
     expect(together.map(({ status }) => status).sort(), 'of two that ask at once one has it').toEqual([200, 409])
   })

@@ -3,7 +3,6 @@
 // Invariant: `Node` is '' for this server's own node and the name in lower case for any other, so that what the agent API registers keeps
 // its bare id as its key, and a name never meets another that differs in case alone.
 import type { CheckDefinition, HealthStatus } from './check-definition.js'
-import type { CheckExposure } from './check-exposure.js'
 import type { Locality } from './locality.js'
 import type { ServiceInstance } from './service-definition.js'
 
@@ -46,6 +45,14 @@ export interface RegisteredCheck {
   readonly Timeout: string
   readonly ExposedPort: number
   readonly Definition: Readonly<Record<string, unknown>>
+}
+
+/** Where the sidecar lets a check through. */
+export interface CheckExposure {
+  /** ID of the sidecar. */
+  readonly Proxy: string
+  readonly Address: string
+  readonly Port: number
 }
 
 /** A check as the store has it; its indexes are the record's, its node stands in the key. */

@@ -3,16 +3,8 @@
 // for the snapshot builder. Invariant: what a check asks for through the sidecar is what it asks for without it; only host and port differ.
 import { isIP } from 'node:net'
 import type { ExposePath } from '../config-entries/types.js'
-import type { CatalogCheck, CatalogNode } from './catalog-types.js'
+import type { CatalogCheck, CatalogNode, CheckExposure } from './catalog-types.js'
 import type { CheckDefinition } from './check-definition.js'
-
-/** Where the sidecar lets a check through. */
-export interface CheckExposure {
-  /** ID of the sidecar. */
-  readonly Proxy: string
-  readonly Address: string
-  readonly Port: number
-}
 
 /** A path that the sidecar opens for a check, to those who run it alone. */
 export interface ExposedCheck extends ExposePath {

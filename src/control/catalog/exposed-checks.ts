@@ -6,8 +6,8 @@ import { isIP } from 'node:net'
 import type { ConfigEntry, ConfigEntryIndex } from '../config-entries/types.js'
 import type { ConfigEntryTable } from '../config-entry-table.js'
 import type { Catalog } from './catalog.js'
-import { type CatalogChange, type CatalogCheck, type CatalogInstance, OWN_NODE, splitKey } from './catalog-types.js'
-import { type CheckExposure, isExposable } from './check-exposure.js'
+import { type CatalogChange, type CatalogCheck, type CatalogInstance, type CheckExposure, OWN_NODE, splitKey } from './catalog-types.js'
+import { isExposable } from './check-exposure.js'
 
 export interface ExposedChecksOptions {
   readonly exposeMinPort: number

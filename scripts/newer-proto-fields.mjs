@@ -281,7 +281,11 @@ export const NEWER_FIELDS = {
     messages: ['enum CustomTagValueType {\n  UNSPECIFIED = 0;\n  STRING = 1;\n  INT = 2;\n  DOUBLE = 3;\n  BOOL = 4;\n}'],
     fields: { 'CustomTag.type': ['string value = 6'], CustomTag: ['CustomTagValueType value_type = 7'] },
   },
-  'envoy/extensions/common/ratelimit/v3/ratelimit.proto': { fields: { LocalRateLimitDescriptor: ['bool shadow_mode = 3'] } },
+  'envoy/extensions/common/ratelimit/v3/ratelimit.proto': {
+    // Of an entry's key the decoder asks it; a value may be empty by now, and stands for any.
+    dropped: [' [(validate.rules).string = {min_len: 1}]'],
+    fields: { LocalRateLimitDescriptor: ['bool shadow_mode = 3'] },
+  },
   'envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.proto': {
     imports: [DURATION, WRAPPERS],
     fields: {
@@ -475,7 +479,20 @@ export const NEWER_FIELDS = {
     fields: { XffConfig: ['XffTrustedCidrs xff_trusted_cidrs = 2', `${bool} skip_xff_append = 3`] },
   },
   'envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto': {
-    messages: ['message NetworkNamespaceInput {}'],
+    imports: ['validate/validate.proto'],
+    messages: [
+      'message NetworkNamespaceInput {}',
+      `message DynamicMetadataInput {
+  message PathSegment {
+    oneof segment {
+      option (validate.required) = true;
+      string key = 1 [(validate.rules).string = {min_len: 1}];
+    }
+  }
+  string filter = 1 [(validate.rules).string = {min_len: 1}];
+  repeated PathSegment path = 2 [(validate.rules).repeated = {min_items: 1}];
+}`,
+    ],
     fields: {},
   },
   'envoy/extensions/load_balancing_policies/common/v3/common.proto': {
@@ -528,11 +545,65 @@ export const NEWER_FIELDS = {
       ],
     },
   },
+  'envoy/extensions/filters/http/basic_auth/v3/basic_auth.proto': {
+    fields: {
+      BasicAuth: ['string authentication_header = 3', 'bool allow_missing = 4', 'bool emit_dynamic_metadata = 5', 'string realm = 6'],
+      BasicAuthPerRoute: ['string realm = 2'],
+    },
+  },
+  // cel.expr is google.api.expr by another name: the same messages, field by field.
+  'xds/type/v3/cel.proto': {
+    fields: {
+      'CelExpression.expr_specifier': [
+        'google.api.expr.v1alpha1.ParsedExpr cel_expr_parsed = 3',
+        'google.api.expr.v1alpha1.CheckedExpr cel_expr_checked = 4',
+      ],
+      CelExpression: ['string cel_expr_string = 5'],
+    },
+  },
   [XDS_MATCHER]: { fields: { 'Matcher.OnMatch': ['bool keep_matching = 3'] } },
 }
 
 /** Files that are younger as a whole (or of another project, and not shipped), by path. */
 export const NEWER_FILES = {
+  'envoy/extensions/filters/http/api_key_auth/v3/api_key_auth.proto': `syntax = "proto3";
+package envoy.extensions.filters.http.api_key_auth.v3;
+import "udpa/annotations/sensitive.proto";
+import "validate/validate.proto";
+message ApiKeyAuth {
+  repeated Credential credentials = 1;
+  repeated KeySource key_sources = 2;
+  Forwarding forwarding = 3;
+}
+message ApiKeyAuthPerRoute {
+  repeated Credential credentials = 1;
+  repeated KeySource key_sources = 2;
+  repeated string allowed_clients = 3;
+  Forwarding forwarding = 4;
+}
+message Credential {
+  string key = 1 [(udpa.annotations.sensitive) = true, (validate.rules).string = {min_len: 1}];
+  string client = 2 [(validate.rules).string = {min_len: 1}];
+}
+message KeySource {
+  string header = 1 [(validate.rules).string = {max_len: 1024}];
+  string query = 2 [(validate.rules).string = {max_len: 1024}];
+  string cookie = 3 [(validate.rules).string = {max_len: 1024}];
+}
+message Forwarding {
+  string header = 1;
+  bool hide_credentials = 2;
+}
+`,
+  'envoy/extensions/matching/input_matchers/metadata/v3/metadata.proto': `syntax = "proto3";
+package envoy.extensions.matching.input_matchers.metadata.v3;
+import "envoy/type/matcher/v3/value.proto";
+import "validate/validate.proto";
+message Metadata {
+  envoy.type.matcher.v3.ValueMatcher value = 1 [(validate.rules).message = {required: true}];
+  bool invert = 4;
+}
+`,
   'envoy/extensions/resource_monitors/cgroup_memory/v3/cgroup_memory.proto': `syntax = "proto3";
 package envoy.extensions.resource_monitors.cgroup_memory.v3;
 import "validate/validate.proto";

@@ -1,4 +1,4 @@
-// CEL expressions (RBAC conditions, the access log's CEL filter): their text parsed and type-checked against Envoy's attributes, within bounds.
+// CEL expressions (RBAC conditions, matchers, the access log's CEL filter, `%CEL()%`): their text parsed and type-checked against Envoy's attributes, within bounds.
 // The decoders ask whether one is right; l7/match/cel-test.ts runs it. `matches()` is RE2 by whoever runs the expression, never the
 // library's own engine: its input comes from the network.
 
@@ -18,7 +18,8 @@ export type ParsedCel =
   | { readonly ok: true; readonly roots: ReadonlySet<CelRoot>; readonly evaluate: (context: CelContext) => unknown }
   | { readonly ok: false; readonly reason: string }
 
-export function parseCel(text: string, matches: (value: string, pattern: string) => boolean): ParsedCel {
+/** `wants`: what its value must be, as far as that can be told before it runs. */
+export function parseCel(text: string, matches: (value: string, pattern: string) => boolean, wants: 'bool' | 'value' = 'bool'): ParsedCel {
   if (text.length > MAX_CEL_LENGTH) return { ok: false, reason: `an expression may have ${MAX_CEL_LENGTH} characters at most` }
   const environment = new Environment({ limits: LIMITS })
   for (const root of CEL_ROOTS) environment.registerVariable(root, 'map')
@@ -31,7 +32,8 @@ export function parseCel(text: string, matches: (value: string, pattern: string)
     const renamed = serialize(ast)
     const checked = environment.check(renamed)
     if (!checked.valid) return { ok: false, reason: firstLine(checked.error) }
-    if (checked.type !== 'bool' && checked.type !== 'dyn') return { ok: false, reason: `it gives ${checked.type}, not bool` }
+    if (wants === 'bool' && checked.type !== 'bool' && checked.type !== 'dyn')
+      return { ok: false, reason: `it gives ${checked.type}, not bool` }
     return { ok: true, roots, evaluate: environment.parse(renamed) }
   } catch (error) {
     return { ok: false, reason: firstLine(error) }

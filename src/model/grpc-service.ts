@@ -9,12 +9,21 @@ export interface GoogleSsl {
   readonly certChain: DataSource | null
 }
 
+/** Credentials of each call that stand in a file: read with every call, since they are renewed there. */
+export interface FileCredentials {
+  readonly secret: DataSource
+  /** Lower case. */
+  readonly header: string
+  readonly prefix: string
+}
+
 /** A gRPC service reached through a cluster of ours (envoy_grpc) or by target URI (google_grpc). */
 export interface GrpcService {
   readonly cluster: string
   readonly target: string
   /** Of a target; absent: in the clear. */
   readonly ssl?: GoogleSsl
+  readonly fileCredentials?: readonly FileCredentials[]
   readonly authority: string
   readonly timeoutMs: number | null
   readonly initialMetadata: readonly { readonly key: string; readonly value: string }[]

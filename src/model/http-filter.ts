@@ -7,6 +7,7 @@ import type { HeaderOption } from './header-option.js'
 import type { MatchTree } from './match-tree.js'
 import type { HeaderMatcher, RegexRewrite, RuntimeFraction, StringMatcher } from './matcher.js'
 import type { JsonObject } from './metadata.js'
+import type { RateLimit } from './rate-limit.js'
 import type { RbacConfig } from './rbac.js'
 import type { RouteMatch } from './route-match.js'
 import type { DataSource } from './tls.js'
@@ -52,6 +53,28 @@ export interface CorsPolicy {
   readonly forwardNotMatchingPreflights: boolean
 }
 
+export interface BasicAuthConfig {
+  /** SHA-1 of the password by user name, both as bytes. */
+  readonly users: ReadonlyMap<string, Buffer>
+  /** What the challenge names; '' = the request's URI. */
+  readonly realm: string
+  /** Lower case; '' = none. */
+  readonly forwardUsernameHeader: string
+  readonly authenticationHeader: string
+  readonly allowMissing: boolean
+  readonly emitDynamicMetadata: boolean
+}
+
+export interface ApiKeyAuthConfig {
+  /** Client by key, both as bytes; null: none are configured here. */
+  readonly credentials: ReadonlyMap<string, string> | null
+  /** Where keys stand, in the order in which they are looked for; null: not said here. Header names in lower case. */
+  readonly keySources: readonly { readonly from: 'header' | 'query' | 'cookie'; readonly name: string }[] | null
+  /** Lower case; '' = none. */
+  readonly clientHeader: string
+  readonly hideCredentials: boolean
+}
+
 export interface CsrfPolicy {
   readonly enabled: RuntimeFraction
   readonly shadowEnabled: RuntimeFraction | null
@@ -75,6 +98,12 @@ export interface LocalRateLimitConfig {
   }[]
   readonly stage: number
   readonly hostRateLimits: HostRateLimits
+  /** The filter's own actions, in the place of those of routes; null: it has none. */
+  readonly rateLimits: readonly RateLimit[] | null
+  /** Buckets for distinct values of one descriptor with an empty (any) value. */
+  readonly maxDynamicDescriptors: number
+  /** The main bucket gives a token too where a descriptor has given one. */
+  readonly alwaysTakesDefault: boolean
   readonly perConnection: boolean
   readonly enableXRateLimitHeaders: boolean
   readonly rateLimitedAsResourceExhausted: boolean
@@ -136,6 +165,8 @@ export interface JwtProvider {
   readonly forwardPayloadHeader: string
   readonly padForwardPayloadHeader: boolean
   readonly payloadInMetadata: string
+  /** Claims of words that stand in the metadata as lists of them. */
+  readonly spaceDelimitedClaims: readonly string[]
   readonly headerInMetadata: string
   readonly failedStatusInMetadata: string
   readonly fromHeaders: readonly { readonly name: string; readonly valuePrefix: string }[]
@@ -216,7 +247,8 @@ export interface CompressorDirection {
 }
 
 export interface CompressorConfig {
-  readonly library: CompressorLibrary
+  /** Null: the Node that runs has it not, and nothing is compressed. */
+  readonly library: CompressorLibrary | null
   /** Null: requests are not compressed. */
   readonly request: CompressorDirection | null
   readonly response: CompressorDirection
@@ -365,6 +397,8 @@ export type HttpFilter = { readonly name: string; readonly disabled: boolean } &
   | { readonly kind: 'fault'; readonly config: FaultConfig }
   | { readonly kind: 'cors' }
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
+  | { readonly kind: 'basicAuth'; readonly config: BasicAuthConfig }
+  | { readonly kind: 'apiKeyAuth'; readonly config: ApiKeyAuthConfig }
   | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } }
   | { readonly kind: 'compressor'; readonly config: CompressorConfig }
   | { readonly kind: 'decompressor'; readonly config: DecompressorConfig }
@@ -437,6 +471,8 @@ export type HttpFilterOverride = { readonly disabled: boolean } & (
   | { readonly kind: 'fault'; readonly config: FaultConfig }
   | { readonly kind: 'cors'; readonly config: CorsPolicy }
   | { readonly kind: 'csrf'; readonly config: CsrfPolicy }
+  | { readonly kind: 'basicAuth'; readonly users: ReadonlyMap<string, Buffer>; readonly realm: string }
+  | { readonly kind: 'apiKeyAuth'; readonly config: ApiKeyAuthConfig; readonly allowedClients: ReadonlySet<string> }
   | { readonly kind: 'buffer'; readonly config: { readonly maxRequestBytes: number } | null }
   | { readonly kind: 'localRateLimit'; readonly config: LocalRateLimitConfig }
   /** `domain` '': the filter's own. */

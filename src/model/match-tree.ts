@@ -2,7 +2,7 @@
 // action is a chain's name) and RBAC (the action is a verdict) hold one; l7/match/match-tree.ts compiles it.
 
 import type { CidrRange } from './address.js'
-import type { StringMatcher } from './matcher.js'
+import type { MetadataMatcher, StringMatcher } from './matcher.js'
 
 export type MatchInput =
   | {
@@ -23,7 +23,13 @@ export type MatchInput =
   /** Lower case. */
   | { readonly kind: 'requestHeader'; readonly name: string }
 
+/** What is judged of the subject as a whole, not of one text of it. */
+export type SubjectPredicate =
+  | { readonly kind: 'cel'; readonly expression: string }
+  | { readonly kind: 'metadata'; readonly matcher: MetadataMatcher }
+
 export type MatchPredicate =
+  | SubjectPredicate
   | { readonly kind: 'value'; readonly input: MatchInput; readonly matcher: StringMatcher }
   | { readonly kind: 'ip'; readonly input: MatchInput; readonly ranges: readonly CidrRange[] }
   | { readonly kind: 'and' | 'or'; readonly predicates: readonly MatchPredicate[] }

@@ -3,8 +3,9 @@
 import type { ConfigSource } from './config-source.js'
 import type { HeaderMutations } from './header-option.js'
 import type { HttpFilterOverride } from './http-filter.js'
-import type { HeaderMatcher, QueryParameterMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
+import type { HeaderMatcher, RegexRewrite, RuntimeFraction } from './matcher.js'
 import type { Metadata } from './metadata.js'
+import type { RateLimit } from './rate-limit.js'
 import type { RouteMatch } from './route-match.js'
 import type { Decorator, RouteTracing } from './tracing.js'
 
@@ -76,36 +77,6 @@ export type ClusterSpecifier =
       readonly useHashPolicy: boolean
     }
   | { readonly kind: 'clusterHeader'; readonly header: string }
-
-export interface RateLimitAction {
-  readonly kind:
-    | 'source_cluster'
-    | 'destination_cluster'
-    | 'remote_address'
-    | 'generic_key'
-    | 'request_headers'
-    | 'header_value_match'
-    | 'query_parameter_value_match'
-    | 'metadata'
-    | 'masked_remote_address'
-  readonly key: string
-  readonly value: string
-  readonly headerName: string
-  readonly skipIfAbsent: boolean
-  readonly expectMatch: boolean
-  readonly headers: readonly HeaderMatcher[]
-  readonly queryParameters: readonly QueryParameterMatcher[]
-  readonly metadataNamespace: string
-  readonly metadataPath: readonly string[]
-  readonly prefixLengthV4: number
-  readonly prefixLengthV6: number
-}
-
-export interface RateLimit {
-  readonly stage: number
-  readonly disableKey: string
-  readonly actions: readonly RateLimitAction[]
-}
 
 export type InternalRedirectPredicate =
   | { readonly kind: 'previousRoutes' | 'safeCrossScheme' }

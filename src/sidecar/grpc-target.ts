@@ -9,6 +9,9 @@ import type { DataSource } from '../model/tls.js'
 import type { UpstreamTlsContext } from '../mtls/tls/upstream-tls.js'
 import type { AdsTarget } from '../xds/client/client.js'
 
+/** What an error of grpc-js would otherwise quote. */
+const HEADER_TEXT = /^[ -~]+$/
+
 /** One target per endpoint, in the order of the config; a cluster without endpoints gives none. */
 export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: () => UpstreamTlsContext | null): AdsTarget[] {
   const { discovery } = cluster
@@ -40,7 +43,7 @@ export function targetsOfCluster(cluster: Cluster, service: GrpcService, tls: ()
 
 /** google_grpc: a target by its own URI, with credentials of its own. Files are read at each dial: they may have rotated. */
 export function targetOfGoogle(service: GrpcService, read: (source: DataSource) => string | null): AdsTarget {
-  const { target: address, ssl } = service
+  const { target: address, ssl, fileCredentials = [] } = service
   const metadata = metadataOf(service)
   if (ssl === undefined) return { address, metadata }
   const bytes = (source: DataSource | null): Buffer | null => {
@@ -49,8 +52,21 @@ export function targetOfGoogle(service: GrpcService, read: (source: DataSource) 
     return text === null ? null : Buffer.from(text)
   }
   const credentials = async (): Promise<ChannelCredentials> => {
-    const { credentials: made } = await import('../xds/client/grpc-client.js')
-    return made.createSsl(bytes(ssl.rootCerts), bytes(ssl.privateKey), bytes(ssl.certChain))
+    const { credentials: made, Metadata } = await import('../xds/client/grpc-client.js')
+    const channel = made.createSsl(bytes(ssl.rootCerts), bytes(ssl.privateKey), bytes(ssl.certChain))
+    return fileCredentials.reduce((composed, { secret, header, prefix }) => {
+      const perCall = made.createFromMetadataGenerator((_, answer) => {
+        const text = read(secret)?.trimEnd()
+        if (text === undefined || !HEADER_TEXT.test(text)) {
+          answer(new Error(`${address}: the file of its call credentials cannot be read, or is no header`))
+          return
+        }
+        const metadata = new Metadata()
+        metadata.set(header, prefix + text)
+        answer(null, metadata)
+      })
+      return composed.compose(perCall)
+    }, channel)
   }
   return { address, metadata, credentials }
 }

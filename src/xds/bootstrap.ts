@@ -224,8 +224,10 @@ function decodeReportService(source: ApiConfigSource | undefined, ctx: Ctx, what
   if (services.length > 1) ctx.at('grpc_services').error(`${what} go to one service`)
   const [service] = services
   if (service === undefined) return null
-  if (service.target !== '') ctx.at('grpc_services', 0).at('google_grpc').error(`${what} go to a static cluster: use envoy_grpc`)
-  return service
+  if (service.target === '') return service
+  // Kuma's sidecars have it in their bootstrap beside the management server, which they are to have all the same.
+  ctx.at('grpc_services', 0).at('google_grpc').unsupported()
+  return null
 }
 
 /** Without an address there is no admin endpoint, as in Envoy. */

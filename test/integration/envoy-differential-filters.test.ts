@@ -1,6 +1,7 @@
 // The same filters, routes, load balancing and access log in the real Envoy and in Outrigger: status, response headers, body, what the
 // origin saw and the access log line must be equal. Needs ENVOY_BIN; skipped by name elsewhere. Differences that are meant are in
 // DELIBERATE with their reason. The requests of one list run in order, since rate limits and breakers remember.
+import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib'
@@ -175,6 +176,10 @@ const cors = (more: object = {}): object =>
 const csrf = (more: object = {}): object =>
   override('csrf', 'csrf.v3.CsrfPolicy', { filter_enabled: fraction(100), additional_origins: [{ suffix: '.friend.test' }], ...more })
 
+const hashed = (password: string): string => `{SHA}${createHash('sha1').update(password).digest('base64')}`
+const people = { inline_string: `# people\n\nann:${hashed('p:1')}\nnone:${hashed('')}\nbjörk:${hashed('ß')}\n` }
+const basicOf = (pair: string): string => `Basic ${Buffer.from(pair).toString('base64')}`
+
 /** Switches on, for a route, a filter that is off by default. */
 const enabled = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', config: {} }
 const to = (prefix: string, filters: object = {}, action: object = {}, more: object = {}): object => ({
@@ -185,6 +190,44 @@ const to = (prefix: string, filters: object = {}, action: object = {}, more: obj
 })
 
 const mutation = (config: object): object => override('header_mutation', 'header_mutation.v3.HeaderMutationPerRoute', { mutations: config })
+
+const verdict = (name: string, action: string): object => ({
+  action: { name, typed_config: { '@type': 'type.googleapis.com/envoy.config.rbac.v3.Action', name, action } },
+})
+const judged = (input: object, matcher: object): object => ({
+  single_predicate: { input: { name: 'i', typed_config: input }, custom_match: { name: 'm', typed_config: matcher } },
+})
+const byMetadata = (key: string, matcher: object): object =>
+  judged(
+    {
+      '@type': 'type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput',
+      filter: 'test',
+      path: [{ key }],
+    },
+    { '@type': 'type.googleapis.com/envoy.extensions.matching.input_matchers.metadata.v3.Metadata', ...matcher },
+  )
+const selected = (...names: string[]): object =>
+  names.slice(1).reduce<object>((operand, field) => ({ select_expr: { operand, field } }), { ident_expr: { name: names[0] } })
+const byCel = (target: object, name: string, value: string): object =>
+  judged(
+    { '@type': 'type.googleapis.com/xds.type.matcher.v3.HttpAttributesCelMatchInput' },
+    {
+      '@type': 'type.googleapis.com/xds.type.matcher.v3.CelMatcher',
+      expr_match: { cel_expr_parsed: { expr: { call_expr: { function: name, target, args: [{ const_expr: { string_value: value } }] } } } },
+    },
+  )
+/** Metadata and CEL in a matcher of RBAC. */
+const matchedRules = {
+  matcher_list: {
+    matchers: [
+      { predicate: byMetadata('who', { value: { string_match: { exact: 'carol' } } }), on_match: verdict('carol', 'ALLOW') },
+      { predicate: byCel(selected('request', 'path'), 'startsWith', '/matched/cel'), on_match: verdict('cel', 'ALLOW') },
+      { predicate: byCel(selected('request', 'nothing'), 'startsWith', ''), on_match: verdict('never', 'ALLOW') },
+      { predicate: byMetadata('num', { value: { present_match: true }, invert: true }), on_match: verdict('no number', 'DENY') },
+    ],
+  },
+  on_no_match: verdict('rest', 'ALLOW'),
+}
 
 const routes = [
   to('/fault/abort', fault({ abort: { http_status: 418, percentage: percent(100) } })),
@@ -241,6 +284,30 @@ const routes = [
     to(`/limit/${name}/own`, hostLimit(mode), { rate_limits: [limitBy('who')] }),
     to(`/limit/${name}/included`, hostLimit(mode), { rate_limits: [limitBy('who')], include_vh_rate_limits: true }),
   ]),
+  // The filter's own actions; an empty value is any.
+  to('/limit/any', limit({ rate_limits: [limitBy('who')], descriptors: [{ entries: [{ key: 'x-who' }], token_bucket: bucket(1) }] }, 100)),
+  to(
+    '/limit/few',
+    limit(
+      {
+        rate_limits: [limitBy('who')],
+        max_dynamic_descriptors: 1,
+        descriptors: [{ entries: [{ key: 'x-who' }], token_bucket: bucket(1) }],
+      },
+      100,
+    ),
+  ),
+  to(
+    '/limit/spared',
+    limit(
+      {
+        rate_limits: [limitBy('who')],
+        always_consume_default_token_bucket: false,
+        descriptors: [{ entries: [{ key: 'x-who', value: 'a' }], token_bucket: bucket(3) }],
+      },
+      1,
+    ),
+  ),
   to('/limit', limit({})),
   to('/buffer/small', override('buffer', 'buffer.v3.BufferPerRoute', { buffer: { max_request_bytes: 10 } })),
   to('/buffer/off', override('buffer', 'buffer.v3.BufferPerRoute', { disabled: true })),
@@ -282,6 +349,23 @@ const routes = [
       },
     }),
   ),
+  to(
+    '/basic/own',
+    override('basic_auth', 'basic_auth.v3.BasicAuthPerRoute', { users: { inline_string: `own:${hashed('o')}` }, realm: 'a "b"' }),
+  ),
+  to('/basic/maybe', { 'basic_auth.maybe': enabled }),
+  to('/basic', { 'envoy.filters.http.basic_auth': enabled }),
+  to('/key/some', override('api_key_auth', 'api_key_auth.v3.ApiKeyAuthPerRoute', { allowed_clients: ['one'] })),
+  to(
+    '/key/own',
+    override('api_key_auth', 'api_key_auth.v3.ApiKeyAuthPerRoute', {
+      credentials: [{ key: 'o', client: 'own' }],
+      key_sources: [{ header: 'authorization' }],
+      forwarding: { hide_credentials: true },
+    }),
+  ),
+  to('/key', { 'envoy.filters.http.api_key_auth': enabled }),
+  to('/matched', override('rbac', 'rbac.v3.RBACPerRoute', { rbac: { matcher: matchedRules } })),
   to('/disabled', { 'envoy.filters.http.rbac': { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true } }),
   {
     match: { prefix: '/split' },
@@ -416,6 +500,7 @@ const JSON_LOG = {
   grpc: '%GRPC_STATUS%',
   grpc_number: '%GRPC_STATUS_NUMBER%',
   who: '%DYNAMIC_METADATA(test:who)%',
+  user: '%DYNAMIC_METADATA(envoy.filters.http.basic_auth:username)%',
   meta: '%DYNAMIC_METADATA(test)%',
   request_headers: '%REQUEST_HEADERS_BYTES%',
   text: 'a %REQ(X-NOPE)% b',
@@ -456,6 +541,33 @@ const filters = [
       { cookie: 'sid', on_header_present: { metadata_namespace: 'test', key: 'sid' } },
     ],
   }),
+  {
+    ...typed('envoy.filters.http.basic_auth', 'filters.http.basic_auth.v3.BasicAuth', {
+      users: people,
+      forward_username_header: 'x-user-name',
+      emit_dynamic_metadata: true,
+    }),
+    disabled: true,
+  },
+  {
+    ...typed('basic_auth.maybe', 'filters.http.basic_auth.v3.BasicAuth', {
+      users: people,
+      authentication_header: 'x-login',
+      allow_missing: true,
+    }),
+    disabled: true,
+  },
+  {
+    ...typed('envoy.filters.http.api_key_auth', 'filters.http.api_key_auth.v3.ApiKeyAuth', {
+      credentials: [
+        { key: 'k1', client: 'one' },
+        { key: 'k 2', client: 'two' },
+      ],
+      key_sources: [{ header: 'X-Key' }, { query: 'key' }, { cookie: 'key' }],
+      forwarding: { header: 'X-Client', hide_credentials: true },
+    }),
+    disabled: true,
+  },
   typed('envoy.filters.http.fault', 'filters.http.fault.v3.HTTPFault'),
   typed('envoy.filters.http.cors', 'filters.http.cors.v3.Cors'),
   typed('envoy.filters.http.csrf', 'filters.http.csrf.v3.CsrfPolicy', { filter_enabled: fraction(0) }),
@@ -582,7 +694,47 @@ const users = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi
 const times = (n: number, exchange: Exchange): Exchange[] => Array.from({ length: n }, () => exchange)
 const grpc = { 'content-type': 'application/grpc' }
 
+const login = (value: string | string[]): Exchange => ({ path: '/basic', headers: { authorization: value } })
+const key = (path: string, headers: Record<string, string> = {}): Exchange => ({ path, headers })
+const CREDENTIALS: readonly Exchange[] = [
+  { path: `/basic/a"\\${'b'.repeat(300)}?q=1` },
+  ...['ann:p:1', 'ann:wrong', 'nobody:p:1', 'none:', 'björk:ß', 'ann', ''].map(pair => login(basicOf(pair))),
+  ...['basic YW5uOnA6MQ', 'Basic', 'Basic  YW5uOnA6MQ==', 'Basic YW5uOnA6MQ', 'Basic YW5uOnA6MQ===', 'Basic !!', 'Bearer x', ''].map(login),
+  { path: '/basic', headers: { authorization: basicOf('ann:p:1'), 'x-user-name': 'evil' } },
+  { path: '/basic/own', headers: { authorization: basicOf('ann:p:1') } },
+  { path: '/basic/own', headers: { authorization: basicOf('own:o') } },
+  { path: '/basic/maybe' },
+  { path: '/basic/maybe', headers: { authorization: basicOf('ann:wrong') } },
+  ...[basicOf('ann:p:1'), basicOf('ann:wrong'), 'Bearer x', ''].map(value => ({ path: '/basic/maybe', headers: { 'x-login': value } })),
+  key('/key'),
+  ...['k1', 'Bearer k1', 'bearer k1', 'k2', 'k 2'].map(value => key('/key', { 'x-key': value })),
+  key('/key', { 'x-key': 'k1', 'x-client': 'evil', cookie: 'a=1; key=k1; b=2' }),
+  key('/key', { cookie: 'key="k1"' }),
+  key('/key', { cookie: 'akey=k1' }),
+  ...['?key=k1', '?a=1&key=k%31&b=2&key=zz', '?key=k%202', '?key=k+2', '?key', '?KEY=k1'].map(query => key(`/key${query}`)),
+  key('/key?key=k1', { 'x-key': 'wrong' }),
+  key('/key?key=k1', { 'x-key': '' }),
+  key('/key/some', { 'x-key': 'k1' }),
+  key('/key/some', { 'x-key': 'k 2' }),
+  key('/key/own', { 'x-key': 'k1' }),
+  key('/key/own', { authorization: 'Bearer o' }),
+  { path: '/matched' },
+  { path: '/matched', headers: { 'x-num': '1' } },
+  { path: '/matched', headers: { 'x-who': 'carol' } },
+  { path: '/matched/cel' },
+]
+
+const who = (path: string, ...names: string[]): Exchange[] =>
+  names.map(name => (name === '' ? { path } : { path, headers: { 'x-who': name } }))
+const OWN_ACTIONS: readonly Exchange[] = [
+  ...who('/limit/any', 'a', 'a', 'b', 'b', '', ''),
+  ...who('/limit/few', 'a', 'b', 'a', 'a'),
+  ...who('/limit/spared', 'a', 'a', '', '', 'a', 'a'),
+]
+
 const EXCHANGES: readonly Exchange[] = [
+  ...OWN_ACTIONS,
+  ...CREDENTIALS,
   { path: '/' },
   { path: '/fault/abort' },
   { path: '/fault/overflow' },

@@ -17,7 +17,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-it('TLS and a token by ssl_credentials and access_token', async () => {
+it('TLS by ssl_credentials, tokens by access_token and from a file', async () => {
   const own = ca.leaf({ dns: ['localhost'] })
   const client = ca.service('web')
   const streams: string[] = []
@@ -37,7 +37,7 @@ it('TLS and a token by ssl_credentials and access_token', async () => {
     {
       Delta: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
         streams.push(
-          `${String(call.metadata.get('authorization')[0])} ${call.getAuthContext().sslPeerCertificate?.subjectaltname ?? 'none'}`,
+          `${String(call.metadata.get('authorization')[0])} ${String(call.metadata.get('x-token')[0])} ${call.getAuthContext().sslPeerCertificate?.subjectaltname ?? 'none'}`,
         )
         call.on('data', () => {})
         call.on('error', () => {})
@@ -51,6 +51,7 @@ it('TLS and a token by ssl_credentials and access_token', async () => {
     ),
   )
   writeFileSync(join(folder, 'key.pem'), client.key)
+  writeFileSync(join(folder, 'token'), 'of-the-file\n')
   const google = {
     target_uri: `localhost:${port}`,
     stat_prefix: 'xds',
@@ -61,7 +62,20 @@ it('TLS and a token by ssl_credentials and access_token', async () => {
         cert_chain: { inline_string: client.cert },
       },
     },
-    call_credentials: [{ access_token: 'secret-token' }],
+    call_credentials: [
+      { access_token: 'secret-token' },
+      {
+        from_plugin: {
+          name: 'envoy.grpc_credentials.file_based_metadata',
+          typed_config: {
+            '@type': 'type.googleapis.com/envoy.config.grpc_credential.v3.FileBasedMetadataConfig',
+            secret_data: { filename: join(folder, 'token') },
+            header_key: 'X-Token',
+            header_prefix: 'token ',
+          },
+        },
+      },
+    ],
   }
   const proxy = await ProxyProcess.start({
     untilReady: false,
@@ -76,5 +90,5 @@ it('TLS and a token by ssl_credentials and access_token', async () => {
   await until('a stream', () => streams.length > 0, 10_000).catch(error => {
     throw new Error(`${(error as Error).message}\n${proxy.log}`)
   })
-  expect(streams[0]).toMatch(/^Bearer secret-token URI:spiffe:.*web/)
+  expect(streams[0]).toMatch(/^Bearer secret-token token of-the-file URI:spiffe:.*web/)
 })

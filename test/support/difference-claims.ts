@@ -81,6 +81,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
     'l7/filters/decompressor/decompressor.test.ts: is refused, never passed on as if it were whole',
     'integration/body-filters.test.ts: a response that swells too much breaks off',
   ),
+  '`api_key_auth` with `hide_credentials`': claim(
+    'l7/filters/api-key-auth.test.ts: hides the key and leaves the rest of query and cookies as it came',
+  ),
   'several content codings': claim('l7/filters/decompressor/decompressor.test.ts: of several codings lose the outer one'),
   '`host_rewrite` and `path_rewrite` by a format': claim(
     'l7/route/compiled-route.test.ts: the query stays, what no path may hold is encoded, what is no host is not taken',

@@ -1,8 +1,10 @@
 // From the HTTP filters of a connection manager's config to factories in the same order, without the router, whose settings go to the
 // request path. Called by proxy/listener/compile-listener once per accepted config; calls one file per filter.
 
-import type { FilterMatchAction, HttpFilter, PlainFilterConfig, RouterConfig } from '../../model/http-filter.js'
+import type { FilterMatchAction, HttpFilter, HttpFilterConfig, PlainFilterConfig, RouterConfig } from '../../model/http-filter.js'
 import { actionsOf } from '../match/match-tree.js'
+import { apiKeyAuthFilter } from './api-key-auth.js'
+import { basicAuthFilter } from './basic-auth.js'
 import { bufferFilter } from './buffer.js'
 import type { Encoding } from './compressor/accept-encoding.js'
 import { compressorFilter, encodingOf } from './compressor/compressor.js'
@@ -55,7 +57,7 @@ const DEFAULT_ROUTER: RouterConfig = {
 export function compileFilters(filters: readonly HttpFilter[], env: FilterEnvironment): CompiledFilters {
   const ctx = new FilterContext(env)
   const router: RouterSettings = { current: DEFAULT_ROUTER }
-  const encodings = filters.flatMap(filter => (filter.kind === 'compressor' ? [encodingOf(filter.config)] : []))
+  const encodings = filters.flatMap(offeredBy)
   const factories: FilterFactory[] = []
   for (const filter of filters) {
     if (filter.kind === 'router') router.current = filter.config
@@ -64,6 +66,11 @@ export function compileFilters(filters: readonly HttpFilter[], env: FilterEnviro
     else factories.push(compileFilter(filter, encodings, ctx))
   }
   return { factories, router, release: () => ctx.release() }
+}
+
+function offeredBy(filter: HttpFilter | HttpFilterConfig): Encoding[] {
+  const encoding = filter.kind === 'compressor' ? encodingOf(filter.config) : null
+  return encoding === null ? [] : [encoding]
 }
 
 function compileDiscovered(
@@ -79,7 +86,7 @@ function compileDiscovered(
       return { factory: null, release: () => {} }
     }
     const own = new FilterContext(env)
-    const all = filter.kind === 'compressor' ? [...encodings, encodingOf(filter.config)] : encodings
+    const all = [...encodings, ...offeredBy(filter)]
     const named = { ...filter, name, disabled } as NamedFilter
     return { factory: compileFilter(named, all, own), release: () => own.release() }
   })
@@ -98,7 +105,7 @@ function compileMatched(
 ): FilterFactory[] {
   // What routes say of the filter is said under the name that it has in the chain.
   const compile = (config: PlainFilterConfig): FilterFactory => {
-    const all = config.kind === 'compressor' ? [...encodings, encodingOf(config.config)] : encodings
+    const all = [...encodings, ...offeredBy(config)]
     return compileFilter({ ...config, name, disabled: false } as NamedFilter, all, ctx)
   }
   const runs = new Set<FilterMatchAction>(tree === null ? [] : actionsOf(tree))
@@ -131,6 +138,10 @@ function compileFilter(filter: NamedFilter, encodings: readonly Encoding[], ctx:
       return corsFilter(name, disabled, ctx)
     case 'csrf':
       return csrfFilter(name, disabled, filter.config, ctx)
+    case 'basicAuth':
+      return basicAuthFilter(name, disabled, filter.config, ctx)
+    case 'apiKeyAuth':
+      return apiKeyAuthFilter(name, disabled, filter.config, ctx)
     case 'buffer':
       return bufferFilter(name, disabled, filter.config.maxRequestBytes)
     case 'localRateLimit':

@@ -14,9 +14,6 @@ import { compileHeaderOptions } from './header-options.js'
 import type { FilterCall, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
 import { type Descriptor, DescriptorSource } from './rate-limit/rate-limit-descriptors.js'
 
-/** Buckets made for distinct values of one descriptor with an empty (any) value; the least recently used goes (Envoy's default). */
-export const MAX_DYNAMIC_DESCRIPTORS = 20
-
 const GRPC_RESOURCE_EXHAUSTED = '8'
 
 const COUNTERS = ['enabled', 'enforced', 'ok', 'rate_limited', 'shadow_mode'] as const
@@ -78,6 +75,14 @@ class CompiledLimit {
     return this.enforcedTest === null || this.enforcedTest(this.ctx.random())
   }
 
+  descriptors(call: FilterCall, head: RequestHead): Descriptor[] {
+    const { descriptors, rateLimits, stage, hostRateLimits } = this.config
+    if (descriptors.length === 0) return []
+    return rateLimits === null
+      ? this.source.descriptors(call, head, stage, hostRateLimits)
+      : this.source.descriptorsOf(rateLimits, call, head, stage)
+  }
+
   bucketsOf(connection: ConnectionInfo): BucketSet {
     if (!this.config.perConnection) return this.buckets
     let own = this.perConnection.get(connection)
@@ -125,7 +130,7 @@ class BucketSet {
         last ??= bucket
       }
     }
-    if (this.main === null) return { allowed: true, bucket: last }
+    if (this.main === null || (last !== null && !this.config.alwaysTakesDefault)) return { allowed: true, bucket: last }
     const allowed = this.main.take()
     return { allowed, bucket: allowed ? (last ?? this.main) : this.main }
   }
@@ -139,7 +144,7 @@ class BucketSet {
       buckets.set(key, bucket)
       return bucket
     }
-    if (buckets.size >= MAX_DYNAMIC_DESCRIPTORS) buckets.delete(buckets.keys().next().value!)
+    if (buckets.size >= this.config.maxDynamicDescriptors) buckets.delete(buckets.keys().next().value!)
     bucket = new TokenBucket(this.config.descriptors[index]!.bucket, this.ctx.clock)
     buckets.set(key, bucket)
     return bucket
@@ -170,7 +175,7 @@ class LocalRateLimitFilter implements StreamFilter {
     const { stats, config } = limit
     if (!limit.enabled()) return 'continue'
     stats.enabled.value++
-    const descriptors = config.descriptors.length === 0 ? [] : limit.source.descriptors(call, head, config.stage, config.hostRateLimits)
+    const descriptors = limit.descriptors(call, head)
     const { allowed, bucket } = limit.bucketsOf(call.info.connection).take(descriptors)
     this.bucket = bucket
     if (allowed) {

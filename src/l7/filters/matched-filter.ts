@@ -7,7 +7,7 @@ import type { FilterMatchAction } from '../../model/http-filter.js'
 import type { MatchTree } from '../../model/match-tree.js'
 import { compileMatchTree } from '../match/match-tree.js'
 import { compileRuntimeFraction, type FractionTest } from '../match/runtime-fraction.js'
-import { rbacInputReader } from '../rbac/matcher-rbac.js'
+import { RBAC_READER } from '../rbac/matcher-rbac.js'
 import type { RbacInput } from '../rbac/rbac-input.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterFactory, StreamFilter } from './http-filter.js'
@@ -64,7 +64,7 @@ class FilterChoice {
   ) {
     const { runtime, random } = ctx
     this.name = name
-    this.decide = tree === null ? null : compileMatchTree(tree, rbacInputReader)
+    this.decide = tree === null ? null : compileMatchTree(tree, RBAC_READER)
     this.whenUnmatched = whenUnmatched
     this.random = random
     const counters =
@@ -103,7 +103,7 @@ class FilterChoice {
     const override = call.overrideFor(this.name)
     if (override?.kind !== 'matched' || override.tree === null) return null
     let decide = this.ofRoutes.get(override.tree)
-    if (decide === undefined) this.ofRoutes.set(override.tree, (decide = compileMatchTree(override.tree, rbacInputReader)))
+    if (decide === undefined) this.ofRoutes.set(override.tree, (decide = compileMatchTree(override.tree, RBAC_READER)))
     return decide
   }
 }

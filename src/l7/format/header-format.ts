@@ -6,6 +6,7 @@ import type { JsonObject, JsonValue } from '../../model/metadata.js'
 import { fromByteString, isAscii, toByteString } from '../codec/byte-string.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { ADDRESS_OPERATORS } from './address-operators.js'
+import { CEL_OPERATORS } from './cel-operator.js'
 import { METADATA_OPERATORS } from './metadata-operators.js'
 import type { Operator, OperatorFactory, OperatorValue } from './operator.js'
 import { REQUEST_OPERATORS } from './request-operators.js'
@@ -21,6 +22,7 @@ const OPERATORS: ReadonlyMap<string, OperatorFactory> = new Map([
   ...ADDRESS_OPERATORS,
   ...TLS_OPERATORS,
   ...METADATA_OPERATORS,
+  ...CEL_OPERATORS,
   ...UNAVAILABLE_OPERATORS.map(name => [name, () => () => undefined] as [string, OperatorFactory]),
   ...ZERO_OPERATORS.map(name => [name, () => () => 0] as [string, OperatorFactory]),
 ])

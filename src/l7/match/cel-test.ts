@@ -1,13 +1,15 @@
-// A CEL expression as a test of a connection or request. Called by RBAC (a policy's condition) and by access logs. What an expression asks for
-// and is not there makes it false, as in Envoy; only the attributes that it names are read.
+// A CEL expression as a test of a connection or request (RBAC's conditions and matchers, access log filters), or for its value (`%CEL()%`). What
+// an expression asks for and is not there makes it false, and nothing, as in Envoy; only the attributes that it names are read.
 
-import { type CelContext, parseCel } from '../../model/cel-expression.js'
+import { type CelContext, type ParsedCel, parseCel } from '../../model/cel-expression.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
 import type { StreamInfo } from '../stream/stream-info.js'
 import { celAttributes } from './cel-attributes.js'
 import { compileRegex } from './regex.js'
 
 export type CelTest = (connection: ConnectionInfo, info: StreamInfo | null) => boolean
+/** Undefined: an error of the expression, for want of what it asks for. */
+type CelValue = (connection: ConnectionInfo, info: StreamInfo | null) => unknown
 
 /** Patterns that are kept compiled; they are literals of the config but for expressions that build them. */
 const MAX_PATTERNS = 256
@@ -17,14 +19,24 @@ export function compileCel(text: string): CelTest {
   const parsed = parseCel(text, matchesRe2)
   // One that does not parse was refused with the config.
   if (!parsed.ok) return () => false
-  const { roots, evaluate } = parsed
+  const value = evaluator(parsed)
+  return (connection, info) => value(connection, info) === true
+}
+
+/** Or what is wrong with it. */
+export function compileCelValue(text: string): CelValue | { readonly reason: string } {
+  const parsed = parseCel(text, matchesRe2, 'value')
+  return parsed.ok ? evaluator(parsed) : { reason: parsed.reason }
+}
+
+function evaluator({ roots, evaluate }: Extract<ParsedCel, { ok: true }>): CelValue {
   return (connection, info) => {
     const context: CelContext = {}
     for (const root of roots) context[root] = celAttributes(root, connection, info)
     try {
-      return evaluate(context) === true
+      return evaluate(context)
     } catch {
-      return false
+      return undefined
     }
   }
 }

@@ -1,4 +1,5 @@
-// Reading one cookie of a request (RFC 6265 §4.2). Used by route matches, hash policies, jwt_authn and header_to_metadata.
+// One cookie of a request (RFC 6265 §4.2): read, and taken out. Used by route matches, hash policies, jwt_authn, header_to_metadata and
+// api_key_auth.
 
 import type { HeaderList } from '../codec/header-list.js'
 
@@ -13,4 +14,16 @@ export function cookieValue(headers: HeaderList, name: string): string | undefin
     }
   }
   return undefined
+}
+
+/** Takes every cookie of that name out, and fields that are empty then. */
+export function removeCookie(headers: HeaderList, name: string): void {
+  for (let at = headers.length - 1; at >= 0; at--) {
+    if (headers.lower[at] !== 'cookie') continue
+    const cookies = headers.values[at]!.split(';')
+    const kept = cookies.filter(cookie => cookie.split('=', 1)[0]!.trim() !== name)
+    if (kept.length === cookies.length) continue
+    if (kept.every(cookie => cookie.trim() === '')) headers.removeAt(at)
+    else headers.values[at] = kept.join(';').trim()
+  }
 }

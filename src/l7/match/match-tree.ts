@@ -1,22 +1,25 @@
 // xds.type.matcher.v3.Matcher compiled: from a subject (a connection, a request) to an action, or null where nothing matches. Called by
-// listeners for their filter chains and by RBAC; `reader` says how each input is read from the subject. A branch that leads nowhere is
+// listeners for their filter chains and by RBAC; the reader says how each input is read from the subject. A branch that leads nowhere is
 // left, and the next that matches is tried; at last `on_no_match`. An input that is absent matches nothing.
 
-import type { MatchInput, MatchPredicate, MatchTree, OnMatch } from '../../model/match-tree.js'
+import type { MatchInput, MatchPredicate, MatchTree, OnMatch, SubjectPredicate } from '../../model/match-tree.js'
 import { compileCidr } from './cidr.js'
 import { compileStringMatcher } from './string-matcher.js'
 
-export type InputReader<S> = (input: MatchInput) => (subject: S) => string | null
+export interface SubjectReader<S> {
+  input(input: MatchInput): (subject: S) => string | null
+  test(predicate: SubjectPredicate): (subject: S) => boolean
+}
 type Decide<S, A> = (subject: S) => A | null
 
-export function compileMatchTree<S, A>(tree: MatchTree<A>, reader: InputReader<S>): Decide<S, A> {
+export function compileMatchTree<S, A>(tree: MatchTree<A>, reader: SubjectReader<S>): Decide<S, A> {
   const find = compileBranches(tree, reader)
   if (tree.onNoMatch === null) return find
   const otherwise = compileOnMatch(tree.onNoMatch, reader)
   return subject => find(subject) ?? otherwise(subject)
 }
 
-function compileBranches<S, A>(tree: MatchTree<A>, reader: InputReader<S>): Decide<S, A> {
+function compileBranches<S, A>(tree: MatchTree<A>, reader: SubjectReader<S>): Decide<S, A> {
   switch (tree.kind) {
     case 'list': {
       const branches = tree.matchers.map(({ predicate, onMatch }) => ({
@@ -32,7 +35,7 @@ function compileBranches<S, A>(tree: MatchTree<A>, reader: InputReader<S>): Deci
       }
     }
     case 'exact': {
-      const read = reader(tree.input)
+      const read = reader.input(tree.input)
       const map = new Map([...tree.map].map(([key, onMatch]) => [key, compileOnMatch(onMatch, reader)]))
       return subject => {
         const value = read(subject)
@@ -42,7 +45,7 @@ function compileBranches<S, A>(tree: MatchTree<A>, reader: InputReader<S>): Deci
     case 'prefix': {
       const longestFirst = [...tree.map].sort(([a], [b]) => b.length - a.length)
       return firstOf(
-        reader(tree.input),
+        reader.input(tree.input),
         longestFirst.map(([prefix, onMatch]) => ({
           holds: (value: string) => value.startsWith(prefix),
           follow: compileOnMatch(onMatch, reader),
@@ -54,7 +57,7 @@ function compileBranches<S, A>(tree: MatchTree<A>, reader: InputReader<S>): Deci
       const ranges = tree.ranges.flatMap(({ ranges, onMatch, exclusive }) => ranges.map(range => ({ range, onMatch, exclusive })))
       const longestFirst = ranges.sort((a, b) => b.range.prefixLength - a.range.prefixLength)
       return firstOf(
-        reader(tree.input),
+        reader.input(tree.input),
         longestFirst.map(({ range, onMatch, exclusive }) => ({
           holds: compileCidr(range),
           follow: compileOnMatch(onMatch, reader),
@@ -66,7 +69,7 @@ function compileBranches<S, A>(tree: MatchTree<A>, reader: InputReader<S>): Deci
       const names = tree.domains.flatMap(({ domains, onMatch }) => domains.map(domain => ({ domain, onMatch })))
       const exactThenLongest = names.sort((a, b) => rank(b.domain) - rank(a.domain))
       return firstOf(
-        reader(tree.input),
+        reader.input(tree.input),
         exactThenLongest.map(({ domain, onMatch }) => ({
           holds: compileDomain(domain),
           follow: compileOnMatch(onMatch, reader),
@@ -130,16 +133,19 @@ function compileDomain(domain: string): (name: string) => boolean {
   return name => name.length > suffix.length && name.endsWith(suffix)
 }
 
-function compileOnMatch<S, A>(onMatch: OnMatch<A>, reader: InputReader<S>): Decide<S, A> {
+function compileOnMatch<S, A>(onMatch: OnMatch<A>, reader: SubjectReader<S>): Decide<S, A> {
   if (onMatch.kind === 'matcher') return compileMatchTree(onMatch.matcher, reader)
   const { action } = onMatch
   return () => action
 }
 
-function compilePredicate<S>(predicate: MatchPredicate, reader: InputReader<S>): (subject: S) => boolean {
+function compilePredicate<S>(predicate: MatchPredicate, reader: SubjectReader<S>): (subject: S) => boolean {
   switch (predicate.kind) {
+    case 'cel':
+    case 'metadata':
+      return reader.test(predicate)
     case 'value': {
-      const read = reader(predicate.input)
+      const read = reader.input(predicate.input)
       const test = compileStringMatcher(predicate.matcher)
       return subject => {
         const value = read(subject)
@@ -147,7 +153,7 @@ function compilePredicate<S>(predicate: MatchPredicate, reader: InputReader<S>):
       }
     }
     case 'ip': {
-      const read = reader(predicate.input)
+      const read = reader.input(predicate.input)
       const tests = predicate.ranges.map(compileCidr)
       return subject => {
         const value = read(subject)

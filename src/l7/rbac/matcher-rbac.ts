@@ -2,15 +2,20 @@
 // nothing is denied. Made by rbac-decider.ts; shares its inputs with the rules' engine.
 // SANs and subject are those of a validated certificate only: what nobody vouches for is absent.
 
-import type { MatchInput, MatchTree } from '../../model/match-tree.js'
+import type { MatchInput, MatchTree, SubjectPredicate } from '../../model/match-tree.js'
 import type { RbacAction } from '../../model/rbac.js'
+import { compileCel } from '../match/cel-test.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
-import { actionsOf, compileMatchTree } from '../match/match-tree.js'
+import { actionsOf, compileMatchTree, type SubjectReader } from '../match/match-tree.js'
+import { compileMetadataMatcher } from '../match/metadata-matcher.js'
 import type { RbacDecision } from './rbac-engine.js'
 import { peerFor, type RbacInput } from './rbac-input.js'
 
+/** Of a connection and a request. */
+export const RBAC_READER: SubjectReader<RbacInput> = { input: rbacInputReader, test: rbacSubjectTest }
+
 export function compileMatcherRbac(tree: MatchTree<RbacAction>): (input: RbacInput) => RbacDecision {
-  const decide = compileMatchTree(tree, rbacInputReader)
+  const decide = compileMatchTree(tree, RBAC_READER)
   const actions = actionsOf(tree)
   // As in Envoy: one LOG anywhere in the tree, and every decision says whether it was that.
   const hints = actions.some(({ action }) => action === 'LOG')
@@ -27,8 +32,18 @@ export function compileMatcherRbac(tree: MatchTree<RbacAction>): (input: RbacInp
   }
 }
 
+/** What only requests have is nothing on a connection. */
+function rbacSubjectTest(predicate: SubjectPredicate): (subject: RbacInput) => boolean {
+  if (predicate.kind === 'cel') {
+    const holds = compileCel(predicate.expression)
+    return ({ connection, info }) => holds(connection, info)
+  }
+  const matches = compileMetadataMatcher(predicate.matcher)
+  return ({ info }) => matches(namespace => info?.dynamicMetadata(namespace))
+}
+
 /** Of a connection and a request. What is not there, or empty, is null. */
-export function rbacInputReader(input: MatchInput): (subject: RbacInput) => string | null {
+function rbacInputReader(input: MatchInput): (subject: RbacInput) => string | null {
   switch (input.kind) {
     case 'destinationIp':
       return ({ connection }) => connection.localAddress

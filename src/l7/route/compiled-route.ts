@@ -6,11 +6,11 @@ import { VirtualClusterStats } from '../../metrics/stat-names.js'
 import type { StatSource } from '../../metrics/stats-store.js'
 import type { HostRateLimits, HttpFilterOverride } from '../../model/http-filter.js'
 import { LB_METADATA, type Metadata, OUTRIGGER_METADATA } from '../../model/metadata.js'
+import type { RateLimit } from '../../model/rate-limit.js'
 import type {
   ForwardAction,
   HedgePolicy,
   MirrorPolicy,
-  RateLimit,
   RetryPolicy,
   Route,
   RouteTable,

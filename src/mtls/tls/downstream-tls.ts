@@ -17,7 +17,16 @@ import { CertificateChoice } from './certificate-choice.js'
 import { type ClientHello, readClientHello } from './client-hello.js'
 import { type StapleAction, stapleAction } from './ocsp-staple.js'
 import type { OwnCertificate } from './own-certificate.js'
-import { alpnWire, chainErrorOf, peerCertificateOf, releaseControl, sendStaple, TlsContext, type TlsContextDeps } from './tls-context.js'
+import {
+  alpnWire,
+  chainErrorOf,
+  closeOnError,
+  peerCertificateOf,
+  releaseControl,
+  sendStaple,
+  TlsContext,
+  type TlsContextDeps,
+} from './tls-context.js'
 import { downstreamInput } from './tls-input.js'
 import type { TlsMaterial } from './tls-material.js'
 
@@ -105,6 +114,7 @@ export class DownstreamTlsContext extends TlsContext {
     if (action === 'staple') sendStaple(secured, served.certificate.staple!.der)
     secured.disableRenegotiation()
     secured.once('secure', releaseControl)
+    secured.on('error', closeOnError)
     return secured
   }
 

@@ -6,6 +6,7 @@ import type { SecureContext } from 'node:tls'
 import type { ConfigError } from '../../model/config-error.js'
 import { CertificateIdentity } from '../peer/certificate-identity.js'
 import { reasonOf } from '../x509/certificate-error.js'
+import { keyKindProblem } from '../x509/certificate-pair.js'
 import { certificatePems } from '../x509/der.js'
 import { ContentCache, contentKey } from './content-cache.js'
 import { needsStaple, type OcspStaple, readStaple } from './ocsp-staple.js'
@@ -33,6 +34,10 @@ export function checkOwnCertificate(item: OwnSources, errors: ConfigError[]): Ce
   try {
     identity = new CertificateIdentity(new X509Certificate(item.chain), true)
     for (const pem of certificatePems(item.chain)) new X509Certificate(pem)
+    const { publicKey } = identity.x509
+    // Envoy takes Ed25519 too, whether or not anybody can use it.
+    const problem = publicKey.asymmetricKeyType === 'ed25519' ? undefined : keyKindProblem(publicKey)
+    if (problem !== undefined) errors.push({ path: `${item.at}.certificate_chain`, reason: problem })
   } catch (error) {
     errors.push({ path: `${item.at}.certificate_chain`, reason: `is no certificate chain in PEM: ${reasonOf(error)}` })
   }

@@ -171,9 +171,17 @@ export function sendStaple(socket: TLSSocket, der: Buffer): void {
   ;(socket as unknown as TlsInternals)._handle?.setOCSPResponse?.(der)
 }
 
-/** From here on errors of the connection destroy it, as tls.Server and tls.connect arrange. */
+/** From here on errors of the connection are emitted, as tls.Server and tls.connect arrange. */
 export function releaseControl(this: TLSSocket): void {
   ;(this as unknown as TlsInternals)._releaseControl?.()
+}
+
+/**
+ * Listens to `error`. A record that is broken behind the handshake makes Node's TLS socket send an alert and emit the error, and nothing
+ * more: the connection would stay open until somebody else ended it.
+ */
+export function closeOnError(this: TLSSocket): void {
+  this.destroy()
 }
 
 export function peerCertificateOf(socket: TLSSocket): X509Certificate | undefined {

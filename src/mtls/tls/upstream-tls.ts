@@ -12,7 +12,7 @@ import type { CertificateIdentity } from '../peer/certificate-identity.js'
 import type { PeerIdentity } from '../peer/peer-identity.js'
 import type { ResumableSession } from './session-cache.js'
 import { sessionWithoutPeer } from './session-without-peer.js'
-import { alpnWire, chainErrorOf, peerCertificateOf, TlsContext, type TlsContextDeps } from './tls-context.js'
+import { alpnWire, chainErrorOf, closeOnError, peerCertificateOf, TlsContext, type TlsContextDeps } from './tls-context.js'
 import { upstreamInput } from './tls-input.js'
 import type { TlsMaterial } from './tls-material.js'
 
@@ -94,6 +94,7 @@ export class UpstreamTlsContext extends TlsContext {
     secured.getPeerCertificate = noLegacyCertificate
     secured[handshakeOf] = { context: this, material, sessionKey, offered, identity: null, verified: false }
     if (resumes) secured.on('session', onSession)
+    secured.on('error', closeOnError)
     return secured
   }
 

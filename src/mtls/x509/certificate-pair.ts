@@ -1,6 +1,6 @@
 // Whether a proxy can show a certificate chain with a private key, both PEM from outside: each certificate of the chain can be read, the key is
 // the leaf's, and of a kind that TLS stacks take. Called where such a pair is taken in (config entries, secrets in Vault), so that none comes to a
-// listener, which would be refused as a whole. Invariant: what is wrong is one line for each of the two.
+// listener, which would be refused as a whole; of a TLS context it judges the kind of key. Invariant: what is wrong is one line for each of the two.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 
 export interface PairProblems {
@@ -55,7 +55,7 @@ function readKey(pem: string): KeyObject | string {
   }
 }
 
-function keyKindProblem({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): string | undefined {
+export function keyKindProblem({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): string | undefined {
   if (type === 'rsa') {
     const bits = details?.modulusLength ?? 0
     return bits < MIN_RSA_BITS ? `has an RSA key of ${bits} bits, proxies take ${MIN_RSA_BITS} and more` : undefined

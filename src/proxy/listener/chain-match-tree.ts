@@ -7,7 +7,7 @@ import { type ChainMatchInput, isLoopback } from './chain-match-input.js'
 
 /** Null: nothing matches, and the default chain serves. */
 export function compileChainMatchTree(tree: MatchTree<string>): (input: ChainMatchInput) => string | null {
-  return compileMatchTree(tree, readerOf)
+  return compileMatchTree(tree, { input: readerOf, test: () => () => false })
 }
 
 /** What is not known is null. */

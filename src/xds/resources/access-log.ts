@@ -20,12 +20,13 @@ import type {
 } from '../gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js'
 import type { OpenTelemetryAccessLogConfig } from '../gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.js'
 import type { StderrAccessLog, StdoutAccessLog } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
-import { describeType, typeNameOf, unpackAny, unpackAs } from './any.js'
+import { describeType, unpackAny, unpackAs } from './any.js'
 import { decodeCelText } from './cel.js'
 import { checkApiVersion, decodeGrpcService } from './config-source.js'
 import { readDataSource } from './data-source.js'
 import type { Ctx } from './field-path.js'
-import { checkFormat, FORMATTER_TYPES } from './format-string.js'
+import { checkFormat } from './format-string.js'
+import { decodeFormatters } from './formatters.js'
 import { decodeHeaderMatcher, decodeMetadataMatcher } from './matchers.js'
 import { decodeOtlpLog } from './otlp-access-log.js'
 import { decodeFraction, durationMsOr, enumName, plainJson, plainObject } from './values.js'
@@ -134,7 +135,7 @@ function decodeFileFormat(file: FileAccessLog, ctx: Ctx): LogFormat {
 
 export function decodeLogFormat(format: SubstitutionFormatString, ctx: Ctx): LogFormat {
   const { omitEmptyValues } = format
-  const extensions = decodeFormatters(format, ctx)
+  const extensions = decodeFormatters(format.formatters, ctx)
   switch (format.format.case) {
     case 'textFormat':
       checkFormat(format.format.value, ctx.at('text_format'), extensions)
@@ -155,19 +156,6 @@ export function decodeLogFormat(format: SubstitutionFormatString, ctx: Ctx): Log
     default:
       return { text: null, json: null, omitEmptyValues }
   }
-}
-
-/** The commands that the formatter extensions add; one that we do not have is an error, as in Envoy. */
-function decodeFormatters(format: SubstitutionFormatString, ctx: Ctx): ReadonlySet<string> {
-  const commands = new Set<string>()
-  for (const [i, formatter] of format.formatters.entries()) {
-    const config = formatter.typedConfig
-    const typeName = config === undefined ? '' : typeNameOf(unpackAny(config, ctx.at('formatters', i)).typeUrl)
-    const command = FORMATTER_TYPES.get(typeName)
-    if (command === undefined) ctx.at('formatters', i).error(`unknown formatter '${formatter.name}' (${typeName})`)
-    else if (command !== null) commands.add(command)
-  }
-  return commands
 }
 
 function checkJsonFormat(value: unknown, ctx: Ctx, extensions: ReadonlySet<string>): void {

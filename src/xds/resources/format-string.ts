@@ -1,6 +1,7 @@
 // Syntax check of Envoy's `%COMMAND(arg):length%` format strings, wherever config carries one: access logs, header values,
 // local reply bodies. Called by values.ts and access-log.ts. The text itself travels in the model; the runtime compiles it.
 
+import { parseCel } from '../../model/cel-expression.js'
 import { FORMAT_COMMANDS } from '../../model/format-commands.js'
 import type { Ctx } from './field-path.js'
 
@@ -11,6 +12,7 @@ const COMMAND = /%(?:%|([A-Z0-9_]+)(?:\((.*?)\))?(?::(\d{1,19}))?%)/sy
 export const FORMATTER_TYPES: ReadonlyMap<string, string | null> = new Map([
   ['envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery', 'REQ_WITHOUT_QUERY'],
   ['envoy.extensions.formatter.metadata.v3.Metadata', null],
+  ['envoy.extensions.formatter.cel.v3.Cel', null],
 ])
 const NEEDS_FORMATTER = new Set([...FORMATTER_TYPES.values()])
 
@@ -53,7 +55,6 @@ export function checkFormat(text: string, ctx: Ctx, extensions: ReadonlySet<stri
 }
 
 function commandProblem(name: string, argument: string, hasLength: boolean, extensions: ReadonlySet<string>): string | null {
-  if (name === 'CEL') return 'has %CEL%, which is not supported'
   const command = FORMAT_COMMANDS.get(name)
   if (command === undefined || (NEEDS_FORMATTER.has(name) && !extensions.has(name))) return `names the unknown command %${name}%`
   if (argument !== '' && command.argument === 'none') return `gives %${name}% parameters, and it takes none`
@@ -107,6 +108,11 @@ function duration(argument: string): string | null {
   return end === undefined ? 'needs START:END' : oneOf(precision, ['ms', 'us', 'ns'])
 }
 
+function cel(argument: string): string | null {
+  const parsed = parseCel(argument, () => false, 'value')
+  return parsed.ok ? null : parsed.reason
+}
+
 function coalesce(argument: string): string | null {
   let config: unknown
   try {
@@ -145,5 +151,6 @@ const ARGUMENT_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map<string, Argu
   ['PATH', options(['WQ', 'NQ'], ['ORIG', 'PATH', 'ORIG_OR_PATH'])],
   ['REQUESTED_SERVER_NAME', options(['SNI_ONLY', 'SNI_FIRST', 'HOST_FIRST'], ['ORIG', 'HOST', 'ORIG_OR_HOST'])],
   ['COMMON_DURATION', duration],
+  ['CEL', cel],
   ['COALESCE', coalesce],
 ])

@@ -5,6 +5,8 @@ import type { Any } from '@bufbuild/protobuf/wkt'
 import type { HttpFilterOverride } from '../../model/http-filter.js'
 import type { FilterConfig } from '../gen/envoy/config/route/v3/route_components_pb.js'
 import type { ExtensionWithMatcherPerRoute } from '../gen/envoy/extensions/common/matching/v3/extension_matcher_pb.js'
+import type { ApiKeyAuthPerRoute } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
+import type { BasicAuthPerRoute } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import type { BufferPerRoute } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { CompressorPerRoute } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CorsPolicy } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
@@ -24,6 +26,7 @@ import { decodeCsrf, decodeHttpRbac } from './http-filters/authorization.js'
 import { decodeCompressorOverride } from './http-filters/compression.js'
 import { decodeMutations } from './http-filters/content.js'
 import { decodeCors } from './http-filters/cors.js'
+import { decodeApiKeyAuthOverride, decodeBasicAuthOverride } from './http-filters/credentials.js'
 import { decodeExtProcOverride } from './http-filters/ext-proc.js'
 import { decodeSkipTree } from './http-filters/matched.js'
 import { decodeFault, decodeLocalRateLimit, decodeRateLimitOverride } from './http-filters/traffic.js'
@@ -48,6 +51,8 @@ const OVERRIDES: ReadonlyMap<string, OverrideDecoder> = new Map<string, Override
   ['fault.v3.HTTPFault', (m, ctx) => ({ disabled: false, kind: 'fault', config: decodeFault(m as HTTPFault, ctx) })],
   ['cors.v3.CorsPolicy', (m, ctx) => ({ disabled: false, kind: 'cors', config: decodeCors(m as CorsPolicy, ctx) })],
   ['csrf.v3.CsrfPolicy', (m, ctx) => ({ disabled: false, kind: 'csrf', config: decodeCsrf(m as CsrfPolicy, ctx) })],
+  ['basic_auth.v3.BasicAuthPerRoute', (m, ctx) => decodeBasicAuthOverride(m as BasicAuthPerRoute, ctx)],
+  ['api_key_auth.v3.ApiKeyAuthPerRoute', (m, ctx) => decodeApiKeyAuthOverride(m as ApiKeyAuthPerRoute, ctx)],
   [
     'buffer.v3.BufferPerRoute',
     m => {

@@ -4,6 +4,8 @@
 import type { ExtensionConfig, FilterDiscovery, HttpFilter, HttpFilterConfig } from '../../model/http-filter.js'
 import type { ExtensionConfigSource } from '../gen/envoy/config/core/v3/config_source_pb.js'
 import type { TypedExtensionConfig } from '../gen/envoy/config/core/v3/extension_pb.js'
+import type { ApiKeyAuth } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
+import type { BasicAuth } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import type { Buffer as BufferMessage } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import type { Compressor } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import type { CsrfPolicy } from '../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
@@ -29,6 +31,7 @@ import type { Ctx } from './field-path.js'
 import { decodeCsrf, decodeExtAuthz, decodeHttpRbac, decodeJwtAuthn } from './http-filters/authorization.js'
 import { decodeCompressor, decodeDecompressor } from './http-filters/compression.js'
 import { decodeGrpcStats, decodeHeaderToMetadata, decodeMutations, decodeRouter } from './http-filters/content.js'
+import { decodeApiKeyAuth, decodeBasicAuth } from './http-filters/credentials.js'
 import { decodeExtProc } from './http-filters/ext-proc.js'
 import { decodeMatchedFilter, isMatchedFilter } from './http-filters/matched.js'
 import { decodeFault, decodeHealthCheckFilter, decodeLocalRateLimit, decodeRateLimit } from './http-filters/traffic.js'
@@ -48,6 +51,8 @@ const FILTERS: ReadonlyMap<string, FilterDecoder> = new Map<string, FilterDecode
   ['fault.v3.HTTPFault', (m, ctx) => ({ kind: 'fault', config: decodeFault(m as HTTPFault, ctx) })],
   ['cors.v3.Cors', () => ({ kind: 'cors' })],
   ['csrf.v3.CsrfPolicy', (m, ctx) => ({ kind: 'csrf', config: decodeCsrf(m as CsrfPolicy, ctx) })],
+  ['basic_auth.v3.BasicAuth', (m, ctx) => ({ kind: 'basicAuth', config: decodeBasicAuth(m as BasicAuth, ctx) })],
+  ['api_key_auth.v3.ApiKeyAuth', (m, ctx) => ({ kind: 'apiKeyAuth', config: decodeApiKeyAuth(m as ApiKeyAuth, ctx) })],
   ['buffer.v3.Buffer', m => ({ kind: 'buffer', config: { maxRequestBytes: (m as BufferMessage).maxRequestBytes ?? 0 } })],
   ['compressor.v3.Compressor', (m, ctx) => ({ kind: 'compressor', config: decodeCompressor(m as Compressor, ctx) })],
   ['decompressor.v3.Decompressor', (m, ctx) => ({ kind: 'decompressor', config: decodeDecompressor(m as Decompressor, ctx) })],

@@ -3,9 +3,12 @@
 
 import type { MatchInput, MatchPredicate, MatchTree, OnMatch } from '../../model/match-tree.js'
 import type { StringMatcher } from '../../model/matcher.js'
+import type { DynamicMetadataInput } from '../gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js'
 import type { Ip } from '../gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.js'
+import type { Metadata } from '../gen/envoy/extensions/matching/input_matchers/metadata/v3/metadata_pb.js'
 import type { HttpRequestHeaderMatchInput } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
 import type { TypedExtensionConfig } from '../gen/xds/core/v3/extension_pb.js'
+import type { CelMatcher } from '../gen/xds/type/matcher/v3/cel_pb.js'
 import type { ServerNameMatcher } from '../gen/xds/type/matcher/v3/domain_pb.js'
 import type { IPMatcher } from '../gen/xds/type/matcher/v3/ip_pb.js'
 import type {
@@ -17,8 +20,10 @@ import type {
 } from '../gen/xds/type/matcher/v3/matcher_pb.js'
 import type { StringMatcher as StringMatcherMessage } from '../gen/xds/type/matcher/v3/string_pb.js'
 import { decodeCidrs } from './address.js'
-import { describeType, unpackAny } from './any.js'
+import { describeType, typeNameOf, unpackAny } from './any.js'
+import { decodeCelTree } from './cel.js'
 import type { Ctx } from './field-path.js'
+import { decodeValueMatcher } from './matchers.js'
 import { checkRegex, isHeaderName } from './values.js'
 
 /** Deeper trees are refused. */
@@ -47,8 +52,15 @@ const NO_INPUT: MatchInput = { kind: 'destinationPort' }
 const NO_STRING: StringMatcher = { kind: 'exact', value: '\0', ignoreCase: false }
 const NO_PREDICATE: MatchPredicate = { kind: 'or', predicates: [] }
 
+/** The inputs that only matchers of their own take, not as a text. */
+const CEL_INPUT = 'xds.type.matcher.v3.HttpAttributesCelMatchInput'
+const METADATA_INPUT = `${NETWORK_INPUTS}DynamicMetadataInput`
+const CEL_MATCHER = 'xds.type.matcher.v3.CelMatcher'
+const METADATA_MATCHER = 'envoy.extensions.matching.input_matchers.metadata.v3.Metadata'
+
 /** Where a matcher stands: its inputs, and what its actions are. */
 export interface MatchPlace<A> {
+  /** With `requestHeader` among them CEL and dynamic metadata may be asked for too. */
   readonly inputs: ReadonlySet<MatchInput['kind']>
   /** Null after an error was recorded. */
   readonly action: (config: TypedExtensionConfig, ctx: Ctx) => A | null
@@ -161,6 +173,8 @@ class MatchTreeDecoder<A> {
   }
 
   private single(single: Matcher_MatcherList_Predicate_SinglePredicate, ctx: Ctx): MatchPredicate {
+    const ofSubject = this.place.inputs.has('requestHeader') ? this.subjectPredicate(single, ctx) : null
+    if (ofSubject !== null) return ofSubject
     const input = this.input(single.input, ctx.at('input'))
     const { matcher } = single
     if (matcher.case === 'valueMatch')
@@ -172,6 +186,32 @@ class MatchTreeDecoder<A> {
       return { kind: 'ip', input, ranges: decodeCidrs((message as Ip).cidrRanges, at, 'cidr_ranges') }
     at.error(`unknown matcher '${matcher.value.name}' (${describeType(typeUrl)})`)
     return NO_PREDICATE
+  }
+
+  /** An input and a matcher that belong together; null: another input than these. */
+  private subjectPredicate({ input, matcher }: Matcher_MatcherList_Predicate_SinglePredicate, ctx: Ctx): MatchPredicate | null {
+    if (input?.typedConfig === undefined) return null
+    const inputType = typeNameOf(input.typedConfig.typeUrl)
+    if (inputType !== CEL_INPUT && inputType !== METADATA_INPUT) return null
+    const read = unpackAny(input.typedConfig, ctx.at('input').at('typed_config')).message
+    const custom = matcher.case === 'customMatch' ? matcher.value.typedConfig : undefined
+    const at = ctx.at('custom_match').at('typed_config')
+    const wanted = inputType === CEL_INPUT ? CEL_MATCHER : METADATA_MATCHER
+    if (custom === undefined || typeNameOf(custom.typeUrl) !== wanted) {
+      ctx.error(`input '${input.name}' goes with a custom_match by ${wanted}`)
+      return NO_PREDICATE
+    }
+    const message = unpackAny(custom, at).message
+    if (read === null || message === null) return NO_PREDICATE // reported
+    if (inputType === CEL_INPUT) return { kind: 'cel', expression: celOf(message as CelMatcher, at.at('expr_match')) }
+    const { filter, path } = read as DynamicMetadataInput
+    const { value, invert } = message as Metadata
+    if (value === undefined) return NO_PREDICATE // reported
+    const matched = decodeValueMatcher(value, at.at('value'))
+    return {
+      kind: 'metadata',
+      matcher: { namespace: filter, path: path.map(({ segment }) => segment.value ?? ''), value: matched, invert },
+    }
   }
 
   private input(config: TypedExtensionConfig | undefined, ctx: Ctx): MatchInput {
@@ -188,6 +228,17 @@ class MatchTreeDecoder<A> {
     if (!isHeaderName(name)) at.at('header_name').error(`'${name}' is not a valid header name`)
     return { kind, name }
   }
+}
+
+/** The tree of the expression, parsed or checked, by its newer or its older name. */
+function celOf({ exprMatch }: CelMatcher, ctx: Ctx): string {
+  const specifier = exprMatch?.exprSpecifier
+  if (specifier?.case !== undefined && specifier.value.expr !== undefined) {
+    const field = specifier.case.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+    return decodeCelTree(specifier.value.expr, ctx.at(field).at('expr'))
+  }
+  ctx.error('the expression is not set: it takes a parsed or a checked one')
+  return ''
 }
 
 function decodeXdsStringMatcher({ matchPattern, ignoreCase }: StringMatcherMessage, ctx: Ctx): StringMatcher {

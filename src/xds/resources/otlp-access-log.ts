@@ -8,6 +8,7 @@ import { checkApiVersion } from './config-source.js'
 import { decodeCustomTags } from './custom-tags.js'
 import type { Ctx } from './field-path.js'
 import { checkFormat } from './format-string.js'
+import { decodeFormatters } from './formatters.js'
 import { decodeOtlpTarget, decodeResourceDetectors } from './tracing.js'
 import { durationMsOr } from './values.js'
 
@@ -28,6 +29,7 @@ export function decodeOtlpLog(config: OpenTelemetryAccessLogConfig, ctx: Ctx): O
     return null
   }
   const values = config.resourceAttributes?.values ?? []
+  const commands = decodeFormatters(config.formatters, ctx)
   return {
     kind: 'opentelemetry',
     service,
@@ -40,39 +42,39 @@ export function decodeOtlpLog(config: OpenTelemetryAccessLogConfig, ctx: Ctx): O
       return []
     }),
     resourceDetectors: decodeResourceDetectors(config.resourceDetectors, ctx, 'resource_detectors'),
-    body: config.body === undefined ? null : decodeTemplate(config.body, ctx.at('body'), 0),
-    attributes: decodeEntries(config.attributes, ctx.at('attributes'), 0),
+    body: config.body === undefined ? null : decodeTemplate(config.body, ctx.at('body'), 0, commands),
+    attributes: decodeEntries(config.attributes, ctx.at('attributes'), 0, commands),
     customTags: decodeCustomTags(config.customTags, ctx, 'custom_tags'),
     flushIntervalMs: durationMsOr(config.bufferFlushInterval ?? common?.bufferFlushInterval, DEFAULT_BUFFER_FLUSH_MS),
     bufferBytes: config.bufferSizeBytes ?? common?.bufferSizeBytes ?? DEFAULT_BUFFER_BYTES,
   }
 }
 
-function decodeEntries(list: KeyValueList | undefined, ctx: Ctx, depth: number): [string, OtlpTemplate][] {
+function decodeEntries(list: KeyValueList | undefined, ctx: Ctx, depth: number, commands: ReadonlySet<string>): [string, OtlpTemplate][] {
   return (list?.values ?? []).map(({ key, value }, i) => {
     const at = ctx.at('values', i).at('value')
-    if (value !== undefined) return [key, decodeTemplate(value, at, depth)]
+    if (value !== undefined) return [key, decodeTemplate(value, at, depth, commands)]
     at.error('value is required')
     return [key, '']
   })
 }
 
-function decodeTemplate({ value }: AnyValue, ctx: Ctx, depth: number): OtlpTemplate {
+function decodeTemplate({ value }: AnyValue, ctx: Ctx, depth: number, commands: ReadonlySet<string>): OtlpTemplate {
   if (depth > MAX_TEMPLATE_DEPTH) {
     ctx.error(`values are nested more than ${MAX_TEMPLATE_DEPTH} deep`)
     return ''
   }
   switch (value.case) {
     case 'stringValue':
-      checkFormat(value.value, ctx.at('string_value'))
+      checkFormat(value.value, ctx.at('string_value'), commands)
       return value.value
     case 'arrayValue':
       return {
         kind: 'list',
-        items: value.value.values.map((item, i) => decodeTemplate(item, ctx.at('array_value').at('values', i), depth + 1)),
+        items: value.value.values.map((item, i) => decodeTemplate(item, ctx.at('array_value').at('values', i), depth + 1, commands)),
       }
     case 'kvlistValue':
-      return { kind: 'map', entries: decodeEntries(value.value, ctx.at('kvlist_value'), depth + 1) }
+      return { kind: 'map', entries: decodeEntries(value.value, ctx.at('kvlist_value'), depth + 1, commands) }
     default:
       ctx.error('only string values, nested key value lists and array values are supported')
       return ''

@@ -1,6 +1,6 @@
 // envoy.config.route.v3.RateLimit (descriptor actions of virtual hosts and routes) -> model. Called by route.ts and route-action.ts.
 
-import type { RateLimit, RateLimitAction } from '../../model/route.js'
+import type { RateLimit, RateLimitAction } from '../../model/rate-limit.js'
 import {
   type RateLimit_Action,
   RateLimit_Action_MetaData_Source,

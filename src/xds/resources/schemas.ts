@@ -7,6 +7,7 @@ import { BootstrapSchema } from '../gen/envoy/config/bootstrap/v3/bootstrap_pb.j
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { TypedExtensionConfigSchema } from '../gen/envoy/config/core/v3/extension_pb.js'
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
+import { FileBasedMetadataConfigSchema } from '../gen/envoy/config/grpc_credential/v3/file_based_metadata_pb.js'
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { MetricsServiceConfigSchema } from '../gen/envoy/config/metrics/v3/metrics_service_pb.js'
 import { DogStatsdSinkSchema, StatsdSinkSchema } from '../gen/envoy/config/metrics/v3/stats_pb.js'
@@ -35,6 +36,8 @@ import { GzipSchema as GzipDecompressorSchema } from '../gen/envoy/extensions/co
 import { ZstdSchema } from '../gen/envoy/extensions/compression/zstd/compressor/v3/zstd_pb.js'
 import { ZstdSchema as ZstdDecompressorSchema } from '../gen/envoy/extensions/compression/zstd/decompressor/v3/zstd_pb.js'
 import { SkipFilterSchema } from '../gen/envoy/extensions/filters/common/matcher/action/v3/skip_action_pb.js'
+import { ApiKeyAuthPerRouteSchema, ApiKeyAuthSchema } from '../gen/envoy/extensions/filters/http/api_key_auth/v3/api_key_auth_pb.js'
+import { BasicAuthPerRouteSchema, BasicAuthSchema } from '../gen/envoy/extensions/filters/http/basic_auth/v3/basic_auth_pb.js'
 import { BufferPerRouteSchema, BufferSchema } from '../gen/envoy/extensions/filters/http/buffer/v3/buffer_pb.js'
 import { CompositeSchema, ExecuteFilterActionSchema } from '../gen/envoy/extensions/filters/http/composite/v3/composite_pb.js'
 import { CompressorPerRouteSchema, CompressorSchema } from '../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
@@ -93,6 +96,7 @@ import {
   DestinationIPInputSchema,
   DestinationPortInputSchema,
   DirectSourceIPInputSchema,
+  DynamicMetadataInputSchema,
   ServerNameInputSchema,
   SourceIPInputSchema,
   SourcePortInputSchema,
@@ -105,6 +109,7 @@ import {
   UriSanInputSchema,
 } from '../gen/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js'
 import { IpSchema } from '../gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.js'
+import { MetadataSchema as MetadataMatcherSchema } from '../gen/envoy/extensions/matching/input_matchers/metadata/v3/metadata_pb.js'
 import { CaresDnsResolverConfigSchema } from '../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js'
 import { GetAddrInfoDnsResolverConfigSchema } from '../gen/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver_pb.js'
 import { UriTemplateMatchConfigSchema } from '../gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.js'
@@ -132,7 +137,9 @@ import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/htt
 import { RuntimeSchema } from '../gen/envoy/service/runtime/v3/rtds_pb.js'
 import { HttpRequestHeaderMatchInputSchema } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js'
 import { TypedStructSchema as UdpaTypedStructSchema } from '../gen/udpa/type/v1/typed_struct_pb.js'
+import { CelMatcherSchema } from '../gen/xds/type/matcher/v3/cel_pb.js'
 import { ServerNameMatcherSchema } from '../gen/xds/type/matcher/v3/domain_pb.js'
+import { HttpAttributesCelMatchInputSchema } from '../gen/xds/type/matcher/v3/http_inputs_pb.js'
 import { IPMatcherSchema } from '../gen/xds/type/matcher/v3/ip_pb.js'
 import { TypedStructSchema } from '../gen/xds/type/v3/typed_struct_pb.js'
 
@@ -159,6 +166,7 @@ const SCHEMAS: readonly DescMessage[] = [
   StdoutAccessLogSchema,
   StatsdSinkSchema,
   DogStatsdSinkSchema,
+  FileBasedMetadataConfigSchema,
   MetricsServiceConfigSchema,
   OpenTelemetrySinkSchema,
   FixedHeapConfigSchema,
@@ -187,6 +195,10 @@ const SCHEMAS: readonly DescMessage[] = [
   CompressorSchema,
   CorsPolicySchema,
   CorsSchema,
+  ApiKeyAuthPerRouteSchema,
+  ApiKeyAuthSchema,
+  BasicAuthPerRouteSchema,
+  BasicAuthSchema,
   CsrfPolicySchema,
   DecompressorSchema,
   ExtAuthzPerRouteSchema,
@@ -262,6 +274,7 @@ const SCHEMAS: readonly DescMessage[] = [
   SourceIPInputSchema,
   SourcePortInputSchema,
   DirectSourceIPInputSchema,
+  DynamicMetadataInputSchema,
   SourceTypeInputSchema,
   ServerNameInputSchema,
   TransportProtocolInputSchema,
@@ -270,6 +283,9 @@ const SCHEMAS: readonly DescMessage[] = [
   SubjectInputSchema,
   UriSanInputSchema,
   IpSchema,
+  MetadataMatcherSchema,
+  CelMatcherSchema,
+  HttpAttributesCelMatchInputSchema,
   HttpRequestHeaderMatchInputSchema,
   ServerNameMatcherSchema,
   IPMatcherSchema,

@@ -3,6 +3,7 @@
 // Invariant: whatever would make a peer's check weaker than the config says is an error, never skipped.
 
 import { existsSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import type {
   CommonTlsContext,
   DataSource,
@@ -238,7 +239,10 @@ function decodeCommon(common: CommonTlsContextMessage | undefined, ctx: Ctx, sid
     maxVersion: versions.max,
     cipherSuites: params?.cipherSuites ?? [],
     // Each may be a list of its own, as SPIRE's tutorial has it: Envoy hands them to its TLS library joined by colons.
-    ecdhCurves: (params?.ecdhCurves ?? []).flatMap(list => list.split(':')),
+    ecdhCurves: usableGroups(
+      (params?.ecdhCurves ?? []).flatMap(list => list.split(':')),
+      ctx.at('tls_params').at('ecdh_curves'),
+    ),
     signatureAlgorithms: params?.signatureAlgorithms ?? [],
     alpnProtocols: common?.alpnProtocols ?? [],
     certificates,
@@ -246,6 +250,26 @@ function decodeCommon(common: CommonTlsContextMessage | undefined, ctx: Ctx, sid
     certificateSds: isInline ? [] : certificateSds,
     validation,
     validationSds,
+  }
+}
+
+/** OpenSSL has it from 3.5 on, Node from 24. */
+const YOUNG_GROUP = 'X25519MLKEM768'
+
+/** Where Node has the group not, it is left out of a list with others, any of which the peer may choose, and listed; alone it is refused later. */
+function usableGroups(groups: readonly string[], ctx: Ctx): readonly string[] {
+  const others = groups.filter(group => group !== YOUNG_GROUP)
+  if (others.length === groups.length || others.length === 0 || hasYoungGroup()) return groups
+  ctx.unsupported()
+  return others
+}
+
+function hasYoungGroup(): boolean {
+  try {
+    createSecureContext({ ecdhCurve: YOUNG_GROUP, ca: [] })
+    return true
+  } catch {
+    return false
   }
 }
 

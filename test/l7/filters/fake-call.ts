@@ -15,7 +15,7 @@ import { HcmStats } from '../../../src/metrics/stat-names.js'
 import { StatsStore } from '../../../src/metrics/stats-store.js'
 import type { HttpFilter, HttpFilterOverride } from '../../../src/model/http-filter.js'
 import type { Metadata } from '../../../src/model/metadata.js'
-import type { RateLimit } from '../../../src/model/route.js'
+import type { RateLimit } from '../../../src/model/rate-limit.js'
 import type { PeerIdentity } from '../../../src/mtls/peer/peer-identity.js'
 import { ManualClock } from '../../support/manual-clock.js'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { maskAddress } from '../../../src/l7/filters/rate-limit/rate-limit-descriptors.js'
 import type { LocalRateLimitConfig } from '../../../src/model/http-filter.js'
-import type { RateLimit, RateLimitAction } from '../../../src/model/route.js'
+import type { RateLimit, RateLimitAction } from '../../../src/model/rate-limit.js'
 import { ALWAYS, connectionInfo, FakeCall, FakeEnvironment, NEVER, requestHead, responseHead, runHead } from './fake-call.js'
 
 function config(fields: Partial<LocalRateLimitConfig> = {}): LocalRateLimitConfig {
@@ -16,6 +16,9 @@ function config(fields: Partial<LocalRateLimitConfig> = {}): LocalRateLimitConfi
     descriptors: [],
     stage: 0,
     hostRateLimits: 'override',
+    rateLimits: null,
+    maxDynamicDescriptors: 20,
+    alwaysTakesDefault: true,
     perConnection: false,
     enableXRateLimitHeaders: false,
     rateLimitedAsResourceExhausted: false,
@@ -63,6 +66,31 @@ describe('local_ratelimit filter', () => {
     expect(runHead(factory, new FakeCall(requestHead())).status).toBe('continue')
     const counters = ['enabled', 'ok', 'rate_limited', 'enforced'].map(name => world.counter(`rl.http_local_rate_limit.${name}`))
     expect(counters).toEqual([4, 3, 1, 1])
+  })
+
+  it('makes a bucket for each value of a descriptor that takes any, and keeps as many as it may', () => {
+    const factory = new FakeEnvironment().factory(
+      filter({
+        bucket: null,
+        rateLimits: [byUser],
+        maxDynamicDescriptors: 2,
+        descriptors: [{ entries: [{ key: 'user', value: '' }], bucket: { maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 1000 } }],
+      }),
+    )
+    const passes = (user: string) => runHead(factory, new FakeCall(requestHead({}, { 'x-user': user }))).status === 'continue'
+    expect(['a', 'a', 'b', 'b', 'a'].map(passes)).toEqual([true, false, true, false, false])
+    // b was used last but one: it makes room for c, and begins anew.
+    expect(['c', 'a', 'b'].map(passes)).toEqual([true, false, true])
+  })
+
+  it('spares the main bucket where a descriptor has given a token, if it is told to', () => {
+    const descriptors = [{ entries: [{ key: 'user', value: 'a' }], bucket: { maxTokens: 9, tokensPerFill: 1, fillIntervalMs: 1000 } }]
+    const bucket = { maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 1000 }
+    for (const alwaysTakesDefault of [false, true]) {
+      const factory = new FakeEnvironment().factory(filter({ bucket, rateLimits: [byUser], descriptors, alwaysTakesDefault }))
+      const passes = (user: string) => runHead(factory, new FakeCall(requestHead({}, { 'x-user': user }))).status === 'continue'
+      expect(['a', 'a', 'b', 'b'].map(passes)).toEqual(alwaysTakesDefault ? [true, false, false, false] : [true, true, true, false])
+    }
   })
 
   it('only marks the request where it is not enforced, and does nothing where it is not enabled', () => {

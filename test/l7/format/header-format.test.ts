@@ -99,6 +99,7 @@ function full(): StreamInfo {
 
 /** What fits a command that takes not just any text. */
 const ARGUMENTS: Record<string, string> = {
+  CEL: 'request.path',
   COALESCE: '{"operators":["PROTOCOL"]}',
   COMMON_DURATION: 'DS_RX_BEG:DS_TX_END:us',
   METADATA: 'ROUTE:a',

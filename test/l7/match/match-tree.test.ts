@@ -17,10 +17,10 @@ const list = (...matchers: [MatchPredicate, OnMatch<string>][]): MatchTree<strin
   onNoMatch: null,
 })
 const compiled = (tree: MatchTree<string>) => {
-  const decide = compileMatchTree<Partial<Record<MatchInput['kind'], string>>, string>(
-    tree,
-    input => subject => subject[input.kind] ?? null,
-  )
+  const decide = compileMatchTree<Partial<Record<MatchInput['kind'], string>>, string>(tree, {
+    input: input => subject => subject[input.kind] ?? null,
+    test: () => () => false,
+  })
   return (port: string | undefined, ip?: string) =>
     decide({ ...(port === undefined ? {} : { destinationPort: port }), ...(ip === undefined ? {} : { sourceIp: ip }) })
 }

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import net from 'node:net'
 import tls from 'node:tls'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import type { UpstreamTls, ValidationContext } from '../../../src/model/tls.js'
 import {
   AnyCa,
@@ -426,6 +426,58 @@ describe('the SPIFFE validator', () => {
     const p = mesh(leaf, api, { down: { trustedCa: null, spiffeTrustDomains: domains } })
     expect((await p.dial()).server?.ok).toBe(good)
     if (good) expect((await p.dial()).server?.ok).toBe(true)
+  })
+})
+
+describe('a record that is broken behind the handshake ends the connection', () => {
+  const BROKEN = Buffer.concat([Buffer.from([23, 3, 3, 0, 32]), Buffer.alloc(32)])
+  const { contexts, stats } = side()
+  afterAll(() => contexts.close())
+
+  async function listening(onConnection: (raw: net.Socket) => void): Promise<{ server: net.Server; port: number }> {
+    const server = net.createServer(onConnection).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return { server, port: (server.address() as net.AddressInfo).port }
+  }
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('that a client opened, with an alert before it (%s)', async version => {
+    const model = downstream(common(api, trust))
+    const ended = new Promise<boolean>((resolve, reject) => {
+      listening(raw => {
+        const made = contexts.downstream(model, { tls: stats })
+        if (!made.ok) return reject(new Error('no context'))
+        const secured = made.value.accept(raw, null)
+        secured.on('error', () => {})
+        secured.resume()
+        secured.once('close', () => resolve(raw.destroyed))
+      }).then(async ({ server, port }) => {
+        const raw = net.connect(port, '127.0.0.1')
+        await once(raw, 'connect')
+        const client = tls.connect({ socket: raw, cert: web.cert, key: web.key, rejectUnauthorized: false, maxVersion: version })
+        client.on('error', error => alerts.push((error as NodeJS.ErrnoException).code ?? ''))
+        await once(client, 'secureConnect')
+        raw.write(BROKEN)
+        client.once('close', () => server.close())
+      }, reject)
+    })
+    const alerts: string[] = []
+    expect(await ended).toBe(true)
+    await vi.waitFor(() => expect(alerts).toEqual(['ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC']))
+  })
+
+  it('to a server', async () => {
+    const { server, port } = await listening(raw => {
+      const secured = new tls.TLSSocket(raw, { isServer: true, cert: api.cert, key: api.key })
+      secured.on('error', () => {})
+      secured.once('secure', () => raw.write(BROKEN))
+    })
+    const raw = net.connect(port, '127.0.0.1')
+    await once(raw, 'connect')
+    const client = contexts.upstream(upstream(common(web, trust)), side().cluster).connect(raw, { sni: '', alpn: null })
+    client.on('error', () => {})
+    await new Promise(resolve => client.once('close', resolve))
+    expect(raw.destroyed).toBe(true)
+    server.close()
   })
 })
 

@@ -1,23 +1,13 @@
 // Which certificates and keys of others are taken for a listener, and the one line of each that is not.
-import { execFileSync, spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { pairProblems } from '../../../src/mtls/x509/certificate-pair.js'
+import { hasOpenssl, selfSigned } from '../../support/self-signed.js'
 import { AnyCa } from '../tls/tls-support.js'
 
-const openssl = spawnSync('openssl', ['version']).error === undefined
 const ca = new AnyCa()
 const { cert, key } = ca.leaf({ dns: ['example.com'] })
 const other = ca.leaf({ dns: ['example.com'] })
-
-/** Self-signed by openssl, of any kind of key. */
-function selfSigned(...kind: string[]): { cert: string; key: string } {
-  const text = execFileSync('openssl', ['req', '-x509', '-nodes', '-newkey', ...kind, '-keyout', '-', '-subj', '/CN=x', '-days', '2'], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  return { cert: text.slice(text.indexOf('-----BEGIN CERTIFICATE')), key: text.slice(0, text.indexOf('-----BEGIN CERTIFICATE')) }
-}
 
 describe('a certificate and its key', () => {
   it('are good with the chain behind the leaf, and text beside it', () => {
@@ -47,7 +37,7 @@ describe('a certificate and its key', () => {
     expect(pairProblems(chain, secret)).toEqual(problems)
   })
 
-  it.skipIf(!openssl).each([
+  it.skipIf(!hasOpenssl).each([
     [['rsa:1024'], 'has an RSA key of 1024 bits, proxies take 2048 and more'],
     [['ed25519'], 'has a key of type ed25519, proxies take RSA and ECDSA'],
     [['ec', '-pkeyopt', 'ec_paramgen_curve:secp256k1'], 'has a key of the curve secp256k1, proxies take P-256, P-384 and P-521'],

@@ -112,7 +112,26 @@ describe('HTTP filters', () => {
     expect(optional.unsupported).toEqual([AT])
   })
 
+  const HASH = `{SHA}${'a'.repeat(27)}=`
+  const basic = (inline_string: string, more: Json = {}): Json =>
+    httpFilter('basic_auth.v3.BasicAuth', { users: { inline_string }, ...more })
+  const keys = (config: Json): Json => httpFilter('api_key_auth.v3.ApiKeyAuth', config)
   const refused: [what: string, filter: Json, error: RegExp][] = [
+    ['basic_auth without users', basic(''), /users: the list of users is empty/],
+    ['basic_auth with a user without a password', basic('u'), /users: line 1 has no colon/],
+    ['basic_auth with a nameless user', basic(`\n:${HASH}`), /users: line 2 has an empty user/],
+    ['basic_auth with one user twice', basic(`# c\nu:${HASH}\nu:${HASH}`), /users: line 3 names a user for the second time$/],
+    ['basic_auth with a hash by bcrypt', basic('u:$2y$05$x'), /users: line 1 has no hash by \{SHA\}/],
+    ['basic_auth with a line end of Windows', basic(`u:${HASH}\r\n`), /users: line 1 has a hash of another length/],
+    ['basic_auth with a realm of two lines', basic(`u:${HASH}`, { realm: 'a\r\nb' }), /realm: a control character/],
+    [
+      'api_key_auth with a key of two clients',
+      keys({ credentials: ['a', 'b'].map(client => ({ key: 'k', client })) }),
+      /credentials\[1\]\.key: the key is there already/,
+    ],
+    ['api_key_auth with a key of nobody', keys({ credentials: [{ key: 'k' }] }), /credentials\[0\]\.client: value length/],
+    ['api_key_auth with a place that is none', keys({ key_sources: [{}] }), /key_sources\[0\]: one of 'header', 'query', 'cookie'/],
+    ['api_key_auth with a header that is none', keys({ forwarding: { header: 'a b' } }), /forwarding\.header: 'a b' is not a valid/],
     [
       'rbac by a matcher that goes on after a match',
       httpFilter('rbac.v3.RBAC', { matcher: { on_no_match: { keep_matching: true, matcher: {} } } }),

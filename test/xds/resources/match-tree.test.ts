@@ -79,4 +79,69 @@ describe('matcher of RBAC', () => {
     }
     expect(errorsOf(decodeListenerJson(rbac(list))).join()).toContain("invalid regex '('")
   })
+
+  const one = (typed: Json, matcher: Json): Json => ({
+    matcher_list: {
+      matchers: [
+        { predicate: { single_predicate: { input: { name: 'i', typed_config: typed }, ...matcher } }, on_match: verdict('ALLOW') },
+      ],
+    },
+  })
+  const cel = { '@type': `${TYPE}xds.type.matcher.v3.HttpAttributesCelMatchInput` }
+  const metadata = {
+    '@type': `${TYPE}envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput`,
+    filter: 'jwt',
+    path: [{ key: 'a' }, { key: 'b' }],
+  }
+  const custom = (type: string, config: Json): Json => ({ custom_match: { name: 'm', typed_config: { '@type': TYPE + type, ...config } } })
+  const expression = (expr_match: Json): Json => custom('xds.type.matcher.v3.CelMatcher', { expr_match })
+  const valued = (config: Json): Json => custom('envoy.extensions.matching.input_matchers.metadata.v3.Metadata', config)
+  const expr = {
+    call_expr: {
+      function: '_==_',
+      args: [{ select_expr: { operand: { ident_expr: { name: 'request' } }, field: 'path' } }, { const_expr: { string_value: '/' } }],
+    },
+  }
+  const wanted = { value: { string_match: { exact: 'x' } } }
+
+  it.each(['parsed_expr', 'checked_expr', 'cel_expr_parsed', 'cel_expr_checked'])('reads CEL as %s', field => {
+    expect(decodeListenerJson(rbac(one(cel, expression({ [field]: { expr } })))).ok).toBe(true)
+  })
+
+  it('reads dynamic metadata', () => {
+    expect(decodeListenerJson(rbac(one(metadata, valued({ ...wanted, invert: true })))).ok).toBe(true)
+  })
+
+  it.each([
+    [
+      'CEL as text',
+      one(cel, expression({ cel_expr_string: 'true' })),
+      /expr_match\.cel_expr_string: a parsed or a checked expression is wanted/,
+    ],
+    [
+      'CEL that is none',
+      one(cel, expression({ cel_expr_parsed: { expr: { ident_expr: { name: 'nothing' } } } })),
+      /invalid CEL expression/,
+    ],
+    [
+      'CEL as a text of the request',
+      one(cel, { value_match: { exact: 'x' } }),
+      /input 'i' goes with a custom_match by xds\.type\.matcher\.v3\.CelMatcher/,
+    ],
+    [
+      'metadata by the matcher of CEL',
+      one(metadata, expression({ cel_expr_parsed: { expr } })),
+      /goes with a custom_match by envoy\..*Metadata/,
+    ],
+    ['metadata without a path', one({ ...metadata, path: [] }, valued(wanted)), /path: /],
+    ['metadata without a value', one(metadata, valued({})), /value: value is required/],
+  ])('refuses %s', (_, matcher, reason) => {
+    expect(errorsOf(decodeListenerJson(rbac(matcher))).join()).toMatch(reason)
+  })
+
+  it('has neither where there is no request', () => {
+    expect(errorsOf(decodeListenerJson(rbac(one(cel, expression({ cel_expr_parsed: { expr } })), true))).join()).toContain(
+      "no input 'i' here",
+    )
+  })
 })

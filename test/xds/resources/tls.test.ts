@@ -49,6 +49,18 @@ describe('TLS contexts', () => {
     ).toEqual([`${AT}.tls_params.tls_minimum_protocol_version: TLSv1.3 is above the maximum, TLSv1.2`])
   })
 
+  it('leave out of a list of groups the one that Node may be too old for, and list it', () => {
+    const groups = (ecdh_curves: string[]) => upstream({ common_tls_context: { tls_params: { ecdh_curves } } })
+    const young = 'X25519MLKEM768'
+    const known = process.versions.openssl.split('.').slice(0, 2).map(Number) as [number, number]
+    const has = known[0] > 3 || (known[0] === 3 && known[1] >= 5)
+    const mixed = groups([young, 'X25519'])
+    expect(decoded(mixed).tls!.common.ecdhCurves).toEqual(has ? [young, 'X25519'] : ['X25519'])
+    expect(mixed.unsupported).toEqual(has ? [] : [`${AT}.tls_params.ecdh_curves`])
+    // Alone it stays, and is refused with the context.
+    expect(decoded(groups([young])).tls!.common.ecdhCurves).toEqual([young])
+  })
+
   it('read SAN matchers of both forms: typed as they are, untyped as any type', () => {
     const matcher = { kind: 'exact', value: 'spiffe://a', ignoreCase: false }
     expect(

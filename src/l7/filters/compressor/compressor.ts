@@ -2,7 +2,7 @@
 // it, and of requests where the config says so. Several compressors in one chain agree by the same rule (accept-encoding.ts) on which of
 // them acts on an answer.
 
-import type { CompressorConfig, CompressorDirection } from '../../../model/http-filter.js'
+import type { CompressorConfig, CompressorDirection, CompressorLibrary } from '../../../model/http-filter.js'
 import type { RequestHead, ResponseHead } from '../../codec/codec.js'
 import type { HeaderList } from '../../codec/header-list.js'
 import { type BodyFlow, RequestFlow, ResponseFlow } from '../body-flow.js'
@@ -32,13 +32,14 @@ const DIRECTION_COUNTERS = [
   'total_compressed_bytes',
   'content_length_too_small',
 ] as const
-const ENCODINGS: Record<CompressorConfig['library']['kind'], Encoding> = { gzip: 'gzip', brotli: 'br', zstd: 'zstd' }
+const ENCODINGS: Record<CompressorLibrary['kind'], Encoding> = { gzip: 'gzip', brotli: 'br', zstd: 'zstd' }
 
 /** Why an answer stays as it is; the names that the status header has for it. */
 type Obstacle = 'ContentLengthTooSmall' | 'ContentTypeNotAllowed' | 'EtagNotAllowed' | 'StatusCodeNotAllowed' | 'other'
 
-export function encodingOf(config: CompressorConfig): Encoding {
-  return ENCODINGS[config.library.kind]
+/** Null: none, for want of the library. */
+export function encodingOf({ library }: CompressorConfig): Encoding | null {
+  return library === null ? null : ENCODINGS[library.kind]
 }
 
 /** `offered`: the encodings of all compressors of the chain, in order. */
@@ -49,7 +50,9 @@ export function compressorFilter(
   offered: readonly Encoding[],
   ctx: FilterContext,
 ): FilterFactory {
-  const compiled = new CompiledCompressor(config, offered, ctx)
+  const { library } = config
+  if (library === null) return { name, disabled, create: () => null }
+  const compiled = new CompiledCompressor(config, library, offered, ctx)
   return {
     name,
     disabled,
@@ -66,6 +69,7 @@ export function compressorFilter(
 
 class CompiledCompressor {
   readonly config: CompressorConfig
+  readonly library: CompressorLibrary
   readonly offered: readonly Encoding[]
   readonly encoding: Encoding
   readonly stats
@@ -73,14 +77,15 @@ class CompiledCompressor {
   private readonly responseType: (header: string | undefined) => boolean
   private readonly requestType: (header: string | undefined) => boolean
 
-  constructor(config: CompressorConfig, offered: readonly Encoding[], ctx: FilterContext) {
+  constructor(config: CompressorConfig, library: CompressorLibrary, offered: readonly Encoding[], ctx: FilterContext) {
     this.config = config
+    this.library = library
     this.offered = offered
-    this.encoding = encodingOf(config)
+    this.encoding = ENCODINGS[library.kind]
     this.responseType = compileContentTypes(config.response)
     this.requestType = compileContentTypes(config.request ?? config.response)
     // `compressor.<name of the library>.<gzip|brotli|zstd>.`, and below it `response.` where the config has a response direction.
-    const base = `compressor.${config.statPrefix === '' ? '' : `${config.statPrefix}.`}${config.library.kind}`
+    const base = `compressor.${config.statPrefix === '' ? '' : `${config.statPrefix}.`}${library.kind}`
     this.stats = {
       ...ctx.httpCounters(base, HEADER_COUNTERS),
       ...ctx.httpCounters(config.responseDirection ? `${base}.response` : base, DIRECTION_COUNTERS),
@@ -228,7 +233,7 @@ class CompressorFilter implements StreamFilter {
 
   private encode(flow: BodyFlow, counters: EncoderCounters): BodyEncoder {
     counters.compressed.value++
-    return bodyEncoder(this.compiled.config.library, flow, counters)
+    return bodyEncoder(this.compiled.library, flow, counters)
   }
 }
 

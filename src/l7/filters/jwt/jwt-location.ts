@@ -4,7 +4,7 @@
 import type { JwtProvider } from '../../../model/http-filter.js'
 import type { RequestHead } from '../../codec/codec.js'
 import { cookieValue } from '../../match/cookie.js'
-import { decodeComponent, rewriteQuery } from '../query-rewrite.js'
+import { decodedParameter, rewriteQuery } from '../query-rewrite.js'
 
 export interface FoundToken {
   readonly token: string
@@ -28,7 +28,7 @@ export function findTokens(provider: JwtProvider, head: RequestHead): FoundToken
   const parameters = implicit ? DEFAULT_PARAMETERS : provider.fromParams
   if (parameters.length > 0) {
     for (const name of parameters) {
-      const token = parameterValue(head.path, name)
+      const token = decodedParameter(head.path, name)
       if (token !== undefined && token !== '') out.push({ token, from: 'parameter', name })
     }
   }
@@ -45,16 +45,6 @@ function tokenIn(value: string, prefix: string): string {
   const at = value.indexOf(prefix)
   if (at === -1) return ''
   return /[A-Za-z0-9_\-.=]+/.exec(value.slice(at + prefix.length))?.[0] ?? ''
-}
-
-function parameterValue(path: string, name: string): string | undefined {
-  const question = path.indexOf('?')
-  if (question === -1) return undefined
-  for (const part of path.slice(question + 1).split('&')) {
-    const equals = part.indexOf('=')
-    if (equals !== -1 && decodeComponent(part.slice(0, equals)) === name) return decodeComponent(part.slice(equals + 1))
-  }
-  return undefined
 }
 
 /** Cookies stay (Envoy: forward has no effect on them). */

@@ -4,7 +4,7 @@
 
 import { compactVerify } from 'jose'
 import type { JwtConfig, JwtProvider, JwtRequirement } from '../../../model/http-filter.js'
-import type { JsonValue } from '../../../model/metadata.js'
+import type { JsonObject, JsonValue } from '../../../model/metadata.js'
 import { toByteString } from '../../codec/byte-string.js'
 import type { RequestHead } from '../../codec/codec.js'
 import { metadataValue } from '../../match/metadata-matcher.js'
@@ -233,7 +233,7 @@ export class JwtVerifier {
     if (!model.forward) removeToken(found, head)
     if (model.headerInMetadata !== '') call.info.setDynamicMetadata(METADATA_NAMESPACE, model.headerInMetadata, jwt.header)
     if (model.payloadInMetadata !== '') {
-      call.info.setDynamicMetadata(METADATA_NAMESPACE, model.payloadInMetadata, jwt.payload)
+      call.info.setDynamicMetadata(METADATA_NAMESPACE, model.payloadInMetadata, withLists(jwt.payload, model.spaceDelimitedClaims))
       changed = true
     }
     if (changed && model.clearRouteCache) run.clearRouteCache = true
@@ -329,4 +329,12 @@ function isKeySet(result: JwksResult): result is KeySet {
 
 function then<T, U>(value: Later<T>, next: (value: T) => Later<U>): Later<U> {
   return value instanceof Promise ? value.then(next) : next(value)
+}
+
+/** The claims of that name that are text, word by word; a payload may be the cache's and stays as it is. */
+function withLists(payload: JsonObject, claims: readonly string[]): JsonObject {
+  if (claims.length === 0) return payload
+  const words = (name: string, value: JsonValue): JsonValue =>
+    typeof value === 'string' && claims.includes(name) ? value.split(' ').filter(word => word !== '') : value
+  return Object.fromEntries(Object.entries(payload).map(([name, value]) => [name, words(name, value)]))
 }

@@ -2,7 +2,7 @@
 // local and the global rate limit filters. An action that yields nothing drops its whole descriptor, unless it may be skipped.
 
 import type { HostRateLimits } from '../../../model/http-filter.js'
-import type { RateLimit, RateLimitAction } from '../../../model/route.js'
+import type { RateLimit, RateLimitAction } from '../../../model/rate-limit.js'
 import type { RequestHead } from '../../codec/codec.js'
 import { compileHeaderMatchers } from '../../match/header-matcher.js'
 import { metadataValue } from '../../match/metadata-matcher.js'
@@ -37,7 +37,10 @@ export class DescriptorSource {
   /** Of the route that forwards the request. */
   descriptors(call: FilterCall, head: RequestHead, stage: number, hosts: HostRateLimits): Descriptor[] {
     const limits = call.route?.forward?.rateLimits[hosts]
-    if (limits === undefined) return []
+    return limits === undefined ? [] : this.descriptorsOf(limits, call, head, stage)
+  }
+
+  descriptorsOf(limits: readonly RateLimit[], call: FilterCall, head: RequestHead, stage: number): Descriptor[] {
     const out: Descriptor[] = []
     this.collect(limits, call, head, stage, out)
     return out

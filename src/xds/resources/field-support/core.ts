@@ -61,16 +61,16 @@ export const CORE_SUPPORT: SupportTable = {
     },
   },
   'envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials': {
-    supported: 'access_token',
+    supported: 'access_token from_plugin',
     refused: {
-      google_compute_engine: 'of call credentials there is access_token',
-      google_refresh_token: 'of call credentials there is access_token',
-      service_account_jwt_access: 'of call credentials there is access_token',
-      google_iam: 'of call credentials there is access_token',
-      from_plugin: 'of call credentials there is access_token',
-      sts_service: 'of call credentials there is access_token',
+      google_compute_engine: 'of call credentials there are access_token and from_plugin',
+      google_refresh_token: 'of call credentials there are access_token and from_plugin',
+      service_account_jwt_access: 'of call credentials there are access_token and from_plugin',
+      google_iam: 'of call credentials there are access_token and from_plugin',
+      sts_service: 'of call credentials there are access_token and from_plugin',
     },
   },
+  'envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin': { supported: 'name typed_config' },
   'envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials': {
     supported: 'ssl_credentials local_credentials',
     refused: { google_default: 'there are ssl_credentials and local_credentials' },
@@ -197,5 +197,6 @@ export const CORE_SUPPORT: SupportTable = {
     refused: { override_auto_sni_header: 'SNI from another header is not supported' },
   },
   'envoy.config.core.v3.WatchedDirectory': { supported: 'path', accepted: { watch_modify: 'every change is seen' } },
+  'envoy.config.grpc_credential.v3.FileBasedMetadataConfig': { supported: 'secret_data header_key header_prefix' },
   'envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink': { supported: 'event_log_path' },
 }

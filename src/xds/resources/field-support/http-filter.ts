@@ -41,6 +41,15 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit': { supported: 'limit_kbps' },
   'envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit': { supported: '' },
   'envoy.extensions.filters.common.matcher.action.v3.SkipFilter': { supported: '' },
+  'envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth': { supported: 'credentials key_sources forwarding' },
+  'envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute': { supported: 'credentials key_sources allowed_clients forwarding' },
+  'envoy.extensions.filters.http.api_key_auth.v3.Credential': { supported: 'key client' },
+  'envoy.extensions.filters.http.api_key_auth.v3.Forwarding': { supported: 'header hide_credentials' },
+  'envoy.extensions.filters.http.api_key_auth.v3.KeySource': { supported: 'header query cookie' },
+  'envoy.extensions.filters.http.basic_auth.v3.BasicAuth': {
+    supported: 'users forward_username_header authentication_header allow_missing emit_dynamic_metadata realm',
+  },
+  'envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute': { supported: 'users realm' },
   'envoy.extensions.filters.http.buffer.v3.Buffer': { supported: 'max_request_bytes' },
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { supported: 'disabled buffer' },
   'envoy.extensions.filters.http.composite.v3.Composite': { supported: 'named_filter_chains matcher' },
@@ -218,9 +227,9 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.jwt_authn.v3.JwtHeader': { supported: 'name value_prefix' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtProvider': {
     supported:
-      'issuer audiences subjects require_expiration max_lifetime remote_jwks local_jwks forward from_headers from_params from_cookies forward_payload_header pad_forward_payload_header payload_in_metadata header_in_metadata failed_status_in_metadata clock_skew_seconds jwt_cache_config claim_to_headers clear_route_cache',
-    refused: { normalize_payload_in_metadata: 'normalising claims is not supported' },
+      'issuer audiences subjects require_expiration max_lifetime remote_jwks local_jwks forward from_headers from_params from_cookies forward_payload_header pad_forward_payload_header payload_in_metadata normalize_payload_in_metadata header_in_metadata failed_status_in_metadata clock_skew_seconds jwt_cache_config claim_to_headers clear_route_cache',
   },
+  'envoy.extensions.filters.http.jwt_authn.v3.JwtProvider.NormalizePayload': { supported: 'space_delimited_claims' },
   'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement': {
     supported: 'provider_name provider_and_audiences requires_any requires_all allow_missing_or_failed allow_missing',
     refused: { extract_only_without_validation: 'claims of tokens that are not verified are not taken' },
@@ -233,14 +242,8 @@ export const HTTP_FILTER_SUPPORT: SupportTable = {
   'envoy.extensions.filters.http.jwt_authn.v3.RequirementRule': { supported: 'match requires requirement_name' },
   'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit': {
     supported:
-      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted vh_rate_limits',
-    accepted: {
-      max_dynamic_descriptors: '',
-      enable_retry_after_header: '',
-      local_cluster_rate_limit: '',
-      always_consume_default_token_bucket: '',
-    },
-    refused: { rate_limits: 'rate limit actions of the filter are not supported; use those of the route' },
+      'stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced response_headers_to_add descriptors stage local_rate_limit_per_downstream_connection enable_x_ratelimit_headers rate_limited_as_resource_exhausted vh_rate_limits rate_limits max_dynamic_descriptors always_consume_default_token_bucket',
+    accepted: { enable_retry_after_header: '', local_cluster_rate_limit: '' },
   },
   'envoy.extensions.filters.http.ratelimit.v3.RateLimit': {
     supported:

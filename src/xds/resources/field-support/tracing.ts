@@ -22,9 +22,8 @@ export const TRACING_SUPPORT: SupportTable = {
   },
   'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig': {
     supported:
-      'common_config http_service grpc_service disable_builtin_labels resource_attributes resource_detectors body attributes stat_prefix log_name buffer_flush_interval buffer_size_bytes custom_tags',
+      'common_config http_service grpc_service disable_builtin_labels resource_attributes resource_detectors body attributes stat_prefix log_name buffer_flush_interval buffer_size_bytes custom_tags formatters',
     accepted: { filter_state_objects_to_log: '' },
-    refused: { formatters: 'formatter extensions are not supported here' },
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension': { supported: 'typed_config' },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing': {

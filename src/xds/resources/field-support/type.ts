@@ -8,6 +8,8 @@ export const TYPE_SUPPORT: SupportTable = {
   'envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput': { supported: '' },
   'envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput': { supported: '' },
   'envoy.extensions.matching.common_inputs.network.v3.DirectSourceIPInput': { supported: '' },
+  'envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput': { supported: 'filter path' },
+  'envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput.PathSegment': { supported: 'key' },
   'envoy.extensions.matching.common_inputs.network.v3.ServerNameInput': { supported: '' },
   'envoy.extensions.matching.common_inputs.network.v3.SourceIPInput': { supported: '' },
   'envoy.extensions.matching.common_inputs.network.v3.SourcePortInput': { supported: '' },
@@ -17,6 +19,7 @@ export const TYPE_SUPPORT: SupportTable = {
   'envoy.extensions.matching.common_inputs.ssl.v3.SubjectInput': { supported: '' },
   'envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput': { supported: '' },
   'envoy.extensions.matching.input_matchers.ip.v3.Ip': { supported: 'cidr_ranges', accepted: { stat_prefix: '' } },
+  'envoy.extensions.matching.input_matchers.metadata.v3.Metadata': { supported: 'value invert' },
   'envoy.type.matcher.v3.DoubleMatcher': { supported: 'range exact' },
   'envoy.type.matcher.v3.HttpRequestHeaderMatchInput': { supported: 'header_name' },
   'envoy.type.matcher.v3.ListMatcher': { supported: 'one_of' },
@@ -54,6 +57,8 @@ export const TYPE_SUPPORT: SupportTable = {
   'udpa.type.v1.TypedStruct': { supported: 'type_url value' },
   'xds.core.v3.CidrRange': { supported: 'address_prefix prefix_len' },
   'xds.core.v3.TypedExtensionConfig': { supported: 'name typed_config' },
+  'xds.type.matcher.v3.CelMatcher': { supported: 'expr_match', accepted: { description: '' } },
+  'xds.type.matcher.v3.HttpAttributesCelMatchInput': { supported: '' },
   'xds.type.matcher.v3.IPMatcher': { supported: 'range_matchers' },
   'xds.type.matcher.v3.IPMatcher.IPRangeMatcher': { supported: 'ranges on_match exclusive' },
   'xds.type.matcher.v3.Matcher': { supported: 'matcher_list matcher_tree on_no_match' },
@@ -75,6 +80,10 @@ export const TYPE_SUPPORT: SupportTable = {
   'xds.type.matcher.v3.StringMatcher': {
     supported: 'exact prefix suffix safe_regex contains ignore_case',
     refused: { custom: 'custom string matchers are not supported' },
+  },
+  'xds.type.v3.CelExpression': {
+    supported: 'parsed_expr checked_expr cel_expr_parsed cel_expr_checked',
+    refused: { cel_expr_string: 'a parsed or a checked expression is wanted, as by Envoy' },
   },
   'xds.type.v3.TypedStruct': { supported: 'type_url value' },
 }

@@ -150,6 +150,7 @@ function decodeJwtProvider(name: string, provider: JwtProviderMessage, ctx: Ctx)
     forwardPayloadHeader: provider.forwardPayloadHeader.toLowerCase(),
     padForwardPayloadHeader: provider.padForwardPayloadHeader,
     payloadInMetadata: provider.payloadInMetadata,
+    spaceDelimitedClaims: provider.normalizePayloadInMetadata?.spaceDelimitedClaims ?? [],
     headerInMetadata: provider.headerInMetadata,
     failedStatusInMetadata: provider.failedStatusInMetadata,
     fromHeaders: provider.fromHeaders.map(header => ({ name: header.name.toLowerCase(), valuePrefix: header.valuePrefix })),

@@ -1,5 +1,6 @@
-// The compressor and decompressor filters with their libraries -> model. Called by http-filter.ts and http-filter-override.ts. zstd is
-// refused by name where the Node that runs has none.
+// The compressor and decompressor filters with their libraries -> model. Called by http-filter.ts and http-filter-override.ts. Where the
+// Node that runs has no zstd, a compressor that asks for it compresses nothing and is listed as without effect (no client may count on an
+// encoding, and Istio's bootstrap has such a filter); a decompressor is refused by name, since others count on what it makes readable.
 
 import zlib from 'node:zlib'
 import type {
@@ -48,6 +49,7 @@ const DEFAULT_CHUNK_BYTES = 4096
 const DEFAULT_MAX_INFLATE_RATIO = 100
 const PACKAGE = 'envoy.extensions.compression.'
 const { constants } = zlib
+const NODE_HAS_ZSTD = 'createZstdCompress' in zlib
 
 export function decodeCompressor(config: Compressor, ctx: Ctx): CompressorConfig {
   const response = config.responseDirectionConfig
@@ -128,7 +130,8 @@ const DEFAULT_GZIP: CompressorLibrary = {
   chunkBytes: DEFAULT_CHUNK_BYTES,
 }
 
-function decodeCompressorLibrary(extension: TypedExtensionConfig | undefined, ctx: Ctx): CompressorLibrary {
+/** Null: the Node that runs has it not. */
+function decodeCompressorLibrary(extension: TypedExtensionConfig | undefined, ctx: Ctx): CompressorLibrary | null {
   if (extension?.typedConfig === undefined) return DEFAULT_GZIP // the constraint has reported it
   const at = ctx.at('typed_config')
   const { typeName, typeUrl, message, known } = unpackAny(extension.typedConfig, at)
@@ -158,7 +161,10 @@ function decodeCompressorLibrary(extension: TypedExtensionConfig | undefined, ct
     }
     case 'zstd.compressor.v3.Zstd': {
       const { compressionLevel, enableChecksum, strategy, chunkSize } = message as Zstd
-      refuseWithoutZstd(at)
+      if (!NODE_HAS_ZSTD) {
+        at.unsupported()
+        return null
+      }
       return {
         kind: 'zstd',
         level: compressionLevel ?? ZSTD_DEFAULT_LEVEL,
@@ -171,10 +177,6 @@ function decodeCompressorLibrary(extension: TypedExtensionConfig | undefined, ct
       if (message !== null || !known) at.error(`unknown compressor library '${extension.name}' (${describeType(typeUrl)})`)
       return DEFAULT_GZIP
   }
-}
-
-function refuseWithoutZstd(ctx: Ctx): void {
-  if (!('createZstdCompress' in zlib)) ctx.error(`zstd is not in this Node (${process.version}): it came with Node 22.15`)
 }
 
 export function decodeDecompressor(config: Decompressor, ctx: Ctx): DecompressorConfig {
@@ -209,7 +211,7 @@ function decodeDecompressorLibrary(extension: TypedExtensionConfig | undefined, 
     case 'brotli.decompressor.v3.Brotli':
       return { kind: 'brotli', chunkBytes: (message as BrotliDecompressor).chunkSize ?? DEFAULT_CHUNK_BYTES }
     case 'zstd.decompressor.v3.Zstd':
-      refuseWithoutZstd(at)
+      if (!NODE_HAS_ZSTD) at.error(`zstd is not in this Node (${process.version}): it came with Node 22.15`)
       return { kind: 'zstd', chunkBytes: (message as ZstdDecompressor).chunkSize ?? DEFAULT_CHUNK_BYTES }
     default:
       if (message !== null || !known) at.error(`unknown decompressor library '${extension.name}' (${describeType(typeUrl)})`)

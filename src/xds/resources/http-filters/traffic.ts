@@ -27,6 +27,7 @@ import type { TokenBucket } from '../../gen/envoy/type/v3/token_bucket_pb.js'
 import { checkApiVersion, decodeClusterService } from '../config-source.js'
 import type { Ctx } from '../field-path.js'
 import { decodeHeaderMatchers } from '../matchers.js'
+import { decodeRateLimits } from '../rate-limit-action.js'
 import { decodeFraction, decodeHeaderOptions, decodeRuntimeFraction, durationMs, durationMsOr, plainObject } from '../values.js'
 
 /** Envoy's percentages in fault default to 0 when the message is there but its percentage is not. */
@@ -108,6 +109,11 @@ const LOCAL_HOST_LIMITS: Readonly<Record<VhRateLimitsOptions, HostRateLimits>> =
   [VhRateLimitsOptions.IGNORE]: 'ignore',
 }
 
+/** Envoy's. */
+const DEFAULT_DYNAMIC_DESCRIPTORS = 20
+/** More of them for one descriptor are not kept, whatever is configured: clients make them. */
+const MAX_DYNAMIC_DESCRIPTORS = 100_000
+
 export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute: boolean): LocalRateLimitConfig {
   const bucket = config.tokenBucket === undefined ? null : decodeTokenBucket(config.tokenBucket, ctx.at('token_bucket'))
   if (perRoute && bucket === null) ctx.at('token_bucket').error('value is required in a per-route config')
@@ -133,10 +139,17 @@ export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute:
         descriptor.tokenBucket === undefined
           ? { maxTokens: 0, tokensPerFill: 0, fillIntervalMs: 0 }
           : decodeTokenBucket(descriptor.tokenBucket, at.at('token_bucket'))
-      return { entries: descriptor.entries.map(entry => ({ key: entry.key, value: entry.value })), bucket: own }
+      const entries = descriptor.entries.map(({ key, value }, j) => {
+        if (key === '') at.at('entries', j).at('key').error('value length must be at least 1 characters')
+        return { key, value }
+      })
+      return { entries, bucket: own }
     }),
     stage: config.stage,
     hostRateLimits: LOCAL_HOST_LIMITS[config.vhRateLimits] ?? 'override',
+    rateLimits: config.rateLimits.length === 0 ? null : decodeRateLimits(config.rateLimits, ctx, 'rate_limits'),
+    maxDynamicDescriptors: Math.min(config.maxDynamicDescriptors ?? DEFAULT_DYNAMIC_DESCRIPTORS, MAX_DYNAMIC_DESCRIPTORS),
+    alwaysTakesDefault: config.alwaysConsumeDefaultTokenBucket ?? true,
     perConnection: config.localRateLimitPerDownstreamConnection,
     enableXRateLimitHeaders: config.enableXRatelimitHeaders === XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
     rateLimitedAsResourceExhausted: config.rateLimitedAsResourceExhausted,

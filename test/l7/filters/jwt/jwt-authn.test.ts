@@ -37,6 +37,7 @@ function provider(fields: Partial<JwtProvider> = {}): JwtProvider {
     forwardPayloadHeader: '',
     padForwardPayloadHeader: false,
     payloadInMetadata: '',
+    spaceDelimitedClaims: [],
     headerInMetadata: '',
     failedStatusInMetadata: '',
     fromHeaders: [],

@@ -6,7 +6,7 @@ import { decodeValue, readStruct, writeStruct } from '../../../../src/l7/grpc/pr
 import { ProtobufReader, ProtobufWriter } from '../../../../src/l7/grpc/protobuf-writer.js'
 import { ResponseFlag } from '../../../../src/l7/stream/response-flags.js'
 import type { RateLimitConfig } from '../../../../src/model/http-filter.js'
-import type { RateLimit } from '../../../../src/model/route.js'
+import type { RateLimit } from '../../../../src/model/rate-limit.js'
 import { RateLimitRequestSchema, RateLimitResponseSchema } from '../../../../src/xds/gen/envoy/service/ratelimit/v3/rls_pb.js'
 import { FakeCall, FakeEnvironment, requestHead, responseHead, runHead } from '../fake-call.js'
 

@@ -154,7 +154,7 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   ),
   '`google_grpc`': claim(
     `${GO_CONTROL_PLANE}: google_grpc in the clear`,
-    'integration/xds-google-grpc.test.ts: TLS and a token by ssl_credentials and access_token',
+    'integration/xds-google-grpc.test.ts: TLS by ssl_credentials, tokens by access_token and from a file',
     'xds/resources/http-filters.test.ts: a target of google_grpc',
   ),
   REST: claim('l7/client/async-client.test.ts: gives up on an answer that is too long'),

@@ -233,9 +233,14 @@ class MatchTreeDecoder<A> {
 /** The tree of the expression, parsed or checked, by its newer or its older name. */
 function celOf({ exprMatch }: CelMatcher, ctx: Ctx): string {
   const specifier = exprMatch?.exprSpecifier
-  if (specifier?.case !== undefined && specifier.value.expr !== undefined) {
-    const field = specifier.case.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
-    return decodeCelTree(specifier.value.expr, ctx.at(field).at('expr'))
+  switch (specifier?.case) {
+    case 'parsedExpr':
+    case 'checkedExpr':
+    case 'celExprParsed':
+    case 'celExprChecked': {
+      const field = specifier.case.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+      if (specifier.value.expr !== undefined) return decodeCelTree(specifier.value.expr, ctx.at(field).at('expr'))
+    }
   }
   ctx.error('the expression is not set: it takes a parsed or a checked one')
   return ''

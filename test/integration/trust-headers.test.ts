@@ -42,7 +42,7 @@ describe('trust headers', () => {
       const port = await freePort()
       lanes.set(name, new Lane(origin, port))
       clusters.push(staticCluster(name, origin.port))
-      const virtual_hosts = [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: name } }] }]
+      const virtual_hosts = [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: name, timeout: '0s' } }] }]
       const route_config = { name, internal_only_headers: ['X-Only'], virtual_hosts }
       listeners.push(listener(name, port, [hcm({ ...config, route_config }, [httpRbac(DENY_LOOPBACK), router])]))
     }

@@ -205,7 +205,7 @@ describe('the reason', () => {
   ] as const)('of a silent %s service is in the body and in the log', async (service, port, status, reason) => {
     const answer = await fetchOnce(port(), '/')
     expect([answer.status, answer.body]).toEqual([status, expect.stringMatching(reason)])
-    expect(front.proxy.log).toContain(`upstream gone: the ${service} service (cluster gone) gives no answer`)
+    await front.proxy.untilLog(`upstream gone: the ${service} service (cluster gone) gives no answer`)
   })
 
   it('that the callee’s sidecar gave goes on to the application beside us, and to nobody else', async () => {

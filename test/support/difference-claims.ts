@@ -84,6 +84,9 @@ export const CLAIMS: Readonly<Record<string, Claim>> = {
   '`api_key_auth` with `hide_credentials`': claim(
     'l7/filters/api-key-auth.test.ts: hides the key and leaves the rest of query and cookies as it came',
   ),
+  'a matcher that skips by request headers': claim(
+    'l7/filters/matched-filter.test.ts: sees those of filters before it, unless it is skipped or a composite',
+  ),
   'several content codings': claim('l7/filters/decompressor/decompressor.test.ts: of several codings lose the outer one'),
   '`host_rewrite` and `path_rewrite` by a format': claim(
     'l7/route/compiled-route.test.ts: the query stays, what no path may hold is encoded, what is no host is not taken',

@@ -4,6 +4,7 @@
 import type { ApiKeyAuthConfig } from '../../model/http-filter.js'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
+import { fieldOf } from '../codec/header-field.js'
 import { cookieValue, removeCookie } from '../match/cookie.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
@@ -83,7 +84,7 @@ function keyOf(sources: readonly KeySource[], head: RequestHead): string {
     if (from === 'query') key = toByteString(decodedParameter(head.path, name) ?? '')
     else if (from === 'cookie') key = cookieValue(head.headers, name)
     else {
-      const value = head.headers.get(name)
+      const value = fieldOf(head.headers, name)
       key = value?.startsWith(BEARER) === true ? value.slice(BEARER.length) : value
     }
     if (key !== undefined && key !== '') return key

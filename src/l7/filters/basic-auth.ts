@@ -5,6 +5,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { BasicAuthConfig } from '../../model/http-filter.js'
 import { fromByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
+import { fieldOf } from '../codec/header-field.js'
 import { HeaderList } from '../codec/header-list.js'
 import type { FilterContext } from './filter-environment.js'
 import type { FilterCall, FilterExplanation, FilterFactory, FilterStatus, StreamFilter } from './http-filter.js'
@@ -64,7 +65,7 @@ class BasicAuthFilter implements StreamFilter {
 
   private judge(call: FilterCall, { headers }: RequestHead): Verdict {
     const { authenticationHeader, allowMissing, users } = this.config
-    const value = headers.getJoined(authenticationHeader)
+    const value = fieldOf(headers, authenticationHeader)
     if (value === undefined) return allowMissing ? null : NO_CREDENTIAL
     if (!value.startsWith(SCHEME)) return allowMissing ? null : OTHER_SCHEME
     const pair = decodeBase64(value.slice(SCHEME.length))

@@ -78,9 +78,10 @@ class CompiledLimit {
   descriptors(call: FilterCall, head: RequestHead): Descriptor[] {
     const { descriptors, rateLimits, stage, hostRateLimits } = this.config
     if (descriptors.length === 0) return []
+    // The filter's own have no stages.
     return rateLimits === null
       ? this.source.descriptors(call, head, stage, hostRateLimits)
-      : this.source.descriptorsOf(rateLimits, call, head, stage)
+      : this.source.descriptorsOf(rateLimits, call, head, 0)
   }
 
   bucketsOf(connection: ConnectionInfo): BucketSet {

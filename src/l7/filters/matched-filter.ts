@@ -42,7 +42,7 @@ export function matchedFilters(
 class FilterChoice {
   private readonly name: string
   private readonly decide: Decide | null
-  private readonly whenUnmatched: readonly FilterFactory[]
+  readonly whenUnmatched: readonly FilterFactory[]
   private readonly byAction: ReadonlyMap<
     FilterMatchAction,
     { readonly filters: readonly FilterFactory[]; readonly sample: FractionTest | null }
@@ -119,6 +119,11 @@ class MatchedFilterPlace implements FilterFactory {
     this.disabled = disabled
     this.choice = choice
     this.place = place
+  }
+
+  /** Of an answer by a filter before it. A composite, which has no filter unless its tree finds one, sees none of them, as in Envoy. */
+  get seesLocalReplies(): boolean {
+    return this.choice.whenUnmatched[this.place]?.seesLocalReplies === true
   }
 
   create(call: FilterCall): StreamFilter | null {

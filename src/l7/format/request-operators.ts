@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { toByteString } from '../codec/byte-string.js'
 import type { RequestHead } from '../codec/codec.js'
+import { fieldOf } from '../codec/header-field.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { GRPC_STATUS_NAMES, grpcStatusOf, httpToGrpcStatus, isGrpcRequest } from '../grpc/grpc.js'
 import { requestHeaderReader } from '../match/header-matcher.js'
@@ -22,22 +23,6 @@ function alternates(argument: string): [string, string] | null {
   const [main, alternative, more] = argument.split('?')
   if (main === undefined || more !== undefined || argument === '') return null
   return [main.toLowerCase(), (alternative ?? '').toLowerCase()]
-}
-
-/**
- * Fields that Envoy keeps as one value, its parts joined by commas; of any other field that comes several times the formatters print
- * the first.
- */
-const JOINED_FIELDS = new Set(
-  (
-    'accept accept-encoding accept-language access-control-request-headers access-control-request-method authorization cache-control ' +
-    'connection content-encoding content-type cookie expect forwarded host keep-alive origin te transfer-encoding upgrade user-agent ' +
-    'vary via x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id'
-  ).split(' '),
-)
-
-function fieldOf(headers: HeaderList, name: string): string | undefined {
-  return JOINED_FIELDS.has(name) ? headers.getJoined(name) : headers.get(name)
 }
 
 function requestField(name: string): (head: RequestHead) => string | undefined {

@@ -4,6 +4,7 @@
 import { evaluate } from '@marcbachmann/cel-js'
 import type { CelRoot } from '../../model/cel-expression.js'
 import type { Metadata } from '../../model/metadata.js'
+import { fromByteString } from '../codec/byte-string.js'
 import type { HeaderList } from '../codec/header-list.js'
 import { grpcStatusOf } from '../grpc/grpc.js'
 import type { ConnectionInfo } from '../stream/connection-info.js'
@@ -38,9 +39,11 @@ export function celAttributes(root: CelRoot, connection: ConnectionInfo, info: S
   }
 }
 
-/** Without what is undefined or ''. */
+/** Without what is undefined or ''; bytes as the text that they are, since an expression's literals are text. */
 function present(attributes: Attributes): Attributes {
-  for (const [name, value] of Object.entries(attributes)) if (value === undefined || value === '') delete attributes[name]
+  for (const [name, value] of Object.entries(attributes))
+    if (value === undefined || value === '') delete attributes[name]
+    else if (typeof value === 'string') attributes[name] = fromByteString(value)
   return attributes
 }
 
@@ -158,8 +161,9 @@ function durationOf(startedAt: number, endedAt: number): unknown {
 
 /** A Map, so that no field's name is a property; fields that come several times are joined, as Envoy's are. */
 function fieldsOf(headers: HeaderList, pseudo: Record<string, string>): Map<string, string> {
-  const fields = new Map(Object.entries(pseudo).filter(([, value]) => value !== ''))
-  for (const name of headers.lower) if (!fields.has(name)) fields.set(name, headers.getJoined(name) ?? '')
+  const fields = new Map<string, string>()
+  for (const [name, value] of Object.entries(pseudo)) if (value !== '') fields.set(name, fromByteString(value))
+  for (const name of headers.lower) if (!fields.has(name)) fields.set(name, fromByteString(headers.getJoined(name) ?? ''))
   return fields
 }
 

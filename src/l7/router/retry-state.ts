@@ -174,6 +174,9 @@ export class RetryState {
 
   /** A try brought an answer that is not retried. */
   succeeded(_status: number): void {
+    // What a hedge was refused is not why this answer is the last.
+    this.limitReached = false
+    this.overflowed = false
     if (this.permit === null) return
     this.of.cluster!.traffic.main.upstream_rq_retry_success.value++
     this.of.counters?.count('upstream_rq_retry_success')

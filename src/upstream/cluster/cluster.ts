@@ -137,12 +137,12 @@ export class UpstreamCluster implements HostCluster, FoundCluster, MembershipOwn
     return host.cluster === this ? host.priority : -1
   }
 
-  /** Category of the drop_overload that hits this request, or null. */
   /** Why DNS has no endpoint for it; '' where it has, or is not asked. */
   get dnsProblem(): string {
     return this.dns?.problem ?? ''
   }
 
+  /** Some drop_overload hits every request. */
   get dropsAll(): boolean {
     return this.members.assignment.dropPercentages.some(({ numerator, denominator }) => numerator >= denominator)
   }

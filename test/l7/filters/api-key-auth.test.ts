@@ -22,6 +22,18 @@ it('hides the key and leaves the rest of query and cookies as it came', () => {
   expect(call.request.headers.get('x-client')).toBe('one')
 })
 
+it('takes the first of several fields, but Authorization as the one value that it is', () => {
+  const keySources = [
+    { from: 'header', name: 'authorization' },
+    { from: 'header', name: 'x-key' },
+  ] as const
+  const filter = new FakeEnvironment().factory({ kind: 'apiKeyAuth', config: { ...config, keySources } })
+  const passes = (headers: Record<string, string[]>) => runHead(filter, new FakeCall(requestHead({}, headers))).status === 'continue'
+  expect(passes({ 'x-key': ['k', 'other'] })).toBe(true)
+  expect(passes({ authorization: ['Bearer k'] })).toBe(true)
+  expect(passes({ authorization: ['Bearer k', 'Bearer other'] })).toBe(false)
+})
+
 it('explains a request without counting or answering it', async () => {
   const filter = factory().create(new FakeCall(requestHead()))!
   const explained = (path: string) => {

@@ -83,6 +83,13 @@ describe('local_ratelimit filter', () => {
     expect(['c', 'a', 'b'].map(passes)).toEqual([true, false, true])
   })
 
+  it('asks its own actions whatever its stage', () => {
+    const descriptors = [{ entries: [{ key: 'user', value: 'a' }], bucket: { maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 1000 } }]
+    const factory = new FakeEnvironment().factory(filter({ bucket: null, stage: 1, rateLimits: [byUser], descriptors }))
+    const status = () => runHead(factory, new FakeCall(requestHead({}, { 'x-user': 'a' }))).status
+    expect([status(), status()]).toEqual(['continue', 'stop'])
+  })
+
   it('spares the main bucket where a descriptor has given a token, if it is told to', () => {
     const descriptors = [{ entries: [{ key: 'user', value: 'a' }], bucket: { maxTokens: 9, tokensPerFill: 1, fillIntervalMs: 1000 } }]
     const bucket = { maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 1000 }

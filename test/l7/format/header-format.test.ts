@@ -181,6 +181,12 @@ describe('commands', () => {
     expect(text(format)).toBe(expected)
   })
 
+  it('print the text of an expression as the bytes that came', () => {
+    const bytes = Buffer.from('café').toString('latin1')
+    const of = info(head('/', {}, [['x-team', bytes]]))
+    expect(text('%CEL(request.headers["x-team"])% %CEL("é")%', of)).toBe(`${bytes} ${Buffer.from('é').toString('latin1')}`)
+  })
+
   it('print `-` for what is not known, and nothing in header values', () => {
     const bare = info(null)
     expect(

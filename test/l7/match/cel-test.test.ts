@@ -58,6 +58,12 @@ describe('an expression', () => {
     expect(holds('request.path.matches("(")')).toBe(false)
   })
 
+  it('takes bytes of UTF-8 for the text that they are', () => {
+    const of = info(head('/', {}, [['x-team', Buffer.from('café').toString('latin1')]]))
+    const text = 'request.headers["x-team"] == "café" && size(request.headers["x-team"]) == 4'
+    expect(compileCel(text)(of.connection, of)).toBe(true)
+  })
+
   it('of a connection knows no request', () => {
     const of = connection({ requestedServerName: 'a' })
     expect(compileCel('connection.requested_server_name == "a"')(of, null)).toBe(true)

@@ -183,6 +183,17 @@ describe('retries', () => {
     expect([host.seen, tries[1]!.cancelled]).toEqual([['head 200 end'], true])
   })
 
+  it('an answer is no failure because another try was refused before', () => {
+    const { router, host, tries } = world({
+      action: { retry: retryPolicy({ perTryTimeoutMs: 50, numRetries: 0 }), hedge: { hedgeOnPerTryTimeout: true } },
+    })
+    router.forwardRequest()
+    vi.advanceTimersByTime(50)
+    const before = host.info.failure
+    tries[0]!.answer(200)
+    expect([host.seen, host.info.failure, host.info.responseFlags]).toEqual([['head 200 end'], before, 0])
+  })
+
   it('runs no scheduled retry after an answer of the proxy’s own', () => {
     const { router, host, tries } = world({ action: { retry: retryPolicy(), timeoutMs: 10 } })
     router.forwardRequest()

@@ -114,6 +114,17 @@ const DEFAULT_DYNAMIC_DESCRIPTORS = 20
 /** More of them for one descriptor are not kept, whatever is configured: clients make them. */
 const MAX_DYNAMIC_DESCRIPTORS = 100_000
 
+/** Those of the filter itself, which have neither a stage nor a switch nor a limit of their own. */
+function decodeOwnLimits(limits: LocalRateLimit['rateLimits'], ctx: Ctx): ReturnType<typeof decodeRateLimits> {
+  for (const [i, { stage, disableKey, limit }] of limits.entries()) {
+    const at = ctx.at('rate_limits', i)
+    if (stage !== undefined) at.at('stage').error('not supported in the actions of the filter itself')
+    if (disableKey !== '') at.at('disable_key').error('not supported in the actions of the filter itself')
+    if (limit !== undefined) at.at('limit').error('not supported in the actions of the filter itself')
+  }
+  return decodeRateLimits(limits, ctx, 'rate_limits')
+}
+
 export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute: boolean): LocalRateLimitConfig {
   const bucket = config.tokenBucket === undefined ? null : decodeTokenBucket(config.tokenBucket, ctx.at('token_bucket'))
   if (perRoute && bucket === null) ctx.at('token_bucket').error('value is required in a per-route config')
@@ -147,7 +158,7 @@ export function decodeLocalRateLimit(config: LocalRateLimit, ctx: Ctx, perRoute:
     }),
     stage: config.stage,
     hostRateLimits: LOCAL_HOST_LIMITS[config.vhRateLimits] ?? 'override',
-    rateLimits: config.rateLimits.length === 0 ? null : decodeRateLimits(config.rateLimits, ctx, 'rate_limits'),
+    rateLimits: config.rateLimits.length === 0 ? null : decodeOwnLimits(config.rateLimits, ctx),
     maxDynamicDescriptors: Math.min(config.maxDynamicDescriptors ?? DEFAULT_DYNAMIC_DESCRIPTORS, MAX_DYNAMIC_DESCRIPTORS),
     alwaysTakesDefault: config.alwaysConsumeDefaultTokenBucket ?? true,
     perConnection: config.localRateLimitPerDownstreamConnection,
